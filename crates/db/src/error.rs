@@ -1,0 +1,71 @@
+//! What can go wrong with a statement, told apart as far as callers act on it.
+
+use kernel::ErrorKind;
+
+/// A failure of the database. Its text is for logs; edges show [`Error::kind`] only.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A named constraint was violated; domains map the name to their own error.
+    #[error("constraint {name} was violated")]
+    Constraint {
+        /// The constraint's name in the schema.
+        name: String,
+    },
+    /// It cannot be reached, is starting, or is out of connections; later may work.
+    #[error("the database is not available")]
+    Unavailable(#[source] sqlx::Error),
+    /// A migration could not be applied.
+    #[error("the schema could not be brought up to date")]
+    Migration(#[source] sqlx::migrate::MigrateError),
+    /// Anything else: a fault of ours.
+    #[error("a statement failed")]
+    Internal(#[source] sqlx::Error),
+}
+
+impl Error {
+    /// The violated constraint's name, if that is what happened.
+    pub fn constraint(&self) -> Option<&str> {
+        match self {
+            Self::Constraint { name } => Some(name),
+            _ => None,
+        }
+    }
+
+    /// How an edge is to understand it. A constraint that no domain mapped is a fault of ours.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Unavailable(_) => ErrorKind::Unavailable,
+            Self::Constraint { .. } | Self::Migration(_) | Self::Internal(_) => ErrorKind::Internal,
+        }
+    }
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        match &error {
+            sqlx::Error::Database(cause) => match (cause.constraint(), cause.code().as_deref()) {
+                (Some(name), _) => Self::Constraint { name: name.to_owned() },
+                (None, Some(code)) if is_passing(code) => Self::Unavailable(error),
+                _ => Self::Internal(error),
+            },
+            sqlx::Error::Io(_)
+            | sqlx::Error::Tls(_)
+            | sqlx::Error::PoolTimedOut
+            | sqlx::Error::PoolClosed
+            | sqlx::Error::WorkerCrashed => Self::Unavailable(error),
+            _ => Self::Internal(error),
+        }
+    }
+}
+
+impl From<sqlx::migrate::MigrateError> for Error {
+    fn from(error: sqlx::migrate::MigrateError) -> Self {
+        Self::Migration(error)
+    }
+}
+
+/// SQLSTATE classes that pass by themselves: connection exceptions (08), serialization failure and deadlock
+/// (40), insufficient resources (53), operator intervention such as a shutdown (57P).
+fn is_passing(code: &str) -> bool {
+    code.starts_with("08") || code.starts_with("40") || code.starts_with("53") || code.starts_with("57P")
+}

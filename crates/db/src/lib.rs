@@ -1,0 +1,108 @@
+//! Postgres as a mechanism: the pool, the migrator, transactions, constraint mapping, the job queue and the
+//! private cluster. It knows no table but `jobs`; the domains own theirs.
+
+pub mod cluster;
+pub mod error;
+pub mod jobs;
+mod tx;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kernel::Env;
+use sqlx::migrate::Migrator;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{ConnectOptions as _, PgPool};
+
+pub use error::Error;
+pub use tx::SystemTx;
+
+/// Every change of the schema, oldest first, compiled in.
+static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations");
+
+/// A pool of connections, with the environment that goes with it. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Db {
+    pool: PgPool,
+    env: Env,
+    url: Arc<str>,
+}
+
+impl Db {
+    /// The most connections one process opens.
+    const MAX_CONNECTIONS: u32 = 32;
+    /// How long a caller waits for a free connection before the call fails as unavailable.
+    const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
+
+    /// Connects to the database at `url` (`postgres://…`), failing when it does not answer.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when it cannot be reached, [`Error::Internal`] when it refuses or the URL is malformed.
+    pub async fn connect(url: &str, env: Env) -> Result<Self, Error> {
+        let options = url.parse::<PgConnectOptions>()?.application_name("pillarbox").disable_statement_logging();
+        let pool = PgPoolOptions::new()
+            .max_connections(Self::MAX_CONNECTIONS)
+            .acquire_timeout(Self::ACQUIRE_TIMEOUT)
+            .connect_with(options)
+            .await?;
+        Ok(Self { pool, env, url: url.into() })
+    }
+
+    /// Brings the schema up to date; does nothing when it is. Several processes may call it at once.
+    ///
+    /// # Errors
+    /// [`Error::Migration`] when a step fails or the database is newer than this program.
+    pub async fn migrate(&self) -> Result<(), Error> {
+        MIGRATIONS.run(&self.pool).await.map_err(Error::from)
+    }
+
+    /// Asks the database for a sign of life.
+    ///
+    /// # Errors
+    /// As of any statement.
+    pub async fn ping(&self) -> Result<(), Error> {
+        sqlx::query("select 1").execute(&self.pool).await?;
+        Ok(())
+    }
+
+    /// Clock and randomness.
+    pub fn env(&self) -> &Env {
+        &self.env
+    }
+
+    /// The URL it was connected with; carries a password if that did.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// How many connections are open and how many of them are idle.
+    pub fn connections(&self) -> (u32, usize) {
+        (self.pool.size(), self.pool.num_idle())
+    }
+
+    /// Closes every connection once it is free.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+
+    /// Begins a transaction as the tenant role, bound to one tenant until it ends. Only `tenancy::tx` may call
+    /// it: there, the tenant has been proven.
+    ///
+    /// # Errors
+    /// As of any statement.
+    pub async fn begin_tenant(&self, tenant_id: uuid::Uuid) -> Result<sqlx::Transaction<'static, sqlx::Postgres>, Error> {
+        let mut tx = self.begin().await?;
+        // Local to the transaction: a session's setting would leak to the connection's next user.
+        sqlx::query("select set_config('role', 'pillarbox_tenant', true), set_config('app.tenant_id', $1, true)")
+            .bind(tenant_id.to_string())
+            .execute(&mut *tx)
+            .await?;
+        Ok(tx)
+    }
+
+    async fn begin(&self) -> Result<sqlx::Transaction<'static, sqlx::Postgres>, Error> {
+        #[expect(clippy::disallowed_methods, reason = "the one place where a transaction begins; both callers set its role")]
+        let tx = self.pool.begin().await?;
+        Ok(tx)
+    }
+}

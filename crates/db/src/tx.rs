@@ -1,0 +1,35 @@
+//! The transaction that sees every tenant.
+
+use sqlx::{PgConnection, Postgres, Transaction};
+
+use crate::{Db, Error};
+
+/// A transaction as the system role, which sees every tenant's rows. The named exception to the rule that a
+/// tenant's table is reached by a proven tenant: sign-in, recipient lookup, resellers, workers.
+#[derive(Debug)]
+pub struct SystemTx(Transaction<'static, Postgres>);
+
+impl SystemTx {
+    /// Begins one. Rolled back when dropped.
+    ///
+    /// # Errors
+    /// As of any statement.
+    pub async fn begin(db: &Db) -> Result<Self, Error> {
+        let mut tx = db.begin().await?;
+        sqlx::query("select set_config('role', 'pillarbox_system', true)").execute(&mut *tx).await?;
+        Ok(Self(tx))
+    }
+
+    /// The connection, for a store's statements.
+    pub fn conn(&mut self) -> &mut PgConnection {
+        &mut self.0
+    }
+
+    /// Makes its changes durable.
+    ///
+    /// # Errors
+    /// As of any statement; after an error it is not known whether they are.
+    pub async fn commit(self) -> Result<(), Error> {
+        Ok(self.0.commit().await?)
+    }
+}

@@ -1,0 +1,22 @@
+//! Values every layer shares: typed ids, clock and randomness, mail addresses, money, pages, error kinds.
+//!
+//! No I/O beyond reading the system's clock and random device, no async, no knowledge of any transport.
+#![deny(clippy::float_arithmetic)]
+
+pub mod address;
+pub mod crlf;
+pub mod env;
+pub mod error;
+pub mod id;
+pub mod money;
+pub mod page;
+
+pub use address::{AddressError, DomainName, EmailAddress};
+pub use env::{Clock, Env, OsRandom, Random, SystemClock};
+pub use error::{ErrorKind, FieldError};
+pub use id::{
+    ApiKeyId, BlobId, DomainId, FolderId, InvoiceId, JobId, MailboxId, MessageId, PriceBookId,
+    PriceId, RequestId, ResellerId, RunId, SubscriptionId, TenantId, UserId,
+};
+pub use money::{Currency, Money};
+pub use page::{Cursor, Page, PageRequest};

@@ -1,0 +1,177 @@
+//! API keys: shown once, kept as a hash, narrowed to a role, a part of the tree and a list of actions.
+
+pub(crate) mod store;
+
+use std::collections::BTreeSet;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use chrono::{DateTime, Utc};
+use db::{Db, SystemTx};
+use kernel::{ApiKeyId, Page, PageRequest};
+use secrecy::SecretString;
+use sha2::{Digest as _, Sha256};
+
+use crate::error::Checks;
+use crate::{Action, Caller, Ctx, Error, ResellerCtx, Role, Scope};
+
+/// What every secret starts with, so that a bearer token is told from a JWT and found by secret scanners.
+const SECRET_PREFIX: &str = "pillarbox_";
+
+/// An API key, without its secret.
+#[derive(Debug, Clone)]
+pub struct ApiKey {
+    /// Its id; also its `client_id`.
+    pub id: ApiKeyId,
+    /// The role it carries.
+    pub role: Role,
+    /// The part of the tree it sees.
+    pub scope: Scope,
+    /// What it is narrowed to; empty: all that the role allows.
+    pub actions: BTreeSet<Action>,
+    /// When it ends.
+    pub expires_at: Option<DateTime<Utc>>,
+    /// When it was revoked.
+    pub revoked_at: Option<DateTime<Utc>>,
+    /// When it was created.
+    pub created_at: DateTime<Utc>,
+}
+
+/// What a new key is made of.
+#[derive(Debug, Clone)]
+pub struct NewApiKey {
+    /// The role it carries; it has to fit the scope.
+    pub role: Role,
+    /// What it is narrowed to; empty: all that the role allows.
+    pub actions: BTreeSet<Action>,
+    /// When it ends; `None`: when it is revoked.
+    pub expires_at: Option<DateTime<Utc>>,
+}
+
+/// Creates a key for a reseller's subtree. The secret is returned here and never again.
+///
+/// # Errors
+/// [`Error::Invalid`] for a role that does not fit, or for an action that the role or the caller does not have.
+pub async fn create_for_reseller(ctx: &ResellerCtx, new: NewApiKey) -> Result<(ApiKey, SecretString), Error> {
+    create(ctx.caller(), Scope::Reseller(ctx.reseller_id()), new).await
+}
+
+/// Creates a key for one tenant. The secret is returned here and never again.
+///
+/// # Errors
+/// As [`create_for_reseller`].
+pub async fn create_for_tenant(ctx: &Ctx, new: NewApiKey) -> Result<(ApiKey, SecretString), Error> {
+    create(ctx.caller(), Scope::Tenant(ctx.tenant_id()), new).await
+}
+
+/// Creates an operator's key.
+///
+/// # Errors
+/// [`Error::Forbidden`] for a caller who is no operator.
+pub async fn create_for_operator(caller: &Caller) -> Result<(ApiKey, SecretString), Error> {
+    if caller.scope() != Scope::Operator {
+        return Err(Error::Forbidden("creating an operator's key"));
+    }
+    let new = NewApiKey { role: Role::Operator, actions: BTreeSet::new(), expires_at: None };
+    create(caller, Scope::Operator, new).await
+}
+
+async fn create(caller: &Caller, scope: Scope, new: NewApiKey) -> Result<(ApiKey, SecretString), Error> {
+    caller.require(Action::ApiKeyWrite)?;
+    let env = caller.db().env();
+    let mut checks = Checks::default();
+    checks.require(new.role.fits(scope), "/role", format_args!("{} is no role for a key of {scope}", new.role));
+    for action in &new.actions {
+        let held = crate::policy::allows(new.role, *action);
+        checks.require(held, "/actions", format_args!("{} does not allow {action}", new.role));
+    }
+    checks.require(new.expires_at.is_none_or(|at| at > env.now()), "/expires_at", "must be in the future");
+    // Nobody hands out more than they hold.
+    let given = Action::ALL.iter().filter(|action| {
+        crate::policy::allows(new.role, **action) && (new.actions.is_empty() || new.actions.contains(action))
+    });
+    for action in given {
+        checks.require(caller.may(*action), "/actions", format_args!("the caller's own credential lacks {action}"));
+    }
+    checks.done()?;
+    let key = ApiKey {
+        id: env.new_id(),
+        role: new.role,
+        scope,
+        actions: new.actions,
+        expires_at: new.expires_at,
+        revoked_at: None,
+        created_at: env.now(),
+    };
+    let secret = format!("{SECRET_PREFIX}{}_{}", key.id.uuid().simple(), URL_SAFE_NO_PAD.encode(env.random::<32>()));
+    let mut tx = system(caller.db()).await?;
+    store::insert(&mut tx, &key, &hash(&secret)).await?;
+    tx.commit().await?;
+    Ok((key, secret.into()))
+}
+
+/// A reseller's keys, revoked ones included.
+///
+/// # Errors
+/// [`Error::Forbidden`] without the right to see keys.
+pub async fn list_of_reseller(ctx: &ResellerCtx, page: PageRequest) -> Result<Page<ApiKey>, Error> {
+    list(ctx.caller(), Scope::Reseller(ctx.reseller_id()), page).await
+}
+
+/// A tenant's keys, revoked ones included.
+///
+/// # Errors
+/// [`Error::Forbidden`] without the right to see keys.
+pub async fn list_of_tenant(ctx: &Ctx, page: PageRequest) -> Result<Page<ApiKey>, Error> {
+    list(ctx.caller(), Scope::Tenant(ctx.tenant_id()), page).await
+}
+
+async fn list(caller: &Caller, scope: Scope, page: PageRequest) -> Result<Page<ApiKey>, Error> {
+    caller.require(Action::ApiKeyRead)?;
+    let mut tx = system(caller.db()).await?;
+    let rows = store::list(&mut tx, scope, &page).await?;
+    Ok(Page::cut(rows, &page, |key| key.id.uuid()))
+}
+
+/// Revokes a reseller's key; from then on it proves nothing.
+///
+/// # Errors
+/// [`Error::NotFound`] when the reseller has no such key in force.
+pub async fn revoke_of_reseller(ctx: &ResellerCtx, id: ApiKeyId) -> Result<(), Error> {
+    revoke(ctx.caller(), Scope::Reseller(ctx.reseller_id()), id).await
+}
+
+/// Revokes a tenant's key; from then on it proves nothing.
+///
+/// # Errors
+/// [`Error::NotFound`] when the tenant has no such key in force.
+pub async fn revoke_of_tenant(ctx: &Ctx, id: ApiKeyId) -> Result<(), Error> {
+    revoke(ctx.caller(), Scope::Tenant(ctx.tenant_id()), id).await
+}
+
+async fn revoke(caller: &Caller, scope: Scope, id: ApiKeyId) -> Result<(), Error> {
+    caller.require(Action::ApiKeyWrite)?;
+    let now = caller.db().env().now();
+    let mut tx = system(caller.db()).await?;
+    if !store::revoke(&mut tx, scope, id, now).await? {
+        return Err(Error::NotFound);
+    }
+    tx.commit().await?;
+    Ok(())
+}
+
+/// The id inside a secret; `None` when the text is none of our secrets.
+pub(crate) fn id_of(secret: &str) -> Option<ApiKeyId> {
+    let (id, _) = secret.strip_prefix(SECRET_PREFIX)?.split_once('_')?;
+    uuid::Uuid::try_parse(id).ok().map(ApiKeyId::from_uuid)
+}
+
+/// A secret has 256 random bits, so a fast hash keeps it as well as a slow one.
+pub(crate) fn hash(secret: &str) -> [u8; 32] {
+    Sha256::digest(secret.as_bytes()).into()
+}
+
+#[expect(clippy::disallowed_methods, reason = "a key is looked up before any tenant is known; lists are bounded by a scope")]
+pub(crate) async fn system(db: &Db) -> Result<SystemTx, db::Error> {
+    SystemTx::begin(db).await
+}

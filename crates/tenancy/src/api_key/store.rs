@@ -1,0 +1,129 @@
+//! SQL of API keys.
+
+use db::SystemTx;
+use kernel::{ApiKeyId, PageRequest, ResellerId, TenantId};
+use sqlx::types::chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::ApiKey;
+use crate::{Error, Scope};
+
+struct Row {
+    id: Uuid,
+    role: String,
+    reseller_id: Option<Uuid>,
+    tenant_id: Option<Uuid>,
+    actions: Vec<String>,
+    expires_at: Option<DateTime<Utc>>,
+    revoked_at: Option<DateTime<Utc>>,
+    created_at: DateTime<Utc>,
+    secret_hash: Vec<u8>,
+}
+
+impl TryFrom<Row> for ApiKey {
+    type Error = Error;
+    fn try_from(row: Row) -> Result<Self, Error> {
+        let scope = match (row.reseller_id, row.tenant_id) {
+            (Some(id), _) => Scope::Reseller(ResellerId::from_uuid(id)),
+            (None, Some(id)) => Scope::Tenant(TenantId::from_uuid(id)),
+            (None, None) => Scope::Operator,
+        };
+        Ok(Self {
+            id: ApiKeyId::from_uuid(row.id),
+            role: row.role.parse().map_err(Error::internal)?,
+            scope,
+            actions: row.actions.iter().map(|a| a.parse()).collect::<Result<_, _>>().map_err(Error::internal)?,
+            expires_at: row.expires_at,
+            revoked_at: row.revoked_at,
+            created_at: row.created_at,
+        })
+    }
+}
+
+/// A scope as the table's three columns hold it.
+fn columns(scope: Scope) -> (&'static str, Option<Uuid>, Option<Uuid>) {
+    match scope {
+        Scope::Operator => ("operator", None, None),
+        Scope::Reseller(id) => ("reseller", Some(id.uuid()), None),
+        Scope::Tenant(id) => ("tenant", None, Some(id.uuid())),
+    }
+}
+
+pub(super) async fn insert(tx: &mut SystemTx, key: &ApiKey, secret_hash: &[u8]) -> Result<(), db::Error> {
+    let (scope, reseller_id, tenant_id) = columns(key.scope);
+    let actions = key.actions.iter().map(|action| action.as_str().to_owned()).collect::<Vec<_>>();
+    sqlx::query!(
+        "insert into api_keys (id, role, scope, reseller_id, tenant_id, actions, secret_hash, expires_at, created_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        key.id.uuid(),
+        key.role.as_str(),
+        scope,
+        reseller_id,
+        tenant_id,
+        &actions,
+        secret_hash,
+        key.expires_at,
+        key.created_at,
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// A key and the hash of its secret.
+pub(crate) async fn find(tx: &mut SystemTx, id: ApiKeyId) -> Result<Option<(ApiKey, Vec<u8>)>, Error> {
+    let row = sqlx::query_as!(
+        Row,
+        "select id, role, reseller_id, tenant_id, actions, expires_at, revoked_at, created_at, secret_hash from api_keys where id = $1",
+        id.uuid()
+    )
+    .fetch_optional(tx.conn())
+    .await
+    .map_err(db::Error::from)?;
+    row.map(|mut row| {
+        let secret_hash = std::mem::take(&mut row.secret_hash);
+        Ok((ApiKey::try_from(row)?, secret_hash))
+    })
+    .transpose()
+}
+
+pub(super) async fn list(tx: &mut SystemTx, scope: Scope, page: &PageRequest) -> Result<Vec<ApiKey>, Error> {
+    let (scope, reseller_id, tenant_id) = columns(scope);
+    let rows = sqlx::query_as!(
+        Row,
+        "select id, role, reseller_id, tenant_id, actions, expires_at, revoked_at, created_at, secret_hash from api_keys
+         where scope = $1 and reseller_id is not distinct from $2 and tenant_id is not distinct from $3 and id > $4
+         order by id limit $5",
+        scope,
+        reseller_id,
+        tenant_id,
+        page.after(),
+        page.fetch()
+    )
+    .fetch_all(tx.conn())
+    .await
+    .map_err(db::Error::from)?;
+    rows.into_iter().map(ApiKey::try_from).collect()
+}
+
+pub(super) async fn revoke(
+    tx: &mut SystemTx,
+    scope: Scope,
+    id: ApiKeyId,
+    now: DateTime<Utc>,
+) -> Result<bool, db::Error> {
+    let (scope, reseller_id, tenant_id) = columns(scope);
+    let done = sqlx::query!(
+        "update api_keys set revoked_at = $5
+         where id = $1 and scope = $2 and reseller_id is not distinct from $3 and tenant_id is not distinct from $4
+           and revoked_at is null",
+        id.uuid(),
+        scope,
+        reseller_id,
+        tenant_id,
+        now
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(done.rows_affected() > 0)
+}

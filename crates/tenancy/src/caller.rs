@@ -1,0 +1,205 @@
+//! A proven caller, before and after it has chosen a reseller.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+
+use db::Db;
+use kernel::{ApiKeyId, MailboxId, RequestId, ResellerId, TenantId, UserId};
+
+use crate::policy::{self, Action, Role};
+use crate::{Ctx, Error, reseller, tenant};
+
+/// Whose credential was shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Principal {
+    /// A program with an API key.
+    ApiKey(ApiKeyId),
+    /// A person, with the one mailbox that is theirs.
+    User(UserId, MailboxId),
+    /// The operator's own hand on the machine: the command line.
+    LocalOperator,
+    /// A mail server handing over a message.
+    MailServer,
+}
+
+impl fmt::Display for Principal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ApiKey(id) => fmt::Display::fmt(id, f),
+            Self::User(id, _) => fmt::Display::fmt(id, f),
+            Self::LocalOperator => f.write_str("local_operator"),
+            Self::MailServer => f.write_str("mail_server"),
+        }
+    }
+}
+
+/// Which part of the tree a caller sees; all the rest does not exist for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// Everything.
+    Operator,
+    /// A reseller and what is below it.
+    Reseller(ResellerId),
+    /// One tenant.
+    Tenant(TenantId),
+}
+
+impl fmt::Display for Scope {
+    /// `operator`, or the id of the subtree's root.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Operator => f.write_str("operator"),
+            Self::Reseller(id) => fmt::Display::fmt(id, f),
+            Self::Tenant(id) => fmt::Display::fmt(id, f),
+        }
+    }
+}
+
+/// Somebody whose credential was proven. It has chosen no tenant yet.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    db: Db,
+    principal: Principal,
+    role: Role,
+    scope: Scope,
+    /// What an API key was narrowed to; `None`: all that the role allows.
+    actions: Option<Arc<BTreeSet<Action>>>,
+    request_id: RequestId,
+}
+
+impl Caller {
+    pub(crate) fn new(db: Db, principal: Principal, role: Role, scope: Scope, request_id: RequestId) -> Self {
+        Self { db, principal, role, scope, actions: None, request_id }
+    }
+
+    pub(crate) fn narrowed_to(mut self, actions: BTreeSet<Action>) -> Self {
+        self.actions = Some(Arc::new(actions));
+        self
+    }
+
+    /// The operator at the machine's own command line, who holds the database anyway.
+    pub fn local_operator(db: Db, request_id: RequestId) -> Self {
+        Self::new(db, Principal::LocalOperator, Role::Operator, Scope::Operator, request_id)
+    }
+
+    /// Whose credential it is.
+    pub fn principal(&self) -> Principal {
+        self.principal
+    }
+
+    /// Its role.
+    pub fn role(&self) -> Role {
+        self.role
+    }
+
+    /// The part of the tree it sees.
+    pub fn scope(&self) -> Scope {
+        self.scope
+    }
+
+    /// The database, with clock and randomness.
+    pub fn db(&self) -> &Db {
+        &self.db
+    }
+
+    /// The request, connection or job it called by.
+    pub fn request_id(&self) -> RequestId {
+        self.request_id
+    }
+
+    /// Whether its role and key allow the action at all.
+    pub fn may(&self, action: Action) -> bool {
+        policy::allows(self.role, action) && self.actions.as_ref().is_none_or(|narrowed| narrowed.contains(&action))
+    }
+
+    /// # Errors
+    /// [`Error::Forbidden`] when its role or key does not allow the action.
+    pub fn require(&self, action: Action) -> Result<(), Error> {
+        if self.may(action) { Ok(()) } else { Err(Error::Forbidden(action.as_str())) }
+    }
+
+    /// Enters a tenant. This is the one place that decides whether a tenant is visible.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], the same for a tenant out of scope and for one that does not exist.
+    pub async fn enter(&self, tenant_id: TenantId) -> Result<Ctx, Error> {
+        if let Scope::Tenant(own) = self.scope
+            && own != tenant_id
+        {
+            return Err(Error::NotFound);
+        }
+        let place = tenant::place(&self.db, tenant_id).await?.ok_or(Error::NotFound)?;
+        if let Scope::Reseller(root) = self.scope
+            && !place.reseller_path.contains(&root)
+        {
+            return Err(Error::NotFound);
+        }
+        Ok(Ctx::new(self.clone(), tenant_id, place))
+    }
+
+    /// Enters a reseller. This is the one place that decides whether a reseller is visible.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], the same for a reseller out of scope and for one that does not exist.
+    pub async fn enter_reseller(&self, reseller_id: ResellerId) -> Result<ResellerCtx, Error> {
+        if matches!(self.scope, Scope::Tenant(_)) {
+            return Err(Error::NotFound);
+        }
+        let path = reseller::path(&self.db, reseller_id).await?.ok_or(Error::NotFound)?;
+        if let Scope::Reseller(root) = self.scope
+            && !path.contains(&root)
+        {
+            return Err(Error::NotFound);
+        }
+        Ok(ResellerCtx { caller: self.clone(), reseller_id, path })
+    }
+
+    /// The reseller that a call means which names none: the caller's own.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for an operator, who has to name one; [`Error::Forbidden`] for a tenant's caller.
+    pub fn own_reseller(&self) -> Result<ResellerId, Error> {
+        match self.scope {
+            Scope::Reseller(id) => Ok(id),
+            Scope::Operator => Err(Error::invalid("/reseller_id", "an operator's call has to name the reseller")),
+            Scope::Tenant(_) => Err(Error::Forbidden("acting for a reseller")),
+        }
+    }
+}
+
+/// A proven caller and a reseller that it may see.
+#[derive(Debug, Clone)]
+pub struct ResellerCtx {
+    caller: Caller,
+    reseller_id: ResellerId,
+    path: Vec<ResellerId>,
+}
+
+impl ResellerCtx {
+    /// The reseller.
+    pub fn reseller_id(&self) -> ResellerId {
+        self.reseller_id
+    }
+
+    /// The reseller and those above it, the topmost first.
+    pub fn path(&self) -> &[ResellerId] {
+        &self.path
+    }
+
+    /// Who calls.
+    pub fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
+    /// The database, with clock and randomness.
+    pub fn db(&self) -> &Db {
+        &self.caller.db
+    }
+
+    /// # Errors
+    /// [`Error::Forbidden`] when the caller's role or key does not allow the action.
+    pub fn require(&self, action: Action) -> Result<(), Error> {
+        self.caller.require(action)
+    }
+}

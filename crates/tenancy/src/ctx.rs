@@ -1,0 +1,110 @@
+//! A proven caller in a proven tenant.
+
+use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
+use db::Db;
+use kernel::{Env, MailboxId, RequestId, ResellerId, TenantId, UserId};
+
+use crate::caller::{Caller, Principal};
+use crate::policy::Action;
+use crate::tenant::Place;
+use crate::{Error, Role, TenantTx};
+
+/// Who calls, and the tenant they were found to be allowed to see. Made only by this crate: of a bearer token, a
+/// mail login or a recipient lookup.
+#[derive(Debug, Clone)]
+pub struct Ctx {
+    caller: Caller,
+    tenant_id: TenantId,
+    place: Place,
+}
+
+impl Ctx {
+    pub(crate) fn new(caller: Caller, tenant_id: TenantId, place: Place) -> Self {
+        Self { caller, tenant_id, place }
+    }
+
+    /// The tenant.
+    pub fn tenant_id(&self) -> TenantId {
+        self.tenant_id
+    }
+
+    /// The reseller that the tenant belongs to.
+    pub fn reseller_id(&self) -> ResellerId {
+        self.place.reseller_id
+    }
+
+    /// The tenant's time: its test clock if it has one, else the present.
+    pub fn now(&self) -> DateTime<Utc> {
+        self.place.test_clock.unwrap_or_else(|| self.env().now())
+    }
+
+    /// The tenant's time zone.
+    pub fn time_zone(&self) -> Tz {
+        self.place.time_zone
+    }
+
+    /// The machine's clock and randomness: for ids, leases and logs. What a tenant's history says is [`Ctx::now`].
+    pub fn env(&self) -> &Env {
+        self.caller.db().env()
+    }
+
+    /// The database, for what is told apart from the tenant's own tables.
+    pub fn db(&self) -> &Db {
+        self.caller.db()
+    }
+
+    /// Who calls.
+    pub fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
+    /// The request, connection or job.
+    pub fn request_id(&self) -> RequestId {
+        self.caller.request_id()
+    }
+
+    /// # Errors
+    /// [`Error::Forbidden`] when the caller's role or key does not allow the action.
+    pub fn require(&self, action: Action) -> Result<(), Error> {
+        self.caller.require(action)
+    }
+
+    /// As [`Ctx::require`], for an action on one mailbox: a person sees their own alone.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] for another's mailbox, [`Error::Forbidden`] as `require`.
+    pub fn require_mailbox(&self, action: Action, mailbox_id: MailboxId) -> Result<(), Error> {
+        if self.own_mailbox().is_some_and(|own| own != mailbox_id) {
+            return Err(Error::NotFound);
+        }
+        self.require(action)
+    }
+
+    /// The one mailbox that the caller sees, if it is a person without a role above that.
+    pub(crate) fn own_mailbox(&self) -> Option<MailboxId> {
+        match self.caller.principal() {
+            Principal::User(_, own) if self.caller.role() == Role::User => Some(own),
+            _ => None,
+        }
+    }
+
+    /// Begins a transaction that sees this tenant and no other.
+    ///
+    /// # Errors
+    /// As of any statement.
+    pub async fn begin(&self) -> Result<TenantTx, db::Error> {
+        TenantTx::begin(self).await
+    }
+}
+
+/// A person signed in by a mail protocol.
+#[derive(Debug, Clone)]
+pub struct MailLogin {
+    /// The context of their calls.
+    pub ctx: Ctx,
+    /// Who they are.
+    pub user_id: UserId,
+    /// The mailbox that is theirs.
+    pub mailbox_id: MailboxId,
+}

@@ -1,0 +1,110 @@
+//! What the control plane refuses, told apart as callers act on it.
+
+use kernel::{AddressError, ErrorKind, FieldError};
+
+/// Why a call was refused. Its text may be shown to the caller; causes are for logs.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is no such object, or the caller may not know that there is.
+    #[error("no such object")]
+    NotFound,
+    /// The credential is missing, wrong, expired or revoked.
+    #[error("a valid credential is needed")]
+    Unauthenticated,
+    /// The caller's role or key does not allow it.
+    #[error("this credential does not allow {0}")]
+    Forbidden(&'static str),
+    /// The input breaks a rule; nothing was changed.
+    #[error("the request breaks {} rule(s)", .0.len())]
+    Invalid(Vec<FieldError>),
+    /// Every seat is taken, at the level named (`tenant` or `reseller`).
+    #[error("all {limit} seats of the {level} are taken")]
+    SeatsExhausted {
+        /// Which level's cap is reached.
+        level: &'static str,
+        /// That cap.
+        limit: i32,
+    },
+    /// The object's present state does not allow it.
+    #[error("{detail}")]
+    Conflict {
+        /// The stable code.
+        code: &'static str,
+        /// Why, for the caller.
+        detail: &'static str,
+    },
+    /// The database failed.
+    #[error("the database failed")]
+    Db(#[from] db::Error),
+    /// A fault of ours elsewhere.
+    #[error("an internal fault")]
+    Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl Error {
+    /// One mistake in the input.
+    pub fn invalid(pointer: &str, detail: impl std::fmt::Display) -> Self {
+        Self::Invalid(vec![FieldError::new(pointer, detail)])
+    }
+
+    /// A malformed address at `pointer`.
+    pub(crate) fn address(pointer: &str, cause: AddressError) -> Self {
+        Self::invalid(pointer, cause)
+    }
+
+    pub(crate) fn internal(cause: impl std::error::Error + Send + Sync + 'static) -> Self {
+        Self::Internal(Box::new(cause))
+    }
+
+    /// How an edge is to understand it.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NotFound => ErrorKind::NotFound,
+            Self::Unauthenticated => ErrorKind::Unauthenticated,
+            Self::Forbidden(_) => ErrorKind::Forbidden,
+            Self::Invalid(_) => ErrorKind::Invalid,
+            Self::SeatsExhausted { .. } | Self::Conflict { .. } => ErrorKind::Conflict,
+            Self::Db(cause) => cause.kind(),
+            Self::Internal(_) => ErrorKind::Internal,
+        }
+    }
+
+    /// The stable code, as the API documents it.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NotFound => "not_found",
+            Self::Unauthenticated => "unauthenticated",
+            Self::Forbidden(_) => "forbidden",
+            Self::Invalid(_) => "invalid_request",
+            Self::SeatsExhausted { .. } => "seats_exhausted",
+            Self::Conflict { code, .. } => code,
+            Self::Db(cause) if cause.kind() == ErrorKind::Unavailable => "unavailable",
+            Self::Db(_) | Self::Internal(_) => "internal",
+        }
+    }
+}
+
+/// Collects the mistakes of one input, so that a caller learns of all of them at once.
+#[derive(Debug, Default)]
+pub(crate) struct Checks(Vec<FieldError>);
+
+impl Checks {
+    /// Notes a mistake unless `holds`.
+    pub(crate) fn require(&mut self, holds: bool, pointer: &str, detail: impl std::fmt::Display) {
+        if !holds {
+            self.0.push(FieldError::new(pointer, detail));
+        }
+    }
+
+    /// Requires a text of 1 to `max` characters without control characters.
+    pub(crate) fn name(&mut self, text: &str, max: usize, pointer: &str) {
+        let length = text.chars().count();
+        self.require((1..=max).contains(&length), pointer, format_args!("must have 1 to {max} characters"));
+        self.require(!text.chars().any(char::is_control), pointer, "must not have control characters");
+    }
+
+    /// The mistakes found, if any.
+    pub(crate) fn done(self) -> Result<(), Error> {
+        if self.0.is_empty() { Ok(()) } else { Err(Error::Invalid(self.0)) }
+    }
+}

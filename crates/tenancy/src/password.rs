@@ -1,0 +1,54 @@
+//! Passwords: argon2id with the library's parameters, away from the threads that serve connections.
+
+use std::sync::LazyLock;
+
+use argon2::Argon2;
+use argon2::password_hash::phc::PasswordHash;
+use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _};
+use kernel::Env;
+use secrecy::{ExposeSecret as _, SecretString};
+use tokio::sync::Semaphore;
+
+use crate::Error;
+
+/// Each hash takes 19 MiB and a core for tens of milliseconds: no more at once than there are cores, the others wait.
+static AT_ONCE: LazyLock<Semaphore> =
+    LazyLock::new(|| Semaphore::new(std::thread::available_parallelism().map_or(2, usize::from)));
+
+/// Hashes a password, with a salt of the environment's randomness, into a PHC string.
+pub(crate) async fn hash(env: &Env, password: SecretString) -> Result<String, Error> {
+    let salt = env.random::<16>();
+    run(move || {
+        Argon2::default()
+            .hash_password_with_salt(password.expose_secret().as_bytes(), &salt)
+            .map(|hash| hash.to_string())
+            .map_err(|cause| Error::Internal(cause.to_string().into()))
+    })
+    .await
+}
+
+/// Whether a password is the one that was hashed. Without a hash it takes as long and is wrong, so that the time of
+/// an answer does not tell which users exist.
+pub(crate) async fn verify(hash: Option<String>, password: SecretString) -> Result<bool, Error> {
+    run(move || {
+        let known = hash.is_some();
+        let hash = hash.unwrap_or_else(|| NOBODY.clone());
+        let hash = PasswordHash::new(&hash).map_err(|cause| Error::Internal(cause.to_string().into()))?;
+        let matches = Argon2::default().verify_password(password.expose_secret().as_bytes(), &hash).is_ok();
+        Ok(known && matches)
+    })
+    .await
+}
+
+/// The hash of no one's password, of the same cost as all others.
+static NOBODY: LazyLock<String> = LazyLock::new(|| {
+    Argon2::default()
+        .hash_password_with_salt(b"nobody", b"sixteen bytes of")
+        .map(|hash| hash.to_string())
+        .unwrap_or_default()
+});
+
+async fn run<T: Send + 'static>(work: impl FnOnce() -> Result<T, Error> + Send + 'static) -> Result<T, Error> {
+    let _permit = AT_ONCE.acquire().await.map_err(Error::internal)?;
+    tokio::task::spawn_blocking(work).await.map_err(Error::internal)?
+}

@@ -1,0 +1,75 @@
+//! SQL of quotas.
+
+use db::Error;
+use kernel::MailboxId;
+
+use crate::TenantTx;
+
+pub(super) async fn charge(tx: &mut TenantTx, mailbox_id: MailboxId, bytes: i64) -> Result<Option<i64>, Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let modseq = sqlx::query_scalar!(
+        "update mailboxes set used_bytes = used_bytes + $3, modseq = modseq + 1
+         where tenant_id = $1 and id = $2 and status = 'active'
+           and (quota_bytes is null or used_bytes <= quota_bytes - $3)
+         returning modseq",
+        tenant_id,
+        mailbox_id.uuid(),
+        bytes
+    )
+    .fetch_optional(tx.conn())
+    .await?;
+    Ok(modseq)
+}
+
+pub(super) async fn exists(tx: &mut TenantTx, mailbox_id: MailboxId) -> Result<bool, Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let exists = sqlx::query_scalar!(
+        r#"select exists (select from mailboxes where tenant_id = $1 and id = $2 and status = 'active') as "exists!""#,
+        tenant_id,
+        mailbox_id.uuid()
+    )
+    .fetch_one(tx.conn())
+    .await?;
+    Ok(exists)
+}
+
+pub(super) async fn has_room(tx: &mut TenantTx, mailbox_id: MailboxId, bytes: i64) -> Result<Option<bool>, Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let room = sqlx::query_scalar!(
+        r#"select (quota_bytes is null or used_bytes <= quota_bytes - $3) as "room!"
+           from mailboxes where tenant_id = $1 and id = $2 and status = 'active'"#,
+        tenant_id,
+        mailbox_id.uuid(),
+        bytes
+    )
+    .fetch_optional(tx.conn())
+    .await?;
+    Ok(room)
+}
+
+pub(super) async fn discard(tx: &mut TenantTx, mailbox_id: MailboxId, bytes: i64) -> Result<Option<i64>, Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let modseq = sqlx::query_scalar!(
+        "update mailboxes set used_bytes = used_bytes - $3, recoverable_bytes = recoverable_bytes + $3, modseq = modseq + 1
+         where tenant_id = $1 and id = $2 returning modseq",
+        tenant_id,
+        mailbox_id.uuid(),
+        bytes
+    )
+    .fetch_optional(tx.conn())
+    .await?;
+    Ok(modseq)
+}
+
+pub(super) async fn forget(tx: &mut TenantTx, mailbox_id: MailboxId, bytes: i64) -> Result<(), Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    sqlx::query!(
+        "update mailboxes set recoverable_bytes = recoverable_bytes - $3 where tenant_id = $1 and id = $2",
+        tenant_id,
+        mailbox_id.uuid(),
+        bytes
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}

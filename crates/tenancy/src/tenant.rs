@@ -1,0 +1,197 @@
+//! Tenants: the customer organisations.
+
+mod store;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use chrono_tz::Tz;
+use db::{Db, SystemTx};
+use kernel::{Currency, Page, PageRequest, ResellerId, TenantId};
+
+use crate::error::Checks;
+use crate::{Action, Caller, Ctx, Error, Scope};
+
+/// A customer organisation.
+#[derive(Debug, Clone)]
+pub struct Tenant {
+    /// Its id.
+    pub id: TenantId,
+    /// The reseller it buys from.
+    pub reseller_id: ResellerId,
+    /// Its name.
+    pub name: String,
+    /// ISO 3166-1 alpha-2 code.
+    pub country: String,
+    /// What it is billed in.
+    pub currency: Currency,
+    /// Where its days begin and end.
+    pub time_zone: Tz,
+    /// `trial`, `active`, `suspended` or `deleted`.
+    pub status: String,
+    /// How many users may hold a seat; `None` is unlimited.
+    pub seats_limit: Option<i32>,
+    /// How many do.
+    pub seats_used: i32,
+    /// Bytes of live messages in all its mailboxes.
+    pub used_bytes: i64,
+    /// A sandbox tenant's own time.
+    pub test_clock: Option<DateTime<Utc>>,
+    /// When it was created.
+    pub created_at: DateTime<Utc>,
+}
+
+/// What a new tenant is made of.
+#[derive(Debug, Clone)]
+pub struct NewTenant {
+    /// The reseller it buys from; `None`: the caller's own. An operator names one.
+    pub reseller_id: Option<ResellerId>,
+    /// Its name, 1 to 200 characters.
+    pub name: String,
+    /// ISO 3166-1 alpha-2 code.
+    pub country: String,
+    /// What it is billed in; may not change.
+    pub currency: Currency,
+    /// Where its days begin and end, by IANA name.
+    pub time_zone: String,
+    /// How many users may hold a seat; `None` is unlimited.
+    pub seats_limit: Option<i32>,
+    /// Whether it lives by a clock of its own, which starts at the present.
+    pub test_clock: bool,
+}
+
+/// What of a tenant is to change; `None` leaves a field as it is.
+#[derive(Debug, Clone, Default)]
+pub struct TenantChange {
+    /// A new name.
+    pub name: Option<String>,
+    /// A new limit; `Some(None)` lifts it. One below the seats in use is allowed and stops new ones.
+    pub seats_limit: Option<Option<i32>>,
+}
+
+/// Where a tenant is in the tree and in time: what [`Ctx`] carries.
+#[derive(Debug, Clone)]
+pub(crate) struct Place {
+    pub(crate) reseller_id: ResellerId,
+    pub(crate) reseller_path: Vec<ResellerId>,
+    pub(crate) time_zone: Tz,
+    pub(crate) test_clock: Option<DateTime<Utc>>,
+}
+
+/// Creates a tenant.
+///
+/// # Errors
+/// [`Error::NotFound`] for a reseller out of scope, [`Error::Invalid`] for bad input.
+pub async fn create(caller: &Caller, new: NewTenant) -> Result<Tenant, Error> {
+    caller.require(Action::TenantWrite)?;
+    let time_zone = check(&new)?;
+    let reseller_id = new.reseller_id.map_or_else(|| caller.own_reseller(), Ok)?;
+    let reseller = caller.enter_reseller(reseller_id).await?;
+    let env = caller.db().env();
+    let tenant = Tenant {
+        id: env.new_id(),
+        reseller_id,
+        name: new.name,
+        country: new.country,
+        currency: new.currency,
+        time_zone,
+        status: "active".into(),
+        seats_limit: new.seats_limit,
+        seats_used: 0,
+        used_bytes: 0,
+        test_clock: new.test_clock.then(|| env.now()),
+        created_at: env.now(),
+    };
+    let mut tx = system(caller.db()).await?;
+    store::insert(&mut tx, &tenant, reseller.path()).await?;
+    tx.commit().await?;
+    Ok(tenant)
+}
+
+fn check(new: &NewTenant) -> Result<Tz, Error> {
+    let mut checks = Checks::default();
+    checks.name(&new.name, 200, "/name");
+    let country_holds = new.country.len() == 2 && new.country.bytes().all(|b| b.is_ascii_uppercase());
+    checks.require(country_holds, "/country", "must be an ISO 3166-1 code of two capital letters");
+    checks.require(new.seats_limit.is_none_or(|limit| limit >= 0), "/seats/limit", "must not be negative");
+    let time_zone = new.time_zone.parse::<Tz>();
+    checks.require(time_zone.is_ok(), "/time_zone", "must be an IANA time zone such as Europe/Berlin");
+    checks.done()?;
+    time_zone.map_err(Error::internal)
+}
+
+/// One tenant.
+///
+/// # Errors
+/// [`Error::Forbidden`] without the right to see tenants.
+pub async fn get(ctx: &Ctx) -> Result<Tenant, Error> {
+    ctx.require(Action::TenantRead)?;
+    let mut tx = ctx.begin().await?;
+    store::find(&mut tx).await?.ok_or(Error::NotFound)
+}
+
+/// The tenants that the caller sees.
+///
+/// # Errors
+/// [`Error::Forbidden`] without the right to see tenants.
+pub async fn list(caller: &Caller, page: PageRequest) -> Result<Page<Tenant>, Error> {
+    caller.require(Action::TenantRead)?;
+    let (reseller, tenant) = match caller.scope() {
+        Scope::Operator => (None, None),
+        Scope::Reseller(id) => (Some(id), None),
+        Scope::Tenant(id) => (None, Some(id)),
+    };
+    let mut tx = system(caller.db()).await?;
+    let rows = store::list(&mut tx, reseller, tenant, &page).await?;
+    Ok(Page::cut(rows, &page, |tenant| tenant.id.uuid()))
+}
+
+/// Changes a tenant.
+///
+/// # Errors
+/// [`Error::Invalid`] for bad input.
+pub async fn update(ctx: &Ctx, change: TenantChange) -> Result<Tenant, Error> {
+    ctx.require(Action::TenantWrite)?;
+    let mut checks = Checks::default();
+    if let Some(name) = &change.name {
+        checks.name(name, 200, "/name");
+    }
+    let limit_holds = change.seats_limit.flatten().is_none_or(|limit| limit >= 0);
+    checks.require(limit_holds, "/seats/limit", "must not be negative");
+    checks.done()?;
+    let mut tx = ctx.begin().await?;
+    store::update(&mut tx, &change).await?;
+    let tenant = store::find(&mut tx).await?.ok_or(Error::NotFound)?;
+    tx.commit().await?;
+    Ok(tenant)
+}
+
+/// Moves a sandbox tenant's time forward to `now`.
+///
+/// # Errors
+/// [`Error::Conflict`] when the tenant lives in real time; [`Error::Invalid`] when `now` is before the clock, or
+/// more than ten years after it.
+pub async fn set_test_clock(ctx: &Ctx, now: DateTime<Utc>) -> Result<Tenant, Error> {
+    ctx.require(Action::TenantWrite)?;
+    let mut tx = ctx.begin().await?;
+    let tenant = store::find_locked(&mut tx).await?.ok_or(Error::NotFound)?;
+    let clock = tenant
+        .test_clock
+        .ok_or(Error::Conflict { code: "no_test_clock", detail: "this tenant lives in real time" })?;
+    let mut checks = Checks::default();
+    checks.require(now >= clock, "/now", format_args!("a test clock moves forward only; it stands at {}", clock.to_rfc3339()));
+    checks.require(now - clock <= TimeDelta::days(3653), "/now", "a test clock moves at most ten years at a time");
+    checks.done()?;
+    store::set_test_clock(&mut tx, now).await?;
+    tx.commit().await?;
+    Ok(Tenant { test_clock: Some(now), ..tenant })
+}
+
+/// Where a tenant is; `None` when there is none, or none any more.
+pub(crate) async fn place(db: &Db, id: TenantId) -> Result<Option<Place>, Error> {
+    let mut tx = system(db).await?;
+    store::place(&mut tx, id).await
+}
+
+#[expect(clippy::disallowed_methods, reason = "before a tenant is entered there is no TenantTx; each call is bounded by a scope")]
+async fn system(db: &Db) -> Result<SystemTx, db::Error> {
+    SystemTx::begin(db).await
+}

@@ -1,0 +1,158 @@
+//! SQL of tenants.
+
+use db::SystemTx;
+use kernel::{PageRequest, ResellerId, TenantId};
+use sqlx::types::chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::{Place, Tenant, TenantChange};
+use crate::{Error, TenantTx};
+
+struct Row {
+    id: Uuid,
+    reseller_id: Uuid,
+    name: String,
+    country: String,
+    currency: String,
+    time_zone: String,
+    status: String,
+    seats_limit: Option<i32>,
+    seats_used: i32,
+    used_bytes: i64,
+    test_clock: Option<DateTime<Utc>>,
+    created_at: DateTime<Utc>,
+}
+
+impl TryFrom<Row> for Tenant {
+    type Error = Error;
+    fn try_from(row: Row) -> Result<Self, Error> {
+        Ok(Self {
+            id: TenantId::from_uuid(row.id),
+            reseller_id: ResellerId::from_uuid(row.reseller_id),
+            name: row.name,
+            country: row.country,
+            currency: row.currency.parse().map_err(Error::internal)?,
+            time_zone: row.time_zone.parse().map_err(Error::internal)?,
+            status: row.status,
+            seats_limit: row.seats_limit,
+            seats_used: row.seats_used,
+            used_bytes: row.used_bytes,
+            test_clock: row.test_clock,
+            created_at: row.created_at,
+        })
+    }
+}
+
+pub(super) async fn insert(tx: &mut SystemTx, tenant: &Tenant, path: &[ResellerId]) -> Result<(), db::Error> {
+    let path = path.iter().map(|id| id.uuid()).collect::<Vec<_>>();
+    sqlx::query!(
+        "insert into tenants (id, reseller_id, reseller_path, name, country, currency, time_zone, status, seats_limit, test_clock, created_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+        tenant.id.uuid(),
+        tenant.reseller_id.uuid(),
+        &path,
+        tenant.name,
+        tenant.country,
+        tenant.currency.code(),
+        tenant.time_zone.name(),
+        tenant.status,
+        tenant.seats_limit,
+        tenant.test_clock,
+        tenant.created_at,
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn find(tx: &mut TenantTx) -> Result<Option<Tenant>, Error> {
+    let id = tx.tenant_id().uuid();
+    let row = sqlx::query_as!(
+        Row,
+        r#"select id, reseller_id, name, country, currency, time_zone, status, seats_limit, seats_used, test_clock, created_at,
+             (select coalesce(sum(m.used_bytes), 0)::bigint from mailboxes m where m.tenant_id = tenants.id) as "used_bytes!"
+           from tenants where id = $1"#,
+        id
+    )
+    .fetch_optional(tx.conn())
+    .await
+    .map_err(db::Error::from)?;
+    row.map(Tenant::try_from).transpose()
+}
+
+/// As [`find`], keeping others from changing the row until the transaction ends.
+pub(super) async fn find_locked(tx: &mut TenantTx) -> Result<Option<Tenant>, Error> {
+    let id = tx.tenant_id().uuid();
+    sqlx::query!("select id from tenants where id = $1 for update", id)
+        .fetch_optional(tx.conn())
+        .await
+        .map_err(db::Error::from)?;
+    find(tx).await
+}
+
+pub(super) async fn list(
+    tx: &mut SystemTx,
+    reseller: Option<ResellerId>,
+    tenant: Option<TenantId>,
+    page: &PageRequest,
+) -> Result<Vec<Tenant>, Error> {
+    let rows = sqlx::query_as!(
+        Row,
+        r#"select id, reseller_id, name, country, currency, time_zone, status, seats_limit, seats_used, test_clock, created_at,
+             (select coalesce(sum(m.used_bytes), 0)::bigint from mailboxes m where m.tenant_id = tenants.id) as "used_bytes!"
+           from tenants
+           where ($1::uuid is null or $1 = any (reseller_path)) and ($2::uuid is null or id = $2) and id > $3
+           order by id limit $4"#,
+        reseller.map(ResellerId::uuid),
+        tenant.map(TenantId::uuid),
+        page.after(),
+        page.fetch()
+    )
+    .fetch_all(tx.conn())
+    .await
+    .map_err(db::Error::from)?;
+    rows.into_iter().map(Tenant::try_from).collect()
+}
+
+pub(super) async fn update(tx: &mut TenantTx, change: &TenantChange) -> Result<(), db::Error> {
+    let id = tx.tenant_id().uuid();
+    sqlx::query!(
+        "update tenants set name = coalesce($2, name), version = version + 1,
+           seats_limit = case when $3 then $4 else seats_limit end
+         where id = $1",
+        id,
+        change.name,
+        change.seats_limit.is_some(),
+        change.seats_limit.flatten(),
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn set_test_clock(tx: &mut TenantTx, now: DateTime<Utc>) -> Result<(), db::Error> {
+    let id = tx.tenant_id().uuid();
+    sqlx::query!("update tenants set test_clock = $2, version = version + 1 where id = $1", id, now)
+        .execute(tx.conn())
+        .await?;
+    Ok(())
+}
+
+pub(super) async fn place(tx: &mut SystemTx, id: TenantId) -> Result<Option<Place>, Error> {
+    let row = sqlx::query!(
+        "select reseller_id, reseller_path, time_zone, test_clock from tenants where id = $1 and status <> 'deleted'",
+        id.uuid()
+    )
+    .fetch_optional(tx.conn())
+    .await
+    .map_err(db::Error::from)?;
+    row.map(|row| {
+        Ok(Place {
+            reseller_id: ResellerId::from_uuid(row.reseller_id),
+            reseller_path: row.reseller_path.into_iter().map(ResellerId::from_uuid).collect(),
+            time_zone: row.time_zone.parse().map_err(Error::internal)?,
+            test_clock: row.test_clock,
+        })
+    })
+    .transpose()
+}

@@ -1,0 +1,27 @@
+-- The two roles that every statement of the application runs as, and the rule that protects a tenant's table.
+-- The login role owns the schema and is no superuser; it reads nothing until a transaction has taken one of them.
+
+do $$
+begin
+  -- Roles belong to the cluster: another database's migration may be making them at this moment.
+  begin create role pillarbox_tenant nologin; exception when duplicate_object or unique_violation then null; end;
+  begin create role pillarbox_system nologin; exception when duplicate_object or unique_violation then null; end;
+  if not pg_has_role(current_user, 'pillarbox_tenant', 'member') or not pg_has_role(current_user, 'pillarbox_system', 'member') then
+    execute format('grant pillarbox_tenant, pillarbox_system to %I', current_user);
+  end if;
+end $$;
+
+-- The tenant of this transaction, or null. A reused connection reads '' after a transaction-local setting ended.
+create function current_tenant() returns uuid language sql stable parallel safe
+  as $$ select nullif(current_setting('app.tenant_id', true), '')::uuid $$;
+
+-- Forces row-level security on a table that has a tenant_id, and lets the two roles at it.
+create function protect_tenant_table(t regclass) returns void language plpgsql as $$
+begin
+  execute format('alter table %s enable row level security', t);
+  execute format('alter table %s force row level security', t);
+  -- The subselect is evaluated once a statement, a bare call once a row.
+  execute format('create policy tenant on %s to pillarbox_tenant using (tenant_id = (select current_tenant())) with check (tenant_id = (select current_tenant()))', t);
+  execute format('create policy system on %s to pillarbox_system using (true) with check (true)', t);
+  execute format('grant select, insert, update, delete on %s to pillarbox_tenant, pillarbox_system', t);
+end $$;
