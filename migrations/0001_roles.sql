@@ -15,6 +15,11 @@ end $$;
 create function current_tenant() returns uuid language sql stable parallel safe
   as $$ select nullif(current_setting('app.tenant_id', true), '')::uuid $$;
 
+-- Whether this transaction has taken the system role. A policy applies to all who inherit from the role it names, the
+-- login role among them; so the policies of the system role ask besides whether it was really taken.
+create function acts_as_system() returns boolean language sql stable parallel safe
+  as $$ select current_user = 'pillarbox_system' $$;
+
 -- Forces row-level security on a table that has a tenant_id, and lets the two roles at it.
 create function protect_tenant_table(t regclass) returns void language plpgsql as $$
 begin
@@ -22,6 +27,6 @@ begin
   execute format('alter table %s force row level security', t);
   -- The subselect is evaluated once a statement, a bare call once a row.
   execute format('create policy tenant on %s to pillarbox_tenant using (tenant_id = (select current_tenant())) with check (tenant_id = (select current_tenant()))', t);
-  execute format('create policy system on %s to pillarbox_system using (true) with check (true)', t);
+  execute format('create policy system on %s to pillarbox_system using ((select acts_as_system())) with check ((select acts_as_system()))', t);
   execute format('grant select, insert, update, delete on %s to pillarbox_tenant, pillarbox_system', t);
 end $$;

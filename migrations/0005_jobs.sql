@@ -15,5 +15,5 @@ create table jobs (
 create index jobs_due on jobs (run_at, id) where failed_at is null;
 alter table jobs enable row level security;
 alter table jobs force row level security;
-create policy system on jobs to pillarbox_system using (true) with check (true);
+create policy system on jobs to pillarbox_system using ((select acts_as_system())) with check ((select acts_as_system()));
 grant select, insert, update, delete on jobs to pillarbox_system;

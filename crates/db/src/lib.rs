@@ -39,7 +39,8 @@ impl Db {
     /// # Errors
     /// [`Error::Unavailable`] when it cannot be reached, [`Error::Internal`] when it refuses or the URL is malformed.
     pub async fn connect(url: &str, env: Env) -> Result<Self, Error> {
-        let options = url.parse::<PgConnectOptions>()?.application_name("pillarbox").disable_statement_logging();
+        let options =
+            url.parse::<PgConnectOptions>()?.application_name("pillarbox").disable_statement_logging();
         let pool = PgPoolOptions::new()
             .max_connections(Self::MAX_CONNECTIONS)
             .acquire_timeout(Self::ACQUIRE_TIMEOUT)
@@ -90,18 +91,26 @@ impl Db {
     ///
     /// # Errors
     /// As of any statement.
-    pub async fn begin_tenant(&self, tenant_id: uuid::Uuid) -> Result<sqlx::Transaction<'static, sqlx::Postgres>, Error> {
+    pub async fn begin_tenant(
+        &self,
+        tenant_id: uuid::Uuid,
+    ) -> Result<sqlx::Transaction<'static, sqlx::Postgres>, Error> {
         let mut tx = self.begin().await?;
         // Local to the transaction: a session's setting would leak to the connection's next user.
-        sqlx::query("select set_config('role', 'pillarbox_tenant', true), set_config('app.tenant_id', $1, true)")
-            .bind(tenant_id.to_string())
-            .execute(&mut *tx)
-            .await?;
+        sqlx::query(
+            "select set_config('role', 'pillarbox_tenant', true), set_config('app.tenant_id', $1, true)",
+        )
+        .bind(tenant_id.to_string())
+        .execute(&mut *tx)
+        .await?;
         Ok(tx)
     }
 
     async fn begin(&self) -> Result<sqlx::Transaction<'static, sqlx::Postgres>, Error> {
-        #[expect(clippy::disallowed_methods, reason = "the one place where a transaction begins; both callers set its role")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the one place where a transaction begins; both callers set its role"
+        )]
         let tx = self.pool.begin().await?;
         Ok(tx)
     }

@@ -37,7 +37,10 @@ pub struct OsRandom;
 
 impl Random for OsRandom {
     fn fill(&self, buf: &mut [u8]) {
-        #[expect(clippy::expect_used, reason = "a machine without randomness can keep no secret; stopping is right")]
+        #[expect(
+            clippy::expect_used,
+            reason = "a machine without randomness can keep no secret; stopping is right"
+        )]
         getrandom::fill(buf).expect("the operating system gives random bytes");
     }
 }

@@ -30,9 +30,7 @@ fn parse(prefix: &'static str, text: &str) -> Result<Uuid, IdError> {
     let digits = text
         .strip_prefix(prefix)
         .and_then(|rest| rest.strip_prefix('_'))
-        .filter(|digits| {
-            digits.len() == 32 && digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
-        })
+        .filter(|digits| digits.len() == 32 && digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')))
         .ok_or(IdError { prefix })?;
     Uuid::try_parse(digits).map_err(|_| IdError { prefix })
 }
@@ -136,7 +134,9 @@ mod tests {
     #[test]
     fn only_the_wire_form_is_parsed() {
         let uuid = Uuid::from_u128(0xabc);
-        for text in [uuid.to_string(), format!("ten_{uuid}"), format!("ten_{:X}", uuid.simple()), "ten_".into()] {
+        for text in
+            [uuid.to_string(), format!("ten_{uuid}"), format!("ten_{:X}", uuid.simple()), "ten_".into()]
+        {
             assert!(text.parse::<TenantId>().is_err(), "{text}");
         }
     }

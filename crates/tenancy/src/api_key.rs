@@ -8,8 +8,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, Utc};
 use db::{Db, SystemTx};
-use kernel::{ApiKeyId, Page, PageRequest};
-use secrecy::SecretString;
+use kernel::{ApiKeyId, Env, Page, PageRequest};
+use secrecy::{ExposeSecret as _, SecretString};
 use sha2::{Digest as _, Sha256};
 
 use crate::error::Checks;
@@ -80,7 +80,11 @@ async fn create(caller: &Caller, scope: Scope, new: NewApiKey) -> Result<(ApiKey
     caller.require(Action::ApiKeyWrite)?;
     let env = caller.db().env();
     let mut checks = Checks::default();
-    checks.require(new.role.fits(scope), "/role", format_args!("{} is no role for a key of {scope}", new.role));
+    checks.require(
+        new.role.fits(scope),
+        "/role",
+        format_args!("{} is no role for a key of {scope}", new.role),
+    );
     for action in &new.actions {
         let held = crate::policy::allows(new.role, *action);
         checks.require(held, "/actions", format_args!("{} does not allow {action}", new.role));
@@ -91,7 +95,11 @@ async fn create(caller: &Caller, scope: Scope, new: NewApiKey) -> Result<(ApiKey
         crate::policy::allows(new.role, **action) && (new.actions.is_empty() || new.actions.contains(action))
     });
     for action in given {
-        checks.require(caller.may(*action), "/actions", format_args!("the caller's own credential lacks {action}"));
+        checks.require(
+            caller.may(*action),
+            "/actions",
+            format_args!("the caller's own credential lacks {action}"),
+        );
     }
     checks.done()?;
     let key = ApiKey {
@@ -103,11 +111,60 @@ async fn create(caller: &Caller, scope: Scope, new: NewApiKey) -> Result<(ApiKey
         revoked_at: None,
         created_at: env.now(),
     };
-    let secret = format!("{SECRET_PREFIX}{}_{}", key.id.uuid().simple(), URL_SAFE_NO_PAD.encode(env.random::<32>()));
+    let secret = secret_for(env, key.id);
     let mut tx = system(caller.db()).await?;
-    store::insert(&mut tx, &key, &hash(&secret)).await?;
+    store::insert(&mut tx, &key, &hash(secret.expose_secret())).await?;
     tx.commit().await?;
-    Ok((key, secret.into()))
+    Ok((key, secret))
+}
+
+fn secret_for(env: &Env, id: ApiKeyId) -> SecretString {
+    format!("{SECRET_PREFIX}{}_{}", id.uuid().simple(), URL_SAFE_NO_PAD.encode(env.random::<32>())).into()
+}
+
+/// A secret that is no key yet: whoever has to keep it can do so before [`install_for_operator`] makes it one.
+pub fn new_secret(env: &Env) -> SecretString {
+    secret_for(env, env.new_id())
+}
+
+/// Makes a secret an operator's key; false when it was one before, in force or revoked.
+///
+/// # Errors
+/// [`Error::Forbidden`] for a caller who is no operator; [`Error::Invalid`] for a text that [`new_secret`] did not make.
+pub async fn install_for_operator(caller: &Caller, secret: &SecretString) -> Result<bool, Error> {
+    if caller.scope() != Scope::Operator {
+        return Err(Error::Forbidden("creating an operator's key"));
+    }
+    caller.require(Action::ApiKeyWrite)?;
+    let id =
+        id_of(secret.expose_secret()).ok_or_else(|| Error::invalid("/secret", "is no API key's secret"))?;
+    let key = ApiKey {
+        id,
+        role: Role::Operator,
+        scope: Scope::Operator,
+        actions: BTreeSet::new(),
+        expires_at: None,
+        revoked_at: None,
+        created_at: caller.db().env().now(),
+    };
+    let mut tx = system(caller.db()).await?;
+    match store::insert(&mut tx, &key, &hash(secret.expose_secret())).await {
+        Err(error) if error.constraint() == Some("api_keys_pkey") => return Ok(false),
+        inserted => inserted?,
+    }
+    tx.commit().await?;
+    Ok(true)
+}
+
+/// The operator's keys, revoked ones included.
+///
+/// # Errors
+/// [`Error::Forbidden`] for a caller who is no operator.
+pub async fn list_of_operator(caller: &Caller, page: PageRequest) -> Result<Page<ApiKey>, Error> {
+    if caller.scope() != Scope::Operator {
+        return Err(Error::Forbidden("seeing the operator's keys"));
+    }
+    list(caller, Scope::Operator, page).await
 }
 
 /// A reseller's keys, revoked ones included.
@@ -171,7 +228,10 @@ pub(crate) fn hash(secret: &str) -> [u8; 32] {
     Sha256::digest(secret.as_bytes()).into()
 }
 
-#[expect(clippy::disallowed_methods, reason = "a key is looked up before any tenant is known; lists are bounded by a scope")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a key is looked up before any tenant is known; lists are bounded by a scope"
+)]
 pub(crate) async fn system(db: &Db) -> Result<SystemTx, db::Error> {
     SystemTx::begin(db).await
 }

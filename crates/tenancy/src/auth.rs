@@ -76,7 +76,12 @@ impl Auth {
         }
     }
 
-    async fn api_key(&self, id: ApiKeyId, secret: Option<&str>, request_id: RequestId) -> Result<Caller, Error> {
+    async fn api_key(
+        &self,
+        id: ApiKeyId,
+        secret: Option<&str>,
+        request_id: RequestId,
+    ) -> Result<Caller, Error> {
         let mut tx = api_key::system(&self.db).await?;
         let (key, secret_hash) = api_key::store::find(&mut tx, id).await?.ok_or(Error::Unauthenticated)?;
         let proven = secret.is_none_or(|secret| bool::from(api_key::hash(secret).ct_eq(&secret_hash)));
@@ -88,7 +93,12 @@ impl Auth {
         Ok(if key.actions.is_empty() { caller } else { caller.narrowed_to(key.actions) })
     }
 
-    async fn user(&self, tenant_id: TenantId, user_id: UserId, request_id: RequestId) -> Result<Caller, Error> {
+    async fn user(
+        &self,
+        tenant_id: TenantId,
+        user_id: UserId,
+        request_id: RequestId,
+    ) -> Result<Caller, Error> {
         let mut tx = api_key::system(&self.db).await?;
         let person = store::person_by_id(&mut tx, tenant_id, user_id).await?.ok_or(Error::Unauthenticated)?;
         if !person.may(Capability::SignIn) || !person.may(Capability::Api) {

@@ -110,7 +110,8 @@ impl Caller {
 
     /// Whether its role and key allow the action at all.
     pub fn may(&self, action: Action) -> bool {
-        policy::allows(self.role, action) && self.actions.as_ref().is_none_or(|narrowed| narrowed.contains(&action))
+        policy::allows(self.role, action)
+            && self.actions.as_ref().is_none_or(|narrowed| narrowed.contains(&action))
     }
 
     /// # Errors
@@ -162,7 +163,9 @@ impl Caller {
     pub fn own_reseller(&self) -> Result<ResellerId, Error> {
         match self.scope {
             Scope::Reseller(id) => Ok(id),
-            Scope::Operator => Err(Error::invalid("/reseller_id", "an operator's call has to name the reseller")),
+            Scope::Operator => {
+                Err(Error::invalid("/reseller_id", "an operator's call has to name the reseller"))
+            }
             Scope::Tenant(_) => Err(Error::Forbidden("acting for a reseller")),
         }
     }

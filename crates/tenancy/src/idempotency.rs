@@ -104,7 +104,10 @@ pub async fn prune(db: &Db) -> Result<u64, Error> {
     Ok(forgotten)
 }
 
-#[expect(clippy::disallowed_methods, reason = "keys belong to principals, of which some are above all tenants")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "keys belong to principals, of which some are above all tenants"
+)]
 async fn system(db: &Db) -> Result<SystemTx, db::Error> {
     SystemTx::begin(db).await
 }

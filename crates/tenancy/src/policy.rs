@@ -67,7 +67,9 @@ impl Role {
         use crate::Scope;
         match self {
             Self::Operator => matches!(scope, Scope::Operator),
-            Self::ResellerAdmin | Self::ResellerBilling | Self::ResellerSupport => matches!(scope, Scope::Reseller(_)),
+            Self::ResellerAdmin | Self::ResellerBilling | Self::ResellerSupport => {
+                matches!(scope, Scope::Reseller(_))
+            }
             Self::TenantAdmin | Self::TenantBilling | Self::Helpdesk => matches!(scope, Scope::Tenant(_)),
             Self::User | Self::Delivery => false,
         }
@@ -151,16 +153,44 @@ pub fn allows(role: Role, action: Action) -> bool {
         Role::Operator | Role::ResellerAdmin => action != MessageDeliver,
         Role::ResellerBilling => matches!(
             action,
-            ResellerRead | TenantRead | UserRead | PriceBookRead | PriceBookWrite | SubscriptionRead | SubscriptionWrite | InvoiceRead | BillingRun
+            ResellerRead
+                | TenantRead
+                | UserRead
+                | PriceBookRead
+                | PriceBookWrite
+                | SubscriptionRead
+                | SubscriptionWrite
+                | InvoiceRead
+                | BillingRun
         ),
         Role::ResellerSupport => matches!(
             action,
-            ResellerRead | ApiKeyRead | TenantRead | DomainRead | UserRead | MailboxRead | PriceBookRead | SubscriptionRead | InvoiceRead
+            ResellerRead
+                | ApiKeyRead
+                | TenantRead
+                | DomainRead
+                | UserRead
+                | MailboxRead
+                | PriceBookRead
+                | SubscriptionRead
+                | InvoiceRead
         ),
         Role::TenantAdmin => matches!(
             action,
-            ApiKeyRead | ApiKeyWrite | TenantRead | DomainRead | DomainWrite | UserRead | UserWrite | MailboxRead | QuotaWrite
-                | MessageRead | MessageWrite | MessageDelete | SubscriptionRead | InvoiceRead
+            ApiKeyRead
+                | ApiKeyWrite
+                | TenantRead
+                | DomainRead
+                | DomainWrite
+                | UserRead
+                | UserWrite
+                | MailboxRead
+                | QuotaWrite
+                | MessageRead
+                | MessageWrite
+                | MessageDelete
+                | SubscriptionRead
+                | InvoiceRead
         ),
         Role::TenantBilling => matches!(action, TenantRead | SubscriptionRead | InvoiceRead),
         Role::Helpdesk => matches!(action, TenantRead | DomainRead | UserRead | UserWrite | MailboxRead),
@@ -176,7 +206,13 @@ pub fn matrix() -> String {
     for &action in Action::ALL {
         let cells = Role::ALL
             .iter()
-            .map(|&role| format!(" {:width$}", if allows(role, action) { "yes" } else { "-" }, width = role.as_str().len()))
+            .map(|&role| {
+                format!(
+                    " {:width$}",
+                    if allows(role, action) { "yes" } else { "-" },
+                    width = role.as_str().len()
+                )
+            })
             .collect::<String>();
         text.push_str(format!("{:22}{cells}", action.as_str()).trim_end());
         text.push('\n');

@@ -38,7 +38,11 @@ impl Recipients {
     ///
     /// # Errors
     /// As of any statement; then mail is to be refused for the time being.
-    pub async fn resolve(&self, address: &EmailAddress, request_id: RequestId) -> Result<Option<Recipient>, Error> {
+    pub async fn resolve(
+        &self,
+        address: &EmailAddress,
+        request_id: RequestId,
+    ) -> Result<Option<Recipient>, Error> {
         let mut tx = system(&self.db).await?;
         let Some(found) = store::find(&mut tx, address).await? else { return Ok(None) };
         drop(tx);

@@ -68,7 +68,10 @@ pub async fn create(caller: &Caller, new: NewReseller) -> Result<Reseller, Error
     };
     let mut path = parent.as_ref().map(|parent| parent.path().to_vec()).unwrap_or_default();
     if path.len() >= MAX_DEPTH {
-        return Err(Error::invalid("/parent_id", format_args!("resellers nest at most {MAX_DEPTH} levels deep")));
+        return Err(Error::invalid(
+            "/parent_id",
+            format_args!("resellers nest at most {MAX_DEPTH} levels deep"),
+        ));
     }
     let env = caller.db().env();
     let id = env.new_id();
@@ -142,7 +145,10 @@ pub(crate) async fn path(db: &Db, id: ResellerId) -> Result<Option<Vec<ResellerI
     store::path(&mut tx, id).await
 }
 
-#[expect(clippy::disallowed_methods, reason = "resellers stand above tenants; each call here is bounded by a ResellerCtx or a scope")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "resellers stand above tenants; each call here is bounded by a ResellerCtx or a scope"
+)]
 async fn system(db: &Db) -> Result<SystemTx, db::Error> {
     SystemTx::begin(db).await
 }

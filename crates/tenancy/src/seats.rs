@@ -34,7 +34,9 @@ pub(crate) async fn take(tx: &mut TenantTx, ctx: &Ctx, user_id: UserId) -> Resul
         return Err(Error::SeatsExhausted { level: "tenant", limit });
     };
     let levels = store::lock_resellers(tx, &path).await?;
-    if let Some(limit) = levels.iter().find(|level| level.used >= level.limit.unwrap_or(i32::MAX)).and_then(|l| l.limit) {
+    if let Some(limit) =
+        levels.iter().find(|level| level.used >= level.limit.unwrap_or(i32::MAX)).and_then(|l| l.limit)
+    {
         return Err(Error::SeatsExhausted { level: "reseller", limit });
     }
     store::add_to_resellers(tx, &path, 1).await?;
@@ -50,7 +52,6 @@ pub(crate) async fn free(tx: &mut TenantTx, ctx: &Ctx, user_id: UserId) -> Resul
 }
 
 async fn record(tx: &mut TenantTx, ctx: &Ctx, user_id: UserId, delta: i32) -> Result<(), Error> {
-    let id = ctx.env().new_uuid();
-    store::append(tx, id, &SeatChange { at: ctx.now(), delta, user_id }).await?;
+    store::append(tx, &SeatChange { at: ctx.now(), delta, user_id }).await?;
     Ok(())
 }

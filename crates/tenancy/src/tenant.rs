@@ -177,8 +177,16 @@ pub async fn set_test_clock(ctx: &Ctx, now: DateTime<Utc>) -> Result<Tenant, Err
         .test_clock
         .ok_or(Error::Conflict { code: "no_test_clock", detail: "this tenant lives in real time" })?;
     let mut checks = Checks::default();
-    checks.require(now >= clock, "/now", format_args!("a test clock moves forward only; it stands at {}", clock.to_rfc3339()));
-    checks.require(now - clock <= TimeDelta::days(3653), "/now", "a test clock moves at most ten years at a time");
+    checks.require(
+        now >= clock,
+        "/now",
+        format_args!("a test clock moves forward only; it stands at {}", clock.to_rfc3339()),
+    );
+    checks.require(
+        now - clock <= TimeDelta::days(3653),
+        "/now",
+        "a test clock moves at most ten years at a time",
+    );
     checks.done()?;
     store::set_test_clock(&mut tx, now).await?;
     tx.commit().await?;
@@ -191,7 +199,10 @@ pub(crate) async fn place(db: &Db, id: TenantId) -> Result<Option<Place>, Error>
     store::place(&mut tx, id).await
 }
 
-#[expect(clippy::disallowed_methods, reason = "before a tenant is entered there is no TenantTx; each call is bounded by a scope")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "before a tenant is entered there is no TenantTx; each call is bounded by a scope"
+)]
 async fn system(db: &Db) -> Result<SystemTx, db::Error> {
     SystemTx::begin(db).await
 }

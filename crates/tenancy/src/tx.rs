@@ -16,7 +16,10 @@ pub struct TenantTx {
 impl TenantTx {
     pub(crate) async fn begin(ctx: &Ctx) -> Result<Self, db::Error> {
         let tenant_id = ctx.tenant_id();
-        #[expect(clippy::disallowed_methods, reason = "the one place where a tenant's transaction begins, with a proven tenant")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the one place where a tenant's transaction begins, with a proven tenant"
+        )]
         let tx = ctx.db().begin_tenant(tenant_id.uuid()).await?;
         Ok(Self { tx, tenant_id })
     }

@@ -87,9 +87,10 @@ pub async fn create(ctx: &Ctx, new: NewUser) -> Result<User, Error> {
         let pointer = if at == 0 { "/address".to_owned() } else { format!("/aliases/{}", at - 1) };
         let added = store::add_address(&mut tx, user.mailbox_id, address, at == 0).await;
         let added = added.map_err(|error| match error.constraint() {
-            Some("addresses_once" | "addresses_pkey") => {
-                Error::Conflict { code: "address_taken", detail: "an address of the request is in use already" }
-            }
+            Some("addresses_once" | "addresses_pkey") => Error::Conflict {
+                code: "address_taken",
+                detail: "an address of the request is in use already",
+            },
             _ => error.into(),
         })?;
         if !added {
@@ -121,10 +122,15 @@ fn check(new: &NewUser) -> Result<(EmailAddress, Vec<EmailAddress>), Error> {
     if let Some(password) = &new.password {
         let length = password.expose_secret().chars().count();
         let holds = (MIN_PASSWORD_CHARS..=MAX_PASSWORD_CHARS).contains(&length);
-        checks.require(holds, "/password", format_args!("must have {MIN_PASSWORD_CHARS} to {MAX_PASSWORD_CHARS} characters"));
+        checks.require(
+            holds,
+            "/password",
+            format_args!("must have {MIN_PASSWORD_CHARS} to {MAX_PASSWORD_CHARS} characters"),
+        );
     }
     checks.require(new.quota_bytes.is_none_or(|bytes| bytes >= 0), "/quota_bytes", "must not be negative");
-    let role_holds = matches!(new.role, Role::TenantAdmin | Role::TenantBilling | Role::Helpdesk | Role::User);
+    let role_holds =
+        matches!(new.role, Role::TenantAdmin | Role::TenantBilling | Role::Helpdesk | Role::User);
     checks.require(role_holds, "/role", "must be tenant_admin, tenant_billing, helpdesk or user");
     checks.done()?;
     let mut addresses = addresses.into_iter();

@@ -67,13 +67,15 @@ pub(super) async fn put_back(
     failed_at: Option<DateTime<Utc>>,
     error: &str,
 ) -> Result<(), Error> {
-    sqlx::query("update jobs set run_at = $2, leased_until = null, failed_at = $3, last_error = $4 where id = $1")
-        .bind(id.uuid())
-        .bind(run_at)
-        .bind(failed_at)
-        .bind(error)
-        .execute(tx.conn())
-        .await?;
+    sqlx::query(
+        "update jobs set run_at = $2, leased_until = null, failed_at = $3, last_error = $4 where id = $1",
+    )
+    .bind(id.uuid())
+    .bind(run_at)
+    .bind(failed_at)
+    .bind(error)
+    .execute(tx.conn())
+    .await?;
     Ok(())
 }
 

@@ -32,7 +32,12 @@ impl TryFrom<Row> for ApiKey {
             id: ApiKeyId::from_uuid(row.id),
             role: row.role.parse().map_err(Error::internal)?,
             scope,
-            actions: row.actions.iter().map(|a| a.parse()).collect::<Result<_, _>>().map_err(Error::internal)?,
+            actions: row
+                .actions
+                .iter()
+                .map(|a| a.parse())
+                .collect::<Result<_, _>>()
+                .map_err(Error::internal)?,
             expires_at: row.expires_at,
             revoked_at: row.revoked_at,
             created_at: row.created_at,

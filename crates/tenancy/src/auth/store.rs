@@ -31,7 +31,10 @@ impl TryFrom<Row> for Person {
     }
 }
 
-pub(super) async fn person_by_address(tx: &mut SystemTx, address: &EmailAddress) -> Result<Option<Person>, Error> {
+pub(super) async fn person_by_address(
+    tx: &mut SystemTx,
+    address: &EmailAddress,
+) -> Result<Option<Person>, Error> {
     let row = sqlx::query_as!(
         Row,
         r#"select u.tenant_id, u.id as user_id, m.id as mailbox_id, u.role, u.suspended_capabilities as suspended, u.password_hash
@@ -91,7 +94,7 @@ pub(super) async fn signing_keys(tx: &mut SystemTx) -> Result<Vec<SigningKey>, d
 
 /// Keeps others from making a signing key until the transaction ends.
 pub(super) async fn lock_signing_keys(tx: &mut SystemTx) -> Result<(), db::Error> {
-    sqlx::query!("lock table signing_keys in share row exclusive mode").execute(tx.conn()).await?;
+    sqlx::query!("select pg_advisory_xact_lock(hashtext('signing_keys'))").execute(tx.conn()).await?;
     Ok(())
 }
 

@@ -118,14 +118,19 @@ impl Signer {
 
     pub(super) fn verify(&self, token: &str, now: DateTime<Utc>) -> Result<Claims, Error> {
         let header = jsonwebtoken::decode_header(token).map_err(|_| Error::Unauthenticated)?;
-        let (_, key) =
-            self.verifying.iter().find(|(kid, _)| Some(kid) == header.kid.as_ref()).ok_or(Error::Unauthenticated)?;
+        let (_, key) = self
+            .verifying
+            .iter()
+            .find(|(kid, _)| Some(kid) == header.kid.as_ref())
+            .ok_or(Error::Unauthenticated)?;
         let mut validation = Validation::new(Algorithm::EdDSA);
         validation.set_audience(&[ISSUER]);
         validation.set_issuer(&[ISSUER]);
         // The library would read the machine's clock; ours is a parameter.
         validation.validate_exp = false;
-        let claims = jsonwebtoken::decode::<Claims>(token, key, &validation).map_err(|_| Error::Unauthenticated)?.claims;
+        let claims = jsonwebtoken::decode::<Claims>(token, key, &validation)
+            .map_err(|_| Error::Unauthenticated)?
+            .claims;
         if claims.exp <= now.timestamp() { Err(Error::Unauthenticated) } else { Ok(claims) }
     }
 }

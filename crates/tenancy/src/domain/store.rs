@@ -17,7 +17,12 @@ struct Row {
 
 impl From<Row> for Domain {
     fn from(row: Row) -> Self {
-        Self { id: DomainId::from_uuid(row.id), name: row.name, status: row.status, created_at: row.created_at }
+        Self {
+            id: DomainId::from_uuid(row.id),
+            name: row.name,
+            status: row.status,
+            created_at: row.created_at,
+        }
     }
 }
 

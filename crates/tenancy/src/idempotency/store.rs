@@ -69,7 +69,12 @@ pub(super) async fn find(tx: &mut SystemTx, principal: &str, key: &str) -> Resul
     }))
 }
 
-pub(super) async fn answer(tx: &mut SystemTx, principal: &str, key: &str, answer: &Answer) -> Result<(), Error> {
+pub(super) async fn answer(
+    tx: &mut SystemTx,
+    principal: &str,
+    key: &str,
+    answer: &Answer,
+) -> Result<(), Error> {
     sqlx::query!(
         "update idempotency_keys set response_status = $3, response_body = $4, response_content_type = $5
          where principal = $1 and key = $2",
@@ -96,6 +101,7 @@ pub(super) async fn release(tx: &mut SystemTx, principal: &str, key: &str) -> Re
 }
 
 pub(super) async fn prune(tx: &mut SystemTx, before: DateTime<Utc>) -> Result<u64, Error> {
-    let done = sqlx::query!("delete from idempotency_keys where created_at < $1", before).execute(tx.conn()).await?;
+    let done =
+        sqlx::query!("delete from idempotency_keys where created_at < $1", before).execute(tx.conn()).await?;
     Ok(done.rows_affected())
 }

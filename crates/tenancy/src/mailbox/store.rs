@@ -80,7 +80,11 @@ pub(super) async fn list(
     Ok(rows.into_iter().map(Mailbox::from).collect())
 }
 
-pub(super) async fn set_quota(tx: &mut TenantTx, id: MailboxId, quota_bytes: Option<i64>) -> Result<(), Error> {
+pub(super) async fn set_quota(
+    tx: &mut TenantTx,
+    id: MailboxId,
+    quota_bytes: Option<i64>,
+) -> Result<(), Error> {
     let tenant_id = tx.tenant_id().uuid();
     sqlx::query!(
         "update mailboxes set quota_bytes = $3, version = version + 1 where tenant_id = $1 and id = $2",

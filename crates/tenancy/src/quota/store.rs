@@ -5,7 +5,11 @@ use kernel::MailboxId;
 
 use crate::TenantTx;
 
-pub(super) async fn charge(tx: &mut TenantTx, mailbox_id: MailboxId, bytes: i64) -> Result<Option<i64>, Error> {
+pub(super) async fn charge(
+    tx: &mut TenantTx,
+    mailbox_id: MailboxId,
+    bytes: i64,
+) -> Result<Option<i64>, Error> {
     let tenant_id = tx.tenant_id().uuid();
     let modseq = sqlx::query_scalar!(
         "update mailboxes set used_bytes = used_bytes + $3, modseq = modseq + 1
@@ -33,7 +37,11 @@ pub(super) async fn exists(tx: &mut TenantTx, mailbox_id: MailboxId) -> Result<b
     Ok(exists)
 }
 
-pub(super) async fn has_room(tx: &mut TenantTx, mailbox_id: MailboxId, bytes: i64) -> Result<Option<bool>, Error> {
+pub(super) async fn has_room(
+    tx: &mut TenantTx,
+    mailbox_id: MailboxId,
+    bytes: i64,
+) -> Result<Option<bool>, Error> {
     let tenant_id = tx.tenant_id().uuid();
     let room = sqlx::query_scalar!(
         r#"select (quota_bytes is null or used_bytes <= quota_bytes - $3) as "room!"
@@ -47,7 +55,11 @@ pub(super) async fn has_room(tx: &mut TenantTx, mailbox_id: MailboxId, bytes: i6
     Ok(room)
 }
 
-pub(super) async fn discard(tx: &mut TenantTx, mailbox_id: MailboxId, bytes: i64) -> Result<Option<i64>, Error> {
+pub(super) async fn discard(
+    tx: &mut TenantTx,
+    mailbox_id: MailboxId,
+    bytes: i64,
+) -> Result<Option<i64>, Error> {
     let tenant_id = tx.tenant_id().uuid();
     let modseq = sqlx::query_scalar!(
         "update mailboxes set used_bytes = used_bytes - $3, recoverable_bytes = recoverable_bytes + $3, modseq = modseq + 1

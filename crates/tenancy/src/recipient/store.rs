@@ -23,5 +23,8 @@ pub(super) async fn find(tx: &mut SystemTx, address: &EmailAddress) -> Result<Op
     )
     .fetch_optional(tx.conn())
     .await?;
-    Ok(row.map(|row| Found { tenant_id: TenantId::from_uuid(row.tenant_id), mailbox_id: MailboxId::from_uuid(row.id) }))
+    Ok(row.map(|row| Found {
+        tenant_id: TenantId::from_uuid(row.tenant_id),
+        mailbox_id: MailboxId::from_uuid(row.id),
+    }))
 }

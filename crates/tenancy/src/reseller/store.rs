@@ -100,8 +100,9 @@ pub(super) async fn update(
 }
 
 pub(super) async fn path(tx: &mut SystemTx, id: ResellerId) -> Result<Option<Vec<ResellerId>>, Error> {
-    let path = sqlx::query_scalar!("select path from resellers where id = $1 and status <> 'deleted'", id.uuid())
-        .fetch_optional(tx.conn())
-        .await?;
+    let path =
+        sqlx::query_scalar!("select path from resellers where id = $1 and status <> 'deleted'", id.uuid())
+            .fetch_optional(tx.conn())
+            .await?;
     Ok(path.map(|path| path.into_iter().map(ResellerId::from_uuid).collect()))
 }

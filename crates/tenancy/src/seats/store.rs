@@ -17,7 +17,7 @@ pub(super) struct Level {
 pub(super) async fn changes(tx: &mut TenantTx, until: DateTime<Utc>) -> Result<Vec<SeatChange>, Error> {
     let tenant_id = tx.tenant_id().uuid();
     let rows = sqlx::query!(
-        "select at, delta, user_id from seat_changes where tenant_id = $1 and at <= $2 order by at, id",
+        "select at, delta, user_id from seat_changes where tenant_id = $1 and at <= $2 order by at, position",
         tenant_id,
         until
     )
@@ -55,8 +55,9 @@ pub(super) async fn free_of_tenant(tx: &mut TenantTx) -> Result<Vec<Uuid>, Error
 
 pub(super) async fn tenant_limit(tx: &mut TenantTx) -> Result<Option<i32>, Error> {
     let tenant_id = tx.tenant_id().uuid();
-    let limit =
-        sqlx::query_scalar!("select seats_limit from tenants where id = $1", tenant_id).fetch_one(tx.conn()).await?;
+    let limit = sqlx::query_scalar!("select seats_limit from tenants where id = $1", tenant_id)
+        .fetch_one(tx.conn())
+        .await?;
     Ok(limit)
 }
 
@@ -78,12 +79,11 @@ pub(super) async fn add_to_resellers(tx: &mut TenantTx, path: &[Uuid], delta: i3
     Ok(())
 }
 
-pub(super) async fn append(tx: &mut TenantTx, id: Uuid, change: &SeatChange) -> Result<(), Error> {
+pub(super) async fn append(tx: &mut TenantTx, change: &SeatChange) -> Result<(), Error> {
     let tenant_id = tx.tenant_id().uuid();
     sqlx::query!(
-        "insert into seat_changes (tenant_id, id, at, delta, user_id) values ($1, $2, $3, $4, $5)",
+        "insert into seat_changes (tenant_id, at, delta, user_id) values ($1, $2, $3, $4)",
         tenant_id,
-        id,
         change.at,
         change.delta,
         change.user_id.uuid(),

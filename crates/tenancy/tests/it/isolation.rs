@@ -1,0 +1,172 @@
+//! No tenant sees another: in the types, and in the database beneath them.
+
+use kernel::{MailboxId, TenantId, UserId};
+use sqlx::Row as _;
+use tenancy::{Error, Role};
+use testkit::{World, world};
+
+use crate::neighbour;
+
+/// Tables with a `tenant_id` whose primary key cannot lead with it, each with its reason.
+const KEYS_NOT_LED_BY_TENANT: &[&str] = &[
+    // Finds the tenant of a domain's name.
+    "domain_names",
+    // Finds the scope of a credential.
+    "api_keys",
+    // Of one tenant or of many.
+    "billing_runs",
+];
+
+#[tokio::test]
+async fn another_tenant_s_ids_do_not_exist() {
+    let world = World::new().await;
+    let user = world.user("ada", None).await;
+    let ctx = neighbour(&world).await;
+    assert!(matches!(tenancy::user::get(&ctx, user.id).await, Err(Error::NotFound)));
+    assert!(matches!(tenancy::user::delete(&ctx, user.id).await, Err(Error::NotFound)));
+    assert!(matches!(tenancy::mailbox::get(&ctx, user.mailbox_id).await, Err(Error::NotFound)));
+    assert!(matches!(
+        tenancy::mailbox::set_quota(&ctx, user.mailbox_id, Some(1)).await,
+        Err(Error::NotFound)
+    ));
+    assert_eq!(tenancy::mailbox::get(&world.ctx, user.mailbox_id).await.unwrap().quota.quota_bytes, None);
+}
+
+#[tokio::test]
+async fn a_credential_enters_its_own_part_of_the_tree_only() {
+    let world = World::new().await;
+    let auth = tenancy::auth::Auth::new(world.test_db.db()).await.unwrap();
+    let foreign = world::reseller(&world.operator, "Foreign").await;
+    let key = |reseller_id| {
+        let world = &world;
+        let auth = &auth;
+        async move {
+            let ctx = world.operator.enter_reseller(reseller_id).await.unwrap();
+            let new = tenancy::api_key::NewApiKey {
+                role: Role::ResellerAdmin,
+                actions: Default::default(),
+                expires_at: None,
+            };
+            let (_, secret) = tenancy::api_key::create_for_reseller(&ctx, new).await.unwrap();
+            auth.bearer(secrecy::ExposeSecret::expose_secret(&secret), world.request_id()).await.unwrap()
+        }
+    };
+    let (own, foreign) = (key(world.reseller.id).await, key(foreign.id).await);
+    assert_eq!(own.enter(world.tenant.id).await.unwrap().tenant_id(), world.tenant.id);
+    assert!(matches!(foreign.enter(world.tenant.id).await, Err(Error::NotFound)));
+    assert!(matches!(foreign.enter_reseller(world.reseller.id).await, Err(Error::NotFound)));
+    let unknown = TenantId::from_uuid(uuid::Uuid::from_u128(1));
+    assert!(matches!(own.enter(unknown).await, Err(Error::NotFound)));
+}
+
+#[tokio::test]
+async fn a_person_sees_their_own_mailbox_alone() {
+    let world = World::new().await;
+    let (ada, bob) = (world.user("ada", None).await, world.user("bob", None).await);
+    let login = world.login(&ada).await;
+    let page = kernel::PageRequest::new(None, None);
+    let seen = tenancy::mailbox::list(&login.ctx, page).await.unwrap().items;
+    assert_eq!(seen.iter().map(|mailbox| mailbox.id).collect::<Vec<MailboxId>>(), [ada.mailbox_id]);
+    assert!(matches!(tenancy::mailbox::get(&login.ctx, bob.mailbox_id).await, Err(Error::NotFound)));
+    assert!(matches!(tenancy::user::get(&login.ctx, bob.id).await, Err(Error::Forbidden(_))));
+}
+
+#[tokio::test]
+async fn the_application_s_role_reads_nothing_without_a_tenant() {
+    let world = World::new().await;
+    world.user("ada", None).await;
+    let pool = sqlx::PgPool::connect(&world.test_db.url()).await.unwrap();
+    for table in tenant_tables(&pool).await {
+        let count = format!("select count(*) from {table}");
+        let as_login: i64 =
+            sqlx::query_scalar(sqlx::AssertSqlSafe(count.clone())).fetch_one(&pool).await.unwrap();
+        assert_eq!(as_login, 0, "{table} as the login role");
+        #[expect(clippy::disallowed_methods, reason = "the test looks from below")]
+        let mut tx = pool.begin().await.unwrap();
+        sqlx::query("select set_config('role', 'pillarbox_tenant', true)").execute(&mut *tx).await.unwrap();
+        // A table that the role may not read at all is as good as empty.
+        if let Ok(seen) = sqlx::query_scalar::<_, i64>(sqlx::AssertSqlSafe(count)).fetch_one(&mut *tx).await {
+            assert_eq!(seen, 0, "{table} as the tenant role without a tenant");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_connection_used_again_has_forgotten_its_tenant() {
+    let world = World::new().await;
+    let user = world.user("ada", None).await;
+    // One connection, so that the second transaction is on the first's.
+    let pool =
+        sqlx::postgres::PgPoolOptions::new().max_connections(1).connect(&world.test_db.url()).await.unwrap();
+    let users_seen = |tenant: Option<String>| {
+        let pool = pool.clone();
+        async move {
+            #[expect(clippy::disallowed_methods, reason = "the test looks from below")]
+            let mut tx = pool.begin().await.unwrap();
+            sqlx::query("select set_config('role', 'pillarbox_tenant', true)")
+                .execute(&mut *tx)
+                .await
+                .unwrap();
+            if let Some(tenant) = tenant {
+                let set = sqlx::query("select set_config('app.tenant_id', $1, true)").bind(tenant);
+                set.execute(&mut *tx).await.unwrap();
+            }
+            let ids: Vec<uuid::Uuid> =
+                sqlx::query_scalar("select id from users").fetch_all(&mut *tx).await.unwrap();
+            tx.commit().await.unwrap();
+            ids.into_iter().map(UserId::from_uuid).collect::<Vec<_>>()
+        }
+    };
+    assert_eq!(users_seen(Some(world.tenant.id.uuid().to_string())).await, [user.id]);
+    assert_eq!(users_seen(None).await, []);
+}
+
+#[tokio::test]
+async fn a_tenant_s_transaction_cannot_write_for_another() {
+    let world = World::new().await;
+    let other = neighbour(&world).await;
+    let mut tx = world.ctx.begin().await.unwrap();
+    let written = sqlx::query("insert into domains (tenant_id, id, name, status, created_at) values ($1, $2, 'x.example', 'active', now())")
+        .bind(other.tenant_id().uuid())
+        .bind(uuid::Uuid::from_u128(1))
+        .execute(tx.conn())
+        .await;
+    let refusal = written.unwrap_err().to_string();
+    assert!(refusal.contains("row-level security"), "{refusal}");
+}
+
+#[tokio::test]
+async fn every_tenant_table_is_protected_and_keyed_by_tenant() {
+    let world = World::new().await;
+    let pool = sqlx::PgPool::connect(&world.test_db.url()).await.unwrap();
+    let tables = tenant_tables(&pool).await;
+    assert!(tables.len() > 10, "{tables:?}");
+    let rows = sqlx::query(
+        "select c.relname, c.relrowsecurity and c.relforcerowsecurity as forced,
+           (select a.attname from pg_index i join pg_attribute a on a.attrelid = c.oid and a.attnum = i.indkey[0]
+            where i.indrelid = c.oid and i.indisprimary) as leads
+         from pg_class c where c.relkind in ('r', 'p') and c.relname = any ($1)",
+    )
+    .bind(&tables)
+    .fetch_all(&pool)
+    .await
+    .unwrap();
+    for row in rows {
+        let table: String = row.get("relname");
+        assert!(row.get::<bool, _>("forced"), "{table} has no forced row-level security");
+        let leads: Option<String> = row.get("leads");
+        let excepted = KEYS_NOT_LED_BY_TENANT.contains(&table.as_str());
+        assert_eq!(leads.as_deref() == Some("tenant_id"), !excepted, "{table} is keyed by {leads:?}");
+    }
+}
+
+async fn tenant_tables(pool: &sqlx::PgPool) -> Vec<String> {
+    sqlx::query_scalar(
+        "select c.table_name::text from information_schema.columns c
+         join information_schema.tables t using (table_schema, table_name)
+         where c.table_schema = 'public' and c.column_name = 'tenant_id' and t.table_type = 'BASE TABLE' order by 1",
+    )
+    .fetch_all(pool)
+    .await
+    .unwrap()
+}

@@ -1,0 +1,19 @@
+//! The control plane against a real Postgres.
+
+mod auth;
+mod idempotency;
+mod isolation;
+mod policy;
+mod quota;
+mod seats;
+mod tenant;
+mod user;
+
+use tenancy::Ctx;
+use testkit::{World, world};
+
+/// Another tenant of the same reseller, entered by the operator.
+async fn neighbour(world: &World) -> Ctx {
+    let tenant = world::tenant(&world.operator, &world.reseller, "Other").await;
+    world.operator.enter(tenant.id).await.unwrap()
+}

@@ -1,0 +1,52 @@
+//! A mailbox's bytes under contention.
+
+use futures::future::join_all;
+use tenancy::quota::{self, Charge};
+use testkit::World;
+
+#[tokio::test]
+async fn of_many_writers_at_one_free_slot_exactly_one_wins() {
+    let world = World::new().await;
+    let mailbox = world.user("ada", Some(100)).await.mailbox_id;
+    let attempts = (0..64).map(|_| {
+        let ctx = world.ctx.clone();
+        async move {
+            let mut tx = ctx.begin().await.unwrap();
+            let charge = quota::charge(&mut tx, mailbox, 60).await.unwrap();
+            tx.commit().await.unwrap();
+            charge
+        }
+    });
+    let outcomes = join_all(attempts).await;
+    let taken = outcomes.iter().filter(|charge| matches!(charge, Charge::Taken { .. })).count();
+    let over = outcomes.iter().filter(|charge| **charge == Charge::OverQuota).count();
+    assert_eq!((taken, over), (1, 63));
+    assert_eq!(tenancy::mailbox::get(&world.ctx, mailbox).await.unwrap().quota.used_bytes, 60);
+}
+
+#[tokio::test]
+async fn bytes_move_between_used_and_recoverable() {
+    let world = World::new().await;
+    let mailbox = world.user("ada", Some(100)).await.mailbox_id;
+    let mut tx = world.ctx.begin().await.unwrap();
+    assert!(matches!(quota::charge(&mut tx, mailbox, 100).await.unwrap(), Charge::Taken { .. }));
+    quota::discard(&mut tx, mailbox, 100).await.unwrap();
+    assert!(matches!(quota::charge(&mut tx, mailbox, 1).await.unwrap(), Charge::Taken { .. }));
+    assert_eq!(quota::recover(&mut tx, mailbox, 100).await.unwrap(), Charge::OverQuota);
+    quota::forget(&mut tx, mailbox, 100).await.unwrap();
+    tx.commit().await.unwrap();
+    let quota = tenancy::mailbox::get(&world.ctx, mailbox).await.unwrap().quota;
+    assert_eq!((quota.used_bytes, quota.recoverable_bytes), (1, 0));
+}
+
+#[tokio::test]
+async fn a_quota_may_fall_below_what_is_used_and_loses_nothing() {
+    let world = World::new().await;
+    let mailbox = world.user("ada", None).await.mailbox_id;
+    let mut tx = world.ctx.begin().await.unwrap();
+    quota::charge(&mut tx, mailbox, 100).await.unwrap();
+    tx.commit().await.unwrap();
+    let lowered = tenancy::mailbox::set_quota(&world.ctx, mailbox, Some(10)).await.unwrap();
+    assert_eq!((lowered.quota.quota_bytes, lowered.quota.used_bytes), (Some(10), 100));
+    assert!(!quota::has_room(&world.ctx, mailbox, 1).await.unwrap());
+}

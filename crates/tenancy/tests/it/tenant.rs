@@ -1,0 +1,78 @@
+//! Tenants and their clocks.
+
+use chrono::TimeDelta;
+use kernel::PageRequest;
+use tenancy::tenant::{self, NewTenant};
+use tenancy::{Ctx, Error};
+use testkit::World;
+
+async fn sandbox(world: &World) -> Ctx {
+    let new = NewTenant {
+        reseller_id: Some(world.reseller.id),
+        name: "Sandbox".into(),
+        country: "DE".into(),
+        currency: "EUR".parse().unwrap(),
+        time_zone: "Europe/Berlin".into(),
+        seats_limit: Some(5),
+        test_clock: true,
+    };
+    let tenant = tenant::create(&world.operator, new).await.unwrap();
+    world.operator.enter(tenant.id).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_test_clock_moves_forward_only_and_times_what_happens() {
+    let world = World::new().await;
+    let ctx = sandbox(&world).await;
+    let start = ctx.now();
+    let later = start + TimeDelta::days(10);
+    tenant::set_test_clock(&ctx, later).await.unwrap();
+    let ctx = world.operator.enter(ctx.tenant_id()).await.unwrap();
+    assert_eq!(ctx.now(), later);
+    assert!(matches!(tenant::set_test_clock(&ctx, start).await, Err(Error::Invalid(_))));
+    testkit::world::domain(&ctx, "sandbox.example").await;
+    let user = testkit::world::user(&ctx, "ada@sandbox.example", None).await;
+    assert_eq!(user.created_at, later);
+    let real = tenant::set_test_clock(&world.ctx, later).await;
+    assert!(matches!(real, Err(Error::Conflict { code: "no_test_clock", .. })), "{real:?}");
+}
+
+#[tokio::test]
+async fn bad_input_names_every_mistake() {
+    let world = World::new().await;
+    let new = NewTenant {
+        reseller_id: Some(world.reseller.id),
+        name: String::new(),
+        country: "Germany".into(),
+        currency: "EUR".parse().unwrap(),
+        time_zone: "Mars/Olympus".into(),
+        seats_limit: Some(-1),
+        test_clock: false,
+    };
+    let Err(Error::Invalid(mistakes)) = tenant::create(&world.operator, new).await else {
+        panic!("accepted")
+    };
+    let pointers = mistakes.iter().map(|mistake| mistake.pointer.as_str()).collect::<Vec<_>>();
+    assert_eq!(pointers, ["/name", "/country", "/seats/limit", "/time_zone"]);
+}
+
+#[tokio::test]
+async fn pages_follow_each_other_without_gap_or_repeat() {
+    let world = World::new().await;
+    for n in 0..4 {
+        testkit::world::tenant(&world.operator, &world.reseller, &format!("T{n}")).await;
+    }
+    let (mut seen, mut cursor) = (Vec::new(), None);
+    loop {
+        let page = tenant::list(&world.operator, PageRequest::new(Some(2), cursor)).await.unwrap();
+        seen.extend(page.items.into_iter().map(|tenant| tenant.id));
+        cursor = page.next;
+        if cursor.is_none() {
+            break;
+        }
+    }
+    let mut sorted = seen.clone();
+    sorted.sort();
+    sorted.dedup();
+    assert_eq!((seen.len(), &seen), (5, &sorted));
+}

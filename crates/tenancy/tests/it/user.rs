@@ -1,0 +1,53 @@
+//! Users and their addresses.
+
+use tenancy::{Error, Role, user};
+use testkit::{World, world};
+
+use crate::neighbour;
+
+#[tokio::test]
+async fn an_address_has_one_mailbox_whatever_its_spelling() {
+    let world = World::new().await;
+    let mut new = world::new_user("Ada@ACME.example", None);
+    new.aliases = vec!["countess@acme.example".into()];
+    let ada = user::create(&world.ctx, new).await.unwrap();
+    assert_eq!(
+        (ada.address.as_str(), ada.aliases.as_slice()),
+        ("ada@acme.example", &["countess@acme.example".to_owned()][..])
+    );
+    assert_eq!(user::get(&world.ctx, ada.id).await.unwrap().aliases, ada.aliases);
+    for taken in ["aDa@acme.example", "countess@acme.example"] {
+        let refused = user::create(&world.ctx, world::new_user(taken, None)).await;
+        assert!(matches!(refused, Err(Error::Conflict { code: "address_taken", .. })), "{refused:?}");
+    }
+    let recipients = tenancy::recipient::Recipients::new(world.test_db.db());
+    for address in ["ada@acme.example", "Countess@acme.example"] {
+        let found = recipients.resolve(&address.parse().unwrap(), world.request_id()).await.unwrap().unwrap();
+        assert_eq!(found.mailbox_id, ada.mailbox_id);
+    }
+    let unknown = recipients.resolve(&"x@acme.example".parse().unwrap(), world.request_id()).await.unwrap();
+    assert!(unknown.is_none());
+}
+
+#[tokio::test]
+async fn bad_input_is_refused_with_its_place() {
+    let world = World::new().await;
+    let mut new = world::new_user("no address", Some(-1));
+    new.aliases = vec!["also none".into()];
+    new.role = Role::Operator;
+    new.password = Some("short".to_owned().into());
+    let Err(Error::Invalid(mistakes)) = user::create(&world.ctx, new).await else { panic!("accepted") };
+    let pointers = mistakes.iter().map(|mistake| mistake.pointer.as_str()).collect::<Vec<_>>();
+    assert_eq!(pointers, ["/address", "/aliases/0", "/password", "/quota_bytes", "/role"]);
+    let foreign = user::create(&world.ctx, world::new_user("ada@elsewhere.example", None)).await;
+    assert!(matches!(foreign, Err(Error::Invalid(_))), "{foreign:?}");
+    assert_eq!(tenancy::tenant::get(&world.ctx).await.unwrap().seats_used, 0);
+}
+
+#[tokio::test]
+async fn a_domain_belongs_to_one_tenant() {
+    let world = World::new().await;
+    let other = neighbour(&world).await;
+    let refused = tenancy::domain::create(&other, "ACME.example").await;
+    assert!(matches!(refused, Err(Error::Conflict { code: "domain_taken", .. })), "{refused:?}");
+}
