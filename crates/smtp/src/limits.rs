@@ -1,0 +1,48 @@
+//! What a client may use up.
+
+use std::time::Duration;
+
+/// The limits of an LMTP server; each has a default fit for production.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// The largest message taken, in bytes as DATA carries it, dot-unstuffed; at most
+    /// [`mailstore::MAX_MESSAGE_BYTES`]. Told to clients by SIZE.
+    pub message_bytes: u64,
+    /// The most bytes that messages in the middle of DATA may occupy together, over all connections. Who needs
+    /// more waits, and is not read from meanwhile. At least the size of one message is used.
+    pub buffer_bytes: u64,
+    /// The most recipients of one transaction. RFC 5321 §4.5.3.1.8: at least 100.
+    pub recipients: usize,
+    /// The most connections at once; one more is told 421.
+    pub connections: usize,
+    /// How many commands of a client may be refused as mistakes between two messages; the next ends the session.
+    pub faults: u32,
+    /// How long a whole command line may take to come, and replies to be read. RFC 5321 §4.5.3.2.7: at least
+    /// five minutes.
+    pub command_timeout: Duration,
+    /// How long the next bytes of DATA may take to come.
+    pub data_timeout: Duration,
+    /// How long all of DATA may take to come, so that nobody holds a buffer for ever byte by byte.
+    pub transfer_timeout: Duration,
+    /// How long a message waits for room in the buffers before it is put off with 451.
+    pub room_timeout: Duration,
+    /// How long after the shutdown a transaction in the middle of DATA may take to finish.
+    pub drain_timeout: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            message_bytes: mailstore::MAX_MESSAGE_BYTES,
+            buffer_bytes: 512 << 20,
+            recipients: 100,
+            connections: 1024,
+            faults: 20,
+            command_timeout: Duration::from_secs(5 * 60),
+            data_timeout: Duration::from_secs(10 * 60),
+            transfer_timeout: Duration::from_secs(60 * 60),
+            room_timeout: Duration::from_secs(60),
+            drain_timeout: Duration::from_secs(30),
+        }
+    }
+}

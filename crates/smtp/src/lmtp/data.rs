@@ -1,0 +1,142 @@
+//! DATA: the message, once for all its recipients, and a reply for each of them (RFC 2033 §4.2).
+
+mod intake;
+
+use std::io;
+use std::net::IpAddr;
+
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use kernel::RequestId;
+use mailstore::ingest::{self, Incoming, Outcome, Target};
+use tenancy::recipient::Recipient;
+use tokio::time::Instant;
+
+use crate::codec::data::Decoder;
+use crate::codec::trace::Trace;
+use crate::limits::Limits;
+use crate::lmtp::Flow;
+use crate::lmtp::data::intake::{Intake, Refusal};
+use crate::reply::{Reply, is_ours};
+use crate::room::NoRoom;
+use crate::serve::{Lmtp, Server};
+use crate::session::Session;
+use crate::wire::{BLOCK_BYTES, Wire};
+
+pub(crate) use intake::most_bytes;
+
+/// The most room that is taken on the word of SIZE; beyond it, a message takes room as it comes.
+const DECLARED_BYTES: u64 = 1 << 20;
+
+/// Takes the message in and replies for each recipient. An error ends the session: the message never ended, and
+/// nothing of it is kept.
+pub(super) async fn data(
+    server: &Server,
+    session: &mut Session,
+    wire: &mut Wire,
+    peer: IpAddr,
+) -> io::Result<Flow> {
+    let service = &*server.service;
+    let transaction = match session.take() {
+        Ok(transaction) => transaction,
+        Err(reply) => return Ok(Flow::Reply(reply)),
+    };
+    let (id, mail, started) = (transaction.id, &transaction.mail, Instant::now());
+    let at = service.recipients.env().now();
+    let trace = Trace {
+        sender: &mail.from,
+        client: &transaction.client,
+        peer,
+        hostname: &service.hostname,
+        is_utf8: mail.is_utf8,
+        id,
+        at,
+    }
+    .render();
+
+    let expected = trace.len() as u64 + mail.size_bytes.unwrap_or(0).min(DECLARED_BYTES) + BLOCK_BYTES as u64;
+    let share = match server.room.take(expected).await {
+        Ok(share) => share,
+        Err(NoRoom) => {
+            tracing::warn!(request.id = %id, "no room for a message");
+            return Ok(Flow::Reply(Reply::no_room()));
+        }
+    };
+    wire.reply(&Reply::start_data()).await?;
+    let mut intake = Intake::new(trace.into_bytes(), service.limits.message_bytes, share);
+    receive(wire, &mut intake, &service.limits).await?;
+
+    let size_bytes = intake.body_bytes();
+    let recipients = transaction.recipients;
+    let replies = match intake.finish() {
+        // The share is given back when the store is done with the bytes.
+        Ok((bytes, _share)) => deliver(service, id, recipients, bytes.into(), at).await,
+        Err(refusal) => refuse(&recipients, refusal),
+    };
+    metrics::counter!("pillarbox_lmtp_received_bytes_total").increment(size_bytes);
+    metrics::histogram!("pillarbox_lmtp_data_duration_seconds").record(started.elapsed().as_secs_f64());
+    tracing::info!(
+        request.id = %id,
+        message.size_bytes = size_bytes,
+        recipients.count = replies.len(),
+        recipients.stored = replies.iter().filter(|reply| reply.is_positive()).count(),
+        duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+        "message taken in",
+    );
+    for reply in replies {
+        wire.reply(&reply).await?;
+    }
+    Ok(Flow::Replied)
+}
+
+/// Reads to the final dot, whether or not the message can be kept: the client goes on after it.
+async fn receive(wire: &mut Wire, intake: &mut Intake, limits: &Limits) -> io::Result<()> {
+    let end = Instant::now() + limits.transfer_timeout;
+    let mut decoder = Decoder::new();
+    loop {
+        let waiting = wire.fill(end.min(Instant::now() + limits.data_timeout)).await?;
+        let content = intake.make_room(waiting).await;
+        let is_done = wire.decode(waiting, &mut decoder, content).is_done;
+        intake.check();
+        if is_done {
+            return Ok(());
+        }
+    }
+}
+
+/// Stores the message for all recipients at once; one reply for each, in the order of their RCPT.
+async fn deliver(
+    service: &Lmtp,
+    id: RequestId,
+    recipients: Vec<Recipient>,
+    bytes: Bytes,
+    at: DateTime<Utc>,
+) -> Vec<Reply> {
+    let target = |Recipient { ctx, mailbox_id }| Target { ctx, mailbox_id, folder: None };
+    let targets = recipients.into_iter().map(target).collect();
+    let incoming = Incoming { bytes, internal_date: at, import_key: None };
+    let results = ingest::ingest(&service.store, targets, incoming).await;
+    let reply = |result: &Result<Outcome, mailstore::Error>| {
+        count(result.as_ref().map_or_else(mailstore::Error::code, |_| "stored"));
+        if let Err(error) = result
+            && is_ours(error.kind())
+        {
+            tracing::error!(request.id = %id, error.cause = ?error, "delivery failed");
+        }
+        Reply::delivery(result, id)
+    };
+    results.iter().map(reply).collect()
+}
+
+/// The same refusal for each recipient.
+fn refuse(recipients: &[Recipient], refusal: Refusal) -> Vec<Reply> {
+    let (outcome, reply) = match refusal {
+        Refusal::TooLarge => ("too_large", Reply::too_large()),
+        Refusal::NoRoom => ("no_room", Reply::no_room()),
+    };
+    recipients.iter().map(|_| count(outcome)).map(|()| reply.clone()).collect()
+}
+
+fn count(outcome: &'static str) {
+    metrics::counter!("pillarbox_lmtp_deliveries_total", "outcome" => outcome).increment(1);
+}

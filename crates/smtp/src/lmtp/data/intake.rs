@@ -1,0 +1,119 @@
+//! A message on its way in: held as long as it may be kept, counted and dropped from then on.
+
+use crate::codec::trace;
+use crate::room::Share;
+use crate::wire::BLOCK_BYTES;
+
+/// A message as it comes in.
+pub(super) struct Intake {
+    /// The trace fields and what has come so far; once refused, the latest block only.
+    bytes: Vec<u8>,
+    trace_bytes: usize,
+    limit_bytes: u64,
+    kept: Result<Share, Refusal>,
+    dropped_bytes: u64,
+}
+
+/// Why a message is not kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// It exceeds the limit.
+    TooLarge,
+    /// It outgrew its room, and no more came free in time.
+    NoRoom,
+}
+
+/// The most that a message of the largest size needs while it comes in.
+pub(crate) fn most_bytes(limit_bytes: u64) -> u64 {
+    limit_bytes.saturating_add((trace::LIMIT_BYTES + 2 * BLOCK_BYTES) as u64)
+}
+
+impl Intake {
+    /// A message that begins with `trace` and may measure `limit_bytes` after it.
+    pub(super) fn new(trace: Vec<u8>, limit_bytes: u64, share: Share) -> Self {
+        Self { trace_bytes: trace.len(), bytes: trace, limit_bytes, kept: Ok(share), dropped_bytes: 0 }
+    }
+
+    /// Where the next `waiting` bytes of input go, once there is room for them. Growth is by half, up to what the
+    /// largest message needs.
+    pub(super) async fn make_room(&mut self, waiting: usize) -> &mut Vec<u8> {
+        // A decoder gives out at most two bytes more than it is given.
+        let needed = (self.bytes.len() + waiting + 2) as u64;
+        if let Ok(share) = &mut self.kept {
+            let wanted = needed.max((needed + needed / 2).min(most_bytes(self.limit_bytes)));
+            if needed > share.bytes() && share.grow(wanted).await.is_err() {
+                self.refuse(Refusal::NoRoom);
+            } else if needed > self.bytes.capacity() as u64 {
+                let more = share.bytes() - self.bytes.len() as u64;
+                self.bytes.reserve_exact(usize::try_from(more).unwrap_or(waiting + 2));
+            }
+        }
+        &mut self.bytes
+    }
+
+    /// Drops what exceeds the limit and whatever comes after a refusal. To be called after each block.
+    pub(super) fn check(&mut self) {
+        if self.kept.is_ok() && self.body_bytes() > self.limit_bytes {
+            self.refuse(Refusal::TooLarge);
+        } else if self.kept.is_err() {
+            self.dropped_bytes += self.bytes.len() as u64;
+            self.bytes.clear();
+        }
+    }
+
+    /// How much the message measures so far, without the trace fields.
+    pub(super) fn body_bytes(&self) -> u64 {
+        let held = if self.kept.is_ok() { self.bytes.len() - self.trace_bytes } else { self.bytes.len() };
+        self.dropped_bytes + held as u64
+    }
+
+    /// The whole message, trace fields first, with the room that it occupies; or why it was not kept.
+    pub(super) fn finish(self) -> Result<(Vec<u8>, Share), Refusal> {
+        self.kept.map(|share| (self.bytes, share))
+    }
+
+    fn refuse(&mut self, refusal: Refusal) {
+        self.dropped_bytes = self.body_bytes();
+        self.bytes = Vec::new();
+        self.kept = Err(refusal);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::room::Room;
+    use std::time::Duration;
+
+    async fn fill(room_bytes: u64, limit_bytes: u64, blocks: usize) -> (Intake, u64) {
+        let room = Room::new(room_bytes, Duration::from_millis(10));
+        let share = room.take(1).await.unwrap();
+        let mut intake = Intake::new(b"trace".to_vec(), limit_bytes, share);
+        for _ in 0..blocks {
+            intake.make_room(1000).await.extend_from_slice(&[b'x'; 1000]);
+            intake.check();
+            if let Ok(share) = &intake.kept {
+                assert!(intake.bytes.capacity() as u64 <= share.bytes(), "holds no more than its share");
+            }
+        }
+        let size = intake.body_bytes();
+        (intake, size)
+    }
+
+    #[tokio::test]
+    async fn keeps_what_fits() {
+        let (intake, size) = fill(1 << 20, 100_000, 100).await;
+        assert_eq!(size, 100_000);
+        let (bytes, _share) = intake.finish().unwrap();
+        assert_eq!(bytes.len(), 100_005);
+        assert!(bytes.starts_with(b"tracexx"));
+    }
+
+    #[tokio::test]
+    async fn counts_what_it_drops() {
+        let (intake, size) = fill(1 << 20, 99_999, 150).await;
+        assert_eq!((size, intake.bytes.len(), intake.finish().err()), (150_000, 0, Some(Refusal::TooLarge)));
+        let (intake, size) = fill(30_000, 100_000, 100).await;
+        assert_eq!((size, intake.bytes.len(), intake.finish().err()), (100_000, 0, Some(Refusal::NoRoom)));
+    }
+}

@@ -1,0 +1,7 @@
+//! LMTP over real sockets, on a database and a blob store of each test's own.
+
+mod delivery;
+mod dialogue;
+mod limits;
+mod served;
+mod shutdown;
