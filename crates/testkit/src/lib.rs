@@ -1,0 +1,16 @@
+//! For tests only: a database with a tenant in it, a fixed clock, a seeded rng, an S3 server, protocol clients, the story.
+//!
+//! What goes wrong in here panics with what to do about it, as a test helper should; only the story, which
+//! `make demo` plays for people, answers with errors.
+
+pub mod client;
+pub mod env;
+pub mod garage;
+pub mod s3;
+pub mod story;
+mod test_db;
+pub mod world;
+
+pub use env::{ManualClock, SeededRandom};
+pub use test_db::{TEST_DATABASE_URL, TestDb};
+pub use world::World;
