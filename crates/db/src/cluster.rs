@@ -135,7 +135,8 @@ impl Cluster {
         let Some(presence) = self.presence.take() else { return Ok(()) };
         let layout = self.server.layout();
         let _turn = layout.take_turn(Instant::now() + START_DEADLINE)?;
-        drop(presence);
+        // Not by closing it: a child of this process that has yet to exec holds a copy of the file, and the lock with it.
+        presence.unlock().map_err(io("unlocking", layout.dir()))?;
         match layout.last_one_out()? {
             Some(_alone) => self.server.shut_down(),
             None => Ok(()),

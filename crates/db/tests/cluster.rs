@@ -172,6 +172,44 @@ async fn others_join_and_the_last_one_out_stops_it() {
     assert_eq!(dir.postmaster_pid(), None);
 }
 
+/// Not a test by itself: the process that the next one kills.
+#[tokio::test]
+#[ignore = "run by a_killed_process_leaves_its_postmaster_to_the_next"]
+async fn process_to_be_killed() {
+    let Some(dir) = std::env::var_os("CLUSTER_DIR") else { return };
+    let options = Options { dir: dir.into(), profile: Profile::Test };
+    let _cluster = Cluster::start(options).await.unwrap();
+    println!("started");
+    std::future::pending::<()>().await;
+}
+
+#[tokio::test]
+async fn a_killed_process_leaves_its_postmaster_to_the_next() {
+    let dir = Dir::new("orphan");
+    let options = dir.options(Profile::Test);
+    let mut process = Command::new(std::env::current_exe().unwrap())
+        .args(["--ignored", "--exact", "process_to_be_killed", "--nocapture"])
+        .env("CLUSTER_DIR", &options.dir)
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut output = std::io::BufReader::new(process.stdout.take().unwrap());
+    let mut line = String::new();
+    while !line.contains("started") {
+        line.clear();
+        assert!(std::io::BufRead::read_line(&mut output, &mut line).unwrap() > 0, "it ended early");
+    }
+    process.kill().unwrap();
+    process.wait().unwrap();
+    let orphan = dir.postmaster_pid().unwrap();
+    let cluster = Cluster::start(options).await.unwrap();
+    assert!(!cluster.started(), "the running one is adopted");
+    assert_eq!(dir.postmaster_pid(), Some(orphan));
+    connect(&cluster).await.ping().await.unwrap();
+    cluster.stop().await.unwrap();
+    assert_eq!(dir.postmaster_pid(), None, "and stopped by who adopted it");
+}
+
 #[tokio::test]
 async fn an_interrupted_initdb_is_done_anew() {
     let dir = Dir::new("half");

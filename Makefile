@@ -1,0 +1,91 @@
+# Pillarbox: every command that people and CI use. `make` alone lists them.
+
+SHELL := bash
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+.NOTPARALLEL:
+
+# Programs that the checks need and that cargo builds once, outside the tree.
+TOOLS := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/pillarbox/tools
+GARAGE_VERSION := 2.5.0
+export PATH := $(PATH):$(HOME)/.cargo/bin:$(TOOLS)/bin
+
+# By target, not by package: then it is built with the features that the tests are built with, and shares their builds.
+XTASK := cargo run --quiet --bin xtask --
+
+.PHONY: help
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo
+	@echo "  make demo takes MAIL=DIR-or-mbox (mail to take in) and DEMO_EXIT=1 (stop after the story);"
+	@echo "  make test takes ARGS='-p billing' and the like; make bench takes ONLY=name"
+
+.PHONY: demo
+demo: install ## Build, start on embedded defaults, play the main job, stay up until Ctrl-C
+	@$(XTASK) demo $(if $(filter-out 0,$(DEMO_EXIT)),--exit) $(if $(MAIL),--mail '$(MAIL)')
+
+.PHONY: test
+test: install ## Run every test, against a real Postgres and an S3-compatible server
+	@$(XTASK) test $(ARGS)
+
+.PHONY: run
+run: install ## Serve on embedded defaults, without the story
+	@cargo run --quiet --bin pillarbox -- serve
+
+.PHONY: check
+check: install-check fmt-check tidy deny clippy doc generate-check ## Everything that finds faults without running tests
+
+.PHONY: generate
+generate: install ## Write the files that are made from the code: .sqlx, openapi/openapi.json
+	@$(XTASK) generate
+
+.PHONY: bench
+bench: install ## Measure, and write target/bench.jsonl
+	@cargo run --quiet --release --example bench -- $(ONLY)
+
+.PHONY: release
+release: install ## Build target/release/pillarbox
+	cargo build --release --locked --bin pillarbox
+	@ls -l target/release/pillarbox
+
+.PHONY: e2e
+e2e: install ## The S3 contract suite and the story against Garage, when its binary is there
+	@if [ -x "$${PILLARBOX_GARAGE:-$(TOOLS)/bin/garage}" ]; then \
+		export PILLARBOX_GARAGE="$${PILLARBOX_GARAGE:-$(TOOLS)/bin/garage}" && \
+		$(XTASK) test --workspace -- --ignored garage --nocapture; \
+	else \
+		echo "e2e: left out, there is no Garage in $(TOOLS)/bin; make garage builds it"; \
+	fi
+
+.PHONY: garage
+garage: install ## Build Garage for make e2e, once (10 to 30 minutes)
+	@if [ -x "$(TOOLS)/bin/garage" ]; then echo "garage: there already, in $(TOOLS)/bin"; \
+	else cargo install garage --version $(GARAGE_VERSION) --locked --root "$(TOOLS)"; fi
+
+.PHONY: advisories
+advisories: install-check ## Look for known vulnerabilities in the dependencies (needs the network)
+	@if ! cargo deny fetch db >/dev/null 2>&1; then \
+		echo "advisories: NOT CHECKED, the advisory database cannot be fetched (offline?)"; \
+	else cargo deny check advisories; fi
+
+# The parts of `make check`, cheapest first.
+
+.PHONY: fmt-check tidy deny clippy doc generate-check
+fmt-check:
+	cargo fmt --all --check
+tidy:
+	@$(XTASK) tidy
+deny:
+	cargo deny --log-level error check bans licenses sources
+clippy:
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+doc:
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --locked --quiet
+generate-check:
+	@$(XTASK) generate --check
+
+.PHONY: install install-check
+install:
+	@deploy/local/install.sh
+install-check:
+	@deploy/local/install.sh check

@@ -1,0 +1,87 @@
+//! What happens around every request: its id, its span, its measures, its deadline, and the form of its errors.
+
+use std::panic::AssertUnwindSafe;
+use std::time::Instant;
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::header::{CACHE_CONTROL, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use axum::http::{Method, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+use futures::FutureExt as _;
+use kernel::RequestId;
+use tracing::Instrument as _;
+
+use crate::Api;
+use crate::problem::{self, Problem};
+
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The outermost layer.
+pub(crate) async fn around(State(api): State<Api>, mut request: Request, next: Next) -> Response {
+    let request_id: RequestId = api.auth.db().env().new_id();
+    let method = method_label(request.method());
+    let route = request.extensions().get::<MatchedPath>().map_or("unmatched", MatchedPath::as_str).to_owned();
+    // The route's template: a path as sent may hold anything.
+    let span = tracing::info_span!("http", request.id = %request_id, http.method = method, http.route = route);
+    request.extensions_mut().insert(request_id);
+    let started = Instant::now();
+    let response = answer(&api, request, next).instrument(span.clone()).await;
+    let mut response = span.in_scope(|| problem::render(response, request_id));
+    let elapsed = started.elapsed();
+    let status = response.status().as_u16();
+    span.in_scope(|| tracing::info!(http.status = status, http.duration_us = elapsed.as_micros() as u64, "answered"));
+    let labels = [("method", method.to_owned()), ("route", route), ("status", status.to_string())];
+    metrics::counter!("pillarbox_http_requests_total", &labels).increment(1);
+    metrics::histogram!("pillarbox_http_request_duration_seconds", &labels).record(elapsed);
+    set_headers(&mut response, request_id);
+    response
+}
+
+async fn answer(api: &Api, request: Request, next: Next) -> Response {
+    let caught = AssertUnwindSafe(tokio::time::timeout(api.limits.request_timeout, next.run(request))).catch_unwind();
+    match caught.await {
+        Ok(Ok(response)) => response,
+        Ok(Err(_)) => {
+            let detail = "the request took longer than the server waits; see whether it took effect";
+            Problem::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", detail).into_response()
+        }
+        // The panic hook has printed where; this line says whose request it was.
+        Err(_) => Problem::internal("a handler panicked").into_response(),
+    }
+}
+
+fn set_headers(response: &mut Response, request_id: RequestId) {
+    let headers = response.headers_mut();
+    if let Ok(value) = HeaderValue::from_str(&request_id.to_string()) {
+        headers.insert(X_REQUEST_ID, value);
+    }
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    // Answers hold customers' data: no cache on the way keeps them, unless a handler knows better.
+    headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+}
+
+/// A method's name as a label: clients can make up any number of names.
+fn method_label(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        Method::OPTIONS => "OPTIONS",
+        _ => "other",
+    }
+}
+
+/// For paths that name no resource.
+pub(crate) async fn no_such_resource() -> Problem {
+    Problem::not_found()
+}
+
+/// For methods that a resource does not have.
+pub(crate) async fn no_such_method() -> Problem {
+    let detail = "the Allow header names the methods that this resource has";
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
+}

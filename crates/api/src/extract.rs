@@ -1,0 +1,281 @@
+//! What handlers take apart requests with. Whatever is wrong becomes a [`Problem`].
+
+use axum::RequestExt as _;
+use axum::body::Bytes;
+use axum::extract::rejection::{BytesRejection, FailedToBufferBody};
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, WWW_AUTHENTICATE};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use kernel::RequestId;
+use serde::Deserialize as _;
+use serde::de::DeserializeOwned;
+use tenancy::Caller;
+
+use crate::Api;
+use crate::problem::Problem;
+
+/// The caller behind `Authorization: Bearer`.
+#[derive(Debug)]
+pub(crate) struct Bearer(pub(crate) Caller);
+
+impl FromRequestParts<Api> for Bearer {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
+        if let Some(caller) = parts.extensions.get::<Caller>() {
+            return Ok(Self(caller.clone()));
+        }
+        let token = bearer_token(&parts.headers).ok_or_else(|| Problem::unauthenticated("a bearer token is needed"))?;
+        let request_id = parts.extensions.get::<RequestId>().copied().unwrap_or_else(|| api.auth.db().env().new_id());
+        let caller = api.auth.bearer(token, request_id).await.map_err(|error| match error {
+            tenancy::Error::Unauthenticated => {
+                let challenge = HeaderValue::from_static("Bearer realm=\"pillarbox\", error=\"invalid_token\"");
+                let detail = "the bearer token is wrong, expired or revoked";
+                Problem::unauthenticated(detail).with_header(WWW_AUTHENTICATE, challenge)
+            }
+            error => error.into(),
+        })?;
+        parts.extensions.insert(caller.clone());
+        Ok(Self(caller))
+    }
+}
+
+fn bearer_token(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    // RFC 9110 §11.1: the scheme's name has no case.
+    let token = token.trim();
+    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
+}
+
+/// The ids in the path. A malformed one names nothing, so it is answered like one that never existed.
+#[derive(Debug)]
+pub(crate) struct Path<T>(pub(crate) T);
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let path = axum::extract::Path::<T>::from_request_parts(parts, state).await;
+        path.map(|axum::extract::Path(ids)| Self(ids)).map_err(|_| Problem::not_found())
+    }
+}
+
+/// The query's parameters; unknown ones are refused by the type's own `deny_unknown_fields`.
+#[derive(Debug)]
+pub(crate) struct Query<T>(pub(crate) T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let mut fields = serde_json::Map::new();
+        for (name, value) in url::form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()) {
+            if fields.insert(name.clone().into_owned(), value.into_owned().into()).is_some() {
+                return Err(Problem::parameter(&name, "is given twice"));
+            }
+        }
+        serde_path_to_error::deserialize(serde_json::Value::Object(fields))
+            .map(Self)
+            .map_err(|error| Problem::parameter(&error.path().to_string(), error.inner()))
+    }
+}
+
+/// A JSON body (`application/json`, or a type ending in `+json` such as `application/merge-patch+json`).
+#[derive(Debug)]
+pub(crate) struct Json<T>(pub(crate) T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        let media_type = media_type(request.headers());
+        if !media_type.as_deref().is_some_and(|text| text == "application/json" || text.ends_with("+json")) {
+            return Err(unsupported("application/json"));
+        }
+        parse(&body(request).await?).map(Self)
+    }
+}
+
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    // First the syntax, so that a broken text is never taken for a mistake in a field.
+    let value = serde_json::from_slice::<Unique>(bytes)
+        .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, "malformed_body", error))?;
+    serde_path_to_error::deserialize(value.0)
+        .map_err(|error| Problem::field(pointer(error.path()), error.inner()))
+}
+
+/// A JSON value whose objects name each member once (RFC 8259 §4 leaves it open what a second one means).
+struct Unique(serde_json::Value);
+
+impl<'de> serde::Deserialize<'de> for Unique {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(UniqueVisitor)
+    }
+}
+
+struct UniqueVisitor;
+
+impl<'de> serde::de::Visitor<'de> for UniqueVisitor {
+    type Value = Unique;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Unique, A::Error> {
+        let mut object = serde_json::Map::new();
+        while let Some((name, Unique(value))) = map.next_entry::<String, Unique>()? {
+            if object.insert(name.clone(), value).is_some() {
+                return Err(serde::de::Error::custom(format_args!("the member {name:?} is given twice")));
+            }
+        }
+        Ok(Unique(object.into()))
+    }
+
+    fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut seq: A) -> Result<Unique, A::Error> {
+        let mut array = Vec::new();
+        while let Some(Unique(value)) = seq.next_element()? {
+            array.push(value);
+        }
+        Ok(Unique(array.into()))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Unique, E> {
+        Ok(Unique(text.into()))
+    }
+    fn visit_bool<E>(self, value: bool) -> Result<Unique, E> {
+        Ok(Unique(value.into()))
+    }
+    fn visit_i64<E>(self, value: i64) -> Result<Unique, E> {
+        Ok(Unique(value.into()))
+    }
+    fn visit_u64<E>(self, value: u64) -> Result<Unique, E> {
+        Ok(Unique(value.into()))
+    }
+    fn visit_f64<E>(self, value: f64) -> Result<Unique, E> {
+        Ok(Unique(value.into()))
+    }
+    fn visit_unit<E>(self) -> Result<Unique, E> {
+        Ok(Unique(serde_json::Value::Null))
+    }
+}
+
+/// An RFC 6901 pointer to the place of a mistake.
+fn pointer(path: &serde_path_to_error::Path) -> String {
+    use serde_path_to_error::Segment;
+    let segments = path.iter().map(|segment| match segment {
+        Segment::Seq { index } => format!("/{index}"),
+        Segment::Map { key } | Segment::Enum { variant: key } => {
+            format!("/{}", key.replace('~', "~0").replace('/', "~1"))
+        }
+        Segment::Unknown => String::new(),
+    });
+    segments.collect()
+}
+
+/// A message, as `message/rfc822`.
+#[derive(Debug)]
+pub(crate) struct Rfc822(pub(crate) Bytes);
+
+impl<S: Send + Sync> FromRequest<S> for Rfc822 {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        if media_type(request.headers()).as_deref() != Some("message/rfc822") {
+            return Err(unsupported("message/rfc822"));
+        }
+        let bytes = body(request).await?;
+        if bytes.is_empty() {
+            return Err(Problem::field("", "the message is empty"));
+        }
+        Ok(Self(bytes))
+    }
+}
+
+/// The whole body, within the route's limit.
+pub(crate) async fn body(request: Request) -> Result<Bytes, Problem> {
+    request.extract::<Bytes, _>().await.map_err(|rejection| match rejection {
+        BytesRejection::FailedToBufferBody(FailedToBufferBody::LengthLimitError(_)) => {
+            Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "the body is longer than is taken here")
+        }
+        _ => Problem::new(StatusCode::BAD_REQUEST, "malformed_body", "the body did not arrive whole"),
+    })
+}
+
+fn unsupported(wanted: &str) -> Problem {
+    let detail = format_args!("the body has to be {wanted}");
+    Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail)
+}
+
+fn media_type(headers: &HeaderMap) -> Option<String> {
+    let text = headers.get(CONTENT_TYPE)?.to_str().ok()?;
+    Some(text.split(';').next()?.trim().to_ascii_lowercase())
+}
+
+/// For a field of a merge patch (RFC 7396): `None` when it is absent, `Some(None)` when it is null.
+pub(crate) fn nullable<'de, D, T>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: serde::Deserialize<'de>,
+{
+    Option::<T>::deserialize(deserializer).map(Some)
+}
+
+/// For a field that may be absent, but not null.
+pub(crate) fn not_null<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: serde::Deserialize<'de>,
+{
+    T::deserialize(deserializer).map(Some)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Outer {
+        #[serde(default)]
+        #[expect(dead_code, reason = "only whether it parses is of interest")]
+        list: Vec<Inner>,
+    }
+
+    #[derive(Debug, serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Inner {
+        #[expect(dead_code, reason = "only whether it parses is of interest")]
+        size: i32,
+    }
+
+    fn fault(text: &str) -> String {
+        let problem = parse::<Outer>(text.as_bytes()).unwrap_err();
+        format!("{problem:?}")
+    }
+
+    #[test]
+    fn mistakes_are_pointed_at() {
+        let pointers = [
+            (r#"{"list": [{"size": 1}, {"size": "2"}]}"#, "/list/1/size"),
+            (r#"{"list": [{"size": 3000000000}]}"#, "/list/0/size"),
+            (r#"{"list": [{"size": 1, "a/b~": 2}]}"#, "/list/0/a~1b~0"),
+            (r#"{"lists": []}"#, "/lists"),
+            (r#"{"list": [{}]}"#, "/list/0"),
+            ("7", ""),
+        ];
+        for (text, expected) in pointers {
+            let fault = fault(text);
+            assert!(fault.contains(&format!("pointer: Some({expected:?})")), "{text}: {fault}");
+        }
+    }
+
+    #[test]
+    fn broken_texts_and_repeated_members_are_malformed() {
+        for text in ["", "{", r#"{"list": []} x"#, r#"{"list": [], "list": []}"#, "{\"a\": \"\u{1}\"}"] {
+            assert!(fault(text).contains("malformed_body"), "{text}: {}", fault(text));
+        }
+        assert!(fault(&"[".repeat(100_000)).contains("malformed_body"));
+    }
+}

@@ -1,0 +1,44 @@
+//! HTTP and OpenAPI over the domains; the only crate that knows axum, utoipa and problem+json.
+//!
+//! A handler translates: it takes a request apart ([`extract`]), calls one function of a domain and wraps what comes
+//! back. What all requests have in common is in three layers, from outside in: [`around`] (id, span, measures,
+//! deadline, form of errors), the limits on bodies, and [`idempotency`].
+
+mod around;
+mod document;
+mod extract;
+mod idempotency;
+mod limits;
+mod page;
+mod problem;
+mod routes;
+mod schema;
+mod serve;
+
+use metrics_exporter_prometheus::PrometheusHandle;
+use mailstore::MailStore;
+use tenancy::auth::Auth;
+
+pub use document::openapi;
+pub use limits::Limits;
+pub use routes::router;
+pub use serve::serve;
+
+/// What the handlers work with. Cheap to clone.
+#[derive(Clone)]
+pub struct Api {
+    /// Proves who calls; brings the database with it.
+    pub auth: Auth,
+    /// Where mail is kept.
+    pub store: MailStore,
+    /// What `/metrics` prints: the handle of the recorder that the process installed.
+    pub metrics: PrometheusHandle,
+    /// How much clients get.
+    pub limits: Limits,
+}
+
+impl std::fmt::Debug for Api {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Api").field("limits", &self.limits).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,39 @@
+//! How much the API gives to its clients.
+
+use std::time::Duration;
+
+/// The bounds of the API and its listener.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// The longest body of a request other than a message.
+    pub body_bytes: usize,
+    /// The longest message that can be posted.
+    pub message_bytes: usize,
+    /// Messages being taken in at a time, each held in memory; further ones wait for their turn.
+    pub message_uploads: usize,
+    /// How long a request may take from its header to the beginning of the answer.
+    pub request_timeout: Duration,
+    /// Connections at a time; further ones wait to be accepted.
+    pub max_connections: usize,
+    /// How long a client may take to send a request's header, and how long an idle connection is kept.
+    pub header_read_timeout: Duration,
+    /// How long a client may take to send the next piece of a body.
+    pub body_read_timeout: Duration,
+    /// How long requests get, at shutdown, to come to their end.
+    pub shutdown_grace: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            body_bytes: 1 << 20,
+            message_bytes: 50 << 20,
+            message_uploads: 16,
+            request_timeout: Duration::from_secs(600),
+            max_connections: 1024,
+            header_read_timeout: Duration::from_secs(30),
+            body_read_timeout: Duration::from_secs(30),
+            shutdown_grace: Duration::from_secs(20),
+        }
+    }
+}

@@ -1,0 +1,285 @@
+//! The one renderer of errors: RFC 9457 problem details.
+//!
+//! A handler returns a [`Problem`]; the layer around all requests, which knows the request's id, makes its body and
+//! logs its cause, once.
+
+use std::error::Error;
+use std::sync::Arc;
+
+use axum::http::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use kernel::{ErrorKind, FieldError, RequestId};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// What `application/problem+json` is.
+pub(crate) const MEDIA_TYPE: &str = "application/problem+json";
+
+/// Every code with its status and title; what is not in it has its status's own title.
+pub(crate) const CODES: &[(&str, u16, &str)] = &[
+    ("malformed_body", 400, "The body could not be read"),
+    ("unauthenticated", 401, "A valid credential is needed"),
+    ("forbidden", 403, "The credential does not allow this"),
+    ("not_found", 404, "There is no such object"),
+    ("method_not_allowed", 405, "The resource does not have this method"),
+    ("request_timeout", 408, "The request took too long"),
+    ("address_taken", 409, "An address is in use"),
+    ("domain_in_use", 409, "The domain has addresses"),
+    ("domain_taken", 409, "The domain is in use"),
+    ("idempotency_key_in_use", 409, "The first request with this Idempotency-Key is under way"),
+    ("idempotency_key_unresolved", 409, "The first request with this Idempotency-Key ended without an answer"),
+    ("message_not_deleted", 409, "The message is not deleted"),
+    ("no_test_clock", 409, "The tenant lives in real time"),
+    ("seats_exhausted", 409, "All seats are taken"),
+    ("subscription_terms_fixed", 409, "The subscription was billed, and its terms are fixed"),
+    ("body_too_large", 413, "The body is too large"),
+    ("message_too_large", 413, "The message is too large"),
+    ("unsupported_media_type", 415, "The body's media type is not taken here"),
+    ("range_not_satisfiable", 416, "The range is not in the message"),
+    ("idempotency_key_reuse", 422, "The Idempotency-Key was used for another request"),
+    ("invalid_request", 422, "The request breaks a rule"),
+    ("quota_exceeded", 422, "The mailbox is over its quota"),
+    ("internal", 500, "An internal fault"),
+    ("unavailable", 503, "Temporarily unavailable"),
+];
+
+/// Seconds after which a client may try again what was unavailable.
+const RETRY_AFTER_SECS: HeaderValue = HeaderValue::from_static("5");
+
+/// One mistake of a request's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = FieldProblem)]
+pub(crate) struct FieldProblem {
+    /// Where it is in the body: a JSON pointer (RFC 6901).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "/seats/limit")]
+    pointer: Option<String>,
+    /// Which query parameter or header it is, when it is not in the body.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parameter: Option<String>,
+    /// What is wrong.
+    #[schema(example = "must not be negative")]
+    detail: String,
+}
+
+impl From<FieldError> for FieldProblem {
+    fn from(error: FieldError) -> Self {
+        Self { pointer: Some(error.pointer), parameter: None, detail: error.detail }
+    }
+}
+
+/// Why a request was refused or failed (RFC 9457), as `application/problem+json`.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub(crate) struct Body {
+    /// A name of the kind of problem: `urn:pillarbox:problem:` and the code.
+    #[serde(rename = "type")]
+    #[schema(example = "urn:pillarbox:problem:invalid_request")]
+    kind: String,
+    /// What kind of problem it is, the same for all of a code.
+    #[schema(example = "The request breaks a rule")]
+    title: &'static str,
+    /// The HTTP status.
+    #[schema(example = 422)]
+    status: u16,
+    /// What happened this time; for people.
+    #[schema(example = "the request breaks 1 rule(s)")]
+    detail: String,
+    /// The stable name of the kind of problem; for programs.
+    #[schema(example = "invalid_request")]
+    code: &'static str,
+    /// Names this request in the server's log; also in the `X-Request-Id` header.
+    #[schema(value_type = String, example = "req_019a2f3c5d7e7abc8def0123456789ab")]
+    request_id: RequestId,
+    /// The mistakes in the input, if that is what it is about.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    errors: Vec<FieldProblem>,
+}
+
+/// A refusal or a failure on its way out.
+#[derive(Debug, Clone)]
+pub(crate) struct Problem {
+    status: StatusCode,
+    code: &'static str,
+    detail: String,
+    errors: Vec<FieldProblem>,
+    headers: HeaderMap,
+    cause: Option<Arc<dyn Error + Send + Sync>>,
+    kept: bool,
+}
+
+impl Problem {
+    pub(crate) fn new(status: StatusCode, code: &'static str, detail: impl std::fmt::Display) -> Self {
+        let detail = detail.to_string();
+        Self { status, code, detail, errors: Vec::new(), headers: HeaderMap::new(), cause: None, kept: false }
+    }
+
+    /// There is no such object; the one text for all reasons.
+    pub(crate) fn not_found() -> Self {
+        Self { kept: true, ..Self::new(StatusCode::NOT_FOUND, "not_found", "no such object") }
+    }
+
+    /// A mistake in a query parameter or header.
+    pub(crate) fn parameter(name: &str, detail: impl std::fmt::Display) -> Self {
+        let error = FieldProblem { pointer: None, parameter: Some(name.to_owned()), detail: detail.to_string() };
+        Self { errors: vec![error], ..Self::invalid("the request breaks 1 rule(s)") }
+    }
+
+    /// A mistake in the body.
+    pub(crate) fn field(pointer: impl Into<String>, detail: impl std::fmt::Display) -> Self {
+        let error = FieldError::new(pointer, detail).into();
+        Self { errors: vec![error], ..Self::invalid("the request breaks 1 rule(s)") }
+    }
+
+    fn invalid(detail: &str) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_request", detail)
+    }
+
+    /// Temporarily unavailable, for a reason that the caller may know.
+    pub(crate) fn unavailable(detail: impl std::fmt::Display) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail).with_header(RETRY_AFTER, RETRY_AFTER_SECS)
+    }
+
+    /// A fault of ours; the cause is for the log.
+    pub(crate) fn internal(cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        let detail = "the server's log tells more about this request_id";
+        let problem = Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail);
+        Self { cause: Some(Arc::from(cause.into())), ..problem }
+    }
+
+    pub(crate) fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.insert(name, value);
+        self
+    }
+
+    /// Whether it is an answer of the resources' state, and so the answer to this request for good. The others tell
+    /// of the request or the credential alone.
+    pub(crate) fn is_kept(&self) -> bool {
+        self.kept
+    }
+
+    fn of(kind: ErrorKind, code: &'static str, error: impl Error + Send + Sync + 'static) -> Self {
+        let text = error.to_string();
+        match kind {
+            // Sending the same key with another body is the caller's mistake and no state that passes.
+            _ if code == "idempotency_key_reuse" => Self::new(StatusCode::UNPROCESSABLE_ENTITY, code, text),
+            ErrorKind::Invalid => Self::new(StatusCode::UNPROCESSABLE_ENTITY, code, text),
+            ErrorKind::Unauthenticated => Self::unauthenticated(text),
+            ErrorKind::Forbidden => Self::new(StatusCode::FORBIDDEN, code, text),
+            ErrorKind::NotFound => Self::not_found(),
+            ErrorKind::Conflict => Self { kept: true, ..Self::new(StatusCode::CONFLICT, code, text) },
+            ErrorKind::LimitExceeded => {
+                Self { kept: true, ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, code, text) }
+            }
+            ErrorKind::Unavailable => Self { cause: Some(Arc::new(error)), ..Self::unavailable("try again") },
+            ErrorKind::Internal => Self::internal(error),
+        }
+    }
+
+    /// Nobody was proven to be calling (RFC 6750 §3).
+    pub(crate) fn unauthenticated(detail: impl std::fmt::Display) -> Self {
+        let challenge = HeaderValue::from_static("Bearer realm=\"pillarbox\"");
+        Self::new(StatusCode::UNAUTHORIZED, "unauthenticated", detail).with_header(WWW_AUTHENTICATE, challenge)
+    }
+
+    fn title(&self) -> &'static str {
+        let known = CODES.iter().find(|(code, ..)| *code == self.code).map(|(.., title)| *title);
+        known.or_else(|| self.status.canonical_reason()).unwrap_or("Problem")
+    }
+
+    fn log(&self) {
+        let Some(cause) = &self.cause else { return };
+        let cause = chain(&**cause);
+        if self.status == StatusCode::INTERNAL_SERVER_ERROR {
+            tracing::error!(error.code = self.code, error.cause = cause, "a request failed");
+        } else {
+            tracing::warn!(error.code = self.code, error.cause = cause, "a request could not be served now");
+        }
+    }
+}
+
+/// An error and what it came from, in one line.
+fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut response = self.status.into_response();
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+/// Gives a response that carries a [`Problem`] its body, and logs what is to be logged. Others stay as they are.
+pub(crate) fn render(mut response: Response, request_id: RequestId) -> Response {
+    let Some(problem) = response.extensions_mut().remove::<Problem>() else { return response };
+    problem.log();
+    let body = Body {
+        kind: format!("urn:pillarbox:problem:{}", problem.code),
+        title: problem.title(),
+        status: problem.status.as_u16(),
+        detail: problem.detail,
+        code: problem.code,
+        request_id,
+        errors: problem.errors,
+    };
+    let headers = response.headers().clone();
+    let mut response = (problem.status, axum::Json(body)).into_response();
+    // What the router said about a refused method, for one; but the empty body's length is no longer true.
+    response.headers_mut().extend(headers);
+    response.headers_mut().remove(CONTENT_LENGTH);
+    response.headers_mut().extend(problem.headers);
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
+    response
+}
+
+impl From<tenancy::Error> for Problem {
+    fn from(error: tenancy::Error) -> Self {
+        let errors = fields(&error);
+        Self { errors, ..Self::of(error.kind(), error.code(), error) }
+    }
+}
+
+fn fields(error: &tenancy::Error) -> Vec<FieldProblem> {
+    match error {
+        tenancy::Error::Invalid(fields) => fields.iter().cloned().map(FieldProblem::from).collect(),
+        _ => Vec::new(),
+    }
+}
+
+impl From<mailstore::Error> for Problem {
+    fn from(error: mailstore::Error) -> Self {
+        match &error {
+            mailstore::Error::TooLarge { .. } => Self::new(StatusCode::PAYLOAD_TOO_LARGE, error.code(), &error),
+            mailstore::Error::RangeNotSatisfiable { total_bytes } => {
+                let problem = Self::new(StatusCode::RANGE_NOT_SATISFIABLE, error.code(), &error);
+                match HeaderValue::from_str(&format!("bytes */{total_bytes}")) {
+                    Ok(range) => problem.with_header(CONTENT_RANGE, range),
+                    Err(cause) => Self::internal(cause),
+                }
+            }
+            mailstore::Error::Tenancy(cause) => {
+                let errors = fields(cause);
+                Self { errors, ..Self::of(error.kind(), error.code(), error) }
+            }
+            _ => Self::of(error.kind(), error.code(), error),
+        }
+    }
+}
+
+impl From<billing::Error> for Problem {
+    fn from(error: billing::Error) -> Self {
+        let errors = error.field_errors().iter().cloned().map(FieldProblem::from).collect();
+        Self { errors, ..Self::of(error.kind(), error.code(), error) }
+    }
+}

@@ -1,0 +1,96 @@
+//! The resources: one file per noun.
+
+mod api_key;
+mod billing_run;
+mod domain;
+mod health;
+mod invoice;
+mod mailbox;
+mod message;
+mod paths;
+mod price_book;
+mod raw;
+mod reseller;
+mod subscription;
+mod tenant;
+pub(crate) mod token;
+mod user;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::Response;
+use axum::routing::get;
+use tokio::sync::Semaphore;
+use tower_http::timeout::RequestBodyTimeoutLayer;
+use utoipa::openapi::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_swagger_ui::{Config, SwaggerUi};
+
+use crate::{Api, around, document, idempotency};
+
+/// All of the API.
+pub fn router(api: Api) -> Router {
+    let limits = &api.limits;
+    let document: Arc<str> = document::openapi().into();
+    let openapi = move || async move {
+        ([(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, "no-cache")], document.to_string())
+    };
+    // The layer reads bodies, so the limit on them has to be known to it already.
+    let replay = from_fn_with_state(api.clone(), idempotency::replay);
+    let (small, _) = with_small_bodies().split_for_parts();
+    let small = small.layer(replay.clone()).layer(DefaultBodyLimit::max(limits.body_bytes));
+    let (large, _) = with_messages().split_for_parts();
+    let turns = Arc::new(Semaphore::new(limits.message_uploads));
+    let large = large
+        .layer(replay)
+        .layer(DefaultBodyLimit::max(limits.message_bytes))
+        .layer(from_fn_with_state(turns, take_a_turn));
+    Router::new()
+        .merge(small)
+        .merge(large)
+        .route("/openapi.json", get(openapi))
+        .merge(SwaggerUi::new("/docs").config(Config::from("/openapi.json")))
+        .fallback(around::no_such_resource)
+        .method_not_allowed_fallback(around::no_such_method)
+        .layer(RequestBodyTimeoutLayer::new(limits.body_read_timeout))
+        .layer(from_fn_with_state(api.clone(), around::around))
+        .with_state(api)
+}
+
+/// What the document is made of.
+pub(crate) fn declared() -> OpenApi {
+    let routes = OpenApiRouter::with_openapi(document::frame()).merge(with_small_bodies()).merge(with_messages());
+    routes.into_openapi()
+}
+
+fn with_small_bodies() -> OpenApiRouter<Api> {
+    OpenApiRouter::default()
+        .merge(reseller::router())
+        .merge(api_key::router())
+        .merge(tenant::router())
+        .merge(domain::router())
+        .merge(user::router())
+        .merge(mailbox::router())
+        .merge(message::router())
+        .merge(raw::router())
+        .merge(price_book::router())
+        .merge(subscription::router())
+        .merge(invoice::router())
+        .merge(billing_run::router())
+        .merge(token::router())
+        .merge(health::router())
+}
+
+fn with_messages() -> OpenApiRouter<Api> {
+    message::upload_router()
+}
+
+/// Waits until there is room in memory for one message more.
+async fn take_a_turn(State(turns): State<Arc<Semaphore>>, request: Request, next: Next) -> Response {
+    let _turn = turns.acquire().await;
+    next.run(request).await
+}

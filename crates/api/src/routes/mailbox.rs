@@ -1,0 +1,177 @@
+//! Mailboxes, their quotas and their folders.
+
+use axum::Json as Answer;
+use chrono::{DateTime, Utc};
+use kernel::{FolderId, MailboxId, Page, UserId};
+use mailstore::folder;
+use serde::{Deserialize, Serialize};
+use tenancy::mailbox;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::paths::{MailboxPath, TenantPath};
+use crate::extract::{Bearer, Json, Path, Query};
+use crate::page::{self, List, PageQuery};
+use crate::problem::Problem;
+use crate::{Api, schema};
+
+/// A mailbox's limit and what is used of it, in bytes of messages as stored.
+#[derive(Debug, Serialize, ToSchema)]
+struct Quota {
+    /// Above it nothing more is taken in; null is unlimited.
+    #[schema(required)]
+    quota_bytes: Option<i64>,
+    /// Bytes of live messages.
+    used_bytes: i64,
+    /// Bytes of deleted messages that can still be recovered; not in `used_bytes`.
+    recoverable_bytes: i64,
+}
+
+impl From<mailbox::Quota> for Quota {
+    fn from(of: mailbox::Quota) -> Self {
+        Self { quota_bytes: of.quota_bytes, used_bytes: of.used_bytes, recoverable_bytes: of.recoverable_bytes }
+    }
+}
+
+/// A quota to set.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct NewQuota {
+    /// Null is unlimited.
+    #[serde(deserialize_with = "Option::deserialize")]
+    #[schema(required, minimum = 0, example = 1_048_576)]
+    quota_bytes: Option<i64>,
+}
+
+/// A store of messages with a quota.
+#[derive(Debug, Serialize, ToSchema)]
+struct Mailbox {
+    #[schema(value_type = schema::MailboxId)]
+    id: MailboxId,
+    /// `personal`.
+    #[schema(example = "personal")]
+    kind: String,
+    /// Whose it is; null when it is nobody's own.
+    #[schema(value_type = Option<schema::UserId>, required)]
+    user_id: Option<UserId>,
+    #[schema(example = "ada@bakery.example")]
+    primary_address: String,
+    quota: Quota,
+    created_at: DateTime<Utc>,
+}
+
+impl From<mailbox::Mailbox> for Mailbox {
+    fn from(of: mailbox::Mailbox) -> Self {
+        Self {
+            id: of.id,
+            kind: of.kind,
+            user_id: of.user_id,
+            primary_address: of.primary_address,
+            quota: of.quota.into(),
+            created_at: of.created_at,
+        }
+    }
+}
+
+/// A folder of a mailbox.
+#[derive(Debug, Serialize, ToSchema)]
+struct Folder {
+    #[schema(value_type = schema::FolderId)]
+    id: FolderId,
+    #[schema(example = "Inbox")]
+    name: String,
+    /// `inbox`, `drafts`, `sent`, `junk`, `trash` or `archive`; null for one that is for nothing in particular.
+    #[schema(required, example = "inbox")]
+    role: Option<&'static str>,
+    /// Changes only if UIDs have to be handed out anew (RFC 9051).
+    uid_validity: u32,
+    /// The UID that the next message will get.
+    uid_next: u64,
+    /// Live messages in it.
+    message_count: u64,
+}
+
+impl From<folder::Folder> for Folder {
+    fn from(of: folder::Folder) -> Self {
+        Self {
+            id: of.id,
+            name: of.name,
+            role: of.role.map(folder::Role::as_str),
+            uid_validity: of.uid_validity,
+            uid_next: of.uid_next,
+            message_count: of.message_count,
+        }
+    }
+}
+
+/// List a tenant's mailboxes
+///
+/// A person without a role in the tenant sees their own.
+#[utoipa::path(get, path = "/v1/tenants/{tenant_id}/mailboxes", tag = "Mailboxes", operation_id = "list_mailboxes",
+    responses((status = 200, description = "A page of mailboxes.", body = List<Mailbox>)),
+    extensions(("x-required-action" = json!("mailboxes:read"))))]
+async fn list(
+    Bearer(caller): Bearer,
+    Path(at): Path<TenantPath>,
+    Query(query): Query<PageQuery>,
+) -> Result<Answer<List<Mailbox>>, Problem> {
+    let ctx = caller.enter(at.tenant_id).await?;
+    Ok(page::answer(mailbox::list(&ctx, query.request()).await?))
+}
+
+/// Get a mailbox
+#[utoipa::path(get, path = "/v1/tenants/{tenant_id}/mailboxes/{mailbox_id}", tag = "Mailboxes", operation_id = "get_mailbox",
+    responses((status = 200, description = "The mailbox.", body = Mailbox)),
+    extensions(("x-required-action" = json!("mailboxes:read"))))]
+async fn get(Bearer(caller): Bearer, Path(at): Path<MailboxPath>) -> Result<Answer<Mailbox>, Problem> {
+    let ctx = caller.enter(at.tenant_id).await?;
+    Ok(Answer(mailbox::get(&ctx, at.mailbox_id).await?.into()))
+}
+
+/// Get a mailbox's quota
+#[utoipa::path(get, path = "/v1/tenants/{tenant_id}/mailboxes/{mailbox_id}/quota", tag = "Mailboxes", operation_id = "get_quota",
+    responses((status = 200, description = "The quota and what is used of it.", body = Quota)),
+    extensions(("x-required-action" = json!("mailboxes:read"))))]
+async fn get_quota(Bearer(caller): Bearer, Path(at): Path<MailboxPath>) -> Result<Answer<Quota>, Problem> {
+    let ctx = caller.enter(at.tenant_id).await?;
+    Ok(Answer(mailbox::get(&ctx, at.mailbox_id).await?.quota.into()))
+}
+
+/// Set a mailbox's quota
+///
+/// One below what is used is allowed: it stops new mail and loses none.
+#[utoipa::path(put, path = "/v1/tenants/{tenant_id}/mailboxes/{mailbox_id}/quota", tag = "Mailboxes", operation_id = "set_quota",
+    responses((status = 200, description = "The quota as it is now, and what is used of it.", body = Quota)),
+    extensions(("x-required-action" = json!("quotas:write"))))]
+async fn set_quota(
+    Bearer(caller): Bearer,
+    Path(at): Path<MailboxPath>,
+    Json(body): Json<NewQuota>,
+) -> Result<Answer<Quota>, Problem> {
+    let ctx = caller.enter(at.tenant_id).await?;
+    Ok(Answer(mailbox::set_quota(&ctx, at.mailbox_id, body.quota_bytes).await?.quota.into()))
+}
+
+/// List a mailbox's folders
+///
+/// By name, all on one page.
+#[utoipa::path(get, path = "/v1/tenants/{tenant_id}/mailboxes/{mailbox_id}/folders", tag = "Mailboxes", operation_id = "list_folders",
+    responses((status = 200, description = "The folders.", body = List<Folder>)),
+    extensions(("x-required-action" = json!("mailboxes:read"))))]
+async fn list_folders(
+    Bearer(caller): Bearer,
+    Path(at): Path<MailboxPath>,
+) -> Result<Answer<List<Folder>>, Problem> {
+    let ctx = caller.enter(at.tenant_id).await?;
+    let items = folder::list(&ctx, at.mailbox_id).await?;
+    Ok(page::answer(Page { items, next: None }))
+}
+
+pub(crate) fn router() -> OpenApiRouter<Api> {
+    OpenApiRouter::default()
+        .routes(routes!(list))
+        .routes(routes!(get))
+        .routes(routes!(get_quota, set_quota))
+        .routes(routes!(list_folders))
+}

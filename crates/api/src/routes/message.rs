@@ -1,0 +1,258 @@
+//! Messages: their parsed view, taking in, deleting and bringing back. Their bytes are in [`super::raw`].
+
+use axum::Json as Answer;
+use axum::extract::State;
+use axum::http::StatusCode;
+use chrono::{DateTime, Utc};
+use kernel::{FolderId, MailboxId, MessageId};
+use mailstore::ingest::{self, Incoming, Outcome, Target};
+use mailstore::message::{self, Filter};
+use mailstore::parsed;
+use serde::{Deserialize, Deserializer, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::paths::{MailboxPath, MessagePath};
+use crate::extract::{Bearer, Path, Query, Rfc822};
+use crate::page::{self, After, Limit, List};
+use crate::problem::Problem;
+use crate::{Api, schema};
+
+/// A sender or recipient as the message names it; unproven.
+#[derive(Debug, Serialize, ToSchema)]
+struct Address {
+    #[schema(required, example = "Ada Lovelace")]
+    name: Option<String>,
+    /// As written; it need not be a valid one.
+    #[schema(required, example = "ada@bakery.example")]
+    address: Option<String>,
+}
+
+impl From<parsed::Address> for Address {
+    fn from(of: parsed::Address) -> Self {
+        Self { name: of.name, address: of.address }
+    }
+}
+
+/// A part that is shown as a file.
+#[derive(Debug, Serialize, ToSchema)]
+struct Attachment {
+    /// The file name that the sender proposes; not safe as a path.
+    #[schema(required, example = "invoice.pdf")]
+    name: Option<String>,
+    #[schema(example = "application/pdf")]
+    content_type: String,
+    /// After decoding.
+    size_bytes: u64,
+}
+
+impl From<parsed::Attachment> for Attachment {
+    fn from(of: parsed::Attachment) -> Self {
+        Self { name: of.name, content_type: of.content_type, size_bytes: of.size_bytes }
+    }
+}
+
+/// A message without its bytes. What the message says about itself may be cut, and is empty where it cannot be read.
+#[derive(Debug, Serialize, ToSchema)]
+struct Message {
+    #[schema(value_type = schema::MessageId)]
+    id: MessageId,
+    #[schema(value_type = schema::MailboxId)]
+    mailbox_id: MailboxId,
+    /// The folder it is in, or was in when it was deleted.
+    #[schema(value_type = schema::FolderId)]
+    folder_id: FolderId,
+    /// Its number in the folder; a new and higher one when it is recovered.
+    uid: u64,
+    /// As stored.
+    size_bytes: u64,
+    /// When it was received.
+    internal_date: DateTime<Utc>,
+    /// `live` or `recoverable`.
+    #[schema(example = "live")]
+    state: &'static str,
+    /// When it was deleted.
+    #[schema(required)]
+    discarded_at: Option<DateTime<Utc>>,
+    #[schema(required)]
+    subject: Option<String>,
+    from: Vec<Address>,
+    to: Vec<Address>,
+    cc: Vec<Address>,
+    reply_to: Vec<Address>,
+    /// What its `Date` field says.
+    #[schema(required)]
+    date: Option<DateTime<Utc>>,
+    /// Its `Message-ID` without the angle brackets.
+    #[schema(required)]
+    message_id: Option<String>,
+    in_reply_to: Vec<String>,
+    references: Vec<String>,
+    /// The beginning of the text.
+    #[schema(required)]
+    preview: Option<String>,
+    attachments: Vec<Attachment>,
+}
+
+impl Message {
+    fn new(mailbox_id: MailboxId, of: message::Message) -> Self {
+        let parsed = of.parsed;
+        Self {
+            id: of.id,
+            mailbox_id,
+            folder_id: of.folder_id,
+            uid: of.uid,
+            size_bytes: of.size_bytes,
+            internal_date: of.internal_date,
+            state: of.state.as_str(),
+            discarded_at: of.discarded_at,
+            subject: parsed.subject,
+            from: addresses(parsed.from),
+            to: addresses(parsed.to),
+            cc: addresses(parsed.cc),
+            reply_to: addresses(parsed.reply_to),
+            date: parsed.date,
+            message_id: parsed.message_id,
+            in_reply_to: parsed.in_reply_to,
+            references: parsed.references,
+            preview: parsed.preview,
+            attachments: parsed.attachments.into_iter().map(Attachment::from).collect(),
+        }
+    }
+}
+
+fn addresses(of: Vec<parsed::Address>) -> Vec<Address> {
+    of.into_iter().map(Address::from).collect()
+}
+
+/// Which messages are asked for.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+struct MessagesQuery {
+    /// How many items the page has at most.
+    #[param(value_type = Option<u16>, minimum = 1, maximum = 200, default = 50)]
+    limit: Option<Limit>,
+    /// The `next_cursor` of the page before; absent for the first page.
+    #[param(value_type = Option<String>)]
+    cursor: Option<After>,
+    /// Only those of this folder.
+    #[param(value_type = Option<schema::FolderId>)]
+    folder_id: Option<FolderId>,
+    /// `live`, or `recoverable` for deleted ones.
+    #[serde(default, deserialize_with = "state")]
+    #[param(value_type = Option<String>, default = "live")]
+    state: message::State,
+}
+
+fn state<'de, D: Deserializer<'de>>(deserializer: D) -> Result<message::State, D::Error> {
+    match String::deserialize(deserializer)?.as_str() {
+        "live" => Ok(message::State::Live),
+        "recoverable" => Ok(message::State::Recoverable),
+        _ => Err(serde::de::Error::custom("must be live or recoverable")),
+    }
+}
+
+/// Where to put a message.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+struct UploadQuery {
+    /// The folder; the Inbox when absent.
+    #[param(value_type = Option<schema::FolderId>)]
+    folder_id: Option<FolderId>,
+}
+
+/// List a mailbox's messages
+///
+/// In the order of their arrival.
+#[utoipa::path(get, path = "/v1/tenants/{tenant_id}/mailboxes/{mailbox_id}/messages", tag = "Messages", operation_id = "list_messages",
+    responses((status = 200, description = "A page of messages.", body = List<Message>)),
+    extensions(("x-required-action" = json!("messages:read"))))]
+async fn list(
+    Bearer(caller): Bearer,
+    Path(at): Path<MailboxPath>,
+    Query(query): Query<MessagesQuery>,
+) -> Result<Answer<List<Message>>, Problem> {
+    let ctx = caller.enter(at.tenant_id).await?;
+    let filter = Filter { folder_id: query.folder_id, state: query.state };
+    let page = page::request(query.limit, query.cursor);
+    let messages = message::list(&ctx, at.mailbox_id, filter, &page).await?;
+    Ok(page::answer(page::map(messages, |message| Message::new(at.mailbox_id, message))))
+}
+
+/// Put a message into a mailbox
+///
+/// It is stored as sent, byte for byte, and is durable when this answers.
+#[utoipa::path(post, path = "/v1/tenants/{tenant_id}/mailboxes/{mailbox_id}/messages", tag = "Messages", operation_id = "create_message",
+    request_body(content = String, content_type = "message/rfc822", description = "The message, at most 50 MiB."),
+    responses((status = 201, description = "The message.", body = Message),
+        (status = 413, description = "The message is too large: `message_too_large`."),
+        (status = 422, description = "The mailbox has no room for it: `quota_exceeded`.")),
+    extensions(("x-required-action" = json!("messages:write"))))]
+async fn create(
+    Bearer(caller): Bearer,
+    State(api): State<Api>,
+    Path(at): Path<MailboxPath>,
+    Query(query): Query<UploadQuery>,
+    Rfc822(bytes): Rfc822,
+) -> Result<(StatusCode, Answer<Message>), Problem> {
+    let ctx = caller.enter(at.tenant_id).await?;
+    let incoming = Incoming { bytes, internal_date: ctx.env().now(), import_key: None };
+    let target = Target { ctx: ctx.clone(), mailbox_id: at.mailbox_id, folder: query.folder_id };
+    let outcome = ingest::ingest(&api.store, vec![target], incoming).await.pop();
+    let Some(Outcome::Stored(id)) = outcome.transpose()? else {
+        return Err(Problem::internal("ingest answered nothing for its one target"));
+    };
+    let stored = message::stored(&ctx, at.mailbox_id, id).await?;
+    Ok((StatusCode::CREATED, Answer(Message::new(at.mailbox_id, stored))))
+}
+
+/// Get a message
+#[utoipa::path(get, path = "/v1/tenants/{tenant_id}/mailboxes/{mailbox_id}/messages/{message_id}", tag = "Messages",
+    operation_id = "get_message",
+    responses((status = 200, description = "The message, live or recoverable.", body = Message)),
+    extensions(("x-required-action" = json!("messages:read"))))]
+async fn get(Bearer(caller): Bearer, Path(at): Path<MessagePath>) -> Result<Answer<Message>, Problem> {
+    let ctx = caller.enter(at.tenant_id).await?;
+    let message = message::get(&ctx, at.mailbox_id, at.message_id).await?;
+    Ok(Answer(Message::new(at.mailbox_id, message)))
+}
+
+/// Delete a message
+///
+/// It leaves its folder and the quota, and can be recovered for 30 days.
+#[utoipa::path(delete, path = "/v1/tenants/{tenant_id}/mailboxes/{mailbox_id}/messages/{message_id}", tag = "Messages",
+    operation_id = "delete_message",
+    responses((status = 204, description = "Deleted.")),
+    extensions(("x-required-action" = json!("messages:delete"))))]
+async fn delete(Bearer(caller): Bearer, Path(at): Path<MessagePath>) -> Result<StatusCode, Problem> {
+    let ctx = caller.enter(at.tenant_id).await?;
+    message::discard(&ctx, at.mailbox_id, at.message_id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Recover a deleted message
+///
+/// Into the folder it was in, inside the quota: with its id and date, and a new, higher UID.
+#[utoipa::path(post, path = "/v1/tenants/{tenant_id}/mailboxes/{mailbox_id}/messages/{message_id}/recover", tag = "Messages",
+    operation_id = "recover_message",
+    responses((status = 200, description = "The message as it is now.", body = Message),
+        (status = 409, description = "The message is not deleted: `message_not_deleted`."),
+        (status = 422, description = "The mailbox has no room for it: `quota_exceeded`.")),
+    extensions(("x-required-action" = json!("messages:write"))))]
+async fn recover(Bearer(caller): Bearer, Path(at): Path<MessagePath>) -> Result<Answer<Message>, Problem> {
+    let ctx = caller.enter(at.tenant_id).await?;
+    let message = message::recover(&ctx, at.mailbox_id, at.message_id).await?;
+    Ok(Answer(Message::new(at.mailbox_id, message)))
+}
+
+pub(crate) fn router() -> OpenApiRouter<Api> {
+    OpenApiRouter::default().routes(routes!(list)).routes(routes!(get, delete)).routes(routes!(recover))
+}
+
+/// Apart, since its bodies are larger.
+pub(crate) fn upload_router() -> OpenApiRouter<Api> {
+    OpenApiRouter::default().routes(routes!(create))
+}

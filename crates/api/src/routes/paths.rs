@@ -1,0 +1,43 @@
+//! The ids in paths.
+
+use kernel::{ApiKeyId, DomainId, InvoiceId, MailboxId, MessageId, PriceBookId, ResellerId, RunId, TenantId, UserId};
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use crate::schema;
+
+macro_rules! paths {
+    ($($(#[$doc:meta])* $name:ident { $($field:ident: $id:ident),* })*) => {$(
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, Deserialize, IntoParams)]
+        #[into_params(parameter_in = Path)]
+        pub(crate) struct $name {
+            $(#[param(value_type = schema::$id)] pub(crate) $field: $id),*
+        }
+    )*};
+}
+
+paths! {
+    /// A reseller.
+    ResellerPath { reseller_id: ResellerId }
+    /// A key of a reseller.
+    ResellerKeyPath { reseller_id: ResellerId, key_id: ApiKeyId }
+    /// A tenant.
+    TenantPath { tenant_id: TenantId }
+    /// A key of a tenant.
+    TenantKeyPath { tenant_id: TenantId, key_id: ApiKeyId }
+    /// A domain of a tenant.
+    DomainPath { tenant_id: TenantId, domain_id: DomainId }
+    /// A user of a tenant.
+    UserPath { tenant_id: TenantId, user_id: UserId }
+    /// A mailbox of a tenant.
+    MailboxPath { tenant_id: TenantId, mailbox_id: MailboxId }
+    /// A price book.
+    PriceBookPath { price_book_id: PriceBookId }
+    /// An invoice or credit note.
+    InvoicePath { invoice_id: InvoiceId }
+    /// A billing run.
+    RunPath { run_id: RunId }
+    /// A message in a mailbox.
+    MessagePath { tenant_id: TenantId, mailbox_id: MailboxId, message_id: MessageId }
+}

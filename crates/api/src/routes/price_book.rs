@@ -1,0 +1,199 @@
+//! Price books.
+
+use axum::Json as Answer;
+use axum::http::StatusCode;
+use billing::price_book;
+use chrono::{DateTime, Utc};
+use kernel::{Currency, Page, PriceBookId, PriceId, ResellerId};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::paths::PriceBookPath;
+use crate::extract::{Bearer, Json, Path, Query};
+use crate::page::{self, List, PageQuery};
+use crate::problem::Problem;
+use crate::{Api, schema};
+
+/// What one unit costs for one whole cycle.
+#[derive(Debug, Serialize, ToSchema)]
+struct Price {
+    #[schema(value_type = schema::PriceId)]
+    id: PriceId,
+    /// What is sold: `mailbox`.
+    #[schema(example = "mailbox")]
+    item: String,
+    /// How long a cycle is: `month` or `year`.
+    #[schema(example = "month")]
+    interval: &'static str,
+    /// `flat`: every unit costs the same.
+    #[schema(example = "flat")]
+    model: String,
+    /// In major units of the currency, with eight decimals.
+    #[schema(example = "4.50000000")]
+    unit_price: String,
+    #[schema(value_type = schema::Currency)]
+    currency: Currency,
+    /// Empty for a flat price.
+    tiers: Vec<Tier>,
+    /// When a removed unit stops being charged: `at_cycle_end` or `credit_to_balance`.
+    #[schema(example = "credit_to_balance")]
+    removal_policy: &'static str,
+}
+
+/// A step of a price that is not flat. None are offered so far.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Tier {}
+
+impl From<price_book::Price> for Price {
+    fn from(of: price_book::Price) -> Self {
+        Self {
+            id: of.id,
+            item: of.item,
+            interval: of.interval.as_str(),
+            model: of.model,
+            unit_price: of.unit_price.to_string(),
+            currency: of.currency,
+            tiers: Vec::new(),
+            removal_policy: of.removal_policy.as_str(),
+        }
+    }
+}
+
+/// A published version of a reseller's prices. It never changes.
+#[derive(Debug, Serialize, ToSchema)]
+struct PriceBook {
+    #[schema(value_type = schema::PriceBookId)]
+    id: PriceBookId,
+    /// Who sells by it.
+    #[schema(value_type = schema::ResellerId)]
+    reseller_id: ResellerId,
+    /// 1, 2, … of this reseller.
+    version: i32,
+    /// What all its prices are in.
+    #[schema(value_type = schema::Currency)]
+    currency: Currency,
+    prices: Vec<Price>,
+    published_at: DateTime<Utc>,
+}
+
+impl From<price_book::PriceBook> for PriceBook {
+    fn from(of: price_book::PriceBook) -> Self {
+        Self {
+            id: of.id,
+            reseller_id: of.reseller_id,
+            version: of.version,
+            currency: of.currency,
+            prices: of.prices.into_iter().map(Price::from).collect(),
+            published_at: of.published_at,
+        }
+    }
+}
+
+/// A price book to publish.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct NewPriceBook {
+    /// Who is to sell by it: the caller's own reseller when absent. An operator names one.
+    #[serde(default)]
+    #[schema(value_type = Option<schema::ResellerId>)]
+    reseller_id: Option<ResellerId>,
+    /// 1 to 100 prices in one currency, at most one for an item and interval.
+    prices: Vec<NewPrice>,
+}
+
+/// A price to publish.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct NewPrice {
+    /// What is sold: `mailbox`.
+    #[schema(example = "mailbox")]
+    item: String,
+    /// How long a cycle is: `month` or `year`.
+    #[schema(example = "month")]
+    interval: String,
+    /// `flat`.
+    #[serde(default = "flat")]
+    #[schema(default = "flat")]
+    model: String,
+    /// In major units of the currency, at most eight decimals.
+    #[schema(example = "4.50")]
+    unit_price: String,
+    #[schema(value_type = schema::Currency)]
+    currency: String,
+    /// Empty for a flat price.
+    #[serde(default)]
+    tiers: Vec<Tier>,
+    /// When a removed unit stops being charged: `at_cycle_end` or `credit_to_balance`.
+    #[serde(default)]
+    #[schema(default = "at_cycle_end")]
+    removal_policy: Option<String>,
+}
+
+fn flat() -> String {
+    "flat".into()
+}
+
+impl From<NewPrice> for price_book::NewPrice {
+    fn from(body: NewPrice) -> Self {
+        Self {
+            item: body.item,
+            interval: body.interval,
+            model: body.model,
+            unit_price: body.unit_price,
+            currency: body.currency,
+            has_tiers: !body.tiers.is_empty(),
+            removal_policy: body.removal_policy,
+        }
+    }
+}
+
+/// Publish a price book
+///
+/// The reseller's next version. Subscriptions keep the version that they were made with.
+#[utoipa::path(post, path = "/v1/price-books", tag = "Price books", operation_id = "create_price_book",
+    responses((status = 201, description = "The price book.", body = PriceBook)),
+    extensions(("x-required-action" = json!("price_books:write"))))]
+async fn create(
+    Bearer(caller): Bearer,
+    Json(body): Json<NewPriceBook>,
+) -> Result<(StatusCode, Answer<PriceBook>), Problem> {
+    let prices = body.prices.into_iter().map(Into::into).collect();
+    let book = price_book::publish(&caller, body.reseller_id, prices).await?;
+    Ok((StatusCode::CREATED, Answer(book.into())))
+}
+
+/// List price books
+///
+/// Those of the resellers in the caller's scope, oldest first.
+#[utoipa::path(get, path = "/v1/price-books", tag = "Price books", operation_id = "list_price_books",
+    responses((status = 200, description = "A page of price books.", body = List<PriceBook>)),
+    extensions(("x-required-action" = json!("price_books:read"))))]
+async fn list(Bearer(caller): Bearer, Query(query): Query<PageQuery>) -> Result<Answer<List<PriceBook>>, Problem> {
+    Ok(page::answer(price_book::list(&caller, query.request()).await?))
+}
+
+/// Get a price book
+#[utoipa::path(get, path = "/v1/price-books/{price_book_id}", tag = "Price books", operation_id = "get_price_book",
+    responses((status = 200, description = "The price book.", body = PriceBook)),
+    extensions(("x-required-action" = json!("price_books:read"))))]
+async fn get(Bearer(caller): Bearer, Path(at): Path<PriceBookPath>) -> Result<Answer<PriceBook>, Problem> {
+    Ok(Answer(price_book::get(&caller, at.price_book_id).await?.into()))
+}
+
+/// List a price book's prices
+///
+/// All on one page.
+#[utoipa::path(get, path = "/v1/price-books/{price_book_id}/prices", tag = "Price books", operation_id = "list_prices",
+    responses((status = 200, description = "The prices.", body = List<Price>)),
+    extensions(("x-required-action" = json!("price_books:read"))))]
+async fn list_prices(Bearer(caller): Bearer, Path(at): Path<PriceBookPath>) -> Result<Answer<List<Price>>, Problem> {
+    let book = price_book::get(&caller, at.price_book_id).await?;
+    Ok(page::answer(Page { items: book.prices, next: None }))
+}
+
+pub(crate) fn router() -> OpenApiRouter<Api> {
+    OpenApiRouter::default().routes(routes!(create, list)).routes(routes!(get)).routes(routes!(list_prices))
+}

@@ -1,0 +1,154 @@
+//! Resellers.
+
+use axum::Json as Answer;
+use axum::http::StatusCode;
+use chrono::{DateTime, Utc};
+use kernel::ResellerId;
+use serde::{Deserialize, Serialize};
+use tenancy::reseller;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::paths::ResellerPath;
+use crate::extract::{Bearer, Json, Path, Query, not_null, nullable};
+use crate::page::{self, List, PageQuery};
+use crate::problem::Problem;
+use crate::{Api, schema};
+
+/// What a reseller's tenants may have, all together.
+#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
+#[schema(as = ResellerCaps)]
+#[serde(deny_unknown_fields)]
+struct Caps {
+    /// Seats; null is unlimited.
+    #[serde(default)]
+    #[schema(minimum = 0)]
+    seats: Option<i32>,
+}
+
+/// A partner who sells mailboxes.
+#[derive(Debug, Serialize, ToSchema)]
+struct Reseller {
+    #[schema(value_type = schema::ResellerId)]
+    id: ResellerId,
+    /// The reseller above it; null below the operator.
+    #[schema(value_type = Option<schema::ResellerId>, required)]
+    parent_id: Option<ResellerId>,
+    #[schema(example = "North Hosting")]
+    name: String,
+    /// `active`, `suspended` or `deleted`.
+    #[schema(example = "active")]
+    status: String,
+    caps: Caps,
+    /// How many seats its tenants have taken.
+    seats_used: i32,
+    created_at: DateTime<Utc>,
+}
+
+impl From<reseller::Reseller> for Reseller {
+    fn from(of: reseller::Reseller) -> Self {
+        Self {
+            id: of.id,
+            parent_id: of.parent_id,
+            name: of.name,
+            status: of.status,
+            caps: Caps { seats: of.seats_limit },
+            seats_used: of.seats_used,
+            created_at: of.created_at,
+        }
+    }
+}
+
+/// A reseller to create.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct NewReseller {
+    #[schema(min_length = 1, max_length = 200, example = "North Hosting")]
+    name: String,
+    /// The reseller above it: the caller's own when absent; below the operator for an operator's call.
+    #[serde(default)]
+    #[schema(value_type = Option<schema::ResellerId>)]
+    parent_id: Option<ResellerId>,
+    #[serde(default)]
+    caps: Caps,
+}
+
+impl From<NewReseller> for reseller::NewReseller {
+    fn from(body: NewReseller) -> Self {
+        Self { name: body.name, parent_id: body.parent_id, seats_limit: body.caps.seats }
+    }
+}
+
+/// What of a reseller is to change (RFC 7396).
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct ResellerPatch {
+    #[serde(default, deserialize_with = "not_null")]
+    #[schema(value_type = String, required = false, min_length = 1, max_length = 200)]
+    name: Option<String>,
+    #[serde(default, deserialize_with = "not_null")]
+    #[schema(value_type = CapsPatch, required = false)]
+    caps: Option<CapsPatch>,
+}
+
+/// Which caps are to change. A reseller does not change its own.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = ResellerCapsPatch)]
+#[serde(deny_unknown_fields)]
+struct CapsPatch {
+    /// Seats; null lifts the cap. One below the seats in use is allowed and stops new ones.
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<i32>, minimum = 0)]
+    seats: Option<Option<i32>>,
+}
+
+/// Create a reseller
+#[utoipa::path(post, path = "/v1/resellers", tag = "Resellers", operation_id = "create_reseller",
+    responses((status = 201, description = "The reseller.", body = Reseller)),
+    extensions(("x-required-action" = json!("resellers:write"))))]
+async fn create(
+    Bearer(caller): Bearer,
+    Json(body): Json<NewReseller>,
+) -> Result<(StatusCode, Answer<Reseller>), Problem> {
+    let reseller = reseller::create(&caller, body.into()).await?;
+    Ok((StatusCode::CREATED, Answer(reseller.into())))
+}
+
+/// List resellers
+///
+/// Those in the caller's scope: a reseller sees itself and what is below it.
+#[utoipa::path(get, path = "/v1/resellers", tag = "Resellers", operation_id = "list_resellers",
+    responses((status = 200, description = "A page of resellers.", body = List<Reseller>)),
+    extensions(("x-required-action" = json!("resellers:read"))))]
+async fn list(Bearer(caller): Bearer, Query(query): Query<PageQuery>) -> Result<Answer<List<Reseller>>, Problem> {
+    Ok(page::answer(reseller::list(&caller, query.request()).await?))
+}
+
+/// Get a reseller
+#[utoipa::path(get, path = "/v1/resellers/{reseller_id}", tag = "Resellers", operation_id = "get_reseller",
+    responses((status = 200, description = "The reseller.", body = Reseller)),
+    extensions(("x-required-action" = json!("resellers:read"))))]
+async fn get(Bearer(caller): Bearer, Path(at): Path<ResellerPath>) -> Result<Answer<Reseller>, Problem> {
+    let ctx = caller.enter_reseller(at.reseller_id).await?;
+    Ok(Answer(reseller::get(&ctx).await?.into()))
+}
+
+/// Change a reseller
+#[utoipa::path(patch, path = "/v1/resellers/{reseller_id}", tag = "Resellers", operation_id = "update_reseller",
+    responses((status = 200, description = "The reseller as it is now.", body = Reseller)),
+    extensions(("x-required-action" = json!("resellers:write"))))]
+async fn update(
+    Bearer(caller): Bearer,
+    Path(at): Path<ResellerPath>,
+    Json(body): Json<ResellerPatch>,
+) -> Result<Answer<Reseller>, Problem> {
+    let ctx = caller.enter_reseller(at.reseller_id).await?;
+    let seats_limit = body.caps.and_then(|caps| caps.seats);
+    let change = reseller::ResellerChange { name: body.name, seats_limit };
+    Ok(Answer(reseller::update(&ctx, change).await?.into()))
+}
+
+pub(crate) fn router() -> OpenApiRouter<Api> {
+    OpenApiRouter::default().routes(routes!(create, list)).routes(routes!(get, update))
+}

@@ -1,0 +1,132 @@
+//! A tenant's subscription.
+
+use axum::Json as Answer;
+use billing::subscription::{self, PutSubscription};
+use chrono::NaiveDate;
+use kernel::{PriceBookId, SubscriptionId};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::paths::TenantPath;
+use crate::extract::{Bearer, Json, Path};
+use crate::problem::Problem;
+use crate::{Api, schema};
+
+/// What a tenant has agreed to pay for.
+#[derive(Debug, Serialize, ToSchema)]
+struct Subscription {
+    #[schema(value_type = schema::SubscriptionId)]
+    id: SubscriptionId,
+    /// The published prices it buys by.
+    #[schema(value_type = schema::PriceBookId)]
+    price_book_id: PriceBookId,
+    /// Their version.
+    price_book_version: i32,
+    /// How long a cycle is: `month` or `year`.
+    #[schema(example = "month")]
+    interval: &'static str,
+    /// For how long it is agreed.
+    term_months: i32,
+    /// The least number of seats that is charged.
+    seats_committed: i32,
+    /// Where cycles are counted from.
+    #[schema(value_type = schema::Day)]
+    anchor_date: NaiveDate,
+    /// The first day that is charged.
+    #[schema(value_type = schema::Day)]
+    starts_on: NaiveDate,
+    /// `active`.
+    #[schema(example = "active")]
+    status: String,
+    /// The next boundary, on which a billing run has something to look at.
+    #[schema(value_type = schema::Day)]
+    next_invoice_on: NaiveDate,
+    /// Why a billing run could not bill it; a run that names the tenant tries again.
+    #[schema(required)]
+    parked_reason: Option<String>,
+}
+
+impl From<subscription::Subscription> for Subscription {
+    fn from(of: subscription::Subscription) -> Self {
+        Self {
+            id: of.id,
+            price_book_id: of.price_book_id,
+            price_book_version: of.price_book_version,
+            interval: of.interval.as_str(),
+            term_months: of.term_months,
+            seats_committed: of.seats_committed,
+            anchor_date: of.anchor_date,
+            starts_on: of.starts_on,
+            status: of.status,
+            next_invoice_on: of.next_invoice_on,
+            parked_reason: of.parked_reason,
+        }
+    }
+}
+
+/// A subscription to make, or what to make of the present one.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct NewSubscription {
+    /// A price book of the tenant's reseller, in the tenant's currency.
+    #[schema(value_type = schema::PriceBookId)]
+    price_book_id: PriceBookId,
+    /// `month` or `year`; the book has a mailbox price for it.
+    #[schema(example = "month")]
+    interval: String,
+    /// A multiple of the interval, at most 120; one interval when absent.
+    #[serde(default)]
+    #[schema(minimum = 1, maximum = 120)]
+    term_months: Option<i64>,
+    /// The least number of seats to charge; 0 when absent.
+    #[serde(default)]
+    #[schema(minimum = 0, maximum = 1_000_000)]
+    seats_committed: Option<i64>,
+    /// Where cycles are counted from; the tenant's present day when absent.
+    #[serde(default)]
+    #[schema(value_type = Option<schema::Day>)]
+    anchor_date: Option<String>,
+}
+
+impl From<NewSubscription> for PutSubscription {
+    fn from(body: NewSubscription) -> Self {
+        Self {
+            price_book_id: body.price_book_id,
+            interval: body.interval,
+            term_months: body.term_months,
+            seats_committed: body.seats_committed,
+            anchor_date: body.anchor_date,
+        }
+    }
+}
+
+/// Get a tenant's subscription
+#[utoipa::path(get, path = "/v1/tenants/{tenant_id}/subscription", tag = "Subscriptions", operation_id = "get_subscription",
+    responses((status = 200, description = "The subscription.", body = Subscription)),
+    extensions(("x-required-action" = json!("subscriptions:read"))))]
+async fn get(Bearer(caller): Bearer, Path(at): Path<TenantPath>) -> Result<Answer<Subscription>, Problem> {
+    let ctx = caller.enter(at.tenant_id).await?;
+    Ok(Answer(subscription::get(&ctx).await?.into()))
+}
+
+/// Subscribe a tenant, or change its subscription
+///
+/// From the tenant's present day on. Until something was billed everything may change; afterwards the committed seats.
+#[utoipa::path(put, path = "/v1/tenants/{tenant_id}/subscription", tag = "Subscriptions", operation_id = "put_subscription",
+    responses((status = 200, description = "The subscription as it is now.", body = Subscription),
+        (status = 409, description = "It was billed, and its terms are fixed: `subscription_terms_fixed`.")),
+    extensions(("x-required-action" = json!("subscriptions:write"))))]
+async fn put(
+    Bearer(caller): Bearer,
+    Path(at): Path<TenantPath>,
+    Json(body): Json<NewSubscription>,
+) -> Result<Answer<Subscription>, Problem> {
+    let ctx = caller.enter(at.tenant_id).await?;
+    Ok(Answer(subscription::put(&ctx, body.into()).await?.into()))
+}
+
+pub(crate) fn router() -> OpenApiRouter<Api> {
+    OpenApiRouter::default().routes(routes!(get, put))
+}

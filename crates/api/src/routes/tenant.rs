@@ -1,0 +1,235 @@
+//! Tenants.
+
+use axum::Json as Answer;
+use axum::http::StatusCode;
+use chrono::{DateTime, Utc};
+use kernel::{Currency, ResellerId, TenantId};
+use serde::{Deserialize, Serialize};
+use tenancy::tenant;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::paths::TenantPath;
+use crate::extract::{Bearer, Json, Path, Query, not_null, nullable};
+use crate::page::{self, List, PageQuery};
+use crate::problem::Problem;
+use crate::{Api, schema};
+
+/// How many users may hold a seat, and how many do.
+#[derive(Debug, Serialize, ToSchema)]
+struct Seats {
+    /// Null is unlimited.
+    #[schema(required)]
+    limit: Option<i32>,
+    used: i32,
+}
+
+/// What the tenant's mailboxes hold together.
+#[derive(Debug, Serialize, ToSchema)]
+struct Storage {
+    /// Null: there is no limit for the tenant, only each mailbox's own.
+    #[schema(required)]
+    limit_bytes: Option<i64>,
+    /// Bytes of live messages.
+    used_bytes: i64,
+}
+
+/// A customer organisation.
+#[derive(Debug, Serialize, ToSchema)]
+struct Tenant {
+    #[schema(value_type = schema::TenantId)]
+    id: TenantId,
+    #[schema(value_type = schema::ResellerId)]
+    reseller_id: ResellerId,
+    #[schema(example = "Bakery Ltd")]
+    name: String,
+    /// ISO 3166-1 alpha-2 code.
+    #[schema(example = "DE")]
+    country: String,
+    #[schema(value_type = schema::Currency)]
+    currency: Currency,
+    /// Where its days begin and end: an IANA name.
+    #[schema(example = "Europe/Berlin")]
+    time_zone: String,
+    /// `trial`, `active`, `suspended` or `deleted`.
+    #[schema(example = "active")]
+    status: String,
+    seats: Seats,
+    storage: Storage,
+    /// A sandbox tenant's own time; null for one that lives in real time.
+    #[schema(required)]
+    test_clock: Option<DateTime<Utc>>,
+    created_at: DateTime<Utc>,
+}
+
+impl From<tenant::Tenant> for Tenant {
+    fn from(of: tenant::Tenant) -> Self {
+        Self {
+            id: of.id,
+            reseller_id: of.reseller_id,
+            name: of.name,
+            country: of.country,
+            currency: of.currency,
+            time_zone: of.time_zone.to_string(),
+            status: of.status,
+            seats: Seats { limit: of.seats_limit, used: of.seats_used },
+            storage: Storage { limit_bytes: None, used_bytes: of.used_bytes },
+            test_clock: of.test_clock,
+            created_at: of.created_at,
+        }
+    }
+}
+
+/// A tenant to create.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct NewTenant {
+    /// The reseller it buys from: the caller's own when absent. An operator names one.
+    #[serde(default)]
+    #[schema(value_type = Option<schema::ResellerId>)]
+    reseller_id: Option<ResellerId>,
+    #[schema(min_length = 1, max_length = 200, example = "Bakery Ltd")]
+    name: String,
+    /// ISO 3166-1 alpha-2 code.
+    #[schema(pattern = "^[A-Z]{2}$", example = "DE")]
+    country: String,
+    /// What it is billed in; never changes.
+    #[schema(value_type = schema::Currency)]
+    currency: Currency,
+    /// Where its days begin and end: an IANA name.
+    #[serde(default = "utc")]
+    #[schema(default = "UTC", example = "Europe/Berlin")]
+    time_zone: String,
+    #[serde(default)]
+    seats: NewSeats,
+    /// Whether it is a sandbox with a clock of its own, which starts at the present.
+    #[serde(default)]
+    test_clock: bool,
+}
+
+/// How many users may hold a seat.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct NewSeats {
+    /// Absent or null is unlimited.
+    #[serde(default)]
+    #[schema(minimum = 0, example = 5)]
+    limit: Option<i32>,
+}
+
+fn utc() -> String {
+    "UTC".into()
+}
+
+impl From<NewTenant> for tenant::NewTenant {
+    fn from(body: NewTenant) -> Self {
+        Self {
+            reseller_id: body.reseller_id,
+            name: body.name,
+            country: body.country,
+            currency: body.currency,
+            time_zone: body.time_zone,
+            seats_limit: body.seats.limit,
+            test_clock: body.test_clock,
+        }
+    }
+}
+
+/// What of a tenant is to change (RFC 7396).
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct TenantPatch {
+    #[serde(default, deserialize_with = "not_null")]
+    #[schema(value_type = String, required = false, min_length = 1, max_length = 200)]
+    name: Option<String>,
+    #[serde(default, deserialize_with = "not_null")]
+    #[schema(value_type = SeatsPatch, required = false)]
+    seats: Option<SeatsPatch>,
+}
+
+/// What of the seats is to change.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct SeatsPatch {
+    /// Null lifts the limit. One below the seats in use is allowed and stops new ones.
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<i32>, minimum = 0, example = 6)]
+    limit: Option<Option<i32>>,
+}
+
+/// Where to move a test clock.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct TestClock {
+    /// The tenant's new time; not before its present one, and at most ten years after it.
+    now: DateTime<Utc>,
+}
+
+/// Create a tenant
+#[utoipa::path(post, path = "/v1/tenants", tag = "Tenants", operation_id = "create_tenant",
+    responses((status = 201, description = "The tenant.", body = Tenant)),
+    extensions(("x-required-action" = json!("tenants:write"))))]
+async fn create(
+    Bearer(caller): Bearer,
+    Json(body): Json<NewTenant>,
+) -> Result<(StatusCode, Answer<Tenant>), Problem> {
+    let tenant = tenant::create(&caller, body.into()).await?;
+    Ok((StatusCode::CREATED, Answer(tenant.into())))
+}
+
+/// List tenants
+///
+/// Those in the caller's scope.
+#[utoipa::path(get, path = "/v1/tenants", tag = "Tenants", operation_id = "list_tenants",
+    responses((status = 200, description = "A page of tenants.", body = List<Tenant>)),
+    extensions(("x-required-action" = json!("tenants:read"))))]
+async fn list(Bearer(caller): Bearer, Query(query): Query<PageQuery>) -> Result<Answer<List<Tenant>>, Problem> {
+    Ok(page::answer(tenant::list(&caller, query.request()).await?))
+}
+
+/// Get a tenant
+#[utoipa::path(get, path = "/v1/tenants/{tenant_id}", tag = "Tenants", operation_id = "get_tenant",
+    responses((status = 200, description = "The tenant.", body = Tenant)),
+    extensions(("x-required-action" = json!("tenants:read"))))]
+async fn get(Bearer(caller): Bearer, Path(at): Path<TenantPath>) -> Result<Answer<Tenant>, Problem> {
+    let ctx = caller.enter(at.tenant_id).await?;
+    Ok(Answer(tenant::get(&ctx).await?.into()))
+}
+
+/// Change a tenant
+#[utoipa::path(patch, path = "/v1/tenants/{tenant_id}", tag = "Tenants", operation_id = "update_tenant",
+    responses((status = 200, description = "The tenant as it is now.", body = Tenant)),
+    extensions(("x-required-action" = json!("tenants:write"))))]
+async fn update(
+    Bearer(caller): Bearer,
+    Path(at): Path<TenantPath>,
+    Json(body): Json<TenantPatch>,
+) -> Result<Answer<Tenant>, Problem> {
+    let ctx = caller.enter(at.tenant_id).await?;
+    let change = tenant::TenantChange { name: body.name, seats_limit: body.seats.and_then(|seats| seats.limit) };
+    Ok(Answer(tenant::update(&ctx, change).await?.into()))
+}
+
+/// Move a sandbox tenant's time
+///
+/// Forward only. Billing and the tenant's history go by this clock.
+#[utoipa::path(put, path = "/v1/tenants/{tenant_id}/test-clock", tag = "Tenants", operation_id = "set_test_clock",
+    responses((status = 200, description = "The tenant as it is now.", body = Tenant),
+        (status = 409, description = "The tenant lives in real time: `no_test_clock`.")),
+    extensions(("x-required-action" = json!("tenants:write"))))]
+async fn set_test_clock(
+    Bearer(caller): Bearer,
+    Path(at): Path<TenantPath>,
+    Json(body): Json<TestClock>,
+) -> Result<Answer<Tenant>, Problem> {
+    let ctx = caller.enter(at.tenant_id).await?;
+    Ok(Answer(tenant::set_test_clock(&ctx, body.now).await?.into()))
+}
+
+pub(crate) fn router() -> OpenApiRouter<Api> {
+    OpenApiRouter::default()
+        .routes(routes!(create, list))
+        .routes(routes!(get, update))
+        .routes(routes!(set_test_clock))
+}

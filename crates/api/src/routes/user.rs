@@ -1,0 +1,183 @@
+//! Users.
+
+use axum::Json as Answer;
+use axum::http::StatusCode;
+use chrono::{DateTime, Utc};
+use kernel::{MailboxId, UserId};
+use secrecy::SecretString;
+use serde::{Deserialize, Deserializer, Serialize};
+use tenancy::{Role, user};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::paths::{TenantPath, UserPath};
+use crate::extract::{Bearer, Json, Path, Query};
+use crate::page::{self, List, PageQuery};
+use crate::problem::Problem;
+use crate::{Api, schema};
+
+/// A person who signs in.
+#[derive(Debug, Serialize, ToSchema)]
+struct User {
+    #[schema(value_type = schema::UserId)]
+    id: UserId,
+    #[schema(value_type = schema::TenantId)]
+    tenant_id: kernel::TenantId,
+    /// The primary address.
+    #[schema(example = "ada@bakery.example")]
+    address: String,
+    /// Further addresses of the mailbox.
+    aliases: Vec<String>,
+    #[schema(example = "Ada Lovelace")]
+    display_name: String,
+    /// `tenant_admin`, `tenant_billing`, `helpdesk` or `user`.
+    #[schema(example = "user")]
+    role: String,
+    /// `active`, `suspended` or `deleted`.
+    #[schema(example = "active")]
+    status: String,
+    /// What a suspension took away: `sign_in`, `send`, `receive`, `imap`, `pop3`, `api`, `sync`.
+    suspended_capabilities: Vec<String>,
+    #[schema(value_type = schema::MailboxId)]
+    mailbox_id: MailboxId,
+    /// The id in the customer's directory.
+    #[schema(required)]
+    external_id: Option<String>,
+    /// In the tenant's time.
+    created_at: DateTime<Utc>,
+}
+
+impl User {
+    fn new(tenant_id: kernel::TenantId, of: user::User) -> Self {
+        Self {
+            id: of.id,
+            tenant_id,
+            address: of.address,
+            aliases: of.aliases,
+            display_name: of.display_name,
+            role: of.role.to_string(),
+            status: of.status,
+            suspended_capabilities: of.suspended_capabilities,
+            mailbox_id: of.mailbox_id,
+            external_id: of.external_id,
+            created_at: of.created_at,
+        }
+    }
+}
+
+/// A user to create.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct NewUser {
+    /// The primary address, in a domain of the tenant.
+    #[schema(example = "ada@bakery.example")]
+    address: String,
+    /// Further addresses of the mailbox.
+    #[serde(default)]
+    aliases: Vec<String>,
+    /// The address when absent.
+    #[serde(default)]
+    #[schema(value_type = String, required = false, max_length = 200, example = "Ada Lovelace")]
+    display_name: String,
+    /// `tenant_admin`, `tenant_billing`, `helpdesk` or `user`.
+    #[serde(default = "role_user", deserialize_with = "role")]
+    #[schema(value_type = String, required = false, default = "user")]
+    role: Role,
+    /// For signing in; without one they cannot.
+    #[serde(default, deserialize_with = "secret")]
+    #[schema(value_type = Option<String>, min_length = 8, max_length = 1024, write_only)]
+    password: Option<SecretString>,
+    /// The mailbox's quota in bytes; absent or null is unlimited.
+    #[serde(default)]
+    #[schema(minimum = 0)]
+    quota_bytes: Option<i64>,
+    /// The id in the customer's directory.
+    #[serde(default)]
+    #[schema(max_length = 200)]
+    external_id: Option<String>,
+}
+
+fn role_user() -> Role {
+    Role::User
+}
+
+fn role<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Role, D::Error> {
+    String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+}
+
+fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SecretString>, D::Error> {
+    Ok(Option::<String>::deserialize(deserializer)?.map(SecretString::from))
+}
+
+impl From<NewUser> for user::NewUser {
+    fn from(body: NewUser) -> Self {
+        Self {
+            address: body.address,
+            aliases: body.aliases,
+            display_name: body.display_name,
+            role: body.role,
+            password: body.password,
+            quota_bytes: body.quota_bytes,
+            external_id: body.external_id,
+        }
+    }
+}
+
+/// Create a user
+///
+/// With a personal mailbox, and a seat taken: all or nothing.
+#[utoipa::path(post, path = "/v1/tenants/{tenant_id}/users", tag = "Users", operation_id = "create_user",
+    responses((status = 201, description = "The user.", body = User),
+        (status = 409, description = "All seats are taken (`seats_exhausted`), or an address is in use (`address_taken`).")),
+    extensions(("x-required-action" = json!("users:write"))))]
+async fn create(
+    Bearer(caller): Bearer,
+    Path(at): Path<TenantPath>,
+    Json(body): Json<NewUser>,
+) -> Result<(StatusCode, Answer<User>), Problem> {
+    let ctx = caller.enter(at.tenant_id).await?;
+    let user = user::create(&ctx, body.into()).await?;
+    Ok((StatusCode::CREATED, Answer(User::new(at.tenant_id, user))))
+}
+
+/// List a tenant's users
+///
+/// Without the deleted.
+#[utoipa::path(get, path = "/v1/tenants/{tenant_id}/users", tag = "Users", operation_id = "list_users",
+    responses((status = 200, description = "A page of users.", body = List<User>)),
+    extensions(("x-required-action" = json!("users:read"))))]
+async fn list(
+    Bearer(caller): Bearer,
+    Path(at): Path<TenantPath>,
+    Query(query): Query<PageQuery>,
+) -> Result<Answer<List<User>>, Problem> {
+    let ctx = caller.enter(at.tenant_id).await?;
+    let users = user::list(&ctx, query.request()).await?;
+    Ok(page::answer(page::map(users, |user| User::new(at.tenant_id, user))))
+}
+
+/// Get a user
+#[utoipa::path(get, path = "/v1/tenants/{tenant_id}/users/{user_id}", tag = "Users", operation_id = "get_user",
+    responses((status = 200, description = "The user.", body = User)),
+    extensions(("x-required-action" = json!("users:read"))))]
+async fn get(Bearer(caller): Bearer, Path(at): Path<UserPath>) -> Result<Answer<User>, Problem> {
+    let ctx = caller.enter(at.tenant_id).await?;
+    Ok(Answer(User::new(at.tenant_id, user::get(&ctx, at.user_id).await?)))
+}
+
+/// Delete a user
+///
+/// Frees the seat and the addresses; the mail is kept.
+#[utoipa::path(delete, path = "/v1/tenants/{tenant_id}/users/{user_id}", tag = "Users", operation_id = "delete_user",
+    responses((status = 204, description = "Deleted.")),
+    extensions(("x-required-action" = json!("users:write"))))]
+async fn delete(Bearer(caller): Bearer, Path(at): Path<UserPath>) -> Result<StatusCode, Problem> {
+    let ctx = caller.enter(at.tenant_id).await?;
+    user::delete(&ctx, at.user_id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+pub(crate) fn router() -> OpenApiRouter<Api> {
+    OpenApiRouter::default().routes(routes!(create, list)).routes(routes!(get, delete))
+}

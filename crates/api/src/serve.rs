@@ -1,0 +1,93 @@
+//! The listener: plain HTTP/1.1. TLS and HTTP/2 towards browsers are a reverse proxy's part.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::{Api, Limits};
+
+/// How much of a request's header is buffered; a longer one is refused with 431.
+const MAX_HEADER_BYTES: usize = 64 * 1024;
+/// How long to wait when the machine has no room for another connection.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Serves the API until `shutdown`: then no connection is accepted any more, requests under way come to their end,
+/// and what is not done after [`Limits::shutdown_grace`] is cut.
+pub async fn serve(listener: TcpListener, api: Api, shutdown: CancellationToken) {
+    let limits = api.limits.clone();
+    let router = crate::router(api);
+    let room = Arc::new(Semaphore::new(limits.max_connections));
+    let (connections, cut) = (TaskTracker::new(), CancellationToken::new());
+    loop {
+        let accepted = tokio::select! {
+            () = shutdown.cancelled() => break,
+            accepted = accept(&listener, &room) => accepted,
+        };
+        let Some((stream, permit)) = accepted else { continue };
+        let (router, limits, shutdown, cut) = (router.clone(), limits.clone(), shutdown.clone(), cut.clone());
+        connections.spawn(async move {
+            tokio::select! {
+                () = cut.cancelled() => {}
+                () = connection(stream, router, &limits, &shutdown) => {}
+            }
+            drop(permit);
+        });
+    }
+    drop(listener);
+    connections.close();
+    if tokio::time::timeout(limits.shutdown_grace, connections.wait()).await.is_err() {
+        tracing::warn!(http.connections = connections.len(), "requests did not end in time and are cut");
+        cut.cancel();
+        connections.wait().await;
+    }
+}
+
+async fn accept(
+    listener: &TcpListener,
+    room: &Arc<Semaphore>,
+) -> Option<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
+    let permit = Arc::clone(room).acquire_owned().await.ok()?;
+    match listener.accept().await {
+        Ok((stream, _)) => Some((stream, permit)),
+        Err(error) => {
+            // Of one connection, or of the machine (no descriptors left): neither is a reason to stop.
+            tracing::warn!(error.cause = %error, "a connection could not be accepted");
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+            None
+        }
+    }
+}
+
+async fn connection(stream: TcpStream, router: Router, limits: &Limits, shutdown: &CancellationToken) {
+    // Without it an answer's last small packet waits for the client's delayed acknowledgement.
+    if stream.set_nodelay(true).is_err() {
+        return;
+    }
+    let mut builder = Builder::new(TokioExecutor::new()).http1_only();
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.header_read_timeout)
+        .max_buf_size(MAX_HEADER_BYTES);
+    let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    let mut connection = std::pin::pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = shutdown.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        // The client went away or spoke no HTTP: worth a line only to whoever looks for it.
+        tracing::debug!(error.cause = %error, "a connection ended early");
+    }
+}

@@ -1,0 +1,19 @@
+//! The API as a portal meets it: one file per resource, a fresh database for each test.
+
+mod support;
+
+mod api_key;
+mod billing;
+mod document;
+mod domain;
+mod health;
+mod idempotency;
+mod isolation;
+mod mailbox;
+mod message;
+mod problem;
+mod reseller;
+mod serve;
+mod tenant;
+mod token;
+mod user;

@@ -1,0 +1,66 @@
+use serde_json::json;
+
+use crate::support::{App, text};
+
+#[tokio::test]
+async fn is_created_read_changed_and_listed() {
+    let app = App::new().await;
+    let made = app.post(&app.operator, "/v1/resellers", json!({"name": "North", "caps": {"seats": 10}})).await.expect(201);
+    assert_eq!(made["caps"], json!({"seats": 10}));
+    assert_eq!(made["parent_id"], json!(null));
+    assert_eq!(made["created_at"], "2026-03-02T09:00:00Z");
+    let path = format!("/v1/resellers/{}", text(&made["id"]));
+    assert_eq!(app.get(&app.operator, &path).await.expect(200), made);
+
+    let renamed = app.patch(&app.operator, &path, json!({"name": "Nord"})).await.expect(200);
+    assert_eq!((&renamed["name"], &renamed["caps"]), (&json!("Nord"), &json!({"seats": 10})));
+    let lifted = app.patch(&app.operator, &path, json!({"caps": {"seats": null}})).await.expect(200);
+    assert_eq!((&lifted["name"], &lifted["caps"]), (&json!("Nord"), &json!({"seats": null})));
+
+    let listed = app.get(&app.operator, "/v1/resellers").await.expect(200);
+    assert_eq!(listed, json!({"data": [lifted], "next_cursor": null}));
+}
+
+#[tokio::test]
+async fn sees_itself_and_what_is_below_it() {
+    let app = App::new().await;
+    let (north, north_key) = app.reseller("North").await;
+    let (south, _) = app.reseller("South").await;
+    let below = app.post(&north_key, "/v1/resellers", json!({"name": "North-East"})).await.expect(201);
+    assert_eq!(below["parent_id"], json!(north));
+    let listed = app.get(&north_key, "/v1/resellers").await.expect(200);
+    let ids: Vec<_> = listed["data"].as_array().unwrap().iter().map(|one| text(&one["id"])).collect();
+    assert_eq!(ids, [north.clone(), text(&below["id"])]);
+    app.get(&north_key, &format!("/v1/resellers/{south}")).await.expect_problem(404, "not_found");
+    // Its own caps are its parent's to set, here the operator's.
+    let own = format!("/v1/resellers/{north}");
+    app.patch(&north_key, &own, json!({"caps": {"seats": 1000}})).await.expect_problem(403, "forbidden");
+}
+
+#[tokio::test]
+async fn a_page_ends_where_the_next_begins() {
+    let app = App::new().await;
+    let mut made = Vec::new();
+    for at in 0..5 {
+        app.db.clock().advance(chrono::TimeDelta::seconds(1));
+        let body = json!({"name": format!("R{at}")});
+        made.push(text(&app.post(&app.operator, "/v1/resellers", body).await.expect(201)["id"]));
+    }
+    let mut seen = Vec::new();
+    let mut path = "/v1/resellers?limit=2".to_owned();
+    let sizes = loop {
+        let page = app.get(&app.operator, &path).await.expect(200);
+        let ids: Vec<_> = page["data"].as_array().unwrap().iter().map(|one| text(&one["id"])).collect();
+        seen.push(ids);
+        let Some(cursor) = page["next_cursor"].as_str() else { break seen.iter().map(Vec::len).collect::<Vec<_>>() };
+        path = format!("/v1/resellers?limit=2&cursor={cursor}");
+    };
+    assert_eq!(sizes, [2, 2, 1]);
+    assert_eq!(seen.concat(), made);
+    for (query, parameter) in
+        [("limit=201", "limit"), ("limit=0", "limit"), ("limit=x", "limit"), ("cursor=x", "cursor"), ("page=2", "page"), ("limit=1&limit=2", "limit")]
+    {
+        let problem = app.get(&app.operator, &format!("/v1/resellers?{query}")).await.expect_problem(422, "invalid_request");
+        assert_eq!(problem["errors"][0]["parameter"], parameter, "{problem}");
+    }
+}

@@ -1,0 +1,191 @@
+//! An API over a database of its own, and the objects that most tests need.
+
+use std::sync::OnceLock;
+
+use api::{Api, Limits};
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::http::{HeaderMap, Method, Request, StatusCode};
+use http_body_util::BodyExt as _;
+use mailstore::MailStore;
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use secrecy::ExposeSecret as _;
+use serde_json::{Value, json};
+use tenancy::Caller;
+use tenancy::auth::Auth;
+use testkit::TestDb;
+use tower::ServiceExt as _;
+
+pub(crate) const MESSAGE: &str = "From: Ada <ada@example.org>\r\nTo: bob@example.org\r\nSubject: Hello\r\n\
+    Date: Mon, 02 Mar 2026 10:00:00 +0100\r\nMessage-ID: <1@example.org>\r\n\r\nHow are you?\r\n";
+
+/// The API in this process.
+pub(crate) struct App {
+    pub(crate) db: TestDb,
+    pub(crate) api: Api,
+    pub(crate) operator: String,
+    router: Router,
+}
+
+/// An answer, whatever its status.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+impl Answer {
+    #[track_caller]
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    /// The body, if the status is this one.
+    #[track_caller]
+    pub(crate) fn expect(&self, status: u16) -> Value {
+        assert_eq!(self.status.as_u16(), status, "{self:?}");
+        if self.body.is_empty() { Value::Null } else { self.json() }
+    }
+
+    #[track_caller]
+    pub(crate) fn expect_problem(&self, status: u16, code: &str) -> Value {
+        let body = self.expect(status);
+        assert_eq!(self.header("content-type"), Some("application/problem+json"), "{self:?}");
+        assert_eq!(body["code"], code, "{body}");
+        assert_eq!(body["status"], status, "{body}");
+        assert_eq!(body["request_id"].as_str(), self.header("x-request-id"), "{body}");
+        body
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().unwrap())
+    }
+}
+
+/// A request to fill in.
+pub(crate) struct Call<'a> {
+    app: &'a App,
+    builder: axum::http::request::Builder,
+    body: Body,
+}
+
+impl Call<'_> {
+    pub(crate) fn token(mut self, token: &str) -> Self {
+        self.builder = self.builder.header("authorization", format!("Bearer {token}"));
+        self
+    }
+
+    pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
+        self.builder = self.builder.header(name, value);
+        self
+    }
+
+    pub(crate) fn json(self, body: Value) -> Self {
+        self.bytes("application/json", body.to_string())
+    }
+
+    pub(crate) fn bytes(mut self, content_type: &str, body: impl Into<Bytes>) -> Self {
+        self.builder = self.builder.header("content-type", content_type);
+        self.body = Body::from(body.into());
+        self
+    }
+
+    pub(crate) async fn send(self) -> Answer {
+        let request: Request<Body> = self.builder.body(self.body).unwrap();
+        let response = self.app.router.clone().oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        Answer { status: parts.status, headers: parts.headers, body }
+    }
+}
+
+impl App {
+    pub(crate) async fn new() -> Self {
+        Self::with_limits(Limits::default()).await
+    }
+
+    pub(crate) async fn with_limits(limits: Limits) -> Self {
+        let db = TestDb::new().await;
+        let auth = Auth::new(db.db()).await.unwrap();
+        let blobs = blob::open(&"memory:".parse().unwrap()).await.unwrap();
+        let caller = Caller::local_operator(db.db(), db.db().env().new_id());
+        let (_, secret) = tenancy::api_key::create_for_operator(&caller).await.unwrap();
+        let api = Api { auth, store: MailStore::new(blobs), metrics: recorder(), limits };
+        let router = api::router(api.clone());
+        Self { db, api, operator: secret.expose_secret().to_owned(), router }
+    }
+
+    pub(crate) fn call(&self, method: Method, path: &str) -> Call<'_> {
+        Call { app: self, builder: Request::builder().method(method).uri(path), body: Body::empty() }
+    }
+
+    pub(crate) async fn get(&self, token: &str, path: &str) -> Answer {
+        self.call(Method::GET, path).token(token).send().await
+    }
+
+    pub(crate) async fn post(&self, token: &str, path: &str, body: Value) -> Answer {
+        self.call(Method::POST, path).token(token).json(body).send().await
+    }
+
+    pub(crate) async fn put(&self, token: &str, path: &str, body: Value) -> Answer {
+        self.call(Method::PUT, path).token(token).json(body).send().await
+    }
+
+    pub(crate) async fn patch(&self, token: &str, path: &str, body: Value) -> Answer {
+        self.call(Method::PATCH, path).token(token).json(body).send().await
+    }
+
+    pub(crate) async fn delete(&self, token: &str, path: &str) -> Answer {
+        self.call(Method::DELETE, path).token(token).send().await
+    }
+
+    pub(crate) async fn deliver(&self, token: &str, mailbox: &str, message: &str) -> Answer {
+        let call = self.call(Method::POST, &format!("{mailbox}/messages")).token(token);
+        call.bytes("message/rfc822", message.to_owned()).send().await
+    }
+
+    /// A reseller and its admin's secret.
+    pub(crate) async fn reseller(&self, name: &str) -> (String, String) {
+        let reseller = self.post(&self.operator, "/v1/resellers", json!({"name": name})).await.expect(201);
+        let id = text(&reseller["id"]);
+        let path = format!("/v1/resellers/{id}/api-keys");
+        let key = self.post(&self.operator, &path, json!({"role": "reseller_admin"})).await.expect(201);
+        (id, text(&key["secret"]))
+    }
+
+    /// A reseller's tenant with a domain; returns the tenant's path.
+    pub(crate) async fn tenant(&self, token: &str, domain: &str, more: Value) -> String {
+        let mut body = json!({"name": "Bakery Ltd", "country": "DE", "currency": "EUR"});
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let tenant = self.post(token, "/v1/tenants", body).await.expect(201);
+        let path = format!("/v1/tenants/{}", text(&tenant["id"]));
+        self.post(token, &format!("{path}/domains"), json!({"name": domain})).await.expect(201);
+        path
+    }
+
+    /// A user; returns it and its mailbox's path.
+    pub(crate) async fn user(&self, token: &str, tenant: &str, body: Value) -> (Value, String) {
+        let user = self.post(token, &format!("{tenant}/users"), body).await.expect(201);
+        let mailbox = format!("{tenant}/mailboxes/{}", text(&user["mailbox_id"]));
+        (user, mailbox)
+    }
+
+    /// A person's access token.
+    pub(crate) async fn sign_in(&self, username: &str, password: &str) -> String {
+        let form = format!("grant_type=password&username={username}&password={password}");
+        let call = self.call(Method::POST, "/v1/auth/token").bytes("application/x-www-form-urlencoded", form);
+        text(&call.send().await.expect(200)["access_token"])
+    }
+}
+
+#[track_caller]
+pub(crate) fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_else(|| panic!("{value} is no text")).to_owned()
+}
+
+/// One recorder for the whole process, as in the server.
+fn recorder() -> PrometheusHandle {
+    static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
+    HANDLE.get_or_init(|| PrometheusBuilder::new().install_recorder().unwrap()).clone()
+}

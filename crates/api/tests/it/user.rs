@@ -1,0 +1,91 @@
+use serde_json::json;
+
+use crate::support::{App, text};
+
+#[tokio::test]
+async fn is_created_with_a_mailbox_and_deleted() {
+    let app = App::new().await;
+    let (_, key) = app.reseller("North").await;
+    let tenant = app.tenant(&key, "one.example", json!({"seats": {"limit": 2}})).await;
+    let body = json!({
+        "address": "Ada@One.Example", "aliases": ["a@one.example"], "display_name": "Ada", "role": "helpdesk",
+        "password": "correct horse", "quota_bytes": 1000, "external_id": "42",
+    });
+    let (made, mailbox) = app.user(&key, &tenant, body).await;
+    let expected = json!({
+        "id": made["id"], "tenant_id": tenant.strip_prefix("/v1/tenants/"), "address": "ada@one.example",
+        "aliases": ["a@one.example"], "display_name": "Ada", "role": "helpdesk", "status": "active",
+        "suspended_capabilities": [], "mailbox_id": made["mailbox_id"], "external_id": "42", "created_at": "2026-03-02T09:00:00Z",
+    });
+    assert_eq!(made, expected);
+    let path = format!("{tenant}/users/{}", text(&made["id"]));
+    assert_eq!(app.get(&key, &path).await.expect(200), made);
+    assert_eq!(app.get(&key, &mailbox).await.expect(200)["quota"]["quota_bytes"], 1000);
+    let (plain, _) = app.user(&key, &tenant, json!({"address": "bob@one.example"})).await;
+    assert_eq!((&plain["role"], &plain["display_name"]), (&json!("user"), &json!("bob@one.example")));
+    assert_eq!(app.get(&key, &format!("{tenant}/users")).await.expect(200)["data"], json!([made, plain]));
+
+    app.delete(&key, &path).await.expect(204);
+    app.delete(&key, &path).await.expect_problem(404, "not_found");
+    assert_eq!(app.get(&key, &format!("{tenant}/users")).await.expect(200)["data"], json!([plain]));
+    assert_eq!(app.get(&key, &tenant).await.expect(200)["seats"], json!({"limit": 2, "used": 1}));
+}
+
+#[tokio::test]
+async fn one_too_many_leaves_nothing_half_made() {
+    let app = App::new().await;
+    let (_, key) = app.reseller("North").await;
+    let tenant = app.tenant(&key, "one.example", json!({"seats": {"limit": 1}})).await;
+    let (ada, _) = app.user(&key, &tenant, json!({"address": "ada@one.example"})).await;
+    let mailboxes = app.get(&key, &format!("{tenant}/mailboxes")).await.expect(200);
+    let body = json!({"address": "bob@one.example", "aliases": ["b@one.example"]});
+    app.post(&key, &format!("{tenant}/users"), body.clone()).await.expect_problem(409, "seats_exhausted");
+    assert_eq!(app.get(&key, &format!("{tenant}/users")).await.expect(200)["data"], json!([ada]));
+    assert_eq!(app.get(&key, &format!("{tenant}/mailboxes")).await.expect(200), mailboxes);
+    assert_eq!(app.get(&key, &tenant).await.expect(200)["seats"], json!({"limit": 1, "used": 1}));
+    // The addresses are free: with room, the same request succeeds.
+    app.patch(&key, &tenant, json!({"seats": {"limit": 2}})).await.expect(200);
+    app.post(&key, &format!("{tenant}/users"), body).await.expect(201);
+}
+
+#[tokio::test]
+async fn the_reseller_s_cap_holds_over_all_its_tenants() {
+    let app = App::new().await;
+    let (reseller, key) = app.reseller("North").await;
+    app.patch(&app.operator, &format!("/v1/resellers/{reseller}"), json!({"caps": {"seats": 1}})).await.expect(200);
+    let one = app.tenant(&key, "one.example", json!({})).await;
+    let two = app.tenant(&key, "two.example", json!({})).await;
+    app.user(&key, &one, json!({"address": "ada@one.example"})).await;
+    let refused = app.post(&key, &format!("{two}/users"), json!({"address": "bob@two.example"})).await;
+    let problem = refused.expect_problem(409, "seats_exhausted");
+    assert_eq!(problem["detail"], "all 1 seats of the reseller are taken");
+}
+
+#[tokio::test]
+async fn bad_input_is_pointed_at() {
+    let app = App::new().await;
+    let (_, key) = app.reseller("North").await;
+    let tenant = app.tenant(&key, "one.example", json!({})).await;
+    app.user(&key, &tenant, json!({"address": "ada@one.example", "aliases": ["a@one.example"]})).await;
+    let users = format!("{tenant}/users");
+    let cases = [
+        (json!({"address": "nobody"}), "/address"),
+        (json!({"address": "x@two.example"}), "/address"),
+        (json!({"address": "x@one.example", "aliases": ["y@one.example", "z@two.example"]}), "/aliases/1"),
+        (json!({"address": "x@one.example", "password": "short"}), "/password"),
+        (json!({"address": "x@one.example", "quota_bytes": -1}), "/quota_bytes"),
+        (json!({"address": "x@one.example", "quota_bytes": 1.5}), "/quota_bytes"),
+        (json!({"address": "x@one.example", "role": "operator"}), "/role"),
+        (json!({"address": "x@one.example", "role": "king"}), "/role"),
+        (json!({"address": "x@one.example", "nickname": "x"}), "/nickname"),
+        (json!({}), ""),
+    ];
+    for (body, pointer) in cases {
+        let problem = app.post(&key, &users, body.clone()).await.expect_problem(422, "invalid_request");
+        assert_eq!(problem["errors"][0]["pointer"], pointer, "{body}: {problem}");
+    }
+    for address in ["ada@one.example", "A@One.Example"] {
+        app.post(&key, &users, json!({"address": address})).await.expect_problem(409, "address_taken");
+    }
+    assert_eq!(app.get(&key, &tenant).await.expect(200)["seats"]["used"], 1);
+}

@@ -1,0 +1,121 @@
+//! What billing refuses, told apart as callers act on it.
+
+use std::fmt::Display;
+
+use kernel::{ErrorKind, FieldError};
+
+use crate::rating::RatingError;
+
+/// Why a call was refused. Its text may be shown to the caller; causes are for logs.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is no such object, or the caller may not know that there is.
+    #[error("no such object")]
+    NotFound,
+    /// The input breaks a rule; nothing was changed.
+    #[error("the request breaks {} rule(s)", .0.len())]
+    Invalid(Vec<FieldError>),
+    /// The object's present state does not allow it.
+    #[error("{detail}")]
+    Conflict {
+        /// The stable code.
+        code: &'static str,
+        /// Why, for the caller.
+        detail: &'static str,
+    },
+    /// The control plane refused.
+    #[error(transparent)]
+    Tenancy(#[from] tenancy::Error),
+    /// An account cannot be rated.
+    #[error(transparent)]
+    Rating(#[from] RatingError),
+    /// What the database holds cannot be understood.
+    #[error("a stored {0} cannot be read")]
+    Stored(&'static str),
+    /// The database failed.
+    #[error("the database failed")]
+    Db(#[from] db::Error),
+}
+
+impl Error {
+    /// One mistake in the input.
+    pub(crate) fn invalid(pointer: &str, detail: impl Display) -> Self {
+        Self::Invalid(vec![FieldError::new(pointer, detail)])
+    }
+
+    /// How an edge is to understand it.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NotFound => ErrorKind::NotFound,
+            Self::Invalid(_) => ErrorKind::Invalid,
+            Self::Conflict { .. } => ErrorKind::Conflict,
+            Self::Tenancy(cause) => cause.kind(),
+            Self::Rating(_) | Self::Stored(_) => ErrorKind::Internal,
+            Self::Db(cause) => cause.kind(),
+        }
+    }
+
+    /// The stable code, as the API documents it.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NotFound => "not_found",
+            Self::Invalid(_) => "invalid_request",
+            Self::Conflict { code, .. } => code,
+            Self::Tenancy(cause) => cause.code(),
+            Self::Db(cause) if cause.kind() == ErrorKind::Unavailable => "unavailable",
+            Self::Rating(_) | Self::Stored(_) | Self::Db(_) => "internal",
+        }
+    }
+
+    /// The mistakes in the input, where that is what was wrong.
+    pub fn field_errors(&self) -> &[FieldError] {
+        match self {
+            Self::Invalid(errors) | Self::Tenancy(tenancy::Error::Invalid(errors)) => errors,
+            _ => &[],
+        }
+    }
+
+    /// The database's constraint that was violated, if that is what happened.
+    pub(crate) fn constraint(&self) -> Option<&str> {
+        match self {
+            Self::Db(cause) => cause.constraint(),
+            _ => None,
+        }
+    }
+}
+
+/// Collects the mistakes of one input, so that a caller learns of all of them at once.
+#[derive(Debug, Default)]
+pub(crate) struct Checks(Vec<FieldError>);
+
+impl Checks {
+    /// Notes a mistake unless `holds`.
+    pub(crate) fn require(&mut self, holds: bool, pointer: &str, detail: impl Display) {
+        if !holds {
+            self.0.push(FieldError::new(pointer, detail));
+        }
+    }
+
+    /// The value, or a note of why there is none.
+    pub(crate) fn value<T>(&mut self, found: Option<T>, pointer: &str, detail: impl Display) -> Option<T> {
+        self.require(found.is_some(), pointer, detail);
+        found
+    }
+
+    /// The mistakes found; `Ok` if there are none.
+    pub(crate) fn done(self) -> Result<(), Error> {
+        if self.0.is_empty() { Ok(()) } else { Err(Error::Invalid(self.0)) }
+    }
+}
+
+/// A calendar day of the form 2026-01-31 in the years that can be billed.
+pub(crate) fn date(text: &str) -> Option<chrono::NaiveDate> {
+    use chrono::Datelike;
+    let date = text.parse::<chrono::NaiveDate>().ok()?;
+    // The parser takes more forms than ours.
+    (date.to_string() == text && (2000..=2200).contains(&date.year())).then_some(date)
+}
+
+/// What is wrong with a text that [`date`] refuses.
+pub(crate) const NOT_A_DATE: &str =
+    "must be a day that exists, of the form 2026-01-31, in the years 2000 to 2200";

@@ -1,0 +1,153 @@
+//! Invoices and credit notes: final when they are made, and never changed.
+
+pub(crate) mod store;
+
+use chrono::NaiveDate;
+use db::SystemTx;
+use kernel::{Currency, InvoiceId, Money, Page, PageRequest, ResellerId, TenantId};
+use tenancy::{Action, Caller, Ctx};
+
+use crate::Error;
+use crate::rating::{LineKind, Span, UnitPrice};
+use crate::series::Series;
+
+/// What kind of document it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DocumentKind {
+    /// The customer owes it, or nothing.
+    Invoice,
+    /// The customer is owed it; it names the invoices that it corrects.
+    CreditNote,
+}
+
+impl DocumentKind {
+    /// `invoice` or `credit_note`.
+    pub fn as_str(self) -> &'static str {
+        self.series().as_str()
+    }
+
+    /// The one with that name.
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
+        [Self::Invoice, Self::CreditNote].into_iter().find(|kind| kind.as_str() == name)
+    }
+
+    pub(crate) fn series(self) -> Series {
+        match self {
+            Self::Invoice => Series::Invoice,
+            Self::CreditNote => Series::CreditNote,
+        }
+    }
+
+    /// A number of its series, as documents show it.
+    fn number(self, number: i64) -> String {
+        match self {
+            Self::Invoice => format!("INV-{number:06}"),
+            Self::CreditNote => format!("CRN-{number:06}"),
+        }
+    }
+}
+
+/// A final document. Amounts are signed as the customer's account sees them: a credit note's total is negative, and
+/// all documents of a customer sum up to what it was charged.
+#[derive(Debug, Clone)]
+pub struct Invoice {
+    /// Its id.
+    pub id: InvoiceId,
+    /// Its number in the issuer's series, such as `INV-000001`.
+    pub number: String,
+    /// Invoice or credit note.
+    pub kind: DocumentKind,
+    /// Who issued it.
+    pub issuer: Issuer,
+    /// Whom it is for.
+    pub customer: Customer,
+    /// What every amount is in.
+    pub currency: Currency,
+    /// The boundary that it was made for: a day in the customer's calendar.
+    pub issued_on: NaiveDate,
+    /// By when it is to be paid.
+    pub due_on: NaiveDate,
+    /// `final`.
+    pub status: String,
+    /// Of a credit note: the invoices that it corrects.
+    pub corrects: Vec<InvoiceId>,
+    /// What it is for.
+    pub lines: Vec<InvoiceLine>,
+    /// The sum of the lines.
+    pub net: Money,
+    /// Tax on it.
+    pub tax: Money,
+    /// Net and tax.
+    pub total: Money,
+}
+
+/// The reseller that issued a document, as it was called then.
+#[derive(Debug, Clone)]
+pub struct Issuer {
+    /// Its id.
+    pub id: ResellerId,
+    /// Its name.
+    pub name: String,
+}
+
+/// The tenant a document is for, as it was called then.
+#[derive(Debug, Clone)]
+pub struct Customer {
+    /// Its id.
+    pub id: TenantId,
+    /// Its name.
+    pub name: String,
+}
+
+/// One line of a document.
+#[derive(Debug, Clone)]
+pub struct InvoiceLine {
+    /// What it says, in words.
+    pub description: String,
+    /// What was sold: `mailbox`.
+    pub item: String,
+    /// `recurring`: a cycle in advance; `proration`: units added in a cycle; `credit`: units removed from one.
+    pub kind: LineKind,
+    /// The days it charges or credits, half-open.
+    pub period: Span,
+    /// Units on each of these days; negative in a credit.
+    pub quantity: i64,
+    /// Units times days.
+    pub seat_days: i64,
+    /// For one unit and one whole cycle.
+    pub unit_price: UnitPrice,
+    /// What it comes to.
+    pub amount: Money,
+}
+
+/// One document of the caller's.
+///
+/// # Errors
+/// [`Error::NotFound`], the same for one that does not exist and for one of a tenant out of scope.
+pub async fn get(caller: &Caller, id: InvoiceId) -> Result<Invoice, Error> {
+    let tenant_id = find_tenant(caller, id).await?.ok_or(Error::NotFound)?;
+    let ctx = caller.enter(tenant_id).await?;
+    ctx.require(Action::InvoiceRead)?;
+    let mut tx = ctx.begin().await?;
+    store::find(&mut tx, id).await?.ok_or(Error::NotFound)
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a document's path names no tenant; the tenant found is then entered by the caller"
+)]
+async fn find_tenant(caller: &Caller, id: InvoiceId) -> Result<Option<TenantId>, Error> {
+    let mut tx = SystemTx::begin(caller.db()).await?;
+    Ok(store::tenant_of(&mut tx, id).await?)
+}
+
+/// The tenant's documents, in the order in which they were made.
+///
+/// # Errors
+/// [`Error::Tenancy`] without the right to see them.
+pub async fn list(ctx: &Ctx, page: PageRequest) -> Result<Page<Invoice>, Error> {
+    ctx.require(Action::InvoiceRead)?;
+    let mut tx = ctx.begin().await?;
+    let rows = store::list(&mut tx, &page).await?;
+    Ok(Page::cut(rows, &page, |invoice| invoice.id.uuid()))
+}

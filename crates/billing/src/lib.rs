@@ -1,0 +1,15 @@
+//! What an account owes: price books, subscriptions, invoices, runs.
+//!
+//! [`rating`] is pure: from terms, an event log and a date to lines; no I/O, no clock, no floats. The other
+//! modules are the shell around it, which stores, claims due accounts, numbers and hands out documents.
+#![deny(clippy::float_arithmetic)]
+
+mod error;
+pub mod invoice;
+pub mod price_book;
+pub mod rating;
+pub mod run;
+mod series;
+pub mod subscription;
+
+pub use error::Error;

@@ -1,0 +1,43 @@
+//! The rating core: from terms, an event log and a date to lines. No I/O, no clock, no floats.
+//!
+//! Time is counted in local calendar days and half-open spans. Everything is reconciled: what a cycle is owed is a
+//! function of the event log ([`in_force`]), what has been billed is the sum of its lines so far, and a document
+//! carries the difference ([`reconcile`]). Billing twice therefore adds nothing.
+
+mod calendar;
+mod document;
+mod price;
+mod quantity;
+mod reconcile;
+
+#[cfg(test)]
+mod properties;
+
+pub use calendar::{Cycle, Interval, Schedule, Span, local_day};
+pub use document::{CycleState, Line, LineKind, Log, Terms, document};
+pub use price::{Share, UnitPrice, UnitPriceError};
+pub use quantity::{DayLevels, Step, steps_of_changes};
+pub use reconcile::{Billed, Charge, RemovalPolicy, in_force, reconcile};
+
+/// Why something cannot be rated. Each of them parks the account it happens to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum RatingError {
+    /// A boundary outside the calendar that we can count in.
+    #[error("a date is out of range")]
+    DateRange,
+    /// An anchor day that is not 1..=31, or one given for an interval of days.
+    #[error("the anchor day is not a day of a month")]
+    AnchorDay,
+    /// An amount beyond what 64 bits of minor units can say.
+    #[error("an amount is out of range")]
+    AmountRange,
+    /// More seats were freed than taken.
+    #[error("the event log frees more seats than were taken")]
+    NegativeQuantity,
+    /// A billed line lies outside the cycle that it is said to belong to.
+    #[error("a billed line lies outside its cycle")]
+    BilledOutsideCycle,
+    /// No cycle has been opened that contains the boundary.
+    #[error("the cycle that contains the boundary was never opened")]
+    CycleMissing,
+}

@@ -1,0 +1,269 @@
+//! Local calendar days, spans of them, and the cycles that an anchor makes.
+
+use chrono::{DateTime, Datelike, Days, Months, NaiveDate, Utc};
+use chrono_tz::Tz;
+
+use super::RatingError;
+use super::price::Share;
+
+/// The local calendar day of an instant in a zone.
+pub fn local_day(at: DateTime<Utc>, zone: Tz) -> NaiveDate {
+    at.with_timezone(&zone).date_naive()
+}
+
+/// A span of days, half-open and never empty.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Span {
+    start: NaiveDate,
+    end: NaiveDate,
+}
+
+impl Span {
+    /// The days from `start` up to, not including, `end`; `None` if there are none.
+    pub fn new(start: NaiveDate, end: NaiveDate) -> Option<Self> {
+        (start < end).then_some(Self { start, end })
+    }
+
+    /// The first day.
+    pub fn start(self) -> NaiveDate {
+        self.start
+    }
+
+    /// The day after the last.
+    pub fn end(self) -> NaiveDate {
+        self.end
+    }
+
+    /// How many days; at least one.
+    pub fn days(self) -> i64 {
+        (self.end - self.start).num_days()
+    }
+
+    /// Whether a day is one of them.
+    pub fn contains(self, day: NaiveDate) -> bool {
+        self.start <= day && day < self.end
+    }
+
+    /// Each day in turn.
+    pub fn each_day(self) -> impl Iterator<Item = NaiveDate> {
+        self.start.iter_days().take_while(move |day| *day < self.end)
+    }
+
+    /// The days that both have.
+    pub fn intersection(self, other: Self) -> Option<Self> {
+        Self::new(self.start.max(other.start), self.end.min(other.end))
+    }
+
+    /// This span as a share of `whole`: its days over the other's.
+    pub fn share_of(self, whole: Self) -> Share {
+        Share::new(i128::from(self.days()), i128::from(whole.days()))
+    }
+}
+
+/// How long a cycle is. Zero is not a length; constructors refuse it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Interval {
+    /// So many months, clamped at the ends of short ones.
+    Months(u32),
+    /// So many days.
+    Days(u32),
+}
+
+impl Interval {
+    /// One month.
+    pub const MONTH: Self = Self::Months(1);
+    /// One year.
+    pub const YEAR: Self = Self::Months(12);
+}
+
+/// Part of a cycle that is in force, and the whole anchor-aligned cycle, which every proration divides by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Cycle {
+    /// The days that can be charged: the whole cycle, or a stub of it.
+    pub charged: Span,
+    /// The anchor-aligned cycle.
+    pub whole: Span,
+}
+
+impl Cycle {
+    /// Whether all of it can be charged.
+    pub fn is_whole(&self) -> bool {
+        self.charged == self.whole
+    }
+}
+
+/// The boundaries that an anchor and an interval make, in both directions.
+///
+/// Each is counted from the original anchor, never from the boundary before: 31 Jan → 28 Feb → 31 Mar.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Schedule {
+    origin: NaiveDate,
+    day: u32,
+    interval: Interval,
+}
+
+impl Schedule {
+    /// Boundaries from an anchor date. [`RatingError::DateRange`] for an interval of nothing.
+    pub fn anchored_on(anchor: NaiveDate, interval: Interval) -> Result<Self, RatingError> {
+        match interval {
+            Interval::Months(0) | Interval::Days(0) => Err(RatingError::DateRange),
+            Interval::Months(_) => Self::on_day(anchor, anchor.day(), interval),
+            Interval::Days(_) => Ok(Self { origin: anchor, day: anchor.day(), interval }),
+        }
+    }
+
+    /// Boundaries on a day of the month, 1..=31, counted from the month of `month_of`.
+    pub fn on_day(month_of: NaiveDate, day: u32, interval: Interval) -> Result<Self, RatingError> {
+        if !(1..=31).contains(&day) || matches!(interval, Interval::Days(_)) {
+            return Err(RatingError::AnchorDay);
+        }
+        if interval == Interval::Months(0) {
+            return Err(RatingError::DateRange);
+        }
+        let origin = month_of.with_day(1).ok_or(RatingError::DateRange)?;
+        Ok(Self { origin, day, interval })
+    }
+
+    /// Boundary `n`: `clamp(first_of_month(anchor) + n × interval, anchor_day)`.
+    pub fn boundary(&self, n: i64) -> Result<NaiveDate, RatingError> {
+        match self.interval {
+            Interval::Days(days) => {
+                let by = n.checked_mul(i64::from(days)).ok_or(RatingError::DateRange)?;
+                let distance = Days::new(by.unsigned_abs());
+                if by < 0 {
+                    self.origin.checked_sub_days(distance)
+                } else {
+                    self.origin.checked_add_days(distance)
+                }
+            }
+            Interval::Months(months) => {
+                let by = n.checked_mul(i64::from(months)).ok_or(RatingError::DateRange)?;
+                let distance =
+                    u32::try_from(by.unsigned_abs()).map(Months::new).map_err(|_| RatingError::DateRange)?;
+                let first = if by < 0 {
+                    self.origin.checked_sub_months(distance)
+                } else {
+                    self.origin.checked_add_months(distance)
+                };
+                first.and_then(|first| first.with_day(self.day.min(u32::from(first.num_days_in_month()))))
+            }
+        }
+        .ok_or(RatingError::DateRange)
+    }
+
+    /// The `n` of the cycle that has a day: `boundary(n) ≤ day < boundary(n + 1)`.
+    pub fn index_at(&self, day: NaiveDate) -> Result<i64, RatingError> {
+        let (distance, step) = match self.interval {
+            Interval::Days(days) => ((day - self.origin).num_days(), i64::from(days)),
+            Interval::Months(months) => (months_between(self.origin, day), i64::from(months)),
+        };
+        let guess = distance.div_euclid(step);
+        // A day early in its month may still belong to the cycle that began the month before.
+        Ok(if self.boundary(guess)? <= day { guess } else { guess - 1 })
+    }
+
+    /// The whole cycle that has a day.
+    pub fn cycle_at(&self, day: NaiveDate) -> Result<Span, RatingError> {
+        let n = self.index_at(day)?;
+        Span::new(self.boundary(n)?, self.boundary(n + 1)?).ok_or(RatingError::DateRange)
+    }
+
+    /// The first boundary after a day.
+    pub fn next_after(&self, day: NaiveDate) -> Result<NaiveDate, RatingError> {
+        Ok(self.cycle_at(day)?.end())
+    }
+
+    /// Whether a cycle begins on a day.
+    pub fn begins_on(&self, day: NaiveDate) -> Result<bool, RatingError> {
+        Ok(self.cycle_at(day)?.start() == day)
+    }
+
+    /// What is in force of the cycle that has `day`, for something in force from `starts_on` until `ends_on`
+    /// (not included). `None` if that is nothing.
+    pub fn charged_at(
+        &self,
+        day: NaiveDate,
+        starts_on: NaiveDate,
+        ends_on: Option<NaiveDate>,
+    ) -> Result<Option<Cycle>, RatingError> {
+        let whole = self.cycle_at(day)?;
+        let start = whole.start().max(starts_on);
+        let end = ends_on.map_or(whole.end(), |end| end.min(whole.end()));
+        Ok(Span::new(start, end).map(|charged| Cycle { charged, whole }))
+    }
+
+    /// The cycles of something in force from `starts_on` until `ends_on` that are billed in advance by a day: those
+    /// whose charged part begins on it or before.
+    pub fn billed_by(
+        &self,
+        starts_on: NaiveDate,
+        ends_on: Option<NaiveDate>,
+        last: NaiveDate,
+    ) -> Result<Vec<Cycle>, RatingError> {
+        let mut cycles = Vec::new();
+        let mut day = starts_on;
+        while day <= last {
+            let Some(cycle) = self.charged_at(day, starts_on, ends_on)? else { break };
+            day = cycle.whole.end();
+            cycles.push(cycle);
+        }
+        Ok(cycles)
+    }
+}
+
+fn months_between(from: NaiveDate, to: NaiveDate) -> i64 {
+    let months = |date: NaiveDate| i64::from(date.year()) * 12 + i64::from(date.month0());
+    months(to) - months(from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn date(text: &str) -> NaiveDate {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_month_end_anchor_is_clamped_and_never_lost() {
+        let schedule = Schedule::anchored_on(date("2023-01-31"), Interval::MONTH).unwrap();
+        let boundaries: Vec<String> = (-2..5).map(|n| schedule.boundary(n).unwrap().to_string()).collect();
+        assert_eq!(
+            boundaries,
+            [
+                "2022-11-30",
+                "2022-12-31",
+                "2023-01-31",
+                "2023-02-28",
+                "2023-03-31",
+                "2023-04-30",
+                "2023-05-31"
+            ]
+        );
+        let leap = Schedule::anchored_on(date("2024-02-29"), Interval::YEAR).unwrap();
+        assert_eq!(leap.boundary(1), Ok(date("2025-02-28")));
+        assert_eq!(leap.boundary(4), Ok(date("2028-02-29")));
+    }
+
+    #[test]
+    fn a_stub_is_part_of_the_cycle_that_contains_it() {
+        let schedule = Schedule::on_day(date("2011-02-01"), 13, Interval::YEAR).unwrap();
+        let cycles =
+            schedule.billed_by(date("2011-02-01"), Some(date("2012-02-20")), date("2013-01-01")).unwrap();
+        let shares: Vec<String> =
+            cycles.iter().map(|c| format!("{}/{}", c.charged.days(), c.whole.days())).collect();
+        assert_eq!(shares, ["12/365", "365/365", "7/366"]);
+    }
+
+    #[test]
+    fn what_makes_no_cycle_is_refused() {
+        let day = date("2024-01-01");
+        assert_eq!(Schedule::anchored_on(day, Interval::Months(0)), Err(RatingError::DateRange));
+        assert_eq!(Schedule::anchored_on(day, Interval::Days(0)), Err(RatingError::DateRange));
+        assert_eq!(Schedule::on_day(day, 0, Interval::MONTH), Err(RatingError::AnchorDay));
+        assert_eq!(Schedule::on_day(day, 32, Interval::MONTH), Err(RatingError::AnchorDay));
+        let schedule = Schedule::anchored_on(day, Interval::YEAR).unwrap();
+        assert_eq!(schedule.boundary(i64::MAX), Err(RatingError::DateRange));
+        assert_eq!(schedule.boundary(1 << 20), Err(RatingError::DateRange));
+    }
+}

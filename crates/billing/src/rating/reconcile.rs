@@ -1,0 +1,149 @@
+//! What a cycle is owed, less what it has been billed.
+
+use chrono::NaiveDate;
+use kernel::Currency;
+use num_traits::Zero;
+
+use super::calendar::{Cycle, Span};
+use super::price::{Share, UnitPrice};
+use super::{DayLevels, RatingError};
+
+/// When a unit that is no longer used stops being charged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum RemovalPolicy {
+    /// It stays in force until the cycle ends.
+    #[default]
+    AtCycleEnd,
+    /// It is charged to the end of its last day; the rest of the cycle is credited.
+    CreditToBalance,
+}
+
+impl RemovalPolicy {
+    /// `at_cycle_end` or `credit_to_balance`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::AtCycleEnd => "at_cycle_end",
+            Self::CreditToBalance => "credit_to_balance",
+        }
+    }
+
+    /// The one with that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::AtCycleEnd, Self::CreditToBalance].into_iter().find(|policy| policy.as_str() == name)
+    }
+}
+
+/// A line that was billed for a cycle before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Billed {
+    /// The days it charged, or credited.
+    pub period: Span,
+    /// Units on each of the days; negative in a credit.
+    pub quantity: i64,
+    /// What it came to.
+    pub amount_minor: i64,
+}
+
+/// What remains to be billed for some days of a cycle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Charge {
+    /// The days.
+    pub period: Span,
+    /// Units on each of the days; negative in a credit.
+    pub quantity: i64,
+    /// Units times days.
+    pub seat_days: i64,
+    /// In minor units.
+    pub amount_minor: i64,
+}
+
+/// The units in force on each day of `days`, as far as is known at the end of `as_of`: the largest quantity of a day
+/// that has been, the last known quantity from then on, under a removal policy.
+///
+/// `levels` are combined by their largest, such as users and the committed minimum.
+pub fn in_force(policy: RemovalPolicy, days: Span, levels: &[&DayLevels], as_of: NaiveDate) -> Vec<i64> {
+    let largest = |of: &dyn Fn(&DayLevels) -> i64| levels.iter().map(|levels| of(levels)).max().unwrap_or(0);
+    let mut held = 0;
+    days.each_day()
+        .map(|day| {
+            let quantity =
+                if day <= as_of { largest(&|l| l.peak(day)) } else { largest(&|l| l.close(as_of)) };
+            match policy {
+                RemovalPolicy::CreditToBalance => quantity,
+                RemovalPolicy::AtCycleEnd => {
+                    held = quantity.max(held);
+                    held
+                }
+            }
+        })
+        .collect()
+}
+
+/// `owed − billed` of a cycle, one charge for each stretch of days with the same difference.
+///
+/// Telescoping: after each charge the cycle's lines add up to the rounded price of its seat-days so far, so that
+/// segments add up to the full price and a credit is what was billed less what is kept.
+pub fn reconcile(
+    price: UnitPrice,
+    currency: Currency,
+    cycle: &Cycle,
+    in_force: &[i64],
+    billed: &[Billed],
+) -> Result<Vec<Charge>, RatingError> {
+    let mut difference = in_force.to_vec();
+    let mut billed_minor = 0_i64;
+    let mut seat_days = 0_i64;
+    for line in billed {
+        let days = offsets(cycle.charged, line.period).ok_or(RatingError::BilledOutsideCycle)?;
+        for owed in difference.get_mut(days).ok_or(RatingError::BilledOutsideCycle)? {
+            *owed -= line.quantity;
+        }
+        seat_days += line.quantity * line.period.days();
+        billed_minor = billed_minor.checked_add(line.amount_minor).ok_or(RatingError::AmountRange)?;
+    }
+    let mut charges = Vec::new();
+    for (period, quantity) in stretches(cycle.charged, &difference) {
+        let here = quantity.checked_mul(period.days()).ok_or(RatingError::AmountRange)?;
+        seat_days = seat_days.checked_add(here).ok_or(RatingError::AmountRange)?;
+        let units = Share::new(i128::from(seat_days), i128::from(cycle.whole.days()));
+        let owed_minor = price.amount_minor(units, currency)?;
+        let amount_minor = owed_minor.checked_sub(billed_minor).ok_or(RatingError::AmountRange)?;
+        charges.push(Charge { period, quantity, seat_days: here, amount_minor });
+        billed_minor = owed_minor;
+    }
+    Ok(charges)
+}
+
+/// Where the days of `part` are in a list of the days of `whole`.
+fn offsets(whole: Span, part: Span) -> Option<std::ops::Range<usize>> {
+    let at = |day: NaiveDate| usize::try_from((day - whole.start()).num_days()).ok();
+    Some(at(part.start())?..at(part.end())?)
+}
+
+/// The maximal runs of days with the same quantity other than zero.
+fn stretches(days: Span, quantities: &[i64]) -> Vec<(Span, i64)> {
+    let mut found: Vec<(NaiveDate, NaiveDate, i64)> = Vec::new();
+    for (day, quantity) in days.each_day().zip(quantities) {
+        let after = day.succ_opt().unwrap_or(day);
+        match found.last_mut() {
+            Some((_, end, before)) if *end == day && before == quantity => *end = after,
+            _ if quantity.is_zero() => {}
+            _ => found.push((day, after, *quantity)),
+        }
+    }
+    found.into_iter().filter_map(|(start, end, quantity)| Some((Span::new(start, end)?, quantity))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stretches_are_maximal_and_leave_out_nothing_but_zeroes() {
+        let day = |d| NaiveDate::from_ymd_opt(2026, 1, d).unwrap();
+        let days = Span::new(day(1), day(9)).unwrap();
+        let found = stretches(days, &[0, 1, 1, 0, 0, -2, 3, 3]);
+        let expected = [(2, 4, 1), (6, 7, -2), (7, 9, 3)];
+        assert_eq!(found, expected.map(|(from, to, q)| (Span::new(day(from), day(to)).unwrap(), q)));
+    }
+}

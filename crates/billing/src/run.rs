@@ -1,0 +1,300 @@
+//! Billing runs: what is due is billed, oldest first, every missed boundary of an account at once.
+//!
+//! Runs may overlap: each account is claimed by its row, and what was billed once is refused by the database a
+//! second time. Nobody is billed for a day that has not come: a run reaches each tenant up to its own present day,
+//! which is its test clock's if it has one.
+
+mod account;
+mod store;
+
+use chrono::{DateTime, NaiveDate, Utc};
+use db::{Db, SystemTx};
+use kernel::{ErrorKind, Page, PageRequest, RequestId, ResellerId, RunId, TenantId};
+use serde::{Deserialize, Serialize};
+use tenancy::{Action, Caller, Ctx, Scope};
+
+use crate::Error;
+use crate::error::{NOT_A_DATE, date};
+use crate::rating::local_day;
+use account::Outcome;
+
+/// The kind of job that [`create`] queues, for [`work`].
+pub const JOB: &str = "billing_run";
+
+/// How many due accounts are looked up at a time.
+const PAGE: i64 = 500;
+
+/// What a run did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunSummary {
+    /// Accounts with a boundary on or before the run's day that has come in the tenant's own time.
+    pub accounts_due: u64,
+    /// Of these, the accounts that it billed.
+    pub accounts_billed: u64,
+    /// Accounts left with a boundary on or before the run's day that has not come yet in the tenant's own time.
+    pub accounts_not_yet: u64,
+    /// Accounts that another run was billing, or had just billed.
+    pub accounts_elsewhere: u64,
+    /// Accounts that cannot be billed until somebody looks at them, those of earlier runs included.
+    pub accounts_parked: u64,
+    /// Accounts that the next run tries again after a fault.
+    pub accounts_failed: u64,
+    /// Invoices made.
+    pub invoices: u64,
+    /// Credit notes made.
+    pub credit_notes: u64,
+}
+
+/// A run that somebody asked for.
+#[derive(Debug, Clone)]
+pub struct Run {
+    /// Its id.
+    pub id: RunId,
+    /// Boundaries up to and including this day are due.
+    pub as_of: NaiveDate,
+    /// The one tenant it is for; else all that its asker sees.
+    pub tenant_id: Option<TenantId>,
+    /// `queued`, `running`, `succeeded` or `failed`.
+    pub status: String,
+    /// What it did, once it has ended.
+    pub summary: Option<RunSummary>,
+    /// When it was asked for.
+    pub created_at: DateTime<Utc>,
+    /// When it ended.
+    pub finished_at: Option<DateTime<Utc>>,
+}
+
+/// Whom a run reaches.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Reach {
+    /// Everybody.
+    All,
+    /// The tenants of a reseller and of those below it.
+    Reseller(ResellerId),
+    /// One tenant.
+    Tenant(TenantId),
+}
+
+/// A run as a caller asks for it.
+#[derive(Debug, Clone)]
+pub struct NewRun {
+    /// A day such as 2026-02-01.
+    pub as_of: String,
+    /// The one tenant to bill; `None`: all that the caller sees.
+    pub tenant_id: Option<TenantId>,
+}
+
+/// Asks for a run: a row, and a job that executes it.
+///
+/// # Errors
+/// [`Error::Invalid`] for a day that does not exist, or that has not come yet for the one tenant named;
+/// [`Error::Tenancy`] for a tenant out of scope.
+pub async fn create(caller: &Caller, new: NewRun) -> Result<Run, Error> {
+    caller.require(Action::BillingRun)?;
+    let as_of = date(&new.as_of).ok_or_else(|| Error::invalid("/as_of", NOT_A_DATE))?;
+    let owner = match caller.scope() {
+        Scope::Operator => None,
+        Scope::Reseller(id) => Some(id),
+        Scope::Tenant(_) => return Err(tenancy::Error::Forbidden(Action::BillingRun.as_str()).into()),
+    };
+    if let Some(tenant_id) = new.tenant_id {
+        must_have_come(&caller.enter(tenant_id).await?, as_of)?;
+    }
+    let env = caller.db().env();
+    let run = Run {
+        id: env.new_id(),
+        as_of,
+        tenant_id: new.tenant_id,
+        status: "queued".into(),
+        summary: None,
+        created_at: env.now(),
+        finished_at: None,
+    };
+    let mut tx = system(caller.db()).await?;
+    store::insert(&mut tx, &run, owner).await?;
+    let payload = serde_json::json!(Payload { run_id: run.id });
+    db::jobs::enqueue(&mut tx, env, JOB, payload, run.created_at).await?;
+    tx.commit().await?;
+    Ok(run)
+}
+
+/// One run.
+///
+/// # Errors
+/// [`Error::NotFound`] for one that does not exist, or that somebody else asked for.
+pub async fn get(caller: &Caller, id: RunId) -> Result<Run, Error> {
+    let root = seen_by(caller)?;
+    let mut tx = system(caller.db()).await?;
+    store::find(&mut tx, id, root).await?.map(|(run, _)| run).ok_or(Error::NotFound)
+}
+
+/// The runs that the caller, or somebody below it, asked for; oldest first.
+///
+/// # Errors
+/// [`Error::Tenancy`] without the right to start runs.
+pub async fn list(caller: &Caller, page: PageRequest) -> Result<Page<Run>, Error> {
+    let root = seen_by(caller)?;
+    let mut tx = system(caller.db()).await?;
+    let rows = store::list(&mut tx, root, &page).await?;
+    Ok(Page::cut(rows, &page, |run| run.id.uuid()))
+}
+
+fn seen_by(caller: &Caller) -> Result<Option<ResellerId>, Error> {
+    caller.require(Action::BillingRun)?;
+    match caller.scope() {
+        Scope::Operator => Ok(None),
+        Scope::Reseller(id) => Ok(Some(id)),
+        Scope::Tenant(_) => Err(Error::NotFound),
+    }
+}
+
+/// A job's argument: `{"run_id": "run_…"}`.
+#[derive(Debug, Serialize, Deserialize)]
+struct Payload {
+    run_id: RunId,
+}
+
+/// Does a job of kind [`JOB`].
+///
+/// # Errors
+/// As [`execute`].
+pub async fn work(db: &Db, payload: &serde_json::Value) -> Result<(), Error> {
+    let Payload { run_id } = Payload::deserialize(payload).map_err(|_| Error::Stored("job"))?;
+    execute(db, run_id).await?;
+    Ok(())
+}
+
+/// Executes a run that was asked for. Does nothing for one that has succeeded; one that was cut off or failed is
+/// done again, which bills nothing twice.
+///
+/// # Errors
+/// [`Error::NotFound`]; [`Error::Db`] when the database fails in the middle, after which it may be called again.
+pub async fn execute(db: &Db, id: RunId) -> Result<RunSummary, Error> {
+    let mut tx = system(db).await?;
+    let (run, owner) = store::find(&mut tx, id, None).await?.ok_or(Error::NotFound)?;
+    if let (Some(summary), "succeeded") = (run.summary, run.status.as_str()) {
+        return Ok(summary);
+    }
+    store::set_status(&mut tx, id, "running", None, None).await?;
+    tx.commit().await?;
+    let reach = run.tenant_id.map(Reach::Tenant).or(owner.map(Reach::Reseller)).unwrap_or(Reach::All);
+    let done = drive(db, run.as_of, reach).await;
+    let status = if done.is_ok() { "succeeded" } else { "failed" };
+    let mut tx = system(db).await?;
+    store::set_status(&mut tx, id, status, done.as_ref().ok(), Some(db.env().now())).await?;
+    tx.commit().await?;
+    done
+}
+
+/// Bills what is due on a day, of one tenant or of all: the operator's own run.
+///
+/// # Errors
+/// [`Error::Invalid`] for a day that has not come yet for the one tenant named; [`Error::Tenancy`] not found for a
+/// tenant that does not exist; [`Error::Db`] when the database fails in the middle.
+pub async fn run(db: &Db, as_of: NaiveDate, tenant_id: Option<TenantId>) -> Result<RunSummary, Error> {
+    if let Some(tenant_id) = tenant_id {
+        must_have_come(&operator(db).enter(tenant_id).await?, as_of)?;
+    }
+    drive(db, as_of, tenant_id.map_or(Reach::All, Reach::Tenant)).await
+}
+
+fn must_have_come(ctx: &Ctx, as_of: NaiveDate) -> Result<(), Error> {
+    let today = local_day(ctx.now(), ctx.time_zone());
+    if as_of <= today {
+        return Ok(());
+    }
+    Err(Error::invalid(
+        "/as_of",
+        format_args!("must not be after the tenant's present day, which is {today}"),
+    ))
+}
+
+async fn drive(db: &Db, as_of: NaiveDate, reach: Reach) -> Result<RunSummary, Error> {
+    let caller = operator(db);
+    let mut summary = RunSummary::default();
+    let mut after = None;
+    while let Some(page) = due_page(db, as_of, reach, &mut after).await? {
+        for account in page.iter().filter(|account| account.has_come(db.env().now())) {
+            one(&caller, account.tenant_id, as_of, reach, &mut summary).await?;
+        }
+    }
+    // Counted afterwards, since an account that was billed may have another boundary that has not come.
+    let mut after = None;
+    while let Some(page) = due_page(db, as_of, reach, &mut after).await? {
+        let waiting = page.iter().filter(|account| !account.has_come(db.env().now())).count();
+        summary.accounts_not_yet += u64::try_from(waiting).unwrap_or(0);
+    }
+    Ok(summary)
+}
+
+/// An account with a boundary that a run asks for.
+struct DueAccount {
+    next_invoice_on: NaiveDate,
+    tenant_id: TenantId,
+    time_zone: String,
+    test_clock: Option<DateTime<Utc>>,
+}
+
+impl DueAccount {
+    /// Whether the boundary's day has come in the tenant's own time. An unknown zone is for billing to stumble over.
+    fn has_come(&self, now: DateTime<Utc>) -> bool {
+        let today = self.time_zone.parse().map(|zone| local_day(self.test_clock.unwrap_or(now), zone));
+        today.is_ok_and(|today| self.next_invoice_on <= today) || today.is_err()
+    }
+}
+
+/// The next page of accounts, the oldest boundary first; `None` after the last.
+async fn due_page(
+    db: &Db,
+    as_of: NaiveDate,
+    reach: Reach,
+    after: &mut Option<(NaiveDate, TenantId)>,
+) -> Result<Option<Vec<DueAccount>>, Error> {
+    let mut tx = system(db).await?;
+    let page = store::due(&mut tx, as_of, reach, *after, PAGE).await?;
+    tx.commit().await?;
+    let Some(last) = page.last() else { return Ok(None) };
+    *after = Some((last.next_invoice_on, last.tenant_id));
+    Ok(Some(page))
+}
+
+/// Bills one account; only a database that is gone stops the others.
+async fn one(
+    caller: &Caller,
+    tenant_id: TenantId,
+    as_of: NaiveDate,
+    reach: Reach,
+    summary: &mut RunSummary,
+) -> Result<(), Error> {
+    summary.accounts_due += 1;
+    let retry_parked = matches!(reach, Reach::Tenant(_));
+    match account::bill(caller, tenant_id, as_of, retry_parked).await {
+        Ok(Outcome::Billed { invoices, credit_notes }) => {
+            summary.accounts_billed += 1;
+            summary.invoices += invoices;
+            summary.credit_notes += credit_notes;
+        }
+        Ok(Outcome::Elsewhere) => summary.accounts_elsewhere += 1,
+        Ok(Outcome::Parked) => summary.accounts_parked += 1,
+        Err(error) if error.kind() == ErrorKind::Unavailable => return Err(error),
+        Err(error) => {
+            let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+            tracing::error!(tenant.id = %tenant_id, error = %error, error.cause = cause, "an account could not be billed");
+            summary.accounts_failed += 1;
+        }
+    }
+    Ok(())
+}
+
+fn operator(db: &Db) -> Caller {
+    let request_id: RequestId = db.env().new_id();
+    Caller::local_operator(db.clone(), request_id)
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "runs look for due accounts of all tenants; each is then billed in its own TenantTx"
+)]
+async fn system(db: &Db) -> Result<SystemTx, db::Error> {
+    SystemTx::begin(db).await
+}

@@ -1,0 +1,256 @@
+//! Billing one account: one transaction that locks its row, asks the rating core what is outstanding at each due
+//! boundary, and writes the documents.
+
+mod store;
+
+use std::collections::BTreeMap;
+
+use chrono::{Days, NaiveDate};
+use kernel::{InvoiceId, Money, TenantId};
+use tenancy::{Caller, Ctx, TenantTx, seats};
+
+use crate::Error;
+use crate::invoice::store::NewInvoice;
+use crate::invoice::{DocumentKind, InvoiceLine, Issuer, store as invoices};
+use crate::price_book::MAILBOX;
+use crate::rating::{Cycle, CycleState, Line, LineKind, Log, Span, document, local_day, steps_of_changes};
+use crate::series;
+use crate::subscription::{self, Subscription};
+
+/// By when a document is to be paid, from the day that it is issued.
+const DAYS_TO_PAY: Days = Days::new(14);
+
+/// How an account came out of a run.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    /// Everything due has been billed, as far as it has come in the tenant's own time.
+    Billed {
+        /// Invoices made.
+        invoices: u64,
+        /// Credit notes made.
+        credit_notes: u64,
+    },
+    /// Another run is at it, or was.
+    Elsewhere,
+    /// It cannot be billed.
+    Parked,
+}
+
+/// Bills every boundary of an account up to a day, or up to the tenant's present day if that is earlier.
+///
+/// What cannot be rated parks the account, with the reason. Only the database's faults are errors.
+pub(super) async fn bill(
+    caller: &Caller,
+    tenant_id: TenantId,
+    as_of: NaiveDate,
+    retry_parked: bool,
+) -> Result<Outcome, Error> {
+    let ctx = match caller.enter(tenant_id).await {
+        Ok(ctx) => ctx,
+        // Deleted since it was found due.
+        Err(tenancy::Error::NotFound) => return Ok(Outcome::Elsewhere),
+        Err(error) => return Err(error.into()),
+    };
+    match claim_and_bill(&ctx, as_of, retry_parked).await {
+        Err(error) if is_done_elsewhere(&error) => Ok(Outcome::Elsewhere),
+        Err(error @ (Error::Rating(_) | Error::Stored(_))) => {
+            park(&ctx, &error).await?;
+            Ok(Outcome::Parked)
+        }
+        other => other,
+    }
+}
+
+/// The database refuses what has been billed before.
+fn is_done_elsewhere(error: &Error) -> bool {
+    matches!(
+        error.constraint(),
+        Some("billing_coverage_once" | "billing_coverage_pkey" | "invoices_boundary_once")
+    )
+}
+
+async fn park(ctx: &Ctx, error: &Error) -> Result<(), Error> {
+    tracing::warn!(tenant.id = %ctx.tenant_id(), error = %error, "an account is parked");
+    let mut tx = ctx.begin().await?;
+    store::park(&mut tx, &error.to_string(), ctx.env().now()).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+async fn claim_and_bill(ctx: &Ctx, as_of: NaiveDate, retry_parked: bool) -> Result<Outcome, Error> {
+    let mut tx = ctx.begin().await?;
+    let Some(claim) = store::claim(&mut tx).await? else { return Ok(Outcome::Elsewhere) };
+    if claim.is_parked && !retry_parked {
+        return Ok(Outcome::Parked);
+    }
+    let until = as_of.min(local_day(ctx.now(), ctx.time_zone()));
+    if claim.next_invoice_on > until {
+        return Ok(Outcome::Elsewhere);
+    }
+    // A price book of another issuer is not visible.
+    let subscription =
+        subscription::store::find(&mut tx).await?.ok_or(Error::Stored("price of the subscription"))?;
+    let drafts = rate(ctx, &mut tx, &subscription, until).await?;
+    let (invoices, credit_notes) = finalise(ctx, &mut tx, &subscription, &drafts.documents).await?;
+    store::advance(&mut tx, drafts.next_boundary).await?;
+    tx.commit().await?;
+    Ok(Outcome::Billed { invoices, credit_notes })
+}
+
+/// What is outstanding, by boundary, and where the next run goes on.
+struct Drafts {
+    documents: Vec<(NaiveDate, Vec<Line>)>,
+    next_boundary: NaiveDate,
+}
+
+/// Rates every boundary up to a day, and records the days that are billed by it.
+async fn rate(
+    ctx: &Ctx,
+    tx: &mut TenantTx,
+    subscription: &Subscription,
+    until: NaiveDate,
+) -> Result<Drafts, Error> {
+    let terms = subscription.terms();
+    let log = Log {
+        seats: steps_of_changes(
+            seats::changes(tx, ctx.now()).await?.iter().map(|c| (c.at, i64::from(c.delta))),
+        ),
+        committed: subscription::store::commitments(tx).await?,
+    };
+    let mut cycles = opened(tx).await?;
+    let mut documents = Vec::new();
+    let mut before = store::changes_billed_until(tx, MAILBOX).await?;
+    let mut boundary = subscription.next_invoice_on;
+    while boundary <= until {
+        let known = cycles.len();
+        let lines = document(&terms, boundary, ctx.time_zone(), &mut cycles, &log)?;
+        for state in &cycles[known..] {
+            store::cover_cycle(tx, MAILBOX, state.cycle, state.zone).await?;
+        }
+        if let Some(changes) = Span::new(before.unwrap_or(subscription.starts_on), boundary) {
+            store::cover_changes(tx, MAILBOX, changes).await?;
+        }
+        if !lines.is_empty() {
+            documents.push((boundary, lines));
+        }
+        before = Some(boundary);
+        boundary = terms.next_boundary(boundary)?;
+    }
+    Ok(Drafts { documents, next_boundary: boundary })
+}
+
+/// The cycles opened so far, with their lines.
+async fn opened(tx: &mut TenantTx) -> Result<Vec<CycleState>, Error> {
+    let mut billed = BTreeMap::<NaiveDate, Vec<_>>::new();
+    for (cycle_starts_on, line) in store::billed_lines(tx, MAILBOX).await? {
+        billed.entry(cycle_starts_on).or_default().push(line);
+    }
+    let cycles = store::cycles(tx, MAILBOX).await?;
+    let with_lines = |(cycle, zone): (Cycle, _)| CycleState {
+        cycle,
+        zone,
+        billed: billed.remove(&cycle.charged.start()).unwrap_or_default(),
+    };
+    Ok(cycles.into_iter().map(with_lines).collect())
+}
+
+/// Numbers and writes the documents, after everything that can fail for the account's own reasons: the number
+/// series is locked for as short as can be. Invoices take their numbers before credit notes, so that two runs never
+/// wait for each other crosswise.
+async fn finalise(
+    ctx: &Ctx,
+    tx: &mut TenantTx,
+    subscription: &Subscription,
+    documents: &[(NaiveDate, Vec<Line>)],
+) -> Result<(u64, u64), Error> {
+    let net_of = |lines: &[Line]| {
+        lines
+            .iter()
+            .try_fold(0_i64, |sum, line| sum.checked_add(line.charge.amount_minor))
+            .ok_or(Error::Stored("amount"))
+    };
+    let parties = store::parties(tx).await?;
+    let issuer = Issuer { id: ctx.reseller_id(), name: parties.issuer_name };
+    let mut numbers = BTreeMap::new();
+    for kind in [DocumentKind::Invoice, DocumentKind::CreditNote] {
+        for (boundary, lines) in documents {
+            if kind_of(net_of(lines)?) == kind {
+                numbers.insert(*boundary, series::store::take(tx.conn(), issuer.id, kind.series()).await?);
+            }
+        }
+    }
+    // Lists are ordered by id: those made in one millisecond shall be in the order of their boundaries, too.
+    let mut ids: Vec<InvoiceId> = documents.iter().map(|_| ctx.env().new_id()).collect();
+    ids.sort_unstable();
+    let (mut invoices, mut credit_notes) = (0, 0);
+    for ((boundary, lines), id) in documents.iter().zip(ids) {
+        let net_minor = net_of(lines)?;
+        let new = NewInvoice {
+            id,
+            kind: kind_of(net_minor),
+            issuer: &issuer,
+            customer_name: &parties.customer_name,
+            currency: subscription.price.currency,
+            issued_on: *boundary,
+            due_on: boundary.checked_add_days(DAYS_TO_PAY).ok_or(Error::Stored("boundary"))?,
+            net_minor,
+            finalized_at: ctx.env().now(),
+        };
+        let number = numbers.remove(boundary).ok_or(Error::Stored("number series"))?;
+        write(tx, &new, number, subscription, lines).await?;
+        match new.kind {
+            DocumentKind::Invoice => invoices += 1,
+            DocumentKind::CreditNote => credit_notes += 1,
+        }
+    }
+    Ok((invoices, credit_notes))
+}
+
+fn kind_of(net_minor: i64) -> DocumentKind {
+    if net_minor < 0 { DocumentKind::CreditNote } else { DocumentKind::Invoice }
+}
+
+async fn write(
+    tx: &mut TenantTx,
+    new: &NewInvoice<'_>,
+    number: i64,
+    subscription: &Subscription,
+    lines: &[Line],
+) -> Result<(), Error> {
+    // Read before the document itself is there.
+    let creditable = if new.net_minor < 0 { invoices::creditable(tx).await? } else { Vec::new() };
+    invoices::insert(tx, new, number).await?;
+    for (position, line) in (1..).zip(lines) {
+        let shown = InvoiceLine {
+            description: describe(line, subscription),
+            item: MAILBOX.into(),
+            kind: line.kind,
+            period: line.charge.period,
+            quantity: line.charge.quantity,
+            seat_days: line.charge.seat_days,
+            unit_price: subscription.price.unit_price,
+            amount: Money::new(line.charge.amount_minor, new.currency),
+        };
+        invoices::insert_line(tx, new.id, position, &shown, line.cycle).await?;
+    }
+    // The newest invoices first. What was credited never exceeds what was invoiced, so they suffice.
+    let mut left = new.net_minor.saturating_neg();
+    for (invoice, open) in creditable {
+        if left > 0 {
+            invoices::insert_reference(tx, new.id, invoice, open.min(left)).await?;
+            left -= open.min(left);
+        }
+    }
+    Ok(())
+}
+
+fn describe(line: &Line, subscription: &Subscription) -> String {
+    let period = line.charge.period;
+    let last_day = period.end().pred_opt().unwrap_or(period.end());
+    let what = match line.kind {
+        LineKind::Recurring => format!("mailboxes, per {}", subscription.interval.as_str()),
+        LineKind::Proration => "mailboxes added".to_owned(),
+        LineKind::Credit => "mailboxes removed".to_owned(),
+    };
+    format!("{what}, {} to {last_day}", period.start())
+}

@@ -1,0 +1,169 @@
+//! SQL of billing one account.
+
+use chrono_tz::Tz;
+use sqlx::types::chrono::{DateTime, NaiveDate, Utc};
+use tenancy::TenantTx;
+
+use crate::Error;
+use crate::rating::{Billed, Cycle, Span};
+
+/// The account's row, locked.
+pub(super) struct Claim {
+    pub(super) next_invoice_on: NaiveDate,
+    pub(super) is_parked: bool,
+}
+
+/// Locks the account's row; `None` when somebody else holds it.
+pub(super) async fn claim(tx: &mut TenantTx) -> Result<Option<Claim>, db::Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let claim = sqlx::query_as!(
+        Claim,
+        r#"select next_invoice_on, parked_at is not null as "is_parked!" from subscriptions
+           where tenant_id = $1 for update skip locked"#,
+        tenant_id
+    )
+    .fetch_optional(tx.conn())
+    .await?;
+    Ok(claim)
+}
+
+/// Moves the account on to its next boundary; it is parked no more.
+pub(super) async fn advance(tx: &mut TenantTx, next_invoice_on: NaiveDate) -> Result<(), db::Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    sqlx::query!(
+        "update subscriptions set next_invoice_on = $2, parked_at = null, parked_reason = null where tenant_id = $1",
+        tenant_id,
+        next_invoice_on
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn park(tx: &mut TenantTx, reason: &str, now: DateTime<Utc>) -> Result<(), db::Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    sqlx::query!(
+        "update subscriptions set parked_at = $3, parked_reason = $2 where tenant_id = $1",
+        tenant_id,
+        reason,
+        now
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// The cycles opened so far, oldest first, each with the zone of its calendar.
+pub(super) async fn cycles(tx: &mut TenantTx, item: &str) -> Result<Vec<(Cycle, Tz)>, Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let rows = sqlx::query!(
+        r#"select lower(days) as "start!", upper(days) as "end!", lower(whole) as "whole_start!",
+             upper(whole) as "whole_end!", time_zone as "time_zone!"
+           from billing_coverage where tenant_id = $1 and item = $2 and kind = 'cycle' order by days"#,
+        tenant_id,
+        item
+    )
+    .fetch_all(tx.conn())
+    .await
+    .map_err(db::Error::from)?;
+    rows.into_iter()
+        .map(|row| {
+            let charged = Span::new(row.start, row.end).ok_or(Error::Stored("cycle"))?;
+            let whole = Span::new(row.whole_start, row.whole_end).ok_or(Error::Stored("cycle"))?;
+            let zone = row.time_zone.parse().map_err(|_| Error::Stored("time zone"))?;
+            Ok((Cycle { charged, whole }, zone))
+        })
+        .collect()
+}
+
+/// Every line billed so far, with the first day of its cycle.
+pub(super) async fn billed_lines(tx: &mut TenantTx, item: &str) -> Result<Vec<(NaiveDate, Billed)>, Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let rows = sqlx::query!(
+        r#"select lower(cycle) as "cycle!", lower(period) as "start!", upper(period) as "end!", quantity, amount_minor
+           from invoice_lines where tenant_id = $1 and item = $2"#,
+        tenant_id,
+        item
+    )
+    .fetch_all(tx.conn())
+    .await
+    .map_err(db::Error::from)?;
+    rows.into_iter()
+        .map(|row| {
+            let period = Span::new(row.start, row.end).ok_or(Error::Stored("period"))?;
+            Ok((row.cycle, Billed { period, quantity: row.quantity, amount_minor: row.amount_minor }))
+        })
+        .collect()
+}
+
+/// The boundary up to which changes have been billed.
+pub(super) async fn changes_billed_until(
+    tx: &mut TenantTx,
+    item: &str,
+) -> Result<Option<NaiveDate>, db::Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let until = sqlx::query_scalar!(
+        "select max(upper(days)) from billing_coverage where tenant_id = $1 and item = $2 and kind = 'changes'",
+        tenant_id,
+        item
+    )
+    .fetch_one(tx.conn())
+    .await?;
+    Ok(until)
+}
+
+pub(super) async fn cover_cycle(
+    tx: &mut TenantTx,
+    item: &str,
+    cycle: Cycle,
+    zone: Tz,
+) -> Result<(), db::Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    sqlx::query!(
+        "insert into billing_coverage (tenant_id, item, kind, days, whole, time_zone)
+         values ($1, $2, 'cycle', daterange($3, $4), daterange($5, $6), $7)",
+        tenant_id,
+        item,
+        cycle.charged.start(),
+        cycle.charged.end(),
+        cycle.whole.start(),
+        cycle.whole.end(),
+        zone.name(),
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn cover_changes(tx: &mut TenantTx, item: &str, days: Span) -> Result<(), db::Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    sqlx::query!(
+        "insert into billing_coverage (tenant_id, item, kind, days) values ($1, $2, 'changes', daterange($3, $4))",
+        tenant_id,
+        item,
+        days.start(),
+        days.end(),
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// How issuer and customer are called.
+pub(super) struct Parties {
+    pub(super) issuer_name: String,
+    pub(super) customer_name: String,
+}
+
+pub(super) async fn parties(tx: &mut TenantTx) -> Result<Parties, db::Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let parties = sqlx::query_as!(
+        Parties,
+        "select r.name as issuer_name, t.name as customer_name
+         from tenants t join resellers r on r.id = t.reseller_id where t.id = $1",
+        tenant_id
+    )
+    .fetch_one(tx.conn())
+    .await?;
+    Ok(parties)
+}

@@ -1,0 +1,152 @@
+//! SQL of runs: the runs themselves, and finding due accounts.
+
+use db::SystemTx;
+use kernel::{PageRequest, ResellerId, RunId, TenantId};
+use sqlx::types::chrono::{DateTime, NaiveDate, Utc};
+use uuid::Uuid;
+
+use super::{DueAccount, Reach, Run, RunSummary};
+use crate::Error;
+
+/// Accounts with a boundary on or before a day, the oldest first, after the one given.
+pub(super) async fn due(
+    tx: &mut SystemTx,
+    as_of: NaiveDate,
+    reach: Reach,
+    after: Option<(NaiveDate, TenantId)>,
+    limit: i64,
+) -> Result<Vec<DueAccount>, db::Error> {
+    let (reseller, tenant) = match reach {
+        Reach::All => (None, None),
+        Reach::Reseller(id) => (Some(id.uuid()), None),
+        Reach::Tenant(id) => (None, Some(id.uuid())),
+    };
+    let (after_day, after_tenant) = after.unwrap_or((NaiveDate::default(), TenantId::from_uuid(Uuid::nil())));
+    let rows = sqlx::query!(
+        "select s.next_invoice_on, s.tenant_id, t.time_zone, t.test_clock
+         from subscriptions s join tenants t on t.id = s.tenant_id
+         where s.next_invoice_on <= $1 and t.status <> 'deleted'
+           and ($2::uuid is null or $2 = any (t.reseller_path)) and ($3::uuid is null or s.tenant_id = $3)
+           and (s.next_invoice_on, s.tenant_id) > ($4::date, $5::uuid)
+         order by s.next_invoice_on, s.tenant_id limit $6",
+        as_of,
+        reseller,
+        tenant,
+        after_day,
+        after_tenant.uuid(),
+        limit
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    let accounts = rows.into_iter().map(|row| DueAccount {
+        next_invoice_on: row.next_invoice_on,
+        tenant_id: TenantId::from_uuid(row.tenant_id),
+        time_zone: row.time_zone,
+        test_clock: row.test_clock,
+    });
+    Ok(accounts.collect())
+}
+
+struct Row {
+    id: Uuid,
+    as_of: NaiveDate,
+    reseller_id: Option<Uuid>,
+    tenant_id: Option<Uuid>,
+    status: String,
+    summary: Option<serde_json::Value>,
+    created_at: DateTime<Utc>,
+    finished_at: Option<DateTime<Utc>>,
+}
+
+impl TryFrom<Row> for (Run, Option<ResellerId>) {
+    type Error = Error;
+    fn try_from(row: Row) -> Result<Self, Error> {
+        let summary =
+            row.summary.map(serde_json::from_value).transpose().map_err(|_| Error::Stored("run summary"))?;
+        let run = Run {
+            id: RunId::from_uuid(row.id),
+            as_of: row.as_of,
+            tenant_id: row.tenant_id.map(TenantId::from_uuid),
+            status: row.status,
+            summary,
+            created_at: row.created_at,
+            finished_at: row.finished_at,
+        };
+        Ok((run, row.reseller_id.map(ResellerId::from_uuid)))
+    }
+}
+
+pub(super) async fn insert(tx: &mut SystemTx, run: &Run, owner: Option<ResellerId>) -> Result<(), db::Error> {
+    sqlx::query!(
+        "insert into billing_runs (id, as_of, reseller_id, tenant_id, status, created_at) values ($1, $2, $3, $4, $5, $6)",
+        run.id.uuid(),
+        run.as_of,
+        owner.map(ResellerId::uuid),
+        run.tenant_id.map(TenantId::uuid),
+        run.status,
+        run.created_at,
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// A run of a reseller or of one below it, with its owner; with no `root`, anybody's.
+pub(super) async fn find(
+    tx: &mut SystemTx,
+    id: RunId,
+    root: Option<ResellerId>,
+) -> Result<Option<(Run, Option<ResellerId>)>, Error> {
+    let row = sqlx::query_as!(
+        Row,
+        "select id, as_of, reseller_id, tenant_id, status, summary, created_at, finished_at from billing_runs
+         where id = $1 and ($2::uuid is null or reseller_id in (select r.id from resellers r where $2 = any (r.path)))",
+        id.uuid(),
+        root.map(ResellerId::uuid)
+    )
+    .fetch_optional(tx.conn())
+    .await
+    .map_err(db::Error::from)?;
+    row.map(TryInto::try_into).transpose()
+}
+
+pub(super) async fn list(
+    tx: &mut SystemTx,
+    root: Option<ResellerId>,
+    page: &PageRequest,
+) -> Result<Vec<Run>, Error> {
+    let rows = sqlx::query_as!(
+        Row,
+        "select id, as_of, reseller_id, tenant_id, status, summary, created_at, finished_at from billing_runs
+         where ($1::uuid is null or reseller_id in (select r.id from resellers r where $1 = any (r.path))) and id > $2
+         order by id limit $3",
+        root.map(ResellerId::uuid),
+        page.after(),
+        page.fetch()
+    )
+    .fetch_all(tx.conn())
+    .await
+    .map_err(db::Error::from)?;
+    rows.into_iter().map(|row| <(Run, Option<ResellerId>)>::try_from(row).map(|(run, _)| run)).collect()
+}
+
+pub(super) async fn set_status(
+    tx: &mut SystemTx,
+    id: RunId,
+    status: &str,
+    summary: Option<&RunSummary>,
+    finished_at: Option<DateTime<Utc>>,
+) -> Result<(), Error> {
+    let summary = summary.map(serde_json::to_value).transpose().map_err(|_| Error::Stored("run summary"))?;
+    sqlx::query!(
+        "update billing_runs set status = $2, summary = $3, finished_at = $4 where id = $1",
+        id.uuid(),
+        status,
+        summary,
+        finished_at,
+    )
+    .execute(tx.conn())
+    .await
+    .map_err(db::Error::from)?;
+    Ok(())
+}

@@ -1,0 +1,26 @@
+//! Number series: gapless, because a number is taken in the transaction that uses it, which holds the counter's row
+//! until it ends.
+
+pub(crate) mod store;
+
+/// A series of an issuer's numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Series {
+    /// Versions of price books.
+    PriceBook,
+    /// Invoices.
+    Invoice,
+    /// Credit notes.
+    CreditNote,
+}
+
+impl Series {
+    /// As it is stored.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::PriceBook => "price_book",
+            Self::Invoice => "invoice",
+            Self::CreditNote => "credit_note",
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! SQL of subscriptions.
+
+use kernel::{Currency, PriceBookId, PriceId, SubscriptionId};
+use sqlx::types::chrono::{DateTime, NaiveDate, Utc};
+use tenancy::TenantTx;
+use uuid::Uuid;
+
+use super::{SubscribedPrice, Subscription};
+use crate::Error;
+use crate::price_book::CycleLength;
+use crate::rating::{RemovalPolicy, Step};
+
+struct Row {
+    id: Uuid,
+    price_book_id: Uuid,
+    price_id: Uuid,
+    price_book_version: i32,
+    interval: String,
+    unit_price: String,
+    currency: String,
+    removal_policy: String,
+    term_months: i32,
+    seats_committed: i32,
+    anchor_date: NaiveDate,
+    starts_on: NaiveDate,
+    status: String,
+    next_invoice_on: NaiveDate,
+    parked_reason: Option<String>,
+    version: i64,
+}
+
+impl TryFrom<Row> for Subscription {
+    type Error = Error;
+    fn try_from(row: Row) -> Result<Self, Error> {
+        Ok(Self {
+            id: SubscriptionId::from_uuid(row.id),
+            price_book_id: PriceBookId::from_uuid(row.price_book_id),
+            price_book_version: row.price_book_version,
+            interval: CycleLength::from_name(&row.interval).ok_or(Error::Stored("interval"))?,
+            term_months: row.term_months,
+            seats_committed: row.seats_committed,
+            anchor_date: row.anchor_date,
+            starts_on: row.starts_on,
+            status: row.status,
+            next_invoice_on: row.next_invoice_on,
+            parked_reason: row.parked_reason,
+            version: row.version,
+            price: subscribed(row.price_id, &row.unit_price, &row.currency, &row.removal_policy)?,
+        })
+    }
+}
+
+fn subscribed(id: Uuid, unit_price: &str, currency: &str, policy: &str) -> Result<SubscribedPrice, Error> {
+    Ok(SubscribedPrice {
+        id: PriceId::from_uuid(id),
+        unit_price: unit_price.parse().map_err(|_| Error::Stored("unit price"))?,
+        currency: currency.parse().map_err(|_| Error::Stored("currency"))?,
+        removal: RemovalPolicy::from_name(policy).ok_or(Error::Stored("removal policy"))?,
+    })
+}
+
+pub(crate) async fn find(tx: &mut TenantTx) -> Result<Option<Subscription>, Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let row = sqlx::query_as!(
+        Row,
+        r#"select s.id, s.price_book_id, s.price_id, b.version as price_book_version, p."interval", b.currency,
+             p.unit_price::text as "unit_price!", p.removal_policy, s.term_months, s.seats_committed, s.anchor_date,
+             s.starts_on, s.status, s.next_invoice_on, s.parked_reason, s.version
+           from subscriptions s
+           join price_books b on b.id = s.price_book_id
+           join prices p on p.price_book_id = s.price_book_id and p.id = s.price_id
+           where s.tenant_id = $1"#,
+        tenant_id
+    )
+    .fetch_optional(tx.conn())
+    .await
+    .map_err(db::Error::from)?;
+    row.map(Subscription::try_from).transpose()
+}
+
+/// As [`find`], keeping runs and other writers away until the transaction ends; two that subscribe for the first
+/// time meet at the tenant's row.
+pub(super) async fn find_locked(tx: &mut TenantTx) -> Result<Option<Subscription>, Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    sqlx::query!("select id from tenants where id = $1 for no key update", tenant_id)
+        .fetch_optional(tx.conn())
+        .await
+        .map_err(db::Error::from)?;
+    sqlx::query!("select id from subscriptions where tenant_id = $1 for update", tenant_id)
+        .fetch_optional(tx.conn())
+        .await
+        .map_err(db::Error::from)?;
+    find(tx).await
+}
+
+/// The price of an item in a book that the tenant sees, with the book's version.
+pub(super) async fn price(
+    tx: &mut TenantTx,
+    book: PriceBookId,
+    interval: CycleLength,
+    item: &str,
+) -> Result<Option<(i32, SubscribedPrice)>, Error> {
+    let row = sqlx::query!(
+        r#"select b.version, b.currency, p.id, p.unit_price::text as "unit_price!", p.removal_policy
+           from price_books b join prices p on p.price_book_id = b.id
+           where b.id = $1 and p.item = $2 and p."interval" = $3"#,
+        book.uuid(),
+        item,
+        interval.as_str()
+    )
+    .fetch_optional(tx.conn())
+    .await
+    .map_err(db::Error::from)?;
+    row.map(|row| Ok((row.version, subscribed(row.id, &row.unit_price, &row.currency, &row.removal_policy)?)))
+        .transpose()
+}
+
+pub(super) async fn tenant_currency(tx: &mut TenantTx) -> Result<Currency, Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let code = sqlx::query_scalar!("select currency from tenants where id = $1", tenant_id)
+        .fetch_one(tx.conn())
+        .await
+        .map_err(db::Error::from)?;
+    code.parse().map_err(|_| Error::Stored("currency"))
+}
+
+pub(super) async fn is_billed(tx: &mut TenantTx) -> Result<bool, db::Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let billed = sqlx::query_scalar!(
+        r#"select exists (select from billing_coverage where tenant_id = $1) as "billed!""#,
+        tenant_id
+    )
+    .fetch_one(tx.conn())
+    .await?;
+    Ok(billed)
+}
+
+pub(super) async fn put(tx: &mut TenantTx, new: &Subscription, now: DateTime<Utc>) -> Result<(), db::Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    sqlx::query!(
+        "insert into subscriptions (tenant_id, id, price_book_id, price_id, term_months, seats_committed, anchor_date,
+           starts_on, status, next_invoice_on, version, created_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+         on conflict on constraint subscriptions_one_a_tenant do update set
+           price_book_id = excluded.price_book_id, price_id = excluded.price_id, term_months = excluded.term_months,
+           seats_committed = excluded.seats_committed, anchor_date = excluded.anchor_date,
+           starts_on = excluded.starts_on, next_invoice_on = excluded.next_invoice_on, version = excluded.version",
+        tenant_id,
+        new.id.uuid(),
+        new.price_book_id.uuid(),
+        new.price.id.uuid(),
+        new.term_months,
+        new.seats_committed,
+        new.anchor_date,
+        new.starts_on,
+        new.status,
+        new.next_invoice_on,
+        new.version,
+        now,
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn append_commitment(tx: &mut TenantTx, step: Step) -> Result<(), Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let level = i32::try_from(step.level).map_err(|_| Error::Stored("commitment"))?;
+    sqlx::query!(
+        "insert into seat_commitments (tenant_id, ordinal, at, seats_committed)
+         values ($1, (select coalesce(max(c.ordinal), 0) + 1 from seat_commitments c where c.tenant_id = $1), $2, $3)",
+        tenant_id,
+        step.at,
+        level
+    )
+    .execute(tx.conn())
+    .await
+    .map_err(db::Error::from)?;
+    Ok(())
+}
+
+/// Every committed minimum that was set, in order of time; of those at one instant, the last that was set.
+pub(crate) async fn commitments(tx: &mut TenantTx) -> Result<Vec<Step>, db::Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let rows = sqlx::query!(
+        "select distinct on (at) at, seats_committed from seat_commitments where tenant_id = $1 order by at, ordinal desc",
+        tenant_id
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    Ok(rows.into_iter().map(|row| Step { at: row.at, level: row.seats_committed.into() }).collect())
+}

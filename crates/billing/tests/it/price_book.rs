@@ -1,0 +1,40 @@
+//! Price books: published once, seen by their issuer alone.
+
+use billing::price_book::{get, list, publish};
+use billing::rating::RemovalPolicy;
+use kernel::{ErrorKind, PageRequest};
+use testkit::{World, world};
+
+use super::{admin_of, book, price};
+
+#[tokio::test]
+async fn versions_count_up_and_keep_their_prices() {
+    let world = World::new().await;
+    let admin = admin_of(&world, &world.reseller).await;
+    let first = book(&world, RemovalPolicy::AtCycleEnd).await;
+    world.test_db.clock().advance(chrono::TimeDelta::seconds(1));
+    let second =
+        publish(&admin, None, vec![price("month", "0.14", RemovalPolicy::CreditToBalance)]).await.unwrap();
+    assert_eq!((first.version, second.version), (1, 2));
+    let read = get(&admin, second.id).await.unwrap();
+    assert_eq!(read.prices[0].unit_price.to_string(), "0.14000000");
+    assert_eq!(read.prices[0].removal_policy, RemovalPolicy::CreditToBalance);
+    let all = list(&admin, PageRequest::new(None, None)).await.unwrap().items;
+    assert_eq!(
+        all.iter().map(|book| (book.version, book.prices.len())).collect::<Vec<_>>(),
+        [(1, 2), (2, 1)]
+    );
+}
+
+#[tokio::test]
+async fn another_reseller_sees_none_of_it() {
+    let world = World::new().await;
+    let book = book(&world, RemovalPolicy::AtCycleEnd).await;
+    let other = world::reseller(&world.operator, "Other").await;
+    let admin = admin_of(&world, &other).await;
+    assert_eq!(get(&admin, book.id).await.unwrap_err().kind(), ErrorKind::NotFound);
+    assert!(list(&admin, PageRequest::new(None, None)).await.unwrap().items.is_empty());
+    let prices = vec![price("month", "1", RemovalPolicy::AtCycleEnd)];
+    let refused = publish(&admin, Some(world.reseller.id), prices).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::NotFound);
+}

@@ -1,0 +1,230 @@
+//! Runs: at once, cut off, over bad accounts, by whom; and what stays final.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use billing::invoice::{self, DocumentKind};
+use billing::rating::RemovalPolicy;
+use billing::run::{JOB, NewRun, RunSummary, create, get, list, work};
+use chrono::TimeDelta;
+use db::SystemTx;
+use kernel::{ErrorKind, PageRequest};
+use tenancy::{Ctx, user};
+use testkit::{World, world};
+
+use super::{admin_of, all_shown, at, book, date, invoices, run, seat, subscribed_tenant, world_on};
+
+/// Tenants whose second cycle has changes to bill, on 1 March.
+async fn busy_world(tenants: u32) -> (World, Vec<Ctx>) {
+    let world = world_on("2026-01-01").await;
+    let book = book(&world, RemovalPolicy::CreditToBalance).await;
+    let mut all = Vec::new();
+    for n in 0..tenants {
+        all.push(subscribed_tenant(&world, &book, &format!("Tenant {n}"), n % 3).await);
+    }
+    at(&world, "2026-02-14T12:00");
+    for ctx in &all {
+        seat(ctx, "late").await;
+        if let Some(user) = user::list(ctx, PageRequest::new(None, None)).await.unwrap().items.first() {
+            user::delete(ctx, user.id).await.unwrap();
+        }
+    }
+    at(&world, "2026-03-01T12:00");
+    (world, all)
+}
+
+async fn documents(all: &[Ctx]) -> Vec<Vec<String>> {
+    let mut documents = Vec::new();
+    for ctx in all {
+        documents.push(all_shown(ctx).await);
+    }
+    documents
+}
+
+/// I15: numbers are 1..n in each series.
+async fn assert_gapless(all: &[Ctx]) {
+    for kind in [DocumentKind::Invoice, DocumentKind::CreditNote] {
+        let mut numbers = BTreeSet::new();
+        let mut count = 0;
+        for ctx in all {
+            for invoice in invoices(ctx).await.iter().filter(|invoice| invoice.kind == kind) {
+                numbers.insert(invoice.number.split('-').nth(1).unwrap().parse::<u64>().unwrap());
+                count += 1;
+            }
+        }
+        assert_eq!(numbers, (1..=count).collect());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn concurrent_runs_make_the_documents_of_one() {
+    let (clean, clean_tenants) = busy_world(9).await;
+    run(&clean, "2026-03-01").await;
+    let (world, tenants) = busy_world(9).await;
+    let runs = (0..4).map(|_| {
+        let db = world.test_db.db();
+        tokio::spawn(async move { billing::run::run(&db, date("2026-03-01"), None).await.unwrap() })
+    });
+    let mut billed = 0;
+    for run in runs.collect::<Vec<_>>() {
+        let summary = run.await.unwrap();
+        assert_eq!((summary.accounts_failed, summary.accounts_parked), (0, 0));
+        billed += summary.accounts_billed;
+    }
+    assert_eq!(billed, 9);
+    assert_eq!(documents(&tenants).await, documents(&clean_tenants).await);
+    assert_gapless(&tenants).await;
+}
+
+#[tokio::test]
+async fn a_run_cut_off_anywhere_is_finished_by_the_next() {
+    let (clean, clean_tenants) = busy_world(9).await;
+    run(&clean, "2026-03-01").await;
+    let (world, tenants) = busy_world(9).await;
+    // Dropped at whichever statement the time is up.
+    let mut cut_off = 0;
+    for micros in (500..40_000).step_by(1_300) {
+        let db = world.test_db.db();
+        let run = billing::run::run(&db, date("2026-03-01"), None);
+        cut_off += u32::from(tokio::time::timeout(Duration::from_micros(micros), run).await.is_err());
+    }
+    assert!(cut_off > 1, "{cut_off} runs were cut off");
+    run(&world, "2026-03-01").await;
+    assert_eq!(documents(&tenants).await, documents(&clean_tenants).await);
+    assert_gapless(&tenants).await;
+}
+
+#[expect(clippy::disallowed_methods, reason = "a test reaches behind the domain")]
+async fn behind(world: &World) -> SystemTx {
+    SystemTx::begin(&world.test_db.db()).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_bad_account_is_parked_and_stops_nobody() {
+    let world = world_on("2026-01-01").await;
+    let book = book(&world, RemovalPolicy::default()).await;
+    let bad = subscribed_tenant(&world, &book, "Bad", 1).await;
+    let good = subscribed_tenant(&world, &book, "Good", 1).await;
+    let mut tx = behind(&world).await;
+    // More seats freed than taken.
+    sqlx::query(
+        "insert into seat_changes (tenant_id, at, delta, user_id)
+         select tenant_id, at - interval '1 hour', -1, user_id from seat_changes where tenant_id = $1",
+    )
+    .bind(bad.tenant_id().uuid())
+    .execute(tx.conn())
+    .await
+    .unwrap();
+    tx.commit().await.unwrap();
+
+    let summary = run(&world, "2026-01-01").await;
+    assert_eq!((summary.accounts_billed, summary.accounts_parked), (1, 1));
+    assert_eq!((invoices(&good).await.len(), invoices(&bad).await.len()), (1, 0));
+    let subscription = billing::subscription::get(&bad).await.unwrap();
+    assert_eq!(subscription.parked_reason.as_deref(), Some("the event log frees more seats than were taken"));
+    assert_eq!(run(&world, "2026-01-01").await.accounts_parked, 1, "it is still told");
+
+    let mut tx = behind(&world).await;
+    sqlx::query("delete from seat_changes where delta < 0").execute(tx.conn()).await.unwrap();
+    tx.commit().await.unwrap();
+    let db = world.test_db.db();
+    let summary = billing::run::run(&db, date("2026-01-01"), Some(bad.tenant_id())).await.unwrap();
+    assert_eq!(summary.invoices, 1);
+    assert_eq!(billing::subscription::get(&bad).await.unwrap().parked_reason, None);
+}
+
+#[tokio::test]
+async fn a_credit_note_names_what_it_corrects_and_all_sums_to_what_was_used() {
+    let world = world_on("2026-01-01").await;
+    let book = book(&world, RemovalPolicy::CreditToBalance).await;
+    let ctx = subscribed_tenant(&world, &book, "Leaving", 4).await;
+    run(&world, "2026-01-01").await;
+    at(&world, "2026-01-08T12:00");
+    for user in user::list(&ctx, PageRequest::new(None, None)).await.unwrap().items {
+        user::delete(&ctx, user.id).await.unwrap();
+    }
+    at(&world, "2026-06-01T12:00");
+    assert_eq!(run(&world, "2026-06-01").await.credit_notes, 1);
+    // Four for eight days: 50.00 × 8/31 = 12.9032…; 50.00 − 12.90 is credited.
+    let expected = [
+        "invoice 2026-01-01 50.00 EUR; recurring 2026-01-01..2026-02-01 x4 = 124 seat-days, 50.00 EUR",
+        "credit_note 2026-02-01 -37.10 EUR; credit 2026-01-09..2026-02-01 x-4 = -92 seat-days, -37.10 EUR",
+    ];
+    assert_eq!(all_shown(&ctx).await, expected, "months without users make no documents");
+    let documents = invoices(&ctx).await;
+    assert_eq!(documents[1].corrects, [documents[0].id]);
+}
+
+#[tokio::test]
+async fn final_documents_cannot_be_changed() {
+    let world = world_on("2026-01-01").await;
+    let book = book(&world, RemovalPolicy::default()).await;
+    let ctx = subscribed_tenant(&world, &book, "Acme", 1).await;
+    run(&world, "2026-01-01").await;
+    for statement in [
+        "update invoices set total_minor = 0, net_minor = 0",
+        "delete from invoice_lines",
+        "update invoice_lines set amount_minor = 0",
+        "update billing_coverage set item = 'other'",
+        "update prices set unit_price = 0",
+        "delete from price_books",
+    ] {
+        let refused = sqlx::query(statement).execute(behind(&world).await.conn()).await.unwrap_err();
+        assert!(refused.to_string().contains("permission denied"), "{statement}: {refused}");
+        let refused = sqlx::query(statement).execute(ctx.begin().await.unwrap().conn()).await.unwrap_err();
+        assert!(refused.to_string().contains("permission denied"), "{statement}: {refused}");
+    }
+    // The same days a second time.
+    let again = "insert into billing_coverage select tenant_id, item, kind, daterange(lower(days) + 3, upper(days) + 3), whole, time_zone
+                 from billing_coverage where kind = 'cycle'";
+    let refused = sqlx::query(again)
+        .execute(ctx.begin().await.unwrap().conn())
+        .await
+        .map_err(db::Error::from)
+        .unwrap_err();
+    assert_eq!(refused.constraint(), Some("billing_coverage_once"));
+}
+
+#[tokio::test]
+async fn a_run_is_asked_for_and_done_by_a_job() {
+    let world = world_on("2026-01-01").await;
+    let book = book(&world, RemovalPolicy::default()).await;
+    let own = subscribed_tenant(&world, &book, "Own", 2).await;
+    let admin = admin_of(&world, &world.reseller).await;
+    let other_reseller = world::reseller(&world.operator, "Other").await;
+    let other = admin_of(&world, &other_reseller).await;
+
+    let asked = NewRun { as_of: "2026-01-01".into(), tenant_id: None };
+    let elsewhere = create(&other, asked.clone()).await.unwrap();
+    let here = create(&admin, asked).await.unwrap();
+    assert_eq!((here.status.as_str(), here.summary), ("queued", None));
+    let db = world.test_db.db();
+    while let Some(job) = db::jobs::claim(&db, TimeDelta::minutes(1)).await.unwrap() {
+        assert_eq!(job.kind, JOB);
+        work(&db, &job.payload).await.unwrap();
+        db::jobs::complete(&db, job.id).await.unwrap();
+    }
+    assert_eq!(
+        get(&other, elsewhere.id).await.unwrap().summary,
+        Some(RunSummary::default()),
+        "not its tenant"
+    );
+    let done = get(&admin, here.id).await.unwrap();
+    assert_eq!((done.status.as_str(), done.summary.unwrap().invoices), ("succeeded", 1));
+    assert_eq!(billing::run::execute(&db, here.id).await.unwrap(), done.summary.unwrap());
+    assert_eq!(invoices(&own).await.len(), 1);
+
+    assert_eq!(get(&other, here.id).await.unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(list(&admin, PageRequest::new(None, None)).await.unwrap().items.len(), 1);
+    assert_eq!(list(&world.operator, PageRequest::new(None, None)).await.unwrap().items.len(), 2);
+    let invoice = invoices(&own).await[0].id;
+    assert_eq!(invoice::get(&admin, invoice).await.unwrap().id, invoice);
+    assert_eq!(invoice::get(&other, invoice).await.unwrap_err().kind(), ErrorKind::NotFound);
+
+    let not_its_own = NewRun { as_of: "2026-01-01".into(), tenant_id: Some(own.tenant_id()) };
+    assert_eq!(create(&other, not_its_own).await.unwrap_err().kind(), ErrorKind::NotFound);
+    for bad in ["2026-02-30", "2026-01-02", "soon"] {
+        let bad = NewRun { as_of: bad.into(), tenant_id: Some(own.tenant_id()) };
+        assert_eq!(create(&admin, bad).await.unwrap_err().field_errors()[0].pointer, "/as_of");
+    }
+}

@@ -1,0 +1,78 @@
+//! Subscriptions: what may be put, and what a change of the committed seats costs.
+
+use billing::price_book::publish;
+use billing::rating::RemovalPolicy;
+use billing::subscription::{PutSubscription, get, put};
+use kernel::ErrorKind;
+use testkit::world;
+
+use super::{all_shown, at, book, date, price, run, seat, subscribe, terms, world_on};
+
+#[tokio::test]
+async fn it_starts_on_the_present_day_and_may_be_anchored_elsewhere() {
+    let world = world_on("2026-01-20").await;
+    assert_eq!(get(&world.ctx).await.unwrap_err().kind(), ErrorKind::NotFound);
+    let book = book(&world, RemovalPolicy::default()).await;
+    let plain = subscribe(&world.ctx, &book, "month").await;
+    assert_eq!((plain.anchor_date, plain.next_invoice_on), (date("2026-01-20"), date("2026-01-20")));
+    assert_eq!((plain.term_months, plain.seats_committed, plain.version), (1, 0, 1));
+
+    // Nothing has been billed: everything may change. 12 days of 31 are left of the cycle from 1 January.
+    let anchored = PutSubscription {
+        anchor_date: Some("2026-02-01".into()),
+        seats_committed: Some(3),
+        ..terms(&book, "month")
+    };
+    let anchored = put(&world.ctx, anchored).await.unwrap();
+    assert_eq!((anchored.id, anchored.version), (plain.id, 2));
+    at(&world, "2026-02-01T09:00");
+    run(&world, "2026-02-01").await;
+    let expected = [
+        "invoice 2026-01-20 14.52 EUR; recurring 2026-01-20..2026-02-01 x3 = 36 seat-days, 14.52 EUR",
+        "invoice 2026-02-01 37.50 EUR; recurring 2026-02-01..2026-03-01 x3 = 84 seat-days, 37.50 EUR",
+    ];
+    assert_eq!(all_shown(&world.ctx).await, expected);
+    assert_eq!(get(&world.ctx).await.unwrap().next_invoice_on, date("2026-03-01"));
+}
+
+#[tokio::test]
+async fn after_the_first_document_only_the_committed_seats_change() {
+    let world = world_on("2026-01-01").await;
+    let book = book(&world, RemovalPolicy::CreditToBalance).await;
+    subscribe(&world.ctx, &book, "month").await;
+    seat(&world.ctx, "ada").await;
+    run(&world, "2026-01-01").await;
+
+    let moved = PutSubscription { anchor_date: Some("2026-01-15".into()), ..terms(&book, "month") };
+    for refused in [moved, terms(&book, "year")] {
+        let error = put(&world.ctx, refused).await.unwrap_err();
+        assert_eq!((error.kind(), error.code()), (ErrorKind::Conflict, "subscription_terms_fixed"));
+    }
+
+    at(&world, "2026-01-22T09:00");
+    put(&world.ctx, PutSubscription { seats_committed: Some(3), ..terms(&book, "month") }).await.unwrap();
+    at(&world, "2026-02-01T09:00");
+    run(&world, "2026-02-01").await;
+    // Two more from the 22nd on: 12.50 × 20/31 = 8.0645…
+    let second = "invoice 2026-02-01 45.56 EUR; recurring 2026-02-01..2026-03-01 x3 = 84 seat-days, 37.50 EUR; \
+                  proration 2026-01-22..2026-02-01 x2 = 20 seat-days, 8.06 EUR";
+    assert_eq!(all_shown(&world.ctx).await[1], second);
+}
+
+#[tokio::test]
+async fn a_price_that_does_not_fit_is_refused_and_nothing_is_half_done() {
+    let world = world_on("2026-01-01").await;
+    let other = world::reseller(&world.operator, "Other").await;
+    let foreign = vec![price("month", "1", RemovalPolicy::default())];
+    let foreign = publish(&world.operator, Some(other.id), foreign).await.unwrap();
+    let monthly_only = vec![price("month", "1", RemovalPolicy::default())];
+    let monthly_only = publish(&world.operator, Some(world.reseller.id), monthly_only).await.unwrap();
+    let mut dollars = price("month", "1", RemovalPolicy::default());
+    dollars.currency = "USD".into();
+    let dollars = publish(&world.operator, Some(world.reseller.id), vec![dollars]).await.unwrap();
+    for bad in [terms(&foreign, "month"), terms(&monthly_only, "year"), terms(&dollars, "month")] {
+        let error = put(&world.ctx, bad).await.unwrap_err();
+        assert_eq!(error.field_errors()[0].pointer, "/price_book_id");
+    }
+    assert_eq!(get(&world.ctx).await.unwrap_err().kind(), ErrorKind::NotFound);
+}

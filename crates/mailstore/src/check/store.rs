@@ -1,0 +1,49 @@
+//! SQL of the comparison.
+
+use db::{Error, SystemTx};
+
+use crate::from_column;
+
+pub(super) async fn mailboxes(tx: &mut SystemTx) -> Result<u64, Error> {
+    let count = sqlx::query_scalar!(
+        r#"select count(*) as "count!" from mailboxes
+           left join (
+             select tenant_id, mailbox_id,
+               coalesce(sum(size_bytes) filter (where state = 'live'), 0) as used,
+               coalesce(sum(size_bytes) filter (where state = 'recoverable'), 0) as recoverable
+             from messages group by tenant_id, mailbox_id) as sums
+             on sums.tenant_id = mailboxes.tenant_id and sums.mailbox_id = mailboxes.id
+           where mailboxes.used_bytes <> coalesce(sums.used, 0)
+             or mailboxes.recoverable_bytes <> coalesce(sums.recoverable, 0)"#,
+    )
+    .fetch_one(tx.conn())
+    .await?;
+    Ok(from_column(count))
+}
+
+pub(super) async fn folders(tx: &mut SystemTx) -> Result<u64, Error> {
+    let count = sqlx::query_scalar!(
+        r#"select count(*) as "count!" from folders
+           left join (
+             select tenant_id, mailbox_id, folder_id, count(*) filter (where state = 'live') as live, max(uid) as top
+             from messages group by tenant_id, mailbox_id, folder_id) as sums
+             on sums.tenant_id = folders.tenant_id and sums.mailbox_id = folders.mailbox_id
+               and sums.folder_id = folders.id
+           where folders.message_count <> coalesce(sums.live, 0) or folders.uid_next <= coalesce(sums.top, 0)"#,
+    )
+    .fetch_one(tx.conn())
+    .await?;
+    Ok(from_column(count))
+}
+
+pub(super) async fn bodies(tx: &mut SystemTx) -> Result<u64, Error> {
+    let count = sqlx::query_scalar!(
+        r#"select count(*) as "count!" from blobs
+           left join (select tenant_id, blob_id, count(*) as messages from messages group by tenant_id, blob_id) as sums
+             on sums.tenant_id = blobs.tenant_id and sums.blob_id = blobs.id
+           where blobs.message_count <> coalesce(sums.messages, 0)"#,
+    )
+    .fetch_one(tx.conn())
+    .await?;
+    Ok(from_column(count))
+}

@@ -1,0 +1,118 @@
+//! What the mail store refuses, told apart as callers act on it.
+
+use std::sync::Arc;
+
+use kernel::ErrorKind;
+
+/// Why a call failed. Its text may be shown to the caller; causes are for logs. Cloned when one cause is the
+/// result of several recipients.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Error {
+    /// No such mailbox or message, or the caller may not know that there is.
+    #[error("no such object")]
+    NotFound,
+    /// The mailbox has no room for the message.
+    #[error("the mailbox is over its quota")]
+    OverQuota,
+    /// The mailbox takes no mail any more.
+    #[error("the mailbox is no longer there")]
+    MailboxGone,
+    /// The mailbox has no such folder.
+    #[error("the mailbox has no such folder")]
+    FolderNotFound,
+    /// The message is longer than any mailbox takes.
+    #[error("the message has {size_bytes} bytes, more than the {limit_bytes} allowed")]
+    TooLarge {
+        /// Its size.
+        size_bytes: u64,
+        /// The limit it exceeds.
+        limit_bytes: u64,
+    },
+    /// The message was not deleted, so it cannot be recovered.
+    #[error("the message is not deleted")]
+    NotDeleted,
+    /// The range starts at or past the end of the message.
+    #[error("the range starts past the end of the message")]
+    RangeNotSatisfiable {
+        /// The message's size.
+        total_bytes: u64,
+    },
+    /// Another session has the mailbox to itself (RFC 2449 §8.1.1, `IN-USE`).
+    #[error("the mailbox is in use by another session")]
+    InUse,
+    /// The session let its exclusive access run out and another one took it; nothing was changed.
+    #[error("the session has lost its access to the mailbox")]
+    LeaseLost,
+    /// The upload took longer than its reservation lived; sending the message again may work.
+    #[error("the message took too long to store")]
+    ReservationLost,
+    /// Refused by the control plane.
+    #[error(transparent)]
+    Tenancy(Arc<tenancy::Error>),
+    /// The blob store failed.
+    #[error("the blob store failed")]
+    Blob(#[source] Arc<blob::Error>),
+    /// The database failed.
+    #[error("the database failed")]
+    Db(#[source] Arc<db::Error>),
+    /// A helper thread did not come back: the process is shutting down.
+    #[error("the server is shutting down")]
+    ShuttingDown,
+}
+
+impl Error {
+    /// How an edge is to understand it.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NotFound | Self::MailboxGone | Self::FolderNotFound => ErrorKind::NotFound,
+            Self::OverQuota | Self::TooLarge { .. } => ErrorKind::LimitExceeded,
+            Self::RangeNotSatisfiable { .. } => ErrorKind::Invalid,
+            Self::NotDeleted | Self::InUse | Self::LeaseLost => ErrorKind::Conflict,
+            Self::ReservationLost | Self::ShuttingDown => ErrorKind::Unavailable,
+            Self::Tenancy(cause) => cause.kind(),
+            Self::Blob(cause) => match cause.kind() {
+                ErrorKind::Unavailable => ErrorKind::Unavailable,
+                // A row says that the body exists: whatever else the store answers is a fault of ours.
+                _ => ErrorKind::Internal,
+            },
+            Self::Db(cause) => cause.kind(),
+        }
+    }
+
+    /// The stable code, as the API documents it.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NotFound => "not_found",
+            Self::OverQuota => "quota_exceeded",
+            Self::MailboxGone => "mailbox_gone",
+            Self::FolderNotFound => "folder_not_found",
+            Self::TooLarge { .. } => "message_too_large",
+            Self::NotDeleted => "message_not_deleted",
+            Self::RangeNotSatisfiable { .. } => "range_not_satisfiable",
+            Self::InUse => "mailbox_in_use",
+            Self::LeaseLost => "lease_lost",
+            Self::Tenancy(cause) => cause.code(),
+            Self::ReservationLost | Self::ShuttingDown | Self::Blob(_) | Self::Db(_) => {
+                if self.kind() == ErrorKind::Unavailable { "unavailable" } else { "internal" }
+            }
+        }
+    }
+}
+
+impl From<tenancy::Error> for Error {
+    fn from(error: tenancy::Error) -> Self {
+        Self::Tenancy(Arc::new(error))
+    }
+}
+
+impl From<blob::Error> for Error {
+    fn from(error: blob::Error) -> Self {
+        Self::Blob(Arc::new(error))
+    }
+}
+
+impl From<db::Error> for Error {
+    fn from(error: db::Error) -> Self {
+        Self::Db(Arc::new(error))
+    }
+}

@@ -1,0 +1,109 @@
+//! Folders of a mailbox.
+
+pub(crate) mod store;
+
+use kernel::{FolderId, MailboxId};
+use tenancy::{Action, Ctx, TenantTx};
+
+use crate::Error;
+
+/// What a folder is for (RFC 6154), if it is for something in particular.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Where new mail arrives; what POP3 shows.
+    Inbox,
+    /// Unfinished messages.
+    Drafts,
+    /// Messages sent.
+    Sent,
+    /// Mail judged unwanted.
+    Junk,
+    /// Where clients move what they delete.
+    Trash,
+    /// Mail put away.
+    Archive,
+}
+
+impl Role {
+    /// All of them: the folders that every mailbox has from the start, in this order.
+    pub const ALL: [Self; 6] =
+        [Self::Inbox, Self::Drafts, Self::Sent, Self::Junk, Self::Trash, Self::Archive];
+
+    /// The name on the wire and in tables.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Inbox => "inbox",
+            Self::Drafts => "drafts",
+            Self::Sent => "sent",
+            Self::Junk => "junk",
+            Self::Trash => "trash",
+            Self::Archive => "archive",
+        }
+    }
+
+    /// The name that a new mailbox's folder gets.
+    const fn first_name(self) -> &'static str {
+        match self {
+            Self::Inbox => "Inbox",
+            Self::Drafts => "Drafts",
+            Self::Sent => "Sent",
+            Self::Junk => "Junk",
+            Self::Trash => "Trash",
+            Self::Archive => "Archive",
+        }
+    }
+
+    fn from_column(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|role| role.as_str() == text)
+    }
+}
+
+/// A folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Folder {
+    /// Its id.
+    pub id: FolderId,
+    /// Its name, 1 to 255 characters, once in a mailbox.
+    pub name: String,
+    /// What it is for; each role once in a mailbox.
+    pub role: Option<Role>,
+    /// The validity of its UIDs (RFC 9051 §2.3.1.1), 1 to 2³² − 1.
+    pub uid_validity: u32,
+    /// The UID that the next message will get.
+    pub uid_next: u64,
+    /// How many live messages it has.
+    pub message_count: u64,
+}
+
+/// The folders of a mailbox by name. A mailbox nobody has looked at yet gets its first ones here.
+///
+/// # Errors
+/// [`Error::NotFound`] for a mailbox that is not this tenant's or not the caller's, `Forbidden` by role.
+pub async fn list(ctx: &Ctx, mailbox_id: MailboxId) -> Result<Vec<Folder>, Error> {
+    ctx.require_mailbox(Action::MailboxRead, mailbox_id)?;
+    let mut tx = ctx.begin().await?;
+    if !store::mailbox_exists(&mut tx, mailbox_id).await? {
+        return Err(Error::NotFound);
+    }
+    ensure_inbox(&mut tx, ctx, mailbox_id).await?;
+    let folders = store::list(&mut tx, mailbox_id).await?;
+    tx.commit().await?;
+    Ok(folders)
+}
+
+/// The mailbox's Inbox; makes it and the other first folders if there is none. Idempotent, also when several
+/// callers do it at once: the later ones wait for the first and find its folders.
+///
+/// # Errors
+/// As of any statement.
+pub async fn ensure_inbox(
+    tx: &mut TenantTx,
+    ctx: &Ctx,
+    mailbox_id: MailboxId,
+) -> Result<FolderId, db::Error> {
+    if let Some(inbox) = store::find_inbox(tx, mailbox_id).await? {
+        return Ok(inbox);
+    }
+    store::insert_first(tx, ctx.env(), mailbox_id).await?;
+    store::get_inbox(tx, mailbox_id).await
+}

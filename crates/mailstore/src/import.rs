@@ -1,0 +1,153 @@
+//! Takes mail in from files: single messages, mboxes, Maildirs and folders of them.
+//!
+//! - A file whose name ends in `.mbox` is an mbox of the mboxrd dialect: a `From ` line after an empty line begins a
+//!   message, and one `>` is taken off `>From `, `>>From ` and so on.
+//! - A folder with `cur` and `new` in it is a Maildir: the files in those two are its messages, its flags and its
+//!   other files are not taken, and Maildir++ subfolders are read like any folder.
+//! - Any other folder is searched through; symbolic links in it are not followed.
+//! - Any other regular file is a message.
+//!
+//! What is stored has CRLF line ends and a final CRLF. The internal date is, in this order: for a message of an
+//! mbox, its `From ` line's and the `Date` field's; for one of a Maildir, the file's modification time, which mail
+//! servers set to the arrival; for a single file, the `Date` field's and the file's modification time, which a copy
+//! may have changed. A date in the future, or none, becomes the present.
+//!
+//! Each message is taken once however often an import is run: it is known by the hash of its CRLF form and, among
+//! equals in one run, by its place. So a broken import is run again as it was.
+
+mod from_line;
+mod mbox;
+mod reader;
+mod source;
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use kernel::{FolderId, MailboxId};
+use tenancy::{Action, Ctx};
+use tokio::sync::mpsc;
+
+pub use crate::Error;
+use crate::ingest::{self, ImportKey, Incoming, Outcome, Target};
+use crate::{MAX_MESSAGE_BYTES, MailStore, folder};
+use reader::{Item, Raw};
+
+/// How many messages are read ahead of the one being stored.
+const READ_AHEAD: usize = 2;
+
+/// Where an import has got to. At the end, what it came to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Messages stored.
+    pub done: u64,
+    /// Messages that an earlier import had stored.
+    pub skipped: u64,
+    /// Messages and files that could not be taken.
+    pub failed: u64,
+    /// Bytes of files that have been dealt with.
+    pub read_bytes: u64,
+    /// Bytes of all the files found.
+    pub total_bytes: u64,
+}
+
+/// Something to tell about an import under way.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// One more message has been dealt with.
+    Progress(Progress),
+    /// One could not be taken; the import goes on.
+    Failed {
+        /// The file, and in an mbox the message's number from 1.
+        origin: &'a str,
+        /// Why.
+        reason: &'a Failure,
+    },
+}
+
+/// Why one message, or one file, was not taken.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Failure {
+    /// The file or folder could not be read.
+    #[error("cannot be read: {0}")]
+    Unreadable(Arc<std::io::Error>),
+    /// It begins with text before the first `From ` line, or has no such line.
+    #[error("the text before the first From line belongs to no message")]
+    NoFromLine,
+    /// The mail store refused it.
+    #[error(transparent)]
+    Refused(Error),
+}
+
+/// Imports `paths` into a folder of a mailbox (`None`: its Inbox), telling `tell` about it. Files are read one after
+/// another and in the order of their names; of an mbox no more than a few messages are in memory.
+///
+/// # Errors
+/// [`Error::NotFound`] or `Forbidden` when the caller may not write to the mailbox, and the first error that would
+/// befall every message: no such mailbox or folder, database or blob store out of order. What was stored until then stays.
+pub async fn run(
+    store: &MailStore,
+    ctx: &Ctx,
+    mailbox_id: MailboxId,
+    folder: Option<FolderId>,
+    paths: Vec<PathBuf>,
+    mut tell: impl FnMut(Event<'_>),
+) -> Result<Progress, Error> {
+    ctx.require_mailbox(Action::MessageWrite, mailbox_id)?;
+    let mut tx = ctx.begin().await?;
+    if !folder::store::mailbox_exists(&mut tx, mailbox_id).await? {
+        return Err(Error::NotFound);
+    }
+    drop(tx);
+    let (sender, mut items) = mpsc::channel::<Item>(READ_AHEAD);
+    // Ends when the receiver does: an import that is given up reads no further.
+    let reading = tokio::task::spawn_blocking(move || {
+        reader::read(&paths, MAX_MESSAGE_BYTES, &mut |item| sender.blocking_send(item).is_ok());
+    });
+    let mut progress = Progress::default();
+    let mut occurrences = HashMap::new();
+    while let Some(item) = items.recv().await {
+        let Item { origin, message, read_bytes, total_bytes } = item;
+        (progress.read_bytes, progress.total_bytes) = (read_bytes, total_bytes);
+        let taken = match message {
+            Ok(Some(raw)) => take(store, ctx, mailbox_id, folder, raw, &mut occurrences).await,
+            Ok(None) => continue,
+            Err(reason) => Err(reason),
+        };
+        match taken {
+            Ok(Outcome::Stored(_)) => progress.done += 1,
+            Ok(Outcome::AlreadyImported) => progress.skipped += 1,
+            Err(Failure::Refused(error)) if is_everybodys(&error) => return Err(error),
+            Err(reason) => {
+                progress.failed += 1;
+                tell(Event::Failed { origin: &origin, reason: &reason });
+            }
+        }
+        tell(Event::Progress(progress));
+    }
+    reading.await.map_err(|_| Error::ShuttingDown)?;
+    Ok(progress)
+}
+
+async fn take(
+    store: &MailStore,
+    ctx: &Ctx,
+    mailbox_id: MailboxId,
+    folder: Option<FolderId>,
+    raw: Raw,
+    occurrences: &mut HashMap<[u8; 32], i32>,
+) -> Result<Outcome, Failure> {
+    let occurrence = occurrences.entry(raw.sha256).and_modify(|count| *count += 1).or_insert(1);
+    let import_key = Some(ImportKey { sha256: raw.sha256, occurrence: *occurrence });
+    let now = ctx.env().now();
+    let internal_date = raw.received_at.filter(|at| *at <= now).unwrap_or(now);
+    let target = Target { ctx: ctx.clone(), mailbox_id, folder };
+    let incoming = Incoming { bytes: raw.bytes, internal_date, import_key };
+    let results = ingest::ingest(store, vec![target], incoming).await;
+    results.into_iter().next().unwrap_or(Err(Error::ShuttingDown)).map_err(Failure::Refused)
+}
+
+/// Whether the next message would fare no better. A full mailbox may still have room for a smaller one.
+fn is_everybodys(error: &Error) -> bool {
+    !matches!(error, Error::OverQuota | Error::TooLarge { .. } | Error::ReservationLost)
+}

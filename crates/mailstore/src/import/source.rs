@@ -1,0 +1,164 @@
+//! Finds the files to import.
+
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+/// What a file is taken for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A message.
+    Message,
+    /// A message of a Maildir.
+    Maildir,
+    /// An mbox.
+    Mbox,
+}
+
+/// A file to read.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct File {
+    pub(super) path: PathBuf,
+    pub(super) kind: Kind,
+    pub(super) size_bytes: u64,
+}
+
+/// What a search came to.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    /// In the order of the paths given, and by name within a folder.
+    pub(super) files: Vec<File>,
+    /// Files and folders that could not be looked at.
+    pub(super) unreadable: Vec<(PathBuf, io::Error)>,
+}
+
+/// Searches the paths. A symbolic link is followed if it is one of them.
+pub(super) fn find(paths: &[PathBuf]) -> Found {
+    let mut found = Found::default();
+    for path in paths {
+        match fs::metadata(path) {
+            Ok(of) if of.is_dir() => found.search(path),
+            Ok(of) if of.is_file() => found.add(path.clone(), of.len(), false),
+            Ok(_) => {
+                let error = io::Error::new(io::ErrorKind::InvalidInput, "neither a file nor a folder");
+                found.unreadable.push((path.clone(), error));
+            }
+            Err(error) => found.unreadable.push((path.clone(), error)),
+        }
+    }
+    found
+}
+
+impl Found {
+    fn add(&mut self, path: PathBuf, size_bytes: u64, in_maildir: bool) {
+        let is_mbox = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("mbox"));
+        let kind = match (in_maildir, is_mbox) {
+            (true, _) => Kind::Maildir,
+            (false, true) => Kind::Mbox,
+            (false, false) => Kind::Message,
+        };
+        self.files.push(File { path, kind, size_bytes });
+    }
+
+    fn search(&mut self, folder: &Path) {
+        let is_maildir = folder.join("cur").is_dir() && folder.join("new").is_dir();
+        if is_maildir {
+            let mut entries = [self.entries(&folder.join("new")), self.entries(&folder.join("cur"))].concat();
+            // By name whether read or not: names begin with the time of arrival.
+            entries.sort_by(|a, b| a.file_name().cmp(&b.file_name()));
+            for path in entries {
+                self.visit(path, true);
+            }
+        }
+        for path in self.entries(folder) {
+            let name = path.file_name().unwrap_or_default();
+            if !is_maildir {
+                self.visit(path, false);
+            } else if !["cur", "new", "tmp"].iter().any(|own| name == *own) && path.is_dir() {
+                self.search(&path);
+            }
+        }
+    }
+
+    fn visit(&mut self, path: PathBuf, in_maildir: bool) {
+        match fs::symlink_metadata(&path) {
+            Ok(of) if of.is_dir() => self.search(&path),
+            Ok(of) if of.is_file() => self.add(path, of.len(), in_maildir),
+            Ok(_) => {}
+            Err(error) => self.unreadable.push((path, error)),
+        }
+    }
+
+    /// A folder's entries, by name.
+    fn entries(&mut self, folder: &Path) -> Vec<PathBuf> {
+        let read = |folder: &Path| -> io::Result<Vec<PathBuf>> {
+            fs::read_dir(folder)?.map(|entry| entry.map(|entry| entry.path())).collect()
+        };
+        let mut entries = read(folder).unwrap_or_else(|error| {
+            self.unreadable.push((folder.to_owned(), error));
+            Vec::new()
+        });
+        entries.sort();
+        entries
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn write(root: &Path, name: &str) {
+        let path = root.join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, name).unwrap();
+    }
+
+    #[test]
+    fn finds_messages_mboxes_and_maildirs() {
+        let root = tempfile::tempdir().unwrap();
+        let names = [
+            "b/2.eml",
+            "b/10",
+            "a.mbox",
+            "maildir/cur/200.x:2,S",
+            "maildir/new/100.x",
+            "maildir/tmp/300.x",
+            "maildir/dovecot-uidlist",
+            "maildir/.Sent/cur/400.x:2,",
+            "maildir/.Sent/new/500.mbox",
+            "c/cur/1.eml",
+        ];
+        for name in names {
+            write(root.path(), name);
+        }
+        std::os::unix::fs::symlink(root.path(), root.path().join("b/loop")).unwrap();
+        let found = find(&[root.path().to_owned()]);
+        let seen: Vec<_> = found
+            .files
+            .iter()
+            .map(|file| (file.path.strip_prefix(root.path()).unwrap().to_str().unwrap(), file.kind))
+            .collect();
+        use Kind::*;
+        assert_eq!(
+            seen,
+            [
+                ("a.mbox", Mbox),
+                ("b/10", Message),
+                ("b/2.eml", Message),
+                ("c/cur/1.eml", Message),
+                ("maildir/new/100.x", Maildir),
+                ("maildir/cur/200.x:2,S", Maildir),
+                ("maildir/.Sent/cur/400.x:2,", Maildir),
+                ("maildir/.Sent/new/500.mbox", Maildir),
+            ]
+        );
+        assert!(found.unreadable.is_empty(), "{:?}", found.unreadable);
+        assert_eq!(found.files[0].size_bytes, 6);
+    }
+
+    #[test]
+    fn says_what_it_cannot_look_at() {
+        let found = find(&["/nonexistent/mail".into(), "/dev/null".into()]);
+        assert!(found.files.is_empty());
+        assert_eq!(found.unreadable.len(), 2);
+    }
+}

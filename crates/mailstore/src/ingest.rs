@@ -1,0 +1,309 @@
+//! The one door for mail, whatever protocol it came by: reserve, upload, commit.
+//!
+//! A body is stored once for each tenant among the recipients, never shared across tenants. Each tenant's part
+//! stands alone: its body and rows are durable together, and its failure is only its own recipients' result.
+
+mod store;
+
+use std::collections::BTreeMap;
+
+use blob::BlobKey;
+use bytes::Bytes;
+use chrono::{DateTime, TimeDelta, Utc};
+use futures::future::join_all;
+use kernel::{BlobId, FolderId, MailboxId, MessageId, TenantId};
+use sha2::{Digest as _, Sha256};
+use tenancy::quota::{self, Charge};
+use tenancy::{Action, Ctx, TenantTx};
+
+pub use crate::Error;
+use crate::parsed::{self, Parsed};
+use crate::{MAX_MESSAGE_BYTES, MailStore, folder};
+
+/// What an edge may put before the message it took in (RFC 5321 §4.4), on top of [`MAX_MESSAGE_BYTES`].
+const MAX_TRACE_BYTES: u64 = 64 * 1024;
+
+/// How long an upload may take; afterwards the sweeper owns what it left.
+const RESERVATION: TimeDelta = TimeDelta::hours(1);
+
+/// A mailbox that the message is for.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// Whoever puts it there, proven for the mailbox's tenant.
+    pub ctx: Ctx,
+    /// The mailbox.
+    pub mailbox_id: MailboxId,
+    /// The folder; `None` is the Inbox.
+    pub folder: Option<FolderId>,
+}
+
+/// A message to take in.
+#[derive(Debug, Clone)]
+pub struct Incoming {
+    /// Its bytes, stored as they are.
+    pub bytes: Bytes,
+    /// When it was received, as IMAP's INTERNALDATE has it.
+    pub internal_date: DateTime<Utc>,
+    /// Set by an import, to take each message once however often it is run.
+    pub import_key: Option<ImportKey>,
+}
+
+/// What tells an imported message from the others of its mailbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ImportKey {
+    /// The hash of the CRLF form.
+    pub sha256: [u8; 32],
+    /// The how-manieth of its equals in the run, from 1.
+    pub occurrence: i32,
+}
+
+/// What became of the message in one mailbox. Body and row are durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is there under this id.
+    Stored(MessageId),
+    /// An earlier import has taken it already.
+    AlreadyImported,
+}
+
+/// Takes a message in. One result for each target, in their order; a mailbox that is named twice gets the message
+/// once and answers twice.
+///
+/// Dropping the future stores nothing or everything of a tenant's part; what it uploaded in vain is swept.
+pub async fn ingest(
+    store: &MailStore,
+    targets: Vec<Target>,
+    incoming: Incoming,
+) -> Vec<Result<Outcome, Error>> {
+    let message = match prepare(incoming).await {
+        Ok(message) => message,
+        Err(error) => return targets.iter().map(|_| Err(error.clone())).collect(),
+    };
+    let mut by_tenant: BTreeMap<TenantId, Vec<usize>> = BTreeMap::new();
+    for (place, target) in targets.iter().enumerate() {
+        by_tenant.entry(target.ctx.tenant_id()).or_default().push(place);
+    }
+    let parts = by_tenant.values().map(|places| async {
+        let targets: Vec<&Target> = places.iter().map(|&place| &targets[place]).collect();
+        deliver(store, &targets, &message).await
+    });
+    let results = join_all(parts).await.into_iter().flatten();
+    let mut in_order: Vec<_> = by_tenant.values().flatten().copied().zip(results).collect();
+    in_order.sort_by_key(|(place, _)| *place);
+    in_order.into_iter().map(|(_, result)| result).collect()
+}
+
+/// A message with everything that is told from its bytes.
+struct Message {
+    bytes: Bytes,
+    internal_date: DateTime<Utc>,
+    import_key: Option<ImportKey>,
+    sha256: [u8; 32],
+    wire_size_bytes: u64,
+    parsed: Parsed,
+}
+
+impl Message {
+    fn size_bytes(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+}
+
+async fn prepare(incoming: Incoming) -> Result<Message, Error> {
+    let Incoming { bytes, internal_date, import_key } = incoming;
+    let (size_bytes, limit_bytes) = (bytes.len() as u64, MAX_MESSAGE_BYTES + MAX_TRACE_BYTES);
+    if size_bytes > limit_bytes {
+        return Err(Error::TooLarge { size_bytes, limit_bytes });
+    }
+    // Hashing and parsing 50 MiB would hold up every other session of an async thread.
+    tokio::task::spawn_blocking(move || Message {
+        sha256: Sha256::digest(&bytes).into(),
+        wire_size_bytes: kernel::crlf::len(&bytes),
+        parsed: parsed::parse(&bytes),
+        bytes,
+        internal_date,
+        import_key,
+    })
+    .await
+    .map_err(|_| Error::ShuttingDown)
+}
+
+/// One mailbox (and folder) of a tenant and what has been decided about it.
+struct Delivery<'a> {
+    ctx: &'a Ctx,
+    mailbox_id: MailboxId,
+    folder: Option<FolderId>,
+    result: Option<Result<Outcome, Error>>,
+}
+
+/// Delivers to the targets of one tenant; a result for each.
+async fn deliver(store: &MailStore, targets: &[&Target], message: &Message) -> Vec<Result<Outcome, Error>> {
+    // By mailbox id: the order in which mailboxes are locked.
+    let mut deliveries: BTreeMap<(MailboxId, Option<FolderId>), Delivery<'_>> = BTreeMap::new();
+    for target in targets {
+        deliveries.entry((target.mailbox_id, target.folder)).or_insert(Delivery {
+            ctx: &target.ctx,
+            mailbox_id: target.mailbox_id,
+            folder: target.folder,
+            result: None,
+        });
+    }
+    let outcome = match targets.first() {
+        Some(target) => store_once(store, &target.ctx, deliveries.values_mut(), message).await,
+        None => Ok(()),
+    };
+    let unfinished = outcome.err().unwrap_or(Error::MailboxGone);
+    targets
+        .iter()
+        .map(|target| {
+            let delivery = deliveries.get(&(target.mailbox_id, target.folder));
+            delivery.and_then(|delivery| delivery.result.clone()).unwrap_or_else(|| Err(unfinished.clone()))
+        })
+        .collect()
+}
+
+/// The three steps. An error is the result of every delivery that has none of its own.
+async fn store_once<'a: 'b, 'b>(
+    store: &MailStore,
+    ctx: &Ctx,
+    deliveries: impl Iterator<Item = &'b mut Delivery<'a>>,
+    message: &Message,
+) -> Result<(), Error> {
+    let mut open = Vec::new();
+    for delivery in deliveries {
+        match check_room(delivery, message).await {
+            Ok(()) => open.push(delivery),
+            Err(error) => delivery.result = Some(Err(error)),
+        }
+    }
+    let Some(blob) = reserve(ctx, &mut open, message).await? else { return Ok(()) };
+    store.blobs.put(&BlobKey::Body { tenant: ctx.tenant_id(), blob }, message.bytes.clone()).await?;
+    commit(ctx, open, blob, message).await
+}
+
+/// Saves the upload of what is bound to fail. The decision falls in [`commit`].
+async fn check_room(delivery: &Delivery<'_>, message: &Message) -> Result<(), Error> {
+    // A server hands mail over; anybody else writes into a mailbox that is theirs to write to.
+    if delivery.ctx.require(Action::MessageDeliver).is_err() {
+        delivery.ctx.require_mailbox(Action::MessageWrite, delivery.mailbox_id)?;
+    }
+    match quota::has_room(delivery.ctx, delivery.mailbox_id, message.size_bytes()).await {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(Error::OverQuota),
+        Err(tenancy::Error::NotFound) => Err(Error::MailboxGone),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Step 1: a row for the body, if any delivery still needs one.
+async fn reserve(
+    ctx: &Ctx,
+    open: &mut Vec<&mut Delivery<'_>>,
+    message: &Message,
+) -> Result<Option<BlobId>, Error> {
+    if open.is_empty() {
+        return Ok(None);
+    }
+    let mut tx = ctx.begin().await?;
+    for delivery in open.iter_mut() {
+        let mailbox_id = delivery.mailbox_id;
+        if let Some(folder) = delivery.folder
+            && !folder::store::exists(&mut tx, mailbox_id, folder).await?
+        {
+            delivery.result = Some(Err(Error::FolderNotFound));
+        } else if let Some(key) = &message.import_key
+            && store::is_imported(&mut tx, mailbox_id, key).await?
+        {
+            delivery.result = Some(Ok(Outcome::AlreadyImported));
+        }
+    }
+    open.retain(|delivery| delivery.result.is_none());
+    if open.is_empty() {
+        return Ok(None);
+    }
+    let blob = ctx.env().new_id();
+    let now = ctx.env().now();
+    store::insert_reservation(&mut tx, blob, message, now, now + RESERVATION).await?;
+    tx.commit().await?;
+    Ok(Some(blob))
+}
+
+/// A delivery that has been charged for, on its way to a row.
+struct Placed<'d, 'a> {
+    delivery: &'d mut Delivery<'a>,
+    modseq: i64,
+    folder: FolderId,
+}
+
+/// Step 3: quota, UIDs, rows and the body's state, in one transaction.
+async fn commit(
+    ctx: &Ctx,
+    open: Vec<&mut Delivery<'_>>,
+    blob: BlobId,
+    message: &Message,
+) -> Result<(), Error> {
+    let mut tx = ctx.begin().await?;
+    let mut placed = Vec::with_capacity(open.len());
+    let mut settled = Vec::new();
+    for delivery in open {
+        match charge(&mut tx, delivery, message).await? {
+            Ok((modseq, folder)) => placed.push(Placed { delivery, modseq, folder }),
+            Err(result) => settled.push((delivery, result)),
+        }
+    }
+    // A result counts once the transaction that decided it has ended: until then an error is everybody's.
+    let mut stored = Vec::with_capacity(placed.len());
+    if placed.is_empty() {
+        // The upload was in vain: without a commit its reservation is left to the sweeper.
+        drop(tx);
+    } else {
+        if !store::set_live(&mut tx, blob, placed.len()).await? {
+            return Err(Error::ReservationLost);
+        }
+        placed.sort_by_key(|placed| placed.folder);
+        for Placed { delivery, modseq, folder } in placed {
+            let uid = folder::store::take_uid(&mut tx, delivery.mailbox_id, folder).await?;
+            let id: MessageId = ctx.env().new_id();
+            let row = store::NewMessage { id, mailbox_id: delivery.mailbox_id, folder, uid, modseq, blob };
+            store::insert_message(&mut tx, &row, message).await?;
+            stored.push((delivery, id));
+        }
+        tx.commit().await?;
+    }
+    for (delivery, result) in settled {
+        delivery.result = Some(result);
+    }
+    for (delivery, id) in stored {
+        delivery.result = Some(Ok(Outcome::Stored(id)));
+    }
+    Ok(())
+}
+
+/// Locks and charges one mailbox, and finds the folder; the inner error is the delivery's final result.
+async fn charge(
+    tx: &mut TenantTx,
+    delivery: &Delivery<'_>,
+    message: &Message,
+) -> Result<Result<(i64, FolderId), Result<Outcome, Error>>, Error> {
+    let mailbox_id = delivery.mailbox_id;
+    if let Some(key) = &message.import_key
+        && !store::insert_import_key(tx, mailbox_id, key).await?
+    {
+        return Ok(Err(Ok(Outcome::AlreadyImported)));
+    }
+    let refusal = match quota::charge(tx, mailbox_id, message.size_bytes()).await? {
+        Charge::Taken { modseq } => {
+            let folder = match delivery.folder {
+                Some(folder) => folder,
+                None => folder::ensure_inbox(tx, delivery.ctx, mailbox_id).await?,
+            };
+            return Ok(Ok((modseq, folder)));
+        }
+        Charge::OverQuota => Error::OverQuota,
+        Charge::Gone => Error::MailboxGone,
+    };
+    if let Some(key) = &message.import_key {
+        store::delete_import_key(tx, mailbox_id, key).await?;
+    }
+    Ok(Err(Err(refusal)))
+}

@@ -1,0 +1,78 @@
+//! Folders and messages, correct under concurrency: ingest, reading back, deletion and recovery, the POP3 view,
+//! import, and the sweeping of what is no longer referred to.
+//!
+//! Mail lives in real time: dates, leases and retention go by the machine's clock ([`tenancy::Ctx::env`]), also for a
+//! tenant with a test clock, which moves its billing only.
+//!
+//! Locks are taken in one order everywhere: the mailbox (its counters, by `tenancy::quota`), then folders, then
+//! messages, then bodies; several of a kind by id.
+
+pub mod check;
+mod error;
+pub mod folder;
+pub mod import;
+pub mod ingest;
+pub mod maildrop;
+pub mod message;
+pub mod parsed;
+pub mod sweep;
+
+use std::sync::Arc;
+
+use blob::{BlobKey, BlobStore};
+use bytes::Bytes;
+use kernel::{BlobId, MailboxId, TenantId};
+use tenancy::TenantTx;
+
+pub use error::Error;
+
+/// The largest message that an edge takes in, as it comes off the wire: 50 MiB.
+pub const MAX_MESSAGE_BYTES: u64 = 50 * 1024 * 1024;
+
+/// Where bodies are kept. The database comes with each call's context. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct MailStore {
+    blobs: Arc<dyn BlobStore>,
+}
+
+impl MailStore {
+    /// A mail store whose bodies lie in `blobs`.
+    pub fn new(blobs: Arc<dyn BlobStore>) -> Self {
+        Self { blobs }
+    }
+
+    /// The place where bodies lie.
+    pub fn blobs(&self) -> &Arc<dyn BlobStore> {
+        &self.blobs
+    }
+
+    /// Asks the place where bodies lie for a sign of life.
+    ///
+    /// # Errors
+    /// [`Error::Blob`] when it does not answer or turns us away.
+    pub async fn ping(&self) -> Result<(), Error> {
+        Ok(blob::ping(self.blobs.as_ref()).await?)
+    }
+
+    /// A body that a row says exists.
+    async fn body(&self, tenant: TenantId, blob: BlobId) -> Result<Bytes, Error> {
+        Ok(self.blobs.get(&BlobKey::Body { tenant, blob }).await?)
+    }
+}
+
+/// Locks a mailbox until the transaction ends, as everything does that moves bytes between its counters, and takes
+/// its next modification sequence; `None` when there is no such mailbox.
+async fn lock_mailbox(tx: &mut TenantTx, mailbox_id: MailboxId) -> Result<Option<i64>, db::Error> {
+    // Nothing is moved: what there is to move is known only under the lock.
+    tenancy::quota::discard(tx, mailbox_id, 0).await
+}
+
+/// A size as a bigint column holds it. No message is near the limit of either type.
+fn to_column(size_bytes: u64) -> i64 {
+    i64::try_from(size_bytes).unwrap_or(i64::MAX)
+}
+
+/// A size out of a bigint column, where a check keeps it from being negative.
+fn from_column(size_bytes: i64) -> u64 {
+    u64::try_from(size_bytes).unwrap_or(0)
+}

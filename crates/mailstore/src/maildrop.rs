@@ -1,0 +1,134 @@
+//! What POP3 sees: the Inbox of one mailbox, by one session at a time, as it was when the session began.
+//!
+//! The exclusive access (RFC 1939 §8) is a lease of [`LEASE`], so that a dead phone blocks nobody for long; a session
+//! renews it while it lives. New mail arrives meanwhile and shows in the next session.
+
+mod store;
+
+use blob::BlobKey;
+use bytes::Bytes;
+use chrono::TimeDelta;
+use kernel::{BlobId, FolderId, MailboxId, MessageId};
+use tenancy::{Action, Ctx, MailLogin, quota};
+use uuid::Uuid;
+
+pub use crate::Error;
+use crate::{MailStore, folder, lock_mailbox, message};
+
+/// How long a session keeps the mailbox to itself without renewing.
+pub const LEASE: TimeDelta = TimeDelta::seconds(120);
+
+/// A message in the snapshot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Its id.
+    pub message_id: MessageId,
+    /// Its unique id listing: 1 to 70 characters from 0x21 to 0x7E.
+    pub uidl: String,
+    /// The octets that [`Maildrop::body`] returns.
+    pub wire_size_bytes: u64,
+    blob: BlobId,
+}
+
+/// A session's exclusive view of an Inbox.
+#[derive(Debug)]
+pub struct Maildrop {
+    store: MailStore,
+    ctx: Ctx,
+    mailbox_id: MailboxId,
+    inbox: FolderId,
+    holder: Uuid,
+    entries: Vec<Entry>,
+}
+
+/// Takes the lease and the snapshot, in the order of UIDs.
+///
+/// # Errors
+/// [`Error::InUse`] when another session holds the lease, [`Error::NotFound`] when the mailbox is gone, `Forbidden` by role.
+pub async fn open(store: &MailStore, login: &MailLogin) -> Result<Maildrop, Error> {
+    let (ctx, mailbox_id) = (login.ctx.clone(), login.mailbox_id);
+    ctx.require_mailbox(Action::MessageRead, mailbox_id)?;
+    let holder = ctx.env().new_uuid();
+    let now = ctx.env().now();
+    let mut tx = ctx.begin().await?;
+    if !folder::store::mailbox_exists(&mut tx, mailbox_id).await? {
+        return Err(Error::NotFound);
+    }
+    if !store::take_lease(&mut tx, mailbox_id, holder, now, now + LEASE).await? {
+        return Err(Error::InUse);
+    }
+    let inbox = folder::ensure_inbox(&mut tx, &ctx, mailbox_id).await?;
+    let entries = store::snapshot(&mut tx, mailbox_id, inbox).await?;
+    tx.commit().await?;
+    Ok(Maildrop { store: store.clone(), ctx, mailbox_id, inbox, holder, entries })
+}
+
+impl Maildrop {
+    /// The snapshot; an index into it names a message in the other calls.
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// A message in its CRLF form, not byte-stuffed: exactly [`Entry::wire_size_bytes`] octets.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] for an index that is not in the snapshot and for a message that somebody else has deleted
+    /// meanwhile, `Blob` when the blob store fails.
+    pub async fn body(&self, index: usize) -> Result<Bytes, Error> {
+        let entry = self.entries.get(index).ok_or(Error::NotFound)?;
+        let mut tx = self.ctx.begin().await?;
+        let found = message::store::locate(&mut tx, self.mailbox_id, entry.message_id).await?;
+        drop(tx);
+        if found.is_none_or(|found| found.state != message::State::Live) {
+            return Err(Error::NotFound);
+        }
+        let key = BlobKey::Body { tenant: self.ctx.tenant_id(), blob: entry.blob };
+        let bytes = self.store.blobs.get(&key).await?;
+        Ok(match kernel::crlf::normalize(&bytes) {
+            std::borrow::Cow::Borrowed(_) => bytes,
+            std::borrow::Cow::Owned(mended) => mended.into(),
+        })
+    }
+
+    /// Keeps the lease for another [`LEASE`] from now.
+    ///
+    /// # Errors
+    /// [`Error::LeaseLost`] when it ran out and another session took it.
+    pub async fn renew(&self) -> Result<(), Error> {
+        let until = self.ctx.env().now() + LEASE;
+        let mut tx = self.ctx.begin().await?;
+        if !store::renew_lease(&mut tx, self.mailbox_id, self.holder, until).await? {
+            return Err(Error::LeaseLost);
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Deletes the messages with these indexes, all or none, and releases the lease. They stay recoverable for 30
+    /// days. What somebody else has deleted meanwhile is passed over.
+    ///
+    /// # Errors
+    /// [`Error::LeaseLost`] as [`Maildrop::renew`], `Forbidden` by role; nothing is deleted then.
+    pub async fn close(self, delete: &[usize]) -> Result<(), Error> {
+        let mut tx = self.ctx.begin().await?;
+        if !store::release_lease(&mut tx, self.mailbox_id, self.holder).await? {
+            return Err(Error::LeaseLost);
+        }
+        let ids: Vec<Uuid> = delete
+            .iter()
+            .filter_map(|&index| self.entries.get(index))
+            .map(|entry| entry.message_id.uuid())
+            .collect();
+        if !ids.is_empty() {
+            self.ctx.require_mailbox(Action::MessageDelete, self.mailbox_id)?;
+            let modseq = lock_mailbox(&mut tx, self.mailbox_id).await?.ok_or(Error::NotFound)?;
+            let now = self.ctx.env().now();
+            let gone =
+                store::set_recoverable(&mut tx, self.mailbox_id, self.inbox, &ids, modseq, now).await?;
+            quota::discard(&mut tx, self.mailbox_id, gone.size_bytes).await?;
+            folder::store::uncount(&mut tx, self.mailbox_id, self.inbox, gone.count).await?;
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+}

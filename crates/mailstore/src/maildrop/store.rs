@@ -1,0 +1,133 @@
+//! SQL of the POP3 view.
+
+use chrono::{DateTime, Utc};
+use db::Error;
+use kernel::{BlobId, FolderId, MailboxId, MessageId};
+use tenancy::TenantTx;
+use uuid::Uuid;
+
+use super::Entry;
+use crate::from_column;
+
+/// Whether the mailbox was free, or its last holder's lease has run out.
+pub(super) async fn take_lease(
+    tx: &mut TenantTx,
+    mailbox_id: MailboxId,
+    holder: Uuid,
+    now: DateTime<Utc>,
+    until: DateTime<Utc>,
+) -> Result<bool, Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let done = sqlx::query!(
+        "insert into mailbox_leases (tenant_id, mailbox_id, holder, expires_at) values ($1, $2, $3, $4)
+         on conflict (tenant_id, mailbox_id)
+         do update set holder = excluded.holder, expires_at = excluded.expires_at
+         where mailbox_leases.expires_at <= $5",
+        tenant_id,
+        mailbox_id.uuid(),
+        holder,
+        until,
+        now,
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Whether the lease is still the holder's. One that ran out and was taken by nobody is.
+pub(super) async fn renew_lease(
+    tx: &mut TenantTx,
+    mailbox_id: MailboxId,
+    holder: Uuid,
+    until: DateTime<Utc>,
+) -> Result<bool, Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let done = sqlx::query!(
+        "update mailbox_leases set expires_at = $4 where tenant_id = $1 and mailbox_id = $2 and holder = $3",
+        tenant_id,
+        mailbox_id.uuid(),
+        holder,
+        until,
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Whether the lease was still the holder's; nobody takes it before the transaction ends.
+pub(super) async fn release_lease(
+    tx: &mut TenantTx,
+    mailbox_id: MailboxId,
+    holder: Uuid,
+) -> Result<bool, Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let done = sqlx::query!(
+        "delete from mailbox_leases where tenant_id = $1 and mailbox_id = $2 and holder = $3",
+        tenant_id,
+        mailbox_id.uuid(),
+        holder,
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+pub(super) async fn snapshot(
+    tx: &mut TenantTx,
+    mailbox_id: MailboxId,
+    folder: FolderId,
+) -> Result<Vec<Entry>, Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let rows = sqlx::query!(
+        "select id, uidl, wire_size_bytes, blob_id from messages
+         where tenant_id = $1 and mailbox_id = $2 and folder_id = $3 and state = 'live' order by uid",
+        tenant_id,
+        mailbox_id.uuid(),
+        folder.uuid(),
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| Entry {
+            message_id: MessageId::from_uuid(row.id),
+            uidl: row.uidl,
+            wire_size_bytes: from_column(row.wire_size_bytes),
+            blob: BlobId::from_uuid(row.blob_id),
+        })
+        .collect())
+}
+
+/// How many messages a statement moved, and their bytes.
+pub(super) struct Moved {
+    pub(super) count: i64,
+    pub(super) size_bytes: u64,
+}
+
+/// Makes those of the messages recoverable that are live and in the folder.
+pub(super) async fn set_recoverable(
+    tx: &mut TenantTx,
+    mailbox_id: MailboxId,
+    folder: FolderId,
+    ids: &[Uuid],
+    modseq: i64,
+    now: DateTime<Utc>,
+) -> Result<Moved, Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let row = sqlx::query!(
+        r#"with moved as (
+             update messages set state = 'recoverable', discarded_at = $6, modseq = $5
+             where tenant_id = $1 and mailbox_id = $2 and folder_id = $3 and id = any($4) and state = 'live'
+             returning size_bytes)
+           select count(*) as "count!", coalesce(sum(size_bytes), 0)::bigint as "size_bytes!" from moved"#,
+        tenant_id,
+        mailbox_id.uuid(),
+        folder.uuid(),
+        ids,
+        modseq,
+        now,
+    )
+    .fetch_one(tx.conn())
+    .await?;
+    Ok(Moved { count: row.count, size_bytes: from_column(row.size_bytes) })
+}

@@ -1,0 +1,210 @@
+//! Messages of a mailbox: listing, reading, deleting and bringing back.
+
+pub(crate) mod store;
+
+use std::ops::Range;
+
+use blob::BlobKey;
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use kernel::{BlobId, FolderId, MailboxId, MessageId, Page, PageRequest};
+use tenancy::quota::{self, Charge};
+use tenancy::{Action, Ctx};
+
+use crate::parsed::Parsed;
+use crate::{Error, MailStore, folder, lock_mailbox};
+
+/// Whether a message is in its folder or deleted and still to be had back.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum State {
+    /// In its folder, counted in the quota.
+    #[default]
+    Live,
+    /// Deleted; not in the quota; brought back by [`recover`] until the sweeper takes it.
+    Recoverable,
+}
+
+impl State {
+    /// The name on the wire and in tables.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Recoverable => "recoverable",
+        }
+    }
+
+    fn from_column(text: &str) -> Self {
+        if text == Self::Live.as_str() { Self::Live } else { Self::Recoverable }
+    }
+}
+
+/// A message without its body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    /// Its id, for life.
+    pub id: MessageId,
+    /// The folder it is in, or was in when it was deleted.
+    pub folder_id: FolderId,
+    /// Its number in the folder; a new and higher one when it is recovered.
+    pub uid: u64,
+    /// POP3's name for it, for life: 1 to 70 characters from 0x21 to 0x7E.
+    pub uidl: String,
+    /// The mailbox's modification sequence at its last change.
+    pub modseq: u64,
+    /// Its size as stored, in bytes.
+    pub size_bytes: u64,
+    /// The size of its CRLF form, in bytes.
+    pub wire_size_bytes: u64,
+    /// When it was received.
+    pub internal_date: DateTime<Utc>,
+    /// Live or recoverable.
+    pub state: State,
+    /// When it was deleted, if it was.
+    pub discarded_at: Option<DateTime<Utc>>,
+    /// What it says about itself.
+    pub parsed: Parsed,
+}
+
+/// Which messages of a mailbox a list shows.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Filter {
+    /// Only this folder's; `None` for all.
+    pub folder_id: Option<FolderId>,
+    /// Live ones unless said otherwise.
+    pub state: State,
+}
+
+/// A message's bytes, or a range of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Raw {
+    /// The size of the whole message.
+    pub total_bytes: u64,
+    /// The bytes asked for.
+    pub bytes: Bytes,
+}
+
+/// A page of a mailbox's messages in the order of their ids: the order of their arrival.
+///
+/// # Errors
+/// [`Error::NotFound`] for a mailbox that is not this tenant's or not the caller's, [`Error::FolderNotFound`] for a
+/// folder that is not the mailbox's, `Forbidden` by role.
+pub async fn list(
+    ctx: &Ctx,
+    mailbox_id: MailboxId,
+    filter: Filter,
+    page: &PageRequest,
+) -> Result<Page<Message>, Error> {
+    ctx.require_mailbox(Action::MessageRead, mailbox_id)?;
+    let mut tx = ctx.begin().await?;
+    if !folder::store::mailbox_exists(&mut tx, mailbox_id).await? {
+        return Err(Error::NotFound);
+    }
+    let messages = match filter.folder_id {
+        None => store::list(&mut tx, mailbox_id, filter.state, page).await?,
+        Some(folder) if folder::store::exists(&mut tx, mailbox_id, folder).await? => {
+            store::list_folder(&mut tx, mailbox_id, folder, filter.state, page).await?
+        }
+        Some(_) => return Err(Error::FolderNotFound),
+    };
+    Ok(Page::cut(messages, page, |message| message.id.uuid()))
+}
+
+/// One message, live or recoverable.
+///
+/// # Errors
+/// [`Error::NotFound`] for what is not in this tenant's mailbox, `Forbidden` by role.
+pub async fn get(ctx: &Ctx, mailbox_id: MailboxId, id: MessageId) -> Result<Message, Error> {
+    ctx.require_mailbox(Action::MessageRead, mailbox_id)?;
+    let mut tx = ctx.begin().await?;
+    store::find(&mut tx, mailbox_id, id).await?.ok_or(Error::NotFound)
+}
+
+/// A message that the caller has just put there, for one who may write and need not be allowed to read.
+///
+/// # Errors
+/// As [`get`].
+pub async fn stored(ctx: &Ctx, mailbox_id: MailboxId, id: MessageId) -> Result<Message, Error> {
+    ctx.require_mailbox(Action::MessageWrite, mailbox_id)?;
+    let mut tx = ctx.begin().await?;
+    store::find(&mut tx, mailbox_id, id).await?.ok_or(Error::NotFound)
+}
+
+/// A message's bytes as they were stored, live or recoverable. An end past the message's is cut to it.
+///
+/// # Errors
+/// As [`get`], [`Error::RangeNotSatisfiable`] for a range that is empty or starts past the end, `Blob` when the blob
+/// store fails.
+pub async fn raw(
+    store: &MailStore,
+    ctx: &Ctx,
+    mailbox_id: MailboxId,
+    id: MessageId,
+    range: Option<Range<u64>>,
+) -> Result<Raw, Error> {
+    ctx.require_mailbox(Action::MessageRead, mailbox_id)?;
+    let Located { blob, size_bytes: total_bytes, .. } = locate(ctx, mailbox_id, id).await?;
+    let Some(range) = range else {
+        return Ok(Raw { total_bytes, bytes: store.body(ctx.tenant_id(), blob).await? });
+    };
+    let range = range.start..range.end.min(total_bytes);
+    if range.is_empty() {
+        return Err(Error::RangeNotSatisfiable { total_bytes });
+    }
+    let key = BlobKey::Body { tenant: ctx.tenant_id(), blob };
+    Ok(Raw { total_bytes, bytes: store.blobs.get_range(&key, range).await? })
+}
+
+/// Where a message's body is, and what moves when it is deleted.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Located {
+    pub(crate) blob: BlobId,
+    pub(crate) folder: FolderId,
+    pub(crate) size_bytes: u64,
+    pub(crate) state: State,
+}
+
+async fn locate(ctx: &Ctx, mailbox_id: MailboxId, id: MessageId) -> Result<Located, Error> {
+    let mut tx = ctx.begin().await?;
+    store::locate(&mut tx, mailbox_id, id).await?.ok_or(Error::NotFound)
+}
+
+/// Deletes a message: it leaves its folder and the quota and stays recoverable for 30 days.
+///
+/// # Errors
+/// [`Error::NotFound`] for what is not in this tenant's mailbox or was deleted before, `Forbidden` by role.
+pub async fn discard(ctx: &Ctx, mailbox_id: MailboxId, id: MessageId) -> Result<(), Error> {
+    ctx.require_mailbox(Action::MessageDelete, mailbox_id)?;
+    let mut tx = ctx.begin().await?;
+    let modseq = lock_mailbox(&mut tx, mailbox_id).await?.ok_or(Error::NotFound)?;
+    let now = ctx.env().now();
+    let moved = store::set_recoverable(&mut tx, mailbox_id, id, modseq, now).await?.ok_or(Error::NotFound)?;
+    quota::discard(&mut tx, mailbox_id, moved.size_bytes).await?;
+    folder::store::uncount(&mut tx, mailbox_id, moved.folder, 1).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+/// Brings a deleted message back into its folder, inside the quota: with its id, UIDL and date, and a new, higher
+/// UID (RFC 9051 §2.3.1.1 forbids the old one).
+///
+/// # Errors
+/// [`Error::NotFound`] for what is not in this tenant's mailbox, [`Error::NotDeleted`] for a live message,
+/// [`Error::OverQuota`], `Forbidden` by role.
+pub async fn recover(ctx: &Ctx, mailbox_id: MailboxId, id: MessageId) -> Result<Message, Error> {
+    ctx.require_mailbox(Action::MessageWrite, mailbox_id)?;
+    let mut tx = ctx.begin().await?;
+    lock_mailbox(&mut tx, mailbox_id).await?.ok_or(Error::NotFound)?;
+    let found = store::locate(&mut tx, mailbox_id, id).await?.ok_or(Error::NotFound)?;
+    if found.state == State::Live {
+        return Err(Error::NotDeleted);
+    }
+    let modseq = match quota::recover(&mut tx, mailbox_id, found.size_bytes).await? {
+        Charge::Taken { modseq } => modseq,
+        Charge::OverQuota => return Err(Error::OverQuota),
+        Charge::Gone => return Err(Error::NotFound),
+    };
+    let uid = folder::store::take_uid(&mut tx, mailbox_id, found.folder).await?;
+    let message = store::set_live(&mut tx, mailbox_id, id, uid, modseq).await?.ok_or(Error::NotDeleted)?;
+    tx.commit().await?;
+    Ok(message)
+}

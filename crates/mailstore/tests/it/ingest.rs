@@ -1,0 +1,248 @@
+//! The one door: one object a tenant, exact quotas, nothing visible that is not durable.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
+
+use chrono::TimeDelta;
+use futures::future::join_all;
+use kernel::{EmailAddress, ErrorKind, FolderId};
+use mailstore::ingest::{Outcome, Target, ingest};
+use mailstore::message::{self, State};
+use mailstore::{Error, sweep};
+use tenancy::recipient::Recipients;
+use uuid::Uuid;
+
+use crate::support::{Bench, HELLO, id};
+
+#[tokio::test]
+async fn two_recipients_share_one_object_and_see_the_same_bytes() {
+    let bench = Bench::new().await;
+    let (ada, bob) = (bench.mailbox("ada", None).await, bench.mailbox("bob", None).await);
+    let results = bench.ingest(&[bob, ada], HELLO).await;
+    assert_eq!(bench.blobs.keys().await.len(), 1);
+    assert_eq!(bench.blobs.puts.load(Ordering::SeqCst), 1);
+    for (mailbox, result) in [bob, ada].into_iter().zip(&results) {
+        let raw = message::raw(&bench.store, bench.ctx(), mailbox, id(result), None).await.unwrap();
+        assert_eq!(raw.bytes, HELLO);
+        assert_eq!(bench.used(mailbox).await, (HELLO.len() as i64, 0));
+        let listed = bench.list(mailbox, State::Live).await;
+        assert_eq!(listed[0].id, id(result));
+        assert_eq!(listed[0].parsed.subject.as_deref(), Some("hello"));
+        assert_eq!(listed[0].parsed.preview.as_deref(), Some("Hello you"));
+    }
+    bench.assert_exact().await;
+}
+
+#[tokio::test]
+async fn a_mailbox_named_twice_gets_the_message_once_and_answers_twice() {
+    let bench = Bench::new().await;
+    let (ada, bob) = (bench.mailbox("ada", None).await, bench.mailbox("bob", None).await);
+    let results = bench.ingest(&[ada, bob, ada], HELLO).await;
+    assert_eq!(id(&results[0]), id(&results[2]));
+    assert_ne!(id(&results[0]), id(&results[1]));
+    assert_eq!(bench.list(ada, State::Live).await.len(), 1);
+    bench.assert_exact().await;
+}
+
+#[tokio::test]
+async fn each_tenant_has_its_own_object_and_its_own_fate() {
+    let bench = Bench::new().await;
+    let ada = bench.mailbox("ada", None).await;
+    let (ctx, bob) = bench.neighbour().await;
+    let targets = || {
+        vec![bench.target(ada), Target { ctx: ctx.clone(), mailbox_id: bob, folder: None }, bench.target(ada)]
+    };
+    let results = ingest(&bench.store, targets(), bench.incoming(HELLO)).await;
+    assert!(results.iter().all(Result::is_ok), "{results:?}");
+    assert_eq!(bench.blobs.keys().await.len(), 2);
+
+    *bench.blobs.failing.lock().unwrap() = Some(ctx.tenant_id());
+    let results = ingest(&bench.store, targets(), bench.incoming(HELLO)).await;
+    assert!(results[0].is_ok() && results[2].is_ok(), "{results:?}");
+    assert!(matches!(results[1], Err(Error::Blob(_))), "{results:?}");
+    assert_eq!(bench.list(ada, State::Live).await.len(), 2);
+    let page = kernel::PageRequest::new(None, None);
+    let neighbours = message::list(&ctx, bob, message::Filter::default(), &page).await.unwrap();
+    assert_eq!(neighbours.items.len(), 1);
+    bench.assert_exact().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_many_writers_racing_for_the_last_slot_exactly_one_wins() {
+    let bench = Bench::new().await;
+    let size = HELLO.len() as i64;
+    let ada = bench.mailbox("ada", Some(3 * size - 1)).await;
+    bench.stored(ada, HELLO).await;
+    let results = join_all((0..64).map(|_| bench.ingest(&[ada], HELLO))).await;
+    let won = results.iter().filter(|result| result[0].is_ok()).count();
+    assert_eq!(won, 1);
+    let refused = |result: &Result<Outcome, Error>| matches!(result, Err(Error::OverQuota));
+    assert_eq!(results.iter().filter(|result| refused(&result[0])).count(), 63, "{results:?}");
+    assert_eq!(bench.used(ada).await, (2 * size, 0));
+    bench.assert_exact().await;
+    // What lost after its upload is garbage, and swept.
+    bench.world.test_db.clock().advance(TimeDelta::hours(2));
+    sweep::run(&bench.store, &bench.world.test_db.db()).await.unwrap();
+    assert_eq!(bench.blobs.keys().await.len(), 2);
+}
+
+#[tokio::test]
+async fn over_quota_is_one_recipients_result_and_uploads_nothing_alone() {
+    let bench = Bench::new().await;
+    let (ada, bob) = (bench.mailbox("ada", Some(1)).await, bench.mailbox("bob", None).await);
+    let results = bench.ingest(&[ada, bob], HELLO).await;
+    assert!(matches!(results[0], Err(Error::OverQuota)), "{results:?}");
+    assert_eq!(results[0].as_ref().unwrap_err().kind(), ErrorKind::LimitExceeded);
+    assert_eq!(results[0].as_ref().unwrap_err().code(), "quota_exceeded");
+    id(&results[1]);
+    assert_eq!(bench.blobs.puts.load(Ordering::SeqCst), 1);
+    bench.ingest(&[ada], HELLO).await;
+    assert_eq!(bench.blobs.puts.load(Ordering::SeqCst), 1);
+    assert_eq!(bench.used(ada).await, (0, 0));
+    bench.assert_exact().await;
+}
+
+#[tokio::test]
+async fn a_failed_upload_leaves_nothing_to_see() {
+    let bench = Bench::new().await;
+    let ada = bench.mailbox("ada", None).await;
+    *bench.blobs.failing.lock().unwrap() = Some(bench.ctx().tenant_id());
+    let results = bench.ingest(&[ada, ada], HELLO).await;
+    assert!(results.iter().all(|result| matches!(result, Err(Error::Blob(_)))), "{results:?}");
+    assert!(bench.list(ada, State::Live).await.is_empty());
+    assert_eq!(bench.used(ada).await, (0, 0));
+    bench.assert_exact().await;
+}
+
+#[tokio::test]
+async fn what_was_uploaded_and_never_committed_is_swept_once_its_reservation_expired() {
+    let bench = Bench::new().await;
+    let ada = bench.mailbox("ada", None).await;
+    bench.stored(ada, HELLO).await;
+    bench.blobs.wait_until_stored().await;
+    let _held = bench.blobs.hold();
+    let killed = {
+        let ingesting = bench.ingest(&[ada], b"Subject: lost\r\n\r\n");
+        tokio::select! {
+            _ = ingesting => false,
+            () = bench.blobs.wait_until_stored() => true,
+        }
+    };
+    assert!(killed);
+    assert_eq!(bench.blobs.keys().await.len(), 2);
+
+    let db = bench.world.test_db.db();
+    assert_eq!(sweep::run(&bench.store, &db).await.unwrap(), sweep::Swept::default());
+    assert_eq!(bench.blobs.keys().await.len(), 2);
+    bench.world.test_db.clock().advance(TimeDelta::minutes(61));
+    let swept = sweep::run(&bench.store, &db).await.unwrap();
+    assert_eq!(swept, sweep::Swept { reservations: 1, bodies: 1, messages: 0 });
+    assert_eq!(bench.blobs.keys().await.len(), 1);
+    assert_eq!(bench.list(ada, State::Live).await.len(), 1);
+    bench.assert_exact().await;
+}
+
+#[tokio::test]
+async fn a_commit_whose_reservation_was_swept_fails_and_leaves_nothing() {
+    let bench = Bench::new().await;
+    let ada = bench.mailbox("ada", None).await;
+    let hold = bench.blobs.hold();
+    let db = bench.world.test_db.db();
+    let mailboxes = [ada];
+    let (results, ()) = tokio::join!(bench.ingest(&mailboxes, HELLO), async {
+        bench.blobs.wait_until_stored().await;
+        bench.world.test_db.clock().advance(TimeDelta::hours(2));
+        assert_eq!(sweep::run(&bench.store, &db).await.unwrap().bodies, 1);
+        hold.add_permits(1);
+    });
+    assert!(matches!(results[0], Err(Error::ReservationLost)), "{results:?}");
+    assert_eq!(results[0].as_ref().unwrap_err().kind(), ErrorKind::Unavailable);
+    assert!(bench.list(ada, State::Live).await.is_empty());
+    assert!(bench.blobs.keys().await.is_empty());
+    bench.assert_exact().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn uids_are_unique_and_without_gaps_under_concurrency() {
+    let bench = Bench::new().await;
+    let (ada, bob) = (bench.mailbox("ada", None).await, bench.mailbox("bob", None).await);
+    // Both orders of naming the mailboxes: locks are taken in the order of ids all the same.
+    let results = join_all((0..40).map(|n| {
+        let mailboxes = if n % 2 == 0 { [ada, bob] } else { [bob, ada] };
+        bench.ingest(&mailboxes, HELLO)
+    }))
+    .await;
+    assert!(results.iter().flatten().all(Result::is_ok), "{results:?}");
+    for mailbox in [ada, bob] {
+        let messages = bench.list(mailbox, State::Live).await;
+        let uids: BTreeSet<u64> = messages.iter().map(|message| message.uid).collect();
+        assert_eq!(uids, (1..=40).collect());
+        let modseqs: BTreeSet<u64> = messages.iter().map(|message| message.modseq).collect();
+        assert_eq!(modseqs.len(), 40);
+        let uidls: BTreeSet<&str> = messages.iter().map(|message| message.uidl.as_str()).collect();
+        assert_eq!(uidls.len(), 40);
+        assert!(uidls.iter().all(|uidl| (1..=70).contains(&uidl.len())));
+        assert!(uidls.iter().all(|uidl| uidl.bytes().all(|byte| (0x21..=0x7e).contains(&byte))));
+    }
+    bench.assert_exact().await;
+}
+
+#[tokio::test]
+async fn whatever_the_bytes_they_are_stored_as_they_are() {
+    let bench = Bench::new().await;
+    let ada = bench.mailbox("ada", None).await;
+    let hostile: [&[u8]; 7] = [
+        b"",
+        b"\0\0\0",
+        b"Subject: a\0b =?utf-8?q?=00?=\nFrom: \0 <\0@x>\n\nbare\nfeeds\rand \0 NULs",
+        b"\xff\xfe\x80 no header\r\n",
+        b"Content-Type: multipart/mixed; boundary=\"\"\r\n\r\n----",
+        b"Subject: \xff\xff\r\n\r\n.\r\n..\r\n",
+        b"Date: Thu, 99 Foo 99999 99:99:99 +9999\r\n\r\n",
+    ];
+    for bytes in hostile {
+        let id = bench.stored(ada, bytes).await;
+        let raw = message::raw(&bench.store, bench.ctx(), ada, id, None).await.unwrap();
+        assert_eq!(raw.bytes, bytes);
+        let found = message::get(bench.ctx(), ada, id).await.unwrap();
+        assert_eq!(found.size_bytes, bytes.len() as u64);
+        assert_eq!(found.wire_size_bytes, kernel::crlf::len(bytes));
+    }
+    bench.assert_exact().await;
+}
+
+#[tokio::test]
+async fn refuses_what_is_too_large_and_what_is_not_there() {
+    let bench = Bench::new().await;
+    let ada = bench.mailbox("ada", None).await;
+    let large = vec![b'x'; usize::try_from(mailstore::MAX_MESSAGE_BYTES).unwrap() + 70_000];
+    let results = bench.ingest(&[ada, ada], &large).await;
+    assert!(matches!(results[..], [Err(Error::TooLarge { .. }), Err(Error::TooLarge { .. })]), "{results:?}");
+
+    let (_, foreign) = bench.neighbour().await;
+    let results = bench.ingest(&[foreign], HELLO).await;
+    assert!(matches!(results[0], Err(Error::MailboxGone)), "{results:?}");
+
+    let folder = Some(FolderId::from_uuid(Uuid::from_u128(7)));
+    let targets = vec![Target { folder, ..bench.target(ada) }, bench.target(ada)];
+    let results = ingest(&bench.store, targets, bench.incoming(HELLO)).await;
+    assert!(matches!(results[0], Err(Error::FolderNotFound)), "{results:?}");
+    id(&results[1]);
+    bench.assert_exact().await;
+}
+
+#[tokio::test]
+async fn a_delivery_may_put_mail_there_and_nothing_else() {
+    let bench = Bench::new().await;
+    bench.mailbox("ada", None).await;
+    let recipients = Recipients::new(bench.world.test_db.db());
+    let address: EmailAddress = "ada@acme.example".parse().unwrap();
+    let found = recipients.resolve(&address, bench.world.request_id()).await.unwrap().unwrap();
+    let target = Target { ctx: found.ctx.clone(), mailbox_id: found.mailbox_id, folder: None };
+    let results = ingest(&bench.store, vec![target], bench.incoming(HELLO)).await;
+    let message = id(&results[0]);
+    let read = message::get(&found.ctx, found.mailbox_id, message).await;
+    assert_eq!(read.unwrap_err().kind(), ErrorKind::Forbidden);
+    let deleted = message::discard(&found.ctx, found.mailbox_id, message).await;
+    assert_eq!(deleted.unwrap_err().kind(), ErrorKind::Forbidden);
+}

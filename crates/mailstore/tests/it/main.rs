@@ -1,0 +1,11 @@
+//! The mail store against a real Postgres.
+#![expect(clippy::unwrap_used, reason = "what goes wrong in a test's helper fails the test")]
+
+mod check;
+mod folder;
+mod import;
+mod ingest;
+mod maildrop;
+mod message;
+mod support;
+mod sweep;

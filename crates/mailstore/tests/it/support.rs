@@ -1,0 +1,184 @@
+//! A tenant with a mail store over a blob store that can be watched, made to fail and held up.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use async_trait::async_trait;
+use blob::{BlobKey, BlobStore, KeyPage, KeyPrefix, Location};
+use bytes::Bytes;
+use kernel::{MailboxId, MessageId, Page, PageRequest, TenantId};
+use mailstore::ingest::{Incoming, Outcome, Target, ingest};
+use mailstore::message::{self, Filter, Message, State};
+use mailstore::{Error, MailStore};
+use tenancy::user::User;
+use tenancy::{Ctx, MailLogin};
+use testkit::World;
+use tokio::sync::Semaphore;
+
+pub(crate) const HELLO: &[u8] = b"Subject: hello\r\n\r\nHello you\r\n";
+
+/// A blob store in memory whose puts are counted, and can be made to fail or to wait once they have stored.
+#[derive(Debug)]
+pub(crate) struct Watched {
+    inner: Arc<dyn BlobStore>,
+    pub(crate) puts: AtomicU64,
+    /// Puts for this tenant fail.
+    pub(crate) failing: Mutex<Option<TenantId>>,
+    /// Puts wait for a permit after storing, if there is one to wait for.
+    hold: Mutex<Option<Arc<Semaphore>>>,
+    /// One permit for each put that has stored.
+    stored: Semaphore,
+}
+
+impl Watched {
+    pub(crate) fn hold(&self) -> Arc<Semaphore> {
+        let semaphore = Arc::new(Semaphore::new(0));
+        *self.hold.lock().unwrap() = Some(semaphore.clone());
+        semaphore
+    }
+
+    pub(crate) async fn wait_until_stored(&self) {
+        let wait = self.stored.acquire();
+        tokio::time::timeout(std::time::Duration::from_secs(20), wait).await.unwrap().unwrap().forget();
+    }
+
+    pub(crate) async fn keys(&self) -> Vec<BlobKey> {
+        self.inner.list(&KeyPrefix::All, None).await.unwrap().keys
+    }
+}
+
+#[async_trait]
+impl BlobStore for Watched {
+    async fn put(&self, key: &BlobKey, bytes: Bytes) -> Result<(), blob::Error> {
+        self.puts.fetch_add(1, Ordering::SeqCst);
+        let BlobKey::Body { tenant, .. } = key;
+        if *self.failing.lock().unwrap() == Some(*tenant) {
+            return Err(blob::Error::NotFound);
+        }
+        self.inner.put(key, bytes).await?;
+        self.stored.add_permits(1);
+        let hold = self.hold.lock().unwrap().clone();
+        if let Some(hold) = hold {
+            hold.acquire().await.unwrap().forget();
+        }
+        Ok(())
+    }
+
+    async fn get(&self, key: &BlobKey) -> Result<Bytes, blob::Error> {
+        self.inner.get(key).await
+    }
+
+    async fn get_range(&self, key: &BlobKey, range: Range<u64>) -> Result<Bytes, blob::Error> {
+        self.inner.get_range(key, range).await
+    }
+
+    async fn delete(&self, key: &BlobKey) -> Result<(), blob::Error> {
+        self.inner.delete(key).await
+    }
+
+    async fn list(&self, prefix: &KeyPrefix, after: Option<&str>) -> Result<KeyPage, blob::Error> {
+        self.inner.list(prefix, after).await
+    }
+}
+
+pub(crate) struct Bench {
+    pub(crate) world: World,
+    pub(crate) blobs: Arc<Watched>,
+    pub(crate) store: MailStore,
+}
+
+impl Bench {
+    pub(crate) async fn new() -> Self {
+        let blobs = Arc::new(Watched {
+            inner: blob::open(&"memory:".parse::<Location>().unwrap()).await.unwrap(),
+            puts: AtomicU64::new(0),
+            failing: Mutex::new(None),
+            hold: Mutex::new(None),
+            stored: Semaphore::new(0),
+        });
+        Self { world: World::new().await, store: MailStore::new(blobs.clone()), blobs }
+    }
+
+    pub(crate) fn ctx(&self) -> &Ctx {
+        &self.world.ctx
+    }
+
+    /// A user without a password, which would be slow to hash.
+    pub(crate) async fn user(&self, local: &str, quota_bytes: Option<i64>) -> User {
+        let new = testkit::world::new_user(&format!("{local}@acme.example"), quota_bytes);
+        let new = tenancy::user::NewUser { password: None, ..new };
+        tenancy::user::create(self.ctx(), new).await.unwrap()
+    }
+
+    pub(crate) async fn mailbox(&self, local: &str, quota_bytes: Option<i64>) -> MailboxId {
+        self.user(local, quota_bytes).await.mailbox_id
+    }
+
+    /// What a signed-in user has, by the operator's hand.
+    pub(crate) fn login(&self, user: &User) -> MailLogin {
+        MailLogin { ctx: self.ctx().clone(), user_id: user.id, mailbox_id: user.mailbox_id }
+    }
+
+    /// A second tenant with a user in it.
+    pub(crate) async fn neighbour(&self) -> (Ctx, MailboxId) {
+        let tenant = testkit::world::tenant(&self.world.operator, &self.world.reseller, "Neighbour").await;
+        let ctx = self.world.operator.enter(tenant.id).await.unwrap();
+        testkit::world::domain(&ctx, "neighbour.example").await;
+        let new = testkit::world::new_user("bob@neighbour.example", None);
+        let user =
+            tenancy::user::create(&ctx, tenancy::user::NewUser { password: None, ..new }).await.unwrap();
+        (ctx, user.mailbox_id)
+    }
+
+    pub(crate) fn ingest<'a>(
+        &'a self,
+        mailboxes: &[MailboxId],
+        bytes: &[u8],
+    ) -> impl Future<Output = Vec<Result<Outcome, Error>>> + use<'a> {
+        let targets = mailboxes.iter().map(|&mailbox| self.target(mailbox)).collect();
+        ingest(&self.store, targets, self.incoming(bytes))
+    }
+
+    pub(crate) fn target(&self, mailbox_id: MailboxId) -> Target {
+        Target { ctx: self.ctx().clone(), mailbox_id, folder: None }
+    }
+
+    pub(crate) fn incoming(&self, bytes: &[u8]) -> Incoming {
+        let internal_date = self.ctx().env().now();
+        Incoming { bytes: Bytes::copy_from_slice(bytes), internal_date, import_key: None }
+    }
+
+    /// A message's id once it is stored.
+    pub(crate) async fn stored(&self, mailbox: MailboxId, bytes: &[u8]) -> MessageId {
+        id(&self.ingest(&[mailbox], bytes).await[0])
+    }
+
+    pub(crate) async fn list(&self, mailbox: MailboxId, state: State) -> Vec<Message> {
+        let request = PageRequest::new(Some(200), None);
+        let Page { items, next } =
+            message::list(self.ctx(), mailbox, Filter { state, ..Filter::default() }, &request)
+                .await
+                .unwrap();
+        assert!(next.is_none());
+        items
+    }
+
+    pub(crate) async fn used(&self, mailbox: MailboxId) -> (i64, i64) {
+        let quota = tenancy::mailbox::get(self.ctx(), mailbox).await.unwrap().quota;
+        (quota.used_bytes, quota.recoverable_bytes)
+    }
+
+    pub(crate) async fn assert_exact(&self) {
+        let drift = mailstore::check::drift(&self.world.test_db.db()).await.unwrap();
+        assert_eq!(drift, mailstore::check::Drift::default());
+    }
+}
+
+pub(crate) fn id(result: &Result<Outcome, Error>) -> MessageId {
+    match result {
+        Ok(Outcome::Stored(id)) => *id,
+        other => panic!("not stored: {other:?}"),
+    }
+}

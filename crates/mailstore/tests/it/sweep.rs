@@ -1,0 +1,67 @@
+//! What nothing refers to goes, and nothing else.
+
+use chrono::TimeDelta;
+use mailstore::message::{self, State};
+use mailstore::{Error, sweep};
+
+use crate::support::{Bench, HELLO, id};
+
+#[tokio::test]
+async fn deleted_messages_go_after_thirty_days_and_a_shared_body_with_its_last() {
+    let bench = Bench::new().await;
+    let (ada, bob) = (bench.mailbox("ada", None).await, bench.mailbox("bob", None).await);
+    let (db, clock) = (bench.world.test_db.db(), bench.world.test_db.clock());
+    let results = bench.ingest(&[ada, bob], HELLO).await;
+    let (first, second) = (id(&results[0]), id(&results[1]));
+    let kept = bench.stored(ada, b"Subject: kept\r\n\r\n").await;
+    message::discard(bench.ctx(), ada, first).await.unwrap();
+    clock.advance(TimeDelta::days(30));
+    assert_eq!(sweep::run(&bench.store, &db).await.unwrap(), sweep::Swept::default());
+    assert_eq!(bench.list(ada, State::Recoverable).await.len(), 1);
+
+    message::discard(bench.ctx(), bob, second).await.unwrap();
+    clock.advance(TimeDelta::seconds(1));
+    let swept = sweep::run(&bench.store, &db).await.unwrap();
+    assert_eq!(swept, sweep::Swept { messages: 1, reservations: 0, bodies: 0 });
+    assert!(matches!(message::get(bench.ctx(), ada, first).await, Err(Error::NotFound)));
+    assert_eq!(bench.used(ada).await.1, 0);
+    let raw = message::raw(&bench.store, bench.ctx(), bob, second, None).await.unwrap();
+    assert_eq!(raw.bytes, HELLO);
+    bench.assert_exact().await;
+
+    clock.advance(TimeDelta::days(30));
+    let swept = sweep::run(&bench.store, &db).await.unwrap();
+    assert_eq!(swept, sweep::Swept { messages: 1, reservations: 0, bodies: 1 });
+    assert_eq!(bench.blobs.keys().await.len(), 1);
+    assert_eq!(bench.used(bob).await, (0, 0));
+    assert!(message::raw(&bench.store, bench.ctx(), ada, kept, None).await.is_ok());
+    assert_eq!(sweep::run(&bench.store, &db).await.unwrap(), sweep::Swept::default());
+    bench.assert_exact().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn sweeps_at_once_and_a_recovery_beside_them_keep_the_counters_exact() {
+    let bench = Bench::new().await;
+    let ada = bench.mailbox("ada", None).await;
+    let (db, clock) = (bench.world.test_db.db(), bench.world.test_db.clock());
+    let mut ids = Vec::new();
+    for _ in 0..10 {
+        ids.push(bench.stored(ada, HELLO).await);
+    }
+    for &id in &ids {
+        message::discard(bench.ctx(), ada, id).await.unwrap();
+    }
+    clock.advance(TimeDelta::days(31));
+    let (one, two, recovered) = tokio::join!(
+        sweep::run(&bench.store, &db),
+        sweep::run(&bench.store, &db),
+        futures::future::join_all(ids.iter().map(|&id| message::recover(bench.ctx(), ada, id))),
+    );
+    let recovered = recovered.iter().filter(|result| result.is_ok()).count();
+    let purged = one.unwrap().messages + two.unwrap().messages;
+    assert_eq!(purged + recovered as u64, 10);
+    assert_eq!(bench.list(ada, State::Live).await.len(), recovered);
+    sweep::run(&bench.store, &db).await.unwrap();
+    assert_eq!(bench.blobs.keys().await.len(), recovered);
+    bench.assert_exact().await;
+}

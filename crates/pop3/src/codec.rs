@@ -1,0 +1,6 @@
+//! Bytes ⇄ values of POP3: framing, commands, SASL PLAIN, responses. Pure: no sockets, no clock, no database.
+
+pub mod command;
+pub mod line;
+pub mod response;
+pub mod sasl;

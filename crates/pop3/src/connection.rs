@@ -1,0 +1,204 @@
+//! One client's socket, plain or TLS: lines in, buffered responses out, each wait bounded.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::BytesMut;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+use crate::codec::line::{Frame, Framer};
+use crate::codec::response::{Status, Stuffer, TERMINATOR};
+use crate::limits::Limits;
+use crate::session::End;
+
+/// How much is read at once, and in which pieces a message is stuffed.
+const PIECE_BYTES: usize = 16 << 10;
+
+/// A response is sent on when this much of it has gathered.
+const SPILL_BYTES: usize = 32 << 10;
+
+pub(crate) struct Connection {
+    socket: Socket,
+    framer: Framer,
+    out: BytesMut,
+    autologout: Duration,
+    write_timeout: Duration,
+    handshake_timeout: Duration,
+    sent_bytes: u64,
+}
+
+impl Connection {
+    pub(crate) fn new(stream: TcpStream, limits: &Limits) -> Self {
+        Self {
+            socket: Socket::Plain(stream),
+            framer: Framer::default(),
+            out: BytesMut::new(),
+            autologout: limits.autologout,
+            write_timeout: limits.write_timeout,
+            handshake_timeout: limits.handshake_timeout,
+            sent_bytes: 0,
+        }
+    }
+
+    pub(crate) fn is_tls(&self) -> bool {
+        matches!(self.socket, Socket::Tls(_))
+    }
+
+    pub(crate) fn sent_bytes(&self) -> u64 {
+        self.sent_bytes
+    }
+
+    /// The next line; what was answered before goes out first, unless the client has pipelined already
+    /// (RFC 2449 §6.6). The wait is for the whole line, so bytes that drip do not prolong it. Cancel-safe.
+    pub(crate) async fn line(&mut self, max_octets: usize) -> Result<Frame, End> {
+        if !self.framer.has_frame() {
+            self.flush().await?;
+        }
+        let Self { socket, framer, .. } = self;
+        let frame = async {
+            loop {
+                if let Some(frame) = framer.frame(max_octets) {
+                    return Ok(frame);
+                }
+                framer.input().reserve(PIECE_BYTES);
+                if socket.read_buf(framer.input()).await.map_err(End::Io)? == 0 {
+                    return Err(End::Disconnected);
+                }
+            }
+        };
+        timeout(self.autologout, frame).await.unwrap_or(Err(End::Idle))
+    }
+
+    /// Queues a status line.
+    pub(crate) async fn status(&mut self, status: &Status) -> Result<(), End> {
+        self.out.extend_from_slice(status.as_bytes());
+        self.spill().await
+    }
+
+    /// Queues one line of a multi-line response; it must not begin with a dot.
+    pub(crate) async fn item(&mut self, item: &str) -> Result<(), End> {
+        self.out.extend_from_slice(item.as_bytes());
+        self.out.extend_from_slice(b"\r\n");
+        self.spill().await
+    }
+
+    /// Queues the end of a multi-line response.
+    pub(crate) async fn terminator(&mut self) -> Result<(), End> {
+        self.out.extend_from_slice(TERMINATOR);
+        self.spill().await
+    }
+
+    /// Queues a SASL challenge without data (RFC 5034 §4: a plus, a space, nothing).
+    pub(crate) async fn empty_challenge(&mut self) -> Result<(), End> {
+        self.out.extend_from_slice(b"+ \r\n");
+        self.spill().await
+    }
+
+    /// Sends a message in CRLF form, byte-stuffed, with the response's end.
+    pub(crate) async fn message(&mut self, message: &[u8]) -> Result<(), End> {
+        let mut stuffer = Stuffer::default();
+        for piece in message.chunks(PIECE_BYTES) {
+            stuffer.push(piece, &mut self.out);
+            self.spill().await?;
+        }
+        stuffer.finish(&mut self.out);
+        self.spill().await
+    }
+
+    async fn spill(&mut self) -> Result<(), End> {
+        if self.out.len() < SPILL_BYTES { Ok(()) } else { self.flush().await }
+    }
+
+    /// Sends what is queued. Cancel-safe: what a cancelled call has sent is no longer queued.
+    pub(crate) async fn flush(&mut self) -> Result<(), End> {
+        let sending = async {
+            while !self.out.is_empty() {
+                match self.socket.write_buf(&mut self.out).await? {
+                    0 => return Err(io::ErrorKind::WriteZero.into()),
+                    sent => self.sent_bytes += sent as u64,
+                }
+            }
+            self.socket.flush().await
+        };
+        bounded(self.write_timeout, sending).await
+    }
+
+    /// Makes it a TLS connection. What the client sent before the handshake, beyond the command that asked for it,
+    /// is forgotten: it was not protected, and must not be taken for something that was (RFC 2595 §4).
+    pub(crate) async fn upgrade(&mut self, tls: Arc<rustls::ServerConfig>) -> Result<(), End> {
+        self.framer = Framer::default();
+        let Socket::Plain(stream) = std::mem::replace(&mut self.socket, Socket::Closed) else {
+            return Err(End::Tls(io::Error::other("already a TLS connection")));
+        };
+        match timeout(self.handshake_timeout, TlsAcceptor::from(tls).accept(stream)).await {
+            Ok(Ok(stream)) => self.socket = Socket::Tls(Box::new(stream)),
+            Ok(Err(cause)) => return Err(End::Tls(cause)),
+            Err(_) => return Err(End::Tls(io::ErrorKind::TimedOut.into())),
+        }
+        Ok(())
+    }
+
+    /// Sends what is queued and says goodbye (TLS's close_notify, TCP's FIN).
+    pub(crate) async fn close(mut self) -> Result<(), End> {
+        self.flush().await?;
+        bounded(self.write_timeout, self.socket.shutdown()).await
+    }
+}
+
+async fn bounded(limit: Duration, sending: impl Future<Output = io::Result<()>>) -> Result<(), End> {
+    match timeout(limit, sending).await {
+        Ok(sent) => sent.map_err(End::Io),
+        Err(_) => Err(End::Stalled),
+    }
+}
+
+enum Socket {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+    /// During a handshake, and after one that failed.
+    Closed,
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Closed => Poll::Ready(Ok(())),
+        }
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
+            Self::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
+            Self::Closed => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Closed => Poll::Ready(Ok(())),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Closed => Poll::Ready(Ok(())),
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! What PASS and AUTH have in common: checking the credentials, and opening the maildrop.
+
+use mailstore::maildrop::{self, Maildrop};
+use secrecy::SecretString;
+use tenancy::policy::Capability;
+
+use crate::codec::response::{Code, Status};
+use crate::reply;
+use crate::session::{End, Session};
+
+/// Tries a login and answers it. A maildrop means that the TRANSACTION state begins.
+pub(crate) async fn attempt(
+    session: &mut Session,
+    username: &str,
+    password: SecretString,
+) -> Result<Option<Maildrop>, End> {
+    let auth = &session.service.auth;
+    let login = match auth.mail_login(Capability::Pop3, username, password, session.request_id).await {
+        Ok(login) => login,
+        Err(error) if reply::is_refusal(&error) => {
+            refuse(session).await?;
+            return Ok(None);
+        }
+        Err(error) => {
+            count("failed");
+            session.reply(reply::login_failed(&error, session.request_id)).await?;
+            return Ok(None);
+        }
+    };
+    let maildrop = match maildrop::open(&session.service.store, &login).await {
+        Ok(maildrop) => maildrop,
+        Err(error) => {
+            count(if matches!(error, maildrop::Error::InUse) { "in_use" } else { "failed" });
+            session.reply(reply::maildrop_failed(&error, session.request_id)).await?;
+            return Ok(None);
+        }
+    };
+    count("ok");
+    tracing::info!(
+        tenant.id = %login.ctx.tenant_id(),
+        mailbox.id = %login.mailbox_id,
+        maildrop.messages = maildrop.entries().len(),
+        "pop3 login"
+    );
+    let bytes = maildrop.entries().iter().map(|entry| entry.wire_size_bytes).sum::<u64>();
+    let greeting = format!("maildrop has {} messages ({bytes} octets)", maildrop.entries().len());
+    session.reply(Status::ok(greeting)).await?;
+    Ok(Some(maildrop))
+}
+
+/// Answers refused credentials, the same whatever was wrong with them, late; and ends the session when that has
+/// happened too often.
+pub(crate) async fn refuse(session: &mut Session) -> Result<(), End> {
+    count("refused");
+    session.failed_logins += 1;
+    tracing::info!(login.failed = session.failed_logins, "pop3 login refused");
+    tokio::select! {
+        () = session.shutdown.cancelled() => return Err(End::Shutdown),
+        () = tokio::time::sleep(session.service.limits.failed_login_delay) => {}
+    }
+    session.reply(Status::coded(Code::Auth, "wrong user name or password")).await?;
+    if session.failed_logins < session.service.limits.max_failed_logins {
+        Ok(())
+    } else {
+        Err(End::TooManyFailedLogins)
+    }
+}
+
+fn count(outcome: &'static str) {
+    metrics::counter!("pillarbox_pop3_logins_total", "outcome" => outcome).increment(1);
+}

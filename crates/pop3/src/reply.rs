@@ -1,0 +1,59 @@
+//! The one renderer of domain errors: what went wrong below, as a client may read it.
+
+use std::error::Error;
+
+use kernel::{ErrorKind, RequestId};
+use mailstore::maildrop;
+
+use crate::codec::response::{Code, Status};
+
+/// A password was about to cross the network in the clear. RFC 3206 §5 counts an attempt against policy among the
+/// problems with the credentials, and so do the clients.
+pub(crate) fn encryption_needed() -> Status {
+    Status::coded(Code::Auth, "logging in needs an encrypted connection: use STLS, or the TLS port")
+}
+
+/// Whether a login failed for what the client sent, so that it is answered alike whatever it was.
+pub(crate) fn is_refusal(error: &tenancy::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::Unauthenticated | ErrorKind::Forbidden | ErrorKind::NotFound | ErrorKind::Invalid
+    )
+}
+
+/// A login that could not be checked.
+pub(crate) fn login_failed(error: &tenancy::Error, request_id: RequestId) -> Status {
+    failed(error, error.kind(), request_id)
+}
+
+/// A maildrop that could not be opened, or a message that could not be read.
+pub(crate) fn maildrop_failed(error: &maildrop::Error, request_id: RequestId) -> Status {
+    match error {
+        maildrop::Error::InUse => {
+            Status::coded(Code::InUse, "another session has this maildrop, try again later")
+        }
+        maildrop::Error::NotFound => Status::err("no longer there: it was deleted by other means"),
+        error => failed(error, error.kind(), request_id),
+    }
+}
+
+fn failed(error: &(dyn Error + 'static), kind: ErrorKind, request_id: RequestId) -> Status {
+    if kind == ErrorKind::Unavailable {
+        tracing::warn!(error = chain(error), "pop3 command failed");
+        return Status::coded(Code::SysTemp, "the mail store does not answer, try again later");
+    }
+    tracing::error!(error = chain(error), "pop3 command failed");
+    Status::coded(Code::SysPerm, format_args!("internal error, see request {request_id}"))
+}
+
+/// An error and its causes on one line, for logs.
+pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,228 @@
+//! One client's session: the states of RFC 1939 §3 and which command leads where.
+
+mod authorization;
+mod lease;
+mod transaction;
+
+use std::io;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use kernel::RequestId;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use crate::codec::command::{self, Command};
+use crate::codec::line::{COMMAND_MAX_OCTETS, Frame};
+use crate::codec::response::{Code, Status};
+use crate::connection::Connection;
+use crate::server::{Mode, Pop3};
+pub(crate) use transaction::Transaction;
+
+/// Why a session ended.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum End {
+    #[error("the client quit")]
+    Quit,
+    #[error("the client hung up")]
+    Disconnected,
+    #[error("no command came in time")]
+    Idle,
+    #[error("the client did not take its response in time")]
+    Stalled,
+    #[error("too many logins were refused")]
+    TooManyFailedLogins,
+    #[error("the lease on the maildrop was lost")]
+    LeaseLost,
+    #[error("the server is shutting down")]
+    Shutdown,
+    #[error("the connection broke")]
+    Io(#[source] io::Error),
+    #[error("the tls handshake failed")]
+    Tls(#[source] io::Error),
+}
+
+impl End {
+    /// As metrics and logs name it.
+    pub(crate) fn as_str(&self) -> &'static str {
+        match self {
+            Self::Quit => "quit",
+            Self::Disconnected => "disconnected",
+            Self::Idle => "idle",
+            Self::Stalled => "stalled",
+            Self::TooManyFailedLogins => "too_many_failed_logins",
+            Self::LeaseLost => "lease_lost",
+            Self::Shutdown => "shutdown",
+            Self::Io(_) => "connection_broken",
+            Self::Tls(_) => "tls_failed",
+        }
+    }
+
+    /// Whether there is still someone to take what is queued, and a goodbye.
+    fn is_orderly(&self) -> bool {
+        matches!(self, Self::Quit | Self::TooManyFailedLogins | Self::LeaseLost | Self::Shutdown)
+    }
+}
+
+/// What a session has in all its states.
+pub(crate) struct Session {
+    pub(crate) service: Arc<Pop3>,
+    pub(crate) connection: Connection,
+    /// Room for messages being sent, in KiB, shared with the listener's other sessions.
+    pub(crate) bodies: Arc<Semaphore>,
+    pub(crate) request_id: RequestId,
+    pub(crate) shutdown: CancellationToken,
+    /// The other end; decides whether it may log in without TLS.
+    peer: IpAddr,
+    /// What a USER command just before named.
+    pub(crate) user: Option<String>,
+    pub(crate) failed_logins: u32,
+    /// The command being answered, for metrics.
+    command: &'static str,
+}
+
+impl Session {
+    pub(crate) fn new(
+        service: Arc<Pop3>,
+        connection: Connection,
+        peer: IpAddr,
+        bodies: Arc<Semaphore>,
+        shutdown: CancellationToken,
+    ) -> Self {
+        let request_id = service.auth.db().env().new_id();
+        Self {
+            service,
+            connection,
+            bodies,
+            request_id,
+            shutdown,
+            peer,
+            user: None,
+            failed_logins: 0,
+            command: "none",
+        }
+    }
+
+    /// Plays the session to its end.
+    pub(crate) async fn run(mut self, mode: Mode) {
+        let started = Instant::now();
+        let end = self.play(mode).await;
+        let sent_bytes = self.connection.sent_bytes();
+        if matches!(end, End::Shutdown) {
+            let goodbye = Status::coded(Code::SysTemp, "the server is shutting down, nothing was deleted");
+            // The client may be gone already, and the session ends either way.
+            let _ = self.connection.status(&goodbye).await;
+        }
+        let broken = match &end {
+            End::Io(cause) | End::Tls(cause) => Some(cause.kind()),
+            _ => None,
+        };
+        tracing::info!(
+            session.end = end.as_str(),
+            session.error = broken.map(tracing::field::debug),
+            session.duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+            session.sent_bytes = sent_bytes,
+            "pop3 session ended"
+        );
+        metrics::counter!("pillarbox_pop3_sessions_ended_total", "reason" => end.as_str()).increment(1);
+        metrics::counter!("pillarbox_pop3_sent_bytes_total").increment(sent_bytes);
+        if end.is_orderly()
+            && let Err(end) = self.connection.close().await
+        {
+            tracing::debug!(session.end = end.as_str(), "pop3 goodbye not taken");
+        }
+    }
+
+    async fn play(&mut self, mode: Mode) -> End {
+        match self.authorization(mode).await {
+            Ok(maildrop) => self.transaction(maildrop).await,
+            Err(end) => end,
+        }
+    }
+
+    /// Whether this connection may carry a password.
+    pub(crate) fn login_allowed(&self) -> bool {
+        plaintext_allowed(self.peer, self.connection.is_tls())
+    }
+
+    /// Queues a status line and counts it.
+    pub(crate) async fn reply(&mut self, status: Status) -> Result<(), End> {
+        let result = if status.is_positive() { "ok" } else { "err" };
+        metrics::counter!("pillarbox_pop3_replies_total", "command" => self.command, "result" => result)
+            .increment(1);
+        self.connection.status(&status).await
+    }
+
+    /// The next line, unless the server shuts down first.
+    pub(crate) async fn line(&mut self, max_octets: usize) -> Result<Frame, End> {
+        tokio::select! {
+            biased;
+            () = self.shutdown.cancelled() => Err(End::Shutdown),
+            line = self.connection.line(max_octets) => line,
+        }
+    }
+
+    /// Plays the server's part of a TLS handshake, unless the server shuts down first.
+    pub(crate) async fn upgrade(&mut self) -> Result<(), End> {
+        tokio::select! {
+            () = self.shutdown.cancelled() => Err(End::Shutdown),
+            upgraded = self.connection.upgrade(self.service.tls.clone()) => upgraded,
+        }
+    }
+
+    /// The next command. Lines that are no command are answered here, and the session goes on.
+    async fn command(&mut self) -> Result<Command, End> {
+        loop {
+            let status = match self.line(COMMAND_MAX_OCTETS).await? {
+                Frame::TooLong => Status::err(format_args!(
+                    "line too long: a command has at most {COMMAND_MAX_OCTETS} octets"
+                )),
+                Frame::Line(line) => match command::parse(&line) {
+                    Ok(command) => {
+                        self.command = command.keyword();
+                        return Ok(command);
+                    }
+                    Err(error) => Status::err(error),
+                },
+            };
+            self.command = "invalid";
+            self.user = None;
+            self.reply(status).await?;
+        }
+    }
+
+    fn observe_duration(&self, started: Instant) {
+        metrics::histogram!("pillarbox_pop3_command_duration_seconds", "command" => self.command)
+            .record(started.elapsed());
+    }
+}
+
+/// Passwords go over TLS, or over a connection that does not leave the machine (RFC 8314 §4.1, RFC 2595 §2.2).
+pub(crate) fn plaintext_allowed(peer: IpAddr, is_tls: bool) -> bool {
+    is_tls || peer.to_canonical().is_loopback()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passwords_need_tls_or_loopback() {
+        for (peer, without_tls) in [
+            ("127.0.0.1", true),
+            ("127.9.9.9", true),
+            ("::1", true),
+            ("::ffff:127.0.0.1", true),
+            ("192.0.2.1", false),
+            ("10.0.0.1", false),
+            ("::ffff:10.0.0.1", false),
+            ("fe80::1", false),
+            ("0.0.0.0", false),
+        ] {
+            let peer = peer.parse().unwrap();
+            assert_eq!(plaintext_allowed(peer, false), without_tls, "{peer}");
+            assert!(plaintext_allowed(peer, true), "{peer}");
+        }
+    }
+}

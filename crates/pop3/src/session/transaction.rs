@@ -1,0 +1,81 @@
+//! The TRANSACTION state (RFC 1939 §5) on a snapshot of the maildrop, and the way out of it.
+
+use std::time::Instant;
+
+use mailstore::maildrop::Maildrop;
+use tokio_util::sync::CancellationToken;
+
+use super::{End, Session, lease};
+use crate::codec::command::Command;
+use crate::codec::response::{Code, Status};
+use crate::marks::Marks;
+use crate::op;
+
+/// A session with an open maildrop.
+pub(crate) struct Transaction<'a> {
+    pub(crate) session: &'a mut Session,
+    pub(crate) maildrop: &'a Maildrop,
+    pub(crate) marks: &'a mut Marks,
+}
+
+impl Session {
+    /// Answers commands until the client quits or is lost. Only QUIT deletes what was marked (RFC 1939 §6).
+    pub(super) async fn transaction(&mut self, maildrop: Maildrop) -> End {
+        let mut marks = Marks::new(maildrop.entries().iter().map(|entry| entry.wire_size_bytes).collect());
+        let lease_lost = CancellationToken::new();
+        let renewal = self.service.limits.lease_renewal;
+        let commands = Transaction { session: self, maildrop: &maildrop, marks: &mut marks }.run(&lease_lost);
+        let end = tokio::select! {
+            end = commands => end,
+            never = lease::keep(&maildrop, renewal, &lease_lost) => match never {},
+        };
+        match end {
+            End::Quit => op::quit::update(self, maildrop, &marks.deleted()).await,
+            end => {
+                op::quit::release(maildrop).await;
+                end
+            }
+        }
+    }
+}
+
+impl Transaction<'_> {
+    async fn run(mut self, lease_lost: &CancellationToken) -> End {
+        loop {
+            let command = match self.session.command().await {
+                Ok(command) => command,
+                Err(end) => return end,
+            };
+            // QUIT is answered by the update, which checks the lease in the transaction that deletes.
+            if lease_lost.is_cancelled() && !matches!(command, Command::Quit) {
+                let status =
+                    Status::coded(Code::SysTemp, "the maildrop's lock was lost, nothing was deleted");
+                return self.session.reply(status).await.err().unwrap_or(End::LeaseLost);
+            }
+            let started = Instant::now();
+            let answered = self.answer(command).await;
+            self.session.observe_duration(started);
+            if let Err(end) = answered {
+                return end;
+            }
+        }
+    }
+
+    async fn answer(&mut self, command: Command) -> Result<(), End> {
+        match command {
+            Command::Capa => op::capa::transaction(self.session).await,
+            Command::Stat => op::stat::run(self).await,
+            Command::List(message) => op::list::run(self, message).await,
+            Command::Uidl(message) => op::uidl::run(self, message).await,
+            Command::Retr(message) => op::retr::run(self, message).await,
+            Command::Top { message, lines } => op::top::run(self, message, lines).await,
+            Command::Dele(message) => op::dele::run(self, message).await,
+            Command::Noop => self.session.reply(Status::ok("nothing done")).await,
+            Command::Rset => op::rset::run(self).await,
+            Command::Quit => Err(End::Quit),
+            Command::User(_) | Command::Pass(_) | Command::Auth(_) | Command::Stls => {
+                self.session.reply(Status::err("already logged in")).await
+            }
+        }
+    }
+}

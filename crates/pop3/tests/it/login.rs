@@ -1,0 +1,169 @@
+//! USER and PASS, AUTH PLAIN, and what is refused.
+
+use std::time::{Duration, Instant};
+
+use pop3::Limits;
+use secrecy::SecretString;
+use testkit::client::pop3::Reply;
+use testkit::world::{PASSWORD, new_user};
+
+use crate::support::{Server, plain, quick};
+
+fn ok(reply: &Reply) -> bool {
+    reply.ok
+}
+
+#[tokio::test]
+async fn user_and_pass_log_in() {
+    let server = Server::start().await;
+    let user = server.user_with("ada", &[b"a\r\n"]).await;
+    let mut client = server.connect().await;
+    assert!(client.command(&format!("user {}", user.address.to_uppercase())).await.unwrap().ok);
+    let reply = client.command(&format!("Pass {PASSWORD}")).await.unwrap();
+    assert_eq!(reply, Reply { ok: true, text: "maildrop has 1 messages (3 octets)".into() });
+    client.quit().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_password_may_have_spaces_and_beyond_ascii() {
+    let server = Server::start().await;
+    let password = " zwei  Wörter ";
+    let mut new = new_user("ada@acme.example", None);
+    new.password = Some(SecretString::from(password));
+    tenancy::user::create(&server.world.ctx, new).await.unwrap();
+    let mut client = server.connect().await;
+    client.login("ada@acme.example", password).await.unwrap();
+    client.quit().await.unwrap();
+    let mut client = server.connect().await;
+    assert!(client.login("ada@acme.example", password.trim()).await.is_err());
+    assert!(ok(&client.auth_plain("ada@acme.example", password).await.unwrap()));
+    client.quit().await.unwrap();
+}
+
+#[tokio::test]
+async fn pass_comes_right_after_user() {
+    let server = Server::start().await;
+    let user = server.user_with("ada", &[]).await;
+    let (user, pass) = (format!("USER {}", user.address), format!("PASS {PASSWORD}"));
+    let mut client = server.connect().await;
+    assert!(!client.command(&pass).await.unwrap().ok);
+    for between in ["NOOP", "STAT", "nonsense", "AUTH NOSUCH", "USER"] {
+        assert!(client.command(&user).await.unwrap().ok);
+        assert!(!client.command(between).await.unwrap().ok, "{between}");
+        let reply = client.command(&pass).await.unwrap();
+        assert_eq!(reply.text, "PASS comes right after USER", "after {between}");
+    }
+    assert!(client.command("USER nobody@acme.example").await.unwrap().ok);
+    assert!(client.command(&user).await.unwrap().ok, "the second USER counts");
+    assert!(client.command(&pass).await.unwrap().ok);
+    client.quit().await.unwrap();
+}
+
+#[tokio::test]
+async fn auth_plain_in_one_step_and_in_two() {
+    let server = Server::start().await;
+    let user = server.user_with("ada", &[]).await;
+    let message = plain("", &user.address, PASSWORD);
+    let mut raw = server.raw().await;
+    assert!(raw.command(&format!("AUTH PLAIN {message}")).await.starts_with("+OK"));
+    assert!(raw.command("QUIT").await.starts_with("+OK"));
+
+    let mut raw = server.raw().await;
+    assert_eq!(raw.command("auth plain").await, "+ \r\n");
+    assert!(raw.command(&plain(&user.address, &user.address, PASSWORD)).await.starts_with("+OK"));
+    assert!(raw.command("QUIT").await.starts_with("+OK"));
+}
+
+#[tokio::test]
+async fn auth_alone_lists_what_there_is() {
+    let server = Server::start().await;
+    assert_eq!(server.connect().await.command_multi("AUTH").await.unwrap(), b"PLAIN\r\n");
+}
+
+#[tokio::test]
+async fn broken_exchanges_are_refused_and_the_session_goes_on() {
+    let server = Server::start().await;
+    let user = server.user_with("ada", &[]).await;
+    let mut raw = server.raw().await;
+    for (response, refusal) in [
+        ("*", "authentication cancelled"),
+        ("!!!!", "the response is not valid base64"),
+        ("AGEAYg", "the response is not valid base64"),
+        ("", "a PLAIN message is [authzid] NUL authcid NUL passwd"),
+        ("YQ==", "a PLAIN message is [authzid] NUL authcid NUL passwd"),
+        (&"A".repeat(20_000), "the response is too long"),
+    ] {
+        assert_eq!(raw.command("AUTH PLAIN").await, "+ \r\n");
+        assert_eq!(raw.command(response).await, format!("-ERR {refusal}\r\n"), "{response:.20}");
+    }
+    for initial in ["=", "*", "====", "YQ=="] {
+        assert!(raw.command(&format!("AUTH PLAIN {initial}")).await.starts_with("-ERR "), "{initial}");
+    }
+    assert!(raw.command("AUTH CRAM-MD5").await.starts_with("-ERR no such mechanism"));
+    // A response longer than any command may be.
+    let long = plain("", &user.address, &"p".repeat(400));
+    assert_eq!(raw.command("AUTH PLAIN").await, "+ \r\n");
+    assert_eq!(raw.command(&long).await, "-ERR [AUTH] wrong user name or password\r\n");
+    assert!(
+        raw.command(&format!("AUTH PLAIN {}", plain("", &user.address, PASSWORD))).await.starts_with("+OK")
+    );
+    assert!(raw.command("QUIT").await.starts_with("+OK"));
+}
+
+#[tokio::test]
+async fn refusals_look_alike() {
+    let server = Server::with_limits(Limits { max_failed_logins: 100, ..quick() }).await;
+    let user = server.user_with("ada", &[]).await;
+    let other = server.user_with("bob", &[]).await;
+    let refusal = "-ERR [AUTH] wrong user name or password\r\n";
+    let mut raw = server.raw().await;
+    for name in [
+        &user.address,
+        "nobody@acme.example",
+        "nobody@elsewhere.example",
+        "not an address",
+        "a'; drop table users",
+    ] {
+        assert!(raw.command(&format!("USER {name}")).await.starts_with("+OK"), "{name}");
+        assert_eq!(raw.command("PASS wrong").await, refusal, "{name}");
+        assert_eq!(raw.command(&format!("AUTH PLAIN {}", plain("", name, "wrong"))).await, refusal, "{name}");
+    }
+    // Right credentials, to act for somebody else.
+    let as_other = plain(&other.address, &user.address, PASSWORD);
+    assert_eq!(raw.command(&format!("AUTH PLAIN {as_other}")).await, refusal);
+}
+
+#[tokio::test]
+async fn too_many_refused_logins_end_the_connection() {
+    let server = Server::with_limits(Limits { max_failed_logins: 3, ..quick() }).await;
+    let user = server.user_with("ada", &[]).await;
+    let mut raw = server.raw().await;
+    // Guesses sent in one go, by both commands, share one count.
+    let guess =
+        format!("USER {}\r\nPASS wrong\r\nAUTH PLAIN {}\r\n", user.address, plain("", &user.address, "bad"));
+    raw.send(format!("{guess}{guess}{guess}")).await;
+    let answers = String::from_utf8(raw.rest().await).unwrap();
+    assert_eq!(answers.matches("-ERR [AUTH]").count(), 3, "{answers}");
+    assert_eq!(answers.matches("+OK").count(), 2, "{answers}");
+    server.login(&user).await.quit().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_refusal_is_held_back() {
+    let delay = Duration::from_millis(500);
+    let server = Server::with_limits(Limits { failed_login_delay: delay, ..quick() }).await;
+    let mut raw = server.raw().await;
+    // Refused before any password is hashed, which takes time of its own.
+    let as_other = format!("AUTH PLAIN {}", plain("bob@acme.example", "ada@acme.example", PASSWORD));
+    let started = Instant::now();
+    assert!(raw.command(&as_other).await.starts_with("-ERR [AUTH]"));
+    assert!(started.elapsed() >= delay);
+}
+
+#[tokio::test]
+async fn quit_before_login_is_answered() {
+    let server = Server::start().await;
+    let mut raw = server.raw().await;
+    assert_eq!(raw.command("QUIT").await, "+OK goodbye\r\n");
+    assert_eq!(raw.rest().await, b"");
+}

@@ -1,0 +1,79 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use chrono::NaiveDate;
+use clap::{Parser, Subcommand};
+use kernel::{EmailAddress, TenantId};
+
+/// Hosted mailboxes for many tenants: LMTP in, POP3 and REST out, billing.
+#[derive(Debug, Parser)]
+#[command(name = "pillarbox", version, about, after_long_help = crate::config::describe())]
+pub(crate) struct Cli {
+    /// The TOML file with settings (or PILLARBOX_CONFIG); environment variables go before it.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Serves HTTP, LMTP and POP3 until SIGTERM or Ctrl-C.
+    ///
+    /// With nothing configured it starts a private Postgres and keeps bodies in a directory, both under the data directory. On
+    /// the first start the operator's API key goes to `operator.key` there. Once everything is ready, the addresses in use are
+    /// in `listen.json`.
+    Serve,
+    /// Brings the database's schema up to date and ends.
+    Migrate,
+    /// Takes mail from files into a mailbox's Inbox: messages, mboxes (*.mbox), Maildirs, folders of them.
+    ///
+    /// What an earlier import took is skipped, so a broken import is simply run again. Ends with status 1 when any message
+    /// could not be taken.
+    Import {
+        /// The mailbox, by one of its addresses.
+        #[arg(long, value_name = "ADDRESS")]
+        mailbox: EmailAddress,
+        /// Files and folders.
+        #[arg(required = true, value_name = "PATH")]
+        paths: Vec<PathBuf>,
+    },
+    /// Works of billing.
+    #[command(subcommand)]
+    Billing(Billing),
+    /// Makes a new API key for the operator and prints it. Existing ones stay in force.
+    OperatorKey,
+    /// Prints the API's description (OpenAPI 3.1, JSON).
+    Openapi,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Billing {
+    /// Bills everything that is due up to a day. Running it twice adds nothing.
+    Run {
+        /// The day, such as 2026-02-01.
+        #[arg(long, value_name = "DATE")]
+        as_of: NaiveDate,
+        /// One tenant only.
+        #[arg(long, value_name = "TENANT_ID")]
+        tenant: Option<TenantId>,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_long_help_lists_the_settings() {
+        let help = Cli::command().render_long_help().to_string();
+        assert!(help.contains("PILLARBOX_DATABASE_URL") && help.contains("pop3s_listen"), "{help}");
+    }
+}

@@ -1,0 +1,47 @@
+//! The operator's commands. Each opens the database and the blob store as `serve` does, beside a running server or alone.
+
+pub(crate) mod billing;
+pub(crate) mod import;
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+use kernel::RequestId;
+use secrecy::ExposeSecret as _;
+use tenancy::{Caller, api_key};
+
+use crate::config::Config;
+use crate::files::DataDir;
+use crate::platform::Platform;
+
+/// Runs `work` on the opened platform, and closes that afterwards, also when Ctrl-C cuts the work short.
+async fn with_platform<T>(
+    config: &Config,
+    work: impl AsyncFnOnce(&Platform, Caller) -> Result<T>,
+) -> Result<T> {
+    let platform = Platform::open(config, &DataDir::prepare(&config.data_dir)?).await?;
+    let operator = Caller::local_operator(platform.db.clone(), platform.db.env().new_id::<RequestId>());
+    let done = tokio::select! {
+        done = work(&platform, operator) => done,
+        _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
+    };
+    platform.close().await;
+    done
+}
+
+/// Opening has migrated already.
+pub(crate) async fn migrate(config: &Config) -> Result<ExitCode> {
+    with_platform(config, async |_, _| Ok(())).await?;
+    println!("the schema is up to date");
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(crate) async fn operator_key(config: &Config) -> Result<ExitCode> {
+    let made =
+        with_platform(config, async |_, operator| Ok(api_key::create_for_operator(&operator).await?)).await;
+    match made {
+        Ok((_, secret)) => println!("{}", secret.expose_secret()),
+        Err(error) => bail!(error.context("making an operator's key")),
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,47 @@
+//! `pillarbox import`: mail from files into a mailbox.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use indicatif::{ProgressBar, ProgressStyle};
+use kernel::EmailAddress;
+use mailstore::import::{self, Event, Progress};
+use tenancy::recipient;
+
+use super::with_platform;
+use crate::config::Config;
+
+pub(crate) async fn run(config: &Config, mailbox: EmailAddress, paths: Vec<PathBuf>) -> Result<ExitCode> {
+    let bar = progress_bar()?;
+    let told = &bar;
+    let progress = with_platform(config, async move |platform, operator| {
+        let found = recipient::enter(&operator, &mailbox).await;
+        let found = found.with_context(|| format!("looking up the mailbox {mailbox}"))?;
+        let tell = |event: Event<'_>| tell(told, event);
+        let imported = import::run(&platform.store, &found.ctx, found.mailbox_id, None, paths, tell).await;
+        imported.context("importing; what was taken so far stays, and the same command goes on from there")
+    })
+    .await;
+    bar.finish_and_clear();
+    let Progress { done, skipped, failed, .. } = progress?;
+    println!("taken {done}, skipped {skipped} taken before, failed {failed}");
+    Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Draws on stderr, and nothing at all where that is no terminal.
+fn progress_bar() -> Result<ProgressBar> {
+    let style = ProgressStyle::with_template("{bar:32} {bytes}/{total_bytes} {bytes_per_sec} {msg}")?;
+    Ok(ProgressBar::new(0).with_style(style))
+}
+
+fn tell(bar: &ProgressBar, event: Event<'_>) {
+    match event {
+        Event::Progress(Progress { done, skipped, failed, read_bytes, total_bytes }) => {
+            bar.set_length(total_bytes);
+            bar.set_position(read_bytes);
+            bar.set_message(format!("taken {done} skipped {skipped} failed {failed}"));
+        }
+        Event::Failed { origin, reason } => bar.suspend(|| eprintln!("{origin}: {reason}")),
+    }
+}

@@ -1,0 +1,388 @@
+//! The configuration: one TOML file and environment variables, the environment first. Every mistake is reported at once.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use secrecy::SecretString;
+use tracing_subscriber::EnvFilter;
+
+/// What `serve` and the commands go by.
+#[derive(Debug, Clone)]
+pub(crate) struct Config {
+    /// Keys, certificates and, on embedded defaults, the database and the bodies.
+    pub(crate) data_dir: PathBuf,
+    /// The name that greetings and trace fields give.
+    pub(crate) hostname: String,
+    pub(crate) http_listen: SocketAddr,
+    pub(crate) lmtp_listen: SocketAddr,
+    pub(crate) pop3_listen: SocketAddr,
+    pub(crate) pop3s_listen: SocketAddr,
+    /// `None`: a private cluster under the data directory.
+    pub(crate) database_url: Option<SecretString>,
+    /// `None`: a directory under the data directory.
+    pub(crate) blob_url: Option<blob::Location>,
+    /// `None`: a self-signed certificate under the data directory.
+    pub(crate) tls: Option<TlsFiles>,
+    /// The log filter, valid; `None`: as much as the command finds fit.
+    pub(crate) log: Option<String>,
+    /// Variables that begin like ours and mean nothing: most often a slip of the pen.
+    pub(crate) unknown_variables: Vec<String>,
+}
+
+/// A certificate chain and its key, in PEM.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct TlsFiles {
+    pub(crate) certificate: PathBuf,
+    pub(crate) key: PathBuf,
+}
+
+/// What is wrong with a configuration, each with its place.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Mistakes(pub(crate) Vec<String>);
+
+impl fmt::Display for Mistakes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the configuration has {} mistake(s):", self.0.len())?;
+        self.0.iter().try_for_each(|mistake| write!(f, "\n  {mistake}"))
+    }
+}
+
+impl std::error::Error for Mistakes {}
+
+/// Every setting: its key in the file (in the environment `PILLARBOX_` and the key in capitals), its default, its meaning.
+const SETTINGS: &[(&str, &str, &str)] = &[
+    (
+        "data_dir",
+        "/var/lib/pillarbox as root, else $XDG_DATA_HOME/pillarbox",
+        "where keys and embedded data live",
+    ),
+    ("hostname", "localhost", "the name given in greetings and Received fields"),
+    ("http_listen", "127.0.0.1:8080", "address and port of the REST API; port 0 takes a free one"),
+    ("lmtp_listen", "127.0.0.1:2424", "address and port of LMTP"),
+    ("pop3_listen", "127.0.0.1:2110", "address and port of POP3 with STLS"),
+    ("pop3s_listen", "127.0.0.1:2995", "address and port of POP3 over TLS"),
+    ("database_url", "a private Postgres under data_dir", "postgres://user:password@host/database"),
+    (
+        "blob_url",
+        "a directory under data_dir",
+        "file:///dir or s3://bucket/prefix?endpoint=…&region=…&path_style=true",
+    ),
+    ("tls_certificate", "self-signed, made under data_dir", "PEM file of the certificate chain"),
+    ("tls_key", "self-signed, made under data_dir", "PEM file of its key"),
+    ("log", "info for serve, warn for the other commands", "log filter, such as info,pop3=debug"),
+];
+
+/// Names that begin like settings and are read elsewhere.
+const OTHER_VARIABLES: &[&str] = &["PILLARBOX_CONFIG", "PILLARBOX_GARAGE", "PILLARBOX_TEST_DATABASE_URL"];
+
+/// The settings as `--help` shows them.
+pub(crate) fn describe() -> String {
+    let mut text = String::from("Settings, as an environment variable or as a key of the TOML file:\n");
+    for (key, default, meaning) in SETTINGS {
+        text.push_str(&format!("\n  {} / {key}\n      {meaning} [default: {default}]\n", variable(key)));
+    }
+    text.push_str(
+        "\nCredentials of S3 come from the usual AWS variables (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY).",
+    );
+    text
+}
+
+fn variable(key: &str) -> String {
+    format!("PILLARBOX_{}", key.to_uppercase())
+}
+
+impl Config {
+    /// Reads the file, if one is named, and the environment.
+    ///
+    /// # Errors
+    /// All mistakes of both.
+    pub(crate) fn load(file: Option<&Path>) -> Result<Self, Mistakes> {
+        let mut mistakes = Vec::new();
+        let environment = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value)))
+            .filter_map(|(name, value)| match value.into_string() {
+                Ok(value) => Some((name, value)),
+                Err(_) if name.starts_with("PILLARBOX_") => {
+                    mistakes.push(format!("{name}: not UTF-8"));
+                    None
+                }
+                Err(_) => None,
+            })
+            .collect();
+        let text = file.map(|path| (path, std::fs::read_to_string(path)));
+        let text = match text {
+            Some((path, Ok(text))) => Some((path, text)),
+            Some((path, Err(error))) => {
+                mistakes.push(format!("{}: {error}", path.display()));
+                None
+            }
+            None => None,
+        };
+        Self::read(text, &environment, is_root(), mistakes)
+    }
+
+    fn read(
+        file: Option<(&Path, String)>,
+        environment: &BTreeMap<String, String>,
+        is_root: bool,
+        mistakes: Vec<String>,
+    ) -> Result<Self, Mistakes> {
+        let mut reader = Reader::new(file, environment, mistakes);
+        let data_dir =
+            reader.value("data_dir", parse_path).or_else(|| default_data_dir(environment, is_root));
+        if data_dir.is_none() {
+            reader
+                .mistakes
+                .push("PILLARBOX_DATA_DIR: must be set, since neither XDG_DATA_HOME nor HOME is".into());
+        }
+        let certificate = reader.value("tls_certificate", parse_path);
+        let key = reader.value("tls_key", parse_path);
+        let tls = match (certificate, key) {
+            (Some(certificate), Some(key)) => Some(TlsFiles { certificate, key }),
+            (None, None) => None,
+            _ => {
+                reader.mistakes.push("tls_certificate and tls_key: give both or neither".into());
+                None
+            }
+        };
+        let config = Self {
+            data_dir: data_dir.unwrap_or_default(),
+            hostname: reader.value("hostname", parse_hostname).unwrap_or_else(|| "localhost".into()),
+            http_listen: reader.listen("http_listen", 8080),
+            lmtp_listen: reader.listen("lmtp_listen", 2424),
+            pop3_listen: reader.listen("pop3_listen", 2110),
+            pop3s_listen: reader.listen("pop3s_listen", 2995),
+            database_url: reader.value("database_url", parse_database_url),
+            blob_url: reader
+                .value("blob_url", |text| blob::Location::from_str(text).map_err(|e| e.to_string())),
+            tls,
+            log: reader.value("log", parse_log),
+            unknown_variables: unknown_variables(environment),
+        };
+        if reader.mistakes.is_empty() { Ok(config) } else { Err(Mistakes(reader.mistakes)) }
+    }
+}
+
+/// Takes settings from the environment or the file, and notes what is wrong with them.
+struct Reader<'a> {
+    file_name: String,
+    file: toml::Table,
+    environment: &'a BTreeMap<String, String>,
+    mistakes: Vec<String>,
+}
+
+impl<'a> Reader<'a> {
+    fn new(
+        file: Option<(&Path, String)>,
+        environment: &'a BTreeMap<String, String>,
+        mut mistakes: Vec<String>,
+    ) -> Self {
+        let (file_name, text) =
+            file.map_or_else(Default::default, |(path, text)| (path.display().to_string(), text));
+        let file = text.parse::<toml::Table>().unwrap_or_else(|error| {
+            // Not the error's own Display: it quotes the line, which may be the one with a password.
+            mistakes.push(format!("{file_name}: not TOML: {}", error.message()));
+            toml::Table::new()
+        });
+        for key in file.keys().filter(|key| !SETTINGS.iter().any(|(known, ..)| known == key)) {
+            let known = SETTINGS.iter().map(|(known, ..)| *known).collect::<Vec<_>>().join(", ");
+            mistakes.push(format!("{file_name}: unknown key {key:?}; known are {known}"));
+        }
+        Self { file_name, file, environment, mistakes }
+    }
+
+    fn value<T>(&mut self, key: &str, parse: impl Fn(&str) -> Result<T, String>) -> Option<T> {
+        let name = variable(key);
+        // An empty variable is one that a wrapper script passed on unset.
+        let (place, text) = match self.environment.get(&name).filter(|value| !value.is_empty()) {
+            Some(text) => (name, text.as_str()),
+            None => {
+                let place = format!("{}: {key}", self.file_name);
+                match self.file.get(key)? {
+                    toml::Value::String(text) => (place, text.as_str()),
+                    other => {
+                        self.mistakes
+                            .push(format!("{place}: must be a string in quotes, not {}", other.type_str()));
+                        return None;
+                    }
+                }
+            }
+        };
+        parse(text).map_err(|mistake| self.mistakes.push(format!("{place}: {mistake}"))).ok()
+    }
+
+    fn listen(&mut self, key: &str, port: u16) -> SocketAddr {
+        let parse = |text: &str| {
+            text.parse()
+                .map_err(|_| format!("{text:?} is not an address and a port, such as 127.0.0.1:{port}"))
+        };
+        self.value(key, parse).unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], port)))
+    }
+}
+
+fn parse_path(text: &str) -> Result<PathBuf, String> {
+    std::path::absolute(text).map_err(|error| format!("{text:?}: {error}"))
+}
+
+fn parse_hostname(text: &str) -> Result<String, String> {
+    let is_label = |label: &str| {
+        !label.is_empty()
+            && label.len() <= 63
+            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    if text.len() <= 253 && text.split('.').all(is_label) {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("{text:?} is not a host name"))
+    }
+}
+
+/// Repeats nothing of the text, which may hold a password.
+fn parse_database_url(text: &str) -> Result<SecretString, String> {
+    let url = url::Url::parse(text)
+        .map_err(|error| format!("not a URL ({error}): write postgres://user:password@host/database"))?;
+    match url.scheme() {
+        "postgres" | "postgresql" => Ok(SecretString::from(text)),
+        _ => Err("must begin with postgres://".into()),
+    }
+}
+
+fn parse_log(text: &str) -> Result<String, String> {
+    EnvFilter::try_new(text)
+        .map(|_| text.to_owned())
+        .map_err(|error| format!("{text:?} is not a log filter: {error}"))
+}
+
+fn default_data_dir(environment: &BTreeMap<String, String>, is_root: bool) -> Option<PathBuf> {
+    if is_root {
+        // Nothing under /root can be reached by the account that Postgres runs as.
+        return Some("/var/lib/pillarbox".into());
+    }
+    let absolute = |name: &str| environment.get(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let data_home =
+        absolute("XDG_DATA_HOME").or_else(|| absolute("HOME").map(|home| home.join(".local/share")));
+    data_home.map(|dir| dir.join("pillarbox"))
+}
+
+fn unknown_variables(environment: &BTreeMap<String, String>) -> Vec<String> {
+    let is_known = |name: &str| {
+        OTHER_VARIABLES.contains(&name) || SETTINGS.iter().any(|(key, ..)| variable(key) == name)
+    };
+    environment.keys().filter(|name| name.starts_with("PILLARBOX_") && !is_known(name)).cloned().collect()
+}
+
+fn is_root() -> bool {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use secrecy::ExposeSecret;
+
+    fn read(file: &str, environment: &[(&str, &str)]) -> Result<Config, Vec<String>> {
+        let environment = environment.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        Config::read(Some((Path::new("p.toml"), file.to_owned())), &environment, true, Vec::new())
+            .map_err(|m| m.0)
+    }
+
+    #[test]
+    fn nothing_configured_means_embedded_defaults() {
+        let config = read("", &[]).unwrap();
+        assert_eq!(config.data_dir, Path::new("/var/lib/pillarbox"));
+        assert_eq!(config.http_listen.to_string(), "127.0.0.1:8080");
+        assert_eq!(config.lmtp_listen.to_string(), "127.0.0.1:2424");
+        assert_eq!(config.pop3_listen.to_string(), "127.0.0.1:2110");
+        assert_eq!(config.pop3s_listen.to_string(), "127.0.0.1:2995");
+        assert!(config.database_url.is_none() && config.blob_url.is_none() && config.tls.is_none());
+    }
+
+    #[test]
+    fn another_account_keeps_its_data_at_home() {
+        let home = |pairs: &[(&str, &str)]| {
+            let environment = pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+            Config::read(None, &environment, false, Vec::new()).map(|config| config.data_dir)
+        };
+        assert_eq!(home(&[("HOME", "/home/a")]).unwrap(), Path::new("/home/a/.local/share/pillarbox"));
+        assert_eq!(home(&[("HOME", "/home/a"), ("XDG_DATA_HOME", "/d")]).unwrap(), Path::new("/d/pillarbox"));
+        assert!(home(&[]).unwrap_err().0[0].starts_with("PILLARBOX_DATA_DIR: must be set"));
+    }
+
+    #[test]
+    fn the_environment_goes_before_the_file_and_an_empty_variable_is_none() {
+        let file = "http_listen = '127.0.0.1:1'\nlmtp_listen = '[::1]:2'\nhostname = 'mx.example.org'";
+        let config =
+            read(file, &[("PILLARBOX_HTTP_LISTEN", "127.0.0.1:0"), ("PILLARBOX_LMTP_LISTEN", "")]).unwrap();
+        assert_eq!(config.http_listen.port(), 0);
+        assert_eq!(config.lmtp_listen.to_string(), "[::1]:2");
+        assert_eq!(config.hostname, "mx.example.org");
+    }
+
+    #[test]
+    fn urls_are_taken() {
+        let database = "postgres://pillarbox:s3cret@db.example/pillarbox";
+        let blobs = "s3://mail/prefix?endpoint=http://127.0.0.1:3900&region=garage&path_style=true";
+        let config =
+            read("", &[("PILLARBOX_DATABASE_URL", database), ("PILLARBOX_BLOB_URL", blobs)]).unwrap();
+        assert_eq!(config.database_url.as_ref().unwrap().expose_secret(), database);
+        assert_eq!(config.blob_url, Some(blobs.parse().unwrap()));
+        assert!(!format!("{config:?}").contains("s3cret"));
+    }
+
+    #[test]
+    fn every_mistake_is_reported_at_once_and_no_password_with_them() {
+        let file = "htp_listen = 'x'\npop3_listen = 2110\ntls_key = '/k.pem'\nlog = 'a=b=c'";
+        let environment = [
+            ("PILLARBOX_HTTP_LISTEN", "localhost"),
+            ("PILLARBOX_DATABASE_URL", "mysql://u:hunter2@h/d"),
+            ("PILLARBOX_BLOB_URL", "ftp://x"),
+            ("PILLARBOX_HOSTNAME", "two words"),
+        ];
+        let mistakes = read(file, &environment).unwrap_err();
+        let begins = [
+            "p.toml: unknown key \"htp_listen\"; known are data_dir, ",
+            "p.toml: pop3_listen: must be a string in quotes, not integer",
+            "tls_certificate and tls_key: give both or neither",
+            "p.toml: log: \"a=b=c\" is not a log filter",
+            "PILLARBOX_HTTP_LISTEN: \"localhost\" is not an address and a port",
+            "PILLARBOX_DATABASE_URL: must begin with postgres://",
+            "PILLARBOX_BLOB_URL: unknown scheme",
+            "PILLARBOX_HOSTNAME: \"two words\" is not a host name",
+        ];
+        for begin in begins {
+            assert_eq!(mistakes.iter().filter(|m| m.starts_with(begin)).count(), 1, "{begin}: {mistakes:#?}");
+        }
+        assert_eq!(mistakes.len(), begins.len(), "{mistakes:#?}");
+        assert!(!mistakes.concat().contains("hunter2"));
+    }
+
+    #[test]
+    fn a_broken_file_does_not_hide_the_environments_mistakes() {
+        let mistakes =
+            read("http_listen = \ndatabase_url = 'postgres://u:hunter2@h'", &[("PILLARBOX_LOG", "a=b=c")])
+                .unwrap_err();
+        assert_eq!(mistakes.len(), 2, "{mistakes:?}");
+        assert!(mistakes[0].starts_with("p.toml: not TOML: "), "{mistakes:?}");
+        assert!(!mistakes.concat().contains("hunter2"));
+    }
+
+    #[test]
+    fn a_slip_in_a_variables_name_is_noticed() {
+        let config =
+            read("", &[("PILLARBOX_HTPP_LISTEN", "x"), ("PILLARBOX_CONFIG", "p.toml"), ("HOME", "/")])
+                .unwrap();
+        assert_eq!(config.unknown_variables, ["PILLARBOX_HTPP_LISTEN"]);
+    }
+
+    #[test]
+    fn help_names_every_setting() {
+        let help = describe();
+        assert!(SETTINGS.iter().all(|(key, ..)| help.contains(key) && help.contains(&variable(key))));
+    }
+}

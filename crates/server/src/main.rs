@@ -1,0 +1,84 @@
+//! The program: configuration, wiring, and the operator's commands.
+
+mod cli;
+mod command;
+mod config;
+mod files;
+mod listen;
+mod operator_key;
+mod platform;
+mod serve;
+mod tls;
+
+use std::io::IsTerminal as _;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use tracing_subscriber::EnvFilter;
+
+use cli::{Billing, Cli, Command};
+use config::Config;
+
+/// What a wrong command line ends with too.
+const USAGE: u8 = 2;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    if matches!(cli.command, Command::Openapi) {
+        println!("{}", api::openapi());
+        return ExitCode::SUCCESS;
+    }
+    let file = cli
+        .config
+        .or_else(|| std::env::var_os("PILLARBOX_CONFIG").filter(|name| !name.is_empty()).map(Into::into));
+    let config = match Config::load(file.as_deref()) {
+        Ok(config) => config,
+        Err(mistakes) => {
+            eprintln!("pillarbox: {mistakes}\n`pillarbox --help` lists the settings.");
+            return ExitCode::from(USAGE);
+        }
+    };
+    let is_serving = matches!(cli.command, Command::Serve);
+    log_to_stderr(config.log.as_deref().unwrap_or(if is_serving { "info" } else { "warn" }));
+    for name in &config.unknown_variables {
+        tracing::warn!(config.variable = name, "this variable is no setting of ours");
+    }
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("pillarbox: starting the runtime: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(run(cli.command, &config)) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("pillarbox: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(command: Command, config: &Config) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Serve => serve::run(config).await.map(|()| ExitCode::SUCCESS),
+        Command::Migrate => command::migrate(config).await,
+        Command::Import { mailbox, paths } => command::import::run(config, mailbox, paths).await,
+        Command::Billing(Billing::Run { as_of, tenant }) => {
+            command::billing::run(config, as_of, tenant).await
+        }
+        Command::OperatorKey => command::operator_key(config).await,
+        Command::Openapi => Ok(ExitCode::SUCCESS),
+    }
+}
+
+/// For people when it is a terminal, for machines otherwise.
+fn log_to_stderr(filter: &str) {
+    let logging =
+        tracing_subscriber::fmt().with_env_filter(EnvFilter::new(filter)).with_writer(std::io::stderr);
+    if std::io::stderr().is_terminal() {
+        logging.init();
+    } else {
+        logging.json().flatten_event(true).init();
+    }
+}

@@ -1,0 +1,73 @@
+//! What `serve` and the commands have in common: the database and the blob store, private or configured.
+
+use anyhow::{Context, Result};
+use db::Db;
+use db::cluster::{self, Cluster, Profile};
+use kernel::Env;
+use mailstore::MailStore;
+use secrecy::ExposeSecret as _;
+
+use crate::config::Config;
+use crate::files::DataDir;
+
+/// Database and blob store, open and up to date.
+#[derive(Debug)]
+pub(crate) struct Platform {
+    pub(crate) db: Db,
+    pub(crate) store: MailStore,
+    /// The private cluster, when that is what is used.
+    pub(crate) cluster: Option<Cluster>,
+}
+
+impl Platform {
+    /// Opens them. A private cluster that another of our processes has started is joined.
+    pub(crate) async fn open(config: &Config, data_dir: &DataDir) -> Result<Self> {
+        let (url, cluster) = match &config.database_url {
+            Some(url) => (url.expose_secret().to_owned(), None),
+            None => {
+                let options = cluster::Options { dir: data_dir.join("postgres"), profile: Profile::Durable };
+                let cluster = Cluster::start(options).await.context(
+                    "starting the private postgres (PILLARBOX_DATABASE_URL names another database to use)",
+                )?;
+                tracing::info!(postgres.log = %cluster.log_path().display(), "the private postgres is running");
+                (cluster.url().to_owned(), Some(cluster))
+            }
+        };
+        match Self::connect(config, data_dir, &url).await {
+            Ok((db, store)) => Ok(Self { db, store, cluster }),
+            Err(error) => {
+                stop(cluster).await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn connect(config: &Config, data_dir: &DataDir, url: &str) -> Result<(Db, MailStore)> {
+        let db = Db::connect(url, Env::system())
+            .await
+            .context("connecting to the database (PILLARBOX_DATABASE_URL)")?;
+        db.migrate().await.context("migrating the database")?;
+        let location = match &config.blob_url {
+            Some(location) => location.clone(),
+            None => blob::Location::Directory(data_dir.private_dir("blobs")?),
+        };
+        let blobs = blob::open(&location)
+            .await
+            .with_context(|| format!("opening {location} (PILLARBOX_BLOB_URL)"))?;
+        Ok((db, MailStore::new(blobs)))
+    }
+
+    /// Closes the pool, and stops the private cluster unless another process uses it.
+    pub(crate) async fn close(self) {
+        self.db.close().await;
+        stop(self.cluster).await;
+    }
+}
+
+async fn stop(cluster: Option<Cluster>) {
+    if let Some(cluster) = cluster
+        && let Err(error) = cluster.stop().await
+    {
+        tracing::error!(error.cause = %error, "the private postgres was not stopped");
+    }
+}

@@ -1,0 +1,199 @@
+//! `pillarbox serve`: everything started in order, and stopped in the reverse.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use mailstore::MailStore;
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use tenancy::auth::Auth;
+use tenancy::recipient::Recipients;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Config;
+use crate::files::DataDir;
+use crate::listen::{Addresses, ListenFile};
+use crate::platform::Platform;
+use crate::{operator_key, tls};
+
+/// How long everything under way gets after the signal to stop. Longer than any one part's own grace.
+const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(45);
+const METRICS_UPKEEP: Duration = Duration::from_secs(5);
+/// Bounds of the histograms of durations, in seconds.
+const DURATION_BUCKETS: &[f64] =
+    &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+
+/// Serves until SIGTERM or SIGINT.
+pub(crate) async fn run(config: &Config) -> Result<()> {
+    let shutdown = cancelled_by_signals()?;
+    let data_dir = DataDir::prepare(&config.data_dir)?;
+    let _lock = data_dir.lock_for_serving()?;
+    let listen_file = ListenFile::vacate(&data_dir)?;
+    let metrics = PrometheusBuilder::new()
+        .set_buckets_for_metric(
+            metrics_exporter_prometheus::Matcher::Suffix("_seconds".into()),
+            DURATION_BUCKETS,
+        )?
+        .install_recorder()
+        .context("installing the metrics recorder")?;
+    let platform = Platform::open(config, &data_dir).await?;
+    let served = serve_on(&platform, config, &data_dir, &listen_file, metrics, shutdown).await;
+    drop(listen_file);
+    platform.close().await;
+    tracing::info!("stopped");
+    served
+}
+
+async fn serve_on(
+    platform: &Platform,
+    config: &Config,
+    data_dir: &DataDir,
+    listen_file: &ListenFile,
+    metrics: PrometheusHandle,
+    shutdown: CancellationToken,
+) -> Result<()> {
+    operator_key::ensure(&platform.db, data_dir).await?;
+    let tls = tls::server_config(config, data_dir)?;
+    let auth = Auth::new(platform.db.clone()).await.context("loading the signing keys")?;
+    let listeners = Listeners::bind(config).await?;
+    let addresses = listeners.addresses()?;
+    let mut parts = start(platform, config, listeners, auth, tls, metrics, &shutdown);
+    listen_file.publish(&addresses)?;
+    let Addresses { http, lmtp, pop3, pop3s } = addresses;
+    tracing::info!(listen.http = %http, listen.lmtp = %lmtp, listen.pop3 = %pop3, listen.pop3s = %pop3s, "ready");
+    let ended_early = tokio::select! {
+        () = shutdown.cancelled() => None,
+        ended = parts.join_next() => ended,
+        never = supervise(platform) => match never {},
+    };
+    shutdown.cancel();
+    tracing::info!("stopping");
+    if tokio::time::timeout(SHUTDOWN_DEADLINE, async { while parts.join_next().await.is_some() {} })
+        .await
+        .is_err()
+    {
+        tracing::warn!(parts = parts.len(), "not everything ended in time; the rest is cut off");
+        parts.shutdown().await;
+    }
+    match ended_early {
+        None => Ok(()),
+        Some(Ok(name)) => bail!("{name} ended by itself"),
+        Some(Err(panic)) => Err(panic).context("a part of the server failed"),
+    }
+}
+
+/// Keeps a private cluster running; waits for ever where there is none.
+async fn supervise(platform: &Platform) -> std::convert::Infallible {
+    match &platform.cluster {
+        Some(cluster) => cluster.supervise().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Cancelled at the first SIGTERM or SIGINT. Listened for from the beginning, so that a start under way ends in order too.
+fn cancelled_by_signals() -> Result<CancellationToken> {
+    let token = CancellationToken::new();
+    let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
+    let cancelled = token.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        cancelled.cancel();
+    });
+    Ok(token)
+}
+
+struct Listeners {
+    http: TcpListener,
+    lmtp: TcpListener,
+    pop3: TcpListener,
+    pop3s: TcpListener,
+}
+
+impl Listeners {
+    async fn bind(config: &Config) -> Result<Self> {
+        Ok(Self {
+            http: bind(config.http_listen, "PILLARBOX_HTTP_LISTEN").await?,
+            lmtp: bind(config.lmtp_listen, "PILLARBOX_LMTP_LISTEN").await?,
+            pop3: bind(config.pop3_listen, "PILLARBOX_POP3_LISTEN").await?,
+            pop3s: bind(config.pop3s_listen, "PILLARBOX_POP3S_LISTEN").await?,
+        })
+    }
+
+    fn addresses(&self) -> std::io::Result<Addresses> {
+        Ok(Addresses {
+            http: self.http.local_addr()?,
+            lmtp: self.lmtp.local_addr()?,
+            pop3: self.pop3.local_addr()?,
+            pop3s: self.pop3s.local_addr()?,
+        })
+    }
+}
+
+async fn bind(address: SocketAddr, setting: &str) -> Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| format!("listening on {address} ({setting})"))
+}
+
+/// Starts every part; each ends when `shutdown` is cancelled, and answers its name.
+fn start(
+    platform: &Platform,
+    config: &Config,
+    listeners: Listeners,
+    auth: Auth,
+    tls: Arc<rustls::ServerConfig>,
+    metrics: PrometheusHandle,
+    shutdown: &CancellationToken,
+) -> JoinSet<&'static str> {
+    let store: MailStore = platform.store.clone();
+    let upkept = metrics.clone();
+    let api = api::Api { auth: auth.clone(), store: store.clone(), metrics, limits: api::Limits::default() };
+    let lmtp = Arc::new(smtp::Lmtp {
+        recipients: Recipients::new(platform.db.clone()),
+        store: store.clone(),
+        hostname: config.hostname.clone(),
+        limits: smtp::Limits::default(),
+    });
+    let pop3 = Arc::new(pop3::Pop3 {
+        auth,
+        store: store.clone(),
+        tls,
+        limits: pop3::Limits::default(),
+        hostname: config.hostname.clone(),
+    });
+    let worker = worker::Worker { db: platform.db.clone(), store };
+    let Listeners { http, lmtp: lmtp_listener, pop3: pop3_listener, pop3s: pop3s_listener } = listeners;
+    let stop = || shutdown.clone();
+    let mut parts = JoinSet::new();
+    spawn(&mut parts, "http", api::serve(http, api, stop()));
+    spawn(&mut parts, "lmtp", smtp::serve(lmtp_listener, lmtp, stop()));
+    spawn(&mut parts, "pop3", pop3::serve(pop3_listener, pop3.clone(), pop3::Mode::Starttls, stop()));
+    spawn(&mut parts, "pop3s", pop3::serve(pop3s_listener, pop3, pop3::Mode::Implicit, stop()));
+    spawn(&mut parts, "worker", worker::run(worker, stop()));
+    spawn(&mut parts, "metrics", keep_metrics(upkept, stop()));
+    parts
+}
+
+/// Histograms grow until somebody looks at them; where nobody scrapes, this does.
+async fn keep_metrics(metrics: PrometheusHandle, shutdown: CancellationToken) {
+    while tokio::time::timeout(METRICS_UPKEEP, shutdown.cancelled()).await.is_err() {
+        metrics.run_upkeep();
+    }
+}
+
+fn spawn(
+    parts: &mut JoinSet<&'static str>,
+    name: &'static str,
+    part: impl Future<Output = ()> + Send + 'static,
+) {
+    parts.spawn(async move {
+        part.await;
+        name
+    });
+}

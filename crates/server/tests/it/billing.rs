@@ -1,0 +1,64 @@
+use billing::price_book::{self, NewPrice};
+use billing::subscription::{self, PutSubscription};
+use testkit::World;
+
+use crate::{data_dir, pillarbox, stderr, stdout};
+
+/// The tenant subscribes on 2026-03-02, where a world's clock begins; the program lives in real time, later.
+async fn subscribed() -> World {
+    let world = World::new().await;
+    let price = NewPrice {
+        item: "mailbox".into(),
+        interval: "month".into(),
+        model: "flat".into(),
+        unit_price: "4.99".into(),
+        currency: "EUR".into(),
+        ..NewPrice::default()
+    };
+    let book = price_book::publish(&world.operator, Some(world.reseller.id), vec![price]).await.unwrap();
+    let put = PutSubscription {
+        price_book_id: book.id,
+        interval: "month".into(),
+        term_months: None,
+        seats_committed: None,
+        anchor_date: None,
+    };
+    subscription::put(&world.ctx, put).await.unwrap();
+    world.user("ada", None).await;
+    world
+}
+
+#[tokio::test]
+async fn a_run_bills_what_is_due_and_a_second_one_adds_nothing() {
+    let (world, dir) = (subscribed().await, data_dir());
+    let url = world.test_db.url();
+    let run = |arguments: &[&str]| {
+        let arguments = [&["billing", "run"], arguments].concat();
+        let output = pillarbox(dir.path(), &[("PILLARBOX_DATABASE_URL", url.as_str())], &arguments);
+        assert!(output.status.success(), "{}", stderr(&output));
+        stdout(&output)
+    };
+    let tenant = world.tenant.id.to_string();
+    let first = run(&["--as-of", "2026-04-02", "--tenant", &tenant]);
+    assert!(first.contains("invoices 2, credit notes 0"), "{first}");
+    let second = run(&["--as-of", "2026-04-02"]);
+    assert!(second.contains("accounts due 0,") && second.contains("invoices 0, credit notes 0"), "{second}");
+    let page = kernel::PageRequest::new(None, None);
+    let invoices = billing::invoice::list(&world.ctx, page).await.unwrap().items;
+    let totals = invoices.iter().map(|invoice| invoice.total.amount_minor).collect::<Vec<_>>();
+    assert_eq!(totals, [499, 499]);
+}
+
+#[tokio::test]
+async fn a_day_to_come_and_a_date_that_is_none_are_refused() {
+    let (world, dir) = (subscribed().await, data_dir());
+    let url = world.test_db.url();
+    let settings = [("PILLARBOX_DATABASE_URL", url.as_str())];
+    let tenant = world.tenant.id.to_string();
+    let future =
+        pillarbox(dir.path(), &settings, &["billing", "run", "--as-of", "2199-01-01", "--tenant", &tenant]);
+    assert_eq!(future.status.code(), Some(1));
+    assert!(stderr(&future).contains("must not be after the tenant's present day"), "{}", stderr(&future));
+    let no_date = pillarbox(dir.path(), &settings, &["billing", "run", "--as-of", "2026-02-30"]);
+    assert_eq!(no_date.status.code(), Some(2));
+}

@@ -1,0 +1,4 @@
+//! What other crates' tests rely on.
+
+mod test_db;
+mod world;

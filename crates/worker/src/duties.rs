@@ -1,0 +1,77 @@
+//! What is done again and again.
+
+use std::time::Duration;
+
+use tokio::time::{Interval, MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
+use crate::Worker;
+
+/// How often garbage is looked for.
+const SWEEP_EVERY: Duration = Duration::from_secs(300);
+/// How often kept answers are looked through.
+const PRUNE_EVERY: Duration = Duration::from_secs(3_600);
+/// How often the gauges of the queue and the pool are set.
+const MEASURE_EVERY: Duration = Duration::from_secs(15);
+
+pub(crate) async fn run(worker: &Worker, shutdown: &CancellationToken) {
+    let (mut sweep, mut prune, mut measure) = (every(SWEEP_EVERY), every(PRUNE_EVERY), every(MEASURE_EVERY));
+    let duties = async {
+        loop {
+            tokio::select! {
+                _ = sweep.tick() => sweep_mail(worker).await,
+                _ = prune.tick() => prune_answers(worker).await,
+                _ = measure.tick() => measure_queue_and_pool(worker).await,
+            }
+        }
+    };
+    // A duty is a row of small transactions: cut off anywhere, the next one goes on from there.
+    tokio::select! {
+        () = duties => {}
+        () = shutdown.cancelled() => {}
+    }
+}
+
+fn every(period: Duration) -> Interval {
+    let mut interval = interval(period);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    interval
+}
+
+async fn sweep_mail(worker: &Worker) {
+    match mailstore::sweep::run(&worker.store, &worker.db).await {
+        Ok(swept) => {
+            metrics::counter!("pillarbox_swept_messages_total").increment(swept.messages);
+            metrics::counter!("pillarbox_swept_bodies_total").increment(swept.bodies);
+            if swept != mailstore::sweep::Swept::default() {
+                let mailstore::sweep::Swept { messages, reservations, bodies } = swept;
+                tracing::info!(
+                    sweep.messages = messages,
+                    sweep.reservations = reservations,
+                    sweep.bodies = bodies,
+                    "swept"
+                );
+            }
+        }
+        Err(error) => tracing::warn!(error.cause = ?error, "the sweep ended early"),
+    }
+}
+
+async fn prune_answers(worker: &Worker) {
+    if let Err(error) = tenancy::idempotency::prune(&worker.db).await {
+        tracing::warn!(error.cause = ?error, "old idempotency keys could not be forgotten");
+    }
+}
+
+async fn measure_queue_and_pool(worker: &Worker) {
+    match db::jobs::depth(&worker.db).await {
+        Ok(depth) => {
+            metrics::gauge!("pillarbox_jobs_waiting").set(depth.waiting as f64);
+            metrics::gauge!("pillarbox_jobs_failed").set(depth.failed as f64);
+        }
+        Err(error) => tracing::warn!(error.cause = ?error, "the job queue cannot be measured"),
+    }
+    let (open, idle) = worker.db.connections();
+    metrics::gauge!("pillarbox_db_connections", "state" => "open").set(f64::from(open));
+    metrics::gauge!("pillarbox_db_connections", "state" => "idle").set(idle as f64);
+}

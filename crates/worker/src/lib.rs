@@ -1,0 +1,25 @@
+//! Claims jobs and calls the domain function each names; keeps the periodic duties.
+//!
+//! Any number of processes may work on one database: a job is claimed under a lease, and every duty bears being done
+//! by several at once, so nothing here needs a leader.
+
+mod duties;
+mod jobs;
+
+use db::Db;
+use mailstore::MailStore;
+use tokio_util::sync::CancellationToken;
+
+/// What a worker works on. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Worker {
+    /// The queue and the domains' tables.
+    pub db: Db,
+    /// Where mail is kept.
+    pub store: MailStore,
+}
+
+/// Works until `shutdown` is cancelled; returns once nothing is under way any more.
+pub async fn run(worker: Worker, shutdown: CancellationToken) {
+    tokio::join!(jobs::run(&worker, &shutdown), duties::run(&worker, &shutdown));
+}

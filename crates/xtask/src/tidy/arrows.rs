@@ -1,0 +1,201 @@
+//! Who may depend on whom.
+
+use anyhow::Context;
+use toml::{Table, Value};
+
+use super::Finding;
+
+/// The table of ARCHITECTURE.md: each crate, and which of ours it may use. What it leaves out may not be used: nobody
+/// uses `server`, `worker` or an edge, and `billing` and `mailstore` do not know each other.
+const MAY_USE: [(&str, &[&str]); 14] = [
+    ("kernel", &[]),
+    ("db", &["kernel"]),
+    ("blob", &["kernel"]),
+    ("tenancy", &["kernel", "db"]),
+    ("billing", &["kernel", "db", "tenancy"]),
+    ("mailstore", &["kernel", "db", "blob", "tenancy"]),
+    ("api", &["kernel", "tenancy", "billing", "mailstore"]),
+    ("imap", &["kernel", "tenancy", "mailstore"]),
+    ("pop3", &["kernel", "tenancy", "mailstore"]),
+    ("smtp", &["kernel", "tenancy", "mailstore"]),
+    ("worker", &["kernel", "db", "blob", "tenancy", "billing", "mailstore"]),
+    (
+        "server",
+        &["kernel", "db", "blob", "tenancy", "billing", "mailstore", "api", "imap", "pop3", "smtp", "worker"],
+    ),
+    ("testkit", &["kernel", "db", "blob", "tenancy"]),
+    ("xtask", &["kernel", "db"]),
+];
+
+/// Packages from outside that only some crates may depend on. Tests may, and testkit.
+const RESERVED: [(&str, &[&str]); 4] = [
+    ("axum", &["api"]),
+    ("utoipa", &["api"]),
+    ("aws-sdk-s3", &["blob"]),
+    ("sqlx", &["db", "tenancy", "billing", "mailstore"]),
+];
+
+/// What any crate's tests may use beside what its arrows allow: the kit, and the mechanism to set a scene with.
+const FOR_TESTS: [&str; 4] = ["testkit", "kernel", "db", "blob"];
+
+/// Checks `(path, text)` of every manifest.
+pub(super) fn check(manifests: &[(String, String)]) -> anyhow::Result<Vec<Finding>> {
+    let mut findings = Vec::new();
+    for (path, text) in manifests {
+        let manifest: Table = text.parse().with_context(|| format!("reading {path}"))?;
+        findings.extend(check_one(path, &manifest).into_iter().map(|what| Finding {
+            path: path.clone(),
+            line: 0,
+            what,
+        }));
+    }
+    Ok(findings)
+}
+
+fn check_one(path: &str, manifest: &Table) -> Vec<String> {
+    let name = manifest.get("package").and_then(|p| p.get("name")).and_then(Value::as_str).unwrap_or(path);
+    let Some((_, allowed)) = MAY_USE.iter().find(|(known, _)| *known == name) else {
+        return vec![format!(
+            "crate {name} is not in the table of arrows (xtask/src/tidy/arrows.rs, ARCHITECTURE.md)"
+        )];
+    };
+    let mut wrong = Vec::new();
+    if manifest.get("lints").and_then(|lints| lints.get("workspace")).and_then(Value::as_bool) != Some(true) {
+        wrong.push("does not take the workspace's lints".to_owned());
+    }
+    for (dependency, kind) in dependencies(manifest) {
+        let ours = MAY_USE.iter().any(|(known, _)| *known == dependency);
+        let in_tests = kind == Kind::Test;
+        if ours
+            && !allowed.contains(&dependency.as_str())
+            && !(in_tests && FOR_TESTS.contains(&dependency.as_str()))
+        {
+            wrong.push(format!(
+                "{name} may not use {dependency}{}",
+                if in_tests { ", not even in tests" } else { "" }
+            ));
+        }
+        if let Some((_, may)) = RESERVED.iter().find(|(package, _)| *package == dependency)
+            && !in_tests
+            && name != "testkit"
+            && !may.contains(&name)
+        {
+            wrong.push(format!("{name} may not use {dependency}: that is for {}", may.join(", ")));
+        }
+    }
+    wrong
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Normal,
+    Test,
+}
+
+/// Every dependency by its package's name, those for single targets included.
+fn dependencies(manifest: &Table) -> Vec<(String, Kind)> {
+    let targets = manifest.get("target").and_then(Value::as_table).into_iter().flat_map(Table::values);
+    let tables = std::iter::once(manifest).chain(targets.filter_map(Value::as_table));
+    let sections = [
+        ("dependencies", Kind::Normal),
+        ("build-dependencies", Kind::Normal),
+        ("dev-dependencies", Kind::Test),
+    ];
+    let mut found = Vec::new();
+    for table in tables {
+        for (section, kind) in sections {
+            for (key, value) in table.get(section).and_then(Value::as_table).into_iter().flatten() {
+                let renamed = value.get("package").and_then(Value::as_str);
+                found.push((renamed.unwrap_or(key).to_owned(), kind));
+            }
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn findings(name: &str, rest: &str) -> Vec<String> {
+        let text = format!("[package]\nname = \"{name}\"\n[lints]\nworkspace = true\n{rest}");
+        let found = check(&[(format!("crates/{name}/Cargo.toml"), text)]).unwrap();
+        found.into_iter().map(|finding| finding.what).collect()
+    }
+
+    #[test]
+    fn arrows_of_the_table_pass() {
+        assert_eq!(findings("mailstore", "[dependencies]\ndb.workspace = true\nserde = \"1\""), [""; 0]);
+        assert_eq!(
+            findings("api", "[dependencies]\naxum = \"0.8\"\n[dev-dependencies]\ntestkit.workspace = true"),
+            [""; 0]
+        );
+    }
+
+    #[test]
+    fn siblings_edges_and_the_wrong_direction_are_found() {
+        assert_eq!(
+            findings("billing", "[dependencies]\nmailstore.workspace = true"),
+            ["billing may not use mailstore"]
+        );
+        assert_eq!(
+            findings("kernel", "[dependencies]\ndb = { path = \"../db\" }"),
+            ["kernel may not use db"]
+        );
+        assert_eq!(findings("worker", "[dependencies]\nsmtp.workspace = true"), ["worker may not use smtp"]);
+        assert_eq!(findings("pop3", "[dependencies]\ndb.workspace = true"), ["pop3 may not use db"]);
+    }
+
+    #[test]
+    fn an_arrow_hidden_by_renaming_or_by_a_target_is_found() {
+        assert_eq!(
+            findings("db", "[dependencies]\nx = { path = \"../api\", package = \"api\" }"),
+            ["db may not use api"]
+        );
+        assert_eq!(
+            findings("db", "[target.'cfg(unix)'.dependencies]\nblob.workspace = true"),
+            ["db may not use blob"]
+        );
+        assert_eq!(
+            findings("db", "[build-dependencies]\ntenancy.workspace = true"),
+            ["db may not use tenancy"]
+        );
+    }
+
+    #[test]
+    fn testkit_is_for_tests_which_get_the_mechanism_but_no_domains() {
+        assert_eq!(
+            findings("pop3", "[dev-dependencies]\ntestkit.workspace = true\nblob.workspace = true"),
+            [""; 0]
+        );
+        assert_eq!(
+            findings("server", "[dependencies]\ntestkit.workspace = true"),
+            ["server may not use testkit"]
+        );
+        assert_eq!(
+            findings("billing", "[dev-dependencies]\nmailstore.workspace = true"),
+            ["billing may not use mailstore, not even in tests"]
+        );
+    }
+
+    #[test]
+    fn reserved_packages_are_kept_to_their_crates_except_in_tests() {
+        assert_eq!(
+            findings("server", "[dependencies]\naxum = \"0.8\""),
+            ["server may not use axum: that is for api"]
+        );
+        assert_eq!(findings("server", "[dev-dependencies]\nsqlx = \"0.9\""), [""; 0]);
+        assert_eq!(findings("testkit", "[dependencies]\nsqlx = \"0.9\""), [""; 0]);
+    }
+
+    #[test]
+    fn a_crate_that_the_table_does_not_know_is_found() {
+        assert_eq!(findings("utils", "").len(), 1);
+    }
+
+    #[test]
+    fn a_crate_without_the_lints_is_found() {
+        let found = check(&[("crates/db/Cargo.toml".into(), "[package]\nname = \"db\"".into())]).unwrap();
+        assert_eq!(found[0].what, "does not take the workspace's lints");
+    }
+}
