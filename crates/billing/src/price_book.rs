@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 use db::SystemTx;
-use kernel::{Currency, Page, PageRequest, PriceBookId, PriceId, ResellerId};
+use kernel::{Currency, Env, Page, PageRequest, PriceBookId, PriceId, ResellerId};
 use tenancy::{Action, Caller, Scope};
 
 use crate::Error;
@@ -123,17 +123,17 @@ pub async fn publish(
     prices: Vec<NewPrice>,
 ) -> Result<PriceBook, Error> {
     caller.require(Action::PriceBookWrite)?;
-    let checked = check(&prices)?;
+    let env = caller.db().env();
+    let checked = check(env, &prices)?;
     let reseller_id = reseller_id.map_or_else(|| caller.own_reseller(), Ok)?;
     caller.enter_reseller(reseller_id).await?;
-    let env = caller.db().env();
     let [first, ..] = checked.as_slice() else { return Err(Error::invalid("/prices", "must not be empty")) };
     let mut book = PriceBook {
         id: env.new_id(),
         reseller_id,
         version: 0,
         currency: first.currency,
-        prices: checked.into_iter().map(|price| Price { id: env.new_id(), ..price }).collect(),
+        prices: checked,
         published_at: env.now(),
     };
     let mut tx = system(caller).await?;
@@ -173,7 +173,7 @@ pub async fn list(caller: &Caller, page: PageRequest) -> Result<Page<PriceBook>,
     Ok(Page::cut(rows, &page, |book| book.id.uuid()))
 }
 
-fn check(prices: &[NewPrice]) -> Result<Vec<Price>, Error> {
+fn check(env: &Env, prices: &[NewPrice]) -> Result<Vec<Price>, Error> {
     let mut checks = Checks::default();
     checks.require((1..=100).contains(&prices.len()), "/prices", "must have 1 to 100 prices");
     let mut seen = BTreeSet::new();
@@ -202,7 +202,7 @@ fn check(prices: &[NewPrice]) -> Result<Vec<Price>, Error> {
             let twice = "the book has another price for this item and interval";
             checks.require(seen.insert((new.item.clone(), interval)), &at("interval"), twice);
             let (item, model) = (new.item.clone(), new.model.clone());
-            let id = PriceId::from_uuid(uuid::Uuid::nil());
+            let id = env.new_id();
             checked.push(Price { id, item, interval, model, unit_price, currency, removal_policy });
         }
     }
@@ -234,7 +234,7 @@ mod tests {
     }
 
     fn mistakes(prices: &[NewPrice]) -> Vec<String> {
-        match check(prices) {
+        match check(&Env::system(), prices) {
             Err(Error::Invalid(errors)) => errors.into_iter().map(|error| error.pointer).collect(),
             other => panic!("{other:?}"),
         }
@@ -243,7 +243,7 @@ mod tests {
     #[test]
     fn every_mistake_is_pointed_at() {
         let yearly = NewPrice { interval: "year".into(), ..price() };
-        assert_eq!(check(&[price(), yearly.clone()]).unwrap().len(), 2);
+        assert_eq!(check(&Env::system(), &[price(), yearly.clone()]).unwrap().len(), 2);
         assert_eq!(mistakes(&[]), ["/prices"]);
         assert_eq!(mistakes(&[price(), price()]), ["/prices/1/interval"]);
         assert_eq!(

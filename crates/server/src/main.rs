@@ -79,6 +79,6 @@ fn log_to_stderr(filter: &str) {
     if std::io::stderr().is_terminal() {
         logging.init();
     } else {
-        logging.json().flatten_event(true).init();
+        logging.json().flatten_event(true).with_span_list(false).init();
     }
 }

@@ -66,16 +66,15 @@ async fn serve_on(
     let Addresses { http, lmtp, pop3, pop3s } = addresses;
     tracing::info!(listen.http = %http, listen.lmtp = %lmtp, listen.pop3 = %pop3, listen.pop3s = %pop3s, "ready");
     let ended_early = tokio::select! {
+        // Asked first: on shutdown the parts end too, and that is not early.
+        biased;
         () = shutdown.cancelled() => None,
         ended = parts.join_next() => ended,
         never = supervise(platform) => match never {},
     };
     shutdown.cancel();
     tracing::info!("stopping");
-    if tokio::time::timeout(SHUTDOWN_DEADLINE, async { while parts.join_next().await.is_some() {} })
-        .await
-        .is_err()
-    {
+    if tokio::time::timeout(SHUTDOWN_DEADLINE, all_end(&mut parts)).await.is_err() {
         tracing::warn!(parts = parts.len(), "not everything ended in time; the rest is cut off");
         parts.shutdown().await;
     }
@@ -83,6 +82,14 @@ async fn serve_on(
         None => Ok(()),
         Some(Ok(name)) => bail!("{name} ended by itself"),
         Some(Err(panic)) => Err(panic).context("a part of the server failed"),
+    }
+}
+
+async fn all_end(parts: &mut JoinSet<&'static str>) {
+    while let Some(ended) = parts.join_next().await {
+        if let Err(panic) = ended {
+            tracing::error!(error.cause = %panic, "a part of the server failed while stopping");
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::Story;
 use super::delivery::SENDER;
 use super::mail::{Hash, Message, hash, without_trace};
-use super::portal::{list_all, text};
+use super::portal::{Person, list_all, number, text};
 use crate::client::lmtp::{Lmtp, Reply};
 
 const CONNECTIONS: usize = 4;
@@ -63,8 +63,7 @@ impl Story {
         self.teller
             .step("killed with SIGKILL, started again", format_args!("http {}, lmtp {}", at.http, at.lmtp));
         for (at, person) in to.iter().enumerate() {
-            let path = format!("/v1/tenants/{}/mailboxes/{}/messages", self.monthly.id, person.mailbox_id);
-            let held = self.hashes_held(&path, &all.sent).await?;
+            let held = self.hashes_held(person, &all.sent).await?;
             let unique = held.iter().collect::<HashSet<_>>();
             ensure!(
                 unique.len() == held.len(),
@@ -77,24 +76,33 @@ impl Story {
             let (acknowledged, sent) = (all.acknowledged[at].len(), all.sent.len());
             self.teller.step(
                 &format!("{} after the restart", person.address),
-                format_args!("{sent} begun, {acknowledged} acknowledged, all of these there once, byte for byte; {} others, none twice", held.len() - acknowledged),
+                format_args!("{sent} begun, {acknowledged} acknowledged, all of these there once, byte for byte; {} of the others, none twice", held.len() - acknowledged),
             );
         }
         Ok(())
     }
 
-    /// The hash of each message of a mailbox, all of which must be among `sent`.
-    async fn hashes_held(&self, path: &str, sent: &[Hash]) -> Result<Vec<Hash>> {
+    /// The hash of each message of a mailbox, all of which must be among `sent`; the quota's counter must agree.
+    async fn hashes_held(&self, person: &Person, sent: &[Hash]) -> Result<Vec<Hash>> {
         let portal = self.portal()?;
+        let mailbox = format!("/v1/tenants/{}/mailboxes/{}", self.monthly.id, person.mailbox_id);
+        let messages = format!("{mailbox}/messages");
         let sent = sent.iter().collect::<HashSet<_>>();
-        let mut held = Vec::new();
-        for message in list_all(&portal, path, 200).await? {
+        let (mut held, mut bytes) = (Vec::new(), 0);
+        for message in list_all(&portal, &messages, 200).await? {
             let raw =
-                portal.get(&format!("{path}/{}/raw", text(&message, "id")?)).await?.expect_bytes(200)?;
+                portal.get(&format!("{messages}/{}/raw", text(&message, "id")?)).await?.expect_bytes(200)?;
             let found = without_trace(&raw).into_iter().map(hash).find(|hash| sent.contains(hash));
             ensure!(found.is_some(), "a message of {} bytes that was never sent", raw.len());
             held.extend(found);
+            bytes += raw.len() as u64;
         }
+        let quota = portal.get(&format!("{mailbox}/quota")).await?.expect(200)?;
+        ensure!(
+            number(&quota, "/used_bytes")? == bytes,
+            "{}: {bytes} bytes are there and {quota}",
+            person.address
+        );
         Ok(held)
     }
 }

@@ -1,0 +1,119 @@
+use serde_json::{Value, json};
+
+use crate::support::{Answer, App, text};
+
+pub(crate) fn prices() -> Value {
+    json!([
+        {"item": "mailbox", "interval": "month", "model": "flat", "unit_price": "4.50", "currency": "EUR", "removal_policy": "credit_to_balance"},
+        {"item": "mailbox", "interval": "year", "model": "flat", "unit_price": "45", "currency": "EUR"},
+    ])
+}
+
+/// Starts a run and does the worker's part; returns the run as it ended.
+pub(crate) async fn run(app: &App, token: &str, body: Value) -> Value {
+    let run = app.post(token, "/v1/billing/runs", body).await.expect(202);
+    assert_eq!((&run["status"], &run["summary"]), (&json!("queued"), &json!(null)));
+    let id = text(&run["id"]);
+    billing::run::execute(&app.db.db(), id.parse().unwrap()).await.unwrap();
+    app.get(token, &format!("/v1/billing/runs/{id}")).await.expect(200)
+}
+
+/// A sandbox tenant with a monthly subscription and so many users.
+pub(crate) async fn subscribed(app: &App, token: &str, domain: &str, users: usize) -> String {
+    let book = app.post(token, "/v1/price-books", json!({"prices": prices()})).await.expect(201);
+    let tenant = app.tenant(token, domain, json!({"test_clock": true})).await;
+    let body = json!({"price_book_id": book["id"], "interval": "month"});
+    app.put(token, &format!("{tenant}/subscription"), body).await.expect(200);
+    for at in 0..users {
+        app.user(token, &tenant, json!({"address": format!("u{at}@{domain}")})).await;
+    }
+    tenant
+}
+
+#[tokio::test]
+async fn a_price_book_is_published_and_never_changes() {
+    let app = App::new().await;
+    let (reseller, north) = app.reseller("North").await;
+    let book = app.post(&north, "/v1/price-books", json!({"prices": prices()})).await.expect(201);
+    assert_eq!((&book["version"], &book["currency"], &book["reseller_id"]), (&json!(1), &json!("EUR"), &json!(reseller)));
+    let price = &book["prices"][0];
+    assert_eq!((&price["unit_price"], &price["tiers"], &price["removal_policy"]), (&json!("4.50000000"), &json!([]), &json!("credit_to_balance")));
+    assert_eq!(book["prices"][1]["removal_policy"], "at_cycle_end");
+    let path = format!("/v1/price-books/{}", text(&book["id"]));
+    assert_eq!(app.get(&north, &path).await.expect(200), book);
+    assert_eq!(app.get(&north, &format!("{path}/prices")).await.expect(200)["data"], book["prices"]);
+    let named = json!({"reseller_id": reseller, "prices": prices()});
+    assert_eq!(app.post(&app.operator, "/v1/price-books", named).await.expect(201)["version"], 2);
+    let listed = app.get(&north, "/v1/price-books").await.expect(200);
+    assert_eq!(listed["data"].as_array().unwrap().len(), 2);
+    let unnamed = app.post(&app.operator, "/v1/price-books", json!({"prices": prices()})).await;
+    assert_eq!(unnamed.expect_problem(422, "invalid_request")["errors"][0]["pointer"], "/reseller_id");
+    let mut wrong = prices();
+    wrong[1]["unit_price"] = json!("-1");
+    let refused = app.post(&north, "/v1/price-books", json!({"prices": wrong})).await.expect_problem(422, "invalid_request");
+    assert_eq!(refused["errors"][0]["pointer"], "/prices/1/unit_price");
+    let as_number = json!({"prices": [{"item": "mailbox", "interval": "month", "unit_price": 4.5, "currency": "EUR"}]});
+    let refused = app.post(&north, "/v1/price-books", as_number).await.expect_problem(422, "invalid_request");
+    assert_eq!(refused["errors"][0]["pointer"], "/prices/0/unit_price");
+}
+
+#[tokio::test]
+async fn a_subscription_is_put_and_read() {
+    let app = App::new().await;
+    let (_, north) = app.reseller("North").await;
+    let tenant = app.tenant(&north, "one.example", json!({})).await;
+    let path = format!("{tenant}/subscription");
+    app.get(&north, &path).await.expect_problem(404, "not_found");
+    let book = app.post(&north, "/v1/price-books", json!({"prices": prices()})).await.expect(201);
+    let body = json!({"price_book_id": book["id"], "interval": "year", "term_months": 24, "seats_committed": 3, "anchor_date": "2026-03-01"});
+    let put = app.put(&north, &path, body).await.expect(200);
+    let expected = json!({
+        "id": put["id"], "price_book_id": book["id"], "price_book_version": 1, "interval": "year", "term_months": 24,
+        "seats_committed": 3, "anchor_date": "2026-03-01", "starts_on": "2026-03-02", "status": "active",
+        "next_invoice_on": put["next_invoice_on"], "parked_reason": null,
+    });
+    assert_eq!(put, expected);
+    assert_eq!(app.get(&north, &path).await.expect(200), put);
+    let (_, south) = app.reseller("South").await;
+    let elsewhere = app.post(&south, "/v1/price-books", json!({"prices": prices()})).await.expect(201);
+    let refused = app.put(&north, &path, json!({"price_book_id": elsewhere["id"], "interval": "month"})).await;
+    assert_eq!(refused.expect_problem(422, "invalid_request")["errors"][0]["pointer"], "/price_book_id");
+}
+
+#[tokio::test]
+async fn a_run_bills_once_to_the_cent() {
+    let app = App::new().await;
+    let (_, north) = app.reseller("North").await;
+    let tenant = subscribed(&app, &north, "one.example", 3).await;
+    let id = tenant.strip_prefix("/v1/tenants/").unwrap();
+    let done = run(&app, &north, json!({"as_of": "2026-03-02", "tenant_id": id})).await;
+    assert_eq!((&done["status"], &done["summary"]["invoices"], &done["as_of"]), (&json!("succeeded"), &json!(1), &json!("2026-03-02")));
+    let again = run(&app, &north, json!({"as_of": "2026-03-02", "tenant_id": id})).await;
+    assert_eq!(again["summary"]["invoices"], 0);
+
+    let listed = app.get(&north, &format!("{tenant}/invoices")).await.expect(200);
+    assert_eq!(listed["data"].as_array().unwrap().len(), 1);
+    let invoice = &listed["data"][0];
+    insta::assert_json_snapshot!("invoice", invoice, {
+        ".id" => "[id]", ".issuer.id" => "[id]", ".customer.id" => "[id]",
+    });
+    let path = format!("/v1/invoices/{}", text(&invoice["id"]));
+    assert_eq!(&app.get(&north, &path).await.expect(200), invoice);
+    let (_, south) = app.reseller("South").await;
+    app.get(&south, &path).await.expect_problem(404, "not_found");
+    let runs = app.get(&north, "/v1/billing/runs").await.expect(200);
+    assert_eq!(runs["data"], json!([done, again]));
+    assert_eq!(app.get(&south, "/v1/billing/runs").await.expect(200)["data"], json!([]));
+}
+
+#[tokio::test]
+async fn a_run_for_a_day_that_is_none_is_refused() {
+    let app = App::new().await;
+    let (_, north) = app.reseller("North").await;
+    let tenant = subscribed(&app, &north, "one.example", 1).await;
+    let id = tenant.strip_prefix("/v1/tenants/").unwrap();
+    let pointer = |answer: Answer| text(&answer.expect_problem(422, "invalid_request")["errors"][0]["pointer"]);
+    assert_eq!(pointer(app.post(&north, "/v1/billing/runs", json!({"as_of": "2026-02-30"})).await), "/as_of");
+    assert_eq!(pointer(app.post(&north, "/v1/billing/runs", json!({"as_of": "2026-04-02", "tenant_id": id})).await), "/as_of");
+    assert_eq!(pointer(app.post(&north, "/v1/billing/runs", json!({"as_of": "2026-03-02", "tenant_id": "x"})).await), "/tenant_id");
+}

@@ -1,0 +1,80 @@
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+/// Every operation of the document: method, path, and what it says.
+pub(crate) fn operations() -> Vec<(String, String, Value)> {
+    let document: Value = serde_json::from_str(&api::openapi()).unwrap();
+    let paths = document["paths"].as_object().unwrap();
+    let of_path = |(path, item): (&String, &Value)| {
+        let methods = item.as_object().unwrap().iter();
+        methods.map(|(method, operation)| (method.to_uppercase(), path.clone(), operation.clone())).collect::<Vec<_>>()
+    };
+    paths.iter().flat_map(of_path).collect()
+}
+
+pub(crate) fn is_public(operation: &Value) -> bool {
+    operation["security"].as_array().is_some_and(|schemes| schemes.iter().all(|scheme| scheme == &serde_json::json!({})))
+}
+
+pub(crate) fn id(operation: &Value) -> &str {
+    operation["operationId"].as_str().unwrap()
+}
+
+#[test]
+fn is_the_same_each_time_and_openapi_3_1() {
+    assert_eq!(api::openapi(), api::openapi());
+    let document: Value = serde_json::from_str(&api::openapi()).unwrap();
+    assert_eq!(document["openapi"], "3.1.0");
+    assert_eq!(document["security"], serde_json::json!([{"bearer": []}]));
+}
+
+#[test]
+fn every_operation_explains_itself() {
+    let mut ids = BTreeSet::new();
+    for (method, path, operation) in operations() {
+        let name = id(&operation).to_owned();
+        assert!(ids.insert(name.clone()), "{name} twice");
+        assert!(operation["summary"].as_str().is_some_and(|text| !text.is_empty()), "{name} has no summary");
+        assert_eq!(operation["tags"].as_array().map(Vec::len), Some(1), "{name} has no tag");
+        let responses = operation["responses"].as_object().unwrap();
+        assert!(responses.keys().any(|status| status.starts_with('2')), "{name} never succeeds");
+        for (status, response) in responses {
+            assert!(response["description"].as_str().is_some_and(|text| !text.is_empty()), "{name} {status}");
+            let is_problem = status.as_str() >= "400" && name != "create_token";
+            assert_eq!(response["content"]["application/problem+json"].is_object(), is_problem, "{name} {status}");
+        }
+        let parameters = operation["parameters"].as_array().cloned().unwrap_or_default();
+        let named = |place: &str| {
+            let here = parameters.iter().filter(|parameter| parameter["in"] == place);
+            here.map(|parameter| parameter["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+        };
+        let in_path: Vec<_> = path.split(['{', '}']).skip(1).step_by(2).map(str::to_owned).collect();
+        assert_eq!(named("path"), in_path, "{name}");
+        if is_public(&operation) {
+            continue;
+        }
+        let action = operation["x-required-action"].as_str().unwrap_or_else(|| panic!("{name} names no action"));
+        assert!(action.parse::<tenancy::Action>().is_ok(), "{name}: {action}");
+        for status in ["401", "403", "500", "503"] {
+            assert!(responses.contains_key(status), "{name} lacks {status}");
+        }
+        assert_eq!(named("header").contains(&"Idempotency-Key".to_owned()), method == "POST", "{name}");
+        let has_body = matches!(method.as_str(), "POST" | "PUT" | "PATCH") && name != "recover_message";
+        assert_eq!(operation["requestBody"].is_object(), has_body, "{name}");
+    }
+}
+
+#[test]
+fn every_schema_that_is_named_is_there() {
+    let text = api::openapi();
+    let document: Value = serde_json::from_str(&text).unwrap();
+    let schemas = document["components"]["schemas"].as_object().unwrap();
+    let named: BTreeSet<_> = text.split("\"#/components/schemas/").skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
+    for name in &named {
+        assert!(schemas.contains_key(*name), "{name} is missing");
+    }
+    for name in schemas.keys() {
+        assert!(named.contains(name.as_str()), "{name} is used nowhere");
+    }
+}

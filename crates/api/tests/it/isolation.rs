@@ -1,0 +1,282 @@
+//! For every operation of the document: nobody, somebody else, and somebody without the right to it.
+
+use std::collections::BTreeMap;
+
+use axum::http::Method;
+use serde_json::{Value, json};
+use tenancy::{Action, Role, policy};
+
+use crate::document::{id, is_public, operations};
+use crate::support::{Answer, App, MESSAGE, text};
+use crate::{billing, support};
+
+/// The operations that need no credential.
+const PUBLIC: &[&str] = &["create_token", "get_health", "get_jwks", "get_metrics", "get_readiness"];
+
+/// What somebody else's credential meets.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Stranger {
+    /// The path names our object: there is no such thing.
+    NotFound,
+    /// The path names nothing: a list without our objects.
+    SeesNothing,
+    /// The path names nothing, the body names our object: there is no such thing.
+    BodyNotFound,
+}
+
+use Stranger::{BodyNotFound, NotFound, SeesNothing};
+
+/// Every operation that needs a credential. One that is missing here, or is here and not in the document, fails the test.
+const TABLE: &[(&str, Stranger)] = &[
+    ("create_billing_run", BodyNotFound),
+    ("create_domain", NotFound),
+    ("create_message", NotFound),
+    ("create_price_book", BodyNotFound),
+    ("create_reseller", BodyNotFound),
+    ("create_reseller_api_key", NotFound),
+    ("create_tenant", BodyNotFound),
+    ("create_tenant_api_key", NotFound),
+    ("create_user", NotFound),
+    ("delete_domain", NotFound),
+    ("delete_message", NotFound),
+    ("delete_user", NotFound),
+    ("get_billing_run", NotFound),
+    ("get_domain", NotFound),
+    ("get_invoice", NotFound),
+    ("get_mailbox", NotFound),
+    ("get_message", NotFound),
+    ("get_message_raw", NotFound),
+    ("get_price_book", NotFound),
+    ("get_quota", NotFound),
+    ("get_reseller", NotFound),
+    ("get_subscription", NotFound),
+    ("get_tenant", NotFound),
+    ("get_user", NotFound),
+    ("list_billing_runs", SeesNothing),
+    ("list_domains", NotFound),
+    ("list_folders", NotFound),
+    ("list_invoices", NotFound),
+    ("list_mailboxes", NotFound),
+    ("list_messages", NotFound),
+    ("list_price_books", SeesNothing),
+    ("list_prices", NotFound),
+    ("list_reseller_api_keys", NotFound),
+    ("list_resellers", SeesNothing),
+    ("list_tenant_api_keys", NotFound),
+    ("list_tenants", SeesNothing),
+    ("list_users", NotFound),
+    ("put_subscription", NotFound),
+    ("recover_message", NotFound),
+    ("revoke_reseller_api_key", NotFound),
+    ("revoke_tenant_api_key", NotFound),
+    ("set_quota", NotFound),
+    ("set_test_clock", NotFound),
+    ("update_reseller", NotFound),
+    ("update_tenant", NotFound),
+];
+
+/// Our objects, by the names that paths and bodies have for them.
+struct World {
+    app: App,
+    /// The reseller's own admin.
+    admin: String,
+    ids: BTreeMap<&'static str, String>,
+}
+
+impl World {
+    async fn new() -> Self {
+        let app = App::new().await;
+        let (reseller, admin) = app.reseller("North").await;
+        let tenant = billing::subscribed(&app, &admin, "one.example", 1).await;
+        let (user, mailbox) = app.user(&admin, &tenant, json!({"address": "ada@one.example"})).await;
+        let domain = app.post(&admin, &format!("{tenant}/domains"), json!({"name": "spare.example"})).await.expect(201);
+        let message = app.deliver(&admin, &mailbox, MESSAGE).await.expect(201);
+        let deleted = app.deliver(&admin, &mailbox, MESSAGE).await.expect(201);
+        app.delete(&admin, &format!("{mailbox}/messages/{}", text(&deleted["id"]))).await.expect(204);
+        let run = billing::run(&app, &admin, json!({"as_of": "2026-03-02"})).await;
+        let invoice = app.get(&admin, &format!("{tenant}/invoices")).await.expect(200)["data"][0].clone();
+        let book = app.get(&admin, "/v1/price-books").await.expect(200)["data"][0].clone();
+        let reseller_key = format!("/v1/resellers/{reseller}/api-keys");
+        let reseller_key = app.post(&admin, &reseller_key, json!({"role": "reseller_support"})).await.expect(201);
+        let tenant_key = app.post(&admin, &format!("{tenant}/api-keys"), json!({"role": "helpdesk"})).await.expect(201);
+        let ids = [
+            ("reseller_id", json!(reseller)),
+            ("tenant_id", json!(tenant.strip_prefix("/v1/tenants/"))),
+            ("domain_id", domain["id"].clone()),
+            ("user_id", user["id"].clone()),
+            ("mailbox_id", user["mailbox_id"].clone()),
+            ("message_id", message["id"].clone()),
+            ("deleted_message_id", deleted["id"].clone()),
+            ("price_book_id", book["id"].clone()),
+            ("invoice_id", invoice["id"].clone()),
+            ("run_id", run["id"].clone()),
+            ("reseller_key_id", reseller_key["id"].clone()),
+            ("tenant_key_id", tenant_key["id"].clone()),
+        ];
+        Self { app, admin, ids: ids.iter().map(|(name, id)| (*name, text(id))).collect() }
+    }
+
+    /// The operation, on our objects, as a caller who may would send it.
+    async fn send(&self, method: &str, path: &str, operation: &Value, token: Option<&str>) -> Answer {
+        let key = if path.contains("{reseller_id}") { "reseller_key_id" } else { "tenant_key_id" };
+        let message = if id(operation) == "recover_message" { "deleted_message_id" } else { "message_id" };
+        let mut path = path.replace("{key_id}", &self.ids[key]).replace("{message_id}", &self.ids[message]);
+        for (name, id) in &self.ids {
+            path = path.replace(&format!("{{{name}}}"), id);
+        }
+        assert!(!path.contains('{'), "no object for {path}");
+        let mut call = self.app.call(Method::from_bytes(method.as_bytes()).unwrap(), &path);
+        if let Some(token) = token {
+            call = call.token(token);
+        }
+        match self.body(id(operation)) {
+            Some(Value::String(message)) => call.bytes("message/rfc822", message).send().await,
+            Some(body) => call.json(body).send().await,
+            None => call.send().await,
+        }
+    }
+
+    fn body(&self, operation: &str) -> Option<Value> {
+        let ids = &self.ids;
+        Some(match operation {
+            "create_billing_run" => json!({"as_of": "2026-03-02", "tenant_id": ids["tenant_id"]}),
+            "create_domain" => json!({"name": "new.example"}),
+            "create_message" => json!(MESSAGE),
+            "create_price_book" => json!({"reseller_id": ids["reseller_id"], "prices": billing::prices()}),
+            "create_reseller" => json!({"name": "Below", "parent_id": ids["reseller_id"]}),
+            "create_reseller_api_key" => json!({"role": "reseller_admin", "actions": ["api_keys:write"]}),
+            "create_tenant" => json!({"reseller_id": ids["reseller_id"], "name": "Two", "country": "DE", "currency": "EUR"}),
+            "create_tenant_api_key" => json!({"role": "tenant_admin", "actions": ["api_keys:write"]}),
+            "create_user" => json!({"address": "new@one.example"}),
+            "put_subscription" => json!({"price_book_id": ids["price_book_id"], "interval": "month"}),
+            "set_quota" => json!({"quota_bytes": null}),
+            "set_test_clock" => json!({"now": "2026-03-03T00:00:00Z"}),
+            "update_reseller" => json!({"name": "North"}),
+            "update_tenant" => json!({"name": "Bakery"}),
+            _ => return None,
+        })
+    }
+
+    /// A key of our reseller's, with its admin's role and these actions alone.
+    async fn narrowed(&self, actions: impl Iterator<Item = Action>) -> String {
+        let actions: Vec<_> = actions.map(Action::as_str).collect();
+        let path = format!("/v1/resellers/{}/api-keys", self.ids["reseller_id"]);
+        let body = json!({"role": "reseller_admin", "actions": actions});
+        text(&self.app.post(&self.admin, &path, body).await.expect(201)["secret"])
+    }
+
+    fn names_ours(&self, text: &str) -> bool {
+        self.ids.values().any(|id| text.contains(id.as_str()))
+    }
+}
+
+/// The operations that need a credential: those that destroy come last.
+fn guarded() -> Vec<(String, String, Value)> {
+    let mut guarded: Vec<_> = operations().into_iter().filter(|(.., operation)| !is_public(operation)).collect();
+    guarded.sort_by_key(|(method, _, operation)| (method == "DELETE", id(operation) == "delete_user"));
+    guarded
+}
+
+#[test]
+fn the_table_has_every_operation() {
+    let mut documented: Vec<_> = guarded().iter().map(|(.., operation)| id(operation).to_owned()).collect();
+    documented.sort();
+    let table: Vec<_> = TABLE.iter().map(|(name, _)| (*name).to_owned()).collect();
+    assert_eq!(documented, table);
+    let operations = operations();
+    let mut public: Vec<_> = operations.iter().filter(|(.., one)| is_public(one)).map(|(.., one)| id(one)).collect();
+    public.sort_unstable();
+    assert_eq!(public, PUBLIC);
+}
+
+#[tokio::test]
+async fn without_a_credential_nothing_is_answered() {
+    let world = World::new().await;
+    for (method, path, operation) in guarded() {
+        let nobody = world.send(&method, &path, &operation, None).await;
+        nobody.expect_problem(401, "unauthenticated");
+        assert!(nobody.header("www-authenticate").is_some_and(|text| text.starts_with("Bearer")), "{path}");
+        for token in ["x", "pillarbox_019a2f3c5d7e7abc8def0123456789ab_AAAA", "eyJhbGciOiJub25lIn0.e30."] {
+            world.send(&method, &path, &operation, Some(token)).await.expect_problem(401, "unauthenticated");
+        }
+    }
+}
+
+#[tokio::test]
+async fn to_another_reseller_our_objects_do_not_exist() {
+    let world = World::new().await;
+    let (_, stranger) = world.app.reseller("South").await;
+    for (method, path, operation) in guarded() {
+        let (_, expected) = TABLE.iter().find(|(name, _)| *name == id(&operation)).unwrap();
+        assert_eq!(path.contains('{'), *expected == NotFound, "{path}");
+        let answer = world.send(&method, &path, &operation, Some(&stranger)).await;
+        match expected {
+            NotFound | BodyNotFound => {
+                let mut body = answer.expect_problem(404, "not_found");
+                body.as_object_mut().unwrap().remove("request_id");
+                let never = world.app.get(&stranger, "/v1/tenants/ten_019a2f3c5d7e7abc8def0123456789ab").await;
+                let mut never = never.expect_problem(404, "not_found");
+                never.as_object_mut().unwrap().remove("request_id");
+                assert_eq!(body, never, "{path}");
+            }
+            SeesNothing => {
+                let text = answer.expect(200).to_string();
+                assert!(!world.names_ours(&text), "{path}: {text}");
+            }
+        }
+    }
+    nothing_has_changed(&world).await;
+}
+
+#[tokio::test]
+async fn to_another_tenant_of_the_reseller_our_objects_do_not_exist() {
+    let world = World::new().await;
+    let other = world.app.tenant(&world.admin, "two.example", json!({})).await;
+    let key = world.app.post(&world.admin, &format!("{other}/api-keys"), json!({"role": "tenant_admin"})).await.expect(201);
+    let stranger = text(&key["secret"]);
+    for (method, path, operation) in guarded() {
+        let answer = world.send(&method, &path, &operation, Some(&stranger)).await;
+        let in_scope = ["{tenant_id}", "{reseller_id}", "{invoice_id}"].iter().any(|part| path.contains(part));
+        match answer.status.as_u16() {
+            404 => {}
+            // A tenant's key has none of the reseller's actions.
+            403 => assert!(!in_scope, "{path}: {answer:?}"),
+            200 => assert!(!world.names_ours(&answer.json().to_string()), "{path}: {answer:?}"),
+            _ => panic!("{method} {path}: {answer:?}"),
+        }
+    }
+    nothing_has_changed(&world).await;
+}
+
+#[tokio::test]
+async fn without_the_action_it_is_forbidden_and_with_it_alone_it_is_done() {
+    let world = World::new().await;
+    let held = || Action::ALL.iter().copied().filter(|action| policy::allows(Role::ResellerAdmin, *action));
+    for (method, path, operation) in guarded() {
+        let action: Action = operation["x-required-action"].as_str().unwrap().parse().unwrap();
+        let without = world.narrowed(held().filter(|other| *other != action)).await;
+        world.send(&method, &path, &operation, Some(&without)).await.expect_problem(403, "forbidden");
+    }
+    nothing_has_changed(&world).await;
+    for (method, path, operation) in guarded() {
+        let action: Action = operation["x-required-action"].as_str().unwrap().parse().unwrap();
+        let with = world.narrowed(std::iter::once(action)).await;
+        let answer = world.send(&method, &path, &operation, Some(&with)).await;
+        assert!(answer.status.is_success(), "{method} {path}: {answer:?}");
+    }
+}
+
+/// What the refused calls would have changed.
+async fn nothing_has_changed(world: &World) {
+    let tenant = format!("/v1/tenants/{}", world.ids["tenant_id"]);
+    let mailbox = format!("{tenant}/mailboxes/{}", world.ids["mailbox_id"]);
+    let get = async |path: String| world.app.get(&world.admin, &path).await.expect(200);
+    let count = async |path: String| get(path).await["data"].as_array().unwrap().len();
+    assert_eq!(count(format!("{tenant}/users")).await, 2);
+    assert_eq!(count(format!("{tenant}/domains")).await, 2);
+    assert_eq!(count(format!("{mailbox}/messages")).await, 1);
+    assert_eq!(count(format!("{mailbox}/messages?state=recoverable")).await, 1);
+    assert_eq!(get(tenant.clone()).await["test_clock"], support::text(&get(tenant).await["created_at"]));
+    let keys = get(format!("/v1/resellers/{}/api-keys", world.ids["reseller_id"])).await;
+    assert!(keys["data"].as_array().unwrap().iter().all(|key| key["revoked_at"].is_null()), "{keys}");
+}

@@ -1,0 +1,189 @@
+use axum::http::Method;
+use serde_json::{Value, json};
+
+use crate::support::{Answer, App, MESSAGE, text};
+
+struct Fixture {
+    app: App,
+    key: String,
+    mailbox: String,
+}
+
+impl Fixture {
+    async fn new(quota_bytes: Value) -> Self {
+        let app = App::new().await;
+        let (_, key) = app.reseller("North").await;
+        let tenant = app.tenant(&key, "one.example", json!({})).await;
+        let user = json!({"address": "ada@one.example", "quota_bytes": quota_bytes});
+        let (_, mailbox) = app.user(&key, &tenant, user).await;
+        Self { app, key, mailbox }
+    }
+
+    async fn deliver(&self, message: &str) -> Answer {
+        self.app.clock_on();
+        self.app.deliver(&self.key, &self.mailbox, message).await
+    }
+
+    async fn delivered(&self, message: &str) -> (Value, String) {
+        let message = self.deliver(message).await.expect(201);
+        let path = format!("{}/messages/{}", self.mailbox, text(&message["id"]));
+        (message, path)
+    }
+
+    async fn quota(&self) -> Value {
+        self.app.get(&self.key, &format!("{}/quota", self.mailbox)).await.expect(200)
+    }
+}
+
+impl App {
+    /// Ids are in the order of the clock.
+    fn clock_on(&self) {
+        self.db.clock().advance(chrono::TimeDelta::milliseconds(1));
+    }
+}
+
+#[tokio::test]
+async fn is_taken_in_and_its_view_read() {
+    let here = Fixture::new(json!(null)).await;
+    let (message, path) = here.delivered(MESSAGE).await;
+    insta::assert_json_snapshot!("message", message, {
+        ".id" => "[id]", ".mailbox_id" => "[id]", ".folder_id" => "[id]",
+    });
+    assert_eq!(here.app.get(&here.key, &path).await.expect(200), message);
+    assert_eq!(here.quota().await["used_bytes"], MESSAGE.len());
+}
+
+#[tokio::test]
+async fn comes_back_byte_for_byte_whatever_it_is() {
+    let here = Fixture::new(json!(null)).await;
+    for bytes in [MESSAGE, "no header at all", "bare\nfeeds\rand\0nul\n.\r\n..\n", "Subject: =?utf-8?q?=00?=\n\n"] {
+        let (message, path) = here.delivered(bytes).await;
+        assert_eq!(message["size_bytes"], bytes.len());
+        let raw = here.app.get(&here.key, &format!("{path}/raw")).await;
+        assert_eq!((raw.status.as_u16(), raw.body.as_ref()), (200, bytes.as_bytes()));
+        assert_eq!(raw.header("content-type"), Some("message/rfc822"));
+        assert_eq!(raw.header("accept-ranges"), Some("bytes"));
+        assert_eq!(raw.header("content-length"), Some(bytes.len().to_string().as_str()));
+    }
+}
+
+#[tokio::test]
+async fn a_part_of_it_is_had_by_range() {
+    let here = Fixture::new(json!(null)).await;
+    let (_, path) = here.delivered(MESSAGE).await;
+    let raw = format!("{path}/raw");
+    let whole = MESSAGE.len();
+    let get = |range: &str| here.app.call(Method::GET, &raw).token(&here.key).header("range", range).send();
+    let parts = [
+        ("bytes=0-9", 0..10),
+        ("bytes=10-10", 10..11),
+        ("bytes=20-", 20..whole),
+        ("bytes=-5", whole - 5..whole),
+        ("bytes=-99999", 0..whole),
+        ("bytes=5-99999", 5..whole),
+    ];
+    for (range, expected) in parts {
+        let part = get(range).await;
+        assert_eq!(part.status.as_u16(), 206, "{range}: {part:?}");
+        assert_eq!(part.body.as_ref(), &MESSAGE.as_bytes()[expected.clone()], "{range}");
+        let content_range = format!("bytes {}-{}/{whole}", expected.start, expected.end - 1);
+        assert_eq!(part.header("content-range"), Some(content_range.as_str()), "{range}");
+    }
+    for range in [format!("bytes={whole}-"), "bytes=99999999999999999999-".into(), "bytes=-0".into()] {
+        let refused = get(&range).await;
+        refused.expect_problem(416, "range_not_satisfiable");
+        assert_eq!(refused.header("content-range"), Some(format!("bytes */{whole}").as_str()), "{range}");
+    }
+    for range in ["bytes=9-0", "lines=0-1", "bytes=0-1,5-6", "nonsense"] {
+        assert_eq!(get(range).await.body.as_ref(), MESSAGE.as_bytes(), "{range}");
+    }
+    let etag = text(&json!(get("").await.header("etag")));
+    let unchanged = here.app.call(Method::GET, &raw).token(&here.key).header("if-none-match", &etag).send().await;
+    assert_eq!((unchanged.status.as_u16(), unchanged.body.len()), (304, 0));
+    let call = || here.app.call(Method::GET, &raw).token(&here.key).header("range", "bytes=0-1");
+    assert_eq!(call().header("if-range", &etag).send().await.status.as_u16(), 206);
+    assert_eq!(call().header("if-range", "\"another\"").send().await.status.as_u16(), 200);
+    let head = here.app.call(Method::HEAD, &raw).token(&here.key).send().await;
+    assert_eq!((head.status.as_u16(), head.body.len()), (200, 0));
+    assert_eq!(head.header("content-length"), Some(whole.to_string().as_str()));
+}
+
+#[tokio::test]
+async fn lists_go_by_folder_and_state_in_pages() {
+    let here = Fixture::new(json!(null)).await;
+    let mut ids = Vec::new();
+    for _ in 0..3 {
+        ids.push(text(&here.delivered(MESSAGE).await.0["id"]));
+    }
+    let messages = format!("{}/messages", here.mailbox);
+    let folders = here.app.get(&here.key, &format!("{}/folders", here.mailbox)).await.expect(200);
+    let junk = folders["data"].as_array().unwrap().iter().find(|folder| folder["role"] == "junk").unwrap();
+    let junk = text(&junk["id"]);
+    let call = here.app.call(Method::POST, &format!("{messages}?folder_id={junk}")).token(&here.key);
+    let filed = call.bytes("message/rfc822; charset=utf-8", MESSAGE).send().await.expect(201);
+    assert_eq!(text(&filed["folder_id"]), junk);
+
+    let list = async |query: &str| {
+        let page = here.app.get(&here.key, &format!("{messages}{query}")).await.expect(200);
+        let ids: Vec<_> = page["data"].as_array().unwrap().iter().map(|one| text(&one["id"])).collect();
+        (ids, page["next_cursor"].as_str().map(str::to_owned))
+    };
+    let (first, cursor) = list("?limit=2").await;
+    assert_eq!(first, ids[..2]);
+    let (rest, end) = list(&format!("?limit=2&cursor={}", cursor.unwrap())).await;
+    assert_eq!((rest, end), (vec![ids[2].clone(), text(&filed["id"])], None));
+    assert_eq!(list(&format!("?folder_id={junk}")).await.0, [text(&filed["id"])]);
+    assert_eq!(list("?state=recoverable").await.0, Vec::<String>::new());
+    for (query, parameter) in [("state=gone", "state"), ("folder_id=x", "folder_id"), ("q=x", "q")] {
+        let problem = here.app.get(&here.key, &format!("{messages}?{query}")).await.expect_problem(422, "invalid_request");
+        assert_eq!(problem["errors"][0]["parameter"], parameter, "{problem}");
+    }
+    let elsewhere = "fld_019a2f3c5d7e7abc8def0123456789ab";
+    here.app.get(&here.key, &format!("{messages}?folder_id={elsewhere}")).await.expect_problem(404, "not_found");
+}
+
+#[tokio::test]
+async fn deleting_is_undone_by_recovering() {
+    let here = Fixture::new(json!(null)).await;
+    let (message, path) = here.delivered(MESSAGE).await;
+    let recover = format!("{path}/recover");
+    let refused = here.app.call(Method::POST, &recover).token(&here.key).send().await;
+    refused.expect_problem(409, "message_not_deleted");
+    here.app.delete(&here.key, &path).await.expect(204);
+    here.app.delete(&here.key, &path).await.expect_problem(404, "not_found");
+    let deleted = here.app.get(&here.key, &path).await.expect(200);
+    assert_eq!(deleted["state"], "recoverable");
+    let recoverable = here.app.get(&here.key, &format!("{}/messages?state=recoverable", here.mailbox)).await.expect(200);
+    assert_eq!(recoverable["data"], json!([deleted]));
+    let quota = here.quota().await;
+    assert_eq!((&quota["used_bytes"], &quota["recoverable_bytes"]), (&json!(0), &json!(MESSAGE.len())));
+
+    let back = here.app.call(Method::POST, &recover).token(&here.key).send().await.expect(200);
+    assert_eq!((&back["id"], &back["state"], &back["internal_date"]), (&message["id"], &json!("live"), &message["internal_date"]));
+    assert!(back["uid"].as_u64() > message["uid"].as_u64(), "{back}");
+    assert_eq!(here.quota().await["used_bytes"], MESSAGE.len());
+}
+
+#[tokio::test]
+async fn a_full_mailbox_refuses_and_keeps_what_it_has() {
+    let here = Fixture::new(json!(MESSAGE.len() + 10)).await;
+    here.delivered(MESSAGE).await;
+    here.deliver(MESSAGE).await.expect_problem(422, "quota_exceeded");
+    let listed = here.app.get(&here.key, &format!("{}/messages", here.mailbox)).await.expect(200);
+    assert_eq!(listed["data"].as_array().unwrap().len(), 1);
+    assert_eq!(here.quota().await["used_bytes"], MESSAGE.len());
+}
+
+#[tokio::test]
+async fn other_media_types_and_nothing_at_all_are_refused() {
+    let here = Fixture::new(json!(null)).await;
+    let messages = format!("{}/messages", here.mailbox);
+    let post = |content_type: &str, body: &'static str| {
+        here.app.call(Method::POST, &messages).token(&here.key).bytes(content_type, body).send()
+    };
+    post("application/json", "{}").await.expect_problem(415, "unsupported_media_type");
+    post("text/plain", MESSAGE).await.expect_problem(415, "unsupported_media_type");
+    post("message/rfc822", "").await.expect_problem(422, "invalid_request");
+    let none = here.app.call(Method::POST, &messages).token(&here.key).send().await;
+    none.expect_problem(415, "unsupported_media_type");
+}
