@@ -41,7 +41,8 @@ generate: install ## Write the files that are made from the code: .sqlx, openapi
 
 .PHONY: bench
 bench: install ## Measure, and write target/bench.jsonl
-	@cargo run --quiet --release --example bench -- $(ONLY)
+	@cargo build --quiet --release --bin pillarbox --example bench
+	@target/release/examples/bench target/release/pillarbox $(ONLY)
 
 .PHONY: release
 release: install ## Build target/release/pillarbox

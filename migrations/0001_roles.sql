@@ -6,7 +6,9 @@ begin
   -- Roles belong to the cluster: another database's migration may be making them at this moment.
   begin create role pillarbox_tenant nologin; exception when duplicate_object or unique_violation then null; end;
   begin create role pillarbox_system nologin; exception when duplicate_object or unique_violation then null; end;
-  if not pg_has_role(current_user, 'pillarbox_tenant', 'member') or not pg_has_role(current_user, 'pillarbox_system', 'member') then
+  -- From PostgreSQL 16 on, making a role makes one a member who may not yet take it.
+  if current_setting('server_version_num')::int >= 160000
+     or not pg_has_role(current_user, 'pillarbox_tenant', 'member') or not pg_has_role(current_user, 'pillarbox_system', 'member') then
     execute format('grant pillarbox_tenant, pillarbox_system to %I', current_user);
   end if;
 end $$;

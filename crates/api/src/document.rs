@@ -2,9 +2,8 @@
 
 use std::fmt::Write as _;
 
-use utoipa::openapi::header::Header;
 use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn, PathItem};
-use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::schema::{ArrayItems, Components, ObjectBuilder, Schema, Type};
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{ContentBuilder, OpenApi, Ref, RefOr, Required, Response, ResponseBuilder};
 use utoipa::{OpenApi as _, ToSchema as _};
@@ -13,6 +12,49 @@ use crate::{problem, routes};
 
 /// In an operation: the action that the caller's role and key have to allow.
 const ACTION: &str = "x-required-action";
+
+/// What utoipa puts before an item's name to name a page of them.
+const LIST: &str = "List_";
+
+/// A problem that many operations share.
+struct Common {
+    status: &'static str,
+    name: &'static str,
+    text: &'static str,
+}
+
+const PROBLEMS: &[Common] = &[
+    Common { status: "400", name: "MalformedBody", text: "The body could not be read: `malformed_body`." },
+    Common { status: "401", name: "Unauthenticated", text: "No valid credential: `unauthenticated`." },
+    Common { status: "403", name: "Forbidden", text: "The credential does not allow this: `forbidden`." },
+    Common {
+        status: "404",
+        name: "NotFound",
+        text: "No such object, or none that the caller may see: `not_found`.",
+    },
+    Common {
+        status: "409",
+        name: "KeyInUse",
+        text: "The first request with this `Idempotency-Key` has no answer yet, or will never have one: `idempotency_key_in_use`, `idempotency_key_unresolved`.",
+    },
+    Common { status: "413", name: "BodyTooLarge", text: "The body is too large: `body_too_large`." },
+    Common {
+        status: "415",
+        name: "UnsupportedMediaType",
+        text: "The body has another media type: `unsupported_media_type`.",
+    },
+    Common {
+        status: "422",
+        name: "InvalidRequest",
+        text: "The request breaks a rule (`invalid_request`; `errors` names each), or its `Idempotency-Key` was used for another request (`idempotency_key_reuse`).",
+    },
+    Common { status: "500", name: "Internal", text: "A fault of the server's: `internal`." },
+    Common {
+        status: "503",
+        name: "Unavailable",
+        text: "Try again after the seconds in `Retry-After`: `unavailable`.",
+    },
+];
 
 const ABOUT: &str = "\
 Hosted mailboxes for many tenants, driven by a reseller's portal: resellers, tenants, domains, users with a mailbox, \
@@ -83,6 +125,10 @@ fn document() -> OpenApi {
     bearer.description = Some("An API key's secret, or an access token from `POST /v1/auth/token`.".into());
     let components = document.components.get_or_insert_default();
     components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
+    name_items(components);
+    let responses =
+        PROBLEMS.iter().map(|common| (common.name.to_owned(), problem_response(common.text).into()));
+    components.responses.extend(responses);
     let needs_bearer = SecurityRequirement::new("bearer", Vec::<String>::new());
     document.security = Some(vec![needs_bearer]);
     for item in document.paths.paths.values_mut() {
@@ -104,46 +150,50 @@ fn complete(operation: &mut Operation, is_post: bool) {
     }
     if let Some(action) = action(operation) {
         let about = operation.description.take().unwrap_or_default();
-        operation.description = Some(format!("{about}\n\nNeeds the action `{action}`.").trim_start().to_owned());
+        operation.description =
+            Some(format!("{about}\n\nNeeds the action `{action}`.").trim_start().to_owned());
     }
     if is_post {
         operation.parameters.get_or_insert_default().push(RefOr::T(idempotency_key()));
+    }
+    for (status, response) in &mut operation.responses.responses {
+        if let RefOr::T(own) = response
+            && status.as_str() >= "400"
+        {
+            *own = problem_response(&own.description);
+        }
     }
     let parameters = operation.parameters.as_deref().unwrap_or_default();
     let is_in = |place: ParameterIn| {
         parameters.iter().any(|parameter| matches!(parameter, RefOr::T(own) if own.parameter_in == place))
     };
     let has_body = operation.request_body.is_some();
-    let holds = [
-        ("400", "The body could not be read: `malformed_body`.", has_body),
-        ("401", "No valid credential: `unauthenticated`.", true),
-        ("403", "The credential does not allow this: `forbidden`.", true),
-        ("404", "No such object, or none that the caller may see: `not_found`.", is_in(ParameterIn::Path) || has_body),
-        ("413", "The body is too large: `body_too_large`.", has_body),
-        ("415", "The body has another media type: `unsupported_media_type`.", has_body),
-        ("422", "The request breaks a rule: `invalid_request`.", has_body || is_post || is_in(ParameterIn::Query)),
-        ("409", "The first request with the same key has no answer: `idempotency_key_in_use`, `idempotency_key_unresolved`.", is_post),
-        ("500", "A fault of the server's: `internal`.", true),
-        ("503", "Try again later: `unavailable`.", true),
-    ];
-    for (status, text, holds) in holds {
+    let has_path = is_in(ParameterIn::Path);
+    let has_query = is_in(ParameterIn::Query);
+    for problem in PROBLEMS {
+        let holds = match problem.status {
+            "400" | "413" | "415" => has_body,
+            "404" => has_path || has_body,
+            "409" => is_post,
+            "422" => has_body || is_post || has_query,
+            _ => true,
+        };
         if holds {
-            add_problem(operation, status, text);
+            add_problem(operation, problem);
         }
     }
 }
 
 /// Adds a problem; to what the operation itself says of the status, if it does.
-fn add_problem(operation: &mut Operation, status: &str, text: &str) {
-    match operation.responses.responses.get_mut(status) {
+fn add_problem(operation: &mut Operation, problem: &Common) {
+    match operation.responses.responses.get_mut(problem.status) {
         Some(RefOr::T(own)) => {
-            own.description = format!("{} {text}", own.description);
-            let Response { content, headers, .. } = problem_response("");
-            own.content = content;
-            own.headers = headers;
+            let description = format!("{} {}", own.description, problem.text);
+            *own = problem_response(&description);
         }
         _ => {
-            operation.responses.responses.insert(status.to_owned(), RefOr::T(problem_response(text)));
+            let response = RefOr::Ref(Ref::from_response_name(problem.name));
+            operation.responses.responses.insert(problem.status.to_owned(), response);
         }
     }
 }
@@ -153,8 +203,19 @@ fn problem_response(text: &str) -> Response {
     ResponseBuilder::new()
         .description(text)
         .content(problem::MEDIA_TYPE, ContentBuilder::new().schema(Some(schema)).build())
-        .header("X-Request-Id", Header::new(ObjectBuilder::new().schema_type(Type::String).build()))
         .build()
+}
+
+/// A page's items by the name of their schema; utoipa repeats the whole of it in each list.
+fn name_items(components: &mut Components) {
+    for (name, schema) in &mut components.schemas {
+        let Some(item) = name.strip_prefix(LIST) else { continue };
+        if let RefOr::T(Schema::Object(list)) = schema
+            && let Some(RefOr::T(Schema::Array(data))) = list.properties.get_mut("data")
+        {
+            data.items = ArrayItems::RefOrSchema(Box::new(RefOr::Ref(Ref::from_schema_name(item))));
+        }
+    }
 }
 
 fn action(operation: &Operation) -> Option<String> {

@@ -26,11 +26,14 @@ impl FromRequestParts<Api> for Bearer {
         if let Some(caller) = parts.extensions.get::<Caller>() {
             return Ok(Self(caller.clone()));
         }
-        let token = bearer_token(&parts.headers).ok_or_else(|| Problem::unauthenticated("a bearer token is needed"))?;
-        let request_id = parts.extensions.get::<RequestId>().copied().unwrap_or_else(|| api.auth.db().env().new_id());
+        let token = bearer_token(&parts.headers)
+            .ok_or_else(|| Problem::unauthenticated("a bearer token is needed"))?;
+        let request_id =
+            parts.extensions.get::<RequestId>().copied().unwrap_or_else(|| api.auth.db().env().new_id());
         let caller = api.auth.bearer(token, request_id).await.map_err(|error| match error {
             tenancy::Error::Unauthenticated => {
-                let challenge = HeaderValue::from_static("Bearer realm=\"pillarbox\", error=\"invalid_token\"");
+                let challenge =
+                    HeaderValue::from_static("Bearer realm=\"pillarbox\", error=\"invalid_token\"");
                 let detail = "the bearer token is wrong, expired or revoked";
                 Problem::unauthenticated(detail).with_header(WWW_AUTHENTICATE, challenge)
             }
@@ -196,9 +199,11 @@ impl<S: Send + Sync> FromRequest<S> for Rfc822 {
 /// The whole body, within the route's limit.
 pub(crate) async fn body(request: Request) -> Result<Bytes, Problem> {
     request.extract::<Bytes, _>().await.map_err(|rejection| match rejection {
-        BytesRejection::FailedToBufferBody(FailedToBufferBody::LengthLimitError(_)) => {
-            Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "the body is longer than is taken here")
-        }
+        BytesRejection::FailedToBufferBody(FailedToBufferBody::LengthLimitError(_)) => Problem::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "body_too_large",
+            "the body is longer than is taken here",
+        ),
         _ => Problem::new(StatusCode::BAD_REQUEST, "malformed_body", "the body did not arrive whole"),
     })
 }

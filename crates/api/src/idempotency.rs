@@ -29,7 +29,11 @@ const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-re
 pub(crate) struct ShownOnce(pub(crate) &'static str);
 
 /// The layer. It needs the body limit to be set outside of it.
-pub(crate) async fn replay(State(api): State<Api>, request: Request, next: Next) -> Result<Response, Problem> {
+pub(crate) async fn replay(
+    State(api): State<Api>,
+    request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
     let unkeyed = request.method() != Method::POST || request.uri().path() == routes::token::PATH;
     let Some(key) = request.headers().get(IDEMPOTENCY_KEY).filter(|_| !unkeyed) else {
         return Ok(next.run(request).await);
@@ -51,7 +55,10 @@ pub(crate) async fn replay(State(api): State<Api>, request: Request, next: Next)
 }
 
 fn parse(key: &HeaderValue) -> Result<String, Problem> {
-    let text = key.to_str().ok().filter(|text| (1..=255).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic()));
+    let text = key
+        .to_str()
+        .ok()
+        .filter(|text| (1..=255).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic()));
     text.map(str::to_owned)
         .ok_or_else(|| Problem::parameter("Idempotency-Key", "must have 1 to 255 visible ASCII characters"))
 }
@@ -104,7 +111,8 @@ async fn keep(caller: &Caller, key: &str, response: Response) -> Result<Response
     let (parts, body) = response.into_parts();
     let limit = usize::try_from(body.size_hint().upper().unwrap_or(u64::MAX)).unwrap_or(usize::MAX);
     let bytes = axum::body::to_bytes(body, limit).await.map_err(Problem::internal)?;
-    let content_type = parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let content_type =
+        parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let answer = Answer {
         status: parts.status.as_u16(),
         content_type: content_type.to_owned(),

@@ -15,8 +15,8 @@ mod routes;
 mod schema;
 mod serve;
 
-use metrics_exporter_prometheus::PrometheusHandle;
 use mailstore::MailStore;
+use metrics_exporter_prometheus::PrometheusHandle;
 use tenancy::auth::Auth;
 
 pub use document::openapi;

@@ -28,7 +28,7 @@ impl Default for Limits {
         Self {
             body_bytes: 1 << 20,
             message_bytes: 50 << 20,
-            message_uploads: 16,
+            message_uploads: 32,
             request_timeout: Duration::from_secs(600),
             max_connections: 1024,
             header_read_timeout: Duration::from_secs(30),

@@ -13,7 +13,9 @@ impl<'de> Deserialize<'de> for Limit {
         let text = String::deserialize(deserializer)?;
         let limit = text.parse().ok().filter(|limit| (1..=PageRequest::MAX_LIMIT).contains(limit));
         let max = PageRequest::MAX_LIMIT;
-        limit.map(Self).ok_or_else(|| serde::de::Error::custom(format_args!("must be a number from 1 to {max}")))
+        limit
+            .map(Self)
+            .ok_or_else(|| serde::de::Error::custom(format_args!("must be a number from 1 to {max}")))
     }
 }
 

@@ -6,7 +6,9 @@
 use std::error::Error;
 use std::sync::Arc;
 
-use axum::http::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::header::{
+    CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
+};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use kernel::{ErrorKind, FieldError, RequestId};
@@ -28,7 +30,11 @@ pub(crate) const CODES: &[(&str, u16, &str)] = &[
     ("domain_in_use", 409, "The domain has addresses"),
     ("domain_taken", 409, "The domain is in use"),
     ("idempotency_key_in_use", 409, "The first request with this Idempotency-Key is under way"),
-    ("idempotency_key_unresolved", 409, "The first request with this Idempotency-Key ended without an answer"),
+    (
+        "idempotency_key_unresolved",
+        409,
+        "The first request with this Idempotency-Key ended without an answer",
+    ),
     ("message_not_deleted", 409, "The message is not deleted"),
     ("no_test_clock", 409, "The tenant lives in real time"),
     ("seats_exhausted", 409, "All seats are taken"),
@@ -123,7 +129,8 @@ impl Problem {
 
     /// A mistake in a query parameter or header.
     pub(crate) fn parameter(name: &str, detail: impl std::fmt::Display) -> Self {
-        let error = FieldProblem { pointer: None, parameter: Some(name.to_owned()), detail: detail.to_string() };
+        let error =
+            FieldProblem { pointer: None, parameter: Some(name.to_owned()), detail: detail.to_string() };
         Self { errors: vec![error], ..Self::invalid("the request breaks 1 rule(s)") }
     }
 
@@ -139,7 +146,8 @@ impl Problem {
 
     /// Temporarily unavailable, for a reason that the caller may know.
     pub(crate) fn unavailable(detail: impl std::fmt::Display) -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail).with_header(RETRY_AFTER, RETRY_AFTER_SECS)
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail)
+            .with_header(RETRY_AFTER, RETRY_AFTER_SECS)
     }
 
     /// A fault of ours; the cause is for the log.
@@ -181,7 +189,8 @@ impl Problem {
     /// Nobody was proven to be calling (RFC 6750 §3).
     pub(crate) fn unauthenticated(detail: impl std::fmt::Display) -> Self {
         let challenge = HeaderValue::from_static("Bearer realm=\"pillarbox\"");
-        Self::new(StatusCode::UNAUTHORIZED, "unauthenticated", detail).with_header(WWW_AUTHENTICATE, challenge)
+        Self::new(StatusCode::UNAUTHORIZED, "unauthenticated", detail)
+            .with_header(WWW_AUTHENTICATE, challenge)
     }
 
     fn title(&self) -> &'static str {
@@ -260,7 +269,9 @@ fn fields(error: &tenancy::Error) -> Vec<FieldProblem> {
 impl From<mailstore::Error> for Problem {
     fn from(error: mailstore::Error) -> Self {
         match &error {
-            mailstore::Error::TooLarge { .. } => Self::new(StatusCode::PAYLOAD_TOO_LARGE, error.code(), &error),
+            mailstore::Error::TooLarge { .. } => {
+                Self::new(StatusCode::PAYLOAD_TOO_LARGE, error.code(), &error)
+            }
             mailstore::Error::RangeNotSatisfiable { total_bytes } => {
                 let problem = Self::new(StatusCode::RANGE_NOT_SATISFIABLE, error.code(), &error);
                 match HeaderValue::from_str(&format!("bytes */{total_bytes}")) {

@@ -34,6 +34,7 @@ use crate::{Api, around, document, idempotency};
 
 /// All of the API.
 pub fn router(api: Api) -> Router {
+    around::describe_measures();
     let limits = &api.limits;
     let document: Arc<str> = document::openapi().into();
     let openapi = move || async move {
@@ -63,7 +64,8 @@ pub fn router(api: Api) -> Router {
 
 /// What the document is made of.
 pub(crate) fn declared() -> OpenApi {
-    let routes = OpenApiRouter::with_openapi(document::frame()).merge(with_small_bodies()).merge(with_messages());
+    let routes =
+        OpenApiRouter::with_openapi(document::frame()).merge(with_small_bodies()).merge(with_messages());
     routes.into_openapi()
 }
 

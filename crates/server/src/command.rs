@@ -13,17 +13,19 @@ use tenancy::{Caller, api_key};
 use crate::config::Config;
 use crate::files::DataDir;
 use crate::platform::Platform;
+use crate::signals;
 
-/// Runs `work` on the opened platform, and closes that afterwards, also when Ctrl-C cuts the work short.
+/// Runs `work` on the opened platform, and closes that afterwards, also when a signal cuts the work short.
 async fn with_platform<T>(
     config: &Config,
     work: impl AsyncFnOnce(&Platform, Caller) -> Result<T>,
 ) -> Result<T> {
+    let interrupted = signals::cancelled()?;
     let platform = Platform::open(config, &DataDir::prepare(&config.data_dir)?).await?;
     let operator = Caller::local_operator(platform.db.clone(), platform.db.env().new_id::<RequestId>());
     let done = tokio::select! {
         done = work(&platform, operator) => done,
-        _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
+        () = interrupted.cancelled() => Err(anyhow::anyhow!("interrupted")),
     };
     platform.close().await;
     done

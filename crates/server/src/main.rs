@@ -8,6 +8,7 @@ mod listen;
 mod operator_key;
 mod platform;
 mod serve;
+mod signals;
 mod tls;
 
 use std::io::IsTerminal as _;

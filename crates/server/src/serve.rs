@@ -10,7 +10,6 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tenancy::auth::Auth;
 use tenancy::recipient::Recipients;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -18,7 +17,7 @@ use crate::config::Config;
 use crate::files::DataDir;
 use crate::listen::{Addresses, ListenFile};
 use crate::platform::Platform;
-use crate::{operator_key, tls};
+use crate::{operator_key, signals, tls};
 
 /// How long everything under way gets after the signal to stop. Longer than any one part's own grace.
 const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(45);
@@ -29,7 +28,7 @@ const DURATION_BUCKETS: &[f64] =
 
 /// Serves until SIGTERM or SIGINT.
 pub(crate) async fn run(config: &Config) -> Result<()> {
-    let shutdown = cancelled_by_signals()?;
+    let shutdown = signals::cancelled()?;
     let data_dir = DataDir::prepare(&config.data_dir)?;
     let _lock = data_dir.lock_for_serving()?;
     let listen_file = ListenFile::vacate(&data_dir)?;
@@ -99,22 +98,6 @@ async fn supervise(platform: &Platform) -> std::convert::Infallible {
         Some(cluster) => cluster.supervise().await,
         None => std::future::pending().await,
     }
-}
-
-/// Cancelled at the first SIGTERM or SIGINT. Listened for from the beginning, so that a start under way ends in order too.
-fn cancelled_by_signals() -> Result<CancellationToken> {
-    let token = CancellationToken::new();
-    let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
-    let cancelled = token.clone();
-    tokio::spawn(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        cancelled.cancel();
-    });
-    Ok(token)
 }
 
 struct Listeners {

@@ -103,7 +103,7 @@ pub async fn user(ctx: &Ctx, address: &str, quota_bytes: Option<i64>) -> User {
     done("a user", user::create(ctx, new_user(address, quota_bytes)).await)
 }
 
-/// What [`user`] is made of.
+/// What [`user()`] is made of.
 pub fn new_user(address: &str, quota_bytes: Option<i64>) -> NewUser {
     NewUser {
         address: address.into(),

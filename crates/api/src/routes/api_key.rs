@@ -92,9 +92,14 @@ impl NewApiKey {
         }
         let role = self.role.parse::<Role>().map_err(|error| Problem::field("/role", error))?;
         let actions = self.actions.iter().enumerate().map(|(at, name)| {
-            name.parse::<Action>().map_err(|error: UnknownName| Problem::field(format!("/actions/{at}"), error))
+            name.parse::<Action>()
+                .map_err(|error: UnknownName| Problem::field(format!("/actions/{at}"), error))
         });
-        Ok(api_key::NewApiKey { role, actions: actions.collect::<Result<_, _>>()?, expires_at: self.expires_at })
+        Ok(api_key::NewApiKey {
+            role,
+            actions: actions.collect::<Result<_, _>>()?,
+            expires_at: self.expires_at,
+        })
     }
 }
 
@@ -107,6 +112,7 @@ fn created((key, secret): (api_key::ApiKey, SecretString)) -> Created {
 
 /// Create an API key of a reseller
 #[utoipa::path(post, path = "/v1/resellers/{reseller_id}/api-keys", tag = "API keys", operation_id = "create_reseller_api_key",
+    params(ResellerPath),
     responses((status = 201, description = "The key and, this once, its secret.", body = CreatedApiKey)),
     extensions(("x-required-action" = json!("api_keys:write"))))]
 async fn create_of_reseller(
@@ -123,6 +129,7 @@ async fn create_of_reseller(
 ///
 /// Revoked ones included.
 #[utoipa::path(get, path = "/v1/resellers/{reseller_id}/api-keys", tag = "API keys", operation_id = "list_reseller_api_keys",
+    params(ResellerPath, PageQuery),
     responses((status = 200, description = "A page of keys, without their secrets.", body = List<ApiKey>)),
     extensions(("x-required-action" = json!("api_keys:read"))))]
 async fn list_of_reseller(
@@ -138,9 +145,13 @@ async fn list_of_reseller(
 ///
 /// It and the access tokens made with it end at once.
 #[utoipa::path(delete, path = "/v1/resellers/{reseller_id}/api-keys/{key_id}", tag = "API keys", operation_id = "revoke_reseller_api_key",
+    params(ResellerKeyPath),
     responses((status = 204, description = "Revoked.")),
     extensions(("x-required-action" = json!("api_keys:write"))))]
-async fn revoke_of_reseller(Bearer(caller): Bearer, Path(at): Path<ResellerKeyPath>) -> Result<StatusCode, Problem> {
+async fn revoke_of_reseller(
+    Bearer(caller): Bearer,
+    Path(at): Path<ResellerKeyPath>,
+) -> Result<StatusCode, Problem> {
     let ctx = caller.enter_reseller(at.reseller_id).await?;
     api_key::revoke_of_reseller(&ctx, at.key_id).await?;
     Ok(StatusCode::NO_CONTENT)
@@ -148,6 +159,7 @@ async fn revoke_of_reseller(Bearer(caller): Bearer, Path(at): Path<ResellerKeyPa
 
 /// Create an API key of a tenant
 #[utoipa::path(post, path = "/v1/tenants/{tenant_id}/api-keys", tag = "API keys", operation_id = "create_tenant_api_key",
+    params(TenantPath),
     responses((status = 201, description = "The key and, this once, its secret.", body = CreatedApiKey)),
     extensions(("x-required-action" = json!("api_keys:write"))))]
 async fn create_of_tenant(
@@ -164,6 +176,7 @@ async fn create_of_tenant(
 ///
 /// Revoked ones included.
 #[utoipa::path(get, path = "/v1/tenants/{tenant_id}/api-keys", tag = "API keys", operation_id = "list_tenant_api_keys",
+    params(TenantPath, PageQuery),
     responses((status = 200, description = "A page of keys, without their secrets.", body = List<ApiKey>)),
     extensions(("x-required-action" = json!("api_keys:read"))))]
 async fn list_of_tenant(
@@ -179,9 +192,13 @@ async fn list_of_tenant(
 ///
 /// It and the access tokens made with it end at once.
 #[utoipa::path(delete, path = "/v1/tenants/{tenant_id}/api-keys/{key_id}", tag = "API keys", operation_id = "revoke_tenant_api_key",
+    params(TenantKeyPath),
     responses((status = 204, description = "Revoked.")),
     extensions(("x-required-action" = json!("api_keys:write"))))]
-async fn revoke_of_tenant(Bearer(caller): Bearer, Path(at): Path<TenantKeyPath>) -> Result<StatusCode, Problem> {
+async fn revoke_of_tenant(
+    Bearer(caller): Bearer,
+    Path(at): Path<TenantKeyPath>,
+) -> Result<StatusCode, Problem> {
     let ctx = caller.enter(at.tenant_id).await?;
     api_key::revoke_of_tenant(&ctx, at.key_id).await?;
     Ok(StatusCode::NO_CONTENT)

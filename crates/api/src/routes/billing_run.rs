@@ -106,7 +106,10 @@ struct NewRun {
 #[utoipa::path(post, path = "/v1/billing/runs", tag = "Billing runs", operation_id = "create_billing_run",
     responses((status = 202, description = "The run, queued.", body = Run)),
     extensions(("x-required-action" = json!("billing:run"))))]
-async fn create(Bearer(caller): Bearer, Json(body): Json<NewRun>) -> Result<(StatusCode, Answer<Run>), Problem> {
+async fn create(
+    Bearer(caller): Bearer,
+    Json(body): Json<NewRun>,
+) -> Result<(StatusCode, Answer<Run>), Problem> {
     let new = run::NewRun { as_of: body.as_of, tenant_id: body.tenant_id };
     let run = run::create(&caller, new).await?;
     Ok((StatusCode::ACCEPTED, Answer(run.into())))
@@ -116,6 +119,7 @@ async fn create(Bearer(caller): Bearer, Json(body): Json<NewRun>) -> Result<(Sta
 ///
 /// Those that the caller, or somebody below it, has started; oldest first.
 #[utoipa::path(get, path = "/v1/billing/runs", tag = "Billing runs", operation_id = "list_billing_runs",
+    params(PageQuery),
     responses((status = 200, description = "A page of runs.", body = List<Run>)),
     extensions(("x-required-action" = json!("billing:run"))))]
 async fn list(Bearer(caller): Bearer, Query(query): Query<PageQuery>) -> Result<Answer<List<Run>>, Problem> {
@@ -124,6 +128,7 @@ async fn list(Bearer(caller): Bearer, Query(query): Query<PageQuery>) -> Result<
 
 /// Get a billing run
 #[utoipa::path(get, path = "/v1/billing/runs/{run_id}", tag = "Billing runs", operation_id = "get_billing_run",
+    params(RunPath),
     responses((status = 200, description = "The run.", body = Run)),
     extensions(("x-required-action" = json!("billing:run"))))]
 async fn get(Bearer(caller): Bearer, Path(at): Path<RunPath>) -> Result<Answer<Run>, Problem> {

@@ -49,6 +49,7 @@ struct NewDomain {
 ///
 /// It routes mail at once.
 #[utoipa::path(post, path = "/v1/tenants/{tenant_id}/domains", tag = "Domains", operation_id = "create_domain",
+    params(TenantPath),
     responses((status = 201, description = "The domain.", body = Domain),
         (status = 409, description = "The name is in use, here or elsewhere: `domain_taken`.")),
     extensions(("x-required-action" = json!("domains:write"))))]
@@ -64,6 +65,7 @@ async fn create(
 
 /// List a tenant's domains
 #[utoipa::path(get, path = "/v1/tenants/{tenant_id}/domains", tag = "Domains", operation_id = "list_domains",
+    params(TenantPath, PageQuery),
     responses((status = 200, description = "A page of domains.", body = List<Domain>)),
     extensions(("x-required-action" = json!("domains:read"))))]
 async fn list(
@@ -77,6 +79,7 @@ async fn list(
 
 /// Get a domain
 #[utoipa::path(get, path = "/v1/tenants/{tenant_id}/domains/{domain_id}", tag = "Domains", operation_id = "get_domain",
+    params(DomainPath),
     responses((status = 200, description = "The domain.", body = Domain)),
     extensions(("x-required-action" = json!("domains:read"))))]
 async fn get(Bearer(caller): Bearer, Path(at): Path<DomainPath>) -> Result<Answer<Domain>, Problem> {
@@ -86,6 +89,7 @@ async fn get(Bearer(caller): Bearer, Path(at): Path<DomainPath>) -> Result<Answe
 
 /// Remove a domain
 #[utoipa::path(delete, path = "/v1/tenants/{tenant_id}/domains/{domain_id}", tag = "Domains", operation_id = "delete_domain",
+    params(DomainPath),
     responses((status = 204, description = "Removed."),
         (status = 409, description = "Addresses of it exist or existed: `domain_in_use`.")),
     extensions(("x-required-action" = json!("domains:write"))))]

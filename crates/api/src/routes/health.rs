@@ -47,7 +47,8 @@ async fn readyz(State(api): State<Api>) -> Result<Answer<Health>, Problem> {
     let database = tokio::time::timeout(PATIENCE, api.auth.db().ping());
     let blobs = tokio::time::timeout(PATIENCE, api.store.ping());
     let (database, blobs) = futures::join!(database, blobs);
-    let absent = [("the database", matches!(database, Ok(Ok(())))), ("the blob store", matches!(blobs, Ok(Ok(()))))];
+    let absent =
+        [("the database", matches!(database, Ok(Ok(())))), ("the blob store", matches!(blobs, Ok(Ok(()))))];
     let absent: Vec<_> = absent.into_iter().filter(|(_, answers)| !answers).map(|(name, _)| name).collect();
     if absent.is_empty() {
         return Ok(Answer(Health { status: "ok" }));

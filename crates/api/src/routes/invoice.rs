@@ -162,6 +162,7 @@ impl From<invoice::Invoice> for Invoice {
 ///
 /// Credit notes included, in the order in which they were made.
 #[utoipa::path(get, path = "/v1/tenants/{tenant_id}/invoices", tag = "Invoices", operation_id = "list_invoices",
+    params(TenantPath, PageQuery),
     responses((status = 200, description = "A page of documents.", body = List<Invoice>)),
     extensions(("x-required-action" = json!("invoices:read"))))]
 async fn list(
@@ -175,6 +176,7 @@ async fn list(
 
 /// Get an invoice or credit note
 #[utoipa::path(get, path = "/v1/invoices/{invoice_id}", tag = "Invoices", operation_id = "get_invoice",
+    params(InvoicePath),
     responses((status = 200, description = "The document.", body = Invoice)),
     extensions(("x-required-action" = json!("invoices:read"))))]
 async fn get(Bearer(caller): Bearer, Path(at): Path<InvoicePath>) -> Result<Answer<Invoice>, Problem> {

@@ -30,7 +30,11 @@ struct Quota {
 
 impl From<mailbox::Quota> for Quota {
     fn from(of: mailbox::Quota) -> Self {
-        Self { quota_bytes: of.quota_bytes, used_bytes: of.used_bytes, recoverable_bytes: of.recoverable_bytes }
+        Self {
+            quota_bytes: of.quota_bytes,
+            used_bytes: of.used_bytes,
+            recoverable_bytes: of.recoverable_bytes,
+        }
     }
 }
 
@@ -109,6 +113,7 @@ impl From<folder::Folder> for Folder {
 ///
 /// A person without a role in the tenant sees their own.
 #[utoipa::path(get, path = "/v1/tenants/{tenant_id}/mailboxes", tag = "Mailboxes", operation_id = "list_mailboxes",
+    params(TenantPath, PageQuery),
     responses((status = 200, description = "A page of mailboxes.", body = List<Mailbox>)),
     extensions(("x-required-action" = json!("mailboxes:read"))))]
 async fn list(
@@ -122,6 +127,7 @@ async fn list(
 
 /// Get a mailbox
 #[utoipa::path(get, path = "/v1/tenants/{tenant_id}/mailboxes/{mailbox_id}", tag = "Mailboxes", operation_id = "get_mailbox",
+    params(MailboxPath),
     responses((status = 200, description = "The mailbox.", body = Mailbox)),
     extensions(("x-required-action" = json!("mailboxes:read"))))]
 async fn get(Bearer(caller): Bearer, Path(at): Path<MailboxPath>) -> Result<Answer<Mailbox>, Problem> {
@@ -131,6 +137,7 @@ async fn get(Bearer(caller): Bearer, Path(at): Path<MailboxPath>) -> Result<Answ
 
 /// Get a mailbox's quota
 #[utoipa::path(get, path = "/v1/tenants/{tenant_id}/mailboxes/{mailbox_id}/quota", tag = "Mailboxes", operation_id = "get_quota",
+    params(MailboxPath),
     responses((status = 200, description = "The quota and what is used of it.", body = Quota)),
     extensions(("x-required-action" = json!("mailboxes:read"))))]
 async fn get_quota(Bearer(caller): Bearer, Path(at): Path<MailboxPath>) -> Result<Answer<Quota>, Problem> {
@@ -142,6 +149,7 @@ async fn get_quota(Bearer(caller): Bearer, Path(at): Path<MailboxPath>) -> Resul
 ///
 /// One below what is used is allowed: it stops new mail and loses none.
 #[utoipa::path(put, path = "/v1/tenants/{tenant_id}/mailboxes/{mailbox_id}/quota", tag = "Mailboxes", operation_id = "set_quota",
+    params(MailboxPath),
     responses((status = 200, description = "The quota as it is now, and what is used of it.", body = Quota)),
     extensions(("x-required-action" = json!("quotas:write"))))]
 async fn set_quota(
@@ -157,6 +165,7 @@ async fn set_quota(
 ///
 /// By name, all on one page.
 #[utoipa::path(get, path = "/v1/tenants/{tenant_id}/mailboxes/{mailbox_id}/folders", tag = "Mailboxes", operation_id = "list_folders",
+    params(MailboxPath),
     responses((status = 200, description = "The folders.", body = List<Folder>)),
     extensions(("x-required-action" = json!("mailboxes:read"))))]
 async fn list_folders(

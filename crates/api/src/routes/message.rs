@@ -168,6 +168,7 @@ struct UploadQuery {
 ///
 /// In the order of their arrival.
 #[utoipa::path(get, path = "/v1/tenants/{tenant_id}/mailboxes/{mailbox_id}/messages", tag = "Messages", operation_id = "list_messages",
+    params(MailboxPath, MessagesQuery),
     responses((status = 200, description = "A page of messages.", body = List<Message>)),
     extensions(("x-required-action" = json!("messages:read"))))]
 async fn list(
@@ -187,6 +188,7 @@ async fn list(
 /// It is stored as sent, byte for byte, and is durable when this answers.
 #[utoipa::path(post, path = "/v1/tenants/{tenant_id}/mailboxes/{mailbox_id}/messages", tag = "Messages", operation_id = "create_message",
     request_body(content = String, content_type = "message/rfc822", description = "The message, at most 50 MiB."),
+    params(MailboxPath, UploadQuery),
     responses((status = 201, description = "The message.", body = Message),
         (status = 413, description = "The message is too large: `message_too_large`."),
         (status = 422, description = "The mailbox has no room for it: `quota_exceeded`.")),
@@ -212,6 +214,7 @@ async fn create(
 /// Get a message
 #[utoipa::path(get, path = "/v1/tenants/{tenant_id}/mailboxes/{mailbox_id}/messages/{message_id}", tag = "Messages",
     operation_id = "get_message",
+    params(MessagePath),
     responses((status = 200, description = "The message, live or recoverable.", body = Message)),
     extensions(("x-required-action" = json!("messages:read"))))]
 async fn get(Bearer(caller): Bearer, Path(at): Path<MessagePath>) -> Result<Answer<Message>, Problem> {
@@ -225,6 +228,7 @@ async fn get(Bearer(caller): Bearer, Path(at): Path<MessagePath>) -> Result<Answ
 /// It leaves its folder and the quota, and can be recovered for 30 days.
 #[utoipa::path(delete, path = "/v1/tenants/{tenant_id}/mailboxes/{mailbox_id}/messages/{message_id}", tag = "Messages",
     operation_id = "delete_message",
+    params(MessagePath),
     responses((status = 204, description = "Deleted.")),
     extensions(("x-required-action" = json!("messages:delete"))))]
 async fn delete(Bearer(caller): Bearer, Path(at): Path<MessagePath>) -> Result<StatusCode, Problem> {
@@ -238,6 +242,7 @@ async fn delete(Bearer(caller): Bearer, Path(at): Path<MessagePath>) -> Result<S
 /// Into the folder it was in, inside the quota: with its id and date, and a new, higher UID.
 #[utoipa::path(post, path = "/v1/tenants/{tenant_id}/mailboxes/{mailbox_id}/messages/{message_id}/recover", tag = "Messages",
     operation_id = "recover_message",
+    params(MessagePath),
     responses((status = 200, description = "The message as it is now.", body = Message),
         (status = 409, description = "The message is not deleted: `message_not_deleted`."),
         (status = 422, description = "The mailbox has no room for it: `quota_exceeded`.")),

@@ -1,6 +1,8 @@
 //! The ids in paths.
 
-use kernel::{ApiKeyId, DomainId, InvoiceId, MailboxId, MessageId, PriceBookId, ResellerId, RunId, TenantId, UserId};
+use kernel::{
+    ApiKeyId, DomainId, InvoiceId, MailboxId, MessageId, PriceBookId, ResellerId, RunId, TenantId, UserId,
+};
 use serde::Deserialize;
 use utoipa::IntoParams;
 

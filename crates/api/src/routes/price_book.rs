@@ -169,14 +169,19 @@ async fn create(
 ///
 /// Those of the resellers in the caller's scope, oldest first.
 #[utoipa::path(get, path = "/v1/price-books", tag = "Price books", operation_id = "list_price_books",
+    params(PageQuery),
     responses((status = 200, description = "A page of price books.", body = List<PriceBook>)),
     extensions(("x-required-action" = json!("price_books:read"))))]
-async fn list(Bearer(caller): Bearer, Query(query): Query<PageQuery>) -> Result<Answer<List<PriceBook>>, Problem> {
+async fn list(
+    Bearer(caller): Bearer,
+    Query(query): Query<PageQuery>,
+) -> Result<Answer<List<PriceBook>>, Problem> {
     Ok(page::answer(price_book::list(&caller, query.request()).await?))
 }
 
 /// Get a price book
 #[utoipa::path(get, path = "/v1/price-books/{price_book_id}", tag = "Price books", operation_id = "get_price_book",
+    params(PriceBookPath),
     responses((status = 200, description = "The price book.", body = PriceBook)),
     extensions(("x-required-action" = json!("price_books:read"))))]
 async fn get(Bearer(caller): Bearer, Path(at): Path<PriceBookPath>) -> Result<Answer<PriceBook>, Problem> {
@@ -187,9 +192,13 @@ async fn get(Bearer(caller): Bearer, Path(at): Path<PriceBookPath>) -> Result<An
 ///
 /// All on one page.
 #[utoipa::path(get, path = "/v1/price-books/{price_book_id}/prices", tag = "Price books", operation_id = "list_prices",
+    params(PriceBookPath),
     responses((status = 200, description = "The prices.", body = List<Price>)),
     extensions(("x-required-action" = json!("price_books:read"))))]
-async fn list_prices(Bearer(caller): Bearer, Path(at): Path<PriceBookPath>) -> Result<Answer<List<Price>>, Problem> {
+async fn list_prices(
+    Bearer(caller): Bearer,
+    Path(at): Path<PriceBookPath>,
+) -> Result<Answer<List<Price>>, Problem> {
     let book = price_book::get(&caller, at.price_book_id).await?;
     Ok(page::answer(Page { items: book.prices, next: None }))
 }

@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use axum::extract::State;
 use axum::http::header::{
-    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_NONE_MATCH, IF_RANGE,
-    RANGE,
+    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_NONE_MATCH,
+    IF_RANGE, RANGE,
 };
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
@@ -67,7 +67,7 @@ fn number(digits: &str) -> Option<u64> {
 /// As stored. A `Range` of bytes is honoured; several at once are ignored, and the whole is sent.
 #[utoipa::path(get, path = "/v1/tenants/{tenant_id}/mailboxes/{mailbox_id}/messages/{message_id}/raw", tag = "Messages",
     operation_id = "get_message_raw",
-    params(("Range" = Option<String>, Header, description = "One range of bytes.", example = "bytes=0-1023")),
+    params(MessagePath, ("Range" = Option<String>, Header, description = "One range of bytes.", example = "bytes=0-1023")),
     responses((status = 200, description = "The message.", content_type = "message/rfc822", body = String),
         (status = 206, description = "The part asked for.", content_type = "message/rfc822", body = String),
         (status = 304, description = "The client has it: the ETag in `If-None-Match` is the message's."),
@@ -138,7 +138,17 @@ mod tests {
         assert_eq!(range("bytes=-1000"), Some(0..100));
         assert_eq!(range("bytes=-0"), Some(100..100));
         assert_eq!(range("bytes=0-99999999999999999999999"), Some(0..u64::MAX));
-        for header in ["", "bytes", "bytes=", "bytes=-", "bytes=a-b", "bytes=+1-2", "bytes=9-1", "bytes=0-1,3-4", "lines=0-1"] {
+        for header in [
+            "",
+            "bytes",
+            "bytes=",
+            "bytes=-",
+            "bytes=a-b",
+            "bytes=+1-2",
+            "bytes=9-1",
+            "bytes=0-1,3-4",
+            "lines=0-1",
+        ] {
             assert_eq!(range(header), None, "{header}");
         }
     }

@@ -119,14 +119,19 @@ async fn create(
 ///
 /// Those in the caller's scope: a reseller sees itself and what is below it.
 #[utoipa::path(get, path = "/v1/resellers", tag = "Resellers", operation_id = "list_resellers",
+    params(PageQuery),
     responses((status = 200, description = "A page of resellers.", body = List<Reseller>)),
     extensions(("x-required-action" = json!("resellers:read"))))]
-async fn list(Bearer(caller): Bearer, Query(query): Query<PageQuery>) -> Result<Answer<List<Reseller>>, Problem> {
+async fn list(
+    Bearer(caller): Bearer,
+    Query(query): Query<PageQuery>,
+) -> Result<Answer<List<Reseller>>, Problem> {
     Ok(page::answer(reseller::list(&caller, query.request()).await?))
 }
 
 /// Get a reseller
 #[utoipa::path(get, path = "/v1/resellers/{reseller_id}", tag = "Resellers", operation_id = "get_reseller",
+    params(ResellerPath),
     responses((status = 200, description = "The reseller.", body = Reseller)),
     extensions(("x-required-action" = json!("resellers:read"))))]
 async fn get(Bearer(caller): Bearer, Path(at): Path<ResellerPath>) -> Result<Answer<Reseller>, Problem> {
@@ -136,6 +141,7 @@ async fn get(Bearer(caller): Bearer, Path(at): Path<ResellerPath>) -> Result<Ans
 
 /// Change a reseller
 #[utoipa::path(patch, path = "/v1/resellers/{reseller_id}", tag = "Resellers", operation_id = "update_reseller",
+    params(ResellerPath),
     responses((status = 200, description = "The reseller as it is now.", body = Reseller)),
     extensions(("x-required-action" = json!("resellers:write"))))]
 async fn update(

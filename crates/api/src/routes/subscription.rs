@@ -104,6 +104,7 @@ impl From<NewSubscription> for PutSubscription {
 
 /// Get a tenant's subscription
 #[utoipa::path(get, path = "/v1/tenants/{tenant_id}/subscription", tag = "Subscriptions", operation_id = "get_subscription",
+    params(TenantPath),
     responses((status = 200, description = "The subscription.", body = Subscription)),
     extensions(("x-required-action" = json!("subscriptions:read"))))]
 async fn get(Bearer(caller): Bearer, Path(at): Path<TenantPath>) -> Result<Answer<Subscription>, Problem> {
@@ -115,6 +116,7 @@ async fn get(Bearer(caller): Bearer, Path(at): Path<TenantPath>) -> Result<Answe
 ///
 /// From the tenant's present day on. Until something was billed everything may change; afterwards the committed seats.
 #[utoipa::path(put, path = "/v1/tenants/{tenant_id}/subscription", tag = "Subscriptions", operation_id = "put_subscription",
+    params(TenantPath),
     responses((status = 200, description = "The subscription as it is now.", body = Subscription),
         (status = 409, description = "It was billed, and its terms are fixed: `subscription_terms_fixed`.")),
     extensions(("x-required-action" = json!("subscriptions:write"))))]

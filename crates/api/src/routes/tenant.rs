@@ -182,14 +182,19 @@ async fn create(
 ///
 /// Those in the caller's scope.
 #[utoipa::path(get, path = "/v1/tenants", tag = "Tenants", operation_id = "list_tenants",
+    params(PageQuery),
     responses((status = 200, description = "A page of tenants.", body = List<Tenant>)),
     extensions(("x-required-action" = json!("tenants:read"))))]
-async fn list(Bearer(caller): Bearer, Query(query): Query<PageQuery>) -> Result<Answer<List<Tenant>>, Problem> {
+async fn list(
+    Bearer(caller): Bearer,
+    Query(query): Query<PageQuery>,
+) -> Result<Answer<List<Tenant>>, Problem> {
     Ok(page::answer(tenant::list(&caller, query.request()).await?))
 }
 
 /// Get a tenant
 #[utoipa::path(get, path = "/v1/tenants/{tenant_id}", tag = "Tenants", operation_id = "get_tenant",
+    params(TenantPath),
     responses((status = 200, description = "The tenant.", body = Tenant)),
     extensions(("x-required-action" = json!("tenants:read"))))]
 async fn get(Bearer(caller): Bearer, Path(at): Path<TenantPath>) -> Result<Answer<Tenant>, Problem> {
@@ -199,6 +204,7 @@ async fn get(Bearer(caller): Bearer, Path(at): Path<TenantPath>) -> Result<Answe
 
 /// Change a tenant
 #[utoipa::path(patch, path = "/v1/tenants/{tenant_id}", tag = "Tenants", operation_id = "update_tenant",
+    params(TenantPath),
     responses((status = 200, description = "The tenant as it is now.", body = Tenant)),
     extensions(("x-required-action" = json!("tenants:write"))))]
 async fn update(
@@ -207,7 +213,8 @@ async fn update(
     Json(body): Json<TenantPatch>,
 ) -> Result<Answer<Tenant>, Problem> {
     let ctx = caller.enter(at.tenant_id).await?;
-    let change = tenant::TenantChange { name: body.name, seats_limit: body.seats.and_then(|seats| seats.limit) };
+    let change =
+        tenant::TenantChange { name: body.name, seats_limit: body.seats.and_then(|seats| seats.limit) };
     Ok(Answer(tenant::update(&ctx, change).await?.into()))
 }
 
@@ -215,6 +222,7 @@ async fn update(
 ///
 /// Forward only. Billing and the tenant's history go by this clock.
 #[utoipa::path(put, path = "/v1/tenants/{tenant_id}/test-clock", tag = "Tenants", operation_id = "set_test_clock",
+    params(TenantPath),
     responses((status = 200, description = "The tenant as it is now.", body = Tenant),
         (status = 409, description = "The tenant lives in real time: `no_test_clock`.")),
     extensions(("x-required-action" = json!("tenants:write"))))]

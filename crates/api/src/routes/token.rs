@@ -135,20 +135,24 @@ fn grants(form: TokenRequest) -> Result<Vec<Grant>, Refusal> {
         return Err(refusal("invalid_scope", "there are no scopes to ask for"));
     }
     let client = match (form.client_id, form.client_secret) {
-        (Some(client_id), Some(SecretText(client_secret))) => Some(Grant::ClientCredentials { client_id, client_secret }),
+        (Some(client_id), Some(SecretText(client_secret))) => {
+            Some(Grant::ClientCredentials { client_id, client_secret })
+        }
         _ => None,
     };
     match form.grant_type.as_deref() {
-        Some("client_credentials") => Ok(vec![client.ok_or_else(|| {
-            refusal("invalid_request", "client_id and client_secret are needed")
-        })?]),
+        Some("client_credentials") => Ok(vec![
+            client.ok_or_else(|| refusal("invalid_request", "client_id and client_secret are needed"))?,
+        ]),
         Some("password") => match (form.username, form.password) {
             (Some(username), Some(SecretText(password))) => {
                 Ok(client.into_iter().chain([Grant::Password { username, password }]).collect())
             }
             _ => Err(refusal("invalid_request", "username and password are needed")),
         },
-        Some(_) => Err(refusal("unsupported_grant_type", "grant_type has to be client_credentials or password")),
+        Some(_) => {
+            Err(refusal("unsupported_grant_type", "grant_type has to be client_credentials or password"))
+        }
         None => Err(refusal("invalid_request", "grant_type is needed")),
     }
 }
@@ -166,7 +170,9 @@ async fn issue(api: &Api, grant: Grant, request_id: RequestId, by_basic: bool) -
             let error = TokenError { error: "invalid_client", error_description };
             Err(Refusal::Token { status: StatusCode::UNAUTHORIZED, error, by_basic })
         }
-        Err(tenancy::Error::Unauthenticated) => Err(refusal("invalid_grant", "the username or password is wrong")),
+        Err(tenancy::Error::Unauthenticated) => {
+            Err(refusal("invalid_grant", "the username or password is wrong"))
+        }
         Err(error) => Err(Refusal::Problem(error.into())),
     }
 }
@@ -175,12 +181,16 @@ async fn issue(api: &Api, grant: Grant, request_id: RequestId, by_basic: bool) -
 fn with_basic(form: TokenRequest, headers: &HeaderMap) -> Result<(TokenRequest, bool), Refusal> {
     let Some(header) = headers.get(AUTHORIZATION) else { return Ok((form, false)) };
     let malformed = || refusal("invalid_request", "the Authorization header has to be HTTP Basic");
-    let (scheme, encoded) = header.to_str().ok().and_then(|text| text.split_once(' ')).ok_or_else(malformed)?;
+    let (scheme, encoded) =
+        header.to_str().ok().and_then(|text| text.split_once(' ')).ok_or_else(malformed)?;
     if !scheme.eq_ignore_ascii_case("basic") {
         return Err(malformed());
     }
     if form.client_secret.is_some() {
-        return Err(refusal("invalid_request", "the client authenticates in the form or by HTTP Basic, not by both"));
+        return Err(refusal(
+            "invalid_request",
+            "the client authenticates in the form or by HTTP Basic, not by both",
+        ));
     }
     let decoded = STANDARD.decode(encoded.trim()).ok().and_then(|bytes| String::from_utf8(bytes).ok());
     let decoded = decoded.ok_or_else(malformed)?;

@@ -128,6 +128,7 @@ impl From<NewUser> for user::NewUser {
 ///
 /// With a personal mailbox, and a seat taken: all or nothing.
 #[utoipa::path(post, path = "/v1/tenants/{tenant_id}/users", tag = "Users", operation_id = "create_user",
+    params(TenantPath),
     responses((status = 201, description = "The user.", body = User),
         (status = 409, description = "All seats are taken (`seats_exhausted`), or an address is in use (`address_taken`).")),
     extensions(("x-required-action" = json!("users:write"))))]
@@ -145,6 +146,7 @@ async fn create(
 ///
 /// Without the deleted.
 #[utoipa::path(get, path = "/v1/tenants/{tenant_id}/users", tag = "Users", operation_id = "list_users",
+    params(TenantPath, PageQuery),
     responses((status = 200, description = "A page of users.", body = List<User>)),
     extensions(("x-required-action" = json!("users:read"))))]
 async fn list(
@@ -159,6 +161,7 @@ async fn list(
 
 /// Get a user
 #[utoipa::path(get, path = "/v1/tenants/{tenant_id}/users/{user_id}", tag = "Users", operation_id = "get_user",
+    params(UserPath),
     responses((status = 200, description = "The user.", body = User)),
     extensions(("x-required-action" = json!("users:read"))))]
 async fn get(Bearer(caller): Bearer, Path(at): Path<UserPath>) -> Result<Answer<User>, Problem> {
@@ -170,6 +173,7 @@ async fn get(Bearer(caller): Bearer, Path(at): Path<UserPath>) -> Result<Answer<
 ///
 /// Frees the seat and the addresses; the mail is kept.
 #[utoipa::path(delete, path = "/v1/tenants/{tenant_id}/users/{user_id}", tag = "Users", operation_id = "delete_user",
+    params(UserPath),
     responses((status = 204, description = "Deleted.")),
     extensions(("x-required-action" = json!("users:write"))))]
 async fn delete(Bearer(caller): Bearer, Path(at): Path<UserPath>) -> Result<StatusCode, Problem> {

@@ -35,13 +35,24 @@ async fn a_price_book_is_published_and_never_changes() {
     let app = App::new().await;
     let (reseller, north) = app.reseller("North").await;
     let book = app.post(&north, "/v1/price-books", json!({"prices": prices()})).await.expect(201);
-    assert_eq!((&book["version"], &book["currency"], &book["reseller_id"]), (&json!(1), &json!("EUR"), &json!(reseller)));
-    let price = &book["prices"][0];
-    assert_eq!((&price["unit_price"], &price["tiers"], &price["removal_policy"]), (&json!("4.50000000"), &json!([]), &json!("credit_to_balance")));
-    assert_eq!(book["prices"][1]["removal_policy"], "at_cycle_end");
+    assert_eq!(
+        (&book["version"], &book["currency"], &book["reseller_id"]),
+        (&json!(1), &json!("EUR"), &json!(reseller))
+    );
+    let of = |book: &Value, interval: &str| {
+        let prices = book["prices"].as_array().unwrap().iter();
+        prices.clone().find(|price| price["interval"] == interval).unwrap_or_else(|| panic!("{book}")).clone()
+    };
+    let price = of(&book, "month");
+    assert_eq!(
+        (&price["unit_price"], &price["tiers"], &price["removal_policy"]),
+        (&json!("4.50000000"), &json!([]), &json!("credit_to_balance"))
+    );
+    assert_eq!(of(&book, "year")["removal_policy"], "at_cycle_end");
     let path = format!("/v1/price-books/{}", text(&book["id"]));
-    assert_eq!(app.get(&north, &path).await.expect(200), book);
-    assert_eq!(app.get(&north, &format!("{path}/prices")).await.expect(200)["data"], book["prices"]);
+    let read = app.get(&north, &path).await.expect(200);
+    assert_eq!((of(&read, "month"), of(&read, "year"), &read["id"]), (price, of(&book, "year"), &book["id"]));
+    assert_eq!(app.get(&north, &format!("{path}/prices")).await.expect(200)["data"], read["prices"]);
     let named = json!({"reseller_id": reseller, "prices": prices()});
     assert_eq!(app.post(&app.operator, "/v1/price-books", named).await.expect(201)["version"], 2);
     let listed = app.get(&north, "/v1/price-books").await.expect(200);
@@ -50,9 +61,13 @@ async fn a_price_book_is_published_and_never_changes() {
     assert_eq!(unnamed.expect_problem(422, "invalid_request")["errors"][0]["pointer"], "/reseller_id");
     let mut wrong = prices();
     wrong[1]["unit_price"] = json!("-1");
-    let refused = app.post(&north, "/v1/price-books", json!({"prices": wrong})).await.expect_problem(422, "invalid_request");
+    let refused = app
+        .post(&north, "/v1/price-books", json!({"prices": wrong}))
+        .await
+        .expect_problem(422, "invalid_request");
     assert_eq!(refused["errors"][0]["pointer"], "/prices/1/unit_price");
-    let as_number = json!({"prices": [{"item": "mailbox", "interval": "month", "unit_price": 4.5, "currency": "EUR"}]});
+    let as_number =
+        json!({"prices": [{"item": "mailbox", "interval": "month", "unit_price": 4.5, "currency": "EUR"}]});
     let refused = app.post(&north, "/v1/price-books", as_number).await.expect_problem(422, "invalid_request");
     assert_eq!(refused["errors"][0]["pointer"], "/prices/0/unit_price");
 }
@@ -76,7 +91,8 @@ async fn a_subscription_is_put_and_read() {
     assert_eq!(app.get(&north, &path).await.expect(200), put);
     let (_, south) = app.reseller("South").await;
     let elsewhere = app.post(&south, "/v1/price-books", json!({"prices": prices()})).await.expect(201);
-    let refused = app.put(&north, &path, json!({"price_book_id": elsewhere["id"], "interval": "month"})).await;
+    let refused =
+        app.put(&north, &path, json!({"price_book_id": elsewhere["id"], "interval": "month"})).await;
     assert_eq!(refused.expect_problem(422, "invalid_request")["errors"][0]["pointer"], "/price_book_id");
 }
 
@@ -87,7 +103,11 @@ async fn a_run_bills_once_to_the_cent() {
     let tenant = subscribed(&app, &north, "one.example", 3).await;
     let id = tenant.strip_prefix("/v1/tenants/").unwrap();
     let done = run(&app, &north, json!({"as_of": "2026-03-02", "tenant_id": id})).await;
-    assert_eq!((&done["status"], &done["summary"]["invoices"], &done["as_of"]), (&json!("succeeded"), &json!(1), &json!("2026-03-02")));
+    assert_eq!(
+        (&done["status"], &done["summary"]["invoices"], &done["as_of"]),
+        (&json!("succeeded"), &json!(1), &json!("2026-03-02"))
+    );
+    app.db.clock().advance(chrono::TimeDelta::seconds(1));
     let again = run(&app, &north, json!({"as_of": "2026-03-02", "tenant_id": id})).await;
     assert_eq!(again["summary"]["invoices"], 0);
 
@@ -112,8 +132,15 @@ async fn a_run_for_a_day_that_is_none_is_refused() {
     let (_, north) = app.reseller("North").await;
     let tenant = subscribed(&app, &north, "one.example", 1).await;
     let id = tenant.strip_prefix("/v1/tenants/").unwrap();
-    let pointer = |answer: Answer| text(&answer.expect_problem(422, "invalid_request")["errors"][0]["pointer"]);
+    let pointer =
+        |answer: Answer| text(&answer.expect_problem(422, "invalid_request")["errors"][0]["pointer"]);
     assert_eq!(pointer(app.post(&north, "/v1/billing/runs", json!({"as_of": "2026-02-30"})).await), "/as_of");
-    assert_eq!(pointer(app.post(&north, "/v1/billing/runs", json!({"as_of": "2026-04-02", "tenant_id": id})).await), "/as_of");
-    assert_eq!(pointer(app.post(&north, "/v1/billing/runs", json!({"as_of": "2026-03-02", "tenant_id": "x"})).await), "/tenant_id");
+    assert_eq!(
+        pointer(app.post(&north, "/v1/billing/runs", json!({"as_of": "2026-04-02", "tenant_id": id})).await),
+        "/as_of"
+    );
+    assert_eq!(
+        pointer(app.post(&north, "/v1/billing/runs", json!({"as_of": "2026-03-02", "tenant_id": "x"})).await),
+        "/tenant_id"
+    );
 }

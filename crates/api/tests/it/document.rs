@@ -8,13 +8,17 @@ pub(crate) fn operations() -> Vec<(String, String, Value)> {
     let paths = document["paths"].as_object().unwrap();
     let of_path = |(path, item): (&String, &Value)| {
         let methods = item.as_object().unwrap().iter();
-        methods.map(|(method, operation)| (method.to_uppercase(), path.clone(), operation.clone())).collect::<Vec<_>>()
+        methods
+            .map(|(method, operation)| (method.to_uppercase(), path.clone(), operation.clone()))
+            .collect::<Vec<_>>()
     };
     paths.iter().flat_map(of_path).collect()
 }
 
 pub(crate) fn is_public(operation: &Value) -> bool {
-    operation["security"].as_array().is_some_and(|schemes| schemes.iter().all(|scheme| scheme == &serde_json::json!({})))
+    operation["security"]
+        .as_array()
+        .is_some_and(|schemes| schemes.iter().all(|scheme| scheme == &serde_json::json!({})))
 }
 
 pub(crate) fn id(operation: &Value) -> &str {
@@ -38,11 +42,21 @@ fn every_operation_explains_itself() {
         assert!(operation["summary"].as_str().is_some_and(|text| !text.is_empty()), "{name} has no summary");
         assert_eq!(operation["tags"].as_array().map(Vec::len), Some(1), "{name} has no tag");
         let responses = operation["responses"].as_object().unwrap();
+        let document: Value = serde_json::from_str(&api::openapi()).unwrap();
+        let resolved = |response: &Value| match response["$ref"].as_str() {
+            Some(name) => document["components"]["responses"][name.rsplit('/').next().unwrap()].clone(),
+            None => response.clone(),
+        };
         assert!(responses.keys().any(|status| status.starts_with('2')), "{name} never succeeds");
         for (status, response) in responses {
+            let response = resolved(response);
             assert!(response["description"].as_str().is_some_and(|text| !text.is_empty()), "{name} {status}");
             let is_problem = status.as_str() >= "400" && name != "create_token";
-            assert_eq!(response["content"]["application/problem+json"].is_object(), is_problem, "{name} {status}");
+            assert_eq!(
+                response["content"]["application/problem+json"].is_object(),
+                is_problem,
+                "{name} {status}"
+            );
         }
         let parameters = operation["parameters"].as_array().cloned().unwrap_or_default();
         let named = |place: &str| {
@@ -54,7 +68,8 @@ fn every_operation_explains_itself() {
         if is_public(&operation) {
             continue;
         }
-        let action = operation["x-required-action"].as_str().unwrap_or_else(|| panic!("{name} names no action"));
+        let action =
+            operation["x-required-action"].as_str().unwrap_or_else(|| panic!("{name} names no action"));
         assert!(action.parse::<tenancy::Action>().is_ok(), "{name}: {action}");
         for status in ["401", "403", "500", "503"] {
             assert!(responses.contains_key(status), "{name} lacks {status}");
@@ -70,7 +85,8 @@ fn every_schema_that_is_named_is_there() {
     let text = api::openapi();
     let document: Value = serde_json::from_str(&text).unwrap();
     let schemas = document["components"]["schemas"].as_object().unwrap();
-    let named: BTreeSet<_> = text.split("\"#/components/schemas/").skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
+    let named: BTreeSet<_> =
+        text.split("\"#/components/schemas/").skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
     for name in &named {
         assert!(schemas.contains_key(*name), "{name} is missing");
     }

@@ -12,12 +12,26 @@ async fn a_server_in_order_lives_is_ready_and_counts() {
     let metrics = app.call(Method::GET, "/metrics").send().await;
     assert_eq!(metrics.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
     let text = String::from_utf8(metrics.body.to_vec()).unwrap();
-    let counted = |labels: &str| text.lines().any(|line| line.starts_with("pillarbox_http_requests_total{") && line.contains(labels));
+    let counted = |labels: &str| {
+        text.lines().any(|line| line.starts_with("pillarbox_http_requests_total{") && line.contains(labels))
+    };
     assert!(counted(r#"method="GET",route="/healthz",status="200""#), "{text}");
     assert!(counted(r#"method="GET",route="/v1/tenants/{tenant_id}",status="401""#), "{text}");
     assert!(counted(r#"method="GET",route="unmatched",status="404""#), "{text}");
     assert!(text.contains("pillarbox_http_request_duration_seconds"), "{text}");
     assert!(!text.contains("019a2f3c"), "an id is a label");
+}
+
+#[tokio::test]
+async fn a_blob_store_that_is_gone_is_named() {
+    let app = App::new().await;
+    let credentials =
+        blob::Credentials { access_key_id: "GK0000000000".into(), secret_access_key: "x".repeat(32).into() };
+    let nowhere = "s3://mail?endpoint=http://127.0.0.1:1&region=nowhere&path_style=true".parse().unwrap();
+    let blobs = blob::open_with(&nowhere, Some(credentials)).await.unwrap();
+    let app = app.with_store(mailstore::MailStore::new(blobs));
+    let readiness = app.call(Method::GET, "/readyz").send().await;
+    assert_eq!(readiness.expect_problem(503, "unavailable")["detail"], "no sign of life from the blob store");
 }
 
 #[tokio::test]

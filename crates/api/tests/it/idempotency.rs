@@ -30,7 +30,10 @@ async fn the_same_request_is_answered_again_and_not_done_again() {
     // After a day the key is new.
     app.db.clock().advance(chrono::TimeDelta::hours(25));
     let late = keyed(&app, &app.operator, "a", "/v1/resellers", json!({"name": "South"})).await;
-    assert_eq!((late.expect(201)["name"].as_str(), late.header("idempotency-replayed")), (Some("South"), None));
+    assert_eq!(
+        (late.expect(201)["name"].as_str(), late.header("idempotency-replayed")),
+        (Some("South"), None)
+    );
 }
 
 #[tokio::test]
@@ -39,14 +42,21 @@ async fn a_key_is_of_one_request_of_one_caller() {
     let (reseller, north) = app.reseller("North").await;
     let tenant = json!({"name": "Bakery", "country": "DE", "currency": "EUR"});
     keyed(&app, &north, "a", "/v1/tenants", tenant.clone()).await.expect(201);
-    let other_body = keyed(&app, &north, "a", "/v1/tenants", json!({"name": "Other", "country": "DE", "currency": "EUR"})).await;
+    let other_body =
+        keyed(&app, &north, "a", "/v1/tenants", json!({"name": "Other", "country": "DE", "currency": "EUR"}))
+            .await;
     other_body.expect_problem(422, "idempotency_key_reuse");
     let keys = format!("/v1/resellers/{reseller}/api-keys");
     keyed(&app, &north, "a", &keys, tenant.clone()).await.expect_problem(422, "idempotency_key_reuse");
-    keyed(&app, &north, "a", "/v1/tenants?x=1", tenant.clone()).await.expect_problem(422, "idempotency_key_reuse");
+    keyed(&app, &north, "a", "/v1/tenants?x=1", tenant.clone())
+        .await
+        .expect_problem(422, "idempotency_key_reuse");
     let (_, south) = app.reseller("South").await;
     let others = keyed(&app, &south, "a", "/v1/tenants", tenant).await;
-    assert_eq!((others.expect(201)["name"].as_str(), others.header("idempotency-replayed")), (Some("Bakery"), None));
+    assert_eq!(
+        (others.expect(201)["name"].as_str(), others.header("idempotency-replayed")),
+        (Some("Bakery"), None)
+    );
 }
 
 #[tokio::test]
@@ -72,7 +82,9 @@ async fn of_many_at_once_one_is_done() {
     for answer in answers.iter().filter(|answer| answer.status.as_u16() != 201) {
         answer.expect_problem(409, "idempotency_key_in_use");
     }
-    let fresh = answers.iter().filter(|answer| answer.status.as_u16() == 201 && answer.header("idempotency-replayed").is_none());
+    let fresh = answers
+        .iter()
+        .filter(|answer| answer.status.as_u16() == 201 && answer.header("idempotency-replayed").is_none());
     assert_eq!(fresh.count(), 1, "{statuses:?}");
     assert_eq!(names(&app).await, ["North"]);
 }
@@ -88,11 +100,22 @@ async fn refusals_by_state_are_kept_and_others_give_the_key_back() {
     app.patch(&north, &tenant, json!({"seats": {"limit": null}})).await.expect(200);
     let again = keyed(&app, &north, "state", &users, ada.clone()).await;
     again.expect(409);
-    assert_eq!((again.header("idempotency-replayed"), again.header("content-type")), (Some("true"), Some("application/problem+json")));
+    assert_eq!(
+        (again.header("idempotency-replayed"), again.header("content-type")),
+        (Some("true"), Some("application/problem+json"))
+    );
 
-    keyed(&app, &north, "input", &users, json!({"address": "ada"})).await.expect_problem(422, "invalid_request");
+    keyed(&app, &north, "input", &users, json!({"address": "ada"}))
+        .await
+        .expect_problem(422, "invalid_request");
     keyed(&app, &north, "input", &users, ada).await.expect(201);
-    let malformed = app.call(Method::POST, &users).token(&north).header("idempotency-key", "json").bytes("application/json", "{").send().await;
+    let malformed = app
+        .call(Method::POST, &users)
+        .token(&north)
+        .header("idempotency-key", "json")
+        .bytes("application/json", "{")
+        .send()
+        .await;
     malformed.expect_problem(400, "malformed_body");
     keyed(&app, &north, "json", &users, json!({"address": "bob@one.example"})).await.expect(201);
     let nobody = app.call(Method::POST, &users).header("idempotency-key", "x").json(json!({})).send().await;
@@ -106,7 +129,13 @@ async fn messages_are_put_once() {
     let tenant = app.tenant(&north, "one.example", json!({})).await;
     let (_, mailbox) = app.user(&north, &tenant, json!({"address": "ada@one.example"})).await;
     let messages = format!("{mailbox}/messages");
-    let put = || app.call(Method::POST, &messages).token(&north).header("idempotency-key", "m").bytes("message/rfc822", MESSAGE).send();
+    let put = || {
+        app.call(Method::POST, &messages)
+            .token(&north)
+            .header("idempotency-key", "m")
+            .bytes("message/rfc822", MESSAGE)
+            .send()
+    };
     let first = put().await.expect(201);
     assert_eq!(put().await.expect(201), first);
     let listed = app.get(&north, &messages).await.expect(200);
@@ -117,7 +146,8 @@ async fn messages_are_put_once() {
 async fn a_key_is_1_to_255_visible_characters() {
     let app = App::new().await;
     for key in ["", "a b", "ä", &"x".repeat(256)] {
-        let call = app.call(Method::POST, "/v1/resellers").token(&app.operator).header("idempotency-key", key);
+        let call =
+            app.call(Method::POST, "/v1/resellers").token(&app.operator).header("idempotency-key", key);
         let problem = call.json(json!({"name": "North"})).send().await.expect_problem(422, "invalid_request");
         assert_eq!(problem["errors"][0]["parameter"], "Idempotency-Key", "{problem}");
     }

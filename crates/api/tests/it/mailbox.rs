@@ -7,7 +7,8 @@ async fn is_listed_with_its_quota_and_folders() {
     let app = App::new().await;
     let (_, key) = app.reseller("North").await;
     let tenant = app.tenant(&key, "one.example", json!({})).await;
-    let (ada, path) = app.user(&key, &tenant, json!({"address": "ada@one.example", "quota_bytes": 5000})).await;
+    let (ada, path) =
+        app.user(&key, &tenant, json!({"address": "ada@one.example", "quota_bytes": 5000})).await;
     let mailbox = app.get(&key, &path).await.expect(200);
     let expected = json!({
         "id": ada["mailbox_id"], "kind": "personal", "user_id": ada["id"], "primary_address": "ada@one.example",
@@ -17,7 +18,10 @@ async fn is_listed_with_its_quota_and_folders() {
     assert_eq!(app.get(&key, &format!("{tenant}/mailboxes")).await.expect(200)["data"], json!([mailbox]));
     let folders = app.get(&key, &format!("{path}/folders")).await.expect(200);
     let inbox = folders["data"].as_array().unwrap().iter().find(|folder| folder["role"] == "inbox").unwrap();
-    assert_eq!((&inbox["name"], &inbox["message_count"], &inbox["uid_next"]), (&json!("Inbox"), &json!(0), &json!(1)));
+    assert_eq!(
+        (&inbox["name"], &inbox["message_count"], &inbox["uid_next"]),
+        (&json!("Inbox"), &json!(0), &json!(1))
+    );
     assert!(inbox["uid_validity"].as_u64().unwrap() > 0);
 }
 
@@ -31,8 +35,13 @@ async fn a_quota_is_set_and_lifted() {
     assert_eq!(app.get(&key, &quota).await.expect(200)["quota_bytes"], json!(null));
     assert_eq!(app.put(&key, &quota, json!({"quota_bytes": 7})).await.expect(200)["quota_bytes"], 7);
     assert_eq!(app.get(&key, &quota).await.expect(200)["quota_bytes"], 7);
-    assert_eq!(app.put(&key, &quota, json!({"quota_bytes": null})).await.expect(200)["quota_bytes"], json!(null));
-    for (body, pointer) in [(json!({"quota_bytes": -1}), "/quota_bytes"), (json!({}), ""), (json!({"quota": 1}), "/quota")] {
+    assert_eq!(
+        app.put(&key, &quota, json!({"quota_bytes": null})).await.expect(200)["quota_bytes"],
+        json!(null)
+    );
+    for (body, pointer) in
+        [(json!({"quota_bytes": -1}), "/quota_bytes"), (json!({}), ""), (json!({"quota": 1}), "/quota")]
+    {
         let problem = app.put(&key, &quota, body).await.expect_problem(422, "invalid_request");
         assert_eq!(problem["errors"][0]["pointer"], pointer, "{problem}");
     }
@@ -43,7 +52,8 @@ async fn a_person_sees_their_own_alone() {
     let app = App::new().await;
     let (_, key) = app.reseller("North").await;
     let tenant = app.tenant(&key, "one.example", json!({})).await;
-    let (ada, own) = app.user(&key, &tenant, json!({"address": "ada@one.example", "password": "correct-horse"})).await;
+    let (ada, own) =
+        app.user(&key, &tenant, json!({"address": "ada@one.example", "password": "correct-horse"})).await;
     let (_, others) = app.user(&key, &tenant, json!({"address": "bob@one.example"})).await;
     let token = app.sign_in("ada@one.example", "correct-horse").await;
     let listed = app.get(&token, &format!("{tenant}/mailboxes")).await.expect(200);
@@ -54,5 +64,7 @@ async fn a_person_sees_their_own_alone() {
         app.get(&token, &format!("{others}{path}")).await.expect_problem(404, "not_found");
     }
     app.deliver(&token, &others, crate::support::MESSAGE).await.expect_problem(404, "not_found");
-    app.put(&token, &format!("{own}/quota"), json!({"quota_bytes": null})).await.expect_problem(403, "forbidden");
+    app.put(&token, &format!("{own}/quota"), json!({"quota_bytes": null}))
+        .await
+        .expect_problem(403, "forbidden");
 }

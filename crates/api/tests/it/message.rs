@@ -56,7 +56,9 @@ async fn is_taken_in_and_its_view_read() {
 #[tokio::test]
 async fn comes_back_byte_for_byte_whatever_it_is() {
     let here = Fixture::new(json!(null)).await;
-    for bytes in [MESSAGE, "no header at all", "bare\nfeeds\rand\0nul\n.\r\n..\n", "Subject: =?utf-8?q?=00?=\n\n"] {
+    for bytes in
+        [MESSAGE, "no header at all", "bare\nfeeds\rand\0nul\n.\r\n..\n", "Subject: =?utf-8?q?=00?=\n\n"]
+    {
         let (message, path) = here.delivered(bytes).await;
         assert_eq!(message["size_bytes"], bytes.len());
         let raw = here.app.get(&here.key, &format!("{path}/raw")).await;
@@ -98,7 +100,8 @@ async fn a_part_of_it_is_had_by_range() {
         assert_eq!(get(range).await.body.as_ref(), MESSAGE.as_bytes(), "{range}");
     }
     let etag = text(&json!(get("").await.header("etag")));
-    let unchanged = here.app.call(Method::GET, &raw).token(&here.key).header("if-none-match", &etag).send().await;
+    let unchanged =
+        here.app.call(Method::GET, &raw).token(&here.key).header("if-none-match", &etag).send().await;
     assert_eq!((unchanged.status.as_u16(), unchanged.body.len()), (304, 0));
     let call = || here.app.call(Method::GET, &raw).token(&here.key).header("range", "bytes=0-1");
     assert_eq!(call().header("if-range", &etag).send().await.status.as_u16(), 206);
@@ -119,6 +122,7 @@ async fn lists_go_by_folder_and_state_in_pages() {
     let folders = here.app.get(&here.key, &format!("{}/folders", here.mailbox)).await.expect(200);
     let junk = folders["data"].as_array().unwrap().iter().find(|folder| folder["role"] == "junk").unwrap();
     let junk = text(&junk["id"]);
+    here.app.clock_on();
     let call = here.app.call(Method::POST, &format!("{messages}?folder_id={junk}")).token(&here.key);
     let filed = call.bytes("message/rfc822; charset=utf-8", MESSAGE).send().await.expect(201);
     assert_eq!(text(&filed["folder_id"]), junk);
@@ -135,11 +139,18 @@ async fn lists_go_by_folder_and_state_in_pages() {
     assert_eq!(list(&format!("?folder_id={junk}")).await.0, [text(&filed["id"])]);
     assert_eq!(list("?state=recoverable").await.0, Vec::<String>::new());
     for (query, parameter) in [("state=gone", "state"), ("folder_id=x", "folder_id"), ("q=x", "q")] {
-        let problem = here.app.get(&here.key, &format!("{messages}?{query}")).await.expect_problem(422, "invalid_request");
+        let problem = here
+            .app
+            .get(&here.key, &format!("{messages}?{query}"))
+            .await
+            .expect_problem(422, "invalid_request");
         assert_eq!(problem["errors"][0]["parameter"], parameter, "{problem}");
     }
     let elsewhere = "fld_019a2f3c5d7e7abc8def0123456789ab";
-    here.app.get(&here.key, &format!("{messages}?folder_id={elsewhere}")).await.expect_problem(404, "not_found");
+    here.app
+        .get(&here.key, &format!("{messages}?folder_id={elsewhere}"))
+        .await
+        .expect_problem(404, "not_found");
 }
 
 #[tokio::test]
@@ -153,13 +164,17 @@ async fn deleting_is_undone_by_recovering() {
     here.app.delete(&here.key, &path).await.expect_problem(404, "not_found");
     let deleted = here.app.get(&here.key, &path).await.expect(200);
     assert_eq!(deleted["state"], "recoverable");
-    let recoverable = here.app.get(&here.key, &format!("{}/messages?state=recoverable", here.mailbox)).await.expect(200);
+    let recoverable =
+        here.app.get(&here.key, &format!("{}/messages?state=recoverable", here.mailbox)).await.expect(200);
     assert_eq!(recoverable["data"], json!([deleted]));
     let quota = here.quota().await;
     assert_eq!((&quota["used_bytes"], &quota["recoverable_bytes"]), (&json!(0), &json!(MESSAGE.len())));
 
     let back = here.app.call(Method::POST, &recover).token(&here.key).send().await.expect(200);
-    assert_eq!((&back["id"], &back["state"], &back["internal_date"]), (&message["id"], &json!("live"), &message["internal_date"]));
+    assert_eq!(
+        (&back["id"], &back["state"], &back["internal_date"]),
+        (&message["id"], &json!("live"), &message["internal_date"])
+    );
     assert!(back["uid"].as_u64() > message["uid"].as_u64(), "{back}");
     assert_eq!(here.quota().await["used_bytes"], MESSAGE.len());
 }

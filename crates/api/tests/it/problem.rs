@@ -7,8 +7,16 @@ use serde_json::{Value, json};
 use crate::support::{Answer, App, text};
 
 fn shown(answer: &Answer) -> Value {
-    let headers = ["content-type", "www-authenticate", "retry-after", "allow", "cache-control", "x-content-type-options"];
-    let headers: BTreeMap<_, _> = headers.iter().filter_map(|name| Some((*name, answer.header(name)?))).collect();
+    let headers = [
+        "content-type",
+        "www-authenticate",
+        "retry-after",
+        "allow",
+        "cache-control",
+        "x-content-type-options",
+    ];
+    let headers: BTreeMap<_, _> =
+        headers.iter().filter_map(|name| Some((*name, answer.header(name)?))).collect();
     json!({"status": answer.status.as_u16(), "headers": headers, "body": answer.json()})
 }
 
@@ -18,7 +26,8 @@ async fn all_have_one_shape() {
     let (reseller, north) = app.reseller("North").await;
     let tenant = app.tenant(&north, "one.example", json!({"seats": {"limit": 0}})).await;
     let support = format!("/v1/resellers/{reseller}/api-keys");
-    let support = text(&app.post(&north, &support, json!({"role": "reseller_support"})).await.expect(201)["secret"]);
+    let support =
+        text(&app.post(&north, &support, json!({"role": "reseller_support"})).await.expect(201)["secret"]);
     let post = |path: &str, content_type: &str, body: &'static str| {
         app.call(Method::POST, path).token(&north).bytes(content_type, body).send()
     };
@@ -26,7 +35,10 @@ async fn all_have_one_shape() {
     let cases = [
         ("no credential", app.call(Method::GET, "/v1/tenants").send().await),
         ("a wrong credential", app.get("pillarbox_x", "/v1/tenants").await),
-        ("not allowed", app.post(&support, "/v1/tenants", json!({"name": "x", "country": "DE", "currency": "EUR"})).await),
+        (
+            "not allowed",
+            app.post(&support, "/v1/tenants", json!({"name": "x", "country": "DE", "currency": "EUR"})).await,
+        ),
         ("unknown object", app.get(&north, unknown).await),
         ("malformed id", app.get(&north, "/v1/tenants/7").await),
         ("unknown path", app.get(&north, "/v2/tenants").await),
@@ -36,10 +48,14 @@ async fn all_have_one_shape() {
         ("wrong type", app.patch(&north, &tenant, json!({"seats": {"limit": "five"}})).await),
         ("wrong media type", post("/v1/tenants", "text/plain", "{}").await),
         ("wrong query", app.get(&north, "/v1/tenants?limit=1000").await),
-        ("several rules", app.post(&north, "/v1/tenants", json!({"name": "", "country": "de", "currency": "EUR"})).await),
+        (
+            "several rules",
+            app.post(&north, "/v1/tenants", json!({"name": "", "country": "de", "currency": "EUR"})).await,
+        ),
         ("conflict", app.post(&north, &format!("{tenant}/users"), json!({"address": "a@one.example"})).await),
     ];
-    let shown: Vec<_> = cases.iter().map(|(name, answer)| json!({"case": name, "answer": shown(answer)})).collect();
+    let shown: Vec<_> =
+        cases.iter().map(|(name, answer)| json!({"case": name, "answer": shown(answer)})).collect();
     insta::assert_json_snapshot!("problems", shown, {"[].answer.body.request_id" => "[id]"});
 }
 
@@ -71,7 +87,8 @@ async fn too_much_is_refused_before_it_is_read() {
     let keyed = app.call(Method::POST, "/v1/tenants").token(&north).header("idempotency-key", "k").json(long);
     keyed.send().await.expect_problem(413, "body_too_large");
     app.deliver(&north, &mailbox, &"x".repeat(1999)).await.expect(201);
-    let keyed = app.call(Method::POST, &format!("{mailbox}/messages")).token(&north).header("idempotency-key", "m");
+    let keyed =
+        app.call(Method::POST, &format!("{mailbox}/messages")).token(&north).header("idempotency-key", "m");
     keyed.bytes("message/rfc822", "y".repeat(1999)).send().await.expect(201);
     app.deliver(&north, &mailbox, &"x".repeat(2001)).await.expect_problem(413, "body_too_large");
 }

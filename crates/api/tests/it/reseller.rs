@@ -5,7 +5,10 @@ use crate::support::{App, text};
 #[tokio::test]
 async fn is_created_read_changed_and_listed() {
     let app = App::new().await;
-    let made = app.post(&app.operator, "/v1/resellers", json!({"name": "North", "caps": {"seats": 10}})).await.expect(201);
+    let made = app
+        .post(&app.operator, "/v1/resellers", json!({"name": "North", "caps": {"seats": 10}}))
+        .await
+        .expect(201);
     assert_eq!(made["caps"], json!({"seats": 10}));
     assert_eq!(made["parent_id"], json!(null));
     assert_eq!(made["created_at"], "2026-03-02T09:00:00Z");
@@ -52,15 +55,25 @@ async fn a_page_ends_where_the_next_begins() {
         let page = app.get(&app.operator, &path).await.expect(200);
         let ids: Vec<_> = page["data"].as_array().unwrap().iter().map(|one| text(&one["id"])).collect();
         seen.push(ids);
-        let Some(cursor) = page["next_cursor"].as_str() else { break seen.iter().map(Vec::len).collect::<Vec<_>>() };
+        let Some(cursor) = page["next_cursor"].as_str() else {
+            break seen.iter().map(Vec::len).collect::<Vec<_>>();
+        };
         path = format!("/v1/resellers?limit=2&cursor={cursor}");
     };
     assert_eq!(sizes, [2, 2, 1]);
     assert_eq!(seen.concat(), made);
-    for (query, parameter) in
-        [("limit=201", "limit"), ("limit=0", "limit"), ("limit=x", "limit"), ("cursor=x", "cursor"), ("page=2", "page"), ("limit=1&limit=2", "limit")]
-    {
-        let problem = app.get(&app.operator, &format!("/v1/resellers?{query}")).await.expect_problem(422, "invalid_request");
+    for (query, parameter) in [
+        ("limit=201", "limit"),
+        ("limit=0", "limit"),
+        ("limit=x", "limit"),
+        ("cursor=x", "cursor"),
+        ("page=2", "page"),
+        ("limit=1&limit=2", "limit"),
+    ] {
+        let problem = app
+            .get(&app.operator, &format!("/v1/resellers?{query}"))
+            .await
+            .expect_problem(422, "invalid_request");
         assert_eq!(problem["errors"][0]["parameter"], parameter, "{problem}");
     }
 }

@@ -25,7 +25,12 @@ async fn answers_over_a_socket_and_stops_when_told() {
     let app = App::new().await;
     let (address, shutdown, server) = start(&app).await;
     let http = Http::new(address).unwrap().with_token(app.operator.clone());
-    let answer = http.request("POST".parse().unwrap(), "/v1/resellers").json(&json!({"name": "North"})).send().await.unwrap();
+    let answer = http
+        .request("POST".parse().unwrap(), "/v1/resellers")
+        .json(&json!({"name": "North"}))
+        .send()
+        .await
+        .unwrap();
     assert_eq!(answer.status().as_u16(), 201);
     // An idle connection is kept alive now and does not hold up the end.
     shutdown.cancel();
@@ -60,7 +65,12 @@ async fn a_request_under_way_is_finished_at_shutdown() {
 #[tokio::test]
 async fn silence_is_not_waited_for() {
     let brief = Duration::from_millis(200);
-    let limits = Limits { header_read_timeout: brief, body_read_timeout: brief, shutdown_grace: brief, ..Limits::default() };
+    let limits = Limits {
+        header_read_timeout: brief,
+        body_read_timeout: brief,
+        shutdown_grace: brief,
+        ..Limits::default()
+    };
     let app = App::with_limits(limits).await;
     let (address, shutdown, server) = start(&app).await;
     for head in ["", "GET /healthz HTTP/1.1\r\nhost:"] {
@@ -70,7 +80,10 @@ async fn silence_is_not_waited_for() {
         tokio::time::timeout(DEADLINE, stream.read_to_end(&mut rest)).await.unwrap().unwrap();
     }
     let mut stream = TcpStream::connect(address).await.unwrap();
-    let head = format!("POST /v1/resellers HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\ncontent-type: application/json\r\ncontent-length: 99\r\n\r\n{{", app.operator);
+    let head = format!(
+        "POST /v1/resellers HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\ncontent-type: application/json\r\ncontent-length: 99\r\n\r\n{{",
+        app.operator
+    );
     stream.write_all(head.as_bytes()).await.unwrap();
     let mut answer = Vec::new();
     tokio::time::timeout(DEADLINE, stream.read_to_end(&mut answer)).await.unwrap().unwrap();

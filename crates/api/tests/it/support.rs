@@ -116,6 +116,12 @@ impl App {
         Self { db, api, operator: secret.expose_secret().to_owned(), router }
     }
 
+    /// The same, with its bodies elsewhere.
+    pub(crate) fn with_store(self, store: MailStore) -> Self {
+        let api = Api { store, ..self.api };
+        Self { router: api::router(api.clone()), api, ..self }
+    }
+
     pub(crate) fn call(&self, method: Method, path: &str) -> Call<'_> {
         Call { app: self, builder: Request::builder().method(method).uri(path), body: Body::empty() }
     }

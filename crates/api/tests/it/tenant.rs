@@ -39,10 +39,12 @@ async fn every_mistake_is_named_at_once() {
     let (_, key) = app.reseller("North").await;
     let body = json!({"name": "", "country": "Germany", "currency": "EUR", "time_zone": "Mars/Base", "seats": {"limit": -1}});
     let problem = app.post(&key, "/v1/tenants", body).await.expect_problem(422, "invalid_request");
-    let pointers: Vec<_> = problem["errors"].as_array().unwrap().iter().map(|error| text(&error["pointer"])).collect();
+    let pointers: Vec<_> =
+        problem["errors"].as_array().unwrap().iter().map(|error| text(&error["pointer"])).collect();
     assert_eq!(pointers, ["/name", "/country", "/seats/limit", "/time_zone"]);
     // An operator names the reseller.
-    let problem = app.post(&app.operator, "/v1/tenants", bakery()).await.expect_problem(422, "invalid_request");
+    let problem =
+        app.post(&app.operator, "/v1/tenants", bakery()).await.expect_problem(422, "invalid_request");
     assert_eq!(problem["errors"][0]["pointer"], "/reseller_id");
     assert_eq!(app.get(&key, "/v1/tenants").await.expect(200)["data"], json!([]));
 }
@@ -56,7 +58,10 @@ async fn a_test_clock_moves_forward_only() {
     assert_eq!(app.get(&key, &sandbox).await.expect(200)["test_clock"], "2026-03-02T09:00:00Z");
     let moved = app.put(&key, &path, json!({"now": "2026-04-01T02:00:00+02:00"})).await.expect(200);
     assert_eq!(moved["test_clock"], "2026-04-01T00:00:00Z");
-    let back = app.put(&key, &path, json!({"now": "2026-03-31T00:00:00Z"})).await.expect_problem(422, "invalid_request");
+    let back = app
+        .put(&key, &path, json!({"now": "2026-03-31T00:00:00Z"}))
+        .await
+        .expect_problem(422, "invalid_request");
     assert_eq!(back["errors"][0]["pointer"], "/now");
     let real = app.tenant(&key, "real.example", json!({})).await;
     let refused = app.put(&key, &format!("{real}/test-clock"), json!({"now": "2027-01-01T00:00:00Z"})).await;

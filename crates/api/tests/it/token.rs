@@ -30,7 +30,9 @@ fn expect_error(answer: &Answer, status: u16, error: &str) {
 async fn a_key_buys_a_token_that_ends_with_it() {
     let app = App::new().await;
     let (id, secret) = key(&app).await;
-    let answer = ask(&app, &format!("grant_type=client_credentials&client_id={id}&client_secret={secret}&unknown=1")).await;
+    let answer =
+        ask(&app, &format!("grant_type=client_credentials&client_id={id}&client_secret={secret}&unknown=1"))
+            .await;
     let body = answer.expect(200);
     assert_eq!((&body["token_type"], &body["expires_in"]), (&json!("Bearer"), &json!(900)));
     assert_eq!(answer.header("cache-control"), Some("no-store"));
@@ -45,7 +47,10 @@ async fn a_key_buys_a_token_that_ends_with_it() {
     app.db.clock().advance(chrono::TimeDelta::minutes(15));
     let expired = app.get(&token, "/v1/tenants").await;
     expired.expect_problem(401, "unauthenticated");
-    assert_eq!(expired.header("www-authenticate"), Some("Bearer realm=\"pillarbox\", error=\"invalid_token\""));
+    assert_eq!(
+        expired.header("www-authenticate"),
+        Some("Bearer realm=\"pillarbox\", error=\"invalid_token\"")
+    );
 }
 
 #[tokio::test]
@@ -54,7 +59,8 @@ async fn a_token_can_be_checked_by_others() {
     let (id, secret) = key(&app).await;
     let form = format!("grant_type=client_credentials&client_id={id}&client_secret={secret}");
     let token = text(&ask(&app, &form).await.expect(200)["access_token"]);
-    let header = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(token.split('.').next().unwrap()).unwrap();
+    let header =
+        base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(token.split('.').next().unwrap()).unwrap();
     let header: Value = serde_json::from_slice(&header).unwrap();
     let jwks = app.call(Method::GET, "/.well-known/jwks.json").send().await.expect(200);
     let jwk = &jwks["keys"][0];
@@ -71,11 +77,16 @@ async fn a_person_signs_in_by_password() {
     app.user(&admin, &tenant, json!({"address": "ada@one.example", "password": "correct horse"})).await;
     let token = app.sign_in("ada%40one.example", "correct+horse").await;
     app.get(&token, &format!("{tenant}/mailboxes")).await.expect(200);
-    for form in ["username=ada@one.example&password=wrong", "username=eve@one.example&password=correct+horse", "username=x&password=y"] {
+    for form in [
+        "username=ada@one.example&password=wrong",
+        "username=eve@one.example&password=correct+horse",
+        "username=x&password=y",
+    ] {
         expect_error(&ask(&app, &format!("grant_type=password&{form}")).await, 400, "invalid_grant");
     }
     // A client that authenticates itself is checked as well.
-    let form = "grant_type=password&username=ada@one.example&password=correct+horse&client_id=a&client_secret=b";
+    let form =
+        "grant_type=password&username=ada@one.example&password=correct+horse&client_id=a&client_secret=b";
     expect_error(&ask(&app, form).await, 401, "invalid_client");
 }
 
@@ -88,20 +99,40 @@ async fn refusals_are_those_of_rfc_6749() {
     expect_error(&ask(&app, "grant_type=password&username=a").await, 400, "invalid_request");
     expect_error(&ask(&app, "grant_type=password&grant_type=password").await, 400, "invalid_request");
     expect_error(&ask(&app, "grant_type=refresh_token").await, 400, "unsupported_grant_type");
-    let wrong = [format!("client_id={id}&client_secret={secret}x"), format!("client_id=key_x&client_secret={secret}"), "client_id=a&client_secret=b".into()];
+    let wrong = [
+        format!("client_id={id}&client_secret={secret}x"),
+        format!("client_id=key_x&client_secret={secret}"),
+        "client_id=a&client_secret=b".into(),
+    ];
     for client in wrong {
-        expect_error(&ask(&app, &format!("grant_type=client_credentials&{client}")).await, 401, "invalid_client");
+        expect_error(
+            &ask(&app, &format!("grant_type=client_credentials&{client}")).await,
+            401,
+            "invalid_client",
+        );
     }
     let both = app.call(Method::POST, "/v1/auth/token").header("authorization", "Basic YTpi");
-    let both = both.bytes(FORM, format!("grant_type=client_credentials&client_id={id}&client_secret={secret}")).send().await;
+    let both = both
+        .bytes(FORM, format!("grant_type=client_credentials&client_id={id}&client_secret={secret}"))
+        .send()
+        .await;
     expect_error(&both, 400, "invalid_request");
     let basic = app.call(Method::POST, "/v1/auth/token").header("authorization", "Basic YTpi");
     let basic = basic.bytes(FORM, "grant_type=client_credentials").send().await;
     expect_error(&basic, 401, "invalid_client");
     assert_eq!(basic.header("www-authenticate"), Some("Basic realm=\"pillarbox\""));
-    let json = app.call(Method::POST, "/v1/auth/token").json(json!({"grant_type": "client_credentials"})).send().await;
+    let json = app
+        .call(Method::POST, "/v1/auth/token")
+        .json(json!({"grant_type": "client_credentials"}))
+        .send()
+        .await;
     expect_error(&json, 400, "invalid_request");
     // It follows RFC 6749 alone: a key for idempotency is not looked at.
-    let keyed = app.call(Method::POST, "/v1/auth/token").header("idempotency-key", "has spaces").bytes(FORM, "").send().await;
+    let keyed = app
+        .call(Method::POST, "/v1/auth/token")
+        .header("idempotency-key", "has spaces")
+        .bytes(FORM, "")
+        .send()
+        .await;
     expect_error(&keyed, 400, "invalid_request");
 }

@@ -52,7 +52,9 @@ async fn one_too_many_leaves_nothing_half_made() {
 async fn the_reseller_s_cap_holds_over_all_its_tenants() {
     let app = App::new().await;
     let (reseller, key) = app.reseller("North").await;
-    app.patch(&app.operator, &format!("/v1/resellers/{reseller}"), json!({"caps": {"seats": 1}})).await.expect(200);
+    app.patch(&app.operator, &format!("/v1/resellers/{reseller}"), json!({"caps": {"seats": 1}}))
+        .await
+        .expect(200);
     let one = app.tenant(&key, "one.example", json!({})).await;
     let two = app.tenant(&key, "two.example", json!({})).await;
     app.user(&key, &one, json!({"address": "ada@one.example"})).await;

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use chrono::TimeDelta;
 use futures::future::join_all;
 use kernel::{EmailAddress, ErrorKind, FolderId};
-use mailstore::ingest::{Outcome, Target, ingest};
+use mailstore::ingest::{ImportKey, Incoming, Outcome, Target, ingest};
 use mailstore::message::{self, State};
 use mailstore::{Error, sweep};
 use tenancy::recipient::Recipients;
@@ -159,6 +159,53 @@ async fn a_commit_whose_reservation_was_swept_fails_and_leaves_nothing() {
     assert_eq!(results[0].as_ref().unwrap_err().kind(), ErrorKind::Unavailable);
     assert!(bench.list(ada, State::Live).await.is_empty());
     assert!(bench.blobs.keys().await.is_empty());
+    bench.assert_exact().await;
+}
+
+#[tokio::test]
+async fn a_commit_fails_as_soon_as_the_sweeper_has_marked_its_body() {
+    let bench = Bench::new().await;
+    let ada = bench.mailbox("ada", None).await;
+    let hold = bench.blobs.hold();
+    let db = bench.world.test_db.db();
+    bench.blobs.keeping.store(true, Ordering::SeqCst);
+    let (results, ()) = tokio::join!(bench.ingest(&[ada], HELLO), async {
+        bench.blobs.wait_until_stored().await;
+        bench.world.test_db.clock().advance(TimeDelta::hours(2));
+        assert!(sweep::run(&bench.store, &db).await.is_err());
+        hold.add_permits(1);
+    });
+    assert!(matches!(results[0], Err(Error::ReservationLost)), "{results:?}");
+    // The next sweep finishes what that one began.
+    bench.blobs.keeping.store(false, Ordering::SeqCst);
+    let swept = sweep::run(&bench.store, &db).await.unwrap();
+    assert_eq!(swept, sweep::Swept { reservations: 0, bodies: 1, messages: 0 });
+    assert!(bench.blobs.keys().await.is_empty());
+    bench.assert_exact().await;
+}
+
+#[tokio::test]
+async fn an_import_key_is_kept_only_with_its_message() {
+    let bench = Bench::new().await;
+    let ada = bench.mailbox("ada", Some(HELLO.len() as i64)).await;
+    let bob = bench.mailbox("bob", None).await;
+    let import = || {
+        let import_key = Some(ImportKey { sha256: [7; 32], occurrence: 1 });
+        let incoming = Incoming { import_key, ..bench.incoming(HELLO) };
+        ingest(&bench.store, vec![bench.target(ada), bench.target(bob)], incoming)
+    };
+    let hold = bench.blobs.hold();
+    let (results, ()) = tokio::join!(import(), async {
+        bench.blobs.wait_until_stored().await;
+        bench.blobs.stop_holding();
+        bench.stored(ada, HELLO).await;
+        hold.add_permits(1);
+    });
+    assert!(matches!(results[..], [Err(Error::OverQuota), Ok(Outcome::Stored(_))]), "{results:?}");
+    tenancy::mailbox::set_quota(bench.ctx(), ada, None).await.unwrap();
+    let results = import().await;
+    assert!(matches!(results[..], [Ok(Outcome::Stored(_)), Ok(Outcome::AlreadyImported)]), "{results:?}");
+    assert_eq!(bench.list(ada, State::Live).await.len(), 2);
     bench.assert_exact().await;
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use futures::future::join_all;
 use kernel::{ErrorKind, FolderId, MessageId, PageRequest};
 use mailstore::message::{self, Filter, State};
 use mailstore::{Error, folder};
@@ -56,11 +57,15 @@ async fn of_many_who_delete_or_recover_a_message_one_does() {
     let bench = Bench::new().await;
     let ada = bench.mailbox("ada", None).await;
     let id = bench.stored(ada, HELLO).await;
-    let deleted = futures::future::join_all((0..16).map(|_| message::discard(bench.ctx(), ada, id))).await;
+    let deleted = join_all((0..16).map(|_| message::discard(bench.ctx(), ada, id))).await;
     assert_eq!(deleted.iter().filter(|result| result.is_ok()).count(), 1, "{deleted:?}");
+    let late = deleted.iter().filter(|result| matches!(result, Err(Error::NotFound))).count();
+    assert_eq!(late, 15, "{deleted:?}");
     bench.assert_exact().await;
-    let recovered = futures::future::join_all((0..16).map(|_| message::recover(bench.ctx(), ada, id))).await;
+    let recovered = join_all((0..16).map(|_| message::recover(bench.ctx(), ada, id))).await;
     assert_eq!(recovered.iter().filter(|result| result.is_ok()).count(), 1, "{recovered:?}");
+    let late = recovered.iter().filter(|result| matches!(result, Err(Error::NotDeleted))).count();
+    assert_eq!(late, 15, "{recovered:?}");
     bench.assert_exact().await;
 }
 

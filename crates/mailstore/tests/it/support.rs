@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use blob::{BlobKey, BlobStore, KeyPage, KeyPrefix, Location};
@@ -26,6 +26,8 @@ pub(crate) struct Watched {
     pub(crate) puts: AtomicU64,
     /// Puts for this tenant fail.
     pub(crate) failing: Mutex<Option<TenantId>>,
+    /// Deletes fail.
+    pub(crate) keeping: AtomicBool,
     /// Puts wait for a permit after storing, if there is one to wait for.
     hold: Mutex<Option<Arc<Semaphore>>>,
     /// One permit for each put that has stored.
@@ -37,6 +39,11 @@ impl Watched {
         let semaphore = Arc::new(Semaphore::new(0));
         *self.hold.lock().unwrap() = Some(semaphore.clone());
         semaphore
+    }
+
+    /// Later puts wait no more; those that do still need their permits.
+    pub(crate) fn stop_holding(&self) {
+        *self.hold.lock().unwrap() = None;
     }
 
     pub(crate) async fn wait_until_stored(&self) {
@@ -75,6 +82,9 @@ impl BlobStore for Watched {
     }
 
     async fn delete(&self, key: &BlobKey) -> Result<(), blob::Error> {
+        if self.keeping.load(Ordering::SeqCst) {
+            return Err(blob::Error::NotFound);
+        }
         self.inner.delete(key).await
     }
 
@@ -95,6 +105,7 @@ impl Bench {
             inner: blob::open(&"memory:".parse::<Location>().unwrap()).await.unwrap(),
             puts: AtomicU64::new(0),
             failing: Mutex::new(None),
+            keeping: AtomicBool::new(false),
             hold: Mutex::new(None),
             stored: Semaphore::new(0),
         });

@@ -1,8 +1,12 @@
 use std::path::Path;
 
+use serde_json::{Value, json};
 use testkit::World;
+use testkit::client::http::Http;
+use testkit::client::pop3::Pop3;
+use testkit::story::server::Server;
 
-use crate::{data_dir, pillarbox, stderr, stdout};
+use crate::{BINARY, data_dir, pillarbox, stderr, stdout};
 
 const SHIPPED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../testkit/mail");
 
@@ -23,6 +27,37 @@ async fn taken_once_however_often_it_is_run_and_without_a_bar_when_piped() {
     assert_eq!(second, (Some(0), "taken 0, skipped 12 taken before, failed 0".into(), String::new()));
     let quota = tenancy::mailbox::get(&world.ctx, ada.mailbox_id).await.unwrap().quota;
     assert!(quota.used_bytes > 16_000, "{quota:?}");
+}
+
+/// On embedded defaults: beside a running server, then with none, where the command starts the cluster itself.
+#[tokio::test]
+async fn the_private_cluster_is_joined_or_started() {
+    let dir = data_dir();
+    let server = Server::start(BINARY.as_ref(), dir.path(), &[]).await.unwrap();
+    let http = Http::new(server.listening().http).unwrap().with_token(server.operator_key().unwrap());
+    let created = async |path: &str, body: Value| http.post(path, &body).await.unwrap().expect(201).unwrap();
+    let reseller = created("/v1/resellers", json!({ "name": "Hosting" })).await;
+    let tenant = json!({ "reseller_id": reseller["id"], "name": "Acme", "country": "DE", "currency": "EUR" });
+    let tenant = created("/v1/tenants", tenant).await["id"].as_str().unwrap().to_owned();
+    created(&format!("/v1/tenants/{tenant}/domains"), json!({ "name": "acme.example" })).await;
+    let ada = json!({ "address": "ada@acme.example", "password": "correct horse" });
+    created(&format!("/v1/tenants/{tenant}/users"), ada).await;
+
+    let arguments = ["import", "--mailbox", "ada@acme.example", SHIPPED];
+    let beside = pillarbox(dir.path(), &[], &arguments);
+    assert_eq!(stdout(&beside).trim(), "taken 12, skipped 0 taken before, failed 0", "{}", stderr(&beside));
+    let mut pop3 = Pop3::connect_tls(server.listening().pop3s).await.unwrap();
+    pop3.login("ada@acme.example", "correct horse").await.unwrap();
+    assert_eq!(pop3.stat().await.unwrap().0, 12);
+    pop3.quit().await.unwrap();
+    server.stop().await.unwrap();
+
+    let alone = pillarbox(dir.path(), &[], &arguments);
+    assert_eq!(stdout(&alone).trim(), "taken 0, skipped 12 taken before, failed 0", "{}", stderr(&alone));
+    assert!(
+        !dir.path().join("postgres/data/postmaster.pid").exists(),
+        "the private cluster was left running"
+    );
 }
 
 #[tokio::test]

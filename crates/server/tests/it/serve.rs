@@ -1,6 +1,8 @@
 use std::os::unix::fs::PermissionsExt as _;
+use std::time::{Duration, Instant};
 
 use testkit::client::http::Http;
+use testkit::client::lmtp::Lmtp;
 use testkit::client::pop3::Pop3;
 use testkit::story::server::Server;
 
@@ -106,4 +108,22 @@ async fn health_is_told_without_a_credential() {
     assert!(metrics.contains("pillarbox_http_request_duration_seconds_bucket"), "{metrics}");
     assert!(metrics.contains("pillarbox_db_connections"), "{metrics}");
     server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn open_connections_do_not_hold_up_the_stop_and_are_told_of_it() {
+    let dir = data_dir();
+    let server = Server::start(BINARY.as_ref(), dir.path(), &[]).await.unwrap();
+    let at = server.listening();
+    let http = Http::new(at.http).unwrap();
+    http.get("/healthz").await.unwrap().expect_bytes(200).unwrap();
+    let (_idle_pop3, _idle_lmtp) =
+        (Pop3::connect_tls(at.pop3s).await.unwrap(), Lmtp::connect(at.lmtp).await.unwrap());
+    let mut busy = Lmtp::connect(at.lmtp).await.unwrap();
+    assert_eq!(busy.command("MAIL FROM:<>").await.unwrap().code, 250);
+    assert_eq!(busy.command("RCPT TO:<nobody@acme.example>").await.unwrap().code, 550);
+    let began = Instant::now();
+    assert!(server.stop().await.unwrap().success());
+    assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
+    assert_eq!(busy.read_reply().await.unwrap().code, 421);
 }

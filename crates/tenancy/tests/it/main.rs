@@ -4,6 +4,7 @@
 mod auth;
 mod idempotency;
 mod isolation;
+mod operator_key;
 mod policy;
 mod quota;
 mod seats;

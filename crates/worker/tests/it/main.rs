@@ -1,0 +1,145 @@
+//! The worker against a real Postgres.
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
+use std::time::Duration;
+
+use billing::price_book::{self, NewPrice};
+use billing::run::{self, NewRun, Run};
+use billing::subscription::{self, PutSubscription};
+use db::jobs;
+use db::jobs::Depth;
+use mailstore::MailStore;
+use testkit::World;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use worker::Worker;
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+struct Working {
+    world: World,
+    shutdown: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Working {
+    async fn new(world: World) -> Self {
+        let blobs = blob::open(&"memory:".parse().unwrap()).await.unwrap();
+        let worker = Worker { db: world.test_db.db(), store: MailStore::new(blobs) };
+        let shutdown = CancellationToken::new();
+        let task = tokio::spawn(worker::run(worker, shutdown.clone()));
+        Self { world, shutdown, task }
+    }
+
+    /// Waits until the queue is as expected.
+    async fn queue_is(&self, expected: Depth) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let depth = jobs::depth(&self.world.test_db.db()).await.unwrap();
+            if depth == expected {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{depth:?} and not {expected:?}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    async fn stop(self) -> World {
+        self.shutdown.cancel();
+        tokio::time::timeout(PATIENCE, self.task).await.unwrap().unwrap();
+        self.world
+    }
+}
+
+/// A tenant with one seat that owes a month since the day that a world's clock begins on.
+async fn in_debt() -> World {
+    let world = World::new().await;
+    let price = NewPrice {
+        item: "mailbox".into(),
+        interval: "month".into(),
+        model: "flat".into(),
+        unit_price: "4.99".into(),
+        currency: "EUR".into(),
+        ..NewPrice::default()
+    };
+    let book = price_book::publish(&world.operator, Some(world.reseller.id), vec![price]).await.unwrap();
+    let put = PutSubscription {
+        price_book_id: book.id,
+        interval: "month".into(),
+        term_months: None,
+        seats_committed: None,
+        anchor_date: None,
+    };
+    subscription::put(&world.ctx, put).await.unwrap();
+    world.user("ada", None).await;
+    world
+}
+
+async fn asked(world: &World) -> Run {
+    run::create(&world.operator, NewRun { as_of: "2026-03-02".into(), tenant_id: None }).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_run_that_somebody_asked_for_is_executed_and_its_job_goes() {
+    let world = in_debt().await;
+    let before = asked(&world).await;
+    let working = Working::new(world).await;
+    working.queue_is(Depth { waiting: 0, failed: 0 }).await;
+    let done = run::get(&working.world.operator, before.id).await.unwrap();
+    assert_eq!(done.status, "succeeded");
+    assert_eq!(done.summary.unwrap().invoices, 1);
+    // Queued while it works, not before.
+    let again = asked(&working.world).await;
+    working.queue_is(Depth { waiting: 0, failed: 0 }).await;
+    assert_eq!(run::get(&working.world.operator, again.id).await.unwrap().summary.unwrap().invoices, 0);
+    working.stop().await;
+}
+
+#[tokio::test]
+async fn a_job_that_fails_stays_for_another_attempt_and_stops_no_other() {
+    let world = in_debt().await;
+    let (db, env) = (world.test_db.db(), world.test_db.db().env().clone());
+    #[expect(clippy::disallowed_methods, reason = "the queue belongs to no tenant")]
+    let mut tx = db::SystemTx::begin(&db).await.unwrap();
+    jobs::enqueue(&mut tx, &env, "made_up", serde_json::json!({}), env.now()).await.unwrap();
+    tx.commit().await.unwrap();
+    let run = asked(&world).await;
+    let working = Working::new(world).await;
+    working.queue_is(Depth { waiting: 1, failed: 0 }).await;
+    assert_eq!(run::get(&working.world.operator, run.id).await.unwrap().status, "succeeded");
+    let world = working.stop().await;
+    let left = jobs::claim(&db, chrono::TimeDelta::minutes(1)).await.unwrap();
+    assert!(left.is_none(), "put back without a pause: {left:?}");
+    world.test_db.clock().advance(chrono::TimeDelta::seconds(3));
+    let left = jobs::claim(&db, chrono::TimeDelta::minutes(1)).await.unwrap().unwrap();
+    assert_eq!((left.kind.as_str(), left.attempts), ("made_up", 2));
+}
+
+#[tokio::test]
+async fn old_answers_are_forgotten() {
+    let world = World::new().await;
+    let claim = async |world: &World| tenancy::idempotency::claim(&world.operator, "key", &[1; 32]).await;
+    claim(&world).await.unwrap();
+    world.test_db.clock().advance(chrono::TimeDelta::hours(25));
+    let pool =
+        sqlx::postgres::PgPoolOptions::new().max_connections(1).connect(&world.test_db.url()).await.unwrap();
+    let working = Working::new(world).await;
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let kept = kept_keys(&pool).await;
+        if kept == 0 {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{kept} keys are kept");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    pool.close().await;
+    working.stop().await;
+}
+
+async fn kept_keys(pool: &sqlx::PgPool) -> i64 {
+    // Of the two, the role that sees the table; for good, since the pool has no other user.
+    sqlx::query("set role pillarbox_system").execute(pool).await.unwrap();
+    sqlx::query_scalar("select count(*) from idempotency_keys").fetch_one(pool).await.unwrap()
+}
