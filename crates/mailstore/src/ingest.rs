@@ -169,30 +169,10 @@ async fn store_once<'a: 'b, 'b>(
     deliveries: impl Iterator<Item = &'b mut Delivery<'a>>,
     message: &Message,
 ) -> Result<(), Error> {
-    let mut open = Vec::new();
-    for delivery in deliveries {
-        match check_room(delivery, message).await {
-            Ok(()) => open.push(delivery),
-            Err(error) => delivery.result = Some(Err(error)),
-        }
-    }
+    let mut open = deliveries.collect::<Vec<_>>();
     let Some(blob) = reserve(ctx, &mut open, message).await? else { return Ok(()) };
     store.blobs.put(&BlobKey::Body { tenant: ctx.tenant_id(), blob }, message.bytes.clone()).await?;
     commit(ctx, open, blob, message).await
-}
-
-/// Saves the upload of what is bound to fail. The decision falls in [`commit`].
-async fn check_room(delivery: &Delivery<'_>, message: &Message) -> Result<(), Error> {
-    // A server hands mail over; anybody else writes into a mailbox that is theirs to write to.
-    if delivery.ctx.require(Action::MessageDeliver).is_err() {
-        delivery.ctx.require_mailbox(Action::MessageWrite, delivery.mailbox_id)?;
-    }
-    match quota::has_room(delivery.ctx, delivery.mailbox_id, message.size_bytes()).await {
-        Ok(true) => Ok(()),
-        Ok(false) => Err(Error::OverQuota),
-        Err(tenancy::Error::NotFound) => Err(Error::MailboxGone),
-        Err(error) => Err(error.into()),
-    }
 }
 
 /// Step 1: a row for the body, if any delivery still needs one.
@@ -201,21 +181,9 @@ async fn reserve(
     open: &mut Vec<&mut Delivery<'_>>,
     message: &Message,
 ) -> Result<Option<BlobId>, Error> {
-    if open.is_empty() {
-        return Ok(None);
-    }
     let mut tx = ctx.begin().await?;
     for delivery in open.iter_mut() {
-        let mailbox_id = delivery.mailbox_id;
-        if let Some(folder) = delivery.folder
-            && !folder::store::exists(&mut tx, mailbox_id, folder).await?
-        {
-            delivery.result = Some(Err(Error::FolderNotFound));
-        } else if let Some(key) = &message.import_key
-            && store::is_imported(&mut tx, mailbox_id, key).await?
-        {
-            delivery.result = Some(Ok(Outcome::AlreadyImported));
-        }
+        delivery.result = foregone(&mut tx, delivery, message).await?;
     }
     open.retain(|delivery| delivery.result.is_none());
     if open.is_empty() {
@@ -226,6 +194,36 @@ async fn reserve(
     store::insert_reservation(&mut tx, blob, message, now, now + RESERVATION).await?;
     tx.commit().await?;
     Ok(Some(blob))
+}
+
+/// What a delivery is bound to come to, if that shows already: it saves the upload. The quota's decision falls in
+/// [`commit`].
+async fn foregone(
+    tx: &mut TenantTx,
+    delivery: &Delivery<'_>,
+    message: &Message,
+) -> Result<Option<Result<Outcome, Error>>, Error> {
+    let mailbox_id = delivery.mailbox_id;
+    // A server hands mail over; anybody else writes into a mailbox that is theirs to write to.
+    if delivery.ctx.require(Action::MessageDeliver).is_err()
+        && let Err(refusal) = delivery.ctx.require_mailbox(Action::MessageWrite, mailbox_id)
+    {
+        return Ok(Some(Err(refusal.into())));
+    }
+    match quota::has_room(tx, mailbox_id, message.size_bytes()).await? {
+        None => return Ok(Some(Err(Error::MailboxGone))),
+        Some(false) => return Ok(Some(Err(Error::OverQuota))),
+        Some(true) => {}
+    }
+    if let Some(folder) = delivery.folder
+        && !folder::store::exists(tx, mailbox_id, folder).await?
+    {
+        return Ok(Some(Err(Error::FolderNotFound)));
+    }
+    match &message.import_key {
+        Some(key) if store::is_imported(tx, mailbox_id, key).await? => Ok(Some(Ok(Outcome::AlreadyImported))),
+        _ => Ok(None),
+    }
 }
 
 /// A delivery that has been charged for, on its way to a row.

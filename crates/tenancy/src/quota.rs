@@ -4,7 +4,7 @@ mod store;
 
 use kernel::MailboxId;
 
-use crate::{Ctx, Error, TenantTx};
+use crate::TenantTx;
 
 /// What became of a request for room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,13 +62,17 @@ pub async fn forget(tx: &mut TenantTx, mailbox_id: MailboxId, bytes: u64) -> Res
     store::forget(tx, mailbox_id, signed(bytes)).await
 }
 
-/// Whether `bytes` more would fit at this moment. Only saves an upload that is bound to fail: [`charge`] decides.
+/// Whether `bytes` more would fit at this moment; `None` when there is no such mailbox, or none that takes messages.
+/// Only saves an upload that is bound to fail: [`charge`] decides.
 ///
 /// # Errors
-/// [`Error::NotFound`] when the tenant has no such mailbox.
-pub async fn has_room(ctx: &Ctx, mailbox_id: MailboxId, bytes: u64) -> Result<bool, Error> {
-    let mut tx = ctx.begin().await?;
-    store::has_room(&mut tx, mailbox_id, signed(bytes)).await?.ok_or(Error::NotFound)
+/// As of any statement.
+pub async fn has_room(
+    tx: &mut TenantTx,
+    mailbox_id: MailboxId,
+    bytes: u64,
+) -> Result<Option<bool>, db::Error> {
+    store::has_room(tx, mailbox_id, signed(bytes)).await
 }
 
 /// Bytes as the tables count them. No message comes near 2^63.

@@ -11,7 +11,10 @@ async fn a_secret_is_installed_once_and_proves_the_operator() {
     let auth = Auth::new(world.test_db.db()).await.unwrap();
     let secret = api_key::new_secret(world.test_db.db().env());
     let proof = secrecy::ExposeSecret::expose_secret(&secret).to_owned();
-    assert!(matches!(auth.bearer(&proof, world.request_id()).await, Err(Error::Unauthenticated)), "not yet a key");
+    assert!(
+        matches!(auth.bearer(&proof, world.request_id()).await, Err(Error::Unauthenticated)),
+        "not yet a key"
+    );
     assert!(api_key::install_for_operator(&world.operator, &secret).await.unwrap());
     assert!(!api_key::install_for_operator(&world.operator, &secret).await.unwrap());
     let caller = auth.bearer(&proof, world.request_id()).await.unwrap();

@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use chrono::{DateTime, Months, NaiveDate, Utc};
+use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::Story;
-use super::portal::{Customer, SEATS, list_all, number, text};
+use super::portal::{Customer, Request, SEATS, list_all, number, text};
 
 /// A mailbox for a month: 4.99 EUR.
 const MONTH_MINOR: i64 = 499;
@@ -76,6 +77,10 @@ impl Story {
         self.teller.step(&format!("billing run as of {as_of}, both tenants"), made(&summary));
         let monthly = self.check_monthly(as_of).await?;
         let annual = self.check_annual(as_of).await?;
+        for invoice in monthly.iter().chain(&annual) {
+            let path = format!("/v1/invoices/{}", text(invoice, "id")?);
+            self.refused_to_the_outsider(&Request { method: Method::GET, path, body: None }).await?;
+        }
         let again = self.run_billing(as_of).await?;
         let unchanged =
             self.invoices(&self.monthly).await? == monthly && self.invoices(&self.annual).await? == annual;

@@ -175,43 +175,53 @@ impl Story {
     /// Another reseller's key sees nothing of ours, whatever it asks for.
     pub(super) async fn ask_as_an_outsider(&mut self) -> Result<()> {
         self.teller.chapter("Another reseller's key");
-        let outsider = self.http(&self.outsider.key)?;
-        let requests = self.requests_for_everything().await?;
-        for (method, path, body) in &requests {
-            let mut request = outsider.request(method.clone(), path);
-            if let Some(body) = body {
-                let media_type = if *method == Method::PATCH {
-                    "application/merge-patch+json"
-                } else {
-                    "application/json"
-                };
-                request = request.header("content-type", media_type).body(serde_json::to_vec(body)?);
-            }
-            Http::send(request).await?.expect_problem(404, "not_found")?;
+        let reads = self.paths_to_read().await?;
+        let writes = self.requests_that_write(&reads.message)?;
+        for path in &reads.paths {
+            self.refused_to_the_outsider(&Request { method: Method::GET, path: path.clone(), body: None })
+                .await?;
         }
-        let tenants = list_all(&outsider, "/v1/tenants", 200).await?;
-        ensure!(tenants.is_empty(), "it lists tenants: {tenants:?}");
-        self.teller
-            .step("gets 404 on everything above", format_args!("{} requests, GET to DELETE", requests.len()));
+        for request in &writes {
+            self.refused_to_the_outsider(request).await?;
+        }
+        let outsider = self.http(&self.outsider.key)?;
+        for list in ["/v1/tenants", "/v1/price-books"] {
+            let seen = list_all(&outsider, list, 200).await?;
+            ensure!(seen.is_empty(), "{list} shows {seen:?}");
+        }
+        let (reads, writes) = (reads.paths.len(), writes.len());
+        self.teller.step(
+            "gets 404 on everything above",
+            format_args!("{reads} GETs, {writes} POSTs, PUTs, PATCHes and DELETEs"),
+        );
         Ok(())
     }
 
-    async fn requests_for_everything(&self) -> Result<Vec<(Method, String, Option<Value>)>> {
+    pub(super) async fn refused_to_the_outsider(&self, request: &Request) -> Result<()> {
+        let mut sent = self.http(&self.outsider.key)?.request(request.method.clone(), &request.path);
+        if let Some((media_type, body)) = &request.body {
+            sent = sent.header("content-type", *media_type).body(body.clone());
+        }
+        Http::send(sent).await?.expect_problem(404, "not_found")?;
+        Ok(())
+    }
+
+    async fn paths_to_read(&self) -> Result<Reads> {
         let (tenant, person) = (format!("/v1/tenants/{}", self.monthly.id), &self.people[0]);
-        let (user, mailbox) =
-            (format!("{tenant}/users/{}", person.id), format!("{tenant}/mailboxes/{}", person.mailbox_id));
+        let mailbox = format!("{tenant}/mailboxes/{}", person.mailbox_id);
         let messages = self.portal()?.get(&format!("{mailbox}/messages?limit=1")).await?.expect(200)?;
         let message = format!("{mailbox}/messages/{}", text(&messages["data"][0], "id")?);
-        let domain = format!("{tenant}/domains/{}", self.monthly.domain_id);
-        let reseller = format!("/v1/resellers/{}", self.reseller.id);
-        let gets = [
-            reseller.clone(),
-            format!("{reseller}/api-keys"),
+        let paths = [
+            format!("/v1/resellers/{}", self.reseller.id),
+            format!("/v1/resellers/{}/api-keys", self.reseller.id),
+            format!("/v1/price-books/{}", self.price_book),
+            format!("/v1/price-books/{}/prices", self.price_book),
             tenant.clone(),
+            format!("{tenant}/api-keys"),
             format!("{tenant}/domains"),
-            domain.clone(),
+            format!("{tenant}/domains/{}", self.monthly.domain_id),
             format!("{tenant}/users"),
-            user.clone(),
+            format!("{tenant}/users/{}", person.id),
             format!("{tenant}/mailboxes"),
             mailbox.clone(),
             format!("{mailbox}/quota"),
@@ -222,19 +232,70 @@ impl Story {
             format!("{tenant}/subscription"),
             format!("{tenant}/invoices"),
         ];
-        let new_user = json!({ "address": format!("eve@{}", self.monthly.domain) });
-        let mut requests = gets.map(|path| (Method::GET, path, None)).to_vec();
-        requests.extend([
-            (Method::PATCH, tenant.clone(), Some(json!({ "name": "Taken over" }))),
-            (Method::PUT, format!("{tenant}/test-clock"), Some(json!({ "now": self.day(2) }))),
-            (Method::POST, format!("{tenant}/users"), Some(new_user)),
-            (Method::POST, format!("{tenant}/domains"), Some(json!({ "name": "taken-over.example" }))),
-            (Method::DELETE, user, None),
-            (Method::DELETE, message, None),
-            (Method::DELETE, domain, None),
-        ]);
+        // Each of them exists, so that a 404 says something.
+        for path in &paths {
+            self.portal()?.get(path).await?.expect_bytes(200)?;
+        }
+        Ok(Reads { paths: paths.to_vec(), message })
+    }
+
+    fn requests_that_write(&self, message: &str) -> Result<Vec<Request>> {
+        let (tenant, person) = (format!("/v1/tenants/{}", self.monthly.id), &self.people[0]);
+        let (reseller, mailbox) = (
+            format!("/v1/resellers/{}", self.reseller.id),
+            format!("{tenant}/mailboxes/{}", person.mailbox_id),
+        );
+        let tenant_of_ours = json!({
+            "reseller_id": self.reseller.id, "name": "Smuggled in", "country": "DE", "currency": "EUR",
+        });
+        let subscription = json!({ "price_book_id": self.price_book, "interval": "year" });
+        let with_json = [
+            (Method::PATCH, reseller.clone(), json!({ "name": "Taken over" })),
+            (Method::POST, format!("{reseller}/api-keys"), json!({ "role": "reseller_admin" })),
+            (Method::POST, "/v1/tenants".to_owned(), tenant_of_ours),
+            (Method::PATCH, tenant.clone(), json!({ "name": "Taken over" })),
+            (Method::POST, format!("{tenant}/api-keys"), json!({ "role": "tenant_admin" })),
+            (Method::PUT, format!("{tenant}/test-clock"), json!({ "now": self.day(2) })),
+            (Method::PUT, format!("{tenant}/subscription"), subscription),
+            (
+                Method::POST,
+                format!("{tenant}/users"),
+                json!({ "address": format!("eve@{}", self.monthly.domain) }),
+            ),
+            (Method::POST, format!("{tenant}/domains"), json!({ "name": "taken-over.example" })),
+            (Method::PUT, format!("{mailbox}/quota"), json!({ "quota_bytes": 1 })),
+        ];
+        let mut requests = Vec::new();
+        for (method, path, body) in with_json {
+            let media_type =
+                if method == Method::PATCH { "application/merge-patch+json" } else { "application/json" };
+            requests.push(Request { method, path, body: Some((media_type, serde_json::to_vec(&body)?)) });
+        }
+        let forged = Some(("message/rfc822", b"Subject: forged\r\n\r\n".to_vec()));
+        requests.push(Request { method: Method::POST, path: format!("{mailbox}/messages"), body: forged });
+        for path in [
+            message.to_owned(),
+            format!("{tenant}/users/{}", person.id),
+            format!("{tenant}/domains/{}", self.monthly.domain_id),
+        ] {
+            requests.push(Request { method: Method::DELETE, path, body: None });
+        }
         Ok(requests)
     }
+}
+
+/// A request that somebody tries who may not.
+pub(super) struct Request {
+    pub(super) method: Method,
+    pub(super) path: String,
+    /// Media type and bytes.
+    pub(super) body: Option<(&'static str, Vec<u8>)>,
+}
+
+/// What can be read, and one message of it.
+struct Reads {
+    paths: Vec<String>,
+    message: String,
 }
 
 impl fmt::Display for Person {
