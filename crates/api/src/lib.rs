@@ -1,8 +1,8 @@
 //! HTTP and OpenAPI over the domains; the only crate that knows axum, utoipa and problem+json.
 //!
-//! A handler translates: it takes a request apart ([`extract`]), calls one function of a domain and wraps what comes
-//! back. What all requests have in common is in three layers, from outside in: [`around`] (id, span, measures,
-//! deadline, form of errors), the limits on bodies, and [`idempotency`].
+//! A handler translates: it takes a request apart (`extract`), calls one function of a domain and wraps what comes
+//! back. What all requests have in common is in three layers, from outside in: `around` (id, span, measures,
+//! deadline, form of errors), the limits on bodies, and `idempotency`.
 
 mod around;
 mod document;

@@ -6,10 +6,10 @@
 use std::error::Error;
 use std::sync::Arc;
 
+use axum::http::StatusCode;
 use axum::http::header::{
     CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
 };
-use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use kernel::{ErrorKind, FieldError, RequestId};
 use serde::Serialize;
@@ -111,7 +111,7 @@ pub(crate) struct Problem {
     code: &'static str,
     detail: String,
     errors: Vec<FieldProblem>,
-    headers: HeaderMap,
+    headers: Vec<(HeaderName, HeaderValue)>,
     cause: Option<Arc<dyn Error + Send + Sync>>,
     kept: bool,
 }
@@ -119,7 +119,7 @@ pub(crate) struct Problem {
 impl Problem {
     pub(crate) fn new(status: StatusCode, code: &'static str, detail: impl std::fmt::Display) -> Self {
         let detail = detail.to_string();
-        Self { status, code, detail, errors: Vec::new(), headers: HeaderMap::new(), cause: None, kept: false }
+        Self { status, code, detail, errors: Vec::new(), headers: Vec::new(), cause: None, kept: false }
     }
 
     /// There is no such object; the one text for all reasons.
@@ -158,7 +158,8 @@ impl Problem {
     }
 
     pub(crate) fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
-        self.headers.insert(name, value);
+        self.headers.retain(|(other, _)| *other != name);
+        self.headers.push((name, value));
         self
     }
 

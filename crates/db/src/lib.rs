@@ -20,6 +20,11 @@ pub use tx::SystemTx;
 /// Every change of the schema, oldest first, compiled in.
 static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations");
 
+/// The checksum of each migration that is compiled in, oldest first. Two programs with the same ones make the same schema.
+pub fn migration_checksums() -> impl Iterator<Item = &'static [u8]> {
+    MIGRATIONS.iter().map(|migration| &*migration.checksum)
+}
+
 /// A pool of connections, with the environment that goes with it. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Db {

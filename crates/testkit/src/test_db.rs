@@ -143,18 +143,10 @@ fn url_of(options: &PgConnectOptions) -> String {
     options.to_url_lossy().to_string()
 }
 
+/// Of those compiled in, not of the files: these may have been edited since this program was built.
 fn hash_of_migrations() -> String {
-    let mut files = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../../migrations"))
-        .and_then(|entries| entries.map(|entry| entry.map(|e| e.path())).collect::<Result<Vec<_>, _>>())
-        .unwrap_or_else(|e| panic!("listing the migrations: {e}"));
-    files.sort();
     let mut hash = Sha256::new();
-    for path in files.iter().filter(|path| path.extension().is_some_and(|ext| ext == "sql")) {
-        let sql = std::fs::read(path).unwrap_or_else(|e| panic!("reading {}: {e}", path.display()));
-        hash.update(path.file_name().unwrap_or_default().as_encoded_bytes());
-        hash.update([0]);
-        hash.update(sql);
-    }
+    db::migration_checksums().for_each(|checksum| hash.update(checksum));
     hex(&hash.finalize()[..8])
 }
 

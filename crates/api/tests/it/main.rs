@@ -1,4 +1,5 @@
 //! The API as a portal meets it: one file per resource, a fresh database for each test.
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 mod support;
 
