@@ -79,6 +79,8 @@ struct Story {
     server: Server,
     teller: Teller,
     mail: PathBuf,
+    /// Whether it is the mail that the project ships, to which a big message is generated.
+    mail_is_ours: bool,
     /// Where sandbox time begins: the first day of a month, in the morning.
     begin: DateTime<Utc>,
     /// Ends every name that only one tenant of an installation may have, so that the story can be played again.
@@ -103,6 +105,7 @@ impl Story {
             server,
             teller,
             mail: options.mail.clone().unwrap_or(shipped),
+            mail_is_ours: options.mail.is_none(),
             begin: first_of_next_month(now)?,
             suffix: format!("{:x}", now.timestamp_millis()),
             price_book: String::new(),

@@ -28,8 +28,10 @@ impl Story {
         let began = Instant::now();
         let mut messages = Messages::below(&self.mail)?.peekable();
         ensure!(messages.peek().is_some(), "there is no mail at {}", self.mail.display());
-        let big = Ok(Message::generated(&format!("big-{}", self.suffix), BIG_BODY_BYTES));
-        let messages = Arc::new(Mutex::new(messages.chain([big])));
+        let big = self
+            .mail_is_ours
+            .then(|| Ok(Message::generated(&format!("big-{}", self.suffix), BIG_BODY_BYTES)));
+        let messages = Arc::new(Mutex::new(messages.chain(big)));
         let workers = (0..CONNECTIONS).map(|_| {
             let (messages, to, lmtp) = (messages.clone(), to.clone(), self.server.listening().lmtp);
             tokio::spawn(async move {
