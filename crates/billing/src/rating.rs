@@ -2,7 +2,7 @@
 //!
 //! Time is counted in local calendar days and half-open spans. Everything is reconciled: what a cycle is owed is a
 //! function of the event log ([`in_force`]), what has been billed is the sum of its lines so far, and a document
-//! carries the difference ([`reconcile`]). Billing twice therefore adds nothing.
+//! carries the difference ([`reconcile()`]). Billing twice therefore adds nothing.
 
 mod calendar;
 mod document;
