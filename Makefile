@@ -53,7 +53,7 @@ release: install ## Build target/release/pillarbox
 e2e: install ## The S3 contract suite and the story against Garage, when its binary is there
 	@if [ -x "$${PILLARBOX_GARAGE:-$(TOOLS)/bin/garage}" ]; then \
 		export PILLARBOX_GARAGE="$${PILLARBOX_GARAGE:-$(TOOLS)/bin/garage}" && \
-		$(XTASK) test --workspace -- --ignored garage --nocapture; \
+		$(XTASK) test --workspace --tests -- --ignored garage --nocapture; \
 	else \
 		echo "e2e: left out, there is no Garage in $(TOOLS)/bin; make garage builds it"; \
 	fi
