@@ -36,7 +36,8 @@ alter table tenants enable row level security;
 alter table tenants force row level security;
 create policy tenant on tenants to pillarbox_tenant using (id = (select current_tenant())) with check (id = (select current_tenant()));
 create policy system on tenants to pillarbox_system using ((select acts_as_system())) with check ((select acts_as_system()));
-grant select, update on tenants to pillarbox_tenant;
+-- Not reseller_id and reseller_path: other policies trust them.
+grant select, update (name, seats_limit, seats_used, test_clock, version) on tenants to pillarbox_tenant;
 grant select, insert, update, delete on tenants to pillarbox_system;
 
 -- A tenant's transaction counts its seats at every level above it and sees nothing else of a reseller.
@@ -123,8 +124,8 @@ create table addresses (
   is_primary boolean not null,
   -- Set when the mailbox was deleted: it keeps the name it had, and another may take it.
   released_at timestamptz,
-  primary key (tenant_id, mailbox_id, domain_id, local_part),
-  foreign key (tenant_id, domain_id) references domains (tenant_id, id),
+  constraint addresses_once_a_mailbox primary key (tenant_id, mailbox_id, domain_id, local_part),
+  constraint addresses_domain foreign key (tenant_id, domain_id) references domains (tenant_id, id),
   foreign key (tenant_id, mailbox_id) references mailboxes (tenant_id, id)
 );
 create unique index addresses_once on addresses (tenant_id, domain_id, local_part) where released_at is null;
@@ -132,7 +133,7 @@ select protect_tenant_table('addresses');
 
 -- Who may call. Looked up before any tenant is known, so only the system role reads these.
 create table api_keys (
-  id uuid primary key,
+  id uuid constraint api_keys_once primary key,
   role text not null,
   scope text not null constraint api_keys_scope check (
     (scope = 'operator' and reseller_id is null and tenant_id is null)

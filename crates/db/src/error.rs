@@ -14,6 +14,9 @@ pub enum Error {
     /// It cannot be reached, is starting, or is out of connections; later may work.
     #[error("the database is not available")]
     Unavailable(#[source] sqlx::Error),
+    /// The connection was lost while committing: the changes may be durable or not.
+    #[error("it is not known whether the changes were made")]
+    Unresolved(#[source] sqlx::Error),
     /// A migration could not be applied.
     #[error("the schema could not be brought up to date")]
     Migration(#[source] sqlx::migrate::MigrateError),
@@ -31,11 +34,22 @@ impl Error {
         }
     }
 
-    /// How an edge is to understand it. A constraint that no domain mapped is a fault of ours.
+    /// What a failed commit means: the server's own refusal undid everything, a lost connection tells nothing.
+    pub fn of_commit(error: sqlx::Error) -> Self {
+        match error {
+            sqlx::Error::Database(_) => error.into(),
+            _ => Self::Unresolved(error),
+        }
+    }
+
+    /// How an edge is to understand it. [`ErrorKind::Unavailable`] means that nothing was changed and trying again is
+    /// safe. A constraint that no domain mapped is a fault of ours.
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Unavailable(_) => ErrorKind::Unavailable,
-            Self::Constraint { .. } | Self::Migration(_) | Self::Internal(_) => ErrorKind::Internal,
+            Self::Unresolved(_) | Self::Constraint { .. } | Self::Migration(_) | Self::Internal(_) => {
+                ErrorKind::Internal
+            }
         }
     }
 }

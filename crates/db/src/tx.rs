@@ -28,8 +28,8 @@ impl SystemTx {
     /// Makes its changes durable.
     ///
     /// # Errors
-    /// As of any statement; after an error it is not known whether they are.
+    /// [`Error::Unresolved`] when it is not known whether they are; any other error means that they are not.
     pub async fn commit(self) -> Result<(), Error> {
-        Ok(self.0.commit().await?)
+        self.0.commit().await.map_err(Error::of_commit)
     }
 }

@@ -90,7 +90,15 @@ async fn create(caller: &Caller, scope: Scope, new: NewApiKey) -> Result<(ApiKey
         checks.require(held, "/actions", format_args!("{} does not allow {action}", new.role));
     }
     checks.require(new.expires_at.is_none_or(|at| at > env.now()), "/expires_at", "must be in the future");
-    // Nobody hands out more than they hold.
+    // Nobody hands out more than they hold, or for longer.
+    if let Some(end) = caller.expires_at() {
+        let holds = new.expires_at.is_some_and(|at| at <= end);
+        checks.require(
+            holds,
+            "/expires_at",
+            format_args!("must not be after the caller's own end, {}", end.to_rfc3339()),
+        );
+    }
     let given = Action::ALL.iter().filter(|action| {
         crate::policy::allows(new.role, **action) && (new.actions.is_empty() || new.actions.contains(action))
     });
@@ -149,7 +157,7 @@ pub async fn install_for_operator(caller: &Caller, secret: &SecretString) -> Res
     };
     let mut tx = system(caller.db()).await?;
     match store::insert(&mut tx, &key, &hash(secret.expose_secret())).await {
-        Err(error) if error.constraint() == Some("api_keys_pkey") => return Ok(false),
+        Err(error) if error.constraint() == Some("api_keys_once") => return Ok(false),
         inserted => inserted?,
     }
     tx.commit().await?;
@@ -204,6 +212,17 @@ pub async fn revoke_of_reseller(ctx: &ResellerCtx, id: ApiKeyId) -> Result<(), E
 /// [`Error::NotFound`] when the tenant has no such key in force.
 pub async fn revoke_of_tenant(ctx: &Ctx, id: ApiKeyId) -> Result<(), Error> {
     revoke(ctx.caller(), Scope::Tenant(ctx.tenant_id()), id).await
+}
+
+/// Revokes an operator's key; from then on it proves nothing.
+///
+/// # Errors
+/// [`Error::Forbidden`] for a caller who is no operator; [`Error::NotFound`] when there is no such key in force.
+pub async fn revoke_of_operator(caller: &Caller, id: ApiKeyId) -> Result<(), Error> {
+    if caller.scope() != Scope::Operator {
+        return Err(Error::Forbidden("revoking an operator's key"));
+    }
+    revoke(caller, Scope::Operator, id).await
 }
 
 async fn revoke(caller: &Caller, scope: Scope, id: ApiKeyId) -> Result<(), Error> {

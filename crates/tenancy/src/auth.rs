@@ -89,7 +89,8 @@ impl Auth {
         if !proven || key.revoked_at.is_some() || key.expires_at.is_some_and(|at| at <= now) {
             return Err(Error::Unauthenticated);
         }
-        let caller = Caller::new(self.db.clone(), Principal::ApiKey(id), key.role, key.scope, request_id);
+        let caller = Caller::new(self.db.clone(), Principal::ApiKey(id), key.role, key.scope, request_id)
+            .until(key.expires_at);
         Ok(if key.actions.is_empty() { caller } else { caller.narrowed_to(key.actions) })
     }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use db::Db;
 use kernel::{ApiKeyId, MailboxId, RequestId, ResellerId, TenantId, UserId};
 
@@ -65,17 +66,36 @@ pub struct Caller {
     scope: Scope,
     /// What an API key was narrowed to; `None`: all that the role allows.
     actions: Option<Arc<BTreeSet<Action>>>,
+    /// When an API key ends.
+    expires_at: Option<DateTime<Utc>>,
     request_id: RequestId,
 }
 
 impl Caller {
     pub(crate) fn new(db: Db, principal: Principal, role: Role, scope: Scope, request_id: RequestId) -> Self {
-        Self { db, principal, role, scope, actions: None, request_id }
+        Self { db, principal, role, scope, actions: None, expires_at: None, request_id }
     }
 
     pub(crate) fn narrowed_to(mut self, actions: BTreeSet<Action>) -> Self {
         self.actions = Some(Arc::new(actions));
         self
+    }
+
+    pub(crate) fn until(mut self, expires_at: Option<DateTime<Utc>>) -> Self {
+        self.expires_at = expires_at;
+        self
+    }
+
+    /// When its credential ends, if that was decided beforehand.
+    pub(crate) fn expires_at(&self) -> Option<DateTime<Utc>> {
+        self.expires_at
+    }
+
+    /// Whether it holds everything that a role allows, so that it may hand that role out or take it away. What every
+    /// person may do with their own mailbox is nobody's to withhold.
+    pub(crate) fn holds(&self, role: Role) -> bool {
+        role == Role::User
+            || Action::ALL.iter().all(|&action| !policy::allows(role, action) || self.may(action))
     }
 
     /// The operator at the machine's own command line, who holds the database anyway.

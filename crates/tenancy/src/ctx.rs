@@ -6,7 +6,7 @@ use db::Db;
 use kernel::{Env, MailboxId, RequestId, ResellerId, TenantId, UserId};
 
 use crate::caller::{Caller, Principal};
-use crate::policy::Action;
+use crate::policy::{self, Action};
 use crate::tenant::Place;
 use crate::{Error, Role, TenantTx};
 
@@ -70,11 +70,18 @@ impl Ctx {
         self.caller.require(action)
     }
 
-    /// As [`Ctx::require`], for an action on one mailbox: a person sees their own alone.
+    /// As [`Ctx::require`], for an action on one mailbox. A person may do with their own what any person may, whatever
+    /// their role; one without a role above that sees no other.
     ///
     /// # Errors
     /// [`Error::NotFound`] for another's mailbox, [`Error::Forbidden`] as `require`.
     pub fn require_mailbox(&self, action: Action, mailbox_id: MailboxId) -> Result<(), Error> {
+        if let Principal::User(_, own) = self.caller.principal()
+            && own == mailbox_id
+            && policy::allows(Role::User, action)
+        {
+            return Ok(());
+        }
         if self.own_mailbox().is_some_and(|own| own != mailbox_id) {
             return Err(Error::NotFound);
         }

@@ -73,7 +73,7 @@ pub async fn delete(ctx: &Ctx, id: DomainId) -> Result<(), Error> {
     ctx.require(Action::DomainWrite)?;
     let mut tx = ctx.begin().await?;
     let deleted = store::delete(&mut tx, id).await.map_err(|error| match error.constraint() {
-        Some("addresses_tenant_id_domain_id_fkey") => {
+        Some("addresses_domain") => {
             Error::Conflict { code: "domain_in_use", detail: "addresses of this domain exist or existed" }
         }
         _ => error.into(),

@@ -12,8 +12,8 @@ use crate::{Caller, Error};
 
 /// How long answers are kept.
 const KEPT: TimeDelta = TimeDelta::hours(24);
-/// How long a request may be under way before its key counts as unresolved.
-const UNDER_WAY: TimeDelta = TimeDelta::seconds(60);
+/// How long a request may be under way before its key counts as unresolved: longer than an edge lets any run.
+const UNDER_WAY: TimeDelta = TimeDelta::seconds(660);
 
 /// An answer as it went over the wire, without secrets that are shown once.
 #[derive(Debug, Clone, PartialEq, Eq)]

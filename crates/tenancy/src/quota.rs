@@ -75,6 +75,14 @@ pub async fn has_room(
     store::has_room(tx, mailbox_id, signed(bytes)).await
 }
 
+/// Whether there is such a mailbox, and it takes messages.
+///
+/// # Errors
+/// As of any statement.
+pub async fn exists(tx: &mut TenantTx, mailbox_id: MailboxId) -> Result<bool, db::Error> {
+    store::exists(tx, mailbox_id).await
+}
+
 /// Bytes as the tables count them. No message comes near 2^63.
 fn signed(bytes: u64) -> i64 {
     i64::try_from(bytes).unwrap_or(i64::MAX)

@@ -37,8 +37,8 @@ impl TenantTx {
     /// Makes its changes durable.
     ///
     /// # Errors
-    /// As of any statement; after an error it is not known whether they are.
+    /// [`db::Error::Unresolved`] when it is not known whether they are; any other error means that they are not.
     pub async fn commit(self) -> Result<(), db::Error> {
-        Ok(self.tx.commit().await?)
+        self.tx.commit().await.map_err(db::Error::of_commit)
     }
 }

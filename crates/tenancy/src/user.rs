@@ -61,10 +61,14 @@ pub struct NewUser {
 /// Creates a user with a personal mailbox and takes a seat, all or nothing.
 ///
 /// # Errors
-/// [`Error::SeatsExhausted`] when a cap above is reached; [`Error::Conflict`] `address_taken`; [`Error::Invalid`].
+/// [`Error::SeatsExhausted`] when a cap above is reached; [`Error::Conflict`] `address_taken`; [`Error::Invalid`];
+/// [`Error::Forbidden`] when the role is beyond the caller's.
 pub async fn create(ctx: &Ctx, new: NewUser) -> Result<User, Error> {
     ctx.require(Action::UserWrite)?;
     let (primary, aliases) = check(&new)?;
+    if !ctx.caller().holds(new.role) {
+        return Err(Error::Forbidden("giving a role beyond one's own"));
+    }
     let password_hash = match new.password {
         Some(password) => Some(password::hash(ctx.env(), password).await?),
         None => None,
@@ -87,7 +91,7 @@ pub async fn create(ctx: &Ctx, new: NewUser) -> Result<User, Error> {
         let pointer = if at == 0 { "/address".to_owned() } else { format!("/aliases/{}", at - 1) };
         let added = store::add_address(&mut tx, user.mailbox_id, address, at == 0).await;
         let added = added.map_err(|error| match error.constraint() {
-            Some("addresses_once" | "addresses_pkey") => Error::Conflict {
+            Some("addresses_once" | "addresses_once_a_mailbox") => Error::Conflict {
                 code: "address_taken",
                 detail: "an address of the request is in use already",
             },
@@ -162,10 +166,15 @@ pub async fn list(ctx: &Ctx, page: PageRequest) -> Result<Page<User>, Error> {
 /// Deletes a user: frees the seat and the addresses, and keeps the mail.
 ///
 /// # Errors
-/// [`Error::NotFound`] when the tenant has no such user, or none any more.
+/// [`Error::NotFound`] when the tenant has no such user, or none any more; [`Error::Forbidden`] when the user's role
+/// is beyond the caller's.
 pub async fn delete(ctx: &Ctx, id: UserId) -> Result<(), Error> {
     ctx.require(Action::UserWrite)?;
     let mut tx = ctx.begin().await?;
+    let user = store::find(&mut tx, id).await?.ok_or(Error::NotFound)?;
+    if !ctx.caller().holds(user.role) {
+        return Err(Error::Forbidden("deleting a user with a role beyond one's own"));
+    }
     if !store::delete(&mut tx, id, ctx.now()).await? {
         return Err(Error::NotFound);
     }

@@ -64,7 +64,7 @@ pub(super) async fn tenant_limit(tx: &mut TenantTx) -> Result<Option<i32>, Error
 pub(super) async fn lock_resellers(tx: &mut TenantTx, path: &[Uuid]) -> Result<Vec<Level>, Error> {
     let levels = sqlx::query_as!(
         Level,
-        r#"select seats_limit as "limit", seats_used as used from resellers where id = any ($1) order by id for update"#,
+        r#"select seats_limit as "limit", seats_used as used from resellers where id = any ($1) order by id for no key update"#,
         path
     )
     .fetch_all(tx.conn())
@@ -79,10 +79,13 @@ pub(super) async fn add_to_resellers(tx: &mut TenantTx, path: &[Uuid], delta: i3
     Ok(())
 }
 
+/// Appends a change, never before the last: clocks of several servers differ, and a seat freed before it was taken
+/// would be a level below zero. The tenant's row is locked, so the last is the last.
 pub(super) async fn append(tx: &mut TenantTx, change: &SeatChange) -> Result<(), Error> {
     let tenant_id = tx.tenant_id().uuid();
     sqlx::query!(
-        "insert into seat_changes (tenant_id, at, delta, user_id) values ($1, $2, $3, $4)",
+        "insert into seat_changes (tenant_id, at, delta, user_id)
+         values ($1, greatest($2, (select at from seat_changes where tenant_id = $1 order by position desc limit 1)), $3, $4)",
         tenant_id,
         change.at,
         change.delta,

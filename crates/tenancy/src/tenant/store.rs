@@ -70,7 +70,7 @@ pub(super) async fn find(tx: &mut TenantTx) -> Result<Option<Tenant>, Error> {
     let row = sqlx::query_as!(
         Row,
         r#"select id, reseller_id, name, country, currency, time_zone, status, seats_limit, seats_used, test_clock, created_at,
-             (select coalesce(sum(m.used_bytes), 0)::bigint from mailboxes m where m.tenant_id = tenants.id) as "used_bytes!"
+             (select coalesce(sum(m.used_bytes), 0)::bigint from mailboxes m where m.tenant_id = tenants.id and m.status = 'active') as "used_bytes!"
            from tenants where id = $1"#,
         id
     )
@@ -99,7 +99,7 @@ pub(super) async fn list(
     let rows = sqlx::query_as!(
         Row,
         r#"select id, reseller_id, name, country, currency, time_zone, status, seats_limit, seats_used, test_clock, created_at,
-             (select coalesce(sum(m.used_bytes), 0)::bigint from mailboxes m where m.tenant_id = tenants.id) as "used_bytes!"
+             (select coalesce(sum(m.used_bytes), 0)::bigint from mailboxes m where m.tenant_id = tenants.id and m.status = 'active') as "used_bytes!"
            from tenants
            where ($1::uuid is null or $1 = any (reseller_path)) and ($2::uuid is null or id = $2) and id > $3
            order by id limit $4"#,

@@ -157,3 +157,43 @@ async fn two_servers_on_one_database_share_the_signing_key() {
     two.bearer(token.expose_secret(), world.request_id()).await.unwrap();
     assert_eq!(one.jwks().await.unwrap().keys.len(), 1);
 }
+
+#[tokio::test]
+async fn users_are_no_way_round_that() {
+    let world = World::new().await;
+    let auth = auth(&world).await;
+    let mut admin = world::new_user("root@acme.example", None);
+    admin.role = Role::TenantAdmin;
+    let admin = tenancy::user::create(&world.ctx, admin).await.unwrap();
+    let (_, secret) = tenant_key(&world, full(Role::Helpdesk)).await;
+    let caller = auth.bearer(secret.expose_secret(), world.request_id()).await.unwrap();
+    let ctx = caller.enter(world.tenant.id).await.unwrap();
+    let mut accomplice = world::new_user("eve@acme.example", None);
+    accomplice.role = Role::TenantAdmin;
+    let refused = tenancy::user::create(&ctx, accomplice).await;
+    assert!(matches!(refused, Err(Error::Forbidden(_))), "{refused:?}");
+    let refused = tenancy::user::delete(&ctx, admin.id).await;
+    assert!(matches!(refused, Err(Error::Forbidden(_))), "{refused:?}");
+    let person = tenancy::user::create(&ctx, world::new_user("bob@acme.example", None)).await.unwrap();
+    tenancy::user::delete(&ctx, person.id).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_key_s_children_end_no_later_than_it_does() {
+    let world = World::new().await;
+    let auth = auth(&world).await;
+    let end = world.test_db.db().env().now() + TimeDelta::hours(1);
+    let (_, secret) =
+        tenant_key(&world, NewApiKey { expires_at: Some(end), ..full(Role::TenantAdmin) }).await;
+    let caller = auth.bearer(secret.expose_secret(), world.request_id()).await.unwrap();
+    let ctx = caller.enter(world.tenant.id).await.unwrap();
+    for beyond in [None, Some(end + TimeDelta::seconds(1))] {
+        let child = NewApiKey { expires_at: beyond, ..full(Role::Helpdesk) };
+        assert!(
+            matches!(api_key::create_for_tenant(&ctx, child).await, Err(Error::Invalid(_))),
+            "{beyond:?}"
+        );
+    }
+    let child = NewApiKey { expires_at: Some(end), ..full(Role::Helpdesk) };
+    api_key::create_for_tenant(&ctx, child).await.unwrap();
+}

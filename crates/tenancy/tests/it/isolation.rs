@@ -2,7 +2,7 @@
 
 use kernel::{MailboxId, TenantId, UserId};
 use sqlx::Row as _;
-use tenancy::{Error, Role};
+use tenancy::{Action, Error, Role};
 use testkit::{World, world};
 
 use crate::neighbour;
@@ -69,6 +69,56 @@ async fn a_person_sees_their_own_mailbox_alone() {
     assert_eq!(seen.iter().map(|mailbox| mailbox.id).collect::<Vec<MailboxId>>(), [ada.mailbox_id]);
     assert!(matches!(tenancy::mailbox::get(&login.ctx, bob.mailbox_id).await, Err(Error::NotFound)));
     assert!(matches!(tenancy::user::get(&login.ctx, bob.id).await, Err(Error::Forbidden(_))));
+}
+
+#[tokio::test]
+async fn a_person_has_their_own_mailbox_whatever_their_role() {
+    let world = World::new().await;
+    let bob = world.user("bob", None).await;
+    for role in [Role::User, Role::Helpdesk, Role::TenantBilling, Role::TenantAdmin] {
+        let mut new = world::new_user(&format!("{role}@acme.example"), None);
+        new.role = role;
+        let person = tenancy::user::create(&world.ctx, new).await.unwrap();
+        let ctx = world.login(&person).await.ctx;
+        for action in [Action::MessageRead, Action::MessageWrite, Action::MessageDelete, Action::MailboxRead]
+        {
+            assert!(ctx.require_mailbox(action, person.mailbox_id).is_ok(), "{role} {action}");
+        }
+        assert!(ctx.require_mailbox(Action::MessageDeliver, person.mailbox_id).is_err());
+        let reads_others = ctx.require_mailbox(Action::MessageRead, bob.mailbox_id).is_ok();
+        assert_eq!(reads_others, role == Role::TenantAdmin, "{role}");
+    }
+}
+
+/// The second belt as reviewers read it: which rows each role sees of every table, and what it may do to them.
+#[tokio::test]
+async fn the_policies_and_grants_are_the_golden_ones() {
+    let world = World::new().await;
+    let pool = sqlx::PgPool::connect(&world.test_db.url()).await.unwrap();
+    let policies: Vec<String> = sqlx::query_scalar(
+        "select format('%s to %s: %s%s', tablename, array_to_string(roles, ','), qual,
+           case when with_check is distinct from qual then ' but writes ' || coalesce(with_check, 'as it reads') else '' end)
+         from pg_policies where schemaname = 'public' order by tablename, roles",
+    )
+    .fetch_all(&pool)
+    .await
+    .unwrap();
+    insta::assert_snapshot!("policies", policies.join("\n"));
+    let grants: Vec<String> = sqlx::query_scalar(
+        "select format('%s %s: %s', table_name, grantee, string_agg(lower(privilege_type) || columns, ', ' order by privilege_type))
+         from (select table_name, grantee, privilege_type, '' as columns from information_schema.role_table_grants
+               union all
+               select c.table_name, c.grantee, c.privilege_type, format(' (%s)', string_agg(c.column_name, ', ' order by c.column_name))
+               from information_schema.role_column_grants c
+               where not exists (select from information_schema.role_table_grants t
+                 where (t.table_name, t.grantee, t.privilege_type) = (c.table_name, c.grantee, c.privilege_type))
+               group by 1, 2, 3) as given
+         where grantee like 'pillarbox\\_%' group by table_name, grantee order by table_name, grantee",
+    )
+    .fetch_all(&pool)
+    .await
+    .unwrap();
+    insta::assert_snapshot!("grants", grants.join("\n"));
 }
 
 #[tokio::test]

@@ -82,3 +82,16 @@ async fn deleting_frees_the_seat_and_the_address_and_both_are_on_record() {
     let kept = user::get(&world.ctx, first.id).await.unwrap();
     assert_eq!((kept.status.as_str(), kept.address.as_str()), ("deleted", "ada@acme.example"));
 }
+
+#[tokio::test]
+async fn a_clock_that_steps_back_does_not_turn_the_record_round() {
+    let world = World::new().await;
+    let user = world.user("ada", None).await;
+    world.test_db.clock().advance(chrono::TimeDelta::seconds(-5));
+    user::delete(&world.ctx, user.id).await.unwrap();
+    world.test_db.clock().advance(chrono::TimeDelta::seconds(5));
+    let mut tx = world.ctx.begin().await.unwrap();
+    let changes = tenancy::seats::changes(&mut tx, world.ctx.now()).await.unwrap();
+    assert_eq!(changes.iter().map(|change| change.delta).collect::<Vec<_>>(), [1, -1]);
+    assert_eq!(changes[0].at, changes[1].at);
+}
