@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use chrono::NaiveDate;
 use clap::{Parser, Subcommand};
-use kernel::{EmailAddress, TenantId};
+use kernel::{ApiKeyId, EmailAddress, TenantId};
 
 /// Hosted mailboxes for many tenants: LMTP in, POP3 and REST out, billing.
 #[derive(Debug, Parser)]
@@ -43,7 +43,11 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Billing(Billing),
     /// Makes a new API key for the operator and prints it. Existing ones stay in force.
-    OperatorKey,
+    OperatorKey {
+        /// Revokes a key instead of making one; its id is in its secret, between the underscores.
+        #[arg(long, value_name = "KEY_ID")]
+        revoke: Option<ApiKeyId>,
+    },
     /// Prints the API's description (OpenAPI 3.1, JSON).
     Openapi,
 }

@@ -5,8 +5,8 @@ pub(crate) mod import;
 
 use std::process::ExitCode;
 
-use anyhow::{Result, bail};
-use kernel::RequestId;
+use anyhow::{Context as _, Result, bail};
+use kernel::{ApiKeyId, RequestId};
 use secrecy::ExposeSecret as _;
 use tenancy::{Caller, api_key};
 
@@ -45,5 +45,14 @@ pub(crate) async fn operator_key(config: &Config) -> Result<ExitCode> {
         Ok((_, secret)) => println!("{}", secret.expose_secret()),
         Err(error) => bail!(error.context("making an operator's key")),
     }
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(crate) async fn revoke_operator_key(config: &Config, id: ApiKeyId) -> Result<ExitCode> {
+    let revoked =
+        with_platform(config, async |_, operator| Ok(api_key::revoke_of_operator(&operator, id).await?))
+            .await;
+    revoked.with_context(|| format!("revoking {id}"))?;
+    println!("{id} is revoked");
     Ok(ExitCode::SUCCESS)
 }

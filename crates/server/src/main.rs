@@ -68,7 +68,8 @@ async fn run(command: Command, config: &Config) -> anyhow::Result<ExitCode> {
         Command::Billing(Billing::Run { as_of, tenant }) => {
             command::billing::run(config, as_of, tenant).await
         }
-        Command::OperatorKey => command::operator_key(config).await,
+        Command::OperatorKey { revoke: None } => command::operator_key(config).await,
+        Command::OperatorKey { revoke: Some(id) } => command::revoke_operator_key(config, id).await,
         Command::Openapi => Ok(ExitCode::SUCCESS),
     }
 }

@@ -41,7 +41,13 @@ async fn the_first_start_writes_the_operators_key_once_and_it_works_ever_after()
     assert_eq!(status_of(&server, &key, "/v1/resellers").await, 200);
     let another = pillarbox(dir.path(), &[], &["operator-key"]);
     assert!(another.status.success(), "{}", stderr(&another));
-    assert_eq!(status_of(&server, stdout(&another).trim(), "/v1/resellers").await, 200);
+    let another = stdout(&another).trim().to_owned();
+    assert_eq!(status_of(&server, &another, "/v1/resellers").await, 200);
+    let id = format!("key_{}", another.split('_').nth(1).unwrap());
+    let revoked = pillarbox(dir.path(), &[], &["operator-key", "--revoke", &id]);
+    assert!(revoked.status.success(), "{}", stderr(&revoked));
+    assert_eq!(status_of(&server, &another, "/v1/resellers").await, 401);
+    assert_eq!(status_of(&server, &key, "/v1/resellers").await, 200);
     server.stop().await.unwrap();
 }
 
