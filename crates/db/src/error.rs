@@ -17,6 +17,11 @@ pub enum Error {
     /// The connection was lost while committing: the changes may be durable or not.
     #[error("it is not known whether the changes were made")]
     Unresolved(#[source] sqlx::Error),
+    /// The login role is a superuser or bypasses row-level security, which keeps tenants apart.
+    #[error(
+        "the database role is a superuser or bypasses row-level security; connect with one of its own, that owns the database and no more"
+    )]
+    AboveTheRules,
     /// A migration could not be applied.
     #[error("the schema could not be brought up to date")]
     Migration(#[source] sqlx::migrate::MigrateError),
@@ -47,9 +52,11 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Unavailable(_) => ErrorKind::Unavailable,
-            Self::Unresolved(_) | Self::Constraint { .. } | Self::Migration(_) | Self::Internal(_) => {
-                ErrorKind::Internal
-            }
+            Self::Unresolved(_)
+            | Self::AboveTheRules
+            | Self::Constraint { .. }
+            | Self::Migration(_)
+            | Self::Internal(_) => ErrorKind::Internal,
         }
     }
 }

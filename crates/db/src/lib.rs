@@ -12,7 +12,7 @@ use std::time::Duration;
 use kernel::Env;
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{ConnectOptions as _, PgPool};
+use sqlx::{ConnectOptions as _, Connection as _, PgPool};
 
 pub use error::Error;
 pub use tx::SystemTx;
@@ -42,10 +42,21 @@ impl Db {
     /// Connects to the database at `url` (`postgres://…`), failing when it does not answer.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] when it cannot be reached, [`Error::Internal`] when it refuses or the URL is malformed.
+    /// [`Error::Unavailable`] when it cannot be reached, [`Error::AboveTheRules`] for a role that row-level security
+    /// does not bind, [`Error::Internal`] when it refuses or the URL is malformed.
     pub async fn connect(url: &str, env: Env) -> Result<Self, Error> {
         let options =
             url.parse::<PgConnectOptions>()?.application_name("pillarbox").disable_statement_logging();
+        // Apart from the pool, which would say only that its time ran out.
+        let mut first = options.connect().await?;
+        let above: bool =
+            sqlx::query_scalar("select rolsuper or rolbypassrls from pg_roles where rolname = current_user")
+                .fetch_one(&mut first)
+                .await?;
+        first.close().await?;
+        if above {
+            return Err(Error::AboveTheRules);
+        }
         let pool = PgPoolOptions::new()
             .max_connections(Self::MAX_CONNECTIONS)
             .acquire_timeout(Self::ACQUIRE_TIMEOUT)

@@ -8,7 +8,7 @@ use kernel::{ApiKeyId, EmailAddress, TenantId};
 
 /// Hosted mailboxes for many tenants: LMTP in, POP3 and REST out, billing.
 #[derive(Debug, Parser)]
-#[command(name = "pillarbox", version, about, after_long_help = crate::config::describe())]
+#[command(name = "pillarbox", version, after_long_help = crate::config::describe())]
 pub(crate) struct Cli {
     /// The TOML file with settings (or PILLARBOX_CONFIG); environment variables go before it.
     #[arg(long, global = true, value_name = "FILE")]

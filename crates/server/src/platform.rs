@@ -1,5 +1,7 @@
 //! What `serve` and the commands have in common: the database and the blob store, private or configured.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result};
 use db::Db;
 use db::cluster::{self, Cluster, Profile};
@@ -9,6 +11,9 @@ use secrecy::ExposeSecret as _;
 
 use crate::config::Config;
 use crate::files::DataDir;
+
+/// How long the connections to the database may take to close.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Database and blob store, open and up to date.
 #[derive(Debug)]
@@ -59,8 +64,15 @@ impl Platform {
 
     /// Closes the pool, and stops the private cluster unless another process uses it.
     pub(crate) async fn close(self) {
-        self.db.close().await;
+        close_in_time(self.db.close()).await;
         stop(self.cluster).await;
+    }
+}
+
+/// A database that has stopped answering, behind a network that is cut, would keep the process from ending.
+async fn close_in_time(closing: impl Future<Output = ()>) {
+    if tokio::time::timeout(CLOSE_TIMEOUT, closing).await.is_err() {
+        tracing::warn!("the database does not answer; its connections were left open");
     }
 }
 
@@ -69,5 +81,17 @@ async fn stop(cluster: Option<Cluster>) {
         && let Err(error) = cluster.stop().await
     {
         tracing::error!(error.cause = %error, "the private postgres was not stopped");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_database_that_never_closes_holds_up_the_end_for_ten_seconds() {
+        let begun = tokio::time::Instant::now();
+        close_in_time(std::future::pending()).await;
+        assert_eq!(begun.elapsed(), Duration::from_secs(10));
     }
 }

@@ -44,11 +44,21 @@ fn self_signed(data_dir: &DataDir, hostname: &str) -> Result<TlsFiles> {
         if !names.iter().any(|name| name == hostname) {
             names.push(hostname.to_owned());
         }
-        let made = rcgen::generate_simple_self_signed(names).context("making a self-signed certificate")?;
-        write_private(&files.key, made.signing_key.serialize_pem().as_bytes())?;
-        write_private(&files.certificate, made.cert.pem().as_bytes())?;
+        let (certificate, key) = make(names, hostname).context("making a self-signed certificate")?;
+        write_private(&files.key, key.as_bytes())?;
+        write_private(&files.certificate, certificate.as_bytes())?;
     }
     Ok(files)
+}
+
+/// A certificate for `names`, its subject `hostname`, and its key, both in PEM.
+fn make(names: Vec<String>, hostname: &str) -> Result<(String, String), rcgen::Error> {
+    let mut parameters = rcgen::CertificateParams::new(names)?;
+    parameters.distinguished_name = rcgen::DistinguishedName::new();
+    parameters.distinguished_name.push(rcgen::DnType::CommonName, hostname);
+    let key = rcgen::KeyPair::generate()?;
+    let certificate = parameters.self_signed(&key)?;
+    Ok((certificate.pem(), key.serialize_pem()))
 }
 
 #[cfg(test)]
