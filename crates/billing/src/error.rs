@@ -75,12 +75,17 @@ impl Error {
         }
     }
 
-    /// The database's constraint that was violated, if that is what happened.
-    pub(crate) fn constraint(&self) -> Option<&str> {
+    /// What the database said, if it is to blame.
+    pub(crate) fn database(&self) -> Option<&db::Error> {
         match self {
-            Self::Db(cause) => cause.constraint(),
+            Self::Db(cause) | Self::Tenancy(tenancy::Error::Db(cause)) => Some(cause),
             _ => None,
         }
+    }
+
+    /// The database's constraint that was violated, if that is what happened.
+    pub(crate) fn constraint(&self) -> Option<&str> {
+        self.database().and_then(db::Error::constraint)
     }
 }
 

@@ -25,7 +25,7 @@ pub struct PriceBook {
     pub version: i32,
     /// What all its prices are in.
     pub currency: Currency,
-    /// The prices.
+    /// The prices, as they were given.
     pub prices: Vec<Price>,
     /// When it was published.
     pub published_at: DateTime<Utc>,
@@ -202,11 +202,24 @@ fn check(env: &Env, prices: &[NewPrice]) -> Result<Vec<Price>, Error> {
             let twice = "the book has another price for this item and interval";
             checks.require(seen.insert((new.item.clone(), interval)), &at("interval"), twice);
             let (item, model) = (new.item.clone(), new.model.clone());
-            let id = env.new_id();
-            checked.push(Price { id, item, interval, model, unit_price, currency, removal_policy });
+            checked.push(Price {
+                id: env.new_id(),
+                item,
+                interval,
+                model,
+                unit_price,
+                currency,
+                removal_policy,
+            });
         }
     }
     checks.done()?;
+    // They are read in the order of their ids: those made in one millisecond shall be in the order given, too.
+    let mut ids: Vec<PriceId> = checked.iter().map(|price| price.id).collect();
+    ids.sort_unstable();
+    for (price, id) in checked.iter_mut().zip(ids) {
+        price.id = id;
+    }
     Ok(checked)
 }
 

@@ -13,7 +13,7 @@ mod reconcile;
 #[cfg(test)]
 mod properties;
 
-pub use calendar::{Cycle, Interval, Schedule, Span, local_day};
+pub use calendar::{Cycle, Interval, Span, local_day};
 pub use document::{CycleState, Line, LineKind, Log, Terms, document};
 pub use price::{Share, UnitPrice, UnitPriceError};
 pub use quantity::{DayLevels, Step, steps_of_changes};
@@ -25,9 +25,6 @@ pub enum RatingError {
     /// A boundary outside the calendar that we can count in.
     #[error("a date is out of range")]
     DateRange,
-    /// An anchor day that is not 1..=31, or one given for an interval of days.
-    #[error("the anchor day is not a day of a month")]
-    AnchorDay,
     /// An amount beyond what 64 bits of minor units can say.
     #[error("an amount is out of range")]
     AmountRange,

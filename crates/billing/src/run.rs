@@ -16,13 +16,16 @@ use tenancy::{Action, Caller, Ctx, Scope};
 use crate::Error;
 use crate::error::{NOT_A_DATE, date};
 use crate::rating::local_day;
-use account::Outcome;
+use account::{Outcome, Treatment};
 
 /// The kind of job that [`create`] queues, for [`work`].
 pub const JOB: &str = "billing_run";
 
 /// How many due accounts are looked up at a time.
 const PAGE: i64 = 500;
+
+/// How often an account is tried whose transaction gave way to others.
+const ATTEMPTS: u32 = 3;
 
 /// What a run did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,7 +36,7 @@ pub struct RunSummary {
     pub accounts_billed: u64,
     /// Accounts left with a boundary on or before the run's day that has not come yet in the tenant's own time.
     pub accounts_not_yet: u64,
-    /// Accounts that another run was billing, or had just billed.
+    /// Accounts that another run billed meanwhile.
     pub accounts_elsewhere: u64,
     /// Accounts that cannot be billed until somebody looks at them, those of earlier runs included.
     pub accounts_parked: u64,
@@ -56,7 +59,7 @@ pub struct Run {
     pub tenant_id: Option<TenantId>,
     /// `queued`, `running`, `succeeded` or `failed`.
     pub status: String,
-    /// What it did, once it has ended.
+    /// What it did, once it has ended; of a failed one, until it failed.
     pub summary: Option<RunSummary>,
     /// When it was asked for.
     pub created_at: DateTime<Utc>,
@@ -178,12 +181,13 @@ pub async fn execute(db: &Db, id: RunId) -> Result<RunSummary, Error> {
     store::set_status(&mut tx, id, "running", None, None).await?;
     tx.commit().await?;
     let reach = run.tenant_id.map(Reach::Tenant).or(owner.map(Reach::Reseller)).unwrap_or(Reach::All);
-    let done = drive(db, run.as_of, reach).await;
+    let mut summary = RunSummary::default();
+    let done = drive(db, run.as_of, reach, &mut summary).await;
     let status = if done.is_ok() { "succeeded" } else { "failed" };
     let mut tx = system(db).await?;
-    store::set_status(&mut tx, id, status, done.as_ref().ok(), Some(db.env().now())).await?;
+    store::set_status(&mut tx, id, status, Some(&summary), Some(db.env().now())).await?;
     tx.commit().await?;
-    done
+    done.map(|()| summary)
 }
 
 /// Bills what is due on a day, of one tenant or of all: the operator's own run.
@@ -195,7 +199,9 @@ pub async fn run(db: &Db, as_of: NaiveDate, tenant_id: Option<TenantId>) -> Resu
     if let Some(tenant_id) = tenant_id {
         must_have_come(&operator(db).enter(tenant_id).await?, as_of)?;
     }
-    drive(db, as_of, tenant_id.map_or(Reach::All, Reach::Tenant)).await
+    let mut summary = RunSummary::default();
+    drive(db, as_of, tenant_id.map_or(Reach::All, Reach::Tenant), &mut summary).await?;
+    Ok(summary)
 }
 
 fn must_have_come(ctx: &Ctx, as_of: NaiveDate) -> Result<(), Error> {
@@ -209,14 +215,40 @@ fn must_have_come(ctx: &Ctx, as_of: NaiveDate) -> Result<(), Error> {
     ))
 }
 
-async fn drive(db: &Db, as_of: NaiveDate, reach: Reach) -> Result<RunSummary, Error> {
+/// Bills what is due, and counts it in `summary` as far as it gets.
+async fn drive(db: &Db, as_of: NaiveDate, reach: Reach, summary: &mut RunSummary) -> Result<(), Error> {
+    let done = bill_due(db, as_of, reach, summary).await;
+    if let Err(error) = &done {
+        tracing::error!(
+            error = %error,
+            billing.as_of = %as_of,
+            billing.accounts_due = summary.accounts_due,
+            billing.accounts_billed = summary.accounts_billed,
+            billing.invoices = summary.invoices,
+            billing.credit_notes = summary.credit_notes,
+            "a billing run stopped"
+        );
+    }
+    done
+}
+
+async fn bill_due(db: &Db, as_of: NaiveDate, reach: Reach, summary: &mut RunSummary) -> Result<(), Error> {
     let caller = operator(db);
-    let mut summary = RunSummary::default();
+    let is_named = matches!(reach, Reach::Tenant(_));
+    let first = Treatment { retries_parked: is_named, waits: is_named };
+    let mut held = Vec::new();
     let mut after = None;
     while let Some(page) = due_page(db, as_of, reach, &mut after).await? {
         for account in page.iter().filter(|account| account.has_come(db.env().now())) {
-            one(&caller, account.tenant_id, as_of, reach, &mut summary).await?;
+            summary.accounts_due += 1;
+            if one(&caller, account.tenant_id, as_of, first, summary).await? {
+                held.push(account.tenant_id);
+            }
         }
+    }
+    // Whoever held these may have billed them, or only have changed the subscription.
+    for tenant_id in held {
+        one(&caller, tenant_id, as_of, Treatment { waits: true, ..first }, summary).await?;
     }
     // Counted afterwards, since an account that was billed may have another boundary that has not come.
     let mut after = None;
@@ -224,7 +256,7 @@ async fn drive(db: &Db, as_of: NaiveDate, reach: Reach) -> Result<RunSummary, Er
         let waiting = page.iter().filter(|account| !account.has_come(db.env().now())).count();
         summary.accounts_not_yet += u64::try_from(waiting).unwrap_or(0);
     }
-    Ok(summary)
+    Ok(())
 }
 
 /// An account with a boundary that a run asks for.
@@ -258,32 +290,41 @@ async fn due_page(
     Ok(Some(page))
 }
 
-/// Bills one account; only a database that is gone stops the others.
+/// Bills one account, and says whether somebody held it; only a database that is gone stops the others.
 async fn one(
     caller: &Caller,
     tenant_id: TenantId,
     as_of: NaiveDate,
-    reach: Reach,
+    treatment: Treatment,
     summary: &mut RunSummary,
-) -> Result<(), Error> {
-    summary.accounts_due += 1;
-    let retry_parked = matches!(reach, Reach::Tenant(_));
-    match account::bill(caller, tenant_id, as_of, retry_parked).await {
+) -> Result<bool, Error> {
+    let mut outcome = account::bill(caller, tenant_id, as_of, treatment).await;
+    for _ in 1..ATTEMPTS {
+        if outcome.as_ref().is_err_and(gave_way) {
+            outcome = account::bill(caller, tenant_id, as_of, treatment).await;
+        }
+    }
+    match outcome {
         Ok(Outcome::Billed { invoices, credit_notes }) => {
             summary.accounts_billed += 1;
             summary.invoices += invoices;
             summary.credit_notes += credit_notes;
         }
+        Ok(Outcome::Held) => return Ok(true),
         Ok(Outcome::Elsewhere) => summary.accounts_elsewhere += 1,
         Ok(Outcome::Parked) => summary.accounts_parked += 1,
-        Err(error) if error.kind() == ErrorKind::Unavailable => return Err(error),
+        Err(error) if error.kind() == ErrorKind::Unavailable && !gave_way(&error) => return Err(error),
         Err(error) => {
             let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
             tracing::error!(tenant.id = %tenant_id, error = %error, error.cause = cause, "an account could not be billed");
             summary.accounts_failed += 1;
         }
     }
-    Ok(())
+    Ok(false)
+}
+
+fn gave_way(error: &Error) -> bool {
+    error.database().is_some_and(store::gave_way)
 }
 
 fn operator(db: &Db) -> Caller {

@@ -2,7 +2,7 @@
 
 pub(crate) mod store;
 
-use chrono::NaiveDate;
+use chrono::{DateTime, NaiveDate, Utc};
 use kernel::{Currency, PriceBookId, PriceId, SubscriptionId};
 use tenancy::{Action, Ctx};
 
@@ -12,7 +12,7 @@ use crate::price_book::{CycleLength, MAILBOX};
 use crate::rating::{RemovalPolicy, Step, Terms, UnitPrice, local_day};
 
 /// What a tenant has subscribed to.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subscription {
     /// Its id.
     pub id: SubscriptionId,
@@ -38,11 +38,13 @@ pub struct Subscription {
     pub parked_reason: Option<String>,
     /// Counts its changes.
     pub version: i64,
+    /// When it was put for the first time, in the tenant's time.
+    created_at: DateTime<Utc>,
     pub(crate) price: SubscribedPrice,
 }
 
 /// What of a price a subscription is rated by.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SubscribedPrice {
     pub(crate) id: PriceId,
     pub(crate) unit_price: UnitPrice,
@@ -74,7 +76,7 @@ pub struct PutSubscription {
     pub term_months: Option<i64>,
     /// The least number of seats to charge; 0 if not given.
     pub seats_committed: Option<i64>,
-    /// A day such as 2026-01-31; the tenant's present day if not given.
+    /// A day such as 2026-01-31; if not given, the anchor stays, and a new subscription's is the tenant's present day.
     pub anchor_date: Option<String>,
 }
 
@@ -93,8 +95,10 @@ pub async fn get(ctx: &Ctx) -> Result<Subscription, Error> {
 
 /// Subscribes the tenant from its present day on, or changes its subscription.
 ///
-/// Until something has been billed, everything may change and the subscription starts anew. Afterwards the
-/// committed seats may; they count from the present on.
+/// Until something has been billed, everything may change but the first day: what is put last holds from that day
+/// on, as if it had been put then, so that no day is lost and none is charged by what was superseded. Afterwards the
+/// committed seats may change; they count from the present on. Putting the same again changes nothing. A parked
+/// subscription is tried again by the next run.
 ///
 /// # Errors
 /// [`Error::Invalid`] for bad input; [`Error::Conflict`] `subscription_terms_fixed` when the price book, interval,
@@ -119,7 +123,7 @@ pub async fn put(ctx: &Ctx, new: PutSubscription) -> Result<Subscription, Error>
         return Err(Error::invalid("/price_book_id", detail));
     }
     let fresh = Subscription {
-        id: old.as_ref().map_or_else(|| ctx.env().new_id(), |old| old.id),
+        id: ctx.env().new_id(),
         price_book_id: new.price_book_id,
         price_book_version,
         interval: asked.interval,
@@ -130,18 +134,42 @@ pub async fn put(ctx: &Ctx, new: PutSubscription) -> Result<Subscription, Error>
         status: "active".into(),
         next_invoice_on: today,
         parked_reason: None,
-        version: old.as_ref().map_or(1, |old| old.version + 1),
+        version: 1,
+        created_at: ctx.now(),
         price,
     };
-    let subscription = match old {
-        Some(old) if store::is_billed(&mut tx).await? => changed(old, fresh, asked.anchor_date)?,
-        _ => fresh,
+    let is_billed = store::is_billed(&mut tx).await?;
+    let subscription = match &old {
+        Some(old) if is_billed => changed(old.clone(), fresh, asked.anchor_date)?,
+        Some(old) => superseded(old.clone(), fresh, asked.anchor_date),
+        None => fresh,
     };
-    store::put(&mut tx, &subscription, ctx.now()).await?;
-    let committed = Step { at: ctx.now(), level: subscription.seats_committed.into() };
-    store::append_commitment(&mut tx, committed).await?;
+    if old.as_ref() == Some(&subscription) {
+        return Ok(subscription);
+    }
+    let subscription =
+        Subscription { version: old.as_ref().map_or(1, |old| old.version + 1), ..subscription };
+    store::put(&mut tx, &subscription).await?;
+    if old.is_none_or(|old| old.seats_committed != subscription.seats_committed) {
+        // At one instant the last that was set counts, so this replaces what was never billed.
+        let at = if is_billed { ctx.now() } else { subscription.created_at };
+        store::append_commitment(&mut tx, Step { at, level: subscription.seats_committed.into() }).await?;
+    }
     tx.commit().await?;
     Ok(subscription)
+}
+
+/// What becomes of a subscription that has not been billed: new terms from its old first day on.
+fn superseded(old: Subscription, new: Subscription, anchor: Option<NaiveDate>) -> Subscription {
+    Subscription {
+        id: old.id,
+        anchor_date: anchor.unwrap_or(old.anchor_date),
+        starts_on: old.starts_on,
+        next_invoice_on: old.next_invoice_on,
+        version: old.version,
+        created_at: old.created_at,
+        ..new
+    }
 }
 
 /// What becomes of a subscription that has been billed.
@@ -156,7 +184,7 @@ fn changed(old: Subscription, new: Subscription, anchor: Option<NaiveDate>) -> R
             detail: "the price book, interval, term and anchor date of a subscription that has been billed cannot be changed",
         });
     }
-    Ok(Subscription { seats_committed: new.seats_committed, version: new.version, ..old })
+    Ok(Subscription { seats_committed: new.seats_committed, parked_reason: None, ..old })
 }
 
 struct Asked {

@@ -4,7 +4,6 @@ use chrono::{DateTime, Datelike, Days, Months, NaiveDate, Utc};
 use chrono_tz::Tz;
 
 use super::RatingError;
-use super::price::Share;
 
 /// The local calendar day of an instant in a zone.
 pub fn local_day(at: DateTime<Utc>, zone: Tz) -> NaiveDate {
@@ -48,16 +47,6 @@ impl Span {
     pub fn each_day(self) -> impl Iterator<Item = NaiveDate> {
         self.start.iter_days().take_while(move |day| *day < self.end)
     }
-
-    /// The days that both have.
-    pub fn intersection(self, other: Self) -> Option<Self> {
-        Self::new(self.start.max(other.start), self.end.min(other.end))
-    }
-
-    /// This span as a share of `whole`: its days over the other's.
-    pub fn share_of(self, whole: Self) -> Share {
-        Share::new(i128::from(self.days()), i128::from(whole.days()))
-    }
 }
 
 /// How long a cycle is. Zero is not a length; constructors refuse it.
@@ -85,18 +74,11 @@ pub struct Cycle {
     pub whole: Span,
 }
 
-impl Cycle {
-    /// Whether all of it can be charged.
-    pub fn is_whole(&self) -> bool {
-        self.charged == self.whole
-    }
-}
-
 /// The boundaries that an anchor and an interval make, in both directions.
 ///
 /// Each is counted from the original anchor, never from the boundary before: 31 Jan → 28 Feb → 31 Mar.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Schedule {
+pub(super) struct Schedule {
     origin: NaiveDate,
     day: u32,
     interval: Interval,
@@ -104,28 +86,17 @@ pub struct Schedule {
 
 impl Schedule {
     /// Boundaries from an anchor date. [`RatingError::DateRange`] for an interval of nothing.
-    pub fn anchored_on(anchor: NaiveDate, interval: Interval) -> Result<Self, RatingError> {
-        match interval {
-            Interval::Months(0) | Interval::Days(0) => Err(RatingError::DateRange),
-            Interval::Months(_) => Self::on_day(anchor, anchor.day(), interval),
-            Interval::Days(_) => Ok(Self { origin: anchor, day: anchor.day(), interval }),
-        }
-    }
-
-    /// Boundaries on a day of the month, 1..=31, counted from the month of `month_of`.
-    pub fn on_day(month_of: NaiveDate, day: u32, interval: Interval) -> Result<Self, RatingError> {
-        if !(1..=31).contains(&day) || matches!(interval, Interval::Days(_)) {
-            return Err(RatingError::AnchorDay);
-        }
-        if interval == Interval::Months(0) {
-            return Err(RatingError::DateRange);
-        }
-        let origin = month_of.with_day(1).ok_or(RatingError::DateRange)?;
-        Ok(Self { origin, day, interval })
+    pub(super) fn anchored_on(anchor: NaiveDate, interval: Interval) -> Result<Self, RatingError> {
+        let origin = match interval {
+            Interval::Months(0) | Interval::Days(0) => None,
+            Interval::Months(_) => anchor.with_day(1),
+            Interval::Days(_) => Some(anchor),
+        };
+        Ok(Self { origin: origin.ok_or(RatingError::DateRange)?, day: anchor.day(), interval })
     }
 
     /// Boundary `n`: `clamp(first_of_month(anchor) + n × interval, anchor_day)`.
-    pub fn boundary(&self, n: i64) -> Result<NaiveDate, RatingError> {
+    pub(super) fn boundary(&self, n: i64) -> Result<NaiveDate, RatingError> {
         match self.interval {
             Interval::Days(days) => {
                 let by = n.checked_mul(i64::from(days)).ok_or(RatingError::DateRange)?;
@@ -152,7 +123,7 @@ impl Schedule {
     }
 
     /// The `n` of the cycle that has a day: `boundary(n) ≤ day < boundary(n + 1)`.
-    pub fn index_at(&self, day: NaiveDate) -> Result<i64, RatingError> {
+    pub(super) fn index_at(&self, day: NaiveDate) -> Result<i64, RatingError> {
         let (distance, step) = match self.interval {
             Interval::Days(days) => ((day - self.origin).num_days(), i64::from(days)),
             Interval::Months(months) => (months_between(self.origin, day), i64::from(months)),
@@ -163,51 +134,30 @@ impl Schedule {
     }
 
     /// The whole cycle that has a day.
-    pub fn cycle_at(&self, day: NaiveDate) -> Result<Span, RatingError> {
+    pub(super) fn cycle_at(&self, day: NaiveDate) -> Result<Span, RatingError> {
         let n = self.index_at(day)?;
         Span::new(self.boundary(n)?, self.boundary(n + 1)?).ok_or(RatingError::DateRange)
     }
 
     /// The first boundary after a day.
-    pub fn next_after(&self, day: NaiveDate) -> Result<NaiveDate, RatingError> {
+    pub(super) fn next_after(&self, day: NaiveDate) -> Result<NaiveDate, RatingError> {
         Ok(self.cycle_at(day)?.end())
     }
 
     /// Whether a cycle begins on a day.
-    pub fn begins_on(&self, day: NaiveDate) -> Result<bool, RatingError> {
+    pub(super) fn begins_on(&self, day: NaiveDate) -> Result<bool, RatingError> {
         Ok(self.cycle_at(day)?.start() == day)
     }
 
-    /// What is in force of the cycle that has `day`, for something in force from `starts_on` until `ends_on`
-    /// (not included). `None` if that is nothing.
-    pub fn charged_at(
+    /// What can be charged of the cycle that has `day`, for something in force from `starts_on` on. `None` if that is
+    /// nothing.
+    pub(super) fn charged_at(
         &self,
         day: NaiveDate,
         starts_on: NaiveDate,
-        ends_on: Option<NaiveDate>,
     ) -> Result<Option<Cycle>, RatingError> {
         let whole = self.cycle_at(day)?;
-        let start = whole.start().max(starts_on);
-        let end = ends_on.map_or(whole.end(), |end| end.min(whole.end()));
-        Ok(Span::new(start, end).map(|charged| Cycle { charged, whole }))
-    }
-
-    /// The cycles of something in force from `starts_on` until `ends_on` that are billed in advance by a day: those
-    /// whose charged part begins on it or before.
-    pub fn billed_by(
-        &self,
-        starts_on: NaiveDate,
-        ends_on: Option<NaiveDate>,
-        last: NaiveDate,
-    ) -> Result<Vec<Cycle>, RatingError> {
-        let mut cycles = Vec::new();
-        let mut day = starts_on;
-        while day <= last {
-            let Some(cycle) = self.charged_at(day, starts_on, ends_on)? else { break };
-            day = cycle.whole.end();
-            cycles.push(cycle);
-        }
-        Ok(cycles)
+        Ok(Span::new(whole.start().max(starts_on), whole.end()).map(|charged| Cycle { charged, whole }))
     }
 }
 
@@ -247,12 +197,14 @@ mod tests {
 
     #[test]
     fn a_stub_is_part_of_the_cycle_that_contains_it() {
-        let schedule = Schedule::on_day(date("2011-02-01"), 13, Interval::YEAR).unwrap();
-        let cycles =
-            schedule.billed_by(date("2011-02-01"), Some(date("2012-02-20")), date("2013-01-01")).unwrap();
-        let shares: Vec<String> =
-            cycles.iter().map(|c| format!("{}/{}", c.charged.days(), c.whole.days())).collect();
-        assert_eq!(shares, ["12/365", "365/365", "7/366"]);
+        let schedule = Schedule::anchored_on(date("2011-02-13"), Interval::YEAR).unwrap();
+        let starts_on = date("2011-02-01");
+        let shares = ["2011-02-01", "2011-02-13", "2013-01-01"].map(|day| {
+            let cycle = schedule.charged_at(date(day), starts_on).unwrap().unwrap();
+            format!("{}/{}", cycle.charged.days(), cycle.whole.days())
+        });
+        assert_eq!(shares, ["12/365", "365/365", "366/366"]);
+        assert_eq!(schedule.charged_at(date("2010-02-12"), starts_on), Ok(None));
     }
 
     #[test]
@@ -260,8 +212,6 @@ mod tests {
         let day = date("2024-01-01");
         assert_eq!(Schedule::anchored_on(day, Interval::Months(0)), Err(RatingError::DateRange));
         assert_eq!(Schedule::anchored_on(day, Interval::Days(0)), Err(RatingError::DateRange));
-        assert_eq!(Schedule::on_day(day, 0, Interval::MONTH), Err(RatingError::AnchorDay));
-        assert_eq!(Schedule::on_day(day, 32, Interval::MONTH), Err(RatingError::AnchorDay));
         let schedule = Schedule::anchored_on(day, Interval::YEAR).unwrap();
         assert_eq!(schedule.boundary(i64::MAX), Err(RatingError::DateRange));
         assert_eq!(schedule.boundary(1 << 20), Err(RatingError::DateRange));

@@ -48,7 +48,7 @@ impl Terms {
         if boundary != self.starts_on && !cycles.begins_on(boundary)? {
             return Ok(None);
         }
-        cycles.charged_at(boundary, self.starts_on, None)
+        cycles.charged_at(boundary, self.starts_on)
     }
 }
 

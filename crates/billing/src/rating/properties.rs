@@ -6,6 +6,7 @@ use chrono_tz::Tz;
 use kernel::Currency;
 use proptest::prelude::*;
 
+use super::calendar::Schedule;
 use super::*;
 
 const ZONES: [Tz; 6] = [
@@ -205,7 +206,7 @@ proptest! {
         prop_assert_eq!(&plain.documents, &split.documents);
         for (state, (_, total)) in plain.cycles.iter().zip(plain.totals()) {
             let quantities: Vec<i64> = state.cycle.charged.each_day().map(|day| story.quantity(day)).collect();
-            if state.cycle.is_whole() && quantities.iter().all(|q| *q == quantities[0]) {
+            if state.cycle.charged == state.cycle.whole && quantities.iter().all(|q| *q == quantities[0]) {
                 let full = story.terms.unit_price.amount_minor(Share::from(i128::from(quantities[0])), story.terms.currency);
                 prop_assert_eq!(Ok(total), full);
             }

@@ -20,6 +20,15 @@ use crate::subscription::{self, Subscription};
 /// By when a document is to be paid, from the day that it is issued.
 const DAYS_TO_PAY: Days = Days::new(14);
 
+/// How an account is gone about.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Treatment {
+    /// Whether it is tried though it is parked.
+    pub(super) retries_parked: bool,
+    /// Whether to wait for somebody who holds it.
+    pub(super) waits: bool,
+}
+
 /// How an account came out of a run.
 #[derive(Debug)]
 pub(super) enum Outcome {
@@ -30,7 +39,9 @@ pub(super) enum Outcome {
         /// Credit notes made.
         credit_notes: u64,
     },
-    /// Another run is at it, or was.
+    /// Somebody holds its row: another run, or a change of the subscription.
+    Held,
+    /// Another run has billed it.
     Elsewhere,
     /// It cannot be billed.
     Parked,
@@ -43,7 +54,7 @@ pub(super) async fn bill(
     caller: &Caller,
     tenant_id: TenantId,
     as_of: NaiveDate,
-    retry_parked: bool,
+    treatment: Treatment,
 ) -> Result<Outcome, Error> {
     let ctx = match caller.enter(tenant_id).await {
         Ok(ctx) => ctx,
@@ -51,7 +62,7 @@ pub(super) async fn bill(
         Err(tenancy::Error::NotFound) => return Ok(Outcome::Elsewhere),
         Err(error) => return Err(error.into()),
     };
-    match claim_and_bill(&ctx, as_of, retry_parked).await {
+    match claim_and_bill(&ctx, as_of, treatment).await {
         Err(error) if is_done_elsewhere(&error) => Ok(Outcome::Elsewhere),
         Err(error @ (Error::Rating(_) | Error::Stored(_))) => {
             park(&ctx, &error).await?;
@@ -77,10 +88,15 @@ async fn park(ctx: &Ctx, error: &Error) -> Result<(), Error> {
     Ok(())
 }
 
-async fn claim_and_bill(ctx: &Ctx, as_of: NaiveDate, retry_parked: bool) -> Result<Outcome, Error> {
+async fn claim_and_bill(ctx: &Ctx, as_of: NaiveDate, treatment: Treatment) -> Result<Outcome, Error> {
     let mut tx = ctx.begin().await?;
-    let Some(claim) = store::claim(&mut tx).await? else { return Ok(Outcome::Elsewhere) };
-    if claim.is_parked && !retry_parked {
+    let claim =
+        if treatment.waits { store::claim_waiting(&mut tx).await? } else { store::claim(&mut tx).await? };
+    let Some(claim) = claim else {
+        // A row that was waited for is gone with its tenant.
+        return Ok(if treatment.waits { Outcome::Elsewhere } else { Outcome::Held });
+    };
+    if claim.is_parked && !treatment.retries_parked {
         return Ok(Outcome::Parked);
     }
     let until = as_of.min(local_day(ctx.now(), ctx.time_zone()));

@@ -47,6 +47,13 @@ pub(super) async fn due(
     Ok(accounts.collect())
 }
 
+/// Whether a transaction gave way to others (SQLSTATE class 40: deadlock, serialization failure): that concerns one
+/// account. Everything else that passes by itself, such as a lost connection, concerns all.
+pub(super) fn gave_way(error: &db::Error) -> bool {
+    let db::Error::Unavailable(sqlx::Error::Database(cause)) = error else { return false };
+    cause.code().is_some_and(|code| code.starts_with("40"))
+}
+
 struct Row {
     id: Uuid,
     as_of: NaiveDate,

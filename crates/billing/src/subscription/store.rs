@@ -27,6 +27,7 @@ struct Row {
     next_invoice_on: NaiveDate,
     parked_reason: Option<String>,
     version: i64,
+    created_at: DateTime<Utc>,
 }
 
 impl TryFrom<Row> for Subscription {
@@ -45,6 +46,7 @@ impl TryFrom<Row> for Subscription {
             next_invoice_on: row.next_invoice_on,
             parked_reason: row.parked_reason,
             version: row.version,
+            created_at: row.created_at,
             price: subscribed(row.price_id, &row.unit_price, &row.currency, &row.removal_policy)?,
         })
     }
@@ -65,7 +67,7 @@ pub(crate) async fn find(tx: &mut TenantTx) -> Result<Option<Subscription>, Erro
         Row,
         r#"select s.id, s.price_book_id, s.price_id, b.version as price_book_version, p."interval", b.currency,
              p.unit_price::text as "unit_price!", p.removal_policy, s.term_months, s.seats_committed, s.anchor_date,
-             s.starts_on, s.status, s.next_invoice_on, s.parked_reason, s.version
+             s.starts_on, s.status, s.next_invoice_on, s.parked_reason, s.version, s.created_at
            from subscriptions s
            join price_books b on b.id = s.price_book_id
            join prices p on p.price_book_id = s.price_book_id and p.id = s.price_id
@@ -135,7 +137,8 @@ pub(super) async fn is_billed(tx: &mut TenantTx) -> Result<bool, db::Error> {
     Ok(billed)
 }
 
-pub(super) async fn put(tx: &mut TenantTx, new: &Subscription, now: DateTime<Utc>) -> Result<(), db::Error> {
+/// Writes all of it; it is parked no more.
+pub(super) async fn put(tx: &mut TenantTx, new: &Subscription) -> Result<(), db::Error> {
     let tenant_id = tx.tenant_id().uuid();
     sqlx::query!(
         "insert into subscriptions (tenant_id, id, price_book_id, price_id, term_months, seats_committed, anchor_date,
@@ -144,7 +147,8 @@ pub(super) async fn put(tx: &mut TenantTx, new: &Subscription, now: DateTime<Utc
          on conflict on constraint subscriptions_one_a_tenant do update set
            price_book_id = excluded.price_book_id, price_id = excluded.price_id, term_months = excluded.term_months,
            seats_committed = excluded.seats_committed, anchor_date = excluded.anchor_date,
-           starts_on = excluded.starts_on, next_invoice_on = excluded.next_invoice_on, version = excluded.version",
+           starts_on = excluded.starts_on, next_invoice_on = excluded.next_invoice_on, version = excluded.version,
+           parked_at = null, parked_reason = null",
         tenant_id,
         new.id.uuid(),
         new.price_book_id.uuid(),
@@ -156,19 +160,20 @@ pub(super) async fn put(tx: &mut TenantTx, new: &Subscription, now: DateTime<Utc
         new.status,
         new.next_invoice_on,
         new.version,
-        now,
+        new.created_at,
     )
     .execute(tx.conn())
     .await?;
     Ok(())
 }
 
+/// Never before what was set earlier, should the clock step back.
 pub(super) async fn append_commitment(tx: &mut TenantTx, step: Step) -> Result<(), Error> {
     let tenant_id = tx.tenant_id().uuid();
     let level = i32::try_from(step.level).map_err(|_| Error::Stored("commitment"))?;
     sqlx::query!(
         "insert into seat_commitments (tenant_id, ordinal, at, seats_committed)
-         values ($1, (select coalesce(max(c.ordinal), 0) + 1 from seat_commitments c where c.tenant_id = $1), $2, $3)",
+         select $1, coalesce(max(ordinal), 0) + 1, greatest($2, max(at)), $3 from seat_commitments where tenant_id = $1",
         tenant_id,
         step.at,
         level

@@ -1,6 +1,6 @@
 //! Price books: published once, seen by their issuer alone.
 
-use billing::price_book::{get, list, publish};
+use billing::price_book::{CycleLength, Price, get, list, publish};
 use billing::rating::RemovalPolicy;
 use kernel::{ErrorKind, PageRequest};
 use testkit::{World, world};
@@ -24,6 +24,20 @@ async fn versions_count_up_and_keep_their_prices() {
         all.iter().map(|book| (book.version, book.prices.len())).collect::<Vec<_>>(),
         [(1, 2), (2, 1)]
     );
+}
+
+#[tokio::test]
+async fn prices_stay_in_the_order_given() {
+    let world = World::new().await;
+    // Ids of one millisecond are in any order, so once may be luck.
+    for _ in 0..8 {
+        let given = ["year", "month"].map(|interval| price(interval, "1", RemovalPolicy::AtCycleEnd));
+        let published = publish(&world.operator, Some(world.reseller.id), given.to_vec()).await.unwrap();
+        let read = get(&world.operator, published.id).await.unwrap();
+        let order = |prices: &[Price]| prices.iter().map(|p| (p.interval, p.id)).collect::<Vec<_>>();
+        assert_eq!(order(&read.prices), order(&published.prices));
+        assert_eq!(read.prices[0].interval, CycleLength::Year);
+    }
 }
 
 #[tokio::test]

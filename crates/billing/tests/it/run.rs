@@ -9,6 +9,7 @@ use billing::run::{JOB, NewRun, RunSummary, create, get, list, work};
 use chrono::TimeDelta;
 use db::SystemTx;
 use kernel::{ErrorKind, PageRequest};
+use sqlx::{Connection as _, PgConnection};
 use tenancy::{Ctx, user};
 use testkit::{World, world};
 
@@ -124,6 +125,12 @@ async fn a_bad_account_is_parked_and_stops_nobody() {
     assert_eq!(subscription.parked_reason.as_deref(), Some("the event log frees more seats than were taken"));
     assert_eq!(run(&world, "2026-01-01").await.accounts_parked, 1, "it is still told");
 
+    // What is put again may be billed again: the next run tries.
+    let put = super::subscribe(&bad, &book, "month").await;
+    assert_eq!((&put.parked_reason, &billing::subscription::get(&bad).await.unwrap()), (&None, &put));
+    assert_eq!(run(&world, "2026-01-01").await.accounts_parked, 1);
+    assert!(billing::subscription::get(&bad).await.unwrap().parked_reason.is_some(), "it was tried");
+
     let mut tx = behind(&world).await;
     sqlx::query("delete from seat_changes where delta < 0").execute(tx.conn()).await.unwrap();
     tx.commit().await.unwrap();
@@ -131,6 +138,97 @@ async fn a_bad_account_is_parked_and_stops_nobody() {
     let summary = billing::run::run(&db, date("2026-01-01"), Some(bad.tenant_id())).await.unwrap();
     assert_eq!(summary.invoices, 1);
     assert_eq!(billing::subscription::get(&bad).await.unwrap().parked_reason, None);
+}
+
+/// Two tenants with something due, and a connection of the database's owner.
+async fn two_and_an_owner() -> (World, Ctx, Ctx, PgConnection) {
+    let world = world_on("2026-01-01").await;
+    let book = book(&world, RemovalPolicy::default()).await;
+    let one = subscribed_tenant(&world, &book, "One", 1).await;
+    let other = subscribed_tenant(&world, &book, "Other", 1).await;
+    let owner = PgConnection::connect(&world.test_db.url()).await.unwrap();
+    // Runs go by id.
+    if one.tenant_id() < other.tenant_id() { (world, one, other, owner) } else { (world, other, one, owner) }
+}
+
+/// Makes the first `times` invoices of a tenant fail with a state.
+async fn fail_invoices(owner: &mut PgConnection, tenant: &Ctx, sqlstate: &str, times: u32) {
+    let tenant_id = tenant.tenant_id().uuid();
+    let sql = format!(
+        "create sequence faults;
+         grant all on faults to public;
+         create function fault() returns trigger language plpgsql as $$ begin
+           if new.tenant_id = '{tenant_id}' and nextval('faults') <= {times} then
+             raise exception 'made up' using errcode = '{sqlstate}';
+           end if;
+           return new;
+         end $$;
+         create trigger fault before insert on invoices for each row execute function fault();"
+    );
+    sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(owner).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_account_that_gives_way_is_tried_again_and_stops_nobody() {
+    for (sqlstate, times, billed, failed) in [("40P01", 2, 2, 0), ("40001", 100, 1, 1)] {
+        let (world, first, second, mut owner) = two_and_an_owner().await;
+        fail_invoices(&mut owner, &first, sqlstate, times).await;
+        let summary = run(&world, "2026-01-01").await;
+        assert_eq!((summary.accounts_due, summary.accounts_billed), (2, billed));
+        assert_eq!((summary.accounts_failed, summary.accounts_parked), (failed, 0));
+        assert_eq!(invoices(&second).await.len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_run_that_the_database_stops_tells_what_it_did() {
+    let (world, first, second, mut owner) = two_and_an_owner().await;
+    fail_invoices(&mut owner, &second, "57P01", 1).await;
+    let asked = NewRun { as_of: "2026-01-01".into(), tenant_id: None };
+    let asked = create(&world.operator, asked).await.unwrap();
+    let db = world.test_db.db();
+    let error = billing::run::execute(&db, asked.id).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    let failed = get(&world.operator, asked.id).await.unwrap();
+    let summary = failed.summary.unwrap();
+    assert_eq!((failed.status.as_str(), summary.accounts_due, summary.invoices), ("failed", 2, 1));
+    assert_eq!((invoices(&first).await.len(), invoices(&second).await.len()), (1, 0));
+    assert_eq!(billing::run::execute(&db, asked.id).await.unwrap().invoices, 1);
+    assert_eq!(get(&world.operator, asked.id).await.unwrap().status, "succeeded");
+}
+
+/// Until a session waits for a row of `subscriptions`.
+async fn somebody_waits(owner: &mut PgConnection) {
+    let sql = "select exists (select from pg_locks where locktype = 'tuple' and relation = 'subscriptions'::regclass
+                 and database = (select oid from pg_database where datname = current_database()))";
+    let waits = async {
+        while !sqlx::query_scalar::<_, bool>(sql).fetch_one(&mut *owner).await.unwrap() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), waits).await.expect("nobody waits for the row");
+}
+
+#[tokio::test]
+async fn a_run_waits_for_a_subscription_that_is_being_changed() {
+    for named in [true, false] {
+        let (world, first, second, mut owner) = two_and_an_owner().await;
+        let mut change = first.begin().await.unwrap();
+        sqlx::query("select id from subscriptions for update").execute(change.conn()).await.unwrap();
+        let (db, tenant_id) = (world.test_db.db(), named.then_some(first.tenant_id()));
+        let run =
+            tokio::spawn(async move { billing::run::run(&db, date("2026-01-01"), tenant_id).await.unwrap() });
+        somebody_waits(&mut owner).await;
+        assert_eq!(invoices(&second).await.len(), usize::from(!named), "the others come first");
+        change.commit().await.unwrap();
+        let summary = run.await.unwrap();
+        let due = if named { 1 } else { 2 };
+        assert_eq!(
+            (summary.accounts_due, summary.accounts_billed, summary.accounts_elsewhere),
+            (due, due, 0)
+        );
+        assert_eq!(invoices(&first).await.len(), 1);
+    }
 }
 
 #[tokio::test]

@@ -60,6 +60,72 @@ async fn after_the_first_document_only_the_committed_seats_change() {
 }
 
 #[tokio::test]
+async fn a_committed_minimum_corrected_before_the_first_document_is_never_charged() {
+    for (corrected_at, policy) in [
+        ("2026-01-01T09:01", RemovalPolicy::AtCycleEnd),
+        ("2026-01-08T09:00", RemovalPolicy::CreditToBalance),
+    ] {
+        let world = world_on("2026-01-01").await;
+        let book = book(&world, policy).await;
+        let committed = |seats| PutSubscription { seats_committed: Some(seats), ..terms(&book, "month") };
+        put(&world.ctx, committed(100)).await.unwrap();
+        at(&world, corrected_at);
+        put(&world.ctx, committed(3)).await.unwrap();
+        at(&world, "2026-01-08T10:00");
+        run(&world, "2026-01-08").await;
+        let expected =
+            "invoice 2026-01-01 37.50 EUR; recurring 2026-01-01..2026-02-01 x3 = 93 seat-days, 37.50 EUR";
+        assert_eq!(all_shown(&world.ctx).await, [expected]);
+    }
+}
+
+#[tokio::test]
+async fn the_minimum_set_last_holds_though_the_clock_steps_back() {
+    let world = world_on("2026-01-01").await;
+    let book = book(&world, RemovalPolicy::CreditToBalance).await;
+    subscribe(&world.ctx, &book, "month").await;
+    run(&world, "2026-01-01").await;
+    for (time, seats) in [("2026-01-22T09:00", 3), ("2026-01-21T09:00", 2)] {
+        at(&world, time);
+        put(&world.ctx, PutSubscription { seats_committed: Some(seats), ..terms(&book, "month") })
+            .await
+            .unwrap();
+    }
+    at(&world, "2026-02-01T09:00");
+    run(&world, "2026-02-01").await;
+    let second = "invoice 2026-02-01 33.06 EUR; recurring 2026-02-01..2026-03-01 x2 = 56 seat-days, 25.00 EUR; \
+                  proration 2026-01-22..2026-02-01 x2 = 20 seat-days, 8.06 EUR";
+    assert_eq!(all_shown(&world.ctx).await, [second]);
+}
+
+#[tokio::test]
+async fn putting_it_again_moves_nothing_and_new_terms_keep_the_first_day() {
+    let world = world_on("2026-01-01").await;
+    let book = book(&world, RemovalPolicy::default()).await;
+    let first = subscribe(&world.ctx, &book, "month").await;
+    seat(&world.ctx, "ada").await;
+    at(&world, "2026-01-20T09:00");
+    assert_eq!(subscribe(&world.ctx, &book, "month").await, first);
+    assert_eq!(get(&world.ctx).await.unwrap(), first);
+
+    // Other terms count from the first day, too: 120 for the year from 1 January.
+    let yearly = subscribe(&world.ctx, &book, "year").await;
+    assert_eq!((yearly.starts_on, yearly.anchor_date), (first.starts_on, first.anchor_date));
+    assert_eq!((yearly.next_invoice_on, yearly.version), (first.next_invoice_on, 2));
+    let monthly = subscribe(&world.ctx, &book, "month").await;
+    assert_eq!((monthly.id, monthly.version), (first.id, 3));
+    at(&world, "2026-02-01T09:00");
+    run(&world, "2026-02-01").await;
+    let expected = [
+        "invoice 2026-01-01 12.50 EUR; recurring 2026-01-01..2026-02-01 x1 = 31 seat-days, 12.50 EUR",
+        "invoice 2026-02-01 12.50 EUR; recurring 2026-02-01..2026-03-01 x1 = 28 seat-days, 12.50 EUR",
+    ];
+    assert_eq!(all_shown(&world.ctx).await, expected);
+    let billed = get(&world.ctx).await.unwrap();
+    assert_eq!(subscribe(&world.ctx, &book, "month").await, billed);
+}
+
+#[tokio::test]
 async fn a_price_that_does_not_fit_is_refused_and_nothing_is_half_done() {
     let world = world_on("2026-01-01").await;
     let other = world::reseller(&world.operator, "Other").await;

@@ -1,8 +1,10 @@
-//! Other billing systems' worked examples, run through the rating core.
+//! Other billing systems' worked examples, run through the rating core as the product goes through it: terms and an
+//! event log in, the document of each boundary out.
 //!
 //! `WORKED_EXAMPLES` names another file in the same format. A case is dispatched on the set of its input keys and on
-//! its convention, never on its id. One line is printed for each; any `differs` fails.
+//! its convention, never on its id. One line is printed for each; any `differs` fails, and so do fewer matches in our own file than it has.
 
+mod account;
 mod case;
 mod not_offered;
 mod periods;
@@ -39,9 +41,14 @@ fn verdict(case: &Case) -> (String, bool) {
     }
 }
 
+/// How many cases of our own file match, counter-examples that differ as expected included.
+const MATCHES: usize = 33;
+
 fn main() {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let file = match std::env::var_os("WORKED_EXAMPLES").filter(|name| !name.is_empty()) {
+    let named = std::env::var_os("WORKED_EXAMPLES").filter(|name| !name.is_empty());
+    let least = if named.is_none() { MATCHES } else { 0 };
+    let file = match named {
         None => here.join("tests/data/worked_examples.json"),
         // Cargo runs a test in its crate's directory; a relative name is meant from the workspace's.
         Some(name) if Path::new(&name).exists() => name.into(),
@@ -62,7 +69,7 @@ fn main() {
             (false, false) => passed += 1,
         }
     }
-    let result = if failed == 0 && !cases.is_empty() { "ok" } else { "FAILED" };
+    let result = if failed == 0 && passed >= least && !cases.is_empty() { "ok" } else { "FAILED" };
     println!("\ntest result: {result}. {passed} passed; {failed} failed; {not_applicable} not applicable");
     if result != "ok" {
         std::process::exit(1);

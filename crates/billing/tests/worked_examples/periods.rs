@@ -1,9 +1,10 @@
 //! Which periods an anchor makes.
 
-use billing::rating::{Interval, Schedule, Span};
+use billing::rating::{Interval, Share, Span};
 use chrono::{Datelike, NaiveDate, NaiveTime};
 use serde_json::Value;
 
+use crate::account::{Account, anchor, charged_days, share};
 use crate::case::{Case, Comparison, Outcome, Reader, date_in, moment, span_in};
 
 pub(crate) fn reader(keys: &[&str]) -> Option<Reader> {
@@ -20,30 +21,13 @@ pub(crate) fn reader(keys: &[&str]) -> Option<Reader> {
 /// One of them is a leap year: an anchor without a year must hold in each in which its day exists.
 const FOUR_YEARS: std::ops::RangeInclusive<i32> = 2021..=2024;
 
-fn first_cycles(schedule: &Schedule, start: NaiveDate, count: usize) -> Result<Vec<Span>, String> {
-    let first = schedule.index_at(start).map_err(|e| e.to_string())?;
-    (first..)
-        .take(count)
-        .map(|n| {
-            schedule
-                .cycle_at(schedule.boundary(n)?)
-                .map(|whole| Span::new(whole.start().max(start), whole.end()))
-        })
-        .map(|cycle| cycle.map_err(|e| e.to_string())?.ok_or_else(|| "an empty cycle".to_owned()))
-        .collect()
-}
-
 fn from_anchor(case: &Case) -> Result<Outcome, String> {
     let interval = case.interval("interval")?;
     let text = case.text("anchor")?;
     let mut comparison = Comparison::of(case);
     if let Some((anchor, _)) = moment(text) {
-        let schedule = Schedule::anchored_on(anchor, interval).map_err(|e| e.to_string())?;
-        let cycles = first_cycles(
-            &schedule,
-            anchor,
-            comparison.count_of("periods").max(comparison.count_of("bill_dates")),
-        )?;
+        let count = comparison.count_of("periods").max(comparison.count_of("bill_dates"));
+        let cycles = Account::new(anchor, interval, anchor)?.first_cycles(count)?;
         comparison.spans("periods", &cycles);
         let dates = cycles.iter().map(|cycle| cycle.start()).collect::<Vec<_>>();
         comparison.equal("bill_dates", |value| value.as_array()?.iter().map(date_in).collect(), dates);
@@ -53,8 +37,8 @@ fn from_anchor(case: &Case) -> Result<Outcome, String> {
     for year in FOUR_YEARS {
         let Some(anchor) = day_of_year(text, year) else { continue };
         found = true;
-        let schedule = Schedule::anchored_on(anchor, interval).map_err(|e| e.to_string())?;
-        let cycles = first_cycles(&schedule, anchor, comparison.count_of("bill_dates"))?;
+        let count = comparison.count_of("bill_dates");
+        let cycles = Account::new(anchor, interval, anchor)?.first_cycles(count)?;
         let dates: Vec<NaiveDate> = cycles.iter().map(|cycle| cycle.start()).collect();
         let shown: Vec<String> = dates.iter().map(|date| date.format("%m-%d").to_string()).collect();
         let expected = |value: &Value| {
@@ -77,14 +61,19 @@ fn in_year(value: &Value, leap: bool) -> Option<String> {
     Some(in_leap.split(' ').next().filter(|_| leap).unwrap_or(common).to_owned())
 }
 
+/// The cycle that opens for something that starts on a day.
+pub(crate) fn whole_cycle(anchor: NaiveDate, interval: Interval, day: NaiveDate) -> Result<Span, String> {
+    let mut account = Account::new(anchor, interval, day)?;
+    account.first_cycles(1)?;
+    Ok(account.cycles[0].cycle.whole)
+}
+
 /// Days here run from the anchor's time of day to the same time of the next.
 fn containing_an_instant(case: &Case) -> Result<Outcome, String> {
     let (anchor, begins) = moment(case.text("anchor")?).ok_or("anchor is not a date")?;
     let (date, time) = moment(case.text("at")?).ok_or("at is not a date")?;
     let day = if time < begins { date.pred_opt().ok_or("at is out of range")? } else { date };
-    let cycle = Schedule::anchored_on(anchor, case.interval("interval")?)
-        .and_then(|schedule| schedule.cycle_at(day))
-        .map_err(|e| e.to_string())?;
+    let cycle = whole_cycle(anchor, case.interval("interval")?, day)?;
     let mut comparison = Comparison::of(case);
     let same_time = |value: &Value| {
         let times: Option<Vec<NaiveTime>> =
@@ -98,21 +87,19 @@ fn containing_an_instant(case: &Case) -> Result<Outcome, String> {
 
 fn from_start(case: &Case) -> Result<Outcome, String> {
     case.needs_enclosing_cycle()?;
-    let start = case.date("start")?;
-    let schedule =
-        Schedule::on_day(start, case.anchor_day()?, case.interval("interval")?).map_err(|e| e.to_string())?;
+    let (start, interval) = (case.date("start")?, case.interval("interval")?);
+    let mut account = Account::new(anchor(start, case.anchor_day()?, interval)?, interval, start)?;
     let mut comparison = Comparison::of(case);
-    let cycles = first_cycles(&schedule, start, comparison.count_of("periods").max(1))?;
+    let cycles = account.first_cycles(comparison.count_of("periods").max(1))?;
     if comparison.expects("periods") {
         comparison.spans("periods", &cycles);
     }
     comparison.span("period", cycles[0]);
-    let whole = schedule.cycle_at(start).map_err(|e| e.to_string())?;
-    comparison.share("factor", cycles[0].share_of(whole));
-    comparison.decimal("factor_decimal", cycles[0].share_of(whole));
+    comparison.share("factor", share(&account.cycles[0]));
+    comparison.decimal("factor_decimal", share(&account.cycles[0]));
     if let Some(last) = case.expected.get("whole_periods_by").and_then(date_in) {
-        let billed = schedule.billed_by(start, None, last).map_err(|e| e.to_string())?;
-        let whole_ones = billed.iter().filter(|cycle| cycle.is_whole()).count();
+        account.bill_one_unit(None, last)?;
+        let whole_ones = account.cycles.iter().filter(|state| share(state) == Share::from(1)).count();
         comparison.check("whole_periods_by", last, |_| true);
         comparison.equal("count", |value| usize::try_from(value.as_u64()?).ok(), whole_ones);
     }
@@ -122,15 +109,14 @@ fn from_start(case: &Case) -> Result<Outcome, String> {
 fn windows(case: &Case) -> Result<Outcome, String> {
     let quarter = case.span("quarter")?;
     let day = case.anchor_day()?;
-    let of = |interval: Interval| Schedule::on_day(quarter.start(), day, interval).map_err(|e| e.to_string());
-    let outer = of(case.interval("interval")?)?.cycle_at(quarter.start()).map_err(|e| e.to_string())?;
+    let (outer, inner) = (case.interval("interval")?, case.interval("sub_interval")?);
+    let outer = whole_cycle(anchor(quarter.start(), day, outer)?, outer, quarter.start())?;
     if outer != quarter {
         return Ok(Outcome::Differs(format!("the cycle is {outer:?}, not {quarter:?}")));
     }
-    let inner = of(case.interval("sub_interval")?)?
-        .billed_by(quarter.start(), Some(quarter.end()), quarter.end())
-        .map_err(|e| e.to_string())?;
-    let inner: Vec<Span> = inner.iter().map(|cycle| cycle.charged).collect();
+    let mut account = Account::new(anchor(quarter.start(), day, inner)?, inner, quarter.start())?;
+    account.bill_one_unit(Some(quarter.end()), quarter.end())?;
+    let inner: Vec<Span> = account.cycles.iter().filter_map(charged_days).collect();
     let mut comparison = Comparison::of(case);
     comparison.spans("windows", &inner);
     let inclusive = case.ends_are_inclusive();
@@ -144,8 +130,7 @@ fn windows(case: &Case) -> Result<Outcome, String> {
 
 fn from_purchase(case: &Case) -> Result<Outcome, String> {
     let purchase = case.date("purchase")?;
-    let schedule = Schedule::anchored_on(purchase, case.interval("billing")?).map_err(|e| e.to_string())?;
-    let cycle = schedule.cycle_at(purchase).map_err(|e| e.to_string())?;
+    let cycle = whole_cycle(purchase, case.interval("billing")?, purchase)?;
     let mut comparison = Comparison::of(case);
     comparison.span("first_charge_cycle", cycle);
     let month = chrono::Month::try_from(u8::try_from(cycle.start().month()).unwrap_or(0))

@@ -1,16 +1,14 @@
 //! A price or quantity replaced in the middle of a cycle: the old one's unused days are credited at what was billed
 //! for them, the new one is charged for the days that remain.
 
-use billing::rating::{
-    Billed, Cycle, DayLevels, Interval, RemovalPolicy, Schedule, Span, UnitPrice, in_force, steps_of_changes,
-};
-use chrono::{Days, NaiveDate, NaiveTime};
-use chrono_tz::Tz;
+use billing::rating::{Interval, Line, LineKind, RemovalPolicy, Span, UnitPrice};
+use chrono::{Datelike as _, Days, NaiveDate};
 use kernel::Currency;
 use serde_json::Value;
 
+use crate::account::{self, Account, changed, quantity_on, sum};
 use crate::case::{Case, Comparison, ComputedLine, Outcome, Reader, date_in, price_in};
-use crate::stubs::bill_more;
+use crate::periods::whole_cycle;
 
 pub(crate) fn reader(keys: &[&str]) -> Option<Reader> {
     Some(match keys {
@@ -42,24 +40,37 @@ fn cycle_of_fraction((remaining, days): (u64, u64)) -> Result<(Span, Span), Stri
     cycle_of_days(signed(days)?, signed(remaining)?)
 }
 
-fn sum(lines: &[Billed]) -> i64 {
-    lines.iter().map(|line| line.amount_minor).sum()
+/// One cycle after the other of so many days as `whole`.
+fn account(
+    price: UnitPrice,
+    currency: Currency,
+    whole: Span,
+    starts_on: NaiveDate,
+) -> Result<Account, String> {
+    let days = u32::try_from(whole.days()).map_err(|e| e.to_string())?;
+    Ok(Account::new(whole.start(), Interval::Days(days), starts_on)?.priced(price, currency))
 }
 
 /// What is credited for `rest` of a whole cycle that was billed; 0 or less.
 fn credit(price: UnitPrice, units: i64, currency: Currency, whole: Span, rest: Span) -> Result<i64, String> {
-    let cycle = Cycle { charged: whole, whole };
-    let billed = bill_more(price, currency, &cycle, &[], whole, units)?;
-    let lines = match Span::new(whole.start(), rest.start()) {
-        Some(kept) => bill_more(price, currency, &cycle, &billed, kept, units)?,
-        None => bill_more(price, currency, &cycle, &billed, whole, 0)?,
-    };
-    Ok(sum(&lines))
+    let mut account = account(price, currency, whole, whole.start())?;
+    account.bill_next(&account::units(units, whole.start(), None))?;
+    Ok(sum(&account.bill_next(&account::units(units, whole.start(), Some(rest.start())))?))
 }
 
 /// What is charged for `rest` of a cycle.
 fn charge(price: UnitPrice, units: i64, currency: Currency, whole: Span, rest: Span) -> Result<i64, String> {
-    Ok(sum(&bill_more(price, currency, &Cycle { charged: rest, whole }, &[], rest, units)?))
+    Ok(sum(&charged_lines(price, units, currency, whole, rest)?))
+}
+
+pub(crate) fn charged_lines(
+    price: UnitPrice,
+    units: i64,
+    currency: Currency,
+    whole: Span,
+    rest: Span,
+) -> Result<Vec<Line>, String> {
+    account(price, currency, whole, rest.start())?.bill_next(&account::units(units, rest.start(), None))
 }
 
 fn computed(amounts: &[i64]) -> Vec<ComputedLine> {
@@ -127,9 +138,7 @@ fn by_component(case: &Case) -> Result<Outcome, String> {
 fn add_ons(case: &Case) -> Result<Outcome, String> {
     case.needs_enclosing_cycle()?;
     let (currency, upgrade) = (case.currency()?, case.date("upgrade")?);
-    let whole = Schedule::on_day(upgrade, 1, Interval::MONTH)
-        .and_then(|s| s.cycle_at(upgrade))
-        .map_err(|e| e.to_string())?;
+    let whole = whole_cycle(upgrade.with_day(1).ok_or("an empty cycle")?, Interval::MONTH, upgrade)?;
     let rest = Span::new(upgrade, whole.end()).ok_or("an empty cycle")?;
     let first = charge(case.price("new_addon_minor")?, 1, currency, whole, rest)?
         + credit(case.price("old_addon_minor")?, 1, currency, whole, rest)?;
@@ -172,39 +181,37 @@ fn after_unprorated_change(case: &Case) -> Result<Outcome, String> {
     replaced(case, billed, price(last)?, whole, rest)
 }
 
-/// Removal under `at_cycle_end`: what is in force on a day, and whether the removal makes a line.
+/// Removal under `at_cycle_end`: what is charged on a day, and whether the removal makes a line.
 fn seats_removed_at_the_end(case: &Case) -> Result<Outcome, String> {
     match case.convention("seat_rule") {
         Some("removal at period end") => {}
         other => return Err(format!("needs the seat rule {}", other.unwrap_or("of that system"))),
     }
     let start = case.date("start")?;
-    let midnight = |day: NaiveDate| day.and_time(NaiveTime::MIN).and_utc();
-    let mut changes = vec![(midnight(start), case.number("quantity")?)];
+    let mut changes = vec![(start, case.number("quantity")?)];
     for event in case.inputs["events"].as_array().into_iter().flatten() {
         let day = date_in(&event["at"]).ok_or("an event has no date")?;
-        changes.push((midnight(day), event["delta"].as_i64().ok_or("an event has no delta")?));
+        changes.push((day, event["delta"].as_i64().ok_or("an event has no delta")?));
     }
     // Of changes on one day, a removal takes effect after what was added.
     changes.sort_by_key(|&(at, delta)| (at, delta < 0));
-    for (index, change) in changes.iter_mut().enumerate() {
-        change.0 += chrono::TimeDelta::microseconds(i64::try_from(index).unwrap_or(0));
-    }
-    let schedule = Schedule::anchored_on(start, Interval::MONTH).map_err(|e| e.to_string())?;
-    let levels =
-        DayLevels::new(&steps_of_changes(changes.iter().copied()), Tz::UTC).map_err(|e| e.to_string())?;
-    let last_change = changes.iter().map(|(at, _)| at.date_naive()).max().unwrap_or(start);
-    let mut comparison = Comparison::of(case);
+    let mut active = Vec::new();
     for (day, quantity) in case.expected["active"].as_object().into_iter().flatten() {
-        let day: NaiveDate = day.parse().map_err(|_| "an active day is not a date")?;
-        let cycle = schedule.cycle_at(day).map_err(|e| e.to_string())?;
-        let days = in_force(RemovalPolicy::AtCycleEnd, cycle, &[&levels], last_change.max(day));
-        let active = cycle.each_day().zip(days).find(|(at, _)| *at == day).map(|(_, active)| active);
-        comparison.check("active", format_args!("{active:?} on {day}"), |_| active == quantity.as_i64());
+        active.push((day.parse::<NaiveDate>().map_err(|_| "an active day is not a date")?, quantity));
     }
-    let cycle = schedule.cycle_at(last_change).map_err(|e| e.to_string())?;
-    let held = in_force(RemovalPolicy::AtCycleEnd, cycle, &[&levels], last_change);
-    let shrinks = held.is_sorted_by(|a, b| a <= b);
-    comparison.equal("invoice_for_removal", Value::as_bool, !shrinks);
+    let mut account = Account::new(start, Interval::MONTH, start)?;
+    account.terms.removal = RemovalPolicy::AtCycleEnd;
+    let log = changed(&changes);
+    let last = active.iter().map(|(day, _)| *day).chain(changes.iter().map(|(day, _)| *day)).max();
+    let mut lines = account.bill_until(last.unwrap_or(start), &log)?;
+    lines.extend(account.bill_next(&log)?);
+    let mut comparison = Comparison::of(case);
+    for (day, quantity) in active {
+        let charged: i64 = account.cycles.iter().map(|state| quantity_on(state, day)).sum();
+        let shown = format_args!("{charged} on {day}");
+        comparison.check("active", shown, |_| Some(charged) == quantity.as_i64());
+    }
+    let is_credited = lines.iter().any(|line| line.kind == LineKind::Credit);
+    comparison.equal("invoice_for_removal", Value::as_bool, is_credited);
     Ok(comparison.outcome())
 }

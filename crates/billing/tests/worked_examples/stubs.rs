@@ -1,8 +1,9 @@
 //! Parts of a cycle: as a share of the whole, and as an amount.
 
-use billing::rating::{Billed, Cycle, Schedule, Share, Span, UnitPrice, reconcile};
-use kernel::Currency;
+use billing::rating::{Billed, Cycle, CycleState, LineKind, Share, Span, UnitPrice, reconcile};
+use chrono_tz::Tz;
 
+use crate::account::{Account, anchor, computed, share, sum, units};
 use crate::case::{Case, Comparison, ComputedLine, Outcome, Reader};
 
 pub(crate) fn reader(keys: &[&str]) -> Option<Reader> {
@@ -21,36 +22,6 @@ pub(crate) fn reader(keys: &[&str]) -> Option<Reader> {
     })
 }
 
-/// The lines that bill one unit for a cycle of which nothing was billed.
-pub(crate) fn bill(price: UnitPrice, currency: Currency, cycle: &Cycle) -> Result<Vec<Billed>, String> {
-    bill_more(price, currency, cycle, &[], cycle.charged, 1)
-}
-
-/// The lines that bring a cycle from what was billed to `quantity` units in `kept` and none elsewhere.
-pub(crate) fn bill_more(
-    price: UnitPrice,
-    currency: Currency,
-    cycle: &Cycle,
-    billed: &[Billed],
-    kept: Span,
-    quantity: i64,
-) -> Result<Vec<Billed>, String> {
-    let in_force: Vec<i64> =
-        cycle.charged.each_day().map(|day| if kept.contains(day) { quantity } else { 0 }).collect();
-    let charges = reconcile(price, currency, cycle, &in_force, billed).map_err(|e| e.to_string())?;
-    Ok(charges
-        .iter()
-        .map(|c| Billed { period: c.period, quantity: c.quantity, amount_minor: c.amount_minor })
-        .collect())
-}
-
-fn computed(billed: &[Billed]) -> Vec<ComputedLine> {
-    billed
-        .iter()
-        .map(|line| ComputedLine { period: Some(line.period), amount_minor: line.amount_minor })
-        .collect()
-}
-
 /// A stub that begins on a boundary or ends on one; where the case names both, each must give the same.
 fn factor(case: &Case) -> Result<Outcome, String> {
     case.needs_days()?;
@@ -66,15 +37,13 @@ fn factor(case: &Case) -> Result<Outcome, String> {
     let mut comparison = Comparison::of(case);
     for (wanted, anchor) in [(trailing, span.start()), (leading, span.end())] {
         if wanted {
-            let last_day = span.end().pred_opt().ok_or("end is out of range")?;
-            let whole = Schedule::anchored_on(anchor, interval)
-                .and_then(|s| s.cycle_at(last_day))
-                .map_err(|e| e.to_string())?;
-            if whole.intersection(span) != Some(span) {
+            let mut account = Account::new(anchor, interval, span.start())?;
+            account.bill_one_unit(Some(span.end()), span.end())?;
+            let [cycle] = account.cycles.as_slice() else {
                 return Err("the period is longer than a cycle".into());
-            }
-            comparison.share("factor", span.share_of(whole));
-            comparison.decimal("factor_decimal", span.share_of(whole));
+            };
+            comparison.share("factor", share(cycle));
+            comparison.decimal("factor_decimal", share(cycle));
         }
     }
     Ok(comparison.outcome())
@@ -82,16 +51,12 @@ fn factor(case: &Case) -> Result<Outcome, String> {
 
 fn factor_to_first_full(case: &Case) -> Result<Outcome, String> {
     case.needs_enclosing_cycle()?;
-    let start = case.date("start")?;
-    let schedule =
-        Schedule::on_day(start, case.anchor_day()?, case.interval("interval")?).map_err(|e| e.to_string())?;
-    let cycle =
-        schedule.charged_at(start, start, None).map_err(|e| e.to_string())?.ok_or("an empty cycle")?;
-    let first_full = case.date("first_full")?;
-    if cycle.charged.end() != first_full {
-        return Ok(Outcome::Differs(format!("the first full cycle begins on {}", cycle.charged.end())));
+    let mut account = from_start(case)?;
+    let begins = account.first_cycles(1)?[0].end();
+    if begins != case.date("first_full")? {
+        return Ok(Outcome::Differs(format!("the first full cycle begins on {begins}")));
     }
-    let share = cycle.charged.share_of(cycle.whole);
+    let share = share(&account.cycles[0]);
     let mut comparison = Comparison::of(case);
     comparison.share("factor", share);
     comparison.decimal("factor_decimal", share);
@@ -101,24 +66,25 @@ fn factor_to_first_full(case: &Case) -> Result<Outcome, String> {
 /// Stubs as shares; whole cycles that follow each other as their count.
 fn cycles(case: &Case) -> Result<Outcome, String> {
     case.needs_enclosing_cycle()?;
-    let start = case.date("start")?;
-    let schedule =
-        Schedule::on_day(start, case.anchor_day()?, case.interval("interval")?).map_err(|e| e.to_string())?;
-    let billed = schedule
-        .billed_by(start, case.optional_date("end")?, case.date("bill_up_to")?)
-        .map_err(|e| e.to_string())?;
+    let mut account = from_start(case)?;
+    account.bill_one_unit(case.optional_date("end")?, case.date("bill_up_to")?)?;
     let mut grouped: Vec<(bool, Share)> = Vec::new();
-    for cycle in &billed {
-        let share = cycle.charged.share_of(cycle.whole);
+    for share in account.cycles.iter().map(share) {
+        let is_whole = share == Share::from(1);
         match grouped.last_mut() {
-            Some((true, count)) if cycle.is_whole() => *count += share,
-            _ => grouped.push((cycle.is_whole(), share)),
+            Some((true, count)) if is_whole => *count += share,
+            _ => grouped.push((is_whole, share)),
         }
     }
     let mut comparison = Comparison::of(case);
     comparison.shares("cycles", grouped.iter().map(|(_, share)| *share).collect());
     comparison.share("cycles_total", grouped.iter().map(|(_, share)| *share).sum());
     Ok(comparison.outcome())
+}
+
+fn from_start(case: &Case) -> Result<Account, String> {
+    let (start, interval) = (case.date("start")?, case.interval("interval")?);
+    Account::new(anchor(start, case.anchor_day()?, interval)?, interval, start)
 }
 
 fn price(case: &Case) -> Result<UnitPrice, String> {
@@ -129,17 +95,13 @@ fn price(case: &Case) -> Result<UnitPrice, String> {
 /// As many lines as are expected, the first of them the stub.
 fn leading_stub(case: &Case) -> Result<Outcome, String> {
     case.needs_enclosing_cycle()?;
-    let (currency, price, start) = (case.currency()?, price(case)?, case.date("start")?);
-    let schedule =
-        Schedule::on_day(start, case.anchor_day()?, case.interval("interval")?).map_err(|e| e.to_string())?;
+    let currency = case.currency()?;
+    let mut account = from_start(case)?.priced(price(case)?, currency);
+    let log = units(1, case.date("start")?, None);
     let mut comparison = Comparison::of(case);
     let mut lines = Vec::new();
-    let mut day = start;
     while lines.len() < comparison.count_of("lines") {
-        let cycle =
-            schedule.charged_at(day, start, None).map_err(|e| e.to_string())?.ok_or("an empty cycle")?;
-        lines.extend(bill(price, currency, &cycle)?);
-        day = cycle.whole.end();
+        lines.extend(account.bill_next(&log)?);
     }
     comparison.lines(currency, &computed(&lines));
     Ok(comparison.outcome())
@@ -152,19 +114,27 @@ fn split(case: &Case) -> Result<Outcome, String> {
         (case.currency()?, price(case)?, case.span("period")?, case.date("split")?);
     let cycle = Cycle { charged: whole, whole };
     let first = Span::new(whole.start(), at).ok_or("the split is not inside the period")?;
-    let mut lines = bill_more(price, currency, &cycle, &[], first, 1)?;
-    lines.extend(bill_more(price, currency, &cycle, &lines, whole, 1)?);
-    let both = lines.iter().map(|line| line.amount_minor).sum();
-    let schedule =
-        Schedule::anchored_on(whole.start(), case.interval("interval")?).map_err(|e| e.to_string())?;
+    // In advance a product bills the whole; that a part of it was billed is where this account resumes.
+    let in_force: Vec<i64> = whole.each_day().map(|day| i64::from(first.contains(day))).collect();
+    let charges = reconcile(price, currency, &cycle, &in_force, &[]).map_err(|e| e.to_string())?;
+    let billed = charges.iter().map(|c| Billed {
+        period: c.period,
+        quantity: c.quantity,
+        amount_minor: c.amount_minor,
+    });
+    let state = CycleState { cycle, zone: Tz::UTC, billed: billed.collect() };
+    let of = |line: &Billed| ComputedLine { period: Some(line.period), amount_minor: line.amount_minor };
+    let mut lines: Vec<ComputedLine> = state.billed.iter().map(of).collect();
+    let account = Account::new(whole.start(), case.interval("interval")?, whole.start())?;
+    let mut account = account.priced(price, currency).resumed(state);
+    let log = units(1, whole.start(), None);
     let mut comparison = Comparison::of(case);
-    let mut day = whole.end();
+    lines.extend(computed(&account.bill_next(&log)?));
     while lines.len() < comparison.count_of("lines") {
-        let next = schedule.cycle_at(day).map_err(|e| e.to_string())?;
-        lines.extend(bill(price, currency, &Cycle { charged: next, whole: next })?);
-        day = next.end();
+        lines.extend(computed(&account.bill_next(&log)?));
     }
-    comparison.lines(currency, &computed(&lines));
+    comparison.lines(currency, &lines);
+    let both = account.cycles[0].billed.iter().map(|line| line.amount_minor).sum();
     comparison.amount("sum_of_first_two", currency, both);
     Ok(comparison.outcome())
 }
@@ -177,15 +147,10 @@ fn cancelled(case: &Case) -> Result<Outcome, String> {
     }
     let (currency, price, start, cancel) =
         (case.currency()?, price(case)?, case.date("start")?, case.date("cancel")?);
-    let schedule =
-        Schedule::on_day(start, case.anchor_day()?, case.interval("interval")?).map_err(|e| e.to_string())?;
-    let cycle =
-        schedule.charged_at(cancel, start, None).map_err(|e| e.to_string())?.ok_or("an empty cycle")?;
-    let billed = bill(price, currency, &cycle)?;
-    let credit = match Span::new(cycle.charged.start(), cancel) {
-        Some(kept) => bill_more(price, currency, &cycle, &billed, kept, 1)?,
-        None => bill_more(price, currency, &cycle, &billed, cycle.charged, 0)?,
-    };
+    let mut account = from_start(case)?.priced(price, currency);
+    account.bill_until(cancel, &units(1, start, None))?;
+    let mut credit = account.bill_next(&units(1, start, Some(cancel)))?;
+    credit.retain(|line| line.kind == LineKind::Credit);
     let mut comparison = Comparison::of(case);
     comparison.lines(currency, &computed(&credit));
     Ok(comparison.outcome())
@@ -195,8 +160,8 @@ fn cancelled(case: &Case) -> Result<Outcome, String> {
 fn correction(case: &Case) -> Result<Outcome, String> {
     let (currency, unit) = (case.currency()?, case.price("unit")?);
     let (whole, rest) = crate::plan_changes::cycle_of_days(case.number("days")?, case.number("remaining")?)?;
-    let lines = bill(unit, currency, &Cycle { charged: rest, whole })?;
+    let lines = crate::plan_changes::charged_lines(unit, 1, currency, whole, rest)?;
     let mut comparison = Comparison::of(case);
-    comparison.amount("correction", currency, lines.iter().map(|line| line.amount_minor).sum());
+    comparison.amount("correction", currency, sum(&lines));
     Ok(comparison.outcome())
 }

@@ -27,6 +27,22 @@ pub(super) async fn claim(tx: &mut TenantTx) -> Result<Option<Claim>, db::Error>
     Ok(claim)
 }
 
+/// As [`claim`], but waits for whoever holds it: at most half a minute, after which it is an error.
+pub(super) async fn claim_waiting(tx: &mut TenantTx) -> Result<Option<Claim>, db::Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    sqlx::query!("set local lock_timeout = '30s'").execute(tx.conn()).await?;
+    let claim = sqlx::query_as!(
+        Claim,
+        r#"select next_invoice_on, parked_at is not null as "is_parked!" from subscriptions
+           where tenant_id = $1 for update"#,
+        tenant_id
+    )
+    .fetch_optional(tx.conn())
+    .await?;
+    sqlx::query!("set local lock_timeout to default").execute(tx.conn()).await?;
+    Ok(claim)
+}
+
 /// Moves the account on to its next boundary; it is parked no more.
 pub(super) async fn advance(tx: &mut TenantTx, next_invoice_on: NaiveDate) -> Result<(), db::Error> {
     let tenant_id = tx.tenant_id().uuid();
