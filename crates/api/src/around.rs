@@ -13,12 +13,23 @@ use kernel::RequestId;
 use tracing::Instrument as _;
 
 use crate::Api;
+use crate::limits::LONGEST_REQUEST;
 use crate::problem::{self, Problem};
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 const REQUESTS: &str = "pillarbox_http_requests_total";
 const DURATION: &str = "pillarbox_http_request_duration_seconds";
+
+/// In a request's extensions: when its answer is waited for no longer, and what it does is dropped.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Deadline(pub(crate) tokio::time::Instant);
+
+impl Deadline {
+    pub(crate) fn after(time: Duration) -> Self {
+        Self(tokio::time::Instant::now() + time)
+    }
+}
 
 /// Says what the measures mean, to the recorder that is installed.
 pub(crate) fn describe_measures() {
@@ -37,7 +48,9 @@ pub(crate) async fn around(State(api): State<Api>, mut request: Request, next: N
         tracing::info_span!("http", request.id = %request_id, http.method = method, http.route = route);
     request.extensions_mut().insert(request_id);
     let started = Instant::now();
-    let response = within(api.limits.request_timeout, next.run(request)).instrument(span.clone()).await;
+    let deadline = Deadline::after(api.limits.request_timeout.min(LONGEST_REQUEST));
+    request.extensions_mut().insert(deadline);
+    let response = within(deadline, next.run(request)).instrument(span.clone()).await;
     let mut response = span.in_scope(|| problem::render(response, request_id));
     let elapsed = started.elapsed();
     let status = response.status().as_u16();
@@ -52,16 +65,19 @@ pub(crate) async fn around(State(api): State<Api>, mut request: Request, next: N
 }
 
 /// The answer, or a problem when there is none in time or the handler panicked.
-async fn within(deadline: Duration, answer: impl Future<Output = Response>) -> Response {
-    match AssertUnwindSafe(tokio::time::timeout(deadline, answer)).catch_unwind().await {
+async fn within(deadline: Deadline, answer: impl Future<Output = Response>) -> Response {
+    match AssertUnwindSafe(tokio::time::timeout_at(deadline.0, answer)).catch_unwind().await {
         Ok(Ok(response)) => response,
-        Ok(Err(_)) => {
-            let detail = "the request took longer than the server waits; see whether it took effect";
-            Problem::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", detail).into_response()
-        }
+        Ok(Err(_)) => too_late().into_response(),
         // The panic hook has printed where; the problem's log line says whose request it was.
         Err(_) => Problem::internal("a handler panicked").into_response(),
     }
+}
+
+/// There is no answer by the deadline.
+pub(crate) fn too_late() -> Problem {
+    let detail = "the request took longer than the server waits; see whether it took effect";
+    Problem::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", detail)
 }
 
 fn set_headers(response: &mut Response, request_id: RequestId) {
@@ -104,7 +120,7 @@ mod tests {
     use super::*;
 
     async fn answered(answer: impl Future<Output = Response>) -> Response {
-        within(Duration::from_millis(20), answer).await
+        within(Deadline::after(Duration::from_millis(20)), answer).await
     }
 
     #[tokio::test]

@@ -73,7 +73,8 @@ is outside of it answers 404, exactly like what never existed.
 **Trying again.** Every POST but the token endpoint honours `Idempotency-Key`: 1 to 255 visible ASCII characters, kept for \
 24 hours for the credential that used it. The same key with the same request gives the first answer again, with \
 `Idempotency-Replayed: true` and without secrets that are shown once; with another request it is refused. Refusals of \
-the request itself (400, 401, 403, 413, 415, 422 `invalid_request`) are not kept: mend the request and use the key again.
+the request itself (400, 401, 403, 413, 415, 422 `invalid_request`) are not kept: mend the request and use the key again. \
+Neither is a 503, which changed nothing: send the request with its key again.
 
 **Errors** are RFC 9457 problem details (`application/problem+json`). `code` is stable; the codes are:
 ";

@@ -1,8 +1,11 @@
 //! `Idempotency-Key` on POST: one layer around the handlers, which know nothing of it.
 //!
-//! The request's answer is kept when it is final: success, or a refusal that tells of the resources' state. A
-//! refusal of the request or the credential as such gives the key back, so that the mended request can use it. A
-//! fault leaves the key claimed, since what the request did is not known.
+//! The request's answer is kept when it is final: success, or a refusal that tells of the resources' state. Other
+//! refusals, and what could not be done now, changed nothing: they give the key back, so that the mended request or
+//! the next try can use it. After a fault, or out of time, the key stays claimed, since what the request did is not
+//! known.
+
+use std::time::Duration;
 
 use axum::body::{Body, Bytes, HttpBody as _};
 use axum::extract::{FromRequestParts as _, Request, State};
@@ -11,18 +14,29 @@ use axum::http::request::Parts;
 use axum::http::{Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
-use kernel::RequestId;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use kernel::{ErrorKind, RequestId};
 use sha2::{Digest as _, Sha256};
 use tenancy::Caller;
 use tenancy::idempotency::{self, Answer, Claim};
 use tracing::Instrument as _;
 
+use crate::around::{self, Deadline};
 use crate::extract::{self, Bearer};
 use crate::problem::{self, Problem};
-use crate::{Api, routes};
+use crate::routes::{self, Turn};
+use crate::tasks::Tasks;
+use crate::{Api, limits};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+
+/// The first of the pauses between tries to settle a key while the database is away; each is twice the one before,
+/// up to the longest. Together they last about as long as a key counts as under way.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+const TRIES: usize = 12;
 
 /// In a response's extensions: the member of its body that is shown once and not kept.
 #[derive(Debug, Clone, Copy)]
@@ -30,7 +44,7 @@ pub(crate) struct ShownOnce(pub(crate) &'static str);
 
 /// The layer. It needs the body limit to be set outside of it.
 pub(crate) async fn replay(
-    State(api): State<Api>,
+    State((api, tasks)): State<(Api, Tasks)>,
     request: Request,
     next: Next,
 ) -> Result<Response, Problem> {
@@ -38,36 +52,53 @@ pub(crate) async fn replay(
     let Some(key) = request.headers().get(IDEMPOTENCY_KEY).filter(|_| !unkeyed) else {
         return Ok(next.run(request).await);
     };
-    let key = parse(key)?;
+    let key = Key::parse(key)?;
     let (mut parts, body) = request.into_parts();
     let Bearer(caller) = Bearer::from_request_parts(&mut parts, &api).await?;
     let bytes = extract::body(Request::from_parts(parts.clone(), body)).await?;
-    let hash = hash(&parts, &bytes);
-    match idempotency::claim(&caller, &key, &hash).await? {
-        Claim::Replay(answer) => Ok(replayed(answer)),
-        Claim::Fresh => {
-            let request = Request::from_parts(parts, Body::from(bytes));
-            // On its own task: a client that goes away must not leave the work half done and the key claimed.
-            let work = carry_out(caller, key, request, next).in_current_span();
-            tokio::spawn(work).await.map_err(Problem::internal)
-        }
+    let hash = key.hash(&parts, &bytes);
+    let claimed = Claimed { tasks: tasks.clone(), caller, key: key.name() };
+    let request = Request::from_parts(parts, Body::from(bytes));
+    // On its own task: a client that goes away must not leave the work half done and the key claimed.
+    match tasks.spawn(once(claimed, hash, request, next).in_current_span()).await {
+        Ok(Some(answered)) => answered,
+        Ok(None) => Err(Problem::internal("the work was cut at shutdown")),
+        Err(panicked) => Err(Problem::internal(panicked)),
     }
 }
 
-fn parse(key: &HeaderValue) -> Result<String, Problem> {
-    let text = key
-        .to_str()
-        .ok()
-        .filter(|text| (1..=255).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic()));
-    text.map(str::to_owned)
-        .ok_or_else(|| Problem::parameter("Idempotency-Key", "must have 1 to 255 visible ASCII characters"))
+/// A key as the client sent it.
+///
+/// Only digests of it are stored. It goes into the request's hash, since a body may hold a password: who reads the
+/// table cannot try passwords without the key, which is no more to be guessed than a UUID if it is one.
+struct Key(String);
+
+impl Key {
+    fn parse(key: &HeaderValue) -> Result<Self, Problem> {
+        let text = key.to_str().ok().filter(|text| {
+            (1..=255).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
+        });
+        text.map(|text| Self(text.to_owned())).ok_or_else(|| {
+            Problem::parameter("Idempotency-Key", "must have 1 to 255 visible ASCII characters")
+        })
+    }
+
+    /// What it is stored under.
+    fn name(&self) -> String {
+        URL_SAFE_NO_PAD.encode(digest(&[self.0.as_bytes()]))
+    }
+
+    /// Over the key, method, path, query and body.
+    fn hash(&self, parts: &Parts, body: &Bytes) -> [u8; 32] {
+        let uri = parts.uri.path_and_query().map_or("", |uri| uri.as_str());
+        digest(&[self.0.as_bytes(), parts.method.as_str().as_bytes(), uri.as_bytes(), body])
+    }
 }
 
-/// Over method, path, query and body, each with its length before it.
-fn hash(parts: &Parts, body: &Bytes) -> [u8; 32] {
-    let uri = parts.uri.path_and_query().map_or("", |uri| uri.as_str());
+/// Each part with its length before it: no two lists of parts have one digest.
+fn digest(parts: &[&[u8]]) -> [u8; 32] {
     let mut hash = Sha256::new();
-    for part in [parts.method.as_str().as_bytes(), uri.as_bytes(), body] {
+    for part in parts {
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part);
     }
@@ -89,24 +120,110 @@ fn replayed(answer: Answer) -> Response {
     response
 }
 
-async fn carry_out(caller: Caller, key: String, request: Request, next: Next) -> Response {
-    let request_id = request.extensions().get::<RequestId>().copied().unwrap_or_else(|| caller.request_id());
-    let response = next.run(request).await;
-    let is_final = response.status().is_success()
-        || response.extensions().get::<Problem>().is_some_and(|problem| problem.is_kept());
-    let response = problem::render(response, request_id);
-    let settled = if is_final {
-        keep(&caller, &key, response).await
-    } else if response.status().is_client_error() {
-        idempotency::release(&caller, &key).await.map(|()| response).map_err(Problem::from)
-    } else {
-        Ok(response)
-    };
-    settled.unwrap_or_else(Problem::into_response)
+/// Claims the key, then carries the request out or shows what it answered before.
+async fn once(claimed: Claimed, hash: [u8; 32], request: Request, next: Next) -> Result<Response, Problem> {
+    match idempotency::claim(&claimed.caller, &claimed.key, &hash).await? {
+        Claim::Replay(answer) => Ok(replayed(answer)),
+        Claim::Fresh => carry_out(claimed, request, next).await,
+    }
 }
 
-/// Keeps the answer before it goes out: what a client has seen is what a replay shows.
-async fn keep(caller: &Caller, key: &str, response: Response) -> Result<Response, Problem> {
+async fn carry_out(claimed: Claimed, request: Request, next: Next) -> Result<Response, Problem> {
+    let extensions = request.extensions();
+    let request_id = extensions.get::<RequestId>().copied().unwrap_or_else(|| claimed.caller.request_id());
+    let deadline =
+        extensions.get::<Deadline>().copied().unwrap_or_else(|| Deadline::after(limits::LONGEST_REQUEST));
+    // Whoever waited for this task may be gone, and its memory is still in use.
+    let turn: Option<Turn> = extensions.get().cloned();
+    // Past the deadline the work is dropped, and so rolled back unless it is just being committed: a key that is no
+    // longer under way never takes effect later.
+    let Ok(response) = tokio::time::timeout_at(deadline.0, next.run(request)).await else {
+        return Err(around::too_late());
+    };
+    drop(turn);
+    let settlement = Settlement::of(&response);
+    let response = problem::render(response, request_id);
+    match settlement {
+        Some(Settlement::Keep) => {
+            // Kept before it goes out: what a client has seen is what a replay shows.
+            let (response, answer) = taken_down(response).await?;
+            claimed.settle(Some(answer)).await;
+            Ok(response)
+        }
+        Some(Settlement::Release) => {
+            claimed.settle(None).await;
+            Ok(response)
+        }
+        None => Ok(response),
+    }
+}
+
+/// What is done with a key whose request was answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Settlement {
+    Keep,
+    Release,
+}
+
+impl Settlement {
+    /// `None`: the key stays claimed.
+    fn of(response: &Response) -> Option<Self> {
+        let status = response.status();
+        let is_kept = response.extensions().get::<Problem>().is_some_and(Problem::is_kept);
+        if status.is_success() || is_kept {
+            Some(Self::Keep)
+        } else if status.is_client_error() || status == StatusCode::SERVICE_UNAVAILABLE {
+            Some(Self::Release)
+        } else {
+            None
+        }
+    }
+}
+
+/// A key while its request is carried out.
+#[derive(Clone)]
+struct Claimed {
+    tasks: Tasks,
+    caller: Caller,
+    key: String,
+}
+
+impl Claimed {
+    /// Keeps the answer, or gives the key back. It is no fault of the request's, which has its answer, when the
+    /// database is away just now: then this is tried again in the background.
+    async fn settle(self, answer: Option<Answer>) {
+        if self.is_settled(answer.as_ref()).await {
+            return;
+        }
+        let tasks = self.tasks.clone();
+        let again = async move {
+            let mut pause = FIRST_PAUSE;
+            for _ in 0..TRIES {
+                tokio::time::sleep(pause).await;
+                if self.is_settled(answer.as_ref()).await {
+                    return;
+                }
+                pause = LONGEST_PAUSE.min(pause * 2);
+            }
+        };
+        tasks.spawn(again.in_current_span());
+    }
+
+    /// False when it may be tried again.
+    async fn is_settled(&self, answer: Option<&Answer>) -> bool {
+        let done = match answer {
+            Some(answer) => idempotency::answer(&self.caller, &self.key, answer).await,
+            None => idempotency::release(&self.caller, &self.key).await,
+        };
+        let Err(error) = done else { return true };
+        tracing::warn!(error.cause = problem::chain(&error), "an idempotency key could not be settled");
+        // Giving back once more what may have been given back already could take it from the request that has it now.
+        error.kind() != ErrorKind::Unavailable
+    }
+}
+
+/// The answer in the form in which it is kept.
+async fn taken_down(response: Response) -> Result<(Response, Answer), Problem> {
     let shown_once = response.extensions().get::<ShownOnce>().copied();
     let (parts, body) = response.into_parts();
     let limit = usize::try_from(body.size_hint().upper().unwrap_or(u64::MAX)).unwrap_or(usize::MAX);
@@ -121,12 +238,50 @@ async fn keep(caller: &Caller, key: &str, response: Response) -> Result<Response
             None => bytes.to_vec(),
         },
     };
-    idempotency::answer(caller, key, &answer).await?;
-    Ok(Response::from_parts(parts, Body::from(bytes)))
+    Ok((Response::from_parts(parts, Body::from(bytes)), answer))
 }
 
 fn without(json: &[u8], member: &str) -> Result<Vec<u8>, Problem> {
     let mut object: serde_json::Map<_, _> = serde_json::from_slice(json).map_err(Problem::internal)?;
     object.remove(member);
     serde_json::to_vec(&object).map_err(Problem::internal)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(text: &str) -> Key {
+        Key::parse(&HeaderValue::from_str(text).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn what_is_stored_of_a_body_tells_nothing_without_the_key() {
+        let (parts, ()) = axum::http::Request::post("/v1/x?y").body(()).unwrap().into_parts();
+        let body = Bytes::from_static(br#"{"password": "summer2026"}"#);
+        let hash = key("k").hash(&parts, &body);
+        assert_eq!(key("k").hash(&parts, &body), hash);
+        assert_ne!(key("l").hash(&parts, &body), hash);
+        assert_ne!(key("k").name(), key("l").name());
+        let plain = [Sha256::digest(&body).into(), digest(&[b"POST", b"/v1/x?y", &body])];
+        assert!(!plain.contains(&hash));
+        assert!(!key("a-key-of-some-length").name().contains("a-key"));
+    }
+
+    #[test]
+    fn a_key_is_kept_given_back_or_left_claimed() {
+        use Settlement::{Keep, Release};
+        let answers = [
+            (StatusCode::CREATED.into_response(), Some(Keep)),
+            (Problem::not_found().into_response(), Some(Keep)),
+            (Problem::field("/a", "is wrong").into_response(), Some(Release)),
+            (Problem::unauthenticated("a token is needed").into_response(), Some(Release)),
+            (StatusCode::TOO_MANY_REQUESTS.into_response(), Some(Release)),
+            (Problem::unavailable("try again").into_response(), Some(Release)),
+            (Problem::internal("a fault").into_response(), None),
+        ];
+        for (answer, expected) in answers {
+            assert_eq!(Settlement::of(&answer), expected, "{answer:?}");
+        }
+    }
 }

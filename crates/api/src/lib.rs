@@ -14,6 +14,7 @@ mod problem;
 mod routes;
 mod schema;
 mod serve;
+mod tasks;
 
 use mailstore::MailStore;
 use metrics_exporter_prometheus::PrometheusHandle;

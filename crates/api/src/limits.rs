@@ -2,6 +2,10 @@
 
 use std::time::Duration;
 
+/// However long [`Limits::request_timeout`] is, no request is carried out for longer. `tenancy::idempotency` takes one
+/// for dead that has been under way for a minute more, so raising this means raising that.
+pub(crate) const LONGEST_REQUEST: Duration = Duration::from_secs(600);
+
 /// The bounds of the API and its listener.
 #[derive(Debug, Clone)]
 pub struct Limits {
@@ -11,7 +15,7 @@ pub struct Limits {
     pub message_bytes: usize,
     /// Messages being taken in at a time, each held in memory; further ones wait for their turn.
     pub message_uploads: usize,
-    /// How long a request may take from its header to the beginning of the answer.
+    /// How long a request may take from its header to the beginning of the answer; ten minutes at most.
     pub request_timeout: Duration,
     /// Connections at a time; further ones wait to be accepted.
     pub max_connections: usize,
@@ -19,7 +23,7 @@ pub struct Limits {
     pub header_read_timeout: Duration,
     /// How long a client may take to send the next piece of a body.
     pub body_read_timeout: Duration,
-    /// How long requests get, at shutdown, to come to their end.
+    /// How long requests get, at shutdown, to come to their end, also those whose clients have gone.
     pub shutdown_grace: Duration,
 }
 
@@ -29,7 +33,7 @@ impl Default for Limits {
             body_bytes: 1 << 20,
             message_bytes: 50 << 20,
             message_uploads: 32,
-            request_timeout: Duration::from_secs(600),
+            request_timeout: LONGEST_REQUEST,
             max_connections: 1024,
             header_read_timeout: Duration::from_secs(30),
             body_read_timeout: Duration::from_secs(30),

@@ -24,16 +24,22 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use axum::routing::get;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tower_http::timeout::RequestBodyTimeoutLayer;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
+use crate::tasks::Tasks;
 use crate::{Api, around, document, idempotency};
 
 /// All of the API.
 pub fn router(api: Api) -> Router {
+    tracked(api, Tasks::default())
+}
+
+/// The same, with the work that outlives its connection among `tasks`.
+pub(crate) fn tracked(api: Api, tasks: Tasks) -> Router {
     around::describe_measures();
     let limits = &api.limits;
     let document: Arc<str> = document::openapi().into();
@@ -41,7 +47,7 @@ pub fn router(api: Api) -> Router {
         ([(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, "no-cache")], document.to_string())
     };
     // The layer reads bodies, so the limit on them has to be known to it already.
-    let replay = from_fn_with_state(api.clone(), idempotency::replay);
+    let replay = from_fn_with_state((api.clone(), tasks), idempotency::replay);
     let (small, _) = with_small_bodies().split_for_parts();
     let small = small.layer(replay.clone()).layer(DefaultBodyLimit::max(limits.body_bytes));
     let (large, _) = with_messages().split_for_parts();
@@ -91,8 +97,18 @@ fn with_messages() -> OpenApiRouter<Api> {
     message::upload_router()
 }
 
+/// A message's place in memory, taken until the last holder drops it. It goes along in the request's extensions, for
+/// work that outlives its connection.
+pub(crate) type Turn = Arc<OwnedSemaphorePermit>;
+
 /// Waits until there is room in memory for one message more.
-async fn take_a_turn(State(turns): State<Arc<Semaphore>>, request: Request, next: Next) -> Response {
-    let _turn = turns.acquire().await;
-    next.run(request).await
+async fn take_a_turn(State(turns): State<Arc<Semaphore>>, mut request: Request, next: Next) -> Response {
+    // It fails for a closed semaphore only, which this one never is.
+    let turn: Option<Turn> = turns.acquire_owned().await.ok().map(Arc::new);
+    if let Some(turn) = &turn {
+        request.extensions_mut().insert(Turn::clone(turn));
+    }
+    let response = next.run(request).await;
+    drop(turn);
+    response
 }

@@ -12,6 +12,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::tasks::Tasks;
 use crate::{Api, Limits};
 
 /// How much of a request's header is buffered; a longer one is refused with 431.
@@ -19,11 +20,12 @@ const MAX_HEADER_BYTES: usize = 64 * 1024;
 /// How long to wait when the machine has no room for another connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves the API until `shutdown`: then no connection is accepted any more, requests under way come to their end,
-/// and what is not done after [`Limits::shutdown_grace`] is cut.
+/// Serves the API until `shutdown`: then no connection is accepted any more, requests under way come to their end
+/// (with their connections or without), and what is not done after [`Limits::shutdown_grace`] is cut.
 pub async fn serve(listener: TcpListener, api: Api, shutdown: CancellationToken) {
     let limits = api.limits.clone();
-    let router = crate::router(api);
+    let tasks = Tasks::default();
+    let router = crate::routes::tracked(api, tasks.clone());
     let room = Arc::new(Semaphore::new(limits.max_connections));
     let (connections, cut) = (TaskTracker::new(), CancellationToken::new());
     loop {
@@ -43,10 +45,21 @@ pub async fn serve(listener: TcpListener, api: Api, shutdown: CancellationToken)
     }
     drop(listener);
     connections.close();
-    if tokio::time::timeout(limits.shutdown_grace, connections.wait()).await.is_err() {
-        tracing::warn!(http.connections = connections.len(), "requests did not end in time and are cut");
-        cut.cancel();
+    // In this order: connections start tasks.
+    let end = async || {
         connections.wait().await;
+        tasks.wait().await;
+    };
+    if tokio::time::timeout(limits.shutdown_grace, end()).await.is_err() {
+        let (connections, tasks_left) = (connections.len(), tasks.len());
+        tracing::warn!(
+            http.connections = connections,
+            http.tasks = tasks_left,
+            "requests did not end in time and are cut"
+        );
+        cut.cancel();
+        tasks.cut();
+        end().await;
     }
 }
 

@@ -4,11 +4,12 @@ use axum::Json as Answer;
 use axum::extract::State;
 use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
-use kernel::{FolderId, MailboxId, MessageId};
+use kernel::{ErrorKind, FolderId, MailboxId, MessageId};
 use mailstore::ingest::{self, Incoming, Outcome, Target};
 use mailstore::message::{self, Filter};
 use mailstore::parsed;
 use serde::{Deserialize, Deserializer, Serialize};
+use tenancy::Ctx;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -207,8 +208,18 @@ async fn create(
     let Some(Outcome::Stored(id)) = outcome.transpose()? else {
         return Err(Problem::internal("ingest answered nothing for its one target"));
     };
-    let stored = message::stored(&ctx, at.mailbox_id, id).await?;
+    let stored = read_back(&ctx, at.mailbox_id, id).await?;
     Ok((StatusCode::CREATED, Answer(Message::new(at.mailbox_id, stored))))
+}
+
+/// What was just stored. It is durable, so no failure here may ask for it to be sent again, as a 503 does.
+async fn read_back(ctx: &Ctx, mailbox_id: MailboxId, id: MessageId) -> Result<message::Message, Problem> {
+    let mut read = message::stored(ctx, mailbox_id, id).await;
+    // A lost connection is noticed by using it, and the next one is a new one.
+    if read.as_ref().is_err_and(|error| error.kind() == ErrorKind::Unavailable) {
+        read = message::stored(ctx, mailbox_id, id).await;
+    }
+    read.map_err(Problem::internal)
 }
 
 /// Get a message

@@ -17,4 +17,5 @@ mod reseller;
 mod serve;
 mod tenant;
 mod token;
+mod unanswered;
 mod user;
