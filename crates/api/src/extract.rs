@@ -14,6 +14,7 @@ use tenancy::Caller;
 
 use crate::Api;
 use crate::problem::Problem;
+use crate::strict::Strict;
 
 /// The caller behind `Authorization: Bearer`.
 #[derive(Debug)]
@@ -104,7 +105,7 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     // First the syntax, so that a broken text is never taken for a mistake in a field.
     let value = serde_json::from_slice::<Unique>(bytes)
         .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, "malformed_body", error))?;
-    serde_path_to_error::deserialize(value.0)
+    serde_path_to_error::deserialize(Strict(value.0))
         .map_err(|error| Problem::field(pointer(error.path()), error.inner()))
 }
 

@@ -14,6 +14,7 @@ mod problem;
 mod routes;
 mod schema;
 mod serve;
+mod strict;
 mod tasks;
 
 use mailstore::MailStore;

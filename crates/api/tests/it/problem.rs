@@ -105,3 +105,16 @@ async fn a_database_that_is_gone_is_a_503() {
     assert_eq!(readiness.expect_problem(503, "unavailable")["detail"], "no sign of life from the database");
     app.call(Method::GET, "/healthz").send().await.expect(200);
 }
+
+#[tokio::test]
+async fn an_array_is_no_object() {
+    let app = App::new().await;
+    let (reseller, north) = app.reseller("North").await;
+    for (path, body) in [
+        ("/v1/tenants".to_owned(), json!([reseller, "n", "DE", "EUR"])),
+        ("/v1/tenants".to_owned(), json!({"name": "n", "country": "DE", "currency": "EUR", "seats": [3]})),
+        (format!("/v1/resellers/{reseller}/api-keys"), json!(["reseller_admin"])),
+    ] {
+        app.post(&north, &path, body).await.expect_problem(422, "invalid_request");
+    }
+}

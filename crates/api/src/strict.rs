@@ -1,0 +1,123 @@
+//! JSON values taken at their word: where a body's type is an object, an array of its members' values is not one.
+//!
+//! serde's derived types read both, which would make the order of a type's fields a part of the API.
+
+use serde::de::value::{MapDeserializer, SeqDeserializer};
+use serde::de::{Deserializer, Error as _, IntoDeserializer, Unexpected, Visitor};
+use serde::forward_to_deserialize_any;
+use serde_json::{Error, Value};
+
+/// A value that is read as an object only if it is one.
+pub(crate) struct Strict(pub(crate) Value);
+
+impl<'de> IntoDeserializer<'de, Error> for Strict {
+    type Deserializer = Self;
+
+    fn into_deserializer(self) -> Self {
+        self
+    }
+}
+
+impl<'de> Deserializer<'de> for Strict {
+    type Error = Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        match self.0 {
+            Value::Array(items) => {
+                let mut items = SeqDeserializer::new(items.into_iter().map(Strict));
+                let value = visitor.visit_seq(&mut items)?;
+                items.end()?;
+                Ok(value)
+            }
+            Value::Object(members) => {
+                let members = members.into_iter().map(|(name, value)| (name, Strict(value)));
+                visitor.visit_map(MapDeserializer::new(members))
+            }
+            plain => plain.deserialize_any(visitor),
+        }
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Error> {
+        match self.0 {
+            Value::Array(_) => Err(Error::invalid_type(Unexpected::Seq, &"an object")),
+            _ => self.deserialize_any(visitor),
+        }
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        match self.0 {
+            Value::Null => visitor.visit_none(),
+            _ => visitor.visit_some(self),
+        }
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, Error> {
+        visitor.visit_newtype_struct(self)
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        name: &'static str,
+        variants: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Error> {
+        self.0.deserialize_enum(name, variants, visitor)
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct seq tuple
+        tuple_struct map identifier ignored_any
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde::Deserialize;
+    use serde_json::json;
+
+    #[derive(Debug, PartialEq, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Outer {
+        name: Option<String>,
+        inner: Option<Inner>,
+        #[serde(default)]
+        list: Vec<Inner>,
+    }
+
+    #[derive(Debug, PartialEq, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Inner {
+        count: i32,
+    }
+
+    fn read(value: Value) -> Result<Outer, String> {
+        Outer::deserialize(Strict(value)).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn objects_are_read_as_they_were() {
+        let value = json!({"name": "a", "inner": {"count": 1}, "list": [{"count": 2}]});
+        let (inner, list) = (Some(Inner { count: 1 }), vec![Inner { count: 2 }]);
+        assert_eq!(read(value), Ok(Outer { name: Some("a".into()), inner, list }));
+        assert_eq!(read(json!({"name": null})), Ok(Outer { name: None, inner: None, list: vec![] }));
+        assert!(read(json!({"name": 1})).is_err());
+        assert!(read(json!({"other": 1})).is_err());
+    }
+
+    #[test]
+    fn an_array_is_no_object_anywhere() {
+        for value in [json!(["a", null, []]), json!([]), json!({"inner": [1]}), json!({"list": [[1]]})] {
+            assert!(read(value.clone()).is_err(), "{value}");
+        }
+    }
+}
