@@ -43,7 +43,7 @@ struct Subscription {
     /// The next boundary, on which a billing run has something to look at.
     #[schema(value_type = schema::Day)]
     next_invoice_on: NaiveDate,
-    /// Why a billing run could not bill it; a run that names the tenant tries again.
+    /// Why a billing run could not bill it. A run that names the tenant tries again, as does every run after a `PUT`.
     #[schema(required)]
     parked_reason: Option<String>,
 }
@@ -84,7 +84,7 @@ struct NewSubscription {
     #[serde(default)]
     #[schema(minimum = 0, maximum = 1_000_000)]
     seats_committed: Option<i64>,
-    /// Where cycles are counted from; the tenant's present day when absent.
+    /// Where cycles are counted from. When absent: the tenant's present day for a new subscription, and no change of one.
     #[serde(default)]
     #[schema(value_type = Option<schema::Day>)]
     anchor_date: Option<String>,
@@ -114,7 +114,8 @@ async fn get(Bearer(caller): Bearer, Path(at): Path<TenantPath>) -> Result<Answe
 
 /// Subscribe a tenant, or change its subscription
 ///
-/// From the tenant's present day on. Until something was billed everything may change; afterwards the committed seats.
+/// A new one starts on the tenant's present day. Until something was billed everything may change, and what is agreed last
+/// holds from the first day; afterwards the committed seats may. The same again changes nothing.
 #[utoipa::path(put, path = "/v1/tenants/{tenant_id}/subscription", tag = "Subscriptions", operation_id = "put_subscription",
     params(TenantPath),
     responses((status = 200, description = "The subscription as it is now.", body = Subscription),
