@@ -82,9 +82,7 @@ impl Cluster {
         .await?;
         let url = server.url("pillarbox", "pillarbox")?;
         let cluster = Self { server, url, started, presence: Some(presence) };
-        if started {
-            cluster.bootstrap(profile).await?;
-        }
+        cluster.bootstrap(profile).await?;
         drop(turn);
         Ok(cluster)
     }
@@ -143,19 +141,23 @@ impl Cluster {
         }
     }
 
-    /// Makes the login role and its database. Safe to repeat: the process before us may have died half-way.
+    /// Makes the login role and its database. Done at every start, and only with the turn in hand: who started the
+    /// postmaster may have died before it came to this.
     async fn bootstrap(&self, profile: Profile) -> Result<(), Error> {
         let options: PgConnectOptions = self.server.url("postgres", "postgres")?.parse()?;
         let mut conn: PgConnection = options.disable_statement_logging().connect().await?;
         sqlx::raw_sql(
-            "do $$ begin create role pillarbox login; exception when duplicate_object then null; end $$;
-             alter role pillarbox nosuperuser createrole nocreatedb",
+            "do $$ begin create role pillarbox login; exception when duplicate_object then null; end $$",
         )
         .execute(&mut conn)
         .await?;
-        if profile == Profile::Test {
-            sqlx::raw_sql("alter role pillarbox createdb").execute(&mut conn).await?;
-        }
+        // One statement: others may be at work, and at no time lack what they are to have.
+        sqlx::raw_sql(match profile {
+            Profile::Durable => "alter role pillarbox nosuperuser createrole nocreatedb",
+            Profile::Test => "alter role pillarbox nosuperuser createrole createdb",
+        })
+        .execute(&mut conn)
+        .await?;
         let present: bool =
             sqlx::query_scalar("select exists (select from pg_database where datname = 'pillarbox')")
                 .fetch_one(&mut conn)

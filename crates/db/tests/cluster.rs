@@ -211,6 +211,24 @@ async fn a_killed_process_leaves_its_postmaster_to_the_next() {
 }
 
 #[tokio::test]
+async fn a_postmaster_without_the_database_is_given_it_by_who_adopts_it() {
+    let dir = Dir::new("bare");
+    let cluster = Cluster::start(dir.options(Profile::Test)).await.unwrap();
+    // As found when the process that started it was killed before it came to make the database.
+    let superuser =
+        cluster.url().replace("pillarbox@localhost:5432/pillarbox", "postgres@localhost:5432/postgres");
+    let mut conn = PgConnection::connect(&superuser).await.unwrap();
+    sqlx::raw_sql("drop database pillarbox").execute(&mut conn).await.unwrap();
+    sqlx::raw_sql("drop role pillarbox").execute(&mut conn).await.unwrap();
+    conn.close().await.unwrap();
+    let heir = Cluster::start(dir.options(Profile::Test)).await.unwrap();
+    assert!(!heir.started());
+    connect(&heir).await.ping().await.unwrap();
+    heir.stop().await.unwrap();
+    cluster.stop().await.unwrap();
+}
+
+#[tokio::test]
 async fn an_interrupted_initdb_is_done_anew() {
     let dir = Dir::new("half");
     std::fs::create_dir_all(dir.0.join("pg/data.new/base")).unwrap();

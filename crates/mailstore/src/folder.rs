@@ -3,7 +3,7 @@
 pub(crate) mod store;
 
 use kernel::{FolderId, MailboxId};
-use tenancy::{Action, Ctx, TenantTx};
+use tenancy::{Action, Ctx, TenantTx, quota};
 
 use crate::Error;
 
@@ -82,7 +82,7 @@ pub struct Folder {
 pub async fn list(ctx: &Ctx, mailbox_id: MailboxId) -> Result<Vec<Folder>, Error> {
     ctx.require_mailbox(Action::MailboxRead, mailbox_id)?;
     let mut tx = ctx.begin().await?;
-    if !store::mailbox_exists(&mut tx, mailbox_id).await? {
+    if !quota::exists(&mut tx, mailbox_id).await? {
         return Err(Error::NotFound);
     }
     ensure_inbox(&mut tx, ctx, mailbox_id).await?;

@@ -25,12 +25,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use kernel::{FolderId, MailboxId};
-use tenancy::{Action, Ctx};
+use tenancy::{Action, Ctx, quota};
 use tokio::sync::mpsc;
 
 pub use crate::Error;
 use crate::ingest::{self, ImportKey, Incoming, Outcome, Target};
-use crate::{MAX_MESSAGE_BYTES, MailStore, folder};
+use crate::{MAX_MESSAGE_BYTES, MailStore};
 use reader::{Item, Raw};
 
 /// How many messages are read ahead of the one being stored.
@@ -95,7 +95,7 @@ pub async fn run(
 ) -> Result<Progress, Error> {
     ctx.require_mailbox(Action::MessageWrite, mailbox_id)?;
     let mut tx = ctx.begin().await?;
-    if !folder::store::mailbox_exists(&mut tx, mailbox_id).await? {
+    if !quota::exists(&mut tx, mailbox_id).await? {
         return Err(Error::NotFound);
     }
     drop(tx);

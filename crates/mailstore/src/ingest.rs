@@ -171,8 +171,26 @@ async fn store_once<'a: 'b, 'b>(
 ) -> Result<(), Error> {
     let mut open = deliveries.collect::<Vec<_>>();
     let Some(blob) = reserve(ctx, &mut open, message).await? else { return Ok(()) };
-    store.blobs.put(&BlobKey::Body { tenant: ctx.tenant_id(), blob }, message.bytes.clone()).await?;
-    commit(ctx, open, blob, message).await
+    let key = BlobKey::Body { tenant: ctx.tenant_id(), blob };
+    store.blobs.put(&key, message.bytes.clone()).await?;
+    let committed = commit(ctx, open, blob, message).await;
+    if matches!(committed, Ok(Upload::InVain) | Err(Error::ReservationLost)) {
+        // An upload that outlived its reservation may have landed after the sweeper deleted it and forgot its row:
+        // then nobody else knows of it. The key is this call's alone, and no message can come to refer to it.
+        if let Err(error) = store.blobs.delete(&key).await {
+            tracing::warn!(blob.key = %key, error.cause = %error, "an upload in vain was not deleted");
+        }
+    }
+    committed.map(|_| ())
+}
+
+/// What a finished [`commit`] made of the body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Upload {
+    /// A message refers to it.
+    Kept,
+    /// No delivery came to need it.
+    InVain,
 }
 
 /// Step 1: a row for the body, if any delivery still needs one.
@@ -210,20 +228,21 @@ async fn foregone(
     {
         return Ok(Some(Err(refusal.into())));
     }
-    match quota::has_room(tx, mailbox_id, message.size_bytes()).await? {
-        None => return Ok(Some(Err(Error::MailboxGone))),
-        Some(false) => return Ok(Some(Err(Error::OverQuota))),
-        Some(true) => {}
-    }
+    let Some(has_room) = quota::has_room(tx, mailbox_id, message.size_bytes()).await? else {
+        return Ok(Some(Err(Error::MailboxGone)));
+    };
     if let Some(folder) = delivery.folder
         && !folder::store::exists(tx, mailbox_id, folder).await?
     {
         return Ok(Some(Err(Error::FolderNotFound)));
     }
-    match &message.import_key {
-        Some(key) if store::is_imported(tx, mailbox_id, key).await? => Ok(Some(Ok(Outcome::AlreadyImported))),
-        _ => Ok(None),
+    // What is there already needs no room.
+    if let Some(key) = &message.import_key
+        && store::is_imported(tx, mailbox_id, key).await?
+    {
+        return Ok(Some(Ok(Outcome::AlreadyImported)));
     }
+    Ok(if has_room { None } else { Some(Err(Error::OverQuota)) })
 }
 
 /// A delivery that has been charged for, on its way to a row.
@@ -239,7 +258,7 @@ async fn commit(
     open: Vec<&mut Delivery<'_>>,
     blob: BlobId,
     message: &Message,
-) -> Result<(), Error> {
+) -> Result<Upload, Error> {
     let mut tx = ctx.begin().await?;
     let mut placed = Vec::with_capacity(open.len());
     let mut settled = Vec::new();
@@ -252,7 +271,7 @@ async fn commit(
     // A result counts once the transaction that decided it has ended: until then an error is everybody's.
     let mut stored = Vec::with_capacity(placed.len());
     if placed.is_empty() {
-        // The upload was in vain: without a commit its reservation is left to the sweeper.
+        // Without a commit the reservation is left to the sweeper.
         drop(tx);
     } else {
         if !store::set_live(&mut tx, blob, placed.len()).await? {
@@ -268,13 +287,14 @@ async fn commit(
         }
         tx.commit().await?;
     }
+    let upload = if stored.is_empty() { Upload::InVain } else { Upload::Kept };
     for (delivery, result) in settled {
         delivery.result = Some(result);
     }
     for (delivery, id) in stored {
         delivery.result = Some(Ok(Outcome::Stored(id)));
     }
-    Ok(())
+    Ok(upload)
 }
 
 /// Locks and charges one mailbox, and finds the folder; the inner error is the delivery's final result.

@@ -22,7 +22,7 @@ use std::sync::Arc;
 use blob::{BlobKey, BlobStore};
 use bytes::Bytes;
 use kernel::{BlobId, MailboxId, TenantId};
-use tenancy::TenantTx;
+use tenancy::{TenantTx, quota};
 
 pub use error::Error;
 
@@ -61,10 +61,11 @@ impl MailStore {
 }
 
 /// Locks a mailbox until the transaction ends, as everything does that moves bytes between its counters, and takes
-/// its next modification sequence; `None` when there is no such mailbox.
+/// its next modification sequence; `None` when there is no such mailbox or it was deleted.
 async fn lock_mailbox(tx: &mut TenantTx, mailbox_id: MailboxId) -> Result<Option<i64>, db::Error> {
     // Nothing is moved: what there is to move is known only under the lock.
-    tenancy::quota::discard(tx, mailbox_id, 0).await
+    let modseq = quota::discard(tx, mailbox_id, 0).await?;
+    Ok(if quota::exists(tx, mailbox_id).await? { modseq } else { None })
 }
 
 /// A size as a bigint column holds it. No message is near the limit of either type.

@@ -51,7 +51,7 @@ pub async fn open(store: &MailStore, login: &MailLogin) -> Result<Maildrop, Erro
     let holder = ctx.env().new_uuid();
     let now = ctx.env().now();
     let mut tx = ctx.begin().await?;
-    if !folder::store::mailbox_exists(&mut tx, mailbox_id).await? {
+    if !quota::exists(&mut tx, mailbox_id).await? {
         return Err(Error::NotFound);
     }
     if !store::take_lease(&mut tx, mailbox_id, holder, now, now + LEASE).await? {

@@ -96,7 +96,7 @@ pub async fn list(
 ) -> Result<Page<Message>, Error> {
     ctx.require_mailbox(Action::MessageRead, mailbox_id)?;
     let mut tx = ctx.begin().await?;
-    if !folder::store::mailbox_exists(&mut tx, mailbox_id).await? {
+    if !quota::exists(&mut tx, mailbox_id).await? {
         return Err(Error::NotFound);
     }
     let messages = match filter.folder_id {

@@ -3,17 +3,20 @@
 //!
 //! A body goes in three steps that bear being interrupted anywhere: its row is marked *gone*, which no commit can
 //! undo; its object is deleted; its row is deleted.
+//!
+//! What cannot be swept is passed by, so that it keeps back nothing but itself: a mailbox, a body, or one of the three
+//! stages. Only a database or blob store that does not answer at all ends a stage.
 
 mod store;
 
 use blob::BlobKey;
 use chrono::{DateTime, TimeDelta, Utc};
 use db::{Db, SystemTx};
-use kernel::{MailboxId, RequestId};
+use kernel::{BlobId, MailboxId, RequestId, TenantId};
 use tenancy::{Caller, Ctx, quota};
 
 pub use crate::Error;
-use crate::{MailStore, lock_mailbox};
+use crate::MailStore;
 
 /// How long a deleted message can be recovered.
 pub const RECOVERABLE: TimeDelta = TimeDelta::days(30);
@@ -30,85 +33,120 @@ pub struct Swept {
     pub reservations: u64,
     /// Objects deleted from the blob store; includes what an interrupted sweep had left.
     pub bodies: u64,
+    /// Mailboxes, bodies and stages that failed and were passed by.
+    pub failed: u64,
 }
 
-/// Sweeps every tenant until nothing is left to take. Several processes may do so at once.
-///
-/// # Errors
-/// The first failure of a database or blob store ends the sweep; the next one goes on where it stopped.
-pub async fn run(store: &MailStore, db: &Db) -> Result<Swept, Error> {
-    let mut swept = Swept { messages: purge_recoverable(db).await?, ..Swept::default() };
-    swept.reservations = mark_gone(db).await?;
-    swept.bodies = delete_gone(store, db).await?;
-    Ok(swept)
+/// Sweeps every tenant until nothing is left to take. Several processes may do so at once. What fails is logged and
+/// counted; the next sweep tries it again.
+pub async fn run(store: &MailStore, db: &Db) -> Swept {
+    let mut swept = Swept::default();
+    let ended = purge_recoverable(db, &mut swept).await;
+    swept.stage("purging deleted messages", ended);
+    let ended = mark_gone(db, &mut swept).await;
+    swept.stage("marking bodies", ended);
+    let ended = delete_gone(store, db, &mut swept).await;
+    swept.stage("deleting bodies", ended);
+    swept
 }
 
-async fn purge_recoverable(db: &Db) -> Result<u64, Error> {
+impl Swept {
+    fn stage(&mut self, stage: &'static str, ended: Result<(), Error>) {
+        if let Err(error) = ended {
+            self.failed += 1;
+            tracing::warn!(sweep.stage = stage, error.cause = ?error, "a stage of the sweep ended early");
+        }
+    }
+}
+
+async fn purge_recoverable(db: &Db, swept: &mut Swept) -> Result<(), Error> {
     let cutoff = db.env().now() - RECOVERABLE;
     let mut tx = system(db).await?;
     let places = store::purgeable(&mut tx, cutoff).await?;
     drop(tx);
     let caller = Caller::local_operator(db.clone(), db.env().new_id::<RequestId>());
-    let mut purged = 0;
     for (tenant_id, mailbox_id) in places {
-        match caller.enter(tenant_id).await {
-            Ok(ctx) => purged += purge_mailbox(&ctx, mailbox_id, cutoff).await?,
+        let purged = match caller.enter(tenant_id).await {
+            Ok(ctx) => purge_mailbox(&ctx, mailbox_id, cutoff, swept).await,
             // The tenant is gone as a whole, and what it had goes with it.
-            Err(tenancy::Error::NotFound) => {}
-            Err(error) => return Err(error.into()),
+            Err(tenancy::Error::NotFound) => Ok(()),
+            Err(error) => Err(error.into()),
+        };
+        if let Err(error) = purged {
+            swept.failed += 1;
+            tracing::warn!(tenant.id = %tenant_id, mailbox.id = %mailbox_id, error.cause = ?error, "a mailbox was not swept");
+            db.ping().await?;
         }
     }
-    Ok(purged)
+    Ok(())
 }
 
-async fn purge_mailbox(ctx: &Ctx, mailbox_id: MailboxId, cutoff: DateTime<Utc>) -> Result<u64, Error> {
-    let mut purged = 0;
+async fn purge_mailbox(
+    ctx: &Ctx,
+    mailbox_id: MailboxId,
+    cutoff: DateTime<Utc>,
+    swept: &mut Swept,
+) -> Result<(), Error> {
     loop {
         let mut tx = ctx.begin().await?;
-        lock_mailbox(&mut tx, mailbox_id).await?;
+        // Locks the mailbox, also one that was deleted: its messages go like any other's.
+        quota::discard(&mut tx, mailbox_id, 0).await?;
         let batch = store::delete_messages(&mut tx, mailbox_id, cutoff, BATCH).await?;
         if batch.blobs.is_empty() {
-            return Ok(purged);
+            return Ok(());
         }
         quota::forget(&mut tx, mailbox_id, batch.size_bytes).await?;
         store::unreference(&mut tx, &batch.blobs).await?;
         tx.commit().await?;
-        purged += batch.blobs.len() as u64;
+        swept.messages += batch.blobs.len() as u64;
     }
 }
 
-/// Marks what may go; the number of expired reservations among it.
-async fn mark_gone(db: &Db) -> Result<u64, Error> {
+/// Marks what may go.
+async fn mark_gone(db: &Db, swept: &mut Swept) -> Result<(), Error> {
     let now = db.env().now();
-    let mut expired = 0;
     loop {
         let mut tx = system(db).await?;
         let reservations = store::mark_expired(&mut tx, now, BATCH).await?;
         let unreferenced = store::mark_unreferenced(&mut tx, BATCH).await?;
         tx.commit().await?;
-        expired += reservations;
+        swept.reservations += reservations;
         if reservations + unreferenced == 0 {
-            return Ok(expired);
+            return Ok(());
         }
     }
 }
 
-async fn delete_gone(store: &MailStore, db: &Db) -> Result<u64, Error> {
-    let mut deleted = 0;
+async fn delete_gone(store: &MailStore, db: &Db, swept: &mut Swept) -> Result<(), Error> {
+    let mut after = None;
     loop {
         let mut tx = system(db).await?;
-        let gone = store::list_gone(&mut tx, BATCH).await?;
+        let gone = store::list_gone(&mut tx, after, BATCH).await?;
         drop(tx);
-        if gone.is_empty() {
-            return Ok(deleted);
-        }
+        let Some(&last) = gone.last() else { return Ok(()) };
+        // Past what failed, which is still there.
+        after = Some(last);
         for (tenant, blob) in gone {
-            store.blobs.delete(&BlobKey::Body { tenant, blob }).await?;
-            let mut tx = system(db).await?;
-            deleted += store::delete_gone(&mut tx, tenant, blob).await?;
-            tx.commit().await?;
+            match delete_body(store, db, tenant, blob).await {
+                Ok(deleted) => swept.bodies += deleted,
+                Err(error) => {
+                    swept.failed += 1;
+                    tracing::warn!(tenant.id = %tenant, blob.id = %blob, error.cause = ?error, "a body was not deleted");
+                    db.ping().await?;
+                    store.ping().await?;
+                }
+            }
         }
     }
+}
+
+/// Deletes object and row; how many rows it was, as another sweep may have been first.
+async fn delete_body(store: &MailStore, db: &Db, tenant: TenantId, blob: BlobId) -> Result<u64, Error> {
+    store.blobs.delete(&BlobKey::Body { tenant, blob }).await?;
+    let mut tx = system(db).await?;
+    let deleted = store::delete_gone(&mut tx, tenant, blob).await?;
+    tx.commit().await?;
+    Ok(deleted)
 }
 
 #[expect(clippy::disallowed_methods, reason = "the sweeper looks for garbage across tenants")]

@@ -64,14 +64,14 @@ impl Platform {
 
     /// Closes the pool, and stops the private cluster unless another process uses it.
     pub(crate) async fn close(self) {
-        close_in_time(self.db.close()).await;
+        close_within(CLOSE_TIMEOUT, self.db.close()).await;
         stop(self.cluster).await;
     }
 }
 
 /// A database that has stopped answering, behind a network that is cut, would keep the process from ending.
-async fn close_in_time(closing: impl Future<Output = ()>) {
-    if tokio::time::timeout(CLOSE_TIMEOUT, closing).await.is_err() {
+async fn close_within(limit: Duration, closing: impl Future<Output = ()>) {
+    if tokio::time::timeout(limit, closing).await.is_err() {
         tracing::warn!("the database does not answer; its connections were left open");
     }
 }
@@ -88,10 +88,9 @@ async fn stop(cluster: Option<Cluster>) {
 mod tests {
     use super::*;
 
-    #[tokio::test(start_paused = true)]
-    async fn a_database_that_never_closes_holds_up_the_end_for_ten_seconds() {
-        let begun = tokio::time::Instant::now();
-        close_in_time(std::future::pending()).await;
-        assert_eq!(begun.elapsed(), Duration::from_secs(10));
+    #[tokio::test]
+    async fn a_database_that_never_closes_does_not_hold_up_the_end() {
+        let closing = close_within(Duration::from_millis(10), std::future::pending());
+        tokio::time::timeout(Duration::from_secs(20), closing).await.unwrap();
     }
 }

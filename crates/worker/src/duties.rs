@@ -39,21 +39,19 @@ fn every(period: Duration) -> Interval {
 }
 
 async fn sweep_mail(worker: &Worker) {
-    match mailstore::sweep::run(&worker.store, &worker.db).await {
-        Ok(swept) => {
-            metrics::counter!("pillarbox_swept_messages_total").increment(swept.messages);
-            metrics::counter!("pillarbox_swept_bodies_total").increment(swept.bodies);
-            if swept != mailstore::sweep::Swept::default() {
-                let mailstore::sweep::Swept { messages, reservations, bodies } = swept;
-                tracing::info!(
-                    sweep.messages = messages,
-                    sweep.reservations = reservations,
-                    sweep.bodies = bodies,
-                    "swept"
-                );
-            }
-        }
-        Err(error) => tracing::warn!(error.cause = ?error, "the sweep ended early"),
+    let swept = mailstore::sweep::run(&worker.store, &worker.db).await;
+    let mailstore::sweep::Swept { messages, reservations, bodies, failed } = swept;
+    metrics::counter!("pillarbox_swept_messages_total").increment(messages);
+    metrics::counter!("pillarbox_swept_bodies_total").increment(bodies);
+    metrics::counter!("pillarbox_sweep_failures_total").increment(failed);
+    if swept != mailstore::sweep::Swept::default() {
+        tracing::info!(
+            sweep.messages = messages,
+            sweep.reservations = reservations,
+            sweep.bodies = bodies,
+            sweep.failed = failed,
+            "swept"
+        );
     }
 }
 

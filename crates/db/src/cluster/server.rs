@@ -1,7 +1,7 @@
 //! Starting, watching and stopping the postmaster, by Postgres' own `initdb` and `pg_ctl`.
 
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -71,17 +71,17 @@ impl Server {
             if self.is_ready() {
                 return Ok(false);
             }
-            match processes_in(&self.layout.data()) {
+            match self.occupancy() {
                 // Of a postmaster that is starting or stopping, or backends that have yet to notice its death.
-                Some(alive) if alive > 0 => {
+                Occupancy::Taken => {
                     if Instant::now() >= deadline {
                         return Err(self.not_ready());
                     }
                     std::thread::sleep(POLL);
                     continue;
                 }
-                Some(_) => self.clear_remains()?,
-                None => {}
+                Occupancy::Free => self.clear_remains()?,
+                Occupancy::Unknown => {}
             }
             self.initialise()?;
             self.start(deadline)?;
@@ -97,13 +97,31 @@ impl Server {
         let timeout = STOP_TIMEOUT_SECONDS.to_string();
         match self.run("pg_ctl", &["stop", "-D", "data", "-s", "-w", "-m", "fast", "-t", &timeout]) {
             // It had died before, or went on its own while we asked.
-            Err(_) if processes_in(&self.layout.data()) == Some(0) => Ok(()),
+            Err(_) if self.occupancy() == Occupancy::Free => Ok(()),
             outcome => outcome,
         }
     }
 
+    /// Whether Postgres is at work in the data directory.
+    fn occupancy(&self) -> Occupancy {
+        let data = self.layout.data();
+        match processes_in(&data, self.layout.account().uid) {
+            Some(0) => return Occupancy::Free,
+            Some(_) => return Occupancy::Taken,
+            None => {}
+        }
+        // Some Postgres of the account is at work, here or elsewhere. The file is there from a postmaster's first moment
+        // to its orderly end.
+        match std::fs::read_to_string(data.join("postmaster.pid")) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Occupancy::Free,
+            Ok(file) if recorded_process_exists(&file) => Occupancy::Taken,
+            _ => Occupancy::Unknown,
+        }
+    }
+
     /// Removes the marks of a dead postmaster. Postgres does that itself unless the process id has been given to another
-    /// process of the same account, as is usual in containers; that nobody works in the data directory is certain here.
+    /// process of the same account, as is usual in containers. Only when the directory is free for certain: without the
+    /// file Postgres would start beside one that still runs.
     fn clear_remains(&self) -> Result<(), Error> {
         let socket = socket_in(self.layout.socket_dir());
         let lock = socket.with_file_name(format!(".s.PGSQL.{PORT}.lock"));
@@ -234,16 +252,61 @@ fn percent_encode(bytes: &[u8]) -> String {
     })
 }
 
-/// How many processes have `data` as their working directory, as the postmaster and all of its children do. `None`
-/// where the system has no `/proc` to tell.
-fn processes_in(data: &Path) -> Option<usize> {
+/// Whether a data directory has processes of Postgres at work in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Occupancy {
+    /// It has, or the number of its last postmaster is in use and we cannot see by whom.
+    Taken,
+    /// It has none for certain.
+    Free,
+    /// We cannot see any, nor rule it out. Postgres, which marks its shared memory, can at its next start.
+    Unknown,
+}
+
+/// How many processes of the account `uid` have `data` as their working directory, as the postmaster and all of its
+/// children do. `None` where the system has no `/proc` to tell, or keeps from us where one of that account's Postgres
+/// processes works: in a container, root may lack the right to look.
+fn processes_in(data: &Path, uid: u32) -> Option<usize> {
     std::fs::read_link("/proc/self/cwd").ok()?;
-    let entries = std::fs::read_dir("/proc").ok()?.flatten();
-    let working_there = |entry: &std::fs::DirEntry| {
-        entry.file_name().as_bytes().iter().all(u8::is_ascii_digit)
-            && std::fs::read_link(entry.path().join("cwd")).is_ok_and(|cwd| cwd == data)
-    };
-    Some(entries.filter(working_there).count())
+    let mut count = 0;
+    for process in std::fs::read_dir("/proc").ok()?.flatten() {
+        // One that has ended meanwhile works nowhere. Postgres runs as nobody but the owner of its data.
+        let numbered = process.file_name().as_bytes().iter().all(u8::is_ascii_digit);
+        if !numbered || process.metadata().map_or(true, |meta| meta.uid() != uid) {
+            continue;
+        }
+        let stat = || std::fs::read_to_string(process.path().join("stat")).unwrap_or_default();
+        count += usize::from(works_in(data, std::fs::read_link(process.path().join("cwd")), stat)?);
+    }
+    Some(count)
+}
+
+/// Whether a process works in `data`, from its `/proc/PID/cwd` and, when that may not be read, from its
+/// `/proc/PID/stat`, which everybody may; `None` when neither tells.
+fn works_in(data: &Path, cwd: std::io::Result<PathBuf>, stat: impl FnOnce() -> String) -> Option<bool> {
+    match cwd {
+        Ok(cwd) => Some(cwd == data),
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+            if is_live_postgres(&stat()) {
+                None
+            } else {
+                Some(false)
+            }
+        }
+        Err(_) => Some(false),
+    }
+}
+
+/// Whether the line of `/proc/PID/stat` (proc(5): `PID (NAME) STATE …`) is of a Postgres that has not ended.
+fn is_live_postgres(stat: &str) -> bool {
+    let name_and_state = stat.split_once('(').and_then(|(_, rest)| rest.rsplit_once(") "));
+    name_and_state.is_some_and(|(name, state)| name == "postgres" && !state.starts_with(['Z', 'X']))
+}
+
+/// Whether the process exists, in whatever state, that a `postmaster.pid` names in its first line.
+fn recorded_process_exists(pid_file: &str) -> bool {
+    let pid = pid_file.lines().next().and_then(|line| line.trim().parse::<u32>().ok());
+    pid.is_some_and(|pid| Path::new("/proc").join(pid.to_string()).exists())
 }
 
 fn last_lines(log: &Path) -> String {
@@ -275,9 +338,37 @@ mod tests {
     }
 
     #[test]
-    fn processes_are_counted_by_their_working_directory() {
+    fn processes_are_counted_by_their_account_and_working_directory() {
         let here = std::env::current_dir().unwrap();
-        assert!(processes_in(&here).unwrap() >= 1);
-        assert_eq!(processes_in(Path::new("/nowhere/at/all")), Some(0));
+        let own = std::fs::metadata("/proc/self").unwrap().uid();
+        assert!(processes_in(&here, own).unwrap() >= 1);
+        assert_eq!(processes_in(Path::new("/nowhere/at/all"), own), Some(0));
+        assert_eq!(processes_in(&here, u32::MAX - 7), Some(0));
+    }
+
+    #[test]
+    fn a_postgres_that_we_may_not_look_at_is_not_taken_for_absent() {
+        let judge = |cwd: Result<&str, i32>, stat: &str| {
+            let cwd = cwd.map(PathBuf::from).map_err(std::io::Error::from_raw_os_error);
+            works_in(Path::new("/pg/data"), cwd, || stat.to_owned())
+        };
+        let (eperm, enoent, eacces) = (1, 2, 13);
+        let postgres = "17 (postgres) S 1 17 17 0 -1";
+        assert_eq!(judge(Ok("/pg/data"), postgres), Some(true));
+        assert_eq!(judge(Ok("/other/data"), postgres), Some(false));
+        assert_eq!(judge(Err(eacces), postgres), None);
+        assert_eq!(judge(Err(eperm), postgres), None);
+        assert_eq!(judge(Err(enoent), postgres), Some(false), "it has ended");
+        assert_eq!(judge(Err(eacces), "17 (postgres) Z 1 17 17 0 -1"), Some(false), "nobody waits for it");
+        assert_eq!(judge(Err(eacces), "17 (pillarbox) S 1 17 17 0 -1"), Some(false), "the number's next");
+        assert_eq!(judge(Err(eacces), "17 (a) S (postgres) R 1 17"), Some(false), "a name with brackets");
+        assert_eq!(judge(Err(eacces), ""), Some(false), "it has ended meanwhile");
+    }
+
+    #[test]
+    fn a_recorded_process_is_looked_up_by_its_number() {
+        assert!(recorded_process_exists(&format!("{}\n/pg/data\n", std::process::id())));
+        assert!(!recorded_process_exists("4294967295\n/pg/data\n"));
+        assert!(!recorded_process_exists(""));
     }
 }

@@ -7,17 +7,6 @@ use tenancy::TenantTx;
 use super::{Folder, Role};
 use crate::from_column;
 
-pub(crate) async fn mailbox_exists(tx: &mut TenantTx, mailbox_id: MailboxId) -> Result<bool, Error> {
-    let tenant_id = tx.tenant_id().uuid();
-    Ok(sqlx::query_scalar!(
-        r#"select exists (select from mailboxes where tenant_id = $1 and id = $2 and status = 'active') as "exists!""#,
-        tenant_id,
-        mailbox_id.uuid(),
-    )
-    .fetch_one(tx.conn())
-    .await?)
-}
-
 pub(crate) async fn exists(tx: &mut TenantTx, mailbox_id: MailboxId, id: FolderId) -> Result<bool, Error> {
     let tenant_id = tx.tenant_id().uuid();
     Ok(sqlx::query_scalar!(

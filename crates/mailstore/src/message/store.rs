@@ -92,6 +92,7 @@ pub(super) async fn list_folder(
     Ok(rows.into_iter().map(Message::from).collect())
 }
 
+/// The message, unless its mailbox was deleted.
 pub(super) async fn find(
     tx: &mut TenantTx,
     mailbox_id: MailboxId,
@@ -101,7 +102,8 @@ pub(super) async fn find(
     let row = sqlx::query_as!(
         Row,
         "select id, folder_id, uid, uidl, modseq, size_bytes, wire_size_bytes, internal_date, state, discarded_at, parsed
-         from messages where tenant_id = $1 and mailbox_id = $2 and id = $3",
+         from messages where tenant_id = $1 and mailbox_id = $2 and id = $3
+           and exists (select from mailboxes where tenant_id = $1 and id = $2 and status = 'active')",
         tenant_id,
         mailbox_id.uuid(),
         id.uuid(),
@@ -111,6 +113,7 @@ pub(super) async fn find(
     Ok(row.map(Message::from))
 }
 
+/// Where the message is, unless its mailbox was deleted.
 pub(crate) async fn locate(
     tx: &mut TenantTx,
     mailbox_id: MailboxId,
@@ -119,7 +122,8 @@ pub(crate) async fn locate(
     let tenant_id = tx.tenant_id().uuid();
     let row = sqlx::query!(
         "select blob_id, folder_id, size_bytes, state
-         from messages where tenant_id = $1 and mailbox_id = $2 and id = $3",
+         from messages where tenant_id = $1 and mailbox_id = $2 and id = $3
+           and exists (select from mailboxes where tenant_id = $1 and id = $2 and status = 'active')",
         tenant_id,
         mailbox_id.uuid(),
         id.uuid(),

@@ -102,9 +102,18 @@ pub(super) async fn mark_unreferenced(tx: &mut SystemTx, limit: i64) -> Result<u
     Ok(done.rows_affected())
 }
 
-pub(super) async fn list_gone(tx: &mut SystemTx, limit: i64) -> Result<Vec<(TenantId, BlobId)>, Error> {
+/// The first bodies to delete `after` one in the order of tenants and ids.
+pub(super) async fn list_gone(
+    tx: &mut SystemTx,
+    after: Option<(TenantId, BlobId)>,
+    limit: i64,
+) -> Result<Vec<(TenantId, BlobId)>, Error> {
+    let (tenant, id) = after.map_or((Uuid::nil(), Uuid::nil()), |(tenant, id)| (tenant.uuid(), id.uuid()));
     let rows = sqlx::query!(
-        "select tenant_id, id from blobs where state = 'gone' order by tenant_id, id limit $1",
+        "select tenant_id, id from blobs where state = 'gone' and (tenant_id, id) > ($1, $2)
+         order by tenant_id, id limit $3",
+        tenant,
+        id,
         limit,
     )
     .fetch_all(tx.conn())

@@ -88,6 +88,21 @@ async fn what_finds_no_room_is_named_and_taken_by_a_later_run() {
 }
 
 #[tokio::test]
+async fn a_mailbox_that_an_import_filled_exactly_has_the_same_import_skipped() {
+    let bench = Bench::new().await;
+    // Three of 11 bytes, one of 8 and one of 17.
+    let ada = bench.mailbox("ada", Some(58)).await;
+    let root = tempfile::tempdir().unwrap();
+    mail(root.path());
+    let (progress, _) = run(&bench, ada, root.path()).await;
+    assert_eq!((progress.done, progress.skipped, progress.failed), (5, 0, 0));
+    assert_eq!(bench.used(ada).await.0, 58);
+    let (again, failures) = run(&bench, ada, root.path()).await;
+    assert_eq!((again.done, again.skipped, again.failed), (0, 5, 0), "{failures:?}");
+    bench.assert_exact().await;
+}
+
+#[tokio::test]
 async fn a_fault_that_befalls_every_message_ends_the_run() {
     let bench = Bench::new().await;
     let ada = bench.mailbox("ada", None).await;

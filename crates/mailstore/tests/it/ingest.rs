@@ -82,7 +82,7 @@ async fn of_many_writers_racing_for_the_last_slot_exactly_one_wins() {
     bench.assert_exact().await;
     // What lost after its upload is garbage, and swept.
     bench.world.test_db.clock().advance(TimeDelta::hours(2));
-    sweep::run(&bench.store, &bench.world.test_db.db()).await.unwrap();
+    sweep::run(&bench.store, &bench.world.test_db.db()).await;
     assert_eq!(bench.blobs.keys().await.len(), 2);
 }
 
@@ -132,11 +132,11 @@ async fn what_was_uploaded_and_never_committed_is_swept_once_its_reservation_exp
     assert_eq!(bench.blobs.keys().await.len(), 2);
 
     let db = bench.world.test_db.db();
-    assert_eq!(sweep::run(&bench.store, &db).await.unwrap(), sweep::Swept::default());
+    assert_eq!(sweep::run(&bench.store, &db).await, sweep::Swept::default());
     assert_eq!(bench.blobs.keys().await.len(), 2);
     bench.world.test_db.clock().advance(TimeDelta::minutes(61));
-    let swept = sweep::run(&bench.store, &db).await.unwrap();
-    assert_eq!(swept, sweep::Swept { reservations: 1, bodies: 1, messages: 0 });
+    let swept = sweep::run(&bench.store, &db).await;
+    assert_eq!(swept, sweep::Swept { reservations: 1, bodies: 1, messages: 0, failed: 0 });
     assert_eq!(bench.blobs.keys().await.len(), 1);
     assert_eq!(bench.list(ada, State::Live).await.len(), 1);
     bench.assert_exact().await;
@@ -152,13 +152,50 @@ async fn a_commit_whose_reservation_was_swept_fails_and_leaves_nothing() {
     let (results, ()) = tokio::join!(bench.ingest(&mailboxes, HELLO), async {
         bench.blobs.wait_until_stored().await;
         bench.world.test_db.clock().advance(TimeDelta::hours(2));
-        assert_eq!(sweep::run(&bench.store, &db).await.unwrap().bodies, 1);
+        assert_eq!(sweep::run(&bench.store, &db).await.bodies, 1);
         hold.add_permits(1);
     });
     assert!(matches!(results[0], Err(Error::ReservationLost)), "{results:?}");
     assert_eq!(results[0].as_ref().unwrap_err().kind(), ErrorKind::Unavailable);
     assert!(bench.list(ada, State::Live).await.is_empty());
     assert!(bench.blobs.keys().await.is_empty());
+    bench.assert_exact().await;
+}
+
+#[tokio::test]
+async fn an_upload_that_lands_after_its_reservation_was_swept_is_deleted_by_its_own_call() {
+    let bench = Bench::new().await;
+    let ada = bench.mailbox("ada", None).await;
+    let hold = bench.blobs.hold();
+    let db = bench.world.test_db.db();
+    let mailboxes = [ada];
+    let (results, ()) = tokio::join!(bench.ingest(&mailboxes, HELLO), async {
+        bench.blobs.wait_until_stored().await;
+        let key = bench.blobs.keys().await.remove(0);
+        bench.world.test_db.clock().advance(TimeDelta::hours(2));
+        assert_eq!(sweep::run(&bench.store, &db).await.bodies, 1);
+        bench.blobs.land(&key, HELLO).await;
+        hold.add_permits(1);
+    });
+    assert!(matches!(results[0], Err(Error::ReservationLost)), "{results:?}");
+    assert!(bench.blobs.keys().await.is_empty());
+    bench.assert_exact().await;
+}
+
+#[tokio::test]
+async fn an_upload_that_no_mailbox_has_room_for_is_deleted_at_once() {
+    let bench = Bench::new().await;
+    let ada = bench.mailbox("ada", Some(HELLO.len() as i64)).await;
+    let hold = bench.blobs.hold();
+    let mailboxes = [ada];
+    let (results, ()) = tokio::join!(bench.ingest(&mailboxes, HELLO), async {
+        bench.blobs.wait_until_stored().await;
+        bench.blobs.stop_holding();
+        bench.stored(ada, HELLO).await;
+        hold.add_permits(1);
+    });
+    assert!(matches!(results[0], Err(Error::OverQuota)), "{results:?}");
+    assert_eq!(bench.blobs.keys().await.len(), 1);
     bench.assert_exact().await;
 }
 
@@ -172,14 +209,14 @@ async fn a_commit_fails_as_soon_as_the_sweeper_has_marked_its_body() {
     let (results, ()) = tokio::join!(bench.ingest(&[ada], HELLO), async {
         bench.blobs.wait_until_stored().await;
         bench.world.test_db.clock().advance(TimeDelta::hours(2));
-        assert!(sweep::run(&bench.store, &db).await.is_err());
+        assert_eq!(sweep::run(&bench.store, &db).await.failed, 1);
         hold.add_permits(1);
     });
     assert!(matches!(results[0], Err(Error::ReservationLost)), "{results:?}");
     // The next sweep finishes what that one began.
     bench.blobs.keeping.store(false, Ordering::SeqCst);
-    let swept = sweep::run(&bench.store, &db).await.unwrap();
-    assert_eq!(swept, sweep::Swept { reservations: 0, bodies: 1, messages: 0 });
+    let swept = sweep::run(&bench.store, &db).await;
+    assert_eq!(swept, sweep::Swept { reservations: 0, bodies: 1, messages: 0, failed: 0 });
     assert!(bench.blobs.keys().await.is_empty());
     bench.assert_exact().await;
 }

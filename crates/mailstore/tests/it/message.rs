@@ -4,11 +4,14 @@ use std::collections::BTreeSet;
 
 use futures::future::join_all;
 use kernel::{ErrorKind, FolderId, MessageId, PageRequest};
+use mailstore::ingest::{Target, ingest};
 use mailstore::message::{self, Filter, State};
-use mailstore::{Error, folder};
+use mailstore::{Error, folder, maildrop};
+use tenancy::Role;
+use tenancy::user::NewUser;
 use uuid::Uuid;
 
-use crate::support::{Bench, HELLO};
+use crate::support::{Bench, HELLO, id};
 
 #[tokio::test]
 async fn a_deleted_message_comes_back_as_itself_with_a_higher_uid() {
@@ -164,6 +167,70 @@ async fn a_person_sees_their_own_mailbox_alone() {
     assert_eq!(kinds, [ErrorKind::NotFound; 6]);
     let mut target = bench.target(bob);
     target.ctx = login.ctx;
-    let put = mailstore::ingest::ingest(&bench.store, vec![target], bench.incoming(HELLO)).await;
+    let put = ingest(&bench.store, vec![target], bench.incoming(HELLO)).await;
     assert_eq!(put[0].as_ref().unwrap_err().kind(), ErrorKind::NotFound);
+}
+
+#[tokio::test]
+async fn nothing_in_a_deleted_mailbox_is_there_any_more() {
+    let bench = Bench::new().await;
+    let ada = bench.user("ada", None).await;
+    let mailbox = ada.mailbox_id;
+    let (live, deleted) = (bench.stored(mailbox, HELLO).await, bench.stored(mailbox, HELLO).await);
+    message::discard(bench.ctx(), mailbox, deleted).await.unwrap();
+    let drop = maildrop::open(&bench.store, &bench.login(&ada)).await.unwrap();
+    tenancy::user::delete(bench.ctx(), ada.id).await.unwrap();
+    let page = PageRequest::new(None, None);
+    let ctx = bench.ctx();
+    let errors = [
+        message::list(ctx, mailbox, Filter::default(), &page).await.err(),
+        message::get(ctx, mailbox, live).await.err(),
+        message::stored(ctx, mailbox, live).await.err(),
+        message::raw(&bench.store, ctx, mailbox, live, None).await.err(),
+        message::raw(&bench.store, ctx, mailbox, deleted, Some(0..1)).await.err(),
+        message::discard(ctx, mailbox, live).await.err(),
+        message::recover(ctx, mailbox, deleted).await.err(),
+        // Not deleted, which would be another answer in a mailbox that is there.
+        message::recover(ctx, mailbox, live).await.err(),
+        drop.body(0).await.err(),
+        drop.close(&[0]).await.err(),
+        maildrop::open(&bench.store, &bench.login(&ada)).await.err(),
+        folder::list(ctx, mailbox).await.err(),
+    ];
+    for (index, error) in errors.iter().enumerate() {
+        assert!(matches!(error, Some(Error::NotFound)), "call {index}: {error:?}");
+    }
+    bench.assert_exact().await;
+}
+
+#[tokio::test]
+async fn people_with_a_role_of_office_use_their_own_mailbox_like_anybody() {
+    let bench = Bench::new().await;
+    let bob = bench.mailbox("bob", None).await;
+    let others = bench.stored(bob, HELLO).await;
+    for (local, role) in
+        [("helper", Role::Helpdesk), ("clerk", Role::TenantBilling), ("admin", Role::TenantAdmin)]
+    {
+        let new = testkit::world::new_user(&format!("{local}@acme.example"), None);
+        let own = tenancy::user::create(bench.ctx(), NewUser { role, ..new }).await.unwrap();
+        let login = bench.world.login(&own).await;
+        let put = |mailbox| {
+            let target = Target { ctx: login.ctx.clone(), ..bench.target(mailbox) };
+            ingest(&bench.store, vec![target], bench.incoming(HELLO))
+        };
+        let stored = id(&put(own.mailbox_id).await[0]);
+        let read = message::raw(&bench.store, &login.ctx, own.mailbox_id, stored, None).await.unwrap();
+        assert_eq!(read.bytes, HELLO, "{role:?}");
+        let drop = maildrop::open(&bench.store, &login).await.unwrap();
+        assert_eq!(drop.body(0).await.unwrap(), HELLO);
+        drop.close(&[0]).await.unwrap();
+        message::recover(&login.ctx, own.mailbox_id, stored).await.unwrap();
+        message::discard(&login.ctx, own.mailbox_id, stored).await.unwrap();
+
+        if role != Role::TenantAdmin {
+            assert!(put(bob).await[0].is_err(), "{role:?} writes into another's mailbox");
+            assert!(message::get(&login.ctx, bob, others).await.is_err(), "{role:?} reads another's mail");
+        }
+    }
+    bench.assert_exact().await;
 }

@@ -28,6 +28,8 @@ pub(crate) struct Watched {
     pub(crate) failing: Mutex<Option<TenantId>>,
     /// Deletes fail.
     pub(crate) keeping: AtomicBool,
+    /// Deletes of this object fail.
+    pub(crate) undeletable: Mutex<Option<BlobKey>>,
     /// Puts wait for a permit after storing, if there is one to wait for.
     hold: Mutex<Option<Arc<Semaphore>>>,
     /// One permit for each put that has stored.
@@ -49,6 +51,11 @@ impl Watched {
     pub(crate) async fn wait_until_stored(&self) {
         let wait = self.stored.acquire();
         tokio::time::timeout(std::time::Duration::from_secs(20), wait).await.unwrap().unwrap().forget();
+    }
+
+    /// What a slow put does when it lands at last.
+    pub(crate) async fn land(&self, key: &BlobKey, bytes: &'static [u8]) {
+        self.inner.put(key, Bytes::from_static(bytes)).await.unwrap();
     }
 
     pub(crate) async fn keys(&self) -> Vec<BlobKey> {
@@ -82,7 +89,7 @@ impl BlobStore for Watched {
     }
 
     async fn delete(&self, key: &BlobKey) -> Result<(), blob::Error> {
-        if self.keeping.load(Ordering::SeqCst) {
+        if self.keeping.load(Ordering::SeqCst) || self.undeletable.lock().unwrap().as_ref() == Some(key) {
             return Err(blob::Error::NotFound);
         }
         self.inner.delete(key).await
@@ -106,6 +113,7 @@ impl Bench {
             puts: AtomicU64::new(0),
             failing: Mutex::new(None),
             keeping: AtomicBool::new(false),
+            undeletable: Mutex::new(None),
             hold: Mutex::new(None),
             stored: Semaphore::new(0),
         });
