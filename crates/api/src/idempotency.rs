@@ -216,7 +216,7 @@ impl Claimed {
             None => idempotency::release(&self.caller, &self.key).await,
         };
         let Err(error) = done else { return true };
-        tracing::warn!(error.cause = problem::chain(&error), "an idempotency key could not be settled");
+        tracing::warn!(error.cause = kernel::error::chain(&error), "an idempotency key could not be settled");
         // Giving back once more what may have been given back already could take it from the request that has it now.
         error.kind() != ErrorKind::Unavailable
     }

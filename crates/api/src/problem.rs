@@ -201,25 +201,13 @@ impl Problem {
 
     fn log(&self) {
         let Some(cause) = &self.cause else { return };
-        let cause = chain(&**cause);
+        let cause = kernel::error::chain(&**cause);
         if self.status == StatusCode::INTERNAL_SERVER_ERROR {
             tracing::error!(error.code = self.code, error.cause = cause, "a request failed");
         } else {
             tracing::warn!(error.code = self.code, error.cause = cause, "a request could not be served now");
         }
     }
-}
-
-/// An error and what it came from, in one line.
-pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
 
 impl IntoResponse for Problem {

@@ -89,30 +89,6 @@ impl Error {
     }
 }
 
-/// Collects the mistakes of one input, so that a caller learns of all of them at once.
-#[derive(Debug, Default)]
-pub(crate) struct Checks(Vec<FieldError>);
-
-impl Checks {
-    /// Notes a mistake unless `holds`.
-    pub(crate) fn require(&mut self, holds: bool, pointer: &str, detail: impl Display) {
-        if !holds {
-            self.0.push(FieldError::new(pointer, detail));
-        }
-    }
-
-    /// The value, or a note of why there is none.
-    pub(crate) fn value<T>(&mut self, found: Option<T>, pointer: &str, detail: impl Display) -> Option<T> {
-        self.require(found.is_some(), pointer, detail);
-        found
-    }
-
-    /// The mistakes found; `Ok` if there are none.
-    pub(crate) fn done(self) -> Result<(), Error> {
-        if self.0.is_empty() { Ok(()) } else { Err(Error::Invalid(self.0)) }
-    }
-}
-
 /// A calendar day of the form 2026-01-31 in the years that can be billed.
 pub(crate) fn date(text: &str) -> Option<chrono::NaiveDate> {
     use chrono::Datelike;

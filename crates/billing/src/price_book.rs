@@ -6,11 +6,10 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 use db::SystemTx;
-use kernel::{Currency, Env, Page, PageRequest, PriceBookId, PriceId, ResellerId};
+use kernel::{Checks, Currency, Env, Page, PageRequest, PriceBookId, PriceId, ResellerId};
 use tenancy::{Action, Caller, Scope};
 
 use crate::Error;
-use crate::error::Checks;
 use crate::rating::{Interval, RemovalPolicy, UnitPrice};
 use crate::series::{self, Series};
 
@@ -213,7 +212,7 @@ fn check(env: &Env, prices: &[NewPrice]) -> Result<Vec<Price>, Error> {
             });
         }
     }
-    checks.done()?;
+    checks.done().map_err(Error::Invalid)?;
     // They are read in the order of their ids: those made in one millisecond shall be in the order given, too.
     let mut ids: Vec<PriceId> = checked.iter().map(|price| price.id).collect();
     ids.sort_unstable();

@@ -3,11 +3,11 @@
 pub(crate) mod store;
 
 use chrono::{DateTime, NaiveDate, Utc};
-use kernel::{Currency, PriceBookId, PriceId, SubscriptionId};
+use kernel::{Checks, Currency, PriceBookId, PriceId, SubscriptionId};
 use tenancy::{Action, Ctx};
 
 use crate::Error;
-use crate::error::{Checks, NOT_A_DATE, date};
+use crate::error::{NOT_A_DATE, date};
 use crate::price_book::{CycleLength, MAILBOX};
 use crate::rating::{RemovalPolicy, Step, Terms, UnitPrice, local_day};
 
@@ -209,7 +209,7 @@ fn check(new: &PutSubscription) -> Result<Asked, Error> {
     let seats = checks.value(seats, "/seats_committed", format_args!("must be 0 to {MAX_SEATS}"));
     let anchor_date = new.anchor_date.as_deref().map(date);
     checks.require(anchor_date != Some(None), "/anchor_date", NOT_A_DATE);
-    checks.done()?;
+    checks.done().map_err(Error::Invalid)?;
     let (Some(interval), Some(term_months), Some(seats_committed)) = (interval, term_months, seats) else {
         return Err(Error::Invalid(Vec::new()));
     };

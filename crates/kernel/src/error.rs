@@ -36,3 +36,47 @@ impl FieldError {
         Self { pointer: pointer.into(), detail: detail.to_string() }
     }
 }
+
+/// Collects the mistakes of one input, so that a caller learns of all of them at once.
+#[derive(Debug, Default)]
+pub struct Checks(Vec<FieldError>);
+
+impl Checks {
+    /// Notes a mistake unless `holds`.
+    pub fn require(&mut self, holds: bool, pointer: &str, detail: impl std::fmt::Display) {
+        if !holds {
+            self.0.push(FieldError::new(pointer, detail));
+        }
+    }
+
+    /// The value, or a note of why there is none.
+    pub fn value<T>(&mut self, found: Option<T>, pointer: &str, detail: impl std::fmt::Display) -> Option<T> {
+        self.require(found.is_some(), pointer, detail);
+        found
+    }
+
+    /// Requires a text of 1 to `max` characters without control characters.
+    pub fn name(&mut self, text: &str, max: usize, pointer: &str) {
+        let length = text.chars().count();
+        self.require((1..=max).contains(&length), pointer, format_args!("must have 1 to {max} characters"));
+        self.require(!text.chars().any(char::is_control), pointer, "must not have control characters");
+    }
+
+    /// # Errors
+    /// The mistakes found.
+    pub fn done(self) -> Result<(), Vec<FieldError>> {
+        if self.0.is_empty() { Ok(()) } else { Err(self.0) }
+    }
+}
+
+/// An error and what it came from, in one line, for logs.
+pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

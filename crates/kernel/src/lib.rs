@@ -13,7 +13,7 @@ pub mod page;
 
 pub use address::{AddressError, DomainName, EmailAddress};
 pub use env::{Clock, Env, OsRandom, Random, SystemClock};
-pub use error::{ErrorKind, FieldError};
+pub use error::{Checks, ErrorKind, FieldError};
 pub use id::{
     ApiKeyId, BlobId, DomainId, FolderId, InvoiceId, JobId, MailboxId, MessageId, PriceBookId, PriceId,
     RequestId, ResellerId, RunId, SubscriptionId, TenantId, UserId,

@@ -39,21 +39,9 @@ pub(crate) fn maildrop_failed(error: &maildrop::Error, request_id: RequestId) ->
 
 fn failed(error: &(dyn Error + 'static), kind: ErrorKind, request_id: RequestId) -> Status {
     if kind == ErrorKind::Unavailable {
-        tracing::warn!(error = chain(error), "pop3 command failed");
+        tracing::warn!(error = kernel::error::chain(error), "pop3 command failed");
         return Status::coded(Code::SysTemp, "the mail store does not answer, try again later");
     }
-    tracing::error!(error = chain(error), "pop3 command failed");
+    tracing::error!(error = kernel::error::chain(error), "pop3 command failed");
     Status::coded(Code::SysPerm, format_args!("internal error, see request {request_id}"))
-}
-
-/// An error and its causes on one line, for logs.
-pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

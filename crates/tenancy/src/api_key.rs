@@ -8,11 +8,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, Utc};
 use db::{Db, SystemTx};
-use kernel::{ApiKeyId, Env, Page, PageRequest};
+use kernel::{ApiKeyId, Checks, Env, Page, PageRequest};
 use secrecy::{ExposeSecret as _, SecretString};
 use sha2::{Digest as _, Sha256};
 
-use crate::error::Checks;
 use crate::{Action, Caller, Ctx, Error, ResellerCtx, Role, Scope};
 
 /// What every secret starts with, so that a bearer token is told from a JWT and found by secret scanners.
@@ -109,7 +108,7 @@ async fn create(caller: &Caller, scope: Scope, new: NewApiKey) -> Result<(ApiKey
             format_args!("the caller's own credential lacks {action}"),
         );
     }
-    checks.done()?;
+    checks.done().map_err(Error::Invalid)?;
     let key = ApiKey {
         id: env.new_id(),
         role: new.role,

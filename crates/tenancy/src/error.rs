@@ -83,28 +83,3 @@ impl Error {
         }
     }
 }
-
-/// Collects the mistakes of one input, so that a caller learns of all of them at once.
-#[derive(Debug, Default)]
-pub(crate) struct Checks(Vec<FieldError>);
-
-impl Checks {
-    /// Notes a mistake unless `holds`.
-    pub(crate) fn require(&mut self, holds: bool, pointer: &str, detail: impl std::fmt::Display) {
-        if !holds {
-            self.0.push(FieldError::new(pointer, detail));
-        }
-    }
-
-    /// Requires a text of 1 to `max` characters without control characters.
-    pub(crate) fn name(&mut self, text: &str, max: usize, pointer: &str) {
-        let length = text.chars().count();
-        self.require((1..=max).contains(&length), pointer, format_args!("must have 1 to {max} characters"));
-        self.require(!text.chars().any(char::is_control), pointer, "must not have control characters");
-    }
-
-    /// The mistakes found, if any.
-    pub(crate) fn done(self) -> Result<(), Error> {
-        if self.0.is_empty() { Ok(()) } else { Err(Error::Invalid(self.0)) }
-    }
-}

@@ -4,9 +4,8 @@ mod store;
 
 use chrono::{DateTime, Utc};
 use db::{Db, SystemTx};
-use kernel::{Page, PageRequest, ResellerId};
+use kernel::{Checks, Page, PageRequest, ResellerId};
 
-use crate::error::Checks;
 use crate::{Action, Caller, Error, ResellerCtx, Scope};
 
 /// How many levels of resellers there may be.
@@ -60,7 +59,7 @@ pub async fn create(caller: &Caller, new: NewReseller) -> Result<Reseller, Error
     let mut checks = Checks::default();
     checks.name(&new.name, 200, "/name");
     checks.require(new.seats_limit.is_none_or(|limit| limit >= 0), "/caps/seats", "must not be negative");
-    checks.done()?;
+    checks.done().map_err(Error::Invalid)?;
     let parent = match (new.parent_id, caller.scope()) {
         (Some(parent), _) => Some(caller.enter_reseller(parent).await?),
         (None, Scope::Operator) => None,
@@ -132,7 +131,7 @@ pub async fn update(ctx: &ResellerCtx, change: ResellerChange) -> Result<Reselle
     }
     let limit_holds = change.seats_limit.flatten().is_none_or(|limit| limit >= 0);
     checks.require(limit_holds, "/caps/seats", "must not be negative");
-    checks.done()?;
+    checks.done().map_err(Error::Invalid)?;
     let mut tx = system(ctx.db()).await?;
     let reseller = store::update(&mut tx, ctx, &change).await?.ok_or(Error::NotFound)?;
     tx.commit().await?;

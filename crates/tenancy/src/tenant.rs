@@ -5,9 +5,8 @@ mod store;
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 use db::{Db, SystemTx};
-use kernel::{Currency, Page, PageRequest, ResellerId, TenantId};
+use kernel::{Checks, Currency, Page, PageRequest, ResellerId, TenantId};
 
-use crate::error::Checks;
 use crate::{Action, Caller, Ctx, Error, Scope};
 
 /// A customer organisation.
@@ -114,7 +113,7 @@ fn check(new: &NewTenant) -> Result<Tz, Error> {
     checks.require(new.seats_limit.is_none_or(|limit| limit >= 0), "/seats/limit", "must not be negative");
     let time_zone = new.time_zone.parse::<Tz>();
     checks.require(time_zone.is_ok(), "/time_zone", "must be an IANA time zone such as Europe/Berlin");
-    checks.done()?;
+    checks.done().map_err(Error::Invalid)?;
     time_zone.map_err(Error::internal)
 }
 
@@ -156,7 +155,7 @@ pub async fn update(ctx: &Ctx, change: TenantChange) -> Result<Tenant, Error> {
     }
     let limit_holds = change.seats_limit.flatten().is_none_or(|limit| limit >= 0);
     checks.require(limit_holds, "/seats/limit", "must not be negative");
-    checks.done()?;
+    checks.done().map_err(Error::Invalid)?;
     let mut tx = ctx.begin().await?;
     store::update(&mut tx, &change).await?;
     let tenant = store::find(&mut tx).await?.ok_or(Error::NotFound)?;
@@ -187,7 +186,7 @@ pub async fn set_test_clock(ctx: &Ctx, now: DateTime<Utc>) -> Result<Tenant, Err
         "/now",
         "a test clock moves at most ten years at a time",
     );
-    checks.done()?;
+    checks.done().map_err(Error::Invalid)?;
     store::set_test_clock(&mut tx, now).await?;
     tx.commit().await?;
     Ok(Tenant { test_clock: Some(now), ..tenant })

@@ -3,10 +3,9 @@
 mod store;
 
 use chrono::{DateTime, Utc};
-use kernel::{EmailAddress, MailboxId, Page, PageRequest, UserId};
+use kernel::{Checks, EmailAddress, MailboxId, Page, PageRequest, UserId};
 use secrecy::{ExposeSecret as _, SecretString};
 
-use crate::error::Checks;
 use crate::{Action, Ctx, Error, Role, password, seats};
 
 /// The fewest characters a password may have (NIST SP 800-63B §3.1.1).
@@ -136,7 +135,7 @@ fn check(new: &NewUser) -> Result<(EmailAddress, Vec<EmailAddress>), Error> {
     let role_holds =
         matches!(new.role, Role::TenantAdmin | Role::TenantBilling | Role::Helpdesk | Role::User);
     checks.require(role_holds, "/role", "must be tenant_admin, tenant_billing, helpdesk or user");
-    checks.done()?;
+    checks.done().map_err(Error::Invalid)?;
     let mut addresses = addresses.into_iter();
     let primary = addresses.next().ok_or_else(|| Error::invalid("/address", "is missing"))?;
     Ok((primary, addresses.collect()))

@@ -3,7 +3,6 @@
 use mailstore::maildrop::Maildrop;
 
 use crate::codec::response::{Code, Status};
-use crate::reply;
 use crate::session::{End, Session};
 
 /// Deletes what is marked, all or nothing, and releases the maildrop. The answer is positive only once that is
@@ -16,7 +15,7 @@ pub(crate) async fn update(session: &mut Session, maildrop: Maildrop, deleted: &
         }
         Err(error) => {
             tracing::warn!(
-                error = reply::chain(&error),
+                error = kernel::error::chain(&error),
                 maildrop.marked = deleted.len(),
                 "pop3 update failed"
             );
@@ -33,6 +32,6 @@ pub(crate) async fn update(session: &mut Session, maildrop: Maildrop, deleted: &
 /// Releases the maildrop and deletes nothing. When that fails, the lease runs out by itself.
 pub(crate) async fn release(maildrop: Maildrop) {
     if let Err(error) = maildrop.close(&[]).await {
-        tracing::warn!(error = reply::chain(&error), "pop3 maildrop not released");
+        tracing::warn!(error = kernel::error::chain(&error), "pop3 maildrop not released");
     }
 }

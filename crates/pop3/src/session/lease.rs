@@ -6,8 +6,6 @@ use std::time::Duration;
 use mailstore::maildrop::{self, Maildrop};
 use tokio_util::sync::CancellationToken;
 
-use crate::reply;
-
 /// Renews the lease again and again; cancels `lost` when it turns out to be another's. Never returns: it is dropped
 /// with the session's commands, beside which it runs.
 pub(super) async fn keep(maildrop: &Maildrop, every: Duration, lost: &CancellationToken) -> Infallible {
@@ -21,7 +19,7 @@ pub(super) async fn keep(maildrop: &Maildrop, every: Duration, lost: &Cancellati
                 return std::future::pending().await;
             }
             // A lease outlasts several renewals, and the update at the end checks it again.
-            Err(error) => tracing::warn!(error = reply::chain(&error), "pop3 lease not renewed"),
+            Err(error) => tracing::warn!(error = kernel::error::chain(&error), "pop3 lease not renewed"),
         }
     }
 }
