@@ -103,7 +103,7 @@ create table billing_coverage (
   -- Of a cycle: the whole anchor-aligned cycle, and the zone whose calendar its days are of.
   whole daterange,
   time_zone text,
-  primary key (tenant_id, item, kind, days),
+  constraint billing_coverage_same_days primary key (tenant_id, item, kind, days),
   constraint billing_coverage_cycle check ((kind = 'cycle') = (whole is not null and time_zone is not null)),
   constraint billing_coverage_once exclude using gist (tenant_id with =, item with =, kind with =, days with &&)
 );

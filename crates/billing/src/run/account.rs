@@ -76,7 +76,7 @@ pub(super) async fn bill(
 fn is_done_elsewhere(error: &Error) -> bool {
     matches!(
         error.constraint(),
-        Some("billing_coverage_once" | "billing_coverage_pkey" | "invoices_boundary_once")
+        Some("billing_coverage_once" | "billing_coverage_same_days" | "invoices_boundary_once")
     )
 }
 
