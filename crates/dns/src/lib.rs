@@ -1,0 +1,1 @@
+//! Asks the domain name system what a mail domain's records say, and compares them with what they should.
