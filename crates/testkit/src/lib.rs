@@ -4,6 +4,7 @@
 //! `make demo` plays for people, answers with errors.
 
 pub mod client;
+pub mod dns;
 pub mod env;
 pub mod garage;
 pub mod s3;
