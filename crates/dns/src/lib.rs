@@ -1,1 +1,5 @@
 //! Asks the domain name system what a mail domain's records say, and compares them with what they should.
+
+mod resolver;
+
+pub use resolver::{Error, Mx, Resolver};
