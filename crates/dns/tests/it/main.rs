@@ -1,5 +1,6 @@
 //! Lookups, ownership and health against a name server on the loopback.
 
+mod health;
 mod ownership;
 mod resolver;
 
