@@ -11,6 +11,8 @@ use serde_json::{Number, Value};
 
 use crate::{AttrPath, Error, schema};
 
+pub(crate) use matching::element as element_matches;
+
 /// The longest filter that is read, in bytes.
 pub const MAX_LENGTH_BYTES: usize = 4096;
 /// How deep groups, negations and value paths may nest.

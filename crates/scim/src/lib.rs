@@ -6,11 +6,18 @@
 
 mod canonical;
 mod date_time;
+pub mod discovery;
 pub mod error;
 pub mod filter;
+pub mod message;
+pub mod patch;
 pub mod path;
+pub mod projection;
+pub mod resource;
 pub mod schema;
 
 pub use error::{Error, ScimType};
 pub use filter::Filter;
 pub use path::AttrPath;
+pub use projection::Projection;
+pub use resource::{Group, User};
