@@ -7,8 +7,8 @@ use crate::schema::{self, Attribute, Kind, MAILBOX, Schema};
 
 /// A value for an attribute; `Null` if it unassigns it. `label` names the attribute in errors.
 ///
-/// Undone: booleans as text (Entra), the one value of an attribute in a list, `{"value": x}` for a simple `x` (both Entra's older
-/// client), one value without its list, an id for `{"value": id}`.
+/// Undone: booleans as text (Entra), the one value of an attribute in a list, `{"value": x}` for a simple `x` (both
+/// Entra's older client), one value without its list, an id for `{"value": id}`.
 pub(crate) fn value(attribute: &Attribute, label: &str, given: Value) -> Result<Value, Error> {
     if given.is_null() {
         return Ok(Value::Null);

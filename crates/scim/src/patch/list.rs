@@ -1,6 +1,6 @@
 //! Operations on an attribute with several values.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde_json::{Map, Value};
 
@@ -50,7 +50,7 @@ fn remove(change: &Change<'_>, items: &mut Vec<Value>) -> Result<(), Error> {
         items.clear();
         return Ok(());
     };
-    let named: Vec<String> = list_of(named).iter().map(|item| identity(change.attribute, item)).collect();
+    let named: HashSet<String> = list_of(named).iter().map(|item| identity(change.attribute, item)).collect();
     items.retain(|item| !named.contains(&identity(change.attribute, item)));
     Ok(())
 }
