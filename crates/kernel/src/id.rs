@@ -113,6 +113,10 @@ ids! {
     RunId = "run";
     /// A queued piece of work.
     JobId = "job";
+    /// Something that happened, on a trail.
+    EventId = "evt";
+    /// A password of one program, for some protocols.
+    AppPasswordId = "apw";
     /// One request, connection or job, in logs and problems.
     RequestId = "req";
 }

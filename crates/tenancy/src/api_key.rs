@@ -3,19 +3,24 @@
 pub(crate) mod store;
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, Utc};
 use db::{Db, SystemTx};
+use ipnet::IpNet;
 use kernel::{ApiKeyId, Checks, Env, Page, PageRequest};
 use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use crate::{Action, Caller, Ctx, Error, ResellerCtx, Role, Scope};
+use crate::{Action, Caller, Ctx, Error, ResellerCtx, Role, Scope, event};
 
 /// What every secret starts with, so that a bearer token is told from a JWT and found by secret scanners.
 const SECRET_PREFIX: &str = "pillarbox_";
+/// How many networks a key may be bound to.
+const MAX_NETWORKS: usize = 50;
 
 /// An API key, without its secret.
 #[derive(Debug, Clone)]
@@ -30,6 +35,14 @@ pub struct ApiKey {
     pub actions: BTreeSet<Action>,
     /// When it ends.
     pub expires_at: Option<DateTime<Utc>>,
+    /// The networks it is good from; empty: from anywhere.
+    pub networks: Vec<IpNet>,
+    /// What it is for, as whoever made it said.
+    pub description: Option<String>,
+    /// When it was last used, to the minute.
+    pub last_used_at: Option<DateTime<Utc>>,
+    /// From which address.
+    pub last_used_from: Option<IpAddr>,
     /// When it was revoked.
     pub revoked_at: Option<DateTime<Utc>>,
     /// When it was created.
@@ -45,6 +58,17 @@ pub struct NewApiKey {
     pub actions: BTreeSet<Action>,
     /// When it ends; `None`: when it is revoked.
     pub expires_at: Option<DateTime<Utc>>,
+    /// The networks it is good from; empty: from anywhere.
+    pub networks: Vec<IpNet>,
+    /// What it is for.
+    pub description: Option<String>,
+}
+
+impl NewApiKey {
+    /// A key with all that a role allows, from anywhere, until it is revoked.
+    pub fn full(role: Role) -> Self {
+        Self { role, actions: BTreeSet::new(), expires_at: None, networks: Vec::new(), description: None }
+    }
 }
 
 /// Creates a key for a reseller's subtree. The secret is returned here and never again.
@@ -71,8 +95,7 @@ pub async fn create_for_operator(caller: &Caller) -> Result<(ApiKey, SecretStrin
     if caller.scope() != Scope::Operator {
         return Err(Error::Forbidden("creating an operator's key"));
     }
-    let new = NewApiKey { role: Role::Operator, actions: BTreeSet::new(), expires_at: None };
-    create(caller, Scope::Operator, new).await
+    create(caller, Scope::Operator, NewApiKey::full(Role::Operator)).await
 }
 
 async fn create(caller: &Caller, scope: Scope, new: NewApiKey) -> Result<(ApiKey, SecretString), Error> {
@@ -89,6 +112,14 @@ async fn create(caller: &Caller, scope: Scope, new: NewApiKey) -> Result<(ApiKey
         checks.require(held, "/actions", format_args!("{} does not allow {action}", new.role));
     }
     checks.require(new.expires_at.is_none_or(|at| at > env.now()), "/expires_at", "must be in the future");
+    checks.require(
+        new.networks.len() <= MAX_NETWORKS,
+        "/networks",
+        format_args!("must be at most {MAX_NETWORKS}"),
+    );
+    if let Some(description) = &new.description {
+        checks.name(description, 200, "/description");
+    }
     // Nobody hands out more than they hold, or for longer.
     if let Some(end) = caller.expires_at() {
         let holds = new.expires_at.is_some_and(|at| at <= end);
@@ -115,12 +146,17 @@ async fn create(caller: &Caller, scope: Scope, new: NewApiKey) -> Result<(ApiKey
         scope,
         actions: new.actions,
         expires_at: new.expires_at,
+        networks: new.networks.iter().map(IpNet::trunc).collect(),
+        description: new.description,
+        last_used_at: None,
+        last_used_from: None,
         revoked_at: None,
         created_at: env.now(),
     };
     let secret = secret_for(env, key.id);
     let mut tx = system(caller.db()).await?;
     store::insert(&mut tx, &key, &hash(secret.expose_secret())).await?;
+    event::record_on(&mut tx, caller, scope, event::Kind::ApiKeyCreated, key.id, shown(&key)).await?;
     tx.commit().await?;
     Ok((key, secret))
 }
@@ -151,14 +187,19 @@ pub async fn install_for_operator(caller: &Caller, secret: &SecretString) -> Res
         scope: Scope::Operator,
         actions: BTreeSet::new(),
         expires_at: None,
+        networks: Vec::new(),
+        description: None,
+        last_used_at: None,
+        last_used_from: None,
         revoked_at: None,
         created_at: caller.db().env().now(),
     };
     let mut tx = system(caller.db()).await?;
     match store::insert(&mut tx, &key, &hash(secret.expose_secret())).await {
-        Err(error) if error.constraint() == Some("api_keys_once") => return Ok(false),
+        Err(Error::Db(error)) if error.constraint() == Some("api_keys_once") => return Ok(false),
         inserted => inserted?,
     }
+    event::record_on(&mut tx, caller, key.scope, event::Kind::ApiKeyCreated, key.id, shown(&key)).await?;
     tx.commit().await?;
     Ok(true)
 }
@@ -231,8 +272,16 @@ async fn revoke(caller: &Caller, scope: Scope, id: ApiKeyId) -> Result<(), Error
     if !store::revoke(&mut tx, scope, id, now).await? {
         return Err(Error::NotFound);
     }
+    event::record_on(&mut tx, caller, scope, event::Kind::ApiKeyRevoked, id, json!({})).await?;
     tx.commit().await?;
     Ok(())
+}
+
+/// What the trail says of a new key.
+fn shown(key: &ApiKey) -> Value {
+    let actions: Vec<&str> = key.actions.iter().map(|action| action.as_str()).collect();
+    json!({"role": key.role.as_str(), "actions": actions, "networks": key.networks, "expires_at": key.expires_at,
+        "description": key.description})
 }
 
 /// The id inside a secret; `None` when the text is none of our secrets.

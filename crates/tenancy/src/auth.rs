@@ -1,22 +1,26 @@
-//! From a credential to a caller: API keys, access tokens, passwords.
+//! From a credential to a caller: API keys, access and refresh tokens, passwords, app passwords.
 
+mod key;
+mod refresh;
 mod store;
+pub(crate) mod throttle;
 mod token;
 
 use std::sync::Arc;
 
 use db::Db;
-use kernel::{ApiKeyId, EmailAddress, RequestId, TenantId, UserId};
+use kernel::{ApiKeyId, EmailAddress, TenantId, UserId};
 use secrecy::{ExposeSecret as _, SecretString};
-use subtle::ConstantTimeEq as _;
 
 use crate::caller::{Caller, Principal, Scope};
 use crate::policy::Capability;
-use crate::{Error, MailLogin, Role, api_key, password};
+use crate::{Error, MailLogin, Origin, Role, api_key, app_password, password};
 
-pub use token::{AccessToken, Jwk, Jwks};
+pub(crate) use refresh::end_sessions;
+pub use throttle::prune as prune_throttles;
+pub use token::{AccessToken, Jwk, Jwks, Signer};
 
-/// What a client offers for an access token (RFC 6749 §4.3, §4.4).
+/// What a client offers for an access token (RFC 6749 §4.3, §4.4, §6).
 #[derive(Debug)]
 pub enum Grant {
     /// A program with an API key: its id and secret.
@@ -33,13 +37,27 @@ pub enum Grant {
         /// Their password.
         password: SecretString,
     },
+    /// A person's session that goes on.
+    RefreshToken {
+        /// The token that the last answer gave; good once.
+        refresh_token: SecretString,
+    },
+}
+
+/// What a grant is good for.
+#[derive(Debug)]
+pub struct Tokens {
+    /// For the API.
+    pub access: AccessToken,
+    /// For the next access token; a program with an API key gets none (RFC 6749 §4.4.3).
+    pub refresh: Option<SecretString>,
 }
 
 /// Proves who calls. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Auth {
     db: Db,
-    signer: Arc<token::Signer>,
+    signer: Arc<Signer>,
 }
 
 impl Auth {
@@ -48,7 +66,7 @@ impl Auth {
     /// # Errors
     /// As of any statement.
     pub async fn new(db: Db) -> Result<Self, Error> {
-        let signer = Arc::new(token::Signer::load_or_create(&db).await?);
+        let signer = Arc::new(Signer::load_or_create(&db).await?);
         Ok(Self { db, signer })
     }
 
@@ -57,81 +75,67 @@ impl Auth {
         &self.db
     }
 
+    /// What signs and verifies.
+    pub fn signer(&self) -> &Arc<Signer> {
+        &self.signer
+    }
+
     /// The caller behind a bearer token: an API key's secret, or an access token of ours.
     ///
     /// # Errors
-    /// [`Error::Unauthenticated`] when it proves nothing.
-    pub async fn bearer(&self, token: &str, request_id: RequestId) -> Result<Caller, Error> {
+    /// [`Error::Unauthenticated`] when it proves nothing, or not from there.
+    pub async fn bearer(&self, token: &str, origin: Origin) -> Result<Caller, Error> {
         if let Some(id) = api_key::id_of(token) {
-            return self.api_key(id, Some(token), request_id).await;
+            return key::caller(&self.db, id, Some(token), origin).await;
         }
-        let subject = self.signer.verify(token, self.db.env().now())?;
+        let subject = self.signer.verify(&self.db, token).await?;
         if let Ok(id) = subject.sub.parse::<ApiKeyId>() {
             // Looked up again: a revoked key's tokens end with it.
-            return self.api_key(id, None, request_id).await;
+            return key::caller(&self.db, id, None, origin).await;
         }
         match (subject.sub.parse::<UserId>(), subject.tenant.as_deref().map(str::parse::<TenantId>)) {
-            (Ok(user_id), Some(Ok(tenant_id))) => self.user(tenant_id, user_id, request_id).await,
+            (Ok(user_id), Some(Ok(tenant_id))) => {
+                let person = self.person_by_id(tenant_id, user_id).await?;
+                let is_current = subject.epoch == Some(person.session_epoch);
+                if !is_current || !person.may(Capability::SignIn) || !person.may(Capability::Api) {
+                    return Err(Error::Unauthenticated);
+                }
+                Ok(person.caller(&self.db, origin))
+            }
             _ => Err(Error::Unauthenticated),
         }
     }
 
-    async fn api_key(
-        &self,
-        id: ApiKeyId,
-        secret: Option<&str>,
-        request_id: RequestId,
-    ) -> Result<Caller, Error> {
+    async fn person_by_id(&self, tenant_id: TenantId, user_id: UserId) -> Result<Person, Error> {
         let mut tx = api_key::system(&self.db).await?;
-        let (key, secret_hash) = api_key::store::find(&mut tx, id).await?.ok_or(Error::Unauthenticated)?;
-        let proven = secret.is_none_or(|secret| bool::from(api_key::hash(secret).ct_eq(&secret_hash)));
-        let now = self.db.env().now();
-        if !proven || key.revoked_at.is_some() || key.expires_at.is_some_and(|at| at <= now) {
-            return Err(Error::Unauthenticated);
-        }
-        let caller = Caller::new(self.db.clone(), Principal::ApiKey(id), key.role, key.scope, request_id)
-            .until(key.expires_at);
-        Ok(if key.actions.is_empty() { caller } else { caller.narrowed_to(key.actions) })
+        store::person_by_id(&mut tx, tenant_id, user_id).await?.ok_or(Error::Unauthenticated)
     }
 
-    async fn user(
-        &self,
-        tenant_id: TenantId,
-        user_id: UserId,
-        request_id: RequestId,
-    ) -> Result<Caller, Error> {
-        let mut tx = api_key::system(&self.db).await?;
-        let person = store::person_by_id(&mut tx, tenant_id, user_id).await?.ok_or(Error::Unauthenticated)?;
-        if !person.may(Capability::SignIn) || !person.may(Capability::Api) {
-            return Err(Error::Unauthenticated);
-        }
-        Ok(person.caller(&self.db, request_id))
-    }
-
-    /// Signs a person in for a mail protocol. A wrong password and an unknown user look and last the same.
+    /// Signs a person in for a mail protocol, by their password or by an app password for it. A wrong password and an
+    /// unknown user look and last the same.
     ///
     /// # Errors
-    /// [`Error::Unauthenticated`] when the credential is wrong or the capability is suspended.
+    /// [`Error::Unauthenticated`] when the credential is wrong or the capability is suspended; [`Error::Throttled`].
     pub async fn mail_login(
         &self,
         capability: Capability,
         username: &str,
         password: SecretString,
-        request_id: RequestId,
+        origin: Origin,
     ) -> Result<MailLogin, Error> {
-        let person = self.person(username, password).await?;
+        let person = self.person(username, password, Some(capability), origin).await?;
         if !person.may(Capability::SignIn) || !person.may(capability) {
             return Err(Error::Unauthenticated);
         }
-        let ctx = person.caller(&self.db, request_id).enter(person.tenant_id).await?;
+        let ctx = person.caller(&self.db, origin).enter(person.tenant_id).await?;
         Ok(MailLogin { ctx, user_id: person.user_id, mailbox_id: person.mailbox_id })
     }
 
-    /// An access token for a credential.
+    /// Tokens for a credential.
     ///
     /// # Errors
-    /// [`Error::Unauthenticated`] when the credential proves nothing.
-    pub async fn token(&self, grant: Grant, request_id: RequestId) -> Result<AccessToken, Error> {
+    /// [`Error::Unauthenticated`] when the credential proves nothing; [`Error::Throttled`].
+    pub async fn token(&self, grant: Grant, origin: Origin) -> Result<Tokens, Error> {
         let env = self.db.env();
         match grant {
             Grant::ClientCredentials { client_id, client_secret } => {
@@ -139,17 +143,33 @@ impl Auth {
                 if client_id != id.to_string() {
                     return Err(Error::Unauthenticated);
                 }
-                self.api_key(id, Some(client_secret.expose_secret()), request_id).await?;
-                self.signer.issue(env, id.to_string(), None)
+                key::caller(&self.db, id, Some(client_secret.expose_secret()), origin).await?;
+                let access = self.signer.issue(&self.db, id.to_string(), None).await?;
+                Ok(Tokens { access, refresh: None })
             }
             Grant::Password { username, password } => {
-                let person = self.person(&username, password).await?;
+                let person = self.person(&username, password, None, origin).await?;
                 if !person.may(Capability::SignIn) || !person.may(Capability::Api) {
                     return Err(Error::Unauthenticated);
                 }
-                self.signer.issue(env, person.user_id.to_string(), Some(person.tenant_id.to_string()))
+                let refresh = refresh::begin(&self.db, person.tenant_id, person.user_id).await?;
+                self.tokens(&person, refresh).await
+            }
+            Grant::RefreshToken { refresh_token } => {
+                let next = refresh::exchange(&self.db, &refresh_token, origin, env.now()).await?;
+                let person = self.person_by_id(next.tenant_id, next.user_id).await?;
+                if !person.may(Capability::SignIn) || !person.may(Capability::Api) {
+                    return Err(Error::Unauthenticated);
+                }
+                self.tokens(&person, next.secret).await
             }
         }
+    }
+
+    async fn tokens(&self, person: &Person, refresh: SecretString) -> Result<Tokens, Error> {
+        let tenant = Some((person.tenant_id.to_string(), person.session_epoch));
+        let access = self.signer.issue(&self.db, person.user_id.to_string(), tenant).await?;
+        Ok(Tokens { access, refresh: Some(refresh) })
     }
 
     /// The public keys that our access tokens can be checked with (RFC 7517).
@@ -161,7 +181,13 @@ impl Auth {
         token::jwks(&mut tx).await
     }
 
-    async fn person(&self, username: &str, password: SecretString) -> Result<Person, Error> {
+    async fn person(
+        &self,
+        username: &str,
+        password: SecretString,
+        protocol: Option<Capability>,
+        origin: Origin,
+    ) -> Result<Person, Error> {
         let person = match username.parse::<EmailAddress>() {
             Ok(address) => {
                 let mut tx = api_key::system(&self.db).await?;
@@ -169,9 +195,31 @@ impl Auth {
             }
             Err(_) => None,
         };
+        // Before the throttle: nobody guesses one, so nobody who has one needs to wait for those who guess.
+        let person = match (person, protocol) {
+            (Some(person), Some(protocol)) => {
+                let (tenant_id, user_id) = (person.tenant_id, person.user_id);
+                if app_password::is_one(&self.db, tenant_id, user_id, protocol, &password).await? {
+                    return Ok(person);
+                }
+                Some(person)
+            }
+            (person, _) => person,
+        };
+        let attempt = throttle::Attempt::new(username, origin);
+        attempt.admit(&self.db).await?;
         let hash = person.as_ref().and_then(|person| person.password_hash.clone());
         let proven = password::verify(hash, password).await?;
-        person.filter(|_| proven).ok_or(Error::Unauthenticated)
+        match person.filter(|_| proven) {
+            Some(person) => {
+                attempt.succeeded(&self.db).await?;
+                Ok(person)
+            }
+            None => {
+                attempt.failed(&self.db).await?;
+                Err(Error::Unauthenticated)
+            }
+        }
     }
 }
 
@@ -181,8 +229,10 @@ struct Person {
     user_id: UserId,
     mailbox_id: kernel::MailboxId,
     role: Role,
+    /// Theirs and their tenant's.
     suspended: Vec<String>,
     password_hash: Option<String>,
+    session_epoch: i32,
 }
 
 impl Person {
@@ -190,8 +240,8 @@ impl Person {
         !self.suspended.iter().any(|suspended| suspended == capability.as_str())
     }
 
-    fn caller(&self, db: &Db, request_id: RequestId) -> Caller {
+    fn caller(&self, db: &Db, origin: Origin) -> Caller {
         let principal = Principal::User(self.user_id, self.mailbox_id);
-        Caller::new(db.clone(), principal, self.role, Scope::Tenant(self.tenant_id), request_id)
+        Caller::new(db.clone(), principal, self.role, Scope::Tenant(self.tenant_id), origin)
     }
 }

@@ -2,14 +2,16 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use db::Db;
 use kernel::{ApiKeyId, MailboxId, RequestId, ResellerId, TenantId, UserId};
 
-use crate::policy::{self, Action, Role};
-use crate::{Ctx, Error, reseller, tenant};
+use crate::policy::{self, Action, Capability, Role};
+use crate::tenant::Place;
+use crate::{Ctx, Error, Origin, reseller, tenant};
 
 /// Whose credential was shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,8 +22,12 @@ pub enum Principal {
     User(UserId, MailboxId),
     /// The operator's own hand on the machine: the command line.
     LocalOperator,
+    /// The server itself: its duties and jobs.
+    Server,
     /// A mail server handing over a message.
     MailServer,
+    /// Somebody with a credential that proved nothing, for the trail.
+    Nobody,
 }
 
 impl fmt::Display for Principal {
@@ -30,13 +36,15 @@ impl fmt::Display for Principal {
             Self::ApiKey(id) => fmt::Display::fmt(id, f),
             Self::User(id, _) => fmt::Display::fmt(id, f),
             Self::LocalOperator => f.write_str("local_operator"),
+            Self::Server => f.write_str("server"),
             Self::MailServer => f.write_str("mail_server"),
+            Self::Nobody => f.write_str("nobody"),
         }
     }
 }
 
 /// Which part of the tree a caller sees; all the rest does not exist for it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Scope {
     /// Everything.
     Operator,
@@ -68,12 +76,12 @@ pub struct Caller {
     actions: Option<Arc<BTreeSet<Action>>>,
     /// When an API key ends.
     expires_at: Option<DateTime<Utc>>,
-    request_id: RequestId,
+    origin: Origin,
 }
 
 impl Caller {
-    pub(crate) fn new(db: Db, principal: Principal, role: Role, scope: Scope, request_id: RequestId) -> Self {
-        Self { db, principal, role, scope, actions: None, expires_at: None, request_id }
+    pub(crate) fn new(db: Db, principal: Principal, role: Role, scope: Scope, origin: Origin) -> Self {
+        Self { db, principal, role, scope, actions: None, expires_at: None, origin }
     }
 
     pub(crate) fn narrowed_to(mut self, actions: BTreeSet<Action>) -> Self {
@@ -100,7 +108,14 @@ impl Caller {
 
     /// The operator at the machine's own command line, who holds the database anyway.
     pub fn local_operator(db: Db, request_id: RequestId) -> Self {
-        Self::new(db, Principal::LocalOperator, Role::Operator, Scope::Operator, request_id)
+        let origin = Origin::local(request_id);
+        Self::new(db, Principal::LocalOperator, Role::Operator, Scope::Operator, origin)
+    }
+
+    /// The server itself, at work for nobody in particular: its duties and jobs.
+    pub fn server(db: Db) -> Self {
+        let origin = Origin::local(db.env().new_id());
+        Self::new(db, Principal::Server, Role::Operator, Scope::Operator, origin)
     }
 
     /// Whose credential it is.
@@ -125,7 +140,12 @@ impl Caller {
 
     /// The request, connection or job it called by.
     pub fn request_id(&self) -> RequestId {
-        self.request_id
+        self.origin.request_id
+    }
+
+    /// The client's address, if a client calls.
+    pub fn network(&self) -> Option<IpAddr> {
+        self.origin.network
     }
 
     /// Whether its role and key allow the action at all.
@@ -143,8 +163,18 @@ impl Caller {
     /// Enters a tenant. This is the one place that decides whether a tenant is visible.
     ///
     /// # Errors
-    /// [`Error::NotFound`], the same for a tenant out of scope and for one that does not exist.
+    /// [`Error::NotFound`], the same for a tenant out of scope and for one that does not exist or was deleted;
+    /// [`Error::Suspended`] for the tenant's own callers while its API is suspended.
     pub async fn enter(&self, tenant_id: TenantId) -> Result<Ctx, Error> {
+        let place = self.place(tenant_id).await?;
+        let by_api = matches!(self.principal, Principal::ApiKey(_));
+        if by_api && matches!(self.scope, Scope::Tenant(_)) && place.suspended.contains(&Capability::Api) {
+            return Err(Error::Suspended("api"));
+        }
+        Ok(Ctx::new(self.clone(), tenant_id, place))
+    }
+
+    async fn place(&self, tenant_id: TenantId) -> Result<Place, Error> {
         if let Scope::Tenant(own) = self.scope
             && own != tenant_id
         {
@@ -156,7 +186,7 @@ impl Caller {
         {
             return Err(Error::NotFound);
         }
-        Ok(Ctx::new(self.clone(), tenant_id, place))
+        Ok(place)
     }
 
     /// Enters a reseller. This is the one place that decides whether a reseller is visible.

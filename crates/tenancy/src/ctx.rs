@@ -96,6 +96,22 @@ impl Ctx {
         }
     }
 
+    /// Whether the caller is this person.
+    pub(crate) fn is_user(&self, user_id: UserId) -> bool {
+        matches!(self.caller.principal(), Principal::User(own, _) if own == user_id)
+    }
+
+    /// # Errors
+    /// [`Error::Forbidden`] unless the action is the caller's by role, or a person's own affair: `user_id` is theirs and
+    /// any person may do it.
+    pub(crate) fn require_of_user(&self, action: Action, user_id: UserId) -> Result<(), Error> {
+        match self.caller.principal() {
+            Principal::User(own, _) if own == user_id && policy::allows(Role::User, action) => Ok(()),
+            Principal::User(..) if self.caller.role() == Role::User => Err(Error::NotFound),
+            _ => self.require(action),
+        }
+    }
+
     /// Begins a transaction that sees this tenant and no other.
     ///
     /// # Errors

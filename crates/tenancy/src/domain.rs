@@ -1,11 +1,15 @@
-//! Mail domains of a tenant. A name belongs to one tenant of the installation.
+//! Mail domains of a tenant. A name routes mail once its owner has shown that it is theirs, and then belongs to one
+//! tenant of the installation; until then any tenant may wait for it, so that nobody can sit on another's name.
 
 mod store;
 
 use chrono::{DateTime, Utc};
+use dns::Resolver;
+use dns::health::{Expected, Health};
 use kernel::{DomainId, DomainName, Page, PageRequest};
+use serde_json::json;
 
-use crate::{Action, Ctx, Error};
+use crate::{Action, Ctx, Error, Scope, event, require_version};
 
 /// A mail domain.
 #[derive(Debug, Clone)]
@@ -13,35 +17,62 @@ pub struct Domain {
     /// Its id.
     pub id: DomainId,
     /// Its name, in ASCII form.
-    pub name: String,
-    /// `active`: mail is routed.
+    pub name: DomainName,
+    /// `pending`: to be verified; `active`: mail is routed.
     pub status: String,
+    /// What the TXT record that proves it has to hold.
+    pub verification_token: String,
+    /// When its ownership was shown.
+    pub verified_at: Option<DateTime<Utc>>,
     /// When it was added.
     pub created_at: DateTime<Utc>,
+    /// Counts its changes.
+    pub version: i64,
 }
 
-/// Adds a domain; it routes mail at once.
+/// How a domain's ownership is shown.
+#[derive(Debug, Clone, Copy)]
+pub enum Proof<'a> {
+    /// By a TXT record, looked up at this moment.
+    Dns(&'a Resolver),
+    /// By the operator's word: they know whose it is.
+    Operator,
+}
+
+/// Adds a domain, to be verified.
 ///
 /// # Errors
-/// [`Error::Conflict`] `domain_taken` when the name is in use, here or elsewhere.
+/// [`Error::Conflict`] `domain_taken` when the tenant has it already, or another tenant has verified it.
 pub async fn create(ctx: &Ctx, name: &str) -> Result<Domain, Error> {
     ctx.require(Action::DomainWrite)?;
     let name = name.parse::<DomainName>().map_err(|cause| Error::address("/name", cause))?;
     let domain = Domain {
         id: ctx.env().new_id(),
-        name: name.as_str().to_owned(),
-        status: "active".into(),
+        name,
+        status: "pending".into(),
+        verification_token: hex(&ctx.env().random::<16>()),
+        verified_at: None,
         created_at: ctx.now(),
+        version: 1,
     };
     let mut tx = ctx.begin().await?;
-    store::insert(&mut tx, &domain).await.map_err(|error| match error.constraint() {
-        Some("domains_name_once" | "domain_names_once") => {
-            Error::Conflict { code: "domain_taken", detail: "this domain is in use already" }
-        }
-        _ => error.into(),
-    })?;
+    store::insert(&mut tx, &domain).await.map_err(taken)?;
+    event::record(&mut tx, ctx, event::Kind::DomainCreated, domain.id, json!({"name": domain.name})).await?;
     tx.commit().await?;
     Ok(domain)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn taken(error: db::Error) -> Error {
+    match error.constraint() {
+        Some("domains_name_once" | "domain_names_once") => {
+            Error::conflict("domain_taken", "this domain is in use already")
+        }
+        _ => error.into(),
+    }
 }
 
 /// One domain.
@@ -65,22 +96,82 @@ pub async fn list(ctx: &Ctx, page: PageRequest) -> Result<Page<Domain>, Error> {
     Ok(Page::cut(rows, &page, |domain| domain.id.uuid()))
 }
 
+/// Verifies a domain: from then on it routes mail. One that is verified already stays so.
+///
+/// # Errors
+/// [`Error::NotFound`]; [`Error::Conflict`] `domain_not_verified` when the record is not there, `domain_taken` when
+/// another tenant has verified the name; [`Error::Unavailable`] when the DNS does not answer; [`Error::Forbidden`] for a
+/// caller who gives an operator's word without being one.
+pub async fn verify(ctx: &Ctx, id: DomainId, proof: Proof<'_>) -> Result<Domain, Error> {
+    ctx.require(Action::DomainWrite)?;
+    if matches!(proof, Proof::Operator) && ctx.caller().scope() != Scope::Operator {
+        return Err(Error::Forbidden("verifying a domain without its owner's TXT record"));
+    }
+    let domain = read(ctx, id).await?;
+    if domain.verified_at.is_some() {
+        return Ok(domain);
+    }
+    // No transaction is open while the DNS is asked.
+    let (proven, by) = match proof {
+        Proof::Operator => (true, "operator"),
+        Proof::Dns(resolver) => {
+            let owns = dns::owns(resolver, &domain.name, &domain.verification_token).await;
+            (owns.map_err(|cause| Error::Unavailable(Box::new(cause)))?, "dns")
+        }
+    };
+    if !proven {
+        return Err(Error::conflict(
+            "domain_not_verified",
+            "the TXT record that proves the domain is not there yet; resolvers may keep its absence for a while",
+        ));
+    }
+    let mut tx = ctx.begin().await?;
+    if !store::set_verified(&mut tx, id, ctx.now()).await.map_err(taken)? {
+        return Err(Error::NotFound);
+    }
+    let data = json!({"name": domain.name, "by": by});
+    event::record(&mut tx, ctx, event::Kind::DomainVerified, id, data).await?;
+    let domain = store::find(&mut tx, id).await?.ok_or(Error::NotFound)?;
+    tx.commit().await?;
+    Ok(domain)
+}
+
+/// What the DNS says of a domain's mail, beside what it should say.
+///
+/// # Errors
+/// [`Error::NotFound`] when the tenant has no such domain. An unreachable DNS is a finding.
+pub async fn health(
+    ctx: &Ctx,
+    id: DomainId,
+    resolver: &Resolver,
+    expected: &Expected,
+) -> Result<Health, Error> {
+    ctx.require(Action::DomainRead)?;
+    let domain = read(ctx, id).await?;
+    Ok(dns::health::check(resolver, &domain.name, expected).await)
+}
+
+async fn read(ctx: &Ctx, id: DomainId) -> Result<Domain, Error> {
+    let mut tx = ctx.begin().await?;
+    store::find(&mut tx, id).await?.ok_or(Error::NotFound)
+}
+
 /// Removes a domain that no address uses.
 ///
 /// # Errors
-/// [`Error::Conflict`] `domain_in_use` while addresses are in it; [`Error::NotFound`].
-pub async fn delete(ctx: &Ctx, id: DomainId) -> Result<(), Error> {
+/// [`Error::Conflict`] `domain_in_use` while addresses are in it; [`Error::NotFound`]; [`Error::VersionMismatch`].
+pub async fn delete(ctx: &Ctx, id: DomainId, if_version: Option<i64>) -> Result<(), Error> {
     ctx.require(Action::DomainWrite)?;
     let mut tx = ctx.begin().await?;
-    let deleted = store::delete(&mut tx, id).await.map_err(|error| match error.constraint() {
+    let domain = store::find_locked(&mut tx, id).await?.ok_or(Error::NotFound)?;
+    require_version(if_version, domain.version)?;
+    store::delete(&mut tx, id).await.map_err(|error| match error.constraint() {
         Some("addresses_domain") => {
-            Error::Conflict { code: "domain_in_use", detail: "addresses of this domain exist or existed" }
+            Error::conflict("domain_in_use", "addresses of this domain exist or existed")
         }
         _ => error.into(),
     })?;
-    if !deleted {
-        return Err(Error::NotFound);
-    }
+    event::record(&mut tx, ctx, event::Kind::DomainDeleted, id, json!({"name": domain.name})).await?;
     tx.commit().await?;
     Ok(())
 }

@@ -25,6 +25,21 @@ pub enum Error {
         /// That cap.
         limit: i32,
     },
+    /// The object is not in the version that the caller changed.
+    #[error("the object has changed since; its version is {version} now")]
+    VersionMismatch {
+        /// The version that it has.
+        version: i64,
+    },
+    /// Too many sign-ins failed for this account from this network, or from this network at all.
+    #[error("too many sign-ins failed; try again later")]
+    Throttled {
+        /// When it may be tried again.
+        retry_after_secs: u32,
+    },
+    /// The tenant's access to this is suspended.
+    #[error("the tenant's {0} is suspended")]
+    Suspended(&'static str),
     /// The object's present state does not allow it.
     #[error("{detail}")]
     Conflict {
@@ -33,6 +48,9 @@ pub enum Error {
         /// Why, for the caller.
         detail: &'static str,
     },
+    /// Something outside does not answer: the domain name system.
+    #[error("the domain name system does not answer")]
+    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The database failed.
     #[error("the database failed")]
     Db(#[from] db::Error),
@@ -42,6 +60,11 @@ pub enum Error {
 }
 
 impl Error {
+    /// The object's present state does not allow it.
+    pub(crate) fn conflict(code: &'static str, detail: &'static str) -> Self {
+        Self::Conflict { code, detail }
+    }
+
     /// One mistake in the input.
     pub fn invalid(pointer: &str, detail: impl std::fmt::Display) -> Self {
         Self::Invalid(vec![FieldError::new(pointer, detail)])
@@ -61,9 +84,13 @@ impl Error {
         match self {
             Self::NotFound => ErrorKind::NotFound,
             Self::Unauthenticated => ErrorKind::Unauthenticated,
-            Self::Forbidden(_) => ErrorKind::Forbidden,
+            Self::Forbidden(_) | Self::Suspended(_) => ErrorKind::Forbidden,
+            Self::Throttled { .. } => ErrorKind::LimitExceeded,
             Self::Invalid(_) => ErrorKind::Invalid,
-            Self::SeatsExhausted { .. } | Self::Conflict { .. } => ErrorKind::Conflict,
+            Self::SeatsExhausted { .. } | Self::VersionMismatch { .. } | Self::Conflict { .. } => {
+                ErrorKind::Conflict
+            }
+            Self::Unavailable(_) => ErrorKind::Unavailable,
             Self::Db(cause) => cause.kind(),
             Self::Internal(_) => ErrorKind::Internal,
         }
@@ -77,7 +104,11 @@ impl Error {
             Self::Forbidden(_) => "forbidden",
             Self::Invalid(_) => "invalid_request",
             Self::SeatsExhausted { .. } => "seats_exhausted",
+            Self::VersionMismatch { .. } => "version_mismatch",
+            Self::Throttled { .. } => "too_many_sign_ins",
+            Self::Suspended(_) => "suspended",
             Self::Conflict { code, .. } => code,
+            Self::Unavailable(_) => "unavailable",
             Self::Db(cause) if cause.kind() == ErrorKind::Unavailable => "unavailable",
             Self::Db(_) | Self::Internal(_) => "internal",
         }

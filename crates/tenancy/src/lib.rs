@@ -6,13 +6,17 @@
 //! way to a [`TenantTx`], and no store reaches a tenant's table without one.
 
 pub mod api_key;
+pub mod app_password;
 pub mod auth;
 mod caller;
 mod ctx;
 pub mod domain;
 mod error;
+pub mod event;
 pub mod idempotency;
 pub mod mailbox;
+mod named;
+mod origin;
 mod password;
 pub mod policy;
 pub mod quota;
@@ -26,5 +30,18 @@ pub mod user;
 pub use caller::{Caller, Principal, ResellerCtx, Scope};
 pub use ctx::{Ctx, MailLogin};
 pub use error::Error;
+pub use origin::Origin;
 pub use policy::{Action, Role};
 pub use tx::TenantTx;
+
+/// What `If-Match` asks: that the object is still the one that the caller has seen. `None` asks nothing.
+///
+/// # Errors
+/// [`Error::VersionMismatch`] when it has changed since.
+pub fn require_version(wanted: Option<i64>, version: i64) -> Result<(), Error> {
+    if wanted.is_none_or(|wanted| wanted == version) {
+        Ok(())
+    } else {
+        Err(Error::VersionMismatch { version })
+    }
+}

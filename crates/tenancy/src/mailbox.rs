@@ -4,8 +4,9 @@ mod store;
 
 use chrono::{DateTime, Utc};
 use kernel::{MailboxId, Page, PageRequest, UserId};
+use serde_json::json;
 
-use crate::{Action, Ctx, Error};
+use crate::{Action, Ctx, Error, event, require_version};
 
 /// A store of messages with a quota.
 #[derive(Debug, Clone)]
@@ -22,6 +23,8 @@ pub struct Mailbox {
     pub quota: Quota,
     /// When it was created.
     pub created_at: DateTime<Utc>,
+    /// Counts its changes.
+    pub version: i64,
 }
 
 /// A mailbox's limits, in bytes of live messages' RFC 822 sizes.
@@ -59,15 +62,23 @@ pub async fn list(ctx: &Ctx, page: PageRequest) -> Result<Page<Mailbox>, Error> 
 /// Sets a mailbox's quota; `None` lifts it. One below what is used is allowed: it stops new mail and loses none.
 ///
 /// # Errors
-/// [`Error::NotFound`]; [`Error::Invalid`] for a negative quota.
-pub async fn set_quota(ctx: &Ctx, id: MailboxId, quota_bytes: Option<i64>) -> Result<Mailbox, Error> {
+/// [`Error::NotFound`]; [`Error::Invalid`] for a negative quota; [`Error::VersionMismatch`].
+pub async fn set_quota(
+    ctx: &Ctx,
+    id: MailboxId,
+    if_version: Option<i64>,
+    quota_bytes: Option<i64>,
+) -> Result<Mailbox, Error> {
     ctx.require_mailbox(Action::QuotaWrite, id)?;
     if quota_bytes.is_some_and(|bytes| bytes < 0) {
         return Err(Error::invalid("/quota_bytes", "must not be negative"));
     }
     let mut tx = ctx.begin().await?;
+    let version = store::lock(&mut tx, id).await?.ok_or(Error::NotFound)?;
+    require_version(if_version, version)?;
     store::set_quota(&mut tx, id, quota_bytes).await?;
     let mailbox = store::find(&mut tx, id).await?.ok_or(Error::NotFound)?;
+    event::record(&mut tx, ctx, event::Kind::MailboxUpdated, id, json!({"quota_bytes": quota_bytes})).await?;
     tx.commit().await?;
     Ok(mailbox)
 }

@@ -11,9 +11,12 @@ use tokio::sync::Semaphore;
 
 use crate::Error;
 
-/// Each hash takes 19 MiB and a core for tens of milliseconds: no more at once than there are cores, the others wait.
-static AT_ONCE: LazyLock<Semaphore> =
-    LazyLock::new(|| Semaphore::new(std::thread::available_parallelism().map_or(2, usize::from)));
+/// Each hash takes 19 MiB and a core for tens of milliseconds: one core at least is left to everybody else's requests.
+static AT_ONCE: LazyLock<Semaphore> = LazyLock::new(|| {
+    Semaphore::new(
+        std::thread::available_parallelism().map_or(1, |cores| cores.get().saturating_sub(1).max(1)),
+    )
+});
 
 /// Hashes a password, with a salt of the environment's randomness, into a PHC string.
 pub(crate) async fn hash(env: &Env, password: SecretString) -> Result<String, Error> {

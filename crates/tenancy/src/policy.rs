@@ -1,41 +1,8 @@
 //! Who may do what: one pure table, printed as a golden file that reviewers read.
 
-use std::fmt;
-use std::str::FromStr;
+use crate::named::named;
 
-macro_rules! named {
-    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $text:literal),* $(,)? }) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub enum $name { $($(#[$variant_doc])* $variant),* }
-
-        impl $name {
-            /// All of them, in the order of their declaration.
-            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
-
-            /// The name on the wire and in tables.
-            pub const fn as_str(self) -> &'static str {
-                match self { $(Self::$variant => $text),* }
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result { f.write_str(self.as_str()) }
-        }
-
-        impl FromStr for $name {
-            type Err = UnknownName;
-            fn from_str(text: &str) -> Result<Self, UnknownName> {
-                Self::ALL.iter().copied().find(|item| item.as_str() == text).ok_or(UnknownName)
-            }
-        }
-    };
-}
-
-/// A text that names no role, action or capability.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not a known name")]
-pub struct UnknownName;
+pub use crate::named::UnknownName;
 
 named! {
     /// What a caller is to the objects in its scope.
@@ -101,6 +68,14 @@ named! {
         UserWrite = "users:write",
         /// See mailboxes, folders and quotas.
         MailboxRead = "mailboxes:read",
+        /// See app passwords, without their secrets.
+        AppPasswordRead = "app_passwords:read",
+        /// Create and revoke app passwords.
+        AppPasswordWrite = "app_passwords:write",
+        /// See events, and what became of webhooks.
+        EventRead = "events:read",
+        /// Read the audit trail.
+        AuditRead = "audit_log:read",
         /// Change a mailbox's quota.
         QuotaWrite = "quotas:write",
         /// Read mail.
@@ -146,6 +121,11 @@ named! {
     }
 }
 
+/// Capabilities as a column holds them.
+pub(crate) fn capabilities(names: &[String]) -> Result<Vec<Capability>, crate::Error> {
+    names.iter().map(|name| name.parse()).collect::<Result<_, _>>().map_err(crate::Error::internal)
+}
+
 /// Whether a role may do an action to the objects in its scope.
 pub fn allows(role: Role, action: Action) -> bool {
     use Action::*;
@@ -156,6 +136,7 @@ pub fn allows(role: Role, action: Action) -> bool {
             ResellerRead
                 | TenantRead
                 | UserRead
+                | EventRead
                 | PriceBookRead
                 | PriceBookWrite
                 | SubscriptionRead
@@ -171,6 +152,9 @@ pub fn allows(role: Role, action: Action) -> bool {
                 | DomainRead
                 | UserRead
                 | MailboxRead
+                | AppPasswordRead
+                | EventRead
+                | AuditRead
                 | PriceBookRead
                 | SubscriptionRead
                 | InvoiceRead
@@ -185,6 +169,10 @@ pub fn allows(role: Role, action: Action) -> bool {
                 | UserRead
                 | UserWrite
                 | MailboxRead
+                | AppPasswordRead
+                | AppPasswordWrite
+                | EventRead
+                | AuditRead
                 | QuotaWrite
                 | MessageRead
                 | MessageWrite
@@ -193,8 +181,14 @@ pub fn allows(role: Role, action: Action) -> bool {
                 | InvoiceRead
         ),
         Role::TenantBilling => matches!(action, TenantRead | SubscriptionRead | InvoiceRead),
-        Role::Helpdesk => matches!(action, TenantRead | DomainRead | UserRead | UserWrite | MailboxRead),
-        Role::User => matches!(action, MailboxRead | MessageRead | MessageWrite | MessageDelete),
+        Role::Helpdesk => matches!(
+            action,
+            TenantRead | DomainRead | UserRead | UserWrite | MailboxRead | AppPasswordRead | AppPasswordWrite
+        ),
+        Role::User => matches!(
+            action,
+            MailboxRead | MessageRead | MessageWrite | MessageDelete | AppPasswordRead | AppPasswordWrite
+        ),
         Role::Delivery => action == MessageDeliver,
     }
 }

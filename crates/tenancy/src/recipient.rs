@@ -6,7 +6,7 @@ use db::{Db, SystemTx};
 use kernel::{EmailAddress, Env, MailboxId, RequestId};
 
 use crate::caller::{Caller, Principal, Scope};
-use crate::{Ctx, Error, Role};
+use crate::{Ctx, Error, Origin, Role};
 
 /// Looks recipients up. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -47,7 +47,13 @@ impl Recipients {
         let Some(found) = store::find(&mut tx, address).await? else { return Ok(None) };
         drop(tx);
         let scope = Scope::Tenant(found.tenant_id);
-        let server = Caller::new(self.db.clone(), Principal::MailServer, Role::Delivery, scope, request_id);
+        let server = Caller::new(
+            self.db.clone(),
+            Principal::MailServer,
+            Role::Delivery,
+            scope,
+            Origin::local(request_id),
+        );
         let ctx = server.enter(found.tenant_id).await?;
         Ok(Some(Recipient { ctx, mailbox_id: found.mailbox_id }))
     }

@@ -5,8 +5,9 @@ mod store;
 use chrono::{DateTime, Utc};
 use db::{Db, SystemTx};
 use kernel::{Checks, Page, PageRequest, ResellerId};
+use serde_json::json;
 
-use crate::{Action, Caller, Error, ResellerCtx, Scope};
+use crate::{Action, Caller, Error, ResellerCtx, Scope, event, require_version};
 
 /// How many levels of resellers there may be.
 const MAX_DEPTH: usize = 5;
@@ -28,6 +29,8 @@ pub struct Reseller {
     pub seats_used: i32,
     /// When it was created.
     pub created_at: DateTime<Utc>,
+    /// Counts its changes.
+    pub version: i64,
 }
 
 /// What a new reseller is made of.
@@ -83,9 +86,13 @@ pub async fn create(caller: &Caller, new: NewReseller) -> Result<Reseller, Error
         seats_limit: new.seats_limit,
         seats_used: 0,
         created_at: env.now(),
+        version: 1,
     };
     let mut tx = system(caller.db()).await?;
     store::insert(&mut tx, &reseller, &path).await?;
+    let trail = Scope::Reseller(reseller.id);
+    event::record_on(&mut tx, caller, trail, event::Kind::ResellerCreated, reseller.id, shown(&reseller))
+        .await?;
     tx.commit().await?;
     Ok(reseller)
 }
@@ -119,8 +126,13 @@ pub async fn list(caller: &Caller, page: PageRequest) -> Result<Page<Reseller>, 
 /// Changes a reseller. Its own caps are its parent's to set.
 ///
 /// # Errors
-/// [`Error::Forbidden`] when a reseller means to change its own caps; [`Error::Invalid`] for bad input.
-pub async fn update(ctx: &ResellerCtx, change: ResellerChange) -> Result<Reseller, Error> {
+/// [`Error::Forbidden`] when a reseller means to change its own caps; [`Error::Invalid`] for bad input;
+/// [`Error::VersionMismatch`] when `if_version` is not the reseller's.
+pub async fn update(
+    ctx: &ResellerCtx,
+    if_version: Option<i64>,
+    change: ResellerChange,
+) -> Result<Reseller, Error> {
     ctx.require(Action::ResellerWrite)?;
     if change.seats_limit.is_some() && ctx.caller().scope() == Scope::Reseller(ctx.reseller_id()) {
         return Err(Error::Forbidden("changing one's own caps"));
@@ -133,9 +145,19 @@ pub async fn update(ctx: &ResellerCtx, change: ResellerChange) -> Result<Reselle
     checks.require(limit_holds, "/caps/seats", "must not be negative");
     checks.done().map_err(Error::Invalid)?;
     let mut tx = system(ctx.db()).await?;
+    let version = store::lock(&mut tx, ctx).await?.ok_or(Error::NotFound)?;
+    require_version(if_version, version)?;
     let reseller = store::update(&mut tx, ctx, &change).await?.ok_or(Error::NotFound)?;
+    let trail = Scope::Reseller(reseller.id);
+    let kind = event::Kind::ResellerUpdated;
+    event::record_on(&mut tx, ctx.caller(), trail, kind, reseller.id, shown(&reseller)).await?;
     tx.commit().await?;
     Ok(reseller)
+}
+
+/// What the trail says of a reseller.
+fn shown(reseller: &Reseller) -> serde_json::Value {
+    json!({"name": reseller.name, "parent_id": reseller.parent_id, "caps": {"seats": reseller.seats_limit}})
 }
 
 /// A reseller and those above it, the topmost first; `None` when there is no such reseller.

@@ -6,8 +6,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 use db::{Db, SystemTx};
 use kernel::{Checks, Currency, Page, PageRequest, ResellerId, TenantId};
+use serde_json::json;
 
-use crate::{Action, Caller, Ctx, Error, Scope};
+use crate::policy::Capability;
+use crate::{Action, Caller, Ctx, Error, Scope, event, require_version};
 
 /// A customer organisation.
 #[derive(Debug, Clone)]
@@ -26,6 +28,8 @@ pub struct Tenant {
     pub time_zone: Tz,
     /// `trial`, `active`, `suspended` or `deleted`.
     pub status: String,
+    /// What a suspension took away from all of its users and keys.
+    pub suspended_capabilities: Vec<Capability>,
     /// How many users may hold a seat; `None` is unlimited.
     pub seats_limit: Option<i32>,
     /// How many do.
@@ -36,6 +40,8 @@ pub struct Tenant {
     pub test_clock: Option<DateTime<Utc>>,
     /// When it was created.
     pub created_at: DateTime<Utc>,
+    /// Counts its changes.
+    pub version: i64,
 }
 
 /// What a new tenant is made of.
@@ -73,6 +79,7 @@ pub(crate) struct Place {
     pub(crate) reseller_path: Vec<ResellerId>,
     pub(crate) time_zone: Tz,
     pub(crate) test_clock: Option<DateTime<Utc>>,
+    pub(crate) suspended: Vec<Capability>,
 }
 
 /// Creates a tenant.
@@ -93,14 +100,18 @@ pub async fn create(caller: &Caller, new: NewTenant) -> Result<Tenant, Error> {
         currency: new.currency,
         time_zone,
         status: "active".into(),
+        suspended_capabilities: Vec::new(),
         seats_limit: new.seats_limit,
         seats_used: 0,
         used_bytes: 0,
         test_clock: new.test_clock.then(|| env.now()),
         created_at: env.now(),
+        version: 1,
     };
     let mut tx = system(caller.db()).await?;
     store::insert(&mut tx, &tenant, reseller.path()).await?;
+    let trail = Scope::Tenant(tenant.id);
+    event::record_on(&mut tx, caller, trail, event::Kind::TenantCreated, tenant.id, shown(&tenant)).await?;
     tx.commit().await?;
     Ok(tenant)
 }
@@ -146,8 +157,8 @@ pub async fn list(caller: &Caller, page: PageRequest) -> Result<Page<Tenant>, Er
 /// Changes a tenant.
 ///
 /// # Errors
-/// [`Error::Invalid`] for bad input.
-pub async fn update(ctx: &Ctx, change: TenantChange) -> Result<Tenant, Error> {
+/// [`Error::Invalid`] for bad input; [`Error::VersionMismatch`] when `if_version` is not the tenant's.
+pub async fn update(ctx: &Ctx, if_version: Option<i64>, change: TenantChange) -> Result<Tenant, Error> {
     ctx.require(Action::TenantWrite)?;
     let mut checks = Checks::default();
     if let Some(name) = &change.name {
@@ -157,7 +168,71 @@ pub async fn update(ctx: &Ctx, change: TenantChange) -> Result<Tenant, Error> {
     checks.require(limit_holds, "/seats/limit", "must not be negative");
     checks.done().map_err(Error::Invalid)?;
     let mut tx = ctx.begin().await?;
+    let old = store::find_locked(&mut tx).await?.ok_or(Error::NotFound)?;
+    require_version(if_version, old.version)?;
     store::update(&mut tx, &change).await?;
+    let tenant = store::find(&mut tx).await?.ok_or(Error::NotFound)?;
+    event::record(&mut tx, ctx, event::Kind::TenantUpdated, tenant.id, shown(&tenant)).await?;
+    tx.commit().await?;
+    Ok(tenant)
+}
+
+/// What the trail says of a tenant.
+fn shown(tenant: &Tenant) -> serde_json::Value {
+    json!({"name": tenant.name, "country": tenant.country, "currency": tenant.currency.code(),
+        "time_zone": tenant.time_zone.name(), "seats": {"limit": tenant.seats_limit}})
+}
+
+/// Takes capabilities from all of a tenant's users and keys, beside those that are taken already; all of them when none
+/// is named.
+///
+/// # Errors
+/// [`Error::VersionMismatch`] when `if_version` is not the tenant's.
+pub async fn suspend(
+    ctx: &Ctx,
+    if_version: Option<i64>,
+    capabilities: &[Capability],
+) -> Result<Tenant, Error> {
+    let taken = if capabilities.is_empty() { Capability::ALL } else { capabilities };
+    set_suspended(ctx, if_version, event::Kind::TenantSuspended, |old| {
+        Capability::ALL.iter().copied().filter(|c| old.contains(c) || taken.contains(c)).collect()
+    })
+    .await
+}
+
+/// Gives capabilities back; all of them when none is named. Each user keeps what was taken from them alone.
+///
+/// # Errors
+/// As [`suspend`].
+pub async fn resume(
+    ctx: &Ctx,
+    if_version: Option<i64>,
+    capabilities: &[Capability],
+) -> Result<Tenant, Error> {
+    let given = if capabilities.is_empty() { Capability::ALL } else { capabilities };
+    set_suspended(ctx, if_version, event::Kind::TenantResumed, |old| {
+        old.iter().copied().filter(|c| !given.contains(c)).collect()
+    })
+    .await
+}
+
+async fn set_suspended(
+    ctx: &Ctx,
+    if_version: Option<i64>,
+    kind: event::Kind,
+    change: impl FnOnce(&[Capability]) -> Vec<Capability>,
+) -> Result<Tenant, Error> {
+    ctx.require(Action::TenantWrite)?;
+    let mut tx = ctx.begin().await?;
+    let old = store::find_locked(&mut tx).await?.ok_or(Error::NotFound)?;
+    require_version(if_version, old.version)?;
+    let suspended = change(&old.suspended_capabilities);
+    if suspended == old.suspended_capabilities {
+        return Ok(old);
+    }
+    store::set_suspended(&mut tx, &suspended).await?;
+    let names: Vec<&str> = suspended.iter().map(|capability| capability.as_str()).collect();
+    event::record(&mut tx, ctx, kind, old.id, json!({"suspended_capabilities": names})).await?;
     let tenant = store::find(&mut tx).await?.ok_or(Error::NotFound)?;
     tx.commit().await?;
     Ok(tenant)

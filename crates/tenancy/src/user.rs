@@ -1,15 +1,22 @@
 //! Users: people who sign in. Each takes a seat and has one personal mailbox.
 
+mod lifecycle;
 mod store;
 
 use chrono::{DateTime, Utc};
 use kernel::{Checks, EmailAddress, MailboxId, Page, PageRequest, UserId};
 use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::json;
 
-use crate::{Action, Ctx, Error, Role, password, seats};
+use crate::policy::Capability;
+use crate::{Action, Ctx, Error, Role, TenantTx, event, password, require_version, seats};
+
+pub use lifecycle::{RESTORABLE, delete, reset_password, restore, resume, suspend};
 
 /// The fewest characters a password may have (NIST SP 800-63B §3.1.1).
 const MIN_PASSWORD_CHARS: usize = 8;
+/// How many further addresses a user may have.
+const MAX_ALIASES: usize = 100;
 /// The most, so that hashing one is no way to keep a core busy.
 const MAX_PASSWORD_CHARS: usize = 1_024;
 
@@ -24,18 +31,26 @@ pub struct User {
     pub aliases: Vec<String>,
     /// Their name as others see it.
     pub display_name: String,
+    /// Their given name, if a directory keeps it apart.
+    pub given_name: Option<String>,
+    /// Their family name, if a directory keeps it apart.
+    pub family_name: Option<String>,
     /// What they may do in the tenant.
     pub role: Role,
     /// `active`, `suspended` or `deleted`.
     pub status: String,
     /// What a suspension took away.
-    pub suspended_capabilities: Vec<String>,
+    pub suspended_capabilities: Vec<Capability>,
     /// Their personal mailbox.
     pub mailbox_id: MailboxId,
     /// Their id in the customer's directory.
     pub external_id: Option<String>,
     /// When they were created, in the tenant's time.
     pub created_at: DateTime<Utc>,
+    /// When they were deleted.
+    pub deleted_at: Option<DateTime<Utc>>,
+    /// Counts their changes.
+    pub version: i64,
 }
 
 /// What a new user is made of.
@@ -47,6 +62,10 @@ pub struct NewUser {
     pub aliases: Vec<String>,
     /// The name as others see it; the address when empty.
     pub display_name: String,
+    /// The given name, if a directory keeps it apart.
+    pub given_name: Option<String>,
+    /// The family name, if a directory keeps it apart.
+    pub family_name: Option<String>,
     /// What they may do in the tenant.
     pub role: Role,
     /// For signing in; without one they cannot.
@@ -57,11 +76,30 @@ pub struct NewUser {
     pub external_id: Option<String>,
 }
 
+/// What of a user is to change; `None` leaves a field as it is.
+#[derive(Debug, Clone, Default)]
+pub struct UserChange {
+    /// A new primary address. The old one stays, as an alias, unless `aliases` says otherwise.
+    pub address: Option<String>,
+    /// All further addresses.
+    pub aliases: Option<Vec<String>>,
+    /// A new name.
+    pub display_name: Option<String>,
+    /// A new given name; `Some(None)` takes it away.
+    pub given_name: Option<Option<String>>,
+    /// A new family name; `Some(None)` takes it away.
+    pub family_name: Option<Option<String>>,
+    /// A new role.
+    pub role: Option<Role>,
+    /// A new id in the customer's directory; `Some(None)` takes it away.
+    pub external_id: Option<Option<String>>,
+}
+
 /// Creates a user with a personal mailbox and takes a seat, all or nothing.
 ///
 /// # Errors
-/// [`Error::SeatsExhausted`] when a cap above is reached; [`Error::Conflict`] `address_taken`; [`Error::Invalid`];
-/// [`Error::Forbidden`] when the role is beyond the caller's.
+/// [`Error::SeatsExhausted`] when a cap above is reached; [`Error::Conflict`] `address_taken`, `external_id_taken`;
+/// [`Error::Invalid`]; [`Error::Forbidden`] when the role is beyond the caller's.
 pub async fn create(ctx: &Ctx, new: NewUser) -> Result<User, Error> {
     ctx.require(Action::UserWrite)?;
     let (primary, aliases) = check(&new)?;
@@ -77,68 +115,206 @@ pub async fn create(ctx: &Ctx, new: NewUser) -> Result<User, Error> {
         address: primary.to_string(),
         aliases: aliases.iter().map(EmailAddress::to_string).collect(),
         display_name: if new.display_name.is_empty() { primary.to_string() } else { new.display_name },
+        given_name: new.given_name,
+        family_name: new.family_name,
         role: new.role,
         status: "active".into(),
         suspended_capabilities: Vec::new(),
         mailbox_id: ctx.env().new_id(),
         external_id: new.external_id,
         created_at: ctx.now(),
+        deleted_at: None,
+        version: 1,
     };
     let mut tx = ctx.begin().await?;
-    store::insert(&mut tx, &user, password_hash.as_deref(), new.quota_bytes).await?;
-    for (at, address) in std::iter::once(&primary).chain(&aliases).enumerate() {
-        let pointer = if at == 0 { "/address".to_owned() } else { format!("/aliases/{}", at - 1) };
-        let added = store::add_address(&mut tx, user.mailbox_id, address, at == 0).await;
-        let added = added.map_err(|error| match error.constraint() {
-            Some("addresses_once" | "addresses_once_a_mailbox") => Error::Conflict {
-                code: "address_taken",
-                detail: "an address of the request is in use already",
-            },
-            _ => error.into(),
-        })?;
-        if !added {
-            return Err(Error::invalid(&pointer, "the tenant has no such domain"));
-        }
+    let inserted = store::insert(&mut tx, &user, password_hash.as_deref(), new.quota_bytes).await;
+    inserted.map_err(taken)?;
+    add_address(&mut tx, user.mailbox_id, &primary, true, "/address").await?;
+    for (at, alias) in aliases.iter().enumerate() {
+        add_address(&mut tx, user.mailbox_id, alias, false, &format!("/aliases/{at}")).await?;
     }
+    event::record(&mut tx, ctx, event::Kind::UserCreated, user.id, shown(&user)).await?;
     // Last, since its locks are shared by all of the tenant's and the reseller's users.
     seats::take(&mut tx, ctx, user.id).await?;
     tx.commit().await?;
     Ok(user)
 }
 
-fn check(new: &NewUser) -> Result<(EmailAddress, Vec<EmailAddress>), Error> {
+/// Changes a user.
+///
+/// # Errors
+/// [`Error::NotFound`]; [`Error::VersionMismatch`] when `if_version` is not the user's; [`Error::Conflict`] as
+/// [`create`]; [`Error::Invalid`]; [`Error::Forbidden`] when the user's role, old or new, is beyond the caller's.
+pub async fn update(
+    ctx: &Ctx,
+    id: UserId,
+    if_version: Option<i64>,
+    change: UserChange,
+) -> Result<User, Error> {
+    ctx.require(Action::UserWrite)?;
+    let addresses = check_change(&change)?;
+    let mut tx = ctx.begin().await?;
+    let old = require_manageable(&mut tx, ctx, id).await?;
+    require_version(if_version, old.version)?;
+    if change.role.is_some_and(|role| !ctx.caller().holds(role)) {
+        return Err(Error::Forbidden("giving a role beyond one's own"));
+    }
+    store::update(&mut tx, id, &change).await.map_err(taken)?;
+    if change.address.is_some() || change.aliases.is_some() {
+        readdress(&mut tx, &old, addresses).await?;
+    }
+    let user = store::find(&mut tx, id).await?.ok_or(Error::NotFound)?;
+    event::record(&mut tx, ctx, event::Kind::UserUpdated, id, shown(&user)).await?;
+    tx.commit().await?;
+    Ok(user)
+}
+
+/// Gives a user the addresses that were asked for; what was not asked for stays.
+async fn readdress(tx: &mut TenantTx, old: &User, asked: Addresses) -> Result<(), Error> {
+    let primary = match asked.primary {
+        Some(primary) => primary,
+        None => old.address.parse().map_err(Error::internal)?,
+    };
+    let aliases = match asked.aliases {
+        Some(aliases) => aliases,
+        None => {
+            let kept = old.aliases.iter().chain([&old.address]);
+            let parsed = kept.map(|text| text.parse::<EmailAddress>().map_err(Error::internal));
+            parsed.collect::<Result<_, _>>()?
+        }
+    };
+    store::remove_addresses(tx, old.mailbox_id).await?;
+    add_address(tx, old.mailbox_id, &primary, true, "/address").await?;
+    for (at, alias) in aliases.iter().enumerate().filter(|(_, alias)| **alias != primary) {
+        add_address(tx, old.mailbox_id, alias, false, &format!("/aliases/{at}")).await?;
+    }
+    Ok(())
+}
+
+async fn add_address(
+    tx: &mut TenantTx,
+    mailbox_id: MailboxId,
+    address: &EmailAddress,
+    is_primary: bool,
+    pointer: &str,
+) -> Result<(), Error> {
+    if store::add_address(tx, mailbox_id, address, is_primary).await.map_err(taken)? {
+        return Ok(());
+    }
+    Err(Error::invalid(pointer, "the tenant has no such domain, or it is not verified"))
+}
+
+fn taken(error: db::Error) -> Error {
+    match error.constraint() {
+        Some("addresses_once" | "addresses_once_a_mailbox") => {
+            Error::conflict("address_taken", "an address of the request is in use already")
+        }
+        Some("users_external_id_once") => {
+            Error::conflict("external_id_taken", "another user has this external_id")
+        }
+        _ => error.into(),
+    }
+}
+
+/// What the trail says of a user.
+fn shown(user: &User) -> serde_json::Value {
+    json!({"address": user.address, "aliases": user.aliases, "display_name": user.display_name,
+        "role": user.role.as_str(), "mailbox_id": user.mailbox_id, "external_id": user.external_id})
+}
+
+/// The user, locked, if there is one and their role is not beyond the caller's.
+pub(crate) async fn require_manageable(tx: &mut TenantTx, ctx: &Ctx, id: UserId) -> Result<User, Error> {
+    store::lock(tx, id).await?;
+    let user = store::find(tx, id).await?.filter(|user| user.deleted_at.is_none()).ok_or(Error::NotFound)?;
+    if !ctx.is_user(id) && !ctx.caller().holds(user.role) {
+        return Err(Error::Forbidden("changing a user with a role beyond one's own"));
+    }
+    Ok(user)
+}
+
+/// # Errors
+/// [`Error::NotFound`] when the tenant has no such user, or none any more.
+pub(crate) async fn require_exists(tx: &mut TenantTx, id: UserId) -> Result<(), Error> {
+    store::find(tx, id).await?.filter(|user| user.deleted_at.is_none()).ok_or(Error::NotFound)?;
+    Ok(())
+}
+
+/// The addresses that a change asks for.
+struct Addresses {
+    primary: Option<EmailAddress>,
+    aliases: Option<Vec<EmailAddress>>,
+}
+
+fn check_change(change: &UserChange) -> Result<Addresses, Error> {
     let mut checks = Checks::default();
-    let mut addresses = Vec::new();
-    for (at, text) in std::iter::once(&new.address).chain(&new.aliases).enumerate() {
-        let pointer = if at == 0 { "/address".to_owned() } else { format!("/aliases/{}", at - 1) };
-        match text.parse::<EmailAddress>() {
-            Ok(address) => addresses.push(address),
-            Err(cause) => checks.require(false, &pointer, cause),
+    let primary = change.address.as_deref().and_then(|text| check_address(&mut checks, text, "/address"));
+    let aliases = change.aliases.as_deref().map(|texts| check_aliases(&mut checks, texts));
+    if let Some(name) = &change.display_name {
+        checks.name(name, 200, "/display_name");
+    }
+    let texts = [
+        (&change.given_name, "/given_name"),
+        (&change.family_name, "/family_name"),
+        (&change.external_id, "/external_id"),
+    ];
+    for (text, pointer) in texts {
+        if let Some(Some(text)) = text {
+            checks.name(text, 200, pointer);
         }
     }
+    if let Some(role) = change.role {
+        check_role(&mut checks, role);
+    }
+    checks.done().map_err(Error::Invalid)?;
+    Ok(Addresses { primary, aliases })
+}
+
+fn check(new: &NewUser) -> Result<(EmailAddress, Vec<EmailAddress>), Error> {
+    let mut checks = Checks::default();
+    let primary = check_address(&mut checks, &new.address, "/address");
+    let aliases = check_aliases(&mut checks, &new.aliases);
     if !new.display_name.is_empty() {
         checks.name(&new.display_name, 200, "/display_name");
     }
-    if let Some(external_id) = &new.external_id {
-        checks.name(external_id, 200, "/external_id");
+    let texts = [
+        (&new.given_name, "/given_name"),
+        (&new.family_name, "/family_name"),
+        (&new.external_id, "/external_id"),
+    ];
+    for (text, pointer) in texts {
+        if let Some(text) = text {
+            checks.name(text, 200, pointer);
+        }
     }
     if let Some(password) = &new.password {
-        let length = password.expose_secret().chars().count();
-        let holds = (MIN_PASSWORD_CHARS..=MAX_PASSWORD_CHARS).contains(&length);
-        checks.require(
-            holds,
-            "/password",
-            format_args!("must have {MIN_PASSWORD_CHARS} to {MAX_PASSWORD_CHARS} characters"),
-        );
+        check_password(&mut checks, password);
     }
     checks.require(new.quota_bytes.is_none_or(|bytes| bytes >= 0), "/quota_bytes", "must not be negative");
-    let role_holds =
-        matches!(new.role, Role::TenantAdmin | Role::TenantBilling | Role::Helpdesk | Role::User);
-    checks.require(role_holds, "/role", "must be tenant_admin, tenant_billing, helpdesk or user");
+    check_role(&mut checks, new.role);
     checks.done().map_err(Error::Invalid)?;
-    let mut addresses = addresses.into_iter();
-    let primary = addresses.next().ok_or_else(|| Error::invalid("/address", "is missing"))?;
-    Ok((primary, addresses.collect()))
+    let primary = primary.ok_or_else(|| Error::invalid("/address", "is missing"))?;
+    Ok((primary, aliases))
+}
+
+fn check_address(checks: &mut Checks, text: &str, pointer: &str) -> Option<EmailAddress> {
+    text.parse().map_err(|cause| checks.require(false, pointer, cause)).ok()
+}
+
+fn check_aliases(checks: &mut Checks, texts: &[String]) -> Vec<EmailAddress> {
+    checks.require(texts.len() <= MAX_ALIASES, "/aliases", format_args!("must be at most {MAX_ALIASES}"));
+    let parsed = texts.iter().enumerate();
+    parsed.filter_map(|(at, text)| check_address(checks, text, &format!("/aliases/{at}"))).collect()
+}
+
+fn check_role(checks: &mut Checks, role: Role) {
+    let holds = matches!(role, Role::TenantAdmin | Role::TenantBilling | Role::Helpdesk | Role::User);
+    checks.require(holds, "/role", "must be tenant_admin, tenant_billing, helpdesk or user");
+}
+
+fn check_password(checks: &mut Checks, password: &SecretString) {
+    let length = password.expose_secret().chars().count();
+    let detail = format_args!("must have {MIN_PASSWORD_CHARS} to {MAX_PASSWORD_CHARS} characters");
+    checks.require((MIN_PASSWORD_CHARS..=MAX_PASSWORD_CHARS).contains(&length), "/password", detail);
 }
 
 /// One user.
@@ -151,33 +327,32 @@ pub async fn get(ctx: &Ctx, id: UserId) -> Result<User, Error> {
     store::find(&mut tx, id).await?.ok_or(Error::NotFound)
 }
 
-/// The tenant's users, without the deleted.
+/// Which users are asked for.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// Those who have been deleted and can be restored, instead of the others.
+    pub deleted: bool,
+    /// Only the one with this id in the customer's directory.
+    pub external_id: Option<String>,
+    /// Only the one with this address, primary or not.
+    pub address: Option<String>,
+}
+
+/// The tenant's users.
 ///
 /// # Errors
 /// [`Error::Forbidden`] without the right to see users.
-pub async fn list(ctx: &Ctx, page: PageRequest) -> Result<Page<User>, Error> {
+pub async fn list(ctx: &Ctx, filter: &Filter, page: PageRequest) -> Result<Page<User>, Error> {
     ctx.require(Action::UserRead)?;
+    let address = match &filter.address {
+        None => None,
+        // What is no address is nobody's.
+        Some(text) => match text.parse::<EmailAddress>() {
+            Ok(address) => Some(address),
+            Err(_) => return Ok(Page { items: Vec::new(), next: None }),
+        },
+    };
     let mut tx = ctx.begin().await?;
-    let rows = store::list(&mut tx, &page).await?;
+    let rows = store::list(&mut tx, filter, address.as_ref(), &page).await?;
     Ok(Page::cut(rows, &page, |user| user.id.uuid()))
-}
-
-/// Deletes a user: frees the seat and the addresses, and keeps the mail.
-///
-/// # Errors
-/// [`Error::NotFound`] when the tenant has no such user, or none any more; [`Error::Forbidden`] when the user's role
-/// is beyond the caller's.
-pub async fn delete(ctx: &Ctx, id: UserId) -> Result<(), Error> {
-    ctx.require(Action::UserWrite)?;
-    let mut tx = ctx.begin().await?;
-    let user = store::find(&mut tx, id).await?.ok_or(Error::NotFound)?;
-    if !ctx.caller().holds(user.role) {
-        return Err(Error::Forbidden("deleting a user with a role beyond one's own"));
-    }
-    if !store::delete(&mut tx, id, ctx.now()).await? {
-        return Err(Error::NotFound);
-    }
-    seats::free(&mut tx, ctx, id).await?;
-    tx.commit().await?;
-    Ok(())
 }

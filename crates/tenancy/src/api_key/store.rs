@@ -1,8 +1,12 @@
 //! SQL of API keys.
 
+use std::net::IpAddr;
+
 use db::SystemTx;
+use ipnet::IpNet;
 use kernel::{ApiKeyId, PageRequest, ResellerId, TenantId};
 use sqlx::types::chrono::{DateTime, Utc};
+use sqlx::types::ipnetwork::IpNetwork;
 use uuid::Uuid;
 
 use super::ApiKey;
@@ -15,6 +19,10 @@ struct Row {
     tenant_id: Option<Uuid>,
     actions: Vec<String>,
     expires_at: Option<DateTime<Utc>>,
+    networks: Vec<IpNetwork>,
+    description: Option<String>,
+    last_used_at: Option<DateTime<Utc>>,
+    last_used_from: Option<IpNetwork>,
     revoked_at: Option<DateTime<Utc>>,
     created_at: DateTime<Utc>,
     secret_hash: Vec<u8>,
@@ -39,10 +47,40 @@ impl TryFrom<Row> for ApiKey {
                 .collect::<Result<_, _>>()
                 .map_err(Error::internal)?,
             expires_at: row.expires_at,
+            networks: row.networks.into_iter().map(to_net).collect::<Result<_, _>>()?,
+            description: row.description,
+            last_used_at: row.last_used_at,
+            last_used_from: row.last_used_from.map(|network| network.ip()),
             revoked_at: row.revoked_at,
             created_at: row.created_at,
         })
     }
+}
+
+fn to_net(network: IpNetwork) -> Result<IpNet, Error> {
+    IpNet::new(network.ip(), network.prefix()).map_err(Error::internal)
+}
+
+fn from_net(net: IpNet) -> Result<IpNetwork, Error> {
+    IpNetwork::new(net.addr(), net.prefix_len()).map_err(Error::internal)
+}
+
+/// Notes when a key was used last, and from where.
+pub(crate) async fn set_last_used(
+    tx: &mut SystemTx,
+    id: ApiKeyId,
+    now: DateTime<Utc>,
+    from: Option<IpAddr>,
+) -> Result<(), db::Error> {
+    sqlx::query!(
+        "update api_keys set last_used_at = $2, last_used_from = $3 where id = $1",
+        id.uuid(),
+        now,
+        from.map(IpNetwork::from)
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
 }
 
 /// A scope as the table's three columns hold it.
@@ -54,12 +92,13 @@ fn columns(scope: Scope) -> (&'static str, Option<Uuid>, Option<Uuid>) {
     }
 }
 
-pub(super) async fn insert(tx: &mut SystemTx, key: &ApiKey, secret_hash: &[u8]) -> Result<(), db::Error> {
+pub(super) async fn insert(tx: &mut SystemTx, key: &ApiKey, secret_hash: &[u8]) -> Result<(), Error> {
     let (scope, reseller_id, tenant_id) = columns(key.scope);
+    let networks = key.networks.iter().map(|net| from_net(*net)).collect::<Result<Vec<_>, _>>()?;
     let actions = key.actions.iter().map(|action| action.as_str().to_owned()).collect::<Vec<_>>();
     sqlx::query!(
-        "insert into api_keys (id, role, scope, reseller_id, tenant_id, actions, secret_hash, expires_at, created_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        "insert into api_keys (id, role, scope, reseller_id, tenant_id, actions, secret_hash, expires_at, created_at, networks, description)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
         key.id.uuid(),
         key.role.as_str(),
         scope,
@@ -69,9 +108,12 @@ pub(super) async fn insert(tx: &mut SystemTx, key: &ApiKey, secret_hash: &[u8]) 
         secret_hash,
         key.expires_at,
         key.created_at,
+        &networks,
+        key.description,
     )
     .execute(tx.conn())
-    .await?;
+    .await
+    .map_err(db::Error::from)?;
     Ok(())
 }
 
@@ -79,7 +121,8 @@ pub(super) async fn insert(tx: &mut SystemTx, key: &ApiKey, secret_hash: &[u8]) 
 pub(crate) async fn find(tx: &mut SystemTx, id: ApiKeyId) -> Result<Option<(ApiKey, Vec<u8>)>, Error> {
     let row = sqlx::query_as!(
         Row,
-        "select id, role, reseller_id, tenant_id, actions, expires_at, revoked_at, created_at, secret_hash from api_keys where id = $1",
+        "select id, role, reseller_id, tenant_id, actions, expires_at, networks, description, last_used_at, last_used_from,
+           revoked_at, created_at, secret_hash from api_keys where id = $1",
         id.uuid()
     )
     .fetch_optional(tx.conn())
@@ -96,7 +139,8 @@ pub(super) async fn list(tx: &mut SystemTx, scope: Scope, page: &PageRequest) ->
     let (scope, reseller_id, tenant_id) = columns(scope);
     let rows = sqlx::query_as!(
         Row,
-        "select id, role, reseller_id, tenant_id, actions, expires_at, revoked_at, created_at, secret_hash from api_keys
+        "select id, role, reseller_id, tenant_id, actions, expires_at, networks, description, last_used_at, last_used_from,
+           revoked_at, created_at, secret_hash from api_keys
          where scope = $1 and reseller_id is not distinct from $2 and tenant_id is not distinct from $3 and id > $4
          order by id limit $5",
         scope,

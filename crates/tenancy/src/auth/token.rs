@@ -1,5 +1,7 @@
 //! Access tokens: short-lived JWTs signed with Ed25519 (RFC 7519, RFC 8037).
 
+use std::sync::{PoisonError, RwLock};
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -15,6 +17,14 @@ use crate::{Error, api_key};
 
 /// How long a token is good for.
 const LIFETIME: TimeDelta = TimeDelta::minutes(15);
+/// How long a key signs.
+const ROTATE_EVERY: TimeDelta = TimeDelta::days(30);
+/// How long before its first signature a key is made known, so that no cache of the JWKS misses it.
+const AHEAD: TimeDelta = TimeDelta::hours(1);
+/// How old what is known of the keys may be.
+const READ_EVERY: TimeDelta = TimeDelta::minutes(5);
+/// The same for a token that names an unknown key; anybody can make one up.
+const UNKNOWN_EVERY: TimeDelta = TimeDelta::seconds(5);
 /// Who issues and who accepts it: this installation.
 const ISSUER: &str = "pillarbox";
 
@@ -63,23 +73,40 @@ pub(super) struct Claims {
     /// A person's tenant.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) tenant: Option<String>,
+    /// How often a person's sessions had been ended when it was issued.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) epoch: Option<i32>,
 }
 
-/// Signs with the newest key and verifies with any.
-pub(super) struct Signer {
+/// Signs with the key whose turn it is and verifies with any. Keys are read again from time to time, and when a token
+/// names one that is not known yet: another process may have made it.
+pub struct Signer {
+    keys: RwLock<Keys>,
+}
+
+struct Keys {
+    /// The one that signs last first.
+    keys: Vec<Key>,
+    read_at: DateTime<Utc>,
+}
+
+#[derive(Clone)]
+struct Key {
     kid: String,
+    active_from: DateTime<Utc>,
     signing: EncodingKey,
-    verifying: Vec<(String, DecodingKey)>,
+    verifying: DecodingKey,
 }
 
 impl std::fmt::Debug for Signer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Signer").field("kid", &self.kid).finish_non_exhaustive()
+        f.debug_struct("Signer").finish_non_exhaustive()
     }
 }
 
 impl Signer {
     pub(super) async fn load_or_create(db: &Db) -> Result<Self, Error> {
+        let now = db.env().now();
         let mut tx = api_key::system(db).await?;
         let mut keys = store::signing_keys(&mut tx).await?;
         if keys.is_empty() {
@@ -87,51 +114,119 @@ impl Signer {
             keys = store::signing_keys(&mut tx).await?;
         }
         if keys.is_empty() {
-            let key = generate(db.env())?;
-            store::insert_signing_key(&mut tx, &key, db.env().now()).await?;
+            let key = generate(db.env(), now)?;
+            store::insert_signing_key(&mut tx, &key, now).await?;
             tx.commit().await?;
             keys.push(key);
         }
-        let newest = keys.first().ok_or(Error::Unauthenticated)?;
-        Ok(Self {
-            kid: kid(newest),
-            signing: EncodingKey::from_ed_der(&newest.private_pkcs8),
-            verifying: keys.iter().map(|key| (kid(key), DecodingKey::from_ed_der(&key.public_key))).collect(),
-        })
+        Ok(Self { keys: RwLock::new(Keys { keys: keys.into_iter().map(Key::from).collect(), read_at: now }) })
     }
 
-    pub(super) fn issue(&self, env: &Env, sub: String, tenant: Option<String>) -> Result<AccessToken, Error> {
-        let iat = env.now().timestamp();
+    /// Has the next key ready before the present one has signed for [`ROTATE_EVERY`], and forgets those that no token
+    /// in force was signed with. With `at_once`, the next key signs from now on.
+    ///
+    /// # Errors
+    /// As of any statement.
+    pub async fn rotate(&self, db: &Db, at_once: bool) -> Result<(), Error> {
+        let now = db.env().now();
+        let mut tx = api_key::system(db).await?;
+        store::lock_signing_keys(&mut tx).await?;
+        let keys = store::signing_keys(&mut tx).await?;
+        let is_due = keys.first().is_none_or(|newest| newest.active_from + ROTATE_EVERY <= now);
+        if at_once || is_due {
+            let active_from = if at_once { now } else { now + AHEAD };
+            store::insert_signing_key(&mut tx, &generate(db.env(), active_from)?, now).await?;
+        }
+        store::delete_signing_keys(&mut tx, now - LIFETIME - AHEAD).await?;
+        tx.commit().await?;
+        self.read(db).await
+    }
+
+    async fn read(&self, db: &Db) -> Result<(), Error> {
+        let mut tx = api_key::system(db).await?;
+        let keys = store::signing_keys(&mut tx).await?;
+        drop(tx);
+        let fresh = Keys { keys: keys.into_iter().map(Key::from).collect(), read_at: db.env().now() };
+        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = fresh;
+        Ok(())
+    }
+
+    /// Reads the keys again if they were read longer than `age` ago.
+    async fn refresh(&self, db: &Db, age: TimeDelta) -> Result<bool, Error> {
+        let read_at = self.keys.read().unwrap_or_else(PoisonError::into_inner).read_at;
+        if db.env().now() - read_at < age {
+            return Ok(false);
+        }
+        self.read(db).await?;
+        Ok(true)
+    }
+
+    fn find(&self, wanted: impl Fn(&Key) -> bool) -> Option<Key> {
+        let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
+        keys.keys.iter().find(|key| wanted(key)).cloned()
+    }
+
+    async fn current(&self, db: &Db) -> Result<Key, Error> {
+        self.refresh(db, READ_EVERY).await?;
+        let now = db.env().now();
+        self.find(|key| key.active_from <= now)
+            .or_else(|| self.find(|_| true))
+            .ok_or_else(|| Error::Internal("there is no signing key".into()))
+    }
+
+    pub(super) async fn issue(
+        &self,
+        db: &Db,
+        sub: String,
+        session: Option<(String, i32)>,
+    ) -> Result<AccessToken, Error> {
+        let key = self.current(db).await?;
+        let (tenant, epoch) = session.unzip();
+        let iat = db.env().now().timestamp();
         let claims = Claims {
             iss: ISSUER.into(),
             sub,
             aud: ISSUER.into(),
             iat,
             exp: iat + LIFETIME.num_seconds(),
-            jti: env.new_uuid().simple().to_string(),
+            jti: db.env().new_uuid().simple().to_string(),
             tenant,
+            epoch,
         };
-        let header = Header { kid: Some(self.kid.clone()), ..Header::new(Algorithm::EdDSA) };
-        let token = jsonwebtoken::encode(&header, &claims, &self.signing).map_err(Error::internal)?;
+        let header = Header { kid: Some(key.kid), ..Header::new(Algorithm::EdDSA) };
+        let token = jsonwebtoken::encode(&header, &claims, &key.signing).map_err(Error::internal)?;
         Ok(AccessToken { token: token.into(), expires_in_secs: LIFETIME.num_seconds() })
     }
 
-    pub(super) fn verify(&self, token: &str, now: DateTime<Utc>) -> Result<Claims, Error> {
+    pub(super) async fn verify(&self, db: &Db, token: &str) -> Result<Claims, Error> {
         let header = jsonwebtoken::decode_header(token).map_err(|_| Error::Unauthenticated)?;
-        let (_, key) = self
-            .verifying
-            .iter()
-            .find(|(kid, _)| Some(kid) == header.kid.as_ref())
-            .ok_or(Error::Unauthenticated)?;
+        let kid = header.kid.ok_or(Error::Unauthenticated)?;
+        let key = match self.find(|key| key.kid == kid) {
+            Some(key) => Some(key),
+            None if self.refresh(db, UNKNOWN_EVERY).await? => self.find(|key| key.kid == kid),
+            None => None,
+        };
+        let key = key.ok_or(Error::Unauthenticated)?;
         let mut validation = Validation::new(Algorithm::EdDSA);
         validation.set_audience(&[ISSUER]);
         validation.set_issuer(&[ISSUER]);
         // The library would read the machine's clock; ours is a parameter.
         validation.validate_exp = false;
-        let claims = jsonwebtoken::decode::<Claims>(token, key, &validation)
+        let claims = jsonwebtoken::decode::<Claims>(token, &key.verifying, &validation)
             .map_err(|_| Error::Unauthenticated)?
             .claims;
-        if claims.exp <= now.timestamp() { Err(Error::Unauthenticated) } else { Ok(claims) }
+        if claims.exp <= db.env().now().timestamp() { Err(Error::Unauthenticated) } else { Ok(claims) }
+    }
+}
+
+impl From<SigningKey> for Key {
+    fn from(key: SigningKey) -> Self {
+        Self {
+            kid: kid(&key),
+            active_from: key.active_from,
+            signing: EncodingKey::from_ed_der(&key.private_pkcs8),
+            verifying: DecodingKey::from_ed_der(&key.public_key),
+        }
     }
 }
 
@@ -152,12 +247,13 @@ fn kid(key: &SigningKey) -> String {
     key.id.simple().to_string()
 }
 
-fn generate(env: &Env) -> Result<SigningKey, Error> {
+fn generate(env: &Env, active_from: DateTime<Utc>) -> Result<SigningKey, Error> {
     let key = ed25519_dalek::SigningKey::from_bytes(&env.random());
     let private_pkcs8 = key.to_pkcs8_der().map_err(|cause| Error::Internal(cause.to_string().into()))?;
     Ok(SigningKey {
         id: env.new_uuid(),
         private_pkcs8: private_pkcs8.as_bytes().to_vec(),
         public_key: key.verifying_key().to_bytes().to_vec(),
+        active_from,
     })
 }

@@ -1,48 +1,47 @@
 //! SQL of domains.
 
-use db::Error;
 use kernel::{DomainId, PageRequest};
 use sqlx::types::chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::Domain;
-use crate::TenantTx;
+use crate::{Error, TenantTx};
 
 struct Row {
     id: Uuid,
     name: String,
     status: String,
+    verification_token: String,
+    verified_at: Option<DateTime<Utc>>,
     created_at: DateTime<Utc>,
+    version: i64,
 }
 
-impl From<Row> for Domain {
-    fn from(row: Row) -> Self {
-        Self {
+impl TryFrom<Row> for Domain {
+    type Error = Error;
+    fn try_from(row: Row) -> Result<Self, Error> {
+        Ok(Self {
             id: DomainId::from_uuid(row.id),
-            name: row.name,
+            name: row.name.parse().map_err(Error::internal)?,
             status: row.status,
+            verification_token: row.verification_token,
+            verified_at: row.verified_at,
             created_at: row.created_at,
-        }
+            version: row.version,
+        })
     }
 }
 
-pub(super) async fn insert(tx: &mut TenantTx, domain: &Domain) -> Result<(), Error> {
+pub(super) async fn insert(tx: &mut TenantTx, domain: &Domain) -> Result<(), db::Error> {
     let tenant_id = tx.tenant_id().uuid();
     sqlx::query!(
-        "insert into domains (tenant_id, id, name, status, created_at) values ($1, $2, $3, $4, $5)",
+        "insert into domains (tenant_id, id, name, status, verification_token, created_at) values ($1, $2, $3, $4, $5, $6)",
         tenant_id,
         domain.id.uuid(),
-        domain.name,
+        domain.name.as_str(),
         domain.status,
+        domain.verification_token,
         domain.created_at,
-    )
-    .execute(tx.conn())
-    .await?;
-    sqlx::query!(
-        "insert into domain_names (name, tenant_id, domain_id) values ($1, $2, $3)",
-        domain.name,
-        tenant_id,
-        domain.id.uuid(),
     )
     .execute(tx.conn())
     .await?;
@@ -53,33 +52,79 @@ pub(super) async fn find(tx: &mut TenantTx, id: DomainId) -> Result<Option<Domai
     let tenant_id = tx.tenant_id().uuid();
     let row = sqlx::query_as!(
         Row,
-        "select id, name, status, created_at from domains where tenant_id = $1 and id = $2",
+        "select id, name, status, verification_token, verified_at, created_at, version
+         from domains where tenant_id = $1 and id = $2",
         tenant_id,
         id.uuid()
     )
     .fetch_optional(tx.conn())
-    .await?;
-    Ok(row.map(Domain::from))
+    .await
+    .map_err(db::Error::from)?;
+    row.map(Domain::try_from).transpose()
+}
+
+/// As [`find`], keeping others from changing the row until the transaction ends.
+pub(super) async fn find_locked(tx: &mut TenantTx, id: DomainId) -> Result<Option<Domain>, Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    sqlx::query!("select id from domains where tenant_id = $1 and id = $2 for update", tenant_id, id.uuid())
+        .fetch_optional(tx.conn())
+        .await
+        .map_err(db::Error::from)?;
+    find(tx, id).await
 }
 
 pub(super) async fn list(tx: &mut TenantTx, page: &PageRequest) -> Result<Vec<Domain>, Error> {
     let tenant_id = tx.tenant_id().uuid();
     let rows = sqlx::query_as!(
         Row,
-        "select id, name, status, created_at from domains where tenant_id = $1 and id > $2 order by id limit $3",
+        "select id, name, status, verification_token, verified_at, created_at, version
+         from domains where tenant_id = $1 and id > $2 order by id limit $3",
         tenant_id,
         page.after(),
         page.fetch()
     )
     .fetch_all(tx.conn())
-    .await?;
-    Ok(rows.into_iter().map(Domain::from).collect())
+    .await
+    .map_err(db::Error::from)?;
+    rows.into_iter().map(Domain::try_from).collect()
 }
 
-pub(super) async fn delete(tx: &mut TenantTx, id: DomainId) -> Result<bool, Error> {
+/// Makes a domain active and its name the tenant's; false when there is no such domain any more.
+pub(super) async fn set_verified(
+    tx: &mut TenantTx,
+    id: DomainId,
+    now: DateTime<Utc>,
+) -> Result<bool, db::Error> {
     let tenant_id = tx.tenant_id().uuid();
-    let done = sqlx::query!("delete from domains where tenant_id = $1 and id = $2", tenant_id, id.uuid())
+    let done = sqlx::query!(
+        "update domains set status = 'active', verified_at = $3, version = version + 1
+         where tenant_id = $1 and id = $2 and verified_at is null",
+        tenant_id,
+        id.uuid(),
+        now
+    )
+    .execute(tx.conn())
+    .await?;
+    if done.rows_affected() > 0 {
+        sqlx::query!(
+            "insert into domain_names (name, tenant_id, domain_id) select name, tenant_id, id from domains where tenant_id = $1 and id = $2",
+            tenant_id,
+            id.uuid(),
+        )
         .execute(tx.conn())
         .await?;
-    Ok(done.rows_affected() > 0)
+    }
+    let exists =
+        sqlx::query!("select id from domains where tenant_id = $1 and id = $2", tenant_id, id.uuid())
+            .fetch_optional(tx.conn())
+            .await?;
+    Ok(exists.is_some())
+}
+
+pub(super) async fn delete(tx: &mut TenantTx, id: DomainId) -> Result<(), db::Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    sqlx::query!("delete from domains where tenant_id = $1 and id = $2", tenant_id, id.uuid())
+        .execute(tx.conn())
+        .await?;
+    Ok(())
 }

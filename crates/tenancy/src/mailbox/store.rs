@@ -17,6 +17,7 @@ struct Row {
     used_bytes: i64,
     recoverable_bytes: i64,
     created_at: DateTime<Utc>,
+    version: i64,
 }
 
 impl From<Row> for Mailbox {
@@ -32,6 +33,7 @@ impl From<Row> for Mailbox {
                 recoverable_bytes: row.recoverable_bytes,
             },
             created_at: row.created_at,
+            version: row.version,
         }
     }
 }
@@ -41,7 +43,7 @@ pub(super) async fn find(tx: &mut TenantTx, id: MailboxId) -> Result<Option<Mail
     let row = sqlx::query_as!(
         Row,
         r#"select m.id, m.kind, m.user_id, a.local_part || '@' || d.name as "primary_address!",
-             m.quota_bytes, m.used_bytes, m.recoverable_bytes, m.created_at
+             m.quota_bytes, m.used_bytes, m.recoverable_bytes, m.created_at, m.version
            from mailboxes m
            join addresses a on a.tenant_id = m.tenant_id and a.mailbox_id = m.id and a.is_primary
            join domains d on d.tenant_id = a.tenant_id and d.id = a.domain_id
@@ -64,7 +66,7 @@ pub(super) async fn list(
     let rows = sqlx::query_as!(
         Row,
         r#"select m.id, m.kind, m.user_id, a.local_part || '@' || d.name as "primary_address!",
-             m.quota_bytes, m.used_bytes, m.recoverable_bytes, m.created_at
+             m.quota_bytes, m.used_bytes, m.recoverable_bytes, m.created_at, m.version
            from mailboxes m
            join addresses a on a.tenant_id = m.tenant_id and a.mailbox_id = m.id and a.is_primary
            join domains d on d.tenant_id = a.tenant_id and d.id = a.domain_id
@@ -78,6 +80,19 @@ pub(super) async fn list(
     .fetch_all(tx.conn())
     .await?;
     Ok(rows.into_iter().map(Mailbox::from).collect())
+}
+
+/// The mailbox's version, keeping others from changing it until the transaction ends.
+pub(super) async fn lock(tx: &mut TenantTx, id: MailboxId) -> Result<Option<i64>, Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let version = sqlx::query_scalar!(
+        "select version from mailboxes where tenant_id = $1 and id = $2 and status = 'active' for no key update",
+        tenant_id,
+        id.uuid()
+    )
+    .fetch_optional(tx.conn())
+    .await?;
+    Ok(version)
 }
 
 pub(super) async fn set_quota(

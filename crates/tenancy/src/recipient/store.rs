@@ -17,7 +17,7 @@ pub(super) async fn find(tx: &mut SystemTx, address: &EmailAddress) -> Result<Op
          join mailboxes m on m.tenant_id = a.tenant_id and m.id = a.mailbox_id and m.status = 'active'
          join tenants t on t.id = m.tenant_id and t.status <> 'deleted'
          left join users u on u.tenant_id = m.tenant_id and u.id = m.user_id
-         where n.name = $1 and not ('receive' = any (coalesce(u.suspended_capabilities, '{}')))",
+         where n.name = $1 and not ('receive' = any (t.suspended_capabilities || coalesce(u.suspended_capabilities, '{}')))",
         address.domain().as_str(),
         address.local()
     )

@@ -16,6 +16,7 @@ struct Row {
     seats_limit: Option<i32>,
     seats_used: i32,
     created_at: DateTime<Utc>,
+    version: i64,
 }
 
 impl From<Row> for Reseller {
@@ -28,6 +29,7 @@ impl From<Row> for Reseller {
             seats_limit: row.seats_limit,
             seats_used: row.seats_used,
             created_at: row.created_at,
+            version: row.version,
         }
     }
 }
@@ -52,7 +54,7 @@ pub(super) async fn insert(tx: &mut SystemTx, reseller: &Reseller, path: &[Resel
 pub(super) async fn find(tx: &mut SystemTx, ctx: &ResellerCtx) -> Result<Option<Reseller>, Error> {
     let row = sqlx::query_as!(
         Row,
-        "select id, parent_id, name, status, seats_limit, seats_used, created_at from resellers where id = $1",
+        "select id, parent_id, name, status, seats_limit, seats_used, created_at, version from resellers where id = $1",
         ctx.reseller_id().uuid()
     )
     .fetch_optional(tx.conn())
@@ -67,7 +69,7 @@ pub(super) async fn list(
 ) -> Result<Vec<Reseller>, Error> {
     let rows = sqlx::query_as!(
         Row,
-        "select id, parent_id, name, status, seats_limit, seats_used, created_at from resellers
+        "select id, parent_id, name, status, seats_limit, seats_used, created_at, version from resellers
          where ($1::uuid is null or $1 = any (path)) and id > $2 order by id limit $3",
         root.map(ResellerId::uuid),
         page.after(),
@@ -76,6 +78,17 @@ pub(super) async fn list(
     .fetch_all(tx.conn())
     .await?;
     Ok(rows.into_iter().map(Reseller::from).collect())
+}
+
+/// The reseller's version, keeping others from changing it until the transaction ends.
+pub(super) async fn lock(tx: &mut SystemTx, ctx: &ResellerCtx) -> Result<Option<i64>, Error> {
+    let version = sqlx::query_scalar!(
+        "select version from resellers where id = $1 for no key update",
+        ctx.reseller_id().uuid()
+    )
+    .fetch_optional(tx.conn())
+    .await?;
+    Ok(version)
 }
 
 pub(super) async fn update(
@@ -88,7 +101,7 @@ pub(super) async fn update(
         "update resellers set name = coalesce($2, name), version = version + 1,
            seats_limit = case when $3 then $4 else seats_limit end
          where id = $1
-         returning id, parent_id, name, status, seats_limit, seats_used, created_at",
+         returning id, parent_id, name, status, seats_limit, seats_used, created_at, version",
         ctx.reseller_id().uuid(),
         change.name,
         change.seats_limit.is_some(),

@@ -6,6 +6,7 @@ use sqlx::types::chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::{Place, Tenant, TenantChange};
+use crate::policy::{Capability, capabilities};
 use crate::{Error, TenantTx};
 
 struct Row {
@@ -16,11 +17,13 @@ struct Row {
     currency: String,
     time_zone: String,
     status: String,
+    suspended_capabilities: Vec<String>,
     seats_limit: Option<i32>,
     seats_used: i32,
     used_bytes: i64,
     test_clock: Option<DateTime<Utc>>,
     created_at: DateTime<Utc>,
+    version: i64,
 }
 
 impl TryFrom<Row> for Tenant {
@@ -34,11 +37,13 @@ impl TryFrom<Row> for Tenant {
             currency: row.currency.parse().map_err(Error::internal)?,
             time_zone: row.time_zone.parse().map_err(Error::internal)?,
             status: row.status,
+            suspended_capabilities: capabilities(&row.suspended_capabilities)?,
             seats_limit: row.seats_limit,
             seats_used: row.seats_used,
             used_bytes: row.used_bytes,
             test_clock: row.test_clock,
             created_at: row.created_at,
+            version: row.version,
         })
     }
 }
@@ -69,7 +74,7 @@ pub(super) async fn find(tx: &mut TenantTx) -> Result<Option<Tenant>, Error> {
     let id = tx.tenant_id().uuid();
     let row = sqlx::query_as!(
         Row,
-        r#"select id, reseller_id, name, country, currency, time_zone, status, seats_limit, seats_used, test_clock, created_at,
+        r#"select id, reseller_id, name, country, currency, time_zone, status, seats_limit, seats_used, test_clock, created_at, suspended_capabilities, version,
              (select coalesce(sum(m.used_bytes), 0)::bigint from mailboxes m where m.tenant_id = tenants.id and m.status = 'active') as "used_bytes!"
            from tenants where id = $1"#,
         id
@@ -98,7 +103,7 @@ pub(super) async fn list(
 ) -> Result<Vec<Tenant>, Error> {
     let rows = sqlx::query_as!(
         Row,
-        r#"select id, reseller_id, name, country, currency, time_zone, status, seats_limit, seats_used, test_clock, created_at,
+        r#"select id, reseller_id, name, country, currency, time_zone, status, seats_limit, seats_used, test_clock, created_at, suspended_capabilities, version,
              (select coalesce(sum(m.used_bytes), 0)::bigint from mailboxes m where m.tenant_id = tenants.id and m.status = 'active') as "used_bytes!"
            from tenants
            where ($1::uuid is null or $1 = any (reseller_path)) and ($2::uuid is null or id = $2) and id > $3
@@ -130,6 +135,21 @@ pub(super) async fn update(tx: &mut TenantTx, change: &TenantChange) -> Result<(
     Ok(())
 }
 
+pub(super) async fn set_suspended(tx: &mut TenantTx, suspended: &[Capability]) -> Result<(), db::Error> {
+    let id = tx.tenant_id().uuid();
+    let names: Vec<String> = suspended.iter().map(|capability| capability.as_str().to_owned()).collect();
+    sqlx::query!(
+        "update tenants set version = version + 1, suspended_capabilities = $2,
+           status = case when $2 = '{}'::text[] then 'active' else 'suspended' end
+         where id = $1",
+        id,
+        &names
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
 pub(super) async fn set_test_clock(tx: &mut TenantTx, now: DateTime<Utc>) -> Result<(), db::Error> {
     let id = tx.tenant_id().uuid();
     sqlx::query!("update tenants set test_clock = $2, version = version + 1 where id = $1", id, now)
@@ -140,7 +160,7 @@ pub(super) async fn set_test_clock(tx: &mut TenantTx, now: DateTime<Utc>) -> Res
 
 pub(super) async fn place(tx: &mut SystemTx, id: TenantId) -> Result<Option<Place>, Error> {
     let row = sqlx::query!(
-        "select reseller_id, reseller_path, time_zone, test_clock from tenants where id = $1 and status <> 'deleted'",
+        "select reseller_id, reseller_path, time_zone, test_clock, suspended_capabilities from tenants where id = $1 and status <> 'deleted'",
         id.uuid()
     )
     .fetch_optional(tx.conn())
@@ -152,6 +172,7 @@ pub(super) async fn place(tx: &mut SystemTx, id: TenantId) -> Result<Option<Plac
             reseller_path: row.reseller_path.into_iter().map(ResellerId::from_uuid).collect(),
             time_zone: row.time_zone.parse().map_err(Error::internal)?,
             test_clock: row.test_clock,
+            suspended: capabilities(&row.suspended_capabilities)?,
         })
     })
     .transpose()

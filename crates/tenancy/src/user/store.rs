@@ -4,20 +4,25 @@ use kernel::{EmailAddress, MailboxId, PageRequest, UserId};
 use sqlx::types::chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::User;
-use crate::{Error, TenantTx};
+use super::{Filter, User, UserChange};
+use crate::policy::{Capability, capabilities};
+use crate::{Error, Role, TenantTx};
 
 struct Row {
     id: Uuid,
     address: String,
     aliases: Vec<String>,
     display_name: String,
+    given_name: Option<String>,
+    family_name: Option<String>,
     role: String,
     status: String,
     suspended_capabilities: Vec<String>,
     mailbox_id: Uuid,
     external_id: Option<String>,
     created_at: DateTime<Utc>,
+    deleted_at: Option<DateTime<Utc>>,
+    version: i64,
 }
 
 impl TryFrom<Row> for User {
@@ -28,12 +33,16 @@ impl TryFrom<Row> for User {
             address: row.address,
             aliases: row.aliases,
             display_name: row.display_name,
+            given_name: row.given_name,
+            family_name: row.family_name,
             role: row.role.parse().map_err(Error::internal)?,
             status: row.status,
-            suspended_capabilities: row.suspended_capabilities,
+            suspended_capabilities: capabilities(&row.suspended_capabilities)?,
             mailbox_id: MailboxId::from_uuid(row.mailbox_id),
             external_id: row.external_id,
             created_at: row.created_at,
+            deleted_at: row.deleted_at,
+            version: row.version,
         })
     }
 }
@@ -46,8 +55,8 @@ pub(super) async fn insert(
 ) -> Result<(), db::Error> {
     let tenant_id = tx.tenant_id().uuid();
     sqlx::query!(
-        "insert into users (tenant_id, id, display_name, role, status, external_id, password_hash, created_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8)",
+        "insert into users (tenant_id, id, display_name, role, status, external_id, password_hash, created_at, given_name, family_name)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
         tenant_id,
         user.id.uuid(),
         user.display_name,
@@ -56,6 +65,8 @@ pub(super) async fn insert(
         user.external_id,
         password_hash,
         user.created_at,
+        user.given_name,
+        user.family_name,
     )
     .execute(tx.conn())
     .await?;
@@ -99,7 +110,7 @@ pub(super) async fn find(tx: &mut TenantTx, id: UserId) -> Result<Option<User>, 
     let row = sqlx::query_as!(
         Row,
         r#"select u.id, u.display_name, u.role, u.status, u.suspended_capabilities, u.external_id, u.created_at,
-             m.id as mailbox_id,
+             u.given_name, u.family_name, u.deleted_at, u.version, m.id as mailbox_id,
              coalesce(max(a.local_part || '@' || d.name) filter (where a.is_primary), '') as "address!",
              coalesce(array_agg(a.local_part || '@' || d.name order by d.name, a.local_part) filter (where not a.is_primary), '{}') as "aliases!"
            from users u
@@ -117,29 +128,183 @@ pub(super) async fn find(tx: &mut TenantTx, id: UserId) -> Result<Option<User>, 
     row.map(User::try_from).transpose()
 }
 
-pub(super) async fn list(tx: &mut TenantTx, page: &PageRequest) -> Result<Vec<User>, Error> {
+/// A page of the users; an address names the one who has it.
+pub(super) async fn list(
+    tx: &mut TenantTx,
+    filter: &Filter,
+    address: Option<&EmailAddress>,
+    page: &PageRequest,
+) -> Result<Vec<User>, Error> {
     let tenant_id = tx.tenant_id().uuid();
     let rows = sqlx::query_as!(
         Row,
         r#"select u.id, u.display_name, u.role, u.status, u.suspended_capabilities, u.external_id, u.created_at,
-             m.id as mailbox_id,
+             u.given_name, u.family_name, u.deleted_at, u.version, m.id as mailbox_id,
              coalesce(max(a.local_part || '@' || d.name) filter (where a.is_primary), '') as "address!",
              coalesce(array_agg(a.local_part || '@' || d.name order by d.name, a.local_part) filter (where not a.is_primary), '{}') as "aliases!"
            from users u
            join mailboxes m on m.tenant_id = u.tenant_id and m.user_id = u.id
            join addresses a on a.tenant_id = m.tenant_id and a.mailbox_id = m.id
            join domains d on d.tenant_id = a.tenant_id and d.id = a.domain_id
-           where u.tenant_id = $1 and u.id > $2 and u.status <> 'deleted'
+           where u.tenant_id = $1 and u.id > $2 and (u.status = 'deleted') = $4
+             and ($5::text is null or u.external_id = $5)
+             and ($6::text is null or exists (select from addresses o join domains n on n.tenant_id = o.tenant_id and n.id = o.domain_id
+               where o.tenant_id = m.tenant_id and o.mailbox_id = m.id and o.local_part = $6 and n.name = $7))
            group by u.tenant_id, u.id, m.id
            order by u.id limit $3"#,
         tenant_id,
         page.after(),
-        page.fetch()
+        page.fetch(),
+        filter.deleted,
+        filter.external_id,
+        address.map(EmailAddress::local),
+        address.map(|address| address.domain().as_str())
     )
     .fetch_all(tx.conn())
     .await
     .map_err(db::Error::from)?;
     rows.into_iter().map(User::try_from).collect()
+}
+
+/// Keeps others from changing a user until the transaction ends.
+pub(super) async fn lock(tx: &mut TenantTx, id: UserId) -> Result<(), db::Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    sqlx::query!(
+        "select id from users where tenant_id = $1 and id = $2 for no key update",
+        tenant_id,
+        id.uuid()
+    )
+    .fetch_optional(tx.conn())
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn update(tx: &mut TenantTx, id: UserId, change: &UserChange) -> Result<(), db::Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    sqlx::query!(
+        "update users set version = version + 1, display_name = coalesce($3, display_name), role = coalesce($4, role),
+           given_name = case when $5 then $6 else given_name end,
+           family_name = case when $7 then $8 else family_name end,
+           external_id = case when $9 then $10 else external_id end
+         where tenant_id = $1 and id = $2",
+        tenant_id,
+        id.uuid(),
+        change.display_name,
+        change.role.map(Role::as_str),
+        change.given_name.is_some(),
+        change.given_name.clone().flatten(),
+        change.family_name.is_some(),
+        change.family_name.clone().flatten(),
+        change.external_id.is_some(),
+        change.external_id.clone().flatten(),
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// Takes all addresses from a mailbox; its user is to get others in the same transaction.
+pub(super) async fn remove_addresses(tx: &mut TenantTx, mailbox_id: MailboxId) -> Result<(), db::Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    sqlx::query!(
+        "delete from addresses where tenant_id = $1 and mailbox_id = $2",
+        tenant_id,
+        mailbox_id.uuid()
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// Takes capabilities from a user, or gives all but these back.
+pub(super) async fn set_suspended(
+    tx: &mut TenantTx,
+    id: UserId,
+    suspended: &[Capability],
+) -> Result<(), db::Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let names: Vec<String> = suspended.iter().map(|capability| capability.as_str().to_owned()).collect();
+    sqlx::query!(
+        "update users set version = version + 1, suspended_capabilities = $3,
+           status = case when $3 = '{}'::text[] then 'active' else 'suspended' end
+         where tenant_id = $1 and id = $2",
+        tenant_id,
+        id.uuid(),
+        &names
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn set_password(tx: &mut TenantTx, id: UserId, hash: &str) -> Result<(), db::Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    sqlx::query!(
+        "update users set version = version + 1, password_hash = $3 where tenant_id = $1 and id = $2",
+        tenant_id,
+        id.uuid(),
+        hash
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// Brings a deleted user and their mailbox back, with the capabilities that they had.
+pub(super) async fn restore(tx: &mut TenantTx, id: UserId) -> Result<(), db::Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    sqlx::query!(
+        "update users set deleted_at = null, version = version + 1,
+           status = case when suspended_capabilities = '{}'::text[] then 'active' else 'suspended' end
+         where tenant_id = $1 and id = $2",
+        tenant_id,
+        id.uuid()
+    )
+    .execute(tx.conn())
+    .await?;
+    sqlx::query!(
+        "update mailboxes set status = 'active', version = version + 1 where tenant_id = $1 and user_id = $2",
+        tenant_id,
+        id.uuid()
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// Gives a restored mailbox back those of its addresses that nobody has taken meanwhile, and lets go of the others.
+pub(super) async fn reclaim_addresses(tx: &mut TenantTx, mailbox_id: MailboxId) -> Result<(), db::Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    sqlx::query!(
+        "delete from addresses mine where tenant_id = $1 and mailbox_id = $2 and exists (
+           select from addresses other where other.tenant_id = mine.tenant_id and other.domain_id = mine.domain_id
+             and other.local_part = mine.local_part and other.released_at is null)",
+        tenant_id,
+        mailbox_id.uuid()
+    )
+    .execute(tx.conn())
+    .await?;
+    sqlx::query!(
+        "update addresses set released_at = null where tenant_id = $1 and mailbox_id = $2",
+        tenant_id,
+        mailbox_id.uuid()
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// Takes the mark of the primary address from those a mailbox has, for another to get it.
+pub(super) async fn demote_addresses(tx: &mut TenantTx, mailbox_id: MailboxId) -> Result<(), db::Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    sqlx::query!(
+        "update addresses set is_primary = false where tenant_id = $1 and mailbox_id = $2",
+        tenant_id,
+        mailbox_id.uuid()
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
 }
 
 /// Marks a user and their mailbox deleted and releases its addresses; false when there is no such user any more.
@@ -169,4 +334,24 @@ pub(super) async fn delete(tx: &mut TenantTx, id: UserId, now: DateTime<Utc>) ->
     .execute(tx.conn())
     .await?;
     Ok(true)
+}
+
+/// Takes one address from a mailbox, if it has it.
+pub(super) async fn remove_address(
+    tx: &mut TenantTx,
+    mailbox_id: MailboxId,
+    address: &EmailAddress,
+) -> Result<(), db::Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    sqlx::query!(
+        "delete from addresses where tenant_id = $1 and mailbox_id = $2 and local_part = $3
+           and domain_id in (select id from domains where tenant_id = $1 and name = $4)",
+        tenant_id,
+        mailbox_id.uuid(),
+        address.local(),
+        address.domain().as_str()
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
 }

@@ -1,0 +1,175 @@
+//! How often passwords may be tried.
+//!
+//! Failures are counted by account and network, by network, and by account. Nobody is locked out by what others do:
+//! what is counted over all networks of an account, and over all accounts of a network, slows down only who has not
+//! signed in there before; and where somebody has, the pause that failures bring on stays short.
+
+mod store;
+
+use std::net::IpAddr;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use db::Db;
+use ipnet::IpNet;
+use sha2::{Digest as _, Sha256};
+
+use crate::{Error, Origin, api_key};
+
+/// Failures are forgotten this long after the first.
+const WINDOW: TimeDelta = TimeDelta::minutes(15);
+/// How often an account may be tried in vain from one network before there are pauses, each twice the one before.
+const FREE_FAILURES: i32 = 5;
+/// The longest pause for a network from which the account was signed into.
+const KNOWN_PAUSE: TimeDelta = TimeDelta::seconds(10);
+/// How often any accounts may be tried in vain from one network, and one account from any networks, in a window.
+const FAILURES_AT_LARGE: i32 = 50;
+/// How long a network is known for an account after the last sign-in.
+const KNOWN_FOR: TimeDelta = TimeDelta::days(90);
+
+/// One try of a password.
+#[derive(Debug)]
+pub(super) struct Attempt {
+    /// A digest of the name as it was given: who reads the table learns no address of ours, or of others'.
+    account: [u8; 32],
+    /// `None` for the machine's own hand, which is not throttled.
+    network: Option<String>,
+}
+
+/// Failures counted in one place.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Count {
+    failures: i32,
+    window_started_at: DateTime<Utc>,
+    blocked_until: Option<DateTime<Utc>>,
+}
+
+/// What is counted of an attempt's account, network, and both.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    both: Option<Count>,
+    account: Option<Count>,
+    network: Option<Count>,
+    is_known: bool,
+}
+
+impl Attempt {
+    pub(super) fn new(username: &str, origin: Origin) -> Self {
+        let account = Sha256::digest(username.trim().to_lowercase().as_bytes()).into();
+        Self { account, network: origin.network.map(prefix) }
+    }
+
+    /// # Errors
+    /// [`Error::Throttled`] when it comes too early.
+    pub(super) async fn admit(&self, db: &Db) -> Result<(), Error> {
+        let Some(network) = &self.network else { return Ok(()) };
+        let now = db.env().now();
+        let mut tx = api_key::system(db).await?;
+        let counts = store::counts(&mut tx, &self.account, network, now - KNOWN_FOR).await?;
+        match counts.open_at(now) {
+            Some(at) if at > now => {
+                metrics::counter!("pillarbox_sign_ins_throttled_total").increment(1);
+                let secs = (at - now).num_seconds().max(0) + 1;
+                Err(Error::Throttled { retry_after_secs: u32::try_from(secs).unwrap_or(u32::MAX) })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Counts a failure.
+    pub(super) async fn failed(&self, db: &Db) -> Result<(), Error> {
+        let Some(network) = &self.network else { return Ok(()) };
+        let now = db.env().now();
+        let mut tx = api_key::system(db).await?;
+        let is_known = store::is_known(&mut tx, &self.account, network, now - KNOWN_FOR).await?;
+        let failures = store::count(&mut tx, &self.account, network, now, now - WINDOW).await?;
+        if let Some(pause) = pause_after(failures, is_known) {
+            store::block(&mut tx, &self.account, network, now + pause).await?;
+        }
+        store::count(&mut tx, &[], network, now, now - WINDOW).await?;
+        store::count(&mut tx, &self.account, "", now, now - WINDOW).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Remembers that the account was signed into from there, and forgets the failures.
+    pub(super) async fn succeeded(&self, db: &Db) -> Result<(), Error> {
+        let Some(network) = &self.network else { return Ok(()) };
+        let mut tx = api_key::system(db).await?;
+        store::remember(&mut tx, &self.account, network, db.env().now()).await?;
+        store::forget(&mut tx, &self.account, network).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+}
+
+impl Counts {
+    /// From when on the next attempt is let through.
+    fn open_at(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let pair = self.both.and_then(|count| count.blocked_until);
+        let at_large = [self.account, self.network].into_iter().flatten().filter_map(|count| {
+            let ends = count.window_started_at + WINDOW;
+            (!self.is_known && count.failures >= FAILURES_AT_LARGE && ends > now).then_some(ends)
+        });
+        pair.into_iter().chain(at_large).max()
+    }
+}
+
+/// How long to pause after so many failures.
+fn pause_after(failures: i32, is_known: bool) -> Option<TimeDelta> {
+    let beyond = failures.checked_sub(FREE_FAILURES).filter(|beyond| *beyond >= 0)?;
+    let pause = TimeDelta::seconds(1 << beyond.min(20)).min(WINDOW);
+    Some(if is_known { pause.min(KNOWN_PAUSE) } else { pause })
+}
+
+/// What stands for a client's network: the /24 of an IPv4 address, the /56 that a site is given of IPv6.
+fn prefix(address: IpAddr) -> String {
+    let address = address.to_canonical();
+    let bits = if address.is_ipv4() { 24 } else { 56 };
+    IpNet::new(address, bits).map_or_else(|_| address.to_string(), |net| net.trunc().to_string())
+}
+
+/// Forgets what no longer counts, and refresh tokens that are over.
+///
+/// # Errors
+/// As of any statement.
+pub async fn prune(db: &Db) -> Result<(), Error> {
+    let now = db.env().now();
+    let mut tx = api_key::system(db).await?;
+    store::prune(&mut tx, now - WINDOW, now - KNOWN_FOR).await?;
+    super::refresh::prune(&mut tx, now).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_and_stay_short_where_the_account_is_known() {
+        let pauses: Vec<_> =
+            (1..=8).map(|n| pause_after(n, false).map(|pause| pause.num_seconds())).collect();
+        assert_eq!(pauses, [None, None, None, None, Some(1), Some(2), Some(4), Some(8)]);
+        assert_eq!(pause_after(i32::MAX, false), Some(WINDOW));
+        assert_eq!(pause_after(i32::MAX, true), Some(KNOWN_PAUSE));
+    }
+
+    #[test]
+    fn a_network_is_a_prefix() {
+        let prefix = |text: &str| super::prefix(text.parse().unwrap());
+        assert_eq!(prefix("192.0.2.77"), "192.0.2.0/24");
+        assert_eq!(prefix("::ffff:192.0.2.77"), "192.0.2.0/24");
+        assert_eq!(prefix("2001:db8:1:2345::1"), "2001:db8:1:2300::/56");
+    }
+
+    #[test]
+    fn failures_at_large_slow_down_strangers_only() {
+        let now = DateTime::from_timestamp(1_000_000, 0).unwrap();
+        let many = Count { failures: FAILURES_AT_LARGE, window_started_at: now, blocked_until: None };
+        let stranger = Counts { account: Some(many), ..Counts::default() };
+        assert_eq!(stranger.open_at(now), Some(now + WINDOW));
+        assert_eq!(stranger.open_at(now + WINDOW), None);
+        let owner = Counts { account: Some(many), network: Some(many), is_known: true, both: None };
+        assert_eq!(owner.open_at(now), None);
+    }
+}

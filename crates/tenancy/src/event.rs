@@ -1,0 +1,187 @@
+//! What happened: one row in the transaction of the change itself, chained into its trail afterwards.
+//!
+//! Rows are written without an order, so that writers wait for nobody. [`chain`] gives each its place: a position in
+//! the feed of all, and a hash over itself and the event before it on the same trail, so that a trail that was
+//! tampered with no longer adds up ([`verify`]).
+
+mod chain;
+mod store;
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use chrono::{DateTime, Utc};
+use db::{Db, SystemTx};
+use kernel::{EventId, Page, PageRequest, RequestId, TenantId};
+use serde_json::Value;
+
+use crate::named::named;
+use crate::{Action, Caller, Ctx, Error, Scope, TenantTx};
+
+pub use chain::{Chained, Fault, Verdict, chain, hash, verify};
+
+named! {
+    /// What kinds of events there are.
+    Kind {
+        /// A reseller was created.
+        ResellerCreated = "reseller.created",
+        /// A reseller's fields were changed.
+        ResellerUpdated = "reseller.updated",
+        /// A tenant was created.
+        TenantCreated = "tenant.created",
+        /// A tenant's fields were changed.
+        TenantUpdated = "tenant.updated",
+        /// Capabilities of a tenant were suspended.
+        TenantSuspended = "tenant.suspended",
+        /// Capabilities of a tenant were given back.
+        TenantResumed = "tenant.resumed",
+        /// A tenant was deleted; it can be restored for 30 days.
+        TenantDeleted = "tenant.deleted",
+        /// A deleted tenant was restored.
+        TenantRestored = "tenant.restored",
+        /// A domain was added.
+        DomainCreated = "domain.created",
+        /// A domain's ownership was proven: it routes mail.
+        DomainVerified = "domain.verified",
+        /// A domain was removed.
+        DomainDeleted = "domain.deleted",
+        /// A user was created.
+        UserCreated = "user.created",
+        /// A user's fields were changed.
+        UserUpdated = "user.updated",
+        /// Capabilities of a user were suspended.
+        UserSuspended = "user.suspended",
+        /// Capabilities of a user were given back.
+        UserResumed = "user.resumed",
+        /// A user was deleted; they can be restored for 30 days.
+        UserDeleted = "user.deleted",
+        /// A deleted user was restored.
+        UserRestored = "user.restored",
+        /// A user's password was set by somebody else.
+        UserPasswordReset = "user.password_reset",
+        /// A mailbox's quota was changed.
+        MailboxUpdated = "mailbox.updated",
+        /// An API key was created.
+        ApiKeyCreated = "api_key.created",
+        /// An API key was revoked.
+        ApiKeyRevoked = "api_key.revoked",
+        /// An API key was used for the first time, from another network, or for the first time in a day.
+        ApiKeyUsed = "api_key.used",
+        /// An app password was created.
+        AppPasswordCreated = "app_password.created",
+        /// An app password was revoked.
+        AppPasswordRevoked = "app_password.revoked",
+        /// A refresh token was used a second time; its whole family is worth nothing now.
+        RefreshTokenReused = "auth.refresh_token_reused",
+        /// A subscription was put or changed.
+        SubscriptionChanged = "subscription.changed",
+        /// An invoice or credit note is final.
+        InvoiceFinalized = "invoice.finalized",
+    }
+}
+
+/// Something that happened.
+#[derive(Debug, Clone)]
+pub struct Event {
+    /// Its id.
+    pub id: EventId,
+    /// Whose trail it is on.
+    pub trail: Scope,
+    /// What kind of thing.
+    pub kind: String,
+    /// The wire id of what it is about.
+    pub subject: String,
+    /// What of it, by kind. Never a secret.
+    pub data: Value,
+    /// Who did it.
+    pub principal: String,
+    /// By which role.
+    pub role: String,
+    /// From where, if by a client.
+    pub network: Option<IpAddr>,
+    /// The request, connection or job.
+    pub request_id: RequestId,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+/// Notes what a tenant's transaction did. It is there exactly when that commits.
+///
+/// # Errors
+/// As of any statement.
+pub async fn record(
+    tx: &mut TenantTx,
+    ctx: &Ctx,
+    kind: Kind,
+    subject: impl std::fmt::Display,
+    data: Value,
+) -> Result<(), db::Error> {
+    let event = new(ctx.caller(), Scope::Tenant(tx.tenant_id()), kind, subject, data);
+    store::insert(tx.conn(), &event).await
+}
+
+/// Notes what a system transaction did, on any trail.
+pub(crate) async fn record_on(
+    tx: &mut SystemTx,
+    caller: &Caller,
+    trail: Scope,
+    kind: Kind,
+    subject: impl std::fmt::Display,
+    data: Value,
+) -> Result<(), db::Error> {
+    store::insert(tx.conn(), &new(caller, trail, kind, subject, data)).await
+}
+
+fn new(caller: &Caller, trail: Scope, kind: Kind, subject: impl std::fmt::Display, data: Value) -> Event {
+    let env = caller.db().env();
+    Event {
+        id: env.new_id(),
+        trail,
+        kind: kind.as_str().into(),
+        subject: subject.to_string(),
+        data,
+        principal: caller.principal().to_string(),
+        role: caller.role().as_str().into(),
+        network: caller.network(),
+        request_id: caller.request_id(),
+        at: env.now(),
+    }
+}
+
+/// Which events are asked for.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// Only of these kinds; empty: of all.
+    pub kinds: BTreeSet<Kind>,
+    /// Only of this tenant's trail.
+    pub tenant_id: Option<TenantId>,
+}
+
+/// The events that the caller sees, the oldest first, in the order in which they were chained: what is read once
+/// stays where it is, and what comes later comes after.
+///
+/// # Errors
+/// [`Error::Forbidden`] without the right to `action`; [`Error::NotFound`] for a tenant out of scope.
+pub async fn list(
+    caller: &Caller,
+    action: Action,
+    filter: &Filter,
+    page: PageRequest,
+) -> Result<Page<Chained>, Error> {
+    caller.require(action)?;
+    let reader = match filter.tenant_id {
+        Some(tenant_id) => Scope::Tenant(caller.enter(tenant_id).await?.tenant_id()),
+        None => caller.scope(),
+    };
+    let mut tx = system(caller.db()).await?;
+    let rows = store::list(&mut tx, reader, &filter.kinds, &page).await?;
+    Ok(Page::cut(rows, &page, |chained| uuid::Uuid::from_u128(chained.position.unsigned_abs().into())))
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "trails are of tenants and of those above them; reading is bounded by a scope"
+)]
+pub(crate) async fn system(db: &Db) -> Result<SystemTx, db::Error> {
+    SystemTx::begin(db).await
+}

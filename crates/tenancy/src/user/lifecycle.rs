@@ -1,0 +1,153 @@
+//! What becomes of a user: suspended and resumed, deleted and restored, and given a new password.
+
+use chrono::TimeDelta;
+use kernel::{Checks, EmailAddress, UserId};
+use secrecy::SecretString;
+use serde_json::json;
+
+use super::{User, add_address, check_password, require_manageable, shown, store};
+use crate::policy::Capability;
+use crate::{Action, Ctx, Error, app_password, auth, event, password, require_version, seats};
+
+/// For how long a deleted user can be restored.
+pub const RESTORABLE: TimeDelta = TimeDelta::days(30);
+
+/// Takes capabilities from a user, beside those that are taken already; all of them when none is named. Without
+/// `sign_in` or `api` their sessions end, and mail keeps arriving unless `receive` is taken.
+///
+/// # Errors
+/// [`Error::NotFound`]; [`Error::VersionMismatch`]; [`Error::Forbidden`] when the user's role is beyond the caller's.
+pub async fn suspend(
+    ctx: &Ctx,
+    id: UserId,
+    if_version: Option<i64>,
+    capabilities: &[Capability],
+) -> Result<User, Error> {
+    let taken = if capabilities.is_empty() { Capability::ALL } else { capabilities };
+    set_suspended(ctx, id, if_version, event::Kind::UserSuspended, |old| {
+        Capability::ALL.iter().copied().filter(|c| old.contains(c) || taken.contains(c)).collect()
+    })
+    .await
+}
+
+/// Gives capabilities back; all of them when none is named.
+///
+/// # Errors
+/// As [`suspend`].
+pub async fn resume(
+    ctx: &Ctx,
+    id: UserId,
+    if_version: Option<i64>,
+    capabilities: &[Capability],
+) -> Result<User, Error> {
+    let given = if capabilities.is_empty() { Capability::ALL } else { capabilities };
+    set_suspended(ctx, id, if_version, event::Kind::UserResumed, |old| {
+        old.iter().copied().filter(|c| !given.contains(c)).collect()
+    })
+    .await
+}
+
+async fn set_suspended(
+    ctx: &Ctx,
+    id: UserId,
+    if_version: Option<i64>,
+    kind: event::Kind,
+    change: impl FnOnce(&[Capability]) -> Vec<Capability>,
+) -> Result<User, Error> {
+    ctx.require(Action::UserWrite)?;
+    let mut tx = ctx.begin().await?;
+    let old = require_manageable(&mut tx, ctx, id).await?;
+    require_version(if_version, old.version)?;
+    let suspended = change(&old.suspended_capabilities);
+    if suspended == old.suspended_capabilities {
+        return Ok(old);
+    }
+    store::set_suspended(&mut tx, id, &suspended).await?;
+    if suspended.contains(&Capability::SignIn) || suspended.contains(&Capability::Api) {
+        auth::end_sessions(&mut tx, id, ctx.env().now()).await?;
+    }
+    let names: Vec<&str> = suspended.iter().map(|capability| capability.as_str()).collect();
+    event::record(&mut tx, ctx, kind, id, json!({"suspended_capabilities": names})).await?;
+    let user = store::find(&mut tx, id).await?.ok_or(Error::NotFound)?;
+    tx.commit().await?;
+    Ok(user)
+}
+
+/// Deletes a user: frees the seat and the addresses, ends their sessions, and keeps the mail. For 30 days they can be
+/// restored.
+///
+/// # Errors
+/// [`Error::NotFound`] when the tenant has no such user, or none any more; [`Error::VersionMismatch`];
+/// [`Error::Forbidden`] when the user's role is beyond the caller's.
+pub async fn delete(ctx: &Ctx, id: UserId, if_version: Option<i64>) -> Result<(), Error> {
+    ctx.require(Action::UserWrite)?;
+    let mut tx = ctx.begin().await?;
+    let user = require_manageable(&mut tx, ctx, id).await?;
+    require_version(if_version, user.version)?;
+    if !store::delete(&mut tx, id, ctx.now()).await? {
+        return Err(Error::NotFound);
+    }
+    auth::end_sessions(&mut tx, id, ctx.env().now()).await?;
+    app_password::store::delete_all(&mut tx, id).await?;
+    event::record(&mut tx, ctx, event::Kind::UserDeleted, id, shown(&user)).await?;
+    seats::free(&mut tx, ctx, id).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+/// Restores a deleted user by the same id, with their mailbox, and takes a seat. Of their addresses they get back those
+/// that nobody has taken meanwhile; `address` is their primary one from now on, and has to be given when the old one is gone.
+///
+/// # Errors
+/// [`Error::NotFound`] when there is no such user, or none that is deleted; [`Error::Conflict`] `restore_expired` after
+/// 30 days, `address_taken`, `external_id_taken`; [`Error::SeatsExhausted`]; [`Error::Forbidden`] when the user's role is
+/// beyond the caller's.
+pub async fn restore(ctx: &Ctx, id: UserId, address: Option<&str>) -> Result<User, Error> {
+    ctx.require(Action::UserWrite)?;
+    let address = address.map(str::parse::<EmailAddress>).transpose();
+    let address = address.map_err(|cause| Error::invalid("/address", cause))?;
+    let mut tx = ctx.begin().await?;
+    store::lock(&mut tx, id).await?;
+    let old = store::find(&mut tx, id).await?.ok_or(Error::NotFound)?;
+    let deleted_at = old.deleted_at.ok_or(Error::NotFound)?;
+    if !ctx.caller().holds(old.role) {
+        return Err(Error::Forbidden("restoring a user with a role beyond one's own"));
+    }
+    if deleted_at + RESTORABLE < ctx.now() {
+        return Err(Error::conflict("restore_expired", "a deleted user can be restored for 30 days"));
+    }
+    store::restore(&mut tx, id).await.map_err(super::taken)?;
+    store::reclaim_addresses(&mut tx, old.mailbox_id).await?;
+    if let Some(address) = address {
+        store::demote_addresses(&mut tx, old.mailbox_id).await?;
+        store::remove_address(&mut tx, old.mailbox_id, &address).await?;
+        add_address(&mut tx, old.mailbox_id, &address, true, "/address").await?;
+    }
+    let user = store::find(&mut tx, id).await?.filter(|user| !user.address.is_empty());
+    let user = user.ok_or_else(|| {
+        Error::conflict("address_taken", "the primary address is somebody else's now; give another")
+    })?;
+    event::record(&mut tx, ctx, event::Kind::UserRestored, id, shown(&user)).await?;
+    seats::take(&mut tx, ctx, id).await?;
+    tx.commit().await?;
+    Ok(user)
+}
+
+/// Gives a user another password and ends their sessions. App passwords stay.
+///
+/// # Errors
+/// [`Error::NotFound`]; [`Error::Invalid`]; [`Error::Forbidden`] when the user's role is beyond the caller's.
+pub async fn reset_password(ctx: &Ctx, id: UserId, new: SecretString) -> Result<(), Error> {
+    ctx.require(Action::UserWrite)?;
+    let mut checks = Checks::default();
+    check_password(&mut checks, &new);
+    checks.done().map_err(Error::Invalid)?;
+    let hash = password::hash(ctx.env(), new).await?;
+    let mut tx = ctx.begin().await?;
+    require_manageable(&mut tx, ctx, id).await?;
+    store::set_password(&mut tx, id, &hash).await?;
+    auth::end_sessions(&mut tx, id, ctx.env().now()).await?;
+    event::record(&mut tx, ctx, event::Kind::UserPasswordReset, id, json!({})).await?;
+    tx.commit().await?;
+    Ok(())
+}
