@@ -16,6 +16,8 @@ create table events (
   network inet,
   request_id uuid not null,
   at timestamptz not null,
+  -- In the order of writing: what came of something comes after it. Transactions that roll back leave gaps.
+  ordinal bigint not null generated always as identity,
   -- Given after the commit, so that writers wait for nobody: the order of the feed, and the chain of the trail.
   position bigint,
   previous_hash bytea,
@@ -23,7 +25,7 @@ create table events (
   constraint events_one_trail check (reseller_id is null or tenant_id is null),
   constraint events_chained_whole check ((position is null) = (hash is null) and (position is null) = (previous_hash is null))
 );
-create index events_unchained on events (id) where position is null;
+create index events_unchained on events (ordinal) where position is null;
 create unique index events_position on events (position);
 create index events_trail on events (trail, position);
 alter table events enable row level security;

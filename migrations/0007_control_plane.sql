@@ -1,9 +1,8 @@
--- Lifecycles of tenants and users, domains that are proven, and credentials. Owned by crates/tenancy.
+-- Suspension of tenants, domains that are proven, and credentials. Owned by crates/tenancy.
 
 alter table tenants
-  add column suspended_capabilities text[] not null default '{}',
-  add column deleted_at timestamptz;
-grant update (status, suspended_capabilities, deleted_at) on tenants to pillarbox_tenant;
+  add column suspended_capabilities text[] not null default '{}';
+grant update (status, suspended_capabilities) on tenants to pillarbox_tenant;
 
 alter table domains
   -- What the owner publishes to prove that the name is theirs.

@@ -10,11 +10,12 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use futures::FutureExt as _;
 use kernel::RequestId;
+use tenancy::Origin;
 use tracing::Instrument as _;
 
-use crate::Api;
 use crate::limits::LONGEST_REQUEST;
 use crate::problem::{self, Problem};
+use crate::{Api, client};
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -46,7 +47,8 @@ pub(crate) async fn around(State(api): State<Api>, mut request: Request, next: N
     // The route's template: a path as sent may hold anything.
     let span =
         tracing::info_span!("http", request.id = %request_id, http.method = method, http.route = route);
-    request.extensions_mut().insert(request_id);
+    let network = client::address(&request, &api.trusted_proxies);
+    request.extensions_mut().insert(Origin { request_id, network });
     let started = Instant::now();
     let deadline = Deadline::after(api.limits.request_timeout.min(LONGEST_REQUEST));
     request.extensions_mut().insert(deadline);

@@ -6,11 +6,10 @@ use axum::extract::rejection::{BytesRejection, FailedToBufferBody};
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, WWW_AUTHENTICATE};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
-use kernel::RequestId;
+use axum::http::{Extensions, HeaderMap, HeaderValue, StatusCode};
 use serde::Deserialize as _;
 use serde::de::DeserializeOwned;
-use tenancy::Caller;
+use tenancy::{Caller, Origin};
 
 use crate::Api;
 use crate::problem::Problem;
@@ -29,9 +28,8 @@ impl FromRequestParts<Api> for Bearer {
         }
         let token = bearer_token(&parts.headers)
             .ok_or_else(|| Problem::unauthenticated("a bearer token is needed"))?;
-        let request_id =
-            parts.extensions.get::<RequestId>().copied().unwrap_or_else(|| api.auth.db().env().new_id());
-        let caller = api.auth.bearer(token, request_id).await.map_err(|error| match error {
+        let origin = origin(&parts.extensions, api);
+        let caller = api.auth.bearer(token, origin).await.map_err(|error| match error {
             tenancy::Error::Unauthenticated => {
                 let challenge =
                     HeaderValue::from_static("Bearer realm=\"pillarbox\", error=\"invalid_token\"");
@@ -43,6 +41,11 @@ impl FromRequestParts<Api> for Bearer {
         parts.extensions.insert(caller.clone());
         Ok(Self(caller))
     }
+}
+
+/// Where a request comes from, as the outermost layer found out.
+pub(crate) fn origin(extensions: &Extensions, api: &Api) -> Origin {
+    extensions.get::<Origin>().copied().unwrap_or_else(|| Origin::local(api.auth.db().env().new_id()))
 }
 
 fn bearer_token(headers: &HeaderMap) -> Option<&str> {

@@ -16,7 +16,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use kernel::{ErrorKind, RequestId};
+use kernel::ErrorKind;
 use sha2::{Digest as _, Sha256};
 use tenancy::Caller;
 use tenancy::idempotency::{self, Answer, Claim};
@@ -130,7 +130,7 @@ async fn once(claimed: Claimed, hash: [u8; 32], request: Request, next: Next) ->
 
 async fn carry_out(claimed: Claimed, request: Request, next: Next) -> Result<Response, Problem> {
     let extensions = request.extensions();
-    let request_id = extensions.get::<RequestId>().copied().unwrap_or_else(|| claimed.caller.request_id());
+    let request_id = claimed.caller.request_id();
     let deadline =
         extensions.get::<Deadline>().copied().unwrap_or_else(|| Deadline::after(limits::LONGEST_REQUEST));
     // Whoever waited for this task may be gone, and its memory is still in use.

@@ -5,6 +5,7 @@
 //! deadline, form of errors), the limits on bodies, and `idempotency`.
 
 mod around;
+mod client;
 mod document;
 mod extract;
 mod idempotency;
@@ -16,7 +17,11 @@ mod schema;
 mod serve;
 mod strict;
 mod tasks;
+mod version;
 
+use dns::Resolver;
+use dns::health::Expected;
+use ipnet::IpNet;
 use mailstore::MailStore;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tenancy::auth::Auth;
@@ -37,6 +42,12 @@ pub struct Api {
     pub metrics: PrometheusHandle,
     /// How much clients get.
     pub limits: Limits,
+    /// Proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Asks the domain name system whose a domain is and what it says of its mail.
+    pub dns: Resolver,
+    /// What a domain's records should say.
+    pub expected_dns: Expected,
 }
 
 impl std::fmt::Debug for Api {

@@ -23,12 +23,15 @@ pub(crate) const CODES: &[(&str, u16, &str)] = &[
     ("malformed_body", 400, "The body could not be read"),
     ("unauthenticated", 401, "A valid credential is needed"),
     ("forbidden", 403, "The credential does not allow this"),
+    ("suspended", 403, "The tenant's access is suspended"),
     ("not_found", 404, "There is no such object"),
     ("method_not_allowed", 405, "The resource does not have this method"),
     ("request_timeout", 408, "The request took too long"),
     ("address_taken", 409, "An address is in use"),
+    ("domain_not_verified", 409, "The domain's ownership is not shown yet"),
     ("domain_in_use", 409, "The domain has addresses"),
     ("domain_taken", 409, "The domain is in use"),
+    ("external_id_taken", 409, "An external_id is in use"),
     ("idempotency_key_in_use", 409, "The first request with this Idempotency-Key is under way"),
     (
         "idempotency_key_unresolved",
@@ -37,8 +40,11 @@ pub(crate) const CODES: &[(&str, u16, &str)] = &[
     ),
     ("message_not_deleted", 409, "The message is not deleted"),
     ("no_test_clock", 409, "The tenant lives in real time"),
+    ("restore_expired", 409, "It was deleted too long ago"),
     ("seats_exhausted", 409, "All seats are taken"),
     ("subscription_terms_fixed", 409, "The subscription was billed, and its terms are fixed"),
+    ("too_many_app_passwords", 409, "The user has as many app passwords as there may be"),
+    ("version_mismatch", 412, "The object is not in the version that If-Match names"),
     ("body_too_large", 413, "The body is too large"),
     ("message_too_large", 413, "The message is too large"),
     ("unsupported_media_type", 415, "The body's media type is not taken here"),
@@ -46,6 +52,7 @@ pub(crate) const CODES: &[(&str, u16, &str)] = &[
     ("idempotency_key_reuse", 422, "The Idempotency-Key was used for another request"),
     ("invalid_request", 422, "The request breaks a rule"),
     ("quota_exceeded", 422, "The mailbox is over its quota"),
+    ("too_many_sign_ins", 429, "Too many sign-ins failed"),
     ("internal", 500, "An internal fault"),
     ("unavailable", 503, "Temporarily unavailable"),
 ];
@@ -174,6 +181,8 @@ impl Problem {
         match kind {
             // Sending the same key with another body is the caller's mistake and no state that passes.
             _ if code == "idempotency_key_reuse" => Self::new(StatusCode::UNPROCESSABLE_ENTITY, code, text),
+            _ if code == "version_mismatch" => Self::new(StatusCode::PRECONDITION_FAILED, code, text),
+            _ if code == "too_many_sign_ins" => Self::new(StatusCode::TOO_MANY_REQUESTS, code, text),
             ErrorKind::Invalid => Self::new(StatusCode::UNPROCESSABLE_ENTITY, code, text),
             ErrorKind::Unauthenticated => Self::unauthenticated(text),
             ErrorKind::Forbidden => Self::new(StatusCode::FORBIDDEN, code, text),
@@ -244,7 +253,15 @@ pub(crate) fn render(mut response: Response, request_id: RequestId) -> Response 
 impl From<tenancy::Error> for Problem {
     fn from(error: tenancy::Error) -> Self {
         let errors = fields(&error);
-        Self { errors, ..Self::of(error.kind(), error.code(), error) }
+        let retry_after = match &error {
+            tenancy::Error::Throttled { retry_after_secs } => Some(HeaderValue::from(*retry_after_secs)),
+            _ => None,
+        };
+        let problem = Self { errors, ..Self::of(error.kind(), error.code(), error) };
+        match retry_after {
+            Some(secs) => problem.with_header(RETRY_AFTER, secs),
+            None => problem,
+        }
     }
 }
 

@@ -1,8 +1,11 @@
 //! The resources: one file per noun.
 
 mod api_key;
+mod app_password;
 mod billing_run;
+mod capability;
 mod domain;
+mod event;
 mod health;
 mod invoice;
 mod mailbox;
@@ -15,6 +18,7 @@ mod subscription;
 mod tenant;
 pub(crate) mod token;
 mod user;
+mod user_lifecycle;
 
 use std::sync::Arc;
 
@@ -82,6 +86,8 @@ fn with_small_bodies() -> OpenApiRouter<Api> {
         .merge(tenant::router())
         .merge(domain::router())
         .merge(user::router())
+        .merge(user_lifecycle::router())
+        .merge(app_password::router())
         .merge(mailbox::router())
         .merge(message::router())
         .merge(raw::router())
@@ -89,6 +95,7 @@ fn with_small_bodies() -> OpenApiRouter<Api> {
         .merge(subscription::router())
         .merge(invoice::router())
         .merge(billing_run::router())
+        .merge(event::router())
         .merge(token::router())
         .merge(health::router())
 }

@@ -45,6 +45,8 @@ ids! {
     FolderId = "fld": "A folder's id.";
     MessageId = "msg": "A message's id, for life.";
     ApiKeyId = "key": "An API key's id; also its `client_id`.";
+    AppPasswordId = "apw": "An app password's id.";
+    EventId = "evt": "An event's id.";
     SubscriptionId = "sub": "A subscription's id.";
     PriceBookId = "pbk": "A price book's id.";
     PriceId = "pri": "A price's id.";

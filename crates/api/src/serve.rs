@@ -1,5 +1,6 @@
 //! The listener: plain HTTP/1.1. TLS and HTTP/2 towards browsers are a reverse proxy's part.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +12,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tower_http::add_extension::AddExtension;
 
+use crate::client::Peer;
 use crate::tasks::Tasks;
 use crate::{Api, Limits};
 
@@ -33,8 +36,9 @@ pub async fn serve(listener: TcpListener, api: Api, shutdown: CancellationToken)
             () = shutdown.cancelled() => break,
             accepted = accept(&listener, &room) => accepted,
         };
-        let Some((stream, permit)) = accepted else { continue };
-        let (router, limits, shutdown, cut) = (router.clone(), limits.clone(), shutdown.clone(), cut.clone());
+        let Some((stream, peer, permit)) = accepted else { continue };
+        let router = AddExtension::new(router.clone(), Peer(peer.ip()));
+        let (limits, shutdown, cut) = (limits.clone(), shutdown.clone(), cut.clone());
         connections.spawn(async move {
             tokio::select! {
                 () = cut.cancelled() => {}
@@ -66,10 +70,10 @@ pub async fn serve(listener: TcpListener, api: Api, shutdown: CancellationToken)
 async fn accept(
     listener: &TcpListener,
     room: &Arc<Semaphore>,
-) -> Option<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
+) -> Option<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
     let permit = Arc::clone(room).acquire_owned().await.ok()?;
     match listener.accept().await {
-        Ok((stream, _)) => Some((stream, permit)),
+        Ok((stream, peer)) => Some((stream, peer, permit)),
         Err(error) => {
             // Of one connection, or of the machine (no descriptors left): neither is a reason to stop.
             tracing::warn!(error.cause = %error, "a connection could not be accepted");
@@ -79,7 +83,12 @@ async fn accept(
     }
 }
 
-async fn connection(stream: TcpStream, router: Router, limits: &Limits, shutdown: &CancellationToken) {
+async fn connection(
+    stream: TcpStream,
+    router: AddExtension<Router, Peer>,
+    limits: &Limits,
+    shutdown: &CancellationToken,
+) {
     // Without it an answer's last small packet waits for the client's delayed acknowledgement.
     if stream.set_nodelay(true).is_err() {
         return;

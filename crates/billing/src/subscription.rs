@@ -4,7 +4,8 @@ pub(crate) mod store;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use kernel::{Checks, Currency, PriceBookId, PriceId, SubscriptionId};
-use tenancy::{Action, Ctx};
+use serde_json::json;
+use tenancy::{Action, Ctx, event};
 
 use crate::Error;
 use crate::error::{NOT_A_DATE, date};
@@ -155,6 +156,9 @@ pub async fn put(ctx: &Ctx, new: PutSubscription) -> Result<Subscription, Error>
         let at = if is_billed { ctx.now() } else { subscription.created_at };
         store::append_commitment(&mut tx, Step { at, level: subscription.seats_committed.into() }).await?;
     }
+    let data = json!({"price_book_id": subscription.price_book_id, "interval": subscription.interval.as_str(),
+        "term_months": subscription.term_months, "seats_committed": subscription.seats_committed});
+    event::record(&mut tx, ctx, event::Kind::SubscriptionChanged, subscription.id, data).await?;
     tx.commit().await?;
     Ok(subscription)
 }

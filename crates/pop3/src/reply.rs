@@ -21,6 +21,11 @@ pub(crate) fn is_refusal(error: &tenancy::Error) -> bool {
     )
 }
 
+/// A login that comes too early after others that failed (RFC 2449 §8.1.1).
+pub(crate) fn login_throttled() -> Status {
+    Status::coded(Code::LoginDelay, "too many failed logins, try again later")
+}
+
 /// A login that could not be checked.
 pub(crate) fn login_failed(error: &tenancy::Error, request_id: RequestId) -> Status {
     failed(error, error.kind(), request_id)

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use kernel::RequestId;
+use tenancy::Origin;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
@@ -102,6 +103,11 @@ impl Session {
             failed_logins: 0,
             command: "none",
         }
+    }
+
+    /// Where its calls come from.
+    pub(crate) fn origin(&self) -> Origin {
+        Origin { request_id: self.request_id, network: Some(self.peer) }
     }
 
     /// Plays the session to its end.

@@ -48,6 +48,11 @@ pub(crate) enum Command {
         #[arg(long, value_name = "KEY_ID")]
         revoke: Option<ApiKeyId>,
     },
+    /// The audit trail.
+    #[command(subcommand)]
+    Audit(Audit),
+    /// Signs access tokens with a new key from now on. Keys rotate by themselves every 30 days; this is for one that leaked.
+    RotateSigningKey,
     /// Prints the API's description (OpenAPI 3.1, JSON).
     Openapi,
 }
@@ -60,6 +65,18 @@ pub(crate) enum Billing {
         #[arg(long, value_name = "DATE")]
         as_of: NaiveDate,
         /// One tenant only.
+        #[arg(long, value_name = "TENANT_ID")]
+        tenant: Option<TenantId>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Audit {
+    /// Recomputes the hash chain of a trail from its beginning, and ends with status 1 when it does not add up.
+    ///
+    /// Prints each trail's last hash: one that was kept elsewhere shows later that the trail still holds what it held.
+    Verify {
+        /// One tenant's trail; without it, every trail.
         #[arg(long, value_name = "TENANT_ID")]
         tenant: Option<TenantId>,
     },

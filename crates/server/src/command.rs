@@ -1,5 +1,6 @@
 //! The operator's commands. Each opens the database and the blob store as `serve` does, beside a running server or alone.
 
+pub(crate) mod audit;
 pub(crate) mod billing;
 pub(crate) mod import;
 
@@ -8,6 +9,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result, bail};
 use kernel::{ApiKeyId, RequestId};
 use secrecy::ExposeSecret as _;
+use tenancy::auth::Auth;
 use tenancy::{Caller, api_key};
 
 use crate::config::Config;
@@ -54,5 +56,15 @@ pub(crate) async fn revoke_operator_key(config: &Config, id: ApiKeyId) -> Result
             .await;
     revoked.with_context(|| format!("revoking {id}"))?;
     println!("{id} is revoked");
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(crate) async fn rotate_signing_key(config: &Config) -> Result<ExitCode> {
+    let rotated = with_platform(config, async |platform, _| {
+        let auth = Auth::new(platform.db.clone()).await?;
+        Ok(auth.signer().rotate(&platform.db, true).await?)
+    });
+    rotated.await.context("rotating the signing key")?;
+    println!("access tokens are signed with a new key; running servers take it up within five minutes");
     Ok(ExitCode::SUCCESS)
 }

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use ipnet::IpNet;
 use secrecy::SecretString;
 use tracing_subscriber::EnvFilter;
 
@@ -26,6 +27,14 @@ pub(crate) struct Config {
     pub(crate) blob_url: Option<blob::Location>,
     /// `None`: a self-signed certificate under the data directory.
     pub(crate) tls: Option<TlsFiles>,
+    /// Proxies whose word on a client's address is taken.
+    pub(crate) trusted_proxies: Vec<IpNet>,
+    /// `None`: those of the machine.
+    pub(crate) dns_servers: Option<Vec<SocketAddr>>,
+    /// The hosts that a customer's MX records should name.
+    pub(crate) mx_hosts: Vec<String>,
+    /// What a customer's SPF record should include.
+    pub(crate) spf_include: Option<String>,
     /// The log filter, valid; `None`: as much as the command finds fit.
     pub(crate) log: Option<String>,
     /// Variables that begin like ours and mean nothing: most often a slip of the pen.
@@ -72,6 +81,18 @@ const SETTINGS: &[(&str, &str, &str)] = &[
     ),
     ("tls_certificate", "self-signed, made under data_dir", "PEM file of the certificate chain"),
     ("tls_key", "self-signed, made under data_dir", "PEM file of its key"),
+    (
+        "trusted_proxies",
+        "none",
+        "networks of reverse proxies whose X-Forwarded-For is believed, such as 10.0.0.0/8,fd00::/8",
+    ),
+    ("dns_servers", "those of the machine", "resolvers that verify domains, such as 127.0.0.1:53,[::1]:53"),
+    (
+        "mx_hosts",
+        "none, and not checked",
+        "hosts that customers' MX records should name, separated by commas",
+    ),
+    ("spf_include", "none, and not checked", "domain that customers' SPF records should include"),
     ("log", "info for serve, warn for the other commands", "log filter, such as info,pop3=debug"),
 ];
 
@@ -159,6 +180,10 @@ impl Config {
             blob_url: reader
                 .value("blob_url", |text| blob::Location::from_str(text).map_err(|e| e.to_string())),
             tls,
+            trusted_proxies: reader.value("trusted_proxies", parse_networks).unwrap_or_default(),
+            dns_servers: reader.value("dns_servers", parse_addresses),
+            mx_hosts: reader.value("mx_hosts", parse_hosts).unwrap_or_default(),
+            spf_include: reader.value("spf_include", parse_hostname),
             log: reader.value("log", parse_log),
             unknown_variables: unknown_variables(environment),
         };
@@ -240,6 +265,29 @@ fn parse_hostname(text: &str) -> Result<String, String> {
     } else {
         Err(format!("{text:?} is not a host name"))
     }
+}
+
+/// The parts of a list, each read by `parse`.
+fn parse_list<T>(text: &str, parse: impl Fn(&str) -> Result<T, String>) -> Result<Vec<T>, String> {
+    text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(parse).collect()
+}
+
+fn parse_networks(text: &str) -> Result<Vec<IpNet>, String> {
+    parse_list(text, |part| {
+        let address = part.parse::<IpAddr>().map(IpNet::from);
+        part.parse().or(address).map_err(|_| format!("{part:?} is not a network, such as 10.0.0.0/8"))
+    })
+}
+
+fn parse_addresses(text: &str) -> Result<Vec<SocketAddr>, String> {
+    parse_list(text, |part| {
+        let address = part.parse::<IpAddr>().map(|address| SocketAddr::new(address, 53));
+        part.parse().or(address).map_err(|_| format!("{part:?} is not an address, such as 127.0.0.1:53"))
+    })
+}
+
+fn parse_hosts(text: &str) -> Result<Vec<String>, String> {
+    parse_list(text, |part| parse_hostname(part).map(|host| host.to_lowercase()))
 }
 
 /// Repeats nothing of the text, which may hold a password.

@@ -17,7 +17,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use tracing_subscriber::EnvFilter;
 
-use cli::{Billing, Cli, Command};
+use cli::{Audit, Billing, Cli, Command};
 use config::Config;
 
 /// What a wrong command line ends with too.
@@ -71,6 +71,8 @@ async fn run(command: Command, config: &Config) -> anyhow::Result<ExitCode> {
         }
         Command::OperatorKey { revoke: None } => command::operator_key(config).await,
         Command::OperatorKey { revoke: Some(id) } => command::revoke_operator_key(config, id).await,
+        Command::Audit(Audit::Verify { tenant }) => command::audit::verify(config, tenant).await,
+        Command::RotateSigningKey => command::rotate_signing_key(config).await,
         Command::Openapi => Ok(ExitCode::SUCCESS),
     }
 }

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use dns::Resolver;
+use dns::health::Expected;
 use mailstore::MailStore;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tenancy::auth::Auth;
@@ -143,7 +145,15 @@ fn start(
 ) -> JoinSet<&'static str> {
     let store: MailStore = platform.store.clone();
     let upkept = metrics.clone();
-    let api = api::Api { auth: auth.clone(), store: store.clone(), metrics, limits: api::Limits::default() };
+    let api = api::Api {
+        auth: auth.clone(),
+        store: store.clone(),
+        metrics,
+        limits: api::Limits::default(),
+        trusted_proxies: config.trusted_proxies.clone(),
+        dns: config.dns_servers.as_deref().map_or_else(Resolver::system, Resolver::at),
+        expected_dns: expected_dns(config),
+    };
     let lmtp = Arc::new(smtp::Lmtp {
         recipients: Recipients::new(platform.db.clone()),
         store: store.clone(),
@@ -151,13 +161,13 @@ fn start(
         limits: smtp::Limits::default(),
     });
     let pop3 = Arc::new(pop3::Pop3 {
-        auth,
+        auth: auth.clone(),
         store: store.clone(),
         tls,
         limits: pop3::Limits::default(),
         hostname: config.hostname.clone(),
     });
-    let worker = worker::Worker { db: platform.db.clone(), store };
+    let worker = worker::Worker { db: platform.db.clone(), store, auth };
     let Listeners { http, lmtp: lmtp_listener, pop3: pop3_listener, pop3s: pop3s_listener } = listeners;
     let stop = || shutdown.clone();
     let mut parts = JoinSet::new();
@@ -168,6 +178,12 @@ fn start(
     spawn(&mut parts, "worker", worker::run(worker, stop()));
     spawn(&mut parts, "metrics", keep_metrics(upkept, stop()));
     parts
+}
+
+/// What customers' DNS records should say: of SPF and MX what is configured, of DMARC that there is a policy.
+fn expected_dns(config: &Config) -> Expected {
+    let spf = config.spf_include.as_deref().map(|domain| format!("include:{domain}")).unwrap_or_default();
+    Expected { mx: config.mx_hosts.clone(), spf, dkim: None, dmarc: true }
 }
 
 /// Histograms grow until somebody looks at them; where nobody scrapes, this does.

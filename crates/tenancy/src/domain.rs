@@ -42,7 +42,7 @@ pub enum Proof<'a> {
 /// Adds a domain, to be verified.
 ///
 /// # Errors
-/// [`Error::Conflict`] `domain_taken` when the tenant has it already, or another tenant has verified it.
+/// [`Error::Conflict`] `domain_taken` when the tenant has it already.
 pub async fn create(ctx: &Ctx, name: &str) -> Result<Domain, Error> {
     ctx.require(Action::DomainWrite)?;
     let name = name.parse::<DomainName>().map_err(|cause| Error::address("/name", cause))?;

@@ -4,12 +4,12 @@ use kernel::RequestId;
 use secrecy::{ExposeSecret as _, SecretString};
 use tenancy::api_key;
 use tenancy::auth::Auth;
-use tenancy::domain::{self, Domain};
+use tenancy::domain::{self, Domain, Proof};
 use tenancy::policy::Capability;
 use tenancy::reseller::{self, NewReseller, Reseller};
 use tenancy::tenant::{self, NewTenant, Tenant};
 use tenancy::user::{self, NewUser, User};
-use tenancy::{Caller, Ctx, MailLogin, Role};
+use tenancy::{Caller, Ctx, MailLogin, Origin, Role};
 
 use crate::TestDb;
 
@@ -52,13 +52,18 @@ impl World {
     pub async fn login(&self, user: &User) -> MailLogin {
         let auth = done("an authenticator", Auth::new(self.test_db.db()).await);
         let password = SecretString::from(PASSWORD);
-        let login = auth.mail_login(Capability::Pop3, &user.address, password, self.request_id()).await;
+        let login = auth.mail_login(Capability::Pop3, &user.address, password, self.origin()).await;
         done("the fixture's password signs in", login)
     }
 
     /// A fresh request id.
     pub fn request_id(&self) -> RequestId {
         self.test_db.db().env().new_id()
+    }
+
+    /// Where a call of no client's comes from.
+    pub fn origin(&self) -> Origin {
+        Origin::local(self.request_id())
     }
 
     /// The secret of a new API key of the operator's.
@@ -93,9 +98,10 @@ pub async fn tenant(operator: &Caller, reseller: &Reseller, name: &str) -> Tenan
     done("a tenant", tenant::create(operator, new).await)
 }
 
-/// A domain of the tenant.
+/// A domain of the tenant, verified by the operator's word.
 pub async fn domain(ctx: &Ctx, name: &str) -> Domain {
-    done("a domain", domain::create(ctx, name).await)
+    let domain = done("a domain", domain::create(ctx, name).await);
+    done("its verification", domain::verify(ctx, domain.id, Proof::Operator).await)
 }
 
 /// A user with [`PASSWORD`].
@@ -109,6 +115,8 @@ pub fn new_user(address: &str, quota_bytes: Option<i64>) -> NewUser {
         address: address.into(),
         aliases: Vec::new(),
         display_name: String::new(),
+        given_name: None,
+        family_name: None,
         role: Role::User,
         password: Some(PASSWORD.into()),
         quota_bytes,

@@ -9,18 +9,30 @@ use crate::Worker;
 
 /// How often garbage is looked for.
 const SWEEP_EVERY: Duration = Duration::from_secs(300);
-/// How often kept answers are looked through.
+/// How often kept answers and failed sign-ins are looked through, and the signing key's age.
 const PRUNE_EVERY: Duration = Duration::from_secs(3_600);
+/// How often new events are chained: what a feed lags behind.
+const CHAIN_EVERY: Duration = Duration::from_millis(500);
 /// How often the gauges of the queue and the pool are set.
 const MEASURE_EVERY: Duration = Duration::from_secs(15);
 
 pub(crate) async fn run(worker: &Worker, shutdown: &CancellationToken) {
     let (mut sweep, mut prune, mut measure) = (every(SWEEP_EVERY), every(PRUNE_EVERY), every(MEASURE_EVERY));
+    let mut chain = every(CHAIN_EVERY);
+    let chaining = async {
+        loop {
+            chain.tick().await;
+            chain_events(worker).await;
+        }
+    };
     let duties = async {
         loop {
             tokio::select! {
                 _ = sweep.tick() => sweep_mail(worker).await,
-                _ = prune.tick() => prune_answers(worker).await,
+                _ = prune.tick() => {
+                    prune_answers(worker).await;
+                    look_after_credentials(worker).await;
+                }
                 _ = measure.tick() => measure_queue_and_pool(worker).await,
             }
         }
@@ -28,6 +40,7 @@ pub(crate) async fn run(worker: &Worker, shutdown: &CancellationToken) {
     // A duty is a row of small transactions: cut off anywhere, the next one goes on from there.
     tokio::select! {
         () = duties => {}
+        () = chaining => {}
         () = shutdown.cancelled() => {}
     }
 }
@@ -58,6 +71,22 @@ async fn sweep_mail(worker: &Worker) {
 async fn prune_answers(worker: &Worker) {
     if let Err(error) = tenancy::idempotency::prune(&worker.db).await {
         tracing::warn!(error.cause = ?error, "old idempotency keys could not be forgotten");
+    }
+}
+
+async fn look_after_credentials(worker: &Worker) {
+    if let Err(error) = tenancy::auth::prune_throttles(&worker.db).await {
+        tracing::warn!(error.cause = ?error, "old failed sign-ins could not be forgotten");
+    }
+    if let Err(error) = worker.auth.signer().rotate(&worker.db, false).await {
+        tracing::warn!(error.cause = ?error, "the signing keys could not be looked after");
+    }
+}
+
+async fn chain_events(worker: &Worker) {
+    match tenancy::event::chain(&worker.db).await {
+        Ok(chained) => metrics::counter!("pillarbox_events_chained_total").increment(chained),
+        Err(error) => tracing::warn!(error.cause = ?error, "events could not be chained"),
     }
 }
 

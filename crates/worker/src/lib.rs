@@ -8,6 +8,7 @@ mod jobs;
 
 use db::Db;
 use mailstore::MailStore;
+use tenancy::auth::Auth;
 use tokio_util::sync::CancellationToken;
 
 /// What a worker works on. Cheap to clone.
@@ -17,6 +18,8 @@ pub struct Worker {
     pub db: Db,
     /// Where mail is kept.
     pub store: MailStore,
+    /// Whose signing keys are rotated.
+    pub auth: Auth,
 }
 
 /// Works until `shutdown` is cancelled; returns once nothing is under way any more.

@@ -1,8 +1,11 @@
 //! API keys of resellers and tenants.
 
+use std::net::IpAddr;
+
 use axum::http::StatusCode;
 use axum::{Extension, Json as Answer};
 use chrono::{DateTime, Utc};
+use ipnet::IpNet;
 use kernel::ApiKeyId;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
@@ -35,6 +38,18 @@ struct ApiKey {
     /// When it ends; null: when it is revoked.
     #[schema(required)]
     expires_at: Option<DateTime<Utc>>,
+    /// The networks it is good from; empty: from anywhere.
+    #[schema(value_type = Vec<String>, example = json!(["192.0.2.0/24"]))]
+    networks: Vec<IpNet>,
+    /// What it is for.
+    #[schema(required, example = "nightly provisioning")]
+    description: Option<String>,
+    /// When it was last used, to the minute.
+    #[schema(required, example = "2026-12-01T09:00:00Z")]
+    last_used_at: Option<DateTime<Utc>>,
+    /// From which address it was last used.
+    #[schema(value_type = Option<String>, required, example = "192.0.2.10")]
+    last_used_from: Option<IpAddr>,
     /// When it was revoked.
     #[schema(required)]
     revoked_at: Option<DateTime<Utc>>,
@@ -49,6 +64,10 @@ impl From<api_key::ApiKey> for ApiKey {
             scope: of.scope.to_string(),
             actions: of.actions.iter().map(Action::to_string).collect(),
             expires_at: of.expires_at,
+            networks: of.networks,
+            description: of.description,
+            last_used_at: of.last_used_at,
+            last_used_from: of.last_used_from,
             revoked_at: of.revoked_at,
             created_at: of.created_at,
         }
@@ -83,6 +102,14 @@ struct NewApiKey {
     /// When it is to end; absent or null: when it is revoked.
     #[serde(default)]
     expires_at: Option<DateTime<Utc>>,
+    /// The networks it is to be good from, in CIDR notation, at most 50; empty: from anywhere.
+    #[serde(default)]
+    #[schema(value_type = Vec<String>, required = false, max_items = 50, example = json!(["192.0.2.0/24"]))]
+    networks: Vec<IpNet>,
+    /// What it is for.
+    #[serde(default)]
+    #[schema(min_length = 1, max_length = 200, example = "nightly provisioning")]
+    description: Option<String>,
 }
 
 impl NewApiKey {
@@ -99,6 +126,8 @@ impl NewApiKey {
             role,
             actions: actions.collect::<Result<_, _>>()?,
             expires_at: self.expires_at,
+            networks: self.networks,
+            description: self.description,
         })
     }
 }

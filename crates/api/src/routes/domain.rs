@@ -1,11 +1,13 @@
 //! Mail domains.
 
 use axum::Json as Answer;
+use axum::extract::State;
 use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
+use dns::health::{Check, Health};
 use kernel::DomainId;
 use serde::{Deserialize, Serialize};
-use tenancy::domain;
+use tenancy::domain::{self, Proof};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -14,6 +16,7 @@ use super::paths::{DomainPath, TenantPath};
 use crate::extract::{Bearer, Json, Path, Query};
 use crate::page::{self, List, PageQuery};
 use crate::problem::Problem;
+use crate::version::{IfMatch, Tagged};
 use crate::{Api, schema};
 
 /// A mail domain.
@@ -24,15 +27,45 @@ struct Domain {
     /// In ASCII form.
     #[schema(example = "bakery.example")]
     name: String,
-    /// `active`: mail is routed.
+    /// `pending`: to be verified; `active`: mail is routed.
     #[schema(example = "active")]
     status: String,
+    /// What its owner publishes to verify it.
+    verification: Verification,
+    /// When it was verified.
+    #[schema(required)]
+    verified_at: Option<DateTime<Utc>>,
     created_at: DateTime<Utc>,
+}
+
+/// A TXT record that shows that a domain is the tenant's.
+#[derive(Debug, Serialize, ToSchema)]
+struct Verification {
+    /// The record's name.
+    #[schema(example = "_pillarbox-challenge.bakery.example")]
+    name: String,
+    /// Its type.
+    #[schema(example = "TXT")]
+    r#type: &'static str,
+    /// Its value.
+    #[schema(example = "pillarbox-verification=0f3c2a7d5b1e4c6f8a9b0c1d2e3f4a5b")]
+    value: String,
 }
 
 impl From<domain::Domain> for Domain {
     fn from(of: domain::Domain) -> Self {
-        Self { id: of.id, name: of.name, status: of.status, created_at: of.created_at }
+        Self {
+            id: of.id,
+            verification: Verification {
+                name: dns::ownership_name(&of.name),
+                r#type: "TXT",
+                value: dns::ownership_value(&of.verification_token),
+            },
+            name: of.name.to_string(),
+            status: of.status,
+            verified_at: of.verified_at,
+            created_at: of.created_at,
+        }
     }
 }
 
@@ -47,11 +80,11 @@ struct NewDomain {
 
 /// Add a domain
 ///
-/// It routes mail at once.
+/// It is `pending` until it is verified: publish the TXT record in `verification`, then verify it.
 #[utoipa::path(post, path = "/v1/tenants/{tenant_id}/domains", tag = "Domains", operation_id = "create_domain",
     params(TenantPath),
     responses((status = 201, description = "The domain.", body = Domain),
-        (status = 409, description = "The name is in use, here or elsewhere: `domain_taken`.")),
+        (status = 409, description = "The tenant has it already: `domain_taken`.")),
     extensions(("x-required-action" = json!("domains:write"))))]
 async fn create(
     Bearer(caller): Bearer,
@@ -82,9 +115,106 @@ async fn list(
     params(DomainPath),
     responses((status = 200, description = "The domain.", body = Domain)),
     extensions(("x-required-action" = json!("domains:read"))))]
-async fn get(Bearer(caller): Bearer, Path(at): Path<DomainPath>) -> Result<Answer<Domain>, Problem> {
+async fn get(Bearer(caller): Bearer, Path(at): Path<DomainPath>) -> Result<Tagged<Answer<Domain>>, Problem> {
     let ctx = caller.enter(at.tenant_id).await?;
-    Ok(Answer(domain::get(&ctx, at.domain_id).await?.into()))
+    Ok(tagged(domain::get(&ctx, at.domain_id).await?))
+}
+
+fn tagged(of: domain::Domain) -> Tagged<Answer<Domain>> {
+    Tagged(of.version, Answer(of.into()))
+}
+
+/// How ownership is shown.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Verify {
+    /// True: the operator's word takes the place of the TXT record. For operators only.
+    #[serde(default)]
+    #[schema(default = false)]
+    vouch: bool,
+}
+
+/// Verify a domain
+///
+/// Looks the TXT record of `verification` up at this moment; when it is there, the domain is `active` and routes mail. Resolvers may
+/// remember for a while that a record was not there: try again after some minutes. A verified domain stays so.
+#[utoipa::path(post, path = "/v1/tenants/{tenant_id}/domains/{domain_id}/verify", tag = "Domains", operation_id = "verify_domain",
+    params(DomainPath),
+    responses((status = 200, description = "The domain, verified.", body = Domain),
+        (status = 409, description = "The record is not there (`domain_not_verified`), or another tenant has verified the name (`domain_taken`).")),
+    extensions(("x-required-action" = json!("domains:write"))))]
+async fn verify(
+    State(api): State<Api>,
+    Bearer(caller): Bearer,
+    Path(at): Path<DomainPath>,
+    Json(body): Json<Verify>,
+) -> Result<Tagged<Answer<Domain>>, Problem> {
+    let ctx = caller.enter(at.tenant_id).await?;
+    let proof = if body.vouch { Proof::Operator } else { Proof::Dns(&api.dns) };
+    Ok(tagged(domain::verify(&ctx, at.domain_id, proof).await?))
+}
+
+/// One of a domain's records: what it should say, and what it says.
+#[derive(Debug, Serialize, ToSchema)]
+struct DnsCheck {
+    /// `mx`, `spf`, `dkim` or `dmarc`.
+    #[schema(example = "mx")]
+    record: String,
+    /// Where it was looked up.
+    #[schema(example = "bakery.example")]
+    name: String,
+    /// What it should say.
+    #[schema(example = "mx1.host.example")]
+    expected: String,
+    /// What is there.
+    #[schema(example = json!(["10 mx1.host.example"]))]
+    found: Vec<String>,
+    /// `ok`, `missing`, `different`, `conflicting` or `unavailable`.
+    #[schema(example = "ok")]
+    status: String,
+    /// What it means, for people.
+    #[schema(example = "mail comes here")]
+    detail: String,
+}
+
+/// What the DNS says of a domain's mail.
+#[derive(Debug, Serialize, ToSchema)]
+struct DnsHealth {
+    /// Whether every record is as it should be.
+    #[schema(example = true)]
+    healthy: bool,
+    /// Record by record. What the operator has not configured is not checked.
+    checks: Vec<DnsCheck>,
+}
+
+impl From<Health> for DnsHealth {
+    fn from(of: Health) -> Self {
+        let check = |check: Check| DnsCheck {
+            record: check.record.to_string(),
+            name: check.name,
+            expected: check.expected,
+            found: check.found,
+            status: check.status.to_string(),
+            detail: check.detail,
+        };
+        Self { healthy: of.is_ok(), checks: of.checks.into_iter().map(check).collect() }
+    }
+}
+
+/// Check a domain's DNS records
+///
+/// MX, SPF and DMARC: found beside expected. Looked up at this moment.
+#[utoipa::path(get, path = "/v1/tenants/{tenant_id}/domains/{domain_id}/dns", tag = "Domains", operation_id = "get_domain_dns",
+    params(DomainPath),
+    responses((status = 200, description = "What there is, beside what there should be.", body = DnsHealth)),
+    extensions(("x-required-action" = json!("domains:read"))))]
+async fn health(
+    State(api): State<Api>,
+    Bearer(caller): Bearer,
+    Path(at): Path<DomainPath>,
+) -> Result<Answer<DnsHealth>, Problem> {
+    let ctx = caller.enter(at.tenant_id).await?;
+    Ok(Answer(domain::health(&ctx, at.domain_id, &api.dns, &api.expected_dns).await?.into()))
 }
 
 /// Remove a domain
@@ -93,12 +223,20 @@ async fn get(Bearer(caller): Bearer, Path(at): Path<DomainPath>) -> Result<Answe
     responses((status = 204, description = "Removed."),
         (status = 409, description = "Addresses of it exist or existed: `domain_in_use`.")),
     extensions(("x-required-action" = json!("domains:write"))))]
-async fn delete(Bearer(caller): Bearer, Path(at): Path<DomainPath>) -> Result<StatusCode, Problem> {
+async fn delete(
+    Bearer(caller): Bearer,
+    Path(at): Path<DomainPath>,
+    IfMatch(version): IfMatch,
+) -> Result<StatusCode, Problem> {
     let ctx = caller.enter(at.tenant_id).await?;
-    domain::delete(&ctx, at.domain_id).await?;
+    domain::delete(&ctx, at.domain_id, version).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 pub(crate) fn router() -> OpenApiRouter<Api> {
-    OpenApiRouter::default().routes(routes!(create, list)).routes(routes!(get, delete))
+    OpenApiRouter::default()
+        .routes(routes!(create, list))
+        .routes(routes!(get, delete))
+        .routes(routes!(verify))
+        .routes(routes!(health))
 }

@@ -14,6 +14,7 @@ use super::paths::{MailboxPath, TenantPath};
 use crate::extract::{Bearer, Json, Path, Query};
 use crate::page::{self, List, PageQuery};
 use crate::problem::Problem;
+use crate::version::{IfMatch, Tagged};
 use crate::{Api, schema};
 
 /// A mailbox's limit and what is used of it, in bytes of messages as stored.
@@ -130,9 +131,13 @@ async fn list(
     params(MailboxPath),
     responses((status = 200, description = "The mailbox.", body = Mailbox)),
     extensions(("x-required-action" = json!("mailboxes:read"))))]
-async fn get(Bearer(caller): Bearer, Path(at): Path<MailboxPath>) -> Result<Answer<Mailbox>, Problem> {
+async fn get(
+    Bearer(caller): Bearer,
+    Path(at): Path<MailboxPath>,
+) -> Result<Tagged<Answer<Mailbox>>, Problem> {
     let ctx = caller.enter(at.tenant_id).await?;
-    Ok(Answer(mailbox::get(&ctx, at.mailbox_id).await?.into()))
+    let mailbox = mailbox::get(&ctx, at.mailbox_id).await?;
+    Ok(Tagged(mailbox.version, Answer(mailbox.into())))
 }
 
 /// Get a mailbox's quota
@@ -140,9 +145,13 @@ async fn get(Bearer(caller): Bearer, Path(at): Path<MailboxPath>) -> Result<Answ
     params(MailboxPath),
     responses((status = 200, description = "The quota and what is used of it.", body = Quota)),
     extensions(("x-required-action" = json!("mailboxes:read"))))]
-async fn get_quota(Bearer(caller): Bearer, Path(at): Path<MailboxPath>) -> Result<Answer<Quota>, Problem> {
+async fn get_quota(
+    Bearer(caller): Bearer,
+    Path(at): Path<MailboxPath>,
+) -> Result<Tagged<Answer<Quota>>, Problem> {
     let ctx = caller.enter(at.tenant_id).await?;
-    Ok(Answer(mailbox::get(&ctx, at.mailbox_id).await?.quota.into()))
+    let mailbox = mailbox::get(&ctx, at.mailbox_id).await?;
+    Ok(Tagged(mailbox.version, Answer(mailbox.quota.into())))
 }
 
 /// Set a mailbox's quota
@@ -155,10 +164,12 @@ async fn get_quota(Bearer(caller): Bearer, Path(at): Path<MailboxPath>) -> Resul
 async fn set_quota(
     Bearer(caller): Bearer,
     Path(at): Path<MailboxPath>,
+    IfMatch(version): IfMatch,
     Json(body): Json<NewQuota>,
-) -> Result<Answer<Quota>, Problem> {
+) -> Result<Tagged<Answer<Quota>>, Problem> {
     let ctx = caller.enter(at.tenant_id).await?;
-    Ok(Answer(mailbox::set_quota(&ctx, at.mailbox_id, body.quota_bytes).await?.quota.into()))
+    let mailbox = mailbox::set_quota(&ctx, at.mailbox_id, version, body.quota_bytes).await?;
+    Ok(Tagged(mailbox.version, Answer(mailbox.quota.into())))
 }
 
 /// List a mailbox's folders

@@ -1,7 +1,8 @@
 //! The ids in paths.
 
 use kernel::{
-    ApiKeyId, DomainId, InvoiceId, MailboxId, MessageId, PriceBookId, ResellerId, RunId, TenantId, UserId,
+    ApiKeyId, AppPasswordId, DomainId, InvoiceId, MailboxId, MessageId, PriceBookId, ResellerId, RunId,
+    TenantId, UserId,
 };
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -32,6 +33,8 @@ paths! {
     DomainPath { tenant_id: TenantId, domain_id: DomainId }
     /// A user of a tenant.
     UserPath { tenant_id: TenantId, user_id: UserId }
+    /// An app password of a user.
+    AppPasswordPath { tenant_id: TenantId, user_id: UserId, app_password_id: AppPasswordId }
     /// A mailbox of a tenant.
     MailboxPath { tenant_id: TenantId, mailbox_id: MailboxId }
     /// A price book.

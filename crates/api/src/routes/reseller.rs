@@ -14,6 +14,7 @@ use super::paths::ResellerPath;
 use crate::extract::{Bearer, Json, Path, Query, not_null, nullable};
 use crate::page::{self, List, PageQuery};
 use crate::problem::Problem;
+use crate::version::{IfMatch, Tagged};
 use crate::{Api, schema};
 
 /// What a reseller's tenants may have, all together.
@@ -58,6 +59,10 @@ impl From<reseller::Reseller> for Reseller {
             created_at: of.created_at,
         }
     }
+}
+
+fn tagged(of: reseller::Reseller) -> Tagged<Answer<Reseller>> {
+    Tagged(of.version, Answer(of.into()))
 }
 
 /// A reseller to create.
@@ -134,9 +139,12 @@ async fn list(
     params(ResellerPath),
     responses((status = 200, description = "The reseller.", body = Reseller)),
     extensions(("x-required-action" = json!("resellers:read"))))]
-async fn get(Bearer(caller): Bearer, Path(at): Path<ResellerPath>) -> Result<Answer<Reseller>, Problem> {
+async fn get(
+    Bearer(caller): Bearer,
+    Path(at): Path<ResellerPath>,
+) -> Result<Tagged<Answer<Reseller>>, Problem> {
     let ctx = caller.enter_reseller(at.reseller_id).await?;
-    Ok(Answer(reseller::get(&ctx).await?.into()))
+    Ok(tagged(reseller::get(&ctx).await?))
 }
 
 /// Change a reseller
@@ -147,12 +155,13 @@ async fn get(Bearer(caller): Bearer, Path(at): Path<ResellerPath>) -> Result<Ans
 async fn update(
     Bearer(caller): Bearer,
     Path(at): Path<ResellerPath>,
+    IfMatch(version): IfMatch,
     Json(body): Json<ResellerPatch>,
-) -> Result<Answer<Reseller>, Problem> {
+) -> Result<Tagged<Answer<Reseller>>, Problem> {
     let ctx = caller.enter_reseller(at.reseller_id).await?;
     let seats_limit = body.caps.and_then(|caps| caps.seats);
     let change = reseller::ResellerChange { name: body.name, seats_limit };
-    Ok(Answer(reseller::update(&ctx, change).await?.into()))
+    Ok(tagged(reseller::update(&ctx, version, change).await?))
 }
 
 pub(crate) fn router() -> OpenApiRouter<Api> {

@@ -10,10 +10,12 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::capability::{self, Capabilities};
 use super::paths::TenantPath;
 use crate::extract::{Bearer, Json, Path, Query, not_null, nullable};
 use crate::page::{self, List, PageQuery};
 use crate::problem::Problem;
+use crate::version::{IfMatch, Tagged};
 use crate::{Api, schema};
 
 /// How many users may hold a seat, and how many do.
@@ -55,6 +57,8 @@ struct Tenant {
     /// `trial`, `active`, `suspended` or `deleted`.
     #[schema(example = "active")]
     status: String,
+    /// What a suspension took away from all of its users and keys: `sign_in`, `send`, `receive`, `imap`, `pop3`, `api`, `sync`.
+    suspended_capabilities: Vec<String>,
     seats: Seats,
     storage: Storage,
     /// A sandbox tenant's own time; null for one that lives in real time.
@@ -73,6 +77,7 @@ impl From<tenant::Tenant> for Tenant {
             currency: of.currency,
             time_zone: of.time_zone.to_string(),
             status: of.status,
+            suspended_capabilities: capability::names(&of.suspended_capabilities),
             seats: Seats { limit: of.seats_limit, used: of.seats_used },
             storage: Storage { limit_bytes: None, used_bytes: of.used_bytes },
             test_clock: of.test_clock,
@@ -197,9 +202,13 @@ async fn list(
     params(TenantPath),
     responses((status = 200, description = "The tenant.", body = Tenant)),
     extensions(("x-required-action" = json!("tenants:read"))))]
-async fn get(Bearer(caller): Bearer, Path(at): Path<TenantPath>) -> Result<Answer<Tenant>, Problem> {
+async fn get(Bearer(caller): Bearer, Path(at): Path<TenantPath>) -> Result<Tagged<Answer<Tenant>>, Problem> {
     let ctx = caller.enter(at.tenant_id).await?;
-    Ok(Answer(tenant::get(&ctx).await?.into()))
+    Ok(tagged(tenant::get(&ctx).await?))
+}
+
+fn tagged(of: tenant::Tenant) -> Tagged<Answer<Tenant>> {
+    Tagged(of.version, Answer(of.into()))
 }
 
 /// Change a tenant
@@ -210,12 +219,48 @@ async fn get(Bearer(caller): Bearer, Path(at): Path<TenantPath>) -> Result<Answe
 async fn update(
     Bearer(caller): Bearer,
     Path(at): Path<TenantPath>,
+    IfMatch(version): IfMatch,
     Json(body): Json<TenantPatch>,
-) -> Result<Answer<Tenant>, Problem> {
+) -> Result<Tagged<Answer<Tenant>>, Problem> {
     let ctx = caller.enter(at.tenant_id).await?;
     let change =
         tenant::TenantChange { name: body.name, seats_limit: body.seats.and_then(|seats| seats.limit) };
-    Ok(Answer(tenant::update(&ctx, change).await?.into()))
+    Ok(tagged(tenant::update(&ctx, version, change).await?))
+}
+
+/// Suspend a tenant
+///
+/// By capability, for all of its users and its own API keys; data stay, and resellers go on administering it. Without
+/// `capabilities`, everything is suspended. While `receive` is, mail for it is refused.
+#[utoipa::path(post, path = "/v1/tenants/{tenant_id}/suspend", tag = "Tenants", operation_id = "suspend_tenant",
+    params(TenantPath),
+    responses((status = 200, description = "The tenant as it is now.", body = Tenant)),
+    extensions(("x-required-action" = json!("tenants:write"))))]
+async fn suspend(
+    Bearer(caller): Bearer,
+    Path(at): Path<TenantPath>,
+    IfMatch(version): IfMatch,
+    Json(body): Json<Capabilities>,
+) -> Result<Tagged<Answer<Tenant>>, Problem> {
+    let ctx = caller.enter(at.tenant_id).await?;
+    Ok(tagged(tenant::suspend(&ctx, version, &body.read()?).await?))
+}
+
+/// Resume a suspended tenant
+///
+/// Gives capabilities back; without `capabilities`, all of them. Each user keeps what was taken from them alone.
+#[utoipa::path(post, path = "/v1/tenants/{tenant_id}/resume", tag = "Tenants", operation_id = "resume_tenant",
+    params(TenantPath),
+    responses((status = 200, description = "The tenant as it is now.", body = Tenant)),
+    extensions(("x-required-action" = json!("tenants:write"))))]
+async fn resume(
+    Bearer(caller): Bearer,
+    Path(at): Path<TenantPath>,
+    IfMatch(version): IfMatch,
+    Json(body): Json<Capabilities>,
+) -> Result<Tagged<Answer<Tenant>>, Problem> {
+    let ctx = caller.enter(at.tenant_id).await?;
+    Ok(tagged(tenant::resume(&ctx, version, &body.read()?).await?))
 }
 
 /// Move a sandbox tenant's time
@@ -239,5 +284,7 @@ pub(crate) fn router() -> OpenApiRouter<Api> {
     OpenApiRouter::default()
         .routes(routes!(create, list))
         .routes(routes!(get, update))
+        .routes(routes!(suspend))
+        .routes(routes!(resume))
         .routes(routes!(set_test_clock))
 }

@@ -2,22 +2,22 @@
 
 use axum::Json as Answer;
 use axum::extract::rejection::FormRejection;
-use axum::extract::{Extension, Form, State};
-use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, PRAGMA, WWW_AUTHENTICATE};
-use axum::http::{HeaderMap, StatusCode};
+use axum::extract::{Form, State};
+use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, PRAGMA, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::{Extensions, HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use kernel::RequestId;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
+use tenancy::Origin;
 use tenancy::auth::Grant;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::Api;
 use crate::problem::Problem;
+use crate::{Api, extract};
 
 /// Where the endpoint is.
 pub(crate) const PATH: &str = "/v1/auth/token";
@@ -25,7 +25,7 @@ pub(crate) const PATH: &str = "/v1/auth/token";
 /// What a client offers for an access token. Parameters without a meaning here are ignored (RFC 6749 §3.2).
 #[derive(Deserialize, ToSchema)]
 struct TokenRequest {
-    /// `client_credentials` (a program with an API key) or `password` (a person at a first-party portal).
+    /// `client_credentials` (a program with an API key), `password` (a person at a first-party portal) or `refresh_token`.
     #[schema(value_type = String, example = "client_credentials")]
     grant_type: Option<String>,
     /// The API key's id; may come by HTTP Basic instead.
@@ -38,6 +38,9 @@ struct TokenRequest {
     /// For `password`.
     #[schema(value_type = Option<String>)]
     password: Option<SecretText>,
+    /// For `refresh_token`: what the last answer gave.
+    #[schema(value_type = Option<String>)]
+    refresh_token: Option<SecretText>,
     /// There are none: leave it out.
     scope: Option<String>,
 }
@@ -62,12 +65,16 @@ struct Token {
     /// For how many seconds it is good.
     #[schema(example = 900)]
     expires_in: i64,
+    /// For the next access token, by `grant_type=refresh_token`; good once. A program with an API key gets none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false)]
+    refresh_token: Option<String>,
 }
 
 /// Why there is no token (RFC 6749 §5.2).
 #[derive(Debug, Clone, Serialize, ToSchema)]
 struct TokenError {
-    /// `invalid_request`, `invalid_client`, `invalid_grant`, `invalid_scope` or `unsupported_grant_type`.
+    /// `invalid_request`, `invalid_client`, `invalid_grant`, `invalid_scope`, `unsupported_grant_type` or `temporarily_unavailable`.
     #[schema(example = "invalid_client")]
     error: &'static str,
     error_description: &'static str,
@@ -75,7 +82,15 @@ struct TokenError {
 
 /// A refusal, in the endpoint's own form or in everybody's.
 enum Refusal {
-    Token { status: StatusCode, error: TokenError, by_basic: bool },
+    Token {
+        status: StatusCode,
+        error: TokenError,
+        by_basic: bool,
+    },
+    /// Too many sign-ins failed; RFC 6749 has no error of its own for it.
+    Throttled {
+        retry_after_secs: u32,
+    },
     Problem(Problem),
 }
 
@@ -88,6 +103,14 @@ impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         match self {
             Self::Problem(problem) => problem.into_response(),
+            Self::Throttled { retry_after_secs } => {
+                let error = "temporarily_unavailable";
+                let error_description =
+                    "too many sign-ins failed; try again after the seconds in Retry-After";
+                let retry_after = [(RETRY_AFTER, HeaderValue::from(retry_after_secs))];
+                let error = TokenError { error, error_description };
+                (StatusCode::TOO_MANY_REQUESTS, NOT_STORED, retry_after, Answer(error)).into_response()
+            }
             Self::Token { status, error, by_basic: true } => {
                 let challenge = [(WWW_AUTHENTICATE, "Basic realm=\"pillarbox\"")];
                 (status, NOT_STORED, challenge, Answer(error)).into_response()
@@ -103,27 +126,30 @@ const NOT_STORED: [(axum::http::HeaderName, &str); 2] = [(CACHE_CONTROL, "no-sto
 /// Get an access token
 ///
 /// Follows RFC 6749: a form in, its own errors out, no `Idempotency-Key`. `client_credentials` takes an API key, `password` a person's
-/// address and password; the client authenticates in the form or by HTTP Basic.
+/// address and password, `refresh_token` what the answer to that gave: each is good once, and using one a second time ends all
+/// that came of that sign-in. The client authenticates in the form or by HTTP Basic.
 #[utoipa::path(post, path = "/v1/auth/token", tag = "Authentication", operation_id = "create_token",
     request_body(content = TokenRequest, content_type = "application/x-www-form-urlencoded"),
     responses((status = 200, description = "An access token.", body = Token),
         (status = 400, description = "The request is not well-formed, or the grant proves nothing.", body = TokenError),
-        (status = 401, description = "The client is not who it says: `invalid_client`.", body = TokenError)),
+        (status = 401, description = "The client is not who it says: `invalid_client`.", body = TokenError),
+        (status = 429, description = "Too many sign-ins failed for this account from here: `temporarily_unavailable`.", body = TokenError)),
     security(()))]
 async fn create(
     State(api): State<Api>,
-    Extension(request_id): Extension<RequestId>,
+    extensions: Extensions,
     headers: HeaderMap,
     form: Result<Form<TokenRequest>, FormRejection>,
 ) -> Result<Response, Refusal> {
     let Ok(Form(form)) = form else {
         return Err(refusal("invalid_request", "the body has to be a form that names each parameter once"));
     };
+    let origin = extract::origin(&extensions, &api);
     let (form, by_basic) = with_basic(form, &headers)?;
     let grants = grants(form)?;
     let mut answer = Err(refusal("invalid_request", "there is no grant"));
     for grant in grants {
-        answer = Ok(issue(&api, grant, request_id, by_basic).await?);
+        answer = Ok(issue(&api, grant, origin, by_basic).await?);
     }
     answer.map(|token| (NOT_STORED, Answer(token)).into_response())
 }
@@ -150,29 +176,39 @@ fn grants(form: TokenRequest) -> Result<Vec<Grant>, Refusal> {
             }
             _ => Err(refusal("invalid_request", "username and password are needed")),
         },
+        Some("refresh_token") => match form.refresh_token {
+            Some(SecretText(refresh_token)) => {
+                Ok(client.into_iter().chain([Grant::RefreshToken { refresh_token }]).collect())
+            }
+            None => Err(refusal("invalid_request", "refresh_token is needed")),
+        },
         Some(_) => {
-            Err(refusal("unsupported_grant_type", "grant_type has to be client_credentials or password"))
+            let text = "grant_type has to be client_credentials, password or refresh_token";
+            Err(refusal("unsupported_grant_type", text))
         }
         None => Err(refusal("invalid_request", "grant_type is needed")),
     }
 }
 
-async fn issue(api: &Api, grant: Grant, request_id: RequestId, by_basic: bool) -> Result<Token, Refusal> {
+async fn issue(api: &Api, grant: Grant, origin: Origin, by_basic: bool) -> Result<Token, Refusal> {
     let is_client = matches!(grant, Grant::ClientCredentials { .. });
-    match api.auth.token(grant, request_id).await {
-        Ok(token) => Ok(Token {
-            access_token: token.token.expose_secret().to_owned(),
+    match api.auth.token(grant, origin).await {
+        Ok(tokens) => Ok(Token {
+            access_token: tokens.access.token.expose_secret().to_owned(),
             token_type: "Bearer",
-            expires_in: token.expires_in_secs,
+            expires_in: tokens.access.expires_in_secs,
+            refresh_token: tokens.refresh.map(|token| token.expose_secret().to_owned()),
         }),
+        Err(tenancy::Error::Throttled { retry_after_secs }) => Err(Refusal::Throttled { retry_after_secs }),
         Err(tenancy::Error::Unauthenticated) if is_client => {
             let error_description = "the client's id or secret is wrong, expired or revoked";
             let error = TokenError { error: "invalid_client", error_description };
             Err(Refusal::Token { status: StatusCode::UNAUTHORIZED, error, by_basic })
         }
-        Err(tenancy::Error::Unauthenticated) => {
-            Err(refusal("invalid_grant", "the username or password is wrong"))
-        }
+        Err(tenancy::Error::Unauthenticated) => Err(refusal(
+            "invalid_grant",
+            "the username, password or refresh token is wrong, expired or used up",
+        )),
         Err(error) => Err(Refusal::Problem(error.into())),
     }
 }

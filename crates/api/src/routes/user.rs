@@ -7,19 +7,21 @@ use kernel::{MailboxId, UserId};
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer, Serialize};
 use tenancy::{Role, user};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::capability;
 use super::paths::{TenantPath, UserPath};
-use crate::extract::{Bearer, Json, Path, Query};
-use crate::page::{self, List, PageQuery};
+use crate::extract::{Bearer, Json, Path, Query, not_null, nullable};
+use crate::page::{self, After, Limit, List};
 use crate::problem::Problem;
+use crate::version::{IfMatch, Tagged};
 use crate::{Api, schema};
 
 /// A person who signs in.
 #[derive(Debug, Serialize, ToSchema)]
-struct User {
+pub(super) struct User {
     #[schema(value_type = schema::UserId)]
     id: UserId,
     #[schema(value_type = schema::TenantId)]
@@ -31,6 +33,12 @@ struct User {
     aliases: Vec<String>,
     #[schema(example = "Ada Lovelace")]
     display_name: String,
+    /// If a directory keeps it apart.
+    #[schema(required, example = "Ada")]
+    given_name: Option<String>,
+    /// If a directory keeps it apart.
+    #[schema(required, example = "Lovelace")]
+    family_name: Option<String>,
     /// `tenant_admin`, `tenant_billing`, `helpdesk` or `user`.
     #[schema(example = "user")]
     role: String,
@@ -46,24 +54,34 @@ struct User {
     external_id: Option<String>,
     /// In the tenant's time.
     created_at: DateTime<Utc>,
+    /// When they were deleted; they can be restored for 30 days.
+    #[schema(required)]
+    deleted_at: Option<DateTime<Utc>>,
 }
 
 impl User {
-    fn new(tenant_id: kernel::TenantId, of: user::User) -> Self {
+    pub(super) fn new(tenant_id: kernel::TenantId, of: user::User) -> Self {
         Self {
             id: of.id,
             tenant_id,
             address: of.address,
             aliases: of.aliases,
             display_name: of.display_name,
+            given_name: of.given_name,
+            family_name: of.family_name,
             role: of.role.to_string(),
             status: of.status,
-            suspended_capabilities: of.suspended_capabilities,
+            suspended_capabilities: capability::names(&of.suspended_capabilities),
             mailbox_id: of.mailbox_id,
             external_id: of.external_id,
             created_at: of.created_at,
+            deleted_at: of.deleted_at,
         }
     }
+}
+
+pub(super) fn tagged(tenant_id: kernel::TenantId, of: user::User) -> Tagged<Answer<User>> {
+    Tagged(of.version, Answer(User::new(tenant_id, of)))
 }
 
 /// A user to create.
@@ -80,6 +98,14 @@ struct NewUser {
     #[serde(default)]
     #[schema(value_type = String, required = false, max_length = 200, example = "Ada Lovelace")]
     display_name: String,
+    /// If a directory keeps it apart.
+    #[serde(default)]
+    #[schema(min_length = 1, max_length = 200, example = "Ada")]
+    given_name: Option<String>,
+    /// If a directory keeps it apart.
+    #[serde(default)]
+    #[schema(min_length = 1, max_length = 200, example = "Lovelace")]
+    family_name: Option<String>,
     /// `tenant_admin`, `tenant_billing`, `helpdesk` or `user`.
     #[serde(default = "role_user", deserialize_with = "role")]
     #[schema(value_type = String, required = false, default = "user")]
@@ -116,6 +142,8 @@ impl From<NewUser> for user::NewUser {
             address: body.address,
             aliases: body.aliases,
             display_name: body.display_name,
+            given_name: body.given_name,
+            family_name: body.family_name,
             role: body.role,
             password: body.password,
             quota_bytes: body.quota_bytes,
@@ -130,7 +158,7 @@ impl From<NewUser> for user::NewUser {
 #[utoipa::path(post, path = "/v1/tenants/{tenant_id}/users", tag = "Users", operation_id = "create_user",
     params(TenantPath),
     responses((status = 201, description = "The user.", body = User),
-        (status = 409, description = "All seats are taken (`seats_exhausted`), or an address is in use (`address_taken`).")),
+        (status = 409, description = "All seats are taken (`seats_exhausted`), or an address (`address_taken`) or `external_id` (`external_id_taken`) is in use.")),
     extensions(("x-required-action" = json!("users:write"))))]
 async fn create(
     Bearer(caller): Bearer,
@@ -142,46 +170,156 @@ async fn create(
     Ok((StatusCode::CREATED, Answer(User::new(at.tenant_id, user))))
 }
 
+/// Which users are asked for.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+struct UserQuery {
+    /// How many items the page has at most.
+    #[param(value_type = Option<u16>, minimum = 1, maximum = 200, default = 50)]
+    limit: Option<Limit>,
+    /// The `next_cursor` of the page before; absent for the first page.
+    #[param(value_type = Option<String>)]
+    cursor: Option<After>,
+    /// `deleted`: those who can be restored, instead of all others.
+    #[serde(default)]
+    #[param(inline)]
+    status: Option<Deleted>,
+    /// Only the one with this id in the customer's directory.
+    external_id: Option<String>,
+    /// Only the one with this address, primary or not.
+    address: Option<String>,
+}
+
+/// The one status that can be asked for.
+#[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum Deleted {
+    /// Those who can be restored.
+    Deleted,
+}
+
 /// List a tenant's users
 ///
-/// Without the deleted.
+/// Without the deleted, unless they are asked for.
 #[utoipa::path(get, path = "/v1/tenants/{tenant_id}/users", tag = "Users", operation_id = "list_users",
-    params(TenantPath, PageQuery),
+    params(TenantPath, UserQuery),
     responses((status = 200, description = "A page of users.", body = List<User>)),
     extensions(("x-required-action" = json!("users:read"))))]
 async fn list(
     Bearer(caller): Bearer,
     Path(at): Path<TenantPath>,
-    Query(query): Query<PageQuery>,
+    Query(query): Query<UserQuery>,
 ) -> Result<Answer<List<User>>, Problem> {
     let ctx = caller.enter(at.tenant_id).await?;
-    let users = user::list(&ctx, query.request()).await?;
+    let page = page::request(query.limit, query.cursor);
+    let filter = user::Filter {
+        deleted: query.status.is_some(),
+        external_id: query.external_id,
+        address: query.address,
+    };
+    let users = user::list(&ctx, &filter, page).await?;
     Ok(page::answer(page::map(users, |user| User::new(at.tenant_id, user))))
 }
 
 /// Get a user
+///
+/// A deleted one too, as long as they can be restored.
 #[utoipa::path(get, path = "/v1/tenants/{tenant_id}/users/{user_id}", tag = "Users", operation_id = "get_user",
     params(UserPath),
     responses((status = 200, description = "The user.", body = User)),
     extensions(("x-required-action" = json!("users:read"))))]
-async fn get(Bearer(caller): Bearer, Path(at): Path<UserPath>) -> Result<Answer<User>, Problem> {
+async fn get(Bearer(caller): Bearer, Path(at): Path<UserPath>) -> Result<Tagged<Answer<User>>, Problem> {
     let ctx = caller.enter(at.tenant_id).await?;
-    Ok(Answer(User::new(at.tenant_id, user::get(&ctx, at.user_id).await?)))
+    Ok(tagged(at.tenant_id, user::get(&ctx, at.user_id).await?))
+}
+
+/// What of a user is to change (RFC 7396).
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct UserPatch {
+    /// The old one stays, as an alias, unless `aliases` says otherwise.
+    #[serde(default, deserialize_with = "not_null")]
+    #[schema(value_type = String, required = false, example = "ada@bakery.example")]
+    address: Option<String>,
+    /// All further addresses.
+    #[serde(default, deserialize_with = "not_null")]
+    #[schema(value_type = Vec<String>, required = false, max_items = 100)]
+    aliases: Option<Vec<String>>,
+    /// The name as others see it.
+    #[serde(default, deserialize_with = "not_null")]
+    #[schema(value_type = String, required = false, min_length = 1, max_length = 200, example = "Ada Lovelace")]
+    display_name: Option<String>,
+    /// Null takes it away.
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 200, example = "Ada")]
+    given_name: Option<Option<String>>,
+    /// Null takes it away.
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 200, example = "Lovelace")]
+    family_name: Option<Option<String>>,
+    /// `tenant_admin`, `tenant_billing`, `helpdesk` or `user`.
+    #[serde(default, deserialize_with = "some_role")]
+    #[schema(value_type = String, required = false, example = "user")]
+    role: Option<Role>,
+    /// Null takes it away.
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 200)]
+    external_id: Option<Option<String>>,
+}
+
+fn some_role<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Role>, D::Error> {
+    role(deserializer).map(Some)
+}
+
+impl From<UserPatch> for user::UserChange {
+    fn from(body: UserPatch) -> Self {
+        Self {
+            address: body.address,
+            aliases: body.aliases,
+            display_name: body.display_name,
+            given_name: body.given_name,
+            family_name: body.family_name,
+            role: body.role,
+            external_id: body.external_id,
+        }
+    }
+}
+
+/// Change a user
+#[utoipa::path(patch, path = "/v1/tenants/{tenant_id}/users/{user_id}", tag = "Users", operation_id = "update_user",
+    params(UserPath),
+    responses((status = 200, description = "The user as they are now.", body = User),
+        (status = 409, description = "An address (`address_taken`) or the `external_id` (`external_id_taken`) is in use.")),
+    extensions(("x-required-action" = json!("users:write"))))]
+async fn update(
+    Bearer(caller): Bearer,
+    Path(at): Path<UserPath>,
+    IfMatch(version): IfMatch,
+    Json(body): Json<UserPatch>,
+) -> Result<Tagged<Answer<User>>, Problem> {
+    let ctx = caller.enter(at.tenant_id).await?;
+    Ok(tagged(at.tenant_id, user::update(&ctx, at.user_id, version, body.into()).await?))
 }
 
 /// Delete a user
 ///
-/// Frees the seat and the addresses; the mail is kept.
+/// Frees the seat and the addresses, ends their sessions and revokes their app passwords; the mail is kept. For 30 days they can be
+/// restored.
 #[utoipa::path(delete, path = "/v1/tenants/{tenant_id}/users/{user_id}", tag = "Users", operation_id = "delete_user",
     params(UserPath),
     responses((status = 204, description = "Deleted.")),
     extensions(("x-required-action" = json!("users:write"))))]
-async fn delete(Bearer(caller): Bearer, Path(at): Path<UserPath>) -> Result<StatusCode, Problem> {
+async fn delete(
+    Bearer(caller): Bearer,
+    Path(at): Path<UserPath>,
+    IfMatch(version): IfMatch,
+) -> Result<StatusCode, Problem> {
     let ctx = caller.enter(at.tenant_id).await?;
-    user::delete(&ctx, at.user_id).await?;
+    user::delete(&ctx, at.user_id, version).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 pub(crate) fn router() -> OpenApiRouter<Api> {
-    OpenApiRouter::default().routes(routes!(create, list)).routes(routes!(get, delete))
+    OpenApiRouter::default().routes(routes!(create, list)).routes(routes!(get, update, delete))
 }

@@ -15,6 +15,7 @@ async fn works_until_it_is_revoked_and_its_secret_is_shown_once() {
     let expected = json!({
         "id": id, "role": "reseller_support", "scope": reseller, "actions": ["tenants:read"],
         "expires_at": "2027-01-01T00:00:00Z", "revoked_at": null, "created_at": "2026-03-02T09:00:00Z",
+        "networks": [], "description": null, "last_used_at": null, "last_used_from": null,
     });
     assert_eq!(shown, expected);
     let listed = app.get(&admin, &path).await.expect(200);

@@ -7,6 +7,7 @@ mod api_key;
 mod billing;
 mod document;
 mod domain;
+mod event;
 mod health;
 mod idempotency;
 mod isolation;

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use tenancy::Caller;
 use tenancy::auth::Auth;
 use testkit::TestDb;
+use testkit::dns::DnsServer;
 use tower::ServiceExt as _;
 
 pub(crate) const MESSAGE: &str = "From: Ada <ada@example.org>\r\nTo: bob@example.org\r\nSubject: Hello\r\n\
@@ -24,6 +25,7 @@ pub(crate) struct App {
     pub(crate) db: TestDb,
     pub(crate) api: Api,
     pub(crate) operator: String,
+    pub(crate) dns: DnsServer,
     router: Router,
 }
 
@@ -111,9 +113,18 @@ impl App {
         let blobs = blob::open(&"memory:".parse().unwrap()).await.unwrap();
         let caller = Caller::local_operator(db.db(), db.db().env().new_id());
         let (_, secret) = tenancy::api_key::create_for_operator(&caller).await.unwrap();
-        let api = Api { auth, store: MailStore::new(blobs), metrics: recorder(), limits };
+        let dns_server = DnsServer::start().await;
+        let api = Api {
+            auth,
+            store: MailStore::new(blobs),
+            metrics: recorder(),
+            limits,
+            trusted_proxies: Vec::new(),
+            dns: dns::Resolver::at(&[dns_server.addr()]),
+            expected_dns: dns::health::Expected { dmarc: true, ..Default::default() },
+        };
         let router = api::router(api.clone());
-        Self { db, api, operator: secret.expose_secret().to_owned(), router }
+        Self { db, api, operator: secret.expose_secret().to_owned(), dns: dns_server, router }
     }
 
     /// The same, with its bodies elsewhere.
@@ -166,8 +177,15 @@ impl App {
         body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         let tenant = self.post(token, "/v1/tenants", body).await.expect(201);
         let path = format!("/v1/tenants/{}", text(&tenant["id"]));
-        self.post(token, &format!("{path}/domains"), json!({"name": domain})).await.expect(201);
+        self.domain(token, &path, domain).await;
         path
+    }
+
+    /// A domain of the tenant, verified by the operator's word.
+    pub(crate) async fn domain(&self, token: &str, tenant: &str, name: &str) -> Value {
+        let domain = self.post(token, &format!("{tenant}/domains"), json!({"name": name})).await.expect(201);
+        let verify = format!("{tenant}/domains/{}/verify", text(&domain["id"]));
+        self.post(&self.operator, &verify, json!({"vouch": true})).await.expect(200)
     }
 
     /// A user; returns it and its mailbox's path.

@@ -13,7 +13,7 @@ async fn is_created_read_changed_and_listed() {
     let made = app.post(&key, "/v1/tenants", bakery()).await.expect(201);
     let expected = json!({
         "id": made["id"], "reseller_id": reseller, "name": "Bakery Ltd", "country": "DE", "currency": "EUR",
-        "time_zone": "Europe/Berlin", "status": "active", "seats": {"limit": 5, "used": 0},
+        "time_zone": "Europe/Berlin", "status": "active", "suspended_capabilities": [], "seats": {"limit": 5, "used": 0},
         "storage": {"limit_bytes": null, "used_bytes": 0}, "test_clock": null, "created_at": "2026-03-02T09:00:00Z",
     });
     assert_eq!(made, expected);

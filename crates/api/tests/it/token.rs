@@ -98,7 +98,7 @@ async fn refusals_are_those_of_rfc_6749() {
     expect_error(&ask(&app, "grant_type=client_credentials").await, 400, "invalid_request");
     expect_error(&ask(&app, "grant_type=password&username=a").await, 400, "invalid_request");
     expect_error(&ask(&app, "grant_type=password&grant_type=password").await, 400, "invalid_request");
-    expect_error(&ask(&app, "grant_type=refresh_token").await, 400, "unsupported_grant_type");
+    expect_error(&ask(&app, "grant_type=device_code").await, 400, "unsupported_grant_type");
     let wrong = [
         format!("client_id={id}&client_secret={secret}x"),
         format!("client_id=key_x&client_secret={secret}"),
@@ -135,4 +135,26 @@ async fn refusals_are_those_of_rfc_6749() {
         .send()
         .await;
     expect_error(&keyed, 400, "invalid_request");
+}
+
+#[tokio::test]
+async fn a_session_goes_on_by_its_refresh_token_once() {
+    let app = App::new().await;
+    let (_, key) = app.reseller("North").await;
+    let tenant = app.tenant(&key, "one.example", json!({})).await;
+    app.user(&key, &tenant, json!({"address": "ada@one.example", "password": "correct horse battery"})).await;
+    let form = async |form: String| {
+        let call = app.call(axum::http::Method::POST, "/v1/auth/token");
+        call.bytes("application/x-www-form-urlencoded", form).send().await
+    };
+    let signed_in =
+        form("grant_type=password&username=ada@one.example&password=correct%20horse%20battery".into());
+    let first = text(&signed_in.await.expect(200)["refresh_token"]);
+    let second = form(format!("grant_type=refresh_token&refresh_token={first}")).await.expect(200);
+    app.get(&text(&second["access_token"]), &format!("{tenant}/mailboxes")).await.expect(200);
+    for used in [first, text(&second["refresh_token"])] {
+        let refused = form(format!("grant_type=refresh_token&refresh_token={used}")).await.expect(400);
+        assert_eq!(refused["error"], "invalid_grant");
+    }
+    assert_eq!(form("grant_type=refresh_token".into()).await.expect(400)["error"], "invalid_request");
 }

@@ -16,6 +16,7 @@ async fn is_created_with_a_mailbox_and_deleted() {
         "id": made["id"], "tenant_id": tenant.strip_prefix("/v1/tenants/"), "address": "ada@one.example",
         "aliases": ["a@one.example"], "display_name": "Ada", "role": "helpdesk", "status": "active",
         "suspended_capabilities": [], "mailbox_id": made["mailbox_id"], "external_id": "42", "created_at": "2026-03-02T09:00:00Z",
+        "given_name": null, "family_name": null, "deleted_at": null,
     });
     assert_eq!(made, expected);
     let path = format!("{tenant}/users/{}", text(&made["id"]));
@@ -90,4 +91,68 @@ async fn bad_input_is_pointed_at() {
         app.post(&key, &users, json!({"address": address})).await.expect_problem(409, "address_taken");
     }
     assert_eq!(app.get(&key, &tenant).await.expect(200)["seats"]["used"], 1);
+}
+
+#[tokio::test]
+async fn is_changed_in_the_version_that_was_seen() {
+    let app = App::new().await;
+    let (_, key) = app.reseller("North").await;
+    let tenant = app.tenant(&key, "one.example", json!({})).await;
+    let (user, _) = app.user(&key, &tenant, json!({"address": "ada@one.example", "external_id": "7"})).await;
+    let path = format!("{tenant}/users/{}", text(&user["id"]));
+    let seen = app.get(&key, &path).await;
+    assert_eq!(seen.header("etag"), Some("\"1\""));
+    let patch = async |tag: &str, body: serde_json::Value| {
+        let call = app.call(axum::http::Method::PATCH, &path).token(&key).header("if-match", tag);
+        call.bytes("application/merge-patch+json", body.to_string()).send().await
+    };
+    let changed =
+        patch("\"1\"", json!({"display_name": "Ada", "external_id": null, "role": "helpdesk"})).await;
+    let body = changed.expect(200);
+    assert_eq!((&body["display_name"], &body["external_id"]), (&json!("Ada"), &json!(null)));
+    assert_eq!(changed.header("etag"), Some("\"2\""));
+    patch("\"1\"", json!({"display_name": "Eve"})).await.expect_problem(412, "version_mismatch");
+    patch("W/\"2\"", json!({})).await.expect_problem(422, "invalid_request");
+    for (body, pointer) in [
+        (json!({"display_name": null}), "/display_name"),
+        (json!({"role": "operator"}), "/role"),
+        (json!({"aliases": ["x"]}), "/aliases/0"),
+        (json!({"address": "ada@two.example"}), "/address"),
+        (json!({"given_name": ""}), "/given_name"),
+        (json!({"id": "usr_1"}), "/id"),
+    ] {
+        let refused = patch("*", body.clone()).await.expect_problem(422, "invalid_request");
+        assert_eq!(refused["errors"][0]["pointer"], pointer, "{body}: {refused}");
+    }
+}
+
+#[tokio::test]
+async fn is_suspended_deleted_and_restored() {
+    let app = App::new().await;
+    let (_, key) = app.reseller("North").await;
+    let tenant = app.tenant(&key, "one.example", json!({})).await;
+    let new = json!({"address": "ada@one.example", "password": "correct horse battery"});
+    let (user, _) = app.user(&key, &tenant, new).await;
+    let path = format!("{tenant}/users/{}", text(&user["id"]));
+    let token = app.sign_in("ada@one.example", "correct horse battery").await;
+    let body = json!({"capabilities": ["sign_in", "send"]});
+    let suspended = app.post(&key, &format!("{path}/suspend"), body).await.expect(200);
+    assert_eq!(suspended["status"], "suspended");
+    assert_eq!(suspended["suspended_capabilities"], json!(["sign_in", "send"]));
+    app.get(&token, &format!("{tenant}/mailboxes")).await.expect_problem(401, "unauthenticated");
+    let wrong = app.post(&key, &format!("{path}/suspend"), json!({"capabilities": ["fly"]})).await;
+    assert_eq!(wrong.expect_problem(422, "invalid_request")["errors"][0]["pointer"], "/capabilities/0");
+    assert_eq!(app.post(&key, &format!("{path}/resume"), json!({})).await.expect(200)["status"], "active");
+    app.delete(&key, &path).await.expect(204);
+    let deleted = app.get(&key, &format!("{tenant}/users?status=deleted")).await.expect(200);
+    assert_eq!(deleted["data"][0]["id"], user["id"]);
+    let restored = app.post(&key, &format!("{path}/restore"), json!({})).await.expect(200);
+    assert_eq!((&restored["id"], &restored["status"]), (&user["id"], &json!("active")));
+    app.post(&key, &format!("{path}/restore"), json!({})).await.expect_problem(404, "not_found");
+    app.post(&key, &format!("{path}/reset-password"), json!({"password": "another good one"}))
+        .await
+        .expect(204);
+    app.sign_in("ada@one.example", "another%20good%20one").await;
+    let short = app.post(&key, &format!("{path}/reset-password"), json!({"password": "short"})).await;
+    assert_eq!(short.expect_problem(422, "invalid_request")["errors"][0]["pointer"], "/password");
 }

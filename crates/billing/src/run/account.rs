@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 
 use chrono::{Days, NaiveDate};
 use kernel::{InvoiceId, Money, TenantId};
-use tenancy::{Caller, Ctx, TenantTx, seats};
+use serde_json::json;
+use tenancy::{Caller, Ctx, TenantTx, event, seats};
 
 use crate::Error;
 use crate::invoice::store::NewInvoice;
@@ -214,6 +215,9 @@ async fn finalise(
         };
         let number = numbers.remove(boundary).ok_or(Error::Stored("number series"))?;
         write(tx, &new, number, subscription, lines).await?;
+        let data = json!({"kind": new.kind.as_str(), "number": number, "issued_on": new.issued_on,
+            "total": {"amount_minor": new.net_minor, "currency": new.currency.code()}});
+        event::record(tx, ctx, event::Kind::InvoiceFinalized, new.id, data).await?;
         match new.kind {
             DocumentKind::Invoice => invoices += 1,
             DocumentKind::CreditNote => credit_notes += 1,

@@ -106,13 +106,13 @@ async fn ctx_of(world: &World, tenant: TenantId) -> Ctx {
 
 /// A caller with a full key of the reseller's.
 async fn admin_of(world: &World, reseller: &Reseller) -> Caller {
-    let new = NewApiKey { role: Role::ResellerAdmin, actions: BTreeSet::new(), expires_at: None };
+    let new = NewApiKey::full(Role::ResellerAdmin);
     let (_, secret) =
         api_key::create_for_reseller(&world.operator.enter_reseller(reseller.id).await.unwrap(), new)
             .await
             .unwrap();
     let auth = Auth::new(world.test_db.db()).await.unwrap();
-    auth.bearer(secret.expose_secret(), world.request_id()).await.unwrap()
+    auth.bearer(secret.expose_secret(), world.origin()).await.unwrap()
 }
 
 /// A document as text: what two runs of the same story must agree on.

@@ -26,8 +26,10 @@ async fn busy_world(tenants: u32) -> (World, Vec<Ctx>) {
     at(&world, "2026-02-14T12:00");
     for ctx in &all {
         seat(ctx, "late").await;
-        if let Some(user) = user::list(ctx, PageRequest::new(None, None)).await.unwrap().items.first() {
-            user::delete(ctx, user.id).await.unwrap();
+        if let Some(user) =
+            user::list(ctx, &Default::default(), PageRequest::new(None, None)).await.unwrap().items.first()
+        {
+            user::delete(ctx, user.id, None).await.unwrap();
         }
     }
     at(&world, "2026-03-01T12:00");
@@ -238,8 +240,8 @@ async fn a_credit_note_names_what_it_corrects_and_all_sums_to_what_was_used() {
     let ctx = subscribed_tenant(&world, &book, "Leaving", 4).await;
     run(&world, "2026-01-01").await;
     at(&world, "2026-01-08T12:00");
-    for user in user::list(&ctx, PageRequest::new(None, None)).await.unwrap().items {
-        user::delete(&ctx, user.id).await.unwrap();
+    for user in user::list(&ctx, &Default::default(), PageRequest::new(None, None)).await.unwrap().items {
+        user::delete(&ctx, user.id, None).await.unwrap();
     }
     at(&world, "2026-06-01T12:00");
     assert_eq!(run(&world, "2026-06-01").await.credit_notes, 1);

@@ -17,7 +17,7 @@ async fn january(world: &World, interval: &str, policy: RemovalPolicy) {
     at(world, "2026-01-10T10:00");
     let sixth = seat(&world.ctx, "fay").await;
     at(world, "2026-01-20T16:00");
-    user::delete(&world.ctx, sixth.id).await.unwrap();
+    user::delete(&world.ctx, sixth.id, None).await.unwrap();
     at(world, "2026-02-01T08:00");
 }
 
@@ -65,8 +65,11 @@ async fn an_annual_tenant_pays_for_changes_at_the_next_month() {
     // One more is removed on 10 February. 264 days + 60 are left of 365 from the 11th on: the year's 1825 seat-days
     // and 11 shrink by 324 to 1512, which cost 497.0958…; 603.62 were billed.
     at(&world, "2026-02-10T12:00");
-    let users = user::list(&world.ctx, kernel::PageRequest::new(None, None)).await.unwrap().items;
-    user::delete(&world.ctx, users[0].id).await.unwrap();
+    let users = user::list(&world.ctx, &Default::default(), kernel::PageRequest::new(None, None))
+        .await
+        .unwrap()
+        .items;
+    user::delete(&world.ctx, users[0].id, None).await.unwrap();
     at(&world, "2026-03-01T00:00");
     run(&world, "2026-03-01").await;
     expected.push(
@@ -111,10 +114,13 @@ async fn daily_runs_make_the_documents_of_one_late_run() {
     for n in 0_u32..90 {
         for world in [&daily, &late] {
             at(world, &format!("{day}T11:00"));
-            let users = user::list(&world.ctx, kernel::PageRequest::new(None, None)).await.unwrap().items;
+            let users = user::list(&world.ctx, &Default::default(), kernel::PageRequest::new(None, None))
+                .await
+                .unwrap()
+                .items;
             match n % 7 {
                 1 | 2 => drop(seat(&world.ctx, &format!("user{n}")).await),
-                5 => user::delete(&world.ctx, users[0].id).await.unwrap(),
+                5 => user::delete(&world.ctx, users[0].id, None).await.unwrap(),
                 _ => {}
             }
             at(world, &format!("{day}T23:00"));

@@ -179,7 +179,7 @@ async fn nothing_in_a_deleted_mailbox_is_there_any_more() {
     let (live, deleted) = (bench.stored(mailbox, HELLO).await, bench.stored(mailbox, HELLO).await);
     message::discard(bench.ctx(), mailbox, deleted).await.unwrap();
     let drop = maildrop::open(&bench.store, &bench.login(&ada)).await.unwrap();
-    tenancy::user::delete(bench.ctx(), ada.id).await.unwrap();
+    tenancy::user::delete(bench.ctx(), ada.id, None).await.unwrap();
     let page = PageRequest::new(None, None);
     let ctx = bench.ctx();
     let errors = [

@@ -130,7 +130,7 @@ async fn the_mail_of_a_deleted_mailbox_that_was_discarded_is_swept() {
     let (db, clock) = (bench.world.test_db.db(), bench.world.test_db.clock());
     let id = bench.stored(ada.mailbox_id, HELLO).await;
     message::discard(bench.ctx(), ada.mailbox_id, id).await.unwrap();
-    tenancy::user::delete(bench.ctx(), ada.id).await.unwrap();
+    tenancy::user::delete(bench.ctx(), ada.id, None).await.unwrap();
     clock.advance(TimeDelta::days(31));
     let swept = sweep::run(&bench.store, &db).await;
     assert_eq!(swept, sweep::Swept { messages: 1, reservations: 0, bodies: 1, failed: 0 });

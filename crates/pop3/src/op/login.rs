@@ -15,8 +15,13 @@ pub(crate) async fn attempt(
     password: SecretString,
 ) -> Result<Option<Maildrop>, End> {
     let auth = &session.service.auth;
-    let login = match auth.mail_login(Capability::Pop3, username, password, session.request_id).await {
+    let login = match auth.mail_login(Capability::Pop3, username, password, session.origin()).await {
         Ok(login) => login,
+        Err(tenancy::Error::Throttled { .. }) => {
+            count("throttled");
+            session.reply(reply::login_throttled()).await?;
+            return Ok(None);
+        }
         Err(error) if reply::is_refusal(&error) => {
             refuse(session).await?;
             return Ok(None);

@@ -110,7 +110,7 @@ pub(super) async fn unchained(tx: &mut SystemTx, limit: i64) -> Result<Vec<Event
         Row,
         r#"select id, reseller_id, tenant_id, kind, subject, data, principal, role, network, request_id, at,
              0::bigint as "position!", ''::bytea as "previous_hash!", ''::bytea as "hash!"
-           from events where position is null order by id limit $1"#,
+           from events where position is null order by ordinal limit $1"#,
         limit
     )
     .fetch_all(tx.conn())

@@ -15,7 +15,7 @@ async fn auth(world: &World) -> Auth {
 }
 
 fn full(role: Role) -> NewApiKey {
-    NewApiKey { role, actions: BTreeSet::new(), expires_at: None }
+    NewApiKey::full(role)
 }
 
 async fn tenant_key(world: &World, new: NewApiKey) -> (api_key::ApiKey, SecretString) {
@@ -27,10 +27,10 @@ async fn a_key_proves_its_role_and_is_kept_as_a_hash() {
     let world = World::new().await;
     let auth = auth(&world).await;
     let (key, secret) = tenant_key(&world, full(Role::TenantAdmin)).await;
-    let caller = auth.bearer(secret.expose_secret(), world.request_id()).await.unwrap();
+    let caller = auth.bearer(secret.expose_secret(), world.origin()).await.unwrap();
     assert_eq!(caller.role(), Role::TenantAdmin);
     let wrong = format!("{}x", secret.expose_secret());
-    assert!(matches!(auth.bearer(&wrong, world.request_id()).await, Err(Error::Unauthenticated)));
+    assert!(matches!(auth.bearer(&wrong, world.origin()).await, Err(Error::Unauthenticated)));
     let mut tx = superuserless(&world).await;
     let kept: Vec<u8> = sqlx::query_scalar("select secret_hash from api_keys where id = $1")
         .bind(key.id.uuid())
@@ -55,14 +55,14 @@ async fn a_key_ends_by_time_and_by_revocation_and_its_tokens_with_it() {
         tenant_key(&world, NewApiKey { expires_at: Some(soon), ..full(Role::Helpdesk) }).await;
     let (key, revoked) = tenant_key(&world, full(Role::Helpdesk)).await;
     let grant = Grant::ClientCredentials { client_id: key.id.to_string(), client_secret: revoked.clone() };
-    let token = auth.token(grant, world.request_id()).await.unwrap().token;
+    let token = auth.token(grant, world.origin()).await.unwrap().access.token;
     for proof in [&expiring, &revoked, &token] {
-        auth.bearer(proof.expose_secret(), world.request_id()).await.unwrap();
+        auth.bearer(proof.expose_secret(), world.origin()).await.unwrap();
     }
     world.test_db.clock().advance(TimeDelta::minutes(2));
     api_key::revoke_of_tenant(&world.ctx, key.id).await.unwrap();
     for proof in [&expiring, &revoked, &token] {
-        let refused = auth.bearer(proof.expose_secret(), world.request_id()).await;
+        let refused = auth.bearer(proof.expose_secret(), world.origin()).await;
         assert!(matches!(refused, Err(Error::Unauthenticated)), "{refused:?}");
     }
 }
@@ -73,9 +73,11 @@ async fn an_action_list_narrows_and_never_widens() {
     let auth = auth(&world).await;
     let only_read = NewApiKey { actions: BTreeSet::from([Action::UserRead]), ..full(Role::TenantAdmin) };
     let (_, secret) = tenant_key(&world, only_read).await;
-    let caller = auth.bearer(secret.expose_secret(), world.request_id()).await.unwrap();
+    let caller = auth.bearer(secret.expose_secret(), world.origin()).await.unwrap();
     let ctx = caller.enter(world.tenant.id).await.unwrap();
-    assert!(tenancy::user::list(&ctx, kernel::PageRequest::new(None, None)).await.is_ok());
+    assert!(
+        tenancy::user::list(&ctx, &Default::default(), kernel::PageRequest::new(None, None)).await.is_ok()
+    );
     let refused = tenancy::user::create(&ctx, world::new_user("x@acme.example", None)).await;
     assert!(matches!(refused, Err(Error::Forbidden("users:write"))), "{refused:?}");
     let beyond = NewApiKey { actions: BTreeSet::from([Action::TenantWrite]), ..full(Role::TenantAdmin) };
@@ -90,7 +92,7 @@ async fn nobody_hands_out_more_than_they_hold() {
     let auth = auth(&world).await;
     let actions = BTreeSet::from([Action::ApiKeyWrite]);
     let (_, secret) = tenant_key(&world, NewApiKey { actions, ..full(Role::TenantAdmin) }).await;
-    let caller = auth.bearer(secret.expose_secret(), world.request_id()).await.unwrap();
+    let caller = auth.bearer(secret.expose_secret(), world.origin()).await.unwrap();
     let ctx = caller.enter(world.tenant.id).await.unwrap();
     assert!(matches!(
         api_key::create_for_tenant(&ctx, full(Role::TenantAdmin)).await,
@@ -105,7 +107,7 @@ async fn a_person_signs_in_with_their_password_and_no_other() {
     let user = world.user("ada", None).await;
     let login = |name: &'static str, password: &'static str| {
         let auth = auth.clone();
-        let request_id = world.request_id();
+        let request_id = world.origin();
         async move { auth.mail_login(Capability::Pop3, name, password.to_owned().into(), request_id).await }
     };
     assert_eq!(login("ADA@Acme.example", world::PASSWORD).await.unwrap().mailbox_id, user.mailbox_id);
@@ -117,7 +119,7 @@ async fn a_person_signs_in_with_their_password_and_no_other() {
     ] {
         assert!(matches!(login(name, password).await, Err(Error::Unauthenticated)), "{name}");
     }
-    tenancy::user::delete(&world.ctx, user.id).await.unwrap();
+    tenancy::user::delete(&world.ctx, user.id, None).await.unwrap();
     assert!(matches!(login("ada@acme.example", world::PASSWORD).await, Err(Error::Unauthenticated)));
 }
 
@@ -127,24 +129,24 @@ async fn a_token_is_good_for_its_time_and_only_when_we_signed_it() {
     let auth = auth(&world).await;
     let user = world.user("ada", None).await;
     let grant = Grant::Password { username: user.address, password: world::PASSWORD.to_owned().into() };
-    let token = auth.token(grant, world.request_id()).await.unwrap();
-    let text = token.token.expose_secret();
-    let caller = auth.bearer(text, world.request_id()).await.unwrap();
+    let token = auth.token(grant, world.origin()).await.unwrap();
+    let text = token.access.token.expose_secret();
+    let caller = auth.bearer(text, world.origin()).await.unwrap();
     assert_eq!(caller.role(), Role::User);
     // Another installation's token of the same shape.
     let stranger = World::new().await;
-    let refused = Auth::new(stranger.test_db.db()).await.unwrap().bearer(text, world.request_id()).await;
+    let refused = Auth::new(stranger.test_db.db()).await.unwrap().bearer(text, world.origin()).await;
     assert!(matches!(refused, Err(Error::Unauthenticated)));
     // The last characters are the signature's.
     let (signed, _) = text.rsplit_once('.').unwrap();
     for forged in [signed.to_owned(), format!("{signed}."), format!("{signed}.AAAA")] {
         assert!(
-            matches!(auth.bearer(&forged, world.request_id()).await, Err(Error::Unauthenticated)),
+            matches!(auth.bearer(&forged, world.origin()).await, Err(Error::Unauthenticated)),
             "{forged}"
         );
     }
-    world.test_db.clock().advance(TimeDelta::seconds(token.expires_in_secs));
-    assert!(matches!(auth.bearer(text, world.request_id()).await, Err(Error::Unauthenticated)));
+    world.test_db.clock().advance(TimeDelta::seconds(token.access.expires_in_secs));
+    assert!(matches!(auth.bearer(text, world.origin()).await, Err(Error::Unauthenticated)));
 }
 
 #[tokio::test]
@@ -153,8 +155,8 @@ async fn two_servers_on_one_database_share_the_signing_key() {
     let (one, two) = tokio::join!(auth(&world), auth(&world));
     let user = world.user("ada", None).await;
     let grant = Grant::Password { username: user.address, password: world::PASSWORD.to_owned().into() };
-    let token = one.token(grant, world.request_id()).await.unwrap().token;
-    two.bearer(token.expose_secret(), world.request_id()).await.unwrap();
+    let token = one.token(grant, world.origin()).await.unwrap().access.token;
+    two.bearer(token.expose_secret(), world.origin()).await.unwrap();
     assert_eq!(one.jwks().await.unwrap().keys.len(), 1);
 }
 
@@ -166,16 +168,16 @@ async fn users_are_no_way_round_that() {
     admin.role = Role::TenantAdmin;
     let admin = tenancy::user::create(&world.ctx, admin).await.unwrap();
     let (_, secret) = tenant_key(&world, full(Role::Helpdesk)).await;
-    let caller = auth.bearer(secret.expose_secret(), world.request_id()).await.unwrap();
+    let caller = auth.bearer(secret.expose_secret(), world.origin()).await.unwrap();
     let ctx = caller.enter(world.tenant.id).await.unwrap();
     let mut accomplice = world::new_user("eve@acme.example", None);
     accomplice.role = Role::TenantAdmin;
     let refused = tenancy::user::create(&ctx, accomplice).await;
     assert!(matches!(refused, Err(Error::Forbidden(_))), "{refused:?}");
-    let refused = tenancy::user::delete(&ctx, admin.id).await;
+    let refused = tenancy::user::delete(&ctx, admin.id, None).await;
     assert!(matches!(refused, Err(Error::Forbidden(_))), "{refused:?}");
     let person = tenancy::user::create(&ctx, world::new_user("bob@acme.example", None)).await.unwrap();
-    tenancy::user::delete(&ctx, person.id).await.unwrap();
+    tenancy::user::delete(&ctx, person.id, None).await.unwrap();
 }
 
 #[tokio::test]
@@ -185,7 +187,7 @@ async fn a_key_s_children_end_no_later_than_it_does() {
     let end = world.test_db.db().env().now() + TimeDelta::hours(1);
     let (_, secret) =
         tenant_key(&world, NewApiKey { expires_at: Some(end), ..full(Role::TenantAdmin) }).await;
-    let caller = auth.bearer(secret.expose_secret(), world.request_id()).await.unwrap();
+    let caller = auth.bearer(secret.expose_secret(), world.origin()).await.unwrap();
     let ctx = caller.enter(world.tenant.id).await.unwrap();
     for beyond in [None, Some(end + TimeDelta::seconds(1))] {
         let child = NewApiKey { expires_at: beyond, ..full(Role::Helpdesk) };

@@ -2,8 +2,11 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 mod auth;
+mod credential;
+mod event;
 mod idempotency;
 mod isolation;
+mod lifecycle;
 mod operator_key;
 mod policy;
 mod quota;

@@ -12,12 +12,12 @@ async fn a_secret_is_installed_once_and_proves_the_operator() {
     let secret = api_key::new_secret(world.test_db.db().env());
     let proof = secrecy::ExposeSecret::expose_secret(&secret).to_owned();
     assert!(
-        matches!(auth.bearer(&proof, world.request_id()).await, Err(Error::Unauthenticated)),
+        matches!(auth.bearer(&proof, world.origin()).await, Err(Error::Unauthenticated)),
         "not yet a key"
     );
     assert!(api_key::install_for_operator(&world.operator, &secret).await.unwrap());
     assert!(!api_key::install_for_operator(&world.operator, &secret).await.unwrap());
-    let caller = auth.bearer(&proof, world.request_id()).await.unwrap();
+    let caller = auth.bearer(&proof, world.origin()).await.unwrap();
     assert_eq!(caller.role(), Role::Operator);
     let keys = api_key::list_of_operator(&caller, PageRequest::new(None, None)).await.unwrap().items;
     assert_eq!(keys.len(), 1);

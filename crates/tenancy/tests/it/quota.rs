@@ -46,7 +46,7 @@ async fn a_quota_may_fall_below_what_is_used_and_loses_nothing() {
     let mut tx = world.ctx.begin().await.unwrap();
     quota::charge(&mut tx, mailbox, 100).await.unwrap();
     tx.commit().await.unwrap();
-    let lowered = tenancy::mailbox::set_quota(&world.ctx, mailbox, Some(10)).await.unwrap();
+    let lowered = tenancy::mailbox::set_quota(&world.ctx, mailbox, None, Some(10)).await.unwrap();
     assert_eq!((lowered.quota.quota_bytes, lowered.quota.used_bytes), (Some(10), 100));
     let mut tx = world.ctx.begin().await.unwrap();
     assert_eq!(quota::has_room(&mut tx, mailbox, 1).await.unwrap(), Some(false));

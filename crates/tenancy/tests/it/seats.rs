@@ -10,12 +10,12 @@ use crate::neighbour;
 
 async fn limit_seats(world: &World, limit: Option<i32>) {
     let change = TenantChange { seats_limit: Some(limit), ..Default::default() };
-    tenancy::tenant::update(&world.ctx, change).await.unwrap();
+    tenancy::tenant::update(&world.ctx, None, change).await.unwrap();
 }
 
 async fn users(world: &World) -> usize {
     let page = kernel::PageRequest::new(Some(200), None);
-    user::list(&world.ctx, page).await.unwrap().items.len()
+    user::list(&world.ctx, &Default::default(), page).await.unwrap().items.len()
 }
 
 #[tokio::test]
@@ -56,7 +56,7 @@ async fn a_reseller_s_cap_holds_over_all_its_tenants() {
     let world = World::new().await;
     let reseller = world.operator.enter_reseller(world.reseller.id).await.unwrap();
     let change = ResellerChange { seats_limit: Some(Some(2)), ..Default::default() };
-    tenancy::reseller::update(&reseller, change).await.unwrap();
+    tenancy::reseller::update(&reseller, None, change).await.unwrap();
     let other = neighbour(&world).await;
     world::domain(&other, "other.example").await;
     world.user("ada", None).await;
@@ -71,8 +71,8 @@ async fn deleting_frees_the_seat_and_the_address_and_both_are_on_record() {
     let world = World::new().await;
     limit_seats(&world, Some(1)).await;
     let first = world.user("ada", None).await;
-    user::delete(&world.ctx, first.id).await.unwrap();
-    assert!(matches!(user::delete(&world.ctx, first.id).await, Err(Error::NotFound)));
+    user::delete(&world.ctx, first.id, None).await.unwrap();
+    assert!(matches!(user::delete(&world.ctx, first.id, None).await, Err(Error::NotFound)));
     let second = world.user("ada", None).await;
     assert_ne!(first.mailbox_id, second.mailbox_id);
     let mut tx = world.ctx.begin().await.unwrap();
@@ -88,7 +88,7 @@ async fn a_clock_that_steps_back_does_not_turn_the_record_round() {
     let world = World::new().await;
     let user = world.user("ada", None).await;
     world.test_db.clock().advance(chrono::TimeDelta::seconds(-5));
-    user::delete(&world.ctx, user.id).await.unwrap();
+    user::delete(&world.ctx, user.id, None).await.unwrap();
     world.test_db.clock().advance(chrono::TimeDelta::seconds(5));
     let mut tx = world.ctx.begin().await.unwrap();
     let changes = tenancy::seats::changes(&mut tx, world.ctx.now()).await.unwrap();

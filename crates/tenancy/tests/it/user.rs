@@ -48,6 +48,7 @@ async fn bad_input_is_refused_with_its_place() {
 async fn a_domain_belongs_to_one_tenant() {
     let world = World::new().await;
     let other = neighbour(&world).await;
-    let refused = tenancy::domain::create(&other, "ACME.example").await;
+    let waiting = tenancy::domain::create(&other, "ACME.example").await.unwrap();
+    let refused = tenancy::domain::verify(&other, waiting.id, tenancy::domain::Proof::Operator).await;
     assert!(matches!(refused, Err(Error::Conflict { code: "domain_taken", .. })), "{refused:?}");
 }

@@ -9,6 +9,7 @@ use billing::subscription::{self, PutSubscription};
 use db::jobs;
 use db::jobs::Depth;
 use mailstore::MailStore;
+use tenancy::auth::Auth;
 use testkit::World;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -26,7 +27,11 @@ struct Working {
 impl Working {
     async fn new(world: World) -> Self {
         let blobs = blob::open(&"memory:".parse().unwrap()).await.unwrap();
-        let worker = Worker { db: world.test_db.db(), store: MailStore::new(blobs) };
+        let worker = Worker {
+            db: world.test_db.db(),
+            store: MailStore::new(blobs),
+            auth: Auth::new(world.test_db.db()).await.unwrap(),
+        };
         let shutdown = CancellationToken::new();
         let task = tokio::spawn(worker::run(worker, shutdown.clone()));
         Self { world, shutdown, task }

@@ -1,0 +1,36 @@
+//! The capabilities that a suspension takes away.
+
+use serde::Deserialize;
+use tenancy::policy::Capability;
+use utoipa::ToSchema;
+
+use crate::problem::Problem;
+
+/// Which capabilities it is about.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Capabilities {
+    /// `sign_in`, `send`, `receive`, `imap`, `pop3`, `api`, `sync`; absent or empty: all of them.
+    #[serde(default)]
+    #[schema(max_items = 7, example = json!(["send"]))]
+    capabilities: Vec<String>,
+}
+
+impl Capabilities {
+    pub(super) fn read(&self) -> Result<Vec<Capability>, Problem> {
+        read(&self.capabilities, "/capabilities")
+    }
+}
+
+/// Capabilities by their names.
+pub(super) fn read(names: &[String], pointer: &str) -> Result<Vec<Capability>, Problem> {
+    let each = names.iter().enumerate().map(|(at, name)| {
+        name.parse().map_err(|_| Problem::field(format!("{pointer}/{at}"), "is not the name of a capability"))
+    });
+    each.collect()
+}
+
+/// Their names.
+pub(super) fn names(capabilities: &[Capability]) -> Vec<String> {
+    capabilities.iter().map(Capability::to_string).collect()
+}

@@ -1,0 +1,65 @@
+//! `ETag` out and `If-Match` in: the version of a resource, so that nobody overwrites a change they have not seen.
+
+use axum::extract::FromRequestParts;
+use axum::http::HeaderValue;
+use axum::http::header::{ETAG, IF_MATCH};
+use axum::http::request::Parts;
+use axum::response::{IntoResponse, Response};
+
+use crate::problem::Problem;
+
+/// The version that `If-Match` wants; `None` when there is no such header, or it wants any.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct IfMatch(pub(crate) Option<i64>);
+
+impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let Some(value) = parts.headers.get(IF_MATCH) else { return Ok(Self(None)) };
+        let text = value.to_str().unwrap_or_default().trim();
+        if text == "*" {
+            return Ok(Self(None));
+        }
+        // A weak tag never matches here (RFC 9110 §13.1.1), and a list would say that several versions are the same.
+        let tag = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+        let version = tag.filter(|tag| tag.bytes().all(|byte| byte.is_ascii_digit())).map(str::parse);
+        match version {
+            Some(Ok(version)) => Ok(Self(Some(version))),
+            _ => Err(Problem::parameter("If-Match", "must be * or one ETag as an answer gave it")),
+        }
+    }
+}
+
+/// An answer with its resource's version as `ETag`.
+#[derive(Debug)]
+pub(crate) struct Tagged<T>(pub(crate) i64, pub(crate) T);
+
+impl<T: IntoResponse> IntoResponse for Tagged<T> {
+    fn into_response(self) -> Response {
+        let mut response = self.1.into_response();
+        if let Ok(tag) = HeaderValue::from_str(&format!("\"{}\"", self.0)) {
+            response.headers_mut().insert(ETAG, tag);
+        }
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn read(value: &str) -> Result<Option<i64>, Problem> {
+        let request = axum::http::Request::get("/").header(IF_MATCH, value).body(()).unwrap();
+        IfMatch::from_request_parts(&mut request.into_parts().0, &()).await.map(|wanted| wanted.0)
+    }
+
+    #[tokio::test]
+    async fn one_strong_tag_or_a_star() {
+        assert_eq!(read("\"7\"").await.unwrap(), Some(7));
+        assert_eq!(read("*").await.unwrap(), None);
+        for wrong in ["7", "W/\"7\"", "\"7\", \"8\"", "\"\"", "\"-1\"", "\"99999999999999999999\""] {
+            assert!(read(wrong).await.is_err(), "{wrong}");
+        }
+    }
+}

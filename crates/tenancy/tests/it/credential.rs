@@ -1,0 +1,205 @@
+//! Credentials that are bound, rotated, used up and throttled.
+
+use std::net::IpAddr;
+
+use chrono::TimeDelta;
+use secrecy::{ExposeSecret as _, SecretString};
+use tenancy::api_key::{self, NewApiKey};
+use tenancy::app_password::{self, NewAppPassword};
+use tenancy::auth::{Auth, Grant, Tokens};
+use tenancy::policy::Capability;
+use tenancy::{Error, MailLogin, Origin, Role, event, user};
+use testkit::{World, world};
+
+async fn auth(world: &World) -> Auth {
+    Auth::new(world.test_db.db()).await.unwrap()
+}
+
+fn from(world: &World, address: &str) -> Origin {
+    Origin { request_id: world.request_id(), network: Some(address.parse::<IpAddr>().unwrap()) }
+}
+
+fn password_grant(password: &str) -> Grant {
+    Grant::Password { username: "ada@acme.example".into(), password: password.into() }
+}
+
+async fn pop3(auth: &Auth, password: &SecretString, origin: Origin) -> Result<MailLogin, Error> {
+    auth.mail_login(Capability::Pop3, "ada@acme.example", password.clone(), origin).await
+}
+
+#[tokio::test]
+async fn a_key_bound_to_networks_is_good_from_there_alone_and_its_use_is_on_the_trail() {
+    let world = World::new().await;
+    let auth = auth(&world).await;
+    let networks = vec!["192.0.2.0/24".parse().unwrap()];
+    let new = NewApiKey { networks, ..NewApiKey::full(Role::TenantAdmin) };
+    let (key, secret) = api_key::create_for_tenant(&world.ctx, new).await.unwrap();
+    for origin in [from(&world, "198.51.100.1"), world.origin()] {
+        assert!(matches!(auth.bearer(secret.expose_secret(), origin).await, Err(Error::Unauthenticated)));
+    }
+    auth.bearer(secret.expose_secret(), from(&world, "192.0.2.7")).await.unwrap();
+    auth.bearer(secret.expose_secret(), from(&world, "192.0.2.7")).await.unwrap();
+    let keys = api_key::list_of_tenant(&world.ctx, kernel::PageRequest::new(None, None)).await.unwrap().items;
+    let kept = keys.iter().find(|kept| kept.id == key.id).unwrap();
+    assert_eq!(kept.last_used_from, Some("192.0.2.7".parse().unwrap()));
+    assert_eq!(kept.last_used_at, Some(world.test_db.db().env().now()));
+    event::chain(&world.test_db.db()).await.unwrap();
+    let filter = event::Filter { kinds: [event::Kind::ApiKeyUsed].into(), ..Default::default() };
+    let page = kernel::PageRequest::new(None, None);
+    let used = event::list(&world.operator, tenancy::Action::AuditRead, &filter, page).await.unwrap().items;
+    assert_eq!(used.len(), 1, "the first use is noted, the next within a day is not");
+    assert_eq!(used[0].event.principal, key.id.to_string());
+}
+
+#[tokio::test]
+async fn a_refresh_token_is_good_once_and_a_second_use_ends_its_family() {
+    let world = World::new().await;
+    let auth = auth(&world).await;
+    world.user("ada", None).await;
+    let refresh = |tokens: Tokens| Grant::RefreshToken { refresh_token: tokens.refresh.unwrap() };
+    let first = auth.token(password_grant(world::PASSWORD), world.origin()).await.unwrap();
+    let stolen = Grant::RefreshToken { refresh_token: first.refresh.clone().unwrap() };
+    let second = auth.token(refresh(first), world.origin()).await.unwrap();
+    auth.bearer(second.access.token.expose_secret(), world.origin()).await.unwrap();
+    assert!(matches!(auth.token(stolen, world.origin()).await, Err(Error::Unauthenticated)));
+    // The one that was good until then is of the same family.
+    assert!(matches!(auth.token(refresh(second), world.origin()).await, Err(Error::Unauthenticated)));
+    // Another sign-in is another family.
+    let other = auth.token(password_grant(world::PASSWORD), world.origin()).await.unwrap();
+    world.test_db.clock().advance(TimeDelta::days(31));
+    assert!(matches!(auth.token(refresh(other), world.origin()).await, Err(Error::Unauthenticated)));
+    for rubbish in ["", "pillarboxrt_", "pillarboxrt_zz_x", "x"] {
+        let grant = Grant::RefreshToken { refresh_token: rubbish.into() };
+        assert!(matches!(auth.token(grant, world.origin()).await, Err(Error::Unauthenticated)), "{rubbish}");
+    }
+}
+
+#[tokio::test]
+async fn one_of_many_that_use_a_refresh_token_at_once_gets_the_next() {
+    let world = World::new().await;
+    let auth = auth(&world).await;
+    world.user("ada", None).await;
+    let tokens = auth.token(password_grant(world::PASSWORD), world.origin()).await.unwrap();
+    let secret = tokens.refresh.unwrap();
+    let tries = (0..8).map(|_| {
+        let grant = Grant::RefreshToken { refresh_token: secret.clone() };
+        auth.token(grant, world.origin())
+    });
+    let won = futures::future::join_all(tries).await.into_iter().filter(Result::is_ok).count();
+    assert_eq!(won, 1);
+}
+
+#[tokio::test]
+async fn a_new_password_a_suspension_and_a_deletion_end_every_session() {
+    let world = World::new().await;
+    let auth = auth(&world).await;
+    let ada = world.user("ada", None).await;
+    let session = async |password: &str| auth.token(password_grant(password), world.origin()).await.unwrap();
+    let is_over = async |tokens: Tokens| {
+        let access = auth.bearer(tokens.access.token.expose_secret(), world.origin()).await;
+        assert!(matches!(access, Err(Error::Unauthenticated)), "{access:?}");
+        let grant = Grant::RefreshToken { refresh_token: tokens.refresh.unwrap() };
+        assert!(matches!(auth.token(grant, world.origin()).await, Err(Error::Unauthenticated)));
+    };
+    let old = session(world::PASSWORD).await;
+    user::reset_password(&world.ctx, ada.id, "another good password".into()).await.unwrap();
+    is_over(old).await;
+    let old = session("another good password").await;
+    user::suspend(&world.ctx, ada.id, None, &[Capability::SignIn]).await.unwrap();
+    is_over(old).await;
+    user::resume(&world.ctx, ada.id, None, &[]).await.unwrap();
+    let old = session("another good password").await;
+    user::delete(&world.ctx, ada.id, None).await.unwrap();
+    is_over(old).await;
+}
+
+#[tokio::test]
+async fn an_app_password_is_good_for_its_protocols_until_it_is_revoked() {
+    let world = World::new().await;
+    let auth = auth(&world).await;
+    let ada = world.user("ada", None).await;
+    let own = world.login(&ada).await.ctx;
+    let new = |protocols: &[Capability]| NewAppPassword {
+        name: "phone".into(),
+        protocols: protocols.to_vec(),
+        expires_at: None,
+    };
+    let (phone, secret) = app_password::create(&own, ada.id, new(&[Capability::Pop3])).await.unwrap();
+    let (_, imap) = app_password::create(&own, ada.id, new(&[Capability::Imap])).await.unwrap();
+    pop3(&auth, &secret, world.origin()).await.unwrap();
+    let typed = secret.expose_secret().replace('-', "").to_uppercase();
+    pop3(&auth, &typed.into(), world.origin()).await.unwrap();
+    assert!(matches!(pop3(&auth, &imap, world.origin()).await, Err(Error::Unauthenticated)));
+    // It is no password for the API.
+    let grant = password_grant(secret.expose_secret());
+    assert!(matches!(auth.token(grant, world.origin()).await, Err(Error::Unauthenticated)));
+    app_password::revoke(&own, ada.id, phone.id).await.unwrap();
+    assert!(matches!(pop3(&auth, &secret, world.origin()).await, Err(Error::Unauthenticated)));
+    // Not another person's to see.
+    let bob = world.user("bob", None).await;
+    let bob = world.login(&bob).await.ctx;
+    let page = kernel::PageRequest::new(None, None);
+    assert!(matches!(app_password::list(&bob, ada.id, page).await, Err(Error::NotFound)));
+    for wrong in [vec![], vec![Capability::Api]] {
+        assert!(matches!(app_password::create(&own, ada.id, new(&wrong)).await, Err(Error::Invalid(_))));
+    }
+}
+
+#[tokio::test]
+async fn a_guesser_is_slowed_down_and_the_owner_is_not_locked_out() {
+    let world = World::new().await;
+    let auth = auth(&world).await;
+    world.user("ada", None).await;
+    let (home, attacker) = (from(&world, "192.0.2.10"), from(&world, "203.0.113.5"));
+    auth.token(password_grant(world::PASSWORD), home).await.unwrap();
+    let guess =
+        async |origin: Origin| auth.token(password_grant("a wrong password"), origin).await.unwrap_err();
+    for _ in 0..5 {
+        assert!(matches!(guess(attacker).await, Error::Unauthenticated));
+    }
+    let Error::Throttled { retry_after_secs } = guess(attacker).await else { panic!("let through") };
+    assert!((1..=3).contains(&retry_after_secs), "{retry_after_secs}");
+    // Even the right password has to wait there; at home it does not.
+    assert!(matches!(
+        auth.token(password_grant(world::PASSWORD), attacker).await,
+        Err(Error::Throttled { .. })
+    ));
+    auth.token(password_grant(world::PASSWORD), home).await.unwrap();
+    // From a thousand networks: strangers are stopped, the owner at home is not.
+    for n in 0..50 {
+        let _ = guess(from(&world, &format!("198.51.{n}.1"))).await;
+    }
+    assert!(matches!(guess(from(&world, "198.51.200.1")).await, Error::Throttled { .. }));
+    auth.token(password_grant(world::PASSWORD), home).await.unwrap();
+    world.test_db.clock().advance(TimeDelta::minutes(16));
+    assert!(matches!(guess(attacker).await, Error::Unauthenticated));
+}
+
+#[tokio::test]
+async fn signing_keys_rotate_without_a_token_failing() {
+    let world = World::new().await;
+    let (one, two) = (auth(&world).await, auth(&world).await);
+    world.user("ada", None).await;
+    let db = world.test_db.db();
+    let kids = async || one.jwks().await.unwrap().keys.len();
+    one.signer().rotate(&db, false).await.unwrap();
+    assert_eq!(kids().await, 1, "the first key is young");
+    world.test_db.clock().advance(TimeDelta::days(30));
+    one.signer().rotate(&db, false).await.unwrap();
+    one.signer().rotate(&db, false).await.unwrap();
+    assert_eq!(kids().await, 2, "the next is known before it signs, and made once");
+    let token = one.token(password_grant(world::PASSWORD), world.origin()).await.unwrap().access.token;
+    world.test_db.clock().advance(TimeDelta::minutes(10));
+    two.bearer(token.expose_secret(), world.origin()).await.unwrap();
+    world.test_db.clock().advance(TimeDelta::hours(1));
+    let by_the_new = one.token(password_grant(world::PASSWORD), world.origin()).await.unwrap().access.token;
+    two.bearer(by_the_new.expose_secret(), world.origin()).await.unwrap();
+    world.test_db.clock().advance(TimeDelta::hours(3));
+    one.signer().rotate(&db, false).await.unwrap();
+    assert_eq!(kids().await, 1, "the old one is forgotten once its last token is over");
+    // At once, for a key that leaked: another process learns of it by the token.
+    one.signer().rotate(&db, true).await.unwrap();
+    let token = one.token(password_grant(world::PASSWORD), world.origin()).await.unwrap().access.token;
+    world.test_db.clock().advance(TimeDelta::seconds(6));
+    two.bearer(token.expose_secret(), world.origin()).await.unwrap();
+}
