@@ -73,9 +73,9 @@ async fn provision(server: &Server) -> Result<()> {
     let reseller = id(http.post("/v1/resellers", &json!({"name": "Bench"})).await?.expect(201)?)?;
     let tenant = json!({"reseller_id": reseller, "name": "Bench", "country": "DE", "currency": "EUR"});
     let tenant = id(http.post("/v1/tenants", &tenant).await?.expect(201)?)?;
-    http.post(&format!("/v1/tenants/{tenant}/domains"), &json!({"name": "bench.example"}))
-        .await?
-        .expect(201)?;
+    let domains = format!("/v1/tenants/{tenant}/domains");
+    let domain = id(http.post(&domains, &json!({"name": "bench.example"})).await?.expect(201)?)?;
+    http.post(&format!("{domains}/{domain}/verify"), &json!({"vouch": true})).await?.expect(200)?;
     http.post(&format!("/v1/tenants/{tenant}/users"), &json!({"address": RECIPIENT})).await?.expect(201)?;
     Ok(())
 }

@@ -39,7 +39,10 @@ async fn the_private_cluster_is_joined_or_started() {
     let reseller = created("/v1/resellers", json!({ "name": "Hosting" })).await;
     let tenant = json!({ "reseller_id": reseller["id"], "name": "Acme", "country": "DE", "currency": "EUR" });
     let tenant = created("/v1/tenants", tenant).await["id"].as_str().unwrap().to_owned();
-    created(&format!("/v1/tenants/{tenant}/domains"), json!({ "name": "acme.example" })).await;
+    let domains = format!("/v1/tenants/{tenant}/domains");
+    let domain = created(&domains, json!({ "name": "acme.example" })).await;
+    let verify = format!("{domains}/{}/verify", domain["id"].as_str().unwrap());
+    http.post(&verify, &json!({ "vouch": true })).await.unwrap().expect(200).unwrap();
     let ada = json!({ "address": "ada@acme.example", "password": "correct horse" });
     created(&format!("/v1/tenants/{tenant}/users"), ada).await;
 
