@@ -140,18 +140,21 @@ async function mailInAndOut(portal: Api, customer: Customer, user: Schemas["User
     });
   const message = ok(await put(sent), 201);
   assert.deepEqual([message.size_bytes, message.subject, message.from[0]?.address], [sent.length, "grün", "ada@sender.example"]);
-  ok(await put(Buffer.from("Subject: a second one\r\n\r\nfor the fuzzer\r\n")), 201);
+  const second = ok(await put(Buffer.from("Subject: a second one\r\n\r\nto stay deleted\r\n")), 201);
   const path = { ...mailbox, message_id: message.id };
   const raw = await portal.GET("/v1/tenants/{tenant_id}/mailboxes/{mailbox_id}/messages/{message_id}/raw", { params: { path }, parseAs: "arrayBuffer" });
   assert.deepEqual(Buffer.from(ok(raw, 200)), Buffer.from(sent), "the bytes that came out are not those that went in");
   const folders = ok(await portal.GET("/v1/tenants/{tenant_id}/mailboxes/{mailbox_id}/folders", { params: { path: mailbox } }), 200).data;
   assert.equal(folders.find((folder) => folder.role === "inbox")?.message_count, 2);
   refused(await put(Buffer.concat([sent, Buffer.alloc(4096, "x")])), 422, "quota_exceeded");
-  const gone = await portal.DELETE("/v1/tenants/{tenant_id}/mailboxes/{mailbox_id}/messages/{message_id}", { params: { path } });
-  assert.equal(gone.response.status, 204);
+  for (const message_id of [message.id, second.id]) {
+    const params = { path: { ...mailbox, message_id } };
+    const gone = await portal.DELETE("/v1/tenants/{tenant_id}/mailboxes/{mailbox_id}/messages/{message_id}", { params });
+    assert.equal(gone.response.status, 204);
+  }
   const back = ok(await portal.POST("/v1/tenants/{tenant_id}/mailboxes/{mailbox_id}/messages/{message_id}/recover", { params: { path } }), 200);
   assert(back.id === message.id && back.state === "live" && back.uid > message.uid, JSON.stringify(back));
-  step(`${sent.length} bytes in and out, one message too many for the quota, one deleted and recovered`);
+  step(`${sent.length} bytes in and out, one message too many for the quota, two deleted and one recovered`);
 }
 
 /** What is refused says why, and shows nothing to whom it does not concern. */

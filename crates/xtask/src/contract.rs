@@ -43,7 +43,8 @@ pub(crate) async fn run(root: &Path, options: &Options) -> anyhow::Result<ExitCo
     let mut failed = Vec::new();
 
     let mut lint = tools.npm(&work, "redocly");
-    lint.args(["lint", "--config", "redocly.yaml", "--max-problems", "1000"]).arg(&description);
+    lint.args(["lint", "--config", "lint.yaml", "--format", "stylish", "--max-problems", "1000"])
+        .arg(&description);
     step("lint", lint, &mut failed).await?;
 
     let mut types = tools.npm(&work, "openapi-typescript");
