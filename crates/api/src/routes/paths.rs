@@ -8,13 +8,51 @@ use utoipa::IntoParams;
 
 use crate::schema;
 
+/// What a parameter is, by the type of its id.
+macro_rules! described {
+    (ResellerId) => {
+        "The reseller's id."
+    };
+    (ApiKeyId) => {
+        "The API key's id."
+    };
+    (TenantId) => {
+        "The tenant's id."
+    };
+    (DomainId) => {
+        "The domain's id."
+    };
+    (UserId) => {
+        "The user's id."
+    };
+    (MailboxId) => {
+        "The mailbox's id."
+    };
+    (MessageId) => {
+        "The message's id."
+    };
+    (PriceBookId) => {
+        "The price book's id."
+    };
+    (InvoiceId) => {
+        "The id of the invoice or credit note."
+    };
+    (RunId) => {
+        "The run's id."
+    };
+}
+
 macro_rules! paths {
     ($($(#[$doc:meta])* $name:ident { $($field:ident: $id:ident),* })*) => {$(
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, Deserialize, IntoParams)]
         #[into_params(parameter_in = Path)]
         pub(crate) struct $name {
-            $(#[param(value_type = schema::$id)] pub(crate) $field: $id),*
+            $(
+                #[doc = described!($id)]
+                #[param(value_type = schema::$id)]
+                pub(crate) $field: $id
+            ),*
         }
     )*};
 }

@@ -20,8 +20,10 @@ use crate::{Api, schema};
 #[derive(Debug, Serialize, ToSchema)]
 struct Seats {
     /// Null is unlimited.
-    #[schema(required)]
+    #[schema(required, example = 5)]
     limit: Option<i32>,
+    /// Users who hold one.
+    #[schema(example = 3)]
     used: i32,
 }
 
@@ -29,9 +31,10 @@ struct Seats {
 #[derive(Debug, Serialize, ToSchema)]
 struct Storage {
     /// Null: there is no limit for the tenant, only each mailbox's own.
-    #[schema(required)]
+    #[schema(required, example = 10_737_418_240_i64)]
     limit_bytes: Option<i64>,
     /// Bytes of live messages.
+    #[schema(example = 1_048_576)]
     used_bytes: i64,
 }
 
@@ -42,6 +45,7 @@ struct Tenant {
     id: TenantId,
     #[schema(value_type = schema::ResellerId)]
     reseller_id: ResellerId,
+    /// As people call it.
     #[schema(example = "Bakery Ltd")]
     name: String,
     /// ISO 3166-1 alpha-2 code.
@@ -53,7 +57,7 @@ struct Tenant {
     #[schema(example = "Europe/Berlin")]
     time_zone: String,
     /// `trial`, `active`, `suspended` or `deleted`.
-    #[schema(example = "active")]
+    #[schema(value_type = schema::TenantStatus)]
     status: String,
     seats: Seats,
     storage: Storage,
@@ -89,7 +93,8 @@ struct NewTenant {
     #[serde(default)]
     #[schema(value_type = Option<schema::ResellerId>)]
     reseller_id: Option<ResellerId>,
-    #[schema(min_length = 1, max_length = 200, example = "Bakery Ltd")]
+    /// As people call it.
+    #[schema(value_type = schema::Name)]
     name: String,
     /// ISO 3166-1 alpha-2 code.
     #[schema(pattern = "^[A-Z]{2}$", example = "DE")]
@@ -105,6 +110,7 @@ struct NewTenant {
     seats: NewSeats,
     /// Whether it is a sandbox with a clock of its own, which starts at the present.
     #[serde(default)]
+    #[schema(example = true)]
     test_clock: bool,
 }
 
@@ -140,8 +146,9 @@ impl From<NewTenant> for tenant::NewTenant {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct TenantPatch {
+    /// As people call it.
     #[serde(default, deserialize_with = "not_null")]
-    #[schema(value_type = String, required = false, min_length = 1, max_length = 200)]
+    #[schema(value_type = schema::Name, required = false)]
     name: Option<String>,
     #[serde(default, deserialize_with = "not_null")]
     #[schema(value_type = SeatsPatch, required = false)]
