@@ -15,6 +15,8 @@ use kernel::{ErrorKind, FieldError, RequestId};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::schema;
+
 /// What `application/problem+json` is.
 pub(crate) const MEDIA_TYPE: &str = "application/problem+json";
 
@@ -70,6 +72,7 @@ pub(crate) struct FieldProblem {
     pointer: Option<String>,
     /// Which query parameter or header it is, when it is not in the body.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "limit")]
     parameter: Option<String>,
     /// What is wrong.
     #[schema(example = "must not be negative")]
@@ -100,7 +103,7 @@ pub(crate) struct Body {
     #[schema(example = "the request breaks 1 rule(s)")]
     detail: String,
     /// The stable name of the kind of problem; for programs.
-    #[schema(example = "invalid_request")]
+    #[schema(value_type = schema::ProblemCode)]
     code: &'static str,
     /// Names this request in the server's log; also in the `X-Request-Id` header.
     #[schema(value_type = String, example = "req_019a2f3c5d7e7abc8def0123456789ab")]
