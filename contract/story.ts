@@ -92,6 +92,11 @@ async function openTenant(portal: Api, book: Schemas["PriceBook"], interval: Int
   assert.equal(subscription.anchor_date, day(begin));
   const name = `${interval}-${suffix}.example`;
   const domain = ok(await portal.POST("/v1/tenants/{tenant_id}/domains", { params, body: { name } }), 201);
+  // The names are in no DNS, so the operator vouches for them.
+  const at = { path: { tenant_id: tenant.id, domain_id: domain.id } };
+  const operator = client(setting("PILLARBOX_KEY"));
+  const verify = "/v1/tenants/{tenant_id}/domains/{domain_id}/verify";
+  assert.equal(ok(await operator.POST(verify, { params: at, body: { vouch: true } }), 200).status, "active");
   const customer: Customer = { tenant, domain, users: [] };
   for (const name of names) customer.users.push(await hire(portal, customer, name));
   ok(await portal.POST("/v1/tenants/{tenant_id}/domains", { params, body: { name: `spare-${name}` } }), 201);
