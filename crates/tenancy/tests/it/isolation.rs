@@ -15,6 +15,8 @@ const KEYS_NOT_LED_BY_TENANT: &[&str] = &[
     "api_keys",
     // Of one tenant or of many.
     "billing_runs",
+    // Of a tenant, of a reseller or of the operator.
+    "webhook_endpoints",
 ];
 
 #[tokio::test]

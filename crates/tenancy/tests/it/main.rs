@@ -10,6 +10,7 @@ mod quota;
 mod seats;
 mod tenant;
 mod user;
+mod webhook_endpoint;
 
 use tenancy::Ctx;
 use testkit::{World, world};
