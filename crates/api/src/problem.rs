@@ -27,6 +27,7 @@ pub(crate) const CODES: &[(&str, u16, &str)] = &[
     ("method_not_allowed", 405, "The resource does not have this method"),
     ("request_timeout", 408, "The request took too long"),
     ("address_taken", 409, "An address is in use"),
+    ("webhook_endpoint_disabled", 409, "The webhook endpoint is disabled"),
     ("domain_in_use", 409, "The domain has addresses"),
     ("domain_taken", 409, "The domain is in use"),
     ("idempotency_key_in_use", 409, "The first request with this Idempotency-Key is under way"),

@@ -15,6 +15,7 @@ mod subscription;
 mod tenant;
 pub(crate) mod token;
 mod user;
+mod webhook_endpoint;
 
 use std::sync::Arc;
 
@@ -89,6 +90,7 @@ fn with_small_bodies() -> OpenApiRouter<Api> {
         .merge(subscription::router())
         .merge(invoice::router())
         .merge(billing_run::router())
+        .merge(webhook_endpoint::router())
         .merge(token::router())
         .merge(health::router())
 }

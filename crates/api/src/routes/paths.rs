@@ -1,7 +1,8 @@
 //! The ids in paths.
 
 use kernel::{
-    ApiKeyId, DomainId, InvoiceId, MailboxId, MessageId, PriceBookId, ResellerId, RunId, TenantId, UserId,
+    ApiKeyId, DeliveryId, DomainId, InvoiceId, MailboxId, MessageId, PriceBookId, ResellerId, RunId, TenantId, UserId,
+    WebhookEndpointId,
 };
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -34,6 +35,10 @@ paths! {
     UserPath { tenant_id: TenantId, user_id: UserId }
     /// A mailbox of a tenant.
     MailboxPath { tenant_id: TenantId, mailbox_id: MailboxId }
+    /// A webhook endpoint.
+    WebhookEndpointPath { endpoint_id: WebhookEndpointId }
+    /// A delivery of a webhook endpoint.
+    DeliveryPath { endpoint_id: WebhookEndpointId, delivery_id: DeliveryId }
     /// A price book.
     PriceBookPath { price_book_id: PriceBookId }
     /// An invoice or credit note.
