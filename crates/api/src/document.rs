@@ -112,6 +112,7 @@ pub fn openapi() -> String {
         (name = "Invoices", description = "What was billed, with the seat-days behind it."),
         (name = "Billing runs", description = "Bring what is billed up to what is owed."),
         (name = "Events", description = "What happened, as a feed and as a trail that can be verified."),
+        (name = "Webhooks", description = "Events sent to where you want them, signed by Standard Webhooks."),
         (name = "Authentication", description = "Access tokens and the keys to check them with."),
         (name = "Operations", description = "Whether the server lives, is ready, and how it does."),
     )

@@ -79,6 +79,8 @@ ids! {
     PriceBookId = "pbk": "A price book's id.";
     PriceId = "pri": "A price's id.";
     InvoiceId = "inv": "An invoice's id.";
+    WebhookEndpointId = "whk": "A webhook endpoint's id.";
+    DeliveryId = "dlv": "A delivery's id.";
     RunId = "run": "A billing run's id.";
 }
 
