@@ -18,7 +18,8 @@ help: ## This list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo "  make demo takes MAIL=DIR-or-mbox (mail to take in) and DEMO_EXIT=1 (stop after the story);"
-	@echo "  make test takes ARGS='-p billing' and the like; make bench takes ONLY=name"
+	@echo "  make test takes ARGS='-p billing' and the like; make bench takes ONLY=name;"
+	@echo "  make contract takes CASES=number (for each operation) and SEED=number"
 
 .PHONY: demo
 demo: install ## Build, start on embedded defaults, play the main job, stay up until Ctrl-C
@@ -63,6 +64,10 @@ garage: install ## Build Garage for make e2e, once (10 to 30 minutes)
 	@if [ -x "$(TOOLS)/bin/garage" ]; then echo "garage: there already, in $(TOOLS)/bin"; \
 	else cargo install garage --version $(GARAGE_VERSION) --locked --root "$(TOOLS)"; fi
 
+.PHONY: contract
+contract: install-contract ## Hold the API to openapi.json: lint, a TypeScript client that plays the story, a fuzzer
+	@$(XTASK) contract --tools '$(TOOLS)' $(if $(CASES),--cases '$(CASES)') $(if $(SEED),--seed '$(SEED)')
+
 .PHONY: advisories
 advisories: install-check ## Look for known vulnerabilities in the dependencies (needs the network)
 	@if ! cargo deny fetch db >/dev/null 2>&1; then \
@@ -85,8 +90,10 @@ doc:
 generate-check:
 	@$(XTASK) generate --check
 
-.PHONY: install install-check
+.PHONY: install install-check install-contract
 install:
 	@deploy/local/install.sh
 install-check:
 	@deploy/local/install.sh check
+install-contract:
+	@deploy/local/install.sh contract

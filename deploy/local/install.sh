@@ -5,6 +5,7 @@
 #
 #   deploy/local/install.sh          what `make demo`, `make test` and `make run` need
 #   deploy/local/install.sh check    also cargo-deny, which `make check` needs
+#   deploy/local/install.sh contract also what contract/ pins: a linter, a fuzzer, Node.js with packages, for `make contract`
 set -euo pipefail
 
 readonly OLDEST_POSTGRES=15
@@ -70,6 +71,7 @@ missing_packages() {
     have git || echo git
     [[ -e /etc/ssl/certs/ca-certificates.crt ]] || echo ca-certificates
     have_postgres || echo postgresql
+    [[ $1 != contract ]] || python3 -c 'import ensurepip' 2>/dev/null || echo python3 python3-venv
 }
 
 # --- Installing -----------------------------------------------------------------------------------------------------
@@ -151,12 +153,33 @@ install_cargo_deny() {
     cargo install --locked --quiet cargo-deny --version "$CARGO_DENY_VERSION" --root "$tools"
 }
 
+# What contract/ pins, anew whenever a pin has changed: from PyPI into an environment of its own, Node.js with it (which
+# the linter wants newer than Debian's), and from npm with that Node.js.
+install_contract() {
+    local pins=$root/contract dir=$tools/contract
+    mkdir -p "$dir/npm"
+    if ! cmp -s "$pins/requirements.txt" "$dir/requirements.txt" || ! "$dir/venv/bin/node" --version >/dev/null 2>&1; then
+        say "installing the fuzzer and Node.js into $dir/venv"
+        rm -rf "$dir/venv" "$dir/npm/node_modules"
+        python3 -m venv "$dir/venv"
+        "$dir/venv/bin/pip" --quiet --disable-pip-version-check install --requirement "$pins/requirements.txt"
+        cp "$pins/requirements.txt" "$dir/"
+    fi
+    if ! cmp -s "$pins/package-lock.json" "$dir/npm/node_modules/.pins"; then
+        say "installing the linter and the client's compiler into $dir/npm"
+        cp "$pins"/{package.json,package-lock.json,.npmrc} "$dir/npm/"
+        (cd "$dir/npm" && PATH="$dir/venv/bin:$PATH" "$dir/venv/bin/npm" ci --silent)
+        cp "$pins/package-lock.json" "$dir/npm/node_modules/.pins"
+    fi
+}
+
 main() {
     check_rust
     local packages
-    mapfile -t packages < <(missing_packages | tr ' ' '\n')
+    mapfile -t packages < <(missing_packages "${1:-}" | tr ' ' '\n')
     if ((${#packages[@]} > 0)); then install_packages "${packages[@]}"; fi
     if [[ ${1:-} == check ]]; then install_cargo_deny; fi
+    if [[ ${1:-} == contract ]]; then install_contract; fi
 }
 
 main "$@"

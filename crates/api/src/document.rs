@@ -5,7 +5,10 @@ use std::fmt::Write as _;
 use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn, PathItem};
 use utoipa::openapi::schema::{ArrayItems, Components, ObjectBuilder, Schema, Type};
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
-use utoipa::openapi::{ContentBuilder, OpenApi, Ref, RefOr, Required, Response, ResponseBuilder};
+use utoipa::openapi::{
+    ContentBuilder, KnownFormat, OpenApi, Ref, RefOr, Required, Response, ResponseBuilder, SchemaFormat,
+    Server,
+};
 use utoipa::{OpenApi as _, ToSchema as _};
 
 use crate::{problem, routes};
@@ -31,6 +34,11 @@ const PROBLEMS: &[Common] = &[
         status: "404",
         name: "NotFound",
         text: "No such object, or none that the caller may see: `not_found`.",
+    },
+    Common {
+        status: "408",
+        name: "RequestTimeout",
+        text: "The request took longer than the server waits: `request_timeout`.",
     },
     Common {
         status: "409",
@@ -104,6 +112,7 @@ pub fn openapi() -> String {
         (name = "Invoices", description = "What was billed, with the seat-days behind it."),
         (name = "Billing runs", description = "Bring what is billed up to what is owed."),
         (name = "Events", description = "What happened, as a feed and as a trail that can be verified."),
+        (name = "Webhooks", description = "Events sent to where you want them, signed by Standard Webhooks."),
         (name = "Authentication", description = "Access tokens and the keys to check them with."),
         (name = "Operations", description = "Whether the server lives, is ready, and how it does."),
     )
@@ -129,11 +138,13 @@ fn document() -> OpenApi {
     let components = document.components.get_or_insert_default();
     components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
     name_items(components);
+    complete_times(components);
     let responses =
         PROBLEMS.iter().map(|common| (common.name.to_owned(), problem_response(common.text).into()));
     components.responses.extend(responses);
     let needs_bearer = SecurityRequirement::new("bearer", Vec::<String>::new());
     document.security = Some(vec![needs_bearer]);
+    document.servers = Some(vec![Server::new("/")]);
     for item in document.paths.paths.values_mut() {
         let PathItem { get, put, post, delete, patch, .. } = item;
         let is_post = [(get, false), (put, false), (post, true), (delete, false), (patch, false)];
@@ -147,21 +158,22 @@ fn document() -> OpenApi {
 }
 
 fn complete(operation: &mut Operation, is_post: bool) {
-    // The public ones say so themselves.
-    if operation.security.is_some() {
-        return;
-    }
+    // The public ones say so themselves, and who calls does not matter to them.
+    let is_public = operation.security.is_some();
     if let Some(action) = action(operation) {
         let about = operation.description.take().unwrap_or_default();
         operation.description =
             Some(format!("{about}\n\nNeeds the action `{action}`.").trim_start().to_owned());
     }
-    if is_post {
+    describe_ids(operation);
+    let takes_key = is_post && !is_public;
+    if takes_key {
         operation.parameters.get_or_insert_default().push(RefOr::T(idempotency_key()));
     }
     for (status, response) in &mut operation.responses.responses {
         if let RefOr::T(own) = response
             && status.as_str() >= "400"
+            && !is_public
         {
             *own = problem_response(&own.description);
         }
@@ -175,10 +187,12 @@ fn complete(operation: &mut Operation, is_post: bool) {
     let has_query = is_in(ParameterIn::Query);
     for problem in PROBLEMS {
         let holds = match problem.status {
+            "408" | "500" | "503" => true,
+            _ if is_public => false,
             "400" | "413" | "415" => has_body,
             "404" => has_path || has_body,
-            "409" => is_post,
-            "422" => has_body || is_post || has_query,
+            "409" => takes_key,
+            "422" => has_body || takes_key || has_query,
             _ => true,
         };
         if holds {
@@ -217,6 +231,37 @@ fn name_items(components: &mut Components) {
             && let Some(RefOr::T(Schema::Array(data))) = list.properties.get_mut("data")
         {
             data.items = ArrayItems::RefOrSchema(Box::new(RefOr::Ref(Ref::from_schema_name(item))));
+        }
+    }
+}
+
+/// An example for each time, and what `created_at` means everywhere.
+fn complete_times(components: &mut Components) {
+    let time = Some(SchemaFormat::KnownFormat(KnownFormat::DateTime));
+    for schema in components.schemas.values_mut() {
+        let RefOr::T(Schema::Object(object)) = schema else { continue };
+        for (name, member) in &mut object.properties {
+            if let RefOr::T(Schema::Object(member)) = member
+                && member.format == time
+            {
+                member.example.get_or_insert_with(|| "2026-12-01T09:30:00Z".into());
+                if name == "created_at" {
+                    member.description.get_or_insert_with(|| "When it was made.".into());
+                }
+            }
+        }
+    }
+}
+
+/// Says of each id in the path whose it is, which its name tells.
+fn describe_ids(operation: &mut Operation) {
+    for parameter in operation.parameters.iter_mut().flatten() {
+        if let RefOr::T(own) = parameter
+            && own.parameter_in == ParameterIn::Path
+            && own.description.is_none()
+        {
+            let noun = own.name.trim_end_matches("_id").replace('_', " ");
+            own.description = Some(format!("The {noun}'s id."));
         }
     }
 }

@@ -40,6 +40,8 @@ pub struct Api {
     pub store: MailStore,
     /// What `/metrics` prints: the handle of the recorder that the process installed.
     pub metrics: PrometheusHandle,
+    /// Says which addresses webhooks may be sent to.
+    pub webhooks: webhook::Guard,
     /// How much clients get.
     pub limits: Limits,
     /// Proxies whose `X-Forwarded-For` is believed.

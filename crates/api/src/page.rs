@@ -59,7 +59,7 @@ pub(crate) struct List<T> {
     /// The items.
     data: Vec<T>,
     /// The `cursor` of the next page; null on the last.
-    #[schema(required)]
+    #[schema(required, example = "AZovPF1-erze-N7wEjRWeJA")]
     next_cursor: Option<String>,
 }
 

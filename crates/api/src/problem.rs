@@ -15,6 +15,8 @@ use kernel::{ErrorKind, FieldError, RequestId};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::schema;
+
 /// What `application/problem+json` is.
 pub(crate) const MEDIA_TYPE: &str = "application/problem+json";
 
@@ -29,6 +31,7 @@ pub(crate) const CODES: &[(&str, u16, &str)] = &[
     ("request_timeout", 408, "The request took too long"),
     ("address_taken", 409, "An address is in use"),
     ("domain_not_verified", 409, "The domain's ownership is not shown yet"),
+    ("webhook_endpoint_disabled", 409, "The webhook endpoint is disabled"),
     ("domain_in_use", 409, "The domain has addresses"),
     ("domain_taken", 409, "The domain is in use"),
     ("external_id_taken", 409, "An external_id is in use"),
@@ -70,6 +73,7 @@ pub(crate) struct FieldProblem {
     pointer: Option<String>,
     /// Which query parameter or header it is, when it is not in the body.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "limit")]
     parameter: Option<String>,
     /// What is wrong.
     #[schema(example = "must not be negative")]
@@ -100,7 +104,7 @@ pub(crate) struct Body {
     #[schema(example = "the request breaks 1 rule(s)")]
     detail: String,
     /// The stable name of the kind of problem; for programs.
-    #[schema(example = "invalid_request")]
+    #[schema(value_type = schema::ProblemCode)]
     code: &'static str,
     /// Names this request in the server's log; also in the `X-Request-Id` header.
     #[schema(value_type = String, example = "req_019a2f3c5d7e7abc8def0123456789ab")]

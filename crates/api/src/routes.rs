@@ -19,6 +19,7 @@ mod tenant;
 pub(crate) mod token;
 mod user;
 mod user_lifecycle;
+mod webhook_endpoint;
 
 use std::sync::Arc;
 
@@ -96,6 +97,7 @@ fn with_small_bodies() -> OpenApiRouter<Api> {
         .merge(invoice::router())
         .merge(billing_run::router())
         .merge(event::router())
+        .merge(webhook_endpoint::router())
         .merge(token::router())
         .merge(health::router())
 }

@@ -1,13 +1,21 @@
 //! How the values of `kernel` look in the OpenAPI document, which `kernel` knows nothing of.
 
 use std::borrow::Cow;
+use std::sync::LazyLock;
 
+use billing::price_book::CycleLength;
+use billing::rating::RemovalPolicy as Removal;
+use mailstore::{folder, message};
+use tenancy::{Role, Scope, policy};
 use utoipa::openapi::RefOr;
-use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
+use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, Schema, SchemaFormat, Type};
 use utoipa::{PartialSchema, ToSchema};
 
-macro_rules! texts {
-    ($($name:ident: $description:literal, $pattern:expr, $example:expr;)*) => {$(
+use crate::problem;
+
+/// A type that stands for a schema, made by the function from an empty text's.
+macro_rules! schemas {
+    ($($name:ident: $description:literal, $schema:expr;)*) => {$(
         #[doc = $description]
         #[derive(Debug)]
         pub(crate) enum $name {}
@@ -15,7 +23,8 @@ macro_rules! texts {
         impl PartialSchema for $name {
             fn schema() -> RefOr<Schema> {
                 let text = ObjectBuilder::new().schema_type(Type::String).description(Some($description));
-                RefOr::T(text.pattern(Some($pattern)).examples([$example]).build().into())
+                let made: fn(ObjectBuilder) -> ObjectBuilder = $schema;
+                RefOr::T(made(text).build().into())
             }
         }
 
@@ -25,6 +34,25 @@ macro_rules! texts {
             }
         }
     )*};
+}
+
+/// Texts of a form.
+macro_rules! texts {
+    ($($name:ident: $description:literal, $pattern:expr, $example:expr;)*) => {
+        schemas! {$($name: $description, |text| text.pattern(Some($pattern)).examples([$example]);)*}
+    };
+}
+
+/// One of some texts; the example is the first.
+macro_rules! closed {
+    ($($name:ident: $description:literal, $values:expr;)*) => {
+        schemas! {$($name: $description, |text| one_of(text, $values);)*}
+    };
+}
+
+fn one_of(text: ObjectBuilder, values: impl IntoIterator<Item = &'static str>) -> ObjectBuilder {
+    let values: Vec<_> = values.into_iter().collect();
+    text.examples(values.first().copied()).enum_values(Some(values))
 }
 
 macro_rules! ids {
@@ -51,10 +79,83 @@ ids! {
     PriceBookId = "pbk": "A price book's id.";
     PriceId = "pri": "A price's id.";
     InvoiceId = "inv": "An invoice's id.";
+    WebhookEndpointId = "whk": "A webhook endpoint's id.";
+    DeliveryId = "dlv": "A delivery's id.";
     RunId = "run": "A billing run's id.";
 }
 
+/// No control characters, as `kernel` has it.
+const PRINTABLE: &str = r"^[^\u0000-\u001f\u007f-\u009f]*$";
+
 texts! {
-    Currency: "An ISO 4217 code of a currency that has minor units.", "^[A-Z]{3}$", "EUR";
-    Day: "A day, in the account's own time zone.", "^[0-9]{4}-[0-9]{2}-[0-9]{2}$", "2026-12-01";
+    UnitPrice: "A price for one unit and one whole cycle, in major units of the currency.",
+        r"^[0-9]{1,12}(\.[0-9]{1,8})?$", "4.50000000";
+}
+
+schemas! {
+    Currency: "An ISO 4217 code of a currency that has minor units.",
+        |text| one_of(text, CURRENCIES.iter().copied()).examples(["EUR"]);
+    Day: "A day, in the account's own time zone.",
+        |text| text.format(Some(SchemaFormat::KnownFormat(KnownFormat::Date))).pattern(Some("^2[01][0-9]{2}-[0-9]{2}-[0-9]{2}$"))
+            .examples(["2026-12-01"]);
+    Name: "What people call it.",
+        |text| text.min_length(Some(1)).max_length(Some(200)).pattern(Some(PRINTABLE)).examples(["North Hosting"]);
+    EmailAddress: "An address, whose parts may be in any script (RFC 6531).",
+        |text| text.format(Some(SchemaFormat::Custom("idn-email".into()))).examples(["ada@bakery.example"]);
+    MessageBytes: "A message in the Internet Message Format (RFC 5322), byte for byte.",
+        |text| text.min_length(Some(1)).examples(["From: ada@bakery.example\r\nSubject: Flour\r\n\r\nTwo bags, please.\r\n"]);
+}
+
+/// All that are one to `kernel`, which keeps no list of them.
+static CURRENCIES: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
+    let letters = || (b'A'..=b'Z').map(char::from);
+    let codes = letters().flat_map(|a| letters().flat_map(move |b| letters().map(move |c| [a, b, c])));
+    let parsed = codes.filter_map(|code| code.iter().collect::<String>().parse::<kernel::Currency>().ok());
+    parsed.map(kernel::Currency::code).collect()
+});
+
+closed! {
+    Action: "Something that a caller may be allowed to do.", policy::Action::ALL.iter().map(|action| action.as_str());
+    Capability: "What a suspension can take away.", policy::Capability::ALL.iter().map(|one| one.as_str());
+    KeyRole: "What a key's bearer is to the objects in its scope.", roles(|role| {
+        role.fits(Scope::Operator) || is_resellers(role) || is_tenants(role)
+    });
+    ResellerKeyRole: "A role for a reseller's key.", roles(is_resellers);
+    TenantKeyRole: "A role for a tenant's key.", roles(is_tenants);
+    UserRole: "What a user is in the tenant; `user` sees their own mailbox alone.",
+        roles(|role| role == Role::User || is_tenants(role));
+    Status: "Whether it can be used.", ["active", "suspended", "deleted"];
+    TenantStatus: "Whether the tenant's people can work.", ["active", "trial", "suspended", "deleted"];
+    FolderRole: "What a folder is for.", folder::Role::ALL.map(folder::Role::as_str);
+    MessageState: "`live`, or `recoverable` for a deleted one.",
+        [message::State::Live, message::State::Recoverable].map(message::State::as_str);
+    Interval: "How long a cycle is.", [CycleLength::Month, CycleLength::Year].map(CycleLength::as_str);
+    PriceItem: "What is sold.", ["mailbox"];
+    PriceModel: "How units are priced: `flat`, every unit costs the same.", ["flat"];
+    RemovalPolicy: "When a removed unit stops being charged.",
+        [Removal::AtCycleEnd, Removal::CreditToBalance].map(Removal::as_str);
+    SubscriptionStatus: "Whether it is charged.", ["active"];
+    RunStatus: "How far a billing run is.", ["succeeded", "queued", "running", "failed"];
+    InvoiceKind: "What a document is.", ["invoice", "credit_note"];
+    InvoiceStatus: "Documents are final from the start.", ["final"];
+    LineKind: "A cycle in advance, units added in one, or units removed from one.", ["recurring", "proration", "credit"];
+    GrantType: "`client_credentials` (a program with an API key), `password` (a person at a first-party portal) or `refresh_token`.",
+        ["client_credentials", "password", "refresh_token"];
+    TokenType: "How to use the token (RFC 6750).", ["Bearer"];
+    TokenErrorCode: "Why there is no token (RFC 6749 §5.2).",
+        ["invalid_client", "invalid_request", "invalid_grant", "invalid_scope", "unsupported_grant_type",
+            "temporarily_unavailable"];
+    ProblemCode: "The stable name of a kind of problem; for programs.", problem::CODES.iter().map(|(code, ..)| *code);
+}
+
+fn roles(fit: fn(Role) -> bool) -> impl Iterator<Item = &'static str> {
+    Role::ALL.iter().filter(move |role| fit(**role)).map(|role| role.as_str())
+}
+
+fn is_resellers(role: Role) -> bool {
+    role.fits(Scope::Reseller(kernel::ResellerId::from_uuid(Default::default())))
+}
+
+fn is_tenants(role: Role) -> bool {
+    role.fits(Scope::Tenant(kernel::TenantId::from_uuid(Default::default())))
 }

@@ -33,7 +33,7 @@ impl<'de> Deserializer<'de> for Strict {
                 let members = members.into_iter().map(|(name, value)| (name, Strict(value)));
                 visitor.visit_map(MapDeserializer::new(members))
             }
-            plain => plain.deserialize_any(visitor),
+            plain => whole(plain).deserialize_any(visitor),
         }
     }
 
@@ -79,6 +79,22 @@ impl<'de> Deserializer<'de> for Strict {
     }
 }
 
+/// A number such as `38.0` as the integer that it is to JSON Schema. What no integer type holds stays as it is.
+fn whole(value: Value) -> Value {
+    let Some(float) = value.as_f64().filter(|float| value.is_f64() && float.fract() == 0.0) else {
+        return value;
+    };
+    // The first numbers that are too large; both are exact.
+    let (signed_end, unsigned_end) = (2_f64.powi(63), 2_f64.powi(64));
+    if (-signed_end..signed_end).contains(&float) {
+        (float as i64).into()
+    } else if (0.0..unsigned_end).contains(&float) {
+        (float as u64).into()
+    } else {
+        value
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -112,6 +128,18 @@ mod tests {
         assert_eq!(read(json!({"name": null})), Ok(Outer { name: None, inner: None, list: vec![] }));
         assert!(read(json!({"name": 1})).is_err());
         assert!(read(json!({"other": 1})).is_err());
+    }
+
+    #[test]
+    fn an_integer_may_be_written_with_decimals() {
+        let count = |value| read(json!({"inner": {"count": value}})).map(|outer| outer.inner);
+        assert_eq!(count(json!(38.0)), Ok(Some(Inner { count: 38 })));
+        assert_eq!(count(json!(-0.0)), Ok(Some(Inner { count: 0 })));
+        for value in [json!(38.5), json!(3e9), json!(1e300), json!("38.0")] {
+            assert!(count(value.clone()).is_err(), "{value}");
+        }
+        assert_eq!(u64::deserialize(Strict(json!(1e19))).ok(), Some(10_000_000_000_000_000_000));
+        assert!(u64::deserialize(Strict(json!(18_446_744_073_709_551_616.0))).is_err());
     }
 
     #[test]

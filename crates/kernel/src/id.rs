@@ -115,6 +115,10 @@ ids! {
     JobId = "job";
     /// Something that happened, on a trail.
     EventId = "evt";
+    /// A place that events are sent to.
+    WebhookEndpointId = "whk";
+    /// One event on its way to one endpoint.
+    DeliveryId = "dlv";
     /// A password of one program, for some protocols.
     AppPasswordId = "apw";
     /// One request, connection or job, in logs and problems.

@@ -29,6 +29,8 @@ pub(crate) struct Config {
     pub(crate) tls: Option<TlsFiles>,
     /// Proxies whose word on a client's address is taken.
     pub(crate) trusted_proxies: Vec<IpNet>,
+    /// Networks that are not public and that webhooks may be sent to all the same.
+    pub(crate) webhook_allowed_networks: Vec<IpNet>,
     /// `None`: those of the machine.
     pub(crate) dns_servers: Option<Vec<SocketAddr>>,
     /// The hosts that a customer's MX records should name.
@@ -85,6 +87,11 @@ const SETTINGS: &[(&str, &str, &str)] = &[
         "trusted_proxies",
         "none",
         "networks of reverse proxies whose X-Forwarded-For is believed, such as 10.0.0.0/8,fd00::/8",
+    ),
+    (
+        "webhook_allowed_networks",
+        "none",
+        "networks that are not public and that webhooks may be sent to all the same, such as 10.1.0.0/16",
     ),
     ("dns_servers", "those of the machine", "resolvers that verify domains, such as 127.0.0.1:53,[::1]:53"),
     (
@@ -181,6 +188,9 @@ impl Config {
                 .value("blob_url", |text| blob::Location::from_str(text).map_err(|e| e.to_string())),
             tls,
             trusted_proxies: reader.value("trusted_proxies", parse_networks).unwrap_or_default(),
+            webhook_allowed_networks: reader
+                .value("webhook_allowed_networks", parse_networks)
+                .unwrap_or_default(),
             dns_servers: reader.value("dns_servers", parse_addresses),
             mx_hosts: reader.value("mx_hosts", parse_hosts).unwrap_or_default(),
             spf_include: reader.value("spf_include", parse_hostname),

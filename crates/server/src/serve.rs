@@ -60,9 +60,11 @@ async fn serve_on(
     operator_key::ensure(&platform.db, data_dir).await?;
     let tls = tls::server_config(config, data_dir)?;
     let auth = Auth::new(platform.db.clone()).await.context("loading the signing keys")?;
+    let guard = webhook::Guard::new(config.webhook_allowed_networks.clone());
+    let sender = webhook::Sender::new(guard, webhook::Limits::default()).context("preparing to send webhooks")?;
     let listeners = Listeners::bind(config).await?;
     let addresses = listeners.addresses()?;
-    let mut parts = start(platform, config, listeners, auth, tls, metrics, &shutdown);
+    let mut parts = start(platform, config, listeners, Services { auth, sender, tls, metrics }, &shutdown);
     listen_file.publish(&addresses)?;
     let Addresses { http, lmtp, pop3, pop3s } = addresses;
     tracing::info!(listen.http = %http, listen.lmtp = %lmtp, listen.pop3 = %pop3, listen.pop3s = %pop3s, "ready");
@@ -133,16 +135,23 @@ async fn bind(address: SocketAddr, setting: &str) -> Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| format!("listening on {address} ({setting})"))
 }
 
+/// What the parts share besides the platform.
+struct Services {
+    auth: Auth,
+    sender: webhook::Sender,
+    tls: Arc<rustls::ServerConfig>,
+    metrics: PrometheusHandle,
+}
+
 /// Starts every part; each ends when `shutdown` is cancelled, and answers its name.
 fn start(
     platform: &Platform,
     config: &Config,
     listeners: Listeners,
-    auth: Auth,
-    tls: Arc<rustls::ServerConfig>,
-    metrics: PrometheusHandle,
+    services: Services,
     shutdown: &CancellationToken,
 ) -> JoinSet<&'static str> {
+    let Services { auth, sender, tls, metrics } = services;
     let store: MailStore = platform.store.clone();
     let upkept = metrics.clone();
     let api = api::Api {
@@ -153,6 +162,7 @@ fn start(
         trusted_proxies: config.trusted_proxies.clone(),
         dns: config.dns_servers.as_deref().map_or_else(Resolver::system, Resolver::at),
         expected_dns: expected_dns(config),
+        webhooks: sender.guard().clone(),
     };
     let lmtp = Arc::new(smtp::Lmtp {
         recipients: Recipients::new(platform.db.clone()),
@@ -167,7 +177,7 @@ fn start(
         limits: pop3::Limits::default(),
         hostname: config.hostname.clone(),
     });
-    let worker = worker::Worker { db: platform.db.clone(), store, auth };
+    let worker = worker::Worker { db: platform.db.clone(), store, auth, sender };
     let Listeners { http, lmtp: lmtp_listener, pop3: pop3_listener, pop3s: pop3s_listener } = listeners;
     let stop = || shutdown.clone();
     let mut parts = JoinSet::new();

@@ -71,6 +71,14 @@ named! {
         AppPasswordCreated = "app_password.created",
         /// An app password was revoked.
         AppPasswordRevoked = "app_password.revoked",
+        /// A webhook endpoint was created.
+        WebhookEndpointCreated = "webhook_endpoint.created",
+        /// A webhook endpoint was changed, or its secret was.
+        WebhookEndpointUpdated = "webhook_endpoint.updated",
+        /// A webhook endpoint was deleted.
+        WebhookEndpointDeleted = "webhook_endpoint.deleted",
+        /// A webhook endpoint said that it is gone, and gets nothing any more.
+        WebhookEndpointDisabled = "webhook_endpoint.disabled",
         /// A refresh token was used a second time; its whole family is worth nothing now.
         RefreshTokenReused = "auth.refresh_token_reused",
         /// A subscription was put or changed.

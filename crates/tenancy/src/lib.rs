@@ -26,6 +26,7 @@ pub mod seats;
 pub mod tenant;
 mod tx;
 pub mod user;
+pub mod webhook_endpoint;
 
 pub use caller::{Caller, Principal, ResellerCtx, Scope};
 pub use ctx::{Ctx, MailLogin};

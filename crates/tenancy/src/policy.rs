@@ -72,10 +72,14 @@ named! {
         AppPasswordRead = "app_passwords:read",
         /// Create and revoke app passwords.
         AppPasswordWrite = "app_passwords:write",
-        /// See events, and what became of webhooks.
+        /// See events.
         EventRead = "events:read",
         /// Read the audit trail.
         AuditRead = "audit_log:read",
+        /// See webhook endpoints and what became of their deliveries.
+        WebhookRead = "webhooks:read",
+        /// Create, change and delete webhook endpoints, and send again.
+        WebhookWrite = "webhooks:write",
         /// Change a mailbox's quota.
         QuotaWrite = "quotas:write",
         /// Read mail.
@@ -155,6 +159,7 @@ pub fn allows(role: Role, action: Action) -> bool {
                 | AppPasswordRead
                 | EventRead
                 | AuditRead
+                | WebhookRead
                 | PriceBookRead
                 | SubscriptionRead
                 | InvoiceRead
@@ -173,6 +178,8 @@ pub fn allows(role: Role, action: Action) -> bool {
                 | AppPasswordWrite
                 | EventRead
                 | AuditRead
+                | WebhookRead
+                | WebhookWrite
                 | QuotaWrite
                 | MessageRead
                 | MessageWrite

@@ -5,6 +5,7 @@
 
 mod duties;
 mod jobs;
+mod webhooks;
 
 use db::Db;
 use mailstore::MailStore;
@@ -20,9 +21,15 @@ pub struct Worker {
     pub store: MailStore,
     /// Whose signing keys are rotated.
     pub auth: Auth,
+    /// Sends webhooks.
+    pub sender: webhook::Sender,
 }
 
 /// Works until `shutdown` is cancelled; returns once nothing is under way any more.
 pub async fn run(worker: Worker, shutdown: CancellationToken) {
-    tokio::join!(jobs::run(&worker, &shutdown), duties::run(&worker, &shutdown));
+    tokio::join!(
+        jobs::run(&worker, &shutdown),
+        duties::run(&worker, &shutdown),
+        webhooks::run(&worker, &shutdown)
+    );
 }

@@ -1,6 +1,7 @@
 //! The project's own chores: `cargo xtask help`.
 
 mod cargo;
+mod contract;
 mod demo;
 mod generate;
 mod scratch;
@@ -37,6 +38,8 @@ enum Chore {
         #[arg(long)]
         check: bool,
     },
+    /// Hold the API to its description: lint it, drive the API with a client made from it, and fuzz
+    Contract(contract::Options),
     /// Build Pillarbox, start it on embedded defaults and play its main job
     Demo {
         /// Stop after the story instead of leaving the server running until Ctrl-C
@@ -64,6 +67,7 @@ async fn run(chore: Chore) -> anyhow::Result<ExitCode> {
         Chore::Tidy => tidy::run(&root),
         Chore::Test { arguments } => test::run(&root, arguments).await,
         Chore::Generate { check } => generate::run(&root, check).await,
+        Chore::Contract(options) => contract::run(&root, &options).await,
         Chore::Demo { exit, mail } => demo::run(&root, exit, mail).await,
     }
 }

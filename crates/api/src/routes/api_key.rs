@@ -1,5 +1,6 @@
 //! API keys of resellers and tenants.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 use axum::http::StatusCode;
@@ -11,7 +12,9 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 use tenancy::policy::UnknownName;
 use tenancy::{Action, Role, api_key};
-use utoipa::ToSchema;
+use utoipa::openapi::schema::Schema;
+use utoipa::openapi::{Ref, RefOr};
+use utoipa::{PartialSchema, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -27,13 +30,14 @@ use crate::{Api, schema};
 struct ApiKey {
     #[schema(value_type = schema::ApiKeyId)]
     id: ApiKeyId,
-    #[schema(example = "reseller_admin")]
+    /// What its bearer is to the objects in its scope.
+    #[schema(value_type = schema::KeyRole)]
     role: String,
     /// The part of the tree it sees: `operator`, a reseller's id or a tenant's id.
     #[schema(example = "rsl_019a2f3c5d7e7abc8def0123456789ab")]
     scope: String,
     /// What it is narrowed to; empty: all that the role allows.
-    #[schema(example = json!(["users:read", "users:write"]))]
+    #[schema(value_type = Vec<schema::Action>, example = json!(["users:read", "users:write"]))]
     actions: Vec<String>,
     /// When it ends; null: when it is revoked.
     #[schema(required)]
@@ -90,14 +94,15 @@ struct CreatedApiKey {
 struct NewApiKey {
     /// A reseller's key: `reseller_admin`, `reseller_billing` or `reseller_support`. A tenant's: `tenant_admin`, `tenant_billing` or
     /// `helpdesk`.
-    #[schema(example = "reseller_admin")]
+    #[schema(value_type = schema::KeyRole)]
     role: String,
     /// The part of the tree it is to see. It has to be the reseller or tenant of the path, and may be left out.
     #[serde(default)]
+    #[schema(example = "rsl_019a2f3c5d7e7abc8def0123456789ab")]
     scope: Option<String>,
     /// What to narrow it to, of what the role and the caller may do; empty: all that the role allows.
     #[serde(default)]
-    #[schema(example = json!(["users:read", "users:write"]))]
+    #[schema(value_type = Vec<schema::Action>, required = false, example = json!(["tenants:read"]))]
     actions: Vec<String>,
     /// When it is to end; absent or null: when it is revoked.
     #[serde(default)]
@@ -110,6 +115,40 @@ struct NewApiKey {
     #[serde(default)]
     #[schema(min_length = 1, max_length = 200, example = "nightly provisioning")]
     description: Option<String>,
+}
+
+/// [`NewApiKey`] in the document, with the roles that fit the scope of its path.
+macro_rules! bodies {
+    ($($name:ident: $role:ident;)*) => {$(
+        enum $name {}
+
+        impl PartialSchema for $name {
+            fn schema() -> RefOr<Schema> {
+                let mut schema = NewApiKey::schema();
+                if let RefOr::T(Schema::Object(body)) = &mut schema {
+                    let role = Ref::from_schema_name(schema::$role::name());
+                    body.properties.insert("role".into(), RefOr::Ref(role));
+                }
+                schema
+            }
+        }
+
+        impl ToSchema for $name {
+            fn name() -> Cow<'static, str> {
+                Cow::Borrowed(stringify!($name))
+            }
+
+            fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+                NewApiKey::schemas(schemas);
+                schemas.push((schema::$role::name().into(), schema::$role::schema()));
+            }
+        }
+    )*};
+}
+
+bodies! {
+    NewResellerApiKey: ResellerKeyRole;
+    NewTenantApiKey: TenantKeyRole;
 }
 
 impl NewApiKey {
@@ -141,7 +180,7 @@ fn created((key, secret): (api_key::ApiKey, SecretString)) -> Created {
 
 /// Create an API key of a reseller
 #[utoipa::path(post, path = "/v1/resellers/{reseller_id}/api-keys", tag = "API keys", operation_id = "create_reseller_api_key",
-    params(ResellerPath),
+    params(ResellerPath), request_body = NewResellerApiKey,
     responses((status = 201, description = "The key and, this once, its secret.", body = CreatedApiKey)),
     extensions(("x-required-action" = json!("api_keys:write"))))]
 async fn create_of_reseller(
@@ -188,7 +227,7 @@ async fn revoke_of_reseller(
 
 /// Create an API key of a tenant
 #[utoipa::path(post, path = "/v1/tenants/{tenant_id}/api-keys", tag = "API keys", operation_id = "create_tenant_api_key",
-    params(TenantPath),
+    params(TenantPath), request_body = NewTenantApiKey,
     responses((status = 201, description = "The key and, this once, its secret.", body = CreatedApiKey)),
     extensions(("x-required-action" = json!("api_keys:write"))))]
 async fn create_of_tenant(

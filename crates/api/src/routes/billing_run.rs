@@ -20,18 +20,28 @@ use crate::{Api, schema};
 #[derive(Debug, Serialize, ToSchema)]
 struct RunSummary {
     /// Accounts with a boundary on or before the run's day.
+    #[schema(example = 3)]
     accounts_due: u64,
     /// Of these, the accounts that it billed.
+    #[schema(example = 2)]
     accounts_billed: u64,
     /// Accounts whose boundary has not come yet in the tenant's own time.
+    #[schema(example = 1)]
     accounts_not_yet: u64,
     /// Accounts that another run was billing, or had just billed.
+    #[schema(example = 0)]
     accounts_elsewhere: u64,
     /// Accounts that cannot be billed until somebody looks at them.
+    #[schema(example = 0)]
     accounts_parked: u64,
     /// Accounts that the next run tries again after a fault.
+    #[schema(example = 0)]
     accounts_failed: u64,
+    /// Invoices made.
+    #[schema(example = 2)]
     invoices: u64,
+    /// Credit notes made.
+    #[schema(example = 1)]
     credit_notes: u64,
 }
 
@@ -62,12 +72,13 @@ struct Run {
     #[schema(value_type = Option<schema::TenantId>, required)]
     tenant_id: Option<TenantId>,
     /// `queued`, `running`, `succeeded` or `failed`.
-    #[schema(example = "succeeded")]
+    #[schema(value_type = schema::RunStatus)]
     status: String,
     /// What it did, once it has ended.
     #[schema(required)]
     summary: Option<RunSummary>,
     created_at: DateTime<Utc>,
+    /// When it ended.
     #[schema(required)]
     finished_at: Option<DateTime<Utc>>,
 }

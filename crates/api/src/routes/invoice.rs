@@ -36,6 +36,8 @@ impl From<kernel::Money> for Money {
 struct Issuer {
     #[schema(value_type = schema::ResellerId)]
     id: ResellerId,
+    /// Its name.
+    #[schema(example = "North Hosting")]
     name: String,
 }
 
@@ -44,6 +46,8 @@ struct Issuer {
 struct Customer {
     #[schema(value_type = schema::TenantId)]
     id: TenantId,
+    /// Its name.
+    #[schema(example = "Bakery Ltd")]
     name: String,
 }
 
@@ -60,12 +64,13 @@ struct Period {
 #[derive(Debug, Serialize, ToSchema)]
 struct InvoiceLine {
     /// In words.
+    #[schema(example = "5 mailboxes, December 2026")]
     description: String,
     /// What was sold: `mailbox`.
-    #[schema(example = "mailbox")]
+    #[schema(value_type = schema::PriceItem)]
     item: String,
     /// `recurring` (a cycle, in advance), `proration` (units added in a cycle) or `credit` (units removed from one).
-    #[schema(example = "recurring")]
+    #[schema(value_type = schema::LineKind)]
     kind: &'static str,
     /// The days that it charges or credits.
     period: Period,
@@ -76,7 +81,7 @@ struct InvoiceLine {
     #[schema(example = 150)]
     seat_days: i64,
     /// For one unit and one whole cycle, in major units of the currency.
-    #[schema(example = "4.50000000")]
+    #[schema(value_type = schema::UnitPrice)]
     unit_price: String,
     amount: Money,
 }
@@ -109,7 +114,7 @@ struct Invoice {
     #[schema(example = "INV-000001")]
     number: String,
     /// `invoice` or `credit_note`.
-    #[schema(example = "invoice")]
+    #[schema(value_type = schema::InvoiceKind)]
     kind: &'static str,
     issuer: Issuer,
     customer: Customer,
@@ -122,15 +127,18 @@ struct Invoice {
     #[schema(value_type = schema::Day)]
     due_on: NaiveDate,
     /// `final`.
-    #[schema(example = "final")]
+    #[schema(value_type = schema::InvoiceStatus)]
     status: String,
     /// Of a credit note: the invoices that it corrects.
     #[schema(value_type = Vec<schema::InvoiceId>)]
     corrects: Vec<InvoiceId>,
+    /// What is charged or credited.
     lines: Vec<InvoiceLine>,
+    /// By category and rate; empty.
     taxes: Vec<Tax>,
     /// The sum of the lines.
     net: Money,
+    /// The sum of the taxes.
     tax: Money,
     /// Net and tax.
     total: Money,

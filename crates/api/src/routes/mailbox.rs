@@ -21,11 +21,13 @@ use crate::{Api, schema};
 #[derive(Debug, Serialize, ToSchema)]
 struct Quota {
     /// Above it nothing more is taken in; null is unlimited.
-    #[schema(required)]
+    #[schema(required, example = 1_073_741_824)]
     quota_bytes: Option<i64>,
     /// Bytes of live messages.
+    #[schema(example = 1_048_576)]
     used_bytes: i64,
     /// Bytes of deleted messages that can still be recovered; not in `used_bytes`.
+    #[schema(example = 2048)]
     recoverable_bytes: i64,
 }
 
@@ -60,7 +62,8 @@ struct Mailbox {
     /// Whose it is; null when it is nobody's own.
     #[schema(value_type = Option<schema::UserId>, required)]
     user_id: Option<UserId>,
-    #[schema(example = "ada@bakery.example")]
+    /// Its first address.
+    #[schema(value_type = schema::EmailAddress)]
     primary_address: String,
     quota: Quota,
     created_at: DateTime<Utc>,
@@ -84,16 +87,20 @@ impl From<mailbox::Mailbox> for Mailbox {
 struct Folder {
     #[schema(value_type = schema::FolderId)]
     id: FolderId,
+    /// As people call it.
     #[schema(example = "Inbox")]
     name: String,
     /// `inbox`, `drafts`, `sent`, `junk`, `trash` or `archive`; null for one that is for nothing in particular.
-    #[schema(required, example = "inbox")]
+    #[schema(value_type = Option<schema::FolderRole>, required)]
     role: Option<&'static str>,
     /// Changes only if UIDs have to be handed out anew (RFC 9051).
+    #[schema(example = 1)]
     uid_validity: u32,
     /// The UID that the next message will get.
+    #[schema(example = 43)]
     uid_next: u64,
     /// Live messages in it.
+    #[schema(example = 42)]
     message_count: u64,
 }
 

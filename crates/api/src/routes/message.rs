@@ -23,6 +23,7 @@ use crate::{Api, schema};
 /// A sender or recipient as the message names it; unproven.
 #[derive(Debug, Serialize, ToSchema)]
 struct Address {
+    /// The name beside it.
     #[schema(required, example = "Ada Lovelace")]
     name: Option<String>,
     /// As written; it need not be a valid one.
@@ -42,9 +43,11 @@ struct Attachment {
     /// The file name that the sender proposes; not safe as a path.
     #[schema(required, example = "invoice.pdf")]
     name: Option<String>,
+    /// Its media type, as the sender says.
     #[schema(example = "application/pdf")]
     content_type: String,
     /// After decoding.
+    #[schema(example = 18_230)]
     size_bytes: u64,
 }
 
@@ -65,34 +68,44 @@ struct Message {
     #[schema(value_type = schema::FolderId)]
     folder_id: FolderId,
     /// Its number in the folder; a new and higher one when it is recovered.
+    #[schema(example = 42)]
     uid: u64,
     /// As stored.
+    #[schema(example = 2048)]
     size_bytes: u64,
     /// When it was received.
     internal_date: DateTime<Utc>,
     /// `live` or `recoverable`.
-    #[schema(example = "live")]
+    #[schema(value_type = schema::MessageState)]
     state: &'static str,
     /// When it was deleted.
     #[schema(required)]
     discarded_at: Option<DateTime<Utc>>,
-    #[schema(required)]
+    /// Its subject.
+    #[schema(required, example = "Flour for Monday")]
     subject: Option<String>,
+    /// Whom it says it is from.
     from: Vec<Address>,
+    /// Whom it is to.
     to: Vec<Address>,
+    /// Who gets a copy.
     cc: Vec<Address>,
+    /// Whom to answer.
     reply_to: Vec<Address>,
     /// What its `Date` field says.
     #[schema(required)]
     date: Option<DateTime<Utc>>,
     /// Its `Message-ID` without the angle brackets.
-    #[schema(required)]
+    #[schema(required, example = "20261201093000.1@bakery.example")]
     message_id: Option<String>,
+    /// The `Message-ID`s of what it answers.
     in_reply_to: Vec<String>,
+    /// The `Message-ID`s of the conversation before it.
     references: Vec<String>,
     /// The beginning of the text.
-    #[schema(required)]
+    #[schema(required, example = "Could you bring two bags")]
     preview: Option<String>,
+    /// Its parts that are shown as files.
     attachments: Vec<Attachment>,
 }
 
@@ -143,7 +156,7 @@ struct MessagesQuery {
     folder_id: Option<FolderId>,
     /// `live`, or `recoverable` for deleted ones.
     #[serde(default, deserialize_with = "state")]
-    #[param(value_type = Option<String>, default = "live")]
+    #[param(value_type = Option<schema::MessageState>, default = "live")]
     state: message::State,
 }
 
@@ -188,7 +201,7 @@ async fn list(
 ///
 /// It is stored as sent, byte for byte, and is durable when this answers.
 #[utoipa::path(post, path = "/v1/tenants/{tenant_id}/mailboxes/{mailbox_id}/messages", tag = "Messages", operation_id = "create_message",
-    request_body(content = String, content_type = "message/rfc822", description = "The message, at most 50 MiB."),
+    request_body(content = schema::MessageBytes, content_type = "message/rfc822", description = "The message, at most 50 MiB."),
     params(MailboxPath, UploadQuery),
     responses((status = 201, description = "The message.", body = Message),
         (status = 413, description = "The message is too large: `message_too_large`."),

@@ -1,8 +1,8 @@
 //! The ids in paths.
 
 use kernel::{
-    ApiKeyId, AppPasswordId, DomainId, InvoiceId, MailboxId, MessageId, PriceBookId, ResellerId, RunId,
-    TenantId, UserId,
+    ApiKeyId, AppPasswordId, DeliveryId, DomainId, InvoiceId, MailboxId, MessageId, PriceBookId, ResellerId, RunId,
+    TenantId, UserId, WebhookEndpointId,
 };
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -37,6 +37,10 @@ paths! {
     AppPasswordPath { tenant_id: TenantId, user_id: UserId, app_password_id: AppPasswordId }
     /// A mailbox of a tenant.
     MailboxPath { tenant_id: TenantId, mailbox_id: MailboxId }
+    /// A webhook endpoint.
+    WebhookEndpointPath { endpoint_id: WebhookEndpointId }
+    /// A delivery of a webhook endpoint.
+    DeliveryPath { endpoint_id: WebhookEndpointId, delivery_id: DeliveryId }
     /// A price book.
     PriceBookPath { price_book_id: PriceBookId }
     /// An invoice or credit note.

@@ -22,23 +22,24 @@ struct Price {
     #[schema(value_type = schema::PriceId)]
     id: PriceId,
     /// What is sold: `mailbox`.
-    #[schema(example = "mailbox")]
+    #[schema(value_type = schema::PriceItem)]
     item: String,
     /// How long a cycle is: `month` or `year`.
-    #[schema(example = "month")]
+    #[schema(value_type = schema::Interval)]
     interval: &'static str,
     /// `flat`: every unit costs the same.
-    #[schema(example = "flat")]
+    #[schema(value_type = schema::PriceModel)]
     model: String,
     /// In major units of the currency, with eight decimals.
-    #[schema(example = "4.50000000")]
+    #[schema(value_type = schema::UnitPrice)]
     unit_price: String,
     #[schema(value_type = schema::Currency)]
     currency: Currency,
     /// Empty for a flat price.
+    #[schema(max_items = 0)]
     tiers: Vec<Tier>,
     /// When a removed unit stops being charged: `at_cycle_end` or `credit_to_balance`.
-    #[schema(example = "credit_to_balance")]
+    #[schema(value_type = schema::RemovalPolicy)]
     removal_policy: &'static str,
 }
 
@@ -71,11 +72,14 @@ struct PriceBook {
     #[schema(value_type = schema::ResellerId)]
     reseller_id: ResellerId,
     /// 1, 2, … of this reseller.
+    #[schema(example = 1)]
     version: i32,
     /// What all its prices are in.
     #[schema(value_type = schema::Currency)]
     currency: Currency,
+    /// At most one for an item and interval.
     prices: Vec<Price>,
+    /// When it was published.
     published_at: DateTime<Utc>,
 }
 
@@ -101,6 +105,7 @@ struct NewPriceBook {
     #[schema(value_type = Option<schema::ResellerId>)]
     reseller_id: Option<ResellerId>,
     /// 1 to 100 prices in one currency, at most one for an item and interval.
+    #[schema(min_items = 1, max_items = 100)]
     prices: Vec<NewPrice>,
 }
 
@@ -109,26 +114,27 @@ struct NewPriceBook {
 #[serde(deny_unknown_fields)]
 struct NewPrice {
     /// What is sold: `mailbox`.
-    #[schema(example = "mailbox")]
+    #[schema(value_type = schema::PriceItem)]
     item: String,
     /// How long a cycle is: `month` or `year`.
-    #[schema(example = "month")]
+    #[schema(value_type = schema::Interval)]
     interval: String,
     /// `flat`.
     #[serde(default = "flat")]
-    #[schema(default = "flat")]
+    #[schema(value_type = schema::PriceModel, required = false, default = "flat")]
     model: String,
     /// In major units of the currency, at most eight decimals.
-    #[schema(example = "4.50")]
+    #[schema(value_type = schema::UnitPrice)]
     unit_price: String,
     #[schema(value_type = schema::Currency)]
     currency: String,
     /// Empty for a flat price.
     #[serde(default)]
+    #[schema(max_items = 0)]
     tiers: Vec<Tier>,
     /// When a removed unit stops being charged: `at_cycle_end` or `credit_to_balance`.
     #[serde(default)]
-    #[schema(default = "at_cycle_end")]
+    #[schema(value_type = Option<schema::RemovalPolicy>, default = "at_cycle_end")]
     removal_policy: Option<String>,
 }
 

@@ -24,7 +24,7 @@ use crate::{Api, schema};
 struct Caps {
     /// Seats; null is unlimited.
     #[serde(default)]
-    #[schema(minimum = 0)]
+    #[schema(minimum = 0, example = 100)]
     seats: Option<i32>,
 }
 
@@ -36,13 +36,15 @@ struct Reseller {
     /// The reseller above it; null below the operator.
     #[schema(value_type = Option<schema::ResellerId>, required)]
     parent_id: Option<ResellerId>,
+    /// As people call it.
     #[schema(example = "North Hosting")]
     name: String,
     /// `active`, `suspended` or `deleted`.
-    #[schema(example = "active")]
+    #[schema(value_type = schema::Status)]
     status: String,
     caps: Caps,
     /// How many seats its tenants have taken.
+    #[schema(example = 42)]
     seats_used: i32,
     created_at: DateTime<Utc>,
 }
@@ -69,7 +71,8 @@ fn tagged(of: reseller::Reseller) -> Tagged<Answer<Reseller>> {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NewReseller {
-    #[schema(min_length = 1, max_length = 200, example = "North Hosting")]
+    /// As people call it.
+    #[schema(value_type = schema::Name)]
     name: String,
     /// The reseller above it: the caller's own when absent; below the operator for an operator's call.
     #[serde(default)]
@@ -89,8 +92,9 @@ impl From<NewReseller> for reseller::NewReseller {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct ResellerPatch {
+    /// As people call it.
     #[serde(default, deserialize_with = "not_null")]
-    #[schema(value_type = String, required = false, min_length = 1, max_length = 200)]
+    #[schema(value_type = schema::Name, required = false)]
     name: Option<String>,
     #[serde(default, deserialize_with = "not_null")]
     #[schema(value_type = CapsPatch, required = false)]
@@ -104,7 +108,7 @@ struct ResellerPatch {
 struct CapsPatch {
     /// Seats; null lifts the cap. One below the seats in use is allowed and stops new ones.
     #[serde(default, deserialize_with = "nullable")]
-    #[schema(value_type = Option<i32>, minimum = 0)]
+    #[schema(value_type = Option<i32>, minimum = 0, example = 100)]
     seats: Option<Option<i32>>,
 }
 

@@ -23,13 +23,16 @@ struct Subscription {
     #[schema(value_type = schema::PriceBookId)]
     price_book_id: PriceBookId,
     /// Their version.
+    #[schema(example = 1)]
     price_book_version: i32,
     /// How long a cycle is: `month` or `year`.
-    #[schema(example = "month")]
+    #[schema(value_type = schema::Interval)]
     interval: &'static str,
     /// For how long it is agreed.
+    #[schema(example = 12)]
     term_months: i32,
     /// The least number of seats that is charged.
+    #[schema(example = 5)]
     seats_committed: i32,
     /// Where cycles are counted from.
     #[schema(value_type = schema::Day)]
@@ -38,13 +41,13 @@ struct Subscription {
     #[schema(value_type = schema::Day)]
     starts_on: NaiveDate,
     /// `active`.
-    #[schema(example = "active")]
+    #[schema(value_type = schema::SubscriptionStatus)]
     status: String,
     /// The next boundary, on which a billing run has something to look at.
     #[schema(value_type = schema::Day)]
     next_invoice_on: NaiveDate,
     /// Why a billing run could not bill it. A run that names the tenant tries again, as does every run after a `PUT`.
-    #[schema(required)]
+    #[schema(required, example = "the price book has no price for the interval")]
     parked_reason: Option<String>,
 }
 
@@ -74,15 +77,15 @@ struct NewSubscription {
     #[schema(value_type = schema::PriceBookId)]
     price_book_id: PriceBookId,
     /// `month` or `year`; the book has a mailbox price for it.
-    #[schema(example = "month")]
+    #[schema(value_type = schema::Interval)]
     interval: String,
     /// A multiple of the interval, at most 120; one interval when absent.
     #[serde(default)]
-    #[schema(minimum = 1, maximum = 120)]
+    #[schema(minimum = 1, maximum = 120, example = 12)]
     term_months: Option<i64>,
     /// The least number of seats to charge; 0 when absent.
     #[serde(default)]
-    #[schema(minimum = 0, maximum = 1_000_000)]
+    #[schema(minimum = 0, maximum = 1_000_000, example = 5)]
     seats_committed: Option<i64>,
     /// Where cycles are counted from. When absent: the tenant's present day for a new subscription, and no change of one.
     #[serde(default)]

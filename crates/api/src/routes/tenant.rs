@@ -22,8 +22,10 @@ use crate::{Api, schema};
 #[derive(Debug, Serialize, ToSchema)]
 struct Seats {
     /// Null is unlimited.
-    #[schema(required)]
+    #[schema(required, example = 5)]
     limit: Option<i32>,
+    /// Users who hold one.
+    #[schema(example = 3)]
     used: i32,
 }
 
@@ -31,9 +33,10 @@ struct Seats {
 #[derive(Debug, Serialize, ToSchema)]
 struct Storage {
     /// Null: there is no limit for the tenant, only each mailbox's own.
-    #[schema(required)]
+    #[schema(required, example = 10_737_418_240_i64)]
     limit_bytes: Option<i64>,
     /// Bytes of live messages.
+    #[schema(example = 1_048_576)]
     used_bytes: i64,
 }
 
@@ -44,6 +47,7 @@ struct Tenant {
     id: TenantId,
     #[schema(value_type = schema::ResellerId)]
     reseller_id: ResellerId,
+    /// As people call it.
     #[schema(example = "Bakery Ltd")]
     name: String,
     /// ISO 3166-1 alpha-2 code.
@@ -55,7 +59,7 @@ struct Tenant {
     #[schema(example = "Europe/Berlin")]
     time_zone: String,
     /// `trial`, `active`, `suspended` or `deleted`.
-    #[schema(example = "active")]
+    #[schema(value_type = schema::TenantStatus)]
     status: String,
     /// What a suspension took away from all of its users and keys: `sign_in`, `send`, `receive`, `imap`, `pop3`, `api`, `sync`.
     suspended_capabilities: Vec<String>,
@@ -94,7 +98,8 @@ struct NewTenant {
     #[serde(default)]
     #[schema(value_type = Option<schema::ResellerId>)]
     reseller_id: Option<ResellerId>,
-    #[schema(min_length = 1, max_length = 200, example = "Bakery Ltd")]
+    /// As people call it.
+    #[schema(value_type = schema::Name)]
     name: String,
     /// ISO 3166-1 alpha-2 code.
     #[schema(pattern = "^[A-Z]{2}$", example = "DE")]
@@ -110,6 +115,7 @@ struct NewTenant {
     seats: NewSeats,
     /// Whether it is a sandbox with a clock of its own, which starts at the present.
     #[serde(default)]
+    #[schema(example = true)]
     test_clock: bool,
 }
 
@@ -145,8 +151,9 @@ impl From<NewTenant> for tenant::NewTenant {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct TenantPatch {
+    /// As people call it.
     #[serde(default, deserialize_with = "not_null")]
-    #[schema(value_type = String, required = false, min_length = 1, max_length = 200)]
+    #[schema(value_type = schema::Name, required = false)]
     name: Option<String>,
     #[serde(default, deserialize_with = "not_null")]
     #[schema(value_type = SeatsPatch, required = false)]

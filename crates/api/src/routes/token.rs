@@ -17,7 +17,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::problem::Problem;
-use crate::{Api, extract};
+use crate::{Api, extract, schema};
 
 /// Where the endpoint is.
 pub(crate) const PATH: &str = "/v1/auth/token";
@@ -26,22 +26,25 @@ pub(crate) const PATH: &str = "/v1/auth/token";
 #[derive(Deserialize, ToSchema)]
 struct TokenRequest {
     /// `client_credentials` (a program with an API key), `password` (a person at a first-party portal) or `refresh_token`.
-    #[schema(value_type = String, example = "client_credentials")]
+    #[schema(value_type = schema::GrantType)]
     grant_type: Option<String>,
     /// The API key's id; may come by HTTP Basic instead.
+    #[schema(value_type = String, required = false, example = "key_019a2f3c5d7e7abc8def0123456789ab")]
     client_id: Option<String>,
     /// The API key's secret; may come by HTTP Basic instead.
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = String, required = false, example = "pillarbox_019a2f3c5d7e7abc8def0123456789ab_...")]
     client_secret: Option<SecretText>,
     /// For `password`: an address of the person.
+    #[schema(value_type = String, required = false, example = "ada@bakery.example")]
     username: Option<String>,
     /// For `password`.
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = String, required = false, example = "correct horse battery staple")]
     password: Option<SecretText>,
     /// For `refresh_token`: what the last answer gave.
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = String, required = false, example = "pillarboxrt_019a2f3c5d7e7abc8def0123456789ab_...")]
     refresh_token: Option<SecretText>,
     /// There are none: leave it out.
+    #[schema(value_type = String, required = false, max_length = 0, example = "")]
     scope: Option<String>,
 }
 
@@ -58,16 +61,17 @@ impl<'de> Deserialize<'de> for SecretText {
 #[derive(Debug, Serialize, ToSchema)]
 struct Token {
     /// For `Authorization: Bearer`.
+    #[schema(example = "eyJhbGciOiJFZERTQSJ9.eyJzdWIiOiIuLi4ifQ.c2ln")]
     access_token: String,
     /// `Bearer`.
-    #[schema(example = "Bearer")]
+    #[schema(value_type = schema::TokenType)]
     token_type: &'static str,
     /// For how many seconds it is good.
     #[schema(example = 900)]
     expires_in: i64,
     /// For the next access token, by `grant_type=refresh_token`; good once. A program with an API key gets none.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = String, required = false)]
+    #[schema(value_type = String, required = false, example = "pillarboxrt_019a2f3c5d7e7abc8def0123456789ab_...")]
     refresh_token: Option<String>,
 }
 
@@ -75,8 +79,10 @@ struct Token {
 #[derive(Debug, Clone, Serialize, ToSchema)]
 struct TokenError {
     /// `invalid_request`, `invalid_client`, `invalid_grant`, `invalid_scope`, `unsupported_grant_type` or `temporarily_unavailable`.
-    #[schema(example = "invalid_client")]
+    #[schema(value_type = schema::TokenErrorCode)]
     error: &'static str,
+    /// What is wrong; for people.
+    #[schema(example = "the client's id or secret is wrong, expired or revoked")]
     error_description: &'static str,
 }
 
@@ -243,17 +249,23 @@ fn form_decoded(text: &str) -> String {
 /// A public key (RFC 8037 §2).
 #[derive(Debug, Serialize, ToSchema)]
 struct Jwk {
+    /// The key's type.
     #[schema(example = "OKP")]
     kty: &'static str,
+    /// The curve.
     #[schema(example = "Ed25519")]
     crv: &'static str,
+    /// How it signs.
     #[schema(example = "EdDSA")]
     alg: &'static str,
+    /// What it is for: signatures.
     #[schema(example = "sig")]
     r#use: &'static str,
     /// As a token's header names it.
+    #[schema(example = "Zk9sQv3J")]
     kid: String,
     /// The key, in base64url.
+    #[schema(example = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo")]
     x: String,
 }
 
@@ -265,6 +277,8 @@ struct Jwks {
 }
 
 /// Get the keys that access tokens are signed with
+///
+/// The public halves, as a JWK set (RFC 7517): check a token with the one that its header names.
 #[utoipa::path(get, path = "/.well-known/jwks.json", tag = "Authentication", operation_id = "get_jwks",
     responses((status = 200, description = "The public keys.", body = Jwks)),
     security(()))]

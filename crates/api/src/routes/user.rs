@@ -27,10 +27,12 @@ pub(super) struct User {
     #[schema(value_type = schema::TenantId)]
     tenant_id: kernel::TenantId,
     /// The primary address.
-    #[schema(example = "ada@bakery.example")]
+    #[schema(value_type = schema::EmailAddress)]
     address: String,
     /// Further addresses of the mailbox.
+    #[schema(value_type = Vec<schema::EmailAddress>)]
     aliases: Vec<String>,
+    /// As people call them.
     #[schema(example = "Ada Lovelace")]
     display_name: String,
     /// If a directory keeps it apart.
@@ -40,17 +42,18 @@ pub(super) struct User {
     #[schema(required, example = "Lovelace")]
     family_name: Option<String>,
     /// `tenant_admin`, `tenant_billing`, `helpdesk` or `user`.
-    #[schema(example = "user")]
+    #[schema(value_type = schema::UserRole)]
     role: String,
     /// `active`, `suspended` or `deleted`.
-    #[schema(example = "active")]
+    #[schema(value_type = schema::Status)]
     status: String,
     /// What a suspension took away: `sign_in`, `send`, `receive`, `imap`, `pop3`, `api`, `sync`.
+    #[schema(value_type = Vec<schema::Capability>)]
     suspended_capabilities: Vec<String>,
     #[schema(value_type = schema::MailboxId)]
     mailbox_id: MailboxId,
     /// The id in the customer's directory.
-    #[schema(required)]
+    #[schema(required, example = "e-1042")]
     external_id: Option<String>,
     /// In the tenant's time.
     created_at: DateTime<Utc>,
@@ -89,14 +92,16 @@ pub(super) fn tagged(tenant_id: kernel::TenantId, of: user::User) -> Tagged<Answ
 #[serde(deny_unknown_fields)]
 struct NewUser {
     /// The primary address, in a domain of the tenant.
-    #[schema(example = "ada@bakery.example")]
+    #[schema(value_type = schema::EmailAddress)]
     address: String,
     /// Further addresses of the mailbox.
     #[serde(default)]
+    #[schema(value_type = Vec<schema::EmailAddress>, required = false)]
     aliases: Vec<String>,
     /// The address when absent.
     #[serde(default)]
-    #[schema(value_type = String, required = false, max_length = 200, example = "Ada Lovelace")]
+    #[schema(value_type = String, required = false, max_length = 200, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$",
+        example = "Ada Lovelace")]
     display_name: String,
     /// If a directory keeps it apart.
     #[serde(default)]
@@ -108,19 +113,24 @@ struct NewUser {
     family_name: Option<String>,
     /// `tenant_admin`, `tenant_billing`, `helpdesk` or `user`.
     #[serde(default = "role_user", deserialize_with = "role")]
-    #[schema(value_type = String, required = false, default = "user")]
+    #[schema(value_type = schema::UserRole, required = false, default = "user")]
     role: Role,
     /// For signing in; without one they cannot.
     #[serde(default, deserialize_with = "secret")]
-    #[schema(value_type = Option<String>, min_length = 8, max_length = 1024, write_only)]
+    #[schema(value_type = Option<String>, min_length = 8, max_length = 1024, write_only, example = "correct horse battery staple")]
     password: Option<SecretString>,
     /// The mailbox's quota in bytes; absent or null is unlimited.
     #[serde(default)]
-    #[schema(minimum = 0)]
+    #[schema(minimum = 0, example = 1_073_741_824)]
     quota_bytes: Option<i64>,
     /// The id in the customer's directory.
     #[serde(default)]
-    #[schema(max_length = 200)]
+    #[schema(
+        min_length = 1,
+        max_length = 200,
+        pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$",
+        example = "e-1042"
+    )]
     external_id: Option<String>,
 }
 

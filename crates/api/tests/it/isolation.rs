@@ -22,9 +22,11 @@ enum Stranger {
     SeesNothing,
     /// The path names nothing, the body names our object: there is no such thing.
     BodyNotFound,
+    /// Neither names anything of ours: the stranger makes one of its own.
+    MakesTheirOwn,
 }
 
-use Stranger::{BodyNotFound, NotFound, SeesNothing};
+use Stranger::{BodyNotFound, MakesTheirOwn, NotFound, SeesNothing};
 
 /// Every operation that needs a credential. One that is missing here, or is here and not in the document, fails the test.
 const TABLE: &[(&str, Stranger)] = &[
@@ -38,9 +40,11 @@ const TABLE: &[(&str, Stranger)] = &[
     ("create_tenant", BodyNotFound),
     ("create_tenant_api_key", NotFound),
     ("create_user", NotFound),
+    ("create_webhook_endpoint", MakesTheirOwn),
     ("delete_domain", NotFound),
     ("delete_message", NotFound),
     ("delete_user", NotFound),
+    ("delete_webhook_endpoint", NotFound),
     ("get_billing_run", NotFound),
     ("get_domain", NotFound),
     ("get_domain_dns", NotFound),
@@ -54,6 +58,7 @@ const TABLE: &[(&str, Stranger)] = &[
     ("get_subscription", NotFound),
     ("get_tenant", NotFound),
     ("get_user", NotFound),
+    ("get_webhook_endpoint", NotFound),
     ("list_app_passwords", NotFound),
     ("list_audit_log", SeesNothing),
     ("list_billing_runs", SeesNothing),
@@ -70,8 +75,11 @@ const TABLE: &[(&str, Stranger)] = &[
     ("list_tenant_api_keys", NotFound),
     ("list_tenants", SeesNothing),
     ("list_users", NotFound),
+    ("list_webhook_deliveries", NotFound),
+    ("list_webhook_endpoints", SeesNothing),
     ("put_subscription", NotFound),
     ("recover_message", NotFound),
+    ("replay_webhook_delivery", NotFound),
     ("reset_password", NotFound),
     ("restore_user", NotFound),
     ("resume_tenant", NotFound),
@@ -79,6 +87,7 @@ const TABLE: &[(&str, Stranger)] = &[
     ("revoke_app_password", NotFound),
     ("revoke_reseller_api_key", NotFound),
     ("revoke_tenant_api_key", NotFound),
+    ("rotate_webhook_endpoint_secret", NotFound),
     ("set_quota", NotFound),
     ("set_test_clock", NotFound),
     ("suspend_tenant", NotFound),
@@ -86,6 +95,7 @@ const TABLE: &[(&str, Stranger)] = &[
     ("update_reseller", NotFound),
     ("update_tenant", NotFound),
     ("update_user", NotFound),
+    ("update_webhook_endpoint", NotFound),
     ("verify_domain", NotFound),
 ];
 
@@ -115,6 +125,8 @@ impl World {
             app.post(&admin, &format!("{user_path}/app-passwords"), app_password).await.expect(201);
         let (leaver, _) = app.user(&admin, &tenant, json!({"address": "leaver@one.example"})).await;
         app.delete(&admin, &format!("{tenant}/users/{}", text(&leaver["id"]))).await.expect(204);
+        let endpoint = json!({"url": "https://hooks.example/in"});
+        let endpoint = app.post(&admin, "/v1/webhook-endpoints", endpoint).await.expect(201);
         let message = app.deliver(&admin, &mailbox, MESSAGE).await.expect(201);
         let deleted = app.deliver(&admin, &mailbox, MESSAGE).await.expect(201);
         app.delete(&admin, &format!("{mailbox}/messages/{}", text(&deleted["id"]))).await.expect(204);
@@ -143,7 +155,10 @@ impl World {
             ("deleted_user_id", leaver["id"].clone()),
         ];
         tenancy::event::chain(&app.db.db()).await.unwrap();
-        Self { app, admin, ids: ids.iter().map(|(name, id)| (*name, text(id))).collect() }
+        let deliveries = format!("/v1/webhook-endpoints/{}/deliveries", text(&endpoint["id"]));
+        let delivery = app.get(&admin, &deliveries).await.expect(200)["data"][0].clone();
+        let webhook = [("endpoint_id", text(&endpoint["id"])), ("delivery_id", text(&delivery["id"]))];
+        Self { app, admin, ids: ids.iter().map(|(name, id)| (*name, text(id))).chain(webhook).collect() }
     }
 
     /// The operation, on our objects, as a caller who may would send it.
@@ -191,6 +206,8 @@ impl World {
             "reset_password" => json!({"password": "another good password"}),
             "suspend_tenant" | "resume_tenant" | "suspend_user" | "resume_user" | "restore_user"
             | "verify_domain" => json!({}),
+            "create_webhook_endpoint" => json!({"url": "https://hooks.example/new"}),
+            "update_webhook_endpoint" => json!({"description": "the portal's"}),
             "update_user" => json!({"display_name": "Ada"}),
             "update_reseller" => json!({"name": "North"}),
             "update_tenant" => json!({"name": "Bakery"}),
@@ -263,6 +280,10 @@ async fn to_another_reseller_our_objects_do_not_exist() {
                 never.as_object_mut().unwrap().remove("request_id");
                 assert_eq!(body, never, "{path}");
             }
+            MakesTheirOwn => {
+                let text = answer.expect(201).to_string();
+                assert!(!world.names_ours(&text), "{path}: {text}");
+            }
             SeesNothing => {
                 let text = answer.expect(200).to_string();
                 assert!(!world.names_ours(&text), "{path}: {text}");
@@ -290,8 +311,8 @@ async fn to_another_tenant_of_the_reseller_our_objects_do_not_exist() {
             404 => {}
             // A tenant's key has none of the reseller's actions.
             403 => assert!(!in_scope, "{path}: {answer:?}"),
-            // The reseller is the stranger's as well.
-            200 => {
+            // The reseller is the stranger's as well, and what the stranger makes is its own.
+            200 | 201 => {
                 let text = answer.json().to_string().replace(&world.ids["reseller_id"], "");
                 assert!(!world.names_ours(&text), "{path}: {answer:?}");
             }

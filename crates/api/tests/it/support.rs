@@ -121,6 +121,7 @@ impl App {
             limits,
             trusted_proxies: Vec::new(),
             dns: dns::Resolver::at(&[dns_server.addr()]),
+            webhooks: webhook::Guard::default(),
             expected_dns: dns::health::Expected { dmarc: true, ..Default::default() },
         };
         let router = api::router(api.clone());

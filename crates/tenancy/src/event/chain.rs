@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::{Event, store, system};
-use crate::{Action, Caller, Error, Scope};
+use crate::{Action, Caller, Error, Scope, webhook_endpoint};
 
 /// What the first event of a trail follows.
 const START: [u8; 32] = [0; 32];
@@ -59,7 +59,7 @@ pub(crate) fn canonical(event: &Event) -> Value {
     })
 }
 
-/// Chains what was written since the last time; how many. One process at a time does it, whoever comes first.
+/// Chains what was written since the last time, and queues it for the webhook endpoints that get it; how many. One process at a time does it, whoever comes first.
 ///
 /// # Errors
 /// As of any statement.
@@ -88,6 +88,7 @@ pub async fn chain(db: &Db) -> Result<u64, Error> {
             places.push(Chained { event, position, previous_hash, hash });
         }
         store::set_places(&mut tx, &places).await?;
+        webhook_endpoint::queue(&mut tx, &places, db.env().now()).await?;
         tx.commit().await?;
         chained += places.len() as u64;
         if (places.len() as i64) < BATCH {

@@ -17,6 +17,8 @@ const KEYS_NOT_LED_BY_TENANT: &[&str] = &[
     "billing_runs",
     // On the trail of a tenant, or of somebody above.
     "events",
+    // Of a tenant, of a reseller or of the operator.
+    "webhook_endpoints",
 ];
 
 #[tokio::test]

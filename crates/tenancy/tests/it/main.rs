@@ -13,6 +13,7 @@ mod quota;
 mod seats;
 mod tenant;
 mod user;
+mod webhook_endpoint;
 
 use tenancy::Ctx;
 use testkit::{World, world};

@@ -1,6 +1,8 @@
 //! The worker against a real Postgres.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
+mod webhook;
+
 use std::time::Duration;
 
 use billing::price_book::{self, NewPrice};
@@ -27,10 +29,12 @@ struct Working {
 impl Working {
     async fn new(world: World) -> Self {
         let blobs = blob::open(&"memory:".parse().unwrap()).await.unwrap();
+        let guard = ::webhook::Guard::new(vec!["127.0.0.0/8".parse().unwrap()]);
         let worker = Worker {
             db: world.test_db.db(),
             store: MailStore::new(blobs),
             auth: Auth::new(world.test_db.db()).await.unwrap(),
+            sender: ::webhook::Sender::new(guard, ::webhook::Limits::default()).unwrap(),
         };
         let shutdown = CancellationToken::new();
         let task = tokio::spawn(worker::run(worker, shutdown.clone()));

@@ -17,7 +17,7 @@ const MAY_USE: [(&str, &[&str]); 17] = [
     ("tenancy", &["kernel", "db", "dns", "webhook"]),
     ("billing", &["kernel", "db", "tenancy"]),
     ("mailstore", &["kernel", "db", "blob", "tenancy"]),
-    ("api", &["kernel", "dns", "tenancy", "billing", "mailstore", "scim"]),
+    ("api", &["kernel", "dns", "webhook", "tenancy", "billing", "mailstore", "scim"]),
     ("imap", &["kernel", "tenancy", "mailstore"]),
     ("pop3", &["kernel", "tenancy", "mailstore"]),
     ("smtp", &["kernel", "tenancy", "mailstore"]),

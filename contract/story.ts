@@ -1,0 +1,265 @@
+// The main job of `make demo`, over REST alone, by a client whose every path, body and answer has the type that
+// openapi.json gives it. It runs against PILLARBOX_URL with PILLARBOX_KEY, an operator's, and can run again and again.
+//
+// What it makes stays: hooks.py takes its ids for real ones. So each new kind of object gets a line here.
+
+import assert from "node:assert/strict";
+import { setTimeout as sleep } from "node:timers/promises";
+import createClient, { type Client } from "openapi-fetch";
+import type { components, paths } from "./schema.ts";
+
+type Schemas = components["schemas"];
+type Api = Client<paths>;
+type Answer<T, E> = { data?: T; error?: E; response: Response };
+type Interval = "month" | "year";
+type Customer = { tenant: Schemas["Tenant"]; domain: Schemas["Domain"]; users: Schemas["User"][] };
+
+const MONTH_MINOR = 499;
+const YEAR_MINOR = 4790;
+const RUN_PATIENCE_MS = 60_000;
+
+const url = setting("PILLARBOX_URL");
+const suffix = Date.now().toString(36);
+
+function setting(name: string): string {
+  const value = process.env[name];
+  assert(value, `${name} is not set`);
+  return value;
+}
+
+function client(key: string): Api {
+  return createClient<paths>({ baseUrl: url, headers: { Authorization: `Bearer ${key}` } });
+}
+
+function step(text: string): void {
+  console.log(`  ${text}`);
+}
+
+/** The answer's body, when its status is the expected one. */
+function ok<T, E>(answer: Answer<T, E>, status: number): NonNullable<T> {
+  assert.equal(answer.response.status, status, `${answer.response.url}: ${JSON.stringify(answer.error)}`);
+  assert(answer.data !== undefined && answer.data !== null, `${answer.response.url}: no body`);
+  return answer.data;
+}
+
+/** The problem that a request was refused with. */
+function refused<T>(answer: Answer<T, Schemas["Problem"]>, status: number, code: string): Schemas["Problem"] {
+  const { error, response } = answer;
+  assert(error, `${response.url}: not refused but ${response.status}`);
+  assert.deepEqual([response.status, error.status, error.code], [status, status, code], response.url);
+  assert.equal(response.headers.get("content-type"), "application/problem+json");
+  assert.equal(response.headers.get("x-request-id"), error.request_id);
+  return error;
+}
+
+/** A reseller and a client with its key. */
+async function foundReseller(operator: Api, name: string): Promise<{ id: string; portal: Api }> {
+  const reseller = ok(await operator.POST("/v1/resellers", { body: { name } }), 201);
+  const params = { path: { reseller_id: reseller.id } };
+  const body = { role: "reseller_admin" } as const;
+  const key = ok(await operator.POST("/v1/resellers/{reseller_id}/api-keys", { params, body }), 201);
+  assert(key.secret, "the new key has no secret");
+  step(`reseller ${reseller.id} and its key ${key.id}`);
+  return { id: reseller.id, portal: client(key.secret) };
+}
+
+async function publishPrices(portal: Api): Promise<Schemas["PriceBook"]> {
+  const price = (interval: Interval, unit_price: string): Schemas["NewPrice"] =>
+    ({ item: "mailbox", interval, model: "flat", unit_price, currency: "EUR", removal_policy: "credit_to_balance" });
+  const body = { prices: [price("month", "4.99"), price("year", "47.90")] };
+  const book = ok(await portal.POST("/v1/price-books", { body }), 201);
+  assert.deepEqual(book.prices.map((price) => price.unit_price).toSorted(), ["4.99000000", "47.90000000"].toSorted());
+  step(`price book ${book.id}`);
+  return book;
+}
+
+/** A sandbox tenant whose time stands at `begin`, with a subscription, a domain and users who take all its seats. */
+async function openTenant(portal: Api, book: Schemas["PriceBook"], interval: Interval, begin: Date, names: string[]): Promise<Customer> {
+  const made = {
+    name: `Customer by the ${interval}`,
+    country: "DE",
+    currency: "EUR" as const,
+    time_zone: "Europe/Berlin",
+    seats: { limit: names.length },
+    test_clock: true,
+  };
+  const tenant = ok(await portal.POST("/v1/tenants", { body: made }), 201);
+  assert.deepEqual(tenant.seats, { limit: names.length, used: 0 });
+  const params = { path: { tenant_id: tenant.id } };
+  await setClock(portal, tenant.id, begin);
+  const terms = { price_book_id: book.id, interval };
+  const subscription = ok(await portal.PUT("/v1/tenants/{tenant_id}/subscription", { params, body: terms }), 200);
+  assert.equal(subscription.anchor_date, day(begin));
+  const name = `${interval}-${suffix}.example`;
+  const domain = ok(await portal.POST("/v1/tenants/{tenant_id}/domains", { params, body: { name } }), 201);
+  // The names are in no DNS, so the operator vouches for them.
+  const at = { path: { tenant_id: tenant.id, domain_id: domain.id } };
+  const operator = client(setting("PILLARBOX_KEY"));
+  const verify = "/v1/tenants/{tenant_id}/domains/{domain_id}/verify";
+  assert.equal(ok(await operator.POST(verify, { params: at, body: { vouch: true } }), 200).status, "active");
+  const customer: Customer = { tenant, domain, users: [] };
+  for (const name of names) customer.users.push(await hire(portal, customer, name));
+  ok(await portal.POST("/v1/tenants/{tenant_id}/domains", { params, body: { name: `spare-${name}` } }), 201);
+  step(`tenant ${tenant.id}, ${domain.name}, ${names.join(" and ")}`);
+  return customer;
+}
+
+async function hire(portal: Api, customer: Customer, name: string): Promise<Schemas["User"]> {
+  const params = { path: { tenant_id: customer.tenant.id }, header: { "Idempotency-Key": `${name}-${customer.domain.name}` } };
+  const body = { address: `${name}@${customer.domain.name}`, display_name: name, password: `correct horse ${name} staple`, quota_bytes: 1_000_000 };
+  const user = ok(await portal.POST("/v1/tenants/{tenant_id}/users", { params, body }), 201);
+  const again = await portal.POST("/v1/tenants/{tenant_id}/users", { params, body });
+  assert.deepEqual(ok(again, 201), user, "the same Idempotency-Key made something else");
+  assert.equal(again.response.headers.get("idempotency-replayed"), "true");
+  assert.equal(user.address, body.address);
+  return user;
+}
+
+async function setClock(portal: Api, tenant_id: string, now: Date): Promise<void> {
+  const body = { now: now.toISOString() };
+  const tenant = ok(await portal.PUT("/v1/tenants/{tenant_id}/test-clock", { params: { path: { tenant_id } }, body }), 200);
+  assert.equal(Date.parse(tenant.test_clock ?? ""), now.getTime());
+}
+
+/** Every byte there is, in a message that no text codec would leave alone. */
+function oddMessage(): Uint8Array {
+  const head = "From: Ada <ada@sender.example>\r\nSubject: =?utf-8?q?gr=C3=BCn?=\r\nMessage-ID: <odd@sender.example>\r\n\r\n";
+  const odd = Uint8Array.from({ length: 256 }, (_, byte) => byte);
+  return Buffer.concat([Buffer.from(head), odd, Buffer.from("\r\n.\r\n..\r\nno end of line")]);
+}
+
+/** Takes in, lists, reads back, deletes and recovers. */
+async function mailInAndOut(portal: Api, customer: Customer, user: Schemas["User"]): Promise<void> {
+  const tenant_id = customer.tenant.id;
+  const mailbox = { tenant_id, mailbox_id: user.mailbox_id };
+  const quota = ok(await portal.PUT("/v1/tenants/{tenant_id}/mailboxes/{mailbox_id}/quota", { params: { path: mailbox }, body: { quota_bytes: 4096 } }), 200);
+  assert.deepEqual([quota.quota_bytes, quota.used_bytes], [4096, 0]);
+  const sent = oddMessage();
+  const put = (bytes: Uint8Array) =>
+    portal.POST("/v1/tenants/{tenant_id}/mailboxes/{mailbox_id}/messages", {
+      params: { path: mailbox },
+      headers: { "Content-Type": "message/rfc822" },
+      // The type of a body that is no JSON is string; what is sent are the bytes.
+      body: "",
+      bodySerializer: () => bytes,
+    });
+  const message = ok(await put(sent), 201);
+  assert.deepEqual([message.size_bytes, message.subject, message.from[0]?.address], [sent.length, "grün", "ada@sender.example"]);
+  const second = ok(await put(Buffer.from("Subject: a second one\r\n\r\nto stay deleted\r\n")), 201);
+  const path = { ...mailbox, message_id: message.id };
+  const raw = await portal.GET("/v1/tenants/{tenant_id}/mailboxes/{mailbox_id}/messages/{message_id}/raw", { params: { path }, parseAs: "arrayBuffer" });
+  assert.deepEqual(Buffer.from(ok(raw, 200)), Buffer.from(sent), "the bytes that came out are not those that went in");
+  const folders = ok(await portal.GET("/v1/tenants/{tenant_id}/mailboxes/{mailbox_id}/folders", { params: { path: mailbox } }), 200).data;
+  assert.equal(folders.find((folder) => folder.role === "inbox")?.message_count, 2);
+  refused(await put(Buffer.concat([sent, Buffer.alloc(4096, "x")])), 422, "quota_exceeded");
+  for (const message_id of [message.id, second.id]) {
+    const params = { path: { ...mailbox, message_id } };
+    const gone = await portal.DELETE("/v1/tenants/{tenant_id}/mailboxes/{mailbox_id}/messages/{message_id}", { params });
+    assert.equal(gone.response.status, 204);
+  }
+  const back = ok(await portal.POST("/v1/tenants/{tenant_id}/mailboxes/{mailbox_id}/messages/{message_id}/recover", { params: { path } }), 200);
+  assert(back.id === message.id && back.state === "live" && back.uid > message.uid, JSON.stringify(back));
+  step(`${sent.length} bytes in and out, one message too many for the quota, two deleted and one recovered`);
+}
+
+/** What is refused says why, and shows nothing to whom it does not concern. */
+async function refusals(portal: Api, outsider: Api, customer: Customer): Promise<void> {
+  const params = { path: { tenant_id: customer.tenant.id } };
+  const address = `one-too-many@${customer.domain.name}`;
+  refused(await portal.POST("/v1/tenants/{tenant_id}/users", { params, body: { address } }), 409, "seats_exhausted");
+  const invalid = await portal.PATCH("/v1/tenants/{tenant_id}", { params, body: { seats: { limit: -1 } } });
+  assert.deepEqual(refused(invalid, 422, "invalid_request").errors?.map((error) => error.pointer), ["/seats/limit"]);
+  const unknown = { path: { tenant_id: "ten_00000000000000000000000000000000" } };
+  refused(await portal.GET("/v1/tenants/{tenant_id}", { params: unknown }), 404, "not_found");
+  refused(await outsider.GET("/v1/tenants/{tenant_id}", { params }), 404, "not_found");
+  refused(await outsider.PATCH("/v1/tenants/{tenant_id}", { params, body: { name: "Taken over" } }), 404, "not_found");
+  refused(await client("nobody").GET("/v1/tenants"), 401, "unauthenticated");
+  assert.deepEqual(ok(await outsider.GET("/v1/tenants"), 200), { data: [], next_cursor: null });
+  step("409 seats_exhausted, 422 at /seats/limit, 404 to an outsider, 401 to nobody");
+}
+
+/** A key of the tenant's own, an access token got with it, and what such a token opens. */
+async function signIn(portal: Api, customer: Customer): Promise<void> {
+  const params = { path: { tenant_id: customer.tenant.id } };
+  const key = ok(await portal.POST("/v1/tenants/{tenant_id}/api-keys", { params, body: { role: "helpdesk" } }), 201);
+  const token = await client("nobody").POST("/v1/auth/token", {
+    body: { grant_type: "client_credentials", client_id: key.id, client_secret: key.secret ?? "" },
+    bodySerializer: (form) => new URLSearchParams(Object.entries(form).map(([name, value]) => [name, String(value)])),
+    headers: { "Content-Type": "application/x-www-form-urlencoded", Authorization: null },
+  });
+  const { access_token } = ok(token, 200);
+  const seen = ok(await client(access_token).GET("/v1/tenants"), 200).data;
+  assert.deepEqual(seen.map((tenant) => tenant.id), [customer.tenant.id]);
+  step(`an access token for ${key.id}, which sees one tenant`);
+}
+
+/** The limit is lifted, one more comes and leaves. */
+async function comeAndGo(portal: Api, customer: Customer): Promise<void> {
+  const path = { tenant_id: customer.tenant.id };
+  const tenant = ok(await portal.PATCH("/v1/tenants/{tenant_id}", { params: { path }, body: { seats: { limit: null } } }), 200);
+  assert.deepEqual(tenant.seats, { limit: null, used: customer.users.length });
+  const { id } = await hire(portal, customer, "donald");
+  const params = { path: { ...path, user_id: id } };
+  assert.equal((await portal.DELETE("/v1/tenants/{tenant_id}/users/{user_id}", { params })).response.status, 204);
+  assert.equal(ok(await portal.GET("/v1/tenants/{tenant_id}/users/{user_id}", { params }), 200).status, "deleted");
+  step(`tenant ${tenant.id}: one more user, gone again`);
+}
+
+/** One run for all that the portal sees, waited for. */
+async function bill(portal: Api, as_of: string): Promise<Schemas["RunSummary"]> {
+  const { id } = ok(await portal.POST("/v1/billing/runs", { body: { as_of } }), 202);
+  const deadline = Date.now() + RUN_PATIENCE_MS;
+  for (;;) {
+    const run = ok(await portal.GET("/v1/billing/runs/{run_id}", { params: { path: { run_id: id } } }), 200);
+    if (run.status === "succeeded") {
+      assert(run.summary, "the run has no summary");
+      return run.summary;
+    }
+    assert(run.status !== "failed" && Date.now() < deadline, `the run is ${run.status}`);
+    await sleep(50);
+  }
+}
+
+async function checkInvoices(portal: Api, customer: Customer, totals: number[]): Promise<void> {
+  const params = { path: { tenant_id: customer.tenant.id }, query: { limit: 50 } };
+  const invoices = ok(await portal.GET("/v1/tenants/{tenant_id}/invoices", { params }), 200).data;
+  for (const { id } of invoices) {
+    const invoice = ok(await portal.GET("/v1/invoices/{invoice_id}", { params: { path: { invoice_id: id } } }), 200);
+    const lines = invoice.lines.reduce((sum, line) => sum + line.amount.amount_minor, 0);
+    assert.deepEqual([lines, invoice.currency, invoice.customer.id], [invoice.total.amount_minor, "EUR", customer.tenant.id]);
+  }
+  assert.deepEqual(invoices.map((invoice) => invoice.total.amount_minor), totals);
+  step(`invoices of ${totals.map((minor) => (minor / 100).toFixed(2)).join(" and ")} EUR`);
+}
+
+function day(instant: Date): string {
+  return instant.toISOString().slice(0, 10);
+}
+
+async function main(): Promise<void> {
+  const today = new Date();
+  // Nine in the morning of the first of a month: the same day in every zone of Europe.
+  const month = (offset: number) => new Date(Date.UTC(today.getUTCFullYear(), today.getUTCMonth() + offset, 1, 9));
+  const [begin, next] = [month(1), month(2)];
+  const operator = client(setting("PILLARBOX_KEY"));
+  const { portal } = await foundReseller(operator, "Northwind Hosting");
+  const outsider = await foundReseller(operator, "Another Partner");
+  const book = await publishPrices(portal);
+  const monthly = await openTenant(portal, book, "month", begin, ["ada", "grace", "edsger"]);
+  const annual = await openTenant(portal, book, "year", begin, ["kurt", "emmy"]);
+  for (const user of monthly.users) await mailInAndOut(portal, monthly, user);
+  await refusals(portal, outsider.portal, monthly);
+  for (const { tenant } of [monthly, annual]) await setClock(portal, tenant.id, next);
+  const first = await bill(portal, day(next));
+  assert.deepEqual([first.invoices, first.accounts_failed, first.accounts_parked], [3, 0, 0], JSON.stringify(first));
+  const second = await bill(portal, day(next));
+  assert.equal(second.invoices + second.credit_notes, 0, "the second run billed again");
+  await checkInvoices(portal, monthly, [3 * MONTH_MINOR, 3 * MONTH_MINOR]);
+  await checkInvoices(portal, annual, [2 * YEAR_MINOR]);
+  for (const customer of [monthly, annual]) {
+    await signIn(portal, customer);
+    await comeAndGo(portal, customer);
+  }
+}
+
+await main();

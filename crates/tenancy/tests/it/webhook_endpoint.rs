@@ -1,0 +1,212 @@
+//! Webhook endpoints: who gets what, and what becomes of it.
+
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use kernel::PageRequest;
+use secrecy::ExposeSecret as _;
+use tenancy::api_key::{self, NewApiKey};
+use tenancy::event::Kind;
+use tenancy::webhook_endpoint::WebhookEndpointChange;
+use tenancy::webhook_endpoint::{self, DeliveryStatus, Due, NewWebhookEndpoint, WebhookEndpoint};
+use tenancy::{Caller, Error, Origin, Role};
+use testkit::{World, world};
+use webhook::{Guard, Outcome, Received, Secret};
+
+use crate::neighbour;
+
+const URL: &str = "https://hooks.example/in";
+const LEASE: TimeDelta = TimeDelta::minutes(2);
+
+async fn caller(world: &World, secret: secrecy::SecretString) -> Caller {
+    let auth = tenancy::auth::Auth::new(world.test_db.db()).await.unwrap();
+    auth.bearer(secret.expose_secret(), Origin::local(world.request_id())).await.unwrap()
+}
+
+async fn tenant_admin(world: &World, ctx: &tenancy::Ctx) -> Caller {
+    let (_, secret) = api_key::create_for_tenant(ctx, NewApiKey::full(Role::TenantAdmin)).await.unwrap();
+    caller(world, secret).await
+}
+
+async fn reseller_admin(world: &World, id: kernel::ResellerId) -> Caller {
+    let ctx = world.operator.enter_reseller(id).await.unwrap();
+    let (_, secret) = api_key::create_for_reseller(&ctx, NewApiKey::full(Role::ResellerAdmin)).await.unwrap();
+    caller(world, secret).await
+}
+
+async fn endpoint(caller: &Caller, kinds: &[Kind]) -> (WebhookEndpoint, Secret) {
+    let new =
+        NewWebhookEndpoint { url: URL.into(), kinds: kinds.iter().copied().collect(), description: None };
+    let (endpoint, secret) = webhook_endpoint::create(caller, &Guard::default(), new).await.unwrap();
+    (endpoint, Secret::parse(secret.expose_secret()).unwrap())
+}
+
+async fn deliveries(caller: &Caller, endpoint: &WebhookEndpoint) -> Vec<webhook_endpoint::Delivery> {
+    let page = PageRequest::new(Some(200), None);
+    webhook_endpoint::deliveries(caller, endpoint.id, None, page).await.unwrap().items
+}
+
+async fn claim(world: &World) -> Vec<Due> {
+    webhook_endpoint::claim(&world.test_db.db(), 16, LEASE).await.unwrap()
+}
+
+async fn settle(world: &World, due: &Due, status: u16) {
+    let outcome = Outcome {
+        status: Some(status),
+        excerpt: "said".into(),
+        duration: Duration::from_millis(7),
+        retry_after: None,
+        error: None,
+    };
+    webhook_endpoint::settle(&world.test_db.db(), due, &outcome).await.unwrap();
+}
+
+async fn chain(world: &World) {
+    tenancy::event::chain(&world.test_db.db()).await.unwrap();
+}
+
+#[tokio::test]
+async fn each_gets_its_own_part_of_the_tree_s_events() {
+    let world = World::new().await;
+    let other = neighbour(&world).await;
+    let stranger = world::reseller(&world.operator, "Foreign").await;
+    let owners = [
+        world.operator.clone(),
+        reseller_admin(&world, world.reseller.id).await,
+        tenant_admin(&world, &world.ctx).await,
+        tenant_admin(&world, &other).await,
+        reseller_admin(&world, stranger.id).await,
+    ];
+    chain(&world).await;
+    let mut endpoints = Vec::new();
+    for owner in &owners {
+        endpoints.push(endpoint(owner, &[Kind::UserCreated]).await.0);
+    }
+    world.user("ada", None).await;
+    chain(&world).await;
+    chain(&world).await;
+    let mut counts = Vec::new();
+    for (owner, endpoint) in owners.iter().zip(&endpoints) {
+        let got = deliveries(owner, endpoint).await;
+        assert!(got.iter().all(|one| one.kind == "user.created" && one.status == DeliveryStatus::Pending));
+        counts.push(got.len());
+    }
+    assert_eq!(counts, [1, 1, 1, 0, 0]);
+    let due = claim(&world).await;
+    assert_eq!(due.len(), 3);
+    assert!(claim(&world).await.is_empty(), "leased");
+    let body: serde_json::Value = serde_json::from_slice(&due[0].message.body).unwrap();
+    assert_eq!(
+        (&body["type"], &body["data"]["id"]),
+        (&"user.created".into(), &due[0].message.id.as_str().into())
+    );
+    assert_eq!(body["data"]["tenant_id"], world.tenant.id.to_string());
+}
+
+#[tokio::test]
+async fn somebody_else_s_endpoint_does_not_exist() {
+    let world = World::new().await;
+    let admin = tenant_admin(&world, &world.ctx).await;
+    let (mine, _) = endpoint(&admin, &[]).await;
+    let reseller = reseller_admin(&world, world.reseller.id).await;
+    for other in [&world.operator, &reseller, &tenant_admin(&world, &neighbour(&world).await).await] {
+        assert!(matches!(webhook_endpoint::get(other, mine.id).await, Err(Error::NotFound)));
+        assert!(matches!(webhook_endpoint::delete(other, mine.id, None).await, Err(Error::NotFound)));
+        assert!(matches!(webhook_endpoint::rotate_secret(other, mine.id, None).await, Err(Error::NotFound)));
+        let page = PageRequest::new(None, None);
+        assert!(webhook_endpoint::list(other, page.clone()).await.unwrap().items.is_empty());
+        assert!(matches!(
+            webhook_endpoint::deliveries(other, mine.id, None, page).await,
+            Err(Error::NotFound)
+        ));
+    }
+    let stale = webhook_endpoint::delete(&admin, mine.id, Some(2)).await;
+    assert!(matches!(stale, Err(Error::VersionMismatch { version: 1 })));
+    chain(&world).await;
+    assert!(!claim(&world).await.is_empty());
+    webhook_endpoint::delete(&admin, mine.id, Some(1)).await.unwrap();
+    assert!(matches!(webhook_endpoint::get(&admin, mine.id).await, Err(Error::NotFound)));
+    chain(&world).await;
+    world.test_db.clock().advance(TimeDelta::hours(1));
+    assert!(claim(&world).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_secret_that_was_replaced_signs_for_a_day() {
+    let world = World::new().await;
+    let (mine, old) = endpoint(&world.operator, &[Kind::UserCreated]).await;
+    let (_, new) = webhook_endpoint::rotate_secret(&world.operator, mine.id, Some(1)).await.unwrap();
+    let new = Secret::parse(new.expose_secret()).unwrap();
+    world.user("ada", None).await;
+    chain(&world).await;
+    for (hours, both) in [(0, true), (25, false)] {
+        world.test_db.clock().advance(TimeDelta::hours(hours));
+        let due = claim(&world).await.remove(0);
+        let now = due.message.timestamp;
+        let signature = webhook::sign(&due.message.secrets, &due.message.id, now, &due.message.body);
+        let timestamp = now.timestamp().to_string();
+        let received = Received {
+            id: &due.message.id,
+            timestamp: &timestamp,
+            signature: &signature,
+            body: &due.message.body,
+        };
+        assert!(webhook::verify(std::slice::from_ref(&new), &received, now).is_ok());
+        assert_eq!(webhook::verify(std::slice::from_ref(&old), &received, now).is_ok(), both);
+        settle(&world, &due, 500).await;
+    }
+}
+
+#[tokio::test]
+async fn a_failure_is_tried_ten_times_and_can_be_replayed() {
+    let world = World::new().await;
+    let (mine, _) = endpoint(&world.operator, &[Kind::UserCreated]).await;
+    world.user("ada", None).await;
+    chain(&world).await;
+    for attempt in 1..=10 {
+        let due = claim(&world).await;
+        assert_eq!(due.len(), 1, "{attempt}");
+        settle(&world, &due[0], 503).await;
+        // A claim is settled once.
+        settle(&world, &due[0], 200).await;
+        assert!(claim(&world).await.is_empty(), "due at once");
+        let state = deliveries(&world.operator, &mine).await.remove(0);
+        assert_eq!((state.attempts, state.response_status), (attempt, Some(503)));
+        assert_eq!(state.status == DeliveryStatus::Failed, attempt == 10);
+        world.test_db.clock().advance(TimeDelta::hours(30));
+    }
+    assert!(claim(&world).await.is_empty());
+    assert!(webhook_endpoint::get(&world.operator, mine.id).await.unwrap().failing_since.is_some());
+    let failed = deliveries(&world.operator, &mine).await.remove(0);
+    webhook_endpoint::replay(&world.operator, mine.id, failed.id).await.unwrap();
+    let due = claim(&world).await.remove(0);
+    assert_eq!(due.message.id, failed.event_id.to_string());
+    settle(&world, &due, 204).await;
+    let done = webhook_endpoint::delivery(&world.operator, mine.id, failed.id).await.unwrap();
+    assert_eq!((done.status, done.attempts), (DeliveryStatus::Delivered, 1));
+    assert!(webhook_endpoint::get(&world.operator, mine.id).await.unwrap().failing_since.is_none());
+}
+
+#[tokio::test]
+async fn gone_disables_the_endpoint_and_ends_what_is_on_its_way() {
+    let world = World::new().await;
+    let (mine, _) = endpoint(&world.operator, &[Kind::UserCreated]).await;
+    world.user("ada", None).await;
+    world.user("bob", None).await;
+    chain(&world).await;
+    let due = claim(&world).await;
+    assert_eq!(due.len(), 2);
+    settle(&world, &due[0], 410).await;
+    settle(&world, &due[1], 200).await;
+    let now = webhook_endpoint::get(&world.operator, mine.id).await.unwrap();
+    assert_eq!((now.status.as_str(), now.version), ("disabled", 2));
+    let states = deliveries(&world.operator, &mine).await;
+    assert!(states.iter().all(|one| one.status == DeliveryStatus::Failed), "{states:?}");
+    let replay = webhook_endpoint::replay(&world.operator, mine.id, states[0].id).await;
+    assert!(matches!(replay, Err(Error::Conflict { code: "webhook_endpoint_disabled", .. })));
+    let change = WebhookEndpointChange { enabled: Some(true), ..Default::default() };
+    let guard = Guard::default();
+    webhook_endpoint::update(&world.operator, &guard, mine.id, change, Some(2)).await.unwrap();
+    webhook_endpoint::replay(&world.operator, mine.id, states[0].id).await.unwrap();
+    assert_eq!(claim(&world).await.len(), 1);
+}
