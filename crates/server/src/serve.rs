@@ -61,7 +61,8 @@ async fn serve_on(
     let tls = tls::server_config(config, data_dir)?;
     let auth = Auth::new(platform.db.clone()).await.context("loading the signing keys")?;
     let guard = webhook::Guard::new(config.webhook_allowed_networks.clone());
-    let sender = webhook::Sender::new(guard, webhook::Limits::default()).context("preparing to send webhooks")?;
+    let sender =
+        webhook::Sender::new(guard, webhook::Limits::default()).context("preparing to send webhooks")?;
     let listeners = Listeners::bind(config).await?;
     let addresses = listeners.addresses()?;
     let mut parts = start(platform, config, listeners, Services { auth, sender, tls, metrics }, &shutdown);

@@ -1,8 +1,8 @@
 //! The ids in paths.
 
 use kernel::{
-    ApiKeyId, AppPasswordId, DeliveryId, DomainId, InvoiceId, MailboxId, MessageId, PriceBookId, ResellerId, RunId,
-    TenantId, UserId, WebhookEndpointId,
+    ApiKeyId, AppPasswordId, DeliveryId, DomainId, InvoiceId, MailboxId, MessageId, PriceBookId, ResellerId,
+    RunId, TenantId, UserId, WebhookEndpointId,
 };
 use serde::Deserialize;
 use utoipa::IntoParams;

@@ -197,10 +197,7 @@ fn shown(of: webhook_endpoint::WebhookEndpoint) -> Shown {
     Tagged(of.version, Answer(of.into()))
 }
 
-fn once(
-    status: StatusCode,
-    (endpoint, secret): (webhook_endpoint::WebhookEndpoint, SecretString),
-) -> Once {
+fn once(status: StatusCode, (endpoint, secret): (webhook_endpoint::WebhookEndpoint, SecretString)) -> Once {
     let version = endpoint.version;
     let secret = secret.expose_secret().to_owned();
     let body = WebhookEndpointWithSecret { endpoint: endpoint.into(), secret };

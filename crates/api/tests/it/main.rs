@@ -20,3 +20,4 @@ mod tenant;
 mod token;
 mod unanswered;
 mod user;
+mod webhook_endpoint;

@@ -16,9 +16,11 @@ async fn is_made_with_a_secret_that_is_shown_once_changed_and_deleted() {
     let shown = app.get(&key, &path).await;
     assert_eq!(shown.header("etag"), Some("\"1\""));
     assert!(!shown.expect(200).to_string().contains("whsec_"));
-    let rotated = app.call(axum::http::Method::POST, &format!("{path}/rotate-secret")).token(&key).send().await;
+    let rotated =
+        app.call(axum::http::Method::POST, &format!("{path}/rotate-secret")).token(&key).send().await;
     assert_ne!(rotated.expect(200)["secret"], made["secret"]);
-    let off = app.patch(&key, &path, json!({"status": "disabled", "description": "the portal"})).await.expect(200);
+    let off =
+        app.patch(&key, &path, json!({"status": "disabled", "description": "the portal"})).await.expect(200);
     assert_eq!((&off["status"], &off["description"]), (&json!("disabled"), &json!("the portal")));
     let (_, stranger) = app.reseller("South").await;
     app.get(&stranger, &path).await.expect_problem(404, "not_found");

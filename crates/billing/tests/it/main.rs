@@ -14,7 +14,6 @@ use billing::subscription::{PutSubscription, Subscription, put};
 use chrono::NaiveDate;
 use kernel::{PageRequest, TenantId};
 use secrecy::ExposeSecret as _;
-use std::collections::BTreeSet;
 use tenancy::api_key::{self, NewApiKey};
 use tenancy::auth::Auth;
 use tenancy::reseller::Reseller;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use ::webhook::{Guard, Received, Secret};
 use kernel::PageRequest;
 use secrecy::ExposeSecret as _;
 use tenancy::event::Kind;
@@ -10,7 +11,6 @@ use testkit::World;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::time::Instant;
-use ::webhook::{Guard, Received, Secret};
 
 use crate::{PATIENCE, Working};
 
@@ -82,7 +82,8 @@ impl Scene {
         loop {
             let page = PageRequest::new(None, None);
             let operator = &self.working.world.operator;
-            let found = webhook_endpoint::deliveries(operator, self.endpoint.id, None, page).await.unwrap().items;
+            let found =
+                webhook_endpoint::deliveries(operator, self.endpoint.id, None, page).await.unwrap().items;
             if let [delivery] = found.as_slice()
                 && is_so(delivery)
             {
@@ -108,8 +109,12 @@ async fn an_event_arrives_signed_and_a_failed_attempt_is_made_again_under_the_sa
     };
     ::webhook::verify(std::slice::from_ref(&scene.secret), &received, now).unwrap();
     let body: serde_json::Value = serde_json::from_slice(&first.body).unwrap();
-    assert_eq!((&body["type"], &body["data"]["subject"]), (&"user.created".into(), &ada.id.to_string().into()));
-    let waiting = scene.delivery(|delivery| delivery.attempts == 1 && delivery.response_status.is_some()).await;
+    assert_eq!(
+        (&body["type"], &body["data"]["subject"]),
+        (&"user.created".into(), &ada.id.to_string().into())
+    );
+    let waiting =
+        scene.delivery(|delivery| delivery.attempts == 1 && delivery.response_status.is_some()).await;
     assert_eq!((waiting.status, waiting.response_status), (DeliveryStatus::Pending, Some(500)));
     scene.working.world.test_db.clock().advance(chrono::TimeDelta::seconds(10));
     let second = receive(&scene.listener, "200 OK").await;
