@@ -19,6 +19,23 @@ const ACTION: &str = "x-required-action";
 /// What utoipa puts before an item's name to name a page of them.
 const LIST: &str = "List_";
 
+/// The operations that ask `If-Match`.
+const VERSIONED: &[&str] = &[
+    "delete_domain",
+    "delete_user",
+    "delete_webhook_endpoint",
+    "resume_tenant",
+    "resume_user",
+    "rotate_webhook_endpoint_secret",
+    "set_quota",
+    "suspend_tenant",
+    "suspend_user",
+    "update_reseller",
+    "update_tenant",
+    "update_user",
+    "update_webhook_endpoint",
+];
+
 /// A problem that many operations share.
 struct Common {
     status: &'static str,
@@ -44,6 +61,11 @@ const PROBLEMS: &[Common] = &[
         status: "409",
         name: "KeyInUse",
         text: "The first request with this `Idempotency-Key` has no answer yet, or will never have one: `idempotency_key_in_use`, `idempotency_key_unresolved`.",
+    },
+    Common {
+        status: "412",
+        name: "VersionMismatch",
+        text: "The object has changed since the version that `If-Match` names: `version_mismatch`.",
     },
     Common { status: "413", name: "BodyTooLarge", text: "The body is too large: `body_too_large`." },
     Common {
@@ -167,6 +189,10 @@ fn complete(operation: &mut Operation, is_post: bool) {
     }
     describe_ids(operation);
     let takes_key = is_post && !is_public;
+    let is_versioned = operation.operation_id.as_deref().is_some_and(|id| VERSIONED.contains(&id));
+    if is_versioned {
+        operation.parameters.get_or_insert_default().push(RefOr::T(if_match()));
+    }
     if takes_key {
         operation.parameters.get_or_insert_default().push(RefOr::T(idempotency_key()));
     }
@@ -192,6 +218,7 @@ fn complete(operation: &mut Operation, is_post: bool) {
             "400" | "413" | "415" => has_body,
             "404" => has_path || has_body,
             "409" => takes_key,
+            "412" => is_versioned,
             "422" => has_body || takes_key || has_query,
             _ => true,
         };
@@ -268,6 +295,17 @@ fn describe_ids(operation: &mut Operation) {
 
 fn action(operation: &Operation) -> Option<String> {
     operation.extensions.as_ref()?.get(ACTION)?.as_str().map(str::to_owned)
+}
+
+fn if_match() -> Parameter {
+    let tag = ObjectBuilder::new().schema_type(Type::String).pattern(Some(r#"^(\*|"[0-9]{1,18}")$"#));
+    ParameterBuilder::new()
+        .name("If-Match")
+        .parameter_in(ParameterIn::Header)
+        .required(Required::False)
+        .description(Some("The `ETag` of the version that is to be changed: another is left alone."))
+        .schema(Some(tag.examples(["\"1\""]).build()))
+        .build()
 }
 
 fn idempotency_key() -> Parameter {

@@ -163,6 +163,18 @@ impl World {
 
     /// The operation, on our objects, as a caller who may would send it.
     async fn send(&self, method: &str, path: &str, operation: &Value, token: Option<&str>) -> Answer {
+        self.send_if(method, path, operation, token, None).await
+    }
+
+    /// The same, with `If-Match`.
+    async fn send_if(
+        &self,
+        method: &str,
+        path: &str,
+        operation: &Value,
+        token: Option<&str>,
+        tag: Option<&str>,
+    ) -> Answer {
         let key = if path.contains("{reseller_id}") { "reseller_key_id" } else { "tenant_key_id" };
         let message = if id(operation) == "recover_message" { "deleted_message_id" } else { "message_id" };
         let user = if id(operation) == "restore_user" { "deleted_user_id" } else { "user_id" };
@@ -177,6 +189,9 @@ impl World {
         let mut call = self.app.call(Method::from_bytes(method.as_bytes()).unwrap(), &path);
         if let Some(token) = token {
             call = call.token(token);
+        }
+        if let Some(tag) = tag {
+            call = call.header("if-match", tag);
         }
         match self.body(id(operation)) {
             Some(Value::String(message)) => call.bytes("message/rfc822", message).send().await,
@@ -338,6 +353,23 @@ async fn without_the_action_it_is_forbidden_and_with_it_alone_it_is_done() {
         let answer = world.send(&method, &path, &operation, Some(&with)).await;
         assert!(answer.status.is_success(), "{method} {path}: {answer:?}");
     }
+}
+
+#[tokio::test]
+async fn a_version_that_is_no_more_is_refused_where_the_document_says_so() {
+    let world = World::new().await;
+    let mut versioned = 0;
+    for (method, path, operation) in guarded() {
+        let parameters = operation["parameters"].as_array().cloned().unwrap_or_default();
+        if parameters.iter().any(|parameter| parameter["name"] == "If-Match") {
+            let token = if id(&operation) == "update_reseller" { &world.app.operator } else { &world.admin };
+            let answer = world.send_if(&method, &path, &operation, Some(token), Some("\"999\"")).await;
+            answer.expect_problem(412, "version_mismatch");
+            versioned += 1;
+        }
+    }
+    assert_eq!(versioned, 13);
+    nothing_has_changed(&world).await;
 }
 
 /// What the refused calls would have changed.
