@@ -1,6 +1,6 @@
 //! What happened: one row in the transaction of the change itself, chained into its trail afterwards.
 //!
-//! Rows are written without an order, so that writers wait for nobody. [`chain`] gives each its place: a position in
+//! Rows are written without an order, so that writers wait for nobody. [`chain()`] gives each its place: a position in
 //! the feed of all, and a hash over itself and the event before it on the same trail, so that a trail that was
 //! tampered with no longer adds up ([`verify`]).
 

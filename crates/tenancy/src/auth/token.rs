@@ -122,7 +122,7 @@ impl Signer {
         Ok(Self { keys: RwLock::new(Keys { keys: keys.into_iter().map(Key::from).collect(), read_at: now }) })
     }
 
-    /// Has the next key ready before the present one has signed for [`ROTATE_EVERY`], and forgets those that no token
+    /// Has the next key ready before the present one has signed for thirty days, and forgets those that no token
     /// in force was signed with. With `at_once`, the next key signs from now on.
     ///
     /// # Errors

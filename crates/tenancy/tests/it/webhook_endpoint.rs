@@ -114,7 +114,7 @@ async fn somebody_else_s_endpoint_does_not_exist() {
         assert!(matches!(webhook_endpoint::delete(other, mine.id, None).await, Err(Error::NotFound)));
         assert!(matches!(webhook_endpoint::rotate_secret(other, mine.id, None).await, Err(Error::NotFound)));
         let page = PageRequest::new(None, None);
-        assert!(webhook_endpoint::list(other, page.clone()).await.unwrap().items.is_empty());
+        assert!(webhook_endpoint::list(other, page).await.unwrap().items.is_empty());
         assert!(matches!(
             webhook_endpoint::deliveries(other, mine.id, None, page).await,
             Err(Error::NotFound)
