@@ -207,9 +207,12 @@ impl Auth {
             (person, _) => person,
         };
         let attempt = throttle::Attempt::new(username, origin);
+        // Once before the queue, so that who is to wait does not lengthen it, and once when it is over.
+        attempt.admit(&self.db).await?;
+        let turn = password::turn().await?;
         attempt.admit(&self.db).await?;
         let hash = person.as_ref().and_then(|person| person.password_hash.clone());
-        let proven = password::verify(hash, password).await?;
+        let proven = password::verify(&turn, hash, password).await?;
         match person.filter(|_| proven) {
             Some(person) => {
                 attempt.succeeded(&self.db).await?;

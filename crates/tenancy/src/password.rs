@@ -7,7 +7,7 @@ use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _};
 use kernel::Env;
 use secrecy::{ExposeSecret as _, SecretString};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::Error;
 
@@ -18,9 +18,21 @@ static AT_ONCE: LazyLock<Semaphore> = LazyLock::new(|| {
     )
 });
 
+/// A place among those who hash at this moment.
+pub(crate) struct Turn(
+    #[expect(dead_code, reason = "it is given back when it is dropped")] SemaphorePermit<'static>,
+);
+
+/// Waits for a place. Whoever decides by what was tried before whether a password may be tried decides it after this:
+/// so no more than have a place are tried without having been counted.
+pub(crate) async fn turn() -> Result<Turn, Error> {
+    AT_ONCE.acquire().await.map(Turn).map_err(Error::internal)
+}
+
 /// Hashes a password, with a salt of the environment's randomness, into a PHC string.
 pub(crate) async fn hash(env: &Env, password: SecretString) -> Result<String, Error> {
     let salt = env.random::<16>();
+    let _turn = turn().await?;
     run(move || {
         Argon2::default()
             .hash_password_with_salt(password.expose_secret().as_bytes(), &salt)
@@ -32,7 +44,7 @@ pub(crate) async fn hash(env: &Env, password: SecretString) -> Result<String, Er
 
 /// Whether a password is the one that was hashed. Without a hash it takes as long and is wrong, so that the time of
 /// an answer does not tell which users exist.
-pub(crate) async fn verify(hash: Option<String>, password: SecretString) -> Result<bool, Error> {
+pub(crate) async fn verify(_: &Turn, hash: Option<String>, password: SecretString) -> Result<bool, Error> {
     run(move || {
         let known = hash.is_some();
         let hash = hash.unwrap_or_else(|| NOBODY.clone());
@@ -54,6 +66,5 @@ static NOBODY: LazyLock<String> = LazyLock::new(|| {
 async fn run<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
-    let _permit = AT_ONCE.acquire().await.map_err(Error::internal)?;
     tokio::task::spawn_blocking(work).await.map_err(Error::internal)?
 }

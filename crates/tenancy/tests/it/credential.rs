@@ -176,6 +176,23 @@ async fn a_guesser_is_slowed_down_and_the_owner_is_not_locked_out() {
 }
 
 #[tokio::test]
+async fn guesses_that_come_all_at_once_are_counted_all_the_same() {
+    let world = World::new().await;
+    let auth = auth(&world).await;
+    world.user("ada", None).await;
+    let guesses =
+        (0..40).map(|_| auth.token(password_grant("a wrong password"), from(&world, "203.0.113.5")));
+    let tried = futures::future::join_all(guesses)
+        .await
+        .into_iter()
+        .filter(|outcome| matches!(outcome, Err(Error::Unauthenticated)))
+        .count();
+    // Five are free; as many more may be under way as hash at one moment.
+    let at_once = std::thread::available_parallelism().map_or(1, usize::from);
+    assert!((5..=5 + at_once).contains(&tried), "{tried}");
+}
+
+#[tokio::test]
 async fn signing_keys_rotate_without_a_token_failing() {
     let world = World::new().await;
     let (one, two) = (auth(&world).await, auth(&world).await);
