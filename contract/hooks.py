@@ -213,6 +213,8 @@ BEYOND = {
     "/scope": "the reseller or tenant of the path",
     "/term_months": "a multiple of another member",
     "/time_zone": "an IANA name",
+    "/url": "https, to a public address and no port of mail",
+    "/networks/*": "in CIDR notation",
     "domains/name": "a domain's name, in any script",
     "/prices/*/currency": "the same in all prices of a book",
     "/prices/*/interval": "at most one price for an item and interval",

@@ -5,11 +5,10 @@ alter table tenants
 grant update (status, suspended_capabilities) on tenants to pillarbox_tenant;
 
 alter table domains
-  -- What the owner publishes to prove that the name is theirs.
+  -- What the owner publishes to prove that the name is theirs. The default is for a server of the version before.
   add column verification_token text not null default replace(gen_random_uuid()::text, '-', ''),
   add column verified_at timestamptz,
   add column version bigint not null default 1;
-alter table domains alter column verification_token drop default;
 update domains set verified_at = created_at where status = 'active';
 
 alter table users

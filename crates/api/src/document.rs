@@ -46,7 +46,11 @@ struct Common {
 const PROBLEMS: &[Common] = &[
     Common { status: "400", name: "MalformedBody", text: "The body could not be read: `malformed_body`." },
     Common { status: "401", name: "Unauthenticated", text: "No valid credential: `unauthenticated`." },
-    Common { status: "403", name: "Forbidden", text: "The credential does not allow this: `forbidden`." },
+    Common {
+        status: "403",
+        name: "Forbidden",
+        text: "The credential does not allow this (`forbidden`), or the tenant's own access is suspended (`suspended`).",
+    },
     Common {
         status: "404",
         name: "NotFound",

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use billing::price_book::CycleLength;
 use billing::rating::RemovalPolicy as Removal;
 use mailstore::{folder, message};
-use tenancy::{Role, Scope, policy};
+use tenancy::{Role, Scope, app_password, event, policy};
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, Schema, SchemaFormat, Type};
 use utoipa::{PartialSchema, ToSchema};
@@ -102,6 +102,9 @@ schemas! {
         |text| text.min_length(Some(1)).max_length(Some(200)).pattern(Some(PRINTABLE)).examples(["North Hosting"]);
     EmailAddress: "An address, whose parts may be in any script (RFC 6531).",
         |text| text.format(Some(SchemaFormat::Custom("idn-email".into()))).examples(["ada@bakery.example"]);
+    WebhookUrl: "Where to send events: https, no private address, no port of mail or of line protocols.",
+        |text| text.format(Some(SchemaFormat::Custom("uri".into()))).max_length(Some(2048))
+            .examples(["https://hooks.example/pillarbox"]);
     MessageBytes: "A message in the Internet Message Format (RFC 5322), byte for byte.",
         |text| text.min_length(Some(1)).examples(["From: ada@bakery.example\r\nSubject: Flour\r\n\r\nTwo bags, please.\r\n"]);
 }
@@ -124,6 +127,11 @@ closed! {
     TenantKeyRole: "A role for a tenant's key.", roles(is_tenants);
     UserRole: "What a user is in the tenant; `user` sees their own mailbox alone.",
         roles(|role| role == Role::User || is_tenants(role));
+    AppPasswordProtocol: "What an app password is good for.", app_password::PROTOCOLS.map(|one| one.as_str());
+    EventKind: "What kind of thing happened.", event::Kind::ALL.iter().map(|kind| kind.as_str());
+    EndpointStatus: "Whether it gets events.", ["enabled", "disabled"];
+    DeliveryStatus: "How far a delivery is.", ["delivered", "pending", "failed"];
+    DomainStatus: "`pending`: to be verified; `active`: mail is routed.", ["active", "pending"];
     Status: "Whether it can be used.", ["active", "suspended", "deleted"];
     TenantStatus: "Whether the tenant's people can work.", ["active", "trial", "suspended", "deleted"];
     FolderRole: "What a folder is for.", folder::Role::ALL.map(folder::Role::as_str);

@@ -51,8 +51,8 @@ pub(crate) enum Command {
     /// The audit trail.
     #[command(subcommand)]
     Audit(Audit),
-    /// Signs access tokens with a new key from now on. Keys rotate by themselves every 30 days; this is for one that leaked.
-    RotateSigningKey,
+    /// Signs access tokens with a new key and ends those in force, for a key that leaked. Keys rotate by themselves every 30 days.
+    ReplaceSigningKey,
     /// Prints the API's description (OpenAPI 3.1, JSON).
     Openapi,
 }

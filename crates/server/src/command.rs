@@ -59,12 +59,14 @@ pub(crate) async fn revoke_operator_key(config: &Config, id: ApiKeyId) -> Result
     Ok(ExitCode::SUCCESS)
 }
 
-pub(crate) async fn rotate_signing_key(config: &Config) -> Result<ExitCode> {
-    let rotated = with_platform(config, async |platform, _| {
+pub(crate) async fn replace_signing_key(config: &Config) -> Result<ExitCode> {
+    let replaced = with_platform(config, async |platform, _| {
         let auth = Auth::new(platform.db.clone()).await?;
-        Ok(auth.signer().rotate(&platform.db, true).await?)
+        Ok(auth.signer().replace(&platform.db).await?)
     });
-    rotated.await.context("rotating the signing key")?;
-    println!("access tokens are signed with a new key; running servers take it up within five minutes");
+    replaced.await.context("replacing the signing key")?;
+    println!(
+        "access tokens are signed with a new key, and those in force end; running servers follow within five minutes"
+    );
     Ok(ExitCode::SUCCESS)
 }

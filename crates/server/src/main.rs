@@ -72,7 +72,7 @@ async fn run(command: Command, config: &Config) -> anyhow::Result<ExitCode> {
         Command::OperatorKey { revoke: None } => command::operator_key(config).await,
         Command::OperatorKey { revoke: Some(id) } => command::revoke_operator_key(config, id).await,
         Command::Audit(Audit::Verify { tenant }) => command::audit::verify(config, tenant).await,
-        Command::RotateSigningKey => command::rotate_signing_key(config).await,
+        Command::ReplaceSigningKey => command::replace_signing_key(config).await,
         Command::Openapi => Ok(ExitCode::SUCCESS),
     }
 }

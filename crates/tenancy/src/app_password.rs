@@ -12,7 +12,8 @@ use crate::policy::Capability;
 use crate::{Action, Ctx, Error, api_key, event, user};
 
 /// The protocols that one can be for.
-const PROTOCOLS: [Capability; 4] = [Capability::Imap, Capability::Pop3, Capability::Send, Capability::Sync];
+pub const PROTOCOLS: [Capability; 4] =
+    [Capability::Imap, Capability::Pop3, Capability::Send, Capability::Sync];
 /// How many a person may have.
 const MAX_PER_USER: i64 = 50;
 /// Without letters and digits that are mistaken for others; 32 of them, so that each holds five bits.

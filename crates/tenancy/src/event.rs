@@ -177,9 +177,10 @@ pub async fn list(
     page: PageRequest,
 ) -> Result<Page<Chained>, Error> {
     caller.require(action)?;
-    let reader = match filter.tenant_id {
-        Some(tenant_id) => Scope::Tenant(caller.enter(tenant_id).await?.tenant_id()),
-        None => caller.scope(),
+    let reader = match (filter.tenant_id, caller.scope()) {
+        // Entering says whether it is in scope, and whether the tenant's own callers may call at all.
+        (Some(id), _) | (None, Scope::Tenant(id)) => Scope::Tenant(caller.enter(id).await?.tenant_id()),
+        (None, above) => above,
     };
     let mut tx = system(caller.db()).await?;
     let rows = store::list(&mut tx, reader, &filter.kinds, &page).await?;

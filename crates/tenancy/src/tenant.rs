@@ -147,7 +147,7 @@ pub async fn list(caller: &Caller, page: PageRequest) -> Result<Page<Tenant>, Er
     let (reseller, tenant) = match caller.scope() {
         Scope::Operator => (None, None),
         Scope::Reseller(id) => (Some(id), None),
-        Scope::Tenant(id) => (None, Some(id)),
+        Scope::Tenant(id) => (None, Some(caller.enter(id).await?.tenant_id())),
     };
     let mut tx = system(caller.db()).await?;
     let rows = store::list(&mut tx, reseller, tenant, &page).await?;

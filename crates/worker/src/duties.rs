@@ -78,7 +78,7 @@ async fn look_after_credentials(worker: &Worker) {
     if let Err(error) = tenancy::auth::prune_throttles(&worker.db).await {
         tracing::warn!(error.cause = ?error, "old failed sign-ins could not be forgotten");
     }
-    if let Err(error) = worker.auth.signer().rotate(&worker.db, false).await {
+    if let Err(error) = worker.auth.signer().rotate(&worker.db).await {
         tracing::warn!(error.cause = ?error, "the signing keys could not be looked after");
     }
 }

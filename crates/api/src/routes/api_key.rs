@@ -113,7 +113,12 @@ struct NewApiKey {
     networks: Vec<IpNet>,
     /// What it is for.
     #[serde(default)]
-    #[schema(min_length = 1, max_length = 200, example = "nightly provisioning")]
+    #[schema(
+        min_length = 1,
+        max_length = 200,
+        pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$",
+        example = "nightly provisioning"
+    )]
     description: Option<String>,
 }
 

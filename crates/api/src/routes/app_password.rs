@@ -28,7 +28,7 @@ struct AppPassword {
     #[schema(example = "Ada's phone")]
     name: String,
     /// What it is good for: `imap`, `pop3`, `send`, `sync`.
-    #[schema(example = json!(["imap", "send"]))]
+    #[schema(value_type = Vec<schema::AppPasswordProtocol>, example = json!(["imap", "send"]))]
     protocols: Vec<String>,
     /// When it ends; null: when it is revoked.
     #[schema(required, example = "2027-12-01T09:00:00Z")]
@@ -69,10 +69,15 @@ struct CreatedAppPassword {
 #[serde(deny_unknown_fields)]
 struct NewAppPassword {
     /// What it is for.
-    #[schema(min_length = 1, max_length = 100, example = "Ada's phone")]
+    #[schema(
+        min_length = 1,
+        max_length = 100,
+        pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$",
+        example = "Ada's phone"
+    )]
     name: String,
     /// What it is to be good for: `imap`, `pop3`, `send`, `sync`.
-    #[schema(min_items = 1, example = json!(["imap", "send"]))]
+    #[schema(value_type = Vec<schema::AppPasswordProtocol>, min_items = 1, example = json!(["imap", "send"]))]
     protocols: Vec<String>,
     /// When it is to end; absent or null: when it is revoked.
     #[serde(default)]

@@ -5,6 +5,7 @@ use tenancy::policy::Capability;
 use utoipa::ToSchema;
 
 use crate::problem::Problem;
+use crate::schema;
 
 /// Which capabilities it is about.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -12,7 +13,7 @@ use crate::problem::Problem;
 pub(super) struct Capabilities {
     /// `sign_in`, `send`, `receive`, `imap`, `pop3`, `api`, `sync`; absent or empty: all of them.
     #[serde(default)]
-    #[schema(max_items = 7, example = json!(["send"]))]
+    #[schema(value_type = Vec<schema::Capability>, required = false, example = json!(["send"]))]
     capabilities: Vec<String>,
 }
 

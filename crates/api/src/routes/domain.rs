@@ -28,7 +28,7 @@ struct Domain {
     #[schema(example = "bakery.example")]
     name: String,
     /// `pending`: to be verified; `active`: mail is routed.
-    #[schema(example = "active")]
+    #[schema(value_type = schema::DomainStatus)]
     status: String,
     /// What its owner publishes to verify it.
     verification: Verification,
@@ -130,7 +130,7 @@ fn tagged(of: domain::Domain) -> Tagged<Answer<Domain>> {
 struct Verify {
     /// True: the operator's word takes the place of the TXT record. For operators only.
     #[serde(default)]
-    #[schema(default = false)]
+    #[schema(default = false, example = false)]
     vouch: bool,
 }
 

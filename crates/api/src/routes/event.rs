@@ -23,7 +23,7 @@ struct Event {
     #[schema(value_type = schema::EventId)]
     id: EventId,
     /// What kind of thing, such as `user.created`.
-    #[schema(example = "user.created")]
+    #[schema(value_type = schema::EventKind)]
     kind: String,
     /// When.
     #[schema(example = "2026-12-01T09:00:00Z")]
@@ -65,7 +65,7 @@ struct AuditEntry {
     #[schema(example = "ten_019a2f3c5d7e7abc8def0123456789ab")]
     trail: String,
     /// What kind of thing, such as `user.created`.
-    #[schema(example = "user.created")]
+    #[schema(value_type = schema::EventKind)]
     kind: String,
     /// The id of what it is about.
     #[schema(example = "usr_019a2f3c5d7e7abc8def0123456789ab")]
@@ -136,7 +136,7 @@ struct EventQuery {
     #[param(value_type = Option<String>)]
     cursor: Option<After>,
     /// Only of this kind.
-    #[param(example = "user.created")]
+    #[param(value_type = Option<schema::EventKind>)]
     kind: Option<String>,
     /// Only of this tenant.
     #[param(value_type = Option<schema::TenantId>)]

@@ -62,6 +62,7 @@ struct Tenant {
     #[schema(value_type = schema::TenantStatus)]
     status: String,
     /// What a suspension took away from all of its users and keys: `sign_in`, `send`, `receive`, `imap`, `pop3`, `api`, `sync`.
+    #[schema(value_type = Vec<schema::Capability>)]
     suspended_capabilities: Vec<String>,
     seats: Seats,
     storage: Storage,

@@ -105,11 +105,21 @@ struct NewUser {
     display_name: String,
     /// If a directory keeps it apart.
     #[serde(default)]
-    #[schema(min_length = 1, max_length = 200, example = "Ada")]
+    #[schema(
+        min_length = 1,
+        max_length = 200,
+        pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$",
+        example = "Ada"
+    )]
     given_name: Option<String>,
     /// If a directory keeps it apart.
     #[serde(default)]
-    #[schema(min_length = 1, max_length = 200, example = "Lovelace")]
+    #[schema(
+        min_length = 1,
+        max_length = 200,
+        pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$",
+        example = "Lovelace"
+    )]
     family_name: Option<String>,
     /// `tenant_admin`, `tenant_billing`, `helpdesk` or `user`.
     #[serde(default = "role_user", deserialize_with = "role")]
@@ -250,31 +260,31 @@ async fn get(Bearer(caller): Bearer, Path(at): Path<UserPath>) -> Result<Tagged<
 struct UserPatch {
     /// The old one stays, as an alias, unless `aliases` says otherwise.
     #[serde(default, deserialize_with = "not_null")]
-    #[schema(value_type = String, required = false, example = "ada@bakery.example")]
+    #[schema(value_type = schema::EmailAddress, required = false)]
     address: Option<String>,
     /// All further addresses.
     #[serde(default, deserialize_with = "not_null")]
-    #[schema(value_type = Vec<String>, required = false, max_items = 100)]
+    #[schema(value_type = Vec<schema::EmailAddress>, required = false, max_items = 100)]
     aliases: Option<Vec<String>>,
     /// The name as others see it.
     #[serde(default, deserialize_with = "not_null")]
-    #[schema(value_type = String, required = false, min_length = 1, max_length = 200, example = "Ada Lovelace")]
+    #[schema(value_type = schema::Name, required = false)]
     display_name: Option<String>,
     /// Null takes it away.
     #[serde(default, deserialize_with = "nullable")]
-    #[schema(value_type = Option<String>, min_length = 1, max_length = 200, example = "Ada")]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 200, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$", example = "Ada")]
     given_name: Option<Option<String>>,
     /// Null takes it away.
     #[serde(default, deserialize_with = "nullable")]
-    #[schema(value_type = Option<String>, min_length = 1, max_length = 200, example = "Lovelace")]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 200, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$", example = "Lovelace")]
     family_name: Option<Option<String>>,
     /// `tenant_admin`, `tenant_billing`, `helpdesk` or `user`.
     #[serde(default, deserialize_with = "some_role")]
-    #[schema(value_type = String, required = false, example = "user")]
+    #[schema(value_type = schema::UserRole, required = false)]
     role: Option<Role>,
     /// Null takes it away.
     #[serde(default, deserialize_with = "nullable")]
-    #[schema(value_type = Option<String>, min_length = 1, max_length = 200)]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 200, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$", example = "42")]
     external_id: Option<Option<String>>,
 }
 

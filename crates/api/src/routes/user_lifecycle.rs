@@ -12,10 +12,10 @@ use utoipa_axum::routes;
 use super::capability::Capabilities;
 use super::paths::UserPath;
 use super::user::{User, tagged};
-use crate::Api;
 use crate::extract::{Bearer, Json, Path};
 use crate::problem::Problem;
 use crate::version::{IfMatch, Tagged};
+use crate::{Api, schema};
 
 type Changed = Result<Tagged<Answer<User>>, Problem>;
 
@@ -60,7 +60,7 @@ async fn resume(
 struct Restore {
     /// The primary address from now on; needed when somebody else has the old one.
     #[serde(default)]
-    #[schema(example = "ada.l@bakery.example")]
+    #[schema(value_type = Option<schema::EmailAddress>)]
     address: Option<String>,
 }
 

@@ -15,7 +15,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::paths::{DeliveryPath, WebhookEndpointPath};
-use crate::extract::{Bearer, Json, Path, Query, nullable};
+use crate::extract::{Bearer, Json, Path, Query, not_null, nullable};
 use crate::idempotency::ShownOnce;
 use crate::page::{self, After, Limit, List, PageQuery};
 use crate::problem::Problem;
@@ -30,15 +30,17 @@ struct WebhookEndpoint {
     /// Whose events it gets: `operator`, a reseller's id or a tenant's id.
     #[schema(example = "ten_019a2f3c5d7e7abc8def0123456789ab")]
     owner: String,
-    #[schema(example = "https://hooks.example/pillarbox")]
+    /// Where events are sent to.
+    #[schema(value_type = schema::WebhookUrl)]
     url: String,
+    /// What it is for.
     #[schema(required, example = "Provisioning")]
     description: Option<String>,
     /// Only of these kinds; empty: of all.
-    #[schema(example = json!(["user.created"]))]
+    #[schema(value_type = Vec<schema::EventKind>, example = json!(["user.created"]))]
     kinds: Vec<&'static str>,
     /// `enabled` or `disabled`.
-    #[schema(example = "enabled")]
+    #[schema(value_type = schema::EndpointStatus)]
     status: String,
     /// Why it is disabled.
     #[schema(required, example = json!(null))]
@@ -85,15 +87,20 @@ struct WebhookEndpointWithSecret {
 #[serde(deny_unknown_fields)]
 struct NewWebhookEndpoint {
     /// Where to send events: https, and no private address.
-    #[schema(example = "https://hooks.example/pillarbox")]
+    #[schema(value_type = schema::WebhookUrl)]
     url: String,
     /// Only of these kinds; empty: of all.
     #[serde(default)]
-    #[schema(example = json!(["user.created"]))]
+    #[schema(value_type = Vec<schema::EventKind>, required = false, example = json!(["user.created"]))]
     kinds: Vec<String>,
     /// What it is for.
     #[serde(default)]
-    #[schema(example = "Provisioning")]
+    #[schema(
+        min_length = 1,
+        max_length = 200,
+        pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$",
+        example = "Provisioning"
+    )]
     description: Option<String>,
 }
 
@@ -101,18 +108,21 @@ struct NewWebhookEndpoint {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct WebhookEndpointPatch {
-    #[serde(default)]
-    #[schema(example = "https://hooks.example/pillarbox")]
+    /// Where to send events.
+    #[serde(default, deserialize_with = "not_null")]
+    #[schema(value_type = schema::WebhookUrl, required = false)]
     url: Option<String>,
-    #[serde(default)]
-    #[schema(example = json!(["user.created"]))]
+    /// Only of these kinds; empty: of all.
+    #[serde(default, deserialize_with = "not_null")]
+    #[schema(value_type = Vec<schema::EventKind>, required = false, example = json!(["user.created"]))]
     kinds: Option<Vec<String>>,
+    /// What it is for; null takes it away.
     #[serde(default, deserialize_with = "nullable")]
-    #[schema(value_type = Option<String>, example = "Provisioning")]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 200, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$", example = "Provisioning")]
     description: Option<Option<String>>,
     /// `enabled` or `disabled`. Disabling ends what is on its way.
-    #[serde(default)]
-    #[schema(example = "enabled")]
+    #[serde(default, deserialize_with = "not_null")]
+    #[schema(value_type = schema::EndpointStatus, required = false)]
     status: Option<String>,
 }
 
@@ -124,17 +134,22 @@ struct WebhookDelivery {
     /// What is sent; also its `webhook-id`.
     #[schema(value_type = String, example = "evt_019a2f3c5d7e7abc8def0123456789ab")]
     event_id: EventId,
-    #[schema(example = "user.created")]
+    /// What kind of event it is.
+    #[schema(value_type = schema::EventKind)]
     kind: String,
     /// `pending`, `delivered` or `failed`.
-    #[schema(example = "delivered")]
+    #[schema(value_type = schema::DeliveryStatus)]
     status: &'static str,
+    /// How many attempts were made.
     #[schema(example = 1)]
     attempts: i32,
+    /// When the next attempt is made; null: none is.
     #[schema(required, example = json!(null))]
     next_attempt_at: Option<DateTime<Utc>>,
+    /// When the last attempt was made.
     #[schema(required, example = "2026-12-01T09:00:01Z")]
     attempted_at: Option<DateTime<Utc>>,
+    /// What the receiver answered to it.
     #[schema(required, example = 204)]
     response_status: Option<i32>,
     /// The beginning of the answer's body.
@@ -143,6 +158,7 @@ struct WebhookDelivery {
     /// Why there was no answer, or why it was given up.
     #[schema(required, example = json!(null))]
     error: Option<String>,
+    /// How long it took, in milliseconds.
     #[schema(required, example = 85)]
     duration_ms: Option<i32>,
     #[schema(example = "2026-12-01T09:00:00Z")]
@@ -180,6 +196,7 @@ struct DeliveryQuery {
     #[param(value_type = Option<String>)]
     cursor: Option<After>,
     /// Only `pending`, `delivered` or `failed` ones.
+    #[param(value_type = Option<schema::DeliveryStatus>)]
     status: Option<String>,
 }
 

@@ -133,3 +133,9 @@ pub(super) async fn delete_signing_keys(tx: &mut SystemTx, cutoff: DateTime<Utc>
     .await?;
     Ok(())
 }
+
+/// Forgets all keys but one.
+pub(super) async fn delete_other_signing_keys(tx: &mut SystemTx, kept: Uuid) -> Result<(), db::Error> {
+    sqlx::query!("delete from signing_keys where id <> $1", kept).execute(tx.conn()).await?;
+    Ok(())
+}

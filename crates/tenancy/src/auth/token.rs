@@ -123,21 +123,34 @@ impl Signer {
     }
 
     /// Has the next key ready before the present one has signed for thirty days, and forgets those that no token
-    /// in force was signed with. With `at_once`, the next key signs from now on.
+    /// in force was signed with.
     ///
     /// # Errors
     /// As of any statement.
-    pub async fn rotate(&self, db: &Db, at_once: bool) -> Result<(), Error> {
+    pub async fn rotate(&self, db: &Db) -> Result<(), Error> {
         let now = db.env().now();
         let mut tx = api_key::system(db).await?;
         store::lock_signing_keys(&mut tx).await?;
         let keys = store::signing_keys(&mut tx).await?;
-        let is_due = keys.first().is_none_or(|newest| newest.active_from + ROTATE_EVERY <= now);
-        if at_once || is_due {
-            let active_from = if at_once { now } else { now + AHEAD };
-            store::insert_signing_key(&mut tx, &generate(db.env(), active_from)?, now).await?;
+        if keys.first().is_none_or(|newest| newest.active_from + ROTATE_EVERY <= now) {
+            store::insert_signing_key(&mut tx, &generate(db.env(), now + AHEAD)?, now).await?;
         }
         store::delete_signing_keys(&mut tx, now - LIFETIME - AHEAD).await?;
+        tx.commit().await?;
+        self.read(db).await
+    }
+
+    /// Signs with a new key from now on and forgets all others, with the tokens that they signed: for a key that leaked.
+    ///
+    /// # Errors
+    /// As of any statement.
+    pub async fn replace(&self, db: &Db) -> Result<(), Error> {
+        let now = db.env().now();
+        let mut tx = api_key::system(db).await?;
+        store::lock_signing_keys(&mut tx).await?;
+        let key = generate(db.env(), now)?;
+        store::insert_signing_key(&mut tx, &key, now).await?;
+        store::delete_other_signing_keys(&mut tx, key.id).await?;
         tx.commit().await?;
         self.read(db).await
     }
@@ -201,6 +214,7 @@ impl Signer {
     pub(super) async fn verify(&self, db: &Db, token: &str) -> Result<Claims, Error> {
         let header = jsonwebtoken::decode_header(token).map_err(|_| Error::Unauthenticated)?;
         let kid = header.kid.ok_or(Error::Unauthenticated)?;
+        self.refresh(db, READ_EVERY).await?;
         let key = match self.find(|key| key.kid == kid) {
             Some(key) => Some(key),
             None if self.refresh(db, UNKNOWN_EVERY).await? => self.find(|key| key.kid == kid),

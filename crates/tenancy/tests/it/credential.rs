@@ -199,11 +199,11 @@ async fn signing_keys_rotate_without_a_token_failing() {
     world.user("ada", None).await;
     let db = world.test_db.db();
     let kids = async || one.jwks().await.unwrap().keys.len();
-    one.signer().rotate(&db, false).await.unwrap();
+    one.signer().rotate(&db).await.unwrap();
     assert_eq!(kids().await, 1, "the first key is young");
     world.test_db.clock().advance(TimeDelta::days(30));
-    one.signer().rotate(&db, false).await.unwrap();
-    one.signer().rotate(&db, false).await.unwrap();
+    one.signer().rotate(&db).await.unwrap();
+    one.signer().rotate(&db).await.unwrap();
     assert_eq!(kids().await, 2, "the next is known before it signs, and made once");
     let token = one.token(password_grant(world::PASSWORD), world.origin()).await.unwrap().access.token;
     world.test_db.clock().advance(TimeDelta::minutes(10));
@@ -212,11 +212,16 @@ async fn signing_keys_rotate_without_a_token_failing() {
     let by_the_new = one.token(password_grant(world::PASSWORD), world.origin()).await.unwrap().access.token;
     two.bearer(by_the_new.expose_secret(), world.origin()).await.unwrap();
     world.test_db.clock().advance(TimeDelta::hours(3));
-    one.signer().rotate(&db, false).await.unwrap();
+    one.signer().rotate(&db).await.unwrap();
     assert_eq!(kids().await, 1, "the old one is forgotten once its last token is over");
-    // At once, for a key that leaked: another process learns of it by the token.
-    one.signer().rotate(&db, true).await.unwrap();
+    // For a key that leaked: another process learns of the new one by its token, and of the old one's end with time.
+    let leaked = one.token(password_grant(world::PASSWORD), world.origin()).await.unwrap().access.token;
+    two.bearer(leaked.expose_secret(), world.origin()).await.unwrap();
+    one.signer().replace(&db).await.unwrap();
+    assert!(matches!(one.bearer(leaked.expose_secret(), world.origin()).await, Err(Error::Unauthenticated)));
     let token = one.token(password_grant(world::PASSWORD), world.origin()).await.unwrap().access.token;
     world.test_db.clock().advance(TimeDelta::seconds(6));
     two.bearer(token.expose_secret(), world.origin()).await.unwrap();
+    world.test_db.clock().advance(TimeDelta::minutes(5));
+    assert!(matches!(two.bearer(leaked.expose_secret(), world.origin()).await, Err(Error::Unauthenticated)));
 }
