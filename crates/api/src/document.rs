@@ -220,10 +220,10 @@ fn complete(operation: &mut Operation, is_post: bool) {
             "408" | "500" | "503" => true,
             _ if is_public => false,
             "400" | "413" | "415" => has_body,
-            "404" => has_path || has_body,
+            "404" => has_path || has_body || has_query,
             "409" => takes_key,
             "412" => is_versioned,
-            "422" => has_body || takes_key || has_query,
+            "422" => has_body || takes_key || has_query || is_versioned,
             _ => true,
         };
         if holds {
@@ -302,7 +302,7 @@ fn action(operation: &Operation) -> Option<String> {
 }
 
 fn if_match() -> Parameter {
-    let tag = ObjectBuilder::new().schema_type(Type::String).pattern(Some(r#"^(\*|"[0-9]{1,18}")$"#));
+    let tag = ObjectBuilder::new().schema_type(Type::String);
     ParameterBuilder::new()
         .name("If-Match")
         .parameter_in(ParameterIn::Header)

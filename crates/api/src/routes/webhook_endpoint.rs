@@ -31,7 +31,7 @@ struct WebhookEndpoint {
     #[schema(example = "ten_019a2f3c5d7e7abc8def0123456789ab")]
     owner: String,
     /// Where events are sent to.
-    #[schema(value_type = schema::WebhookUrl)]
+    #[schema(example = "https://hooks.example/pillarbox")]
     url: String,
     /// What it is for.
     #[schema(required, example = "Provisioning")]
