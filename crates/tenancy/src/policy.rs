@@ -125,6 +125,19 @@ named! {
     }
 }
 
+impl Capability {
+    /// What is suspended when these are taken beside what was already; all of them when none is named.
+    pub(crate) fn taken(old: &[Self], named: &[Self]) -> Vec<Self> {
+        let all = Self::ALL.iter().copied();
+        all.filter(|one| named.is_empty() || old.contains(one) || named.contains(one)).collect()
+    }
+
+    /// What stays suspended when these are given back; nothing when none is named.
+    pub(crate) fn given_back(old: &[Self], named: &[Self]) -> Vec<Self> {
+        old.iter().copied().filter(|one| !named.is_empty() && !named.contains(one)).collect()
+    }
+}
+
 /// Capabilities as a column holds them.
 pub(crate) fn capabilities(names: &[String]) -> Result<Vec<Capability>, crate::Error> {
     names.iter().map(|name| name.parse()).collect::<Result<_, _>>().map_err(crate::Error::internal)

@@ -193,11 +193,8 @@ pub async fn suspend(
     if_version: Option<i64>,
     capabilities: &[Capability],
 ) -> Result<Tenant, Error> {
-    let taken = if capabilities.is_empty() { Capability::ALL } else { capabilities };
-    set_suspended(ctx, if_version, event::Kind::TenantSuspended, |old| {
-        Capability::ALL.iter().copied().filter(|c| old.contains(c) || taken.contains(c)).collect()
-    })
-    .await
+    set_suspended(ctx, if_version, event::Kind::TenantSuspended, |old| Capability::taken(old, capabilities))
+        .await
 }
 
 /// Gives capabilities back; all of them when none is named. Each user keeps what was taken from them alone.
@@ -209,9 +206,8 @@ pub async fn resume(
     if_version: Option<i64>,
     capabilities: &[Capability],
 ) -> Result<Tenant, Error> {
-    let given = if capabilities.is_empty() { Capability::ALL } else { capabilities };
     set_suspended(ctx, if_version, event::Kind::TenantResumed, |old| {
-        old.iter().copied().filter(|c| !given.contains(c)).collect()
+        Capability::given_back(old, capabilities)
     })
     .await
 }

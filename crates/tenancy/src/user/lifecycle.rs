@@ -23,11 +23,8 @@ pub async fn suspend(
     if_version: Option<i64>,
     capabilities: &[Capability],
 ) -> Result<User, Error> {
-    let taken = if capabilities.is_empty() { Capability::ALL } else { capabilities };
-    set_suspended(ctx, id, if_version, event::Kind::UserSuspended, |old| {
-        Capability::ALL.iter().copied().filter(|c| old.contains(c) || taken.contains(c)).collect()
-    })
-    .await
+    set_suspended(ctx, id, if_version, event::Kind::UserSuspended, |old| Capability::taken(old, capabilities))
+        .await
 }
 
 /// Gives capabilities back; all of them when none is named.
@@ -40,9 +37,8 @@ pub async fn resume(
     if_version: Option<i64>,
     capabilities: &[Capability],
 ) -> Result<User, Error> {
-    let given = if capabilities.is_empty() { Capability::ALL } else { capabilities };
     set_suspended(ctx, id, if_version, event::Kind::UserResumed, |old| {
-        old.iter().copied().filter(|c| !given.contains(c)).collect()
+        Capability::given_back(old, capabilities)
     })
     .await
 }
