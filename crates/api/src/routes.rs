@@ -3,6 +3,7 @@
 mod api_key;
 mod app_password;
 mod billing_run;
+mod branding;
 mod capability;
 mod domain;
 mod event;

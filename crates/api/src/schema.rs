@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use billing::price_book::CycleLength;
 use billing::rating::RemovalPolicy as Removal;
 use mailstore::{folder, message};
-use tenancy::{Role, Scope, app_password, event, policy};
+use tenancy::{Role, Scope, app_password, event, policy, quota};
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, Schema, SchemaFormat, Type};
 use utoipa::{PartialSchema, ToSchema};
@@ -128,6 +128,8 @@ closed! {
         roles(|role| role == Role::User || is_tenants(role));
     AppPasswordProtocol: "What an app password is good for.", app_password::PROTOCOLS.map(|one| one.as_str());
     EventKind: "What kind of thing happened.", event::Kind::ALL.iter().map(|kind| kind.as_str());
+    QuotaThreshold: "A bound that a mailbox has reached.", quota::Threshold::ALL.iter().map(|one| one.as_str());
+    QuotaLevel: "Which level bounds a mailbox.", ["mailbox", "tenant", "reseller"];
     EndpointStatus: "Whether it gets events.", ["enabled", "disabled"];
     DeliveryStatus: "How far a delivery is.", ["delivered", "pending", "failed"];
     DomainStatus: "`pending`: to be verified; `active`: mail is routed.", ["active", "pending"];

@@ -12,6 +12,8 @@ pub use crate::Error;
 pub struct Drift {
     /// Mailboxes whose used or recoverable bytes are off.
     pub mailboxes: u64,
+    /// Tenants and resellers whose pool of bytes, or count of seats, domains or tenants, is off.
+    pub levels: u64,
     /// Folders whose number of live messages is off, or whose next UID is not above those given out.
     pub folders: u64,
     /// Bodies whose number of messages is off.
@@ -21,7 +23,7 @@ pub struct Drift {
 impl Drift {
     /// The figure of the metric: 0 when all is well.
     pub fn total(&self) -> u64 {
-        self.mailboxes + self.folders + self.bodies
+        self.mailboxes + self.levels + self.folders + self.bodies
     }
 }
 
@@ -35,6 +37,7 @@ pub async fn drift(db: &Db) -> Result<Drift, Error> {
     let mut tx = SystemTx::begin(db).await?;
     Ok(Drift {
         mailboxes: store::mailboxes(&mut tx).await?,
+        levels: tenancy::quota::drift(db).await?,
         folders: store::folders(&mut tx).await?,
         bodies: store::bodies(&mut tx).await?,
     })

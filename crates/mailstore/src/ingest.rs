@@ -13,7 +13,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use futures::future::join_all;
 use kernel::{BlobId, FolderId, MailboxId, MessageId, TenantId};
 use sha2::{Digest as _, Sha256};
-use tenancy::quota::{self, Charge};
+use tenancy::quota::{self, Charge, Pools};
 use tenancy::{Action, Ctx, TenantTx};
 
 pub use crate::Error;
@@ -173,7 +173,12 @@ async fn store_once<'a: 'b, 'b>(
     let Some(blob) = reserve(ctx, &mut open, message).await? else { return Ok(()) };
     let key = BlobKey::Body { tenant: ctx.tenant_id(), blob };
     store.blobs.put(&key, message.bytes.clone()).await?;
-    let committed = commit(ctx, open, blob, message).await;
+    let committed = loop {
+        match commit(ctx, &mut open, blob, message).await {
+            Ok(Upload::Refused) => {}
+            committed => break committed,
+        }
+    };
     if matches!(committed, Ok(Upload::InVain) | Err(Error::ReservationLost)) {
         // An upload that outlived its reservation may have landed after the sweeper deleted it and forgot its row:
         // then nobody else knows of it. The key is this call's alone, and no message can come to refer to it.
@@ -191,6 +196,8 @@ enum Upload {
     Kept,
     /// No delivery came to need it.
     InVain,
+    /// Nothing was committed: the pools have no room for all, and the deliveries that have to stand back know it.
+    Refused,
 }
 
 /// Step 1: a row for the body, if any delivery still needs one.
@@ -255,14 +262,14 @@ struct Placed<'d, 'a> {
 /// Step 3: quota, UIDs, rows and the body's state, in one transaction.
 async fn commit(
     ctx: &Ctx,
-    open: Vec<&mut Delivery<'_>>,
+    open: &mut [&mut Delivery<'_>],
     blob: BlobId,
     message: &Message,
 ) -> Result<Upload, Error> {
     let mut tx = ctx.begin().await?;
     let mut placed = Vec::with_capacity(open.len());
     let mut settled = Vec::new();
-    for delivery in open {
+    for delivery in open.iter_mut().filter(|delivery| delivery.result.is_none()) {
         match charge(&mut tx, delivery, message).await? {
             Ok((modseq, folder)) => placed.push(Placed { delivery, modseq, folder }),
             Err(result) => settled.push((delivery, result)),
@@ -284,6 +291,15 @@ async fn commit(
             let row = store::NewMessage { id, mailbox_id: delivery.mailbox_id, folder, uid, modseq, blob };
             store::insert_message(&mut tx, &row, message).await?;
             stored.push((delivery, id));
+        }
+        let bytes = message.size_bytes().saturating_mul(stored.len() as u64);
+        if let Pools::Full { free_bytes } = quota::charge_pools(&mut tx, bytes).await? {
+            let fitting = free_bytes / message.size_bytes().max(1);
+            let fitting = usize::try_from(fitting).unwrap_or(usize::MAX).min(stored.len() - 1);
+            for (delivery, _) in &mut stored[fitting..] {
+                delivery.result = Some(Err(Error::OverQuota));
+            }
+            return Ok(Upload::Refused);
         }
         tx.commit().await?;
     }
@@ -309,7 +325,7 @@ async fn charge(
     {
         return Ok(Err(Ok(Outcome::AlreadyImported)));
     }
-    let refusal = match quota::charge(tx, mailbox_id, message.size_bytes()).await? {
+    let refusal = match quota::charge(tx, delivery.ctx, mailbox_id, message.size_bytes()).await? {
         Charge::Taken { modseq } => {
             let folder = match delivery.folder {
                 Some(folder) => folder,

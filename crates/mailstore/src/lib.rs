@@ -63,8 +63,7 @@ impl MailStore {
 /// Locks a mailbox until the transaction ends, as everything does that moves bytes between its counters, and takes
 /// its next modification sequence; `None` when there is no such mailbox or it was deleted.
 async fn lock_mailbox(tx: &mut TenantTx, mailbox_id: MailboxId) -> Result<Option<i64>, db::Error> {
-    // Nothing is moved: what there is to move is known only under the lock.
-    let modseq = quota::discard(tx, mailbox_id, 0).await?;
+    let modseq = quota::lock(tx, mailbox_id).await?;
     Ok(if quota::exists(tx, mailbox_id).await? { modseq } else { None })
 }
 

@@ -125,8 +125,8 @@ impl Maildrop {
             let now = self.ctx.env().now();
             let gone =
                 store::set_recoverable(&mut tx, self.mailbox_id, self.inbox, &ids, modseq, now).await?;
-            quota::discard(&mut tx, self.mailbox_id, gone.size_bytes).await?;
             folder::store::uncount(&mut tx, self.mailbox_id, self.inbox, gone.count).await?;
+            quota::discard(&mut tx, &self.ctx, self.mailbox_id, gone.size_bytes).await?;
         }
         tx.commit().await?;
         Ok(())

@@ -178,8 +178,8 @@ pub async fn discard(ctx: &Ctx, mailbox_id: MailboxId, id: MessageId) -> Result<
     let modseq = lock_mailbox(&mut tx, mailbox_id).await?.ok_or(Error::NotFound)?;
     let now = ctx.env().now();
     let moved = store::set_recoverable(&mut tx, mailbox_id, id, modseq, now).await?.ok_or(Error::NotFound)?;
-    quota::discard(&mut tx, mailbox_id, moved.size_bytes).await?;
     folder::store::uncount(&mut tx, mailbox_id, moved.folder, 1).await?;
+    quota::discard(&mut tx, ctx, mailbox_id, moved.size_bytes).await?;
     tx.commit().await?;
     Ok(())
 }
@@ -193,18 +193,18 @@ pub async fn discard(ctx: &Ctx, mailbox_id: MailboxId, id: MessageId) -> Result<
 pub async fn recover(ctx: &Ctx, mailbox_id: MailboxId, id: MessageId) -> Result<Message, Error> {
     ctx.require_mailbox(Action::MessageWrite, mailbox_id)?;
     let mut tx = ctx.begin().await?;
-    lock_mailbox(&mut tx, mailbox_id).await?.ok_or(Error::NotFound)?;
+    let modseq = lock_mailbox(&mut tx, mailbox_id).await?.ok_or(Error::NotFound)?;
     let found = store::locate(&mut tx, mailbox_id, id).await?.ok_or(Error::NotFound)?;
     if found.state == State::Live {
         return Err(Error::NotDeleted);
     }
-    let modseq = match quota::recover(&mut tx, mailbox_id, found.size_bytes).await? {
-        Charge::Taken { modseq } => modseq,
-        Charge::OverQuota => return Err(Error::OverQuota),
-        Charge::Gone => return Err(Error::NotFound),
-    };
     let uid = folder::store::take_uid(&mut tx, mailbox_id, found.folder).await?;
     let message = store::set_live(&mut tx, mailbox_id, id, uid, modseq).await?.ok_or(Error::NotDeleted)?;
+    match quota::recover(&mut tx, ctx, mailbox_id, found.size_bytes).await? {
+        Charge::Taken { .. } => {}
+        Charge::OverQuota => return Err(Error::OverQuota),
+        Charge::Gone => return Err(Error::NotFound),
+    }
     tx.commit().await?;
     Ok(message)
 }

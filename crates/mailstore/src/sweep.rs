@@ -90,7 +90,7 @@ async fn purge_mailbox(
     loop {
         let mut tx = ctx.begin().await?;
         // Locks the mailbox, also one that was deleted: its messages go like any other's.
-        quota::discard(&mut tx, mailbox_id, 0).await?;
+        quota::lock(&mut tx, mailbox_id).await?;
         let batch = store::delete_messages(&mut tx, mailbox_id, cutoff, BATCH).await?;
         if batch.blobs.is_empty() {
             return Ok(());

@@ -9,6 +9,7 @@ use dns::health::{Expected, Health};
 use kernel::{DomainId, DomainName, Page, PageRequest};
 use serde_json::json;
 
+use crate::caps::{self, Delta};
 use crate::{Action, Ctx, Error, Scope, event, require_version};
 
 /// A mail domain.
@@ -58,6 +59,7 @@ pub async fn create(ctx: &Ctx, name: &str) -> Result<Domain, Error> {
     let mut tx = ctx.begin().await?;
     store::insert(&mut tx, &domain).await.map_err(taken)?;
     event::record(&mut tx, ctx, event::Kind::DomainCreated, domain.id, json!({"name": domain.name})).await?;
+    caps::count(&mut tx, Delta { domains: 1, ..Delta::default() }).await?;
     tx.commit().await?;
     Ok(domain)
 }
@@ -172,6 +174,7 @@ pub async fn delete(ctx: &Ctx, id: DomainId, if_version: Option<i64>) -> Result<
         _ => error.into(),
     })?;
     event::record(&mut tx, ctx, event::Kind::DomainDeleted, id, json!({"name": domain.name})).await?;
+    caps::count(&mut tx, Delta { domains: -1, ..Delta::default() }).await?;
     tx.commit().await?;
     Ok(())
 }

@@ -2,6 +2,8 @@
 
 use kernel::{AddressError, ErrorKind, FieldError};
 
+use crate::caps::Counted;
+
 /// Why a call was refused. Its text may be shown to the caller; causes are for logs.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -17,14 +19,19 @@ pub enum Error {
     /// The input breaks a rule; nothing was changed.
     #[error("the request breaks {} rule(s)", .0.len())]
     Invalid(Vec<FieldError>),
-    /// Every seat is taken, at the level named (`tenant` or `reseller`).
-    #[error("all {limit} seats of the {level} are taken")]
-    SeatsExhausted {
+    /// A cap is reached, at the level named (`tenant` or `reseller`).
+    #[error("all {limit} {} of the {level} are taken", .counted.as_str())]
+    Exhausted {
+        /// What is capped.
+        counted: Counted,
         /// Which level's cap is reached.
         level: &'static str,
         /// That cap.
         limit: i32,
     },
+    /// A pool of bytes above the mailbox has no room for it.
+    #[error("the storage of the tenant or of a reseller above it has no room for this")]
+    OverQuota,
     /// The object is not in the version that the caller changed.
     #[error("the object has changed since; its version is {version} now")]
     VersionMismatch {
@@ -85,9 +92,9 @@ impl Error {
             Self::NotFound => ErrorKind::NotFound,
             Self::Unauthenticated => ErrorKind::Unauthenticated,
             Self::Forbidden(_) | Self::Suspended(_) => ErrorKind::Forbidden,
-            Self::Throttled { .. } => ErrorKind::LimitExceeded,
+            Self::Throttled { .. } | Self::OverQuota => ErrorKind::LimitExceeded,
             Self::Invalid(_) => ErrorKind::Invalid,
-            Self::SeatsExhausted { .. } | Self::VersionMismatch { .. } | Self::Conflict { .. } => {
+            Self::Exhausted { .. } | Self::VersionMismatch { .. } | Self::Conflict { .. } => {
                 ErrorKind::Conflict
             }
             Self::Unavailable(_) => ErrorKind::Unavailable,
@@ -103,7 +110,8 @@ impl Error {
             Self::Unauthenticated => "unauthenticated",
             Self::Forbidden(_) => "forbidden",
             Self::Invalid(_) => "invalid_request",
-            Self::SeatsExhausted { .. } => "seats_exhausted",
+            Self::Exhausted { counted, .. } => counted.code(),
+            Self::OverQuota => "quota_exceeded",
             Self::VersionMismatch { .. } => "version_mismatch",
             Self::Throttled { .. } => "too_many_sign_ins",
             Self::Suspended(_) => "suspended",

@@ -39,6 +39,8 @@ named! {
         TenantDeleted = "tenant.deleted",
         /// A deleted tenant was restored.
         TenantRestored = "tenant.restored",
+        /// A tenant went to another reseller.
+        TenantTransferred = "tenant.transferred",
         /// A domain was added.
         DomainCreated = "domain.created",
         /// A domain's ownership was proven: it routes mail.
@@ -61,6 +63,8 @@ named! {
         UserPasswordReset = "user.password_reset",
         /// A mailbox's quota was changed.
         MailboxUpdated = "mailbox.updated",
+        /// A mailbox reached a threshold (to warn, to stop sending, its quota) or is below it again.
+        MailboxQuotaWarning = "mailbox.quota_warning",
         /// An API key was created.
         ApiKeyCreated = "api_key.created",
         /// An API key was revoked.

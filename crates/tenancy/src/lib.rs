@@ -8,7 +8,9 @@
 pub mod api_key;
 pub mod app_password;
 pub mod auth;
+pub mod branding;
 mod caller;
+pub mod caps;
 mod ctx;
 pub mod domain;
 mod error;

@@ -3,10 +3,11 @@
 mod store;
 
 use chrono::{DateTime, Utc};
-use kernel::{MailboxId, Page, PageRequest, UserId};
+use kernel::{Checks, MailboxId, Page, PageRequest, UserId};
 use serde_json::json;
 
-use crate::{Action, Ctx, Error, event, require_version};
+use crate::quota::{self, Bounds, Threshold};
+use crate::{Action, Ctx, Error, TenantTx, event, require_version};
 
 /// A store of messages with a quota.
 #[derive(Debug, Clone)]
@@ -30,12 +31,28 @@ pub struct Mailbox {
 /// A mailbox's limits, in bytes of live messages' RFC 822 sizes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Quota {
-    /// Above it nothing more is taken in; `None` is unlimited.
-    pub quota_bytes: Option<i64>,
+    /// Its own bounds.
+    pub bounds: Bounds,
     /// Bytes of live messages.
     pub used_bytes: i64,
     /// Bytes of deleted messages that can still be recovered; not in `used_bytes`.
     pub recoverable_bytes: i64,
+}
+
+impl Quota {
+    /// The highest threshold that is reached.
+    pub fn reached(&self) -> Option<Threshold> {
+        Threshold::ALL.iter().rev().copied().find(|&one| self.bounds.reached(one, self.used_bytes))
+    }
+}
+
+/// Up to where a mailbox can grow at this moment, and which level says so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Effective {
+    /// Bytes of live messages; `None` is unlimited.
+    pub limit_bytes: Option<i64>,
+    /// `mailbox`, or `tenant` or `reseller` when a pool has less room; `None`: unlimited.
+    pub inherited_from: Option<&'static str>,
 }
 
 /// One mailbox.
@@ -59,26 +76,83 @@ pub async fn list(ctx: &Ctx, page: PageRequest) -> Result<Page<Mailbox>, Error> 
     Ok(Page::cut(rows, &page, |mailbox| mailbox.id.uuid()))
 }
 
-/// Sets a mailbox's quota; `None` lifts it. One below what is used is allowed: it stops new mail and loses none.
+/// A mailbox with what holds for its quota, the pools above it considered.
 ///
 /// # Errors
-/// [`Error::NotFound`]; [`Error::Invalid`] for a negative quota; [`Error::VersionMismatch`].
+/// As [`get`].
+pub async fn quota(ctx: &Ctx, id: MailboxId) -> Result<(Mailbox, Effective), Error> {
+    ctx.require_mailbox(Action::MailboxRead, id)?;
+    let mut tx = ctx.begin().await?;
+    let mailbox = store::find(&mut tx, id).await?.ok_or(Error::NotFound)?;
+    let effective = effective(&mut tx, &mailbox).await?;
+    Ok((mailbox, effective))
+}
+
+async fn effective(tx: &mut TenantTx, mailbox: &Mailbox) -> Result<Effective, Error> {
+    let own = mailbox.quota.bounds.quota_bytes.map(|bytes| ("mailbox", bytes));
+    let pool = quota::tightest(tx).await?;
+    let pool = pool.map(|(level, free)| (level, mailbox.quota.used_bytes.saturating_add(free.max(0))));
+    let tightest = own.into_iter().chain(pool).min_by_key(|&(_, bytes)| bytes);
+    Ok(Effective { limit_bytes: tightest.map(|(_, bytes)| bytes), inherited_from: tightest.map(|(level, _)| level) })
+}
+
+/// Sets a mailbox's bounds; `None` lifts one. A quota below what is used is allowed: it stops new mail and loses none.
+///
+/// # Errors
+/// [`Error::NotFound`]; [`Error::Invalid`] for bounds below zero or out of order; [`Error::VersionMismatch`];
+/// [`Error::Conflict`] `pool_overallocated` when the tenant's quotas would add up to more than it allows.
 pub async fn set_quota(
     ctx: &Ctx,
     id: MailboxId,
     if_version: Option<i64>,
-    quota_bytes: Option<i64>,
-) -> Result<Mailbox, Error> {
+    bounds: Bounds,
+) -> Result<(Mailbox, Effective), Error> {
     ctx.require_mailbox(Action::QuotaWrite, id)?;
-    if quota_bytes.is_some_and(|bytes| bytes < 0) {
-        return Err(Error::invalid("/quota_bytes", "must not be negative"));
-    }
+    check(&bounds)?;
     let mut tx = ctx.begin().await?;
-    let version = store::lock(&mut tx, id).await?.ok_or(Error::NotFound)?;
-    require_version(if_version, version)?;
-    store::set_quota(&mut tx, id, quota_bytes).await?;
+    store::lock(&mut tx, id).await?;
+    let old = store::find(&mut tx, id).await?.ok_or(Error::NotFound)?;
+    require_version(if_version, old.version)?;
+    store::set_bounds(&mut tx, id, &bounds).await?;
     let mailbox = store::find(&mut tx, id).await?.ok_or(Error::NotFound)?;
-    event::record(&mut tx, ctx, event::Kind::MailboxUpdated, id, json!({"quota_bytes": quota_bytes})).await?;
+    let data = json!({"quota_bytes": bounds.quota_bytes, "warn_bytes": bounds.warn_bytes,
+        "block_send_bytes": bounds.block_send_bytes});
+    event::record(&mut tx, ctx, event::Kind::MailboxUpdated, id, data).await?;
+    let used_bytes = mailbox.quota.used_bytes;
+    quota::notice(&mut tx, ctx, id, (&old.quota.bounds, used_bytes), (&bounds, used_bytes)).await?;
+    require_allocation(&mut tx).await?;
+    let effective = effective(&mut tx, &mailbox).await?;
     tx.commit().await?;
-    Ok(mailbox)
+    Ok((mailbox, effective))
+}
+
+fn check(bounds: &Bounds) -> Result<(), Error> {
+    let mut checks = Checks::default();
+    let named = [
+        (bounds.warn_bytes, "/warn_bytes"),
+        (bounds.block_send_bytes, "/block_send_bytes"),
+        (bounds.quota_bytes, "/quota_bytes"),
+    ];
+    let mut lowest = 0;
+    for (bytes, pointer) in named {
+        let Some(bytes) = bytes else { continue };
+        checks.require(bytes >= 0, pointer, "must not be negative");
+        checks.require(bytes < 0 || bytes >= lowest, pointer, "warn, block_send and quota must not fall in this order");
+        lowest = lowest.max(bytes);
+    }
+    checks.done().map_err(Error::Invalid)
+}
+
+/// Holds a tenant that forbids it to quotas that add up to no more than its pool. Locks the tenant.
+///
+/// # Errors
+/// [`Error::Conflict`] `pool_overallocated`.
+pub(crate) async fn require_allocation(tx: &mut TenantTx) -> Result<(), Error> {
+    if store::is_overallocated(tx).await? {
+        return Err(Error::conflict(
+            "pool_overallocated",
+            "the quotas of the mailboxes would add up to more than the tenant's storage, which it does not allow",
+        ));
+    }
+    Ok(())
 }

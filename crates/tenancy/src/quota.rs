@@ -1,10 +1,18 @@
 //! A mailbox's bytes: decided by one conditional update inside the transaction of the message it counts.
 
+mod pool;
 mod store;
+mod threshold;
 
 use kernel::MailboxId;
+use serde_json::json;
 
-use crate::TenantTx;
+use crate::{Ctx, TenantTx, event};
+
+pub use pool::{Pools, charge_pools, drift, release_pools};
+pub(crate) use pool::{count_moving, count_reseller, count_tenant, shift, tightest};
+pub(crate) use threshold::crossings;
+pub use threshold::{Bounds, Threshold};
 
 /// What became of a request for room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,37 +29,88 @@ pub enum Charge {
 }
 
 /// Counts `bytes` in a mailbox if its quota allows, and locks the mailbox until the transaction ends. A caller with
-/// several mailboxes charges them in the order of their ids.
+/// several mailboxes charges them in the order of their ids, then takes what it needs of their folders, and last calls
+/// [`charge_pools`] for all of them together.
 ///
 /// # Errors
 /// As of any statement.
-pub async fn charge(tx: &mut TenantTx, mailbox_id: MailboxId, bytes: u64) -> Result<Charge, db::Error> {
-    match store::charge(tx, mailbox_id, signed(bytes)).await? {
-        Some(modseq) => Ok(Charge::Taken { modseq }),
-        None if store::exists(tx, mailbox_id).await? => Ok(Charge::OverQuota),
-        None => Ok(Charge::Gone),
+pub async fn charge(
+    tx: &mut TenantTx,
+    ctx: &Ctx,
+    mailbox_id: MailboxId,
+    bytes: u64,
+) -> Result<Charge, db::Error> {
+    let bytes = signed(bytes);
+    let Some(state) = store::charge(tx, mailbox_id, bytes).await? else {
+        let exists = store::exists(tx, mailbox_id).await?;
+        return Ok(if exists { Charge::OverQuota } else { Charge::Gone });
+    };
+    let old = (&state.bounds, state.used_bytes - bytes);
+    notice(tx, ctx, mailbox_id, old, (&state.bounds, state.used_bytes)).await?;
+    Ok(Charge::Taken { modseq: state.modseq })
+}
+
+/// Moves `bytes` from used to recoverable, as their message moves, and out of the pools above. Last in its transaction.
+///
+/// # Errors
+/// As of any statement.
+pub async fn discard(
+    tx: &mut TenantTx,
+    ctx: &Ctx,
+    mailbox_id: MailboxId,
+    bytes: u64,
+) -> Result<(), db::Error> {
+    if let Some(state) = store::discard(tx, mailbox_id, signed(bytes)).await? {
+        let old = (&state.bounds, state.used_bytes + signed(bytes));
+        notice(tx, ctx, mailbox_id, old, (&state.bounds, state.used_bytes)).await?;
     }
+    release_pools(tx, bytes).await
 }
 
-/// Moves `bytes` from used to recoverable, as their message moves; the mailbox's next modification sequence, or
-/// `None` when there is no such mailbox.
+/// Locks a mailbox until the transaction ends, as everything does that moves its bytes, also one that was deleted; its
+/// next modification sequence, or `None` when there is no such mailbox.
 ///
 /// # Errors
 /// As of any statement.
-pub async fn discard(tx: &mut TenantTx, mailbox_id: MailboxId, bytes: u64) -> Result<Option<i64>, db::Error> {
-    store::discard(tx, mailbox_id, signed(bytes)).await
+pub async fn lock(tx: &mut TenantTx, mailbox_id: MailboxId) -> Result<Option<i64>, db::Error> {
+    Ok(store::discard(tx, mailbox_id, 0).await?.map(|state| state.modseq))
 }
 
-/// Moves `bytes` back from recoverable to used if the quota allows.
+/// Moves `bytes` back from recoverable to used if the quota and the pools above allow. Last in its transaction, which is
+/// to be dropped unless the bytes were taken.
 ///
 /// # Errors
 /// As of any statement.
-pub async fn recover(tx: &mut TenantTx, mailbox_id: MailboxId, bytes: u64) -> Result<Charge, db::Error> {
-    let charge = charge(tx, mailbox_id, bytes).await?;
+pub async fn recover(
+    tx: &mut TenantTx,
+    ctx: &Ctx,
+    mailbox_id: MailboxId,
+    bytes: u64,
+) -> Result<Charge, db::Error> {
+    let charge = charge(tx, ctx, mailbox_id, bytes).await?;
     if matches!(charge, Charge::Taken { .. }) {
         store::forget(tx, mailbox_id, signed(bytes)).await?;
+        if let Pools::Full { .. } = charge_pools(tx, bytes).await? {
+            return Ok(Charge::OverQuota);
+        }
     }
     Ok(charge)
+}
+
+/// Notes each threshold that a mailbox crossed.
+pub(crate) async fn notice(
+    tx: &mut TenantTx,
+    ctx: &Ctx,
+    mailbox_id: MailboxId,
+    old: (&Bounds, i64),
+    new: (&Bounds, i64),
+) -> Result<(), db::Error> {
+    for crossing in crossings(old, new) {
+        let data = json!({"threshold": crossing.threshold.as_str(), "threshold_bytes": crossing.at_bytes,
+            "reached": crossing.is_reached, "used_bytes": new.1});
+        event::record(tx, ctx, event::Kind::MailboxQuotaWarning, mailbox_id, data).await?;
+    }
+    Ok(())
 }
 
 /// Takes `bytes` out of recoverable, as their message is destroyed.

@@ -7,7 +7,8 @@ use db::{Db, SystemTx};
 use kernel::{Checks, Page, PageRequest, ResellerId};
 use serde_json::json;
 
-use crate::{Action, Caller, Error, ResellerCtx, Scope, event, require_version};
+use crate::branding::{self, Branding, BrandingChange, Effective};
+use crate::{Action, Caller, Error, ResellerCtx, Scope, event, quota, require_version};
 
 /// How many levels of resellers there may be.
 const MAX_DEPTH: usize = 5;
@@ -23,14 +24,82 @@ pub struct Reseller {
     pub name: String,
     /// `active`, `suspended` or `deleted`.
     pub status: String,
-    /// How many seats all its tenants together may have; `None` is unlimited.
-    pub seats_limit: Option<i32>,
-    /// How many seats they have.
-    pub seats_used: i32,
+    /// What all its tenants together may have.
+    pub caps: Caps,
+    /// What they have.
+    pub used: Used,
+    /// How it presents itself.
+    pub branding: Branding,
     /// When it was created.
     pub created_at: DateTime<Utc>,
     /// Counts its changes.
     pub version: i64,
+}
+
+/// What a reseller's tenants may have together; `None` is unlimited.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Caps {
+    /// Tenants.
+    pub tenants: Option<i32>,
+    /// Their domains.
+    pub domains: Option<i32>,
+    /// Their users' seats.
+    pub seats: Option<i32>,
+    /// Bytes of live messages in their mailboxes.
+    pub storage_bytes: Option<i64>,
+}
+
+/// What a reseller's tenants have together.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Used {
+    /// Tenants.
+    pub tenants: i32,
+    /// Their domains.
+    pub domains: i32,
+    /// Their users' seats.
+    pub seats: i32,
+    /// Bytes of live messages in their mailboxes; counted only where there is a cap.
+    pub storage_bytes: Option<i64>,
+}
+
+/// Which caps are to change; `None` leaves one as it is, `Some(None)` lifts it. One below what is used is allowed and
+/// stops more.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct CapsChange {
+    /// Tenants.
+    pub tenants: Option<Option<i32>>,
+    /// Their domains.
+    pub domains: Option<Option<i32>>,
+    /// Their users' seats.
+    pub seats: Option<Option<i32>>,
+    /// Bytes of live messages in their mailboxes.
+    pub storage_bytes: Option<Option<i64>>,
+}
+
+impl CapsChange {
+    fn is_empty(&self) -> bool {
+        self.tenants.is_none() && self.domains.is_none() && self.seats.is_none() && self.storage_bytes.is_none()
+    }
+}
+
+impl Caps {
+    fn changed(self, by: CapsChange) -> Self {
+        Self {
+            tenants: by.tenants.unwrap_or(self.tenants),
+            domains: by.domains.unwrap_or(self.domains),
+            seats: by.seats.unwrap_or(self.seats),
+            storage_bytes: by.storage_bytes.unwrap_or(self.storage_bytes),
+        }
+    }
+
+    fn check(self, checks: &mut Checks) {
+        let counts = [(self.tenants, "/caps/tenants"), (self.domains, "/caps/domains"), (self.seats, "/caps/seats")];
+        for (cap, pointer) in counts {
+            checks.require(cap.is_none_or(|cap| cap >= 0), pointer, "must not be negative");
+        }
+        let bytes_hold = self.storage_bytes.is_none_or(|bytes| bytes >= 0);
+        checks.require(bytes_hold, "/caps/storage_bytes", "must not be negative");
+    }
 }
 
 /// What a new reseller is made of.
@@ -40,8 +109,10 @@ pub struct NewReseller {
     pub name: String,
     /// The reseller above it; `None`: the caller's own, or for an operator, none.
     pub parent_id: Option<ResellerId>,
-    /// The cap on its tenants' seats.
-    pub seats_limit: Option<i32>,
+    /// What its tenants may have together.
+    pub caps: Caps,
+    /// How it presents itself.
+    pub branding: BrandingChange,
 }
 
 /// What of a reseller is to change; `None` leaves a field as it is.
@@ -49,8 +120,10 @@ pub struct NewReseller {
 pub struct ResellerChange {
     /// A new name.
     pub name: Option<String>,
-    /// A new cap; `Some(None)` lifts it. One below the seats in use is allowed and stops new ones.
-    pub seats_limit: Option<Option<i32>>,
+    /// New caps.
+    pub caps: CapsChange,
+    /// New branding.
+    pub branding: BrandingChange,
 }
 
 /// Creates a reseller.
@@ -61,7 +134,8 @@ pub async fn create(caller: &Caller, new: NewReseller) -> Result<Reseller, Error
     caller.require(Action::ResellerWrite)?;
     let mut checks = Checks::default();
     checks.name(&new.name, 200, "/name");
-    checks.require(new.seats_limit.is_none_or(|limit| limit >= 0), "/caps/seats", "must not be negative");
+    new.caps.check(&mut checks);
+    branding::check(&mut checks, &new.branding);
     checks.done().map_err(Error::Invalid)?;
     let parent = match (new.parent_id, caller.scope()) {
         (Some(parent), _) => Some(caller.enter_reseller(parent).await?),
@@ -83,8 +157,9 @@ pub async fn create(caller: &Caller, new: NewReseller) -> Result<Reseller, Error
         parent_id: parent.map(|parent| parent.reseller_id()),
         name: new.name,
         status: "active".into(),
-        seats_limit: new.seats_limit,
-        seats_used: 0,
+        caps: new.caps,
+        used: Used { storage_bytes: new.caps.storage_bytes.map(|_| 0), ..Used::default() },
+        branding: branding::changed(&Branding::new(), &new.branding),
         created_at: env.now(),
         version: 1,
     };
@@ -134,20 +209,35 @@ pub async fn update(
     change: ResellerChange,
 ) -> Result<Reseller, Error> {
     ctx.require(Action::ResellerWrite)?;
-    if change.seats_limit.is_some() && ctx.caller().scope() == Scope::Reseller(ctx.reseller_id()) {
+    if !change.caps.is_empty() && ctx.caller().scope() == Scope::Reseller(ctx.reseller_id()) {
         return Err(Error::Forbidden("changing one's own caps"));
     }
     let mut checks = Checks::default();
     if let Some(name) = &change.name {
         checks.name(name, 200, "/name");
     }
-    let limit_holds = change.seats_limit.flatten().is_none_or(|limit| limit >= 0);
-    checks.require(limit_holds, "/caps/seats", "must not be negative");
+    Caps::default().changed(change.caps).check(&mut checks);
+    branding::check(&mut checks, &change.branding);
     checks.done().map_err(Error::Invalid)?;
     let mut tx = system(ctx.db()).await?;
-    let version = store::lock(&mut tx, ctx).await?.ok_or(Error::NotFound)?;
-    require_version(if_version, version)?;
-    let reseller = store::update(&mut tx, ctx, &change).await?.ok_or(Error::NotFound)?;
+    if change.caps.storage_bytes.flatten().is_some() {
+        // Mailboxes are locked before the levels above them; those that are made meanwhile are counted below.
+        quota::count_reseller(&mut tx, ctx.reseller_id()).await?;
+    }
+    let old = store::find_locked(&mut tx, ctx).await?.ok_or(Error::NotFound)?;
+    require_version(if_version, old.version)?;
+    let caps = old.caps.changed(change.caps);
+    let used_bytes = match (old.caps.storage_bytes, caps.storage_bytes) {
+        (None, Some(_)) => Some(quota::count_reseller(&mut tx, ctx.reseller_id()).await?),
+        _ => None,
+    };
+    let new = store::New {
+        name: change.name.unwrap_or(old.name),
+        caps,
+        used_bytes,
+        branding: branding::changed(&old.branding, &change.branding),
+    };
+    let reseller = store::update(&mut tx, ctx, &new).await?.ok_or(Error::NotFound)?;
     let trail = Scope::Reseller(reseller.id);
     let kind = event::Kind::ResellerUpdated;
     event::record_on(&mut tx, ctx.caller(), trail, kind, reseller.id, shown(&reseller)).await?;
@@ -157,7 +247,19 @@ pub async fn update(
 
 /// What the trail says of a reseller.
 fn shown(reseller: &Reseller) -> serde_json::Value {
-    json!({"name": reseller.name, "parent_id": reseller.parent_id, "caps": {"seats": reseller.seats_limit}})
+    let caps = reseller.caps;
+    json!({"name": reseller.name, "parent_id": reseller.parent_id, "branding": branding::shown(&reseller.branding),
+        "caps": {"tenants": caps.tenants, "domains": caps.domains, "seats": caps.seats, "storage_bytes": caps.storage_bytes}})
+}
+
+/// How a reseller presents itself, with what it inherits.
+///
+/// # Errors
+/// [`Error::Forbidden`] without the right to see resellers.
+pub async fn branding(ctx: &ResellerCtx) -> Result<Effective, Error> {
+    ctx.require(Action::ResellerRead)?;
+    let mut tx = system(ctx.db()).await?;
+    Ok(branding::effective(branding::of_resellers(&mut tx, ctx.path()).await?))
 }
 
 /// A reseller and those above it, the topmost first; `None` when there is no such reseller.

@@ -5,6 +5,7 @@ mod store;
 use chrono::{DateTime, Utc};
 use kernel::UserId;
 
+use crate::caps::{self, Delta};
 use crate::{Ctx, Error, TenantTx};
 
 /// A seat taken (+1) or freed (−1). Appended, never changed: what billing rates.
@@ -26,32 +27,18 @@ pub async fn changes(tx: &mut TenantTx, until: DateTime<Utc>) -> Result<Vec<Seat
     store::changes(tx, until).await
 }
 
-/// Takes a seat for a user, or refuses at the first level whose cap is reached. Locks the tenant, then the
-/// resellers by id.
-pub(crate) async fn take(tx: &mut TenantTx, ctx: &Ctx, user_id: UserId) -> Result<(), Error> {
-    let Some(path) = store::take_of_tenant(tx).await? else {
-        let limit = store::tenant_limit(tx).await?.unwrap_or_default();
-        return Err(Error::SeatsExhausted { level: "tenant", limit });
-    };
-    let levels = store::lock_resellers(tx, &path).await?;
-    if let Some(limit) =
-        levels.iter().find(|level| level.used >= level.limit.unwrap_or(i32::MAX)).and_then(|l| l.limit)
-    {
-        return Err(Error::SeatsExhausted { level: "reseller", limit });
-    }
-    store::add_to_resellers(tx, &path, 1).await?;
-    record(tx, ctx, user_id, 1).await
+/// Takes a seat for each user, all or none, or refuses at the first level whose cap is reached. Locks the tenant, then
+/// the resellers by id.
+pub(crate) async fn take(tx: &mut TenantTx, ctx: &Ctx, users: &[UserId]) -> Result<(), Error> {
+    let seats = i32::try_from(users.len()).map_err(Error::internal)?;
+    caps::count(tx, Delta { seats, ..Delta::default() }).await?;
+    store::append(tx, ctx.now(), 1, users).await?;
+    Ok(())
 }
 
 /// Frees a user's seat, at every level.
 pub(crate) async fn free(tx: &mut TenantTx, ctx: &Ctx, user_id: UserId) -> Result<(), Error> {
-    let path = store::free_of_tenant(tx).await?;
-    store::lock_resellers(tx, &path).await?;
-    store::add_to_resellers(tx, &path, -1).await?;
-    record(tx, ctx, user_id, -1).await
-}
-
-async fn record(tx: &mut TenantTx, ctx: &Ctx, user_id: UserId, delta: i32) -> Result<(), Error> {
-    store::append(tx, &SeatChange { at: ctx.now(), delta, user_id }).await?;
+    caps::count(tx, Delta { seats: -1, ..Delta::default() }).await?;
+    store::append(tx, ctx.now(), -1, &[user_id]).await?;
     Ok(())
 }

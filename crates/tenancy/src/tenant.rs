@@ -1,6 +1,7 @@
 //! Tenants: the customer organisations.
 
 mod store;
+mod transfer;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
@@ -8,8 +9,12 @@ use db::{Db, SystemTx};
 use kernel::{Checks, Currency, Page, PageRequest, ResellerId, TenantId};
 use serde_json::json;
 
+use crate::branding::{self, Branding, BrandingChange, Effective};
+use crate::caps::{self, Delta};
 use crate::policy::Capability;
-use crate::{Action, Caller, Ctx, Error, Scope, event, require_version};
+use crate::{Action, Caller, Ctx, Error, Scope, event, mailbox, quota, require_version};
+
+pub use transfer::transfer;
 
 /// A customer organisation.
 #[derive(Debug, Clone)]
@@ -34,8 +39,18 @@ pub struct Tenant {
     pub seats_limit: Option<i32>,
     /// How many do.
     pub seats_used: i32,
+    /// How many domains it may have; `None` is unlimited.
+    pub domains_limit: Option<i32>,
+    /// How many it has.
+    pub domains_used: i32,
+    /// What its mailboxes may hold together; `None` is unlimited.
+    pub storage_limit_bytes: Option<i64>,
     /// Bytes of live messages in all its mailboxes.
     pub used_bytes: i64,
+    /// Whether the quotas of its mailboxes may add up to more than that limit.
+    pub allow_overallocation: bool,
+    /// How it presents itself.
+    pub branding: Branding,
     /// A sandbox tenant's own time.
     pub test_clock: Option<DateTime<Utc>>,
     /// When it was created.
@@ -59,6 +74,14 @@ pub struct NewTenant {
     pub time_zone: String,
     /// How many users may hold a seat; `None` is unlimited.
     pub seats_limit: Option<i32>,
+    /// How many domains it may have; `None` is unlimited.
+    pub domains_limit: Option<i32>,
+    /// What its mailboxes may hold together; `None` is unlimited.
+    pub storage_limit_bytes: Option<i64>,
+    /// Whether the quotas of its mailboxes may add up to more than that limit.
+    pub allow_overallocation: bool,
+    /// How it presents itself.
+    pub branding: BrandingChange,
     /// Whether it lives by a clock of its own, which starts at the present.
     pub test_clock: bool,
 }
@@ -70,6 +93,14 @@ pub struct TenantChange {
     pub name: Option<String>,
     /// A new limit; `Some(None)` lifts it. One below the seats in use is allowed and stops new ones.
     pub seats_limit: Option<Option<i32>>,
+    /// A new limit of domains, likewise.
+    pub domains_limit: Option<Option<i32>>,
+    /// A new limit of bytes, likewise.
+    pub storage_limit_bytes: Option<Option<i64>>,
+    /// Whether the quotas of its mailboxes may add up to more than that.
+    pub allow_overallocation: Option<bool>,
+    /// New branding.
+    pub branding: BrandingChange,
 }
 
 /// Where a tenant is in the tree and in time: what [`Ctx`] carries.
@@ -103,7 +134,12 @@ pub async fn create(caller: &Caller, new: NewTenant) -> Result<Tenant, Error> {
         suspended_capabilities: Vec::new(),
         seats_limit: new.seats_limit,
         seats_used: 0,
+        domains_limit: new.domains_limit,
+        domains_used: 0,
+        storage_limit_bytes: new.storage_limit_bytes,
         used_bytes: 0,
+        allow_overallocation: new.allow_overallocation,
+        branding: branding::changed(&Branding::new(), &new.branding),
         test_clock: new.test_clock.then(|| env.now()),
         created_at: env.now(),
         version: 1,
@@ -112,6 +148,7 @@ pub async fn create(caller: &Caller, new: NewTenant) -> Result<Tenant, Error> {
     store::insert(&mut tx, &tenant, reseller.path()).await?;
     let trail = Scope::Tenant(tenant.id);
     event::record_on(&mut tx, caller, trail, event::Kind::TenantCreated, tenant.id, shown(&tenant)).await?;
+    caps::count_above(&mut tx, reseller.path(), Delta { tenants: 1, ..Delta::default() }).await?;
     tx.commit().await?;
     Ok(tenant)
 }
@@ -121,11 +158,19 @@ fn check(new: &NewTenant) -> Result<Tz, Error> {
     checks.name(&new.name, 200, "/name");
     let country_holds = new.country.len() == 2 && new.country.bytes().all(|b| b.is_ascii_uppercase());
     checks.require(country_holds, "/country", "must be an ISO 3166-1 code of two capital letters");
-    checks.require(new.seats_limit.is_none_or(|limit| limit >= 0), "/seats/limit", "must not be negative");
+    check_limits(&mut checks, new.seats_limit, new.domains_limit, new.storage_limit_bytes);
+    branding::check(&mut checks, &new.branding);
     let time_zone = new.time_zone.parse::<Tz>();
     checks.require(time_zone.is_ok(), "/time_zone", "must be an IANA time zone such as Europe/Berlin");
     checks.done().map_err(Error::Invalid)?;
     time_zone.map_err(Error::internal)
+}
+
+fn check_limits(checks: &mut Checks, seats: Option<i32>, domains: Option<i32>, storage_bytes: Option<i64>) {
+    let detail = "must not be negative";
+    checks.require(seats.is_none_or(|limit| limit >= 0), "/seats/limit", detail);
+    checks.require(domains.is_none_or(|limit| limit >= 0), "/domains/limit", detail);
+    checks.require(storage_bytes.is_none_or(|limit| limit >= 0), "/storage/limit_bytes", detail);
 }
 
 /// One tenant.
@@ -164,13 +209,24 @@ pub async fn update(ctx: &Ctx, if_version: Option<i64>, change: TenantChange) ->
     if let Some(name) = &change.name {
         checks.name(name, 200, "/name");
     }
-    let limit_holds = change.seats_limit.flatten().is_none_or(|limit| limit >= 0);
-    checks.require(limit_holds, "/seats/limit", "must not be negative");
+    let storage_limit = change.storage_limit_bytes.flatten();
+    check_limits(&mut checks, change.seats_limit.flatten(), change.domains_limit.flatten(), storage_limit);
+    branding::check(&mut checks, &change.branding);
     checks.done().map_err(Error::Invalid)?;
     let mut tx = ctx.begin().await?;
+    if storage_limit.is_some() {
+        // Mailboxes are locked before the levels above them; those that are made meanwhile are counted below.
+        quota::count_tenant(&mut tx).await?;
+    }
     let old = store::find_locked(&mut tx).await?.ok_or(Error::NotFound)?;
     require_version(if_version, old.version)?;
-    store::update(&mut tx, &change).await?;
+    let used_bytes = match (old.storage_limit_bytes, storage_limit) {
+        (None, Some(_)) => Some(quota::count_tenant(&mut tx).await?),
+        _ => None,
+    };
+    let branding = branding::changed(&old.branding, &change.branding);
+    store::update(&mut tx, &change, used_bytes, &branding).await?;
+    mailbox::require_allocation(&mut tx).await?;
     let tenant = store::find(&mut tx).await?.ok_or(Error::NotFound)?;
     event::record(&mut tx, ctx, event::Kind::TenantUpdated, tenant.id, shown(&tenant)).await?;
     tx.commit().await?;
@@ -180,7 +236,19 @@ pub async fn update(ctx: &Ctx, if_version: Option<i64>, change: TenantChange) ->
 /// What the trail says of a tenant.
 fn shown(tenant: &Tenant) -> serde_json::Value {
     json!({"name": tenant.name, "country": tenant.country, "currency": tenant.currency.code(),
-        "time_zone": tenant.time_zone.name(), "seats": {"limit": tenant.seats_limit}})
+        "time_zone": tenant.time_zone.name(), "seats": {"limit": tenant.seats_limit}, "domains": {"limit": tenant.domains_limit},
+        "storage": {"limit_bytes": tenant.storage_limit_bytes, "allow_overallocation": tenant.allow_overallocation},
+        "branding": branding::shown(&tenant.branding)})
+}
+
+/// How a tenant presents itself, with what it inherits.
+///
+/// # Errors
+/// [`Error::Forbidden`] without the right to see tenants.
+pub async fn branding(ctx: &Ctx) -> Result<Effective, Error> {
+    ctx.require(Action::TenantRead)?;
+    let mut tx = ctx.begin().await?;
+    Ok(branding::effective(branding::of_tenant(&mut tx).await?))
 }
 
 /// Takes capabilities from all of a tenant's users and keys, beside those that are taken already; all of them when none

@@ -9,7 +9,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 
 use crate::policy::Capability;
-use crate::{Action, Ctx, Error, Role, TenantTx, event, password, require_version, seats};
+use crate::{Action, Ctx, Error, Role, TenantTx, event, mailbox, password, require_version, seats};
 
 pub use lifecycle::{RESTORABLE, delete, reset_password, restore, resume, suspend};
 
@@ -98,7 +98,7 @@ pub struct UserChange {
 /// Creates a user with a personal mailbox and takes a seat, all or nothing.
 ///
 /// # Errors
-/// [`Error::SeatsExhausted`] when a cap above is reached; [`Error::Conflict`] `address_taken`, `external_id_taken`;
+/// [`Error::Exhausted`] when a cap above is reached; [`Error::Conflict`] `address_taken`, `external_id_taken`;
 /// [`Error::Invalid`]; [`Error::Forbidden`] when the role is beyond the caller's.
 pub async fn create(ctx: &Ctx, new: NewUser) -> Result<User, Error> {
     ctx.require(Action::UserWrite)?;
@@ -135,7 +135,8 @@ pub async fn create(ctx: &Ctx, new: NewUser) -> Result<User, Error> {
     }
     event::record(&mut tx, ctx, event::Kind::UserCreated, user.id, shown(&user)).await?;
     // Last, since its locks are shared by all of the tenant's and the reseller's users.
-    seats::take(&mut tx, ctx, user.id).await?;
+    seats::take(&mut tx, ctx, &[user.id]).await?;
+    mailbox::require_allocation(&mut tx).await?;
     tx.commit().await?;
     Ok(user)
 }

@@ -80,7 +80,7 @@ pub fn operator(test_db: &TestDb) -> Caller {
 
 /// A reseller without caps.
 pub async fn reseller(operator: &Caller, name: &str) -> Reseller {
-    let new = NewReseller { name: name.into(), parent_id: None, seats_limit: None };
+    let new = NewReseller { name: name.into(), parent_id: None, caps: Default::default(), branding: Default::default() };
     done("a reseller", reseller::create(operator, new).await)
 }
 
@@ -93,6 +93,10 @@ pub async fn tenant(operator: &Caller, reseller: &Reseller, name: &str) -> Tenan
         currency: done("EUR is a currency", "EUR".parse()),
         time_zone: "UTC".into(),
         seats_limit: None,
+        domains_limit: None,
+        storage_limit_bytes: None,
+        allow_overallocation: true,
+        branding: Default::default(),
         test_clock: false,
     };
     done("a tenant", tenant::create(operator, new).await)

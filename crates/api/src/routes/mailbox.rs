@@ -6,6 +6,7 @@ use kernel::{FolderId, MailboxId, Page, UserId};
 use mailstore::folder;
 use serde::{Deserialize, Serialize};
 use tenancy::mailbox;
+use tenancy::quota::{Bounds, Threshold};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -17,31 +18,66 @@ use crate::problem::Problem;
 use crate::version::{IfMatch, Tagged};
 use crate::{Api, schema};
 
-/// A mailbox's limit and what is used of it, in bytes of messages as stored.
+/// A mailbox's bounds and what is used of them, in bytes of messages as stored.
 #[derive(Debug, Serialize, ToSchema)]
 struct Quota {
     /// Above it nothing more is taken in; null is unlimited.
     #[schema(required, example = 1_073_741_824)]
     quota_bytes: Option<i64>,
+    /// From it on the user is warned; null: from nine tenths of the quota on.
+    #[schema(required, example = 966_367_641)]
+    warn_bytes: Option<i64>,
+    /// From it on nothing more is sent; null: never.
+    #[schema(required, example = 1_020_054_732)]
+    block_send_bytes: Option<i64>,
     /// Bytes of live messages.
     #[schema(example = 1_048_576)]
     used_bytes: i64,
     /// Bytes of deleted messages that can still be recovered; not in `used_bytes`.
     #[schema(example = 2048)]
     recoverable_bytes: i64,
+    /// The highest threshold that is reached: `warn`, `block_send` or `quota`; null when none is. A quota that is lowered
+    /// below what is used loses nothing: it is reached, and new mail is refused.
+    #[schema(value_type = Option<schema::QuotaThreshold>, required)]
+    threshold_reached: Option<&'static str>,
 }
 
 impl From<mailbox::Quota> for Quota {
     fn from(of: mailbox::Quota) -> Self {
         Self {
-            quota_bytes: of.quota_bytes,
+            quota_bytes: of.bounds.quota_bytes,
+            warn_bytes: of.bounds.warn_bytes,
+            block_send_bytes: of.bounds.block_send_bytes,
             used_bytes: of.used_bytes,
             recoverable_bytes: of.recoverable_bytes,
+            threshold_reached: of.reached().map(Threshold::as_str),
         }
     }
 }
 
-/// A quota to set.
+/// A mailbox's quota, explained.
+#[derive(Debug, Serialize, ToSchema)]
+struct ExplainedQuota {
+    #[serde(flatten)]
+    quota: Quota,
+    /// Up to where the mailbox can grow at this moment, the pools of its tenant and resellers considered; null is unlimited.
+    #[schema(required, example = 1_073_741_824)]
+    effective_limit_bytes: Option<i64>,
+    /// Which level says so: the `mailbox` itself, or `tenant` or `reseller` when their pool has less room; null when unlimited.
+    #[schema(value_type = Option<schema::QuotaLevel>, required)]
+    inherited_from: Option<&'static str>,
+}
+
+fn explained((mailbox, effective): (mailbox::Mailbox, mailbox::Effective)) -> Tagged<Answer<ExplainedQuota>> {
+    let quota = ExplainedQuota {
+        quota: mailbox.quota.into(),
+        effective_limit_bytes: effective.limit_bytes,
+        inherited_from: effective.inherited_from,
+    };
+    Tagged(mailbox.version, Answer(quota))
+}
+
+/// Bounds to set; they must not fall in the order warn, block_send, quota.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NewQuota {
@@ -49,6 +85,24 @@ struct NewQuota {
     #[serde(deserialize_with = "Option::deserialize")]
     #[schema(required, minimum = 0, example = 1_048_576)]
     quota_bytes: Option<i64>,
+    /// Absent or null: nine tenths of the quota.
+    #[serde(default)]
+    #[schema(minimum = 0, example = 943_718)]
+    warn_bytes: Option<i64>,
+    /// Absent or null: sending is never stopped.
+    #[serde(default)]
+    #[schema(minimum = 0, example = 996_147)]
+    block_send_bytes: Option<i64>,
+}
+
+impl From<NewQuota> for Bounds {
+    fn from(body: NewQuota) -> Self {
+        Self {
+            quota_bytes: body.quota_bytes,
+            warn_bytes: body.warn_bytes,
+            block_send_bytes: body.block_send_bytes,
+        }
+    }
 }
 
 /// A store of messages with a quota.
@@ -150,33 +204,33 @@ async fn get(
 /// Get a mailbox's quota
 #[utoipa::path(get, path = "/v1/tenants/{tenant_id}/mailboxes/{mailbox_id}/quota", tag = "Mailboxes", operation_id = "get_quota",
     params(MailboxPath),
-    responses((status = 200, description = "The quota and what is used of it.", body = Quota)),
+    responses((status = 200, description = "The quota and what is used of it.", body = ExplainedQuota)),
     extensions(("x-required-action" = json!("mailboxes:read"))))]
 async fn get_quota(
     Bearer(caller): Bearer,
     Path(at): Path<MailboxPath>,
-) -> Result<Tagged<Answer<Quota>>, Problem> {
+) -> Result<Tagged<Answer<ExplainedQuota>>, Problem> {
     let ctx = caller.enter(at.tenant_id).await?;
-    let mailbox = mailbox::get(&ctx, at.mailbox_id).await?;
-    Ok(Tagged(mailbox.version, Answer(mailbox.quota.into())))
+    Ok(explained(mailbox::quota(&ctx, at.mailbox_id).await?))
 }
 
 /// Set a mailbox's quota
 ///
-/// One below what is used is allowed: it stops new mail and loses none.
+/// One below what is used is allowed: it stops new mail and loses none, and `threshold_reached` says `quota`. A bound that is
+/// absent is lifted.
 #[utoipa::path(put, path = "/v1/tenants/{tenant_id}/mailboxes/{mailbox_id}/quota", tag = "Mailboxes", operation_id = "set_quota",
     params(MailboxPath),
-    responses((status = 200, description = "The quota as it is now, and what is used of it.", body = Quota)),
+    responses((status = 200, description = "The quota as it is now, and what is used of it.", body = ExplainedQuota),
+        (status = 409, description = "The quotas would add up to more than the tenant's storage, which it does not allow: `pool_overallocated`.")),
     extensions(("x-required-action" = json!("quotas:write"))))]
 async fn set_quota(
     Bearer(caller): Bearer,
     Path(at): Path<MailboxPath>,
     IfMatch(version): IfMatch,
     Json(body): Json<NewQuota>,
-) -> Result<Tagged<Answer<Quota>>, Problem> {
+) -> Result<Tagged<Answer<ExplainedQuota>>, Problem> {
     let ctx = caller.enter(at.tenant_id).await?;
-    let mailbox = mailbox::set_quota(&ctx, at.mailbox_id, version, body.quota_bytes).await?;
-    Ok(Tagged(mailbox.version, Answer(mailbox.quota.into())))
+    Ok(explained(mailbox::set_quota(&ctx, at.mailbox_id, version, body.into()).await?))
 }
 
 /// List a mailbox's folders

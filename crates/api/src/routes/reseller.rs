@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::branding::{Branding, BrandingPatch, EffectiveBranding};
 use super::paths::ResellerPath;
 use crate::extract::{Bearer, Json, Path, Query, not_null, nullable};
 use crate::page::{self, List, PageQuery};
@@ -22,10 +23,46 @@ use crate::{Api, schema};
 #[schema(as = ResellerCaps)]
 #[serde(deny_unknown_fields)]
 struct Caps {
-    /// Seats; null is unlimited.
+    /// Tenants; null is unlimited.
+    #[serde(default)]
+    #[schema(minimum = 0, example = 20)]
+    tenants: Option<i32>,
+    /// Their domains; null is unlimited.
+    #[serde(default)]
+    #[schema(minimum = 0, example = 40)]
+    domains: Option<i32>,
+    /// Their users' seats; null is unlimited.
     #[serde(default)]
     #[schema(minimum = 0, example = 100)]
     seats: Option<i32>,
+    /// Bytes of live messages in their mailboxes; null is unlimited.
+    #[serde(default)]
+    #[schema(minimum = 0, example = 1_099_511_627_776_i64)]
+    storage_bytes: Option<i64>,
+}
+
+impl From<Caps> for reseller::Caps {
+    fn from(of: Caps) -> Self {
+        Self { tenants: of.tenants, domains: of.domains, seats: of.seats, storage_bytes: of.storage_bytes }
+    }
+}
+
+/// What a reseller's tenants have, all together.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ResellerUsed)]
+struct Used {
+    /// Tenants.
+    #[schema(example = 3)]
+    tenants: i32,
+    /// Their domains.
+    #[schema(example = 5)]
+    domains: i32,
+    /// Their users' seats.
+    #[schema(example = 42)]
+    seats: i32,
+    /// Bytes of live messages in their mailboxes; counted, and so not null, only where there is a cap.
+    #[schema(required, example = 1_048_576)]
+    storage_bytes: Option<i64>,
 }
 
 /// A partner who sells mailboxes.
@@ -43,9 +80,8 @@ struct Reseller {
     #[schema(value_type = schema::Status)]
     status: String,
     caps: Caps,
-    /// How many seats its tenants have taken.
-    #[schema(example = 42)]
-    seats_used: i32,
+    used: Used,
+    branding: Branding,
     created_at: DateTime<Utc>,
 }
 
@@ -56,8 +92,19 @@ impl From<reseller::Reseller> for Reseller {
             parent_id: of.parent_id,
             name: of.name,
             status: of.status,
-            caps: Caps { seats: of.seats_limit },
-            seats_used: of.seats_used,
+            caps: Caps {
+                tenants: of.caps.tenants,
+                domains: of.caps.domains,
+                seats: of.caps.seats,
+                storage_bytes: of.caps.storage_bytes,
+            },
+            used: Used {
+                tenants: of.used.tenants,
+                domains: of.used.domains,
+                seats: of.used.seats,
+                storage_bytes: of.used.storage_bytes,
+            },
+            branding: of.branding.into(),
             created_at: of.created_at,
         }
     }
@@ -80,11 +127,19 @@ struct NewReseller {
     parent_id: Option<ResellerId>,
     #[serde(default)]
     caps: Caps,
+    #[serde(default)]
+    #[schema(required = false)]
+    branding: BrandingPatch,
 }
 
 impl From<NewReseller> for reseller::NewReseller {
     fn from(body: NewReseller) -> Self {
-        Self { name: body.name, parent_id: body.parent_id, seats_limit: body.caps.seats }
+        Self {
+            name: body.name,
+            parent_id: body.parent_id,
+            caps: body.caps.into(),
+            branding: body.branding.into(),
+        }
     }
 }
 
@@ -99,17 +154,39 @@ struct ResellerPatch {
     #[serde(default, deserialize_with = "not_null")]
     #[schema(value_type = CapsPatch, required = false)]
     caps: Option<CapsPatch>,
+    #[serde(default, deserialize_with = "not_null")]
+    #[schema(value_type = BrandingPatch, required = false)]
+    branding: Option<BrandingPatch>,
 }
 
-/// Which caps are to change. A reseller does not change its own.
-#[derive(Debug, Deserialize, ToSchema)]
+/// Which caps are to change: null lifts one; one below what is used is allowed and stops more. A reseller does not change
+/// its own.
+#[derive(Debug, Default, Deserialize, ToSchema)]
 #[schema(as = ResellerCapsPatch)]
 #[serde(deny_unknown_fields)]
 struct CapsPatch {
-    /// Seats; null lifts the cap. One below the seats in use is allowed and stops new ones.
+    /// Tenants.
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<i32>, minimum = 0, example = 20)]
+    tenants: Option<Option<i32>>,
+    /// Their domains.
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<i32>, minimum = 0, example = 40)]
+    domains: Option<Option<i32>>,
+    /// Their users' seats.
     #[serde(default, deserialize_with = "nullable")]
     #[schema(value_type = Option<i32>, minimum = 0, example = 100)]
     seats: Option<Option<i32>>,
+    /// Bytes of live messages in their mailboxes.
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<i64>, minimum = 0, example = 1_099_511_627_776_i64)]
+    storage_bytes: Option<Option<i64>>,
+}
+
+impl From<CapsPatch> for reseller::CapsChange {
+    fn from(of: CapsPatch) -> Self {
+        Self { tenants: of.tenants, domains: of.domains, seats: of.seats, storage_bytes: of.storage_bytes }
+    }
 }
 
 /// Create a reseller
@@ -163,11 +240,32 @@ async fn update(
     Json(body): Json<ResellerPatch>,
 ) -> Result<Tagged<Answer<Reseller>>, Problem> {
     let ctx = caller.enter_reseller(at.reseller_id).await?;
-    let seats_limit = body.caps.and_then(|caps| caps.seats);
-    let change = reseller::ResellerChange { name: body.name, seats_limit };
+    let change = reseller::ResellerChange {
+        name: body.name,
+        caps: body.caps.unwrap_or_default().into(),
+        branding: body.branding.unwrap_or_default().into(),
+    };
     Ok(tagged(reseller::update(&ctx, version, change).await?))
 }
 
+/// Get a reseller's effective branding
+///
+/// Its own, and where it says nothing, that of the nearest reseller above it.
+#[utoipa::path(get, path = "/v1/resellers/{reseller_id}/branding", tag = "Resellers", operation_id = "get_reseller_branding",
+    params(ResellerPath),
+    responses((status = 200, description = "What holds, and who says so.", body = EffectiveBranding)),
+    extensions(("x-required-action" = json!("resellers:read"))))]
+async fn branding(
+    Bearer(caller): Bearer,
+    Path(at): Path<ResellerPath>,
+) -> Result<Answer<EffectiveBranding>, Problem> {
+    let ctx = caller.enter_reseller(at.reseller_id).await?;
+    Ok(Answer(reseller::branding(&ctx).await?.into()))
+}
+
 pub(crate) fn router() -> OpenApiRouter<Api> {
-    OpenApiRouter::default().routes(routes!(create, list)).routes(routes!(get, update))
+    OpenApiRouter::default()
+        .routes(routes!(create, list))
+        .routes(routes!(get, update))
+        .routes(routes!(branding))
 }

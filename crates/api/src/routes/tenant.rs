@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::branding::{Branding, BrandingPatch, EffectiveBranding};
 use super::capability::{self, Capabilities};
 use super::paths::TenantPath;
 use crate::extract::{Bearer, Json, Path, Query, not_null, nullable};
@@ -29,6 +30,17 @@ struct Seats {
     used: i32,
 }
 
+/// How many domains the tenant may have, and how many it has.
+#[derive(Debug, Serialize, ToSchema)]
+struct DomainCount {
+    /// Null is unlimited.
+    #[schema(required, example = 3)]
+    limit: Option<i32>,
+    /// Domains, verified or not.
+    #[schema(example = 1)]
+    used: i32,
+}
+
 /// What the tenant's mailboxes hold together.
 #[derive(Debug, Serialize, ToSchema)]
 struct Storage {
@@ -38,6 +50,9 @@ struct Storage {
     /// Bytes of live messages.
     #[schema(example = 1_048_576)]
     used_bytes: i64,
+    /// Whether the quotas of the mailboxes may add up to more than `limit_bytes`.
+    #[schema(example = true)]
+    allow_overallocation: bool,
 }
 
 /// A customer organisation.
@@ -65,7 +80,9 @@ struct Tenant {
     #[schema(value_type = Vec<schema::Capability>)]
     suspended_capabilities: Vec<String>,
     seats: Seats,
+    domains: DomainCount,
     storage: Storage,
+    branding: Branding,
     /// A sandbox tenant's own time; null for one that lives in real time.
     #[schema(required)]
     test_clock: Option<DateTime<Utc>>,
@@ -84,7 +101,13 @@ impl From<tenant::Tenant> for Tenant {
             status: of.status,
             suspended_capabilities: capability::names(&of.suspended_capabilities),
             seats: Seats { limit: of.seats_limit, used: of.seats_used },
-            storage: Storage { limit_bytes: None, used_bytes: of.used_bytes },
+            domains: DomainCount { limit: of.domains_limit, used: of.domains_used },
+            storage: Storage {
+                limit_bytes: of.storage_limit_bytes,
+                used_bytes: of.used_bytes,
+                allow_overallocation: of.allow_overallocation,
+            },
+            branding: of.branding.into(),
             test_clock: of.test_clock,
             created_at: of.created_at,
         }
@@ -114,6 +137,13 @@ struct NewTenant {
     time_zone: String,
     #[serde(default)]
     seats: NewSeats,
+    #[serde(default)]
+    domains: NewDomains,
+    #[serde(default)]
+    storage: NewStorage,
+    #[serde(default)]
+    #[schema(required = false)]
+    branding: BrandingPatch,
     /// Whether it is a sandbox with a clock of its own, which starts at the present.
     #[serde(default)]
     #[schema(example = true)]
@@ -130,6 +160,40 @@ struct NewSeats {
     limit: Option<i32>,
 }
 
+/// How many domains the tenant may have.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct NewDomains {
+    /// Absent or null is unlimited.
+    #[serde(default)]
+    #[schema(minimum = 0, example = 3)]
+    limit: Option<i32>,
+}
+
+/// What the tenant's mailboxes may hold together.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct NewStorage {
+    /// Absent or null is unlimited.
+    #[serde(default)]
+    #[schema(minimum = 0, example = 10_737_418_240_i64)]
+    limit_bytes: Option<i64>,
+    /// Whether the quotas of the mailboxes may add up to more than that.
+    #[serde(default = "yes")]
+    #[schema(default = true, example = true)]
+    allow_overallocation: bool,
+}
+
+impl Default for NewStorage {
+    fn default() -> Self {
+        Self { limit_bytes: None, allow_overallocation: yes() }
+    }
+}
+
+fn yes() -> bool {
+    true
+}
+
 fn utc() -> String {
     "UTC".into()
 }
@@ -143,6 +207,10 @@ impl From<NewTenant> for tenant::NewTenant {
             currency: body.currency,
             time_zone: body.time_zone,
             seats_limit: body.seats.limit,
+            domains_limit: body.domains.limit,
+            storage_limit_bytes: body.storage.limit_bytes,
+            allow_overallocation: body.storage.allow_overallocation,
+            branding: body.branding.into(),
             test_clock: body.test_clock,
         }
     }
@@ -159,6 +227,53 @@ struct TenantPatch {
     #[serde(default, deserialize_with = "not_null")]
     #[schema(value_type = SeatsPatch, required = false)]
     seats: Option<SeatsPatch>,
+    #[serde(default, deserialize_with = "not_null")]
+    #[schema(value_type = DomainsPatch, required = false)]
+    domains: Option<DomainsPatch>,
+    #[serde(default, deserialize_with = "not_null")]
+    #[schema(value_type = StoragePatch, required = false)]
+    storage: Option<StoragePatch>,
+    #[serde(default, deserialize_with = "not_null")]
+    #[schema(value_type = BrandingPatch, required = false)]
+    branding: Option<BrandingPatch>,
+}
+
+impl From<TenantPatch> for tenant::TenantChange {
+    fn from(body: TenantPatch) -> Self {
+        let storage = body.storage.unwrap_or_default();
+        Self {
+            name: body.name,
+            seats_limit: body.seats.and_then(|seats| seats.limit),
+            domains_limit: body.domains.and_then(|domains| domains.limit),
+            storage_limit_bytes: storage.limit_bytes,
+            allow_overallocation: storage.allow_overallocation,
+            branding: body.branding.unwrap_or_default().into(),
+        }
+    }
+}
+
+/// What of the domains is to change.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct DomainsPatch {
+    /// Null lifts the limit. One below the domains there are is allowed and stops new ones.
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<i32>, minimum = 0, example = 3)]
+    limit: Option<Option<i32>>,
+}
+
+/// What of the storage is to change.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct StoragePatch {
+    /// Null lifts the limit. One below what is used is allowed and stops new mail.
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<i64>, minimum = 0, example = 10_737_418_240_i64)]
+    limit_bytes: Option<Option<i64>>,
+    /// Whether the quotas of the mailboxes may add up to more than that.
+    #[serde(default, deserialize_with = "not_null")]
+    #[schema(value_type = bool, required = false, example = false)]
+    allow_overallocation: Option<bool>,
 }
 
 /// What of the seats is to change.
@@ -181,7 +296,8 @@ struct TestClock {
 
 /// Create a tenant
 #[utoipa::path(post, path = "/v1/tenants", tag = "Tenants", operation_id = "create_tenant",
-    responses((status = 201, description = "The tenant.", body = Tenant)),
+    responses((status = 201, description = "The tenant.", body = Tenant),
+        (status = 409, description = "A cap on tenants of a reseller above it is reached: `tenants_exhausted`.")),
     extensions(("x-required-action" = json!("tenants:write"))))]
 async fn create(
     Bearer(caller): Bearer,
@@ -222,7 +338,8 @@ fn tagged(of: tenant::Tenant) -> Tagged<Answer<Tenant>> {
 /// Change a tenant
 #[utoipa::path(patch, path = "/v1/tenants/{tenant_id}", tag = "Tenants", operation_id = "update_tenant",
     params(TenantPath),
-    responses((status = 200, description = "The tenant as it is now.", body = Tenant)),
+    responses((status = 200, description = "The tenant as it is now.", body = Tenant),
+        (status = 409, description = "The quotas of its mailboxes add up to more than its storage, and it does not allow that: `pool_overallocated`.")),
     extensions(("x-required-action" = json!("tenants:write"))))]
 async fn update(
     Bearer(caller): Bearer,
@@ -231,9 +348,7 @@ async fn update(
     Json(body): Json<TenantPatch>,
 ) -> Result<Tagged<Answer<Tenant>>, Problem> {
     let ctx = caller.enter(at.tenant_id).await?;
-    let change =
-        tenant::TenantChange { name: body.name, seats_limit: body.seats.and_then(|seats| seats.limit) };
-    Ok(tagged(tenant::update(&ctx, version, change).await?))
+    Ok(tagged(tenant::update(&ctx, version, body.into()).await?))
 }
 
 /// Suspend a tenant
@@ -271,6 +386,50 @@ async fn resume(
     Ok(tagged(tenant::resume(&ctx, version, &body.read()?).await?))
 }
 
+/// Where a tenant is to go.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Transfer {
+    /// The reseller it will buy from.
+    #[schema(value_type = schema::ResellerId)]
+    reseller_id: ResellerId,
+}
+
+/// Transfer a tenant to another reseller
+///
+/// Both resellers must be in the caller's scope. Everything in the tenant stays, by the same ids; its subscription goes on by the
+/// prices it has. The caps and pools of the resellers it goes to have to have room for it.
+#[utoipa::path(post, path = "/v1/tenants/{tenant_id}/transfer", tag = "Tenants", operation_id = "transfer_tenant",
+    params(TenantPath),
+    responses((status = 200, description = "The tenant as it is now.", body = Tenant),
+        (status = 409, description = "A cap there is reached (`tenants_exhausted`, `domains_exhausted`, `seats_exhausted`), or it belongs to the reseller already (`same_reseller`)."),
+        (status = 422, description = "A pool of bytes there has no room: `quota_exceeded`.")),
+    extensions(("x-required-action" = json!("tenants:write"))))]
+async fn transfer(
+    Bearer(caller): Bearer,
+    Path(at): Path<TenantPath>,
+    IfMatch(version): IfMatch,
+    Json(body): Json<Transfer>,
+) -> Result<Tagged<Answer<Tenant>>, Problem> {
+    let ctx = caller.enter(at.tenant_id).await?;
+    Ok(tagged(tenant::transfer(&ctx, version, body.reseller_id).await?))
+}
+
+/// Get a tenant's effective branding
+///
+/// Its own, and where it says nothing, that of the nearest reseller above it.
+#[utoipa::path(get, path = "/v1/tenants/{tenant_id}/branding", tag = "Tenants", operation_id = "get_tenant_branding",
+    params(TenantPath),
+    responses((status = 200, description = "What holds, and who says so.", body = EffectiveBranding)),
+    extensions(("x-required-action" = json!("tenants:read"))))]
+async fn branding(
+    Bearer(caller): Bearer,
+    Path(at): Path<TenantPath>,
+) -> Result<Answer<EffectiveBranding>, Problem> {
+    let ctx = caller.enter(at.tenant_id).await?;
+    Ok(Answer(tenant::branding(&ctx).await?.into()))
+}
+
 /// Move a sandbox tenant's time
 ///
 /// Forward only. Billing and the tenant's history go by this clock.
@@ -292,6 +451,8 @@ pub(crate) fn router() -> OpenApiRouter<Api> {
     OpenApiRouter::default()
         .routes(routes!(create, list))
         .routes(routes!(get, update))
+        .routes(routes!(transfer))
+        .routes(routes!(branding))
         .routes(routes!(suspend))
         .routes(routes!(resume))
         .routes(routes!(set_test_clock))

@@ -145,6 +145,10 @@ async fn a_test_clock_is_the_tenant_s_own_time() {
         currency: "EUR".parse().unwrap(),
         time_zone: "America/Los_Angeles".into(),
         seats_limit: None,
+        domains_limit: None,
+        storage_limit_bytes: None,
+        allow_overallocation: true,
+        branding: Default::default(),
         test_clock: true,
     };
     let tenant = tenancy::tenant::create(&world.operator, new).await.unwrap();

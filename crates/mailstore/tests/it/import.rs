@@ -81,7 +81,7 @@ async fn what_finds_no_room_is_named_and_taken_by_a_later_run() {
     assert_eq!((progress.done, progress.skipped, progress.failed), (2, 0, 4));
     assert!(failures[0].ends_with("c.mbox, message 1: the mailbox is over its quota"), "{failures:?}");
     assert!(failures[3].ends_with("z.mbox: the text before the first From line belongs to no message"));
-    tenancy::mailbox::set_quota(bench.ctx(), ada, None, None).await.unwrap();
+    tenancy::mailbox::set_quota(bench.ctx(), ada, None, Default::default()).await.unwrap();
     let (progress, _) = run(&bench, ada, root.path()).await;
     assert_eq!((progress.done, progress.skipped, progress.failed), (3, 2, 1));
     bench.assert_exact().await;

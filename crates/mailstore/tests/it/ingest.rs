@@ -239,7 +239,7 @@ async fn an_import_key_is_kept_only_with_its_message() {
         hold.add_permits(1);
     });
     assert!(matches!(results[..], [Err(Error::OverQuota), Ok(Outcome::Stored(_))]), "{results:?}");
-    tenancy::mailbox::set_quota(bench.ctx(), ada, None, None).await.unwrap();
+    tenancy::mailbox::set_quota(bench.ctx(), ada, None, Default::default()).await.unwrap();
     let results = import().await;
     assert!(matches!(results[..], [Ok(Outcome::Stored(_)), Ok(Outcome::AlreadyImported)]), "{results:?}");
     assert_eq!(bench.list(ada, State::Live).await.len(), 2);

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::{Mailbox, Quota};
 use crate::TenantTx;
+use crate::quota::Bounds;
 
 struct Row {
     id: Uuid,
@@ -14,6 +15,8 @@ struct Row {
     user_id: Option<Uuid>,
     primary_address: String,
     quota_bytes: Option<i64>,
+    warn_bytes: Option<i64>,
+    block_send_bytes: Option<i64>,
     used_bytes: i64,
     recoverable_bytes: i64,
     created_at: DateTime<Utc>,
@@ -28,7 +31,11 @@ impl From<Row> for Mailbox {
             user_id: row.user_id.map(UserId::from_uuid),
             primary_address: row.primary_address,
             quota: Quota {
-                quota_bytes: row.quota_bytes,
+                bounds: Bounds {
+                    quota_bytes: row.quota_bytes,
+                    warn_bytes: row.warn_bytes,
+                    block_send_bytes: row.block_send_bytes,
+                },
                 used_bytes: row.used_bytes,
                 recoverable_bytes: row.recoverable_bytes,
             },
@@ -43,7 +50,7 @@ pub(super) async fn find(tx: &mut TenantTx, id: MailboxId) -> Result<Option<Mail
     let row = sqlx::query_as!(
         Row,
         r#"select m.id, m.kind, m.user_id, a.local_part || '@' || d.name as "primary_address!",
-             m.quota_bytes, m.used_bytes, m.recoverable_bytes, m.created_at, m.version
+             m.quota_bytes, m.warn_bytes, m.block_send_bytes, m.used_bytes, m.recoverable_bytes, m.created_at, m.version
            from mailboxes m
            join addresses a on a.tenant_id = m.tenant_id and a.mailbox_id = m.id and a.is_primary
            join domains d on d.tenant_id = a.tenant_id and d.id = a.domain_id
@@ -66,7 +73,7 @@ pub(super) async fn list(
     let rows = sqlx::query_as!(
         Row,
         r#"select m.id, m.kind, m.user_id, a.local_part || '@' || d.name as "primary_address!",
-             m.quota_bytes, m.used_bytes, m.recoverable_bytes, m.created_at, m.version
+             m.quota_bytes, m.warn_bytes, m.block_send_bytes, m.used_bytes, m.recoverable_bytes, m.created_at, m.version
            from mailboxes m
            join addresses a on a.tenant_id = m.tenant_id and a.mailbox_id = m.id and a.is_primary
            join domains d on d.tenant_id = a.tenant_id and d.id = a.domain_id
@@ -82,32 +89,54 @@ pub(super) async fn list(
     Ok(rows.into_iter().map(Mailbox::from).collect())
 }
 
-/// The mailbox's version, keeping others from changing it until the transaction ends.
-pub(super) async fn lock(tx: &mut TenantTx, id: MailboxId) -> Result<Option<i64>, Error> {
+/// Keeps others from changing a mailbox until the transaction ends.
+pub(super) async fn lock(tx: &mut TenantTx, id: MailboxId) -> Result<(), Error> {
     let tenant_id = tx.tenant_id().uuid();
-    let version = sqlx::query_scalar!(
-        "select version from mailboxes where tenant_id = $1 and id = $2 and status = 'active' for no key update",
+    sqlx::query!(
+        "select id from mailboxes where tenant_id = $1 and id = $2 for no key update",
         tenant_id,
         id.uuid()
     )
     .fetch_optional(tx.conn())
     .await?;
-    Ok(version)
+    Ok(())
 }
 
-pub(super) async fn set_quota(
-    tx: &mut TenantTx,
-    id: MailboxId,
-    quota_bytes: Option<i64>,
-) -> Result<(), Error> {
+pub(super) async fn set_bounds(tx: &mut TenantTx, id: MailboxId, bounds: &Bounds) -> Result<(), Error> {
     let tenant_id = tx.tenant_id().uuid();
     sqlx::query!(
-        "update mailboxes set quota_bytes = $3, version = version + 1 where tenant_id = $1 and id = $2",
+        "update mailboxes set quota_bytes = $3, warn_bytes = $4, block_send_bytes = $5, version = version + 1
+         where tenant_id = $1 and id = $2",
         tenant_id,
         id.uuid(),
-        quota_bytes
+        bounds.quota_bytes,
+        bounds.warn_bytes,
+        bounds.block_send_bytes
     )
     .execute(tx.conn())
     .await?;
     Ok(())
+}
+
+/// Whether the quotas add up to more than a tenant's pool that forbids it. Takes its row, so that two who add do so one
+/// after the other, and only if it does forbid it.
+pub(super) async fn is_overallocated(tx: &mut TenantTx) -> Result<bool, Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let limit = sqlx::query_scalar!(
+        r#"select storage_limit_bytes as "limit!" from tenants
+           where id = $1 and storage_limit_bytes is not null and not allow_overallocation for no key update"#,
+        tenant_id
+    )
+    .fetch_optional(tx.conn())
+    .await?;
+    let Some(limit) = limit else { return Ok(false) };
+    let is_over = sqlx::query_scalar!(
+        r#"select coalesce(bool_or(quota_bytes is null), false) or coalesce(sum(quota_bytes), 0) > $2::bigint as "is_over!"
+           from mailboxes where tenant_id = $1 and status = 'active'"#,
+        tenant_id,
+        limit
+    )
+    .fetch_one(tx.conn())
+    .await?;
+    Ok(is_over)
 }

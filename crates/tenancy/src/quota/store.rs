@@ -3,26 +3,42 @@
 use db::Error;
 use kernel::MailboxId;
 
+use super::Bounds;
 use crate::TenantTx;
+
+/// A mailbox after its bytes were moved.
+pub(super) struct State {
+    pub(super) modseq: i64,
+    pub(super) used_bytes: i64,
+    pub(super) bounds: Bounds,
+}
 
 pub(super) async fn charge(
     tx: &mut TenantTx,
     mailbox_id: MailboxId,
     bytes: i64,
-) -> Result<Option<i64>, Error> {
+) -> Result<Option<State>, Error> {
     let tenant_id = tx.tenant_id().uuid();
-    let modseq = sqlx::query_scalar!(
+    let row = sqlx::query!(
         "update mailboxes set used_bytes = used_bytes + $3, modseq = modseq + 1
          where tenant_id = $1 and id = $2 and status = 'active'
            and (quota_bytes is null or used_bytes <= quota_bytes - $3)
-         returning modseq",
+         returning modseq, used_bytes, quota_bytes, warn_bytes, block_send_bytes",
         tenant_id,
         mailbox_id.uuid(),
         bytes
     )
     .fetch_optional(tx.conn())
     .await?;
-    Ok(modseq)
+    Ok(row.map(|row| State {
+        modseq: row.modseq,
+        used_bytes: row.used_bytes,
+        bounds: Bounds {
+            quota_bytes: row.quota_bytes,
+            warn_bytes: row.warn_bytes,
+            block_send_bytes: row.block_send_bytes,
+        },
+    }))
 }
 
 pub(super) async fn exists(tx: &mut TenantTx, mailbox_id: MailboxId) -> Result<bool, Error> {
@@ -59,18 +75,26 @@ pub(super) async fn discard(
     tx: &mut TenantTx,
     mailbox_id: MailboxId,
     bytes: i64,
-) -> Result<Option<i64>, Error> {
+) -> Result<Option<State>, Error> {
     let tenant_id = tx.tenant_id().uuid();
-    let modseq = sqlx::query_scalar!(
+    let row = sqlx::query!(
         "update mailboxes set used_bytes = used_bytes - $3, recoverable_bytes = recoverable_bytes + $3, modseq = modseq + 1
-         where tenant_id = $1 and id = $2 returning modseq",
+         where tenant_id = $1 and id = $2 returning modseq, used_bytes, quota_bytes, warn_bytes, block_send_bytes",
         tenant_id,
         mailbox_id.uuid(),
         bytes
     )
     .fetch_optional(tx.conn())
     .await?;
-    Ok(modseq)
+    Ok(row.map(|row| State {
+        modseq: row.modseq,
+        used_bytes: row.used_bytes,
+        bounds: Bounds {
+            quota_bytes: row.quota_bytes,
+            warn_bytes: row.warn_bytes,
+            block_send_bytes: row.block_send_bytes,
+        },
+    }))
 }
 
 pub(super) async fn forget(tx: &mut TenantTx, mailbox_id: MailboxId, bytes: i64) -> Result<(), Error> {

@@ -5,16 +5,24 @@ use kernel::{PageRequest, ResellerId};
 use sqlx::types::chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::{Reseller, ResellerChange};
+use super::{Caps, Reseller, Used};
 use crate::ResellerCtx;
+use crate::branding::{self, Branding};
 
 struct Row {
     id: Uuid,
     parent_id: Option<Uuid>,
     name: String,
     status: String,
+    tenants_limit: Option<i32>,
+    tenants_used: i32,
+    domains_limit: Option<i32>,
+    domains_used: i32,
     seats_limit: Option<i32>,
     seats_used: i32,
+    storage_limit_bytes: Option<i64>,
+    used_bytes: i64,
+    branding: serde_json::Value,
     created_at: DateTime<Utc>,
     version: i64,
 }
@@ -26,8 +34,19 @@ impl From<Row> for Reseller {
             parent_id: row.parent_id.map(ResellerId::from_uuid),
             name: row.name,
             status: row.status,
-            seats_limit: row.seats_limit,
-            seats_used: row.seats_used,
+            caps: Caps {
+                tenants: row.tenants_limit,
+                domains: row.domains_limit,
+                seats: row.seats_limit,
+                storage_bytes: row.storage_limit_bytes,
+            },
+            used: Used {
+                tenants: row.tenants_used,
+                domains: row.domains_used,
+                seats: row.seats_used,
+                storage_bytes: row.storage_limit_bytes.map(|_| row.used_bytes),
+            },
+            branding: branding::read(&row.branding),
             created_at: row.created_at,
             version: row.version,
         }
@@ -37,14 +56,19 @@ impl From<Row> for Reseller {
 pub(super) async fn insert(tx: &mut SystemTx, reseller: &Reseller, path: &[ResellerId]) -> Result<(), Error> {
     let path = path.iter().map(|id| id.uuid()).collect::<Vec<_>>();
     sqlx::query!(
-        "insert into resellers (id, parent_id, path, name, status, seats_limit, created_at) values ($1, $2, $3, $4, $5, $6, $7)",
+        "insert into resellers (id, parent_id, path, name, status, seats_limit, created_at, tenants_limit, domains_limit, storage_limit_bytes, branding)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
         reseller.id.uuid(),
         reseller.parent_id.map(ResellerId::uuid),
         &path,
         reseller.name,
         reseller.status,
-        reseller.seats_limit,
+        reseller.caps.seats,
         reseller.created_at,
+        reseller.caps.tenants,
+        reseller.caps.domains,
+        reseller.caps.storage_bytes,
+        branding::shown(&reseller.branding),
     )
     .execute(tx.conn())
     .await?;
@@ -54,7 +78,8 @@ pub(super) async fn insert(tx: &mut SystemTx, reseller: &Reseller, path: &[Resel
 pub(super) async fn find(tx: &mut SystemTx, ctx: &ResellerCtx) -> Result<Option<Reseller>, Error> {
     let row = sqlx::query_as!(
         Row,
-        "select id, parent_id, name, status, seats_limit, seats_used, created_at, version from resellers where id = $1",
+        "select id, parent_id, name, status, tenants_limit, tenants_used, domains_limit, domains_used, seats_limit, seats_used,
+           storage_limit_bytes, used_bytes, branding, created_at, version from resellers where id = $1",
         ctx.reseller_id().uuid()
     )
     .fetch_optional(tx.conn())
@@ -69,7 +94,8 @@ pub(super) async fn list(
 ) -> Result<Vec<Reseller>, Error> {
     let rows = sqlx::query_as!(
         Row,
-        "select id, parent_id, name, status, seats_limit, seats_used, created_at, version from resellers
+        "select id, parent_id, name, status, tenants_limit, tenants_used, domains_limit, domains_used, seats_limit, seats_used,
+           storage_limit_bytes, used_bytes, branding, created_at, version from resellers
          where ($1::uuid is null or $1 = any (path)) and id > $2 order by id limit $3",
         root.map(ResellerId::uuid),
         page.after(),
@@ -80,32 +106,44 @@ pub(super) async fn list(
     Ok(rows.into_iter().map(Reseller::from).collect())
 }
 
-/// The reseller's version, keeping others from changing it until the transaction ends.
-pub(super) async fn lock(tx: &mut SystemTx, ctx: &ResellerCtx) -> Result<Option<i64>, Error> {
-    let version = sqlx::query_scalar!(
-        "select version from resellers where id = $1 for no key update",
-        ctx.reseller_id().uuid()
-    )
-    .fetch_optional(tx.conn())
-    .await?;
-    Ok(version)
+/// As [`find`], keeping others from changing the row until the transaction ends.
+pub(super) async fn find_locked(tx: &mut SystemTx, ctx: &ResellerCtx) -> Result<Option<Reseller>, Error> {
+    let id = ctx.reseller_id().uuid();
+    sqlx::query!("select id from resellers where id = $1 for no key update", id)
+        .fetch_optional(tx.conn())
+        .await?;
+    find(tx, ctx).await
+}
+
+/// What a reseller becomes.
+pub(super) struct New {
+    pub(super) name: String,
+    pub(super) caps: Caps,
+    /// Where there was no cap before.
+    pub(super) used_bytes: Option<i64>,
+    pub(super) branding: Branding,
 }
 
 pub(super) async fn update(
     tx: &mut SystemTx,
     ctx: &ResellerCtx,
-    change: &ResellerChange,
+    new: &New,
 ) -> Result<Option<Reseller>, Error> {
     let row = sqlx::query_as!(
         Row,
-        "update resellers set name = coalesce($2, name), version = version + 1,
-           seats_limit = case when $3 then $4 else seats_limit end
+        "update resellers set version = version + 1, name = $2, tenants_limit = $3, domains_limit = $4, seats_limit = $5,
+           storage_limit_bytes = $6, used_bytes = coalesce($7, used_bytes), branding = $8
          where id = $1
-         returning id, parent_id, name, status, seats_limit, seats_used, created_at, version",
+         returning id, parent_id, name, status, tenants_limit, tenants_used, domains_limit, domains_used, seats_limit, seats_used,
+           storage_limit_bytes, used_bytes, branding, created_at, version",
         ctx.reseller_id().uuid(),
-        change.name,
-        change.seats_limit.is_some(),
-        change.seats_limit.flatten(),
+        new.name,
+        new.caps.tenants,
+        new.caps.domains,
+        new.caps.seats,
+        new.caps.storage_bytes,
+        new.used_bytes,
+        branding::shown(&new.branding),
     )
     .fetch_optional(tx.conn())
     .await?;

@@ -6,6 +6,7 @@ use sqlx::types::chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::{Place, Tenant, TenantChange};
+use crate::branding::{self, Branding};
 use crate::policy::{Capability, capabilities};
 use crate::{Error, TenantTx};
 
@@ -20,7 +21,12 @@ struct Row {
     suspended_capabilities: Vec<String>,
     seats_limit: Option<i32>,
     seats_used: i32,
+    domains_limit: Option<i32>,
+    domains_used: i32,
+    storage_limit_bytes: Option<i64>,
     used_bytes: i64,
+    allow_overallocation: bool,
+    branding: serde_json::Value,
     test_clock: Option<DateTime<Utc>>,
     created_at: DateTime<Utc>,
     version: i64,
@@ -40,7 +46,12 @@ impl TryFrom<Row> for Tenant {
             suspended_capabilities: capabilities(&row.suspended_capabilities)?,
             seats_limit: row.seats_limit,
             seats_used: row.seats_used,
+            domains_limit: row.domains_limit,
+            domains_used: row.domains_used,
+            storage_limit_bytes: row.storage_limit_bytes,
             used_bytes: row.used_bytes,
+            allow_overallocation: row.allow_overallocation,
+            branding: branding::read(&row.branding),
             test_clock: row.test_clock,
             created_at: row.created_at,
             version: row.version,
@@ -51,8 +62,9 @@ impl TryFrom<Row> for Tenant {
 pub(super) async fn insert(tx: &mut SystemTx, tenant: &Tenant, path: &[ResellerId]) -> Result<(), db::Error> {
     let path = path.iter().map(|id| id.uuid()).collect::<Vec<_>>();
     sqlx::query!(
-        "insert into tenants (id, reseller_id, reseller_path, name, country, currency, time_zone, status, seats_limit, test_clock, created_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+        "insert into tenants (id, reseller_id, reseller_path, name, country, currency, time_zone, status, seats_limit, test_clock, created_at,
+           domains_limit, storage_limit_bytes, allow_overallocation, branding)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
         tenant.id.uuid(),
         tenant.reseller_id.uuid(),
         &path,
@@ -64,6 +76,10 @@ pub(super) async fn insert(tx: &mut SystemTx, tenant: &Tenant, path: &[ResellerI
         tenant.seats_limit,
         tenant.test_clock,
         tenant.created_at,
+        tenant.domains_limit,
+        tenant.storage_limit_bytes,
+        tenant.allow_overallocation,
+        branding::shown(&tenant.branding),
     )
     .execute(tx.conn())
     .await?;
@@ -75,6 +91,7 @@ pub(super) async fn find(tx: &mut TenantTx) -> Result<Option<Tenant>, Error> {
     let row = sqlx::query_as!(
         Row,
         r#"select id, reseller_id, name, country, currency, time_zone, status, seats_limit, seats_used, test_clock, created_at, suspended_capabilities, version,
+             domains_limit, domains_used, storage_limit_bytes, allow_overallocation, branding,
              (select coalesce(sum(m.used_bytes), 0)::bigint from mailboxes m where m.tenant_id = tenants.id and m.status = 'active') as "used_bytes!"
            from tenants where id = $1"#,
         id
@@ -104,6 +121,7 @@ pub(super) async fn list(
     let rows = sqlx::query_as!(
         Row,
         r#"select id, reseller_id, name, country, currency, time_zone, status, seats_limit, seats_used, test_clock, created_at, suspended_capabilities, version,
+             domains_limit, domains_used, storage_limit_bytes, allow_overallocation, branding,
              (select coalesce(sum(m.used_bytes), 0)::bigint from mailboxes m where m.tenant_id = tenants.id and m.status = 'active') as "used_bytes!"
            from tenants
            where ($1::uuid is null or $1 = any (reseller_path)) and ($2::uuid is null or id = $2) and id > $3
@@ -119,20 +137,79 @@ pub(super) async fn list(
     rows.into_iter().map(Tenant::try_from).collect()
 }
 
-pub(super) async fn update(tx: &mut TenantTx, change: &TenantChange) -> Result<(), db::Error> {
+/// `used_bytes` is what a pool that had no limit is found to hold.
+pub(super) async fn update(
+    tx: &mut TenantTx,
+    change: &TenantChange,
+    used_bytes: Option<i64>,
+    branding: &Branding,
+) -> Result<(), db::Error> {
     let id = tx.tenant_id().uuid();
     sqlx::query!(
         "update tenants set name = coalesce($2, name), version = version + 1,
-           seats_limit = case when $3 then $4 else seats_limit end
+           seats_limit = case when $3 then $4 else seats_limit end,
+           domains_limit = case when $5 then $6 else domains_limit end,
+           storage_limit_bytes = case when $7 then $8 else storage_limit_bytes end,
+           used_bytes = coalesce($9, used_bytes), allow_overallocation = coalesce($10, allow_overallocation), branding = $11
          where id = $1",
         id,
         change.name,
         change.seats_limit.is_some(),
         change.seats_limit.flatten(),
+        change.domains_limit.is_some(),
+        change.domains_limit.flatten(),
+        change.storage_limit_bytes.is_some(),
+        change.storage_limit_bytes.flatten(),
+        used_bytes,
+        change.allow_overallocation,
+        branding::shown(branding),
     )
     .execute(tx.conn())
     .await?;
     Ok(())
+}
+
+/// Moves a tenant below another reseller, with all that the levels above count of it.
+pub(super) async fn set_reseller(
+    tx: &mut SystemTx,
+    id: TenantId,
+    reseller_id: ResellerId,
+    path: &[ResellerId],
+) -> Result<(), db::Error> {
+    let path = path.iter().map(|id| id.uuid()).collect::<Vec<_>>();
+    sqlx::query!(
+        "update tenants set reseller_id = $2, reseller_path = $3, version = version + 1 where id = $1",
+        id.uuid(),
+        reseller_id.uuid(),
+        &path
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// Where a tenant is and what it counts for, keeping others from changing it until the transaction ends.
+pub(super) async fn lock_for_transfer(tx: &mut SystemTx, id: TenantId) -> Result<Option<Moving>, db::Error> {
+    let row = sqlx::query!(
+        "select reseller_path, seats_used, domains_used, version from tenants where id = $1 and status <> 'deleted' for update",
+        id.uuid()
+    )
+    .fetch_optional(tx.conn())
+    .await?;
+    Ok(row.map(|row| Moving {
+        path: row.reseller_path.into_iter().map(ResellerId::from_uuid).collect(),
+        seats: row.seats_used,
+        domains: row.domains_used,
+        version: row.version,
+    }))
+}
+
+/// A tenant on its way to another reseller.
+pub(super) struct Moving {
+    pub(super) path: Vec<ResellerId>,
+    pub(super) seats: i32,
+    pub(super) domains: i32,
+    pub(super) version: i64,
 }
 
 pub(super) async fn set_suspended(tx: &mut TenantTx, suspended: &[Capability]) -> Result<(), db::Error> {

@@ -7,7 +7,8 @@ use serde_json::json;
 
 use super::{User, add_address, check_password, require_manageable, shown, store};
 use crate::policy::Capability;
-use crate::{Action, Ctx, Error, app_password, auth, event, password, require_version, seats};
+use crate::quota::{self, Pools};
+use crate::{Action, Ctx, Error, app_password, auth, event, mailbox, password, require_version, seats};
 
 /// For how long a deleted user can be restored.
 pub const RESTORABLE: TimeDelta = TimeDelta::days(30);
@@ -80,13 +81,12 @@ pub async fn delete(ctx: &Ctx, id: UserId, if_version: Option<i64>) -> Result<()
     let mut tx = ctx.begin().await?;
     let user = require_manageable(&mut tx, ctx, id).await?;
     require_version(if_version, user.version)?;
-    if !store::delete(&mut tx, id, ctx.now()).await? {
-        return Err(Error::NotFound);
-    }
+    let freed_bytes = store::delete(&mut tx, id, ctx.now()).await?.ok_or(Error::NotFound)?;
     auth::end_sessions(&mut tx, id, ctx.env().now()).await?;
     app_password::store::delete_all(&mut tx, id).await?;
     event::record(&mut tx, ctx, event::Kind::UserDeleted, id, shown(&user)).await?;
     seats::free(&mut tx, ctx, id).await?;
+    quota::release_pools(&mut tx, freed_bytes).await?;
     tx.commit().await?;
     Ok(())
 }
@@ -96,7 +96,7 @@ pub async fn delete(ctx: &Ctx, id: UserId, if_version: Option<i64>) -> Result<()
 ///
 /// # Errors
 /// [`Error::NotFound`] when there is no such user, or none that is deleted; [`Error::Conflict`] `restore_expired` after
-/// 30 days, `address_taken`, `external_id_taken`; [`Error::SeatsExhausted`]; [`Error::Forbidden`] when the user's role is
+/// 30 days, `address_taken`, `external_id_taken`; [`Error::Exhausted`]; [`Error::OverQuota`] when a pool has no room for their mail; [`Error::Forbidden`] when the user's role is
 /// beyond the caller's.
 pub async fn restore(ctx: &Ctx, id: UserId, address: Option<&str>) -> Result<User, Error> {
     ctx.require(Action::UserWrite)?;
@@ -112,7 +112,7 @@ pub async fn restore(ctx: &Ctx, id: UserId, address: Option<&str>) -> Result<Use
     if deleted_at + RESTORABLE < ctx.now() {
         return Err(Error::conflict("restore_expired", "a deleted user can be restored for 30 days"));
     }
-    store::restore(&mut tx, id).await.map_err(super::taken)?;
+    let bytes = store::restore(&mut tx, id).await.map_err(super::taken)?;
     store::reclaim_addresses(&mut tx, old.mailbox_id).await?;
     if let Some(address) = address {
         store::demote_addresses(&mut tx, old.mailbox_id).await?;
@@ -124,7 +124,11 @@ pub async fn restore(ctx: &Ctx, id: UserId, address: Option<&str>) -> Result<Use
         Error::conflict("address_taken", "the primary address is somebody else's now; give another")
     })?;
     event::record(&mut tx, ctx, event::Kind::UserRestored, id, shown(&user)).await?;
-    seats::take(&mut tx, ctx, id).await?;
+    seats::take(&mut tx, ctx, &[id]).await?;
+    mailbox::require_allocation(&mut tx).await?;
+    if let Pools::Full { .. } = quota::charge_pools(&mut tx, bytes).await? {
+        return Err(Error::OverQuota);
+    }
     tx.commit().await?;
     Ok(user)
 }

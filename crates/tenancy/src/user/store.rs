@@ -250,8 +250,8 @@ pub(super) async fn set_password(tx: &mut TenantTx, id: UserId, hash: &str) -> R
     Ok(())
 }
 
-/// Brings a deleted user and their mailbox back, with the capabilities that they had.
-pub(super) async fn restore(tx: &mut TenantTx, id: UserId) -> Result<(), db::Error> {
+/// Brings a deleted user and their mailbox back, with the capabilities that they had; the bytes in it.
+pub(super) async fn restore(tx: &mut TenantTx, id: UserId) -> Result<u64, db::Error> {
     let tenant_id = tx.tenant_id().uuid();
     sqlx::query!(
         "update users set deleted_at = null, version = version + 1,
@@ -262,14 +262,14 @@ pub(super) async fn restore(tx: &mut TenantTx, id: UserId) -> Result<(), db::Err
     )
     .execute(tx.conn())
     .await?;
-    sqlx::query!(
-        "update mailboxes set status = 'active', version = version + 1 where tenant_id = $1 and user_id = $2",
+    let used_bytes = sqlx::query_scalar!(
+        "update mailboxes set status = 'active', version = version + 1 where tenant_id = $1 and user_id = $2 returning used_bytes",
         tenant_id,
         id.uuid()
     )
-    .execute(tx.conn())
+    .fetch_one(tx.conn())
     .await?;
-    Ok(())
+    Ok(used_bytes.unsigned_abs())
 }
 
 /// Gives a restored mailbox back those of its addresses that nobody has taken meanwhile, and lets go of the others.
@@ -307,8 +307,13 @@ pub(super) async fn demote_addresses(tx: &mut TenantTx, mailbox_id: MailboxId) -
     Ok(())
 }
 
-/// Marks a user and their mailbox deleted and releases its addresses; false when there is no such user any more.
-pub(super) async fn delete(tx: &mut TenantTx, id: UserId, now: DateTime<Utc>) -> Result<bool, db::Error> {
+/// Marks a user and their mailbox deleted and releases its addresses; the bytes in it, or `None` when there is no such
+/// user any more.
+pub(super) async fn delete(
+    tx: &mut TenantTx,
+    id: UserId,
+    now: DateTime<Utc>,
+) -> Result<Option<u64>, db::Error> {
     let tenant_id = tx.tenant_id().uuid();
     let done = sqlx::query!(
         "update users set status = 'deleted', deleted_at = $3, version = version + 1
@@ -320,20 +325,25 @@ pub(super) async fn delete(tx: &mut TenantTx, id: UserId, now: DateTime<Utc>) ->
     .execute(tx.conn())
     .await?;
     if done.rows_affected() == 0 {
-        return Ok(false);
+        return Ok(None);
     }
-    sqlx::query!(
-        "with mailbox as (
-           update mailboxes set status = 'deleted', version = version + 1 where tenant_id = $1 and user_id = $2 returning id
-         )
-         update addresses set released_at = $3 where tenant_id = $1 and mailbox_id in (select id from mailbox) and released_at is null",
+    let mailbox = sqlx::query!(
+        "update mailboxes set status = 'deleted', version = version + 1 where tenant_id = $1 and user_id = $2
+         returning id, used_bytes",
         tenant_id,
-        id.uuid(),
+        id.uuid()
+    )
+    .fetch_one(tx.conn())
+    .await?;
+    sqlx::query!(
+        "update addresses set released_at = $3 where tenant_id = $1 and mailbox_id = $2 and released_at is null",
+        tenant_id,
+        mailbox.id,
         now
     )
     .execute(tx.conn())
     .await?;
-    Ok(true)
+    Ok(Some(mailbox.used_bytes.unsigned_abs()))
 }
 
 /// Takes one address from a mailbox, if it has it.

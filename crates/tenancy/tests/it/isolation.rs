@@ -30,10 +30,10 @@ async fn another_tenant_s_ids_do_not_exist() {
     assert!(matches!(tenancy::user::delete(&ctx, user.id, None).await, Err(Error::NotFound)));
     assert!(matches!(tenancy::mailbox::get(&ctx, user.mailbox_id).await, Err(Error::NotFound)));
     assert!(matches!(
-        tenancy::mailbox::set_quota(&ctx, user.mailbox_id, None, Some(1)).await,
+        tenancy::mailbox::set_quota(&ctx, user.mailbox_id, None, Default::default()).await,
         Err(Error::NotFound)
     ));
-    assert_eq!(tenancy::mailbox::get(&world.ctx, user.mailbox_id).await.unwrap().quota.quota_bytes, None);
+    assert_eq!(tenancy::mailbox::get(&world.ctx, user.mailbox_id).await.unwrap().quota.bounds.quota_bytes, None);
 }
 
 #[tokio::test]

@@ -103,7 +103,7 @@ async fn a_restore_takes_a_seat_or_changes_nothing_and_ends_after_thirty_days() 
     world.user("bob", None).await;
     let limit = tenant::TenantChange { seats_limit: Some(Some(1)), ..Default::default() };
     tenant::update(&world.ctx, None, limit).await.unwrap();
-    assert!(matches!(user::restore(&world.ctx, ada.id, None).await, Err(Error::SeatsExhausted { .. })));
+    assert!(matches!(user::restore(&world.ctx, ada.id, None).await, Err(Error::Exhausted { .. })));
     assert!(!receives(&world, &ada.address).await, "nothing is half restored");
     world.test_db.clock().advance(TimeDelta::days(31));
     let late = user::restore(&world.ctx, ada.id, None).await;

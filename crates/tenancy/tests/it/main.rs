@@ -9,6 +9,7 @@ mod isolation;
 mod lifecycle;
 mod operator_key;
 mod policy;
+mod pool;
 mod quota;
 mod seats;
 mod tenant;

@@ -1,7 +1,7 @@
 //! A mailbox's bytes under contention.
 
 use futures::future::join_all;
-use tenancy::quota::{self, Charge};
+use tenancy::quota::{self, Bounds, Charge, Threshold};
 use testkit::World;
 
 #[tokio::test]
@@ -12,7 +12,7 @@ async fn of_many_writers_at_one_free_slot_exactly_one_wins() {
         let ctx = world.ctx.clone();
         async move {
             let mut tx = ctx.begin().await.unwrap();
-            let charge = quota::charge(&mut tx, mailbox, 60).await.unwrap();
+            let charge = quota::charge(&mut tx, &ctx, mailbox, 60).await.unwrap();
             tx.commit().await.unwrap();
             charge
         }
@@ -29,10 +29,10 @@ async fn bytes_move_between_used_and_recoverable() {
     let world = World::new().await;
     let mailbox = world.user("ada", Some(100)).await.mailbox_id;
     let mut tx = world.ctx.begin().await.unwrap();
-    assert!(matches!(quota::charge(&mut tx, mailbox, 100).await.unwrap(), Charge::Taken { .. }));
-    quota::discard(&mut tx, mailbox, 100).await.unwrap();
-    assert!(matches!(quota::charge(&mut tx, mailbox, 1).await.unwrap(), Charge::Taken { .. }));
-    assert_eq!(quota::recover(&mut tx, mailbox, 100).await.unwrap(), Charge::OverQuota);
+    assert!(matches!(quota::charge(&mut tx, &world.ctx, mailbox, 100).await.unwrap(), Charge::Taken { .. }));
+    quota::discard(&mut tx, &world.ctx, mailbox, 100).await.unwrap();
+    assert!(matches!(quota::charge(&mut tx, &world.ctx, mailbox, 1).await.unwrap(), Charge::Taken { .. }));
+    assert_eq!(quota::recover(&mut tx, &world.ctx, mailbox, 100).await.unwrap(), Charge::OverQuota);
     quota::forget(&mut tx, mailbox, 100).await.unwrap();
     tx.commit().await.unwrap();
     let quota = tenancy::mailbox::get(&world.ctx, mailbox).await.unwrap().quota;
@@ -44,10 +44,13 @@ async fn a_quota_may_fall_below_what_is_used_and_loses_nothing() {
     let world = World::new().await;
     let mailbox = world.user("ada", None).await.mailbox_id;
     let mut tx = world.ctx.begin().await.unwrap();
-    quota::charge(&mut tx, mailbox, 100).await.unwrap();
+    quota::charge(&mut tx, &world.ctx, mailbox, 100).await.unwrap();
     tx.commit().await.unwrap();
-    let lowered = tenancy::mailbox::set_quota(&world.ctx, mailbox, None, Some(10)).await.unwrap();
-    assert_eq!((lowered.quota.quota_bytes, lowered.quota.used_bytes), (Some(10), 100));
+    let bounds = Bounds { quota_bytes: Some(10), ..Default::default() };
+    let (lowered, effective) = tenancy::mailbox::set_quota(&world.ctx, mailbox, None, bounds).await.unwrap();
+    assert_eq!((lowered.quota.bounds.quota_bytes, lowered.quota.used_bytes), (Some(10), 100));
+    assert_eq!(lowered.quota.reached(), Some(Threshold::Quota));
+    assert_eq!((effective.limit_bytes, effective.inherited_from), (Some(10), Some("mailbox")));
     let mut tx = world.ctx.begin().await.unwrap();
     assert_eq!(quota::has_room(&mut tx, mailbox, 1).await.unwrap(), Some(false));
 }

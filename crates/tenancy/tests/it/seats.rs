@@ -1,7 +1,7 @@
 //! Seats: never one over, at any level, and nothing half made when there is none.
 
 use futures::future::join_all;
-use tenancy::reseller::ResellerChange;
+use tenancy::reseller::{CapsChange, ResellerChange};
 use tenancy::tenant::TenantChange;
 use tenancy::{Error, user};
 use testkit::{World, world};
@@ -24,7 +24,7 @@ async fn a_full_pool_refuses_and_leaves_nothing() {
     limit_seats(&world, Some(1)).await;
     world.user("ada", None).await;
     let refused = user::create(&world.ctx, world::new_user("bob@acme.example", None)).await;
-    assert!(matches!(refused, Err(Error::SeatsExhausted { level: "tenant", limit: 1 })), "{refused:?}");
+    assert!(matches!(refused, Err(Error::Exhausted { level: "tenant", limit: 1, .. })), "{refused:?}");
     assert_eq!(users(&world).await, 1);
     // The address is free: had the user been half made, this would be address_taken.
     limit_seats(&world, Some(2)).await;
@@ -45,7 +45,7 @@ async fn many_race_for_the_last_seats_and_exactly_those_win() {
     });
     let outcomes = join_all(attempts).await;
     let won = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
-    let refused = outcomes.iter().filter(|o| matches!(o, Err(Error::SeatsExhausted { .. }))).count();
+    let refused = outcomes.iter().filter(|o| matches!(o, Err(Error::Exhausted { .. }))).count();
     assert_eq!((won, refused), (5, 19), "{outcomes:?}");
     assert_eq!(users(&world).await, 5);
     assert_eq!(tenancy::tenant::get(&world.ctx).await.unwrap().seats_used, 5);
@@ -55,15 +55,18 @@ async fn many_race_for_the_last_seats_and_exactly_those_win() {
 async fn a_reseller_s_cap_holds_over_all_its_tenants() {
     let world = World::new().await;
     let reseller = world.operator.enter_reseller(world.reseller.id).await.unwrap();
-    let change = ResellerChange { seats_limit: Some(Some(2)), ..Default::default() };
+    let change = ResellerChange {
+        caps: CapsChange { seats: Some(Some(2)), ..Default::default() },
+        ..Default::default()
+    };
     tenancy::reseller::update(&reseller, None, change).await.unwrap();
     let other = neighbour(&world).await;
     world::domain(&other, "other.example").await;
     world.user("ada", None).await;
     world::user(&other, "eve@other.example", None).await;
     let refused = user::create(&other, world::new_user("max@other.example", None)).await;
-    assert!(matches!(refused, Err(Error::SeatsExhausted { level: "reseller", limit: 2 })), "{refused:?}");
-    assert_eq!(tenancy::reseller::get(&reseller).await.unwrap().seats_used, 2);
+    assert!(matches!(refused, Err(Error::Exhausted { level: "reseller", limit: 2, .. })), "{refused:?}");
+    assert_eq!(tenancy::reseller::get(&reseller).await.unwrap().used.seats, 2);
 }
 
 #[tokio::test]

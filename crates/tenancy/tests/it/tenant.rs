@@ -14,6 +14,10 @@ async fn sandbox(world: &World) -> Ctx {
         currency: "EUR".parse().unwrap(),
         time_zone: "Europe/Berlin".into(),
         seats_limit: Some(5),
+        domains_limit: None,
+        storage_limit_bytes: None,
+        allow_overallocation: true,
+        branding: Default::default(),
         test_clock: true,
     };
     let tenant = tenant::create(&world.operator, new).await.unwrap();
@@ -47,6 +51,10 @@ async fn bad_input_names_every_mistake() {
         currency: "EUR".parse().unwrap(),
         time_zone: "Mars/Olympus".into(),
         seats_limit: Some(-1),
+        domains_limit: None,
+        storage_limit_bytes: None,
+        allow_overallocation: true,
+        branding: Default::default(),
         test_clock: false,
     };
     let Err(Error::Invalid(mistakes)) = tenant::create(&world.operator, new).await else {

@@ -1,0 +1,107 @@
+//! Caps: how much of something there may be below each level, counted in the transaction that makes or removes it at
+//! every level above.
+
+mod store;
+
+use db::SystemTx;
+use kernel::ResellerId;
+
+use crate::{Error, TenantTx};
+
+/// What is capped and counted one by one. Bytes are [`crate::quota`]'s.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Counted {
+    /// Users who hold a seat.
+    Seats,
+    /// Domains of tenants.
+    Domains,
+    /// Tenants of resellers.
+    Tenants,
+}
+
+impl Counted {
+    /// As an error says it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Seats => "seats",
+            Self::Domains => "domains",
+            Self::Tenants => "tenants",
+        }
+    }
+
+    /// The code of the error when all are taken.
+    pub(crate) fn code(self) -> &'static str {
+        match self {
+            Self::Seats => "seats_exhausted",
+            Self::Domains => "domains_exhausted",
+            Self::Tenants => "tenants_exhausted",
+        }
+    }
+}
+
+/// How many more (or fewer) of each there are to be.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Delta {
+    pub(crate) seats: i32,
+    pub(crate) domains: i32,
+    /// Counts at resellers alone.
+    pub(crate) tenants: i32,
+}
+
+impl Delta {
+    fn negative(self) -> Self {
+        Self { seats: -self.seats, domains: -self.domains, tenants: -self.tenants }
+    }
+
+    /// Refuses at the first cap of a level that this would pass.
+    fn fits(self, level: &'static str, at: &store::Level) -> Result<(), Error> {
+        let counts = [
+            (Counted::Tenants, self.tenants, at.tenants_limit, at.tenants_used),
+            (Counted::Domains, self.domains, at.domains_limit, at.domains_used),
+            (Counted::Seats, self.seats, at.seats_limit, at.seats_used),
+        ];
+        let full = counts.into_iter().find_map(|(counted, more, limit, used)| {
+            let limit = limit.filter(|&limit| more > 0 && limit.saturating_sub(used) < more)?;
+            Some(Error::Exhausted { counted, level, limit })
+        });
+        full.map_or(Ok(()), Err)
+    }
+
+    fn above(self, levels: &[store::Level]) -> Result<(), Error> {
+        levels.iter().try_for_each(|level| self.fits("reseller", level))
+    }
+}
+
+/// Counts at the tenant and at every reseller above it, or refuses at the first level whose cap would be passed. Locks
+/// the tenant, then the resellers by id; fewer are never refused.
+pub(crate) async fn count(tx: &mut TenantTx, delta: Delta) -> Result<(), Error> {
+    let Some(path) = store::add_to_tenant(tx, delta).await? else {
+        let level = store::tenant(tx).await?;
+        delta.fits("tenant", &level)?;
+        return Err(Error::NotFound);
+    };
+    delta.above(&store::lock_resellers(tx.conn(), &path).await?)?;
+    store::add_to_resellers(tx.conn(), &path, delta).await?;
+    Ok(())
+}
+
+/// As [`count`], at resellers alone.
+pub(crate) async fn count_above(tx: &mut SystemTx, path: &[ResellerId], delta: Delta) -> Result<(), Error> {
+    let path: Vec<_> = path.iter().map(|id| id.uuid()).collect();
+    delta.above(&store::lock_resellers(tx.conn(), &path).await?)?;
+    store::add_to_resellers(tx.conn(), &path, delta).await?;
+    Ok(())
+}
+
+/// Counts at some resellers what was counted at others, if their caps allow. Locks all of them by id.
+pub(crate) async fn shift(
+    tx: &mut SystemTx,
+    from: &[ResellerId],
+    to: &[ResellerId],
+    delta: Delta,
+) -> Result<(), Error> {
+    let both: Vec<_> = from.iter().chain(to).map(|id| id.uuid()).collect();
+    store::lock_resellers(tx.conn(), &both).await?;
+    count_above(tx, from, delta.negative()).await?;
+    count_above(tx, to, delta).await
+}

@@ -1,0 +1,84 @@
+//! SQL of caps.
+
+use db::Error;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::Delta;
+use crate::TenantTx;
+
+/// A level's caps and what of them is used.
+#[derive(Debug, Default)]
+pub(super) struct Level {
+    pub(super) tenants_limit: Option<i32>,
+    pub(super) tenants_used: i32,
+    pub(super) domains_limit: Option<i32>,
+    pub(super) domains_used: i32,
+    pub(super) seats_limit: Option<i32>,
+    pub(super) seats_used: i32,
+}
+
+/// Counts at the tenant if its caps allow; the resellers above, or `None` when they do not.
+pub(super) async fn add_to_tenant(tx: &mut TenantTx, delta: Delta) -> Result<Option<Vec<Uuid>>, Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let path = sqlx::query_scalar!(
+        "update tenants set seats_used = seats_used + $2, domains_used = domains_used + $3
+         where id = $1 and ($2 <= 0 or seats_limit is null or seats_used + $2 <= seats_limit)
+           and ($3 <= 0 or domains_limit is null or domains_used + $3 <= domains_limit)
+         returning reseller_path",
+        tenant_id,
+        delta.seats,
+        delta.domains
+    )
+    .fetch_optional(tx.conn())
+    .await?;
+    Ok(path)
+}
+
+pub(super) async fn tenant(tx: &mut TenantTx) -> Result<Level, Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let row = sqlx::query!(
+        "select domains_limit, domains_used, seats_limit, seats_used from tenants where id = $1",
+        tenant_id
+    )
+    .fetch_one(tx.conn())
+    .await?;
+    Ok(Level {
+        domains_limit: row.domains_limit,
+        domains_used: row.domains_used,
+        seats_limit: row.seats_limit,
+        seats_used: row.seats_used,
+        ..Default::default()
+    })
+}
+
+/// In a tenant's transaction a reseller's tenants are not to be seen, nor are they counted there.
+pub(super) async fn lock_resellers(conn: &mut PgConnection, path: &[Uuid]) -> Result<Vec<Level>, Error> {
+    let levels = sqlx::query_as!(
+        Level,
+        "select tenants_limit, tenants_used, domains_limit, domains_used, seats_limit, seats_used
+         from resellers where id = any ($1) order by id for no key update",
+        path
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(levels)
+}
+
+pub(super) async fn add_to_resellers(
+    conn: &mut PgConnection,
+    path: &[Uuid],
+    delta: Delta,
+) -> Result<(), Error> {
+    sqlx::query!(
+        "update resellers set seats_used = seats_used + $2, domains_used = domains_used + $3, tenants_used = tenants_used + $4
+         where id = any ($1)",
+        path,
+        delta.seats,
+        delta.domains,
+        delta.tenants
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}

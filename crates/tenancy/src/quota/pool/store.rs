@@ -1,0 +1,155 @@
+//! SQL of pools.
+
+use db::{Error, SystemTx};
+use kernel::{ResellerId, TenantId};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::TenantTx;
+
+/// Which levels above a tenant's mailboxes have a limit.
+pub(super) struct Limited {
+    pub(super) tenant: bool,
+    pub(super) resellers: Vec<Uuid>,
+}
+
+/// A pool with a limit.
+pub(super) struct Pool {
+    pub(super) id: Uuid,
+    pub(super) limit_bytes: i64,
+    pub(super) used_bytes: i64,
+}
+
+impl Pool {
+    /// Below zero when the limit was lowered under what is used.
+    pub(super) fn free_bytes(&self) -> i64 {
+        self.limit_bytes - self.used_bytes
+    }
+}
+
+pub(super) async fn limited(tx: &mut TenantTx) -> Result<Limited, Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let limited = sqlx::query_as!(
+        Limited,
+        r#"select t.storage_limit_bytes is not null as "tenant!",
+             array(select r.id from resellers r where r.id = any (t.reseller_path) and r.storage_limit_bytes is not null) as "resellers!"
+           from tenants t where t.id = $1"#,
+        tenant_id
+    )
+    .fetch_one(tx.conn())
+    .await?;
+    Ok(limited)
+}
+
+pub(super) async fn lock_tenant(tx: &mut TenantTx) -> Result<Option<Pool>, Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let pool = sqlx::query_as!(
+        Pool,
+        r#"select id, storage_limit_bytes as "limit_bytes!", used_bytes from tenants
+           where id = $1 and storage_limit_bytes is not null for no key update"#,
+        tenant_id
+    )
+    .fetch_optional(tx.conn())
+    .await?;
+    Ok(pool)
+}
+
+pub(super) async fn lock_resellers(conn: &mut PgConnection, ids: &[Uuid]) -> Result<Vec<Pool>, Error> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let pools = sqlx::query_as!(
+        Pool,
+        r#"select id, storage_limit_bytes as "limit_bytes!", used_bytes from resellers
+           where id = any ($1) and storage_limit_bytes is not null order by id for no key update"#,
+        ids
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(pools)
+}
+
+pub(super) async fn add_to_tenant(tx: &mut TenantTx, bytes: i64) -> Result<(), Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    sqlx::query!("update tenants set used_bytes = used_bytes + $2 where id = $1", tenant_id, bytes)
+        .execute(tx.conn())
+        .await?;
+    Ok(())
+}
+
+pub(super) async fn add_to_resellers(conn: &mut PgConnection, ids: &[Uuid], bytes: i64) -> Result<(), Error> {
+    sqlx::query!("update resellers set used_bytes = used_bytes + $2 where id = any ($1)", ids, bytes)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+pub(super) async fn count_tenant(conn: &mut PgConnection, id: TenantId) -> Result<i64, Error> {
+    let bytes = sqlx::query_scalar!(
+        r#"with held as (
+             select used_bytes from mailboxes where tenant_id = $1 and status = 'active' order by id for no key update
+           )
+           select coalesce(sum(used_bytes), 0)::bigint as "bytes!" from held"#,
+        id.uuid()
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok(bytes)
+}
+
+pub(super) async fn count_reseller(tx: &mut SystemTx, id: ResellerId) -> Result<i64, Error> {
+    let bytes = sqlx::query_scalar!(
+        r#"with held as (
+             select m.used_bytes from mailboxes m join tenants t on t.id = m.tenant_id
+             where $1 = any (t.reseller_path) and t.status <> 'deleted' and m.status = 'active'
+             order by m.id for no key update of m
+           )
+           select coalesce(sum(used_bytes), 0)::bigint as "bytes!" from held"#,
+        id.uuid()
+    )
+    .fetch_one(tx.conn())
+    .await?;
+    Ok(bytes)
+}
+
+pub(super) async fn tightest(tx: &mut TenantTx) -> Result<Option<(&'static str, i64)>, Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let row = sqlx::query!(
+        r#"select t.storage_limit_bytes - t.used_bytes as tenant,
+             (select min(r.storage_limit_bytes - r.used_bytes) from resellers r where r.id = any (t.reseller_path)) as reseller
+           from tenants t where t.id = $1"#,
+        tenant_id
+    )
+    .fetch_one(tx.conn())
+    .await?;
+    let levels = [("tenant", row.tenant), ("reseller", row.reseller)];
+    Ok(levels.into_iter().filter_map(|(level, free)| Some((level, free?))).min_by_key(|&(_, free)| free))
+}
+
+pub(super) async fn tenants_off(tx: &mut SystemTx) -> Result<i64, Error> {
+    let off = sqlx::query_scalar!(
+        r#"select count(*) as "off!" from tenants t where
+             t.seats_used <> (select count(*) from users u where u.tenant_id = t.id and u.status <> 'deleted')
+             or t.domains_used <> (select count(*) from domains d where d.tenant_id = t.id)
+             or t.storage_limit_bytes is not null and t.used_bytes <>
+               (select coalesce(sum(m.used_bytes), 0) from mailboxes m where m.tenant_id = t.id and m.status = 'active')"#,
+    )
+    .fetch_one(tx.conn())
+    .await?;
+    Ok(off)
+}
+
+pub(super) async fn resellers_off(tx: &mut SystemTx) -> Result<i64, Error> {
+    let off = sqlx::query_scalar!(
+        r#"select count(*) as "off!" from resellers r where
+             (r.tenants_used::bigint, r.domains_used::bigint, r.seats_used::bigint) <>
+               (select count(*), coalesce(sum(t.domains_used), 0), coalesce(sum(t.seats_used), 0) from tenants t
+                where r.id = any (t.reseller_path) and t.status <> 'deleted')
+             or r.storage_limit_bytes is not null and r.used_bytes <>
+               (select coalesce(sum(m.used_bytes), 0) from mailboxes m join tenants t on t.id = m.tenant_id
+                where r.id = any (t.reseller_path) and t.status <> 'deleted' and m.status = 'active')"#,
+    )
+    .fetch_one(tx.conn())
+    .await?;
+    Ok(off)
+}
