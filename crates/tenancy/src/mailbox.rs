@@ -113,13 +113,7 @@ pub async fn set_quota(
     store::lock(&mut tx, id).await?;
     let old = store::find(&mut tx, id).await?.ok_or(Error::NotFound)?;
     require_version(if_version, old.version)?;
-    store::set_bounds(&mut tx, id, &bounds).await?;
-    let mailbox = store::find(&mut tx, id).await?.ok_or(Error::NotFound)?;
-    let data = json!({"quota_bytes": bounds.quota_bytes, "warn_bytes": bounds.warn_bytes,
-        "block_send_bytes": bounds.block_send_bytes});
-    event::record(&mut tx, ctx, event::Kind::MailboxUpdated, id, data).await?;
-    let used_bytes = mailbox.quota.used_bytes;
-    quota::notice(&mut tx, ctx, id, (&old.quota.bounds, used_bytes), (&bounds, used_bytes)).await?;
+    let mailbox = put_bounds(&mut tx, ctx, &old, bounds).await?;
     require_allocation(&mut tx).await?;
     let effective = effective(&mut tx, &mailbox).await?;
     tx.commit().await?;
@@ -155,4 +149,33 @@ pub(crate) async fn require_allocation(tx: &mut TenantTx) -> Result<(), Error> {
         ));
     }
     Ok(())
+}
+
+/// Gives a locked mailbox other bounds.
+async fn put_bounds(tx: &mut TenantTx, ctx: &Ctx, old: &Mailbox, bounds: Bounds) -> Result<Mailbox, Error> {
+    store::set_bounds(tx, old.id, &bounds).await?;
+    let data = json!({"quota_bytes": bounds.quota_bytes, "warn_bytes": bounds.warn_bytes,
+        "block_send_bytes": bounds.block_send_bytes});
+    event::record(tx, ctx, event::Kind::MailboxUpdated, old.id, data).await?;
+    let used_bytes = old.quota.used_bytes;
+    quota::notice(tx, ctx, old.id, (&old.quota.bounds, used_bytes), (&bounds, used_bytes)).await?;
+    store::find(tx, old.id).await?.ok_or(Error::NotFound)
+}
+
+/// Gives a locked mailbox another quota, which is not negative; a bound below it that would come to lie above it is lifted.
+pub(crate) async fn put_quota(
+    tx: &mut TenantTx,
+    ctx: &Ctx,
+    id: MailboxId,
+    quota_bytes: Option<i64>,
+) -> Result<(), Error> {
+    let old = store::find(tx, id).await?.ok_or(Error::NotFound)?;
+    let below = |bound: Option<i64>| bound.filter(|&bytes| quota_bytes.is_none_or(|quota| bytes <= quota));
+    let bounds = Bounds {
+        quota_bytes,
+        warn_bytes: below(old.quota.bounds.warn_bytes),
+        block_send_bytes: below(old.quota.bounds.block_send_bytes),
+    };
+    put_bounds(tx, ctx, &old, bounds).await?;
+    require_allocation(tx).await
 }

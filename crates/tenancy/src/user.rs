@@ -1,5 +1,6 @@
 //! Users: people who sign in. Each takes a seat and has one personal mailbox.
 
+pub mod directory;
 mod lifecycle;
 mod store;
 
@@ -77,7 +78,7 @@ pub struct NewUser {
 }
 
 /// What of a user is to change; `None` leaves a field as it is.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct UserChange {
     /// A new primary address. The old one stays, as an alias, unless `aliases` says otherwise.
     pub address: Option<String>,
@@ -102,6 +103,24 @@ pub struct UserChange {
 /// [`Error::Invalid`]; [`Error::Forbidden`] when the role is beyond the caller's.
 pub async fn create(ctx: &Ctx, new: NewUser) -> Result<User, Error> {
     ctx.require(Action::UserWrite)?;
+    let prepared = prepare(ctx, new).await?;
+    let mut tx = ctx.begin().await?;
+    let user = insert(&mut tx, ctx, prepared).await?;
+    seat(&mut tx, ctx, &[user.id]).await?;
+    tx.commit().await?;
+    Ok(user)
+}
+
+/// A new user that was checked, before any transaction: hashing a password takes its time.
+struct Prepared {
+    user: User,
+    primary: EmailAddress,
+    aliases: Vec<EmailAddress>,
+    password_hash: Option<String>,
+    quota_bytes: Option<i64>,
+}
+
+async fn prepare(ctx: &Ctx, new: NewUser) -> Result<Prepared, Error> {
     let (primary, aliases) = check(&new)?;
     if !ctx.caller().holds(new.role) {
         return Err(Error::Forbidden("giving a role beyond one's own"));
@@ -126,19 +145,26 @@ pub async fn create(ctx: &Ctx, new: NewUser) -> Result<User, Error> {
         deleted_at: None,
         version: 1,
     };
-    let mut tx = ctx.begin().await?;
-    let inserted = store::insert(&mut tx, &user, password_hash.as_deref(), new.quota_bytes).await;
+    Ok(Prepared { user, primary, aliases, password_hash, quota_bytes: new.quota_bytes })
+}
+
+async fn insert(tx: &mut TenantTx, ctx: &Ctx, new: Prepared) -> Result<User, Error> {
+    let user = new.user;
+    let inserted = store::insert(tx, &user, new.password_hash.as_deref(), new.quota_bytes).await;
     inserted.map_err(taken)?;
-    add_address(&mut tx, user.mailbox_id, &primary, true, "/address").await?;
-    for (at, alias) in aliases.iter().enumerate() {
-        add_address(&mut tx, user.mailbox_id, alias, false, &format!("/aliases/{at}")).await?;
+    add_address(tx, user.mailbox_id, &new.primary, true, "/address").await?;
+    for (at, alias) in new.aliases.iter().enumerate() {
+        add_address(tx, user.mailbox_id, alias, false, &format!("/aliases/{at}")).await?;
     }
-    event::record(&mut tx, ctx, event::Kind::UserCreated, user.id, shown(&user)).await?;
-    // Last, since its locks are shared by all of the tenant's and the reseller's users.
-    seats::take(&mut tx, ctx, &[user.id]).await?;
-    mailbox::require_allocation(&mut tx).await?;
-    tx.commit().await?;
+    event::record(tx, ctx, event::Kind::UserCreated, user.id, shown(&user)).await?;
     Ok(user)
+}
+
+/// Takes the seats of users that were inserted. Last, since its locks are shared by all of the tenant's and the
+/// reseller's users.
+async fn seat(tx: &mut TenantTx, ctx: &Ctx, users: &[UserId]) -> Result<(), Error> {
+    seats::take(tx, ctx, users).await?;
+    mailbox::require_allocation(tx).await
 }
 
 /// Changes a user.
@@ -157,16 +183,28 @@ pub async fn update(
     let mut tx = ctx.begin().await?;
     let old = require_manageable(&mut tx, ctx, id).await?;
     require_version(if_version, old.version)?;
+    let user = apply(&mut tx, ctx, &old, &change, addresses).await?;
+    tx.commit().await?;
+    Ok(user)
+}
+
+/// Makes a checked change of a locked user; who they are then.
+async fn apply(
+    tx: &mut TenantTx,
+    ctx: &Ctx,
+    old: &User,
+    change: &UserChange,
+    addresses: Addresses,
+) -> Result<User, Error> {
     if change.role.is_some_and(|role| !ctx.caller().holds(role)) {
         return Err(Error::Forbidden("giving a role beyond one's own"));
     }
-    store::update(&mut tx, id, &change).await.map_err(taken)?;
+    store::update(tx, old.id, change).await.map_err(taken)?;
     if change.address.is_some() || change.aliases.is_some() {
-        readdress(&mut tx, &old, addresses).await?;
+        readdress(tx, old, addresses).await?;
     }
-    let user = store::find(&mut tx, id).await?.ok_or(Error::NotFound)?;
-    event::record(&mut tx, ctx, event::Kind::UserUpdated, id, shown(&user)).await?;
-    tx.commit().await?;
+    let user = store::find(tx, old.id).await?.ok_or(Error::NotFound)?;
+    event::record(tx, ctx, event::Kind::UserUpdated, old.id, shown(&user)).await?;
     Ok(user)
 }
 

@@ -8,7 +8,9 @@ use serde_json::json;
 use super::{User, add_address, check_password, require_manageable, shown, store};
 use crate::policy::Capability;
 use crate::quota::{self, Pools};
-use crate::{Action, Ctx, Error, app_password, auth, event, mailbox, password, require_version, seats};
+use crate::{
+    Action, Ctx, Error, TenantTx, app_password, auth, event, mailbox, password, require_version, seats,
+};
 
 /// For how long a deleted user can be restored.
 pub const RESTORABLE: TimeDelta = TimeDelta::days(30);
@@ -59,15 +61,27 @@ async fn set_suspended(
     if suspended == old.suspended_capabilities {
         return Ok(old);
     }
-    store::set_suspended(&mut tx, id, &suspended).await?;
-    if suspended.contains(&Capability::SignIn) || suspended.contains(&Capability::Api) {
-        auth::end_sessions(&mut tx, id, ctx.env().now()).await?;
-    }
-    let names: Vec<&str> = suspended.iter().map(|capability| capability.as_str()).collect();
-    event::record(&mut tx, ctx, kind, id, json!({"suspended_capabilities": names})).await?;
+    put_suspended(&mut tx, ctx, id, kind, &suspended).await?;
     let user = store::find(&mut tx, id).await?.ok_or(Error::NotFound)?;
     tx.commit().await?;
     Ok(user)
+}
+
+/// Leaves a user without these capabilities and with all others.
+pub(super) async fn put_suspended(
+    tx: &mut TenantTx,
+    ctx: &Ctx,
+    id: UserId,
+    kind: event::Kind,
+    suspended: &[Capability],
+) -> Result<(), Error> {
+    store::set_suspended(tx, id, suspended).await?;
+    if suspended.contains(&Capability::SignIn) || suspended.contains(&Capability::Api) {
+        auth::end_sessions(tx, id, ctx.env().now()).await?;
+    }
+    let names: Vec<&str> = suspended.iter().map(|capability| capability.as_str()).collect();
+    event::record(tx, ctx, kind, id, json!({"suspended_capabilities": names})).await?;
+    Ok(())
 }
 
 /// Deletes a user: frees the seat and the addresses, ends their sessions, and keeps the mail. For 30 days they can be
@@ -81,13 +95,19 @@ pub async fn delete(ctx: &Ctx, id: UserId, if_version: Option<i64>) -> Result<()
     let mut tx = ctx.begin().await?;
     let user = require_manageable(&mut tx, ctx, id).await?;
     require_version(if_version, user.version)?;
-    let freed_bytes = store::delete(&mut tx, id, ctx.now()).await?.ok_or(Error::NotFound)?;
-    auth::end_sessions(&mut tx, id, ctx.env().now()).await?;
-    app_password::store::delete_all(&mut tx, id).await?;
-    event::record(&mut tx, ctx, event::Kind::UserDeleted, id, shown(&user)).await?;
-    seats::free(&mut tx, ctx, id).await?;
-    quota::release_pools(&mut tx, freed_bytes).await?;
+    remove(&mut tx, ctx, &user).await?;
     tx.commit().await?;
+    Ok(())
+}
+
+/// Deletes a locked user.
+pub(super) async fn remove(tx: &mut TenantTx, ctx: &Ctx, user: &User) -> Result<(), Error> {
+    let freed_bytes = store::delete(tx, user.id, ctx.now()).await?.ok_or(Error::NotFound)?;
+    auth::end_sessions(tx, user.id, ctx.env().now()).await?;
+    app_password::store::delete_all(tx, user.id).await?;
+    event::record(tx, ctx, event::Kind::UserDeleted, user.id, shown(user)).await?;
+    seats::free(tx, ctx, user.id).await?;
+    quota::release_pools(tx, freed_bytes).await?;
     Ok(())
 }
 
@@ -96,8 +116,8 @@ pub async fn delete(ctx: &Ctx, id: UserId, if_version: Option<i64>) -> Result<()
 ///
 /// # Errors
 /// [`Error::NotFound`] when there is no such user, or none that is deleted; [`Error::Conflict`] `restore_expired` after
-/// 30 days, `address_taken`, `external_id_taken`; [`Error::Exhausted`]; [`Error::OverQuota`] when a pool has no room for their mail; [`Error::Forbidden`] when the user's role is
-/// beyond the caller's.
+/// 30 days, `address_taken`, `external_id_taken`; [`Error::Exhausted`]; [`Error::OverQuota`] when a pool
+/// has no room for their mail; [`Error::Forbidden`] when the user's role is beyond the caller's.
 pub async fn restore(ctx: &Ctx, id: UserId, address: Option<&str>) -> Result<User, Error> {
     ctx.require(Action::UserWrite)?;
     let address = address.map(str::parse::<EmailAddress>).transpose();
@@ -139,15 +159,26 @@ pub async fn restore(ctx: &Ctx, id: UserId, address: Option<&str>) -> Result<Use
 /// [`Error::NotFound`]; [`Error::Invalid`]; [`Error::Forbidden`] when the user's role is beyond the caller's.
 pub async fn reset_password(ctx: &Ctx, id: UserId, new: SecretString) -> Result<(), Error> {
     ctx.require(Action::UserWrite)?;
+    let hash = hash_password(ctx, new).await?;
+    let mut tx = ctx.begin().await?;
+    require_manageable(&mut tx, ctx, id).await?;
+    put_password(&mut tx, ctx, id, &hash).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+/// The hash of a password that may be one.
+pub(super) async fn hash_password(ctx: &Ctx, new: SecretString) -> Result<String, Error> {
     let mut checks = Checks::default();
     check_password(&mut checks, &new);
     checks.done().map_err(Error::Invalid)?;
-    let hash = password::hash(ctx.env(), new).await?;
-    let mut tx = ctx.begin().await?;
-    require_manageable(&mut tx, ctx, id).await?;
-    store::set_password(&mut tx, id, &hash).await?;
-    auth::end_sessions(&mut tx, id, ctx.env().now()).await?;
-    event::record(&mut tx, ctx, event::Kind::UserPasswordReset, id, json!({})).await?;
-    tx.commit().await?;
+    password::hash(ctx.env(), new).await
+}
+
+/// Gives a locked user another password, and ends their sessions.
+pub(super) async fn put_password(tx: &mut TenantTx, ctx: &Ctx, id: UserId, hash: &str) -> Result<(), Error> {
+    store::set_password(tx, id, hash).await?;
+    auth::end_sessions(tx, id, ctx.env().now()).await?;
+    event::record(tx, ctx, event::Kind::UserPasswordReset, id, json!({})).await?;
     Ok(())
 }
