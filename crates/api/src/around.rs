@@ -14,7 +14,7 @@ use tenancy::Origin;
 use tracing::Instrument as _;
 
 use crate::limits::LONGEST_REQUEST;
-use crate::problem::{self, Problem};
+use crate::problem::{self, Form, Problem};
 use crate::{Api, client};
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -49,11 +49,12 @@ pub(crate) async fn around(State(api): State<Api>, mut request: Request, next: N
         tracing::info_span!("http", request.id = %request_id, http.method = method, http.route = route);
     let network = client::address(&request, &api.trusted_proxies);
     request.extensions_mut().insert(Origin { request_id, network });
+    let form = Form::of(request.uri().path());
     let started = Instant::now();
     let deadline = Deadline::after(api.limits.request_timeout.min(LONGEST_REQUEST));
     request.extensions_mut().insert(deadline);
     let response = within(deadline, next.run(request)).instrument(span.clone()).await;
-    let mut response = span.in_scope(|| problem::render(response, request_id));
+    let mut response = span.in_scope(|| problem::render(response, request_id, form));
     let elapsed = started.elapsed();
     let status = response.status().as_u16();
     span.in_scope(|| {
@@ -131,7 +132,7 @@ mod tests {
         assert_eq!(answered(std::future::pending()).await.status(), StatusCode::REQUEST_TIMEOUT);
         let request_id = RequestId::from_uuid(uuid::Uuid::from_u128(7));
         let response = answered(async { panic!("secret") }).await;
-        let response = problem::render(response, request_id);
+        let response = problem::render(response, request_id, Form::Problem);
         assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
         let body = axum::body::to_bytes(response.into_body(), 10_000).await.unwrap();
         let body = String::from_utf8(body.to_vec()).unwrap();

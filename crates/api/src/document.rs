@@ -11,7 +11,8 @@ use utoipa::openapi::{
 };
 use utoipa::{OpenApi as _, ToSchema as _};
 
-use crate::{problem, routes};
+use crate::problem::{self, Form};
+use crate::{routes, scim};
 
 /// In an operation: the action that the caller's role and key have to allow.
 const ACTION: &str = "x-required-action";
@@ -27,6 +28,9 @@ const VERSIONED: &[&str] = &[
     "resume_tenant",
     "resume_user",
     "rotate_webhook_endpoint_secret",
+    "scim_delete_user",
+    "scim_replace_user",
+    "scim_update_user",
     "set_quota",
     "suspend_tenant",
     "suspend_user",
@@ -37,10 +41,10 @@ const VERSIONED: &[&str] = &[
 ];
 
 /// A problem that many operations share.
-struct Common {
-    status: &'static str,
-    name: &'static str,
-    text: &'static str,
+pub(crate) struct Common {
+    pub(crate) status: &'static str,
+    pub(crate) name: &'static str,
+    pub(crate) text: &'static str,
 }
 
 const PROBLEMS: &[Common] = &[
@@ -123,7 +127,7 @@ pub fn openapi() -> String {
 #[derive(utoipa::OpenApi)]
 #[openapi(
     info(title = "Pillarbox", license(name = "Apache-2.0 OR MIT", identifier = "Apache-2.0 OR MIT")),
-    components(schemas(problem::Body)),
+    components(schemas(problem::Body, scim::describe::ScimError)),
     tags(
         (name = "Resellers", description = "Partners who sell, each with those below it."),
         (name = "API keys", description = "Credentials of programs. A secret is shown once."),
@@ -139,6 +143,7 @@ pub fn openapi() -> String {
         (name = "Billing runs", description = "Bring what is billed up to what is owed."),
         (name = "Events", description = "What happened, as a feed and as a trail that can be verified."),
         (name = "Webhooks", description = "Events sent to where you want them, signed by Standard Webhooks."),
+        (name = "SCIM", description = "How a customer's directory, as Entra ID or Okta, keeps the tenant's users (RFC 7643, RFC 7644)."),
         (name = "Authentication", description = "Access tokens and the keys to check them with."),
         (name = "Operations", description = "Whether the server lives, is ready, and how it does."),
     )
@@ -165,25 +170,36 @@ fn document() -> OpenApi {
     components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
     name_items(components);
     complete_times(components);
-    let responses =
-        PROBLEMS.iter().map(|common| (common.name.to_owned(), problem_response(common.text).into()));
-    components.responses.extend(responses);
+    for form in [Form::Problem, Form::Scim] {
+        let responses = common(form).iter();
+        let responses = responses.map(|one| (one.name.to_owned(), problem_response(one.text, form).into()));
+        components.responses.extend(responses);
+    }
     let needs_bearer = SecurityRequirement::new("bearer", Vec::<String>::new());
     document.security = Some(vec![needs_bearer]);
     document.servers = Some(vec![Server::new("/")]);
-    for item in document.paths.paths.values_mut() {
+    for (path, item) in &mut document.paths.paths {
+        let form = Form::of(path);
         let PathItem { get, put, post, delete, patch, .. } = item;
         let is_post = [(get, false), (put, false), (post, true), (delete, false), (patch, false)];
         for (operation, is_post) in is_post {
             if let Some(operation) = operation.as_mut() {
-                complete(operation, is_post);
+                complete(operation, is_post, form);
             }
         }
     }
     document
 }
 
-fn complete(operation: &mut Operation, is_post: bool) {
+/// The problems that operations share.
+fn common(form: Form) -> &'static [Common] {
+    match form {
+        Form::Problem => PROBLEMS,
+        Form::Scim => scim::describe::ERRORS,
+    }
+}
+
+fn complete(operation: &mut Operation, is_post: bool, form: Form) {
     // The public ones say so themselves, and who calls does not matter to them.
     let is_public = operation.security.is_some();
     if let Some(action) = action(operation) {
@@ -205,7 +221,7 @@ fn complete(operation: &mut Operation, is_post: bool) {
             && status.as_str() >= "400"
             && !is_public
         {
-            *own = problem_response(&own.description);
+            *own = problem_response(&own.description, form);
         }
     }
     let parameters = operation.parameters.as_deref().unwrap_or_default();
@@ -215,29 +231,32 @@ fn complete(operation: &mut Operation, is_post: bool) {
     let has_body = operation.request_body.is_some();
     let has_path = is_in(ParameterIn::Path);
     let has_query = is_in(ParameterIn::Query);
-    for problem in PROBLEMS {
+    for problem in common(form) {
         let holds = match problem.status {
             "408" | "500" | "503" => true,
             _ if is_public => false,
-            "400" | "413" | "415" => has_body,
+            // SCIM has no 422.
+            "400" => has_body || (form == Form::Scim && (has_query || is_versioned)),
+            "413" | "415" => has_body,
             "404" => has_path || has_body || has_query,
             "409" => takes_key,
             "412" => is_versioned,
+            "422" if form == Form::Scim => takes_key,
             "422" => has_body || takes_key || has_query || is_versioned,
             _ => true,
         };
         if holds {
-            add_problem(operation, problem);
+            add_problem(operation, problem, form);
         }
     }
 }
 
 /// Adds a problem; to what the operation itself says of the status, if it does.
-fn add_problem(operation: &mut Operation, problem: &Common) {
+fn add_problem(operation: &mut Operation, problem: &Common, form: Form) {
     match operation.responses.responses.get_mut(problem.status) {
         Some(RefOr::T(own)) => {
             let description = format!("{} {}", own.description, problem.text);
-            *own = problem_response(&description);
+            *own = problem_response(&description, form);
         }
         _ => {
             let response = RefOr::Ref(Ref::from_response_name(problem.name));
@@ -246,11 +265,15 @@ fn add_problem(operation: &mut Operation, problem: &Common) {
     }
 }
 
-fn problem_response(text: &str) -> Response {
-    let schema = RefOr::Ref(Ref::from_schema_name(problem::Body::name()));
+fn problem_response(text: &str, form: Form) -> Response {
+    let name = match form {
+        Form::Problem => problem::Body::name(),
+        Form::Scim => scim::describe::ScimError::name(),
+    };
+    let schema = RefOr::Ref(Ref::from_schema_name(name));
     ResponseBuilder::new()
         .description(text)
-        .content(problem::MEDIA_TYPE, ContentBuilder::new().schema(Some(schema)).build())
+        .content(form.media_type(), ContentBuilder::new().schema(Some(schema)).build())
         .build()
 }
 

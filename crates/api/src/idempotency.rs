@@ -24,7 +24,7 @@ use tracing::Instrument as _;
 
 use crate::around::{self, Deadline};
 use crate::extract::{self, Bearer};
-use crate::problem::{self, Problem};
+use crate::problem::{self, Form, Problem};
 use crate::routes::{self, Turn};
 use crate::tasks::Tasks;
 use crate::{Api, limits};
@@ -131,6 +131,7 @@ async fn once(claimed: Claimed, hash: [u8; 32], request: Request, next: Next) ->
 async fn carry_out(claimed: Claimed, request: Request, next: Next) -> Result<Response, Problem> {
     let extensions = request.extensions();
     let request_id = claimed.caller.request_id();
+    let form = Form::of(request.uri().path());
     let deadline =
         extensions.get::<Deadline>().copied().unwrap_or_else(|| Deadline::after(limits::LONGEST_REQUEST));
     // Whoever waited for this task may be gone, and its memory is still in use.
@@ -142,7 +143,7 @@ async fn carry_out(claimed: Claimed, request: Request, next: Next) -> Result<Res
     };
     drop(turn);
     let settlement = Settlement::of(&response);
-    let response = problem::render(response, request_id);
+    let response = problem::render(response, request_id, form);
     match settlement {
         Some(Settlement::Keep) => {
             // Kept before it goes out: what a client has seen is what a replay shows.

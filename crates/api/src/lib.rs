@@ -14,6 +14,7 @@ mod page;
 mod problem;
 mod routes;
 mod schema;
+mod scim;
 mod serve;
 mod strict;
 mod tasks;

@@ -1,4 +1,4 @@
-//! The one renderer of errors: RFC 9457 problem details.
+//! The one renderer of errors: RFC 9457 problem details, or SCIM's own under its paths.
 //!
 //! A handler returns a [`Problem`]; the layer around all requests, which knows the request's id, makes its body and
 //! logs its cause, once.
@@ -15,7 +15,7 @@ use kernel::{ErrorKind, FieldError, RequestId};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::schema;
+use crate::{schema, scim};
 
 /// What `application/problem+json` is.
 pub(crate) const MEDIA_TYPE: &str = "application/problem+json";
@@ -74,14 +74,14 @@ pub(crate) struct FieldProblem {
     /// Where it is in the body: a JSON pointer (RFC 6901).
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "/seats/limit")]
-    pointer: Option<String>,
+    pub(crate) pointer: Option<String>,
     /// Which query parameter or header it is, when it is not in the body.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "limit")]
-    parameter: Option<String>,
+    pub(crate) parameter: Option<String>,
     /// What is wrong.
     #[schema(example = "must not be negative")]
-    detail: String,
+    pub(crate) detail: String,
 }
 
 impl From<FieldError> for FieldProblem {
@@ -122,10 +122,12 @@ pub(crate) struct Body {
 /// A refusal or a failure on its way out.
 #[derive(Debug, Clone)]
 pub(crate) struct Problem {
-    status: StatusCode,
-    code: &'static str,
-    detail: String,
-    errors: Vec<FieldProblem>,
+    pub(crate) status: StatusCode,
+    pub(crate) code: &'static str,
+    pub(crate) detail: String,
+    pub(crate) errors: Vec<FieldProblem>,
+    /// What SCIM calls it, if that does not follow from the code.
+    pub(crate) scim_type: Option<::scim::ScimType>,
     headers: Vec<(HeaderName, HeaderValue)>,
     cause: Option<Arc<dyn Error + Send + Sync>>,
     kept: bool,
@@ -134,7 +136,8 @@ pub(crate) struct Problem {
 impl Problem {
     pub(crate) fn new(status: StatusCode, code: &'static str, detail: impl std::fmt::Display) -> Self {
         let detail = detail.to_string();
-        Self { status, code, detail, errors: Vec::new(), headers: Vec::new(), cause: None, kept: false }
+        let (errors, headers) = (Vec::new(), Vec::new());
+        Self { status, code, detail, errors, scim_type: None, headers, cause: None, kept: false }
     }
 
     /// There is no such object; the one text for all reasons.
@@ -176,6 +179,10 @@ impl Problem {
         self.headers.retain(|(other, _)| *other != name);
         self.headers.push((name, value));
         self
+    }
+
+    pub(crate) fn with_scim_type(self, scim_type: ::scim::ScimType) -> Self {
+        Self { scim_type: Some(scim_type), ..self }
     }
 
     /// Whether it is an answer of the resources' state, and so the answer to this request for good. The others tell
@@ -235,26 +242,58 @@ impl IntoResponse for Problem {
     }
 }
 
+/// Whose form of errors a request's answer has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// RFC 9457.
+    Problem,
+    /// RFC 7644 §3.12.
+    Scim,
+}
+
+impl Form {
+    /// By the path alone, since not every problem comes from a route.
+    pub(crate) fn of(path: &str) -> Self {
+        if path.starts_with("/scim/") { Self::Scim } else { Self::Problem }
+    }
+
+    /// The media type of its errors.
+    pub(crate) const fn media_type(self) -> &'static str {
+        match self {
+            Self::Problem => MEDIA_TYPE,
+            Self::Scim => ::scim::message::MEDIA_TYPE,
+        }
+    }
+}
+
 /// Gives a response that carries a [`Problem`] its body, and logs what is to be logged. Others stay as they are.
-pub(crate) fn render(mut response: Response, request_id: RequestId) -> Response {
+pub(crate) fn render(mut response: Response, request_id: RequestId, form: Form) -> Response {
     let Some(problem) = response.extensions_mut().remove::<Problem>() else { return response };
     problem.log();
-    let body = Body {
-        kind: format!("urn:pillarbox:problem:{}", problem.code),
-        title: problem.title(),
-        status: problem.status.as_u16(),
-        detail: problem.detail,
-        code: problem.code,
-        request_id,
-        errors: problem.errors,
-    };
     let headers = response.headers().clone();
-    let mut response = (problem.status, axum::Json(body)).into_response();
+    let mut response = match form {
+        Form::Problem => {
+            let body = Body {
+                kind: format!("urn:pillarbox:problem:{}", problem.code),
+                title: problem.title(),
+                status: problem.status.as_u16(),
+                detail: problem.detail,
+                code: problem.code,
+                request_id,
+                errors: problem.errors,
+            };
+            (problem.status, axum::Json(body)).into_response()
+        }
+        Form::Scim => {
+            let (status, body) = scim::problem::translate(&problem);
+            (status, axum::Json(body)).into_response()
+        }
+    };
     // What the router said about a refused method, for one; but the empty body's length is no longer true.
     response.headers_mut().extend(headers);
     response.headers_mut().remove(CONTENT_LENGTH);
     response.headers_mut().extend(problem.headers);
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(form.media_type()));
     response
 }
 

@@ -11,7 +11,7 @@ mod health;
 mod invoice;
 mod mailbox;
 mod message;
-mod paths;
+pub(crate) mod paths;
 mod price_book;
 mod raw;
 mod reseller;
@@ -37,7 +37,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::tasks::Tasks;
-use crate::{Api, around, document, idempotency};
+use crate::{Api, around, document, idempotency, scim};
 
 /// All of the API.
 pub fn router(api: Api) -> Router {
@@ -99,6 +99,7 @@ fn with_small_bodies() -> OpenApiRouter<Api> {
         .merge(billing_run::router())
         .merge(event::router())
         .merge(webhook_endpoint::router())
+        .merge(scim::router())
         .merge(token::router())
         .merge(health::router())
 }

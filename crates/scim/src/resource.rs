@@ -188,8 +188,8 @@ pub struct Member {
 pub struct Meta {
     /// When it was created.
     pub created: String,
-    /// When it last changed.
-    pub last_modified: String,
+    /// When it last changed, if that is known.
+    pub last_modified: Option<String>,
     /// Its URI.
     pub location: String,
     /// Its entity tag, as `W/"3"`.
@@ -264,13 +264,16 @@ impl Group {
 
 impl Meta {
     fn to_value(&self, resource_type: &str) -> Value {
-        json!({
+        let mut meta = json!({
             "resourceType": resource_type,
             "created": self.created,
-            "lastModified": self.last_modified,
             "location": self.location,
             "version": self.version,
-        })
+        });
+        if let Some(last_modified) = &self.last_modified {
+            meta["lastModified"] = json!(last_modified);
+        }
+        meta
     }
 }
 

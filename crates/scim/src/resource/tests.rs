@@ -150,7 +150,7 @@ fn groups_are_read() {
 fn what_is_shown_reads_back() {
     let meta = Meta {
         created: "2026-01-01T00:00:00Z".into(),
-        last_modified: "2026-01-02T00:00:00Z".into(),
+        last_modified: Some("2026-01-02T00:00:00Z".into()),
         location: "https://pillarbox.test/scim/v2/ten_1/Users/usr_1".into(),
         version: "W/\"2\"".into(),
     };
