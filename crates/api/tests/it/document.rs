@@ -33,6 +33,14 @@ fn is_the_same_each_time_and_openapi_3_1() {
     assert_eq!(document["security"], serde_json::json!([{"bearer": []}]));
 }
 
+/// The media type of all that SCIM says.
+const SCIM: &str = "application/scim+json";
+
+/// Whether the path is SCIM's, whose errors are its own (RFC 7644 §3.12).
+pub(crate) fn is_scim(path: &str) -> bool {
+    path.starts_with("/scim/")
+}
+
 /// POSTs that say all in their path.
 const BODILESS: &[&str] = &["recover_message", "replay_webhook_delivery", "rotate_webhook_endpoint_secret"];
 
@@ -57,11 +65,13 @@ fn every_operation_explains_itself() {
             // The token endpoint's refusals are RFC 6749's.
             let is_own = name == "create_token" && ["400", "401", "429"].contains(&status.as_str());
             let is_problem = status.as_str() >= "400" && !is_own;
-            assert_eq!(
-                response["content"]["application/problem+json"].is_object(),
-                is_problem,
-                "{name} {status}"
-            );
+            let error = &response["content"][if is_scim(&path) { SCIM } else { "application/problem+json" }];
+            let is_error = error["schema"]["$ref"]
+                .as_str()
+                .is_some_and(|name| name.ends_with(if is_scim(&path) { "/ScimError" } else { "/Problem" }));
+            assert_eq!(is_error, is_problem, "{name} {status}");
+            let is_other = response["content"].as_object().is_some_and(|types| !types.contains_key(SCIM));
+            assert!(!is_scim(&path) || !is_other, "{name} {status} has another media type");
         }
         let parameters = operation["parameters"].as_array().cloned().unwrap_or_default();
         let named = |place: &str| {

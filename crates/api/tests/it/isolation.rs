@@ -6,7 +6,7 @@ use axum::http::Method;
 use serde_json::{Value, json};
 use tenancy::{Action, Role, policy};
 
-use crate::document::{id, is_public, operations};
+use crate::document::{id, is_public, is_scim, operations};
 use crate::support::{Answer, App, MESSAGE, text};
 use crate::{billing, support};
 
@@ -88,6 +88,17 @@ const TABLE: &[(&str, Stranger)] = &[
     ("revoke_reseller_api_key", NotFound),
     ("revoke_tenant_api_key", NotFound),
     ("rotate_webhook_endpoint_secret", NotFound),
+    ("scim_create_user", NotFound),
+    ("scim_delete_user", NotFound),
+    ("scim_get_resource_type", NotFound),
+    ("scim_get_schema", NotFound),
+    ("scim_get_service_provider_config", NotFound),
+    ("scim_get_user", NotFound),
+    ("scim_list_resource_types", NotFound),
+    ("scim_list_schemas", NotFound),
+    ("scim_list_users", NotFound),
+    ("scim_replace_user", NotFound),
+    ("scim_update_user", NotFound),
     ("set_quota", NotFound),
     ("set_test_clock", NotFound),
     ("suspend_tenant", NotFound),
@@ -125,6 +136,7 @@ impl World {
             app.post(&admin, &format!("{user_path}/app-passwords"), app_password).await.expect(201);
         let (leaver, _) = app.user(&admin, &tenant, json!({"address": "leaver@one.example"})).await;
         app.delete(&admin, &format!("{tenant}/users/{}", text(&leaver["id"]))).await.expect(204);
+        let (mover, _) = app.user(&admin, &tenant, json!({"address": "mover@one.example"})).await;
         let endpoint = json!({"url": "https://hooks.example/in"});
         let endpoint = app.post(&admin, "/v1/webhook-endpoints", endpoint).await.expect(201);
         let message = app.deliver(&admin, &mailbox, MESSAGE).await.expect(201);
@@ -153,6 +165,7 @@ impl World {
             ("tenant_key_id", tenant_key["id"].clone()),
             ("app_password_id", app_password["id"].clone()),
             ("deleted_user_id", leaver["id"].clone()),
+            ("other_user_id", mover["id"].clone()),
         ];
         tenancy::event::chain(&app.db.db()).await.unwrap();
         let deliveries = format!("/v1/webhook-endpoints/{}/deliveries", text(&endpoint["id"]));
@@ -177,11 +190,17 @@ impl World {
     ) -> Answer {
         let key = if path.contains("{reseller_id}") { "reseller_key_id" } else { "tenant_key_id" };
         let message = if id(operation) == "recover_message" { "deleted_message_id" } else { "message_id" };
-        let user = if id(operation) == "restore_user" { "deleted_user_id" } else { "user_id" };
+        let user = match id(operation) {
+            "restore_user" => "deleted_user_id",
+            "scim_delete_user" => "other_user_id",
+            _ => "user_id",
+        };
         let mut path = path
             .replace("{key_id}", &self.ids[key])
             .replace("{message_id}", &self.ids[message])
-            .replace("{user_id}", &self.ids[user]);
+            .replace("{user_id}", &self.ids[user])
+            .replace("{resource_type}", "User")
+            .replace("{schema}", "urn:ietf:params:scim:schemas:core:2.0:User");
         for (name, id) in &self.ids {
             path = path.replace(&format!("{{{name}}}"), id);
         }
@@ -214,6 +233,12 @@ impl World {
             }
             "create_tenant_api_key" => json!({"role": "tenant_admin", "actions": ["api_keys:write"]}),
             "create_user" => json!({"address": "new@one.example"}),
+            "scim_create_user" => json!({"userName": "hired@one.example"}),
+            "scim_replace_user" => json!({"userName": "ada@one.example"}),
+            "scim_update_user" => json!({
+                "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
+                "Operations": [{"op": "replace", "path": "displayName", "value": "Ada"}],
+            }),
             "put_subscription" => json!({"price_book_id": ids["price_book_id"], "interval": "month"}),
             "set_quota" => json!({"quota_bytes": null}),
             "set_test_clock" => json!({"now": "2026-03-03T00:00:00Z"}),
@@ -243,6 +268,17 @@ impl World {
     }
 }
 
+/// The refusal in the form that the path has for them; what it says, without the request's id.
+#[track_caller]
+fn refused(answer: &Answer, path: &str, status: u16, code: &str) -> Value {
+    if is_scim(path) {
+        return answer.expect_scim(status, None);
+    }
+    let mut body = answer.expect_problem(status, code);
+    body.as_object_mut().unwrap().remove("request_id");
+    body
+}
+
 /// The operations that need a credential: those that destroy come last.
 fn guarded() -> Vec<(String, String, Value)> {
     let mut guarded: Vec<_> =
@@ -269,10 +305,11 @@ async fn without_a_credential_nothing_is_answered() {
     let world = World::new().await;
     for (method, path, operation) in guarded() {
         let nobody = world.send(&method, &path, &operation, None).await;
-        nobody.expect_problem(401, "unauthenticated");
+        refused(&nobody, &path, 401, "unauthenticated");
         assert!(nobody.header("www-authenticate").is_some_and(|text| text.starts_with("Bearer")), "{path}");
         for token in ["x", "pillarbox_019a2f3c5d7e7abc8def0123456789ab_AAAA", "eyJhbGciOiJub25lIn0.e30."] {
-            world.send(&method, &path, &operation, Some(token)).await.expect_problem(401, "unauthenticated");
+            let unknown = world.send(&method, &path, &operation, Some(token)).await;
+            refused(&unknown, &path, 401, "unauthenticated");
         }
     }
 }
@@ -287,13 +324,11 @@ async fn to_another_reseller_our_objects_do_not_exist() {
         let answer = world.send(&method, &path, &operation, Some(&stranger)).await;
         match expected {
             NotFound | BodyNotFound => {
-                let mut body = answer.expect_problem(404, "not_found");
-                body.as_object_mut().unwrap().remove("request_id");
-                let never =
-                    world.app.get(&stranger, "/v1/tenants/ten_019a2f3c5d7e7abc8def0123456789ab").await;
-                let mut never = never.expect_problem(404, "not_found");
-                never.as_object_mut().unwrap().remove("request_id");
-                assert_eq!(body, never, "{path}");
+                let body = refused(&answer, &path, 404, "not_found");
+                let nowhere = if is_scim(&path) { "/scim/v2/{}/Users" } else { "/v1/tenants/{}" };
+                let nowhere = nowhere.replace("{}", "ten_019a2f3c5d7e7abc8def0123456789ab");
+                let never = world.app.get(&stranger, &nowhere).await;
+                assert_eq!(body, refused(&never, &path, 404, "not_found"), "{path}");
             }
             MakesTheirOwn => {
                 let text = answer.expect(201).to_string();
@@ -344,7 +379,8 @@ async fn without_the_action_it_is_forbidden_and_with_it_alone_it_is_done() {
     for (method, path, operation) in guarded() {
         let action: Action = operation["x-required-action"].as_str().unwrap().parse().unwrap();
         let without = world.narrowed(held().filter(|other| *other != action)).await;
-        world.send(&method, &path, &operation, Some(&without)).await.expect_problem(403, "forbidden");
+        let forbidden = world.send(&method, &path, &operation, Some(&without)).await;
+        refused(&forbidden, &path, 403, "forbidden");
     }
     nothing_has_changed(&world).await;
     for (method, path, operation) in guarded() {
@@ -364,11 +400,11 @@ async fn a_version_that_is_no_more_is_refused_where_the_document_says_so() {
         if parameters.iter().any(|parameter| parameter["name"] == "If-Match") {
             let token = if id(&operation) == "update_reseller" { &world.app.operator } else { &world.admin };
             let answer = world.send_if(&method, &path, &operation, Some(token), Some("\"999\"")).await;
-            answer.expect_problem(412, "version_mismatch");
+            refused(&answer, &path, 412, "version_mismatch");
             versioned += 1;
         }
     }
-    assert_eq!(versioned, 13);
+    assert_eq!(versioned, 16);
     nothing_has_changed(&world).await;
 }
 
@@ -378,7 +414,7 @@ async fn nothing_has_changed(world: &World) {
     let mailbox = format!("{tenant}/mailboxes/{}", world.ids["mailbox_id"]);
     let get = async |path: String| world.app.get(&world.admin, &path).await.expect(200);
     let count = async |path: String| get(path).await["data"].as_array().unwrap().len();
-    assert_eq!(count(format!("{tenant}/users")).await, 2);
+    assert_eq!(count(format!("{tenant}/users")).await, 3);
     assert_eq!(count(format!("{tenant}/domains")).await, 2);
     assert_eq!(count(format!("{mailbox}/messages")).await, 1);
     assert_eq!(count(format!("{mailbox}/messages?state=recoverable")).await, 1);

@@ -15,6 +15,7 @@ mod mailbox;
 mod message;
 mod problem;
 mod reseller;
+mod scim;
 mod serve;
 mod tenant;
 mod token;

@@ -60,6 +60,18 @@ impl Answer {
         body
     }
 
+    /// An error of RFC 7644 §3.12.
+    #[track_caller]
+    pub(crate) fn expect_scim(&self, status: u16, scim_type: Option<&str>) -> Value {
+        let body = self.expect(status);
+        assert_eq!(self.header("content-type"), Some("application/scim+json"), "{self:?}");
+        assert_eq!(body["schemas"], json!(["urn:ietf:params:scim:api:messages:2.0:Error"]), "{body}");
+        assert_eq!(body["status"], status.to_string(), "{body}");
+        assert_eq!(body["scimType"].as_str(), scim_type, "{body}");
+        assert!(body["detail"].as_str().is_some_and(|text| !text.is_empty()), "{body}");
+        body
+    }
+
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).map(|value| value.to_str().unwrap())
     }
