@@ -34,6 +34,7 @@ const VERSIONED: &[&str] = &[
     "set_quota",
     "suspend_tenant",
     "suspend_user",
+    "transfer_tenant",
     "update_reseller",
     "update_tenant",
     "update_user",

@@ -77,7 +77,11 @@ pub(crate) fn changed(old: &Branding, change: &BrandingChange) -> Branding {
 
 /// As a column and the trail have it.
 pub(crate) fn shown(branding: &Branding) -> Value {
-    branding.iter().map(|(field, value)| (field.to_string(), Value::from(value.as_str()))).collect::<Map<_, _>>().into()
+    branding
+        .iter()
+        .map(|(field, value)| (field.to_string(), Value::from(value.as_str())))
+        .collect::<Map<_, _>>()
+        .into()
 }
 
 /// Out of a column; what a later version wrote there is passed over.

@@ -93,7 +93,10 @@ async fn effective(tx: &mut TenantTx, mailbox: &Mailbox) -> Result<Effective, Er
     let pool = quota::tightest(tx).await?;
     let pool = pool.map(|(level, free)| (level, mailbox.quota.used_bytes.saturating_add(free.max(0))));
     let tightest = own.into_iter().chain(pool).min_by_key(|&(_, bytes)| bytes);
-    Ok(Effective { limit_bytes: tightest.map(|(_, bytes)| bytes), inherited_from: tightest.map(|(level, _)| level) })
+    Ok(Effective {
+        limit_bytes: tightest.map(|(_, bytes)| bytes),
+        inherited_from: tightest.map(|(level, _)| level),
+    })
 }
 
 /// Sets a mailbox's bounds; `None` lifts one. A quota below what is used is allowed: it stops new mail and loses none.
@@ -131,7 +134,11 @@ fn check(bounds: &Bounds) -> Result<(), Error> {
     for (bytes, pointer) in named {
         let Some(bytes) = bytes else { continue };
         checks.require(bytes >= 0, pointer, "must not be negative");
-        checks.require(bytes < 0 || bytes >= lowest, pointer, "warn, block_send and quota must not fall in this order");
+        checks.require(
+            bytes < 0 || bytes >= lowest,
+            pointer,
+            "warn, block_send and quota must not fall in this order",
+        );
         lowest = lowest.max(bytes);
     }
     checks.done().map_err(Error::Invalid)

@@ -78,7 +78,10 @@ pub struct CapsChange {
 
 impl CapsChange {
     fn is_empty(&self) -> bool {
-        self.tenants.is_none() && self.domains.is_none() && self.seats.is_none() && self.storage_bytes.is_none()
+        self.tenants.is_none()
+            && self.domains.is_none()
+            && self.seats.is_none()
+            && self.storage_bytes.is_none()
     }
 }
 
@@ -93,7 +96,8 @@ impl Caps {
     }
 
     fn check(self, checks: &mut Checks) {
-        let counts = [(self.tenants, "/caps/tenants"), (self.domains, "/caps/domains"), (self.seats, "/caps/seats")];
+        let counts =
+            [(self.tenants, "/caps/tenants"), (self.domains, "/caps/domains"), (self.seats, "/caps/seats")];
         for (cap, pointer) in counts {
             checks.require(cap.is_none_or(|cap| cap >= 0), pointer, "must not be negative");
         }

@@ -80,7 +80,12 @@ pub fn operator(test_db: &TestDb) -> Caller {
 
 /// A reseller without caps.
 pub async fn reseller(operator: &Caller, name: &str) -> Reseller {
-    let new = NewReseller { name: name.into(), parent_id: None, caps: Default::default(), branding: Default::default() };
+    let new = NewReseller {
+        name: name.into(),
+        parent_id: None,
+        caps: Default::default(),
+        branding: Default::default(),
+    };
     done("a reseller", reseller::create(operator, new).await)
 }
 

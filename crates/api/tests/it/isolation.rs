@@ -55,8 +55,10 @@ const TABLE: &[(&str, Stranger)] = &[
     ("get_price_book", NotFound),
     ("get_quota", NotFound),
     ("get_reseller", NotFound),
+    ("get_reseller_branding", NotFound),
     ("get_subscription", NotFound),
     ("get_tenant", NotFound),
+    ("get_tenant_branding", NotFound),
     ("get_user", NotFound),
     ("get_webhook_endpoint", NotFound),
     ("list_app_passwords", NotFound),
@@ -103,6 +105,7 @@ const TABLE: &[(&str, Stranger)] = &[
     ("set_test_clock", NotFound),
     ("suspend_tenant", NotFound),
     ("suspend_user", NotFound),
+    ("transfer_tenant", NotFound),
     ("update_reseller", NotFound),
     ("update_tenant", NotFound),
     ("update_user", NotFound),
@@ -150,7 +153,9 @@ impl World {
             app.post(&admin, &reseller_key, json!({"role": "reseller_support"})).await.expect(201);
         let tenant_key =
             app.post(&admin, &format!("{tenant}/api-keys"), json!({"role": "helpdesk"})).await.expect(201);
+        let below = app.post(&admin, "/v1/resellers", json!({"name": "North-East"})).await.expect(201);
         let ids = [
+            ("below_reseller_id", below["id"].clone()),
             ("reseller_id", json!(reseller)),
             ("tenant_id", json!(tenant.strip_prefix("/v1/tenants/"))),
             ("domain_id", domain["id"].clone()),
@@ -239,6 +244,7 @@ impl World {
                 "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
                 "Operations": [{"op": "replace", "path": "displayName", "value": "Ada"}],
             }),
+            "transfer_tenant" => json!({"reseller_id": ids["below_reseller_id"]}),
             "put_subscription" => json!({"price_book_id": ids["price_book_id"], "interval": "month"}),
             "set_quota" => json!({"quota_bytes": null}),
             "set_test_clock" => json!({"now": "2026-03-03T00:00:00Z"}),
@@ -404,7 +410,7 @@ async fn a_version_that_is_no_more_is_refused_where_the_document_says_so() {
             versioned += 1;
         }
     }
-    assert_eq!(versioned, 16);
+    assert_eq!(versioned, 17);
     nothing_has_changed(&world).await;
 }
 

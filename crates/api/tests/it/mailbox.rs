@@ -1,6 +1,6 @@
 use serde_json::json;
 
-use crate::support::{App, text};
+use crate::support::{App, MESSAGE, text};
 
 #[tokio::test]
 async fn is_listed_with_its_quota_and_folders() {
@@ -12,7 +12,8 @@ async fn is_listed_with_its_quota_and_folders() {
     let mailbox = app.get(&key, &path).await.expect(200);
     let expected = json!({
         "id": ada["mailbox_id"], "kind": "personal", "user_id": ada["id"], "primary_address": "ada@one.example",
-        "quota": {"quota_bytes": 5000, "used_bytes": 0, "recoverable_bytes": 0}, "created_at": "2026-03-02T09:00:00Z",
+        "quota": {"quota_bytes": 5000, "warn_bytes": null, "block_send_bytes": null, "used_bytes": 0, "recoverable_bytes": 0,
+            "threshold_reached": null}, "created_at": "2026-03-02T09:00:00Z",
     });
     assert_eq!(mailbox, expected);
     assert_eq!(app.get(&key, &format!("{tenant}/mailboxes")).await.expect(200)["data"], json!([mailbox]));
@@ -39,6 +40,13 @@ async fn a_quota_is_set_and_lifted() {
         app.put(&key, &quota, json!({"quota_bytes": null})).await.expect(200)["quota_bytes"],
         json!(null)
     );
+    app.deliver(&key, &path, MESSAGE).await.expect(201);
+    let tight = json!({"quota_bytes": 7, "warn_bytes": 2, "block_send_bytes": 3});
+    let tight = app.put(&key, &quota, tight).await.expect(200);
+    assert_eq!((&tight["threshold_reached"], &tight["warn_bytes"]), (&json!("quota"), &json!(2)));
+    let disorder = json!({"quota_bytes": 7, "warn_bytes": 8});
+    let problem = app.put(&key, &quota, disorder).await.expect_problem(422, "invalid_request");
+    assert_eq!(problem["errors"][0]["pointer"], "/quota_bytes");
     for (body, pointer) in
         [(json!({"quota_bytes": -1}), "/quota_bytes"), (json!({}), ""), (json!({"quota": 1}), "/quota")]
     {

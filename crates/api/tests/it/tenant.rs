@@ -1,6 +1,6 @@
 use serde_json::{Value, json};
 
-use crate::support::{App, text};
+use crate::support::{App, MESSAGE, text};
 
 fn bakery() -> Value {
     json!({"name": "Bakery Ltd", "country": "DE", "currency": "EUR", "time_zone": "Europe/Berlin", "seats": {"limit": 5}})
@@ -14,7 +14,10 @@ async fn is_created_read_changed_and_listed() {
     let expected = json!({
         "id": made["id"], "reseller_id": reseller, "name": "Bakery Ltd", "country": "DE", "currency": "EUR",
         "time_zone": "Europe/Berlin", "status": "active", "suspended_capabilities": [], "seats": {"limit": 5, "used": 0},
-        "storage": {"limit_bytes": null, "used_bytes": 0}, "test_clock": null, "created_at": "2026-03-02T09:00:00Z",
+        "domains": {"limit": null, "used": 0},
+        "storage": {"limit_bytes": null, "used_bytes": 0, "allow_overallocation": true},
+        "branding": {"product_name": null, "logo_url": null, "primary_color": null, "support_email": null, "support_url": null},
+        "test_clock": null, "created_at": "2026-03-02T09:00:00Z",
     });
     assert_eq!(made, expected);
     let path = format!("/v1/tenants/{}", text(&made["id"]));
@@ -67,4 +70,89 @@ async fn a_test_clock_moves_forward_only() {
     let refused = app.put(&key, &format!("{real}/test-clock"), json!({"now": "2027-01-01T00:00:00Z"})).await;
     refused.expect_problem(409, "no_test_clock");
     assert_eq!(app.get(&key, &sandbox).await.expect(200)["test_clock"], "2026-04-01T00:00:00Z");
+}
+
+#[tokio::test]
+async fn a_pool_refuses_mail_as_the_mailbox_s_quota_does_and_is_explained() {
+    let app = App::new().await;
+    let (_, key) = app.reseller("North").await;
+    let tenant = app.tenant(&key, "one.example", json!({"storage": {"limit_bytes": 10}})).await;
+    let (_, mailbox) = app.user(&key, &tenant, json!({"address": "ada@one.example"})).await;
+    app.deliver(&key, &mailbox, MESSAGE).await.expect_problem(422, "quota_exceeded");
+    let quota = app.get(&key, &format!("{mailbox}/quota")).await.expect(200);
+    let explained = (&quota["quota_bytes"], &quota["effective_limit_bytes"], &quota["inherited_from"]);
+    assert_eq!(explained, (&json!(null), &json!(10), &json!("tenant")));
+    let wider = json!({"storage": {"limit_bytes": 10_000, "allow_overallocation": true}});
+    app.patch(&key, &tenant, wider).await.expect(200);
+    app.deliver(&key, &mailbox, MESSAGE).await.expect(201);
+    let size = app.get(&key, &tenant).await.expect(200)["storage"]["used_bytes"].clone();
+    assert!(size.as_i64().unwrap() > 0);
+    // Below what is used: nothing is lost, and no more comes in.
+    let lowered = app.patch(&key, &tenant, json!({"storage": {"limit_bytes": 1}})).await.expect(200);
+    assert_eq!(lowered["storage"]["used_bytes"], size);
+    app.deliver(&key, &mailbox, MESSAGE).await.expect_problem(422, "quota_exceeded");
+}
+
+#[tokio::test]
+async fn goes_to_another_reseller_with_everything_it_has() {
+    let app = App::new().await;
+    let (north, north_key) = app.reseller("North").await;
+    let (south, south_key) = app.reseller("South").await;
+    let tenant = app.tenant(&north_key, "one.example", json!({})).await;
+    let (ada, mailbox) = app.user(&north_key, &tenant, json!({"address": "ada@one.example"})).await;
+    let message = app.deliver(&north_key, &mailbox, MESSAGE).await.expect(201);
+    let transfer = format!("{tenant}/transfer");
+    // A reseller sees no other, so only somebody above both can do it.
+    app.post(&north_key, &transfer, json!({"reseller_id": south})).await.expect_problem(404, "not_found");
+    let capped = json!({"caps": {"seats": 0, "tenants": 1}});
+    app.patch(&app.operator, &format!("/v1/resellers/{south}"), capped).await.expect(200);
+    let to_south = || app.post(&app.operator, &transfer, json!({"reseller_id": south}));
+    to_south().await.expect_problem(409, "seats_exhausted");
+    app.patch(&app.operator, &format!("/v1/resellers/{south}"), json!({"caps": {"seats": 1}}))
+        .await
+        .expect(200);
+    assert_eq!(to_south().await.expect(200)["reseller_id"], json!(south));
+    to_south().await.expect_problem(409, "same_reseller");
+
+    app.get(&north_key, &tenant).await.expect_problem(404, "not_found");
+    let user = format!("{tenant}/users/{}", text(&ada["id"]));
+    assert_eq!(app.get(&south_key, &user).await.expect(200), ada);
+    let kept = format!("{mailbox}/messages/{}", text(&message["id"]));
+    assert_eq!(app.get(&south_key, &kept).await.expect(200)["id"], message["id"]);
+    let used = |reseller: String| {
+        let app = &app;
+        async move {
+            app.get(&app.operator, &format!("/v1/resellers/{reseller}")).await.expect(200)["used"].clone()
+        }
+    };
+    let nothing = json!({"tenants": 0, "domains": 0, "seats": 0, "storage_bytes": null});
+    assert_eq!(used(north).await, nothing);
+    assert_eq!(used(south).await, json!({"tenants": 1, "domains": 1, "seats": 1, "storage_bytes": null}));
+}
+
+#[tokio::test]
+async fn branding_is_inherited_and_says_from_where() {
+    let app = App::new().await;
+    let (north, key) = app.reseller("North").await;
+    let own = format!("/v1/resellers/{north}");
+    let says = json!({"branding": {"product_name": "North Mail", "primary_color": "#0a5fd0"}});
+    app.patch(&key, &own, says).await.expect(200);
+    let branding = json!({"product_name": "Bakery Mail"});
+    let tenant = app.tenant(&key, "one.example", json!({"branding": branding})).await;
+    let id = tenant.strip_prefix("/v1/tenants/").unwrap();
+    let effective = app.get(&key, &format!("{tenant}/branding")).await.expect(200);
+    assert_eq!(effective["product_name"], json!({"value": "Bakery Mail", "inherited_from": id}));
+    assert_eq!(effective["primary_color"], json!({"value": "#0a5fd0", "inherited_from": north}));
+    assert_eq!(effective["logo_url"], json!(null));
+    // Null is inherited again.
+    app.patch(&key, &tenant, json!({"branding": {"product_name": null}})).await.expect(200);
+    let effective = app.get(&key, &format!("{tenant}/branding")).await.expect(200);
+    assert_eq!(effective["product_name"], json!({"value": "North Mail", "inherited_from": north}));
+    let of_reseller = app.get(&key, &format!("{own}/branding")).await.expect(200);
+    assert_eq!(of_reseller["product_name"], effective["product_name"]);
+    let wrong = json!({"branding": {"logo_url": "javascript:alert(1)", "primary_color": "blue", "support_email": "nobody"}});
+    let problem = app.patch(&key, &tenant, wrong).await.expect_problem(422, "invalid_request");
+    let pointers: Vec<_> =
+        problem["errors"].as_array().unwrap().iter().map(|error| text(&error["pointer"])).collect();
+    assert_eq!(pointers, ["/branding/logo_url", "/branding/primary_color", "/branding/support_email"]);
 }

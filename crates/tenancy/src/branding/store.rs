@@ -13,10 +13,14 @@ pub(super) async fn of_resellers(
     conn: &mut PgConnection,
     path: &[Uuid],
 ) -> Result<Vec<(Scope, Branding)>, Error> {
-    let rows = sqlx::query!("select id, branding from resellers where id = any ($1) order by cardinality(path)", path)
-        .fetch_all(conn)
-        .await?;
-    let levels = rows.into_iter().map(|row| (Scope::Reseller(ResellerId::from_uuid(row.id)), read(&row.branding)));
+    let rows = sqlx::query!(
+        "select id, branding from resellers where id = any ($1) order by cardinality(path)",
+        path
+    )
+    .fetch_all(conn)
+    .await?;
+    let levels =
+        rows.into_iter().map(|row| (Scope::Reseller(ResellerId::from_uuid(row.id)), read(&row.branding)));
     Ok(levels.collect())
 }
 

@@ -58,7 +58,11 @@ pub(crate) fn crossings(old: (&Bounds, i64), new: (&Bounds, i64)) -> Vec<Crossin
     let crossed = Threshold::ALL.iter().filter_map(|&threshold| {
         let is_reached = new.0.reached(threshold, new.1);
         let at_bytes = new.0.at(threshold);
-        (is_reached != old.0.reached(threshold, old.1)).then_some(Crossing { threshold, is_reached, at_bytes })
+        (is_reached != old.0.reached(threshold, old.1)).then_some(Crossing {
+            threshold,
+            is_reached,
+            at_bytes,
+        })
     });
     crossed.collect()
 }
@@ -67,8 +71,7 @@ pub(crate) fn crossings(old: (&Bounds, i64), new: (&Bounds, i64)) -> Vec<Crossin
 mod tests {
     use super::*;
 
-    const BOUNDS: Bounds =
-        Bounds { quota_bytes: Some(100), warn_bytes: None, block_send_bytes: Some(95) };
+    const BOUNDS: Bounds = Bounds { quota_bytes: Some(100), warn_bytes: None, block_send_bytes: Some(95) };
 
     fn names(old: (&Bounds, i64), new: (&Bounds, i64)) -> Vec<(Threshold, bool)> {
         crossings(old, new).into_iter().map(|crossing| (crossing.threshold, crossing.is_reached)).collect()
@@ -90,7 +93,10 @@ mod tests {
     fn a_bound_that_moves_crosses_as_well() {
         let lifted = Bounds::default();
         assert_eq!(names((&BOUNDS, 90), (&lifted, 90)), [(Threshold::Warn, false)]);
-        assert_eq!(names((&lifted, 96), (&BOUNDS, 96)), [(Threshold::Warn, true), (Threshold::BlockSend, true)]);
+        assert_eq!(
+            names((&lifted, 96), (&BOUNDS, 96)),
+            [(Threshold::Warn, true), (Threshold::BlockSend, true)]
+        );
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use kernel::ResellerId;
 use serde_json::json;
 
-use super::{Tenant, get, store, system};
+use super::{Tenant, store, system};
 use crate::caps::{self, Delta};
 use crate::{Action, Ctx, Error, Scope, event, quota, require_version};
 
@@ -43,5 +43,6 @@ pub async fn transfer(ctx: &Ctx, if_version: Option<i64>, to: ResellerId) -> Res
     event::record_on(&mut tx, ctx.caller(), Scope::Tenant(id), event::Kind::TenantTransferred, id, data)
         .await?;
     tx.commit().await?;
-    get(ctx).await
+    let mut tx = ctx.begin().await?;
+    store::find(&mut tx).await?.ok_or(Error::NotFound)
 }

@@ -33,7 +33,10 @@ async fn another_tenant_s_ids_do_not_exist() {
         tenancy::mailbox::set_quota(&ctx, user.mailbox_id, None, Default::default()).await,
         Err(Error::NotFound)
     ));
-    assert_eq!(tenancy::mailbox::get(&world.ctx, user.mailbox_id).await.unwrap().quota.bounds.quota_bytes, None);
+    assert_eq!(
+        tenancy::mailbox::get(&world.ctx, user.mailbox_id).await.unwrap().quota.bounds.quota_bytes,
+        None
+    );
 }
 
 #[tokio::test]
