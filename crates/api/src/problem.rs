@@ -315,6 +315,7 @@ impl From<tenancy::Error> for Problem {
 fn fields(error: &tenancy::Error) -> Vec<FieldProblem> {
     match error {
         tenancy::Error::Invalid(fields) => fields.iter().cloned().map(FieldProblem::from).collect(),
+        tenancy::Error::Row { row, cause } => vec![FieldError::new(format!("/users/{row}"), cause).into()],
         _ => Vec::new(),
     }
 }

@@ -19,6 +19,7 @@ mod subscription;
 mod tenant;
 pub(crate) mod token;
 mod user;
+mod user_batch;
 mod user_lifecycle;
 mod webhook_endpoint;
 
@@ -88,6 +89,7 @@ fn with_small_bodies() -> OpenApiRouter<Api> {
         .merge(tenant::router())
         .merge(domain::router())
         .merge(user::router())
+        .merge(user_batch::router())
         .merge(user_lifecycle::router())
         .merge(app_password::router())
         .merge(mailbox::router())

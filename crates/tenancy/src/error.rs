@@ -29,6 +29,14 @@ pub enum Error {
         /// That cap.
         limit: i32,
     },
+    /// One of several objects that are made together was refused, and so none was made.
+    #[error("row {row}: {cause}")]
+    Row {
+        /// Which one, from 0.
+        row: usize,
+        /// Why.
+        cause: Box<Error>,
+    },
     /// A pool of bytes above the mailbox has no room for it.
     #[error("the storage of the tenant or of a reseller above it has no room for this")]
     OverQuota,
@@ -97,6 +105,7 @@ impl Error {
             Self::Exhausted { .. } | Self::VersionMismatch { .. } | Self::Conflict { .. } => {
                 ErrorKind::Conflict
             }
+            Self::Row { cause, .. } => cause.kind(),
             Self::Unavailable(_) => ErrorKind::Unavailable,
             Self::Db(cause) => cause.kind(),
             Self::Internal(_) => ErrorKind::Internal,
@@ -111,6 +120,7 @@ impl Error {
             Self::Forbidden(_) => "forbidden",
             Self::Invalid(_) => "invalid_request",
             Self::Exhausted { counted, .. } => counted.code(),
+            Self::Row { cause, .. } => cause.code(),
             Self::OverQuota => "quota_exceeded",
             Self::VersionMismatch { .. } => "version_mismatch",
             Self::Throttled { .. } => "too_many_sign_ins",

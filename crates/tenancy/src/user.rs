@@ -1,5 +1,6 @@
 //! Users: people who sign in. Each takes a seat and has one personal mailbox.
 
+mod batch;
 pub mod directory;
 mod lifecycle;
 mod store;
@@ -12,6 +13,7 @@ use serde_json::json;
 use crate::policy::Capability;
 use crate::{Action, Ctx, Error, Role, TenantTx, event, mailbox, password, require_version, seats};
 
+pub use batch::{MAX_BATCH, create_batch};
 pub use lifecycle::{RESTORABLE, delete, reset_password, restore, resume, suspend};
 
 /// The fewest characters a password may have (NIST SP 800-63B §3.1.1).

@@ -90,7 +90,7 @@ pub(super) fn tagged(tenant_id: kernel::TenantId, of: user::User) -> Tagged<Answ
 /// A user to create.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct NewUser {
+pub(super) struct NewUser {
     /// The primary address, in a domain of the tenant.
     #[schema(value_type = schema::EmailAddress)]
     address: String,
@@ -178,7 +178,7 @@ impl From<NewUser> for user::NewUser {
 #[utoipa::path(post, path = "/v1/tenants/{tenant_id}/users", tag = "Users", operation_id = "create_user",
     params(TenantPath),
     responses((status = 201, description = "The user.", body = User),
-        (status = 409, description = "All seats are taken (`seats_exhausted`), or an address (`address_taken`) or `external_id` (`external_id_taken`) is in use.")),
+        (status = 409, description = "All seats are taken (`seats_exhausted`), or an address (`address_taken`) or `external_id` (`external_id_taken`) is in use, or the quotas would add up to more than the tenant's storage, which it does not allow (`pool_overallocated`).")),
     extensions(("x-required-action" = json!("users:write"))))]
 async fn create(
     Bearer(caller): Bearer,

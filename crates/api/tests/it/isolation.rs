@@ -40,6 +40,7 @@ const TABLE: &[(&str, Stranger)] = &[
     ("create_tenant", BodyNotFound),
     ("create_tenant_api_key", NotFound),
     ("create_user", NotFound),
+    ("create_users", NotFound),
     ("create_webhook_endpoint", MakesTheirOwn),
     ("delete_domain", NotFound),
     ("delete_message", NotFound),
@@ -237,6 +238,9 @@ impl World {
                 json!({"reseller_id": ids["reseller_id"], "name": "Two", "country": "DE", "currency": "EUR"})
             }
             "create_tenant_api_key" => json!({"role": "tenant_admin", "actions": ["api_keys:write"]}),
+            "create_users" => {
+                json!({"users": [{"address": "first@one.example"}, {"address": "second@one.example"}]})
+            }
             "create_user" => json!({"address": "new@one.example"}),
             "scim_create_user" => json!({"userName": "hired@one.example"}),
             "scim_replace_user" => json!({"userName": "ada@one.example"}),

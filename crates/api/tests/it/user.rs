@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use serde_json::json;
 
 use crate::support::{App, text};
@@ -155,4 +157,66 @@ async fn is_suspended_deleted_and_restored() {
     app.sign_in("ada@one.example", "another%20good%20one").await;
     let short = app.post(&key, &format!("{path}/reset-password"), json!({"password": "short"})).await;
     assert_eq!(short.expect_problem(422, "invalid_request")["errors"][0]["pointer"], "/password");
+}
+
+#[tokio::test]
+async fn a_batch_is_all_or_nothing_and_names_the_row() {
+    let app = App::new().await;
+    let (_, key) = app.reseller("North").await;
+    let tenant = app.tenant(&key, "one.example", json!({"seats": {"limit": 4}})).await;
+    let batch = format!("{tenant}/users/batch");
+    let rows = |locals: &[&str]| {
+        let users = locals.iter().map(|local| json!({"address": format!("{local}@one.example")}));
+        json!({"users": users.collect::<Vec<_>>()})
+    };
+    let made = app.post(&key, &batch, rows(&["ada", "bob", "eve"])).await.expect(201);
+    let listed = app.get(&key, &format!("{tenant}/users")).await.expect(200);
+    let row = |user: &serde_json::Value| (text(&user["address"]), text(&user["id"]));
+    let in_order: Vec<_> = made["users"].as_array().unwrap().iter().map(|user| row(user).0).collect();
+    assert_eq!(in_order, ["ada@one.example", "bob@one.example", "eve@one.example"]);
+    // Ids of one instant have no order among themselves.
+    let sorted =
+        |users: &serde_json::Value| users.as_array().unwrap().iter().map(row).collect::<BTreeSet<_>>();
+    assert_eq!(sorted(&made["users"]), sorted(&listed["data"]));
+
+    let pointers = |problem: &serde_json::Value| -> Vec<String> {
+        problem["errors"].as_array().unwrap().iter().map(|error| text(&error["pointer"])).collect()
+    };
+    let taken = app.post(&key, &batch, rows(&["new", "ada"])).await.expect_problem(409, "address_taken");
+    assert_eq!(pointers(&taken), ["/users/1"]);
+    let twice = app.post(&key, &batch, rows(&["new", "new"])).await.expect_problem(409, "address_taken");
+    assert_eq!(pointers(&twice), ["/users/1"]);
+    let body = json!({"users": [{"address": "new@one.example"}, {"address": "@"}, {"address": "x@one.example", "role": "user", "quota_bytes": -1}]});
+    let wrong = app.post(&key, &batch, body).await.expect_problem(422, "invalid_request");
+    assert_eq!(pointers(&wrong), ["/users/1/address", "/users/2/quota_bytes"]);
+    let unknown = json!({"users": [{"address": "new@one.example", "nickname": "n"}]});
+    let unknown = app.post(&key, &batch, unknown).await.expect_problem(422, "invalid_request");
+    assert_eq!(pointers(&unknown), ["/users/0/nickname"]);
+    let elsewhere = json!({"users": [{"address": "new@one.example"}, {"address": "new@other.example"}]});
+    let elsewhere = app.post(&key, &batch, elsewhere).await.expect_problem(422, "invalid_request");
+    assert_eq!(pointers(&elsewhere), ["/users/1/address"]);
+    app.post(&key, &batch, rows(&["new", "newer"])).await.expect_problem(409, "seats_exhausted");
+    let many: Vec<_> = (0..1001).map(|n| format!("u{n}")).collect();
+    let many: Vec<_> = many.iter().map(String::as_str).collect();
+    let many = app.post(&key, &batch, rows(&many)).await.expect_problem(422, "invalid_request");
+    assert_eq!(pointers(&many), ["/users"]);
+    app.post(&key, &batch, rows(&[])).await.expect_problem(422, "invalid_request");
+
+    assert_eq!(app.get(&key, &format!("{tenant}/users")).await.expect(200), listed);
+    assert_eq!(app.get(&key, &tenant).await.expect(200)["seats"]["used"], 3);
+    app.post(&key, &batch, rows(&["new"])).await.expect(201);
+}
+
+#[tokio::test]
+async fn a_thousand_come_in_one_batch() {
+    let app = App::new().await;
+    let (_, key) = app.reseller("North").await;
+    let tenant = app.tenant(&key, "one.example", json!({})).await;
+    let users: Vec<_> = (0..1000)
+        .map(|n| json!({"address": format!("u{n}@one.example"), "external_id": format!("e-{n}")}))
+        .collect();
+    let made = app.post(&key, &format!("{tenant}/users/batch"), json!({"users": users})).await.expect(201);
+    assert_eq!(made["users"].as_array().unwrap().len(), 1000);
+    assert_eq!(made["users"][999]["external_id"], "e-999");
+    assert_eq!(app.get(&key, &tenant).await.expect(200)["seats"]["used"], 1000);
 }

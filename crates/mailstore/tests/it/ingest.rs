@@ -330,3 +330,24 @@ async fn a_delivery_may_put_mail_there_and_nothing_else() {
     let deleted = message::discard(&found.ctx, found.mailbox_id, message).await;
     assert_eq!(deleted.unwrap_err().kind(), ErrorKind::Forbidden);
 }
+
+#[tokio::test]
+async fn a_pool_with_room_for_one_of_two_takes_one_and_refuses_the_other() {
+    let bench = Bench::new().await;
+    let (ada, bob) = (bench.mailbox("ada", None).await, bench.mailbox("bob", None).await);
+    let change = tenancy::tenant::TenantChange {
+        storage_limit_bytes: Some(Some(HELLO.len() as i64 * 2 - 1)),
+        ..Default::default()
+    };
+    tenancy::tenant::update(bench.ctx(), None, change).await.unwrap();
+    let results = bench.ingest(&[bob, ada], HELLO).await;
+    // The one whose id comes first gets the room, however they are named.
+    let (winner, loser) = if ada < bob { (1, 0) } else { (0, 1) };
+    assert!(matches!(results[winner], Ok(Outcome::Stored(_))), "{results:?}");
+    assert!(matches!(results[loser], Err(Error::OverQuota)), "{results:?}");
+    assert_eq!(bench.list([bob, ada][winner], State::Live).await.len(), 1);
+    assert_eq!(bench.list([bob, ada][loser], State::Live).await.len(), 0);
+    let results = bench.ingest(&[ada, bob], HELLO).await;
+    assert!(matches!(results[..], [Err(Error::OverQuota), Err(Error::OverQuota)]), "{results:?}");
+    bench.assert_exact().await;
+}

@@ -5,6 +5,7 @@ mod billing;
 mod config;
 mod external;
 mod import;
+mod quota;
 mod serve;
 mod story;
 

@@ -1,0 +1,58 @@
+//! Many users at once, all or none.
+
+use kernel::FieldError;
+
+use super::{NewUser, Prepared, User, insert, prepare, seat};
+use crate::{Action, Ctx, Error};
+
+/// The most users of one batch.
+pub const MAX_BATCH: usize = 1_000;
+
+/// Creates up to [`MAX_BATCH`] users, each with a personal mailbox and a seat: all or none.
+///
+/// # Errors
+/// [`Error::Invalid`] with every mistake of every row, at `/users/{row}/…`; [`Error::Row`] with the first row that cannot be,
+/// for a reason as [`super::create`] has it; [`Error::Exhausted`] when there are not seats for all.
+pub async fn create_batch(ctx: &Ctx, rows: Vec<NewUser>) -> Result<Vec<User>, Error> {
+    ctx.require(Action::UserWrite)?;
+    if rows.is_empty() || rows.len() > MAX_BATCH {
+        return Err(Error::invalid("/users", format_args!("must be 1 to {MAX_BATCH}")));
+    }
+    let prepared = prepare_all(ctx, rows).await?;
+    let mut tx = ctx.begin().await?;
+    let mut users = Vec::with_capacity(prepared.len());
+    for (row, new) in prepared.into_iter().enumerate() {
+        users.push(insert(&mut tx, ctx, new).await.map_err(|cause| at(row, cause))?);
+    }
+    let ids: Vec<_> = users.iter().map(|user| user.id).collect();
+    seat(&mut tx, ctx, &ids).await?;
+    tx.commit().await?;
+    Ok(users)
+}
+
+/// Checks every row before it gives any mistake back.
+async fn prepare_all(ctx: &Ctx, rows: Vec<NewUser>) -> Result<Vec<Prepared>, Error> {
+    let mut prepared = Vec::with_capacity(rows.len());
+    let mut mistakes = Vec::new();
+    for (row, new) in rows.into_iter().enumerate() {
+        match prepare(ctx, new).await.map_err(|cause| at(row, cause)) {
+            Ok(new) => prepared.push(new),
+            Err(Error::Invalid(fields)) => mistakes.extend(fields),
+            Err(other) => return Err(other),
+        }
+    }
+    if mistakes.is_empty() { Ok(prepared) } else { Err(Error::Invalid(mistakes)) }
+}
+
+/// What went wrong with one row, with its place.
+fn at(row: usize, cause: Error) -> Error {
+    match cause {
+        Error::Invalid(fields) => {
+            let placed =
+                |field: FieldError| FieldError::new(format!("/users/{row}{}", field.pointer), field.detail);
+            Error::Invalid(fields.into_iter().map(placed).collect())
+        }
+        Error::Db(cause) => cause.into(),
+        cause => Error::Row { row, cause: Box::new(cause) },
+    }
+}
