@@ -33,7 +33,7 @@ struct Users {
 /// Create many users
 ///
 /// All or none, each as `create_user` does. `errors` names the rows that are wrong, or the first that cannot be, as
-/// `/users/17`. Passwords take their time: some 20 a second.
+/// `/users/17`. Passwords are hashed one by one, slowly on purpose.
 #[utoipa::path(post, path = "/v1/tenants/{tenant_id}/users/batch", tag = "Users", operation_id = "create_users",
     params(TenantPath),
     responses((status = 201, description = "The users.", body = Users),
