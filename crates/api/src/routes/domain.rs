@@ -84,7 +84,7 @@ struct NewDomain {
 #[utoipa::path(post, path = "/v1/tenants/{tenant_id}/domains", tag = "Domains", operation_id = "create_domain",
     params(TenantPath),
     responses((status = 201, description = "The domain.", body = Domain),
-        (status = 409, description = "The tenant has it already: `domain_taken`.")),
+        (status = 409, description = "The tenant has it already (`domain_taken`), or a cap on domains is reached, of the tenant or of a reseller above it (`domains_exhausted`).")),
     extensions(("x-required-action" = json!("domains:write"))))]
 async fn create(
     Bearer(caller): Bearer,
