@@ -6,6 +6,7 @@ mod billing_run;
 mod branding;
 mod capability;
 mod domain;
+mod dry_run;
 mod event;
 mod health;
 mod invoice;

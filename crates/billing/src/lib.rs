@@ -5,6 +5,7 @@
 #![deny(clippy::float_arithmetic)]
 
 mod error;
+pub mod forecast;
 pub mod invoice;
 pub mod price_book;
 pub mod rating;

@@ -18,6 +18,8 @@ use crate::error::{NOT_A_DATE, date};
 use crate::rating::local_day;
 use account::{Outcome, Treatment};
 
+pub(crate) use account::opened;
+
 /// The kind of job that [`create`] queues, for [`work`].
 pub const JOB: &str = "billing_run";
 

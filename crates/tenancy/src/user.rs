@@ -2,6 +2,7 @@
 
 mod batch;
 pub mod directory;
+mod dry_run;
 mod lifecycle;
 mod store;
 
@@ -14,6 +15,7 @@ use crate::policy::Capability;
 use crate::{Action, Ctx, Error, Role, TenantTx, event, mailbox, password, require_version, seats};
 
 pub use batch::{MAX_BATCH, create_batch};
+pub use dry_run::{Effect, Totals, Trial, dry_run};
 pub use lifecycle::{RESTORABLE, delete, reset_password, restore, resume, suspend};
 
 /// The fewest characters a password may have (NIST SP 800-63B §3.1.1).

@@ -17,7 +17,7 @@ use crate::{Api, schema};
 
 /// An amount in a currency.
 #[derive(Debug, Serialize, ToSchema)]
-struct Money {
+pub(super) struct Money {
     /// Whole minor units: 1250 is 12.50 EUR, 1250 JPY or 1.250 KWD.
     #[schema(example = 1250)]
     amount_minor: i64,

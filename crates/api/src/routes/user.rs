@@ -2,16 +2,19 @@
 
 use axum::Json as Answer;
 use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
 use chrono::{DateTime, Utc};
 use kernel::{MailboxId, UserId};
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer, Serialize};
+use tenancy::user::Trial;
 use tenancy::{Role, user};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::capability;
+use super::dry_run::{self, DryRun, Effect};
 use super::paths::{TenantPath, UserPath};
 use crate::extract::{Bearer, Json, Path, Query, not_null, nullable};
 use crate::page::{self, After, Limit, List};
@@ -176,18 +179,23 @@ impl From<NewUser> for user::NewUser {
 ///
 /// With a personal mailbox, and a seat taken: all or nothing.
 #[utoipa::path(post, path = "/v1/tenants/{tenant_id}/users", tag = "Users", operation_id = "create_user",
-    params(TenantPath),
-    responses((status = 201, description = "The user.", body = User),
+    params(TenantPath, DryRun),
+    responses((status = 200, description = "With `dry_run`: what it would come to. Nothing was created.", body = Effect),
+        (status = 201, description = "The user.", body = User),
         (status = 409, description = "All seats are taken (`seats_exhausted`), or an address (`address_taken`) or `external_id` (`external_id_taken`) is in use, or the quotas would add up to more than the tenant's storage, which it does not allow (`pool_overallocated`).")),
     extensions(("x-required-action" = json!("users:write"))))]
 async fn create(
     Bearer(caller): Bearer,
     Path(at): Path<TenantPath>,
+    Query(query): Query<DryRun>,
     Json(body): Json<NewUser>,
-) -> Result<(StatusCode, Answer<User>), Problem> {
+) -> Result<Response, Problem> {
     let ctx = caller.enter(at.tenant_id).await?;
+    if query.dry_run {
+        return dry_run::answer(&ctx, Trial::Create(Box::new(body.into()))).await;
+    }
     let user = user::create(&ctx, body.into()).await?;
-    Ok((StatusCode::CREATED, Answer(User::new(at.tenant_id, user))))
+    Ok((StatusCode::CREATED, Answer(User::new(at.tenant_id, user))).into_response())
 }
 
 /// Which users are asked for.
@@ -327,17 +335,22 @@ async fn update(
 /// Frees the seat and the addresses, ends their sessions and revokes their app passwords; the mail is kept. For 30 days they can be
 /// restored.
 #[utoipa::path(delete, path = "/v1/tenants/{tenant_id}/users/{user_id}", tag = "Users", operation_id = "delete_user",
-    params(UserPath),
-    responses((status = 204, description = "Deleted.")),
+    params(UserPath, DryRun),
+    responses((status = 200, description = "With `dry_run`: what it would come to. Nothing was deleted.", body = Effect),
+        (status = 204, description = "Deleted.")),
     extensions(("x-required-action" = json!("users:write"))))]
 async fn delete(
     Bearer(caller): Bearer,
     Path(at): Path<UserPath>,
     IfMatch(version): IfMatch,
-) -> Result<StatusCode, Problem> {
+    Query(query): Query<DryRun>,
+) -> Result<Response, Problem> {
     let ctx = caller.enter(at.tenant_id).await?;
+    if query.dry_run {
+        return dry_run::answer(&ctx, Trial::Delete(at.user_id, version)).await;
+    }
     user::delete(&ctx, at.user_id, version).await?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(StatusCode::NO_CONTENT.into_response())
 }
 
 pub(crate) fn router() -> OpenApiRouter<Api> {

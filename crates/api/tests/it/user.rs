@@ -2,6 +2,7 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 
+use crate::billing;
 use crate::support::{App, text};
 
 #[tokio::test]
@@ -219,4 +220,88 @@ async fn a_thousand_come_in_one_batch() {
     assert_eq!(made["users"].as_array().unwrap().len(), 1000);
     assert_eq!(made["users"][999]["external_id"], "e-999");
     assert_eq!(app.get(&key, &tenant).await.expect(200)["seats"]["used"], 1000);
+}
+
+#[tokio::test]
+async fn a_dry_run_tells_what_it_would_come_to_and_changes_nothing() {
+    let app = App::new().await;
+    let (_, key) = app.reseller("North").await;
+    let tenant = billing::subscribed(&app, &key, "one.example", 1).await;
+    let limits = json!({"seats": {"limit": 3}, "storage": {"limit_bytes": 10_000}});
+    app.patch(&key, &tenant, limits).await.expect(200);
+    let before = app.get(&key, &tenant).await.expect(200);
+    let listed = app.get(&key, &format!("{tenant}/users")).await.expect(200);
+    let users = format!("{tenant}/users?dry_run=true");
+    let new = json!({"address": "new@one.example", "quota_bytes": 500});
+    let effect = app.post(&key, &users, new.clone()).await.expect(200);
+    assert_eq!(effect["seats"], json!({"before": 1, "after": 2, "limit": 3}));
+    assert_eq!(effect["quota"]["storage_limit_bytes"], 10_000);
+    let one = effect["price_difference"]["amount"]["amount_minor"].as_i64().unwrap();
+    assert!(one > 0, "{effect}");
+
+    let two = json!({"users": [new.clone(), {"address": "newer@one.example"}]});
+    let batch = format!("{tenant}/users/batch?dry_run=true");
+    let effect = app.post(&key, &batch, two).await.expect(200);
+    assert_eq!(effect["seats"], json!({"before": 1, "after": 3, "limit": 3}));
+    assert_eq!(effect["quota"]["after_bytes"], json!(null), "one is unlimited");
+    let of_two = effect["price_difference"]["amount"]["amount_minor"].as_i64().unwrap();
+    assert!((of_two - 2 * one).abs() <= 1, "{one} and {of_two}");
+
+    // What would be refused is refused.
+    let many = json!({"users": [new, {"address": "a@one.example"}, {"address": "b@one.example"}]});
+    app.post(&key, &batch, many).await.expect_problem(409, "seats_exhausted");
+    let taken = json!({"address": text(&listed["data"][0]["address"])});
+    app.post(&key, &users, taken).await.expect_problem(409, "address_taken");
+    let user = format!("{tenant}/users/{}", text(&listed["data"][0]["id"]));
+    let effect = app.delete(&key, &format!("{user}?dry_run=true")).await.expect(200);
+    assert_eq!(effect["seats"]["after"], 0);
+    assert_eq!(app.get(&key, &tenant).await.expect(200), before);
+    assert_eq!(app.get(&key, &format!("{tenant}/users")).await.expect(200), listed);
+
+    app.delete(&key, &user).await.expect(204);
+    let restore = format!("{user}/restore?dry_run=true");
+    let effect = app.post(&key, &restore, json!({})).await.expect(200);
+    assert_eq!(effect["seats"], json!({"before": 0, "after": 1, "limit": 3}));
+    assert_eq!(app.get(&key, &user).await.expect(200)["status"], "deleted");
+}
+
+/// What a dry run says of the price is what the next invoice comes to.
+#[tokio::test]
+async fn the_price_difference_is_what_the_next_invoice_shows() {
+    let app = App::new().await;
+    let (_, key) = app.reseller("North").await;
+    let with = billing::subscribed(&app, &key, "with.example", 1).await;
+    let without = billing::subscribed(&app, &key, "without.example", 1).await;
+    for tenant in [&with, &without] {
+        billing::run(
+            &app,
+            &key,
+            json!({"as_of": "2026-03-02", "tenant_id": tenant.strip_prefix("/v1/tenants/")}),
+        )
+        .await;
+    }
+    let new = json!({"address": "new@with.example"});
+    let told = app.post(&key, &format!("{with}/users?dry_run=true"), new.clone()).await.expect(200);
+    let told = &told["price_difference"];
+    app.post(&key, &format!("{with}/users"), new).await.expect(201);
+    let due = text(&told["next_invoice_on"]);
+    let mut totals = Vec::new();
+    for tenant in [&with, &without] {
+        app.put(&key, &format!("{tenant}/test-clock"), json!({"now": format!("{due}T12:00:00Z")}))
+            .await
+            .expect(200);
+        billing::run(&app, &key, json!({"as_of": due, "tenant_id": tenant.strip_prefix("/v1/tenants/")}))
+            .await;
+        let invoices = app.get(&key, &format!("{tenant}/invoices")).await.expect(200);
+        let on_the_day = invoices["data"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|one| one["issued_on"] == json!(due))
+            .unwrap()
+            .clone();
+        totals.push(on_the_day["total"]["amount_minor"].as_i64().unwrap());
+    }
+    assert_eq!(told["amount"]["amount_minor"], totals[0] - totals[1]);
+    assert!(totals[0] > totals[1]);
 }

@@ -157,7 +157,7 @@ async fn rate(
 }
 
 /// The cycles opened so far, with their lines.
-async fn opened(tx: &mut TenantTx) -> Result<Vec<CycleState>, Error> {
+pub(crate) async fn opened(tx: &mut TenantTx) -> Result<Vec<CycleState>, Error> {
     let mut billed = BTreeMap::<NaiveDate, Vec<_>>::new();
     for (cycle_starts_on, line) in store::billed_lines(tx, MAILBOX).await? {
         billed.entry(cycle_starts_on).or_default().push(line);

@@ -3,7 +3,7 @@
 use kernel::FieldError;
 
 use super::{NewUser, Prepared, User, insert, prepare, seat};
-use crate::{Action, Ctx, Error};
+use crate::{Action, Ctx, Error, TenantTx};
 
 /// The most users of one batch.
 pub const MAX_BATCH: usize = 1_000;
@@ -15,23 +15,18 @@ pub const MAX_BATCH: usize = 1_000;
 /// for a reason as [`super::create`] has it; [`Error::Exhausted`] when there are not seats for all.
 pub async fn create_batch(ctx: &Ctx, rows: Vec<NewUser>) -> Result<Vec<User>, Error> {
     ctx.require(Action::UserWrite)?;
-    if rows.is_empty() || rows.len() > MAX_BATCH {
-        return Err(Error::invalid("/users", format_args!("must be 1 to {MAX_BATCH}")));
-    }
     let prepared = prepare_all(ctx, rows).await?;
     let mut tx = ctx.begin().await?;
-    let mut users = Vec::with_capacity(prepared.len());
-    for (row, new) in prepared.into_iter().enumerate() {
-        users.push(insert(&mut tx, ctx, new).await.map_err(|cause| at(row, cause))?);
-    }
-    let ids: Vec<_> = users.iter().map(|user| user.id).collect();
-    seat(&mut tx, ctx, &ids).await?;
+    let users = insert_all(&mut tx, ctx, prepared).await?;
     tx.commit().await?;
     Ok(users)
 }
 
 /// Checks every row before it gives any mistake back.
-async fn prepare_all(ctx: &Ctx, rows: Vec<NewUser>) -> Result<Vec<Prepared>, Error> {
+pub(super) async fn prepare_all(ctx: &Ctx, rows: Vec<NewUser>) -> Result<Vec<Prepared>, Error> {
+    if rows.is_empty() || rows.len() > MAX_BATCH {
+        return Err(Error::invalid("/users", format_args!("must be 1 to {MAX_BATCH}")));
+    }
     let mut prepared = Vec::with_capacity(rows.len());
     let mut mistakes = Vec::new();
     for (row, new) in rows.into_iter().enumerate() {
@@ -42,6 +37,20 @@ async fn prepare_all(ctx: &Ctx, rows: Vec<NewUser>) -> Result<Vec<Prepared>, Err
         }
     }
     if mistakes.is_empty() { Ok(prepared) } else { Err(Error::Invalid(mistakes)) }
+}
+
+pub(super) async fn insert_all(
+    tx: &mut TenantTx,
+    ctx: &Ctx,
+    prepared: Vec<Prepared>,
+) -> Result<Vec<User>, Error> {
+    let mut users = Vec::with_capacity(prepared.len());
+    for (row, new) in prepared.into_iter().enumerate() {
+        users.push(insert(tx, ctx, new).await.map_err(|cause| at(row, cause))?);
+    }
+    let ids: Vec<_> = users.iter().map(|user| user.id).collect();
+    seat(tx, ctx, &ids).await?;
+    Ok(users)
 }
 
 /// What went wrong with one row, with its place.

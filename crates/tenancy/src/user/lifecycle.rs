@@ -93,11 +93,20 @@ pub(super) async fn put_suspended(
 pub async fn delete(ctx: &Ctx, id: UserId, if_version: Option<i64>) -> Result<(), Error> {
     ctx.require(Action::UserWrite)?;
     let mut tx = ctx.begin().await?;
-    let user = require_manageable(&mut tx, ctx, id).await?;
-    require_version(if_version, user.version)?;
-    remove(&mut tx, ctx, &user).await?;
+    delete_in(&mut tx, ctx, id, if_version).await?;
     tx.commit().await?;
     Ok(())
+}
+
+pub(super) async fn delete_in(
+    tx: &mut TenantTx,
+    ctx: &Ctx,
+    id: UserId,
+    if_version: Option<i64>,
+) -> Result<(), Error> {
+    let user = require_manageable(tx, ctx, id).await?;
+    require_version(if_version, user.version)?;
+    remove(tx, ctx, &user).await
 }
 
 /// Deletes a locked user.
@@ -120,11 +129,22 @@ pub(super) async fn remove(tx: &mut TenantTx, ctx: &Ctx, user: &User) -> Result<
 /// has no room for their mail; [`Error::Forbidden`] when the user's role is beyond the caller's.
 pub async fn restore(ctx: &Ctx, id: UserId, address: Option<&str>) -> Result<User, Error> {
     ctx.require(Action::UserWrite)?;
+    let mut tx = ctx.begin().await?;
+    let user = restore_in(&mut tx, ctx, id, address).await?;
+    tx.commit().await?;
+    Ok(user)
+}
+
+pub(super) async fn restore_in(
+    tx: &mut TenantTx,
+    ctx: &Ctx,
+    id: UserId,
+    address: Option<&str>,
+) -> Result<User, Error> {
     let address = address.map(str::parse::<EmailAddress>).transpose();
     let address = address.map_err(|cause| Error::invalid("/address", cause))?;
-    let mut tx = ctx.begin().await?;
-    store::lock(&mut tx, id).await?;
-    let old = store::find(&mut tx, id).await?.ok_or(Error::NotFound)?;
+    store::lock(tx, id).await?;
+    let old = store::find(tx, id).await?.ok_or(Error::NotFound)?;
     let deleted_at = old.deleted_at.ok_or(Error::NotFound)?;
     if !ctx.caller().holds(old.role) {
         return Err(Error::Forbidden("restoring a user with a role beyond one's own"));
@@ -132,24 +152,23 @@ pub async fn restore(ctx: &Ctx, id: UserId, address: Option<&str>) -> Result<Use
     if deleted_at + RESTORABLE < ctx.now() {
         return Err(Error::conflict("restore_expired", "a deleted user can be restored for 30 days"));
     }
-    let bytes = store::restore(&mut tx, id).await.map_err(super::taken)?;
-    store::reclaim_addresses(&mut tx, old.mailbox_id).await?;
+    let bytes = store::restore(tx, id).await.map_err(super::taken)?;
+    store::reclaim_addresses(tx, old.mailbox_id).await?;
     if let Some(address) = address {
-        store::demote_addresses(&mut tx, old.mailbox_id).await?;
-        store::remove_address(&mut tx, old.mailbox_id, &address).await?;
-        add_address(&mut tx, old.mailbox_id, &address, true, "/address").await?;
+        store::demote_addresses(tx, old.mailbox_id).await?;
+        store::remove_address(tx, old.mailbox_id, &address).await?;
+        add_address(tx, old.mailbox_id, &address, true, "/address").await?;
     }
-    let user = store::find(&mut tx, id).await?.filter(|user| !user.address.is_empty());
+    let user = store::find(tx, id).await?.filter(|user| !user.address.is_empty());
     let user = user.ok_or_else(|| {
         Error::conflict("address_taken", "the primary address is somebody else's now; give another")
     })?;
-    event::record(&mut tx, ctx, event::Kind::UserRestored, id, shown(&user)).await?;
-    seats::take(&mut tx, ctx, &[id]).await?;
-    mailbox::require_allocation(&mut tx).await?;
-    if let Pools::Full { .. } = quota::charge_pools(&mut tx, bytes).await? {
+    event::record(tx, ctx, event::Kind::UserRestored, id, shown(&user)).await?;
+    seats::take(tx, ctx, &[id]).await?;
+    mailbox::require_allocation(tx).await?;
+    if let Pools::Full { .. } = quota::charge_pools(tx, bytes).await? {
         return Err(Error::OverQuota);
     }
-    tx.commit().await?;
     Ok(user)
 }
 

@@ -1,0 +1,69 @@
+//! What a change of seats would cost, before it is made: the rating core asked twice, with the change and without.
+
+use chrono::NaiveDate;
+use kernel::Money;
+use tenancy::{Action, Ctx, TenantTx, seats};
+
+use crate::Error;
+use crate::rating::{CycleState, Log, Terms, document, local_day, steps_of_changes};
+use crate::run::opened;
+use crate::subscription::{self, Subscription};
+
+/// What the next invoice comes to more, or less.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PriceDifference {
+    /// When that invoice is made.
+    pub next_invoice_on: NaiveDate,
+    /// The difference: what is added for the days up to then and, if a cycle opens on it, for that cycle. Negative is less.
+    pub amount: Money,
+}
+
+/// What `more` seats (fewer, when negative) taken at this moment make of the next invoice. `None` without a subscription,
+/// when it cannot be rated, or when the caller may not see subscriptions.
+///
+/// # Errors
+/// As of any statement.
+pub async fn of_seats(ctx: &Ctx, more: i64) -> Result<Option<PriceDifference>, Error> {
+    if !ctx.caller().may(Action::SubscriptionRead) {
+        return Ok(None);
+    }
+    let mut tx = ctx.begin().await?;
+    let Some(subscription) = subscription::store::find(&mut tx).await? else { return Ok(None) };
+    let cycles = opened(&mut tx).await?;
+    let without = next_invoice(ctx, &subscription, cycles.clone(), &log(&mut tx, ctx, 0).await?);
+    let with = next_invoice(ctx, &subscription, cycles, &log(&mut tx, ctx, more).await?);
+    let (Ok((next_invoice_on, with)), Ok((_, without))) = (with, without) else { return Ok(None) };
+    let amount_minor = with.checked_sub(without).ok_or(Error::Stored("amount"))?;
+    let amount = Money::new(amount_minor, subscription.price.currency);
+    Ok(Some(PriceDifference { next_invoice_on, amount }))
+}
+
+async fn log(tx: &mut TenantTx, ctx: &Ctx, more: i64) -> Result<Log, Error> {
+    let changes = seats::changes(tx, ctx.now()).await?;
+    let changes = changes.iter().map(|change| (change.at, i64::from(change.delta)));
+    Ok(Log {
+        seats: steps_of_changes(changes.chain([(ctx.now(), more)])),
+        committed: subscription::store::commitments(tx).await?,
+    })
+}
+
+/// The first boundary that is still to come, and the net of everything outstanding up to it, in minor units.
+fn next_invoice(
+    ctx: &Ctx,
+    subscription: &Subscription,
+    mut cycles: Vec<CycleState>,
+    log: &Log,
+) -> Result<(NaiveDate, i64), Error> {
+    let terms: Terms = subscription.terms();
+    let today = local_day(ctx.now(), ctx.time_zone());
+    let (mut boundary, mut net) = (subscription.next_invoice_on, 0_i64);
+    loop {
+        for line in document(&terms, boundary, ctx.time_zone(), &mut cycles, log)? {
+            net = net.checked_add(line.charge.amount_minor).ok_or(Error::Stored("amount"))?;
+        }
+        if boundary > today {
+            return Ok((boundary, net));
+        }
+        boundary = terms.next_boundary(boundary)?;
+    }
+}
