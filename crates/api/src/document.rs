@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use utoipa::openapi::header::{Header, HeaderBuilder};
 use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn, PathItem};
 use utoipa::openapi::schema::{ArrayItems, Components, ObjectBuilder, Schema, Type};
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
@@ -87,6 +88,11 @@ const PROBLEMS: &[Common] = &[
         name: "InvalidRequest",
         text: "The request breaks a rule (`invalid_request`; `errors` names each), or its `Idempotency-Key` was used for another request (`idempotency_key_reuse`).",
     },
+    Common {
+        status: "429",
+        name: "RateLimited",
+        text: "The credential has made too many requests; nothing was done. Try again after the seconds in `Retry-After`: `rate_limited`.",
+    },
     Common { status: "500", name: "Internal", text: "A fault of the server's: `internal`." },
     Common {
         status: "503",
@@ -113,7 +119,12 @@ is outside of it answers 404, exactly like what never existed.
 24 hours for the credential that used it. The same key with the same request gives the first answer again, with \
 `Idempotency-Replayed: true` and without secrets that are shown once; with another request it is refused. Refusals of \
 the request itself (400, 401, 403, 413, 415, 422 `invalid_request`) are not kept: mend the request and use the key again. \
-Neither is a 503, which changed nothing: send the request with its key again.
+Neither is a 429 or a 503, which changed nothing: send the request with its key again.
+
+**Limits.** A credential may make so many requests in a minute; a key's access tokens share what the key has. Answers to a \
+proven caller say how it stands, as draft-ietf-httpapi-ratelimit-headers has it: `RateLimit-Policy: \"default\";q=6000;w=60` \
+(the quota and its window in seconds), `RateLimit: \"default\";r=5990;t=1` (what is left, and for how many seconds there is \
+no more). One request too many is a 429 `rate_limited`, which was not carried out: wait for the seconds in `Retry-After`.
 
 **Errors** are RFC 9457 problem details (`application/problem+json`). `code` is stable; the codes are:
 ";
@@ -173,7 +184,8 @@ fn document() -> OpenApi {
     complete_times(components);
     for form in [Form::Problem, Form::Scim] {
         let responses = common(form).iter();
-        let responses = responses.map(|one| (one.name.to_owned(), problem_response(one.text, form).into()));
+        let responses =
+            responses.map(|one| (one.name.to_owned(), problem_response(one.status, one.text, form).into()));
         components.responses.extend(responses);
     }
     let needs_bearer = SecurityRequirement::new("bearer", Vec::<String>::new());
@@ -222,7 +234,7 @@ fn complete(operation: &mut Operation, is_post: bool, form: Form) {
             && status.as_str() >= "400"
             && !is_public
         {
-            *own = problem_response(&own.description, form);
+            *own = problem_response(status, &own.description, form);
         }
     }
     let parameters = operation.parameters.as_deref().unwrap_or_default();
@@ -257,7 +269,7 @@ fn add_problem(operation: &mut Operation, problem: &Common, form: Form) {
     match operation.responses.responses.get_mut(problem.status) {
         Some(RefOr::T(own)) => {
             let description = format!("{} {}", own.description, problem.text);
-            *own = problem_response(&description, form);
+            *own = problem_response(problem.status, &description, form);
         }
         _ => {
             let response = RefOr::Ref(Ref::from_response_name(problem.name));
@@ -266,16 +278,32 @@ fn add_problem(operation: &mut Operation, problem: &Common, form: Form) {
     }
 }
 
-fn problem_response(text: &str, form: Form) -> Response {
+fn problem_response(status: &str, text: &str, form: Form) -> Response {
     let name = match form {
         Form::Problem => problem::Body::name(),
         Form::Scim => scim::describe::ScimError::name(),
     };
     let schema = RefOr::Ref(Ref::from_schema_name(name));
-    ResponseBuilder::new()
+    let headers = if status == "429" { limit_headers() } else { Vec::new() };
+    let response = ResponseBuilder::new()
         .description(text)
-        .content(form.media_type(), ContentBuilder::new().schema(Some(schema)).build())
-        .build()
+        .content(form.media_type(), ContentBuilder::new().schema(Some(schema)).build());
+    headers.into_iter().fold(response, |response, (name, header)| response.header(name, header)).build()
+}
+
+/// What every answer to a proven caller says of its quota, and a refusal of the time to wait.
+fn limit_headers() -> Vec<(&'static str, Header)> {
+    let seconds = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1)).examples([1]);
+    let text = |example: &str| ObjectBuilder::new().schema_type(Type::String).examples([example]);
+    let header = |about: &str, schema: ObjectBuilder| {
+        HeaderBuilder::new().description(Some(about)).schema(Some(schema.build())).build()
+    };
+    let (policy, limit) = ("\"default\";q=6000;w=60", "\"default\";r=0;t=1");
+    vec![
+        ("Retry-After", header("Seconds to wait.", seconds)),
+        ("RateLimit-Policy", header("How many requests (`q`) there are for `w` seconds.", text(policy))),
+        ("RateLimit", header("How many requests are left (`r`) for the next `t` seconds.", text(limit))),
+    ]
 }
 
 /// A page's items by the name of their schema; utoipa repeats the whole of it in each list.

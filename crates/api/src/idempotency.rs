@@ -25,7 +25,7 @@ use tracing::Instrument as _;
 use crate::around::{self, Deadline};
 use crate::extract::{self, Bearer};
 use crate::problem::{self, Form, Problem};
-use crate::routes::{self, Turn};
+use crate::routes::Turn;
 use crate::tasks::Tasks;
 use crate::{Api, limits};
 
@@ -48,8 +48,8 @@ pub(crate) async fn replay(
     request: Request,
     next: Next,
 ) -> Result<Response, Problem> {
-    let unkeyed = request.method() != Method::POST || request.uri().path() == routes::token::PATH;
-    let Some(key) = request.headers().get(IDEMPOTENCY_KEY).filter(|_| !unkeyed) else {
+    let is_post = request.method() == Method::POST;
+    let Some(key) = request.headers().get(IDEMPOTENCY_KEY).filter(|_| is_post) else {
         return Ok(next.run(request).await);
     };
     let key = Key::parse(key)?;

@@ -1,8 +1,8 @@
 //! HTTP and OpenAPI over the domains; the only crate that knows axum, utoipa and problem+json.
 //!
 //! A handler translates: it takes a request apart (`extract`), calls one function of a domain and wraps what comes
-//! back. What all requests have in common is in three layers, from outside in: `around` (id, span, measures,
-//! deadline, form of errors), the limits on bodies, and `idempotency`.
+//! back. What all requests have in common is in layers, from outside in: `around` (id, span, measures, deadline, form
+//! of errors), `rate` (requests per credential), the limits on bodies, and `idempotency`.
 
 mod around;
 mod client;
@@ -12,6 +12,7 @@ mod idempotency;
 mod limits;
 mod page;
 mod problem;
+mod rate;
 mod routes;
 mod schema;
 mod scim;

@@ -1,10 +1,14 @@
 //! How much the API gives to its clients.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 /// However long [`Limits::request_timeout`] is, no request is carried out for longer. `tenancy::idempotency` takes one
 /// for dead that has been under way for a minute more, so raising this means raising that.
 pub(crate) const LONGEST_REQUEST: Duration = Duration::from_secs(600);
+
+/// A hundred a second: generous for a portal, and an end to a loop that runs wild.
+const REQUESTS_PER_MINUTE: NonZeroU32 = NonZeroU32::new(6000).expect("is not zero");
 
 /// The bounds of the API and its listener.
 #[derive(Debug, Clone)]
@@ -17,6 +21,8 @@ pub struct Limits {
     pub message_uploads: usize,
     /// How long a request may take from its header to the beginning of the answer; ten minutes at most.
     pub request_timeout: Duration,
+    /// Requests that one credential may make in a minute, all at once or evenly; further ones are refused with 429.
+    pub requests_per_minute: NonZeroU32,
     /// Connections at a time; further ones wait to be accepted.
     pub max_connections: usize,
     /// How long a client may take to send a request's header, and how long an idle connection is kept.
@@ -34,6 +40,7 @@ impl Default for Limits {
             message_bytes: 50 << 20,
             message_uploads: 32,
             request_timeout: LONGEST_REQUEST,
+            requests_per_minute: REQUESTS_PER_MINUTE,
             max_connections: 1024,
             header_read_timeout: Duration::from_secs(30),
             body_read_timeout: Duration::from_secs(30),

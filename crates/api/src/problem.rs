@@ -59,6 +59,7 @@ pub(crate) const CODES: &[(&str, u16, &str)] = &[
     ("idempotency_key_reuse", 422, "The Idempotency-Key was used for another request"),
     ("invalid_request", 422, "The request breaks a rule"),
     ("quota_exceeded", 422, "The mailbox, or a pool above it, is over its quota"),
+    ("rate_limited", 429, "The credential has made too many requests"),
     ("too_many_sign_ins", 429, "Too many sign-ins failed"),
     ("internal", 500, "An internal fault"),
     ("unavailable", 503, "Temporarily unavailable"),

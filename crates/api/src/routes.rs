@@ -38,6 +38,7 @@ use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
+use crate::rate::{self, Rates};
 use crate::tasks::Tasks;
 use crate::{Api, around, document, idempotency, scim};
 
@@ -56,15 +57,22 @@ pub(crate) fn tracked(api: Api, tasks: Tasks) -> Router {
     };
     // The layer reads bodies, so the limit on them has to be known to it already.
     let replay = from_fn_with_state((api.clone(), tasks), idempotency::replay);
+    let rates = Arc::new(Rates::new(limits.requests_per_minute));
+    let rate = from_fn_with_state((api.clone(), rates), rate::limit);
+    let (public, _) = public().split_for_parts();
+    let public = public.layer(DefaultBodyLimit::max(limits.body_bytes));
     let (small, _) = with_small_bodies().split_for_parts();
-    let small = small.layer(replay.clone()).layer(DefaultBodyLimit::max(limits.body_bytes));
+    let small =
+        small.layer(replay.clone()).layer(DefaultBodyLimit::max(limits.body_bytes)).layer(rate.clone());
     let (large, _) = with_messages().split_for_parts();
     let turns = Arc::new(Semaphore::new(limits.message_uploads));
     let large = large
         .layer(replay)
         .layer(DefaultBodyLimit::max(limits.message_bytes))
-        .layer(from_fn_with_state(turns, take_a_turn));
+        .layer(from_fn_with_state(turns, take_a_turn))
+        .layer(rate);
     Router::new()
+        .merge(public)
         .merge(small)
         .merge(large)
         .route("/openapi.json", get(openapi))
@@ -78,9 +86,8 @@ pub(crate) fn tracked(api: Api, tasks: Tasks) -> Router {
 
 /// What the document is made of.
 pub(crate) fn declared() -> OpenApi {
-    let routes =
-        OpenApiRouter::with_openapi(document::frame()).merge(with_small_bodies()).merge(with_messages());
-    routes.into_openapi()
+    let routes = OpenApiRouter::with_openapi(document::frame()).merge(with_small_bodies());
+    routes.merge(public()).merge(with_messages()).into_openapi()
 }
 
 fn with_small_bodies() -> OpenApiRouter<Api> {
@@ -103,8 +110,11 @@ fn with_small_bodies() -> OpenApiRouter<Api> {
         .merge(event::router())
         .merge(webhook_endpoint::router())
         .merge(scim::router())
-        .merge(token::router())
-        .merge(health::router())
+}
+
+/// What takes no bearer token.
+fn public() -> OpenApiRouter<Api> {
+    OpenApiRouter::default().merge(token::router()).merge(health::router())
 }
 
 fn with_messages() -> OpenApiRouter<Api> {

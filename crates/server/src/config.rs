@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -27,6 +28,8 @@ pub(crate) struct Config {
     pub(crate) blob_url: Option<blob::Location>,
     /// `None`: a self-signed certificate under the data directory.
     pub(crate) tls: Option<TlsFiles>,
+    /// How many requests each credential may make of the REST API in a minute.
+    pub(crate) api_requests_per_minute: NonZeroU32,
     /// Proxies whose word on a client's address is taken.
     pub(crate) trusted_proxies: Vec<IpNet>,
     /// Networks that are not public and that webhooks may be sent to all the same.
@@ -83,6 +86,11 @@ const SETTINGS: &[(&str, &str, &str)] = &[
     ),
     ("tls_certificate", "self-signed, made under data_dir", "PEM file of the certificate chain"),
     ("tls_key", "self-signed, made under data_dir", "PEM file of its key"),
+    (
+        "api_requests_per_minute",
+        "6000",
+        "requests that one credential may make of the REST API in a minute; 1 at least",
+    ),
     (
         "trusted_proxies",
         "none",
@@ -187,6 +195,9 @@ impl Config {
             blob_url: reader
                 .value("blob_url", |text| blob::Location::from_str(text).map_err(|e| e.to_string())),
             tls,
+            api_requests_per_minute: reader
+                .value("api_requests_per_minute", parse_count)
+                .unwrap_or(api::Limits::default().requests_per_minute),
             trusted_proxies: reader.value("trusted_proxies", parse_networks).unwrap_or_default(),
             webhook_allowed_networks: reader
                 .value("webhook_allowed_networks", parse_networks)
@@ -280,6 +291,11 @@ fn parse_hostname(text: &str) -> Result<String, String> {
 /// The parts of a list, each read by `parse`.
 fn parse_list<T>(text: &str, parse: impl Fn(&str) -> Result<T, String>) -> Result<Vec<T>, String> {
     text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(parse).collect()
+}
+
+/// Zero would refuse everything, also the call that mends it.
+fn parse_count(text: &str) -> Result<NonZeroU32, String> {
+    text.parse().map_err(|_| format!("{text:?} is not a whole number from 1 to {}", u32::MAX))
 }
 
 fn parse_networks(text: &str) -> Result<Vec<IpNet>, String> {
@@ -380,6 +396,19 @@ mod tests {
         assert_eq!(config.http_listen.port(), 0);
         assert_eq!(config.lmtp_listen.to_string(), "[::1]:2");
         assert_eq!(config.hostname, "mx.example.org");
+    }
+
+    #[test]
+    fn a_number_of_requests_is_taken_and_is_not_zero() {
+        let name = "PILLARBOX_API_REQUESTS_PER_MINUTE";
+        let requests = |value| read("", &[(name, value)]).map(|config| config.api_requests_per_minute.get());
+        assert_eq!(requests("120"), Ok(120));
+        let (key, default, _) = SETTINGS.iter().find(|(key, ..)| variable(key) == name).unwrap();
+        assert_eq!(requests("").map(|count| count.to_string()).as_deref(), Ok(*default), "{key}");
+        for value in ["0", "-1", "many", "4294967296"] {
+            let mistake = format!("{name}: {value:?} is not a whole number from 1 to 4294967295");
+            assert_eq!(requests(value), Err(vec![mistake]));
+        }
     }
 
     #[test]

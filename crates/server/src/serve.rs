@@ -159,7 +159,7 @@ fn start(
         auth: auth.clone(),
         store: store.clone(),
         metrics,
-        limits: api::Limits::default(),
+        limits: api::Limits { requests_per_minute: config.api_requests_per_minute, ..api::Limits::default() },
         trusted_proxies: config.trusted_proxies.clone(),
         dns: config.dns_servers.as_deref().map_or_else(Resolver::system, Resolver::at),
         expected_dns: expected_dns(config),

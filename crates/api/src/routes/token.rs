@@ -19,9 +19,6 @@ use utoipa_axum::routes;
 use crate::problem::Problem;
 use crate::{Api, extract, schema};
 
-/// Where the endpoint is.
-pub(crate) const PATH: &str = "/v1/auth/token";
-
 /// What a client offers for an access token. Parameters without a meaning here are ignored (RFC 6749 §3.2).
 #[derive(Deserialize, ToSchema)]
 struct TokenRequest {

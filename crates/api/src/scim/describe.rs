@@ -42,6 +42,11 @@ pub(crate) const ERRORS: &[Common] = &[
         name: "ScimKeyReuse",
         text: "The `Idempotency-Key` was used for another request.",
     },
+    Common {
+        status: "429",
+        name: "ScimRateLimited",
+        text: "The credential has made too many requests: try again after the seconds in `Retry-After`.",
+    },
     Common { status: "500", name: "ScimInternal", text: "A fault of the server's." },
     Common { status: "503", name: "ScimUnavailable", text: "Try again after the seconds in `Retry-After`." },
 ];

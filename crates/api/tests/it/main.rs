@@ -14,6 +14,7 @@ mod isolation;
 mod mailbox;
 mod message;
 mod problem;
+mod rate;
 mod reseller;
 mod scim;
 mod serve;

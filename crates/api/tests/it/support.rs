@@ -146,6 +146,12 @@ impl App {
         Self { router: api::router(api.clone()), api, ..self }
     }
 
+    /// The same, with so many requests a minute for each credential, none of them used.
+    pub(crate) fn with_requests_per_minute(mut self, requests: u32) -> Self {
+        self.api.limits.requests_per_minute = requests.try_into().unwrap();
+        Self { router: api::router(self.api.clone()), ..self }
+    }
+
     pub(crate) fn call(&self, method: Method, path: &str) -> Call<'_> {
         Call { app: self, builder: Request::builder().method(method).uri(path), body: Body::empty() }
     }
