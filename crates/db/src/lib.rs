@@ -4,26 +4,19 @@
 pub mod cluster;
 pub mod error;
 pub mod jobs;
+mod migrate;
 mod tx;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use kernel::Env;
-use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions as _, Connection as _, PgPool};
 
 pub use error::Error;
+pub use migrate::migration_checksums;
 pub use tx::SystemTx;
-
-/// Every change of the schema, oldest first, compiled in.
-static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations");
-
-/// The checksum of each migration that is compiled in, oldest first. Two programs with the same ones make the same schema.
-pub fn migration_checksums() -> impl Iterator<Item = &'static [u8]> {
-    MIGRATIONS.iter().map(|migration| &*migration.checksum)
-}
 
 /// A pool of connections, with the environment that goes with it. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -70,7 +63,7 @@ impl Db {
     /// # Errors
     /// [`Error::Migration`] when a step fails or the database is newer than this program.
     pub async fn migrate(&self) -> Result<(), Error> {
-        MIGRATIONS.run(&self.pool).await.map_err(Error::from)
+        migrate::migrate(&self.pool).await
     }
 
     /// Asks the database for a sign of life.

@@ -13,6 +13,7 @@ mod pool;
 mod quota;
 mod seats;
 mod tenant;
+mod upgrade;
 mod user;
 mod webhook_endpoint;
 

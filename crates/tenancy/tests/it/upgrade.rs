@@ -1,0 +1,61 @@
+//! A database of an earlier version, with rows in it, becomes one of this version.
+
+use std::path::Path;
+
+use sqlx::Connection as _;
+use sqlx::migrate::Migrator;
+use tenancy::{domain, quota};
+use testkit::{TestDb, world};
+
+/// The last step before rows were filled in by a step.
+const EARLIER: i64 = 6;
+
+/// As the version of then left them, in the role that its statements ran as.
+const ROWS: &str = "
+    begin;
+    set local role pillarbox_system;
+    insert into resellers (id, path, name, created_at) values
+      ('01900000-0000-7000-8000-000000000001', '{01900000-0000-7000-8000-000000000001}', 'Hosting', now());
+    insert into tenants (id, reseller_id, reseller_path, name, country, currency, time_zone, created_at) values
+      ('01900000-0000-7000-8000-000000000002', '01900000-0000-7000-8000-000000000001',
+       '{01900000-0000-7000-8000-000000000001}', 'Acme', 'DE', 'EUR', 'UTC', now());
+    insert into domains (tenant_id, id, name, status, created_at) values
+      ('01900000-0000-7000-8000-000000000002', '01900000-0000-7000-8000-000000000003', 'acme.example', 'active', now());
+    insert into domain_names (name, tenant_id, domain_id) values
+      ('acme.example', '01900000-0000-7000-8000-000000000002', '01900000-0000-7000-8000-000000000003');
+    insert into signing_keys (id, private_pkcs8, public_key, created_at) values
+      ('01900000-0000-7000-8000-000000000004', 'private', 'public', now());
+    commit";
+
+#[tokio::test]
+async fn what_was_there_is_filled_in_and_row_level_security_is_forced_again() {
+    let test_db = TestDb::new().await;
+    let mut conn = sqlx::PgConnection::connect(&test_db.url()).await.unwrap();
+    let empty = "drop schema public cascade; create schema public; grant usage on schema public to public";
+    sqlx::raw_sql(empty).execute(&mut conn).await.unwrap();
+    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/../../migrations");
+    let mut earlier = Migrator::new(Path::new(directory)).await.unwrap();
+    earlier.migrations.to_mut().retain(|migration| migration.version <= EARLIER);
+    earlier.run(&mut conn).await.unwrap();
+    sqlx::raw_sql(ROWS).execute(&mut conn).await.unwrap();
+
+    let db = test_db.db();
+    db.migrate().await.unwrap();
+    assert_eq!(quota::drift(&db).await.unwrap(), 0);
+    let operator = world::operator(&test_db);
+    let ctx = operator.enter("ten_01900000000070008000000000000002".parse().unwrap()).await.unwrap();
+    let tenant = tenancy::tenant::get(&ctx).await.unwrap();
+    assert_eq!(tenant.domains_used, 1);
+    let id = "dom_01900000000070008000000000000003".parse().unwrap();
+    assert!(domain::get(&ctx, id).await.unwrap().verified_at.is_some());
+    domain::delete(&ctx, id, None).await.unwrap();
+    let unforced: Vec<String> = sqlx::query_scalar(
+        "select relname::text from pg_class where relrowsecurity and not relforcerowsecurity",
+    )
+    .fetch_all(&mut conn)
+    .await
+    .unwrap();
+    assert_eq!(unforced, Vec::<String>::new());
+    let seen: i64 = sqlx::query_scalar("select count(*) from tenants").fetch_one(&mut conn).await.unwrap();
+    assert_eq!(seen, 0, "the login role sees rows without having taken a role");
+}
