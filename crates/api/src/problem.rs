@@ -316,7 +316,7 @@ impl From<tenancy::Error> for Problem {
 fn fields(error: &tenancy::Error) -> Vec<FieldProblem> {
     match error {
         tenancy::Error::Invalid(fields) => fields.iter().cloned().map(FieldProblem::from).collect(),
-        tenancy::Error::Row { row, cause } => vec![FieldError::new(format!("/users/{row}"), cause).into()],
+        tenancy::Error::Row { pointer, cause } => vec![FieldError::new(pointer.as_str(), cause).into()],
         _ => Vec::new(),
     }
 }

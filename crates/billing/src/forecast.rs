@@ -2,7 +2,7 @@
 
 use chrono::NaiveDate;
 use kernel::Money;
-use tenancy::{Action, Ctx, TenantTx, seats};
+use tenancy::{Action, Ctx, seats};
 
 use crate::Error;
 use crate::rating::{CycleState, Log, Terms, document, local_day, steps_of_changes};
@@ -30,21 +30,20 @@ pub async fn of_seats(ctx: &Ctx, more: i64) -> Result<Option<PriceDifference>, E
     let mut tx = ctx.begin().await?;
     let Some(subscription) = subscription::store::find(&mut tx).await? else { return Ok(None) };
     let cycles = opened(&mut tx).await?;
-    let without = next_invoice(ctx, &subscription, cycles.clone(), &log(&mut tx, ctx, 0).await?);
-    let with = next_invoice(ctx, &subscription, cycles, &log(&mut tx, ctx, more).await?);
+    let changes = seats::changes(&mut tx, ctx.now()).await?;
+    let changes: Vec<_> = changes.iter().map(|change| (change.at, i64::from(change.delta))).collect();
+    let committed = subscription::store::commitments(&mut tx).await?;
+    drop(tx);
+    let log = |more| {
+        let changes = changes.iter().copied().chain([(ctx.now(), more)]);
+        Log { seats: steps_of_changes(changes), committed: committed.clone() }
+    };
+    let without = next_invoice(ctx, &subscription, cycles.clone(), &log(0));
+    let with = next_invoice(ctx, &subscription, cycles, &log(more));
     let (Ok((next_invoice_on, with)), Ok((_, without))) = (with, without) else { return Ok(None) };
     let amount_minor = with.checked_sub(without).ok_or(Error::Stored("amount"))?;
     let amount = Money::new(amount_minor, subscription.price.currency);
     Ok(Some(PriceDifference { next_invoice_on, amount }))
-}
-
-async fn log(tx: &mut TenantTx, ctx: &Ctx, more: i64) -> Result<Log, Error> {
-    let changes = seats::changes(tx, ctx.now()).await?;
-    let changes = changes.iter().map(|change| (change.at, i64::from(change.delta)));
-    Ok(Log {
-        seats: steps_of_changes(changes.chain([(ctx.now(), more)])),
-        committed: subscription::store::commitments(tx).await?,
-    })
 }
 
 /// The first boundary that is still to come, and the net of everything outstanding up to it, in minor units.

@@ -75,10 +75,12 @@ impl Delta {
 /// Counts at the tenant and at every reseller above it, or refuses at the first level whose cap would be passed. Locks
 /// the tenant, then the resellers by id; fewer are never refused.
 pub(crate) async fn count(tx: &mut TenantTx, delta: Delta) -> Result<(), Error> {
-    let Some(path) = store::add_to_tenant(tx, delta).await? else {
-        let level = store::tenant(tx).await?;
-        delta.fits("tenant", &level)?;
-        return Err(Error::NotFound);
+    let path = loop {
+        if let Some(path) = store::add_to_tenant(tx, delta).await? {
+            break path;
+        }
+        // Unless somebody has made room since: then once more.
+        delta.fits("tenant", &store::tenant(tx).await?)?;
     };
     delta.above(&store::lock_resellers(tx.conn(), &path).await?)?;
     store::add_to_resellers(tx.conn(), &path, delta).await?;

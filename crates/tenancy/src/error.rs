@@ -30,10 +30,10 @@ pub enum Error {
         limit: i32,
     },
     /// One of several objects that are made together was refused, and so none was made.
-    #[error("row {row}: {cause}")]
+    #[error("{pointer}: {cause}")]
     Row {
-        /// Which one, from 0.
-        row: usize,
+        /// Which one: a JSON pointer into the request.
+        pointer: String,
         /// Why.
         cause: Box<Error>,
     },

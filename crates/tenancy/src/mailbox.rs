@@ -9,6 +9,8 @@ use serde_json::json;
 use crate::quota::{self, Bounds, Threshold};
 use crate::{Action, Ctx, Error, TenantTx, event, require_version};
 
+pub(crate) use store::lock;
+
 /// A store of messages with a quota.
 #[derive(Debug, Clone)]
 pub struct Mailbox {

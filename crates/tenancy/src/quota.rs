@@ -45,8 +45,8 @@ pub async fn charge(
         let exists = store::exists(tx, mailbox_id).await?;
         return Ok(if exists { Charge::OverQuota } else { Charge::Gone });
     };
-    let old = (&state.bounds, state.used_bytes - bytes);
-    notice(tx, ctx, mailbox_id, old, (&state.bounds, state.used_bytes)).await?;
+    let bounds = state.bounds();
+    notice(tx, ctx, mailbox_id, (&bounds, state.used_bytes - bytes), (&bounds, state.used_bytes)).await?;
     Ok(Charge::Taken { modseq: state.modseq })
 }
 
@@ -61,8 +61,8 @@ pub async fn discard(
     bytes: u64,
 ) -> Result<(), db::Error> {
     if let Some(state) = store::discard(tx, mailbox_id, signed(bytes)).await? {
-        let old = (&state.bounds, state.used_bytes + signed(bytes));
-        notice(tx, ctx, mailbox_id, old, (&state.bounds, state.used_bytes)).await?;
+        let (bounds, old_bytes) = (state.bounds(), state.used_bytes + signed(bytes));
+        notice(tx, ctx, mailbox_id, (&bounds, old_bytes), (&bounds, state.used_bytes)).await?;
     }
     release_pools(tx, bytes).await
 }
@@ -121,8 +121,8 @@ pub async fn forget(tx: &mut TenantTx, mailbox_id: MailboxId, bytes: u64) -> Res
     store::forget(tx, mailbox_id, signed(bytes)).await
 }
 
-/// Whether `bytes` more would fit at this moment; `None` when there is no such mailbox, or none that takes messages.
-/// Only saves an upload that is bound to fail: [`charge`] decides.
+/// Whether `bytes` more would fit at this moment, here and in the pools above; `None` when there is no such mailbox, or none that takes messages.
+/// Only saves an upload that is bound to fail: [`charge`] and [`charge_pools`] decide.
 ///
 /// # Errors
 /// As of any statement.

@@ -224,7 +224,8 @@ pub async fn update(
     branding::check(&mut checks, &change.branding);
     checks.done().map_err(Error::Invalid)?;
     let mut tx = system(ctx.db()).await?;
-    if change.caps.storage_bytes.flatten().is_some() {
+    let limited = store::find(&mut tx, ctx).await?.is_some_and(|old| old.caps.storage_bytes.is_some());
+    if change.caps.storage_bytes.flatten().is_some() && !limited {
         // Mailboxes are locked before the levels above them; those that are made meanwhile are counted below.
         quota::count_reseller(&mut tx, ctx.reseller_id()).await?;
     }

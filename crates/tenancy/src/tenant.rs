@@ -214,7 +214,8 @@ pub async fn update(ctx: &Ctx, if_version: Option<i64>, change: TenantChange) ->
     branding::check(&mut checks, &change.branding);
     checks.done().map_err(Error::Invalid)?;
     let mut tx = ctx.begin().await?;
-    if storage_limit.is_some() {
+    let limited = store::find(&mut tx).await?.is_some_and(|tenant| tenant.storage_limit_bytes.is_some());
+    if storage_limit.is_some() && !limited {
         // Mailboxes are locked before the levels above them; those that are made meanwhile are counted below.
         quota::count_tenant(&mut tx).await?;
     }

@@ -91,7 +91,12 @@ pub async fn reseller(operator: &Caller, name: &str) -> Reseller {
 
 /// A tenant in UTC and EUR without a limit of seats.
 pub async fn tenant(operator: &Caller, reseller: &Reseller, name: &str) -> Tenant {
-    let new = NewTenant {
+    done("a tenant", tenant::create(operator, new_tenant(reseller, name)).await)
+}
+
+/// What [`tenant()`] is made of.
+pub fn new_tenant(reseller: &Reseller, name: &str) -> NewTenant {
+    NewTenant {
         reseller_id: Some(reseller.id),
         name: name.into(),
         country: "DE".into(),
@@ -103,8 +108,7 @@ pub async fn tenant(operator: &Caller, reseller: &Reseller, name: &str) -> Tenan
         allow_overallocation: true,
         branding: Default::default(),
         test_clock: false,
-    };
-    done("a tenant", tenant::create(operator, new).await)
+    }
 }
 
 /// A domain of the tenant, verified by the operator's word.

@@ -144,3 +144,28 @@ async fn a_run_for_a_day_that_is_none_is_refused() {
         "/tenant_id"
     );
 }
+
+#[tokio::test]
+async fn a_tenant_that_moved_is_billed_by_its_new_reseller_at_the_prices_it_has() {
+    let app = App::new().await;
+    let (_, north) = app.reseller("North").await;
+    let (south, south_key) = app.reseller("South").await;
+    let tenant = subscribed(&app, &north, "one.example", 2).await;
+    let id = tenant.strip_prefix("/v1/tenants/").unwrap().to_owned();
+    run(&app, &north, json!({"as_of": "2026-03-02", "tenant_id": id})).await;
+    app.post(&app.operator, &format!("{tenant}/transfer"), json!({"reseller_id": south})).await.expect(200);
+    app.put(&south_key, &format!("{tenant}/test-clock"), json!({"now": "2026-04-02T12:00:00Z"}))
+        .await
+        .expect(200);
+    run(&app, &south_key, json!({"as_of": "2026-04-02", "tenant_id": id})).await;
+    let invoices = app.get(&south_key, &format!("{tenant}/invoices")).await.expect(200);
+    let issued =
+        |one: &Value| (one["issued_on"].clone(), one["issuer"]["name"].clone(), one["total"].clone());
+    let invoices: Vec<_> = invoices["data"].as_array().unwrap().iter().map(issued).collect();
+    assert_eq!(invoices.len(), 2, "{invoices:?}");
+    let of = |name: &str| {
+        invoices.iter().find(|one| one.1 == json!(name)).unwrap_or_else(|| panic!("{invoices:?}"))
+    };
+    assert_eq!((&of("North").0, &of("South").0), (&json!("2026-03-02"), &json!("2026-04-02")));
+    assert_eq!(of("North").2, of("South").2, "the same seats for the same days cost the same");
+}

@@ -139,17 +139,10 @@ async fn daily_runs_make_the_documents_of_one_late_run() {
 async fn a_test_clock_is_the_tenant_s_own_time() {
     let world = world_on("2026-01-01").await;
     let new = tenancy::tenant::NewTenant {
-        reseller_id: Some(world.reseller.id),
-        name: "Sandbox".into(),
         country: "US".into(),
-        currency: "EUR".parse().unwrap(),
         time_zone: "America/Los_Angeles".into(),
-        seats_limit: None,
-        domains_limit: None,
-        storage_limit_bytes: None,
-        allow_overallocation: true,
-        branding: Default::default(),
         test_clock: true,
+        ..world::new_tenant(&world.reseller, "Sandbox")
     };
     let tenant = tenancy::tenant::create(&world.operator, new).await.unwrap();
     let ctx = super::ctx_of(&world, tenant.id).await;

@@ -34,6 +34,22 @@ async fn each_kind_of_counter_that_is_off_shows() {
             Drift { folders: 1, ..Drift::default() },
         ),
         (
+            "update resellers set tenants_used = tenants_used + 1",
+            "update resellers set tenants_used = tenants_used - 1",
+            Drift { levels: 1, ..Drift::default() },
+        ),
+        (
+            "update tenants set storage_limit_bytes = 1000000",
+            "update tenants set storage_limit_bytes = null",
+            Drift { levels: 1, ..Drift::default() },
+        ),
+        (
+            "update tenants set seats_used = seats_used + 1",
+            "update tenants set seats_used = seats_used - 1",
+            // The tenant's, and the reseller's that is the sum of them.
+            Drift { levels: 2, ..Drift::default() },
+        ),
+        (
             "update blobs set message_count = message_count + 1",
             "update blobs set message_count = message_count - 1",
             Drift { bodies: 1, ..Drift::default() },

@@ -90,7 +90,7 @@ pub(super) async fn list(
 }
 
 /// Keeps others from changing a mailbox until the transaction ends.
-pub(super) async fn lock(tx: &mut TenantTx, id: MailboxId) -> Result<(), Error> {
+pub(crate) async fn lock(tx: &mut TenantTx, id: MailboxId) -> Result<(), Error> {
     let tenant_id = tx.tenant_id().uuid();
     sqlx::query!(
         "select id from mailboxes where tenant_id = $1 and id = $2 for no key update",

@@ -30,15 +30,17 @@ pub enum Pools {
 /// # Errors
 /// As of any statement.
 pub async fn charge_pools(tx: &mut TenantTx, bytes: u64) -> Result<Pools, db::Error> {
+    if bytes == 0 {
+        // They fit, also where a limit was lowered below what is used.
+        return Ok(Pools::Taken);
+    }
     let bytes = signed(bytes);
-    let limited = store::limited(tx).await?;
-    let tenant = if limited.tenant { store::lock_tenant(tx).await? } else { None };
-    let resellers = store::lock_resellers(tx.conn(), &limited.resellers).await?;
-    let free = tenant.iter().chain(&resellers).map(store::Pool::free_bytes).min();
+    let locked = lock(tx).await?;
+    let free = locked.tenant.iter().chain(&locked.resellers).map(store::Pool::free_bytes).min();
     if let Some(free) = free.filter(|&free| free < bytes) {
         return Ok(Pools::Full { free_bytes: free.max(0).unsigned_abs() });
     }
-    add(tx, tenant.is_some(), &resellers, bytes).await?;
+    add(tx, &locked, bytes).await?;
     Ok(Pools::Taken)
 }
 
@@ -50,23 +52,29 @@ pub async fn release_pools(tx: &mut TenantTx, bytes: u64) -> Result<(), db::Erro
     if bytes == 0 {
         return Ok(());
     }
+    let locked = lock(tx).await?;
+    add(tx, &locked, -signed(bytes)).await
+}
+
+/// The pools with a limit above the tenant's mailboxes, locked.
+struct Locked {
+    tenant: Option<store::Pool>,
+    resellers: Vec<store::Pool>,
+}
+
+async fn lock(tx: &mut TenantTx) -> Result<Locked, db::Error> {
     let limited = store::limited(tx).await?;
     let tenant = if limited.tenant { store::lock_tenant(tx).await? } else { None };
     let resellers = store::lock_resellers(tx.conn(), &limited.resellers).await?;
-    add(tx, tenant.is_some(), &resellers, -signed(bytes)).await
+    Ok(Locked { tenant, resellers })
 }
 
-async fn add(
-    tx: &mut TenantTx,
-    of_tenant: bool,
-    resellers: &[store::Pool],
-    bytes: i64,
-) -> Result<(), db::Error> {
-    if of_tenant {
+async fn add(tx: &mut TenantTx, locked: &Locked, bytes: i64) -> Result<(), db::Error> {
+    if locked.tenant.is_some() {
         store::add_to_tenant(tx, bytes).await?;
     }
-    if !resellers.is_empty() {
-        let ids: Vec<_> = resellers.iter().map(|pool| pool.id).collect();
+    if !locked.resellers.is_empty() {
+        let ids: Vec<_> = locked.resellers.iter().map(|pool| pool.id).collect();
         store::add_to_resellers(tx.conn(), &ids, bytes).await?;
     }
     Ok(())
@@ -88,25 +96,23 @@ pub(crate) async fn count_moving(tx: &mut SystemTx, id: TenantId) -> Result<i64,
     store::count_tenant(tx.conn(), id).await
 }
 
-/// Moves bytes from the pools of some resellers to those of others, if these have room; false otherwise. Locks all by id.
+/// Moves bytes from the pools of some resellers to those of others, if these have room; false otherwise. To be called with
+/// the rows of all of them locked: a limit that is being set is then seen, or counts these bytes.
 pub(crate) async fn shift(
     tx: &mut SystemTx,
-    from: &[ResellerId],
-    to: &[ResellerId],
+    left: &[ResellerId],
+    entered: &[ResellerId],
     bytes: i64,
 ) -> Result<bool, db::Error> {
-    let left: Vec<_> = from.iter().filter(|id| !to.contains(id)).map(|id| id.uuid()).collect();
-    let entered: Vec<_> = to.iter().filter(|id| !from.contains(id)).map(|id| id.uuid()).collect();
-    let both: Vec<_> = left.iter().chain(&entered).copied().collect();
-    let pools = store::lock_resellers(tx.conn(), &both).await?;
-    let limited = |ids: &[uuid::Uuid]| -> Vec<_> {
-        pools.iter().map(|pool| pool.id).filter(|id| ids.contains(id)).collect()
-    };
-    if pools.iter().any(|pool| entered.contains(&pool.id) && pool.free_bytes() < bytes) {
+    let of = |ids: &[ResellerId]| ids.iter().map(|id| id.uuid()).collect::<Vec<_>>();
+    let ids = |pools: Vec<store::Pool>| pools.into_iter().map(|pool| pool.id).collect::<Vec<_>>();
+    let left = store::lock_resellers(tx.conn(), &of(left)).await?;
+    let entered = store::lock_resellers(tx.conn(), &of(entered)).await?;
+    if bytes > 0 && entered.iter().any(|pool| pool.free_bytes() < bytes) {
         return Ok(false);
     }
-    store::add_to_resellers(tx.conn(), &limited(&left), -bytes).await?;
-    store::add_to_resellers(tx.conn(), &limited(&entered), bytes).await?;
+    store::add_to_resellers(tx.conn(), &ids(left), -bytes).await?;
+    store::add_to_resellers(tx.conn(), &ids(entered), bytes).await?;
     Ok(true)
 }
 

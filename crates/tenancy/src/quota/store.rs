@@ -10,7 +10,19 @@ use crate::TenantTx;
 pub(super) struct State {
     pub(super) modseq: i64,
     pub(super) used_bytes: i64,
-    pub(super) bounds: Bounds,
+    quota_bytes: Option<i64>,
+    warn_bytes: Option<i64>,
+    block_send_bytes: Option<i64>,
+}
+
+impl State {
+    pub(super) fn bounds(&self) -> Bounds {
+        Bounds {
+            quota_bytes: self.quota_bytes,
+            warn_bytes: self.warn_bytes,
+            block_send_bytes: self.block_send_bytes,
+        }
+    }
 }
 
 pub(super) async fn charge(
@@ -19,7 +31,8 @@ pub(super) async fn charge(
     bytes: i64,
 ) -> Result<Option<State>, Error> {
     let tenant_id = tx.tenant_id().uuid();
-    let row = sqlx::query!(
+    let state = sqlx::query_as!(
+        State,
         "update mailboxes set used_bytes = used_bytes + $3, modseq = modseq + 1
          where tenant_id = $1 and id = $2 and status = 'active'
            and (quota_bytes is null or used_bytes <= quota_bytes - $3)
@@ -30,15 +43,7 @@ pub(super) async fn charge(
     )
     .fetch_optional(tx.conn())
     .await?;
-    Ok(row.map(|row| State {
-        modseq: row.modseq,
-        used_bytes: row.used_bytes,
-        bounds: Bounds {
-            quota_bytes: row.quota_bytes,
-            warn_bytes: row.warn_bytes,
-            block_send_bytes: row.block_send_bytes,
-        },
-    }))
+    Ok(state)
 }
 
 pub(super) async fn exists(tx: &mut TenantTx, mailbox_id: MailboxId) -> Result<bool, Error> {
@@ -60,8 +65,12 @@ pub(super) async fn has_room(
 ) -> Result<Option<bool>, Error> {
     let tenant_id = tx.tenant_id().uuid();
     let room = sqlx::query_scalar!(
-        r#"select (quota_bytes is null or used_bytes <= quota_bytes - $3) as "room!"
-           from mailboxes where tenant_id = $1 and id = $2 and status = 'active'"#,
+        r#"select (m.quota_bytes is null or m.used_bytes <= m.quota_bytes - $3)
+             and (t.storage_limit_bytes is null or t.used_bytes <= t.storage_limit_bytes - $3)
+             and not exists (select from resellers r where r.id = any (t.reseller_path) and r.used_bytes > r.storage_limit_bytes - $3)
+             as "room!"
+           from mailboxes m join tenants t on t.id = m.tenant_id
+           where m.tenant_id = $1 and m.id = $2 and m.status = 'active'"#,
         tenant_id,
         mailbox_id.uuid(),
         bytes
@@ -77,7 +86,8 @@ pub(super) async fn discard(
     bytes: i64,
 ) -> Result<Option<State>, Error> {
     let tenant_id = tx.tenant_id().uuid();
-    let row = sqlx::query!(
+    let state = sqlx::query_as!(
+        State,
         "update mailboxes set used_bytes = used_bytes - $3, recoverable_bytes = recoverable_bytes + $3, modseq = modseq + 1
          where tenant_id = $1 and id = $2 returning modseq, used_bytes, quota_bytes, warn_bytes, block_send_bytes",
         tenant_id,
@@ -86,15 +96,7 @@ pub(super) async fn discard(
     )
     .fetch_optional(tx.conn())
     .await?;
-    Ok(row.map(|row| State {
-        modseq: row.modseq,
-        used_bytes: row.used_bytes,
-        bounds: Bounds {
-            quota_bytes: row.quota_bytes,
-            warn_bytes: row.warn_bytes,
-            block_send_bytes: row.block_send_bytes,
-        },
-    }))
+    Ok(state)
 }
 
 pub(super) async fn forget(tx: &mut TenantTx, mailbox_id: MailboxId, bytes: i64) -> Result<(), Error> {

@@ -25,23 +25,22 @@ pub async fn transfer(ctx: &Ctx, if_version: Option<i64>, to: ResellerId) -> Res
     if moving.path.last() == Some(&to.reseller_id()) {
         return Err(Error::conflict("same_reseller", "the tenant belongs to this reseller already"));
     }
-    let bytes = quota::count_moving(&mut tx, id).await?;
-    let has_room = quota::shift(&mut tx, &moving.path, to.path(), bytes).await?;
-    if !has_room {
-        return Err(Error::OverQuota);
-    }
     let left: Vec<_> = moving.path.iter().filter(|id| !to.path().contains(id)).copied().collect();
     let entered: Vec<_> = to.path().iter().filter(|id| !moving.path.contains(id)).copied().collect();
     let delta = Delta { tenants: 1, domains: moving.domains, seats: moving.seats };
+    // First, since it locks every level that is left or entered.
     caps::shift(&mut tx, &left, &entered, delta).await?;
+    let bytes = quota::count_moving(&mut tx, id).await?;
+    if !quota::shift(&mut tx, &left, &entered, bytes).await? {
+        return Err(Error::OverQuota);
+    }
     store::set_reseller(&mut tx, id, to.reseller_id(), to.path()).await?;
     let data = json!({"from": moving.path.last(), "to": to.reseller_id()});
-    for trail in [moving.path.last().copied(), Some(to.reseller_id())].into_iter().flatten() {
-        let (caller, kind) = (ctx.caller(), event::Kind::TenantTransferred);
-        event::record_on(&mut tx, caller, Scope::Reseller(trail), kind, id, data.clone()).await?;
+    let from = moving.path.last().map(|&from| Scope::Reseller(from));
+    for trail in from.into_iter().chain([Scope::Reseller(to.reseller_id()), Scope::Tenant(id)]) {
+        let kind = event::Kind::TenantTransferred;
+        event::record_on(&mut tx, ctx.caller(), trail, kind, id, data.clone()).await?;
     }
-    event::record_on(&mut tx, ctx.caller(), Scope::Tenant(id), event::Kind::TenantTransferred, id, data)
-        .await?;
     tx.commit().await?;
     let mut tx = ctx.begin().await?;
     store::find(&mut tx).await?.ok_or(Error::NotFound)

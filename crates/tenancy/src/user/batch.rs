@@ -62,6 +62,6 @@ fn at(row: usize, cause: Error) -> Error {
             Error::Invalid(fields.into_iter().map(placed).collect())
         }
         Error::Db(cause) => cause.into(),
-        cause => Error::Row { row, cause: Box::new(cause) },
+        cause => Error::Row { pointer: format!("/users/{row}"), cause: Box::new(cause) },
     }
 }

@@ -283,7 +283,7 @@ async fn accounts(tx: &mut TenantTx, users: Vec<User>) -> Result<Vec<Account>, E
 /// The account, locked, if the caller may change it and has seen its version.
 async fn lock(tx: &mut TenantTx, ctx: &Ctx, id: UserId, if_version: Option<i64>) -> Result<Account, Error> {
     let user = require_manageable(tx, ctx, id).await?;
-    store::lock_mailbox(tx, user.mailbox_id).await?;
+    mailbox::lock(tx, user.mailbox_id).await?;
     let account = find(tx, id).await?.ok_or(Error::NotFound)?;
     require_version(if_version, account.version)?;
     Ok(account)

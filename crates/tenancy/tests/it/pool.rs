@@ -5,7 +5,7 @@ use kernel::MailboxId;
 use tenancy::quota::{self, Charge, Pools};
 use tenancy::reseller::{self, CapsChange, ResellerChange};
 use tenancy::tenant::{self, TenantChange};
-use tenancy::{Ctx, Error, mailbox, user};
+use tenancy::{Action, Ctx, Error, Scope, event, mailbox, user};
 use testkit::{World, world};
 
 use crate::neighbour;
@@ -128,6 +128,43 @@ async fn bytes_leave_the_pool_with_their_message_and_with_their_user_and_come_ba
 }
 
 #[tokio::test]
+async fn who_brings_no_bytes_is_not_refused_by_a_pool_that_is_over() {
+    let world = World::new().await;
+    let (ada, bob) = (world.user("ada", None).await, world.user("bob", None).await);
+    limit_tenant(&world.ctx, Some(100)).await;
+    assert!(put(&world.ctx, ada.mailbox_id, 100).await);
+    user::delete(&world.ctx, bob.id, None).await.unwrap();
+    limit_tenant(&world.ctx, Some(50)).await;
+    user::restore(&world.ctx, bob.id, None).await.unwrap();
+    assert!(!put(&world.ctx, bob.mailbox_id, 1).await);
+    let mut tx = world.ctx.begin().await.unwrap();
+    assert_eq!(quota::has_room(&mut tx, bob.mailbox_id, 1).await.unwrap(), Some(false));
+}
+
+/// Whichever comes first, the pool has the tenant's bytes afterwards.
+#[tokio::test]
+async fn a_limit_that_comes_while_a_tenant_moves_misses_no_byte() {
+    let world = World::new().await;
+    let ada = world.user("ada", None).await;
+    assert!(put(&world.ctx, ada.mailbox_id, 100).await);
+    let resellers = [world.reseller.clone(), world::reseller(&world.operator, "South").await];
+    for round in 0..20 {
+        let to = &resellers[(round + 1) % 2];
+        let destination = world.operator.enter_reseller(to.id).await.unwrap();
+        let set = |limit| {
+            let caps = CapsChange { storage_bytes: Some(limit), ..Default::default() };
+            reseller::update(&destination, None, ResellerChange { caps, ..Default::default() })
+        };
+        let (moved, limited) = futures::join!(tenant::transfer(&world.ctx, None, to.id), set(Some(1_000)));
+        assert_eq!(moved.unwrap().reseller_id, to.id);
+        limited.unwrap();
+        let used = reseller::get(&destination).await.unwrap().used.storage_bytes;
+        assert_eq!((used, drift(&world).await), (Some(100), 0), "round {round}");
+        set(None).await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn a_tenant_that_forbids_it_gets_no_quotas_beyond_its_pool() {
     let world = World::new().await;
     let ada = world.user("ada", Some(60)).await;
@@ -179,6 +216,13 @@ async fn a_tenant_takes_what_it_counts_for_to_another_reseller_or_stays() {
     let left = reseller::get(&left).await.unwrap().used;
     assert_eq!((left.tenants, left.domains, left.seats, left.storage_bytes), (0, 0, 0, Some(0)));
     assert_eq!(drift(&world).await, 0);
+    event::chain(&world.test_db.db()).await.unwrap();
+    let filter = event::Filter { kinds: [event::Kind::TenantTransferred].into(), ..Default::default() };
+    let page = kernel::PageRequest::new(None, None);
+    let events = event::list(&world.operator, Action::EventRead, &filter, page).await.unwrap().items;
+    let trails: Vec<_> = events.iter().map(|chained| chained.event.trail).collect();
+    let expected = [Scope::Reseller(world.reseller.id), Scope::Reseller(to.id), Scope::Tenant(moved.id)];
+    assert_eq!(trails, expected);
     assert!(!put(&world.ctx, ada.mailbox_id, 1).await, "the pool there is full");
     assert_eq!(tenant::transfer(&world.ctx, None, to.id).await.unwrap_err().code(), "same_reseller");
 }
@@ -197,19 +241,7 @@ async fn caps_on_tenants_and_domains_hold_at_every_level_above() {
     let caps = CapsChange { tenants: Some(Some(2)), domains: Some(Some(2)), ..Default::default() };
     reseller::update(&top, None, ResellerChange { caps, ..Default::default() }).await.unwrap();
     let second = world::tenant(&world.operator, &below, "Second").await;
-    let third = tenant::NewTenant {
-        reseller_id: Some(below.id),
-        name: "Third".into(),
-        country: "DE".into(),
-        currency: "EUR".parse().unwrap(),
-        time_zone: "UTC".into(),
-        seats_limit: None,
-        domains_limit: None,
-        storage_limit_bytes: None,
-        allow_overallocation: true,
-        branding: Default::default(),
-        test_clock: false,
-    };
+    let third = world::new_tenant(&below, "Third");
     assert_eq!(tenant::create(&world.operator, third).await.unwrap_err().code(), "tenants_exhausted");
     let second = world.operator.enter(second.id).await.unwrap();
     let domain = world::domain(&second, "second.example").await;

@@ -2,6 +2,7 @@
 
 use futures::future::join_all;
 use tenancy::quota::{self, Bounds, Charge, Threshold};
+use tenancy::{Action, event};
 use testkit::World;
 
 #[tokio::test]
@@ -53,4 +54,39 @@ async fn a_quota_may_fall_below_what_is_used_and_loses_nothing() {
     assert_eq!((effective.limit_bytes, effective.inherited_from), (Some(10), Some("mailbox")));
     let mut tx = world.ctx.begin().await.unwrap();
     assert_eq!(quota::has_room(&mut tx, mailbox, 1).await.unwrap(), Some(false));
+}
+
+/// What the trail says of the thresholds that a mailbox crossed: which, and whether upwards.
+async fn crossed(world: &World) -> Vec<(String, bool)> {
+    event::chain(&world.test_db.db()).await.unwrap();
+    let filter = event::Filter { kinds: [event::Kind::MailboxQuotaWarning].into(), ..Default::default() };
+    let page = kernel::PageRequest::new(Some(200), None);
+    let events = event::list(&world.operator, Action::EventRead, &filter, page).await.unwrap().items;
+    let each = events.iter().map(|chained| &chained.event.data);
+    each.map(|data| (data["threshold"].as_str().unwrap().into(), data["reached"].as_bool().unwrap()))
+        .collect()
+}
+
+#[tokio::test]
+async fn a_threshold_that_is_crossed_is_an_event_either_way() {
+    let world = World::new().await;
+    let mailbox = world.user("ada", Some(100)).await.mailbox_id;
+    let warned = |reached| ("warn".to_owned(), reached);
+    let mut tx = world.ctx.begin().await.unwrap();
+    quota::charge(&mut tx, &world.ctx, mailbox, 89).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(crossed(&world).await, []);
+    let mut tx = world.ctx.begin().await.unwrap();
+    quota::charge(&mut tx, &world.ctx, mailbox, 1).await.unwrap();
+    quota::charge(&mut tx, &world.ctx, mailbox, 1).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(crossed(&world).await, [warned(true)]);
+    let mut tx = world.ctx.begin().await.unwrap();
+    quota::discard(&mut tx, &world.ctx, mailbox, 50).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(crossed(&world).await, [warned(true), warned(false)]);
+    let bounds = Bounds { quota_bytes: Some(41), ..Default::default() };
+    tenancy::mailbox::set_quota(&world.ctx, mailbox, None, bounds).await.unwrap();
+    let all = [warned(true), warned(false), warned(true), ("quota".to_owned(), true)];
+    assert_eq!(crossed(&world).await, all);
 }

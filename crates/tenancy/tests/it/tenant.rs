@@ -4,21 +4,14 @@ use chrono::TimeDelta;
 use kernel::PageRequest;
 use tenancy::tenant::{self, NewTenant};
 use tenancy::{Ctx, Error};
-use testkit::World;
+use testkit::{World, world};
 
 async fn sandbox(world: &World) -> Ctx {
     let new = NewTenant {
-        reseller_id: Some(world.reseller.id),
-        name: "Sandbox".into(),
-        country: "DE".into(),
-        currency: "EUR".parse().unwrap(),
         time_zone: "Europe/Berlin".into(),
         seats_limit: Some(5),
-        domains_limit: None,
-        storage_limit_bytes: None,
-        allow_overallocation: true,
-        branding: Default::default(),
         test_clock: true,
+        ..world::new_tenant(&world.reseller, "Sandbox")
     };
     let tenant = tenant::create(&world.operator, new).await.unwrap();
     world.operator.enter(tenant.id).await.unwrap()
@@ -34,8 +27,8 @@ async fn a_test_clock_moves_forward_only_and_times_what_happens() {
     let ctx = world.operator.enter(ctx.tenant_id()).await.unwrap();
     assert_eq!(ctx.now(), later);
     assert!(matches!(tenant::set_test_clock(&ctx, start).await, Err(Error::Invalid(_))));
-    testkit::world::domain(&ctx, "sandbox.example").await;
-    let user = testkit::world::user(&ctx, "ada@sandbox.example", None).await;
+    world::domain(&ctx, "sandbox.example").await;
+    let user = world::user(&ctx, "ada@sandbox.example", None).await;
     assert_eq!(user.created_at, later);
     let real = tenant::set_test_clock(&world.ctx, later).await;
     assert!(matches!(real, Err(Error::Conflict { code: "no_test_clock", .. })), "{real:?}");
@@ -45,17 +38,10 @@ async fn a_test_clock_moves_forward_only_and_times_what_happens() {
 async fn bad_input_names_every_mistake() {
     let world = World::new().await;
     let new = NewTenant {
-        reseller_id: Some(world.reseller.id),
-        name: String::new(),
         country: "Germany".into(),
-        currency: "EUR".parse().unwrap(),
         time_zone: "Mars/Olympus".into(),
         seats_limit: Some(-1),
-        domains_limit: None,
-        storage_limit_bytes: None,
-        allow_overallocation: true,
-        branding: Default::default(),
-        test_clock: false,
+        ..world::new_tenant(&world.reseller, "")
     };
     let Err(Error::Invalid(mistakes)) = tenant::create(&world.operator, new).await else {
         panic!("accepted")
@@ -68,7 +54,7 @@ async fn bad_input_names_every_mistake() {
 async fn pages_follow_each_other_without_gap_or_repeat() {
     let world = World::new().await;
     for n in 0..4 {
-        testkit::world::tenant(&world.operator, &world.reseller, &format!("T{n}")).await;
+        world::tenant(&world.operator, &world.reseller, &format!("T{n}")).await;
     }
     let (mut seen, mut cursor) = (Vec::new(), None);
     loop {

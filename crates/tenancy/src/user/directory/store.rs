@@ -33,19 +33,6 @@ pub(super) async fn mailboxes(
     Ok(each.collect())
 }
 
-/// Keeps others from changing a mailbox until the transaction ends.
-pub(super) async fn lock_mailbox(tx: &mut TenantTx, id: MailboxId) -> Result<(), db::Error> {
-    let tenant_id = tx.tenant_id().uuid();
-    sqlx::query!(
-        "select id from mailboxes where tenant_id = $1 and id = $2 for no key update",
-        tenant_id,
-        id.uuid()
-    )
-    .fetch_optional(tx.conn())
-    .await?;
-    Ok(())
-}
-
 /// How many users there are who are not deleted.
 pub(super) async fn count(tx: &mut TenantTx) -> Result<i64, db::Error> {
     let tenant_id = tx.tenant_id().uuid();
