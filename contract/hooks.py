@@ -64,8 +64,9 @@ def objects(template):
             for item in page.get("data") or page.get("Resources") or []:
                 listed.append({**context, name: item.get("id") or item.get(name)})
         guessed += [{**context, name: other} for other in of_kind(kind(template, name), context, seen)]
-    # No list shows them: whatever some other answer named.
-    return listed or [one for one in guessed if look(template[: template.index("}", at) + 1], one)]
+    # No list shows them: whatever some other answer named. SCIM has nothing at the tenant itself, only below it.
+    itself = template[: template.index("}", at) + 1]
+    return listed or [one for one in guessed if look(itself if itself in paths else template, one)]
 
 
 def queries(template):

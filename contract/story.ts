@@ -107,7 +107,11 @@ async function openTenant(portal: Api, book: Schemas["PriceBook"], interval: Int
 async function hire(portal: Api, customer: Customer, name: string): Promise<Schemas["User"]> {
   const params = { path: { tenant_id: customer.tenant.id }, header: { "Idempotency-Key": `${name}-${customer.domain.name}` } };
   const body = { address: `${name}@${customer.domain.name}`, display_name: name, password: `correct horse ${name} staple`, quota_bytes: 1_000_000 };
+  const dry = { path: params.path, query: { dry_run: true } };
+  const effect = ok(await portal.POST("/v1/tenants/{tenant_id}/users", { params: dry, body }), 200);
+  assert("seats" in effect && effect.seats.after === effect.seats.before + 1, "a dry run tells of the seat");
   const user = ok(await portal.POST("/v1/tenants/{tenant_id}/users", { params, body }), 201);
+  assert("address" in user, "a user was made");
   const again = await portal.POST("/v1/tenants/{tenant_id}/users", { params, body });
   assert.deepEqual(ok(again, 201), user, "the same Idempotency-Key made something else");
   assert.equal(again.response.headers.get("idempotency-replayed"), "true");
@@ -160,6 +164,19 @@ async function mailInAndOut(portal: Api, customer: Customer, user: Schemas["User
   const back = ok(await portal.POST("/v1/tenants/{tenant_id}/mailboxes/{mailbox_id}/messages/{message_id}/recover", { params: { path } }), 200);
   assert(back.id === message.id && back.state === "live" && back.uid > message.uid, JSON.stringify(back));
   step(`${sent.length} bytes in and out, one message too many for the quota, two deleted and one recovered`);
+}
+
+/** A phone's own password, and the operator's endpoint for what happens. */
+async function credentialsAndEvents(portal: Api, customer: Customer): Promise<void> {
+  const user = customer.users[0];
+  assert(user, "no user");
+  const path = { tenant_id: customer.tenant.id, user_id: user.id };
+  const phone = { name: "phone", protocols: ["pop3" as const] };
+  const password = ok(await portal.POST("/v1/tenants/{tenant_id}/users/{user_id}/app-passwords", { params: { path }, body: phone }), 201);
+  const operator = client(setting("PILLARBOX_KEY"));
+  const endpoint = ok(await operator.POST("/v1/webhook-endpoints", { body: { url: "https://hooks.example/in" } }), 201);
+  assert(endpoint.secret?.startsWith("whsec_"), "no secret");
+  step(`app password ${password.id}, webhook endpoint ${endpoint.id}`);
 }
 
 /** What is refused says why, and shows nothing to whom it does not concern. */
@@ -249,6 +266,7 @@ async function main(): Promise<void> {
   const annual = await openTenant(portal, book, "year", begin, ["kurt", "emmy"]);
   for (const user of monthly.users) await mailInAndOut(portal, monthly, user);
   await refusals(portal, outsider.portal, monthly);
+  await credentialsAndEvents(portal, monthly);
   for (const { tenant } of [monthly, annual]) await setClock(portal, tenant.id, next);
   const first = await bill(portal, day(next));
   assert.deepEqual([first.invoices, first.accounts_failed, first.accounts_parked], [3, 0, 0], JSON.stringify(first));

@@ -61,6 +61,7 @@ struct QuotaEffect {
 #[derive(Debug, Serialize, ToSchema)]
 struct PriceDifference {
     /// When that invoice is made.
+    #[schema(example = "2026-04-01")]
     next_invoice_on: NaiveDate,
     /// What it comes to more; negative is less.
     amount: Money,

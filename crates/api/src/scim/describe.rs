@@ -81,23 +81,12 @@ objects! {
         .property("scimType", text("What kind of mistake it is (RFC 7644, table 9).", "uniqueness"))
         .property("detail", text("What happened; for people.", "an address of the request is in use already"))
         .required("schemas").required("status").required("detail");
-    /// A user of RFC 7643 §4.1.
-    ScimUser = object("A user (RFC 7643 §4.1). `/Schemas` lists all attributes; others are ignored.")
-        .property("schemas", texts("The URNs of the resource's schemas.", scim::schema::USER_URN))
-        .property("userName", text("The primary address, in a domain of the tenant.", "ada@bakery.example"))
-        .property("externalId", text("The id in the directory.", "0a21f0f2-8d2a-4f8e-bf98-7363c4aed4ef"))
-        .property("displayName", text("The name as others see it.", "Ada Lovelace"))
-        .property("active", of(Type::Boolean, "Whether the user may sign in. Mail arrives either way.", json!(true)))
-        .required("userName")
-        .examples([json!({
-            "schemas": [scim::schema::USER_URN],
-            "userName": "ada@bakery.example",
-            "externalId": "0a21f0f2-8d2a-4f8e-bf98-7363c4aed4ef",
-            "displayName": "Ada Lovelace",
-            "name": {"givenName": "Ada", "familyName": "Lovelace"},
-            "emails": [{"value": "ada@bakery.example", "type": "work", "primary": true}],
-            "active": true,
-        })]);
+    /// A user of RFC 7643 §4.1, as a client gives it.
+    ScimUser = user("A user (RFC 7643 §4.1). `/Schemas` lists all attributes; others are ignored.").required("userName");
+    /// A user as the server shows it.
+    ScimShownUser = user("A user (RFC 7643 §4.1), with the attributes that were asked for; `/Schemas` lists all.")
+        .property("id", text("The user's id.", "usr_019a2f3c5d7e7abc8def0123456789ab"))
+        .required("schemas").required("id");
     /// A PATCH of RFC 7644 §3.5.2.
     ScimPatch = object("Changes of a resource (RFC 7644 §3.5.2): all of them are made, or none.")
         .property("schemas", texts("The URN of a PATCH.", scim::patch::PATCH_OP_URN))
@@ -129,6 +118,28 @@ fn object(description: &str) -> ObjectBuilder {
         .schema_type(Type::Object)
         .description(Some(description))
         .additional_properties(Some(other))
+}
+
+fn user(description: &str) -> ObjectBuilder {
+    object(description)
+        .property("schemas", texts("The URNs of the resource's schemas.", scim::schema::USER_URN))
+        .property("userName", text("The primary address, in a domain of the tenant.", "ada@bakery.example"))
+        .property("externalId", text("The id in the directory.", "0a21f0f2-8d2a-4f8e-bf98-7363c4aed4ef"))
+        .property("displayName", text("The name as others see it.", "Ada Lovelace"))
+        .property(
+            "active",
+            of(Type::Boolean, "Whether the user may sign in. Mail arrives either way.", json!(true)),
+        )
+        .examples([json!({
+            "schemas": [scim::schema::USER_URN],
+            "id": "usr_019a2f3c5d7e7abc8def0123456789ab",
+            "userName": "ada@bakery.example",
+            "externalId": "0a21f0f2-8d2a-4f8e-bf98-7363c4aed4ef",
+            "displayName": "Ada Lovelace",
+            "name": {"givenName": "Ada", "familyName": "Lovelace"},
+            "emails": [{"value": "ada@bakery.example", "type": "work", "primary": true}],
+            "active": true,
+        })])
 }
 
 fn operation() -> Object {

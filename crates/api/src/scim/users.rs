@@ -11,7 +11,7 @@ use utoipa_axum::routes;
 
 use super::account;
 use super::answer::{Document, IfMatch, IfNoneMatch, Resource};
-use super::describe::{ScimList, ScimPatch, ScimUser};
+use super::describe::{ScimList, ScimPatch, ScimShownUser, ScimUser};
 use super::query::{ListQuery, ShownQuery};
 use crate::Api;
 use crate::extract::{Bearer, Json, Path, Query};
@@ -55,7 +55,7 @@ fn too_many() -> Error {
 #[utoipa::path(post, path = "/scim/v2/{tenant_id}/Users", tag = "SCIM", operation_id = "scim_create_user",
     params(TenantPath, ShownQuery),
     request_body(content = ScimUser, content_type = "application/scim+json", description = "The user."),
-    responses((status = 201, description = "The user.", body = ScimUser, content_type = "application/scim+json"),
+    responses((status = 201, description = "The user.", body = ScimShownUser, content_type = "application/scim+json"),
         (status = 403, description = "All seats are taken, and nothing was created."),
         (status = 409, description = "An address or the `externalId` is in use (`uniqueness`), or the first request with this `Idempotency-Key` has no answer.")),
     extensions(("x-required-action" = json!("users:write"))))]
@@ -78,7 +78,7 @@ async fn create(
 /// A deleted one is not found.
 #[utoipa::path(get, path = "/scim/v2/{tenant_id}/Users/{user_id}", tag = "SCIM", operation_id = "scim_get_user",
     params(UserPath, ShownQuery),
-    responses((status = 200, description = "The user.", body = ScimUser, content_type = "application/scim+json"),
+    responses((status = 200, description = "The user.", body = ScimShownUser, content_type = "application/scim+json"),
         (status = 304, description = "The user is still in the version that `If-None-Match` names.")),
     extensions(("x-required-action" = json!("users:read"))))]
 async fn get(
@@ -99,7 +99,7 @@ async fn get(
 #[utoipa::path(put, path = "/scim/v2/{tenant_id}/Users/{user_id}", tag = "SCIM", operation_id = "scim_replace_user",
     params(UserPath, ShownQuery),
     request_body(content = ScimUser, content_type = "application/scim+json", description = "The whole user."),
-    responses((status = 200, description = "The user as they are now.", body = ScimUser, content_type = "application/scim+json"),
+    responses((status = 200, description = "The user as they are now.", body = ScimShownUser, content_type = "application/scim+json"),
         (status = 409, description = "An address or the `externalId` is in use (`uniqueness`).")),
     extensions(("x-required-action" = json!("users:write"))))]
 async fn replace(
@@ -122,7 +122,7 @@ async fn replace(
 #[utoipa::path(patch, path = "/scim/v2/{tenant_id}/Users/{user_id}", tag = "SCIM", operation_id = "scim_update_user",
     params(UserPath, ShownQuery),
     request_body(content = ScimPatch, content_type = "application/scim+json", description = "The changes."),
-    responses((status = 200, description = "The user as they are now.", body = ScimUser, content_type = "application/scim+json"),
+    responses((status = 200, description = "The user as they are now.", body = ScimShownUser, content_type = "application/scim+json"),
         (status = 409, description = "An address or the `externalId` is in use (`uniqueness`).")),
     extensions(("x-required-action" = json!("users:write"))))]
 async fn update(
