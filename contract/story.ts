@@ -151,6 +151,12 @@ async function mailInAndOut(portal: Api, customer: Customer, user: Schemas["User
   assert.deepEqual([message.size_bytes, message.subject, message.from[0]?.address], [sent.length, "grün", "ada@sender.example"]);
   const second = ok(await put(Buffer.from("Subject: a second one\r\n\r\nto stay deleted\r\n")), 201);
   const path = { ...mailbox, message_id: message.id };
+  const closed = await portal.GET("/v1/tenants/{tenant_id}/mailboxes/{mailbox_id}/messages/{message_id}", { params: { path } });
+  refused(closed, 403, "support_access_required");
+  const support = { params: { path: mailbox }, body: { reason: "the story reads the mail back" } };
+  const access = ok(await portal.POST("/v1/tenants/{tenant_id}/mailboxes/{mailbox_id}/support-accesses", support), 201);
+  assert.equal(access.ended_at, null);
+  ok(await portal.POST("/v1/tenants/{tenant_id}/mailboxes/{mailbox_id}/support-accesses", support), 201);
   const raw = await portal.GET("/v1/tenants/{tenant_id}/mailboxes/{mailbox_id}/messages/{message_id}/raw", { params: { path }, parseAs: "arrayBuffer" });
   assert.deepEqual(Buffer.from(ok(raw, 200)), Buffer.from(sent), "the bytes that came out are not those that went in");
   const folders = ok(await portal.GET("/v1/tenants/{tenant_id}/mailboxes/{mailbox_id}/folders", { params: { path: mailbox } }), 200).data;

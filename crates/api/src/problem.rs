@@ -25,6 +25,7 @@ pub(crate) const CODES: &[(&str, u16, &str)] = &[
     ("malformed_body", 400, "The body could not be read"),
     ("unauthenticated", 401, "A valid credential is needed"),
     ("forbidden", 403, "The credential does not allow this"),
+    ("support_access_required", 403, "The mailbox is not open for support"),
     ("suspended", 403, "The tenant's access is suspended"),
     ("not_found", 404, "There is no such object"),
     ("method_not_allowed", 405, "The resource does not have this method"),

@@ -17,6 +17,7 @@ mod price_book;
 mod raw;
 mod reseller;
 mod subscription;
+mod support_access;
 mod tenant;
 pub(crate) mod token;
 mod user;
@@ -101,6 +102,7 @@ fn with_small_bodies() -> OpenApiRouter<Api> {
         .merge(user_lifecycle::router())
         .merge(app_password::router())
         .merge(mailbox::router())
+        .merge(support_access::router())
         .merge(message::router())
         .merge(raw::router())
         .merge(price_book::router())

@@ -70,6 +70,7 @@ ids! {
     DomainId = "dom": "A domain's id.";
     UserId = "usr": "A user's id.";
     MailboxId = "mbx": "A mailbox's id.";
+    SupportAccessId = "sac": "A support access's id.";
     FolderId = "fld": "A folder's id.";
     MessageId = "msg": "A message's id, for life.";
     ApiKeyId = "key": "An API key's id; also its `client_id`.";

@@ -121,6 +121,8 @@ ids! {
     DeliveryId = "dlv";
     /// A password of one program, for some protocols.
     AppPasswordId = "apw";
+    /// A right to look into a mailbox from above its tenant.
+    SupportAccessId = "sac";
     /// One request, connection or job, in logs and problems.
     RequestId = "req";
 }

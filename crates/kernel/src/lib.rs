@@ -16,7 +16,7 @@ pub use env::{Clock, Env, OsRandom, Random, SystemClock};
 pub use error::{Checks, ErrorKind, FieldError};
 pub use id::{
     ApiKeyId, AppPasswordId, BlobId, DeliveryId, DomainId, EventId, FolderId, InvoiceId, JobId, MailboxId,
-    MessageId, PriceBookId, PriceId, RequestId, ResellerId, RunId, SubscriptionId, TenantId, UserId,
+    MessageId, PriceBookId, PriceId, RequestId, ResellerId, RunId, SubscriptionId, SupportAccessId, TenantId, UserId,
     WebhookEndpointId,
 };
 pub use money::{Currency, Money};

@@ -87,14 +87,15 @@ pub struct Raw {
 ///
 /// # Errors
 /// [`Error::NotFound`] for a mailbox that is not this tenant's or not the caller's, [`Error::FolderNotFound`] for a
-/// folder that is not the mailbox's, `Forbidden` by role.
+/// folder that is not the mailbox's, `Forbidden` by role,
+/// `SupportAccessRequired` for a caller from above the tenant.
 pub async fn list(
     ctx: &Ctx,
     mailbox_id: MailboxId,
     filter: Filter,
     page: &PageRequest,
 ) -> Result<Page<Message>, Error> {
-    ctx.require_mailbox(Action::MessageRead, mailbox_id)?;
+    ctx.require_mail(Action::MessageRead, mailbox_id).await?;
     let mut tx = ctx.begin().await?;
     if !quota::exists(&mut tx, mailbox_id).await? {
         return Err(Error::NotFound);
@@ -112,9 +113,10 @@ pub async fn list(
 /// One message, live or recoverable.
 ///
 /// # Errors
-/// [`Error::NotFound`] for what is not in this tenant's mailbox, `Forbidden` by role.
+/// [`Error::NotFound`] for what is not in this tenant's mailbox, `Forbidden` by role,
+/// `SupportAccessRequired` for a caller from above the tenant.
 pub async fn get(ctx: &Ctx, mailbox_id: MailboxId, id: MessageId) -> Result<Message, Error> {
-    ctx.require_mailbox(Action::MessageRead, mailbox_id)?;
+    ctx.require_mail(Action::MessageRead, mailbox_id).await?;
     let mut tx = ctx.begin().await?;
     store::find(&mut tx, mailbox_id, id).await?.ok_or(Error::NotFound)
 }
@@ -141,7 +143,7 @@ pub async fn raw(
     id: MessageId,
     range: Option<Range<u64>>,
 ) -> Result<Raw, Error> {
-    ctx.require_mailbox(Action::MessageRead, mailbox_id)?;
+    ctx.require_mail(Action::MessageRead, mailbox_id).await?;
     let Located { blob, size_bytes: total_bytes, .. } = locate(ctx, mailbox_id, id).await?;
     let Some(range) = range else {
         return Ok(Raw { total_bytes, bytes: store.body(ctx.tenant_id(), blob).await? });
@@ -171,9 +173,10 @@ async fn locate(ctx: &Ctx, mailbox_id: MailboxId, id: MessageId) -> Result<Locat
 /// Deletes a message: it leaves its folder and the quota and stays recoverable for 30 days.
 ///
 /// # Errors
-/// [`Error::NotFound`] for what is not in this tenant's mailbox or was deleted before, `Forbidden` by role.
+/// [`Error::NotFound`] for what is not in this tenant's mailbox or was deleted before, `Forbidden` by role,
+/// `SupportAccessRequired` for a caller from above the tenant.
 pub async fn discard(ctx: &Ctx, mailbox_id: MailboxId, id: MessageId) -> Result<(), Error> {
-    ctx.require_mailbox(Action::MessageDelete, mailbox_id)?;
+    ctx.require_mail(Action::MessageDelete, mailbox_id).await?;
     let mut tx = ctx.begin().await?;
     let modseq = lock_mailbox(&mut tx, mailbox_id).await?.ok_or(Error::NotFound)?;
     let now = ctx.env().now();
@@ -189,9 +192,10 @@ pub async fn discard(ctx: &Ctx, mailbox_id: MailboxId, id: MessageId) -> Result<
 ///
 /// # Errors
 /// [`Error::NotFound`] for what is not in this tenant's mailbox, [`Error::NotDeleted`] for a live message,
-/// [`Error::OverQuota`], `Forbidden` by role.
+/// [`Error::OverQuota`], `Forbidden` by role,
+/// `SupportAccessRequired` for a caller from above the tenant.
 pub async fn recover(ctx: &Ctx, mailbox_id: MailboxId, id: MessageId) -> Result<Message, Error> {
-    ctx.require_mailbox(Action::MessageWrite, mailbox_id)?;
+    ctx.require_mail(Action::MessageWrite, mailbox_id).await?;
     let mut tx = ctx.begin().await?;
     let modseq = lock_mailbox(&mut tx, mailbox_id).await?.ok_or(Error::NotFound)?;
     let found = store::locate(&mut tx, mailbox_id, id).await?.ok_or(Error::NotFound)?;

@@ -8,7 +8,7 @@ use kernel::{Env, MailboxId, RequestId, ResellerId, TenantId, UserId};
 use crate::caller::{Caller, Principal};
 use crate::policy::{self, Action};
 use crate::tenant::Place;
-use crate::{Error, Role, TenantTx};
+use crate::{Error, Role, TenantTx, support_access};
 
 /// Who calls, and the tenant they were found to be allowed to see. Made only by this crate: of a bearer token, a
 /// mail login or a recipient lookup.
@@ -86,6 +86,16 @@ impl Ctx {
             return Err(Error::NotFound);
         }
         self.require(action)
+    }
+
+    /// As [`Ctx::require_mailbox`], for looking into the mail that is there: callers from above the tenant need a support
+    /// access in force besides, and each look is noted on the tenant's trail.
+    ///
+    /// # Errors
+    /// As `require_mailbox`; [`Error::SupportAccessRequired`].
+    pub async fn require_mail(&self, action: Action, mailbox_id: MailboxId) -> Result<(), Error> {
+        self.require_mailbox(action, mailbox_id)?;
+        support_access::require(self, action, mailbox_id).await
     }
 
     /// The one mailbox that the caller sees, if it is a person without a role above that.

@@ -52,6 +52,9 @@ pub enum Error {
         /// When it may be tried again.
         retry_after_secs: u32,
     },
+    /// The caller is above the tenant and has no support access to the mailbox that is in force.
+    #[error("a support access to this mailbox has to be opened first")]
+    SupportAccessRequired,
     /// The tenant's access to this is suspended.
     #[error("the tenant's {0} is suspended")]
     Suspended(&'static str),
@@ -99,7 +102,7 @@ impl Error {
         match self {
             Self::NotFound => ErrorKind::NotFound,
             Self::Unauthenticated => ErrorKind::Unauthenticated,
-            Self::Forbidden(_) | Self::Suspended(_) => ErrorKind::Forbidden,
+            Self::Forbidden(_) | Self::SupportAccessRequired | Self::Suspended(_) => ErrorKind::Forbidden,
             Self::Throttled { .. } | Self::OverQuota => ErrorKind::LimitExceeded,
             Self::Invalid(_) => ErrorKind::Invalid,
             Self::Exhausted { .. } | Self::VersionMismatch { .. } | Self::Conflict { .. } => {
@@ -124,6 +127,7 @@ impl Error {
             Self::OverQuota => "quota_exceeded",
             Self::VersionMismatch { .. } => "version_mismatch",
             Self::Throttled { .. } => "too_many_sign_ins",
+            Self::SupportAccessRequired => "support_access_required",
             Self::Suspended(_) => "suspended",
             Self::Conflict { code, .. } => code,
             Self::Unavailable(_) => "unavailable",

@@ -65,6 +65,12 @@ named! {
         MailboxUpdated = "mailbox.updated",
         /// A mailbox reached a threshold (to warn, to stop sending, its quota) or is below it again.
         MailboxQuotaWarning = "mailbox.quota_warning",
+        /// A mailbox was opened for somebody above the tenant, for a reason and a time.
+        SupportAccessOpened = "support_access.opened",
+        /// Somebody above the tenant looked into a mailbox.
+        SupportAccessUsed = "support_access.used",
+        /// A mailbox is no longer open for somebody above the tenant.
+        SupportAccessEnded = "support_access.ended",
         /// An API key was created.
         ApiKeyCreated = "api_key.created",
         /// An API key was revoked.

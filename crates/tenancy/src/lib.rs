@@ -25,6 +25,7 @@ pub mod quota;
 pub mod recipient;
 pub mod reseller;
 pub mod seats;
+pub mod support_access;
 pub mod tenant;
 mod tx;
 pub mod user;

@@ -13,7 +13,7 @@ named! {
         ResellerAdmin = "reseller_admin",
         /// Sees and steers a reseller's billing.
         ResellerBilling = "reseller_billing",
-        /// Reads what a reseller has, but no mail.
+        /// Reads what a reseller has; mail, as everybody above a tenant, only by a support access.
         ResellerSupport = "reseller_support",
         /// Runs a tenant.
         TenantAdmin = "tenant_admin",
@@ -80,6 +80,10 @@ named! {
         WebhookRead = "webhooks:read",
         /// Create, change and delete webhook endpoints, and send again.
         WebhookWrite = "webhooks:write",
+        /// See who may look into a mailbox from above the tenant, and why.
+        SupportAccessRead = "support_accesses:read",
+        /// Open a mailbox for support, and end that.
+        SupportAccessWrite = "support_accesses:write",
         /// Change a mailbox's quota.
         QuotaWrite = "quotas:write",
         /// Read mail.
@@ -173,6 +177,9 @@ pub fn allows(role: Role, action: Action) -> bool {
                 | EventRead
                 | AuditRead
                 | WebhookRead
+                | SupportAccessRead
+                | SupportAccessWrite
+                | MessageRead
                 | PriceBookRead
                 | SubscriptionRead
                 | InvoiceRead
@@ -193,6 +200,8 @@ pub fn allows(role: Role, action: Action) -> bool {
                 | AuditRead
                 | WebhookRead
                 | WebhookWrite
+                | SupportAccessRead
+                | SupportAccessWrite
                 | QuotaWrite
                 | MessageRead
                 | MessageWrite

@@ -183,7 +183,8 @@ struct UploadQuery {
 /// In the order of their arrival.
 #[utoipa::path(get, path = "/v1/tenants/{tenant_id}/mailboxes/{mailbox_id}/messages", tag = "Messages", operation_id = "list_messages",
     params(MailboxPath, MessagesQuery),
-    responses((status = 200, description = "A page of messages.", body = List<Message>)),
+    responses((status = 200, description = "A page of messages.", body = List<Message>),
+        (status = 403, description = "The caller is from above the tenant and has no support access to the mailbox: `support_access_required`.")),
     extensions(("x-required-action" = json!("messages:read"))))]
 async fn list(
     Bearer(caller): Bearer,
@@ -239,7 +240,8 @@ async fn read_back(ctx: &Ctx, mailbox_id: MailboxId, id: MessageId) -> Result<me
 #[utoipa::path(get, path = "/v1/tenants/{tenant_id}/mailboxes/{mailbox_id}/messages/{message_id}", tag = "Messages",
     operation_id = "get_message",
     params(MessagePath),
-    responses((status = 200, description = "The message, live or recoverable.", body = Message)),
+    responses((status = 200, description = "The message, live or recoverable.", body = Message),
+        (status = 403, description = "The caller is from above the tenant and has no support access to the mailbox: `support_access_required`.")),
     extensions(("x-required-action" = json!("messages:read"))))]
 async fn get(Bearer(caller): Bearer, Path(at): Path<MessagePath>) -> Result<Answer<Message>, Problem> {
     let ctx = caller.enter(at.tenant_id).await?;
@@ -253,7 +255,8 @@ async fn get(Bearer(caller): Bearer, Path(at): Path<MessagePath>) -> Result<Answ
 #[utoipa::path(delete, path = "/v1/tenants/{tenant_id}/mailboxes/{mailbox_id}/messages/{message_id}", tag = "Messages",
     operation_id = "delete_message",
     params(MessagePath),
-    responses((status = 204, description = "Deleted.")),
+    responses((status = 204, description = "Deleted."),
+        (status = 403, description = "The caller is from above the tenant and has no support access to the mailbox: `support_access_required`.")),
     extensions(("x-required-action" = json!("messages:delete"))))]
 async fn delete(Bearer(caller): Bearer, Path(at): Path<MessagePath>) -> Result<StatusCode, Problem> {
     let ctx = caller.enter(at.tenant_id).await?;
@@ -268,6 +271,7 @@ async fn delete(Bearer(caller): Bearer, Path(at): Path<MessagePath>) -> Result<S
     operation_id = "recover_message",
     params(MessagePath),
     responses((status = 200, description = "The message as it is now.", body = Message),
+        (status = 403, description = "The caller is from above the tenant and has no support access to the mailbox: `support_access_required`."),
         (status = 409, description = "The message is not deleted: `message_not_deleted`."),
         (status = 422, description = "The mailbox has no room for it: `quota_exceeded`.")),
     extensions(("x-required-action" = json!("messages:write"))))]

@@ -2,7 +2,7 @@
 
 use kernel::{
     ApiKeyId, AppPasswordId, DeliveryId, DomainId, InvoiceId, MailboxId, MessageId, PriceBookId, ResellerId,
-    RunId, TenantId, UserId, WebhookEndpointId,
+    RunId, SupportAccessId, TenantId, UserId, WebhookEndpointId,
 };
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -37,6 +37,8 @@ paths! {
     AppPasswordPath { tenant_id: TenantId, user_id: UserId, app_password_id: AppPasswordId }
     /// A mailbox of a tenant.
     MailboxPath { tenant_id: TenantId, mailbox_id: MailboxId }
+    /// A support access to a mailbox.
+    SupportAccessPath { tenant_id: TenantId, mailbox_id: MailboxId, support_access_id: SupportAccessId }
     /// A webhook endpoint.
     WebhookEndpointPath { endpoint_id: WebhookEndpointId }
     /// A delivery of a webhook endpoint.

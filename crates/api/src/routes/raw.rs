@@ -71,6 +71,7 @@ fn number(digits: &str) -> Option<u64> {
     responses((status = 200, description = "The message.", content_type = "message/rfc822", body = String),
         (status = 206, description = "The part asked for.", content_type = "message/rfc822", body = String),
         (status = 304, description = "The client has it: the ETag in `If-None-Match` is the message's."),
+        (status = 403, description = "The caller is from above the tenant and has no support access to the mailbox: `support_access_required`."),
         (status = 416, description = "The range is not in the message: `range_not_satisfiable`.")),
     extensions(("x-required-action" = json!("messages:read"))))]
 async fn raw(

@@ -138,6 +138,7 @@ async fn messages_are_put_once() {
     };
     let first = put().await.expect(201);
     assert_eq!(put().await.expect(201), first);
+    app.open_for_support(&north, &mailbox).await;
     let listed = app.get(&north, &messages).await.expect(200);
     assert_eq!(listed["data"], json!([first]));
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use axum::http::Method;
 use serde_json::{Value, json};
+use sqlx::Connection as _;
 use tenancy::{Action, Role, policy};
 
 use crate::document::{id, is_public, is_scim, operations};
@@ -40,6 +41,7 @@ const TABLE: &[(&str, Stranger)] = &[
     ("create_price_book", BodyNotFound),
     ("create_reseller", BodyNotFound),
     ("create_reseller_api_key", NotFound),
+    ("create_support_access", NotFound),
     ("create_tenant", BodyNotFound),
     ("create_tenant_api_key", NotFound),
     ("create_user", NotFound),
@@ -49,6 +51,7 @@ const TABLE: &[(&str, Stranger)] = &[
     ("delete_message", NotFound),
     ("delete_user", NotFound),
     ("delete_webhook_endpoint", NotFound),
+    ("end_support_access", NotFound),
     ("get_billing_run", NotFound),
     ("get_domain", NotFound),
     ("get_domain_dns", NotFound),
@@ -78,6 +81,7 @@ const TABLE: &[(&str, Stranger)] = &[
     ("list_prices", NotFound),
     ("list_reseller_api_keys", NotFound),
     ("list_resellers", SeesNothing),
+    ("list_support_accesses", NotFound),
     ("list_tenant_api_keys", NotFound),
     ("list_tenants", SeesNothing),
     ("list_users", NotFound),
@@ -149,6 +153,8 @@ impl World {
         let endpoint = json!({"url": "https://hooks.example/in"});
         let endpoint = app.post(&admin, "/v1/webhook-endpoints", endpoint).await.expect(201);
         let message = app.deliver(&admin, &mailbox, MESSAGE).await.expect(201);
+        app.open_for_support(&admin, &mailbox).await;
+        let access = app.open_for_support(&admin, &mailbox).await;
         let deleted = app.deliver(&admin, &mailbox, MESSAGE).await.expect(201);
         app.delete(&admin, &format!("{mailbox}/messages/{}", text(&deleted["id"]))).await.expect(204);
         let run = billing::run(&app, &admin, json!({"as_of": "2026-03-02"})).await;
@@ -175,6 +181,7 @@ impl World {
             ("reseller_key_id", reseller_key["id"].clone()),
             ("tenant_key_id", tenant_key["id"].clone()),
             ("app_password_id", app_password["id"].clone()),
+            ("support_access_id", access["id"].clone()),
             ("deleted_user_id", leaver["id"].clone()),
             ("other_user_id", mover["id"].clone()),
         ];
@@ -257,6 +264,7 @@ impl World {
             "put_subscription" => json!({"price_book_id": ids["price_book_id"], "interval": "month"}),
             "set_quota" => json!({"quota_bytes": null}),
             "set_test_clock" => json!({"now": "2026-03-03T00:00:00Z"}),
+            "create_support_access" => json!({"reason": "Ticket 4711"}),
             "create_app_password" => json!({"name": "tablet", "protocols": ["imap"]}),
             "reset_password" => json!({"password": "another good password"}),
             "suspend_tenant" | "resume_tenant" | "suspend_user" | "resume_user" | "restore_user"
@@ -275,19 +283,38 @@ impl World {
         let actions: Vec<_> = actions.map(Action::as_str).collect();
         let path = format!("/v1/resellers/{}/api-keys", self.ids["reseller_id"]);
         let body = json!({"role": "reseller_admin", "actions": actions});
-        text(&self.app.post(&self.admin, &path, body).await.expect(201)["secret"])
+        self.opened(&self.app.post(&self.admin, &path, body).await.expect(201)).await
+    }
+
+    /// A key's secret, when our mailbox is open to it for support; it need not be allowed to open it itself.
+    async fn opened(&self, key: &Value) -> String {
+        let mut connection = sqlx::PgConnection::connect(&self.app.db.url()).await.unwrap();
+        sqlx::raw_sql("set role pillarbox_system").execute(&mut connection).await.unwrap();
+        sqlx::query(
+            "insert into support_accesses (tenant_id, id, mailbox_id, principal, reason, created_at, expires_at)
+             select tenant_id, gen_random_uuid(), mailbox_id, $1, reason, created_at, expires_at from support_accesses limit 1",
+        )
+        .bind(text(&key["id"]))
+        .execute(&mut connection)
+        .await
+        .unwrap();
+        text(&key["secret"])
     }
 
     /// A credential of each role that a caller can have, for the part of the tree that our objects are in.
     async fn credential(&self, role: Role) -> String {
         let (level, id) = match role {
-            Role::Operator => return self.app.operator.clone(),
+            Role::Operator => {
+                let path = format!("/v1/tenants/{}/mailboxes/{}", self.ids["tenant_id"], self.ids["mailbox_id"]);
+                self.app.open_for_support(&self.app.operator, &path).await;
+                return self.app.operator.clone();
+            }
             Role::User => return self.app.sign_in("ada@one.example", PASSWORD).await,
             Role::TenantAdmin | Role::TenantBilling | Role::Helpdesk => ("tenants", &self.ids["tenant_id"]),
             _ => ("resellers", &self.ids["reseller_id"]),
         };
         let path = format!("/v1/{level}/{id}/api-keys");
-        text(&self.app.post(&self.admin, &path, json!({"role": role.as_str()})).await.expect(201)["secret"])
+        self.opened(&self.app.post(&self.admin, &path, json!({"role": role.as_str()})).await.expect(201)).await
     }
 
     fn names_ours(&self, text: &str) -> bool {

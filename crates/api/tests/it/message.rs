@@ -16,6 +16,7 @@ impl Fixture {
         let tenant = app.tenant(&key, "one.example", json!({})).await;
         let user = json!({"address": "ada@one.example", "quota_bytes": quota_bytes});
         let (_, mailbox) = app.user(&key, &tenant, user).await;
+        app.open_for_support(&key, &mailbox).await;
         Self { app, key, mailbox }
     }
 

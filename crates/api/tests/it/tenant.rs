@@ -118,6 +118,7 @@ async fn goes_to_another_reseller_with_everything_it_has() {
     let user = format!("{tenant}/users/{}", text(&ada["id"]));
     assert_eq!(app.get(&south_key, &user).await.expect(200), ada);
     let kept = format!("{mailbox}/messages/{}", text(&message["id"]));
+    app.open_for_support(&south_key, &mailbox).await;
     assert_eq!(app.get(&south_key, &kept).await.expect(200)["id"], message["id"]);
     let used = |reseller: String| {
         let app = &app;

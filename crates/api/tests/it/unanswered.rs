@@ -101,6 +101,7 @@ impl Fixture {
         let (_, token) = app.reseller("North").await;
         let tenant = app.tenant(&token, "one.example", json!({})).await;
         let (_, mailbox) = app.user(&token, &tenant, json!({"address": "ada@one.example"})).await;
+        app.open_for_support(&token, &mailbox).await;
         Self { app, blobs, token, messages: format!("{mailbox}/messages") }
     }
 

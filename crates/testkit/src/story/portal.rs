@@ -134,7 +134,19 @@ impl Story {
         let person = self.create_user(&monthly, name, quota).await?;
         let quota = quota.map_or_else(|| "no quota".to_owned(), |bytes| format!("a quota of {bytes} bytes"));
         self.teller.step(&format!("user {name} with {quota}"), &person);
+        self.open_for_support(&person).await?;
         self.people.push(person);
+        Ok(())
+    }
+
+    /// The portal's key reads no mail of a tenant's before it has said why.
+    async fn open_for_support(&mut self, person: &Person) -> Result<()> {
+        let mailbox = format!("/v1/tenants/{}/mailboxes/{}", self.monthly.id, person.mailbox_id);
+        let messages = self.portal()?.get(&format!("{mailbox}/messages")).await?;
+        messages.expect_problem(403, "support_access_required")?;
+        let reason = json!({"reason": "the story reads the mail back and compares"});
+        let access = self.portal()?.post(&format!("{mailbox}/support-accesses"), &reason).await?.expect(201)?;
+        self.teller.step("opened for support, which the tenant's trail says", &access["id"]);
         Ok(())
     }
 
