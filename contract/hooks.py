@@ -203,6 +203,10 @@ def plausible(case):
 
 # What a request that keeps to its schema may still be refused for (422), and why no schema can say so.
 BEYOND = {
+    "aliases": "one mailbox or one group, of the tenant",
+    "{user_id}": "nobody is a delegate of their own mailbox",
+    "/members/*": "a mailbox or group of the tenant",
+    "/catch_all_mailbox_id": "a mailbox of the tenant",
     "/actions": "of those that the role allows",
     "/address": "in a domain of the tenant",
     "/aliases/*": "in a domain of the tenant",

@@ -172,6 +172,44 @@ async function mailInAndOut(portal: Api, customer: Customer, user: Schemas["User
   step(`${sent.length} bytes in and out, one message too many for the quota, two deleted and one recovered`);
 }
 
+/** A mailbox for several, one that comes back, a group of mailboxes and groups, and one address more. */
+async function shareAndGroup(portal: Api, customer: Customer): Promise<void> {
+  const [ada, grace] = customer.users;
+  assert(ada && grace, "two users are needed");
+  const tenant_id = customer.tenant.id;
+  const params = { path: { tenant_id } };
+  const at = (local: string) => `${local}@${customer.domain.name}`;
+  const share = async (local: string) => {
+    const body = { kind: "shared" as const, display_name: local, address: at(local) };
+    return ok(await portal.POST("/v1/tenants/{tenant_id}/mailboxes", { params, body }), 201);
+  };
+  const [info, sales, gone] = [await share("info"), await share("orders"), await share("gone")];
+  for (const user of [ada, grace]) {
+    const path = { tenant_id, mailbox_id: info.id, user_id: user.id };
+    const body = { rights: ["read" as const, "send_as" as const] };
+    ok(await portal.PUT("/v1/tenants/{tenant_id}/mailboxes/{mailbox_id}/delegates/{user_id}", { params: { path }, body }), 200);
+  }
+  const path = { tenant_id, mailbox_id: gone.id };
+  const deleted = await portal.DELETE("/v1/tenants/{tenant_id}/mailboxes/{mailbox_id}", { params: { path } });
+  assert.equal(deleted.response.status, 204);
+  ok(await portal.POST("/v1/tenants/{tenant_id}/mailboxes/{mailbox_id}/restore", { params: { path }, body: {} }), 200);
+  const group = async (display_name: string, members: string[]) => {
+    const body = { display_name, address: at(display_name), members };
+    return ok(await portal.POST("/v1/tenants/{tenant_id}/groups", { params, body }), 201);
+  };
+  const inner = await group("inner", [ada.mailbox_id, sales.id]);
+  const outer = await group("outer", [inner.id, grace.mailbox_id]);
+  const loop = { path: { tenant_id, group_id: inner.id, member_id: outer.id } };
+  refused(await portal.PUT("/v1/tenants/{tenant_id}/groups/{group_id}/members/{member_id}", { params: loop }), 409, "group_loop");
+  for (const mailbox_id of [info.id, ada.mailbox_id]) {
+    const body = { address: at(`alias-of-${mailbox_id}`), mailbox_id };
+    ok(await portal.POST("/v1/tenants/{tenant_id}/aliases", { params, body }), 201);
+  }
+  const catchAll = { params: { path: { tenant_id, domain_id: customer.domain.id } }, body: { catch_all_mailbox_id: info.id } };
+  ok(await portal.PATCH("/v1/tenants/{tenant_id}/domains/{domain_id}", catchAll), 200);
+  step(`shared ${info.id}, group ${outer.id} of ${outer.member_count}, no loop, catch-all`);
+}
+
 /** A phone's own password, and the operator's endpoint for what happens. */
 async function credentialsAndEvents(portal: Api, customer: Customer): Promise<void> {
   const user = customer.users[0];
@@ -273,6 +311,7 @@ async function main(): Promise<void> {
   for (const user of monthly.users) await mailInAndOut(portal, monthly, user);
   await refusals(portal, outsider.portal, monthly);
   await credentialsAndEvents(portal, monthly);
+  await shareAndGroup(portal, monthly);
   for (const { tenant } of [monthly, annual]) await setClock(portal, tenant.id, next);
   const first = await bill(portal, day(next));
   assert.deepEqual([first.invoices, first.accounts_failed, first.accounts_parked], [3, 0, 0], JSON.stringify(first));

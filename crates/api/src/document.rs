@@ -24,6 +24,8 @@ const LIST: &str = "List_";
 /// The operations that ask `If-Match`.
 const VERSIONED: &[&str] = &[
     "delete_domain",
+    "delete_group",
+    "delete_mailbox",
     "delete_user",
     "delete_webhook_endpoint",
     "resume_tenant",
@@ -36,6 +38,9 @@ const VERSIONED: &[&str] = &[
     "suspend_tenant",
     "suspend_user",
     "transfer_tenant",
+    "update_domain",
+    "update_group",
+    "update_mailbox",
     "update_reseller",
     "update_tenant",
     "update_user",
@@ -148,6 +153,8 @@ pub fn openapi() -> String {
         (name = "Users", description = "People who sign in. Each takes a seat and has a personal mailbox."),
         (name = "App passwords", description = "Passwords of a user's programs, for some protocols. A secret is shown once."),
         (name = "Mailboxes", description = "Stores of messages, their folders and quotas."),
+        (name = "Aliases", description = "Further addresses of mailboxes and groups."),
+        (name = "Groups", description = "Distribution lists of mailboxes and of other groups."),
         (name = "Messages", description = "The mail in a mailbox."),
         (name = "Price books", description = "Published versions of a reseller's prices; they never change."),
         (name = "Subscriptions", description = "What a tenant has agreed to pay for."),

@@ -1,16 +1,20 @@
 //! The resources: one file per noun.
 
+mod alias;
 mod api_key;
 mod app_password;
 mod billing_run;
 mod branding;
 mod capability;
+mod delegate;
 mod domain;
 mod dry_run;
 mod event;
+mod group;
 mod health;
 mod invoice;
 mod mailbox;
+mod mailbox_lifecycle;
 mod message;
 pub(crate) mod paths;
 mod price_book;
@@ -102,6 +106,10 @@ fn with_small_bodies() -> OpenApiRouter<Api> {
         .merge(user_lifecycle::router())
         .merge(app_password::router())
         .merge(mailbox::router())
+        .merge(mailbox_lifecycle::router())
+        .merge(delegate::router())
+        .merge(alias::router())
+        .merge(group::router())
         .merge(support_access::router())
         .merge(message::router())
         .merge(raw::router())

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use billing::price_book::CycleLength;
 use billing::rating::RemovalPolicy as Removal;
 use mailstore::{folder, message};
-use tenancy::{Role, Scope, app_password, event, policy, quota};
+use tenancy::{Role, Scope, app_password, delegate, event, mailbox, policy, quota};
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, Schema, SchemaFormat, Type};
 use utoipa::{PartialSchema, ToSchema};
@@ -70,6 +70,8 @@ ids! {
     DomainId = "dom": "A domain's id.";
     UserId = "usr": "A user's id.";
     MailboxId = "mbx": "A mailbox's id.";
+    GroupId = "grp": "A group's id.";
+    AliasId = "als": "An alias's id.";
     SupportAccessId = "sac": "A support access's id.";
     FolderId = "fld": "A folder's id.";
     MessageId = "msg": "A message's id, for life.";
@@ -89,6 +91,7 @@ ids! {
 const PRINTABLE: &str = r"^[^\u0000-\u001f\u007f-\u009f]*$";
 
 texts! {
+    MemberId: "The id of a mailbox or of a group.", "^(mbx|grp)_[0-9a-f]{32}$", "mbx_019a2f3c5d7e7abc8def0123456789ab";
     UnitPrice: "A price for one unit and one whole cycle, in major units of the currency.",
         r"^[0-9]{1,12}(\.[0-9]{1,8})?$", "4.50000000";
 }
@@ -129,6 +132,9 @@ closed! {
         roles(|role| role == Role::User || is_tenants(role));
     AppPasswordProtocol: "What an app password is good for.", app_password::PROTOCOLS.map(|one| one.as_str());
     EventKind: "What kind of thing happened.", event::Kind::ALL.iter().map(|kind| kind.as_str());
+    MailboxKind: "What a mailbox is for.", mailbox::Kind::ALL.iter().map(|kind| kind.as_str());
+    NewMailboxKind: "What a mailbox that is nobody's own is for.", ["shared", "room", "equipment"];
+    DelegateRight: "What a delegate may do.", delegate::Right::ALL.iter().map(|right| right.as_str());
     QuotaThreshold: "A bound that a mailbox has reached.", quota::Threshold::ALL.iter().map(|one| one.as_str());
     QuotaLevel: "Which level bounds a mailbox.", ["mailbox", "tenant", "reseller"];
     EndpointStatus: "Whether it gets events.", ["enabled", "disabled"];

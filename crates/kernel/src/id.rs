@@ -121,6 +121,10 @@ ids! {
     DeliveryId = "dlv";
     /// A password of one program, for some protocols.
     AppPasswordId = "apw";
+    /// A distribution list.
+    GroupId = "grp";
+    /// An address of a mailbox or group.
+    AliasId = "als";
     /// A right to look into a mailbox from above its tenant.
     SupportAccessId = "sac";
     /// One request, connection or job, in logs and problems.

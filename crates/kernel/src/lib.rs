@@ -15,9 +15,9 @@ pub use address::{AddressError, DomainName, EmailAddress};
 pub use env::{Clock, Env, OsRandom, Random, SystemClock};
 pub use error::{Checks, ErrorKind, FieldError};
 pub use id::{
-    ApiKeyId, AppPasswordId, BlobId, DeliveryId, DomainId, EventId, FolderId, InvoiceId, JobId, MailboxId,
-    MessageId, PriceBookId, PriceId, RequestId, ResellerId, RunId, SubscriptionId, SupportAccessId, TenantId, UserId,
-    WebhookEndpointId,
+    AliasId, ApiKeyId, AppPasswordId, BlobId, DeliveryId, DomainId, EventId, FolderId, GroupId, Id,
+    InvoiceId, JobId, MailboxId, MessageId, PriceBookId, PriceId, RequestId, ResellerId, RunId,
+    SubscriptionId, SupportAccessId, TenantId, UserId, WebhookEndpointId,
 };
 pub use money::{Currency, Money};
 pub use page::{Cursor, Page, PageRequest};

@@ -151,6 +151,23 @@ impl Reply {
         }
     }
 
+    /// How bad it is: a failure that passes is worse than one that stays, since it may still turn out well.
+    pub(crate) fn severity(&self) -> u16 {
+        match self.code / 100 {
+            4 => 2,
+            5 => 1,
+            _ => 0,
+        }
+    }
+
+    /// The same, said of so many of a group's mailboxes.
+    pub(crate) fn of_group(mut self, failed: usize, all: usize) -> Self {
+        if let Some(line) = self.lines.last_mut() {
+            *line = format!("{line}, for {failed} of the {all} members of the group").into();
+        }
+        self
+    }
+
     /// Why a recipient could not be looked up, or a message not stored for it. What is not the recipient's or the
     /// message's own is 4yz (RFC 5321 §4.2.1): an outage or a bug must not bounce mail. The request id leads to
     /// the cause in the log.

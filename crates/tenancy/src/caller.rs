@@ -123,6 +123,14 @@ impl Caller {
         self.principal
     }
 
+    /// Who it is, if it is a person.
+    pub(crate) fn user_id(&self) -> Option<UserId> {
+        match self.principal {
+            Principal::User(id, _) => Some(id),
+            _ => None,
+        }
+    }
+
     /// Its role.
     pub fn role(&self) -> Role {
         self.role
@@ -180,7 +188,7 @@ impl Caller {
         {
             return Err(Error::NotFound);
         }
-        let place = tenant::place(&self.db, tenant_id).await?.ok_or(Error::NotFound)?;
+        let place = tenant::place(&self.db, tenant_id, self.user_id()).await?.ok_or(Error::NotFound)?;
         if let Scope::Reseller(root) = self.scope
             && !place.reseller_path.contains(&root)
         {

@@ -71,19 +71,24 @@ impl Ctx {
     }
 
     /// As [`Ctx::require`], for an action on one mailbox. A person may do with their own what any person may, whatever
-    /// their role; one without a role above that sees no other.
+    /// their role, and read those that they are a delegate of; one without a role above that sees no other.
     ///
     /// # Errors
     /// [`Error::NotFound`] for another's mailbox, [`Error::Forbidden`] as `require`.
     pub fn require_mailbox(&self, action: Action, mailbox_id: MailboxId) -> Result<(), Error> {
-        if let Principal::User(_, own) = self.caller.principal()
-            && own == mailbox_id
-            && policy::allows(Role::User, action)
-        {
+        let is_own = matches!(self.caller.principal(), Principal::User(_, own) if own == mailbox_id);
+        if is_own && policy::allows(Role::User, action) {
             return Ok(());
         }
-        if self.own_mailbox().is_some_and(|own| own != mailbox_id) {
+        let is_delegate = self.place.readable.contains(&mailbox_id);
+        if is_delegate && matches!(action, Action::MailboxRead | Action::MessageRead) {
+            return Ok(());
+        }
+        if self.only_mailboxes().is_some_and(|only| !only.contains(&mailbox_id)) {
             return Err(Error::NotFound);
+        }
+        if self.sees_own_alone() && !is_own {
+            return Err(Error::Forbidden("this to somebody who may only read the mailbox"));
         }
         self.require(action)
     }
@@ -98,10 +103,17 @@ impl Ctx {
         support_access::require(self, action, mailbox_id).await
     }
 
-    /// The one mailbox that the caller sees, if it is a person without a role above that.
-    pub(crate) fn own_mailbox(&self) -> Option<MailboxId> {
+    /// Whether the caller is a person without a role above that.
+    fn sees_own_alone(&self) -> bool {
+        matches!(self.caller.principal(), Principal::User(..)) && self.caller.role() == Role::User
+    }
+
+    /// The mailboxes that the caller sees, if it is a person without a role above that: their own and those they may read.
+    pub(crate) fn only_mailboxes(&self) -> Option<Vec<MailboxId>> {
         match self.caller.principal() {
-            Principal::User(_, own) if self.caller.role() == Role::User => Some(own),
+            Principal::User(_, own) if self.sees_own_alone() => {
+                Some(self.place.readable.iter().copied().chain([own]).collect())
+            }
             _ => None,
         }
     }

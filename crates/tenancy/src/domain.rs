@@ -6,11 +6,11 @@ mod store;
 use chrono::{DateTime, Utc};
 use dns::Resolver;
 use dns::health::{Expected, Health};
-use kernel::{DomainId, DomainName, Page, PageRequest};
+use kernel::{DomainId, DomainName, MailboxId, Page, PageRequest};
 use serde_json::json;
 
 use crate::caps::{self, Delta};
-use crate::{Action, Ctx, Error, Scope, event, require_version};
+use crate::{Action, Ctx, Error, Scope, event, quota, require_version};
 
 /// A mail domain.
 #[derive(Debug, Clone)]
@@ -25,6 +25,10 @@ pub struct Domain {
     pub verification_token: String,
     /// When its ownership was shown.
     pub verified_at: Option<DateTime<Utc>>,
+    /// Whether `ada+lists@` is `ada@`.
+    pub plus_addressing: bool,
+    /// Gets what no address of the domain takes.
+    pub catch_all_mailbox_id: Option<MailboxId>,
     /// When it was added.
     pub created_at: DateTime<Utc>,
     /// Counts its changes.
@@ -53,6 +57,8 @@ pub async fn create(ctx: &Ctx, name: &str) -> Result<Domain, Error> {
         status: "pending".into(),
         verification_token: hex(&ctx.env().random::<16>()),
         verified_at: None,
+        plus_addressing: true,
+        catch_all_mailbox_id: None,
         created_at: ctx.now(),
         version: 1,
     };
@@ -96,6 +102,43 @@ pub async fn list(ctx: &Ctx, page: PageRequest) -> Result<Page<Domain>, Error> {
     let mut tx = ctx.begin().await?;
     let rows = store::list(&mut tx, &page).await?;
     Ok(Page::cut(rows, &page, |domain| domain.id.uuid()))
+}
+
+/// What of a domain is to change; `None` leaves a field as it is.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct DomainChange {
+    /// Whether `ada+lists@` is `ada@`.
+    pub plus_addressing: Option<bool>,
+    /// What gets the mail that no address takes; `Some(None)`: it is refused.
+    pub catch_all_mailbox_id: Option<Option<MailboxId>>,
+}
+
+/// Changes where a domain's mail goes.
+///
+/// # Errors
+/// [`Error::NotFound`]; [`Error::VersionMismatch`]; [`Error::Invalid`] for a mailbox that the tenant does not have.
+pub async fn update(
+    ctx: &Ctx,
+    id: DomainId,
+    if_version: Option<i64>,
+    change: DomainChange,
+) -> Result<Domain, Error> {
+    ctx.require(Action::DomainWrite)?;
+    let mut tx = ctx.begin().await?;
+    let old = store::find_locked(&mut tx, id).await?.ok_or(Error::NotFound)?;
+    require_version(if_version, old.version)?;
+    if let Some(Some(mailbox_id)) = change.catch_all_mailbox_id
+        && !quota::exists(&mut tx, mailbox_id).await?
+    {
+        return Err(Error::invalid("/catch_all_mailbox_id", "the tenant has no such mailbox"));
+    }
+    store::update(&mut tx, id, &change).await?;
+    let domain = store::find(&mut tx, id).await?.ok_or(Error::NotFound)?;
+    let data = json!({"name": domain.name, "plus_addressing": domain.plus_addressing,
+        "catch_all_mailbox_id": domain.catch_all_mailbox_id});
+    event::record(&mut tx, ctx, event::Kind::DomainUpdated, id, data).await?;
+    tx.commit().await?;
+    Ok(domain)
 }
 
 /// Verifies a domain: from then on it routes mail. One that is verified already stays so.

@@ -45,6 +45,8 @@ named! {
         DomainCreated = "domain.created",
         /// A domain's ownership was proven: it routes mail.
         DomainVerified = "domain.verified",
+        /// Where a domain's mail goes was changed.
+        DomainUpdated = "domain.updated",
         /// A domain was removed.
         DomainDeleted = "domain.deleted",
         /// A user was created.
@@ -61,8 +63,30 @@ named! {
         UserRestored = "user.restored",
         /// A user's password was set by somebody else.
         UserPasswordReset = "user.password_reset",
-        /// A mailbox's quota was changed.
+        /// A mailbox that is nobody's own was created.
+        MailboxCreated = "mailbox.created",
+        /// A mailbox's quota, name or addresses were changed.
         MailboxUpdated = "mailbox.updated",
+        /// A mailbox that is nobody's own was deleted; it can be restored for 30 days.
+        MailboxDeleted = "mailbox.deleted",
+        /// A deleted mailbox was restored.
+        MailboxRestored = "mailbox.restored",
+        /// Somebody's rights to a mailbox that is not their own were changed.
+        MailboxDelegated = "mailbox.delegated",
+        /// An alias was created.
+        AliasCreated = "alias.created",
+        /// An alias was deleted.
+        AliasDeleted = "alias.deleted",
+        /// A group was created.
+        GroupCreated = "group.created",
+        /// A group's fields were changed.
+        GroupUpdated = "group.updated",
+        /// A group was deleted.
+        GroupDeleted = "group.deleted",
+        /// A mailbox or group became a member of a group.
+        GroupMemberAdded = "group.member_added",
+        /// A mailbox or group is no longer a member of a group.
+        GroupMemberRemoved = "group.member_removed",
         /// A mailbox reached a threshold (to warn, to stop sending, its quota) or is below it again.
         MailboxQuotaWarning = "mailbox.quota_warning",
         /// A mailbox was opened for somebody above the tenant, for a reason and a time.

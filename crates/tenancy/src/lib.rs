@@ -5,6 +5,7 @@
 //! of a caller and a tenant it may see, and from then on the tenant travels in the type: [`Ctx::begin`] is the only
 //! way to a [`TenantTx`], and no store reaches a tenant's table without one.
 
+pub mod address;
 pub mod api_key;
 pub mod app_password;
 pub mod auth;
@@ -12,9 +13,11 @@ pub mod branding;
 mod caller;
 pub mod caps;
 mod ctx;
+pub mod delegate;
 pub mod domain;
 mod error;
 pub mod event;
+pub mod group;
 pub mod idempotency;
 pub mod mailbox;
 mod named;

@@ -1,31 +1,57 @@
 //! Mailboxes and their limits. What is in them is the mail store's.
 
+mod lifecycle;
 mod store;
 
 use chrono::{DateTime, Utc};
 use kernel::{Checks, MailboxId, Page, PageRequest, UserId};
 use serde_json::json;
 
+use crate::named::named;
 use crate::quota::{self, Bounds, Threshold};
 use crate::{Action, Ctx, Error, TenantTx, event, require_version};
 
+pub(crate) use lifecycle::require_manageable;
+pub use lifecycle::{MailboxChange, NewMailbox, create, delete, restore, update};
 pub(crate) use store::lock;
+
+named! {
+    /// What a mailbox is for.
+    Kind {
+        /// A user's own.
+        Personal = "personal",
+        /// Used by several people, as `info@`.
+        Shared = "shared",
+        /// A room's, to be booked.
+        Room = "room",
+        /// A projector's or a van's, to be booked.
+        Equipment = "equipment",
+        /// Kept of somebody who has left.
+        Archive = "archive",
+    }
+}
 
 /// A store of messages with a quota.
 #[derive(Debug, Clone)]
 pub struct Mailbox {
     /// Its id.
     pub id: MailboxId,
-    /// `personal`, until other kinds can be made.
-    pub kind: String,
-    /// Whose it is.
+    /// What it is for.
+    pub kind: Kind,
+    /// Whose own it is.
     pub user_id: Option<UserId>,
+    /// Its name as people see it; of a personal one, its user's.
+    pub display_name: String,
     /// The address it is known by.
     pub primary_address: String,
+    /// Its further addresses.
+    pub aliases: Vec<String>,
     /// Its limits and what is used of them.
     pub quota: Quota,
     /// When it was created.
     pub created_at: DateTime<Utc>,
+    /// When it was deleted.
+    pub deleted_at: Option<DateTime<Utc>>,
     /// Counts its changes.
     pub version: i64,
 }
@@ -67,14 +93,23 @@ pub async fn get(ctx: &Ctx, id: MailboxId) -> Result<Mailbox, Error> {
     store::find(&mut tx, id).await?.ok_or(Error::NotFound)
 }
 
-/// The tenant's mailboxes; for a person, their own.
+/// Which mailboxes are asked for.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Filter {
+    /// Those that have been deleted and can be restored, instead of the others.
+    pub deleted: bool,
+    /// Only those of this kind.
+    pub kind: Option<Kind>,
+}
+
+/// The tenant's mailboxes; for a person, their own and those that they may read.
 ///
 /// # Errors
 /// [`Error::Forbidden`] without the right to see mailboxes.
-pub async fn list(ctx: &Ctx, page: PageRequest) -> Result<Page<Mailbox>, Error> {
+pub async fn list(ctx: &Ctx, filter: Filter, page: PageRequest) -> Result<Page<Mailbox>, Error> {
     ctx.require(Action::MailboxRead)?;
     let mut tx = ctx.begin().await?;
-    let rows = store::list(&mut tx, ctx.own_mailbox(), &page).await?;
+    let rows = store::list(&mut tx, ctx.only_mailboxes().as_deref(), filter, &page).await?;
     Ok(Page::cut(rows, &page, |mailbox| mailbox.id.uuid()))
 }
 
@@ -88,6 +123,12 @@ pub async fn quota(ctx: &Ctx, id: MailboxId) -> Result<(Mailbox, Effective), Err
     let mailbox = store::find(&mut tx, id).await?.ok_or(Error::NotFound)?;
     let effective = effective(&mut tx, &mailbox).await?;
     Ok((mailbox, effective))
+}
+
+/// # Errors
+/// [`Error::NotFound`] when the tenant has no such mailbox, or none any more.
+pub(crate) async fn require_exists(tx: &mut TenantTx, id: MailboxId) -> Result<(), Error> {
+    if quota::exists(tx, id).await? { Ok(()) } else { Err(Error::NotFound) }
 }
 
 async fn effective(tx: &mut TenantTx, mailbox: &Mailbox) -> Result<Effective, Error> {

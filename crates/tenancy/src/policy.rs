@@ -68,6 +68,16 @@ named! {
         UserWrite = "users:write",
         /// See mailboxes, folders and quotas.
         MailboxRead = "mailboxes:read",
+        /// Create, change, delete and restore mailboxes that are nobody's own, and say who may use which.
+        MailboxWrite = "mailboxes:write",
+        /// See aliases.
+        AliasRead = "aliases:read",
+        /// Create and delete aliases.
+        AliasWrite = "aliases:write",
+        /// See groups and their members.
+        GroupRead = "groups:read",
+        /// Create, change and delete groups, and say who is in them.
+        GroupWrite = "groups:write",
         /// See app passwords, without their secrets.
         AppPasswordRead = "app_passwords:read",
         /// Create and revoke app passwords.
@@ -173,6 +183,8 @@ pub fn allows(role: Role, action: Action) -> bool {
                 | DomainRead
                 | UserRead
                 | MailboxRead
+                | AliasRead
+                | GroupRead
                 | AppPasswordRead
                 | EventRead
                 | AuditRead
@@ -194,6 +206,11 @@ pub fn allows(role: Role, action: Action) -> bool {
                 | UserRead
                 | UserWrite
                 | MailboxRead
+                | MailboxWrite
+                | AliasRead
+                | AliasWrite
+                | GroupRead
+                | GroupWrite
                 | AppPasswordRead
                 | AppPasswordWrite
                 | EventRead
@@ -212,7 +229,17 @@ pub fn allows(role: Role, action: Action) -> bool {
         Role::TenantBilling => matches!(action, TenantRead | SubscriptionRead | InvoiceRead),
         Role::Helpdesk => matches!(
             action,
-            TenantRead | DomainRead | UserRead | UserWrite | MailboxRead | AppPasswordRead | AppPasswordWrite
+            TenantRead
+                | DomainRead
+                | UserRead
+                | UserWrite
+                | MailboxRead
+                | AliasRead
+                | AliasWrite
+                | GroupRead
+                | GroupWrite
+                | AppPasswordRead
+                | AppPasswordWrite
         ),
         Role::User => matches!(
             action,

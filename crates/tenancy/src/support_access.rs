@@ -7,7 +7,7 @@ use kernel::{Checks, MailboxId, Page, PageRequest, SupportAccessId};
 use serde_json::json;
 
 use crate::caller::{Principal, Scope};
-use crate::{Action, Ctx, Error, event, quota};
+use crate::{Action, Ctx, Error, event, mailbox};
 
 /// For how long one lasts that names no end.
 const DEFAULT: TimeDelta = TimeDelta::hours(1);
@@ -63,7 +63,7 @@ pub async fn open(
         ended_at: None,
     };
     let mut tx = ctx.begin().await?;
-    require_mailbox_exists(&mut tx, mailbox_id).await?;
+    mailbox::require_exists(&mut tx, mailbox_id).await?;
     store::insert(&mut tx, &access).await?;
     event::record(&mut tx, ctx, event::Kind::SupportAccessOpened, access.id, shown(&access)).await?;
     tx.commit().await?;
@@ -77,7 +77,7 @@ pub async fn open(
 pub async fn list(ctx: &Ctx, mailbox_id: MailboxId, page: PageRequest) -> Result<Page<SupportAccess>, Error> {
     ctx.require_mailbox(Action::SupportAccessRead, mailbox_id)?;
     let mut tx = ctx.begin().await?;
-    require_mailbox_exists(&mut tx, mailbox_id).await?;
+    mailbox::require_exists(&mut tx, mailbox_id).await?;
     let rows = store::list(&mut tx, mailbox_id, &page).await?;
     Ok(Page::cut(rows, &page, |access| access.id.uuid()))
 }
@@ -107,7 +107,7 @@ pub(crate) async fn require(ctx: &Ctx, action: Action, mailbox_id: MailboxId) ->
     let Some(principal) = from_above(ctx) else { return Ok(()) };
     let mut tx = ctx.begin().await?;
     let Some(access) = store::in_force(&mut tx, mailbox_id, &principal, ctx.env().now()).await? else {
-        require_mailbox_exists(&mut tx, mailbox_id).await?;
+        mailbox::require_exists(&mut tx, mailbox_id).await?;
         return Err(Error::SupportAccessRequired);
     };
     let data = json!({"mailbox_id": mailbox_id, "action": action.as_str(), "reason": access.reason});
@@ -125,10 +125,6 @@ fn from_above(ctx: &Ctx) -> Option<String> {
         (Principal::ApiKey(id), _) => Some(id.to_string()),
         _ => None,
     }
-}
-
-async fn require_mailbox_exists(tx: &mut crate::TenantTx, mailbox_id: MailboxId) -> Result<(), Error> {
-    if quota::exists(tx, mailbox_id).await? { Ok(()) } else { Err(Error::NotFound) }
 }
 
 /// What the trail says of one.

@@ -6,7 +6,7 @@ mod transfer;
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 use db::{Db, SystemTx};
-use kernel::{Checks, Currency, Page, PageRequest, ResellerId, TenantId};
+use kernel::{Checks, Currency, MailboxId, Page, PageRequest, ResellerId, TenantId, UserId};
 use serde_json::json;
 
 use crate::branding::{self, Branding, BrandingChange, Effective};
@@ -111,6 +111,8 @@ pub(crate) struct Place {
     pub(crate) time_zone: Tz,
     pub(crate) test_clock: Option<DateTime<Utc>>,
     pub(crate) suspended: Vec<Capability>,
+    /// The mailboxes that a person may read as a delegate.
+    pub(crate) readable: Vec<MailboxId>,
 }
 
 /// Creates a tenant.
@@ -333,9 +335,9 @@ pub async fn set_test_clock(ctx: &Ctx, now: DateTime<Utc>) -> Result<Tenant, Err
 }
 
 /// Where a tenant is; `None` when there is none, or none any more.
-pub(crate) async fn place(db: &Db, id: TenantId) -> Result<Option<Place>, Error> {
+pub(crate) async fn place(db: &Db, id: TenantId, user_id: Option<UserId>) -> Result<Option<Place>, Error> {
     let mut tx = system(db).await?;
-    store::place(&mut tx, id).await
+    store::place(&mut tx, id, user_id).await
 }
 
 #[expect(

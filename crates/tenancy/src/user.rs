@@ -11,6 +11,7 @@ use kernel::{Checks, EmailAddress, MailboxId, Page, PageRequest, UserId};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 
+use crate::address::{self, Target, Wanted};
 use crate::policy::Capability;
 use crate::{Action, Ctx, Error, Role, TenantTx, event, mailbox, password, require_version, seats};
 
@@ -20,8 +21,6 @@ pub use lifecycle::{RESTORABLE, delete, reset_password, restore, resume, suspend
 
 /// The fewest characters a password may have (NIST SP 800-63B §3.1.1).
 const MIN_PASSWORD_CHARS: usize = 8;
-/// How many further addresses a user may have.
-const MAX_ALIASES: usize = 100;
 /// The most, so that hashing one is no way to keep a core busy.
 const MAX_PASSWORD_CHARS: usize = 1_024;
 
@@ -156,10 +155,7 @@ async fn insert(tx: &mut TenantTx, ctx: &Ctx, new: Prepared) -> Result<User, Err
     let user = new.user;
     let inserted = store::insert(tx, &user, new.password_hash.as_deref(), new.quota_bytes).await;
     inserted.map_err(taken)?;
-    add_address(tx, user.mailbox_id, &new.primary, true, "/address").await?;
-    for (at, alias) in new.aliases.iter().enumerate() {
-        add_address(tx, user.mailbox_id, alias, false, &format!("/aliases/{at}")).await?;
-    }
+    address::add_all(tx, ctx, Target::Mailbox(user.mailbox_id), Some(&new.primary), &new.aliases).await?;
     event::record(tx, ctx, event::Kind::UserCreated, user.id, shown(&user)).await?;
     Ok(user)
 }
@@ -183,11 +179,11 @@ pub async fn update(
     change: UserChange,
 ) -> Result<User, Error> {
     ctx.require(Action::UserWrite)?;
-    let addresses = check_change(&change)?;
+    let wanted = check_change(&change)?;
     let mut tx = ctx.begin().await?;
     let old = require_manageable(&mut tx, ctx, id).await?;
     require_version(if_version, old.version)?;
-    let user = apply(&mut tx, ctx, &old, &change, addresses).await?;
+    let user = apply(&mut tx, ctx, &old, &change, wanted).await?;
     tx.commit().await?;
     Ok(user)
 }
@@ -198,64 +194,26 @@ async fn apply(
     ctx: &Ctx,
     old: &User,
     change: &UserChange,
-    addresses: Addresses,
+    wanted: Wanted,
 ) -> Result<User, Error> {
     if change.role.is_some_and(|role| !ctx.caller().holds(role)) {
         return Err(Error::Forbidden("giving a role beyond one's own"));
     }
     store::update(tx, old.id, change).await.map_err(taken)?;
-    if change.address.is_some() || change.aliases.is_some() {
-        readdress(tx, old, addresses).await?;
+    if wanted.primary.is_some() || wanted.aliases.is_some() {
+        address::change(tx, ctx, Target::Mailbox(old.mailbox_id), wanted).await?;
     }
     let user = store::find(tx, old.id).await?.ok_or(Error::NotFound)?;
     event::record(tx, ctx, event::Kind::UserUpdated, old.id, shown(&user)).await?;
     Ok(user)
 }
 
-/// Gives a user the addresses that were asked for; what was not asked for stays.
-async fn readdress(tx: &mut TenantTx, old: &User, asked: Addresses) -> Result<(), Error> {
-    let primary = match asked.primary {
-        Some(primary) => primary,
-        None => old.address.parse().map_err(Error::internal)?,
-    };
-    let aliases = match asked.aliases {
-        Some(aliases) => aliases,
-        None => {
-            let kept = old.aliases.iter().chain([&old.address]);
-            let parsed = kept.map(|text| text.parse::<EmailAddress>().map_err(Error::internal));
-            parsed.collect::<Result<_, _>>()?
-        }
-    };
-    store::remove_addresses(tx, old.mailbox_id).await?;
-    add_address(tx, old.mailbox_id, &primary, true, "/address").await?;
-    for (at, alias) in aliases.iter().enumerate().filter(|(_, alias)| **alias != primary) {
-        add_address(tx, old.mailbox_id, alias, false, &format!("/aliases/{at}")).await?;
-    }
-    Ok(())
-}
-
-async fn add_address(
-    tx: &mut TenantTx,
-    mailbox_id: MailboxId,
-    address: &EmailAddress,
-    is_primary: bool,
-    pointer: &str,
-) -> Result<(), Error> {
-    if store::add_address(tx, mailbox_id, address, is_primary).await.map_err(taken)? {
-        return Ok(());
-    }
-    Err(Error::invalid(pointer, "the tenant has no such domain, or it is not verified"))
-}
-
 fn taken(error: db::Error) -> Error {
     match error.constraint() {
-        Some("addresses_once" | "addresses_once_a_mailbox") => {
-            Error::conflict("address_taken", "an address of the request is in use already")
-        }
         Some("users_external_id_once") => {
             Error::conflict("external_id_taken", "another user has this external_id")
         }
-        _ => error.into(),
+        _ => address::taken(error),
     }
 }
 
@@ -275,6 +233,11 @@ pub(crate) async fn require_manageable(tx: &mut TenantTx, ctx: &Ctx, id: UserId)
     Ok(user)
 }
 
+/// Counts a user as changed.
+pub(crate) async fn touch(tx: &mut TenantTx, id: UserId) -> Result<(), db::Error> {
+    store::update(tx, id, &UserChange::default()).await
+}
+
 /// # Errors
 /// [`Error::NotFound`] when the tenant has no such user, or none any more.
 pub(crate) async fn require_exists(tx: &mut TenantTx, id: UserId) -> Result<(), Error> {
@@ -282,16 +245,10 @@ pub(crate) async fn require_exists(tx: &mut TenantTx, id: UserId) -> Result<(), 
     Ok(())
 }
 
-/// The addresses that a change asks for.
-struct Addresses {
-    primary: Option<EmailAddress>,
-    aliases: Option<Vec<EmailAddress>>,
-}
-
-fn check_change(change: &UserChange) -> Result<Addresses, Error> {
+fn check_change(change: &UserChange) -> Result<Wanted, Error> {
     let mut checks = Checks::default();
-    let primary = change.address.as_deref().and_then(|text| check_address(&mut checks, text, "/address"));
-    let aliases = change.aliases.as_deref().map(|texts| check_aliases(&mut checks, texts));
+    let primary = change.address.as_deref().and_then(|text| address::check(&mut checks, text, "/address"));
+    let aliases = change.aliases.as_deref().map(|texts| address::check_aliases(&mut checks, texts));
     if let Some(name) = &change.display_name {
         checks.name(name, 200, "/display_name");
     }
@@ -309,13 +266,13 @@ fn check_change(change: &UserChange) -> Result<Addresses, Error> {
         check_role(&mut checks, role);
     }
     checks.done().map_err(Error::Invalid)?;
-    Ok(Addresses { primary, aliases })
+    Ok(Wanted { primary, aliases })
 }
 
 fn check(new: &NewUser) -> Result<(EmailAddress, Vec<EmailAddress>), Error> {
     let mut checks = Checks::default();
-    let primary = check_address(&mut checks, &new.address, "/address");
-    let aliases = check_aliases(&mut checks, &new.aliases);
+    let primary = address::check(&mut checks, &new.address, "/address");
+    let aliases = address::check_aliases(&mut checks, &new.aliases);
     if !new.display_name.is_empty() {
         checks.name(&new.display_name, 200, "/display_name");
     }
@@ -337,16 +294,6 @@ fn check(new: &NewUser) -> Result<(EmailAddress, Vec<EmailAddress>), Error> {
     checks.done().map_err(Error::Invalid)?;
     let primary = primary.ok_or_else(|| Error::invalid("/address", "is missing"))?;
     Ok((primary, aliases))
-}
-
-fn check_address(checks: &mut Checks, text: &str, pointer: &str) -> Option<EmailAddress> {
-    text.parse().map_err(|cause| checks.require(false, pointer, cause)).ok()
-}
-
-fn check_aliases(checks: &mut Checks, texts: &[String]) -> Vec<EmailAddress> {
-    checks.require(texts.len() <= MAX_ALIASES, "/aliases", format_args!("must be at most {MAX_ALIASES}"));
-    let parsed = texts.iter().enumerate();
-    parsed.filter_map(|(at, text)| check_address(checks, text, &format!("/aliases/{at}"))).collect()
 }
 
 fn check_role(checks: &mut Checks, role: Role) {

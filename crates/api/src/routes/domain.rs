@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
 use dns::health::{Check, Health};
-use kernel::DomainId;
+use kernel::{DomainId, MailboxId};
 use serde::{Deserialize, Serialize};
 use tenancy::domain::{self, Proof};
 use utoipa::ToSchema;
@@ -13,7 +13,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::paths::{DomainPath, TenantPath};
-use crate::extract::{Bearer, Json, Path, Query};
+use crate::extract::{Bearer, Json, Path, Query, not_null, nullable};
 use crate::page::{self, List, PageQuery};
 use crate::problem::Problem;
 use crate::version::{IfMatch, Tagged};
@@ -35,6 +35,12 @@ struct Domain {
     /// When it was verified.
     #[schema(required)]
     verified_at: Option<DateTime<Utc>>,
+    /// Whether mail for `ada+lists@` goes to `ada@`, unless somebody has that very address.
+    #[schema(example = true)]
+    plus_addressing: bool,
+    /// The mailbox that gets what no address of the domain takes; null: it is refused.
+    #[schema(value_type = Option<schema::MailboxId>, required)]
+    catch_all_mailbox_id: Option<MailboxId>,
     created_at: DateTime<Utc>,
 }
 
@@ -64,6 +70,8 @@ impl From<domain::Domain> for Domain {
             name: of.name.to_string(),
             status: of.status,
             verified_at: of.verified_at,
+            plus_addressing: of.plus_addressing,
+            catch_all_mailbox_id: of.catch_all_mailbox_id,
             created_at: of.created_at,
         }
     }
@@ -233,10 +241,47 @@ async fn delete(
     Ok(StatusCode::NO_CONTENT)
 }
 
+/// What of a domain is to change (RFC 7396).
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct DomainPatch {
+    /// Whether mail for `ada+lists@` goes to `ada@`.
+    #[serde(default, deserialize_with = "not_null")]
+    #[schema(value_type = bool, required = false, example = true)]
+    plus_addressing: Option<bool>,
+    /// The mailbox that gets what no address of the domain takes; null: it is refused.
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<schema::MailboxId>)]
+    catch_all_mailbox_id: Option<Option<MailboxId>>,
+}
+
+/// Change where a domain's mail goes
+///
+/// Mail for `postmaster` and `abuse` always lands: if nobody has the address and there is no catch-all, with the tenant's
+/// administrators.
+#[utoipa::path(patch, path = "/v1/tenants/{tenant_id}/domains/{domain_id}", tag = "Domains", operation_id = "update_domain",
+    params(DomainPath),
+    responses((status = 200, description = "The domain as it is now.", body = Domain)),
+    extensions(("x-required-action" = json!("domains:write"))))]
+async fn update(
+    Bearer(caller): Bearer,
+    Path(at): Path<DomainPath>,
+    IfMatch(version): IfMatch,
+    Json(body): Json<DomainPatch>,
+) -> Result<Tagged<Answer<Domain>>, Problem> {
+    let ctx = caller.enter(at.tenant_id).await?;
+    let change = domain::DomainChange {
+        plus_addressing: body.plus_addressing,
+        catch_all_mailbox_id: body.catch_all_mailbox_id,
+    };
+    let domain = domain::update(&ctx, at.domain_id, version, change).await?;
+    Ok(Tagged(domain.version, Answer(domain.into())))
+}
+
 pub(crate) fn router() -> OpenApiRouter<Api> {
     OpenApiRouter::default()
         .routes(routes!(create, list))
-        .routes(routes!(get, delete))
+        .routes(routes!(get, update, delete))
         .routes(routes!(verify))
         .routes(routes!(health))
 }

@@ -4,16 +4,17 @@ use axum::Json as Answer;
 use chrono::{DateTime, Utc};
 use kernel::{FolderId, MailboxId, Page, UserId};
 use mailstore::folder;
-use serde::{Deserialize, Serialize};
-use tenancy::mailbox;
+use serde::{Deserialize, Deserializer, Serialize};
+use tenancy::mailbox::{self, Kind};
 use tenancy::quota::{Bounds, Threshold};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::paths::{MailboxPath, TenantPath};
+use super::user::Deleted;
 use crate::extract::{Bearer, Json, Path, Query};
-use crate::page::{self, List, PageQuery};
+use crate::page::{self, After, Limit, List};
 use crate::problem::Problem;
 use crate::version::{IfMatch, Tagged};
 use crate::{Api, schema};
@@ -107,33 +108,74 @@ impl From<NewQuota> for Bounds {
 
 /// A store of messages with a quota.
 #[derive(Debug, Serialize, ToSchema)]
-struct Mailbox {
+pub(super) struct Mailbox {
     #[schema(value_type = schema::MailboxId)]
     id: MailboxId,
-    /// `personal`.
-    #[schema(example = "personal")]
-    kind: String,
+    /// `personal`, `shared`, `room`, `equipment` or `archive`.
+    #[schema(value_type = schema::MailboxKind)]
+    kind: &'static str,
     /// Whose it is; null when it is nobody's own.
     #[schema(value_type = Option<schema::UserId>, required)]
     user_id: Option<UserId>,
+    /// Its name as people see it; of a personal one, its user's.
+    #[schema(example = "Ada Lovelace")]
+    display_name: String,
     /// Its first address.
     #[schema(value_type = schema::EmailAddress)]
     primary_address: String,
+    /// Its further addresses.
+    #[schema(value_type = Vec<schema::EmailAddress>)]
+    aliases: Vec<String>,
     quota: Quota,
     created_at: DateTime<Utc>,
+    /// When it was deleted; it can be restored for 30 days.
+    #[schema(required)]
+    deleted_at: Option<DateTime<Utc>>,
 }
 
 impl From<mailbox::Mailbox> for Mailbox {
     fn from(of: mailbox::Mailbox) -> Self {
         Self {
             id: of.id,
-            kind: of.kind,
+            kind: of.kind.as_str(),
             user_id: of.user_id,
+            display_name: of.display_name,
             primary_address: of.primary_address,
+            aliases: of.aliases,
             quota: of.quota.into(),
             created_at: of.created_at,
+            deleted_at: of.deleted_at,
         }
     }
+}
+
+pub(super) fn tagged(of: mailbox::Mailbox) -> Tagged<Answer<Mailbox>> {
+    Tagged(of.version, Answer(of.into()))
+}
+
+/// Which mailboxes are asked for.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+struct MailboxQuery {
+    /// How many items the page has at most.
+    #[param(value_type = Option<u16>, minimum = 1, maximum = 200, default = 50)]
+    limit: Option<Limit>,
+    /// The `next_cursor` of the page before; absent for the first page.
+    #[param(value_type = Option<String>)]
+    cursor: Option<After>,
+    /// `deleted`: those that can be restored, instead of all others.
+    #[serde(default)]
+    #[param(inline)]
+    status: Option<Deleted>,
+    /// Only those of this kind.
+    #[serde(default, deserialize_with = "kind")]
+    #[param(value_type = Option<schema::MailboxKind>)]
+    kind: Option<Kind>,
+}
+
+fn kind<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Kind>, D::Error> {
+    String::deserialize(deserializer)?.parse().map(Some).map_err(serde::de::Error::custom)
 }
 
 /// A folder of a mailbox.
@@ -173,18 +215,19 @@ impl From<folder::Folder> for Folder {
 
 /// List a tenant's mailboxes
 ///
-/// A person without a role in the tenant sees their own.
+/// Without the deleted, unless they are asked for. A person without a role in the tenant sees their own and those that they may read.
 #[utoipa::path(get, path = "/v1/tenants/{tenant_id}/mailboxes", tag = "Mailboxes", operation_id = "list_mailboxes",
-    params(TenantPath, PageQuery),
+    params(TenantPath, MailboxQuery),
     responses((status = 200, description = "A page of mailboxes.", body = List<Mailbox>)),
     extensions(("x-required-action" = json!("mailboxes:read"))))]
 async fn list(
     Bearer(caller): Bearer,
     Path(at): Path<TenantPath>,
-    Query(query): Query<PageQuery>,
+    Query(query): Query<MailboxQuery>,
 ) -> Result<Answer<List<Mailbox>>, Problem> {
     let ctx = caller.enter(at.tenant_id).await?;
-    Ok(page::answer(mailbox::list(&ctx, query.request()).await?))
+    let filter = mailbox::Filter { deleted: query.status.is_some(), kind: query.kind };
+    Ok(page::answer(mailbox::list(&ctx, filter, page::request(query.limit, query.cursor)).await?))
 }
 
 /// Get a mailbox
@@ -197,8 +240,7 @@ async fn get(
     Path(at): Path<MailboxPath>,
 ) -> Result<Tagged<Answer<Mailbox>>, Problem> {
     let ctx = caller.enter(at.tenant_id).await?;
-    let mailbox = mailbox::get(&ctx, at.mailbox_id).await?;
-    Ok(Tagged(mailbox.version, Answer(mailbox.into())))
+    Ok(tagged(mailbox::get(&ctx, at.mailbox_id).await?))
 }
 
 /// Get a mailbox's quota

@@ -1,10 +1,11 @@
 //! The ids in paths.
 
 use kernel::{
-    ApiKeyId, AppPasswordId, DeliveryId, DomainId, InvoiceId, MailboxId, MessageId, PriceBookId, ResellerId,
-    RunId, SupportAccessId, TenantId, UserId, WebhookEndpointId,
+    AliasId, ApiKeyId, AppPasswordId, DeliveryId, DomainId, GroupId, InvoiceId, MailboxId, MessageId,
+    PriceBookId, ResellerId, RunId, SupportAccessId, TenantId, UserId, WebhookEndpointId,
 };
 use serde::Deserialize;
+use tenancy::group::Member as MemberId;
 use utoipa::IntoParams;
 
 use crate::schema;
@@ -39,6 +40,14 @@ paths! {
     MailboxPath { tenant_id: TenantId, mailbox_id: MailboxId }
     /// A support access to a mailbox.
     SupportAccessPath { tenant_id: TenantId, mailbox_id: MailboxId, support_access_id: SupportAccessId }
+    /// A delegate of a mailbox.
+    DelegatePath { tenant_id: TenantId, mailbox_id: MailboxId, user_id: UserId }
+    /// An alias of a tenant.
+    AliasPath { tenant_id: TenantId, alias_id: AliasId }
+    /// A group of a tenant.
+    GroupPath { tenant_id: TenantId, group_id: GroupId }
+    /// A member of a group.
+    MemberPath { tenant_id: TenantId, group_id: GroupId, member_id: MemberId }
     /// A webhook endpoint.
     WebhookEndpointPath { endpoint_id: WebhookEndpointId }
     /// A delivery of a webhook endpoint.

@@ -222,8 +222,8 @@ struct UserQuery {
 /// The one status that can be asked for.
 #[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-enum Deleted {
-    /// Those who can be restored.
+pub(super) enum Deleted {
+    /// Those that can be restored.
     Deleted,
 }
 

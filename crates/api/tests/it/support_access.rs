@@ -21,7 +21,8 @@ async fn fixture() -> Fixture {
     let (_, mailbox) = app.user(&admin, &tenant, json!({"address": "ada@one.example"})).await;
     let message = app.deliver(&admin, &mailbox, MESSAGE).await.expect(201);
     let message = format!("{mailbox}/messages/{}", text(&message["id"]));
-    let own = app.post(&admin, &format!("{tenant}/api-keys"), json!({"role": "tenant_admin"})).await.expect(201);
+    let own =
+        app.post(&admin, &format!("{tenant}/api-keys"), json!({"role": "tenant_admin"})).await.expect(201);
     Fixture { own: text(&own["secret"]), app, admin, tenant, mailbox, message }
 }
 

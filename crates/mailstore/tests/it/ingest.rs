@@ -322,12 +322,12 @@ async fn a_delivery_may_put_mail_there_and_nothing_else() {
     let recipients = Recipients::new(bench.world.test_db.db());
     let address: EmailAddress = "ada@acme.example".parse().unwrap();
     let found = recipients.resolve(&address, bench.world.request_id()).await.unwrap().unwrap();
-    let target = Target { ctx: found.ctx.clone(), mailbox_id: found.mailbox_id, folder: None };
+    let target = Target { ctx: found.ctx.clone(), mailbox_id: found.mailbox_ids[0], folder: None };
     let results = ingest(&bench.store, vec![target], bench.incoming(HELLO)).await;
     let message = id(&results[0]);
-    let read = message::get(&found.ctx, found.mailbox_id, message).await;
+    let read = message::get(&found.ctx, found.mailbox_ids[0], message).await;
     assert_eq!(read.unwrap_err().kind(), ErrorKind::Forbidden);
-    let deleted = message::discard(&found.ctx, found.mailbox_id, message).await;
+    let deleted = message::discard(&found.ctx, found.mailbox_ids[0], message).await;
     assert_eq!(deleted.unwrap_err().kind(), ErrorKind::Forbidden);
 }
 

@@ -17,9 +17,9 @@ pub(crate) async fn run(config: &Config, mailbox: EmailAddress, paths: Vec<PathB
     let told = &bar;
     let progress = with_platform(config, async move |platform, operator| {
         let found = recipient::enter(&operator, &mailbox).await;
-        let found = found.with_context(|| format!("looking up the mailbox {mailbox}"))?;
+        let (ctx, mailbox_id) = found.with_context(|| format!("looking up the mailbox {mailbox}"))?;
         let tell = |event: Event<'_>| tell(told, event);
-        let imported = import::run(&platform.store, &found.ctx, found.mailbox_id, None, paths, tell).await;
+        let imported = import::run(&platform.store, &ctx, mailbox_id, None, paths, tell).await;
         imported.context("importing; what was taken so far stays, and the same command goes on from there")
     })
     .await;

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use kernel::RequestId;
 use mailstore::ingest::{self, Incoming, Outcome, Target};
+use tenancy::Ctx;
 use tenancy::recipient::Recipient;
 use tokio::time::Instant;
 
@@ -112,20 +113,41 @@ async fn deliver(
     bytes: Bytes,
     at: DateTime<Utc>,
 ) -> Vec<Reply> {
-    let target = |Recipient { ctx, mailbox_id }| Target { ctx, mailbox_id, folder: None };
-    let targets = recipients.into_iter().map(target).collect();
+    let target = |ctx: &Ctx, mailbox_id| Target { ctx: ctx.clone(), mailbox_id, folder: None };
+    let targets = recipients.iter().flat_map(|to| to.mailbox_ids.iter().map(|&id| target(&to.ctx, id)));
     let incoming = Incoming { bytes, internal_date: at, import_key: None };
-    let results = ingest::ingest(&service.store, targets, incoming).await;
-    let reply = |result: &Result<Outcome, mailstore::Error>| {
+    let results = ingest::ingest(&service.store, targets.collect(), incoming).await;
+    for result in &results {
         count(result.as_ref().map_or_else(mailstore::Error::code, |_| "stored"));
         if let Err(error) = result
             && is_ours(error.kind())
         {
             tracing::error!(request.id = %id, error.cause = ?error, "delivery failed");
         }
-        Reply::delivery(result, id)
-    };
-    results.iter().map(reply).collect()
+    }
+    let mut rest = results.as_slice();
+    let replies = recipients.iter().map(|to| {
+        let (own, others) = rest.split_at(to.mailbox_ids.len().min(rest.len()));
+        rest = others;
+        reply_to(own, id)
+    });
+    replies.collect()
+}
+
+/// What a recipient is told. Of a group's mailboxes, the one that it went worst for decides, a passing trouble before a
+/// lasting one: whoever sent the message learns that not all have it, and sends it again or tells its author. A mailbox
+/// that was deleted meanwhile is a member no more.
+fn reply_to(results: &[Result<Outcome, mailstore::Error>], id: RequestId) -> Reply {
+    let is_gone =
+        |result: &&Result<Outcome, mailstore::Error>| matches!(result, Err(mailstore::Error::MailboxGone));
+    let there = results.iter().filter(|result| !is_gone(result)).collect::<Vec<_>>();
+    let replies = there.iter().map(|result| Reply::delivery(result, id));
+    let failed = there.iter().filter(|result| result.is_err()).count();
+    match replies.max_by_key(Reply::severity) {
+        None => Reply::no_such_mailbox(),
+        Some(reply) if failed > 0 && results.len() > 1 => reply.of_group(failed, there.len()),
+        Some(reply) => reply,
+    }
 }
 
 /// The same refusal for each recipient.

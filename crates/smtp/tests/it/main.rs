@@ -2,6 +2,7 @@
 
 mod delivery;
 mod dialogue;
+mod group;
 mod limits;
 mod served;
 mod shutdown;

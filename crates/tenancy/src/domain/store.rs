@@ -1,10 +1,10 @@
 //! SQL of domains.
 
-use kernel::{DomainId, PageRequest};
+use kernel::{DomainId, MailboxId, PageRequest};
 use sqlx::types::chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::Domain;
+use super::{Domain, DomainChange};
 use crate::{Error, TenantTx};
 
 struct Row {
@@ -13,6 +13,8 @@ struct Row {
     status: String,
     verification_token: String,
     verified_at: Option<DateTime<Utc>>,
+    plus_addressing: bool,
+    catch_all_mailbox_id: Option<Uuid>,
     created_at: DateTime<Utc>,
     version: i64,
 }
@@ -26,6 +28,8 @@ impl TryFrom<Row> for Domain {
             status: row.status,
             verification_token: row.verification_token,
             verified_at: row.verified_at,
+            plus_addressing: row.plus_addressing,
+            catch_all_mailbox_id: row.catch_all_mailbox_id.map(MailboxId::from_uuid),
             created_at: row.created_at,
             version: row.version,
         })
@@ -52,7 +56,7 @@ pub(super) async fn find(tx: &mut TenantTx, id: DomainId) -> Result<Option<Domai
     let tenant_id = tx.tenant_id().uuid();
     let row = sqlx::query_as!(
         Row,
-        "select id, name, status, verification_token, verified_at, created_at, version
+        "select id, name, status, verification_token, verified_at, plus_addressing, catch_all_mailbox_id, created_at, version
          from domains where tenant_id = $1 and id = $2",
         tenant_id,
         id.uuid()
@@ -77,7 +81,7 @@ pub(super) async fn list(tx: &mut TenantTx, page: &PageRequest) -> Result<Vec<Do
     let tenant_id = tx.tenant_id().uuid();
     let rows = sqlx::query_as!(
         Row,
-        "select id, name, status, verification_token, verified_at, created_at, version
+        "select id, name, status, verification_token, verified_at, plus_addressing, catch_all_mailbox_id, created_at, version
          from domains where tenant_id = $1 and id > $2 order by id limit $3",
         tenant_id,
         page.after(),
@@ -87,6 +91,23 @@ pub(super) async fn list(tx: &mut TenantTx, page: &PageRequest) -> Result<Vec<Do
     .await
     .map_err(db::Error::from)?;
     rows.into_iter().map(Domain::try_from).collect()
+}
+
+pub(super) async fn update(tx: &mut TenantTx, id: DomainId, change: &DomainChange) -> Result<(), db::Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    sqlx::query!(
+        "update domains set version = version + 1, plus_addressing = coalesce($3, plus_addressing),
+           catch_all_mailbox_id = case when $4 then $5 else catch_all_mailbox_id end
+         where tenant_id = $1 and id = $2",
+        tenant_id,
+        id.uuid(),
+        change.plus_addressing,
+        change.catch_all_mailbox_id.is_some(),
+        change.catch_all_mailbox_id.flatten().map(MailboxId::uuid)
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
 }
 
 /// Makes a domain active and its name the tenant's; false when there is no such domain any more.

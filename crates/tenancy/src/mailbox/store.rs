@@ -1,35 +1,40 @@
 //! SQL of mailboxes.
 
-use db::Error;
 use kernel::{MailboxId, PageRequest, UserId};
 use sqlx::types::chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::{Mailbox, Quota};
-use crate::TenantTx;
+use super::{Filter, Kind, Mailbox, Quota};
 use crate::quota::Bounds;
+use crate::{Error, TenantTx};
 
 struct Row {
     id: Uuid,
     kind: String,
     user_id: Option<Uuid>,
+    display_name: String,
     primary_address: String,
+    aliases: Vec<String>,
     quota_bytes: Option<i64>,
     warn_bytes: Option<i64>,
     block_send_bytes: Option<i64>,
     used_bytes: i64,
     recoverable_bytes: i64,
     created_at: DateTime<Utc>,
+    deleted_at: Option<DateTime<Utc>>,
     version: i64,
 }
 
-impl From<Row> for Mailbox {
-    fn from(row: Row) -> Self {
-        Self {
+impl TryFrom<Row> for Mailbox {
+    type Error = Error;
+    fn try_from(row: Row) -> Result<Self, Error> {
+        Ok(Self {
             id: MailboxId::from_uuid(row.id),
-            kind: row.kind,
+            kind: row.kind.parse().map_err(Error::internal)?,
             user_id: row.user_id.map(UserId::from_uuid),
+            display_name: row.display_name,
             primary_address: row.primary_address,
+            aliases: row.aliases,
             quota: Quota {
                 bounds: Bounds {
                     quota_bytes: row.quota_bytes,
@@ -40,57 +45,124 @@ impl From<Row> for Mailbox {
                 recoverable_bytes: row.recoverable_bytes,
             },
             created_at: row.created_at,
+            deleted_at: row.deleted_at,
             version: row.version,
-        }
+        })
     }
 }
 
+/// A mailbox that is there and has an address.
 pub(super) async fn find(tx: &mut TenantTx, id: MailboxId) -> Result<Option<Mailbox>, Error> {
-    let tenant_id = tx.tenant_id().uuid();
-    let row = sqlx::query_as!(
-        Row,
-        r#"select m.id, m.kind, m.user_id, a.local_part || '@' || d.name as "primary_address!",
-             m.quota_bytes, m.warn_bytes, m.block_send_bytes, m.used_bytes, m.recoverable_bytes, m.created_at, m.version
-           from mailboxes m
-           join addresses a on a.tenant_id = m.tenant_id and a.mailbox_id = m.id and a.is_primary
-           join domains d on d.tenant_id = a.tenant_id and d.id = a.domain_id
-           where m.tenant_id = $1 and m.id = $2 and m.status = 'active'"#,
-        tenant_id,
-        id.uuid()
-    )
-    .fetch_optional(tx.conn())
-    .await?;
-    Ok(row.map(Mailbox::from))
+    let page = PageRequest::new(Some(1), None);
+    Ok(list(tx, Some(&[id]), Filter::default(), &page).await?.pop())
 }
 
-/// A page of the tenant's mailboxes, or of the one in `only`.
+/// A mailbox that is deleted.
+pub(super) async fn find_deleted(tx: &mut TenantTx, id: MailboxId) -> Result<Option<Mailbox>, Error> {
+    let page = PageRequest::new(Some(1), None);
+    Ok(list(tx, Some(&[id]), Filter { deleted: true, kind: None }, &page).await?.pop())
+}
+
+/// A page of the tenant's mailboxes, or of those in `only`.
 pub(super) async fn list(
     tx: &mut TenantTx,
-    only: Option<MailboxId>,
+    only: Option<&[MailboxId]>,
+    filter: Filter,
     page: &PageRequest,
 ) -> Result<Vec<Mailbox>, Error> {
     let tenant_id = tx.tenant_id().uuid();
+    let only: Option<Vec<Uuid>> = only.map(|ids| ids.iter().map(|id| id.uuid()).collect());
     let rows = sqlx::query_as!(
         Row,
-        r#"select m.id, m.kind, m.user_id, a.local_part || '@' || d.name as "primary_address!",
-             m.quota_bytes, m.warn_bytes, m.block_send_bytes, m.used_bytes, m.recoverable_bytes, m.created_at, m.version
+        r#"select m.id, m.kind, m.user_id, coalesce(m.display_name, u.display_name, '') as "display_name!",
+             p.local_part || '@' || d.name as "primary_address!",
+             array(select a.local_part || '@' || n.name from addresses a join domains n on n.tenant_id = a.tenant_id and n.id = a.domain_id
+               where a.tenant_id = m.tenant_id and a.mailbox_id = m.id and not a.is_primary order by n.name, a.local_part) as "aliases!: Vec<String>",
+             m.quota_bytes, m.warn_bytes, m.block_send_bytes, m.used_bytes, m.recoverable_bytes, m.created_at, m.version,
+             coalesce(m.deleted_at, u.deleted_at) as deleted_at
            from mailboxes m
-           join addresses a on a.tenant_id = m.tenant_id and a.mailbox_id = m.id and a.is_primary
-           join domains d on d.tenant_id = a.tenant_id and d.id = a.domain_id
-           where m.tenant_id = $1 and m.id > $2 and m.status = 'active' and ($4::uuid is null or m.id = $4)
+           left join users u on u.tenant_id = m.tenant_id and u.id = m.user_id
+           join addresses p on p.tenant_id = m.tenant_id and p.mailbox_id = m.id and p.is_primary
+           join domains d on d.tenant_id = p.tenant_id and d.id = p.domain_id
+           where m.tenant_id = $1 and m.id > $2 and (m.status = 'deleted') = $5
+             and ($4::uuid[] is null or m.id = any ($4)) and ($6::text is null or m.kind = $6)
            order by m.id limit $3"#,
         tenant_id,
         page.after(),
         page.fetch(),
-        only.map(MailboxId::uuid)
+        only.as_deref(),
+        filter.deleted,
+        filter.kind.map(Kind::as_str)
     )
     .fetch_all(tx.conn())
+    .await
+    .map_err(db::Error::from)?;
+    rows.into_iter().map(Mailbox::try_from).collect()
+}
+
+pub(super) async fn insert(
+    tx: &mut TenantTx,
+    id: MailboxId,
+    kind: Kind,
+    display_name: &str,
+    quota_bytes: Option<i64>,
+    now: DateTime<Utc>,
+) -> Result<(), db::Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    sqlx::query!(
+        "insert into mailboxes (tenant_id, id, kind, display_name, quota_bytes, created_at) values ($1, $2, $3, $4, $5, $6)",
+        tenant_id,
+        id.uuid(),
+        kind.as_str(),
+        display_name,
+        quota_bytes,
+        now
+    )
+    .execute(tx.conn())
     .await?;
-    Ok(rows.into_iter().map(Mailbox::from).collect())
+    Ok(())
+}
+
+/// Counts a mailbox as changed; perhaps it has another name.
+pub(super) async fn update(
+    tx: &mut TenantTx,
+    id: MailboxId,
+    display_name: Option<&str>,
+) -> Result<(), db::Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    sqlx::query!(
+        "update mailboxes set display_name = coalesce($3, display_name), version = version + 1 where tenant_id = $1 and id = $2",
+        tenant_id,
+        id.uuid(),
+        display_name
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// Marks a mailbox deleted, or no longer so.
+pub(super) async fn set_deleted(
+    tx: &mut TenantTx,
+    id: MailboxId,
+    deleted_at: Option<DateTime<Utc>>,
+) -> Result<(), db::Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    sqlx::query!(
+        "update mailboxes set deleted_at = $3, version = version + 1,
+           status = case when $3::timestamptz is null then 'active' else 'deleted' end
+         where tenant_id = $1 and id = $2",
+        tenant_id,
+        id.uuid(),
+        deleted_at
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
 }
 
 /// Keeps others from changing a mailbox until the transaction ends.
-pub(crate) async fn lock(tx: &mut TenantTx, id: MailboxId) -> Result<(), Error> {
+pub(crate) async fn lock(tx: &mut TenantTx, id: MailboxId) -> Result<(), db::Error> {
     let tenant_id = tx.tenant_id().uuid();
     sqlx::query!(
         "select id from mailboxes where tenant_id = $1 and id = $2 for no key update",
@@ -102,7 +174,7 @@ pub(crate) async fn lock(tx: &mut TenantTx, id: MailboxId) -> Result<(), Error> 
     Ok(())
 }
 
-pub(super) async fn set_bounds(tx: &mut TenantTx, id: MailboxId, bounds: &Bounds) -> Result<(), Error> {
+pub(super) async fn set_bounds(tx: &mut TenantTx, id: MailboxId, bounds: &Bounds) -> Result<(), db::Error> {
     let tenant_id = tx.tenant_id().uuid();
     sqlx::query!(
         "update mailboxes set quota_bytes = $3, warn_bytes = $4, block_send_bytes = $5, version = version + 1
@@ -120,7 +192,7 @@ pub(super) async fn set_bounds(tx: &mut TenantTx, id: MailboxId, bounds: &Bounds
 
 /// Whether the quotas add up to more than a tenant's pool that forbids it. Takes its row, so that two who add do so one
 /// after the other, and only if it does forbid it.
-pub(super) async fn is_overallocated(tx: &mut TenantTx) -> Result<bool, Error> {
+pub(super) async fn is_overallocated(tx: &mut TenantTx) -> Result<bool, db::Error> {
     let tenant_id = tx.tenant_id().uuid();
     let limit = sqlx::query_scalar!(
         r#"select storage_limit_bytes as "limit!" from tenants

@@ -1,7 +1,7 @@
 //! SQL of tenants.
 
 use db::SystemTx;
-use kernel::{PageRequest, ResellerId, TenantId};
+use kernel::{MailboxId, PageRequest, ResellerId, TenantId, UserId};
 use sqlx::types::chrono::{DateTime, Utc};
 use uuid::Uuid;
 
@@ -235,10 +235,17 @@ pub(super) async fn set_test_clock(tx: &mut TenantTx, now: DateTime<Utc>) -> Res
     Ok(())
 }
 
-pub(super) async fn place(tx: &mut SystemTx, id: TenantId) -> Result<Option<Place>, Error> {
+pub(super) async fn place(
+    tx: &mut SystemTx,
+    id: TenantId,
+    user_id: Option<UserId>,
+) -> Result<Option<Place>, Error> {
     let row = sqlx::query!(
-        "select reseller_id, reseller_path, time_zone, test_clock, suspended_capabilities from tenants where id = $1 and status <> 'deleted'",
-        id.uuid()
+        r#"select reseller_id, reseller_path, time_zone, test_clock, suspended_capabilities,
+             array(select mailbox_id from mailbox_delegates md where md.tenant_id = $1 and md.user_id = $2 and 'read' = any (md.rights)) as "readable!"
+           from tenants where id = $1 and status <> 'deleted'"#,
+        id.uuid(),
+        user_id.map(UserId::uuid)
     )
     .fetch_optional(tx.conn())
     .await
@@ -250,6 +257,7 @@ pub(super) async fn place(tx: &mut SystemTx, id: TenantId) -> Result<Option<Plac
             time_zone: row.time_zone.parse().map_err(Error::internal)?,
             test_clock: row.test_clock,
             suspended: capabilities(&row.suspended_capabilities)?,
+            readable: row.readable.into_iter().map(MailboxId::from_uuid).collect(),
         })
     })
     .transpose()

@@ -104,8 +104,8 @@ async fn put(
 ) -> Result<Account, Error> {
     let id = old.user.id;
     if change.user != UserChange::default() {
-        let addresses = super::check_change(&change.user)?;
-        super::apply(&mut tx, ctx, &old.user, &change.user, addresses).await?;
+        let wanted = super::check_change(&change.user)?;
+        super::apply(&mut tx, ctx, &old.user, &change.user, wanted).await?;
     }
     set_sign_in(&mut tx, ctx, &old.user, change.may_sign_in.unwrap_or(old.may_sign_in())).await?;
     if let Some(hash) = password_hash {

@@ -1,11 +1,12 @@
 //! What becomes of a user: suspended and resumed, deleted and restored, and given a new password.
 
 use chrono::TimeDelta;
-use kernel::{Checks, EmailAddress, UserId};
+use kernel::{Checks, UserId};
 use secrecy::SecretString;
 use serde_json::json;
 
-use super::{User, add_address, check_password, require_manageable, shown, store};
+use super::{User, check_password, require_manageable, shown, store};
+use crate::address::{self, Target, Wanted};
 use crate::policy::Capability;
 use crate::quota::{self, Pools};
 use crate::{
@@ -112,6 +113,7 @@ pub(super) async fn delete_in(
 /// Deletes a locked user.
 pub(super) async fn remove(tx: &mut TenantTx, ctx: &Ctx, user: &User) -> Result<(), Error> {
     let freed_bytes = store::delete(tx, user.id, ctx.now()).await?.ok_or(Error::NotFound)?;
+    address::store::release(tx, user.mailbox_id, ctx.now()).await?;
     auth::end_sessions(tx, user.id, ctx.env().now()).await?;
     app_password::store::delete_all(tx, user.id).await?;
     event::record(tx, ctx, event::Kind::UserDeleted, user.id, shown(user)).await?;
@@ -141,8 +143,7 @@ pub(super) async fn restore_in(
     id: UserId,
     address: Option<&str>,
 ) -> Result<User, Error> {
-    let address = address.map(str::parse::<EmailAddress>).transpose();
-    let address = address.map_err(|cause| Error::invalid("/address", cause))?;
+    let primary = address.map(str::parse).transpose().map_err(|cause| Error::address("/address", cause))?;
     store::lock(tx, id).await?;
     let old = store::find(tx, id).await?.ok_or(Error::NotFound)?;
     let deleted_at = old.deleted_at.ok_or(Error::NotFound)?;
@@ -153,11 +154,10 @@ pub(super) async fn restore_in(
         return Err(Error::conflict("restore_expired", "a deleted user can be restored for 30 days"));
     }
     let bytes = store::restore(tx, id).await.map_err(super::taken)?;
-    store::reclaim_addresses(tx, old.mailbox_id).await?;
-    if let Some(address) = address {
-        store::demote_addresses(tx, old.mailbox_id).await?;
-        store::remove_address(tx, old.mailbox_id, &address).await?;
-        add_address(tx, old.mailbox_id, &address, true, "/address").await?;
+    address::store::reclaim(tx, old.mailbox_id).await?;
+    if primary.is_some() {
+        let wanted = Wanted { primary, aliases: None };
+        address::change(tx, ctx, Target::Mailbox(old.mailbox_id), wanted).await?;
     }
     let user = store::find(tx, id).await?.filter(|user| !user.address.is_empty());
     let user = user.ok_or_else(|| {

@@ -83,28 +83,6 @@ pub(super) async fn insert(
     Ok(())
 }
 
-/// Gives a mailbox an address; false when the tenant has no active domain of that name.
-pub(super) async fn add_address(
-    tx: &mut TenantTx,
-    mailbox_id: MailboxId,
-    address: &EmailAddress,
-    is_primary: bool,
-) -> Result<bool, db::Error> {
-    let tenant_id = tx.tenant_id().uuid();
-    let done = sqlx::query!(
-        "insert into addresses (tenant_id, domain_id, local_part, mailbox_id, is_primary)
-         select tenant_id, id, $3, $4, $5 from domains where tenant_id = $1 and name = $2 and status = 'active'",
-        tenant_id,
-        address.domain().as_str(),
-        address.local(),
-        mailbox_id.uuid(),
-        is_primary,
-    )
-    .execute(tx.conn())
-    .await?;
-    Ok(done.rows_affected() > 0)
-}
-
 pub(super) async fn find(tx: &mut TenantTx, id: UserId) -> Result<Option<User>, Error> {
     let tenant_id = tx.tenant_id().uuid();
     let row = sqlx::query_as!(
@@ -203,19 +181,6 @@ pub(super) async fn update(tx: &mut TenantTx, id: UserId, change: &UserChange) -
     Ok(())
 }
 
-/// Takes all addresses from a mailbox; its user is to get others in the same transaction.
-pub(super) async fn remove_addresses(tx: &mut TenantTx, mailbox_id: MailboxId) -> Result<(), db::Error> {
-    let tenant_id = tx.tenant_id().uuid();
-    sqlx::query!(
-        "delete from addresses where tenant_id = $1 and mailbox_id = $2",
-        tenant_id,
-        mailbox_id.uuid()
-    )
-    .execute(tx.conn())
-    .await?;
-    Ok(())
-}
-
 /// Takes capabilities from a user, or gives all but these back.
 pub(super) async fn set_suspended(
     tx: &mut TenantTx,
@@ -272,42 +237,7 @@ pub(super) async fn restore(tx: &mut TenantTx, id: UserId) -> Result<u64, db::Er
     Ok(used_bytes.unsigned_abs())
 }
 
-/// Gives a restored mailbox back those of its addresses that nobody has taken meanwhile, and lets go of the others.
-pub(super) async fn reclaim_addresses(tx: &mut TenantTx, mailbox_id: MailboxId) -> Result<(), db::Error> {
-    let tenant_id = tx.tenant_id().uuid();
-    sqlx::query!(
-        "delete from addresses mine where tenant_id = $1 and mailbox_id = $2 and exists (
-           select from addresses other where other.tenant_id = mine.tenant_id and other.domain_id = mine.domain_id
-             and other.local_part = mine.local_part and other.released_at is null)",
-        tenant_id,
-        mailbox_id.uuid()
-    )
-    .execute(tx.conn())
-    .await?;
-    sqlx::query!(
-        "update addresses set released_at = null where tenant_id = $1 and mailbox_id = $2",
-        tenant_id,
-        mailbox_id.uuid()
-    )
-    .execute(tx.conn())
-    .await?;
-    Ok(())
-}
-
-/// Takes the mark of the primary address from those a mailbox has, for another to get it.
-pub(super) async fn demote_addresses(tx: &mut TenantTx, mailbox_id: MailboxId) -> Result<(), db::Error> {
-    let tenant_id = tx.tenant_id().uuid();
-    sqlx::query!(
-        "update addresses set is_primary = false where tenant_id = $1 and mailbox_id = $2",
-        tenant_id,
-        mailbox_id.uuid()
-    )
-    .execute(tx.conn())
-    .await?;
-    Ok(())
-}
-
-/// Marks a user and their mailbox deleted and releases its addresses; the bytes in it, or `None` when there is no such
+/// Marks a user and their mailbox deleted; the bytes in it, or `None` when there is no such
 /// user any more.
 pub(super) async fn delete(
     tx: &mut TenantTx,
@@ -329,41 +259,13 @@ pub(super) async fn delete(
     }
     let mailbox = sqlx::query!(
         "update mailboxes set status = 'deleted', version = version + 1 where tenant_id = $1 and user_id = $2
-         returning id, used_bytes",
+         returning used_bytes",
         tenant_id,
         id.uuid()
     )
     .fetch_one(tx.conn())
     .await?;
-    sqlx::query!(
-        "update addresses set released_at = $3 where tenant_id = $1 and mailbox_id = $2 and released_at is null",
-        tenant_id,
-        mailbox.id,
-        now
-    )
-    .execute(tx.conn())
-    .await?;
     Ok(Some(mailbox.used_bytes.unsigned_abs()))
-}
-
-/// Takes one address from a mailbox, if it has it.
-pub(super) async fn remove_address(
-    tx: &mut TenantTx,
-    mailbox_id: MailboxId,
-    address: &EmailAddress,
-) -> Result<(), db::Error> {
-    let tenant_id = tx.tenant_id().uuid();
-    sqlx::query!(
-        "delete from addresses where tenant_id = $1 and mailbox_id = $2 and local_part = $3
-           and domain_id in (select id from domains where tenant_id = $1 and name = $4)",
-        tenant_id,
-        mailbox_id.uuid(),
-        address.local(),
-        address.domain().as_str()
-    )
-    .execute(tx.conn())
-    .await?;
-    Ok(())
 }
 
 pub(super) async fn totals(tx: &mut TenantTx) -> Result<Totals, db::Error> {

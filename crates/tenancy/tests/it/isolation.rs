@@ -68,7 +68,7 @@ async fn a_person_sees_their_own_mailbox_alone() {
     let (ada, bob) = (world.user("ada", None).await, world.user("bob", None).await);
     let login = world.login(&ada).await;
     let page = kernel::PageRequest::new(None, None);
-    let seen = tenancy::mailbox::list(&login.ctx, page).await.unwrap().items;
+    let seen = tenancy::mailbox::list(&login.ctx, Default::default(), page).await.unwrap().items;
     assert_eq!(seen.iter().map(|mailbox| mailbox.id).collect::<Vec<MailboxId>>(), [ada.mailbox_id]);
     assert!(matches!(tenancy::mailbox::get(&login.ctx, bob.mailbox_id).await, Err(Error::NotFound)));
     assert!(matches!(tenancy::user::get(&login.ctx, bob.id).await, Err(Error::Forbidden(_))));

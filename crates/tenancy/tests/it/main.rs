@@ -1,12 +1,15 @@
 //! The control plane against a real Postgres.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
+mod address;
 mod auth;
 mod credential;
 mod event;
+mod group;
 mod idempotency;
 mod isolation;
 mod lifecycle;
+mod mailbox;
 mod operator_key;
 mod policy;
 mod pool;

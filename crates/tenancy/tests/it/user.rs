@@ -23,7 +23,7 @@ async fn an_address_has_one_mailbox_whatever_its_spelling() {
     let recipients = tenancy::recipient::Recipients::new(world.test_db.db());
     for address in ["ada@acme.example", "Countess@acme.example"] {
         let found = recipients.resolve(&address.parse().unwrap(), world.request_id()).await.unwrap().unwrap();
-        assert_eq!(found.mailbox_id, ada.mailbox_id);
+        assert_eq!(found.mailbox_ids, [ada.mailbox_id]);
     }
     let unknown = recipients.resolve(&"x@acme.example".parse().unwrap(), world.request_id()).await.unwrap();
     assert!(unknown.is_none());

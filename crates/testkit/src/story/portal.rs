@@ -145,7 +145,8 @@ impl Story {
         let messages = self.portal()?.get(&format!("{mailbox}/messages")).await?;
         messages.expect_problem(403, "support_access_required")?;
         let reason = json!({"reason": "the story reads the mail back and compares"});
-        let access = self.portal()?.post(&format!("{mailbox}/support-accesses"), &reason).await?.expect(201)?;
+        let access =
+            self.portal()?.post(&format!("{mailbox}/support-accesses"), &reason).await?.expect(201)?;
         self.teller.step("opened for support, which the tenant's trail says", &access["id"]);
         Ok(())
     }

@@ -1,0 +1,99 @@
+//! Delegates of a mailbox.
+
+use axum::Json as Answer;
+use axum::http::StatusCode;
+use chrono::{DateTime, Utc};
+use kernel::UserId;
+use serde::{Deserialize, Serialize};
+use tenancy::delegate;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::paths::{DelegatePath, MailboxPath};
+use crate::extract::{Bearer, Json, Path, Query};
+use crate::page::{self, List, PageQuery};
+use crate::problem::Problem;
+use crate::{Api, schema};
+
+/// Somebody who may use a mailbox that is not their own.
+#[derive(Debug, Serialize, ToSchema)]
+struct Delegate {
+    #[schema(value_type = schema::UserId)]
+    user_id: UserId,
+    /// What they may do: `read`, `send_as`, `send_on_behalf`.
+    #[schema(value_type = Vec<schema::DelegateRight>)]
+    rights: Vec<&'static str>,
+    created_at: DateTime<Utc>,
+}
+
+impl From<delegate::Delegate> for Delegate {
+    fn from(of: delegate::Delegate) -> Self {
+        Self {
+            user_id: of.user_id,
+            rights: of.rights.iter().map(|right| right.as_str()).collect(),
+            created_at: of.created_at,
+        }
+    }
+}
+
+/// What a user may do with a mailbox.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Rights {
+    /// `read`, `send_as`, `send_on_behalf`; at least one.
+    #[schema(value_type = Vec<schema::DelegateRight>, min_items = 1, example = json!(["read", "send_as"]))]
+    rights: Vec<String>,
+}
+
+/// List a mailbox's delegates
+#[utoipa::path(get, path = "/v1/tenants/{tenant_id}/mailboxes/{mailbox_id}/delegates", tag = "Mailboxes", operation_id = "list_delegates",
+    params(MailboxPath, PageQuery),
+    responses((status = 200, description = "A page of delegates.", body = List<Delegate>)),
+    extensions(("x-required-action" = json!("mailboxes:read"))))]
+async fn list(
+    Bearer(caller): Bearer,
+    Path(at): Path<MailboxPath>,
+    Query(query): Query<PageQuery>,
+) -> Result<Answer<List<Delegate>>, Problem> {
+    let ctx = caller.enter(at.tenant_id).await?;
+    Ok(page::answer(delegate::list(&ctx, at.mailbox_id, query.request()).await?))
+}
+
+/// Let a user use a mailbox
+///
+/// With these rights and no others. Who may `read` sees the mailbox, its folders and its messages. `send_as` and `send_on_behalf`
+/// are kept for when mail is sent.
+#[utoipa::path(put, path = "/v1/tenants/{tenant_id}/mailboxes/{mailbox_id}/delegates/{user_id}", tag = "Mailboxes",
+    operation_id = "put_delegate",
+    params(DelegatePath),
+    responses((status = 200, description = "The delegate as they are now.", body = Delegate)),
+    extensions(("x-required-action" = json!("mailboxes:write"))))]
+async fn put(
+    Bearer(caller): Bearer,
+    Path(at): Path<DelegatePath>,
+    Json(body): Json<Rights>,
+) -> Result<Answer<Delegate>, Problem> {
+    let ctx = caller.enter(at.tenant_id).await?;
+    let rights = body.rights.iter().enumerate().map(|(place, name)| {
+        name.parse().map_err(|_| Problem::field(format!("/rights/{place}"), "is not the name of a right"))
+    });
+    let rights: Vec<_> = rights.collect::<Result<_, _>>()?;
+    Ok(Answer(delegate::put(&ctx, at.mailbox_id, at.user_id, &rights).await?.into()))
+}
+
+/// Take all rights to a mailbox from a user
+#[utoipa::path(delete, path = "/v1/tenants/{tenant_id}/mailboxes/{mailbox_id}/delegates/{user_id}", tag = "Mailboxes",
+    operation_id = "remove_delegate",
+    params(DelegatePath),
+    responses((status = 204, description = "They are a delegate no more.")),
+    extensions(("x-required-action" = json!("mailboxes:write"))))]
+async fn remove(Bearer(caller): Bearer, Path(at): Path<DelegatePath>) -> Result<StatusCode, Problem> {
+    let ctx = caller.enter(at.tenant_id).await?;
+    delegate::remove(&ctx, at.mailbox_id, at.user_id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+pub(crate) fn router() -> OpenApiRouter<Api> {
+    OpenApiRouter::default().routes(routes!(list)).routes(routes!(put, remove))
+}

@@ -1,0 +1,132 @@
+use kernel::{MailboxId, PageRequest};
+use tenancy::address::{self, Alias, Target};
+use tenancy::domain::{self, DomainChange};
+use tenancy::mailbox::{self, Kind, NewMailbox};
+use tenancy::policy::Capability;
+use tenancy::recipient::Recipients;
+use tenancy::user::{self, UserChange};
+use tenancy::{Error, Role};
+use testkit::{World, world};
+
+async fn lands(world: &World, address: &str) -> Vec<MailboxId> {
+    let recipients = Recipients::new(world.test_db.db());
+    let found = recipients.resolve(&address.parse().unwrap(), world.request_id()).await.unwrap();
+    found.map(|found| found.mailbox_ids).unwrap_or_default()
+}
+
+async fn aliases(world: &World) -> Vec<Alias> {
+    address::list(&world.ctx, PageRequest::new(None, None)).await.unwrap().items
+}
+
+pub(crate) fn shared(local: &str) -> NewMailbox {
+    NewMailbox {
+        kind: Kind::Shared,
+        display_name: "Info".into(),
+        address: format!("{local}@acme.example"),
+        aliases: Vec::new(),
+        quota_bytes: None,
+    }
+}
+
+#[tokio::test]
+async fn an_alias_keeps_its_id_whatever_else_changes() {
+    let world = World::new().await;
+    let ada = world.user("ada", None).await;
+    let alias = address::create(&world.ctx, "countess@acme.example", Target::Mailbox(ada.mailbox_id)).await;
+    let alias = alias.unwrap();
+    assert_eq!(
+        user::get(&world.ctx, ada.id).await.unwrap().version,
+        2,
+        "a user's aliases are in their version"
+    );
+    let change = UserChange { address: Some("lovelace@acme.example".into()), ..UserChange::default() };
+    user::update(&world.ctx, ada.id, None, change).await.unwrap();
+    let now = aliases(&world).await;
+    assert_eq!(
+        now.iter().map(|one| one.address.as_str()).collect::<Vec<_>>(),
+        ["ada@acme.example", "countess@acme.example"]
+    );
+    assert!(now.iter().any(|one| one.id == alias.id));
+    let wanted = vec!["countess@acme.example".into(), "ada.king@acme.example".into()];
+    let change = UserChange { aliases: Some(wanted), ..UserChange::default() };
+    let ada = user::update(&world.ctx, ada.id, None, change).await.unwrap();
+    assert_eq!(ada.aliases, ["ada.king@acme.example", "countess@acme.example"]);
+    assert_eq!(lands(&world, "ada@acme.example").await, []);
+    address::delete(&world.ctx, alias.id).await.unwrap();
+    assert_eq!(lands(&world, "countess@acme.example").await, []);
+    assert!(matches!(address::delete(&world.ctx, alias.id).await, Err(Error::NotFound)));
+    let twice = vec!["x@acme.example".into(), "x@acme.example".into()];
+    let change = UserChange { aliases: Some(twice), ..UserChange::default() };
+    assert_eq!(user::update(&world.ctx, ada.id, None, change).await.unwrap_err().code(), "address_taken");
+}
+
+#[tokio::test]
+async fn aliases_are_of_the_tenant_s_own_mailboxes_and_domains() {
+    let world = World::new().await;
+    let ada = world.user("ada", None).await;
+    let other = crate::neighbour(&world).await;
+    let ours = Target::Mailbox(ada.mailbox_id);
+    assert!(matches!(address::create(&other, "x@acme.example", ours).await, Err(Error::NotFound)));
+    assert!(matches!(address::create(&world.ctx, "x@other.example", ours).await, Err(Error::Invalid(_))));
+    assert!(matches!(address::create(&world.ctx, "no address", ours).await, Err(Error::Invalid(_))));
+    let taken = address::create(&world.ctx, "ADA@acme.example", ours).await;
+    assert_eq!(taken.unwrap_err().code(), "address_taken");
+}
+
+#[tokio::test]
+async fn what_follows_a_plus_is_the_recipient_s_own_affair() {
+    let world = World::new().await;
+    let (ada, bob) = (world.user("ada", None).await, world.user("bob", None).await);
+    assert_eq!(lands(&world, "ada+lists@acme.example").await, [ada.mailbox_id]);
+    assert_eq!(lands(&world, "ada+a+b@acme.example").await, [ada.mailbox_id]);
+    assert_eq!(lands(&world, "+ada@acme.example").await, []);
+    // Somebody's very address comes first.
+    address::create(&world.ctx, "ada+bob@acme.example", Target::Mailbox(bob.mailbox_id)).await.unwrap();
+    assert_eq!(lands(&world, "ada+bob@acme.example").await, [bob.mailbox_id]);
+    let domain = domain::list(&world.ctx, PageRequest::new(None, None)).await.unwrap().items.remove(0);
+    let change = DomainChange { plus_addressing: Some(false), ..DomainChange::default() };
+    let domain = domain::update(&world.ctx, domain.id, Some(domain.version), change).await.unwrap();
+    assert!(!domain.plus_addressing);
+    assert_eq!(lands(&world, "ada+lists@acme.example").await, []);
+    assert_eq!(lands(&world, "ada+bob@acme.example").await, [bob.mailbox_id]);
+}
+
+#[tokio::test]
+async fn a_catch_all_takes_what_nobody_has_and_no_suspended_user_s_mail() {
+    let world = World::new().await;
+    let (ada, bob) = (world.user("ada", None).await, world.user("bob", None).await);
+    let domain = domain::list(&world.ctx, PageRequest::new(None, None)).await.unwrap().items.remove(0);
+    let to = |mailbox| DomainChange { catch_all_mailbox_id: Some(mailbox), ..DomainChange::default() };
+    domain::update(&world.ctx, domain.id, None, to(Some(ada.mailbox_id))).await.unwrap();
+    assert_eq!(lands(&world, "anybody@acme.example").await, [ada.mailbox_id]);
+    assert_eq!(lands(&world, "bob@acme.example").await, [bob.mailbox_id]);
+    user::suspend(&world.ctx, bob.id, None, &[Capability::Receive]).await.unwrap();
+    assert_eq!(lands(&world, "bob@acme.example").await, [], "his mail is refused, and nobody else's to read");
+    assert_eq!(lands(&world, "bob+x@acme.example").await, []);
+    user::delete(&world.ctx, ada.id, None).await.unwrap();
+    assert_eq!(lands(&world, "anybody@acme.example").await, []);
+    domain::update(&world.ctx, domain.id, None, to(None)).await.unwrap();
+    let unknown = MailboxId::from_uuid(uuid::Uuid::from_u128(1));
+    let refused = domain::update(&world.ctx, domain.id, None, to(Some(unknown))).await;
+    assert!(matches!(refused, Err(Error::Invalid(_))));
+}
+
+#[tokio::test]
+async fn postmaster_and_abuse_always_land_somewhere() {
+    let world = World::new().await;
+    assert_eq!(lands(&world, "postmaster@acme.example").await, [], "there is no mailbox yet");
+    let ada = world.user("ada", None).await;
+    world.user("bob", None).await;
+    for local in ["postmaster", "Abuse"] {
+        assert_eq!(lands(&world, &format!("{local}@acme.example")).await, [ada.mailbox_id], "the oldest");
+    }
+    let mut new = world::new_user("root@acme.example", None);
+    new.role = Role::TenantAdmin;
+    let admin = user::create(&world.ctx, new).await.unwrap();
+    assert_eq!(lands(&world, "abuse@acme.example").await, [admin.mailbox_id]);
+    let desk = mailbox::create(&world.ctx, shared("abuse")).await.unwrap();
+    assert_eq!(lands(&world, "abuse@acme.example").await, [desk.id]);
+    mailbox::delete(&world.ctx, desk.id, None).await.unwrap();
+    assert_eq!(lands(&world, "abuse@acme.example").await, [admin.mailbox_id]);
+    assert_eq!(lands(&world, "webmaster@acme.example").await, []);
+}
