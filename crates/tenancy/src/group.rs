@@ -1,5 +1,6 @@
 //! Groups: distribution lists of mailboxes and of other groups. Mail to a group's address goes to each mailbox below it once.
 
+pub mod directory;
 mod member;
 mod store;
 
@@ -10,7 +11,8 @@ use serde_json::json;
 use crate::address::{self, Target, Wanted};
 use crate::{Action, Ctx, Error, TenantTx, event, require_version};
 
-pub use member::{MAX_MEMBERS, Member, add_member, members, remove_member};
+use member::MAX_AT_ONCE;
+pub use member::{Member, add_member, members, remove_member};
 
 /// A distribution list.
 #[derive(Debug, Clone)]
@@ -66,29 +68,49 @@ pub struct GroupChange {
 /// # Errors
 /// [`Error::Conflict`] `address_taken`, `external_id_taken`; [`Error::Invalid`], also for members that the tenant does not have.
 pub async fn create(ctx: &Ctx, new: NewGroup) -> Result<Group, Error> {
+    let addresses = prepare(ctx, &new)?;
+    let members = new.members.clone();
+    let mut tx = ctx.begin().await?;
+    let group = insert(&mut tx, ctx, new, addresses).await?;
+    for (at, &member) in members.iter().enumerate() {
+        // A new group is a member of none, so nothing here can close a loop.
+        if !member::insert(&mut tx, group.id, member).await? {
+            return Err(Error::invalid(&format!("/members/{at}"), "the tenant has no such mailbox or group"));
+        }
+    }
+    let group = store::find(&mut tx, group.id).await?.ok_or(Error::NotFound)?;
+    tx.commit().await?;
+    Ok(group)
+}
+
+/// The addresses of a new group that was checked.
+struct Addresses {
+    primary: Option<EmailAddress>,
+    aliases: Vec<EmailAddress>,
+}
+
+fn prepare(ctx: &Ctx, new: &NewGroup) -> Result<Addresses, Error> {
     ctx.require(Action::GroupWrite)?;
     let mut checks = Checks::default();
     checks.name(&new.display_name, 200, "/display_name");
     check_external_id(&mut checks, new.external_id.as_deref());
     let primary = new.address.as_deref().and_then(|text| address::check(&mut checks, text, "/address"));
     let aliases = address::check_aliases(&mut checks, &new.aliases);
-    let in_bounds = new.members.len() <= MAX_MEMBERS;
-    checks.require(in_bounds, "/members", format_args!("must be at most {MAX_MEMBERS}"));
+    let in_bounds = new.members.len() <= MAX_AT_ONCE;
+    checks.require(in_bounds, "/members", format_args!("must be at most {MAX_AT_ONCE} at once"));
     checks.done().map_err(Error::Invalid)?;
+    Ok(Addresses { primary, aliases })
+}
+
+/// Writes a new group down, without its members.
+async fn insert(tx: &mut TenantTx, ctx: &Ctx, new: NewGroup, addresses: Addresses) -> Result<Group, Error> {
     let id = ctx.env().new_id();
-    let mut tx = ctx.begin().await?;
-    let inserted = store::insert(&mut tx, id, &new.display_name, new.external_id.as_deref(), ctx.now()).await;
+    let inserted = store::insert(tx, id, &new.display_name, new.external_id.as_deref(), ctx.now()).await;
     inserted.map_err(taken)?;
-    address::add_all(&mut tx, ctx, Target::Group(id), primary.as_ref(), &aliases).await?;
-    for (at, &member) in new.members.iter().enumerate() {
-        // A new group is a member of none, so nothing here can close a loop.
-        if !member::insert(&mut tx, id, member).await? {
-            return Err(Error::invalid(&format!("/members/{at}"), "the tenant has no such mailbox or group"));
-        }
-    }
-    let group = store::find(&mut tx, id).await?.ok_or(Error::NotFound)?;
-    event::record(&mut tx, ctx, event::Kind::GroupCreated, id, shown(&group)).await?;
-    tx.commit().await?;
+    let Addresses { primary, aliases } = addresses;
+    address::add_all(tx, ctx, Target::Group(id), primary.as_ref(), &aliases).await?;
+    let group = store::find(tx, id).await?.ok_or(Error::NotFound)?;
+    event::record(tx, ctx, event::Kind::GroupCreated, id, shown(&group)).await?;
     Ok(group)
 }
 
@@ -109,7 +131,7 @@ pub async fn get(ctx: &Ctx, id: GroupId) -> Result<Group, Error> {
 pub async fn list(ctx: &Ctx, page: PageRequest) -> Result<Page<Group>, Error> {
     ctx.require(Action::GroupRead)?;
     let mut tx = ctx.begin().await?;
-    let rows = store::list(&mut tx, &page).await?;
+    let rows = store::list(&mut tx, &directory::Lookup::default(), &page).await?;
     Ok(Page::cut(rows, &page, |group| group.id.uuid()))
 }
 

@@ -234,7 +234,7 @@ async fn members(
 #[utoipa::path(put, path = "/v1/tenants/{tenant_id}/groups/{group_id}/members/{member_id}", tag = "Groups", operation_id = "add_member",
     params(MemberPath),
     responses((status = 204, description = "It is a member."),
-        (status = 409, description = "The group would come to be a member of itself (`group_loop`), or has 1,000 members already (`too_many_members`).")),
+        (status = 409, description = "The group would come to be a member of itself (`group_loop`), or has 10,000 members already (`too_many_members`).")),
     extensions(("x-required-action" = json!("groups:write"))))]
 async fn add_member(Bearer(caller): Bearer, Path(at): Path<MemberPath>) -> Result<StatusCode, Problem> {
     let ctx = caller.enter(at.tenant_id).await?;

@@ -87,6 +87,12 @@ objects! {
     ScimShownUser = user("A user (RFC 7643 §4.1), with the attributes that were asked for; `/Schemas` lists all.")
         .property("id", text("The user's id.", "usr_019a2f3c5d7e7abc8def0123456789ab"))
         .required("schemas").required("id");
+    /// A group of RFC 7643 §4.2, as a client gives it.
+    ScimGroup = group("A group (RFC 7643 §4.2). `/Schemas` lists all attributes; others are ignored.").required("displayName");
+    /// A group as the server shows it.
+    ScimShownGroup = group("A group (RFC 7643 §4.2), with the attributes that were asked for.")
+        .property("id", text("The group's id.", "grp_019a2f3c5d7e7abc8def0123456789ab"))
+        .required("schemas").required("id");
     /// A PATCH of RFC 7644 §3.5.2.
     ScimPatch = object("Changes of a resource (RFC 7644 §3.5.2): all of them are made, or none.")
         .property("schemas", texts("The URN of a PATCH.", scim::patch::PATCH_OP_URN))
@@ -139,6 +145,23 @@ fn user(description: &str) -> ObjectBuilder {
             "name": {"givenName": "Ada", "familyName": "Lovelace"},
             "emails": [{"value": "ada@bakery.example", "type": "work", "primary": true}],
             "active": true,
+        })])
+}
+
+fn group(description: &str) -> ObjectBuilder {
+    let member = object("A user or group of the tenant.")
+        .property("value", text("Its id.", "usr_019a2f3c5d7e7abc8def0123456789ab"));
+    object(description)
+        .property("schemas", texts("The URNs of the resource's schemas.", scim::schema::GROUP_URN))
+        .property("displayName", text("The group's name.", "Sales"))
+        .property("externalId", text("The id in the directory.", "8f2c6b1e-4f4a-4b7e-9a3c-2d1e0f9b8a77"))
+        .property("members", ArrayBuilder::new().description(Some("Who is in it.")).items(member))
+        .examples([json!({
+            "schemas": [scim::schema::GROUP_URN],
+            "id": "grp_019a2f3c5d7e7abc8def0123456789ab",
+            "displayName": "Sales",
+            "externalId": "8f2c6b1e-4f4a-4b7e-9a3c-2d1e0f9b8a77",
+            "members": [{"value": "usr_019a2f3c5d7e7abc8def0123456789ab", "type": "User"}],
         })])
 }
 

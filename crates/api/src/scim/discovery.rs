@@ -4,7 +4,6 @@ use axum::http::StatusCode;
 use kernel::TenantId;
 use scim::discovery::{self, Features};
 use scim::message::list_response;
-use scim::schema::GROUP;
 use serde::Deserialize;
 use serde_json::Value;
 use tenancy::{Action, Caller};
@@ -62,18 +61,12 @@ async fn enter(caller: Caller, tenant_id: TenantId) -> Result<String, Problem> {
     Ok(base(tenant_id))
 }
 
-/// There are no routes for groups.
-fn is_served(document: &Value) -> bool {
-    document["id"] != GROUP.name && document["id"] != GROUP.id
-}
-
 fn listed(documents: Vec<Value>) -> Document {
-    let served: Vec<_> = documents.into_iter().filter(is_served).collect();
-    Document(list_response(served.len() as u64, 1, served))
+    Document(list_response(documents.len() as u64, 1, documents))
 }
 
 fn found(document: Option<Value>) -> Result<Document, Problem> {
-    document.filter(is_served).map(Document).ok_or_else(Problem::not_found)
+    document.map(Document).ok_or_else(Problem::not_found)
 }
 
 /// Get the server's SCIM configuration

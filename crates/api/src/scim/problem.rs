@@ -52,6 +52,7 @@ fn place(error: &FieldProblem) -> &str {
         "family_name" => "name.familyName",
         "external_id" => "externalId",
         "quota_bytes" => "quotaBytes",
+        "members" => "members.value",
         other => error.parameter.as_deref().unwrap_or(other),
     }
 }

@@ -78,6 +78,11 @@ impl Asked {
         Window { offset: self.page.offset(), limit: self.page.count }
     }
 
+    /// Whether the filter is about an attribute, or may be.
+    pub(super) fn filters_by(&self, attribute: &str) -> bool {
+        self.filter.as_ref().is_some_and(|filter| filter.to_string().to_ascii_lowercase().contains(attribute))
+    }
+
     /// What an index can say of the users that the filter matches.
     pub(super) fn lookup(&self) -> Lookup {
         let equality = |path| self.filter.as_ref()?.equality(path);

@@ -114,16 +114,22 @@ const TABLE: &[(&str, Stranger)] = &[
     ("revoke_reseller_api_key", NotFound),
     ("revoke_tenant_api_key", NotFound),
     ("rotate_webhook_endpoint_secret", NotFound),
+    ("scim_create_group", NotFound),
     ("scim_create_user", NotFound),
+    ("scim_delete_group", NotFound),
     ("scim_delete_user", NotFound),
+    ("scim_get_group", NotFound),
     ("scim_get_resource_type", NotFound),
     ("scim_get_schema", NotFound),
     ("scim_get_service_provider_config", NotFound),
     ("scim_get_user", NotFound),
+    ("scim_list_groups", NotFound),
     ("scim_list_resource_types", NotFound),
     ("scim_list_schemas", NotFound),
     ("scim_list_users", NotFound),
+    ("scim_replace_group", NotFound),
     ("scim_replace_user", NotFound),
+    ("scim_update_group", NotFound),
     ("scim_update_user", NotFound),
     ("set_quota", NotFound),
     ("set_test_clock", NotFound),
@@ -182,6 +188,8 @@ impl World {
         let alias = app.post(&admin, &format!("{tenant}/aliases"), alias).await.expect(201);
         let group = json!({"display_name": "Sales", "members": [user["mailbox_id"]]});
         let group = app.post(&admin, &format!("{tenant}/groups"), group).await.expect(201);
+        let going_group = json!({"display_name": "Going"});
+        let going_group = app.post(&admin, &format!("{tenant}/groups"), going_group).await.expect(201);
         let endpoint = json!({"url": "https://hooks.example/in"});
         let endpoint = app.post(&admin, "/v1/webhook-endpoints", endpoint).await.expect(201);
         let message = app.deliver(&admin, &mailbox, MESSAGE).await.expect(201);
@@ -218,6 +226,7 @@ impl World {
             ("going_mailbox_id", going["id"].clone()),
             ("alias_id", alias["id"].clone()),
             ("group_id", group["id"].clone()),
+            ("going_group_id", going_group["id"].clone()),
             ("member_id", user["mailbox_id"].clone()),
             ("support_access_id", access["id"].clone()),
             ("deleted_user_id", leaver["id"].clone()),
@@ -251,6 +260,7 @@ impl World {
             "scim_delete_user" | "put_delegate" | "remove_delegate" => "other_user_id",
             _ => "user_id",
         };
+        let group = if id(operation) == "scim_delete_group" { "going_group_id" } else { "group_id" };
         let mailbox = match id(operation) {
             "restore_mailbox" => "deleted_mailbox_id",
             "delete_mailbox" => "going_mailbox_id",
@@ -262,6 +272,7 @@ impl World {
             .replace("{message_id}", &self.ids[message])
             .replace("{user_id}", &self.ids[user])
             .replace("{mailbox_id}", &self.ids[mailbox])
+            .replace("{group_id}", &self.ids[group])
             .replace("{resource_type}", "User")
             .replace("{schema}", "urn:ietf:params:scim:schemas:core:2.0:User");
         for (name, id) in &self.ids {
@@ -299,6 +310,11 @@ impl World {
                 json!({"users": [{"address": "first@one.example"}, {"address": "second@one.example"}]})
             }
             "create_user" => json!({"address": "new@one.example"}),
+            "scim_create_group" | "scim_replace_group" => json!({"displayName": "Everyone"}),
+            "scim_update_group" => json!({
+                "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
+                "Operations": [{"op": "replace", "path": "displayName", "value": "Everybody"}],
+            }),
             "scim_create_user" => json!({"userName": "hired@one.example"}),
             "scim_replace_user" => json!({"userName": "ada@one.example"}),
             "scim_update_user" => json!({
@@ -519,7 +535,7 @@ async fn a_version_that_is_no_more_is_refused_where_the_document_says_so() {
             versioned += 1;
         }
     }
-    assert_eq!(versioned, 22);
+    assert_eq!(versioned, 25);
     nothing_has_changed(&world).await;
 }
 
@@ -533,7 +549,7 @@ async fn nothing_has_changed(world: &World) {
     assert_eq!(count(format!("{tenant}/domains")).await, 2);
     assert_eq!(count(format!("{tenant}/mailboxes")).await, 5);
     assert_eq!(count(format!("{tenant}/aliases")).await, 1);
-    assert_eq!(count(format!("{tenant}/groups")).await, 1);
+    assert_eq!(count(format!("{tenant}/groups")).await, 2);
     assert_eq!(count(format!("{mailbox}/messages")).await, 1);
     assert_eq!(count(format!("{mailbox}/messages?state=recoverable")).await, 1);
     assert_eq!(get(tenant.clone()).await["test_clock"], support::text(&get(tenant).await["created_at"]));

@@ -1,6 +1,7 @@
 //! SCIM 2.0 as directories meet it.
 
 mod entra;
+mod groups;
 mod okta;
 mod users;
 
@@ -11,6 +12,7 @@ use crate::support::{Answer, App, MESSAGE, text};
 
 const MEDIA_TYPE: &str = "application/scim+json";
 const USER_URN: &str = "urn:ietf:params:scim:schemas:core:2.0:User";
+const GROUP_URN: &str = "urn:ietf:params:scim:schemas:core:2.0:Group";
 const MAILBOX_URN: &str = "urn:pillarbox:params:scim:schemas:extension:mailbox:2.0:User";
 
 /// A tenant whose directory has a key of it.
@@ -137,7 +139,7 @@ async fn the_server_says_what_it_can_do() {
     };
     assert_eq!(
         (ids(&types), ids(&schemas)),
-        (vec!["User".into()], vec![USER_URN.into(), MAILBOX_URN.into()])
+        (vec!["User".into(), "Group".into()], vec![USER_URN.into(), GROUP_URN.into(), MAILBOX_URN.into()])
     );
     // Each is where it says it is.
     for one in types["Resources"].as_array().unwrap().iter().chain(schemas["Resources"].as_array().unwrap()) {
@@ -145,7 +147,7 @@ async fn the_server_says_what_it_can_do() {
         assert_eq!(&directory.app.get(&directory.key, &path).await.expect(200), one);
     }
     directory.get("/Schemas/urn:nothing").await.expect_scim(404, None);
-    directory.get("/ResourceTypes/Group").await.expect_scim(404, None);
+    directory.get("/ResourceTypes/Device").await.expect_scim(404, None);
     directory.get("/Schemas?filter=id%20pr").await.expect_scim(403, None);
 }
 

@@ -8,7 +8,9 @@ use super::{require, store};
 use crate::{Action, Ctx, Error, TenantTx, event, quota};
 
 /// How many members a group may have, those of its member groups not counted.
-pub const MAX_MEMBERS: usize = 1_000;
+const MAX_MEMBERS: usize = 10_000;
+/// How many of them a new group may be given.
+pub(super) const MAX_AT_ONCE: usize = 1_000;
 
 /// A member of a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -112,7 +114,7 @@ pub(super) async fn add(tx: &mut TenantTx, ctx: &Ctx, id: GroupId, member: Membe
         return Ok(false);
     }
     if store::count_members(tx, id).await? >= MAX_MEMBERS {
-        return Err(Error::conflict("too_many_members", "a group may have at most 1000 members"));
+        return Err(Error::conflict("too_many_members", "a group may have at most 10000 members"));
     }
     if !insert(tx, id, member).await? {
         return Err(Error::NotFound);

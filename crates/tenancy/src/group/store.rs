@@ -5,6 +5,7 @@ use kernel::{GroupId, MailboxId, PageRequest};
 use sqlx::types::chrono::{DateTime, Utc};
 use uuid::Uuid;
 
+use super::directory::Lookup;
 use super::{Group, GroupChange, Member};
 use crate::TenantTx;
 
@@ -56,15 +57,24 @@ pub(super) async fn insert(
 }
 
 pub(super) async fn find(tx: &mut TenantTx, id: GroupId) -> Result<Option<Group>, Error> {
-    Ok(select(tx, Some(id), &PageRequest::new(Some(1), None)).await?.pop())
+    Ok(select(tx, Some(id), &Lookup::default(), &PageRequest::new(Some(1), None)).await?.pop())
 }
 
-pub(super) async fn list(tx: &mut TenantTx, page: &PageRequest) -> Result<Vec<Group>, Error> {
-    select(tx, None, page).await
+pub(super) async fn list(
+    tx: &mut TenantTx,
+    lookup: &Lookup,
+    page: &PageRequest,
+) -> Result<Vec<Group>, Error> {
+    select(tx, None, lookup, page).await
 }
 
-/// A page of the groups, or of the one in `only`.
-async fn select(tx: &mut TenantTx, only: Option<GroupId>, page: &PageRequest) -> Result<Vec<Group>, Error> {
+/// A page of the groups that are looked up, or of the one in `only`.
+async fn select(
+    tx: &mut TenantTx,
+    only: Option<GroupId>,
+    lookup: &Lookup,
+    page: &PageRequest,
+) -> Result<Vec<Group>, Error> {
     let tenant_id = tx.tenant_id().uuid();
     let rows = sqlx::query_as!(
         Row,
@@ -76,11 +86,15 @@ async fn select(tx: &mut TenantTx, only: Option<GroupId>, page: &PageRequest) ->
              (select count(*) from group_members gm left join mailboxes m on m.tenant_id = gm.tenant_id and m.id = gm.mailbox_id
               where gm.tenant_id = g.tenant_id and gm.group_id = g.id and m.status is distinct from 'deleted') as "member_count!"
            from groups g
-           where g.tenant_id = $1 and g.id > $2 and ($4::uuid is null or g.id = $4) order by g.id limit $3"#,
+           where g.tenant_id = $1 and g.id > $2 and ($4::uuid is null or g.id = $4)
+             and ($5::text is null or g.external_id = $5) and ($6::text is null or lower(g.display_name) = lower($6))
+           order by g.id limit $3"#,
         tenant_id,
         page.after(),
         page.fetch(),
-        only.map(GroupId::uuid)
+        only.map(GroupId::uuid),
+        lookup.external_id,
+        lookup.display_name
     )
     .fetch_all(tx.conn())
     .await?;

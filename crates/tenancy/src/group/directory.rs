@@ -1,0 +1,171 @@
+//! Groups as a customer's directory keeps them: their fields and members in one change. A directory knows people and groups;
+//! mailboxes that are nobody's own stay members whatever it says.
+
+mod store;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use kernel::{GroupId, Page, PageRequest, UserId};
+
+use super::{Group, GroupChange, Member, NewGroup, apply, check_change, member, require};
+use crate::{Action, Ctx, Error, TenantTx, require_version};
+
+/// A member that a directory knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Entry {
+    /// A person, by their personal mailbox.
+    User(UserId),
+    /// Another group.
+    Group(GroupId),
+}
+
+/// A group with the members that a directory knows.
+#[derive(Debug, Clone)]
+pub struct Roster {
+    /// The group.
+    pub group: Group,
+    /// Its members and their names.
+    pub entries: BTreeMap<Entry, String>,
+}
+
+/// What of a group is to change; `None` leaves it as it is.
+#[derive(Debug, Clone, Default)]
+pub struct Change {
+    /// The group's fields.
+    pub group: GroupChange,
+    /// All members that the directory knows.
+    pub entries: Option<BTreeSet<Entry>>,
+}
+
+/// Which groups are asked for.
+#[derive(Debug, Clone, Default)]
+pub struct Lookup {
+    /// Only the one with this id in the customer's directory.
+    pub external_id: Option<String>,
+    /// Only those with this name, in whatever case.
+    pub display_name: Option<String>,
+}
+
+/// Creates a group.
+///
+/// # Errors
+/// As [`super::create`]; [`Error::Invalid`] at `/members` for a user or group that the tenant does not have.
+pub async fn create(ctx: &Ctx, new: NewGroup, entries: &BTreeSet<Entry>) -> Result<Roster, Error> {
+    let group = super::prepare(ctx, &new)?;
+    let mut tx = ctx.begin().await?;
+    let group = super::insert(&mut tx, ctx, new, group).await?;
+    let mailboxes = store::mailboxes(&mut tx, entries).await?;
+    for entry in entries {
+        let added = match member_of(entry, &mailboxes) {
+            Some(member) => member::insert(&mut tx, group.id, member).await?,
+            None => false,
+        };
+        if !added {
+            return Err(unknown());
+        }
+    }
+    let roster = find(&mut tx, group.id).await?.ok_or(Error::NotFound)?;
+    tx.commit().await?;
+    Ok(roster)
+}
+
+/// One group with its members.
+///
+/// # Errors
+/// [`Error::NotFound`] when the tenant has no such group.
+pub async fn get(ctx: &Ctx, id: GroupId) -> Result<Roster, Error> {
+    ctx.require(Action::GroupRead)?;
+    let mut tx = ctx.begin().await?;
+    find(&mut tx, id).await?.ok_or(Error::NotFound)
+}
+
+/// A page of groups, with their members or, when those are not asked for, without.
+///
+/// # Errors
+/// [`Error::Forbidden`] without the right to see groups.
+pub async fn list(
+    ctx: &Ctx,
+    lookup: &Lookup,
+    with_members: bool,
+    page: &PageRequest,
+) -> Result<Page<Roster>, Error> {
+    ctx.require(Action::GroupRead)?;
+    let mut tx = ctx.begin().await?;
+    let found = super::store::list(&mut tx, lookup, page).await?;
+    let found = Page::cut(found, page, |group| group.id.uuid());
+    let ids: Vec<GroupId> = found.items.iter().map(|group| group.id).collect();
+    let mut entries = if with_members { store::entries(&mut tx, &ids).await? } else { BTreeMap::new() };
+    let roster = |group: Group| Roster { entries: entries.remove(&group.id).unwrap_or_default(), group };
+    Ok(Page { items: found.items.into_iter().map(roster).collect(), next: found.next })
+}
+
+/// Changes a group by what `change` makes of its present state, which nobody else changes meanwhile. A change of nothing is
+/// none.
+///
+/// # Errors
+/// Those of `change`; [`Error::NotFound`]; [`Error::VersionMismatch`]; those of [`super::update`] and
+/// [`super::add_member`]; [`Error::Invalid`] at `/members` for a user or group that the tenant does not have.
+pub async fn update<E: From<Error>>(
+    ctx: &Ctx,
+    id: GroupId,
+    if_version: Option<i64>,
+    change: impl FnOnce(&Roster) -> Result<Change, E>,
+) -> Result<Roster, E> {
+    ctx.require(Action::GroupWrite)?;
+    let mut tx = ctx.begin().await.map_err(Error::from)?;
+    let old = lock(&mut tx, id, if_version).await?;
+    let change = change(&old)?;
+    Ok(put(tx, ctx, &old, change).await?)
+}
+
+async fn lock(tx: &mut TenantTx, id: GroupId, if_version: Option<i64>) -> Result<Roster, Error> {
+    let group = require(tx, id).await?;
+    require_version(if_version, group.version)?;
+    find(tx, id).await?.ok_or(Error::NotFound)
+}
+
+async fn put(mut tx: TenantTx, ctx: &Ctx, old: &Roster, change: Change) -> Result<Roster, Error> {
+    let id = old.group.id;
+    if change.group != GroupChange::default() {
+        let wanted = check_change(&change.group)?;
+        apply(&mut tx, ctx, &old.group, &change.group, wanted).await?;
+    }
+    if let Some(entries) = change.entries {
+        let had: BTreeSet<Entry> = old.entries.keys().copied().collect();
+        let moved: BTreeSet<Entry> = had.symmetric_difference(&entries).copied().collect();
+        let mailboxes = store::mailboxes(&mut tx, &moved).await?;
+        // Those who leave make room for those who come.
+        for entry in had.difference(&entries) {
+            if let Some(member) = member_of(entry, &mailboxes) {
+                member::remove(&mut tx, ctx, id, member).await?;
+            }
+        }
+        for entry in entries.difference(&had) {
+            let member = member_of(entry, &mailboxes).ok_or_else(unknown)?;
+            member::add(&mut tx, ctx, id, member).await.map_err(|error| match error {
+                Error::NotFound => unknown(),
+                other => other,
+            })?;
+        }
+    }
+    let now = find(&mut tx, id).await?.ok_or(Error::NotFound)?;
+    tx.commit().await?;
+    Ok(now)
+}
+
+fn unknown() -> Error {
+    Error::invalid("/members", "the tenant has no such user or group")
+}
+
+fn member_of(entry: &Entry, mailboxes: &BTreeMap<UserId, kernel::MailboxId>) -> Option<Member> {
+    match entry {
+        Entry::User(id) => mailboxes.get(id).map(|&mailbox_id| Member::Mailbox(mailbox_id)),
+        Entry::Group(id) => Some(Member::Group(*id)),
+    }
+}
+
+async fn find(tx: &mut TenantTx, id: GroupId) -> Result<Option<Roster>, Error> {
+    let Some(group) = super::store::find(tx, id).await? else { return Ok(None) };
+    let entries = store::entries(tx, &[id]).await?.remove(&id).unwrap_or_default();
+    Ok(Some(Roster { group, entries }))
+}

@@ -1,0 +1,65 @@
+//! SQL of groups' members as directories know them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use db::Error;
+use kernel::{GroupId, MailboxId, UserId};
+use uuid::Uuid;
+
+use super::Entry;
+use crate::TenantTx;
+
+/// The personal mailboxes of those entries that are users who are there.
+pub(super) async fn mailboxes(
+    tx: &mut TenantTx,
+    entries: &BTreeSet<Entry>,
+) -> Result<BTreeMap<UserId, MailboxId>, Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let users = entries.iter().filter_map(|entry| match entry {
+        Entry::User(id) => Some(id.uuid()),
+        Entry::Group(_) => None,
+    });
+    let users: Vec<Uuid> = users.collect();
+    let rows = sqlx::query!(
+        r#"select user_id as "user_id!", id from mailboxes
+           where tenant_id = $1 and user_id = any ($2) and status = 'active'"#,
+        tenant_id,
+        &users
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    let found = rows.into_iter();
+    Ok(found.map(|row| (UserId::from_uuid(row.user_id), MailboxId::from_uuid(row.id))).collect())
+}
+
+/// The members of groups that are people or groups, with their names.
+pub(super) async fn entries(
+    tx: &mut TenantTx,
+    groups: &[GroupId],
+) -> Result<BTreeMap<GroupId, BTreeMap<Entry, String>>, Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let groups: Vec<Uuid> = groups.iter().map(|id| id.uuid()).collect();
+    let rows = sqlx::query!(
+        r#"select gm.group_id, u.id as "user_id?", g.id as "member_group_id?",
+             coalesce(u.display_name, g.display_name) as "display_name!"
+           from group_members gm
+           left join mailboxes m on m.tenant_id = gm.tenant_id and m.id = gm.mailbox_id and m.status = 'active'
+           left join users u on u.tenant_id = m.tenant_id and u.id = m.user_id
+           left join groups g on g.tenant_id = gm.tenant_id and g.id = gm.member_group_id
+           where gm.tenant_id = $1 and gm.group_id = any ($2) and (u.id is not null or g.id is not null)"#,
+        tenant_id,
+        &groups
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    let mut found: BTreeMap<GroupId, BTreeMap<Entry, String>> = BTreeMap::new();
+    for row in rows {
+        let entry = match (row.user_id, row.member_group_id) {
+            (Some(id), _) => Entry::User(UserId::from_uuid(id)),
+            (None, Some(id)) => Entry::Group(GroupId::from_uuid(id)),
+            (None, None) => continue,
+        };
+        found.entry(GroupId::from_uuid(row.group_id)).or_default().insert(entry, row.display_name);
+    }
+    Ok(found)
+}
