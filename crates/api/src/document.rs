@@ -26,6 +26,7 @@ const VERSIONED: &[&str] = &[
     "delete_domain",
     "delete_group",
     "delete_mailbox",
+    "delete_tenant",
     "delete_user",
     "delete_webhook_endpoint",
     "resume_tenant",

@@ -46,6 +46,7 @@ pub(crate) const CODES: &[(&str, u16, &str)] = &[
     ("mailbox_is_personal", 409, "The mailbox is a user's own"),
     ("message_not_deleted", 409, "The message is not deleted"),
     ("no_test_clock", 409, "The tenant lives in real time"),
+    ("trial_over", 409, "The tenant is not on trial"),
     ("restore_expired", 409, "It was deleted too long ago"),
     ("pool_overallocated", 409, "Quotas would add up to more than the storage"),
     ("same_reseller", 409, "The tenant belongs to this reseller already"),

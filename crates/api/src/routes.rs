@@ -23,6 +23,7 @@ mod reseller;
 mod subscription;
 mod support_access;
 mod tenant;
+mod tenant_lifecycle;
 pub(crate) mod token;
 mod user;
 mod user_batch;
@@ -100,6 +101,7 @@ fn with_small_bodies() -> OpenApiRouter<Api> {
         .merge(reseller::router())
         .merge(api_key::router())
         .merge(tenant::router())
+        .merge(tenant_lifecycle::router())
         .merge(domain::router())
         .merge(user::router())
         .merge(user_batch::router())

@@ -141,7 +141,7 @@ closed! {
     DeliveryStatus: "How far a delivery is.", ["delivered", "pending", "failed"];
     DomainStatus: "`pending`: to be verified; `active`: mail is routed.", ["active", "pending"];
     Status: "Whether it can be used.", ["active", "suspended", "deleted"];
-    TenantStatus: "Whether the tenant's people can work.", ["active", "trial", "suspended", "deleted"];
+    TenantStatus: "Whether the tenant's people can work.", ["active", "trial", "suspended", "deleted", "purged"];
     FolderRole: "What a folder is for.", folder::Role::ALL.map(folder::Role::as_str);
     MessageState: "`live`, or `recoverable` for a deleted one.",
         [message::State::Live, message::State::Recoverable].map(message::State::as_str);

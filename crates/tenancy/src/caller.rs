@@ -174,9 +174,22 @@ impl Caller {
     /// [`Error::NotFound`], the same for a tenant out of scope and for one that does not exist or was deleted;
     /// [`Error::Suspended`] for the tenant's own callers while its API is suspended.
     pub async fn enter(&self, tenant_id: TenantId) -> Result<Ctx, Error> {
+        let ctx = self.enter_deleted_too(tenant_id).await?;
+        if ctx.is_deleted() { Err(Error::NotFound) } else { Ok(ctx) }
+    }
+
+    /// As [`Caller::enter`], and a deleted tenant as well for whoever is above it: to see and to restore it.
+    ///
+    /// # Errors
+    /// As `enter`.
+    pub async fn enter_deleted_too(&self, tenant_id: TenantId) -> Result<Ctx, Error> {
         let place = self.place(tenant_id).await?;
+        let is_own = matches!(self.scope, Scope::Tenant(_));
+        if is_own && place.is_deleted {
+            return Err(Error::NotFound);
+        }
         let by_api = matches!(self.principal, Principal::ApiKey(_));
-        if by_api && matches!(self.scope, Scope::Tenant(_)) && place.suspended.contains(&Capability::Api) {
+        if by_api && is_own && place.suspended.contains(&Capability::Api) {
             return Err(Error::Suspended("api"));
         }
         Ok(Ctx::new(self.clone(), tenant_id, place))

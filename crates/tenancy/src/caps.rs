@@ -80,7 +80,7 @@ pub(crate) async fn count(tx: &mut TenantTx, delta: Delta) -> Result<(), Error> 
             break path;
         }
         // Unless somebody has made room since: then once more.
-        delta.fits("tenant", &store::tenant(tx).await?)?;
+        delta.fits("tenant", &store::tenant(tx).await?.ok_or(Error::NotFound)?)?;
     };
     delta.above(&store::lock_resellers(tx.conn(), &path).await?)?;
     store::add_to_resellers(tx.conn(), &path, delta).await?;

@@ -29,6 +29,11 @@ impl Ctx {
         self.tenant_id
     }
 
+    /// Whether the tenant is deleted.
+    pub(crate) fn is_deleted(&self) -> bool {
+        self.place.is_deleted
+    }
+
     /// The reseller that the tenant belongs to.
     pub fn reseller_id(&self) -> ResellerId {
         self.place.reseller_id

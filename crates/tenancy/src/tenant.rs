@@ -1,5 +1,6 @@
 //! Tenants: the customer organisations.
 
+mod lifecycle;
 mod store;
 mod transfer;
 
@@ -14,6 +15,7 @@ use crate::caps::{self, Delta};
 use crate::policy::Capability;
 use crate::{Action, Caller, Ctx, Error, Scope, event, mailbox, quota, require_version};
 
+pub use lifecycle::{RESTORABLE, delete, end_trials, restore};
 pub use transfer::transfer;
 
 /// A customer organisation.
@@ -31,7 +33,7 @@ pub struct Tenant {
     pub currency: Currency,
     /// Where its days begin and end.
     pub time_zone: Tz,
-    /// `trial`, `active`, `suspended` or `deleted`.
+    /// `trial`, `active`, `suspended`, `deleted` or `purged`.
     pub status: String,
     /// What a suspension took away from all of its users and keys.
     pub suspended_capabilities: Vec<Capability>,
@@ -53,8 +55,12 @@ pub struct Tenant {
     pub branding: Branding,
     /// A sandbox tenant's own time.
     pub test_clock: Option<DateTime<Utc>>,
+    /// When its trial ends.
+    pub trial_ends_at: Option<DateTime<Utc>>,
     /// When it was created.
     pub created_at: DateTime<Utc>,
+    /// When it was deleted, in its own time.
+    pub deleted_at: Option<DateTime<Utc>>,
     /// Counts its changes.
     pub version: i64,
 }
@@ -84,6 +90,8 @@ pub struct NewTenant {
     pub branding: BrandingChange,
     /// Whether it lives by a clock of its own, which starts at the present.
     pub test_clock: bool,
+    /// When its trial ends; `None`: it is a customer from the start.
+    pub trial_ends_at: Option<DateTime<Utc>>,
 }
 
 /// What of a tenant is to change; `None` leaves a field as it is.
@@ -101,6 +109,8 @@ pub struct TenantChange {
     pub allow_overallocation: Option<bool>,
     /// New branding.
     pub branding: BrandingChange,
+    /// Another end of its trial; `Some(None)` makes it a customer.
+    pub trial_ends_at: Option<Option<DateTime<Utc>>>,
 }
 
 /// Where a tenant is in the tree and in time: what [`Ctx`] carries.
@@ -111,6 +121,7 @@ pub(crate) struct Place {
     pub(crate) time_zone: Tz,
     pub(crate) test_clock: Option<DateTime<Utc>>,
     pub(crate) suspended: Vec<Capability>,
+    pub(crate) is_deleted: bool,
     /// The mailboxes that a person may read as a delegate.
     pub(crate) readable: Vec<MailboxId>,
 }
@@ -121,7 +132,7 @@ pub(crate) struct Place {
 /// [`Error::NotFound`] for a reseller out of scope, [`Error::Invalid`] for bad input.
 pub async fn create(caller: &Caller, new: NewTenant) -> Result<Tenant, Error> {
     caller.require(Action::TenantWrite)?;
-    let time_zone = check(&new)?;
+    let time_zone = check(&new, caller.db().env().now())?;
     let reseller_id = new.reseller_id.map_or_else(|| caller.own_reseller(), Ok)?;
     let reseller = caller.enter_reseller(reseller_id).await?;
     let env = caller.db().env();
@@ -132,7 +143,7 @@ pub async fn create(caller: &Caller, new: NewTenant) -> Result<Tenant, Error> {
         country: new.country,
         currency: new.currency,
         time_zone,
-        status: "active".into(),
+        status: if new.trial_ends_at.is_some() { "trial" } else { "active" }.into(),
         suspended_capabilities: Vec::new(),
         seats_limit: new.seats_limit,
         seats_used: 0,
@@ -143,7 +154,9 @@ pub async fn create(caller: &Caller, new: NewTenant) -> Result<Tenant, Error> {
         allow_overallocation: new.allow_overallocation,
         branding: branding::changed(&Branding::new(), &new.branding),
         test_clock: new.test_clock.then(|| env.now()),
+        trial_ends_at: new.trial_ends_at,
         created_at: env.now(),
+        deleted_at: None,
         version: 1,
     };
     let mut tx = system(caller.db()).await?;
@@ -155,13 +168,14 @@ pub async fn create(caller: &Caller, new: NewTenant) -> Result<Tenant, Error> {
     Ok(tenant)
 }
 
-fn check(new: &NewTenant) -> Result<Tz, Error> {
+fn check(new: &NewTenant, now: DateTime<Utc>) -> Result<Tz, Error> {
     let mut checks = Checks::default();
     checks.name(&new.name, 200, "/name");
     let country_holds = new.country.len() == 2 && new.country.bytes().all(|b| b.is_ascii_uppercase());
     checks.require(country_holds, "/country", "must be an ISO 3166-1 code of two capital letters");
     check_limits(&mut checks, new.seats_limit, new.domains_limit, new.storage_limit_bytes);
     branding::check(&mut checks, &new.branding);
+    checks.require(new.trial_ends_at.is_none_or(|at| at > now), "/trial_ends_at", "must be in the future");
     let time_zone = new.time_zone.parse::<Tz>();
     checks.require(time_zone.is_ok(), "/time_zone", "must be an IANA time zone such as Europe/Berlin");
     checks.done().map_err(Error::Invalid)?;
@@ -185,11 +199,11 @@ pub async fn get(ctx: &Ctx) -> Result<Tenant, Error> {
     store::find(&mut tx).await?.ok_or(Error::NotFound)
 }
 
-/// The tenants that the caller sees.
+/// The tenants that the caller sees: those that are there, or those that were deleted.
 ///
 /// # Errors
 /// [`Error::Forbidden`] without the right to see tenants.
-pub async fn list(caller: &Caller, page: PageRequest) -> Result<Page<Tenant>, Error> {
+pub async fn list(caller: &Caller, deleted: bool, page: PageRequest) -> Result<Page<Tenant>, Error> {
     caller.require(Action::TenantRead)?;
     let (reseller, tenant) = match caller.scope() {
         Scope::Operator => (None, None),
@@ -197,7 +211,7 @@ pub async fn list(caller: &Caller, page: PageRequest) -> Result<Page<Tenant>, Er
         Scope::Tenant(id) => (None, Some(caller.enter(id).await?.tenant_id())),
     };
     let mut tx = system(caller.db()).await?;
-    let rows = store::list(&mut tx, reseller, tenant, &page).await?;
+    let rows = store::list(&mut tx, reseller, tenant, deleted, &page).await?;
     Ok(Page::cut(rows, &page, |tenant| tenant.id.uuid()))
 }
 
@@ -229,6 +243,9 @@ pub async fn update(ctx: &Ctx, if_version: Option<i64>, change: TenantChange) ->
     };
     let branding = branding::changed(&old.branding, &change.branding);
     store::update(&mut tx, &change, used_bytes, &branding).await?;
+    if let Some(ends_at) = change.trial_ends_at {
+        lifecycle::set_trial(&mut tx, ctx, &old, ends_at).await?;
+    }
     mailbox::require_allocation(&mut tx).await?;
     let tenant = store::find(&mut tx).await?.ok_or(Error::NotFound)?;
     event::record(&mut tx, ctx, event::Kind::TenantUpdated, tenant.id, shown(&tenant)).await?;
@@ -241,7 +258,7 @@ fn shown(tenant: &Tenant) -> serde_json::Value {
     json!({"name": tenant.name, "country": tenant.country, "currency": tenant.currency.code(),
         "time_zone": tenant.time_zone.name(), "seats": {"limit": tenant.seats_limit}, "domains": {"limit": tenant.domains_limit},
         "storage": {"limit_bytes": tenant.storage_limit_bytes, "allow_overallocation": tenant.allow_overallocation},
-        "branding": branding::shown(&tenant.branding)})
+        "branding": branding::shown(&tenant.branding), "trial_ends_at": tenant.trial_ends_at})
 }
 
 /// How a tenant presents itself, with what it inherits.

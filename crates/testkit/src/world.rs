@@ -108,6 +108,7 @@ pub fn new_tenant(reseller: &Reseller, name: &str) -> NewTenant {
         allow_overallocation: true,
         branding: Default::default(),
         test_clock: false,
+        trial_ends_at: None,
     }
 }
 

@@ -31,6 +31,7 @@ pub(crate) async fn run(worker: &Worker, shutdown: &CancellationToken) {
                 _ = sweep.tick() => sweep_mail(worker).await,
                 _ = prune.tick() => {
                     prune_answers(worker).await;
+                    end_trials(worker).await;
                     look_after_credentials(worker).await;
                 }
                 _ = measure.tick() => measure_queue_and_pool(worker).await,
@@ -87,6 +88,13 @@ async fn chain_events(worker: &Worker) {
     match tenancy::event::chain(&worker.db).await {
         Ok(chained) => metrics::counter!("pillarbox_events_chained_total").increment(chained),
         Err(error) => tracing::warn!(error.cause = ?error, "events could not be chained"),
+    }
+}
+
+async fn end_trials(worker: &Worker) {
+    match tenancy::tenant::end_trials(&worker.db).await {
+        Ok(ended) => metrics::counter!("pillarbox_trials_ended_total").increment(ended),
+        Err(error) => tracing::warn!(error.cause = ?error, "trials could not be ended"),
     }
 }
 

@@ -6,15 +6,16 @@ use chrono::{DateTime, Utc};
 use kernel::{Currency, ResellerId, TenantId};
 use serde::{Deserialize, Serialize};
 use tenancy::tenant;
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::branding::{Branding, BrandingPatch, EffectiveBranding};
-use super::capability::{self, Capabilities};
+use super::capability;
 use super::paths::TenantPath;
+use super::user::Deleted;
 use crate::extract::{Bearer, Json, Path, Query, not_null, nullable};
-use crate::page::{self, List, PageQuery};
+use crate::page::{self, After, Limit, List};
 use crate::problem::Problem;
 use crate::version::{IfMatch, Tagged};
 use crate::{Api, schema};
@@ -57,7 +58,7 @@ struct Storage {
 
 /// A customer organisation.
 #[derive(Debug, Serialize, ToSchema)]
-struct Tenant {
+pub(super) struct Tenant {
     #[schema(value_type = schema::TenantId)]
     id: TenantId,
     #[schema(value_type = schema::ResellerId)]
@@ -73,7 +74,7 @@ struct Tenant {
     /// Where its days begin and end: an IANA name.
     #[schema(example = "Europe/Berlin")]
     time_zone: String,
-    /// `trial`, `active`, `suspended` or `deleted`.
+    /// `trial`, `active`, `suspended`, `deleted` or `purged`.
     #[schema(value_type = schema::TenantStatus)]
     status: String,
     /// What a suspension took away from all of its users and keys: `sign_in`, `send`, `receive`, `imap`, `pop3`, `api`, `sync`.
@@ -86,7 +87,13 @@ struct Tenant {
     /// A sandbox tenant's own time; null for one that lives in real time.
     #[schema(required)]
     test_clock: Option<DateTime<Utc>>,
+    /// When its trial ends: then it is suspended as a whole. Null for a customer.
+    #[schema(required)]
+    trial_ends_at: Option<DateTime<Utc>>,
     created_at: DateTime<Utc>,
+    /// When it was deleted; it can be restored for 30 days, and is destroyed then.
+    #[schema(required)]
+    deleted_at: Option<DateTime<Utc>>,
 }
 
 impl From<tenant::Tenant> for Tenant {
@@ -109,7 +116,9 @@ impl From<tenant::Tenant> for Tenant {
             },
             branding: of.branding.into(),
             test_clock: of.test_clock,
+            trial_ends_at: of.trial_ends_at,
             created_at: of.created_at,
+            deleted_at: of.deleted_at,
         }
     }
 }
@@ -148,6 +157,9 @@ struct NewTenant {
     #[serde(default)]
     #[schema(example = true)]
     test_clock: bool,
+    /// When its trial ends: then it is suspended as a whole. Absent or null: it is a customer from the start.
+    #[serde(default)]
+    trial_ends_at: Option<DateTime<Utc>>,
 }
 
 /// How many users may hold a seat.
@@ -212,6 +224,7 @@ impl From<NewTenant> for tenant::NewTenant {
             allow_overallocation: body.storage.allow_overallocation,
             branding: body.branding.into(),
             test_clock: body.test_clock,
+            trial_ends_at: body.trial_ends_at,
         }
     }
 }
@@ -236,6 +249,10 @@ struct TenantPatch {
     #[serde(default, deserialize_with = "not_null")]
     #[schema(value_type = BrandingPatch, required = false)]
     branding: Option<BrandingPatch>,
+    /// Another end of its trial; null makes it a customer.
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<DateTime<Utc>>)]
+    trial_ends_at: Option<Option<DateTime<Utc>>>,
 }
 
 impl From<TenantPatch> for tenant::TenantChange {
@@ -248,6 +265,7 @@ impl From<TenantPatch> for tenant::TenantChange {
             storage_limit_bytes: storage.limit_bytes,
             allow_overallocation: storage.allow_overallocation,
             branding: body.branding.unwrap_or_default().into(),
+            trial_ends_at: body.trial_ends_at,
         }
     }
 }
@@ -307,31 +325,51 @@ async fn create(
     Ok((StatusCode::CREATED, Answer(tenant.into())))
 }
 
+/// Which tenants are asked for.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+struct TenantQuery {
+    /// How many items the page has at most.
+    #[param(value_type = Option<u16>, minimum = 1, maximum = 200, default = 50)]
+    limit: Option<Limit>,
+    /// The `next_cursor` of the page before; absent for the first page.
+    #[param(value_type = Option<String>)]
+    cursor: Option<After>,
+    /// `deleted`: those that were deleted, instead of all others.
+    #[serde(default)]
+    #[param(inline)]
+    status: Option<Deleted>,
+}
+
 /// List tenants
 ///
-/// Those in the caller's scope.
+/// Those in the caller's scope; without the deleted, unless they are asked for.
 #[utoipa::path(get, path = "/v1/tenants", tag = "Tenants", operation_id = "list_tenants",
-    params(PageQuery),
+    params(TenantQuery),
     responses((status = 200, description = "A page of tenants.", body = List<Tenant>)),
     extensions(("x-required-action" = json!("tenants:read"))))]
 async fn list(
     Bearer(caller): Bearer,
-    Query(query): Query<PageQuery>,
+    Query(query): Query<TenantQuery>,
 ) -> Result<Answer<List<Tenant>>, Problem> {
-    Ok(page::answer(tenant::list(&caller, query.request()).await?))
+    let page = page::request(query.limit, query.cursor);
+    Ok(page::answer(tenant::list(&caller, query.status.is_some(), page).await?))
 }
 
 /// Get a tenant
+///
+/// A deleted one too, for those above it.
 #[utoipa::path(get, path = "/v1/tenants/{tenant_id}", tag = "Tenants", operation_id = "get_tenant",
     params(TenantPath),
     responses((status = 200, description = "The tenant.", body = Tenant)),
     extensions(("x-required-action" = json!("tenants:read"))))]
 async fn get(Bearer(caller): Bearer, Path(at): Path<TenantPath>) -> Result<Tagged<Answer<Tenant>>, Problem> {
-    let ctx = caller.enter(at.tenant_id).await?;
+    let ctx = caller.enter_deleted_too(at.tenant_id).await?;
     Ok(tagged(tenant::get(&ctx).await?))
 }
 
-fn tagged(of: tenant::Tenant) -> Tagged<Answer<Tenant>> {
+pub(super) fn tagged(of: tenant::Tenant) -> Tagged<Answer<Tenant>> {
     Tagged(of.version, Answer(of.into()))
 }
 
@@ -339,7 +377,7 @@ fn tagged(of: tenant::Tenant) -> Tagged<Answer<Tenant>> {
 #[utoipa::path(patch, path = "/v1/tenants/{tenant_id}", tag = "Tenants", operation_id = "update_tenant",
     params(TenantPath),
     responses((status = 200, description = "The tenant as it is now.", body = Tenant),
-        (status = 409, description = "The quotas of its mailboxes add up to more than its storage, and it does not allow that: `pool_overallocated`.")),
+        (status = 409, description = "The quotas of its mailboxes add up to more than its storage, and it does not allow that (`pool_overallocated`), or it is not on trial (`trial_over`).")),
     extensions(("x-required-action" = json!("tenants:write"))))]
 async fn update(
     Bearer(caller): Bearer,
@@ -349,70 +387,6 @@ async fn update(
 ) -> Result<Tagged<Answer<Tenant>>, Problem> {
     let ctx = caller.enter(at.tenant_id).await?;
     Ok(tagged(tenant::update(&ctx, version, body.into()).await?))
-}
-
-/// Suspend a tenant
-///
-/// By capability, for all of its users and its own API keys; data stay, and resellers go on administering it. Without
-/// `capabilities`, everything is suspended. While `receive` is, mail for it is refused.
-#[utoipa::path(post, path = "/v1/tenants/{tenant_id}/suspend", tag = "Tenants", operation_id = "suspend_tenant",
-    params(TenantPath),
-    responses((status = 200, description = "The tenant as it is now.", body = Tenant)),
-    extensions(("x-required-action" = json!("tenants:write"))))]
-async fn suspend(
-    Bearer(caller): Bearer,
-    Path(at): Path<TenantPath>,
-    IfMatch(version): IfMatch,
-    Json(body): Json<Capabilities>,
-) -> Result<Tagged<Answer<Tenant>>, Problem> {
-    let ctx = caller.enter(at.tenant_id).await?;
-    Ok(tagged(tenant::suspend(&ctx, version, &body.read()?).await?))
-}
-
-/// Resume a suspended tenant
-///
-/// Gives capabilities back; without `capabilities`, all of them. Each user keeps what was taken from them alone.
-#[utoipa::path(post, path = "/v1/tenants/{tenant_id}/resume", tag = "Tenants", operation_id = "resume_tenant",
-    params(TenantPath),
-    responses((status = 200, description = "The tenant as it is now.", body = Tenant)),
-    extensions(("x-required-action" = json!("tenants:write"))))]
-async fn resume(
-    Bearer(caller): Bearer,
-    Path(at): Path<TenantPath>,
-    IfMatch(version): IfMatch,
-    Json(body): Json<Capabilities>,
-) -> Result<Tagged<Answer<Tenant>>, Problem> {
-    let ctx = caller.enter(at.tenant_id).await?;
-    Ok(tagged(tenant::resume(&ctx, version, &body.read()?).await?))
-}
-
-/// Where a tenant is to go.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-struct Transfer {
-    /// The reseller it will buy from.
-    #[schema(value_type = schema::ResellerId)]
-    reseller_id: ResellerId,
-}
-
-/// Transfer a tenant to another reseller
-///
-/// Both resellers must be in the caller's scope. Everything in the tenant stays, by the same ids; its subscription goes on by the
-/// prices it has. The caps and pools of the resellers it goes to have to have room for it.
-#[utoipa::path(post, path = "/v1/tenants/{tenant_id}/transfer", tag = "Tenants", operation_id = "transfer_tenant",
-    params(TenantPath),
-    responses((status = 200, description = "The tenant as it is now.", body = Tenant),
-        (status = 409, description = "A cap there is reached (`tenants_exhausted`, `domains_exhausted`, `seats_exhausted`), or it belongs to the reseller already (`same_reseller`)."),
-        (status = 422, description = "A pool of bytes there has no room: `quota_exceeded`.")),
-    extensions(("x-required-action" = json!("tenants:write"))))]
-async fn transfer(
-    Bearer(caller): Bearer,
-    Path(at): Path<TenantPath>,
-    IfMatch(version): IfMatch,
-    Json(body): Json<Transfer>,
-) -> Result<Tagged<Answer<Tenant>>, Problem> {
-    let ctx = caller.enter(at.tenant_id).await?;
-    Ok(tagged(tenant::transfer(&ctx, version, body.reseller_id).await?))
 }
 
 /// Get a tenant's effective branding
@@ -451,9 +425,6 @@ pub(crate) fn router() -> OpenApiRouter<Api> {
     OpenApiRouter::default()
         .routes(routes!(create, list))
         .routes(routes!(get, update))
-        .routes(routes!(transfer))
         .routes(routes!(branding))
-        .routes(routes!(suspend))
-        .routes(routes!(resume))
         .routes(routes!(set_test_clock))
 }

@@ -42,8 +42,13 @@ pub(crate) fn is_scim(path: &str) -> bool {
 }
 
 /// POSTs that say all in their path.
-const BODILESS: &[&str] =
-    &["add_member", "recover_message", "replay_webhook_delivery", "rotate_webhook_endpoint_secret"];
+const BODILESS: &[&str] = &[
+    "add_member",
+    "recover_message",
+    "replay_webhook_delivery",
+    "restore_tenant",
+    "rotate_webhook_endpoint_secret",
+];
 
 #[test]
 fn every_operation_explains_itself() {

@@ -56,6 +56,7 @@ const TABLE: &[(&str, Stranger)] = &[
     ("delete_group", NotFound),
     ("delete_mailbox", NotFound),
     ("delete_message", NotFound),
+    ("delete_tenant", NotFound),
     ("delete_user", NotFound),
     ("delete_webhook_endpoint", NotFound),
     ("end_support_access", NotFound),
@@ -107,6 +108,7 @@ const TABLE: &[(&str, Stranger)] = &[
     ("replay_webhook_delivery", NotFound),
     ("reset_password", NotFound),
     ("restore_mailbox", NotFound),
+    ("restore_tenant", NotFound),
     ("restore_user", NotFound),
     ("resume_tenant", NotFound),
     ("resume_user", NotFound),
@@ -190,6 +192,9 @@ impl World {
         let group = app.post(&admin, &format!("{tenant}/groups"), group).await.expect(201);
         let going_group = json!({"display_name": "Going"});
         let going_group = app.post(&admin, &format!("{tenant}/groups"), going_group).await.expect(201);
+        let tenant_gone = app.tenant(&admin, "gone.example", json!({})).await;
+        app.delete(&admin, &tenant_gone).await.expect(204);
+        let tenant_going = app.tenant(&admin, "going.example", json!({})).await;
         let endpoint = json!({"url": "https://hooks.example/in"});
         let endpoint = app.post(&admin, "/v1/webhook-endpoints", endpoint).await.expect(201);
         let message = app.deliver(&admin, &mailbox, MESSAGE).await.expect(201);
@@ -210,6 +215,8 @@ impl World {
             ("below_reseller_id", below["id"].clone()),
             ("reseller_id", json!(reseller)),
             ("tenant_id", json!(tenant.strip_prefix("/v1/tenants/"))),
+            ("deleted_tenant_id", json!(tenant_gone.strip_prefix("/v1/tenants/"))),
+            ("going_tenant_id", json!(tenant_going.strip_prefix("/v1/tenants/"))),
             ("domain_id", domain["id"].clone()),
             ("user_id", user["id"].clone()),
             ("mailbox_id", user["mailbox_id"].clone()),
@@ -275,6 +282,12 @@ impl World {
             .replace("{group_id}", &self.ids[group])
             .replace("{resource_type}", "User")
             .replace("{schema}", "urn:ietf:params:scim:schemas:core:2.0:User");
+        let tenant = match id(operation) {
+            "restore_tenant" => "deleted_tenant_id",
+            "delete_tenant" => "going_tenant_id",
+            _ => "tenant_id",
+        };
+        path = path.replace("{tenant_id}", &self.ids[tenant]);
         for (name, id) in &self.ids {
             path = path.replace(&format!("{{{name}}}"), id);
         }
@@ -338,8 +351,8 @@ impl World {
             "create_support_access" => json!({"reason": "Ticket 4711"}),
             "create_app_password" => json!({"name": "tablet", "protocols": ["imap"]}),
             "reset_password" => json!({"password": "another good password"}),
-            "suspend_tenant" | "resume_tenant" | "suspend_user" | "resume_user" | "restore_user"
-            | "verify_domain" => json!({}),
+            "restore_tenant" | "suspend_tenant" | "resume_tenant" | "suspend_user" | "resume_user"
+            | "restore_user" | "verify_domain" => json!({}),
             "create_webhook_endpoint" => json!({"url": "https://hooks.example/new"}),
             "update_webhook_endpoint" => json!({"description": "the portal's"}),
             "update_user" => json!({"display_name": "Ada"}),
@@ -535,7 +548,7 @@ async fn a_version_that_is_no_more_is_refused_where_the_document_says_so() {
             versioned += 1;
         }
     }
-    assert_eq!(versioned, 25);
+    assert_eq!(versioned, 26);
     nothing_has_changed(&world).await;
 }
 
@@ -545,6 +558,9 @@ async fn nothing_has_changed(world: &World) {
     let mailbox = format!("{tenant}/mailboxes/{}", world.ids["mailbox_id"]);
     let get = async |path: String| world.app.get(&world.admin, &path).await.expect(200);
     let count = async |path: String| get(path).await["data"].as_array().unwrap().len();
+    let tenants = get("/v1/tenants?status=deleted".into()).await["data"].clone();
+    assert_eq!(tenants[0]["id"].as_str(), Some(world.ids["deleted_tenant_id"].as_str()), "{tenants}");
+    get(format!("/v1/tenants/{}/users", world.ids["going_tenant_id"])).await;
     assert_eq!(count(format!("{tenant}/users")).await, 3);
     assert_eq!(count(format!("{tenant}/domains")).await, 2);
     assert_eq!(count(format!("{tenant}/mailboxes")).await, 5);

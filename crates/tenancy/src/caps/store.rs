@@ -23,7 +23,7 @@ pub(super) async fn add_to_tenant(tx: &mut TenantTx, delta: Delta) -> Result<Opt
     let tenant_id = tx.tenant_id().uuid();
     let path = sqlx::query_scalar!(
         "update tenants set seats_used = seats_used + $2, domains_used = domains_used + $3
-         where id = $1 and ($2 <= 0 or seats_limit is null or seats_used + $2 <= seats_limit)
+         where id = $1 and status <> 'deleted' and ($2 <= 0 or seats_limit is null or seats_used + $2 <= seats_limit)
            and ($3 <= 0 or domains_limit is null or domains_used + $3 <= domains_limit)
          returning reseller_path",
         tenant_id,
@@ -35,21 +35,22 @@ pub(super) async fn add_to_tenant(tx: &mut TenantTx, delta: Delta) -> Result<Opt
     Ok(path)
 }
 
-pub(super) async fn tenant(tx: &mut TenantTx) -> Result<Level, Error> {
+/// `None` when the tenant was deleted meanwhile.
+pub(super) async fn tenant(tx: &mut TenantTx) -> Result<Option<Level>, Error> {
     let tenant_id = tx.tenant_id().uuid();
     let row = sqlx::query!(
-        "select domains_limit, domains_used, seats_limit, seats_used from tenants where id = $1",
+        "select domains_limit, domains_used, seats_limit, seats_used from tenants where id = $1 and status <> 'deleted'",
         tenant_id
     )
-    .fetch_one(tx.conn())
+    .fetch_optional(tx.conn())
     .await?;
-    Ok(Level {
+    Ok(row.map(|row| Level {
         domains_limit: row.domains_limit,
         domains_used: row.domains_used,
         seats_limit: row.seats_limit,
         seats_used: row.seats_used,
         ..Default::default()
-    })
+    }))
 }
 
 /// In a tenant's transaction a reseller's tenants are not to be seen, nor are they counted there.

@@ -28,7 +28,9 @@ struct Row {
     allow_overallocation: bool,
     branding: serde_json::Value,
     test_clock: Option<DateTime<Utc>>,
+    trial_ends_at: Option<DateTime<Utc>>,
     created_at: DateTime<Utc>,
+    deleted_at: Option<DateTime<Utc>>,
     version: i64,
 }
 
@@ -53,7 +55,9 @@ impl TryFrom<Row> for Tenant {
             allow_overallocation: row.allow_overallocation,
             branding: branding::read(&row.branding),
             test_clock: row.test_clock,
+            trial_ends_at: row.trial_ends_at,
             created_at: row.created_at,
+            deleted_at: row.deleted_at,
             version: row.version,
         })
     }
@@ -63,8 +67,8 @@ pub(super) async fn insert(tx: &mut SystemTx, tenant: &Tenant, path: &[ResellerI
     let path = path.iter().map(|id| id.uuid()).collect::<Vec<_>>();
     sqlx::query!(
         "insert into tenants (id, reseller_id, reseller_path, name, country, currency, time_zone, status, seats_limit, test_clock, created_at,
-           domains_limit, storage_limit_bytes, allow_overallocation, branding)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
+           domains_limit, storage_limit_bytes, allow_overallocation, branding, trial_ends_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
         tenant.id.uuid(),
         tenant.reseller_id.uuid(),
         &path,
@@ -80,6 +84,7 @@ pub(super) async fn insert(tx: &mut SystemTx, tenant: &Tenant, path: &[ResellerI
         tenant.storage_limit_bytes,
         tenant.allow_overallocation,
         branding::shown(&tenant.branding),
+        tenant.trial_ends_at,
     )
     .execute(tx.conn())
     .await?;
@@ -90,7 +95,8 @@ pub(super) async fn find(tx: &mut TenantTx) -> Result<Option<Tenant>, Error> {
     let id = tx.tenant_id().uuid();
     let row = sqlx::query_as!(
         Row,
-        r#"select id, reseller_id, name, country, currency, time_zone, status, seats_limit, seats_used, test_clock, created_at, suspended_capabilities, version,
+        r#"select id, reseller_id, name, country, currency, time_zone, case when purged_at is null then status else 'purged' end as "status!", seats_limit, seats_used, test_clock, trial_ends_at,
+             created_at, deleted_at, suspended_capabilities, version,
              domains_limit, domains_used, storage_limit_bytes, allow_overallocation, branding,
              (select coalesce(sum(m.used_bytes), 0)::bigint from mailboxes m where m.tenant_id = tenants.id and m.status = 'active') as "used_bytes!"
            from tenants where id = $1"#,
@@ -116,20 +122,24 @@ pub(super) async fn list(
     tx: &mut SystemTx,
     reseller: Option<ResellerId>,
     tenant: Option<TenantId>,
+    deleted: bool,
     page: &PageRequest,
 ) -> Result<Vec<Tenant>, Error> {
     let rows = sqlx::query_as!(
         Row,
-        r#"select id, reseller_id, name, country, currency, time_zone, status, seats_limit, seats_used, test_clock, created_at, suspended_capabilities, version,
+        r#"select id, reseller_id, name, country, currency, time_zone, case when purged_at is null then status else 'purged' end as "status!", seats_limit, seats_used, test_clock, trial_ends_at,
+             created_at, deleted_at, suspended_capabilities, version,
              domains_limit, domains_used, storage_limit_bytes, allow_overallocation, branding,
              (select coalesce(sum(m.used_bytes), 0)::bigint from mailboxes m where m.tenant_id = tenants.id and m.status = 'active') as "used_bytes!"
            from tenants
            where ($1::uuid is null or $1 = any (reseller_path)) and ($2::uuid is null or id = $2) and id > $3
+             and (status = 'deleted') = $5
            order by id limit $4"#,
         reseller.map(ResellerId::uuid),
         tenant.map(TenantId::uuid),
         page.after(),
-        page.fetch()
+        page.fetch(),
+        deleted
     )
     .fetch_all(tx.conn())
     .await
@@ -212,12 +222,127 @@ pub(super) struct Moving {
     pub(super) version: i64,
 }
 
+/// As [`lock_for_transfer`], of a tenant that is deleted.
+pub(super) async fn lock_deleted(tx: &mut SystemTx, id: TenantId) -> Result<Option<Returning>, db::Error> {
+    let row = sqlx::query!(
+        "select reseller_path, seats_used, domains_used, version, deleted_at, purged_at
+         from tenants where id = $1 and status = 'deleted' for update",
+        id.uuid()
+    )
+    .fetch_optional(tx.conn())
+    .await?;
+    Ok(row.map(|row| Returning {
+        moving: Moving {
+            path: row.reseller_path.into_iter().map(ResellerId::from_uuid).collect(),
+            seats: row.seats_used,
+            domains: row.domains_used,
+            version: row.version,
+        },
+        deleted_at: row.deleted_at,
+        purged_at: row.purged_at,
+    }))
+}
+
+/// A deleted tenant on its way back.
+pub(super) struct Returning {
+    pub(super) moving: Moving,
+    pub(super) deleted_at: Option<DateTime<Utc>>,
+    pub(super) purged_at: Option<DateTime<Utc>>,
+}
+
+pub(super) async fn set_deleted(
+    tx: &mut SystemTx,
+    id: TenantId,
+    now: DateTime<Utc>,
+) -> Result<(), db::Error> {
+    sqlx::query!(
+        "update tenants set status = 'deleted', deleted_at = $2, version = version + 1 where id = $1",
+        id.uuid(),
+        now
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// Brings a tenant back with the capabilities that it had.
+pub(super) async fn set_restored(tx: &mut SystemTx, id: TenantId) -> Result<(), db::Error> {
+    sqlx::query!(
+        "update tenants set deleted_at = null, version = version + 1,
+           status = case when suspended_capabilities <> '{}'::text[] then 'suspended' when trial_ends_at is null then 'active' else 'trial' end
+         where id = $1",
+        id.uuid()
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// Leaves the names of a tenant's domains to whoever verifies them.
+pub(super) async fn release_domain_names(tx: &mut SystemTx, id: TenantId) -> Result<(), db::Error> {
+    sqlx::query!("delete from domain_names where tenant_id = $1", id.uuid()).execute(tx.conn()).await?;
+    Ok(())
+}
+
+/// Gives a tenant the names of its domains back that nobody has taken, and leaves the others to be verified again.
+pub(super) async fn reclaim_domain_names(tx: &mut SystemTx, id: TenantId) -> Result<(), db::Error> {
+    sqlx::query!(
+        "insert into domain_names (name, tenant_id, domain_id)
+         select name, tenant_id, id from domains where tenant_id = $1 and status = 'active'
+         on conflict on constraint domain_names_once do nothing",
+        id.uuid()
+    )
+    .execute(tx.conn())
+    .await?;
+    sqlx::query!(
+        "update domains set status = 'pending', verified_at = null, version = version + 1
+         where tenant_id = $1 and status = 'active'
+           and not exists (select from domain_names n where n.tenant_id = $1 and n.domain_id = domains.id)",
+        id.uuid()
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// The tenants whose trial is over by their own time.
+pub(super) async fn trials_that_are_over(
+    tx: &mut SystemTx,
+    now: DateTime<Utc>,
+) -> Result<Vec<TenantId>, db::Error> {
+    let ids = sqlx::query_scalar!(
+        "select id from tenants where status = 'trial' and trial_ends_at <= coalesce(test_clock, $1) order by id limit 1000",
+        now
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    Ok(ids.into_iter().map(TenantId::from_uuid).collect())
+}
+
+pub(super) async fn set_trial_end(tx: &mut TenantTx, at: DateTime<Utc>) -> Result<(), db::Error> {
+    let id = tx.tenant_id().uuid();
+    sqlx::query!("update tenants set trial_ends_at = $2 where id = $1", id, at).execute(tx.conn()).await?;
+    Ok(())
+}
+
+/// The tenant is a customer from now on.
+pub(super) async fn end_trial(tx: &mut TenantTx) -> Result<(), db::Error> {
+    let id = tx.tenant_id().uuid();
+    sqlx::query!(
+        "update tenants set trial_ends_at = null, status = case when status = 'trial' then 'active' else status end where id = $1",
+        id
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
 pub(super) async fn set_suspended(tx: &mut TenantTx, suspended: &[Capability]) -> Result<(), db::Error> {
     let id = tx.tenant_id().uuid();
     let names: Vec<String> = suspended.iter().map(|capability| capability.as_str().to_owned()).collect();
     sqlx::query!(
         "update tenants set version = version + 1, suspended_capabilities = $2,
-           status = case when $2 = '{}'::text[] then 'active' else 'suspended' end
+           status = case when $2 <> '{}'::text[] then 'suspended' when trial_ends_at is null then 'active' else 'trial' end
          where id = $1",
         id,
         &names
@@ -241,9 +366,9 @@ pub(super) async fn place(
     user_id: Option<UserId>,
 ) -> Result<Option<Place>, Error> {
     let row = sqlx::query!(
-        r#"select reseller_id, reseller_path, time_zone, test_clock, suspended_capabilities,
+        r#"select reseller_id, reseller_path, time_zone, test_clock, suspended_capabilities, status = 'deleted' as "is_deleted!",
              array(select mailbox_id from mailbox_delegates md where md.tenant_id = $1 and md.user_id = $2 and 'read' = any (md.rights)) as "readable!"
-           from tenants where id = $1 and status <> 'deleted'"#,
+           from tenants where id = $1"#,
         id.uuid(),
         user_id.map(UserId::uuid)
     )
@@ -257,6 +382,7 @@ pub(super) async fn place(
             time_zone: row.time_zone.parse().map_err(Error::internal)?,
             test_clock: row.test_clock,
             suspended: capabilities(&row.suspended_capabilities)?,
+            is_deleted: row.is_deleted,
             readable: row.readable.into_iter().map(MailboxId::from_uuid).collect(),
         })
     })

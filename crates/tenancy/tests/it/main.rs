@@ -16,6 +16,7 @@ mod pool;
 mod quota;
 mod seats;
 mod tenant;
+mod tenant_lifecycle;
 mod upgrade;
 mod user;
 mod webhook_endpoint;

@@ -32,7 +32,7 @@ pub(super) async fn limited(tx: &mut TenantTx) -> Result<Limited, Error> {
     let limited = sqlx::query_as!(
         Limited,
         r#"select t.storage_limit_bytes is not null as "tenant!",
-             array(select r.id from resellers r where r.id = any (t.reseller_path) and r.storage_limit_bytes is not null) as "resellers!"
+             array(select r.id from resellers r where r.id = any (t.reseller_path) and r.storage_limit_bytes is not null and t.status <> 'deleted') as "resellers!"
            from tenants t where t.id = $1"#,
         tenant_id
     )

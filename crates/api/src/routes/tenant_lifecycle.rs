@@ -1,0 +1,126 @@
+//! What becomes of a tenant: suspended and resumed, moved to another reseller, deleted and restored.
+
+use axum::Json as Answer;
+use axum::http::StatusCode;
+use kernel::ResellerId;
+use serde::Deserialize;
+use tenancy::tenant;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::capability::Capabilities;
+use super::paths::TenantPath;
+use super::tenant::{Tenant, tagged};
+use crate::extract::{Bearer, Json, Path};
+use crate::problem::Problem;
+use crate::version::{IfMatch, Tagged};
+use crate::{Api, schema};
+
+/// Suspend a tenant
+///
+/// By capability, for all of its users and its own API keys; data stay, and resellers go on administering it. Without
+/// `capabilities`, everything is suspended. While `receive` is, mail for it is refused.
+#[utoipa::path(post, path = "/v1/tenants/{tenant_id}/suspend", tag = "Tenants", operation_id = "suspend_tenant",
+    params(TenantPath),
+    responses((status = 200, description = "The tenant as it is now.", body = Tenant)),
+    extensions(("x-required-action" = json!("tenants:write"))))]
+async fn suspend(
+    Bearer(caller): Bearer,
+    Path(at): Path<TenantPath>,
+    IfMatch(version): IfMatch,
+    Json(body): Json<Capabilities>,
+) -> Result<Tagged<Answer<Tenant>>, Problem> {
+    let ctx = caller.enter(at.tenant_id).await?;
+    Ok(tagged(tenant::suspend(&ctx, version, &body.read()?).await?))
+}
+
+/// Resume a suspended tenant
+///
+/// Gives capabilities back; without `capabilities`, all of them. Each user keeps what was taken from them alone.
+#[utoipa::path(post, path = "/v1/tenants/{tenant_id}/resume", tag = "Tenants", operation_id = "resume_tenant",
+    params(TenantPath),
+    responses((status = 200, description = "The tenant as it is now.", body = Tenant)),
+    extensions(("x-required-action" = json!("tenants:write"))))]
+async fn resume(
+    Bearer(caller): Bearer,
+    Path(at): Path<TenantPath>,
+    IfMatch(version): IfMatch,
+    Json(body): Json<Capabilities>,
+) -> Result<Tagged<Answer<Tenant>>, Problem> {
+    let ctx = caller.enter(at.tenant_id).await?;
+    Ok(tagged(tenant::resume(&ctx, version, &body.read()?).await?))
+}
+
+/// Where a tenant is to go.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Transfer {
+    /// The reseller it will buy from.
+    #[schema(value_type = schema::ResellerId)]
+    reseller_id: ResellerId,
+}
+
+/// Transfer a tenant to another reseller
+///
+/// Both resellers must be in the caller's scope. Everything in the tenant stays, by the same ids; its subscription goes on by the
+/// prices it has. The caps and pools of the resellers it goes to have to have room for it.
+#[utoipa::path(post, path = "/v1/tenants/{tenant_id}/transfer", tag = "Tenants", operation_id = "transfer_tenant",
+    params(TenantPath),
+    responses((status = 200, description = "The tenant as it is now.", body = Tenant),
+        (status = 409, description = "A cap there is reached (`tenants_exhausted`, `domains_exhausted`, `seats_exhausted`), or it belongs to the reseller already (`same_reseller`)."),
+        (status = 422, description = "A pool of bytes there has no room: `quota_exceeded`.")),
+    extensions(("x-required-action" = json!("tenants:write"))))]
+async fn transfer(
+    Bearer(caller): Bearer,
+    Path(at): Path<TenantPath>,
+    IfMatch(version): IfMatch,
+    Json(body): Json<Transfer>,
+) -> Result<Tagged<Answer<Tenant>>, Problem> {
+    let ctx = caller.enter(at.tenant_id).await?;
+    Ok(tagged(tenant::transfer(&ctx, version, body.reseller_id).await?))
+}
+
+/// Delete a tenant
+///
+/// Nobody signs in any more, mail for it is refused, its domains are free for others, and its resellers count it no more. All
+/// that is in it is kept: for 30 days it can be restored, and then it is destroyed.
+#[utoipa::path(delete, path = "/v1/tenants/{tenant_id}", tag = "Tenants", operation_id = "delete_tenant",
+    params(TenantPath),
+    responses((status = 204, description = "Deleted.")),
+    extensions(("x-required-action" = json!("tenants:write"))))]
+async fn delete(
+    Bearer(caller): Bearer,
+    Path(at): Path<TenantPath>,
+    IfMatch(version): IfMatch,
+) -> Result<StatusCode, Problem> {
+    let ctx = caller.enter(at.tenant_id).await?;
+    tenant::delete(&ctx, version).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Restore a deleted tenant
+///
+/// For 30 days, by the same id, with everything in it. A domain whose name another tenant has verified meanwhile is `pending` again.
+#[utoipa::path(post, path = "/v1/tenants/{tenant_id}/restore", tag = "Tenants", operation_id = "restore_tenant",
+    params(TenantPath),
+    responses((status = 200, description = "The tenant, restored.", body = Tenant),
+        (status = 409, description = "A cap above it is reached meanwhile (`tenants_exhausted`, `domains_exhausted`, `seats_exhausted`), or it is too late (`restore_expired`)."),
+        (status = 422, description = "A pool of bytes above it has no room: `quota_exceeded`.")),
+    extensions(("x-required-action" = json!("tenants:write"))))]
+async fn restore(
+    Bearer(caller): Bearer,
+    Path(at): Path<TenantPath>,
+) -> Result<Tagged<Answer<Tenant>>, Problem> {
+    let ctx = caller.enter_deleted_too(at.tenant_id).await?;
+    Ok(tagged(tenant::restore(&ctx).await?))
+}
+
+pub(crate) fn router() -> OpenApiRouter<Api> {
+    OpenApiRouter::default()
+        .routes(routes!(suspend))
+        .routes(routes!(resume))
+        .routes(routes!(transfer))
+        .routes(routes!(delete))
+        .routes(routes!(restore))
+}

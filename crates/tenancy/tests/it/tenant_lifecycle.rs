@@ -1,0 +1,129 @@
+use chrono::TimeDelta;
+use kernel::PageRequest;
+use tenancy::caps::Counted;
+use tenancy::domain::{self, Proof};
+use tenancy::policy::Capability;
+use tenancy::quota::drift;
+use tenancy::recipient::Recipients;
+use tenancy::reseller::{self, CapsChange, ResellerChange};
+use tenancy::tenant::{self, TenantChange};
+use tenancy::{Error, user};
+use testkit::{World, world};
+
+async fn arrives(world: &World, address: &str) -> bool {
+    let recipients = Recipients::new(world.test_db.db());
+    recipients.resolve(&address.parse().unwrap(), world.request_id()).await.unwrap().is_some()
+}
+
+async fn drift_of(world: &World) -> u64 {
+    drift(&world.test_db.db()).await.unwrap()
+}
+
+/// What the world's reseller counts: tenants, domains, seats.
+async fn counted(world: &World) -> (i32, i32, i32) {
+    let ctx = world.operator.enter_reseller(world.reseller.id).await.unwrap();
+    let used = reseller::get(&ctx).await.unwrap().used;
+    (used.tenants, used.domains, used.seats)
+}
+
+#[tokio::test]
+async fn a_deleted_tenant_is_gone_for_all_and_comes_back_whole() {
+    let world = World::new().await;
+    let ada = world.user("ada", None).await;
+    assert_eq!(counted(&world).await, (1, 1, 1));
+    let late = tenant::delete(&world.ctx, Some(99)).await;
+    assert!(matches!(late, Err(Error::VersionMismatch { .. })));
+    tenant::delete(&world.ctx, None).await.unwrap();
+    assert_eq!(counted(&world).await, (0, 0, 0));
+    assert_eq!(drift_of(&world).await, 0);
+    assert!(!arrives(&world, "ada@acme.example").await);
+    assert!(matches!(world.operator.enter(world.tenant.id).await, Err(Error::NotFound)));
+    let listed = |deleted| tenant::list(&world.operator, deleted, PageRequest::new(None, None));
+    assert_eq!(listed(false).await.unwrap().items.len(), 0);
+    assert_eq!(listed(true).await.unwrap().items[0].status, "deleted");
+    // Whoever came in before finds that it is gone.
+    assert!(matches!(tenant::delete(&world.ctx, None).await, Err(Error::NotFound)));
+    let hired = user::create(&world.ctx, world::new_user("bob@acme.example", None)).await;
+    assert!(matches!(hired, Err(Error::NotFound)), "{hired:?}");
+
+    let ctx = world.operator.enter_deleted_too(world.tenant.id).await.unwrap();
+    let back = tenant::restore(&ctx).await.unwrap();
+    assert_eq!((back.id, back.status.as_str(), back.deleted_at), (world.tenant.id, "active", None));
+    assert_eq!(counted(&world).await, (1, 1, 1));
+    assert_eq!(drift_of(&world).await, 0);
+    assert!(arrives(&world, "ada@acme.example").await);
+    assert_eq!(user::get(&world.ctx, ada.id).await.unwrap().address, "ada@acme.example");
+    assert!(matches!(tenant::restore(&ctx).await, Err(Error::NotFound)));
+    world.login(&ada).await;
+}
+
+#[tokio::test]
+async fn its_domains_are_free_meanwhile() {
+    let world = World::new().await;
+    world.user("ada", None).await;
+    tenant::delete(&world.ctx, None).await.unwrap();
+    let other = crate::neighbour(&world).await;
+    world::domain(&other, "acme.example").await;
+    let ctx = world.operator.enter_deleted_too(world.tenant.id).await.unwrap();
+    tenant::restore(&ctx).await.unwrap();
+    let domain = domain::list(&world.ctx, PageRequest::new(None, None)).await.unwrap().items.remove(0);
+    assert_eq!((domain.status.as_str(), domain.verified_at), ("pending", None));
+    let taken = domain::verify(&world.ctx, domain.id, Proof::Operator).await;
+    assert_eq!(taken.unwrap_err().code(), "domain_taken");
+}
+
+#[tokio::test]
+async fn it_comes_back_for_thirty_days_and_only_where_there_is_room() {
+    let world = World::new().await;
+    world.user("ada", None).await;
+    tenant::delete(&world.ctx, None).await.unwrap();
+    let caps = |tenants| ResellerChange {
+        caps: CapsChange { tenants: Some(tenants), ..CapsChange::default() },
+        ..Default::default()
+    };
+    let reseller = world.operator.enter_reseller(world.reseller.id).await.unwrap();
+    reseller::update(&reseller, None, caps(Some(0))).await.unwrap();
+    let ctx = world.operator.enter_deleted_too(world.tenant.id).await.unwrap();
+    let full = tenant::restore(&ctx).await;
+    assert!(matches!(full, Err(Error::Exhausted { counted: Counted::Tenants, .. })), "{full:?}");
+    assert_eq!(counted(&world).await, (0, 0, 0));
+    reseller::update(&reseller, None, caps(None)).await.unwrap();
+    world.test_db.clock().advance(TimeDelta::days(31));
+    assert_eq!(tenant::restore(&ctx).await.unwrap_err().code(), "restore_expired");
+}
+
+#[tokio::test]
+async fn a_trial_ends_in_a_suspension_and_a_customer_stays() {
+    let world = World::new().await;
+    let mut new = world::new_tenant(&world.reseller, "Trying");
+    let now = world.test_db.db().env().now();
+    new.trial_ends_at = Some(now - TimeDelta::days(1));
+    assert!(matches!(tenant::create(&world.operator, new.clone()).await, Err(Error::Invalid(_))));
+    new.trial_ends_at = Some(now + TimeDelta::days(30));
+    let mut trying = Vec::new();
+    for _ in 0..3 {
+        let tenant = tenant::create(&world.operator, new.clone()).await.unwrap();
+        assert_eq!(tenant.status, "trial");
+        trying.push(world.operator.enter(tenant.id).await.unwrap());
+    }
+    let until = |at| TenantChange { trial_ends_at: Some(at), ..TenantChange::default() };
+    let customer = tenant::update(&trying[0], None, until(None)).await.unwrap();
+    assert_eq!((customer.status.as_str(), customer.trial_ends_at), ("active", None));
+    assert_eq!(tenant::update(&trying[0], None, until(None)).await.unwrap_err().code(), "trial_over");
+    // A suspension in the trial does not end it.
+    tenant::suspend(&trying[1], None, &[Capability::Send]).await.unwrap();
+    assert_eq!(tenant::resume(&trying[1], None, &[]).await.unwrap().status, "trial");
+    tenant::update(&trying[1], None, until(Some(now + TimeDelta::days(60)))).await.unwrap();
+    let db = world.test_db.db();
+    assert_eq!(tenant::end_trials(&db).await.unwrap(), 0);
+    world.test_db.clock().advance(TimeDelta::days(31));
+    assert_eq!(tenant::end_trials(&db).await.unwrap(), 1);
+    assert_eq!(tenant::end_trials(&db).await.unwrap(), 0);
+    let over = tenant::get(&trying[2]).await.unwrap();
+    assert_eq!(
+        (over.status.as_str(), over.suspended_capabilities.len()),
+        ("suspended", Capability::ALL.len())
+    );
+    assert_eq!(tenant::get(&trying[1]).await.unwrap().status, "trial");
+    assert_eq!(tenant::resume(&trying[2], None, &[]).await.unwrap().status, "active");
+}
