@@ -22,3 +22,5 @@ create table destruction_records (
 select protect_tenant_table('destruction_records');
 revoke insert, update, delete on destruction_records from pillarbox_tenant;
 revoke update, delete on destruction_records from pillarbox_system;
+-- A destroyed tenant's endpoints go with it.
+grant delete on webhook_endpoints, webhook_deliveries to pillarbox_system;

@@ -72,6 +72,7 @@ ids! {
     MailboxId = "mbx": "A mailbox's id.";
     GroupId = "grp": "A group's id.";
     AliasId = "als": "An alias's id.";
+    DestructionRecordId = "dst": "The id of a destroyed tenant's record.";
     SupportAccessId = "sac": "A support access's id.";
     FolderId = "fld": "A folder's id.";
     MessageId = "msg": "A message's id, for life.";

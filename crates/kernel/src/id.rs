@@ -125,6 +125,8 @@ ids! {
     GroupId = "grp";
     /// An address of a mailbox or group.
     AliasId = "als";
+    /// What is left of a tenant that was destroyed.
+    DestructionRecordId = "dst";
     /// A right to look into a mailbox from above its tenant.
     SupportAccessId = "sac";
     /// One request, connection or job, in logs and problems.

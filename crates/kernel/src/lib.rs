@@ -15,8 +15,8 @@ pub use address::{AddressError, DomainName, EmailAddress};
 pub use env::{Clock, Env, OsRandom, Random, SystemClock};
 pub use error::{Checks, ErrorKind, FieldError};
 pub use id::{
-    AliasId, ApiKeyId, AppPasswordId, BlobId, DeliveryId, DomainId, EventId, FolderId, GroupId, Id,
-    InvoiceId, JobId, MailboxId, MessageId, PriceBookId, PriceId, RequestId, ResellerId, RunId,
+    AliasId, ApiKeyId, AppPasswordId, BlobId, DeliveryId, DestructionRecordId, DomainId, EventId, FolderId,
+    GroupId, Id, InvoiceId, JobId, MailboxId, MessageId, PriceBookId, PriceId, RequestId, ResellerId, RunId,
     SubscriptionId, SupportAccessId, TenantId, UserId, WebhookEndpointId,
 };
 pub use money::{Currency, Money};

@@ -15,6 +15,7 @@ pub mod ingest;
 pub mod maildrop;
 pub mod message;
 pub mod parsed;
+pub mod purge;
 pub mod sweep;
 
 use std::sync::Arc;

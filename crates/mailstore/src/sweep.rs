@@ -7,7 +7,7 @@
 //! What cannot be swept is passed by, so that it keeps back nothing but itself: a mailbox, a body, or one of the three
 //! stages. Only a database or blob store that does not answer at all ends a stage.
 
-mod store;
+pub(crate) mod store;
 
 use blob::BlobKey;
 use chrono::{DateTime, TimeDelta, Utc};

@@ -61,6 +61,11 @@ pub struct Auth {
 }
 
 impl Auth {
+    /// Signs a statement that is kept for good.
+    pub(crate) async fn attest(&self, statement: &serde_json::Value) -> Result<String, Error> {
+        self.signer.attest(&self.db, statement).await
+    }
+
     /// An authenticator over a database; makes the installation's signing key when there is none.
     ///
     /// # Errors

@@ -39,6 +39,8 @@ named! {
         TenantDeleted = "tenant.deleted",
         /// A deleted tenant was restored.
         TenantRestored = "tenant.restored",
+        /// A deleted tenant was destroyed for good.
+        TenantPurged = "tenant.purged",
         /// A tenant went to another reseller.
         TenantTransferred = "tenant.transferred",
         /// A domain was added.
@@ -61,6 +63,8 @@ named! {
         UserDeleted = "user.deleted",
         /// A deleted user was restored.
         UserRestored = "user.restored",
+        /// A deleted user and their mailbox were destroyed for good.
+        UserPurged = "user.purged",
         /// A user's password was set by somebody else.
         UserPasswordReset = "user.password_reset",
         /// A mailbox that is nobody's own was created.
@@ -71,6 +75,8 @@ named! {
         MailboxDeleted = "mailbox.deleted",
         /// A deleted mailbox was restored.
         MailboxRestored = "mailbox.restored",
+        /// A deleted mailbox was destroyed for good.
+        MailboxPurged = "mailbox.purged",
         /// Somebody's rights to a mailbox that is not their own were changed.
         MailboxDelegated = "mailbox.delegated",
         /// An alias was created.

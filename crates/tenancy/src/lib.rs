@@ -24,6 +24,7 @@ mod named;
 mod origin;
 mod password;
 pub mod policy;
+pub mod purge;
 pub mod quota;
 pub mod recipient;
 pub mod reseller;

@@ -32,6 +32,7 @@ pub(crate) async fn run(worker: &Worker, shutdown: &CancellationToken) {
                 _ = prune.tick() => {
                     prune_answers(worker).await;
                     end_trials(worker).await;
+                    purge(worker).await;
                     look_after_credentials(worker).await;
                 }
                 _ = measure.tick() => measure_queue_and_pool(worker).await,
@@ -88,6 +89,17 @@ async fn chain_events(worker: &Worker) {
     match tenancy::event::chain(&worker.db).await {
         Ok(chained) => metrics::counter!("pillarbox_events_chained_total").increment(chained),
         Err(error) => tracing::warn!(error.cause = ?error, "events could not be chained"),
+    }
+}
+
+async fn purge(worker: &Worker) {
+    match mailstore::purge::run(&worker.store, &worker.db, &worker.auth).await {
+        Ok(mailstore::purge::Purged { mailboxes, tenants, failed }) => {
+            metrics::counter!("pillarbox_purged_mailboxes_total").increment(mailboxes);
+            metrics::counter!("pillarbox_purged_tenants_total").increment(tenants);
+            metrics::counter!("pillarbox_purge_failures_total").increment(failed);
+        }
+        Err(error) => tracing::warn!(error.cause = ?error, "what is to be destroyed cannot be looked up"),
     }
 }
 

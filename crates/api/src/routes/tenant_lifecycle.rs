@@ -2,9 +2,10 @@
 
 use axum::Json as Answer;
 use axum::http::StatusCode;
-use kernel::ResellerId;
-use serde::Deserialize;
-use tenancy::tenant;
+use chrono::{DateTime, Utc};
+use kernel::{DestructionRecordId, ResellerId, TenantId};
+use serde::{Deserialize, Serialize};
+use tenancy::{purge, tenant};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -116,6 +117,43 @@ async fn restore(
     Ok(tagged(tenant::restore(&ctx).await?))
 }
 
+/// What is left of a tenant that was destroyed.
+#[derive(Debug, Serialize, ToSchema)]
+struct DestructionRecord {
+    #[schema(value_type = schema::DestructionRecordId)]
+    id: DestructionRecordId,
+    #[schema(value_type = schema::TenantId)]
+    tenant_id: TenantId,
+    /// The record and its signature: a JWS in compact form (RFC 7515), signed with EdDSA. Its header has the public key (`jwk`) and
+    /// that key's id as `/.well-known/jwks.json` showed it at the time; its payload says what was destroyed, how much of it, and what
+    /// was kept.
+    #[schema(example = "eyJhbGciOiJFZERTQSJ9.eyJ0ZW5hbnRfaWQiOiJ0ZW5fMDE5YTJmM2MifQ.c2lnbmF0dXJl")]
+    jws: String,
+    created_at: DateTime<Utc>,
+}
+
+/// Get a destroyed tenant's record
+///
+/// A tenant is destroyed a day after the last moment at which it could be restored: its mail, users, mailboxes, domains, groups and keys.
+/// Its audit trail and its invoices are kept.
+#[utoipa::path(get, path = "/v1/tenants/{tenant_id}/destruction-record", tag = "Tenants", operation_id = "get_destruction_record",
+    params(TenantPath),
+    responses((status = 200, description = "The record.", body = DestructionRecord)),
+    extensions(("x-required-action" = json!("tenants:read"))))]
+async fn destruction_record(
+    Bearer(caller): Bearer,
+    Path(at): Path<TenantPath>,
+) -> Result<Answer<DestructionRecord>, Problem> {
+    let ctx = caller.enter_deleted_too(at.tenant_id).await?;
+    let record = purge::record(&ctx).await?;
+    Ok(Answer(DestructionRecord {
+        id: record.id,
+        tenant_id: at.tenant_id,
+        jws: record.jws,
+        created_at: record.created_at,
+    }))
+}
+
 pub(crate) fn router() -> OpenApiRouter<Api> {
     OpenApiRouter::default()
         .routes(routes!(suspend))
@@ -123,4 +161,5 @@ pub(crate) fn router() -> OpenApiRouter<Api> {
         .routes(routes!(transfer))
         .routes(routes!(delete))
         .routes(routes!(restore))
+        .routes(routes!(destruction_record))
 }

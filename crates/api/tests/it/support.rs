@@ -11,6 +11,7 @@ use mailstore::MailStore;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
+use sqlx::Connection as _;
 use tenancy::Caller;
 use tenancy::auth::Auth;
 use testkit::TestDb;
@@ -218,6 +219,20 @@ impl App {
     pub(crate) async fn open_for_support(&self, token: &str, mailbox: &str) -> Value {
         let body = json!({"reason": "Ticket 4711"});
         self.post(token, &format!("{mailbox}/support-accesses"), body).await.expect(201)
+    }
+
+    /// Destroys a deleted sandbox tenant as if its time had come.
+    pub(crate) async fn destroy(&self, tenant: &str) {
+        let mut connection = sqlx::PgConnection::connect(&self.db.url()).await.unwrap();
+        sqlx::raw_sql("set role pillarbox_system").execute(&mut connection).await.unwrap();
+        let id: kernel::TenantId = tenant.trim_start_matches("/v1/tenants/").parse().unwrap();
+        sqlx::query("update tenants set test_clock = test_clock + interval '40 days' where id = $1")
+            .bind(id.uuid())
+            .execute(&mut connection)
+            .await
+            .unwrap();
+        let purged = mailstore::purge::run(&self.api.store, &self.db.db(), &self.api.auth).await.unwrap();
+        assert_eq!((purged.tenants, purged.failed), (1, 0));
     }
 
     /// A person's access token.

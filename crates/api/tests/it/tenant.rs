@@ -157,3 +157,59 @@ async fn branding_is_inherited_and_says_from_where() {
         problem["errors"].as_array().unwrap().iter().map(|error| text(&error["pointer"])).collect();
     assert_eq!(pointers, ["/branding/logo_url", "/branding/primary_color", "/branding/support_email"]);
 }
+
+#[tokio::test]
+async fn is_deleted_restored_and_at_last_destroyed() {
+    let app = App::new().await;
+    let (_, key) = app.reseller("North").await;
+    let tenant = app.tenant(&key, "one.example", json!({"test_clock": true})).await;
+    let own =
+        app.post(&key, &format!("{tenant}/api-keys"), json!({"role": "tenant_admin"})).await.expect(201);
+    let own = text(&own["secret"]);
+    app.delete(&key, &tenant).await.expect(204);
+    app.delete(&key, &tenant).await.expect_problem(404, "not_found");
+    app.get(&own, &tenant).await.expect_problem(404, "not_found");
+    app.patch(&key, &tenant, json!({"name": "Ghost"})).await.expect_problem(404, "not_found");
+    let shown = app.get(&key, &tenant).await.expect(200);
+    assert_eq!(shown["status"], "deleted");
+    assert_eq!(app.get(&key, "/v1/tenants").await.expect(200)["data"], json!([]));
+    assert_eq!(app.get(&key, "/v1/tenants?status=deleted").await.expect(200)["data"], json!([shown]));
+    let restored = app.post(&key, &format!("{tenant}/restore"), json!({})).await.expect(200);
+    assert_eq!((&restored["status"], &restored["deleted_at"]), (&json!("active"), &json!(null)));
+    app.post(&key, &format!("{tenant}/restore"), json!({})).await.expect_problem(404, "not_found");
+    app.get(&own, &tenant).await.expect(200);
+
+    app.delete(&key, &tenant).await.expect(204);
+    app.get(&key, &format!("{tenant}/destruction-record")).await.expect_problem(404, "not_found");
+    app.destroy(&tenant).await;
+    assert_eq!(app.get(&key, &tenant).await.expect(200)["status"], "purged");
+    app.post(&key, &format!("{tenant}/restore"), json!({})).await.expect_problem(409, "restore_expired");
+    let record = app.get(&key, &format!("{tenant}/destruction-record")).await.expect(200);
+    assert_eq!(text(&record["jws"]).split('.').count(), 3);
+    // Its keys went with it.
+    app.get(&own, &tenant).await.expect_problem(401, "unauthenticated");
+}
+
+#[tokio::test]
+async fn a_trial_has_an_end_in_the_future() {
+    let app = App::new().await;
+    let (_, key) = app.reseller("North").await;
+    let trial = |ends: &str| {
+        let mut body = bakery();
+        body["trial_ends_at"] = json!(ends);
+        body
+    };
+    for wrong in ["2026-03-01T00:00:00Z", "in a month"] {
+        let problem =
+            app.post(&key, "/v1/tenants", trial(wrong)).await.expect_problem(422, "invalid_request");
+        assert_eq!(problem["errors"][0]["pointer"], "/trial_ends_at");
+    }
+    let made = app.post(&key, "/v1/tenants", trial("2026-04-01T00:00:00Z")).await.expect(201);
+    assert_eq!((&made["status"], &made["trial_ends_at"]), (&json!("trial"), &json!("2026-04-01T00:00:00Z")));
+    let path = format!("/v1/tenants/{}", text(&made["id"]));
+    let past = app.patch(&key, &path, json!({"trial_ends_at": "2026-03-01T00:00:00Z"})).await;
+    assert_eq!(past.expect_problem(422, "invalid_request")["errors"][0]["pointer"], "/trial_ends_at");
+    let customer = app.patch(&key, &path, json!({"trial_ends_at": null})).await.expect(200);
+    assert_eq!((&customer["status"], &customer["trial_ends_at"]), (&json!("active"), &json!(null)));
+    app.patch(&key, &path, json!({"trial_ends_at": null})).await.expect_problem(409, "trial_over");
+}

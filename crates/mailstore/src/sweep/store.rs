@@ -24,10 +24,10 @@ pub(super) async fn purgeable(
 }
 
 /// Messages that were deleted for good.
-pub(super) struct Batch {
+pub(crate) struct Batch {
     /// The body of each.
-    pub(super) blobs: Vec<Uuid>,
-    pub(super) size_bytes: u64,
+    pub(crate) blobs: Vec<Uuid>,
+    pub(crate) size_bytes: u64,
 }
 
 pub(super) async fn delete_messages(
@@ -54,7 +54,7 @@ pub(super) async fn delete_messages(
 }
 
 /// Counts one reference fewer for each time that a body is named; bodies are locked in the order of their ids.
-pub(super) async fn unreference(tx: &mut TenantTx, blobs: &[Uuid]) -> Result<(), Error> {
+pub(crate) async fn unreference(tx: &mut TenantTx, blobs: &[Uuid]) -> Result<(), Error> {
     let tenant_id = tx.tenant_id().uuid();
     sqlx::query_scalar!(
         "select id from blobs where tenant_id = $1 and id = any($2) order by id for update",

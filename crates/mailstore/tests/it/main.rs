@@ -7,5 +7,6 @@ mod import;
 mod ingest;
 mod maildrop;
 mod message;
+mod purge;
 mod support;
 mod sweep;

@@ -96,6 +96,8 @@ struct Key {
     active_from: DateTime<Utc>,
     signing: EncodingKey,
     verifying: DecodingKey,
+    /// For whoever verifies what is kept longer than the key.
+    public: Vec<u8>,
 }
 
 impl std::fmt::Debug for Signer {
@@ -211,6 +213,16 @@ impl Signer {
         Ok(AccessToken { token: token.into(), expires_in_secs: LIFETIME.num_seconds() })
     }
 
+    /// Signs a statement that outlives the key: a JWS in compact form (RFC 7515) with the public key in its header.
+    pub(super) async fn attest(&self, db: &Db, statement: &serde_json::Value) -> Result<String, Error> {
+        let key = self.current(db).await?;
+        let jwk =
+            serde_json::json!({"kty": "OKP", "crv": "Ed25519", "x": URL_SAFE_NO_PAD.encode(&key.public)});
+        let jwk = serde_json::from_value(jwk).map_err(Error::internal)?;
+        let header = Header { kid: Some(key.kid), jwk: Some(jwk), ..Header::new(Algorithm::EdDSA) };
+        jsonwebtoken::encode(&header, statement, &key.signing).map_err(Error::internal)
+    }
+
     pub(super) async fn verify(&self, db: &Db, token: &str) -> Result<Claims, Error> {
         let header = jsonwebtoken::decode_header(token).map_err(|_| Error::Unauthenticated)?;
         let kid = header.kid.ok_or(Error::Unauthenticated)?;
@@ -240,6 +252,7 @@ impl From<SigningKey> for Key {
             active_from: key.active_from,
             signing: EncodingKey::from_ed_der(&key.private_pkcs8),
             verifying: DecodingKey::from_ed_der(&key.public_key),
+            public: key.public_key,
         }
     }
 }

@@ -7,7 +7,7 @@ use tenancy::quota::drift;
 use tenancy::recipient::Recipients;
 use tenancy::reseller::{self, CapsChange, ResellerChange};
 use tenancy::tenant::{self, TenantChange};
-use tenancy::{Error, user};
+use tenancy::{Error, purge, user};
 use testkit::{World, world};
 
 async fn arrives(world: &World, address: &str) -> bool {
@@ -126,4 +126,34 @@ async fn a_trial_ends_in_a_suspension_and_a_customer_stays() {
     );
     assert_eq!(tenant::get(&trying[1]).await.unwrap().status, "trial");
     assert_eq!(tenant::resume(&trying[2], None, &[]).await.unwrap().status, "active");
+}
+
+#[tokio::test]
+async fn the_record_of_a_destruction_can_be_verified() {
+    use jsonwebtoken::{Algorithm, DecodingKey, Validation};
+    let world = World::new().await;
+    world.user("ada", None).await;
+    tenant::delete(&world.ctx, None).await.unwrap();
+    let db = world.test_db.db();
+    let auth = tenancy::auth::Auth::new(db.clone()).await.unwrap();
+    let destroyed = purge::Destroyed { messages: 3, bytes: 4096, objects: 2 };
+    purge::tenant(&db, &auth, world.tenant.id, destroyed).await.unwrap();
+    let ctx = world.operator.enter_deleted_too(world.tenant.id).await.unwrap();
+    let record = purge::record(&ctx).await.unwrap();
+    let header = jsonwebtoken::decode_header(&record.jws).unwrap();
+    let jwks = auth.jwks().await.unwrap();
+    let published = jwks.keys.iter().find(|key| Some(&key.kid) == header.kid.as_ref()).unwrap();
+    let jwk = header.jwk.unwrap();
+    assert_eq!(serde_json::to_value(&jwk).unwrap()["x"], published.x);
+    let mut validation = Validation::new(Algorithm::EdDSA);
+    validation.validate_exp = false;
+    validation.required_spec_claims.clear();
+    let key = DecodingKey::from_jwk(&jwk).unwrap();
+    let said = jsonwebtoken::decode::<serde_json::Value>(&record.jws, &key, &validation).unwrap().claims;
+    let counts = serde_json::json!({"messages": 3, "bytes": 4096, "objects": 2, "users": 1, "mailboxes": 1,
+        "groups": 0, "domains": 1});
+    assert_eq!((&said["tenant_id"], &said["destroyed"]), (&world.tenant.id.to_string().into(), &counts));
+    // Once is enough.
+    purge::tenant(&db, &auth, world.tenant.id, destroyed).await.unwrap();
+    assert_eq!(purge::record(&ctx).await.unwrap().id, record.id);
 }

@@ -1,0 +1,163 @@
+//! What was deleted too long ago goes, with all that leads to it, and nothing else.
+
+use std::sync::atomic::Ordering;
+
+use chrono::TimeDelta;
+use kernel::PageRequest;
+use mailstore::ingest::{Target, ingest};
+use mailstore::message;
+use mailstore::purge::{self, Purged};
+use mailstore::sweep;
+use tenancy::auth::Auth;
+use tenancy::domain::{self, DomainChange};
+use tenancy::event::{self, Filter, Kind};
+use tenancy::group::{self, Member, NewGroup};
+use tenancy::mailbox::{self, NewMailbox};
+use tenancy::quota::drift;
+use tenancy::{Action, Error, tenant, user};
+
+use crate::support::{Bench, HELLO, id};
+
+async fn run(bench: &Bench) -> Purged {
+    let db = bench.world.test_db.db();
+    let auth = Auth::new(db.clone()).await.unwrap();
+    purge::run(&bench.store, &db, &auth).await.unwrap()
+}
+
+/// The events of a kind, as the operator sees them.
+async fn events(bench: &Bench, kind: Kind) -> Vec<event::Chained> {
+    event::chain(&bench.world.test_db.db()).await.unwrap();
+    let filter = Filter { kinds: [kind].into(), tenant_id: None };
+    let page = PageRequest::new(Some(200), None);
+    event::list(&bench.world.operator, Action::EventRead, &filter, page).await.unwrap().items
+}
+
+#[tokio::test]
+async fn a_deleted_user_is_destroyed_when_they_cannot_be_restored_any_more() {
+    let bench = Bench::new().await;
+    let world = &bench.world;
+    let ada = world.user("ada", None).await;
+    let bob = bench.mailbox("bob", None).await;
+    let results = bench.ingest(&[ada.mailbox_id, bob], HELLO).await;
+    let kept = id(&results[1]);
+    let gone = bench.stored(ada.mailbox_id, b"Subject: ada's alone\r\n\r\n").await;
+    message::discard(bench.ctx(), ada.mailbox_id, gone).await.unwrap();
+    // All that leads to them.
+    let members = vec![Member::Mailbox(ada.mailbox_id), Member::Mailbox(bob)];
+    let list = NewGroup { display_name: "All".into(), members, ..NewGroup::default() };
+    let list = group::create(bench.ctx(), list).await.unwrap();
+    let acme = domain::list(bench.ctx(), PageRequest::new(None, None)).await.unwrap().items.remove(0);
+    let catch_all =
+        DomainChange { catch_all_mailbox_id: Some(Some(ada.mailbox_id)), ..DomainChange::default() };
+    domain::update(bench.ctx(), acme.id, None, catch_all).await.unwrap();
+    user::delete(bench.ctx(), ada.id, None).await.unwrap();
+
+    world.test_db.clock().advance(TimeDelta::days(31));
+    assert_eq!(
+        run(&bench).await,
+        Purged::default(),
+        "not before a day has passed since it could be restored"
+    );
+    world.test_db.clock().advance(TimeDelta::seconds(1));
+    assert_eq!(run(&bench).await, Purged { mailboxes: 1, tenants: 0, failed: 0 });
+    assert_eq!(run(&bench).await, Purged::default());
+    assert!(matches!(user::get(bench.ctx(), ada.id).await, Err(Error::NotFound)));
+    assert_eq!(group::get(bench.ctx(), list.id).await.unwrap().member_count, 1);
+    sweep::run(&bench.store, &world.test_db.db()).await;
+    assert_eq!(bench.blobs.keys().await.len(), 1, "the body that bob has, too, stays");
+    assert_eq!(message::raw(&bench.store, bench.ctx(), bob, kept, None).await.unwrap().bytes, HELLO);
+    let purged = events(&bench, Kind::UserPurged).await;
+    assert_eq!(purged[0].event.subject, ada.id.to_string());
+    assert_eq!(purged[0].event.data["messages"], 2);
+    assert_eq!(drift(&world.test_db.db()).await.unwrap(), 0);
+    bench.assert_exact().await;
+    // The address is another's to have, and the domain can go once nobody has one in it.
+    world.user("ada", None).await;
+}
+
+#[tokio::test]
+async fn a_deleted_shared_mailbox_is_destroyed_and_one_that_came_back_is_not() {
+    let bench = Bench::new().await;
+    let shared = |local: &str| NewMailbox {
+        kind: mailbox::Kind::Shared,
+        display_name: local.into(),
+        address: format!("{local}@acme.example"),
+        aliases: Vec::new(),
+        quota_bytes: None,
+    };
+    let info = mailbox::create(bench.ctx(), shared("info")).await.unwrap();
+    let back = mailbox::create(bench.ctx(), shared("back")).await.unwrap();
+    bench.ingest(&[info.id, back.id], HELLO).await;
+    for id in [info.id, back.id] {
+        mailbox::delete(bench.ctx(), id, None).await.unwrap();
+    }
+    bench.world.test_db.clock().advance(TimeDelta::days(20));
+    mailbox::restore(bench.ctx(), back.id, None).await.unwrap();
+    bench.world.test_db.clock().advance(TimeDelta::days(20));
+    assert_eq!(run(&bench).await, Purged { mailboxes: 1, tenants: 0, failed: 0 });
+    assert!(mailbox::get(bench.ctx(), back.id).await.is_ok());
+    let purged = events(&bench, Kind::MailboxPurged).await;
+    assert_eq!(purged[0].event.subject, info.id.to_string());
+    bench.assert_exact().await;
+}
+
+#[tokio::test]
+async fn a_deleted_tenant_is_destroyed_and_leaves_a_record() {
+    let bench = Bench::new().await;
+    let world = &bench.world;
+    let ada = bench.mailbox("ada", None).await;
+    bench.ingest(&[ada], HELLO).await;
+    let deleted = bench.stored(ada, b"Subject: deleted\r\n\r\n").await;
+    message::discard(bench.ctx(), ada, deleted).await.unwrap();
+    let list =
+        NewGroup { display_name: "All".into(), members: vec![Member::Mailbox(ada)], ..NewGroup::default() };
+    group::create(bench.ctx(), list).await.unwrap();
+    let (other, bob) = bench.neighbour().await;
+    let target = Target { ctx: other.clone(), mailbox_id: bob, folder: None };
+    let kept = ingest(&bench.store, vec![target], bench.incoming(HELLO)).await;
+
+    tenant::delete(bench.ctx(), None).await.unwrap();
+    world.test_db.clock().advance(TimeDelta::days(32));
+    // A store that does not delete is not the end of it.
+    bench.blobs.keeping.store(true, Ordering::SeqCst);
+    assert_eq!(run(&bench).await, Purged { mailboxes: 0, tenants: 0, failed: 1 });
+    bench.blobs.keeping.store(false, Ordering::SeqCst);
+    assert_eq!(run(&bench).await, Purged { mailboxes: 0, tenants: 1, failed: 0 });
+    assert_eq!(run(&bench).await, Purged::default());
+    let keys = bench.blobs.keys().await;
+    assert_eq!(keys.len(), 1);
+    let read = message::raw(&bench.store, &other, bob, id(&kept[0]), None).await.unwrap();
+    assert_eq!(read.bytes, HELLO);
+
+    let ctx = world.operator.enter_deleted_too(world.tenant.id).await.unwrap();
+    let gone = tenant::get(&ctx).await.unwrap();
+    assert_eq!((gone.status.as_str(), gone.seats_used, gone.domains_used), ("purged", 0, 0));
+    assert_eq!(tenant::restore(&ctx).await.unwrap_err().code(), "restore_expired");
+    let record = tenancy::purge::record(&ctx).await.unwrap();
+    let told = events(&bench, Kind::TenantPurged).await;
+    let destroyed = &told[0].event.data["destroyed"];
+    let expected = serde_json::json!({"messages": 2, "objects": 2, "bytes": destroyed["bytes"], "users": 1, "mailboxes": 1,
+        "groups": 1, "domains": 1});
+    assert_eq!(*destroyed, expected);
+    assert_eq!(told[0].event.data["record"], record.jws);
+    assert_eq!(drift(&world.test_db.db()).await.unwrap(), 0);
+    assert!(matches!(tenancy::purge::record(&other).await, Err(Error::NotFound)));
+    // Nothing of it is left but what is to be kept.
+    let pool = sqlx::PgPool::connect(&world.test_db.url()).await.unwrap();
+    let mut connection = pool.acquire().await.unwrap();
+    sqlx::raw_sql("set role pillarbox_system").execute(&mut *connection).await.unwrap();
+    let tables: Vec<String> = sqlx::query_scalar(
+        "select table_name::text from information_schema.columns where table_schema = 'public' and column_name = 'tenant_id'",
+    )
+    .fetch_all(&mut *connection)
+    .await
+    .unwrap();
+    assert!(tables.len() > 20, "{tables:?}");
+    for table in tables {
+        let count = format!("select count(*) from {table} where tenant_id = $1");
+        let count = sqlx::query_scalar::<_, i64>(sqlx::AssertSqlSafe(count)).bind(world.tenant.id.uuid());
+        let rows = count.fetch_one(&mut *connection).await.unwrap();
+        let kept = ["events", "destruction_records", "seat_changes"].contains(&table.as_str());
+        assert!(kept || rows == 0, "{table} has {rows} rows of a tenant that was destroyed");
+    }
+}

@@ -1,0 +1,133 @@
+//! Destroying what was deleted too long ago to be restored: the control plane's part, after the mail store's. A tenant leaves
+//! a signed record of what was destroyed, its trail and its invoices.
+
+mod store;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use db::{Db, SystemTx};
+use kernel::{DestructionRecordId, MailboxId, ResellerId, TenantId, UserId};
+use serde_json::{Value, json};
+
+use crate::auth::Auth;
+use crate::{Action, Caller, Ctx, Error, Scope, TenantTx, event};
+
+/// How long after its deletion something is destroyed: a day after the last moment at which it can be restored, so that
+/// nobody restores what is being destroyed.
+pub const AFTER: TimeDelta = TimeDelta::days(31);
+
+/// What of mail was destroyed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Destroyed {
+    /// Messages, deleted ones among them.
+    pub messages: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Objects in the blob store.
+    pub objects: u64,
+}
+
+/// The mailboxes, deleted with their user or by themselves, whose time has come.
+///
+/// # Errors
+/// As of any statement.
+pub async fn due_mailboxes(db: &Db) -> Result<Vec<(TenantId, MailboxId)>, Error> {
+    let mut tx = system(db).await?;
+    Ok(store::due_mailboxes(&mut tx, db.env().now(), AFTER).await?)
+}
+
+/// The tenants whose time has come.
+///
+/// # Errors
+/// As of any statement.
+pub async fn due_tenants(db: &Db) -> Result<Vec<TenantId>, Error> {
+    let mut tx = system(db).await?;
+    Ok(store::due_tenants(&mut tx, db.env().now(), AFTER).await?)
+}
+
+/// Removes a deleted mailbox without content, and the user whose own it was, with all that leads to them.
+///
+/// # Errors
+/// As of any statement.
+pub async fn mailbox(tx: &mut TenantTx, ctx: &Ctx, id: MailboxId, destroyed: Destroyed) -> Result<(), Error> {
+    let Some(user_id) = store::remove_mailbox(tx, id).await? else { return Ok(()) };
+    let mut data = shown(destroyed);
+    data["mailbox_id"] = json!(id);
+    match user_id.map(UserId::from_uuid) {
+        Some(user_id) => {
+            store::remove_user(tx, user_id).await?;
+            event::record(tx, ctx, event::Kind::UserPurged, user_id, data).await?;
+        }
+        None => event::record(tx, ctx, event::Kind::MailboxPurged, id, data).await?,
+    }
+    Ok(())
+}
+
+/// Removes what is left of a deleted tenant whose mail is destroyed, and writes the record.
+///
+/// # Errors
+/// As of any statement.
+pub async fn tenant(db: &Db, auth: &Auth, id: TenantId, destroyed: Destroyed) -> Result<(), Error> {
+    let server = Caller::server(db.clone());
+    let mut tx = system(db).await?;
+    let Some(left) = store::lock_due_tenant(&mut tx, id).await? else { return Ok(()) };
+    let now = db.env().now();
+    let mut counts = shown(destroyed);
+    for (name, count) in store::remove_all(&mut tx, id).await? {
+        counts[name] = json!(count);
+    }
+    let record = json!({
+        "iss": "pillarbox",
+        "sub": id,
+        "iat": now.timestamp(),
+        "tenant_id": id,
+        "name": left.name,
+        "deleted_at": left.deleted_at,
+        "purged_at": now,
+        "destroyed": counts,
+        "kept": ["audit trail", "invoices", "subscription", "seat changes"],
+    });
+    let jws = auth.attest(&record).await?;
+    store::insert_record(&mut tx, id, db.env().new_id(), &jws, now).await?;
+    store::set_purged(&mut tx, id, now).await?;
+    let reseller = left.reseller_path.last().map(|&id| Scope::Reseller(ResellerId::from_uuid(id)));
+    for trail in reseller.into_iter().chain([Scope::Tenant(id)]) {
+        let data = json!({"destroyed": counts, "record": jws});
+        event::record_on(&mut tx, &server, trail, event::Kind::TenantPurged, id, data).await?;
+    }
+    tx.commit().await?;
+    Ok(())
+}
+
+fn shown(destroyed: Destroyed) -> Value {
+    let Destroyed { messages, bytes, objects } = destroyed;
+    json!({"messages": messages, "bytes": bytes, "objects": objects})
+}
+
+/// What is left of a tenant that was destroyed.
+#[derive(Debug, Clone)]
+pub struct Record {
+    /// Its id.
+    pub id: DestructionRecordId,
+    /// Its payload and signature: a JWS in compact form (RFC 7515), with the public key in its header.
+    pub jws: String,
+    /// When it was written.
+    pub created_at: DateTime<Utc>,
+}
+
+/// A destroyed tenant's record.
+///
+/// # Errors
+/// [`Error::NotFound`] for a tenant that is not destroyed; [`Error::Forbidden`] without the right to see tenants.
+pub async fn record(ctx: &Ctx) -> Result<Record, Error> {
+    ctx.require(Action::TenantRead)?;
+    let mut tx = ctx.begin().await?;
+    store::record(&mut tx).await?.ok_or(Error::NotFound)
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "what is due is looked for across tenants, and the deleted cannot be entered"
+)]
+async fn system(db: &Db) -> Result<SystemTx, db::Error> {
+    SystemTx::begin(db).await
+}

@@ -1,0 +1,206 @@
+//! SQL of destruction.
+
+use chrono::TimeDelta;
+use db::{Error, SystemTx};
+use kernel::{DestructionRecordId, MailboxId, TenantId, UserId};
+use sqlx::types::chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::Record;
+use crate::TenantTx;
+
+pub(super) async fn due_mailboxes(
+    tx: &mut SystemTx,
+    now: DateTime<Utc>,
+    after: TimeDelta,
+) -> Result<Vec<(TenantId, MailboxId)>, Error> {
+    let rows = sqlx::query!(
+        "select m.tenant_id, m.id from mailboxes m
+         join tenants t on t.id = m.tenant_id and t.status <> 'deleted'
+         left join users u on u.tenant_id = m.tenant_id and u.id = m.user_id
+         where m.status = 'deleted'
+           and coalesce(m.deleted_at, u.deleted_at) < coalesce(t.test_clock, $1::timestamptz) - make_interval(secs => $2::integer)
+         order by m.tenant_id, m.id limit 1000",
+        now,
+        seconds(after)
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    let place = |tenant, id| (TenantId::from_uuid(tenant), MailboxId::from_uuid(id));
+    Ok(rows.into_iter().map(|row| place(row.tenant_id, row.id)).collect())
+}
+
+pub(super) async fn due_tenants(
+    tx: &mut SystemTx,
+    now: DateTime<Utc>,
+    after: TimeDelta,
+) -> Result<Vec<TenantId>, Error> {
+    let ids = sqlx::query_scalar!(
+        "select id from tenants where status = 'deleted' and purged_at is null
+           and deleted_at < coalesce(test_clock, $1::timestamptz) - make_interval(secs => $2::integer)
+         order by id limit 100",
+        now,
+        seconds(after)
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    Ok(ids.into_iter().map(TenantId::from_uuid).collect())
+}
+
+fn seconds(of: TimeDelta) -> i32 {
+    i32::try_from(of.num_seconds()).unwrap_or(i32::MAX)
+}
+
+/// Removes a deleted mailbox and all that leads to it; whose own it was. `None` when there is none that is deleted.
+pub(super) async fn remove_mailbox(tx: &mut TenantTx, id: MailboxId) -> Result<Option<Option<Uuid>>, Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let found = sqlx::query_scalar!(
+        "select user_id from mailboxes where tenant_id = $1 and id = $2 and status = 'deleted' for update",
+        tenant_id,
+        id.uuid()
+    )
+    .fetch_optional(tx.conn())
+    .await?;
+    let Some(user_id) = found else { return Ok(None) };
+    sqlx::query!(
+        "with catch_alls as (update domains set catch_all_mailbox_id = null where tenant_id = $1 and catch_all_mailbox_id = $2),
+           members as (delete from group_members where tenant_id = $1 and mailbox_id = $2),
+           delegates as (delete from mailbox_delegates where tenant_id = $1 and mailbox_id = $2),
+           accesses as (delete from support_accesses where tenant_id = $1 and mailbox_id = $2)
+         delete from addresses where tenant_id = $1 and mailbox_id = $2",
+        tenant_id,
+        id.uuid()
+    )
+    .execute(tx.conn())
+    .await?;
+    sqlx::query!("delete from mailboxes where tenant_id = $1 and id = $2", tenant_id, id.uuid())
+        .execute(tx.conn())
+        .await?;
+    Ok(Some(user_id))
+}
+
+pub(super) async fn remove_user(tx: &mut TenantTx, id: UserId) -> Result<(), Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    sqlx::query!(
+        "with passwords as (delete from app_passwords where tenant_id = $1 and user_id = $2),
+           delegates as (delete from mailbox_delegates where tenant_id = $1 and user_id = $2)
+         delete from refresh_tokens where tenant_id = $1 and user_id = $2",
+        tenant_id,
+        id.uuid()
+    )
+    .execute(tx.conn())
+    .await?;
+    sqlx::query!("delete from users where tenant_id = $1 and id = $2", tenant_id, id.uuid())
+        .execute(tx.conn())
+        .await?;
+    Ok(())
+}
+
+/// What is known of a tenant that is to be destroyed.
+pub(super) struct Left {
+    pub(super) name: String,
+    pub(super) reseller_path: Vec<Uuid>,
+    pub(super) deleted_at: Option<DateTime<Utc>>,
+}
+
+/// `None` when somebody else has destroyed it.
+pub(super) async fn lock_due_tenant(tx: &mut SystemTx, id: TenantId) -> Result<Option<Left>, Error> {
+    let left = sqlx::query_as!(
+        Left,
+        "select name, reseller_path, deleted_at from tenants
+         where id = $1 and status = 'deleted' and purged_at is null for update",
+        id.uuid()
+    )
+    .fetch_optional(tx.conn())
+    .await?;
+    Ok(left)
+}
+
+/// Removes all of the control plane's rows but the tenant's own, the trail and what billing needs; how many of what.
+pub(super) async fn remove_all(tx: &mut SystemTx, id: TenantId) -> Result<[(&'static str, i64); 4], Error> {
+    let id = id.uuid();
+    let counts = sqlx::query!(
+        r#"select (select count(*) from users where tenant_id = $1) as "users!",
+             (select count(*) from mailboxes where tenant_id = $1) as "mailboxes!",
+             (select count(*) from groups where tenant_id = $1) as "groups!",
+             (select count(*) from domains where tenant_id = $1) as "domains!""#,
+        id
+    )
+    .fetch_one(tx.conn())
+    .await?;
+    sqlx::query!(
+        "with members as (delete from group_members where tenant_id = $1),
+           delegates as (delete from mailbox_delegates where tenant_id = $1),
+           accesses as (delete from support_accesses where tenant_id = $1),
+           passwords as (delete from app_passwords where tenant_id = $1),
+           tokens as (delete from refresh_tokens where tenant_id = $1),
+           keys as (delete from api_keys where tenant_id = $1),
+           deliveries as (delete from webhook_deliveries where endpoint_id in (select id from webhook_endpoints where tenant_id = $1))
+         delete from addresses where tenant_id = $1",
+        id
+    )
+    .execute(tx.conn())
+    .await?;
+    sqlx::query!(
+        "with endpoints as (delete from webhook_endpoints where tenant_id = $1),
+           lists as (delete from groups where tenant_id = $1)
+         delete from domains where tenant_id = $1",
+        id
+    )
+    .execute(tx.conn())
+    .await?;
+    sqlx::query!("delete from mailboxes where tenant_id = $1", id).execute(tx.conn()).await?;
+    sqlx::query!("delete from users where tenant_id = $1", id).execute(tx.conn()).await?;
+    Ok([
+        ("users", counts.users),
+        ("mailboxes", counts.mailboxes),
+        ("groups", counts.groups),
+        ("domains", counts.domains),
+    ])
+}
+
+pub(super) async fn set_purged(tx: &mut SystemTx, id: TenantId, now: DateTime<Utc>) -> Result<(), Error> {
+    sqlx::query!(
+        "update tenants set purged_at = $2, version = version + 1, seats_used = 0, domains_used = 0, used_bytes = 0, branding = '{}'
+         where id = $1",
+        id.uuid(),
+        now
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn insert_record(
+    tx: &mut SystemTx,
+    tenant: TenantId,
+    id: DestructionRecordId,
+    jws: &str,
+    now: DateTime<Utc>,
+) -> Result<(), Error> {
+    sqlx::query!(
+        "insert into destruction_records (tenant_id, id, jws, created_at) values ($1, $2, $3, $4)",
+        tenant.uuid(),
+        id.uuid(),
+        jws,
+        now
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn record(tx: &mut TenantTx) -> Result<Option<Record>, Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let row = sqlx::query!(
+        "select id, jws, created_at from destruction_records where tenant_id = $1 order by id limit 1",
+        tenant_id
+    )
+    .fetch_optional(tx.conn())
+    .await?;
+    Ok(row.map(|row| Record {
+        id: DestructionRecordId::from_uuid(row.id),
+        jws: row.jws,
+        created_at: row.created_at,
+    }))
+}
