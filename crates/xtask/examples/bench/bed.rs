@@ -1,0 +1,147 @@
+//! What every group stands on: a server with its embedded defaults, a tenant on it, and its Postgres, joined.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use db::cluster::{self, Cluster};
+use kernel::{ApiKeyId, ResellerId, TenantId};
+use serde_json::{Value, json};
+use sqlx::postgres::{PgPool, PgPoolOptions};
+use tempfile::TempDir;
+use testkit::client::http::Http;
+use testkit::story::server::Server;
+
+use crate::pgbench::Pgbench;
+
+/// The domain that the tenant's addresses are in.
+pub(crate) const DOMAIN: &str = "bench.example";
+/// How often it is looked whether all events are chained.
+const POLL: Duration = Duration::from_millis(100);
+
+/// A running server and what was provisioned on it.
+pub(crate) struct Bed {
+    server: Server,
+    cluster: Cluster,
+    pool: PgPool,
+    place: Place,
+    dir: TempDir,
+}
+
+/// A tenant with a domain, and a key of its reseller's, as a portal has one.
+pub(crate) struct Place {
+    pub(crate) reseller_id: ResellerId,
+    pub(crate) tenant_id: TenantId,
+    pub(crate) key_id: ApiKeyId,
+    secret: String,
+}
+
+impl Bed {
+    pub(crate) async fn start(binary: &Path) -> Result<Self> {
+        // Postgres' user has to be able to reach it, so not below a home directory.
+        let dir = tempfile::Builder::new().prefix("pillarbox-bench-").tempdir_in("/var/tmp")?;
+        let data_dir = dir.path().join("data");
+        std::fs::create_dir(&data_dir)?;
+        for dir in [dir.path(), &data_dir] {
+            std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o711))?;
+        }
+        // One credential makes all requests here, more of them than the limit is there to let through.
+        let settings = [("PILLARBOX_API_REQUESTS_PER_MINUTE", "4000000000")];
+        let server = Server::start(binary, &data_dir, &settings).await?;
+        let options = cluster::Options { dir: data_dir.join("postgres"), profile: cluster::Profile::Durable };
+        let cluster = Cluster::start(options).await?;
+        let pool = PgPoolOptions::new().max_connections(32).connect(cluster.url()).await?;
+        let place = Place::provision(&server).await?;
+        Ok(Self { server, cluster, pool, place, dir })
+    }
+
+    pub(crate) async fn stop(self) -> Result<()> {
+        self.pool.close().await;
+        self.cluster.stop().await?;
+        self.server.stop().await?;
+        Ok(())
+    }
+
+    pub(crate) fn server(&self) -> &Server {
+        &self.server
+    }
+
+    /// Connections to the server's Postgres, as its login role.
+    pub(crate) fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+
+    pub(crate) fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// A directory on the same file system as the server's.
+    pub(crate) fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// A client with the reseller's key and connections of its own: one, if it makes one call after the other.
+    pub(crate) fn http(&self) -> Result<Http> {
+        Ok(self.stranger()?.with_token(&self.place.secret))
+    }
+
+    /// The same without a credential.
+    pub(crate) fn stranger(&self) -> Result<Http> {
+        Http::new(self.server.listening().http)
+    }
+
+    pub(crate) fn pgbench(&self) -> Result<Pgbench> {
+        Pgbench::beside(&self.server.data_dir().join("postgres"), self.cluster.url(), self.dir())
+    }
+
+    /// Waits until the server has chained all events: work that one side's turn left behind is not to fall into the
+    /// other's.
+    pub(crate) async fn settle(&self) -> Result<()> {
+        loop {
+            let mut tx = self.pool.begin().await?;
+            sqlx::query("select set_config('role', 'pillarbox_system', true)").execute(&mut *tx).await?;
+            let is_settled: bool =
+                sqlx::query_scalar("select not exists (select from events where position is null)")
+                    .fetch_one(&mut *tx)
+                    .await?;
+            if is_settled {
+                return Ok(());
+            }
+            drop(tx);
+            tokio::time::sleep(POLL).await;
+        }
+    }
+}
+
+impl Place {
+    async fn provision(server: &Server) -> Result<Self> {
+        let operator = Http::new(server.listening().http)?.with_token(server.operator_key()?);
+        let reseller = operator.post("/v1/resellers", &json!({"name": "Bench"})).await?.expect(201)?;
+        let reseller = text(&reseller, "id")?;
+        let keys = format!("/v1/resellers/{reseller}/api-keys");
+        let key = operator.post(&keys, &json!({"role": "reseller_admin"})).await?.expect(201)?;
+        let tenant = json!({"reseller_id": reseller, "name": "Bench", "country": "DE", "currency": "EUR"});
+        let tenant = operator.post("/v1/tenants", &tenant).await?.expect(201)?;
+        let tenant = text(&tenant, "id")?;
+        let domains = format!("/v1/tenants/{tenant}/domains");
+        let domain = operator.post(&domains, &json!({"name": DOMAIN})).await?.expect(201)?;
+        let domain = text(&domain, "id")?;
+        operator.post(&format!("{domains}/{domain}/verify"), &json!({"vouch": true})).await?.expect(200)?;
+        Ok(Self {
+            reseller_id: reseller.parse()?,
+            tenant_id: tenant.parse()?,
+            key_id: text(&key, "id")?.parse()?,
+            secret: text(&key, "secret")?.to_owned(),
+        })
+    }
+
+    /// The path of the tenant's users.
+    pub(crate) fn users(&self) -> String {
+        format!("/v1/tenants/{}/users", self.tenant_id)
+    }
+}
+
+fn text<'a>(answer: &'a Value, member: &str) -> Result<&'a str> {
+    answer[member].as_str().with_context(|| format!("{member} in {answer}"))
+}

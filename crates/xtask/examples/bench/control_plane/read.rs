@@ -1,0 +1,65 @@
+//! A user and a page of users, read.
+
+use anyhow::{Context, Result};
+use kernel::UserId;
+use serde_json::json;
+use testkit::client::http::Http;
+
+use super::load::Call;
+use super::{Comparison, statements};
+use crate::bed::{Bed, DOMAIN};
+use crate::pgbench::Script;
+use crate::report::Target;
+
+/// The group's name.
+pub(crate) const NAME: &str = "control_plane.read";
+/// Users of the tenant.
+const USERS: usize = 1_000;
+/// Users of a page.
+const PAGE: usize = 50;
+
+/// Measures both. Each side reads the same user and the same page, the tenant's second, again and again.
+pub(crate) async fn run(bed: &Bed) -> Result<()> {
+    let (http, path) = (bed.http()?, bed.place().users());
+    let users: Vec<_> = (0..USERS).map(|n| json!({"address": format!("reader{n}@{DOMAIN}")})).collect();
+    http.post(&format!("{path}/batch"), &json!({"users": users})).await?.expect(201)?;
+    let first = http.get(&format!("{path}?limit={PAGE}")).await?.expect(200)?;
+    let cursor = first["next_cursor"].as_str().context("a cursor")?;
+    let last: UserId = first["data"][PAGE - 1]["id"].as_str().context("a user's id")?.parse()?;
+    let one = Comparison {
+        name: "users.get",
+        per_run: 1.0,
+        own: Script::prepared(statements::get_user()),
+        own_target: Target::AtLeast(0.5),
+        whole: Script::prepared(statements::request(&statements::get_user())),
+        whole_target: Target::None,
+        variables: &[("user_id", last.uuid().to_string())],
+    };
+    one.measure(bed, Get { path: format!("{path}/{last}") }).await?;
+    let page = Comparison {
+        name: "users.list",
+        own: Script::prepared(statements::list_users()),
+        whole: Script::prepared(statements::request(&statements::list_users())),
+        variables: &[
+            ("after", last.uuid().to_string()),
+            // The page and one more, which tells whether there is another.
+            ("fetch", (PAGE + 1).to_string()),
+            ("deleted", "false".to_owned()),
+            ("none", "none".to_owned()),
+        ],
+        ..one
+    };
+    page.measure(bed, Get { path: format!("{path}?limit={PAGE}&cursor={cursor}") }).await
+}
+
+#[derive(Clone)]
+struct Get {
+    path: String,
+}
+
+impl Call for Get {
+    async fn call(&self, http: &Http) -> Result<u32> {
+        http.get(&self.path).await?.expect_bytes(200)?;
+        Ok(1)
+    }
+}
