@@ -31,6 +31,9 @@ impl Db {
     const MAX_CONNECTIONS: u32 = 32;
     /// How long a caller waits for a free connection before the call fails as unavailable.
     const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
+    /// How long a connection is taken to be alive after its last use: asking costs a round trip, and whoever gave it back
+    /// has just asked.
+    const FRESH: Duration = Duration::from_secs(1);
 
     /// Connects to the database at `url` (`postgres://…`), failing when it does not answer.
     ///
@@ -53,6 +56,15 @@ impl Db {
         let pool = PgPoolOptions::new()
             .max_connections(Self::MAX_CONNECTIONS)
             .acquire_timeout(Self::ACQUIRE_TIMEOUT)
+            .test_before_acquire(false)
+            .before_acquire(|connection, metadata| {
+                Box::pin(async move {
+                    if metadata.idle_for >= Self::FRESH {
+                        connection.ping().await?;
+                    }
+                    Ok(true)
+                })
+            })
             .connect_with(options)
             .await?;
         Ok(Self { pool, env, url: url.into() })
@@ -104,23 +116,20 @@ impl Db {
         &self,
         tenant_id: uuid::Uuid,
     ) -> Result<sqlx::Transaction<'static, sqlx::Postgres>, Error> {
-        let mut tx = self.begin().await?;
-        // Local to the transaction: a session's setting would leak to the connection's next user.
-        sqlx::query(
-            "select set_config('role', 'pillarbox_tenant', true), set_config('app.tenant_id', $1, true)",
-        )
-        .bind(tenant_id.to_string())
-        .execute(&mut *tx)
-        .await?;
-        Ok(tx)
+        self.begin(format!("{BEGIN} pillarbox_tenant; set local app.tenant_id = '{tenant_id}'")).await
     }
 
-    async fn begin(&self) -> Result<sqlx::Transaction<'static, sqlx::Postgres>, Error> {
+    /// Begins as a role, and whatever else the transaction is to have: in one round trip. All of it is local to the
+    /// transaction: a session's setting would leak to the connection's next user.
+    async fn begin(&self, statements: String) -> Result<sqlx::Transaction<'static, sqlx::Postgres>, Error> {
         #[expect(
             clippy::disallowed_methods,
             reason = "the one place where a transaction begins; both callers set its role"
         )]
-        let tx = self.pool.begin().await?;
+        let tx = self.pool.begin_with(sqlx::AssertSqlSafe(statements)).await?;
         Ok(tx)
     }
 }
+
+/// The start of every transaction; the role's name follows.
+const BEGIN: &str = "begin; set local role";

@@ -15,9 +15,7 @@ impl SystemTx {
     /// # Errors
     /// As of any statement.
     pub async fn begin(db: &Db) -> Result<Self, Error> {
-        let mut tx = db.begin().await?;
-        sqlx::query("select set_config('role', 'pillarbox_system', true)").execute(&mut *tx).await?;
-        Ok(Self(tx))
+        Ok(Self(db.begin(format!("{} pillarbox_system", crate::BEGIN)).await?))
     }
 
     /// The connection, for a store's statements.
