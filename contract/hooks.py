@@ -216,6 +216,8 @@ BEYOND = {
     "quota/quota_bytes": "not below block_send_bytes",
     "/as_of": "not after the tenant's present day",
     "/expires_at": "in the future",
+    "/trial_ends_at": "in the future",
+    "/release_seat": "not kept without a mailbox",
     "/now": "after the test clock's present time",
     "/price_book_id": "a book of the tenant's reseller",
     "/reseller_id": "named by an operator, and only by one",

@@ -174,6 +174,26 @@ async function mailInAndOut(portal: Api, customer: Customer, user: Schemas["User
   step(`${sent.length} bytes in and out, one message too many for the quota, two deleted and one recovered`);
 }
 
+/** Somebody who leaves, and the operation that says what became of them; a tenant that comes back. */
+async function leaveAndReturn(portal: Api, customer: Customer): Promise<void> {
+  const tenant_id = customer.tenant.id;
+  const user = customer.users[2];
+  assert(user, "a third user is needed");
+  const path = { tenant_id, user_id: user.id };
+  const body = { mailbox: "keep" as const, release_seat: false };
+  const begun = ok(await portal.POST("/v1/tenants/{tenant_id}/users/{user_id}/offboard", { params: { path }, body }), 202);
+  const operation = ok(await portal.GET("/v1/operations/{operation_id}", { params: { path: { operation_id: begun.id } } }), 200);
+  assert.deepEqual([operation.status, operation.done], ["succeeded", operation.total]);
+  const made = { name: "A trial", country: "DE", currency: "EUR" as const, trial_ends_at: "2099-01-01T00:00:00Z" };
+  const trial = ok(await portal.POST("/v1/tenants", { body: made }), 201);
+  assert.equal(trial.status, "trial");
+  const params = { path: { tenant_id: trial.id } };
+  assert.equal((await portal.DELETE("/v1/tenants/{tenant_id}", { params })).response.status, 204);
+  const back = ok(await portal.POST("/v1/tenants/{tenant_id}/restore", { params }), 200);
+  assert.deepEqual([back.id, back.status, back.deleted_at], [trial.id, "trial", null]);
+  step(`operation ${operation.id}, tenant ${trial.id} deleted and restored`);
+}
+
 /** A mailbox for several, one that comes back, a group of mailboxes and groups, and one address more. */
 async function shareAndGroup(portal: Api, customer: Customer): Promise<void> {
   const [ada, grace] = customer.users;
@@ -314,6 +334,7 @@ async function main(): Promise<void> {
   await refusals(portal, outsider.portal, monthly);
   await credentialsAndEvents(portal, monthly);
   await shareAndGroup(portal, monthly);
+  await leaveAndReturn(portal, monthly);
   for (const { tenant } of [monthly, annual]) await setClock(portal, tenant.id, next);
   const first = await bill(portal, day(next));
   assert.deepEqual([first.invoices, first.accounts_failed, first.accounts_parked], [3, 0, 0], JSON.stringify(first));

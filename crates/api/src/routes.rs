@@ -16,6 +16,7 @@ mod invoice;
 mod mailbox;
 mod mailbox_lifecycle;
 mod message;
+mod operation;
 pub(crate) mod paths;
 mod price_book;
 mod raw;
@@ -106,6 +107,7 @@ fn with_small_bodies() -> OpenApiRouter<Api> {
         .merge(user::router())
         .merge(user_batch::router())
         .merge(user_lifecycle::router())
+        .merge(operation::router())
         .merge(app_password::router())
         .merge(mailbox::router())
         .merge(mailbox_lifecycle::router())

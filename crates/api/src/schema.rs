@@ -73,6 +73,7 @@ ids! {
     GroupId = "grp": "A group's id.";
     AliasId = "als": "An alias's id.";
     DestructionRecordId = "dst": "The id of a destroyed tenant's record.";
+    OperationId = "opn": "An operation's id.";
     SupportAccessId = "sac": "A support access's id.";
     FolderId = "fld": "A folder's id.";
     MessageId = "msg": "A message's id, for life.";
@@ -136,6 +137,8 @@ closed! {
     MailboxKind: "What a mailbox is for.", mailbox::Kind::ALL.iter().map(|kind| kind.as_str());
     NewMailboxKind: "What a mailbox that is nobody's own is for.", ["shared", "room", "equipment"];
     DelegateRight: "What a delegate may do.", delegate::Right::ALL.iter().map(|right| right.as_str());
+    OperationStatus: "How far an operation is.", ["succeeded", "queued", "running", "failed"];
+    MailboxFate: "What becomes of the mailbox of somebody who leaves.", ["keep", "shared", "archive"];
     QuotaThreshold: "A bound that a mailbox has reached.", quota::Threshold::ALL.iter().map(|one| one.as_str());
     QuotaLevel: "Which level bounds a mailbox.", ["mailbox", "tenant", "reseller"];
     EndpointStatus: "Whether it gets events.", ["enabled", "disabled"];

@@ -127,6 +127,8 @@ ids! {
     AliasId = "als";
     /// What is left of a tenant that was destroyed.
     DestructionRecordId = "dst";
+    /// Work of several steps.
+    OperationId = "opn";
     /// A right to look into a mailbox from above its tenant.
     SupportAccessId = "sac";
     /// One request, connection or job, in logs and problems.

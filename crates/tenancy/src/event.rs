@@ -65,6 +65,8 @@ named! {
         UserRestored = "user.restored",
         /// A deleted user and their mailbox were destroyed for good.
         UserPurged = "user.purged",
+        /// A user has left: every way in was taken from them.
+        UserOffboarded = "user.offboarded",
         /// A user's password was set by somebody else.
         UserPasswordReset = "user.password_reset",
         /// A mailbox that is nobody's own was created.

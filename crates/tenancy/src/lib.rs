@@ -21,6 +21,7 @@ pub mod group;
 pub mod idempotency;
 pub mod mailbox;
 mod named;
+pub mod operation;
 mod origin;
 mod password;
 pub mod policy;

@@ -66,6 +66,8 @@ named! {
         UserRead = "users:read",
         /// Create, change and delete users.
         UserWrite = "users:write",
+        /// See operations and how far they are.
+        OperationRead = "operations:read",
         /// See mailboxes, folders and quotas.
         MailboxRead = "mailboxes:read",
         /// Create, change, delete and restore mailboxes that are nobody's own, and say who may use which.
@@ -182,6 +184,7 @@ pub fn allows(role: Role, action: Action) -> bool {
                 | TenantRead
                 | DomainRead
                 | UserRead
+                | OperationRead
                 | MailboxRead
                 | AliasRead
                 | GroupRead
@@ -205,6 +208,7 @@ pub fn allows(role: Role, action: Action) -> bool {
                 | DomainWrite
                 | UserRead
                 | UserWrite
+                | OperationRead
                 | MailboxRead
                 | MailboxWrite
                 | AliasRead
@@ -233,6 +237,7 @@ pub fn allows(role: Role, action: Action) -> bool {
                 | DomainRead
                 | UserRead
                 | UserWrite
+                | OperationRead
                 | MailboxRead
                 | AliasRead
                 | AliasWrite

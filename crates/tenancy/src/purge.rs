@@ -3,6 +3,8 @@
 
 mod store;
 
+pub(crate) use store::remove_user;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use db::{Db, SystemTx};
 use kernel::{DestructionRecordId, MailboxId, ResellerId, TenantId, UserId};

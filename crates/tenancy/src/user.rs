@@ -4,6 +4,7 @@ mod batch;
 pub mod directory;
 mod dry_run;
 mod lifecycle;
+mod offboard;
 mod store;
 
 use chrono::{DateTime, Utc};
@@ -18,6 +19,7 @@ use crate::{Action, Ctx, Error, Role, TenantTx, event, mailbox, password, requir
 pub use batch::{MAX_BATCH, create_batch};
 pub use dry_run::{Effect, Totals, Trial, dry_run};
 pub use lifecycle::{RESTORABLE, delete, reset_password, restore, resume, suspend};
+pub use offboard::{Fate, Leaving, offboard};
 
 /// The fewest characters a password may have (NIST SP 800-63B §3.1.1).
 const MIN_PASSWORD_CHARS: usize = 8;

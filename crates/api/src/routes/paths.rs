@@ -2,7 +2,7 @@
 
 use kernel::{
     AliasId, ApiKeyId, AppPasswordId, DeliveryId, DomainId, GroupId, InvoiceId, MailboxId, MessageId,
-    PriceBookId, ResellerId, RunId, SupportAccessId, TenantId, UserId, WebhookEndpointId,
+    OperationId, PriceBookId, ResellerId, RunId, SupportAccessId, TenantId, UserId, WebhookEndpointId,
 };
 use serde::Deserialize;
 use tenancy::group::Member as MemberId;
@@ -40,6 +40,8 @@ paths! {
     MailboxPath { tenant_id: TenantId, mailbox_id: MailboxId }
     /// A support access to a mailbox.
     SupportAccessPath { tenant_id: TenantId, mailbox_id: MailboxId, support_access_id: SupportAccessId }
+    /// An operation.
+    OperationPath { operation_id: OperationId }
     /// A delegate of a mailbox.
     DelegatePath { tenant_id: TenantId, mailbox_id: MailboxId, user_id: UserId }
     /// An alias of a tenant.

@@ -69,6 +69,7 @@ const TABLE: &[(&str, Stranger)] = &[
     ("get_mailbox", NotFound),
     ("get_message", NotFound),
     ("get_message_raw", NotFound),
+    ("get_operation", NotFound),
     ("get_price_book", NotFound),
     ("get_quota", NotFound),
     ("get_reseller", NotFound),
@@ -101,6 +102,7 @@ const TABLE: &[(&str, Stranger)] = &[
     ("list_users", NotFound),
     ("list_webhook_deliveries", NotFound),
     ("list_webhook_endpoints", SeesNothing),
+    ("offboard_user", NotFound),
     ("put_delegate", NotFound),
     ("put_subscription", NotFound),
     ("recover_message", NotFound),
@@ -193,6 +195,10 @@ impl World {
         let group = app.post(&admin, &format!("{tenant}/groups"), group).await.expect(201);
         let going_group = json!({"display_name": "Going"});
         let going_group = app.post(&admin, &format!("{tenant}/groups"), going_group).await.expect(201);
+        let (walker, _) = app.user(&admin, &tenant, json!({"address": "walker@one.example"})).await;
+        let (former, _) = app.user(&admin, &tenant, json!({"address": "former@one.example"})).await;
+        let offboard = format!("{tenant}/users/{}/offboard", text(&former["id"]));
+        let offboarded = app.post(&admin, &offboard, json!({"mailbox": "archive"})).await.expect(202);
         let tenant_purged = app.tenant(&admin, "purged.example", json!({"test_clock": true})).await;
         app.delete(&admin, &tenant_purged).await.expect(204);
         app.destroy(&tenant_purged).await;
@@ -243,6 +249,8 @@ impl World {
             ("support_access_id", access["id"].clone()),
             ("deleted_user_id", leaver["id"].clone()),
             ("other_user_id", mover["id"].clone()),
+            ("going_user_id", walker["id"].clone()),
+            ("operation_id", offboarded["id"].clone()),
         ];
         tenancy::event::chain(&app.db.db()).await.unwrap();
         let deliveries = format!("/v1/webhook-endpoints/{}/deliveries", text(&endpoint["id"]));
@@ -269,6 +277,7 @@ impl World {
         let message = if id(operation) == "recover_message" { "deleted_message_id" } else { "message_id" };
         let user = match id(operation) {
             "restore_user" => "deleted_user_id",
+            "offboard_user" => "going_user_id",
             "scim_delete_user" | "put_delegate" | "remove_delegate" => "other_user_id",
             _ => "user_id",
         };
@@ -349,6 +358,7 @@ impl World {
             "create_mailbox" => {
                 json!({"kind": "room", "display_name": "Aula", "address": "aula@one.example"})
             }
+            "offboard_user" => json!({}),
             "put_delegate" => json!({"rights": ["read"]}),
             "update_domain" => json!({"plus_addressing": true}),
             "update_group" => json!({"display_name": "Sales"}),
@@ -554,7 +564,7 @@ async fn a_version_that_is_no_more_is_refused_where_the_document_says_so() {
             versioned += 1;
         }
     }
-    assert_eq!(versioned, 26);
+    assert_eq!(versioned, 27);
     nothing_has_changed(&world).await;
 }
 
@@ -567,9 +577,9 @@ async fn nothing_has_changed(world: &World) {
     let tenants = get("/v1/tenants?status=deleted".into()).await["data"].to_string();
     assert!(tenants.contains(&world.ids["deleted_tenant_id"]), "{tenants}");
     get(format!("/v1/tenants/{}/users", world.ids["going_tenant_id"])).await;
-    assert_eq!(count(format!("{tenant}/users")).await, 3);
+    assert_eq!(count(format!("{tenant}/users")).await, 4);
     assert_eq!(count(format!("{tenant}/domains")).await, 2);
-    assert_eq!(count(format!("{tenant}/mailboxes")).await, 5);
+    assert_eq!(count(format!("{tenant}/mailboxes")).await, 7);
     assert_eq!(count(format!("{tenant}/aliases")).await, 1);
     assert_eq!(count(format!("{tenant}/groups")).await, 2);
     assert_eq!(count(format!("{mailbox}/messages")).await, 1);

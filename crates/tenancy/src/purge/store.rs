@@ -79,7 +79,8 @@ pub(super) async fn remove_mailbox(tx: &mut TenantTx, id: MailboxId) -> Result<O
     Ok(Some(user_id))
 }
 
-pub(super) async fn remove_user(tx: &mut TenantTx, id: UserId) -> Result<(), Error> {
+/// Removes a user who has no mailbox, with all that leads to them.
+pub(crate) async fn remove_user(tx: &mut TenantTx, id: UserId) -> Result<(), Error> {
     let tenant_id = tx.tenant_id().uuid();
     sqlx::query!(
         "with passwords as (delete from app_passwords where tenant_id = $1 and user_id = $2),
@@ -133,6 +134,7 @@ pub(super) async fn remove_all(tx: &mut SystemTx, id: TenantId) -> Result<[(&'st
            delegates as (delete from mailbox_delegates where tenant_id = $1),
            accesses as (delete from support_accesses where tenant_id = $1),
            passwords as (delete from app_passwords where tenant_id = $1),
+           works as (delete from operations where tenant_id = $1),
            tokens as (delete from refresh_tokens where tenant_id = $1),
            keys as (delete from api_keys where tenant_id = $1),
            deliveries as (delete from webhook_deliveries where endpoint_id in (select id from webhook_endpoints where tenant_id = $1))

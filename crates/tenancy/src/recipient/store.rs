@@ -23,7 +23,7 @@ pub(super) async fn route(
 ) -> Result<Option<Route>, Error> {
     let row = sqlx::query!(
         r#"select t.id, d.plus_addressing, d.catch_all_mailbox_id, a.mailbox_id as "mailbox_id?", a.group_id as "group_id?",
-             not ('receive' = any (coalesce(u.suspended_capabilities, '{}'))) as "receives!"
+             m.kind is distinct from 'archive' and not ('receive' = any (coalesce(u.suspended_capabilities, '{}'))) as "receives!"
            from domain_names n
            join domains d on d.tenant_id = n.tenant_id and d.id = n.domain_id and d.status = 'active'
            join tenants t on t.id = d.tenant_id and t.status <> 'deleted' and not ('receive' = any (t.suspended_capabilities))
@@ -54,7 +54,7 @@ pub(super) async fn receiving(
 ) -> Result<Vec<MailboxId>, Error> {
     let ids = sqlx::query_scalar!(
         "select m.id from mailboxes m left join users u on u.tenant_id = m.tenant_id and u.id = m.user_id
-         where m.tenant_id = $1 and m.id = $2 and m.status = 'active'
+         where m.tenant_id = $1 and m.id = $2 and m.status = 'active' and m.kind <> 'archive'
            and not ('receive' = any (coalesce(u.suspended_capabilities, '{}')))",
         tenant_id.uuid(),
         mailbox_id.uuid()
@@ -78,7 +78,7 @@ pub(super) async fn members(
              where gm.member_group_id is not null)
            select distinct m.id from below
            join group_members gm on gm.tenant_id = $1 and gm.group_id = below.id
-           join mailboxes m on m.tenant_id = gm.tenant_id and m.id = gm.mailbox_id and m.status = 'active'
+           join mailboxes m on m.tenant_id = gm.tenant_id and m.id = gm.mailbox_id and m.status = 'active' and m.kind <> 'archive'
            left join users u on u.tenant_id = m.tenant_id and u.id = m.user_id
            where not ('receive' = any (coalesce(u.suspended_capabilities, '{}')))
            order by m.id"#,
@@ -98,7 +98,7 @@ pub(super) async fn for_the_administrator(
     let rows = sqlx::query!(
         r#"select m.id, coalesce(u.role = 'tenant_admin', false) as "is_admin!"
            from mailboxes m left join users u on u.tenant_id = m.tenant_id and u.id = m.user_id
-           where m.tenant_id = $1 and m.status = 'active' and not ('receive' = any (coalesce(u.suspended_capabilities, '{}')))
+           where m.tenant_id = $1 and m.status = 'active' and m.kind <> 'archive' and not ('receive' = any (coalesce(u.suspended_capabilities, '{}')))
            order by 2 desc, m.id limit 100"#,
         tenant_id.uuid()
     )

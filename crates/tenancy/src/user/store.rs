@@ -5,6 +5,7 @@ use sqlx::types::chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::{Filter, Totals, User, UserChange};
+use crate::mailbox::Kind;
 use crate::policy::{Capability, capabilities};
 use crate::{Error, Role, TenantTx};
 
@@ -266,6 +267,21 @@ pub(super) async fn delete(
     .fetch_one(tx.conn())
     .await?;
     Ok(Some(mailbox.used_bytes.unsigned_abs()))
+}
+
+/// Makes a user's mailbox nobody's own, under the name that it had.
+pub(super) async fn release_mailbox(tx: &mut TenantTx, user: &User, kind: Kind) -> Result<(), db::Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    sqlx::query!(
+        "update mailboxes set user_id = null, kind = $3, display_name = $4, version = version + 1 where tenant_id = $1 and id = $2",
+        tenant_id,
+        user.mailbox_id.uuid(),
+        kind.as_str(),
+        user.display_name
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
 }
 
 pub(super) async fn totals(tx: &mut TenantTx) -> Result<Totals, db::Error> {

@@ -10,6 +10,7 @@ mod idempotency;
 mod isolation;
 mod lifecycle;
 mod mailbox;
+mod offboard;
 mod operator_key;
 mod policy;
 mod pool;

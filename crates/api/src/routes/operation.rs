@@ -1,0 +1,145 @@
+//! Operations, and what begins one.
+
+use axum::Json as Answer;
+use axum::http::StatusCode;
+use axum::http::header::LOCATION;
+use axum::response::{IntoResponse as _, Response};
+use chrono::{DateTime, Utc};
+use kernel::OperationId;
+use serde::{Deserialize, Serialize};
+use tenancy::operation;
+use tenancy::user::{self, Fate, Leaving};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::paths::{OperationPath, UserPath};
+use crate::extract::{Bearer, Json, Path};
+use crate::problem::Problem;
+use crate::version::IfMatch;
+use crate::{Api, schema};
+
+/// A step of an operation that is done.
+#[derive(Debug, Serialize, ToSchema)]
+struct Step {
+    /// What it is about.
+    #[schema(example = "mailbox")]
+    name: String,
+    /// What came of it.
+    #[schema(example = "shared")]
+    outcome: String,
+}
+
+/// Work of several steps, and how far it is.
+#[derive(Debug, Serialize, ToSchema)]
+struct Operation {
+    #[schema(value_type = schema::OperationId)]
+    id: OperationId,
+    /// What is done.
+    #[schema(example = "user.offboard")]
+    kind: String,
+    /// The id of what it is done to.
+    #[schema(example = "usr_019a2f3c5d7e7abc8def0123456789ab")]
+    subject: String,
+    /// `succeeded` and `failed` are final.
+    #[schema(value_type = schema::OperationStatus)]
+    status: String,
+    /// How many steps are done.
+    #[schema(example = 4)]
+    done: i32,
+    /// How many there are.
+    #[schema(example = 4)]
+    total: i32,
+    /// Those that are done, in their order.
+    steps: Vec<Step>,
+    created_at: DateTime<Utc>,
+    /// When it was finished; null while it is under way.
+    #[schema(required, example = "2026-12-01T09:00:00Z")]
+    finished_at: Option<DateTime<Utc>>,
+}
+
+impl From<operation::Operation> for Operation {
+    fn from(of: operation::Operation) -> Self {
+        let step = |step: operation::Step| Step { name: step.name, outcome: step.outcome };
+        Self {
+            id: of.id,
+            kind: of.kind,
+            subject: of.subject,
+            status: of.status,
+            done: of.done,
+            total: of.total,
+            steps: of.steps.into_iter().map(step).collect(),
+            created_at: of.created_at,
+            finished_at: of.finished_at,
+        }
+    }
+}
+
+/// Get an operation
+#[utoipa::path(get, path = "/v1/operations/{operation_id}", tag = "Long work", operation_id = "get_operation",
+    params(OperationPath),
+    responses((status = 200, description = "The operation.", body = Operation)),
+    extensions(("x-required-action" = json!("operations:read"))))]
+async fn get(Bearer(caller): Bearer, Path(at): Path<OperationPath>) -> Result<Answer<Operation>, Problem> {
+    Ok(Answer(operation::get(&caller, at.operation_id).await?.into()))
+}
+
+/// How a user is to leave.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Offboard {
+    /// `keep`: it stays theirs. `shared`: mail for it keeps arriving, and its delegates read it. `archive`: its delegates read it, and
+    /// nothing arrives any more.
+    #[serde(default)]
+    #[schema(value_type = schema::MailboxFate, required = false, default = "keep")]
+    mailbox: MailboxFate,
+    /// Whether their seat is free for somebody else. Without a mailbox of their own they hold none.
+    #[serde(default = "yes")]
+    #[schema(default = true, example = true)]
+    release_seat: bool,
+}
+
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum MailboxFate {
+    #[default]
+    Keep,
+    Shared,
+    Archive,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// Offboard a user
+///
+/// Ends their sessions, revokes their app passwords and takes every way in. A mailbox that is kept: they stay suspended, or, when the
+/// seat is released, are deleted and can be restored for 30 days. One that becomes `shared` or an `archive` keeps its id, mail and
+/// addresses, and its user is gone for good. All of it is done, or nothing.
+#[utoipa::path(post, path = "/v1/tenants/{tenant_id}/users/{user_id}/offboard", tag = "Users", operation_id = "offboard_user",
+    params(UserPath),
+    responses((status = 202, description = "The operation, also at `Location`.", body = Operation,
+        headers(("Location" = String, description = "Where to look at the operation.")))),
+    extensions(("x-required-action" = json!("users:write"))))]
+async fn offboard(
+    Bearer(caller): Bearer,
+    Path(at): Path<UserPath>,
+    IfMatch(version): IfMatch,
+    Json(body): Json<Offboard>,
+) -> Result<Response, Problem> {
+    let ctx = caller.enter(at.tenant_id).await?;
+    let mailbox = match body.mailbox {
+        MailboxFate::Keep => Fate::Keep,
+        MailboxFate::Shared => Fate::Shared,
+        MailboxFate::Archive => Fate::Archive,
+    };
+    let leaving = Leaving { mailbox, release_seat: body.release_seat };
+    let operation = user::offboard(&ctx, at.user_id, version, leaving).await?;
+    let location = format!("/v1/operations/{}", operation.id);
+    Ok((StatusCode::ACCEPTED, [(LOCATION, location)], Answer(Operation::from(operation))).into_response())
+}
+
+pub(crate) fn router() -> OpenApiRouter<Api> {
+    OpenApiRouter::default().routes(routes!(get)).routes(routes!(offboard))
+}

@@ -1,0 +1,102 @@
+//! Operations: work of several steps, with what came of each. Done in one transaction, one is finished when it is first
+//! seen; it is polled the same way.
+
+mod store;
+
+use chrono::{DateTime, Utc};
+use db::{Db, SystemTx};
+use kernel::OperationId;
+use serde_json::{Value, json};
+
+use crate::{Action, Caller, Ctx, Error, TenantTx};
+
+/// A step that was done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Step {
+    /// What it is.
+    pub name: String,
+    /// What came of it.
+    pub outcome: String,
+}
+
+/// Work of several steps.
+#[derive(Debug, Clone)]
+pub struct Operation {
+    /// Its id.
+    pub id: OperationId,
+    /// What it does: `user.offboard`.
+    pub kind: String,
+    /// The wire id of what it is done to.
+    pub subject: String,
+    /// `queued`, `running`, `succeeded` or `failed`.
+    pub status: String,
+    /// The steps that are done.
+    pub steps: Vec<Step>,
+    /// How many steps are done.
+    pub done: i32,
+    /// How many there are.
+    pub total: i32,
+    /// When it was begun.
+    pub created_at: DateTime<Utc>,
+    /// When it was finished.
+    pub finished_at: Option<DateTime<Utc>>,
+}
+
+/// Notes an operation whose steps are all done in this transaction.
+pub(crate) async fn succeeded(
+    tx: &mut TenantTx,
+    ctx: &Ctx,
+    kind: &str,
+    subject: impl std::fmt::Display,
+    steps: Vec<Step>,
+) -> Result<Operation, Error> {
+    let total = i32::try_from(steps.len()).map_err(Error::internal)?;
+    let now = ctx.env().now();
+    let operation = Operation {
+        id: ctx.env().new_id(),
+        kind: kind.into(),
+        subject: subject.to_string(),
+        status: "succeeded".into(),
+        steps,
+        done: total,
+        total,
+        created_at: now,
+        finished_at: Some(now),
+    };
+    store::insert(tx, &operation).await?;
+    Ok(operation)
+}
+
+/// One operation.
+///
+/// # Errors
+/// [`Error::NotFound`] for one of a tenant out of scope, as for one that does not exist; [`Error::Forbidden`] without the
+/// right to see operations.
+pub async fn get(caller: &Caller, id: OperationId) -> Result<Operation, Error> {
+    let mut tx = system(caller.db()).await?;
+    let tenant_id = store::tenant_of(&mut tx, id).await?;
+    drop(tx);
+    let Some(tenant_id) = tenant_id else {
+        caller.require(Action::OperationRead)?;
+        return Err(Error::NotFound);
+    };
+    let ctx = caller.enter(tenant_id).await?;
+    ctx.require(Action::OperationRead)?;
+    let mut tx = ctx.begin().await?;
+    store::find(&mut tx, id).await?.ok_or(Error::NotFound)
+}
+
+fn to_json(steps: &[Step]) -> Value {
+    steps.iter().map(|step| json!({"name": step.name, "outcome": step.outcome})).collect()
+}
+
+fn from_json(steps: &Value) -> Vec<Step> {
+    let text = |step: &Value, name: &str| step[name].as_str().unwrap_or_default().to_owned();
+    let steps = steps.as_array().map(Vec::as_slice).unwrap_or_default();
+    steps.iter().map(|step| Step { name: text(step, "name"), outcome: text(step, "outcome") }).collect()
+}
+
+#[expect(clippy::disallowed_methods, reason = "an id alone does not tell its tenant")]
+async fn system(db: &Db) -> Result<SystemTx, db::Error> {
+    SystemTx::begin(db).await
+}

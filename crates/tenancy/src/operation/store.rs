@@ -1,0 +1,58 @@
+//! SQL of operations.
+
+use db::{Error, SystemTx};
+use kernel::{OperationId, TenantId};
+
+use super::{Operation, from_json, to_json};
+use crate::TenantTx;
+
+pub(super) async fn insert(tx: &mut TenantTx, operation: &Operation) -> Result<(), Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    sqlx::query!(
+        "insert into operations (tenant_id, id, kind, subject, status, steps, done, total, created_at, finished_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+        tenant_id,
+        operation.id.uuid(),
+        operation.kind,
+        operation.subject,
+        operation.status,
+        to_json(&operation.steps),
+        operation.done,
+        operation.total,
+        operation.created_at,
+        operation.finished_at
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn tenant_of(tx: &mut SystemTx, id: OperationId) -> Result<Option<TenantId>, Error> {
+    let tenant = sqlx::query_scalar!("select tenant_id from operations where id = $1", id.uuid())
+        .fetch_optional(tx.conn())
+        .await?;
+    Ok(tenant.map(TenantId::from_uuid))
+}
+
+pub(super) async fn find(tx: &mut TenantTx, id: OperationId) -> Result<Option<Operation>, Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let row = sqlx::query!(
+        "select id, kind, subject, status, steps, done, total, created_at, finished_at from operations
+         where tenant_id = $1 and id = $2",
+        tenant_id,
+        id.uuid()
+    )
+    .fetch_optional(tx.conn())
+    .await?;
+    Ok(row.map(|row| Operation {
+        id: OperationId::from_uuid(row.id),
+        kind: row.kind,
+        subject: row.subject,
+        status: row.status,
+        steps: from_json(&row.steps),
+        done: row.done,
+        total: row.total,
+        created_at: row.created_at,
+        finished_at: row.finished_at,
+    }))
+}

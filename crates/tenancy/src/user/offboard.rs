@@ -1,0 +1,95 @@
+//! A user's leaving, in one step: nobody gets in any more, and mailbox and seat go where they are to go.
+
+use kernel::UserId;
+use serde_json::json;
+
+use super::{User, lifecycle, require_manageable, store};
+use crate::mailbox::Kind;
+use crate::operation::{self, Operation, Step};
+use crate::policy::Capability;
+use crate::{Action, Ctx, Error, TenantTx, app_password, auth, event, purge, require_version, seats};
+
+/// What becomes of the mailbox of somebody who leaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// It stays theirs.
+    Keep,
+    /// It becomes a shared one: mail for it keeps arriving, and delegates read it.
+    Shared,
+    /// It becomes an archive: delegates read it, and nothing arrives any more.
+    Archive,
+}
+
+/// How a user leaves.
+#[derive(Debug, Clone, Copy)]
+pub struct Leaving {
+    /// What becomes of their mailbox.
+    pub mailbox: Fate,
+    /// Whether their seat is free for somebody else.
+    pub release_seat: bool,
+}
+
+/// Offboards a user: ends their sessions, revokes their app passwords, and takes every way in. With their mailbox kept
+/// they stay suspended, or, when the seat is released, are deleted and can be restored for 30 days. A mailbox that becomes
+/// shared or an archive keeps its id, mail and addresses, and its user is gone for good.
+///
+/// # Errors
+/// [`Error::NotFound`]; [`Error::VersionMismatch`]; [`Error::Invalid`] for a seat that is to be kept without a mailbox of its
+/// own; [`Error::Forbidden`] when the user's role is beyond the caller's.
+pub async fn offboard(
+    ctx: &Ctx,
+    id: UserId,
+    if_version: Option<i64>,
+    leaving: Leaving,
+) -> Result<Operation, Error> {
+    ctx.require(Action::UserWrite)?;
+    if leaving.mailbox != Fate::Keep {
+        ctx.require(Action::MailboxWrite)?;
+        if !leaving.release_seat {
+            let detail = "a user whose mailbox becomes shared or an archive holds no seat";
+            return Err(Error::invalid("/release_seat", detail));
+        }
+    }
+    let mut tx = ctx.begin().await?;
+    let user = require_manageable(&mut tx, ctx, id).await?;
+    require_version(if_version, user.version)?;
+    auth::end_sessions(&mut tx, id, ctx.env().now()).await?;
+    let revoked = app_password::store::delete_all(&mut tx, id).await?;
+    let step = |name: &str, outcome: String| Step { name: name.into(), outcome };
+    let mut steps =
+        vec![step("sessions", "ended".into()), step("app_passwords", format!("{revoked} revoked"))];
+    // Before the changes that follow, whose events tell the rest.
+    let fate = match leaving.mailbox {
+        Fate::Keep => "kept",
+        Fate::Shared => Kind::Shared.as_str(),
+        Fate::Archive => Kind::Archive.as_str(),
+    };
+    let data = json!({"address": user.address, "mailbox_id": user.mailbox_id, "mailbox": fate,
+        "seat_released": leaving.release_seat});
+    event::record(&mut tx, ctx, event::Kind::UserOffboarded, id, data).await?;
+    match leaving.mailbox {
+        Fate::Keep if leaving.release_seat => lifecycle::remove(&mut tx, ctx, &user).await?,
+        Fate::Keep => suspend_but_receive(&mut tx, ctx, &user).await?,
+        Fate::Shared => hand_over(&mut tx, ctx, &user, Kind::Shared).await?,
+        Fate::Archive => hand_over(&mut tx, ctx, &user, Kind::Archive).await?,
+    }
+    steps.push(step("mailbox", fate.into()));
+    steps.push(step("seat", if leaving.release_seat { "released" } else { "kept" }.into()));
+    let operation = operation::succeeded(&mut tx, ctx, "user.offboard", id, steps).await?;
+    tx.commit().await?;
+    Ok(operation)
+}
+
+async fn suspend_but_receive(tx: &mut TenantTx, ctx: &Ctx, user: &User) -> Result<(), Error> {
+    let ways_in: Vec<_> =
+        Capability::ALL.iter().copied().filter(|capability| *capability != Capability::Receive).collect();
+    let suspended = Capability::taken(&user.suspended_capabilities, &ways_in);
+    lifecycle::put_suspended(tx, ctx, user.id, event::Kind::UserSuspended, &suspended).await
+}
+
+/// Makes a user's mailbox nobody's own, and removes the user.
+async fn hand_over(tx: &mut TenantTx, ctx: &Ctx, user: &User, kind: Kind) -> Result<(), Error> {
+    store::release_mailbox(tx, user, kind).await?;
+    purge::remove_user(tx, user.id).await?;
+    seats::free(tx, ctx, user.id).await
+}

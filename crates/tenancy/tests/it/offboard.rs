@@ -1,0 +1,91 @@
+use kernel::{OperationId, PageRequest};
+use tenancy::app_password::{self, NewAppPassword};
+use tenancy::mailbox::{self, Kind};
+use tenancy::policy::Capability;
+use tenancy::quota::drift;
+use tenancy::recipient::Recipients;
+use tenancy::user::{self, Fate, Leaving, User};
+use tenancy::{Error, operation, tenant};
+use testkit::World;
+
+async fn arrives(world: &World, address: &str) -> bool {
+    let recipients = Recipients::new(world.test_db.db());
+    recipients.resolve(&address.parse().unwrap(), world.request_id()).await.unwrap().is_some()
+}
+
+async fn leave(world: &World, user: &User, mailbox: Fate, release_seat: bool) -> operation::Operation {
+    user::offboard(&world.ctx, user.id, None, Leaving { mailbox, release_seat }).await.unwrap()
+}
+
+async fn seats(world: &World) -> i32 {
+    assert_eq!(drift(&world.test_db.db()).await.unwrap(), 0);
+    tenant::get(&world.ctx).await.unwrap().seats_used
+}
+
+#[tokio::test]
+async fn a_mailbox_that_becomes_shared_lives_on_without_its_user() {
+    let world = World::new().await;
+    let ada = world.user("ada", None).await;
+    let phone = NewAppPassword { name: "phone".into(), protocols: vec![Capability::Pop3], expires_at: None };
+    app_password::create(&world.ctx, ada.id, phone).await.unwrap();
+    let done = leave(&world, &ada, Fate::Shared, true).await;
+    let steps: Vec<_> = done.steps.iter().map(|step| (step.name.as_str(), step.outcome.as_str())).collect();
+    let expected =
+        [("sessions", "ended"), ("app_passwords", "1 revoked"), ("mailbox", "shared"), ("seat", "released")];
+    assert_eq!(steps, expected);
+    assert_eq!(seats(&world).await, 0);
+    assert!(matches!(user::get(&world.ctx, ada.id).await, Err(Error::NotFound)));
+    let mailbox = mailbox::get(&world.ctx, ada.mailbox_id).await.unwrap();
+    assert_eq!((mailbox.kind, mailbox.user_id), (Kind::Shared, None));
+    assert_eq!(
+        (mailbox.primary_address.as_str(), mailbox.display_name),
+        ("ada@acme.example", ada.display_name)
+    );
+    assert!(arrives(&world, "ada@acme.example").await);
+    let read = operation::get(&world.operator, done.id).await.unwrap();
+    assert_eq!((read.status.as_str(), read.subject, read.done), ("succeeded", ada.id.to_string(), 4));
+}
+
+#[tokio::test]
+async fn an_archive_is_kept_and_nothing_arrives_there() {
+    let world = World::new().await;
+    let ada = world.user("ada", None).await;
+    leave(&world, &ada, Fate::Archive, true).await;
+    let mailbox = mailbox::get(&world.ctx, ada.mailbox_id).await.unwrap();
+    assert_eq!((mailbox.kind, mailbox.primary_address.as_str()), (Kind::Archive, "ada@acme.example"));
+    assert!(!arrives(&world, "ada@acme.example").await);
+    assert!(!arrives(&world, "postmaster@acme.example").await);
+    assert_eq!(seats(&world).await, 0);
+}
+
+#[tokio::test]
+async fn whose_mailbox_is_kept_is_suspended_or_deleted() {
+    let world = World::new().await;
+    let (ada, bob) = (world.user("ada", None).await, world.user("bob", None).await);
+    leave(&world, &ada, Fate::Keep, false).await;
+    let suspended = user::get(&world.ctx, ada.id).await.unwrap();
+    assert_eq!(suspended.status, "suspended");
+    assert!(!suspended.suspended_capabilities.contains(&Capability::Receive));
+    assert_eq!(suspended.suspended_capabilities.len(), Capability::ALL.len() - 1);
+    assert!(arrives(&world, "ada@acme.example").await);
+    leave(&world, &bob, Fate::Keep, true).await;
+    assert_eq!(seats(&world).await, 1);
+    user::restore(&world.ctx, bob.id, None).await.unwrap();
+}
+
+#[tokio::test]
+async fn all_of_it_or_nothing() {
+    let world = World::new().await;
+    let ada = world.user("ada", None).await;
+    let leaving = Leaving { mailbox: Fate::Archive, release_seat: false };
+    let refused = user::offboard(&world.ctx, ada.id, None, leaving).await;
+    assert!(matches!(refused, Err(Error::Invalid(_))), "{refused:?}");
+    let late = user::offboard(&world.ctx, ada.id, Some(99), Leaving { release_seat: true, ..leaving }).await;
+    assert!(matches!(late, Err(Error::VersionMismatch { .. })), "{late:?}");
+    assert_eq!(user::get(&world.ctx, ada.id).await.unwrap().version, 1);
+    world.login(&ada).await;
+    let unknown = OperationId::from_uuid(uuid::Uuid::from_u128(1));
+    assert!(matches!(operation::get(&world.operator, unknown).await, Err(Error::NotFound)));
+    let page = mailbox::list(&world.ctx, Default::default(), PageRequest::new(None, None)).await.unwrap();
+    assert_eq!(page.items.len(), 1);
+}
