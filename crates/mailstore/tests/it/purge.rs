@@ -8,6 +8,7 @@ use mailstore::ingest::{Target, ingest};
 use mailstore::message;
 use mailstore::purge::{self, Purged};
 use mailstore::sweep;
+use sqlx::Connection as _;
 use tenancy::auth::Auth;
 use tenancy::domain::{self, DomainChange};
 use tenancy::event::{self, Filter, Kind};
@@ -143,20 +144,19 @@ async fn a_deleted_tenant_is_destroyed_and_leaves_a_record() {
     assert_eq!(drift(&world.test_db.db()).await.unwrap(), 0);
     assert!(matches!(tenancy::purge::record(&other).await, Err(Error::NotFound)));
     // Nothing of it is left but what is to be kept.
-    let pool = sqlx::PgPool::connect(&world.test_db.url()).await.unwrap();
-    let mut connection = pool.acquire().await.unwrap();
-    sqlx::raw_sql("set role pillarbox_system").execute(&mut *connection).await.unwrap();
+    let mut connection = sqlx::PgConnection::connect(&world.test_db.url()).await.unwrap();
+    sqlx::raw_sql("set role pillarbox_system").execute(&mut connection).await.unwrap();
     let tables: Vec<String> = sqlx::query_scalar(
         "select table_name::text from information_schema.columns where table_schema = 'public' and column_name = 'tenant_id'",
     )
-    .fetch_all(&mut *connection)
+    .fetch_all(&mut connection)
     .await
     .unwrap();
     assert!(tables.len() > 20, "{tables:?}");
     for table in tables {
         let count = format!("select count(*) from {table} where tenant_id = $1");
         let count = sqlx::query_scalar::<_, i64>(sqlx::AssertSqlSafe(count)).bind(world.tenant.id.uuid());
-        let rows = count.fetch_one(&mut *connection).await.unwrap();
+        let rows = count.fetch_one(&mut connection).await.unwrap();
         let kept = ["events", "destruction_records", "seat_changes"].contains(&table.as_str());
         assert!(kept || rows == 0, "{table} has {rows} rows of a tenant that was destroyed");
     }

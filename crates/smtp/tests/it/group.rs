@@ -1,4 +1,5 @@
 //! Mail to groups.
+#![expect(clippy::unwrap_used, reason = "a fixture that fails is a test that fails")]
 
 use tenancy::address::{self, Target};
 use tenancy::group::{self, Member, NewGroup};
