@@ -13,7 +13,7 @@ async fn is_listed_with_its_quota_and_folders() {
     let expected = json!({
         "id": ada["mailbox_id"], "kind": "personal", "user_id": ada["id"], "primary_address": "ada@one.example",
         "quota": {"quota_bytes": 5000, "warn_bytes": null, "block_send_bytes": null, "used_bytes": 0, "recoverable_bytes": 0,
-            "threshold_reached": null}, "created_at": "2026-03-02T09:00:00Z",
+            "threshold_reached": null}, "created_at": "2026-03-02T09:00:00Z", "deleted_at": null, "aliases": [], "display_name": "ada@one.example",
     });
     assert_eq!(mailbox, expected);
     assert_eq!(app.get(&key, &format!("{tenant}/mailboxes")).await.expect(200)["data"], json!([mailbox]));

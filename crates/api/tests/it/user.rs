@@ -25,6 +25,8 @@ async fn is_created_with_a_mailbox_and_deleted() {
     let path = format!("{tenant}/users/{}", text(&made["id"]));
     assert_eq!(app.get(&key, &path).await.expect(200), made);
     assert_eq!(app.get(&key, &mailbox).await.expect(200)["quota"]["quota_bytes"], 1000);
+    // Ids are in the order of the clock.
+    app.db.clock().advance(chrono::TimeDelta::milliseconds(1));
     let (plain, _) = app.user(&key, &tenant, json!({"address": "bob@one.example"})).await;
     assert_eq!((&plain["role"], &plain["display_name"]), (&json!("user"), &json!("bob@one.example")));
     assert_eq!(app.get(&key, &format!("{tenant}/users")).await.expect(200)["data"], json!([made, plain]));

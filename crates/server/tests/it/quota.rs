@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use futures::future::join_all;
+use mailstore::message::{self, Filter};
 use reqwest::Method;
 use tenancy::reseller::{CapsChange, ResellerChange};
 use tenancy::tenant::TenantChange;
@@ -95,9 +96,8 @@ impl Race {
     async fn expect_one(&self, ctx: &Ctx, users: &[User], acknowledged: usize) {
         let mut kept = 0;
         for user in users {
-            let path = format!("/v1/tenants/{}/mailboxes/{}/messages", ctx.tenant_id(), user.mailbox_id);
-            let page = self.http.get(&path).await.unwrap().expect(200).unwrap();
-            kept += page["data"].as_array().unwrap().len();
+            let page = kernel::PageRequest::new(Some(200), None);
+            kept += message::list(ctx, user.mailbox_id, Filter::default(), &page).await.unwrap().items.len();
         }
         assert_eq!((acknowledged, kept), (1, 1));
         let drift = mailstore::check::drift(&self.world.test_db.db()).await.unwrap();
