@@ -28,10 +28,11 @@ create table group_members (
 create index group_members_of on group_members (tenant_id, member_id);
 select protect_tenant_table('group_members');
 
--- An address leads to a mailbox or to a group. The default of its id is for a server of the version before.
+-- An address leads to a mailbox or to a group. The default of its id is for a server of the version before; it sorts before
+-- the ids that are made in the order of time.
 alter table addresses drop constraint addresses_once_a_mailbox;
 alter table addresses
-  add column id uuid not null default gen_random_uuid(),
+  add column id uuid not null default ('0180' || substr(gen_random_uuid()::text, 5))::uuid,
   add column group_id uuid,
   alter column mailbox_id drop not null,
   add constraint addresses_pkey primary key (tenant_id, id),

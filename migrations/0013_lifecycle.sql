@@ -4,10 +4,11 @@ alter table tenants
   add column trial_ends_at timestamptz,
   -- With status 'deleted'. One that is destroyed keeps that status, so that whoever leaves the deleted out leaves it out.
   add column deleted_at timestamptz,
-  add column purged_at timestamptz;
-create index tenants_trial on tenants (trial_ends_at) where status = 'trial';
+  add column purged_at timestamptz,
+  -- What there was to destroy when that began.
+  add column destroying jsonb;
+create index tenants_trial on tenants (trial_ends_at) where trial_ends_at is not null;
 create index tenants_purge on tenants (deleted_at) where status = 'deleted' and purged_at is null;
-create index users_purge on users (deleted_at) where status = 'deleted';
 create index mailboxes_purge on mailboxes (tenant_id) where status = 'deleted';
 grant update (trial_ends_at) on tenants to pillarbox_tenant;
 

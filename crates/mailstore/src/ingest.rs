@@ -1,6 +1,6 @@
 //! The one door for mail, whatever protocol it came by: reserve, upload, commit.
 //!
-//! A body is stored once for each tenant among the recipients, never shared across tenants. Each tenant's part
+//! A body is stored once for each hundred mailboxes of a tenant among the recipients, never shared across tenants. Each part
 //! stands alone: its body and rows are durable together, and its failure is only its own recipients' result.
 
 mod store;
@@ -22,6 +22,10 @@ use crate::{MAX_MESSAGE_BYTES, MailStore, folder};
 
 /// What an edge may put before the message it took in (RFC 5321 §4.4), on top of [`MAX_MESSAGE_BYTES`].
 const MAX_TRACE_BYTES: u64 = 64 * 1024;
+
+/// How many mailboxes of a tenant are delivered to in one transaction: a message to all of a big group holds some of their
+/// mailboxes at a time, and for each hundred there is a body.
+const AT_ONCE: usize = 100;
 
 /// How long an upload may take; afterwards the sweeper owns what it left.
 const RESERVATION: TimeDelta = TimeDelta::hours(1);
@@ -148,16 +152,20 @@ async fn deliver(store: &MailStore, targets: &[&Target], message: &Message) -> V
             result: None,
         });
     }
-    let outcome = match targets.first() {
-        Some(target) => store_once(store, &target.ctx, deliveries.values_mut(), message).await,
-        None => Ok(()),
-    };
-    let unfinished = outcome.err().unwrap_or(Error::MailboxGone);
+    let mut all: Vec<&mut Delivery<'_>> = deliveries.values_mut().collect();
+    for some in all.chunks_mut(AT_ONCE) {
+        let Some(ctx) = some.first().map(|delivery| delivery.ctx) else { continue };
+        let outcome = store_once(store, ctx, some.iter_mut().map(|delivery| &mut **delivery), message).await;
+        let unfinished = outcome.err().unwrap_or(Error::MailboxGone);
+        for delivery in some.iter_mut().filter(|delivery| delivery.result.is_none()) {
+            delivery.result = Some(Err(unfinished.clone()));
+        }
+    }
     targets
         .iter()
         .map(|target| {
             let delivery = deliveries.get(&(target.mailbox_id, target.folder));
-            delivery.and_then(|delivery| delivery.result.clone()).unwrap_or_else(|| Err(unfinished.clone()))
+            delivery.and_then(|delivery| delivery.result.clone()).unwrap_or(Err(Error::MailboxGone))
         })
         .collect()
 }

@@ -8,9 +8,10 @@ mod store;
 
 use blob::KeyPrefix;
 use db::{Db, SystemTx};
+use futures::future::try_join_all;
 use kernel::{MailboxId, TenantId};
 use tenancy::auth::Auth;
-use tenancy::purge::{self, Destroyed};
+use tenancy::purge;
 use tenancy::{Caller, Ctx, quota};
 
 use crate::sweep::store::unreference;
@@ -18,6 +19,8 @@ use crate::{Error, MailStore};
 
 /// How many messages one transaction takes.
 const BATCH: i64 = 500;
+/// How many objects are being deleted at a time.
+const OBJECTS_AT_ONCE: usize = 16;
 
 /// What a run destroyed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -66,48 +69,50 @@ pub async fn run(store: &MailStore, db: &Db, auth: &Auth) -> Result<Purged, Erro
 
 /// Its bodies have no message any more, so the sweeper takes them.
 async fn mailbox(ctx: &Ctx, id: MailboxId) -> Result<(), Error> {
-    let mut destroyed = Destroyed::default();
     loop {
         let mut tx = ctx.begin().await?;
         quota::lock(&mut tx, id).await?;
+        // Restored or destroyed since it was looked up.
+        if !store::is_deleted(&mut tx, id).await? {
+            return Ok(());
+        }
         let batch = store::delete_messages(&mut tx, id, BATCH).await?;
-        if batch.blobs.is_empty() {
+        if batch.is_empty() {
             store::delete_mailbox(&mut tx, id).await?;
-            purge::mailbox(&mut tx, ctx, id, destroyed).await?;
+            purge::mailbox(&mut tx, ctx, id).await?;
             tx.commit().await?;
             return Ok(());
         }
-        unreference(&mut tx, &batch.blobs).await?;
+        unreference(&mut tx, &batch).await?;
         tx.commit().await?;
-        destroyed.messages += batch.blobs.len() as u64;
-        destroyed.bytes += batch.size_bytes;
     }
 }
 
 /// Objects go before the rows that name them: an interrupted run leaves rows, which the next one finds.
 async fn tenant(store: &MailStore, db: &Db, auth: &Auth, id: TenantId) -> Result<(), Error> {
-    let mut destroyed = Destroyed::default();
+    let mut tx = system(db).await?;
+    let counted = store::count(&mut tx, id).await?;
+    let destroyed = purge::begin(&mut tx, id, counted).await?;
+    tx.commit().await?;
     loop {
         let page = store.blobs.list(&KeyPrefix::Tenant(id), None).await?;
         if page.keys.is_empty() {
             break;
         }
-        for key in &page.keys {
-            store.blobs.delete(key).await?;
-            destroyed.objects += 1;
+        for some in page.keys.chunks(OBJECTS_AT_ONCE) {
+            try_join_all(some.iter().map(|key| store.blobs.delete(key))).await?;
         }
     }
     loop {
         let mut tx = system(db).await?;
-        let (messages, bytes) = store::delete_some_of(&mut tx, id, 10 * BATCH).await?;
-        if messages == 0 {
+        let deleted = store::delete_some_of(&mut tx, id, 10 * BATCH).await?;
+        if deleted == 0 {
             store::delete_rest_of(&mut tx, id).await?;
-            tx.commit().await?;
-            break;
         }
         tx.commit().await?;
-        destroyed.messages += messages;
-        destroyed.bytes += bytes;
+        if deleted == 0 {
+            break;
+        }
     }
     Ok(purge::tenant(db, auth, id, destroyed).await?)
 }

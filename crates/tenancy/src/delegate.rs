@@ -52,6 +52,7 @@ pub async fn put(
     }
     let mut tx = ctx.begin().await?;
     mailbox::require_manageable(&mut tx, ctx, mailbox_id).await?;
+    user::lock(&mut tx, user_id).await?;
     user::require_exists(&mut tx, user_id).await?;
     if store::owner(&mut tx, mailbox_id).await? == Some(user_id) {
         return Err(Error::invalid("", "a user needs no rights to the mailbox that is theirs"));

@@ -76,11 +76,7 @@ pub async fn get(caller: &Caller, id: OperationId) -> Result<Operation, Error> {
     let mut tx = system(caller.db()).await?;
     let tenant_id = store::tenant_of(&mut tx, id).await?;
     drop(tx);
-    let Some(tenant_id) = tenant_id else {
-        caller.require(Action::OperationRead)?;
-        return Err(Error::NotFound);
-    };
-    let ctx = caller.enter(tenant_id).await?;
+    let ctx = caller.enter(tenant_id.ok_or(Error::NotFound)?).await?;
     ctx.require(Action::OperationRead)?;
     let mut tx = ctx.begin().await?;
     store::find(&mut tx, id).await?.ok_or(Error::NotFound)

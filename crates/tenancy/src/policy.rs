@@ -240,9 +240,7 @@ pub fn allows(role: Role, action: Action) -> bool {
                 | OperationRead
                 | MailboxRead
                 | AliasRead
-                | AliasWrite
                 | GroupRead
-                | GroupWrite
                 | AppPasswordRead
                 | AppPasswordWrite
         ),

@@ -8,7 +8,8 @@ pub(crate) use store::remove_user;
 use chrono::{DateTime, TimeDelta, Utc};
 use db::{Db, SystemTx};
 use kernel::{DestructionRecordId, MailboxId, ResellerId, TenantId, UserId};
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use crate::auth::Auth;
 use crate::{Action, Caller, Ctx, Error, Scope, TenantTx, event};
@@ -17,8 +18,8 @@ use crate::{Action, Caller, Ctx, Error, Scope, TenantTx, event};
 /// nobody restores what is being destroyed.
 pub const AFTER: TimeDelta = TimeDelta::days(31);
 
-/// What of mail was destroyed.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+/// What of mail a tenant had when its destruction began.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Destroyed {
     /// Messages, deleted ones among them.
     pub messages: u64,
@@ -50,10 +51,9 @@ pub async fn due_tenants(db: &Db) -> Result<Vec<TenantId>, Error> {
 ///
 /// # Errors
 /// As of any statement.
-pub async fn mailbox(tx: &mut TenantTx, ctx: &Ctx, id: MailboxId, destroyed: Destroyed) -> Result<(), Error> {
+pub async fn mailbox(tx: &mut TenantTx, ctx: &Ctx, id: MailboxId) -> Result<(), Error> {
     let Some(user_id) = store::remove_mailbox(tx, id).await? else { return Ok(()) };
-    let mut data = shown(destroyed);
-    data["mailbox_id"] = json!(id);
+    let data = json!({"mailbox_id": id});
     match user_id.map(UserId::from_uuid) {
         Some(user_id) => {
             store::remove_user(tx, user_id).await?;
@@ -62,6 +62,17 @@ pub async fn mailbox(tx: &mut TenantTx, ctx: &Ctx, id: MailboxId, destroyed: Des
         None => event::record(tx, ctx, event::Kind::MailboxPurged, id, data).await?,
     }
     Ok(())
+}
+
+/// Notes what a deleted tenant has before any of it goes, so that its record says so however often the work is taken up
+/// anew; what was noted first.
+///
+/// # Errors
+/// As of any statement.
+pub async fn begin(tx: &mut SystemTx, id: TenantId, counted: Destroyed) -> Result<Destroyed, Error> {
+    let noted = serde_json::to_value(counted).map_err(Error::internal)?;
+    let noted = store::begin(tx, id, &noted).await?;
+    serde_json::from_value(noted).map_err(Error::internal)
 }
 
 /// Removes what is left of a deleted tenant whose mail is destroyed, and writes the record.
@@ -73,7 +84,7 @@ pub async fn tenant(db: &Db, auth: &Auth, id: TenantId, destroyed: Destroyed) ->
     let mut tx = system(db).await?;
     let Some(left) = store::lock_due_tenant(&mut tx, id).await? else { return Ok(()) };
     let now = db.env().now();
-    let mut counts = shown(destroyed);
+    let mut counts = serde_json::to_value(destroyed).map_err(Error::internal)?;
     for (name, count) in store::remove_all(&mut tx, id).await? {
         counts[name] = json!(count);
     }
@@ -98,11 +109,6 @@ pub async fn tenant(db: &Db, auth: &Auth, id: TenantId, destroyed: Destroyed) ->
     }
     tx.commit().await?;
     Ok(())
-}
-
-fn shown(destroyed: Destroyed) -> Value {
-    let Destroyed { messages, bytes, objects } = destroyed;
-    json!({"messages": messages, "bytes": bytes, "objects": objects})
 }
 
 /// What is left of a tenant that was destroyed.

@@ -20,6 +20,7 @@ pub use batch::{MAX_BATCH, create_batch};
 pub use dry_run::{Effect, Totals, Trial, dry_run};
 pub use lifecycle::{RESTORABLE, delete, reset_password, restore, resume, suspend};
 pub use offboard::{Fate, Leaving, offboard};
+pub(crate) use store::lock;
 
 /// The fewest characters a password may have (NIST SP 800-63B §3.1.1).
 const MIN_PASSWORD_CHARS: usize = 8;
@@ -229,8 +230,17 @@ fn shown(user: &User) -> serde_json::Value {
 pub(crate) async fn require_manageable(tx: &mut TenantTx, ctx: &Ctx, id: UserId) -> Result<User, Error> {
     store::lock(tx, id).await?;
     let user = store::find(tx, id).await?.filter(|user| user.deleted_at.is_none()).ok_or(Error::NotFound)?;
-    if !ctx.is_user(id) && !ctx.caller().holds(user.role) {
+    if ctx.is_user(id) {
+        return Ok(user);
+    }
+    if !ctx.caller().holds(user.role) {
         return Err(Error::Forbidden("changing a user with a role beyond one's own"));
+    }
+    // Whoever may give somebody a password may sign in as them, and read what they may read.
+    for role in store::roles_read_by(tx, id).await? {
+        if !ctx.caller().holds(role) {
+            return Err(Error::Forbidden("changing a user who reads a mailbox of a role beyond one's own"));
+        }
     }
     Ok(user)
 }

@@ -25,6 +25,14 @@ pub(crate) async fn run(worker: &Worker, shutdown: &CancellationToken) {
             chain_events(worker).await;
         }
     };
+    // Apart, since a big tenant takes its time.
+    let mut destroy = every(PRUNE_EVERY);
+    let destroying = async {
+        loop {
+            destroy.tick().await;
+            purge(worker).await;
+        }
+    };
     let duties = async {
         loop {
             tokio::select! {
@@ -32,7 +40,6 @@ pub(crate) async fn run(worker: &Worker, shutdown: &CancellationToken) {
                 _ = prune.tick() => {
                     prune_answers(worker).await;
                     end_trials(worker).await;
-                    purge(worker).await;
                     look_after_credentials(worker).await;
                 }
                 _ = measure.tick() => measure_queue_and_pool(worker).await,
@@ -43,6 +50,7 @@ pub(crate) async fn run(worker: &Worker, shutdown: &CancellationToken) {
     tokio::select! {
         () = duties => {}
         () = chaining => {}
+        () = destroying => {}
         () = shutdown.cancelled() => {}
     }
 }

@@ -47,8 +47,15 @@ async fn list(
 /// All groups that the filter matches, as resources; without members where nothing asks for them.
 async fn matching(ctx: &Ctx, asked: &Asked) -> Result<Vec<Value>, Problem> {
     let equality = |path| asked.filter.as_ref().and_then(|filter| filter.equality(path));
-    let is_asked_by_id = equality("id");
-    let wanted: Option<Option<GroupId>> = is_asked_by_id.map(|id| id.parse().ok());
+    let keeps = |resource: &Value| asked.filter.as_ref().is_none_or(|filter| filter.matches(resource));
+    if let Some(id) = equality("id") {
+        let Ok(id) = id.parse::<GroupId>() else { return Ok(Vec::new()) };
+        return match directory::get(ctx, id).await {
+            Ok(one) => Ok([roster::resource(ctx.tenant_id(), &one)].into_iter().filter(keeps).collect()),
+            Err(tenancy::Error::NotFound) => Ok(Vec::new()),
+            Err(error) => Err(error.into()),
+        };
+    }
     // No text of the database's has this character.
     let text = |path| equality(path).map(|text| text.replace('\0', "\u{fffd}"));
     let lookup = directory::Lookup { external_id: text("externalId"), display_name: text("displayName") };
@@ -58,15 +65,8 @@ async fn matching(ctx: &Ctx, asked: &Asked) -> Result<Vec<Value>, Problem> {
     loop {
         let page = PageRequest::new(Some(PageRequest::MAX_LIMIT), next);
         let page = directory::list(ctx, &lookup, with_members, &page).await?;
-        for one in &page.items {
-            if wanted.is_some_and(|id| id != Some(one.group.id)) {
-                continue;
-            }
-            let resource = roster::resource(ctx.tenant_id(), one);
-            if asked.filter.as_ref().is_none_or(|filter| filter.matches(&resource)) {
-                found.push(resource);
-            }
-        }
+        let resources = page.items.iter().map(|one| roster::resource(ctx.tenant_id(), one));
+        found.extend(resources.filter(keeps));
         next = page.next;
         if next.is_none() {
             return Ok(found);

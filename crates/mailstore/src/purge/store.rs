@@ -3,29 +3,59 @@
 use db::{Error, SystemTx};
 use kernel::{MailboxId, TenantId};
 use tenancy::TenantTx;
+use tenancy::purge::Destroyed;
+use uuid::Uuid;
 
 use crate::from_column;
-use crate::sweep::store::Batch;
 
-/// Deletes some of a mailbox's messages, in whatever state.
+/// Whether a locked mailbox is deleted.
+pub(super) async fn is_deleted(tx: &mut TenantTx, mailbox_id: MailboxId) -> Result<bool, Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let found = sqlx::query!(
+        "select id from mailboxes where tenant_id = $1 and id = $2 and status = 'deleted'",
+        tenant_id,
+        mailbox_id.uuid(),
+    )
+    .fetch_optional(tx.conn())
+    .await?;
+    Ok(found.is_some())
+}
+
+/// What of mail a tenant has.
+pub(super) async fn count(tx: &mut SystemTx, id: TenantId) -> Result<Destroyed, Error> {
+    let row = sqlx::query!(
+        r#"select count(*) as "messages!", coalesce(sum(size_bytes), 0)::bigint as "bytes!",
+             (select count(*) from blobs where tenant_id = $1) as "objects!"
+           from messages where tenant_id = $1"#,
+        id.uuid(),
+    )
+    .fetch_one(tx.conn())
+    .await?;
+    Ok(Destroyed {
+        messages: from_column(row.messages),
+        bytes: from_column(row.bytes),
+        objects: from_column(row.objects),
+    })
+}
+
+/// Deletes some of a mailbox's messages, in whatever state; the body of each.
 pub(super) async fn delete_messages(
     tx: &mut TenantTx,
     mailbox_id: MailboxId,
     limit: i64,
-) -> Result<Batch, Error> {
+) -> Result<Vec<Uuid>, Error> {
     let tenant_id = tx.tenant_id().uuid();
-    let rows = sqlx::query!(
+    let blobs = sqlx::query_scalar!(
         "delete from messages where tenant_id = $1 and mailbox_id = $2 and id in (
            select id from messages where tenant_id = $1 and mailbox_id = $2 limit $3)
-         returning blob_id, size_bytes",
+         returning blob_id",
         tenant_id,
         mailbox_id.uuid(),
         limit,
     )
     .fetch_all(tx.conn())
     .await?;
-    let size_bytes = rows.iter().map(|row| from_column(row.size_bytes)).sum();
-    Ok(Batch { blobs: rows.into_iter().map(|row| row.blob_id).collect(), size_bytes })
+    Ok(blobs)
 }
 
 /// Deletes what else the mail store keeps of a mailbox without messages.
@@ -43,20 +73,17 @@ pub(super) async fn delete_mailbox(tx: &mut TenantTx, mailbox_id: MailboxId) -> 
     Ok(())
 }
 
-/// Deletes some of a tenant's messages; how many, and their bytes.
-pub(super) async fn delete_some_of(tx: &mut SystemTx, id: TenantId, limit: i64) -> Result<(u64, u64), Error> {
-    let row = sqlx::query!(
-        r#"with gone as (
-             delete from messages where tenant_id = $1 and (mailbox_id, id) in (
-               select mailbox_id, id from messages where tenant_id = $1 limit $2)
-             returning size_bytes)
-           select count(*) as "count!", coalesce(sum(size_bytes), 0)::bigint as "bytes!" from gone"#,
+/// Deletes some of a tenant's messages; how many.
+pub(super) async fn delete_some_of(tx: &mut SystemTx, id: TenantId, limit: i64) -> Result<u64, Error> {
+    let done = sqlx::query!(
+        "delete from messages where tenant_id = $1 and (mailbox_id, id) in (
+           select mailbox_id, id from messages where tenant_id = $1 limit $2)",
         id.uuid(),
         limit,
     )
-    .fetch_one(tx.conn())
+    .execute(tx.conn())
     .await?;
-    Ok((from_column(row.count), from_column(row.bytes)))
+    Ok(done.rows_affected())
 }
 
 /// Deletes what else the mail store keeps of a tenant without messages.

@@ -24,10 +24,10 @@ pub(super) async fn purgeable(
 }
 
 /// Messages that were deleted for good.
-pub(crate) struct Batch {
+pub(super) struct Batch {
     /// The body of each.
-    pub(crate) blobs: Vec<Uuid>,
-    pub(crate) size_bytes: u64,
+    pub(super) blobs: Vec<Uuid>,
+    pub(super) size_bytes: u64,
 }
 
 pub(super) async fn delete_messages(

@@ -351,3 +351,22 @@ async fn a_pool_with_room_for_one_of_two_takes_one_and_refuses_the_other() {
     assert!(matches!(results[..], [Err(Error::OverQuota), Err(Error::OverQuota)]), "{results:?}");
     bench.assert_exact().await;
 }
+
+#[tokio::test]
+async fn a_message_to_very_many_is_taken_in_a_hundred_at_a_time() {
+    let bench = Bench::new().await;
+    let users = (0..101).map(|at| testkit::world::new_user(&format!("u{at}@acme.example"), None));
+    let users = users.map(|new| tenancy::user::NewUser { password: None, ..new }).collect();
+    let made = tenancy::user::create_batch(bench.ctx(), users).await.unwrap();
+    let mut mailboxes: Vec<_> = made.iter().map(|user| user.mailbox_id).collect();
+    // Named twice, it gets one, and answers twice.
+    mailboxes.push(mailboxes[0]);
+    let results = bench.ingest(&mailboxes, HELLO).await;
+    assert_eq!(results.len(), 102);
+    assert_eq!(id(&results[0]), id(&results[101]));
+    for &mailbox in &mailboxes {
+        assert_eq!(bench.list(mailbox, message::State::Live).await.len(), 1);
+    }
+    assert_eq!(bench.blobs.keys().await.len(), 2);
+    bench.assert_exact().await;
+}

@@ -52,6 +52,7 @@ pub struct Lookup {
 /// As [`super::create`]; [`Error::Invalid`] at `/members` for a user or group that the tenant does not have.
 pub async fn create(ctx: &Ctx, new: NewGroup, entries: &BTreeSet<Entry>) -> Result<Roster, Error> {
     let group = super::prepare(ctx, &new)?;
+    require_room(entries.len())?;
     let mut tx = ctx.begin().await?;
     let group = super::insert(&mut tx, ctx, new, group).await?;
     let mailboxes = store::mailboxes(&mut tx, entries).await?;
@@ -131,6 +132,7 @@ async fn put(mut tx: TenantTx, ctx: &Ctx, old: &Roster, change: Change) -> Resul
         apply(&mut tx, ctx, &old.group, &change.group, wanted).await?;
     }
     if let Some(entries) = change.entries {
+        require_room(entries.len())?;
         let had: BTreeSet<Entry> = old.entries.keys().copied().collect();
         let moved: BTreeSet<Entry> = had.symmetric_difference(&entries).copied().collect();
         let mailboxes = store::mailboxes(&mut tx, &moved).await?;
@@ -151,6 +153,11 @@ async fn put(mut tx: TenantTx, ctx: &Ctx, old: &Roster, change: Change) -> Resul
     let now = find(&mut tx, id).await?.ok_or(Error::NotFound)?;
     tx.commit().await?;
     Ok(now)
+}
+
+/// Before anything is written: one by one they would be counted at each.
+fn require_room(members: usize) -> Result<(), Error> {
+    if members <= member::MAX_MEMBERS { Ok(()) } else { Err(member::too_many()) }
 }
 
 fn unknown() -> Error {

@@ -8,7 +8,7 @@ use super::{require, store};
 use crate::{Action, Ctx, Error, TenantTx, event, quota};
 
 /// How many members a group may have, those of its member groups not counted.
-const MAX_MEMBERS: usize = 10_000;
+pub(super) const MAX_MEMBERS: usize = 10_000;
 /// How many of them a new group may be given.
 pub(super) const MAX_AT_ONCE: usize = 1_000;
 
@@ -114,7 +114,7 @@ pub(super) async fn add(tx: &mut TenantTx, ctx: &Ctx, id: GroupId, member: Membe
         return Ok(false);
     }
     if store::count_members(tx, id).await? >= MAX_MEMBERS {
-        return Err(Error::conflict("too_many_members", "a group may have at most 10000 members"));
+        return Err(too_many());
     }
     if !insert(tx, id, member).await? {
         return Err(Error::NotFound);
@@ -130,6 +130,10 @@ pub(super) async fn add(tx: &mut TenantTx, ctx: &Ctx, id: GroupId, member: Membe
     event::record(tx, ctx, event::Kind::GroupMemberAdded, id, json!({"member_id": member.to_string()}))
         .await?;
     Ok(true)
+}
+
+pub(super) fn too_many() -> Error {
+    Error::conflict("too_many_members", "a group may have at most 10000 members")
 }
 
 /// Takes a member from a locked group; whether it was one.

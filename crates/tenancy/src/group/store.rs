@@ -104,9 +104,13 @@ async fn select(
 /// Keeps others from changing a group until the transaction ends.
 pub(super) async fn lock(tx: &mut TenantTx, id: GroupId) -> Result<(), Error> {
     let tenant_id = tx.tenant_id().uuid();
-    sqlx::query!("select id from groups where tenant_id = $1 and id = $2 for update", tenant_id, id.uuid())
-        .fetch_optional(tx.conn())
-        .await?;
+    sqlx::query!(
+        "select id from groups where tenant_id = $1 and id = $2 for no key update",
+        tenant_id,
+        id.uuid()
+    )
+    .fetch_optional(tx.conn())
+    .await?;
     Ok(())
 }
 

@@ -5,6 +5,7 @@ use serde_json::json;
 
 use super::{Kind, Mailbox, require_allocation, store};
 use crate::address::{self, Target, Wanted};
+use crate::caps::{self, Delta};
 use crate::quota::{self, Pools};
 use crate::user::{self, RESTORABLE};
 use crate::{Action, Ctx, Error, TenantTx, event, require_version};
@@ -132,6 +133,8 @@ pub async fn restore(ctx: &Ctx, id: MailboxId, address: Option<&str>) -> Result<
         Error::conflict("address_taken", "the primary address is somebody else's now; give another")
     })?;
     event::record(&mut tx, ctx, event::Kind::MailboxRestored, id, shown(&mailbox)).await?;
+    // Holds every level above, as taking a seat does for a user: the tenant does not move or go while this is counted.
+    caps::count(&mut tx, Delta::default()).await?;
     require_allocation(&mut tx).await?;
     if let Pools::Full { .. } = quota::charge_pools(&mut tx, mailbox.quota.used_bytes.unsigned_abs()).await? {
         return Err(Error::OverQuota);
@@ -171,8 +174,7 @@ pub(crate) async fn require_manageable(tx: &mut TenantTx, ctx: &Ctx, id: Mailbox
         user::require_manageable(tx, ctx, user_id).await?;
         user::touch(tx, user_id).await?;
     }
-    store::update(tx, id, None).await?;
-    Ok(())
+    if store::update(tx, id, None).await? { Ok(()) } else { Err(Error::NotFound) }
 }
 
 /// What the trail says of a mailbox.

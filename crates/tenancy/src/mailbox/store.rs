@@ -123,22 +123,23 @@ pub(super) async fn insert(
     Ok(())
 }
 
-/// Counts a mailbox as changed; perhaps it has another name.
+/// Counts a mailbox as changed; perhaps it has another name. Whether there is one.
 pub(super) async fn update(
     tx: &mut TenantTx,
     id: MailboxId,
     display_name: Option<&str>,
-) -> Result<(), db::Error> {
+) -> Result<bool, db::Error> {
     let tenant_id = tx.tenant_id().uuid();
-    sqlx::query!(
-        "update mailboxes set display_name = coalesce($3, display_name), version = version + 1 where tenant_id = $1 and id = $2",
+    let done = sqlx::query!(
+        "update mailboxes set display_name = coalesce($3, display_name), version = version + 1
+         where tenant_id = $1 and id = $2 and status = 'active'",
         tenant_id,
         id.uuid(),
         display_name
     )
     .execute(tx.conn())
     .await?;
-    Ok(())
+    Ok(done.rows_affected() > 0)
 }
 
 /// Marks a mailbox deleted, or no longer so.

@@ -117,6 +117,22 @@ pub(super) async fn lock_due_tenant(tx: &mut SystemTx, id: TenantId) -> Result<O
     Ok(left)
 }
 
+/// Notes what there is to destroy, unless that was noted; what was.
+pub(super) async fn begin(
+    tx: &mut SystemTx,
+    id: TenantId,
+    counted: &serde_json::Value,
+) -> Result<serde_json::Value, Error> {
+    let noted = sqlx::query_scalar!(
+        r#"update tenants set destroying = coalesce(destroying, $2) where id = $1 returning destroying as "noted!""#,
+        id.uuid(),
+        counted
+    )
+    .fetch_one(tx.conn())
+    .await?;
+    Ok(noted)
+}
+
 /// Removes all of the control plane's rows but the tenant's own, the trail and what billing needs; how many of what.
 pub(super) async fn remove_all(tx: &mut SystemTx, id: TenantId) -> Result<[(&'static str, i64); 4], Error> {
     let id = id.uuid();
@@ -163,7 +179,7 @@ pub(super) async fn remove_all(tx: &mut SystemTx, id: TenantId) -> Result<[(&'st
 
 pub(super) async fn set_purged(tx: &mut SystemTx, id: TenantId, now: DateTime<Utc>) -> Result<(), Error> {
     sqlx::query!(
-        "update tenants set purged_at = $2, version = version + 1, seats_used = 0, domains_used = 0, used_bytes = 0, branding = '{}'
+        "update tenants set purged_at = $2, version = version + 1, seats_used = 0, domains_used = 0, used_bytes = 0, branding = '{}', destroying = null
          where id = $1",
         id.uuid(),
         now

@@ -23,7 +23,7 @@ pub(super) async fn route(
 ) -> Result<Option<Route>, Error> {
     let row = sqlx::query!(
         r#"select t.id, d.plus_addressing, d.catch_all_mailbox_id, a.mailbox_id as "mailbox_id?", a.group_id as "group_id?",
-             m.kind is distinct from 'archive' and not ('receive' = any (coalesce(u.suspended_capabilities, '{}'))) as "receives!"
+             m.status = 'active' and m.kind <> 'archive' and not ('receive' = any (coalesce(u.suspended_capabilities, '{}'))) as receives
            from domain_names n
            join domains d on d.tenant_id = n.tenant_id and d.id = n.domain_id and d.status = 'active'
            join tenants t on t.id = d.tenant_id and t.status <> 'deleted' and not ('receive' = any (t.suspended_capabilities))
@@ -42,7 +42,7 @@ pub(super) async fn route(
         catch_all: row.catch_all_mailbox_id.map(MailboxId::from_uuid),
         mailbox_id: row.mailbox_id.map(MailboxId::from_uuid),
         group_id: row.group_id.map(GroupId::from_uuid),
-        receives: row.receives,
+        receives: row.receives.unwrap_or_default(),
     }))
 }
 

@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 use db::Db;
-use kernel::ResellerId;
+use kernel::{ResellerId, TenantId};
 use serde_json::json;
 
 use super::{Tenant, store, system};
@@ -94,26 +94,33 @@ pub async fn end_trials(db: &Db) -> Result<u64, Error> {
     let server = Caller::server(db.clone());
     let mut ended = 0;
     for id in over {
-        let ctx = match server.enter(id).await {
-            Ok(ctx) => ctx,
-            Err(Error::NotFound) => continue,
-            Err(error) => return Err(error),
-        };
-        let mut tx = ctx.begin().await?;
-        let tenant = store::find_locked(&mut tx).await?.ok_or(Error::NotFound)?;
-        // Somebody may have given it more time since, or another server been here.
-        if tenant.status != "trial" || tenant.trial_ends_at.is_none_or(|at| at > ctx.now()) {
-            continue;
+        match end_one(&server, id).await {
+            Ok(done) => ended += u64::from(done),
+            // Deleted meanwhile.
+            Err(Error::NotFound) => {}
+            Err(error) => {
+                tracing::warn!(tenant.id = %id, error.cause = ?error, "a trial could not be ended");
+            }
         }
-        store::end_trial(&mut tx).await?;
-        store::set_suspended(&mut tx, Capability::ALL).await?;
-        let names: Vec<&str> = Capability::ALL.iter().map(|capability| capability.as_str()).collect();
-        let data = json!({"suspended_capabilities": names, "reason": "trial_ended"});
-        event::record(&mut tx, &ctx, event::Kind::TenantSuspended, id, data).await?;
-        tx.commit().await?;
-        ended += 1;
     }
     Ok(ended)
+}
+
+/// Whether the trial was there to end: somebody may have given it more time since, or another server been here.
+async fn end_one(server: &Caller, id: TenantId) -> Result<bool, Error> {
+    let ctx = server.enter(id).await?;
+    let mut tx = ctx.begin().await?;
+    let tenant = store::find_locked(&mut tx).await?.ok_or(Error::NotFound)?;
+    if tenant.trial_ends_at.is_none_or(|at| at > ctx.now()) {
+        return Ok(false);
+    }
+    store::end_trial(&mut tx).await?;
+    store::set_suspended(&mut tx, Capability::ALL).await?;
+    let names: Vec<&str> = Capability::ALL.iter().map(|capability| capability.as_str()).collect();
+    let data = json!({"suspended_capabilities": names, "reason": "trial_ended"});
+    event::record(&mut tx, &ctx, event::Kind::TenantSuspended, id, data).await?;
+    tx.commit().await?;
+    Ok(true)
 }
 
 /// Ends a locked tenant's trial, or moves its end; it is a customer when there is none any more.

@@ -133,7 +133,7 @@ pub(super) async fn list(
              (select coalesce(sum(m.used_bytes), 0)::bigint from mailboxes m where m.tenant_id = tenants.id and m.status = 'active') as "used_bytes!"
            from tenants
            where ($1::uuid is null or $1 = any (reseller_path)) and ($2::uuid is null or id = $2) and id > $3
-             and (status = 'deleted') = $5
+             and (status = 'deleted') = $5 and purged_at is null
            order by id limit $4"#,
         reseller.map(ResellerId::uuid),
         tenant.map(TenantId::uuid),
@@ -311,7 +311,7 @@ pub(super) async fn trials_that_are_over(
     now: DateTime<Utc>,
 ) -> Result<Vec<TenantId>, db::Error> {
     let ids = sqlx::query_scalar!(
-        "select id from tenants where status = 'trial' and trial_ends_at <= coalesce(test_clock, $1) order by id limit 1000",
+        "select id from tenants where status <> 'deleted' and trial_ends_at <= coalesce(test_clock, $1) order by id limit 1000",
         now
     )
     .fetch_all(tx.conn())

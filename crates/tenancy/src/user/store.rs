@@ -145,8 +145,25 @@ pub(super) async fn list(
     rows.into_iter().map(User::try_from).collect()
 }
 
+/// The roles of those whose mailboxes a user reads as a delegate.
+pub(super) async fn roles_read_by(tx: &mut TenantTx, id: UserId) -> Result<Vec<Role>, Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let roles = sqlx::query_scalar!(
+        "select distinct u.role from mailbox_delegates md
+         join mailboxes m on m.tenant_id = md.tenant_id and m.id = md.mailbox_id
+         join users u on u.tenant_id = m.tenant_id and u.id = m.user_id
+         where md.tenant_id = $1 and md.user_id = $2 and 'read' = any (md.rights)",
+        tenant_id,
+        id.uuid()
+    )
+    .fetch_all(tx.conn())
+    .await
+    .map_err(db::Error::from)?;
+    roles.iter().map(|role| role.parse().map_err(Error::internal)).collect()
+}
+
 /// Keeps others from changing a user until the transaction ends.
-pub(super) async fn lock(tx: &mut TenantTx, id: UserId) -> Result<(), db::Error> {
+pub(crate) async fn lock(tx: &mut TenantTx, id: UserId) -> Result<(), db::Error> {
     let tenant_id = tx.tenant_id().uuid();
     sqlx::query!(
         "select id from users where tenant_id = $1 and id = $2 for no key update",
@@ -278,6 +295,14 @@ pub(super) async fn release_mailbox(tx: &mut TenantTx, user: &User, kind: Kind) 
         user.mailbox_id.uuid(),
         kind.as_str(),
         user.display_name
+    )
+    .execute(tx.conn())
+    .await?;
+    // A POP3 session that is open finds at its end that the mailbox is not its own any more.
+    sqlx::query!(
+        "delete from mailbox_leases where tenant_id = $1 and mailbox_id = $2",
+        tenant_id,
+        user.mailbox_id.uuid()
     )
     .execute(tx.conn())
     .await?;

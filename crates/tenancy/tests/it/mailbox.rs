@@ -3,7 +3,7 @@ use kernel::PageRequest;
 use tenancy::address::{self, Target};
 use tenancy::delegate::{self, Right};
 use tenancy::mailbox::{self, Filter, Kind, MailboxChange};
-use tenancy::{Action, Error, user};
+use tenancy::{Action, Error, Role, user};
 use testkit::World;
 
 use crate::address::shared;
@@ -103,4 +103,32 @@ async fn delegates_are_the_tenant_s_own_people() {
     // A mailbox may have an alias, too.
     address::create(&world.ctx, "hello@acme.example", Target::Mailbox(info.id)).await.unwrap();
     assert_eq!(mailbox::get(&world.ctx, info.id).await.unwrap().aliases, ["hello@acme.example"]);
+}
+
+#[tokio::test]
+async fn who_reads_an_administrator_s_mailbox_is_beyond_a_helpdesk() {
+    let world = World::new().await;
+    let person = async |local: &str, role| {
+        let mut new = testkit::world::new_user(&format!("{local}@acme.example"), None);
+        new.role = role;
+        user::create(&world.ctx, new).await.unwrap()
+    };
+    let (boss, desk) = (person("boss", Role::TenantAdmin).await, person("desk", Role::Helpdesk).await);
+    let secretary = person("secretary", Role::User).await;
+    let helpdesk = world.login(&desk).await.ctx;
+    user::reset_password(&helpdesk, secretary.id, "another good password".into()).await.unwrap();
+    delegate::put(&world.ctx, boss.mailbox_id, secretary.id, &[Right::Read]).await.unwrap();
+    let refused = user::reset_password(&helpdesk, secretary.id, "yet another password".into()).await;
+    assert!(matches!(refused, Err(Error::Forbidden(_))), "{refused:?}");
+    delegate::put(&world.ctx, boss.mailbox_id, secretary.id, &[Right::SendAs]).await.unwrap();
+    user::reset_password(&helpdesk, secretary.id, "yet another password".into()).await.unwrap();
+}
+
+#[tokio::test]
+async fn no_alias_is_given_to_a_mailbox_that_is_gone() {
+    let world = World::new().await;
+    let info = mailbox::create(&world.ctx, shared("info")).await.unwrap();
+    mailbox::delete(&world.ctx, info.id, None).await.unwrap();
+    let refused = address::create(&world.ctx, "hello@acme.example", Target::Mailbox(info.id)).await;
+    assert!(matches!(refused, Err(Error::NotFound)));
 }

@@ -119,12 +119,16 @@ async fn a_trial_ends_in_a_suspension_and_a_customer_stays() {
     world.test_db.clock().advance(TimeDelta::days(31));
     assert_eq!(tenant::end_trials(&db).await.unwrap(), 1);
     assert_eq!(tenant::end_trials(&db).await.unwrap(), 0);
+    // A trial that is suspended in part ends, too.
+    tenant::suspend(&trying[1], None, &[Capability::Send]).await.unwrap();
+    world.test_db.clock().advance(TimeDelta::days(30));
+    assert_eq!(tenant::end_trials(&db).await.unwrap(), 1);
+    assert_eq!(tenant::get(&trying[1]).await.unwrap().suspended_capabilities.len(), Capability::ALL.len());
     let over = tenant::get(&trying[2]).await.unwrap();
     assert_eq!(
         (over.status.as_str(), over.suspended_capabilities.len()),
         ("suspended", Capability::ALL.len())
     );
-    assert_eq!(tenant::get(&trying[1]).await.unwrap().status, "trial");
     assert_eq!(tenant::resume(&trying[2], None, &[]).await.unwrap().status, "active");
 }
 
