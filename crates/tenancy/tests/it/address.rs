@@ -3,16 +3,11 @@ use tenancy::address::{self, Alias, Target};
 use tenancy::domain::{self, DomainChange};
 use tenancy::mailbox::{self, Kind, NewMailbox};
 use tenancy::policy::Capability;
-use tenancy::recipient::Recipients;
 use tenancy::user::{self, UserChange};
 use tenancy::{Error, Role};
 use testkit::{World, world};
 
-async fn lands(world: &World, address: &str) -> Vec<MailboxId> {
-    let recipients = Recipients::new(world.test_db.db());
-    let found = recipients.resolve(&address.parse().unwrap(), world.request_id()).await.unwrap();
-    found.map(|found| found.mailbox_ids).unwrap_or_default()
-}
+use crate::lands;
 
 async fn aliases(world: &World) -> Vec<Alias> {
     address::list(&world.ctx, PageRequest::new(None, None)).await.unwrap().items

@@ -2,9 +2,10 @@ use futures::future::join_all;
 use kernel::{GroupId, PageRequest};
 use tenancy::group::{self, Group, GroupChange, Member, NewGroup};
 use tenancy::policy::Capability;
-use tenancy::recipient::Recipients;
 use tenancy::{Error, user};
 use testkit::World;
+
+use crate::lands;
 
 async fn make(world: &World, name: &str, members: &[Member]) -> Group {
     let new = NewGroup {
@@ -14,13 +15,6 @@ async fn make(world: &World, name: &str, members: &[Member]) -> Group {
         ..NewGroup::default()
     };
     group::create(&world.ctx, new).await.unwrap()
-}
-
-/// Whose mailboxes an address leads to; none when it is refused.
-async fn lands(world: &World, address: &str) -> Vec<kernel::MailboxId> {
-    let recipients = Recipients::new(world.test_db.db());
-    let found = recipients.resolve(&address.parse().unwrap(), world.request_id()).await.unwrap();
-    found.map(|found| found.mailbox_ids).unwrap_or_default()
 }
 
 async fn members(world: &World, id: GroupId) -> Vec<Member> {

@@ -22,11 +22,20 @@ mod upgrade;
 mod user;
 mod webhook_endpoint;
 
+use kernel::MailboxId;
 use tenancy::Ctx;
+use tenancy::recipient::Recipients;
 use testkit::{World, world};
 
 /// Another tenant of the same reseller, entered by the operator.
 async fn neighbour(world: &World) -> Ctx {
     let tenant = world::tenant(&world.operator, &world.reseller, "Other").await;
     world.operator.enter(tenant.id).await.unwrap()
+}
+
+/// Whose mailboxes an address leads to; none when its mail is refused.
+async fn lands(world: &World, address: &str) -> Vec<MailboxId> {
+    let recipients = Recipients::new(world.test_db.db());
+    let found = recipients.resolve(&address.parse().unwrap(), world.request_id()).await.unwrap();
+    found.map(|found| found.mailbox_ids).unwrap_or_default()
 }

@@ -4,16 +4,12 @@ use tenancy::caps::Counted;
 use tenancy::domain::{self, Proof};
 use tenancy::policy::Capability;
 use tenancy::quota::drift;
-use tenancy::recipient::Recipients;
 use tenancy::reseller::{self, CapsChange, ResellerChange};
 use tenancy::tenant::{self, TenantChange};
 use tenancy::{Error, purge, user};
 use testkit::{World, world};
 
-async fn arrives(world: &World, address: &str) -> bool {
-    let recipients = Recipients::new(world.test_db.db());
-    recipients.resolve(&address.parse().unwrap(), world.request_id()).await.unwrap().is_some()
-}
+use crate::lands;
 
 async fn drift_of(world: &World) -> u64 {
     drift(&world.test_db.db()).await.unwrap()
@@ -36,7 +32,7 @@ async fn a_deleted_tenant_is_gone_for_all_and_comes_back_whole() {
     tenant::delete(&world.ctx, None).await.unwrap();
     assert_eq!(counted(&world).await, (0, 0, 0));
     assert_eq!(drift_of(&world).await, 0);
-    assert!(!arrives(&world, "ada@acme.example").await);
+    assert!(lands(&world, "ada@acme.example").await.is_empty());
     assert!(matches!(world.operator.enter(world.tenant.id).await, Err(Error::NotFound)));
     let listed = |deleted| tenant::list(&world.operator, deleted, PageRequest::new(None, None));
     assert_eq!(listed(false).await.unwrap().items.len(), 0);
@@ -51,7 +47,7 @@ async fn a_deleted_tenant_is_gone_for_all_and_comes_back_whole() {
     assert_eq!((back.id, back.status.as_str(), back.deleted_at), (world.tenant.id, "active", None));
     assert_eq!(counted(&world).await, (1, 1, 1));
     assert_eq!(drift_of(&world).await, 0);
-    assert!(arrives(&world, "ada@acme.example").await);
+    assert!(!lands(&world, "ada@acme.example").await.is_empty());
     assert_eq!(user::get(&world.ctx, ada.id).await.unwrap().address, "ada@acme.example");
     assert!(matches!(tenant::restore(&ctx).await, Err(Error::NotFound)));
     world.login(&ada).await;

@@ -1,0 +1,294 @@
+//! One object of each kind, and a call of each operation on them.
+
+use std::collections::BTreeMap;
+
+use axum::http::Method;
+use serde_json::{Value, json};
+use sqlx::Connection as _;
+use tenancy::{Action, Role};
+
+use crate::billing;
+use crate::document::id;
+use crate::support::{Answer, App, MESSAGE, text};
+
+/// What Ada signs in with.
+const PASSWORD: &str = "correct horse battery staple";
+
+/// Our objects, by the names that paths and bodies have for them.
+pub(super) struct World {
+    pub(super) app: App,
+    /// The reseller's own admin.
+    pub(super) admin: String,
+    pub(super) ids: BTreeMap<&'static str, String>,
+}
+
+impl World {
+    pub(super) async fn new() -> Self {
+        let app = App::new().await;
+        let (reseller, admin) = app.reseller("North").await;
+        let tenant = billing::subscribed(&app, &admin, "one.example", 1).await;
+        let (user, mailbox) = app.user(&admin, &tenant, json!({"address": "ada@one.example"})).await;
+        let domain = app
+            .post(&admin, &format!("{tenant}/domains"), json!({"name": "spare.example"}))
+            .await
+            .expect(201);
+        let record = &domain["verification"];
+        app.dns.set_txt(&text(&record["name"]), &[&text(&record["value"])]);
+        let user_path = format!("{tenant}/users/{}", text(&user["id"]));
+        let app_password = json!({"name": "phone", "protocols": ["pop3"]});
+        let app_password =
+            app.post(&admin, &format!("{user_path}/app-passwords"), app_password).await.expect(201);
+        let password = json!({"password": PASSWORD});
+        app.post(&admin, &format!("{user_path}/reset-password"), password).await.expect(204);
+        let (leaver, _) = app.user(&admin, &tenant, json!({"address": "leaver@one.example"})).await;
+        app.delete(&admin, &format!("{tenant}/users/{}", text(&leaver["id"]))).await.expect(204);
+        let (mover, _) = app.user(&admin, &tenant, json!({"address": "mover@one.example"})).await;
+        let shared = async |local: &str| {
+            let body =
+                json!({"kind": "shared", "display_name": "Info", "address": format!("{local}@one.example")});
+            app.post(&admin, &format!("{tenant}/mailboxes"), body).await.expect(201)
+        };
+        let (info, gone, going) = (shared("info").await, shared("gone").await, shared("going").await);
+        app.delete(&admin, &format!("{tenant}/mailboxes/{}", text(&gone["id"]))).await.expect(204);
+        let delegate = format!("{tenant}/mailboxes/{}/delegates/{}", text(&info["id"]), text(&mover["id"]));
+        app.put(&admin, &delegate, json!({"rights": ["read"]})).await.expect(200);
+        let alias = json!({"address": "hello@one.example", "mailbox_id": info["id"]});
+        let alias = app.post(&admin, &format!("{tenant}/aliases"), alias).await.expect(201);
+        let group = json!({"display_name": "Sales", "members": [user["mailbox_id"]]});
+        let group = app.post(&admin, &format!("{tenant}/groups"), group).await.expect(201);
+        let going_group = json!({"display_name": "Going"});
+        let going_group = app.post(&admin, &format!("{tenant}/groups"), going_group).await.expect(201);
+        let (walker, _) = app.user(&admin, &tenant, json!({"address": "walker@one.example"})).await;
+        let (former, _) = app.user(&admin, &tenant, json!({"address": "former@one.example"})).await;
+        let offboard = format!("{tenant}/users/{}/offboard", text(&former["id"]));
+        let offboarded = app.post(&admin, &offboard, json!({"mailbox": "archive"})).await.expect(202);
+        let tenant_purged = app.tenant(&admin, "purged.example", json!({"test_clock": true})).await;
+        app.delete(&admin, &tenant_purged).await.expect(204);
+        app.destroy(&tenant_purged).await;
+        let tenant_gone = app.tenant(&admin, "gone.example", json!({})).await;
+        app.delete(&admin, &tenant_gone).await.expect(204);
+        let tenant_going = app.tenant(&admin, "going.example", json!({})).await;
+        let endpoint = json!({"url": "https://hooks.example/in"});
+        let endpoint = app.post(&admin, "/v1/webhook-endpoints", endpoint).await.expect(201);
+        let message = app.deliver(&admin, &mailbox, MESSAGE).await.expect(201);
+        app.open_for_support(&admin, &mailbox).await;
+        let access = app.open_for_support(&admin, &mailbox).await;
+        let deleted = app.deliver(&admin, &mailbox, MESSAGE).await.expect(201);
+        app.delete(&admin, &format!("{mailbox}/messages/{}", text(&deleted["id"]))).await.expect(204);
+        let run = billing::run(&app, &admin, json!({"as_of": "2026-03-02"})).await;
+        let invoice = app.get(&admin, &format!("{tenant}/invoices")).await.expect(200)["data"][0].clone();
+        let book = app.get(&admin, "/v1/price-books").await.expect(200)["data"][0].clone();
+        let reseller_key = format!("/v1/resellers/{reseller}/api-keys");
+        let reseller_key =
+            app.post(&admin, &reseller_key, json!({"role": "reseller_support"})).await.expect(201);
+        let tenant_key =
+            app.post(&admin, &format!("{tenant}/api-keys"), json!({"role": "helpdesk"})).await.expect(201);
+        let below = app.post(&admin, "/v1/resellers", json!({"name": "North-East"})).await.expect(201);
+        let ids = [
+            ("below_reseller_id", below["id"].clone()),
+            ("reseller_id", json!(reseller)),
+            ("tenant_id", json!(tenant.strip_prefix("/v1/tenants/"))),
+            ("purged_tenant_id", json!(tenant_purged.strip_prefix("/v1/tenants/"))),
+            ("deleted_tenant_id", json!(tenant_gone.strip_prefix("/v1/tenants/"))),
+            ("going_tenant_id", json!(tenant_going.strip_prefix("/v1/tenants/"))),
+            ("domain_id", domain["id"].clone()),
+            ("user_id", user["id"].clone()),
+            ("mailbox_id", user["mailbox_id"].clone()),
+            ("message_id", message["id"].clone()),
+            ("deleted_message_id", deleted["id"].clone()),
+            ("price_book_id", book["id"].clone()),
+            ("invoice_id", invoice["id"].clone()),
+            ("run_id", run["id"].clone()),
+            ("reseller_key_id", reseller_key["id"].clone()),
+            ("tenant_key_id", tenant_key["id"].clone()),
+            ("app_password_id", app_password["id"].clone()),
+            ("shared_mailbox_id", info["id"].clone()),
+            ("deleted_mailbox_id", gone["id"].clone()),
+            ("going_mailbox_id", going["id"].clone()),
+            ("alias_id", alias["id"].clone()),
+            ("group_id", group["id"].clone()),
+            ("going_group_id", going_group["id"].clone()),
+            ("member_id", user["mailbox_id"].clone()),
+            ("support_access_id", access["id"].clone()),
+            ("deleted_user_id", leaver["id"].clone()),
+            ("other_user_id", mover["id"].clone()),
+            ("going_user_id", walker["id"].clone()),
+            ("operation_id", offboarded["id"].clone()),
+        ];
+        tenancy::event::chain(&app.db.db()).await.unwrap();
+        let deliveries = format!("/v1/webhook-endpoints/{}/deliveries", text(&endpoint["id"]));
+        let delivery = app.get(&admin, &deliveries).await.expect(200)["data"][0].clone();
+        let webhook = [("endpoint_id", text(&endpoint["id"])), ("delivery_id", text(&delivery["id"]))];
+        Self { app, admin, ids: ids.iter().map(|(name, id)| (*name, text(id))).chain(webhook).collect() }
+    }
+
+    /// The operation, on our objects, as a caller who may would send it.
+    pub(super) async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        operation: &Value,
+        token: Option<&str>,
+    ) -> Answer {
+        self.send_if(method, path, operation, token, None).await
+    }
+
+    /// The same, with `If-Match`.
+    pub(super) async fn send_if(
+        &self,
+        method: &str,
+        path: &str,
+        operation: &Value,
+        token: Option<&str>,
+        tag: Option<&str>,
+    ) -> Answer {
+        let key = if path.contains("{reseller_id}") { "reseller_key_id" } else { "tenant_key_id" };
+        let message = if id(operation) == "recover_message" { "deleted_message_id" } else { "message_id" };
+        let user = match id(operation) {
+            "restore_user" => "deleted_user_id",
+            "offboard_user" => "going_user_id",
+            "scim_delete_user" | "put_delegate" | "remove_delegate" => "other_user_id",
+            _ => "user_id",
+        };
+        let group = if id(operation) == "scim_delete_group" { "going_group_id" } else { "group_id" };
+        let mailbox = match id(operation) {
+            "restore_mailbox" => "deleted_mailbox_id",
+            "delete_mailbox" => "going_mailbox_id",
+            "update_mailbox" | "list_delegates" | "put_delegate" | "remove_delegate" => "shared_mailbox_id",
+            _ => "mailbox_id",
+        };
+        let mut path = path
+            .replace("{key_id}", &self.ids[key])
+            .replace("{message_id}", &self.ids[message])
+            .replace("{user_id}", &self.ids[user])
+            .replace("{mailbox_id}", &self.ids[mailbox])
+            .replace("{group_id}", &self.ids[group])
+            .replace("{resource_type}", "User")
+            .replace("{schema}", "urn:ietf:params:scim:schemas:core:2.0:User");
+        let tenant = match id(operation) {
+            "restore_tenant" => "deleted_tenant_id",
+            "delete_tenant" => "going_tenant_id",
+            "get_destruction_record" => "purged_tenant_id",
+            _ => "tenant_id",
+        };
+        path = path.replace("{tenant_id}", &self.ids[tenant]);
+        for (name, id) in &self.ids {
+            path = path.replace(&format!("{{{name}}}"), id);
+        }
+        assert!(!path.contains('{'), "no object for {path}");
+        let mut call = self.app.call(Method::from_bytes(method.as_bytes()).unwrap(), &path);
+        if let Some(token) = token {
+            call = call.token(token);
+        }
+        if let Some(tag) = tag {
+            call = call.header("if-match", tag);
+        }
+        match self.body(id(operation)) {
+            Some(Value::String(message)) => call.bytes("message/rfc822", message).send().await,
+            Some(body) => call.json(body).send().await,
+            None => call.send().await,
+        }
+    }
+
+    fn body(&self, operation: &str) -> Option<Value> {
+        let ids = &self.ids;
+        Some(match operation {
+            "create_billing_run" => json!({"as_of": "2026-03-02", "tenant_id": ids["tenant_id"]}),
+            "create_domain" => json!({"name": "new.example"}),
+            "create_message" => json!(MESSAGE),
+            "create_price_book" => json!({"reseller_id": ids["reseller_id"], "prices": billing::prices()}),
+            "create_reseller" => json!({"name": "Below", "parent_id": ids["reseller_id"]}),
+            "create_reseller_api_key" => json!({"role": "reseller_admin", "actions": ["api_keys:write"]}),
+            "create_tenant" => {
+                json!({"reseller_id": ids["reseller_id"], "name": "Two", "country": "DE", "currency": "EUR"})
+            }
+            "create_tenant_api_key" => json!({"role": "tenant_admin", "actions": ["api_keys:write"]}),
+            "create_users" => {
+                json!({"users": [{"address": "first@one.example"}, {"address": "second@one.example"}]})
+            }
+            "create_user" => json!({"address": "new@one.example"}),
+            "scim_create_group" | "scim_replace_group" => json!({"displayName": "Everyone"}),
+            "scim_update_group" => json!({
+                "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
+                "Operations": [{"op": "replace", "path": "displayName", "value": "Everybody"}],
+            }),
+            "scim_create_user" => json!({"userName": "hired@one.example"}),
+            "scim_replace_user" => json!({"userName": "ada@one.example"}),
+            "scim_update_user" => json!({
+                "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
+                "Operations": [{"op": "replace", "path": "displayName", "value": "Ada"}],
+            }),
+            "transfer_tenant" => json!({"reseller_id": ids["below_reseller_id"]}),
+            "put_subscription" => json!({"price_book_id": ids["price_book_id"], "interval": "month"}),
+            "set_quota" => json!({"quota_bytes": null}),
+            "set_test_clock" => json!({"now": "2026-03-03T00:00:00Z"}),
+            "create_alias" => json!({"address": "hi@one.example", "mailbox_id": ids["mailbox_id"]}),
+            "create_group" => json!({"display_name": "Support"}),
+            "create_mailbox" => {
+                json!({"kind": "room", "display_name": "Aula", "address": "aula@one.example"})
+            }
+            "offboard_user" => json!({}),
+            "put_delegate" => json!({"rights": ["read"]}),
+            "update_domain" => json!({"plus_addressing": true}),
+            "update_group" => json!({"display_name": "Sales"}),
+            "update_mailbox" => json!({"display_name": "Info"}),
+            "restore_mailbox" => json!({}),
+            "create_support_access" => json!({"reason": "Ticket 4711"}),
+            "create_app_password" => json!({"name": "tablet", "protocols": ["imap"]}),
+            "reset_password" => json!({"password": "another good password"}),
+            "restore_tenant" | "suspend_tenant" | "resume_tenant" | "suspend_user" | "resume_user"
+            | "restore_user" | "verify_domain" => json!({}),
+            "create_webhook_endpoint" => json!({"url": "https://hooks.example/new"}),
+            "update_webhook_endpoint" => json!({"description": "the portal's"}),
+            "update_user" => json!({"display_name": "Ada"}),
+            "update_reseller" => json!({"name": "North"}),
+            "update_tenant" => json!({"name": "Bakery"}),
+            _ => return None,
+        })
+    }
+
+    /// A key of our reseller's, with its admin's role and these actions alone.
+    pub(super) async fn narrowed(&self, actions: impl Iterator<Item = Action>) -> String {
+        let actions: Vec<_> = actions.map(Action::as_str).collect();
+        let path = format!("/v1/resellers/{}/api-keys", self.ids["reseller_id"]);
+        let body = json!({"role": "reseller_admin", "actions": actions});
+        self.opened(&self.app.post(&self.admin, &path, body).await.expect(201)).await
+    }
+
+    /// A key's secret, when our mailbox is open to it for support; it need not be allowed to open it itself.
+    async fn opened(&self, key: &Value) -> String {
+        let mut connection = sqlx::PgConnection::connect(&self.app.db.url()).await.unwrap();
+        sqlx::raw_sql("set role pillarbox_system").execute(&mut connection).await.unwrap();
+        sqlx::query(
+            "insert into support_accesses (tenant_id, id, mailbox_id, principal, reason, created_at, expires_at)
+             select tenant_id, gen_random_uuid(), mailbox_id, $1, reason, created_at, expires_at from support_accesses limit 1",
+        )
+        .bind(text(&key["id"]))
+        .execute(&mut connection)
+        .await
+        .unwrap();
+        text(&key["secret"])
+    }
+
+    /// A credential of each role that a caller can have, for the part of the tree that our objects are in.
+    pub(super) async fn credential(&self, role: Role) -> String {
+        let (level, id) = match role {
+            Role::Operator => {
+                let path =
+                    format!("/v1/tenants/{}/mailboxes/{}", self.ids["tenant_id"], self.ids["mailbox_id"]);
+                self.app.open_for_support(&self.app.operator, &path).await;
+                return self.app.operator.clone();
+            }
+            Role::User => return self.app.sign_in("ada@one.example", PASSWORD).await,
+            Role::TenantAdmin | Role::TenantBilling | Role::Helpdesk => ("tenants", &self.ids["tenant_id"]),
+            _ => ("resellers", &self.ids["reseller_id"]),
+        };
+        let path = format!("/v1/{level}/{id}/api-keys");
+        self.opened(&self.app.post(&self.admin, &path, json!({"role": role.as_str()})).await.expect(201))
+            .await
+    }
+
+    pub(super) fn names_ours(&self, text: &str) -> bool {
+        self.ids.values().any(|id| text.contains(id.as_str()))
+    }
+}
