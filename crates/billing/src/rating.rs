@@ -9,15 +9,17 @@ mod document;
 mod price;
 mod quantity;
 mod reconcile;
+mod tariff;
 
 #[cfg(test)]
 mod properties;
 
 pub use calendar::{Cycle, Interval, Span, local_day};
 pub use document::{CycleState, Line, LineKind, Log, Terms, document};
-pub use price::{Share, UnitPrice, UnitPriceError};
+pub use price::{Amount, Share, UnitPrice, UnitPriceError};
 pub use quantity::{DayLevels, Step, steps_of_changes};
 pub use reconcile::{Billed, Charge, RemovalPolicy, in_force, reconcile};
+pub use tariff::{Tariff, Tier, Tiers, TiersError};
 
 /// Why something cannot be rated. Each of them parks the account it happens to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -10,7 +10,7 @@ use tenancy::{Action, Ctx, event};
 use crate::Error;
 use crate::error::{NOT_A_DATE, date};
 use crate::price_book::{CycleLength, MAILBOX};
-use crate::rating::{RemovalPolicy, Step, Terms, UnitPrice, local_day};
+use crate::rating::{RemovalPolicy, Step, Tariff, Terms, UnitPrice, local_day};
 
 /// What a tenant has subscribed to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,7 +56,7 @@ pub(crate) struct SubscribedPrice {
 impl Subscription {
     pub(crate) fn terms(&self) -> Terms {
         Terms {
-            unit_price: self.price.unit_price,
+            tariff: Tariff::Flat(self.price.unit_price),
             currency: self.price.currency,
             interval: self.interval.interval(),
             removal: self.price.removal,

@@ -7,15 +7,15 @@ use kernel::Currency;
 
 use super::RatingError;
 use super::calendar::{Cycle, Interval, Schedule};
-use super::price::UnitPrice;
 use super::quantity::{DayLevels, Step};
 use super::reconcile::{Billed, Charge, RemovalPolicy, in_force, reconcile};
+use super::tariff::Tariff;
 
 /// What one subscription item is charged by.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Terms {
-    /// For one unit and one whole cycle.
-    pub unit_price: UnitPrice,
+    /// What a quantity costs for one whole cycle.
+    pub tariff: Tariff,
     /// Of the price and of every document.
     pub currency: Currency,
     /// How long a cycle is.
@@ -153,5 +153,5 @@ fn outstanding(
     let seats = DayLevels::new(&log.seats, state.zone)?;
     let committed = DayLevels::new(&log.committed, state.zone)?;
     let quantities = in_force(terms.removal, state.cycle.charged, &[&seats, &committed], boundary);
-    reconcile(terms.unit_price, terms.currency, &state.cycle, &quantities, &state.billed)
+    reconcile(&terms.tariff, terms.currency, &state.cycle, &quantities, &state.billed)
 }

@@ -68,8 +68,8 @@ struct Account {
 
 impl Account {
     fn new(story: &Story, zone: Tz) -> Self {
-        let terms = story.terms;
-        Self { terms, zone, next: terms.starts_on, cycles: Vec::new(), documents: Vec::new() }
+        let (terms, next) = (story.terms.clone(), story.terms.starts_on);
+        Self { terms, zone, next, cycles: Vec::new(), documents: Vec::new() }
     }
 
     fn run(&mut self, as_of: NaiveDate, log: &Log) {
@@ -127,19 +127,41 @@ fn raw_events() -> impl Strategy<Value = Vec<(u64, u32, bool)>> {
     prop::collection::vec((0..=LAST_DAY, 4 * 60..24 * 60_u32, any::<bool>()), 0..14)
 }
 
-fn stories() -> impl Strategy<Value = Story> {
-    let price = (0_u64..2_000_000_000, 0_u32..6).prop_map(|(digits, scale)| {
+fn prices() -> impl Strategy<Value = UnitPrice> {
+    (0_u64..2_000_000_000, 0_u32..6).prop_map(|(digits, scale)| {
         let unit = 10_u64.pow(scale);
-        format!("{}.{:0width$}", digits / unit / 100, digits % unit, width = scale.max(1) as usize)
-    });
+        let width = scale.max(1) as usize;
+        format!("{}.{:0width$}", digits / unit / 100, digits % unit).parse().unwrap()
+    })
+}
+
+/// Up to three tiers that the quantities of the stories reach.
+fn tiers() -> impl Strategy<Value = Tiers> {
+    (prop::collection::btree_set(1_u32..8, 0..3), prop::array::uniform3(prices())).prop_map(
+        |(limits, prices)| {
+            let limits = limits.into_iter().map(Some).chain([None]);
+            Tiers::new(limits.zip(prices).map(|(up_to, unit_price)| Tier { up_to, unit_price }).collect())
+                .unwrap()
+        },
+    )
+}
+
+fn tariffs() -> impl Strategy<Value = Tariff> {
+    prop_oneof![
+        2 => prices().prop_map(Tariff::Flat),
+        1 => tiers().prop_map(Tariff::Graduated),
+        1 => tiers().prop_map(Tariff::Volume),
+    ]
+}
+
+fn stories() -> impl Strategy<Value = Story> {
     let interval = prop::sample::select(vec![Interval::MONTH, Interval::YEAR]);
     let removal = prop::sample::select(vec![RemovalPolicy::AtCycleEnd, RemovalPolicy::CreditToBalance]);
     let dates = (days_of_years(), -400_i64..400);
-    (price, interval, removal, dates, currencies(), raw_events(), 0_i64..4).prop_map(
-        |(price, interval, removal, (starts_on, offset), currency, raw, committed)| {
+    (tariffs(), interval, removal, dates, currencies(), raw_events(), 0_i64..4).prop_map(
+        |(tariff, interval, removal, (starts_on, offset), currency, raw, committed)| {
             let anchor = starts_on + chrono::TimeDelta::days(offset);
-            let unit_price = price.parse().unwrap();
-            let terms = Terms { unit_price, currency, interval, removal, anchor, starts_on };
+            let terms = Terms { tariff, currency, interval, removal, anchor, starts_on };
             Story { terms, events: possible(starts_on, raw), committed }
         },
     )
@@ -207,7 +229,7 @@ proptest! {
         for (state, (_, total)) in plain.cycles.iter().zip(plain.totals()) {
             let quantities: Vec<i64> = state.cycle.charged.each_day().map(|day| story.quantity(day)).collect();
             if state.cycle.charged == state.cycle.whole && quantities.iter().all(|q| *q == quantities[0]) {
-                let full = story.terms.unit_price.amount_minor(Share::from(i128::from(quantities[0])), story.terms.currency);
+                let full = story.terms.tariff.amount_minor(Share::from(i128::from(quantities[0])), story.terms.currency);
                 prop_assert_eq!(Ok(total), full);
             }
         }
@@ -254,9 +276,10 @@ proptest! {
 
     /// I9: under `credit_to_balance`, adding and removing in one day costs at most one day; a swap costs nothing.
     #[test]
-    fn i9_a_day_and_a_swap(story in stories(), day in 0..=LAST_DAY, hours in (4_u32..13, 13_u32..24)) {
+    fn i9_a_day_and_a_swap(story in stories(), price in prices(), day in 0..=LAST_DAY, hours in (4_u32..13, 13_u32..24)) {
         let mut story = story;
         story.terms.removal = RemovalPolicy::CreditToBalance;
+        story.terms.tariff = Tariff::Flat(price);
         story.committed = 0;
         let day = story.terms.starts_on + Days::new(day);
         let at = |hour| day.and_hms_opt(hour, 30, 30).unwrap();
@@ -268,7 +291,7 @@ proptest! {
         let plain = Account::late(&story, Tz::UTC);
         let added = with([Event { at: at(hours.0), delta: 1 }, Event { at: at(hours.1), delta: -1 }]);
         let cycle = plain.cycles.iter().find(|state| state.cycle.charged.contains(day)).unwrap().cycle;
-        let one_day = story.terms.unit_price.amount_minor(Share::new(1, cycle.whole.days().into()), story.terms.currency).unwrap();
+        let one_day = story.terms.tariff.amount_minor(Share::new(1, cycle.whole.days().into()), story.terms.currency).unwrap();
         prop_assert!((0..=one_day + 1).contains(&(added - plain.total())), "a day costs {} of {one_day}", added - plain.total());
 
         let level = |at: NaiveDateTime| story.events.iter().filter(|e| e.at <= at).map(|e| e.delta).sum::<i64>();
@@ -299,10 +322,11 @@ proptest! {
         prop_assert!(account.totals().iter().all(|(_, total)| *total == 0), "{:?}", account.totals());
     }
 
-    /// I12: more seat-days never cost less.
+    /// I12: more seat-days never cost less, at a flat and at a graduated price.
     #[test]
     fn i12_more_never_costs_less(story in stories(), seat_days in 0_i128..1_000_000, more in 0_i128..1000, days in 28_i128..=366) {
-        let amount = |n| story.terms.unit_price.amount_minor(Share::new(n, days), story.terms.currency).unwrap();
+        prop_assume!(!matches!(story.terms.tariff, Tariff::Volume(_)));
+        let amount = |n| story.terms.tariff.amount_minor(Share::new(n, days), story.terms.currency).unwrap();
         prop_assert!(amount(seat_days) <= amount(seat_days + more));
     }
 

@@ -5,7 +5,8 @@ use kernel::Currency;
 use num_traits::Zero;
 
 use super::calendar::{Cycle, Span};
-use super::price::{Share, UnitPrice};
+use super::price::{Amount, Share};
+use super::tariff::Tariff;
 use super::{DayLevels, RatingError};
 
 /// When a unit that is no longer used stops being charged.
@@ -81,37 +82,48 @@ pub fn in_force(policy: RemovalPolicy, days: Span, levels: &[&DayLevels], as_of:
 
 /// `owed − billed` of a cycle, one charge for each stretch of days with the same difference.
 ///
-/// Telescoping: after each charge the cycle's lines add up to the rounded price of its seat-days so far, so that
-/// segments add up to the full price and a credit is what was billed less what is kept.
+/// Owed is the sum of what each day's quantity costs for a whole cycle, divided by the days of the whole cycle.
+/// Telescoping: after each charge the cycle's lines add up to the rounded cost so far, of the days up to its end as
+/// they are in force and of the days after as they were billed; so segments add up to the full price and a credit is
+/// what was billed less what is kept.
 pub fn reconcile(
-    price: UnitPrice,
+    tariff: &Tariff,
     currency: Currency,
     cycle: &Cycle,
     in_force: &[i64],
     billed: &[Billed],
 ) -> Result<Vec<Charge>, RatingError> {
-    let mut difference = in_force.to_vec();
+    let mut billed_levels = vec![0_i64; in_force.len()];
     let mut billed_minor = 0_i64;
-    let mut seat_days = 0_i64;
     for line in billed {
         let days = offsets(cycle.charged, line.period).ok_or(RatingError::BilledOutsideCycle)?;
-        for owed in difference.get_mut(days).ok_or(RatingError::BilledOutsideCycle)? {
-            *owed -= line.quantity;
+        for level in billed_levels.get_mut(days).ok_or(RatingError::BilledOutsideCycle)? {
+            *level += line.quantity;
         }
-        seat_days += line.quantity * line.period.days();
         billed_minor = billed_minor.checked_add(line.amount_minor).ok_or(RatingError::AmountRange)?;
     }
+    let mut cost = cost_of_days(tariff, &billed_levels)?;
+    let difference: Vec<i64> = in_force.iter().zip(&billed_levels).map(|(now, then)| now - then).collect();
     let mut charges = Vec::new();
     for (period, quantity) in stretches(cycle.charged, &difference) {
-        let here = quantity.checked_mul(period.days()).ok_or(RatingError::AmountRange)?;
-        seat_days = seat_days.checked_add(here).ok_or(RatingError::AmountRange)?;
-        let units = Share::new(i128::from(seat_days), i128::from(cycle.whole.days()));
-        let owed_minor = price.amount_minor(units, currency)?;
+        let days = offsets(cycle.charged, period).ok_or(RatingError::BilledOutsideCycle)?;
+        let of = |levels: &[i64]| cost_of_days(tariff, levels.get(days.clone()).unwrap_or_default());
+        cost = cost.plus(of(in_force)?.minus(of(&billed_levels)?)?)?;
+        let owed_minor = cost.times(Share::new(1, cycle.whole.days().into()))?.minor(currency)?;
         let amount_minor = owed_minor.checked_sub(billed_minor).ok_or(RatingError::AmountRange)?;
-        charges.push(Charge { period, quantity, seat_days: here, amount_minor });
+        let seat_days = quantity.checked_mul(period.days()).ok_or(RatingError::AmountRange)?;
+        charges.push(Charge { period, quantity, seat_days, amount_minor });
         billed_minor = owed_minor;
     }
     Ok(charges)
+}
+
+/// The sum of what the quantity of each day costs for a whole cycle.
+fn cost_of_days(tariff: &Tariff, levels: &[i64]) -> Result<Amount, RatingError> {
+    levels.chunk_by(|a, b| a == b).try_fold(Amount::ZERO, |sum, days| {
+        let (level, count) = (days.first().copied().unwrap_or(0), i128::try_from(days.len()).unwrap_or(0));
+        sum.plus(tariff.cost(Share::from(i128::from(level)))?.times(Share::from(count))?)
+    })
 }
 
 /// Where the days of `part` are in a list of the days of `whole`.

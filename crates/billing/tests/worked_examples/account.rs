@@ -1,7 +1,7 @@
 //! An account as the product keeps it: terms, an event log, and a document at each boundary.
 
 use billing::rating::{
-    CycleState, Interval, Line, Log, RemovalPolicy, Share, Span, Terms, UnitPrice, document,
+    CycleState, Interval, Line, Log, RemovalPolicy, Share, Span, Tariff, Terms, UnitPrice, document,
 };
 use billing::rating::{Step, steps_of_changes};
 use chrono::{DateTime, Months, NaiveDate, NaiveTime, TimeDelta, Utc};
@@ -19,15 +19,15 @@ pub(crate) struct Account {
 impl Account {
     /// At a price of 1, of which a removed unit gets the rest back.
     pub(crate) fn new(anchor: NaiveDate, interval: Interval, starts_on: NaiveDate) -> Result<Self, String> {
-        let unit_price = "1".parse().map_err(|e| format!("{e}"))?;
+        let tariff = Tariff::Flat("1".parse().map_err(|e| format!("{e}"))?);
         let currency = "EUR".parse().map_err(|e| format!("{e}"))?;
         let removal = RemovalPolicy::CreditToBalance;
-        let terms = Terms { unit_price, currency, interval, removal, anchor, starts_on };
+        let terms = Terms { tariff, currency, interval, removal, anchor, starts_on };
         Ok(Self { terms, cycles: Vec::new(), next: starts_on })
     }
 
     pub(crate) fn priced(mut self, unit_price: UnitPrice, currency: Currency) -> Self {
-        (self.terms.unit_price, self.terms.currency) = (unit_price, currency);
+        (self.terms.tariff, self.terms.currency) = (Tariff::Flat(unit_price), currency);
         self
     }
 

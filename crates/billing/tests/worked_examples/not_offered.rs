@@ -13,7 +13,6 @@ pub(crate) fn reader(keys: &[&str]) -> Option<Reader> {
         return Some(|_| Err("needs tax".into()));
     }
     Some(match keys {
-        ["currency", "gb_months", "tiers"] => |_: &Case| Err("needs tiered prices".into()),
         [
             "coupon_minor",
             "currency",
