@@ -1,6 +1,7 @@
 //! The invariants of the design, over random calendars, zones, currencies, prices and events in any order. A failing
 //! case prints its seed; `PROPTEST_CASES` says how many there are.
 
+mod removal;
 mod seats;
 mod story;
 mod timeline;
