@@ -7,6 +7,7 @@
 mod calendar;
 mod document;
 mod in_force;
+mod instalment;
 mod price;
 mod quantity;
 mod reconcile;
@@ -21,6 +22,7 @@ mod properties;
 pub use calendar::{Cycle, Interval, Span, local_day};
 pub use document::{CycleState, Line, LineKind, document};
 pub use in_force::Log;
+pub use instalment::instalment;
 pub use price::{Amount, Share, UnitPrice, UnitPriceError};
 pub use quantity::{DayLevels, Step, steps_of_changes};
 pub use reconcile::{Billed, Charge, reconcile};
@@ -41,6 +43,9 @@ pub enum RatingError {
     /// More seats were freed than taken.
     #[error("the event log frees more seats than were taken")]
     NegativeQuantity,
+    /// An instalment that is none of so many.
+    #[error("there is no such instalment")]
+    InstalmentRange,
     /// A billed line lies outside the cycle that it is said to belong to.
     #[error("a billed line lies outside its cycle")]
     BilledOutsideCycle,
