@@ -24,6 +24,15 @@ pub struct CycleState {
     pub billed: Vec<Billed>,
 }
 
+impl CycleState {
+    /// The units that have been charged for each of its days.
+    pub fn quantities(&self) -> Vec<(NaiveDate, i64)> {
+        let on =
+            |day| self.billed.iter().filter(|line| line.period.contains(day)).map(|line| line.quantity).sum();
+        self.cycle.charged.each_day().map(|day| (day, on(day))).collect()
+    }
+}
+
 /// Why a line is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LineKind {

@@ -3,6 +3,7 @@
 
 mod removal;
 mod seats;
+mod storage;
 mod story;
 mod timeline;
 
@@ -13,12 +14,13 @@ use proptest::prelude::*;
 
 use super::{Tariff, Tier, Tiers, UnitPrice};
 
-const ZONES: [Tz; 6] = [
+const ZONES: [Tz; 7] = [
     Tz::UTC,
     Tz::America__Los_Angeles,
     Tz::Europe__Berlin,
     Tz::Pacific__Apia,
     Tz::Pacific__Kiritimati,
+    Tz::Pacific__Kwajalein,
     Tz::Australia__Lord_Howe,
 ];
 

@@ -18,10 +18,6 @@ pub(crate) fn reader(keys: &[&str]) -> Option<Reader> {
             "items_minor",
             "remove_item_minor",
         ] => |_: &Case| Err("needs discounts".into()),
-        ["currency", "events", "month", "unit_minor"]
-        | ["currency", "events", "month", "opening", "unit_minor"] => {
-            |_: &Case| Err("needs metered storage".into())
-        }
         ["anchor_day", "currency", "interval", "price" | "price_minor"] => |case: &Case| {
             case.anchor_day()?;
             Err("the case names no start".into())
