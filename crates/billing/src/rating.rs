@@ -5,9 +5,12 @@
 //! carries the difference ([`reconcile()`]). Billing twice therefore adds nothing.
 
 mod calendar;
+mod discount;
 mod document;
 mod in_force;
 mod instalment;
+mod one_off;
+mod percentage;
 mod price;
 mod quantity;
 mod reconcile;
@@ -21,9 +24,12 @@ mod timeline;
 mod properties;
 
 pub use calendar::{Cycle, Interval, Span, local_day};
+pub use discount::{AmountOff, Discount, Rate, split};
 pub use document::{CycleState, Line, LineKind, document};
 pub use in_force::Log;
 pub use instalment::instalment;
+pub use one_off::OneOff;
+pub use percentage::{Percentage, PercentageError};
 pub use price::{Amount, Share, UnitPrice, UnitPriceError};
 pub use quantity::{Step, steps_of_changes};
 pub use reconcile::{Billed, Charge, reconcile};

@@ -11,7 +11,8 @@ use crate::Error;
 use crate::error::{NOT_A_DATE, date};
 use crate::price_book::{CycleLength, MAILBOX};
 use crate::rating::{
-    Interval, RemovalPolicy, Segment, Step, SuspensionPolicy, Tariff, Terms, Timeline, UnitPrice, local_day,
+    Interval, Percentage, Rate, RemovalPolicy, Segment, Step, SuspensionPolicy, Tariff, Terms, Timeline,
+    UnitPrice, local_day,
 };
 
 /// What a tenant has subscribed to.
@@ -57,14 +58,14 @@ pub(crate) struct SubscribedPrice {
 
 impl Subscription {
     /// What its seats are charged at.
-    pub(crate) fn tariff(&self) -> Tariff {
-        Tariff::Flat(self.price.unit_price)
+    pub(crate) fn rate(&self) -> Rate {
+        Rate { tariff: Tariff::Flat(self.price.unit_price), discount: Percentage::ZERO }
     }
 
     /// The same terms from the first day on, without an end.
     pub(crate) fn timeline(&self) -> Timeline {
         let terms = Terms {
-            tariff: self.tariff(),
+            tariff: self.rate().tariff,
             interval: self.interval.interval(),
             anchor: self.anchor_date,
             term: Interval::Months(self.term_months.unsigned_abs()),
@@ -72,7 +73,7 @@ impl Subscription {
             suspension: SuspensionPolicy::Continue,
         };
         let segment = Segment { from: self.starts_on, terms: Some(terms) };
-        Timeline::new(self.price.currency, vec![segment], Vec::new(), None)
+        Timeline::new(self.price.currency, vec![segment])
     }
 }
 

@@ -7,6 +7,7 @@ use kernel::Currency;
 
 use super::RatingError;
 use super::calendar::{Cycle, Schedule, Span};
+use super::discount::{Discount, Rate};
 use super::removal::RemovalPolicy;
 use super::terms::{SuspensionPolicy, Terms};
 
@@ -49,7 +50,7 @@ impl Suspension {
     }
 }
 
-/// The terms of one item over time.
+/// The terms of one item over time, all in one currency, and so every document of it.
 ///
 /// A change of the price alone leaves the cycles as they are. A change of the interval or the anchor cuts the cycle
 /// that it falls into, and counts new ones by its own anchor: to re-anchor, make that the day of the change.
@@ -58,6 +59,7 @@ pub struct Timeline {
     currency: Currency,
     segments: Vec<Segment>,
     suspensions: Vec<Suspension>,
+    discounts: Vec<Discount>,
     ends_on: Option<NaiveDate>,
 }
 
@@ -73,19 +75,30 @@ pub(super) struct Course<'a> {
 
 impl Timeline {
     /// Segments in any order; of two from the same day on, the later in the list holds.
-    ///
-    /// All prices, and so every document, are in the one currency. `ends_on` is the first day on which no unit is used
-    /// any more: how long they are then charged is for the removal policy to say, and no later segment begins.
-    pub fn new(
-        currency: Currency,
-        mut segments: Vec<Segment>,
-        suspensions: Vec<Suspension>,
-        ends_on: Option<NaiveDate>,
-    ) -> Self {
+    pub fn new(currency: Currency, mut segments: Vec<Segment>) -> Self {
         segments.reverse();
         segments.sort_by_key(|segment| segment.from);
         segments.dedup_by_key(|segment| segment.from);
-        Self { currency, segments, suspensions, ends_on }
+        Self { currency, segments, suspensions: Vec::new(), discounts: Vec::new(), ends_on: None }
+    }
+
+    /// Suspended at times, in any order.
+    #[must_use]
+    pub fn suspended(self, suspensions: Vec<Suspension>) -> Self {
+        Self { suspensions, ..self }
+    }
+
+    /// With percentages off at times, in any order.
+    #[must_use]
+    pub fn discounted(self, discounts: Vec<Discount>) -> Self {
+        Self { discounts, ..self }
+    }
+
+    /// With an end: the first day on which no unit is used any more. How long units are then charged is for the removal
+    /// policy to say; no later segment begins.
+    #[must_use]
+    pub fn ending_on(self, ends_on: Option<NaiveDate>) -> Self {
+        Self { ends_on, ..self }
     }
 
     /// Of every price and document.
@@ -171,6 +184,13 @@ impl Timeline {
         Ok(courses)
     }
 
+    /// What a day is charged at under some terms.
+    pub(super) fn rate_on(&self, day: NaiveDate, terms: &Terms) -> Rate {
+        let discounts = self.discounts.iter().filter(|discount| discount.contains(day));
+        let discount = discounts.map(|discount| discount.percentage).max().unwrap_or_default();
+        Rate { tariff: terms.tariff.clone(), discount }
+    }
+
     /// Whether a day is not charged because of a suspension.
     pub(super) fn is_paused(&self, course: &Course<'_>, day: NaiveDate) -> bool {
         course.terms_on(day).is_some_and(|terms| terms.suspension == SuspensionPolicy::Pause)
@@ -254,8 +274,8 @@ mod tests {
     }
 
     fn timeline(segments: &[Segment], suspensions: &[Suspension], ends_on: Option<&str>) -> Timeline {
-        let currency = "EUR".parse().unwrap();
-        Timeline::new(currency, segments.to_vec(), suspensions.to_vec(), ends_on.map(date))
+        let timeline = Timeline::new("EUR".parse().unwrap(), segments.to_vec());
+        timeline.suspended(suspensions.to_vec()).ending_on(ends_on.map(date))
     }
 
     fn boundaries(timeline: &Timeline, most: usize) -> Vec<String> {

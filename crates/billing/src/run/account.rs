@@ -159,7 +159,7 @@ async fn rate(
 /// The cycles opened so far, with their lines. The price of a subscription that has been billed does not change.
 pub(crate) async fn opened(tx: &mut TenantTx, subscription: &Subscription) -> Result<Vec<CycleState>, Error> {
     let mut billed = BTreeMap::<NaiveDate, Vec<_>>::new();
-    for (cycle_starts_on, line) in store::billed_lines(tx, MAILBOX, &subscription.tariff()).await? {
+    for (cycle_starts_on, line) in store::billed_lines(tx, MAILBOX, &subscription.rate()).await? {
         billed.entry(cycle_starts_on).or_default().push(line);
     }
     let cycles = store::cycles(tx, MAILBOX).await?;

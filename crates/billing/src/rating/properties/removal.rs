@@ -75,7 +75,7 @@ proptest! {
         };
         let (tariff, currency) = (terms.tariff.clone(), "EUR".parse().unwrap());
         let segment = Segment { from: start, terms: Some(terms) };
-        let mut account = Account::new(Timeline::new(currency, vec![segment], Vec::new(), None), Tz::UTC);
+        let mut account = Account::new(Timeline::new(currency, vec![segment]), Tz::UTC);
         let log = |changes: &[(u32, i64)]| Log {
             seats: steps_of_changes(changes.iter().map(|(day, delta)| (at(*day, if *delta > 0 { 9 } else { 17 }), *delta))),
             committed: Vec::new(),

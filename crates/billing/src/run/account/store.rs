@@ -5,7 +5,7 @@ use sqlx::types::chrono::{DateTime, NaiveDate, Utc};
 use tenancy::TenantTx;
 
 use crate::Error;
-use crate::rating::{Billed, Cycle, Span, Tariff};
+use crate::rating::{Billed, Cycle, Rate, Span};
 
 /// The account's row, locked.
 pub(super) struct Claim {
@@ -92,11 +92,11 @@ pub(super) async fn cycles(tx: &mut TenantTx, item: &str) -> Result<Vec<(Cycle, 
         .collect()
 }
 
-/// Every line billed so far, at one tariff, with the first day of its cycle.
+/// Every line billed so far, at one rate, with the first day of its cycle.
 pub(super) async fn billed_lines(
     tx: &mut TenantTx,
     item: &str,
-    tariff: &Tariff,
+    rate: &Rate,
 ) -> Result<Vec<(NaiveDate, Billed)>, Error> {
     let tenant_id = tx.tenant_id().uuid();
     let rows = sqlx::query!(
@@ -111,8 +111,8 @@ pub(super) async fn billed_lines(
     rows.into_iter()
         .map(|row| {
             let period = Span::new(row.start, row.end).ok_or(Error::Stored("period"))?;
-            let (tariff, quantity) = (tariff.clone(), row.quantity);
-            Ok((row.cycle, Billed { tariff, period, quantity, amount_minor: row.amount_minor }))
+            let (rate, quantity) = (rate.clone(), row.quantity);
+            Ok((row.cycle, Billed { rate, period, quantity, amount_minor: row.amount_minor }))
         })
         .collect()
 }
