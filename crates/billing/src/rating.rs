@@ -17,6 +17,7 @@ mod reconcile;
 mod removal;
 mod storage;
 mod tariff;
+mod tax;
 mod terms;
 mod timeline;
 
@@ -36,6 +37,7 @@ pub use reconcile::{Billed, Charge, reconcile};
 pub use removal::RemovalPolicy;
 pub use storage::{byte_seconds, overage_gib};
 pub use tariff::{Tariff, Tier, Tiers, TiersError};
+pub use tax::{GroupTotal, PriceBasis, TaxCategory, TaxGroup, TaxLine, Totals, credit_totals, totals};
 pub use terms::{SuspensionPolicy, Terms};
 pub use timeline::{Segment, Suspension, Timeline};
 
@@ -54,6 +56,12 @@ pub enum RatingError {
     /// An instalment that is none of so many.
     #[error("there is no such instalment")]
     InstalmentRange,
+    /// A rate of tax that its category does not have.
+    #[error("the rate of tax does not belong to its category")]
+    TaxRate,
+    /// More would be credited of a group than its invoice has left.
+    #[error("a credit note exceeds its invoice")]
+    CreditExceedsInvoice,
     /// A billed line lies outside the cycle that it is said to belong to.
     #[error("a billed line lies outside its cycle")]
     BilledOutsideCycle,

@@ -6,9 +6,6 @@ pub(crate) fn reader(keys: &[&str]) -> Option<Reader> {
     if keys.iter().any(|key| key.ends_with("_unix")) {
         return Some(|_| Err("needs proration by the second".into()));
     }
-    if keys.contains(&"tax") {
-        return Some(|_| Err("needs tax".into()));
-    }
     Some(match keys {
         ["anchor_day", "currency", "interval", "price" | "price_minor"] => |case: &Case| {
             case.anchor_day()?;
