@@ -1,8 +1,12 @@
 //! The rating core: from terms, an event log and a date to lines. No I/O, no clock, no floats.
 //!
 //! Time is counted in local calendar days and half-open spans. Everything is reconciled: what a cycle is owed is a
-//! function of the event log and the [`Timeline`] of terms, what has been billed is the sum of its lines so far, and a document
-//! carries the difference ([`reconcile()`]). Billing twice therefore adds nothing.
+//! function of the event log ([`Log`]) and of the terms over time ([`Timeline`]), what has been billed is the sum of
+//! its lines so far, and a document carries the difference ([`document()`]). Billing twice therefore adds nothing.
+//!
+//! Beside the cycles of seats stand charges that come once ([`OneOff`]), stored bytes in arrears ([`overage_gib`]),
+//! amounts off ([`split`], [`AmountOff`]), plans of payment ([`instalment()`]), and the tax of a whole document
+//! ([`totals`], [`credit_totals`]).
 
 mod calendar;
 mod discount;

@@ -52,7 +52,7 @@ impl Suspension {
 
 /// The terms of one item over time, all in one currency, and so every document of it.
 ///
-/// A change of the price alone leaves the cycles as they are. A change of the interval or the anchor cuts the cycle
+/// A change of the price alone leaves the cycles as they are, and what the removal policy holds in them. A change of the interval or the anchor cuts the cycle
 /// that it falls into, and counts new ones by its own anchor: to re-anchor, make that the day of the change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Timeline {
@@ -109,6 +109,14 @@ impl Timeline {
     /// Whether units are no longer used on a day.
     pub(super) fn has_ended(&self, day: NaiveDate) -> bool {
         self.ends_on.is_some_and(|end| end <= day)
+    }
+
+    /// The cycle that a day belongs to, as far as it can be charged; `None` if nothing is charged on that day. A change
+    /// that waits for the end of the cycle is one from `charged.end()` on.
+    pub fn cycle_at(&self, day: NaiveDate) -> Result<Option<Cycle>, RatingError> {
+        let courses = self.courses()?;
+        let course = courses.iter().find(|course| course.contains(day) && !self.is_paused(course, day));
+        course.map(|course| course.cycle_at(day)).transpose()
     }
 
     /// The first boundary: the first day that is charged. `None` if none ever is.
@@ -329,6 +337,9 @@ mod tests {
             .map(|cycle| (cycle.charged.days(), cycle.whole.days()))
             .collect();
         assert_eq!(charged, [(10, 28), (365, 365)]);
+        let found = changed.cycle_at(date("2026-02-10")).unwrap().unwrap();
+        assert_eq!(found.charged.end(), date("2026-02-20"));
+        assert_eq!(changed.cycle_at(date("2026-01-09")), Ok(None));
         // A price that changes keeps the cycles.
         let dearer =
             Terms { tariff: Tariff::Flat("13".parse().unwrap()), ..terms("2026-01-10", Interval::MONTH) };

@@ -1,4 +1,4 @@
-//! The invariants under terms that change: prices, intervals, trials, suspensions, ends (I4, I5, I7, I8, I10).
+//! The invariants under terms that change: prices, intervals, trials, suspensions, ends (I4 to I8, I10).
 
 use std::collections::BTreeMap;
 
@@ -164,6 +164,24 @@ proptest! {
                 (terms, found) => prop_assert!(false, "{found:?} on {day} by {terms:?}"),
             }
         }
+    }
+
+    /// I6: terms that are said again, and suspensions that do not concern them, change nothing.
+    #[test]
+    fn i6_no_op_changes(changes in changes(), again in prop::collection::vec(0..=LAST_DAY, 1..6)) {
+        let plain = changes.settled(Account::new(changes.timeline(), Tz::UTC));
+        let mut split = changes.clone();
+        for offset in again {
+            let from = changes.story.starts_on + Days::new(offset);
+            let before = changes.segments.iter().filter(|segment| segment.from <= from);
+            let terms = before.max_by_key(|segment| segment.from).and_then(|segment| segment.terms.clone());
+            split.segments.push(Segment { from, terms });
+        }
+        if changes.segments.iter().flat_map(|s| &s.terms).all(|t| t.suspension == SuspensionPolicy::Continue) {
+            split.suspensions.clear();
+        }
+        let split = changes.settled(Account::new(split.timeline(), Tz::UTC));
+        prop_assert_eq!(plain.documents, split.documents);
     }
 
     /// I7: totals depend neither on when runs happened, nor on what was known then of the seats and of the terms.
