@@ -2,7 +2,8 @@
 //!
 //! A percentage belongs to what a day is charged at ([`Rate`]): lines are net of it, and a credit is worth what was
 //! billed, net. An amount stands beside the lines that it was split over ([`split`]), and shrinks with what is kept
-//! of each of them ([`AmountOff`]). Either way the net that is kept is never below 0, so credits never exceed charges.
+//! of each of them ([`AmountOff`]). Either way the net that is kept is never below 0, so credits never exceed
+//! charges.
 
 use chrono::NaiveDate;
 
@@ -118,7 +119,11 @@ mod tests {
 
         /// I10: whatever is kept of a charge, the net is never negative, and of nothing nothing remains.
         #[test]
-        fn i10_the_net_is_never_negative(charged_minor in 1_i64..1_000_000, off in 0_i64..1_000_000, kept in 0_i64..1_200_000) {
+        fn i10_the_net_is_never_negative(
+            charged_minor in 1_i64..1_000_000,
+            off in 0_i64..1_000_000,
+            kept in 0_i64..1_200_000,
+        ) {
             let off = AmountOff { charged_minor, off_minor: off.min(charged_minor) };
             let net = |kept: i64| kept - off.kept(kept).unwrap();
             prop_assert!(net(kept) >= 0);

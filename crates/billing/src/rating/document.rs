@@ -16,7 +16,7 @@ use super::timeline::{Course, Timeline};
 /// A cycle that has been opened, and what was billed for it.
 #[derive(Debug, Clone)]
 pub struct CycleState {
-    /// Its days. Its first charged day names it among the cycles of the item.
+    /// Its days. The whole cycle and the first charged day name it among the cycles of the item.
     pub cycle: Cycle,
     /// The zone whose calendar its days are of, as it was when the cycle opened.
     pub zone: Tz,
@@ -73,11 +73,13 @@ pub struct Line {
     pub charge: Charge,
 }
 
-/// Opens every cycle that has begun to be charged by `boundary`, in the calendar of `zone`, and brings all cycles up to
-/// what is known at the end of that day. The lines are already part of `cycles` when this returns; called again, it
-/// adds nothing.
+/// Opens every cycle that has begun to be charged by `boundary`, in the calendar of `zone`, and brings all cycles
+/// up to what is known at the end of that day. The lines are already part of `cycles` when this returns; called
+/// again, it adds nothing.
 ///
-/// A cycle that the timeline has come to cut, or to extend again, has its charged days changed in `cycles`.
+/// A cycle that the timeline has come to cut, or to extend again, has its charged days changed in `cycles`. One that
+/// the timeline has come to have no more is credited whole, and stays as it is: [`Timeline::cycle_at`] its first
+/// charged day is another.
 pub fn document(
     timeline: &Timeline,
     boundary: NaiveDate,

@@ -1,11 +1,11 @@
 //! Tax of a document, per category and rate, on the sum of its rounded lines (EN 16931).
 //!
-//! The rules that hold of [`Totals`], all in minor units: lines add up to the net (BR-CO-10 and, as discounts are in
-//! the lines and there are no allowances or charges of the document, BR-CO-13); taxes of groups add up to the tax
-//! (BR-CO-14); net and tax are the total (BR-CO-15). A group's tax is its taxable amount times its rate, rounded
-//! (BR-CO-17), when prices exclude tax. Where they include it, what was agreed is the gross: the group's net and tax
-//! add up to it exactly, and its tax may be one minor unit from the rule, because not every gross is some net with its
-//! tax rounded. What is payable (BR-CO-16) is the total less what was paid.
+//! The rules that hold of [`Totals`], all in minor units: lines add up to the net (BR-CO-10 and, as discounts are
+//! in the lines and there are no allowances or charges of the document, BR-CO-13); taxes of groups add up to the
+//! tax (BR-CO-14); net and tax are the total (BR-CO-15). A group's tax is its taxable amount times its rate,
+//! rounded (BR-CO-17), when prices exclude tax. Where they include it, what was agreed is the gross: the group's
+//! net and tax add up to it exactly, and its tax may be one minor unit from the rule, because not every gross is
+//! some net with its tax rounded. What is payable (BR-CO-16) is the total less what was paid.
 
 mod credit;
 
@@ -173,8 +173,8 @@ fn amounts(lines: &[TaxLine]) -> Result<BTreeMap<TaxGroup, i64>, RatingError> {
     Ok(amounts)
 }
 
-/// Each line net of tax. Of gross lines by telescoping: after each line, a group's nets add up to the net of its gross
-/// so far, and the last line brings them to what the group is taxed on.
+/// Each line net of tax. Of gross lines by telescoping: after each line, a group's nets add up to the net of its
+/// gross so far, and the last line brings them to what the group is taxed on.
 fn lines_net(basis: PriceBasis, lines: &[TaxLine], groups: &[GroupTotal]) -> Result<Vec<i64>, RatingError> {
     if basis == PriceBasis::Exclusive {
         return Ok(lines.iter().map(|line| line.amount_minor).collect());

@@ -52,8 +52,9 @@ impl Suspension {
 
 /// The terms of one item over time, all in one currency, and so every document of it.
 ///
-/// A change of the price alone leaves the cycles as they are, and what the removal policy holds in them. A change of the interval or the anchor cuts the cycle
-/// that it falls into, and counts new ones by its own anchor: to re-anchor, make that the day of the change.
+/// A change of the price alone leaves the cycles as they are, and what the removal policy holds in them. A change
+/// of the interval or the anchor cuts the cycle that it falls into, and counts new ones by its own anchor: to
+/// re-anchor, make that the day of the change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Timeline {
     currency: Currency,
@@ -94,8 +95,8 @@ impl Timeline {
         Self { discounts, ..self }
     }
 
-    /// With an end: the first day on which no unit is used any more. How long units are then charged is for the removal
-    /// policy to say; no later segment begins.
+    /// With an end: the first day on which no unit is used any more. How long units are then charged is for the
+    /// removal policy to say; no later segment begins.
     #[must_use]
     pub fn ending_on(self, ends_on: Option<NaiveDate>) -> Self {
         Self { ends_on, ..self }
@@ -111,8 +112,8 @@ impl Timeline {
         self.ends_on.is_some_and(|end| end <= day)
     }
 
-    /// The cycle that a day belongs to, as far as it can be charged; `None` if nothing is charged on that day. A change
-    /// that waits for the end of the cycle is one from `charged.end()` on.
+    /// The cycle that a day belongs to, as far as it can be charged; `None` if nothing is charged on that day. A
+    /// change that waits for the end of the cycle is one from `charged.end()` on.
     pub fn cycle_at(&self, day: NaiveDate) -> Result<Option<Cycle>, RatingError> {
         let courses = self.courses()?;
         let course = courses.iter().find(|course| course.contains(day) && !self.is_paused(course, day));

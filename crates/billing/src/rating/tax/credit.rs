@@ -6,8 +6,8 @@ use crate::rating::RatingError;
 /// What a credit note comes to, of an invoice with the groups `invoiced`, after earlier ones with the groups
 /// `credited`. All amounts are positive: what is given back.
 ///
-/// The tax of each group is as on an invoice, and never more than is left of the invoice's; the credit note that gives
-/// back the rest of a group gives back the rest of its tax, so that what rounding left over goes with it.
+/// The tax of each group is as on an invoice, and never more than is left of the invoice's; the credit note that
+/// gives back the rest of a group gives back the rest of its tax, so that what rounding left over goes with it.
 /// [`RatingError::CreditExceedsInvoice`] if more of a group is given back than is left.
 pub fn credit_totals(
     basis: PriceBasis,
