@@ -143,11 +143,6 @@ impl Schedule {
     pub(super) fn next_after(&self, day: NaiveDate) -> Result<NaiveDate, RatingError> {
         Ok(self.cycle_at(day)?.end())
     }
-
-    /// Whether a cycle begins on a day.
-    pub(super) fn begins_on(&self, day: NaiveDate) -> Result<bool, RatingError> {
-        Ok(self.cycle_at(day)?.start() == day)
-    }
 }
 
 fn months_between(from: NaiveDate, to: NaiveDate) -> i64 {

@@ -7,7 +7,7 @@ use super::RatingError;
 use super::calendar::{Cycle, Span};
 use super::discount::Rate;
 use super::quantity::{DayLevels, Step};
-use super::removal::{Held, RemovalPolicy};
+use super::removal::Held;
 use super::timeline::{Course, Timeline};
 
 /// The event log of an account, in order of time.
@@ -50,11 +50,6 @@ pub(super) fn in_force(
         if day == cycle.charged.start() {
             held.begin_cycle();
         }
-        if matches!(terms.removal, RemovalPolicy::LockedUntilTermEnd { .. })
-            && terms.terms()?.begins_on(day)?
-        {
-            held.begin_term();
-        }
         if timeline.is_paused(course, day) {
             continue;
         }
@@ -64,4 +59,58 @@ pub(super) fn in_force(
         }
     }
     Ok(days)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Interval, RemovalPolicy, Segment, SuspensionPolicy, Tariff, Terms, steps_of_changes};
+    use super::*;
+
+    /// From the first to the last day, so many.
+    fn quantities(days: &[Day]) -> Vec<(usize, i64)> {
+        days.chunk_by(|a, b| a.quantity == b.quantity)
+            .map(|days| (days.len(), days.first().map_or(0, |day| day.quantity)))
+            .collect()
+    }
+
+    #[test]
+    fn each_policy_holds_on_its_own_days() {
+        let day = |text: &str| text.parse::<NaiveDate>().unwrap();
+        let terms = |removal, price: &str| Terms {
+            tariff: Tariff::Flat(price.parse().unwrap()),
+            interval: Interval::MONTH,
+            anchor: day("2026-01-01"),
+            term: Interval::YEAR,
+            removal,
+            suspension: SuspensionPolicy::Continue,
+        };
+        let locked = terms(RemovalPolicy::LockedUntilTermEnd { grace_days: 7 }, "2");
+        let segments = vec![
+            Segment { from: day("2026-01-01"), terms: Some(locked) },
+            Segment { from: day("2026-02-11"), terms: Some(terms(RemovalPolicy::AtCycleEnd, "3")) },
+        ];
+        let timeline = Timeline::new("EUR".parse().unwrap(), segments);
+        let at = |text: &str| text.parse().unwrap();
+        let changes = [
+            ("2026-01-02T09:00:00Z", 5),
+            ("2026-01-20T09:00:00Z", -3),
+            ("2026-02-15T09:00:00Z", 2),
+            ("2026-02-20T09:00:00Z", -2),
+        ];
+        let log = Log {
+            seats: steps_of_changes(changes.map(|(text, delta)| (at(text), delta))),
+            committed: Vec::new(),
+        };
+        let [course] = &timeline.courses().unwrap()[..] else { panic!("one course") };
+        let of = |date| {
+            let cycle = course.cycle_at(day(date)).unwrap();
+            in_force(&timeline, course, (&cycle, Tz::UTC), &log, day("2026-04-01")).unwrap()
+        };
+        assert_eq!(quantities(&of("2026-01-01")), [(1, 0), (30, 5)]);
+        let february = of("2026-02-01");
+        assert_eq!(quantities(&february), [(10, 5), (4, 2), (14, 4)]);
+        let tariffs = [&february[9], &february[10]].map(|day| day.rate.tariff.clone());
+        assert_eq!(tariffs, ["2", "3"].map(|price| Tariff::Flat(price.parse().unwrap())));
+        assert_eq!(quantities(&of("2026-03-01")), [(31, 2)]);
+    }
 }

@@ -40,7 +40,7 @@ impl RemovalPolicy {
     }
 }
 
-/// What is in force, day after day: what is used, and what is held though it is used no more.
+/// What is in force in a term, day after day: what is used, and what is held though it is used no more.
 #[derive(Debug, Default)]
 pub(super) struct Held {
     in_cycle: i64,
@@ -53,12 +53,6 @@ impl Held {
     /// A cycle begins.
     pub(super) fn begin_cycle(&mut self) {
         self.in_cycle = 0;
-    }
-
-    /// A term begins.
-    pub(super) fn begin_term(&mut self) {
-        self.in_term = 0;
-        self.recent.clear();
     }
 
     /// What is in force on the next day, on which so many are used.

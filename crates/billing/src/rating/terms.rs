@@ -16,7 +16,7 @@ pub struct Terms {
     pub interval: Interval,
     /// Where cycles and terms are counted from; before, on or after the first day that is charged.
     pub anchor: NaiveDate,
-    /// For how long it is agreed: a multiple of the interval, which [`RemovalPolicy::LockedUntilTermEnd`] looks at.
+    /// For how long it is agreed: a multiple of the interval, so that no cycle is in two terms, which [`RemovalPolicy::LockedUntilTermEnd`] looks at.
     /// Days before the anchor belong to the term that ends on it.
     pub term: Interval,
     /// When a removed unit stops being charged.

@@ -67,7 +67,7 @@ pub struct Timeline {
 /// Segments that follow each other and whose cycles are the same.
 pub(super) struct Course<'a> {
     segments: Vec<&'a Segment>,
-    pub(super) schedule: Schedule,
+    schedule: Schedule,
     documents: Schedule,
     pub(super) start: NaiveDate,
     /// The day after the last that can be charged.
@@ -149,19 +149,13 @@ impl Timeline {
         day.pred_opt().is_some_and(is_charged) != is_charged(day)
     }
 
-    /// The next monthly boundary of a course that has begun, behind a suspension if it falls into one.
+    /// The next monthly boundary of a course that has begun, unless it falls into a suspension: that ends on one.
     fn next_document(&self, course: &Course<'_>, after: NaiveDate) -> Result<Option<NaiveDate>, RatingError> {
         if after < course.start {
             return Ok(None);
         }
-        let mut day = course.documents.next_after(after)?;
-        while course.contains(day) && self.is_paused(course, day) {
-            let resumed = self.suspensions.iter().filter(|s| s.contains(day)).map(|s| s.until);
-            // `None`, a suspension without an end, is the least.
-            let Some(resumed) = resumed.min().flatten() else { return Ok(None) };
-            day = resumed;
-        }
-        Ok(Some(day).filter(|day| course.contains(*day)))
+        let day = course.documents.next_after(after)?;
+        Ok(Some(day).filter(|day| course.contains(*day) && !self.is_paused(course, *day)))
     }
 
     /// The runs of segments that make the same cycles, in order.
@@ -250,15 +244,14 @@ impl Course<'_> {
         Ok(held.end())
     }
 
-    /// The first day that counts for what is in force in a cycle: its own, or that of the term.
+    /// The first day that counts for what is in force in a cycle: its own, or under a lock that of its
+    /// term, which may be before the course.
     pub(super) fn counts_from(&self, cycle: &Cycle) -> Result<NaiveDate, RatingError> {
-        let mut first = cycle.charged.start();
-        for terms in self.segments.iter().filter_map(|segment| segment.terms.as_ref()) {
-            if matches!(terms.removal, RemovalPolicy::LockedUntilTermEnd { .. }) {
-                first = first.min(terms.terms()?.cycle_at(cycle.charged.start())?.start());
-            }
-        }
-        Ok(first.max(self.start))
+        let first = cycle.charged.start();
+        let is_locked = |terms: &&Terms| matches!(terms.removal, RemovalPolicy::LockedUntilTermEnd { .. });
+        let mut in_cycle = cycle.charged.each_day().filter_map(|day| self.terms_on(day));
+        let Some(terms) = in_cycle.find(is_locked) else { return Ok(first) };
+        Ok(terms.terms()?.cycle_at(first)?.start())
     }
 }
 

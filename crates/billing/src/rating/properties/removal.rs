@@ -49,7 +49,7 @@ proptest! {
         let terms = story.terms.terms().unwrap();
         let mut lots = Vec::new();
         for day in story.starts_on.iter_days().take_while(|day| *day <= story.horizon()) {
-            if terms.begins_on(day).unwrap() {
+            if terms.cycle_at(day).unwrap().start() == day {
                 lots.clear();
             }
             follow(&mut lots, day, story.quantity(day), grace_days);

@@ -64,8 +64,8 @@ proptest! {
     #[test]
     fn i10_credit_notes_never_exceed_their_invoice(
         basis in bases(),
-        lines in lines(0..10_000),
-        parts in prop::collection::vec(0_i64..100, 0..6),
+        lines in prop_oneof![lines(0..10_000), lines(0..60)],
+        parts in prop::collection::vec(0_i64..40, 0..12),
     ) {
         let invoice = totals(basis, &lines).unwrap();
         let mut left = lines.clone();
