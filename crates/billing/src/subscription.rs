@@ -103,13 +103,15 @@ pub async fn get(ctx: &Ctx) -> Result<Subscription, Error> {
 ///
 /// # Errors
 /// [`Error::Invalid`] for bad input; [`Error::Conflict`] `subscription_terms_fixed` when the price book, interval,
-/// term or anchor of a subscription that has been billed would change.
-pub async fn put(ctx: &Ctx, new: PutSubscription) -> Result<Subscription, Error> {
+/// term or anchor of a subscription that has been billed would change; [`tenancy::Error::VersionMismatch`] when
+/// `if_version` is not the subscription's, which is 0 while there is none.
+pub async fn put(ctx: &Ctx, new: PutSubscription, if_version: Option<i64>) -> Result<Subscription, Error> {
     ctx.require(Action::SubscriptionWrite)?;
     let asked = check(&new)?;
     let today = local_day(ctx.now(), ctx.time_zone());
     let mut tx = ctx.begin().await?;
     let old = store::find_locked(&mut tx).await?;
+    tenancy::require_version(if_version, old.as_ref().map_or(0, |old| old.version))?;
     let price = store::price(&mut tx, new.price_book_id, asked.interval, MAILBOX).await?;
     let (price_book_version, price) = price.ok_or_else(|| {
         Error::invalid(

@@ -1,3 +1,4 @@
+use axum::http::Method;
 use serde_json::{Value, json};
 
 use crate::support::{Answer, App, text};
@@ -168,4 +169,34 @@ async fn a_tenant_that_moved_is_billed_by_its_new_reseller_at_the_prices_it_has(
     };
     assert_eq!((&of("North").0, &of("South").0), (&json!("2026-03-02"), &json!("2026-04-02")));
     assert_eq!(of("North").2, of("South").2, "the same seats for the same days cost the same");
+}
+
+#[tokio::test]
+async fn a_subscription_has_an_etag_that_every_change_moves() {
+    let app = App::new().await;
+    let (_, north) = app.reseller("North").await;
+    let tenant = subscribed(&app, &north, "etag.test", 1).await;
+    let path = format!("{tenant}/subscription");
+    let body = app.get(&north, &path).await.expect(200);
+    let put = async |tag: &str, seats: u32| {
+        let body =
+            json!({"price_book_id": body["price_book_id"], "interval": "month", "seats_committed": seats});
+        let call = app.call(Method::PUT, &path).token(&north).header("if-match", tag);
+        call.json(body).send().await
+    };
+    let etag = |answer: Answer| answer.header("etag").unwrap().to_owned();
+    let first = etag(app.get(&north, &path).await);
+    let second = etag(put(&first, 3).await);
+    assert_ne!(first, second);
+    assert_eq!(put(&first, 4).await.expect(412)["code"], "version_mismatch");
+    assert_eq!(app.get(&north, &path).await.expect(200)["seats_committed"], 3);
+    let today = text(&body["next_invoice_on"]);
+    run(&app, &north, json!({"as_of": today})).await;
+    assert_eq!(put(&second, 4).await.expect(412)["code"], "version_mismatch");
+    assert_eq!(put("*", 4).await.expect(200)["seats_committed"], 4);
+    let other = format!("{}/subscription", app.tenant(&north, "none.test", json!({})).await);
+    let body = json!({"price_book_id": body["price_book_id"], "interval": "month"});
+    let none =
+        app.call(Method::PUT, &other).token(&north).header("if-match", "\"1\"").json(body).send().await;
+    assert_eq!(none.expect(412)["code"], "version_mismatch");
 }

@@ -66,7 +66,7 @@ fn terms(book: &PriceBook, interval: &str) -> PutSubscription {
 }
 
 async fn subscribe(ctx: &Ctx, book: &PriceBook, interval: &str) -> Subscription {
-    put(ctx, terms(book, interval)).await.unwrap()
+    put(ctx, terms(book, interval), None).await.unwrap()
 }
 
 async fn subscribed_tenant(world: &World, book: &PriceBook, name: &str, users: u32) -> Ctx {

@@ -23,7 +23,7 @@ async fn it_starts_on_the_present_day_and_may_be_anchored_elsewhere() {
         seats_committed: Some(3),
         ..terms(&book, "month")
     };
-    let anchored = put(&world.ctx, anchored).await.unwrap();
+    let anchored = put(&world.ctx, anchored, None).await.unwrap();
     assert_eq!((anchored.id, anchored.version), (plain.id, 2));
     at(&world, "2026-02-01T09:00");
     run(&world, "2026-02-01").await;
@@ -45,12 +45,14 @@ async fn after_the_first_document_only_the_committed_seats_change() {
 
     let moved = PutSubscription { anchor_date: Some("2026-01-15".into()), ..terms(&book, "month") };
     for refused in [moved, terms(&book, "year")] {
-        let error = put(&world.ctx, refused).await.unwrap_err();
+        let error = put(&world.ctx, refused, None).await.unwrap_err();
         assert_eq!((error.kind(), error.code()), (ErrorKind::Conflict, "subscription_terms_fixed"));
     }
 
     at(&world, "2026-01-22T09:00");
-    put(&world.ctx, PutSubscription { seats_committed: Some(3), ..terms(&book, "month") }).await.unwrap();
+    put(&world.ctx, PutSubscription { seats_committed: Some(3), ..terms(&book, "month") }, None)
+        .await
+        .unwrap();
     at(&world, "2026-02-01T09:00");
     run(&world, "2026-02-01").await;
     // Two more from the 22nd on: 12.50 × 20/31 = 8.0645…
@@ -68,9 +70,9 @@ async fn a_committed_minimum_corrected_before_the_first_document_is_never_charge
         let world = world_on("2026-01-01").await;
         let book = book(&world, policy).await;
         let committed = |seats| PutSubscription { seats_committed: Some(seats), ..terms(&book, "month") };
-        put(&world.ctx, committed(100)).await.unwrap();
+        put(&world.ctx, committed(100), None).await.unwrap();
         at(&world, corrected_at);
-        put(&world.ctx, committed(3)).await.unwrap();
+        put(&world.ctx, committed(3), None).await.unwrap();
         at(&world, "2026-01-08T10:00");
         run(&world, "2026-01-08").await;
         let expected =
@@ -87,7 +89,7 @@ async fn the_minimum_set_last_holds_though_the_clock_steps_back() {
     run(&world, "2026-01-01").await;
     for (time, seats) in [("2026-01-22T09:00", 3), ("2026-01-21T09:00", 2)] {
         at(&world, time);
-        put(&world.ctx, PutSubscription { seats_committed: Some(seats), ..terms(&book, "month") })
+        put(&world.ctx, PutSubscription { seats_committed: Some(seats), ..terms(&book, "month") }, None)
             .await
             .unwrap();
     }
@@ -137,7 +139,7 @@ async fn a_price_that_does_not_fit_is_refused_and_nothing_is_half_done() {
     dollars.currency = "USD".into();
     let dollars = publish(&world.operator, Some(world.reseller.id), vec![dollars]).await.unwrap();
     for bad in [terms(&foreign, "month"), terms(&monthly_only, "year"), terms(&dollars, "month")] {
-        let error = put(&world.ctx, bad).await.unwrap_err();
+        let error = put(&world.ctx, bad, None).await.unwrap_err();
         assert_eq!(error.field_errors()[0].pointer, "/price_book_id");
     }
     assert_eq!(get(&world.ctx).await.unwrap_err().kind(), ErrorKind::NotFound);

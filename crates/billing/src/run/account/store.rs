@@ -47,7 +47,7 @@ pub(super) async fn claim_waiting(tx: &mut TenantTx) -> Result<Option<Claim>, db
 pub(super) async fn advance(tx: &mut TenantTx, next_invoice_on: NaiveDate) -> Result<(), db::Error> {
     let tenant_id = tx.tenant_id().uuid();
     sqlx::query!(
-        "update subscriptions set next_invoice_on = $2, parked_at = null, parked_reason = null where tenant_id = $1",
+        "update subscriptions set next_invoice_on = $2, parked_at = null, parked_reason = null, version = version + 1 where tenant_id = $1",
         tenant_id,
         next_invoice_on
     )
@@ -59,7 +59,7 @@ pub(super) async fn advance(tx: &mut TenantTx, next_invoice_on: NaiveDate) -> Re
 pub(super) async fn park(tx: &mut TenantTx, reason: &str, now: DateTime<Utc>) -> Result<(), db::Error> {
     let tenant_id = tx.tenant_id().uuid();
     sqlx::query!(
-        "update subscriptions set parked_at = $3, parked_reason = $2 where tenant_id = $1",
+        "update subscriptions set parked_at = $3, parked_reason = $2, version = version + 1 where tenant_id = $1",
         tenant_id,
         reason,
         now
