@@ -194,6 +194,8 @@ fn check(env: &Env, prices: &[NewPrice]) -> Result<Vec<Price>, Error> {
         checks.require(!mixed, &at("currency"), "must be the same in all prices of a book");
         let policy =
             new.removal_policy.as_deref().map_or(Some(RemovalPolicy::default()), RemovalPolicy::from_name);
+        // A lock needs a term, which is not sold yet.
+        let policy = policy.filter(|policy| !matches!(policy, RemovalPolicy::LockedUntilTermEnd { .. }));
         let policy = checks.value(policy, &at("removal_policy"), "must be at_cycle_end or credit_to_balance");
         if let (Some(interval), Some(unit_price), Some(currency), Some(removal_policy)) =
             (interval, unit_price, currency, policy)

@@ -10,7 +10,9 @@ use tenancy::{Action, Ctx, event};
 use crate::Error;
 use crate::error::{NOT_A_DATE, date};
 use crate::price_book::{CycleLength, MAILBOX};
-use crate::rating::{RemovalPolicy, Step, Terms, UnitPrice, local_day};
+use crate::rating::{
+    Interval, RemovalPolicy, Segment, Step, SuspensionPolicy, Tariff, Terms, Timeline, UnitPrice, local_day,
+};
 
 /// What a tenant has subscribed to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,15 +56,23 @@ pub(crate) struct SubscribedPrice {
 }
 
 impl Subscription {
-    pub(crate) fn terms(&self) -> Terms {
-        Terms {
-            unit_price: self.price.unit_price,
-            currency: self.price.currency,
+    /// What its seats are charged at.
+    pub(crate) fn tariff(&self) -> Tariff {
+        Tariff::Flat(self.price.unit_price)
+    }
+
+    /// The same terms from the first day on, without an end.
+    pub(crate) fn timeline(&self) -> Timeline {
+        let terms = Terms {
+            tariff: self.tariff(),
             interval: self.interval.interval(),
-            removal: self.price.removal,
             anchor: self.anchor_date,
-            starts_on: self.starts_on,
-        }
+            term: Interval::Months(self.term_months.unsigned_abs()),
+            removal: self.price.removal,
+            suspension: SuspensionPolicy::Continue,
+        };
+        let segment = Segment { from: self.starts_on, terms: Some(terms) };
+        Timeline::new(self.price.currency, vec![segment], Vec::new(), None)
     }
 }
 

@@ -127,20 +127,20 @@ async fn rate(
     subscription: &Subscription,
     until: NaiveDate,
 ) -> Result<Drafts, Error> {
-    let terms = subscription.terms();
+    let timeline = subscription.timeline();
     let log = Log {
         seats: steps_of_changes(
             seats::changes(tx, ctx.now()).await?.iter().map(|c| (c.at, i64::from(c.delta))),
         ),
         committed: subscription::store::commitments(tx).await?,
     };
-    let mut cycles = opened(tx).await?;
+    let mut cycles = opened(tx, subscription).await?;
     let mut documents = Vec::new();
     let mut before = store::changes_billed_until(tx, MAILBOX).await?;
     let mut boundary = subscription.next_invoice_on;
     while boundary <= until {
         let known = cycles.len();
-        let lines = document(&terms, boundary, ctx.time_zone(), &mut cycles, &log)?;
+        let lines = document(&timeline, boundary, ctx.time_zone(), &mut cycles, &log)?;
         for state in &cycles[known..] {
             store::cover_cycle(tx, MAILBOX, state.cycle, state.zone).await?;
         }
@@ -151,15 +151,15 @@ async fn rate(
             documents.push((boundary, lines));
         }
         before = Some(boundary);
-        boundary = terms.next_boundary(boundary)?;
+        boundary = timeline.next_boundary(boundary)?.ok_or(Error::Stored("boundary"))?;
     }
     Ok(Drafts { documents, next_boundary: boundary })
 }
 
-/// The cycles opened so far, with their lines.
-pub(crate) async fn opened(tx: &mut TenantTx) -> Result<Vec<CycleState>, Error> {
+/// The cycles opened so far, with their lines. The price of a subscription that has been billed does not change.
+pub(crate) async fn opened(tx: &mut TenantTx, subscription: &Subscription) -> Result<Vec<CycleState>, Error> {
     let mut billed = BTreeMap::<NaiveDate, Vec<_>>::new();
-    for (cycle_starts_on, line) in store::billed_lines(tx, MAILBOX).await? {
+    for (cycle_starts_on, line) in store::billed_lines(tx, MAILBOX, &subscription.tariff()).await? {
         billed.entry(cycle_starts_on).or_default().push(line);
     }
     let cycles = store::cycles(tx, MAILBOX).await?;

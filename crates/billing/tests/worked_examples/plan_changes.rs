@@ -1,7 +1,7 @@
 //! A price or quantity replaced in the middle of a cycle: the old one's unused days are credited at what was billed
 //! for them, the new one is charged for the days that remain.
 
-use billing::rating::{Interval, Line, LineKind, RemovalPolicy, Span, UnitPrice};
+use billing::rating::{Interval, Line, LineKind, RemovalPolicy, Span, Tariff, Terms, UnitPrice};
 use chrono::{Datelike as _, Days, NaiveDate};
 use kernel::Currency;
 use serde_json::Value;
@@ -101,17 +101,24 @@ fn changed_period(case: &Case) -> Result<(Span, Span), String> {
     rest.map(|rest| (whole, rest)).ok_or_else(|| "the change is not inside the period".to_owned())
 }
 
+/// One account whose price is another from the first day of `rest` on.
 fn replaced(case: &Case, old: UnitPrice, new: UnitPrice, whole: Span, rest: Span) -> Result<Outcome, String> {
     let currency = case.currency()?;
-    let (credit, charge) = (credit(old, 1, currency, whole, rest)?, charge(new, 1, currency, whole, rest)?);
+    let log = account::units(1, whole.start(), None);
+    let mut account = account(old, currency, whole, whole.start())?;
+    account.bill_next(&log)?;
+    let terms = Terms { tariff: Tariff::Flat(new), ..account.terms()? };
+    let mut account = account.then(rest.start(), Some(terms));
+    let lines = account.bill_on(rest.start(), &log)?;
+    let credit: i64 = sum(&lines.iter().filter(|l| l.kind == LineKind::Credit).cloned().collect::<Vec<_>>());
     let mut comparison = Comparison::of(case);
-    comparison.lines(currency, &computed(&[credit, charge]));
-    comparison.amount("total_minor", currency, credit + charge);
-    comparison.amount("total", currency, credit + charge);
+    comparison.lines(currency, &computed(&lines.iter().map(|l| l.charge.amount_minor).collect::<Vec<_>>()));
+    comparison.amount("total_minor", currency, sum(&lines));
+    comparison.amount("total", currency, sum(&lines));
     comparison.amount("credit", currency, -credit);
-    comparison.amount("charge", currency, charge);
-    comparison.amount("due", currency, credit + charge);
-    comparison.amount("renewal", currency, self::charge(new, 1, currency, whole, whole)?);
+    comparison.amount("charge", currency, sum(&lines) - credit);
+    comparison.amount("due", currency, sum(&lines));
+    comparison.amount("renewal", currency, sum(&account.bill_next(&log)?));
     Ok(comparison.outcome())
 }
 
@@ -199,8 +206,7 @@ fn seats_removed_at_the_end(case: &Case) -> Result<Outcome, String> {
     for (day, quantity) in case.expected["active"].as_object().into_iter().flatten() {
         active.push((day.parse::<NaiveDate>().map_err(|_| "an active day is not a date")?, quantity));
     }
-    let mut account = Account::new(start, Interval::MONTH, start)?;
-    account.terms.removal = RemovalPolicy::AtCycleEnd;
+    let mut account = Account::new(start, Interval::MONTH, start)?.removing(RemovalPolicy::AtCycleEnd);
     let log = changed(&changes);
     let last = active.iter().map(|(day, _)| *day).chain(changes.iter().map(|(day, _)| *day)).max();
     let mut lines = account.bill_until(last.unwrap_or(start), &log)?;

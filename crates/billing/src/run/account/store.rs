@@ -5,7 +5,7 @@ use sqlx::types::chrono::{DateTime, NaiveDate, Utc};
 use tenancy::TenantTx;
 
 use crate::Error;
-use crate::rating::{Billed, Cycle, Span};
+use crate::rating::{Billed, Cycle, Span, Tariff};
 
 /// The account's row, locked.
 pub(super) struct Claim {
@@ -92,8 +92,12 @@ pub(super) async fn cycles(tx: &mut TenantTx, item: &str) -> Result<Vec<(Cycle, 
         .collect()
 }
 
-/// Every line billed so far, with the first day of its cycle.
-pub(super) async fn billed_lines(tx: &mut TenantTx, item: &str) -> Result<Vec<(NaiveDate, Billed)>, Error> {
+/// Every line billed so far, at one tariff, with the first day of its cycle.
+pub(super) async fn billed_lines(
+    tx: &mut TenantTx,
+    item: &str,
+    tariff: &Tariff,
+) -> Result<Vec<(NaiveDate, Billed)>, Error> {
     let tenant_id = tx.tenant_id().uuid();
     let rows = sqlx::query!(
         r#"select lower(cycle) as "cycle!", lower(period) as "start!", upper(period) as "end!", quantity, amount_minor
@@ -107,7 +111,8 @@ pub(super) async fn billed_lines(tx: &mut TenantTx, item: &str) -> Result<Vec<(N
     rows.into_iter()
         .map(|row| {
             let period = Span::new(row.start, row.end).ok_or(Error::Stored("period"))?;
-            Ok((row.cycle, Billed { period, quantity: row.quantity, amount_minor: row.amount_minor }))
+            let (tariff, quantity) = (tariff.clone(), row.quantity);
+            Ok((row.cycle, Billed { tariff, period, quantity, amount_minor: row.amount_minor }))
         })
         .collect()
 }
