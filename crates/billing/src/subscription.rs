@@ -11,7 +11,7 @@ use crate::Error;
 use crate::error::{NOT_A_DATE, date};
 use crate::price_book::{CycleLength, MAILBOX};
 use crate::rating::{
-    Interval, RemovalPolicy, Segment, Step, SuspensionPolicy, Tariff, Terms, Timeline, UnitPrice, local_day,
+    Interval, RemovalPolicy, Segment, Step, SuspensionPolicy, Tariff, Terms, Timeline, local_day,
 };
 
 /// What a tenant has subscribed to.
@@ -47,24 +47,19 @@ pub struct Subscription {
 }
 
 /// What of a price a subscription is rated by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct SubscribedPrice {
     pub(crate) id: PriceId,
-    pub(crate) unit_price: UnitPrice,
+    pub(crate) tariff: Tariff,
     pub(crate) currency: Currency,
     pub(crate) removal: RemovalPolicy,
 }
 
 impl Subscription {
-    /// What its seats are charged at.
-    pub(crate) fn tariff(&self) -> Tariff {
-        Tariff::Flat(self.price.unit_price)
-    }
-
     /// The same terms from the first day on, without an end.
     pub(crate) fn timeline(&self) -> Timeline {
         let terms = Terms {
-            tariff: self.tariff(),
+            tariff: self.price.tariff.clone(),
             interval: self.interval.interval(),
             anchor: self.anchor_date,
             term: Interval::Months(self.term_months.unsigned_abs()),

@@ -1,6 +1,6 @@
 //! Subscriptions: what may be put, and what a change of the committed seats costs.
 
-use billing::price_book::publish;
+use billing::price_book::{NewPrice, NewTier, publish};
 use billing::rating::RemovalPolicy;
 use billing::subscription::{PutSubscription, get, put};
 use kernel::ErrorKind;
@@ -143,4 +143,39 @@ async fn a_price_that_does_not_fit_is_refused_and_nothing_is_half_done() {
         assert_eq!(error.field_errors()[0].pointer, "/price_book_id");
     }
     assert_eq!(get(&world.ctx).await.unwrap_err().kind(), ErrorKind::NotFound);
+}
+
+#[tokio::test]
+async fn tiers_price_the_whole_quantity_of_each_day() {
+    let world = world_on("2026-01-01").await;
+    let tiers =
+        [(Some(2), "7"), (None, "5")].map(|(up_to, price)| NewTier { up_to, unit_price: price.into() });
+    let graduated = NewPrice {
+        model: "graduated".into(),
+        unit_price: None,
+        tiers: tiers.to_vec(),
+        ..price("month", "", RemovalPolicy::CreditToBalance)
+    };
+    let book = publish(&world.operator, Some(world.reseller.id), vec![graduated]).await.unwrap();
+    subscribe(&world.ctx, &book, "month").await;
+    let ada = seat(&world.ctx, "ada").await;
+    seat(&world.ctx, "bob").await;
+    run(&world, "2026-01-01").await;
+    // The third costs what its own tier says, from its day on; and is the one that is credited.
+    at(&world, "2026-01-22T09:00");
+    seat(&world.ctx, "eve").await;
+    at(&world, "2026-02-01T09:00");
+    run(&world, "2026-02-01").await;
+    at(&world, "2026-02-14T09:00");
+    tenancy::user::delete(&world.ctx, ada.id, None).await.unwrap();
+    at(&world, "2026-03-01T09:00");
+    run(&world, "2026-03-01").await;
+    let expected = [
+        "invoice 2026-01-01 14.00 EUR; recurring 2026-01-01..2026-02-01 x2 = 62 seat-days, 14.00 EUR",
+        "invoice 2026-02-01 20.61 EUR; recurring 2026-02-01..2026-03-01 x3 = 84 seat-days, 19.00 EUR; \
+         proration 2026-01-22..2026-02-01 x1 = 10 seat-days, 1.61 EUR",
+        "invoice 2026-03-01 11.50 EUR; recurring 2026-03-01..2026-04-01 x2 = 62 seat-days, 14.00 EUR; \
+         credit 2026-02-15..2026-03-01 x-1 = -14 seat-days, -2.50 EUR",
+    ];
+    assert_eq!(all_shown(&world.ctx).await, expected);
 }

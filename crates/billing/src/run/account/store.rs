@@ -5,7 +5,8 @@ use sqlx::types::chrono::{DateTime, NaiveDate, Utc};
 use tenancy::TenantTx;
 
 use crate::Error;
-use crate::rating::{Billed, Cycle, Span, Tariff};
+use crate::price_book::store::tariff;
+use crate::rating::{Billed, Cycle, Span};
 
 /// The account's row, locked.
 pub(super) struct Claim {
@@ -92,16 +93,13 @@ pub(super) async fn cycles(tx: &mut TenantTx, item: &str) -> Result<Vec<(Cycle, 
         .collect()
 }
 
-/// Every line billed so far, at one tariff, with the first day of its cycle.
-pub(super) async fn billed_lines(
-    tx: &mut TenantTx,
-    item: &str,
-    tariff: &Tariff,
-) -> Result<Vec<(NaiveDate, Billed)>, Error> {
+/// Every line billed so far, with the first day of its cycle.
+pub(super) async fn billed_lines(tx: &mut TenantTx, item: &str) -> Result<Vec<(NaiveDate, Billed)>, Error> {
     let tenant_id = tx.tenant_id().uuid();
     let rows = sqlx::query!(
-        r#"select lower(cycle) as "cycle!", lower(period) as "start!", upper(period) as "end!", quantity, amount_minor
-           from invoice_lines where tenant_id = $1 and item = $2"#,
+        r#"select lower(l.cycle) as "cycle!", lower(l.period) as "start!", upper(l.period) as "end!", l.quantity, l.amount_minor,
+             p.model, p.unit_price::text, p.tier_limits as "tier_limits: Vec<Option<i32>>", p.tier_prices::text[] as "tier_prices!"
+           from invoice_lines l join prices p on p.id = l.price_id where l.tenant_id = $1 and l.item = $2"#,
         tenant_id,
         item
     )
@@ -111,8 +109,9 @@ pub(super) async fn billed_lines(
     rows.into_iter()
         .map(|row| {
             let period = Span::new(row.start, row.end).ok_or(Error::Stored("period"))?;
-            let (tariff, quantity) = (tariff.clone(), row.quantity);
-            Ok((row.cycle, Billed { tariff, period, quantity, amount_minor: row.amount_minor }))
+            let tariff = tariff(&row.model, row.unit_price.as_deref(), &row.tier_limits, &row.tier_prices)?;
+            let (quantity, amount_minor) = (row.quantity, row.amount_minor);
+            Ok((row.cycle, Billed { tariff, period, quantity, amount_minor }))
         })
         .collect()
 }
