@@ -67,7 +67,7 @@ impl Subscription {
             suspension: SuspensionPolicy::Continue,
         };
         let segment = Segment { from: self.starts_on, terms: Some(terms) };
-        Timeline::new(self.price.currency, vec![segment], Vec::new(), None)
+        Timeline::new(self.price.currency, vec![segment])
     }
 }
 

@@ -8,15 +8,15 @@ use chrono_tz::Tz;
 
 use super::RatingError;
 use super::calendar::Cycle;
+use super::discount::Rate;
 use super::in_force::{Log, in_force};
 use super::reconcile::{Billed, Charge, reconcile};
-use super::tariff::Tariff;
 use super::timeline::{Course, Timeline};
 
 /// A cycle that has been opened, and what was billed for it.
 #[derive(Debug, Clone)]
 pub struct CycleState {
-    /// Its days. Its first charged day names it among the cycles of the item.
+    /// Its days. The whole cycle and the first charged day name it among the cycles of the item.
     pub cycle: Cycle,
     /// The zone whose calendar its days are of, as it was when the cycle opened.
     pub zone: Tz,
@@ -38,9 +38,9 @@ impl CycleState {
 pub enum LineKind {
     /// A cycle, in advance.
     Recurring,
-    /// Units, or days at a tariff, added in a cycle that was billed before.
+    /// Units, or days at a rate, added in a cycle that was billed before.
     Proration,
-    /// Units, or days at a tariff, removed from a cycle that was billed before.
+    /// Units, or days at a rate, removed from a cycle that was billed before.
     Credit,
 }
 
@@ -68,16 +68,18 @@ pub struct Line {
     /// The cycle it belongs to.
     pub cycle: Cycle,
     /// What it is charged at, or was.
-    pub tariff: Tariff,
+    pub rate: Rate,
     /// What it charges.
     pub charge: Charge,
 }
 
-/// Opens every cycle that has begun to be charged by `boundary`, in the calendar of `zone`, and brings all cycles up to
-/// what is known at the end of that day. The lines are already part of `cycles` when this returns; called again, it
-/// adds nothing.
+/// Opens every cycle that has begun to be charged by `boundary`, in the calendar of `zone`, and brings all cycles
+/// up to what is known at the end of that day. The lines are already part of `cycles` when this returns; called
+/// again, it adds nothing.
 ///
-/// A cycle that the timeline has come to cut, or to extend again, has its charged days changed in `cycles`.
+/// A cycle that the timeline has come to cut, or to extend again, has its charged days changed in `cycles`. One that
+/// the timeline has come to have no more is credited whole, and stays as it is: [`Timeline::cycle_at`] its first
+/// charged day is another.
 pub fn document(
     timeline: &Timeline,
     boundary: NaiveDate,
@@ -94,15 +96,15 @@ pub fn document(
             state.cycle = course.cycle_at(state.cycle.charged.start())?;
         }
         let is_new = state.billed.is_empty() && opening.contains(&state.cycle);
-        for (tariff, charge) in outstanding(timeline, course, boundary, state, log)? {
+        for (rate, charge) in outstanding(timeline, course, boundary, state, log)? {
             let kind = match charge.quantity {
                 _ if is_new => LineKind::Recurring,
                 ..0 => LineKind::Credit,
                 0.. => LineKind::Proration,
             };
             let Charge { period, quantity, amount_minor, .. } = charge;
-            state.billed.push(Billed { tariff: tariff.clone(), period, quantity, amount_minor });
-            lines.push(Line { kind, cycle: state.cycle, tariff, charge });
+            state.billed.push(Billed { rate: rate.clone(), period, quantity, amount_minor });
+            lines.push(Line { kind, cycle: state.cycle, rate, charge });
         }
     }
     Ok(lines)
@@ -149,33 +151,33 @@ fn course_of<'a, 'b>(courses: &'a [Course<'b>], cycle: &Cycle) -> Option<&'a Cou
     course.cycle_at(first).is_ok_and(|found| is_same(&found, cycle)).then_some(course)
 }
 
-/// What remains to be billed of a cycle, tariff by tariff, those that were billed before first.
+/// What remains to be billed of a cycle, rate by rate, those that were billed before first.
 fn outstanding(
     timeline: &Timeline,
     course: Option<&Course<'_>>,
     boundary: NaiveDate,
     state: &CycleState,
     log: &Log,
-) -> Result<Vec<(Tariff, Charge)>, RatingError> {
+) -> Result<Vec<(Rate, Charge)>, RatingError> {
     let whole = state.cycle.whole;
     let days = match course {
         Some(course) => in_force(timeline, course, (&state.cycle, state.zone), log, boundary)?,
         None => Vec::new(),
     };
-    let mut tariffs: Vec<&Tariff> = Vec::new();
-    for tariff in state.billed.iter().map(|line| &line.tariff).chain(days.iter().map(|day| day.tariff)) {
-        if !tariffs.contains(&tariff) {
-            tariffs.push(tariff);
+    let mut rates: Vec<&Rate> = Vec::new();
+    for rate in state.billed.iter().map(|line| &line.rate).chain(days.iter().map(|day| &day.rate)) {
+        if !rates.contains(&rate) {
+            rates.push(rate);
         }
     }
     let mut charges = Vec::new();
-    for tariff in tariffs {
-        let at_this = days.iter().filter(|day| day.tariff == tariff);
+    for rate in rates {
+        let at_this = days.iter().filter(|day| day.rate == *rate);
         let by_day: BTreeMap<NaiveDate, i64> = at_this.map(|day| (day.day, day.quantity)).collect();
         let quantities: Vec<i64> =
             whole.each_day().map(|day| by_day.get(&day).copied().unwrap_or(0)).collect();
-        let found = reconcile(tariff, timeline.currency(), whole, &quantities, &state.billed)?;
-        charges.extend(found.into_iter().map(|charge| (tariff.clone(), charge)));
+        let found = reconcile(rate, timeline.currency(), whole, &quantities, &state.billed)?;
+        charges.extend(found.into_iter().map(|charge| (rate.clone(), charge)));
     }
     Ok(charges)
 }

@@ -1,13 +1,13 @@
-//! What is in force on each day of a cycle: a quantity, at a tariff.
+//! What is in force on each day of a cycle: a quantity, at a rate.
 
 use chrono::NaiveDate;
 use chrono_tz::Tz;
 
 use super::RatingError;
 use super::calendar::{Cycle, Span};
+use super::discount::Rate;
 use super::quantity::{DayLevels, Step};
 use super::removal::{Held, RemovalPolicy};
-use super::tariff::Tariff;
 use super::timeline::{Course, Timeline};
 
 /// The event log of an account, in order of time.
@@ -20,21 +20,21 @@ pub struct Log {
 }
 
 /// A day of a cycle.
-pub(super) struct Day<'a> {
+pub(super) struct Day {
     pub(super) day: NaiveDate,
-    pub(super) tariff: &'a Tariff,
+    pub(super) rate: Rate,
     pub(super) quantity: i64,
 }
 
 /// The days of a cycle that are charged, as far as is known at the end of `as_of`: with the largest quantity of a day
 /// that has been, the last known quantity from then on, and what the removal policy holds.
-pub(super) fn in_force<'a>(
+pub(super) fn in_force(
     timeline: &Timeline,
-    course: &'a Course<'_>,
+    course: &Course<'_>,
     (cycle, zone): (&Cycle, Tz),
     log: &Log,
     as_of: NaiveDate,
-) -> Result<Vec<Day<'a>>, RatingError> {
+) -> Result<Vec<Day>, RatingError> {
     let levels = [DayLevels::new(&log.seats, zone)?, DayLevels::new(&log.committed, zone)?];
     let largest = |of: &dyn Fn(&DayLevels) -> i64| levels.iter().map(of).max().unwrap_or(0);
     let used = |day| match day {
@@ -60,7 +60,7 @@ pub(super) fn in_force<'a>(
         }
         let quantity = held.in_force(terms.removal, used(day));
         if cycle.charged.contains(day) {
-            days.push(Day { day, tariff: &terms.tariff, quantity });
+            days.push(Day { day, rate: timeline.rate_on(day, terms), quantity });
         }
     }
     Ok(days)

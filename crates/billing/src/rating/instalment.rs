@@ -3,11 +3,11 @@
 use super::RatingError;
 use super::price::{Share, round_half_away};
 
-/// Instalment `number` (1 to `count`) of a total: `round(total · number / count) − round(total · (number − 1) / count)`,
-/// so that all of them add up to the total and no two differ by more than one minor unit.
+/// Instalment `number` (1 to `count`) of a total: `round(total · number / count) − round(total · (number − 1) /
+/// count)`, so that all of them add up to the total and no two differ by more than one minor unit.
 ///
-/// It is a plan of payments for what has been billed, not a charge: what is owed of a cycle goes by its days, and these
-/// parts do not. [`RatingError::InstalmentRange`] for a number that is none of them.
+/// It is a plan of payments for what has been billed, not a charge: what is owed of a cycle goes by its days, and
+/// these parts do not. [`RatingError::InstalmentRange`] for a number that is none of them.
 pub fn instalment(total_minor: i64, number: u32, count: u32) -> Result<i64, RatingError> {
     if number == 0 || number > count {
         return Err(RatingError::InstalmentRange);

@@ -5,6 +5,7 @@ mod removal;
 mod seats;
 mod storage;
 mod story;
+mod tax;
 mod timeline;
 
 use chrono::{Days, NaiveDate};

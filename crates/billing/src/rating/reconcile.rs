@@ -6,14 +6,14 @@ use num_traits::Zero;
 
 use super::RatingError;
 use super::calendar::Span;
+use super::discount::Rate;
 use super::price::{Amount, Share};
-use super::tariff::Tariff;
 
 /// A line that was billed for a cycle before.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Billed {
     /// What it was billed at.
-    pub tariff: Tariff,
+    pub rate: Rate,
     /// The days it charged, or credited.
     pub period: Span,
     /// Units on each of the days; negative in a credit.
@@ -35,17 +35,17 @@ pub struct Charge {
     pub amount_minor: i64,
 }
 
-/// `owed − billed` of a cycle at one tariff, one charge for each stretch of days with the same difference.
+/// `owed − billed` of a cycle at one rate, one charge for each stretch of days with the same difference.
 ///
 /// Owed is the sum of what each day's quantity costs for a whole cycle, divided by the days of the whole cycle.
 /// Telescoping: after each charge the cycle's lines add up to the rounded cost so far, of the days up to its end as
 /// they are in force and of the days after as they were billed; so segments add up to the full price and a credit is
 /// what was billed less what is kept.
 ///
-/// `in_force` has a quantity for each day of the whole cycle. Lines that were billed at other tariffs are passed over.
+/// `in_force` has a quantity for each day of the whole cycle. Lines that were billed at other rates are passed over.
 /// [`RatingError::BilledOutsideCycle`] if one that was billed at this has other days.
 pub fn reconcile(
-    tariff: &Tariff,
+    rate: &Rate,
     currency: Currency,
     whole: Span,
     in_force: &[i64],
@@ -53,19 +53,19 @@ pub fn reconcile(
 ) -> Result<Vec<Charge>, RatingError> {
     let mut billed_levels = vec![0_i64; in_force.len()];
     let mut billed_minor = 0_i64;
-    for line in billed.iter().filter(|line| line.tariff == *tariff) {
+    for line in billed.iter().filter(|line| line.rate == *rate) {
         let days = offsets(whole, line.period).ok_or(RatingError::BilledOutsideCycle)?;
         for level in billed_levels.get_mut(days).ok_or(RatingError::BilledOutsideCycle)? {
             *level += line.quantity;
         }
         billed_minor = billed_minor.checked_add(line.amount_minor).ok_or(RatingError::AmountRange)?;
     }
-    let mut cost = cost_of_days(tariff, &billed_levels)?;
+    let mut cost = cost_of_days(rate, &billed_levels)?;
     let difference: Vec<i64> = in_force.iter().zip(&billed_levels).map(|(now, then)| now - then).collect();
     let mut charges = Vec::new();
     for (period, quantity) in stretches(whole, &difference) {
         let days = offsets(whole, period).ok_or(RatingError::BilledOutsideCycle)?;
-        let of = |levels: &[i64]| cost_of_days(tariff, levels.get(days.clone()).unwrap_or_default());
+        let of = |levels: &[i64]| cost_of_days(rate, levels.get(days.clone()).unwrap_or_default());
         cost = cost.plus(of(in_force)?.minus(of(&billed_levels)?)?)?;
         let owed_minor = cost.times(Share::new(1, whole.days().into()))?.minor(currency)?;
         let amount_minor = owed_minor.checked_sub(billed_minor).ok_or(RatingError::AmountRange)?;
@@ -77,10 +77,10 @@ pub fn reconcile(
 }
 
 /// The sum of what the quantity of each day costs for a whole cycle.
-fn cost_of_days(tariff: &Tariff, levels: &[i64]) -> Result<Amount, RatingError> {
+fn cost_of_days(rate: &Rate, levels: &[i64]) -> Result<Amount, RatingError> {
     levels.chunk_by(|a, b| a == b).try_fold(Amount::ZERO, |sum, days| {
         let (level, count) = (days.first().copied().unwrap_or(0), i128::try_from(days.len()).unwrap_or(0));
-        sum.plus(tariff.cost(Share::from(i128::from(level)))?.times(Share::from(count))?)
+        sum.plus(rate.cost(Share::from(i128::from(level)))?.times(Share::from(count))?)
     })
 }
 

@@ -2,7 +2,8 @@
 
 use std::collections::VecDeque;
 
-/// When a unit that is no longer used stops being charged. The end of a subscription removes all units.
+/// When a unit that is no longer used stops being charged. The end of a subscription removes all units. Days on which
+/// an account is suspended and not charged neither hold nor lock anything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum RemovalPolicy {
     /// It stays in force until the cycle ends.

@@ -16,7 +16,8 @@ pub struct Terms {
     pub interval: Interval,
     /// Where cycles and terms are counted from; before, on or after the first day that is charged.
     pub anchor: NaiveDate,
-    /// For how long it is agreed: a multiple of the interval. [`RemovalPolicy::LockedUntilTermEnd`] looks at it.
+    /// For how long it is agreed: a multiple of the interval, which [`RemovalPolicy::LockedUntilTermEnd`] looks at.
+    /// Days before the anchor belong to the term that ends on it.
     pub term: Interval,
     /// When a removed unit stops being charged.
     pub removal: RemovalPolicy,

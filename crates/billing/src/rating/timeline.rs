@@ -7,6 +7,7 @@ use kernel::Currency;
 
 use super::RatingError;
 use super::calendar::{Cycle, Schedule, Span};
+use super::discount::{Discount, Rate};
 use super::removal::RemovalPolicy;
 use super::terms::{SuspensionPolicy, Terms};
 
@@ -49,15 +50,17 @@ impl Suspension {
     }
 }
 
-/// The terms of one item over time.
+/// The terms of one item over time, all in one currency, and so every document of it.
 ///
-/// A change of the price alone leaves the cycles as they are. A change of the interval or the anchor cuts the cycle
-/// that it falls into, and counts new ones by its own anchor: to re-anchor, make that the day of the change.
+/// A change of the price alone leaves the cycles as they are, and what the removal policy holds in them. A change
+/// of the interval or the anchor cuts the cycle that it falls into, and counts new ones by its own anchor: to
+/// re-anchor, make that the day of the change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Timeline {
     currency: Currency,
     segments: Vec<Segment>,
     suspensions: Vec<Suspension>,
+    discounts: Vec<Discount>,
     ends_on: Option<NaiveDate>,
 }
 
@@ -73,19 +76,30 @@ pub(super) struct Course<'a> {
 
 impl Timeline {
     /// Segments in any order; of two from the same day on, the later in the list holds.
-    ///
-    /// All prices, and so every document, are in the one currency. `ends_on` is the first day on which no unit is used
-    /// any more: how long they are then charged is for the removal policy to say, and no later segment begins.
-    pub fn new(
-        currency: Currency,
-        mut segments: Vec<Segment>,
-        suspensions: Vec<Suspension>,
-        ends_on: Option<NaiveDate>,
-    ) -> Self {
+    pub fn new(currency: Currency, mut segments: Vec<Segment>) -> Self {
         segments.reverse();
         segments.sort_by_key(|segment| segment.from);
         segments.dedup_by_key(|segment| segment.from);
-        Self { currency, segments, suspensions, ends_on }
+        Self { currency, segments, suspensions: Vec::new(), discounts: Vec::new(), ends_on: None }
+    }
+
+    /// Suspended at times, in any order.
+    #[must_use]
+    pub fn suspended(self, suspensions: Vec<Suspension>) -> Self {
+        Self { suspensions, ..self }
+    }
+
+    /// With percentages off at times, in any order.
+    #[must_use]
+    pub fn discounted(self, discounts: Vec<Discount>) -> Self {
+        Self { discounts, ..self }
+    }
+
+    /// With an end: the first day on which no unit is used any more. How long units are then charged is for the
+    /// removal policy to say; no later segment begins.
+    #[must_use]
+    pub fn ending_on(self, ends_on: Option<NaiveDate>) -> Self {
+        Self { ends_on, ..self }
     }
 
     /// Of every price and document.
@@ -96,6 +110,14 @@ impl Timeline {
     /// Whether units are no longer used on a day.
     pub(super) fn has_ended(&self, day: NaiveDate) -> bool {
         self.ends_on.is_some_and(|end| end <= day)
+    }
+
+    /// The cycle that a day belongs to, as far as it can be charged; `None` if nothing is charged on that day. A
+    /// change that waits for the end of the cycle is one from `charged.end()` on.
+    pub fn cycle_at(&self, day: NaiveDate) -> Result<Option<Cycle>, RatingError> {
+        let courses = self.courses()?;
+        let course = courses.iter().find(|course| course.contains(day) && !self.is_paused(course, day));
+        course.map(|course| course.cycle_at(day)).transpose()
     }
 
     /// The first boundary: the first day that is charged. `None` if none ever is.
@@ -169,6 +191,13 @@ impl Timeline {
             course.until = Some(course.last_charge(end)?);
         }
         Ok(courses)
+    }
+
+    /// What a day is charged at under some terms.
+    pub(super) fn rate_on(&self, day: NaiveDate, terms: &Terms) -> Rate {
+        let discounts = self.discounts.iter().filter(|discount| discount.contains(day));
+        let discount = discounts.map(|discount| discount.percentage).max().unwrap_or_default();
+        Rate { tariff: terms.tariff.clone(), discount }
     }
 
     /// Whether a day is not charged because of a suspension.
@@ -254,8 +283,8 @@ mod tests {
     }
 
     fn timeline(segments: &[Segment], suspensions: &[Suspension], ends_on: Option<&str>) -> Timeline {
-        let currency = "EUR".parse().unwrap();
-        Timeline::new(currency, segments.to_vec(), suspensions.to_vec(), ends_on.map(date))
+        let timeline = Timeline::new("EUR".parse().unwrap(), segments.to_vec());
+        timeline.suspended(suspensions.to_vec()).ending_on(ends_on.map(date))
     }
 
     fn boundaries(timeline: &Timeline, most: usize) -> Vec<String> {
@@ -309,6 +338,9 @@ mod tests {
             .map(|cycle| (cycle.charged.days(), cycle.whole.days()))
             .collect();
         assert_eq!(charged, [(10, 28), (365, 365)]);
+        let found = changed.cycle_at(date("2026-02-10")).unwrap().unwrap();
+        assert_eq!(found.charged.end(), date("2026-02-20"));
+        assert_eq!(changed.cycle_at(date("2026-01-09")), Ok(None));
         // A price that changes keeps the cycles.
         let dearer =
             Terms { tariff: Tariff::Flat("13".parse().unwrap()), ..terms("2026-01-10", Interval::MONTH) };

@@ -76,7 +76,7 @@ impl Account {
     }
 
     fn timeline(&self) -> Timeline {
-        Timeline::new(self.currency, self.segments.clone(), Vec::new(), None)
+        Timeline::new(self.currency, self.segments.clone())
     }
 
     fn next(&self) -> Result<Option<NaiveDate>, String> {

@@ -6,18 +6,7 @@ pub(crate) fn reader(keys: &[&str]) -> Option<Reader> {
     if keys.iter().any(|key| key.ends_with("_unix")) {
         return Some(|_| Err("needs proration by the second".into()));
     }
-    if keys.contains(&"tax") {
-        return Some(|_| Err("needs tax".into()));
-    }
     Some(match keys {
-        [
-            "coupon_minor",
-            "currency",
-            "fraction_remaining",
-            "interval",
-            "items_minor",
-            "remove_item_minor",
-        ] => |_: &Case| Err("needs discounts".into()),
         ["anchor_day", "currency", "interval", "price" | "price_minor"] => |case: &Case| {
             case.anchor_day()?;
             Err("the case names no start".into())

@@ -35,7 +35,7 @@ pub(crate) fn cycle_of_days(days: i64, remaining: i64) -> Result<(Span, Span), S
     spans.ok_or_else(|| "the days that remain are not part of the cycle".to_owned())
 }
 
-fn cycle_of_fraction((remaining, days): (u64, u64)) -> Result<(Span, Span), String> {
+pub(crate) fn cycle_of_fraction((remaining, days): (u64, u64)) -> Result<(Span, Span), String> {
     let signed = |n: u64| i64::try_from(n).map_err(|e| e.to_string());
     cycle_of_days(signed(days)?, signed(remaining)?)
 }
@@ -52,14 +52,26 @@ fn account(
 }
 
 /// What is credited for `rest` of a whole cycle that was billed; 0 or less.
-fn credit(price: UnitPrice, units: i64, currency: Currency, whole: Span, rest: Span) -> Result<i64, String> {
+pub(crate) fn credit(
+    price: UnitPrice,
+    units: i64,
+    currency: Currency,
+    whole: Span,
+    rest: Span,
+) -> Result<i64, String> {
     let mut account = account(price, currency, whole, whole.start())?;
     account.bill_next(&account::units(units, whole.start(), None))?;
     Ok(sum(&account.bill_next(&account::units(units, whole.start(), Some(rest.start())))?))
 }
 
 /// What is charged for `rest` of a cycle.
-fn charge(price: UnitPrice, units: i64, currency: Currency, whole: Span, rest: Span) -> Result<i64, String> {
+pub(crate) fn charge(
+    price: UnitPrice,
+    units: i64,
+    currency: Currency,
+    whole: Span,
+    rest: Span,
+) -> Result<i64, String> {
     Ok(sum(&charged_lines(price, units, currency, whole, rest)?))
 }
 

@@ -64,7 +64,10 @@ proptest! {
     #[test]
     fn grace_credits_all_but_the_days_used(price in super::prices(), grace_days in 1_u32..10, kept in 0_u32..10) {
         let start = "2026-03-01".parse::<NaiveDate>().unwrap();
-        let at = |days: u32, hour| start.and_hms_opt(hour, 0, 0).unwrap().and_utc() + chrono::TimeDelta::days(days.into());
+        let at = |days: u32, delta: i64| {
+            let hour = if delta > 0 { 9 } else { 17 };
+            start.and_hms_opt(hour, 0, 0).unwrap().and_utc() + chrono::TimeDelta::days(days.into())
+        };
         let terms = Terms {
             tariff: Tariff::Flat(price),
             interval: Interval::YEAR,
@@ -75,9 +78,9 @@ proptest! {
         };
         let (tariff, currency) = (terms.tariff.clone(), "EUR".parse().unwrap());
         let segment = Segment { from: start, terms: Some(terms) };
-        let mut account = Account::new(Timeline::new(currency, vec![segment], Vec::new(), None), Tz::UTC);
+        let mut account = Account::new(Timeline::new(currency, vec![segment]), Tz::UTC);
         let log = |changes: &[(u32, i64)]| Log {
-            seats: steps_of_changes(changes.iter().map(|(day, delta)| (at(*day, if *delta > 0 { 9 } else { 17 }), *delta))),
+            seats: steps_of_changes(changes.iter().map(|(day, delta)| (at(*day, *delta), *delta))),
             committed: Vec::new(),
         };
         account.run(start, &log(&[(0, 1)]));

@@ -62,7 +62,8 @@ proptest! {
         let before = Span::new(cycle.whole.start(), cycle.charged.start());
         let all = of(Some(cycle.whole), &samples);
         prop_assert_eq!(of(before, &samples) + of(Some(cycle.charged), &samples), all);
-        let again: Vec<Step> = samples.iter().flat_map(|s| [*s, Step { at: s.at + TimeDelta::milliseconds(1), ..*s }]).collect();
+        let twice = |s: &Step| [*s, Step { at: s.at + TimeDelta::milliseconds(1), ..*s }];
+        let again: Vec<Step> = samples.iter().flat_map(twice).collect();
         prop_assert_eq!(of(Some(cycle.whole), &again), all);
     }
 }

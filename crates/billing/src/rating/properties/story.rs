@@ -30,7 +30,7 @@ impl Story {
     /// The same terms from the start on.
     pub(super) fn timeline(&self) -> Timeline {
         let segment = Segment { from: self.starts_on, terms: Some(self.terms.clone()) };
-        Timeline::new(self.currency, vec![segment], Vec::new(), None)
+        Timeline::new(self.currency, vec![segment])
     }
 
     pub(super) fn log(&self, zone: Tz, known_until: NaiveDateTime) -> Log {
@@ -103,11 +103,11 @@ impl Account {
         self.documents.iter().flat_map(|(_, lines)| lines.clone()).collect()
     }
 
-    pub(super) fn totals_by_tariff(&self) -> BTreeMap<(Span, NaiveDate, Tariff), i64> {
+    pub(super) fn totals_by_rate(&self) -> BTreeMap<(Span, NaiveDate, Rate), i64> {
         let mut totals = BTreeMap::new();
         for state in &self.cycles {
             for line in &state.billed {
-                let key = (state.cycle.whole, state.cycle.charged.start(), line.tariff.clone());
+                let key = (state.cycle.whole, state.cycle.charged.start(), line.rate.clone());
                 *totals.entry(key).or_default() += line.amount_minor;
             }
         }

@@ -6,7 +6,7 @@ use tenancy::TenantTx;
 
 use crate::Error;
 use crate::price_book::store::tariff;
-use crate::rating::{Billed, Cycle, Span};
+use crate::rating::{Billed, Cycle, Percentage, Rate, Span};
 
 /// The account's row, locked.
 pub(super) struct Claim {
@@ -111,7 +111,8 @@ pub(super) async fn billed_lines(tx: &mut TenantTx, item: &str) -> Result<Vec<(N
             let period = Span::new(row.start, row.end).ok_or(Error::Stored("period"))?;
             let tariff = tariff(&row.model, row.unit_price.as_deref(), &row.tier_limits, &row.tier_prices)?;
             let (quantity, amount_minor) = (row.quantity, row.amount_minor);
-            Ok((row.cycle, Billed { tariff, period, quantity, amount_minor }))
+            let rate = Rate { tariff, discount: Percentage::ZERO };
+            Ok((row.cycle, Billed { rate, period, quantity, amount_minor }))
         })
         .collect()
 }
