@@ -30,6 +30,7 @@ const VERSIONED: &[&str] = &[
     "delete_user",
     "delete_webhook_endpoint",
     "offboard_user",
+    "put_subscription",
     "resume_tenant",
     "resume_user",
     "rotate_webhook_endpoint_secret",

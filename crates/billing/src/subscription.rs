@@ -11,8 +11,7 @@ use crate::Error;
 use crate::error::{NOT_A_DATE, date};
 use crate::price_book::{CycleLength, MAILBOX};
 use crate::rating::{
-    Interval, Percentage, Rate, RemovalPolicy, Segment, Step, SuspensionPolicy, Tariff, Terms, Timeline,
-    UnitPrice, local_day,
+    Interval, RemovalPolicy, Segment, Step, SuspensionPolicy, Tariff, Terms, Timeline, local_day,
 };
 
 /// What a tenant has subscribed to.
@@ -48,24 +47,19 @@ pub struct Subscription {
 }
 
 /// What of a price a subscription is rated by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct SubscribedPrice {
     pub(crate) id: PriceId,
-    pub(crate) unit_price: UnitPrice,
+    pub(crate) tariff: Tariff,
     pub(crate) currency: Currency,
     pub(crate) removal: RemovalPolicy,
 }
 
 impl Subscription {
-    /// What its seats are charged at.
-    pub(crate) fn rate(&self) -> Rate {
-        Rate { tariff: Tariff::Flat(self.price.unit_price), discount: Percentage::ZERO }
-    }
-
     /// The same terms from the first day on, without an end.
     pub(crate) fn timeline(&self) -> Timeline {
         let terms = Terms {
-            tariff: self.rate().tariff,
+            tariff: self.price.tariff.clone(),
             interval: self.interval.interval(),
             anchor: self.anchor_date,
             term: Interval::Months(self.term_months.unsigned_abs()),
@@ -114,13 +108,15 @@ pub async fn get(ctx: &Ctx) -> Result<Subscription, Error> {
 ///
 /// # Errors
 /// [`Error::Invalid`] for bad input; [`Error::Conflict`] `subscription_terms_fixed` when the price book, interval,
-/// term or anchor of a subscription that has been billed would change.
-pub async fn put(ctx: &Ctx, new: PutSubscription) -> Result<Subscription, Error> {
+/// term or anchor of a subscription that has been billed would change; [`tenancy::Error::VersionMismatch`] when
+/// `if_version` is not the subscription's, which is 0 while there is none.
+pub async fn put(ctx: &Ctx, new: PutSubscription, if_version: Option<i64>) -> Result<Subscription, Error> {
     ctx.require(Action::SubscriptionWrite)?;
     let asked = check(&new)?;
     let today = local_day(ctx.now(), ctx.time_zone());
     let mut tx = ctx.begin().await?;
     let old = store::find_locked(&mut tx).await?;
+    tenancy::require_version(if_version, old.as_ref().map_or(0, |old| old.version))?;
     let price = store::price(&mut tx, new.price_book_id, asked.interval, MAILBOX).await?;
     let (price_book_version, price) = price.ok_or_else(|| {
         Error::invalid(

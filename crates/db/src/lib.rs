@@ -11,24 +11,29 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kernel::Env;
+use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{ConnectOptions as _, Connection as _, PgPool};
+use sqlx::{ConnectOptions as _, Connection as _, Executor as _, PgPool, Postgres};
 
 pub use error::Error;
 pub use migrate::migration_checksums;
-pub use tx::SystemTx;
+pub use tx::{SystemRead, SystemTx};
 
 /// A pool of connections, with the environment that goes with it. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Db {
     pool: PgPool,
+    /// Sessions that hold the system role for good, and cannot write.
+    lookups: PgPool,
     env: Env,
     url: Arc<str>,
 }
 
 impl Db {
-    /// The most connections one process opens.
-    const MAX_CONNECTIONS: u32 = 32;
+    /// The most connections one process opens for transactions.
+    const MAX_CONNECTIONS: u32 = 24;
+    /// The most connections it opens for lookups, each of which takes one for one statement.
+    const MAX_LOOKUPS: u32 = 8;
     /// How long a caller waits for a free connection before the call fails as unavailable.
     const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
     /// How long a connection is taken to be alive after its last use: asking costs a round trip, and whoever gave it back
@@ -53,8 +58,22 @@ impl Db {
         if above {
             return Err(Error::AboveTheRules);
         }
-        let pool = PgPoolOptions::new()
-            .max_connections(Self::MAX_CONNECTIONS)
+        let pool = Self::pool(Self::MAX_CONNECTIONS).connect_with(options.clone()).await?;
+        let lookups = Self::pool(Self::MAX_LOOKUPS).after_connect(|connection, _| {
+            Box::pin(async move {
+                let statements =
+                    "set session characteristics as transaction read only; set role pillarbox_system";
+                connection.execute(statements).await?;
+                Ok(())
+            })
+        });
+        // Lazily: before the first migration there is no such role.
+        Ok(Self { pool, lookups: lookups.connect_lazy_with(options), env, url: url.into() })
+    }
+
+    fn pool(max_connections: u32) -> PgPoolOptions {
+        PgPoolOptions::new()
+            .max_connections(max_connections)
             .acquire_timeout(Self::ACQUIRE_TIMEOUT)
             .test_before_acquire(false)
             .before_acquire(|connection, metadata| {
@@ -65,9 +84,6 @@ impl Db {
                     Ok(true)
                 })
             })
-            .connect_with(options)
-            .await?;
-        Ok(Self { pool, env, url: url.into() })
     }
 
     /// Brings the schema up to date; does nothing when it is. Several processes may call it at once.
@@ -99,11 +115,12 @@ impl Db {
 
     /// How many connections are open and how many of them are idle.
     pub fn connections(&self) -> (u32, usize) {
-        (self.pool.size(), self.pool.num_idle())
+        (self.pool.size() + self.lookups.size(), self.pool.num_idle() + self.lookups.num_idle())
     }
 
     /// Closes every connection once it is free.
     pub async fn close(&self) {
+        self.lookups.close().await;
         self.pool.close().await;
     }
 
@@ -117,6 +134,13 @@ impl Db {
         tenant_id: uuid::Uuid,
     ) -> Result<sqlx::Transaction<'static, sqlx::Postgres>, Error> {
         self.begin(format!("{BEGIN} pillarbox_tenant; set local app.tenant_id = '{tenant_id}'")).await
+    }
+
+    /// A session of the system role, for [`SystemRead`].
+    async fn lookup(&self) -> Result<PoolConnection<Postgres>, Error> {
+        #[expect(clippy::disallowed_methods, reason = "the one place where such a session is taken")]
+        let connection = self.lookups.acquire().await?;
+        Ok(connection)
     }
 
     /// Begins as a role, and whatever else the transaction is to have: in one round trip. All of it is local to the

@@ -1,5 +1,6 @@
-//! The transaction that sees every tenant.
+//! The transaction that sees every tenant, and the session that only looks.
 
+use sqlx::pool::PoolConnection;
 use sqlx::{PgConnection, Postgres, Transaction};
 
 use crate::{Db, Error};
@@ -29,5 +30,25 @@ impl SystemTx {
     /// [`Error::Unresolved`] when it is not known whether they are; any other error means that they are not.
     pub async fn commit(self) -> Result<(), Error> {
         self.0.commit().await.map_err(Error::of_commit)
+    }
+}
+
+/// A session of the system role that can only read: for lookups of one statement, which need no transaction around
+/// them. The same exception as [`SystemTx`].
+#[derive(Debug)]
+pub struct SystemRead(PoolConnection<Postgres>);
+
+impl SystemRead {
+    /// Takes one.
+    ///
+    /// # Errors
+    /// As of any statement.
+    pub async fn open(db: &Db) -> Result<Self, Error> {
+        Ok(Self(db.lookup().await?))
+    }
+
+    /// The connection, for a store's statements.
+    pub fn conn(&mut self) -> &mut PgConnection {
+        &mut self.0
     }
 }

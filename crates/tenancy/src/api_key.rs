@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, Utc};
-use db::{Db, SystemTx};
+use db::{Db, SystemRead, SystemTx};
 use ipnet::IpNet;
 use kernel::{ApiKeyId, Checks, Env, Page, PageRequest};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -301,4 +301,9 @@ pub(crate) fn hash(secret: &str) -> [u8; 32] {
 )]
 pub(crate) async fn system(db: &Db) -> Result<SystemTx, db::Error> {
     SystemTx::begin(db).await
+}
+
+#[expect(clippy::disallowed_methods, reason = "whoever signs in is looked up before any tenant is known")]
+pub(crate) async fn lookup(db: &Db) -> Result<SystemRead, db::Error> {
+    SystemRead::open(db).await
 }

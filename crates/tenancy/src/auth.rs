@@ -112,8 +112,8 @@ impl Auth {
     }
 
     async fn person_by_id(&self, tenant_id: TenantId, user_id: UserId) -> Result<Person, Error> {
-        let mut tx = api_key::system(&self.db).await?;
-        store::person_by_id(&mut tx, tenant_id, user_id).await?.ok_or(Error::Unauthenticated)
+        let mut read = api_key::lookup(&self.db).await?;
+        store::person_by_id(&mut read, tenant_id, user_id).await?.ok_or(Error::Unauthenticated)
     }
 
     /// Signs a person in for a mail protocol, by their password or by an app password for it. A wrong password and an
@@ -195,8 +195,8 @@ impl Auth {
     ) -> Result<Person, Error> {
         let person = match username.parse::<EmailAddress>() {
             Ok(address) => {
-                let mut tx = api_key::system(&self.db).await?;
-                store::person_by_address(&mut tx, &address).await?
+                let mut read = api_key::lookup(&self.db).await?;
+                store::person_by_address(&mut read, &address).await?
             }
             Err(_) => None,
         };

@@ -4,7 +4,7 @@
 
 mod store;
 
-use db::{Db, SystemTx};
+use db::{Db, SystemRead};
 use kernel::{EmailAddress, Env, MailboxId, RequestId, TenantId};
 
 use crate::caller::{Caller, Principal, Scope};
@@ -48,9 +48,9 @@ impl Recipients {
         address: &EmailAddress,
         request_id: RequestId,
     ) -> Result<Option<Recipient>, Error> {
-        let mut tx = system(&self.db).await?;
-        let Some(found) = find(&mut tx, address).await? else { return Ok(None) };
-        drop(tx);
+        let mut read = lookup(&self.db).await?;
+        let Some(found) = find(&mut read, address).await? else { return Ok(None) };
+        drop(read);
         let scope = Scope::Tenant(found.tenant_id);
         let server = Caller::new(
             self.db.clone(),
@@ -69,9 +69,9 @@ impl Recipients {
 /// # Errors
 /// [`Error::NotFound`] when no mailbox has the address; [`Error::Forbidden`] for another caller.
 pub async fn enter(caller: &Caller, address: &EmailAddress) -> Result<(Ctx, MailboxId), Error> {
-    let mut tx = system(caller.db()).await?;
-    let route = store::route(&mut tx, address.domain(), address.local()).await?.ok_or(Error::NotFound)?;
-    drop(tx);
+    let mut read = lookup(caller.db()).await?;
+    let route = store::route(&mut read, address.domain(), address.local()).await?.ok_or(Error::NotFound)?;
+    drop(read);
     let mailbox_id = route.mailbox_id.ok_or(Error::NotFound)?;
     Ok((caller.enter(route.tenant_id).await?, mailbox_id))
 }
@@ -82,37 +82,37 @@ struct Found {
     mailbox_ids: Vec<MailboxId>,
 }
 
-async fn find(tx: &mut SystemTx, address: &EmailAddress) -> Result<Option<Found>, Error> {
+async fn find(read: &mut SystemRead, address: &EmailAddress) -> Result<Option<Found>, Error> {
     let (domain, local) = (address.domain(), address.local());
-    let Some(exact) = store::route(tx, domain, local).await? else { return Ok(None) };
+    let Some(exact) = store::route(read, domain, local).await? else { return Ok(None) };
     let tenant_id = exact.tenant_id;
-    let mut mailbox_ids = at(tx, &exact).await?;
+    let mut mailbox_ids = at(read, &exact).await?;
     let base = local.split_once('+').map(|(base, _)| base).filter(|base| !base.is_empty());
     if let (None, true, Some(base)) = (&mailbox_ids, exact.plus_addressing, base)
-        && let Some(route) = store::route(tx, domain, base).await?
+        && let Some(route) = store::route(read, domain, base).await?
     {
-        mailbox_ids = at(tx, &route).await?;
+        mailbox_ids = at(read, &route).await?;
     }
     if let (None, Some(catch_all)) = (&mailbox_ids, exact.catch_all) {
-        mailbox_ids = Some(store::receiving(tx, tenant_id, catch_all).await?);
+        mailbox_ids = Some(store::receiving(read, tenant_id, catch_all).await?);
     }
     if mailbox_ids.as_ref().is_none_or(Vec::is_empty) && RESERVED.contains(&local) {
-        mailbox_ids = Some(store::for_the_administrator(tx, tenant_id).await?);
+        mailbox_ids = Some(store::for_the_administrator(read, tenant_id).await?);
     }
     let mailbox_ids = mailbox_ids.filter(|ids| !ids.is_empty());
     Ok(mailbox_ids.map(|mailbox_ids| Found { tenant_id, mailbox_ids }))
 }
 
 /// The mailboxes of an address that somebody has, which are none when they may not receive; `None` when nobody has it.
-async fn at(tx: &mut SystemTx, route: &store::Route) -> Result<Option<Vec<MailboxId>>, Error> {
+async fn at(read: &mut SystemRead, route: &store::Route) -> Result<Option<Vec<MailboxId>>, Error> {
     match (route.mailbox_id, route.group_id) {
         (Some(mailbox_id), _) => Ok(Some(if route.receives { vec![mailbox_id] } else { Vec::new() })),
-        (None, Some(group_id)) => Ok(Some(store::members(tx, route.tenant_id, group_id).await?)),
+        (None, Some(group_id)) => Ok(Some(store::members(read, route.tenant_id, group_id).await?)),
         (None, None) => Ok(None),
     }
 }
 
 #[expect(clippy::disallowed_methods, reason = "an address tells the tenant, so none is known before")]
-async fn system(db: &Db) -> Result<SystemTx, db::Error> {
-    SystemTx::begin(db).await
+async fn lookup(db: &Db) -> Result<SystemRead, db::Error> {
+    SystemRead::open(db).await
 }

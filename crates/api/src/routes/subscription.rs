@@ -12,6 +12,7 @@ use utoipa_axum::routes;
 use super::paths::TenantPath;
 use crate::extract::{Bearer, Json, Path};
 use crate::problem::Problem;
+use crate::version::{IfMatch, Tagged};
 use crate::{Api, schema};
 
 /// What a tenant has agreed to pay for.
@@ -110,9 +111,16 @@ impl From<NewSubscription> for PutSubscription {
     params(TenantPath),
     responses((status = 200, description = "The subscription.", body = Subscription)),
     extensions(("x-required-action" = json!("subscriptions:read"))))]
-async fn get(Bearer(caller): Bearer, Path(at): Path<TenantPath>) -> Result<Answer<Subscription>, Problem> {
+async fn get(
+    Bearer(caller): Bearer,
+    Path(at): Path<TenantPath>,
+) -> Result<Tagged<Answer<Subscription>>, Problem> {
     let ctx = caller.enter(at.tenant_id).await?;
-    Ok(Answer(subscription::get(&ctx).await?.into()))
+    Ok(tagged(subscription::get(&ctx).await?))
+}
+
+fn tagged(of: subscription::Subscription) -> Tagged<Answer<Subscription>> {
+    Tagged(of.version, Answer(of.into()))
 }
 
 /// Subscribe a tenant, or change its subscription
@@ -127,10 +135,11 @@ async fn get(Bearer(caller): Bearer, Path(at): Path<TenantPath>) -> Result<Answe
 async fn put(
     Bearer(caller): Bearer,
     Path(at): Path<TenantPath>,
+    IfMatch(version): IfMatch,
     Json(body): Json<NewSubscription>,
-) -> Result<Answer<Subscription>, Problem> {
+) -> Result<Tagged<Answer<Subscription>>, Problem> {
     let ctx = caller.enter(at.tenant_id).await?;
-    Ok(Answer(subscription::put(&ctx, body.into()).await?.into()))
+    Ok(tagged(subscription::put(&ctx, body.into(), version).await?))
 }
 
 pub(crate) fn router() -> OpenApiRouter<Api> {

@@ -1,3 +1,4 @@
+use axum::http::Method;
 use serde_json::{Value, json};
 
 use crate::support::{Answer, App, text};
@@ -115,7 +116,7 @@ async fn a_run_bills_once_to_the_cent() {
     assert_eq!(listed["data"].as_array().unwrap().len(), 1);
     let invoice = &listed["data"][0];
     insta::assert_json_snapshot!("invoice", invoice, {
-        ".id" => "[id]", ".issuer.id" => "[id]", ".customer.id" => "[id]",
+        ".id" => "[id]", ".issuer.id" => "[id]", ".customer.id" => "[id]", ".lines[].price_id" => "[id]",
     });
     let path = format!("/v1/invoices/{}", text(&invoice["id"]));
     assert_eq!(&app.get(&north, &path).await.expect(200), invoice);
@@ -168,4 +169,69 @@ async fn a_tenant_that_moved_is_billed_by_its_new_reseller_at_the_prices_it_has(
     };
     assert_eq!((&of("North").0, &of("South").0), (&json!("2026-03-02"), &json!("2026-04-02")));
     assert_eq!(of("North").2, of("South").2, "the same seats for the same days cost the same");
+}
+
+#[tokio::test]
+async fn a_subscription_has_an_etag_that_every_change_moves() {
+    let app = App::new().await;
+    let (_, north) = app.reseller("North").await;
+    let tenant = subscribed(&app, &north, "etag.test", 1).await;
+    let path = format!("{tenant}/subscription");
+    let body = app.get(&north, &path).await.expect(200);
+    let put = async |tag: &str, seats: u32| {
+        let body =
+            json!({"price_book_id": body["price_book_id"], "interval": "month", "seats_committed": seats});
+        let call = app.call(Method::PUT, &path).token(&north).header("if-match", tag);
+        call.json(body).send().await
+    };
+    let etag = |answer: Answer| answer.header("etag").unwrap().to_owned();
+    let first = etag(app.get(&north, &path).await);
+    let second = etag(put(&first, 3).await);
+    assert_ne!(first, second);
+    assert_eq!(put(&first, 4).await.expect(412)["code"], "version_mismatch");
+    assert_eq!(app.get(&north, &path).await.expect(200)["seats_committed"], 3);
+    let today = text(&body["next_invoice_on"]);
+    run(&app, &north, json!({"as_of": today})).await;
+    assert_eq!(put(&second, 4).await.expect(412)["code"], "version_mismatch");
+    assert_eq!(put("*", 4).await.expect(200)["seats_committed"], 4);
+    let other = format!("{}/subscription", app.tenant(&north, "none.test", json!({})).await);
+    let body = json!({"price_book_id": body["price_book_id"], "interval": "month"});
+    let none =
+        app.call(Method::PUT, &other).token(&north).header("if-match", "\"1\"").json(body).send().await;
+    assert_eq!(none.expect(412)["code"], "version_mismatch");
+}
+
+#[tokio::test]
+async fn prices_by_tiers_are_published_and_their_mistakes_pointed_at() {
+    let app = App::new().await;
+    let (_, north) = app.reseller("North").await;
+    let tiers = json!([{"up_to": 10, "unit_price": "5"}, {"up_to": null, "unit_price": "4"}]);
+    let price = json!({"item": "mailbox", "interval": "year", "model": "volume", "tiers": tiers, "currency": "EUR",
+        "removal_policy": "locked_until_term_end"});
+    let book = app.post(&north, "/v1/price-books", json!({"prices": [price]})).await.expect(201);
+    let shown = &book["prices"][0];
+    assert_eq!(
+        (&shown["model"], &shown["unit_price"], &shown["grace_days"]),
+        (&json!("volume"), &json!(null), &json!(7))
+    );
+    assert_eq!(
+        shown["tiers"],
+        json!([{"up_to": 10, "unit_price": "5.00000000"}, {"up_to": null, "unit_price": "4.00000000"}])
+    );
+    for (change, pointer) in [
+        (json!({"tiers": []}), "/prices/0/tiers"),
+        (json!({"tiers": [{"up_to": 10, "unit_price": "5"}]}), "/prices/0/tiers"),
+        (
+            json!({"tiers": [{"up_to": 10, "unit_price": "five"}, {"unit_price": "4"}]}),
+            "/prices/0/tiers/0/unit_price",
+        ),
+        (json!({"unit_price": "5"}), "/prices/0/unit_price"),
+        (json!({"model": "flat"}), "/prices/0/tiers"),
+        (json!({"removal_policy": "at_cycle_end", "grace_days": 3}), "/prices/0/grace_days"),
+    ] {
+        let mut bad = price.clone();
+        bad.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+        let problem = app.post(&north, "/v1/price-books", json!({"prices": [bad]})).await.expect(422);
+        assert_eq!(problem["errors"][0]["pointer"], pointer, "{problem}");
+    }
 }

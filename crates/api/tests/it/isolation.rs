@@ -288,7 +288,7 @@ async fn a_version_that_is_no_more_is_refused_where_the_document_says_so() {
             versioned += 1;
         }
     }
-    assert_eq!(versioned, 27);
+    assert_eq!(versioned, 28);
     nothing_has_changed(&world).await;
 }
 

@@ -19,10 +19,10 @@ pub enum RemovalPolicy {
     },
 }
 
-/// The days of grace of a lock that names none.
-const GRACE_DAYS: u32 = 7;
-
 impl RemovalPolicy {
+    /// The days of grace of a lock that names none.
+    pub const GRACE_DAYS: u32 = 7;
+
     /// `at_cycle_end`, `credit_to_balance` or `locked_until_term_end`.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -32,9 +32,17 @@ impl RemovalPolicy {
         }
     }
 
+    /// On how many days a lock gives way; `None` if there is no lock.
+    pub fn grace_days(self) -> Option<u32> {
+        match self {
+            Self::LockedUntilTermEnd { grace_days } => Some(grace_days),
+            Self::AtCycleEnd | Self::CreditToBalance => None,
+        }
+    }
+
     /// The one with that name, a lock with 7 days of grace.
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::AtCycleEnd, Self::CreditToBalance, Self::LockedUntilTermEnd { grace_days: GRACE_DAYS }]
+        [Self::AtCycleEnd, Self::CreditToBalance, Self::LockedUntilTermEnd { grace_days: Self::GRACE_DAYS }]
             .into_iter()
             .find(|policy| policy.as_str() == name)
     }

@@ -70,6 +70,31 @@ impl Tiers {
 }
 
 impl Tariff {
+    /// `flat`, `graduated` or `volume`.
+    pub fn model(&self) -> &'static str {
+        match self {
+            Self::Flat(_) => "flat",
+            Self::Graduated(_) => "graduated",
+            Self::Volume(_) => "volume",
+        }
+    }
+
+    /// What every unit costs, if all cost the same.
+    pub fn unit_price(&self) -> Option<UnitPrice> {
+        match self {
+            Self::Flat(unit_price) => Some(*unit_price),
+            Self::Graduated(_) | Self::Volume(_) => None,
+        }
+    }
+
+    /// Its tiers, in the order of their limits; a flat one has none.
+    pub fn tiers(&self) -> &[Tier] {
+        match self {
+            Self::Flat(_) => &[],
+            Self::Graduated(tiers) | Self::Volume(tiers) => tiers.as_slice(),
+        }
+    }
+
     /// The exact cost of a quantity for a whole cycle.
     ///
     /// [`RatingError::NegativeQuantity`] below 0.

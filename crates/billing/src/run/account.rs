@@ -134,7 +134,7 @@ async fn rate(
         ),
         committed: subscription::store::commitments(tx).await?,
     };
-    let mut cycles = opened(tx, subscription).await?;
+    let mut cycles = opened(tx).await?;
     let mut documents = Vec::new();
     let mut before = store::changes_billed_until(tx, MAILBOX).await?;
     let mut boundary = subscription.next_invoice_on;
@@ -156,10 +156,10 @@ async fn rate(
     Ok(Drafts { documents, next_boundary: boundary })
 }
 
-/// The cycles opened so far, with their lines. The price of a subscription that has been billed does not change.
-pub(crate) async fn opened(tx: &mut TenantTx, subscription: &Subscription) -> Result<Vec<CycleState>, Error> {
+/// The cycles opened so far, with their lines.
+pub(crate) async fn opened(tx: &mut TenantTx) -> Result<Vec<CycleState>, Error> {
     let mut billed = BTreeMap::<NaiveDate, Vec<_>>::new();
-    for (cycle_starts_on, line) in store::billed_lines(tx, MAILBOX, &subscription.rate()).await? {
+    for (cycle_starts_on, line) in store::billed_lines(tx, MAILBOX).await? {
         billed.entry(cycle_starts_on).or_default().push(line);
     }
     let cycles = store::cycles(tx, MAILBOX).await?;
@@ -248,7 +248,8 @@ async fn write(
             period: line.charge.period,
             quantity: line.charge.quantity,
             seat_days: line.charge.seat_days,
-            unit_price: subscription.price.unit_price,
+            price_id: subscription.price.id,
+            unit_price: subscription.price.tariff.unit_price(),
             amount: Money::new(line.charge.amount_minor, new.currency),
         };
         invoices::insert_line(tx, new.id, position, &shown, line.cycle).await?;

@@ -8,7 +8,8 @@ use uuid::Uuid;
 use super::{SubscribedPrice, Subscription};
 use crate::Error;
 use crate::price_book::CycleLength;
-use crate::rating::{RemovalPolicy, Step};
+use crate::price_book::store::{removal_policy, tariff};
+use crate::rating::Step;
 
 struct Row {
     id: Uuid,
@@ -16,9 +17,13 @@ struct Row {
     price_id: Uuid,
     price_book_version: i32,
     interval: String,
-    unit_price: String,
+    model: String,
+    unit_price: Option<String>,
+    tier_limits: Vec<Option<i32>>,
+    tier_prices: Vec<String>,
     currency: String,
     removal_policy: String,
+    grace_days: Option<i32>,
     term_months: i32,
     seats_committed: i32,
     anchor_date: NaiveDate,
@@ -47,18 +52,14 @@ impl TryFrom<Row> for Subscription {
             parked_reason: row.parked_reason,
             version: row.version,
             created_at: row.created_at,
-            price: subscribed(row.price_id, &row.unit_price, &row.currency, &row.removal_policy)?,
+            price: SubscribedPrice {
+                id: PriceId::from_uuid(row.price_id),
+                tariff: tariff(&row.model, row.unit_price.as_deref(), &row.tier_limits, &row.tier_prices)?,
+                currency: row.currency.parse().map_err(|_| Error::Stored("currency"))?,
+                removal: removal_policy(&row.removal_policy, row.grace_days)?,
+            },
         })
     }
-}
-
-fn subscribed(id: Uuid, unit_price: &str, currency: &str, policy: &str) -> Result<SubscribedPrice, Error> {
-    Ok(SubscribedPrice {
-        id: PriceId::from_uuid(id),
-        unit_price: unit_price.parse().map_err(|_| Error::Stored("unit price"))?,
-        currency: currency.parse().map_err(|_| Error::Stored("currency"))?,
-        removal: RemovalPolicy::from_name(policy).ok_or(Error::Stored("removal policy"))?,
-    })
 }
 
 pub(crate) async fn find(tx: &mut TenantTx) -> Result<Option<Subscription>, Error> {
@@ -66,7 +67,8 @@ pub(crate) async fn find(tx: &mut TenantTx) -> Result<Option<Subscription>, Erro
     let row = sqlx::query_as!(
         Row,
         r#"select s.id, s.price_book_id, s.price_id, b.version as price_book_version, p."interval", b.currency,
-             p.unit_price::text as "unit_price!", p.removal_policy, s.term_months, s.seats_committed, s.anchor_date,
+             p.model, p.unit_price::text, p.tier_limits as "tier_limits: Vec<Option<i32>>",
+             p.tier_prices::text[] as "tier_prices!", p.removal_policy, p.grace_days, s.term_months, s.seats_committed, s.anchor_date,
              s.starts_on, s.status, s.next_invoice_on, s.parked_reason, s.version, s.created_at
            from subscriptions s
            join price_books b on b.id = s.price_book_id
@@ -103,7 +105,8 @@ pub(super) async fn price(
     item: &str,
 ) -> Result<Option<(i32, SubscribedPrice)>, Error> {
     let row = sqlx::query!(
-        r#"select b.version, b.currency, p.id, p.unit_price::text as "unit_price!", p.removal_policy
+        r#"select b.version, b.currency, p.id, p.model, p.unit_price::text, p.tier_limits as "tier_limits: Vec<Option<i32>>",
+             p.tier_prices::text[] as "tier_prices!", p.removal_policy, p.grace_days
            from price_books b join prices p on p.price_book_id = b.id
            where b.id = $1 and p.item = $2 and p."interval" = $3"#,
         book.uuid(),
@@ -113,8 +116,16 @@ pub(super) async fn price(
     .fetch_optional(tx.conn())
     .await
     .map_err(db::Error::from)?;
-    row.map(|row| Ok((row.version, subscribed(row.id, &row.unit_price, &row.currency, &row.removal_policy)?)))
-        .transpose()
+    row.map(|row| {
+        let price = SubscribedPrice {
+            id: PriceId::from_uuid(row.id),
+            tariff: tariff(&row.model, row.unit_price.as_deref(), &row.tier_limits, &row.tier_prices)?,
+            currency: row.currency.parse().map_err(|_| Error::Stored("currency"))?,
+            removal: removal_policy(&row.removal_policy, row.grace_days)?,
+        };
+        Ok((row.version, price))
+    })
+    .transpose()
 }
 
 pub(super) async fn tenant_currency(tx: &mut TenantTx) -> Result<Currency, Error> {

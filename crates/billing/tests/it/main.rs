@@ -42,10 +42,10 @@ fn price(interval: &str, unit_price: &str, policy: RemovalPolicy) -> NewPrice {
         item: "mailbox".into(),
         interval: interval.into(),
         model: "flat".into(),
-        unit_price: unit_price.into(),
+        unit_price: Some(unit_price.into()),
         currency: "EUR".into(),
-        has_tiers: false,
         removal_policy: Some(policy.as_str().into()),
+        ..NewPrice::default()
     }
 }
 
@@ -66,7 +66,7 @@ fn terms(book: &PriceBook, interval: &str) -> PutSubscription {
 }
 
 async fn subscribe(ctx: &Ctx, book: &PriceBook, interval: &str) -> Subscription {
-    put(ctx, terms(book, interval)).await.unwrap()
+    put(ctx, terms(book, interval), None).await.unwrap()
 }
 
 async fn subscribed_tenant(world: &World, book: &PriceBook, name: &str, users: u32) -> Ctx {

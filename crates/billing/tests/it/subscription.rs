@@ -1,6 +1,6 @@
 //! Subscriptions: what may be put, and what a change of the committed seats costs.
 
-use billing::price_book::publish;
+use billing::price_book::{NewPrice, NewTier, publish};
 use billing::rating::RemovalPolicy;
 use billing::subscription::{PutSubscription, get, put};
 use kernel::ErrorKind;
@@ -23,7 +23,7 @@ async fn it_starts_on_the_present_day_and_may_be_anchored_elsewhere() {
         seats_committed: Some(3),
         ..terms(&book, "month")
     };
-    let anchored = put(&world.ctx, anchored).await.unwrap();
+    let anchored = put(&world.ctx, anchored, None).await.unwrap();
     assert_eq!((anchored.id, anchored.version), (plain.id, 2));
     at(&world, "2026-02-01T09:00");
     run(&world, "2026-02-01").await;
@@ -45,12 +45,14 @@ async fn after_the_first_document_only_the_committed_seats_change() {
 
     let moved = PutSubscription { anchor_date: Some("2026-01-15".into()), ..terms(&book, "month") };
     for refused in [moved, terms(&book, "year")] {
-        let error = put(&world.ctx, refused).await.unwrap_err();
+        let error = put(&world.ctx, refused, None).await.unwrap_err();
         assert_eq!((error.kind(), error.code()), (ErrorKind::Conflict, "subscription_terms_fixed"));
     }
 
     at(&world, "2026-01-22T09:00");
-    put(&world.ctx, PutSubscription { seats_committed: Some(3), ..terms(&book, "month") }).await.unwrap();
+    put(&world.ctx, PutSubscription { seats_committed: Some(3), ..terms(&book, "month") }, None)
+        .await
+        .unwrap();
     at(&world, "2026-02-01T09:00");
     run(&world, "2026-02-01").await;
     // Two more from the 22nd on: 12.50 × 20/31 = 8.0645…
@@ -68,9 +70,9 @@ async fn a_committed_minimum_corrected_before_the_first_document_is_never_charge
         let world = world_on("2026-01-01").await;
         let book = book(&world, policy).await;
         let committed = |seats| PutSubscription { seats_committed: Some(seats), ..terms(&book, "month") };
-        put(&world.ctx, committed(100)).await.unwrap();
+        put(&world.ctx, committed(100), None).await.unwrap();
         at(&world, corrected_at);
-        put(&world.ctx, committed(3)).await.unwrap();
+        put(&world.ctx, committed(3), None).await.unwrap();
         at(&world, "2026-01-08T10:00");
         run(&world, "2026-01-08").await;
         let expected =
@@ -87,7 +89,7 @@ async fn the_minimum_set_last_holds_though_the_clock_steps_back() {
     run(&world, "2026-01-01").await;
     for (time, seats) in [("2026-01-22T09:00", 3), ("2026-01-21T09:00", 2)] {
         at(&world, time);
-        put(&world.ctx, PutSubscription { seats_committed: Some(seats), ..terms(&book, "month") })
+        put(&world.ctx, PutSubscription { seats_committed: Some(seats), ..terms(&book, "month") }, None)
             .await
             .unwrap();
     }
@@ -137,8 +139,43 @@ async fn a_price_that_does_not_fit_is_refused_and_nothing_is_half_done() {
     dollars.currency = "USD".into();
     let dollars = publish(&world.operator, Some(world.reseller.id), vec![dollars]).await.unwrap();
     for bad in [terms(&foreign, "month"), terms(&monthly_only, "year"), terms(&dollars, "month")] {
-        let error = put(&world.ctx, bad).await.unwrap_err();
+        let error = put(&world.ctx, bad, None).await.unwrap_err();
         assert_eq!(error.field_errors()[0].pointer, "/price_book_id");
     }
     assert_eq!(get(&world.ctx).await.unwrap_err().kind(), ErrorKind::NotFound);
+}
+
+#[tokio::test]
+async fn tiers_price_the_whole_quantity_of_each_day() {
+    let world = world_on("2026-01-01").await;
+    let tiers =
+        [(Some(2), "7"), (None, "5")].map(|(up_to, price)| NewTier { up_to, unit_price: price.into() });
+    let graduated = NewPrice {
+        model: "graduated".into(),
+        unit_price: None,
+        tiers: tiers.to_vec(),
+        ..price("month", "", RemovalPolicy::CreditToBalance)
+    };
+    let book = publish(&world.operator, Some(world.reseller.id), vec![graduated]).await.unwrap();
+    subscribe(&world.ctx, &book, "month").await;
+    let ada = seat(&world.ctx, "ada").await;
+    seat(&world.ctx, "bob").await;
+    run(&world, "2026-01-01").await;
+    // The third costs what its own tier says, from its day on; and is the one that is credited.
+    at(&world, "2026-01-22T09:00");
+    seat(&world.ctx, "eve").await;
+    at(&world, "2026-02-01T09:00");
+    run(&world, "2026-02-01").await;
+    at(&world, "2026-02-14T09:00");
+    tenancy::user::delete(&world.ctx, ada.id, None).await.unwrap();
+    at(&world, "2026-03-01T09:00");
+    run(&world, "2026-03-01").await;
+    let expected = [
+        "invoice 2026-01-01 14.00 EUR; recurring 2026-01-01..2026-02-01 x2 = 62 seat-days, 14.00 EUR",
+        "invoice 2026-02-01 20.61 EUR; recurring 2026-02-01..2026-03-01 x3 = 84 seat-days, 19.00 EUR; \
+         proration 2026-01-22..2026-02-01 x1 = 10 seat-days, 1.61 EUR",
+        "invoice 2026-03-01 11.50 EUR; recurring 2026-03-01..2026-04-01 x2 = 62 seat-days, 14.00 EUR; \
+         credit 2026-02-15..2026-03-01 x-1 = -14 seat-days, -2.50 EUR",
+    ];
+    assert_eq!(all_shown(&world.ctx).await, expected);
 }

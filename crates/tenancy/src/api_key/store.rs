@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use db::SystemTx;
+use db::{SystemRead, SystemTx};
 use ipnet::IpNet;
 use kernel::{ApiKeyId, PageRequest, ResellerId, TenantId};
 use sqlx::types::chrono::{DateTime, Utc};
@@ -118,14 +118,14 @@ pub(super) async fn insert(tx: &mut SystemTx, key: &ApiKey, secret_hash: &[u8]) 
 }
 
 /// A key and the hash of its secret.
-pub(crate) async fn find(tx: &mut SystemTx, id: ApiKeyId) -> Result<Option<(ApiKey, Vec<u8>)>, Error> {
+pub(crate) async fn find(read: &mut SystemRead, id: ApiKeyId) -> Result<Option<(ApiKey, Vec<u8>)>, Error> {
     let row = sqlx::query_as!(
         Row,
         "select id, role, reseller_id, tenant_id, actions, expires_at, networks, description, last_used_at, last_used_from,
            revoked_at, created_at, secret_hash from api_keys where id = $1",
         id.uuid()
     )
-    .fetch_optional(tx.conn())
+    .fetch_optional(read.conn())
     .await
     .map_err(db::Error::from)?;
     row.map(|mut row| {

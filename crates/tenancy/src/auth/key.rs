@@ -23,8 +23,8 @@ pub(super) async fn caller(
     secret: Option<&str>,
     origin: Origin,
 ) -> Result<Caller, Error> {
-    let mut tx = api_key::system(db).await?;
-    let (key, secret_hash) = api_key::store::find(&mut tx, id).await?.ok_or(Error::Unauthenticated)?;
+    let found = api_key::store::find(&mut api_key::lookup(db).await?, id).await?;
+    let (key, secret_hash) = found.ok_or(Error::Unauthenticated)?;
     let proven = secret.is_none_or(|secret| bool::from(api_key::hash(secret).ct_eq(&secret_hash)));
     let now = db.env().now();
     let is_over = key.revoked_at.is_some() || key.expires_at.is_some_and(|at| at <= now);
@@ -36,6 +36,7 @@ pub(super) async fn caller(
     let since = key.last_used_at.map(|at| now - at);
     let moved = key.last_used_from != origin.network;
     if moved || since.is_none_or(|since| since >= SEEN_EVERY) {
+        let mut tx = api_key::system(db).await?;
         api_key::store::set_last_used(&mut tx, id, now, origin.network).await?;
         if moved || since.is_none_or(|since| since >= NOTED_EVERY) {
             let data = json!({"network": origin.network});

@@ -1,6 +1,6 @@
 //! SQL of signing in.
 
-use db::SystemTx;
+use db::{SystemRead, SystemTx};
 use kernel::{EmailAddress, MailboxId, TenantId, UserId};
 use sqlx::types::chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -34,7 +34,7 @@ impl TryFrom<Row> for Person {
 }
 
 pub(super) async fn person_by_address(
-    tx: &mut SystemTx,
+    read: &mut SystemRead,
     address: &EmailAddress,
 ) -> Result<Option<Person>, Error> {
     let row = sqlx::query_as!(
@@ -50,14 +50,14 @@ pub(super) async fn person_by_address(
         address.domain().as_str(),
         address.local()
     )
-    .fetch_optional(tx.conn())
+    .fetch_optional(read.conn())
     .await
     .map_err(db::Error::from)?;
     row.map(Person::try_from).transpose()
 }
 
 pub(super) async fn person_by_id(
-    tx: &mut SystemTx,
+    read: &mut SystemRead,
     tenant_id: TenantId,
     user_id: UserId,
 ) -> Result<Option<Person>, Error> {
@@ -72,7 +72,7 @@ pub(super) async fn person_by_id(
         tenant_id.uuid(),
         user_id.uuid()
     )
-    .fetch_optional(tx.conn())
+    .fetch_optional(read.conn())
     .await
     .map_err(db::Error::from)?;
     row.map(Person::try_from).transpose()

@@ -1,6 +1,6 @@
 //! SQL of recipients.
 
-use db::{Error, SystemTx};
+use db::{Error, SystemRead};
 use kernel::{DomainName, GroupId, MailboxId, TenantId};
 use uuid::Uuid;
 
@@ -17,7 +17,7 @@ pub(super) struct Route {
 
 /// The way to an address; `None` when nobody has the domain, or its tenant may not receive.
 pub(super) async fn route(
-    tx: &mut SystemTx,
+    read: &mut SystemRead,
     domain: &DomainName,
     local: &str,
 ) -> Result<Option<Route>, Error> {
@@ -34,7 +34,7 @@ pub(super) async fn route(
         domain.as_str(),
         local
     )
-    .fetch_optional(tx.conn())
+    .fetch_optional(read.conn())
     .await?;
     Ok(row.map(|row| Route {
         tenant_id: TenantId::from_uuid(row.id),
@@ -48,7 +48,7 @@ pub(super) async fn route(
 
 /// The mailbox, if it is there and may receive.
 pub(super) async fn receiving(
-    tx: &mut SystemTx,
+    read: &mut SystemRead,
     tenant_id: TenantId,
     mailbox_id: MailboxId,
 ) -> Result<Vec<MailboxId>, Error> {
@@ -59,14 +59,14 @@ pub(super) async fn receiving(
         tenant_id.uuid(),
         mailbox_id.uuid()
     )
-    .fetch_all(tx.conn())
+    .fetch_all(read.conn())
     .await?;
     Ok(mailboxes(ids))
 }
 
 /// The mailboxes below a group that may receive, each once.
 pub(super) async fn members(
-    tx: &mut SystemTx,
+    read: &mut SystemRead,
     tenant_id: TenantId,
     group_id: GroupId,
 ) -> Result<Vec<MailboxId>, Error> {
@@ -85,14 +85,14 @@ pub(super) async fn members(
         tenant_id.uuid(),
         group_id.uuid()
     )
-    .fetch_all(tx.conn())
+    .fetch_all(read.conn())
     .await?;
     Ok(mailboxes(ids))
 }
 
 /// The mailboxes of the tenant's administrators who may receive; without any, its oldest one that may.
 pub(super) async fn for_the_administrator(
-    tx: &mut SystemTx,
+    read: &mut SystemRead,
     tenant_id: TenantId,
 ) -> Result<Vec<MailboxId>, Error> {
     let rows = sqlx::query!(
@@ -102,7 +102,7 @@ pub(super) async fn for_the_administrator(
            order by 2 desc, m.id limit 100"#,
         tenant_id.uuid()
     )
-    .fetch_all(tx.conn())
+    .fetch_all(read.conn())
     .await?;
     let has_admin = rows.first().is_some_and(|row| row.is_admin);
     let found = if has_admin { rows.iter().take_while(|row| row.is_admin).count() } else { 1 };

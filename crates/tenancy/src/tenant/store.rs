@@ -1,6 +1,6 @@
 //! SQL of tenants.
 
-use db::SystemTx;
+use db::{SystemRead, SystemTx};
 use kernel::{MailboxId, PageRequest, ResellerId, TenantId, UserId};
 use sqlx::types::chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -361,7 +361,7 @@ pub(super) async fn set_test_clock(tx: &mut TenantTx, now: DateTime<Utc>) -> Res
 }
 
 pub(super) async fn place(
-    tx: &mut SystemTx,
+    read: &mut SystemRead,
     id: TenantId,
     user_id: Option<UserId>,
 ) -> Result<Option<Place>, Error> {
@@ -372,7 +372,7 @@ pub(super) async fn place(
         id.uuid(),
         user_id.map(UserId::uuid)
     )
-    .fetch_optional(tx.conn())
+    .fetch_optional(read.conn())
     .await
     .map_err(db::Error::from)?;
     row.map(|row| {

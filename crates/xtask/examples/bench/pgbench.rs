@@ -121,6 +121,8 @@ impl Pgbench {
         for (name, value) in variables {
             command.arg(format!("--define={name}={value}"));
         }
+        // The session's own role, as that of `db::SystemRead`; a tenant's transaction takes another.
+        command.env("PGOPTIONS", "-c role=pillarbox_system");
         let output = command.arg(&self.url).stdin(Stdio::null()).output().await.context("running pgbench")?;
         let (said, faults) =
             (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));

@@ -5,7 +5,8 @@ use sqlx::types::chrono::{DateTime, NaiveDate, Utc};
 use tenancy::TenantTx;
 
 use crate::Error;
-use crate::rating::{Billed, Cycle, Rate, Span};
+use crate::price_book::store::tariff;
+use crate::rating::{Billed, Cycle, Percentage, Rate, Span};
 
 /// The account's row, locked.
 pub(super) struct Claim {
@@ -47,7 +48,7 @@ pub(super) async fn claim_waiting(tx: &mut TenantTx) -> Result<Option<Claim>, db
 pub(super) async fn advance(tx: &mut TenantTx, next_invoice_on: NaiveDate) -> Result<(), db::Error> {
     let tenant_id = tx.tenant_id().uuid();
     sqlx::query!(
-        "update subscriptions set next_invoice_on = $2, parked_at = null, parked_reason = null where tenant_id = $1",
+        "update subscriptions set next_invoice_on = $2, parked_at = null, parked_reason = null, version = version + 1 where tenant_id = $1",
         tenant_id,
         next_invoice_on
     )
@@ -59,7 +60,7 @@ pub(super) async fn advance(tx: &mut TenantTx, next_invoice_on: NaiveDate) -> Re
 pub(super) async fn park(tx: &mut TenantTx, reason: &str, now: DateTime<Utc>) -> Result<(), db::Error> {
     let tenant_id = tx.tenant_id().uuid();
     sqlx::query!(
-        "update subscriptions set parked_at = $3, parked_reason = $2 where tenant_id = $1",
+        "update subscriptions set parked_at = $3, parked_reason = $2, version = version + 1 where tenant_id = $1",
         tenant_id,
         reason,
         now
@@ -92,16 +93,13 @@ pub(super) async fn cycles(tx: &mut TenantTx, item: &str) -> Result<Vec<(Cycle, 
         .collect()
 }
 
-/// Every line billed so far, at one rate, with the first day of its cycle.
-pub(super) async fn billed_lines(
-    tx: &mut TenantTx,
-    item: &str,
-    rate: &Rate,
-) -> Result<Vec<(NaiveDate, Billed)>, Error> {
+/// Every line billed so far, with the first day of its cycle.
+pub(super) async fn billed_lines(tx: &mut TenantTx, item: &str) -> Result<Vec<(NaiveDate, Billed)>, Error> {
     let tenant_id = tx.tenant_id().uuid();
     let rows = sqlx::query!(
-        r#"select lower(cycle) as "cycle!", lower(period) as "start!", upper(period) as "end!", quantity, amount_minor
-           from invoice_lines where tenant_id = $1 and item = $2"#,
+        r#"select lower(l.cycle) as "cycle!", lower(l.period) as "start!", upper(l.period) as "end!", l.quantity, l.amount_minor,
+             p.model, p.unit_price::text, p.tier_limits as "tier_limits: Vec<Option<i32>>", p.tier_prices::text[] as "tier_prices!"
+           from invoice_lines l join prices p on p.id = l.price_id where l.tenant_id = $1 and l.item = $2"#,
         tenant_id,
         item
     )
@@ -111,8 +109,10 @@ pub(super) async fn billed_lines(
     rows.into_iter()
         .map(|row| {
             let period = Span::new(row.start, row.end).ok_or(Error::Stored("period"))?;
-            let (rate, quantity) = (rate.clone(), row.quantity);
-            Ok((row.cycle, Billed { rate, period, quantity, amount_minor: row.amount_minor }))
+            let tariff = tariff(&row.model, row.unit_price.as_deref(), &row.tier_limits, &row.tier_prices)?;
+            let (quantity, amount_minor) = (row.quantity, row.amount_minor);
+            let rate = Rate { tariff, discount: Percentage::ZERO };
+            Ok((row.cycle, Billed { rate, period, quantity, amount_minor }))
         })
         .collect()
 }

@@ -45,20 +45,15 @@ const BEGIN: &str = "begin;
 select set_config('role', 'pillarbox_tenant', true), set_config('app.tenant_id', :tenant_id::text, true);
 ";
 
-/// `api_key::store::find` in a `db::SystemTx`.
-const AUTHENTICATE: &str = "begin;
-select set_config('role', 'pillarbox_system', true);
-select id, role, reseller_id, tenant_id, actions, expires_at, networks, description, last_used_at, last_used_from,
+/// `api_key::store::find` by a `db::SystemRead`, whose role the session has.
+const AUTHENTICATE: &str = "select id, role, reseller_id, tenant_id, actions, expires_at, networks, description, last_used_at, last_used_from,
   revoked_at, created_at, secret_hash from api_keys where id = :key_id;
-rollback;
 ";
 
-/// `tenant::store::place` in a `db::SystemTx`.
-const ENTER: &str = "begin;
-select set_config('role', 'pillarbox_system', true);
-select reseller_id, reseller_path, time_zone, test_clock, suspended_capabilities from tenants
-  where id = :tenant_id and status <> 'deleted';
-rollback;
+/// `tenant::store::place` by the same.
+const ENTER: &str = "select reseller_id, reseller_path, time_zone, test_clock, suspended_capabilities, status = 'deleted',
+  array(select mailbox_id from mailbox_delegates md where md.tenant_id = :tenant_id and md.user_id = null and 'read' = any (md.rights))
+  from tenants where id = :tenant_id;
 ";
 
 /// `user::store::insert` and `add_address`, `event::store::insert`. The digit after the prefix keeps the ids of the
