@@ -42,7 +42,7 @@ pub async fn of_seats(ctx: &Ctx, more: i64) -> Result<Option<PriceDifference>, E
     let with = next_invoice(ctx, &subscription, cycles, &log(more));
     let (Ok((next_invoice_on, with)), Ok((_, without))) = (with, without) else { return Ok(None) };
     let amount_minor = with.checked_sub(without).ok_or(Error::Stored("amount"))?;
-    let amount = Money::new(amount_minor, subscription.price.currency);
+    let amount = Money::new(amount_minor, subscription.terms.price.currency);
     Ok(Some(PriceDifference { next_invoice_on, amount }))
 }
 

@@ -207,7 +207,7 @@ async fn finalise(
             kind: kind_of(net_minor),
             issuer: &issuer,
             customer_name: &parties.customer_name,
-            currency: subscription.price.currency,
+            currency: subscription.terms.price.currency,
             issued_on: *boundary,
             due_on: boundary.checked_add_days(DAYS_TO_PAY).ok_or(Error::Stored("boundary"))?,
             net_minor,
@@ -242,14 +242,14 @@ async fn write(
     invoices::insert(tx, new, number).await?;
     for (position, line) in (1..).zip(lines) {
         let shown = InvoiceLine {
-            description: describe(line, subscription),
+            description: describe(line, lines, subscription),
             item: MAILBOX.into(),
             kind: line.kind,
             period: line.charge.period,
             quantity: line.charge.quantity,
             seat_days: line.charge.seat_days,
-            price_id: subscription.price.id,
-            unit_price: subscription.price.tariff.unit_price(),
+            price_id: subscription.price_at(&line.rate.tariff).ok_or(Error::Stored("price"))?.id,
+            unit_price: line.rate.tariff.unit_price(),
             amount: Money::new(line.charge.amount_minor, new.currency),
         };
         invoices::insert_line(tx, new.id, position, &shown, line.cycle).await?;
@@ -265,13 +265,22 @@ async fn write(
     Ok(())
 }
 
-fn describe(line: &Line, subscription: &Subscription) -> String {
+fn describe(line: &Line, all: &[Line], subscription: &Subscription) -> String {
     let period = line.charge.period;
     let last_day = period.end().pred_opt().unwrap_or(period.end());
-    let what = match line.kind {
-        LineKind::Recurring => format!("mailboxes, per {}", subscription.interval.as_str()),
-        LineKind::Proration => "mailboxes added".to_owned(),
-        LineKind::Credit => "mailboxes removed".to_owned(),
+    // A change of the price takes the days off at the old one and puts them on at the new one.
+    let is_repriced = all.iter().any(|other| {
+        other.cycle == line.cycle
+            && other.rate != line.rate
+            && other.charge.period.start() < period.end()
+            && period.start() < other.charge.period.end()
+    });
+    let what = match (line.kind, is_repriced) {
+        (LineKind::Recurring, _) => format!("mailboxes, per {}", subscription.interval.as_str()),
+        (LineKind::Proration, false) => "mailboxes added".to_owned(),
+        (LineKind::Credit, false) => "mailboxes removed".to_owned(),
+        (LineKind::Proration, true) => "mailboxes at the new price".to_owned(),
+        (LineKind::Credit, true) => "mailboxes at the former price, unused".to_owned(),
     };
     format!("{what}, {} to {last_day}", period.start())
 }
