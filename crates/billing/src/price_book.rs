@@ -311,7 +311,10 @@ mod tests {
         let tiers = vec![tier(Some(10), "5"), tier(None, "4")];
         let tiered =
             NewPrice { model: "graduated".into(), unit_price: None, tiers: tiers.clone(), ..price() };
-        assert!(matches!(check(&Env::system(), &[tiered.clone()]).unwrap()[0].tariff, Tariff::Graduated(_)));
+        assert!(matches!(
+            check(&Env::system(), std::slice::from_ref(&tiered)).unwrap()[0].tariff,
+            Tariff::Graduated(_)
+        ));
         let volume = NewPrice { model: "volume".into(), ..tiered.clone() };
         assert!(matches!(check(&Env::system(), &[volume]).unwrap()[0].tariff, Tariff::Volume(_)));
         for (wrong, pointer) in [
