@@ -13,6 +13,7 @@ use tenancy::{Caller, Ctx, TenantTx, event, seats};
 use crate::Error;
 use crate::invoice::store::NewInvoice;
 use crate::invoice::{DocumentKind, InvoiceLine, Issuer, store as invoices};
+use crate::ledger::{self, Posting};
 use crate::price_book::MAILBOX;
 use crate::rating::{Cycle, CycleState, Line, LineKind, Log, Span, document, local_day, steps_of_changes};
 use crate::series;
@@ -77,7 +78,12 @@ pub(super) async fn bill(
 fn is_done_elsewhere(error: &Error) -> bool {
     matches!(
         error.constraint(),
-        Some("billing_coverage_once" | "billing_coverage_same_days" | "invoices_boundary_once")
+        Some(
+            "billing_coverage_once"
+                | "billing_coverage_same_days"
+                | "billed_boundaries_once"
+                | "invoices_boundary_once"
+        )
     )
 }
 
@@ -128,10 +134,10 @@ async fn rate(
     until: NaiveDate,
 ) -> Result<Drafts, Error> {
     let terms = subscription.terms();
+    let changes = seats::changes(tx, ctx.now()).await?;
+    let seat_changes_known = i64::try_from(changes.len()).map_err(|_| Error::Stored("event log"))?;
     let log = Log {
-        seats: steps_of_changes(
-            seats::changes(tx, ctx.now()).await?.iter().map(|c| (c.at, i64::from(c.delta))),
-        ),
+        seats: steps_of_changes(changes.iter().map(|c| (c.at, i64::from(c.delta)))),
         committed: subscription::store::commitments(tx).await?,
     };
     let mut cycles = opened(tx).await?;
@@ -144,6 +150,7 @@ async fn rate(
         for state in &cycles[known..] {
             store::cover_cycle(tx, MAILBOX, state.cycle, state.zone).await?;
         }
+        store::record_boundary(tx, boundary, ctx.time_zone(), seat_changes_known).await?;
         if let Some(changes) = Span::new(before.unwrap_or(subscription.starts_on), boundary) {
             store::cover_changes(tx, MAILBOX, changes).await?;
         }
@@ -253,6 +260,17 @@ async fn write(
         };
         invoices::insert_line(tx, new.id, position, &shown, line.cycle).await?;
     }
+    let posting = Posting {
+        document: new.id,
+        kind: new.kind,
+        issuer: new.issuer.id,
+        currency: new.currency,
+        net_minor: new.net_minor,
+        tax_minor: 0,
+        effective_on: new.issued_on,
+        posted_at: new.finalized_at,
+    };
+    ledger::post(tx, &posting).await?;
     // The newest invoices first. What was credited never exceeds what was invoiced, so they suffice.
     let mut left = new.net_minor.saturating_neg();
     for (invoice, open) in creditable {

@@ -165,6 +165,28 @@ pub(super) async fn cover_changes(tx: &mut TenantTx, item: &str, days: Span) -> 
     Ok(())
 }
 
+/// Records that a boundary was billed, and how much of the event log was known: every commitment, since a change of the
+/// subscription waits for its row, and so many seat changes.
+pub(super) async fn record_boundary(
+    tx: &mut TenantTx,
+    boundary: NaiveDate,
+    zone: Tz,
+    seat_changes_known: i64,
+) -> Result<(), db::Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    sqlx::query!(
+        "insert into billed_boundaries (tenant_id, boundary, time_zone, seat_changes_known, commitments_known)
+         select $1, $2, $3, $4, count(*) from seat_commitments where tenant_id = $1",
+        tenant_id,
+        boundary,
+        zone.name(),
+        seat_changes_known,
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
 /// How issuer and customer are called.
 pub(super) struct Parties {
     pub(super) issuer_name: String,
