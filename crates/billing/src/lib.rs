@@ -13,5 +13,6 @@ pub mod rating;
 pub mod run;
 mod series;
 pub mod subscription;
+pub mod verify;
 
 pub use error::Error;

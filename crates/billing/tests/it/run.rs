@@ -98,8 +98,15 @@ async fn a_run_cut_off_anywhere_is_finished_by_the_next() {
 }
 
 #[expect(clippy::disallowed_methods, reason = "a test reaches behind the domain")]
-async fn behind(world: &World) -> SystemTx {
+pub(crate) async fn behind(world: &World) -> SystemTx {
     SystemTx::begin(&world.test_db.db()).await.unwrap()
+}
+
+/// As [`behind`], for one statement that stays.
+pub(crate) async fn behind_and_commit(world: &World, statement: &'static str) {
+    let mut tx = behind(world).await;
+    sqlx::query(statement).execute(tx.conn()).await.unwrap();
+    tx.commit().await.unwrap();
 }
 
 #[tokio::test]
