@@ -46,7 +46,8 @@ async fn leaving(world: &World) {
     }
     run(world, "2026-01-01").await;
     at(world, "2026-01-08T12:00");
-    let users = user::list(&world.ctx, &Default::default(), kernel::PageRequest::new(None, None)).await.unwrap();
+    let users =
+        user::list(&world.ctx, &Default::default(), kernel::PageRequest::new(None, None)).await.unwrap();
     for user in &users.items[1..] {
         user::delete(&world.ctx, user.id, None).await.unwrap();
     }
@@ -58,7 +59,7 @@ async fn leaving(world: &World) {
 async fn each_document_is_posted_once_and_balances_are_sums() {
     let world = world_on("2026-01-01").await;
     leaving(&world).await;
-    // Three from 9 January on: 1071 of 1460 seat-days are left of 480.00 … 385 are kept: 126.58.
+    // Four for eight days, one for the other 357: 389 of 1460 seat-days are kept, 480.00 × 389/1460 = 127.8904…
     let expected = [
         "invoice_net receivable/revenue 48000 EUR 2026-01-01",
         "credit_note_net revenue/receivable 35211 EUR 2026-02-01",
@@ -92,7 +93,8 @@ async fn receivable_is_what_all_documents_come_to() {
     let documents = invoices(&world.ctx).await;
     assert_eq!(documents.iter().filter(|document| document.kind == DocumentKind::CreditNote).count(), 1);
     let owed: i64 = documents.iter().map(|document| document.total.amount_minor).sum();
-    let rows = trial_balance(&world.operator, world.reseller.id, AsOf::Day(date("2026-02-01"))).await.unwrap();
+    let rows =
+        trial_balance(&world.operator, world.reseller.id, AsOf::Day(date("2026-02-01"))).await.unwrap();
     assert_eq!(rows[0].balance.amount_minor, owed);
 }
 
@@ -134,9 +136,11 @@ async fn what_was_posted_cannot_be_changed_or_posted_again() {
         "update billed_boundaries set seat_changes_known = 0",
         "delete from billed_boundaries",
     ] {
-        let refused = sqlx::query(statement).execute(world.ctx.begin().await.unwrap().conn()).await.unwrap_err();
+        let refused =
+            sqlx::query(statement).execute(world.ctx.begin().await.unwrap().conn()).await.unwrap_err();
         assert!(refused.to_string().contains("permission denied"), "{statement}: {refused}");
-        let refused = sqlx::query(statement).execute(super::run::behind(&world).await.conn()).await.unwrap_err();
+        let refused =
+            sqlx::query(statement).execute(super::run::behind(&world).await.conn()).await.unwrap_err();
         assert!(refused.to_string().contains("permission denied"), "{statement}: {refused}");
     }
     let again = "insert into transfers select * from transfers where code = 'invoice_net'";

@@ -10,7 +10,8 @@ use tenancy::{Ctx, tenant, user};
 use testkit::{World, world};
 
 use super::{
-    admin_of, at, book, ctx_of, date, invoices, price, run, seat, subscribe, subscribed_tenant, terms, world_on,
+    admin_of, at, book, ctx_of, date, invoices, price, run, seat, subscribe, subscribed_tenant, terms,
+    world_on,
 };
 
 async fn verified(world: &World, tenant_id: Option<TenantId>) -> (Verified, Vec<Finding>) {
@@ -21,7 +22,7 @@ async fn verified(world: &World, tenant_id: Option<TenantId>) -> (Verified, Vec<
 }
 
 /// Asserts that there is nothing to find, in so many documents.
-async fn assert_clean(world: &World, documents: u64) {
+pub(crate) async fn assert_clean(world: &World, documents: u64) {
     let (verified, found) = verified(world, None).await;
     assert_eq!(found, []);
     assert_eq!((verified.documents, verified.unrecorded), (documents, 0));
@@ -107,6 +108,40 @@ async fn a_tenant_that_is_moved_or_deleted_keeps_what_it_was_billed() {
     assert_eq!((one.tenants, one.documents, one.transfers, findings.len()), (1, 1, 1, 0));
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn nothing_is_found_while_accounts_are_billed_and_changed() {
+    let world = world_on("2026-01-01").await;
+    let book = book(&world, RemovalPolicy::CreditToBalance).await;
+    let mut tenants = Vec::new();
+    for n in 0..4 {
+        tenants.push(subscribed_tenant(&world, &book, &format!("Tenant {n}"), 1).await);
+    }
+    at(&world, "2026-12-01T12:00");
+    let db = world.test_db.db();
+    let billing = tokio::spawn(async move {
+        for month in 1..=12 {
+            billing::run::run(&db, date(&format!("2026-{month:02}-01")), None).await.unwrap();
+        }
+    });
+    let changing = tokio::spawn({
+        let tenants = tenants.clone();
+        async move {
+            for n in 0..12 {
+                seat(&tenants[n % tenants.len()], &format!("more{n}")).await;
+            }
+        }
+    });
+    let mut rounds = 0;
+    while !(billing.is_finished() && changing.is_finished()) || rounds == 0 {
+        assert_eq!(found(&world).await, []);
+        rounds += 1;
+    }
+    billing.await.unwrap();
+    changing.await.unwrap();
+    assert_eq!(found(&world).await, []);
+    assert_eq!(invoices(&tenants[0]).await.len(), 12);
+}
+
 #[tokio::test]
 async fn two_issuers_are_verified_apart_and_only_by_who_sees_them() {
     let world = world_on("2026-01-01").await;
@@ -156,9 +191,18 @@ async fn with_an_owner() -> (World, PgPool) {
     run(&world, "2026-04-01").await;
     assert_clean(&world, 4).await;
     let owner = PgPool::connect(&world.test_db.url()).await.unwrap();
-    for table in ["invoices", "invoice_lines", "transfers", "credit_note_references", "billed_boundaries", "seat_changes",
-        "subscriptions", "number_series", "seat_commitments", "tenants"]
-    {
+    for table in [
+        "invoices",
+        "invoice_lines",
+        "transfers",
+        "credit_note_references",
+        "billed_boundaries",
+        "seat_changes",
+        "subscriptions",
+        "number_series",
+        "seat_commitments",
+        "tenants",
+    ] {
         let statement = format!("alter table {table} no force row level security");
         sqlx::raw_sql(sqlx::AssertSqlSafe(statement)).execute(&owner).await.unwrap();
     }
@@ -203,12 +247,16 @@ async fn a_document_that_was_changed_with_its_lines_and_its_transfer_is_still_fo
 
 #[tokio::test]
 async fn a_line_too_many_or_too_few_is_found() {
-    let removed = after("delete from invoice_lines where kind = 'proration' and lower(period) = '2026-01-10'").await;
+    let removed =
+        after("delete from invoice_lines where kind = 'proration' and lower(period) = '2026-01-10'").await;
     assert!(
-        matches!(removed[..], [
-            Difference::Sum { sum: Sum::Net, .. },
-            Difference::Line { position: 2, stored: None, computed: Some(_), .. }
-        ]),
+        matches!(
+            removed[..],
+            [
+                Difference::Sum { sum: Sum::Net, .. },
+                Difference::Line { position: 2, stored: None, computed: Some(_), .. }
+            ]
+        ),
         "{removed:?}"
     );
     let added = after(
@@ -242,10 +290,10 @@ async fn a_reference_that_was_changed_is_found() {
     assert!(matches!(less[..], [Difference::Sum { sum: Sum::Credits, .. }]), "{less:?}");
     let more = after("update credit_note_references set amount_minor = 100000").await;
     assert!(
-        matches!(more[..], [
-            Difference::Sum { sum: Sum::Credited, .. },
-            Difference::Sum { sum: Sum::Credits, .. }
-        ]),
+        matches!(
+            more[..],
+            [Difference::Sum { sum: Sum::Credited, .. }, Difference::Sum { sum: Sum::Credits, .. }]
+        ),
         "{more:?}"
     );
 }
@@ -269,16 +317,29 @@ async fn a_transfer_that_was_changed_is_found_and_so_is_its_balance() {
         ] if is == fault), "{fault:?}: {found:?}");
     }
     // The day moves no balance.
-    let found = after("update transfers set effective_on = effective_on + 1 where effective_on = '2026-02-01'").await;
+    let found =
+        after("update transfers set effective_on = effective_on + 1 where effective_on = '2026-02-01'").await;
     assert!(matches!(found[..], [Difference::Transfer { fault: Fault::Differs, .. }]), "{found:?}");
 }
 
 #[tokio::test]
 async fn a_number_that_is_missing_or_beyond_its_counter_is_found() {
     for (tampering, after_number, what) in [
-        ("update invoices set number = 7 where kind = 'invoice' and number = 2", 1, GapKind::Missing { until: 2 }),
-        ("update number_series set last_number = 4 where series = 'invoice'", 3, GapKind::Missing { until: 4 }),
-        ("update number_series set last_number = 2 where series = 'invoice'", 3, GapKind::BeyondCounter { counter: 2 }),
+        (
+            "update invoices set number = 7 where kind = 'invoice' and number = 2",
+            1,
+            GapKind::Missing { until: 2 },
+        ),
+        (
+            "update number_series set last_number = 4 where series = 'invoice'",
+            3,
+            GapKind::Missing { until: 4 },
+        ),
+        (
+            "update number_series set last_number = 2 where series = 'invoice'",
+            3,
+            GapKind::BeyondCounter { counter: 2 },
+        ),
         (
             "drop index invoices_number_once; update invoices set number = 3 where number = 2",
             3,
@@ -309,10 +370,7 @@ async fn a_document_that_is_gone_or_made_up_is_found() {
     };
     assert_eq!(boundary, date("2026-04-01"));
     let moved = after("update invoices set issued_on = '2026-04-02' where issued_on = '2026-04-01'").await;
-    assert!(
-        moved.iter().any(|found| matches!(found, Difference::DocumentUnfounded { .. })),
-        "{moved:?}"
-    );
+    assert!(moved.iter().any(|found| matches!(found, Difference::DocumentUnfounded { .. })), "{moved:?}");
 }
 
 #[tokio::test]

@@ -48,7 +48,8 @@ pub(crate) async fn verify(config: &Config, tenant: Option<TenantId>) -> Result<
             "{unrecorded} documents were made before it was recorded what they were made from: only their sums were verified"
         );
     }
-    let found = if differences == 0 { "no differences".to_owned() } else { format!("{differences} DIFFERENCES") };
+    let found =
+        if differences == 0 { "no differences".to_owned() } else { format!("{differences} DIFFERENCES") };
     println!("{tenants} tenants, {documents} documents, {transfers} transfers: {found}");
     Ok(if differences == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
