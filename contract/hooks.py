@@ -230,6 +230,9 @@ BEYOND = {
     "/networks/*": "in CIDR notation",
     "domains/name": "a domain's name, in any script",
     "/prices/*/currency": "the same in all prices of a book",
+    "/prices/*/unit_price": "of a flat price, and only of that",
+    "/prices/*/tiers": "of a price by tiers, in the order of their limits",
+    "/prices/*/grace_days": "of a lock, and only of that",
     "/prices/*/interval": "at most one price for an item and interval",
     "cursor": "made by the server",
 }

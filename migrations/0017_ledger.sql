@@ -33,7 +33,7 @@ insert into transfers (tenant_id, reference, code, issuer_id, debit_account, cre
   where leg.amount_minor <> 0;
 select protect_tenant_table('transfers');
 
--- Each boundary that was billed, in which calendar, and how many entries of the two logs were known then: both are only ever
+-- Each boundary that was billed, in which calendar, and how many entries of the three logs were known then: they are only ever
 -- appended to, so that a document can be computed again as it was. Boundaries of before this table have no row.
 create table billed_boundaries (
   tenant_id uuid not null references tenants (id),
@@ -41,6 +41,7 @@ create table billed_boundaries (
   time_zone text not null,
   seat_changes_known bigint not null,
   commitments_known bigint not null,
+  terms_known bigint not null,
   constraint billed_boundaries_once primary key (tenant_id, boundary)
 );
 select protect_tenant_table('billed_boundaries');

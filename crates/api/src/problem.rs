@@ -53,7 +53,7 @@ pub(crate) const CODES: &[(&str, u16, &str)] = &[
     ("domains_exhausted", 409, "All domains are taken"),
     ("seats_exhausted", 409, "All seats are taken"),
     ("tenants_exhausted", 409, "All tenants are taken"),
-    ("subscription_terms_fixed", 409, "The subscription was billed, and its terms are fixed"),
+    ("subscription_terms_fixed", 409, "The subscription was billed, and its interval and anchor are fixed"),
     ("too_many_aliases", 409, "There are as many aliases as there may be"),
     ("too_many_members", 409, "The group has as many members as there may be"),
     ("too_many_app_passwords", 409, "The user has as many app passwords as there may be"),

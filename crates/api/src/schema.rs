@@ -151,9 +151,11 @@ closed! {
         [message::State::Live, message::State::Recoverable].map(message::State::as_str);
     Interval: "How long a cycle is.", [CycleLength::Month, CycleLength::Year].map(CycleLength::as_str);
     PriceItem: "What is sold.", ["mailbox"];
-    PriceModel: "How units are priced: `flat`, every unit costs the same.", ["flat"];
+    PriceModel: "How units are priced: `flat`, every unit the same; `graduated`, each by its own tier; `volume`, all by one tier.",
+        ["flat", "graduated", "volume"];
     RemovalPolicy: "When a removed unit stops being charged.",
-        [Removal::AtCycleEnd, Removal::CreditToBalance].map(Removal::as_str);
+        [Removal::AtCycleEnd, Removal::CreditToBalance, Removal::LockedUntilTermEnd { grace_days: Removal::GRACE_DAYS }]
+            .map(Removal::as_str);
     SubscriptionStatus: "Whether it is charged.", ["active"];
     RunStatus: "How far a billing run is.", ["succeeded", "queued", "running", "failed"];
     InvoiceKind: "What a document is.", ["invoice", "credit_note"];

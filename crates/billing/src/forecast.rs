@@ -5,7 +5,7 @@ use kernel::Money;
 use tenancy::{Action, Ctx, seats};
 
 use crate::Error;
-use crate::rating::{CycleState, Log, Terms, document, local_day, steps_of_changes};
+use crate::rating::{CycleState, Log, document, local_day, steps_of_changes};
 use crate::run::opened;
 use crate::subscription::{self, Subscription};
 
@@ -29,7 +29,7 @@ pub async fn of_seats(ctx: &Ctx, more: i64) -> Result<Option<PriceDifference>, E
     }
     let mut tx = ctx.begin().await?;
     let Some(subscription) = subscription::store::find(&mut tx).await? else { return Ok(None) };
-    let cycles = opened(&mut tx).await?;
+    let cycles = opened(&mut tx, None).await?;
     let changes = seats::changes(&mut tx, ctx.now()).await?;
     let changes: Vec<_> = changes.iter().map(|change| (change.at, i64::from(change.delta))).collect();
     let committed = subscription::store::commitments(&mut tx).await?;
@@ -42,7 +42,7 @@ pub async fn of_seats(ctx: &Ctx, more: i64) -> Result<Option<PriceDifference>, E
     let with = next_invoice(ctx, &subscription, cycles, &log(more));
     let (Ok((next_invoice_on, with)), Ok((_, without))) = (with, without) else { return Ok(None) };
     let amount_minor = with.checked_sub(without).ok_or(Error::Stored("amount"))?;
-    let amount = Money::new(amount_minor, subscription.price.currency);
+    let amount = Money::new(amount_minor, subscription.terms.price.currency);
     Ok(Some(PriceDifference { next_invoice_on, amount }))
 }
 
@@ -53,16 +53,16 @@ fn next_invoice(
     mut cycles: Vec<CycleState>,
     log: &Log,
 ) -> Result<(NaiveDate, i64), Error> {
-    let terms: Terms = subscription.terms();
+    let timeline = subscription.timeline();
     let today = local_day(ctx.now(), ctx.time_zone());
     let (mut boundary, mut net) = (subscription.next_invoice_on, 0_i64);
     loop {
-        for line in document(&terms, boundary, ctx.time_zone(), &mut cycles, log)? {
+        for line in document(&timeline, boundary, ctx.time_zone(), &mut cycles, log)? {
             net = net.checked_add(line.charge.amount_minor).ok_or(Error::Stored("amount"))?;
         }
         if boundary > today {
             return Ok((boundary, net));
         }
-        boundary = terms.next_boundary(boundary)?;
+        boundary = timeline.next_boundary(boundary)?.ok_or(Error::Stored("boundary"))?;
     }
 }

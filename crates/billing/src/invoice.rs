@@ -4,7 +4,7 @@ pub(crate) mod store;
 
 use chrono::NaiveDate;
 use db::SystemTx;
-use kernel::{Currency, InvoiceId, Money, Page, PageRequest, ResellerId, TenantId};
+use kernel::{Currency, InvoiceId, Money, Page, PageRequest, PriceId, ResellerId, TenantId};
 use tenancy::{Action, Caller, Ctx};
 
 use crate::Error;
@@ -114,8 +114,10 @@ pub struct InvoiceLine {
     pub quantity: i64,
     /// Units times days.
     pub seat_days: i64,
-    /// For one unit and one whole cycle.
-    pub unit_price: UnitPrice,
+    /// The published price that it was billed at.
+    pub price_id: PriceId,
+    /// For one unit and one whole cycle; `None` when that depends on the quantity.
+    pub unit_price: Option<UnitPrice>,
     /// What it comes to.
     pub amount: Money,
 }

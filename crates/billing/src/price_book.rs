@@ -1,6 +1,7 @@
 //! Price books: published versions of an issuer's prices, which never change.
 
-mod store;
+pub(crate) mod store;
+mod tariff;
 
 use std::collections::BTreeSet;
 
@@ -10,7 +11,7 @@ use kernel::{Checks, Currency, Env, Page, PageRequest, PriceBookId, PriceId, Res
 use tenancy::{Action, Caller, Scope};
 
 use crate::Error;
-use crate::rating::{Interval, RemovalPolicy, UnitPrice};
+use crate::rating::{Interval, RemovalPolicy, Tariff};
 use crate::series::{self, Series};
 
 /// A published version of an issuer's prices.
@@ -39,10 +40,8 @@ pub struct Price {
     pub item: String,
     /// How long a cycle is.
     pub interval: CycleLength,
-    /// `flat`: every unit costs the same.
-    pub model: String,
-    /// In major units of the currency.
-    pub unit_price: UnitPrice,
+    /// What so many units cost, in major units of the currency.
+    pub tariff: Tariff,
     /// What it is in.
     pub currency: Currency,
     /// When a removed unit stops being charged.
@@ -91,7 +90,8 @@ impl CycleLength {
 
 /// The one item that is sold so far.
 pub(crate) const MAILBOX: &str = "mailbox";
-const FLAT: &str = "flat";
+/// The longest grace that a lock may have.
+const MAX_GRACE_DAYS: u32 = 365;
 
 /// A price as a caller gives it; checked when it is published.
 #[derive(Debug, Clone, Default)]
@@ -100,16 +100,27 @@ pub struct NewPrice {
     pub item: String,
     /// `month` or `year`.
     pub interval: String,
-    /// `flat`.
+    /// `flat`, `graduated` or `volume`.
     pub model: String,
-    /// A decimal string of at most 8 decimals, such as `0.14000000`, in major units.
-    pub unit_price: String,
+    /// Of a flat price: a decimal string of at most 8 decimals, such as `0.14000000`, in major units.
+    pub unit_price: Option<String>,
+    /// Of a price by tiers: in the order of their limits.
+    pub tiers: Vec<NewTier>,
     /// An ISO 4217 code; the same in all prices of a book.
     pub currency: String,
-    /// Whether tiers were given, which a flat price has none of.
-    pub has_tiers: bool,
-    /// `at_cycle_end` if not given, or `credit_to_balance`.
+    /// `at_cycle_end` if not given, `credit_to_balance` or `locked_until_term_end`.
     pub removal_policy: Option<String>,
+    /// Of a lock: on how many days a unit may be removed nevertheless; 7 if not given.
+    pub grace_days: Option<u32>,
+}
+
+/// A tier as a caller gives it.
+#[derive(Debug, Clone, Default)]
+pub struct NewTier {
+    /// The last unit that belongs to it; `None` in the last tier.
+    pub up_to: Option<u32>,
+    /// As that of a flat price.
+    pub unit_price: String,
 }
 
 /// Publishes the next version of an issuer's prices.
@@ -180,36 +191,22 @@ fn check(env: &Env, prices: &[NewPrice]) -> Result<Vec<Price>, Error> {
     for (index, new) in prices.iter().enumerate() {
         let at = |field: &str| format!("/prices/{index}/{field}");
         checks.require(new.item == MAILBOX, &at("item"), "must be mailbox");
-        checks.require(new.model == FLAT, &at("model"), "must be flat");
-        checks.require(!new.has_tiers, &at("tiers"), "must be empty for a flat price");
         let interval = CycleLength::from_name(&new.interval);
         let interval = checks.value(interval, &at("interval"), "must be month or year");
-        let unit_price = new.unit_price.parse::<UnitPrice>();
-        let shown = unit_price.err().map(|error| error.to_string()).unwrap_or_default();
-        let unit_price = checks.value(unit_price.ok(), &at("unit_price"), shown);
+        let tariff = tariff::check(&mut checks, new, &at);
         let currency = new.currency.parse::<Currency>().ok();
         let currency =
             checks.value(currency, &at("currency"), "must be an ISO 4217 code that has minor units");
         let mixed = prices.first().is_some_and(|first| first.currency != new.currency);
         checks.require(!mixed, &at("currency"), "must be the same in all prices of a book");
-        let policy =
-            new.removal_policy.as_deref().map_or(Some(RemovalPolicy::default()), RemovalPolicy::from_name);
-        let policy = checks.value(policy, &at("removal_policy"), "must be at_cycle_end or credit_to_balance");
-        if let (Some(interval), Some(unit_price), Some(currency), Some(removal_policy)) =
-            (interval, unit_price, currency, policy)
+        let policy = removal_policy(&mut checks, new, &at);
+        if let (Some(interval), Some(tariff), Some(currency), Some(removal_policy)) =
+            (interval, tariff, currency, policy)
         {
             let twice = "the book has another price for this item and interval";
             checks.require(seen.insert((new.item.clone(), interval)), &at("interval"), twice);
-            let (item, model) = (new.item.clone(), new.model.clone());
-            checked.push(Price {
-                id: env.new_id(),
-                item,
-                interval,
-                model,
-                unit_price,
-                currency,
-                removal_policy,
-            });
+            let item = new.item.clone();
+            checked.push(Price { id: env.new_id(), item, interval, tariff, currency, removal_policy });
         }
     }
     checks.done().map_err(Error::Invalid)?;
@@ -220,6 +217,27 @@ fn check(env: &Env, prices: &[NewPrice]) -> Result<Vec<Price>, Error> {
         price.id = id;
     }
     Ok(checked)
+}
+
+fn removal_policy(checks: &mut Checks, new: &NewPrice, at: &dyn Fn(&str) -> String) -> Option<RemovalPolicy> {
+    let policy =
+        new.removal_policy.as_deref().map_or(Some(RemovalPolicy::default()), RemovalPolicy::from_name);
+    let names = "must be at_cycle_end, credit_to_balance or locked_until_term_end";
+    let policy = checks.value(policy, &at("removal_policy"), names);
+    let is_some = format_args!("must be at most {MAX_GRACE_DAYS}");
+    checks.require(new.grace_days.is_none_or(|days| days <= MAX_GRACE_DAYS), &at("grace_days"), is_some);
+    let is_locked = policy.is_none_or(|policy| policy.grace_days().is_some());
+    checks.require(
+        is_locked || new.grace_days.is_none(),
+        &at("grace_days"),
+        "is for locked_until_term_end only",
+    );
+    match (policy?, new.grace_days) {
+        (RemovalPolicy::LockedUntilTermEnd { .. }, Some(grace_days)) => {
+            Some(RemovalPolicy::LockedUntilTermEnd { grace_days })
+        }
+        (policy, _) => Some(policy),
+    }
 }
 
 #[expect(
@@ -239,7 +257,7 @@ mod tests {
             item: "mailbox".into(),
             interval: "month".into(),
             model: "flat".into(),
-            unit_price: "4.50".into(),
+            unit_price: Some("4.50".into()),
             currency: "EUR".into(),
             ..NewPrice::default()
         }
@@ -263,17 +281,48 @@ mod tests {
             ["/prices/1/currency"]
         );
         assert_eq!(
-            mistakes(&[NewPrice { unit_price: "-1".into(), currency: "eur".into(), ..price() }]),
+            mistakes(&[NewPrice { unit_price: Some("-1".into()), currency: "eur".into(), ..price() }]),
             ["/prices/0/unit_price", "/prices/0/currency"]
         );
         let all_wrong = NewPrice {
             item: "coffee".into(),
             interval: "week".into(),
-            model: "volume".into(),
-            has_tiers: true,
-            removal_policy: Some("locked_until_term_end".into()),
+            model: "fixed".into(),
+            removal_policy: Some("never".into()),
+            grace_days: Some(366),
             ..price()
         };
-        assert_eq!(mistakes(&[all_wrong]).len(), 5);
+        let fields = ["item", "interval", "model", "removal_policy", "grace_days"];
+        assert_eq!(mistakes(&[all_wrong]), fields.map(|field| format!("/prices/0/{field}")));
+    }
+
+    #[test]
+    fn only_a_lock_has_days_of_grace() {
+        let locked = NewPrice { removal_policy: Some("locked_until_term_end".into()), ..price() };
+        let of = |new: &NewPrice| check(&Env::system(), std::slice::from_ref(new)).unwrap()[0].removal_policy;
+        assert_eq!(of(&locked).grace_days(), Some(7));
+        assert_eq!(of(&NewPrice { grace_days: Some(0), ..locked }).grace_days(), Some(0));
+        assert_eq!(mistakes(&[NewPrice { grace_days: Some(7), ..price() }]), ["/prices/0/grace_days"]);
+    }
+
+    #[test]
+    fn a_price_is_flat_or_has_tiers() {
+        let tier = |up_to, price: &str| NewTier { up_to, unit_price: price.into() };
+        let tiers = vec![tier(Some(10), "5"), tier(None, "4")];
+        let tiered =
+            NewPrice { model: "graduated".into(), unit_price: None, tiers: tiers.clone(), ..price() };
+        assert!(matches!(check(&Env::system(), &[tiered.clone()]).unwrap()[0].tariff, Tariff::Graduated(_)));
+        let volume = NewPrice { model: "volume".into(), ..tiered.clone() };
+        assert!(matches!(check(&Env::system(), &[volume]).unwrap()[0].tariff, Tariff::Volume(_)));
+        for (wrong, pointer) in [
+            (NewPrice { tiers, ..price() }, "tiers"),
+            (NewPrice { unit_price: None, ..price() }, "unit_price"),
+            (NewPrice { unit_price: Some("4".into()), ..tiered.clone() }, "unit_price"),
+            (NewPrice { tiers: Vec::new(), ..tiered.clone() }, "tiers"),
+            (NewPrice { tiers: vec![tier(Some(10), "5")], ..tiered.clone() }, "tiers"),
+            (NewPrice { tiers: vec![tier(None, "5,0")], ..tiered }, "tiers/0/unit_price"),
+        ] {
+            assert_eq!(mistakes(&[wrong]), [format!("/prices/0/{pointer}")]);
+        }
     }
 }

@@ -1,23 +1,49 @@
 //! The rating core: from terms, an event log and a date to lines. No I/O, no clock, no floats.
 //!
 //! Time is counted in local calendar days and half-open spans. Everything is reconciled: what a cycle is owed is a
-//! function of the event log ([`in_force`]), what has been billed is the sum of its lines so far, and a document
-//! carries the difference ([`reconcile()`]). Billing twice therefore adds nothing.
+//! function of the event log ([`Log`]) and of the terms over time ([`Timeline`]), what has been billed is the sum of
+//! its lines so far, and a document carries the difference ([`document()`]). Billing twice therefore adds nothing.
+//!
+//! Beside the cycles of seats stand charges that come once ([`OneOff`]), stored bytes in arrears ([`overage_gib`]),
+//! amounts off ([`split`], [`AmountOff`]), plans of payment ([`instalment()`]), and the tax of a whole document
+//! ([`totals`], [`credit_totals`]).
 
 mod calendar;
+mod discount;
 mod document;
+mod in_force;
+mod instalment;
+mod one_off;
+mod percentage;
 mod price;
 mod quantity;
 mod reconcile;
+mod removal;
+mod storage;
+mod tariff;
+mod tax;
+mod terms;
+mod timeline;
 
 #[cfg(test)]
 mod properties;
 
 pub use calendar::{Cycle, Interval, Span, local_day};
-pub use document::{CycleState, Line, LineKind, Log, Terms, document};
-pub use price::{Share, UnitPrice, UnitPriceError};
-pub use quantity::{DayLevels, Step, steps_of_changes};
-pub use reconcile::{Billed, Charge, RemovalPolicy, in_force, reconcile};
+pub use discount::{AmountOff, Discount, Rate, split};
+pub use document::{CycleState, Line, LineKind, document};
+pub use in_force::Log;
+pub use instalment::instalment;
+pub use one_off::OneOff;
+pub use percentage::{Percentage, PercentageError};
+pub use price::{Amount, Share, UnitPrice, UnitPriceError};
+pub use quantity::{Step, steps_of_changes};
+pub use reconcile::{Billed, Charge, reconcile};
+pub use removal::RemovalPolicy;
+pub use storage::{byte_seconds, overage_gib};
+pub use tariff::{Tariff, Tier, Tiers, TiersError};
+pub use tax::{GroupTotal, PriceBasis, TaxCategory, TaxGroup, TaxLine, Totals, credit_totals, totals};
+pub use terms::{SuspensionPolicy, Terms};
+pub use timeline::{Segment, Suspension, Timeline};
 
 /// Why something cannot be rated. Each of them parks the account it happens to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -31,10 +57,16 @@ pub enum RatingError {
     /// More seats were freed than taken.
     #[error("the event log frees more seats than were taken")]
     NegativeQuantity,
+    /// An instalment that is none of so many.
+    #[error("there is no such instalment")]
+    InstalmentRange,
+    /// A rate of tax that its category does not have.
+    #[error("the rate of tax does not belong to its category")]
+    TaxRate,
+    /// More would be credited of a group than its invoice has left.
+    #[error("a credit note exceeds its invoice")]
+    CreditExceedsInvoice,
     /// A billed line lies outside the cycle that it is said to belong to.
     #[error("a billed line lies outside its cycle")]
     BilledOutsideCycle,
-    /// No cycle has been opened that contains the boundary.
-    #[error("the cycle that contains the boundary was never opened")]
-    CycleMissing,
 }

@@ -5,26 +5,24 @@ pub(crate) mod store;
 use chrono::{DateTime, NaiveDate, Utc};
 use kernel::{Checks, Currency, PriceBookId, PriceId, SubscriptionId};
 use serde_json::json;
-use tenancy::{Action, Ctx, event};
+use tenancy::{Action, Ctx, TenantTx, event, seats};
 
 use crate::Error;
 use crate::error::{NOT_A_DATE, date};
 use crate::price_book::{CycleLength, MAILBOX};
-use crate::rating::{RemovalPolicy, Step, Terms, UnitPrice, local_day};
+use crate::rating::{
+    Interval, RemovalPolicy, Segment, Share, Step, SuspensionPolicy, Tariff, Terms, Timeline, local_day,
+};
 
 /// What a tenant has subscribed to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subscription {
     /// Its id.
     pub id: SubscriptionId,
-    /// The published prices it buys by.
-    pub price_book_id: PriceBookId,
-    /// Their version.
-    pub price_book_version: i32,
+    /// What was agreed last; it holds from [`AgreedTerms::starts_on`] on, which may be a day to come.
+    pub terms: AgreedTerms,
     /// How long a cycle is.
     pub interval: CycleLength,
-    /// For how long it is agreed.
-    pub term_months: i32,
     /// The least number of seats that is charged.
     pub seats_committed: i32,
     /// Where cycles are counted from.
@@ -41,29 +39,99 @@ pub struct Subscription {
     pub version: i64,
     /// When it was put for the first time, in the tenant's time.
     created_at: DateTime<Utc>,
-    pub(crate) price: SubscribedPrice,
-}
-
-/// What of a price a subscription is rated by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct SubscribedPrice {
-    pub(crate) id: PriceId,
-    pub(crate) unit_price: UnitPrice,
-    pub(crate) currency: Currency,
-    pub(crate) removal: RemovalPolicy,
+    /// What was agreed before, in that order.
+    earlier: Vec<AgreedTerms>,
 }
 
 impl Subscription {
-    pub(crate) fn terms(&self) -> Terms {
+    /// Everything that was agreed, in that order.
+    fn agreed(&self) -> impl DoubleEndedIterator<Item = &AgreedTerms> {
+        self.earlier.iter().chain([&self.terms])
+    }
+
+    /// What holds on a day: of what was agreed and not given up for something else, what began last.
+    fn terms_on(&self, day: NaiveDate) -> &AgreedTerms {
+        self.agreed().rfind(|terms| terms.starts_on <= day).unwrap_or(&self.terms)
+    }
+
+    /// As it was when only so many terms had been agreed; `None` if there are fewer.
+    pub(crate) fn with_first_terms(&self, known: usize) -> Option<Self> {
+        let mut earlier: Vec<AgreedTerms> = self.agreed().take(known).cloned().collect();
+        let terms = earlier.pop().filter(|_| earlier.len() + 1 == known)?;
+        Some(Self { terms, earlier, ..self.clone() })
+    }
+
+    /// What the seats cost over time.
+    pub(crate) fn timeline(&self) -> Timeline {
+        let mut segments: Vec<Segment> = Vec::new();
+        for terms in self.agreed() {
+            segments.retain(|before| before.from < terms.starts_on);
+            segments.push(Segment {
+                from: terms.starts_on,
+                terms: Some(self.rated(terms, self.interval.interval())),
+            });
+        }
+        Timeline::new(self.terms.price.currency, segments)
+    }
+
+    fn rated(&self, terms: &AgreedTerms, interval: Interval) -> Terms {
         Terms {
-            unit_price: self.price.unit_price,
-            currency: self.price.currency,
-            interval: self.interval.interval(),
-            removal: self.price.removal,
+            tariff: terms.price.tariff.clone(),
+            interval,
             anchor: self.anchor_date,
-            starts_on: self.starts_on,
+            term: terms.term(),
+            removal: terms.price.removal,
+            suspension: SuspensionPolicy::Continue,
         }
     }
+
+    /// The end of the term that a day belongs to: terms follow each other from the anchor on, as cycles do.
+    fn term_end(&self, day: NaiveDate) -> Result<NaiveDate, Error> {
+        let terms = self.terms_on(day);
+        let terms = Some(self.rated(terms, terms.term()));
+        let whole_terms =
+            Timeline::new(self.terms.price.currency, vec![Segment { from: self.starts_on, terms }]);
+        Ok(whole_terms.cycle_at(day)?.ok_or(Error::Stored("term"))?.charged.end())
+    }
+
+    /// The price behind a tariff that something was charged at.
+    pub(crate) fn price_at(&self, tariff: &Tariff) -> Option<&SubscribedPrice> {
+        self.agreed().map(|terms| &terms.price).rfind(|price| price.tariff == *tariff)
+    }
+}
+
+/// What is agreed from a day on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AgreedTerms {
+    /// The first day.
+    pub starts_on: NaiveDate,
+    /// The published prices it buys by.
+    pub price_book_id: PriceBookId,
+    /// Their version.
+    pub price_book_version: i32,
+    /// For how long it is agreed.
+    pub term_months: i32,
+    pub(crate) price: SubscribedPrice,
+}
+
+impl AgreedTerms {
+    fn term(&self) -> Interval {
+        Interval::Months(self.term_months.unsigned_abs())
+    }
+
+    /// Whether it says the same, from whichever day on.
+    fn says(&self, other: &Self) -> bool {
+        (self.price.id, self.term_months) == (other.price.id, other.term_months)
+    }
+}
+
+/// What of a price a subscription is rated by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SubscribedPrice {
+    pub(crate) id: PriceId,
+    pub(crate) tariff: Tariff,
+    pub(crate) currency: Currency,
+    pub(crate) removal: RemovalPolicy,
 }
 
 /// A subscription as a caller puts it; checked when it is put.
@@ -98,52 +166,29 @@ pub async fn get(ctx: &Ctx) -> Result<Subscription, Error> {
 ///
 /// Until something has been billed, everything may change but the first day: what is put last holds from that day
 /// on, as if it had been put then, so that no day is lost and none is charged by what was superseded. Afterwards the
-/// committed seats may change; they count from the present on. Putting the same again changes nothing. A parked
+/// committed seats may change, from the present on; and price and term: from the present day on when the seats come to no
+/// less and the term is no shorter, else from the end of the term on. Putting the same again changes nothing. A parked
 /// subscription is tried again by the next run.
 ///
 /// # Errors
-/// [`Error::Invalid`] for bad input; [`Error::Conflict`] `subscription_terms_fixed` when the price book, interval,
-/// term or anchor of a subscription that has been billed would change; [`tenancy::Error::VersionMismatch`] when
-/// `if_version` is not the subscription's, which is 0 while there is none.
+/// [`Error::Invalid`] for bad input; [`Error::Conflict`] `subscription_terms_fixed` when the interval or anchor of a
+/// subscription that has been billed would change; [`tenancy::Error::VersionMismatch`] when `if_version` is not the
+/// subscription's, which is 0 while there is none.
 pub async fn put(ctx: &Ctx, new: PutSubscription, if_version: Option<i64>) -> Result<Subscription, Error> {
     ctx.require(Action::SubscriptionWrite)?;
     let asked = check(&new)?;
-    let today = local_day(ctx.now(), ctx.time_zone());
     let mut tx = ctx.begin().await?;
     let old = store::find_locked(&mut tx).await?;
     tenancy::require_version(if_version, old.as_ref().map_or(0, |old| old.version))?;
-    let price = store::price(&mut tx, new.price_book_id, asked.interval, MAILBOX).await?;
-    let (price_book_version, price) = price.ok_or_else(|| {
-        Error::invalid(
-            "/price_book_id",
-            "must be a price book of the tenant's reseller with a mailbox price for the interval",
-        )
-    })?;
-    let currency = store::tenant_currency(&mut tx).await?;
-    if price.currency != currency {
-        let detail =
-            format_args!("the book's prices are in {}, the tenant is billed in {currency}", price.currency);
-        return Err(Error::invalid("/price_book_id", detail));
-    }
-    let fresh = Subscription {
-        id: ctx.env().new_id(),
-        price_book_id: new.price_book_id,
-        price_book_version,
-        interval: asked.interval,
-        term_months: asked.term_months,
-        seats_committed: asked.seats_committed,
-        anchor_date: asked.anchor_date.unwrap_or(today),
-        starts_on: today,
-        status: "active".into(),
-        next_invoice_on: today,
-        parked_reason: None,
-        version: 1,
-        created_at: ctx.now(),
-        price,
-    };
+    let fresh = fresh(ctx, &mut tx, new.price_book_id, &asked).await?;
     let is_billed = store::is_billed(&mut tx).await?;
     let subscription = match &old {
-        Some(old) if is_billed => changed(old.clone(), fresh, asked.anchor_date)?,
+        Some(old) if is_billed => {
+            let used: i64 =
+                seats::changes(&mut tx, ctx.now()).await?.iter().map(|c| i64::from(c.delta)).sum();
+            let units = used.max(i64::from(fresh.seats_committed));
+            changed(old.clone(), fresh, asked.anchor_date, units)?
+        }
         Some(old) => superseded(old.clone(), fresh, asked.anchor_date),
         None => fresh,
     };
@@ -153,44 +198,104 @@ pub async fn put(ctx: &Ctx, new: PutSubscription, if_version: Option<i64>) -> Re
     let subscription =
         Subscription { version: old.as_ref().map_or(1, |old| old.version + 1), ..subscription };
     store::put(&mut tx, &subscription).await?;
+    if old.as_ref().is_none_or(|old| old.terms != subscription.terms) {
+        store::append_terms(&mut tx, &subscription.terms, ctx.now()).await?;
+    }
     if old.is_none_or(|old| old.seats_committed != subscription.seats_committed) {
         // At one instant the last that was set counts, so this replaces what was never billed.
         let at = if is_billed { ctx.now() } else { subscription.created_at };
         store::append_commitment(&mut tx, Step { at, level: subscription.seats_committed.into() }).await?;
     }
-    let data = json!({"price_book_id": subscription.price_book_id, "interval": subscription.interval.as_str(),
-        "term_months": subscription.term_months, "seats_committed": subscription.seats_committed});
+    let terms = &subscription.terms;
+    let data = json!({"price_book_id": terms.price_book_id, "interval": subscription.interval.as_str(),
+        "term_months": terms.term_months, "terms_start_on": terms.starts_on,
+        "seats_committed": subscription.seats_committed});
     event::record(&mut tx, ctx, event::Kind::SubscriptionChanged, subscription.id, data).await?;
     tx.commit().await?;
     Ok(subscription)
 }
 
+/// A subscription from the present day on.
+async fn fresh(
+    ctx: &Ctx,
+    tx: &mut TenantTx,
+    price_book_id: PriceBookId,
+    asked: &Asked,
+) -> Result<Subscription, Error> {
+    let today = local_day(ctx.now(), ctx.time_zone());
+    let price = store::price(tx, price_book_id, asked.interval, MAILBOX).await?;
+    let (price_book_version, price) = price.ok_or_else(|| {
+        Error::invalid(
+            "/price_book_id",
+            "must be a price book of the tenant's reseller with a mailbox price for the interval",
+        )
+    })?;
+    let currency = store::tenant_currency(tx).await?;
+    if price.currency != currency {
+        let detail =
+            format_args!("the book's prices are in {}, the tenant is billed in {currency}", price.currency);
+        return Err(Error::invalid("/price_book_id", detail));
+    }
+    let term_months = asked.term_months;
+    Ok(Subscription {
+        id: ctx.env().new_id(),
+        terms: AgreedTerms { starts_on: today, price_book_id, price_book_version, term_months, price },
+        interval: asked.interval,
+        seats_committed: asked.seats_committed,
+        anchor_date: asked.anchor_date.unwrap_or(today),
+        starts_on: today,
+        status: "active".into(),
+        next_invoice_on: today,
+        parked_reason: None,
+        version: 1,
+        created_at: ctx.now(),
+        earlier: Vec::new(),
+    })
+}
+
 /// What becomes of a subscription that has not been billed: new terms from its old first day on.
 fn superseded(old: Subscription, new: Subscription, anchor: Option<NaiveDate>) -> Subscription {
+    let terms = AgreedTerms { starts_on: old.starts_on, ..new.terms };
+    let earlier =
+        if terms == old.terms { old.earlier } else { old.earlier.into_iter().chain([old.terms]).collect() };
     Subscription {
         id: old.id,
+        terms,
         anchor_date: anchor.unwrap_or(old.anchor_date),
         starts_on: old.starts_on,
         next_invoice_on: old.next_invoice_on,
         version: old.version,
         created_at: old.created_at,
+        earlier,
         ..new
     }
 }
 
-/// What becomes of a subscription that has been billed.
-fn changed(old: Subscription, new: Subscription, anchor: Option<NaiveDate>) -> Result<Subscription, Error> {
-    let same_terms = old.price_book_id == new.price_book_id
-        && old.interval == new.interval
-        && old.term_months == new.term_months
-        && anchor.is_none_or(|anchor| anchor == old.anchor_date);
-    if !same_terms {
+/// What becomes of a subscription that has been billed, with so many units in force. `new` starts on the present day.
+fn changed(
+    old: Subscription,
+    new: Subscription,
+    anchor: Option<NaiveDate>,
+    units: i64,
+) -> Result<Subscription, Error> {
+    if old.interval != new.interval || anchor.is_some_and(|anchor| anchor != old.anchor_date) {
         return Err(Error::Conflict {
             code: "subscription_terms_fixed",
-            detail: "the price book, interval, term and anchor date of a subscription that has been billed cannot be changed",
+            detail: "the interval and the anchor date of a subscription that has been billed cannot be changed",
         });
     }
-    Ok(Subscription { seats_committed: new.seats_committed, parked_reason: None, ..old })
+    let old = Subscription { seats_committed: new.seats_committed, parked_reason: None, ..old };
+    if new.terms.says(&old.terms) {
+        return Ok(old);
+    }
+    let today = new.terms.starts_on;
+    let present = old.terms_on(today);
+    let cost = |terms: &AgreedTerms| terms.price.tariff.cost(Share::from(i128::from(units)));
+    let is_less = cost(&new.terms)? < cost(present)? || new.terms.term_months < present.term_months;
+    let waits = is_less && !new.terms.says(present);
+    let starts_on = if waits { old.term_end(today)? } else { today };
+    let terms = AgreedTerms { starts_on, ..new.terms };
+    Ok(Subscription { earlier: old.agreed().cloned().collect(), terms, ..old })
 }
 
 struct Asked {

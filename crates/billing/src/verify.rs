@@ -1,9 +1,9 @@
 //! Verifying: whether what was billed is what the event log makes, and the ledger what was billed.
 //!
 //! Proved, when nothing is found:
-//! - Every document since the ledger's introduction is, line by line, what the rating core makes of the subscription's
-//!   terms, the tenant's calendar of then, and the two append-only logs (seat changes, commitments) as far as they were
-//!   known when its boundary was billed. What has come into the logs since, late events too, belongs to boundaries to
+//! - Every document since the ledger's introduction is, line by line, what the rating core makes of the tenant's calendar
+//!   of then and of the three append-only logs (seat changes, commitments, terms) as far as they were known when its
+//!   boundary was billed. What has come into the logs since, late events too, belongs to boundaries to
 //!   come and makes no difference here. No boundary was skipped, and each that owes something has its document.
 //! - Of every document: lines = net, net + tax = total, a credit note's references = its total, and what is credited on
 //!   an invoice is at most its total.
@@ -12,8 +12,8 @@
 //! - The numbers of each series are 1 to the last that its counter gave out.
 //!
 //! Not proved:
-//! - That the logs are true, or that a price book, a subscription's terms and the documents were not changed together by
-//!   somebody who has the database: that is what the audit trail and its hashes are for.
+//! - That the logs are true, or that a log and the documents were not changed together by somebody who has the database:
+//!   that is what the audit trail and its hashes are for.
 //! - Lines of before it was recorded what was known: they are taken as they are stored, and counted. Only their sums are
 //!   checked, and that later boundaries follow from them.
 //! - What a document says in words: names, descriptions, when it is due. Tax itself is not computed again, there being none.
@@ -32,8 +32,8 @@ use uuid::Uuid;
 
 use crate::Error;
 use crate::invoice::{self, Invoice};
-use crate::rating::Terms;
 use crate::run::opened;
+use crate::subscription;
 pub use difference::{Difference, Fault, Finding, Gap, GapKind, LineFigures, Sum};
 use recompute::{Account, Recomputed, WholeLog};
 
@@ -135,42 +135,36 @@ async fn look(ctx: &Ctx, verified: &mut Verified, differences: &mut Vec<Differen
         by_ledger: two.by_ledger,
         by_documents: two.by_documents,
     }));
-    let Recomputed { differences: lines, unrecorded } = recomputed(ctx, &mut tx).await?;
+    let Recomputed { differences: lines, unrecorded } = recomputed(&mut tx).await?;
     verified.unrecorded += unrecorded;
     differences.extend(lines);
     Ok(())
 }
 
-/// What a subscription is billed by, and where the next run goes on.
-struct Subscribed {
-    terms: Terms,
-    next_invoice_on: NaiveDate,
-}
-
-async fn recomputed(ctx: &Ctx, tx: &mut TenantTx) -> Result<Recomputed, Error> {
+async fn recomputed(tx: &mut TenantTx) -> Result<Recomputed, Error> {
     let documents = documents(tx).await?;
-    let Some(subscribed) = store::subscribed(&mut read(ctx.caller()).await?, ctx.tenant_id()).await? else {
-        let unfounded = |document: Invoice| Difference::DocumentUnfounded {
-            document: document.id,
-            issued_on: document.issued_on,
-        };
-        let differences = documents.into_values().map(unfounded).collect();
+    let Some(subscription) = subscription::store::find(tx).await? else {
+        let differences = documents.into_values().map(|document| recompute::unfounded(&document)).collect();
         return Ok(Recomputed { differences, unrecorded: 0 });
+    };
+    let boundaries = store::boundaries(tx).await?;
+    let Some(first) = boundaries.first().map(|first| first.boundary) else {
+        return Ok(Recomputed { differences: Vec::new(), unrecorded: documents.len() as u64 });
     };
     // All of them, not those up to now: the clock of the server that billed may be ahead of this one's.
     let seat_changes = seats::changes(tx, DateTime::<Utc>::MAX_UTC).await?;
     let account = Account {
-        terms: subscribed.terms,
-        next_invoice_on: subscribed.next_invoice_on,
-        boundaries: store::boundaries(tx).await?,
         log: WholeLog {
             seat_changes: seat_changes.iter().map(|change| (change.at, i64::from(change.delta))).collect(),
             commitments: store::commitments(tx).await?,
+            subscription,
         },
-        cycles: opened(tx).await?,
+        boundaries,
+        before: opened(tx, Some(first)).await?,
+        stored: opened(tx, None).await?,
         documents,
     };
-    Ok(account.recompute())
+    Ok(account.recompute(first))
 }
 
 async fn documents(tx: &mut TenantTx) -> Result<BTreeMap<NaiveDate, Invoice>, Error> {
@@ -225,10 +219,7 @@ impl DocumentSums {
     }
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "which tenants there are, and the prices of a reseller that a tenant has left; each tenant is entered"
-)]
+#[expect(clippy::disallowed_methods, reason = "which tenants there are; each is then entered")]
 async fn read(caller: &Caller) -> Result<SystemRead, db::Error> {
     SystemRead::open(caller.db()).await
 }

@@ -3,7 +3,7 @@
 use axum::Json as Answer;
 use billing::invoice;
 use chrono::NaiveDate;
-use kernel::{Currency, InvoiceId, ResellerId, TenantId};
+use kernel::{Currency, InvoiceId, PriceId, ResellerId, TenantId};
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -80,9 +80,12 @@ struct InvoiceLine {
     /// Units times days.
     #[schema(example = 150)]
     seat_days: i64,
-    /// For one unit and one whole cycle, in major units of the currency.
-    #[schema(value_type = schema::UnitPrice)]
-    unit_price: String,
+    /// The published price that it was billed at.
+    #[schema(value_type = schema::PriceId)]
+    price_id: PriceId,
+    /// Of a flat price: for one unit and one whole cycle, in major units of the currency. Else `null`: see the price's tiers.
+    #[schema(value_type = Option<schema::UnitPrice>, required)]
+    unit_price: Option<String>,
     amount: Money,
 }
 
@@ -95,7 +98,8 @@ impl From<invoice::InvoiceLine> for InvoiceLine {
             period: Period { start: of.period.start(), end: of.period.end() },
             quantity: of.quantity,
             seat_days: of.seat_days,
-            unit_price: of.unit_price.to_string(),
+            price_id: of.price_id,
+            unit_price: of.unit_price.map(|unit_price| unit_price.to_string()),
             amount: of.amount.into(),
         }
     }

@@ -2,7 +2,7 @@
 
 use axum::Json as Answer;
 use axum::http::StatusCode;
-use billing::price_book;
+use billing::{price_book, rating};
 use chrono::{DateTime, Utc};
 use kernel::{Currency, Page, PriceBookId, PriceId, ResellerId};
 use serde::{Deserialize, Serialize};
@@ -27,26 +27,44 @@ struct Price {
     /// How long a cycle is: `month` or `year`.
     #[schema(value_type = schema::Interval)]
     interval: &'static str,
-    /// `flat`: every unit costs the same.
+    /// `flat`: every unit costs the same; `graduated`: each unit costs what its own tier says; `volume`: all units cost what
+    /// the tier of the whole quantity says.
     #[schema(value_type = schema::PriceModel)]
-    model: String,
-    /// In major units of the currency, with eight decimals.
-    #[schema(value_type = schema::UnitPrice)]
-    unit_price: String,
+    model: &'static str,
+    /// Of a flat price, in major units of the currency, with eight decimals; else `null`.
+    #[schema(value_type = Option<schema::UnitPrice>, required)]
+    unit_price: Option<String>,
     #[schema(value_type = schema::Currency)]
     currency: Currency,
-    /// Empty for a flat price.
-    #[schema(max_items = 0)]
+    /// In the order of their limits; empty for a flat price.
+    #[schema(max_items = 100)]
     tiers: Vec<Tier>,
-    /// When a removed unit stops being charged: `at_cycle_end` or `credit_to_balance`.
+    /// When a removed unit stops being charged: `at_cycle_end`, `credit_to_balance` or `locked_until_term_end`.
     #[schema(value_type = schema::RemovalPolicy)]
     removal_policy: &'static str,
+    /// Of `locked_until_term_end`: on how many days, with that on which it was added, a unit may be removed nevertheless.
+    #[schema(required, maximum = 365, example = 7)]
+    grace_days: Option<u32>,
 }
 
-/// A step of a price that is not flat. None are offered so far.
+/// A tier: from the limit of the one before up to and including its own.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Tier {}
+struct Tier {
+    /// The last unit that belongs to it. `null` in the last tier, and only there.
+    #[serde(default)]
+    #[schema(required = false, minimum = 1, maximum = 10_000_000, example = 10)]
+    up_to: Option<u32>,
+    /// For one unit and one whole cycle, in major units of the currency.
+    #[schema(value_type = schema::UnitPrice)]
+    unit_price: String,
+}
+
+impl From<&rating::Tier> for Tier {
+    fn from(of: &rating::Tier) -> Self {
+        Self { up_to: of.up_to, unit_price: of.unit_price.to_string() }
+    }
+}
 
 impl From<price_book::Price> for Price {
     fn from(of: price_book::Price) -> Self {
@@ -54,11 +72,12 @@ impl From<price_book::Price> for Price {
             id: of.id,
             item: of.item,
             interval: of.interval.as_str(),
-            model: of.model,
-            unit_price: of.unit_price.to_string(),
+            model: of.tariff.model(),
+            unit_price: of.tariff.unit_price().map(|unit_price| unit_price.to_string()),
             currency: of.currency,
-            tiers: Vec::new(),
+            tiers: of.tariff.tiers().iter().map(Tier::from).collect(),
             removal_policy: of.removal_policy.as_str(),
+            grace_days: of.removal_policy.grace_days(),
         }
     }
 }
@@ -119,27 +138,40 @@ struct NewPrice {
     /// How long a cycle is: `month` or `year`.
     #[schema(value_type = schema::Interval)]
     interval: String,
-    /// `flat`.
+    /// `flat`, `graduated` or `volume`.
     #[serde(default = "flat")]
     #[schema(value_type = schema::PriceModel, required = false, default = "flat")]
     model: String,
-    /// In major units of the currency, at most eight decimals.
-    #[schema(value_type = schema::UnitPrice)]
-    unit_price: String,
+    /// Of a flat price, which needs it: in major units of the currency, at most eight decimals.
+    #[serde(default)]
+    #[schema(value_type = Option<schema::UnitPrice>)]
+    unit_price: Option<String>,
     #[schema(value_type = schema::Currency)]
     currency: String,
-    /// Empty for a flat price.
+    /// Of a graduated or volume price, which needs at least one: their limits increase, and the last has none. Absent or empty
+    /// for a flat price.
     #[serde(default)]
-    #[schema(max_items = 0)]
+    #[schema(max_items = 100)]
     tiers: Vec<Tier>,
-    /// When a removed unit stops being charged: `at_cycle_end` or `credit_to_balance`.
+    /// When a removed unit stops being charged: `at_cycle_end`, `credit_to_balance` or `locked_until_term_end`.
     #[serde(default)]
     #[schema(value_type = Option<schema::RemovalPolicy>, default = "at_cycle_end")]
     removal_policy: Option<String>,
+    /// Of `locked_until_term_end`, and only of that: on how many days, with that on which it was added, a unit may be removed
+    /// nevertheless. 7 when absent.
+    #[serde(default)]
+    #[schema(maximum = 365, example = 7)]
+    grace_days: Option<u32>,
 }
 
 fn flat() -> String {
     "flat".into()
+}
+
+impl From<Tier> for price_book::NewTier {
+    fn from(body: Tier) -> Self {
+        Self { up_to: body.up_to, unit_price: body.unit_price }
+    }
 }
 
 impl From<NewPrice> for price_book::NewPrice {
@@ -150,8 +182,9 @@ impl From<NewPrice> for price_book::NewPrice {
             model: body.model,
             unit_price: body.unit_price,
             currency: body.currency,
-            has_tiers: !body.tiers.is_empty(),
+            tiers: body.tiers.into_iter().map(Into::into).collect(),
             removal_policy: body.removal_policy,
+            grace_days: body.grace_days,
         }
     }
 }

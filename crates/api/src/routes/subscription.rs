@@ -32,6 +32,9 @@ struct Subscription {
     /// For how long it is agreed.
     #[schema(example = 12)]
     term_months: i32,
+    /// From which day on price book and term hold. A day to come: until then, what was agreed before.
+    #[schema(value_type = schema::Day)]
+    terms_start_on: NaiveDate,
     /// The least number of seats that is charged.
     #[schema(example = 5)]
     seats_committed: i32,
@@ -56,10 +59,11 @@ impl From<subscription::Subscription> for Subscription {
     fn from(of: subscription::Subscription) -> Self {
         Self {
             id: of.id,
-            price_book_id: of.price_book_id,
-            price_book_version: of.price_book_version,
+            price_book_id: of.terms.price_book_id,
+            price_book_version: of.terms.price_book_version,
             interval: of.interval.as_str(),
-            term_months: of.term_months,
+            term_months: of.terms.term_months,
+            terms_start_on: of.terms.starts_on,
             seats_committed: of.seats_committed,
             anchor_date: of.anchor_date,
             starts_on: of.starts_on,
@@ -126,11 +130,13 @@ fn tagged(of: subscription::Subscription) -> Tagged<Answer<Subscription>> {
 /// Subscribe a tenant, or change its subscription
 ///
 /// A new one starts on the tenant's present day. Until something was billed everything may change, and what is agreed last
-/// holds from the first day; afterwards the committed seats may. The same again changes nothing.
+/// holds from the first day. Afterwards the committed seats may change, from now on; and price book and term: from today on when
+/// the seats come to no less and the term is no shorter, else from the end of the present term on. The same again changes nothing,
+/// and what holds now, put again, takes back a change that was to come.
 #[utoipa::path(put, path = "/v1/tenants/{tenant_id}/subscription", tag = "Subscriptions", operation_id = "put_subscription",
     params(TenantPath),
     responses((status = 200, description = "The subscription as it is now.", body = Subscription),
-        (status = 409, description = "It was billed, and its terms are fixed: `subscription_terms_fixed`.")),
+        (status = 409, description = "It was billed, and its interval and anchor are fixed: `subscription_terms_fixed`.")),
     extensions(("x-required-action" = json!("subscriptions:write"))))]
 async fn put(
     Bearer(caller): Bearer,

@@ -85,7 +85,7 @@ async fn a_subscription_is_put_and_read() {
     let put = app.put(&north, &path, body).await.expect(200);
     let expected = json!({
         "id": put["id"], "price_book_id": book["id"], "price_book_version": 1, "interval": "year", "term_months": 24,
-        "seats_committed": 3, "anchor_date": "2026-03-01", "starts_on": "2026-03-02", "status": "active",
+        "seats_committed": 3, "anchor_date": "2026-03-01", "starts_on": "2026-03-02", "terms_start_on": "2026-03-02", "status": "active",
         "next_invoice_on": put["next_invoice_on"], "parked_reason": null,
     });
     assert_eq!(put, expected);
@@ -116,7 +116,7 @@ async fn a_run_bills_once_to_the_cent() {
     assert_eq!(listed["data"].as_array().unwrap().len(), 1);
     let invoice = &listed["data"][0];
     insta::assert_json_snapshot!("invoice", invoice, {
-        ".id" => "[id]", ".issuer.id" => "[id]", ".customer.id" => "[id]",
+        ".id" => "[id]", ".issuer.id" => "[id]", ".customer.id" => "[id]", ".lines[].price_id" => "[id]",
     });
     let path = format!("/v1/invoices/{}", text(&invoice["id"]));
     assert_eq!(&app.get(&north, &path).await.expect(200), invoice);
@@ -199,4 +199,39 @@ async fn a_subscription_has_an_etag_that_every_change_moves() {
     let none =
         app.call(Method::PUT, &other).token(&north).header("if-match", "\"1\"").json(body).send().await;
     assert_eq!(none.expect(412)["code"], "version_mismatch");
+}
+
+#[tokio::test]
+async fn prices_by_tiers_are_published_and_their_mistakes_pointed_at() {
+    let app = App::new().await;
+    let (_, north) = app.reseller("North").await;
+    let tiers = json!([{"up_to": 10, "unit_price": "5"}, {"up_to": null, "unit_price": "4"}]);
+    let price = json!({"item": "mailbox", "interval": "year", "model": "volume", "tiers": tiers, "currency": "EUR",
+        "removal_policy": "locked_until_term_end"});
+    let book = app.post(&north, "/v1/price-books", json!({"prices": [price]})).await.expect(201);
+    let shown = &book["prices"][0];
+    assert_eq!(
+        (&shown["model"], &shown["unit_price"], &shown["grace_days"]),
+        (&json!("volume"), &json!(null), &json!(7))
+    );
+    assert_eq!(
+        shown["tiers"],
+        json!([{"up_to": 10, "unit_price": "5.00000000"}, {"up_to": null, "unit_price": "4.00000000"}])
+    );
+    for (change, pointer) in [
+        (json!({"tiers": []}), "/prices/0/tiers"),
+        (json!({"tiers": [{"up_to": 10, "unit_price": "5"}]}), "/prices/0/tiers"),
+        (
+            json!({"tiers": [{"up_to": 10, "unit_price": "five"}, {"unit_price": "4"}]}),
+            "/prices/0/tiers/0/unit_price",
+        ),
+        (json!({"unit_price": "5"}), "/prices/0/unit_price"),
+        (json!({"model": "flat"}), "/prices/0/tiers"),
+        (json!({"removal_policy": "at_cycle_end", "grace_days": 3}), "/prices/0/grace_days"),
+    ] {
+        let mut bad = price.clone();
+        bad.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+        let problem = app.post(&north, "/v1/price-books", json!({"prices": [bad]})).await.expect(422);
+        assert_eq!(problem["errors"][0]["pointer"], pointer, "{problem}");
+    }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use db::SystemTx;
-use kernel::{Currency, InvoiceId, Money, PageRequest, ResellerId, TenantId};
+use kernel::{Currency, InvoiceId, Money, PageRequest, PriceId, ResellerId, TenantId};
 use sqlx::types::chrono::{DateTime, NaiveDate, Utc};
 use tenancy::TenantTx;
 use uuid::Uuid;
@@ -61,8 +61,8 @@ pub(crate) async fn insert_line(
     let tenant_id = tx.tenant_id().uuid();
     sqlx::query!(
         "insert into invoice_lines (tenant_id, invoice_id, position, item, kind, description, period, cycle, quantity,
-           seat_days, unit_price, amount_minor)
-         values ($1, $2, $3, $4, $5, $6, daterange($7, $8), daterange($9, $10), $11, $12, $13::text::numeric, $14)",
+           seat_days, price_id, unit_price, amount_minor)
+         values ($1, $2, $3, $4, $5, $6, daterange($7, $8), daterange($9, $10), $11, $12, $13, $14::text::numeric, $15)",
         tenant_id,
         invoice_id.uuid(),
         position,
@@ -75,7 +75,8 @@ pub(crate) async fn insert_line(
         cycle.charged.end(),
         line.quantity,
         line.seat_days,
-        line.unit_price.to_string() as _,
+        line.price_id.uuid(),
+        line.unit_price.map(|unit_price| unit_price.to_string()),
         line.amount.amount_minor,
     )
     .execute(tx.conn())
@@ -185,7 +186,7 @@ async fn with_lines(tx: &mut TenantTx, rows: Vec<Row>) -> Result<Vec<Invoice>, E
     }
     let lines = sqlx::query!(
         r#"select invoice_id, item, kind, description, lower(period) as "start!", upper(period) as "end!", quantity,
-             seat_days, unit_price::text as "unit_price!", amount_minor
+             seat_days, price_id, unit_price::text, amount_minor
            from invoice_lines where tenant_id = $1 and invoice_id = any ($2) order by invoice_id, position"#,
         tenant_id.uuid(),
         &ids
@@ -195,6 +196,7 @@ async fn with_lines(tx: &mut TenantTx, rows: Vec<Row>) -> Result<Vec<Invoice>, E
     .map_err(db::Error::from)?;
     for row in lines {
         let Some(invoice) = invoices.get_mut(&row.invoice_id) else { continue };
+        let unit_price = row.unit_price.as_deref().map(str::parse).transpose();
         invoice.lines.push(InvoiceLine {
             description: row.description,
             item: row.item,
@@ -202,7 +204,8 @@ async fn with_lines(tx: &mut TenantTx, rows: Vec<Row>) -> Result<Vec<Invoice>, E
             period: Span::new(row.start, row.end).ok_or(Error::Stored("period"))?,
             quantity: row.quantity,
             seat_days: row.seat_days,
-            unit_price: row.unit_price.parse().map_err(|_| Error::Stored("unit price"))?,
+            price_id: PriceId::from_uuid(row.price_id),
+            unit_price: unit_price.map_err(|_| Error::Stored("unit price"))?,
             amount: Money::new(row.amount_minor, invoice.currency),
         });
     }

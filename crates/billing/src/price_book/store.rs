@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::{CycleLength, Price, PriceBook};
 use crate::Error;
-use crate::rating::RemovalPolicy;
+use crate::rating::{RemovalPolicy, Tariff, Tier, Tiers, UnitPrice};
 
 struct Row {
     id: Uuid,
@@ -31,16 +31,24 @@ pub(super) async fn insert(tx: &mut SystemTx, book: &PriceBook) -> Result<(), db
     .execute(tx.conn())
     .await?;
     for price in &book.prices {
+        let tiers = price.tariff.tiers();
+        let limits: Vec<_> =
+            tiers.iter().map(|tier| tier.up_to.and_then(|limit| i32::try_from(limit).ok())).collect();
+        let prices: Vec<_> = tiers.iter().map(|tier| tier.unit_price.to_string()).collect();
         sqlx::query!(
-            r#"insert into prices (price_book_id, id, item, "interval", model, unit_price, removal_policy)
-               values ($1, $2, $3, $4, $5, $6::text::numeric, $7)"#,
+            r#"insert into prices (price_book_id, id, item, "interval", model, unit_price, removal_policy, grace_days,
+                 tier_limits, tier_prices)
+               values ($1, $2, $3, $4, $5, $6::text::numeric, $7, $8, $9, $10::text[]::numeric[])"#,
             book.id.uuid(),
             price.id.uuid(),
             price.item,
             price.interval.as_str(),
-            price.model,
-            price.unit_price.to_string() as _,
+            price.tariff.model(),
+            price.tariff.unit_price().map(|unit_price| unit_price.to_string()),
             price.removal_policy.as_str(),
+            price.removal_policy.grace_days().and_then(|days| i32::try_from(days).ok()),
+            &limits as _,
+            &prices,
         )
         .execute(tx.conn())
         .await?;
@@ -85,7 +93,8 @@ pub(super) async fn list(
 async fn with_prices(tx: &mut SystemTx, rows: Vec<Row>) -> Result<Vec<PriceBook>, Error> {
     let ids = rows.iter().map(|row| row.id).collect::<Vec<_>>();
     let prices = sqlx::query!(
-        r#"select price_book_id, id, item, "interval", model, unit_price::text as "unit_price!", removal_policy
+        r#"select price_book_id, id, item, "interval", model, unit_price::text, tier_limits as "tier_limits: Vec<Option<i32>>",
+             tier_prices::text[] as "tier_prices!", removal_policy, grace_days
            from prices where price_book_id = any ($1) order by price_book_id, id"#,
         &ids
     )
@@ -111,12 +120,43 @@ async fn with_prices(tx: &mut SystemTx, rows: Vec<Row>) -> Result<Vec<PriceBook>
             id: PriceId::from_uuid(row.id),
             item: row.item,
             interval: CycleLength::from_name(&row.interval).ok_or(Error::Stored("interval"))?,
-            model: row.model,
-            unit_price: row.unit_price.parse().map_err(|_| Error::Stored("unit price"))?,
+            tariff: tariff(&row.model, row.unit_price.as_deref(), &row.tier_limits, &row.tier_prices)?,
             currency: book.currency,
-            removal_policy: RemovalPolicy::from_name(&row.removal_policy)
-                .ok_or(Error::Stored("removal policy"))?,
+            removal_policy: removal_policy(&row.removal_policy, row.grace_days)?,
         });
     }
     Ok(books.into_values().collect())
+}
+
+/// A tariff as a price's columns hold it.
+pub(crate) fn tariff(
+    model: &str,
+    unit_price: Option<&str>,
+    limits: &[Option<i32>],
+    prices: &[String],
+) -> Result<Tariff, Error> {
+    let price = |text: &str| text.parse::<UnitPrice>().map_err(|_| Error::Stored("unit price"));
+    let tiers = limits.iter().zip(prices).map(|(limit, unit_price)| {
+        let up_to = limit.map(u32::try_from).transpose().map_err(|_| Error::Stored("tier"))?;
+        Ok(Tier { up_to, unit_price: price(unit_price)? })
+    });
+    let tiers = || Tiers::new(tiers.collect::<Result<_, Error>>()?).map_err(|_| Error::Stored("tier"));
+    match (model, unit_price) {
+        ("flat", Some(unit_price)) => Ok(Tariff::Flat(price(unit_price)?)),
+        ("graduated", None) => Ok(Tariff::Graduated(tiers()?)),
+        ("volume", None) => Ok(Tariff::Volume(tiers()?)),
+        _ => Err(Error::Stored("price model")),
+    }
+}
+
+/// A removal policy as a price's columns hold it.
+pub(crate) fn removal_policy(name: &str, grace_days: Option<i32>) -> Result<RemovalPolicy, Error> {
+    let grace_days = grace_days.map(u32::try_from).transpose().map_err(|_| Error::Stored("days of grace"))?;
+    match (RemovalPolicy::from_name(name), grace_days) {
+        (Some(RemovalPolicy::LockedUntilTermEnd { .. }), Some(grace_days)) => {
+            Ok(RemovalPolicy::LockedUntilTermEnd { grace_days })
+        }
+        (Some(policy), None) => Ok(policy),
+        _ => Err(Error::Stored("removal policy")),
+    }
 }

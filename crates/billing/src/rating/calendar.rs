@@ -148,17 +148,6 @@ impl Schedule {
     pub(super) fn begins_on(&self, day: NaiveDate) -> Result<bool, RatingError> {
         Ok(self.cycle_at(day)?.start() == day)
     }
-
-    /// What can be charged of the cycle that has `day`, for something in force from `starts_on` on. `None` if that is
-    /// nothing.
-    pub(super) fn charged_at(
-        &self,
-        day: NaiveDate,
-        starts_on: NaiveDate,
-    ) -> Result<Option<Cycle>, RatingError> {
-        let whole = self.cycle_at(day)?;
-        Ok(Span::new(whole.start().max(starts_on), whole.end()).map(|charged| Cycle { charged, whole }))
-    }
 }
 
 fn months_between(from: NaiveDate, to: NaiveDate) -> i64 {
@@ -193,18 +182,6 @@ mod tests {
         let leap = Schedule::anchored_on(date("2024-02-29"), Interval::YEAR).unwrap();
         assert_eq!(leap.boundary(1), Ok(date("2025-02-28")));
         assert_eq!(leap.boundary(4), Ok(date("2028-02-29")));
-    }
-
-    #[test]
-    fn a_stub_is_part_of_the_cycle_that_contains_it() {
-        let schedule = Schedule::anchored_on(date("2011-02-13"), Interval::YEAR).unwrap();
-        let starts_on = date("2011-02-01");
-        let shares = ["2011-02-01", "2011-02-13", "2013-01-01"].map(|day| {
-            let cycle = schedule.charged_at(date(day), starts_on).unwrap().unwrap();
-            format!("{}/{}", cycle.charged.days(), cycle.whole.days())
-        });
-        assert_eq!(shares, ["12/365", "365/365", "366/366"]);
-        assert_eq!(schedule.charged_at(date("2010-02-12"), starts_on), Ok(None));
     }
 
     #[test]

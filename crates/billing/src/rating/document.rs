@@ -1,70 +1,22 @@
 //! What goes on the document of one boundary: the cycle that opens on it, in advance, and what has changed in the
 //! cycles before it.
 
+use std::collections::BTreeMap;
+
 use chrono::NaiveDate;
 use chrono_tz::Tz;
-use kernel::Currency;
 
 use super::RatingError;
-use super::calendar::{Cycle, Interval, Schedule};
-use super::price::UnitPrice;
-use super::quantity::{DayLevels, Step};
-use super::reconcile::{Billed, Charge, RemovalPolicy, in_force, reconcile};
-
-/// What one subscription item is charged by.
-#[derive(Debug, Clone, Copy)]
-pub struct Terms {
-    /// For one unit and one whole cycle.
-    pub unit_price: UnitPrice,
-    /// Of the price and of every document.
-    pub currency: Currency,
-    /// How long a cycle is.
-    pub interval: Interval,
-    /// When a removed unit stops being charged.
-    pub removal: RemovalPolicy,
-    /// Where cycles are counted from; before, on or after the start.
-    pub anchor: NaiveDate,
-    /// The first day that is charged.
-    pub starts_on: NaiveDate,
-}
-
-impl Terms {
-    fn cycles(&self) -> Result<Schedule, RatingError> {
-        Schedule::anchored_on(self.anchor, self.interval)
-    }
-
-    /// The boundary after one: documents are made at the start and on each monthly boundary of the anchor, for
-    /// longer cycles too, so that what is added to an annual subscription does not wait for a year.
-    pub fn next_boundary(&self, after: NaiveDate) -> Result<NaiveDate, RatingError> {
-        match self.interval {
-            Interval::Months(_) => Schedule::anchored_on(self.anchor, Interval::MONTH)?.next_after(after),
-            Interval::Days(_) => self.cycles()?.next_after(after),
-        }
-    }
-
-    /// The cycle that opens on a boundary, if one does.
-    pub fn opens_on(&self, boundary: NaiveDate) -> Result<Option<Cycle>, RatingError> {
-        let cycles = self.cycles()?;
-        if boundary != self.starts_on && !cycles.begins_on(boundary)? {
-            return Ok(None);
-        }
-        cycles.charged_at(boundary, self.starts_on)
-    }
-}
-
-/// The event log of an account, in order of time.
-#[derive(Debug, Clone, Default)]
-pub struct Log {
-    /// How many users held a seat.
-    pub seats: Vec<Step>,
-    /// The committed minimum.
-    pub committed: Vec<Step>,
-}
+use super::calendar::Cycle;
+use super::discount::Rate;
+use super::in_force::{Log, in_force};
+use super::reconcile::{Billed, Charge, reconcile};
+use super::timeline::{Course, Timeline};
 
 /// A cycle that has been opened, and what was billed for it.
 #[derive(Debug, Clone)]
 pub struct CycleState {
-    /// Its days.
+    /// Its days. The whole cycle and the first charged day name it among the cycles of the item.
     pub cycle: Cycle,
     /// The zone whose calendar its days are of, as it was when the cycle opened.
     pub zone: Tz,
@@ -72,14 +24,23 @@ pub struct CycleState {
     pub billed: Vec<Billed>,
 }
 
+impl CycleState {
+    /// The units that have been charged for each of its days.
+    pub fn quantities(&self) -> Vec<(NaiveDate, i64)> {
+        let on =
+            |day| self.billed.iter().filter(|line| line.period.contains(day)).map(|line| line.quantity).sum();
+        self.cycle.charged.each_day().map(|day| (day, on(day))).collect()
+    }
+}
+
 /// Why a line is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LineKind {
     /// A cycle, in advance.
     Recurring,
-    /// Units added in a cycle that was billed before.
+    /// Units, or days at a rate, added in a cycle that was billed before.
     Proration,
-    /// Units removed from a cycle that was billed before.
+    /// Units, or days at a rate, removed from a cycle that was billed before.
     Credit,
 }
 
@@ -100,58 +61,123 @@ impl LineKind {
 }
 
 /// A line of a boundary's document.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Line {
     /// Why it is there.
     pub kind: LineKind,
     /// The cycle it belongs to.
     pub cycle: Cycle,
+    /// What it is charged at, or was.
+    pub rate: Rate,
     /// What it charges.
     pub charge: Charge,
 }
 
-/// Opens the cycle that begins on `boundary`, in the calendar of `zone`, and brings every cycle up to what is known
-/// at the end of that day. The lines are already part of `cycles` when this returns; called again, it adds nothing.
+/// Opens every cycle that has begun to be charged by `boundary`, in the calendar of `zone`, and brings all cycles
+/// up to what is known at the end of that day. The lines are already part of `cycles` when this returns; called
+/// again, it adds nothing.
+///
+/// A cycle that the timeline has come to cut, or to extend again, has its charged days changed in `cycles`. One that
+/// the timeline has come to have no more is credited whole, and stays as it is: [`Timeline::cycle_at`] its first
+/// charged day is another.
 pub fn document(
-    terms: &Terms,
+    timeline: &Timeline,
     boundary: NaiveDate,
     zone: Tz,
     cycles: &mut Vec<CycleState>,
     log: &Log,
 ) -> Result<Vec<Line>, RatingError> {
-    if let Some(cycle) = terms.opens_on(boundary)?
-        && cycles.iter().all(|state| state.cycle != cycle)
-    {
-        cycles.push(CycleState { cycle, zone, billed: Vec::new() });
-    }
-    if !cycles.iter().any(|state| state.cycle.charged.contains(boundary)) {
-        return Err(RatingError::CycleMissing);
-    }
+    let courses = timeline.courses()?;
+    let opening = open(timeline, &courses, boundary, zone, cycles)?;
     let mut lines = Vec::new();
     for state in cycles.iter_mut().rev() {
-        let is_new = state.billed.is_empty() && state.cycle.charged.start() == boundary;
-        for charge in outstanding(terms, boundary, state, log)? {
+        let course = course_of(&courses, &state.cycle);
+        if let Some(course) = course {
+            state.cycle = course.cycle_at(state.cycle.charged.start())?;
+        }
+        let is_new = state.billed.is_empty() && opening.contains(&state.cycle);
+        for (rate, charge) in outstanding(timeline, course, boundary, state, log)? {
             let kind = match charge.quantity {
                 _ if is_new => LineKind::Recurring,
                 ..0 => LineKind::Credit,
                 0.. => LineKind::Proration,
             };
             let Charge { period, quantity, amount_minor, .. } = charge;
-            state.billed.push(Billed { period, quantity, amount_minor });
-            lines.push(Line { kind, cycle: state.cycle, charge });
+            state.billed.push(Billed { rate: rate.clone(), period, quantity, amount_minor });
+            lines.push(Line { kind, cycle: state.cycle, rate, charge });
         }
     }
     Ok(lines)
 }
 
+/// Opens the cycles that have an active day by `boundary`, also those of a past that was changed. Returns the ones
+/// that are opened on it.
+fn open(
+    timeline: &Timeline,
+    courses: &[Course<'_>],
+    boundary: NaiveDate,
+    zone: Tz,
+    cycles: &mut Vec<CycleState>,
+) -> Result<Vec<Cycle>, RatingError> {
+    let mut opening = Vec::new();
+    for course in courses {
+        let mut day = course.start;
+        while day <= boundary && course.contains(day) {
+            let cycle = course.cycle_at(day)?;
+            day = cycle.charged.end();
+            let first = timeline.first_active_day(course, &cycle);
+            let Some(first) = first.filter(|first| *first <= boundary) else { continue };
+            let is_open = cycles.iter().any(|state| is_same(&state.cycle, &cycle));
+            if !is_open {
+                cycles.push(CycleState { cycle, zone, billed: Vec::new() });
+            }
+            if !is_open || first == boundary {
+                opening.push(cycle);
+            }
+        }
+    }
+    Ok(opening)
+}
+
+/// Whether two are the same cycle, though one may have been cut.
+fn is_same(one: &Cycle, other: &Cycle) -> bool {
+    (one.whole, one.charged.start()) == (other.whole, other.charged.start())
+}
+
+/// The course whose cycle it is; `None` if the timeline has come to have no such cycle.
+fn course_of<'a, 'b>(courses: &'a [Course<'b>], cycle: &Cycle) -> Option<&'a Course<'b>> {
+    let first = cycle.charged.start();
+    let course = courses.iter().find(|course| course.contains(first))?;
+    course.cycle_at(first).is_ok_and(|found| is_same(&found, cycle)).then_some(course)
+}
+
+/// What remains to be billed of a cycle, rate by rate, those that were billed before first.
 fn outstanding(
-    terms: &Terms,
+    timeline: &Timeline,
+    course: Option<&Course<'_>>,
     boundary: NaiveDate,
     state: &CycleState,
     log: &Log,
-) -> Result<Vec<Charge>, RatingError> {
-    let seats = DayLevels::new(&log.seats, state.zone)?;
-    let committed = DayLevels::new(&log.committed, state.zone)?;
-    let quantities = in_force(terms.removal, state.cycle.charged, &[&seats, &committed], boundary);
-    reconcile(terms.unit_price, terms.currency, &state.cycle, &quantities, &state.billed)
+) -> Result<Vec<(Rate, Charge)>, RatingError> {
+    let whole = state.cycle.whole;
+    let days = match course {
+        Some(course) => in_force(timeline, course, (&state.cycle, state.zone), log, boundary)?,
+        None => Vec::new(),
+    };
+    let mut rates: Vec<&Rate> = Vec::new();
+    for rate in state.billed.iter().map(|line| &line.rate).chain(days.iter().map(|day| &day.rate)) {
+        if !rates.contains(&rate) {
+            rates.push(rate);
+        }
+    }
+    let mut charges = Vec::new();
+    for rate in rates {
+        let at_this = days.iter().filter(|day| day.rate == *rate);
+        let by_day: BTreeMap<NaiveDate, i64> = at_this.map(|day| (day.day, day.quantity)).collect();
+        let quantities: Vec<i64> =
+            whole.each_day().map(|day| by_day.get(&day).copied().unwrap_or(0)).collect();
+        let found = reconcile(rate, timeline.currency(), whole, &quantities, &state.billed)?;
+        charges.extend(found.into_iter().map(|charge| (rate.clone(), charge)));
+    }
+    Ok(charges)
 }

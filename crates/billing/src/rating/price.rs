@@ -4,10 +4,11 @@ use std::fmt;
 use std::str::FromStr;
 
 use kernel::Currency;
+use num_traits::{CheckedAdd as _, CheckedMul as _, CheckedSub as _};
 
 use super::RatingError;
 
-/// An exact number of units: seat-days over the days of the whole cycle.
+/// An exact number of units or of cycles: seat-days over the days of the whole cycle.
 pub type Share = num_rational::Ratio<i128>;
 
 /// How many decimals a unit price has: `numeric(20,8)`.
@@ -30,24 +31,52 @@ pub struct UnitPrice {
 pub struct UnitPriceError;
 
 impl UnitPrice {
-    /// The price of so many units, in minor units of the currency: half away from zero, rounded here and only here.
-    pub fn amount_minor(self, units: Share, currency: Currency) -> Result<i64, RatingError> {
-        let minor_per_major = 10_i128.pow(currency.exponent());
-        let numerator = self
-            .scaled
-            .checked_mul(*units.numer())
-            .and_then(|product| product.checked_mul(minor_per_major))
-            .ok_or(RatingError::AmountRange)?;
-        let denominator = units.denom().checked_mul(10_i128.pow(SCALE)).ok_or(RatingError::AmountRange)?;
-        i64::try_from(round_half_away(numerator, denominator)).map_err(|_| RatingError::AmountRange)
+    /// The exact price of so many units.
+    pub fn cost(self, units: Share) -> Result<Amount, RatingError> {
+        Amount(Share::from(self.scaled)).times(units)
     }
 }
 
-/// Rounds a fraction to the nearest integer, a half away from zero. The denominator is positive.
-fn round_half_away(numerator: i128, denominator: i128) -> i128 {
-    let quotient = numerator / denominator;
+/// An exact amount of money, in major units of a currency that is kept beside it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Amount(
+    /// In units of 10⁻⁸.
+    Share,
+);
+
+impl Amount {
+    /// Nothing.
+    pub const ZERO: Self = Self(Share::new_raw(0, 1));
+
+    /// The sum of two. [`RatingError::AmountRange`] beyond 128 bits, here as below.
+    pub fn plus(self, other: Self) -> Result<Self, RatingError> {
+        self.0.checked_add(&other.0).map(Self).ok_or(RatingError::AmountRange)
+    }
+
+    /// How much more it is than another; negative if it is less.
+    pub fn minus(self, other: Self) -> Result<Self, RatingError> {
+        self.0.checked_sub(&other.0).map(Self).ok_or(RatingError::AmountRange)
+    }
+
+    /// So many times the amount.
+    pub fn times(self, factor: Share) -> Result<Self, RatingError> {
+        self.0.checked_mul(&factor).map(Self).ok_or(RatingError::AmountRange)
+    }
+
+    /// In minor units of the currency: half away from zero. What is charged is rounded here, once, and only here.
+    pub fn minor(self, currency: Currency) -> Result<i64, RatingError> {
+        let minor_per_major = Share::new(10_i128.pow(currency.exponent()), 10_i128.pow(SCALE));
+        round_half_away(self.times(minor_per_major)?.0)
+    }
+}
+
+/// The nearest integer, a half away from zero.
+pub(super) fn round_half_away(exact: Share) -> Result<i64, RatingError> {
+    let (numerator, denominator) = (*exact.numer(), *exact.denom());
     let rest = (numerator % denominator).unsigned_abs();
-    if rest >= denominator.unsigned_abs() - rest { quotient + numerator.signum() } else { quotient }
+    let is_up = rest >= denominator.unsigned_abs() - rest;
+    let rounded = numerator / denominator + if is_up { numerator.signum() } else { 0 };
+    i64::try_from(rounded).map_err(|_| RatingError::AmountRange)
 }
 
 impl FromStr for UnitPrice {
@@ -79,7 +108,8 @@ mod tests {
     use super::*;
 
     fn amount(price: &str, numer: i128, denom: i128, currency: &str) -> Result<i64, RatingError> {
-        price.parse::<UnitPrice>().unwrap().amount_minor(Share::new(numer, denom), currency.parse().unwrap())
+        let cost = price.parse::<UnitPrice>().unwrap().cost(Share::new(numer, denom))?;
+        cost.minor(currency.parse().unwrap())
     }
 
     #[test]
@@ -95,7 +125,8 @@ mod tests {
             (-2, 3, -1),
             (4, 2, 2),
         ] {
-            assert_eq!(round_half_away(numerator, denominator), expected, "{numerator}/{denominator}");
+            let exact = Share::new(numerator, denominator);
+            assert_eq!(round_half_away(exact), Ok(expected), "{exact}");
         }
         assert_eq!(amount("249.95", 9, 30, "USD"), Ok(7499));
     }

@@ -41,7 +41,7 @@ struct DayLevel {
 
 /// The largest and the last level of each local day in a zone.
 #[derive(Debug, Clone)]
-pub struct DayLevels {
+pub(super) struct DayLevels {
     days: BTreeMap<NaiveDate, DayLevel>,
 }
 
@@ -49,7 +49,7 @@ impl DayLevels {
     /// From steps in order of time; before the first the level is 0.
     ///
     /// [`RatingError::NegativeQuantity`] if a level is below 0.
-    pub fn new(steps: &[Step], zone: Tz) -> Result<Self, RatingError> {
+    pub(super) fn new(steps: &[Step], zone: Tz) -> Result<Self, RatingError> {
         let mut days = BTreeMap::<NaiveDate, DayLevel>::new();
         let mut before = 0;
         for step in steps {
@@ -66,12 +66,12 @@ impl DayLevels {
     }
 
     /// The largest level in force on a day.
-    pub fn peak(&self, day: NaiveDate) -> i64 {
+    pub(super) fn peak(&self, day: NaiveDate) -> i64 {
         self.latest(day).map_or(0, |(at, level)| if *at == day { level.peak } else { level.close })
     }
 
     /// The level at the end of a day.
-    pub fn close(&self, day: NaiveDate) -> i64 {
+    pub(super) fn close(&self, day: NaiveDate) -> i64 {
         self.latest(day).map_or(0, |(_, level)| level.close)
     }
 

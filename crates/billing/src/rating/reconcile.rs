@@ -4,38 +4,16 @@ use chrono::NaiveDate;
 use kernel::Currency;
 use num_traits::Zero;
 
-use super::calendar::{Cycle, Span};
-use super::price::{Share, UnitPrice};
-use super::{DayLevels, RatingError};
-
-/// When a unit that is no longer used stops being charged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum RemovalPolicy {
-    /// It stays in force until the cycle ends.
-    #[default]
-    AtCycleEnd,
-    /// It is charged to the end of its last day; the rest of the cycle is credited.
-    CreditToBalance,
-}
-
-impl RemovalPolicy {
-    /// `at_cycle_end` or `credit_to_balance`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::AtCycleEnd => "at_cycle_end",
-            Self::CreditToBalance => "credit_to_balance",
-        }
-    }
-
-    /// The one with that name.
-    pub fn from_name(name: &str) -> Option<Self> {
-        [Self::AtCycleEnd, Self::CreditToBalance].into_iter().find(|policy| policy.as_str() == name)
-    }
-}
+use super::RatingError;
+use super::calendar::Span;
+use super::discount::Rate;
+use super::price::{Amount, Share};
 
 /// A line that was billed for a cycle before.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Billed {
+    /// What it was billed at.
+    pub rate: Rate,
     /// The days it charged, or credited.
     pub period: Span,
     /// Units on each of the days; negative in a credit.
@@ -57,61 +35,53 @@ pub struct Charge {
     pub amount_minor: i64,
 }
 
-/// The units in force on each day of `days`, as far as is known at the end of `as_of`: the largest quantity of a day
-/// that has been, the last known quantity from then on, under a removal policy.
+/// `owed − billed` of a cycle at one rate, one charge for each stretch of days with the same difference.
 ///
-/// `levels` are combined by their largest, such as users and the committed minimum.
-pub fn in_force(policy: RemovalPolicy, days: Span, levels: &[&DayLevels], as_of: NaiveDate) -> Vec<i64> {
-    let largest = |of: &dyn Fn(&DayLevels) -> i64| levels.iter().map(|levels| of(levels)).max().unwrap_or(0);
-    let mut held = 0;
-    days.each_day()
-        .map(|day| {
-            let quantity =
-                if day <= as_of { largest(&|l| l.peak(day)) } else { largest(&|l| l.close(as_of)) };
-            match policy {
-                RemovalPolicy::CreditToBalance => quantity,
-                RemovalPolicy::AtCycleEnd => {
-                    held = quantity.max(held);
-                    held
-                }
-            }
-        })
-        .collect()
-}
-
-/// `owed − billed` of a cycle, one charge for each stretch of days with the same difference.
+/// Owed is the sum of what each day's quantity costs for a whole cycle, divided by the days of the whole cycle.
+/// Telescoping: after each charge the cycle's lines add up to the rounded cost so far, of the days up to its end as
+/// they are in force and of the days after as they were billed; so segments add up to the full price and a credit is
+/// what was billed less what is kept.
 ///
-/// Telescoping: after each charge the cycle's lines add up to the rounded price of its seat-days so far, so that
-/// segments add up to the full price and a credit is what was billed less what is kept.
+/// `in_force` has a quantity for each day of the whole cycle. Lines that were billed at other rates are passed over.
+/// [`RatingError::BilledOutsideCycle`] if one that was billed at this has other days.
 pub fn reconcile(
-    price: UnitPrice,
+    rate: &Rate,
     currency: Currency,
-    cycle: &Cycle,
+    whole: Span,
     in_force: &[i64],
     billed: &[Billed],
 ) -> Result<Vec<Charge>, RatingError> {
-    let mut difference = in_force.to_vec();
+    let mut billed_levels = vec![0_i64; in_force.len()];
     let mut billed_minor = 0_i64;
-    let mut seat_days = 0_i64;
-    for line in billed {
-        let days = offsets(cycle.charged, line.period).ok_or(RatingError::BilledOutsideCycle)?;
-        for owed in difference.get_mut(days).ok_or(RatingError::BilledOutsideCycle)? {
-            *owed -= line.quantity;
+    for line in billed.iter().filter(|line| line.rate == *rate) {
+        let days = offsets(whole, line.period).ok_or(RatingError::BilledOutsideCycle)?;
+        for level in billed_levels.get_mut(days).ok_or(RatingError::BilledOutsideCycle)? {
+            *level += line.quantity;
         }
-        seat_days += line.quantity * line.period.days();
         billed_minor = billed_minor.checked_add(line.amount_minor).ok_or(RatingError::AmountRange)?;
     }
+    let mut cost = cost_of_days(rate, &billed_levels)?;
+    let difference: Vec<i64> = in_force.iter().zip(&billed_levels).map(|(now, then)| now - then).collect();
     let mut charges = Vec::new();
-    for (period, quantity) in stretches(cycle.charged, &difference) {
-        let here = quantity.checked_mul(period.days()).ok_or(RatingError::AmountRange)?;
-        seat_days = seat_days.checked_add(here).ok_or(RatingError::AmountRange)?;
-        let units = Share::new(i128::from(seat_days), i128::from(cycle.whole.days()));
-        let owed_minor = price.amount_minor(units, currency)?;
+    for (period, quantity) in stretches(whole, &difference) {
+        let days = offsets(whole, period).ok_or(RatingError::BilledOutsideCycle)?;
+        let of = |levels: &[i64]| cost_of_days(rate, levels.get(days.clone()).unwrap_or_default());
+        cost = cost.plus(of(in_force)?.minus(of(&billed_levels)?)?)?;
+        let owed_minor = cost.times(Share::new(1, whole.days().into()))?.minor(currency)?;
         let amount_minor = owed_minor.checked_sub(billed_minor).ok_or(RatingError::AmountRange)?;
-        charges.push(Charge { period, quantity, seat_days: here, amount_minor });
+        let seat_days = quantity.checked_mul(period.days()).ok_or(RatingError::AmountRange)?;
+        charges.push(Charge { period, quantity, seat_days, amount_minor });
         billed_minor = owed_minor;
     }
     Ok(charges)
+}
+
+/// The sum of what the quantity of each day costs for a whole cycle.
+fn cost_of_days(rate: &Rate, levels: &[i64]) -> Result<Amount, RatingError> {
+    levels.chunk_by(|a, b| a == b).try_fold(Amount::ZERO, |sum, days| {
+        let (level, count) = (days.first().copied().unwrap_or(0), i128::try_from(days.len()).unwrap_or(0));
+        sum.plus(rate.cost(Share::from(i128::from(level)))?.times(Share::from(count))?)
+    })
 }
 
 /// Where the days of `part` are in a list of the days of `whole`.

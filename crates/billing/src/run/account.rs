@@ -133,20 +133,20 @@ async fn rate(
     subscription: &Subscription,
     until: NaiveDate,
 ) -> Result<Drafts, Error> {
-    let terms = subscription.terms();
+    let timeline = subscription.timeline();
     let changes = seats::changes(tx, ctx.now()).await?;
     let seat_changes_known = i64::try_from(changes.len()).map_err(|_| Error::Stored("event log"))?;
     let log = Log {
         seats: steps_of_changes(changes.iter().map(|c| (c.at, i64::from(c.delta)))),
         committed: subscription::store::commitments(tx).await?,
     };
-    let mut cycles = opened(tx).await?;
+    let mut cycles = opened(tx, None).await?;
     let mut documents = Vec::new();
     let mut before = store::changes_billed_until(tx, MAILBOX).await?;
     let mut boundary = subscription.next_invoice_on;
     while boundary <= until {
         let known = cycles.len();
-        let lines = document(&terms, boundary, ctx.time_zone(), &mut cycles, &log)?;
+        let lines = document(&timeline, boundary, ctx.time_zone(), &mut cycles, &log)?;
         for state in &cycles[known..] {
             store::cover_cycle(tx, MAILBOX, state.cycle, state.zone).await?;
         }
@@ -158,15 +158,15 @@ async fn rate(
             documents.push((boundary, lines));
         }
         before = Some(boundary);
-        boundary = terms.next_boundary(boundary)?;
+        boundary = timeline.next_boundary(boundary)?.ok_or(Error::Stored("boundary"))?;
     }
     Ok(Drafts { documents, next_boundary: boundary })
 }
 
-/// The cycles opened so far, with their lines.
-pub(crate) async fn opened(tx: &mut TenantTx) -> Result<Vec<CycleState>, Error> {
+/// The cycles opened so far, with their lines; or as they were before a boundary.
+pub(crate) async fn opened(tx: &mut TenantTx, before: Option<NaiveDate>) -> Result<Vec<CycleState>, Error> {
     let mut billed = BTreeMap::<NaiveDate, Vec<_>>::new();
-    for (cycle_starts_on, line) in store::billed_lines(tx, MAILBOX).await? {
+    for (cycle_starts_on, line) in store::billed_lines(tx, MAILBOX, before).await? {
         billed.entry(cycle_starts_on).or_default().push(line);
     }
     let cycles = store::cycles(tx, MAILBOX).await?;
@@ -175,7 +175,8 @@ pub(crate) async fn opened(tx: &mut TenantTx) -> Result<Vec<CycleState>, Error> 
         zone,
         billed: billed.remove(&cycle.charged.start()).unwrap_or_default(),
     };
-    Ok(cycles.into_iter().map(with_lines).collect())
+    let were_open = |(cycle, _): &(Cycle, _)| before.is_none_or(|before| cycle.charged.start() < before);
+    Ok(cycles.into_iter().filter(were_open).map(with_lines).collect())
 }
 
 /// Numbers and writes the documents, after everything that can fail for the account's own reasons: the number
@@ -214,7 +215,7 @@ async fn finalise(
             kind: kind_of(net_minor),
             issuer: &issuer,
             customer_name: &parties.customer_name,
-            currency: subscription.price.currency,
+            currency: subscription.terms.price.currency,
             issued_on: *boundary,
             due_on: boundary.checked_add_days(DAYS_TO_PAY).ok_or(Error::Stored("boundary"))?,
             net_minor,
@@ -249,13 +250,14 @@ async fn write(
     invoices::insert(tx, new, number).await?;
     for (position, line) in (1..).zip(lines) {
         let shown = InvoiceLine {
-            description: describe(line, subscription),
+            description: describe(line, lines, subscription),
             item: MAILBOX.into(),
             kind: line.kind,
             period: line.charge.period,
             quantity: line.charge.quantity,
             seat_days: line.charge.seat_days,
-            unit_price: subscription.price.unit_price,
+            price_id: subscription.price_at(&line.rate.tariff).ok_or(Error::Stored("price"))?.id,
+            unit_price: line.rate.tariff.unit_price(),
             amount: Money::new(line.charge.amount_minor, new.currency),
         };
         invoices::insert_line(tx, new.id, position, &shown, line.cycle).await?;
@@ -282,13 +284,22 @@ async fn write(
     Ok(())
 }
 
-fn describe(line: &Line, subscription: &Subscription) -> String {
+fn describe(line: &Line, all: &[Line], subscription: &Subscription) -> String {
     let period = line.charge.period;
     let last_day = period.end().pred_opt().unwrap_or(period.end());
-    let what = match line.kind {
-        LineKind::Recurring => format!("mailboxes, per {}", subscription.interval.as_str()),
-        LineKind::Proration => "mailboxes added".to_owned(),
-        LineKind::Credit => "mailboxes removed".to_owned(),
+    // A change of the price takes the days off at the old one and puts them on at the new one.
+    let is_repriced = all.iter().any(|other| {
+        other.cycle == line.cycle
+            && other.rate != line.rate
+            && other.charge.period.start() < period.end()
+            && period.start() < other.charge.period.end()
+    });
+    let what = match (line.kind, is_repriced) {
+        (LineKind::Recurring, _) => format!("mailboxes, per {}", subscription.interval.as_str()),
+        (LineKind::Proration, false) => "mailboxes added".to_owned(),
+        (LineKind::Credit, false) => "mailboxes removed".to_owned(),
+        (LineKind::Proration, true) => "mailboxes at the new price".to_owned(),
+        (LineKind::Credit, true) => "mailboxes at the former price, unused".to_owned(),
     };
     format!("{what}, {} to {last_day}", period.start())
 }

@@ -5,21 +5,14 @@ use sqlx::types::chrono::{DateTime, NaiveDate, Utc};
 use tenancy::TenantTx;
 use uuid::Uuid;
 
-use super::{SubscribedPrice, Subscription};
+use super::{AgreedTerms, SubscribedPrice, Subscription};
 use crate::Error;
 use crate::price_book::CycleLength;
-use crate::rating::{RemovalPolicy, Step};
+use crate::price_book::store::{removal_policy, tariff};
+use crate::rating::Step;
 
 struct Row {
     id: Uuid,
-    price_book_id: Uuid,
-    price_id: Uuid,
-    price_book_version: i32,
-    interval: String,
-    unit_price: String,
-    currency: String,
-    removal_policy: String,
-    term_months: i32,
     seats_committed: i32,
     anchor_date: NaiveDate,
     starts_on: NaiveDate,
@@ -30,54 +23,72 @@ struct Row {
     created_at: DateTime<Utc>,
 }
 
-impl TryFrom<Row> for Subscription {
-    type Error = Error;
-    fn try_from(row: Row) -> Result<Self, Error> {
-        Ok(Self {
-            id: SubscriptionId::from_uuid(row.id),
-            price_book_id: PriceBookId::from_uuid(row.price_book_id),
-            price_book_version: row.price_book_version,
-            interval: CycleLength::from_name(&row.interval).ok_or(Error::Stored("interval"))?,
-            term_months: row.term_months,
-            seats_committed: row.seats_committed,
-            anchor_date: row.anchor_date,
-            starts_on: row.starts_on,
-            status: row.status,
-            next_invoice_on: row.next_invoice_on,
-            parked_reason: row.parked_reason,
-            version: row.version,
-            created_at: row.created_at,
-            price: subscribed(row.price_id, &row.unit_price, &row.currency, &row.removal_policy)?,
-        })
-    }
-}
-
-fn subscribed(id: Uuid, unit_price: &str, currency: &str, policy: &str) -> Result<SubscribedPrice, Error> {
-    Ok(SubscribedPrice {
-        id: PriceId::from_uuid(id),
-        unit_price: unit_price.parse().map_err(|_| Error::Stored("unit price"))?,
-        currency: currency.parse().map_err(|_| Error::Stored("currency"))?,
-        removal: RemovalPolicy::from_name(policy).ok_or(Error::Stored("removal policy"))?,
-    })
-}
-
+/// `None` as well for one whose price book the tenant does not see: it is another issuer's.
 pub(crate) async fn find(tx: &mut TenantTx) -> Result<Option<Subscription>, Error> {
     let tenant_id = tx.tenant_id().uuid();
     let row = sqlx::query_as!(
         Row,
-        r#"select s.id, s.price_book_id, s.price_id, b.version as price_book_version, p."interval", b.currency,
-             p.unit_price::text as "unit_price!", p.removal_policy, s.term_months, s.seats_committed, s.anchor_date,
-             s.starts_on, s.status, s.next_invoice_on, s.parked_reason, s.version, s.created_at
-           from subscriptions s
-           join price_books b on b.id = s.price_book_id
-           join prices p on p.price_book_id = s.price_book_id and p.id = s.price_id
-           where s.tenant_id = $1"#,
+        "select id, seats_committed, anchor_date, starts_on, status, next_invoice_on, parked_reason, version, created_at
+         from subscriptions where tenant_id = $1",
         tenant_id
     )
     .fetch_optional(tx.conn())
     .await
     .map_err(db::Error::from)?;
-    row.map(Subscription::try_from).transpose()
+    let Some(row) = row else { return Ok(None) };
+    let mut earlier = terms(tx).await?;
+    let Some((interval, terms)) = earlier.pop() else { return Ok(None) };
+    Ok(Some(Subscription {
+        id: SubscriptionId::from_uuid(row.id),
+        terms,
+        interval,
+        seats_committed: row.seats_committed,
+        anchor_date: row.anchor_date,
+        starts_on: row.starts_on,
+        status: row.status,
+        next_invoice_on: row.next_invoice_on,
+        parked_reason: row.parked_reason,
+        version: row.version,
+        created_at: row.created_at,
+        earlier: earlier.into_iter().map(|(_, terms)| terms).collect(),
+    }))
+}
+
+/// Everything that was agreed, in that order, each with the length of its cycles.
+async fn terms(tx: &mut TenantTx) -> Result<Vec<(CycleLength, AgreedTerms)>, Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let rows = sqlx::query!(
+        r#"select s.starts_on, s.price_book_id, s.price_id, s.term_months, b.version, b.currency, p."interval", p.model,
+             p.unit_price::text, p.tier_limits as "tier_limits: Vec<Option<i32>>", p.tier_prices::text[] as "tier_prices!",
+             p.removal_policy, p.grace_days
+           from subscription_terms s
+           join price_books b on b.id = s.price_book_id
+           join prices p on p.price_book_id = s.price_book_id and p.id = s.price_id
+           where s.tenant_id = $1 order by s.ordinal"#,
+        tenant_id
+    )
+    .fetch_all(tx.conn())
+    .await
+    .map_err(db::Error::from)?;
+    rows.into_iter()
+        .map(|row| {
+            let price = SubscribedPrice {
+                id: PriceId::from_uuid(row.price_id),
+                tariff: tariff(&row.model, row.unit_price.as_deref(), &row.tier_limits, &row.tier_prices)?,
+                currency: row.currency.parse().map_err(|_| Error::Stored("currency"))?,
+                removal: removal_policy(&row.removal_policy, row.grace_days)?,
+            };
+            let interval = CycleLength::from_name(&row.interval).ok_or(Error::Stored("interval"))?;
+            let terms = AgreedTerms {
+                starts_on: row.starts_on,
+                price_book_id: PriceBookId::from_uuid(row.price_book_id),
+                price_book_version: row.version,
+                term_months: row.term_months,
+                price,
+            };
+            Ok((interval, terms))
+        })
+        .collect()
 }
 
 /// As [`find`], keeping runs and other writers away until the transaction ends; two that subscribe for the first
@@ -103,7 +114,8 @@ pub(super) async fn price(
     item: &str,
 ) -> Result<Option<(i32, SubscribedPrice)>, Error> {
     let row = sqlx::query!(
-        r#"select b.version, b.currency, p.id, p.unit_price::text as "unit_price!", p.removal_policy
+        r#"select b.version, b.currency, p.id, p.model, p.unit_price::text, p.tier_limits as "tier_limits: Vec<Option<i32>>",
+             p.tier_prices::text[] as "tier_prices!", p.removal_policy, p.grace_days
            from price_books b join prices p on p.price_book_id = b.id
            where b.id = $1 and p.item = $2 and p."interval" = $3"#,
         book.uuid(),
@@ -113,8 +125,16 @@ pub(super) async fn price(
     .fetch_optional(tx.conn())
     .await
     .map_err(db::Error::from)?;
-    row.map(|row| Ok((row.version, subscribed(row.id, &row.unit_price, &row.currency, &row.removal_policy)?)))
-        .transpose()
+    row.map(|row| {
+        let price = SubscribedPrice {
+            id: PriceId::from_uuid(row.id),
+            tariff: tariff(&row.model, row.unit_price.as_deref(), &row.tier_limits, &row.tier_prices)?,
+            currency: row.currency.parse().map_err(|_| Error::Stored("currency"))?,
+            removal: removal_policy(&row.removal_policy, row.grace_days)?,
+        };
+        Ok((row.version, price))
+    })
+    .transpose()
 }
 
 pub(super) async fn tenant_currency(tx: &mut TenantTx) -> Result<Currency, Error> {
@@ -137,23 +157,19 @@ pub(super) async fn is_billed(tx: &mut TenantTx) -> Result<bool, db::Error> {
     Ok(billed)
 }
 
-/// Writes all of it; it is parked no more.
+/// Writes all of it but the terms; it is parked no more.
 pub(super) async fn put(tx: &mut TenantTx, new: &Subscription) -> Result<(), db::Error> {
     let tenant_id = tx.tenant_id().uuid();
     sqlx::query!(
-        "insert into subscriptions (tenant_id, id, price_book_id, price_id, term_months, seats_committed, anchor_date,
-           starts_on, status, next_invoice_on, version, created_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+        "insert into subscriptions (tenant_id, id, seats_committed, anchor_date, starts_on, status, next_invoice_on, version,
+           created_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
          on conflict on constraint subscriptions_one_a_tenant do update set
-           price_book_id = excluded.price_book_id, price_id = excluded.price_id, term_months = excluded.term_months,
            seats_committed = excluded.seats_committed, anchor_date = excluded.anchor_date,
            starts_on = excluded.starts_on, next_invoice_on = excluded.next_invoice_on, version = excluded.version,
            parked_at = null, parked_reason = null",
         tenant_id,
         new.id.uuid(),
-        new.price_book_id.uuid(),
-        new.price.id.uuid(),
-        new.term_months,
         new.seats_committed,
         new.anchor_date,
         new.starts_on,
@@ -161,6 +177,28 @@ pub(super) async fn put(tx: &mut TenantTx, new: &Subscription) -> Result<(), db:
         new.next_invoice_on,
         new.version,
         new.created_at,
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// The subscription's row has to be locked.
+pub(super) async fn append_terms(
+    tx: &mut TenantTx,
+    terms: &AgreedTerms,
+    now: DateTime<Utc>,
+) -> Result<(), db::Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    sqlx::query!(
+        "insert into subscription_terms (tenant_id, ordinal, starts_on, price_book_id, price_id, term_months, set_at)
+         select $1, coalesce(max(ordinal), 0) + 1, $2, $3, $4, $5, $6 from subscription_terms where tenant_id = $1",
+        tenant_id,
+        terms.starts_on,
+        terms.price_book_id.uuid(),
+        terms.price.id.uuid(),
+        terms.term_months,
+        now
     )
     .execute(tx.conn())
     .await?;

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use chrono::NaiveDate;
-use kernel::{InvoiceId, Money, ResellerId, TenantId};
+use kernel::{InvoiceId, Money, PriceId, ResellerId, TenantId};
 
 use crate::ledger::Account;
 use crate::rating::{LineKind, RatingError, Span, UnitPrice};
@@ -54,7 +54,7 @@ pub enum Difference {
         /// Why.
         error: RatingError,
     },
-    /// What was known at a billed boundary is more than the event log has.
+    /// What was known at a billed boundary is more than the logs have.
     LogCut {
         /// The boundary.
         boundary: NaiveDate,
@@ -65,6 +65,11 @@ pub enum Difference {
         computed: NaiveDate,
         /// Where it did.
         stored: NaiveDate,
+    },
+    /// What the next run would go on from: a cycle's days, its calendar or which lines are its own.
+    Cycle {
+        /// Its first day.
+        starts_on: NaiveDate,
     },
     /// A document's sum is not what it is made of.
     Sum {
@@ -112,8 +117,10 @@ pub struct LineFigures {
     pub quantity: i64,
     /// Units times days.
     pub seat_days: i64,
-    /// For one unit and one whole cycle.
-    pub unit_price: UnitPrice,
+    /// The published price.
+    pub price_id: PriceId,
+    /// For one unit and one whole cycle; `None` when that depends on the quantity.
+    pub unit_price: Option<UnitPrice>,
     /// What it comes to.
     pub amount: Money,
 }
@@ -205,6 +212,12 @@ impl fmt::Display for Difference {
             Self::Boundary { computed, stored } => {
                 write!(f, "billing should have gone on from {computed}, and went on from {stored}")
             }
+            Self::Cycle { starts_on } => {
+                write!(
+                    f,
+                    "the cycle from {starts_on} on has other days, another calendar or other lines than it was billed with"
+                )
+            }
             Self::Sum { document, sum, stored, computed } => {
                 let (name, made_of) = sum.in_words();
                 write!(f, "{document}: {name} is {stored}, {made_of} {computed}")
@@ -231,9 +244,13 @@ impl fmt::Display for Difference {
 
 impl fmt::Display for LineFigures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { kind, period, quantity, seat_days, unit_price, amount } = self;
+        let Self { kind, period, quantity, seat_days, price_id, unit_price, amount } = self;
         let (kind, start, end) = (kind.as_str(), period.start(), period.end());
-        write!(f, "{kind} {start}..{end} x{quantity} = {seat_days} seat-days at {unit_price}, {amount}")
+        write!(f, "{kind} {start}..{end} x{quantity} = {seat_days} seat-days at {price_id}")?;
+        if let Some(unit_price) = unit_price {
+            write!(f, " ({unit_price})")?;
+        }
+        write!(f, ", {amount}")
     }
 }
 

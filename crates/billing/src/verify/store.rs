@@ -6,13 +6,12 @@ use kernel::{InvoiceId, Money, ResellerId, TenantId};
 use tenancy::TenantTx;
 use uuid::Uuid;
 
+use super::DocumentSums;
 use super::difference::{Fault, Gap, GapKind};
 use super::recompute::Recorded;
-use super::{DocumentSums, Subscribed};
 use crate::Error;
 use crate::ledger::Account;
-use crate::price_book::CycleLength;
-use crate::rating::{RemovalPolicy, Step, Terms};
+use crate::rating::Step;
 
 /// The next tenants in the order of their ids, deleted ones too: what they were billed is kept.
 pub(super) async fn tenants(
@@ -39,40 +38,11 @@ pub(super) async fn hold(tx: &mut TenantTx) -> Result<(), db::Error> {
     Ok(())
 }
 
-/// What the tenant is billed by. Its own transaction does not see the prices of a reseller that it has left.
-pub(super) async fn subscribed(
-    read: &mut SystemRead,
-    tenant_id: TenantId,
-) -> Result<Option<Subscribed>, Error> {
-    let row = sqlx::query!(
-        r#"select p."interval", b.currency, p.unit_price::text as "unit_price!", p.removal_policy, s.anchor_date,
-             s.starts_on, s.next_invoice_on
-           from subscriptions s
-           join price_books b on b.id = s.price_book_id
-           join prices p on p.price_book_id = s.price_book_id and p.id = s.price_id
-           where s.tenant_id = $1"#,
-        tenant_id.uuid()
-    )
-    .fetch_optional(read.conn())
-    .await
-    .map_err(db::Error::from)?;
-    let Some(row) = row else { return Ok(None) };
-    let terms = Terms {
-        unit_price: row.unit_price.parse().map_err(|_| Error::Stored("unit price"))?,
-        currency: row.currency.parse().map_err(|_| Error::Stored("currency"))?,
-        interval: CycleLength::from_name(&row.interval).ok_or(Error::Stored("interval"))?.interval(),
-        removal: RemovalPolicy::from_name(&row.removal_policy).ok_or(Error::Stored("removal policy"))?,
-        anchor: row.anchor_date,
-        starts_on: row.starts_on,
-    };
-    Ok(Some(Subscribed { terms, next_invoice_on: row.next_invoice_on }))
-}
-
 /// The boundaries that were billed, in their order.
 pub(super) async fn boundaries(tx: &mut TenantTx) -> Result<Vec<Recorded>, Error> {
     let tenant_id = tx.tenant_id().uuid();
     let rows = sqlx::query!(
-        "select boundary, time_zone, seat_changes_known, commitments_known from billed_boundaries
+        "select boundary, time_zone, seat_changes_known, commitments_known, terms_known from billed_boundaries
          where tenant_id = $1 order by boundary",
         tenant_id
     )
@@ -87,6 +57,7 @@ pub(super) async fn boundaries(tx: &mut TenantTx) -> Result<Vec<Recorded>, Error
                 zone: row.time_zone.parse::<Tz>().map_err(|_| Error::Stored("time zone"))?,
                 seat_changes_known: count(row.seat_changes_known)?,
                 commitments_known: count(row.commitments_known)?,
+                terms_known: count(row.terms_known)?,
             })
         })
         .collect()

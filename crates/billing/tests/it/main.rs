@@ -44,10 +44,10 @@ fn price(interval: &str, unit_price: &str, policy: RemovalPolicy) -> NewPrice {
         item: "mailbox".into(),
         interval: interval.into(),
         model: "flat".into(),
-        unit_price: unit_price.into(),
+        unit_price: Some(unit_price.into()),
         currency: "EUR".into(),
-        has_tiers: false,
         removal_policy: Some(policy.as_str().into()),
+        ..NewPrice::default()
     }
 }
 

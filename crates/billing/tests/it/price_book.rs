@@ -1,6 +1,6 @@
 //! Price books: published once, seen by their issuer alone.
 
-use billing::price_book::{CycleLength, Price, get, list, publish};
+use billing::price_book::{CycleLength, NewPrice, NewTier, Price, get, list, publish};
 use billing::rating::RemovalPolicy;
 use kernel::{ErrorKind, PageRequest};
 use testkit::{World, world};
@@ -17,12 +17,37 @@ async fn versions_count_up_and_keep_their_prices() {
         publish(&admin, None, vec![price("month", "0.14", RemovalPolicy::CreditToBalance)]).await.unwrap();
     assert_eq!((first.version, second.version), (1, 2));
     let read = get(&admin, second.id).await.unwrap();
-    assert_eq!(read.prices[0].unit_price.to_string(), "0.14000000");
+    assert_eq!(read.prices[0].tariff.unit_price().unwrap().to_string(), "0.14000000");
     assert_eq!(read.prices[0].removal_policy, RemovalPolicy::CreditToBalance);
     let all = list(&admin, PageRequest::new(None, None)).await.unwrap().items;
     assert_eq!(
         all.iter().map(|book| (book.version, book.prices.len())).collect::<Vec<_>>(),
         [(1, 2), (2, 1)]
+    );
+}
+
+#[tokio::test]
+async fn tiers_and_days_of_grace_are_read_as_they_were_given() {
+    let world = World::new().await;
+    let tiers = [(Some(5), "7"), (Some(10), "6.50"), (None, "6")]
+        .map(|(up_to, price)| NewTier { up_to, unit_price: price.into() });
+    let tiered = |interval: &str, model: &str, grace_days| NewPrice {
+        model: model.into(),
+        unit_price: None,
+        tiers: tiers.to_vec(),
+        grace_days,
+        ..price(interval, "", RemovalPolicy::LockedUntilTermEnd { grace_days: 7 })
+    };
+    let given = vec![tiered("month", "graduated", None), tiered("year", "volume", Some(30))];
+    let published = publish(&world.operator, Some(world.reseller.id), given).await.unwrap();
+    let read = get(&world.operator, published.id).await.unwrap();
+    for (price, published) in read.prices.iter().zip(&published.prices) {
+        assert_eq!((&price.tariff, price.removal_policy), (&published.tariff, published.removal_policy));
+    }
+    assert_eq!(read.prices[0].tariff.tiers().len(), 3);
+    assert_eq!(
+        read.prices.iter().map(|p| p.removal_policy.grace_days()).collect::<Vec<_>>(),
+        [Some(7), Some(30)]
     );
 }
 

@@ -45,7 +45,7 @@ async fn a_monthly_tenant_is_billed_to_the_cent() {
     assert_eq!((first.issuer.name.as_str(), first.customer.name.as_str()), ("Hosting", "Acme"));
     assert_eq!((first.issued_on, first.due_on), (date("2026-01-01"), date("2026-01-15")));
     assert_eq!((first.net, first.tax.amount_minor), (first.total, 0));
-    assert_eq!(first.lines[0].unit_price.to_string(), "12.50000000");
+    assert_eq!(first.lines[0].unit_price.unwrap().to_string(), "12.50000000");
     assert_eq!(first.lines[0].description, "mailboxes, per month, 2026-01-01 to 2026-01-31");
     assert_eq!(documents[1].lines[1].description, "mailboxes added, 2026-01-10 to 2026-01-20");
 }

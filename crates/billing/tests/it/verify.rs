@@ -79,6 +79,33 @@ async fn nothing_is_found_after_any_boundary_of_a_lively_account() {
 }
 
 #[tokio::test]
+async fn terms_that_are_agreed_later_leave_what_was_billed_as_it_was() {
+    let world = world_on("2026-01-01").await;
+    let first = book(&world, RemovalPolicy::CreditToBalance).await;
+    subscribe(&world.ctx, &first, "month").await;
+    seat(&world.ctx, "ada").await;
+    run(&world, "2026-01-01").await;
+    // At once, since it costs no less; of the two that cost the same, the later has a price of its own.
+    for (day, documents) in [("2026-01-15", 2), ("2026-02-15", 3)] {
+        at(&world, &format!("{day}T09:00"));
+        let dearer = vec![price("month", "20", RemovalPolicy::CreditToBalance)];
+        let dearer = publish(&world.operator, Some(world.reseller.id), dearer).await.unwrap();
+        subscribe(&world.ctx, &dearer, "month").await;
+        assert_clean(&world, documents - 1).await;
+        let boundary = day.parse::<chrono::NaiveDate>().unwrap() + chrono::Days::new(17);
+        at(&world, &format!("{boundary}T09:00"));
+        run(&world, &boundary.to_string()).await;
+        assert_clean(&world, documents).await;
+    }
+    // Less, from the end of the term on.
+    subscribe(&world.ctx, &first, "month").await;
+    assert_clean(&world, 3).await;
+    at(&world, "2026-05-01T09:00");
+    run(&world, "2026-05-01").await;
+    assert_clean(&world, 5).await;
+}
+
+#[tokio::test]
 async fn a_cycle_stays_in_the_calendar_it_was_opened_in() {
     let world = world_on("2026-01-01").await;
     let book = book(&world, RemovalPolicy::CreditToBalance).await;
@@ -201,6 +228,7 @@ async fn with_an_owner() -> (World, PgPool) {
         "subscriptions",
         "number_series",
         "seat_commitments",
+        "billing_coverage",
         "tenants",
     ] {
         let statement = format!("alter table {table} no force row level security");
@@ -224,13 +252,13 @@ async fn a_line_that_was_changed_is_named_with_both_amounts() {
     sqlx::query(tamper).execute(&owner).await.unwrap();
     let (verified, found) = verified(&world, None).await;
     assert_eq!((verified.tenants, verified.documents, verified.transfers), (1, 4, 4));
-    let (tenant, id) = (world.tenant.id, second.id);
+    let (tenant, id, price) = (world.tenant.id, second.id, second.lines[1].price_id);
     // Four from February on, and the fourth for 22 of January's 31 days: 12.50 × 22/31 = 8.8709…
     let expected = [
         format!("{tenant}: {id}: the net is 58.87 EUR, the lines make 58.88 EUR"),
         format!(
-            "{tenant}: {id} line 2: stored proration 2026-01-10..2026-02-01 x1 = 22 seat-days at 12.50000000, 8.88 EUR; \
-             computed proration 2026-01-10..2026-02-01 x1 = 22 seat-days at 12.50000000, 8.87 EUR"
+            "{tenant}: {id} line 2: stored proration 2026-01-10..2026-02-01 x1 = 22 seat-days at {price} (12.50000000), 8.88 EUR; \
+             computed proration 2026-01-10..2026-02-01 x1 = 22 seat-days at {price} (12.50000000), 8.87 EUR"
         ),
     ];
     assert_eq!(found.iter().map(ToString::to_string).collect::<Vec<_>>(), expected);
@@ -391,6 +419,14 @@ async fn a_log_or_terms_that_were_changed_make_other_lines() {
     assert!(matches!(unratable[..], [Difference::NotRatable { .. }]), "{unratable:?}");
     let skipped = after("update subscriptions set next_invoice_on = '2026-06-01'").await;
     assert!(matches!(skipped[..], [Difference::Boundary { .. }]), "{skipped:?}");
+    let calendar =
+        after("update billing_coverage set time_zone = 'Pacific/Auckland' where lower(days) = '2026-04-01'")
+            .await;
+    assert_eq!(calendar, [Difference::Cycle { starts_on: date("2026-04-01") }]);
+    let other_cycle =
+        "update invoice_lines set cycle = '[2026-03-01,2026-04-01)' where lower(period) = '2026-04-01'";
+    let found = after(other_cycle).await;
+    assert!(matches!(found[..], [Difference::Cycle { .. }, Difference::Cycle { .. }]), "{found:?}");
     let unreadable = after("update billed_boundaries set time_zone = 'Mars/Olympus'").await;
     assert_eq!(unreadable, [Difference::Unreadable("time zone")]);
 }

@@ -1,7 +1,8 @@
 //! An account as the product keeps it: terms, an event log, and a document at each boundary.
 
 use billing::rating::{
-    CycleState, Interval, Line, Log, RemovalPolicy, Share, Span, Terms, UnitPrice, document,
+    CycleState, Interval, Line, Log, RemovalPolicy, Segment, Share, Span, SuspensionPolicy, Tariff, Terms,
+    Timeline, UnitPrice, document,
 };
 use billing::rating::{Step, steps_of_changes};
 use chrono::{DateTime, Months, NaiveDate, NaiveTime, TimeDelta, Utc};
@@ -11,53 +12,109 @@ use kernel::Currency;
 use crate::case::ComputedLine;
 
 pub(crate) struct Account {
-    pub(crate) terms: Terms,
+    pub(crate) currency: Currency,
+    segments: Vec<Segment>,
     pub(crate) cycles: Vec<CycleState>,
-    next: NaiveDate,
+    last: Option<NaiveDate>,
 }
 
 impl Account {
     /// At a price of 1, of which a removed unit gets the rest back.
     pub(crate) fn new(anchor: NaiveDate, interval: Interval, starts_on: NaiveDate) -> Result<Self, String> {
-        let unit_price = "1".parse().map_err(|e| format!("{e}"))?;
+        let tariff = Tariff::Flat("1".parse().map_err(|e| format!("{e}"))?);
         let currency = "EUR".parse().map_err(|e| format!("{e}"))?;
-        let removal = RemovalPolicy::CreditToBalance;
-        let terms = Terms { unit_price, currency, interval, removal, anchor, starts_on };
-        Ok(Self { terms, cycles: Vec::new(), next: starts_on })
+        let (removal, suspension) = (RemovalPolicy::CreditToBalance, SuspensionPolicy::Pause);
+        let terms = Terms { tariff, interval, anchor, term: interval, removal, suspension };
+        let segments = vec![Segment { from: starts_on, terms: Some(terms) }];
+        Ok(Self { currency, segments, cycles: Vec::new(), last: None })
     }
 
     pub(crate) fn priced(mut self, unit_price: UnitPrice, currency: Currency) -> Self {
-        (self.terms.unit_price, self.terms.currency) = (unit_price, currency);
+        self.currency = currency;
+        for terms in self.segments.iter_mut().filter_map(|segment| segment.terms.as_mut()) {
+            terms.tariff = Tariff::Flat(unit_price);
+        }
         self
+    }
+
+    /// With a removal policy of its own.
+    pub(crate) fn removing(mut self, removal: RemovalPolicy) -> Self {
+        for terms in self.segments.iter_mut().filter_map(|segment| segment.terms.as_mut()) {
+            terms.removal = removal;
+        }
+        self
+    }
+
+    /// With a trial before its terms, which are counted from its end or from an anchor that is given.
+    pub(crate) fn after_trial(
+        mut self,
+        starts_on: NaiveDate,
+        days: u32,
+        anchor: Option<NaiveDate>,
+    ) -> Result<Self, String> {
+        let segments = Segment::after_trial(starts_on, days, anchor, self.terms()?);
+        self.segments = segments.map_err(|e| e.to_string())?.into();
+        Ok(self)
+    }
+
+    /// Other terms, or nothing, from a day on.
+    pub(crate) fn then(mut self, from: NaiveDate, terms: Option<Terms>) -> Self {
+        self.segments.push(Segment { from, terms });
+        self
+    }
+
+    /// As it starts.
+    pub(crate) fn terms(&self) -> Result<Terms, String> {
+        self.segments.iter().find_map(|segment| segment.terms.clone()).ok_or_else(|| "no terms".into())
     }
 
     /// That has billed a cycle before, as far as `state` says.
     pub(crate) fn resumed(mut self, state: CycleState) -> Self {
-        self.next = state.cycle.charged.end();
+        self.last = state.cycle.charged.end().pred_opt();
         self.cycles.push(state);
         self
     }
 
+    fn timeline(&self) -> Timeline {
+        Timeline::new(self.currency, self.segments.clone())
+    }
+
+    fn next(&self) -> Result<Option<NaiveDate>, String> {
+        let timeline = self.timeline();
+        let next = self.last.map_or_else(|| timeline.first_boundary(), |last| timeline.next_boundary(last));
+        next.map_err(|e| e.to_string())
+    }
+
     /// The document of the next boundary.
     pub(crate) fn bill_next(&mut self, log: &Log) -> Result<Vec<Line>, String> {
+        let boundary = self.next()?.ok_or("nothing is left to bill")?;
+        self.bill_on(boundary, log)
+    }
+
+    /// The document of a day, a boundary or not.
+    pub(crate) fn bill_on(&mut self, day: NaiveDate, log: &Log) -> Result<Vec<Line>, String> {
         let lines =
-            document(&self.terms, self.next, Tz::UTC, &mut self.cycles, log).map_err(|e| e.to_string())?;
-        self.next = self.terms.next_boundary(self.next).map_err(|e| e.to_string())?;
+            document(&self.timeline(), day, Tz::UTC, &mut self.cycles, log).map_err(|e| e.to_string())?;
+        self.last = Some(day);
         Ok(lines)
     }
 
     /// The documents of all boundaries up to a day.
     pub(crate) fn bill_until(&mut self, last: NaiveDate, log: &Log) -> Result<Vec<Line>, String> {
         let mut lines = Vec::new();
-        while self.next <= last {
+        while self.next()?.is_some_and(|next| next <= last) {
             lines.extend(self.bill_next(log)?);
         }
         Ok(lines)
     }
 
+    fn starts_on(&self) -> NaiveDate {
+        self.segments.iter().map(|segment| segment.from).min().unwrap_or_default()
+    }
+
     /// The first so many cycles of one unit.
     pub(crate) fn first_cycles(&mut self, count: usize) -> Result<Vec<Span>, String> {
-        let log = units(1, self.terms.starts_on, None);
+        let log = units(1, self.starts_on(), None);
         while self.cycles.len() < count {
             self.bill_next(&log)?;
         }
@@ -67,8 +124,9 @@ impl Account {
     /// Bills one unit from the start until `end`, and keeps those cycles that it is charged for and that are billed
     /// in advance by a day.
     pub(crate) fn bill_one_unit(&mut self, end: Option<NaiveDate>, by: NaiveDate) -> Result<(), String> {
-        let settled = end.map_or(Ok(by), |end| self.terms.next_boundary(end)).map_err(|e| e.to_string())?;
-        self.bill_until(settled.max(by), &units(1, self.terms.starts_on, end))?;
+        let next = |end| self.timeline().next_boundary(end).map_err(|e| e.to_string());
+        let settled = end.map_or(Ok(None), next)?.unwrap_or(by);
+        self.bill_until(settled.max(by), &units(1, self.starts_on(), end))?;
         self.cycles.retain(|state| state.cycle.charged.start() <= by && charged_days(state).is_some());
         Ok(())
     }

@@ -22,6 +22,7 @@ pub(crate) struct Case<'a> {
     pub(crate) inputs: &'a Value,
     pub(crate) expected: &'a Value,
     pub(crate) usable: &'a str,
+    pub(crate) topic: &'a str,
     convention: &'a Value,
     quirk: bool,
 }
@@ -32,6 +33,7 @@ impl<'a> Case<'a> {
             inputs: &case["inputs"],
             expected: &case["expected"],
             usable: case["usable_with_recommended"].as_str().unwrap_or(""),
+            topic: case["topic"].as_str().unwrap_or(""),
             convention: &case["convention"],
             quirk: case["quirk"].as_bool().unwrap_or(false),
         }

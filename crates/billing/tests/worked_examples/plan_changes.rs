@@ -1,7 +1,7 @@
 //! A price or quantity replaced in the middle of a cycle: the old one's unused days are credited at what was billed
 //! for them, the new one is charged for the days that remain.
 
-use billing::rating::{Interval, Line, LineKind, RemovalPolicy, Span, UnitPrice};
+use billing::rating::{Interval, Line, LineKind, RemovalPolicy, Span, Tariff, Terms, UnitPrice};
 use chrono::{Datelike as _, Days, NaiveDate};
 use kernel::Currency;
 use serde_json::Value;
@@ -35,7 +35,7 @@ pub(crate) fn cycle_of_days(days: i64, remaining: i64) -> Result<(Span, Span), S
     spans.ok_or_else(|| "the days that remain are not part of the cycle".to_owned())
 }
 
-fn cycle_of_fraction((remaining, days): (u64, u64)) -> Result<(Span, Span), String> {
+pub(crate) fn cycle_of_fraction((remaining, days): (u64, u64)) -> Result<(Span, Span), String> {
     let signed = |n: u64| i64::try_from(n).map_err(|e| e.to_string());
     cycle_of_days(signed(days)?, signed(remaining)?)
 }
@@ -52,14 +52,26 @@ fn account(
 }
 
 /// What is credited for `rest` of a whole cycle that was billed; 0 or less.
-fn credit(price: UnitPrice, units: i64, currency: Currency, whole: Span, rest: Span) -> Result<i64, String> {
+pub(crate) fn credit(
+    price: UnitPrice,
+    units: i64,
+    currency: Currency,
+    whole: Span,
+    rest: Span,
+) -> Result<i64, String> {
     let mut account = account(price, currency, whole, whole.start())?;
     account.bill_next(&account::units(units, whole.start(), None))?;
     Ok(sum(&account.bill_next(&account::units(units, whole.start(), Some(rest.start())))?))
 }
 
 /// What is charged for `rest` of a cycle.
-fn charge(price: UnitPrice, units: i64, currency: Currency, whole: Span, rest: Span) -> Result<i64, String> {
+pub(crate) fn charge(
+    price: UnitPrice,
+    units: i64,
+    currency: Currency,
+    whole: Span,
+    rest: Span,
+) -> Result<i64, String> {
     Ok(sum(&charged_lines(price, units, currency, whole, rest)?))
 }
 
@@ -101,17 +113,24 @@ fn changed_period(case: &Case) -> Result<(Span, Span), String> {
     rest.map(|rest| (whole, rest)).ok_or_else(|| "the change is not inside the period".to_owned())
 }
 
+/// One account whose price is another from the first day of `rest` on.
 fn replaced(case: &Case, old: UnitPrice, new: UnitPrice, whole: Span, rest: Span) -> Result<Outcome, String> {
     let currency = case.currency()?;
-    let (credit, charge) = (credit(old, 1, currency, whole, rest)?, charge(new, 1, currency, whole, rest)?);
+    let log = account::units(1, whole.start(), None);
+    let mut account = account(old, currency, whole, whole.start())?;
+    account.bill_next(&log)?;
+    let terms = Terms { tariff: Tariff::Flat(new), ..account.terms()? };
+    let mut account = account.then(rest.start(), Some(terms));
+    let lines = account.bill_on(rest.start(), &log)?;
+    let credit: i64 = sum(&lines.iter().filter(|l| l.kind == LineKind::Credit).cloned().collect::<Vec<_>>());
     let mut comparison = Comparison::of(case);
-    comparison.lines(currency, &computed(&[credit, charge]));
-    comparison.amount("total_minor", currency, credit + charge);
-    comparison.amount("total", currency, credit + charge);
+    comparison.lines(currency, &computed(&lines.iter().map(|l| l.charge.amount_minor).collect::<Vec<_>>()));
+    comparison.amount("total_minor", currency, sum(&lines));
+    comparison.amount("total", currency, sum(&lines));
     comparison.amount("credit", currency, -credit);
-    comparison.amount("charge", currency, charge);
-    comparison.amount("due", currency, credit + charge);
-    comparison.amount("renewal", currency, self::charge(new, 1, currency, whole, whole)?);
+    comparison.amount("charge", currency, sum(&lines) - credit);
+    comparison.amount("due", currency, sum(&lines));
+    comparison.amount("renewal", currency, sum(&account.bill_next(&log)?));
     Ok(comparison.outcome())
 }
 
@@ -199,8 +218,7 @@ fn seats_removed_at_the_end(case: &Case) -> Result<Outcome, String> {
     for (day, quantity) in case.expected["active"].as_object().into_iter().flatten() {
         active.push((day.parse::<NaiveDate>().map_err(|_| "an active day is not a date")?, quantity));
     }
-    let mut account = Account::new(start, Interval::MONTH, start)?;
-    account.terms.removal = RemovalPolicy::AtCycleEnd;
+    let mut account = Account::new(start, Interval::MONTH, start)?.removing(RemovalPolicy::AtCycleEnd);
     let log = changed(&changes);
     let last = active.iter().map(|(day, _)| *day).chain(changes.iter().map(|(day, _)| *day)).max();
     let mut lines = account.bill_until(last.unwrap_or(start), &log)?;

@@ -1,6 +1,8 @@
 //! Parts of a cycle: as a share of the whole, and as an amount.
 
-use billing::rating::{Billed, Cycle, CycleState, LineKind, Share, Span, UnitPrice, reconcile};
+use billing::rating::{
+    Billed, Cycle, CycleState, LineKind, Percentage, Rate, Share, Span, Tariff, UnitPrice, reconcile,
+};
 use chrono_tz::Tz;
 
 use crate::account::{Account, anchor, computed, share, sum, units};
@@ -107,17 +109,22 @@ fn leading_stub(case: &Case) -> Result<Outcome, String> {
     Ok(comparison.outcome())
 }
 
+fn undiscounted(price: UnitPrice) -> Rate {
+    Rate { tariff: Tariff::Flat(price), discount: Percentage::ZERO }
+}
+
 /// A cycle billed in two parts, then the next one whole.
 fn split(case: &Case) -> Result<Outcome, String> {
     case.needs_enclosing_cycle()?;
     let (currency, price, whole, at) =
         (case.currency()?, price(case)?, case.span("period")?, case.date("split")?);
-    let cycle = Cycle { charged: whole, whole };
+    let (cycle, rate) = (Cycle { charged: whole, whole }, undiscounted(price));
     let first = Span::new(whole.start(), at).ok_or("the split is not inside the period")?;
     // In advance a product bills the whole; that a part of it was billed is where this account resumes.
     let in_force: Vec<i64> = whole.each_day().map(|day| i64::from(first.contains(day))).collect();
-    let charges = reconcile(price, currency, &cycle, &in_force, &[]).map_err(|e| e.to_string())?;
+    let charges = reconcile(&rate, currency, whole, &in_force, &[]).map_err(|e| e.to_string())?;
     let billed = charges.iter().map(|c| Billed {
+        rate: rate.clone(),
         period: c.period,
         quantity: c.quantity,
         amount_minor: c.amount_minor,

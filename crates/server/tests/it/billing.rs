@@ -11,7 +11,7 @@ async fn subscribed() -> World {
         item: "mailbox".into(),
         interval: "month".into(),
         model: "flat".into(),
-        unit_price: "4.99".into(),
+        unit_price: Some("4.99".into()),
         currency: "EUR".into(),
         ..NewPrice::default()
     };

@@ -68,7 +68,7 @@ async fn in_debt() -> World {
         item: "mailbox".into(),
         interval: "month".into(),
         model: "flat".into(),
-        unit_price: "4.99".into(),
+        unit_price: Some("4.99".into()),
         currency: "EUR".into(),
         ..NewPrice::default()
     };
@@ -80,7 +80,7 @@ async fn in_debt() -> World {
         seats_committed: None,
         anchor_date: None,
     };
-    subscription::put(&world.ctx, put).await.unwrap();
+    subscription::put(&world.ctx, put, None).await.unwrap();
     world.user("ada", None).await;
     world
 }

@@ -1,0 +1,134 @@
+//! Discounts: a percentage off what days cost, or an amount off what a document charges.
+//!
+//! A percentage belongs to what a day is charged at ([`Rate`]): lines are net of it, and a credit is worth what was
+//! billed, net. An amount stands beside the lines that it was split over ([`split`]), and shrinks with what is kept
+//! of each of them ([`AmountOff`]). Either way the net that is kept is never below 0, so credits never exceed
+//! charges.
+
+use chrono::NaiveDate;
+
+use super::RatingError;
+use super::percentage::Percentage;
+use super::price::{Amount, Share, round_half_away};
+use super::tariff::Tariff;
+
+/// A percentage off, on some days. Of several on one day the largest counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Discount {
+    /// How much.
+    pub percentage: Percentage,
+    /// The first day.
+    pub from: NaiveDate,
+    /// The day after the last; `None` if it does not end.
+    pub until: Option<NaiveDate>,
+}
+
+impl Discount {
+    pub(super) fn contains(self, day: NaiveDate) -> bool {
+        self.from <= day && self.until.is_none_or(|until| day < until)
+    }
+}
+
+/// What a day is charged at: a tariff, less a percentage. Equal rates are the same rate.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Rate {
+    /// The tariff.
+    pub tariff: Tariff,
+    /// What is taken off; 0 for nothing.
+    pub discount: Percentage,
+}
+
+impl Rate {
+    /// The exact cost of a quantity for a whole cycle, net of the discount.
+    pub fn cost(&self, units: Share) -> Result<Amount, RatingError> {
+        self.tariff.cost(units)?.times(Share::from(1) - self.discount.share())
+    }
+}
+
+/// An amount off what was charged for one cycle or item.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AmountOff {
+    /// What was charged when it was given, in minor units.
+    pub charged_minor: i64,
+    /// What was taken off, at most that.
+    pub off_minor: i64,
+}
+
+impl AmountOff {
+    /// What is taken off when so much of the charge is kept: the same proportion, rounded, and never more than was
+    /// given, however much is added later. The next document carries the difference to what is taken off so far.
+    pub fn kept(self, charge_minor: i64) -> Result<i64, RatingError> {
+        if self.charged_minor <= 0 {
+            return Ok(0);
+        }
+        let kept = charge_minor.clamp(0, self.charged_minor);
+        let product = i128::from(self.off_minor) * i128::from(kept);
+        round_half_away(Share::new(product, self.charged_minor.into()))
+    }
+}
+
+/// Splits an amount over charges in proportion: each gets the floor of its part, the last one what remains, as far as
+/// its charge goes, and what then remains the ones before it. No part exceeds its charge, and the parts add up to the
+/// amount, or to all that is charged if that is less. Credits and nothings get nothing.
+pub fn split(amount_minor: i64, charges_minor: &[i64]) -> Vec<i64> {
+    let charges: Vec<i128> = charges_minor.iter().map(|charge| i128::from(*charge).max(0)).collect();
+    let total: i128 = charges.iter().sum();
+    let amount = i128::from(amount_minor).clamp(0, total);
+    let mut parts: Vec<i128> = charges.iter().map(|charge| amount * charge / total.max(1)).collect();
+    let mut rest = amount - parts.iter().sum::<i128>();
+    for (part, charge) in parts.iter_mut().zip(&charges).rev() {
+        let more = rest.min(charge - *part);
+        *part += more;
+        rest -= more;
+    }
+    // Each is at most its charge, which was 64 bits wide.
+    parts.into_iter().map(|part| i64::try_from(part).unwrap_or(i64::MAX)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn what_remains_goes_to_the_last_as_far_as_it_can() {
+        assert_eq!(split(500, &[1000, 2000]), [166, 334]);
+        assert_eq!(split(299, &[100, 100, 100]), [99, 100, 100]);
+        assert_eq!(split(300, &[100, 100, 100, 1]), [99, 100, 100, 1]);
+        assert_eq!(split(50, &[0, -20, 30]), [0, 0, 30]);
+        assert_eq!(split(50, &[]), [0; 0]);
+    }
+
+    #[test]
+    fn an_amount_shrinks_with_what_is_kept_and_never_grows() {
+        let off = AmountOff { charged_minor: 1000, off_minor: 166 };
+        assert_eq!([0, 500, 1000, 1500].map(|kept| off.kept(kept).unwrap()), [0, 83, 166, 166]);
+        assert_eq!(AmountOff { charged_minor: 0, off_minor: 0 }.kept(10), Ok(0));
+    }
+
+    proptest! {
+        /// Parts add up and never exceed their charges.
+        #[test]
+        fn parts_add_up(amount in 0_i64..10_000, charges in prop::collection::vec(-100_i64..1000, 0..8)) {
+            let parts = split(amount, &charges);
+            let all: i64 = charges.iter().map(|charge| (*charge).max(0)).sum();
+            prop_assert_eq!(parts.iter().sum::<i64>(), amount.min(all));
+            prop_assert!(parts.iter().zip(&charges).all(|(part, charge)| (0..=(*charge).max(0)).contains(part)));
+        }
+
+        /// I10: whatever is kept of a charge, the net is never negative, and of nothing nothing remains.
+        #[test]
+        fn i10_the_net_is_never_negative(
+            charged_minor in 1_i64..1_000_000,
+            off in 0_i64..1_000_000,
+            kept in 0_i64..1_200_000,
+        ) {
+            let off = AmountOff { charged_minor, off_minor: off.min(charged_minor) };
+            let net = |kept: i64| kept - off.kept(kept).unwrap();
+            prop_assert!(net(kept) >= 0);
+            prop_assert_eq!(net(0), 0);
+            prop_assert_eq!(off.kept(charged_minor), Ok(off.off_minor));
+        }
+    }
+}
