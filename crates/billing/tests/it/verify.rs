@@ -289,7 +289,7 @@ async fn a_line_too_many_or_too_few_is_found() {
     );
     let added = after(
         "insert into invoice_lines select tenant_id, invoice_id, 9, item, kind, description, period, cycle, quantity, seat_days,
-           unit_price, 0 from invoice_lines where lower(period) = '2026-01-01'",
+           unit_price, 0, price_id from invoice_lines where lower(period) = '2026-01-01'",
     )
     .await;
     assert!(
