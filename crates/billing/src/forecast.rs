@@ -29,7 +29,7 @@ pub async fn of_seats(ctx: &Ctx, more: i64) -> Result<Option<PriceDifference>, E
     }
     let mut tx = ctx.begin().await?;
     let Some(subscription) = subscription::store::find(&mut tx).await? else { return Ok(None) };
-    let cycles = opened(&mut tx).await?;
+    let cycles = opened(&mut tx, None).await?;
     let changes = seats::changes(&mut tx, ctx.now()).await?;
     let changes: Vec<_> = changes.iter().map(|change| (change.at, i64::from(change.delta))).collect();
     let committed = subscription::store::commitments(&mut tx).await?;

@@ -54,6 +54,13 @@ impl Subscription {
         self.agreed().rfind(|terms| terms.starts_on <= day).unwrap_or(&self.terms)
     }
 
+    /// As it was when only so many terms had been agreed; `None` if there are fewer.
+    pub(crate) fn with_first_terms(&self, known: usize) -> Option<Self> {
+        let mut earlier: Vec<AgreedTerms> = self.agreed().take(known).cloned().collect();
+        let terms = earlier.pop().filter(|_| earlier.len() + 1 == known)?;
+        Some(Self { terms, earlier, ..self.clone() })
+    }
+
     /// What the seats cost over time.
     pub(crate) fn timeline(&self) -> Timeline {
         let mut segments: Vec<Segment> = Vec::new();

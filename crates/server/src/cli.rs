@@ -68,6 +68,15 @@ pub(crate) enum Billing {
         #[arg(long, value_name = "TENANT_ID")]
         tenant: Option<TenantId>,
     },
+    /// Computes every document again from the event log and every balance from the transfers, and ends with status 1 when
+    /// anything differs.
+    ///
+    /// Prints a line for each difference. May run beside a server and a billing run.
+    Verify {
+        /// One tenant only, and no number series; without it, everything.
+        #[arg(long, value_name = "TENANT_ID")]
+        tenant: Option<TenantId>,
+    },
 }
 
 #[derive(Debug, Subcommand)]

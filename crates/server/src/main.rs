@@ -69,6 +69,7 @@ async fn run(command: Command, config: &Config) -> anyhow::Result<ExitCode> {
         Command::Billing(Billing::Run { as_of, tenant }) => {
             command::billing::run(config, as_of, tenant).await
         }
+        Command::Billing(Billing::Verify { tenant }) => command::billing::verify(config, tenant).await,
         Command::OperatorKey { revoke: None } => command::operator_key(config).await,
         Command::OperatorKey { revoke: Some(id) } => command::revoke_operator_key(config, id).await,
         Command::Audit(Audit::Verify { tenant }) => command::audit::verify(config, tenant).await,

@@ -160,7 +160,7 @@ pub(super) async fn find(tx: &mut TenantTx, id: InvoiceId) -> Result<Option<Invo
     Ok(with_lines(tx, vec![row]).await?.pop())
 }
 
-pub(super) async fn list(tx: &mut TenantTx, page: &PageRequest) -> Result<Vec<Invoice>, Error> {
+pub(crate) async fn list(tx: &mut TenantTx, page: &PageRequest) -> Result<Vec<Invoice>, Error> {
     let tenant_id = tx.tenant_id().uuid();
     let rows = sqlx::query_as!(
         Row,

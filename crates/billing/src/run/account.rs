@@ -13,6 +13,7 @@ use tenancy::{Caller, Ctx, TenantTx, event, seats};
 use crate::Error;
 use crate::invoice::store::NewInvoice;
 use crate::invoice::{DocumentKind, InvoiceLine, Issuer, store as invoices};
+use crate::ledger::{self, Posting};
 use crate::price_book::MAILBOX;
 use crate::rating::{Cycle, CycleState, Line, LineKind, Log, Span, document, local_day, steps_of_changes};
 use crate::series;
@@ -77,7 +78,12 @@ pub(super) async fn bill(
 fn is_done_elsewhere(error: &Error) -> bool {
     matches!(
         error.constraint(),
-        Some("billing_coverage_once" | "billing_coverage_same_days" | "invoices_boundary_once")
+        Some(
+            "billing_coverage_once"
+                | "billing_coverage_same_days"
+                | "billed_boundaries_once"
+                | "invoices_boundary_once"
+        )
     )
 }
 
@@ -128,13 +134,13 @@ async fn rate(
     until: NaiveDate,
 ) -> Result<Drafts, Error> {
     let timeline = subscription.timeline();
+    let changes = seats::changes(tx, ctx.now()).await?;
+    let seat_changes_known = i64::try_from(changes.len()).map_err(|_| Error::Stored("event log"))?;
     let log = Log {
-        seats: steps_of_changes(
-            seats::changes(tx, ctx.now()).await?.iter().map(|c| (c.at, i64::from(c.delta))),
-        ),
+        seats: steps_of_changes(changes.iter().map(|c| (c.at, i64::from(c.delta)))),
         committed: subscription::store::commitments(tx).await?,
     };
-    let mut cycles = opened(tx).await?;
+    let mut cycles = opened(tx, None).await?;
     let mut documents = Vec::new();
     let mut before = store::changes_billed_until(tx, MAILBOX).await?;
     let mut boundary = subscription.next_invoice_on;
@@ -144,6 +150,7 @@ async fn rate(
         for state in &cycles[known..] {
             store::cover_cycle(tx, MAILBOX, state.cycle, state.zone).await?;
         }
+        store::record_boundary(tx, boundary, ctx.time_zone(), seat_changes_known).await?;
         if let Some(changes) = Span::new(before.unwrap_or(subscription.starts_on), boundary) {
             store::cover_changes(tx, MAILBOX, changes).await?;
         }
@@ -156,10 +163,10 @@ async fn rate(
     Ok(Drafts { documents, next_boundary: boundary })
 }
 
-/// The cycles opened so far, with their lines.
-pub(crate) async fn opened(tx: &mut TenantTx) -> Result<Vec<CycleState>, Error> {
+/// The cycles opened so far, with their lines; or as they were before a boundary.
+pub(crate) async fn opened(tx: &mut TenantTx, before: Option<NaiveDate>) -> Result<Vec<CycleState>, Error> {
     let mut billed = BTreeMap::<NaiveDate, Vec<_>>::new();
-    for (cycle_starts_on, line) in store::billed_lines(tx, MAILBOX).await? {
+    for (cycle_starts_on, line) in store::billed_lines(tx, MAILBOX, before).await? {
         billed.entry(cycle_starts_on).or_default().push(line);
     }
     let cycles = store::cycles(tx, MAILBOX).await?;
@@ -168,7 +175,8 @@ pub(crate) async fn opened(tx: &mut TenantTx) -> Result<Vec<CycleState>, Error> 
         zone,
         billed: billed.remove(&cycle.charged.start()).unwrap_or_default(),
     };
-    Ok(cycles.into_iter().map(with_lines).collect())
+    let were_open = |(cycle, _): &(Cycle, _)| before.is_none_or(|before| cycle.charged.start() < before);
+    Ok(cycles.into_iter().filter(were_open).map(with_lines).collect())
 }
 
 /// Numbers and writes the documents, after everything that can fail for the account's own reasons: the number
@@ -254,6 +262,17 @@ async fn write(
         };
         invoices::insert_line(tx, new.id, position, &shown, line.cycle).await?;
     }
+    let posting = Posting {
+        document: new.id,
+        kind: new.kind,
+        issuer: new.issuer.id,
+        currency: new.currency,
+        net_minor: new.net_minor,
+        tax_minor: 0,
+        effective_on: new.issued_on,
+        posted_at: new.finalized_at,
+    };
+    ledger::post(tx, &posting).await?;
     // The newest invoices first. What was credited never exceeds what was invoiced, so they suffice.
     let mut left = new.net_minor.saturating_neg();
     for (invoice, open) in creditable {

@@ -1,10 +1,12 @@
 //! Billing against a real Postgres.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
+mod ledger;
 mod price_book;
 mod run;
 mod story;
 mod subscription;
+mod verify;
 
 use billing::invoice::{self, Invoice};
 use billing::price_book::{NewPrice, PriceBook, publish};

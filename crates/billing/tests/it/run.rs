@@ -59,6 +59,15 @@ async fn assert_gapless(all: &[Ctx]) {
     }
 }
 
+/// I2: every document is posted, once.
+async fn assert_verified(world: &World, all: &[Ctx]) {
+    let mut count = 0;
+    for ctx in all {
+        count += invoices(ctx).await.len() as u64;
+    }
+    super::verify::assert_clean(world, count).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn concurrent_runs_make_the_documents_of_one() {
     let (clean, clean_tenants) = busy_world(9).await;
@@ -77,6 +86,7 @@ async fn concurrent_runs_make_the_documents_of_one() {
     assert_eq!(billed, 9);
     assert_eq!(documents(&tenants).await, documents(&clean_tenants).await);
     assert_gapless(&tenants).await;
+    assert_verified(&world, &tenants).await;
 }
 
 #[tokio::test]
@@ -95,11 +105,19 @@ async fn a_run_cut_off_anywhere_is_finished_by_the_next() {
     run(&world, "2026-03-01").await;
     assert_eq!(documents(&tenants).await, documents(&clean_tenants).await);
     assert_gapless(&tenants).await;
+    assert_verified(&world, &tenants).await;
 }
 
 #[expect(clippy::disallowed_methods, reason = "a test reaches behind the domain")]
-async fn behind(world: &World) -> SystemTx {
+pub(crate) async fn behind(world: &World) -> SystemTx {
     SystemTx::begin(&world.test_db.db()).await.unwrap()
+}
+
+/// As [`behind`], for one statement that stays.
+pub(crate) async fn behind_and_commit(world: &World, statement: &'static str) {
+    let mut tx = behind(world).await;
+    sqlx::query(statement).execute(tx.conn()).await.unwrap();
+    tx.commit().await.unwrap();
 }
 
 #[tokio::test]

@@ -1,9 +1,10 @@
-//! `pillarbox billing run`: for cron, or by hand.
+//! `pillarbox billing run`, for cron or by hand, and `pillarbox billing verify`.
 
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use billing::run::RunSummary;
+use billing::verify::Verified;
 use chrono::NaiveDate;
 use kernel::TenantId;
 
@@ -32,6 +33,25 @@ pub(crate) async fn run(config: &Config, as_of: NaiveDate, tenant: Option<Tenant
     println!("accounts parked {accounts_parked}, failed {accounts_failed}");
     println!("invoices {invoices}, credit notes {credit_notes}");
     Ok(if accounts_parked + accounts_failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Says of everything that was billed whether it is what the event log makes.
+pub(crate) async fn verify(config: &Config, tenant: Option<TenantId>) -> Result<ExitCode> {
+    let verified = with_platform(config, async move |_, operator| {
+        Ok(billing::verify::verify(&operator, tenant, |finding| println!("{finding}")).await?)
+    })
+    .await
+    .context("verifying what was billed")?;
+    let Verified { tenants, documents, unrecorded, transfers, differences } = verified;
+    if unrecorded > 0 {
+        println!(
+            "{unrecorded} documents were made before it was recorded what they were made from: only their sums were verified"
+        );
+    }
+    let found =
+        if differences == 0 { "no differences".to_owned() } else { format!("{differences} DIFFERENCES") };
+    println!("{tenants} tenants, {documents} documents, {transfers} transfers: {found}");
+    Ok(if differences == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// The mistakes of the input in words; an API caller would get them as a list.

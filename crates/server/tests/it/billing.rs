@@ -62,3 +62,27 @@ async fn a_day_to_come_and_a_date_that_is_none_are_refused() {
     let no_date = pillarbox(dir.path(), &settings, &["billing", "run", "--as-of", "2026-02-30"]);
     assert_eq!(no_date.status.code(), Some(2));
 }
+
+#[tokio::test]
+async fn verifying_finds_nothing_until_somebody_changes_a_line() {
+    let (world, dir) = (subscribed().await, data_dir());
+    let url = world.test_db.url();
+    let settings = [("PILLARBOX_DATABASE_URL", url.as_str())];
+    let run = pillarbox(dir.path(), &settings, &["billing", "run", "--as-of", "2026-04-02"]);
+    assert!(run.status.success(), "{}", stderr(&run));
+    let tenant = world.tenant.id.to_string();
+    for arguments in [&["billing", "verify"][..], &["billing", "verify", "--tenant", &tenant]] {
+        let whole = pillarbox(dir.path(), &settings, arguments);
+        assert!(whole.status.success(), "{}", stderr(&whole));
+        assert_eq!(stdout(&whole), "1 tenants, 2 documents, 2 transfers: no differences\n");
+    }
+    let owner = sqlx::PgPool::connect(&url).await.unwrap();
+    let tamper = "alter table transfers no force row level security;
+        update transfers set effective_on = effective_on + 1 where effective_on = '2026-04-02'";
+    sqlx::raw_sql(tamper).execute(&owner).await.unwrap();
+    let broken = pillarbox(dir.path(), &settings, &["billing", "verify"]);
+    assert_eq!(broken.status.code(), Some(1));
+    let (lines, tenant) = (stdout(&broken), format!("{tenant}: inv_"));
+    assert!(lines.starts_with(&tenant) && lines.contains("is not what the document says"), "{lines}");
+    assert!(lines.ends_with("1 tenants, 2 documents, 2 transfers: 1 DIFFERENCES\n"), "{lines}");
+}

@@ -93,15 +93,22 @@ pub(super) async fn cycles(tx: &mut TenantTx, item: &str) -> Result<Vec<(Cycle, 
         .collect()
 }
 
-/// Every line billed so far, with the first day of its cycle.
-pub(super) async fn billed_lines(tx: &mut TenantTx, item: &str) -> Result<Vec<(NaiveDate, Billed)>, Error> {
+/// Every line billed so far, or before a boundary, with the first day of its cycle.
+pub(super) async fn billed_lines(
+    tx: &mut TenantTx,
+    item: &str,
+    before: Option<NaiveDate>,
+) -> Result<Vec<(NaiveDate, Billed)>, Error> {
     let tenant_id = tx.tenant_id().uuid();
     let rows = sqlx::query!(
         r#"select lower(l.cycle) as "cycle!", lower(l.period) as "start!", upper(l.period) as "end!", l.quantity, l.amount_minor,
              p.model, p.unit_price::text, p.tier_limits as "tier_limits: Vec<Option<i32>>", p.tier_prices::text[] as "tier_prices!"
-           from invoice_lines l join prices p on p.id = l.price_id where l.tenant_id = $1 and l.item = $2"#,
+           from invoice_lines l join prices p on p.id = l.price_id
+           where l.tenant_id = $1 and l.item = $2 and ($3::date is null or exists (
+             select from invoices i where i.tenant_id = l.tenant_id and i.id = l.invoice_id and i.issued_on < $3))"#,
         tenant_id,
-        item
+        item,
+        before
     )
     .fetch_all(tx.conn())
     .await
@@ -164,6 +171,29 @@ pub(super) async fn cover_changes(tx: &mut TenantTx, item: &str, days: Span) -> 
         item,
         days.start(),
         days.end(),
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// Records that a boundary was billed, and how much of the logs was known: all terms and commitments, since a change of the
+/// subscription waits for its row, and so many seat changes.
+pub(super) async fn record_boundary(
+    tx: &mut TenantTx,
+    boundary: NaiveDate,
+    zone: Tz,
+    seat_changes_known: i64,
+) -> Result<(), db::Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    sqlx::query!(
+        "insert into billed_boundaries (tenant_id, boundary, time_zone, seat_changes_known, commitments_known, terms_known)
+         select $1, $2, $3, $4, (select count(*) from seat_commitments where tenant_id = $1),
+           (select count(*) from subscription_terms where tenant_id = $1)",
+        tenant_id,
+        boundary,
+        zone.name(),
+        seat_changes_known,
     )
     .execute(tx.conn())
     .await?;

@@ -1,0 +1,194 @@
+//! The ledger: double entry. Each transfer moves an amount from one account to another and is never changed, so that
+//! debits and credits are equal by the shape of a row; a balance is a sum of transfers and stored nowhere.
+//!
+//! An account is one issuer's, for one customer, in one currency. What happened is in two times: the local day that it
+//! counts for, and the moment it was written.
+
+pub(crate) mod store;
+
+use chrono::{DateTime, NaiveDate, Utc};
+use db::SystemTx;
+use kernel::{Currency, InvoiceId, Money, ResellerId};
+use tenancy::{Action, Caller, TenantTx};
+
+use crate::Error;
+use crate::invoice::DocumentKind;
+
+/// What an account is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Account {
+    /// What the customer owes the issuer.
+    Receivable,
+    /// What the issuer has earned.
+    Revenue,
+    /// What the issuer owes the tax office.
+    TaxPayable,
+}
+
+impl Account {
+    /// `receivable`, `revenue` or `tax_payable`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Receivable => "receivable",
+            Self::Revenue => "revenue",
+            Self::TaxPayable => "tax_payable",
+        }
+    }
+
+    /// The one with that name.
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
+        [Self::Receivable, Self::Revenue, Self::TaxPayable]
+            .into_iter()
+            .find(|account| account.as_str() == name)
+    }
+}
+
+/// What of a final document is posted.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Posting {
+    pub(crate) document: InvoiceId,
+    pub(crate) kind: DocumentKind,
+    pub(crate) issuer: ResellerId,
+    pub(crate) currency: Currency,
+    pub(crate) net_minor: i64,
+    pub(crate) tax_minor: i64,
+    /// The day that the document is issued on.
+    pub(crate) effective_on: NaiveDate,
+    /// When the document was finalised.
+    pub(crate) posted_at: DateTime<Utc>,
+}
+
+/// One row of the ledger; issuer, currency and times are the posting's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Leg {
+    pub(crate) code: &'static str,
+    pub(crate) debit: Account,
+    pub(crate) credit: Account,
+    pub(crate) amount_minor: i64,
+}
+
+impl Posting {
+    /// One leg for the net and one for the tax, to receivable or out of it by the sign; none for what is nothing.
+    fn legs(&self) -> impl Iterator<Item = Leg> {
+        let [net, tax] = match self.kind {
+            DocumentKind::Invoice => ["invoice_net", "invoice_tax"],
+            DocumentKind::CreditNote => ["credit_note_net", "credit_note_tax"],
+        };
+        [(net, Account::Revenue, self.net_minor), (tax, Account::TaxPayable, self.tax_minor)]
+            .into_iter()
+            .filter(|(_, _, amount_minor)| *amount_minor != 0)
+            .map(|(code, account, amount_minor)| {
+                let (debit, credit) = if amount_minor > 0 {
+                    (Account::Receivable, account)
+                } else {
+                    (account, Account::Receivable)
+                };
+                Leg { code, debit, credit, amount_minor: amount_minor.saturating_abs() }
+            })
+    }
+}
+
+/// Posts a document in the transaction that makes it final. A second time is refused by the database.
+pub(crate) async fn post(tx: &mut TenantTx, posting: &Posting) -> Result<(), Error> {
+    for leg in posting.legs() {
+        store::insert(tx, posting, &leg).await?;
+    }
+    Ok(())
+}
+
+/// Up to when a balance counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AsOf {
+    /// Everything that counts for this local day or an earlier one, whenever it was written.
+    Day(NaiveDate),
+    /// Everything that had been written at this moment, whichever day it counts for.
+    Moment(DateTime<Utc>),
+}
+
+/// One account's sums, over all customers of an issuer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Balance {
+    /// What the account is for.
+    pub account: Account,
+    /// What went into it.
+    pub debits: Money,
+    /// What went out of it, in the same currency.
+    pub credits: Money,
+    /// Debits less credits: positive is owed to the issuer, negative is earned or owed by it.
+    pub balance: Money,
+}
+
+/// The accounts of an issuer by currency: in each currency the debits of all of them are the credits of all of them.
+///
+/// # Errors
+/// [`Error::Tenancy`] without the right to see invoices, and not found for an issuer out of scope.
+pub async fn trial_balance(caller: &Caller, issuer: ResellerId, as_of: AsOf) -> Result<Vec<Balance>, Error> {
+    caller.require(Action::InvoiceRead)?;
+    caller.enter_reseller(issuer).await?;
+    let mut tx = system(caller).await?;
+    let sums = store::of_issuer(&mut tx, issuer, as_of).await?;
+    sums.into_iter().map(Balance::try_from).collect()
+}
+
+/// The sums of an account as they are stored.
+#[derive(Debug)]
+pub(crate) struct Sums {
+    pub(crate) account: Account,
+    pub(crate) currency: Currency,
+    pub(crate) debits_minor: i64,
+    pub(crate) credits_minor: i64,
+}
+
+impl TryFrom<Sums> for Balance {
+    type Error = Error;
+    fn try_from(sums: Sums) -> Result<Self, Error> {
+        let Sums { account, currency, debits_minor, credits_minor } = sums;
+        let balance_minor = debits_minor.checked_sub(credits_minor).ok_or(Error::Stored("balance"))?;
+        let [debits, credits, balance] =
+            [debits_minor, credits_minor, balance_minor].map(|minor| Money::new(minor, currency));
+        Ok(Self { account, debits, credits, balance })
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "an issuer's accounts are of all its customers; its caller has entered it"
+)]
+async fn system(caller: &Caller) -> Result<SystemTx, db::Error> {
+    SystemTx::begin(caller.db()).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn legs(kind: DocumentKind, net_minor: i64, tax_minor: i64) -> Vec<String> {
+        let posting = Posting {
+            document: InvoiceId::from_uuid(uuid::Uuid::nil()),
+            kind,
+            issuer: ResellerId::from_uuid(uuid::Uuid::nil()),
+            currency: "EUR".parse().unwrap(),
+            net_minor,
+            tax_minor,
+            effective_on: NaiveDate::default(),
+            posted_at: DateTime::default(),
+        };
+        let shown = |leg: Leg| {
+            format!("{} {}/{} {}", leg.code, leg.debit.as_str(), leg.credit.as_str(), leg.amount_minor)
+        };
+        posting.legs().map(shown).collect()
+    }
+
+    #[test]
+    fn net_and_tax_are_legs_of_their_own_and_nothing_is_no_leg() {
+        let expected = ["invoice_net receivable/revenue 100", "invoice_tax receivable/tax_payable 19"];
+        assert_eq!(legs(DocumentKind::Invoice, 100, 19), expected);
+        let expected =
+            ["credit_note_net revenue/receivable 100", "credit_note_tax tax_payable/receivable 19"];
+        assert_eq!(legs(DocumentKind::CreditNote, -100, -19), expected);
+        // Taxed less and untaxed more: each leg goes its own way.
+        let expected = ["invoice_net receivable/revenue 50", "invoice_tax tax_payable/receivable 10"];
+        assert_eq!(legs(DocumentKind::Invoice, 50, -10), expected);
+        assert_eq!(legs(DocumentKind::Invoice, 0, 0), [""; 0]);
+    }
+}

@@ -1,0 +1,68 @@
+//! SQL of the ledger.
+
+use db::SystemTx;
+use kernel::ResellerId;
+use tenancy::TenantTx;
+
+use super::{Account, AsOf, Leg, Posting, Sums};
+use crate::Error;
+
+pub(super) async fn insert(tx: &mut TenantTx, posting: &Posting, leg: &Leg) -> Result<(), db::Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    sqlx::query!(
+        "insert into transfers (tenant_id, reference, code, issuer_id, debit_account, credit_account, currency,
+           amount_minor, effective_on, posted_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+        tenant_id,
+        posting.document.uuid(),
+        leg.code,
+        posting.issuer.uuid(),
+        leg.debit.as_str(),
+        leg.credit.as_str(),
+        posting.currency.code(),
+        leg.amount_minor,
+        posting.effective_on,
+        posting.posted_at,
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// An issuer's accounts over all its customers, by currency and name.
+pub(super) async fn of_issuer(
+    tx: &mut SystemTx,
+    issuer: ResellerId,
+    as_of: AsOf,
+) -> Result<Vec<Sums>, Error> {
+    let (day, moment) = match as_of {
+        AsOf::Day(day) => (Some(day), None),
+        AsOf::Moment(moment) => (None, Some(moment)),
+    };
+    let rows = sqlx::query!(
+        r#"select side.account as "account!", t.currency, sum(side.debit_minor)::bigint as "debits!",
+             sum(side.credit_minor)::bigint as "credits!"
+           from transfers t
+           cross join lateral (values (t.debit_account, t.amount_minor, 0), (t.credit_account, 0, t.amount_minor))
+             side (account, debit_minor, credit_minor)
+           where t.issuer_id = $1 and ($2::date is null or t.effective_on <= $2)
+             and ($3::timestamptz is null or t.posted_at <= $3)
+           group by side.account, t.currency order by t.currency, side.account"#,
+        issuer.uuid(),
+        day,
+        moment
+    )
+    .fetch_all(tx.conn())
+    .await
+    .map_err(db::Error::from)?;
+    rows.into_iter().map(|row| sums(&row.account, &row.currency, row.debits, row.credits)).collect()
+}
+
+fn sums(account: &str, currency: &str, debits_minor: i64, credits_minor: i64) -> Result<Sums, Error> {
+    Ok(Sums {
+        account: Account::from_name(account).ok_or(Error::Stored("account"))?,
+        currency: currency.parse().map_err(|_| Error::Stored("currency"))?,
+        debits_minor,
+        credits_minor,
+    })
+}

@@ -1,0 +1,230 @@
+//! Verifying: whether what was billed is what the event log makes, and the ledger what was billed.
+//!
+//! Proved, when nothing is found:
+//! - Every document since the ledger's introduction is, line by line, what the rating core makes of the tenant's calendar
+//!   of then and of the three append-only logs (seat changes, commitments, terms) as far as they were known when its
+//!   boundary was billed. What has come into the logs since, late events too, belongs to boundaries to
+//!   come and makes no difference here. No boundary was skipped, and each that owes something has its document.
+//! - Of every document: lines = net, net + tax = total, a credit note's references = its total, and what is credited on
+//!   an invoice is at most its total.
+//! - Every document has exactly its transfers and every transfer its document; the balance of each account by the
+//!   transfers is the one by the documents. Debits = credits by the shape of a transfer, which names both.
+//! - The numbers of each series are 1 to the last that its counter gave out.
+//!
+//! Not proved:
+//! - That the logs are true, or that a log and the documents were not changed together by somebody who has the database:
+//!   that is what the audit trail and its hashes are for.
+//! - Lines of before it was recorded what was known: they are taken as they are stored, and counted. Only their sums are
+//!   checked, and that later boundaries follow from them.
+//! - What a document says in words: names, descriptions, when it is due. Tax itself is not computed again, there being none.
+
+mod difference;
+mod recompute;
+mod store;
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, NaiveDate, Utc};
+use db::{SystemRead, SystemTx};
+use kernel::{InvoiceId, Money, Page, PageRequest, TenantId};
+use tenancy::{Action, Caller, Ctx, Scope, TenantTx, seats};
+use uuid::Uuid;
+
+use crate::Error;
+use crate::invoice::{self, Invoice};
+use crate::run::opened;
+use crate::subscription;
+pub use difference::{Difference, Fault, Finding, Gap, GapKind, LineFigures, Sum};
+use recompute::{Account, Recomputed, WholeLog};
+
+/// How many tenants are looked up at a time; one at a time is held in memory.
+const PAGE: i64 = 500;
+
+/// How much was looked at.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Verified {
+    /// Tenants, deleted ones too.
+    pub tenants: u64,
+    /// Documents.
+    pub documents: u64,
+    /// Of these, the ones of before it was recorded what was known: not computed again.
+    pub unrecorded: u64,
+    /// Transfers.
+    pub transfers: u64,
+    /// What was found.
+    pub differences: u64,
+}
+
+/// Verifies one tenant, or with `None` all of them and the number series besides, and tells each difference to `found`
+/// as it is found. May run beside anything: runs wait for one account at a time.
+///
+/// # Errors
+/// [`Error::Tenancy`] without the right to see invoices, for a tenant out of scope, and for all from any but the operator;
+/// [`Error::Db`] when the database fails. A difference is no error.
+pub async fn verify(
+    caller: &Caller,
+    tenant_id: Option<TenantId>,
+    mut found: impl FnMut(&Finding),
+) -> Result<Verified, Error> {
+    caller.require(Action::InvoiceRead)?;
+    let mut verified = Verified::default();
+    if let Some(tenant_id) = tenant_id {
+        one(caller, tenant_id, &mut verified, &mut found).await?;
+        return Ok(verified);
+    }
+    if caller.scope() != Scope::Operator {
+        return Err(tenancy::Error::Forbidden(Action::InvoiceRead.as_str()).into());
+    }
+    let mut after = None;
+    loop {
+        let page = store::tenants(&mut read(caller).await?, after, PAGE).await?;
+        let Some(&last) = page.last() else { break };
+        after = Some(last);
+        for tenant_id in page {
+            one(caller, tenant_id, &mut verified, &mut found).await?;
+        }
+    }
+    for gap in store::gaps(&mut system(caller).await?).await? {
+        verified.differences += 1;
+        found(&Finding { tenant_id: None, difference: Difference::Numbers(gap) });
+    }
+    Ok(verified)
+}
+
+async fn one(
+    caller: &Caller,
+    tenant_id: TenantId,
+    verified: &mut Verified,
+    found: &mut impl FnMut(&Finding),
+) -> Result<(), Error> {
+    let ctx = caller.enter_deleted_too(tenant_id).await?;
+    let mut differences = Vec::new();
+    match look(&ctx, verified, &mut differences).await {
+        Ok(()) => {}
+        // A value that nobody but somebody by hand can have written.
+        Err(Error::Stored(what)) => differences.push(Difference::Unreadable(what)),
+        Err(error) => return Err(error),
+    }
+    verified.tenants += 1;
+    for difference in differences {
+        verified.differences += 1;
+        found(&Finding { tenant_id: Some(tenant_id), difference });
+    }
+    Ok(())
+}
+
+async fn look(ctx: &Ctx, verified: &mut Verified, differences: &mut Vec<Difference>) -> Result<(), Error> {
+    let mut tx = ctx.begin().await?;
+    store::hold(&mut tx).await?;
+    let sums = store::document_sums(&mut tx).await?;
+    verified.documents += sums.len() as u64;
+    verified.transfers += store::count_transfers(&mut tx).await?.unsigned_abs();
+    for document in &sums {
+        document.check(differences)?;
+    }
+    let faults = store::transfer_faults(&mut tx).await?;
+    differences.extend(faults.into_iter().map(|(document, code, fault)| Difference::Transfer {
+        document,
+        code,
+        fault,
+    }));
+    let apart = store::balances_apart(&mut tx).await?;
+    differences.extend(apart.into_iter().map(|two| Difference::Balance {
+        issuer: two.issuer,
+        account: two.account,
+        by_ledger: two.by_ledger,
+        by_documents: two.by_documents,
+    }));
+    let Recomputed { differences: lines, unrecorded } = recomputed(&mut tx).await?;
+    verified.unrecorded += unrecorded;
+    differences.extend(lines);
+    Ok(())
+}
+
+async fn recomputed(tx: &mut TenantTx) -> Result<Recomputed, Error> {
+    let documents = documents(tx).await?;
+    let Some(subscription) = subscription::store::find(tx).await? else {
+        let differences = documents.into_values().map(|document| recompute::unfounded(&document)).collect();
+        return Ok(Recomputed { differences, unrecorded: 0 });
+    };
+    let boundaries = store::boundaries(tx).await?;
+    let Some(first) = boundaries.first().map(|first| first.boundary) else {
+        return Ok(Recomputed { differences: Vec::new(), unrecorded: documents.len() as u64 });
+    };
+    // All of them, not those up to now: the clock of the server that billed may be ahead of this one's.
+    let seat_changes = seats::changes(tx, DateTime::<Utc>::MAX_UTC).await?;
+    let account = Account {
+        log: WholeLog {
+            seat_changes: seat_changes.iter().map(|change| (change.at, i64::from(change.delta))).collect(),
+            commitments: store::commitments(tx).await?,
+            subscription,
+        },
+        boundaries,
+        before: opened(tx, Some(first)).await?,
+        stored: opened(tx, None).await?,
+        documents,
+    };
+    Ok(account.recompute(first))
+}
+
+async fn documents(tx: &mut TenantTx) -> Result<BTreeMap<NaiveDate, Invoice>, Error> {
+    let mut all = BTreeMap::new();
+    let mut after = None;
+    loop {
+        let request = PageRequest::new(Some(PageRequest::MAX_LIMIT), after);
+        let rows = invoice::store::list(tx, &request).await?;
+        let page = Page::cut(rows, &request, |invoice| invoice.id.uuid());
+        all.extend(page.items.into_iter().map(|invoice| (invoice.issued_on, invoice)));
+        after = page.next;
+        if after.is_none() {
+            return Ok(all);
+        }
+    }
+}
+
+/// A document's sums as they are stored, in its currency's minor units.
+struct DocumentSums {
+    id: Uuid,
+    is_credit_note: bool,
+    currency: String,
+    net_minor: i64,
+    tax_minor: i64,
+    total_minor: i64,
+    lines_minor: i64,
+    credits_minor: i64,
+    credited_minor: i64,
+}
+
+impl DocumentSums {
+    fn check(&self, differences: &mut Vec<Difference>) -> Result<(), Error> {
+        let currency = self.currency.parse().map_err(|_| Error::Stored("currency"))?;
+        let total = self.net_minor.checked_add(self.tax_minor).ok_or(Error::Stored("total"))?;
+        let (credits, most_credited) =
+            if self.is_credit_note { (self.total_minor.saturating_neg(), 0) } else { (0, self.total_minor) };
+        let sums = [
+            (Sum::Net, self.net_minor, self.lines_minor, self.net_minor == self.lines_minor),
+            (Sum::Total, self.total_minor, total, self.total_minor == total),
+            (Sum::Credits, self.credits_minor, credits, self.credits_minor == credits),
+            (Sum::Credited, self.credited_minor, most_credited, self.credited_minor <= most_credited),
+        ];
+        differences.extend(sums.into_iter().filter(|(.., is_right)| !is_right).map(
+            |(sum, stored, computed, _)| Difference::Sum {
+                document: InvoiceId::from_uuid(self.id),
+                sum,
+                stored: Money::new(stored, currency),
+                computed: Money::new(computed, currency),
+            },
+        ));
+        Ok(())
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "which tenants there are; each is then entered")]
+async fn read(caller: &Caller) -> Result<SystemRead, db::Error> {
+    SystemRead::open(caller.db()).await
+}
+
+#[expect(clippy::disallowed_methods, reason = "a number series is an issuer's over all its customers")]
+async fn system(caller: &Caller) -> Result<SystemTx, db::Error> {
+    SystemTx::begin(caller.db()).await
+}

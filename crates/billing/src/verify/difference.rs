@@ -1,0 +1,280 @@
+//! What verifying finds, in types and in words.
+
+use std::fmt;
+
+use chrono::NaiveDate;
+use kernel::{InvoiceId, Money, PriceId, ResellerId, TenantId};
+
+use crate::ledger::Account;
+use crate::rating::{LineKind, RatingError, Span, UnitPrice};
+
+/// One difference, and whose it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// The tenant; `None` for a number series, which is an issuer's.
+    pub tenant_id: Option<TenantId>,
+    /// What differs.
+    pub difference: Difference,
+}
+
+/// A difference between what is stored and what it should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Difference {
+    /// A stored value is none that was ever written.
+    Unreadable(&'static str),
+    /// A line is not the one that the event log makes.
+    Line {
+        /// The document.
+        document: InvoiceId,
+        /// Which of its lines, from 1.
+        position: usize,
+        /// As it is stored, if it is.
+        stored: Option<LineFigures>,
+        /// As the rating core makes it, if it does.
+        computed: Option<LineFigures>,
+    },
+    /// A boundary owes something, and there is no document of it.
+    DocumentMissing {
+        /// The boundary.
+        boundary: NaiveDate,
+        /// How many lines it should have.
+        lines: usize,
+    },
+    /// A document was made for a day that no boundary of the subscription was billed on.
+    DocumentUnfounded {
+        /// The document.
+        document: InvoiceId,
+        /// The day.
+        issued_on: NaiveDate,
+    },
+    /// The event log of a billed boundary cannot be rated.
+    NotRatable {
+        /// The boundary.
+        boundary: NaiveDate,
+        /// Why.
+        error: RatingError,
+    },
+    /// What was known at a billed boundary is more than the logs have.
+    LogCut {
+        /// The boundary.
+        boundary: NaiveDate,
+    },
+    /// A boundary was skipped, or the subscription goes on from another day than the one after the last billed.
+    Boundary {
+        /// Where billing should have gone on.
+        computed: NaiveDate,
+        /// Where it did.
+        stored: NaiveDate,
+    },
+    /// What the next run would go on from: a cycle's days, its calendar or which lines are its own.
+    Cycle {
+        /// Its first day.
+        starts_on: NaiveDate,
+    },
+    /// A document's sum is not what it is made of.
+    Sum {
+        /// The document.
+        document: InvoiceId,
+        /// Which sum.
+        sum: Sum,
+        /// As it is stored.
+        stored: Money,
+        /// As it should be; of [`Sum::Credited`], at most.
+        computed: Money,
+    },
+    /// A leg of a document in the ledger.
+    Transfer {
+        /// The document, or what the transfer says is one.
+        document: InvoiceId,
+        /// Which leg.
+        code: String,
+        /// What is wrong with it.
+        fault: Fault,
+    },
+    /// A balance by the ledger is not the one by the documents.
+    Balance {
+        /// The issuer.
+        issuer: ResellerId,
+        /// The account.
+        account: Account,
+        /// By the transfers.
+        by_ledger: Money,
+        /// By the documents.
+        by_documents: Money,
+    },
+    /// The numbers of a series are not 1 to the last that was given out.
+    Numbers(Gap),
+}
+
+/// What a line says in figures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LineFigures {
+    /// Why it is there.
+    pub kind: LineKind,
+    /// The days.
+    pub period: Span,
+    /// Units on each of them.
+    pub quantity: i64,
+    /// Units times days.
+    pub seat_days: i64,
+    /// The published price.
+    pub price_id: PriceId,
+    /// For one unit and one whole cycle; `None` when that depends on the quantity.
+    pub unit_price: Option<UnitPrice>,
+    /// What it comes to.
+    pub amount: Money,
+}
+
+/// A sum of a document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sum {
+    /// The net, of the lines.
+    Net,
+    /// The total, of net and tax.
+    Total,
+    /// What a document credits on invoices: a credit note its whole total, an invoice nothing.
+    Credits,
+    /// What is credited on a document: of an invoice at most its total, of a credit note nothing.
+    Credited,
+}
+
+/// What is wrong with a transfer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// The document has the leg, the ledger has not.
+    Missing,
+    /// The ledger has it, no document has.
+    Unfounded,
+    /// Issuer, accounts, currency, amount, day or moment is another.
+    Differs,
+}
+
+/// Where a series breaks off.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gap {
+    /// Whose series.
+    pub issuer: ResellerId,
+    /// `invoice`, `credit_note` or `price_book`.
+    pub series: String,
+    /// The number at which it breaks off; 0 is before the first.
+    pub after: i64,
+    /// How.
+    pub what: GapKind,
+}
+
+/// How a series breaks off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GapKind {
+    /// The numbers after it are missing up to and including `until`.
+    Missing {
+        /// The last that is missing.
+        until: i64,
+    },
+    /// It is used twice.
+    Twice,
+    /// It was used, and the series' counter is behind it.
+    BeyondCounter {
+        /// The last number that the counter gave out.
+        counter: i64,
+    },
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(tenant_id) = self.tenant_id {
+            write!(f, "{tenant_id}: ")?;
+        }
+        write!(f, "{}", self.difference)
+    }
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreadable(what) => write!(f, "a stored {what} cannot be read"),
+            Self::Line { document, position, stored, computed } => {
+                let shown = |line: &Option<LineFigures>| {
+                    line.map_or_else(|| "nothing".to_owned(), |line| line.to_string())
+                };
+                let (stored, computed) = (shown(stored), shown(computed));
+                write!(f, "{document} line {position}: stored {stored}; computed {computed}")
+            }
+            Self::DocumentMissing { boundary, lines } => {
+                write!(f, "no document of {boundary}, which owes {lines} lines")
+            }
+            Self::DocumentUnfounded { document, issued_on } => {
+                write!(f, "{document}: nothing was billed on its day, {issued_on}")
+            }
+            Self::NotRatable { boundary, error } => write!(f, "{boundary} cannot be computed: {error}"),
+            Self::LogCut { boundary } => {
+                write!(f, "the event log has less than was known when {boundary} was billed")
+            }
+            Self::Boundary { computed, stored } => {
+                write!(f, "billing should have gone on from {computed}, and went on from {stored}")
+            }
+            Self::Cycle { starts_on } => {
+                write!(
+                    f,
+                    "the cycle from {starts_on} on has other days, another calendar or other lines than it was billed with"
+                )
+            }
+            Self::Sum { document, sum, stored, computed } => {
+                let (name, made_of) = sum.in_words();
+                write!(f, "{document}: {name} is {stored}, {made_of} {computed}")
+            }
+            Self::Transfer { document, code, fault } => {
+                let fault = match fault {
+                    Fault::Missing => "is not in the ledger",
+                    Fault::Unfounded => "is in the ledger and of no document",
+                    Fault::Differs => "in the ledger is not what the document says",
+                };
+                write!(f, "{document}: {code} {fault}")
+            }
+            Self::Balance { issuer, account, by_ledger, by_documents } => {
+                let account = account.as_str();
+                write!(
+                    f,
+                    "{account} of {issuer} is {by_ledger} by the ledger, {by_documents} by the documents"
+                )
+            }
+            Self::Numbers(gap) => write!(f, "{gap}"),
+        }
+    }
+}
+
+impl fmt::Display for LineFigures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { kind, period, quantity, seat_days, price_id, unit_price, amount } = self;
+        let (kind, start, end) = (kind.as_str(), period.start(), period.end());
+        write!(f, "{kind} {start}..{end} x{quantity} = {seat_days} seat-days at {price_id}")?;
+        if let Some(unit_price) = unit_price {
+            write!(f, " ({unit_price})")?;
+        }
+        write!(f, ", {amount}")
+    }
+}
+
+impl Sum {
+    fn in_words(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Net => ("the net", "the lines make"),
+            Self::Total => ("the total", "net and tax make"),
+            Self::Credits => ("what it credits on invoices", "it should be"),
+            Self::Credited => ("what is credited on it", "it may be at most"),
+        }
+    }
+}
+
+impl fmt::Display for Gap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { issuer, series, after, what } = self;
+        write!(f, "{series} numbers of {issuer}: ")?;
+        match what {
+            GapKind::Missing { until } => write!(f, "{} to {until} are missing", after + 1),
+            GapKind::Twice => write!(f, "{after} is used twice"),
+            GapKind::BeyondCounter { counter } => {
+                write!(f, "{after} is used, and the last given out is {counter}")
+            }
+        }
+    }
+}

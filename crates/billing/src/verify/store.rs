@@ -1,0 +1,225 @@
+//! SQL of verifying: what is stored, side by side with what it should be.
+
+use chrono_tz::Tz;
+use db::{SystemRead, SystemTx};
+use kernel::{InvoiceId, Money, ResellerId, TenantId};
+use tenancy::TenantTx;
+use uuid::Uuid;
+
+use super::DocumentSums;
+use super::difference::{Fault, Gap, GapKind};
+use super::recompute::Recorded;
+use crate::Error;
+use crate::ledger::Account;
+use crate::rating::Step;
+
+/// The next tenants in the order of their ids, deleted ones too: what they were billed is kept.
+pub(super) async fn tenants(
+    read: &mut SystemRead,
+    after: Option<TenantId>,
+    limit: i64,
+) -> Result<Vec<TenantId>, db::Error> {
+    let ids = sqlx::query_scalar!(
+        "select id from tenants where id > $1 order by id limit $2",
+        after.map_or(Uuid::nil(), TenantId::uuid),
+        limit
+    )
+    .fetch_all(read.conn())
+    .await?;
+    Ok(ids.into_iter().map(TenantId::from_uuid).collect())
+}
+
+/// Keeps runs and changes of the subscription away until the transaction ends.
+pub(super) async fn hold(tx: &mut TenantTx) -> Result<(), db::Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    sqlx::query!("select id from subscriptions where tenant_id = $1 for share", tenant_id)
+        .fetch_optional(tx.conn())
+        .await?;
+    Ok(())
+}
+
+/// The boundaries that were billed, in their order.
+pub(super) async fn boundaries(tx: &mut TenantTx) -> Result<Vec<Recorded>, Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let rows = sqlx::query!(
+        "select boundary, time_zone, seat_changes_known, commitments_known, terms_known from billed_boundaries
+         where tenant_id = $1 order by boundary",
+        tenant_id
+    )
+    .fetch_all(tx.conn())
+    .await
+    .map_err(db::Error::from)?;
+    rows.into_iter()
+        .map(|row| {
+            let count = |known: i64| usize::try_from(known).map_err(|_| Error::Stored("billed boundary"));
+            Ok(Recorded {
+                boundary: row.boundary,
+                zone: row.time_zone.parse::<Tz>().map_err(|_| Error::Stored("time zone"))?,
+                seat_changes_known: count(row.seat_changes_known)?,
+                commitments_known: count(row.commitments_known)?,
+                terms_known: count(row.terms_known)?,
+            })
+        })
+        .collect()
+}
+
+/// Every committed minimum that was set, in the order in which they were, those of one instant too.
+pub(super) async fn commitments(tx: &mut TenantTx) -> Result<Vec<Step>, db::Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let rows = sqlx::query!(
+        "select at, seats_committed from seat_commitments where tenant_id = $1 order by ordinal",
+        tenant_id
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    Ok(rows.into_iter().map(|row| Step { at: row.at, level: row.seats_committed.into() }).collect())
+}
+
+/// The sums of every document: as it states them, as its lines make them, and as credit notes refer to it.
+pub(super) async fn document_sums(tx: &mut TenantTx) -> Result<Vec<DocumentSums>, db::Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let sums = sqlx::query_as!(
+        DocumentSums,
+        r#"select i.id as "id: Uuid", i.kind = 'credit_note' as "is_credit_note!", i.currency, i.net_minor, i.tax_minor, i.total_minor,
+             coalesce((select sum(l.amount_minor) from invoice_lines l
+               where l.tenant_id = i.tenant_id and l.invoice_id = i.id), 0)::bigint as "lines_minor!",
+             coalesce((select sum(r.amount_minor) from credit_note_references r
+               where r.tenant_id = i.tenant_id and r.credit_note_id = i.id), 0)::bigint as "credits_minor!",
+             coalesce((select sum(r.amount_minor) from credit_note_references r
+               where r.tenant_id = i.tenant_id and r.invoice_id = i.id), 0)::bigint as "credited_minor!"
+           from invoices i where i.tenant_id = $1 order by i.id"#,
+        tenant_id
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    Ok(sums)
+}
+
+/// Where the ledger and the documents differ, leg by leg.
+pub(super) async fn transfer_faults(tx: &mut TenantTx) -> Result<Vec<(InvoiceId, String, Fault)>, Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let rows = sqlx::query!(
+        r#"with leg as (
+             select i.id as reference, i.kind || '_' || leg.name as code, i.issuer_id,
+               case when leg.amount_minor > 0 then 'receivable' else leg.account end as debit_account,
+               case when leg.amount_minor > 0 then leg.account else 'receivable' end as credit_account,
+               i.currency, abs(leg.amount_minor) as amount_minor, i.issued_on as effective_on, i.finalized_at as posted_at
+             from invoices i
+             cross join lateral (values ('net', 'revenue', i.net_minor), ('tax', 'tax_payable', i.tax_minor))
+               leg (name, account, amount_minor)
+             where i.tenant_id = $1 and leg.amount_minor <> 0),
+           posted as (
+             select reference, code, issuer_id, debit_account, credit_account, currency, amount_minor, effective_on, posted_at
+             from transfers where tenant_id = $1)
+           select reference as "reference!", code as "code!", leg.issuer_id is null as "is_unfounded!",
+             posted.issuer_id is null as "is_missing!"
+           from leg full join posted using (reference, code)
+           where (leg.issuer_id, leg.debit_account, leg.credit_account, leg.currency, leg.amount_minor, leg.effective_on, leg.posted_at)
+             is distinct from (posted.issuer_id, posted.debit_account, posted.credit_account, posted.currency,
+               posted.amount_minor, posted.effective_on, posted.posted_at)
+           order by reference, code"#,
+        tenant_id
+    )
+    .fetch_all(tx.conn())
+    .await
+    .map_err(db::Error::from)?;
+    let faults = rows.into_iter().map(|row| {
+        let fault = match (row.is_missing, row.is_unfounded) {
+            (true, _) => Fault::Missing,
+            (_, true) => Fault::Unfounded,
+            _ => Fault::Differs,
+        };
+        (InvoiceId::from_uuid(row.reference), row.code, fault)
+    });
+    Ok(faults.collect())
+}
+
+/// A balance of the tenant's with an issuer: by the ledger, and by the documents.
+pub(super) struct TwoBalances {
+    pub(super) issuer: ResellerId,
+    pub(super) account: Account,
+    pub(super) by_ledger: Money,
+    pub(super) by_documents: Money,
+}
+
+/// The balances that differ.
+pub(super) async fn balances_apart(tx: &mut TenantTx) -> Result<Vec<TwoBalances>, Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let rows = sqlx::query!(
+        r#"with ledger as (
+             select t.issuer_id, side.account, t.currency, sum(side.amount_minor)::bigint as amount_minor
+             from transfers t
+             cross join lateral (values (t.debit_account, t.amount_minor), (t.credit_account, - t.amount_minor))
+               side (account, amount_minor)
+             where t.tenant_id = $1 group by 1, 2, 3),
+           documents as (
+             select i.issuer_id, side.account, i.currency, sum(side.amount_minor)::bigint as amount_minor
+             from invoices i
+             cross join lateral (values ('receivable', i.total_minor), ('revenue', - i.net_minor), ('tax_payable', - i.tax_minor))
+               side (account, amount_minor)
+             where i.tenant_id = $1 group by 1, 2, 3)
+           select issuer_id as "issuer_id!", account as "account!", currency as "currency!",
+             coalesce(ledger.amount_minor, 0) as "by_ledger!", coalesce(documents.amount_minor, 0) as "by_documents!"
+           from ledger full join documents using (issuer_id, account, currency)
+           where coalesce(ledger.amount_minor, 0) <> coalesce(documents.amount_minor, 0)
+           order by issuer_id, currency, account"#,
+        tenant_id
+    )
+    .fetch_all(tx.conn())
+    .await
+    .map_err(db::Error::from)?;
+    rows.into_iter()
+        .map(|row| {
+            let currency = row.currency.parse().map_err(|_| Error::Stored("currency"))?;
+            Ok(TwoBalances {
+                issuer: ResellerId::from_uuid(row.issuer_id),
+                account: Account::from_name(&row.account).ok_or(Error::Stored("account"))?,
+                by_ledger: Money::new(row.by_ledger, currency),
+                by_documents: Money::new(row.by_documents, currency),
+            })
+        })
+        .collect()
+}
+
+/// How many transfers the tenant has.
+pub(super) async fn count_transfers(tx: &mut TenantTx) -> Result<i64, db::Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let count =
+        sqlx::query_scalar!(r#"select count(*) as "count!" from transfers where tenant_id = $1"#, tenant_id)
+            .fetch_one(tx.conn())
+            .await?;
+    Ok(count)
+}
+
+/// Where the numbers of a series are not 1 to the last that was given out: one statement, so that a document that is made
+/// meanwhile is seen with its number or not at all.
+pub(super) async fn gaps(tx: &mut SystemTx) -> Result<Vec<Gap>, db::Error> {
+    let rows = sqlx::query!(
+        r#"with used as (
+             select issuer_id, kind as series, number from invoices
+             union all select reseller_id, 'price_book', version from price_books),
+           steps as (
+             select issuer_id, series, number, lag(number, 1, 0::bigint) over (partition by issuer_id, series order by number) as before,
+               false as is_end
+             from used
+             union all
+             select issuer_id, series, coalesce(last_number, 0) + 1, coalesce(last_used, 0), true
+             from number_series
+             full join (select issuer_id, series, max(number) as last_used from used group by 1, 2) ends using (issuer_id, series))
+           select issuer_id as "issuer_id!", series as "series!", before as "before!", number as "number!", is_end as "is_end!"
+           from steps where number <> before + 1 order by issuer_id, series, number, is_end"#
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    let gaps = rows.into_iter().map(|row| Gap {
+        issuer: ResellerId::from_uuid(row.issuer_id),
+        series: row.series,
+        after: row.before,
+        what: match (row.is_end, row.number - row.before) {
+            (true, ..1) => GapKind::BeyondCounter { counter: row.number - 1 },
+            (false, ..1) => GapKind::Twice,
+            (_, 1..) => GapKind::Missing { until: row.number - 1 },
+        },
+    });
+    Ok(gaps.collect())
+}
