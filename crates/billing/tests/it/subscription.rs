@@ -7,6 +7,7 @@ use billing::subscription::{PutSubscription, get, put};
 use kernel::{ErrorKind, PageRequest};
 use testkit::{World, world};
 
+use super::verify::assert_clean;
 use super::{all_shown, at, book, date, price, run, seat, subscribe, terms, world_on};
 
 #[tokio::test]
@@ -179,6 +180,7 @@ async fn tiers_price_the_whole_quantity_of_each_day() {
          credit 2026-02-15..2026-03-01 x-1 = -14 seat-days, -2.50 EUR",
     ];
     assert_eq!(all_shown(&world.ctx).await, expected);
+    assert_clean(&world, 3).await;
 }
 
 /// Monthly books at 12.50, 20 and 10, and two seats from New Year on, of which January is billed.
@@ -219,6 +221,7 @@ async fn a_dearer_price_holds_at_once_and_what_was_billed_is_credited() {
     );
     assert_eq!(lines[1].description, "mailboxes at the former price, unused, 2026-01-22 to 2026-01-31");
     assert_eq!(run(&world, "2026-02-01").await.invoices, 0);
+    assert_clean(&world, 2).await;
 }
 
 #[tokio::test]
@@ -236,6 +239,7 @@ async fn a_cheaper_price_waits_for_the_end_of_the_term_and_can_be_taken_back() {
     let february =
         "invoice 2026-02-01 20.00 EUR; recurring 2026-02-01..2026-03-01 x2 = 56 seat-days, 20.00 EUR";
     assert_eq!(all_shown(&world.ctx).await[1], february);
+    assert_clean(&world, 2).await;
 
     // A dearer one in place of a cheaper one that waits; then a longer term, which holds to its end.
     at(&world, "2026-02-15T09:00");
