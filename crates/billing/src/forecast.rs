@@ -5,7 +5,7 @@ use kernel::Money;
 use tenancy::{Action, Ctx, seats};
 
 use crate::Error;
-use crate::rating::{CycleState, Log, document, local_day, steps_of_changes};
+use crate::rating::{CycleState, Log, document, local_day, steps_of_changes, steps_of_levels};
 use crate::run::opened;
 use crate::subscription::{self, Subscription};
 
@@ -32,7 +32,7 @@ pub async fn of_seats(ctx: &Ctx, more: i64) -> Result<Option<PriceDifference>, E
     let cycles = opened(&mut tx, None).await?;
     let changes = seats::changes(&mut tx, ctx.now()).await?;
     let changes: Vec<_> = changes.iter().map(|change| (change.at, i64::from(change.delta))).collect();
-    let committed = subscription::store::commitments(&mut tx).await?;
+    let committed = steps_of_levels(subscription::store::commitments(&mut tx).await?);
     drop(tx);
     let log = |more| {
         let changes = changes.iter().copied().chain([(ctx.now(), more)]);

@@ -11,8 +11,10 @@ use crate::Error;
 use crate::error::{NOT_A_DATE, date};
 use crate::price_book::{CycleLength, MAILBOX};
 use crate::rating::{
-    Interval, RemovalPolicy, Segment, Share, Step, SuspensionPolicy, Tariff, Terms, Timeline, local_day,
+    CycleState, Interval, RemovalPolicy, Segment, Share, Step, SuspensionPolicy, Tariff, Terms, Timeline,
+    local_day,
 };
+use crate::run::opened;
 
 /// What a tenant has subscribed to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -167,7 +169,7 @@ pub async fn get(ctx: &Ctx) -> Result<Subscription, Error> {
 /// Until something has been billed, everything may change but the first day: what is put last holds from that day
 /// on, as if it had been put then, so that no day is lost and none is charged by what was superseded. Afterwards the
 /// committed seats may change, from the present on; and price and term: from the present day on when the seats come to no
-/// less and the term is no shorter, else from the end of the term on. Putting the same again changes nothing. A parked
+/// less, the term is no shorter and no lock is lifted, else from the end of the term on. Putting the same again changes nothing. A parked
 /// subscription is tried again by the next run.
 ///
 /// # Errors
@@ -184,9 +186,7 @@ pub async fn put(ctx: &Ctx, new: PutSubscription, if_version: Option<i64>) -> Re
     let is_billed = store::is_billed(&mut tx).await?;
     let subscription = match &old {
         Some(old) if is_billed => {
-            let used: i64 =
-                seats::changes(&mut tx, ctx.now()).await?.iter().map(|c| i64::from(c.delta)).sum();
-            let units = used.max(i64::from(fresh.seats_committed));
+            let units = units(ctx, &mut tx).await?.max(i64::from(fresh.seats_committed));
             changed(old.clone(), fresh, asked.anchor_date, units)?
         }
         Some(old) => superseded(old.clone(), fresh, asked.anchor_date),
@@ -253,6 +253,16 @@ async fn fresh(
     })
 }
 
+/// How many units a change of the price is to be judged by: those in use and those that are charged on the present day though
+/// they are used no more; at least one. Otherwise who removes everybody for a moment would escape what was agreed.
+async fn units(ctx: &Ctx, tx: &mut TenantTx) -> Result<i64, Error> {
+    let used: i64 = seats::changes(tx, ctx.now()).await?.iter().map(|change| i64::from(change.delta)).sum();
+    let today = local_day(ctx.now(), ctx.time_zone());
+    let charged = opened(tx, None).await?.iter().flat_map(CycleState::quantities).collect::<Vec<_>>();
+    let held = charged.iter().filter(|(day, _)| *day == today).map(|(_, units)| *units).max();
+    Ok(used.max(held.unwrap_or(0)).max(1))
+}
+
 /// What becomes of a subscription that has not been billed: new terms from its old first day on.
 fn superseded(old: Subscription, new: Subscription, anchor: Option<NaiveDate>) -> Subscription {
     let terms = AgreedTerms { starts_on: old.starts_on, ..new.terms };
@@ -292,7 +302,9 @@ fn changed(
     let present = old.terms_on(today);
     let cost = |terms: &AgreedTerms| terms.price.tariff.cost(Share::from(i128::from(units)));
     let is_less = cost(&new.terms)? < cost(present)? || new.terms.term_months < present.term_months;
-    let waits = is_less && !new.terms.says(present);
+    let removal = present.price.removal;
+    let unlocks = removal.grace_days().is_some() && new.terms.price.removal != removal;
+    let waits = (is_less || unlocks) && !new.terms.says(present);
     let starts_on = if waits { old.term_end(today)? } else { today };
     let terms = AgreedTerms { starts_on, ..new.terms };
     Ok(Subscription { earlier: old.agreed().cloned().collect(), terms, ..old })

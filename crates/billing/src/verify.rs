@@ -156,7 +156,7 @@ async fn recomputed(tx: &mut TenantTx) -> Result<Recomputed, Error> {
     let account = Account {
         log: WholeLog {
             seat_changes: seat_changes.iter().map(|change| (change.at, i64::from(change.delta))).collect(),
-            commitments: store::commitments(tx).await?,
+            commitments: subscription::store::commitments(tx).await?,
             subscription,
         },
         boundaries,

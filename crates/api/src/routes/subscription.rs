@@ -131,7 +131,7 @@ fn tagged(of: subscription::Subscription) -> Tagged<Answer<Subscription>> {
 ///
 /// A new one starts on the tenant's present day. Until something was billed everything may change, and what is agreed last
 /// holds from the first day. Afterwards the committed seats may change, from now on; and price book and term: from today on when
-/// the seats come to no less and the term is no shorter, else from the end of the present term on. The same again changes nothing,
+/// the seats come to no less, the term is no shorter and no lock is lifted, else from the end of the present term on. The same again changes nothing,
 /// and what holds now, put again, takes back a change that was to come.
 #[utoipa::path(put, path = "/v1/tenants/{tenant_id}/subscription", tag = "Subscriptions", operation_id = "put_subscription",
     params(TenantPath),

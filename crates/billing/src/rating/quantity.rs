@@ -33,6 +33,12 @@ pub fn steps_of_changes(changes: impl IntoIterator<Item = (DateTime<Utc>, i64)>)
         .collect()
 }
 
+/// The levels that were set, in the order in which they were. Of those at one instant the last one holds.
+pub fn steps_of_levels(levels: impl IntoIterator<Item = Step>) -> Vec<Step> {
+    let at_instants: BTreeMap<_, _> = levels.into_iter().map(|step| (step.at, step.level)).collect();
+    at_instants.into_iter().map(|(at, level)| Step { at, level }).collect()
+}
+
 #[derive(Debug, Clone, Copy)]
 struct DayLevel {
     peak: i64,

@@ -15,7 +15,9 @@ use crate::invoice::store::NewInvoice;
 use crate::invoice::{DocumentKind, InvoiceLine, Issuer, store as invoices};
 use crate::ledger::{self, Posting};
 use crate::price_book::MAILBOX;
-use crate::rating::{Cycle, CycleState, Line, LineKind, Log, Span, document, local_day, steps_of_changes};
+use crate::rating::{
+    Cycle, CycleState, Line, LineKind, Log, Span, document, local_day, steps_of_changes, steps_of_levels,
+};
 use crate::series;
 use crate::subscription::{self, Subscription};
 
@@ -138,7 +140,7 @@ async fn rate(
     let seat_changes_known = i64::try_from(changes.len()).map_err(|_| Error::Stored("event log"))?;
     let log = Log {
         seats: steps_of_changes(changes.iter().map(|c| (c.at, i64::from(c.delta)))),
-        committed: subscription::store::commitments(tx).await?,
+        committed: steps_of_levels(subscription::store::commitments(tx).await?),
     };
     let mut cycles = opened(tx, None).await?;
     let mut documents = Vec::new();

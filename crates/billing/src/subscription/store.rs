@@ -222,11 +222,11 @@ pub(super) async fn append_commitment(tx: &mut TenantTx, step: Step) -> Result<(
     Ok(())
 }
 
-/// Every committed minimum that was set, in order of time; of those at one instant, the last that was set.
+/// Every committed minimum that was set, in the order in which they were.
 pub(crate) async fn commitments(tx: &mut TenantTx) -> Result<Vec<Step>, db::Error> {
     let tenant_id = tx.tenant_id().uuid();
     let rows = sqlx::query!(
-        "select distinct on (at) at, seats_committed from seat_commitments where tenant_id = $1 order by at, ordinal desc",
+        "select at, seats_committed from seat_commitments where tenant_id = $1 order by ordinal",
         tenant_id
     )
     .fetch_all(tx.conn())

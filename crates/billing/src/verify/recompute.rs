@@ -8,7 +8,9 @@ use kernel::Money;
 
 use super::difference::{Difference, LineFigures};
 use crate::invoice::{Invoice, InvoiceLine};
-use crate::rating::{CycleState, Line, Log, RatingError, Span, Step, document, steps_of_changes};
+use crate::rating::{
+    CycleState, Line, Log, RatingError, Span, Step, document, steps_of_changes, steps_of_levels,
+};
 use crate::subscription::Subscription;
 
 /// A boundary that was billed, and what was known then.
@@ -35,12 +37,10 @@ impl WholeLog {
     /// What was known at a boundary; `None` if that is more than there is.
     fn known(&self, at: &Recorded) -> Option<(Log, Subscription)> {
         let changes = self.seat_changes.get(..at.seat_changes_known)?;
-        // Of those at one instant, the last that was set.
-        let committed: BTreeMap<_, _> =
-            self.commitments.get(..at.commitments_known)?.iter().map(|step| (step.at, step.level)).collect();
+        let committed = self.commitments.get(..at.commitments_known)?;
         let log = Log {
             seats: steps_of_changes(changes.iter().copied()),
-            committed: committed.into_iter().map(|(at, level)| Step { at, level }).collect(),
+            committed: steps_of_levels(committed.iter().copied()),
         };
         Some((log, self.subscription.with_first_terms(at.terms_known)?))
     }

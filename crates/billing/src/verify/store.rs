@@ -11,7 +11,6 @@ use super::difference::{Fault, Gap, GapKind};
 use super::recompute::Recorded;
 use crate::Error;
 use crate::ledger::Account;
-use crate::rating::Step;
 
 /// The next tenants in the order of their ids, deleted ones too: what they were billed is kept.
 pub(super) async fn tenants(
@@ -61,18 +60,6 @@ pub(super) async fn boundaries(tx: &mut TenantTx) -> Result<Vec<Recorded>, Error
             })
         })
         .collect()
-}
-
-/// Every committed minimum that was set, in the order in which they were, those of one instant too.
-pub(super) async fn commitments(tx: &mut TenantTx) -> Result<Vec<Step>, db::Error> {
-    let tenant_id = tx.tenant_id().uuid();
-    let rows = sqlx::query!(
-        "select at, seats_committed from seat_commitments where tenant_id = $1 order by ordinal",
-        tenant_id
-    )
-    .fetch_all(tx.conn())
-    .await?;
-    Ok(rows.into_iter().map(|row| Step { at: row.at, level: row.seats_committed.into() }).collect())
 }
 
 /// The sums of every document: as it states them, as its lines make them, and as credit notes refer to it.

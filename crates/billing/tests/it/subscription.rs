@@ -250,3 +250,33 @@ async fn a_cheaper_price_waits_for_the_end_of_the_term_and_can_be_taken_back() {
     let waiting = subscribe(&world.ctx, &plain, "month").await;
     assert_eq!(waiting.terms.starts_on, date("2027-01-01"));
 }
+
+#[tokio::test]
+async fn nobody_escapes_a_price_by_removing_everybody_first() {
+    let (world, [_, _, cheap]) = with_books().await;
+    at(&world, "2026-01-22T09:00");
+    let users =
+        tenancy::user::list(&world.ctx, &Default::default(), PageRequest::new(None, None)).await.unwrap();
+    for user in users.items {
+        tenancy::user::delete(&world.ctx, user.id, None).await.unwrap();
+    }
+    at(&world, "2026-01-23T09:00");
+    assert_eq!(subscribe(&world.ctx, &cheap, "month").await.terms.starts_on, date("2026-02-01"));
+}
+
+#[tokio::test]
+async fn a_lock_is_not_lifted_before_the_term_ends() {
+    let world = world_on("2026-01-01").await;
+    let book = async |policy: RemovalPolicy| {
+        let prices = vec![price("month", "10", policy)];
+        publish(&world.operator, Some(world.reseller.id), prices).await.unwrap()
+    };
+    let locked = book(RemovalPolicy::LockedUntilTermEnd { grace_days: 7 }).await;
+    let free = book(RemovalPolicy::CreditToBalance).await;
+    let year = |book| PutSubscription { term_months: Some(12), ..terms(book, "month") };
+    put(&world.ctx, year(&locked), None).await.unwrap();
+    seat(&world.ctx, "ada").await;
+    run(&world, "2026-01-01").await;
+    at(&world, "2026-01-22T09:00");
+    assert_eq!(put(&world.ctx, year(&free), None).await.unwrap().terms.starts_on, date("2027-01-01"));
+}
