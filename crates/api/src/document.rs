@@ -23,6 +23,7 @@ const LIST: &str = "List_";
 
 /// The operations that ask `If-Match`.
 const VERSIONED: &[&str] = &[
+    "cancel_subscription",
     "delete_domain",
     "delete_group",
     "delete_mailbox",

@@ -156,7 +156,7 @@ closed! {
     RemovalPolicy: "When a removed unit stops being charged.",
         [Removal::AtCycleEnd, Removal::CreditToBalance, Removal::LockedUntilTermEnd { grace_days: Removal::GRACE_DAYS }]
             .map(Removal::as_str);
-    SubscriptionStatus: "Whether it is charged.", ["active"];
+    SubscriptionStatus: "Whether it is charged.", ["active", "trialing", "ended"];
     RunStatus: "How far a billing run is.", ["succeeded", "queued", "running", "failed"];
     InvoiceKind: "What a document is.", ["invoice", "credit_note"];
     InvoiceStatus: "Documents are final from the start.", ["final"];

@@ -7,7 +7,7 @@ use tenancy::{Action, Ctx, seats};
 use crate::Error;
 use crate::rating::{CycleState, Log, document, local_day, steps_of_changes, steps_of_levels};
 use crate::run::opened;
-use crate::subscription::{self, Subscription};
+use crate::subscription::{self, Subscription, next_boundary};
 
 /// What the next invoice comes to more, or less.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +29,7 @@ pub async fn of_seats(ctx: &Ctx, more: i64) -> Result<Option<PriceDifference>, E
     }
     let mut tx = ctx.begin().await?;
     let Some(subscription) = subscription::store::find(&mut tx).await? else { return Ok(None) };
+    let last_billed = subscription::store::last_boundary(&mut tx).await?;
     let cycles = opened(&mut tx, None).await?;
     let changes = seats::changes(&mut tx, ctx.now()).await?;
     let changes: Vec<_> = changes.iter().map(|change| (change.at, i64::from(change.delta))).collect();
@@ -38,31 +39,36 @@ pub async fn of_seats(ctx: &Ctx, more: i64) -> Result<Option<PriceDifference>, E
         let changes = changes.iter().copied().chain([(ctx.now(), more)]);
         Log { seats: steps_of_changes(changes), committed: committed.clone() }
     };
-    let without = next_invoice(ctx, &subscription, cycles.clone(), &log(0));
-    let with = next_invoice(ctx, &subscription, cycles, &log(more));
-    let (Ok((next_invoice_on, with)), Ok((_, without))) = (with, without) else { return Ok(None) };
+    let without = next_invoice(ctx, &subscription, last_billed, cycles.clone(), &log(0));
+    let with = next_invoice(ctx, &subscription, last_billed, cycles, &log(more));
+    let (Ok(Some((next_invoice_on, with))), Ok(Some((_, without)))) = (with, without) else {
+        return Ok(None);
+    };
     let amount_minor = with.checked_sub(without).ok_or(Error::Stored("amount"))?;
     let amount = Money::new(amount_minor, subscription.terms.price.currency);
     Ok(Some(PriceDifference { next_invoice_on, amount }))
 }
 
-/// The first boundary that is still to come, and the net of everything outstanding up to it, in minor units.
+/// The first boundary that is still to come, and the net of everything outstanding up to it, in minor units. `None` if there
+/// is none.
 fn next_invoice(
     ctx: &Ctx,
     subscription: &Subscription,
+    last_billed: Option<NaiveDate>,
     mut cycles: Vec<CycleState>,
     log: &Log,
-) -> Result<(NaiveDate, i64), Error> {
-    let timeline = subscription.timeline();
+) -> Result<Option<(NaiveDate, i64)>, Error> {
+    let timeline = subscription.agreed.timeline()?;
     let today = local_day(ctx.now(), ctx.time_zone());
-    let (mut boundary, mut net) = (subscription.next_invoice_on, 0_i64);
-    loop {
+    let (mut next, mut net) = (next_boundary(&subscription.agreed, last_billed)?, 0_i64);
+    while let Some(boundary) = next {
         for line in document(&timeline, boundary, ctx.time_zone(), &mut cycles, log)? {
             net = net.checked_add(line.charge.amount_minor).ok_or(Error::Stored("amount"))?;
         }
         if boundary > today {
-            return Ok((boundary, net));
+            return Ok(Some((boundary, net)));
         }
-        boundary = timeline.next_boundary(boundary)?.ok_or(Error::Stored("boundary"))?;
+        next = timeline.next_boundary(boundary)?;
     }
+    Ok(None)
 }

@@ -1,20 +1,23 @@
-//! A tenant's subscription: which price it buys by, from when, and how many seats it has committed to.
+//! A tenant's subscription: which price it buys by, from when, for how long, and how many seats it has committed to.
 
+mod agreements;
+mod cancel;
 pub(crate) mod store;
 
-use chrono::{DateTime, NaiveDate, Utc};
-use kernel::{Checks, Currency, PriceBookId, PriceId, SubscriptionId};
+use chrono::{DateTime, Days, NaiveDate, Utc};
+use kernel::{Checks, PriceBookId, SubscriptionId};
 use serde_json::json;
 use tenancy::{Action, Ctx, TenantTx, event, seats};
 
 use crate::Error;
 use crate::error::{NOT_A_DATE, date};
 use crate::price_book::{CycleLength, MAILBOX};
-use crate::rating::{
-    CycleState, Interval, RemovalPolicy, Segment, Share, Step, SuspensionPolicy, Tariff, Terms, Timeline,
-    local_day,
-};
+use crate::rating::{CycleState, Share, Step, local_day};
 use crate::run::opened;
+
+pub use agreements::AgreedTerms;
+pub(crate) use agreements::{Agreements, Entry, SubscribedPrice};
+pub use cancel::cancel;
 
 /// What a tenant has subscribed to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,117 +26,89 @@ pub struct Subscription {
     pub id: SubscriptionId,
     /// What was agreed last; it holds from [`AgreedTerms::starts_on`] on, which may be a day to come.
     pub terms: AgreedTerms,
-    /// How long a cycle is.
-    pub interval: CycleLength,
     /// The least number of seats that is charged.
     pub seats_committed: i32,
-    /// Where cycles are counted from.
-    pub anchor_date: NaiveDate,
-    /// The first day that is charged.
-    pub starts_on: NaiveDate,
-    /// `active`.
-    pub status: String,
-    /// The next boundary, on which a run has something to look at.
-    pub next_invoice_on: NaiveDate,
+    /// The next boundary, on which a run has something to look at; `None` when nothing is left to be billed.
+    pub next_invoice_on: Option<NaiveDate>,
     /// Why a run could not bill it, if that is so; it is tried again by a run that names the tenant.
     pub parked_reason: Option<String>,
     /// Counts its changes.
     pub version: i64,
+    pub(crate) agreed: Agreements,
     /// When it was put for the first time, in the tenant's time.
     created_at: DateTime<Utc>,
-    /// What was agreed before, in that order.
-    earlier: Vec<AgreedTerms>,
+}
+
+/// How a subscription stands on a day.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// In its trial: nothing is charged yet.
+    Trialing,
+    /// In force.
+    Active,
+    /// At its end, or after it.
+    Ended,
+}
+
+impl Status {
+    /// `trialing`, `active` or `ended`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Trialing => "trialing",
+            Self::Active => "active",
+            Self::Ended => "ended",
+        }
+    }
 }
 
 impl Subscription {
-    /// Everything that was agreed, in that order.
-    fn agreed(&self) -> impl DoubleEndedIterator<Item = &AgreedTerms> {
-        self.earlier.iter().chain([&self.terms])
+    /// The day on which it was subscribed to: the first that is charged, if there is no trial.
+    pub fn starts_on(&self) -> NaiveDate {
+        self.agreed.starts_on()
     }
 
-    /// What holds on a day: of what was agreed and not given up for something else, what began last.
-    fn terms_on(&self, day: NaiveDate) -> &AgreedTerms {
-        self.agreed().rfind(|terms| terms.starts_on <= day).unwrap_or(&self.terms)
+    /// The first day that is charged after a trial.
+    pub fn trial_ends_on(&self) -> Option<NaiveDate> {
+        self.agreed.trial_ends_on()
     }
 
-    /// As it was when only so many terms had been agreed; `None` if there are fewer.
-    pub(crate) fn with_first_terms(&self, known: usize) -> Option<Self> {
-        let mut earlier: Vec<AgreedTerms> = self.agreed().take(known).cloned().collect();
-        let terms = earlier.pop().filter(|_| earlier.len() + 1 == known)?;
-        Some(Self { terms, earlier, ..self.clone() })
+    /// The first day on which nothing is used any more, past or to come.
+    pub fn ends_on(&self) -> Option<NaiveDate> {
+        self.agreed.ends_on()
     }
 
-    /// What the seats cost over time.
-    pub(crate) fn timeline(&self) -> Timeline {
-        let mut segments: Vec<Segment> = Vec::new();
-        for terms in self.agreed() {
-            segments.retain(|before| before.from < terms.starts_on);
-            segments.push(Segment {
-                from: terms.starts_on,
-                terms: Some(self.rated(terms, self.interval.interval())),
-            });
-        }
-        Timeline::new(self.terms.price.currency, segments)
-    }
-
-    fn rated(&self, terms: &AgreedTerms, interval: Interval) -> Terms {
-        Terms {
-            tariff: terms.price.tariff.clone(),
-            interval,
-            anchor: self.anchor_date,
-            term: terms.term(),
-            removal: terms.price.removal,
-            suspension: SuspensionPolicy::Continue,
+    /// How it stands on the tenant's present day.
+    pub fn status(&self, ctx: &Ctx) -> Status {
+        let today = today(ctx);
+        match (self.ends_on(), self.trial_ends_on()) {
+            (Some(end), _) if end <= today => Status::Ended,
+            (_, Some(end)) if today < end => Status::Trialing,
+            _ => Status::Active,
         }
     }
 
-    /// The end of the term that a day belongs to: terms follow each other from the anchor on, as cycles do.
-    fn term_end(&self, day: NaiveDate) -> Result<NaiveDate, Error> {
-        let terms = self.terms_on(day);
-        let terms = Some(self.rated(terms, terms.term()));
-        let whole_terms =
-            Timeline::new(self.terms.price.currency, vec![Segment { from: self.starts_on, terms }]);
-        Ok(whole_terms.cycle_at(day)?.ok_or(Error::Stored("term"))?.charged.end())
-    }
-
-    /// The price behind a tariff that something was charged at.
-    pub(crate) fn price_at(&self, tariff: &Tariff) -> Option<&SubscribedPrice> {
-        self.agreed().map(|terms| &terms.price).rfind(|price| price.tariff == *tariff)
+    /// With what was agreed to be something else, after the last boundary that was billed.
+    fn with(self, agreed: Agreements, last_billed: Option<NaiveDate>) -> Result<Self, Error> {
+        Ok(Self {
+            terms: agreed.terms()?.clone(),
+            next_invoice_on: next_boundary(&agreed, last_billed)?,
+            agreed,
+            ..self
+        })
     }
 }
 
-/// What is agreed from a day on.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AgreedTerms {
-    /// The first day.
-    pub starts_on: NaiveDate,
-    /// The published prices it buys by.
-    pub price_book_id: PriceBookId,
-    /// Their version.
-    pub price_book_version: i32,
-    /// For how long it is agreed.
-    pub term_months: i32,
-    pub(crate) price: SubscribedPrice,
+/// The boundary after the last that was billed.
+pub(crate) fn next_boundary(
+    agreed: &Agreements,
+    last_billed: Option<NaiveDate>,
+) -> Result<Option<NaiveDate>, Error> {
+    let timeline = agreed.timeline()?;
+    Ok(last_billed.map_or_else(|| timeline.first_boundary(), |last| timeline.next_boundary(last))?)
 }
 
-impl AgreedTerms {
-    fn term(&self) -> Interval {
-        Interval::Months(self.term_months.unsigned_abs())
-    }
-
-    /// Whether it says the same, from whichever day on.
-    fn says(&self, other: &Self) -> bool {
-        (self.price.id, self.term_months) == (other.price.id, other.term_months)
-    }
-}
-
-/// What of a price a subscription is rated by.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct SubscribedPrice {
-    pub(crate) id: PriceId,
-    pub(crate) tariff: Tariff,
-    pub(crate) currency: Currency,
-    pub(crate) removal: RemovalPolicy,
+fn today(ctx: &Ctx) -> NaiveDate {
+    local_day(ctx.now(), ctx.time_zone())
 }
 
 /// A subscription as a caller puts it; checked when it is put.
@@ -147,12 +122,16 @@ pub struct PutSubscription {
     pub term_months: Option<i64>,
     /// The least number of seats to charge; 0 if not given.
     pub seats_committed: Option<i64>,
-    /// A day such as 2026-01-31; if not given, the anchor stays, and a new subscription's is the tenant's present day.
+    /// A day such as 2026-01-31; if not given, the anchor stays, and a new subscription's is the end of its trial or the
+    /// tenant's present day.
     pub anchor_date: Option<String>,
+    /// The first day that is charged; if not given, a trial stays as it is, and a new subscription has none.
+    pub trial_ends_on: Option<String>,
 }
 
 const MAX_SEATS: i64 = 1_000_000;
 const MAX_TERM_MONTHS: i32 = 120;
+const MAX_TRIAL: Days = Days::new(366);
 
 /// The tenant's subscription.
 ///
@@ -168,12 +147,14 @@ pub async fn get(ctx: &Ctx) -> Result<Subscription, Error> {
 ///
 /// Until something has been billed, everything may change but the first day: what is put last holds from that day
 /// on, as if it had been put then, so that no day is lost and none is charged by what was superseded. Afterwards the
-/// committed seats may change, from the present on; and price and term: from the present day on when the seats come to no
-/// less, the term is no shorter and no lock is lifted, else from the end of the term on. Putting the same again changes nothing. A parked
-/// subscription is tried again by the next run.
+/// committed seats may change, from the present on; and price, interval and term: at once when the seats come to no
+/// less, neither term nor interval is shorter and no lock is lifted, else from the end of the term on. A change of the
+/// interval begins new cycles, from the present day on or, when that has been billed, from the next. What is put before the
+/// end of a cancelled subscription takes the cancellation back; after it, it begins anew. Putting the same again changes
+/// nothing. A parked subscription is tried again by the next run.
 ///
 /// # Errors
-/// [`Error::Invalid`] for bad input; [`Error::Conflict`] `subscription_terms_fixed` when the interval or anchor of a
+/// [`Error::Invalid`] for bad input; [`Error::Conflict`] `subscription_terms_fixed` when the anchor or the trial of a
 /// subscription that has been billed would change; [`tenancy::Error::VersionMismatch`] when `if_version` is not the
 /// subscription's, which is 0 while there is none.
 pub async fn put(ctx: &Ctx, new: PutSubscription, if_version: Option<i64>) -> Result<Subscription, Error> {
@@ -182,47 +163,82 @@ pub async fn put(ctx: &Ctx, new: PutSubscription, if_version: Option<i64>) -> Re
     let mut tx = ctx.begin().await?;
     let old = store::find_locked(&mut tx).await?;
     tenancy::require_version(if_version, old.as_ref().map_or(0, |old| old.version))?;
-    let fresh = fresh(ctx, &mut tx, new.price_book_id, &asked).await?;
-    let is_billed = store::is_billed(&mut tx).await?;
-    let subscription = match &old {
-        Some(old) if is_billed => {
-            let units = units(ctx, &mut tx).await?.max(i64::from(fresh.seats_committed));
-            changed(old.clone(), fresh, asked.anchor_date, units)?
+    let terms = terms_from_today(ctx, &mut tx, new.price_book_id, &asked).await?;
+    let last_billed = store::last_boundary(&mut tx).await?;
+    let agreed = match (&old, last_billed) {
+        (Some(old), Some(last)) => {
+            let units = units(ctx, &mut tx).await?.max(asked.seats_committed.into());
+            changed(&old.agreed, terms, &asked, units, last)?
         }
-        Some(old) => superseded(old.clone(), fresh, asked.anchor_date),
-        None => fresh,
+        (Some(old), None) => superseded(old, terms, &asked)?,
+        (None, _) => {
+            trial_after(asked.trial_ends_on, terms.starts_on)?;
+            Agreements::new(terms.starts_on, asked.trial_ends_on, vec![Entry::Terms(terms)])?
+        }
     };
-    if old.as_ref() == Some(&subscription) {
+    let subscription = match &old {
+        Some(old) => Subscription { seats_committed: asked.seats_committed, ..old.clone() },
+        None => fresh(ctx, &asked, agreed.clone())?,
+    };
+    let subscription = subscription.with(agreed, last_billed)?;
+    let is_unchanged = |old: &Subscription| {
+        old.parked_reason.is_none()
+            && (&old.agreed, old.seats_committed) == (&subscription.agreed, subscription.seats_committed)
+    };
+    if old.as_ref().is_some_and(is_unchanged) {
         return Ok(subscription);
     }
-    let subscription =
-        Subscription { version: old.as_ref().map_or(1, |old| old.version + 1), ..subscription };
-    store::put(&mut tx, &subscription).await?;
-    if old.as_ref().is_none_or(|old| old.terms != subscription.terms) {
-        store::append_terms(&mut tx, &subscription.terms, ctx.now()).await?;
-    }
-    if old.is_none_or(|old| old.seats_committed != subscription.seats_committed) {
-        // At one instant the last that was set counts, so this replaces what was never billed.
-        let at = if is_billed { ctx.now() } else { subscription.created_at };
-        store::append_commitment(&mut tx, Step { at, level: subscription.seats_committed.into() }).await?;
-    }
-    let terms = &subscription.terms;
-    let data = json!({"price_book_id": terms.price_book_id, "interval": subscription.interval.as_str(),
-        "term_months": terms.term_months, "terms_start_on": terms.starts_on,
-        "seats_committed": subscription.seats_committed});
-    event::record(&mut tx, ctx, event::Kind::SubscriptionChanged, subscription.id, data).await?;
-    tx.commit().await?;
-    Ok(subscription)
+    write(ctx, tx, old.as_ref(), subscription, last_billed.is_some()).await
 }
 
-/// A subscription from the present day on.
-async fn fresh(
+/// Writes what is new, and commits.
+async fn write(
+    ctx: &Ctx,
+    mut tx: TenantTx,
+    old: Option<&Subscription>,
+    new: Subscription,
+    is_billed: bool,
+) -> Result<Subscription, Error> {
+    let version = old.map_or(1, |old| old.version + 1);
+    let new = Subscription { version, parked_reason: None, ..new };
+    store::put(&mut tx, &new).await?;
+    for entry in new.agreed.since(old.map_or(0, |old| old.agreed.count())) {
+        store::append_entry(&mut tx, entry, ctx.now()).await?;
+    }
+    if old.is_none_or(|old| old.seats_committed != new.seats_committed) {
+        // At one instant the last that was set counts, so this replaces what was never billed.
+        let at = if is_billed { ctx.now() } else { new.created_at };
+        store::append_commitment(&mut tx, Step { at, level: new.seats_committed.into() }).await?;
+    }
+    let terms = &new.terms;
+    let data = json!({"price_book_id": terms.price_book_id, "interval": terms.interval.as_str(),
+        "term_months": terms.term_months, "terms_start_on": terms.starts_on, "ends_on": new.ends_on(),
+        "seats_committed": new.seats_committed});
+    event::record(&mut tx, ctx, event::Kind::SubscriptionChanged, new.id, data).await?;
+    tx.commit().await?;
+    Ok(new)
+}
+
+fn fresh(ctx: &Ctx, asked: &Asked, agreed: Agreements) -> Result<Subscription, Error> {
+    Ok(Subscription {
+        id: ctx.env().new_id(),
+        terms: agreed.terms()?.clone(),
+        seats_committed: asked.seats_committed,
+        next_invoice_on: None,
+        parked_reason: None,
+        version: 0,
+        agreed,
+        created_at: ctx.now(),
+    })
+}
+
+/// What was asked for, from the present day on.
+async fn terms_from_today(
     ctx: &Ctx,
     tx: &mut TenantTx,
     price_book_id: PriceBookId,
     asked: &Asked,
-) -> Result<Subscription, Error> {
-    let today = local_day(ctx.now(), ctx.time_zone());
+) -> Result<AgreedTerms, Error> {
     let price = store::price(tx, price_book_id, asked.interval, MAILBOX).await?;
     let (price_book_version, price) = price.ok_or_else(|| {
         Error::invalid(
@@ -236,20 +252,15 @@ async fn fresh(
             format_args!("the book's prices are in {}, the tenant is billed in {currency}", price.currency);
         return Err(Error::invalid("/price_book_id", detail));
     }
-    let term_months = asked.term_months;
-    Ok(Subscription {
-        id: ctx.env().new_id(),
-        terms: AgreedTerms { starts_on: today, price_book_id, price_book_version, term_months, price },
-        interval: asked.interval,
-        seats_committed: asked.seats_committed,
-        anchor_date: asked.anchor_date.unwrap_or(today),
+    let today = today(ctx);
+    Ok(AgreedTerms {
         starts_on: today,
-        status: "active".into(),
-        next_invoice_on: today,
-        parked_reason: None,
-        version: 1,
-        created_at: ctx.now(),
-        earlier: Vec::new(),
+        price_book_id,
+        price_book_version,
+        interval: asked.interval,
+        term_months: asked.term_months,
+        anchor_date: asked.anchor_date.or(asked.trial_ends_on).unwrap_or(today),
+        price,
     })
 }
 
@@ -257,57 +268,93 @@ async fn fresh(
 /// they are used no more; at least one. Otherwise who removes everybody for a moment would escape what was agreed.
 async fn units(ctx: &Ctx, tx: &mut TenantTx) -> Result<i64, Error> {
     let used: i64 = seats::changes(tx, ctx.now()).await?.iter().map(|change| i64::from(change.delta)).sum();
-    let today = local_day(ctx.now(), ctx.time_zone());
+    let today = today(ctx);
     let charged = opened(tx, None).await?.iter().flat_map(CycleState::quantities).collect::<Vec<_>>();
     let held = charged.iter().filter(|(day, _)| *day == today).map(|(_, units)| *units).max();
     Ok(used.max(held.unwrap_or(0)).max(1))
 }
 
 /// What becomes of a subscription that has not been billed: new terms from its old first day on.
-fn superseded(old: Subscription, new: Subscription, anchor: Option<NaiveDate>) -> Subscription {
-    let terms = AgreedTerms { starts_on: old.starts_on, ..new.terms };
-    let earlier =
-        if terms == old.terms { old.earlier } else { old.earlier.into_iter().chain([old.terms]).collect() };
-    Subscription {
-        id: old.id,
-        terms,
-        anchor_date: anchor.unwrap_or(old.anchor_date),
-        starts_on: old.starts_on,
-        next_invoice_on: old.next_invoice_on,
-        version: old.version,
-        created_at: old.created_at,
-        earlier,
-        ..new
+fn superseded(old: &Subscription, terms: AgreedTerms, asked: &Asked) -> Result<Agreements, Error> {
+    let starts_on = old.starts_on();
+    trial_after(asked.trial_ends_on, starts_on)?;
+    let anchor_date = asked.anchor_date.or(asked.trial_ends_on).unwrap_or(old.terms.anchor_date);
+    let terms = AgreedTerms { starts_on, anchor_date, ..terms };
+    let trial_ends_on = asked.trial_ends_on.or(old.trial_ends_on());
+    if (&terms, trial_ends_on, None) == (&old.terms, old.trial_ends_on(), old.ends_on()) {
+        return Ok(old.agreed.clone());
     }
+    let mut agreed = Agreements::new(starts_on, trial_ends_on, old.agreed.since(0).to_vec())?;
+    agreed.append(Entry::Terms(terms))?;
+    Ok(agreed)
 }
 
-/// What becomes of a subscription that has been billed, with so many units in force. `new` starts on the present day.
+fn trial_after(ends_on: Option<NaiveDate>, starts_on: NaiveDate) -> Result<(), Error> {
+    let last = starts_on.checked_add_days(MAX_TRIAL).ok_or(Error::Stored("first day"))?;
+    if ends_on.is_none_or(|end| starts_on < end && end <= last) {
+        return Ok(());
+    }
+    let detail =
+        format_args!("must be after {starts_on}, the subscription's first day, and not after {last}");
+    Err(Error::invalid("/trial_ends_on", detail))
+}
+
+/// What becomes of what was agreed, of which boundaries up to `last_billed` have been billed, with so many units in force.
+/// `terms` start on the present day.
 fn changed(
-    old: Subscription,
-    new: Subscription,
-    anchor: Option<NaiveDate>,
+    old: &Agreements,
+    terms: AgreedTerms,
+    asked: &Asked,
     units: i64,
-) -> Result<Subscription, Error> {
-    if old.interval != new.interval || anchor.is_some_and(|anchor| anchor != old.anchor_date) {
-        return Err(Error::Conflict {
-            code: "subscription_terms_fixed",
-            detail: "the interval and the anchor date of a subscription that has been billed cannot be changed",
-        });
+    last_billed: NaiveDate,
+) -> Result<Agreements, Error> {
+    const FIXED: Error = Error::Conflict {
+        code: "subscription_terms_fixed",
+        detail: "the anchor date and the trial of a subscription that has been billed cannot be changed",
+    };
+    if asked.trial_ends_on.is_some() && asked.trial_ends_on != old.trial_ends_on() {
+        return Err(FIXED);
     }
-    let old = Subscription { seats_committed: new.seats_committed, parked_reason: None, ..old };
-    if new.terms.says(&old.terms) {
-        return Ok(old);
+    let mut agreed = old.clone();
+    let today = terms.starts_on;
+    let unbilled = last_billed.succ_opt().ok_or(Error::Stored("boundary"))?.max(today);
+    let Some(present) = old.terms_on(today) else {
+        let anchor_date = asked.anchor_date.unwrap_or(unbilled);
+        agreed.append(Entry::Terms(AgreedTerms { starts_on: unbilled, anchor_date, ..terms }))?;
+        return Ok(agreed);
+    };
+    let planned = old.terms()?;
+    if old.ends_on().is_some() {
+        agreed.append(Entry::Terms(planned.clone()))?;
     }
-    let today = new.terms.starts_on;
-    let present = old.terms_on(today);
+    if !terms.says(planned) {
+        let waits = is_less(&terms, present, units)? && !terms.says(present);
+        let cuts = terms.interval != present.interval;
+        let starts_on = match (waits, cuts) {
+            (true, _) => present.term_end(today)?,
+            (false, true) => unbilled,
+            (false, false) => today,
+        };
+        let anchored = AgreedTerms { starts_on, anchor_date: present.anchor_date, ..terms };
+        // An anchor on the 31st is not lost where the cycles go on from it.
+        let goes_on = !cuts || anchored.begins_cycle_on(starts_on)?;
+        let anchor_date = if goes_on { present.anchor_date } else { starts_on };
+        agreed.append(Entry::Terms(AgreedTerms { anchor_date, ..anchored }))?;
+    }
+    let anchors = [present.anchor_date, agreed.terms()?.anchor_date];
+    if asked.anchor_date.is_some_and(|anchor| !anchors.contains(&anchor)) {
+        return Err(FIXED);
+    }
+    Ok(agreed)
+}
+
+/// Whether new terms come to less, are shorter, or lift a lock: they wait for the end of the present ones.
+fn is_less(new: &AgreedTerms, present: &AgreedTerms, units: i64) -> Result<bool, Error> {
     let cost = |terms: &AgreedTerms| terms.price.tariff.cost(Share::from(i128::from(units)));
-    let is_less = cost(&new.terms)? < cost(present)? || new.terms.term_months < present.term_months;
-    let removal = present.price.removal;
-    let unlocks = removal.grace_days().is_some() && new.terms.price.removal != removal;
-    let waits = (is_less || unlocks) && !new.terms.says(present);
-    let starts_on = if waits { old.term_end(today)? } else { today };
-    let terms = AgreedTerms { starts_on, ..new.terms };
-    Ok(Subscription { earlier: old.agreed().cloned().collect(), terms, ..old })
+    let is_cheaper = new.interval == present.interval && cost(new)? < cost(present)?;
+    let is_shorter = new.term_months < present.term_months || new.interval < present.interval;
+    let unlocks = present.price.removal.grace_days().is_some() && new.price.removal != present.price.removal;
+    Ok(is_cheaper || is_shorter || unlocks)
 }
 
 struct Asked {
@@ -315,6 +362,7 @@ struct Asked {
     term_months: i32,
     seats_committed: i32,
     anchor_date: Option<NaiveDate>,
+    trial_ends_on: Option<NaiveDate>,
 }
 
 fn check(new: &PutSubscription) -> Result<Asked, Error> {
@@ -332,11 +380,14 @@ fn check(new: &PutSubscription) -> Result<Asked, Error> {
     let seats = checks.value(seats, "/seats_committed", format_args!("must be 0 to {MAX_SEATS}"));
     let anchor_date = new.anchor_date.as_deref().map(date);
     checks.require(anchor_date != Some(None), "/anchor_date", NOT_A_DATE);
+    let trial_ends_on = new.trial_ends_on.as_deref().map(date);
+    checks.require(trial_ends_on != Some(None), "/trial_ends_on", NOT_A_DATE);
     checks.done().map_err(Error::Invalid)?;
     let (Some(interval), Some(term_months), Some(seats_committed)) = (interval, term_months, seats) else {
         return Err(Error::Invalid(Vec::new()));
     };
-    Ok(Asked { interval, term_months, seats_committed, anchor_date: anchor_date.flatten() })
+    let (anchor_date, trial_ends_on) = (anchor_date.flatten(), trial_ends_on.flatten());
+    Ok(Asked { interval, term_months, seats_committed, anchor_date, trial_ends_on })
 }
 
 #[cfg(test)]
@@ -350,6 +401,7 @@ mod tests {
             term_months: None,
             seats_committed: None,
             anchor_date: None,
+            trial_ends_on: None,
         }
     }
 

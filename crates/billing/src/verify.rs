@@ -157,9 +157,10 @@ async fn recomputed(tx: &mut TenantTx) -> Result<Recomputed, Error> {
         log: WholeLog {
             seat_changes: seat_changes.iter().map(|change| (change.at, i64::from(change.delta))).collect(),
             commitments: subscription::store::commitments(tx).await?,
-            subscription,
+            agreed: subscription.agreed,
         },
         boundaries,
+        next_invoice_on: subscription.next_invoice_on,
         before: opened(tx, Some(first)).await?,
         stored: opened(tx, None).await?,
         documents,

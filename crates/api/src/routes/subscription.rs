@@ -5,6 +5,7 @@ use billing::subscription::{self, PutSubscription};
 use chrono::NaiveDate;
 use kernel::{PriceBookId, SubscriptionId};
 use serde::{Deserialize, Serialize};
+use tenancy::Ctx;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -41,36 +42,46 @@ struct Subscription {
     /// Where cycles are counted from.
     #[schema(value_type = schema::Day)]
     anchor_date: NaiveDate,
-    /// The first day that is charged.
+    /// The day on which it was subscribed to; the first that is charged, if there is no trial.
     #[schema(value_type = schema::Day)]
     starts_on: NaiveDate,
-    /// `active`.
+    /// The first day that is charged, after a trial.
+    #[schema(value_type = Option<schema::Day>, required)]
+    trial_ends_on: Option<NaiveDate>,
+    /// The first day on which nothing is used any more, past or to come: it was cancelled.
+    #[schema(value_type = Option<schema::Day>, required)]
+    ends_on: Option<NaiveDate>,
+    /// On the tenant's present day: `trialing` (nothing is charged yet), `active` or `ended`.
     #[schema(value_type = schema::SubscriptionStatus)]
-    status: String,
-    /// The next boundary, on which a billing run has something to look at.
-    #[schema(value_type = schema::Day)]
-    next_invoice_on: NaiveDate,
+    status: &'static str,
+    /// The next boundary, on which a billing run has something to look at. `null` when nothing is left to be billed.
+    #[schema(value_type = Option<schema::Day>, required)]
+    next_invoice_on: Option<NaiveDate>,
     /// Why a billing run could not bill it. A run that names the tenant tries again, as does every run after a `PUT`.
     #[schema(required, example = "the price book has no price for the interval")]
     parked_reason: Option<String>,
 }
 
-impl From<subscription::Subscription> for Subscription {
-    fn from(of: subscription::Subscription) -> Self {
-        Self {
+impl Subscription {
+    fn of(ctx: &Ctx, of: subscription::Subscription) -> Tagged<Answer<Self>> {
+        let (starts_on, trial_ends_on, ends_on) = (of.starts_on(), of.trial_ends_on(), of.ends_on());
+        let shown = Self {
             id: of.id,
             price_book_id: of.terms.price_book_id,
             price_book_version: of.terms.price_book_version,
-            interval: of.interval.as_str(),
+            interval: of.terms.interval.as_str(),
             term_months: of.terms.term_months,
             terms_start_on: of.terms.starts_on,
             seats_committed: of.seats_committed,
-            anchor_date: of.anchor_date,
-            starts_on: of.starts_on,
-            status: of.status,
+            anchor_date: of.terms.anchor_date,
+            starts_on,
+            trial_ends_on,
+            ends_on,
+            status: of.status(ctx).as_str(),
             next_invoice_on: of.next_invoice_on,
             parked_reason: of.parked_reason,
-        }
+        };
+        Tagged(of.version, Answer(shown))
     }
 }
 
@@ -92,10 +103,16 @@ struct NewSubscription {
     #[serde(default)]
     #[schema(minimum = 0, maximum = 1_000_000, example = 5)]
     seats_committed: Option<i64>,
-    /// Where cycles are counted from. When absent: the tenant's present day for a new subscription, and no change of one.
+    /// Where cycles are counted from. When absent: the end of the trial or the tenant's present day for a new subscription, and no
+    /// change of one.
     #[serde(default)]
     #[schema(value_type = Option<schema::Day>)]
     anchor_date: Option<String>,
+    /// The first day that is charged, at most 366 days after the first of the subscription. When absent: no trial for a new
+    /// subscription, and no change of one.
+    #[serde(default)]
+    #[schema(value_type = Option<schema::Day>)]
+    trial_ends_on: Option<String>,
 }
 
 impl From<NewSubscription> for PutSubscription {
@@ -106,6 +123,7 @@ impl From<NewSubscription> for PutSubscription {
             term_months: body.term_months,
             seats_committed: body.seats_committed,
             anchor_date: body.anchor_date,
+            trial_ends_on: body.trial_ends_on,
         }
     }
 }
@@ -120,23 +138,20 @@ async fn get(
     Path(at): Path<TenantPath>,
 ) -> Result<Tagged<Answer<Subscription>>, Problem> {
     let ctx = caller.enter(at.tenant_id).await?;
-    Ok(tagged(subscription::get(&ctx).await?))
-}
-
-fn tagged(of: subscription::Subscription) -> Tagged<Answer<Subscription>> {
-    Tagged(of.version, Answer(of.into()))
+    Ok(Subscription::of(&ctx, subscription::get(&ctx).await?))
 }
 
 /// Subscribe a tenant, or change its subscription
 ///
 /// A new one starts on the tenant's present day. Until something was billed everything may change, and what is agreed last
-/// holds from the first day. Afterwards the committed seats may change, from now on; and price book and term: from today on when
-/// the seats come to no less, the term is no shorter and no lock is lifted, else from the end of the present term on. The same again changes nothing,
-/// and what holds now, put again, takes back a change that was to come.
+/// holds from the first day. Afterwards the committed seats may change, from now on; and price book, interval and term: at once when
+/// the seats come to no less, neither interval nor term is shorter and no lock is lifted, else from the end of the present term on. A
+/// change of the interval begins new cycles on the present day or, when that was billed, on the next. The same again changes nothing;
+/// what holds now, put again, takes back a change that was to come, and what is put before an end takes the cancellation back.
 #[utoipa::path(put, path = "/v1/tenants/{tenant_id}/subscription", tag = "Subscriptions", operation_id = "put_subscription",
     params(TenantPath),
     responses((status = 200, description = "The subscription as it is now.", body = Subscription),
-        (status = 409, description = "It was billed, and its interval and anchor are fixed: `subscription_terms_fixed`.")),
+        (status = 409, description = "It was billed, and its anchor and trial are fixed: `subscription_terms_fixed`.")),
     extensions(("x-required-action" = json!("subscriptions:write"))))]
 async fn put(
     Bearer(caller): Bearer,
@@ -145,9 +160,40 @@ async fn put(
     Json(body): Json<NewSubscription>,
 ) -> Result<Tagged<Answer<Subscription>>, Problem> {
     let ctx = caller.enter(at.tenant_id).await?;
-    Ok(tagged(subscription::put(&ctx, body.into(), version).await?))
+    let put = subscription::put(&ctx, body.into(), version).await?;
+    Ok(Subscription::of(&ctx, put))
+}
+
+/// When to end a subscription.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Cancellation {
+    /// The first day on which nothing is used any more, after the tenant's present day. When absent: the end of the term, or of the trial.
+    #[serde(default)]
+    #[schema(value_type = Option<schema::Day>)]
+    ends_on: Option<String>,
+}
+
+/// Cancel a tenant's subscription
+///
+/// For how long its seats are charged beyond the end is for the price's removal policy to say: not at all, to the end of the cycle,
+/// or of the term. Another call moves an end that has not come; a `PUT` takes it back.
+#[utoipa::path(post, path = "/v1/tenants/{tenant_id}/subscription/cancel", tag = "Subscriptions",
+    operation_id = "cancel_subscription", params(TenantPath),
+    responses((status = 200, description = "The subscription as it is now.", body = Subscription),
+        (status = 409, description = "It has ended: `subscription_ended`.")),
+    extensions(("x-required-action" = json!("subscriptions:write"))))]
+async fn cancel(
+    Bearer(caller): Bearer,
+    Path(at): Path<TenantPath>,
+    IfMatch(version): IfMatch,
+    Json(body): Json<Cancellation>,
+) -> Result<Tagged<Answer<Subscription>>, Problem> {
+    let ctx = caller.enter(at.tenant_id).await?;
+    let cancelled = subscription::cancel(&ctx, body.ends_on.as_deref(), version).await?;
+    Ok(Subscription::of(&ctx, cancelled))
 }
 
 pub(crate) fn router() -> OpenApiRouter<Api> {
-    OpenApiRouter::default().routes(routes!(get, put))
+    OpenApiRouter::default().routes(routes!(get, put)).routes(routes!(cancel))
 }

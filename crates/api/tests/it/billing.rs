@@ -86,6 +86,7 @@ async fn a_subscription_is_put_and_read() {
     let expected = json!({
         "id": put["id"], "price_book_id": book["id"], "price_book_version": 1, "interval": "year", "term_months": 24,
         "seats_committed": 3, "anchor_date": "2026-03-01", "starts_on": "2026-03-02", "terms_start_on": "2026-03-02", "status": "active",
+        "trial_ends_on": null, "ends_on": null,
         "next_invoice_on": put["next_invoice_on"], "parked_reason": null,
     });
     assert_eq!(put, expected);

@@ -60,9 +60,10 @@ pub(crate) async fn insert_line(
 ) -> Result<(), db::Error> {
     let tenant_id = tx.tenant_id().uuid();
     sqlx::query!(
-        "insert into invoice_lines (tenant_id, invoice_id, position, item, kind, description, period, cycle, quantity,
+        "insert into invoice_lines (tenant_id, invoice_id, position, item, kind, description, period, cycle, whole, quantity,
            seat_days, price_id, unit_price, amount_minor)
-         values ($1, $2, $3, $4, $5, $6, daterange($7, $8), daterange($9, $10), $11, $12, $13, $14::text::numeric, $15)",
+         values ($1, $2, $3, $4, $5, $6, daterange($7, $8), daterange($9, $10), daterange($11, $12), $13, $14, $15,
+           $16::text::numeric, $17)",
         tenant_id,
         invoice_id.uuid(),
         position,
@@ -73,6 +74,8 @@ pub(crate) async fn insert_line(
         line.period.end(),
         cycle.charged.start(),
         cycle.charged.end(),
+        cycle.whole.start(),
+        cycle.whole.end(),
         line.quantity,
         line.seat_days,
         line.price_id.uuid(),

@@ -11,7 +11,7 @@ use super::calendar::Cycle;
 use super::discount::Rate;
 use super::in_force::{Log, in_force};
 use super::reconcile::{Billed, Charge, reconcile};
-use super::timeline::{Course, Timeline};
+use super::timeline::{Course, Timeline, course_of, is_same};
 
 /// A cycle that has been opened, and what was billed for it.
 #[derive(Debug, Clone)]
@@ -137,18 +137,6 @@ fn open(
         }
     }
     Ok(opening)
-}
-
-/// Whether two are the same cycle, though one may have been cut.
-fn is_same(one: &Cycle, other: &Cycle) -> bool {
-    (one.whole, one.charged.start()) == (other.whole, other.charged.start())
-}
-
-/// The course whose cycle it is; `None` if the timeline has come to have no such cycle.
-fn course_of<'a, 'b>(courses: &'a [Course<'b>], cycle: &Cycle) -> Option<&'a Course<'b>> {
-    let first = cycle.charged.start();
-    let course = courses.iter().find(|course| course.contains(first))?;
-    course.cycle_at(first).is_ok_and(|found| is_same(&found, cycle)).then_some(course)
 }
 
 /// What remains to be billed of a cycle, rate by rate, those that were billed before first.

@@ -125,6 +125,16 @@ impl Timeline {
         self.next_boundary(NaiveDate::MIN)
     }
 
+    /// The day after the last that is charged; `None` if there is no such day, or nothing is charged at all.
+    pub fn charged_until(&self) -> Result<Option<NaiveDate>, RatingError> {
+        Ok(self.courses()?.last().and_then(|course| course.until))
+    }
+
+    /// Whether it makes that cycle, however much of it is charged.
+    pub fn makes(&self, cycle: &Cycle) -> Result<bool, RatingError> {
+        Ok(course_of(&self.courses()?, cycle).is_some())
+    }
+
     /// The boundary after a day, on which there may be something to bill; `None` if there is none.
     ///
     /// Boundaries are the monthly ones of the terms in force, and the days on which something begins or ceases to be
@@ -253,6 +263,18 @@ impl Course<'_> {
         let Some(terms) = in_cycle.find(is_locked) else { return Ok(first) };
         Ok(terms.terms()?.cycle_at(first)?.start())
     }
+}
+
+/// Whether two are the same cycle, though one may have been cut.
+pub(super) fn is_same(one: &Cycle, other: &Cycle) -> bool {
+    (one.whole, one.charged.start()) == (other.whole, other.charged.start())
+}
+
+/// The course whose cycle it is; `None` if the timeline has come to have no such cycle.
+pub(super) fn course_of<'a, 'b>(courses: &'a [Course<'b>], cycle: &Cycle) -> Option<&'a Course<'b>> {
+    let first = cycle.charged.start();
+    let course = courses.iter().find(|course| course.contains(first))?;
+    course.cycle_at(first).is_ok_and(|found| is_same(&found, cycle)).then_some(course)
 }
 
 #[cfg(test)]

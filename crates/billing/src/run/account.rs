@@ -14,12 +14,13 @@ use crate::Error;
 use crate::invoice::store::NewInvoice;
 use crate::invoice::{DocumentKind, InvoiceLine, Issuer, store as invoices};
 use crate::ledger::{self, Posting};
-use crate::price_book::MAILBOX;
+use crate::price_book::{CycleLength, MAILBOX};
 use crate::rating::{
-    Cycle, CycleState, Line, LineKind, Log, Span, document, local_day, steps_of_changes, steps_of_levels,
+    Cycle, CycleState, Line, LineKind, Log, Span, Timeline, document, local_day, steps_of_changes,
+    steps_of_levels,
 };
 use crate::series;
-use crate::subscription::{self, Subscription};
+use crate::subscription::{self, Subscription, next_boundary};
 
 /// By when a document is to be paid, from the day that it is issued.
 const DAYS_TO_PAY: Days = Days::new(14);
@@ -109,7 +110,7 @@ async fn claim_and_bill(ctx: &Ctx, as_of: NaiveDate, treatment: Treatment) -> Re
         return Ok(Outcome::Parked);
     }
     let until = as_of.min(local_day(ctx.now(), ctx.time_zone()));
-    if claim.next_invoice_on > until {
+    if claim.next_invoice_on.is_none_or(|next| next > until) {
         return Ok(Outcome::Elsewhere);
     }
     // A price book of another issuer is not visible.
@@ -125,7 +126,7 @@ async fn claim_and_bill(ctx: &Ctx, as_of: NaiveDate, treatment: Treatment) -> Re
 /// What is outstanding, by boundary, and where the next run goes on.
 struct Drafts {
     documents: Vec<(NaiveDate, Vec<Line>)>,
-    next_boundary: NaiveDate,
+    next_boundary: Option<NaiveDate>,
 }
 
 /// Rates every boundary up to a day, and records the days that are billed by it.
@@ -135,50 +136,92 @@ async fn rate(
     subscription: &Subscription,
     until: NaiveDate,
 ) -> Result<Drafts, Error> {
-    let timeline = subscription.timeline();
+    let timeline = subscription.agreed.timeline()?;
     let changes = seats::changes(tx, ctx.now()).await?;
     let seat_changes_known = i64::try_from(changes.len()).map_err(|_| Error::Stored("event log"))?;
     let log = Log {
-        seats: steps_of_changes(changes.iter().map(|c| (c.at, i64::from(c.delta)))),
+        seats: steps_of_changes(changes.into_iter().map(|change| (change.at, i64::from(change.delta)))),
         committed: steps_of_levels(subscription::store::commitments(tx).await?),
     };
     let mut cycles = opened(tx, None).await?;
+    let known = cycles.len();
     let mut documents = Vec::new();
-    let mut before = store::changes_billed_until(tx, MAILBOX).await?;
-    let mut boundary = subscription.next_invoice_on;
-    while boundary <= until {
-        let known = cycles.len();
+    let mut last = subscription::store::last_boundary(tx).await?;
+    let mut next = next_boundary(&subscription.agreed, last)?;
+    while let Some(boundary) = next.filter(|next| *next <= until) {
         let lines = document(&timeline, boundary, ctx.time_zone(), &mut cycles, &log)?;
-        for state in &cycles[known..] {
-            store::cover_cycle(tx, MAILBOX, state.cycle, state.zone).await?;
-        }
         store::record_boundary(tx, boundary, ctx.time_zone(), seat_changes_known).await?;
-        if let Some(changes) = Span::new(before.unwrap_or(subscription.starts_on), boundary) {
+        if let Some(changes) = Span::new(last.unwrap_or(subscription.starts_on()), boundary) {
             store::cover_changes(tx, MAILBOX, changes).await?;
         }
         if !lines.is_empty() {
             documents.push((boundary, lines));
         }
-        before = Some(boundary);
-        boundary = timeline.next_boundary(boundary)?.ok_or(Error::Stored("boundary"))?;
+        last = Some(boundary);
+        next = timeline.next_boundary(boundary)?;
     }
-    Ok(Drafts { documents, next_boundary: boundary })
+    cover(tx, &timeline, &cycles, known).await?;
+    Ok(Drafts { documents, next_boundary: next })
+}
+
+/// Records the days of the cycles, of which the first so many were there before: those may have been cut, replaced or put back.
+async fn cover(
+    tx: &mut TenantTx,
+    timeline: &Timeline,
+    cycles: &[CycleState],
+    known: usize,
+) -> Result<(), Error> {
+    let (before, new) = cycles.split_at_checked(known).ok_or(Error::Stored("cycle"))?;
+    let stored = store::covered(tx, MAILBOX).await?;
+    let mut changed = Vec::new();
+    for state in before {
+        let key = CycleKey::of(&state.cycle);
+        let days = timeline.makes(&state.cycle)?.then_some(state.cycle.charged);
+        if stored.get(&key) != Some(&days) {
+            changed.push((key, days));
+        }
+    }
+    // First none of them has days, so that none is in the way of another.
+    for (key, _) in &changed {
+        store::cover_days(tx, MAILBOX, *key, None).await?;
+    }
+    for (key, days) in changed {
+        store::cover_days(tx, MAILBOX, key, days).await?;
+    }
+    for state in new {
+        let days = timeline.makes(&state.cycle)?.then_some(state.cycle.charged);
+        store::cover_cycle(tx, MAILBOX, CycleKey::of(&state.cycle), days, state.zone).await?;
+    }
+    Ok(())
 }
 
 /// The cycles opened so far, with their lines; or as they were before a boundary.
 pub(crate) async fn opened(tx: &mut TenantTx, before: Option<NaiveDate>) -> Result<Vec<CycleState>, Error> {
-    let mut billed = BTreeMap::<NaiveDate, Vec<_>>::new();
-    for (cycle_starts_on, line) in store::billed_lines(tx, MAILBOX, before).await? {
-        billed.entry(cycle_starts_on).or_default().push(line);
+    let mut billed = BTreeMap::<CycleKey, Vec<_>>::new();
+    for (cycle, line) in store::billed_lines(tx, MAILBOX, before).await? {
+        billed.entry(cycle).or_default().push(line);
     }
-    let cycles = store::cycles(tx, MAILBOX).await?;
-    let with_lines = |(cycle, zone): (Cycle, _)| CycleState {
+    let mut cycles = store::cycles(tx, MAILBOX).await?;
+    cycles.retain(|(cycle, _)| before.is_none_or(|before| cycle.charged.start() < before));
+    let with_lines = |(cycle, zone)| CycleState {
         cycle,
         zone,
-        billed: billed.remove(&cycle.charged.start()).unwrap_or_default(),
+        billed: billed.remove(&CycleKey::of(&cycle)).unwrap_or_default(),
     };
-    let were_open = |(cycle, _): &(Cycle, _)| before.is_none_or(|before| cycle.charged.start() < before);
-    Ok(cycles.into_iter().filter(were_open).map(with_lines).collect())
+    Ok(cycles.into_iter().map(with_lines).collect())
+}
+
+/// What tells a cycle from others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct CycleKey {
+    starts_on: NaiveDate,
+    whole: Span,
+}
+
+impl CycleKey {
+    fn of(cycle: &Cycle) -> Self {
+        Self { starts_on: cycle.charged.start(), whole: cycle.whole }
+    }
 }
 
 /// Numbers and writes the documents, after everything that can fail for the account's own reasons: the number
@@ -251,14 +294,16 @@ async fn write(
     let creditable = if new.net_minor < 0 { invoices::creditable(tx).await? } else { Vec::new() };
     invoices::insert(tx, new, number).await?;
     for (position, line) in (1..).zip(lines) {
+        let terms = subscription.agreed.terms_of(line.cycle.whole, &line.rate.tariff);
+        let terms = terms.ok_or(Error::Stored("price"))?;
         let shown = InvoiceLine {
-            description: describe(line, lines, subscription),
+            description: describe(line, lines, terms.interval),
             item: MAILBOX.into(),
             kind: line.kind,
             period: line.charge.period,
             quantity: line.charge.quantity,
             seat_days: line.charge.seat_days,
-            price_id: subscription.price_at(&line.rate.tariff).ok_or(Error::Stored("price"))?.id,
+            price_id: terms.price.id,
             unit_price: line.rate.tariff.unit_price(),
             amount: Money::new(line.charge.amount_minor, new.currency),
         };
@@ -286,18 +331,18 @@ async fn write(
     Ok(())
 }
 
-fn describe(line: &Line, all: &[Line], subscription: &Subscription) -> String {
+fn describe(line: &Line, all: &[Line], interval: CycleLength) -> String {
     let period = line.charge.period;
     let last_day = period.end().pred_opt().unwrap_or(period.end());
-    // A change of the price takes the days off at the old one and puts them on at the new one.
+    // A change of the price takes the days off at the old one and puts them on at the new one, in a cycle of their own perhaps.
     let is_repriced = all.iter().any(|other| {
-        other.cycle == line.cycle
-            && other.rate != line.rate
+        (&other.cycle, &other.rate) != (&line.cycle, &line.rate)
+            && (other.charge.quantity < 0) != (line.charge.quantity < 0)
             && other.charge.period.start() < period.end()
             && period.start() < other.charge.period.end()
     });
     let what = match (line.kind, is_repriced) {
-        (LineKind::Recurring, _) => format!("mailboxes, per {}", subscription.interval.as_str()),
+        (LineKind::Recurring, _) => format!("mailboxes, per {}", interval.as_str()),
         (LineKind::Proration, false) => "mailboxes added".to_owned(),
         (LineKind::Credit, false) => "mailboxes removed".to_owned(),
         (LineKind::Proration, true) => "mailboxes at the new price".to_owned(),

@@ -23,12 +23,12 @@ pub(super) async fn due(
     };
     let (after_day, after_tenant) = after.unwrap_or((NaiveDate::default(), TenantId::from_uuid(Uuid::nil())));
     let rows = sqlx::query!(
-        "select s.next_invoice_on, s.tenant_id, t.time_zone, t.test_clock
+        r#"select s.next_invoice_on as "next_invoice_on!", s.tenant_id, t.time_zone, t.test_clock
          from subscriptions s join tenants t on t.id = s.tenant_id
          where s.next_invoice_on <= $1 and t.status <> 'deleted'
            and ($2::uuid is null or $2 = any (t.reseller_path)) and ($3::uuid is null or s.tenant_id = $3)
            and (s.next_invoice_on, s.tenant_id) > ($4::date, $5::uuid)
-         order by s.next_invoice_on, s.tenant_id limit $6",
+         order by s.next_invoice_on, s.tenant_id limit $6"#,
         as_of,
         reseller,
         tenant,

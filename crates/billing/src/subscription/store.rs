@@ -5,7 +5,7 @@ use sqlx::types::chrono::{DateTime, NaiveDate, Utc};
 use tenancy::TenantTx;
 use uuid::Uuid;
 
-use super::{AgreedTerms, SubscribedPrice, Subscription};
+use super::{AgreedTerms, Agreements, Entry, SubscribedPrice, Subscription};
 use crate::Error;
 use crate::price_book::CycleLength;
 use crate::price_book::store::{removal_policy, tariff};
@@ -14,10 +14,9 @@ use crate::rating::Step;
 struct Row {
     id: Uuid,
     seats_committed: i32,
-    anchor_date: NaiveDate,
     starts_on: NaiveDate,
-    status: String,
-    next_invoice_on: NaiveDate,
+    trial_ends_on: Option<NaiveDate>,
+    next_invoice_on: Option<NaiveDate>,
     parked_reason: Option<String>,
     version: i64,
     created_at: DateTime<Utc>,
@@ -28,7 +27,7 @@ pub(crate) async fn find(tx: &mut TenantTx) -> Result<Option<Subscription>, Erro
     let tenant_id = tx.tenant_id().uuid();
     let row = sqlx::query_as!(
         Row,
-        "select id, seats_committed, anchor_date, starts_on, status, next_invoice_on, parked_reason, version, created_at
+        "select id, seats_committed, starts_on, trial_ends_on, next_invoice_on, parked_reason, version, created_at
          from subscriptions where tenant_id = $1",
         tenant_id
     )
@@ -36,59 +35,69 @@ pub(crate) async fn find(tx: &mut TenantTx) -> Result<Option<Subscription>, Erro
     .await
     .map_err(db::Error::from)?;
     let Some(row) = row else { return Ok(None) };
-    let mut earlier = terms(tx).await?;
-    let Some((interval, terms)) = earlier.pop() else { return Ok(None) };
+    let entries = entries(tx).await?;
+    if entries.is_empty() {
+        return Ok(None);
+    }
+    let agreed = Agreements::new(row.starts_on, row.trial_ends_on, entries)?;
     Ok(Some(Subscription {
         id: SubscriptionId::from_uuid(row.id),
-        terms,
-        interval,
+        terms: agreed.terms()?.clone(),
         seats_committed: row.seats_committed,
-        anchor_date: row.anchor_date,
-        starts_on: row.starts_on,
-        status: row.status,
         next_invoice_on: row.next_invoice_on,
         parked_reason: row.parked_reason,
         version: row.version,
+        agreed,
         created_at: row.created_at,
-        earlier: earlier.into_iter().map(|(_, terms)| terms).collect(),
     }))
 }
 
-/// Everything that was agreed, in that order, each with the length of its cycles.
-async fn terms(tx: &mut TenantTx) -> Result<Vec<(CycleLength, AgreedTerms)>, Error> {
+/// Everything that was agreed, in that order.
+async fn entries(tx: &mut TenantTx) -> Result<Vec<Entry>, Error> {
     let tenant_id = tx.tenant_id().uuid();
-    let rows = sqlx::query!(
-        r#"select s.starts_on, s.price_book_id, s.price_id, s.term_months, b.version, b.currency, p."interval", p.model,
-             p.unit_price::text, p.tier_limits as "tier_limits: Vec<Option<i32>>", p.tier_prices::text[] as "tier_prices!",
-             p.removal_policy, p.grace_days
-           from subscription_terms s
-           join price_books b on b.id = s.price_book_id
-           join prices p on p.price_book_id = s.price_book_id and p.id = s.price_id
-           where s.tenant_id = $1 order by s.ordinal"#,
+    let ends = sqlx::query!(
+        "select ordinal, starts_on from subscription_terms where tenant_id = $1 and price_id is null",
         tenant_id
     )
     .fetch_all(tx.conn())
     .await
     .map_err(db::Error::from)?;
-    rows.into_iter()
-        .map(|row| {
-            let price = SubscribedPrice {
-                id: PriceId::from_uuid(row.price_id),
-                tariff: tariff(&row.model, row.unit_price.as_deref(), &row.tier_limits, &row.tier_prices)?,
-                currency: row.currency.parse().map_err(|_| Error::Stored("currency"))?,
-                removal: removal_policy(&row.removal_policy, row.grace_days)?,
-            };
-            let interval = CycleLength::from_name(&row.interval).ok_or(Error::Stored("interval"))?;
-            let terms = AgreedTerms {
-                starts_on: row.starts_on,
-                price_book_id: PriceBookId::from_uuid(row.price_book_id),
-                price_book_version: row.version,
-                term_months: row.term_months,
-                price,
-            };
-            Ok((interval, terms))
-        })
-        .collect()
+    let rows = sqlx::query!(
+        r#"select s.ordinal, s.starts_on, s.term_months as "term_months!", s.anchor_date as "anchor_date!", b.id as book_id,
+             b.version, b.currency, p.id as price_id, p."interval", p.model, p.unit_price::text,
+             p.tier_limits as "tier_limits: Vec<Option<i32>>", p.tier_prices::text[] as "tier_prices!", p.removal_policy,
+             p.grace_days
+           from subscription_terms s
+           join price_books b on b.id = s.price_book_id
+           join prices p on p.price_book_id = s.price_book_id and p.id = s.price_id
+           where s.tenant_id = $1"#,
+        tenant_id
+    )
+    .fetch_all(tx.conn())
+    .await
+    .map_err(db::Error::from)?;
+    let mut entries = Vec::new();
+    for row in rows {
+        let price = SubscribedPrice {
+            id: PriceId::from_uuid(row.price_id),
+            tariff: tariff(&row.model, row.unit_price.as_deref(), &row.tier_limits, &row.tier_prices)?,
+            currency: row.currency.parse().map_err(|_| Error::Stored("currency"))?,
+            removal: removal_policy(&row.removal_policy, row.grace_days)?,
+        };
+        let terms = AgreedTerms {
+            starts_on: row.starts_on,
+            price_book_id: PriceBookId::from_uuid(row.book_id),
+            price_book_version: row.version,
+            interval: CycleLength::from_name(&row.interval).ok_or(Error::Stored("interval"))?,
+            term_months: row.term_months,
+            anchor_date: row.anchor_date,
+            price,
+        };
+        entries.push((row.ordinal, Entry::Terms(terms)));
+    }
+    entries.extend(ends.into_iter().map(|end| (end.ordinal, Entry::End(end.starts_on))));
+    entries.sort_by_key(|(ordinal, _)| *ordinal);
+    Ok(entries.into_iter().map(|(_, entry)| entry).collect())
 }
 
 /// As [`find`], keeping runs and other writers away until the transaction ends; two that subscribe for the first
@@ -146,34 +155,33 @@ pub(super) async fn tenant_currency(tx: &mut TenantTx) -> Result<Currency, Error
     code.parse().map_err(|_| Error::Stored("currency"))
 }
 
-pub(super) async fn is_billed(tx: &mut TenantTx) -> Result<bool, db::Error> {
+/// The last boundary that was billed; of before boundaries were recorded, by the days that they covered.
+pub(crate) async fn last_boundary(tx: &mut TenantTx) -> Result<Option<NaiveDate>, db::Error> {
     let tenant_id = tx.tenant_id().uuid();
-    let billed = sqlx::query_scalar!(
-        r#"select exists (select from billing_coverage where tenant_id = $1) as "billed!""#,
+    let last = sqlx::query_scalar!(
+        "select greatest((select max(boundary) from billed_boundaries where tenant_id = $1),
+           (select max(case kind when 'cycle' then starts_on else upper(days) end) from billing_coverage where tenant_id = $1))",
         tenant_id
     )
     .fetch_one(tx.conn())
     .await?;
-    Ok(billed)
+    Ok(last)
 }
 
-/// Writes all of it but the terms; it is parked no more.
+/// Writes all of it but what was agreed; it is parked no more.
 pub(super) async fn put(tx: &mut TenantTx, new: &Subscription) -> Result<(), db::Error> {
     let tenant_id = tx.tenant_id().uuid();
     sqlx::query!(
-        "insert into subscriptions (tenant_id, id, seats_committed, anchor_date, starts_on, status, next_invoice_on, version,
-           created_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+        "insert into subscriptions (tenant_id, id, seats_committed, starts_on, trial_ends_on, next_invoice_on, version, created_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $8)
          on conflict on constraint subscriptions_one_a_tenant do update set
-           seats_committed = excluded.seats_committed, anchor_date = excluded.anchor_date,
-           starts_on = excluded.starts_on, next_invoice_on = excluded.next_invoice_on, version = excluded.version,
-           parked_at = null, parked_reason = null",
+           seats_committed = excluded.seats_committed, trial_ends_on = excluded.trial_ends_on,
+           next_invoice_on = excluded.next_invoice_on, version = excluded.version, parked_at = null, parked_reason = null",
         tenant_id,
         new.id.uuid(),
         new.seats_committed,
-        new.anchor_date,
-        new.starts_on,
-        new.status,
+        new.starts_on(),
+        new.trial_ends_on(),
         new.next_invoice_on,
         new.version,
         new.created_at,
@@ -184,20 +192,25 @@ pub(super) async fn put(tx: &mut TenantTx, new: &Subscription) -> Result<(), db:
 }
 
 /// The subscription's row has to be locked.
-pub(super) async fn append_terms(
+pub(super) async fn append_entry(
     tx: &mut TenantTx,
-    terms: &AgreedTerms,
+    entry: &Entry,
     now: DateTime<Utc>,
 ) -> Result<(), db::Error> {
     let tenant_id = tx.tenant_id().uuid();
+    let (starts_on, terms) = match entry {
+        Entry::Terms(terms) => (terms.starts_on, Some(terms)),
+        Entry::End(day) => (*day, None),
+    };
     sqlx::query!(
-        "insert into subscription_terms (tenant_id, ordinal, starts_on, price_book_id, price_id, term_months, set_at)
-         select $1, coalesce(max(ordinal), 0) + 1, $2, $3, $4, $5, $6 from subscription_terms where tenant_id = $1",
+        "insert into subscription_terms (tenant_id, ordinal, starts_on, price_book_id, price_id, term_months, anchor_date, set_at)
+         select $1, coalesce(max(ordinal), 0) + 1, $2, $3, $4, $5, $6, $7 from subscription_terms where tenant_id = $1",
         tenant_id,
-        terms.starts_on,
-        terms.price_book_id.uuid(),
-        terms.price.id.uuid(),
-        terms.term_months,
+        starts_on,
+        terms.map(|terms| terms.price_book_id.uuid()),
+        terms.map(|terms| terms.price.id.uuid()),
+        terms.map(|terms| terms.term_months),
+        terms.map(|terms| terms.anchor_date),
         now
     )
     .execute(tx.conn())

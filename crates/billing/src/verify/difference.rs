@@ -61,10 +61,10 @@ pub enum Difference {
     },
     /// A boundary was skipped, or the subscription goes on from another day than the one after the last billed.
     Boundary {
-        /// Where billing should have gone on.
-        computed: NaiveDate,
+        /// Where billing should have gone on; `None` if nowhere.
+        computed: Option<NaiveDate>,
         /// Where it did.
-        stored: NaiveDate,
+        stored: Option<NaiveDate>,
     },
     /// What the next run would go on from: a cycle's days, its calendar or which lines are its own.
     Cycle {
@@ -210,6 +210,8 @@ impl fmt::Display for Difference {
                 write!(f, "the event log has less than was known when {boundary} was billed")
             }
             Self::Boundary { computed, stored } => {
+                let day = |day: &Option<NaiveDate>| day.map_or("nowhere".into(), |day| day.to_string());
+                let (computed, stored) = (day(computed), day(stored));
                 write!(f, "billing should have gone on from {computed}, and went on from {stored}")
             }
             Self::Cycle { starts_on } => {

@@ -11,7 +11,7 @@ use crate::invoice::{Invoice, InvoiceLine};
 use crate::rating::{
     CycleState, Line, Log, RatingError, Span, Step, document, steps_of_changes, steps_of_levels,
 };
-use crate::subscription::Subscription;
+use crate::subscription::{Agreements, next_boundary};
 
 /// A boundary that was billed, and what was known then.
 #[derive(Debug)]
@@ -29,20 +29,19 @@ pub(super) struct Recorded {
 pub(super) struct WholeLog {
     pub(super) seat_changes: Vec<(DateTime<Utc>, i64)>,
     pub(super) commitments: Vec<Step>,
-    /// With all terms.
-    pub(super) subscription: Subscription,
+    pub(super) agreed: Agreements,
 }
 
 impl WholeLog {
     /// What was known at a boundary; `None` if that is more than there is.
-    fn known(&self, at: &Recorded) -> Option<(Log, Subscription)> {
+    fn known(&self, at: &Recorded) -> Option<(Log, Agreements)> {
         let changes = self.seat_changes.get(..at.seat_changes_known)?;
         let committed = self.commitments.get(..at.commitments_known)?;
         let log = Log {
             seats: steps_of_changes(changes.iter().copied()),
             committed: steps_of_levels(committed.iter().copied()),
         };
-        Some((log, self.subscription.with_first_terms(at.terms_known)?))
+        Some((log, self.agreed.first(at.terms_known)?.ok()?))
     }
 }
 
@@ -51,6 +50,8 @@ impl WholeLog {
 pub(super) struct Account {
     pub(super) log: WholeLog,
     pub(super) boundaries: Vec<Recorded>,
+    /// The next boundary, as it is stored.
+    pub(super) next_invoice_on: Option<NaiveDate>,
     /// The cycles as they were before the first recorded boundary: what is not recorded is taken as it is stored.
     pub(super) before: Vec<CycleState>,
     /// The cycles as they are stored now.
@@ -74,7 +75,7 @@ impl Account {
         let recorded = self.documents.split_off(&first);
         let unrecorded = std::mem::replace(&mut self.documents, recorded).len() as u64;
         let mut differences = Vec::new();
-        if let Err(stop) = self.replay(first, &mut differences) {
+        if let Err(stop) = self.replay(&mut differences) {
             differences.push(*stop);
             return Recomputed { differences, unrecorded };
         }
@@ -90,35 +91,46 @@ impl Account {
     }
 
     /// Stops at the first boundary that cannot be computed: those after it could not be, either.
-    fn replay(&mut self, first: NaiveDate, differences: &mut Vec<Difference>) -> Result<(), Box<Difference>> {
-        let mut due = first;
+    fn replay(&mut self, differences: &mut Vec<Difference>) -> Result<(), Box<Difference>> {
+        // Of those before the first that is recorded the last is not known, if there are any.
+        let mut last = self.before.is_empty().then_some(None);
         for recorded in &self.boundaries {
             let boundary = recorded.boundary;
-            if boundary != due {
-                differences.push(Difference::Boundary { computed: due, stored: boundary });
-            }
             let not_ratable = |error: RatingError| Box::new(Difference::NotRatable { boundary, error });
-            let (log, subscription) = self.log.known(recorded).ok_or(Difference::LogCut { boundary })?;
-            let timeline = subscription.timeline();
+            let (log, agreed) = self.log.known(recorded).ok_or(Difference::LogCut { boundary })?;
+            if let Some(last) = last {
+                due(&agreed, last, Some(boundary), differences)?;
+            }
+            let timeline = agreed.timeline().map_err(|_| Difference::Unreadable("terms"))?;
             let lines =
                 document(&timeline, boundary, recorded.zone, &mut self.before, &log).map_err(not_ratable)?;
             let computed = lines
                 .iter()
-                .map(|line| computed(line, &subscription))
+                .map(|line| computed(line, &agreed))
                 .collect::<Option<Vec<_>>>()
                 .ok_or(Difference::Unreadable("price"))?;
             compare(boundary, &computed, self.documents.remove(&boundary), differences);
-            due = timeline
-                .next_boundary(boundary)
-                .map_err(not_ratable)?
-                .ok_or_else(|| not_ratable(RatingError::DateRange))?;
+            last = Some(Some(boundary));
         }
-        let stored = self.log.subscription.next_invoice_on;
-        if due != stored {
-            differences.push(Difference::Boundary { computed: due, stored });
+        if let Some(last) = last {
+            due(&self.log.agreed, last, self.next_invoice_on, differences)?;
         }
         Ok(())
     }
+}
+
+/// Compares a boundary with the one that follows the last.
+fn due(
+    agreed: &Agreements,
+    last: Option<NaiveDate>,
+    stored: Option<NaiveDate>,
+    differences: &mut Vec<Difference>,
+) -> Result<(), Box<Difference>> {
+    let computed = next_boundary(agreed, last).map_err(|_| Difference::Unreadable("terms"))?;
+    if computed != stored {
+        differences.push(Difference::Boundary { computed, stored });
+    }
+    Ok(())
 }
 
 /// A document that nothing calls for.
@@ -171,8 +183,8 @@ fn as_stored(line: &InvoiceLine) -> LineFigures {
     LineFigures { kind, period, quantity, seat_days, price_id, unit_price, amount }
 }
 
-fn computed(line: &Line, subscription: &Subscription) -> Option<LineFigures> {
-    let price = subscription.price_at(&line.rate.tariff)?;
+fn computed(line: &Line, agreed: &Agreements) -> Option<LineFigures> {
+    let price = &agreed.terms_of(line.cycle.whole, &line.rate.tariff)?.price;
     Some(LineFigures {
         kind: line.kind,
         period: line.charge.period,

@@ -1,6 +1,7 @@
 //! Billing against a real Postgres.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
+mod courses;
 mod ledger;
 mod price_book;
 mod run;
@@ -64,6 +65,7 @@ fn terms(book: &PriceBook, interval: &str) -> PutSubscription {
         term_months: None,
         seats_committed: None,
         anchor_date: None,
+        trial_ends_on: None,
     }
 }
 

@@ -293,8 +293,8 @@ async fn final_documents_cannot_be_changed() {
         assert!(refused.to_string().contains("permission denied"), "{statement}: {refused}");
     }
     // The same days a second time.
-    let again = "insert into billing_coverage select tenant_id, item, kind, daterange(lower(days) + 3, upper(days) + 3), whole, time_zone
-                 from billing_coverage where kind = 'cycle'";
+    let again = "insert into billing_coverage select tenant_id, item, kind, daterange(lower(days) + 3, upper(days) + 3), whole, time_zone,
+                   starts_on + 3 from billing_coverage where kind = 'cycle'";
     let refused = sqlx::query(again)
         .execute(ctx.begin().await.unwrap().conn())
         .await

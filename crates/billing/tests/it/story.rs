@@ -149,7 +149,7 @@ async fn a_test_clock_is_the_tenant_s_own_time() {
     world::domain(&ctx, "sandbox.example").await;
     let book = book(&world, RemovalPolicy::default()).await;
     // 09:00 in London is one in the morning in Los Angeles.
-    assert_eq!(subscribe(&ctx, &book, "month").await.anchor_date, date("2026-01-01"));
+    assert_eq!(subscribe(&ctx, &book, "month").await.terms.anchor_date, date("2026-01-01"));
     seat(&ctx, "ada").await;
 
     let future =

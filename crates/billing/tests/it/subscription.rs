@@ -16,7 +16,10 @@ async fn it_starts_on_the_present_day_and_may_be_anchored_elsewhere() {
     assert_eq!(get(&world.ctx).await.unwrap_err().kind(), ErrorKind::NotFound);
     let book = book(&world, RemovalPolicy::default()).await;
     let plain = subscribe(&world.ctx, &book, "month").await;
-    assert_eq!((plain.anchor_date, plain.next_invoice_on), (date("2026-01-20"), date("2026-01-20")));
+    assert_eq!(
+        (plain.terms.anchor_date, plain.next_invoice_on),
+        (date("2026-01-20"), Some(date("2026-01-20")))
+    );
     assert_eq!((plain.terms.term_months, plain.seats_committed, plain.version), (1, 0, 1));
 
     // Nothing has been billed: everything may change. 12 days of 31 are left of the cycle from 1 January.
@@ -34,11 +37,11 @@ async fn it_starts_on_the_present_day_and_may_be_anchored_elsewhere() {
         "invoice 2026-02-01 37.50 EUR; recurring 2026-02-01..2026-03-01 x3 = 84 seat-days, 37.50 EUR",
     ];
     assert_eq!(all_shown(&world.ctx).await, expected);
-    assert_eq!(get(&world.ctx).await.unwrap().next_invoice_on, date("2026-03-01"));
+    assert_eq!(get(&world.ctx).await.unwrap().next_invoice_on, Some(date("2026-03-01")));
 }
 
 #[tokio::test]
-async fn after_the_first_document_only_the_committed_seats_change() {
+async fn after_the_first_document_anchor_and_trial_stay() {
     let world = world_on("2026-01-01").await;
     let book = book(&world, RemovalPolicy::CreditToBalance).await;
     subscribe(&world.ctx, &book, "month").await;
@@ -46,7 +49,8 @@ async fn after_the_first_document_only_the_committed_seats_change() {
     run(&world, "2026-01-01").await;
 
     let moved = PutSubscription { anchor_date: Some("2026-01-15".into()), ..terms(&book, "month") };
-    for refused in [moved, terms(&book, "year")] {
+    let tried = PutSubscription { trial_ends_on: Some("2026-01-15".into()), ..terms(&book, "month") };
+    for refused in [moved, tried] {
         let error = put(&world.ctx, refused, None).await.unwrap_err();
         assert_eq!((error.kind(), error.code()), (ErrorKind::Conflict, "subscription_terms_fixed"));
     }
@@ -114,7 +118,7 @@ async fn putting_it_again_moves_nothing_and_new_terms_keep_the_first_day() {
 
     // Other terms count from the first day, too: 120 for the year from 1 January.
     let yearly = subscribe(&world.ctx, &book, "year").await;
-    assert_eq!((yearly.starts_on, yearly.anchor_date), (first.starts_on, first.anchor_date));
+    assert_eq!((yearly.starts_on(), yearly.terms.anchor_date), (first.starts_on(), first.terms.anchor_date));
     assert_eq!((yearly.next_invoice_on, yearly.version), (first.next_invoice_on, 2));
     let monthly = subscribe(&world.ctx, &book, "month").await;
     assert_eq!((monthly.id, monthly.version), (first.id, 3));

@@ -226,6 +226,7 @@ async fn with_an_owner() -> (World, PgPool) {
         "billed_boundaries",
         "seat_changes",
         "subscriptions",
+        "subscription_terms",
         "number_series",
         "seat_commitments",
         "billing_coverage",
@@ -289,7 +290,7 @@ async fn a_line_too_many_or_too_few_is_found() {
     );
     let added = after(
         "insert into invoice_lines select tenant_id, invoice_id, 9, item, kind, description, period, cycle, quantity, seat_days,
-           unit_price, 0, price_id from invoice_lines where lower(period) = '2026-01-01'",
+           unit_price, 0, price_id, whole from invoice_lines where lower(period) = '2026-01-01'",
     )
     .await;
     assert!(
@@ -407,7 +408,7 @@ async fn a_log_or_terms_that_were_changed_make_other_lines() {
         "update seat_changes set at = at - interval '1 day' where at > '2026-01-05' and at < '2026-01-11'",
         "insert into seat_commitments select tenant_id, 0, at, 50 from seat_commitments;
          update seat_commitments set at = at - interval '1 hour', seats_committed = 9",
-        "update subscriptions set anchor_date = '2026-01-02'",
+        "update subscription_terms set anchor_date = '2026-01-02'",
         "update billed_boundaries set time_zone = 'Pacific/Auckland', seat_changes_known = 3",
     ] {
         let found = after(tampering).await;
@@ -424,7 +425,8 @@ async fn a_log_or_terms_that_were_changed_make_other_lines() {
             .await;
     assert_eq!(calendar, [Difference::Cycle { starts_on: date("2026-04-01") }]);
     let other_cycle =
-        "update invoice_lines set cycle = '[2026-03-01,2026-04-01)' where lower(period) = '2026-04-01'";
+        "update invoice_lines set cycle = '[2026-03-01,2026-04-01)', whole = '[2026-03-01,2026-04-01)'
+         where lower(period) = '2026-04-01'";
     let found = after(other_cycle).await;
     assert!(matches!(found[..], [Difference::Cycle { .. }, Difference::Cycle { .. }]), "{found:?}");
     let unreadable = after("update billed_boundaries set time_zone = 'Mars/Olympus'").await;

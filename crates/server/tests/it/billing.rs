@@ -22,6 +22,7 @@ async fn subscribed() -> World {
         term_months: None,
         seats_committed: None,
         anchor_date: None,
+        trial_ends_on: None,
     };
     subscription::put(&world.ctx, put, None).await.unwrap();
     world.user("ada", None).await;

@@ -79,6 +79,7 @@ async fn in_debt() -> World {
         term_months: None,
         seats_committed: None,
         anchor_date: None,
+        trial_ends_on: None,
     };
     subscription::put(&world.ctx, put, None).await.unwrap();
     world.user("ada", None).await;

@@ -219,6 +219,7 @@ impl World {
                 "Operations": [{"op": "replace", "path": "displayName", "value": "Ada"}],
             }),
             "transfer_tenant" => json!({"reseller_id": ids["below_reseller_id"]}),
+            "cancel_subscription" => json!({}),
             "put_subscription" => json!({"price_book_id": ids["price_book_id"], "interval": "month"}),
             "set_quota" => json!({"quota_bytes": null}),
             "set_test_clock" => json!({"now": "2026-03-03T00:00:00Z"}),

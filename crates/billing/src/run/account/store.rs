@@ -1,5 +1,7 @@
 //! SQL of billing one account.
 
+use std::collections::BTreeMap;
+
 use chrono_tz::Tz;
 use sqlx::types::chrono::{DateTime, NaiveDate, Utc};
 use tenancy::TenantTx;
@@ -8,9 +10,11 @@ use crate::Error;
 use crate::price_book::store::tariff;
 use crate::rating::{Billed, Cycle, Percentage, Rate, Span};
 
+use super::CycleKey;
+
 /// The account's row, locked.
 pub(super) struct Claim {
-    pub(super) next_invoice_on: NaiveDate,
+    pub(super) next_invoice_on: Option<NaiveDate>,
     pub(super) is_parked: bool,
 }
 
@@ -45,7 +49,7 @@ pub(super) async fn claim_waiting(tx: &mut TenantTx) -> Result<Option<Claim>, db
 }
 
 /// Moves the account on to its next boundary; it is parked no more.
-pub(super) async fn advance(tx: &mut TenantTx, next_invoice_on: NaiveDate) -> Result<(), db::Error> {
+pub(super) async fn advance(tx: &mut TenantTx, next_invoice_on: Option<NaiveDate>) -> Result<(), db::Error> {
     let tenant_id = tx.tenant_id().uuid();
     sqlx::query!(
         "update subscriptions set next_invoice_on = $2, parked_at = null, parked_reason = null, version = version + 1 where tenant_id = $1",
@@ -70,13 +74,14 @@ pub(super) async fn park(tx: &mut TenantTx, reason: &str, now: DateTime<Utc>) ->
     Ok(())
 }
 
-/// The cycles opened so far, oldest first, each with the zone of its calendar.
+/// The cycles opened so far, oldest first, each with the zone of its calendar. One that others have taken the place of has all
+/// the days that it might have.
 pub(super) async fn cycles(tx: &mut TenantTx, item: &str) -> Result<Vec<(Cycle, Tz)>, Error> {
     let tenant_id = tx.tenant_id().uuid();
     let rows = sqlx::query!(
-        r#"select lower(days) as "start!", upper(days) as "end!", lower(whole) as "whole_start!",
-             upper(whole) as "whole_end!", time_zone as "time_zone!"
-           from billing_coverage where tenant_id = $1 and item = $2 and kind = 'cycle' order by days"#,
+        r#"select starts_on, upper(days) as "end?", lower(whole) as "whole_start!", upper(whole) as "whole_end!",
+             time_zone as "time_zone!"
+           from billing_coverage where tenant_id = $1 and item = $2 and kind = 'cycle' order by starts_on, whole"#,
         tenant_id,
         item
     )
@@ -85,23 +90,48 @@ pub(super) async fn cycles(tx: &mut TenantTx, item: &str) -> Result<Vec<(Cycle, 
     .map_err(db::Error::from)?;
     rows.into_iter()
         .map(|row| {
-            let charged = Span::new(row.start, row.end).ok_or(Error::Stored("cycle"))?;
             let whole = Span::new(row.whole_start, row.whole_end).ok_or(Error::Stored("cycle"))?;
+            let end = row.end.unwrap_or(whole.end());
+            let charged = Span::new(row.starts_on, end).ok_or(Error::Stored("cycle"))?;
             let zone = row.time_zone.parse().map_err(|_| Error::Stored("time zone"))?;
             Ok((Cycle { charged, whole }, zone))
         })
         .collect()
 }
 
-/// Every line billed so far, or before a boundary, with the first day of its cycle.
+/// The charged days of each cycle, `None` where others have taken its place.
+pub(super) async fn covered(
+    tx: &mut TenantTx,
+    item: &str,
+) -> Result<BTreeMap<CycleKey, Option<Span>>, Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let rows = sqlx::query!(
+        r#"select starts_on, upper(days) as "end?", lower(whole) as "whole_start!", upper(whole) as "whole_end!"
+           from billing_coverage where tenant_id = $1 and item = $2 and kind = 'cycle'"#,
+        tenant_id,
+        item
+    )
+    .fetch_all(tx.conn())
+    .await
+    .map_err(db::Error::from)?;
+    rows.into_iter()
+        .map(|row| {
+            let whole = Span::new(row.whole_start, row.whole_end).ok_or(Error::Stored("cycle"))?;
+            let starts_on = row.starts_on;
+            Ok((CycleKey { starts_on, whole }, row.end.and_then(|end| Span::new(starts_on, end))))
+        })
+        .collect()
+}
+
+/// Every line billed so far, or before a boundary, with its cycle.
 pub(super) async fn billed_lines(
     tx: &mut TenantTx,
     item: &str,
     before: Option<NaiveDate>,
-) -> Result<Vec<(NaiveDate, Billed)>, Error> {
+) -> Result<Vec<(CycleKey, Billed)>, Error> {
     let tenant_id = tx.tenant_id().uuid();
     let rows = sqlx::query!(
-        r#"select lower(l.cycle) as "cycle!", lower(l.period) as "start!", upper(l.period) as "end!", l.quantity, l.amount_minor,
+        r#"select lower(l.cycle) as "cycle!", lower(l.whole) as "whole_start!", upper(l.whole) as "whole_end!", lower(l.period) as "start!", upper(l.period) as "end!", l.quantity, l.amount_minor,
              p.model, p.unit_price::text, p.tier_limits as "tier_limits: Vec<Option<i32>>", p.tier_prices::text[] as "tier_prices!"
            from invoice_lines l join prices p on p.id = l.price_id
            where l.tenant_id = $1 and l.item = $2 and ($3::date is null or exists (
@@ -119,44 +149,54 @@ pub(super) async fn billed_lines(
             let tariff = tariff(&row.model, row.unit_price.as_deref(), &row.tier_limits, &row.tier_prices)?;
             let (quantity, amount_minor) = (row.quantity, row.amount_minor);
             let rate = Rate { tariff, discount: Percentage::ZERO };
-            Ok((row.cycle, Billed { rate, period, quantity, amount_minor }))
+            let whole = Span::new(row.whole_start, row.whole_end).ok_or(Error::Stored("cycle"))?;
+            let key = CycleKey { starts_on: row.cycle, whole };
+            Ok((key, Billed { rate, period, quantity, amount_minor }))
         })
         .collect()
-}
-
-/// The boundary up to which changes have been billed.
-pub(super) async fn changes_billed_until(
-    tx: &mut TenantTx,
-    item: &str,
-) -> Result<Option<NaiveDate>, db::Error> {
-    let tenant_id = tx.tenant_id().uuid();
-    let until = sqlx::query_scalar!(
-        "select max(upper(days)) from billing_coverage where tenant_id = $1 and item = $2 and kind = 'changes'",
-        tenant_id,
-        item
-    )
-    .fetch_one(tx.conn())
-    .await?;
-    Ok(until)
 }
 
 pub(super) async fn cover_cycle(
     tx: &mut TenantTx,
     item: &str,
-    cycle: Cycle,
+    key: CycleKey,
+    days: Option<Span>,
     zone: Tz,
 ) -> Result<(), db::Error> {
     let tenant_id = tx.tenant_id().uuid();
     sqlx::query!(
-        "insert into billing_coverage (tenant_id, item, kind, days, whole, time_zone)
-         values ($1, $2, 'cycle', daterange($3, $4), daterange($5, $6), $7)",
+        "insert into billing_coverage (tenant_id, item, kind, starts_on, whole, days, time_zone)
+         values ($1, $2, 'cycle', $3, daterange($4, $5), daterange($3, coalesce($6::date, $3)), $7)",
         tenant_id,
         item,
-        cycle.charged.start(),
-        cycle.charged.end(),
-        cycle.whole.start(),
-        cycle.whole.end(),
+        key.starts_on,
+        key.whole.start(),
+        key.whole.end(),
+        days.map(Span::end),
         zone.name(),
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// Changes the charged days of a cycle; `None` for none of them.
+pub(super) async fn cover_days(
+    tx: &mut TenantTx,
+    item: &str,
+    key: CycleKey,
+    days: Option<Span>,
+) -> Result<(), db::Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    sqlx::query!(
+        "update billing_coverage set days = daterange($3, coalesce($6::date, $3))
+         where tenant_id = $1 and item = $2 and kind = 'cycle' and starts_on = $3 and whole = daterange($4, $5)",
+        tenant_id,
+        item,
+        key.starts_on,
+        key.whole.start(),
+        key.whole.end(),
+        days.map(Span::end),
     )
     .execute(tx.conn())
     .await?;
@@ -166,7 +206,8 @@ pub(super) async fn cover_cycle(
 pub(super) async fn cover_changes(tx: &mut TenantTx, item: &str, days: Span) -> Result<(), db::Error> {
     let tenant_id = tx.tenant_id().uuid();
     sqlx::query!(
-        "insert into billing_coverage (tenant_id, item, kind, days) values ($1, $2, 'changes', daterange($3, $4))",
+        "insert into billing_coverage (tenant_id, item, kind, starts_on, whole, days)
+         values ($1, $2, 'changes', $3, daterange($3, $4), daterange($3, $4))",
         tenant_id,
         item,
         days.start(),

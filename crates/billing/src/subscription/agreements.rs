@@ -1,0 +1,204 @@
+//! What was agreed over time: terms and ends, each appended after the others, and what of it holds.
+
+use chrono::NaiveDate;
+use kernel::{Currency, PriceBookId, PriceId};
+
+use crate::Error;
+use crate::price_book::CycleLength;
+use crate::rating::{Interval, RemovalPolicy, Segment, Span, SuspensionPolicy, Tariff, Terms, Timeline};
+
+/// What is agreed from a day on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AgreedTerms {
+    /// The first day.
+    pub starts_on: NaiveDate,
+    /// The published prices it buys by.
+    pub price_book_id: PriceBookId,
+    /// Their version.
+    pub price_book_version: i32,
+    /// How long a cycle is.
+    pub interval: CycleLength,
+    /// For how long it is agreed.
+    pub term_months: i32,
+    /// Where cycles and terms are counted from.
+    pub anchor_date: NaiveDate,
+    pub(crate) price: SubscribedPrice,
+}
+
+impl AgreedTerms {
+    fn term(&self) -> Interval {
+        Interval::Months(self.term_months.unsigned_abs())
+    }
+
+    /// Whether it says the same, from whichever day on.
+    pub(super) fn says(&self, other: &Self) -> bool {
+        (self.price.id, self.term_months) == (other.price.id, other.term_months)
+    }
+
+    fn rated(&self) -> Terms {
+        Terms {
+            tariff: self.price.tariff.clone(),
+            interval: self.interval.interval(),
+            anchor: self.anchor_date,
+            term: self.term(),
+            removal: self.price.removal,
+            suspension: SuspensionPolicy::Continue,
+        }
+    }
+
+    /// The end of the term that a day belongs to: terms follow each other from the anchor on, as cycles do.
+    pub(super) fn term_end(&self, day: NaiveDate) -> Result<NaiveDate, Error> {
+        let whole_terms = Terms { interval: self.term(), ..self.rated() };
+        let segment = Segment { from: day, terms: Some(whole_terms) };
+        let of_terms = Timeline::new(self.price.currency, vec![segment]);
+        Ok(of_terms.cycle_at(day)?.ok_or(Error::Stored("term"))?.charged.end())
+    }
+
+    /// The whole cycle of these terms that a day belongs to.
+    fn whole_cycle(&self, day: NaiveDate) -> Result<Span, Error> {
+        let segment = Segment { from: day, terms: Some(self.rated()) };
+        let cycle = Timeline::new(self.price.currency, vec![segment]).cycle_at(day)?;
+        Ok(cycle.ok_or(Error::Stored("cycle"))?.whole)
+    }
+
+    /// Whether one of its cycles begins on a day.
+    pub(super) fn begins_cycle_on(&self, day: NaiveDate) -> Result<bool, Error> {
+        Ok(self.whole_cycle(day)?.start() == day)
+    }
+}
+
+/// What of a price a subscription is rated by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SubscribedPrice {
+    pub(crate) id: PriceId,
+    pub(crate) tariff: Tariff,
+    pub(crate) currency: Currency,
+    pub(crate) removal: RemovalPolicy,
+}
+
+/// What was put.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Entry {
+    /// From a day on, these terms: they take the place of what was to hold from that day or a later one.
+    Terms(AgreedTerms),
+    /// From that day on nothing is used any more.
+    End(NaiveDate),
+}
+
+/// Everything that was agreed, in that order, and what of it holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Agreements {
+    starts_on: NaiveDate,
+    trial_ends_on: Option<NaiveDate>,
+    entries: Vec<Entry>,
+    /// From which day on which terms hold, or none; in the order of the days.
+    held: Vec<(NaiveDate, Option<AgreedTerms>)>,
+    ends_on: Option<NaiveDate>,
+}
+
+impl Agreements {
+    /// From a first day, a trial perhaps, and the log.
+    pub(crate) fn new(
+        starts_on: NaiveDate,
+        trial_ends_on: Option<NaiveDate>,
+        entries: Vec<Entry>,
+    ) -> Result<Self, Error> {
+        let none_yet = trial_ends_on.map(|_| (starts_on, None));
+        let held = none_yet.into_iter().collect();
+        let mut agreed = Self { starts_on, trial_ends_on, entries: Vec::new(), held, ends_on: None };
+        for entry in entries {
+            agreed.append(entry)?;
+        }
+        Ok(agreed)
+    }
+
+    /// As it was when only so many entries were there; `None` if there are fewer.
+    pub(crate) fn first(&self, known: usize) -> Option<Result<Self, Error>> {
+        let entries = self.entries.get(..known)?;
+        Some(Self::new(self.starts_on, self.trial_ends_on, entries.to_vec()))
+    }
+
+    /// Agrees to something more.
+    pub(super) fn append(&mut self, entry: Entry) -> Result<(), Error> {
+        match &entry {
+            Entry::Terms(terms) => {
+                let from = terms.starts_on.max(self.trial_ends_on.unwrap_or(self.starts_on));
+                if let Some(end) = self.ends_on.take().filter(|end| *end < from) {
+                    // It had ended before; what the removal policy holds after the end is still charged.
+                    let until = self.rated(Some(end))?.charged_until()?.unwrap_or(end);
+                    self.held.push((until.min(from), None));
+                }
+                self.held.retain(|(day, _)| *day < from);
+                self.held.push((from, Some(terms.clone())));
+            }
+            Entry::End(day) => {
+                self.held.retain(|(from, _)| from < day);
+                self.ends_on = Some(*day);
+            }
+        }
+        self.entries.push(entry);
+        Ok(())
+    }
+
+    /// What was appended after the first so many entries.
+    pub(super) fn since(&self, known: usize) -> &[Entry] {
+        self.entries.get(known..).unwrap_or_default()
+    }
+
+    /// How many entries there are.
+    pub(super) fn count(&self) -> usize {
+        self.entries.len()
+    }
+
+    fn all_terms(&self) -> impl DoubleEndedIterator<Item = &AgreedTerms> {
+        self.entries.iter().filter_map(|entry| match entry {
+            Entry::Terms(terms) => Some(terms),
+            Entry::End(_) => None,
+        })
+    }
+
+    /// What was agreed last of what holds or is to hold; of what never held because it was ended before, the last.
+    pub(crate) fn terms(&self) -> Result<&AgreedTerms, Error> {
+        let held = self.held.iter().rev().find_map(|(_, terms)| terms.as_ref());
+        held.or_else(|| self.all_terms().next_back()).ok_or(Error::Stored("terms"))
+    }
+
+    /// What holds on a day: `None` in a trial, and after an end.
+    pub(super) fn terms_on(&self, day: NaiveDate) -> Option<&AgreedTerms> {
+        let has_ended = self.ends_on.is_some_and(|end| end <= day);
+        self.held.iter().rev().find(|(from, _)| *from <= day).filter(|_| !has_ended)?.1.as_ref()
+    }
+
+    pub(crate) fn starts_on(&self) -> NaiveDate {
+        self.starts_on
+    }
+
+    pub(crate) fn trial_ends_on(&self) -> Option<NaiveDate> {
+        self.trial_ends_on
+    }
+
+    pub(crate) fn ends_on(&self) -> Option<NaiveDate> {
+        self.ends_on
+    }
+
+    /// What the seats cost over time.
+    pub(crate) fn timeline(&self) -> Result<Timeline, Error> {
+        self.rated(self.ends_on)
+    }
+
+    fn rated(&self, ends_on: Option<NaiveDate>) -> Result<Timeline, Error> {
+        let currency = self.terms()?.price.currency;
+        let segment = |(from, terms): &(NaiveDate, Option<AgreedTerms>)| Segment {
+            from: *from,
+            terms: terms.as_ref().map(AgreedTerms::rated),
+        };
+        Ok(Timeline::new(currency, self.held.iter().map(segment).collect()).ending_on(ends_on))
+    }
+
+    /// The terms by which a cycle was charged at a tariff.
+    pub(crate) fn terms_of(&self, whole: Span, tariff: &Tariff) -> Option<&AgreedTerms> {
+        let charged_it = |terms: &&AgreedTerms| terms.price.tariff == *tariff;
+        let made_it = |terms: &&AgreedTerms| terms.whole_cycle(whole.start()).is_ok_and(|made| made == whole);
+        self.all_terms().rev().filter(charged_it).find(made_it)
+    }
+}

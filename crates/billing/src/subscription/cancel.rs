@@ -1,0 +1,52 @@
+//! Cancelling a subscription.
+
+use tenancy::{Action, Ctx};
+
+use super::{Entry, Status, Subscription, store, today, write};
+use crate::Error;
+use crate::error::{NOT_A_DATE, date};
+
+/// Ends the tenant's subscription on a day: the first on which nothing is used any more; if none is given, at the end of
+/// the term, or of the trial. For how long seats are charged beyond it is for the removal policy to say. A later call
+/// moves an end that has not come, and [`super::put`] takes it back.
+///
+/// # Errors
+/// [`Error::NotFound`] without a subscription; [`Error::Invalid`] for a day that is not to come; [`Error::Conflict`]
+/// `subscription_ended`; [`tenancy::Error::VersionMismatch`].
+pub async fn cancel(
+    ctx: &Ctx,
+    ends_on: Option<&str>,
+    if_version: Option<i64>,
+) -> Result<Subscription, Error> {
+    ctx.require(Action::SubscriptionWrite)?;
+    let asked = match ends_on.map(date) {
+        Some(None) => return Err(Error::invalid("/ends_on", NOT_A_DATE)),
+        asked => asked.flatten(),
+    };
+    let mut tx = ctx.begin().await?;
+    let old = store::find_locked(&mut tx).await?.ok_or(Error::NotFound)?;
+    tenancy::require_version(if_version, old.version)?;
+    let status = old.status(ctx);
+    if status == Status::Ended {
+        return Err(Error::Conflict { code: "subscription_ended", detail: "the subscription has ended" });
+    }
+    let today = today(ctx);
+    let end = match (asked, old.trial_ends_on(), old.agreed.terms_on(today)) {
+        (Some(day), ..) if day <= today => {
+            let detail = format_args!("must be after the tenant's present day, which is {today}");
+            return Err(Error::invalid("/ends_on", detail));
+        }
+        (Some(day), ..) => day,
+        (None, Some(end), _) if status == Status::Trialing => end,
+        (None, _, Some(terms)) => terms.term_end(today)?,
+        (None, _, None) => return Err(Error::Stored("terms")),
+    };
+    if old.ends_on() == Some(end) {
+        return Ok(old);
+    }
+    let mut agreed = old.agreed.clone();
+    agreed.append(Entry::End(end))?;
+    let last_billed = store::last_boundary(&mut tx).await?;
+    let ended = old.clone().with(agreed, last_billed)?;
+    write(ctx, tx, Some(&old), ended, last_billed.is_some()).await
+}

@@ -1,0 +1,192 @@
+//! Trials, changes of the interval and ends: cycles that are cut, replaced and begun anew.
+
+use billing::rating::RemovalPolicy;
+use billing::subscription::{AgreedTerms, PutSubscription, Status, cancel, get, put};
+use kernel::ErrorKind;
+use testkit::World;
+
+use super::verify::assert_clean;
+use super::{all_shown, at, book, date, run, seat, subscribe, terms, world_on};
+
+async fn run_and_verify(world: &World, day: &str) {
+    at(world, &format!("{day}T10:00"));
+    run(world, day).await;
+    let shown = all_shown(&world.ctx).await;
+    assert_clean(world, shown.len() as u64).await;
+    run(world, day).await;
+    assert_eq!(all_shown(&world.ctx).await, shown, "a second run adds nothing");
+}
+
+#[tokio::test]
+async fn a_longer_interval_cuts_the_cycle_at_once() {
+    let world = world_on("2026-01-31").await;
+    let book = book(&world, RemovalPolicy::default()).await;
+    subscribe(&world.ctx, &book, "month").await;
+    seat(&world.ctx, "ada").await;
+    run_and_verify(&world, "2026-01-31").await;
+    at(&world, "2026-02-14T12:00");
+    let yearly = subscribe(&world.ctx, &book, "year").await;
+    assert_eq!(yearly.next_invoice_on, Some(date("2026-02-14")));
+    let AgreedTerms { starts_on, anchor_date, .. } = yearly.terms;
+    assert_eq!([starts_on, anchor_date], [date("2026-02-14"); 2]);
+    run_and_verify(&world, "2026-02-28").await;
+    // 14 of 28 days of the month are given back: all that was billed for it less 12.50 × 14/28.
+    let expected = [
+        "invoice 2026-01-31 12.50 EUR; recurring 2026-01-31..2026-02-28 x1 = 28 seat-days, 12.50 EUR",
+        "invoice 2026-02-14 113.75 EUR; recurring 2026-02-14..2027-02-14 x1 = 365 seat-days, 120.00 EUR; \
+         credit 2026-02-14..2026-02-28 x-1 = -14 seat-days, -6.25 EUR",
+    ];
+    assert_eq!(all_shown(&world.ctx).await, expected);
+
+    // The month waits for the end of the year; its cycles go on from the same anchor.
+    let monthly = subscribe(&world.ctx, &book, "month").await;
+    let AgreedTerms { starts_on, anchor_date, .. } = monthly.terms;
+    assert_eq!((starts_on, anchor_date), (date("2027-02-14"), date("2026-02-14")));
+    run_and_verify(&world, "2027-03-14").await;
+    let shown = all_shown(&world.ctx).await;
+    let renewed =
+        "invoice 2027-02-14 12.50 EUR; recurring 2027-02-14..2027-03-14 x1 = 28 seat-days, 12.50 EUR";
+    assert_eq!(shown[2], renewed);
+    assert!(shown[3].starts_with("invoice 2027-03-14 12.50 EUR"), "{shown:#?}");
+}
+
+#[tokio::test]
+async fn a_day_that_was_billed_keeps_its_interval() {
+    let world = world_on("2026-01-01").await;
+    let book = book(&world, RemovalPolicy::default()).await;
+    subscribe(&world.ctx, &book, "month").await;
+    seat(&world.ctx, "ada").await;
+    run_and_verify(&world, "2026-01-01").await;
+    let yearly = subscribe(&world.ctx, &book, "year").await;
+    assert_eq!(yearly.terms.starts_on, date("2026-01-02"));
+    // Taken back before it began: the month is what it was.
+    let back = subscribe(&world.ctx, &book, "month").await;
+    assert_eq!((back.terms.starts_on, back.next_invoice_on), (date("2026-01-01"), Some(date("2026-02-01"))));
+    assert_clean(&world, 1).await;
+    let yearly = subscribe(&world.ctx, &book, "year").await;
+    assert_eq!(yearly.next_invoice_on, Some(date("2026-01-02")));
+    run_and_verify(&world, "2026-01-02").await;
+    let expected = "invoice 2026-01-02 107.90 EUR; recurring 2026-01-02..2027-01-02 x1 = 365 seat-days, 120.00 EUR; \
+                    credit 2026-01-02..2026-02-01 x-1 = -30 seat-days, -12.10 EUR";
+    assert_eq!(all_shown(&world.ctx).await[1], expected);
+}
+
+#[tokio::test]
+async fn a_trial_costs_nothing_and_moves_the_anchor() {
+    let world = world_on("2026-01-20").await;
+    let book = book(&world, RemovalPolicy::default()).await;
+    let tried = PutSubscription { trial_ends_on: Some("2026-02-03".into()), ..terms(&book, "month") };
+    let tried = put(&world.ctx, tried, None).await.unwrap();
+    assert_eq!(tried.status(&world.ctx), Status::Trialing);
+    assert_eq!(
+        (tried.terms.anchor_date, tried.next_invoice_on),
+        (date("2026-02-03"), Some(date("2026-02-03")))
+    );
+    seat(&world.ctx, "ada").await;
+    run_and_verify(&world, "2026-01-31").await;
+    assert_eq!(all_shown(&world.ctx).await, [""; 0]);
+
+    // Given more time, on another plan.
+    let longer = PutSubscription { trial_ends_on: Some("2026-02-10".into()), ..terms(&book, "year") };
+    let longer = put(&world.ctx, longer, None).await.unwrap();
+    assert_eq!((longer.terms.anchor_date, longer.starts_on()), (date("2026-02-10"), date("2026-01-20")));
+    let same = put(&world.ctx, terms(&book, "year"), None).await.unwrap();
+    assert_eq!(same, longer);
+    run_and_verify(&world, "2026-02-10").await;
+    let expected =
+        ["invoice 2026-02-10 120.00 EUR; recurring 2026-02-10..2027-02-10 x1 = 365 seat-days, 120.00 EUR"];
+    assert_eq!(all_shown(&world.ctx).await, expected);
+    assert_eq!(get(&world.ctx).await.unwrap().status(&world.ctx), Status::Active);
+
+    for wrong in ["2026-01-20", "2027-01-22", "2026-02-30"] {
+        let wrong = PutSubscription { trial_ends_on: Some(wrong.into()), ..terms(&book, "month") };
+        let other = testkit::world::tenant(&world.operator, &world.reseller, "Other").await;
+        let ctx = super::ctx_of(&world, other.id).await;
+        at(&world, "2026-01-20T09:00");
+        let error = put(&ctx, wrong, None).await.unwrap_err();
+        assert_eq!(error.field_errors()[0].pointer, "/trial_ends_on");
+    }
+}
+
+#[tokio::test]
+async fn a_trial_that_is_cancelled_is_never_charged() {
+    let world = world_on("2026-01-20").await;
+    let book = book(&world, RemovalPolicy::default()).await;
+    let tried = PutSubscription { trial_ends_on: Some("2026-02-03".into()), ..terms(&book, "month") };
+    put(&world.ctx, tried, None).await.unwrap();
+    seat(&world.ctx, "ada").await;
+    let ended = cancel(&world.ctx, None, None).await.unwrap();
+    assert_eq!((ended.ends_on(), ended.next_invoice_on), (Some(date("2026-02-03")), None));
+    run_and_verify(&world, "2026-03-03").await;
+    assert_eq!(all_shown(&world.ctx).await, [""; 0]);
+    assert_eq!(get(&world.ctx).await.unwrap().status(&world.ctx), Status::Ended);
+}
+
+#[tokio::test]
+async fn a_cancelled_one_is_charged_as_its_removal_policy_says() {
+    for (policy, last) in [
+        (
+            RemovalPolicy::CreditToBalance,
+            Some(
+                "credit_note 2026-02-11 -8.04 EUR; credit 2026-02-11..2026-03-01 x-1 = -18 seat-days, -8.04 EUR",
+            ),
+        ),
+        (RemovalPolicy::AtCycleEnd, None),
+    ] {
+        let world = world_on("2026-01-01").await;
+        let book = book(&world, policy).await;
+        subscribe(&world.ctx, &book, "month").await;
+        seat(&world.ctx, "ada").await;
+        run_and_verify(&world, "2026-02-01").await;
+        at(&world, "2026-02-10T12:00");
+        for past in ["2026-02-10", "2026-01-01", "tomorrow"] {
+            let error = cancel(&world.ctx, Some(past), None).await.unwrap_err();
+            assert_eq!(error.field_errors()[0].pointer, "/ends_on");
+        }
+        let at_term = cancel(&world.ctx, None, None).await.unwrap();
+        assert_eq!([at_term.ends_on(), at_term.next_invoice_on], [Some(date("2026-03-01")); 2]);
+        cancel(&world.ctx, Some("2026-02-11"), None).await.unwrap();
+        run_and_verify(&world, "2026-06-01").await;
+        let shown = all_shown(&world.ctx).await;
+        assert_eq!(shown.get(2).map(String::as_str), last, "{shown:#?}");
+        let error = cancel(&world.ctx, None, None).await.unwrap_err();
+        assert_eq!((error.kind(), error.code()), (ErrorKind::Conflict, "subscription_ended"));
+
+        // It begins anew, with days in between that nobody pays for.
+        at(&world, "2026-06-01T11:00");
+        let again = subscribe(&world.ctx, &book, "month").await;
+        assert_eq!(
+            (again.terms.starts_on, again.terms.anchor_date, again.ends_on()),
+            (date("2026-06-01"), date("2026-06-01"), None)
+        );
+        run(&world, "2026-06-01").await;
+        let shown = all_shown(&world.ctx).await;
+        assert_clean(&world, shown.len() as u64).await;
+        let begun =
+            "invoice 2026-06-01 12.50 EUR; recurring 2026-06-01..2026-07-01 x1 = 30 seat-days, 12.50 EUR";
+        assert_eq!(shown.last().unwrap(), begun);
+    }
+}
+
+#[tokio::test]
+async fn a_cancellation_is_taken_back_before_it_comes() {
+    let world = world_on("2026-01-01").await;
+    let book = book(&world, RemovalPolicy::default()).await;
+    subscribe(&world.ctx, &book, "month").await;
+    seat(&world.ctx, "ada").await;
+    run_and_verify(&world, "2026-01-01").await;
+    at(&world, "2026-01-10T12:00");
+    let ended = cancel(&world.ctx, Some("2026-01-20"), None).await.unwrap();
+    assert_eq!(
+        (ended.ends_on(), ended.next_invoice_on),
+        (Some(date("2026-01-20")), Some(date("2026-02-01")))
+    );
+    at(&world, "2026-01-19T12:00");
+    let back = subscribe(&world.ctx, &book, "month").await;
+    assert_eq!((back.ends_on(), back.next_invoice_on), (None, Some(date("2026-02-01"))));
+    run_and_verify(&world, "2026-02-01").await;
+    assert_eq!(
+        all_shown(&world.ctx).await[1],
+        "invoice 2026-02-01 12.50 EUR; recurring 2026-02-01..2026-03-01 x1 = 28 seat-days, 12.50 EUR"
+    );
+}
