@@ -35,3 +35,23 @@ alter table invoice_lines add column whole daterange;
 update invoice_lines l set whole = c.whole from billing_coverage c
   where c.tenant_id = l.tenant_id and c.item = l.item and c.kind = 'cycle' and c.starts_on = lower(l.cycle);
 alter table invoice_lines alter column whole set not null;
+
+-- When a tenant as a whole was suspended, deleted, or came to be active again, by its own calendar. Appended, never changed: billing
+-- rates it. Owned by crates/tenancy.
+create table tenant_standings (
+  tenant_id uuid not null references tenants (id),
+  ordinal bigint not null,
+  at timestamptz not null,
+  day date not null,
+  standing text not null constraint tenant_standings_standing check (standing in ('active', 'suspended', 'deleted')),
+  constraint tenant_standings_ordinal_once primary key (tenant_id, ordinal)
+);
+select protect_tenant_table('tenant_standings');
+revoke update, delete on tenant_standings from pillarbox_tenant, pillarbox_system;
+
+-- Whether days on which the tenant is suspended are charged.
+alter table prices add column suspension_policy text not null default 'continue'
+  constraint prices_suspension_policy check (suspension_policy in ('continue', 'pause'));
+-- How many standings the subscription has taken account of, and each boundary.
+alter table subscriptions add column standings_known bigint not null default 0;
+alter table billed_boundaries add column standings_known bigint not null default 0;

@@ -156,6 +156,7 @@ closed! {
     RemovalPolicy: "When a removed unit stops being charged.",
         [Removal::AtCycleEnd, Removal::CreditToBalance, Removal::LockedUntilTermEnd { grace_days: Removal::GRACE_DAYS }]
             .map(Removal::as_str);
+    SuspensionPolicy: "Whether days of a suspension are charged.", ["continue", "pause"];
     SubscriptionStatus: "Whether it is charged.", ["active", "trialing", "ended"];
     RunStatus: "How far a billing run is.", ["succeeded", "queued", "running", "failed"];
     InvoiceKind: "What a document is.", ["invoice", "credit_note"];

@@ -7,7 +7,7 @@ use tenancy::{Action, Ctx, seats};
 use crate::Error;
 use crate::rating::{CycleState, Log, document, local_day, steps_of_changes, steps_of_levels};
 use crate::run::opened;
-use crate::subscription::{self, Subscription, next_boundary};
+use crate::subscription::{self, Subscription};
 
 /// What the next invoice comes to more, or less.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,7 +60,7 @@ fn next_invoice(
 ) -> Result<Option<(NaiveDate, i64)>, Error> {
     let timeline = subscription.agreed.timeline()?;
     let today = local_day(ctx.now(), ctx.time_zone());
-    let (mut next, mut net) = (next_boundary(&subscription.agreed, last_billed)?, 0_i64);
+    let (mut next, mut net) = (subscription.agreed.next_boundary(last_billed)?, 0_i64);
     while let Some(boundary) = next {
         for line in document(&timeline, boundary, ctx.time_zone(), &mut cycles, log)? {
             net = net.checked_add(line.charge.amount_minor).ok_or(Error::Stored("amount"))?;
@@ -68,7 +68,7 @@ fn next_invoice(
         if boundary > today {
             return Ok(Some((boundary, net)));
         }
-        next = timeline.next_boundary(boundary)?;
+        next = subscription.agreed.next_boundary(Some(boundary))?;
     }
     Ok(None)
 }

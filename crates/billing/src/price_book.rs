@@ -11,7 +11,7 @@ use kernel::{Checks, Currency, Env, Page, PageRequest, PriceBookId, PriceId, Res
 use tenancy::{Action, Caller, Scope};
 
 use crate::Error;
-use crate::rating::{Interval, RemovalPolicy, Tariff};
+use crate::rating::{Interval, RemovalPolicy, SuspensionPolicy, Tariff};
 use crate::series::{self, Series};
 
 /// A published version of an issuer's prices.
@@ -46,6 +46,8 @@ pub struct Price {
     pub currency: Currency,
     /// When a removed unit stops being charged.
     pub removal_policy: RemovalPolicy,
+    /// Whether days on which the tenant is suspended are charged.
+    pub suspension_policy: SuspensionPolicy,
 }
 
 /// How long a cycle is, as it is offered.
@@ -110,6 +112,8 @@ pub struct NewPrice {
     pub currency: String,
     /// `at_cycle_end` if not given, `credit_to_balance` or `locked_until_term_end`.
     pub removal_policy: Option<String>,
+    /// `continue` if not given, or `pause`.
+    pub suspension_policy: Option<String>,
     /// Of a lock: on how many days a unit may be removed nevertheless; 7 if not given.
     pub grace_days: Option<u32>,
 }
@@ -200,13 +204,17 @@ fn check(env: &Env, prices: &[NewPrice]) -> Result<Vec<Price>, Error> {
         let mixed = prices.first().is_some_and(|first| first.currency != new.currency);
         checks.require(!mixed, &at("currency"), "must be the same in all prices of a book");
         let policy = removal_policy(&mut checks, new, &at);
-        if let (Some(interval), Some(tariff), Some(currency), Some(removal_policy)) =
-            (interval, tariff, currency, policy)
+        let suspension = new.suspension_policy.as_deref();
+        let suspension = suspension.map_or(Some(SuspensionPolicy::default()), SuspensionPolicy::from_name);
+        let suspension = checks.value(suspension, &at("suspension_policy"), "must be continue or pause");
+        if let (Some(interval), Some(tariff), Some(currency), Some(removal_policy), Some(suspension_policy)) =
+            (interval, tariff, currency, policy, suspension)
         {
             let twice = "the book has another price for this item and interval";
             checks.require(seen.insert((new.item.clone(), interval)), &at("interval"), twice);
             let item = new.item.clone();
-            checked.push(Price { id: env.new_id(), item, interval, tariff, currency, removal_policy });
+            let id = env.new_id();
+            checked.push(Price { id, item, interval, tariff, currency, removal_policy, suspension_policy });
         }
     }
     checks.done().map_err(Error::Invalid)?;
@@ -289,10 +297,11 @@ mod tests {
             interval: "week".into(),
             model: "fixed".into(),
             removal_policy: Some("never".into()),
+            suspension_policy: Some("stop".into()),
             grace_days: Some(366),
             ..price()
         };
-        let fields = ["item", "interval", "model", "removal_policy", "grace_days"];
+        let fields = ["item", "interval", "model", "removal_policy", "grace_days", "suspension_policy"];
         assert_eq!(mistakes(&[all_wrong]), fields.map(|field| format!("/prices/0/{field}")));
     }
 

@@ -16,6 +16,7 @@ use tenancy::{Action, Caller, Ctx, Scope};
 use crate::Error;
 use crate::error::{NOT_A_DATE, date};
 use crate::rating::local_day;
+use crate::subscription;
 use account::{Outcome, Treatment};
 
 pub(crate) use account::opened;
@@ -236,6 +237,7 @@ async fn drive(db: &Db, as_of: NaiveDate, reach: Reach, summary: &mut RunSummary
 
 async fn bill_due(db: &Db, as_of: NaiveDate, reach: Reach, summary: &mut RunSummary) -> Result<(), Error> {
     let caller = operator(db);
+    take_account(&caller).await?;
     let is_named = matches!(reach, Reach::Tenant(_));
     let first = Treatment { retries_parked: is_named, waits: is_named };
     let mut held = Vec::new();
@@ -257,6 +259,27 @@ async fn bill_due(db: &Db, as_of: NaiveDate, reach: Reach, summary: &mut RunSumm
     while let Some(page) = due_page(db, as_of, reach, &mut after).await? {
         let waiting = page.iter().filter(|account| !account.has_come(db.env().now())).count();
         summary.accounts_not_yet += u64::try_from(waiting).unwrap_or(0);
+    }
+    Ok(())
+}
+
+/// Takes account of what has become of tenants since: it may make boundaries.
+async fn take_account(caller: &Caller) -> Result<(), Error> {
+    let mut tx = system(caller.db()).await?;
+    let tenants = store::standing_otherwise(&mut tx).await?;
+    tx.commit().await?;
+    for tenant_id in tenants {
+        let taken = match caller.enter_deleted_too(tenant_id).await {
+            Ok(ctx) => subscription::take_account(&ctx).await,
+            Err(error) => Err(error.into()),
+        };
+        match taken {
+            Err(error) if error.kind() == ErrorKind::Unavailable && !gave_way(&error) => return Err(error),
+            Err(error) => {
+                tracing::error!(tenant.id = %tenant_id, error = %error, "a tenant's standing was not taken account of");
+            }
+            Ok(()) => {}
+        }
     }
     Ok(())
 }

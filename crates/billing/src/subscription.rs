@@ -2,12 +2,13 @@
 
 mod agreements;
 mod cancel;
+mod standing;
 pub(crate) mod store;
 
 use chrono::{DateTime, Days, NaiveDate, Utc};
 use kernel::{Checks, PriceBookId, SubscriptionId};
 use serde_json::json;
-use tenancy::{Action, Ctx, TenantTx, event, seats};
+use tenancy::{Action, Ctx, TenantTx, event, seats, standing as tenant_standing};
 
 use crate::Error;
 use crate::error::{NOT_A_DATE, date};
@@ -18,6 +19,7 @@ use crate::run::opened;
 pub use agreements::AgreedTerms;
 pub(crate) use agreements::{Agreements, Entry, SubscribedPrice};
 pub use cancel::cancel;
+pub(crate) use standing::take_account;
 
 /// What a tenant has subscribed to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,20 +93,11 @@ impl Subscription {
     fn with(self, agreed: Agreements, last_billed: Option<NaiveDate>) -> Result<Self, Error> {
         Ok(Self {
             terms: agreed.terms()?.clone(),
-            next_invoice_on: next_boundary(&agreed, last_billed)?,
+            next_invoice_on: agreed.next_boundary(last_billed)?,
             agreed,
             ..self
         })
     }
-}
-
-/// The boundary after the last that was billed.
-pub(crate) fn next_boundary(
-    agreed: &Agreements,
-    last_billed: Option<NaiveDate>,
-) -> Result<Option<NaiveDate>, Error> {
-    let timeline = agreed.timeline()?;
-    Ok(last_billed.map_or_else(|| timeline.first_boundary(), |last| timeline.next_boundary(last))?)
 }
 
 fn today(ctx: &Ctx) -> NaiveDate {
@@ -174,6 +167,7 @@ pub async fn put(ctx: &Ctx, new: PutSubscription, if_version: Option<i64>) -> Re
         (None, _) => {
             trial_after(asked.trial_ends_on, terms.starts_on)?;
             Agreements::new(terms.starts_on, asked.trial_ends_on, vec![Entry::Terms(terms)])?
+                .standing(tenant_standing::changes(&mut tx).await?)
         }
     };
     let subscription = match &old {
@@ -284,7 +278,8 @@ fn superseded(old: &Subscription, terms: AgreedTerms, asked: &Asked) -> Result<A
     if (&terms, trial_ends_on, None) == (&old.terms, old.trial_ends_on(), old.ends_on()) {
         return Ok(old.agreed.clone());
     }
-    let mut agreed = Agreements::new(starts_on, trial_ends_on, old.agreed.since(0).to_vec())?;
+    let mut agreed = Agreements::new(starts_on, trial_ends_on, old.agreed.since(0).to_vec())?
+        .standing(old.agreed.standings().to_vec());
     agreed.append(Entry::Terms(terms))?;
     Ok(agreed)
 }

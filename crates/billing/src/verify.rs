@@ -161,6 +161,7 @@ async fn recomputed(tx: &mut TenantTx) -> Result<Recomputed, Error> {
         },
         boundaries,
         next_invoice_on: subscription.next_invoice_on,
+        standings_are_known: subscription::store::standings_are_known(tx).await?,
         before: opened(tx, Some(first)).await?,
         stored: opened(tx, None).await?,
         documents,

@@ -30,6 +30,7 @@ pub mod quota;
 pub mod recipient;
 pub mod reseller;
 pub mod seats;
+pub mod standing;
 pub mod support_access;
 pub mod tenant;
 mod tx;

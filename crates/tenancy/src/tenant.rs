@@ -13,6 +13,7 @@ use serde_json::json;
 use crate::branding::{self, Branding, BrandingChange, Effective};
 use crate::caps::{self, Delta};
 use crate::policy::Capability;
+use crate::standing::{self, Standing};
 use crate::{Action, Caller, Ctx, Error, Scope, event, mailbox, quota, require_version};
 
 pub use lifecycle::{RESTORABLE, delete, end_trials, restore};
@@ -315,6 +316,7 @@ async fn set_suspended(
         return Ok(old);
     }
     store::set_suspended(&mut tx, &suspended).await?;
+    standing::append(&mut tx, ctx, Standing::without(suspended.len())).await?;
     let names: Vec<&str> = suspended.iter().map(|capability| capability.as_str()).collect();
     event::record(&mut tx, ctx, kind, old.id, json!({"suspended_capabilities": names})).await?;
     let tenant = store::find(&mut tx).await?.ok_or(Error::NotFound)?;

@@ -45,6 +45,9 @@ struct Price {
     /// Of `locked_until_term_end`: on how many days, with that on which it was added, a unit may be removed nevertheless.
     #[schema(required, maximum = 365, example = 7)]
     grace_days: Option<u32>,
+    /// Whether days on which the tenant as a whole is suspended are charged: `continue` (as ever) or `pause` (they are not).
+    #[schema(value_type = schema::SuspensionPolicy)]
+    suspension_policy: &'static str,
 }
 
 /// A tier: from the limit of the one before up to and including its own.
@@ -78,6 +81,7 @@ impl From<price_book::Price> for Price {
             tiers: of.tariff.tiers().iter().map(Tier::from).collect(),
             removal_policy: of.removal_policy.as_str(),
             grace_days: of.removal_policy.grace_days(),
+            suspension_policy: of.suspension_policy.as_str(),
         }
     }
 }
@@ -162,6 +166,10 @@ struct NewPrice {
     #[serde(default)]
     #[schema(maximum = 365, example = 7)]
     grace_days: Option<u32>,
+    /// Whether days on which the tenant as a whole is suspended are charged. `continue` when absent: as ever; `pause`: they are not.
+    #[serde(default)]
+    #[schema(value_type = Option<schema::SuspensionPolicy>)]
+    suspension_policy: Option<String>,
 }
 
 fn flat() -> String {
@@ -185,6 +193,7 @@ impl From<NewPrice> for price_book::NewPrice {
             tiers: body.tiers.into_iter().map(Into::into).collect(),
             removal_policy: body.removal_policy,
             grace_days: body.grace_days,
+            suspension_policy: body.suspension_policy,
         }
     }
 }

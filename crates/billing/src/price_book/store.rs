@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::{CycleLength, Price, PriceBook};
 use crate::Error;
-use crate::rating::{RemovalPolicy, Tariff, Tier, Tiers, UnitPrice};
+use crate::rating::{RemovalPolicy, SuspensionPolicy, Tariff, Tier, Tiers, UnitPrice};
 
 struct Row {
     id: Uuid,
@@ -37,8 +37,8 @@ pub(super) async fn insert(tx: &mut SystemTx, book: &PriceBook) -> Result<(), db
         let prices: Vec<_> = tiers.iter().map(|tier| tier.unit_price.to_string()).collect();
         sqlx::query!(
             r#"insert into prices (price_book_id, id, item, "interval", model, unit_price, removal_policy, grace_days,
-                 tier_limits, tier_prices)
-               values ($1, $2, $3, $4, $5, $6::text::numeric, $7, $8, $9, $10::text[]::numeric[])"#,
+                 tier_limits, tier_prices, suspension_policy)
+               values ($1, $2, $3, $4, $5, $6::text::numeric, $7, $8, $9, $10::text[]::numeric[], $11)"#,
             book.id.uuid(),
             price.id.uuid(),
             price.item,
@@ -49,6 +49,7 @@ pub(super) async fn insert(tx: &mut SystemTx, book: &PriceBook) -> Result<(), db
             price.removal_policy.grace_days().and_then(|days| i32::try_from(days).ok()),
             &limits as _,
             &prices,
+            price.suspension_policy.as_str(),
         )
         .execute(tx.conn())
         .await?;
@@ -94,7 +95,7 @@ async fn with_prices(tx: &mut SystemTx, rows: Vec<Row>) -> Result<Vec<PriceBook>
     let ids = rows.iter().map(|row| row.id).collect::<Vec<_>>();
     let prices = sqlx::query!(
         r#"select price_book_id, id, item, "interval", model, unit_price::text, tier_limits as "tier_limits: Vec<Option<i32>>",
-             tier_prices::text[] as "tier_prices!", removal_policy, grace_days
+             tier_prices::text[] as "tier_prices!", removal_policy, grace_days, suspension_policy
            from prices where price_book_id = any ($1) order by price_book_id, id"#,
         &ids
     )
@@ -123,6 +124,7 @@ async fn with_prices(tx: &mut SystemTx, rows: Vec<Row>) -> Result<Vec<PriceBook>
             tariff: tariff(&row.model, row.unit_price.as_deref(), &row.tier_limits, &row.tier_prices)?,
             currency: book.currency,
             removal_policy: removal_policy(&row.removal_policy, row.grace_days)?,
+            suspension_policy: suspension_policy(&row.suspension_policy)?,
         });
     }
     Ok(books.into_values().collect())
@@ -159,4 +161,9 @@ pub(crate) fn removal_policy(name: &str, grace_days: Option<i32>) -> Result<Remo
         (Some(policy), None) => Ok(policy),
         _ => Err(Error::Stored("removal policy")),
     }
+}
+
+/// A suspension policy as a price's column holds it.
+pub(crate) fn suspension_policy(name: &str) -> Result<SuspensionPolicy, Error> {
+    SuspensionPolicy::from_name(name).ok_or(Error::Stored("suspension policy"))
 }

@@ -20,7 +20,7 @@ use crate::rating::{
     steps_of_levels,
 };
 use crate::series;
-use crate::subscription::{self, Subscription, next_boundary};
+use crate::subscription::{self, Subscription};
 
 /// By when a document is to be paid, from the day that it is issued.
 const DAYS_TO_PAY: Days = Days::new(14);
@@ -61,9 +61,10 @@ pub(super) async fn bill(
     as_of: NaiveDate,
     treatment: Treatment,
 ) -> Result<Outcome, Error> {
-    let ctx = match caller.enter(tenant_id).await {
+    // A deleted one, too: what it used is still to be billed.
+    let ctx = match caller.enter_deleted_too(tenant_id).await {
         Ok(ctx) => ctx,
-        // Deleted since it was found due.
+        // Gone since it was found due.
         Err(tenancy::Error::NotFound) => return Ok(Outcome::Elsewhere),
         Err(error) => return Err(error.into()),
     };
@@ -147,7 +148,7 @@ async fn rate(
     let known = cycles.len();
     let mut documents = Vec::new();
     let mut last = subscription::store::last_boundary(tx).await?;
-    let mut next = next_boundary(&subscription.agreed, last)?;
+    let mut next = subscription.agreed.next_boundary(last)?;
     while let Some(boundary) = next.filter(|next| *next <= until) {
         let lines = document(&timeline, boundary, ctx.time_zone(), &mut cycles, &log)?;
         store::record_boundary(tx, boundary, ctx.time_zone(), seat_changes_known).await?;
@@ -158,7 +159,7 @@ async fn rate(
             documents.push((boundary, lines));
         }
         last = Some(boundary);
-        next = timeline.next_boundary(boundary)?;
+        next = subscription.agreed.next_boundary(last)?;
     }
     cover(tx, &timeline, &cycles, known).await?;
     Ok(Drafts { documents, next_boundary: next })

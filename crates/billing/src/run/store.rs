@@ -8,6 +8,18 @@ use uuid::Uuid;
 use super::{DueAccount, Reach, Run, RunSummary};
 use crate::Error;
 
+/// Accounts whose tenant has come to stand otherwise than their subscription knows.
+pub(super) async fn standing_otherwise(tx: &mut SystemTx) -> Result<Vec<TenantId>, db::Error> {
+    let ids = sqlx::query_scalar!(
+        r#"select s.tenant_id from subscriptions s join tenants t on t.id = s.tenant_id
+           join (select tenant_id, count(*) as known from tenant_standings group by tenant_id) st on st.tenant_id = s.tenant_id
+           where st.known > s.standings_known and t.purged_at is null order by s.tenant_id"#
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    Ok(ids.into_iter().map(TenantId::from_uuid).collect())
+}
+
 /// Accounts with a boundary on or before a day, the oldest first, after the one given.
 pub(super) async fn due(
     tx: &mut SystemTx,
@@ -25,7 +37,7 @@ pub(super) async fn due(
     let rows = sqlx::query!(
         r#"select s.next_invoice_on as "next_invoice_on!", s.tenant_id, t.time_zone, t.test_clock
          from subscriptions s join tenants t on t.id = s.tenant_id
-         where s.next_invoice_on <= $1 and t.status <> 'deleted'
+         where s.next_invoice_on <= $1 and t.purged_at is null
            and ($2::uuid is null or $2 = any (t.reseller_path)) and ($3::uuid is null or s.tenant_id = $3)
            and (s.next_invoice_on, s.tenant_id) > ($4::date, $5::uuid)
          order by s.next_invoice_on, s.tenant_id limit $6"#,

@@ -2,10 +2,13 @@
 
 use chrono::NaiveDate;
 use kernel::{Currency, PriceBookId, PriceId};
+use tenancy::standing::{Standing, StandingChange};
 
 use crate::Error;
 use crate::price_book::CycleLength;
-use crate::rating::{Interval, RemovalPolicy, Segment, Span, SuspensionPolicy, Tariff, Terms, Timeline};
+use crate::rating::{
+    Interval, RemovalPolicy, Segment, Span, Suspension, SuspensionPolicy, Tariff, Terms, Timeline,
+};
 
 /// What is agreed from a day on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,7 +45,7 @@ impl AgreedTerms {
             anchor: self.anchor_date,
             term: self.term(),
             removal: self.price.removal,
-            suspension: SuspensionPolicy::Continue,
+            suspension: self.price.suspension,
         }
     }
 
@@ -74,6 +77,7 @@ pub(crate) struct SubscribedPrice {
     pub(crate) tariff: Tariff,
     pub(crate) currency: Currency,
     pub(crate) removal: RemovalPolicy,
+    pub(crate) suspension: SuspensionPolicy,
 }
 
 /// What was put.
@@ -94,28 +98,66 @@ pub(crate) struct Agreements {
     /// From which day on which terms hold, or none; in the order of the days.
     held: Vec<(NaiveDate, Option<AgreedTerms>)>,
     ends_on: Option<NaiveDate>,
+    standings: Vec<StandingChange>,
 }
 
 impl Agreements {
-    /// From a first day, a trial perhaps, and the log.
-    pub(crate) fn new(
+    /// From a first day, a trial perhaps, and the log; of a tenant that is active all the time.
+    pub(super) fn new(
         starts_on: NaiveDate,
         trial_ends_on: Option<NaiveDate>,
         entries: Vec<Entry>,
     ) -> Result<Self, Error> {
         let none_yet = trial_ends_on.map(|_| (starts_on, None));
         let held = none_yet.into_iter().collect();
-        let mut agreed = Self { starts_on, trial_ends_on, entries: Vec::new(), held, ends_on: None };
+        let mut agreed = Self {
+            starts_on,
+            trial_ends_on,
+            entries: Vec::new(),
+            held,
+            ends_on: None,
+            standings: Vec::new(),
+        };
         for entry in entries {
             agreed.append(entry)?;
         }
         Ok(agreed)
     }
 
-    /// As it was when only so many entries were there; `None` if there are fewer.
-    pub(crate) fn first(&self, known: usize) -> Option<Result<Self, Error>> {
-        let entries = self.entries.get(..known)?;
-        Some(Self::new(self.starts_on, self.trial_ends_on, entries.to_vec()))
+    /// Of a tenant that stands so over time.
+    pub(super) fn standing(self, standings: Vec<StandingChange>) -> Self {
+        Self { standings, ..self }
+    }
+
+    /// As it was when only so many entries and standings were there; `None` if there are fewer.
+    pub(crate) fn first(&self, entries: usize, standings: usize) -> Option<Result<Self, Error>> {
+        let entries = self.entries.get(..entries)?.to_vec();
+        let standings = self.standings.get(..standings)?.to_vec();
+        let agreed = Self::new(self.starts_on, self.trial_ends_on, entries);
+        Some(agreed.map(|agreed| agreed.standing(standings)))
+    }
+
+    /// How the tenant stands over time.
+    pub(super) fn standings(&self) -> &[StandingChange] {
+        &self.standings
+    }
+
+    /// The days on which the tenant is suspended: from the day after it was, as that one was begun in use, up to the day on
+    /// which it is resumed.
+    fn suspensions(&self) -> Vec<Suspension> {
+        let mut suspensions = Vec::<Suspension>::new();
+        for change in &self.standings {
+            let open = suspensions.last_mut().filter(|last| last.until.is_none());
+            match (change.standing, open) {
+                (Standing::Suspended, None) => {
+                    let from = change.day.succ_opt();
+                    suspensions.extend(from.map(|from| Suspension { from, until: None }));
+                }
+                (Standing::Active, Some(open)) => open.until = Some(change.day),
+                (Standing::Suspended | Standing::Active | Standing::Deleted, _) => {}
+            }
+        }
+        suspensions
     }
 
     /// Agrees to something more.
@@ -160,7 +202,12 @@ impl Agreements {
     /// What was agreed last of what holds or is to hold; of what never held because it was ended before, the last.
     pub(crate) fn terms(&self) -> Result<&AgreedTerms, Error> {
         let held = self.held.iter().rev().find_map(|(_, terms)| terms.as_ref());
-        held.or_else(|| self.all_terms().next_back()).ok_or(Error::Stored("terms"))
+        held.map_or_else(|| self.last_terms(), Ok)
+    }
+
+    /// The terms that were agreed last, whatever became of them.
+    pub(super) fn last_terms(&self) -> Result<&AgreedTerms, Error> {
+        self.all_terms().next_back().ok_or(Error::Stored("terms"))
     }
 
     /// What holds on a day: `None` in a trial, and after an end.
@@ -186,13 +233,25 @@ impl Agreements {
         self.rated(self.ends_on)
     }
 
+    /// The boundary after the last that was billed, if one was. While nothing is charged because of a suspension whose end is not
+    /// known, the boundaries are those of before.
+    pub(crate) fn next_boundary(&self, last_billed: Option<NaiveDate>) -> Result<Option<NaiveDate>, Error> {
+        let after = last_billed.unwrap_or(NaiveDate::MIN);
+        let timeline = self.timeline()?;
+        if let Some(next) = timeline.next_boundary(after)? {
+            return Ok(Some(next));
+        }
+        Ok(timeline.suspended(Vec::new()).next_boundary(after)?)
+    }
+
     fn rated(&self, ends_on: Option<NaiveDate>) -> Result<Timeline, Error> {
         let currency = self.terms()?.price.currency;
         let segment = |(from, terms): &(NaiveDate, Option<AgreedTerms>)| Segment {
             from: *from,
             terms: terms.as_ref().map(AgreedTerms::rated),
         };
-        Ok(Timeline::new(currency, self.held.iter().map(segment).collect()).ending_on(ends_on))
+        let timeline = Timeline::new(currency, self.held.iter().map(segment).collect());
+        Ok(timeline.suspended(self.suspensions()).ending_on(ends_on))
     }
 
     /// The terms by which a cycle was charged at a tariff.

@@ -2,13 +2,13 @@
 
 use kernel::{Currency, PriceBookId, PriceId, SubscriptionId};
 use sqlx::types::chrono::{DateTime, NaiveDate, Utc};
-use tenancy::TenantTx;
+use tenancy::{TenantTx, standing};
 use uuid::Uuid;
 
 use super::{AgreedTerms, Agreements, Entry, SubscribedPrice, Subscription};
 use crate::Error;
 use crate::price_book::CycleLength;
-use crate::price_book::store::{removal_policy, tariff};
+use crate::price_book::store::{removal_policy, suspension_policy, tariff};
 use crate::rating::Step;
 
 struct Row {
@@ -39,7 +39,8 @@ pub(crate) async fn find(tx: &mut TenantTx) -> Result<Option<Subscription>, Erro
     if entries.is_empty() {
         return Ok(None);
     }
-    let agreed = Agreements::new(row.starts_on, row.trial_ends_on, entries)?;
+    let agreed =
+        Agreements::new(row.starts_on, row.trial_ends_on, entries)?.standing(standing::changes(tx).await?);
     Ok(Some(Subscription {
         id: SubscriptionId::from_uuid(row.id),
         terms: agreed.terms()?.clone(),
@@ -66,7 +67,7 @@ async fn entries(tx: &mut TenantTx) -> Result<Vec<Entry>, Error> {
         r#"select s.ordinal, s.starts_on, s.term_months as "term_months!", s.anchor_date as "anchor_date!", b.id as book_id,
              b.version, b.currency, p.id as price_id, p."interval", p.model, p.unit_price::text,
              p.tier_limits as "tier_limits: Vec<Option<i32>>", p.tier_prices::text[] as "tier_prices!", p.removal_policy,
-             p.grace_days
+             p.grace_days, p.suspension_policy
            from subscription_terms s
            join price_books b on b.id = s.price_book_id
            join prices p on p.price_book_id = s.price_book_id and p.id = s.price_id
@@ -83,6 +84,7 @@ async fn entries(tx: &mut TenantTx) -> Result<Vec<Entry>, Error> {
             tariff: tariff(&row.model, row.unit_price.as_deref(), &row.tier_limits, &row.tier_prices)?,
             currency: row.currency.parse().map_err(|_| Error::Stored("currency"))?,
             removal: removal_policy(&row.removal_policy, row.grace_days)?,
+            suspension: suspension_policy(&row.suspension_policy)?,
         };
         let terms = AgreedTerms {
             starts_on: row.starts_on,
@@ -124,7 +126,7 @@ pub(super) async fn price(
 ) -> Result<Option<(i32, SubscribedPrice)>, Error> {
     let row = sqlx::query!(
         r#"select b.version, b.currency, p.id, p.model, p.unit_price::text, p.tier_limits as "tier_limits: Vec<Option<i32>>",
-             p.tier_prices::text[] as "tier_prices!", p.removal_policy, p.grace_days
+             p.tier_prices::text[] as "tier_prices!", p.removal_policy, p.grace_days, p.suspension_policy
            from price_books b join prices p on p.price_book_id = b.id
            where b.id = $1 and p.item = $2 and p."interval" = $3"#,
         book.uuid(),
@@ -140,6 +142,7 @@ pub(super) async fn price(
             tariff: tariff(&row.model, row.unit_price.as_deref(), &row.tier_limits, &row.tier_prices)?,
             currency: row.currency.parse().map_err(|_| Error::Stored("currency"))?,
             removal: removal_policy(&row.removal_policy, row.grace_days)?,
+            suspension: suspension_policy(&row.suspension_policy)?,
         };
         Ok((row.version, price))
     })
@@ -153,6 +156,30 @@ pub(super) async fn tenant_currency(tx: &mut TenantTx) -> Result<Currency, Error
         .await
         .map_err(db::Error::from)?;
     code.parse().map_err(|_| Error::Stored("currency"))
+}
+
+/// How many standings the subscription has taken account of.
+pub(super) async fn standings_known(tx: &mut TenantTx) -> Result<usize, Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let known =
+        sqlx::query_scalar!("select standings_known from subscriptions where tenant_id = $1", tenant_id)
+            .fetch_one(tx.conn())
+            .await
+            .map_err(db::Error::from)?;
+    usize::try_from(known).map_err(|_| Error::Stored("standings"))
+}
+
+/// Whether the subscription has taken account of all standings.
+pub(crate) async fn standings_are_known(tx: &mut TenantTx) -> Result<bool, db::Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let known = sqlx::query_scalar!(
+        r#"select standings_known = (select count(*) from tenant_standings where tenant_id = $1) as "known!"
+           from subscriptions where tenant_id = $1"#,
+        tenant_id
+    )
+    .fetch_one(tx.conn())
+    .await?;
+    Ok(known)
 }
 
 /// The last boundary that was billed; of before boundaries were recorded, by the days that they covered.
@@ -172,11 +199,13 @@ pub(crate) async fn last_boundary(tx: &mut TenantTx) -> Result<Option<NaiveDate>
 pub(super) async fn put(tx: &mut TenantTx, new: &Subscription) -> Result<(), db::Error> {
     let tenant_id = tx.tenant_id().uuid();
     sqlx::query!(
-        "insert into subscriptions (tenant_id, id, seats_committed, starts_on, trial_ends_on, next_invoice_on, version, created_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8)
+        "insert into subscriptions (tenant_id, id, seats_committed, starts_on, trial_ends_on, next_invoice_on, version, created_at,
+           standings_known)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
          on conflict on constraint subscriptions_one_a_tenant do update set
            seats_committed = excluded.seats_committed, trial_ends_on = excluded.trial_ends_on,
-           next_invoice_on = excluded.next_invoice_on, version = excluded.version, parked_at = null, parked_reason = null",
+           next_invoice_on = excluded.next_invoice_on, version = excluded.version,
+           standings_known = excluded.standings_known, parked_at = null, parked_reason = null",
         tenant_id,
         new.id.uuid(),
         new.seats_committed,
@@ -185,6 +214,7 @@ pub(super) async fn put(tx: &mut TenantTx, new: &Subscription) -> Result<(), db:
         new.next_invoice_on,
         new.version,
         new.created_at,
+        i64::try_from(new.agreed.standings().len()).unwrap_or(i64::MAX),
     )
     .execute(tx.conn())
     .await?;

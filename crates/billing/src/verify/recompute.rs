@@ -11,7 +11,7 @@ use crate::invoice::{Invoice, InvoiceLine};
 use crate::rating::{
     CycleState, Line, Log, RatingError, Span, Step, document, steps_of_changes, steps_of_levels,
 };
-use crate::subscription::{Agreements, next_boundary};
+use crate::subscription::Agreements;
 
 /// A boundary that was billed, and what was known then.
 #[derive(Debug)]
@@ -22,6 +22,7 @@ pub(super) struct Recorded {
     pub(super) seat_changes_known: usize,
     pub(super) commitments_known: usize,
     pub(super) terms_known: usize,
+    pub(super) standings_known: usize,
 }
 
 /// The whole of the logs, in the order in which they were written.
@@ -41,7 +42,7 @@ impl WholeLog {
             seats: steps_of_changes(changes.iter().copied()),
             committed: steps_of_levels(committed.iter().copied()),
         };
-        Some((log, self.agreed.first(at.terms_known)?.ok()?))
+        Some((log, self.agreed.first(at.terms_known, at.standings_known)?.ok()?))
     }
 }
 
@@ -52,6 +53,8 @@ pub(super) struct Account {
     pub(super) boundaries: Vec<Recorded>,
     /// The next boundary, as it is stored.
     pub(super) next_invoice_on: Option<NaiveDate>,
+    /// Whether the subscription has taken account of how the tenant stands.
+    pub(super) standings_are_known: bool,
     /// The cycles as they were before the first recorded boundary: what is not recorded is taken as it is stored.
     pub(super) before: Vec<CycleState>,
     /// The cycles as they are stored now.
@@ -112,7 +115,8 @@ impl Account {
             compare(boundary, &computed, self.documents.remove(&boundary), differences);
             last = Some(Some(boundary));
         }
-        if let Some(last) = last {
+        // What became of the tenant since is taken account of by the next run.
+        if let Some(last) = last.filter(|_| self.standings_are_known) {
             due(&self.log.agreed, last, self.next_invoice_on, differences)?;
         }
         Ok(())
@@ -126,7 +130,7 @@ fn due(
     stored: Option<NaiveDate>,
     differences: &mut Vec<Difference>,
 ) -> Result<(), Box<Difference>> {
-    let computed = next_boundary(agreed, last).map_err(|_| Difference::Unreadable("terms"))?;
+    let computed = agreed.next_boundary(last).map_err(|_| Difference::Unreadable("terms"))?;
     if computed != stored {
         differences.push(Difference::Boundary { computed, stored });
     }

@@ -190,3 +190,67 @@ async fn a_cancellation_is_taken_back_before_it_comes() {
         "invoice 2026-02-01 12.50 EUR; recurring 2026-02-01..2026-03-01 x1 = 28 seat-days, 12.50 EUR"
     );
 }
+
+async fn paused_book(world: &World) -> billing::price_book::PriceBook {
+    let monthly = super::price("month", "12.50", RemovalPolicy::AtCycleEnd);
+    let monthly = billing::price_book::NewPrice { suspension_policy: Some("pause".into()), ..monthly };
+    billing::price_book::publish(&world.operator, Some(world.reseller.id), vec![monthly]).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_price_that_pauses_charges_no_suspended_day() {
+    let world = world_on("2026-01-01").await;
+    let book = paused_book(&world).await;
+    subscribe(&world.ctx, &book, "month").await;
+    seat(&world.ctx, "ada").await;
+    run_and_verify(&world, "2026-02-01").await;
+    at(&world, "2026-02-07T12:00");
+    tenancy::tenant::suspend(&world.ctx, None, &[]).await.unwrap();
+    // Some capabilities are no suspension of the tenant.
+    tenancy::tenant::resume(&world.ctx, None, &[]).await.unwrap();
+    tenancy::tenant::suspend(&world.ctx, None, &[tenancy::policy::Capability::Send]).await.unwrap();
+    run_and_verify(&world, "2026-02-08").await;
+    tenancy::tenant::suspend(&world.ctx, None, &[]).await.unwrap();
+    assert_clean(&world, 2).await;
+    run_and_verify(&world, "2026-02-09").await;
+    // Nothing happens for two months, and then it is resumed on a day within a cycle.
+    run_and_verify(&world, "2026-04-01").await;
+    at(&world, "2026-04-11T12:00");
+    tenancy::tenant::resume(&world.ctx, None, &[]).await.unwrap();
+    run_and_verify(&world, "2026-05-01").await;
+    let expected = [
+        "invoice 2026-01-01 12.50 EUR; recurring 2026-01-01..2026-02-01 x1 = 31 seat-days, 12.50 EUR",
+        "invoice 2026-02-01 12.50 EUR; recurring 2026-02-01..2026-03-01 x1 = 28 seat-days, 12.50 EUR",
+        // The 8th was begun in use; 12.50 × 20/28 = 8.9285….
+        "credit_note 2026-02-09 -8.93 EUR; credit 2026-02-09..2026-03-01 x-1 = -20 seat-days, -8.93 EUR",
+        // 12.50 × 20/30.
+        "invoice 2026-04-11 8.33 EUR; recurring 2026-04-11..2026-05-01 x1 = 20 seat-days, 8.33 EUR",
+        "invoice 2026-05-01 12.50 EUR; recurring 2026-05-01..2026-06-01 x1 = 31 seat-days, 12.50 EUR",
+    ];
+    assert_eq!(all_shown(&world.ctx).await, expected);
+}
+
+#[tokio::test]
+async fn a_deleted_tenant_gets_its_last_documents_and_a_restored_one_goes_on() {
+    let world = world_on("2026-01-01").await;
+    let book = book(&world, RemovalPolicy::CreditToBalance).await;
+    subscribe(&world.ctx, &book, "month").await;
+    seat(&world.ctx, "ada").await;
+    run_and_verify(&world, "2026-01-01").await;
+    at(&world, "2026-01-10T12:00");
+    tenancy::tenant::delete(&world.ctx, None).await.unwrap();
+    at(&world, "2026-01-11T10:00");
+    run(&world, "2026-01-11").await;
+    at(&world, "2026-01-21T12:00");
+    let ctx = world.operator.enter_deleted_too(world.tenant.id).await.unwrap();
+    tenancy::tenant::restore(&ctx).await.unwrap();
+    assert_clean(&world, 2).await;
+    run_and_verify(&world, "2026-02-01").await;
+    let expected = [
+        "invoice 2026-01-01 12.50 EUR; recurring 2026-01-01..2026-02-01 x1 = 31 seat-days, 12.50 EUR",
+        "credit_note 2026-01-11 -8.47 EUR; credit 2026-01-11..2026-02-01 x-1 = -21 seat-days, -8.47 EUR",
+        "invoice 2026-01-21 4.44 EUR; recurring 2026-01-21..2026-02-01 x1 = 11 seat-days, 4.44 EUR",
+        "invoice 2026-02-01 12.50 EUR; recurring 2026-02-01..2026-03-01 x1 = 28 seat-days, 12.50 EUR",
+    ];
+    assert_eq!(all_shown(&world.ctx).await, expected);
+}

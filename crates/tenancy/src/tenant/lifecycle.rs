@@ -8,6 +8,7 @@ use serde_json::json;
 use super::{Tenant, store, system};
 use crate::caps::{self, Delta};
 use crate::policy::Capability;
+use crate::standing::{self, Standing};
 use crate::{Action, Caller, Ctx, Error, Scope, event, quota, require_version};
 
 /// For how long a deleted tenant can be restored.
@@ -31,6 +32,7 @@ pub async fn delete(ctx: &Ctx, if_version: Option<i64>) -> Result<(), Error> {
     let bytes = quota::count_moving(&mut tx, id).await?;
     quota::shift(&mut tx, &leaving.path, &[], bytes).await?;
     store::set_deleted(&mut tx, id, ctx.now()).await?;
+    standing::append_as_system(&mut tx, ctx, Standing::Deleted).await?;
     store::release_domain_names(&mut tx, id).await?;
     record(&mut tx, ctx, event::Kind::TenantDeleted, leaving.path.last()).await?;
     tx.commit().await?;
@@ -60,7 +62,8 @@ pub async fn restore(ctx: &Ctx) -> Result<Tenant, Error> {
     if !quota::shift(&mut tx, &[], &moving.path, bytes).await? {
         return Err(Error::OverQuota);
     }
-    store::set_restored(&mut tx, id).await?;
+    let suspended = store::set_restored(&mut tx, id).await?;
+    standing::append_as_system(&mut tx, ctx, Standing::without(suspended.len())).await?;
     store::reclaim_domain_names(&mut tx, id).await?;
     record(&mut tx, ctx, event::Kind::TenantRestored, moving.path.last()).await?;
     tx.commit().await?;
@@ -116,6 +119,7 @@ async fn end_one(server: &Caller, id: TenantId) -> Result<bool, Error> {
     }
     store::end_trial(&mut tx).await?;
     store::set_suspended(&mut tx, Capability::ALL).await?;
+    standing::append(&mut tx, &ctx, Standing::Suspended).await?;
     let names: Vec<&str> = Capability::ALL.iter().map(|capability| capability.as_str()).collect();
     let data = json!({"suspended_capabilities": names, "reason": "trial_ended"});
     event::record(&mut tx, &ctx, event::Kind::TenantSuspended, id, data).await?;

@@ -266,16 +266,17 @@ pub(super) async fn set_deleted(
 }
 
 /// Brings a tenant back with the capabilities that it had.
-pub(super) async fn set_restored(tx: &mut SystemTx, id: TenantId) -> Result<(), db::Error> {
-    sqlx::query!(
+/// Returns what a suspension has taken from it.
+pub(super) async fn set_restored(tx: &mut SystemTx, id: TenantId) -> Result<Vec<String>, db::Error> {
+    let suspended = sqlx::query_scalar!(
         "update tenants set deleted_at = null, version = version + 1,
            status = case when suspended_capabilities <> '{}'::text[] then 'suspended' when trial_ends_at is null then 'active' else 'trial' end
-         where id = $1",
+         where id = $1 returning suspended_capabilities",
         id.uuid()
     )
-    .execute(tx.conn())
+    .fetch_one(tx.conn())
     .await?;
-    Ok(())
+    Ok(suspended)
 }
 
 /// Leaves the names of a tenant's domains to whoever verifies them.

@@ -228,9 +228,11 @@ pub(super) async fn record_boundary(
 ) -> Result<(), db::Error> {
     let tenant_id = tx.tenant_id().uuid();
     sqlx::query!(
-        "insert into billed_boundaries (tenant_id, boundary, time_zone, seat_changes_known, commitments_known, terms_known)
+        "insert into billed_boundaries (tenant_id, boundary, time_zone, seat_changes_known, commitments_known, terms_known,
+           standings_known)
          select $1, $2, $3, $4, (select count(*) from seat_commitments where tenant_id = $1),
-           (select count(*) from subscription_terms where tenant_id = $1)",
+           (select count(*) from subscription_terms where tenant_id = $1),
+           (select count(*) from tenant_standings where tenant_id = $1)",
         tenant_id,
         boundary,
         zone.name(),

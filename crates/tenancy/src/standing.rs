@@ -1,0 +1,82 @@
+//! How a tenant as a whole stands over time: active, suspended, deleted. What billing rates, beside the seats.
+
+mod store;
+
+use chrono::NaiveDate;
+use db::SystemTx;
+
+use crate::policy::Capability;
+use crate::{Ctx, Error, TenantTx};
+
+/// How a tenant stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// It has what it pays for, or some of it.
+    Active,
+    /// All capabilities are taken from it.
+    Suspended,
+    /// It is deleted, and may be restored.
+    Deleted,
+}
+
+impl Standing {
+    /// `active`, `suspended` or `deleted`.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Suspended => "suspended",
+            Self::Deleted => "deleted",
+        }
+    }
+
+    fn from_name(name: &str) -> Result<Self, Error> {
+        [Self::Active, Self::Suspended, Self::Deleted]
+            .into_iter()
+            .find(|standing| standing.as_str() == name)
+            .ok_or_else(|| Error::internal(NotAStanding))
+    }
+
+    /// That of a tenant from which so many capabilities are taken.
+    pub(crate) fn without(suspended: usize) -> Self {
+        if suspended == Capability::ALL.len() { Self::Suspended } else { Self::Active }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("a stored standing cannot be read")]
+struct NotAStanding;
+
+/// From some time on a local day on, how a tenant stands. Appended, never changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StandingChange {
+    /// The day, in the calendar that the tenant had then.
+    pub day: NaiveDate,
+    /// How it stands.
+    pub standing: Standing,
+}
+
+/// The changes of a tenant, the oldest first; before them it is active.
+///
+/// # Errors
+/// As of any statement.
+pub async fn changes(tx: &mut TenantTx) -> Result<Vec<StandingChange>, Error> {
+    store::changes(tx).await
+}
+
+/// Appends how the tenant stands from now on, unless it stands so already. The tenant's row has to be locked.
+pub(crate) async fn append(tx: &mut TenantTx, ctx: &Ctx, standing: Standing) -> Result<(), db::Error> {
+    store::append(tx.conn(), ctx.tenant_id(), ctx.now(), today(ctx), standing).await
+}
+
+/// As [`append`], where the tenant comes or goes.
+pub(crate) async fn append_as_system(
+    tx: &mut SystemTx,
+    ctx: &Ctx,
+    standing: Standing,
+) -> Result<(), db::Error> {
+    store::append(tx.conn(), ctx.tenant_id(), ctx.now(), today(ctx), standing).await
+}
+
+fn today(ctx: &Ctx) -> NaiveDate {
+    ctx.now().with_timezone(&ctx.time_zone()).date_naive()
+}
