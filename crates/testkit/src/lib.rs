@@ -4,6 +4,7 @@
 //! `make demo` plays for people, answers with errors.
 
 pub mod client;
+mod cut;
 pub mod dns;
 pub mod env;
 pub mod garage;
@@ -12,6 +13,7 @@ pub mod story;
 mod test_db;
 pub mod world;
 
+pub use cut::{Cut, Side};
 pub use env::{ManualClock, SeededRandom};
 pub use test_db::{TEST_DATABASE_URL, TestDb};
 pub use world::World;
