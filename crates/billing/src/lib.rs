@@ -9,10 +9,13 @@ pub mod forecast;
 pub mod invoice;
 pub mod ledger;
 pub mod price_book;
+pub mod profile;
 pub mod rating;
 pub mod run;
 mod series;
 pub mod subscription;
+pub mod tax_rate;
+pub mod vat_id;
 pub mod verify;
 
 pub use error::Error;

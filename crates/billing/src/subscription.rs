@@ -11,8 +11,8 @@ use crate::Error;
 use crate::error::{NOT_A_DATE, date};
 use crate::price_book::{CycleLength, MAILBOX};
 use crate::rating::{
-    CycleState, Interval, RemovalPolicy, Segment, Share, Step, SuspensionPolicy, Tariff, Terms, Timeline,
-    local_day,
+    CycleState, Interval, PriceBasis, RemovalPolicy, Segment, Share, Step, SuspensionPolicy, Tariff, Terms,
+    Timeline, local_day,
 };
 use crate::run::opened;
 
@@ -133,6 +133,7 @@ pub(crate) struct SubscribedPrice {
     pub(crate) id: PriceId,
     pub(crate) tariff: Tariff,
     pub(crate) currency: Currency,
+    pub(crate) basis: PriceBasis,
     pub(crate) removal: RemovalPolicy,
 }
 
@@ -173,7 +174,7 @@ pub async fn get(ctx: &Ctx) -> Result<Subscription, Error> {
 /// subscription is tried again by the next run.
 ///
 /// # Errors
-/// [`Error::Invalid`] for bad input; [`Error::Conflict`] `subscription_terms_fixed` when the interval or anchor of a
+/// [`Error::Invalid`] for bad input, and prices of the other tax behavior than has been billed by; [`Error::Conflict`] `subscription_terms_fixed` when the interval or anchor of a
 /// subscription that has been billed would change; [`tenancy::Error::VersionMismatch`] when `if_version` is not the
 /// subscription's, which is 0 while there is none.
 pub async fn put(ctx: &Ctx, new: PutSubscription, if_version: Option<i64>) -> Result<Subscription, Error> {
@@ -293,6 +294,11 @@ fn changed(
             code: "subscription_terms_fixed",
             detail: "the interval and the anchor date of a subscription that has been billed cannot be changed",
         });
+    }
+    // A document's lines are all net or all gross.
+    if old.terms.price.basis != new.terms.price.basis {
+        let detail = "must have the tax behavior of the prices that the subscription has been billed by";
+        return Err(Error::invalid("/price_book_id", detail));
     }
     let old = Subscription { seats_committed: new.seats_committed, parked_reason: None, ..old };
     if new.terms.says(&old.terms) {

@@ -59,7 +59,7 @@ pub(super) async fn bill(
     };
     match claim_and_bill(&ctx, as_of, treatment).await {
         Err(error) if is_done_elsewhere(&error) => Ok(Outcome::Elsewhere),
-        Err(error @ (Error::Rating(_) | Error::Stored(_))) => {
+        Err(error @ (Error::Rating(_) | Error::Untaxable(_) | Error::Stored(_))) => {
             park(&ctx, &error).await?;
             Ok(Outcome::Parked)
         }

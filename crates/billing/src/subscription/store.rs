@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::{AgreedTerms, SubscribedPrice, Subscription};
 use crate::Error;
 use crate::price_book::CycleLength;
-use crate::price_book::store::{removal_policy, tariff};
+use crate::price_book::store::{removal_policy, tariff, tax_behavior};
 use crate::rating::Step;
 
 struct Row {
@@ -58,7 +58,7 @@ pub(crate) async fn find(tx: &mut TenantTx) -> Result<Option<Subscription>, Erro
 async fn terms(tx: &mut TenantTx) -> Result<Vec<(CycleLength, AgreedTerms)>, Error> {
     let tenant_id = tx.tenant_id().uuid();
     let rows = sqlx::query!(
-        r#"select s.starts_on, s.price_book_id, s.price_id, s.term_months, b.version, b.currency, p."interval", p.model,
+        r#"select s.starts_on, s.price_book_id, s.price_id, s.term_months, b.version, b.currency, b.tax_behavior, p."interval", p.model,
              p.unit_price::text, p.tier_limits as "tier_limits: Vec<Option<i32>>", p.tier_prices::text[] as "tier_prices!",
              p.removal_policy, p.grace_days
            from subscription_terms s
@@ -76,6 +76,7 @@ async fn terms(tx: &mut TenantTx) -> Result<Vec<(CycleLength, AgreedTerms)>, Err
                 id: PriceId::from_uuid(row.price_id),
                 tariff: tariff(&row.model, row.unit_price.as_deref(), &row.tier_limits, &row.tier_prices)?,
                 currency: row.currency.parse().map_err(|_| Error::Stored("currency"))?,
+                basis: tax_behavior(&row.tax_behavior)?,
                 removal: removal_policy(&row.removal_policy, row.grace_days)?,
             };
             let interval = CycleLength::from_name(&row.interval).ok_or(Error::Stored("interval"))?;
@@ -114,7 +115,7 @@ pub(super) async fn price(
     item: &str,
 ) -> Result<Option<(i32, SubscribedPrice)>, Error> {
     let row = sqlx::query!(
-        r#"select b.version, b.currency, p.id, p.model, p.unit_price::text, p.tier_limits as "tier_limits: Vec<Option<i32>>",
+        r#"select b.version, b.currency, b.tax_behavior, p.id, p.model, p.unit_price::text, p.tier_limits as "tier_limits: Vec<Option<i32>>",
              p.tier_prices::text[] as "tier_prices!", p.removal_policy, p.grace_days
            from price_books b join prices p on p.price_book_id = b.id
            where b.id = $1 and p.item = $2 and p."interval" = $3"#,
@@ -130,6 +131,7 @@ pub(super) async fn price(
             id: PriceId::from_uuid(row.id),
             tariff: tariff(&row.model, row.unit_price.as_deref(), &row.tier_limits, &row.tier_prices)?,
             currency: row.currency.parse().map_err(|_| Error::Stored("currency"))?,
+            basis: tax_behavior(&row.tax_behavior)?,
             removal: removal_policy(&row.removal_policy, row.grace_days)?,
         };
         Ok((row.version, price))
