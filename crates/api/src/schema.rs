@@ -97,7 +97,7 @@ texts! {
     MemberId: "The id of a mailbox or of a group.", "^(mbx|grp)_[0-9a-f]{32}$", "mbx_019a2f3c5d7e7abc8def0123456789ab";
     UnitPrice: "A price for one unit and one whole cycle, in major units of the currency.",
         r"^[0-9]{1,12}(\.[0-9]{1,8})?$", "4.50000000";
-    TaxRate: "A rate of tax in per cent, from 0 to 100.", r"^(100(\.0{1,4})?|[0-9]{1,2}(\.[0-9]{1,4})?)$", "19.0000";
+    Percentage: "A rate of tax in per cent, from 0 to 100.", r"^(100(\.0{1,4})?|[0-9]{1,2}(\.[0-9]{1,4})?)$", "19.0000";
     Country: "A country's ISO 3166-1 code.", "^[A-Z]{2}$", "DE";
 }
 

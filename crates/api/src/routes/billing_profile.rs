@@ -19,7 +19,7 @@ use crate::{Api, schema};
 /// Where somebody is.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Address {
+pub(super) struct PostalAddress {
     /// Street and number.
     #[schema(value_type = schema::BillingLine)]
     street: String,
@@ -42,16 +42,16 @@ pub(super) struct Address {
     country: String,
 }
 
-impl From<profile::Address> for Address {
+impl From<profile::Address> for PostalAddress {
     fn from(of: profile::Address) -> Self {
         let profile::Address { street, extra, postal_code, city, region, country } = of;
         Self { street, extra, postal_code, city, region, country: Country::code(country).to_owned() }
     }
 }
 
-impl From<Address> for NewAddress {
-    fn from(body: Address) -> Self {
-        let Address { street, extra, postal_code, city, region, country } = body;
+impl From<PostalAddress> for NewAddress {
+    fn from(body: PostalAddress) -> Self {
+        let PostalAddress { street, extra, postal_code, city, region, country } = body;
         Self { street, extra, postal_code, city, region, country }
     }
 }
@@ -62,7 +62,7 @@ struct IssuerBillingProfile {
     /// As it is registered.
     #[schema(value_type = schema::BillingLine)]
     legal_name: String,
-    address: Address,
+    address: PostalAddress,
     /// Its number for value-added tax.
     #[schema(required, example = "DE136695976")]
     vat_id: Option<String>,
@@ -105,7 +105,7 @@ struct NewIssuerBillingProfile {
     /// As it is registered.
     #[schema(value_type = schema::BillingLine)]
     legal_name: String,
-    address: Address,
+    address: PostalAddress,
     /// Its number for value-added tax, of the address's country: of a member state of the EU with the state before it, and
     /// with right check digits. Who charges tax needs one.
     #[serde(default)]
@@ -154,7 +154,7 @@ struct CustomerBillingProfile {
     /// As it is registered, or a person's name.
     #[schema(value_type = schema::BillingLine)]
     legal_name: String,
-    address: Address,
+    address: PostalAddress,
     /// Its number for value-added tax: it is a business.
     #[schema(required, example = "FR40303265045")]
     vat_id: Option<String>,
@@ -189,7 +189,7 @@ struct NewCustomerBillingProfile {
     /// As it is registered, or a person's name.
     #[schema(value_type = schema::BillingLine)]
     legal_name: String,
-    address: Address,
+    address: PostalAddress,
     /// Its number for value-added tax, of the address's country: of a member state of the EU with the state before it, and
     /// with right check digits.
     #[serde(default)]

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::billing_profile::Address;
+use super::billing_profile::PostalAddress;
 use super::paths::{InvoicePath, TenantPath};
 use crate::extract::{Bearer, Path, Query};
 use crate::page::{self, List, PageQuery};
@@ -42,7 +42,7 @@ struct Issuer {
     name: String,
     /// Its address, as all of this `null` where it had no billing profile.
     #[schema(required)]
-    address: Option<Address>,
+    address: Option<PostalAddress>,
     /// Its number for value-added tax.
     #[schema(required, example = "DE136695976")]
     vat_id: Option<String>,
@@ -90,7 +90,7 @@ struct Customer {
     name: String,
     /// Its address; `null` where it had no billing profile.
     #[schema(required)]
-    address: Option<Address>,
+    address: Option<PostalAddress>,
     /// Its number for value-added tax.
     #[schema(required, example = "FR40303265045")]
     vat_id: Option<String>,
@@ -102,7 +102,7 @@ impl From<invoice::Customer> for Customer {
         Self {
             id: of.id,
             name: of.name,
-            address: address.map(Address::from),
+            address: address.map(PostalAddress::from),
             vat_id: vat_id.flatten().map(|id| id.to_string()),
         }
     }
@@ -149,7 +149,7 @@ struct InvoiceLine {
     #[schema(value_type = schema::TaxCategory)]
     tax_category: &'static str,
     /// In per cent.
-    #[schema(value_type = schema::TaxRate)]
+    #[schema(value_type = schema::Percentage)]
     tax_rate: String,
 }
 
@@ -177,7 +177,7 @@ struct Tax {
     #[schema(value_type = schema::TaxCategory)]
     category: &'static str,
     /// In per cent.
-    #[schema(value_type = schema::TaxRate)]
+    #[schema(value_type = schema::Percentage)]
     rate: String,
     /// The sum of its lines.
     taxable: Money,

@@ -22,7 +22,7 @@ struct TaxRate {
     #[schema(value_type = schema::Country)]
     country: Country,
     /// In per cent; 0 is the zero rate.
-    #[schema(value_type = schema::TaxRate)]
+    #[schema(value_type = schema::Percentage)]
     rate: String,
     /// The first day.
     #[schema(value_type = schema::Day)]
@@ -53,7 +53,7 @@ struct NewTaxRate {
     #[schema(value_type = schema::Country)]
     country: String,
     /// In per cent.
-    #[schema(value_type = schema::TaxRate)]
+    #[schema(value_type = schema::Percentage)]
     rate: String,
     /// The first day. Of a country that has a rate already: one that has not begun in any time zone.
     #[schema(value_type = schema::Day)]
