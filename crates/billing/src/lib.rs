@@ -1,4 +1,4 @@
-//! What an account owes: price books, subscriptions, invoices, ledger, runs.
+//! What an account owes: price books, subscriptions, billing profiles and taxes, invoices, ledger, runs.
 //!
 //! [`rating`] is pure: from terms, an event log and a date to lines; no I/O, no clock, no floats. The other
 //! modules are the shell around it, which stores, claims due accounts, numbers and hands out documents.
