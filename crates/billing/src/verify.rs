@@ -27,6 +27,7 @@ mod store;
 mod tax;
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use db::{SystemRead, SystemTx};
@@ -180,8 +181,8 @@ async fn rates_of(
 ) -> Result<BTreeMap<ResellerId, Vec<TaxRate>>, Error> {
     let mut rates = BTreeMap::new();
     for document in documents.values() {
-        if !rates.contains_key(&document.issuer.id) {
-            rates.insert(document.issuer.id, tax_rate::store::rates(tx.conn(), document.issuer.id).await?);
+        if let Entry::Vacant(entry) = rates.entry(document.issuer.id) {
+            entry.insert(tax_rate::store::rates(tx.conn(), document.issuer.id).await?);
         }
     }
     Ok(rates)

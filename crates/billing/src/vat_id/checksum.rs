@@ -27,12 +27,12 @@ fn of_digits(country: &str, of: &[u32]) -> bool {
         "BG" => has(9..=10) && (of.len() == 10 || bulgarian(of)),
         "CZ" => has(8..=10) && (of.len() > 8 || czech(of)),
         "DE" => has(9..=9) && of.first() != Some(&0) && mod_11_10(of),
-        "DK" => has(8..=8) && weighted(of, &[2, 7, 6, 5, 4, 3, 2, 1]) % 11 == 0,
-        "EE" => has(9..=9) && weighted(of, &[3, 7, 1, 3, 7, 1, 3, 7, 1]) % 10 == 0,
+        "DK" => has(8..=8) && weighted(of, &[2, 7, 6, 5, 4, 3, 2, 1]).is_multiple_of(11),
+        "EE" => has(9..=9) && weighted(of, &[3, 7, 1, 3, 7, 1, 3, 7, 1]).is_multiple_of(10),
         "GR" => has(9..=9) && last(of) == weighted(of, &[256, 128, 64, 32, 16, 8, 4, 2]) % 11 % 10,
-        "FI" => has(8..=8) && weighted(of, &[7, 9, 10, 5, 8, 4, 2, 1]) % 11 == 0,
+        "FI" => has(8..=8) && weighted(of, &[7, 9, 10, 5, 8, 4, 2, 1]).is_multiple_of(11),
         "HR" => has(11..=11) && mod_11_10(of),
-        "HU" => has(8..=8) && weighted(of, &[9, 7, 3, 1, 9, 7, 3, 1]) % 10 == 0,
+        "HU" => has(8..=8) && weighted(of, &[9, 7, 3, 1, 9, 7, 3, 1]).is_multiple_of(10),
         "IT" => has(11..=11) && luhn(of),
         "LT" => (has(9..=9) || has(12..=12)) && of.iter().rev().nth(1) == Some(&1) && lithuanian(of),
         "LU" => has(8..=8) && pair(of, 6) == value(of, 6) % 89,
@@ -42,7 +42,7 @@ fn of_digits(country: &str, of: &[u32]) -> bool {
                 && (of.first().is_some_and(|first| *first < 4)
                     || weighted(of, &[9, 1, 4, 8, 3, 10, 2, 5, 7, 6, 1]) % 11 == 3)
         }
-        "MT" => has(8..=8) && weighted(of, &[3, 4, 6, 7, 8, 9, 10, 1]) % 37 == 0,
+        "MT" => has(8..=8) && weighted(of, &[3, 4, 6, 7, 8, 9, 10, 1]).is_multiple_of(37),
         "PL" => has(10..=10) && last(of) == weighted(of, &[6, 5, 7, 2, 3, 4, 5, 6, 7]) % 11,
         "PT" => has(9..=9) && last(of) == (11 - weighted(of, &[9, 8, 7, 6, 5, 4, 3, 2]) % 11) % 11 % 10,
         "RO" => has(2..=10) && romanian(of),
@@ -94,7 +94,7 @@ fn luhn(of: &[u32]) -> bool {
         .enumerate()
         .map(|(at, digit)| if at % 2 == 1 { doubled(*digit) } else { *digit })
         .sum();
-    sum % 10 == 0
+    sum.is_multiple_of(10)
 }
 
 fn austrian(of: &[u32]) -> bool {

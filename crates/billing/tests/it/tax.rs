@@ -336,7 +336,7 @@ async fn what_is_changed_by_hand_is_found() {
         ("update invoices set customer_profile = null", vec!["untaxable"]),
         ("update invoices set customer_profile = '{}'", vec!["unreadable"]),
         ("update invoice_lines set tax_rate = 7", vec!["line_tax"]),
-        ("update invoice_lines set rated_minor = 1249", vec!["line", "line_tax"]),
+        ("update invoice_lines set rated_minor = 1249", vec!["line"]),
         ("update invoice_taxes set tax_minor = 237", vec!["sum", "tax"]),
         ("update invoice_taxes set rate = 7", vec!["tax", "tax"]),
     ];
