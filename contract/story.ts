@@ -60,7 +60,21 @@ async function foundReseller(operator: Api, name: string): Promise<{ id: string;
   const key = ok(await operator.POST("/v1/resellers/{reseller_id}/api-keys", { params, body }), 201);
   assert(key.secret, "the new key has no secret");
   step(`reseller ${reseller.id} and its key ${key.id}`);
-  return { id: reseller.id, portal: client(key.secret) };
+  const portal = client(key.secret);
+  await sayWhoBills(portal, reseller.id);
+  return { id: reseller.id, portal };
+}
+
+/** The reseller's billing profile and a rate; it charges no tax, so that the amounts of this story are those of its prices. */
+async function sayWhoBills(portal: Api, reseller_id: string): Promise<void> {
+  const params = { path: { reseller_id } };
+  const address = { street: "Hafenstr. 1", postal_code: "20457", city: "Hamburg", country: "DE" };
+  const profile = { legal_name: "North Hosting GmbH", address, vat_id: "DE136695976", charges_tax: false };
+  const put = ok(await portal.PUT("/v1/resellers/{reseller_id}/billing-profile", { params, body: profile }), 200);
+  assert.equal(put.days_to_pay, 14);
+  const rate = { country: "DE", rate: "19", valid_from: "2007-01-01" };
+  assert.equal(ok(await portal.POST("/v1/resellers/{reseller_id}/tax-rates", { params, body: rate }), 201).rate, "19.0000");
+  step(`billing profile of ${reseller_id}`);
 }
 
 async function publishPrices(portal: Api): Promise<Schemas["PriceBook"]> {
@@ -87,6 +101,10 @@ async function openTenant(portal: Api, book: Schemas["PriceBook"], interval: Int
   assert.deepEqual(tenant.seats, { limit: names.length, used: 0 });
   const params = { path: { tenant_id: tenant.id } };
   await setClock(portal, tenant.id, begin);
+  const address = { street: "Markt 2", postal_code: "10178", city: "Berlin", country: "DE" };
+  const profile = { legal_name: made.name, address };
+  const put = ok(await portal.PUT("/v1/tenants/{tenant_id}/billing-profile", { params, body: profile }), 200);
+  assert.equal(put.vat_id_registration, null);
   const terms = { price_book_id: book.id, interval };
   const subscription = ok(await portal.PUT("/v1/tenants/{tenant_id}/subscription", { params, body: terms }), 200);
   assert.equal(subscription.anchor_date, day(begin));

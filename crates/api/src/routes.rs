@@ -3,6 +3,7 @@
 mod alias;
 mod api_key;
 mod app_password;
+mod billing_profile;
 mod billing_run;
 mod branding;
 mod capability;
@@ -23,6 +24,7 @@ mod raw;
 mod reseller;
 mod subscription;
 mod support_access;
+mod tax_rate;
 mod tenant;
 mod tenant_lifecycle;
 pub(crate) mod token;
@@ -118,6 +120,8 @@ fn with_small_bodies() -> OpenApiRouter<Api> {
         .merge(message::router())
         .merge(raw::router())
         .merge(price_book::router())
+        .merge(billing_profile::router())
+        .merge(tax_rate::router())
         .merge(subscription::router())
         .merge(invoice::router())
         .merge(billing_run::router())

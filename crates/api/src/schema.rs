@@ -4,7 +4,8 @@ use std::borrow::Cow;
 use std::sync::LazyLock;
 
 use billing::price_book::CycleLength;
-use billing::rating::RemovalPolicy as Removal;
+use billing::rating::{PriceBasis, RemovalPolicy as Removal, TaxCategory as Category};
+use billing::vat_id::Registration;
 use mailstore::{folder, message};
 use tenancy::{Role, Scope, app_password, delegate, event, mailbox, policy, quota};
 use utoipa::openapi::RefOr;
@@ -96,6 +97,8 @@ texts! {
     MemberId: "The id of a mailbox or of a group.", "^(mbx|grp)_[0-9a-f]{32}$", "mbx_019a2f3c5d7e7abc8def0123456789ab";
     UnitPrice: "A price for one unit and one whole cycle, in major units of the currency.",
         r"^[0-9]{1,12}(\.[0-9]{1,8})?$", "4.50000000";
+    Percentage: "A rate of tax in per cent, from 0 to 100.", r"^(100(\.0{1,4})?|[0-9]{1,2}(\.[0-9]{1,4})?)$", "19.0000";
+    Country: "A country's ISO 3166-1 code.", "^[A-Z]{2}$", "DE";
 }
 
 schemas! {
@@ -105,6 +108,8 @@ schemas! {
         |text| text.format(Some(SchemaFormat::KnownFormat(KnownFormat::Date))).examples(["2026-12-01"]);
     Name: "What people call it.",
         |text| text.min_length(Some(1)).max_length(Some(200)).pattern(Some(PRINTABLE)).examples(["North Hosting"]);
+    BillingLine: "A line of text, as documents show it.",
+        |text| text.min_length(Some(1)).max_length(Some(200)).pattern(Some(PRINTABLE)).examples(["Hafenstr. 1"]);
     EmailAddress: "An address, whose parts may be in any script (RFC 6531).",
         |text| text.format(Some(SchemaFormat::Custom("idn-email".into()))).examples(["ada@bakery.example"]);
     WebhookUrl: "Where to send events: https, no private address, no port of mail or of line protocols.",
@@ -157,6 +162,11 @@ closed! {
         [Removal::AtCycleEnd, Removal::CreditToBalance, Removal::LockedUntilTermEnd { grace_days: Removal::GRACE_DAYS }]
             .map(Removal::as_str);
     SuspensionPolicy: "Whether days of a suspension are charged.", ["continue", "pause"];
+    TaxBehavior: "Whether prices include tax.", [PriceBasis::Exclusive, PriceBasis::Inclusive].map(PriceBasis::as_str);
+    TaxCategory: "How something is taxed (UNCL5305): `S` at a rate, `Z` at the zero rate, `E` exempt, `AE` by the customer, `O` not subject to tax.",
+        Category::ALL.map(Category::code);
+    VatRegistration: "Whether a register has a number.",
+        [Registration::Unchecked, Registration::Valid, Registration::Void].map(Registration::as_str);
     SubscriptionStatus: "Whether it is charged.", ["active", "trialing", "ended"];
     RunStatus: "How far a billing run is.", ["succeeded", "queued", "running", "failed"];
     InvoiceKind: "What a document is.", ["invoice", "credit_note"];

@@ -4,7 +4,7 @@ use std::fmt::Display;
 
 use kernel::{ErrorKind, FieldError};
 
-use crate::rating::RatingError;
+use crate::rating::{RatingError, TreatmentError};
 
 /// Why a call was refused. Its text may be shown to the caller; causes are for logs.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +29,9 @@ pub enum Error {
     /// An account cannot be rated.
     #[error(transparent)]
     Rating(#[from] RatingError),
+    /// It cannot be said how an account is taxed.
+    #[error(transparent)]
+    Untaxable(#[from] TreatmentError),
     /// What the database holds cannot be understood.
     #[error("a stored {0} cannot be read")]
     Stored(&'static str),
@@ -50,7 +53,7 @@ impl Error {
             Self::Invalid(_) => ErrorKind::Invalid,
             Self::Conflict { .. } => ErrorKind::Conflict,
             Self::Tenancy(cause) => cause.kind(),
-            Self::Rating(_) | Self::Stored(_) => ErrorKind::Internal,
+            Self::Rating(_) | Self::Untaxable(_) | Self::Stored(_) => ErrorKind::Internal,
             Self::Db(cause) => cause.kind(),
         }
     }
@@ -63,7 +66,7 @@ impl Error {
             Self::Conflict { code, .. } => code,
             Self::Tenancy(cause) => cause.code(),
             Self::Db(cause) if cause.kind() == ErrorKind::Unavailable => "unavailable",
-            Self::Rating(_) | Self::Stored(_) | Self::Db(_) => "internal",
+            Self::Rating(_) | Self::Untaxable(_) | Self::Stored(_) | Self::Db(_) => "internal",
         }
     }
 

@@ -1,6 +1,7 @@
 //! Invoices and credit notes: final when they are made, and never changed.
 
 pub(crate) mod store;
+pub(crate) mod tax;
 
 use chrono::NaiveDate;
 use db::SystemTx;
@@ -8,8 +9,11 @@ use kernel::{Currency, InvoiceId, Money, Page, PageRequest, PriceId, ResellerId,
 use tenancy::{Action, Caller, Ctx};
 
 use crate::Error;
-use crate::rating::{LineKind, Span, UnitPrice};
+use crate::profile::{CustomerProfile, IssuerProfile};
+use crate::rating::{LineKind, PriceBasis, Span, TaxGroup, UnitPrice};
 use crate::series::Series;
+
+pub use tax::InvoiceTax;
 
 /// What kind of document it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,6 +77,12 @@ pub struct Invoice {
     pub corrects: Vec<InvoiceId>,
     /// What it is for.
     pub lines: Vec<InvoiceLine>,
+    /// Whether the prices that it was made by include tax.
+    pub tax_behavior: PriceBasis,
+    /// Its taxes, by category and rate.
+    pub taxes: Vec<InvoiceTax>,
+    /// How many rates of tax the issuer had added then.
+    pub(crate) tax_rates_known: i64,
     /// The sum of the lines.
     pub net: Money,
     /// Tax on it.
@@ -86,8 +96,10 @@ pub struct Invoice {
 pub struct Issuer {
     /// Its id.
     pub id: ResellerId,
-    /// Its name.
+    /// Its name: of its billing profile, if it had one.
     pub name: String,
+    /// Its billing profile, as it was then.
+    pub profile: Option<IssuerProfile>,
 }
 
 /// The tenant a document is for, as it was called then.
@@ -95,11 +107,14 @@ pub struct Issuer {
 pub struct Customer {
     /// Its id.
     pub id: TenantId,
-    /// Its name.
+    /// Its name: of its billing profile, if it had one.
     pub name: String,
+    /// Its billing profile, as it was then.
+    pub profile: Option<CustomerProfile>,
 }
 
-/// One line of a document.
+/// One line of a document. A credit of what was taxed in several groups is several lines; the days are counted in the
+/// first.
 #[derive(Debug, Clone)]
 pub struct InvoiceLine {
     /// What it says, in words.
@@ -118,8 +133,16 @@ pub struct InvoiceLine {
     pub price_id: PriceId,
     /// For one unit and one whole cycle; `None` when that depends on the quantity.
     pub unit_price: Option<UnitPrice>,
-    /// What it comes to.
+    /// What it comes to, net.
     pub amount: Money,
+    /// How it is taxed.
+    pub tax: TaxGroup,
+    /// Which of the lines that were rated it is, or is a part of: from 1.
+    pub(crate) rated_position: i32,
+    /// As it was rated: gross where prices include tax.
+    pub(crate) rated: Money,
+    /// The first charged day of the cycle that it belongs to.
+    pub(crate) cycle_starts_on: NaiveDate,
 }
 
 /// One document of the caller's.

@@ -1,4 +1,4 @@
-//! What an account owes: price books, subscriptions, invoices, ledger, runs.
+//! What an account owes: price books, subscriptions, billing profiles and taxes, invoices, ledger, runs.
 //!
 //! [`rating`] is pure: from terms, an event log and a date to lines; no I/O, no clock, no floats. The other
 //! modules are the shell around it, which stores, claims due accounts, numbers and hands out documents.
@@ -9,10 +9,13 @@ pub mod forecast;
 pub mod invoice;
 pub mod ledger;
 pub mod price_book;
+pub mod profile;
 pub mod rating;
 pub mod run;
 mod series;
 pub mod subscription;
+pub mod tax_rate;
+pub mod vat_id;
 pub mod verify;
 
 pub use error::Error;

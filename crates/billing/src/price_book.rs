@@ -11,7 +11,7 @@ use kernel::{Checks, Currency, Env, Page, PageRequest, PriceBookId, PriceId, Res
 use tenancy::{Action, Caller, Scope};
 
 use crate::Error;
-use crate::rating::{Interval, RemovalPolicy, SuspensionPolicy, Tariff};
+use crate::rating::{Interval, PriceBasis, RemovalPolicy, SuspensionPolicy, Tariff};
 use crate::series::{self, Series};
 
 /// A published version of an issuer's prices.
@@ -25,6 +25,8 @@ pub struct PriceBook {
     pub version: i32,
     /// What all its prices are in.
     pub currency: Currency,
+    /// Whether they include tax.
+    pub tax_behavior: PriceBasis,
     /// The prices, as they were given.
     pub prices: Vec<Price>,
     /// When it was published.
@@ -118,6 +120,22 @@ pub struct NewPrice {
     pub grace_days: Option<u32>,
 }
 
+/// A price book as a caller gives it.
+#[derive(Debug, Clone, Default)]
+pub struct NewPriceBook {
+    /// `exclusive` if not given, or `inclusive`.
+    pub tax_behavior: Option<String>,
+    /// Its prices.
+    pub prices: Vec<NewPrice>,
+}
+
+impl From<Vec<NewPrice>> for NewPriceBook {
+    /// Tax is added to them.
+    fn from(prices: Vec<NewPrice>) -> Self {
+        Self { prices, ..Self::default() }
+    }
+}
+
 /// A tier as a caller gives it.
 #[derive(Debug, Clone, Default)]
 pub struct NewTier {
@@ -134,10 +152,13 @@ pub struct NewTier {
 pub async fn publish(
     caller: &Caller,
     reseller_id: Option<ResellerId>,
-    prices: Vec<NewPrice>,
+    new: impl Into<NewPriceBook>,
 ) -> Result<PriceBook, Error> {
     caller.require(Action::PriceBookWrite)?;
     let env = caller.db().env();
+    let NewPriceBook { tax_behavior, prices } = new.into();
+    let tax_behavior = PriceBasis::from_name(tax_behavior.as_deref().unwrap_or("exclusive"))
+        .ok_or_else(|| Error::invalid("/tax_behavior", "must be exclusive or inclusive"))?;
     let checked = check(env, &prices)?;
     let reseller_id = reseller_id.map_or_else(|| caller.own_reseller(), Ok)?;
     caller.enter_reseller(reseller_id).await?;
@@ -147,6 +168,7 @@ pub async fn publish(
         reseller_id,
         version: 0,
         currency: first.currency,
+        tax_behavior,
         prices: checked,
         published_at: env.now(),
     };

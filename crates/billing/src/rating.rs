@@ -6,7 +6,7 @@
 //!
 //! Beside the cycles of seats stand charges that come once ([`OneOff`]), stored bytes in arrears ([`overage_gib`]),
 //! amounts off ([`split`], [`AmountOff`]), plans of payment ([`instalment()`]), and the tax of a whole document
-//! ([`totals`], [`credit_totals`]).
+//! ([`totals`], [`treatment`], [`TaxHistory`]).
 
 mod calendar;
 mod discount;
@@ -41,7 +41,10 @@ pub use reconcile::{Billed, Charge, reconcile};
 pub use removal::RemovalPolicy;
 pub use storage::{byte_seconds, overage_gib};
 pub use tariff::{Tariff, Tier, Tiers, TiersError};
-pub use tax::{GroupTotal, PriceBasis, TaxCategory, TaxGroup, TaxLine, Totals, credit_totals, totals};
+pub use tax::{
+    GroupTotal, PriceBasis, TaxCategory, TaxGroup, TaxHistory, TaxLine, TaxParty, TaxedDocument, TaxedPart,
+    Totals, Treatment, TreatmentError, totals, treatment,
+};
 pub use terms::{SuspensionPolicy, Terms};
 pub use timeline::{Segment, Suspension, Timeline};
 
@@ -63,8 +66,8 @@ pub enum RatingError {
     /// A rate of tax that its category does not have.
     #[error("the rate of tax does not belong to its category")]
     TaxRate,
-    /// More would be credited of a group than its invoice has left.
-    #[error("a credit note exceeds its invoice")]
+    /// More would be credited of a cycle or group of tax than is left of what was charged.
+    #[error("a credit exceeds what was charged")]
     CreditExceedsInvoice,
     /// A billed line lies outside the cycle that it is said to belong to.
     #[error("a billed line lies outside its cycle")]

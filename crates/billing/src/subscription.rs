@@ -147,7 +147,8 @@ pub async fn get(ctx: &Ctx) -> Result<Subscription, Error> {
 /// nothing. A parked subscription is tried again by the next run.
 ///
 /// # Errors
-/// [`Error::Invalid`] for bad input; [`Error::Conflict`] `subscription_terms_fixed` when the anchor or the trial of a
+/// [`Error::Invalid`] for bad input, and prices of the other tax behavior than has been billed by; [`Error::Conflict`]
+/// `subscription_terms_fixed` when the anchor or the trial of a
 /// subscription that has been billed would change; [`tenancy::Error::VersionMismatch`] when `if_version` is not the
 /// subscription's, which is 0 while there is none.
 pub async fn put(ctx: &Ctx, new: PutSubscription, if_version: Option<i64>) -> Result<Subscription, Error> {
@@ -309,6 +310,11 @@ fn changed(
     };
     if asked.trial_ends_on.is_some() && asked.trial_ends_on != old.trial_ends_on() {
         return Err(FIXED);
+    }
+    // A document's lines are all net or all gross.
+    if old.terms()?.price.basis != terms.price.basis {
+        let detail = "must have the tax behavior of the prices that the subscription has been billed by";
+        return Err(Error::invalid("/price_book_id", detail));
     }
     let mut agreed = old.clone();
     let today = terms.starts_on;

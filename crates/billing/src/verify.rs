@@ -5,7 +5,9 @@
 //!   of then and of the three append-only logs (seat changes, commitments, terms) as far as they were known when its
 //!   boundary was billed. What has come into the logs since, late events too, belongs to boundaries to
 //!   come and makes no difference here. No boundary was skipped, and each that owes something has its document.
-//! - Of every document: lines = net, net + tax = total, a credit note's references = its total, and what is credited on
+//! - Each line is taxed as the parties' profiles on the document make it, by the rates that the issuer had added by then
+//!   and that held on the document's day; a credit, as what it takes back was. The tax of each group is that of its lines.
+//! - Of every document: lines = net, tax groups = tax, net + tax = total, a credit note's references = its total, and what is credited on
 //!   an invoice is at most its total.
 //! - Every document has exactly its transfers and every transfer its document; the balance of each account by the
 //!   transfers is the one by the documents. Debits = credits by the shape of a transfer, which names both.
@@ -16,17 +18,20 @@
 //!   that is what the audit trail and its hashes are for.
 //! - Lines of before it was recorded what was known: they are taken as they are stored, and counted. Only their sums are
 //!   checked, and that later boundaries follow from them.
-//! - What a document says in words: names, descriptions, when it is due. Tax itself is not computed again, there being none.
+//! - What a document says in words: names, descriptions, when it is due, why something is not taxed. Nor that the profiles
+//!   say the truth.
 
 mod difference;
 mod recompute;
 mod store;
+mod tax;
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use db::{SystemRead, SystemTx};
-use kernel::{InvoiceId, Money, Page, PageRequest, TenantId};
+use kernel::{InvoiceId, Money, Page, PageRequest, ResellerId, TenantId};
 use tenancy::{Action, Caller, Ctx, Scope, TenantTx, seats};
 use uuid::Uuid;
 
@@ -34,7 +39,8 @@ use crate::Error;
 use crate::invoice::{self, Invoice};
 use crate::run::opened;
 use crate::subscription;
-pub use difference::{Difference, Fault, Finding, Gap, GapKind, LineFigures, Sum};
+use crate::tax_rate::{self, TaxRate};
+pub use difference::{Difference, Fault, Finding, Gap, GapKind, LineFigures, Sum, TaxedAmount};
 use recompute::{Account, Recomputed, WholeLog};
 
 /// How many tenants are looked up at a time; one at a time is held in memory.
@@ -162,11 +168,26 @@ async fn recomputed(tx: &mut TenantTx) -> Result<Recomputed, Error> {
         boundaries,
         next_invoice_on: subscription.next_invoice_on,
         standings_are_known: subscription::store::standings_are_known(tx).await?,
+        tax: tax::Account::new(rates_of(tx, &documents).await?),
         before: opened(tx, Some(first)).await?,
         stored: opened(tx, None).await?,
         documents,
     };
     Ok(account.recompute(first))
+}
+
+/// The rates of tax of everybody who issued one of these.
+async fn rates_of(
+    tx: &mut TenantTx,
+    documents: &BTreeMap<NaiveDate, Invoice>,
+) -> Result<BTreeMap<ResellerId, Vec<TaxRate>>, Error> {
+    let mut rates = BTreeMap::new();
+    for document in documents.values() {
+        if let Entry::Vacant(entry) = rates.entry(document.issuer.id) {
+            entry.insert(tax_rate::store::rates(tx.conn(), document.issuer.id).await?);
+        }
+    }
+    Ok(rates)
 }
 
 async fn documents(tx: &mut TenantTx) -> Result<BTreeMap<NaiveDate, Invoice>, Error> {
@@ -193,6 +214,7 @@ struct DocumentSums {
     tax_minor: i64,
     total_minor: i64,
     lines_minor: i64,
+    taxes_minor: i64,
     credits_minor: i64,
     credited_minor: i64,
 }
@@ -205,6 +227,7 @@ impl DocumentSums {
             if self.is_credit_note { (self.total_minor.saturating_neg(), 0) } else { (0, self.total_minor) };
         let sums = [
             (Sum::Net, self.net_minor, self.lines_minor, self.net_minor == self.lines_minor),
+            (Sum::Tax, self.tax_minor, self.taxes_minor, self.tax_minor == self.taxes_minor),
             (Sum::Total, self.total_minor, total, self.total_minor == total),
             (Sum::Credits, self.credits_minor, credits, self.credits_minor == credits),
             (Sum::Credited, self.credited_minor, most_credited, self.credited_minor <= most_credited),

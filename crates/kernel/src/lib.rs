@@ -4,6 +4,7 @@
 #![deny(clippy::float_arithmetic)]
 
 pub mod address;
+pub mod country;
 pub mod crlf;
 pub mod env;
 pub mod error;
@@ -12,6 +13,7 @@ pub mod money;
 pub mod page;
 
 pub use address::{AddressError, DomainName, EmailAddress};
+pub use country::Country;
 pub use env::{Clock, Env, OsRandom, Random, SystemClock};
 pub use error::{Checks, ErrorKind, FieldError};
 pub use id::{

@@ -171,7 +171,10 @@ pub async fn record(
 }
 
 /// Notes what a system transaction did, on any trail.
-pub(crate) async fn record_on(
+///
+/// # Errors
+/// As of any statement.
+pub async fn record_on(
     tx: &mut SystemTx,
     caller: &Caller,
     trail: Scope,

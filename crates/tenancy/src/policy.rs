@@ -114,6 +114,10 @@ named! {
         SubscriptionRead = "subscriptions:read",
         /// Change subscriptions.
         SubscriptionWrite = "subscriptions:write",
+        /// See who is on documents, and rates of tax.
+        BillingProfileRead = "billing_profiles:read",
+        /// Say who is on documents and how they are taxed.
+        BillingProfileWrite = "billing_profiles:write",
         /// See invoices.
         InvoiceRead = "invoices:read",
         /// Start billing runs and see what they did.
@@ -174,6 +178,8 @@ pub fn allows(role: Role, action: Action) -> bool {
                 | PriceBookWrite
                 | SubscriptionRead
                 | SubscriptionWrite
+                | BillingProfileRead
+                | BillingProfileWrite
                 | InvoiceRead
                 | BillingRun
         ),
@@ -197,6 +203,7 @@ pub fn allows(role: Role, action: Action) -> bool {
                 | MessageRead
                 | PriceBookRead
                 | SubscriptionRead
+                | BillingProfileRead
                 | InvoiceRead
         ),
         Role::TenantAdmin => matches!(
@@ -228,9 +235,12 @@ pub fn allows(role: Role, action: Action) -> bool {
                 | MessageWrite
                 | MessageDelete
                 | SubscriptionRead
+                | BillingProfileRead
                 | InvoiceRead
         ),
-        Role::TenantBilling => matches!(action, TenantRead | SubscriptionRead | InvoiceRead),
+        Role::TenantBilling => {
+            matches!(action, TenantRead | SubscriptionRead | BillingProfileRead | InvoiceRead)
+        }
         Role::Helpdesk => matches!(
             action,
             TenantRead

@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::billing_profile::PostalAddress;
 use super::paths::{InvoicePath, TenantPath};
 use crate::extract::{Bearer, Path, Query};
 use crate::page::{self, List, PageQuery};
@@ -36,9 +37,47 @@ impl From<kernel::Money> for Money {
 struct Issuer {
     #[schema(value_type = schema::ResellerId)]
     id: ResellerId,
-    /// Its name.
-    #[schema(example = "North Hosting")]
+    /// Its name: of its billing profile, if it had one.
+    #[schema(example = "North Hosting GmbH")]
     name: String,
+    /// Its address, as all of this `null` where it had no billing profile.
+    #[schema(required)]
+    address: Option<PostalAddress>,
+    /// Its number for value-added tax.
+    #[schema(required, example = "DE136695976")]
+    vat_id: Option<String>,
+    /// Its number in a register.
+    #[schema(required, example = "HRB 12345")]
+    registration_number: Option<String>,
+    /// The bank account to pay to.
+    #[schema(required, example = "DE89370400440532013000")]
+    iban: Option<String>,
+    /// That account's bank.
+    #[schema(required, example = "COBADEFFXXX")]
+    bic: Option<String>,
+}
+
+impl From<invoice::Issuer> for Issuer {
+    fn from(of: invoice::Issuer) -> Self {
+        let issuer = Self {
+            id: of.id,
+            name: of.name,
+            address: None,
+            vat_id: None,
+            registration_number: None,
+            iban: None,
+            bic: None,
+        };
+        let Some(profile) = of.profile else { return issuer };
+        Self {
+            address: Some(profile.address.into()),
+            vat_id: profile.vat_id.map(|id| id.to_string()),
+            registration_number: profile.registration_number,
+            iban: profile.iban,
+            bic: profile.bic,
+            ..issuer
+        }
+    }
 }
 
 /// The tenant a document is for, as it was called then.
@@ -46,9 +85,27 @@ struct Issuer {
 struct Customer {
     #[schema(value_type = schema::TenantId)]
     id: TenantId,
-    /// Its name.
+    /// Its name: of its billing profile, if it had one.
     #[schema(example = "Bakery Ltd")]
     name: String,
+    /// Its address; `null` where it had no billing profile.
+    #[schema(required)]
+    address: Option<PostalAddress>,
+    /// Its number for value-added tax.
+    #[schema(required, example = "FR40303265045")]
+    vat_id: Option<String>,
+}
+
+impl From<invoice::Customer> for Customer {
+    fn from(of: invoice::Customer) -> Self {
+        let (address, vat_id) = of.profile.map(|profile| (profile.address, profile.vat_id)).unzip();
+        Self {
+            id: of.id,
+            name: of.name,
+            address: address.map(PostalAddress::from),
+            vat_id: vat_id.flatten().map(|id| id.to_string()),
+        }
+    }
 }
 
 /// Days from `start` up to, not including, `end`.
@@ -60,7 +117,7 @@ struct Period {
     end: NaiveDate,
 }
 
-/// One line of a document.
+/// One line of a document. A credit of what was taxed at several rates is several lines; the first counts the units and days.
 #[derive(Debug, Serialize, ToSchema)]
 struct InvoiceLine {
     /// In words.
@@ -86,7 +143,14 @@ struct InvoiceLine {
     /// Of a flat price: for one unit and one whole cycle, in major units of the currency. Else `null`: see the price's tiers.
     #[schema(value_type = Option<schema::UnitPrice>, required)]
     unit_price: Option<String>,
+    /// Net.
     amount: Money,
+    /// How it is taxed.
+    #[schema(value_type = schema::TaxCategory)]
+    tax_category: &'static str,
+    /// In per cent.
+    #[schema(value_type = schema::Percentage)]
+    tax_rate: String,
 }
 
 impl From<invoice::InvoiceLine> for InvoiceLine {
@@ -101,13 +165,40 @@ impl From<invoice::InvoiceLine> for InvoiceLine {
             price_id: of.price_id,
             unit_price: of.unit_price.map(|unit_price| unit_price.to_string()),
             amount: of.amount.into(),
+            tax_category: of.tax.category().code(),
+            tax_rate: of.tax.rate().to_string(),
         }
     }
 }
 
-/// Tax of one category and rate. No tax is charged so far.
+/// Tax of one category and rate.
 #[derive(Debug, Serialize, ToSchema)]
-struct Tax {}
+struct Tax {
+    #[schema(value_type = schema::TaxCategory)]
+    category: &'static str,
+    /// In per cent.
+    #[schema(value_type = schema::Percentage)]
+    rate: String,
+    /// The sum of its lines.
+    taxable: Money,
+    /// The tax on it.
+    tax: Money,
+    /// Why there is none, where there is none though the rate is not zero.
+    #[schema(required, example = "reverse charge: VAT is payable by the customer")]
+    reason: Option<String>,
+}
+
+impl From<invoice::InvoiceTax> for Tax {
+    fn from(of: invoice::InvoiceTax) -> Self {
+        Self {
+            category: of.group.category().code(),
+            rate: of.group.rate().to_string(),
+            taxable: of.taxable.into(),
+            tax: of.tax.into(),
+            reason: of.reason,
+        }
+    }
+}
 
 /// An invoice or credit note. It is final and never changes. A credit note's amounts are negative.
 #[derive(Debug, Serialize, ToSchema)]
@@ -138,7 +229,10 @@ struct Invoice {
     corrects: Vec<InvoiceId>,
     /// What is charged or credited.
     lines: Vec<InvoiceLine>,
-    /// By category and rate; empty.
+    /// Whether the prices that it was made by include tax; its lines are net all the same.
+    #[schema(value_type = schema::TaxBehavior)]
+    tax_behavior: &'static str,
+    /// By category and rate.
     taxes: Vec<Tax>,
     /// The sum of the lines.
     net: Money,
@@ -154,15 +248,16 @@ impl From<invoice::Invoice> for Invoice {
             id: of.id,
             number: of.number,
             kind: of.kind.as_str(),
-            issuer: Issuer { id: of.issuer.id, name: of.issuer.name },
-            customer: Customer { id: of.customer.id, name: of.customer.name },
+            issuer: of.issuer.into(),
+            customer: of.customer.into(),
             currency: of.currency,
             issued_on: of.issued_on,
             due_on: of.due_on,
             status: of.status,
             corrects: of.corrects,
             lines: of.lines.into_iter().map(InvoiceLine::from).collect(),
-            taxes: Vec::new(),
+            tax_behavior: of.tax_behavior.as_str(),
+            taxes: of.taxes.into_iter().map(Tax::from).collect(),
             net: of.net.into(),
             tax: of.tax.into(),
             total: of.total.into(),

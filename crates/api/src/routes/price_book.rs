@@ -100,6 +100,9 @@ struct PriceBook {
     /// What all its prices are in.
     #[schema(value_type = schema::Currency)]
     currency: Currency,
+    /// Whether its prices include tax.
+    #[schema(value_type = schema::TaxBehavior)]
+    tax_behavior: &'static str,
     /// At most one for an item and interval.
     prices: Vec<Price>,
     /// When it was published.
@@ -113,6 +116,7 @@ impl From<price_book::PriceBook> for PriceBook {
             reseller_id: of.reseller_id,
             version: of.version,
             currency: of.currency,
+            tax_behavior: of.tax_behavior.as_str(),
             prices: of.prices.into_iter().map(Price::from).collect(),
             published_at: of.published_at,
         }
@@ -127,6 +131,10 @@ struct NewPriceBook {
     #[serde(default)]
     #[schema(value_type = Option<schema::ResellerId>)]
     reseller_id: Option<ResellerId>,
+    /// Whether its prices include tax. A subscription that was billed stays with what it was billed by.
+    #[serde(default)]
+    #[schema(value_type = Option<schema::TaxBehavior>, default = "exclusive")]
+    tax_behavior: Option<String>,
     /// 1 to 100 prices in one currency, at most one for an item and interval.
     #[schema(min_items = 1, max_items = 100)]
     prices: Vec<NewPrice>,
@@ -209,7 +217,8 @@ async fn create(
     Json(body): Json<NewPriceBook>,
 ) -> Result<(StatusCode, Answer<PriceBook>), Problem> {
     let prices = body.prices.into_iter().map(Into::into).collect();
-    let book = price_book::publish(&caller, body.reseller_id, prices).await?;
+    let new = price_book::NewPriceBook { tax_behavior: body.tax_behavior, prices };
+    let book = price_book::publish(&caller, body.reseller_id, new).await?;
     Ok((StatusCode::CREATED, Answer(book.into())))
 }
 

@@ -10,6 +10,22 @@ pub(crate) fn prices() -> Value {
     ])
 }
 
+/// An issuer that charges no tax.
+pub(crate) fn issuer() -> Value {
+    json!({
+        "legal_name": "North Hosting GmbH", "vat_id": "DE136695976", "charges_tax": false,
+        "address": {"street": "Hafenstr. 1", "postal_code": "20457", "city": "Hamburg", "country": "DE"},
+    })
+}
+
+/// A customer in the same country.
+pub(crate) fn customer() -> Value {
+    json!({
+        "legal_name": "Bakery Ltd",
+        "address": {"street": "Markt 2", "postal_code": "10178", "city": "Berlin", "country": "DE"},
+    })
+}
+
 /// Starts a run and does the worker's part; returns the run as it ended.
 pub(crate) async fn run(app: &App, token: &str, body: Value) -> Value {
     let run = app.post(token, "/v1/billing/runs", body).await.expect(202);
@@ -126,6 +142,51 @@ async fn a_run_bills_once_to_the_cent() {
     let runs = app.get(&north, "/v1/billing/runs").await.expect(200);
     assert_eq!(runs["data"], json!([done, again]));
     assert_eq!(app.get(&south, "/v1/billing/runs").await.expect(200)["data"], json!([]));
+}
+
+#[tokio::test]
+async fn profiles_and_rates_make_taxes() {
+    let app = App::new().await;
+    let (reseller, north) = app.reseller("North").await;
+    let (profile, rates) =
+        (format!("/v1/resellers/{reseller}/billing-profile"), format!("/v1/resellers/{reseller}/tax-rates"));
+    app.get(&north, &profile).await.expect_problem(404, "not_found");
+    let mut issuer = issuer();
+    issuer["charges_tax"] = json!(true);
+    issuer["iban"] = json!("DE88370400440532013000");
+    let refused = app.put(&north, &profile, issuer.clone()).await.expect_problem(422, "invalid_request");
+    assert_eq!(refused["errors"][0]["pointer"], "/iban");
+    issuer["iban"] = json!("DE89 3704 0044 0532 0130 00");
+    let put = app.put(&north, &profile, issuer.clone()).await.expect(200);
+    assert_eq!((&put["iban"], &put["days_to_pay"]), (&json!("DE89370400440532013000"), &json!(14)));
+    assert_eq!(app.get(&north, &profile).await.expect(200), put);
+    let rate = json!({"country": "DE", "rate": "19", "valid_from": "2007-01-01"});
+    let made = app.post(&north, &rates, rate.clone()).await.expect(201);
+    assert_eq!((&made["rate"], &made["valid_until"]), (&json!("19.0000"), &json!(null)));
+    let refused = app.post(&north, &rates, rate).await.expect_problem(422, "invalid_request");
+    assert_eq!(refused["errors"][0]["pointer"], "/valid_from");
+    assert_eq!(app.get(&north, &rates).await.expect(200)["data"], json!([made]));
+
+    let tenant = subscribed(&app, &north, "one.example", 3).await;
+    let id = tenant.strip_prefix("/v1/tenants/").unwrap();
+    let due = json!({"as_of": "2026-03-02", "tenant_id": id});
+    assert_eq!(run(&app, &north, due.clone()).await["summary"]["accounts_parked"], 1);
+    let reason =
+        app.get(&north, &format!("{tenant}/subscription")).await.expect(200)["parked_reason"].clone();
+    assert_eq!(reason, "the issuer charges tax and the tenant has no billing profile");
+    let key =
+        app.post(&north, &format!("{tenant}/api-keys"), json!({"role": "tenant_admin"})).await.expect(201);
+    let key = text(&key["secret"]);
+    let profile = format!("{tenant}/billing-profile");
+    app.put(&key, &profile, customer()).await.expect_problem(403, "forbidden");
+    let put = app.put(&north, &profile, customer()).await.expect(200);
+    assert_eq!(put["vat_id_registration"], json!(null));
+    assert_eq!(app.get(&key, &profile).await.expect(200), put);
+    assert_eq!(run(&app, &north, due).await["summary"]["invoices"], 1);
+    let invoice = app.get(&north, &format!("{tenant}/invoices")).await.expect(200)["data"][0].clone();
+    insta::assert_json_snapshot!("taxed_invoice", invoice, {
+        ".id" => "[id]", ".issuer.id" => "[id]", ".customer.id" => "[id]", ".lines[].price_id" => "[id]",
+    });
 }
 
 #[tokio::test]

@@ -4,13 +4,17 @@ use std::collections::BTreeMap;
 
 use db::SystemTx;
 use kernel::{Currency, InvoiceId, Money, PageRequest, PriceId, ResellerId, TenantId};
+use sqlx::types::Json;
 use sqlx::types::chrono::{DateTime, NaiveDate, Utc};
 use tenancy::TenantTx;
 use uuid::Uuid;
 
-use super::{Customer, DocumentKind, Invoice, InvoiceLine, Issuer};
+use super::tax::Past;
+use super::{Customer, DocumentKind, Invoice, InvoiceLine, InvoiceTax, Issuer};
 use crate::Error;
-use crate::rating::{Cycle, LineKind, Span};
+use crate::price_book::store::tax_behavior;
+use crate::profile::store::read;
+use crate::rating::{Cycle, GroupTotal, LineKind, PriceBasis, Span, TaxCategory, TaxGroup, TaxLine, Totals};
 
 /// A document to be written, without a number yet.
 #[derive(Debug)]
@@ -18,32 +22,41 @@ pub(crate) struct NewInvoice<'a> {
     pub(crate) id: InvoiceId,
     pub(crate) kind: DocumentKind,
     pub(crate) issuer: &'a Issuer,
-    pub(crate) customer_name: &'a str,
+    pub(crate) customer: &'a Customer,
     pub(crate) currency: Currency,
     pub(crate) issued_on: NaiveDate,
     pub(crate) due_on: NaiveDate,
-    pub(crate) net_minor: i64,
+    pub(crate) totals: &'a Totals,
+    pub(crate) tax_behavior: PriceBasis,
+    pub(crate) tax_rates_known: i64,
     pub(crate) finalized_at: DateTime<Utc>,
 }
 
-/// Writes a document with its number. There is no tax yet: the net is the total.
+/// Writes a document with its number.
 pub(crate) async fn insert(tx: &mut TenantTx, new: &NewInvoice<'_>, number: i64) -> Result<(), db::Error> {
     let tenant_id = tx.tenant_id().uuid();
     sqlx::query!(
         "insert into invoices (tenant_id, id, kind, issuer_id, number, issuer_name, customer_name, currency, issued_on,
-           due_on, net_minor, tax_minor, total_minor, finalized_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 0, $11, $12)",
+           due_on, net_minor, tax_minor, total_minor, issuer_profile, customer_profile, tax_behavior, tax_rates_known,
+           finalized_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)",
         tenant_id,
         new.id.uuid(),
         new.kind.as_str(),
         new.issuer.id.uuid(),
         number,
         new.issuer.name,
-        new.customer_name,
+        new.customer.name,
         new.currency.code(),
         new.issued_on,
         new.due_on,
-        new.net_minor,
+        new.totals.net_minor,
+        new.totals.tax_minor,
+        new.totals.total_minor,
+        new.issuer.profile.as_ref().map(Json) as _,
+        new.customer.profile.as_ref().map(Json) as _,
+        new.tax_behavior.as_str(),
+        new.tax_rates_known,
         new.finalized_at,
     )
     .execute(tx.conn())
@@ -61,9 +74,9 @@ pub(crate) async fn insert_line(
     let tenant_id = tx.tenant_id().uuid();
     sqlx::query!(
         "insert into invoice_lines (tenant_id, invoice_id, position, item, kind, description, period, cycle, whole, quantity,
-           seat_days, price_id, unit_price, amount_minor)
+           seat_days, price_id, unit_price, amount_minor, rated_position, rated_minor, tax_category, tax_rate)
          values ($1, $2, $3, $4, $5, $6, daterange($7, $8), daterange($9, $10), daterange($11, $12), $13, $14, $15,
-           $16::text::numeric, $17)",
+           $16::text::numeric, $17, $18, $19, $20, $21::text::numeric)",
         tenant_id,
         invoice_id.uuid(),
         position,
@@ -81,10 +94,81 @@ pub(crate) async fn insert_line(
         line.price_id.uuid(),
         line.unit_price.map(|unit_price| unit_price.to_string()),
         line.amount.amount_minor,
+        line.rated_position,
+        line.rated.amount_minor,
+        line.tax.category().code(),
+        line.tax.rate().to_string(),
     )
     .execute(tx.conn())
     .await?;
     Ok(())
+}
+
+pub(crate) async fn insert_tax(
+    tx: &mut TenantTx,
+    invoice_id: InvoiceId,
+    total: &GroupTotal,
+    reason: Option<&str>,
+) -> Result<(), db::Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    sqlx::query!(
+        "insert into invoice_taxes (tenant_id, invoice_id, category, rate, taxable_minor, tax_minor, reason)
+         values ($1, $2, $3, $4::text::numeric, $5, $6, $7)",
+        tenant_id,
+        invoice_id.uuid(),
+        total.group.category().code(),
+        total.group.rate().to_string(),
+        total.taxable_minor,
+        total.tax_minor,
+        reason,
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// How some cycles were taxed so far, and what the documents come to by group.
+pub(crate) async fn past(tx: &mut TenantTx, cycles: &[NaiveDate]) -> Result<Past, Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let mut past = Past::default();
+    let lines = sqlx::query!(
+        r#"select lower(l.cycle) as "cycle!", l.tax_category, l.tax_rate::text as "tax_rate!", l.rated_minor
+           from invoice_lines l join invoices i on i.tenant_id = l.tenant_id and i.id = l.invoice_id
+           where l.tenant_id = $1 and lower(l.cycle) = any ($2) order by i.issued_on, l.position"#,
+        tenant_id,
+        cycles
+    )
+    .fetch_all(tx.conn())
+    .await
+    .map_err(db::Error::from)?;
+    for row in lines {
+        let line = TaxLine { group: group(&row.tax_category, &row.tax_rate)?, amount_minor: row.rated_minor };
+        past.history.cycles.entry(row.cycle).or_default().push(line);
+    }
+    let groups = sqlx::query!(
+        r#"select t.category, t.rate::text as "rate!", sum(t.taxable_minor)::bigint as "taxable!", sum(t.tax_minor)::bigint as "tax!",
+             (array_agg(t.reason order by i.issued_on desc))[1] as reason
+           from invoice_taxes t join invoices i on i.tenant_id = t.tenant_id and i.id = t.invoice_id
+           where t.tenant_id = $1 group by t.category, t.rate order by max(i.issued_on)"#,
+        tenant_id
+    )
+    .fetch_all(tx.conn())
+    .await
+    .map_err(db::Error::from)?;
+    for row in groups {
+        let group = group(&row.category, &row.rate)?;
+        past.history.groups.push(GroupTotal { group, taxable_minor: row.taxable, tax_minor: row.tax });
+        if let Some(reason) = row.reason {
+            past.reasons.insert(group.beside_others(), reason);
+        }
+    }
+    Ok(past)
+}
+
+fn group(category: &str, rate: &str) -> Result<TaxGroup, Error> {
+    let category = TaxCategory::from_code(category).ok_or(Error::Stored("category of tax"))?;
+    let rate = rate.parse().map_err(|_| Error::Stored("rate of tax"))?;
+    TaxGroup::new(category, rate).map_err(|_| Error::Stored("rate of tax"))
 }
 
 /// The invoices of which something has not been credited yet, the newest first, with how much.
@@ -144,6 +228,10 @@ struct Row {
     net_minor: i64,
     tax_minor: i64,
     total_minor: i64,
+    issuer_profile: Option<serde_json::Value>,
+    customer_profile: Option<serde_json::Value>,
+    tax_behavior: String,
+    tax_rates_known: i64,
 }
 
 pub(super) async fn find(tx: &mut TenantTx, id: InvoiceId) -> Result<Option<Invoice>, Error> {
@@ -151,7 +239,7 @@ pub(super) async fn find(tx: &mut TenantTx, id: InvoiceId) -> Result<Option<Invo
     let row = sqlx::query_as!(
         Row,
         "select id, kind, issuer_id, number, issuer_name, customer_name, currency, issued_on, due_on, status, net_minor,
-           tax_minor, total_minor
+           tax_minor, total_minor, issuer_profile, customer_profile, tax_behavior, tax_rates_known
          from invoices where tenant_id = $1 and id = $2",
         tenant_id,
         id.uuid()
@@ -168,7 +256,7 @@ pub(crate) async fn list(tx: &mut TenantTx, page: &PageRequest) -> Result<Vec<In
     let rows = sqlx::query_as!(
         Row,
         "select id, kind, issuer_id, number, issuer_name, customer_name, currency, issued_on, due_on, status, net_minor,
-           tax_minor, total_minor
+           tax_minor, total_minor, issuer_profile, customer_profile, tax_behavior, tax_rates_known
          from invoices where tenant_id = $1 and id > $2 order by id limit $3",
         tenant_id,
         page.after(),
@@ -189,7 +277,8 @@ async fn with_lines(tx: &mut TenantTx, rows: Vec<Row>) -> Result<Vec<Invoice>, E
     }
     let lines = sqlx::query!(
         r#"select invoice_id, item, kind, description, lower(period) as "start!", upper(period) as "end!", quantity,
-             seat_days, price_id, unit_price::text, amount_minor
+             seat_days, price_id, unit_price::text, amount_minor, rated_position, rated_minor, tax_category,
+             tax_rate::text as "tax_rate!", lower(cycle) as "cycle!"
            from invoice_lines where tenant_id = $1 and invoice_id = any ($2) order by invoice_id, position"#,
         tenant_id.uuid(),
         &ids
@@ -210,13 +299,55 @@ async fn with_lines(tx: &mut TenantTx, rows: Vec<Row>) -> Result<Vec<Invoice>, E
             price_id: PriceId::from_uuid(row.price_id),
             unit_price: unit_price.map_err(|_| Error::Stored("unit price"))?,
             amount: Money::new(row.amount_minor, invoice.currency),
+            tax: group(&row.tax_category, &row.tax_rate)?,
+            rated_position: row.rated_position,
+            rated: Money::new(row.rated_minor, invoice.currency),
+            cycle_starts_on: row.cycle,
         });
     }
+    add_taxes(tx, &ids, &mut invoices).await?;
+    add_references(tx, &ids, &mut invoices).await?;
+    Ok(invoices.into_values().collect())
+}
+
+async fn add_taxes(
+    tx: &mut TenantTx,
+    ids: &[Uuid],
+    invoices: &mut BTreeMap<Uuid, Invoice>,
+) -> Result<(), Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let taxes = sqlx::query!(
+        r#"select invoice_id, category, rate::text as "rate!", taxable_minor, tax_minor, reason from invoice_taxes
+           where tenant_id = $1 and invoice_id = any ($2) order by invoice_id, rate desc, category"#,
+        tenant_id,
+        ids
+    )
+    .fetch_all(tx.conn())
+    .await
+    .map_err(db::Error::from)?;
+    for row in taxes {
+        let Some(invoice) = invoices.get_mut(&row.invoice_id) else { continue };
+        invoice.taxes.push(InvoiceTax {
+            group: group(&row.category, &row.rate)?,
+            taxable: Money::new(row.taxable_minor, invoice.currency),
+            tax: Money::new(row.tax_minor, invoice.currency),
+            reason: row.reason,
+        });
+    }
+    Ok(())
+}
+
+async fn add_references(
+    tx: &mut TenantTx,
+    ids: &[Uuid],
+    invoices: &mut BTreeMap<Uuid, Invoice>,
+) -> Result<(), Error> {
+    let tenant_id = tx.tenant_id().uuid();
     let references = sqlx::query!(
         "select credit_note_id, invoice_id from credit_note_references
          where tenant_id = $1 and credit_note_id = any ($2) order by credit_note_id, invoice_id",
-        tenant_id.uuid(),
-        &ids
+        tenant_id,
+        ids
     )
     .fetch_all(tx.conn())
     .await
@@ -226,7 +357,7 @@ async fn with_lines(tx: &mut TenantTx, rows: Vec<Row>) -> Result<Vec<Invoice>, E
             credit_note.corrects.push(InvoiceId::from_uuid(row.invoice_id));
         }
     }
-    Ok(invoices.into_values().collect())
+    Ok(())
 }
 
 fn invoice(tenant_id: TenantId, row: Row) -> Result<Invoice, Error> {
@@ -236,14 +367,25 @@ fn invoice(tenant_id: TenantId, row: Row) -> Result<Invoice, Error> {
         id: InvoiceId::from_uuid(row.id),
         number: kind.number(row.number),
         kind,
-        issuer: Issuer { id: ResellerId::from_uuid(row.issuer_id), name: row.issuer_name },
-        customer: Customer { id: tenant_id, name: row.customer_name },
+        issuer: Issuer {
+            id: ResellerId::from_uuid(row.issuer_id),
+            name: row.issuer_name,
+            profile: row.issuer_profile.map(read).transpose()?,
+        },
+        customer: Customer {
+            id: tenant_id,
+            name: row.customer_name,
+            profile: row.customer_profile.map(read).transpose()?,
+        },
         currency,
         issued_on: row.issued_on,
         due_on: row.due_on,
         status: row.status,
         corrects: Vec::new(),
         lines: Vec::new(),
+        tax_behavior: tax_behavior(&row.tax_behavior)?,
+        taxes: Vec::new(),
+        tax_rates_known: row.tax_rates_known,
         net: Money::new(row.net_minor, currency),
         tax: Money::new(row.tax_minor, currency),
         total: Money::new(row.total_minor, currency),

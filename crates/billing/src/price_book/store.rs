@@ -9,23 +9,25 @@ use uuid::Uuid;
 
 use super::{CycleLength, Price, PriceBook};
 use crate::Error;
-use crate::rating::{RemovalPolicy, SuspensionPolicy, Tariff, Tier, Tiers, UnitPrice};
+use crate::rating::{PriceBasis, RemovalPolicy, SuspensionPolicy, Tariff, Tier, Tiers, UnitPrice};
 
 struct Row {
     id: Uuid,
     reseller_id: Uuid,
     version: i32,
     currency: String,
+    tax_behavior: String,
     published_at: DateTime<Utc>,
 }
 
 pub(super) async fn insert(tx: &mut SystemTx, book: &PriceBook) -> Result<(), db::Error> {
     sqlx::query!(
-        "insert into price_books (id, reseller_id, version, currency, published_at) values ($1, $2, $3, $4, $5)",
+        "insert into price_books (id, reseller_id, version, currency, tax_behavior, published_at) values ($1, $2, $3, $4, $5, $6)",
         book.id.uuid(),
         book.reseller_id.uuid(),
         book.version,
         book.currency.code(),
+        book.tax_behavior.as_str(),
         book.published_at,
     )
     .execute(tx.conn())
@@ -60,7 +62,7 @@ pub(super) async fn insert(tx: &mut SystemTx, book: &PriceBook) -> Result<(), db
 pub(super) async fn find(tx: &mut SystemTx, id: PriceBookId) -> Result<Option<PriceBook>, Error> {
     let row = sqlx::query_as!(
         Row,
-        "select id, reseller_id, version, currency, published_at from price_books where id = $1",
+        "select id, reseller_id, version, currency, tax_behavior, published_at from price_books where id = $1",
         id.uuid()
     )
     .fetch_optional(tx.conn())
@@ -78,7 +80,7 @@ pub(super) async fn list(
 ) -> Result<Vec<PriceBook>, Error> {
     let rows = sqlx::query_as!(
         Row,
-        "select id, reseller_id, version, currency, published_at from price_books
+        "select id, reseller_id, version, currency, tax_behavior, published_at from price_books
          where ($1::uuid is null or reseller_id in (select r.id from resellers r where $1 = any (r.path))) and id > $2
          order by id limit $3",
         root.map(ResellerId::uuid),
@@ -110,6 +112,7 @@ async fn with_prices(tx: &mut SystemTx, rows: Vec<Row>) -> Result<Vec<PriceBook>
             reseller_id: ResellerId::from_uuid(row.reseller_id),
             version: row.version,
             currency,
+            tax_behavior: tax_behavior(&row.tax_behavior)?,
             prices: Vec::new(),
             published_at: row.published_at,
         };
@@ -149,6 +152,11 @@ pub(crate) fn tariff(
         ("volume", None) => Ok(Tariff::Volume(tiers()?)),
         _ => Err(Error::Stored("price model")),
     }
+}
+
+/// Whether prices include tax, as a column holds it.
+pub(crate) fn tax_behavior(name: &str) -> Result<PriceBasis, Error> {
+    PriceBasis::from_name(name).ok_or(Error::Stored("tax behavior"))
 }
 
 /// A removal policy as a price's columns hold it.

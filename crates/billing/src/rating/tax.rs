@@ -5,11 +5,16 @@
 //! tax (BR-CO-14); net and tax are the total (BR-CO-15). A group's tax is its taxable amount times its rate,
 //! rounded (BR-CO-17), when prices exclude tax. Where they include it, what was agreed is the gross: the group's
 //! net and tax add up to it exactly, and its tax may be one minor unit from the rule, because not every gross is
-//! some net with its tax rounded. What is payable (BR-CO-16) is the total less what was paid.
+//! some net with its tax rounded. So may the tax of a credit that brings what rounding left over. The published checks
+//! of BR-CO-17 let it be up to one whole unit of the currency apart. What is payable (BR-CO-16) is the total less
+//! what was paid.
 
 mod credit;
+mod history;
+mod treatment;
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use num_traits::CheckedDiv as _;
 
@@ -17,7 +22,10 @@ use super::RatingError;
 use super::percentage::Percentage;
 use super::price::{Share, round_half_away};
 
-pub use credit::credit_totals;
+use credit::credited;
+
+pub use history::{TaxHistory, TaxedDocument, TaxedPart};
+pub use treatment::{TaxParty, Treatment, TreatmentError, treatment};
 
 /// How something is taxed, as UNCL5305 names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -30,18 +38,23 @@ pub enum TaxCategory {
     Exempt,
     /// `AE`: by the customer.
     ReverseCharge,
+    /// `O`: not subject to tax.
+    Outside,
 }
 
 impl TaxCategory {
-    const ALL: [Self; 4] = [Self::Standard, Self::ZeroRated, Self::Exempt, Self::ReverseCharge];
+    /// Every one.
+    pub const ALL: [Self; 5] =
+        [Self::Standard, Self::ZeroRated, Self::Exempt, Self::ReverseCharge, Self::Outside];
 
-    /// `S`, `Z`, `E` or `AE`.
+    /// `S`, `Z`, `E`, `AE` or `O`.
     pub fn code(self) -> &'static str {
         match self {
             Self::Standard => "S",
             Self::ZeroRated => "Z",
             Self::Exempt => "E",
             Self::ReverseCharge => "AE",
+            Self::Outside => "O",
         }
     }
 
@@ -60,13 +73,33 @@ pub struct TaxGroup {
 
 impl TaxGroup {
     /// [`RatingError::TaxRate`] for a standard rate of 0 (BR-S-05), or another than 0 of any other category (BR-Z-05,
-    /// BR-E-05, BR-AE-05).
+    /// BR-E-05, BR-AE-05; one outside tax has none at all, BR-O-05).
     pub fn new(category: TaxCategory, rate: Percentage) -> Result<Self, RatingError> {
         let is_taxed = category == TaxCategory::Standard;
         if is_taxed == (rate > Percentage::ZERO) {
             Ok(Self { category, rate })
         } else {
             Err(RatingError::TaxRate)
+        }
+    }
+
+    /// At a rate: none is the zero rate.
+    pub fn at_rate(rate: Percentage) -> Self {
+        let category = if rate > Percentage::ZERO { TaxCategory::Standard } else { TaxCategory::ZeroRated };
+        Self { category, rate }
+    }
+
+    /// Not taxed, for a reason that the category says.
+    const fn untaxed(category: TaxCategory) -> Self {
+        Self { category, rate: Percentage::ZERO }
+    }
+
+    /// What stands for it in a document that has other groups: of one outside tax, which stands alone (BR-O-11,
+    /// BR-O-12), being exempt.
+    pub fn beside_others(self) -> Self {
+        match self.category {
+            TaxCategory::Outside => Self::untaxed(TaxCategory::Exempt),
+            _ => self,
         }
     }
 
@@ -92,6 +125,13 @@ impl TaxGroup {
     }
 }
 
+impl fmt::Display for TaxGroup {
+    /// Such as `S 19.0000 %`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} %", self.category.code(), self.rate)
+    }
+}
+
 /// Whether prices include tax.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PriceBasis {
@@ -99,6 +139,21 @@ pub enum PriceBasis {
     Exclusive,
     /// Lines are gross; tax is part of them.
     Inclusive,
+}
+
+impl PriceBasis {
+    /// `exclusive` or `inclusive`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Exclusive => "exclusive",
+            Self::Inclusive => "inclusive",
+        }
+    }
+
+    /// The one with that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Exclusive, Self::Inclusive].into_iter().find(|basis| basis.as_str() == name)
+    }
 }
 
 /// A rounded line of a document.
@@ -145,20 +200,26 @@ impl Totals {
     }
 }
 
-/// What an invoice comes to.
+/// What a document comes to, after those with the groups `before`: signed, so that these add up to what is left of
+/// what was charged.
 ///
+/// The tax of a group that is charged follows from its lines. Of one that is credited it does, too, but is never more
+/// than is left; the credit that gives back the rest of a group gives back the rest of its tax, so that what rounding
+/// left over goes with it. [`RatingError::CreditExceedsInvoice`] if more of a group is given back than is left,
 /// [`RatingError::AmountRange`] beyond 64 bits.
-pub fn totals(basis: PriceBasis, lines: &[TaxLine]) -> Result<Totals, RatingError> {
+pub fn totals(basis: PriceBasis, before: &[GroupTotal], lines: &[TaxLine]) -> Result<Totals, RatingError> {
     let mut groups = Vec::new();
     for (group, amount_minor) in amounts(lines)? {
-        let (taxable_minor, tax_minor) = match basis {
-            PriceBasis::Exclusive => (amount_minor, group.tax_on(amount_minor)?),
-            PriceBasis::Inclusive => {
-                let net_minor = group.net_of(amount_minor)?;
-                (net_minor, amount_minor - net_minor)
+        groups.push(match (basis, amount_minor) {
+            (_, ..0) => credited(basis, before, group, amount_minor)?,
+            (PriceBasis::Exclusive, _) => {
+                GroupTotal { group, taxable_minor: amount_minor, tax_minor: group.tax_on(amount_minor)? }
             }
-        };
-        groups.push(GroupTotal { group, taxable_minor, tax_minor });
+            (PriceBasis::Inclusive, _) => {
+                let taxable_minor = group.net_of(amount_minor)?;
+                GroupTotal { group, taxable_minor, tax_minor: amount_minor - taxable_minor }
+            }
+        });
     }
     Totals::new(lines_net(basis, lines, &groups)?, groups)
 }
@@ -218,7 +279,7 @@ mod tests {
         let (full, less) = (group(TaxCategory::Standard, "19"), group(TaxCategory::Standard, "7"));
         let exempt = group(TaxCategory::Exempt, "0");
         let lines = lines([(full, 103), (less, 50), (full, 103), (exempt, 999), (less, -10)]);
-        let totals = totals(PriceBasis::Exclusive, &lines).unwrap();
+        let totals = totals(PriceBasis::Exclusive, &[], &lines).unwrap();
         let taxes: Vec<(i64, i64)> = totals.groups.iter().map(|g| (g.taxable_minor, g.tax_minor)).collect();
         // 39.14 and not twice 19.57 rounded; 2.8.
         assert_eq!(taxes, [(40, 3), (206, 39), (999, 0)]);
@@ -229,7 +290,7 @@ mod tests {
     fn a_gross_is_kept() {
         let full = group(TaxCategory::Standard, "20");
         // No net has 3 with its tax rounded: 2 has 2, and 3 has 4.
-        let totals = totals(PriceBasis::Inclusive, &lines([(full, 1), (full, 1), (full, 1)])).unwrap();
+        let totals = totals(PriceBasis::Inclusive, &[], &lines([(full, 1), (full, 1), (full, 1)])).unwrap();
         assert_eq!((totals.net_minor, totals.tax_minor, totals.total_minor), (3, 0, 3));
         assert_eq!(totals.lines_net_minor, [1, 1, 1]);
     }
@@ -238,10 +299,12 @@ mod tests {
     fn a_rate_belongs_to_a_category() {
         let of = |category, rate: &str| TaxGroup::new(category, rate.parse().unwrap());
         assert_eq!(of(TaxCategory::Standard, "0"), Err(RatingError::TaxRate));
-        for category in [TaxCategory::ZeroRated, TaxCategory::Exempt, TaxCategory::ReverseCharge] {
-            assert_eq!(of(category, "1"), Err(RatingError::TaxRate));
+        for category in TaxCategory::ALL {
             assert_eq!(TaxCategory::from_code(category.code()), Some(category));
-            assert_eq!(of(category, "0").unwrap().tax_on(1000), Ok(0));
+            if category != TaxCategory::Standard {
+                assert_eq!(of(category, "1"), Err(RatingError::TaxRate));
+                assert_eq!(of(category, "0").unwrap().tax_on(1000), Ok(0));
+            }
         }
     }
 }

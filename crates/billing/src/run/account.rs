@@ -1,29 +1,21 @@
 //! Billing one account: one transaction that locks its row, asks the rating core what is outstanding at each due
 //! boundary, and writes the documents.
 
+mod document;
 mod store;
 
 use std::collections::BTreeMap;
 
-use chrono::{Days, NaiveDate};
-use kernel::{InvoiceId, Money, TenantId};
-use serde_json::json;
-use tenancy::{Caller, Ctx, TenantTx, event, seats};
+use chrono::NaiveDate;
+use kernel::TenantId;
+use tenancy::{Caller, Ctx, TenantTx, seats};
 
 use crate::Error;
-use crate::invoice::store::NewInvoice;
-use crate::invoice::{DocumentKind, InvoiceLine, Issuer, store as invoices};
-use crate::ledger::{self, Posting};
-use crate::price_book::{CycleLength, MAILBOX};
+use crate::price_book::MAILBOX;
 use crate::rating::{
-    Cycle, CycleState, Line, LineKind, Log, Span, Timeline, document, local_day, steps_of_changes,
-    steps_of_levels,
+    self, Cycle, CycleState, Line, Log, Span, Timeline, local_day, steps_of_changes, steps_of_levels,
 };
-use crate::series;
 use crate::subscription::{self, Subscription};
-
-/// By when a document is to be paid, from the day that it is issued.
-const DAYS_TO_PAY: Days = Days::new(14);
 
 /// How an account is gone about.
 #[derive(Debug, Clone, Copy)]
@@ -70,7 +62,7 @@ pub(super) async fn bill(
     };
     match claim_and_bill(&ctx, as_of, treatment).await {
         Err(error) if is_done_elsewhere(&error) => Ok(Outcome::Elsewhere),
-        Err(error @ (Error::Rating(_) | Error::Stored(_))) => {
+        Err(error @ (Error::Rating(_) | Error::Untaxable(_) | Error::Stored(_))) => {
             park(&ctx, &error).await?;
             Ok(Outcome::Parked)
         }
@@ -118,7 +110,7 @@ async fn claim_and_bill(ctx: &Ctx, as_of: NaiveDate, treatment: Treatment) -> Re
     let subscription =
         subscription::store::find(&mut tx).await?.ok_or(Error::Stored("price of the subscription"))?;
     let drafts = rate(ctx, &mut tx, &subscription, until).await?;
-    let (invoices, credit_notes) = finalise(ctx, &mut tx, &subscription, &drafts.documents).await?;
+    let (invoices, credit_notes) = document::finalise(ctx, &mut tx, &subscription, &drafts.documents).await?;
     store::advance(&mut tx, drafts.next_boundary).await?;
     tx.commit().await?;
     Ok(Outcome::Billed { invoices, credit_notes })
@@ -150,7 +142,7 @@ async fn rate(
     let mut last = subscription::store::last_boundary(tx).await?;
     let mut next = subscription.agreed.next_boundary(last)?;
     while let Some(boundary) = next.filter(|next| *next <= until) {
-        let lines = document(&timeline, boundary, ctx.time_zone(), &mut cycles, &log)?;
+        let lines = rating::document(&timeline, boundary, ctx.time_zone(), &mut cycles, &log)?;
         store::record_boundary(tx, boundary, ctx.time_zone(), seat_changes_known).await?;
         if let Some(changes) = Span::new(last.unwrap_or(subscription.starts_on()), boundary) {
             store::cover_changes(tx, MAILBOX, changes).await?;
@@ -223,131 +215,4 @@ impl CycleKey {
     fn of(cycle: &Cycle) -> Self {
         Self { starts_on: cycle.charged.start(), whole: cycle.whole }
     }
-}
-
-/// Numbers and writes the documents, after everything that can fail for the account's own reasons: the number
-/// series is locked for as short as can be. Invoices take their numbers before credit notes, so that two runs never
-/// wait for each other crosswise.
-async fn finalise(
-    ctx: &Ctx,
-    tx: &mut TenantTx,
-    subscription: &Subscription,
-    documents: &[(NaiveDate, Vec<Line>)],
-) -> Result<(u64, u64), Error> {
-    let net_of = |lines: &[Line]| {
-        lines
-            .iter()
-            .try_fold(0_i64, |sum, line| sum.checked_add(line.charge.amount_minor))
-            .ok_or(Error::Stored("amount"))
-    };
-    let parties = store::parties(tx).await?;
-    let issuer = Issuer { id: ctx.reseller_id(), name: parties.issuer_name };
-    let mut numbers = BTreeMap::new();
-    for kind in [DocumentKind::Invoice, DocumentKind::CreditNote] {
-        for (boundary, lines) in documents {
-            if kind_of(net_of(lines)?) == kind {
-                numbers.insert(*boundary, series::store::take(tx.conn(), issuer.id, kind.series()).await?);
-            }
-        }
-    }
-    // Lists are ordered by id: those made in one millisecond shall be in the order of their boundaries, too.
-    let mut ids: Vec<InvoiceId> = documents.iter().map(|_| ctx.env().new_id()).collect();
-    ids.sort_unstable();
-    let (mut invoices, mut credit_notes) = (0, 0);
-    for ((boundary, lines), id) in documents.iter().zip(ids) {
-        let net_minor = net_of(lines)?;
-        let new = NewInvoice {
-            id,
-            kind: kind_of(net_minor),
-            issuer: &issuer,
-            customer_name: &parties.customer_name,
-            currency: subscription.terms.price.currency,
-            issued_on: *boundary,
-            due_on: boundary.checked_add_days(DAYS_TO_PAY).ok_or(Error::Stored("boundary"))?,
-            net_minor,
-            finalized_at: ctx.env().now(),
-        };
-        let number = numbers.remove(boundary).ok_or(Error::Stored("number series"))?;
-        write(tx, &new, number, subscription, lines).await?;
-        let data = json!({"kind": new.kind.as_str(), "number": number, "issued_on": new.issued_on,
-            "total": {"amount_minor": new.net_minor, "currency": new.currency.code()}});
-        event::record(tx, ctx, event::Kind::InvoiceFinalized, new.id, data).await?;
-        match new.kind {
-            DocumentKind::Invoice => invoices += 1,
-            DocumentKind::CreditNote => credit_notes += 1,
-        }
-    }
-    Ok((invoices, credit_notes))
-}
-
-fn kind_of(net_minor: i64) -> DocumentKind {
-    if net_minor < 0 { DocumentKind::CreditNote } else { DocumentKind::Invoice }
-}
-
-async fn write(
-    tx: &mut TenantTx,
-    new: &NewInvoice<'_>,
-    number: i64,
-    subscription: &Subscription,
-    lines: &[Line],
-) -> Result<(), Error> {
-    // Read before the document itself is there.
-    let creditable = if new.net_minor < 0 { invoices::creditable(tx).await? } else { Vec::new() };
-    invoices::insert(tx, new, number).await?;
-    for (position, line) in (1..).zip(lines) {
-        let terms = subscription.agreed.terms_of(line.cycle.whole, &line.rate.tariff);
-        let terms = terms.ok_or(Error::Stored("price"))?;
-        let shown = InvoiceLine {
-            description: describe(line, lines, terms.interval),
-            item: MAILBOX.into(),
-            kind: line.kind,
-            period: line.charge.period,
-            quantity: line.charge.quantity,
-            seat_days: line.charge.seat_days,
-            price_id: terms.price.id,
-            unit_price: line.rate.tariff.unit_price(),
-            amount: Money::new(line.charge.amount_minor, new.currency),
-        };
-        invoices::insert_line(tx, new.id, position, &shown, line.cycle).await?;
-    }
-    let posting = Posting {
-        document: new.id,
-        kind: new.kind,
-        issuer: new.issuer.id,
-        currency: new.currency,
-        net_minor: new.net_minor,
-        tax_minor: 0,
-        effective_on: new.issued_on,
-        posted_at: new.finalized_at,
-    };
-    ledger::post(tx, &posting).await?;
-    // The newest invoices first. What was credited never exceeds what was invoiced, so they suffice.
-    let mut left = new.net_minor.saturating_neg();
-    for (invoice, open) in creditable {
-        if left > 0 {
-            invoices::insert_reference(tx, new.id, invoice, open.min(left)).await?;
-            left -= open.min(left);
-        }
-    }
-    Ok(())
-}
-
-fn describe(line: &Line, all: &[Line], interval: CycleLength) -> String {
-    let period = line.charge.period;
-    let last_day = period.end().pred_opt().unwrap_or(period.end());
-    // A change of the price takes the days off at the old one and puts them on at the new one, in a cycle of their own perhaps.
-    let is_repriced = all.iter().any(|other| {
-        (&other.cycle, &other.rate) != (&line.cycle, &line.rate)
-            && (other.charge.quantity < 0) != (line.charge.quantity < 0)
-            && other.charge.period.start() < period.end()
-            && period.start() < other.charge.period.end()
-    });
-    let what = match (line.kind, is_repriced) {
-        (LineKind::Recurring, _) => format!("mailboxes, per {}", interval.as_str()),
-        (LineKind::Proration, false) => "mailboxes added".to_owned(),
-        (LineKind::Credit, false) => "mailboxes removed".to_owned(),
-        (LineKind::Proration, true) => "mailboxes at the new price".to_owned(),
-        (LineKind::Credit, true) => "mailboxes at the former price, unused".to_owned(),
-    };
-    format!("{what}, {} to {last_day}", period.start())
 }

@@ -7,7 +7,7 @@ use tenancy::standing::{Standing, StandingChange};
 use crate::Error;
 use crate::price_book::CycleLength;
 use crate::rating::{
-    Interval, RemovalPolicy, Segment, Span, Suspension, SuspensionPolicy, Tariff, Terms, Timeline,
+    Interval, PriceBasis, RemovalPolicy, Segment, Span, Suspension, SuspensionPolicy, Tariff, Terms, Timeline,
 };
 
 /// What is agreed from a day on.
@@ -76,6 +76,7 @@ pub(crate) struct SubscribedPrice {
     pub(crate) id: PriceId,
     pub(crate) tariff: Tariff,
     pub(crate) currency: Currency,
+    pub(crate) basis: PriceBasis,
     pub(crate) removal: RemovalPolicy,
     pub(crate) suspension: SuspensionPolicy,
 }

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::{AgreedTerms, Agreements, Entry, SubscribedPrice, Subscription};
 use crate::Error;
 use crate::price_book::CycleLength;
-use crate::price_book::store::{removal_policy, suspension_policy, tariff};
+use crate::price_book::store::{removal_policy, suspension_policy, tariff, tax_behavior};
 use crate::rating::Step;
 
 struct Row {
@@ -65,7 +65,7 @@ async fn entries(tx: &mut TenantTx) -> Result<Vec<Entry>, Error> {
     .map_err(db::Error::from)?;
     let rows = sqlx::query!(
         r#"select s.ordinal, s.starts_on, s.term_months as "term_months!", s.anchor_date as "anchor_date!", b.id as book_id,
-             b.version, b.currency, p.id as price_id, p."interval", p.model, p.unit_price::text,
+             b.version, b.currency, b.tax_behavior, p.id as price_id, p."interval", p.model, p.unit_price::text,
              p.tier_limits as "tier_limits: Vec<Option<i32>>", p.tier_prices::text[] as "tier_prices!", p.removal_policy,
              p.grace_days, p.suspension_policy
            from subscription_terms s
@@ -83,6 +83,7 @@ async fn entries(tx: &mut TenantTx) -> Result<Vec<Entry>, Error> {
             id: PriceId::from_uuid(row.price_id),
             tariff: tariff(&row.model, row.unit_price.as_deref(), &row.tier_limits, &row.tier_prices)?,
             currency: row.currency.parse().map_err(|_| Error::Stored("currency"))?,
+            basis: tax_behavior(&row.tax_behavior)?,
             removal: removal_policy(&row.removal_policy, row.grace_days)?,
             suspension: suspension_policy(&row.suspension_policy)?,
         };
@@ -125,8 +126,9 @@ pub(super) async fn price(
     item: &str,
 ) -> Result<Option<(i32, SubscribedPrice)>, Error> {
     let row = sqlx::query!(
-        r#"select b.version, b.currency, p.id, p.model, p.unit_price::text, p.tier_limits as "tier_limits: Vec<Option<i32>>",
-             p.tier_prices::text[] as "tier_prices!", p.removal_policy, p.grace_days, p.suspension_policy
+        r#"select b.version, b.currency, b.tax_behavior, p.id, p.model, p.unit_price::text,
+             p.tier_limits as "tier_limits: Vec<Option<i32>>", p.tier_prices::text[] as "tier_prices!", p.removal_policy,
+             p.grace_days, p.suspension_policy
            from price_books b join prices p on p.price_book_id = b.id
            where b.id = $1 and p.item = $2 and p."interval" = $3"#,
         book.uuid(),
@@ -141,6 +143,7 @@ pub(super) async fn price(
             id: PriceId::from_uuid(row.id),
             tariff: tariff(&row.model, row.unit_price.as_deref(), &row.tier_limits, &row.tier_prices)?,
             currency: row.currency.parse().map_err(|_| Error::Stored("currency"))?,
+            basis: tax_behavior(&row.tax_behavior)?,
             removal: removal_policy(&row.removal_policy, row.grace_days)?,
             suspension: suspension_policy(&row.suspension_policy)?,
         };

@@ -6,7 +6,7 @@ use chrono::NaiveDate;
 use kernel::{InvoiceId, Money, PriceId, ResellerId, TenantId};
 
 use crate::ledger::Account;
-use crate::rating::{LineKind, RatingError, Span, UnitPrice};
+use crate::rating::{LineKind, RatingError, Span, TaxGroup, TreatmentError, UnitPrice};
 
 /// One difference, and whose it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +32,35 @@ pub enum Difference {
         stored: Option<LineFigures>,
         /// As the rating core makes it, if it does.
         computed: Option<LineFigures>,
+    },
+    /// How a line is taxed is not what the profiles and rates of the document make.
+    LineTax {
+        /// The document.
+        document: InvoiceId,
+        /// Which of its lines, from 1.
+        position: usize,
+        /// As it is stored, if it is.
+        stored: Option<TaxedAmount>,
+        /// As it should be, if it should be there.
+        computed: Option<TaxedAmount>,
+    },
+    /// The tax of a category and rate is not what the lines make.
+    Tax {
+        /// The document.
+        document: InvoiceId,
+        /// The category and rate.
+        group: TaxGroup,
+        /// The net amount and the tax on it as they are stored, if they are.
+        stored: Option<(Money, Money)>,
+        /// As they should be, if there should be any.
+        computed: Option<(Money, Money)>,
+    },
+    /// By its profiles and rates a document cannot be taxed.
+    Untaxable {
+        /// The document.
+        document: InvoiceId,
+        /// Why.
+        error: TreatmentError,
     },
     /// A boundary owes something, and there is no document of it.
     DocumentMissing {
@@ -125,11 +154,22 @@ pub struct LineFigures {
     pub amount: Money,
 }
 
+/// How a line is taxed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TaxedAmount {
+    /// The category and rate.
+    pub group: TaxGroup,
+    /// Net.
+    pub net: Money,
+}
+
 /// A sum of a document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sum {
     /// The net, of the lines.
     Net,
+    /// The tax, of its groups.
+    Tax,
     /// The total, of net and tax.
     Total,
     /// What a document credits on invoices: a credit note its whole total, an invoice nothing.
@@ -199,6 +239,23 @@ impl fmt::Display for Difference {
                 let (stored, computed) = (shown(stored), shown(computed));
                 write!(f, "{document} line {position}: stored {stored}; computed {computed}")
             }
+            Self::LineTax { document, position, stored, computed } => {
+                let shown = |line: &Option<TaxedAmount>| {
+                    let in_words = |TaxedAmount { group, net }: &TaxedAmount| format!("{net} at {group}");
+                    line.as_ref().map_or_else(|| "nothing".to_owned(), in_words)
+                };
+                let (stored, computed) = (shown(stored), shown(computed));
+                write!(f, "{document} line {position}: taxed {stored}; computed {computed}")
+            }
+            Self::Tax { document, group, stored, computed } => {
+                let shown = |amounts: &Option<(Money, Money)>| {
+                    let in_words = |(taxable, tax): &(Money, Money)| format!("{tax} on {taxable}");
+                    amounts.as_ref().map_or_else(|| "nothing".to_owned(), in_words)
+                };
+                let (stored, computed) = (shown(stored), shown(computed));
+                write!(f, "{document}: tax at {group} is {stored}, the lines make {computed}")
+            }
+            Self::Untaxable { document, error } => write!(f, "{document}: {error}"),
             Self::DocumentMissing { boundary, lines } => {
                 write!(f, "no document of {boundary}, which owes {lines} lines")
             }
@@ -260,6 +317,7 @@ impl Sum {
     fn in_words(self) -> (&'static str, &'static str) {
         match self {
             Self::Net => ("the net", "the lines make"),
+            Self::Tax => ("the tax", "its groups make"),
             Self::Total => ("the total", "net and tax make"),
             Self::Credits => ("what it credits on invoices", "it should be"),
             Self::Credited => ("what is credited on it", "it may be at most"),

@@ -7,6 +7,7 @@ use chrono_tz::Tz;
 use kernel::Money;
 
 use super::difference::{Difference, LineFigures};
+use super::tax;
 use crate::invoice::{Invoice, InvoiceLine};
 use crate::rating::{
     CycleState, Line, Log, RatingError, Span, Step, document, steps_of_changes, steps_of_levels,
@@ -55,6 +56,8 @@ pub(super) struct Account {
     pub(super) next_invoice_on: Option<NaiveDate>,
     /// Whether the subscription has taken account of how the tenant stands.
     pub(super) standings_are_known: bool,
+    /// What taxes are computed from.
+    pub(super) tax: tax::Account,
     /// The cycles as they were before the first recorded boundary: what is not recorded is taken as it is stored.
     pub(super) before: Vec<CycleState>,
     /// The cycles as they are stored now.
@@ -76,7 +79,9 @@ impl Account {
     /// document. Each goes on from the lines as they should be, so that one wrong line is one difference.
     pub(super) fn recompute(mut self, first: NaiveDate) -> Recomputed {
         let recorded = self.documents.split_off(&first);
-        let unrecorded = std::mem::replace(&mut self.documents, recorded).len() as u64;
+        let before = std::mem::replace(&mut self.documents, recorded);
+        before.values().for_each(|document| self.tax.take(document));
+        let unrecorded = before.len() as u64;
         let mut differences = Vec::new();
         if let Err(stop) = self.replay(&mut differences) {
             differences.push(*stop);
@@ -112,7 +117,14 @@ impl Account {
                 .map(|line| computed(line, &agreed))
                 .collect::<Option<Vec<_>>>()
                 .ok_or(Difference::Unreadable("price"))?;
-            compare(boundary, &computed, self.documents.remove(&boundary), differences);
+            let stored = self.documents.remove(&boundary);
+            let before = differences.len();
+            compare(boundary, &computed, stored.as_ref(), differences);
+            let are_as_rated = differences.len() == before;
+            let basis = agreed.terms().map_err(|_| Difference::Unreadable("terms"))?.price.basis;
+            let taxes = self.tax.compare(basis, &lines, stored.as_ref());
+            // Beside a wrong line they would say the same again.
+            differences.extend(taxes.into_iter().filter(|_| are_as_rated));
             last = Some(Some(boundary));
         }
         // What became of the tenant since is taken account of by the next run.
@@ -164,7 +176,7 @@ fn states(cycles: &[CycleState]) -> BTreeSet<State> {
 fn compare(
     boundary: NaiveDate,
     computed: &[LineFigures],
-    stored: Option<Invoice>,
+    stored: Option<&Invoice>,
     differences: &mut Vec<Difference>,
 ) {
     let Some(stored) = stored else {
@@ -173,8 +185,9 @@ fn compare(
         }
         return;
     };
-    for index in 0..stored.lines.len().max(computed.len()) {
-        let (line, should_be) = (stored.lines.get(index).map(as_stored), computed.get(index).copied());
+    let lines = as_rated(stored);
+    for index in 0..lines.len().max(computed.len()) {
+        let (line, should_be) = (lines.get(index).copied(), computed.get(index).copied());
         if line != should_be {
             let (document, position) = (stored.id, index + 1);
             differences.push(Difference::Line { document, position, stored: line, computed: should_be });
@@ -182,9 +195,24 @@ fn compare(
     }
 }
 
-fn as_stored(line: &InvoiceLine) -> LineFigures {
-    let InvoiceLine { kind, period, quantity, seat_days, price_id, unit_price, amount, .. } = *line;
-    LineFigures { kind, period, quantity, seat_days, price_id, unit_price, amount }
+/// The lines as they were rated: the parts of one together.
+fn as_rated(stored: &Invoice) -> Vec<LineFigures> {
+    let parts = stored.lines.chunk_by(|one, next| one.rated_position == next.rated_position);
+    parts.filter_map(|parts| parts.split_first().map(|(first, others)| whole(first, others))).collect()
+}
+
+fn whole(first: &InvoiceLine, others: &[InvoiceLine]) -> LineFigures {
+    let InvoiceLine { kind, period, quantity, seat_days, price_id, unit_price, rated, .. } = *first;
+    let of_first = LineFigures { kind, period, quantity, seat_days, price_id, unit_price, amount: rated };
+    others.iter().fold(of_first, |sum, part| LineFigures {
+        quantity: sum.quantity.saturating_add(part.quantity),
+        seat_days: sum.seat_days.saturating_add(part.seat_days),
+        amount: Money::new(
+            sum.amount.amount_minor.saturating_add(part.rated.amount_minor),
+            sum.amount.currency,
+        ),
+        ..sum
+    })
 }
 
 fn computed(line: &Line, agreed: &Agreements) -> Option<LineFigures> {

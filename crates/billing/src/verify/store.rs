@@ -74,6 +74,8 @@ pub(super) async fn document_sums(tx: &mut TenantTx) -> Result<Vec<DocumentSums>
                where l.tenant_id = i.tenant_id and l.invoice_id = i.id), 0)::bigint as "lines_minor!",
              coalesce((select sum(r.amount_minor) from credit_note_references r
                where r.tenant_id = i.tenant_id and r.credit_note_id = i.id), 0)::bigint as "credits_minor!",
+             coalesce((select sum(t.tax_minor) from invoice_taxes t
+               where t.tenant_id = i.tenant_id and t.invoice_id = i.id), 0)::bigint as "taxes_minor!",
              coalesce((select sum(r.amount_minor) from credit_note_references r
                where r.tenant_id = i.tenant_id and r.invoice_id = i.id), 0)::bigint as "credited_minor!"
            from invoices i where i.tenant_id = $1 order by i.id"#,

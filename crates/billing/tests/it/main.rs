@@ -8,6 +8,7 @@ mod price_book;
 mod run;
 mod story;
 mod subscription;
+mod tax;
 mod verify;
 
 use billing::invoice::{self, Invoice};

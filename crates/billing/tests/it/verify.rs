@@ -29,11 +29,11 @@ pub(crate) async fn assert_clean(world: &World, documents: u64) {
 }
 
 /// What is found, in words, without the tenant before it.
-async fn found(world: &World) -> Vec<Difference> {
+pub(crate) async fn found(world: &World) -> Vec<Difference> {
     verified(world, None).await.1.into_iter().map(|finding| finding.difference).collect()
 }
 
-async fn remove_first(ctx: &Ctx) {
+pub(crate) async fn remove_first(ctx: &Ctx) {
     let users = user::list(ctx, &Default::default(), PageRequest::new(None, None)).await.unwrap().items;
     user::delete(ctx, users[0].id, None).await.unwrap();
 }
@@ -195,6 +195,12 @@ async fn two_issuers_are_verified_apart_and_only_by_who_sees_them() {
 
 /// A tenant with three invoices and a credit note, and the hand of the tables' owner.
 async fn with_an_owner() -> (World, PgPool) {
+    let world = with_four_documents().await;
+    let owner = owner(&world).await;
+    (world, owner)
+}
+
+async fn with_four_documents() -> World {
     let world = world_on("2026-01-01").await;
     let book = book(&world, RemovalPolicy::CreditToBalance).await;
     subscribe(&world.ctx, &book, "month").await;
@@ -217,10 +223,16 @@ async fn with_an_owner() -> (World, PgPool) {
     at(&world, "2026-04-01T12:00");
     run(&world, "2026-04-01").await;
     assert_clean(&world, 4).await;
+    world
+}
+
+pub(crate) async fn owner(world: &World) -> PgPool {
     let owner = PgPool::connect(&world.test_db.url()).await.unwrap();
     for table in [
         "invoices",
         "invoice_lines",
+        "invoice_taxes",
+        "tax_rates",
         "transfers",
         "credit_note_references",
         "billed_boundaries",
@@ -235,7 +247,7 @@ async fn with_an_owner() -> (World, PgPool) {
         let statement = format!("alter table {table} no force row level security");
         sqlx::raw_sql(sqlx::AssertSqlSafe(statement)).execute(&owner).await.unwrap();
     }
-    (world, owner)
+    owner
 }
 
 /// What is found after the owner's hand has done something.
@@ -249,7 +261,7 @@ async fn after(tampering: &'static str) -> Vec<Difference> {
 async fn a_line_that_was_changed_is_named_with_both_amounts() {
     let (world, owner) = with_an_owner().await;
     let second = invoices(&world.ctx).await[1].clone();
-    let tamper = "update invoice_lines set amount_minor = amount_minor + 1 where kind = 'proration' and lower(period) = '2026-01-10'";
+    let tamper = "update invoice_lines set amount_minor = amount_minor + 1, rated_minor = rated_minor + 1 where kind = 'proration' and lower(period) = '2026-01-10'";
     sqlx::query(tamper).execute(&owner).await.unwrap();
     let (verified, found) = verified(&world, None).await;
     assert_eq!((verified.tenants, verified.documents, verified.transfers), (1, 4, 4));
@@ -268,7 +280,7 @@ async fn a_line_that_was_changed_is_named_with_both_amounts() {
 #[tokio::test]
 async fn a_document_that_was_changed_with_its_lines_and_its_transfer_is_still_found() {
     let tampering = "
-        update invoice_lines set amount_minor = amount_minor + 100 where lower(cycle) = '2026-01-01' and kind = 'recurring';
+        update invoice_lines set amount_minor = amount_minor + 100, rated_minor = rated_minor + 100 where lower(cycle) = '2026-01-01' and kind = 'recurring';
         update invoices set net_minor = net_minor + 100, total_minor = total_minor + 100 where issued_on = '2026-01-01';
         update transfers set amount_minor = amount_minor + 100 where effective_on = '2026-01-01'";
     assert!(matches!(after(tampering).await[..], [Difference::Line { position: 1, .. }]));
@@ -290,7 +302,7 @@ async fn a_line_too_many_or_too_few_is_found() {
     );
     let added = after(
         "insert into invoice_lines select tenant_id, invoice_id, 9, item, kind, description, period, cycle, quantity, seat_days,
-           unit_price, 0, price_id, whole from invoice_lines where lower(period) = '2026-01-01'",
+           unit_price, 0, price_id, whole, 9, 0, tax_category, tax_rate from invoice_lines where lower(period) = '2026-01-01'",
     )
     .await;
     assert!(
@@ -391,6 +403,7 @@ async fn a_number_that_is_missing_or_beyond_its_counter_is_found() {
 async fn a_document_that_is_gone_or_made_up_is_found() {
     let gone = after(
         "delete from invoice_lines where invoice_id = (select id from invoices where issued_on = '2026-04-01');
+         delete from invoice_taxes where invoice_id = (select id from invoices where issued_on = '2026-04-01');
          delete from transfers where effective_on = '2026-04-01'; delete from invoices where issued_on = '2026-04-01'",
     )
     .await;

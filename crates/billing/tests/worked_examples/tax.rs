@@ -1,6 +1,6 @@
 //! Tax on the rounded lines of an invoice, and of its credit note.
 
-use billing::rating::{Interval, PriceBasis, TaxCategory, TaxGroup, TaxLine, Totals, credit_totals, totals};
+use billing::rating::{Interval, PriceBasis, TaxCategory, TaxGroup, TaxLine, Totals, totals};
 use chrono::Datelike as _;
 use kernel::Currency;
 
@@ -24,13 +24,13 @@ fn line(case: &Case, amount_minor: i64) -> Result<[TaxLine; 1], String> {
 }
 
 fn invoiced(case: &Case, net_minor: i64) -> Result<Totals, String> {
-    totals(PriceBasis::Exclusive, &line(case, net_minor)?).map_err(|e| e.to_string())
+    totals(PriceBasis::Exclusive, &[], &line(case, net_minor)?).map_err(|e| e.to_string())
 }
 
 fn credited(case: &Case, invoiced_minor: i64, credit_minor: i64) -> Result<Totals, String> {
     let invoice = invoiced(case, invoiced_minor)?;
-    let note = line(case, credit_minor)?;
-    credit_totals(PriceBasis::Exclusive, &invoice.groups, &[], &note).map_err(|e| e.to_string())
+    let note = line(case, -credit_minor)?;
+    totals(PriceBasis::Exclusive, &invoice.groups, &note).map_err(|e| e.to_string())
 }
 
 fn compare(comparison: &mut Comparison, currency: Currency, totals: &Totals) {
@@ -42,9 +42,9 @@ fn compare(comparison: &mut Comparison, currency: Currency, totals: &Totals) {
 fn compare_credit_note(case: &Case, totals: &Totals) -> Outcome {
     let mut comparison = Comparison::of(case);
     comparison.check("credit_note", format_args!("{totals:?}"), |note| {
-        note["net_minor"] == totals.net_minor
-            && note["tax_minor"] == totals.tax_minor
-            && note["total_minor"] == totals.total_minor
+        note["net_minor"] == -totals.net_minor
+            && note["tax_minor"] == -totals.tax_minor
+            && note["total_minor"] == -totals.total_minor
     });
     comparison.outcome()
 }

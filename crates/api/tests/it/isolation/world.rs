@@ -78,6 +78,9 @@ impl World {
         let run = billing::run(&app, &admin, json!({"as_of": "2026-03-02"})).await;
         let invoice = app.get(&admin, &format!("{tenant}/invoices")).await.expect(200)["data"][0].clone();
         let book = app.get(&admin, "/v1/price-books").await.expect(200)["data"][0].clone();
+        let profile = format!("/v1/resellers/{reseller}/billing-profile");
+        app.put(&admin, &profile, billing::issuer()).await.expect(200);
+        app.put(&admin, &format!("{tenant}/billing-profile"), billing::customer()).await.expect(200);
         let reseller_key = format!("/v1/resellers/{reseller}/api-keys");
         let reseller_key =
             app.post(&admin, &reseller_key, json!({"role": "reseller_support"})).await.expect(201);
@@ -220,6 +223,9 @@ impl World {
             }),
             "transfer_tenant" => json!({"reseller_id": ids["below_reseller_id"]}),
             "cancel_subscription" => json!({}),
+            "create_tax_rate" => json!({"country": "DE", "rate": "19", "valid_from": "2007-01-01"}),
+            "put_reseller_billing_profile" => billing::issuer(),
+            "put_tenant_billing_profile" => billing::customer(),
             "put_subscription" => json!({"price_book_id": ids["price_book_id"], "interval": "month"}),
             "set_quota" => json!({"quota_bytes": null}),
             "set_test_clock" => json!({"now": "2026-03-03T00:00:00Z"}),

@@ -1,41 +1,28 @@
-//! Tax of a credit note.
+//! Tax of what is credited.
 
-use super::{GroupTotal, PriceBasis, TaxGroup, TaxLine, Totals, amounts, lines_net, sum};
+use super::{GroupTotal, PriceBasis, TaxGroup, sum};
 use crate::rating::RatingError;
 
-/// What a credit note comes to, of an invoice with the groups `invoiced`, after earlier ones with the groups
-/// `credited`. All amounts are positive: what is given back.
-///
-/// The tax of each group is as on an invoice, and never more than is left of the invoice's; the credit note that
-/// gives back the rest of a group gives back the rest of its tax, so that what rounding left over goes with it.
-/// [`RatingError::CreditExceedsInvoice`] if more of a group is given back than is left.
-pub fn credit_totals(
+/// A group of which `amount_minor`, net or gross as prices are, is given back: negative, as the total is.
+pub(super) fn credited(
     basis: PriceBasis,
-    invoiced: &[GroupTotal],
-    credited: &[GroupTotal],
-    lines: &[TaxLine],
-) -> Result<Totals, RatingError> {
-    let mut groups = Vec::new();
-    for (group, amount_minor) in amounts(lines)? {
-        let left = left_of(group, invoiced, credited)?;
-        groups.push(match basis {
-            PriceBasis::Exclusive => of_net(left, amount_minor)?,
-            PriceBasis::Inclusive => of_gross(left, amount_minor)?,
-        });
-    }
-    Totals::new(lines_net(basis, lines, &groups)?, groups)
+    before: &[GroupTotal],
+    group: TaxGroup,
+    amount_minor: i64,
+) -> Result<GroupTotal, RatingError> {
+    let left = left_of(group, before)?;
+    let amount_minor = amount_minor.checked_neg().ok_or(RatingError::AmountRange)?;
+    let given_back = match basis {
+        PriceBasis::Exclusive => of_net(left, amount_minor)?,
+        PriceBasis::Inclusive => of_gross(left, amount_minor)?,
+    };
+    Ok(GroupTotal { group, taxable_minor: -given_back.taxable_minor, tax_minor: -given_back.tax_minor })
 }
 
-/// What has been invoiced of a group and not been credited.
-fn left_of(
-    group: TaxGroup,
-    invoiced: &[GroupTotal],
-    credited: &[GroupTotal],
-) -> Result<GroupTotal, RatingError> {
-    let of = |totals: &[GroupTotal], amount: fn(&GroupTotal) -> i64| {
-        sum(totals.iter().filter(|total| total.group == group).map(amount))
-    };
-    let left = |amount| sum([of(invoiced, amount)?, -of(credited, amount)?]);
+/// What has been charged of a group and not been credited.
+fn left_of(group: TaxGroup, before: &[GroupTotal]) -> Result<GroupTotal, RatingError> {
+    let left =
+        |amount: fn(&GroupTotal) -> i64| sum(before.iter().filter(|total| total.group == group).map(amount));
     Ok(GroupTotal { group, taxable_minor: left(|t| t.taxable_minor)?, tax_minor: left(|t| t.tax_minor)? })
 }
 
@@ -65,29 +52,28 @@ fn of_gross(left: GroupTotal, gross_minor: i64) -> Result<GroupTotal, RatingErro
 
 #[cfg(test)]
 mod tests {
-    use super::super::{TaxCategory, totals};
+    use super::super::{TaxCategory, TaxLine, totals};
     use super::*;
 
     #[test]
-    fn the_last_credit_note_absorbs_what_rounding_left() {
-        let group = TaxGroup::new(TaxCategory::Standard, "19".parse().unwrap()).unwrap();
+    fn the_last_credit_absorbs_what_rounding_left() {
+        let group = TaxGroup::at_rate("19".parse().unwrap());
         let line = |amount_minor| [TaxLine { group, amount_minor }];
-        // 2.28, of which three credit notes of 0.57 each would give back 3.
-        let invoice = totals(PriceBasis::Exclusive, &line(12)).unwrap().groups;
-        assert_eq!(invoice[0].tax_minor, 2);
-        let mut credited = Vec::new();
+        // 2.28, of which four credits of 0.57 each would give back 4.
+        let mut before = totals(PriceBasis::Exclusive, &[], &line(12)).unwrap().groups;
+        assert_eq!(before[0].tax_minor, 2);
         let mut taxes = Vec::new();
-        for amount in [3, 3, 3, 3] {
-            let note = credit_totals(PriceBasis::Exclusive, &invoice, &credited, &line(amount)).unwrap();
+        for amount in [-3, -3, -3, -3] {
+            let note = totals(PriceBasis::Exclusive, &before, &line(amount)).unwrap();
             taxes.push(note.tax_minor);
-            credited.extend(note.groups);
+            before.extend(note.groups);
         }
-        assert_eq!(taxes, [1, 1, 0, 0]);
-        let more = credit_totals(PriceBasis::Exclusive, &invoice, &credited, &line(1));
+        assert_eq!(taxes, [-1, -1, 0, 0]);
+        let more = totals(PriceBasis::Exclusive, &before, &line(-1));
         assert_eq!(more, Err(RatingError::CreditExceedsInvoice));
         let other = TaxGroup::new(TaxCategory::Exempt, "0".parse().unwrap()).unwrap();
-        let foreign = [TaxLine { group: other, amount_minor: 1 }];
-        let foreign = credit_totals(PriceBasis::Inclusive, &invoice, &[], &foreign);
+        let foreign = [TaxLine { group: other, amount_minor: -1 }];
+        let foreign = totals(PriceBasis::Inclusive, &before, &foreign);
         assert_eq!(foreign, Err(RatingError::CreditExceedsInvoice));
     }
 }

@@ -123,7 +123,7 @@ pub(super) async fn covered(
         .collect()
 }
 
-/// Every line billed so far, or before a boundary, with its cycle.
+/// Every line billed so far, or before a boundary, as it was rated, with its cycle.
 pub(super) async fn billed_lines(
     tx: &mut TenantTx,
     item: &str,
@@ -131,11 +131,14 @@ pub(super) async fn billed_lines(
 ) -> Result<Vec<(CycleKey, Billed)>, Error> {
     let tenant_id = tx.tenant_id().uuid();
     let rows = sqlx::query!(
-        r#"select lower(l.cycle) as "cycle!", lower(l.whole) as "whole_start!", upper(l.whole) as "whole_end!", lower(l.period) as "start!", upper(l.period) as "end!", l.quantity, l.amount_minor,
-             p.model, p.unit_price::text, p.tier_limits as "tier_limits: Vec<Option<i32>>", p.tier_prices::text[] as "tier_prices!"
+        r#"select lower(l.cycle) as "cycle!", lower(l.whole) as "whole_start!", upper(l.whole) as "whole_end!",
+             lower(l.period) as "start!", upper(l.period) as "end!", sum(l.quantity)::bigint as "quantity!",
+             sum(l.rated_minor)::bigint as "amount_minor!", p.model, p.unit_price::text,
+             p.tier_limits as "tier_limits: Vec<Option<i32>>", p.tier_prices::text[] as "tier_prices!"
            from invoice_lines l join prices p on p.id = l.price_id
            where l.tenant_id = $1 and l.item = $2 and ($3::date is null or exists (
-             select from invoices i where i.tenant_id = l.tenant_id and i.id = l.invoice_id and i.issued_on < $3))"#,
+             select from invoices i where i.tenant_id = l.tenant_id and i.id = l.invoice_id and i.issued_on < $3))
+           group by l.invoice_id, l.rated_position, l.cycle, l.whole, l.period, p.price_book_id, p.id"#,
         tenant_id,
         item,
         before
@@ -243,21 +246,21 @@ pub(super) async fn record_boundary(
     Ok(())
 }
 
-/// How issuer and customer are called.
-pub(super) struct Parties {
-    pub(super) issuer_name: String,
-    pub(super) customer_name: String,
+/// How issuer and customer are called where they have no billing profile.
+pub(super) struct Names {
+    pub(super) issuer: String,
+    pub(super) customer: String,
 }
 
-pub(super) async fn parties(tx: &mut TenantTx) -> Result<Parties, db::Error> {
+pub(super) async fn names(tx: &mut TenantTx) -> Result<Names, db::Error> {
     let tenant_id = tx.tenant_id().uuid();
-    let parties = sqlx::query_as!(
-        Parties,
-        "select r.name as issuer_name, t.name as customer_name
+    let names = sqlx::query_as!(
+        Names,
+        "select r.name as issuer, t.name as customer
          from tenants t join resellers r on r.id = t.reseller_id where t.id = $1",
         tenant_id
     )
     .fetch_one(tx.conn())
     .await?;
-    Ok(parties)
+    Ok(names)
 }

@@ -1,0 +1,282 @@
+//! Billing profiles of resellers and tenants.
+
+use axum::Json as Answer;
+use billing::profile::{self, CustomerProfile, IssuerProfile, NewAddress, PutCustomer, PutIssuer, Versioned};
+use billing::vat_id::{NoRegister, Registration};
+use chrono::{DateTime, Utc};
+use kernel::Country;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::paths::{ResellerPath, TenantPath};
+use crate::extract::{Bearer, Json, Path};
+use crate::problem::Problem;
+use crate::version::{IfMatch, Tagged};
+use crate::{Api, schema};
+
+/// Where somebody is.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PostalAddress {
+    /// Street and number.
+    #[schema(value_type = schema::BillingLine)]
+    street: String,
+    /// What stands before or beside it.
+    #[serde(default)]
+    #[schema(value_type = Option<schema::BillingLine>)]
+    extra: Option<String>,
+    /// Where the country has such.
+    #[serde(default)]
+    #[schema(value_type = Option<schema::BillingLine>)]
+    postal_code: Option<String>,
+    /// City.
+    #[schema(value_type = schema::BillingLine)]
+    city: String,
+    /// State, province or county, where an address names it.
+    #[serde(default)]
+    #[schema(value_type = Option<schema::BillingLine>)]
+    region: Option<String>,
+    #[schema(value_type = schema::Country)]
+    country: String,
+}
+
+impl From<profile::Address> for PostalAddress {
+    fn from(of: profile::Address) -> Self {
+        let profile::Address { street, extra, postal_code, city, region, country } = of;
+        Self { street, extra, postal_code, city, region, country: Country::code(country).to_owned() }
+    }
+}
+
+impl From<PostalAddress> for NewAddress {
+    fn from(body: PostalAddress) -> Self {
+        let PostalAddress { street, extra, postal_code, city, region, country } = body;
+        Self { street, extra, postal_code, city, region, country }
+    }
+}
+
+/// Who a reseller is on the documents that it issues.
+#[derive(Debug, Serialize, ToSchema)]
+struct IssuerBillingProfile {
+    /// As it is registered.
+    #[schema(value_type = schema::BillingLine)]
+    legal_name: String,
+    address: PostalAddress,
+    /// Its number for value-added tax.
+    #[schema(required, example = "DE136695976")]
+    vat_id: Option<String>,
+    /// Its number in a commercial register, or with the tax office.
+    #[schema(required, example = "HRB 12345")]
+    registration_number: Option<String>,
+    /// The bank account that it is paid to.
+    #[schema(required, example = "DE89370400440532013000")]
+    iban: Option<String>,
+    /// That account's bank.
+    #[schema(required, example = "COBADEFFXXX")]
+    bic: Option<String>,
+    /// From the day that a document is issued on to the one by which it is to be paid.
+    #[schema(example = 14)]
+    days_to_pay: u32,
+    /// Whether it charges tax at all.
+    #[schema(example = true)]
+    charges_tax: bool,
+}
+
+impl From<IssuerProfile> for IssuerBillingProfile {
+    fn from(of: IssuerProfile) -> Self {
+        Self {
+            legal_name: of.legal_name,
+            address: of.address.into(),
+            vat_id: of.vat_id.map(|id| id.to_string()),
+            registration_number: of.registration_number,
+            iban: of.iban,
+            bic: of.bic,
+            days_to_pay: of.days_to_pay,
+            charges_tax: of.charges_tax,
+        }
+    }
+}
+
+/// A reseller's billing profile to put.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct NewIssuerBillingProfile {
+    /// As it is registered.
+    #[schema(value_type = schema::BillingLine)]
+    legal_name: String,
+    address: PostalAddress,
+    /// Its number for value-added tax, of the address's country: of a member state of the EU with the state before it, and
+    /// with right check digits. Who charges tax needs one.
+    #[serde(default)]
+    #[schema(example = "DE136695976")]
+    vat_id: Option<String>,
+    /// Its number in a commercial register, or with the tax office.
+    #[serde(default)]
+    #[schema(value_type = Option<schema::BillingLine>, example = "HRB 12345")]
+    registration_number: Option<String>,
+    /// The bank account that it is paid to; its check digits are looked at.
+    #[serde(default)]
+    #[schema(example = "DE89370400440532013000")]
+    iban: Option<String>,
+    /// That account's bank: 8 or 11 characters.
+    #[serde(default)]
+    #[schema(example = "COBADEFFXXX")]
+    bic: Option<String>,
+    /// From the day that a document is issued on to the one by which it is to be paid; 14 when absent.
+    #[serde(default)]
+    #[schema(maximum = 365, example = 14)]
+    days_to_pay: Option<u32>,
+    /// Whether it charges tax at all. If it does, a tenant without a billing profile, or in a country whose rate is needed and
+    /// not there, is not billed: its subscription says so in `parked_reason`.
+    #[schema(example = true)]
+    charges_tax: bool,
+}
+
+impl From<NewIssuerBillingProfile> for PutIssuer {
+    fn from(body: NewIssuerBillingProfile) -> Self {
+        Self {
+            legal_name: body.legal_name,
+            address: body.address.into(),
+            vat_id: body.vat_id,
+            registration_number: body.registration_number,
+            iban: body.iban,
+            bic: body.bic,
+            days_to_pay: body.days_to_pay,
+            charges_tax: body.charges_tax,
+        }
+    }
+}
+
+/// Who a tenant is on the documents that it gets.
+#[derive(Debug, Serialize, ToSchema)]
+struct CustomerBillingProfile {
+    /// As it is registered, or a person's name.
+    #[schema(value_type = schema::BillingLine)]
+    legal_name: String,
+    address: PostalAddress,
+    /// Its number for value-added tax: it is a business.
+    #[schema(required, example = "FR40303265045")]
+    vat_id: Option<String>,
+    /// Whether a register has that number: this server asks none, so that it says `unchecked`. `null` without a number.
+    #[schema(value_type = Option<schema::VatRegistration>, required)]
+    vat_id_registration: Option<&'static str>,
+    /// When a register was asked.
+    #[schema(required)]
+    vat_id_checked_at: Option<DateTime<Utc>>,
+    /// Why it is not taxed, as documents show it.
+    #[schema(required, example = "a body governed by public law")]
+    exemption: Option<String>,
+}
+
+impl From<CustomerProfile> for CustomerBillingProfile {
+    fn from(of: CustomerProfile) -> Self {
+        Self {
+            legal_name: of.legal_name,
+            address: of.address.into(),
+            vat_id: of.vat_id.map(|id| id.to_string()),
+            vat_id_registration: of.vat_register.map(|answer| Registration::as_str(answer.registration)),
+            vat_id_checked_at: of.vat_register.and_then(|answer| answer.checked_at),
+            exemption: of.exemption,
+        }
+    }
+}
+
+/// A tenant's billing profile to put.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct NewCustomerBillingProfile {
+    /// As it is registered, or a person's name.
+    #[schema(value_type = schema::BillingLine)]
+    legal_name: String,
+    address: PostalAddress,
+    /// Its number for value-added tax, of the address's country: of a member state of the EU with the state before it, and
+    /// with right check digits.
+    #[serde(default)]
+    #[schema(example = "FR40303265045")]
+    vat_id: Option<String>,
+    /// Why it is not taxed, as documents show it; absent for who is.
+    #[serde(default)]
+    #[schema(value_type = Option<schema::BillingLine>, example = "a body governed by public law")]
+    exemption: Option<String>,
+}
+
+impl From<NewCustomerBillingProfile> for PutCustomer {
+    fn from(body: NewCustomerBillingProfile) -> Self {
+        Self {
+            legal_name: body.legal_name,
+            address: body.address.into(),
+            vat_id: body.vat_id,
+            exemption: body.exemption,
+        }
+    }
+}
+
+fn tagged<T, U: From<T>>(of: Versioned<T>) -> Tagged<Answer<U>> {
+    Tagged(of.version, Answer(of.profile.into()))
+}
+
+/// Get a reseller's billing profile
+#[utoipa::path(get, path = "/v1/resellers/{reseller_id}/billing-profile", tag = "Billing profiles",
+    operation_id = "get_reseller_billing_profile", params(ResellerPath),
+    responses((status = 200, description = "The profile.", body = IssuerBillingProfile)),
+    extensions(("x-required-action" = json!("billing_profiles:read"))))]
+async fn get_issuer(
+    Bearer(caller): Bearer,
+    Path(at): Path<ResellerPath>,
+) -> Result<Tagged<Answer<IssuerBillingProfile>>, Problem> {
+    Ok(tagged(profile::of_issuer(&caller, at.reseller_id).await?))
+}
+
+/// Put a reseller's billing profile
+///
+/// Documents made from now on show it; those that are there keep what they say.
+#[utoipa::path(put, path = "/v1/resellers/{reseller_id}/billing-profile", tag = "Billing profiles",
+    operation_id = "put_reseller_billing_profile", params(ResellerPath),
+    responses((status = 200, description = "The profile as it is now.", body = IssuerBillingProfile)),
+    extensions(("x-required-action" = json!("billing_profiles:write"))))]
+async fn put_issuer(
+    Bearer(caller): Bearer,
+    Path(at): Path<ResellerPath>,
+    IfMatch(version): IfMatch,
+    Json(body): Json<NewIssuerBillingProfile>,
+) -> Result<Tagged<Answer<IssuerBillingProfile>>, Problem> {
+    Ok(tagged(profile::put_issuer(&caller, at.reseller_id, body.into(), version).await?))
+}
+
+/// Get a tenant's billing profile
+#[utoipa::path(get, path = "/v1/tenants/{tenant_id}/billing-profile", tag = "Billing profiles",
+    operation_id = "get_tenant_billing_profile", params(TenantPath),
+    responses((status = 200, description = "The profile.", body = CustomerBillingProfile)),
+    extensions(("x-required-action" = json!("billing_profiles:read"))))]
+async fn get_customer(
+    Bearer(caller): Bearer,
+    Path(at): Path<TenantPath>,
+) -> Result<Tagged<Answer<CustomerBillingProfile>>, Problem> {
+    let ctx = caller.enter(at.tenant_id).await?;
+    Ok(tagged(profile::of_customer(&ctx).await?))
+}
+
+/// Put a tenant's billing profile
+///
+/// Documents made from now on show it; those that are there keep what they say. If the subscription could not be billed, the
+/// next billing run tries again.
+#[utoipa::path(put, path = "/v1/tenants/{tenant_id}/billing-profile", tag = "Billing profiles",
+    operation_id = "put_tenant_billing_profile", params(TenantPath),
+    responses((status = 200, description = "The profile as it is now.", body = CustomerBillingProfile)),
+    extensions(("x-required-action" = json!("billing_profiles:write"))))]
+async fn put_customer(
+    Bearer(caller): Bearer,
+    Path(at): Path<TenantPath>,
+    IfMatch(version): IfMatch,
+    Json(body): Json<NewCustomerBillingProfile>,
+) -> Result<Tagged<Answer<CustomerBillingProfile>>, Problem> {
+    let ctx = caller.enter(at.tenant_id).await?;
+    Ok(tagged(profile::put_customer(&ctx, &NoRegister, body.into(), version).await?))
+}
+
+pub(crate) fn router() -> OpenApiRouter<Api> {
+    OpenApiRouter::default()
+        .routes(routes!(get_issuer, put_issuer))
+        .routes(routes!(get_customer, put_customer))
+}

@@ -1,0 +1,80 @@
+//! How a document is taxed: by the profiles of its parties and the rates of its day.
+
+use std::collections::BTreeMap;
+
+use chrono::NaiveDate;
+use kernel::Money;
+
+use crate::profile::{CustomerProfile, IssuerProfile};
+use crate::rating::{GroupTotal, TaxGroup, TaxHistory, TaxParty, Treatment, TreatmentError, treatment};
+use crate::tax_rate::{self, TaxRate};
+use crate::vat_id::Registration;
+
+/// The tax of one category and rate on a document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InvoiceTax {
+    /// Category and rate.
+    pub group: TaxGroup,
+    /// The sum of its lines, net.
+    pub taxable: Money,
+    /// The tax on it.
+    pub tax: Money,
+    /// Why there is none, where there is none and the rate is not zero.
+    pub reason: Option<String>,
+}
+
+/// How an account was taxed, and for which reasons it was not.
+#[derive(Debug, Default)]
+pub(crate) struct Past {
+    pub(crate) history: TaxHistory,
+    /// The last of each group, as it stands beside others.
+    pub(crate) reasons: BTreeMap<TaxGroup, String>,
+}
+
+impl Past {
+    /// Why a group of a document is not taxed, whose charges are treated so; and that this is the last reason.
+    pub(crate) fn reason(&mut self, group: TaxGroup, treatment: &Treatment) -> Option<String> {
+        let key = group.beside_others();
+        if key == treatment.group.beside_others()
+            && let Some(reason) = &treatment.reason
+        {
+            self.reasons.insert(key, reason.clone());
+        }
+        self.reasons.get(&key).cloned()
+    }
+
+    /// Takes what a document says as it is.
+    pub(crate) fn take(&mut self, document: &super::Invoice) {
+        for line in &document.lines {
+            let of_cycle = self.history.cycles.entry(line.cycle_starts_on).or_default();
+            of_cycle.push(crate::rating::TaxLine { group: line.tax, amount_minor: line.rated.amount_minor });
+        }
+        for tax in &document.taxes {
+            self.history.groups.push(GroupTotal {
+                group: tax.group,
+                taxable_minor: tax.taxable.amount_minor,
+                tax_minor: tax.tax.amount_minor,
+            });
+            if let Some(reason) = &tax.reason {
+                self.reasons.insert(tax.group.beside_others(), reason.clone());
+            }
+        }
+    }
+}
+
+/// How charges between two are taxed on a day, by the rates that the issuer has added.
+pub(crate) fn treatment_on(
+    issuer: Option<&IssuerProfile>,
+    customer: Option<&CustomerProfile>,
+    rates: &[TaxRate],
+    day: NaiveDate,
+) -> Result<Treatment, TreatmentError> {
+    let taxing = issuer.filter(|issuer| issuer.charges_tax).map(|issuer| issuer.address.country);
+    let party = customer.map(|customer| TaxParty {
+        country: customer.address.country,
+        has_vat_id: customer.vat_id.is_some()
+            && customer.vat_register.is_none_or(|answer| answer.registration != Registration::Void),
+    });
+    let exemption = customer.and_then(|customer| customer.exemption.as_deref());
+    treatment(taxing, party, exemption, |country| tax_rate::on(rates, country, day))
+}

@@ -1,0 +1,100 @@
+//! SQL of billing profiles.
+
+use db::SystemTx;
+use kernel::ResellerId;
+use serde::de::DeserializeOwned;
+use sqlx::PgConnection;
+use sqlx::types::Json;
+use tenancy::TenantTx;
+
+use super::{CustomerProfile, IssuerProfile, Versioned};
+use crate::Error;
+
+/// A profile as a column holds it.
+pub(crate) fn read<T: DeserializeOwned>(column: serde_json::Value) -> Result<T, Error> {
+    serde_json::from_value(column).map_err(|_| Error::Stored("billing profile"))
+}
+
+/// An issuer's, if it has one and the transaction sees it.
+pub(crate) async fn issuer(
+    conn: &mut PgConnection,
+    reseller_id: ResellerId,
+) -> Result<Option<Versioned<IssuerProfile>>, Error> {
+    let row = sqlx::query!(
+        "select profile, version from issuer_profiles where reseller_id = $1",
+        reseller_id.uuid()
+    )
+    .fetch_optional(conn)
+    .await
+    .map_err(db::Error::from)?;
+    row.map(|row| Ok(Versioned { profile: read(row.profile)?, version: row.version })).transpose()
+}
+
+/// Keeps others from changing what the issuer has here until the transaction ends.
+pub(crate) async fn lock_issuer(tx: &mut SystemTx, reseller_id: ResellerId) -> Result<(), db::Error> {
+    sqlx::query!("select id from resellers where id = $1 for no key update", reseller_id.uuid())
+        .fetch_optional(tx.conn())
+        .await?;
+    Ok(())
+}
+
+pub(super) async fn put_issuer(
+    tx: &mut SystemTx,
+    reseller_id: ResellerId,
+    new: &Versioned<IssuerProfile>,
+) -> Result<(), db::Error> {
+    sqlx::query!(
+        "insert into issuer_profiles (reseller_id, profile, version) values ($1, $2, $3)
+         on conflict (reseller_id) do update set profile = excluded.profile, version = excluded.version",
+        reseller_id.uuid(),
+        Json(&new.profile) as _,
+        new.version,
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// The tenant's own.
+pub(crate) async fn customer(tx: &mut TenantTx) -> Result<Option<Versioned<CustomerProfile>>, Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let row = sqlx::query!("select profile, version from customer_profiles where tenant_id = $1", tenant_id)
+        .fetch_optional(tx.conn())
+        .await
+        .map_err(db::Error::from)?;
+    row.map(|row| Ok(Versioned { profile: read(row.profile)?, version: row.version })).transpose()
+}
+
+/// As [`lock_issuer`], of the tenant.
+pub(super) async fn lock_tenant(tx: &mut TenantTx) -> Result<(), db::Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    sqlx::query!("select id from tenants where id = $1 for no key update", tenant_id)
+        .fetch_optional(tx.conn())
+        .await?;
+    Ok(())
+}
+
+/// Its subscription is parked no more.
+pub(super) async fn put_customer(
+    tx: &mut TenantTx,
+    new: &Versioned<CustomerProfile>,
+) -> Result<(), db::Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    sqlx::query!(
+        "insert into customer_profiles (tenant_id, profile, version) values ($1, $2, $3)
+         on conflict (tenant_id) do update set profile = excluded.profile, version = excluded.version",
+        tenant_id,
+        Json(&new.profile) as _,
+        new.version,
+    )
+    .execute(tx.conn())
+    .await?;
+    sqlx::query!(
+        "update subscriptions set parked_at = null, parked_reason = null, version = version + 1
+         where tenant_id = $1 and parked_at is not null",
+        tenant_id
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}

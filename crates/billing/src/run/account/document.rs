@@ -1,0 +1,218 @@
+//! Making documents final: what is outstanding at each boundary, taxed, numbered, written and posted.
+
+use std::collections::BTreeMap;
+
+use chrono::{Days, NaiveDate};
+use kernel::{InvoiceId, Money};
+use serde_json::json;
+use tenancy::{Ctx, TenantTx, event};
+
+use super::store;
+use crate::Error;
+use crate::invoice::store::NewInvoice;
+use crate::invoice::tax::{Past, treatment_on};
+use crate::invoice::{Customer, DocumentKind, InvoiceLine, Issuer, store as invoices};
+use crate::ledger::{self, Posting};
+use crate::price_book::{CycleLength, MAILBOX};
+use crate::profile::{self, DAYS_TO_PAY};
+use crate::rating::{GroupTotal, Line, LineKind, TaxedDocument};
+use crate::series;
+use crate::subscription::Subscription;
+use crate::tax_rate::{self, TaxRate};
+
+/// Who documents are from and for, and by which rates they are taxed.
+struct Parties {
+    issuer: Issuer,
+    customer: Customer,
+    rates: Vec<TaxRate>,
+}
+
+/// A document, without a number yet.
+struct Draft<'a> {
+    issued_on: NaiveDate,
+    lines: &'a [Line],
+    taxed: TaxedDocument,
+    /// Of each of its groups, in their order.
+    reasons: Vec<Option<String>>,
+}
+
+impl Draft<'_> {
+    fn kind(&self) -> DocumentKind {
+        if self.taxed.totals.total_minor < 0 { DocumentKind::CreditNote } else { DocumentKind::Invoice }
+    }
+
+    fn taxes(&self) -> impl Iterator<Item = (&GroupTotal, &Option<String>)> {
+        self.taxed.totals.groups.iter().zip(&self.reasons)
+    }
+}
+
+/// Taxes, numbers and writes the documents, after everything that can fail for the account's own reasons: the number
+/// series is locked for as short as can be. Invoices take their numbers before credit notes, so that two runs never
+/// wait for each other crosswise.
+pub(super) async fn finalise(
+    ctx: &Ctx,
+    tx: &mut TenantTx,
+    subscription: &Subscription,
+    documents: &[(NaiveDate, Vec<Line>)],
+) -> Result<(u64, u64), Error> {
+    let parties = parties(ctx, tx).await?;
+    let drafts = drafts(tx, subscription, &parties, documents).await?;
+    let mut numbers = BTreeMap::new();
+    for kind in [DocumentKind::Invoice, DocumentKind::CreditNote] {
+        for draft in drafts.iter().filter(|draft| draft.kind() == kind) {
+            let number = series::store::take(tx.conn(), parties.issuer.id, kind.series()).await?;
+            numbers.insert(draft.issued_on, number);
+        }
+    }
+    // Lists are ordered by id: those made in one millisecond shall be in the order of their boundaries, too.
+    let mut ids: Vec<InvoiceId> = drafts.iter().map(|_| ctx.env().new_id()).collect();
+    ids.sort_unstable();
+    let days_to_pay = parties.issuer.profile.as_ref().map_or(DAYS_TO_PAY, |profile| profile.days_to_pay);
+    let days_to_pay = Days::new(days_to_pay.into());
+    let (mut invoices, mut credit_notes) = (0, 0);
+    for (draft, id) in drafts.iter().zip(ids) {
+        let new = NewInvoice {
+            id,
+            kind: draft.kind(),
+            issuer: &parties.issuer,
+            customer: &parties.customer,
+            currency: subscription.terms.price.currency,
+            issued_on: draft.issued_on,
+            due_on: draft.issued_on.checked_add_days(days_to_pay).ok_or(Error::Stored("boundary"))?,
+            totals: &draft.taxed.totals,
+            tax_behavior: subscription.terms.price.basis,
+            tax_rates_known: i64::try_from(parties.rates.len()).map_err(|_| Error::Stored("rates of tax"))?,
+            finalized_at: ctx.env().now(),
+        };
+        let number = numbers.remove(&draft.issued_on).ok_or(Error::Stored("number series"))?;
+        write(tx, &new, number, subscription, draft).await?;
+        let data = json!({"kind": new.kind.as_str(), "number": number, "issued_on": new.issued_on,
+            "total": {"amount_minor": new.totals.total_minor, "currency": new.currency.code()}});
+        event::record(tx, ctx, event::Kind::InvoiceFinalized, new.id, data).await?;
+        match new.kind {
+            DocumentKind::Invoice => invoices += 1,
+            DocumentKind::CreditNote => credit_notes += 1,
+        }
+    }
+    Ok((invoices, credit_notes))
+}
+
+async fn parties(ctx: &Ctx, tx: &mut TenantTx) -> Result<Parties, Error> {
+    let names = store::names(tx).await?;
+    let id = ctx.reseller_id();
+    let issuer = profile::store::issuer(tx.conn(), id).await?.map(|issuer| issuer.profile);
+    let customer = profile::store::customer(tx).await?.map(|customer| customer.profile);
+    let rates = tax_rate::store::rates(tx.conn(), id).await?;
+    let issuer_name = issuer.as_ref().map_or(names.issuer, |profile| profile.legal_name.clone());
+    let customer_name = customer.as_ref().map_or(names.customer, |profile| profile.legal_name.clone());
+    Ok(Parties {
+        issuer: Issuer { id, name: issuer_name, profile: issuer },
+        customer: Customer { id: ctx.tenant_id(), name: customer_name, profile: customer },
+        rates,
+    })
+}
+
+async fn drafts<'a>(
+    tx: &mut TenantTx,
+    subscription: &Subscription,
+    parties: &Parties,
+    documents: &'a [(NaiveDate, Vec<Line>)],
+) -> Result<Vec<Draft<'a>>, Error> {
+    // Only a credit asks what there was before.
+    let credits = documents.iter().flat_map(|(_, lines)| lines).filter(|line| line.charge.amount_minor < 0);
+    let credited: Vec<NaiveDate> = credits.map(|line| line.cycle.charged.start()).collect();
+    let mut past = if credited.is_empty() { Past::default() } else { invoices::past(tx, &credited).await? };
+    let (issuer, customer) = (parties.issuer.profile.as_ref(), parties.customer.profile.as_ref());
+    let mut drafts = Vec::new();
+    for (issued_on, lines) in documents {
+        let treatment = treatment_on(issuer, customer, &parties.rates, *issued_on)?;
+        let amounts: Vec<(NaiveDate, i64)> =
+            lines.iter().map(|line| (line.cycle.charged.start(), line.charge.amount_minor)).collect();
+        let taxed = past.history.tax(subscription.terms.price.basis, treatment.group, &amounts)?;
+        let groups = taxed.totals.groups.iter();
+        let reasons = groups.map(|total| past.reason(total.group, &treatment)).collect();
+        drafts.push(Draft { issued_on: *issued_on, lines, taxed, reasons });
+    }
+    Ok(drafts)
+}
+
+async fn write(
+    tx: &mut TenantTx,
+    new: &NewInvoice<'_>,
+    number: i64,
+    subscription: &Subscription,
+    draft: &Draft<'_>,
+) -> Result<(), Error> {
+    // Read before the document itself is there.
+    let creditable =
+        if new.kind == DocumentKind::CreditNote { invoices::creditable(tx).await? } else { Vec::new() };
+    invoices::insert(tx, new, number).await?;
+    let mut before = None;
+    for (position, part) in (1..).zip(&draft.taxed.parts) {
+        let line = draft.lines.get(part.line).ok_or(Error::Stored("line"))?;
+        // The parts of a line share its days, which the first one counts.
+        let is_first = before.replace(part.line) != Some(part.line);
+        let counted = |count: i64| if is_first { count } else { 0 };
+        let terms = subscription.agreed.terms_of(line.cycle.whole, &line.rate.tariff);
+        let terms = terms.ok_or(Error::Stored("price"))?;
+        let shown = InvoiceLine {
+            description: describe(line, draft.lines, terms.interval),
+            item: MAILBOX.into(),
+            kind: line.kind,
+            period: line.charge.period,
+            quantity: counted(line.charge.quantity),
+            seat_days: counted(line.charge.seat_days),
+            price_id: terms.price.id,
+            unit_price: line.rate.tariff.unit_price(),
+            amount: Money::new(part.net_minor, new.currency),
+            tax: part.group,
+            rated_position: i32::try_from(part.line + 1).map_err(|_| Error::Stored("line"))?,
+            rated: Money::new(part.rated_minor, new.currency),
+            cycle_starts_on: line.cycle.charged.start(),
+        };
+        invoices::insert_line(tx, new.id, position, &shown, line.cycle).await?;
+    }
+    for (total, reason) in draft.taxes() {
+        invoices::insert_tax(tx, new.id, total, reason.as_deref()).await?;
+    }
+    let posting = Posting {
+        document: new.id,
+        kind: new.kind,
+        issuer: new.issuer.id,
+        currency: new.currency,
+        net_minor: new.totals.net_minor,
+        tax_minor: new.totals.tax_minor,
+        effective_on: new.issued_on,
+        posted_at: new.finalized_at,
+    };
+    ledger::post(tx, &posting).await?;
+    // The newest invoices first. What was credited never exceeds what was invoiced, so they suffice.
+    let mut left = new.totals.total_minor.saturating_neg();
+    for (invoice, open) in creditable {
+        if left > 0 {
+            invoices::insert_reference(tx, new.id, invoice, open.min(left)).await?;
+            left -= open.min(left);
+        }
+    }
+    Ok(())
+}
+
+fn describe(line: &Line, all: &[Line], interval: CycleLength) -> String {
+    let period = line.charge.period;
+    let last_day = period.end().pred_opt().unwrap_or(period.end());
+    // A change of the price takes the days off at the old one and puts them on at the new one, in a cycle of their own perhaps.
+    let is_repriced = all.iter().any(|other| {
+        (&other.cycle, &other.rate) != (&line.cycle, &line.rate)
+            && (other.charge.quantity < 0) != (line.charge.quantity < 0)
+            && other.charge.period.start() < period.end()
+            && period.start() < other.charge.period.end()
+    });
+    let what = match (line.kind, is_repriced) {
+        (LineKind::Recurring, _) => format!("mailboxes, per {}", interval.as_str()),
+        (LineKind::Proration, false) => "mailboxes added".to_owned(),
+        (LineKind::Credit, false) => "mailboxes removed".to_owned(),
+        (LineKind::Proration, true) => "mailboxes at the new price".to_owned(),
+        (LineKind::Credit, true) => "mailboxes at the former price, unused".to_owned(),
+    };
+    format!("{what}, {} to {last_day}", period.start())
+}

@@ -1,0 +1,120 @@
+//! Numbers for value-added tax: their form and check digits, and whether a register has them.
+//!
+//! The form is the one that the Commission publishes for VIES; the check digits are those of each member state. Where a
+//! state has none, or for the persons that it has none for, the form alone is checked. Of a number from elsewhere than
+//! the European Union nothing is known but that it is letters and digits.
+
+mod checksum;
+
+use std::fmt;
+
+pub(crate) use checksum::mod_97;
+use chrono::{DateTime, Utc};
+use kernel::Country;
+use serde::{Deserialize, Serialize};
+
+/// A number whose form is right, in capitals and without spaces; of a member state of the EU with the state before it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct VatId(String);
+
+impl VatId {
+    /// A number of somebody in a country; `None` if its form or check digit is wrong, or it is another state's.
+    pub fn new(country: Country, text: &str) -> Option<Self> {
+        let text: String = text.chars().filter(|c| !matches!(c, ' ' | '.' | '-')).collect();
+        let text = text.to_ascii_uppercase();
+        let is_alphanumeric = text.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        if !is_alphanumeric || !(4..=20).contains(&text.len()) {
+            return None;
+        }
+        if country.is_in_eu() {
+            let number = text.strip_prefix(prefix(country))?;
+            checksum::holds(country.code(), number).then_some(())?;
+        }
+        Some(Self(text))
+    }
+}
+
+impl fmt::Display for VatId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Greece's numbers begin with its name in Greek.
+fn prefix(country: Country) -> &'static str {
+    match country.code() {
+        "GR" => "EL",
+        code => code,
+    }
+}
+
+/// Whether a register has a number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Registration {
+    /// Nobody asked, or nobody answered.
+    Unchecked,
+    /// It has.
+    Valid,
+    /// It has not.
+    Void,
+}
+
+impl Registration {
+    /// `unchecked`, `valid` or `void`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unchecked => "unchecked",
+            Self::Valid => "valid",
+            Self::Void => "void",
+        }
+    }
+}
+
+/// What a register said, and when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RegisterAnswer {
+    /// Whether it has the number.
+    pub registration: Registration,
+    /// When it was asked; `None` if it was not.
+    pub checked_at: Option<DateTime<Utc>>,
+}
+
+/// A register of numbers, such as the Commission's VIES. A register that cannot be reached answers
+/// [`Registration::Unchecked`].
+pub trait VatRegister {
+    /// Asks whether it has a number.
+    fn look_up(&self, id: &VatId) -> impl Future<Output = Registration> + Send;
+}
+
+/// No register: nobody is asked.
+#[derive(Debug, Clone, Copy)]
+pub struct NoRegister;
+
+impl VatRegister for NoRegister {
+    async fn look_up(&self, _: &VatId) -> Registration {
+        Registration::Unchecked
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(country: &str, text: &str) -> Option<String> {
+        VatId::new(country.parse().unwrap(), text).map(|id| id.to_string())
+    }
+
+    #[test]
+    fn a_number_is_written_without_spaces_and_belongs_to_its_country() {
+        assert_eq!(of("DE", "de 136 695 976").as_deref(), Some("DE136695976"));
+        assert_eq!(of("GR", "EL 094259216").as_deref(), Some("EL094259216"));
+        assert_eq!(of("GR", "GR094259216"), None);
+        assert_eq!(of("FR", "DE136695976"), None);
+        assert_eq!(of("DE", "136695976"), None);
+        assert_eq!(of("CH", "CHE-123.456.788").as_deref(), Some("CHE123456788"));
+        assert_eq!(of("CH", "CHE 123/456"), None);
+        assert_eq!(of("US", "123"), None);
+    }
+}

@@ -1,0 +1,121 @@
+//! Taxing the documents again, by the profiles that they keep and the rates that were known.
+
+use std::collections::BTreeMap;
+
+use chrono::NaiveDate;
+use kernel::{InvoiceId, Money, ResellerId};
+
+use super::difference::{Difference, TaxedAmount};
+use crate::invoice::Invoice;
+use crate::invoice::tax::{Past, treatment_on};
+use crate::rating::{Line, PriceBasis, TaxGroup, TaxedDocument};
+use crate::tax_rate::TaxRate;
+
+/// What an account's taxes are computed from.
+#[derive(Debug)]
+pub(super) struct Account {
+    /// Of each issuer, in the order in which they were added.
+    rates: BTreeMap<ResellerId, Vec<TaxRate>>,
+    past: Past,
+    /// Whether a document is missing: nobody can say how it was taxed, nor what is credited of it.
+    is_broken: bool,
+}
+
+impl Account {
+    pub(super) fn new(rates: BTreeMap<ResellerId, Vec<TaxRate>>) -> Self {
+        Self { rates, past: Past::default(), is_broken: false }
+    }
+
+    /// Takes a document of before it was recorded what was known as it is stored.
+    pub(super) fn take(&mut self, document: &Invoice) {
+        self.past.take(document);
+    }
+
+    /// Taxes the lines that a boundary owes, and compares with its document.
+    pub(super) fn compare(
+        &mut self,
+        basis: PriceBasis,
+        lines: &[Line],
+        stored: Option<&Invoice>,
+    ) -> Vec<Difference> {
+        self.is_broken |= stored.is_none() && !lines.is_empty();
+        let Some(stored) = stored.filter(|_| !self.is_broken) else { return Vec::new() };
+        match self.taxed(basis, lines, stored) {
+            Ok(computed) => [of_lines(stored, &computed), of_groups(stored, &computed)].concat(),
+            Err(difference) => {
+                // Those after it are computed from what is there.
+                self.past.take(stored);
+                vec![*difference]
+            }
+        }
+    }
+
+    fn taxed(
+        &mut self,
+        basis: PriceBasis,
+        lines: &[Line],
+        stored: &Invoice,
+    ) -> Result<TaxedDocument, Box<Difference>> {
+        let (document, boundary) = (stored.id, stored.issued_on);
+        let all = self.rates.get(&stored.issuer.id).map(Vec::as_slice).unwrap_or_default();
+        let known = usize::try_from(stored.tax_rates_known).ok().and_then(|known| all.get(..known));
+        let known = known.ok_or(Difference::LogCut { boundary })?;
+        let (issuer, customer) = (stored.issuer.profile.as_ref(), stored.customer.profile.as_ref());
+        let treatment = treatment_on(issuer, customer, known, boundary)
+            .map_err(|error| Difference::Untaxable { document, error })?;
+        let amounts: Vec<(NaiveDate, i64)> =
+            lines.iter().map(|line| (line.cycle.charged.start(), line.charge.amount_minor)).collect();
+        let taxed = self.past.history.tax(basis, treatment.group, &amounts);
+        Ok(taxed.map_err(|error| Difference::NotRatable { boundary, error })?)
+    }
+}
+
+fn of_lines(stored: &Invoice, computed: &TaxedDocument) -> Vec<Difference> {
+    let money = |minor| Money::new(minor, stored.currency);
+    let is_as_computed = |index: usize| {
+        let part = computed
+            .parts
+            .get(index)
+            .map(|part| (part.line + 1, part.group, part.rated_minor, part.net_minor));
+        let line = stored.lines.get(index).and_then(|line| {
+            let position = usize::try_from(line.rated_position).ok()?;
+            Some((position, line.tax, line.rated.amount_minor, line.amount.amount_minor))
+        });
+        part == line
+    };
+    let as_stored =
+        |index: usize| stored.lines.get(index).map(|line| TaxedAmount { group: line.tax, net: line.amount });
+    let as_computed = |index: usize| {
+        let part = computed.parts.get(index);
+        part.map(|part| TaxedAmount { group: part.group, net: money(part.net_minor) })
+    };
+    (0..stored.lines.len().max(computed.parts.len()))
+        .filter(|index| !is_as_computed(*index))
+        .map(|index| Difference::LineTax {
+            document: stored.id,
+            position: index + 1,
+            stored: as_stored(index),
+            computed: as_computed(index),
+        })
+        .collect()
+}
+
+type ByGroup = BTreeMap<TaxGroup, (Money, Money)>;
+
+fn of_groups(stored: &Invoice, computed: &TaxedDocument) -> Vec<Difference> {
+    let document: InvoiceId = stored.id;
+    let money = |minor| Money::new(minor, stored.currency);
+    let computed = computed.totals.groups.iter();
+    let computed: ByGroup =
+        computed.map(|total| (total.group, (money(total.taxable_minor), money(total.tax_minor)))).collect();
+    let stored: ByGroup = stored.taxes.iter().map(|tax| (tax.group, (tax.taxable, tax.tax))).collect();
+    let mut groups: Vec<TaxGroup> = stored.keys().chain(computed.keys()).copied().collect();
+    groups.sort_unstable();
+    groups.dedup();
+    let pairs =
+        groups.into_iter().map(|group| (group, stored.get(&group).copied(), computed.get(&group).copied()));
+    pairs
+        .filter(|(_, stored, computed)| stored != computed)
+        .map(|(group, stored, computed)| Difference::Tax { document, group, stored, computed })
+        .collect()
+}
