@@ -39,7 +39,7 @@ impl DocumentKind {
     }
 
     /// A number of its series, as documents show it.
-    fn number(self, number: i64) -> String {
+    pub(crate) fn number(self, number: i64) -> String {
         match self {
             Self::Invoice => format!("INV-{number:06}"),
             Self::CreditNote => format!("CRN-{number:06}"),

@@ -1,5 +1,7 @@
 //! What an account owes: price books, subscriptions, invoices, ledger, runs.
 //!
+//! There are two levels: a reseller bills its tenants (retail), and the operator bills resellers ([`wholesale`]).
+//!
 //! [`rating`] is pure: from terms, an event log and a date to lines; no I/O, no clock, no floats. The other
 //! modules are the shell around it, which stores, claims due accounts, numbers and hands out documents.
 #![deny(clippy::float_arithmetic)]
@@ -14,5 +16,7 @@ pub mod run;
 mod series;
 pub mod subscription;
 pub mod verify;
+pub mod wholesale;
 
 pub use error::Error;
+pub use series::OPERATOR;

@@ -127,6 +127,10 @@ named! {
         SubscriptionChanged = "subscription.changed",
         /// An invoice or credit note is final.
         InvoiceFinalized = "invoice.finalized",
+        /// What a reseller buys by was agreed or changed.
+        WholesaleAgreementChanged = "wholesale_agreement.changed",
+        /// A wholesale invoice or credit note was made final.
+        WholesaleInvoiceFinalized = "wholesale_invoice.finalized",
     }
 }
 
@@ -171,7 +175,10 @@ pub async fn record(
 }
 
 /// Notes what a system transaction did, on any trail.
-pub(crate) async fn record_on(
+///
+/// # Errors
+/// As of any statement.
+pub async fn record_on(
     tx: &mut SystemTx,
     caller: &Caller,
     trail: Scope,

@@ -118,6 +118,10 @@ named! {
         InvoiceRead = "invoices:read",
         /// Start billing runs and see what they did.
         BillingRun = "billing:run",
+        /// See what a reseller buys by and is billed for by the operator, and what it earns.
+        WholesaleRead = "wholesale:read",
+        /// Agree with a reseller what it buys by: the operator's alone.
+        WholesaleWrite = "wholesale:write",
     }
 }
 
@@ -163,7 +167,8 @@ pub(crate) fn capabilities(names: &[String]) -> Result<Vec<Capability>, crate::E
 pub fn allows(role: Role, action: Action) -> bool {
     use Action::*;
     match role {
-        Role::Operator | Role::ResellerAdmin => action != MessageDeliver,
+        Role::Operator => action != MessageDeliver,
+        Role::ResellerAdmin => !matches!(action, MessageDeliver | WholesaleWrite),
         Role::ResellerBilling => matches!(
             action,
             ResellerRead
@@ -176,6 +181,7 @@ pub fn allows(role: Role, action: Action) -> bool {
                 | SubscriptionWrite
                 | InvoiceRead
                 | BillingRun
+                | WholesaleRead
         ),
         Role::ResellerSupport => matches!(
             action,

@@ -22,20 +22,20 @@ use crate::series;
 use crate::subscription::{self, Subscription};
 
 /// By when a document is to be paid, from the day that it is issued.
-const DAYS_TO_PAY: Days = Days::new(14);
+pub(crate) const DAYS_TO_PAY: Days = Days::new(14);
 
 /// How an account is gone about.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Treatment {
+pub(crate) struct Treatment {
     /// Whether it is tried though it is parked.
-    pub(super) retries_parked: bool,
+    pub(crate) retries_parked: bool,
     /// Whether to wait for somebody who holds it.
-    pub(super) waits: bool,
+    pub(crate) waits: bool,
 }
 
 /// How an account came out of a run.
 #[derive(Debug)]
-pub(super) enum Outcome {
+pub(crate) enum Outcome {
     /// Everything due has been billed, as far as it has come in the tenant's own time.
     Billed {
         /// Invoices made.
@@ -236,7 +236,7 @@ async fn finalise(
     Ok((invoices, credit_notes))
 }
 
-fn kind_of(net_minor: i64) -> DocumentKind {
+pub(crate) fn kind_of(net_minor: i64) -> DocumentKind {
     if net_minor < 0 { DocumentKind::CreditNote } else { DocumentKind::Invoice }
 }
 

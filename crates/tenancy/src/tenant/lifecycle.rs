@@ -8,7 +8,7 @@ use serde_json::json;
 use super::{Tenant, store, system};
 use crate::caps::{self, Delta};
 use crate::policy::Capability;
-use crate::{Action, Caller, Ctx, Error, Scope, event, quota, require_version};
+use crate::{Action, Caller, Ctx, Error, Scope, event, placement, quota, require_version};
 
 /// For how long a deleted tenant can be restored.
 pub const RESTORABLE: TimeDelta = TimeDelta::days(30);
@@ -31,6 +31,7 @@ pub async fn delete(ctx: &Ctx, if_version: Option<i64>) -> Result<(), Error> {
     let bytes = quota::count_moving(&mut tx, id).await?;
     quota::shift(&mut tx, &leaving.path, &[], bytes).await?;
     store::set_deleted(&mut tx, id, ctx.now()).await?;
+    placement::record(&mut tx, id, None, ctx.db().env().now()).await?;
     store::release_domain_names(&mut tx, id).await?;
     record(&mut tx, ctx, event::Kind::TenantDeleted, leaving.path.last()).await?;
     tx.commit().await?;
@@ -61,6 +62,7 @@ pub async fn restore(ctx: &Ctx) -> Result<Tenant, Error> {
         return Err(Error::OverQuota);
     }
     store::set_restored(&mut tx, id).await?;
+    placement::record(&mut tx, id, moving.path.last().copied(), ctx.db().env().now()).await?;
     store::reclaim_domain_names(&mut tx, id).await?;
     record(&mut tx, ctx, event::Kind::TenantRestored, moving.path.last()).await?;
     tx.commit().await?;
