@@ -53,6 +53,11 @@ pub(crate) const CODES: &[(&str, u16, &str)] = &[
     ("domains_exhausted", 409, "All domains are taken"),
     ("seats_exhausted", 409, "All seats are taken"),
     ("tenants_exhausted", 409, "All tenants are taken"),
+    (
+        "agreement_terms_fixed",
+        409,
+        "The wholesale agreement was billed, and its interval, anchor, first day, time zone and currency are fixed",
+    ),
     ("subscription_terms_fixed", 409, "The subscription was billed, and its interval and anchor are fixed"),
     ("too_many_aliases", 409, "There are as many aliases as there may be"),
     ("too_many_members", 409, "The group has as many members as there may be"),

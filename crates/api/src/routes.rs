@@ -30,6 +30,7 @@ mod user;
 mod user_batch;
 mod user_lifecycle;
 mod webhook_endpoint;
+mod wholesale;
 
 use std::sync::Arc;
 
@@ -119,6 +120,7 @@ fn with_small_bodies() -> OpenApiRouter<Api> {
         .merge(raw::router())
         .merge(price_book::router())
         .merge(subscription::router())
+        .merge(wholesale::router())
         .merge(invoice::router())
         .merge(billing_run::router())
         .merge(event::router())

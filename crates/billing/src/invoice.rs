@@ -10,6 +10,7 @@ use tenancy::{Action, Caller, Ctx};
 use crate::Error;
 use crate::rating::{LineKind, Span, UnitPrice};
 use crate::series::Series;
+use crate::wholesale::{self, invoice::WholesaleInvoice};
 
 /// What kind of document it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -122,7 +123,29 @@ pub struct InvoiceLine {
     pub amount: Money,
 }
 
-/// One document of the caller's.
+/// A document of either level.
+#[derive(Debug, Clone)]
+pub enum Found {
+    /// A reseller's, for a tenant.
+    Retail(Invoice),
+    /// The operator's, for a reseller.
+    Wholesale(WholesaleInvoice),
+}
+
+/// The document with that id, of either level.
+///
+/// # Errors
+/// [`Error::NotFound`], the same for one that does not exist and for one that the caller may not know of;
+/// [`Error::Tenancy`] without the right to see it.
+pub async fn find(caller: &Caller, id: InvoiceId) -> Result<Found, Error> {
+    caller.require(Action::InvoiceRead)?;
+    match find_tenant(caller, id).await? {
+        Some(_) => Ok(Found::Retail(get(caller, id).await?)),
+        None => Ok(Found::Wholesale(wholesale::invoice::find(caller, id).await?)),
+    }
+}
+
+/// One of a tenant's documents.
 ///
 /// # Errors
 /// [`Error::NotFound`], the same for one that does not exist and for one of a tenant out of scope.

@@ -386,7 +386,7 @@ async fn bill(
 ) -> Result<Outcome, Error> {
     match customer {
         Customer::Tenant(id) => account::bill(caller, id, as_of, treatment).await,
-        Customer::Reseller(id) => wholesale::bill(caller, id, as_of, treatment).await,
+        Customer::Reseller(id) => wholesale::bill::bill(caller, id, as_of, treatment).await,
     }
 }
 

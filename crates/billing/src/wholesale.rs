@@ -9,19 +9,17 @@
 //! it does not exist.
 
 pub mod agreement;
-mod bill;
-mod counted;
+pub(crate) mod bill;
+pub(crate) mod counted;
 pub mod invoice;
 pub mod margin;
-mod rate;
+pub(crate) mod rate;
 pub mod reconciliation;
 
 use db::{Db, SystemTx};
 use tenancy::{ResellerCtx, Scope};
 
 use crate::Error;
-
-pub(crate) use bill::bill;
 
 /// Whether the caller is the operator or the reseller itself, to anybody else there is no such thing.
 fn must_be_party(ctx: &ResellerCtx) -> Result<(), Error> {

@@ -1,7 +1,8 @@
 //! Invoices and credit notes.
 
 use axum::Json as Answer;
-use billing::invoice;
+use billing::invoice::{self, Found};
+use billing::wholesale::invoice as wholesale;
 use chrono::NaiveDate;
 use kernel::{Currency, InvoiceId, PriceId, ResellerId, TenantId};
 use serde::Serialize;
@@ -31,19 +32,31 @@ impl From<kernel::Money> for Money {
     }
 }
 
-/// The reseller that issued a document, as it was called then.
+/// Who issued a document, as it was called then.
 #[derive(Debug, Serialize, ToSchema)]
 struct Issuer {
-    #[schema(value_type = schema::ResellerId)]
-    id: ResellerId,
+    /// The reseller; `null`: the operator, of a wholesale invoice.
+    #[schema(value_type = Option<schema::ResellerId>, required)]
+    id: Option<ResellerId>,
     /// Its name.
     #[schema(example = "North Hosting")]
     name: String,
 }
 
-/// The tenant a document is for, as it was called then.
+/// Whom a document is for, as it was called then.
 #[derive(Debug, Serialize, ToSchema)]
 struct Customer {
+    /// The tenant, or of a wholesale invoice the reseller.
+    #[schema(value_type = schema::CustomerId)]
+    id: String,
+    /// Its name.
+    #[schema(example = "Bakery Ltd")]
+    name: String,
+}
+
+/// The tenant whose seats a line of a wholesale invoice is for, as it was called then.
+#[derive(Debug, Serialize, ToSchema)]
+struct LineTenant {
     #[schema(value_type = schema::TenantId)]
     id: TenantId,
     /// Its name.
@@ -63,6 +76,9 @@ struct Period {
 /// One line of a document.
 #[derive(Debug, Serialize, ToSchema)]
 struct InvoiceLine {
+    /// Of a wholesale invoice: whose seats; `null` for seats that were committed and not used. `null` on a tenant's own invoices.
+    #[schema(required)]
+    tenant: Option<LineTenant>,
     /// In words.
     #[schema(example = "5 mailboxes, December 2026")]
     description: String,
@@ -92,6 +108,7 @@ struct InvoiceLine {
 impl From<invoice::InvoiceLine> for InvoiceLine {
     fn from(of: invoice::InvoiceLine) -> Self {
         Self {
+            tenant: None,
             description: of.description,
             item: of.item,
             kind: of.kind.as_str(),
@@ -105,13 +122,30 @@ impl From<invoice::InvoiceLine> for InvoiceLine {
     }
 }
 
+impl From<wholesale::WholesaleLine> for InvoiceLine {
+    fn from(of: wholesale::WholesaleLine) -> Self {
+        Self {
+            tenant: of.tenant.map(|tenant| LineTenant { id: tenant.id, name: tenant.name }),
+            description: of.description,
+            item: of.item,
+            kind: of.kind.as_str(),
+            period: Period { start: of.period.start(), end: of.period.end() },
+            quantity: of.quantity,
+            seat_days: of.seat_days,
+            price_id: of.price_id,
+            unit_price: Some(of.unit_price.to_string()),
+            amount: of.amount.into(),
+        }
+    }
+}
+
 /// Tax of one category and rate. No tax is charged so far.
 #[derive(Debug, Serialize, ToSchema)]
 struct Tax {}
 
 /// An invoice or credit note. It is final and never changes. A credit note's amounts are negative.
 #[derive(Debug, Serialize, ToSchema)]
-struct Invoice {
+pub(super) struct Invoice {
     #[schema(value_type = schema::InvoiceId)]
     id: InvoiceId,
     /// Without gaps in the issuer's series.
@@ -154,8 +188,30 @@ impl From<invoice::Invoice> for Invoice {
             id: of.id,
             number: of.number,
             kind: of.kind.as_str(),
-            issuer: Issuer { id: of.issuer.id, name: of.issuer.name },
-            customer: Customer { id: of.customer.id, name: of.customer.name },
+            issuer: Issuer { id: Some(of.issuer.id), name: of.issuer.name },
+            customer: Customer { id: of.customer.id.to_string(), name: of.customer.name },
+            currency: of.currency,
+            issued_on: of.issued_on,
+            due_on: of.due_on,
+            status: of.status,
+            corrects: of.corrects,
+            lines: of.lines.into_iter().map(InvoiceLine::from).collect(),
+            taxes: Vec::new(),
+            net: of.net.into(),
+            tax: of.tax.into(),
+            total: of.total.into(),
+        }
+    }
+}
+
+impl From<wholesale::WholesaleInvoice> for Invoice {
+    fn from(of: wholesale::WholesaleInvoice) -> Self {
+        Self {
+            id: of.id,
+            number: of.number,
+            kind: of.kind.as_str(),
+            issuer: Issuer { id: None, name: of.issuer_name },
+            customer: Customer { id: of.reseller_id.to_string(), name: of.reseller_name },
             currency: of.currency,
             issued_on: of.issued_on,
             due_on: of.due_on,
@@ -187,12 +243,17 @@ async fn list(
 }
 
 /// Get an invoice or credit note
+///
+/// A tenant's, or a reseller's wholesale one, which only the operator and the reseller itself see.
 #[utoipa::path(get, path = "/v1/invoices/{invoice_id}", tag = "Invoices", operation_id = "get_invoice",
     params(InvoicePath),
     responses((status = 200, description = "The document.", body = Invoice)),
     extensions(("x-required-action" = json!("invoices:read"))))]
 async fn get(Bearer(caller): Bearer, Path(at): Path<InvoicePath>) -> Result<Answer<Invoice>, Problem> {
-    Ok(Answer(invoice::get(&caller, at.invoice_id).await?.into()))
+    match invoice::find(&caller, at.invoice_id).await? {
+        Found::Retail(invoice) => Ok(Answer(invoice.into())),
+        Found::Wholesale(invoice) => Ok(Answer(invoice.into())),
+    }
 }
 
 pub(crate) fn router() -> OpenApiRouter<Api> {

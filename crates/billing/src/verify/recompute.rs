@@ -168,12 +168,13 @@ fn compare(
 
 fn as_stored(line: &InvoiceLine) -> LineFigures {
     let InvoiceLine { kind, period, quantity, seat_days, price_id, unit_price, amount, .. } = *line;
-    LineFigures { kind, period, quantity, seat_days, price_id, unit_price, amount }
+    LineFigures { tenant_id: None, kind, period, quantity, seat_days, price_id, unit_price, amount }
 }
 
 fn computed(line: &Line, subscription: &Subscription) -> Option<LineFigures> {
     let price = subscription.price_at(&line.rate.tariff)?;
     Some(LineFigures {
+        tenant_id: None,
         kind: line.kind,
         period: line.charge.period,
         quantity: line.charge.quantity,

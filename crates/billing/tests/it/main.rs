@@ -7,6 +7,7 @@ mod run;
 mod story;
 mod subscription;
 mod verify;
+mod wholesale;
 
 use billing::invoice::{self, Invoice};
 use billing::price_book::{NewPrice, PriceBook, publish};
