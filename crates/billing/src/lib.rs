@@ -18,5 +18,5 @@ pub mod subscription;
 pub mod verify;
 pub mod wholesale;
 
-pub use error::Error;
+pub use error::{Error, NOT_A_DATE, date};
 pub use series::OPERATOR;

@@ -5,11 +5,10 @@ use axum::http::HeaderMap;
 use axum::http::header::{ACCEPT, CONTENT_DISPOSITION, CONTENT_TYPE, VARY};
 use axum::response::{IntoResponse as _, Response};
 use billing::wholesale::agreement::{self, PutAgreement};
-use billing::wholesale::margin::{self, During};
-use billing::wholesale::{invoice, reconciliation};
+use billing::wholesale::{invoice, margin, reconciliation};
 use chrono::NaiveDate;
 use kernel::{Currency, Page, PriceBookId, ResellerId, TenantId, WholesaleAgreementId};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -269,10 +268,21 @@ async fn reconciliation(
 struct DuringQuery {
     /// The first day on which documents were issued.
     #[param(value_type = schema::Day)]
-    from: String,
+    from: Day,
     /// The last day.
     #[param(value_type = schema::Day)]
-    to: String,
+    to: Day,
+}
+
+/// A day in the years that can be billed.
+#[derive(Debug, Clone, Copy)]
+struct Day(NaiveDate);
+
+impl<'de> Deserialize<'de> for Day {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        billing::date(&text).map(Self).ok_or_else(|| serde::de::Error::custom(billing::NOT_A_DATE))
+    }
 }
 
 /// List a reseller's margins
@@ -289,7 +299,7 @@ async fn margins(
     Query(query): Query<DuringQuery>,
 ) -> Result<Answer<List<Margin>>, Problem> {
     let ctx = caller.enter_reseller(at.reseller_id).await?;
-    let items = margin::list(&ctx, &During { from: query.from, to: query.to }).await?;
+    let items = margin::list(&ctx, query.from.0, query.to.0).await?;
     Ok(page::answer(Page { items, next: None }))
 }
 

@@ -4,12 +4,12 @@ mod store;
 
 use std::collections::BTreeMap;
 
+use chrono::NaiveDate;
 use kernel::{Currency, Money, TenantId};
 use tenancy::{Action, ResellerCtx, Scope};
 
 use super::{must_be_party, system};
 use crate::Error;
-use crate::error::{NOT_A_DATE, date};
 
 /// What one item of one tenant brought in one currency.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,15 +28,6 @@ pub struct Margin {
     pub margin: Money,
 }
 
-/// From when to when documents are looked at, as a caller asks.
-#[derive(Debug, Clone)]
-pub struct During {
-    /// The first day, such as 2026-01-01.
-    pub from: String,
-    /// The last day.
-    pub to: String,
-}
-
 /// A tenant, an item and a currency.
 type Key = (Option<TenantId>, String, &'static str);
 
@@ -48,21 +39,16 @@ struct Sums {
     wholesale_minor: i64,
 }
 
-/// The reseller's margins by tenant, item and currency, of the documents that were issued from one day to another.
+/// The reseller's margins by tenant, item and currency, of the documents that were issued from one day up to and including
+/// another, in the calendars of their customers.
 ///
 /// # Errors
-/// [`Error::Invalid`] for days that do not exist; [`Error::NotFound`] for other resellers; [`Error::Tenancy`] forbidden for the
-/// operator, whose business they are not.
-pub async fn list(ctx: &ResellerCtx, during: &During) -> Result<Vec<Margin>, Error> {
+/// [`Error::NotFound`] for other resellers; [`Error::Tenancy`] forbidden for the operator, whose business they are not.
+pub async fn list(ctx: &ResellerCtx, from: NaiveDate, to: NaiveDate) -> Result<Vec<Margin>, Error> {
     must_be_party(ctx)?;
     ctx.require(Action::WholesaleRead)?;
     if ctx.caller().scope() == Scope::Operator {
         return Err(tenancy::Error::Forbidden("seeing a reseller's margins").into());
-    }
-    let from = date(&during.from).ok_or_else(|| Error::invalid("/from", NOT_A_DATE))?;
-    let to = date(&during.to).ok_or_else(|| Error::invalid("/to", NOT_A_DATE))?;
-    if to < from {
-        return Err(Error::invalid("/to", "must not be before from"));
     }
     let mut tx = system(ctx.db()).await?;
     let mut sums = BTreeMap::<Key, Sums>::new();
