@@ -98,5 +98,4 @@ pub fn date(text: &str) -> Option<chrono::NaiveDate> {
 }
 
 /// What is wrong with a text that [`date`] refuses.
-pub const NOT_A_DATE: &str =
-    "must be a day that exists, of the form 2026-01-31, in the years 2000 to 2200";
+pub const NOT_A_DATE: &str = "must be a day that exists, of the form 2026-01-31, in the years 2000 to 2200";

@@ -250,7 +250,8 @@ async fn reconciliation(
     let ctx = caller.enter_reseller(at.reseller_id).await?;
     let rows = reconciliation::rows(&ctx, at.invoice_id).await?;
     let accepted = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let asks_json = accepted.split(',').any(|one| one.split(';').next().is_some_and(|name| name.trim() == JSON_LINES));
+    let asks_json =
+        accepted.split(',').any(|one| one.split(';').next().is_some_and(|name| name.trim() == JSON_LINES));
     let (media_type, extension, file) = if asks_json {
         (JSON_LINES, "jsonl", reconciliation::json_lines(&rows)?)
     } else {

@@ -80,7 +80,8 @@ async fn the_operator_bills_a_reseller_for_its_tenants() {
     assert_eq!(answer.header("content-type"), Some("text/csv; charset=utf-8; header=present"));
     let csv = String::from_utf8(answer.body.to_vec()).unwrap();
     assert_eq!(csv.lines().count(), 3, "{csv}");
-    let answer = app.call(Method::GET, &file).token(&north).header("accept", "application/jsonl").send().await;
+    let answer =
+        app.call(Method::GET, &file).token(&north).header("accept", "application/jsonl").send().await;
     let rows = String::from_utf8(answer.body.to_vec()).unwrap();
     let rows: Vec<Value> = rows.lines().map(|row| serde_json::from_str(row).unwrap()).collect();
     let sum: i64 = rows.iter().map(|row| row["amount_minor"].as_i64().unwrap()).sum();
@@ -91,7 +92,8 @@ async fn the_operator_bills_a_reseller_for_its_tenants() {
     assert_eq!(seen["data"][1]["margin"], json!({"amount_minor": -450, "currency": "EUR"}), "{seen}");
     app.get(&app.operator, &margins).await.expect_problem(403, "forbidden");
     let (_, south) = app.reseller("South").await;
-    for hidden in [&margins, &file, &format!("{path}/invoices"), &format!("/v1/invoices/{}", text(&invoice))] {
+    for hidden in [&margins, &file, &format!("{path}/invoices"), &format!("/v1/invoices/{}", text(&invoice))]
+    {
         app.get(&south, hidden).await.expect_problem(404, "not_found");
     }
     let bad = app.get(&north, &format!("{path}/margins?from=2026-02-30&to=2026-03-31")).await;
@@ -128,7 +130,9 @@ async fn a_price_book_is_published_and_never_changes() {
     // The operator's own, which it sells to resellers by.
     let unnamed = app.post(&app.operator, "/v1/price-books", json!({"prices": prices()})).await.expect(201);
     assert_eq!((&unnamed["version"], &unnamed["reseller_id"]), (&json!(1), &json!(null)));
-    app.get(&north, &format!("/v1/price-books/{}", text(&unnamed["id"]))).await.expect_problem(404, "not_found");
+    app.get(&north, &format!("/v1/price-books/{}", text(&unnamed["id"])))
+        .await
+        .expect_problem(404, "not_found");
     let mut wrong = prices();
     wrong[1]["unit_price"] = json!("-1");
     let refused = app

@@ -4,6 +4,7 @@ pub(crate) mod store;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use chrono_tz::Tz;
+use db::SystemTx;
 use kernel::{Checks, Currency, PriceBookId, ResellerId, WholesaleAgreementId};
 use serde_json::json;
 use tenancy::{Action, ResellerCtx, Scope, event};
@@ -186,19 +187,10 @@ pub async fn put(ctx: &ResellerCtx, new: PutAgreement, if_version: Option<i64>) 
     let old = store::find_locked(&mut tx, ctx.reseller_id()).await?;
     tenancy::require_version(if_version, old.as_ref().map_or(0, |old| old.version))?;
     let is_billed = store::is_billed(&mut tx, ctx.reseller_id()).await?;
-    let book = store::price(&mut tx, new.price_book_id, asked.interval, MAILBOX).await?;
-    let (price_book_version, price) = book.ok_or_else(|| {
-        let detail = "must be a price book of the operator's with a mailbox price for the interval";
-        Error::invalid("/price_book_id", detail)
-    })?;
-    if price.tariff.unit_price().is_none() {
-        let detail = "must have a flat price for the interval: agreements by tiers are not offered";
-        return Err(Error::invalid("/price_book_id", detail));
-    }
+    let (price_book_version, price) = bought(&mut tx, new.price_book_id, asked.interval).await?;
     let zone = asked.time_zone.or(old.as_ref().map(|old| old.time_zone)).unwrap_or_default();
     let today = local_day(ctx.db().env().now(), zone);
     let starts_on = asked.starts_on.or(old.as_ref().map(|old| old.starts_on)).unwrap_or(today);
-    let anchor = asked.anchor_date.or(old.as_ref().map(|old| old.anchor_date)).unwrap_or(starts_on);
     let terms = AgreedTerms {
         starts_on,
         price_book_id: new.price_book_id,
@@ -207,22 +199,7 @@ pub async fn put(ctx: &ResellerCtx, new: PutAgreement, if_version: Option<i64>) 
         seats_committed: asked.seats_committed,
         price,
     };
-    let fresh = Agreement {
-        id: old.as_ref().map_or_else(|| ctx.db().env().new_id(), |old| old.id),
-        reseller_id: ctx.reseller_id(),
-        operator_name: new.operator_name,
-        currency: terms.price.currency,
-        terms,
-        interval: asked.interval,
-        time_zone: zone,
-        anchor_date: anchor,
-        starts_on,
-        next_invoice_on: starts_on,
-        parked_reason: None,
-        version: old.as_ref().map_or(1, |old| old.version + 1),
-        created_at: old.as_ref().map_or_else(|| ctx.db().env().now(), |old| old.created_at),
-        earlier: Vec::new(),
-    };
+    let fresh = fresh(ctx, old.as_ref(), terms, new.operator_name, zone, &asked);
     let agreement = match &old {
         Some(old) if is_billed => changed(old, fresh, today)?,
         Some(old) => superseded(old, fresh),
@@ -244,10 +221,55 @@ pub async fn put(ctx: &ResellerCtx, new: PutAgreement, if_version: Option<i64>) 
     Ok(agreement)
 }
 
+/// What the operator sells by in one of its books.
+async fn bought(
+    tx: &mut SystemTx,
+    book: PriceBookId,
+    interval: CycleLength,
+) -> Result<(i32, SubscribedPrice), Error> {
+    let refused = |detail: &str| Error::invalid("/price_book_id", detail);
+    let (version, price) = store::price(tx, book, interval, MAILBOX).await?.ok_or_else(|| {
+        refused("must be a price book of the operator's with a mailbox price for the interval")
+    })?;
+    if price.tariff.unit_price().is_none() {
+        return Err(refused("must have a flat price for the interval: agreements by tiers are not offered"));
+    }
+    Ok((version, price))
+}
+
+/// An agreement as it would be if nothing had been billed by the one before, whose days and calendar it keeps unless asked for
+/// others.
+fn fresh(
+    ctx: &ResellerCtx,
+    old: Option<&Agreement>,
+    terms: AgreedTerms,
+    operator_name: String,
+    time_zone: Tz,
+    asked: &Asked,
+) -> Agreement {
+    let env = ctx.db().env();
+    let starts_on = terms.starts_on;
+    Agreement {
+        id: old.map_or_else(|| env.new_id(), |old| old.id),
+        reseller_id: ctx.reseller_id(),
+        operator_name,
+        currency: terms.price.currency,
+        terms,
+        interval: asked.interval,
+        time_zone,
+        anchor_date: asked.anchor_date.or(old.map(|old| old.anchor_date)).unwrap_or(starts_on),
+        starts_on,
+        next_invoice_on: starts_on,
+        parked_reason: None,
+        version: old.map_or(1, |old| old.version + 1),
+        created_at: old.map_or_else(|| env.now(), |old| old.created_at),
+        earlier: Vec::new(),
+    }
+}
+
 /// What becomes of an agreement that has not been billed: what is put last, from its first day on.
 fn superseded(old: &Agreement, new: Agreement) -> Agreement {
-    let earlier =
-        if new.terms == old.terms { old.earlier.clone() } else { old.agreed().cloned().collect() };
+    let earlier = if new.terms == old.terms { old.earlier.clone() } else { old.agreed().cloned().collect() };
     Agreement { earlier, ..new }
 }
 

@@ -72,8 +72,7 @@ async fn claim_and_bill(
     if is_parked && !treatment.retries_parked {
         return Ok(Outcome::Parked);
     }
-    let agreement =
-        agreement::store::find(&mut tx, reseller_id).await?.ok_or(Error::Stored("agreement"))?;
+    let agreement = agreement::store::find(&mut tx, reseller_id).await?.ok_or(Error::Stored("agreement"))?;
     let now = caller.db().env().now();
     let until = as_of.min(local_day(now, agreement.time_zone));
     if agreement.next_invoice_on > until {
@@ -153,7 +152,11 @@ impl Tenants {
             });
         }
         let commitment = with_lines(&cycles, billed.remove(&None).unwrap_or_default())?;
-        if billed.is_empty() { Ok(Account::new(agreement, parties, commitment)) } else { Err(Error::Stored("line")) }
+        if billed.is_empty() {
+            Ok(Account::new(agreement, parties, commitment))
+        } else {
+            Err(Error::Stored("line"))
+        }
     }
 
     /// On which days each tenant that ever held a seat counts, as far as is known at a boundary.

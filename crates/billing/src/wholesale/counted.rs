@@ -148,10 +148,8 @@ mod tests {
         ];
         let days = others(&counted);
         let shown: Vec<_> = days.iter().map(|other| (other.from, other.until)).collect();
-        let expected = [
-            (NaiveDate::MIN, Some(date("2026-01-01"))),
-            (date("2026-01-10"), Some(date("2026-02-01"))),
-        ];
+        let expected =
+            [(NaiveDate::MIN, Some(date("2026-01-01"))), (date("2026-01-10"), Some(date("2026-02-01")))];
         assert_eq!(shown, expected);
         assert_eq!(others(&[]).len(), 1);
     }

@@ -11,7 +11,8 @@ use super::agreement::Agreement;
 use super::counted::{Counted, others};
 use crate::Error;
 use crate::rating::{
-    Billed, CycleState, Line, LineKind, Log, Percentage, Rate, RatingError, Span, Timeline, document, reconcile,
+    Billed, CycleState, Line, LineKind, Log, Percentage, Rate, RatingError, Span, Timeline, document,
+    reconcile,
 };
 
 /// A tenant of the agreement's.
@@ -101,7 +102,8 @@ impl<'a> Account<'a> {
             }
             let is_new = index >= known && state.billed.is_empty();
             for (rate, levels) in unused(self.agreement, state, &used) {
-                let charges = reconcile(&rate, self.agreement.currency, state.cycle.whole, &levels, &state.billed)?;
+                let charges =
+                    reconcile(&rate, self.agreement.currency, state.cycle.whole, &levels, &state.billed)?;
                 for charge in charges {
                     let kind = match charge.quantity {
                         _ if is_new => LineKind::Recurring,
@@ -123,13 +125,17 @@ impl<'a> Account<'a> {
 }
 
 /// For each rate of a cycle, in force or billed: on each day of the whole cycle, the seats committed and not used.
-fn unused(agreement: &Agreement, state: &CycleState, used: &BTreeMap<NaiveDate, i64>) -> Vec<(Rate, Vec<i64>)> {
-    let rate_on = |day| Rate {
-        tariff: agreement.terms_on(day).price.tariff.clone(),
-        discount: Percentage::ZERO,
-    };
+fn unused(
+    agreement: &Agreement,
+    state: &CycleState,
+    used: &BTreeMap<NaiveDate, i64>,
+) -> Vec<(Rate, Vec<i64>)> {
+    let rate_on =
+        |day| Rate { tariff: agreement.terms_on(day).price.tariff.clone(), discount: Percentage::ZERO };
     let mut rates: Vec<Rate> = Vec::new();
-    for rate in state.billed.iter().map(|line| line.rate.clone()).chain(state.cycle.charged.each_day().map(rate_on)) {
+    for rate in
+        state.billed.iter().map(|line| line.rate.clone()).chain(state.cycle.charged.each_day().map(rate_on))
+    {
         if !rates.contains(&rate) {
             rates.push(rate);
         }
@@ -141,7 +147,8 @@ fn unused(agreement: &Agreement, state: &CycleState, used: &BTreeMap<NaiveDate, 
     rates
         .into_iter()
         .map(|rate| {
-            let on = |day| if state.cycle.charged.contains(day) && rate_on(day) == rate { left(day) } else { 0 };
+            let on =
+                |day| if state.cycle.charged.contains(day) && rate_on(day) == rate { left(day) } else { 0 };
             let levels = state.cycle.whole.each_day().map(on).collect();
             (rate, levels)
         })

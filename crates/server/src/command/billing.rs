@@ -53,7 +53,9 @@ pub(crate) async fn verify(config: &Config, tenant: Option<TenantId>) -> Result<
     }
     let found =
         if differences == 0 { "no differences".to_owned() } else { format!("{differences} DIFFERENCES") };
-    println!("{tenants} tenants, {agreements} agreements, {documents} documents, {transfers} transfers: {found}");
+    println!(
+        "{tenants} tenants, {agreements} agreements, {documents} documents, {transfers} transfers: {found}"
+    );
     Ok(if differences == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

@@ -6,10 +6,7 @@ use sqlx::types::chrono::{DateTime, Utc};
 
 use super::Placement;
 
-pub(super) async fn of_reseller(
-    tx: &mut SystemTx,
-    reseller_id: ResellerId,
-) -> Result<Vec<Placement>, Error> {
+pub(super) async fn of_reseller(tx: &mut SystemTx, reseller_id: ResellerId) -> Result<Vec<Placement>, Error> {
     let rows = sqlx::query!(
         r#"select p.tenant_id, p.since, coalesce(r.path, '{}') as "path!"
            from tenant_placements p left join resellers r on r.id = p.reseller_id

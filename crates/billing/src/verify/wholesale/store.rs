@@ -30,10 +30,7 @@ pub(super) async fn hold(tx: &mut SystemTx, reseller_id: ResellerId) -> Result<(
 }
 
 /// The tenants that something was known of when a boundary was billed.
-pub(super) async fn tenants(
-    tx: &mut SystemTx,
-    reseller_id: ResellerId,
-) -> Result<Vec<TenantId>, db::Error> {
+pub(super) async fn tenants(tx: &mut SystemTx, reseller_id: ResellerId) -> Result<Vec<TenantId>, db::Error> {
     let ids = sqlx::query_scalar!(
         "select distinct tenant_id from wholesale_boundary_tenants where reseller_id = $1",
         reseller_id.uuid()

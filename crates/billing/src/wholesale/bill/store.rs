@@ -281,9 +281,8 @@ pub(super) async fn names(
         .flat_map(|(_, lines)| lines.iter().filter_map(|(tenant, _)| tenant.map(TenantId::uuid)))
         .collect();
     let ids: Vec<Uuid> = ids.into_iter().collect();
-    let rows = sqlx::query!("select id, name from tenants where id = any ($1)", &ids)
-        .fetch_all(tx.conn())
-        .await?;
+    let rows =
+        sqlx::query!("select id, name from tenants where id = any ($1)", &ids).fetch_all(tx.conn()).await?;
     let tenants = rows.into_iter().map(|row| (TenantId::from_uuid(row.id), row.name)).collect();
     Ok(Names { reseller, tenants })
 }
