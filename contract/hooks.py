@@ -219,7 +219,7 @@ BEYOND = {
     "/trial_ends_at": "in the future",
     "/release_seat": "not kept without a mailbox",
     "/now": "after the test clock's present time",
-    "/price_book_id": "a book of the tenant's reseller",
+    "/price_book_id": "a book of the tenant's reseller, or of the operator's with a flat price",
     "/reseller_id": "named by an operator, and only by one",
     "/scope": "the reseller or tenant of the path",
     "/term_months": "a multiple of another member",
@@ -231,6 +231,9 @@ BEYOND = {
     "/vat_id": "of the address's country, with right check digits; of who charges tax",
     "/iban": "with right check digits",
     "/bic": "of an existing country",
+    "/starts_on": "in the years 2000 to 2200",
+    "from": "in the years 2000 to 2200",
+    "to": "in the years 2000 to 2200",
     "If-Match": "an ETag that was given out, in its quotes",
     "/url": "https, to a public address and no port of mail",
     "/networks/*": "in CIDR notation",
@@ -252,8 +255,8 @@ def filter_failure(context, failure, case, response):
         return False  # Every sequence of bytes is a message.
     if isinstance(failure, UseAfterFree) and '"status":"deleted"' in response.text:
         return False  # What is deleted can be seen as deleted.
-    if isinstance(failure, EnsureResourceAvailability) and case.operation.path.endswith(("/subscription", "/billing-profile")):
-        return False  # A new tenant has none, nor a new reseller.
+    if isinstance(failure, EnsureResourceAvailability) and case.operation.path.endswith(("/subscription", "/billing-profile", "/wholesale-agreement")):
+        return False  # A new tenant or reseller has none.
     if isinstance(failure, RejectedPositiveData) and case.operation.path == "/v1/auth/token":
         body = response.json()  # Each grant needs other fields, and a made-up password is wrong.
         return body["error"] != "invalid_grant" and not body["error_description"].endswith(" needed")

@@ -333,6 +333,26 @@ async function checkInvoices(portal: Api, customer: Customer, totals: number[]):
   step(`invoices of ${totals.map((minor) => (minor / 100).toFixed(2)).join(" and ")} EUR`);
 }
 
+/** The operator's agreement with the reseller, its invoice, and the file of it. */
+async function sellWholesale(operator: Api, portal: Api, reseller_id: string, as_of: string): Promise<void> {
+  const prices: Schemas["NewPrice"][] = [{ item: "mailbox", interval: "month", model: "flat", unit_price: "2.50", currency: "EUR" }];
+  const book = ok(await operator.POST("/v1/price-books", { body: { prices } }), 201);
+  assert.equal(book.reseller_id, null);
+  const params = { path: { reseller_id } };
+  const body = { operator_name: "Pillar Ltd", price_book_id: book.id, interval: "month", seats_committed: 100 } as const;
+  ok(await operator.PUT("/v1/resellers/{reseller_id}/wholesale-agreement", { params, body }), 200);
+  await bill(operator, as_of);
+  const [invoice] = ok(await portal.GET("/v1/resellers/{reseller_id}/invoices", { params }), 200).data;
+  assert(invoice, "the reseller was not billed");
+  assert.deepEqual([invoice.issuer.id, invoice.customer.id, invoice.total.amount_minor], [null, reseller_id, 100 * 250]);
+  const path = { reseller_id, invoice_id: invoice.id };
+  const file = await portal.GET("/v1/resellers/{reseller_id}/invoices/{invoice_id}/reconciliation", { params: { path }, parseAs: "text" });
+  assert.equal(ok(file, 200).trim().split("\r\n").length, 1 + invoice.lines.length);
+  const query = { from: as_of, to: as_of };
+  ok(await portal.GET("/v1/resellers/{reseller_id}/margins", { params: { ...params, query } }), 200);
+  step(`wholesale invoice ${invoice.number} of 250.00 EUR`);
+}
+
 function day(instant: Date): string {
   return instant.toISOString().slice(0, 10);
 }
@@ -343,7 +363,7 @@ async function main(): Promise<void> {
   const month = (offset: number) => new Date(Date.UTC(today.getUTCFullYear(), today.getUTCMonth() + offset, 1, 9));
   const [begin, next] = [month(1), month(2)];
   const operator = client(setting("PILLARBOX_KEY"));
-  const { portal } = await foundReseller(operator, "Northwind Hosting");
+  const { id: reseller_id, portal } = await foundReseller(operator, "Northwind Hosting");
   const outsider = await foundReseller(operator, "Another Partner");
   const book = await publishPrices(portal);
   const monthly = await openTenant(portal, book, "month", begin, ["ada", "grace", "edsger"]);
@@ -364,6 +384,7 @@ async function main(): Promise<void> {
     await signIn(portal, customer);
     await comeAndGo(portal, customer);
   }
+  await sellWholesale(operator, portal, reseller_id, day(today));
 }
 
 await main();

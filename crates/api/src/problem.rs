@@ -53,6 +53,11 @@ pub(crate) const CODES: &[(&str, u16, &str)] = &[
     ("domains_exhausted", 409, "All domains are taken"),
     ("seats_exhausted", 409, "All seats are taken"),
     ("tenants_exhausted", 409, "All tenants are taken"),
+    (
+        "agreement_terms_fixed",
+        409,
+        "The wholesale agreement was billed, and its interval, anchor, first day, time zone and currency are fixed",
+    ),
     ("subscription_ended", 409, "The subscription has ended; `PUT` begins another"),
     ("subscription_terms_fixed", 409, "The subscription was billed, and its anchor and trial are fixed"),
     ("too_many_aliases", 409, "There are as many aliases as there may be"),

@@ -32,6 +32,7 @@ mod user;
 mod user_batch;
 mod user_lifecycle;
 mod webhook_endpoint;
+mod wholesale;
 
 use std::sync::Arc;
 
@@ -123,6 +124,7 @@ fn with_small_bodies() -> OpenApiRouter<Api> {
         .merge(billing_profile::router())
         .merge(tax_rate::router())
         .merge(subscription::router())
+        .merge(wholesale::router())
         .merge(invoice::router())
         .merge(billing_run::router())
         .merge(event::router())

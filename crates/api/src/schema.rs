@@ -82,6 +82,7 @@ ids! {
     AppPasswordId = "apw": "An app password's id.";
     EventId = "evt": "An event's id.";
     SubscriptionId = "sub": "A subscription's id.";
+    WholesaleAgreementId = "agr": "A wholesale agreement's id.";
     PriceBookId = "pbk": "A price book's id.";
     PriceId = "pri": "A price's id.";
     InvoiceId = "inv": "An invoice's id.";
@@ -95,6 +96,8 @@ const PRINTABLE: &str = r"^[^\u0000-\u001f\u007f-\u009f]*$";
 
 texts! {
     MemberId: "The id of a mailbox or of a group.", "^(mbx|grp)_[0-9a-f]{32}$", "mbx_019a2f3c5d7e7abc8def0123456789ab";
+    CustomerId: "The id of the tenant, or of a wholesale invoice the reseller, that a document is for.",
+        "^(ten|rsl)_[0-9a-f]{32}$", "ten_019a2f3c5d7e7abc8def0123456789ab";
     UnitPrice: "A price for one unit and one whole cycle, in major units of the currency.",
         r"^[0-9]{1,12}(\.[0-9]{1,8})?$", "4.50000000";
     Percentage: "A rate of tax in per cent, from 0 to 100.", r"^(100(\.0{1,4})?|[0-9]{1,2}(\.[0-9]{1,4})?)$", "19.0000";

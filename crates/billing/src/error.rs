@@ -93,7 +93,7 @@ impl Error {
 }
 
 /// A calendar day of the form 2026-01-31 in the years that can be billed.
-pub(crate) fn date(text: &str) -> Option<chrono::NaiveDate> {
+pub fn date(text: &str) -> Option<chrono::NaiveDate> {
     use chrono::Datelike;
     let date = text.parse::<chrono::NaiveDate>().ok()?;
     // The parser takes more forms than ours.
@@ -101,5 +101,4 @@ pub(crate) fn date(text: &str) -> Option<chrono::NaiveDate> {
 }
 
 /// What is wrong with a text that [`date`] refuses.
-pub(crate) const NOT_A_DATE: &str =
-    "must be a day that exists, of the form 2026-01-31, in the years 2000 to 2200";
+pub const NOT_A_DATE: &str = "must be a day that exists, of the form 2026-01-31, in the years 2000 to 2200";

@@ -12,6 +12,7 @@ use crate::Error;
 use crate::profile::{CustomerProfile, IssuerProfile};
 use crate::rating::{LineKind, PriceBasis, Span, TaxGroup, UnitPrice};
 use crate::series::Series;
+use crate::wholesale::{self, invoice::WholesaleInvoice};
 
 pub use tax::InvoiceTax;
 
@@ -35,6 +36,11 @@ impl DocumentKind {
         [Self::Invoice, Self::CreditNote].into_iter().find(|kind| kind.as_str() == name)
     }
 
+    /// That of a document that comes to so much.
+    pub(crate) fn of_total(total_minor: i64) -> Self {
+        if total_minor < 0 { Self::CreditNote } else { Self::Invoice }
+    }
+
     pub(crate) fn series(self) -> Series {
         match self {
             Self::Invoice => Series::Invoice,
@@ -43,7 +49,7 @@ impl DocumentKind {
     }
 
     /// A number of its series, as documents show it.
-    fn number(self, number: i64) -> String {
+    pub(crate) fn number(self, number: i64) -> String {
         match self {
             Self::Invoice => format!("INV-{number:06}"),
             Self::CreditNote => format!("CRN-{number:06}"),
@@ -145,7 +151,29 @@ pub struct InvoiceLine {
     pub(crate) cycle_starts_on: NaiveDate,
 }
 
-/// One document of the caller's.
+/// A document of either level.
+#[derive(Debug, Clone)]
+pub enum Found {
+    /// A reseller's, for a tenant.
+    Retail(Invoice),
+    /// The operator's, for a reseller.
+    Wholesale(WholesaleInvoice),
+}
+
+/// The document with that id, of either level.
+///
+/// # Errors
+/// [`Error::NotFound`], the same for one that does not exist and for one that the caller may not know of;
+/// [`Error::Tenancy`] without the right to see it.
+pub async fn find(caller: &Caller, id: InvoiceId) -> Result<Found, Error> {
+    caller.require(Action::InvoiceRead)?;
+    match find_tenant(caller, id).await? {
+        Some(_) => Ok(Found::Retail(get(caller, id).await?)),
+        None => Ok(Found::Wholesale(wholesale::invoice::find(caller, id).await?)),
+    }
+}
+
+/// One of a tenant's documents.
 ///
 /// # Errors
 /// [`Error::NotFound`], the same for one that does not exist and for one of a tenant out of scope.

@@ -9,10 +9,11 @@ pub(crate) mod store;
 use chrono::{DateTime, NaiveDate, Utc};
 use db::SystemTx;
 use kernel::{Currency, InvoiceId, Money, ResellerId};
-use tenancy::{Action, Caller, TenantTx};
+use tenancy::{Action, Caller, Scope, TenantTx};
 
 use crate::Error;
 use crate::invoice::DocumentKind;
+use crate::series::OPERATOR;
 
 /// What an account is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -96,6 +97,18 @@ pub(crate) async fn post(tx: &mut TenantTx, posting: &Posting) -> Result<(), Err
     Ok(())
 }
 
+/// Posts a wholesale document, likewise.
+pub(crate) async fn post_wholesale(
+    tx: &mut SystemTx,
+    reseller_id: ResellerId,
+    posting: &Posting,
+) -> Result<(), Error> {
+    for leg in posting.legs() {
+        store::insert_wholesale(tx, reseller_id, posting, &leg).await?;
+    }
+    Ok(())
+}
+
 /// Up to when a balance counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AsOf {
@@ -118,13 +131,17 @@ pub struct Balance {
     pub balance: Money,
 }
 
-/// The accounts of an issuer by currency: in each currency the debits of all of them are the credits of all of them.
+/// The accounts of an issuer, a reseller or [`OPERATOR`], by currency: in each currency the debits of all of them are the credits of all of them.
 ///
 /// # Errors
-/// [`Error::Tenancy`] without the right to see invoices, and not found for an issuer out of scope.
+/// [`Error::Tenancy`] without the right to see invoices; not found for an issuer out of scope.
 pub async fn trial_balance(caller: &Caller, issuer: ResellerId, as_of: AsOf) -> Result<Vec<Balance>, Error> {
     caller.require(Action::InvoiceRead)?;
-    caller.enter_reseller(issuer).await?;
+    match (issuer, caller.scope()) {
+        (OPERATOR, Scope::Operator) => {}
+        (OPERATOR, _) => return Err(Error::NotFound),
+        _ => drop(caller.enter_reseller(issuer).await?),
+    }
     let mut tx = system(caller).await?;
     let sums = store::of_issuer(&mut tx, issuer, as_of).await?;
     sums.into_iter().map(Balance::try_from).collect()

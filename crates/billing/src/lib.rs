@@ -1,5 +1,7 @@
 //! What an account owes: price books, subscriptions, billing profiles and taxes, invoices, ledger, runs.
 //!
+//! There are two levels: a reseller bills its tenants (retail), and the operator bills resellers ([`wholesale`]).
+//!
 //! [`rating`] is pure: from terms, an event log and a date to lines; no I/O, no clock, no floats. The other
 //! modules are the shell around it, which stores, claims due accounts, numbers and hands out documents.
 #![deny(clippy::float_arithmetic)]
@@ -17,5 +19,7 @@ pub mod subscription;
 pub mod tax_rate;
 pub mod vat_id;
 pub mod verify;
+pub mod wholesale;
 
-pub use error::Error;
+pub use error::{Error, NOT_A_DATE, date};
+pub use series::OPERATOR;

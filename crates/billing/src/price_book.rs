@@ -12,15 +12,15 @@ use tenancy::{Action, Caller, Scope};
 
 use crate::Error;
 use crate::rating::{Interval, PriceBasis, RemovalPolicy, SuspensionPolicy, Tariff};
-use crate::series::{self, Series};
+use crate::series::{self, OPERATOR, Series};
 
 /// A published version of an issuer's prices.
 #[derive(Debug, Clone)]
 pub struct PriceBook {
     /// Its id.
     pub id: PriceBookId,
-    /// The issuer.
-    pub reseller_id: ResellerId,
+    /// The issuer; `None`: the operator, who sells to resellers by it.
+    pub reseller_id: Option<ResellerId>,
     /// 1, 2, … of this issuer.
     pub version: i32,
     /// What all its prices are in.
@@ -145,7 +145,8 @@ pub struct NewTier {
     pub unit_price: String,
 }
 
-/// Publishes the next version of an issuer's prices.
+/// Publishes the next version of an issuer's prices: of a reseller, or with `None` of the caller's own, which is the operator
+/// for an operator.
 ///
 /// # Errors
 /// [`Error::Invalid`] for bad input, with a pointer to each mistake; [`Error::Tenancy`] for a reseller out of scope.
@@ -160,8 +161,13 @@ pub async fn publish(
     let tax_behavior = PriceBasis::from_name(tax_behavior.as_deref().unwrap_or("exclusive"))
         .ok_or_else(|| Error::invalid("/tax_behavior", "must be exclusive or inclusive"))?;
     let checked = check(env, &prices)?;
-    let reseller_id = reseller_id.map_or_else(|| caller.own_reseller(), Ok)?;
-    caller.enter_reseller(reseller_id).await?;
+    let reseller_id = match (reseller_id, caller.scope()) {
+        (None, Scope::Operator) => None,
+        (named, _) => Some(named.map_or_else(|| caller.own_reseller(), Ok)?),
+    };
+    if let Some(reseller_id) = reseller_id {
+        caller.enter_reseller(reseller_id).await?;
+    }
     let [first, ..] = checked.as_slice() else { return Err(Error::invalid("/prices", "must not be empty")) };
     let mut book = PriceBook {
         id: env.new_id(),
@@ -173,14 +179,14 @@ pub async fn publish(
         published_at: env.now(),
     };
     let mut tx = system(caller).await?;
-    let number = series::store::take(tx.conn(), reseller_id, Series::PriceBook).await?;
+    let number = series::store::take(tx.conn(), reseller_id.unwrap_or(OPERATOR), Series::PriceBook).await?;
     book.version = i32::try_from(number).map_err(|_| Error::Stored("number series"))?;
     store::insert(&mut tx, &book).await?;
     tx.commit().await?;
     Ok(book)
 }
 
-/// One price book.
+/// One price book. Of the operator's, a reseller sees those that it buys by.
 ///
 /// # Errors
 /// [`Error::Tenancy`] not found, for one that does not exist and for one out of scope.
@@ -188,12 +194,19 @@ pub async fn get(caller: &Caller, id: PriceBookId) -> Result<PriceBook, Error> {
     caller.require(Action::PriceBookRead)?;
     let mut tx = system(caller).await?;
     let book = store::find(&mut tx, id).await?.ok_or(Error::NotFound)?;
-    tx.commit().await?;
-    caller.enter_reseller(book.reseller_id).await?;
-    Ok(book)
+    let is_seen = match (book.reseller_id, caller.scope()) {
+        (Some(issuer), _) => {
+            tx.commit().await?;
+            caller.enter_reseller(issuer).await.is_ok()
+        }
+        (None, Scope::Operator) => true,
+        (None, Scope::Reseller(buyer)) => store::buys_by(&mut tx, buyer, id).await?,
+        (None, Scope::Tenant(_)) => false,
+    };
+    if is_seen { Ok(book) } else { Err(Error::NotFound) }
 }
 
-/// The price books that the caller sees, oldest first.
+/// The price books that the caller sees, oldest first; of the operator's, a reseller sees those that it buys by.
 ///
 /// # Errors
 /// [`Error::Tenancy`] without the right to see price books.

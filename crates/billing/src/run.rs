@@ -4,7 +4,7 @@
 //! second time. Nobody is billed for a day that has not come: a run reaches each tenant up to its own present day,
 //! which is its test clock's if it has one.
 
-mod account;
+pub(crate) mod account;
 mod store;
 
 use chrono::{DateTime, NaiveDate, Utc};
@@ -12,11 +12,12 @@ use db::{Db, SystemTx};
 use kernel::{ErrorKind, Page, PageRequest, RequestId, ResellerId, RunId, TenantId};
 use serde::{Deserialize, Serialize};
 use tenancy::{Action, Caller, Ctx, Scope};
+use uuid::Uuid;
 
 use crate::Error;
 use crate::error::{NOT_A_DATE, date};
 use crate::rating::local_day;
-use crate::subscription;
+use crate::{subscription, wholesale};
 use account::{Outcome, Treatment};
 
 pub(crate) use account::opened;
@@ -30,8 +31,9 @@ const PAGE: i64 = 500;
 /// How often an account is tried whose transaction gave way to others.
 const ATTEMPTS: u32 = 3;
 
-/// What a run did.
+/// What a run did. An account is a tenant's subscription or a reseller's wholesale agreement.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct RunSummary {
     /// Accounts with a boundary on or before the run's day that has come in the tenant's own time.
     pub accounts_due: u64,
@@ -49,6 +51,10 @@ pub struct RunSummary {
     pub invoices: u64,
     /// Credit notes made.
     pub credit_notes: u64,
+    /// Wholesale invoices made.
+    pub wholesale_invoices: u64,
+    /// Wholesale credit notes made.
+    pub wholesale_credit_notes: u64,
 }
 
 /// A run that somebody asked for.
@@ -73,7 +79,7 @@ pub struct Run {
 /// Whom a run reaches.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Reach {
-    /// Everybody.
+    /// Everybody, and the resellers who buy from the operator.
     All,
     /// The tenants of a reseller and of those below it.
     Reseller(ResellerId),
@@ -229,6 +235,8 @@ async fn drive(db: &Db, as_of: NaiveDate, reach: Reach, summary: &mut RunSummary
             billing.accounts_billed = summary.accounts_billed,
             billing.invoices = summary.invoices,
             billing.credit_notes = summary.credit_notes,
+            billing.wholesale_invoices = summary.wholesale_invoices,
+            billing.wholesale_credit_notes = summary.wholesale_credit_notes,
             "a billing run stopped"
         );
     }
@@ -240,25 +248,30 @@ async fn bill_due(db: &Db, as_of: NaiveDate, reach: Reach, summary: &mut RunSumm
     take_account(&caller).await?;
     let is_named = matches!(reach, Reach::Tenant(_));
     let first = Treatment { retries_parked: is_named, waits: is_named };
-    let mut held = Vec::new();
-    let mut after = None;
-    while let Some(page) = due_page(db, as_of, reach, &mut after).await? {
-        for account in page.iter().filter(|account| account.has_come(db.env().now())) {
-            summary.accounts_due += 1;
-            if one(&caller, account.tenant_id, as_of, first, summary).await? {
-                held.push(account.tenant_id);
+    // Tenants first: what they are billed does not wait for the operator's own documents.
+    for level in Level::of(reach) {
+        let mut held = Vec::new();
+        let mut after = None;
+        while let Some(page) = due_page(db, as_of, *level, reach, &mut after).await? {
+            for account in page.iter().filter(|account| account.has_come(db.env().now())) {
+                summary.accounts_due += 1;
+                if one(&caller, account.customer, as_of, first, summary).await? {
+                    held.push(account.customer);
+                }
             }
         }
-    }
-    // Whoever held these may have billed them, or only have changed the subscription.
-    for tenant_id in held {
-        one(&caller, tenant_id, as_of, Treatment { waits: true, ..first }, summary).await?;
+        // Whoever held these may have billed them, or only have changed what they buy by.
+        for customer in held {
+            one(&caller, customer, as_of, Treatment { waits: true, ..first }, summary).await?;
+        }
     }
     // Counted afterwards, since an account that was billed may have another boundary that has not come.
-    let mut after = None;
-    while let Some(page) = due_page(db, as_of, reach, &mut after).await? {
-        let waiting = page.iter().filter(|account| !account.has_come(db.env().now())).count();
-        summary.accounts_not_yet += u64::try_from(waiting).unwrap_or(0);
+    for level in Level::of(reach) {
+        let mut after = None;
+        while let Some(page) = due_page(db, as_of, *level, reach, &mut after).await? {
+            let waiting = page.iter().filter(|account| !account.has_come(db.env().now())).count();
+            summary.accounts_not_yet += u64::try_from(waiting).unwrap_or(0);
+        }
     }
     Ok(())
 }
@@ -284,16 +297,42 @@ async fn take_account(caller: &Caller) -> Result<(), Error> {
     Ok(())
 }
 
+/// Who bills whom.
+#[derive(Debug, Clone, Copy)]
+enum Level {
+    /// Resellers their tenants.
+    Retail,
+    /// The operator its resellers.
+    Wholesale,
+}
+
+impl Level {
+    /// The operator's own documents are made by its own runs alone.
+    fn of(reach: Reach) -> &'static [Self] {
+        match reach {
+            Reach::All => &[Self::Retail, Self::Wholesale],
+            Reach::Reseller(_) | Reach::Tenant(_) => &[Self::Retail],
+        }
+    }
+}
+
+/// Whose account it is.
+#[derive(Debug, Clone, Copy)]
+enum Customer {
+    Tenant(TenantId),
+    Reseller(ResellerId),
+}
+
 /// An account with a boundary that a run asks for.
 struct DueAccount {
     next_invoice_on: NaiveDate,
-    tenant_id: TenantId,
+    customer: Customer,
     time_zone: String,
     test_clock: Option<DateTime<Utc>>,
 }
 
 impl DueAccount {
-    /// Whether the boundary's day has come in the tenant's own time. An unknown zone is for billing to stumble over.
+    /// Whether the boundary's day has come in the account's own time. An unknown zone is for billing to stumble over.
     fn has_come(&self, now: DateTime<Utc>) -> bool {
         let today = self.time_zone.parse().map(|zone| local_day(self.test_clock.unwrap_or(now), zone));
         today.is_ok_and(|today| self.next_invoice_on <= today) || today.is_err()
@@ -304,48 +343,73 @@ impl DueAccount {
 async fn due_page(
     db: &Db,
     as_of: NaiveDate,
+    level: Level,
     reach: Reach,
-    after: &mut Option<(NaiveDate, TenantId)>,
+    after: &mut Option<(NaiveDate, Uuid)>,
 ) -> Result<Option<Vec<DueAccount>>, Error> {
     let mut tx = system(db).await?;
-    let page = store::due(&mut tx, as_of, reach, *after, PAGE).await?;
+    let page = match level {
+        Level::Retail => store::due(&mut tx, as_of, reach, *after, PAGE).await?,
+        Level::Wholesale => store::due_agreements(&mut tx, as_of, *after, PAGE).await?,
+    };
     tx.commit().await?;
     let Some(last) = page.last() else { return Ok(None) };
-    *after = Some((last.next_invoice_on, last.tenant_id));
+    let id = match last.customer {
+        Customer::Tenant(id) => id.uuid(),
+        Customer::Reseller(id) => id.uuid(),
+    };
+    *after = Some((last.next_invoice_on, id));
     Ok(Some(page))
 }
 
 /// Bills one account, and says whether somebody held it; only a database that is gone stops the others.
 async fn one(
     caller: &Caller,
-    tenant_id: TenantId,
+    customer: Customer,
     as_of: NaiveDate,
     treatment: Treatment,
     summary: &mut RunSummary,
 ) -> Result<bool, Error> {
-    let mut outcome = account::bill(caller, tenant_id, as_of, treatment).await;
+    let mut outcome = bill(caller, customer, as_of, treatment).await;
     for _ in 1..ATTEMPTS {
         if outcome.as_ref().is_err_and(gave_way) {
-            outcome = account::bill(caller, tenant_id, as_of, treatment).await;
+            outcome = bill(caller, customer, as_of, treatment).await;
         }
     }
-    match outcome {
-        Ok(Outcome::Billed { invoices, credit_notes }) => {
+    match (outcome, customer) {
+        (Ok(Outcome::Billed { invoices, credit_notes }), Customer::Tenant(_)) => {
             summary.accounts_billed += 1;
             summary.invoices += invoices;
             summary.credit_notes += credit_notes;
         }
-        Ok(Outcome::Held) => return Ok(true),
-        Ok(Outcome::Elsewhere) => summary.accounts_elsewhere += 1,
-        Ok(Outcome::Parked) => summary.accounts_parked += 1,
-        Err(error) if error.kind() == ErrorKind::Unavailable && !gave_way(&error) => return Err(error),
-        Err(error) => {
+        (Ok(Outcome::Billed { invoices, credit_notes }), Customer::Reseller(_)) => {
+            summary.accounts_billed += 1;
+            summary.wholesale_invoices += invoices;
+            summary.wholesale_credit_notes += credit_notes;
+        }
+        (Ok(Outcome::Held), _) => return Ok(true),
+        (Ok(Outcome::Elsewhere), _) => summary.accounts_elsewhere += 1,
+        (Ok(Outcome::Parked), _) => summary.accounts_parked += 1,
+        (Err(error), _) if error.kind() == ErrorKind::Unavailable && !gave_way(&error) => return Err(error),
+        (Err(error), _) => {
             let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
-            tracing::error!(tenant.id = %tenant_id, error = %error, error.cause = cause, "an account could not be billed");
+            tracing::error!(billing.customer = ?customer, error = %error, error.cause = cause, "an account could not be billed");
             summary.accounts_failed += 1;
         }
     }
     Ok(false)
+}
+
+async fn bill(
+    caller: &Caller,
+    customer: Customer,
+    as_of: NaiveDate,
+    treatment: Treatment,
+) -> Result<Outcome, Error> {
+    match customer {
+        Customer::Tenant(id) => account::bill(caller, id, as_of, treatment).await,
+        Customer::Reseller(id) => wholesale::bill::bill(caller, id, as_of, treatment).await,
+    }
 }
 
 fn gave_way(error: &Error) -> bool {

@@ -3,6 +3,12 @@
 
 pub(crate) mod store;
 
+use kernel::ResellerId;
+use uuid::Uuid;
+
+/// The operator as an issuer: no reseller's id, and the one that its number series and its ledger go by.
+pub const OPERATOR: ResellerId = ResellerId::from_uuid(Uuid::nil());
+
 /// A series of an issuer's numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Series {

@@ -11,6 +11,8 @@
 //!   an invoice is at most its total.
 //! - Every document has exactly its transfers and every transfer its document; the balance of each account by the
 //!   transfers is the one by the documents. Debits = credits by the shape of a transfer, which names both.
+//! - The same of what the operator billed each reseller, tenant by tenant, by the seat changes and terms that were known and
+//!   on the days on which each tenant was found to count.
 //! - The numbers of each series are 1 to the last that its counter gave out.
 //!
 //! Not proved:
@@ -18,6 +20,7 @@
 //!   that is what the audit trail and its hashes are for.
 //! - Lines of before it was recorded what was known: they are taken as they are stored, and counted. Only their sums are
 //!   checked, and that later boundaries follow from them.
+//! - On which days a tenant counted for a reseller: they are taken as they were found when the boundary was billed.
 //! - What a document says in words: names, descriptions, when it is due, why something is not taxed. Nor that the profiles
 //!   say the truth.
 
@@ -25,6 +28,7 @@ mod difference;
 mod recompute;
 mod store;
 mod tax;
+mod wholesale;
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -40,7 +44,7 @@ use crate::invoice::{self, Invoice};
 use crate::run::opened;
 use crate::subscription;
 use crate::tax_rate::{self, TaxRate};
-pub use difference::{Difference, Fault, Finding, Gap, GapKind, LineFigures, Sum, TaxedAmount};
+pub use difference::{Customer, Difference, Fault, Finding, Gap, GapKind, LineFigures, Sum, TaxedAmount};
 use recompute::{Account, Recomputed, WholeLog};
 
 /// How many tenants are looked up at a time; one at a time is held in memory.
@@ -51,6 +55,8 @@ const PAGE: i64 = 500;
 pub struct Verified {
     /// Tenants, deleted ones too.
     pub tenants: u64,
+    /// Wholesale agreements.
+    pub agreements: u64,
     /// Documents.
     pub documents: u64,
     /// Of these, the ones of before it was recorded what was known: not computed again.
@@ -61,7 +67,7 @@ pub struct Verified {
     pub differences: u64,
 }
 
-/// Verifies one tenant, or with `None` all of them and the number series besides, and tells each difference to `found`
+/// Verifies one tenant, or with `None` all of them, the wholesale agreements and the number series besides, and tells each difference to `found`
 /// as it is found. May run beside anything: runs wait for one account at a time.
 ///
 /// # Errors
@@ -90,9 +96,15 @@ pub async fn verify(
             one(caller, tenant_id, &mut verified, &mut found).await?;
         }
     }
+    for reseller_id in wholesale::agreements(&mut read(caller).await?).await? {
+        let mut differences = Vec::new();
+        let looked = wholesale::look(caller, reseller_id, &mut verified, &mut differences).await;
+        report(looked, Customer::Reseller(reseller_id), differences, &mut verified, &mut found)?;
+        verified.agreements += 1;
+    }
     for gap in store::gaps(&mut system(caller).await?).await? {
         verified.differences += 1;
-        found(&Finding { tenant_id: None, difference: Difference::Numbers(gap) });
+        found(&Finding { customer: None, difference: Difference::Numbers(gap) });
     }
     Ok(verified)
 }
@@ -105,16 +117,29 @@ async fn one(
 ) -> Result<(), Error> {
     let ctx = caller.enter_deleted_too(tenant_id).await?;
     let mut differences = Vec::new();
-    match look(&ctx, verified, &mut differences).await {
+    let looked = look(&ctx, verified, &mut differences).await;
+    report(looked, Customer::Tenant(tenant_id), differences, verified, found)?;
+    verified.tenants += 1;
+    Ok(())
+}
+
+/// Tells what was found as far as somebody's documents could be read.
+fn report(
+    looked: Result<(), Error>,
+    customer: Customer,
+    mut differences: Vec<Difference>,
+    verified: &mut Verified,
+    found: &mut impl FnMut(&Finding),
+) -> Result<(), Error> {
+    match looked {
         Ok(()) => {}
         // A value that nobody but somebody by hand can have written.
         Err(Error::Stored(what)) => differences.push(Difference::Unreadable(what)),
         Err(error) => return Err(error),
     }
-    verified.tenants += 1;
     for difference in differences {
         verified.differences += 1;
-        found(&Finding { tenant_id: Some(tenant_id), difference });
+        found(&Finding { customer: Some(customer), difference });
     }
     Ok(())
 }
@@ -249,7 +274,10 @@ async fn read(caller: &Caller) -> Result<SystemRead, db::Error> {
     SystemRead::open(caller.db()).await
 }
 
-#[expect(clippy::disallowed_methods, reason = "a number series is an issuer's over all its customers")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a number series is an issuer's over all its customers, and so are the operator's documents"
+)]
 async fn system(caller: &Caller) -> Result<SystemTx, db::Error> {
     SystemTx::begin(caller.db()).await
 }

@@ -103,6 +103,8 @@ ids! {
     ApiKeyId = "key";
     /// A tenant's subscription.
     SubscriptionId = "sub";
+    /// What the operator has agreed with a reseller.
+    WholesaleAgreementId = "agr";
     /// A published version of an issuer's prices.
     PriceBookId = "pbk";
     /// One price of a price book.

@@ -20,6 +20,7 @@ pub use id::{
     AliasId, ApiKeyId, AppPasswordId, BlobId, DeliveryId, DestructionRecordId, DomainId, EventId, FolderId,
     GroupId, Id, InvoiceId, JobId, MailboxId, MessageId, OperationId, PriceBookId, PriceId, RequestId,
     ResellerId, RunId, SubscriptionId, SupportAccessId, TenantId, UserId, WebhookEndpointId,
+    WholesaleAgreementId,
 };
 pub use money::{Currency, Money};
 pub use page::{Cursor, Page, PageRequest};

@@ -127,6 +127,10 @@ named! {
         SubscriptionChanged = "subscription.changed",
         /// An invoice or credit note is final.
         InvoiceFinalized = "invoice.finalized",
+        /// What a reseller buys by was agreed or changed.
+        WholesaleAgreementChanged = "wholesale_agreement.changed",
+        /// A wholesale invoice or credit note was made final.
+        WholesaleInvoiceFinalized = "wholesale_invoice.finalized",
     }
 }
 

@@ -24,6 +24,7 @@ mod named;
 pub mod operation;
 mod origin;
 mod password;
+pub mod placement;
 pub mod policy;
 pub mod purge;
 pub mod quota;

@@ -122,6 +122,10 @@ named! {
         InvoiceRead = "invoices:read",
         /// Start billing runs and see what they did.
         BillingRun = "billing:run",
+        /// See what a reseller buys by and is billed for by the operator, and what it earns.
+        WholesaleRead = "wholesale:read",
+        /// Agree with a reseller what it buys by: the operator's alone.
+        WholesaleWrite = "wholesale:write",
     }
 }
 
@@ -167,7 +171,8 @@ pub(crate) fn capabilities(names: &[String]) -> Result<Vec<Capability>, crate::E
 pub fn allows(role: Role, action: Action) -> bool {
     use Action::*;
     match role {
-        Role::Operator | Role::ResellerAdmin => action != MessageDeliver,
+        Role::Operator => action != MessageDeliver,
+        Role::ResellerAdmin => !matches!(action, MessageDeliver | WholesaleWrite),
         Role::ResellerBilling => matches!(
             action,
             ResellerRead
@@ -182,6 +187,7 @@ pub fn allows(role: Role, action: Action) -> bool {
                 | BillingProfileWrite
                 | InvoiceRead
                 | BillingRun
+                | WholesaleRead
         ),
         Role::ResellerSupport => matches!(
             action,

@@ -3,7 +3,8 @@
 mod store;
 
 use chrono::{DateTime, Utc};
-use kernel::UserId;
+use db::SystemTx;
+use kernel::{TenantId, UserId};
 
 use crate::caps::{self, Delta};
 use crate::{Ctx, Error, TenantTx};
@@ -25,6 +26,18 @@ pub struct SeatChange {
 /// As of any statement.
 pub async fn changes(tx: &mut TenantTx, until: DateTime<Utc>) -> Result<Vec<SeatChange>, db::Error> {
     store::changes(tx, until).await
+}
+
+/// The seat changes of several tenants up to and including `until`, as [`changes`] has them for each: by tenant, oldest first.
+///
+/// # Errors
+/// As of any statement.
+pub async fn changes_of(
+    tx: &mut SystemTx,
+    tenants: &[TenantId],
+    until: DateTime<Utc>,
+) -> Result<Vec<(TenantId, SeatChange)>, db::Error> {
+    store::changes_of(tx, tenants, until).await
 }
 
 /// Takes a seat for each user, all or none, or refuses at the first level whose cap is reached. Locks the tenant, then

@@ -14,7 +14,7 @@ use crate::branding::{self, Branding, BrandingChange, Effective};
 use crate::caps::{self, Delta};
 use crate::policy::Capability;
 use crate::standing::{self, Standing};
-use crate::{Action, Caller, Ctx, Error, Scope, event, mailbox, quota, require_version};
+use crate::{Action, Caller, Ctx, Error, Scope, event, mailbox, placement, quota, require_version};
 
 pub use lifecycle::{RESTORABLE, delete, end_trials, restore};
 pub use transfer::transfer;
@@ -162,6 +162,7 @@ pub async fn create(caller: &Caller, new: NewTenant) -> Result<Tenant, Error> {
     };
     let mut tx = system(caller.db()).await?;
     store::insert(&mut tx, &tenant, reseller.path()).await?;
+    placement::record(&mut tx, tenant.id, Some(reseller_id), env.now()).await?;
     let trail = Scope::Tenant(tenant.id);
     event::record_on(&mut tx, caller, trail, event::Kind::TenantCreated, tenant.id, shown(&tenant)).await?;
     caps::count_above(&mut tx, reseller.path(), Delta { tenants: 1, ..Delta::default() }).await?;

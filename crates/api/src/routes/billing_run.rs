@@ -16,7 +16,8 @@ use crate::page::{self, List, PageQuery};
 use crate::problem::Problem;
 use crate::{Api, schema};
 
-/// What a run did, in accounts and documents.
+/// What a run did, in accounts and documents. An account is a tenant's subscription, or in the operator's runs over everything a
+/// reseller's wholesale agreement.
 #[derive(Debug, Serialize, ToSchema)]
 struct RunSummary {
     /// Accounts with a boundary on or before the run's day.
@@ -25,7 +26,7 @@ struct RunSummary {
     /// Of these, the accounts that it billed.
     #[schema(example = 2)]
     accounts_billed: u64,
-    /// Accounts whose boundary has not come yet in the tenant's own time.
+    /// Accounts whose boundary has not come yet in their own time.
     #[schema(example = 1)]
     accounts_not_yet: u64,
     /// Accounts that another run was billing, or had just billed.
@@ -43,6 +44,12 @@ struct RunSummary {
     /// Credit notes made.
     #[schema(example = 1)]
     credit_notes: u64,
+    /// Wholesale invoices made.
+    #[schema(example = 0)]
+    wholesale_invoices: u64,
+    /// Wholesale credit notes made.
+    #[schema(example = 0)]
+    wholesale_credit_notes: u64,
 }
 
 impl From<run::RunSummary> for RunSummary {
@@ -56,6 +63,8 @@ impl From<run::RunSummary> for RunSummary {
             accounts_failed: of.accounts_failed,
             invoices: of.invoices,
             credit_notes: of.credit_notes,
+            wholesale_invoices: of.wholesale_invoices,
+            wholesale_credit_notes: of.wholesale_credit_notes,
         }
     }
 }

@@ -1,7 +1,9 @@
 //! Invoices and credit notes.
 
 use axum::Json as Answer;
-use billing::invoice;
+use billing::invoice::{self, Found};
+use billing::rating::{Percentage, PriceBasis, TaxCategory};
+use billing::wholesale::invoice as wholesale;
 use chrono::NaiveDate;
 use kernel::{Currency, InvoiceId, PriceId, ResellerId, TenantId};
 use serde::Serialize;
@@ -32,11 +34,12 @@ impl From<kernel::Money> for Money {
     }
 }
 
-/// The reseller that issued a document, as it was called then.
+/// Who issued a document, as it was called then.
 #[derive(Debug, Serialize, ToSchema)]
 struct Issuer {
-    #[schema(value_type = schema::ResellerId)]
-    id: ResellerId,
+    /// The reseller; `null`: the operator, of a wholesale invoice.
+    #[schema(value_type = Option<schema::ResellerId>, required)]
+    id: Option<ResellerId>,
     /// Its name: of its billing profile, if it had one.
     #[schema(example = "North Hosting GmbH")]
     name: String,
@@ -57,17 +60,15 @@ struct Issuer {
     bic: Option<String>,
 }
 
+impl Issuer {
+    fn named(id: Option<ResellerId>, name: String) -> Self {
+        Self { id, name, address: None, vat_id: None, registration_number: None, iban: None, bic: None }
+    }
+}
+
 impl From<invoice::Issuer> for Issuer {
     fn from(of: invoice::Issuer) -> Self {
-        let issuer = Self {
-            id: of.id,
-            name: of.name,
-            address: None,
-            vat_id: None,
-            registration_number: None,
-            iban: None,
-            bic: None,
-        };
+        let issuer = Self::named(Some(of.id), of.name);
         let Some(profile) = of.profile else { return issuer };
         Self {
             address: Some(profile.address.into()),
@@ -80,11 +81,12 @@ impl From<invoice::Issuer> for Issuer {
     }
 }
 
-/// The tenant a document is for, as it was called then.
+/// Whom a document is for, as it was called then.
 #[derive(Debug, Serialize, ToSchema)]
 struct Customer {
-    #[schema(value_type = schema::TenantId)]
-    id: TenantId,
+    /// The tenant, or of a wholesale invoice the reseller.
+    #[schema(value_type = schema::CustomerId)]
+    id: String,
     /// Its name: of its billing profile, if it had one.
     #[schema(example = "Bakery Ltd")]
     name: String,
@@ -96,11 +98,21 @@ struct Customer {
     vat_id: Option<String>,
 }
 
+/// The tenant whose seats a line of a wholesale invoice is for, as it was called then.
+#[derive(Debug, Serialize, ToSchema)]
+struct LineTenant {
+    #[schema(value_type = schema::TenantId)]
+    id: TenantId,
+    /// Its name.
+    #[schema(example = "Bakery Ltd")]
+    name: String,
+}
+
 impl From<invoice::Customer> for Customer {
     fn from(of: invoice::Customer) -> Self {
         let (address, vat_id) = of.profile.map(|profile| (profile.address, profile.vat_id)).unzip();
         Self {
-            id: of.id,
+            id: of.id.to_string(),
             name: of.name,
             address: address.map(PostalAddress::from),
             vat_id: vat_id.flatten().map(|id| id.to_string()),
@@ -120,6 +132,9 @@ struct Period {
 /// One line of a document. A credit of what was taxed at several rates is several lines; the first counts the units and days.
 #[derive(Debug, Serialize, ToSchema)]
 struct InvoiceLine {
+    /// Of a wholesale invoice: whose seats; `null` for seats that were committed and not used. `null` on a tenant's own invoices.
+    #[schema(required)]
+    tenant: Option<LineTenant>,
     /// In words.
     #[schema(example = "5 mailboxes, December 2026")]
     description: String,
@@ -156,6 +171,7 @@ struct InvoiceLine {
 impl From<invoice::InvoiceLine> for InvoiceLine {
     fn from(of: invoice::InvoiceLine) -> Self {
         Self {
+            tenant: None,
             description: of.description,
             item: of.item,
             kind: of.kind.as_str(),
@@ -167,6 +183,25 @@ impl From<invoice::InvoiceLine> for InvoiceLine {
             amount: of.amount.into(),
             tax_category: of.tax.category().code(),
             tax_rate: of.tax.rate().to_string(),
+        }
+    }
+}
+
+impl From<wholesale::WholesaleLine> for InvoiceLine {
+    fn from(of: wholesale::WholesaleLine) -> Self {
+        Self {
+            tenant: of.tenant.map(|tenant| LineTenant { id: tenant.id, name: tenant.name }),
+            description: of.description,
+            item: of.item,
+            kind: of.kind.as_str(),
+            period: Period { start: of.period.start(), end: of.period.end() },
+            quantity: of.quantity,
+            seat_days: of.seat_days,
+            price_id: of.price_id,
+            unit_price: Some(of.unit_price.to_string()),
+            amount: of.amount.into(),
+            tax_category: TaxCategory::Outside.code(),
+            tax_rate: Percentage::ZERO.to_string(),
         }
     }
 }
@@ -202,7 +237,7 @@ impl From<invoice::InvoiceTax> for Tax {
 
 /// An invoice or credit note. It is final and never changes. A credit note's amounts are negative.
 #[derive(Debug, Serialize, ToSchema)]
-struct Invoice {
+pub(super) struct Invoice {
     #[schema(value_type = schema::InvoiceId)]
     id: InvoiceId,
     /// Without gaps in the issuer's series.
@@ -265,6 +300,34 @@ impl From<invoice::Invoice> for Invoice {
     }
 }
 
+impl From<wholesale::WholesaleInvoice> for Invoice {
+    fn from(of: wholesale::WholesaleInvoice) -> Self {
+        Self {
+            id: of.id,
+            number: of.number,
+            kind: of.kind.as_str(),
+            issuer: Issuer::named(None, of.issuer_name),
+            customer: Customer {
+                id: of.reseller_id.to_string(),
+                name: of.reseller_name,
+                address: None,
+                vat_id: None,
+            },
+            currency: of.currency,
+            issued_on: of.issued_on,
+            due_on: of.due_on,
+            status: of.status,
+            corrects: of.corrects,
+            lines: of.lines.into_iter().map(InvoiceLine::from).collect(),
+            tax_behavior: PriceBasis::Exclusive.as_str(),
+            taxes: Vec::new(),
+            net: of.net.into(),
+            tax: of.tax.into(),
+            total: of.total.into(),
+        }
+    }
+}
+
 /// List a tenant's invoices
 ///
 /// Credit notes included, in the order in which they were made.
@@ -282,12 +345,17 @@ async fn list(
 }
 
 /// Get an invoice or credit note
+///
+/// A tenant's, or a reseller's wholesale one, which only the operator and the reseller itself see.
 #[utoipa::path(get, path = "/v1/invoices/{invoice_id}", tag = "Invoices", operation_id = "get_invoice",
     params(InvoicePath),
     responses((status = 200, description = "The document.", body = Invoice)),
     extensions(("x-required-action" = json!("invoices:read"))))]
 async fn get(Bearer(caller): Bearer, Path(at): Path<InvoicePath>) -> Result<Answer<Invoice>, Problem> {
-    Ok(Answer(invoice::get(&caller, at.invoice_id).await?.into()))
+    match invoice::find(&caller, at.invoice_id).await? {
+        Found::Retail(invoice) => Ok(Answer(invoice.into())),
+        Found::Wholesale(invoice) => Ok(Answer(invoice.into())),
+    }
 }
 
 pub(crate) fn router() -> OpenApiRouter<Api> {

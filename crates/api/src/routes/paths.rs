@@ -24,6 +24,8 @@ macro_rules! paths {
 paths! {
     /// A reseller.
     ResellerPath { reseller_id: ResellerId }
+    /// A wholesale invoice or credit note of a reseller.
+    ResellerInvoicePath { reseller_id: ResellerId, invoice_id: InvoiceId }
     /// A key of a reseller.
     ResellerKeyPath { reseller_id: ResellerId, key_id: ApiKeyId }
     /// A tenant.

@@ -86,15 +86,15 @@ impl From<price_book::Price> for Price {
     }
 }
 
-/// A published version of a reseller's prices. It never changes.
+/// A published version of an issuer's prices. It never changes.
 #[derive(Debug, Serialize, ToSchema)]
 struct PriceBook {
     #[schema(value_type = schema::PriceBookId)]
     id: PriceBookId,
-    /// Who sells by it.
-    #[schema(value_type = schema::ResellerId)]
-    reseller_id: ResellerId,
-    /// 1, 2, … of this reseller.
+    /// Who sells by it; `null`: the operator, to resellers.
+    #[schema(value_type = Option<schema::ResellerId>, required)]
+    reseller_id: Option<ResellerId>,
+    /// 1, 2, … of this issuer.
     #[schema(example = 1)]
     version: i32,
     /// What all its prices are in.
@@ -127,7 +127,7 @@ impl From<price_book::PriceBook> for PriceBook {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NewPriceBook {
-    /// Who is to sell by it: the caller's own reseller when absent. An operator names one.
+    /// Who is to sell by it. When absent, the caller's own reseller, or for an operator the operator itself, to resellers.
     #[serde(default)]
     #[schema(value_type = Option<schema::ResellerId>)]
     reseller_id: Option<ResellerId>,
@@ -208,7 +208,7 @@ impl From<NewPrice> for price_book::NewPrice {
 
 /// Publish a price book
 ///
-/// The reseller's next version. Subscriptions keep the version that they were made with.
+/// The issuer's next version. Subscriptions and wholesale agreements keep the version that they were made with.
 #[utoipa::path(post, path = "/v1/price-books", tag = "Price books", operation_id = "create_price_book",
     responses((status = 201, description = "The price book.", body = PriceBook)),
     extensions(("x-required-action" = json!("price_books:write"))))]
@@ -224,7 +224,7 @@ async fn create(
 
 /// List price books
 ///
-/// Those of the resellers in the caller's scope, oldest first.
+/// Those of the resellers in the caller's scope, and of the operator's those that the caller's reseller buys by; oldest first.
 #[utoipa::path(get, path = "/v1/price-books", tag = "Price books", operation_id = "list_price_books",
     params(PageQuery),
     responses((status = 200, description = "A page of price books.", body = List<PriceBook>)),

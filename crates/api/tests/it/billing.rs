@@ -47,6 +47,75 @@ pub(crate) async fn subscribed(app: &App, token: &str, domain: &str, users: usiz
     tenant
 }
 
+/// What the operator agrees to with a reseller.
+pub(crate) fn agreement(book: &str) -> Value {
+    json!({"operator_name": "Pillar Ltd", "price_book_id": book, "interval": "month", "seats_committed": 50})
+}
+
+/// A wholesale agreement of the reseller's that has been billed: its price book and the invoice.
+pub(crate) async fn sold_wholesale(app: &App, reseller: &str) -> (Value, Value) {
+    let book = app.post(&app.operator, "/v1/price-books", json!({"prices": prices()})).await.expect(201);
+    let path = format!("/v1/resellers/{reseller}/wholesale-agreement");
+    app.put(&app.operator, &path, agreement(&text(&book["id"]))).await.expect(200);
+    ::billing::run::run(&app.db.db(), "2026-03-02".parse().unwrap(), None).await.unwrap();
+    let invoices = app.get(&app.operator, &format!("/v1/resellers/{reseller}/invoices")).await.expect(200);
+    (book["id"].clone(), invoices["data"][0]["id"].clone())
+}
+
+#[tokio::test]
+async fn the_operator_bills_a_reseller_for_its_tenants() {
+    let app = App::new().await;
+    let (reseller, north) = app.reseller("North").await;
+    let tenant = app.tenant(&north, "one.example", json!({})).await;
+    app.user(&north, &tenant, json!({"address": "ada@one.example"})).await;
+    let (book, invoice) = sold_wholesale(&app, &reseller).await;
+    let path = format!("/v1/resellers/{reseller}");
+    let agreed = app.get(&north, &format!("{path}/wholesale-agreement")).await.expect(200);
+    let expected = json!({
+        "id": agreed["id"], "reseller_id": reseller, "operator_name": "Pillar Ltd", "price_book_id": book,
+        "price_book_version": 1, "interval": "month", "term_months": 1, "terms_start_on": "2026-03-02", "seats_committed": 50,
+        "currency": "EUR", "time_zone": "UTC", "anchor_date": "2026-03-02", "starts_on": "2026-03-02",
+        "next_invoice_on": "2026-04-02", "parked_reason": null,
+    });
+    assert_eq!(agreed, expected);
+    let fixed = json!({"operator_name": "Pillar Ltd", "price_book_id": book, "interval": "year"});
+    app.put(&app.operator, &format!("{path}/wholesale-agreement"), fixed)
+        .await
+        .expect_problem(409, "agreement_terms_fixed");
+    app.put(&north, &format!("{path}/wholesale-agreement"), agreement(&text(&book)))
+        .await
+        .expect_problem(403, "forbidden");
+
+    let found = app.get(&north, &format!("/v1/invoices/{}", text(&invoice))).await.expect(200);
+    assert_eq!(app.get(&north, &format!("{path}/invoices")).await.expect(200)["data"][0], found);
+    insta::assert_json_snapshot!("wholesale_invoice", found, {
+        ".id" => "[id]", ".customer.id" => "[id]", ".lines[].price_id" => "[id]", ".lines[].tenant.id" => "[id]",
+    });
+    let file = format!("{path}/invoices/{}/reconciliation", text(&invoice));
+    let answer = app.call(Method::GET, &file).token(&north).send().await;
+    assert_eq!(answer.header("content-type"), Some("text/csv; charset=utf-8; header=present"));
+    let csv = String::from_utf8(answer.body.to_vec()).unwrap();
+    assert_eq!(csv.lines().count(), 3, "{csv}");
+    let answer =
+        app.call(Method::GET, &file).token(&north).header("accept", "application/jsonl").send().await;
+    let rows = String::from_utf8(answer.body.to_vec()).unwrap();
+    let rows: Vec<Value> = rows.lines().map(|row| serde_json::from_str(row).unwrap()).collect();
+    let sum: i64 = rows.iter().map(|row| row["amount_minor"].as_i64().unwrap()).sum();
+    assert_eq!((sum, rows.len()), (50 * 450, 2));
+
+    let margins = format!("{path}/margins?from=2026-03-01&to=2026-03-31");
+    let seen = app.get(&north, &margins).await.expect(200);
+    assert_eq!(seen["data"][1]["margin"], json!({"amount_minor": -450, "currency": "EUR"}), "{seen}");
+    app.get(&app.operator, &margins).await.expect_problem(403, "forbidden");
+    let (_, south) = app.reseller("South").await;
+    for hidden in [&margins, &file, &format!("{path}/invoices"), &format!("/v1/invoices/{}", text(&invoice))]
+    {
+        app.get(&south, hidden).await.expect_problem(404, "not_found");
+    }
+    let bad = app.get(&north, &format!("{path}/margins?from=2026-02-30&to=2026-03-31")).await;
+    assert_eq!(bad.expect_problem(422, "invalid_request")["errors"][0]["parameter"], "from");
+}
+
 #[tokio::test]
 async fn a_price_book_is_published_and_never_changes() {
     let app = App::new().await;
@@ -74,8 +143,12 @@ async fn a_price_book_is_published_and_never_changes() {
     assert_eq!(app.post(&app.operator, "/v1/price-books", named).await.expect(201)["version"], 2);
     let listed = app.get(&north, "/v1/price-books").await.expect(200);
     assert_eq!(listed["data"].as_array().unwrap().len(), 2);
-    let unnamed = app.post(&app.operator, "/v1/price-books", json!({"prices": prices()})).await;
-    assert_eq!(unnamed.expect_problem(422, "invalid_request")["errors"][0]["pointer"], "/reseller_id");
+    // The operator's own, which it sells to resellers by.
+    let unnamed = app.post(&app.operator, "/v1/price-books", json!({"prices": prices()})).await.expect(201);
+    assert_eq!((&unnamed["version"], &unnamed["reseller_id"]), (&json!(1), &json!(null)));
+    app.get(&north, &format!("/v1/price-books/{}", text(&unnamed["id"])))
+        .await
+        .expect_problem(404, "not_found");
     let mut wrong = prices();
     wrong[1]["unit_price"] = json!("-1");
     let refused = app

@@ -29,6 +29,31 @@ pub(super) async fn insert(tx: &mut TenantTx, posting: &Posting, leg: &Leg) -> R
     Ok(())
 }
 
+pub(super) async fn insert_wholesale(
+    tx: &mut SystemTx,
+    reseller_id: ResellerId,
+    posting: &Posting,
+    leg: &Leg,
+) -> Result<(), db::Error> {
+    sqlx::query!(
+        "insert into wholesale_transfers (reseller_id, reference, code, debit_account, credit_account, currency, amount_minor,
+           effective_on, posted_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        reseller_id.uuid(),
+        posting.document.uuid(),
+        leg.code,
+        leg.debit.as_str(),
+        leg.credit.as_str(),
+        posting.currency.code(),
+        leg.amount_minor,
+        posting.effective_on,
+        posting.posted_at,
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
 /// An issuer's accounts over all its customers, by currency and name.
 pub(super) async fn of_issuer(
     tx: &mut SystemTx,
@@ -40,9 +65,13 @@ pub(super) async fn of_issuer(
         AsOf::Moment(moment) => (None, Some(moment)),
     };
     let rows = sqlx::query!(
-        r#"select side.account as "account!", t.currency, sum(side.debit_minor)::bigint as "debits!",
+        r#"select side.account as "account!", t.currency as "currency!", sum(side.debit_minor)::bigint as "debits!",
              sum(side.credit_minor)::bigint as "credits!"
-           from transfers t
+           from (
+             select issuer_id, debit_account, credit_account, currency, amount_minor, effective_on, posted_at from transfers
+             union all
+             select '00000000-0000-0000-0000-000000000000'::uuid, debit_account, credit_account, currency, amount_minor,
+               effective_on, posted_at from wholesale_transfers) t
            cross join lateral (values (t.debit_account, t.amount_minor, 0), (t.credit_account, 0, t.amount_minor))
              side (account, debit_minor, credit_minor)
            where t.issuer_id = $1 and ($2::date is null or t.effective_on <= $2)

@@ -13,7 +13,7 @@ use crate::rating::{PriceBasis, RemovalPolicy, SuspensionPolicy, Tariff, Tier, T
 
 struct Row {
     id: Uuid,
-    reseller_id: Uuid,
+    reseller_id: Option<Uuid>,
     version: i32,
     currency: String,
     tax_behavior: String,
@@ -24,7 +24,7 @@ pub(super) async fn insert(tx: &mut SystemTx, book: &PriceBook) -> Result<(), db
     sqlx::query!(
         "insert into price_books (id, reseller_id, version, currency, tax_behavior, published_at) values ($1, $2, $3, $4, $5, $6)",
         book.id.uuid(),
-        book.reseller_id.uuid(),
+        book.reseller_id.map(ResellerId::uuid),
         book.version,
         book.currency.code(),
         book.tax_behavior.as_str(),
@@ -72,7 +72,23 @@ pub(super) async fn find(tx: &mut SystemTx, id: PriceBookId) -> Result<Option<Pr
     Ok(with_prices(tx, vec![row]).await?.pop())
 }
 
-/// Of a reseller and those below it; `None`: of all.
+/// Whether a reseller has agreed with the operator to buy by a book.
+pub(super) async fn buys_by(
+    tx: &mut SystemTx,
+    buyer: ResellerId,
+    book: PriceBookId,
+) -> Result<bool, db::Error> {
+    let buys = sqlx::query_scalar!(
+        r#"select exists (select from wholesale_terms where reseller_id = $1 and price_book_id = $2) as "buys!""#,
+        buyer.uuid(),
+        book.uuid()
+    )
+    .fetch_one(tx.conn())
+    .await?;
+    Ok(buys)
+}
+
+/// Of a reseller and those below it, and the operator's that it buys by; `None`: of all.
 pub(super) async fn list(
     tx: &mut SystemTx,
     root: Option<ResellerId>,
@@ -81,7 +97,9 @@ pub(super) async fn list(
     let rows = sqlx::query_as!(
         Row,
         "select id, reseller_id, version, currency, tax_behavior, published_at from price_books
-         where ($1::uuid is null or reseller_id in (select r.id from resellers r where $1 = any (r.path))) and id > $2
+         where ($1::uuid is null or reseller_id in (select r.id from resellers r where $1 = any (r.path))
+             or (reseller_id is null and id in (select price_book_id from wholesale_terms where reseller_id = $1)))
+           and id > $2
          order by id limit $3",
         root.map(ResellerId::uuid),
         page.after(),
@@ -109,7 +127,7 @@ async fn with_prices(tx: &mut SystemTx, rows: Vec<Row>) -> Result<Vec<PriceBook>
         let currency = row.currency.parse().map_err(|_| Error::Stored("currency"))?;
         let book = PriceBook {
             id: PriceBookId::from_uuid(row.id),
-            reseller_id: ResellerId::from_uuid(row.reseller_id),
+            reseller_id: row.reseller_id.map(ResellerId::from_uuid),
             version: row.version,
             currency,
             tax_behavior: tax_behavior(&row.tax_behavior)?,

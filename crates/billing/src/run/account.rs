@@ -19,16 +19,16 @@ use crate::subscription::{self, Subscription};
 
 /// How an account is gone about.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Treatment {
+pub(crate) struct Treatment {
     /// Whether it is tried though it is parked.
-    pub(super) retries_parked: bool,
+    pub(crate) retries_parked: bool,
     /// Whether to wait for somebody who holds it.
-    pub(super) waits: bool,
+    pub(crate) waits: bool,
 }
 
 /// How an account came out of a run.
 #[derive(Debug)]
-pub(super) enum Outcome {
+pub(crate) enum Outcome {
     /// Everything due has been billed, as far as it has come in the tenant's own time.
     Billed {
         /// Invoices made.

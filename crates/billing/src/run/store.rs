@@ -5,7 +5,7 @@ use kernel::{PageRequest, ResellerId, RunId, TenantId};
 use sqlx::types::chrono::{DateTime, NaiveDate, Utc};
 use uuid::Uuid;
 
-use super::{DueAccount, Reach, Run, RunSummary};
+use super::{Customer, DueAccount, Reach, Run, RunSummary};
 use crate::Error;
 
 /// Accounts whose tenant has come to stand otherwise than their subscription knows.
@@ -25,7 +25,7 @@ pub(super) async fn due(
     tx: &mut SystemTx,
     as_of: NaiveDate,
     reach: Reach,
-    after: Option<(NaiveDate, TenantId)>,
+    after: Option<(NaiveDate, Uuid)>,
     limit: i64,
 ) -> Result<Vec<DueAccount>, db::Error> {
     let (reseller, tenant) = match reach {
@@ -33,7 +33,7 @@ pub(super) async fn due(
         Reach::Reseller(id) => (Some(id.uuid()), None),
         Reach::Tenant(id) => (None, Some(id.uuid())),
     };
-    let (after_day, after_tenant) = after.unwrap_or((NaiveDate::default(), TenantId::from_uuid(Uuid::nil())));
+    let (after_day, after_tenant) = after.unwrap_or_default();
     let rows = sqlx::query!(
         r#"select s.next_invoice_on as "next_invoice_on!", s.tenant_id, t.time_zone, t.test_clock
          from subscriptions s join tenants t on t.id = s.tenant_id
@@ -45,16 +45,44 @@ pub(super) async fn due(
         reseller,
         tenant,
         after_day,
-        after_tenant.uuid(),
+        after_tenant,
         limit
     )
     .fetch_all(tx.conn())
     .await?;
     let accounts = rows.into_iter().map(|row| DueAccount {
         next_invoice_on: row.next_invoice_on,
-        tenant_id: TenantId::from_uuid(row.tenant_id),
+        customer: Customer::Tenant(TenantId::from_uuid(row.tenant_id)),
         time_zone: row.time_zone,
         test_clock: row.test_clock,
+    });
+    Ok(accounts.collect())
+}
+
+/// Wholesale agreements with a boundary on or before a day, the oldest first, after the one given.
+pub(super) async fn due_agreements(
+    tx: &mut SystemTx,
+    as_of: NaiveDate,
+    after: Option<(NaiveDate, Uuid)>,
+    limit: i64,
+) -> Result<Vec<DueAccount>, db::Error> {
+    let (after_day, after_reseller) = after.unwrap_or_default();
+    let rows = sqlx::query!(
+        "select next_invoice_on, reseller_id, time_zone from wholesale_agreements
+         where next_invoice_on <= $1 and (next_invoice_on, reseller_id) > ($2::date, $3::uuid)
+         order by next_invoice_on, reseller_id limit $4",
+        as_of,
+        after_day,
+        after_reseller,
+        limit
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    let accounts = rows.into_iter().map(|row| DueAccount {
+        next_invoice_on: row.next_invoice_on,
+        customer: Customer::Reseller(ResellerId::from_uuid(row.reseller_id)),
+        time_zone: row.time_zone,
+        test_clock: None,
     });
     Ok(accounts.collect())
 }

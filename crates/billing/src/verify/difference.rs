@@ -11,10 +11,28 @@ use crate::rating::{LineKind, RatingError, Span, TaxGroup, TreatmentError, UnitP
 /// One difference, and whose it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    /// The tenant; `None` for a number series, which is an issuer's.
-    pub tenant_id: Option<TenantId>,
+    /// Who was billed; `None` for a number series, which is an issuer's.
+    pub customer: Option<Customer>,
     /// What differs.
     pub difference: Difference,
+}
+
+/// Who was billed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Customer {
+    /// A tenant, by its reseller.
+    Tenant(TenantId),
+    /// A reseller, by the operator.
+    Reseller(ResellerId),
+}
+
+impl fmt::Display for Customer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tenant(id) => fmt::Display::fmt(id, f),
+            Self::Reseller(id) => fmt::Display::fmt(id, f),
+        }
+    }
 }
 
 /// A difference between what is stored and what it should be.
@@ -138,6 +156,8 @@ pub enum Difference {
 /// What a line says in figures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LineFigures {
+    /// Of a wholesale line, whose seats; `None`: committed and not used.
+    pub tenant_id: Option<TenantId>,
     /// Why it is there.
     pub kind: LineKind,
     /// The days.
@@ -221,8 +241,8 @@ pub enum GapKind {
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(tenant_id) = self.tenant_id {
-            write!(f, "{tenant_id}: ")?;
+        if let Some(customer) = self.customer {
+            write!(f, "{customer}: ")?;
         }
         write!(f, "{}", self.difference)
     }
@@ -303,8 +323,11 @@ impl fmt::Display for Difference {
 
 impl fmt::Display for LineFigures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { kind, period, quantity, seat_days, price_id, unit_price, amount } = self;
+        let Self { tenant_id, kind, period, quantity, seat_days, price_id, unit_price, amount } = self;
         let (kind, start, end) = (kind.as_str(), period.start(), period.end());
+        if let Some(tenant_id) = tenant_id {
+            write!(f, "{tenant_id} ")?;
+        }
         write!(f, "{kind} {start}..{end} x{quantity} = {seat_days} seat-days at {price_id}")?;
         if let Some(unit_price) = unit_price {
             write!(f, " ({unit_price})")?;

@@ -203,7 +203,16 @@ fn as_rated(stored: &Invoice) -> Vec<LineFigures> {
 
 fn whole(first: &InvoiceLine, others: &[InvoiceLine]) -> LineFigures {
     let InvoiceLine { kind, period, quantity, seat_days, price_id, unit_price, rated, .. } = *first;
-    let of_first = LineFigures { kind, period, quantity, seat_days, price_id, unit_price, amount: rated };
+    let of_first = LineFigures {
+        tenant_id: None,
+        kind,
+        period,
+        quantity,
+        seat_days,
+        price_id,
+        unit_price,
+        amount: rated,
+    };
     others.iter().fold(of_first, |sum, part| LineFigures {
         quantity: sum.quantity.saturating_add(part.quantity),
         seat_days: sum.seat_days.saturating_add(part.seat_days),
@@ -218,6 +227,7 @@ fn whole(first: &InvoiceLine, others: &[InvoiceLine]) -> LineFigures {
 fn computed(line: &Line, agreed: &Agreements) -> Option<LineFigures> {
     let price = &agreed.terms_of(line.cycle.whole, &line.rate.tariff)?.price;
     Some(LineFigures {
+        tenant_id: None,
         kind: line.kind,
         period: line.charge.period,
         quantity: line.charge.quantity,

@@ -188,7 +188,8 @@ pub(super) async fn gaps(tx: &mut SystemTx) -> Result<Vec<Gap>, db::Error> {
     let rows = sqlx::query!(
         r#"with used as (
              select issuer_id, kind as series, number from invoices
-             union all select reseller_id, 'price_book', version from price_books),
+             union all select '00000000-0000-0000-0000-000000000000'::uuid, kind, number from wholesale_invoices
+             union all select coalesce(reseller_id, '00000000-0000-0000-0000-000000000000'::uuid), 'price_book', version from price_books),
            steps as (
              select issuer_id, series, number, lag(number, 1, 0::bigint) over (partition by issuer_id, series order by number) as before,
                false as is_end

@@ -10,6 +10,7 @@ mod story;
 mod subscription;
 mod tax;
 mod verify;
+mod wholesale;
 
 use billing::invoice::{self, Invoice};
 use billing::price_book::{NewPrice, PriceBook, publish};

@@ -26,12 +26,15 @@ pub(crate) async fn run(config: &Config, as_of: NaiveDate, tenant: Option<Tenant
         accounts_failed,
         invoices,
         credit_notes,
+        wholesale_invoices,
+        wholesale_credit_notes,
     } = summary;
     println!(
         "accounts due {accounts_due}, billed {accounts_billed}, whose time has not come {accounts_not_yet}, billed by another run {accounts_elsewhere}"
     );
     println!("accounts parked {accounts_parked}, failed {accounts_failed}");
     println!("invoices {invoices}, credit notes {credit_notes}");
+    println!("wholesale invoices {wholesale_invoices}, credit notes {wholesale_credit_notes}");
     Ok(if accounts_parked + accounts_failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -42,7 +45,7 @@ pub(crate) async fn verify(config: &Config, tenant: Option<TenantId>) -> Result<
     })
     .await
     .context("verifying what was billed")?;
-    let Verified { tenants, documents, unrecorded, transfers, differences } = verified;
+    let Verified { tenants, agreements, documents, unrecorded, transfers, differences } = verified;
     if unrecorded > 0 {
         println!(
             "{unrecorded} documents were made before it was recorded what they were made from: only their sums were verified"
@@ -50,7 +53,9 @@ pub(crate) async fn verify(config: &Config, tenant: Option<TenantId>) -> Result<
     }
     let found =
         if differences == 0 { "no differences".to_owned() } else { format!("{differences} DIFFERENCES") };
-    println!("{tenants} tenants, {documents} documents, {transfers} transfers: {found}");
+    println!(
+        "{tenants} tenants, {agreements} agreements, {documents} documents, {transfers} transfers: {found}"
+    );
     Ok(if differences == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

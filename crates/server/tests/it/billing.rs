@@ -75,7 +75,7 @@ async fn verifying_finds_nothing_until_somebody_changes_a_line() {
     for arguments in [&["billing", "verify"][..], &["billing", "verify", "--tenant", &tenant]] {
         let whole = pillarbox(dir.path(), &settings, arguments);
         assert!(whole.status.success(), "{}", stderr(&whole));
-        assert_eq!(stdout(&whole), "1 tenants, 2 documents, 2 transfers: no differences\n");
+        assert_eq!(stdout(&whole), "1 tenants, 0 agreements, 2 documents, 2 transfers: no differences\n");
     }
     let owner = sqlx::PgPool::connect(&url).await.unwrap();
     let tamper = "alter table transfers no force row level security;
@@ -85,5 +85,5 @@ async fn verifying_finds_nothing_until_somebody_changes_a_line() {
     assert_eq!(broken.status.code(), Some(1));
     let (lines, tenant) = (stdout(&broken), format!("{tenant}: inv_"));
     assert!(lines.starts_with(&tenant) && lines.contains("is not what the document says"), "{lines}");
-    assert!(lines.ends_with("1 tenants, 2 documents, 2 transfers: 1 DIFFERENCES\n"), "{lines}");
+    assert!(lines.ends_with("1 tenants, 0 agreements, 2 documents, 2 transfers: 1 DIFFERENCES\n"), "{lines}");
 }

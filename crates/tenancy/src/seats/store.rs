@@ -1,7 +1,7 @@
 //! SQL of seats.
 
-use db::Error;
-use kernel::UserId;
+use db::{Error, SystemTx};
+use kernel::{TenantId, UserId};
 use sqlx::types::chrono::{DateTime, Utc};
 use uuid::Uuid;
 
@@ -20,6 +20,27 @@ pub(super) async fn changes(tx: &mut TenantTx, until: DateTime<Utc>) -> Result<V
     Ok(rows
         .into_iter()
         .map(|row| SeatChange { at: row.at, delta: row.delta, user_id: UserId::from_uuid(row.user_id) })
+        .collect())
+}
+
+pub(super) async fn changes_of(
+    tx: &mut SystemTx,
+    tenants: &[TenantId],
+    until: DateTime<Utc>,
+) -> Result<Vec<(TenantId, SeatChange)>, Error> {
+    let tenants: Vec<Uuid> = tenants.iter().map(|id| id.uuid()).collect();
+    let rows = sqlx::query!(
+        "select tenant_id, at, delta, user_id from seat_changes where tenant_id = any ($1) and at <= $2
+         order by tenant_id, at, position",
+        &tenants,
+        until
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    let change = |at, delta, user| SeatChange { at, delta, user_id: UserId::from_uuid(user) };
+    Ok(rows
+        .into_iter()
+        .map(|row| (TenantId::from_uuid(row.tenant_id), change(row.at, row.delta, row.user_id)))
         .collect())
 }
 

@@ -9,7 +9,7 @@ use super::{Tenant, store, system};
 use crate::caps::{self, Delta};
 use crate::policy::Capability;
 use crate::standing::{self, Standing};
-use crate::{Action, Caller, Ctx, Error, Scope, event, quota, require_version};
+use crate::{Action, Caller, Ctx, Error, Scope, event, placement, quota, require_version};
 
 /// For how long a deleted tenant can be restored.
 pub const RESTORABLE: TimeDelta = TimeDelta::days(30);
@@ -33,6 +33,7 @@ pub async fn delete(ctx: &Ctx, if_version: Option<i64>) -> Result<(), Error> {
     quota::shift(&mut tx, &leaving.path, &[], bytes).await?;
     store::set_deleted(&mut tx, id, ctx.now()).await?;
     standing::append_as_system(&mut tx, ctx, Standing::Deleted).await?;
+    placement::record(&mut tx, id, None, ctx.db().env().now()).await?;
     store::release_domain_names(&mut tx, id).await?;
     record(&mut tx, ctx, event::Kind::TenantDeleted, leaving.path.last()).await?;
     tx.commit().await?;
@@ -64,6 +65,7 @@ pub async fn restore(ctx: &Ctx) -> Result<Tenant, Error> {
     }
     let suspended = store::set_restored(&mut tx, id).await?;
     standing::append_as_system(&mut tx, ctx, Standing::without(suspended.len())).await?;
+    placement::record(&mut tx, id, moving.path.last().copied(), ctx.db().env().now()).await?;
     store::reclaim_domain_names(&mut tx, id).await?;
     record(&mut tx, ctx, event::Kind::TenantRestored, moving.path.last()).await?;
     tx.commit().await?;

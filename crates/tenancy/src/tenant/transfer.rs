@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::{Tenant, store, system};
 use crate::caps::{self, Delta};
-use crate::{Action, Ctx, Error, Scope, event, quota, require_version};
+use crate::{Action, Ctx, Error, Scope, event, placement, quota, require_version};
 
 /// Moves a tenant below another reseller that the caller sees, if the caps and pools there allow. Its subscription goes
 /// on by the prices it has.
@@ -35,6 +35,7 @@ pub async fn transfer(ctx: &Ctx, if_version: Option<i64>, to: ResellerId) -> Res
         return Err(Error::OverQuota);
     }
     store::set_reseller(&mut tx, id, to.reseller_id(), to.path()).await?;
+    placement::record(&mut tx, id, Some(to.reseller_id()), ctx.db().env().now()).await?;
     let data = json!({"from": moving.path.last(), "to": to.reseller_id()});
     let from = moving.path.last().map(|&from| Scope::Reseller(from));
     for trail in from.into_iter().chain([Scope::Reseller(to.reseller_id()), Scope::Tenant(id)]) {

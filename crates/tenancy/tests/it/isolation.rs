@@ -15,6 +15,9 @@ const KEYS_NOT_LED_BY_TENANT: &[&str] = &[
     "api_keys",
     // Of one tenant or of many.
     "billing_runs",
+    // A reseller's documents and what they were made from, over all its tenants.
+    "wholesale_boundary_tenants",
+    "wholesale_invoice_lines",
     // On the trail of a tenant, or of somebody above.
     "events",
     // Of a tenant, of a reseller or of the operator.

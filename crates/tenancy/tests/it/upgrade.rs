@@ -19,6 +19,12 @@ const ROWS: &str = "
     insert into tenants (id, reseller_id, reseller_path, name, country, currency, time_zone, created_at) values
       ('01900000-0000-7000-8000-000000000002', '01900000-0000-7000-8000-000000000001',
        '{01900000-0000-7000-8000-000000000001}', 'Acme', 'DE', 'EUR', 'UTC', now());
+    insert into resellers (id, path, name, created_at) values
+      ('01900000-0000-7000-8000-000000000009', '{01900000-0000-7000-8000-000000000009}', 'Former', now());
+    insert into events (id, tenant_id, kind, subject, data, principal, role, request_id, at) values
+      ('01900000-0000-7000-8000-000000000005', '01900000-0000-7000-8000-000000000002', 'tenant.transferred', 'ten_01900000000070008000000000000002',
+       '{\"from\": \"rsl_01900000000070008000000000000009\", \"to\": \"rsl_01900000000070008000000000000001\"}', 'server', 'operator',
+       '01900000-0000-7000-8000-000000000006', now() + interval '1 hour');
     insert into domains (tenant_id, id, name, status, created_at) values
       ('01900000-0000-7000-8000-000000000002', '01900000-0000-7000-8000-000000000003', 'acme.example', 'active', now());
     insert into domain_names (name, tenant_id, domain_id) values
@@ -49,6 +55,16 @@ async fn what_was_there_is_filled_in_and_row_level_security_is_forced_again() {
     let id = "dom_01900000000070008000000000000003".parse().unwrap();
     assert!(domain::get(&ctx, id).await.unwrap().verified_at.is_some());
     domain::delete(&ctx, id, None).await.unwrap();
+    // Where it was made and where it went, by its trail.
+    sqlx::raw_sql("set role pillarbox_system").execute(&mut conn).await.unwrap();
+    let placed: Vec<String> = sqlx::query_scalar(
+        "select right(reseller_id::text, 1) from tenant_placements order by tenant_id, ordinal",
+    )
+    .fetch_all(&mut conn)
+    .await
+    .unwrap();
+    assert_eq!(placed, ["9", "1"]);
+    sqlx::raw_sql("reset role").execute(&mut conn).await.unwrap();
     let unforced: Vec<String> = sqlx::query_scalar(
         "select relname::text from pg_class where relrowsecurity and not relforcerowsecurity",
     )

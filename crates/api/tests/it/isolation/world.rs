@@ -81,6 +81,7 @@ impl World {
         let profile = format!("/v1/resellers/{reseller}/billing-profile");
         app.put(&admin, &profile, billing::issuer()).await.expect(200);
         app.put(&admin, &format!("{tenant}/billing-profile"), billing::customer()).await.expect(200);
+        let (wholesale_book, wholesale_invoice) = billing::sold_wholesale(&app, &reseller).await;
         let reseller_key = format!("/v1/resellers/{reseller}/api-keys");
         let reseller_key =
             app.post(&admin, &reseller_key, json!({"role": "reseller_support"})).await.expect(201);
@@ -101,6 +102,8 @@ impl World {
             ("deleted_message_id", deleted["id"].clone()),
             ("price_book_id", book["id"].clone()),
             ("invoice_id", invoice["id"].clone()),
+            ("wholesale_book_id", wholesale_book),
+            ("wholesale_invoice_id", wholesale_invoice),
             ("run_id", run["id"].clone()),
             ("reseller_key_id", reseller_key["id"].clone()),
             ("tenant_key_id", tenant_key["id"].clone()),
@@ -175,6 +178,12 @@ impl World {
             _ => "tenant_id",
         };
         path = path.replace("{tenant_id}", &self.ids[tenant]);
+        if id(operation) == "get_reconciliation" {
+            path = path.replace("{invoice_id}", &self.ids["wholesale_invoice_id"]);
+        }
+        if id(operation) == "list_margins" {
+            path.push_str("?from=2026-03-01&to=2026-03-31");
+        }
         for (name, id) in &self.ids {
             path = path.replace(&format!("{{{name}}}"), id);
         }
@@ -227,6 +236,7 @@ impl World {
             "put_reseller_billing_profile" => billing::issuer(),
             "put_tenant_billing_profile" => billing::customer(),
             "put_subscription" => json!({"price_book_id": ids["price_book_id"], "interval": "month"}),
+            "put_wholesale_agreement" => billing::agreement(&ids["wholesale_book_id"]),
             "set_quota" => json!({"quota_bytes": null}),
             "set_test_clock" => json!({"now": "2026-03-03T00:00:00Z"}),
             "create_alias" => json!({"address": "hi@one.example", "mailbox_id": ids["mailbox_id"]}),

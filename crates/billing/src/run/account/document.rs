@@ -38,7 +38,7 @@ struct Draft<'a> {
 
 impl Draft<'_> {
     fn kind(&self) -> DocumentKind {
-        if self.taxed.totals.total_minor < 0 { DocumentKind::CreditNote } else { DocumentKind::Invoice }
+        DocumentKind::of_total(self.taxed.totals.total_minor)
     }
 
     fn taxes(&self) -> impl Iterator<Item = (&GroupTotal, &Option<String>)> {

@@ -1,0 +1,313 @@
+//! What a reseller buys from the operator, and what it earns by it.
+
+use axum::Json as Answer;
+use axum::http::HeaderMap;
+use axum::http::header::{ACCEPT, CONTENT_DISPOSITION, CONTENT_TYPE, VARY};
+use axum::response::{IntoResponse as _, Response};
+use billing::wholesale::agreement::{self, PutAgreement};
+use billing::wholesale::{invoice, margin, reconciliation};
+use chrono::NaiveDate;
+use kernel::{Currency, Page, PriceBookId, ResellerId, TenantId, WholesaleAgreementId};
+use serde::{Deserialize, Deserializer, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::invoice::{Invoice, Money};
+use super::paths::{ResellerInvoicePath, ResellerPath};
+use crate::extract::{Bearer, Json, Path, Query};
+use crate::page::{self, List, PageQuery};
+use crate::problem::Problem;
+use crate::version::{IfMatch, Tagged};
+use crate::{Api, schema};
+
+/// The media type of a file with one JSON object a line.
+const JSON_LINES: &str = "application/jsonl";
+
+/// What the operator has agreed with a reseller.
+#[derive(Debug, Serialize, ToSchema)]
+struct WholesaleAgreement {
+    #[schema(value_type = schema::WholesaleAgreementId)]
+    id: WholesaleAgreementId,
+    #[schema(value_type = schema::ResellerId)]
+    reseller_id: ResellerId,
+    /// How documents name the operator.
+    #[schema(example = "Pillar Ltd")]
+    operator_name: String,
+    /// The operator's published prices that it buys by.
+    #[schema(value_type = schema::PriceBookId)]
+    price_book_id: PriceBookId,
+    /// Their version.
+    #[schema(example = 1)]
+    price_book_version: i32,
+    /// How long a cycle is: `month` or `year`.
+    #[schema(value_type = schema::Interval)]
+    interval: &'static str,
+    /// For how long it is agreed.
+    #[schema(example = 12)]
+    term_months: i32,
+    /// From which day on price book, term and commitment hold. A day to come: until then, what was agreed before.
+    #[schema(value_type = schema::Day)]
+    terms_start_on: NaiveDate,
+    /// The least number of seats that is charged, over all tenants.
+    #[schema(example = 100)]
+    seats_committed: i32,
+    /// What every document is in.
+    #[schema(value_type = schema::Currency)]
+    currency: Currency,
+    /// The IANA time zone whose calendar days are counted, for all tenants.
+    #[schema(example = "Europe/Berlin")]
+    time_zone: String,
+    /// Where cycles are counted from.
+    #[schema(value_type = schema::Day)]
+    anchor_date: NaiveDate,
+    /// The first day that is charged.
+    #[schema(value_type = schema::Day)]
+    starts_on: NaiveDate,
+    /// The next boundary, on which a billing run has something to look at.
+    #[schema(value_type = schema::Day)]
+    next_invoice_on: NaiveDate,
+    /// Why a billing run could not bill it. The next run after a `PUT` tries again.
+    #[schema(required, example = "an amount is out of range")]
+    parked_reason: Option<String>,
+}
+
+impl From<agreement::Agreement> for WholesaleAgreement {
+    fn from(of: agreement::Agreement) -> Self {
+        Self {
+            id: of.id,
+            reseller_id: of.reseller_id,
+            operator_name: of.operator_name,
+            price_book_id: of.terms.price_book_id,
+            price_book_version: of.terms.price_book_version,
+            interval: of.interval.as_str(),
+            term_months: of.terms.term_months,
+            terms_start_on: of.terms.starts_on,
+            seats_committed: of.terms.seats_committed,
+            currency: of.currency,
+            time_zone: of.time_zone.name().into(),
+            anchor_date: of.anchor_date,
+            starts_on: of.starts_on,
+            next_invoice_on: of.next_invoice_on,
+            parked_reason: of.parked_reason,
+        }
+    }
+}
+
+/// An agreement to make, or what to make of the present one.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct NewWholesaleAgreement {
+    /// How documents are to name the operator.
+    #[schema(value_type = schema::Name)]
+    operator_name: String,
+    /// A price book of the operator's, with a flat price for the interval.
+    #[schema(value_type = schema::PriceBookId)]
+    price_book_id: PriceBookId,
+    /// `month` or `year`; the book has a mailbox price for it.
+    #[schema(value_type = schema::Interval)]
+    interval: String,
+    /// A multiple of the interval, at most 120; one interval when absent.
+    #[serde(default)]
+    #[schema(minimum = 1, maximum = 120, example = 12)]
+    term_months: Option<i64>,
+    /// The least number of seats to charge over all tenants; 0 when absent.
+    #[serde(default)]
+    #[schema(minimum = 0, maximum = 10_000_000, example = 100)]
+    seats_committed: Option<i64>,
+    /// An IANA time zone. When absent: UTC for a new agreement, and no change of one.
+    #[serde(default)]
+    #[schema(example = "Europe/Berlin")]
+    time_zone: Option<String>,
+    /// The first day that is charged. When absent: the present day for a new agreement, and no change of one.
+    #[serde(default)]
+    #[schema(value_type = Option<schema::Day>)]
+    starts_on: Option<String>,
+    /// Where cycles are counted from. When absent: the first day for a new agreement, and no change of one.
+    #[serde(default)]
+    #[schema(value_type = Option<schema::Day>)]
+    anchor_date: Option<String>,
+}
+
+impl From<NewWholesaleAgreement> for PutAgreement {
+    fn from(body: NewWholesaleAgreement) -> Self {
+        Self {
+            operator_name: body.operator_name,
+            price_book_id: body.price_book_id,
+            interval: body.interval,
+            term_months: body.term_months,
+            seats_committed: body.seats_committed,
+            time_zone: body.time_zone,
+            starts_on: body.starts_on,
+            anchor_date: body.anchor_date,
+        }
+    }
+}
+
+/// What one item of one tenant brought, in one currency.
+#[derive(Debug, Serialize, ToSchema)]
+struct Margin {
+    /// The tenant; `null` for seats that were committed and not used.
+    #[schema(value_type = Option<schema::TenantId>, required)]
+    tenant_id: Option<TenantId>,
+    /// How it was called last on a document of the time.
+    #[schema(required, example = "Bakery Ltd")]
+    tenant_name: Option<String>,
+    /// What was sold: `mailbox`.
+    #[schema(value_type = schema::PriceItem)]
+    item: String,
+    /// The net that the reseller charged the tenant, credits off.
+    retail: Money,
+    /// The net that the operator charged the reseller, credits off.
+    wholesale: Money,
+    /// Retail less wholesale.
+    margin: Money,
+}
+
+impl From<margin::Margin> for Margin {
+    fn from(of: margin::Margin) -> Self {
+        Self {
+            tenant_id: of.tenant_id,
+            tenant_name: of.tenant_name,
+            item: of.item,
+            retail: of.retail.into(),
+            wholesale: of.wholesale.into(),
+            margin: of.margin.into(),
+        }
+    }
+}
+
+/// Get a reseller's wholesale agreement
+///
+/// For the operator and the reseller itself.
+#[utoipa::path(get, path = "/v1/resellers/{reseller_id}/wholesale-agreement", tag = "Wholesale",
+    operation_id = "get_wholesale_agreement", params(ResellerPath),
+    responses((status = 200, description = "The agreement.", body = WholesaleAgreement)),
+    extensions(("x-required-action" = json!("wholesale:read"))))]
+async fn get(
+    Bearer(caller): Bearer,
+    Path(at): Path<ResellerPath>,
+) -> Result<Tagged<Answer<WholesaleAgreement>>, Problem> {
+    let ctx = caller.enter_reseller(at.reseller_id).await?;
+    Ok(tagged(agreement::get(&ctx).await?))
+}
+
+fn tagged(of: agreement::Agreement) -> Tagged<Answer<WholesaleAgreement>> {
+    Tagged(of.version, Answer(of.into()))
+}
+
+/// Agree with a reseller what it buys by, or change that
+///
+/// For the operator alone. Until something was billed everything may change, and holds from the first day. Afterwards price book,
+/// term and commitment may, from the next cycle on. The same again changes nothing but that an agreement that could not be billed
+/// is tried again.
+#[utoipa::path(put, path = "/v1/resellers/{reseller_id}/wholesale-agreement", tag = "Wholesale",
+    operation_id = "put_wholesale_agreement", params(ResellerPath),
+    responses((status = 200, description = "The agreement as it is now.", body = WholesaleAgreement),
+        (status = 409, description = "It was billed, and its interval, anchor, first day, time zone and currency are fixed: `agreement_terms_fixed`.")),
+    extensions(("x-required-action" = json!("wholesale:write"))))]
+async fn put(
+    Bearer(caller): Bearer,
+    Path(at): Path<ResellerPath>,
+    IfMatch(version): IfMatch,
+    Json(body): Json<NewWholesaleAgreement>,
+) -> Result<Tagged<Answer<WholesaleAgreement>>, Problem> {
+    let ctx = caller.enter_reseller(at.reseller_id).await?;
+    Ok(tagged(agreement::put(&ctx, body.into(), version).await?))
+}
+
+/// List a reseller's wholesale invoices
+///
+/// What the operator has billed the reseller, credit notes included, in the order in which they were made. For the operator and
+/// the reseller itself.
+#[utoipa::path(get, path = "/v1/resellers/{reseller_id}/invoices", tag = "Wholesale", operation_id = "list_wholesale_invoices",
+    params(ResellerPath, PageQuery),
+    responses((status = 200, description = "A page of documents.", body = List<Invoice>)),
+    extensions(("x-required-action" = json!("wholesale:read"))))]
+async fn list(
+    Bearer(caller): Bearer,
+    Path(at): Path<ResellerPath>,
+    Query(query): Query<PageQuery>,
+) -> Result<Answer<List<Invoice>>, Problem> {
+    let ctx = caller.enter_reseller(at.reseller_id).await?;
+    Ok(page::answer(invoice::list(&ctx, query.request()).await?))
+}
+
+/// Get the reconciliation file of a wholesale invoice
+///
+/// A row for each line: tenant, item, days, seats on each of them, seat-days, amount. The amounts sum up to the document's net. As
+/// comma-separated values (RFC 4180), or with `Accept: application/jsonl` as one JSON object a line.
+#[utoipa::path(get, path = "/v1/resellers/{reseller_id}/invoices/{invoice_id}/reconciliation", tag = "Wholesale",
+    operation_id = "get_reconciliation",
+    params(ResellerInvoicePath),
+    responses((status = 200, description = "The file.", content((String = "text/csv"), (String = "application/jsonl")))),
+    extensions(("x-required-action" = json!("wholesale:read"))))]
+async fn reconciliation(
+    Bearer(caller): Bearer,
+    Path(at): Path<ResellerInvoicePath>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let ctx = caller.enter_reseller(at.reseller_id).await?;
+    let rows = reconciliation::rows(&ctx, at.invoice_id).await?;
+    let accepted = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let asks_json =
+        accepted.split(',').any(|one| one.split(';').next().is_some_and(|name| name.trim() == JSON_LINES));
+    let (media_type, extension, file) = if asks_json {
+        (JSON_LINES, "jsonl", reconciliation::json_lines(&rows)?)
+    } else {
+        ("text/csv; charset=utf-8; header=present", "csv", reconciliation::csv(&rows)?)
+    };
+    let name = format!("attachment; filename=\"{}.{extension}\"", at.invoice_id);
+    let headers = [(CONTENT_TYPE, media_type), (CONTENT_DISPOSITION, name.as_str()), (VARY, "accept")];
+    Ok((headers, file).into_response())
+}
+
+/// From when to when.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+struct DuringQuery {
+    /// The first day on which documents were issued.
+    #[param(value_type = schema::Day)]
+    from: Day,
+    /// The last day.
+    #[param(value_type = schema::Day)]
+    to: Day,
+}
+
+/// A day in the years that can be billed.
+#[derive(Debug, Clone, Copy)]
+struct Day(NaiveDate);
+
+impl<'de> Deserialize<'de> for Day {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        billing::date(&text).map(Self).ok_or_else(|| serde::de::Error::custom(billing::NOT_A_DATE))
+    }
+}
+
+/// List a reseller's margins
+///
+/// What it has charged its tenants less what it was charged for them, by tenant, item and currency, of the documents that were issued
+/// in the time; all on one page. For the reseller itself alone: not for those above it, nor for the operator.
+#[utoipa::path(get, path = "/v1/resellers/{reseller_id}/margins", tag = "Wholesale", operation_id = "list_margins",
+    params(ResellerPath, DuringQuery),
+    responses((status = 200, description = "The margins.", body = List<Margin>)),
+    extensions(("x-required-action" = json!("wholesale:read"))))]
+async fn margins(
+    Bearer(caller): Bearer,
+    Path(at): Path<ResellerPath>,
+    Query(query): Query<DuringQuery>,
+) -> Result<Answer<List<Margin>>, Problem> {
+    let ctx = caller.enter_reseller(at.reseller_id).await?;
+    let items = margin::list(&ctx, query.from.0, query.to.0).await?;
+    Ok(page::answer(Page { items, next: None }))
+}
+
+pub(crate) fn router() -> OpenApiRouter<Api> {
+    OpenApiRouter::default()
+        .routes(routes!(get, put))
+        .routes(routes!(list))
+        .routes(routes!(reconciliation))
+        .routes(routes!(margins))
+}

@@ -1,0 +1,232 @@
+//! Verifying what the operator billed a reseller, as what resellers billed their tenants.
+
+mod store;
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, NaiveDate, Utc};
+use db::SystemTx;
+use kernel::{Money, Page, PageRequest, ResellerId, TenantId};
+use tenancy::{Caller, seats};
+
+use super::difference::{Difference, LineFigures};
+use super::{Verified, system};
+use crate::Error;
+use crate::price_book::MAILBOX;
+use crate::rating::{CycleState, RatingError};
+use crate::wholesale::agreement::{self, Agreement};
+use crate::wholesale::bill::{log_of, store as billed};
+use crate::wholesale::counted::Counted;
+use crate::wholesale::invoice::{self, WholesaleInvoice, WholesaleLine};
+use crate::wholesale::rate::{Account, Party, PartyLine};
+
+pub(super) use store::agreements;
+
+/// What was known of a tenant when a boundary was billed.
+#[derive(Debug)]
+struct KnownTenant {
+    seat_changes: usize,
+    counted: Vec<Counted>,
+}
+
+/// A boundary that was billed, and what was known then.
+#[derive(Debug)]
+struct Recorded {
+    boundary: NaiveDate,
+    terms: usize,
+    tenants: BTreeMap<TenantId, KnownTenant>,
+}
+
+pub(super) async fn look(
+    caller: &Caller,
+    reseller_id: ResellerId,
+    verified: &mut Verified,
+    differences: &mut Vec<Difference>,
+) -> Result<(), Error> {
+    let mut tx = system(caller).await?;
+    store::hold(&mut tx, reseller_id).await?;
+    let sums = store::document_sums(&mut tx, reseller_id).await?;
+    verified.documents += sums.len() as u64;
+    verified.transfers += store::count_transfers(&mut tx, reseller_id).await?.unsigned_abs();
+    for document in &sums {
+        document.check(differences)?;
+    }
+    differences.extend(store::transfer_faults(&mut tx, reseller_id).await?);
+    let agreement = agreement::store::find(&mut tx, reseller_id).await?.ok_or(Error::NotFound)?;
+    let mut replay = Replay {
+        recorded: store::boundaries(&mut tx, reseller_id).await?,
+        seat_changes: seat_changes(&mut tx, reseller_id).await?,
+        documents: documents(&mut tx, reseller_id).await?,
+        stored: billed::cycles(&mut tx, reseller_id, MAILBOX).await?,
+        agreement,
+    };
+    if let Err(stop) = replay.play(differences) {
+        differences.push(*stop);
+        return Ok(());
+    }
+    let unfounded = |document: &WholesaleInvoice| Difference::DocumentUnfounded {
+        document: document.id,
+        issued_on: document.issued_on,
+    };
+    differences.extend(replay.documents.values().map(unfounded));
+    Ok(())
+}
+
+/// All changes of every tenant that was ever billed, not those up to now: the clock of the server that billed may be ahead.
+async fn seat_changes(
+    tx: &mut SystemTx,
+    reseller_id: ResellerId,
+) -> Result<BTreeMap<TenantId, Vec<(DateTime<Utc>, i64)>>, Error> {
+    let tenants = store::tenants(tx, reseller_id).await?;
+    let mut changes = BTreeMap::<_, Vec<_>>::new();
+    for (tenant_id, change) in seats::changes_of(tx, &tenants, DateTime::<Utc>::MAX_UTC).await? {
+        changes.entry(tenant_id).or_default().push((change.at, i64::from(change.delta)));
+    }
+    Ok(changes)
+}
+
+async fn documents(
+    tx: &mut SystemTx,
+    reseller_id: ResellerId,
+) -> Result<BTreeMap<NaiveDate, WholesaleInvoice>, Error> {
+    let mut all = BTreeMap::new();
+    let mut after = None;
+    loop {
+        let request = PageRequest::new(Some(PageRequest::MAX_LIMIT), after);
+        let rows = invoice::store::list(tx, reseller_id, &request).await?;
+        let page = Page::cut(rows, &request, |invoice| invoice.id.uuid());
+        all.extend(page.items.into_iter().map(|invoice| (invoice.issued_on, invoice)));
+        after = page.next;
+        if after.is_none() {
+            return Ok(all);
+        }
+    }
+}
+
+/// Everything that an agreement's documents are computed from, and the documents.
+#[derive(Debug)]
+struct Replay {
+    agreement: Agreement,
+    recorded: Vec<Recorded>,
+    seat_changes: BTreeMap<TenantId, Vec<(DateTime<Utc>, i64)>>,
+    /// The cycles as they are stored.
+    stored: Vec<CycleState>,
+    /// By the day that they were issued on; those that are computed are taken out.
+    documents: BTreeMap<NaiveDate, WholesaleInvoice>,
+}
+
+impl Replay {
+    /// Computes every document again, from the first boundary on. Stops at the first that cannot be computed: those after
+    /// it could not be, either.
+    fn play(&mut self, differences: &mut Vec<Difference>) -> Result<(), Box<Difference>> {
+        let recorded = std::mem::take(&mut self.recorded);
+        let (mut parties, mut cycles) = (BTreeMap::new(), Vec::new());
+        let mut due = self.agreement.starts_on;
+        for known in &recorded {
+            let boundary = known.boundary;
+            if boundary != due {
+                differences.push(Difference::Boundary { computed: Some(due), stored: Some(boundary) });
+            }
+            let cut = || Box::new(Difference::LogCut { boundary });
+            let agreement = self.agreement.with_first_terms(known.terms).ok_or_else(cut)?;
+            let at_boundary = self.parties(known, &mut parties).ok_or_else(cut)?;
+            let mut account = Account::new(&agreement, at_boundary, cycles);
+            let of = |id| known.tenants.get(&id).map(|tenant| tenant.counted.clone()).unwrap_or_default();
+            let (lines, _) = account.bill(boundary, of).map_err(|error| not_ratable(boundary, &error))?;
+            due = account.next_boundary(boundary).map_err(|error| not_ratable(boundary, &error))?;
+            let computed = lines
+                .iter()
+                .map(|line| computed(line, &agreement))
+                .collect::<Option<Vec<_>>>()
+                .ok_or(Difference::Unreadable("price"))?;
+            compare(boundary, &computed, self.documents.remove(&boundary), differences);
+            let Account { parties: billed, cycles: opened, .. } = account;
+            parties.extend(billed.into_iter().map(|party| (party.tenant_id, party)));
+            cycles = opened;
+        }
+        if due != self.agreement.next_invoice_on {
+            differences.push(Difference::Boundary {
+                computed: Some(due),
+                stored: Some(self.agreement.next_invoice_on),
+            });
+        }
+        let days = |cycles: &[CycleState]| {
+            let mut days: Vec<_> = cycles.iter().map(|state| (state.cycle, state.zone.name())).collect();
+            days.sort_unstable();
+            days
+        };
+        let (opened, stored) = (days(&cycles), days(&self.stored));
+        let apart = opened.iter().find(|cycle| !stored.contains(cycle));
+        let apart = apart.or_else(|| stored.iter().find(|cycle| !opened.contains(cycle)));
+        differences.extend(apart.map(|(cycle, _)| Difference::Cycle { starts_on: cycle.charged.start() }));
+        Ok(())
+    }
+
+    /// The tenants as they were known at a boundary, with what was billed of them before; `None` if the log has less.
+    fn parties(&self, at: &Recorded, before: &mut BTreeMap<TenantId, Party>) -> Option<Vec<Party>> {
+        at.tenants
+            .iter()
+            .map(|(tenant_id, known)| {
+                let changes = self.seat_changes.get(tenant_id).map_or(&[][..], Vec::as_slice);
+                let log = log_of(changes.get(..known.seat_changes)?.iter().copied());
+                let cycles = before.remove(tenant_id).map(|party| party.cycles).unwrap_or_default();
+                Some(Party { tenant_id: *tenant_id, log, cycles })
+            })
+            .collect()
+    }
+}
+
+fn not_ratable(boundary: NaiveDate, error: &Error) -> Box<Difference> {
+    let error = match error {
+        Error::Rating(error) => *error,
+        _ => RatingError::DateRange,
+    };
+    Box::new(Difference::NotRatable { boundary, error })
+}
+
+fn compare(
+    boundary: NaiveDate,
+    computed: &[LineFigures],
+    stored: Option<WholesaleInvoice>,
+    differences: &mut Vec<Difference>,
+) {
+    let Some(stored) = stored else {
+        if !computed.is_empty() {
+            differences.push(Difference::DocumentMissing { boundary, lines: computed.len() });
+        }
+        return;
+    };
+    for index in 0..stored.lines.len().max(computed.len()) {
+        let (line, should_be) = (stored.lines.get(index).map(as_stored), computed.get(index).copied());
+        if line != should_be {
+            let (document, position) = (stored.id, index + 1);
+            differences.push(Difference::Line { document, position, stored: line, computed: should_be });
+        }
+    }
+}
+
+fn as_stored(line: &WholesaleLine) -> LineFigures {
+    LineFigures {
+        tenant_id: line.tenant.as_ref().map(|tenant| tenant.id),
+        kind: line.kind,
+        period: line.period,
+        quantity: line.quantity,
+        seat_days: line.seat_days,
+        price_id: line.price_id,
+        unit_price: Some(line.unit_price),
+        amount: line.amount,
+    }
+}
+
+fn computed((tenant_id, line): &PartyLine, agreement: &Agreement) -> Option<LineFigures> {
+    Some(LineFigures {
+        tenant_id: *tenant_id,
+        kind: line.kind,
+        period: line.charge.period,
+        quantity: line.charge.quantity,
+        seat_days: line.charge.seat_days,
+        price_id: agreement.price_at(&line.rate.tariff)?.id,
+        unit_price: line.rate.tariff.unit_price(),
+        amount: Money::new(line.charge.amount_minor, agreement.currency),
+    })
+}

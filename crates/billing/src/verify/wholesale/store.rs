@@ -1,0 +1,150 @@
+//! SQL of verifying wholesale: what is stored, side by side with what it should be.
+
+use std::collections::BTreeMap;
+
+use db::{SystemRead, SystemTx};
+use kernel::{InvoiceId, ResellerId, TenantId};
+use sqlx::types::chrono::NaiveDate;
+use uuid::Uuid;
+
+use super::super::DocumentSums;
+use super::super::difference::{Difference, Fault};
+use super::{KnownTenant, Recorded};
+use crate::Error;
+use crate::wholesale::counted::Counted;
+
+/// The resellers that have an agreement, in the order of their ids.
+pub(in crate::verify) async fn agreements(read: &mut SystemRead) -> Result<Vec<ResellerId>, db::Error> {
+    let ids = sqlx::query_scalar!("select reseller_id from wholesale_agreements order by reseller_id")
+        .fetch_all(read.conn())
+        .await?;
+    Ok(ids.into_iter().map(ResellerId::from_uuid).collect())
+}
+
+/// Keeps runs and changes of the agreement away until the transaction ends.
+pub(super) async fn hold(tx: &mut SystemTx, reseller_id: ResellerId) -> Result<(), db::Error> {
+    sqlx::query!("select id from wholesale_agreements where reseller_id = $1 for share", reseller_id.uuid())
+        .fetch_optional(tx.conn())
+        .await?;
+    Ok(())
+}
+
+/// The tenants that something was known of when a boundary was billed.
+pub(super) async fn tenants(tx: &mut SystemTx, reseller_id: ResellerId) -> Result<Vec<TenantId>, db::Error> {
+    let ids = sqlx::query_scalar!(
+        "select distinct tenant_id from wholesale_boundary_tenants where reseller_id = $1",
+        reseller_id.uuid()
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    Ok(ids.into_iter().map(TenantId::from_uuid).collect())
+}
+
+/// The boundaries that were billed, in their order.
+pub(super) async fn boundaries(tx: &mut SystemTx, reseller_id: ResellerId) -> Result<Vec<Recorded>, Error> {
+    let count = |known: i64| usize::try_from(known).map_err(|_| Error::Stored("billed boundary"));
+    let rows = sqlx::query!(
+        "select boundary, terms_known from wholesale_boundaries where reseller_id = $1",
+        reseller_id.uuid()
+    )
+    .fetch_all(tx.conn())
+    .await
+    .map_err(db::Error::from)?;
+    let mut boundaries = BTreeMap::new();
+    for row in rows {
+        let terms = count(row.terms_known)?;
+        let recorded = Recorded { boundary: row.boundary, terms, tenants: BTreeMap::new() };
+        boundaries.insert(row.boundary, recorded);
+    }
+    let rows = sqlx::query!(
+        r#"select boundary, tenant_id, seat_changes_known, counts_from, counts_until as "counts_until: Vec<Option<NaiveDate>>"
+           from wholesale_boundary_tenants where reseller_id = $1"#,
+        reseller_id.uuid()
+    )
+    .fetch_all(tx.conn())
+    .await
+    .map_err(db::Error::from)?;
+    for row in rows {
+        let recorded = boundaries.get_mut(&row.boundary).ok_or(Error::Stored("billed boundary"))?;
+        let days = row.counts_from.into_iter().zip(row.counts_until);
+        let counted = days.map(|(from, until)| Counted { from, until }).collect();
+        let known = KnownTenant { seat_changes: count(row.seat_changes_known)?, counted };
+        recorded.tenants.insert(TenantId::from_uuid(row.tenant_id), known);
+    }
+    Ok(boundaries.into_values().collect())
+}
+
+/// The sums of every document: as it states them, as its lines make them, and as credit notes refer to it.
+pub(super) async fn document_sums(
+    tx: &mut SystemTx,
+    reseller_id: ResellerId,
+) -> Result<Vec<DocumentSums>, db::Error> {
+    let sums = sqlx::query_as!(
+        DocumentSums,
+        r#"select i.id as "id: Uuid", i.kind = 'credit_note' as "is_credit_note!", i.currency, i.net_minor, i.tax_minor, i.total_minor,
+             coalesce((select sum(l.amount_minor) from wholesale_invoice_lines l
+               where l.reseller_id = i.reseller_id and l.invoice_id = i.id), 0)::bigint as "lines_minor!",
+             0::bigint as "taxes_minor!",
+             coalesce((select sum(r.amount_minor) from wholesale_credit_note_references r
+               where r.reseller_id = i.reseller_id and r.credit_note_id = i.id), 0)::bigint as "credits_minor!",
+             coalesce((select sum(r.amount_minor) from wholesale_credit_note_references r
+               where r.reseller_id = i.reseller_id and r.invoice_id = i.id), 0)::bigint as "credited_minor!"
+           from wholesale_invoices i where i.reseller_id = $1 order by i.id"#,
+        reseller_id.uuid()
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    Ok(sums)
+}
+
+/// Where the ledger and the documents differ, leg by leg. Where they do not, neither do balances.
+pub(super) async fn transfer_faults(
+    tx: &mut SystemTx,
+    reseller_id: ResellerId,
+) -> Result<Vec<Difference>, Error> {
+    let rows = sqlx::query!(
+        r#"with leg as (
+             select i.id as reference, i.kind || '_' || leg.name as code,
+               case when leg.amount_minor > 0 then 'receivable' else leg.account end as debit_account,
+               case when leg.amount_minor > 0 then leg.account else 'receivable' end as credit_account,
+               i.currency, abs(leg.amount_minor) as amount_minor, i.issued_on as effective_on, i.finalized_at as posted_at
+             from wholesale_invoices i
+             cross join lateral (values ('net', 'revenue', i.net_minor), ('tax', 'tax_payable', i.tax_minor))
+               leg (name, account, amount_minor)
+             where i.reseller_id = $1 and leg.amount_minor <> 0),
+           posted as (
+             select reference, code, debit_account, credit_account, currency, amount_minor, effective_on, posted_at
+             from wholesale_transfers where reseller_id = $1)
+           select reference as "reference!", code as "code!", leg.currency is null as "is_unfounded!",
+             posted.currency is null as "is_missing!"
+           from leg full join posted using (reference, code)
+           where (leg.debit_account, leg.credit_account, leg.currency, leg.amount_minor, leg.effective_on, leg.posted_at)
+             is distinct from (posted.debit_account, posted.credit_account, posted.currency, posted.amount_minor,
+               posted.effective_on, posted.posted_at)
+           order by reference, code"#,
+        reseller_id.uuid()
+    )
+    .fetch_all(tx.conn())
+    .await
+    .map_err(db::Error::from)?;
+    let faults = rows.into_iter().map(|row| {
+        let fault = match (row.is_missing, row.is_unfounded) {
+            (true, _) => Fault::Missing,
+            (_, true) => Fault::Unfounded,
+            _ => Fault::Differs,
+        };
+        Difference::Transfer { document: InvoiceId::from_uuid(row.reference), code: row.code, fault }
+    });
+    Ok(faults.collect())
+}
+
+/// How many transfers the reseller has as the operator's customer.
+pub(super) async fn count_transfers(tx: &mut SystemTx, reseller_id: ResellerId) -> Result<i64, db::Error> {
+    let count = sqlx::query_scalar!(
+        r#"select count(*) as "count!" from wholesale_transfers where reseller_id = $1"#,
+        reseller_id.uuid()
+    )
+    .fetch_one(tx.conn())
+    .await?;
+    Ok(count)
+}

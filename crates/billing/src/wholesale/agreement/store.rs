@@ -1,0 +1,208 @@
+//! SQL of agreements.
+
+use db::SystemTx;
+use kernel::{PriceBookId, PriceId, ResellerId, WholesaleAgreementId};
+use sqlx::types::chrono::{DateTime, NaiveDate, Utc};
+use uuid::Uuid;
+
+use super::{AgreedTerms, Agreement};
+use crate::Error;
+use crate::price_book::CycleLength;
+use crate::price_book::store::{removal_policy, tariff};
+use crate::rating::{PriceBasis, SuspensionPolicy};
+use crate::subscription::SubscribedPrice;
+
+struct Row {
+    id: Uuid,
+    operator_name: String,
+    interval: String,
+    currency: String,
+    time_zone: String,
+    anchor_date: NaiveDate,
+    starts_on: NaiveDate,
+    next_invoice_on: NaiveDate,
+    parked_reason: Option<String>,
+    version: i64,
+    created_at: DateTime<Utc>,
+}
+
+pub(crate) async fn find(tx: &mut SystemTx, reseller_id: ResellerId) -> Result<Option<Agreement>, Error> {
+    let row = sqlx::query_as!(
+        Row,
+        r#"select id, operator_name, "interval", currency, time_zone, anchor_date, starts_on, next_invoice_on, parked_reason,
+             version, created_at
+           from wholesale_agreements where reseller_id = $1"#,
+        reseller_id.uuid()
+    )
+    .fetch_optional(tx.conn())
+    .await
+    .map_err(db::Error::from)?;
+    let Some(row) = row else { return Ok(None) };
+    let mut earlier = terms(tx, reseller_id).await?;
+    let terms = earlier.pop().ok_or(Error::Stored("agreement"))?;
+    Ok(Some(Agreement {
+        id: WholesaleAgreementId::from_uuid(row.id),
+        reseller_id,
+        operator_name: row.operator_name,
+        terms,
+        interval: CycleLength::from_name(&row.interval).ok_or(Error::Stored("interval"))?,
+        currency: row.currency.parse().map_err(|_| Error::Stored("currency"))?,
+        time_zone: row.time_zone.parse().map_err(|_| Error::Stored("time zone"))?,
+        anchor_date: row.anchor_date,
+        starts_on: row.starts_on,
+        next_invoice_on: row.next_invoice_on,
+        parked_reason: row.parked_reason,
+        version: row.version,
+        created_at: row.created_at,
+        earlier,
+    }))
+}
+
+/// Everything that was agreed, in that order.
+async fn terms(tx: &mut SystemTx, reseller_id: ResellerId) -> Result<Vec<AgreedTerms>, Error> {
+    let rows = sqlx::query!(
+        r#"select w.starts_on, w.price_book_id, w.price_id, w.term_months, w.seats_committed, b.version, b.currency, p.model,
+             p.unit_price::text, p.tier_limits as "tier_limits: Vec<Option<i32>>", p.tier_prices::text[] as "tier_prices!",
+             p.removal_policy, p.grace_days
+           from wholesale_terms w
+           join price_books b on b.id = w.price_book_id
+           join prices p on p.price_book_id = w.price_book_id and p.id = w.price_id
+           where w.reseller_id = $1 order by w.ordinal"#,
+        reseller_id.uuid()
+    )
+    .fetch_all(tx.conn())
+    .await
+    .map_err(db::Error::from)?;
+    rows.into_iter()
+        .map(|row| {
+            let price = SubscribedPrice {
+                id: PriceId::from_uuid(row.price_id),
+                tariff: tariff(&row.model, row.unit_price.as_deref(), &row.tier_limits, &row.tier_prices)?,
+                currency: row.currency.parse().map_err(|_| Error::Stored("currency"))?,
+                basis: PriceBasis::Exclusive,
+                removal: removal_policy(&row.removal_policy, row.grace_days)?,
+                // A suspended tenant's seats cost the operator the same.
+                suspension: SuspensionPolicy::Continue,
+            };
+            Ok(AgreedTerms {
+                starts_on: row.starts_on,
+                price_book_id: PriceBookId::from_uuid(row.price_book_id),
+                price_book_version: row.version,
+                term_months: row.term_months,
+                seats_committed: row.seats_committed,
+                price,
+            })
+        })
+        .collect()
+}
+
+/// As [`find`], keeping runs and other writers away until the transaction ends; two that agree for the first time meet at
+/// the reseller's row.
+pub(super) async fn find_locked(
+    tx: &mut SystemTx,
+    reseller_id: ResellerId,
+) -> Result<Option<Agreement>, Error> {
+    sqlx::query!("select id from resellers where id = $1 for no key update", reseller_id.uuid())
+        .fetch_optional(tx.conn())
+        .await
+        .map_err(db::Error::from)?;
+    sqlx::query!("select id from wholesale_agreements where reseller_id = $1 for update", reseller_id.uuid())
+        .fetch_optional(tx.conn())
+        .await
+        .map_err(db::Error::from)?;
+    find(tx, reseller_id).await
+}
+
+pub(super) async fn is_billed(tx: &mut SystemTx, reseller_id: ResellerId) -> Result<bool, db::Error> {
+    let billed = sqlx::query_scalar!(
+        r#"select exists (select from wholesale_boundaries where reseller_id = $1) as "billed!""#,
+        reseller_id.uuid()
+    )
+    .fetch_one(tx.conn())
+    .await?;
+    Ok(billed)
+}
+
+/// The price of an item in a book of the operator's, with the book's version.
+pub(super) async fn price(
+    tx: &mut SystemTx,
+    book: PriceBookId,
+    interval: CycleLength,
+    item: &str,
+) -> Result<Option<(i32, SubscribedPrice)>, Error> {
+    let row = sqlx::query!(
+        r#"select b.version, b.currency, p.id, p.model, p.unit_price::text, p.tier_limits as "tier_limits: Vec<Option<i32>>",
+             p.tier_prices::text[] as "tier_prices!", p.removal_policy, p.grace_days
+           from price_books b join prices p on p.price_book_id = b.id
+           where b.id = $1 and b.reseller_id is null and b.tax_behavior = 'exclusive' and p.item = $2 and p."interval" = $3"#,
+        book.uuid(),
+        item,
+        interval.as_str()
+    )
+    .fetch_optional(tx.conn())
+    .await
+    .map_err(db::Error::from)?;
+    row.map(|row| {
+        let price = SubscribedPrice {
+            id: PriceId::from_uuid(row.id),
+            tariff: tariff(&row.model, row.unit_price.as_deref(), &row.tier_limits, &row.tier_prices)?,
+            currency: row.currency.parse().map_err(|_| Error::Stored("currency"))?,
+            basis: PriceBasis::Exclusive,
+            removal: removal_policy(&row.removal_policy, row.grace_days)?,
+            // A suspended tenant's seats cost the operator the same.
+            suspension: SuspensionPolicy::Continue,
+        };
+        Ok((row.version, price))
+    })
+    .transpose()
+}
+
+/// Writes all of it but the terms; it is parked no more.
+pub(super) async fn put(tx: &mut SystemTx, new: &Agreement) -> Result<(), db::Error> {
+    sqlx::query!(
+        r#"insert into wholesale_agreements (reseller_id, id, operator_name, "interval", currency, time_zone, anchor_date,
+             starts_on, next_invoice_on, version, created_at)
+           values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+           on conflict on constraint wholesale_agreements_one_a_reseller do update set
+             operator_name = excluded.operator_name, "interval" = excluded."interval", currency = excluded.currency,
+             time_zone = excluded.time_zone, anchor_date = excluded.anchor_date, starts_on = excluded.starts_on,
+             next_invoice_on = excluded.next_invoice_on, version = excluded.version, parked_at = null, parked_reason = null"#,
+        new.reseller_id.uuid(),
+        new.id.uuid(),
+        new.operator_name,
+        new.interval.as_str(),
+        new.currency.code(),
+        new.time_zone.name(),
+        new.anchor_date,
+        new.starts_on,
+        new.next_invoice_on,
+        new.version,
+        new.created_at,
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// The agreement's row has to be locked.
+pub(super) async fn append_terms(
+    tx: &mut SystemTx,
+    agreement: &Agreement,
+    now: DateTime<Utc>,
+) -> Result<(), db::Error> {
+    let terms = &agreement.terms;
+    sqlx::query!(
+        "insert into wholesale_terms (reseller_id, ordinal, starts_on, price_book_id, price_id, term_months, seats_committed, set_at)
+         select $1, coalesce(max(ordinal), 0) + 1, $2, $3, $4, $5, $6, $7 from wholesale_terms where reseller_id = $1",
+        agreement.reseller_id.uuid(),
+        terms.starts_on,
+        terms.price_book_id.uuid(),
+        terms.price.id.uuid(),
+        terms.term_months,
+        terms.seats_committed,
+        now
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,132 @@
+//! Wholesale documents: the operator's invoices and credit notes for a reseller, final when they are made.
+
+pub(crate) mod store;
+
+use chrono::{DateTime, NaiveDate, Utc};
+use kernel::{Currency, InvoiceId, Money, Page, PageRequest, PriceId, ResellerId, TenantId};
+use tenancy::{Action, Caller, ResellerCtx};
+
+use super::{must_be_party, system};
+use crate::Error;
+use crate::invoice::DocumentKind;
+use crate::rating::{LineKind, Span, UnitPrice};
+
+/// A final document, signed as the reseller's account sees it.
+#[derive(Debug, Clone)]
+pub struct WholesaleInvoice {
+    /// Its id.
+    pub id: InvoiceId,
+    /// Its number in the operator's series, such as `INV-000001`.
+    pub number: String,
+    /// Invoice or credit note.
+    pub kind: DocumentKind,
+    /// How the operator was called then.
+    pub issuer_name: String,
+    /// The reseller it is for.
+    pub reseller_id: ResellerId,
+    /// How it was called then.
+    pub reseller_name: String,
+    /// What every amount is in.
+    pub currency: Currency,
+    /// The boundary that it was made for: a day in the agreement's calendar.
+    pub issued_on: NaiveDate,
+    /// By when it is to be paid.
+    pub due_on: NaiveDate,
+    /// `final`.
+    pub status: String,
+    /// Of a credit note: the invoices that it corrects.
+    pub corrects: Vec<InvoiceId>,
+    /// What it is for, by tenant; the commitment last.
+    pub lines: Vec<WholesaleLine>,
+    /// The sum of the lines.
+    pub net: Money,
+    /// Tax on it.
+    pub tax: Money,
+    /// Net and tax.
+    pub total: Money,
+}
+
+/// A tenant, as it was called when the document was made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Named {
+    /// Its id.
+    pub id: TenantId,
+    /// Its name.
+    pub name: String,
+}
+
+/// One line of a document.
+#[derive(Debug, Clone)]
+pub struct WholesaleLine {
+    /// Whose seats; `None`: committed and not used.
+    pub tenant: Option<Named>,
+    /// What it says, in words.
+    pub description: String,
+    /// What was sold: `mailbox`.
+    pub item: String,
+    /// Why it is there.
+    pub kind: LineKind,
+    /// The days it charges or credits, half-open.
+    pub period: Span,
+    /// Units on each of these days; negative in a credit.
+    pub quantity: i64,
+    /// Units times days.
+    pub seat_days: i64,
+    /// The published price that it was billed at.
+    pub price_id: PriceId,
+    /// For one unit and one whole cycle.
+    pub unit_price: UnitPrice,
+    /// What it comes to.
+    pub amount: Money,
+}
+
+/// A document to be written.
+#[derive(Debug)]
+pub(super) struct NewInvoice<'a> {
+    pub(super) id: InvoiceId,
+    pub(super) reseller_id: ResellerId,
+    pub(super) kind: DocumentKind,
+    pub(super) number: i64,
+    pub(super) issuer_name: &'a str,
+    pub(super) customer_name: &'a str,
+    pub(super) currency: Currency,
+    pub(super) issued_on: NaiveDate,
+    pub(super) due_on: NaiveDate,
+    pub(super) net_minor: i64,
+    pub(super) finalized_at: DateTime<Utc>,
+}
+
+/// A reseller's documents, in the order in which they were made.
+///
+/// # Errors
+/// [`Error::NotFound`] for whoever is neither the operator nor the reseller itself; [`Error::Tenancy`] without the right to
+/// see them.
+pub async fn list(ctx: &ResellerCtx, page: PageRequest) -> Result<Page<WholesaleInvoice>, Error> {
+    must_be_party(ctx)?;
+    ctx.require(Action::WholesaleRead)?;
+    let mut tx = system(ctx.db()).await?;
+    let rows = store::list(&mut tx, ctx.reseller_id(), &page).await?;
+    Ok(Page::cut(rows, &page, |invoice| invoice.id.uuid()))
+}
+
+/// One document of a reseller's.
+///
+/// # Errors
+/// As [`list`]; [`Error::NotFound`] for one that is not the reseller's.
+pub async fn get(ctx: &ResellerCtx, id: InvoiceId) -> Result<WholesaleInvoice, Error> {
+    must_be_party(ctx)?;
+    ctx.require(Action::WholesaleRead)?;
+    let mut tx = system(ctx.db()).await?;
+    store::find(&mut tx, ctx.reseller_id(), id).await?.ok_or(Error::NotFound)
+}
+
+/// The document with that id, whichever reseller's it is.
+///
+/// # Errors
+/// [`Error::NotFound`], the same for one that does not exist and for one that the caller may not know of.
+pub async fn find(caller: &Caller, id: InvoiceId) -> Result<WholesaleInvoice, Error> {
+    let mut tx = system(caller.db()).await?;
+    let reseller_id = store::reseller_of(&mut tx, id).await?.ok_or(Error::NotFound)?;
+    tx.commit().await?;
+    get(&caller.enter_reseller(reseller_id).await?, id).await
+}

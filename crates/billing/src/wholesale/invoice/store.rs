@@ -1,0 +1,245 @@
+//! SQL of wholesale documents.
+
+use std::collections::BTreeMap;
+
+use db::SystemTx;
+use kernel::{InvoiceId, Money, PageRequest, PriceId, ResellerId, TenantId};
+use sqlx::types::chrono::NaiveDate;
+use uuid::Uuid;
+
+use super::{Named, NewInvoice, WholesaleInvoice, WholesaleLine};
+use crate::Error;
+use crate::invoice::DocumentKind;
+use crate::rating::{Cycle, LineKind, Span};
+
+/// Writes a document with its number. There is no tax: the net is the total.
+pub(in crate::wholesale) async fn insert(tx: &mut SystemTx, new: &NewInvoice<'_>) -> Result<(), db::Error> {
+    sqlx::query!(
+        "insert into wholesale_invoices (reseller_id, id, kind, number, issuer_name, customer_name, currency, issued_on,
+           due_on, net_minor, tax_minor, total_minor, finalized_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 0, $10, $11)",
+        new.reseller_id.uuid(),
+        new.id.uuid(),
+        new.kind.as_str(),
+        new.number,
+        new.issuer_name,
+        new.customer_name,
+        new.currency.code(),
+        new.issued_on,
+        new.due_on,
+        new.net_minor,
+        new.finalized_at,
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+pub(in crate::wholesale) async fn insert_line(
+    tx: &mut SystemTx,
+    new: &NewInvoice<'_>,
+    position: i32,
+    line: &WholesaleLine,
+    cycle: Cycle,
+) -> Result<(), db::Error> {
+    sqlx::query!(
+        "insert into wholesale_invoice_lines (reseller_id, invoice_id, position, tenant_id, tenant_name, item, kind, description,
+           period, cycle, quantity, seat_days, price_id, unit_price, amount_minor)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, daterange($9, $10), daterange($11, $12), $13, $14, $15, $16::text::numeric, $17)",
+        new.reseller_id.uuid(),
+        new.id.uuid(),
+        position,
+        line.tenant.as_ref().map(|tenant| tenant.id.uuid()),
+        line.tenant.as_ref().map(|tenant| &*tenant.name),
+        line.item,
+        line.kind.as_str(),
+        line.description,
+        line.period.start(),
+        line.period.end(),
+        cycle.charged.start(),
+        cycle.charged.end(),
+        line.quantity,
+        line.seat_days,
+        line.price_id.uuid(),
+        line.unit_price.to_string(),
+        line.amount.amount_minor,
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// The invoices of which something has not been credited yet, the newest first, with how much.
+pub(in crate::wholesale) async fn creditable(
+    tx: &mut SystemTx,
+    reseller_id: ResellerId,
+) -> Result<Vec<(InvoiceId, i64)>, db::Error> {
+    let rows = sqlx::query!(
+        r#"select id, "left" as "left!" from (
+             select i.id, i.issued_on, i.total_minor - coalesce((
+               select sum(r.amount_minor) from wholesale_credit_note_references r
+               where r.reseller_id = i.reseller_id and r.invoice_id = i.id), 0)::bigint as "left"
+             from wholesale_invoices i where i.reseller_id = $1 and i.kind = 'invoice') open
+           where "left" > 0 order by issued_on desc"#,
+        reseller_id.uuid()
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    Ok(rows.into_iter().map(|row| (InvoiceId::from_uuid(row.id), row.left)).collect())
+}
+
+pub(in crate::wholesale) async fn insert_reference(
+    tx: &mut SystemTx,
+    credit_note: &NewInvoice<'_>,
+    invoice: InvoiceId,
+    amount_minor: i64,
+) -> Result<(), db::Error> {
+    sqlx::query!(
+        "insert into wholesale_credit_note_references (reseller_id, credit_note_id, invoice_id, amount_minor)
+         values ($1, $2, $3, $4)",
+        credit_note.reseller_id.uuid(),
+        credit_note.id.uuid(),
+        invoice.uuid(),
+        amount_minor,
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn reseller_of(tx: &mut SystemTx, id: InvoiceId) -> Result<Option<ResellerId>, db::Error> {
+    let found = sqlx::query_scalar!("select reseller_id from wholesale_invoices where id = $1", id.uuid())
+        .fetch_optional(tx.conn())
+        .await?;
+    Ok(found.map(ResellerId::from_uuid))
+}
+
+struct Row {
+    id: Uuid,
+    kind: String,
+    number: i64,
+    issuer_name: String,
+    customer_name: String,
+    currency: String,
+    issued_on: NaiveDate,
+    due_on: NaiveDate,
+    status: String,
+    net_minor: i64,
+    tax_minor: i64,
+    total_minor: i64,
+}
+
+pub(super) async fn find(
+    tx: &mut SystemTx,
+    reseller_id: ResellerId,
+    id: InvoiceId,
+) -> Result<Option<WholesaleInvoice>, Error> {
+    let row = sqlx::query_as!(
+        Row,
+        "select id, kind, number, issuer_name, customer_name, currency, issued_on, due_on, status, net_minor, tax_minor,
+           total_minor
+         from wholesale_invoices where reseller_id = $1 and id = $2",
+        reseller_id.uuid(),
+        id.uuid()
+    )
+    .fetch_optional(tx.conn())
+    .await
+    .map_err(db::Error::from)?;
+    let Some(row) = row else { return Ok(None) };
+    Ok(with_lines(tx, reseller_id, vec![row]).await?.pop())
+}
+
+pub(crate) async fn list(
+    tx: &mut SystemTx,
+    reseller_id: ResellerId,
+    page: &PageRequest,
+) -> Result<Vec<WholesaleInvoice>, Error> {
+    let rows = sqlx::query_as!(
+        Row,
+        "select id, kind, number, issuer_name, customer_name, currency, issued_on, due_on, status, net_minor, tax_minor,
+           total_minor
+         from wholesale_invoices where reseller_id = $1 and id > $2 order by id limit $3",
+        reseller_id.uuid(),
+        page.after(),
+        page.fetch()
+    )
+    .fetch_all(tx.conn())
+    .await
+    .map_err(db::Error::from)?;
+    with_lines(tx, reseller_id, rows).await
+}
+
+async fn with_lines(
+    tx: &mut SystemTx,
+    reseller_id: ResellerId,
+    rows: Vec<Row>,
+) -> Result<Vec<WholesaleInvoice>, Error> {
+    let ids = rows.iter().map(|row| row.id).collect::<Vec<_>>();
+    let mut invoices = BTreeMap::new();
+    for row in rows {
+        invoices.insert(row.id, invoice(reseller_id, row)?);
+    }
+    let lines = sqlx::query!(
+        r#"select invoice_id, tenant_id, tenant_name, item, kind, description, lower(period) as "start!", upper(period) as "end!",
+             quantity, seat_days, price_id, unit_price::text as "unit_price!", amount_minor
+           from wholesale_invoice_lines where reseller_id = $1 and invoice_id = any ($2) order by invoice_id, position"#,
+        reseller_id.uuid(),
+        &ids
+    )
+    .fetch_all(tx.conn())
+    .await
+    .map_err(db::Error::from)?;
+    for row in lines {
+        let Some(invoice) = invoices.get_mut(&row.invoice_id) else { continue };
+        let tenant = row.tenant_id.zip(row.tenant_name);
+        invoice.lines.push(WholesaleLine {
+            tenant: tenant.map(|(id, name)| Named { id: TenantId::from_uuid(id), name }),
+            description: row.description,
+            item: row.item,
+            kind: LineKind::from_name(&row.kind).ok_or(Error::Stored("line kind"))?,
+            period: Span::new(row.start, row.end).ok_or(Error::Stored("period"))?,
+            quantity: row.quantity,
+            seat_days: row.seat_days,
+            price_id: PriceId::from_uuid(row.price_id),
+            unit_price: row.unit_price.parse().map_err(|_| Error::Stored("unit price"))?,
+            amount: Money::new(row.amount_minor, invoice.currency),
+        });
+    }
+    let references = sqlx::query!(
+        "select credit_note_id, invoice_id from wholesale_credit_note_references
+         where reseller_id = $1 and credit_note_id = any ($2) order by credit_note_id, invoice_id",
+        reseller_id.uuid(),
+        &ids
+    )
+    .fetch_all(tx.conn())
+    .await
+    .map_err(db::Error::from)?;
+    for row in references {
+        if let Some(credit_note) = invoices.get_mut(&row.credit_note_id) {
+            credit_note.corrects.push(InvoiceId::from_uuid(row.invoice_id));
+        }
+    }
+    Ok(invoices.into_values().collect())
+}
+
+fn invoice(reseller_id: ResellerId, row: Row) -> Result<WholesaleInvoice, Error> {
+    let kind = DocumentKind::from_name(&row.kind).ok_or(Error::Stored("document kind"))?;
+    let currency = row.currency.parse().map_err(|_| Error::Stored("currency"))?;
+    Ok(WholesaleInvoice {
+        id: InvoiceId::from_uuid(row.id),
+        number: kind.number(row.number),
+        kind,
+        issuer_name: row.issuer_name,
+        reseller_id,
+        reseller_name: row.customer_name,
+        currency,
+        issued_on: row.issued_on,
+        due_on: row.due_on,
+        status: row.status,
+        corrects: Vec::new(),
+        lines: Vec::new(),
+        net: Money::new(row.net_minor, currency),
+        tax: Money::new(row.tax_minor, currency),
+        total: Money::new(row.total_minor, currency),
+    })
+}
