@@ -39,7 +39,7 @@ impl DocumentKind {
     }
 
     /// A number of its series, as documents show it.
-    fn number(self, number: i64) -> String {
+    pub(crate) fn number(self, number: i64) -> String {
         match self {
             Self::Invoice => format!("INV-{number:06}"),
             Self::CreditNote => format!("CRN-{number:06}"),
@@ -67,7 +67,7 @@ pub struct Invoice {
     pub issued_on: NaiveDate,
     /// By when it is to be paid.
     pub due_on: NaiveDate,
-    /// `final`.
+    /// `paid` for an invoice of which nothing is due, else `final`.
     pub status: String,
     /// Of a credit note: the invoices that it corrects.
     pub corrects: Vec<InvoiceId>,
@@ -79,6 +79,10 @@ pub struct Invoice {
     pub tax: Money,
     /// Net and tax.
     pub total: Money,
+    /// What of it is settled, by payments and by credit. Nothing of a credit note, which is credit itself.
+    pub paid: Money,
+    /// What is left to pay of it.
+    pub due: Money,
 }
 
 /// The reseller that issued a document, as it was called then.

@@ -1,4 +1,4 @@
-//! What an account owes: price books, subscriptions, invoices, ledger, runs.
+//! What an account owes: price books, subscriptions, invoices, payments, ledger, runs.
 //!
 //! [`rating`] is pure: from terms, an event log and a date to lines; no I/O, no clock, no floats. The other
 //! modules are the shell around it, which stores, claims due accounts, numbers and hands out documents.
@@ -8,8 +8,10 @@ mod error;
 pub mod forecast;
 pub mod invoice;
 pub mod ledger;
+pub mod payment;
 pub mod price_book;
 pub mod rating;
+pub mod receivable;
 pub mod run;
 mod series;
 pub mod subscription;

@@ -7,8 +7,9 @@
 //!   come and makes no difference here. No boundary was skipped, and each that owes something has its document.
 //! - Of every document: lines = net, net + tax = total, a credit note's references = its total, and what is credited on
 //!   an invoice is at most its total.
-//! - Every document has exactly its transfers and every transfer its document; the balance of each account by the
-//!   transfers is the one by the documents. Debits = credits by the shape of a transfer, which names both.
+//! - Every document, payment and refund has exactly its transfers and every transfer what it was posted from; the balance
+//!   of each account by the transfers is the one by these, so that receivable = invoices − credit notes − payments + refunds.
+//!   Debits = credits by the shape of a transfer, which names both. Of no payment more was paid back than arrived.
 //! - The numbers of each series are 1 to the last that its counter gave out.
 //!
 //! Not proved:
@@ -34,7 +35,7 @@ use crate::Error;
 use crate::invoice::{self, Invoice};
 use crate::run::opened;
 use crate::subscription;
-pub use difference::{Difference, Fault, Finding, Gap, GapKind, LineFigures, Sum};
+pub use difference::{Difference, Fault, Finding, Gap, GapKind, LineFigures, Posted, Sum};
 use recompute::{Account, Recomputed, WholeLog};
 
 /// How many tenants are looked up at a time; one at a time is held in memory.
@@ -123,8 +124,8 @@ async fn look(ctx: &Ctx, verified: &mut Verified, differences: &mut Vec<Differen
         document.check(differences)?;
     }
     let faults = store::transfer_faults(&mut tx).await?;
-    differences.extend(faults.into_iter().map(|(document, code, fault)| Difference::Transfer {
-        document,
+    differences.extend(faults.into_iter().map(|(posted, code, fault)| Difference::Transfer {
+        posted,
         code,
         fault,
     }));

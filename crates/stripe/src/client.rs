@@ -8,10 +8,10 @@ use kernel::Money;
 use secrecy::{ExposeSecret as _, SecretString};
 use url::{Host, Url, form_urlencoded};
 
+use crate::AmountError;
 use crate::amount::to_api;
 use crate::intent::{Outcome, RawIntent, RawList, Read, RefundOutcome, read};
 use crate::transport::{Failure, Limits, SetupError, Transport};
-use crate::AmountError;
 
 /// The version of the API whose answers are read here.
 const VERSION: &str = "2024-06-20";
@@ -107,8 +107,7 @@ impl Client {
         since: DateTime<Utc>,
     ) -> Result<Option<Outcome>, Outcome> {
         let since = since.timestamp().to_string();
-        let query =
-            [("customer", charge.customer.as_str()), ("created[gte]", &since), ("limit", PAGE)];
+        let query = [("customer", charge.customer.as_str()), ("created[gte]", &since), ("limit", PAGE)];
         let body = match read(self.get(account, &["payment_intents"], &query).await) {
             Read::Good(body) => body,
             Read::Declined(_) => return Err(Outcome::Unknown("the answer cannot be read")),
@@ -121,7 +120,9 @@ impl Client {
         let mut intents = list.data.into_iter().filter_map(RawIntent::read);
         match intents.find(|intent| intent.payment.as_deref() == Some(&charge.payment)) {
             Some(intent) => Ok(Some(Outcome::of_intent(intent))),
-            None if list.has_more => Err(Outcome::Unknown("the customer has too many payments to look through")),
+            None if list.has_more => {
+                Err(Outcome::Unknown("the customer has too many payments to look through"))
+            }
             None => Ok(None),
         }
     }
@@ -144,9 +145,13 @@ impl Client {
         refund: &str,
     ) -> Result<RefundOutcome, AmountError> {
         let amount = to_api(amount)?.to_string();
-        let fields =
-            [("payment_intent", intent), ("amount", amount.as_str()), ("metadata[refund]", refund)];
+        let fields = [("payment_intent", intent), ("amount", amount.as_str()), ("metadata[refund]", refund)];
         Ok(RefundOutcome::read(self.post(account, &["refunds"], idempotency_key, &fields).await))
+    }
+
+    /// Asks where a refund is, by the provider's id of it.
+    pub async fn retrieve_refund(&self, account: &Account, refund: &str) -> RefundOutcome {
+        RefundOutcome::read(self.get(account, &["refunds", refund], &[]).await)
     }
 
     async fn post(

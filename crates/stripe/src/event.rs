@@ -104,8 +104,12 @@ mod tests {
             panic!()
         };
         assert_eq!((read.id.as_str(), read.status), ("pi_1", IntentStatus::Succeeded));
-        assert_eq!((read.amount, read.payment.as_deref()), (Money::new(1200, "EUR".parse().unwrap()), Some("pay_1")));
-        let refund = r#"{"id":"re_1","status":"pending","amount":500,"currency":"eur","metadata":{"refund":"ref_1"}}"#;
+        assert_eq!(
+            (read.amount, read.payment.as_deref()),
+            (Money::new(1200, "EUR".parse().unwrap()), Some("pay_1"))
+        );
+        let refund =
+            r#"{"id":"re_1","status":"pending","amount":500,"currency":"eur","metadata":{"refund":"ref_1"}}"#;
         let charge = format!(r#"{{"id":"ch_1","refunds":{{"data":[{refund}]}}}}"#);
         for (kind, object) in [("refund.updated", refund), ("charge.refunded", charge.as_str())] {
             let Happened::Refunds(read) = event(kind, object).unwrap().happened else { panic!() };

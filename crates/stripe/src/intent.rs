@@ -277,7 +277,10 @@ pub(crate) fn read(answer: Result<(StatusCode, Bytes), Failure>) -> Read {
         429 => Read::Busy,
         400..=499 => {
             let (code, message) = problem().unwrap_or_default().in_words();
-            Read::Refused(if code == "declined" { format!("http_{}", status.as_u16()) } else { code }, message)
+            Read::Refused(
+                if code == "declined" { format!("http_{}", status.as_u16()) } else { code },
+                message,
+            )
         }
         _ => Read::Unknown("the provider failed"),
     }

@@ -90,7 +90,10 @@ mod tests {
     fn signs_as_the_scheme_says() {
         // Computed apart: printf '1492774577.{"id":"evt_1"}' | openssl dgst -sha256 -hmac whsec_test_secret
         let header = sign(&secret(), at(1_492_774_577), br#"{"id":"evt_1"}"#);
-        assert_eq!(header, "t=1492774577,v1=799c4ba7bb339f3c8601adfd112f0e477c930a268be1243d341abb8286501c2f");
+        assert_eq!(
+            header,
+            "t=1492774577,v1=799c4ba7bb339f3c8601adfd112f0e477c930a268be1243d341abb8286501c2f"
+        );
         assert_eq!(verify(&secret(), &header, br#"{"id":"evt_1"}"#, at(1_492_774_577)), Ok(()));
     }
 
@@ -137,7 +140,8 @@ mod tests {
 
         #[test]
         fn any_header_is_judged(header in ".{0,200}") {
-            prop_assert!(verify(&secret(), &header, b"{}", at(1_700_000_000)).is_err());
+            let judged = verify(&secret(), &header, b"{}", at(1_700_000_000));
+            prop_assert!(judged.is_err());
         }
     }
 }

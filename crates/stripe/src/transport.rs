@@ -74,8 +74,11 @@ impl Transport {
         let mut http = HttpConnector::new();
         http.enforce_http(false);
         http.set_connect_timeout(Some(limits.connect));
-        let https =
-            HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(http);
+        let https = HttpsConnectorBuilder::new()
+            .with_tls_config(tls)
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(http);
         // No connection is kept: one that has died in the meantime would leave a charge in doubt.
         let client = Client::builder(TokioExecutor::new())
             .pool_max_idle_per_host(0)
@@ -87,7 +90,11 @@ impl Transport {
     pub(crate) async fn send(&self, request: Request<Full<Bytes>>) -> Result<(StatusCode, Bytes), Failure> {
         let exchange = async {
             let response = self.client.request(request).await.map_err(|error| {
-                if error.is_connect() { Failure::NotSent } else { Failure::NoAnswer("the connection was cut") }
+                if error.is_connect() {
+                    Failure::NotSent
+                } else {
+                    Failure::NoAnswer("the connection was cut")
+                }
             })?;
             let status = response.status();
             let body = Limited::new(response.into_body(), self.limits.response_bytes);

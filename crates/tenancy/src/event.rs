@@ -127,6 +127,10 @@ named! {
         SubscriptionChanged = "subscription.changed",
         /// An invoice or credit note is final.
         InvoiceFinalized = "invoice.finalized",
+        /// A payment has arrived.
+        PaymentSucceeded = "payment.succeeded",
+        /// A payment, or a part of it, was paid back.
+        PaymentRefunded = "payment.refunded",
     }
 }
 

@@ -116,6 +116,10 @@ named! {
         SubscriptionWrite = "subscriptions:write",
         /// See invoices.
         InvoiceRead = "invoices:read",
+        /// See payments.
+        PaymentRead = "payments:read",
+        /// Record payments that have arrived, and pay back.
+        PaymentWrite = "payments:write",
         /// Start billing runs and see what they did.
         BillingRun = "billing:run",
     }
@@ -175,6 +179,8 @@ pub fn allows(role: Role, action: Action) -> bool {
                 | SubscriptionRead
                 | SubscriptionWrite
                 | InvoiceRead
+                | PaymentRead
+                | PaymentWrite
                 | BillingRun
         ),
         Role::ResellerSupport => matches!(
@@ -198,6 +204,7 @@ pub fn allows(role: Role, action: Action) -> bool {
                 | PriceBookRead
                 | SubscriptionRead
                 | InvoiceRead
+                | PaymentRead
         ),
         Role::TenantAdmin => matches!(
             action,
@@ -229,8 +236,11 @@ pub fn allows(role: Role, action: Action) -> bool {
                 | MessageDelete
                 | SubscriptionRead
                 | InvoiceRead
+                | PaymentRead
         ),
-        Role::TenantBilling => matches!(action, TenantRead | SubscriptionRead | InvoiceRead),
+        Role::TenantBilling => {
+            matches!(action, TenantRead | SubscriptionRead | InvoiceRead | PaymentRead)
+        }
         Role::Helpdesk => matches!(
             action,
             TenantRead
