@@ -131,11 +131,16 @@ pub struct InvoiceLine {
 /// # Errors
 /// [`Error::NotFound`], the same for one that does not exist and for one of a tenant out of scope.
 pub async fn get(caller: &Caller, id: InvoiceId) -> Result<Invoice, Error> {
-    let tenant_id = find_tenant(caller, id).await?.ok_or(Error::NotFound)?;
-    let ctx = caller.enter(tenant_id).await?;
+    let ctx = enter(caller, id).await?;
     ctx.require(Action::InvoiceRead)?;
     let mut tx = ctx.begin().await?;
     store::find(&mut tx, id).await?.ok_or(Error::NotFound)
+}
+
+/// Enters the tenant that a document is of.
+pub(crate) async fn enter(caller: &Caller, id: InvoiceId) -> Result<Ctx, Error> {
+    let tenant_id = find_tenant(caller, id).await?.ok_or(Error::NotFound)?;
+    Ok(caller.enter(tenant_id).await?)
 }
 
 #[expect(

@@ -9,6 +9,8 @@ pub mod forecast;
 pub mod invoice;
 pub mod ledger;
 pub mod payment;
+pub mod payment_method;
+pub mod payment_provider;
 pub mod price_book;
 pub mod rating;
 pub mod receivable;

@@ -1,16 +1,27 @@
 //! Payments: what a customer paid, what it is meant for, and what was paid back. A payment is never taken back but by a
 //! refund, which is a row of its own; what is due by them is [`crate::receivable`]'s.
 
+mod charge;
 mod matching;
+mod provider;
+mod reconcile;
+mod refund;
+mod status;
 mod store;
+mod webhook;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use db::SystemTx;
-use kernel::{
-    Checks, Currency, InvoiceId, Money, Page, PageRequest, PaymentId, RefundId, ResellerId, TenantId,
-};
+use kernel::{Checks, Currency, InvoiceId, Money, Page, PageRequest, PaymentId, ResellerId, TenantId};
 use serde_json::json;
 use tenancy::{Action, Caller, Ctx, TenantTx, event};
+
+pub use charge::pay;
+pub use provider::Provider;
+pub use reconcile::{Reconciled, reconcile};
+pub use refund::{Refund, refund};
+pub use status::{PaymentStatus, RefundStatus};
+pub use webhook::receive;
 
 use crate::Error;
 use crate::error::{NOT_A_DATE, date};
@@ -30,37 +41,20 @@ pub struct Payment {
     pub issuer_id: ResellerId,
     /// What it is meant for first; `None`: the customer's balance, which settles the oldest.
     pub invoice_id: Option<InvoiceId>,
-    /// How it came: `manual` is a bank transfer that somebody recorded.
+    /// How it came: `manual` is a bank transfer that somebody recorded, else the provider's name.
     pub provider: String,
-    /// `succeeded`.
-    pub status: String,
-    /// What arrived.
+    /// Where it is.
+    pub status: PaymentStatus,
+    /// What arrived; until then, what is asked.
     pub amount: Money,
-    /// What was paid back of it.
+    /// What was paid back of it, or is on its way back.
     pub refunded: Money,
-    /// What the transfer said.
+    /// What the transfer said, or what the charge says.
     pub reference: String,
-    /// The customer's local day that it counts for.
+    /// Why it failed, as the provider's code and in its words.
+    pub failure: Option<(String, String)>,
+    /// The customer's local day that it counts for, once it has arrived.
     pub received_on: Option<NaiveDate>,
-    /// When it was recorded.
-    pub created_at: DateTime<Utc>,
-}
-
-/// What a customer was paid back.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refund {
-    /// Its id.
-    pub id: RefundId,
-    /// Of which payment.
-    pub payment_id: PaymentId,
-    /// `succeeded`.
-    pub status: String,
-    /// How much.
-    pub amount: Money,
-    /// Why.
-    pub reason: String,
-    /// The customer's local day that it counts for.
-    pub refunded_on: Option<NaiveDate>,
     /// When it was recorded.
     pub created_at: DateTime<Utc>,
 }
@@ -106,10 +100,11 @@ pub async fn record(ctx: &Ctx, new: NewTransfer) -> Result<Payment, Error> {
         issuer_id: invoice.map_or(ctx.reseller_id(), |invoice| invoice.issuer),
         invoice_id: invoice.map(|invoice| invoice.invoice),
         provider: "manual".into(),
-        status: "succeeded".into(),
+        status: PaymentStatus::Succeeded,
         amount,
         refunded: Money::new(0, amount.currency),
         reference: new.reference,
+        failure: None,
         received_on: Some(received_on),
         created_at: now,
     };
@@ -192,57 +187,6 @@ pub async fn get(caller: &Caller, id: PaymentId) -> Result<Payment, Error> {
     ctx.require(Action::PaymentRead)?;
     let mut tx = ctx.begin().await?;
     store::find(&mut tx, id).await?.ok_or(Error::NotFound)
-}
-
-/// Notes that a payment, or a part of it, was paid back: `None` is all that is left of it.
-///
-/// # Errors
-/// [`Error::NotFound`] as for [`get`]; [`Error::Conflict`] `refund_exceeds_payment` for more than is left of it;
-/// [`Error::Invalid`] for bad input.
-pub async fn refund(
-    caller: &Caller,
-    id: PaymentId,
-    amount: Option<Money>,
-    reason: String,
-) -> Result<Refund, Error> {
-    let ctx = enter(caller, id).await?;
-    ctx.require(Action::PaymentWrite)?;
-    let mut checks = Checks::default();
-    check_text(&mut checks, &reason, "/reason");
-    let mut tx = ctx.begin().await?;
-    // Nobody else refunds of it until this is done.
-    let payment = store::find_locked(&mut tx, id).await?.ok_or(Error::NotFound)?;
-    let left =
-        Money::new(payment.amount.amount_minor - payment.refunded.amount_minor, payment.amount.currency);
-    let amount = amount.unwrap_or(left);
-    let is_some = amount.amount_minor > 0 || left.amount_minor == 0;
-    checks.require(is_some, "/amount/amount_minor", "must be more than 0");
-    let is_same = amount.currency == left.currency;
-    checks.require(is_same, "/amount/currency", "must be the payment's");
-    checks.done().map_err(Error::Invalid)?;
-    if left.amount_minor == 0 || amount.amount_minor > left.amount_minor {
-        let detail = "no more can be paid back than is left of the payment";
-        return Err(Error::Conflict { code: "refund_exceeds_payment", detail });
-    }
-    let (now, today) = (ctx.env().now(), local_day(ctx.now(), ctx.time_zone()));
-    let refund = Refund {
-        id: ctx.env().new_id(),
-        payment_id: id,
-        status: "succeeded".into(),
-        amount,
-        reason,
-        refunded_on: Some(today),
-        created_at: now,
-    };
-    store::insert_refund(&mut tx, &refund).await?;
-    let what = Moved::Refund(refund.id);
-    let issuer = payment.issuer_id;
-    let movement = Movement { what, issuer, amount, effective_on: today, posted_at: now };
-    ledger::post_movement(&mut tx, &movement).await?;
-    let data = json!({"refund_id": refund.id, "amount": amount, "refunded_on": today});
-    event::record(&mut tx, &ctx, event::Kind::PaymentRefunded, id, data).await?;
-    tx.commit().await?;
-    Ok(refund)
 }
 
 #[expect(

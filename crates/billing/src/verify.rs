@@ -9,7 +9,7 @@
 //!   an invoice is at most its total.
 //! - Every document, payment and refund has exactly its transfers and every transfer what it was posted from; the balance
 //!   of each account by the transfers is the one by these, so that receivable = invoices − credit notes − payments + refunds.
-//!   Debits = credits by the shape of a transfer, which names both. Of no payment more was paid back than arrived.
+//!   Debits = credits by the shape of a transfer, which names both.
 //! - The numbers of each series are 1 to the last that its counter gave out.
 //!
 //! Not proved:

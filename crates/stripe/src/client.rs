@@ -10,7 +10,7 @@ use url::{Host, Url, form_urlencoded};
 
 use crate::AmountError;
 use crate::amount::to_api;
-use crate::intent::{Outcome, RawIntent, RawList, Read, RefundOutcome, read};
+use crate::intent::{Outcome, RawIntent, RawList, RawRefund, Read, RefundOutcome, read};
 use crate::transport::{Failure, Limits, SetupError, Transport};
 
 /// The version of the API whose answers are read here.
@@ -147,6 +147,36 @@ impl Client {
         let amount = to_api(amount)?.to_string();
         let fields = [("payment_intent", intent), ("amount", amount.as_str()), ("metadata[refund]", refund)];
         Ok(RefundOutcome::read(self.post(account, &["refunds"], idempotency_key, &fields).await))
+    }
+
+    /// Looks for a refund by our id of it, among those of its payment; `Ok(None)` if there is none.
+    ///
+    /// # Errors
+    /// What is known instead: never [`RefundOutcome::Found`].
+    pub async fn find_refund(
+        &self,
+        account: &Account,
+        intent: &str,
+        refund: &str,
+    ) -> Result<Option<RefundOutcome>, RefundOutcome> {
+        let query = [("payment_intent", intent), ("limit", PAGE)];
+        let unreadable = RefundOutcome::Unknown("the answer cannot be read");
+        let body = match read(self.get(account, &["refunds"], &query).await) {
+            Read::Good(body) => body,
+            Read::Declined(_) => return Err(unreadable),
+            Read::Refused(code, message) => return Err(RefundOutcome::Refused { code, message }),
+            Read::Busy => return Err(RefundOutcome::Busy),
+            Read::Unknown(why) => return Err(RefundOutcome::Unknown(why)),
+        };
+        let Ok(list) = serde_json::from_slice::<RawList<RawRefund>>(&body) else { return Err(unreadable) };
+        let mut refunds = list.data.into_iter().filter_map(RawRefund::read);
+        match refunds.find(|found| found.refund.as_deref() == Some(refund)) {
+            Some(found) => Ok(Some(RefundOutcome::Found(found))),
+            None if list.has_more => {
+                Err(RefundOutcome::Unknown("the payment has too many refunds to look through"))
+            }
+            None => Ok(None),
+        }
     }
 
     /// Asks where a refund is, by the provider's id of it.

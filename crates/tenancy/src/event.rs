@@ -129,8 +129,12 @@ named! {
         InvoiceFinalized = "invoice.finalized",
         /// A payment has arrived.
         PaymentSucceeded = "payment.succeeded",
+        /// A payment by a provider is not coming.
+        PaymentFailed = "payment.failed",
         /// A payment, or a part of it, was paid back.
         PaymentRefunded = "payment.refunded",
+        /// A tenant's payment method was put or deleted.
+        PaymentMethodChanged = "payment_method.changed",
     }
 }
 

@@ -120,6 +120,12 @@ named! {
         PaymentRead = "payments:read",
         /// Record payments that have arrived, and pay back.
         PaymentWrite = "payments:write",
+        /// Pay invoices by the tenant's payment method, and say which that is.
+        PaymentMake = "payments:make",
+        /// See by which provider a reseller takes money, without its secrets.
+        PaymentProviderRead = "payment_providers:read",
+        /// Say by which provider a reseller takes money.
+        PaymentProviderWrite = "payment_providers:write",
         /// Start billing runs and see what they did.
         BillingRun = "billing:run",
     }
@@ -181,6 +187,8 @@ pub fn allows(role: Role, action: Action) -> bool {
                 | InvoiceRead
                 | PaymentRead
                 | PaymentWrite
+                | PaymentMake
+                | PaymentProviderRead
                 | BillingRun
         ),
         Role::ResellerSupport => matches!(
@@ -237,9 +245,10 @@ pub fn allows(role: Role, action: Action) -> bool {
                 | SubscriptionRead
                 | InvoiceRead
                 | PaymentRead
+                | PaymentMake
         ),
         Role::TenantBilling => {
-            matches!(action, TenantRead | SubscriptionRead | InvoiceRead | PaymentRead)
+            matches!(action, TenantRead | SubscriptionRead | InvoiceRead | PaymentRead | PaymentMake)
         }
         Role::Helpdesk => matches!(
             action,

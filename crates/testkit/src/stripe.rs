@@ -237,6 +237,17 @@ fn look(state: &State, segments: &[&str], query: &str) -> (u16, Value) {
             Some(intent) => (200, intent.clone()),
             None => (404, problem("invalid_request_error", "resource_missing")),
         },
+        ["refunds"] => {
+            let query: HashMap<_, _> = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
+            let of = query.get("payment_intent").map(String::as_str);
+            let data: Vec<_> = state
+                .refunds
+                .values()
+                .filter(|refund| refund["payment_intent"].as_str() == of)
+                .cloned()
+                .collect();
+            (200, json!({"object": "list", "data": data, "has_more": false}))
+        }
         ["refunds", id] => match state.refunds.get(*id) {
             Some(refund) => (200, refund.clone()),
             None => (404, problem("invalid_request_error", "resource_missing")),
@@ -292,7 +303,7 @@ fn change(
             };
             let id = format!("re_{}", state.refunds.len() + 1);
             let status = if fault == Some(Fault::Processing) { "pending" } else { "succeeded" };
-            let refund = json!({"id": id, "object": "refund", "status": status, "currency": intent["currency"],
+            let refund = json!({"id": id, "object": "refund", "payment_intent": field("payment_intent"), "status": status, "currency": intent["currency"],
                 "amount": field("amount").parse::<i64>().unwrap_or_default(),
                 "metadata": {"refund": field("metadata[refund]")}});
             state.refunds.insert(id, refund.clone());

@@ -2,6 +2,10 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 mod ledger;
+mod payment;
+mod payment_charge;
+mod payment_event;
+mod payment_provider;
 mod price_book;
 mod run;
 mod story;
