@@ -17,7 +17,7 @@ use serde_json::json;
 use tenancy::{Action, Caller, Ctx, TenantTx, event};
 
 pub use charge::pay;
-pub use provider::Provider;
+pub use provider::{Provider, provider_at};
 pub use reconcile::{Reconciled, reconcile};
 pub use refund::{Refund, refund};
 pub use status::{PaymentStatus, RefundStatus};
@@ -128,6 +128,15 @@ async fn arrived(
     let data = json!({"invoice_id": payment.invoice_id, "provider": payment.provider, "amount": amount,
         "received_on": effective_on});
     event::record(tx, ctx, event::Kind::PaymentSucceeded, payment.id, data).await?;
+    Ok(())
+}
+
+/// Tells that a payment is not coming.
+async fn failed(tx: &mut TenantTx, ctx: &Ctx, payment: &Payment) -> Result<(), Error> {
+    let code = payment.failure.as_ref().map(|(code, _)| code);
+    let data = json!({"invoice_id": payment.invoice_id, "provider": payment.provider, "amount": payment.amount,
+        "failure_code": code});
+    event::record(tx, ctx, event::Kind::PaymentFailed, payment.id, data).await?;
     Ok(())
 }
 

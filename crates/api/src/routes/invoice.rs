@@ -109,7 +109,7 @@ impl From<invoice::InvoiceLine> for InvoiceLine {
 #[derive(Debug, Serialize, ToSchema)]
 struct Tax {}
 
-/// An invoice or credit note. It is final and never changes. A credit note's amounts are negative.
+/// An invoice or credit note. It is final: of what it says only `status`, `paid` and `due` change. A credit note's amounts are negative.
 #[derive(Debug, Serialize, ToSchema)]
 struct Invoice {
     #[schema(value_type = schema::InvoiceId)]
@@ -130,7 +130,7 @@ struct Invoice {
     /// By when it is to be paid.
     #[schema(value_type = schema::Day)]
     due_on: NaiveDate,
-    /// `final`.
+    /// `paid` for an invoice of which nothing is due, else `final`.
     #[schema(value_type = schema::InvoiceStatus)]
     status: String,
     /// Of a credit note: the invoices that it corrects.
@@ -146,6 +146,10 @@ struct Invoice {
     tax: Money,
     /// Net and tax.
     total: Money,
+    /// What of it is settled, by payments and by credit.
+    paid: Money,
+    /// What is left to pay of it.
+    due: Money,
 }
 
 impl From<invoice::Invoice> for Invoice {
@@ -166,6 +170,8 @@ impl From<invoice::Invoice> for Invoice {
             net: of.net.into(),
             tax: of.tax.into(),
             total: of.total.into(),
+            paid: of.paid.into(),
+            due: of.due.into(),
         }
     }
 }

@@ -12,7 +12,8 @@ use crate::support::{self, Answer, text};
 use world::World;
 
 /// The operations that need no credential.
-const PUBLIC: &[&str] = &["create_token", "get_health", "get_jwks", "get_metrics", "get_readiness"];
+const PUBLIC: &[&str] =
+    &["create_token", "get_health", "get_jwks", "get_metrics", "get_readiness", "receive_payment_event"];
 
 /// What somebody else's credential meets.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -39,6 +40,7 @@ const TABLE: &[(&str, Stranger)] = &[
     ("create_group", NotFound),
     ("create_mailbox", NotFound),
     ("create_message", NotFound),
+    ("create_payment", NotFound),
     ("create_price_book", BodyNotFound),
     ("create_reseller", BodyNotFound),
     ("create_reseller_api_key", NotFound),
@@ -53,6 +55,8 @@ const TABLE: &[(&str, Stranger)] = &[
     ("delete_group", NotFound),
     ("delete_mailbox", NotFound),
     ("delete_message", NotFound),
+    ("delete_payment_method", NotFound),
+    ("delete_payment_provider", NotFound),
     ("delete_tenant", NotFound),
     ("delete_user", NotFound),
     ("delete_webhook_endpoint", NotFound),
@@ -67,6 +71,9 @@ const TABLE: &[(&str, Stranger)] = &[
     ("get_message", NotFound),
     ("get_message_raw", NotFound),
     ("get_operation", NotFound),
+    ("get_payment", NotFound),
+    ("get_payment_method", NotFound),
+    ("get_payment_provider", NotFound),
     ("get_price_book", NotFound),
     ("get_quota", NotFound),
     ("get_reseller", NotFound),
@@ -89,6 +96,7 @@ const TABLE: &[(&str, Stranger)] = &[
     ("list_mailboxes", NotFound),
     ("list_members", NotFound),
     ("list_messages", NotFound),
+    ("list_payments", NotFound),
     ("list_price_books", SeesNothing),
     ("list_prices", NotFound),
     ("list_reseller_api_keys", NotFound),
@@ -100,9 +108,13 @@ const TABLE: &[(&str, Stranger)] = &[
     ("list_webhook_deliveries", NotFound),
     ("list_webhook_endpoints", SeesNothing),
     ("offboard_user", NotFound),
+    ("pay_invoice", NotFound),
     ("put_delegate", NotFound),
+    ("put_payment_method", NotFound),
+    ("put_payment_provider", NotFound),
     ("put_subscription", NotFound),
     ("recover_message", NotFound),
+    ("refund_payment", NotFound),
     ("remove_delegate", NotFound),
     ("remove_member", NotFound),
     ("replay_webhook_delivery", NotFound),
@@ -239,8 +251,9 @@ async fn to_another_tenant_of_the_reseller_our_objects_do_not_exist() {
     let stranger = text(&key["secret"]);
     for (method, path, operation) in guarded() {
         let answer = world.send(&method, &path, &operation, Some(&stranger)).await;
-        let in_scope =
-            ["{tenant_id}", "{reseller_id}", "{invoice_id}"].iter().any(|part| path.contains(part));
+        let in_scope = ["{tenant_id}", "{reseller_id}", "{invoice_id}", "{payment_id}"]
+            .iter()
+            .any(|part| path.contains(part));
         match answer.status.as_u16() {
             404 => {}
             // A tenant's key has none of the reseller's actions.
@@ -288,7 +301,7 @@ async fn a_version_that_is_no_more_is_refused_where_the_document_says_so() {
             versioned += 1;
         }
     }
-    assert_eq!(versioned, 28);
+    assert_eq!(versioned, 32);
     nothing_has_changed(&world).await;
 }
 

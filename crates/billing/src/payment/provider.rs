@@ -4,10 +4,13 @@
 //! - `Unknown` is said whenever it may have been charged; `Busy`, `Refused` and `Declined` only when it was not.
 //! - What was charged is found by our id of it, though its answer never came.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use kernel::Money;
-use stripe::{Account, Charge, Client, Outcome, RefundOutcome};
+use stripe::{Account, Charge, Client, Limits, Outcome, RefundOutcome, SetupError};
 
 /// Takes charges and pays them back.
 #[async_trait]
@@ -51,6 +54,17 @@ pub trait Provider: std::fmt::Debug + Send + Sync {
         reference: Option<&str>,
         refund: &str,
     ) -> Result<Option<RefundOutcome>, RefundOutcome>;
+}
+
+/// The provider at an address such as `https://api.stripe.com`.
+///
+/// # Errors
+/// [`SetupError::Url`] for what is none, or neither `https` nor on this machine.
+pub fn provider_at(base: &str) -> Result<Arc<dyn Provider>, SetupError> {
+    let base = base.parse().map_err(|_| SetupError::Url)?;
+    // Shorter than a request to us may take: whoever asks shall hear that it is not known.
+    let limits = Limits { total: Duration::from_secs(20), ..Limits::default() };
+    Ok(Arc::new(Client::new(&base, limits)?))
 }
 
 #[async_trait]

@@ -95,8 +95,9 @@ pub async fn refund(
     tx.commit().await?;
     // From here on the money may move: whoever stops, the refund is found.
     let account = Account { secret_key: secrets.secret_key };
-    let asked = provider.refund(&account, &key(refund.id), &reference, amount, &refund.id.to_string());
-    ended(&ctx, refund.id, asked.await).await
+    let (key, ours) = (key(refund.id), refund.id.to_string());
+    let outcome = provider.refund(&account, &key, &reference, amount, &ours).await;
+    ended(&ctx, refund.id, outcome).await
 }
 
 fn check(amount: Money, left: Money, reason: &str) -> Result<(), Error> {

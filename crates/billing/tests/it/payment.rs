@@ -74,8 +74,10 @@ async fn a_transfer_settles_what_it_names_then_what_it_matches_then_the_oldest()
     let named = paid(&world.ctx, 2500, "thank you, inv-000002").await;
     assert_eq!(named.invoice_id, Some(documents[1].id));
     assert_eq!(states(&world.ctx).await, ["final 0/2500", "paid 2500/0", "final 0/2500"]);
+    at(&world, "2026-03-01T12:01");
     let by_amount = paid(&world.ctx, 2500, "no number").await;
     assert_eq!(by_amount.invoice_id, Some(documents[0].id));
+    at(&world, "2026-03-01T12:02");
     let part = paid(&world.ctx, 1000, "something").await;
     assert_eq!(part.invoice_id, None);
     assert_eq!(states(&world.ctx).await, ["paid 2500/0", "paid 2500/0", "final 1000/1500"]);
@@ -112,6 +114,7 @@ async fn a_credit_note_is_money_for_what_is_unpaid() {
     seat(&world.ctx, "ada").await;
     run(&world, "2026-01-01").await;
     paid(&world.ctx, 24000, "INV-000001").await;
+    at(&world, "2026-01-01T12:00");
     tenancy::user::delete(&world.ctx, ben.id, None).await.unwrap();
     at(&world, "2026-02-01T12:00");
     run(&world, "2026-02-01").await;

@@ -174,8 +174,11 @@ async fn a_refusal_is_told_and_can_be_tried_again() {
     let declined = scene.pay().await.unwrap();
     assert_eq!(declined.status, PaymentStatus::Failed);
     assert_eq!(declined.failure.unwrap().0, "card_declined");
+    // Lists are ordered by the millisecond.
+    assert_eq!(scene.reconciled(TimeDelta::seconds(1)).await, 0);
     let wants = scene.pay().await.unwrap();
     assert_eq!(wants.failure.unwrap().0, "authentication_required");
+    assert_eq!(scene.reconciled(TimeDelta::seconds(1)).await, 0);
     // The provider was busy: the payment waits, and is asked for again.
     assert_eq!(scene.pay().await.unwrap().status, PaymentStatus::Pending);
     assert_eq!(scene.reconciled(SOON).await, 1);

@@ -121,6 +121,7 @@ async fn what_is_forged_or_old_is_not_read() {
     let garbage = scene.tell("{}").await.unwrap_err();
     assert_eq!(garbage.kind(), ErrorKind::Invalid);
     scene.hear(reseller, &good, &body).await.unwrap();
+    scene.fake.settle("pi_1", "succeeded");
     scene.assert_paid_once().await;
 }
 

@@ -217,8 +217,8 @@ async fn a_provider_is_its_reseller_s_and_its_secrets_are_nobody_s_to_see() {
         assert_eq!(payment_provider::put(&own, &bad, None).await.unwrap_err().kind(), ErrorKind::Invalid);
     }
     // No tenant's transaction reads it.
-    let seen =
-        sqlx::query("select 1 from payment_providers").execute(world.ctx.begin().await.unwrap().conn());
+    let mut tx = world.ctx.begin().await.unwrap();
+    let seen = sqlx::query("select 1 from payment_providers").execute(tx.conn());
     assert!(seen.await.unwrap_err().to_string().contains("permission denied"));
     let other = world::reseller(&world.operator, "Other").await;
     let stranger = admin_of(&world, &other).await;

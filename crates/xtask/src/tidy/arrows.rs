@@ -31,7 +31,6 @@ const MAY_USE: [(&str, &[&str]); 18] = [
             "blob",
             "dns",
             "webhook",
-            "stripe",
             "tenancy",
             "billing",
             "mailstore",
