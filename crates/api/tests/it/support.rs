@@ -28,8 +28,8 @@ pub(crate) struct App {
     pub(crate) api: Api,
     pub(crate) operator: String,
     pub(crate) dns: DnsServer,
-    /// Where charges are taken.
-    pub(crate) payments: FakeStripe,
+    /// Where charges are taken; it ends with the test.
+    _payments: FakeStripe,
     router: Router,
 }
 
@@ -143,7 +143,14 @@ impl App {
             expected_dns: dns::health::Expected { dmarc: true, ..Default::default() },
         };
         let router = api::router(api.clone());
-        Self { db, api, operator: secret.expose_secret().to_owned(), dns: dns_server, payments, router }
+        Self {
+            db,
+            api,
+            operator: secret.expose_secret().to_owned(),
+            dns: dns_server,
+            _payments: payments,
+            router,
+        }
     }
 
     /// The same, with its bodies elsewhere.
