@@ -116,8 +116,10 @@ async fn delete(
     params(ResellerPath, ("Stripe-Signature" = String, Header, description = "`t=<seconds>,v1=<hex>`, as the provider signs.", example = "t=1792000000,v1=5257a869e7ec")),
     request_body(content = ProviderEvent),
     responses((status = 204, description = "It is noted, or does not matter here."),
-        (status = 401, description = "It is not signed by the reseller's secret, or not now: `unauthenticated`."),
-        (status = 422, description = "It is signed, and is no event: `invalid_request`.")),
+        (status = 401, description = "It is not signed by the reseller's secret, or not now: `unauthenticated`.", body = crate::problem::Body,
+            content_type = "application/problem+json"),
+        (status = 422, description = "It is signed, and is no event: `invalid_request`.", body = crate::problem::Body,
+            content_type = "application/problem+json")),
     security(()))]
 async fn receive(
     State(api): State<Api>,
