@@ -243,6 +243,9 @@ BEYOND = {
     "/prices/*/tiers": "of a price by tiers, in the order of their limits",
     "/prices/*/grace_days": "of a lock, and only of that",
     "/prices/*/interval": "at most one price for an item and interval",
+    "payments/amount/currency": "the tenant's",
+    "refund/amount/currency": "the payment's",
+    "/received_on": "not after the tenant's present day",
     "cursor": "made by the server",
 }
 STATES = {"idempotency_key_reuse", "quota_exceeded"}
@@ -255,7 +258,7 @@ def filter_failure(context, failure, case, response):
         return False  # Every sequence of bytes is a message.
     if isinstance(failure, UseAfterFree) and '"status":"deleted"' in response.text:
         return False  # What is deleted can be seen as deleted.
-    if isinstance(failure, EnsureResourceAvailability) and case.operation.path.endswith(("/subscription", "/billing-profile", "/wholesale-agreement")):
+    if isinstance(failure, EnsureResourceAvailability) and case.operation.path.endswith(("/subscription", "/billing-profile", "/wholesale-agreement", "/payment-method", "/payment-provider")):
         return False  # A new tenant or reseller has none.
     if isinstance(failure, RejectedPositiveData) and case.operation.path == "/v1/auth/token":
         body = response.json()  # Each grant needs other fields, and a made-up password is wrong.

@@ -330,6 +330,7 @@ async function checkInvoices(portal: Api, customer: Customer, totals: number[]):
     assert.deepEqual([lines, invoice.currency, invoice.customer.id], [invoice.total.amount_minor, "EUR", customer.tenant.id]);
   }
   assert.deepEqual(invoices.map((invoice) => invoice.total.amount_minor), totals);
+  await checkPayments(portal, customer, invoices[0]!);
   step(`invoices of ${totals.map((minor) => (minor / 100).toFixed(2)).join(" and ")} EUR`);
 }
 
@@ -351,6 +352,23 @@ async function sellWholesale(operator: Api, portal: Api, reseller_id: string, as
   const query = { from: as_of, to: as_of };
   ok(await portal.GET("/v1/resellers/{reseller_id}/margins", { params: { ...params, query } }), 200);
   step(`wholesale invoice ${invoice.number} of 250.00 EUR`);
+}
+
+async function checkPayments(
+  portal: Api,
+  customer: Customer,
+  invoice: { id: string; number: string; total: { amount_minor: number; currency: string } },
+): Promise<void> {
+  const params = { path: { tenant_id: customer.tenant.id } };
+  const body = { amount: invoice.total, reference: `Thanks, ${invoice.number}`, received_on: day(new Date()) };
+  const payment = ok(await portal.POST("/v1/tenants/{tenant_id}/payments", { params, body }), 201);
+  assert.deepEqual([payment.status, payment.invoice_id], ["succeeded", invoice.id]);
+  const path = { invoice_id: invoice.id };
+  assert.equal(ok(await portal.GET("/v1/invoices/{invoice_id}", { params: { path } }), 200).status, "paid");
+  refused(await portal.POST("/v1/invoices/{invoice_id}/pay", { params: { path } }), 409, "nothing_due");
+  const back = { params: { path: { payment_id: payment.id } }, body: { reason: "A test" } };
+  assert.equal(ok(await portal.POST("/v1/payments/{payment_id}/refund", back), 201).status, "succeeded");
+  assert.equal(ok(await portal.GET("/v1/invoices/{invoice_id}", { params: { path } }), 200).due.amount_minor, invoice.total.amount_minor);
 }
 
 function day(instant: Date): string {

@@ -21,6 +21,8 @@ mod strict;
 mod tasks;
 mod version;
 
+use std::sync::Arc;
+
 use dns::Resolver;
 use dns::health::Expected;
 use ipnet::IpNet;
@@ -42,6 +44,8 @@ pub struct Api {
     pub store: MailStore,
     /// What `/metrics` prints: the handle of the recorder that the process installed.
     pub metrics: PrometheusHandle,
+    /// Takes charges.
+    pub payments: Arc<dyn billing::payment::Provider>,
     /// Says which addresses webhooks may be sent to.
     pub webhooks: webhook::Guard,
     /// How much clients get.

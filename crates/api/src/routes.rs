@@ -19,6 +19,8 @@ mod mailbox_lifecycle;
 mod message;
 mod operation;
 pub(crate) mod paths;
+mod payment;
+mod payment_provider;
 mod price_book;
 mod raw;
 mod reseller;
@@ -126,6 +128,8 @@ fn with_small_bodies() -> OpenApiRouter<Api> {
         .merge(subscription::router())
         .merge(wholesale::router())
         .merge(invoice::router())
+        .merge(payment::router())
+        .merge(payment_provider::router())
         .merge(billing_run::router())
         .merge(event::router())
         .merge(webhook_endpoint::router())
@@ -134,7 +138,10 @@ fn with_small_bodies() -> OpenApiRouter<Api> {
 
 /// What takes no bearer token.
 fn public() -> OpenApiRouter<Api> {
-    OpenApiRouter::default().merge(token::router()).merge(health::router())
+    OpenApiRouter::default()
+        .merge(token::router())
+        .merge(health::router())
+        .merge(payment_provider::public_router())
 }
 
 fn with_messages() -> OpenApiRouter<Api> {

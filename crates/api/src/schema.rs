@@ -88,6 +88,8 @@ ids! {
     InvoiceId = "inv": "An invoice's id.";
     WebhookEndpointId = "whk": "A webhook endpoint's id.";
     DeliveryId = "dlv": "A delivery's id.";
+    PaymentId = "pay": "A payment's id.";
+    RefundId = "ref": "A refund's id.";
     RunId = "run": "A billing run's id.";
 }
 
@@ -173,7 +175,11 @@ closed! {
     SubscriptionStatus: "Whether it is charged.", ["active", "trialing", "ended"];
     RunStatus: "How far a billing run is.", ["succeeded", "queued", "running", "failed"];
     InvoiceKind: "What a document is.", ["invoice", "credit_note"];
-    InvoiceStatus: "Documents are final from the start.", ["final"];
+    InvoiceStatus: "Documents are final from the start; of a `paid` invoice nothing is due.", ["final", "paid"];
+    PaymentStatus: "Where a payment is.", ["succeeded", "pending", "unknown", "requires_action", "processing", "failed"];
+    RefundStatus: "Where a refund is.", ["succeeded", "pending", "unknown", "failed"];
+    PaymentProviderName: "How a payment comes.", ["manual", "stripe"];
+    ChargingProvider: "Who takes charges.", ["stripe"];
     LineKind: "A cycle in advance, units added in one, or units removed from one.", ["recurring", "proration", "credit"];
     GrantType: "`client_credentials` (a program with an API key), `password` (a person at a first-party portal) or `refresh_token`.",
         ["client_credentials", "password", "refresh_token"];

@@ -77,7 +77,7 @@ pub struct Invoice {
     pub issued_on: NaiveDate,
     /// By when it is to be paid.
     pub due_on: NaiveDate,
-    /// `final`.
+    /// `paid` for an invoice of which nothing is due, else `final`.
     pub status: String,
     /// Of a credit note: the invoices that it corrects.
     pub corrects: Vec<InvoiceId>,
@@ -95,6 +95,10 @@ pub struct Invoice {
     pub tax: Money,
     /// Net and tax.
     pub total: Money,
+    /// What of it is settled, by payments and by credit. Nothing of a credit note, which is credit itself.
+    pub paid: Money,
+    /// What is left to pay of it.
+    pub due: Money,
 }
 
 /// The reseller that issued a document, as it was called then.
@@ -178,11 +182,16 @@ pub async fn find(caller: &Caller, id: InvoiceId) -> Result<Found, Error> {
 /// # Errors
 /// [`Error::NotFound`], the same for one that does not exist and for one of a tenant out of scope.
 pub async fn get(caller: &Caller, id: InvoiceId) -> Result<Invoice, Error> {
-    let tenant_id = find_tenant(caller, id).await?.ok_or(Error::NotFound)?;
-    let ctx = caller.enter(tenant_id).await?;
+    let ctx = enter(caller, id).await?;
     ctx.require(Action::InvoiceRead)?;
     let mut tx = ctx.begin().await?;
     store::find(&mut tx, id).await?.ok_or(Error::NotFound)
+}
+
+/// Enters the tenant that a document is of.
+pub(crate) async fn enter(caller: &Caller, id: InvoiceId) -> Result<Ctx, Error> {
+    let tenant_id = find_tenant(caller, id).await?.ok_or(Error::NotFound)?;
+    Ok(caller.enter(tenant_id).await?)
 }
 
 #[expect(

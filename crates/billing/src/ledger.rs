@@ -8,8 +8,9 @@ pub(crate) mod store;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use db::SystemTx;
-use kernel::{Currency, InvoiceId, Money, ResellerId};
+use kernel::{Currency, InvoiceId, Money, PaymentId, RefundId, ResellerId};
 use tenancy::{Action, Caller, Scope, TenantTx};
+use uuid::Uuid;
 
 use crate::Error;
 use crate::invoice::DocumentKind;
@@ -24,21 +25,24 @@ pub enum Account {
     Revenue,
     /// What the issuer owes the tax office.
     TaxPayable,
+    /// What the issuer has been paid.
+    Cash,
 }
 
 impl Account {
-    /// `receivable`, `revenue` or `tax_payable`.
+    /// `receivable`, `revenue`, `tax_payable` or `cash`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Receivable => "receivable",
             Self::Revenue => "revenue",
             Self::TaxPayable => "tax_payable",
+            Self::Cash => "cash",
         }
     }
 
     /// The one with that name.
     pub(crate) fn from_name(name: &str) -> Option<Self> {
-        [Self::Receivable, Self::Revenue, Self::TaxPayable]
+        [Self::Receivable, Self::Revenue, Self::TaxPayable, Self::Cash]
             .into_iter()
             .find(|account| account.as_str() == name)
     }
@@ -69,6 +73,12 @@ pub(crate) struct Leg {
 }
 
 impl Posting {
+    fn transfers(&self) -> impl Iterator<Item = Transfer> {
+        let Self { document, issuer, currency, effective_on, posted_at, .. } = *self;
+        let reference = document.uuid();
+        self.legs().map(move |leg| Transfer { reference, leg, issuer, currency, effective_on, posted_at })
+    }
+
     /// One leg for the net and one for the tax, to receivable or out of it by the sign; none for what is nothing.
     fn legs(&self) -> impl Iterator<Item = Leg> {
         let [net, tax] = match self.kind {
@@ -89,10 +99,57 @@ impl Posting {
     }
 }
 
+/// Money that came in or went out.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Movement {
+    pub(crate) what: Moved,
+    pub(crate) issuer: ResellerId,
+    pub(crate) amount: Money,
+    /// The local day that it counts for.
+    pub(crate) effective_on: NaiveDate,
+    pub(crate) posted_at: DateTime<Utc>,
+}
+
+/// Which way it went.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Moved {
+    Payment(PaymentId),
+    Refund(RefundId),
+}
+
+/// A row of the ledger, whole.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Transfer {
+    pub(crate) reference: Uuid,
+    pub(crate) leg: Leg,
+    pub(crate) issuer: ResellerId,
+    pub(crate) currency: Currency,
+    pub(crate) effective_on: NaiveDate,
+    pub(crate) posted_at: DateTime<Utc>,
+}
+
+/// Posts a payment or refund in the transaction that settles it. A second time is refused by the database.
+pub(crate) async fn post_movement(tx: &mut TenantTx, movement: &Movement) -> Result<(), Error> {
+    let amount_minor = movement.amount.amount_minor;
+    let (reference, code, debit, credit) = match movement.what {
+        Moved::Payment(id) => (id.uuid(), "payment", Account::Cash, Account::Receivable),
+        Moved::Refund(id) => (id.uuid(), "refund", Account::Receivable, Account::Cash),
+    };
+    let transfer = Transfer {
+        reference,
+        leg: Leg { code, debit, credit, amount_minor },
+        issuer: movement.issuer,
+        currency: movement.amount.currency,
+        effective_on: movement.effective_on,
+        posted_at: movement.posted_at,
+    };
+    Ok(store::insert(tx, &transfer).await?)
+}
+
 /// Posts a document in the transaction that makes it final. A second time is refused by the database.
 pub(crate) async fn post(tx: &mut TenantTx, posting: &Posting) -> Result<(), Error> {
-    for leg in posting.legs() {
-        store::insert(tx, posting, &leg).await?;
+    for transfer in posting.transfers() {
+        store::insert(tx, &transfer).await?;
     }
     Ok(())
 }
@@ -103,8 +160,8 @@ pub(crate) async fn post_wholesale(
     reseller_id: ResellerId,
     posting: &Posting,
 ) -> Result<(), Error> {
-    for leg in posting.legs() {
-        store::insert_wholesale(tx, reseller_id, posting, &leg).await?;
+    for transfer in posting.transfers() {
+        store::insert_wholesale(tx, reseller_id, &transfer).await?;
     }
     Ok(())
 }

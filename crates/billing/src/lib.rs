@@ -1,4 +1,5 @@
-//! What an account owes: price books, subscriptions, billing profiles and taxes, invoices, ledger, runs.
+//! What an account owes: price books, subscriptions, billing profiles and taxes, invoices, payments,
+//! ledger, runs.
 //!
 //! There are two levels: a reseller bills its tenants (retail), and the operator bills resellers ([`wholesale`]).
 //!
@@ -10,9 +11,13 @@ mod error;
 pub mod forecast;
 pub mod invoice;
 pub mod ledger;
+pub mod payment;
+pub mod payment_method;
+pub mod payment_provider;
 pub mod price_book;
 pub mod profile;
 pub mod rating;
+pub mod receivable;
 pub mod run;
 mod series;
 pub mod subscription;

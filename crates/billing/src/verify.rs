@@ -9,8 +9,9 @@
 //!   and that held on the document's day; a credit, as what it takes back was. The tax of each group is that of its lines.
 //! - Of every document: lines = net, tax groups = tax, net + tax = total, a credit note's references = its total, and what is credited on
 //!   an invoice is at most its total.
-//! - Every document has exactly its transfers and every transfer its document; the balance of each account by the
-//!   transfers is the one by the documents. Debits = credits by the shape of a transfer, which names both.
+//! - Every document, payment and refund has exactly its transfers and every transfer what it was posted from; the balance
+//!   of each account by the transfers is the one by these, so that receivable = invoices − credit notes − payments + refunds.
+//!   Debits = credits by the shape of a transfer, which names both.
 //! - The same of what the operator billed each reseller, tenant by tenant, by the seat changes and terms that were known and
 //!   on the days on which each tenant was found to count.
 //! - The numbers of each series are 1 to the last that its counter gave out.
@@ -44,7 +45,9 @@ use crate::invoice::{self, Invoice};
 use crate::run::opened;
 use crate::subscription;
 use crate::tax_rate::{self, TaxRate};
-pub use difference::{Customer, Difference, Fault, Finding, Gap, GapKind, LineFigures, Sum, TaxedAmount};
+pub use difference::{
+    Customer, Difference, Fault, Finding, Gap, GapKind, LineFigures, Posted, Sum, TaxedAmount,
+};
 use recompute::{Account, Recomputed, WholeLog};
 
 /// How many tenants are looked up at a time; one at a time is held in memory.
@@ -154,8 +157,8 @@ async fn look(ctx: &Ctx, verified: &mut Verified, differences: &mut Vec<Differen
         document.check(differences)?;
     }
     let faults = store::transfer_faults(&mut tx).await?;
-    differences.extend(faults.into_iter().map(|(document, code, fault)| Difference::Transfer {
-        document,
+    differences.extend(faults.into_iter().map(|(posted, code, fault)| Difference::Transfer {
+        posted,
         code,
         fault,
     }));

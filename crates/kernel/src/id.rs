@@ -111,6 +111,10 @@ ids! {
     PriceId = "pri";
     /// An invoice or credit note.
     InvoiceId = "inv";
+    /// What a customer paid, or is to pay by a provider.
+    PaymentId = "pay";
+    /// What a customer was paid back.
+    RefundId = "ref";
     /// A billing run.
     RunId = "run";
     /// A queued piece of work.

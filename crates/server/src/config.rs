@@ -34,6 +34,8 @@ pub(crate) struct Config {
     pub(crate) trusted_proxies: Vec<IpNet>,
     /// Networks that are not public and that webhooks may be sent to all the same.
     pub(crate) webhook_allowed_networks: Vec<IpNet>,
+    /// Where resellers' charges are taken: an address that `billing` takes.
+    pub(crate) stripe_url: String,
     /// `None`: those of the machine.
     pub(crate) dns_servers: Option<Vec<SocketAddr>>,
     /// The hosts that a customer's MX records should name.
@@ -65,6 +67,8 @@ impl fmt::Display for Mistakes {
 }
 
 impl std::error::Error for Mistakes {}
+
+const DEFAULT_STRIPE_URL: &str = "https://api.stripe.com";
 
 /// Every setting: its key in the file (in the environment `PILLARBOX_` and the key in capitals), its default, its meaning.
 const SETTINGS: &[(&str, &str, &str)] = &[
@@ -101,6 +105,7 @@ const SETTINGS: &[(&str, &str, &str)] = &[
         "none",
         "networks that are not public and that webhooks may be sent to all the same, such as 10.1.0.0/16",
     ),
+    ("stripe_url", DEFAULT_STRIPE_URL, "where charges are taken: Stripe, or what speaks its API"),
     ("dns_servers", "those of the machine", "resolvers that verify domains, such as 127.0.0.1:53,[::1]:53"),
     (
         "mx_hosts",
@@ -202,6 +207,9 @@ impl Config {
             webhook_allowed_networks: reader
                 .value("webhook_allowed_networks", parse_networks)
                 .unwrap_or_default(),
+            stripe_url: reader
+                .value("stripe_url", parse_provider)
+                .unwrap_or_else(|| DEFAULT_STRIPE_URL.into()),
             dns_servers: reader.value("dns_servers", parse_addresses),
             mx_hosts: reader.value("mx_hosts", parse_hosts).unwrap_or_default(),
             spf_include: reader.value("spf_include", parse_hostname),
@@ -296,6 +304,10 @@ fn parse_list<T>(text: &str, parse: impl Fn(&str) -> Result<T, String>) -> Resul
 /// Zero would refuse everything, also the call that mends it.
 fn parse_count(text: &str) -> Result<NonZeroU32, String> {
     text.parse().map_err(|_| format!("{text:?} is not a whole number from 1 to {}", u32::MAX))
+}
+
+fn parse_provider(text: &str) -> Result<String, String> {
+    billing::payment::provider_at(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
 }
 
 fn parse_networks(text: &str) -> Result<Vec<IpNet>, String> {

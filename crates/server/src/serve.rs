@@ -63,9 +63,11 @@ async fn serve_on(
     let guard = webhook::Guard::new(config.webhook_allowed_networks.clone());
     let sender =
         webhook::Sender::new(guard, webhook::Limits::default()).context("preparing to send webhooks")?;
+    let payments = billing::payment::provider_at(&config.stripe_url).context("preparing to take charges")?;
     let listeners = Listeners::bind(config).await?;
     let addresses = listeners.addresses()?;
-    let mut parts = start(platform, config, listeners, Services { auth, sender, tls, metrics }, &shutdown);
+    let mut parts =
+        start(platform, config, listeners, Services { auth, sender, payments, tls, metrics }, &shutdown);
     listen_file.publish(&addresses)?;
     let Addresses { http, lmtp, pop3, pop3s } = addresses;
     tracing::info!(listen.http = %http, listen.lmtp = %lmtp, listen.pop3 = %pop3, listen.pop3s = %pop3s, "ready");
@@ -140,6 +142,7 @@ async fn bind(address: SocketAddr, setting: &str) -> Result<TcpListener> {
 struct Services {
     auth: Auth,
     sender: webhook::Sender,
+    payments: Arc<dyn billing::payment::Provider>,
     tls: Arc<rustls::ServerConfig>,
     metrics: PrometheusHandle,
 }
@@ -152,7 +155,7 @@ fn start(
     services: Services,
     shutdown: &CancellationToken,
 ) -> JoinSet<&'static str> {
-    let Services { auth, sender, tls, metrics } = services;
+    let Services { auth, sender, payments, tls, metrics } = services;
     let store: MailStore = platform.store.clone();
     let upkept = metrics.clone();
     let api = api::Api {
@@ -163,6 +166,7 @@ fn start(
         trusted_proxies: config.trusted_proxies.clone(),
         dns: config.dns_servers.as_deref().map_or_else(Resolver::system, Resolver::at),
         expected_dns: expected_dns(config),
+        payments: payments.clone(),
         webhooks: sender.guard().clone(),
     };
     let lmtp = Arc::new(smtp::Lmtp {
@@ -178,7 +182,7 @@ fn start(
         limits: pop3::Limits::default(),
         hostname: config.hostname.clone(),
     });
-    let worker = worker::Worker { db: platform.db.clone(), store, auth, sender };
+    let worker = worker::Worker { db: platform.db.clone(), store, auth, payments, sender };
     let Listeners { http, lmtp: lmtp_listener, pop3: pop3_listener, pop3s: pop3s_listener } = listeners;
     let stop = || shutdown.clone();
     let mut parts = JoinSet::new();

@@ -131,6 +131,14 @@ named! {
         WholesaleAgreementChanged = "wholesale_agreement.changed",
         /// A wholesale invoice or credit note was made final.
         WholesaleInvoiceFinalized = "wholesale_invoice.finalized",
+        /// A payment has arrived.
+        PaymentSucceeded = "payment.succeeded",
+        /// A payment by a provider is not coming.
+        PaymentFailed = "payment.failed",
+        /// A payment, or a part of it, was paid back.
+        PaymentRefunded = "payment.refunded",
+        /// A tenant's payment method was put or deleted.
+        PaymentMethodChanged = "payment_method.changed",
     }
 }
 

@@ -120,6 +120,16 @@ named! {
         BillingProfileWrite = "billing_profiles:write",
         /// See invoices.
         InvoiceRead = "invoices:read",
+        /// See payments.
+        PaymentRead = "payments:read",
+        /// Record payments that have arrived, and pay back.
+        PaymentWrite = "payments:write",
+        /// Pay invoices by the tenant's payment method, and say which that is.
+        PaymentMake = "payments:make",
+        /// See by which provider a reseller takes money, without its secrets.
+        PaymentProviderRead = "payment_providers:read",
+        /// Say by which provider a reseller takes money.
+        PaymentProviderWrite = "payment_providers:write",
         /// Start billing runs and see what they did.
         BillingRun = "billing:run",
         /// See what a reseller buys by and is billed for by the operator, and what it earns.
@@ -186,6 +196,10 @@ pub fn allows(role: Role, action: Action) -> bool {
                 | BillingProfileRead
                 | BillingProfileWrite
                 | InvoiceRead
+                | PaymentRead
+                | PaymentWrite
+                | PaymentMake
+                | PaymentProviderRead
                 | BillingRun
                 | WholesaleRead
         ),
@@ -211,6 +225,7 @@ pub fn allows(role: Role, action: Action) -> bool {
                 | SubscriptionRead
                 | BillingProfileRead
                 | InvoiceRead
+                | PaymentRead
         ),
         Role::TenantAdmin => matches!(
             action,
@@ -243,9 +258,14 @@ pub fn allows(role: Role, action: Action) -> bool {
                 | SubscriptionRead
                 | BillingProfileRead
                 | InvoiceRead
+                | PaymentRead
+                | PaymentMake
         ),
         Role::TenantBilling => {
-            matches!(action, TenantRead | SubscriptionRead | BillingProfileRead | InvoiceRead)
+            matches!(
+                action,
+                TenantRead | SubscriptionRead | BillingProfileRead | InvoiceRead | PaymentRead | PaymentMake
+            )
         }
         Role::Helpdesk => matches!(
             action,

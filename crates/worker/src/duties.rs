@@ -13,6 +13,8 @@ const SWEEP_EVERY: Duration = Duration::from_secs(300);
 const PRUNE_EVERY: Duration = Duration::from_secs(3_600);
 /// How often new events are chained: what a feed lags behind.
 const CHAIN_EVERY: Duration = Duration::from_millis(500);
+/// How often open payments are looked through.
+const RECONCILE_EVERY: Duration = Duration::from_secs(60);
 /// How often the gauges of the queue and the pool are set.
 const MEASURE_EVERY: Duration = Duration::from_secs(15);
 
@@ -33,6 +35,14 @@ pub(crate) async fn run(worker: &Worker, shutdown: &CancellationToken) {
             purge(worker).await;
         }
     };
+    // Apart, since a provider may take its time.
+    let mut reconcile = every(RECONCILE_EVERY);
+    let reconciling = async {
+        loop {
+            reconcile.tick().await;
+            reconcile_payments(worker).await;
+        }
+    };
     let duties = async {
         loop {
             tokio::select! {
@@ -51,6 +61,7 @@ pub(crate) async fn run(worker: &Worker, shutdown: &CancellationToken) {
         () = duties => {}
         () = chaining => {}
         () = destroying => {}
+        () = reconciling => {}
         () = shutdown.cancelled() => {}
     }
 }
@@ -108,6 +119,16 @@ async fn purge(worker: &Worker) {
             metrics::counter!("pillarbox_purge_failures_total").increment(failed);
         }
         Err(error) => tracing::warn!(error.cause = ?error, "what is to be destroyed cannot be looked up"),
+    }
+}
+
+async fn reconcile_payments(worker: &Worker) {
+    match billing::payment::reconcile(&worker.db, &*worker.payments).await {
+        Ok(billing::payment::Reconciled { asked, failed }) => {
+            metrics::counter!("pillarbox_payments_asked_about_total").increment(asked);
+            metrics::counter!("pillarbox_payments_not_found_out_total").increment(failed);
+        }
+        Err(error) => tracing::warn!(error.cause = ?error, "open payments cannot be looked up"),
     }
 }
 

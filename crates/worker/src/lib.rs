@@ -7,6 +7,8 @@ mod duties;
 mod jobs;
 mod webhooks;
 
+use std::sync::Arc;
+
 use db::Db;
 use mailstore::MailStore;
 use tenancy::auth::Auth;
@@ -21,6 +23,8 @@ pub struct Worker {
     pub store: MailStore,
     /// Whose signing keys are rotated.
     pub auth: Auth,
+    /// Takes charges.
+    pub payments: Arc<dyn billing::payment::Provider>,
     /// Sends webhooks.
     pub sender: webhook::Sender,
 }

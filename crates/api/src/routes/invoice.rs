@@ -235,7 +235,7 @@ impl From<invoice::InvoiceTax> for Tax {
     }
 }
 
-/// An invoice or credit note. It is final and never changes. A credit note's amounts are negative.
+/// An invoice or credit note. It is final: of what it says only `status`, `paid` and `due` change. A credit note's amounts are negative.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Invoice {
     #[schema(value_type = schema::InvoiceId)]
@@ -256,7 +256,7 @@ pub(super) struct Invoice {
     /// By when it is to be paid.
     #[schema(value_type = schema::Day)]
     due_on: NaiveDate,
-    /// `final`.
+    /// `paid` for an invoice of which nothing is due, else `final`.
     #[schema(value_type = schema::InvoiceStatus)]
     status: String,
     /// Of a credit note: the invoices that it corrects.
@@ -275,6 +275,10 @@ pub(super) struct Invoice {
     tax: Money,
     /// Net and tax.
     total: Money,
+    /// What of it is settled, by payments and by credit.
+    paid: Money,
+    /// What is left to pay of it; of a wholesale invoice the total, since what is paid of it is not recorded.
+    due: Money,
 }
 
 impl From<invoice::Invoice> for Invoice {
@@ -296,6 +300,8 @@ impl From<invoice::Invoice> for Invoice {
             net: of.net.into(),
             tax: of.tax.into(),
             total: of.total.into(),
+            paid: of.paid.into(),
+            due: of.due.into(),
         }
     }
 }
@@ -324,6 +330,8 @@ impl From<wholesale::WholesaleInvoice> for Invoice {
             net: of.net.into(),
             tax: of.tax.into(),
             total: of.total.into(),
+            paid: kernel::Money::new(0, of.currency).into(),
+            due: kernel::Money::new(of.total.amount_minor.max(0), of.currency).into(),
         }
     }
 }

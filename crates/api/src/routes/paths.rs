@@ -2,7 +2,8 @@
 
 use kernel::{
     AliasId, ApiKeyId, AppPasswordId, DeliveryId, DomainId, GroupId, InvoiceId, MailboxId, MessageId,
-    OperationId, PriceBookId, ResellerId, RunId, SupportAccessId, TenantId, UserId, WebhookEndpointId,
+    OperationId, PaymentId, PriceBookId, ResellerId, RunId, SupportAccessId, TenantId, UserId,
+    WebhookEndpointId,
 };
 use serde::Deserialize;
 use tenancy::group::Member as MemberId;
@@ -60,6 +61,8 @@ paths! {
     PriceBookPath { price_book_id: PriceBookId }
     /// An invoice or credit note.
     InvoicePath { invoice_id: InvoiceId }
+    /// A payment.
+    PaymentPath { payment_id: PaymentId }
     /// A billing run.
     RunPath { run_id: RunId }
     /// A message in a mailbox.

@@ -12,7 +12,8 @@ use crate::support::{self, Answer, text};
 use world::World;
 
 /// The operations that need no credential.
-const PUBLIC: &[&str] = &["create_token", "get_health", "get_jwks", "get_metrics", "get_readiness"];
+const PUBLIC: &[&str] =
+    &["create_token", "get_health", "get_jwks", "get_metrics", "get_readiness", "receive_payment_event"];
 
 /// What somebody else's credential meets.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -40,6 +41,7 @@ const TABLE: &[(&str, Stranger)] = &[
     ("create_group", NotFound),
     ("create_mailbox", NotFound),
     ("create_message", NotFound),
+    ("create_payment", NotFound),
     ("create_price_book", BodyNotFound),
     ("create_reseller", BodyNotFound),
     ("create_reseller_api_key", NotFound),
@@ -55,6 +57,8 @@ const TABLE: &[(&str, Stranger)] = &[
     ("delete_group", NotFound),
     ("delete_mailbox", NotFound),
     ("delete_message", NotFound),
+    ("delete_payment_method", NotFound),
+    ("delete_payment_provider", NotFound),
     ("delete_tenant", NotFound),
     ("delete_user", NotFound),
     ("delete_webhook_endpoint", NotFound),
@@ -69,6 +73,9 @@ const TABLE: &[(&str, Stranger)] = &[
     ("get_message", NotFound),
     ("get_message_raw", NotFound),
     ("get_operation", NotFound),
+    ("get_payment", NotFound),
+    ("get_payment_method", NotFound),
+    ("get_payment_provider", NotFound),
     ("get_price_book", NotFound),
     ("get_quota", NotFound),
     ("get_reconciliation", NotFound),
@@ -96,6 +103,7 @@ const TABLE: &[(&str, Stranger)] = &[
     ("list_margins", NotFound),
     ("list_members", NotFound),
     ("list_messages", NotFound),
+    ("list_payments", NotFound),
     ("list_price_books", SeesNothing),
     ("list_prices", NotFound),
     ("list_reseller_api_keys", NotFound),
@@ -109,12 +117,16 @@ const TABLE: &[(&str, Stranger)] = &[
     ("list_webhook_endpoints", SeesNothing),
     ("list_wholesale_invoices", NotFound),
     ("offboard_user", NotFound),
+    ("pay_invoice", NotFound),
     ("put_delegate", NotFound),
+    ("put_payment_method", NotFound),
+    ("put_payment_provider", NotFound),
     ("put_reseller_billing_profile", NotFound),
     ("put_subscription", NotFound),
     ("put_tenant_billing_profile", NotFound),
     ("put_wholesale_agreement", NotFound),
     ("recover_message", NotFound),
+    ("refund_payment", NotFound),
     ("remove_delegate", NotFound),
     ("remove_member", NotFound),
     ("replay_webhook_delivery", NotFound),
@@ -251,8 +263,9 @@ async fn to_another_tenant_of_the_reseller_our_objects_do_not_exist() {
     let stranger = text(&key["secret"]);
     for (method, path, operation) in guarded() {
         let answer = world.send(&method, &path, &operation, Some(&stranger)).await;
-        let in_scope =
-            ["{tenant_id}", "{reseller_id}", "{invoice_id}"].iter().any(|part| path.contains(part));
+        let in_scope = ["{tenant_id}", "{reseller_id}", "{invoice_id}", "{payment_id}"]
+            .iter()
+            .any(|part| path.contains(part));
         match answer.status.as_u16() {
             404 => {}
             // A tenant's key has none of the reseller's actions.
@@ -305,7 +318,7 @@ async fn a_version_that_is_no_more_is_refused_where_the_document_says_so() {
             versioned += 1;
         }
     }
-    assert_eq!(versioned, 32);
+    assert_eq!(versioned, 36);
     nothing_has_changed(&world).await;
 }
 

@@ -16,6 +16,7 @@ use tenancy::Caller;
 use tenancy::auth::Auth;
 use testkit::TestDb;
 use testkit::dns::DnsServer;
+use testkit::stripe::FakeStripe;
 use tower::ServiceExt as _;
 
 pub(crate) const MESSAGE: &str = "From: Ada <ada@example.org>\r\nTo: bob@example.org\r\nSubject: Hello\r\n\
@@ -27,6 +28,8 @@ pub(crate) struct App {
     pub(crate) api: Api,
     pub(crate) operator: String,
     pub(crate) dns: DnsServer,
+    /// Where charges are taken; it ends with the test.
+    _payments: FakeStripe,
     router: Router,
 }
 
@@ -127,6 +130,7 @@ impl App {
         let caller = Caller::local_operator(db.db(), db.db().env().new_id());
         let (_, secret) = tenancy::api_key::create_for_operator(&caller).await.unwrap();
         let dns_server = DnsServer::start().await;
+        let payments = FakeStripe::start().await;
         let api = Api {
             auth,
             store: MailStore::new(blobs),
@@ -135,10 +139,18 @@ impl App {
             trusted_proxies: Vec::new(),
             dns: dns::Resolver::at(&[dns_server.addr()]),
             webhooks: webhook::Guard::default(),
+            payments: billing::payment::provider_at(payments.url().as_str()).unwrap(),
             expected_dns: dns::health::Expected { dmarc: true, ..Default::default() },
         };
         let router = api::router(api.clone());
-        Self { db, api, operator: secret.expose_secret().to_owned(), dns: dns_server, router }
+        Self {
+            db,
+            api,
+            operator: secret.expose_secret().to_owned(),
+            dns: dns_server,
+            _payments: payments,
+            router,
+        }
     }
 
     /// The same, with its bodies elsewhere.

@@ -15,6 +15,7 @@ use crate::Error;
 use crate::price_book::store::tax_behavior;
 use crate::profile::store::read;
 use crate::rating::{Cycle, GroupTotal, LineKind, PriceBasis, Span, TaxCategory, TaxGroup, TaxLine, Totals};
+use crate::receivable::Receivables;
 
 /// A document to be written, without a number yet.
 #[derive(Debug)]
@@ -271,9 +272,10 @@ pub(crate) async fn list(tx: &mut TenantTx, page: &PageRequest) -> Result<Vec<In
 async fn with_lines(tx: &mut TenantTx, rows: Vec<Row>) -> Result<Vec<Invoice>, Error> {
     let tenant_id = tx.tenant_id();
     let ids = rows.iter().map(|row| row.id).collect::<Vec<_>>();
+    let receivables = Receivables::read(tx).await?;
     let mut invoices = BTreeMap::new();
     for row in rows {
-        invoices.insert(row.id, invoice(tenant_id, row)?);
+        invoices.insert(row.id, invoice(tenant_id, row, &receivables)?);
     }
     let lines = sqlx::query!(
         r#"select invoice_id, item, kind, description, lower(period) as "start!", upper(period) as "end!", quantity,
@@ -360,11 +362,20 @@ async fn add_references(
     Ok(())
 }
 
-fn invoice(tenant_id: TenantId, row: Row) -> Result<Invoice, Error> {
+fn invoice(tenant_id: TenantId, row: Row, receivables: &Receivables) -> Result<Invoice, Error> {
     let kind = DocumentKind::from_name(&row.kind).ok_or(Error::Stored("document kind"))?;
+    let id = InvoiceId::from_uuid(row.id);
+    let (paid_minor, due_minor) = match kind {
+        DocumentKind::CreditNote => (0, 0),
+        DocumentKind::Invoice => {
+            let due_minor = receivables.due_minor(id);
+            (row.total_minor - due_minor, due_minor)
+        }
+    };
+    let is_paid = kind == DocumentKind::Invoice && due_minor == 0;
     let currency = row.currency.parse().map_err(|_| Error::Stored("currency"))?;
     Ok(Invoice {
-        id: InvoiceId::from_uuid(row.id),
+        id,
         number: kind.number(row.number),
         kind,
         issuer: Issuer {
@@ -380,7 +391,7 @@ fn invoice(tenant_id: TenantId, row: Row) -> Result<Invoice, Error> {
         currency,
         issued_on: row.issued_on,
         due_on: row.due_on,
-        status: row.status,
+        status: if is_paid { "paid".to_owned() } else { row.status },
         corrects: Vec::new(),
         lines: Vec::new(),
         tax_behavior: tax_behavior(&row.tax_behavior)?,
@@ -389,5 +400,7 @@ fn invoice(tenant_id: TenantId, row: Row) -> Result<Invoice, Error> {
         net: Money::new(row.net_minor, currency),
         tax: Money::new(row.tax_minor, currency),
         total: Money::new(row.total_minor, currency),
+        paid: Money::new(paid_minor, currency),
+        due: Money::new(due_minor, currency),
     })
 }

@@ -4,25 +4,26 @@ use db::SystemTx;
 use kernel::ResellerId;
 use tenancy::TenantTx;
 
-use super::{Account, AsOf, Leg, Posting, Sums};
+use super::{Account, AsOf, Sums, Transfer};
 use crate::Error;
 
-pub(super) async fn insert(tx: &mut TenantTx, posting: &Posting, leg: &Leg) -> Result<(), db::Error> {
+pub(super) async fn insert(tx: &mut TenantTx, transfer: &Transfer) -> Result<(), db::Error> {
+    let leg = &transfer.leg;
     let tenant_id = tx.tenant_id().uuid();
     sqlx::query!(
         "insert into transfers (tenant_id, reference, code, issuer_id, debit_account, credit_account, currency,
            amount_minor, effective_on, posted_at)
          values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
         tenant_id,
-        posting.document.uuid(),
+        transfer.reference,
         leg.code,
-        posting.issuer.uuid(),
+        transfer.issuer.uuid(),
         leg.debit.as_str(),
         leg.credit.as_str(),
-        posting.currency.code(),
+        transfer.currency.code(),
         leg.amount_minor,
-        posting.effective_on,
-        posting.posted_at,
+        transfer.effective_on,
+        transfer.posted_at,
     )
     .execute(tx.conn())
     .await?;
@@ -32,22 +33,22 @@ pub(super) async fn insert(tx: &mut TenantTx, posting: &Posting, leg: &Leg) -> R
 pub(super) async fn insert_wholesale(
     tx: &mut SystemTx,
     reseller_id: ResellerId,
-    posting: &Posting,
-    leg: &Leg,
+    transfer: &Transfer,
 ) -> Result<(), db::Error> {
+    let leg = &transfer.leg;
     sqlx::query!(
         "insert into wholesale_transfers (reseller_id, reference, code, debit_account, credit_account, currency, amount_minor,
            effective_on, posted_at)
          values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
         reseller_id.uuid(),
-        posting.document.uuid(),
+        transfer.reference,
         leg.code,
         leg.debit.as_str(),
         leg.credit.as_str(),
-        posting.currency.code(),
+        transfer.currency.code(),
         leg.amount_minor,
-        posting.effective_on,
-        posting.posted_at,
+        transfer.effective_on,
+        transfer.posted_at,
     )
     .execute(tx.conn())
     .await?;

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use chrono::NaiveDate;
-use kernel::{InvoiceId, Money, PriceId, ResellerId, TenantId};
+use kernel::{InvoiceId, Money, PaymentId, PriceId, RefundId, ResellerId, TenantId};
 
 use crate::ledger::Account;
 use crate::rating::{LineKind, RatingError, Span, TaxGroup, TreatmentError, UnitPrice};
@@ -129,16 +129,16 @@ pub enum Difference {
         /// As it should be; of [`Sum::Credited`], at most.
         computed: Money,
     },
-    /// A leg of a document in the ledger.
+    /// A leg of a document, payment or refund in the ledger.
     Transfer {
-        /// The document, or what the transfer says is one.
-        document: InvoiceId,
+        /// What is posted, or what the transfer says is.
+        posted: Posted,
         /// Which leg.
         code: String,
         /// What is wrong with it.
         fault: Fault,
     },
-    /// A balance by the ledger is not the one by the documents.
+    /// A balance by the ledger is not the one by the documents, payments and refunds.
     Balance {
         /// The issuer.
         issuer: ResellerId,
@@ -146,7 +146,7 @@ pub enum Difference {
         account: Account,
         /// By the transfers.
         by_ledger: Money,
-        /// By the documents.
+        /// By the documents, payments and refunds.
         by_documents: Money,
     },
     /// The numbers of a series are not 1 to the last that was given out.
@@ -198,12 +198,33 @@ pub enum Sum {
     Credited,
 }
 
+/// What a transfer is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Posted {
+    /// An invoice or credit note.
+    Document(InvoiceId),
+    /// A payment that arrived.
+    Payment(PaymentId),
+    /// What was paid back.
+    Refund(RefundId),
+}
+
+impl fmt::Display for Posted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Document(id) => fmt::Display::fmt(id, f),
+            Self::Payment(id) => fmt::Display::fmt(id, f),
+            Self::Refund(id) => fmt::Display::fmt(id, f),
+        }
+    }
+}
+
 /// What is wrong with a transfer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// The document has the leg, the ledger has not.
+    /// It was posted, and the ledger has not the leg.
     Missing,
-    /// The ledger has it, no document has.
+    /// The ledger has the leg, and there is nothing that it was posted from.
     Unfounded,
     /// Issuer, accounts, currency, amount, day or moment is another.
     Differs,
@@ -301,19 +322,19 @@ impl fmt::Display for Difference {
                 let (name, made_of) = sum.in_words();
                 write!(f, "{document}: {name} is {stored}, {made_of} {computed}")
             }
-            Self::Transfer { document, code, fault } => {
+            Self::Transfer { posted, code, fault } => {
                 let fault = match fault {
                     Fault::Missing => "is not in the ledger",
-                    Fault::Unfounded => "is in the ledger and of no document",
-                    Fault::Differs => "in the ledger is not what the document says",
+                    Fault::Unfounded => "is in the ledger and of nothing that is there",
+                    Fault::Differs => "in the ledger is not what it was posted from",
                 };
-                write!(f, "{document}: {code} {fault}")
+                write!(f, "{posted}: {code} {fault}")
             }
             Self::Balance { issuer, account, by_ledger, by_documents } => {
                 let account = account.as_str();
                 write!(
                     f,
-                    "{account} of {issuer} is {by_ledger} by the ledger, {by_documents} by the documents"
+                    "{account} of {issuer} is {by_ledger} by the ledger, {by_documents} by the documents and payments"
                 )
             }
             Self::Numbers(gap) => write!(f, "{gap}"),

@@ -2,12 +2,12 @@
 
 use chrono_tz::Tz;
 use db::{SystemRead, SystemTx};
-use kernel::{InvoiceId, Money, ResellerId, TenantId};
+use kernel::{InvoiceId, Money, PaymentId, RefundId, ResellerId, TenantId};
 use tenancy::TenantTx;
 use uuid::Uuid;
 
 use super::DocumentSums;
-use super::difference::{Fault, Gap, GapKind};
+use super::difference::{Fault, Gap, GapKind, Posted};
 use super::recompute::Recorded;
 use crate::Error;
 use crate::ledger::Account;
@@ -86,8 +86,8 @@ pub(super) async fn document_sums(tx: &mut TenantTx) -> Result<Vec<DocumentSums>
     Ok(sums)
 }
 
-/// Where the ledger and the documents differ, leg by leg.
-pub(super) async fn transfer_faults(tx: &mut TenantTx) -> Result<Vec<(InvoiceId, String, Fault)>, Error> {
+/// Where the ledger and what it was posted from differ, leg by leg.
+pub(super) async fn transfer_faults(tx: &mut TenantTx) -> Result<Vec<(Posted, String, Fault)>, Error> {
     let tenant_id = tx.tenant_id().uuid();
     let rows = sqlx::query!(
         r#"with leg as (
@@ -98,7 +98,14 @@ pub(super) async fn transfer_faults(tx: &mut TenantTx) -> Result<Vec<(InvoiceId,
              from invoices i
              cross join lateral (values ('net', 'revenue', i.net_minor), ('tax', 'tax_payable', i.tax_minor))
                leg (name, account, amount_minor)
-             where i.tenant_id = $1 and leg.amount_minor <> 0),
+             where i.tenant_id = $1 and leg.amount_minor <> 0
+             union all
+             select id, 'payment', issuer_id, 'cash', 'receivable', currency, received_minor, received_on, settled_at
+             from payments where tenant_id = $1 and status = 'succeeded'
+             union all
+             select r.id, 'refund', p.issuer_id, 'receivable', 'cash', p.currency, r.amount_minor, r.refunded_on, r.settled_at
+             from refunds r join payments p on p.tenant_id = r.tenant_id and p.id = r.payment_id
+             where r.tenant_id = $1 and r.status = 'succeeded'),
            posted as (
              select reference, code, issuer_id, debit_account, credit_account, currency, amount_minor, effective_on, posted_at
              from transfers where tenant_id = $1)
@@ -120,12 +127,17 @@ pub(super) async fn transfer_faults(tx: &mut TenantTx) -> Result<Vec<(InvoiceId,
             (_, true) => Fault::Unfounded,
             _ => Fault::Differs,
         };
-        (InvoiceId::from_uuid(row.reference), row.code, fault)
+        let posted = match row.code.as_str() {
+            "payment" => Posted::Payment(PaymentId::from_uuid(row.reference)),
+            "refund" => Posted::Refund(RefundId::from_uuid(row.reference)),
+            _ => Posted::Document(InvoiceId::from_uuid(row.reference)),
+        };
+        (posted, row.code, fault)
     });
     Ok(faults.collect())
 }
 
-/// A balance of the tenant's with an issuer: by the ledger, and by the documents.
+/// A balance of the tenant's with an issuer: by the ledger, and by the documents, payments and refunds.
 pub(super) struct TwoBalances {
     pub(super) issuer: ResellerId,
     pub(super) account: Account,
@@ -143,12 +155,23 @@ pub(super) async fn balances_apart(tx: &mut TenantTx) -> Result<Vec<TwoBalances>
              cross join lateral (values (t.debit_account, t.amount_minor), (t.credit_account, - t.amount_minor))
                side (account, amount_minor)
              where t.tenant_id = $1 group by 1, 2, 3),
-           documents as (
-             select i.issuer_id, side.account, i.currency, sum(side.amount_minor)::bigint as amount_minor
+           entry as (
+             select i.issuer_id, side.account, i.currency, side.amount_minor
              from invoices i
              cross join lateral (values ('receivable', i.total_minor), ('revenue', - i.net_minor), ('tax_payable', - i.tax_minor))
                side (account, amount_minor)
-             where i.tenant_id = $1 group by 1, 2, 3)
+             where i.tenant_id = $1
+             union all
+             select p.issuer_id, side.account, p.currency, side.sign * p.received_minor
+             from payments p cross join lateral (values ('receivable', -1), ('cash', 1)) side (account, sign)
+             where p.tenant_id = $1 and p.status = 'succeeded'
+             union all
+             select p.issuer_id, side.account, p.currency, side.sign * r.amount_minor
+             from refunds r join payments p on p.tenant_id = r.tenant_id and p.id = r.payment_id
+             cross join lateral (values ('receivable', 1), ('cash', -1)) side (account, sign)
+             where r.tenant_id = $1 and r.status = 'succeeded'),
+           documents as (
+             select issuer_id, account, currency, sum(amount_minor)::bigint as amount_minor from entry group by 1, 2, 3)
            select issuer_id as "issuer_id!", account as "account!", currency as "currency!",
              coalesce(ledger.amount_minor, 0) as "by_ledger!", coalesce(documents.amount_minor, 0) as "by_documents!"
            from ledger full join documents using (issuer_id, account, currency)

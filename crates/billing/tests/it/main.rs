@@ -4,6 +4,10 @@
 mod courses;
 mod faults;
 mod ledger;
+mod payment;
+mod payment_charge;
+mod payment_event;
+mod payment_provider;
 mod price_book;
 mod run;
 mod story;

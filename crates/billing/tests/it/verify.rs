@@ -243,6 +243,8 @@ pub(crate) async fn owner(world: &World) -> PgPool {
         "seat_commitments",
         "billing_coverage",
         "tenants",
+        "payments",
+        "refunds",
     ] {
         let statement = format!("alter table {table} no force row level security");
         sqlx::raw_sql(sqlx::AssertSqlSafe(statement)).execute(&owner).await.unwrap();
@@ -361,6 +363,55 @@ async fn a_transfer_that_was_changed_is_found_and_so_is_its_balance() {
     let found =
         after("update transfers set effective_on = effective_on + 1 where effective_on = '2026-02-01'").await;
     assert!(matches!(found[..], [Difference::Transfer { fault: Fault::Differs, .. }]), "{found:?}");
+}
+
+#[tokio::test]
+async fn a_payment_or_refund_that_was_changed_is_found_and_so_are_its_balances() {
+    use billing::verify::Posted;
+    let paid = async |tampering: &'static str| {
+        let (world, owner) = with_an_owner().await;
+        let new = billing::payment::NewTransfer {
+            amount_minor: 5000,
+            currency: "EUR".into(),
+            reference: "INV-000001".into(),
+            received_on: "2026-03-02".into(),
+            invoice_id: None,
+        };
+        let payment = billing::payment::record(&world.ctx, new).await.unwrap();
+        let back = kernel::Money::new(1000, "EUR".parse().unwrap());
+        let none = super::payment::nobody();
+        billing::payment::refund(&world.operator, &none, payment.id, Some(back), String::new())
+            .await
+            .unwrap();
+        assert_clean(&world, 4).await;
+        let untied = "alter table payments disable trigger payments_final; alter table refunds disable trigger refunds_final";
+        sqlx::raw_sql(untied).execute(&owner).await.unwrap();
+        sqlx::raw_sql(tampering).execute(&owner).await.unwrap();
+        found(&world).await
+    };
+    for (tampering, fault, is_payment) in [
+        ("update payments set received_minor = 4999", Fault::Differs, true),
+        ("update transfers set amount_minor = 1 where code = 'payment'", Fault::Differs, true),
+        ("delete from transfers where code = 'payment'", Fault::Missing, true),
+        ("delete from refunds", Fault::Unfounded, false),
+        ("update refunds set amount_minor = 999", Fault::Differs, false),
+        ("delete from transfers where code = 'refund'", Fault::Missing, false),
+    ] {
+        let found = paid(tampering).await;
+        let [
+            Difference::Transfer { posted, fault: is, .. },
+            Difference::Balance { .. },
+            Difference::Balance { .. },
+        ] = &found[..]
+        else {
+            panic!("{tampering}: {found:?}")
+        };
+        assert_eq!((*is, matches!(posted, Posted::Payment(_))), (fault, is_payment), "{tampering}");
+    }
+    let found = paid("update payments set received_on = received_on - 1").await;
+    assert!(matches!(found[..], [Difference::Transfer { fault: Fault::Differs, .. }]), "{found:?}");
+    let found = paid("update payments set currency = 'USD'").await;
+    assert!(found.iter().filter(|one| matches!(one, Difference::Balance { .. })).count() >= 4, "{found:?}");
 }
 
 #[tokio::test]

@@ -34,6 +34,7 @@ impl Working {
             db: world.test_db.db(),
             store: MailStore::new(blobs),
             auth: Auth::new(world.test_db.db()).await.unwrap(),
+            payments: billing::payment::provider_at("http://127.0.0.1:9").unwrap(),
             sender: ::webhook::Sender::new(guard, ::webhook::Limits::default()).unwrap(),
         };
         let shutdown = CancellationToken::new();

@@ -77,6 +77,12 @@ impl World {
         app.delete(&admin, &format!("{mailbox}/messages/{}", text(&deleted["id"]))).await.expect(204);
         let run = billing::run(&app, &admin, json!({"as_of": "2026-03-02"})).await;
         let invoice = app.get(&admin, &format!("{tenant}/invoices")).await.expect(200)["data"][0].clone();
+        let transfer = json!({"amount": {"amount_minor": 1, "currency": "EUR"}, "reference": "", "received_on": "2026-03-01"});
+        let payment = app.post(&admin, &format!("{tenant}/payments"), transfer).await.expect(201);
+        let provider = json!({"secret_key": "sk_test_good", "webhook_secret": "whsec_test", "enabled": true});
+        app.put(&admin, &format!("/v1/resellers/{reseller}/payment-provider"), provider).await.expect(200);
+        let method = json!({"customer": "cus_1", "method": "pm_1"});
+        app.put(&admin, &format!("{tenant}/payment-method"), method).await.expect(200);
         let book = app.get(&admin, "/v1/price-books").await.expect(200)["data"][0].clone();
         let profile = format!("/v1/resellers/{reseller}/billing-profile");
         app.put(&admin, &profile, billing::issuer()).await.expect(200);
@@ -104,6 +110,7 @@ impl World {
             ("invoice_id", invoice["id"].clone()),
             ("wholesale_book_id", wholesale_book),
             ("wholesale_invoice_id", wholesale_invoice),
+            ("payment_id", payment["id"].clone()),
             ("run_id", run["id"].clone()),
             ("reseller_key_id", reseller_key["id"].clone()),
             ("tenant_key_id", tenant_key["id"].clone()),
@@ -235,6 +242,14 @@ impl World {
             "create_tax_rate" => json!({"country": "DE", "rate": "19", "valid_from": "2007-01-01"}),
             "put_reseller_billing_profile" => billing::issuer(),
             "put_tenant_billing_profile" => billing::customer(),
+            "create_payment" => {
+                json!({"amount": {"amount_minor": 1, "currency": "EUR"}, "reference": "", "received_on": "2026-03-01"})
+            }
+            "refund_payment" => json!({"reason": ""}),
+            "put_payment_method" => json!({"customer": "cus_2", "method": "pm_2"}),
+            "put_payment_provider" => {
+                json!({"secret_key": "sk_test_good", "webhook_secret": "whsec_test", "enabled": true})
+            }
             "put_subscription" => json!({"price_book_id": ids["price_book_id"], "interval": "month"}),
             "put_wholesale_agreement" => billing::agreement(&ids["wholesale_book_id"]),
             "set_quota" => json!({"quota_bytes": null}),

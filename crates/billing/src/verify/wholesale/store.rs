@@ -8,7 +8,7 @@ use sqlx::types::chrono::NaiveDate;
 use uuid::Uuid;
 
 use super::super::DocumentSums;
-use super::super::difference::{Difference, Fault};
+use super::super::difference::{Difference, Fault, Posted};
 use super::{KnownTenant, Recorded};
 use crate::Error;
 use crate::wholesale::counted::Counted;
@@ -133,7 +133,8 @@ pub(super) async fn transfer_faults(
             (_, true) => Fault::Unfounded,
             _ => Fault::Differs,
         };
-        Difference::Transfer { document: InvoiceId::from_uuid(row.reference), code: row.code, fault }
+        let posted = Posted::Document(InvoiceId::from_uuid(row.reference));
+        Difference::Transfer { posted, code: row.code, fault }
     });
     Ok(faults.collect())
 }

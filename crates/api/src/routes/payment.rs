@@ -1,0 +1,322 @@
+//! Payments, refunds, and by what a tenant pays.
+
+use axum::Json as Answer;
+use axum::extract::State;
+use axum::http::StatusCode;
+use billing::payment::{self, NewTransfer};
+use billing::payment_method::{self, PutPaymentMethod};
+use chrono::{DateTime, NaiveDate, Utc};
+use kernel::{Currency, InvoiceId, PaymentId, RefundId};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::invoice::Money;
+use super::paths::{InvoicePath, PaymentPath, TenantPath};
+use crate::extract::{Bearer, Json, Path, Query};
+use crate::page::{self, List, PageQuery};
+use crate::problem::Problem;
+use crate::version::{IfMatch, Tagged};
+use crate::{Api, schema};
+
+/// Why a payment failed.
+#[derive(Debug, Serialize, ToSchema)]
+struct PaymentFailure {
+    /// The provider's code.
+    #[schema(example = "card_declined")]
+    code: String,
+    /// In the provider's words.
+    #[schema(example = "Your card was declined.")]
+    message: String,
+}
+
+/// What a tenant paid, or is to pay by a provider.
+#[derive(Debug, Serialize, ToSchema)]
+struct Payment {
+    #[schema(value_type = schema::PaymentId)]
+    id: PaymentId,
+    /// The invoice that it is meant for first; null: it settles the oldest, and what is left over is credit.
+    #[schema(value_type = Option<schema::InvoiceId>, required)]
+    invoice_id: Option<InvoiceId>,
+    /// `manual` is a bank transfer.
+    #[schema(value_type = schema::PaymentProviderName)]
+    provider: String,
+    /// It only moves forward. `unknown` is being found out; what has `succeeded` is final.
+    #[schema(value_type = schema::PaymentStatus)]
+    status: &'static str,
+    /// What has arrived; until then, what is asked.
+    amount: Money,
+    /// What was paid back of it, or is on its way back.
+    refunded: Money,
+    /// What the transfer says, or the charge.
+    #[schema(example = "INV-000001")]
+    reference: String,
+    /// Why it failed, if it did.
+    #[schema(required)]
+    failure: Option<PaymentFailure>,
+    /// The tenant's day that it counts for, once it has arrived.
+    #[schema(value_type = Option<schema::Day>, required)]
+    received_on: Option<NaiveDate>,
+    created_at: DateTime<Utc>,
+}
+
+impl From<payment::Payment> for Payment {
+    fn from(of: payment::Payment) -> Self {
+        Self {
+            id: of.id,
+            invoice_id: of.invoice_id,
+            provider: of.provider,
+            status: of.status.as_str(),
+            amount: of.amount.into(),
+            refunded: of.refunded.into(),
+            reference: of.reference,
+            failure: of.failure.map(|(code, message)| PaymentFailure { code, message }),
+            received_on: of.received_on,
+            created_at: of.created_at,
+        }
+    }
+}
+
+/// An amount that is more than nothing.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct NewMoney {
+    /// Whole minor units: 1250 is 12.50 EUR, 1250 JPY or 1.250 KWD.
+    #[schema(minimum = 1, example = 1250)]
+    amount_minor: i64,
+    #[schema(value_type = schema::Currency)]
+    currency: Currency,
+}
+
+impl From<NewMoney> for kernel::Money {
+    fn from(of: NewMoney) -> Self {
+        Self::new(of.amount_minor, of.currency)
+    }
+}
+
+/// A bank transfer that has arrived.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct NewPayment {
+    /// In the tenant's currency.
+    amount: NewMoney,
+    /// What the transfer says.
+    #[schema(max_length = 500, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$", example = "INV-000001")]
+    reference: String,
+    /// The day on which it arrived, not after the tenant's present day.
+    #[schema(value_type = schema::Day)]
+    received_on: String,
+    /// The invoice that it is meant for; absent or null: as its reference and amount say.
+    #[serde(default)]
+    #[schema(value_type = Option<schema::InvoiceId>)]
+    invoice_id: Option<InvoiceId>,
+}
+
+/// List a tenant's payments
+///
+/// In the order in which they were recorded.
+#[utoipa::path(get, path = "/v1/tenants/{tenant_id}/payments", tag = "Payments", operation_id = "list_payments",
+    params(TenantPath, PageQuery),
+    responses((status = 200, description = "A page of payments.", body = List<Payment>)),
+    extensions(("x-required-action" = json!("payments:read"))))]
+async fn list(
+    Bearer(caller): Bearer,
+    Path(at): Path<TenantPath>,
+    Query(query): Query<PageQuery>,
+) -> Result<Answer<List<Payment>>, Problem> {
+    let ctx = caller.enter(at.tenant_id).await?;
+    Ok(page::answer(payment::list(&ctx, query.request()).await?))
+}
+
+/// Record a bank transfer
+///
+/// Without an invoice named it is meant for the one whose number its reference has, else for the oldest unpaid one of exactly its
+/// amount, else for the tenant's balance. What is too much for its invoice settles the oldest, and then those to come.
+#[utoipa::path(post, path = "/v1/tenants/{tenant_id}/payments", tag = "Payments", operation_id = "create_payment",
+    params(TenantPath),
+    responses((status = 201, description = "The payment.", body = Payment)),
+    extensions(("x-required-action" = json!("payments:write"))))]
+async fn create(
+    Bearer(caller): Bearer,
+    Path(at): Path<TenantPath>,
+    Json(body): Json<NewPayment>,
+) -> Result<(StatusCode, Answer<Payment>), Problem> {
+    let ctx = caller.enter(at.tenant_id).await?;
+    let new = NewTransfer {
+        amount_minor: body.amount.amount_minor,
+        currency: body.amount.currency.code().to_owned(),
+        reference: body.reference,
+        received_on: body.received_on,
+        invoice_id: body.invoice_id,
+    };
+    Ok((StatusCode::CREATED, Answer(payment::record(&ctx, new).await?.into())))
+}
+
+/// Get a payment
+#[utoipa::path(get, path = "/v1/payments/{payment_id}", tag = "Payments", operation_id = "get_payment",
+    params(PaymentPath),
+    responses((status = 200, description = "The payment.", body = Payment)),
+    extensions(("x-required-action" = json!("payments:read"))))]
+async fn get(Bearer(caller): Bearer, Path(at): Path<PaymentPath>) -> Result<Answer<Payment>, Problem> {
+    Ok(Answer(payment::get(&caller, at.payment_id).await?.into()))
+}
+
+/// Pay an invoice now
+///
+/// Charges what is due of it by the tenant's payment method. The answer tells what is known: look at a payment that is not yet
+/// `succeeded` or `failed` again, or wait for its event. No amount due is charged twice, however often this is asked.
+#[utoipa::path(post, path = "/v1/invoices/{invoice_id}/pay", tag = "Payments", operation_id = "pay_invoice",
+    params(InvoicePath),
+    responses((status = 201, description = "The payment, which may have failed.", body = Payment),
+        (status = 409, description = "`nothing_due`, `no_payment_method`, `no_payment_provider`, or `payment_under_way`: another may still arrive.")),
+    extensions(("x-required-action" = json!("payments:make"))))]
+async fn pay(
+    State(api): State<Api>,
+    Bearer(caller): Bearer,
+    Path(at): Path<InvoicePath>,
+) -> Result<(StatusCode, Answer<Payment>), Problem> {
+    let paid = payment::pay(&caller, &*api.payments, at.invoice_id).await?;
+    Ok((StatusCode::CREATED, Answer(paid.into())))
+}
+
+/// What a tenant was paid back.
+#[derive(Debug, Serialize, ToSchema)]
+struct Refund {
+    #[schema(value_type = schema::RefundId)]
+    id: RefundId,
+    #[schema(value_type = schema::PaymentId)]
+    payment_id: PaymentId,
+    /// It only moves forward.
+    #[schema(value_type = schema::RefundStatus)]
+    status: &'static str,
+    amount: Money,
+    /// Why.
+    #[schema(example = "Charged by mistake")]
+    reason: String,
+    /// The tenant's day that it counts for, once it is paid back.
+    #[schema(value_type = Option<schema::Day>, required)]
+    refunded_on: Option<NaiveDate>,
+    created_at: DateTime<Utc>,
+}
+
+/// A refund to make.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct NewRefund {
+    /// Absent or null: all that is left of the payment.
+    #[serde(default)]
+    amount: Option<NewMoney>,
+    /// Why.
+    #[schema(
+        max_length = 500,
+        pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$",
+        example = "Charged by mistake"
+    )]
+    reason: String,
+}
+
+/// Pay back
+///
+/// A charge is paid back by its provider. Of a bank transfer it is noted that somebody paid back. What is paid back is due again;
+/// to take an amount off an invoice is a credit note's affair.
+#[utoipa::path(post, path = "/v1/payments/{payment_id}/refund", tag = "Payments", operation_id = "refund_payment",
+    params(PaymentPath),
+    responses((status = 201, description = "The refund, which may have failed.", body = Refund),
+        (status = 409, description = "`refund_exceeds_payment`: more than is left of it; or `no_payment_provider`.")),
+    extensions(("x-required-action" = json!("payments:write"))))]
+async fn refund(
+    State(api): State<Api>,
+    Bearer(caller): Bearer,
+    Path(at): Path<PaymentPath>,
+    Json(body): Json<NewRefund>,
+) -> Result<(StatusCode, Answer<Refund>), Problem> {
+    let amount = body.amount.map(kernel::Money::from);
+    let of = payment::refund(&caller, &*api.payments, at.payment_id, amount, body.reason).await?;
+    let refund = Refund {
+        id: of.id,
+        payment_id: of.payment_id,
+        status: of.status.as_str(),
+        amount: of.amount.into(),
+        reason: of.reason,
+        refunded_on: of.refunded_on,
+        created_at: of.created_at,
+    };
+    Ok((StatusCode::CREATED, Answer(refund)))
+}
+
+/// By what a tenant pays: the provider's ids.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct PaymentMethod {
+    /// The customer.
+    #[schema(min_length = 1, max_length = 255, pattern = "^[A-Za-z0-9_-]+$", example = "cus_NffrFeUfNV2Hib")]
+    customer: String,
+    /// Their card or account, attached to the customer and set up for charges while they are not there.
+    #[schema(
+        min_length = 1,
+        max_length = 255,
+        pattern = "^[A-Za-z0-9_-]+$",
+        example = "pm_1MqM05LkdIwHu7ixlDxxO6Mc"
+    )]
+    method: String,
+}
+
+fn tagged(of: payment_method::PaymentMethod) -> Tagged<Answer<PaymentMethod>> {
+    Tagged(of.version, Answer(PaymentMethod { customer: of.customer, method: of.method }))
+}
+
+/// Get a tenant's payment method
+#[utoipa::path(get, path = "/v1/tenants/{tenant_id}/payment-method", tag = "Payments", operation_id = "get_payment_method",
+    params(TenantPath),
+    responses((status = 200, description = "The payment method.", body = PaymentMethod)),
+    extensions(("x-required-action" = json!("payments:read"))))]
+async fn get_method(
+    Bearer(caller): Bearer,
+    Path(at): Path<TenantPath>,
+) -> Result<Tagged<Answer<PaymentMethod>>, Problem> {
+    let ctx = caller.enter(at.tenant_id).await?;
+    Ok(tagged(payment_method::get(&ctx).await?))
+}
+
+/// Set a tenant's payment method
+///
+/// Made with the provider's own means, so that no card's number comes here.
+#[utoipa::path(put, path = "/v1/tenants/{tenant_id}/payment-method", tag = "Payments", operation_id = "put_payment_method",
+    params(TenantPath),
+    responses((status = 200, description = "The payment method as it is now.", body = PaymentMethod)),
+    extensions(("x-required-action" = json!("payments:make"))))]
+async fn put_method(
+    Bearer(caller): Bearer,
+    Path(at): Path<TenantPath>,
+    IfMatch(version): IfMatch,
+    Json(body): Json<PaymentMethod>,
+) -> Result<Tagged<Answer<PaymentMethod>>, Problem> {
+    let ctx = caller.enter(at.tenant_id).await?;
+    let put = PutPaymentMethod { customer: body.customer, method: body.method };
+    Ok(tagged(payment_method::put(&ctx, put, version).await?))
+}
+
+/// Forget a tenant's payment method
+#[utoipa::path(delete, path = "/v1/tenants/{tenant_id}/payment-method", tag = "Payments", operation_id = "delete_payment_method",
+    params(TenantPath),
+    responses((status = 204, description = "There is none any more.")),
+    extensions(("x-required-action" = json!("payments:make"))))]
+async fn delete_method(
+    Bearer(caller): Bearer,
+    Path(at): Path<TenantPath>,
+    IfMatch(version): IfMatch,
+) -> Result<StatusCode, Problem> {
+    let ctx = caller.enter(at.tenant_id).await?;
+    payment_method::delete(&ctx, version).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+pub(crate) fn router() -> OpenApiRouter<Api> {
+    OpenApiRouter::default()
+        .routes(routes!(list, create))
+        .routes(routes!(get))
+        .routes(routes!(pay))
+        .routes(routes!(refund))
+        .routes(routes!(get_method, put_method, delete_method))
+}

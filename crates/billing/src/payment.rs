@@ -1,0 +1,208 @@
+//! Payments: what a customer paid, what it is meant for, and what was paid back. A payment is never taken back but by a
+//! refund, which is a row of its own; what is due by them is [`crate::receivable`]'s.
+
+mod charge;
+mod matching;
+mod provider;
+mod reconcile;
+mod refund;
+mod status;
+mod store;
+mod webhook;
+
+use chrono::{DateTime, NaiveDate, Utc};
+use db::SystemTx;
+use kernel::{Checks, Currency, InvoiceId, Money, Page, PageRequest, PaymentId, ResellerId, TenantId};
+use serde_json::json;
+use tenancy::{Action, Caller, Ctx, TenantTx, event};
+
+pub use charge::pay;
+pub use provider::{Provider, provider_at};
+pub use reconcile::{Reconciled, reconcile};
+pub use refund::{Refund, refund};
+pub use status::{PaymentStatus, RefundStatus};
+pub use webhook::receive;
+
+use crate::Error;
+use crate::error::{NOT_A_DATE, date};
+use crate::ledger::{self, Moved, Movement};
+use crate::rating::local_day;
+use crate::receivable::Receivables;
+
+/// The longest reference or reason, in characters.
+const MAX_TEXT: usize = 500;
+
+/// What a customer paid.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Payment {
+    /// Its id.
+    pub id: PaymentId,
+    /// Whose money it is.
+    pub issuer_id: ResellerId,
+    /// What it is meant for first; `None`: the customer's balance, which settles the oldest.
+    pub invoice_id: Option<InvoiceId>,
+    /// How it came: `manual` is a bank transfer that somebody recorded, else the provider's name.
+    pub provider: String,
+    /// Where it is.
+    pub status: PaymentStatus,
+    /// What arrived; until then, what is asked.
+    pub amount: Money,
+    /// What was paid back of it, or is on its way back.
+    pub refunded: Money,
+    /// What the transfer said, or what the charge says.
+    pub reference: String,
+    /// Why it failed, as the provider's code and in its words.
+    pub failure: Option<(String, String)>,
+    /// The customer's local day that it counts for, once it has arrived.
+    pub received_on: Option<NaiveDate>,
+    /// When it was recorded.
+    pub created_at: DateTime<Utc>,
+}
+
+/// A bank transfer that has arrived.
+#[derive(Debug, Clone)]
+pub struct NewTransfer {
+    /// How much, in minor units.
+    pub amount_minor: i64,
+    /// The currency's code: that of the tenant's invoices.
+    pub currency: String,
+    /// What it says, at most 500 characters.
+    pub reference: String,
+    /// When it arrived, of the form 2026-01-31, not after the tenant's present day.
+    pub received_on: String,
+    /// What it is meant for; `None`: as its reference and amount say.
+    pub invoice_id: Option<InvoiceId>,
+}
+
+/// Records a bank transfer. Without an invoice named it is meant for the one whose number its reference has, else for the
+/// oldest unpaid one of exactly its amount, else for the customer's balance.
+///
+/// # Errors
+/// [`Error::Tenancy`] without the right to record payments; [`Error::Invalid`] for bad input and for an invoice that is
+/// not there.
+pub async fn record(ctx: &Ctx, new: NewTransfer) -> Result<Payment, Error> {
+    ctx.require(Action::PaymentWrite)?;
+    let today = local_day(ctx.now(), ctx.time_zone());
+    let mut tx = ctx.begin().await?;
+    let of_the_tenant = store::currency(&mut tx).await?.ok_or(Error::NotFound)?;
+    let (amount, received_on) = check(&new, of_the_tenant, today)?;
+    let receivables = Receivables::read(&mut tx).await?;
+    let invoice = match new.invoice_id {
+        Some(id) => {
+            let named = receivables.get(id).filter(|found| found.currency == amount.currency);
+            Some(named.ok_or_else(|| Error::invalid("/invoice_id", "must be an invoice of the tenant's"))?)
+        }
+        None => matching::find(&new.reference, amount, &receivables.iter().collect::<Vec<_>>()),
+    };
+    let now = ctx.env().now();
+    let payment = Payment {
+        id: ctx.env().new_id(),
+        issuer_id: invoice.map_or(ctx.reseller_id(), |invoice| invoice.issuer),
+        invoice_id: invoice.map(|invoice| invoice.invoice),
+        provider: "manual".into(),
+        status: PaymentStatus::Succeeded,
+        amount,
+        refunded: Money::new(0, amount.currency),
+        reference: new.reference,
+        failure: None,
+        received_on: Some(received_on),
+        created_at: now,
+    };
+    store::insert(&mut tx, &payment).await?;
+    arrived(&mut tx, ctx, &payment, received_on, now).await?;
+    tx.commit().await?;
+    Ok(payment)
+}
+
+/// Posts a payment and tells of it, in the transaction in which it succeeds.
+async fn arrived(
+    tx: &mut TenantTx,
+    ctx: &Ctx,
+    payment: &Payment,
+    effective_on: NaiveDate,
+    posted_at: DateTime<Utc>,
+) -> Result<(), Error> {
+    let what = Moved::Payment(payment.id);
+    let (issuer, amount) = (payment.issuer_id, payment.amount);
+    ledger::post_movement(tx, &Movement { what, issuer, amount, effective_on, posted_at }).await?;
+    let data = json!({"invoice_id": payment.invoice_id, "provider": payment.provider, "amount": amount,
+        "received_on": effective_on});
+    event::record(tx, ctx, event::Kind::PaymentSucceeded, payment.id, data).await?;
+    Ok(())
+}
+
+/// Tells that a payment is not coming.
+async fn failed(tx: &mut TenantTx, ctx: &Ctx, payment: &Payment) -> Result<(), Error> {
+    let code = payment.failure.as_ref().map(|(code, _)| code);
+    let data = json!({"invoice_id": payment.invoice_id, "provider": payment.provider, "amount": payment.amount,
+        "failure_code": code});
+    event::record(tx, ctx, event::Kind::PaymentFailed, payment.id, data).await?;
+    Ok(())
+}
+
+fn check(new: &NewTransfer, of_the_tenant: Currency, today: NaiveDate) -> Result<(Money, NaiveDate), Error> {
+    let mut checks = Checks::default();
+    checks.require(new.amount_minor > 0, "/amount/amount_minor", "must be more than 0");
+    let currency = new.currency.parse().ok().filter(|&currency: &Currency| currency == of_the_tenant);
+    let is_its_own = format_args!("must be {of_the_tenant}, which the tenant is billed in");
+    let currency = checks.value(currency, "/amount/currency", is_its_own);
+    check_text(&mut checks, &new.reference, "/reference");
+    let received_on = checks.value(date(&new.received_on), "/received_on", NOT_A_DATE);
+    let is_past = received_on.is_none_or(|day| day <= today);
+    checks.require(
+        is_past,
+        "/received_on",
+        format_args!("must not be after {today}, the tenant's present day"),
+    );
+    checks.done().map_err(Error::Invalid)?;
+    match (currency, received_on) {
+        (Some(currency), Some(day)) => Ok((Money::new(new.amount_minor, currency), day)),
+        _ => Err(Error::Invalid(Vec::new())),
+    }
+}
+
+fn check_text(checks: &mut Checks, text: &str, pointer: &str) {
+    let is_short = text.chars().count() <= MAX_TEXT;
+    checks.require(is_short, pointer, format_args!("must have at most {MAX_TEXT} characters"));
+    checks.require(!text.chars().any(char::is_control), pointer, "must not have control characters");
+}
+
+/// The tenant's payments, in the order in which they were recorded.
+///
+/// # Errors
+/// [`Error::Tenancy`] without the right to see them.
+pub async fn list(ctx: &Ctx, page: PageRequest) -> Result<Page<Payment>, Error> {
+    ctx.require(Action::PaymentRead)?;
+    let mut tx = ctx.begin().await?;
+    let rows = store::list(&mut tx, &page).await?;
+    Ok(Page::cut(rows, &page, |payment| payment.id.uuid()))
+}
+
+/// Enters the tenant that a payment is of.
+///
+/// # Errors
+/// [`Error::NotFound`], the same for one that does not exist and for one of a tenant out of scope.
+async fn enter(caller: &Caller, id: PaymentId) -> Result<Ctx, Error> {
+    let tenant_id = find_tenant(caller, id).await?.ok_or(Error::NotFound)?;
+    Ok(caller.enter(tenant_id).await?)
+}
+
+/// One payment of the caller's.
+///
+/// # Errors
+/// [`Error::NotFound`], the same for one that does not exist and for one of a tenant out of scope.
+pub async fn get(caller: &Caller, id: PaymentId) -> Result<Payment, Error> {
+    let ctx = enter(caller, id).await?;
+    ctx.require(Action::PaymentRead)?;
+    let mut tx = ctx.begin().await?;
+    store::find(&mut tx, id).await?.ok_or(Error::NotFound)
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a payment's path names no tenant; the tenant found is then entered by the caller"
+)]
+async fn find_tenant(caller: &Caller, id: PaymentId) -> Result<Option<TenantId>, Error> {
+    let mut tx = SystemTx::begin(caller.db()).await?;
+    Ok(store::tenant_of(&mut tx, id).await?)
+}

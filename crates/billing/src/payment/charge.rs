@@ -1,0 +1,132 @@
+//! Charging an invoice by its issuer's provider. The payment, with its idempotency key, is written and committed before
+//! the provider is asked; what it answers is written afterwards. Whatever happens in between is found out by
+//! [`super::reconcile`] or told by the provider's events.
+
+use kernel::{InvoiceId, Money, PaymentId};
+use stripe::{Account, Charge, Outcome};
+use tenancy::{Action, Caller, Ctx, TenantTx};
+
+use super::provider::Provider;
+use super::status::{PaymentStatus, Seen};
+use super::{Payment, arrived, store};
+use crate::rating::local_day;
+use crate::receivable::Receivables;
+use crate::{Error, invoice, payment_method, payment_provider};
+
+/// Charges what is due of an invoice by the tenant's payment method, now. The answer tells what is known: a payment that
+/// has failed is no error.
+///
+/// # Errors
+/// [`Error::NotFound`] for an invoice out of scope; [`Error::Conflict`] `nothing_due`, `no_payment_method`,
+/// `no_payment_provider`, and `payment_under_way` while another may still arrive.
+pub async fn pay(caller: &Caller, provider: &dyn Provider, id: InvoiceId) -> Result<Payment, Error> {
+    let ctx = invoice::enter(caller, id).await?;
+    ctx.require(Action::PaymentMake)?;
+    let (payment, account, charge) = begin(&ctx, id).await?;
+    // From here on the money may move: whoever stops, the payment is found.
+    let outcome = provider.charge(&account, &key(payment), &charge).await;
+    ended(&ctx, payment, 1, outcome).await
+}
+
+/// The idempotency key of a payment's charge: one for ever, so that asking again is the same request.
+pub(super) fn key(id: PaymentId) -> String {
+    format!("{id}-charge")
+}
+
+/// Writes the payment down, and that it is about to be asked for.
+async fn begin(ctx: &Ctx, id: InvoiceId) -> Result<(PaymentId, Account, Charge), Error> {
+    let conflict = |code, detail| Error::Conflict { code, detail };
+    let mut tx = ctx.begin().await?;
+    let receivables = Receivables::read(&mut tx).await?;
+    let nothing_due = || conflict("nothing_due", "nothing of it is left to pay");
+    let owed = receivables.get(id).filter(|owed| owed.due_minor > 0).ok_or_else(nothing_due)?;
+    let without = || conflict("no_payment_method", "the tenant has no payment method");
+    let method = payment_method::find(&mut tx).await?.ok_or_else(without)?;
+    let secrets = payment_provider::secrets(ctx.db(), owed.issuer).await?.filter(|found| found.is_enabled);
+    let without = || conflict("no_payment_provider", "the issuer takes no charges");
+    let account = Account { secret_key: secrets.ok_or_else(without)?.secret_key };
+    let now = ctx.env().now();
+    let amount = Money::new(owed.due_minor, owed.currency);
+    let payment = Payment {
+        id: ctx.env().new_id(),
+        issuer_id: owed.issuer,
+        invoice_id: Some(id),
+        provider: payment_provider::STRIPE.into(),
+        status: PaymentStatus::Pending,
+        amount,
+        refunded: Money::new(0, owed.currency),
+        reference: owed.number.clone(),
+        failure: None,
+        received_on: None,
+        created_at: now,
+    };
+    let charge = Charge {
+        amount,
+        customer: method.customer,
+        payment_method: method.method,
+        payment: payment.id.to_string(),
+        description: owed.number.clone(),
+    };
+    let under_way =
+        || conflict("payment_under_way", "another payment of it is under way or has just arrived");
+    // Waits for another that is just being written or settled.
+    if let Err(error) = store::insert_charge(&mut tx, &payment, &charge).await {
+        let is_second = error.constraint() == Some("payments_live_once");
+        return Err(if is_second { under_way() } else { error.into() });
+    }
+    // What has arrived until now is seen by this statement: so no amount due is charged twice.
+    if Receivables::read(&mut tx).await?.due_minor(id) != owed.due_minor {
+        return Err(under_way());
+    }
+    store::begin_attempt(&mut tx, payment.id, 1, &key(payment.id), now).await?;
+    tx.commit().await?;
+    Ok((payment.id, account, charge))
+}
+
+/// Notes how an attempt ended and what it told.
+pub(super) async fn ended(
+    ctx: &Ctx,
+    id: PaymentId,
+    ordinal: i32,
+    outcome: Outcome,
+) -> Result<Payment, Error> {
+    let name = match &outcome {
+        Outcome::Found(_) => "found",
+        Outcome::Declined { .. } => "declined",
+        Outcome::Refused { .. } => "refused",
+        Outcome::Busy => "busy",
+        Outcome::Unknown(_) => "unknown",
+    };
+    let mut tx = ctx.begin().await?;
+    store::end_attempt(&mut tx, id, ordinal, name, ctx.env().now()).await?;
+    let payment = settle(ctx, &mut tx, id, Seen::of(outcome)).await?;
+    tx.commit().await?;
+    Ok(payment)
+}
+
+/// Moves a payment forward by what was seen of it. Posts it when it has arrived, which it does once.
+pub(super) async fn settle(
+    ctx: &Ctx,
+    tx: &mut TenantTx,
+    id: PaymentId,
+    seen: Option<Seen>,
+) -> Result<Payment, Error> {
+    let payment = store::find_locked(tx, id).await?.ok_or(Error::NotFound)?;
+    let Some(seen) = seen.filter(|seen| payment.status.moves_to(seen.status)) else { return Ok(payment) };
+    let received = seen
+        .received
+        .filter(|received| received.amount_minor > 0 && received.currency == payment.amount.currency);
+    if seen.status == PaymentStatus::Succeeded && received.is_none() {
+        tracing::error!(payment.id = %id, "a provider says that a payment succeeded, and of no money that makes sense");
+        return Ok(payment);
+    }
+    let (now, today) = (ctx.env().now(), local_day(ctx.now(), ctx.time_zone()));
+    store::settle(tx, id, &seen, received, today, now).await?;
+    let payment = store::find(tx, id).await?.ok_or(Error::NotFound)?;
+    match payment.status {
+        PaymentStatus::Succeeded => arrived(tx, ctx, &payment, today, now).await?,
+        PaymentStatus::Failed => super::failed(tx, ctx, &payment).await?,
+        _ => {}
+    }
+    Ok(payment)
+}

@@ -1,0 +1,159 @@
+//! Paying back. What a provider took, the provider pays back, asked as a charge is: written down first, under one key. What
+//! came by bank transfer somebody pays back, and it is noted here.
+
+use chrono::{DateTime, NaiveDate, Utc};
+use kernel::{Checks, Money, PaymentId, RefundId, ResellerId};
+use serde_json::json;
+use stripe::{Account, RefundOutcome};
+use tenancy::{Action, Caller, Ctx, TenantTx, event};
+
+use super::provider::Provider;
+use super::status::{PaymentStatus, RefundStatus, of_refund};
+use super::{check_text, enter, store};
+use crate::ledger::{self, Moved, Movement};
+use crate::rating::local_day;
+use crate::{Error, payment_provider};
+
+/// What a customer was paid back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refund {
+    /// Its id.
+    pub id: RefundId,
+    /// Of which payment.
+    pub payment_id: PaymentId,
+    /// Where it is.
+    pub status: RefundStatus,
+    /// How much.
+    pub amount: Money,
+    /// Why.
+    pub reason: String,
+    /// The customer's local day that it counts for.
+    pub refunded_on: Option<NaiveDate>,
+    /// When it was recorded.
+    pub created_at: DateTime<Utc>,
+}
+
+/// An open refund as it was asked for.
+#[derive(Debug)]
+pub(super) struct Asked {
+    pub(super) issuer: ResellerId,
+    /// The provider's id of the payment.
+    pub(super) payment: String,
+    /// The provider's id of the refund.
+    pub(super) reference: Option<String>,
+    pub(super) amount: Money,
+    pub(super) created_at: DateTime<Utc>,
+}
+
+/// The idempotency key of a refund: one for ever.
+pub(super) fn key(id: RefundId) -> String {
+    format!("{id}-refund")
+}
+
+/// Pays back a payment, or a part of it; `None` is all that is left of it. The answer tells what is known: a refund that
+/// has failed is no error.
+///
+/// # Errors
+/// [`Error::NotFound`], the same for one that does not exist and for one of a tenant out of scope; [`Error::Conflict`]
+/// `refund_exceeds_payment` for more than is left of it, `no_payment_provider`; [`Error::Invalid`] for bad input.
+pub async fn refund(
+    caller: &Caller,
+    provider: &dyn Provider,
+    id: PaymentId,
+    amount: Option<Money>,
+    reason: String,
+) -> Result<Refund, Error> {
+    let ctx = enter(caller, id).await?;
+    ctx.require(Action::PaymentWrite)?;
+    let mut tx = ctx.begin().await?;
+    // Nobody else refunds of it until this is written.
+    let payment = store::find_locked(&mut tx, id).await?.ok_or(Error::NotFound)?;
+    let is_here = payment.status == PaymentStatus::Succeeded;
+    let left = if is_here { payment.amount.amount_minor - payment.refunded.amount_minor } else { 0 };
+    let left = Money::new(left, payment.amount.currency);
+    let amount = amount.unwrap_or(left);
+    check(amount, left, &reason)?;
+    let refund = Refund {
+        id: ctx.env().new_id(),
+        payment_id: id,
+        status: RefundStatus::Pending,
+        amount,
+        reason,
+        refunded_on: None,
+        created_at: ctx.env().now(),
+    };
+    store::insert_refund(&mut tx, &refund).await?;
+    let Some(reference) = store::provider_reference(&mut tx, id).await? else {
+        let done = settle(&ctx, &mut tx, refund.id, Some((RefundStatus::Succeeded, None))).await?;
+        tx.commit().await?;
+        return Ok(done);
+    };
+    let secrets = payment_provider::secrets(ctx.db(), payment.issuer_id).await?.ok_or(Error::Conflict {
+        code: "no_payment_provider",
+        detail: "the issuer has no provider to pay back by",
+    })?;
+    tx.commit().await?;
+    // From here on the money may move: whoever stops, the refund is found.
+    let account = Account { secret_key: secrets.secret_key };
+    let (key, ours) = (key(refund.id), refund.id.to_string());
+    let outcome = provider.refund(&account, &key, &reference, amount, &ours).await;
+    ended(&ctx, refund.id, outcome).await
+}
+
+fn check(amount: Money, left: Money, reason: &str) -> Result<(), Error> {
+    let mut checks = Checks::default();
+    check_text(&mut checks, reason, "/reason");
+    let is_some = amount.amount_minor > 0 || left.amount_minor == 0;
+    checks.require(is_some, "/amount/amount_minor", "must be more than 0");
+    checks.require(amount.currency == left.currency, "/amount/currency", "must be the payment's");
+    checks.done().map_err(Error::Invalid)?;
+    if left.amount_minor == 0 || amount.amount_minor > left.amount_minor {
+        let detail = "no more can be paid back than has arrived and is left of the payment";
+        return Err(Error::Conflict { code: "refund_exceeds_payment", detail });
+    }
+    Ok(())
+}
+
+/// Notes what asking for it told.
+pub(super) async fn ended(ctx: &Ctx, id: RefundId, outcome: RefundOutcome) -> Result<Refund, Error> {
+    let mut tx = ctx.begin().await?;
+    let refund = settle(ctx, &mut tx, id, of_refund(outcome)).await?;
+    tx.commit().await?;
+    Ok(refund)
+}
+
+/// Moves a refund forward by what an event says of it.
+pub(super) async fn told(
+    db: &db::Db,
+    tenant_id: kernel::TenantId,
+    id: RefundId,
+    told: stripe::Refund,
+) -> Result<(), Error> {
+    let ctx = Caller::server(db.clone()).enter_deleted_too(tenant_id).await?;
+    ended(&ctx, id, RefundOutcome::Found(told)).await?;
+    Ok(())
+}
+
+/// Moves a refund forward. Posts it when it is paid back, which it is once.
+async fn settle(
+    ctx: &Ctx,
+    tx: &mut TenantTx,
+    id: RefundId,
+    seen: Option<(RefundStatus, Option<String>)>,
+) -> Result<Refund, Error> {
+    let (refund, issuer) = store::find_refund_locked(tx, id).await?.ok_or(Error::NotFound)?;
+    let Some((status, reference)) = seen else { return Ok(refund) };
+    let is_news = refund.status.moves_to(status);
+    let (now, today) = (ctx.env().now(), local_day(ctx.now(), ctx.time_zone()));
+    let status = if is_news { status } else { refund.status };
+    store::settle_refund(tx, id, status, reference.as_deref(), today, now).await?;
+    let (refund, _) = store::find_refund_locked(tx, id).await?.ok_or(Error::NotFound)?;
+    if is_news && status == RefundStatus::Succeeded {
+        let (what, amount) = (Moved::Refund(id), refund.amount);
+        let movement = Movement { what, issuer, amount, effective_on: today, posted_at: now };
+        ledger::post_movement(tx, &movement).await?;
+        let data = json!({"refund_id": id, "amount": amount, "refunded_on": today});
+        event::record(tx, ctx, event::Kind::PaymentRefunded, refund.payment_id, data).await?;
+    }
+    Ok(refund)
+}

@@ -1,0 +1,157 @@
+//! Where payments and refunds are. They only move forward, so that what is told late, twice or in another order does no
+//! harm.
+
+use stripe::{IntentStatus, Outcome, RefundOutcome};
+
+macro_rules! statuses {
+    ($(#[$doc:meta])* $name:ident { $($(#[$what:meta])* $variant:ident = $text:literal, rank $rank:literal;)* }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum $name { $($(#[$what])* $variant),* }
+
+        impl $name {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$variant),*];
+
+            /// As it is stored and shown.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text),* }
+            }
+
+            /// The one with that name.
+            pub(crate) fn from_name(name: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|one| one.as_str() == name)
+            }
+
+            /// Whether what was seen is news to one that is here.
+            pub(super) fn moves_to(self, seen: Self) -> bool {
+                let rank = |one| match one { $(Self::$variant => $rank),* };
+                rank(seen) > rank(self)
+            }
+        }
+    };
+}
+
+statuses! {
+    /// Where a payment is.
+    PaymentStatus {
+        /// It is written down, and asked for.
+        Pending = "pending", rank 0;
+        /// Nobody knows whether it was charged; it is being found out.
+        Unknown = "unknown", rank 1;
+        /// The customer has to do something first.
+        RequiresAction = "requires_action", rank 2;
+        /// The money is on its way.
+        Processing = "processing", rank 3;
+        /// It is not coming. If it comes all the same, it has come.
+        Failed = "failed", rank 4;
+        /// It has arrived.
+        Succeeded = "succeeded", rank 5;
+    }
+}
+
+statuses! {
+    /// Where a refund is.
+    RefundStatus {
+        /// It is written down, and asked for.
+        Pending = "pending", rank 0;
+        /// Nobody knows whether it was made; it is being found out.
+        Unknown = "unknown", rank 1;
+        /// It is not made.
+        Failed = "failed", rank 2;
+        /// It is paid back.
+        Succeeded = "succeeded", rank 2;
+    }
+}
+
+/// What was seen of a payment at its provider's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Seen {
+    pub(super) status: PaymentStatus,
+    /// The provider's id of it.
+    pub(super) reference: Option<String>,
+    /// What arrived, if it did.
+    pub(super) received: Option<kernel::Money>,
+    /// Why it failed, as code and in words.
+    pub(super) failure: Option<(String, String)>,
+}
+
+impl Seen {
+    pub(super) fn failed(code: &str, message: &str) -> Self {
+        let failure = Some((code.to_owned(), message.to_owned()));
+        Self { status: PaymentStatus::Failed, reference: None, received: None, failure }
+    }
+
+    /// `None`: nothing new was learnt.
+    pub(super) fn of(outcome: Outcome) -> Option<Self> {
+        match outcome {
+            Outcome::Found(intent) => Some(Self::of_intent(intent)),
+            Outcome::Declined { intent, code, message } => {
+                Some(Self { reference: intent, ..Self::failed(&code, &message) })
+            }
+            Outcome::Refused { code, message } => Some(Self::failed(&code, &message)),
+            Outcome::Unknown(_) => {
+                let status = PaymentStatus::Unknown;
+                Some(Self { status, reference: None, received: None, failure: None })
+            }
+            Outcome::Busy => None,
+        }
+    }
+
+    pub(super) fn of_intent(intent: stripe::Intent) -> Self {
+        let status = match intent.status {
+            IntentStatus::Succeeded => PaymentStatus::Succeeded,
+            IntentStatus::Processing => PaymentStatus::Processing,
+            IntentStatus::RequiresAction => PaymentStatus::RequiresAction,
+            IntentStatus::Failed => PaymentStatus::Failed,
+        };
+        let received = (status == PaymentStatus::Succeeded).then_some(intent.amount);
+        Self { status, reference: Some(intent.id), received, failure: intent.failure }
+    }
+}
+
+/// What was seen of a refund, and the provider's id of it; `None`: nothing new was learnt.
+pub(super) fn of_refund(outcome: RefundOutcome) -> Option<(RefundStatus, Option<String>)> {
+    match outcome {
+        RefundOutcome::Found(refund) => {
+            let status = match refund.status {
+                stripe::RefundStatus::Succeeded => RefundStatus::Succeeded,
+                stripe::RefundStatus::Pending => RefundStatus::Pending,
+                stripe::RefundStatus::Failed => RefundStatus::Failed,
+            };
+            Some((status, Some(refund.id)))
+        }
+        RefundOutcome::Refused { .. } => Some((RefundStatus::Failed, None)),
+        RefundOutcome::Unknown(_) => Some((RefundStatus::Unknown, None)),
+        RefundOutcome::Busy => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn whatever_the_order_the_end_is_the_same(seen in prop::collection::vec(prop::sample::select(PaymentStatus::ALL), 0..8), seed in any::<u64>()) {
+            let end = |seen: &[PaymentStatus]| seen.iter().fold(PaymentStatus::Pending, |at, &next| if at.moves_to(next) { next } else { at });
+            let mut other = seen.clone();
+            other.sort_by_key(|status| (*status as u64 + 1).wrapping_mul(seed | 1));
+            other.extend(&seen);
+            prop_assert_eq!(end(&seen), end(&other));
+            prop_assert_eq!(end(&seen) == PaymentStatus::Succeeded, seen.contains(&PaymentStatus::Succeeded));
+        }
+    }
+
+    #[test]
+    fn what_is_final_stays() {
+        for &status in PaymentStatus::ALL {
+            assert!(!PaymentStatus::Succeeded.moves_to(status));
+        }
+        for &status in RefundStatus::ALL {
+            assert!(!RefundStatus::Succeeded.moves_to(status) && !RefundStatus::Failed.moves_to(status));
+        }
+    }
+}

@@ -1,0 +1,344 @@
+//! SQL of payments.
+
+mod refund;
+
+use db::SystemTx;
+use kernel::{Currency, InvoiceId, Money, PageRequest, PaymentId, ResellerId, TenantId};
+use sqlx::types::chrono::{DateTime, NaiveDate, Utc};
+use stripe::Charge;
+use tenancy::TenantTx;
+use uuid::Uuid;
+
+pub(super) use refund::*;
+
+use super::status::Seen;
+use super::{Payment, PaymentStatus};
+use crate::Error;
+
+struct Row {
+    id: Uuid,
+    issuer_id: Uuid,
+    invoice_id: Option<Uuid>,
+    provider: String,
+    status: String,
+    currency: String,
+    amount_minor: i64,
+    refunded_minor: i64,
+    reference: String,
+    failure_code: Option<String>,
+    failure_message: Option<String>,
+    received_on: Option<NaiveDate>,
+    created_at: DateTime<Utc>,
+}
+
+impl TryFrom<Row> for Payment {
+    type Error = Error;
+    fn try_from(row: Row) -> Result<Self, Error> {
+        let currency = row.currency.parse().map_err(|_| Error::Stored("currency"))?;
+        Ok(Self {
+            id: PaymentId::from_uuid(row.id),
+            issuer_id: ResellerId::from_uuid(row.issuer_id),
+            invoice_id: row.invoice_id.map(InvoiceId::from_uuid),
+            provider: row.provider,
+            status: PaymentStatus::from_name(&row.status).ok_or(Error::Stored("payment status"))?,
+            amount: Money::new(row.amount_minor, currency),
+            refunded: Money::new(row.refunded_minor, currency),
+            reference: row.reference,
+            failure: row.failure_code.zip(row.failure_message),
+            received_on: row.received_on,
+            created_at: row.created_at,
+        })
+    }
+}
+
+/// What the tenant is billed in.
+pub(super) async fn currency(tx: &mut TenantTx) -> Result<Option<Currency>, Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let code = sqlx::query_scalar!("select currency from tenants where id = $1", tenant_id)
+        .fetch_optional(tx.conn())
+        .await
+        .map_err(db::Error::from)?;
+    code.map(|code| code.parse().map_err(|_| Error::Stored("currency"))).transpose()
+}
+
+pub(super) async fn insert(tx: &mut TenantTx, payment: &Payment) -> Result<(), db::Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    sqlx::query!(
+        "insert into payments (tenant_id, id, issuer_id, invoice_id, provider, currency, amount_minor, received_minor, status,
+           reference, received_on, created_at, settled_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $7, $8, $9, $10, $11, $11)",
+        tenant_id,
+        payment.id.uuid(),
+        payment.issuer_id.uuid(),
+        payment.invoice_id.map(InvoiceId::uuid),
+        payment.provider,
+        payment.amount.currency.code(),
+        payment.amount.amount_minor,
+        payment.status.as_str(),
+        payment.reference,
+        payment.received_on,
+        payment.created_at,
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn tenant_of(tx: &mut SystemTx, id: PaymentId) -> Result<Option<TenantId>, db::Error> {
+    let found = sqlx::query_scalar!("select tenant_id from payments where id = $1", id.uuid())
+        .fetch_optional(tx.conn())
+        .await?;
+    Ok(found.map(TenantId::from_uuid))
+}
+
+pub(super) async fn find(tx: &mut TenantTx, id: PaymentId) -> Result<Option<Payment>, Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let row = sqlx::query_as!(
+        Row,
+        r#"select id, issuer_id, invoice_id, provider, status, currency, coalesce(received_minor, amount_minor) as "amount_minor!",
+             coalesce((select sum(r.amount_minor) from refunds r
+               where r.tenant_id = p.tenant_id and r.payment_id = p.id and r.status <> 'failed'), 0)::bigint as "refunded_minor!",
+             reference, failure_code, failure_message, received_on, created_at
+           from payments p where tenant_id = $1 and id = $2"#,
+        tenant_id,
+        id.uuid()
+    )
+    .fetch_optional(tx.conn())
+    .await
+    .map_err(db::Error::from)?;
+    row.map(Payment::try_from).transpose()
+}
+
+/// As [`find`], and nobody else settles it or pays back of it until the transaction ends.
+pub(super) async fn find_locked(tx: &mut TenantTx, id: PaymentId) -> Result<Option<Payment>, Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    // Read afterwards: the refunds of whoever held it are seen by the next statement only.
+    sqlx::query!("select id from payments where tenant_id = $1 and id = $2 for update", tenant_id, id.uuid())
+        .fetch_optional(tx.conn())
+        .await
+        .map_err(db::Error::from)?;
+    find(tx, id).await
+}
+
+pub(super) async fn list(tx: &mut TenantTx, page: &PageRequest) -> Result<Vec<Payment>, Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let rows = sqlx::query_as!(
+        Row,
+        r#"select id, issuer_id, invoice_id, provider, status, currency, coalesce(received_minor, amount_minor) as "amount_minor!",
+             coalesce((select sum(r.amount_minor) from refunds r
+               where r.tenant_id = p.tenant_id and r.payment_id = p.id and r.status <> 'failed'), 0)::bigint as "refunded_minor!",
+             reference, failure_code, failure_message, received_on, created_at
+           from payments p where tenant_id = $1 and id > $2 order by id limit $3"#,
+        tenant_id,
+        page.after(),
+        page.fetch()
+    )
+    .fetch_all(tx.conn())
+    .await
+    .map_err(db::Error::from)?;
+    rows.into_iter().map(Payment::try_from).collect()
+}
+
+/// Writes down a charge that is about to be asked for, and of whom.
+pub(super) async fn insert_charge(
+    tx: &mut TenantTx,
+    payment: &Payment,
+    charge: &Charge,
+) -> Result<(), db::Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    sqlx::query!(
+        "insert into payments (tenant_id, id, issuer_id, invoice_id, provider, currency, amount_minor, status, reference,
+           provider_customer, provider_method, created_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+        tenant_id,
+        payment.id.uuid(),
+        payment.issuer_id.uuid(),
+        payment.invoice_id.map(InvoiceId::uuid),
+        payment.provider,
+        payment.amount.currency.code(),
+        payment.amount.amount_minor,
+        payment.status.as_str(),
+        payment.reference,
+        charge.customer,
+        charge.payment_method,
+        payment.created_at,
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// Writes down that the provider is about to be asked. Of two who would do so at once, one is refused.
+pub(super) async fn begin_attempt(
+    tx: &mut TenantTx,
+    id: PaymentId,
+    ordinal: i32,
+    key: &str,
+    now: DateTime<Utc>,
+) -> Result<(), db::Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    sqlx::query!(
+        "insert into payment_attempts (tenant_id, payment_id, ordinal, idempotency_key, begun_at) values ($1, $2, $3, $4, $5)",
+        tenant_id,
+        id.uuid(),
+        ordinal,
+        key,
+        now
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn end_attempt(
+    tx: &mut TenantTx,
+    id: PaymentId,
+    ordinal: i32,
+    outcome: &str,
+    now: DateTime<Utc>,
+) -> Result<(), db::Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    sqlx::query!(
+        "update payment_attempts set outcome = $4, ended_at = $5 where tenant_id = $1 and payment_id = $2 and ordinal = $3",
+        tenant_id,
+        id.uuid(),
+        ordinal,
+        outcome,
+        now
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// Moves a payment on. The provider's id of it stays the first that was seen.
+pub(super) async fn settle(
+    tx: &mut TenantTx,
+    id: PaymentId,
+    seen: &Seen,
+    received: Option<Money>,
+    today: NaiveDate,
+    now: DateTime<Utc>,
+) -> Result<(), db::Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let (code, message) = seen.failure.clone().unzip();
+    sqlx::query!(
+        "update payments set status = $3, provider_reference = coalesce(provider_reference, $4), received_minor = $5,
+           failure_code = $6, failure_message = $7, received_on = case when $3 = 'succeeded' then $8::date end,
+           settled_at = case when $3 in ('succeeded', 'failed') then $9::timestamptz end
+         where tenant_id = $1 and id = $2",
+        tenant_id,
+        id.uuid(),
+        seen.status.as_str(),
+        seen.reference,
+        received.map(|received| received.amount_minor),
+        code,
+        message,
+        today,
+        now,
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// The charges whose end is not known and that nobody has asked about since, the oldest first.
+pub(super) async fn open(
+    tx: &mut SystemTx,
+    before: DateTime<Utc>,
+) -> Result<Vec<(TenantId, PaymentId)>, db::Error> {
+    let rows = sqlx::query!(
+        "select tenant_id, id from payments p
+         where status in ('pending', 'unknown', 'requires_action', 'processing') and not exists (
+           select from payment_attempts a where a.tenant_id = p.tenant_id and a.payment_id = p.id and a.begun_at > $1)
+         order by created_at limit 500",
+        before
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| (TenantId::from_uuid(row.tenant_id), PaymentId::from_uuid(row.id)))
+        .collect())
+}
+
+/// An open charge as it was asked for.
+pub(super) struct Asked {
+    pub(super) issuer: ResellerId,
+    pub(super) charge: Charge,
+    /// The provider's id of it.
+    pub(super) reference: Option<String>,
+    pub(super) created_at: DateTime<Utc>,
+    pub(super) attempts: i32,
+}
+
+/// Locks an open charge; `None` when it is open no more, or somebody has asked about it since.
+pub(super) async fn asked(
+    tx: &mut TenantTx,
+    id: PaymentId,
+    before: DateTime<Utc>,
+) -> Result<Option<Asked>, Error> {
+    let Some(payment) = find_locked(tx, id).await? else { return Ok(None) };
+    let is_open = !matches!(payment.status, PaymentStatus::Failed | PaymentStatus::Succeeded);
+    let tenant_id = tx.tenant_id().uuid();
+    let row = sqlx::query!(
+        r#"select provider_customer as "customer!", provider_method as "method!", provider_reference,
+             count(a.ordinal)::int as "attempts!", coalesce(max(a.begun_at) > $3, false) as "is_recent!"
+           from payments p left join payment_attempts a on a.tenant_id = p.tenant_id and a.payment_id = p.id
+           where p.tenant_id = $1 and p.id = $2 and p.provider <> 'manual' group by 1, 2, 3"#,
+        tenant_id,
+        id.uuid(),
+        before
+    )
+    .fetch_optional(tx.conn())
+    .await
+    .map_err(db::Error::from)?;
+    Ok(row.filter(|row| is_open && !row.is_recent).map(|row| Asked {
+        issuer: payment.issuer_id,
+        charge: Charge {
+            amount: payment.amount,
+            customer: row.customer,
+            payment_method: row.method,
+            payment: id.to_string(),
+            description: payment.reference,
+        },
+        reference: row.provider_reference,
+        created_at: payment.created_at,
+        attempts: row.attempts,
+    }))
+}
+
+/// An issuer's payment, by our id of it or by the provider's.
+pub(super) async fn of_provider(
+    tx: &mut SystemTx,
+    issuer: ResellerId,
+    id: Option<PaymentId>,
+    reference: &str,
+) -> Result<Option<(TenantId, PaymentId)>, db::Error> {
+    let row = sqlx::query!(
+        "select tenant_id, id from payments
+         where issuer_id = $1 and provider <> 'manual' and (id = $2 or $2 is null and provider_reference = $3)",
+        issuer.uuid(),
+        id.map(PaymentId::uuid),
+        reference
+    )
+    .fetch_optional(tx.conn())
+    .await?;
+    Ok(row.map(|row| (TenantId::from_uuid(row.tenant_id), PaymentId::from_uuid(row.id))))
+}
+
+/// The provider's id of a payment; `None` for a bank transfer.
+pub(super) async fn provider_reference(
+    tx: &mut TenantTx,
+    id: PaymentId,
+) -> Result<Option<String>, db::Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let reference = sqlx::query_scalar!(
+        "select provider_reference from payments where tenant_id = $1 and id = $2",
+        tenant_id,
+        id.uuid()
+    )
+    .fetch_optional(tx.conn())
+    .await?;
+    Ok(reference.flatten())
+}

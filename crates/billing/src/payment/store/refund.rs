@@ -1,0 +1,171 @@
+//! SQL of refunds.
+
+use db::SystemTx;
+use kernel::{Money, PaymentId, RefundId, ResellerId, TenantId};
+use sqlx::types::chrono::{DateTime, NaiveDate, Utc};
+use tenancy::TenantTx;
+
+use crate::Error;
+use crate::payment::refund::{Asked, Refund};
+use crate::payment::status::RefundStatus;
+
+pub(in crate::payment) async fn insert_refund(tx: &mut TenantTx, refund: &Refund) -> Result<(), db::Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    sqlx::query!(
+        "insert into refunds (tenant_id, id, payment_id, amount_minor, status, reason, created_at, asked_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $7)",
+        tenant_id,
+        refund.id.uuid(),
+        refund.payment_id.uuid(),
+        refund.amount.amount_minor,
+        refund.status.as_str(),
+        refund.reason,
+        refund.created_at,
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// A refund and whose money it is; nobody else settles it until the transaction ends.
+pub(in crate::payment) async fn find_refund_locked(
+    tx: &mut TenantTx,
+    id: RefundId,
+) -> Result<Option<(Refund, ResellerId)>, Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let row = sqlx::query!(
+        "select r.payment_id, r.amount_minor, r.status, r.reason, r.refunded_on, r.created_at, p.currency, p.issuer_id
+         from refunds r join payments p on p.tenant_id = r.tenant_id and p.id = r.payment_id
+         where r.tenant_id = $1 and r.id = $2 for update of r",
+        tenant_id,
+        id.uuid()
+    )
+    .fetch_optional(tx.conn())
+    .await
+    .map_err(db::Error::from)?;
+    row.map(|row| {
+        let currency = row.currency.parse().map_err(|_| Error::Stored("currency"))?;
+        let refund = Refund {
+            id,
+            payment_id: PaymentId::from_uuid(row.payment_id),
+            status: RefundStatus::from_name(&row.status).ok_or(Error::Stored("refund status"))?,
+            amount: Money::new(row.amount_minor, currency),
+            reason: row.reason,
+            refunded_on: row.refunded_on,
+            created_at: row.created_at,
+        };
+        Ok((refund, ResellerId::from_uuid(row.issuer_id)))
+    })
+    .transpose()
+}
+
+/// Moves a refund on, unless it is final. The provider's id of it stays the first that was seen.
+pub(in crate::payment) async fn settle_refund(
+    tx: &mut TenantTx,
+    id: RefundId,
+    status: RefundStatus,
+    reference: Option<&str>,
+    today: NaiveDate,
+    now: DateTime<Utc>,
+) -> Result<(), db::Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    sqlx::query!(
+        "update refunds set status = $3, provider_reference = coalesce(provider_reference, $4),
+           refunded_on = case when $3 = 'succeeded' then $5::date end,
+           settled_at = case when $3 in ('succeeded', 'failed') then $6::timestamptz end
+         where tenant_id = $1 and id = $2 and status not in ('succeeded', 'failed')",
+        tenant_id,
+        id.uuid(),
+        status.as_str(),
+        reference,
+        today,
+        now,
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// The refunds whose end is not known and that nobody has asked about since, the oldest first.
+pub(in crate::payment) async fn open_refunds(
+    tx: &mut SystemTx,
+    before: DateTime<Utc>,
+) -> Result<Vec<(TenantId, RefundId)>, db::Error> {
+    let rows = sqlx::query!(
+        "select tenant_id, id from refunds where status in ('pending', 'unknown') and asked_at <= $1
+         order by created_at limit 500",
+        before
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| (TenantId::from_uuid(row.tenant_id), RefundId::from_uuid(row.id)))
+        .collect())
+}
+
+/// Locks an open refund; `None` when it is open no more, or somebody has asked about it since.
+pub(in crate::payment) async fn asked_refund(
+    tx: &mut TenantTx,
+    id: RefundId,
+    before: DateTime<Utc>,
+) -> Result<Option<Asked>, Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let row = sqlx::query!(
+        r#"select r.amount_minor, r.provider_reference, r.created_at, p.currency, p.issuer_id, p.provider_reference as "payment!"
+           from refunds r join payments p on p.tenant_id = r.tenant_id and p.id = r.payment_id
+           where r.tenant_id = $1 and r.id = $2 and r.status in ('pending', 'unknown') and r.asked_at <= $3
+             and p.provider_reference is not null for update of r"#,
+        tenant_id,
+        id.uuid(),
+        before
+    )
+    .fetch_optional(tx.conn())
+    .await
+    .map_err(db::Error::from)?;
+    row.map(|row| {
+        let currency = row.currency.parse().map_err(|_| Error::Stored("currency"))?;
+        Ok(Asked {
+            issuer: ResellerId::from_uuid(row.issuer_id),
+            payment: row.payment,
+            reference: row.provider_reference,
+            amount: Money::new(row.amount_minor, currency),
+            created_at: row.created_at,
+        })
+    })
+    .transpose()
+}
+
+pub(in crate::payment) async fn ask_refund_again(
+    tx: &mut TenantTx,
+    id: RefundId,
+    now: DateTime<Utc>,
+) -> Result<(), db::Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    sqlx::query!(
+        "update refunds set asked_at = $3 where tenant_id = $1 and id = $2",
+        tenant_id,
+        id.uuid(),
+        now
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// The tenant of an issuer's refund.
+pub(in crate::payment) async fn refund_of_provider(
+    tx: &mut SystemTx,
+    issuer: ResellerId,
+    id: RefundId,
+) -> Result<Option<TenantId>, db::Error> {
+    let tenant = sqlx::query_scalar!(
+        "select r.tenant_id from refunds r join payments p on p.tenant_id = r.tenant_id and p.id = r.payment_id
+         where r.id = $1 and p.issuer_id = $2",
+        id.uuid(),
+        issuer.uuid()
+    )
+    .fetch_optional(tx.conn())
+    .await?;
+    Ok(tenant.map(TenantId::from_uuid))
+}

@@ -1,0 +1,131 @@
+//! By which provider a reseller takes money from its tenants. Its secrets are written and never shown.
+
+mod store;
+
+use chrono::{DateTime, Utc};
+use db::{Db, SystemTx};
+use kernel::{Checks, ResellerId};
+use secrecy::{ExposeSecret as _, SecretString};
+use tenancy::{Action, ResellerCtx, require_version};
+
+use crate::Error;
+
+/// The only provider so far: Stripe, or one that speaks its API.
+pub const STRIPE: &str = "stripe";
+
+/// A reseller's provider, without its secrets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PaymentProvider {
+    /// Whose it is.
+    pub reseller_id: ResellerId,
+    /// [`STRIPE`].
+    pub provider: String,
+    /// Whether it is asked for new payments. Those under way are followed all the same.
+    pub is_enabled: bool,
+    /// When it was put last.
+    pub updated_at: DateTime<Utc>,
+    /// Counts its changes.
+    pub version: i64,
+}
+
+/// What a provider is put as.
+#[derive(Debug, Clone)]
+pub struct PutPaymentProvider {
+    /// The key that charges are made with, 1 to 255 printable characters.
+    pub secret_key: SecretString,
+    /// The secret that the provider signs its events by, likewise.
+    pub webhook_secret: SecretString,
+    /// Whether it is to be asked for new payments.
+    pub is_enabled: bool,
+}
+
+/// A provider with its secrets.
+#[derive(Debug)]
+pub(crate) struct Secrets {
+    pub(crate) is_enabled: bool,
+    pub(crate) secret_key: SecretString,
+    pub(crate) webhook_secret: SecretString,
+}
+
+/// The reseller's provider.
+///
+/// # Errors
+/// [`Error::NotFound`] when it has none; [`Error::Tenancy`] without the right to see it.
+pub async fn get(ctx: &ResellerCtx) -> Result<PaymentProvider, Error> {
+    ctx.require(Action::PaymentProviderRead)?;
+    let mut tx = system(ctx.db()).await?;
+    store::find(&mut tx, ctx.reseller_id()).await?.ok_or(Error::NotFound)
+}
+
+/// Puts the reseller's provider, whole.
+///
+/// # Errors
+/// [`Error::Invalid`] for secrets that no header can carry; a version mismatch when `if_version` is not the one there is.
+pub async fn put(
+    ctx: &ResellerCtx,
+    put: &PutPaymentProvider,
+    if_version: Option<i64>,
+) -> Result<PaymentProvider, Error> {
+    ctx.require(Action::PaymentProviderWrite)?;
+    let mut checks = Checks::default();
+    for (secret, pointer) in [(&put.secret_key, "/secret_key"), (&put.webhook_secret, "/webhook_secret")] {
+        let text = secret.expose_secret();
+        let is_good = (1..=255).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
+        checks.require(is_good, pointer, "must have 1 to 255 printable characters of ASCII, without spaces");
+    }
+    checks.done().map_err(Error::Invalid)?;
+    let mut tx = system(ctx.db()).await?;
+    let old = store::find_locked(&mut tx, ctx.reseller_id()).await?;
+    require_version(if_version, old.map_or(0, |old| old.version))?;
+    let provider = store::put(&mut tx, ctx.reseller_id(), put, ctx.db().env().now()).await?;
+    tx.commit().await?;
+    Ok(provider)
+}
+
+/// Forgets the reseller's provider and its secrets.
+///
+/// # Errors
+/// [`Error::NotFound`]; [`Error::Conflict`] `payments_under_way` while it may still say what comes of one; a version
+/// mismatch as for [`put`].
+pub async fn delete(ctx: &ResellerCtx, if_version: Option<i64>) -> Result<(), Error> {
+    ctx.require(Action::PaymentProviderWrite)?;
+    let mut tx = system(ctx.db()).await?;
+    let old = store::find_locked(&mut tx, ctx.reseller_id()).await?.ok_or(Error::NotFound)?;
+    require_version(if_version, old.version)?;
+    if store::has_open_payments(&mut tx, ctx.reseller_id()).await? {
+        let detail =
+            "payments are under way by this provider; disable it, and delete it when they have ended";
+        return Err(Error::Conflict { code: "payments_under_way", detail });
+    }
+    store::delete(&mut tx, ctx.reseller_id()).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+/// With its secrets, to be used and not to be shown.
+pub(crate) async fn secrets(db: &Db, reseller_id: ResellerId) -> Result<Option<Secrets>, Error> {
+    let mut tx = system(db).await?;
+    Ok(store::secrets(&mut tx, reseller_id).await?)
+}
+
+/// Whether an event of the provider's was received before.
+pub(crate) async fn is_known(db: &Db, reseller_id: ResellerId, event: &str) -> Result<bool, Error> {
+    let mut tx = system(db).await?;
+    Ok(store::is_known(&mut tx, reseller_id, event).await?)
+}
+
+/// Remembers an event of the provider's.
+pub(crate) async fn remember(db: &Db, reseller_id: ResellerId, event: &str) -> Result<(), Error> {
+    let mut tx = system(db).await?;
+    store::remember(&mut tx, reseller_id, event, db.env().now()).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a provider is a reseller's, and its secrets are no tenant's to see"
+)]
+async fn system(db: &Db) -> Result<SystemTx, db::Error> {
+    SystemTx::begin(db).await
+}

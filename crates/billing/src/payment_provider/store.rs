@@ -1,0 +1,133 @@
+//! SQL of resellers' providers and of the events that they sent.
+
+use db::SystemTx;
+use kernel::ResellerId;
+use secrecy::{ExposeSecret as _, SecretString};
+use sqlx::types::chrono::{DateTime, Utc};
+
+use super::{PaymentProvider, PutPaymentProvider, Secrets};
+
+pub(super) async fn find(
+    tx: &mut SystemTx,
+    reseller_id: ResellerId,
+) -> Result<Option<PaymentProvider>, db::Error> {
+    let row = sqlx::query!(
+        "select provider, is_enabled, updated_at, version from payment_providers where reseller_id = $1",
+        reseller_id.uuid()
+    )
+    .fetch_optional(tx.conn())
+    .await?;
+    Ok(row.map(|row| PaymentProvider {
+        reseller_id,
+        provider: row.provider,
+        is_enabled: row.is_enabled,
+        updated_at: row.updated_at,
+        version: row.version,
+    }))
+}
+
+/// As [`find`], and nobody else changes it until the transaction ends.
+pub(super) async fn find_locked(
+    tx: &mut SystemTx,
+    reseller_id: ResellerId,
+) -> Result<Option<PaymentProvider>, db::Error> {
+    sqlx::query!(
+        "select version from payment_providers where reseller_id = $1 for update",
+        reseller_id.uuid()
+    )
+    .fetch_optional(tx.conn())
+    .await?;
+    find(tx, reseller_id).await
+}
+
+pub(super) async fn put(
+    tx: &mut SystemTx,
+    reseller_id: ResellerId,
+    put: &PutPaymentProvider,
+    now: DateTime<Utc>,
+) -> Result<PaymentProvider, db::Error> {
+    let row = sqlx::query!(
+        "insert into payment_providers (reseller_id, provider, secret_key, webhook_secret, is_enabled, updated_at)
+         values ($1, 'stripe', $2, $3, $4, $5)
+         on conflict on constraint payment_providers_once do update set secret_key = excluded.secret_key,
+           webhook_secret = excluded.webhook_secret, is_enabled = excluded.is_enabled, updated_at = excluded.updated_at,
+           version = payment_providers.version + 1
+         returning provider, version",
+        reseller_id.uuid(),
+        put.secret_key.expose_secret(),
+        put.webhook_secret.expose_secret(),
+        put.is_enabled,
+        now,
+    )
+    .fetch_one(tx.conn())
+    .await?;
+    let (is_enabled, updated_at) = (put.is_enabled, now);
+    Ok(PaymentProvider { reseller_id, provider: row.provider, is_enabled, updated_at, version: row.version })
+}
+
+pub(super) async fn has_open_payments(tx: &mut SystemTx, reseller_id: ResellerId) -> Result<bool, db::Error> {
+    let is_open = sqlx::query_scalar!(
+        r#"select exists (select from payments where issuer_id = $1
+             and status in ('pending', 'unknown', 'requires_action', 'processing')) as "is_open!""#,
+        reseller_id.uuid()
+    )
+    .fetch_one(tx.conn())
+    .await?;
+    Ok(is_open)
+}
+
+pub(super) async fn delete(tx: &mut SystemTx, reseller_id: ResellerId) -> Result<(), db::Error> {
+    sqlx::query!("delete from payment_providers where reseller_id = $1", reseller_id.uuid())
+        .execute(tx.conn())
+        .await?;
+    Ok(())
+}
+
+pub(super) async fn secrets(
+    tx: &mut SystemTx,
+    reseller_id: ResellerId,
+) -> Result<Option<Secrets>, db::Error> {
+    let row = sqlx::query!(
+        "select is_enabled, secret_key, webhook_secret from payment_providers where reseller_id = $1",
+        reseller_id.uuid()
+    )
+    .fetch_optional(tx.conn())
+    .await?;
+    Ok(row.map(|row| Secrets {
+        is_enabled: row.is_enabled,
+        secret_key: SecretString::from(row.secret_key),
+        webhook_secret: SecretString::from(row.webhook_secret),
+    }))
+}
+
+pub(super) async fn is_known(
+    tx: &mut SystemTx,
+    reseller_id: ResellerId,
+    event: &str,
+) -> Result<bool, db::Error> {
+    let is_known = sqlx::query_scalar!(
+        r#"select exists (select from provider_events where reseller_id = $1 and event_id = $2) as "is_known!""#,
+        reseller_id.uuid(),
+        event
+    )
+    .fetch_one(tx.conn())
+    .await?;
+    Ok(is_known)
+}
+
+pub(super) async fn remember(
+    tx: &mut SystemTx,
+    reseller_id: ResellerId,
+    event: &str,
+    now: DateTime<Utc>,
+) -> Result<(), db::Error> {
+    sqlx::query!(
+        "insert into provider_events (reseller_id, event_id, received_at) values ($1, $2, $3) on conflict do nothing",
+        reseller_id.uuid(),
+        event,
+        now
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,212 @@
+//! What is due of each invoice. The ledger knows what a customer owes as a whole; which invoices that is, is decided
+//! here and stored nowhere: what is meant for an invoice settles it first, all else the oldest. What is left over is the
+//! customer's credit, and settles the next invoice by being there.
+
+mod store;
+
+use std::collections::BTreeMap;
+
+use chrono::NaiveDate;
+use kernel::{Currency, InvoiceId, ResellerId};
+use tenancy::TenantTx;
+
+use crate::Error;
+
+/// An invoice, for [`allocate`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Owed {
+    /// Which.
+    pub invoice: InvoiceId,
+    /// Its total, not negative.
+    pub total_minor: i64,
+}
+
+/// What settles invoices: a payment less what was paid back of it, or a part of a credit note.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Means {
+    /// What it is meant for; `None`: for the oldest.
+    pub meant_for: Option<InvoiceId>,
+    /// How much, not negative.
+    pub amount_minor: i64,
+}
+
+/// What is due, and what is left over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Allocation {
+    /// What is due of each invoice, in the order given.
+    pub due_minor: Vec<i64>,
+    /// The customer's credit.
+    pub credit_minor: i64,
+}
+
+/// Settles invoices, the oldest first in the order given, all of one issuer, customer and currency. `None` for sums that
+/// are no 64-bit numbers.
+pub fn allocate(invoices: &[Owed], means: &[Means]) -> Option<Allocation> {
+    let mut earmarked = BTreeMap::<InvoiceId, i128>::new();
+    let mut pool = 0_i128;
+    for means in means {
+        let amount = i128::from(means.amount_minor);
+        match means.meant_for {
+            Some(invoice) => *earmarked.entry(invoice).or_default() += amount,
+            None => pool += amount,
+        }
+    }
+    let mut due = Vec::with_capacity(invoices.len());
+    for owed in invoices {
+        let meant = earmarked.remove(&owed.invoice).unwrap_or(0);
+        let total = i128::from(owed.total_minor);
+        pool += (meant - total).max(0);
+        due.push((total - meant).max(0));
+    }
+    // Meant for what is not here.
+    pool += earmarked.into_values().sum::<i128>();
+    for due in &mut due {
+        let settled = pool.min(*due);
+        *due -= settled;
+        pool -= settled;
+    }
+    Some(Allocation {
+        due_minor: due.into_iter().map(|due| i64::try_from(due).ok()).collect::<Option<_>>()?,
+        credit_minor: i64::try_from(pool).ok()?,
+    })
+}
+
+/// An invoice of a tenant's, with what is due of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Receivable {
+    pub(crate) invoice: InvoiceId,
+    pub(crate) issuer: ResellerId,
+    pub(crate) currency: Currency,
+    /// As the document shows it.
+    pub(crate) number: String,
+    pub(crate) due_on: NaiveDate,
+    pub(crate) due_minor: i64,
+}
+
+/// All invoices of a tenant, the oldest first.
+#[derive(Debug, Default)]
+pub(crate) struct Receivables(BTreeMap<InvoiceId, Receivable>, Vec<InvoiceId>);
+
+impl Receivables {
+    pub(crate) async fn read(tx: &mut TenantTx) -> Result<Self, Error> {
+        let mut accounts = BTreeMap::<(ResellerId, &'static str), (Vec<Owed>, Vec<Means>)>::new();
+        let mut all = Self::default();
+        for (receivable, total_minor) in store::invoices(tx).await? {
+            let invoice = receivable.invoice;
+            let account = (receivable.issuer, receivable.currency.code());
+            accounts.entry(account).or_default().0.push(Owed { invoice, total_minor });
+            all.1.push(invoice);
+            all.0.insert(invoice, receivable);
+        }
+        for (issuer, currency, means) in store::means(tx).await? {
+            accounts.entry((issuer, currency.code())).or_default().1.push(means);
+        }
+        for (invoices, means) in accounts.into_values() {
+            let allocation = allocate(&invoices, &means).ok_or(Error::Stored("amount"))?;
+            for (owed, due_minor) in invoices.iter().zip(allocation.due_minor) {
+                if let Some(receivable) = all.0.get_mut(&owed.invoice) {
+                    receivable.due_minor = due_minor;
+                }
+            }
+        }
+        Ok(all)
+    }
+
+    /// What is due of an invoice.
+    pub(crate) fn due_minor(&self, invoice: InvoiceId) -> i64 {
+        self.0.get(&invoice).map_or(0, |receivable| receivable.due_minor)
+    }
+
+    pub(crate) fn get(&self, invoice: InvoiceId) -> Option<&Receivable> {
+        self.0.get(&invoice)
+    }
+
+    /// The oldest first.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Receivable> {
+        self.1.iter().filter_map(|invoice| self.0.get(invoice))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn invoice(n: usize) -> InvoiceId {
+        InvoiceId::from_uuid(Uuid::from_u128(n as u128))
+    }
+
+    fn settled(totals: &[i64], means: &[(Option<usize>, i64)]) -> (Vec<i64>, i64) {
+        let owed: Vec<_> = totals
+            .iter()
+            .enumerate()
+            .map(|(n, &total_minor)| Owed { invoice: invoice(n), total_minor })
+            .collect();
+        let means: Vec<_> = means
+            .iter()
+            .map(|&(n, amount_minor)| Means { meant_for: n.map(invoice), amount_minor })
+            .collect();
+        let Allocation { due_minor, credit_minor } = allocate(&owed, &means).unwrap();
+        (due_minor, credit_minor)
+    }
+
+    #[test]
+    fn the_oldest_first_unless_it_is_meant_for_another() {
+        assert_eq!(settled(&[100, 200], &[]), (vec![100, 200], 0));
+        assert_eq!(settled(&[100, 200], &[(None, 150)]), (vec![0, 150], 0));
+        assert_eq!(settled(&[100, 200], &[(Some(1), 150)]), (vec![100, 50], 0));
+        // What is too much for what it was meant for goes to the oldest, and then is credit.
+        assert_eq!(settled(&[100, 200], &[(Some(1), 250)]), (vec![50, 0], 0));
+        assert_eq!(settled(&[100, 200], &[(Some(1), 250), (None, 60)]), (vec![0, 0], 10));
+        // A credit note on an invoice that was paid is there for the next.
+        assert_eq!(settled(&[100], &[(Some(0), 100), (Some(0), 30)]), (vec![0], 30));
+        assert_eq!(settled(&[100, 80], &[(Some(0), 100), (Some(0), 30)]), (vec![0, 50], 0));
+        assert_eq!(settled(&[], &[(Some(7), 5)]), (vec![], 5));
+        let huge = [Owed { invoice: invoice(0), total_minor: 0 }];
+        let twice = [Means { meant_for: None, amount_minor: i64::MAX }; 2];
+        assert_eq!(allocate(&huge, &twice), None);
+    }
+
+    type Scene = (Vec<i64>, Vec<(Option<usize>, i64)>);
+
+    fn scene() -> impl Strategy<Value = Scene> {
+        let means = prop::collection::vec((prop::option::of(0_usize..8), 0_i64..1_000), 0..12);
+        (prop::collection::vec(0_i64..1_000, 0..6), means)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(if cfg!(debug_assertions) { 2_000 } else { 20_000 }))]
+
+        #[test]
+        fn what_is_due_less_the_credit_is_the_receivable((totals, means) in scene()) {
+            let (due, credit) = settled(&totals, &means);
+            let receivable = totals.iter().sum::<i64>() - means.iter().map(|(_, amount)| amount).sum::<i64>();
+            prop_assert_eq!(due.iter().sum::<i64>() - credit, receivable);
+            prop_assert!(due.iter().zip(&totals).all(|(due, total)| (0..=*total).contains(due)));
+            // There is no credit while something is due.
+            prop_assert!(credit == 0 || due.iter().all(|&due| due == 0));
+            // What is meant for an invoice is never spent on another that is younger or older.
+            for (n, total) in totals.iter().enumerate() {
+                let meant: i64 = means.iter().filter(|(m, _)| *m == Some(n)).map(|(_, amount)| amount).sum();
+                prop_assert!(due[n] <= (total - meant).max(0));
+            }
+        }
+
+        #[test]
+        fn the_order_in_which_money_comes_does_not_matter((totals, means) in scene(), seed in any::<u64>()) {
+            let mut shuffled = means.clone();
+            shuffled.sort_by_key(|means| (means.1 as u64).wrapping_mul(seed | 1));
+            prop_assert_eq!(settled(&totals, &means), settled(&totals, &shuffled));
+        }
+
+        #[test]
+        fn more_money_never_makes_more_due((totals, mut means) in scene(), more in (prop::option::of(0_usize..8), 0_i64..1_000)) {
+            let (before, _) = settled(&totals, &means);
+            means.push(more);
+            let (after, _) = settled(&totals, &means);
+            prop_assert!(after.iter().sum::<i64>() <= before.iter().sum::<i64>());
+        }
+    }
+}

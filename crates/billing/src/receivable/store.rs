@@ -1,0 +1,62 @@
+//! SQL of what is due: invoices, and what settles them.
+
+use kernel::{Currency, InvoiceId, ResellerId};
+use tenancy::TenantTx;
+
+use super::{Means, Receivable};
+use crate::Error;
+use crate::invoice::DocumentKind;
+
+/// The tenant's invoices with their totals, the oldest first, as if nothing had been paid.
+pub(super) async fn invoices(tx: &mut TenantTx) -> Result<Vec<(Receivable, i64)>, Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let rows = sqlx::query!(
+        "select id, issuer_id, number, currency, due_on, total_minor from invoices
+         where tenant_id = $1 and kind = 'invoice' order by issued_on, id",
+        tenant_id
+    )
+    .fetch_all(tx.conn())
+    .await
+    .map_err(db::Error::from)?;
+    rows.into_iter()
+        .map(|row| {
+            let receivable = Receivable {
+                invoice: InvoiceId::from_uuid(row.id),
+                issuer: ResellerId::from_uuid(row.issuer_id),
+                currency: row.currency.parse().map_err(|_| Error::Stored("currency"))?,
+                number: DocumentKind::Invoice.number(row.number),
+                due_on: row.due_on,
+                due_minor: row.total_minor,
+            };
+            Ok((receivable, row.total_minor))
+        })
+        .collect()
+}
+
+/// What settles them: credit notes by what they refer to, and payments less what was paid back of them.
+pub(super) async fn means(tx: &mut TenantTx) -> Result<Vec<(ResellerId, Currency, Means)>, Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let rows = sqlx::query!(
+        r#"select n.issuer_id as "issuer_id!", n.currency as "currency!", r.invoice_id, r.amount_minor as "amount_minor!"
+           from credit_note_references r
+           join invoices n on n.tenant_id = r.tenant_id and n.id = r.credit_note_id
+           where r.tenant_id = $1
+           union all
+           select p.issuer_id, p.currency, p.invoice_id, (p.received_minor - coalesce((
+             select sum(f.amount_minor) from refunds f
+             where f.tenant_id = p.tenant_id and f.payment_id = p.id and f.status = 'succeeded'), 0))::bigint
+           from payments p where p.tenant_id = $1 and p.status = 'succeeded'"#,
+        tenant_id
+    )
+    .fetch_all(tx.conn())
+    .await
+    .map_err(db::Error::from)?;
+    rows.into_iter()
+        .map(|row| {
+            let means =
+                Means { meant_for: row.invoice_id.map(InvoiceId::from_uuid), amount_minor: row.amount_minor };
+            let currency = row.currency.parse().map_err(|_| Error::Stored("currency"))?;
+            Ok((ResellerId::from_uuid(row.issuer_id), currency, means))
+        })
+        .collect()
+}

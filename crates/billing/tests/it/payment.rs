@@ -1,0 +1,324 @@
+//! Payments that somebody records: what they are meant for, what is due then, and what is paid back.
+
+use billing::ledger::{Account, AsOf, trial_balance};
+use billing::payment::{self, NewTransfer, Payment};
+use billing::rating::RemovalPolicy;
+use kernel::{ErrorKind, Money, PageRequest};
+use proptest::prelude::*;
+use tenancy::{Ctx, Role};
+use testkit::{World, world};
+
+use super::{admin_of, at, book, date, invoices, run, seat, subscribe, subscribed_tenant, world_on};
+
+/// A provider that is never asked.
+pub(super) fn nobody() -> stripe::Client {
+    stripe::Client::new(&"http://127.0.0.1:9".parse().unwrap(), stripe::Limits::default()).unwrap()
+}
+
+pub(super) fn euro(amount_minor: i64) -> Money {
+    Money::new(amount_minor, "EUR".parse().unwrap())
+}
+
+fn transfer(amount_minor: i64, reference: &str, day: &str) -> NewTransfer {
+    NewTransfer {
+        amount_minor,
+        currency: "EUR".into(),
+        reference: reference.into(),
+        received_on: day.into(),
+        invoice_id: None,
+    }
+}
+
+pub(super) async fn paid(ctx: &Ctx, amount_minor: i64, reference: &str) -> Payment {
+    let today = ctx.now().date_naive().to_string();
+    payment::record(ctx, transfer(amount_minor, reference, &today)).await.unwrap()
+}
+
+/// Two seats at 12.50, billed for three months: three invoices of 25.00.
+pub(super) async fn three_invoices() -> World {
+    let world = world_on("2026-01-01").await;
+    let book = book(&world, RemovalPolicy::CreditToBalance).await;
+    subscribe(&world.ctx, &book, "month").await;
+    for name in ["ada", "ben"] {
+        seat(&world.ctx, name).await;
+    }
+    at(&world, "2026-03-01T12:00");
+    run(&world, "2026-03-01").await;
+    world
+}
+
+/// Status, paid and due of each document.
+pub(super) async fn states(ctx: &Ctx) -> Vec<String> {
+    let shown = |status: &str, paid: Money, due: Money| {
+        format!("{status} {}/{}", paid.amount_minor, due.amount_minor)
+    };
+    invoices(ctx).await.iter().map(|one| shown(&one.status, one.paid, one.due)).collect()
+}
+
+pub(super) async fn balance(world: &World, account: Account) -> i64 {
+    let rows =
+        trial_balance(&world.operator, world.reseller.id, AsOf::Day(date("2100-01-01"))).await.unwrap();
+    rows.iter().find(|row| row.account == account).map_or(0, |row| row.balance.amount_minor)
+}
+
+pub(super) async fn assert_clean(world: &World) {
+    let documents = invoices(&world.ctx).await.len() as u64;
+    super::verify::assert_clean(world, documents).await;
+}
+
+#[tokio::test]
+async fn a_transfer_settles_what_it_names_then_what_it_matches_then_the_oldest() {
+    let world = three_invoices().await;
+    assert_eq!(states(&world.ctx).await, ["final 0/2500"; 3]);
+    let documents = invoices(&world.ctx).await;
+    let named = paid(&world.ctx, 2500, "thank you, inv-000002").await;
+    assert_eq!(named.invoice_id, Some(documents[1].id));
+    assert_eq!(states(&world.ctx).await, ["final 0/2500", "paid 2500/0", "final 0/2500"]);
+    at(&world, "2026-03-01T12:01");
+    let by_amount = paid(&world.ctx, 2500, "no number").await;
+    assert_eq!(by_amount.invoice_id, Some(documents[0].id));
+    at(&world, "2026-03-01T12:02");
+    let part = paid(&world.ctx, 1000, "something").await;
+    assert_eq!(part.invoice_id, None);
+    assert_eq!(states(&world.ctx).await, ["paid 2500/0", "paid 2500/0", "final 1000/1500"]);
+    assert_eq!(
+        (balance(&world, Account::Receivable).await, balance(&world, Account::Cash).await),
+        (1500, 6000)
+    );
+    let listed = payment::list(&world.ctx, PageRequest::new(None, None)).await.unwrap().items;
+    assert_eq!(listed, [named.clone(), by_amount, part]);
+    assert_eq!(payment::get(&world.operator, named.id).await.unwrap(), named);
+    assert_clean(&world).await;
+}
+
+#[tokio::test]
+async fn what_is_paid_too_much_settles_the_next_invoice() {
+    let world = three_invoices().await;
+    let documents = invoices(&world.ctx).await;
+    let too_much = NewTransfer { invoice_id: Some(documents[2].id), ..transfer(9000, "", "2026-03-01") };
+    payment::record(&world.ctx, too_much).await.unwrap();
+    assert_eq!(states(&world.ctx).await, ["paid 2500/0"; 3]);
+    assert_eq!(balance(&world, Account::Receivable).await, -1500);
+    at(&world, "2026-04-01T12:00");
+    run(&world, "2026-04-01").await;
+    assert_eq!(states(&world.ctx).await[3], "final 1500/1000");
+    assert_clean(&world).await;
+}
+
+#[tokio::test]
+async fn a_credit_note_is_money_for_what_is_unpaid() {
+    let world = world_on("2026-01-01").await;
+    let book = book(&world, RemovalPolicy::CreditToBalance).await;
+    subscribe(&world.ctx, &book, "year").await;
+    let ben = seat(&world.ctx, "ben").await;
+    seat(&world.ctx, "ada").await;
+    run(&world, "2026-01-01").await;
+    paid(&world.ctx, 24000, "INV-000001").await;
+    at(&world, "2026-01-01T12:00");
+    tenancy::user::delete(&world.ctx, ben.id, None).await.unwrap();
+    at(&world, "2026-02-01T12:00");
+    run(&world, "2026-02-01").await;
+    // 364 of 365 days of one seat's 120.00 are credited, on an invoice that is paid: the customer's credit.
+    assert_eq!(states(&world.ctx).await, ["paid 24000/0", "final 0/0"]);
+    assert_eq!(balance(&world, Account::Receivable).await, -11967);
+    assert_clean(&world).await;
+}
+
+#[tokio::test]
+async fn what_is_paid_back_is_due_again() {
+    let world = three_invoices().await;
+    let one = paid(&world.ctx, 2500, "INV-000001").await;
+    let of = async |amount: Option<i64>| {
+        payment::refund(&world.operator, &nobody(), one.id, amount.map(euro), "a mistake".into()).await
+    };
+    assert_eq!(of(Some(500)).await.unwrap().amount, euro(500));
+    assert_eq!(states(&world.ctx).await[0], "final 2000/500");
+    assert_eq!(of(Some(2001)).await.unwrap_err().code(), "refund_exceeds_payment");
+    assert_eq!(of(Some(0)).await.unwrap_err().kind(), ErrorKind::Invalid);
+    assert_eq!(of(None).await.unwrap().amount, euro(2000));
+    assert_eq!(of(None).await.unwrap_err().code(), "refund_exceeds_payment");
+    assert_eq!(payment::get(&world.operator, one.id).await.unwrap().refunded, euro(2500));
+    assert_eq!(states(&world.ctx).await[0], "final 0/2500");
+    assert_eq!((balance(&world, Account::Receivable).await, balance(&world, Account::Cash).await), (7500, 0));
+    assert_clean(&world).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_is_paid_back_at_once_is_paid_back_once() {
+    let world = three_invoices().await;
+    let one = paid(&world.ctx, 2500, "INV-000001").await;
+    let tries = (0..8).map(|_| {
+        let operator = world.operator.clone();
+        tokio::spawn(async move {
+            payment::refund(&operator, &nobody(), one.id, Some(euro(2000)), String::new()).await
+        })
+    });
+    let mut made = 0;
+    for refund in tries.collect::<Vec<_>>() {
+        match refund.await.unwrap() {
+            Ok(_) => made += 1,
+            Err(error) => assert_eq!(error.code(), "refund_exceeds_payment"),
+        }
+    }
+    assert_eq!(made, 1);
+    assert_clean(&world).await;
+}
+
+#[tokio::test]
+async fn bad_input_is_pointed_at_and_records_nothing() {
+    let world = three_invoices().await;
+    let other = subscribed_tenant(&world, &book(&world, RemovalPolicy::default()).await, "Other", 1).await;
+    run(&world, "2026-03-01").await;
+    let theirs = invoices(&other).await[0].id;
+    let good = transfer(1, "", "2026-03-01");
+    for (wrong, pointer) in [
+        (NewTransfer { amount_minor: 0, ..good.clone() }, "/amount/amount_minor"),
+        (NewTransfer { amount_minor: -1, ..good.clone() }, "/amount/amount_minor"),
+        (NewTransfer { currency: "USD".into(), ..good.clone() }, "/amount/currency"),
+        (NewTransfer { currency: "euro".into(), ..good.clone() }, "/amount/currency"),
+        (NewTransfer { reference: "a\nb".into(), ..good.clone() }, "/reference"),
+        (NewTransfer { reference: "x".repeat(501), ..good.clone() }, "/reference"),
+        (NewTransfer { received_on: "2026-02-30".into(), ..good.clone() }, "/received_on"),
+        (NewTransfer { received_on: "2026-03-02".into(), ..good.clone() }, "/received_on"),
+        (NewTransfer { invoice_id: Some(theirs), ..good.clone() }, "/invoice_id"),
+    ] {
+        let refused = payment::record(&world.ctx, wrong.clone()).await.unwrap_err();
+        let pointers: Vec<_> = refused.field_errors().iter().map(|error| error.pointer.as_str()).collect();
+        assert_eq!(pointers, [pointer], "{wrong:?}");
+    }
+    assert_eq!(payment::list(&world.ctx, PageRequest::new(None, None)).await.unwrap().items, []);
+}
+
+#[tokio::test]
+async fn a_payment_is_seen_and_paid_back_by_those_above_only() {
+    let world = three_invoices().await;
+    let one = paid(&world.ctx, 2500, "").await;
+    let other = world::reseller(&world.operator, "Other").await;
+    let stranger = admin_of(&world, &other).await;
+    let own = admin_of(&world, &world.reseller).await;
+    assert_eq!(payment::get(&own, one.id).await.unwrap(), one);
+    for refused in [
+        payment::get(&stranger, one.id).await.unwrap_err(),
+        payment::refund(&stranger, &nobody(), one.id, None, String::new()).await.unwrap_err(),
+    ] {
+        assert_eq!(refused.kind(), ErrorKind::NotFound);
+    }
+    let new = tenancy::api_key::NewApiKey::full(Role::TenantBilling);
+    let (_, secret) = tenancy::api_key::create_for_tenant(&world.ctx, new).await.unwrap();
+    let auth = tenancy::auth::Auth::new(world.test_db.db()).await.unwrap();
+    let secret = secrecy::ExposeSecret::expose_secret(&secret).to_owned();
+    let billing = auth.bearer(&secret, world.origin()).await.unwrap();
+    assert_eq!(payment::get(&billing, one.id).await.unwrap(), one);
+    let refused = payment::refund(&billing, &nobody(), one.id, None, String::new()).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Forbidden);
+    let inside = billing.enter(world.tenant.id).await.unwrap();
+    let refused = payment::record(&inside, transfer(1, "", "2026-03-01")).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Forbidden);
+}
+
+#[tokio::test]
+async fn what_was_paid_cannot_be_changed() {
+    let world = three_invoices().await;
+    let one = paid(&world.ctx, 2500, "").await;
+    payment::refund(&world.operator, &nobody(), one.id, Some(euro(1)), String::new()).await.unwrap();
+    for statement in [
+        "update payments set amount_minor = 1",
+        "update payments set invoice_id = null",
+        "delete from payments",
+        "update refunds set amount_minor = 1",
+        "delete from refunds",
+    ] {
+        let refused = sqlx::query(statement).execute(world.ctx.begin().await.unwrap().conn()).await;
+        assert!(refused.unwrap_err().to_string().contains("permission denied"), "{statement}");
+        let refused = sqlx::query(statement).execute(super::run::behind(&world).await.conn()).await;
+        assert!(refused.unwrap_err().to_string().contains("permission denied"), "{statement}");
+    }
+}
+
+#[tokio::test]
+async fn what_has_arrived_is_final() {
+    let world = three_invoices().await;
+    let one = paid(&world.ctx, 2500, "").await;
+    payment::refund(&world.operator, &nobody(), one.id, Some(euro(1)), String::new()).await.unwrap();
+    for statement in ["update payments set received_minor = 1", "update refunds set status = 'failed'"] {
+        let refused = sqlx::query(statement).execute(world.ctx.begin().await.unwrap().conn()).await;
+        assert!(refused.unwrap_err().to_string().contains("is final"), "{statement}");
+    }
+}
+
+/// Something that moves money.
+#[derive(Debug, Clone)]
+enum Step {
+    Pay { amount: i64, invoice: Option<usize> },
+    Refund { payment: usize, amount: i64 },
+    Leave,
+    Join,
+    NextMonth,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        4 => (1_i64..6_000, prop::option::of(0_usize..6)).prop_map(|(amount, invoice)| Step::Pay { amount, invoice }),
+        2 => (0_usize..6, 1_i64..4_000).prop_map(|(payment, amount)| Step::Refund { payment, amount }),
+        1 => Just(Step::Leave),
+        1 => Just(Step::Join),
+        3 => Just(Step::NextMonth),
+    ]
+}
+
+/// I2: receivable = invoices − credit notes − payments + refunds, and what is due less the credit is just that.
+async fn keeps_its_balance(steps: Vec<Step>) {
+    let world = three_invoices().await;
+    let (mut month, mut joined) = (3, 0);
+    let (mut payments, mut received, mut back) = (Vec::new(), 0, 0);
+    for step in steps {
+        match step {
+            Step::Pay { amount, invoice } => {
+                let all = invoices(&world.ctx).await;
+                let bills: Vec<_> = all.iter().filter(|one| one.total.amount_minor > 0).collect();
+                let invoice_id = invoice.and_then(|n| bills.get(n)).map(|one| one.id);
+                let new = NewTransfer { invoice_id, ..transfer(amount, "", "2026-01-01") };
+                payments.push(payment::record(&world.ctx, new).await.unwrap().id);
+                received += amount;
+            }
+            Step::Refund { payment, amount } => {
+                let Some(&id) = payments.get(payment) else { continue };
+                if payment::refund(&world.operator, &nobody(), id, Some(euro(amount)), String::new())
+                    .await
+                    .is_ok()
+                {
+                    back += amount;
+                }
+            }
+            Step::Leave => super::verify::remove_first(&world.ctx).await,
+            Step::Join => {
+                joined += 1;
+                seat(&world.ctx, &format!("more{joined}")).await;
+            }
+            Step::NextMonth if month < 12 => {
+                month += 1;
+                at(&world, &format!("2026-{month:02}-01T12:00"));
+                run(&world, &format!("2026-{month:02}-01")).await;
+            }
+            Step::NextMonth => {}
+        }
+        let documents = invoices(&world.ctx).await;
+        let billed: i64 = documents.iter().map(|one| one.total.amount_minor).sum();
+        let due: i64 = documents.iter().map(|one| one.due.amount_minor).sum();
+        let receivable = balance(&world, Account::Receivable).await;
+        assert_eq!(receivable, billed - received + back);
+        assert_eq!(balance(&world, Account::Cash).await, received - back);
+        assert_eq!(due, receivable.max(due), "something is due only while nothing is left over");
+        assert!(due == 0 || due == receivable, "due {due}, receivable {receivable}");
+    }
+    assert_clean(&world).await;
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(6))]
+
+    #[test]
+    fn the_receivable_is_what_was_billed_less_what_was_paid(steps in prop::collection::vec(step(), 1..14)) {
+        tokio::runtime::Runtime::new().unwrap().block_on(keeps_its_balance(steps));
+    }
+}

@@ -1,0 +1,287 @@
+//! What the API answers, and what is known by it.
+
+use bytes::Bytes;
+use hyper::StatusCode;
+use kernel::{Currency, Money};
+use serde::Deserialize;
+
+use crate::amount::from_api;
+use crate::transport::Failure;
+
+/// Where a payment is at the provider's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IntentStatus {
+    /// The money is the issuer's.
+    Succeeded,
+    /// It is on its way; an event says what comes of it.
+    Processing,
+    /// The customer has to do something first, such as to confirm it to their bank.
+    RequiresAction,
+    /// It was tried and refused, or never tried; or it was cancelled.
+    Failed,
+}
+
+/// A payment as the provider has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Intent {
+    /// The provider's id of it.
+    pub id: String,
+    /// Where it is.
+    pub status: IntentStatus,
+    /// What was received, if it succeeded, else what is asked.
+    pub amount: Money,
+    /// Our id of it, from the metadata.
+    pub payment: Option<String>,
+    /// Why it failed last, as code and in words.
+    pub failure: Option<(String, String)>,
+}
+
+/// What is known after asking.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// The provider has it, succeeded or on its way.
+    Found(Intent),
+    /// The customer's bank or the provider refused the charge; it is not coming.
+    Declined {
+        /// The provider's id of the payment, if it made one.
+        intent: Option<String>,
+        /// The provider's code, such as `card_declined`.
+        code: String,
+        /// In words.
+        message: String,
+    },
+    /// Ours was no good request: nothing was charged, and the same again cannot work.
+    Refused {
+        /// The provider's code.
+        code: String,
+        /// In words.
+        message: String,
+    },
+    /// The provider asks for patience: nothing was charged by this request.
+    Busy,
+    /// Nobody knows: it may have been charged. Ask, do not charge again.
+    Unknown(&'static str),
+}
+
+/// Where a refund is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RefundStatus {
+    /// It is paid back.
+    Succeeded,
+    /// It is on its way.
+    Pending,
+    /// It came back, or was cancelled.
+    Failed,
+}
+
+/// A refund as the provider has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refund {
+    /// The provider's id of it.
+    pub id: String,
+    /// Where it is.
+    pub status: RefundStatus,
+    /// How much.
+    pub amount: Money,
+    /// Our id of it, from the metadata.
+    pub refund: Option<String>,
+}
+
+/// What is known after asking for a refund.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RefundOutcome {
+    /// The provider has it.
+    Found(Refund),
+    /// It is not made, and the same again cannot work.
+    Refused {
+        /// The provider's code.
+        code: String,
+        /// In words.
+        message: String,
+    },
+    /// Nothing was made by this request; later it may be.
+    Busy,
+    /// It may have been made.
+    Unknown(&'static str),
+}
+
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct Metadata {
+    pub(crate) payment: Option<String>,
+    pub(crate) refund: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct RawIntent {
+    id: String,
+    status: String,
+    amount: i64,
+    #[serde(default)]
+    amount_received: i64,
+    currency: String,
+    #[serde(default)]
+    metadata: Metadata,
+    last_payment_error: Option<RawError>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct RawError {
+    code: Option<String>,
+    decline_code: Option<String>,
+    message: Option<String>,
+    payment_intent: Option<Box<RawIntent>>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Problem {
+    error: RawError,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct RawRefund {
+    id: String,
+    status: Option<String>,
+    amount: i64,
+    currency: String,
+    #[serde(default)]
+    metadata: Metadata,
+}
+
+/// A list, of which only what is needed is read.
+#[derive(Debug, Deserialize)]
+pub(crate) struct RawList<T> {
+    pub(crate) data: Vec<T>,
+    #[serde(default)]
+    pub(crate) has_more: bool,
+}
+
+fn currency(code: &str) -> Option<Currency> {
+    code.to_ascii_uppercase().parse().ok()
+}
+
+impl RawError {
+    fn in_words(&self) -> (String, String) {
+        let code = self.decline_code.as_ref().or(self.code.as_ref()).map_or("declined", String::as_str);
+        let message = self.message.as_deref().unwrap_or("the provider gave no reason");
+        // They are kept and shown: a provider's answer is not to fill our tables.
+        (code.chars().take(100).collect(), message.chars().take(500).collect())
+    }
+}
+
+impl RawIntent {
+    /// `None` for what makes no sense.
+    pub(crate) fn read(self) -> Option<Intent> {
+        let status = match self.status.as_str() {
+            "succeeded" => IntentStatus::Succeeded,
+            "processing" => IntentStatus::Processing,
+            "requires_action" | "requires_confirmation" | "requires_capture" => IntentStatus::RequiresAction,
+            "requires_payment_method" | "canceled" => IntentStatus::Failed,
+            _ => return None,
+        };
+        let is_received = status == IntentStatus::Succeeded;
+        let amount = if is_received { self.amount_received } else { self.amount };
+        Some(Intent {
+            id: self.id,
+            status,
+            amount: from_api(amount, currency(&self.currency)?).ok()?,
+            payment: self.metadata.payment,
+            failure: self.last_payment_error.as_ref().map(RawError::in_words),
+        })
+    }
+}
+
+impl RawRefund {
+    pub(crate) fn read(self) -> Option<Refund> {
+        let status = match self.status.as_deref() {
+            Some("succeeded") => RefundStatus::Succeeded,
+            Some("pending" | "requires_action") => RefundStatus::Pending,
+            Some("failed" | "canceled") => RefundStatus::Failed,
+            _ => return None,
+        };
+        let amount = from_api(self.amount, currency(&self.currency)?).ok()?;
+        Some(Refund { id: self.id, status, amount, refund: self.metadata.refund })
+    }
+}
+
+impl Outcome {
+    pub(crate) fn of_intent(intent: Intent) -> Self {
+        if intent.status == IntentStatus::Failed {
+            let (code, message) =
+                intent.failure.unwrap_or_else(|| ("canceled".into(), "the payment was cancelled".into()));
+            return Self::Declined { intent: Some(intent.id), code, message };
+        }
+        Self::Found(intent)
+    }
+
+    /// Of an answer about one payment.
+    pub(crate) fn read(answer: Result<(StatusCode, Bytes), Failure>) -> Self {
+        match read(answer) {
+            Read::Good(body) => serde_json::from_slice::<RawIntent>(&body)
+                .ok()
+                .and_then(RawIntent::read)
+                .map_or(Self::Unknown("the answer cannot be read"), Self::of_intent),
+            Read::Declined(error) => {
+                let (code, message) = error.in_words();
+                // A payment that is on its way in spite of the error is believed, not the error.
+                match error.payment_intent.and_then(|intent| intent.read()) {
+                    Some(intent) if intent.status != IntentStatus::Failed => Self::Found(intent),
+                    intent => Self::Declined { intent: intent.map(|intent| intent.id), code, message },
+                }
+            }
+            Read::Refused(code, message) => Self::Refused { code, message },
+            Read::Busy => Self::Busy,
+            Read::Unknown(why) => Self::Unknown(why),
+        }
+    }
+}
+
+impl RefundOutcome {
+    pub(crate) fn read(answer: Result<(StatusCode, Bytes), Failure>) -> Self {
+        match read(answer) {
+            Read::Good(body) => serde_json::from_slice::<RawRefund>(&body)
+                .ok()
+                .and_then(RawRefund::read)
+                .map_or(Self::Unknown("the answer cannot be read"), Self::Found),
+            Read::Declined(error) => {
+                let (code, message) = error.in_words();
+                Self::Refused { code, message }
+            }
+            Read::Refused(code, message) => Self::Refused { code, message },
+            Read::Busy => Self::Busy,
+            Read::Unknown(why) => Self::Unknown(why),
+        }
+    }
+}
+
+/// An answer by its status line.
+pub(crate) enum Read {
+    Good(Bytes),
+    Declined(RawError),
+    Refused(String, String),
+    Busy,
+    Unknown(&'static str),
+}
+
+pub(crate) fn read(answer: Result<(StatusCode, Bytes), Failure>) -> Read {
+    let (status, body) = match answer {
+        Ok(answer) => answer,
+        Err(Failure::NotSent) => return Read::Busy,
+        Err(Failure::NoAnswer(why)) => return Read::Unknown(why),
+    };
+    let problem = || serde_json::from_slice::<Problem>(&body).ok().map(|problem| problem.error);
+    match status.as_u16() {
+        200..=299 => Read::Good(body),
+        402 => problem().map_or(Read::Unknown("the answer cannot be read"), Read::Declined),
+        // 409: another request with this idempotency key is under way, and that one may charge.
+        409 => Read::Unknown("the same request is under way"),
+        429 => Read::Busy,
+        400..=499 => {
+            let (code, message) = problem().unwrap_or_default().in_words();
+            Read::Refused(
+                if code == "declined" { format!("http_{}", status.as_u16()) } else { code },
+                message,
+            )
+        }
+        _ => Read::Unknown("the provider failed"),
+    }
+}
