@@ -9,6 +9,7 @@ use super::Finding;
 /// uses `server`, `worker` or an edge, and `billing` and `mailstore` do not know each other.
 const MAY_USE: [(&str, &[&str]); 18] = [
     ("kernel", &[]),
+    ("paper", &["kernel"]),
     ("db", &["kernel"]),
     ("blob", &["kernel"]),
     ("dns", &["kernel"]),
@@ -18,7 +19,7 @@ const MAY_USE: [(&str, &[&str]); 18] = [
     ("tenancy", &["kernel", "db", "dns", "webhook"]),
     ("billing", &["kernel", "db", "stripe", "tenancy"]),
     ("mailstore", &["kernel", "db", "blob", "tenancy"]),
-    ("api", &["kernel", "dns", "webhook", "tenancy", "billing", "mailstore", "scim"]),
+    ("api", &["kernel", "dns", "webhook", "paper", "tenancy", "billing", "mailstore", "scim"]),
     ("imap", &["kernel", "tenancy", "mailstore"]),
     ("pop3", &["kernel", "tenancy", "mailstore"]),
     ("smtp", &["kernel", "tenancy", "mailstore"]),

@@ -1,0 +1,267 @@
+//! What stands on paper, in the words that stand there: HTML and PDF set the same sheet.
+
+use crate::country;
+use crate::model::{Category, Document, Kind, Party, Rate, TaxGroup};
+use crate::text::{amount, clean, day, language, number, period, right_to_left};
+
+/// A text, with what its script tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Text {
+    pub(crate) text: String,
+    pub(crate) language: &'static str,
+    pub(crate) right_to_left: bool,
+}
+
+/// A name and what it names.
+pub(crate) type Fact = (&'static str, Text);
+
+/// A document's words, in the order in which they stand.
+pub(crate) struct Sheet {
+    pub(crate) title: &'static str,
+    pub(crate) number: Text,
+    pub(crate) product: Text,
+    pub(crate) issuer: Block,
+    pub(crate) customer: Block,
+    pub(crate) facts: Vec<Fact>,
+    pub(crate) currency: &'static str,
+    pub(crate) rows: Vec<Row>,
+    pub(crate) taxes: Vec<Tax>,
+    pub(crate) totals: Vec<(&'static str, String)>,
+    /// What the last of the totals is called, and comes to.
+    pub(crate) due: (&'static str, String),
+    pub(crate) payment: Vec<Fact>,
+    pub(crate) paragraphs: Vec<Text>,
+    pub(crate) legal: Vec<Text>,
+}
+
+/// A party: its name, its address, and what else identifies it.
+pub(crate) struct Block {
+    pub(crate) name: Text,
+    pub(crate) lines: Vec<Text>,
+}
+
+/// A line of the document.
+pub(crate) struct Row {
+    pub(crate) description: Text,
+    pub(crate) period: Option<String>,
+    pub(crate) quantity: String,
+    pub(crate) unit_price: String,
+    pub(crate) rate: String,
+    pub(crate) amount: String,
+    /// This line and those before it.
+    pub(crate) sum: String,
+}
+
+/// A line of the summary of taxes.
+pub(crate) struct Tax {
+    pub(crate) label: String,
+    pub(crate) reason: Option<Text>,
+    pub(crate) taxable: String,
+    pub(crate) tax: String,
+}
+
+/// Puts a document into words.
+pub(crate) fn sheet(document: &Document) -> Sheet {
+    let from = document.customer.address.country.as_deref().unwrap_or_default();
+    let home = document.issuer.address.country.as_deref().unwrap_or_default();
+    let theirs = |text: &str| say(text, from);
+    let ours = |text: &str| say(text, home);
+    let reference = document.bank.as_ref().and_then(|bank| bank.reference.as_deref());
+    let (title, due) = match document.kind {
+        Kind::Invoice => ("Invoice", "Amount due"),
+        Kind::CreditNote => ("Credit note", "Amount credited"),
+    };
+    let show = |minor: i64| amount(sign(document) * i128::from(minor), document.currency);
+    let mut paragraphs: Vec<_> = document.payment_terms.iter().filter_map(|terms| ours(terms)).collect();
+    paragraphs.extend(document.notes.iter().filter_map(|note| ours(note)));
+    Sheet {
+        title,
+        number: ours(&document.number).unwrap_or_else(|| english("–")),
+        product: ours(&document.branding.product)
+            .or_else(|| ours(&document.issuer.name))
+            .unwrap_or_else(|| english(title)),
+        issuer: block(&document.issuer, true),
+        customer: block(&document.customer, false),
+        facts: facts(document, &theirs),
+        currency: document.currency.code(),
+        rows: rows(document, &ours),
+        taxes: document
+            .taxes
+            .iter()
+            .map(|group| Tax {
+                label: tax_label(group),
+                reason: group.reason.as_deref().and_then(ours),
+                taxable: show(group.taxable),
+                tax: show(group.tax),
+            })
+            .collect(),
+        totals: totals(document, &show),
+        due: (due, show(document.totals.payable)),
+        payment: payment(document, reference, &ours),
+        paragraphs,
+        legal: legal(document, &ours),
+    }
+}
+
+/// What paper multiplies amounts with: a credit note states positive what it gives back.
+pub(crate) fn sign(document: &Document) -> i128 {
+    match document.kind {
+        Kind::Invoice => 1,
+        Kind::CreditNote => -1,
+    }
+}
+
+/// A stranger's text, or `None` if nothing is left of it.
+fn say(text: &str, country: &str) -> Option<Text> {
+    let text = clean(text);
+    let (language, right_to_left) = (language(&text, country), right_to_left(&text));
+    (!text.is_empty()).then_some(Text { text, language, right_to_left })
+}
+
+/// A text of ours.
+fn english(text: impl Into<String>) -> Text {
+    Text { text: text.into(), language: "en", right_to_left: false }
+}
+
+fn block(party: &Party, is_issuer: bool) -> Block {
+    let address = &party.address;
+    let code = address.country.as_deref().unwrap_or_default();
+    let part = |text: &Option<String>| text.as_deref().map(clean).filter(|text| !text.is_empty());
+    let town: Vec<_> = [part(&address.postal_code), part(&address.city)].into_iter().flatten().collect();
+    let lines = [
+        part(&address.street),
+        part(&address.extra),
+        Some(town.join(" ")),
+        part(&address.region),
+        Some(country::name(code).unwrap_or(code).to_owned()),
+        part(&party.vat_id).map(|id| format!("VAT ID {id}")),
+        // The issuer's register stands in the foot of the page.
+        part(&party.registration).filter(|_| !is_issuer).map(|id| format!("Registration {id}")),
+    ];
+    Block {
+        name: say(&party.name, code).unwrap_or_else(|| english("–")),
+        lines: lines.into_iter().flatten().filter_map(|line| say(&line, code)).collect(),
+    }
+}
+
+fn facts(document: &Document, say: &dyn Fn(&str) -> Option<Text>) -> Vec<Fact> {
+    let mut facts = Vec::new();
+    let mut add = |name, text: Option<Text>| facts.extend(text.map(|text| (name, text)));
+    let (of, date) = match document.kind {
+        Kind::Invoice => ("Invoice number", "Invoice date"),
+        Kind::CreditNote => ("Credit note number", "Credit note date"),
+    };
+    add(of, say(&document.number));
+    add(date, Some(english(day(document.issued_on))));
+    add("Due date", document.due_on.map(|due| english(day(due))));
+    add("Service period", document.period.map(|span| english(period(span))));
+    add("Your reference", document.customer_reference.as_deref().and_then(say));
+    for corrected in &document.corrects {
+        let text = format!("{} of {}", corrected.number, day(corrected.issued_on));
+        add("Corrects", say(&text));
+    }
+    facts
+}
+
+fn rows(document: &Document, say: &dyn Fn(&str) -> Option<Text>) -> Vec<Row> {
+    let sign = sign(document);
+    let mut sum = 0;
+    let row = |line: &crate::Line| {
+        sum += sign * i128::from(line.net);
+        Row {
+            description: say(&line.description).unwrap_or_else(|| english("–")),
+            period: line.period.map(period),
+            quantity: number(line.quantity, 0),
+            unit_price: line
+                .unit_price
+                .map(|price| number(price, document.currency.exponent()))
+                .unwrap_or_default(),
+            rate: rate(line.tax),
+            amount: amount(sign * i128::from(line.net), document.currency),
+            sum: amount(sum, document.currency),
+        }
+    };
+    document.lines.iter().map(row).collect()
+}
+
+/// A rate in the narrow column of the lines.
+fn rate(rate: Rate) -> String {
+    match rate.category {
+        Category::Standard | Category::Zero => format!("{}%", rate.percent),
+        Category::Exempt => "exempt".to_owned(),
+        Category::ReverseCharge => "reverse".to_owned(),
+        Category::OutOfScope => "none".to_owned(),
+    }
+}
+
+fn tax_label(group: &TaxGroup) -> String {
+    match group.rate.category {
+        Category::Standard | Category::Zero => format!("VAT {}%", group.rate.percent),
+        Category::Exempt => "Exempt from VAT".to_owned(),
+        Category::ReverseCharge => "Reverse charge".to_owned(),
+        Category::OutOfScope => "Not subject to VAT".to_owned(),
+    }
+}
+
+fn totals(document: &Document, show: &dyn Fn(i64) -> String) -> Vec<(&'static str, String)> {
+    let totals = document.totals;
+    let mut lines = vec![
+        ("Net total", show(totals.net)),
+        ("VAT", show(totals.tax)),
+        ("Total including VAT", show(totals.gross)),
+    ];
+    if totals.paid != 0 {
+        let paid = match document.kind {
+            Kind::Invoice => "Already paid",
+            Kind::CreditNote => "Already refunded",
+        };
+        lines.push((paid, amount(-sign(document) * i128::from(totals.paid), document.currency)));
+    }
+    lines
+}
+
+/// Nobody pays a credit note, nor what comes to nothing.
+fn payment(document: &Document, reference: Option<&str>, say: &dyn Fn(&str) -> Option<Text>) -> Vec<Fact> {
+    let mut facts = Vec::new();
+    let Some(bank) =
+        document.bank.as_ref().filter(|_| document.kind == Kind::Invoice && document.totals.payable > 0)
+    else {
+        return facts;
+    };
+    let mut add = |name, text: Option<&str>| facts.extend(text.and_then(say).map(|text| (name, text)));
+    add("Account holder", Some(&document.issuer.name));
+    add("IBAN", Some(&in_fours(&bank.iban)));
+    add("BIC", bank.bic.as_deref());
+    add("Bank", bank.name.as_deref());
+    add("Reference", reference.or(Some(&document.number)));
+    facts
+}
+
+/// An IBAN as it is printed: in groups of four (ISO 13616).
+fn in_fours(iban: &str) -> String {
+    let letters: Vec<char> = iban.chars().filter(|c| !c.is_whitespace()).collect();
+    letters.chunks(4).map(|four| four.iter().collect::<String>()).collect::<Vec<_>>().join(" ")
+}
+
+/// The foot of every page: who the issuer is before the law, and how to reach it.
+fn legal(document: &Document, say: &dyn Fn(&str) -> Option<Text>) -> Vec<Text> {
+    let issuer = &document.issuer;
+    let named = |name: &str, text: &Option<String>| {
+        text.as_deref().map(clean).filter(|text| !text.is_empty()).map(|text| format!("{name}{text}"))
+    };
+    let parts = [
+        Some(issuer.name.clone()),
+        named("Registration ", &issuer.registration),
+        named("VAT ID ", &issuer.vat_id),
+        named("", &issuer.email),
+        named("", &issuer.phone),
+        named("", &issuer.web),
+        named("Questions: ", &document.branding.support),
+    ];
+    parts.into_iter().flatten().filter_map(|part| say(&part)).collect()
+}
+
+/// Whether a colour is dark enough to write on white with: at least 4.5 to 1 (WCAG 2.2, 1.4.3), by its luma.
+pub(crate) fn legible([r, g, b]: [u8; 3]) -> bool {
+    299 * u32::from(r) + 587 * u32::from(g) + 114 * u32::from(b) < 110_000
+}
