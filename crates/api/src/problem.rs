@@ -45,6 +45,7 @@ pub(crate) const CODES: &[(&str, u16, &str)] = &[
     ("group_loop", 409, "A group would be a member of itself"),
     ("mailbox_is_personal", 409, "The mailbox is a user's own"),
     ("no_payment_method", 409, "The tenant has no payment method"),
+    ("no_such_form", 409, "The document has no such form"),
     ("no_payment_provider", 409, "The issuer has no payment provider"),
     ("nothing_due", 409, "Nothing is left to pay"),
     ("payment_under_way", 409, "Another payment is under way"),

@@ -14,6 +14,7 @@ mod event;
 mod group;
 mod health;
 mod invoice;
+mod invoice_form;
 mod mailbox;
 mod mailbox_lifecycle;
 mod message;

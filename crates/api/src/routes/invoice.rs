@@ -1,6 +1,8 @@
 //! Invoices and credit notes.
 
 use axum::Json as Answer;
+use axum::http::HeaderMap;
+use axum::response::{IntoResponse as _, Response};
 use billing::invoice::{self, Found};
 use billing::rating::{Percentage, PriceBasis, TaxCategory};
 use billing::wholesale::invoice as wholesale;
@@ -12,6 +14,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::billing_profile::PostalAddress;
+use super::invoice_form::{self, Form};
 use super::paths::{InvoicePath, TenantPath};
 use crate::extract::{Bearer, Path, Query};
 use crate::page::{self, List, PageQuery};
@@ -354,15 +357,23 @@ async fn list(
 
 /// Get an invoice or credit note
 ///
-/// A tenant's, or a reseller's wholesale one, which only the operator and the reseller itself see.
+/// A tenant's, or a reseller's wholesale one, which only the operator and the reseller itself see. With `Accept: text/html` as a page,
+/// `application/pdf` as a PDF, and `application/xml` as UBL 2.1 by EN 16931, all three as it was issued.
 #[utoipa::path(get, path = "/v1/invoices/{invoice_id}", tag = "Invoices", operation_id = "get_invoice",
     params(InvoicePath),
-    responses((status = 200, description = "The document.", body = Invoice)),
+    responses((status = 200, description = "The document.", content((Invoice = "application/json"), (String = "text/html"),
+            (String = "application/pdf"), (String = "application/xml"))),
+        (status = 409, description = "It has no such form: `no_such_form`.")),
     extensions(("x-required-action" = json!("invoices:read"))))]
-async fn get(Bearer(caller): Bearer, Path(at): Path<InvoicePath>) -> Result<Answer<Invoice>, Problem> {
-    match invoice::find(&caller, at.invoice_id).await? {
-        Found::Retail(invoice) => Ok(Answer(invoice.into())),
-        Found::Wholesale(invoice) => Ok(Answer(invoice.into())),
+async fn get(
+    Bearer(caller): Bearer,
+    Path(at): Path<InvoicePath>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    match (Form::asked(&headers), invoice::find(&caller, at.invoice_id).await?) {
+        (Form::Json, Found::Retail(invoice)) => Ok(Answer(Invoice::from(invoice)).into_response()),
+        (Form::Json, Found::Wholesale(invoice)) => Ok(Answer(Invoice::from(invoice)).into_response()),
+        (form, found) => invoice_form::answer(&caller, found, form).await,
     }
 }
 

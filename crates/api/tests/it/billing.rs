@@ -103,6 +103,13 @@ async fn the_operator_bills_a_reseller_for_its_tenants() {
     let sum: i64 = rows.iter().map(|row| row["amount_minor"].as_i64().unwrap()).sum();
     assert_eq!((sum, rows.len()), (50 * 450, 2));
 
+    // The operator has no address to put into XML.
+    let document = format!("/v1/invoices/{}", text(&invoice));
+    let xml = app.call(Method::GET, &document).token(&north).header("accept", "application/xml").send().await;
+    xml.expect_problem(409, "no_such_form");
+    let page = app.call(Method::GET, &document).token(&north).header("accept", "text/html").send().await;
+    assert_eq!(page.status, 200);
+
     let margins = format!("{path}/margins?from=2026-03-01&to=2026-03-31");
     let seen = app.get(&north, &margins).await.expect(200);
     assert_eq!(seen["data"][1]["margin"], json!({"amount_minor": -450, "currency": "EUR"}), "{seen}");
@@ -260,6 +267,22 @@ async fn profiles_and_rates_make_taxes() {
     insta::assert_json_snapshot!("taxed_invoice", invoice, {
         ".id" => "[id]", ".issuer.id" => "[id]", ".customer.id" => "[id]", ".lines[].price_id" => "[id]",
     });
+    let path = format!("/v1/invoices/{}", text(&invoice["id"]));
+    let as_paper = async |accept: &str| {
+        let answer = app.call(Method::GET, &path).token(&north).header("accept", accept).send().await;
+        assert_eq!(answer.status, 200, "{accept}");
+        assert!(answer.header("content-type").unwrap().starts_with(accept), "{accept}");
+        answer.body.to_vec()
+    };
+    let pdf = as_paper("application/pdf").await;
+    assert!(pdf.starts_with(b"%PDF-1.7"), "{:?}", &pdf[..16]);
+    let number = text(&invoice["number"]);
+    let html = String::from_utf8(as_paper("text/html").await).unwrap();
+    assert!(html.contains(&number) && html.contains(&text(&invoice["customer"]["name"])), "{html}");
+    let xml = String::from_utf8(as_paper("application/xml").await).unwrap();
+    let total = invoice["total"]["amount_minor"].as_i64().unwrap();
+    let payable = format!(">{}.{:02}</cbc:PayableAmount>", total / 100, total % 100);
+    assert!(xml.contains(&format!("<cbc:ID>{number}</cbc:ID>")) && xml.contains(&payable), "{xml}");
 }
 
 #[tokio::test]

@@ -269,7 +269,8 @@ fn step() -> impl Strategy<Value = Step> {
 /// I2: receivable = invoices − credit notes − payments + refunds, and what is due less the credit is just that.
 async fn keeps_its_balance(steps: Vec<Step>) {
     let world = three_invoices().await;
-    let (mut month, mut joined) = (3, 0);
+    let started = 2;
+    let (mut month, mut joined, mut left) = (3, 0, 0);
     let (mut payments, mut received, mut back) = (Vec::new(), 0, 0);
     for step in steps {
         match step {

@@ -1,0 +1,293 @@
+//! The forms of a document beside JSON: a page, a PDF, and XML for the customer's books.
+
+use axum::http::header::{ACCEPT, CONTENT_DISPOSITION, CONTENT_TYPE, VARY};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse as _, Response};
+use billing::invoice::{self, Found, Invoice};
+use billing::profile;
+use billing::rating::{self, TaxCategory};
+use billing::wholesale::invoice::WholesaleInvoice;
+use kernel::InvoiceId;
+use paper::{
+    Accent, Address, Bank, Branding, Category, Corrected, Decimal, Document, Kind, Line, Party, Period, Rate,
+    TaxGroup, Totals,
+};
+use tenancy::Caller;
+
+use crate::problem::Problem;
+
+/// A form of a document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    Json,
+    Html,
+    Pdf,
+    Xml,
+}
+
+impl Form {
+    const OTHERS: [Self; 3] = [Self::Html, Self::Pdf, Self::Xml];
+
+    /// The first that is named in `Accept`; JSON when none is.
+    pub(super) fn asked(headers: &HeaderMap) -> Self {
+        let accepted = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let named = |one: &str| {
+            let name = one.split(';').next().unwrap_or_default().trim();
+            if name == Self::Json.media_type() {
+                return Some(Self::Json);
+            }
+            Self::OTHERS.into_iter().find(|form| form.media_type() == name)
+        };
+        accepted.split(',').find_map(named).unwrap_or(Self::Json)
+    }
+
+    fn media_type(self) -> &'static str {
+        match self {
+            Self::Json => "application/json",
+            Self::Html => "text/html",
+            Self::Pdf => "application/pdf",
+            Self::Xml => "application/xml",
+        }
+    }
+
+    fn extension(self) -> &'static str {
+        match self {
+            Self::Json => "json",
+            Self::Html => "html",
+            Self::Pdf => "pdf",
+            Self::Xml => "xml",
+        }
+    }
+}
+
+/// Answers with a document in a form of paper. It is set apart from the threads that serve, which it would keep busy.
+pub(super) async fn answer(caller: &Caller, found: Found, form: Form) -> Result<Response, Problem> {
+    let document = match found {
+        Found::Retail(invoice) => {
+            let corrects = corrected(caller, &invoice.corrects).await?;
+            retail(invoice, corrects)?
+        }
+        Found::Wholesale(invoice) => {
+            let corrects = corrected(caller, &invoice.corrects).await?;
+            wholesale(invoice, corrects)?
+        }
+    };
+    let name = format!("inline; filename=\"{}.{}\"", document.number, form.extension());
+    let body =
+        tokio::task::spawn_blocking(move || set(&document, form)).await.map_err(Problem::internal)??;
+    let media_type = match form {
+        Form::Html => "text/html; charset=utf-8",
+        other => other.media_type(),
+    };
+    let headers = [(CONTENT_TYPE, media_type), (CONTENT_DISPOSITION, name.as_str()), (VARY, "accept")];
+    Ok((headers, body).into_response())
+}
+
+fn set(document: &Document, form: Form) -> Result<Vec<u8>, Problem> {
+    match form {
+        Form::Pdf => paper::pdf(document).map_err(Problem::internal),
+        Form::Xml => paper::ubl(document).map(String::into_bytes).map_err(|refused| {
+            let detail = format_args!("the document cannot be said in EN 16931: {refused}");
+            Problem::new(StatusCode::CONFLICT, "no_such_form", detail)
+        }),
+        Form::Html | Form::Json => Ok(paper::html(document).into_bytes()),
+    }
+}
+
+/// The documents that a credit note corrects, as it names them.
+async fn corrected(caller: &Caller, ids: &[InvoiceId]) -> Result<Vec<Corrected>, Problem> {
+    let mut corrected = Vec::new();
+    for id in ids {
+        let (number, issued_on) = match invoice::find(caller, *id).await? {
+            Found::Retail(of) => (of.number, of.issued_on),
+            Found::Wholesale(of) => (of.number, of.issued_on),
+        };
+        corrected.push(Corrected { number, issued_on });
+    }
+    Ok(corrected)
+}
+
+fn retail(of: Invoice, corrects: Vec<Corrected>) -> Result<Document, Problem> {
+    let lines: Vec<Line> = of.lines.iter().map(retail_line).collect::<Result<_, _>>()?;
+    let tax_group = |tax: &invoice::InvoiceTax| {
+        Ok(TaxGroup {
+            rate: rate(tax.group)?,
+            taxable: tax.taxable.amount_minor,
+            tax: tax.tax.amount_minor,
+            reason: tax.reason.clone(),
+            reason_code: None,
+        })
+    };
+    let bank = of.issuer.profile.as_ref().and_then(|profile| bank(profile, &of.number));
+    Ok(Document {
+        kind: kind(of.kind),
+        issued_on: of.issued_on,
+        due_on: Some(of.due_on),
+        period: whole(&lines),
+        currency: of.currency,
+        branding: branding(&of.issuer.name),
+        issuer: issuer(of.issuer),
+        customer: customer(of.customer),
+        bank,
+        taxes: of.taxes.iter().map(tax_group).collect::<Result<_, Problem>>()?,
+        lines,
+        totals: totals(of.net, of.tax, of.total),
+        payment_terms: None,
+        customer_reference: None,
+        notes: Vec::new(),
+        corrects,
+        number: of.number,
+    })
+}
+
+fn retail_line(of: &invoice::InvoiceLine) -> Result<Line, Problem> {
+    Ok(Line {
+        description: of.description.clone(),
+        period: Some(Period { from: of.period.start(), until: of.period.end() }),
+        quantity: of.quantity.into(),
+        unit_price: of.unit_price.map(|price| decimal(&price.to_string())).transpose()?,
+        net: of.amount.amount_minor,
+        tax: rate(of.tax)?,
+    })
+}
+
+/// The operator's document has no tax, and its name alone.
+fn wholesale(of: WholesaleInvoice, corrects: Vec<Corrected>) -> Result<Document, Problem> {
+    let untaxed = Rate { category: Category::OutOfScope, percent: Decimal::ZERO };
+    let line = |line: &billing::wholesale::invoice::WholesaleLine| {
+        let tenant = line.tenant.as_ref().map(|tenant| format!("{}: ", tenant.name)).unwrap_or_default();
+        Ok(Line {
+            description: format!("{tenant}{}", line.description),
+            period: Some(Period { from: line.period.start(), until: line.period.end() }),
+            quantity: line.quantity.into(),
+            unit_price: Some(decimal(&line.unit_price.to_string())?),
+            net: line.amount.amount_minor,
+            tax: untaxed,
+        })
+    };
+    let lines: Vec<Line> = of.lines.iter().map(line).collect::<Result<_, Problem>>()?;
+    let named = |name: &str| Party { name: name.into(), ..Party::default() };
+    let untaxed = TaxGroup {
+        rate: untaxed,
+        taxable: of.net.amount_minor,
+        tax: 0,
+        reason: Some("not subject to VAT".into()),
+        reason_code: None,
+    };
+    Ok(Document {
+        kind: kind(of.kind),
+        issued_on: of.issued_on,
+        due_on: Some(of.due_on),
+        period: whole(&lines),
+        currency: of.currency,
+        branding: branding(&of.issuer_name),
+        issuer: named(&of.issuer_name),
+        customer: named(&of.reseller_name),
+        bank: None,
+        taxes: vec![untaxed],
+        lines,
+        totals: totals(of.net, of.tax, of.total),
+        payment_terms: None,
+        customer_reference: None,
+        notes: Vec::new(),
+        corrects,
+        number: of.number,
+    })
+}
+
+fn kind(of: invoice::DocumentKind) -> Kind {
+    match of {
+        invoice::DocumentKind::Invoice => Kind::Invoice,
+        invoice::DocumentKind::CreditNote => Kind::CreditNote,
+    }
+}
+
+fn branding(name: &str) -> Branding {
+    Branding { product: name.into(), accent: Accent::default(), logo: None, support: None }
+}
+
+fn issuer(of: invoice::Issuer) -> Party {
+    let Some(profile) = of.profile else { return Party { name: of.name, ..Party::default() } };
+    Party {
+        name: of.name,
+        address: address(profile.address),
+        vat_id: profile.vat_id.map(|id| id.to_string()),
+        registration: profile.registration_number,
+        ..Party::default()
+    }
+}
+
+fn customer(of: invoice::Customer) -> Party {
+    let Some(profile) = of.profile else { return Party { name: of.name, ..Party::default() } };
+    Party {
+        name: of.name,
+        address: address(profile.address),
+        vat_id: profile.vat_id.map(|id| id.to_string()),
+        ..Party::default()
+    }
+}
+
+fn address(of: profile::Address) -> Address {
+    Address {
+        street: Some(of.street),
+        extra: of.extra,
+        postal_code: of.postal_code,
+        city: Some(of.city),
+        region: of.region,
+        country: Some(of.country.to_string()),
+    }
+}
+
+fn bank(of: &profile::IssuerProfile, number: &str) -> Option<Bank> {
+    let iban = of.iban.clone()?;
+    Some(Bank { iban, bic: of.bic.clone(), name: None, reference: Some(number.into()) })
+}
+
+fn rate(of: rating::TaxGroup) -> Result<Rate, Problem> {
+    let category = match of.category() {
+        TaxCategory::Standard => Category::Standard,
+        TaxCategory::ZeroRated => Category::Zero,
+        TaxCategory::Exempt => Category::Exempt,
+        TaxCategory::ReverseCharge => Category::ReverseCharge,
+        TaxCategory::Outside => Category::OutOfScope,
+    };
+    Ok(Rate { category, percent: decimal(&of.rate().to_string())? })
+}
+
+fn decimal(text: &str) -> Result<Decimal, Problem> {
+    text.parse().map_err(Problem::internal)
+}
+
+/// As it was issued: what was paid since is no part of a document that never changes.
+fn totals(net: kernel::Money, tax: kernel::Money, total: kernel::Money) -> Totals {
+    let (net, tax, gross) = (net.amount_minor, tax.amount_minor, total.amount_minor);
+    Totals { net, tax, gross, paid: 0, payable: gross }
+}
+
+/// From the first day of its lines to the last.
+fn whole(lines: &[Line]) -> Option<Period> {
+    let periods = || lines.iter().filter_map(|line| line.period);
+    let from = periods().map(|period| period.from).min()?;
+    let until = periods().map(|period| period.until).max()?;
+    Some(Period { from, until })
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn the_first_form_that_is_named_is_taken() {
+        let asked = |accept: &'static str| {
+            Form::asked(&HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static(accept))]))
+        };
+        assert_eq!(Form::asked(&HeaderMap::new()), Form::Json);
+        assert_eq!(asked("*/*"), Form::Json);
+        assert_eq!(asked("application/pdf"), Form::Pdf);
+        assert_eq!(asked("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"), Form::Html);
+        assert_eq!(asked("application/xml; q=1, application/json"), Form::Xml);
+        assert_eq!(asked("application/json, text/html"), Form::Json);
+    }
+}
