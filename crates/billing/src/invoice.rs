@@ -159,9 +159,9 @@ pub struct InvoiceLine {
 #[derive(Debug, Clone)]
 pub enum Found {
     /// A reseller's, for a tenant.
-    Retail(Invoice),
+    Retail(Box<Invoice>),
     /// The operator's, for a reseller.
-    Wholesale(WholesaleInvoice),
+    Wholesale(Box<WholesaleInvoice>),
 }
 
 /// The document with that id, of either level.
@@ -172,8 +172,8 @@ pub enum Found {
 pub async fn find(caller: &Caller, id: InvoiceId) -> Result<Found, Error> {
     caller.require(Action::InvoiceRead)?;
     match find_tenant(caller, id).await? {
-        Some(_) => Ok(Found::Retail(get(caller, id).await?)),
-        None => Ok(Found::Wholesale(wholesale::invoice::find(caller, id).await?)),
+        Some(_) => Ok(Found::Retail(Box::new(get(caller, id).await?))),
+        None => Ok(Found::Wholesale(Box::new(wholesale::invoice::find(caller, id).await?))),
     }
 }
 

@@ -371,8 +371,8 @@ async fn get(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     match (Form::asked(&headers), invoice::find(&caller, at.invoice_id).await?) {
-        (Form::Json, Found::Retail(invoice)) => Ok(Answer(Invoice::from(invoice)).into_response()),
-        (Form::Json, Found::Wholesale(invoice)) => Ok(Answer(Invoice::from(invoice)).into_response()),
+        (Form::Json, Found::Retail(invoice)) => Ok(Answer(Invoice::from(*invoice)).into_response()),
+        (Form::Json, Found::Wholesale(invoice)) => Ok(Answer(Invoice::from(*invoice)).into_response()),
         (form, found) => invoice_form::answer(&caller, found, form).await,
     }
 }

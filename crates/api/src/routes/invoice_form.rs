@@ -65,11 +65,11 @@ pub(super) async fn answer(caller: &Caller, found: Found, form: Form) -> Result<
     let document = match found {
         Found::Retail(invoice) => {
             let corrects = corrected(caller, &invoice.corrects).await?;
-            retail(invoice, corrects)?
+            retail(*invoice, corrects)?
         }
         Found::Wholesale(invoice) => {
             let corrects = corrected(caller, &invoice.corrects).await?;
-            wholesale(invoice, corrects)?
+            wholesale(*invoice, corrects)?
         }
     };
     let name = format!("inline; filename=\"{}.{}\"", document.number, form.extension());
