@@ -1,6 +1,6 @@
 //! Charging an invoice by its issuer's provider. The payment, with its idempotency key, is written and committed before
 //! the provider is asked; what it answers is written afterwards. Whatever happens in between is found out by
-//! [`super::reconcile`] or told by the provider's events.
+//! [`super::reconcile()`] or told by the provider's events.
 
 use kernel::{InvoiceId, Money, PaymentId};
 use stripe::{Account, Charge, Outcome};
