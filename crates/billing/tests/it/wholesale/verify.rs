@@ -43,7 +43,7 @@ const TAMPERING: &[(&str, &str, &str)] = &[
     (
         "update wholesale_transfers set amount_minor = amount_minor + 1",
         "update wholesale_transfers set amount_minor = amount_minor - 1",
-        "in the ledger is not what the document says",
+        "in the ledger is not what it was posted from",
     ),
     (
         "update wholesale_invoices set number = 7 where number = 2",
