@@ -159,13 +159,13 @@ pub async fn put(ctx: &Ctx, new: PutSubscription, if_version: Option<i64>) -> Re
     tenancy::require_version(if_version, old.as_ref().map_or(0, |old| old.version))?;
     let terms = terms_from_today(ctx, &mut tx, new.price_book_id, &asked).await?;
     let last_billed = store::last_boundary(&mut tx).await?;
-    let agreed = match (&old, last_billed) {
-        (Some(old), Some(last)) => {
+    let agreed = match &old {
+        Some(old) if last_billed.is_some() || old.status(ctx) == Status::Ended => {
             let units = units(ctx, &mut tx).await?.max(asked.seats_committed.into());
-            changed(&old.agreed, terms, &asked, units, last)?
+            changed(&old.agreed, terms, &asked, units, last_billed)?
         }
-        (Some(old), None) => superseded(old, terms, &asked)?,
-        (None, _) => {
+        Some(old) => superseded(old, terms, &asked)?,
+        None => {
             trial_after(asked.trial_ends_on, terms.starts_on)?;
             Agreements::new(terms.starts_on, asked.trial_ends_on, vec![Entry::Terms(terms)])?
                 .standing(tenant_standing::changes(&mut tx).await?)
@@ -202,7 +202,8 @@ async fn write(
     }
     if old.is_none_or(|old| old.seats_committed != new.seats_committed) {
         // At one instant the last that was set counts, so this replaces what was never billed.
-        let at = if is_billed { ctx.now() } else { new.created_at };
+        let is_first = !is_billed && new.terms.starts_on == new.starts_on();
+        let at = if is_first { new.created_at } else { ctx.now() };
         store::append_commitment(&mut tx, Step { at, level: new.seats_committed.into() }).await?;
     }
     let terms = &new.terms;
@@ -269,18 +270,18 @@ async fn units(ctx: &Ctx, tx: &mut TenantTx) -> Result<i64, Error> {
     Ok(used.max(held.unwrap_or(0)).max(1))
 }
 
-/// What becomes of a subscription that has not been billed: new terms from its old first day on.
+/// What becomes of a subscription that has not been billed: new terms from the day on that its terms held from.
 fn superseded(old: &Subscription, terms: AgreedTerms, asked: &Asked) -> Result<Agreements, Error> {
-    let starts_on = old.starts_on();
-    trial_after(asked.trial_ends_on, starts_on)?;
+    trial_after(asked.trial_ends_on, old.starts_on())?;
+    // Not the first day of all, if one that ended has begun anew.
+    let starts_on = old.terms.starts_on;
     let anchor_date = asked.anchor_date.or(asked.trial_ends_on).unwrap_or(old.terms.anchor_date);
     let terms = AgreedTerms { starts_on, anchor_date, ..terms };
     let trial_ends_on = asked.trial_ends_on.or(old.trial_ends_on());
     if (&terms, trial_ends_on, None) == (&old.terms, old.trial_ends_on(), old.ends_on()) {
         return Ok(old.agreed.clone());
     }
-    let mut agreed = Agreements::new(starts_on, trial_ends_on, old.agreed.since(0).to_vec())?
-        .standing(old.agreed.standings().to_vec());
+    let mut agreed = old.agreed.tried_until(trial_ends_on)?;
     agreed.append(Entry::Terms(terms))?;
     Ok(agreed)
 }
@@ -295,14 +296,14 @@ fn trial_after(ends_on: Option<NaiveDate>, starts_on: NaiveDate) -> Result<(), E
     Err(Error::invalid("/trial_ends_on", detail))
 }
 
-/// What becomes of what was agreed, of which boundaries up to `last_billed` have been billed, with so many units in force.
-/// `terms` start on the present day.
+/// What becomes of what was agreed and has been billed up to `last_billed`, or has ended, with so many units in force. `terms`
+/// start on the present day.
 fn changed(
     old: &Agreements,
     terms: AgreedTerms,
     asked: &Asked,
     units: i64,
-    last_billed: NaiveDate,
+    last_billed: Option<NaiveDate>,
 ) -> Result<Agreements, Error> {
     const FIXED: Error = Error::Conflict {
         code: "subscription_terms_fixed",
@@ -312,19 +313,29 @@ fn changed(
         return Err(FIXED);
     }
     // A document's lines are all net or all gross.
-    if old.terms()?.price.basis != terms.price.basis {
+    if last_billed.is_some() && old.terms()?.price.basis != terms.price.basis {
         let detail = "must have the tax behavior of the prices that the subscription has been billed by";
         return Err(Error::invalid("/price_book_id", detail));
     }
     let mut agreed = old.clone();
     let today = terms.starts_on;
-    let unbilled = last_billed.succ_opt().ok_or(Error::Stored("boundary"))?.max(today);
+    let unbilled = last_billed.and_then(|last| last.succ_opt()).map_or(today, |next| next.max(today));
+    let planned = old.terms()?;
     let Some(present) = old.terms_on(today) else {
-        let anchor_date = asked.anchor_date.unwrap_or(unbilled);
-        agreed.append(Entry::Terms(AgreedTerms { starts_on: unbilled, anchor_date, ..terms }))?;
+        // It has ended, and it may be that it begins anew already.
+        if old.ends_on().is_none() && terms.says(planned) {
+            return Ok(agreed);
+        }
+        // Nor does an end lift a lock, or make what is still charged cheaper.
+        let held_until = old.timeline()?.charged_until()?.filter(|_| old.ends_on().is_some());
+        let starts_on = match held_until {
+            Some(until) if is_less(&terms, planned, units)? => unbilled.max(until),
+            _ => unbilled,
+        };
+        let anchor_date = asked.anchor_date.unwrap_or(starts_on);
+        agreed.append(Entry::Terms(AgreedTerms { starts_on, anchor_date, ..terms }))?;
         return Ok(agreed);
     };
-    let planned = old.terms()?;
     if old.ends_on().is_some() {
         agreed.append(Entry::Terms(planned.clone()))?;
     }

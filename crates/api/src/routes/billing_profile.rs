@@ -73,7 +73,7 @@ struct IssuerBillingProfile {
     #[schema(required, example = "DE89370400440532013000")]
     iban: Option<String>,
     /// That account's bank.
-    #[schema(required, example = "COBADEFFXXX")]
+    #[schema(required, example = "COBADEFF")]
     bic: Option<String>,
     /// From the day that a document is issued on to the one by which it is to be paid.
     #[schema(example = 14)]
@@ -121,7 +121,7 @@ struct NewIssuerBillingProfile {
     iban: Option<String>,
     /// That account's bank: 8 or 11 characters.
     #[serde(default)]
-    #[schema(example = "COBADEFFXXX")]
+    #[schema(example = "COBADEFF")]
     bic: Option<String>,
     /// From the day that a document is issued on to the one by which it is to be paid; 14 when absent.
     #[serde(default)]

@@ -59,7 +59,7 @@ struct Issuer {
     #[schema(required, example = "DE89370400440532013000")]
     iban: Option<String>,
     /// That account's bank.
-    #[schema(required, example = "COBADEFFXXX")]
+    #[schema(required, example = "COBADEFF")]
     bic: Option<String>,
 }
 

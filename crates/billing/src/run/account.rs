@@ -7,6 +7,7 @@ mod store;
 use std::collections::BTreeMap;
 
 use chrono::NaiveDate;
+use chrono_tz::Tz;
 use kernel::TenantId;
 use tenancy::{Caller, Ctx, TenantTx, seats};
 
@@ -132,18 +133,20 @@ async fn rate(
     let timeline = subscription.agreed.timeline()?;
     let changes = seats::changes(tx, ctx.now()).await?;
     let seat_changes_known = i64::try_from(changes.len()).map_err(|_| Error::Stored("event log"))?;
+    let standings_known =
+        i64::try_from(subscription.agreed.standings_known()).map_err(|_| Error::Stored("standings"))?;
     let log = Log {
         seats: steps_of_changes(changes.into_iter().map(|change| (change.at, i64::from(change.delta)))),
         committed: steps_of_levels(subscription::store::commitments(tx).await?),
     };
-    let mut cycles = opened(tx, None).await?;
-    let known = cycles.len();
+    let covered = store::cycles(tx, MAILBOX).await?;
+    let mut cycles = with_lines(tx, &covered, None).await?;
     let mut documents = Vec::new();
     let mut last = subscription::store::last_boundary(tx).await?;
     let mut next = subscription.agreed.next_boundary(last)?;
     while let Some(boundary) = next.filter(|next| *next <= until) {
         let lines = rating::document(&timeline, boundary, ctx.time_zone(), &mut cycles, &log)?;
-        store::record_boundary(tx, boundary, ctx.time_zone(), seat_changes_known).await?;
+        store::record_boundary(tx, boundary, ctx.time_zone(), seat_changes_known, standings_known).await?;
         if let Some(changes) = Span::new(last.unwrap_or(subscription.starts_on()), boundary) {
             store::cover_changes(tx, MAILBOX, changes).await?;
         }
@@ -153,25 +156,24 @@ async fn rate(
         last = Some(boundary);
         next = subscription.agreed.next_boundary(last)?;
     }
-    cover(tx, &timeline, &cycles, known).await?;
+    cover(tx, &timeline, &cycles, &covered).await?;
     Ok(Drafts { documents, next_boundary: next })
 }
 
-/// Records the days of the cycles, of which the first so many were there before: those may have been cut, replaced or put back.
+/// Records the days of the cycles. Those that were there before come first, as they were covered: they may have been cut,
+/// replaced or put back.
 async fn cover(
     tx: &mut TenantTx,
     timeline: &Timeline,
     cycles: &[CycleState],
-    known: usize,
+    covered: &[Covered],
 ) -> Result<(), Error> {
-    let (before, new) = cycles.split_at_checked(known).ok_or(Error::Stored("cycle"))?;
-    let stored = store::covered(tx, MAILBOX).await?;
+    let (before, new) = cycles.split_at_checked(covered.len()).ok_or(Error::Stored("cycle"))?;
     let mut changed = Vec::new();
-    for state in before {
-        let key = CycleKey::of(&state.cycle);
+    for (state, covered) in before.iter().zip(covered) {
         let days = timeline.makes(&state.cycle)?.then_some(state.cycle.charged);
-        if stored.get(&key) != Some(&days) {
-            changed.push((key, days));
+        if covered.days != days {
+            changed.push((CycleKey::of(&state.cycle), days));
         }
     }
     // First none of them has days, so that none is in the way of another.
@@ -190,18 +192,47 @@ async fn cover(
 
 /// The cycles opened so far, with their lines; or as they were before a boundary.
 pub(crate) async fn opened(tx: &mut TenantTx, before: Option<NaiveDate>) -> Result<Vec<CycleState>, Error> {
+    let mut covered = store::cycles(tx, MAILBOX).await?;
+    covered.retain(|covered| before.is_none_or(|before| covered.key.starts_on < before));
+    with_lines(tx, &covered, before).await
+}
+
+async fn with_lines(
+    tx: &mut TenantTx,
+    covered: &[Covered],
+    before: Option<NaiveDate>,
+) -> Result<Vec<CycleState>, Error> {
     let mut billed = BTreeMap::<CycleKey, Vec<_>>::new();
     for (cycle, line) in store::billed_lines(tx, MAILBOX, before).await? {
         billed.entry(cycle).or_default().push(line);
     }
-    let mut cycles = store::cycles(tx, MAILBOX).await?;
-    cycles.retain(|(cycle, _)| before.is_none_or(|before| cycle.charged.start() < before));
-    let with_lines = |(cycle, zone)| CycleState {
-        cycle,
-        zone,
-        billed: billed.remove(&CycleKey::of(&cycle)).unwrap_or_default(),
+    let state = |covered: &Covered| {
+        Ok(CycleState {
+            cycle: covered.cycle()?,
+            zone: covered.zone,
+            billed: billed.remove(&covered.key).unwrap_or_default(),
+        })
     };
-    Ok(cycles.into_iter().map(with_lines).collect())
+    covered.iter().map(state).collect()
+}
+
+/// A cycle as it is recorded.
+struct Covered {
+    key: CycleKey,
+    /// Its charged days; `None` where other cycles have taken its place.
+    days: Option<Span>,
+    /// Of its calendar.
+    zone: Tz,
+}
+
+impl Covered {
+    /// One whose place others have taken has all the days that it might have.
+    fn cycle(&self) -> Result<Cycle, Error> {
+        let CycleKey { starts_on, whole } = self.key;
+        let charged =
+            self.days.or_else(|| Span::new(starts_on, whole.end())).ok_or(Error::Stored("cycle"))?;
+        Ok(Cycle { charged, whole })
+    }
 }
 
 /// What tells a cycle from others.

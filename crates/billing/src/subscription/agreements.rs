@@ -90,14 +90,17 @@ pub(crate) enum Entry {
     End(NaiveDate),
 }
 
+/// From which day on which terms hold, or none.
+type Held = (NaiveDate, Option<AgreedTerms>);
+
 /// Everything that was agreed, in that order, and what of it holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Agreements {
     starts_on: NaiveDate,
     trial_ends_on: Option<NaiveDate>,
     entries: Vec<Entry>,
-    /// From which day on which terms hold, or none; in the order of the days.
-    held: Vec<(NaiveDate, Option<AgreedTerms>)>,
+    /// In the order of the days.
+    held: Vec<Held>,
     ends_on: Option<NaiveDate>,
     standings: Vec<StandingChange>,
 }
@@ -125,6 +128,12 @@ impl Agreements {
         Ok(agreed)
     }
 
+    /// With a trial that ends on another day, or none.
+    pub(super) fn tried_until(&self, trial_ends_on: Option<NaiveDate>) -> Result<Self, Error> {
+        let agreed = Self::new(self.starts_on, trial_ends_on, self.entries.clone())?;
+        Ok(agreed.standing(self.standings.clone()))
+    }
+
     /// Of a tenant that stands so over time.
     pub(super) fn standing(self, standings: Vec<StandingChange>) -> Self {
         Self { standings, ..self }
@@ -138,9 +147,9 @@ impl Agreements {
         Some(agreed.map(|agreed| agreed.standing(standings)))
     }
 
-    /// How the tenant stands over time.
-    pub(super) fn standings(&self) -> &[StandingChange] {
-        &self.standings
+    /// How often the tenant has come to stand otherwise.
+    pub(crate) fn standings_known(&self) -> usize {
+        self.standings.len()
     }
 
     /// The days on which the tenant is suspended: from the day after it was, as that one was begun in use, up to the day on
@@ -168,7 +177,7 @@ impl Agreements {
                 let from = terms.starts_on.max(self.trial_ends_on.unwrap_or(self.starts_on));
                 if let Some(end) = self.ends_on.take().filter(|end| *end < from) {
                     // It had ended before; what the removal policy holds after the end is still charged.
-                    let until = self.rated(Some(end))?.charged_until()?.unwrap_or(end);
+                    let until = self.rated(&self.held, Some(end))?.charged_until()?.unwrap_or(end);
                     self.held.push((until.min(from), None));
                 }
                 self.held.retain(|(day, _)| *day < from);
@@ -203,12 +212,7 @@ impl Agreements {
     /// What was agreed last of what holds or is to hold; of what never held because it was ended before, the last.
     pub(crate) fn terms(&self) -> Result<&AgreedTerms, Error> {
         let held = self.held.iter().rev().find_map(|(_, terms)| terms.as_ref());
-        held.map_or_else(|| self.last_terms(), Ok)
-    }
-
-    /// The terms that were agreed last, whatever became of them.
-    pub(super) fn last_terms(&self) -> Result<&AgreedTerms, Error> {
-        self.all_terms().next_back().ok_or(Error::Stored("terms"))
+        held.or_else(|| self.all_terms().next_back()).ok_or(Error::Stored("terms"))
     }
 
     /// What holds on a day: `None` in a trial, and after an end.
@@ -231,27 +235,65 @@ impl Agreements {
 
     /// What the seats cost over time.
     pub(crate) fn timeline(&self) -> Result<Timeline, Error> {
-        self.rated(self.ends_on)
+        let (held, ends_on) = self.used()?;
+        self.rated(&held, ends_on)
     }
 
     /// The boundary after the last that was billed, if one was. While nothing is charged because of a suspension whose end is not
     /// known, the boundaries are those of before.
     pub(crate) fn next_boundary(&self, last_billed: Option<NaiveDate>) -> Result<Option<NaiveDate>, Error> {
-        let after = last_billed.unwrap_or(NaiveDate::MIN);
+        let next = |timeline: &Timeline| match last_billed {
+            Some(last) => timeline.next_boundary(last),
+            None => timeline.first_boundary(),
+        };
         let timeline = self.timeline()?;
-        if let Some(next) = timeline.next_boundary(after)? {
-            return Ok(Some(next));
+        match next(&timeline)? {
+            Some(boundary) => Ok(Some(boundary)),
+            None => Ok(next(&timeline.suspended(Vec::new()))?),
         }
-        Ok(timeline.suspended(Vec::new()).next_boundary(after)?)
     }
 
-    fn rated(&self, ends_on: Option<NaiveDate>) -> Result<Timeline, Error> {
+    /// What holds over time, less the days on which the tenant is deleted: from the day after it was, nothing is used up to the
+    /// day on which it is restored, and what the removal policy holds is charged.
+    fn used(&self) -> Result<(Vec<Held>, Option<NaiveDate>), Error> {
+        let mut held = self.held.clone();
+        for (from, until) in self.absences() {
+            if self.ends_on.is_some_and(|end| end <= from) {
+                break;
+            }
+            let Some(back) = until else { return Ok((held, Some(from))) };
+            let resumed =
+                held.iter().rev().find(|(day, _)| *day <= back).map(|(_, terms)| (back, terms.clone()));
+            let later = held.iter().filter(|(day, _)| *day > back).cloned().collect::<Vec<_>>();
+            held.retain(|(day, _)| *day < from);
+            let until = self.rated(&held, Some(from))?.charged_until()?.unwrap_or(from);
+            held.push((until.min(back), None));
+            held.extend(resumed);
+            held.extend(later);
+        }
+        Ok((held, self.ends_on))
+    }
+
+    /// The days on which the tenant is deleted.
+    fn absences(&self) -> Vec<(NaiveDate, Option<NaiveDate>)> {
+        let mut absences = Vec::<(NaiveDate, Option<NaiveDate>)>::new();
+        for change in &self.standings {
+            let open = absences.last_mut().filter(|(_, until)| until.is_none());
+            match (change.standing, open) {
+                (Standing::Deleted, None) => absences.extend(change.day.succ_opt().map(|from| (from, None))),
+                (Standing::Active | Standing::Suspended, Some((_, until))) => *until = Some(change.day),
+                (Standing::Active | Standing::Suspended | Standing::Deleted, _) => {}
+            }
+        }
+        absences.retain(|(from, until)| until.is_none_or(|until| *from < until));
+        absences
+    }
+
+    fn rated(&self, held: &[Held], ends_on: Option<NaiveDate>) -> Result<Timeline, Error> {
         let currency = self.terms()?.price.currency;
-        let segment = |(from, terms): &(NaiveDate, Option<AgreedTerms>)| Segment {
-            from: *from,
-            terms: terms.as_ref().map(AgreedTerms::rated),
-        };
-        let timeline = Timeline::new(currency, self.held.iter().map(segment).collect());
+        let segment =
+            |(from, terms): &Held| Segment { from: *from, terms: terms.as_ref().map(AgreedTerms::rated) };
+        let timeline = Timeline::new(currency, held.iter().map(segment).collect());
         Ok(timeline.suspended(self.suspensions()).ending_on(ends_on))
     }
 

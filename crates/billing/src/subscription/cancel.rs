@@ -31,15 +31,18 @@ pub async fn cancel(
         return Err(Error::Conflict { code: "subscription_ended", detail: "the subscription has ended" });
     }
     let today = today(ctx);
-    let end = match (asked, old.trial_ends_on(), old.agreed.terms_on(today)) {
-        (Some(day), ..) if day <= today => {
+    let end = match (asked, old.trial_ends_on()) {
+        (Some(day), _) if day <= today => {
             let detail = format_args!("must be after the tenant's present day, which is {today}");
             return Err(Error::invalid("/ends_on", detail));
         }
-        (Some(day), ..) => day,
-        (None, Some(end), _) if status == Status::Trialing => end,
-        (None, _, Some(terms)) => terms.term_end(today)?,
-        (None, _, None) => return Err(Error::Stored("terms")),
+        (Some(day), _) => day,
+        (None, Some(end)) if status == Status::Trialing => end,
+        // One that begins anew may not have begun yet.
+        (None, _) => match old.agreed.terms_on(today) {
+            Some(terms) => terms.term_end(today)?,
+            None => old.terms.term_end(old.terms.starts_on)?,
+        },
     };
     if old.ends_on() == Some(end) {
         return Ok(old);

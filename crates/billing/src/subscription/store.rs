@@ -118,6 +118,20 @@ pub(super) async fn find_locked(tx: &mut TenantTx) -> Result<Option<Subscription
     find(tx).await
 }
 
+/// As [`find_locked`], but `None` as well when somebody holds it.
+pub(super) async fn find_if_free(tx: &mut TenantTx) -> Result<Option<Subscription>, Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let locked =
+        sqlx::query!("select id from subscriptions where tenant_id = $1 for update skip locked", tenant_id)
+            .fetch_optional(tx.conn())
+            .await
+            .map_err(db::Error::from)?;
+    if locked.is_none() {
+        return Ok(None);
+    }
+    find(tx).await
+}
+
 /// The price of an item in a book that the tenant sees, with the book's version.
 pub(super) async fn price(
     tx: &mut TenantTx,
@@ -159,17 +173,6 @@ pub(super) async fn tenant_currency(tx: &mut TenantTx) -> Result<Currency, Error
         .await
         .map_err(db::Error::from)?;
     code.parse().map_err(|_| Error::Stored("currency"))
-}
-
-/// How many standings the subscription has taken account of.
-pub(super) async fn standings_known(tx: &mut TenantTx) -> Result<usize, Error> {
-    let tenant_id = tx.tenant_id().uuid();
-    let known =
-        sqlx::query_scalar!("select standings_known from subscriptions where tenant_id = $1", tenant_id)
-            .fetch_one(tx.conn())
-            .await
-            .map_err(db::Error::from)?;
-    usize::try_from(known).map_err(|_| Error::Stored("standings"))
 }
 
 /// Whether the subscription has taken account of all standings.
@@ -217,7 +220,7 @@ pub(super) async fn put(tx: &mut TenantTx, new: &Subscription) -> Result<(), db:
         new.next_invoice_on,
         new.version,
         new.created_at,
-        i64::try_from(new.agreed.standings().len()).unwrap_or(i64::MAX),
+        i64::try_from(new.agreed.standings_known()).unwrap_or(i64::MAX),
     )
     .execute(tx.conn())
     .await?;

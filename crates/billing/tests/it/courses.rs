@@ -169,6 +169,23 @@ async fn a_cancelled_one_is_charged_as_its_removal_policy_says() {
 }
 
 #[tokio::test]
+async fn one_that_ended_today_begins_anew_tomorrow_and_once() {
+    let world = world_on("2026-01-01").await;
+    let book = book(&world, RemovalPolicy::CreditToBalance).await;
+    subscribe(&world.ctx, &book, "month").await;
+    seat(&world.ctx, "ada").await;
+    run_and_verify(&world, "2026-01-01").await;
+    cancel(&world.ctx, Some("2026-01-11"), None).await.unwrap();
+    run_and_verify(&world, "2026-01-11").await;
+    let again = subscribe(&world.ctx, &book, "month").await;
+    assert_eq!([again.terms.starts_on, again.terms.anchor_date], [date("2026-01-12"); 2]);
+    assert_eq!(subscribe(&world.ctx, &book, "month").await, again);
+    run_and_verify(&world, "2026-01-12").await;
+    let begun = "invoice 2026-01-12 12.50 EUR; recurring 2026-01-12..2026-02-12 x1 = 31 seat-days, 12.50 EUR";
+    assert_eq!(all_shown(&world.ctx).await[2], begun);
+}
+
+#[tokio::test]
 async fn a_cancellation_is_taken_back_before_it_comes() {
     let world = world_on("2026-01-01").await;
     let book = book(&world, RemovalPolicy::default()).await;

@@ -1,16 +1,14 @@
 //! SQL of billing one account.
 
-use std::collections::BTreeMap;
-
 use chrono_tz::Tz;
 use sqlx::types::chrono::{DateTime, NaiveDate, Utc};
 use tenancy::TenantTx;
 
 use crate::Error;
 use crate::price_book::store::tariff;
-use crate::rating::{Billed, Cycle, Percentage, Rate, Span};
+use crate::rating::{Billed, Percentage, Rate, Span};
 
-use super::CycleKey;
+use super::{Covered, CycleKey};
 
 /// The account's row, locked.
 pub(super) struct Claim {
@@ -74,9 +72,8 @@ pub(super) async fn park(tx: &mut TenantTx, reason: &str, now: DateTime<Utc>) ->
     Ok(())
 }
 
-/// The cycles opened so far, oldest first, each with the zone of its calendar. One that others have taken the place of has all
-/// the days that it might have.
-pub(super) async fn cycles(tx: &mut TenantTx, item: &str) -> Result<Vec<(Cycle, Tz)>, Error> {
+/// The cycles opened so far, oldest first.
+pub(super) async fn cycles(tx: &mut TenantTx, item: &str) -> Result<Vec<Covered>, Error> {
     let tenant_id = tx.tenant_id().uuid();
     let rows = sqlx::query!(
         r#"select starts_on, upper(days) as "end?", lower(whole) as "whole_start!", upper(whole) as "whole_end!",
@@ -91,34 +88,10 @@ pub(super) async fn cycles(tx: &mut TenantTx, item: &str) -> Result<Vec<(Cycle, 
     rows.into_iter()
         .map(|row| {
             let whole = Span::new(row.whole_start, row.whole_end).ok_or(Error::Stored("cycle"))?;
-            let end = row.end.unwrap_or(whole.end());
-            let charged = Span::new(row.starts_on, end).ok_or(Error::Stored("cycle"))?;
-            let zone = row.time_zone.parse().map_err(|_| Error::Stored("time zone"))?;
-            Ok((Cycle { charged, whole }, zone))
-        })
-        .collect()
-}
-
-/// The charged days of each cycle, `None` where others have taken its place.
-pub(super) async fn covered(
-    tx: &mut TenantTx,
-    item: &str,
-) -> Result<BTreeMap<CycleKey, Option<Span>>, Error> {
-    let tenant_id = tx.tenant_id().uuid();
-    let rows = sqlx::query!(
-        r#"select starts_on, upper(days) as "end?", lower(whole) as "whole_start!", upper(whole) as "whole_end!"
-           from billing_coverage where tenant_id = $1 and item = $2 and kind = 'cycle'"#,
-        tenant_id,
-        item
-    )
-    .fetch_all(tx.conn())
-    .await
-    .map_err(db::Error::from)?;
-    rows.into_iter()
-        .map(|row| {
-            let whole = Span::new(row.whole_start, row.whole_end).ok_or(Error::Stored("cycle"))?;
             let starts_on = row.starts_on;
-            Ok((CycleKey { starts_on, whole }, row.end.and_then(|end| Span::new(starts_on, end))))
+            let zone = row.time_zone.parse().map_err(|_| Error::Stored("time zone"))?;
+            let days = row.end.and_then(|end| Span::new(starts_on, end));
+            Ok(Covered { key: CycleKey { starts_on, whole }, days, zone })
         })
         .collect()
 }
@@ -222,12 +195,13 @@ pub(super) async fn cover_changes(tx: &mut TenantTx, item: &str, days: Span) -> 
 }
 
 /// Records that a boundary was billed, and how much of the logs was known: all terms and commitments, since a change of the
-/// subscription waits for its row, and so many seat changes.
+/// subscription waits for its row, and so many seat changes and standings.
 pub(super) async fn record_boundary(
     tx: &mut TenantTx,
     boundary: NaiveDate,
     zone: Tz,
     seat_changes_known: i64,
+    standings_known: i64,
 ) -> Result<(), db::Error> {
     let tenant_id = tx.tenant_id().uuid();
     sqlx::query!(
@@ -235,11 +209,12 @@ pub(super) async fn record_boundary(
            standings_known)
          select $1, $2, $3, $4, (select count(*) from seat_commitments where tenant_id = $1),
            (select count(*) from subscription_terms where tenant_id = $1),
-           (select count(*) from tenant_standings where tenant_id = $1)",
+           $5",
         tenant_id,
         boundary,
         zone.name(),
         seat_changes_known,
+        standings_known,
     )
     .execute(tx.conn())
     .await?;
