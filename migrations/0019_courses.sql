@@ -46,6 +46,13 @@ create table tenant_standings (
   standing text not null constraint tenant_standings_standing check (standing in ('active', 'suspended', 'deleted')),
   constraint tenant_standings_ordinal_once primary key (tenant_id, ordinal)
 );
+-- Those that are deleted or suspended as a whole already.
+insert into tenant_standings (tenant_id, ordinal, at, day, standing)
+  select id, 1, coalesce(deleted_at, now()), (coalesce(deleted_at, now()) at time zone time_zone)::date, 'deleted'
+  from tenants where status = 'deleted'
+  union all
+  select id, 1, now(), (now() at time zone time_zone)::date, 'suspended'
+  from tenants where status = 'suspended' and cardinality(suspended_capabilities) = 7;
 select protect_tenant_table('tenant_standings');
 revoke update, delete on tenant_standings from pillarbox_tenant, pillarbox_system;
 

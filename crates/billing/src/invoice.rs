@@ -177,6 +177,21 @@ pub async fn find(caller: &Caller, id: InvoiceId) -> Result<Found, Error> {
     }
 }
 
+/// The documents that a credit note corrects, as it names them: by number and day.
+///
+/// # Errors
+/// [`Error::Tenancy`] when the document has gone out of the caller's scope since.
+pub async fn corrected(caller: &Caller, of: &Found) -> Result<Vec<(String, NaiveDate)>, Error> {
+    match of {
+        Found::Retail(invoice) if invoice.corrects.is_empty() => Ok(Vec::new()),
+        Found::Retail(invoice) => {
+            let ctx = caller.enter_deleted_too(invoice.customer.id).await?;
+            store::names(&mut ctx.begin().await?, &invoice.corrects).await
+        }
+        Found::Wholesale(invoice) => wholesale::invoice::names(caller, &invoice.corrects).await,
+    }
+}
+
 /// One of a tenant's documents.
 ///
 /// # Errors
@@ -191,7 +206,8 @@ pub async fn get(caller: &Caller, id: InvoiceId) -> Result<Invoice, Error> {
 /// Enters the tenant that a document is of.
 pub(crate) async fn enter(caller: &Caller, id: InvoiceId) -> Result<Ctx, Error> {
     let tenant_id = find_tenant(caller, id).await?.ok_or(Error::NotFound)?;
-    Ok(caller.enter(tenant_id).await?)
+    // Of a deleted tenant, too, for those above it.
+    Ok(caller.enter_deleted_too(tenant_id).await?)
 }
 
 #[expect(

@@ -12,6 +12,7 @@ use serde_json::json;
 use tenancy::{Action, Caller, Ctx, Scope, event};
 
 use crate::Error;
+use crate::subscription;
 use crate::vat_id::{RegisterAnswer, Registration, VatId, VatRegister, mod_97};
 
 /// The longest line of an address and name.
@@ -166,6 +167,7 @@ pub async fn put_issuer(
     }
     let new = Versioned { profile, version: version + 1 };
     store::put_issuer(&mut tx, reseller_id, &new).await?;
+    subscription::store::unpark_of(&mut tx, reseller_id).await?;
     let data = json!({"billing_profile": {"version": new.version, "country": new.profile.address.country,
         "charges_tax": new.profile.charges_tax}});
     event::record_on(

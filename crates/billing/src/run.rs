@@ -110,7 +110,7 @@ pub async fn create(caller: &Caller, new: NewRun) -> Result<Run, Error> {
         Scope::Tenant(_) => return Err(tenancy::Error::Forbidden(Action::BillingRun.as_str()).into()),
     };
     if let Some(tenant_id) = new.tenant_id {
-        must_have_come(&caller.enter(tenant_id).await?, as_of)?;
+        must_have_come(&caller.enter_deleted_too(tenant_id).await?, as_of)?;
     }
     let env = caller.db().env();
     let run = Run {
@@ -206,7 +206,7 @@ pub async fn execute(db: &Db, id: RunId) -> Result<RunSummary, Error> {
 /// tenant that does not exist; [`Error::Db`] when the database fails in the middle.
 pub async fn run(db: &Db, as_of: NaiveDate, tenant_id: Option<TenantId>) -> Result<RunSummary, Error> {
     if let Some(tenant_id) = tenant_id {
-        must_have_come(&operator(db).enter(tenant_id).await?, as_of)?;
+        must_have_come(&operator(db).enter_deleted_too(tenant_id).await?, as_of)?;
     }
     let mut summary = RunSummary::default();
     drive(db, as_of, tenant_id.map_or(Reach::All, Reach::Tenant), &mut summary).await?;
@@ -245,7 +245,7 @@ async fn drive(db: &Db, as_of: NaiveDate, reach: Reach, summary: &mut RunSummary
 
 async fn bill_due(db: &Db, as_of: NaiveDate, reach: Reach, summary: &mut RunSummary) -> Result<(), Error> {
     let caller = operator(db);
-    take_account(&caller).await?;
+    take_account(&caller, reach).await?;
     let is_named = matches!(reach, Reach::Tenant(_));
     let first = Treatment { retries_parked: is_named, waits: is_named };
     // Tenants first: what they are billed does not wait for the operator's own documents.
@@ -277,24 +277,30 @@ async fn bill_due(db: &Db, as_of: NaiveDate, reach: Reach, summary: &mut RunSumm
 }
 
 /// Takes account of what has become of tenants since: it may make boundaries.
-async fn take_account(caller: &Caller) -> Result<(), Error> {
-    let mut tx = system(caller.db()).await?;
-    let tenants = store::standing_otherwise(&mut tx).await?;
-    tx.commit().await?;
-    for tenant_id in tenants {
-        let taken = match caller.enter_deleted_too(tenant_id).await {
-            Ok(ctx) => subscription::take_account(&ctx).await,
-            Err(error) => Err(error.into()),
-        };
-        match taken {
-            Err(error) if error.kind() == ErrorKind::Unavailable && !gave_way(&error) => return Err(error),
-            Err(error) => {
-                tracing::error!(tenant.id = %tenant_id, error = %error, "a tenant's standing was not taken account of");
+async fn take_account(caller: &Caller, reach: Reach) -> Result<(), Error> {
+    let mut after = None;
+    loop {
+        let mut tx = system(caller.db()).await?;
+        let tenants = store::standing_otherwise(&mut tx, reach, after, PAGE).await?;
+        tx.commit().await?;
+        let Some(last) = tenants.last() else { return Ok(()) };
+        after = Some(*last);
+        for tenant_id in tenants {
+            let taken = match caller.enter_deleted_too(tenant_id).await {
+                Ok(ctx) => subscription::take_account(&ctx).await,
+                Err(error) => Err(error.into()),
+            };
+            match taken {
+                Err(error) if error.kind() == ErrorKind::Unavailable && !gave_way(&error) => {
+                    return Err(error);
+                }
+                Err(error) => {
+                    tracing::error!(tenant.id = %tenant_id, error = %error, "a tenant's standing was not taken account of");
+                }
+                Ok(()) => {}
             }
-            Ok(()) => {}
         }
     }
-    Ok(())
 }
 
 /// Who bills whom.

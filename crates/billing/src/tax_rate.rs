@@ -15,6 +15,7 @@ use crate::Error;
 use crate::error::{NOT_A_DATE, date};
 use crate::profile;
 use crate::rating::Percentage;
+use crate::subscription;
 
 /// The most rates of an issuer.
 const MAX_RATES: usize = 1_000;
@@ -110,6 +111,7 @@ pub async fn add(caller: &Caller, reseller_id: ResellerId, new: NewTaxRate) -> R
         return Err(Error::invalid("/valid_from", detail));
     }
     store::append(&mut tx, reseller_id, &rate).await?;
+    subscription::store::unpark_of(&mut tx, reseller_id).await?;
     let data = json!({"tax_rate": {"country": rate.country, "rate": rate.rate.to_string(), "valid_from": rate.valid_from}});
     event::record_on(
         &mut tx,

@@ -7,6 +7,7 @@ use sqlx::postgres::PgConnectOptions;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream, UnixStream};
 use tokio_util::sync::CancellationToken;
+use url::Url;
 
 /// On which side of a statement the way is cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,9 +47,12 @@ impl Cut {
         let port = listener.local_addr().unwrap_or_else(|e| panic!("the port bound: {e}")).port();
         let happened = CancellationToken::new();
         let state = Arc::new(State { asked: AtomicU64::new(0), at: AtomicU64::new(0), side, happened });
-        tokio::spawn(accept(listener, target.clone(), state.clone()));
-        let own = target.host("127.0.0.1").port(port).ssl_mode(sqlx::postgres::PgSslMode::Disable);
-        Self { url: crate::test_db::url_of(&own), state }
+        tokio::spawn(accept(listener, target, state.clone()));
+        let mut own = Url::parse(url).unwrap_or_else(|e| panic!("{url}: {e}"));
+        let is_set = own.set_host(Some("127.0.0.1")).is_ok() && own.set_port(Some(port)).is_ok();
+        assert!(is_set, "{url} takes no host and port");
+        own.set_query(Some("sslmode=disable"));
+        Self { url: own.into(), state }
     }
 
     /// The database's URL by this way.

@@ -139,7 +139,7 @@ async fn run(conn: &mut PgConnection, sql: String) {
     conn.execute(AssertSqlSafe(sql.clone())).await.unwrap_or_else(|e| panic!("{sql}: {e}"));
 }
 
-pub(crate) fn url_of(options: &PgConnectOptions) -> String {
+fn url_of(options: &PgConnectOptions) -> String {
     options.to_url_lossy().to_string()
 }
 

@@ -253,7 +253,7 @@ async fn get_customer(
     Bearer(caller): Bearer,
     Path(at): Path<TenantPath>,
 ) -> Result<Tagged<Answer<CustomerBillingProfile>>, Problem> {
-    let ctx = caller.enter(at.tenant_id).await?;
+    let ctx = caller.enter_deleted_too(at.tenant_id).await?;
     Ok(tagged(profile::of_customer(&ctx).await?))
 }
 
@@ -271,7 +271,7 @@ async fn put_customer(
     IfMatch(version): IfMatch,
     Json(body): Json<NewCustomerBillingProfile>,
 ) -> Result<Tagged<Answer<CustomerBillingProfile>>, Problem> {
-    let ctx = caller.enter(at.tenant_id).await?;
+    let ctx = caller.enter_deleted_too(at.tenant_id).await?;
     Ok(tagged(profile::put_customer(&ctx, &NoRegister, body.into(), version).await?))
 }
 

@@ -2,6 +2,7 @@
 
 use axum::Json as Answer;
 use axum::http::HeaderMap;
+use axum::http::header::VARY;
 use axum::response::{IntoResponse as _, Response};
 use billing::invoice::{self, Found};
 use billing::rating::{Percentage, PriceBasis, TaxCategory};
@@ -351,7 +352,7 @@ async fn list(
     Path(at): Path<TenantPath>,
     Query(query): Query<PageQuery>,
 ) -> Result<Answer<List<Invoice>>, Problem> {
-    let ctx = caller.enter(at.tenant_id).await?;
+    let ctx = caller.enter_deleted_too(at.tenant_id).await?;
     Ok(page::answer(invoice::list(&ctx, query.request()).await?))
 }
 
@@ -371,10 +372,14 @@ async fn get(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     match (Form::asked(&headers), invoice::find(&caller, at.invoice_id).await?) {
-        (Form::Json, Found::Retail(invoice)) => Ok(Answer(Invoice::from(*invoice)).into_response()),
-        (Form::Json, Found::Wholesale(invoice)) => Ok(Answer(Invoice::from(*invoice)).into_response()),
+        (Form::Json, Found::Retail(invoice)) => Ok(json(Invoice::from(*invoice))),
+        (Form::Json, Found::Wholesale(invoice)) => Ok(json(Invoice::from(*invoice))),
         (form, found) => invoice_form::answer(&caller, found, form).await,
     }
+}
+
+fn json(invoice: Invoice) -> Response {
+    ([(VARY, "accept")], Answer(invoice)).into_response()
 }
 
 pub(crate) fn router() -> OpenApiRouter<Api> {

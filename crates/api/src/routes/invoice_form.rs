@@ -1,5 +1,8 @@
 //! The forms of a document beside JSON: a page, a PDF, and XML for the customer's books.
 
+use std::num::NonZeroUsize;
+use std::sync::LazyLock;
+
 use axum::http::header::{ACCEPT, CONTENT_DISPOSITION, CONTENT_TYPE, VARY};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
@@ -7,12 +10,12 @@ use billing::invoice::{self, Found, Invoice};
 use billing::profile;
 use billing::rating::{self, TaxCategory};
 use billing::wholesale::invoice::WholesaleInvoice;
-use kernel::InvoiceId;
 use paper::{
     Accent, Address, Bank, Branding, Category, Corrected, Decimal, Document, Kind, Line, Party, Period, Rate,
     TaxGroup, Totals,
 };
 use tenancy::Caller;
+use tokio::sync::Semaphore;
 
 use crate::problem::Problem;
 
@@ -28,11 +31,18 @@ pub(super) enum Form {
 impl Form {
     const OTHERS: [Self; 3] = [Self::Html, Self::Pdf, Self::Xml];
 
-    /// The first that is named in `Accept`; JSON when none is.
+    /// The first that is named in `Accept` and not refused there (`q=0`); JSON when none is.
     pub(super) fn asked(headers: &HeaderMap) -> Self {
         let accepted = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let named = |one: &str| {
-            let name = one.split(';').next().unwrap_or_default().trim();
+            let (name, parameters) = one.split_once(';').unwrap_or((one, ""));
+            let is_refused = |parameter: &str| {
+                parameter.trim().strip_prefix("q=").is_some_and(|q| q.trim_matches(['0', '.']).is_empty())
+            };
+            if parameters.split(';').any(is_refused) {
+                return None;
+            }
+            let name = name.trim();
             if name == Self::Json.media_type() {
                 return Some(Self::Json);
             }
@@ -60,21 +70,28 @@ impl Form {
     }
 }
 
+/// Setting a PDF keeps a core busy: one at least is left to everybody else's requests.
+static PDFS_AT_ONCE: LazyLock<Semaphore> = LazyLock::new(|| {
+    let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    Semaphore::new(cores.saturating_sub(1).max(1))
+});
+
 /// Answers with a document in a form of paper. It is set apart from the threads that serve, which it would keep busy.
 pub(super) async fn answer(caller: &Caller, found: Found, form: Form) -> Result<Response, Problem> {
+    let corrects = invoice::corrected(caller, &found).await?;
+    let named = corrects.into_iter().map(|(number, issued_on)| Corrected { number, issued_on });
+    let corrects = named.collect();
     let document = match found {
-        Found::Retail(invoice) => {
-            let corrects = corrected(caller, &invoice.corrects).await?;
-            retail(*invoice, corrects)?
-        }
-        Found::Wholesale(invoice) => {
-            let corrects = corrected(caller, &invoice.corrects).await?;
-            wholesale(*invoice, corrects)?
-        }
+        Found::Retail(invoice) => retail(*invoice, corrects)?,
+        Found::Wholesale(invoice) => wholesale(*invoice, corrects)?,
     };
+    let turn = PDFS_AT_ONCE.acquire().await.map_err(Problem::internal)?;
     let name = format!("inline; filename=\"{}.{}\"", document.number, form.extension());
-    let body =
-        tokio::task::spawn_blocking(move || set(&document, form)).await.map_err(Problem::internal)??;
+    let body = tokio::task::spawn_blocking(move || {
+        let _turn = turn;
+        set(&document, form)
+    });
+    let body = body.await.map_err(Problem::internal)??;
     let media_type = match form {
         Form::Html => "text/html; charset=utf-8",
         other => other.media_type(),
@@ -92,19 +109,6 @@ fn set(document: &Document, form: Form) -> Result<Vec<u8>, Problem> {
         }),
         Form::Html | Form::Json => Ok(paper::html(document).into_bytes()),
     }
-}
-
-/// The documents that a credit note corrects, as it names them.
-async fn corrected(caller: &Caller, ids: &[InvoiceId]) -> Result<Vec<Corrected>, Problem> {
-    let mut corrected = Vec::new();
-    for id in ids {
-        let (number, issued_on) = match invoice::find(caller, *id).await? {
-            Found::Retail(of) => (of.number, of.issued_on),
-            Found::Wholesale(of) => (of.number, of.issued_on),
-        };
-        corrected.push(Corrected { number, issued_on });
-    }
-    Ok(corrected)
 }
 
 fn retail(of: Invoice, corrects: Vec<Corrected>) -> Result<Document, Problem> {
@@ -289,5 +293,7 @@ mod tests {
         assert_eq!(asked("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"), Form::Html);
         assert_eq!(asked("application/xml; q=1, application/json"), Form::Xml);
         assert_eq!(asked("application/json, text/html"), Form::Json);
+        assert_eq!(asked("application/pdf;q=0, text/html;q=0.1"), Form::Html);
+        assert_eq!(asked("application/pdf; q=0.000"), Form::Json);
     }
 }

@@ -137,7 +137,7 @@ async fn get(
     Bearer(caller): Bearer,
     Path(at): Path<TenantPath>,
 ) -> Result<Tagged<Answer<Subscription>>, Problem> {
-    let ctx = caller.enter(at.tenant_id).await?;
+    let ctx = caller.enter_deleted_too(at.tenant_id).await?;
     Ok(Subscription::of(&ctx, subscription::get(&ctx).await?))
 }
 

@@ -208,6 +208,21 @@ pub(crate) async fn insert_reference(
     Ok(())
 }
 
+/// Numbers and days of invoices.
+pub(super) async fn names(tx: &mut TenantTx, ids: &[InvoiceId]) -> Result<Vec<(String, NaiveDate)>, Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let ids: Vec<Uuid> = ids.iter().map(|id| id.uuid()).collect();
+    let rows = sqlx::query!(
+        "select number, issued_on from invoices where tenant_id = $1 and id = any ($2) order by id",
+        tenant_id,
+        &ids
+    )
+    .fetch_all(tx.conn())
+    .await
+    .map_err(db::Error::from)?;
+    Ok(rows.into_iter().map(|row| (DocumentKind::Invoice.number(row.number), row.issued_on)).collect())
+}
+
 pub(super) async fn tenant_of(tx: &mut SystemTx, id: InvoiceId) -> Result<Option<TenantId>, db::Error> {
     let found = sqlx::query_scalar!("select tenant_id from invoices where id = $1", id.uuid())
         .fetch_optional(tx.conn())

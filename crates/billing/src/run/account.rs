@@ -61,8 +61,16 @@ pub(super) async fn bill(
         Err(tenancy::Error::NotFound) => return Ok(Outcome::Elsewhere),
         Err(error) => return Err(error.into()),
     };
-    match claim_and_bill(&ctx, as_of, treatment).await {
-        Err(error) if is_done_elsewhere(&error) => Ok(Outcome::Elsewhere),
+    let mut billed = claim_and_bill(&ctx, as_of, treatment).await;
+    if billed.as_ref().is_err_and(is_done_elsewhere) {
+        // Somebody was faster; if the same is still due, it is not that.
+        billed = claim_and_bill(&ctx, as_of, treatment).await;
+    }
+    match billed {
+        Err(error) if is_done_elsewhere(&error) => {
+            park(&ctx, &Error::Stored("record of what was billed")).await?;
+            Ok(Outcome::Parked)
+        }
         Err(error @ (Error::Rating(_) | Error::Untaxable(_) | Error::Stored(_))) => {
             park(&ctx, &error).await?;
             Ok(Outcome::Parked)
@@ -107,9 +115,7 @@ async fn claim_and_bill(ctx: &Ctx, as_of: NaiveDate, treatment: Treatment) -> Re
     if claim.next_invoice_on.is_none_or(|next| next > until) {
         return Ok(Outcome::Elsewhere);
     }
-    // A price book of another issuer is not visible.
-    let subscription =
-        subscription::store::find(&mut tx).await?.ok_or(Error::Stored("price of the subscription"))?;
+    let subscription = subscription::store::find(&mut tx).await?.ok_or(Error::Stored("subscription"))?;
     let drafts = rate(ctx, &mut tx, &subscription, until).await?;
     let (invoices, credit_notes) = document::finalise(ctx, &mut tx, &subscription, &drafts.documents).await?;
     store::advance(&mut tx, drafts.next_boundary).await?;

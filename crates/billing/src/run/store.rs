@@ -8,12 +8,24 @@ use uuid::Uuid;
 use super::{Customer, DueAccount, Reach, Run, RunSummary};
 use crate::Error;
 
-/// Accounts whose tenant has come to stand otherwise than their subscription knows.
-pub(super) async fn standing_otherwise(tx: &mut SystemTx) -> Result<Vec<TenantId>, db::Error> {
+/// Accounts whose tenant has come to stand otherwise than their subscription knows, by their ids.
+pub(super) async fn standing_otherwise(
+    tx: &mut SystemTx,
+    reach: Reach,
+    after: Option<TenantId>,
+    limit: i64,
+) -> Result<Vec<TenantId>, db::Error> {
+    let (reseller, tenant) = reach.bounds();
     let ids = sqlx::query_scalar!(
         r#"select s.tenant_id from subscriptions s join tenants t on t.id = s.tenant_id
-           join (select tenant_id, count(*) as known from tenant_standings group by tenant_id) st on st.tenant_id = s.tenant_id
-           where st.known > s.standings_known and t.purged_at is null order by s.tenant_id"#
+           where t.purged_at is null
+             and ($1::uuid is null or $1 = any (t.reseller_path)) and ($2::uuid is null or s.tenant_id = $2)
+             and s.tenant_id > $3 and s.tenant_id in (select st.tenant_id from tenant_standings st where st.ordinal > s.standings_known)
+           order by s.tenant_id limit $4"#,
+        reseller,
+        tenant,
+        after.map_or(Uuid::nil(), TenantId::uuid),
+        limit
     )
     .fetch_all(tx.conn())
     .await?;
@@ -28,11 +40,7 @@ pub(super) async fn due(
     after: Option<(NaiveDate, Uuid)>,
     limit: i64,
 ) -> Result<Vec<DueAccount>, db::Error> {
-    let (reseller, tenant) = match reach {
-        Reach::All => (None, None),
-        Reach::Reseller(id) => (Some(id.uuid()), None),
-        Reach::Tenant(id) => (None, Some(id.uuid())),
-    };
+    let (reseller, tenant) = reach.bounds();
     let (after_day, after_tenant) = after.unwrap_or_default();
     let rows = sqlx::query!(
         r#"select s.next_invoice_on as "next_invoice_on!", s.tenant_id, t.time_zone, t.test_clock
@@ -196,4 +204,15 @@ pub(super) async fn set_status(
     .await
     .map_err(db::Error::from)?;
     Ok(())
+}
+
+impl Reach {
+    /// The one reseller, or the one tenant, that it is bounded to.
+    fn bounds(self) -> (Option<Uuid>, Option<Uuid>) {
+        match self {
+            Self::All => (None, None),
+            Self::Reseller(id) => (Some(id.uuid()), None),
+            Self::Tenant(id) => (None, Some(id.uuid())),
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! SQL of subscriptions.
 
-use kernel::{Currency, PriceBookId, PriceId, SubscriptionId};
+use db::SystemTx;
+use kernel::{Currency, PriceBookId, PriceId, ResellerId, SubscriptionId};
 use sqlx::types::chrono::{DateTime, NaiveDate, Utc};
 use tenancy::{TenantTx, standing};
 use uuid::Uuid;
@@ -22,7 +23,7 @@ struct Row {
     created_at: DateTime<Utc>,
 }
 
-/// `None` as well for one whose price book the tenant does not see: it is another issuer's.
+/// The tenant's subscription, with all that was agreed.
 pub(crate) async fn find(tx: &mut TenantTx) -> Result<Option<Subscription>, Error> {
     let tenant_id = tx.tenant_id().uuid();
     let row = sqlx::query_as!(
@@ -221,6 +222,18 @@ pub(super) async fn put(tx: &mut TenantTx, new: &Subscription) -> Result<(), db:
         new.version,
         new.created_at,
         i64::try_from(new.agreed.standings_known()).unwrap_or(i64::MAX),
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// Lets the next run try what is parked of an issuer's tenants.
+pub(crate) async fn unpark_of(tx: &mut SystemTx, issuer: ResellerId) -> Result<(), db::Error> {
+    sqlx::query!(
+        "update subscriptions set parked_at = null, parked_reason = null, version = version + 1
+         where parked_at is not null and tenant_id in (select id from tenants where reseller_id = $1)",
+        issuer.uuid()
     )
     .execute(tx.conn())
     .await?;

@@ -130,3 +130,8 @@ pub async fn find(caller: &Caller, id: InvoiceId) -> Result<WholesaleInvoice, Er
     tx.commit().await?;
     get(&caller.enter_reseller(reseller_id).await?, id).await
 }
+
+/// Numbers and days of invoices that the caller has found by a document of the same reseller.
+pub(crate) async fn names(caller: &Caller, ids: &[InvoiceId]) -> Result<Vec<(String, NaiveDate)>, Error> {
+    store::names(&mut system(caller.db()).await?, ids).await
+}

@@ -120,6 +120,15 @@ async fn a_trial_that_is_cancelled_is_never_charged() {
     run_and_verify(&world, "2026-03-03").await;
     assert_eq!(all_shown(&world.ctx).await, [""; 0]);
     assert_eq!(get(&world.ctx).await.unwrap().status(&world.ctx), Status::Ended);
+    // It begins anew on that day, and not where the trial had ended.
+    let again = subscribe(&world.ctx, &book, "month").await;
+    assert_eq!([again.terms.starts_on, again.terms.anchor_date], [date("2026-03-03"); 2]);
+    assert_eq!(subscribe(&world.ctx, &book, "month").await, again);
+    let more = PutSubscription { seats_committed: Some(2), ..terms(&book, "month") };
+    put(&world.ctx, more, None).await.unwrap();
+    run_and_verify(&world, "2026-03-03").await;
+    let begun = "invoice 2026-03-03 25.00 EUR; recurring 2026-03-03..2026-04-03 x2 = 62 seat-days, 25.00 EUR";
+    assert_eq!(all_shown(&world.ctx).await, [begun]);
 }
 
 #[tokio::test]
@@ -258,6 +267,9 @@ async fn a_deleted_tenant_gets_its_last_documents_and_a_restored_one_goes_on() {
     tenancy::tenant::delete(&world.ctx, None).await.unwrap();
     at(&world, "2026-01-11T10:00");
     run(&world, "2026-01-11").await;
+    // Its reseller reads them though it is gone.
+    let last = super::invoices(&world.ctx).await[1].id;
+    assert_eq!(billing::invoice::get(&world.operator, last).await.unwrap().number, "CRN-000001");
     at(&world, "2026-01-21T12:00");
     let ctx = world.operator.enter_deleted_too(world.tenant.id).await.unwrap();
     tenancy::tenant::restore(&ctx).await.unwrap();
@@ -270,4 +282,68 @@ async fn a_deleted_tenant_gets_its_last_documents_and_a_restored_one_goes_on() {
         "invoice 2026-02-01 12.50 EUR; recurring 2026-02-01..2026-03-01 x1 = 28 seat-days, 12.50 EUR",
     ];
     assert_eq!(all_shown(&world.ctx).await, expected);
+}
+
+/// Deletes the tenant on one day, with a run on the day after, and restores it on another.
+async fn gone_between(world: &World, deleted: &str, after: &str, restored: &str) {
+    at(world, &format!("{deleted}T12:00"));
+    tenancy::tenant::delete(&world.ctx, None).await.unwrap();
+    at(world, &format!("{after}T10:00"));
+    run(world, after).await;
+    at(world, &format!("{restored}T12:00"));
+    let ctx = world.operator.enter_deleted_too(world.tenant.id).await.unwrap();
+    tenancy::tenant::restore(&ctx).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_restored_tenant_has_what_it_had_agreed_to_and_no_more() {
+    let world = world_on("2026-01-01").await;
+    let book = book(&world, RemovalPolicy::default()).await;
+    subscribe(&world.ctx, &book, "year").await;
+    seat(&world.ctx, "ada").await;
+    run_and_verify(&world, "2026-01-01").await;
+    // A downgrade waits for the end of the year, and an end comes before that.
+    subscribe(&world.ctx, &book, "month").await;
+    cancel(&world.ctx, Some("2026-11-11"), None).await.unwrap();
+    gone_between(&world, "2026-03-10", "2026-03-11", "2026-04-05").await;
+    run_and_verify(&world, "2026-05-01").await;
+    let found = get(&world.ctx).await.unwrap();
+    assert_eq!((found.ends_on(), found.terms.interval.as_str()), (Some(date("2026-11-11")), "year"));
+    run_and_verify(&world, "2027-02-01").await;
+    // The year is held, and nothing follows it.
+    let year =
+        "invoice 2026-01-01 120.00 EUR; recurring 2026-01-01..2027-01-01 x1 = 365 seat-days, 120.00 EUR";
+    assert_eq!(all_shown(&world.ctx).await, [year]);
+}
+
+#[tokio::test]
+async fn a_trial_goes_on_where_its_tenant_is_restored() {
+    let world = world_on("2026-01-20").await;
+    let book = book(&world, RemovalPolicy::default()).await;
+    let tried = PutSubscription { trial_ends_on: Some("2026-02-03".into()), ..terms(&book, "month") };
+    put(&world.ctx, tried, None).await.unwrap();
+    seat(&world.ctx, "ada").await;
+    gone_between(&world, "2026-01-25", "2026-01-26", "2026-02-10").await;
+    subscribe(&world.ctx, &book, "month").await;
+    run_and_verify(&world, "2026-02-10").await;
+    // From the day of the restoration on: 21 of the 28 days of the cycle that began with the trial's end.
+    let expected =
+        "invoice 2026-02-10 9.38 EUR; recurring 2026-02-10..2026-03-03 x1 = 21 seat-days, 9.38 EUR";
+    assert_eq!(all_shown(&world.ctx).await, [expected]);
+}
+
+#[tokio::test]
+async fn an_end_lifts_no_lock() {
+    let world = world_on("2026-01-01").await;
+    let locked = RemovalPolicy::LockedUntilTermEnd { grace_days: 0 };
+    let book = book(&world, locked).await;
+    let year = PutSubscription { term_months: Some(12), ..terms(&book, "month") };
+    put(&world.ctx, year, None).await.unwrap();
+    seat(&world.ctx, "ada").await;
+    run_and_verify(&world, "2026-01-01").await;
+    at(&world, "2026-01-10T12:00");
+    cancel(&world.ctx, Some("2026-01-11"), None).await.unwrap();
+    at(&world, "2026-01-12T12:00");
+    let again = subscribe(&world.ctx, &book, "month").await;
+    assert_eq!(again.terms.starts_on, date("2027-01-01"));
 }

@@ -251,7 +251,9 @@ async fn who_cannot_be_taxed_is_parked_until_it_can() {
     put_issuer(&world.operator, world.reseller.id, issuer, Some(1)).await.unwrap();
     is(&world.ctx, customer("AT", None)).await;
     parked("the issuer charges tax and has no rate for AT on the day of the document").await;
+    // What was missing of the issuer's unparks all its tenants.
     rate(&world, "AT", "20", "2020-01-01").await;
+    assert_eq!(billing::subscription::get(&world.ctx).await.unwrap().parked_reason, None);
     is(&world.ctx, customer("AT", Some("ATU13585627"))).await;
     assert_eq!(run(&world, "2026-01-01").await.invoices, 1);
     assert_eq!(documents(&world.ctx).await, [["S 20.0000 % 1250 250"]]);

@@ -19,6 +19,9 @@ const ROWS: &str = "
     insert into tenants (id, reseller_id, reseller_path, name, country, currency, time_zone, created_at) values
       ('01900000-0000-7000-8000-000000000002', '01900000-0000-7000-8000-000000000001',
        '{01900000-0000-7000-8000-000000000001}', 'Acme', 'DE', 'EUR', 'UTC', now());
+    insert into tenants (id, reseller_id, reseller_path, name, country, currency, time_zone, status, created_at) values
+      ('01900000-0000-7000-8000-000000000007', '01900000-0000-7000-8000-000000000001',
+       '{01900000-0000-7000-8000-000000000001}', 'Gone', 'DE', 'EUR', 'UTC', 'deleted', now());
     insert into resellers (id, path, name, created_at) values
       ('01900000-0000-7000-8000-000000000009', '{01900000-0000-7000-8000-000000000009}', 'Former', now());
     insert into events (id, tenant_id, kind, subject, data, principal, role, request_id, at) values
@@ -64,6 +67,13 @@ async fn what_was_there_is_filled_in_and_row_level_security_is_forced_again() {
     .await
     .unwrap();
     assert_eq!(placed, ["9", "1"]);
+    let standings: Vec<String> = sqlx::query_scalar(
+        "select right(tenant_id::text, 1) || ' ' || standing from tenant_standings order by 1",
+    )
+    .fetch_all(&mut conn)
+    .await
+    .unwrap();
+    assert_eq!(standings, ["7 deleted"]);
     sqlx::raw_sql("reset role").execute(&mut conn).await.unwrap();
     let unforced: Vec<String> = sqlx::query_scalar(
         "select relname::text from pg_class where relrowsecurity and not relforcerowsecurity",

@@ -55,6 +55,9 @@ pub(super) async fn finalise(
     subscription: &Subscription,
     documents: &[(NaiveDate, Vec<Line>)],
 ) -> Result<(u64, u64), Error> {
+    if documents.is_empty() {
+        return Ok((0, 0));
+    }
     let parties = parties(ctx, tx).await?;
     let drafts = drafts(tx, subscription, &parties, documents).await?;
     let mut numbers = BTreeMap::new();

@@ -107,6 +107,19 @@ pub(in crate::wholesale) async fn insert_reference(
     Ok(())
 }
 
+/// Numbers and days of invoices.
+pub(super) async fn names(tx: &mut SystemTx, ids: &[InvoiceId]) -> Result<Vec<(String, NaiveDate)>, Error> {
+    let ids: Vec<Uuid> = ids.iter().map(|id| id.uuid()).collect();
+    let rows = sqlx::query!(
+        "select number, issued_on from wholesale_invoices where id = any ($1) order by id",
+        &ids
+    )
+    .fetch_all(tx.conn())
+    .await
+    .map_err(db::Error::from)?;
+    Ok(rows.into_iter().map(|row| (DocumentKind::Invoice.number(row.number), row.issued_on)).collect())
+}
+
 pub(super) async fn reseller_of(tx: &mut SystemTx, id: InvoiceId) -> Result<Option<ResellerId>, db::Error> {
     let found = sqlx::query_scalar!("select reseller_id from wholesale_invoices where id = $1", id.uuid())
         .fetch_optional(tx.conn())
