@@ -4,6 +4,7 @@
 //! back. What all requests have in common is in layers, from outside in: `around` (id, span, measures, deadline, form
 //! of errors), `rate` (requests per credential), the limits on bodies, and `idempotency`.
 
+mod accept;
 mod around;
 mod client;
 mod document;

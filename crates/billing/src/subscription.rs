@@ -17,7 +17,7 @@ use crate::rating::{CycleState, Share, Step, local_day};
 use crate::run::opened;
 
 pub use agreements::AgreedTerms;
-pub(crate) use agreements::{Agreements, Entry, SubscribedPrice};
+pub(crate) use agreements::{Agreements, Entry, StoredPrice, SubscribedPrice};
 pub use cancel::cancel;
 pub(crate) use standing::take_account;
 

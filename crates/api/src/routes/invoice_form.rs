@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 use std::sync::LazyLock;
 
-use axum::http::header::{ACCEPT, CONTENT_DISPOSITION, CONTENT_TYPE, VARY};
+use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE, VARY};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use billing::invoice::{self, Found, Invoice};
@@ -17,6 +17,7 @@ use paper::{
 use tenancy::Caller;
 use tokio::sync::Semaphore;
 
+use crate::accept::accepted;
 use crate::problem::Problem;
 
 /// A form of a document.
@@ -29,26 +30,11 @@ pub(super) enum Form {
 }
 
 impl Form {
-    const OTHERS: [Self; 3] = [Self::Html, Self::Pdf, Self::Xml];
-
     /// The first that is named in `Accept` and not refused there (`q=0`); JSON when none is.
     pub(super) fn asked(headers: &HeaderMap) -> Self {
-        let accepted = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        let named = |one: &str| {
-            let (name, parameters) = one.split_once(';').unwrap_or((one, ""));
-            let is_refused = |parameter: &str| {
-                parameter.trim().strip_prefix("q=").is_some_and(|q| q.trim_matches(['0', '.']).is_empty())
-            };
-            if parameters.split(';').any(is_refused) {
-                return None;
-            }
-            let name = name.trim();
-            if name == Self::Json.media_type() {
-                return Some(Self::Json);
-            }
-            Self::OTHERS.into_iter().find(|form| form.media_type() == name)
-        };
-        accepted.split(',').find_map(named).unwrap_or(Self::Json)
+        let all = [Self::Json, Self::Html, Self::Pdf, Self::Xml];
+        let named = |name: &str| all.into_iter().find(|form| form.media_type() == name);
+        accepted(headers).find_map(named).unwrap_or(Self::Json)
     }
 
     fn media_type(self) -> &'static str {
@@ -279,6 +265,7 @@ fn whole(lines: &[Line]) -> Option<Period> {
 #[cfg(test)]
 mod tests {
     use axum::http::HeaderValue;
+    use axum::http::header::ACCEPT;
 
     use super::*;
 

@@ -2,7 +2,7 @@
 
 use axum::Json as Answer;
 use axum::http::HeaderMap;
-use axum::http::header::{ACCEPT, CONTENT_DISPOSITION, CONTENT_TYPE, VARY};
+use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE, VARY};
 use axum::response::{IntoResponse as _, Response};
 use billing::wholesale::agreement::{self, PutAgreement};
 use billing::wholesale::{invoice, margin, reconciliation};
@@ -15,6 +15,7 @@ use utoipa_axum::routes;
 
 use super::invoice::{Invoice, Money};
 use super::paths::{ResellerInvoicePath, ResellerPath};
+use crate::accept::accepted;
 use crate::extract::{Bearer, Json, Path, Query};
 use crate::page::{self, List, PageQuery};
 use crate::problem::Problem;
@@ -249,9 +250,7 @@ async fn reconciliation(
 ) -> Result<Response, Problem> {
     let ctx = caller.enter_reseller(at.reseller_id).await?;
     let rows = reconciliation::rows(&ctx, at.invoice_id).await?;
-    let accepted = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let asks_json =
-        accepted.split(',').any(|one| one.split(';').next().is_some_and(|name| name.trim() == JSON_LINES));
+    let asks_json = accepted(&headers).any(|name| name == JSON_LINES);
     let (media_type, extension, file) = if asks_json {
         (JSON_LINES, "jsonl", reconciliation::json_lines(&rows)?)
     } else {

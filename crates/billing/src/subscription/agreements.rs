@@ -3,9 +3,11 @@
 use chrono::NaiveDate;
 use kernel::{Currency, PriceBookId, PriceId};
 use tenancy::standing::{Standing, StandingChange};
+use uuid::Uuid;
 
 use crate::Error;
 use crate::price_book::CycleLength;
+use crate::price_book::store::{removal_policy, suspension_policy, tariff, tax_behavior};
 use crate::rating::{
     Interval, PriceBasis, RemovalPolicy, Segment, Span, Suspension, SuspensionPolicy, Tariff, Terms, Timeline,
 };
@@ -79,6 +81,34 @@ pub(crate) struct SubscribedPrice {
     pub(crate) basis: PriceBasis,
     pub(crate) removal: RemovalPolicy,
     pub(crate) suspension: SuspensionPolicy,
+}
+
+/// A price's columns, and those of its book.
+pub(crate) struct StoredPrice<'a> {
+    pub(crate) id: Uuid,
+    pub(crate) currency: &'a str,
+    pub(crate) tax_behavior: &'a str,
+    pub(crate) model: &'a str,
+    pub(crate) unit_price: Option<&'a str>,
+    pub(crate) tier_limits: &'a [Option<i32>],
+    pub(crate) tier_prices: &'a [String],
+    pub(crate) removal_policy: &'a str,
+    pub(crate) grace_days: Option<i32>,
+    pub(crate) suspension_policy: &'a str,
+}
+
+impl TryFrom<StoredPrice<'_>> for SubscribedPrice {
+    type Error = Error;
+    fn try_from(stored: StoredPrice<'_>) -> Result<Self, Error> {
+        Ok(Self {
+            id: PriceId::from_uuid(stored.id),
+            tariff: tariff(stored.model, stored.unit_price, stored.tier_limits, stored.tier_prices)?,
+            currency: stored.currency.parse().map_err(|_| Error::Stored("currency"))?,
+            basis: tax_behavior(stored.tax_behavior)?,
+            removal: removal_policy(stored.removal_policy, stored.grace_days)?,
+            suspension: suspension_policy(stored.suspension_policy)?,
+        })
+    }
 }
 
 /// What was put.

@@ -1,15 +1,14 @@
 //! SQL of subscriptions.
 
 use db::SystemTx;
-use kernel::{Currency, PriceBookId, PriceId, ResellerId, SubscriptionId};
+use kernel::{Currency, PriceBookId, ResellerId, SubscriptionId};
 use sqlx::types::chrono::{DateTime, NaiveDate, Utc};
 use tenancy::{TenantTx, standing};
 use uuid::Uuid;
 
-use super::{AgreedTerms, Agreements, Entry, SubscribedPrice, Subscription};
+use super::{AgreedTerms, Agreements, Entry, StoredPrice, SubscribedPrice, Subscription};
 use crate::Error;
 use crate::price_book::CycleLength;
-use crate::price_book::store::{removal_policy, suspension_policy, tariff, tax_behavior};
 use crate::rating::Step;
 
 struct Row {
@@ -80,14 +79,18 @@ async fn entries(tx: &mut TenantTx) -> Result<Vec<Entry>, Error> {
     .map_err(db::Error::from)?;
     let mut entries = Vec::new();
     for row in rows {
-        let price = SubscribedPrice {
-            id: PriceId::from_uuid(row.price_id),
-            tariff: tariff(&row.model, row.unit_price.as_deref(), &row.tier_limits, &row.tier_prices)?,
-            currency: row.currency.parse().map_err(|_| Error::Stored("currency"))?,
-            basis: tax_behavior(&row.tax_behavior)?,
-            removal: removal_policy(&row.removal_policy, row.grace_days)?,
-            suspension: suspension_policy(&row.suspension_policy)?,
-        };
+        let price = SubscribedPrice::try_from(StoredPrice {
+            id: row.price_id,
+            currency: &row.currency,
+            tax_behavior: &row.tax_behavior,
+            model: &row.model,
+            unit_price: row.unit_price.as_deref(),
+            tier_limits: &row.tier_limits,
+            tier_prices: &row.tier_prices,
+            removal_policy: &row.removal_policy,
+            grace_days: row.grace_days,
+            suspension_policy: &row.suspension_policy,
+        })?;
         let terms = AgreedTerms {
             starts_on: row.starts_on,
             price_book_id: PriceBookId::from_uuid(row.book_id),
@@ -154,14 +157,18 @@ pub(super) async fn price(
     .await
     .map_err(db::Error::from)?;
     row.map(|row| {
-        let price = SubscribedPrice {
-            id: PriceId::from_uuid(row.id),
-            tariff: tariff(&row.model, row.unit_price.as_deref(), &row.tier_limits, &row.tier_prices)?,
-            currency: row.currency.parse().map_err(|_| Error::Stored("currency"))?,
-            basis: tax_behavior(&row.tax_behavior)?,
-            removal: removal_policy(&row.removal_policy, row.grace_days)?,
-            suspension: suspension_policy(&row.suspension_policy)?,
-        };
+        let price = SubscribedPrice::try_from(StoredPrice {
+            id: row.id,
+            currency: &row.currency,
+            tax_behavior: &row.tax_behavior,
+            model: &row.model,
+            unit_price: row.unit_price.as_deref(),
+            tier_limits: &row.tier_limits,
+            tier_prices: &row.tier_prices,
+            removal_policy: &row.removal_policy,
+            grace_days: row.grace_days,
+            suspension_policy: &row.suspension_policy,
+        })?;
         Ok((row.version, price))
     })
     .transpose()

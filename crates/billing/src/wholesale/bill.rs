@@ -245,9 +245,10 @@ async fn write(
     let creditable =
         if new.net_minor < 0 { invoices::creditable(tx, new.reseller_id).await? } else { Vec::new() };
     invoices::insert(tx, new).await?;
-    for (position, (tenant_id, line)) in (1..).zip(lines) {
+    let mut shown = Vec::new();
+    for (tenant_id, line) in lines {
         let price = agreement.price_at(&line.rate.tariff).ok_or(Error::Stored("price"))?;
-        let shown = WholesaleLine {
+        let line_shown = WholesaleLine {
             tenant: tenant_id.map(|id| names.of(id)).transpose()?,
             description: describe(*tenant_id, line, lines, agreement),
             item: MAILBOX.into(),
@@ -259,8 +260,9 @@ async fn write(
             unit_price: line.rate.tariff.unit_price().ok_or(Error::Stored("unit price"))?,
             amount: Money::new(line.charge.amount_minor, new.currency),
         };
-        invoices::insert_line(tx, new, position, &shown, line.cycle).await?;
+        shown.push((line_shown, line.cycle));
     }
+    invoices::insert_lines(tx, new, &shown).await?;
     let posting = Posting {
         document: new.id,
         kind: new.kind,
@@ -272,7 +274,7 @@ async fn write(
         posted_at: new.finalized_at,
     };
     ledger::post_wholesale(tx, new.reseller_id, &posting).await?;
-    // The newest invoices first. What was credited never exceeds what was invoiced, so they suffice.
+    // The newest invoices first. What was credited never exceeds what was invoiced.
     let mut left = new.net_minor.saturating_neg();
     for (invoice, open) in creditable {
         if left > 0 {
@@ -280,20 +282,21 @@ async fn write(
             left -= open.min(left);
         }
     }
-    Ok(())
+    if left > 0 { Err(Error::Stored("sum of credits")) } else { Ok(()) }
 }
 
 fn describe(tenant: Option<TenantId>, line: &Line, all: &[PartyLine], agreement: &Agreement) -> String {
     let period = line.charge.period;
     let last_day = period.end().pred_opt().unwrap_or(period.end());
     // A change of the price takes the days off at the old one and puts them on at the new one.
-    let is_repriced = all.iter().any(|(whose, other)| {
-        *whose == tenant
-            && other.cycle == line.cycle
-            && other.rate != line.rate
-            && other.charge.period.start() < period.end()
-            && period.start() < other.charge.period.end()
-    });
+    let is_repriced = line.kind != LineKind::Recurring
+        && all.iter().any(|(whose, other)| {
+            *whose == tenant
+                && other.cycle == line.cycle
+                && other.rate != line.rate
+                && other.charge.period.start() < period.end()
+                && period.start() < other.charge.period.end()
+        });
     let what = match (tenant, line.kind, is_repriced) {
         (Some(_), LineKind::Recurring, _) => format!("mailboxes, per {}", agreement.interval.as_str()),
         (Some(_), LineKind::Proration, false) => "mailboxes added".to_owned(),

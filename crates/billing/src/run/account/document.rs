@@ -189,7 +189,7 @@ async fn write(
         posted_at: new.finalized_at,
     };
     ledger::post(tx, &posting).await?;
-    // The newest invoices first. What was credited never exceeds what was invoiced, so they suffice.
+    // The newest invoices first. What was credited never exceeds what was invoiced.
     let mut left = new.totals.total_minor.saturating_neg();
     for (invoice, open) in creditable {
         if left > 0 {
@@ -197,7 +197,7 @@ async fn write(
             left -= open.min(left);
         }
     }
-    Ok(())
+    if left > 0 { Err(Error::Stored("sum of credits")) } else { Ok(()) }
 }
 
 fn describe(line: &Line, all: &[Line], interval: CycleLength) -> String {

@@ -1,16 +1,14 @@
 //! SQL of agreements.
 
 use db::SystemTx;
-use kernel::{PriceBookId, PriceId, ResellerId, WholesaleAgreementId};
+use kernel::{PriceBookId, ResellerId, WholesaleAgreementId};
 use sqlx::types::chrono::{DateTime, NaiveDate, Utc};
 use uuid::Uuid;
 
 use super::{AgreedTerms, Agreement};
 use crate::Error;
 use crate::price_book::CycleLength;
-use crate::price_book::store::{removal_policy, tariff};
-use crate::rating::{PriceBasis, SuspensionPolicy};
-use crate::subscription::SubscribedPrice;
+use crate::subscription::{StoredPrice, SubscribedPrice};
 
 struct Row {
     id: Uuid,
@@ -61,9 +59,9 @@ pub(crate) async fn find(tx: &mut SystemTx, reseller_id: ResellerId) -> Result<O
 /// Everything that was agreed, in that order.
 async fn terms(tx: &mut SystemTx, reseller_id: ResellerId) -> Result<Vec<AgreedTerms>, Error> {
     let rows = sqlx::query!(
-        r#"select w.starts_on, w.price_book_id, w.price_id, w.term_months, w.seats_committed, b.version, b.currency, p.model,
+        r#"select w.starts_on, w.price_book_id, w.price_id, w.term_months, w.seats_committed, b.version, b.currency, b.tax_behavior, p.model,
              p.unit_price::text, p.tier_limits as "tier_limits: Vec<Option<i32>>", p.tier_prices::text[] as "tier_prices!",
-             p.removal_policy, p.grace_days
+             p.removal_policy, p.grace_days, p.suspension_policy
            from wholesale_terms w
            join price_books b on b.id = w.price_book_id
            join prices p on p.price_book_id = w.price_book_id and p.id = w.price_id
@@ -75,15 +73,18 @@ async fn terms(tx: &mut SystemTx, reseller_id: ResellerId) -> Result<Vec<AgreedT
     .map_err(db::Error::from)?;
     rows.into_iter()
         .map(|row| {
-            let price = SubscribedPrice {
-                id: PriceId::from_uuid(row.price_id),
-                tariff: tariff(&row.model, row.unit_price.as_deref(), &row.tier_limits, &row.tier_prices)?,
-                currency: row.currency.parse().map_err(|_| Error::Stored("currency"))?,
-                basis: PriceBasis::Exclusive,
-                removal: removal_policy(&row.removal_policy, row.grace_days)?,
-                // A suspended tenant's seats cost the operator the same.
-                suspension: SuspensionPolicy::Continue,
-            };
+            let price = SubscribedPrice::try_from(StoredPrice {
+                id: row.price_id,
+                currency: &row.currency,
+                tax_behavior: &row.tax_behavior,
+                model: &row.model,
+                unit_price: row.unit_price.as_deref(),
+                tier_limits: &row.tier_limits,
+                tier_prices: &row.tier_prices,
+                removal_policy: &row.removal_policy,
+                grace_days: row.grace_days,
+                suspension_policy: &row.suspension_policy,
+            })?;
             Ok(AgreedTerms {
                 starts_on: row.starts_on,
                 price_book_id: PriceBookId::from_uuid(row.price_book_id),
@@ -131,8 +132,8 @@ pub(super) async fn price(
     item: &str,
 ) -> Result<Option<(i32, SubscribedPrice)>, Error> {
     let row = sqlx::query!(
-        r#"select b.version, b.currency, p.id, p.model, p.unit_price::text, p.tier_limits as "tier_limits: Vec<Option<i32>>",
-             p.tier_prices::text[] as "tier_prices!", p.removal_policy, p.grace_days
+        r#"select b.version, b.currency, b.tax_behavior, p.id, p.model, p.unit_price::text, p.tier_limits as "tier_limits: Vec<Option<i32>>",
+             p.tier_prices::text[] as "tier_prices!", p.removal_policy, p.grace_days, p.suspension_policy
            from price_books b join prices p on p.price_book_id = b.id
            where b.id = $1 and b.reseller_id is null and b.tax_behavior = 'exclusive' and p.item = $2 and p."interval" = $3"#,
         book.uuid(),
@@ -143,15 +144,18 @@ pub(super) async fn price(
     .await
     .map_err(db::Error::from)?;
     row.map(|row| {
-        let price = SubscribedPrice {
-            id: PriceId::from_uuid(row.id),
-            tariff: tariff(&row.model, row.unit_price.as_deref(), &row.tier_limits, &row.tier_prices)?,
-            currency: row.currency.parse().map_err(|_| Error::Stored("currency"))?,
-            basis: PriceBasis::Exclusive,
-            removal: removal_policy(&row.removal_policy, row.grace_days)?,
-            // A suspended tenant's seats cost the operator the same.
-            suspension: SuspensionPolicy::Continue,
-        };
+        let price = SubscribedPrice::try_from(StoredPrice {
+            id: row.id,
+            currency: &row.currency,
+            tax_behavior: &row.tax_behavior,
+            model: &row.model,
+            unit_price: row.unit_price.as_deref(),
+            tier_limits: &row.tier_limits,
+            tier_prices: &row.tier_prices,
+            removal_policy: &row.removal_policy,
+            grace_days: row.grace_days,
+            suspension_policy: &row.suspension_policy,
+        })?;
         Ok((row.version, price))
     })
     .transpose()

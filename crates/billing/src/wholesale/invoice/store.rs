@@ -35,34 +35,53 @@ pub(in crate::wholesale) async fn insert(tx: &mut SystemTx, new: &NewInvoice<'_>
     Ok(())
 }
 
-pub(in crate::wholesale) async fn insert_line(
+/// Writes all lines of a document in one statement: there is at least one for each tenant.
+pub(in crate::wholesale) async fn insert_lines(
     tx: &mut SystemTx,
     new: &NewInvoice<'_>,
-    position: i32,
-    line: &WholesaleLine,
-    cycle: Cycle,
+    lines: &[(WholesaleLine, Cycle)],
 ) -> Result<(), db::Error> {
+    let tenant = |line: &WholesaleLine| line.tenant.as_ref().map(|tenant| tenant.id.uuid());
+    let name = |line: &WholesaleLine| line.tenant.as_ref().map(|tenant| tenant.name.clone());
+    let tenants: Vec<_> = lines.iter().map(|(line, _)| tenant(line)).collect();
+    let names: Vec<_> = lines.iter().map(|(line, _)| name(line)).collect();
+    let items: Vec<_> = lines.iter().map(|(line, _)| line.item.clone()).collect();
+    let kinds: Vec<_> = lines.iter().map(|(line, _)| line.kind.as_str().to_owned()).collect();
+    let descriptions: Vec<_> = lines.iter().map(|(line, _)| line.description.clone()).collect();
+    let starts: Vec<_> = lines.iter().map(|(line, _)| line.period.start()).collect();
+    let ends: Vec<_> = lines.iter().map(|(line, _)| line.period.end()).collect();
+    let cycle_starts: Vec<_> = lines.iter().map(|(_, cycle)| cycle.charged.start()).collect();
+    let cycle_ends: Vec<_> = lines.iter().map(|(_, cycle)| cycle.charged.end()).collect();
+    let quantities: Vec<_> = lines.iter().map(|(line, _)| line.quantity).collect();
+    let seat_days: Vec<_> = lines.iter().map(|(line, _)| line.seat_days).collect();
+    let prices: Vec<_> = lines.iter().map(|(line, _)| line.price_id.uuid()).collect();
+    let unit_prices: Vec<_> = lines.iter().map(|(line, _)| line.unit_price.to_string()).collect();
+    let amounts: Vec<_> = lines.iter().map(|(line, _)| line.amount.amount_minor).collect();
     sqlx::query!(
         "insert into wholesale_invoice_lines (reseller_id, invoice_id, position, tenant_id, tenant_name, item, kind, description,
            period, cycle, quantity, seat_days, price_id, unit_price, amount_minor)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, daterange($9, $10), daterange($11, $12), $13, $14, $15, $16::text::numeric, $17)",
+         select $1, $2, l.position, l.tenant_id, l.tenant_name, l.item, l.kind, l.description, daterange(l.starts, l.ends),
+           daterange(l.cycle_starts, l.cycle_ends), l.quantity, l.seat_days, l.price_id, l.unit_price::numeric, l.amount_minor
+         from unnest($3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[], $8::date[], $9::date[], $10::date[], $11::date[],
+             $12::bigint[], $13::bigint[], $14::uuid[], $15::text[], $16::bigint[]) with ordinality
+           l (tenant_id, tenant_name, item, kind, description, starts, ends, cycle_starts, cycle_ends, quantity, seat_days, price_id,
+             unit_price, amount_minor, position)",
         new.reseller_id.uuid(),
         new.id.uuid(),
-        position,
-        line.tenant.as_ref().map(|tenant| tenant.id.uuid()),
-        line.tenant.as_ref().map(|tenant| &*tenant.name),
-        line.item,
-        line.kind.as_str(),
-        line.description,
-        line.period.start(),
-        line.period.end(),
-        cycle.charged.start(),
-        cycle.charged.end(),
-        line.quantity,
-        line.seat_days,
-        line.price_id.uuid(),
-        line.unit_price.to_string(),
-        line.amount.amount_minor,
+        &tenants as _,
+        &names as _,
+        &items,
+        &kinds,
+        &descriptions,
+        &starts,
+        &ends,
+        &cycle_starts,
+        &cycle_ends,
+        &quantities,
+        &seat_days,
+        &prices,
+        &unit_prices,
+        &amounts,
     )
     .execute(tx.conn())
     .await?;
