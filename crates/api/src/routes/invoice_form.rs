@@ -10,6 +10,7 @@ use billing::invoice::{self, Found, Invoice};
 use billing::profile;
 use billing::rating::{self, TaxCategory};
 use billing::wholesale::invoice::WholesaleInvoice;
+use chrono::NaiveDate;
 use paper::{
     Accent, Address, Bank, Branding, Category, Corrected, Decimal, Document, Kind, Line, Party, Period, Rate,
     TaxGroup, Totals,
@@ -112,7 +113,7 @@ fn retail(of: Invoice, corrects: Vec<Corrected>) -> Result<Document, Problem> {
     Ok(Document {
         kind: kind(of.kind),
         issued_on: of.issued_on,
-        due_on: Some(of.due_on),
+        due_on: due_on(of.kind, of.due_on),
         period: whole(&lines),
         currency: of.currency,
         branding: branding(&of.issuer.name),
@@ -167,7 +168,7 @@ fn wholesale(of: WholesaleInvoice, corrects: Vec<Corrected>) -> Result<Document,
     Ok(Document {
         kind: kind(of.kind),
         issued_on: of.issued_on,
-        due_on: Some(of.due_on),
+        due_on: due_on(of.kind, of.due_on),
         period: whole(&lines),
         currency: of.currency,
         branding: branding(&of.issuer_name),
@@ -190,6 +191,11 @@ fn kind(of: invoice::DocumentKind) -> Kind {
         invoice::DocumentKind::Invoice => Kind::Invoice,
         invoice::DocumentKind::CreditNote => Kind::CreditNote,
     }
+}
+
+/// A credit note asks for nothing.
+fn due_on(kind: invoice::DocumentKind, day: NaiveDate) -> Option<NaiveDate> {
+    (kind == invoice::DocumentKind::Invoice).then_some(day)
 }
 
 fn branding(name: &str) -> Branding {
