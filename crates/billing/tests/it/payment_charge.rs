@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use billing::ledger::Account;
-use billing::payment::{self, Payment, PaymentStatus, RefundStatus, reconcile};
+use billing::payment::{self, Payment, PaymentStatus, Reconciled, RefundStatus, reconcile};
 use billing::payment_method::{self, PutPaymentMethod};
 use billing::payment_provider;
 use chrono::TimeDelta;
@@ -42,11 +42,23 @@ impl Scene {
 
     /// Lets time pass, and asks about all that is open.
     pub(super) async fn reconciled(&self, after: TimeDelta) -> u64 {
-        let clock = self.world.test_db.clock();
-        clock.set(self.world.test_db.db().env().now() + after);
-        let done = reconcile(&self.world.test_db.db(), &self.client).await.unwrap();
+        let done = self.asked(after).await;
         assert_eq!(done.failed, 0);
         done.asked
+    }
+
+    /// As [`Scene::reconciled`], though it may not be found out.
+    async fn asked(&self, after: TimeDelta) -> Reconciled {
+        let clock = self.world.test_db.clock();
+        clock.set(self.world.test_db.db().env().now() + after);
+        reconcile(&self.world.test_db.db(), &self.client).await.unwrap()
+    }
+
+    /// How each attempt ended.
+    async fn attempts(&self) -> Vec<Option<String>> {
+        let mut tx = self.world.ctx.begin().await.unwrap();
+        let all = "select outcome from payment_attempts order by payment_id, ordinal";
+        sqlx::query_scalar(all).fetch_all(tx.conn()).await.unwrap()
     }
 
     pub(super) async fn payments(&self) -> Vec<Payment> {
@@ -209,6 +221,62 @@ async fn money_on_its_way_is_followed_and_what_waits_for_its_customer_is_given_u
     assert_eq!(scene.reconciled(TimeDelta::hours(25)).await, 1);
     assert_eq!(scene.statuses().await, [PaymentStatus::Failed]);
     assert_eq!(scene.fake.intents()[0]["status"], "canceled");
+}
+
+#[tokio::test]
+async fn what_arrives_just_before_it_is_given_up_has_arrived() {
+    let scene = Scene::new().await;
+    scene.fake.fail(&[Fault::RequiresAction, Fault::ArrivesFirst]);
+    assert_eq!(scene.pay().await.unwrap().status, PaymentStatus::RequiresAction);
+    assert_eq!(scene.reconciled(TimeDelta::hours(25)).await, 1);
+    // It was too late to cancel, which is no failure: it is looked at again.
+    assert_eq!(scene.statuses().await, [PaymentStatus::RequiresAction]);
+    assert_eq!(scene.pay().await.unwrap_err().code(), "payment_under_way");
+    assert_eq!(scene.reconciled(TimeDelta::hours(6)).await, 1);
+    scene.assert_paid_once().await;
+}
+
+#[tokio::test]
+async fn a_request_that_is_refused_when_it_is_made_again_ends_nothing() {
+    let scene = Scene::new().await;
+    scene.fake.fail(&[Fault::Cut, Fault::Refused]);
+    assert_eq!(scene.pay().await.unwrap().status, PaymentStatus::Unknown);
+    assert_eq!(scene.asked(SOON).await, Reconciled { asked: 1, failed: 1 });
+    assert_eq!(scene.statuses().await, [PaymentStatus::Unknown]);
+    assert_eq!(scene.reconciled(TimeDelta::minutes(20)).await, 1);
+    scene.assert_paid_once().await;
+
+    let one = scene.payments().await[0].id;
+    scene.fake.fail(&[Fault::Cut, Fault::Refused]);
+    let back = payment::refund(&scene.world.operator, &scene.client, one, None, String::new());
+    assert_eq!(back.await.unwrap().status, RefundStatus::Unknown);
+    assert_eq!(scene.asked(SOON).await, Reconciled { asked: 1, failed: 1 });
+    assert_eq!(scene.fake.balance(), 2500);
+    assert_eq!(scene.reconciled(TimeDelta::minutes(20)).await, 1);
+    assert_eq!(scene.fake.balance(), 0);
+    assert_clean(&scene.world).await;
+}
+
+#[tokio::test]
+async fn a_key_that_was_revoked_is_a_failure_and_ends_nothing() {
+    let scene = Scene::new().await;
+    scene.fake.fail(&[Fault::CutAfter]);
+    assert_eq!(scene.pay().await.unwrap().status, PaymentStatus::Unknown);
+    scene.fake.revoke();
+    assert_eq!(scene.asked(SOON).await, Reconciled { asked: 1, failed: 1 });
+    assert_eq!(scene.statuses().await, [PaymentStatus::Unknown]);
+    let ends = scene.attempts().await;
+    assert_eq!(ends, ["unknown", "busy"].map(|end| Some(end.to_owned())));
+}
+
+#[tokio::test]
+async fn an_issuer_that_has_no_provider_any_more_is_a_failure() {
+    let scene = Scene::new().await;
+    scene.fake.fail(&[Fault::CutAfter]);
+    scene.pay().await.unwrap();
+    super::run::behind_and_commit(&scene.world, "delete from payment_providers").await;
+    assert_eq!(scene.asked(SOON).await, Reconciled { asked: 1, failed: 1 });
+    assert_eq!(scene.attempts().await.last().unwrap().as_deref(), Some("busy"));
 }
 
 #[tokio::test]
