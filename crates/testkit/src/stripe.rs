@@ -142,6 +142,13 @@ impl FakeStripe {
         lock(&self.state).answered.clear();
     }
 
+    /// What becomes of a refund later, such as `failed`.
+    pub fn settle_refund(&self, refund: &str, status: &str) {
+        if let Some(refund) = lock(&self.state).refunds.get_mut(refund) {
+            refund["status"] = json!(status);
+        }
+    }
+
     /// What becomes of a payment later, such as `succeeded`.
     pub fn settle(&self, intent: &str, status: &str) {
         if let Some(intent) = lock(&self.state).intents.get_mut(intent) {
