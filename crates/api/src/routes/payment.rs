@@ -125,7 +125,7 @@ async fn list(
     Path(at): Path<TenantPath>,
     Query(query): Query<PageQuery>,
 ) -> Result<Answer<List<Payment>>, Problem> {
-    let ctx = caller.enter(at.tenant_id).await?;
+    let ctx = caller.enter_deleted_too(at.tenant_id).await?;
     Ok(page::answer(payment::list(&ctx, query.request()).await?))
 }
 
@@ -142,10 +142,9 @@ async fn create(
     Path(at): Path<TenantPath>,
     Json(body): Json<NewPayment>,
 ) -> Result<(StatusCode, Answer<Payment>), Problem> {
-    let ctx = caller.enter(at.tenant_id).await?;
+    let ctx = caller.enter_deleted_too(at.tenant_id).await?;
     let new = NewTransfer {
-        amount_minor: body.amount.amount_minor,
-        currency: body.amount.currency.code().to_owned(),
+        amount: body.amount.into(),
         reference: body.reference,
         received_on: body.received_on,
         invoice_id: body.invoice_id,

@@ -8,10 +8,10 @@ use tenancy::{Action, Caller, Ctx, TenantTx};
 
 use super::provider::Provider;
 use super::status::{PaymentStatus, Seen};
-use super::{Payment, arrived, store};
+use super::{Payment, arrived, read, store};
 use crate::rating::local_day;
 use crate::receivable::Receivables;
-use crate::{Error, invoice, payment_method, payment_provider};
+use crate::{Error, payment_method, payment_provider};
 
 /// Charges what is due of an invoice by the tenant's payment method, now. The answer tells what is known: a payment that
 /// has failed is no error.
@@ -20,11 +20,23 @@ use crate::{Error, invoice, payment_method, payment_provider};
 /// [`Error::NotFound`] for an invoice out of scope; [`Error::Conflict`] `nothing_due`, `no_payment_method`,
 /// `no_payment_provider`, and `payment_under_way` while another may still arrive.
 pub async fn pay(caller: &Caller, provider: &dyn Provider, id: InvoiceId) -> Result<Payment, Error> {
-    let ctx = invoice::enter(caller, id).await?;
+    let found = store::place_of_invoice(&mut read(caller.db()).await?, id).await?;
+    let (tenant_id, issuer) = found.ok_or(Error::NotFound)?;
+    let ctx = caller.enter(tenant_id).await?;
     ctx.require(Action::PaymentMake)?;
-    let (payment, account, charge) = begin(&ctx, id).await?;
+    let secrets = payment_provider::secrets(ctx.db(), issuer).await?;
+    let (payment, charge) = begin(&ctx, id, secrets.is_some_and(|found| found.is_enabled)).await?;
     // From here on the money may move: whoever stops, the payment is found.
-    let outcome = provider.charge(&account, &key(payment), &charge).await;
+    let outcome = match payment_provider::kept_secrets(ctx.db(), issuer).await? {
+        Some(secrets) => {
+            let account = Account { secret_key: secrets.secret_key };
+            provider.charge(&account, &key(payment), &charge).await
+        }
+        None => Outcome::Refused {
+            code: "no_payment_provider".into(),
+            message: "the issuer has just given its provider up".into(),
+        },
+    };
     ended(&ctx, payment, 1, outcome).await
 }
 
@@ -34,7 +46,7 @@ pub(super) fn key(id: PaymentId) -> String {
 }
 
 /// Writes the payment down, and that it is about to be asked for.
-async fn begin(ctx: &Ctx, id: InvoiceId) -> Result<(PaymentId, Account, Charge), Error> {
+async fn begin(ctx: &Ctx, id: InvoiceId, has_provider: bool) -> Result<(PaymentId, Charge), Error> {
     let conflict = |code, detail| Error::Conflict { code, detail };
     let mut tx = ctx.begin().await?;
     let receivables = Receivables::read(&mut tx).await?;
@@ -42,9 +54,9 @@ async fn begin(ctx: &Ctx, id: InvoiceId) -> Result<(PaymentId, Account, Charge),
     let owed = receivables.get(id).filter(|owed| owed.due_minor > 0).ok_or_else(nothing_due)?;
     let without = || conflict("no_payment_method", "the tenant has no payment method");
     let method = payment_method::find(&mut tx).await?.ok_or_else(without)?;
-    let secrets = payment_provider::secrets(ctx.db(), owed.issuer).await?.filter(|found| found.is_enabled);
-    let without = || conflict("no_payment_provider", "the issuer takes no charges");
-    let account = Account { secret_key: secrets.ok_or_else(without)?.secret_key };
+    if !has_provider {
+        return Err(conflict("no_payment_provider", "the issuer takes no charges"));
+    }
     let now = ctx.env().now();
     let amount = Money::new(owed.due_minor, owed.currency);
     let payment = Payment {
@@ -80,7 +92,7 @@ async fn begin(ctx: &Ctx, id: InvoiceId) -> Result<(PaymentId, Account, Charge),
     }
     store::begin_attempt(&mut tx, payment.id, 1, &key(payment.id), now).await?;
     tx.commit().await?;
-    Ok((payment.id, account, charge))
+    Ok((payment.id, charge))
 }
 
 /// Notes how an attempt ended and what it told.

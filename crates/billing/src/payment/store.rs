@@ -2,7 +2,9 @@
 
 mod refund;
 
-use db::SystemTx;
+use std::collections::BTreeSet;
+
+use db::SystemRead;
 use kernel::{Currency, InvoiceId, Money, PageRequest, PaymentId, ResellerId, TenantId};
 use sqlx::types::chrono::{DateTime, NaiveDate, Utc};
 use stripe::Charge;
@@ -84,11 +86,35 @@ pub(super) async fn insert(tx: &mut TenantTx, payment: &Payment) -> Result<(), d
     Ok(())
 }
 
-pub(super) async fn tenant_of(tx: &mut SystemTx, id: PaymentId) -> Result<Option<TenantId>, db::Error> {
-    let found = sqlx::query_scalar!("select tenant_id from payments where id = $1", id.uuid())
-        .fetch_optional(tx.conn())
+/// The tenant of a payment, and whose money it is.
+pub(super) async fn place_of(
+    read: &mut SystemRead,
+    id: PaymentId,
+) -> Result<Option<(TenantId, ResellerId)>, db::Error> {
+    let row = sqlx::query!("select tenant_id, issuer_id from payments where id = $1", id.uuid())
+        .fetch_optional(read.conn())
         .await?;
-    Ok(found.map(TenantId::from_uuid))
+    Ok(row.map(|row| (TenantId::from_uuid(row.tenant_id), ResellerId::from_uuid(row.issuer_id))))
+}
+
+/// The tenant of an invoice, and who issued it.
+pub(super) async fn place_of_invoice(
+    read: &mut SystemRead,
+    id: InvoiceId,
+) -> Result<Option<(TenantId, ResellerId)>, db::Error> {
+    let row = sqlx::query!("select tenant_id, issuer_id from invoices where id = $1", id.uuid())
+        .fetch_optional(read.conn())
+        .await?;
+    Ok(row.map(|row| (TenantId::from_uuid(row.tenant_id), ResellerId::from_uuid(row.issuer_id))))
+}
+
+/// Who has issued invoices to the tenant.
+pub(super) async fn issuers(tx: &mut TenantTx) -> Result<BTreeSet<ResellerId>, db::Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let rows = sqlx::query_scalar!("select distinct issuer_id from invoices where tenant_id = $1", tenant_id)
+        .fetch_all(tx.conn())
+        .await?;
+    Ok(rows.into_iter().map(ResellerId::from_uuid).collect())
 }
 
 pub(super) async fn find(tx: &mut TenantTx, id: PaymentId) -> Result<Option<Payment>, Error> {
@@ -244,7 +270,7 @@ pub(super) async fn settle(
 
 /// The charges whose end is not known and that nobody has asked about since, the oldest first.
 pub(super) async fn open(
-    tx: &mut SystemTx,
+    read: &mut SystemRead,
     before: DateTime<Utc>,
 ) -> Result<Vec<(TenantId, PaymentId)>, db::Error> {
     let rows = sqlx::query!(
@@ -254,7 +280,7 @@ pub(super) async fn open(
          order by created_at limit 500",
         before
     )
-    .fetch_all(tx.conn())
+    .fetch_all(read.conn())
     .await?;
     Ok(rows
         .into_iter()
@@ -310,7 +336,7 @@ pub(super) async fn asked(
 
 /// An issuer's payment, by our id of it or by the provider's.
 pub(super) async fn of_provider(
-    tx: &mut SystemTx,
+    read: &mut SystemRead,
     issuer: ResellerId,
     id: Option<PaymentId>,
     reference: &str,
@@ -322,7 +348,7 @@ pub(super) async fn of_provider(
         id.map(PaymentId::uuid),
         reference
     )
-    .fetch_optional(tx.conn())
+    .fetch_optional(read.conn())
     .await?;
     Ok(row.map(|row| (TenantId::from_uuid(row.tenant_id), PaymentId::from_uuid(row.id))))
 }

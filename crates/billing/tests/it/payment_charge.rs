@@ -5,16 +5,20 @@ use std::time::Duration;
 use billing::ledger::Account;
 use billing::payment::{self, Payment, PaymentStatus, Reconciled, RefundStatus, reconcile};
 use billing::payment_method::{self, PutPaymentMethod};
-use billing::payment_provider;
+use billing::payment_provider::{self, PutPaymentProvider};
 use chrono::TimeDelta;
-use kernel::{InvoiceId, PageRequest};
+use kernel::{ErrorKind, InvoiceId, PageRequest};
+use secrecy::SecretString;
+use serde_json::{Value, json};
 use stripe::Client;
-use testkit::World;
+use tenancy::Action;
+use tenancy::event::{Filter, Kind};
 use testkit::stripe::{FakeStripe, Fault};
+use testkit::{World, world};
 
-use super::invoices;
 use super::payment::{assert_clean, balance, euro, paid, states, three_invoices};
 use super::payment_provider::{client, settings};
+use super::{admin_of, invoices};
 
 /// Three invoices of 25.00 EUR, and a provider to pay them by.
 pub(super) struct Scene {
@@ -294,7 +298,7 @@ async fn what_arrives_in_part_is_paid_in_part() {
 async fn without_a_means_or_a_provider_nothing_is_written() {
     let scene = Scene::new().await;
     let reseller = scene.world.operator.enter_reseller(scene.world.reseller.id).await.unwrap();
-    let off = payment_provider::PutPaymentProvider { is_enabled: false, ..settings() };
+    let off = PutPaymentProvider { is_enabled: false, ..settings() };
     payment_provider::put(&reseller, &off, None).await.unwrap();
     assert_eq!(scene.pay().await.unwrap_err().code(), "no_payment_provider");
     payment_provider::put(&reseller, &settings(), None).await.unwrap();
@@ -315,6 +319,82 @@ async fn a_provider_is_kept_while_payments_are_under_way() {
     scene.fake.settle("pi_1", "succeeded");
     scene.reconciled(SOON).await;
     payment_provider::delete(&reseller, None).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_provider_s_key_is_kept_while_payments_or_refunds_are_under_way() {
+    let scene = Scene::new().await;
+    let reseller = scene.world.operator.enter_reseller(scene.world.reseller.id).await.unwrap();
+    let other_key = || PutPaymentProvider { secret_key: SecretString::from("sk_test_other"), ..settings() };
+    scene.fake.fail(&[Fault::Processing]);
+    let one = scene.pay().await.unwrap();
+    let refused = payment_provider::put(&reseller, &other_key(), None).await.unwrap_err();
+    assert_eq!(refused.code(), "payments_under_way");
+    // The rest may change.
+    let off = PutPaymentProvider {
+        webhook_secret: SecretString::from("whsec_other"),
+        is_enabled: false,
+        ..settings()
+    };
+    payment_provider::put(&reseller, &off, None).await.unwrap();
+    scene.fake.settle("pi_1", "succeeded");
+    assert_eq!(scene.reconciled(SOON).await, 1);
+    scene.fake.fail(&[Fault::Processing]);
+    let back = payment::refund(&scene.world.operator, &scene.client, one.id, None, String::new());
+    assert_eq!(back.await.unwrap().status, RefundStatus::Pending);
+    for refused in [
+        payment_provider::put(&reseller, &other_key(), None).await.unwrap_err(),
+        payment_provider::delete(&reseller, None).await.unwrap_err(),
+    ] {
+        assert_eq!(refused.code(), "payments_under_way");
+    }
+    scene.fake.settle_refund("re_1", "succeeded");
+    assert_eq!(scene.reconciled(SOON).await, 1);
+    payment_provider::put(&reseller, &other_key(), None).await.unwrap();
+    payment_provider::delete(&reseller, None).await.unwrap();
+    let told = told(&scene.world, Kind::PaymentProviderChanged).await;
+    let shown: Vec<_> = told.iter().map(|one| one["enabled"].to_string()).collect();
+    assert_eq!(shown, ["true", "false", "true", "null"]);
+    assert_eq!(told[3], json!({"has_payment_provider": false}));
+}
+
+/// What events of a kind say, the oldest first.
+pub(super) async fn told(world: &World, kind: Kind) -> Vec<Value> {
+    tenancy::event::chain(&world.test_db.db()).await.unwrap();
+    let filter = Filter { kinds: [kind].into(), tenant_id: None };
+    let page = PageRequest::new(Some(200), None);
+    let all = tenancy::event::list(&world.operator, Action::EventRead, &filter, page).await.unwrap();
+    all.items.into_iter().map(|one| one.event.data).collect()
+}
+
+#[tokio::test]
+async fn a_tenant_s_new_reseller_does_not_pay_back_by_the_former_one_s_provider() {
+    let scene = Scene::new().await;
+    let one = scene.pay().await.unwrap();
+    let other = world::reseller(&scene.world.operator, "Other").await;
+    tenancy::tenant::transfer(&scene.world.ctx, None, other.id).await.unwrap();
+    for reseller in [&other, &scene.world.reseller] {
+        let caller = admin_of(&scene.world, reseller).await;
+        let refused = payment::refund(&caller, &scene.client, one.id, None, String::new()).await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::NotFound);
+    }
+    assert_eq!(scene.fake.balance(), 2500);
+    payment::refund(&scene.world.operator, &scene.client, one.id, None, String::new()).await.unwrap();
+    assert_eq!(scene.fake.balance(), 0);
+}
+
+#[tokio::test]
+async fn who_pays_holds_one_connection_at_a_time() {
+    let scene = Scene::new().await;
+    let mut held = Vec::new();
+    // All but one.
+    for _ in 1..24 {
+        held.push(scene.world.ctx.begin().await.unwrap());
+    }
+    let one = scene.pay().await.unwrap();
+    let back = payment::refund(&scene.world.operator, &scene.client, one.id, None, String::new());
+    assert_eq!(back.await.unwrap().status, RefundStatus::Succeeded);
+    paid(&scene.world.ctx, 1, "").await;
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! SQL of refunds.
 
-use db::SystemTx;
+use db::SystemRead;
 use kernel::{Money, PaymentId, RefundId, ResellerId, TenantId};
 use sqlx::types::chrono::{DateTime, NaiveDate, Utc};
 use tenancy::TenantTx;
@@ -88,7 +88,7 @@ pub(in crate::payment) async fn settle_refund(
 
 /// The refunds whose end is not known and that nobody has asked about since, the oldest first.
 pub(in crate::payment) async fn open_refunds(
-    tx: &mut SystemTx,
+    read: &mut SystemRead,
     before: DateTime<Utc>,
 ) -> Result<Vec<(TenantId, RefundId)>, db::Error> {
     let rows = sqlx::query!(
@@ -96,7 +96,7 @@ pub(in crate::payment) async fn open_refunds(
          order by created_at limit 500",
         before
     )
-    .fetch_all(tx.conn())
+    .fetch_all(read.conn())
     .await?;
     Ok(rows
         .into_iter()
@@ -155,7 +155,7 @@ pub(in crate::payment) async fn ask_refund_again(
 
 /// The tenant of an issuer's refund.
 pub(in crate::payment) async fn refund_of_provider(
-    tx: &mut SystemTx,
+    read: &mut SystemRead,
     issuer: ResellerId,
     id: RefundId,
 ) -> Result<Option<TenantId>, db::Error> {
@@ -165,7 +165,7 @@ pub(in crate::payment) async fn refund_of_provider(
         id.uuid(),
         issuer.uuid()
     )
-    .fetch_optional(tx.conn())
+    .fetch_optional(read.conn())
     .await?;
     Ok(tenant.map(TenantId::from_uuid))
 }
