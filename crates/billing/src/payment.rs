@@ -51,6 +51,8 @@ pub struct Payment {
     pub amount: Money,
     /// What was paid back of it, or is on its way back.
     pub refunded: Money,
+    /// Each time that it was to be paid back, the oldest first.
+    pub refunds: Vec<Refund>,
     /// What the transfer said, or what the charge says.
     pub reference: String,
     /// Why it failed, as the provider's code and in its words.
@@ -111,6 +113,7 @@ pub async fn record(ctx: &Ctx, new: NewTransfer) -> Result<Payment, Error> {
         status: PaymentStatus::Succeeded,
         amount,
         refunded: Money::new(0, amount.currency),
+        refunds: Vec::new(),
         reference: new.reference,
         failure: None,
         received_on: Some(received_on),

@@ -139,20 +139,6 @@ pub(crate) async fn kept_secrets(db: &Db, reseller_id: ResellerId) -> Result<Opt
     Ok(store::secrets(tx.conn(), reseller_id).await?)
 }
 
-/// Whether an event of the provider's was received before.
-pub(crate) async fn is_known(db: &Db, reseller_id: ResellerId, event: &str) -> Result<bool, Error> {
-    let mut tx = system(db).await?;
-    Ok(store::is_known(&mut tx, reseller_id, event).await?)
-}
-
-/// Remembers an event of the provider's.
-pub(crate) async fn remember(db: &Db, reseller_id: ResellerId, event: &str) -> Result<(), Error> {
-    let mut tx = system(db).await?;
-    store::remember(&mut tx, reseller_id, event, db.env().now()).await?;
-    tx.commit().await?;
-    Ok(())
-}
-
 #[expect(
     clippy::disallowed_methods,
     reason = "a provider is a reseller's, and its secrets are no tenant's to see"

@@ -7,6 +7,7 @@ use stripe::{Account, Charge, Outcome};
 use tenancy::{Action, Caller, Ctx, TenantTx};
 
 use super::provider::Provider;
+use super::reconcile::PATIENCE;
 use super::status::{PaymentStatus, Seen};
 use super::{Payment, arrived, read, store};
 use crate::rating::local_day;
@@ -52,8 +53,8 @@ async fn begin(ctx: &Ctx, id: InvoiceId, has_provider: bool) -> Result<(PaymentI
     let receivables = Receivables::read(&mut tx).await?;
     let nothing_due = || conflict("nothing_due", "nothing of it is left to pay");
     let owed = receivables.get(id).filter(|owed| owed.due_minor > 0).ok_or_else(nothing_due)?;
-    let without = || conflict("no_payment_method", "the tenant has no payment method");
-    let method = payment_method::find(&mut tx).await?.ok_or_else(without)?;
+    let without = || conflict("no_payment_method", "it is not said by what the tenant pays the issuer");
+    let method = payment_method::find(&mut tx, owed.issuer).await?.ok_or_else(without)?;
     if !has_provider {
         return Err(conflict("no_payment_provider", "the issuer takes no charges"));
     }
@@ -67,6 +68,7 @@ async fn begin(ctx: &Ctx, id: InvoiceId, has_provider: bool) -> Result<(PaymentI
         status: PaymentStatus::Pending,
         amount,
         refunded: Money::new(0, owed.currency),
+        refunds: Vec::new(),
         reference: owed.number.clone(),
         failure: None,
         received_on: None,
@@ -82,7 +84,7 @@ async fn begin(ctx: &Ctx, id: InvoiceId, has_provider: bool) -> Result<(PaymentI
     let under_way =
         || conflict("payment_under_way", "another payment of it is under way or has just arrived");
     // Waits for another that is just being written or settled.
-    if let Err(error) = store::insert_charge(&mut tx, &payment, &charge).await {
+    if let Err(error) = store::insert_charge(&mut tx, &payment, &charge, now + PATIENCE).await {
         let is_second = error.constraint() == Some("payments_live_once");
         return Err(if is_second { under_way() } else { error.into() });
     }

@@ -14,8 +14,8 @@ use super::status::Seen;
 use super::{charge, read, store};
 use crate::{Error, payment_provider};
 
-/// How long one is left to whoever asks for it, or did last.
-const PATIENCE: TimeDelta = TimeDelta::minutes(3);
+/// How long one is left to whoever asks for it.
+pub(super) const PATIENCE: TimeDelta = TimeDelta::minutes(3);
 /// For how long the same key is the same request. Providers keep keys for a day.
 const KEY_HOLDS: TimeDelta = TimeDelta::hours(23);
 /// How long a customer has to do what the payment waits for.
@@ -32,15 +32,24 @@ pub struct Reconciled {
     pub failed: u64,
 }
 
-/// Asks about every payment and refund that is open and has not been asked about for a while. Any number of workers may.
+/// How long until one is asked about again, by its age: most is known soon, and what takes days is not asked about each
+/// minute.
+fn pause(age: TimeDelta) -> TimeDelta {
+    // Below so many minutes of age, so many minutes.
+    let steps = [(15, 3), (120, 15), (1_440, 60)];
+    let step = steps.iter().find(|(below, _)| age < TimeDelta::minutes(*below));
+    TimeDelta::minutes(step.map_or(360, |(_, pause)| *pause))
+}
+
+/// Asks about every payment and refund that is open and whose time it is. Any number of workers may.
 ///
 /// # Errors
 /// When what is open cannot be read; one that fails by itself is logged and counted.
 pub async fn reconcile(db: &Db, provider: &dyn Provider) -> Result<Reconciled, Error> {
-    let before = db.env().now() - PATIENCE;
+    let now = db.env().now();
     let (payments, refunds) = {
         let mut read = read(db).await?;
-        (store::open(&mut read, before).await?, store::open_refunds(&mut read, before).await?)
+        (store::open(&mut read, now).await?, store::open_refunds(&mut read, now).await?)
     };
     let mut done = Reconciled::default();
     for (tenant_id, id) in payments {
@@ -92,9 +101,10 @@ async fn payment(db: &Db, provider: &dyn Provider, tenant_id: TenantId, id: Paym
     let ctx = enter(db, tenant_id).await?;
     let now = ctx.env().now();
     let mut tx = ctx.begin().await?;
-    let Some(asked) = store::asked(&mut tx, id, now - PATIENCE).await? else { return Ok(()) };
+    let Some(asked) = store::asked(&mut tx, id, now).await? else { return Ok(()) };
     let ordinal = asked.attempts + 1;
     store::begin_attempt(&mut tx, id, ordinal, &charge::key(id), now).await?;
+    store::ask_again_at(&mut tx, id, now + pause(now - asked.created_at)).await?;
     tx.commit().await?;
     let found = ask(db, provider, id, &asked, now).await;
     // Ended in any case: one without an end is one that was cut off.
@@ -157,8 +167,8 @@ async fn one_refund(
     let ctx = enter(db, tenant_id).await?;
     let now = ctx.env().now();
     let mut tx = ctx.begin().await?;
-    let Some(asked) = store::asked_refund(&mut tx, id, now - PATIENCE).await? else { return Ok(()) };
-    store::ask_refund_again(&mut tx, id, now).await?;
+    let Some(asked) = store::asked_refund(&mut tx, id, now).await? else { return Ok(()) };
+    store::ask_refund_again_at(&mut tx, id, now + pause(now - asked.created_at)).await?;
     tx.commit().await?;
     let outcome = ask_refund(db, provider, id, &asked, now).await?;
     refund::ended(&ctx, id, outcome).await?;

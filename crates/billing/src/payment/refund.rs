@@ -8,6 +8,7 @@ use stripe::{Account, RefundOutcome};
 use tenancy::{Action, Caller, Ctx, TenantTx, event};
 
 use super::provider::Provider;
+use super::reconcile::PATIENCE;
 use super::status::{PaymentStatus, RefundStatus, of_refund};
 use super::{check_text, enter, store};
 use crate::ledger::{self, Moved, Movement};
@@ -84,7 +85,7 @@ pub async fn refund(
         refunded_on: None,
         created_at: ctx.env().now(),
     };
-    store::insert_refund(&mut tx, &refund).await?;
+    store::insert_refund(&mut tx, &refund, refund.created_at + PATIENCE).await?;
     let Some(reference) = store::provider_reference(&mut tx, id).await? else {
         let done = settle(&ctx, &mut tx, refund.id, Some((RefundStatus::Succeeded, None))).await?;
         tx.commit().await?;
@@ -158,12 +159,20 @@ async fn settle(
     let status = if is_news { status } else { refund.status };
     store::settle_refund(tx, id, status, reference.as_deref(), today, now).await?;
     let (refund, _) = store::find_refund_locked(tx, id).await?.ok_or(Error::NotFound)?;
-    if is_news && status == RefundStatus::Succeeded {
-        let (what, amount) = (Moved::Refund(id), refund.amount);
-        let movement = Movement { what, issuer, amount, effective_on: today, posted_at: now };
-        ledger::post_movement(tx, &movement).await?;
-        let data = json!({"refund_id": id, "amount": amount, "refunded_on": today});
-        event::record(tx, ctx, event::Kind::PaymentRefunded, refund.payment_id, data).await?;
+    let amount = refund.amount;
+    match status {
+        RefundStatus::Succeeded if is_news => {
+            let what = Moved::Refund(id);
+            let movement = Movement { what, issuer, amount, effective_on: today, posted_at: now };
+            ledger::post_movement(tx, &movement).await?;
+            let data = json!({"refund_id": id, "amount": amount, "refunded_on": today});
+            event::record(tx, ctx, event::Kind::PaymentRefunded, refund.payment_id, data).await?;
+        }
+        RefundStatus::Failed if is_news => {
+            let data = json!({"refund_id": id, "amount": amount});
+            event::record(tx, ctx, event::Kind::PaymentRefundFailed, refund.payment_id, data).await?;
+        }
+        _ => {}
     }
     Ok(refund)
 }

@@ -1,4 +1,4 @@
-//! SQL of resellers' providers and of the events that they sent.
+//! SQL of resellers' providers.
 
 use db::SystemTx;
 use kernel::ResellerId;
@@ -113,36 +113,4 @@ pub(super) async fn secrets(
         secret_key: SecretString::from(row.secret_key),
         webhook_secret: SecretString::from(row.webhook_secret),
     }))
-}
-
-pub(super) async fn is_known(
-    tx: &mut SystemTx,
-    reseller_id: ResellerId,
-    event: &str,
-) -> Result<bool, db::Error> {
-    let is_known = sqlx::query_scalar!(
-        r#"select exists (select from provider_events where reseller_id = $1 and event_id = $2) as "is_known!""#,
-        reseller_id.uuid(),
-        event
-    )
-    .fetch_one(tx.conn())
-    .await?;
-    Ok(is_known)
-}
-
-pub(super) async fn remember(
-    tx: &mut SystemTx,
-    reseller_id: ResellerId,
-    event: &str,
-    now: DateTime<Utc>,
-) -> Result<(), db::Error> {
-    sqlx::query!(
-        "insert into provider_events (reseller_id, event_id, received_at) values ($1, $2, $3) on conflict do nothing",
-        reseller_id.uuid(),
-        event,
-        now
-    )
-    .execute(tx.conn())
-    .await?;
-    Ok(())
 }

@@ -384,6 +384,35 @@ async fn a_tenant_s_new_reseller_does_not_pay_back_by_the_former_one_s_provider(
 }
 
 #[tokio::test]
+async fn a_payment_method_is_for_the_invoices_of_its_issuer() {
+    let scene = Scene::new().await;
+    let tenant = scene.world.tenant.id;
+    payment_method::delete(&scene.world.ctx, None).await.unwrap();
+    let other = world::reseller(&scene.world.operator, "Other").await;
+    tenancy::tenant::transfer(&scene.world.ctx, None, other.id).await.unwrap();
+    let moved = scene.world.operator.enter(tenant).await.unwrap();
+    let method = PutPaymentMethod { customer: "cus_1".into(), method: "pm_1".into() };
+    payment_method::put(&moved, method, None).await.unwrap();
+    // The invoice is the former reseller's, whose provider knows another by that name.
+    assert_eq!(scene.pay().await.unwrap_err().code(), "no_payment_method");
+    tenancy::tenant::transfer(&moved, None, scene.world.reseller.id).await.unwrap();
+    assert_eq!(payment_method::get(&scene.world.ctx).await.unwrap_err().kind(), ErrorKind::NotFound);
+    assert!(scene.fake.heard().is_empty());
+}
+
+#[tokio::test]
+async fn what_takes_days_is_asked_about_more_and_more_seldom() {
+    let scene = Scene::new().await;
+    scene.fake.fail(&[Fault::Processing]);
+    scene.pay().await.unwrap();
+    // Minutes that pass, and whether it is asked about then.
+    let steps = [(2, 0), (1, 1), (2, 0), (1, 1), (60, 1), (14, 0), (1, 1), (1_440, 1), (359, 0), (1, 1)];
+    for (n, (minutes, asked)) in steps.into_iter().enumerate() {
+        assert_eq!(scene.reconciled(TimeDelta::minutes(minutes)).await, asked, "step {n}");
+    }
+}
+
+#[tokio::test]
 async fn who_pays_holds_one_connection_at_a_time() {
     let scene = Scene::new().await;
     let mut held = Vec::new();
@@ -408,7 +437,12 @@ async fn a_charge_is_paid_back_by_its_provider_once() {
     assert_eq!(back(500).await.unwrap().status, RefundStatus::Succeeded);
     assert_eq!(scene.fake.balance(), 2000);
     scene.fake.fail(&[Fault::CutAfter]);
-    assert_eq!(back(700).await.unwrap().status, RefundStatus::Unknown);
+    let second = back(700).await.unwrap();
+    assert_eq!(second.status, RefundStatus::Unknown);
+    let shown = payment::get(&scene.world.operator, one.id).await.unwrap();
+    assert_eq!((shown.refunds.len(), shown.refunded), (2, euro(1200)));
+    assert_eq!(shown.refunds[1], second);
+    assert_eq!(scene.payments().await, [shown]);
     // What is on its way back is not there to be paid back again, and is not due yet.
     assert_eq!(back(1301).await.unwrap_err().code(), "refund_exceeds_payment");
     assert_eq!(states(&scene.world.ctx).await[0], "final 2000/500");
