@@ -16,26 +16,17 @@ alter table payment_providers force row level security;
 create policy system on payment_providers to pillarbox_system using ((select acts_as_system())) with check ((select acts_as_system()));
 grant select, insert, update, delete on payment_providers to pillarbox_system;
 
--- The events that providers have sent, so that the same again is passed over.
-create table provider_events (
-  reseller_id uuid not null references resellers (id),
-  event_id text not null,
-  received_at timestamptz not null,
-  constraint provider_events_once primary key (reseller_id, event_id)
-);
-alter table provider_events enable row level security;
-alter table provider_events force row level security;
-create policy system on provider_events to pillarbox_system using ((select acts_as_system())) with check ((select acts_as_system()));
-grant select, insert on provider_events to pillarbox_system;
-
--- By what a tenant pays: the provider's ids.
+-- By what a tenant pays an issuer: the ids of the issuer's provider.
 create table payment_methods (
   tenant_id uuid not null references tenants (id),
+  issuer_id uuid not null references resellers (id),
   customer text not null,
   method text not null,
   version bigint not null default 1,
   updated_at timestamptz not null,
-  constraint payment_methods_once primary key (tenant_id)
+  constraint payment_methods_once primary key (tenant_id, issuer_id),
+  -- Nobody is charged for what another owes.
+  constraint payment_methods_customer unique (issuer_id, customer)
 );
 select protect_tenant_table('payment_methods');
 
@@ -61,19 +52,20 @@ create table payments (
   provider_reference text,
   failure_code text,
   failure_message text,
+  -- Of a charge: when the provider is to be asked about it, while it is open.
+  ask_at timestamptz,
   -- The local day that it counts for.
   received_on date,
   created_at timestamptz not null,
   settled_at timestamptz,
   primary key (tenant_id, id),
   foreign key (tenant_id, invoice_id) references invoices (tenant_id, id),
-  constraint payments_charge check ((provider <> 'manual') = (provider_customer is not null and provider_method is not null)),
+  constraint payments_charge check ((provider <> 'manual') = (provider_customer is not null and provider_method is not null and ask_at is not null)),
   constraint payments_settled check ((status = 'succeeded') = (received_minor is not null and received_on is not null and settled_at is not null))
 );
 create index payments_by_id on payments (id);
 create index payments_invoice on payments (tenant_id, invoice_id);
-create index payments_open on payments (created_at) where status in ('pending', 'unknown', 'requires_action', 'processing');
-create index payments_provider_reference on payments (issuer_id, provider_reference);
+create index payments_open on payments (ask_at) where status in ('pending', 'unknown', 'requires_action', 'processing');
 -- At most one charge of an invoice is under way: with what is due counted after this row is written, no amount is charged twice.
 create unique index payments_live_once on payments (tenant_id, invoice_id)
   where status in ('pending', 'unknown', 'requires_action', 'processing');
@@ -104,8 +96,8 @@ create table refunds (
   -- The local day that it counts for.
   refunded_on date,
   created_at timestamptz not null,
-  -- When the provider was asked last.
-  asked_at timestamptz not null,
+  -- When the provider is to be asked about it, while it is open.
+  ask_at timestamptz not null,
   settled_at timestamptz,
   primary key (tenant_id, id),
   foreign key (tenant_id, payment_id) references payments (tenant_id, id),
@@ -114,15 +106,15 @@ create table refunds (
 );
 create index refunds_by_id on refunds (id);
 create index refunds_payment on refunds (tenant_id, payment_id);
-create index refunds_open on refunds (asked_at) where status in ('pending', 'unknown');
+create index refunds_open on refunds (ask_at) where status in ('pending', 'unknown');
 select protect_tenant_table('refunds');
 
 -- What was written of money stays, and what has arrived or was paid back is final; only a tenant's own transaction writes.
 revoke insert, update, delete on payments, payment_attempts, refunds from pillarbox_system;
 revoke update, delete on payments, payment_attempts, refunds from pillarbox_tenant;
-grant update (status, received_minor, provider_reference, failure_code, failure_message, received_on, settled_at) on payments to pillarbox_tenant;
+grant update (status, received_minor, provider_reference, failure_code, failure_message, ask_at, received_on, settled_at) on payments to pillarbox_tenant;
 grant update (outcome, ended_at) on payment_attempts to pillarbox_tenant;
-grant update (status, provider_reference, refunded_on, asked_at, settled_at) on refunds to pillarbox_tenant;
+grant update (status, provider_reference, refunded_on, ask_at, settled_at) on refunds to pillarbox_tenant;
 create function refuse_change_of_settled() returns trigger language plpgsql as $$
 begin
   raise exception 'what has succeeded is final' using errcode = 'restrict_violation', constraint = 'settled_is_final';

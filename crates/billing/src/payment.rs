@@ -10,9 +10,11 @@ mod status;
 mod store;
 mod webhook;
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, NaiveDate, Utc};
-use db::SystemTx;
-use kernel::{Checks, Currency, InvoiceId, Money, Page, PageRequest, PaymentId, ResellerId, TenantId};
+use db::{Db, SystemRead};
+use kernel::{Checks, Currency, InvoiceId, Money, Page, PageRequest, PaymentId, ResellerId};
 use serde_json::json;
 use tenancy::{Action, Caller, Ctx, TenantTx, event};
 
@@ -49,6 +51,8 @@ pub struct Payment {
     pub amount: Money,
     /// What was paid back of it, or is on its way back.
     pub refunded: Money,
+    /// Each time that it was to be paid back, the oldest first.
+    pub refunds: Vec<Refund>,
     /// What the transfer said, or what the charge says.
     pub reference: String,
     /// Why it failed, as the provider's code and in its words.
@@ -62,10 +66,8 @@ pub struct Payment {
 /// A bank transfer that has arrived.
 #[derive(Debug, Clone)]
 pub struct NewTransfer {
-    /// How much, in minor units.
-    pub amount_minor: i64,
-    /// The currency's code: that of the tenant's invoices.
-    pub currency: String,
+    /// How much, in the currency of the tenant's invoices.
+    pub amount: Money,
     /// What it says, at most 500 characters.
     pub reference: String,
     /// When it arrived, of the form 2026-01-31, not after the tenant's present day.
@@ -75,24 +77,32 @@ pub struct NewTransfer {
 }
 
 /// Records a bank transfer. Without an invoice named it is meant for the one whose number its reference has, else for the
-/// oldest unpaid one of exactly its amount, else for the customer's balance.
+/// oldest unpaid one of exactly its amount, else for the customer's balance. A former reseller's invoices are looked at
+/// only for a caller who sees that reseller.
 ///
 /// # Errors
 /// [`Error::Tenancy`] without the right to record payments; [`Error::Invalid`] for bad input and for an invoice that is
-/// not there.
+/// not there; [`Error::NotFound`] for one of a former reseller's that the caller does not see.
 pub async fn record(ctx: &Ctx, new: NewTransfer) -> Result<Payment, Error> {
     ctx.require(Action::PaymentWrite)?;
+    let issuers = issuers(ctx).await?;
     let today = local_day(ctx.now(), ctx.time_zone());
     let mut tx = ctx.begin().await?;
     let of_the_tenant = store::currency(&mut tx).await?.ok_or(Error::NotFound)?;
-    let (amount, received_on) = check(&new, of_the_tenant, today)?;
+    let received_on = check(&new, of_the_tenant, today)?;
+    let amount = new.amount;
     let receivables = Receivables::read(&mut tx).await?;
     let invoice = match new.invoice_id {
         Some(id) => {
             let named = receivables.get(id).filter(|found| found.currency == amount.currency);
-            Some(named.ok_or_else(|| Error::invalid("/invoice_id", "must be an invoice of the tenant's"))?)
+            let named =
+                named.ok_or_else(|| Error::invalid("/invoice_id", "must be an invoice of the tenant's"))?;
+            Some(Some(named).filter(|found| issuers.contains(&found.issuer)).ok_or(Error::NotFound)?)
         }
-        None => matching::find(&new.reference, amount, &receivables.iter().collect::<Vec<_>>()),
+        None => {
+            let theirs = receivables.iter().filter(|one| issuers.contains(&one.issuer));
+            matching::find(&new.reference, amount, &theirs.collect::<Vec<_>>())
+        }
     };
     let now = ctx.env().now();
     let payment = Payment {
@@ -103,6 +113,7 @@ pub async fn record(ctx: &Ctx, new: NewTransfer) -> Result<Payment, Error> {
         status: PaymentStatus::Succeeded,
         amount,
         refunded: Money::new(0, amount.currency),
+        refunds: Vec::new(),
         reference: new.reference,
         failure: None,
         received_on: Some(received_on),
@@ -112,6 +123,23 @@ pub async fn record(ctx: &Ctx, new: NewTransfer) -> Result<Payment, Error> {
     arrived(&mut tx, ctx, &payment, received_on, now).await?;
     tx.commit().await?;
     Ok(payment)
+}
+
+/// Whose invoices the caller may say are paid: the tenant's reseller's, and those of former ones that the caller sees.
+async fn issuers(ctx: &Ctx) -> Result<BTreeSet<ResellerId>, Error> {
+    let mut all = BTreeSet::from([ctx.reseller_id()]);
+    let of_invoices = {
+        let mut tx = ctx.begin().await?;
+        store::issuers(&mut tx).await?
+    };
+    for issuer in of_invoices.difference(&all.clone()) {
+        match ctx.caller().enter_reseller(*issuer).await {
+            Ok(_) => _ = all.insert(*issuer),
+            Err(tenancy::Error::NotFound) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(all)
 }
 
 /// Posts a payment and tells of it, in the transaction in which it succeeds.
@@ -140,12 +168,12 @@ async fn failed(tx: &mut TenantTx, ctx: &Ctx, payment: &Payment) -> Result<(), E
     Ok(())
 }
 
-fn check(new: &NewTransfer, of_the_tenant: Currency, today: NaiveDate) -> Result<(Money, NaiveDate), Error> {
+/// The day on which it arrived.
+fn check(new: &NewTransfer, of_the_tenant: Currency, today: NaiveDate) -> Result<NaiveDate, Error> {
     let mut checks = Checks::default();
-    checks.require(new.amount_minor > 0, "/amount/amount_minor", "must be more than 0");
-    let currency = new.currency.parse().ok().filter(|&currency: &Currency| currency == of_the_tenant);
+    checks.require(new.amount.amount_minor > 0, "/amount/amount_minor", "must be more than 0");
     let is_its_own = format_args!("must be {of_the_tenant}, which the tenant is billed in");
-    let currency = checks.value(currency, "/amount/currency", is_its_own);
+    checks.require(new.amount.currency == of_the_tenant, "/amount/currency", is_its_own);
     check_text(&mut checks, &new.reference, "/reference");
     let received_on = checks.value(date(&new.received_on), "/received_on", NOT_A_DATE);
     let is_past = received_on.is_none_or(|day| day <= today);
@@ -155,10 +183,7 @@ fn check(new: &NewTransfer, of_the_tenant: Currency, today: NaiveDate) -> Result
         format_args!("must not be after {today}, the tenant's present day"),
     );
     checks.done().map_err(Error::Invalid)?;
-    match (currency, received_on) {
-        (Some(currency), Some(day)) => Ok((Money::new(new.amount_minor, currency), day)),
-        _ => Err(Error::Invalid(Vec::new())),
-    }
+    received_on.ok_or_else(|| Error::Invalid(Vec::new()))
 }
 
 fn check_text(checks: &mut Checks, text: &str, pointer: &str) {
@@ -178,21 +203,23 @@ pub async fn list(ctx: &Ctx, page: PageRequest) -> Result<Page<Payment>, Error> 
     Ok(Page::cut(rows, &page, |payment| payment.id.uuid()))
 }
 
-/// Enters the tenant that a payment is of.
+/// Enters the tenant that a payment is of, a deleted one too for those above it: their money is not deleted. And says
+/// whose money it is.
 ///
 /// # Errors
 /// [`Error::NotFound`], the same for one that does not exist and for one of a tenant out of scope.
-async fn enter(caller: &Caller, id: PaymentId) -> Result<Ctx, Error> {
-    let tenant_id = find_tenant(caller, id).await?.ok_or(Error::NotFound)?;
-    Ok(caller.enter(tenant_id).await?)
+async fn enter(caller: &Caller, id: PaymentId) -> Result<(Ctx, ResellerId), Error> {
+    let found = store::place_of(&mut read(caller.db()).await?, id).await?;
+    let (tenant_id, issuer) = found.ok_or(Error::NotFound)?;
+    Ok((caller.enter_deleted_too(tenant_id).await?, issuer))
 }
 
-/// One payment of the caller's.
+/// One payment of the caller's. Those above a deleted tenant still see its payments.
 ///
 /// # Errors
 /// [`Error::NotFound`], the same for one that does not exist and for one of a tenant out of scope.
 pub async fn get(caller: &Caller, id: PaymentId) -> Result<Payment, Error> {
-    let ctx = enter(caller, id).await?;
+    let (ctx, _) = enter(caller, id).await?;
     ctx.require(Action::PaymentRead)?;
     let mut tx = ctx.begin().await?;
     store::find(&mut tx, id).await?.ok_or(Error::NotFound)
@@ -200,9 +227,9 @@ pub async fn get(caller: &Caller, id: PaymentId) -> Result<Payment, Error> {
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "a payment's path names no tenant; the tenant found is then entered by the caller"
+    reason = "what names no tenant is looked up across them: by a path, whose tenant the caller then enters; by an event that \
+              an issuer's provider signed; and by us, who ask about what is open"
 )]
-async fn find_tenant(caller: &Caller, id: PaymentId) -> Result<Option<TenantId>, Error> {
-    let mut tx = SystemTx::begin(caller.db()).await?;
-    Ok(store::tenant_of(&mut tx, id).await?)
+async fn read(db: &Db) -> Result<SystemRead, db::Error> {
+    SystemRead::open(db).await
 }

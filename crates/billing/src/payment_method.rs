@@ -1,10 +1,11 @@
-//! By what a tenant pays: the provider's ids of the customer and of their card or account. Neither is a secret; without
-//! the issuer's key they are good for nothing.
+//! By what a tenant pays its reseller: the provider's ids of the customer and of their card or account. Neither is a secret,
+//! and yet whoever says them says who is charged, by the issuer's own key: so it is the reseller's side that says them, a
+//! customer is one tenant's only, and what was said to one issuer is not there for another.
 
 mod store;
 
 use chrono::{DateTime, Utc};
-use kernel::Checks;
+use kernel::{Checks, ResellerId};
 use serde_json::json;
 use tenancy::{Action, Ctx, TenantTx, event, require_version};
 
@@ -32,26 +33,28 @@ pub struct PutPaymentMethod {
     pub method: String,
 }
 
-/// The tenant's payment method.
+/// By what the tenant pays its present reseller.
 ///
 /// # Errors
 /// [`Error::NotFound`] when there is none; [`Error::Tenancy`] without the right to see it.
 pub async fn get(ctx: &Ctx) -> Result<PaymentMethod, Error> {
     ctx.require(Action::PaymentRead)?;
     let mut tx = ctx.begin().await?;
-    find(&mut tx).await?.ok_or(Error::NotFound)
+    find(&mut tx, ctx.reseller_id()).await?.ok_or(Error::NotFound)
 }
 
-pub(crate) async fn find(tx: &mut TenantTx) -> Result<Option<PaymentMethod>, Error> {
-    Ok(store::find(tx).await?)
+/// By what the tenant pays an issuer.
+pub(crate) async fn find(tx: &mut TenantTx, issuer: ResellerId) -> Result<Option<PaymentMethod>, Error> {
+    Ok(store::find(tx, issuer).await?)
 }
 
-/// Puts the tenant's payment method, whole.
+/// Puts by what the tenant pays its present reseller, whole.
 ///
 /// # Errors
-/// [`Error::Invalid`] for what is no id; a version mismatch when `if_version` is not the one there is.
+/// [`Error::Invalid`] for what is no id; [`Error::Conflict`] `customer_taken` for another tenant's customer; a version
+/// mismatch when `if_version` is not the one there is; [`Error::Tenancy`] for the tenant's own callers.
 pub async fn put(ctx: &Ctx, put: PutPaymentMethod, if_version: Option<i64>) -> Result<PaymentMethod, Error> {
-    ctx.require(Action::PaymentMake)?;
+    ctx.require(Action::PaymentWrite)?;
     let mut checks = Checks::default();
     for (id, pointer) in [(&put.customer, "/customer"), (&put.method, "/method")] {
         let is_id = (1..=255).contains(&id.len())
@@ -60,25 +63,31 @@ pub async fn put(ctx: &Ctx, put: PutPaymentMethod, if_version: Option<i64>) -> R
     }
     checks.done().map_err(Error::Invalid)?;
     let mut tx = ctx.begin().await?;
-    let old = store::find_locked(&mut tx).await?;
+    let old = store::find_locked(&mut tx, ctx.reseller_id()).await?;
     require_version(if_version, old.map_or(0, |old| old.version))?;
-    let method = store::put(&mut tx, &put, ctx.env().now()).await?;
+    let method = store::put(&mut tx, ctx.reseller_id(), &put, ctx.env().now()).await.map_err(|error| {
+        let detail = "another tenant pays by this customer";
+        match error.constraint() {
+            Some("payment_methods_customer") => Error::Conflict { code: "customer_taken", detail },
+            _ => error.into(),
+        }
+    })?;
     let data = json!({"has_payment_method": true});
     event::record(&mut tx, ctx, event::Kind::PaymentMethodChanged, ctx.tenant_id(), data).await?;
     tx.commit().await?;
     Ok(method)
 }
 
-/// Forgets the tenant's payment method.
+/// Forgets by what the tenant pays its present reseller.
 ///
 /// # Errors
-/// [`Error::NotFound`]; a version mismatch as for [`put`].
+/// [`Error::NotFound`]; others as for [`put`].
 pub async fn delete(ctx: &Ctx, if_version: Option<i64>) -> Result<(), Error> {
-    ctx.require(Action::PaymentMake)?;
+    ctx.require(Action::PaymentWrite)?;
     let mut tx = ctx.begin().await?;
-    let old = store::find_locked(&mut tx).await?.ok_or(Error::NotFound)?;
+    let old = store::find_locked(&mut tx, ctx.reseller_id()).await?.ok_or(Error::NotFound)?;
     require_version(if_version, old.version)?;
-    store::delete(&mut tx).await?;
+    store::delete(&mut tx, ctx.reseller_id()).await?;
     let data = json!({"has_payment_method": false});
     event::record(&mut tx, ctx, event::Kind::PaymentMethodChanged, ctx.tenant_id(), data).await?;
     tx.commit().await?;

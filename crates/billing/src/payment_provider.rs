@@ -3,10 +3,11 @@
 mod store;
 
 use chrono::{DateTime, Utc};
-use db::{Db, SystemTx};
+use db::{Db, SystemRead, SystemTx};
 use kernel::{Checks, ResellerId};
 use secrecy::{ExposeSecret as _, SecretString};
-use tenancy::{Action, ResellerCtx, require_version};
+use serde_json::json;
+use tenancy::{Action, ResellerCtx, Scope, event, require_version};
 
 use crate::Error;
 
@@ -53,14 +54,16 @@ pub(crate) struct Secrets {
 /// [`Error::NotFound`] when it has none; [`Error::Tenancy`] without the right to see it.
 pub async fn get(ctx: &ResellerCtx) -> Result<PaymentProvider, Error> {
     ctx.require(Action::PaymentProviderRead)?;
-    let mut tx = system(ctx.db()).await?;
-    store::find(&mut tx, ctx.reseller_id()).await?.ok_or(Error::NotFound)
+    let mut read = read(ctx.db()).await?;
+    store::find(read.conn(), ctx.reseller_id()).await?.ok_or(Error::NotFound)
 }
 
 /// Puts the reseller's provider, whole.
 ///
 /// # Errors
-/// [`Error::Invalid`] for secrets that no header can carry; a version mismatch when `if_version` is not the one there is.
+/// [`Error::Invalid`] for secrets that no header can carry; [`Error::Conflict`] `payments_under_way` for another
+/// `secret_key`, which may be another account's, while payments or refunds are open that only the present one can find; a
+/// version mismatch when `if_version` is not the one there is.
 pub async fn put(
     ctx: &ResellerCtx,
     put: &PutPaymentProvider,
@@ -77,7 +80,12 @@ pub async fn put(
     let mut tx = system(ctx.db()).await?;
     let old = store::find_locked(&mut tx, ctx.reseller_id()).await?;
     require_version(if_version, old.map_or(0, |old| old.version))?;
+    let old_key = store::secrets(tx.conn(), ctx.reseller_id()).await?.map(|old| old.secret_key);
+    if old_key.is_some_and(|old| old.expose_secret() != put.secret_key.expose_secret()) {
+        require_none_open(&mut tx, ctx.reseller_id(), "payments are under way by the present key").await?;
+    }
     let provider = store::put(&mut tx, ctx.reseller_id(), put, ctx.db().env().now()).await?;
+    tell(&mut tx, ctx, json!({"has_payment_provider": true, "enabled": put.is_enabled})).await?;
     tx.commit().await?;
     Ok(provider)
 }
@@ -92,34 +100,43 @@ pub async fn delete(ctx: &ResellerCtx, if_version: Option<i64>) -> Result<(), Er
     let mut tx = system(ctx.db()).await?;
     let old = store::find_locked(&mut tx, ctx.reseller_id()).await?.ok_or(Error::NotFound)?;
     require_version(if_version, old.version)?;
-    if store::has_open_payments(&mut tx, ctx.reseller_id()).await? {
-        let detail =
-            "payments are under way by this provider; disable it, and delete it when they have ended";
-        return Err(Error::Conflict { code: "payments_under_way", detail });
-    }
+    let detail = "payments are under way by this provider; disable it, and delete it when they have ended";
+    require_none_open(&mut tx, ctx.reseller_id(), detail).await?;
     store::delete(&mut tx, ctx.reseller_id()).await?;
+    tell(&mut tx, ctx, json!({"has_payment_provider": false})).await?;
     tx.commit().await?;
     Ok(())
+}
+
+async fn require_none_open(
+    tx: &mut SystemTx,
+    reseller_id: ResellerId,
+    detail: &'static str,
+) -> Result<(), Error> {
+    if store::has_open(tx, reseller_id).await? {
+        return Err(Error::Conflict { code: "payments_under_way", detail });
+    }
+    Ok(())
+}
+
+/// Notes a change on the reseller's trail.
+async fn tell(tx: &mut SystemTx, ctx: &ResellerCtx, data: serde_json::Value) -> Result<(), db::Error> {
+    let (id, kind) = (ctx.reseller_id(), event::Kind::PaymentProviderChanged);
+    event::record_on(tx, ctx.caller(), Scope::Reseller(id), kind, id, data).await
 }
 
 /// With its secrets, to be used and not to be shown.
 pub(crate) async fn secrets(db: &Db, reseller_id: ResellerId) -> Result<Option<Secrets>, Error> {
-    let mut tx = system(db).await?;
-    Ok(store::secrets(&mut tx, reseller_id).await?)
+    let mut read = read(db).await?;
+    Ok(store::secrets(read.conn(), reseller_id).await?)
 }
 
-/// Whether an event of the provider's was received before.
-pub(crate) async fn is_known(db: &Db, reseller_id: ResellerId, event: &str) -> Result<bool, Error> {
+/// As [`secrets`], for one who has just committed an open payment or refund: waits for whoever is putting others, and those
+/// that are there then stay until it ends.
+pub(crate) async fn kept_secrets(db: &Db, reseller_id: ResellerId) -> Result<Option<Secrets>, Error> {
     let mut tx = system(db).await?;
-    Ok(store::is_known(&mut tx, reseller_id, event).await?)
-}
-
-/// Remembers an event of the provider's.
-pub(crate) async fn remember(db: &Db, reseller_id: ResellerId, event: &str) -> Result<(), Error> {
-    let mut tx = system(db).await?;
-    store::remember(&mut tx, reseller_id, event, db.env().now()).await?;
-    tx.commit().await?;
-    Ok(())
+    store::wait_for_put(&mut tx, reseller_id).await?;
+    Ok(store::secrets(tx.conn(), reseller_id).await?)
 }
 
 #[expect(
@@ -128,4 +145,9 @@ pub(crate) async fn remember(db: &Db, reseller_id: ResellerId, event: &str) -> R
 )]
 async fn system(db: &Db) -> Result<SystemTx, db::Error> {
     SystemTx::begin(db).await
+}
+
+#[expect(clippy::disallowed_methods, reason = "as of `system`")]
+async fn read(db: &Db) -> Result<SystemRead, db::Error> {
+    SystemRead::open(db).await
 }

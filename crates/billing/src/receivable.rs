@@ -6,7 +6,6 @@ mod store;
 
 use std::collections::BTreeMap;
 
-use chrono::NaiveDate;
 use kernel::{Currency, InvoiceId, ResellerId};
 use tenancy::TenantTx;
 
@@ -79,7 +78,6 @@ pub(crate) struct Receivable {
     pub(crate) currency: Currency,
     /// As the document shows it.
     pub(crate) number: String,
-    pub(crate) due_on: NaiveDate,
     pub(crate) due_minor: i64,
 }
 

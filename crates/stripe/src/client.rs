@@ -6,11 +6,12 @@ use http_body_util::Full;
 use hyper::{Method, Request, StatusCode, header};
 use kernel::Money;
 use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::Value;
 use url::{Host, Url, form_urlencoded};
 
 use crate::AmountError;
 use crate::amount::to_api;
-use crate::intent::{Outcome, RawIntent, RawList, RawRefund, Read, RefundOutcome, read};
+use crate::intent::{Outcome, RawIntent, RawList, RawRefund, Read, RefundOutcome, metadata, read};
 use crate::transport::{Failure, Limits, SetupError, Transport};
 
 /// The version of the API whose answers are read here.
@@ -99,7 +100,7 @@ impl Client {
     /// Looks for a payment by our id of it, among those of its customer made since; `Ok(None)` if there is none.
     ///
     /// # Errors
-    /// What is known instead: never [`Outcome::Found`].
+    /// What is known instead, such as that it is there and cannot be read: never [`Outcome::Found`].
     pub async fn find(
         &self,
         account: &Account,
@@ -116,10 +117,11 @@ impl Client {
             Read::Unknown(why) => return Err(Outcome::Unknown(why)),
         };
         let unreadable = Outcome::Unknown("the answer cannot be read");
-        let Ok(list) = serde_json::from_slice::<RawList<RawIntent>>(&body) else { return Err(unreadable) };
-        let mut intents = list.data.into_iter().filter_map(RawIntent::read);
-        match intents.find(|intent| intent.payment.as_deref() == Some(&charge.payment)) {
-            Some(intent) => Ok(Some(Outcome::of_intent(intent))),
+        let Ok(mut list) = serde_json::from_slice::<RawList>(&body) else { return Err(unreadable) };
+        let is_it = |one: &Value| metadata(one, "payment") == Some(&charge.payment);
+        match list.data.iter().position(is_it).map(|at| RawIntent::read(list.data.swap_remove(at))) {
+            Some(Some(intent)) => Ok(Some(Outcome::of_intent(intent))),
+            Some(None) => Err(unreadable),
             None if list.has_more => {
                 Err(Outcome::Unknown("the customer has too many payments to look through"))
             }
@@ -152,7 +154,7 @@ impl Client {
     /// Looks for a refund by our id of it, among those of its payment; `Ok(None)` if there is none.
     ///
     /// # Errors
-    /// What is known instead: never [`RefundOutcome::Found`].
+    /// What is known instead, such as that it is there and cannot be read: never [`RefundOutcome::Found`].
     pub async fn find_refund(
         &self,
         account: &Account,
@@ -168,10 +170,11 @@ impl Client {
             Read::Busy => return Err(RefundOutcome::Busy),
             Read::Unknown(why) => return Err(RefundOutcome::Unknown(why)),
         };
-        let Ok(list) = serde_json::from_slice::<RawList<RawRefund>>(&body) else { return Err(unreadable) };
-        let mut refunds = list.data.into_iter().filter_map(RawRefund::read);
-        match refunds.find(|found| found.refund.as_deref() == Some(refund)) {
-            Some(found) => Ok(Some(RefundOutcome::Found(found))),
+        let Ok(mut list) = serde_json::from_slice::<RawList>(&body) else { return Err(unreadable) };
+        let is_it = |one: &Value| metadata(one, "refund") == Some(refund);
+        match list.data.iter().position(is_it).map(|at| RawRefund::read(list.data.swap_remove(at))) {
+            Some(Some(found)) => Ok(Some(RefundOutcome::Found(found))),
+            Some(None) => Err(unreadable),
             None if list.has_more => {
                 Err(RefundOutcome::Unknown("the payment has too many refunds to look through"))
             }

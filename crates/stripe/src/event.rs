@@ -1,27 +1,18 @@
 //! Events, read as far as they concern payments and refunds.
 
 use serde::Deserialize;
+use serde_json::Value;
 
-use crate::intent::{Intent, RawIntent, RawList, RawRefund, Refund};
+use crate::intent::{Intent, RawIntent, RawRefund, Refund, metadata};
 
-/// Something that happened at the provider's. It says where a thing is now, or was once: events come twice and in any
-/// order.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Event {
-    /// The provider's id of it, the same each time it is sent.
-    pub id: String,
-    /// What happened.
-    pub happened: Happened,
-}
-
-/// What of an event matters here.
+/// What an event tells, as far as it matters here: where a thing is now, or was once. Events come twice and in any order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Happened {
-    /// A payment succeeded, failed, is on its way or was cancelled.
+    /// A payment of ours succeeded, failed, is on its way or was cancelled.
     Payment(Intent),
-    /// Refunds were made, went through or failed.
+    /// Refunds of ours were made, went through or failed.
     Refunds(Vec<Refund>),
-    /// Nothing that matters here.
+    /// Nothing that matters here, such as what others do with the same account.
     Other,
 }
 
@@ -32,7 +23,6 @@ pub struct EventError;
 
 #[derive(Debug, Deserialize)]
 struct Raw {
-    id: String,
     #[serde(rename = "type")]
     kind: String,
     data: Data,
@@ -40,48 +30,45 @@ struct Raw {
 
 #[derive(Debug, Deserialize)]
 struct Data {
-    object: serde_json::Value,
+    object: Value,
 }
 
-/// A charge, of which only its refunds matter; newer versions of the API leave them out.
-#[derive(Debug, Deserialize)]
-struct RawCharge {
-    refunds: Option<RawList<RawRefund>>,
-}
-
-impl Event {
+impl Happened {
     /// Reads a body whose signature holds.
     ///
     /// # Errors
-    /// [`EventError`] for one that cannot be read.
+    /// [`EventError`] for one that is no event, and for one of ours that cannot be read.
     pub fn parse(body: &[u8]) -> Result<Self, EventError> {
         let raw: Raw = serde_json::from_slice(body).map_err(|_| EventError)?;
-        let happened = match raw.kind.as_str() {
+        let mut object = raw.data.object;
+        match raw.kind.as_str() {
             "payment_intent.succeeded"
             | "payment_intent.payment_failed"
             | "payment_intent.processing"
             | "payment_intent.requires_action"
-            | "payment_intent.canceled" => {
-                let intent: RawIntent = object(raw.data.object)?;
-                Happened::Payment(intent.read().ok_or(EventError)?)
+            | "payment_intent.canceled"
+                if metadata(&object, "payment").is_some() =>
+            {
+                RawIntent::read(object).map(Self::Payment).ok_or(EventError)
             }
             "refund.created" | "refund.updated" | "refund.failed" | "charge.refund.updated" => {
-                let refund: RawRefund = object(raw.data.object)?;
-                Happened::Refunds(vec![refund.read().ok_or(EventError)?])
+                refunds(vec![object])
             }
-            "charge.refunded" => {
-                let charge: RawCharge = object(raw.data.object)?;
-                let refunds = charge.refunds.map(|list| list.data).unwrap_or_default();
-                Happened::Refunds(refunds.into_iter().filter_map(RawRefund::read).collect())
-            }
-            _ => Happened::Other,
-        };
-        Ok(Self { id: raw.id, happened })
+            // Newer versions of the API leave them out.
+            "charge.refunded" => match object.pointer_mut("/refunds/data").map(Value::take) {
+                Some(Value::Array(all)) => refunds(all),
+                _ => Ok(Self::Other),
+            },
+            _ => Ok(Self::Other),
+        }
     }
 }
 
-fn object<T: serde::de::DeserializeOwned>(value: serde_json::Value) -> Result<T, EventError> {
-    serde_json::from_value(value).map_err(|_| EventError)
+/// Those of ours.
+fn refunds(all: Vec<Value>) -> Result<Happened, EventError> {
+    let ours = all.into_iter().filter(|one| metadata(one, "refund").is_some());
+    let ours: Vec<_> = ours.map(RawRefund::read).collect::<Option<_>>().ok_or(EventError)?;
+    Ok(if ours.is_empty() { Happened::Other } else { Happened::Refunds(ours) })
 }
 
 #[cfg(test)]
@@ -92,17 +79,17 @@ mod tests {
     use super::*;
     use crate::{IntentStatus, RefundStatus};
 
-    fn event(kind: &str, object: &str) -> Result<Event, EventError> {
-        Event::parse(format!(r#"{{"id":"evt_1","type":"{kind}","data":{{"object":{object}}}}}"#).as_bytes())
+    fn event(kind: &str, object: &str) -> Result<Happened, EventError> {
+        Happened::parse(
+            format!(r#"{{"id":"evt_1","type":"{kind}","data":{{"object":{object}}}}}"#).as_bytes(),
+        )
     }
 
     #[test]
     fn payments_and_refunds_are_read_and_all_else_is_passed_over() {
         let intent = r#"{"id":"pi_1","status":"succeeded","amount":1250,"amount_received":1200,"currency":"eur",
             "metadata":{"payment":"pay_1","theirs":"x"},"last_payment_error":null}"#;
-        let Happened::Payment(read) = event("payment_intent.succeeded", intent).unwrap().happened else {
-            panic!()
-        };
+        let Happened::Payment(read) = event("payment_intent.succeeded", intent).unwrap() else { panic!() };
         assert_eq!((read.id.as_str(), read.status), ("pi_1", IntentStatus::Succeeded));
         assert_eq!(
             (read.amount, read.payment.as_deref()),
@@ -112,20 +99,34 @@ mod tests {
             r#"{"id":"re_1","status":"pending","amount":500,"currency":"eur","metadata":{"refund":"ref_1"}}"#;
         let charge = format!(r#"{{"id":"ch_1","refunds":{{"data":[{refund}]}}}}"#);
         for (kind, object) in [("refund.updated", refund), ("charge.refunded", charge.as_str())] {
-            let Happened::Refunds(read) = event(kind, object).unwrap().happened else { panic!() };
+            let Happened::Refunds(read) = event(kind, object).unwrap() else { panic!() };
             assert_eq!((read[0].status, read[0].refund.as_deref()), (RefundStatus::Pending, Some("ref_1")));
         }
-        assert_eq!(event("charge.refunded", r#"{"id":"ch_1"}"#).unwrap().happened, Happened::Refunds(vec![]));
-        assert_eq!(event("customer.created", "{}").unwrap().happened, Happened::Other);
-        for object in ["{}", r#"{"id":"pi_1","status":"new","amount":1,"currency":"eur"}"#, "[]"] {
-            assert_eq!(event("payment_intent.succeeded", object), Err(EventError), "{object}");
+        assert_eq!(event("customer.created", "{}"), Ok(Happened::Other));
+    }
+
+    #[test]
+    fn what_is_not_ours_need_not_make_sense_and_what_is_has_to() {
+        let odd = r#"{"id":"pi_1","status":"new","amount":1,"currency":"eur","metadata":{"order":"7"}}"#;
+        for object in ["{}", "[]", "7", odd] {
+            for kind in ["payment_intent.succeeded", "refund.updated", "charge.refunded"] {
+                assert_eq!(event(kind, object), Ok(Happened::Other), "{kind} {object}");
+            }
         }
+        let ours = odd.replace("order", "payment");
+        assert_eq!(event("payment_intent.succeeded", &ours), Err(EventError));
+        let ours = odd.replace("order", "refund");
+        assert_eq!(event("refund.updated", &ours), Err(EventError));
+        let charge = format!(r#"{{"refunds":{{"data":[{odd},{ours}]}}}}"#);
+        assert_eq!(event("charge.refunded", &charge), Err(EventError));
+        assert_eq!(event("charge.refunded", &charge.replace("\"refund\"", "\"x\"")), Ok(Happened::Other));
+        assert_eq!(Happened::parse(b"{}"), Err(EventError));
     }
 
     proptest! {
         #[test]
         fn any_bytes_are_an_event_or_an_error(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
-            let _ = Event::parse(&bytes);
+            let _ = Happened::parse(&bytes);
         }
     }
 }

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use hyper::StatusCode;
 use kernel::{Currency, Money};
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::amount::from_api;
 use crate::transport::Failure;
@@ -147,10 +148,10 @@ pub(crate) struct RawRefund {
     metadata: Metadata,
 }
 
-/// A list, of which only what is needed is read.
+/// A list, of which only what is ours is read.
 #[derive(Debug, Deserialize)]
-pub(crate) struct RawList<T> {
-    pub(crate) data: Vec<T>,
+pub(crate) struct RawList {
+    pub(crate) data: Vec<Value>,
     #[serde(default)]
     pub(crate) has_more: bool,
 }
@@ -168,9 +169,18 @@ impl RawError {
     }
 }
 
+/// What we wrote into an object's metadata. Looked at before the object is read: what is not ours need not make sense.
+pub(crate) fn metadata<'a>(object: &'a Value, key: &str) -> Option<&'a str> {
+    object["metadata"][key].as_str()
+}
+
 impl RawIntent {
     /// `None` for what makes no sense.
-    pub(crate) fn read(self) -> Option<Intent> {
+    pub(crate) fn read(object: Value) -> Option<Intent> {
+        Self::intent(serde_json::from_value(object).ok()?)
+    }
+
+    fn intent(self) -> Option<Intent> {
         let status = match self.status.as_str() {
             "succeeded" => IntentStatus::Succeeded,
             "processing" => IntentStatus::Processing,
@@ -191,7 +201,12 @@ impl RawIntent {
 }
 
 impl RawRefund {
-    pub(crate) fn read(self) -> Option<Refund> {
+    /// `None` for what makes no sense.
+    pub(crate) fn read(object: Value) -> Option<Refund> {
+        Self::refund(serde_json::from_value(object).ok()?)
+    }
+
+    fn refund(self) -> Option<Refund> {
         let status = match self.status.as_deref() {
             Some("succeeded") => RefundStatus::Succeeded,
             Some("pending" | "requires_action") => RefundStatus::Pending,
@@ -216,14 +231,14 @@ impl Outcome {
     /// Of an answer about one payment.
     pub(crate) fn read(answer: Result<(StatusCode, Bytes), Failure>) -> Self {
         match read(answer) {
-            Read::Good(body) => serde_json::from_slice::<RawIntent>(&body)
+            Read::Good(body) => serde_json::from_slice(&body)
                 .ok()
                 .and_then(RawIntent::read)
                 .map_or(Self::Unknown("the answer cannot be read"), Self::of_intent),
             Read::Declined(error) => {
                 let (code, message) = error.in_words();
                 // A payment that is on its way in spite of the error is believed, not the error.
-                match error.payment_intent.and_then(|intent| intent.read()) {
+                match error.payment_intent.and_then(|intent| intent.intent()) {
                     Some(intent) if intent.status != IntentStatus::Failed => Self::Found(intent),
                     intent => Self::Declined { intent: intent.map(|intent| intent.id), code, message },
                 }
@@ -238,7 +253,7 @@ impl Outcome {
 impl RefundOutcome {
     pub(crate) fn read(answer: Result<(StatusCode, Bytes), Failure>) -> Self {
         match read(answer) {
-            Read::Good(body) => serde_json::from_slice::<RawRefund>(&body)
+            Read::Good(body) => serde_json::from_slice(&body)
                 .ok()
                 .and_then(RawRefund::read)
                 .map_or(Self::Unknown("the answer cannot be read"), Self::Found),

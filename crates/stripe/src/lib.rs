@@ -3,7 +3,7 @@
 //! <https://docs.stripe.com/api/payment_intents>, <https://docs.stripe.com/webhooks/signature>
 //!
 //! A [`Client`] makes one request at a time and says in types what is known afterwards; [`verify`] proves that an event
-//! is the provider's, and [`Event::parse`] reads it. Nothing here remembers or repeats anything: payments and their
+//! is the provider's, and [`Happened::parse`] reads it. Nothing here remembers or repeats anything: payments and their
 //! attempts are rows of the caller's, and so is the decision to ask again.
 
 mod amount;
@@ -15,7 +15,7 @@ mod transport;
 
 pub use amount::AmountError;
 pub use client::{Account, Charge, Client};
-pub use event::{Event, EventError, Happened};
+pub use event::{EventError, Happened};
 pub use intent::{Intent, IntentStatus, Outcome, Refund, RefundOutcome, RefundStatus};
 pub use signature::{TOLERANCE, VerifyError, sign, verify};
 pub use transport::{Limits, SetupError};

@@ -137,6 +137,10 @@ named! {
         PaymentFailed = "payment.failed",
         /// A payment, or a part of it, was paid back.
         PaymentRefunded = "payment.refunded",
+        /// A refund is not made.
+        PaymentRefundFailed = "payment.refund_failed",
+        /// By which provider a reseller takes money was put or deleted.
+        PaymentProviderChanged = "payment_provider.changed",
         /// A tenant's payment method was put or deleted.
         PaymentMethodChanged = "payment_method.changed",
     }

@@ -122,9 +122,9 @@ named! {
         InvoiceRead = "invoices:read",
         /// See payments.
         PaymentRead = "payments:read",
-        /// Record payments that have arrived, and pay back.
+        /// Record payments that have arrived, pay back, and say by what a tenant pays.
         PaymentWrite = "payments:write",
-        /// Pay invoices by the tenant's payment method, and say which that is.
+        /// Pay invoices by the tenant's payment method.
         PaymentMake = "payments:make",
         /// See by which provider a reseller takes money, without its secrets.
         PaymentProviderRead = "payment_providers:read",

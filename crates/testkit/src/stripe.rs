@@ -27,6 +27,10 @@ pub enum Fault {
     Cut,
     /// It is not done: too many requests.
     RateLimited,
+    /// It is not done: the request is no good.
+    Refused,
+    /// The payment arrives just before it is to be given up.
+    ArrivesFirst,
     /// The bank declines.
     Declined,
     /// The bank wants to see the customer.
@@ -55,6 +59,7 @@ pub struct Heard {
 #[derive(Debug, Default)]
 struct State {
     faults: VecDeque<Fault>,
+    is_revoked: bool,
     heard: Vec<Heard>,
     /// By idempotency key: what was answered, and would be again.
     answered: HashMap<String, (u16, Value)>,
@@ -102,6 +107,11 @@ impl FakeStripe {
         lock(&self.state).faults.extend(faults);
     }
 
+    /// Its good key is good no longer.
+    pub fn revoke(&self) {
+        lock(&self.state).is_revoked = true;
+    }
+
     /// The requests so far.
     pub fn heard(&self) -> Vec<Heard> {
         lock(&self.state).heard.clone()
@@ -130,6 +140,13 @@ impl FakeStripe {
     /// Forgets what was asked under which idempotency key, as the provider does after a day.
     pub fn forget_keys(&self) {
         lock(&self.state).answered.clear();
+    }
+
+    /// What becomes of a refund later, such as `failed`.
+    pub fn settle_refund(&self, refund: &str, status: &str) {
+        if let Some(refund) = lock(&self.state).refunds.get_mut(refund) {
+            refund["status"] = json!(status);
+        }
     }
 
     /// What becomes of a payment later, such as `succeeded`.
@@ -189,7 +206,8 @@ fn problem(kind: &str, code: &str) -> Value {
 fn answer(state: &Mutex<State>, heard: &Heard) -> (Option<Fault>, u16, Value) {
     let mut state = lock(state);
     state.heard.push(heard.clone());
-    if heard.headers.get("authorization").map(String::as_str) != Some("Bearer sk_test_good") {
+    let is_good = heard.headers.get("authorization").map(String::as_str) == Some("Bearer sk_test_good");
+    if !is_good || state.is_revoked {
         return (None, 401, problem("invalid_request_error", "invalid_api_key"));
     }
     let (path, query) = heard.target.split_once('?').unwrap_or((&heard.target, ""));
@@ -204,6 +222,7 @@ fn answer(state: &Mutex<State>, heard: &Heard) -> (Option<Fault>, u16, Value) {
     let fault = state.faults.pop_front();
     match fault {
         Some(Fault::RateLimited) => return (fault, 429, problem("invalid_request_error", "rate_limit")),
+        Some(Fault::Refused) => return (fault, 400, problem("invalid_request_error", "refused_in_a_test")),
         Some(Fault::Cut) => return (fault, 0, Value::Null),
         _ => {}
     }
@@ -288,7 +307,8 @@ fn change(
             }
         }
         ["payment_intents", id, "cancel"] => match state.intents.get_mut(*id) {
-            Some(intent) if intent["status"] == "succeeded" => {
+            Some(intent) if fault == Some(Fault::ArrivesFirst) || intent["status"] == "succeeded" => {
+                settle(intent, "succeeded");
                 (400, problem("invalid_request_error", "payment_intent_unexpected_state"))
             }
             Some(intent) => {

@@ -49,6 +49,8 @@ struct Payment {
     amount: Money,
     /// What was paid back of it, or is on its way back.
     refunded: Money,
+    /// Each time that it was to be paid back, the oldest first.
+    refunds: Vec<Refund>,
     /// What the transfer says, or the charge.
     #[schema(example = "INV-000001")]
     reference: String,
@@ -70,6 +72,7 @@ impl From<payment::Payment> for Payment {
             status: of.status.as_str(),
             amount: of.amount.into(),
             refunded: of.refunded.into(),
+            refunds: of.refunds.into_iter().map(Refund::from).collect(),
             reference: of.reference,
             failure: of.failure.map(|(code, message)| PaymentFailure { code, message }),
             received_on: of.received_on,
@@ -125,7 +128,7 @@ async fn list(
     Path(at): Path<TenantPath>,
     Query(query): Query<PageQuery>,
 ) -> Result<Answer<List<Payment>>, Problem> {
-    let ctx = caller.enter(at.tenant_id).await?;
+    let ctx = caller.enter_deleted_too(at.tenant_id).await?;
     Ok(page::answer(payment::list(&ctx, query.request()).await?))
 }
 
@@ -142,10 +145,9 @@ async fn create(
     Path(at): Path<TenantPath>,
     Json(body): Json<NewPayment>,
 ) -> Result<(StatusCode, Answer<Payment>), Problem> {
-    let ctx = caller.enter(at.tenant_id).await?;
+    let ctx = caller.enter_deleted_too(at.tenant_id).await?;
     let new = NewTransfer {
-        amount_minor: body.amount.amount_minor,
-        currency: body.amount.currency.code().to_owned(),
+        amount: body.amount.into(),
         reference: body.reference,
         received_on: body.received_on,
         invoice_id: body.invoice_id,
@@ -187,7 +189,7 @@ struct Refund {
     id: RefundId,
     #[schema(value_type = schema::PaymentId)]
     payment_id: PaymentId,
-    /// It only moves forward.
+    /// It only moves forward. What has `failed` may still succeed if the money comes back after all.
     #[schema(value_type = schema::RefundStatus)]
     status: &'static str,
     amount: Money,
@@ -198,6 +200,20 @@ struct Refund {
     #[schema(value_type = Option<schema::Day>, required)]
     refunded_on: Option<NaiveDate>,
     created_at: DateTime<Utc>,
+}
+
+impl From<payment::Refund> for Refund {
+    fn from(of: payment::Refund) -> Self {
+        Self {
+            id: of.id,
+            payment_id: of.payment_id,
+            status: of.status.as_str(),
+            amount: of.amount.into(),
+            reason: of.reason,
+            refunded_on: of.refunded_on,
+            created_at: of.created_at,
+        }
+    }
 }
 
 /// A refund to make.
@@ -232,17 +248,8 @@ async fn refund(
     Json(body): Json<NewRefund>,
 ) -> Result<(StatusCode, Answer<Refund>), Problem> {
     let amount = body.amount.map(kernel::Money::from);
-    let of = payment::refund(&caller, &*api.payments, at.payment_id, amount, body.reason).await?;
-    let refund = Refund {
-        id: of.id,
-        payment_id: of.payment_id,
-        status: of.status.as_str(),
-        amount: of.amount.into(),
-        reason: of.reason,
-        refunded_on: of.refunded_on,
-        created_at: of.created_at,
-    };
-    Ok((StatusCode::CREATED, Answer(refund)))
+    let refund = payment::refund(&caller, &*api.payments, at.payment_id, amount, body.reason).await?;
+    Ok((StatusCode::CREATED, Answer(refund.into())))
 }
 
 /// By what a tenant pays: the provider's ids.
@@ -281,11 +288,13 @@ async fn get_method(
 
 /// Set a tenant's payment method
 ///
-/// Made with the provider's own means, so that no card's number comes here.
+/// Made with the provider's own means, so that no card's number comes here. It is for the invoices of the tenant's present
+/// reseller, whose side sets it: who names a customer names who is charged.
 #[utoipa::path(put, path = "/v1/tenants/{tenant_id}/payment-method", tag = "Payments", operation_id = "put_payment_method",
     params(TenantPath),
-    responses((status = 200, description = "The payment method as it is now.", body = PaymentMethod)),
-    extensions(("x-required-action" = json!("payments:make"))))]
+    responses((status = 200, description = "The payment method as it is now.", body = PaymentMethod),
+        (status = 409, description = "Another tenant pays by the customer: `customer_taken`.")),
+    extensions(("x-required-action" = json!("payments:write"))))]
 async fn put_method(
     Bearer(caller): Bearer,
     Path(at): Path<TenantPath>,
@@ -301,7 +310,7 @@ async fn put_method(
 #[utoipa::path(delete, path = "/v1/tenants/{tenant_id}/payment-method", tag = "Payments", operation_id = "delete_payment_method",
     params(TenantPath),
     responses((status = 204, description = "There is none any more.")),
-    extensions(("x-required-action" = json!("payments:make"))))]
+    extensions(("x-required-action" = json!("payments:write"))))]
 async fn delete_method(
     Bearer(caller): Bearer,
     Path(at): Path<TenantPath>,

@@ -75,7 +75,8 @@ async fn get(
 /// `/v1/payment-webhooks/{reseller_id}`.
 #[utoipa::path(put, path = "/v1/resellers/{reseller_id}/payment-provider", tag = "Payments", operation_id = "put_payment_provider",
     params(ResellerPath),
-    responses((status = 200, description = "The provider as it is now, without its secrets.", body = PaymentProvider)),
+    responses((status = 200, description = "The provider as it is now, without its secrets.", body = PaymentProvider),
+        (status = 409, description = "It is another `secret_key`, and payments or refunds are under way by the present one: `payments_under_way`.")),
     extensions(("x-required-action" = json!("payment_providers:write"))))]
 async fn put(
     Bearer(caller): Bearer,
@@ -96,7 +97,7 @@ async fn put(
 #[utoipa::path(delete, path = "/v1/resellers/{reseller_id}/payment-provider", tag = "Payments", operation_id = "delete_payment_provider",
     params(ResellerPath),
     responses((status = 204, description = "There is none any more, and its secrets are gone."),
-        (status = 409, description = "Payments are under way by it: `payments_under_way`.")),
+        (status = 409, description = "Payments or refunds are under way by it: `payments_under_way`.")),
     extensions(("x-required-action" = json!("payment_providers:write"))))]
 async fn delete(
     Bearer(caller): Bearer,

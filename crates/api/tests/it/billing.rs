@@ -393,3 +393,23 @@ async fn prices_by_tiers_are_published_and_their_mistakes_pointed_at() {
         assert_eq!(problem["errors"][0]["pointer"], pointer, "{problem}");
     }
 }
+
+#[tokio::test]
+async fn a_deleted_tenant_s_payments_are_there_for_those_above_it() {
+    let app = App::new().await;
+    let (_, north) = app.reseller("North").await;
+    let tenant = app.tenant(&north, "one.example", json!({})).await;
+    let key = app.post(&north, &format!("{tenant}/api-keys"), json!({"role": "tenant_billing"})).await;
+    let own = text(&key.expect(201)["secret"]);
+    let payments = format!("{tenant}/payments");
+    app.get(&own, &payments).await.expect(200);
+    app.delete(&north, &tenant).await.expect(204);
+    assert_ne!(app.get(&own, &payments).await.status, 200);
+    let transfer = json!({"amount": {"amount_minor": 500, "currency": "EUR"}, "reference": "last", "received_on": "2025-12-01"});
+    let one = app.post(&north, &payments, transfer).await.expect(201);
+    assert_eq!(one["refunds"], json!([]));
+    let path = format!("/v1/payments/{}", text(&one["id"]));
+    let back = app.post(&north, &format!("{path}/refund"), json!({"reason": "it has left"})).await.expect(201);
+    assert_eq!(app.get(&north, &path).await.expect(200)["refunds"], json!([back]));
+    assert_eq!(app.get(&north, &payments).await.expect(200)["data"][0]["refunds"], json!([back]));
+}

@@ -7,11 +7,12 @@ use stripe::{Account, Charge, Outcome};
 use tenancy::{Action, Caller, Ctx, TenantTx};
 
 use super::provider::Provider;
+use super::reconcile::PATIENCE;
 use super::status::{PaymentStatus, Seen};
-use super::{Payment, arrived, store};
+use super::{Payment, arrived, read, store};
 use crate::rating::local_day;
 use crate::receivable::Receivables;
-use crate::{Error, invoice, payment_method, payment_provider};
+use crate::{Error, payment_method, payment_provider};
 
 /// Charges what is due of an invoice by the tenant's payment method, now. The answer tells what is known: a payment that
 /// has failed is no error.
@@ -20,11 +21,23 @@ use crate::{Error, invoice, payment_method, payment_provider};
 /// [`Error::NotFound`] for an invoice out of scope; [`Error::Conflict`] `nothing_due`, `no_payment_method`,
 /// `no_payment_provider`, and `payment_under_way` while another may still arrive.
 pub async fn pay(caller: &Caller, provider: &dyn Provider, id: InvoiceId) -> Result<Payment, Error> {
-    let ctx = invoice::enter(caller, id).await?;
+    let found = store::place_of_invoice(&mut read(caller.db()).await?, id).await?;
+    let (tenant_id, issuer) = found.ok_or(Error::NotFound)?;
+    let ctx = caller.enter(tenant_id).await?;
     ctx.require(Action::PaymentMake)?;
-    let (payment, account, charge) = begin(&ctx, id).await?;
+    let secrets = payment_provider::secrets(ctx.db(), issuer).await?;
+    let (payment, charge) = begin(&ctx, id, secrets.is_some_and(|found| found.is_enabled)).await?;
     // From here on the money may move: whoever stops, the payment is found.
-    let outcome = provider.charge(&account, &key(payment), &charge).await;
+    let outcome = match payment_provider::kept_secrets(ctx.db(), issuer).await? {
+        Some(secrets) => {
+            let account = Account { secret_key: secrets.secret_key };
+            provider.charge(&account, &key(payment), &charge).await
+        }
+        None => Outcome::Refused {
+            code: "no_payment_provider".into(),
+            message: "the issuer has just given its provider up".into(),
+        },
+    };
     ended(&ctx, payment, 1, outcome).await
 }
 
@@ -34,17 +47,17 @@ pub(super) fn key(id: PaymentId) -> String {
 }
 
 /// Writes the payment down, and that it is about to be asked for.
-async fn begin(ctx: &Ctx, id: InvoiceId) -> Result<(PaymentId, Account, Charge), Error> {
+async fn begin(ctx: &Ctx, id: InvoiceId, has_provider: bool) -> Result<(PaymentId, Charge), Error> {
     let conflict = |code, detail| Error::Conflict { code, detail };
     let mut tx = ctx.begin().await?;
     let receivables = Receivables::read(&mut tx).await?;
     let nothing_due = || conflict("nothing_due", "nothing of it is left to pay");
     let owed = receivables.get(id).filter(|owed| owed.due_minor > 0).ok_or_else(nothing_due)?;
-    let without = || conflict("no_payment_method", "the tenant has no payment method");
-    let method = payment_method::find(&mut tx).await?.ok_or_else(without)?;
-    let secrets = payment_provider::secrets(ctx.db(), owed.issuer).await?.filter(|found| found.is_enabled);
-    let without = || conflict("no_payment_provider", "the issuer takes no charges");
-    let account = Account { secret_key: secrets.ok_or_else(without)?.secret_key };
+    let without = || conflict("no_payment_method", "it is not said by what the tenant pays the issuer");
+    let method = payment_method::find(&mut tx, owed.issuer).await?.ok_or_else(without)?;
+    if !has_provider {
+        return Err(conflict("no_payment_provider", "the issuer takes no charges"));
+    }
     let now = ctx.env().now();
     let amount = Money::new(owed.due_minor, owed.currency);
     let payment = Payment {
@@ -55,6 +68,7 @@ async fn begin(ctx: &Ctx, id: InvoiceId) -> Result<(PaymentId, Account, Charge),
         status: PaymentStatus::Pending,
         amount,
         refunded: Money::new(0, owed.currency),
+        refunds: Vec::new(),
         reference: owed.number.clone(),
         failure: None,
         received_on: None,
@@ -70,7 +84,7 @@ async fn begin(ctx: &Ctx, id: InvoiceId) -> Result<(PaymentId, Account, Charge),
     let under_way =
         || conflict("payment_under_way", "another payment of it is under way or has just arrived");
     // Waits for another that is just being written or settled.
-    if let Err(error) = store::insert_charge(&mut tx, &payment, &charge).await {
+    if let Err(error) = store::insert_charge(&mut tx, &payment, &charge, now + PATIENCE).await {
         let is_second = error.constraint() == Some("payments_live_once");
         return Err(if is_second { under_way() } else { error.into() });
     }
@@ -80,7 +94,7 @@ async fn begin(ctx: &Ctx, id: InvoiceId) -> Result<(PaymentId, Account, Charge),
     }
     store::begin_attempt(&mut tx, payment.id, 1, &key(payment.id), now).await?;
     tx.commit().await?;
-    Ok((payment.id, account, charge))
+    Ok((payment.id, charge))
 }
 
 /// Notes how an attempt ended and what it told.

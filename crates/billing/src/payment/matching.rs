@@ -43,7 +43,6 @@ mod tests {
             issuer: ResellerId::from_uuid(Uuid::nil()),
             currency: "EUR".parse().unwrap(),
             number: format!("INV-{n:06}"),
-            due_on: "2026-01-15".parse().unwrap(),
             due_minor,
         }
     }

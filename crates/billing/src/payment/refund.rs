@@ -8,6 +8,7 @@ use stripe::{Account, RefundOutcome};
 use tenancy::{Action, Caller, Ctx, TenantTx, event};
 
 use super::provider::Provider;
+use super::reconcile::PATIENCE;
 use super::status::{PaymentStatus, RefundStatus, of_refund};
 use super::{check_text, enter, store};
 use crate::ledger::{self, Moved, Movement};
@@ -54,8 +55,8 @@ pub(super) fn key(id: RefundId) -> String {
 /// has failed is no error.
 ///
 /// # Errors
-/// [`Error::NotFound`], the same for one that does not exist and for one of a tenant out of scope; [`Error::Conflict`]
-/// `refund_exceeds_payment` for more than is left of it, `no_payment_provider`; [`Error::Invalid`] for bad input.
+/// [`Error::NotFound`], the same for one that does not exist, for one of a tenant out of scope, and for money of an issuer
+/// out of scope, which a tenant that has moved brings along; [`Error::Conflict`] `refund_exceeds_payment` for more than is left of it, `no_payment_provider`; [`Error::Invalid`] for bad input.
 pub async fn refund(
     caller: &Caller,
     provider: &dyn Provider,
@@ -63,8 +64,10 @@ pub async fn refund(
     amount: Option<Money>,
     reason: String,
 ) -> Result<Refund, Error> {
-    let ctx = enter(caller, id).await?;
+    let (ctx, issuer) = enter(caller, id).await?;
     ctx.require(Action::PaymentWrite)?;
+    caller.enter_reseller(issuer).await?;
+    let has_provider = payment_provider::secrets(ctx.db(), issuer).await?.is_some();
     let mut tx = ctx.begin().await?;
     // Nobody else refunds of it until this is written.
     let payment = store::find_locked(&mut tx, id).await?.ok_or(Error::NotFound)?;
@@ -82,21 +85,29 @@ pub async fn refund(
         refunded_on: None,
         created_at: ctx.env().now(),
     };
-    store::insert_refund(&mut tx, &refund).await?;
+    store::insert_refund(&mut tx, &refund, refund.created_at + PATIENCE).await?;
     let Some(reference) = store::provider_reference(&mut tx, id).await? else {
         let done = settle(&ctx, &mut tx, refund.id, Some((RefundStatus::Succeeded, None))).await?;
         tx.commit().await?;
         return Ok(done);
     };
-    let secrets = payment_provider::secrets(ctx.db(), payment.issuer_id).await?.ok_or(Error::Conflict {
-        code: "no_payment_provider",
-        detail: "the issuer has no provider to pay back by",
-    })?;
+    if !has_provider {
+        let detail = "the issuer has no provider to pay back by";
+        return Err(Error::Conflict { code: "no_payment_provider", detail });
+    }
     tx.commit().await?;
     // From here on the money may move: whoever stops, the refund is found.
-    let account = Account { secret_key: secrets.secret_key };
-    let (key, ours) = (key(refund.id), refund.id.to_string());
-    let outcome = provider.refund(&account, &key, &reference, amount, &ours).await;
+    let outcome = match payment_provider::kept_secrets(ctx.db(), issuer).await? {
+        Some(secrets) => {
+            let account = Account { secret_key: secrets.secret_key };
+            let (key, ours) = (key(refund.id), refund.id.to_string());
+            provider.refund(&account, &key, &reference, amount, &ours).await
+        }
+        None => RefundOutcome::Refused {
+            code: "no_payment_provider".into(),
+            message: "the issuer has just given its provider up".into(),
+        },
+    };
     ended(&ctx, refund.id, outcome).await
 }
 
@@ -148,12 +159,20 @@ async fn settle(
     let status = if is_news { status } else { refund.status };
     store::settle_refund(tx, id, status, reference.as_deref(), today, now).await?;
     let (refund, _) = store::find_refund_locked(tx, id).await?.ok_or(Error::NotFound)?;
-    if is_news && status == RefundStatus::Succeeded {
-        let (what, amount) = (Moved::Refund(id), refund.amount);
-        let movement = Movement { what, issuer, amount, effective_on: today, posted_at: now };
-        ledger::post_movement(tx, &movement).await?;
-        let data = json!({"refund_id": id, "amount": amount, "refunded_on": today});
-        event::record(tx, ctx, event::Kind::PaymentRefunded, refund.payment_id, data).await?;
+    let amount = refund.amount;
+    match status {
+        RefundStatus::Succeeded if is_news => {
+            let what = Moved::Refund(id);
+            let movement = Movement { what, issuer, amount, effective_on: today, posted_at: now };
+            ledger::post_movement(tx, &movement).await?;
+            let data = json!({"refund_id": id, "amount": amount, "refunded_on": today});
+            event::record(tx, ctx, event::Kind::PaymentRefunded, refund.payment_id, data).await?;
+        }
+        RefundStatus::Failed if is_news => {
+            let data = json!({"refund_id": id, "amount": amount});
+            event::record(tx, ctx, event::Kind::PaymentRefundFailed, refund.payment_id, data).await?;
+        }
+        _ => {}
     }
     Ok(refund)
 }

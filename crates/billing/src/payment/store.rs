@@ -2,7 +2,9 @@
 
 mod refund;
 
-use db::SystemTx;
+use std::collections::BTreeSet;
+
+use db::SystemRead;
 use kernel::{Currency, InvoiceId, Money, PageRequest, PaymentId, ResellerId, TenantId};
 use sqlx::types::chrono::{DateTime, NaiveDate, Utc};
 use stripe::Charge;
@@ -12,7 +14,7 @@ use uuid::Uuid;
 pub(super) use refund::*;
 
 use super::status::Seen;
-use super::{Payment, PaymentStatus};
+use super::{Payment, PaymentStatus, Refund, RefundStatus};
 use crate::Error;
 
 struct Row {
@@ -23,7 +25,6 @@ struct Row {
     status: String,
     currency: String,
     amount_minor: i64,
-    refunded_minor: i64,
     reference: String,
     failure_code: Option<String>,
     failure_message: Option<String>,
@@ -31,18 +32,21 @@ struct Row {
     created_at: DateTime<Utc>,
 }
 
-impl TryFrom<Row> for Payment {
-    type Error = Error;
-    fn try_from(row: Row) -> Result<Self, Error> {
+impl Row {
+    fn with(self, refunds: Vec<Refund>) -> Result<Payment, Error> {
+        let row = self;
         let currency = row.currency.parse().map_err(|_| Error::Stored("currency"))?;
-        Ok(Self {
+        let there = refunds.iter().filter(|refund| refund.status != RefundStatus::Failed);
+        let refunded_minor = there.map(|refund| refund.amount.amount_minor).sum();
+        Ok(Payment {
             id: PaymentId::from_uuid(row.id),
             issuer_id: ResellerId::from_uuid(row.issuer_id),
             invoice_id: row.invoice_id.map(InvoiceId::from_uuid),
             provider: row.provider,
             status: PaymentStatus::from_name(&row.status).ok_or(Error::Stored("payment status"))?,
             amount: Money::new(row.amount_minor, currency),
-            refunded: Money::new(row.refunded_minor, currency),
+            refunded: Money::new(refunded_minor, currency),
+            refunds,
             reference: row.reference,
             failure: row.failure_code.zip(row.failure_message),
             received_on: row.received_on,
@@ -84,11 +88,35 @@ pub(super) async fn insert(tx: &mut TenantTx, payment: &Payment) -> Result<(), d
     Ok(())
 }
 
-pub(super) async fn tenant_of(tx: &mut SystemTx, id: PaymentId) -> Result<Option<TenantId>, db::Error> {
-    let found = sqlx::query_scalar!("select tenant_id from payments where id = $1", id.uuid())
-        .fetch_optional(tx.conn())
+/// The tenant of a payment, and whose money it is.
+pub(super) async fn place_of(
+    read: &mut SystemRead,
+    id: PaymentId,
+) -> Result<Option<(TenantId, ResellerId)>, db::Error> {
+    let row = sqlx::query!("select tenant_id, issuer_id from payments where id = $1", id.uuid())
+        .fetch_optional(read.conn())
         .await?;
-    Ok(found.map(TenantId::from_uuid))
+    Ok(row.map(|row| (TenantId::from_uuid(row.tenant_id), ResellerId::from_uuid(row.issuer_id))))
+}
+
+/// The tenant of an invoice, and who issued it.
+pub(super) async fn place_of_invoice(
+    read: &mut SystemRead,
+    id: InvoiceId,
+) -> Result<Option<(TenantId, ResellerId)>, db::Error> {
+    let row = sqlx::query!("select tenant_id, issuer_id from invoices where id = $1", id.uuid())
+        .fetch_optional(read.conn())
+        .await?;
+    Ok(row.map(|row| (TenantId::from_uuid(row.tenant_id), ResellerId::from_uuid(row.issuer_id))))
+}
+
+/// Who has issued invoices to the tenant.
+pub(super) async fn issuers(tx: &mut TenantTx) -> Result<BTreeSet<ResellerId>, db::Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let rows = sqlx::query_scalar!("select distinct issuer_id from invoices where tenant_id = $1", tenant_id)
+        .fetch_all(tx.conn())
+        .await?;
+    Ok(rows.into_iter().map(ResellerId::from_uuid).collect())
 }
 
 pub(super) async fn find(tx: &mut TenantTx, id: PaymentId) -> Result<Option<Payment>, Error> {
@@ -96,17 +124,17 @@ pub(super) async fn find(tx: &mut TenantTx, id: PaymentId) -> Result<Option<Paym
     let row = sqlx::query_as!(
         Row,
         r#"select id, issuer_id, invoice_id, provider, status, currency, coalesce(received_minor, amount_minor) as "amount_minor!",
-             coalesce((select sum(r.amount_minor) from refunds r
-               where r.tenant_id = p.tenant_id and r.payment_id = p.id and r.status <> 'failed'), 0)::bigint as "refunded_minor!",
              reference, failure_code, failure_message, received_on, created_at
-           from payments p where tenant_id = $1 and id = $2"#,
+           from payments where tenant_id = $1 and id = $2"#,
         tenant_id,
         id.uuid()
     )
     .fetch_optional(tx.conn())
     .await
     .map_err(db::Error::from)?;
-    row.map(Payment::try_from).transpose()
+    let Some(row) = row else { return Ok(None) };
+    let mut refunds = of_payments(tx, &[row.id]).await?;
+    row.with(refunds.remove(&id).unwrap_or_default()).map(Some)
 }
 
 /// As [`find`], and nobody else settles it or pays back of it until the transaction ends.
@@ -125,10 +153,8 @@ pub(super) async fn list(tx: &mut TenantTx, page: &PageRequest) -> Result<Vec<Pa
     let rows = sqlx::query_as!(
         Row,
         r#"select id, issuer_id, invoice_id, provider, status, currency, coalesce(received_minor, amount_minor) as "amount_minor!",
-             coalesce((select sum(r.amount_minor) from refunds r
-               where r.tenant_id = p.tenant_id and r.payment_id = p.id and r.status <> 'failed'), 0)::bigint as "refunded_minor!",
              reference, failure_code, failure_message, received_on, created_at
-           from payments p where tenant_id = $1 and id > $2 order by id limit $3"#,
+           from payments where tenant_id = $1 and id > $2 order by id limit $3"#,
         tenant_id,
         page.after(),
         page.fetch()
@@ -136,7 +162,13 @@ pub(super) async fn list(tx: &mut TenantTx, page: &PageRequest) -> Result<Vec<Pa
     .fetch_all(tx.conn())
     .await
     .map_err(db::Error::from)?;
-    rows.into_iter().map(Payment::try_from).collect()
+    let mut refunds = of_payments(tx, &rows.iter().map(|row| row.id).collect::<Vec<_>>()).await?;
+    rows.into_iter()
+        .map(|row| {
+            let refunds = refunds.remove(&PaymentId::from_uuid(row.id)).unwrap_or_default();
+            row.with(refunds)
+        })
+        .collect()
 }
 
 /// Writes down a charge that is about to be asked for, and of whom.
@@ -144,12 +176,13 @@ pub(super) async fn insert_charge(
     tx: &mut TenantTx,
     payment: &Payment,
     charge: &Charge,
+    ask_at: DateTime<Utc>,
 ) -> Result<(), db::Error> {
     let tenant_id = tx.tenant_id().uuid();
     sqlx::query!(
         "insert into payments (tenant_id, id, issuer_id, invoice_id, provider, currency, amount_minor, status, reference,
-           provider_customer, provider_method, created_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+           provider_customer, provider_method, created_at, ask_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
         tenant_id,
         payment.id.uuid(),
         payment.issuer_id.uuid(),
@@ -162,6 +195,7 @@ pub(super) async fn insert_charge(
         charge.customer,
         charge.payment_method,
         payment.created_at,
+        ask_at,
     )
     .execute(tx.conn())
     .await?;
@@ -242,19 +276,18 @@ pub(super) async fn settle(
     Ok(())
 }
 
-/// The charges whose end is not known and that nobody has asked about since, the oldest first.
+/// The charges whose end is not known and that are to be asked about, those first that have waited longest for it.
 pub(super) async fn open(
-    tx: &mut SystemTx,
-    before: DateTime<Utc>,
+    read: &mut SystemRead,
+    now: DateTime<Utc>,
 ) -> Result<Vec<(TenantId, PaymentId)>, db::Error> {
     let rows = sqlx::query!(
-        "select tenant_id, id from payments p
-         where status in ('pending', 'unknown', 'requires_action', 'processing') and not exists (
-           select from payment_attempts a where a.tenant_id = p.tenant_id and a.payment_id = p.id and a.begun_at > $1)
-         order by created_at limit 500",
-        before
+        "select tenant_id, id from payments
+         where status in ('pending', 'unknown', 'requires_action', 'processing') and ask_at <= $1
+         order by ask_at limit 500",
+        now
     )
-    .fetch_all(tx.conn())
+    .fetch_all(read.conn())
     .await?;
     Ok(rows
         .into_iter()
@@ -276,24 +309,24 @@ pub(super) struct Asked {
 pub(super) async fn asked(
     tx: &mut TenantTx,
     id: PaymentId,
-    before: DateTime<Utc>,
+    now: DateTime<Utc>,
 ) -> Result<Option<Asked>, Error> {
     let Some(payment) = find_locked(tx, id).await? else { return Ok(None) };
     let is_open = !matches!(payment.status, PaymentStatus::Failed | PaymentStatus::Succeeded);
     let tenant_id = tx.tenant_id().uuid();
     let row = sqlx::query!(
         r#"select provider_customer as "customer!", provider_method as "method!", provider_reference,
-             count(a.ordinal)::int as "attempts!", coalesce(max(a.begun_at) > $3, false) as "is_recent!"
-           from payments p left join payment_attempts a on a.tenant_id = p.tenant_id and a.payment_id = p.id
-           where p.tenant_id = $1 and p.id = $2 and p.provider <> 'manual' group by 1, 2, 3"#,
+             (select count(*) from payment_attempts a
+               where a.tenant_id = p.tenant_id and a.payment_id = p.id)::int as "attempts!"
+           from payments p where tenant_id = $1 and id = $2 and ask_at <= $3"#,
         tenant_id,
         id.uuid(),
-        before
+        now
     )
     .fetch_optional(tx.conn())
     .await
     .map_err(db::Error::from)?;
-    Ok(row.filter(|row| is_open && !row.is_recent).map(|row| Asked {
+    Ok(row.filter(|_| is_open).map(|row| Asked {
         issuer: payment.issuer_id,
         charge: Charge {
             amount: payment.amount,
@@ -308,23 +341,38 @@ pub(super) async fn asked(
     }))
 }
 
-/// An issuer's payment, by our id of it or by the provider's.
-pub(super) async fn of_provider(
-    tx: &mut SystemTx,
-    issuer: ResellerId,
-    id: Option<PaymentId>,
-    reference: &str,
-) -> Result<Option<(TenantId, PaymentId)>, db::Error> {
-    let row = sqlx::query!(
-        "select tenant_id, id from payments
-         where issuer_id = $1 and provider <> 'manual' and (id = $2 or $2 is null and provider_reference = $3)",
-        issuer.uuid(),
-        id.map(PaymentId::uuid),
-        reference
+/// Says when a charge is to be asked about next.
+pub(super) async fn ask_again_at(
+    tx: &mut TenantTx,
+    id: PaymentId,
+    at: DateTime<Utc>,
+) -> Result<(), db::Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    sqlx::query!(
+        "update payments set ask_at = $3 where tenant_id = $1 and id = $2",
+        tenant_id,
+        id.uuid(),
+        at
     )
-    .fetch_optional(tx.conn())
+    .execute(tx.conn())
     .await?;
-    Ok(row.map(|row| (TenantId::from_uuid(row.tenant_id), PaymentId::from_uuid(row.id))))
+    Ok(())
+}
+
+/// The tenant of an issuer's charge.
+pub(super) async fn of_provider(
+    read: &mut SystemRead,
+    issuer: ResellerId,
+    id: PaymentId,
+) -> Result<Option<TenantId>, db::Error> {
+    let tenant = sqlx::query_scalar!(
+        "select tenant_id from payments where issuer_id = $1 and provider <> 'manual' and id = $2",
+        issuer.uuid(),
+        id.uuid()
+    )
+    .fetch_optional(read.conn())
+    .await?;
+    Ok(tenant.map(TenantId::from_uuid))
 }
 
 /// The provider's id of a payment; `None` for a bank transfer.

@@ -1,17 +1,17 @@
 //! What a provider tells of its own accord. Anybody may call; only what is signed by the reseller's secret is read, and
 //! only of the reseller's own payments.
 
-use db::{Db, SystemTx};
+use db::Db;
 use kernel::{PaymentId, RefundId, ResellerId};
 use secrecy::SecretString;
-use stripe::{Event, Happened};
+use stripe::Happened;
 
 use super::status::Seen;
-use super::{reconcile, refund, store};
+use super::{read, reconcile, refund, store};
 use crate::{Error, payment_provider};
 
 /// Takes an event: its signature header and its body as they came. What it tells of a payment or refund of ours is
-/// noted; all else is passed over. The same event again does nothing.
+/// noted; all else is passed over. The same event again does nothing, since what it tells is no news then.
 ///
 /// # Errors
 /// [`tenancy::Error::Unauthenticated`] unless the reseller's secret signed it within five minutes, the same when there is
@@ -23,31 +23,22 @@ pub async fn receive(db: &Db, reseller_id: ResellerId, signature: &str, body: &[
     let secret = secrets.map_or_else(|| SecretString::from(""), |secrets| secrets.webhook_secret);
     stripe::verify(&secret, signature, body, db.env().now())
         .map_err(|_| Error::Tenancy(tenancy::Error::Unauthenticated))?;
-    let event = Event::parse(body).map_err(|error| Error::invalid("", error))?;
-    if payment_provider::is_known(db, reseller_id, &event.id).await? {
-        return Ok(());
-    }
-    match event.happened {
+    let happened = Happened::parse(body).map_err(|error| Error::invalid("", error))?;
+    match happened {
         Happened::Payment(intent) => {
             let id = intent.payment.as_deref().and_then(|id| id.parse::<PaymentId>().ok());
-            let found = {
-                let mut tx = system(db).await?;
-                store::of_provider(&mut tx, reseller_id, id, &intent.id).await?
-            };
-            if let Some((tenant_id, id)) = found {
+            let Some(id) = id else { return Ok(()) };
+            let found = store::of_provider(&mut read(db).await?, reseller_id, id).await?;
+            if let Some(tenant_id) = found {
                 reconcile::told(db, tenant_id, id, Seen::of_intent(intent)).await?;
             }
         }
         Happened::Refunds(refunds) => {
             for told in refunds {
                 let Some(id) = told.refund.as_deref().and_then(|id| id.parse::<RefundId>().ok()) else {
-                    tracing::warn!(refund = told.id, "a provider tells of a refund that was not made here");
                     continue;
                 };
-                let found = {
-                    let mut tx = system(db).await?;
-                    store::refund_of_provider(&mut tx, reseller_id, id).await?
-                };
+                let found = store::refund_of_provider(&mut read(db).await?, reseller_id, id).await?;
                 if let Some(tenant_id) = found {
                     refund::told(db, tenant_id, id, told).await?;
                 }
@@ -55,14 +46,5 @@ pub async fn receive(db: &Db, reseller_id: ResellerId, signature: &str, body: &[
         }
         Happened::Other => {}
     }
-    // Last: what was noted bears being noted again, and what was not has to be.
-    payment_provider::remember(db, reseller_id, &event.id).await
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "an event names no tenant; a signature has shown whose payments it may name"
-)]
-async fn system(db: &Db) -> Result<SystemTx, db::Error> {
-    SystemTx::begin(db).await
+    Ok(())
 }

@@ -1,21 +1,22 @@
-//! SQL of resellers' providers and of the events that they sent.
+//! SQL of resellers' providers.
 
 use db::SystemTx;
 use kernel::ResellerId;
 use secrecy::{ExposeSecret as _, SecretString};
+use sqlx::PgConnection;
 use sqlx::types::chrono::{DateTime, Utc};
 
 use super::{PaymentProvider, PutPaymentProvider, Secrets};
 
 pub(super) async fn find(
-    tx: &mut SystemTx,
+    conn: &mut PgConnection,
     reseller_id: ResellerId,
 ) -> Result<Option<PaymentProvider>, db::Error> {
     let row = sqlx::query!(
         "select provider, is_enabled, updated_at, version from payment_providers where reseller_id = $1",
         reseller_id.uuid()
     )
-    .fetch_optional(tx.conn())
+    .fetch_optional(conn)
     .await?;
     Ok(row.map(|row| PaymentProvider {
         reseller_id,
@@ -37,7 +38,18 @@ pub(super) async fn find_locked(
     )
     .fetch_optional(tx.conn())
     .await?;
-    find(tx, reseller_id).await
+    find(tx.conn(), reseller_id).await
+}
+
+/// Waits for whoever changes it, and nobody else does until the transaction ends.
+pub(super) async fn wait_for_put(tx: &mut SystemTx, reseller_id: ResellerId) -> Result<(), db::Error> {
+    sqlx::query!(
+        "select version from payment_providers where reseller_id = $1 for share",
+        reseller_id.uuid()
+    )
+    .fetch_optional(tx.conn())
+    .await?;
+    Ok(())
 }
 
 pub(super) async fn put(
@@ -65,10 +77,13 @@ pub(super) async fn put(
     Ok(PaymentProvider { reseller_id, provider: row.provider, is_enabled, updated_at, version: row.version })
 }
 
-pub(super) async fn has_open_payments(tx: &mut SystemTx, reseller_id: ResellerId) -> Result<bool, db::Error> {
+/// Whether payments or refunds of its are open.
+pub(super) async fn has_open(tx: &mut SystemTx, reseller_id: ResellerId) -> Result<bool, db::Error> {
     let is_open = sqlx::query_scalar!(
         r#"select exists (select from payments where issuer_id = $1
-             and status in ('pending', 'unknown', 'requires_action', 'processing')) as "is_open!""#,
+               and status in ('pending', 'unknown', 'requires_action', 'processing'))
+             or exists (select from refunds r join payments p on p.tenant_id = r.tenant_id and p.id = r.payment_id
+               where p.issuer_id = $1 and r.status in ('pending', 'unknown')) as "is_open!""#,
         reseller_id.uuid()
     )
     .fetch_one(tx.conn())
@@ -84,50 +99,18 @@ pub(super) async fn delete(tx: &mut SystemTx, reseller_id: ResellerId) -> Result
 }
 
 pub(super) async fn secrets(
-    tx: &mut SystemTx,
+    conn: &mut PgConnection,
     reseller_id: ResellerId,
 ) -> Result<Option<Secrets>, db::Error> {
     let row = sqlx::query!(
         "select is_enabled, secret_key, webhook_secret from payment_providers where reseller_id = $1",
         reseller_id.uuid()
     )
-    .fetch_optional(tx.conn())
+    .fetch_optional(conn)
     .await?;
     Ok(row.map(|row| Secrets {
         is_enabled: row.is_enabled,
         secret_key: SecretString::from(row.secret_key),
         webhook_secret: SecretString::from(row.webhook_secret),
     }))
-}
-
-pub(super) async fn is_known(
-    tx: &mut SystemTx,
-    reseller_id: ResellerId,
-    event: &str,
-) -> Result<bool, db::Error> {
-    let is_known = sqlx::query_scalar!(
-        r#"select exists (select from provider_events where reseller_id = $1 and event_id = $2) as "is_known!""#,
-        reseller_id.uuid(),
-        event
-    )
-    .fetch_one(tx.conn())
-    .await?;
-    Ok(is_known)
-}
-
-pub(super) async fn remember(
-    tx: &mut SystemTx,
-    reseller_id: ResellerId,
-    event: &str,
-    now: DateTime<Utc>,
-) -> Result<(), db::Error> {
-    sqlx::query!(
-        "insert into provider_events (reseller_id, event_id, received_at) values ($1, $2, $3) on conflict do nothing",
-        reseller_id.uuid(),
-        event,
-        now
-    )
-    .execute(tx.conn())
-    .await?;
-    Ok(())
 }

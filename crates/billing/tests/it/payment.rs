@@ -21,8 +21,7 @@ pub(super) fn euro(amount_minor: i64) -> Money {
 
 fn transfer(amount_minor: i64, reference: &str, day: &str) -> NewTransfer {
     NewTransfer {
-        amount_minor,
-        currency: "EUR".into(),
+        amount: euro(amount_minor),
         reference: reference.into(),
         received_on: day.into(),
         invoice_id: None,
@@ -172,10 +171,9 @@ async fn bad_input_is_pointed_at_and_records_nothing() {
     let theirs = invoices(&other).await[0].id;
     let good = transfer(1, "", "2026-03-01");
     for (wrong, pointer) in [
-        (NewTransfer { amount_minor: 0, ..good.clone() }, "/amount/amount_minor"),
-        (NewTransfer { amount_minor: -1, ..good.clone() }, "/amount/amount_minor"),
-        (NewTransfer { currency: "USD".into(), ..good.clone() }, "/amount/currency"),
-        (NewTransfer { currency: "euro".into(), ..good.clone() }, "/amount/currency"),
+        (NewTransfer { amount: euro(0), ..good.clone() }, "/amount/amount_minor"),
+        (NewTransfer { amount: euro(-1), ..good.clone() }, "/amount/amount_minor"),
+        (NewTransfer { amount: Money::new(1, "USD".parse().unwrap()), ..good.clone() }, "/amount/currency"),
         (NewTransfer { reference: "a\nb".into(), ..good.clone() }, "/reference"),
         (NewTransfer { reference: "x".repeat(501), ..good.clone() }, "/reference"),
         (NewTransfer { received_on: "2026-02-30".into(), ..good.clone() }, "/received_on"),
@@ -214,6 +212,47 @@ async fn a_payment_is_seen_and_paid_back_by_those_above_only() {
     let inside = billing.enter(world.tenant.id).await.unwrap();
     let refused = payment::record(&inside, transfer(1, "", "2026-03-01")).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Forbidden);
+}
+
+#[tokio::test]
+async fn a_tenant_s_new_reseller_leaves_the_former_one_s_invoices_alone() {
+    let world = three_invoices().await;
+    let documents = invoices(&world.ctx).await;
+    let other = world::reseller(&world.operator, "Other").await;
+    tenancy::tenant::transfer(&world.ctx, None, other.id).await.unwrap();
+    let inside = admin_of(&world, &other).await.enter(world.tenant.id).await.unwrap();
+    let named = NewTransfer { invoice_id: Some(documents[1].id), ..transfer(2500, "", "2026-03-01") };
+    let refused = payment::record(&inside, named.clone()).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::NotFound);
+    let theirs = paid(&inside, 2500, "INV-000002").await;
+    assert_eq!((theirs.invoice_id, theirs.issuer_id), (None, other.id));
+    assert_eq!(states(&world.ctx).await, ["final 0/2500"; 3]);
+    // Who sees the former reseller may say that it was paid.
+    let above = world.operator.enter(world.tenant.id).await.unwrap();
+    let one = payment::record(&above, named).await.unwrap();
+    assert_eq!((one.invoice_id, one.issuer_id), (Some(documents[1].id), world.reseller.id));
+    assert_eq!(paid(&above, 2500, "INV-000003").await.invoice_id, Some(documents[2].id));
+    assert_eq!(states(&world.ctx).await, ["final 0/2500", "paid 2500/0", "paid 2500/0"]);
+}
+
+#[tokio::test]
+async fn a_deleted_tenant_s_payments_are_there_for_those_above_it() {
+    let world = three_invoices().await;
+    let one = paid(&world.ctx, 2500, "INV-000001").await;
+    let own = admin_of(&world, &world.reseller).await;
+    let new = tenancy::api_key::NewApiKey::full(Role::TenantBilling);
+    let (_, secret) = tenancy::api_key::create_for_tenant(&world.ctx, new).await.unwrap();
+    let auth = tenancy::auth::Auth::new(world.test_db.db()).await.unwrap();
+    let secret = secrecy::ExposeSecret::expose_secret(&secret).to_owned();
+    let inside = auth.bearer(&secret, world.origin()).await.unwrap();
+    assert_eq!(payment::get(&inside, one.id).await.unwrap(), one);
+    tenancy::tenant::delete(&world.ctx, None).await.unwrap();
+    assert_eq!(payment::get(&inside, one.id).await.unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(payment::get(&own, one.id).await.unwrap(), one);
+    payment::refund(&own, &nobody(), one.id, None, "it has left".into()).await.unwrap();
+    let entered = own.enter_deleted_too(world.tenant.id).await.unwrap();
+    assert_eq!(paid(&entered, 2500, "INV-000002").await.amount, euro(2500));
+    assert_eq!(payment::list(&entered, PageRequest::new(None, None)).await.unwrap().items.len(), 2);
 }
 
 #[tokio::test]

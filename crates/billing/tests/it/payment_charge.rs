@@ -3,18 +3,22 @@
 use std::time::Duration;
 
 use billing::ledger::Account;
-use billing::payment::{self, Payment, PaymentStatus, RefundStatus, reconcile};
+use billing::payment::{self, Payment, PaymentStatus, Reconciled, RefundStatus, reconcile};
 use billing::payment_method::{self, PutPaymentMethod};
-use billing::payment_provider;
+use billing::payment_provider::{self, PutPaymentProvider};
 use chrono::TimeDelta;
-use kernel::{InvoiceId, PageRequest};
+use kernel::{ErrorKind, InvoiceId, PageRequest};
+use secrecy::SecretString;
+use serde_json::{Value, json};
 use stripe::Client;
-use testkit::World;
+use tenancy::Action;
+use tenancy::event::{Filter, Kind};
 use testkit::stripe::{FakeStripe, Fault};
+use testkit::{World, world};
 
-use super::invoices;
 use super::payment::{assert_clean, balance, euro, paid, states, three_invoices};
 use super::payment_provider::{client, settings};
+use super::{admin_of, invoices};
 
 /// Three invoices of 25.00 EUR, and a provider to pay them by.
 pub(super) struct Scene {
@@ -42,11 +46,23 @@ impl Scene {
 
     /// Lets time pass, and asks about all that is open.
     pub(super) async fn reconciled(&self, after: TimeDelta) -> u64 {
-        let clock = self.world.test_db.clock();
-        clock.set(self.world.test_db.db().env().now() + after);
-        let done = reconcile(&self.world.test_db.db(), &self.client).await.unwrap();
+        let done = self.asked(after).await;
         assert_eq!(done.failed, 0);
         done.asked
+    }
+
+    /// As [`Scene::reconciled`], though it may not be found out.
+    async fn asked(&self, after: TimeDelta) -> Reconciled {
+        let clock = self.world.test_db.clock();
+        clock.set(self.world.test_db.db().env().now() + after);
+        reconcile(&self.world.test_db.db(), &self.client).await.unwrap()
+    }
+
+    /// How each attempt ended.
+    async fn attempts(&self) -> Vec<Option<String>> {
+        let mut tx = self.world.ctx.begin().await.unwrap();
+        let all = "select outcome from payment_attempts order by payment_id, ordinal";
+        sqlx::query_scalar(all).fetch_all(tx.conn()).await.unwrap()
     }
 
     pub(super) async fn payments(&self) -> Vec<Payment> {
@@ -212,6 +228,62 @@ async fn money_on_its_way_is_followed_and_what_waits_for_its_customer_is_given_u
 }
 
 #[tokio::test]
+async fn what_arrives_just_before_it_is_given_up_has_arrived() {
+    let scene = Scene::new().await;
+    scene.fake.fail(&[Fault::RequiresAction, Fault::ArrivesFirst]);
+    assert_eq!(scene.pay().await.unwrap().status, PaymentStatus::RequiresAction);
+    assert_eq!(scene.reconciled(TimeDelta::hours(25)).await, 1);
+    // It was too late to cancel, which is no failure: it is looked at again.
+    assert_eq!(scene.statuses().await, [PaymentStatus::RequiresAction]);
+    assert_eq!(scene.pay().await.unwrap_err().code(), "payment_under_way");
+    assert_eq!(scene.reconciled(TimeDelta::hours(6)).await, 1);
+    scene.assert_paid_once().await;
+}
+
+#[tokio::test]
+async fn a_request_that_is_refused_when_it_is_made_again_ends_nothing() {
+    let scene = Scene::new().await;
+    scene.fake.fail(&[Fault::Cut, Fault::Refused]);
+    assert_eq!(scene.pay().await.unwrap().status, PaymentStatus::Unknown);
+    assert_eq!(scene.asked(SOON).await, Reconciled { asked: 1, failed: 1 });
+    assert_eq!(scene.statuses().await, [PaymentStatus::Unknown]);
+    assert_eq!(scene.reconciled(TimeDelta::minutes(20)).await, 1);
+    scene.assert_paid_once().await;
+
+    let one = scene.payments().await[0].id;
+    scene.fake.fail(&[Fault::Cut, Fault::Refused]);
+    let back = payment::refund(&scene.world.operator, &scene.client, one, None, String::new());
+    assert_eq!(back.await.unwrap().status, RefundStatus::Unknown);
+    assert_eq!(scene.asked(SOON).await, Reconciled { asked: 1, failed: 1 });
+    assert_eq!(scene.fake.balance(), 2500);
+    assert_eq!(scene.reconciled(TimeDelta::minutes(20)).await, 1);
+    assert_eq!(scene.fake.balance(), 0);
+    assert_clean(&scene.world).await;
+}
+
+#[tokio::test]
+async fn a_key_that_was_revoked_is_a_failure_and_ends_nothing() {
+    let scene = Scene::new().await;
+    scene.fake.fail(&[Fault::CutAfter]);
+    assert_eq!(scene.pay().await.unwrap().status, PaymentStatus::Unknown);
+    scene.fake.revoke();
+    assert_eq!(scene.asked(SOON).await, Reconciled { asked: 1, failed: 1 });
+    assert_eq!(scene.statuses().await, [PaymentStatus::Unknown]);
+    let ends = scene.attempts().await;
+    assert_eq!(ends, ["unknown", "busy"].map(|end| Some(end.to_owned())));
+}
+
+#[tokio::test]
+async fn an_issuer_that_has_no_provider_any_more_is_a_failure() {
+    let scene = Scene::new().await;
+    scene.fake.fail(&[Fault::CutAfter]);
+    scene.pay().await.unwrap();
+    super::run::behind_and_commit(&scene.world, "delete from payment_providers").await;
+    assert_eq!(scene.asked(SOON).await, Reconciled { asked: 1, failed: 1 });
+    assert_eq!(scene.attempts().await.last().unwrap().as_deref(), Some("busy"));
+}
+
+#[tokio::test]
 async fn what_arrives_in_part_is_paid_in_part() {
     let scene = Scene::new().await;
     scene.fake.fail(&[Fault::Half]);
@@ -226,7 +298,7 @@ async fn what_arrives_in_part_is_paid_in_part() {
 async fn without_a_means_or_a_provider_nothing_is_written() {
     let scene = Scene::new().await;
     let reseller = scene.world.operator.enter_reseller(scene.world.reseller.id).await.unwrap();
-    let off = payment_provider::PutPaymentProvider { is_enabled: false, ..settings() };
+    let off = PutPaymentProvider { is_enabled: false, ..settings() };
     payment_provider::put(&reseller, &off, None).await.unwrap();
     assert_eq!(scene.pay().await.unwrap_err().code(), "no_payment_provider");
     payment_provider::put(&reseller, &settings(), None).await.unwrap();
@@ -250,6 +322,111 @@ async fn a_provider_is_kept_while_payments_are_under_way() {
 }
 
 #[tokio::test]
+async fn a_provider_s_key_is_kept_while_payments_or_refunds_are_under_way() {
+    let scene = Scene::new().await;
+    let reseller = scene.world.operator.enter_reseller(scene.world.reseller.id).await.unwrap();
+    let other_key = || PutPaymentProvider { secret_key: SecretString::from("sk_test_other"), ..settings() };
+    scene.fake.fail(&[Fault::Processing]);
+    let one = scene.pay().await.unwrap();
+    let refused = payment_provider::put(&reseller, &other_key(), None).await.unwrap_err();
+    assert_eq!(refused.code(), "payments_under_way");
+    // The rest may change.
+    let off = PutPaymentProvider {
+        webhook_secret: SecretString::from("whsec_other"),
+        is_enabled: false,
+        ..settings()
+    };
+    payment_provider::put(&reseller, &off, None).await.unwrap();
+    scene.fake.settle("pi_1", "succeeded");
+    assert_eq!(scene.reconciled(SOON).await, 1);
+    scene.fake.fail(&[Fault::Processing]);
+    let back = payment::refund(&scene.world.operator, &scene.client, one.id, None, String::new());
+    assert_eq!(back.await.unwrap().status, RefundStatus::Pending);
+    for refused in [
+        payment_provider::put(&reseller, &other_key(), None).await.unwrap_err(),
+        payment_provider::delete(&reseller, None).await.unwrap_err(),
+    ] {
+        assert_eq!(refused.code(), "payments_under_way");
+    }
+    scene.fake.settle_refund("re_1", "succeeded");
+    assert_eq!(scene.reconciled(SOON).await, 1);
+    payment_provider::put(&reseller, &other_key(), None).await.unwrap();
+    payment_provider::delete(&reseller, None).await.unwrap();
+    let told = told(&scene.world, Kind::PaymentProviderChanged).await;
+    let shown: Vec<_> = told.iter().map(|one| one["enabled"].to_string()).collect();
+    assert_eq!(shown, ["true", "false", "true", "null"]);
+    assert_eq!(told[3], json!({"has_payment_provider": false}));
+}
+
+/// What events of a kind say, the oldest first.
+pub(super) async fn told(world: &World, kind: Kind) -> Vec<Value> {
+    tenancy::event::chain(&world.test_db.db()).await.unwrap();
+    let filter = Filter { kinds: [kind].into(), tenant_id: None };
+    let page = PageRequest::new(Some(200), None);
+    let all = tenancy::event::list(&world.operator, Action::EventRead, &filter, page).await.unwrap();
+    all.items.into_iter().map(|one| one.event.data).collect()
+}
+
+#[tokio::test]
+async fn a_tenant_s_new_reseller_does_not_pay_back_by_the_former_one_s_provider() {
+    let scene = Scene::new().await;
+    let one = scene.pay().await.unwrap();
+    let other = world::reseller(&scene.world.operator, "Other").await;
+    tenancy::tenant::transfer(&scene.world.ctx, None, other.id).await.unwrap();
+    for reseller in [&other, &scene.world.reseller] {
+        let caller = admin_of(&scene.world, reseller).await;
+        let refused = payment::refund(&caller, &scene.client, one.id, None, String::new()).await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::NotFound);
+    }
+    assert_eq!(scene.fake.balance(), 2500);
+    payment::refund(&scene.world.operator, &scene.client, one.id, None, String::new()).await.unwrap();
+    assert_eq!(scene.fake.balance(), 0);
+}
+
+#[tokio::test]
+async fn a_payment_method_is_for_the_invoices_of_its_issuer() {
+    let scene = Scene::new().await;
+    let tenant = scene.world.tenant.id;
+    payment_method::delete(&scene.world.ctx, None).await.unwrap();
+    let other = world::reseller(&scene.world.operator, "Other").await;
+    tenancy::tenant::transfer(&scene.world.ctx, None, other.id).await.unwrap();
+    let moved = scene.world.operator.enter(tenant).await.unwrap();
+    let method = PutPaymentMethod { customer: "cus_1".into(), method: "pm_1".into() };
+    payment_method::put(&moved, method, None).await.unwrap();
+    // The invoice is the former reseller's, whose provider knows another by that name.
+    assert_eq!(scene.pay().await.unwrap_err().code(), "no_payment_method");
+    tenancy::tenant::transfer(&moved, None, scene.world.reseller.id).await.unwrap();
+    assert_eq!(payment_method::get(&scene.world.ctx).await.unwrap_err().kind(), ErrorKind::NotFound);
+    assert!(scene.fake.heard().is_empty());
+}
+
+#[tokio::test]
+async fn what_takes_days_is_asked_about_more_and_more_seldom() {
+    let scene = Scene::new().await;
+    scene.fake.fail(&[Fault::Processing]);
+    scene.pay().await.unwrap();
+    // Minutes that pass, and whether it is asked about then.
+    let steps = [(2, 0), (1, 1), (2, 0), (1, 1), (60, 1), (14, 0), (1, 1), (1_440, 1), (359, 0), (1, 1)];
+    for (n, (minutes, asked)) in steps.into_iter().enumerate() {
+        assert_eq!(scene.reconciled(TimeDelta::minutes(minutes)).await, asked, "step {n}");
+    }
+}
+
+#[tokio::test]
+async fn who_pays_holds_one_connection_at_a_time() {
+    let scene = Scene::new().await;
+    let mut held = Vec::new();
+    // All but one.
+    for _ in 1..24 {
+        held.push(scene.world.ctx.begin().await.unwrap());
+    }
+    let one = scene.pay().await.unwrap();
+    let back = payment::refund(&scene.world.operator, &scene.client, one.id, None, String::new());
+    assert_eq!(back.await.unwrap().status, RefundStatus::Succeeded);
+    paid(&scene.world.ctx, 1, "").await;
+}
+
+#[tokio::test]
 async fn a_charge_is_paid_back_by_its_provider_once() {
     let scene = Scene::new().await;
     let one = scene.pay().await.unwrap();
@@ -260,7 +437,12 @@ async fn a_charge_is_paid_back_by_its_provider_once() {
     assert_eq!(back(500).await.unwrap().status, RefundStatus::Succeeded);
     assert_eq!(scene.fake.balance(), 2000);
     scene.fake.fail(&[Fault::CutAfter]);
-    assert_eq!(back(700).await.unwrap().status, RefundStatus::Unknown);
+    let second = back(700).await.unwrap();
+    assert_eq!(second.status, RefundStatus::Unknown);
+    let shown = payment::get(&scene.world.operator, one.id).await.unwrap();
+    assert_eq!((shown.refunds.len(), shown.refunded), (2, euro(1200)));
+    assert_eq!(shown.refunds[1], second);
+    assert_eq!(scene.payments().await, [shown]);
     // What is on its way back is not there to be paid back again, and is not due yet.
     assert_eq!(back(1301).await.unwrap_err().code(), "refund_exceeds_payment");
     assert_eq!(states(&scene.world.ctx).await[0], "final 2000/500");

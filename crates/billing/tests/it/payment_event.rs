@@ -7,11 +7,12 @@ use chrono::{DateTime, Utc};
 use kernel::{ErrorKind, ResellerId};
 use secrecy::SecretString;
 use serde_json::{Value, json};
+use tenancy::event::Kind;
 use testkit::stripe::Fault;
 use testkit::world;
 
 use super::payment::{balance, euro};
-use super::payment_charge::Scene;
+use super::payment_charge::{Scene, told};
 use super::payment_provider::{WEBHOOK_SECRET, settings};
 
 fn event(id: &str, kind: &str, object: &Value) -> String {
@@ -140,8 +141,13 @@ async fn a_reseller_s_provider_says_nothing_of_another_s_payments() {
     // What concerns nobody here is taken and passed over.
     scene.tell(&event("evt_2", "customer.created", &json!({}))).await.unwrap();
     let mut strange = scene.intent("succeeded");
-    (strange["id"], strange["metadata"]) = (json!("pi_99"), json!({}));
+    strange["metadata"] = json!({});
     scene.tell(&event("evt_3", "payment_intent.succeeded", &strange)).await.unwrap();
+    strange["metadata"] = json!({"payment": "of somebody else's program"});
+    scene.tell(&event("evt_4", "payment_intent.succeeded", &strange)).await.unwrap();
+    strange["metadata"] = json!({});
+    strange["status"] = json!("a_status_that_is_new");
+    scene.tell(&event("evt_5", "payment_intent.succeeded", &strange)).await.unwrap();
     assert_eq!(scene.status().await, PaymentStatus::Processing);
 }
 
@@ -161,5 +167,33 @@ async fn an_event_pays_back_once() {
     let charge = json!({"id": "ch_1", "refunds": {"data": [refund]}});
     scene.tell(&event("evt_3", "charge.refunded", &charge)).await.unwrap();
     assert_eq!(balance(&scene.world, Account::Cash).await, 2000);
+    super::payment::assert_clean(&scene.world).await;
+}
+
+#[tokio::test]
+async fn a_refund_that_failed_and_then_is_made_is_made() {
+    let scene = Scene::new().await;
+    let one = scene.pay().await.unwrap();
+    scene.fake.fail(&[Fault::Processing]);
+    let back = payment::refund(&scene.world.operator, &scene.client, one.id, Some(euro(500)), String::new());
+    let back = back.await.unwrap();
+    let mut refund = scene.fake.refunds()[0].clone();
+    refund["status"] = json!("failed");
+    for id in ["evt_1", "evt_2"] {
+        scene.tell(&event(id, "refund.failed", &refund)).await.unwrap();
+    }
+    let shown = &scene.payments().await[0];
+    assert_eq!((shown.refunded, shown.refunds[0].status), (euro(0), RefundStatus::Failed));
+    let failures = told(&scene.world, Kind::PaymentRefundFailed).await;
+    assert_eq!(failures, [json!({"refund_id": back.id, "amount": euro(500)})]);
+    refund["status"] = json!("succeeded");
+    scene.tell(&event("evt_3", "refund.updated", &refund)).await.unwrap();
+    // Late, and no news.
+    refund["status"] = json!("failed");
+    scene.tell(&event("evt_1", "refund.failed", &refund)).await.unwrap();
+    let shown = &scene.payments().await[0];
+    assert_eq!((shown.refunded, shown.refunds[0].status), (euro(500), RefundStatus::Succeeded));
+    assert_eq!(balance(&scene.world, Account::Cash).await, 2000);
+    assert_eq!(told(&scene.world, Kind::PaymentRefunded).await.len(), 1);
     super::payment::assert_clean(&scene.world).await;
 }

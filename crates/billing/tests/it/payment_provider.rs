@@ -10,10 +10,13 @@ use billing::payment_provider::{self, PutPaymentProvider};
 use billing::{payment_method, payment_method::PutPaymentMethod};
 use chrono::{DateTime, Utc};
 use kernel::{ErrorKind, Money};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use stripe::{
     Account, Charge, Client, Intent, IntentStatus, Limits, Outcome, Refund, RefundOutcome, RefundStatus,
 };
+use tenancy::Role;
+use tenancy::api_key::{self, NewApiKey};
+use tenancy::auth::Auth;
 use testkit::stripe::{FakeStripe, Fault, SECRET_KEY};
 use testkit::{World, world};
 
@@ -242,4 +245,34 @@ async fn a_payment_method_is_put_whole_and_is_the_provider_s_ids() {
     }
     payment_method::delete(&world.ctx, Some(1)).await.unwrap();
     assert_eq!(payment_method::get(&world.ctx).await.unwrap_err().kind(), ErrorKind::NotFound);
+}
+
+#[tokio::test]
+async fn a_payment_method_is_the_reseller_s_side_s_to_say_and_a_customer_one_tenant_s() {
+    let world = World::new().await;
+    let new = || PutPaymentMethod { customer: "cus_1".into(), method: "pm_1".into() };
+    payment_method::put(&world.ctx, new(), None).await.unwrap();
+    // A tenant would have another's card charged by naming their customer.
+    for role in [Role::TenantAdmin, Role::TenantBilling] {
+        let (_, secret) = api_key::create_for_tenant(&world.ctx, NewApiKey::full(role)).await.unwrap();
+        let auth = Auth::new(world.test_db.db()).await.unwrap();
+        let own = auth.bearer(secret.expose_secret(), world.origin()).await.unwrap();
+        let own = own.enter(world.tenant.id).await.unwrap();
+        assert_eq!(payment_method::get(&own).await.unwrap().customer, "cus_1");
+        for refused in [
+            payment_method::put(&own, new(), None).await.unwrap_err(),
+            payment_method::delete(&own, None).await.unwrap_err(),
+        ] {
+            assert_eq!(refused.kind(), ErrorKind::Forbidden);
+        }
+    }
+    let second = world::tenant(&world.operator, &world.reseller, "Second").await;
+    let second = world.operator.enter(second.id).await.unwrap();
+    let refused = payment_method::put(&second, new(), None).await.unwrap_err();
+    assert_eq!((refused.code(), refused.kind()), ("customer_taken", ErrorKind::Conflict));
+    // Another reseller's provider has customers of its own.
+    let other = world::reseller(&world.operator, "Other").await;
+    let third = world::tenant(&world.operator, &other, "Third").await;
+    let third = world.operator.enter(third.id).await.unwrap();
+    payment_method::put(&third, new(), None).await.unwrap();
 }

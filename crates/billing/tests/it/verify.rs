@@ -371,8 +371,7 @@ async fn a_payment_or_refund_that_was_changed_is_found_and_so_are_its_balances()
     let paid = async |tampering: &'static str| {
         let (world, owner) = with_an_owner().await;
         let new = billing::payment::NewTransfer {
-            amount_minor: 5000,
-            currency: "EUR".into(),
+            amount: super::payment::euro(5000),
             reference: "INV-000001".into(),
             received_on: "2026-03-02".into(),
             invoice_id: None,

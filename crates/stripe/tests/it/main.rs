@@ -218,6 +218,26 @@ async fn a_refund_is_made_once() {
     assert!(matches!(missing, RefundOutcome::Refused { .. }));
 }
 
+#[tokio::test]
+async fn what_is_there_and_cannot_be_read_is_not_absent() {
+    let scene = Scene::new().await;
+    scene.charge("charge").await;
+    let asked = charge(money(1250, "EUR"));
+    let back = scene.client.refund(&scene.account, "back", "pi_1", money(250, "EUR"), "ref_1").await;
+    assert!(matches!(back, Ok(RefundOutcome::Found(_))));
+    scene.provider.settle("pi_1", "a_new_status");
+    scene.provider.settle_refund("re_1", "a_new_status");
+    let since = DateTime::UNIX_EPOCH;
+    let found = scene.client.find(&scene.account, &asked, since).await;
+    assert!(matches!(found, Err(Outcome::Unknown(_))), "{found:?}");
+    let found = scene.client.find_refund(&scene.account, "pi_1", "ref_1").await;
+    assert!(matches!(found, Err(RefundOutcome::Unknown(_))), "{found:?}");
+    // Others' need not be read.
+    let other = Charge { payment: "pay_2".into(), ..asked };
+    assert_eq!(scene.client.find(&scene.account, &other, since).await, Ok(None));
+    assert_eq!(scene.client.find_refund(&scene.account, "pi_1", "ref_2").await, Ok(None));
+}
+
 #[test]
 fn only_tls_and_the_machine_itself_are_providers() {
     for (url, is_good) in [

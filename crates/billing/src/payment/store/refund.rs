@@ -1,19 +1,79 @@
 //! SQL of refunds.
 
-use db::SystemTx;
+use std::collections::BTreeMap;
+
+use db::SystemRead;
 use kernel::{Money, PaymentId, RefundId, ResellerId, TenantId};
 use sqlx::types::chrono::{DateTime, NaiveDate, Utc};
 use tenancy::TenantTx;
+use uuid::Uuid;
 
 use crate::Error;
 use crate::payment::refund::{Asked, Refund};
 use crate::payment::status::RefundStatus;
 
-pub(in crate::payment) async fn insert_refund(tx: &mut TenantTx, refund: &Refund) -> Result<(), db::Error> {
+struct Row {
+    id: Uuid,
+    payment_id: Uuid,
+    issuer_id: Uuid,
+    amount_minor: i64,
+    currency: String,
+    status: String,
+    reason: String,
+    refunded_on: Option<NaiveDate>,
+    created_at: DateTime<Utc>,
+}
+
+impl TryFrom<Row> for Refund {
+    type Error = Error;
+    fn try_from(row: Row) -> Result<Self, Error> {
+        let currency = row.currency.parse().map_err(|_| Error::Stored("currency"))?;
+        Ok(Self {
+            id: RefundId::from_uuid(row.id),
+            payment_id: PaymentId::from_uuid(row.payment_id),
+            status: RefundStatus::from_name(&row.status).ok_or(Error::Stored("refund status"))?,
+            amount: Money::new(row.amount_minor, currency),
+            reason: row.reason,
+            refunded_on: row.refunded_on,
+            created_at: row.created_at,
+        })
+    }
+}
+
+/// The refunds of payments, the oldest first.
+pub(super) async fn of_payments(
+    tx: &mut TenantTx,
+    payments: &[Uuid],
+) -> Result<BTreeMap<PaymentId, Vec<Refund>>, Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let rows = sqlx::query_as!(
+        Row,
+        "select r.id, r.payment_id, p.issuer_id, r.amount_minor, p.currency, r.status, r.reason, r.refunded_on, r.created_at
+         from refunds r join payments p on p.tenant_id = r.tenant_id and p.id = r.payment_id
+         where r.tenant_id = $1 and r.payment_id = any ($2) order by r.created_at, r.id",
+        tenant_id,
+        payments
+    )
+    .fetch_all(tx.conn())
+    .await
+    .map_err(db::Error::from)?;
+    let mut all = BTreeMap::<_, Vec<_>>::new();
+    for row in rows {
+        let refund = Refund::try_from(row)?;
+        all.entry(refund.payment_id).or_default().push(refund);
+    }
+    Ok(all)
+}
+
+pub(in crate::payment) async fn insert_refund(
+    tx: &mut TenantTx,
+    refund: &Refund,
+    ask_at: DateTime<Utc>,
+) -> Result<(), db::Error> {
     let tenant_id = tx.tenant_id().uuid();
     sqlx::query!(
-        "insert into refunds (tenant_id, id, payment_id, amount_minor, status, reason, created_at, asked_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $7)",
+        "insert into refunds (tenant_id, id, payment_id, amount_minor, status, reason, created_at, ask_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $8)",
         tenant_id,
         refund.id.uuid(),
         refund.payment_id.uuid(),
@@ -21,6 +81,7 @@ pub(in crate::payment) async fn insert_refund(tx: &mut TenantTx, refund: &Refund
         refund.status.as_str(),
         refund.reason,
         refund.created_at,
+        ask_at,
     )
     .execute(tx.conn())
     .await?;
@@ -33,8 +94,9 @@ pub(in crate::payment) async fn find_refund_locked(
     id: RefundId,
 ) -> Result<Option<(Refund, ResellerId)>, Error> {
     let tenant_id = tx.tenant_id().uuid();
-    let row = sqlx::query!(
-        "select r.payment_id, r.amount_minor, r.status, r.reason, r.refunded_on, r.created_at, p.currency, p.issuer_id
+    let row = sqlx::query_as!(
+        Row,
+        "select r.id, r.payment_id, p.issuer_id, r.amount_minor, p.currency, r.status, r.reason, r.refunded_on, r.created_at
          from refunds r join payments p on p.tenant_id = r.tenant_id and p.id = r.payment_id
          where r.tenant_id = $1 and r.id = $2 for update of r",
         tenant_id,
@@ -44,17 +106,8 @@ pub(in crate::payment) async fn find_refund_locked(
     .await
     .map_err(db::Error::from)?;
     row.map(|row| {
-        let currency = row.currency.parse().map_err(|_| Error::Stored("currency"))?;
-        let refund = Refund {
-            id,
-            payment_id: PaymentId::from_uuid(row.payment_id),
-            status: RefundStatus::from_name(&row.status).ok_or(Error::Stored("refund status"))?,
-            amount: Money::new(row.amount_minor, currency),
-            reason: row.reason,
-            refunded_on: row.refunded_on,
-            created_at: row.created_at,
-        };
-        Ok((refund, ResellerId::from_uuid(row.issuer_id)))
+        let issuer = ResellerId::from_uuid(row.issuer_id);
+        Ok((row.try_into()?, issuer))
     })
     .transpose()
 }
@@ -73,7 +126,7 @@ pub(in crate::payment) async fn settle_refund(
         "update refunds set status = $3, provider_reference = coalesce(provider_reference, $4),
            refunded_on = case when $3 = 'succeeded' then $5::date end,
            settled_at = case when $3 in ('succeeded', 'failed') then $6::timestamptz end
-         where tenant_id = $1 and id = $2 and status not in ('succeeded', 'failed')",
+         where tenant_id = $1 and id = $2 and status <> 'succeeded'",
         tenant_id,
         id.uuid(),
         status.as_str(),
@@ -86,17 +139,17 @@ pub(in crate::payment) async fn settle_refund(
     Ok(())
 }
 
-/// The refunds whose end is not known and that nobody has asked about since, the oldest first.
+/// The refunds whose end is not known and that are to be asked about, those first that have waited longest for it.
 pub(in crate::payment) async fn open_refunds(
-    tx: &mut SystemTx,
-    before: DateTime<Utc>,
+    read: &mut SystemRead,
+    now: DateTime<Utc>,
 ) -> Result<Vec<(TenantId, RefundId)>, db::Error> {
     let rows = sqlx::query!(
-        "select tenant_id, id from refunds where status in ('pending', 'unknown') and asked_at <= $1
-         order by created_at limit 500",
-        before
+        "select tenant_id, id from refunds where status in ('pending', 'unknown') and ask_at <= $1
+         order by ask_at limit 500",
+        now
     )
-    .fetch_all(tx.conn())
+    .fetch_all(read.conn())
     .await?;
     Ok(rows
         .into_iter()
@@ -108,17 +161,17 @@ pub(in crate::payment) async fn open_refunds(
 pub(in crate::payment) async fn asked_refund(
     tx: &mut TenantTx,
     id: RefundId,
-    before: DateTime<Utc>,
+    now: DateTime<Utc>,
 ) -> Result<Option<Asked>, Error> {
     let tenant_id = tx.tenant_id().uuid();
     let row = sqlx::query!(
         r#"select r.amount_minor, r.provider_reference, r.created_at, p.currency, p.issuer_id, p.provider_reference as "payment!"
            from refunds r join payments p on p.tenant_id = r.tenant_id and p.id = r.payment_id
-           where r.tenant_id = $1 and r.id = $2 and r.status in ('pending', 'unknown') and r.asked_at <= $3
+           where r.tenant_id = $1 and r.id = $2 and r.status in ('pending', 'unknown') and r.ask_at <= $3
              and p.provider_reference is not null for update of r"#,
         tenant_id,
         id.uuid(),
-        before
+        now
     )
     .fetch_optional(tx.conn())
     .await
@@ -136,26 +189,22 @@ pub(in crate::payment) async fn asked_refund(
     .transpose()
 }
 
-pub(in crate::payment) async fn ask_refund_again(
+/// Says when a refund is to be asked about next.
+pub(in crate::payment) async fn ask_refund_again_at(
     tx: &mut TenantTx,
     id: RefundId,
-    now: DateTime<Utc>,
+    at: DateTime<Utc>,
 ) -> Result<(), db::Error> {
     let tenant_id = tx.tenant_id().uuid();
-    sqlx::query!(
-        "update refunds set asked_at = $3 where tenant_id = $1 and id = $2",
-        tenant_id,
-        id.uuid(),
-        now
-    )
-    .execute(tx.conn())
-    .await?;
+    sqlx::query!("update refunds set ask_at = $3 where tenant_id = $1 and id = $2", tenant_id, id.uuid(), at)
+        .execute(tx.conn())
+        .await?;
     Ok(())
 }
 
 /// The tenant of an issuer's refund.
 pub(in crate::payment) async fn refund_of_provider(
-    tx: &mut SystemTx,
+    read: &mut SystemRead,
     issuer: ResellerId,
     id: RefundId,
 ) -> Result<Option<TenantId>, db::Error> {
@@ -165,7 +214,7 @@ pub(in crate::payment) async fn refund_of_provider(
         id.uuid(),
         issuer.uuid()
     )
-    .fetch_optional(tx.conn())
+    .fetch_optional(read.conn())
     .await?;
     Ok(tenant.map(TenantId::from_uuid))
 }
