@@ -187,10 +187,12 @@ fn refused(answer: &Answer, path: &str, status: u16, code: &str) -> Value {
 fn guarded() -> Vec<(String, String, Value)> {
     let mut guarded: Vec<_> =
         operations().into_iter().filter(|(.., operation)| !is_public(operation)).collect();
-    // What is inside goes before what it is in.
+    // What is inside goes before what it is in, and a tenant leaves its reseller after what is between them.
     guarded.sort_by_key(|(method, path, operation)| {
         let depth = std::cmp::Reverse(path.matches('/').count());
-        (method == "DELETE").then_some((depth, id(operation) == "delete_user"))
+        let id = id(operation);
+        let leaves = id == "transfer_tenant";
+        (method == "DELETE" || leaves).then_some((depth, leaves || id == "delete_user"))
     });
     guarded
 }
