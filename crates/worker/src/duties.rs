@@ -15,6 +15,8 @@ const PRUNE_EVERY: Duration = Duration::from_secs(3_600);
 const CHAIN_EVERY: Duration = Duration::from_millis(500);
 /// How often open payments are looked through.
 const RECONCILE_EVERY: Duration = Duration::from_secs(60);
+/// How often what has come due is billed: somewhere a day begins at every quarter of an hour.
+const BILL_EVERY: Duration = Duration::from_secs(900);
 /// How often the gauges of the queue and the pool are set.
 const MEASURE_EVERY: Duration = Duration::from_secs(15);
 
@@ -43,6 +45,14 @@ pub(crate) async fn run(worker: &Worker, shutdown: &CancellationToken) {
             reconcile_payments(worker).await;
         }
     };
+    // Apart, since on the first of a month it takes its time.
+    let mut bill = every(BILL_EVERY);
+    let billing = async {
+        loop {
+            bill.tick().await;
+            bill_what_is_due(worker).await;
+        }
+    };
     let duties = async {
         loop {
             tokio::select! {
@@ -62,6 +72,7 @@ pub(crate) async fn run(worker: &Worker, shutdown: &CancellationToken) {
         () = chaining => {}
         () = destroying => {}
         () = reconciling => {}
+        () = billing => {}
         () = shutdown.cancelled() => {}
     }
 }
@@ -129,6 +140,33 @@ async fn reconcile_payments(worker: &Worker) {
             metrics::counter!("pillarbox_payments_not_found_out_total").increment(failed);
         }
         Err(error) => tracing::warn!(error.cause = ?error, "open payments cannot be looked up"),
+    }
+}
+
+async fn bill_what_is_due(worker: &Worker) {
+    match billing::run::scheduled(&worker.db).await {
+        Ok(Some(summary)) => {
+            metrics::counter!("pillarbox_billing_runs_total").increment(1);
+            metrics::counter!("pillarbox_billing_accounts_billed_total").increment(summary.accounts_billed);
+            metrics::counter!("pillarbox_billing_accounts_failed_total").increment(summary.accounts_failed);
+            metrics::gauge!("pillarbox_billing_accounts_parked").set(summary.accounts_parked as f64);
+            if summary.accounts_due > 0 {
+                tracing::info!(
+                    billing.accounts_due = summary.accounts_due,
+                    billing.accounts_billed = summary.accounts_billed,
+                    billing.accounts_parked = summary.accounts_parked,
+                    billing.accounts_failed = summary.accounts_failed,
+                    billing.invoices = summary.invoices,
+                    billing.credit_notes = summary.credit_notes,
+                    "billed what was due"
+                );
+            }
+        }
+        Ok(None) => {}
+        Err(error) => {
+            metrics::counter!("pillarbox_billing_runs_stopped_total").increment(1);
+            tracing::error!(error.cause = ?error, "what is due could not be billed to the end");
+        }
     }
 }
 

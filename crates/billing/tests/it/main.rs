@@ -10,6 +10,7 @@ mod payment_event;
 mod payment_provider;
 mod price_book;
 mod run;
+mod schedule;
 mod story;
 mod subscription;
 mod tax;

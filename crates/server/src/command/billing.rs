@@ -1,4 +1,4 @@
-//! `pillarbox billing run`, for cron or by hand, and `pillarbox billing verify`.
+//! `pillarbox billing run`, by hand or for cron, and `pillarbox billing verify`.
 
 use std::process::ExitCode;
 
