@@ -14,6 +14,7 @@ pub mod ledger;
 pub mod payment;
 pub mod payment_method;
 pub mod payment_provider;
+pub mod preview;
 pub mod price_book;
 pub mod profile;
 pub mod rating;

@@ -21,7 +21,7 @@ use crate::rating::local_day;
 use crate::{subscription, wholesale};
 use account::{Outcome, Treatment};
 
-pub(crate) use account::opened;
+pub(crate) use account::{bill_until, opened};
 pub use schedule::scheduled;
 
 /// The kind of job that [`create`] queues, for [`work`].

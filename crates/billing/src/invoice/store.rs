@@ -251,20 +251,25 @@ struct Row {
 }
 
 pub(super) async fn find(tx: &mut TenantTx, id: InvoiceId) -> Result<Option<Invoice>, Error> {
+    Ok(of_ids(tx, &[id]).await?.pop())
+}
+
+/// Those of the tenant's documents, by id.
+pub(crate) async fn of_ids(tx: &mut TenantTx, ids: &[InvoiceId]) -> Result<Vec<Invoice>, Error> {
     let tenant_id = tx.tenant_id().uuid();
-    let row = sqlx::query_as!(
+    let ids: Vec<Uuid> = ids.iter().map(|id| id.uuid()).collect();
+    let rows = sqlx::query_as!(
         Row,
         "select id, kind, issuer_id, number, issuer_name, customer_name, currency, issued_on, due_on, status, net_minor,
            tax_minor, total_minor, issuer_profile, customer_profile, tax_behavior, tax_rates_known
-         from invoices where tenant_id = $1 and id = $2",
+         from invoices where tenant_id = $1 and id = any ($2) order by id",
         tenant_id,
-        id.uuid()
+        &ids
     )
-    .fetch_optional(tx.conn())
+    .fetch_all(tx.conn())
     .await
     .map_err(db::Error::from)?;
-    let Some(row) = row else { return Ok(None) };
-    Ok(with_lines(tx, vec![row]).await?.pop())
+    with_lines(tx, rows).await
 }
 
 pub(crate) async fn list(tx: &mut TenantTx, page: &PageRequest) -> Result<Vec<Invoice>, Error> {

@@ -8,10 +8,11 @@ use std::collections::BTreeMap;
 
 use chrono::NaiveDate;
 use chrono_tz::Tz;
-use kernel::TenantId;
+use kernel::{InvoiceId, TenantId};
 use tenancy::{Caller, Ctx, TenantTx, seats};
 
 use crate::Error;
+use crate::invoice::DocumentKind;
 use crate::price_book::MAILBOX;
 use crate::rating::{
     self, Cycle, CycleState, Line, Log, Span, Timeline, local_day, steps_of_changes, steps_of_levels,
@@ -116,11 +117,35 @@ async fn claim_and_bill(ctx: &Ctx, as_of: NaiveDate, treatment: Treatment) -> Re
         return Ok(Outcome::Elsewhere);
     }
     let subscription = subscription::store::find(&mut tx).await?.ok_or(Error::Stored("subscription"))?;
-    let drafts = rate(ctx, &mut tx, &subscription, until).await?;
-    let (invoices, credit_notes) = document::finalise(ctx, &mut tx, &subscription, &drafts.documents).await?;
-    store::advance(&mut tx, drafts.next_boundary).await?;
+    let made = bill_until(ctx, &mut tx, &subscription, until).await?;
+    store::advance(&mut tx, made.next_boundary).await?;
     tx.commit().await?;
+    let (mut invoices, mut credit_notes) = (0, 0);
+    for (kind, _) in made.documents {
+        match kind {
+            DocumentKind::Invoice => invoices += 1,
+            DocumentKind::CreditNote => credit_notes += 1,
+        }
+    }
     Ok(Outcome::Billed { invoices, credit_notes })
+}
+
+/// What was made of an account, and where the next run goes on.
+pub(crate) struct Made {
+    pub(crate) documents: Vec<(DocumentKind, InvoiceId)>,
+    pub(crate) next_boundary: Option<NaiveDate>,
+}
+
+/// Bills every boundary up to a day. The account's row is the caller's, and so is whether it stays.
+pub(crate) async fn bill_until(
+    ctx: &Ctx,
+    tx: &mut TenantTx,
+    subscription: &Subscription,
+    until: NaiveDate,
+) -> Result<Made, Error> {
+    let drafts = rate(ctx, tx, subscription, until).await?;
+    let documents = document::finalise(ctx, tx, subscription, &drafts.documents).await?;
+    Ok(Made { documents, next_boundary: drafts.next_boundary })
 }
 
 /// What is outstanding, by boundary, and where the next run goes on.

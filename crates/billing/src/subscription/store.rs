@@ -109,7 +109,7 @@ async fn entries(tx: &mut TenantTx) -> Result<Vec<Entry>, Error> {
 
 /// As [`find`], keeping runs and other writers away until the transaction ends; two that subscribe for the first
 /// time meet at the tenant's row.
-pub(super) async fn find_locked(tx: &mut TenantTx) -> Result<Option<Subscription>, Error> {
+pub(crate) async fn find_locked(tx: &mut TenantTx) -> Result<Option<Subscription>, Error> {
     let tenant_id = tx.tenant_id().uuid();
     sqlx::query!("select id from tenants where id = $1 for no key update", tenant_id)
         .fetch_optional(tx.conn())

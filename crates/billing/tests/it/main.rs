@@ -8,6 +8,7 @@ mod payment;
 mod payment_charge;
 mod payment_event;
 mod payment_provider;
+mod preview;
 mod price_book;
 mod run;
 mod schedule;

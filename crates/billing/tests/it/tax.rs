@@ -25,7 +25,7 @@ fn address(country: &str) -> NewAddress {
 }
 
 /// An issuer in Germany that charges tax.
-async fn taxing(world: &World) {
+pub(crate) async fn taxing(world: &World) {
     let new = PutIssuer {
         legal_name: "North Hosting GmbH".into(),
         address: address("DE"),

@@ -54,9 +54,9 @@ pub(super) async fn finalise(
     tx: &mut TenantTx,
     subscription: &Subscription,
     documents: &[(NaiveDate, Vec<Line>)],
-) -> Result<(u64, u64), Error> {
+) -> Result<Vec<(DocumentKind, InvoiceId)>, Error> {
     if documents.is_empty() {
-        return Ok((0, 0));
+        return Ok(Vec::new());
     }
     let parties = parties(ctx, tx).await?;
     let drafts = drafts(tx, subscription, &parties, documents).await?;
@@ -72,7 +72,7 @@ pub(super) async fn finalise(
     ids.sort_unstable();
     let days_to_pay = parties.issuer.profile.as_ref().map_or(DAYS_TO_PAY, |profile| profile.days_to_pay);
     let days_to_pay = Days::new(days_to_pay.into());
-    let (mut invoices, mut credit_notes) = (0, 0);
+    let mut made = Vec::new();
     for (draft, id) in drafts.iter().zip(ids) {
         let new = NewInvoice {
             id,
@@ -92,12 +92,9 @@ pub(super) async fn finalise(
         let data = json!({"kind": new.kind.as_str(), "number": number, "issued_on": new.issued_on,
             "total": {"amount_minor": new.totals.total_minor, "currency": new.currency.code()}});
         event::record(tx, ctx, event::Kind::InvoiceFinalized, new.id, data).await?;
-        match new.kind {
-            DocumentKind::Invoice => invoices += 1,
-            DocumentKind::CreditNote => credit_notes += 1,
-        }
+        made.push((new.kind, new.id));
     }
-    Ok((invoices, credit_notes))
+    Ok(made)
 }
 
 async fn parties(ctx: &Ctx, tx: &mut TenantTx) -> Result<Parties, Error> {
