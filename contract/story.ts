@@ -306,6 +306,15 @@ async function comeAndGo(portal: Api, customer: Customer): Promise<void> {
   step(`tenant ${tenant.id}: one more user, gone again`);
 }
 
+/** What the next run will make of the customer's account, and that asking changes nothing. */
+async function preview(portal: Api, customer: Customer, as_of: string): Promise<number[]> {
+  const params = { path: { tenant_id: customer.tenant.id } };
+  const ahead = ok(await portal.POST("/v1/tenants/{tenant_id}/subscription/preview", { params, body: { as_of } }), 200);
+  assert.equal(ahead.parked_reason, null);
+  assert.deepEqual(ok(await portal.GET("/v1/tenants/{tenant_id}/invoices", { params }), 200).data, []);
+  return ahead.documents.map((document) => document.total.amount_minor);
+}
+
 /** One run for all that the portal sees, waited for. */
 async function bill(portal: Api, as_of: string): Promise<Schemas["RunSummary"]> {
   const { id } = ok(await portal.POST("/v1/billing/runs", { body: { as_of } }), 202);
@@ -392,11 +401,13 @@ async function main(): Promise<void> {
   await shareAndGroup(portal, monthly);
   await leaveAndReturn(portal, monthly);
   for (const { tenant } of [monthly, annual]) await setClock(portal, tenant.id, next);
+  const monthlyTotals = [3 * MONTH_MINOR, 3 * MONTH_MINOR];
+  assert.deepEqual(await preview(portal, monthly, day(next)), monthlyTotals);
   const first = await bill(portal, day(next));
   assert.deepEqual([first.invoices, first.accounts_failed, first.accounts_parked], [3, 0, 0], JSON.stringify(first));
   const second = await bill(portal, day(next));
   assert.equal(second.invoices + second.credit_notes, 0, "the second run billed again");
-  await checkInvoices(portal, monthly, [3 * MONTH_MINOR, 3 * MONTH_MINOR]);
+  await checkInvoices(portal, monthly, monthlyTotals);
   await checkInvoices(portal, annual, [2 * YEAR_MINOR]);
   for (const customer of [monthly, annual]) {
     await signIn(portal, customer);

@@ -22,6 +22,7 @@ mod operation;
 pub(crate) mod paths;
 mod payment;
 mod payment_provider;
+mod preview;
 mod price_book;
 mod raw;
 mod reseller;
@@ -127,6 +128,7 @@ fn with_small_bodies() -> OpenApiRouter<Api> {
         .merge(billing_profile::router())
         .merge(tax_rate::router())
         .merge(subscription::router())
+        .merge(preview::router())
         .merge(wholesale::router())
         .merge(invoice::router())
         .merge(payment::router())

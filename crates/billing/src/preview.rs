@@ -1,7 +1,7 @@
 //! What a run would make of a tenant's account, before there is one: it is run, and what it made is taken back.
 
 use chrono::{Days, NaiveDate};
-use kernel::InvoiceId;
+use kernel::{FieldError, InvoiceId};
 use tenancy::{Action, Ctx};
 
 use crate::Error;
@@ -43,13 +43,12 @@ pub struct Preview {
 /// [`subscription::put`] for the subscription given; [`Error::Tenancy`] without the right to see documents and, with a
 /// subscription, to put one.
 pub async fn preview(ctx: &Ctx, asked: NewPreview) -> Result<Preview, Error> {
-    ctx.require(Action::SubscriptionRead)?;
     ctx.require(Action::InvoiceRead)?;
     let as_of = asked.as_of.as_deref().map(|text| day(ctx, text)).transpose()?;
     // Dropped in the end: nothing of this stays.
     let mut tx = ctx.begin().await?;
     let subscription = match asked.subscription {
-        Some(new) => subscription::put_in(ctx, &mut tx, new, None).await?,
+        Some(new) => subscription::put_in(ctx, &mut tx, new, None).await.map_err(within)?,
         None => subscription::store::find_locked(&mut tx).await?.ok_or(Error::NotFound)?,
     };
     let last_billed = subscription::store::last_boundary(&mut tx).await?;
@@ -69,6 +68,15 @@ pub async fn preview(ctx: &Ctx, asked: NewPreview) -> Result<Preview, Error> {
         }
         Err(error) => Err(error),
     }
+}
+
+/// The mistakes of the subscription, which is a part of what is asked.
+fn within(error: Error) -> Error {
+    let Error::Invalid(errors) = error else { return error };
+    let moved = errors
+        .into_iter()
+        .map(|error| FieldError { pointer: format!("/subscription{}", error.pointer), ..error });
+    Error::Invalid(moved.collect())
 }
 
 fn day(ctx: &Ctx, text: &str) -> Result<NaiveDate, Error> {

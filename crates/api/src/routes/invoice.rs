@@ -135,7 +135,7 @@ struct Period {
 
 /// One line of a document. A credit of what was taxed at several rates is several lines; the first counts the units and days.
 #[derive(Debug, Serialize, ToSchema)]
-struct InvoiceLine {
+pub(super) struct InvoiceLine {
     /// Of a wholesale invoice: whose seats; `null` for seats that were committed and not used. `null` on a tenant's own invoices.
     #[schema(required)]
     tenant: Option<LineTenant>,
@@ -212,7 +212,7 @@ impl From<wholesale::WholesaleLine> for InvoiceLine {
 
 /// Tax of one category and rate.
 #[derive(Debug, Serialize, ToSchema)]
-struct Tax {
+pub(super) struct Tax {
     #[schema(value_type = schema::TaxCategory)]
     category: &'static str,
     /// In per cent.

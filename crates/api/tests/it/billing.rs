@@ -414,3 +414,33 @@ async fn a_deleted_tenant_s_payments_are_there_for_those_above_it() {
     assert_eq!(app.get(&north, &path).await.expect(200)["refunds"], json!([back]));
     assert_eq!(app.get(&north, &payments).await.expect(200)["data"][0]["refunds"], json!([back]));
 }
+
+#[tokio::test]
+async fn the_next_invoices_are_shown_and_a_change_before_it_is_made() {
+    let app = App::new().await;
+    let (_, north) = app.reseller("North").await;
+    let tenant = app.tenant(&north, "one.example", json!({})).await;
+    let price = |interval: &str, unit_price: &str| json!({"item": "mailbox", "interval": interval, "model": "flat", "unit_price": unit_price, "currency": "EUR"});
+    let prices = json!({"prices": [price("month", "4.99"), price("year", "50")]});
+    let book = app.post(&north, "/v1/price-books", prices).await.expect(201);
+    let path = format!("{tenant}/subscription/preview");
+    let as_if =
+        |interval: &str| json!({"price_book_id": book["id"], "interval": interval, "seats_committed": 2});
+    app.post(&north, &path, json!({})).await.expect(404);
+    let before = app.post(&north, &path, json!({"subscription": as_if("month")})).await.expect(200);
+    assert_eq!(before["documents"][0]["total"]["amount_minor"], 998, "{before}");
+    app.get(&north, &format!("{tenant}/subscription")).await.expect(404);
+    app.put(&north, &format!("{tenant}/subscription"), as_if("month")).await.expect(200);
+    let yearly = app.post(&north, &path, json!({"subscription": as_if("year")})).await.expect(200);
+    assert_eq!(yearly["documents"][0]["lines"][0]["amount"]["amount_minor"], 10_000, "{yearly}");
+    let kept = app.post(&north, &path, json!({})).await.expect(200);
+    assert_eq!(kept["documents"], before["documents"]);
+    assert_eq!(app.get(&north, &format!("{tenant}/invoices")).await.expect(200)["data"], json!([]));
+
+    let wrong = app
+        .post(&north, &path, json!({"subscription": {"price_book_id": book["id"], "interval": "week"}}))
+        .await;
+    assert_eq!(wrong.expect(422)["errors"][0]["pointer"], "/subscription/interval");
+    let far = app.post(&north, &path, json!({"as_of": "2199-01-01"})).await.expect(422);
+    assert_eq!(far["errors"][0]["pointer"], "/as_of");
+}

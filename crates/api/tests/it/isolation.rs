@@ -118,6 +118,7 @@ const TABLE: &[(&str, Stranger)] = &[
     ("list_wholesale_invoices", NotFound),
     ("offboard_user", NotFound),
     ("pay_invoice", NotFound),
+    ("preview_subscription", NotFound),
     ("put_delegate", NotFound),
     ("put_payment_method", NotFound),
     ("put_payment_provider", NotFound),

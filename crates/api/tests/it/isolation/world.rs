@@ -238,7 +238,7 @@ impl World {
                 "Operations": [{"op": "replace", "path": "displayName", "value": "Ada"}],
             }),
             "transfer_tenant" => json!({"reseller_id": ids["below_reseller_id"]}),
-            "cancel_subscription" => json!({}),
+            "cancel_subscription" | "preview_subscription" => json!({}),
             "create_tax_rate" => json!({"country": "DE", "rate": "19", "valid_from": "2007-01-01"}),
             "put_reseller_billing_profile" => billing::issuer(),
             "put_tenant_billing_profile" => billing::customer(),
