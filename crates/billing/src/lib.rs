@@ -8,6 +8,7 @@
 #![deny(clippy::float_arithmetic)]
 
 mod error;
+pub mod export;
 pub mod forecast;
 pub mod invoice;
 pub mod ledger;
@@ -21,6 +22,7 @@ pub mod receivable;
 pub mod run;
 mod series;
 pub mod subscription;
+pub mod table;
 pub mod tax_rate;
 pub mod vat_id;
 pub mod verify;

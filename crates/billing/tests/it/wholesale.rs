@@ -4,6 +4,7 @@ mod verify;
 
 use billing::price_book::{NewTier, get, list as list_books};
 use billing::rating::RemovalPolicy::{self, AtCycleEnd, CreditToBalance};
+use billing::table::Format;
 use billing::wholesale::agreement::{self, Agreement, PutAgreement};
 use billing::wholesale::invoice::{self, WholesaleInvoice};
 use billing::wholesale::margin;
@@ -381,8 +382,7 @@ async fn the_reconciliation_file_sums_up_to_the_cent() {
     run(&world, "2026-02-01").await;
     let own = admin_of(&world, &world.reseller).await.enter_reseller(world.reseller.id).await.unwrap();
     for document in documents(&world, &world.reseller).await {
-        let rows = reconciliation::rows(&own, document.id).await.unwrap();
-        let file = reconciliation::csv(&rows).unwrap();
+        let file = reconciliation::file(&own, document.id, Format::Csv).await.unwrap();
         let mut reader = csv::Reader::from_reader(file.as_slice());
         let header = reader.headers().unwrap().clone();
         let column = |name: &str| header.iter().position(|column| column == name).unwrap();
@@ -397,7 +397,8 @@ async fn the_reconciliation_file_sums_up_to_the_cent() {
             seen += 1;
         }
         assert_eq!((sum, seen), (document.net.amount_minor, document.lines.len()));
-        let file = String::from_utf8(reconciliation::json_lines(&rows).unwrap()).unwrap();
+        let file = reconciliation::file(&own, document.id, Format::JsonLines).await.unwrap();
+        let file = String::from_utf8(file).unwrap();
         let objects: Vec<serde_json::Value> =
             file.split_terminator('\n').map(|line| serde_json::from_str(line).unwrap()).collect();
         let sum: i64 = objects.iter().map(|row| row["amount_minor"].as_i64().unwrap()).sum();
