@@ -161,9 +161,8 @@ mod tests {
 
     #[test]
     fn a_window_is_a_year_at_most() {
-        let window = |from: &str, until: &str| {
-            Window::new(from.parse().unwrap(), until.parse().unwrap()).is_some()
-        };
+        let window =
+            |from: &str, until: &str| Window::new(from.parse().unwrap(), until.parse().unwrap()).is_some();
         assert!(window("2026-01-31", "2026-02-01") && window("2026-01-31", "2027-01-31"));
         assert!(window("2024-02-29", "2025-02-28"));
         assert!(!window("2026-01-31", "2026-01-31") && !window("2026-01-31", "2026-01-30"));

@@ -162,7 +162,10 @@ mod tests {
         let rows = texts.map(|text| [Cell::of(text), Cell::amount(money)]);
         let csv = file(Format::Csv, &rows);
         assert!(csv.starts_with("name,amount\r\n'=1+1,-12.50\r\n'+1,-12.50\r\n'-1,-12.50\r\n"), "{csv}");
-        assert!(csv.ends_with("''t Hooft,-12.50\r\na=b,-12.50\r\n\"Bäcker, \"\"Süd\"\"\",-12.50\r\n"), "{csv}");
+        assert!(
+            csv.ends_with("''t Hooft,-12.50\r\na=b,-12.50\r\n\"Bäcker, \"\"Süd\"\"\",-12.50\r\n"),
+            "{csv}"
+        );
         assert_eq!(csv.matches("name,amount").count(), 1);
         let row = [Cell::Empty, Cell::Integer(-3)];
         assert_eq!(file(Format::Csv, std::slice::from_ref(&row)), "name,amount\r\n,-3\r\n");

@@ -104,11 +104,7 @@ impl Pages {
     }
 
     /// The next page, and of how many rows it is.
-    pub(super) async fn next(
-        &mut self,
-        tx: &mut SystemTx,
-        scope: &Scope,
-    ) -> Result<(Vec<u8>, usize), Error> {
+    pub(super) async fn next(&mut self, tx: &mut SystemTx, scope: &Scope) -> Result<(Vec<u8>, usize), Error> {
         let rows = match scope.level {
             Level::Retail => store::retail_documents(tx, scope, self.after).await?,
             Level::Wholesale => store::wholesale_documents(tx, scope, self.after).await?,
@@ -116,8 +112,7 @@ impl Pages {
         if let Some(last) = rows.last() {
             self.after = (last.issued_on, last.id);
         }
-        let rows =
-            rows.into_iter().map(|row| cells(scope.level, row)).collect::<Result<Vec<_>, Error>>()?;
+        let rows = rows.into_iter().map(|row| cells(scope.level, row)).collect::<Result<Vec<_>, Error>>()?;
         let count = rows.len();
         Ok((self.table.piece(rows)?, count))
     }

@@ -84,11 +84,7 @@ impl Pages {
     }
 
     /// The next page, and of how many rows it is.
-    pub(super) async fn next(
-        &mut self,
-        tx: &mut SystemTx,
-        scope: &Scope,
-    ) -> Result<(Vec<u8>, usize), Error> {
+    pub(super) async fn next(&mut self, tx: &mut SystemTx, scope: &Scope) -> Result<(Vec<u8>, usize), Error> {
         let rows = match scope.level {
             Level::Retail => store::retail_transfers(tx, scope, &self.after).await?,
             Level::Wholesale => store::wholesale_transfers(tx, scope, &self.after).await?,
@@ -96,8 +92,7 @@ impl Pages {
         if let Some(Row { effective_on, reference, code, .. }) = rows.last() {
             self.after = Place { effective_on: *effective_on, reference: *reference, code: code.clone() };
         }
-        let rows =
-            rows.into_iter().map(|row| cells(scope.level, row)).collect::<Result<Vec<_>, Error>>()?;
+        let rows = rows.into_iter().map(|row| cells(scope.level, row)).collect::<Result<Vec<_>, Error>>()?;
         let count = rows.len();
         Ok((self.table.piece(rows)?, count))
     }

@@ -114,11 +114,7 @@ impl Pages {
     }
 
     /// The next page, and of how many rows it is.
-    pub(super) async fn next(
-        &mut self,
-        tx: &mut SystemTx,
-        scope: &Scope,
-    ) -> Result<(Vec<u8>, usize), Error> {
+    pub(super) async fn next(&mut self, tx: &mut SystemTx, scope: &Scope) -> Result<(Vec<u8>, usize), Error> {
         let rows = match scope.level {
             Level::Retail => store::retail_lines(tx, scope, self.after).await?,
             Level::Wholesale => store::wholesale_lines(tx, scope, self.after).await?,
@@ -127,8 +123,7 @@ impl Pages {
             let Line { issued_on, invoice_id, position, .. } = *last;
             self.after = Place { issued_on, invoice_id, position };
         }
-        let rows =
-            rows.into_iter().map(|row| cells(scope.level, row)).collect::<Result<Vec<_>, Error>>()?;
+        let rows = rows.into_iter().map(|row| cells(scope.level, row)).collect::<Result<Vec<_>, Error>>()?;
         let count = rows.len();
         Ok((self.table.piece(rows)?, count))
     }
