@@ -15,11 +15,11 @@ use tenancy::tenant;
 
 use super::*;
 
-async fn wholesale_book(world: &World, unit_price: &str, policy: RemovalPolicy) -> PriceBook {
+pub(super) async fn wholesale_book(world: &World, unit_price: &str, policy: RemovalPolicy) -> PriceBook {
     publish(&world.operator, None, vec![price("month", unit_price, policy)]).await.unwrap()
 }
 
-fn agreed(book: &PriceBook, seats_committed: i64) -> PutAgreement {
+pub(super) fn agreed(book: &PriceBook, seats_committed: i64) -> PutAgreement {
     PutAgreement {
         operator_name: "Pillar Ltd".into(),
         price_book_id: book.id,
@@ -32,9 +32,20 @@ fn agreed(book: &PriceBook, seats_committed: i64) -> PutAgreement {
     }
 }
 
-async fn agree(world: &World, reseller: &Reseller, new: PutAgreement) -> Agreement {
+pub(super) async fn agree(world: &World, reseller: &Reseller, new: PutAgreement) -> Agreement {
     let ctx = world.operator.enter_reseller(reseller.id).await.unwrap();
     agreement::put(&ctx, new, None).await.unwrap()
+}
+
+/// A reseller below the world's.
+pub(super) async fn below(world: &World) -> Reseller {
+    let new = tenancy::reseller::NewReseller {
+        name: "Below".into(),
+        parent_id: Some(world.reseller.id),
+        caps: Default::default(),
+        branding: Default::default(),
+    };
+    tenancy::reseller::create(&world.operator, new).await.unwrap()
 }
 
 async fn tenant_of(world: &World, reseller: &Reseller, name: &str, users: u32) -> Ctx {
@@ -201,13 +212,7 @@ async fn what_is_committed_and_not_used_is_a_line_without_a_tenant() {
 #[tokio::test]
 async fn tenants_below_count_for_the_nearest_reseller_with_an_agreement() {
     let world = world_on("2026-01-01").await;
-    let new = tenancy::reseller::NewReseller {
-        name: "Below".into(),
-        parent_id: Some(world.reseller.id),
-        caps: Default::default(),
-        branding: Default::default(),
-    };
-    let below = tenancy::reseller::create(&world.operator, new).await.unwrap();
+    let below = below(&world).await;
     let book = wholesale_book(&world, "31", CreditToBalance).await;
     agree(&world, &world.reseller, agreed(&book, 0)).await;
     tenant_of(&world, &below, "Deep", 1).await;
