@@ -48,7 +48,7 @@ pub(super) async fn below(world: &World) -> Reseller {
     tenancy::reseller::create(&world.operator, new).await.unwrap()
 }
 
-async fn tenant_of(world: &World, reseller: &Reseller, name: &str, users: u32) -> Ctx {
+pub(super) async fn tenant_of(world: &World, reseller: &Reseller, name: &str, users: u32) -> Ctx {
     let tenant = world::tenant(&world.operator, reseller, name).await;
     let ctx = world.operator.enter(tenant.id).await.unwrap();
     world::domain(&ctx, &domain(&ctx)).await;
@@ -58,7 +58,7 @@ async fn tenant_of(world: &World, reseller: &Reseller, name: &str, users: u32) -
     ctx
 }
 
-async fn documents(world: &World, reseller: &Reseller) -> Vec<WholesaleInvoice> {
+pub(super) async fn documents(world: &World, reseller: &Reseller) -> Vec<WholesaleInvoice> {
     let ctx = world.operator.enter_reseller(reseller.id).await.unwrap();
     invoice::list(&ctx, PageRequest::new(Some(200), None)).await.unwrap().items
 }
@@ -81,7 +81,7 @@ fn sorted(lines: impl IntoIterator<Item = impl Into<String>>) -> Vec<String> {
     lines
 }
 
-async fn all_lines(world: &World, reseller: &Reseller) -> Vec<(String, Vec<String>)> {
+pub(super) async fn all_lines(world: &World, reseller: &Reseller) -> Vec<(String, Vec<String>)> {
     let of = |document: &WholesaleInvoice| {
         (format!("{} {}", document.kind.as_str(), document.issued_on), lines(document))
     };
