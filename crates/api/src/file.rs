@@ -21,9 +21,18 @@ use crate::tasks::Tasks;
 /// The media type of a file with one JSON object a line.
 const JSON_LINES: &str = "application/jsonl";
 
-/// What `Accept` asks for; CSV if it does not say.
+/// Which file `Accept` asks for, the first of those that it names.
+pub(crate) fn asked(headers: &HeaderMap) -> Option<Format> {
+    accepted(headers).find_map(|name| match name {
+        JSON_LINES => Some(Format::JsonLines),
+        "text/csv" => Some(Format::Csv),
+        _ => None,
+    })
+}
+
+/// The same where there is nothing but files; CSV if it does not say.
 pub(crate) fn format(headers: &HeaderMap) -> Format {
-    if accepted(headers).any(|name| name == JSON_LINES) { Format::JsonLines } else { Format::Csv }
+    asked(headers).unwrap_or(Format::Csv)
 }
 
 /// An answer that a browser saves under a name, which gets the format's extension.

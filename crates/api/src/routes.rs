@@ -32,6 +32,7 @@ mod tax_rate;
 mod tenant;
 mod tenant_lifecycle;
 pub(crate) mod token;
+mod usage;
 mod user;
 mod user_batch;
 mod user_lifecycle;
@@ -80,7 +81,7 @@ pub(crate) fn tracked(api: Api, tasks: Tasks) -> Router {
     let (small, _) = with_small_bodies().split_for_parts();
     let small =
         small.layer(replay.clone()).layer(DefaultBodyLimit::max(limits.body_bytes)).layer(rate.clone());
-    let (files, _) = export::router().split_for_parts();
+    let (files, _) = with_files().split_for_parts();
     let files = files.layer(Extension(downloads)).layer(rate.clone());
     let (large, _) = with_messages().split_for_parts();
     let turns = Arc::new(Semaphore::new(limits.message_uploads));
@@ -106,7 +107,12 @@ pub(crate) fn tracked(api: Api, tasks: Tasks) -> Router {
 /// What the document is made of.
 pub(crate) fn declared() -> OpenApi {
     let routes = OpenApiRouter::with_openapi(document::frame()).merge(with_small_bodies());
-    routes.merge(export::router()).merge(public()).merge(with_messages()).into_openapi()
+    routes.merge(with_files()).merge(public()).merge(with_messages()).into_openapi()
+}
+
+/// What is sent while it is read.
+fn with_files() -> OpenApiRouter<Api> {
+    OpenApiRouter::default().merge(export::router()).merge(usage::files())
 }
 
 fn with_small_bodies() -> OpenApiRouter<Api> {
@@ -133,6 +139,7 @@ fn with_small_bodies() -> OpenApiRouter<Api> {
         .merge(billing_profile::router())
         .merge(tax_rate::router())
         .merge(subscription::router())
+        .merge(usage::router())
         .merge(wholesale::router())
         .merge(invoice::router())
         .merge(payment::router())

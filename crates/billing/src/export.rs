@@ -1,4 +1,4 @@
-//! Exports for accounting: an issuer's documents, their lines and its ledger, as files of any length.
+//! Exports for accounting: an issuer's documents, their lines, its ledger and its tenants' usage, as files of any length.
 //!
 //! A file is read page by page in one snapshot of the database, so that it is of one moment and what is held of it in
 //! memory does not grow with it. Its rows are in the order of days, and the same each time.
@@ -7,8 +7,9 @@ mod document;
 mod ledger;
 mod line;
 mod store;
+mod usage;
 
-use chrono::{Months, NaiveDate};
+use chrono::{Days, Months, NaiveDate};
 use db::{Db, SystemTx};
 use kernel::ResellerId;
 use tenancy::{Action, ResellerCtx};
@@ -29,6 +30,8 @@ pub enum Kind {
     InvoiceLines,
     /// Transfers of the ledger, by the day they count for.
     Ledger,
+    /// What the tenants of the reseller and of those below it used, by tenant and day; at the retail level alone.
+    Usage,
 }
 
 /// Whose documents.
@@ -59,7 +62,7 @@ impl Level {
     }
 }
 
-/// Some calendar days in a row: at least one, at most a year of them.
+/// Some calendar days in a row, at least one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Window {
     from: NaiveDate,
@@ -69,11 +72,27 @@ pub struct Window {
 impl Window {
     /// What is wrong with days that [`Window::new`] refuses.
     pub const RULE: &'static str = "must be later than from, by a year at most";
+    /// What is wrong with days that [`Window::of_usage`] refuses.
+    pub const USAGE_RULE: &'static str = "must be later than from, by 400 days at most";
 
-    /// From a day up to another, which is not in it.
+    /// From a day up to another, which is not in it, a year at most.
     pub fn new(from: NaiveDate, until: NaiveDate) -> Option<Self> {
         let latest = from.checked_add_months(Months::new(12))?;
         (from < until && until <= latest).then_some(Self { from, until })
+    }
+
+    /// The same, 400 days at most.
+    pub fn of_usage(from: NaiveDate, until: NaiveDate) -> Option<Self> {
+        let latest = from.checked_add_days(Days::new(400))?;
+        (from < until && until <= latest).then_some(Self { from, until })
+    }
+
+    pub(crate) fn from(self) -> NaiveDate {
+        self.from
+    }
+
+    pub(crate) fn until(self) -> NaiveDate {
+        self.until
     }
 }
 
@@ -83,6 +102,11 @@ struct Scope {
     reseller_id: ResellerId,
     level: Level,
     until: NaiveDate,
+}
+
+/// Whether a page of so many rows is a full one, after which there may be another.
+fn is_full(rows: usize) -> bool {
+    i64::try_from(rows).is_ok_and(|rows| rows == PAGE_ROWS)
 }
 
 /// A file under way.
@@ -100,12 +124,13 @@ enum Content {
     Invoices(document::Pages),
     InvoiceLines(line::Pages),
     Ledger(ledger::Pages),
+    Usage(usage::Pages),
 }
 
 /// Opens an export. The moment that it shows is that of its first page.
 ///
 /// # Errors
-/// [`Error::Tenancy`] without the right to see invoices, or wholesale documents; [`Error::NotFound`] for the wholesale documents of
+/// [`Error::Tenancy`] without the right to see invoices, of usage subscriptions, or wholesale documents; [`Error::NotFound`] for the wholesale documents of
 /// whoever is neither the operator nor the reseller itself.
 pub async fn open(
     ctx: &ResellerCtx,
@@ -114,7 +139,7 @@ pub async fn open(
     days: Window,
     format: Format,
 ) -> Result<Export, Error> {
-    ctx.require(Action::InvoiceRead)?;
+    ctx.require(if kind == Kind::Usage { Action::SubscriptionRead } else { Action::InvoiceRead })?;
     if level == Level::Wholesale {
         must_be_party(ctx)?;
         ctx.require(Action::WholesaleRead)?;
@@ -123,6 +148,7 @@ pub async fn open(
         Kind::Invoices => Content::Invoices(document::Pages::new(days.from, format)),
         Kind::InvoiceLines => Content::InvoiceLines(line::Pages::new(days.from, format)),
         Kind::Ledger => Content::Ledger(ledger::Pages::new(days.from, format)),
+        Kind::Usage => Content::Usage(usage::Pages::new(days, ctx.db().env().now(), format)),
     };
     let scope = Scope { reseller_id: ctx.reseller_id(), level, until: days.until };
     Ok(Export { tx: snapshot(ctx.db()).await?, scope, content, is_done: false })
@@ -137,12 +163,13 @@ impl Export {
         if self.is_done {
             return Ok(None);
         }
-        let (piece, rows) = match &mut self.content {
+        let (piece, is_more) = match &mut self.content {
             Content::Invoices(pages) => pages.next(&mut self.tx, &self.scope).await?,
             Content::InvoiceLines(pages) => pages.next(&mut self.tx, &self.scope).await?,
             Content::Ledger(pages) => pages.next(&mut self.tx, &self.scope).await?,
+            Content::Usage(pages) => pages.next(&mut self.tx, &self.scope).await?,
         };
-        self.is_done = i64::try_from(rows).map_or(true, |rows| rows < PAGE_ROWS);
+        self.is_done = !is_more;
         Ok(Some(piece))
     }
 }

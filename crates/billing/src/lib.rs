@@ -24,6 +24,7 @@ mod series;
 pub mod subscription;
 pub mod table;
 pub mod tax_rate;
+pub mod usage;
 pub mod vat_id;
 pub mod verify;
 pub mod wholesale;

@@ -103,8 +103,8 @@ impl Pages {
         Self { table: Table::new(format, COLUMNS), after: (from, Uuid::nil()) }
     }
 
-    /// The next page, and of how many rows it is.
-    pub(super) async fn next(&mut self, tx: &mut SystemTx, scope: &Scope) -> Result<(Vec<u8>, usize), Error> {
+    /// The next page, and whether there may be another.
+    pub(super) async fn next(&mut self, tx: &mut SystemTx, scope: &Scope) -> Result<(Vec<u8>, bool), Error> {
         let rows = match scope.level {
             Level::Retail => store::retail_documents(tx, scope, self.after).await?,
             Level::Wholesale => store::wholesale_documents(tx, scope, self.after).await?,
@@ -113,7 +113,7 @@ impl Pages {
             self.after = (last.issued_on, last.id);
         }
         let rows = rows.into_iter().map(|row| cells(scope.level, row)).collect::<Result<Vec<_>, Error>>()?;
-        let count = rows.len();
-        Ok((self.table.piece(rows)?, count))
+        let is_full = super::is_full(rows.len());
+        Ok((self.table.piece(rows)?, is_full))
     }
 }

@@ -83,8 +83,8 @@ impl Pages {
         Self { table: Table::new(format, COLUMNS), after }
     }
 
-    /// The next page, and of how many rows it is.
-    pub(super) async fn next(&mut self, tx: &mut SystemTx, scope: &Scope) -> Result<(Vec<u8>, usize), Error> {
+    /// The next page, and whether there may be another.
+    pub(super) async fn next(&mut self, tx: &mut SystemTx, scope: &Scope) -> Result<(Vec<u8>, bool), Error> {
         let rows = match scope.level {
             Level::Retail => store::retail_transfers(tx, scope, &self.after).await?,
             Level::Wholesale => store::wholesale_transfers(tx, scope, &self.after).await?,
@@ -93,7 +93,7 @@ impl Pages {
             self.after = Place { effective_on: *effective_on, reference: *reference, code: code.clone() };
         }
         let rows = rows.into_iter().map(|row| cells(scope.level, row)).collect::<Result<Vec<_>, Error>>()?;
-        let count = rows.len();
-        Ok((self.table.piece(rows)?, count))
+        let is_full = super::is_full(rows.len());
+        Ok((self.table.piece(rows)?, is_full))
     }
 }

@@ -14,6 +14,7 @@ mod run;
 mod story;
 mod subscription;
 mod tax;
+mod usage;
 mod verify;
 mod wholesale;
 
