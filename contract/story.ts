@@ -330,6 +330,11 @@ async function checkInvoices(portal: Api, customer: Customer, totals: number[]):
     assert.deepEqual([lines, invoice.currency, invoice.customer.id], [invoice.total.amount_minor, "EUR", customer.tenant.id]);
   }
   assert.deepEqual(invoices.map((invoice) => invoice.total.amount_minor), totals);
+  const [first] = invoices;
+  const period = first!.lines[0]!;
+  const query = { from: first!.issued_on, to: day(new Date(Date.parse(first!.issued_on) + 24 * 3600 * 1000)) };
+  const usage = ok(await portal.GET("/v1/tenants/{tenant_id}/usage", { params: { path: params.path, query } }), 200).data;
+  assert.deepEqual(usage.map((used) => Math.max(used.seats_used, used.seats_committed) >= period.quantity), [true]);
   await checkPayments(portal, customer, invoices[0]!);
   step(`invoices of ${totals.map((minor) => (minor / 100).toFixed(2)).join(" and ")} EUR`);
 }

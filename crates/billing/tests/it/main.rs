@@ -10,6 +10,7 @@ mod payment_charge;
 mod payment_event;
 mod payment_provider;
 mod price_book;
+mod properties;
 mod run;
 mod story;
 mod subscription;
