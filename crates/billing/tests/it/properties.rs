@@ -133,12 +133,22 @@ enum Move {
 
 fn faults() -> impl Strategy<Value = Vec<Fault>> {
     use Fault::{
-        ArrivesFirst, AuthenticationRequired, Broken, BrokenAfter, Cut, CutAfter, Declined, GarbledAfter, Half,
-        Processing, RateLimited, RequiresAction,
+        ArrivesFirst, AuthenticationRequired, Broken, BrokenAfter, Cut, CutAfter, Declined, GarbledAfter,
+        Half, Processing, RateLimited, RequiresAction,
     };
     let all = [
-        ArrivesFirst, AuthenticationRequired, Broken, BrokenAfter, Cut, CutAfter, Declined, GarbledAfter, Half,
-        Processing, RateLimited, RequiresAction,
+        ArrivesFirst,
+        AuthenticationRequired,
+        Broken,
+        BrokenAfter,
+        Cut,
+        CutAfter,
+        Declined,
+        GarbledAfter,
+        Half,
+        Processing,
+        RateLimited,
+        RequiresAction,
     ];
     prop::collection::vec(prop::sample::select(all.to_vec()), 0..3)
 }
@@ -161,7 +171,8 @@ async fn is_charged_once(moves: Vec<Move>) {
         let payments = scene.payments().await;
         let charged = payments.iter().filter(|one| one.provider.as_str() == "stripe");
         let succeeded = charged.clone().filter(|one| one.status == PaymentStatus::Succeeded);
-        let open = charged.filter(|one| !matches!(one.status, PaymentStatus::Succeeded | PaymentStatus::Failed));
+        let open =
+            charged.filter(|one| !matches!(one.status, PaymentStatus::Succeeded | PaymentStatus::Failed));
         (succeeded.map(|one| one.amount.amount_minor).sum::<i64>(), open.count())
     };
     for step in moves {
