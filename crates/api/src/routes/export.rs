@@ -29,7 +29,7 @@ struct ExportQuery {
     to: Day,
     /// `retail`: what the reseller issued to its tenants; `wholesale`: what the operator issued to the reseller, for these two alone.
     #[serde(default, deserialize_with = "level")]
-    #[param(value_type = schema::ExportLevel, default = "retail")]
+    #[param(value_type = schema::ExportLevel, inline, default = "retail")]
     level: Level,
 }
 

@@ -102,6 +102,8 @@ async fn cut_at(
     let http = Http::new(listener.local_addr().unwrap()).unwrap().with_token(token);
     let shutdown = CancellationToken::new();
     let server = tokio::spawn(api::serve(listener, api, shutdown.clone()));
+    // Sessions that are new, or were not used for a while, ask more.
+    assert_eq!(http.get(path).await.unwrap().status.as_u16(), 200);
     cut.arm(nth);
     let answer = http.get(path).await;
     let is_cut = tokio::time::timeout(Duration::ZERO, cut.happened()).await.is_ok();
@@ -125,20 +127,23 @@ async fn a_file_that_cannot_be_read_to_its_end_is_never_taken_for_a_whole_one() 
     let expected = String::from_utf8(app.get(&north, &file).await.body.to_vec()).unwrap();
     assert_eq!(expected.lines().count(), 2502);
     for side in [Side::Before, Side::After] {
-        let (mut problems, mut broken) = (0, 0);
+        let (mut problems, mut broken, mut uncut) = (0, 0, 0);
+        let mut seen = Vec::new();
         for nth in 1.. {
             let (is_cut, got) = cut_at(&app, &north, &file, nth, side).await;
+            seen.push((is_cut, got.as_ref().map(String::len).map_err(|status| *status)));
             match got {
                 Err(Some(status)) => problems += usize::from(status >= 500),
                 Err(None) => broken += 1,
                 Ok(file) => assert_eq!(file, expected),
             }
-            if !is_cut {
+            uncut = if is_cut { 0 } else { uncut + 1 };
+            if uncut == 3 {
                 break;
             }
         }
-        // Before the first page it is a problem; each of the two pages that follow breaks the connection.
-        assert!(problems >= 3 && broken >= 2, "{problems} {broken}");
+        // Before the first page it is a problem; the pages that follow break the connection.
+        assert!(problems >= 3 && broken >= 1, "{side:?}: {seen:?}");
     }
 }
 
