@@ -339,6 +339,11 @@ async function checkInvoices(portal: Api, customer: Customer, totals: number[]):
     assert.deepEqual([lines, invoice.currency, invoice.customer.id], [invoice.total.amount_minor, "EUR", customer.tenant.id]);
   }
   assert.deepEqual(invoices.map((invoice) => invoice.total.amount_minor), totals);
+  const [first] = invoices;
+  const period = first!.lines[0]!;
+  const query = { from: first!.issued_on, to: day(new Date(Date.parse(first!.issued_on) + 24 * 3600 * 1000)) };
+  const usage = ok(await portal.GET("/v1/tenants/{tenant_id}/usage", { params: { path: params.path, query } }), 200).data;
+  assert.deepEqual(usage.map((used) => Math.max(used.seats_used, used.seats_committed) >= period.quantity), [true]);
   await checkPayments(portal, customer, invoices[0]!);
   step(`invoices of ${totals.map((minor) => (minor / 100).toFixed(2)).join(" and ")} EUR`);
 }
@@ -360,7 +365,24 @@ async function sellWholesale(operator: Api, portal: Api, reseller_id: string, as
   assert.equal(ok(file, 200).trim().split("\r\n").length, 1 + invoice.lines.length);
   const query = { from: as_of, to: as_of };
   ok(await portal.GET("/v1/resellers/{reseller_id}/margins", { params: { ...params, query } }), 200);
+  await exportWholesale(portal, reseller_id, invoice);
   step(`wholesale invoice ${invoice.number} of 250.00 EUR`);
+}
+
+/** The files for accounting: the lines sum up to the invoice, and the ledger has it. */
+async function exportWholesale(portal: Api, reseller_id: string, invoice: Schemas["Invoice"]): Promise<void> {
+  const from = invoice.issued_on;
+  const to = day(new Date(Date.parse(from) + 24 * 3600 * 1000));
+  const params = { path: { reseller_id }, query: { from, to, level: "wholesale" as const } };
+  const init = { params, headers: { accept: "application/jsonl" }, parseAs: "text" as const };
+  const rows = (file: string): { amount_minor: number; invoice_id?: string }[] => file.trim().split("\n").map((line) => JSON.parse(line));
+  const documents = rows(ok(await portal.GET("/v1/resellers/{reseller_id}/exports/invoices", init), 200));
+  assert.deepEqual(documents.map((row) => row.invoice_id), [invoice.id]);
+  const lines = rows(ok(await portal.GET("/v1/resellers/{reseller_id}/exports/invoice-lines", init), 200));
+  const ledger = rows(ok(await portal.GET("/v1/resellers/{reseller_id}/exports/ledger", init), 200));
+  for (const sums of [lines, ledger]) {
+    assert.equal(sums.reduce((sum, row) => sum + row.amount_minor, 0), invoice.total.amount_minor);
+  }
 }
 
 async function checkPayments(

@@ -177,6 +177,7 @@ pub fn openapi() -> String {
         (name = "Subscriptions", description = "What a tenant has agreed to pay for."),
         (name = "Invoices", description = "What was billed, with the seat-days behind it."),
         (name = "Wholesale", description = "What the operator bills a reseller, for the seats of all its tenants."),
+        (name = "Exports", description = "Files for accounting: documents, their lines, the ledger, usage."),
         (name = "Payments", description = "What was paid, by what and by which provider, and what was paid back."),
         (name = "Billing runs", description = "Bring what is billed up to what is owed."),
         (name = "Events", description = "What happened, as a feed and as a trail that can be verified."),

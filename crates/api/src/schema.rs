@@ -174,6 +174,7 @@ closed! {
         [Registration::Unchecked, Registration::Valid, Registration::Void].map(Registration::as_str);
     SubscriptionStatus: "Whether it is charged.", ["active", "trialing", "ended"];
     RunStatus: "How far a billing run is.", ["succeeded", "queued", "running", "failed"];
+    ExportLevel: "Whose documents.", billing::export::Level::ALL.map(billing::export::Level::as_str);
     InvoiceKind: "What a document is.", ["invoice", "credit_note"];
     InvoiceStatus: "Documents are final from the start; of a `paid` invoice nothing is due.", ["final", "paid"];
     PaymentStatus: "Where a payment is.", ["succeeded", "pending", "unknown", "requires_action", "processing", "failed"];

@@ -8,6 +8,7 @@
 #![deny(clippy::float_arithmetic)]
 
 mod error;
+pub mod export;
 pub mod forecast;
 pub mod invoice;
 pub mod ledger;
@@ -22,7 +23,9 @@ pub mod receivable;
 pub mod run;
 mod series;
 pub mod subscription;
+pub mod table;
 pub mod tax_rate;
+pub mod usage;
 pub mod vat_id;
 pub mod verify;
 pub mod wholesale;

@@ -9,7 +9,7 @@ use crate::Worker;
 
 /// How often garbage is looked for.
 const SWEEP_EVERY: Duration = Duration::from_secs(300);
-/// How often kept answers and failed sign-ins are looked through, and the signing key's age.
+/// How often kept answers and failed sign-ins are looked through, and the signing key's age, and stored bytes are sampled.
 const PRUNE_EVERY: Duration = Duration::from_secs(3_600);
 /// How often new events are chained: what a feed lags behind.
 const CHAIN_EVERY: Duration = Duration::from_millis(500);
@@ -60,6 +60,7 @@ pub(crate) async fn run(worker: &Worker, shutdown: &CancellationToken) {
                 _ = prune.tick() => {
                     prune_answers(worker).await;
                     end_trials(worker).await;
+                    sample_storage(worker).await;
                     look_after_credentials(worker).await;
                 }
                 _ = measure.tick() => measure_queue_and_pool(worker).await,
@@ -174,6 +175,12 @@ async fn end_trials(worker: &Worker) {
     match tenancy::tenant::end_trials(&worker.db).await {
         Ok(ended) => metrics::counter!("pillarbox_trials_ended_total").increment(ended),
         Err(error) => tracing::warn!(error.cause = ?error, "trials could not be ended"),
+    }
+}
+
+async fn sample_storage(worker: &Worker) {
+    if let Err(error) = tenancy::storage_sample::record(&worker.db).await {
+        tracing::warn!(error.cause = ?error, "stored bytes could not be sampled");
     }
 }
 

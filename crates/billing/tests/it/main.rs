@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 mod courses;
+mod export;
 mod faults;
 mod ledger;
 mod payment;
@@ -10,11 +11,13 @@ mod payment_event;
 mod payment_provider;
 mod preview;
 mod price_book;
+mod properties;
 mod run;
 mod schedule;
 mod story;
 mod subscription;
 mod tax;
+mod usage;
 mod verify;
 mod wholesale;
 

@@ -52,7 +52,7 @@ impl Scene {
     }
 
     /// As [`Scene::reconciled`], though it may not be found out.
-    async fn asked(&self, after: TimeDelta) -> Reconciled {
+    pub(super) async fn asked(&self, after: TimeDelta) -> Reconciled {
         let clock = self.world.test_db.clock();
         clock.set(self.world.test_db.db().env().now() + after);
         reconcile(&self.world.test_db.db(), &self.client).await.unwrap()

@@ -188,7 +188,7 @@ impl World {
         if id(operation) == "get_reconciliation" {
             path = path.replace("{invoice_id}", &self.ids["wholesale_invoice_id"]);
         }
-        if id(operation) == "list_margins" {
+        if ["list_margins", "list_usage"].contains(&id(operation)) || id(operation).starts_with("export_") {
             path.push_str("?from=2026-03-01&to=2026-03-31");
         }
         for (name, id) in &self.ids {

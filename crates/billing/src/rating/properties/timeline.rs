@@ -123,10 +123,9 @@ fn changes() -> impl Strategy<Value = Changes> {
     })
 }
 
-/// Each of these cases is many: a quarter of `PROPTEST_CASES` will do.
+/// Each of these cases is many: unless a number is asked for, a few will do.
 fn few() -> ProptestConfig {
-    let config = ProptestConfig::default();
-    ProptestConfig { cases: config.cases / 4, ..config }
+    ProptestConfig::with_cases(testkit::cases(64))
 }
 
 proptest! {
