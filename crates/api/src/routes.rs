@@ -18,6 +18,7 @@ mod invoice_form;
 mod mailbox;
 mod mailbox_lifecycle;
 mod message;
+mod one_off_item;
 mod operation;
 pub(crate) mod paths;
 mod payment;
@@ -127,6 +128,7 @@ fn with_small_bodies() -> OpenApiRouter<Api> {
         .merge(billing_profile::router())
         .merge(tax_rate::router())
         .merge(subscription::router())
+        .merge(one_off_item::router())
         .merge(wholesale::router())
         .merge(invoice::router())
         .merge(payment::router())

@@ -11,6 +11,7 @@ mod error;
 pub mod forecast;
 pub mod invoice;
 pub mod ledger;
+pub mod one_off_item;
 pub mod payment;
 pub mod payment_method;
 pub mod payment_provider;

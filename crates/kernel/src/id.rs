@@ -109,6 +109,8 @@ ids! {
     PriceBookId = "pbk";
     /// One price of a price book.
     PriceId = "pri";
+    /// A charge that comes once.
+    OneOffItemId = "ooi";
     /// An invoice or credit note.
     InvoiceId = "inv";
     /// What a customer paid, or is to pay by a provider.

@@ -2,7 +2,7 @@
 
 use kernel::{
     AliasId, ApiKeyId, AppPasswordId, DeliveryId, DomainId, GroupId, InvoiceId, MailboxId, MessageId,
-    OperationId, PaymentId, PriceBookId, ResellerId, RunId, SupportAccessId, TenantId, UserId,
+    OneOffItemId, OperationId, PaymentId, PriceBookId, ResellerId, RunId, SupportAccessId, TenantId, UserId,
     WebhookEndpointId,
 };
 use serde::Deserialize;
@@ -57,6 +57,8 @@ paths! {
     WebhookEndpointPath { endpoint_id: WebhookEndpointId }
     /// A delivery of a webhook endpoint.
     DeliveryPath { endpoint_id: WebhookEndpointId, delivery_id: DeliveryId }
+    /// A one-off item of a tenant.
+    OneOffItemPath { tenant_id: TenantId, one_off_item_id: OneOffItemId }
     /// A price book.
     PriceBookPath { price_book_id: PriceBookId }
     /// An invoice or credit note.

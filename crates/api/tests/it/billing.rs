@@ -10,6 +10,14 @@ pub(crate) fn prices() -> Value {
     ])
 }
 
+/// An hour of work, years away.
+pub(crate) fn one_off_item() -> Value {
+    json!({
+        "description": "Moving mail, an hour", "quantity": 3, "bill_on": "2036-01-01",
+        "unit_amount": {"amount_minor": 9000, "currency": "EUR"},
+    })
+}
+
 /// An issuer that charges no tax.
 pub(crate) fn issuer() -> Value {
     json!({
@@ -409,7 +417,8 @@ async fn a_deleted_tenant_s_payments_are_there_for_those_above_it() {
     let one = app.post(&north, &payments, transfer).await.expect(201);
     assert_eq!(one["refunds"], json!([]));
     let path = format!("/v1/payments/{}", text(&one["id"]));
-    let back = app.post(&north, &format!("{path}/refund"), json!({"reason": "it has left"})).await.expect(201);
+    let back =
+        app.post(&north, &format!("{path}/refund"), json!({"reason": "it has left"})).await.expect(201);
     assert_eq!(app.get(&north, &path).await.expect(200)["refunds"], json!([back]));
     assert_eq!(app.get(&north, &payments).await.expect(200)["data"][0]["refunds"], json!([back]));
 }

@@ -31,6 +31,14 @@ pub struct UnitPrice {
 pub struct UnitPriceError;
 
 impl UnitPrice {
+    /// So many minor units of a currency; `None` beyond 12 digits before the point.
+    pub fn of_minor(amount_minor: u64, currency: Currency) -> Option<Self> {
+        let minor_per_major = 10_i128.pow(currency.exponent());
+        let scaled = i128::from(amount_minor) * (10_i128.pow(SCALE) / minor_per_major);
+        let is_in_range = scaled < 10_i128.pow(SCALE) * 10_i128.pow(u32::try_from(INTEGER_DIGITS).ok()?);
+        is_in_range.then_some(Self { scaled })
+    }
+
     /// The exact price of so many units.
     pub fn cost(self, units: Share) -> Result<Amount, RatingError> {
         Amount(Share::from(self.scaled)).times(units)

@@ -4,15 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, NaiveDate, Utc};
 use chrono_tz::Tz;
-use kernel::Money;
+use kernel::{Currency, Money};
 
 use super::difference::{Difference, LineFigures};
 use super::tax;
+use crate::Error;
 use crate::invoice::{Invoice, InvoiceLine};
-use crate::rating::{
-    CycleState, Line, Log, RatingError, Span, Step, document, steps_of_changes, steps_of_levels,
-};
-use crate::subscription::Agreements;
+use crate::rating::{CycleState, Log, RatingError, Span, Step, document, steps_of_changes, steps_of_levels};
+use crate::subscription::{Agreements, OwedLine};
 
 /// A boundary that was billed, and what was known then.
 #[derive(Debug)]
@@ -112,16 +111,15 @@ impl Account {
             let timeline = agreed.timeline().map_err(|_| Difference::Unreadable("terms"))?;
             let lines =
                 document(&timeline, boundary, recorded.zone, &mut self.before, &log).map_err(not_ratable)?;
-            let computed = lines
-                .iter()
-                .map(|line| computed(line, &agreed))
-                .collect::<Option<Vec<_>>>()
-                .ok_or(Difference::Unreadable("price"))?;
+            let lines =
+                agreed.owed(&lines, last.flatten(), boundary).map_err(|error| unowable(boundary, &error))?;
+            let terms = agreed.terms().map_err(|_| Difference::Unreadable("terms"))?;
+            let (basis, currency) = (terms.price.basis, terms.price.currency);
+            let computed: Vec<_> = lines.iter().map(|line| computed(line, currency)).collect();
             let stored = self.documents.remove(&boundary);
             let before = differences.len();
             compare(boundary, &computed, stored.as_ref(), differences);
             let are_as_rated = differences.len() == before;
-            let basis = agreed.terms().map_err(|_| Difference::Unreadable("terms"))?.price.basis;
             let taxes = self.tax.compare(basis, &lines, stored.as_ref());
             // Beside a wrong line they would say the same again.
             differences.extend(taxes.into_iter().filter(|_| are_as_rated));
@@ -202,7 +200,9 @@ fn as_rated(stored: &Invoice) -> Vec<LineFigures> {
 }
 
 fn whole(first: &InvoiceLine, others: &[InvoiceLine]) -> LineFigures {
-    let InvoiceLine { kind, period, quantity, seat_days, price_id, unit_price, rated, .. } = *first;
+    let InvoiceLine {
+        kind, period, quantity, seat_days, price_id, one_off_item_id, unit_price, rated, ..
+    } = *first;
     let of_first = LineFigures {
         tenant_id: None,
         kind,
@@ -210,6 +210,7 @@ fn whole(first: &InvoiceLine, others: &[InvoiceLine]) -> LineFigures {
         quantity,
         seat_days,
         price_id,
+        one_off_item_id,
         unit_price,
         amount: rated,
     };
@@ -224,16 +225,24 @@ fn whole(first: &InvoiceLine, others: &[InvoiceLine]) -> LineFigures {
     })
 }
 
-fn computed(line: &Line, agreed: &Agreements) -> Option<LineFigures> {
-    let price = &agreed.terms_of(line.cycle.whole, &line.rate.tariff)?.price;
-    Some(LineFigures {
+fn computed(line: &OwedLine, currency: Currency) -> LineFigures {
+    LineFigures {
         tenant_id: None,
         kind: line.kind,
         period: line.charge.period,
         quantity: line.charge.quantity,
         seat_days: line.charge.seat_days,
-        price_id: price.id,
-        unit_price: line.rate.tariff.unit_price(),
-        amount: Money::new(line.charge.amount_minor, price.currency),
+        price_id: line.price_id,
+        one_off_item_id: line.one_off_item_id,
+        unit_price: line.unit_price,
+        amount: Money::new(line.charge.amount_minor, currency),
+    }
+}
+
+fn unowable(boundary: NaiveDate, error: &Error) -> Box<Difference> {
+    Box::new(match error {
+        Error::Rating(error) => Difference::NotRatable { boundary, error: *error },
+        Error::Stored(what) => Difference::Unreadable(what),
+        _ => Difference::Unreadable("line"),
     })
 }

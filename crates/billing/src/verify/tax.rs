@@ -8,7 +8,8 @@ use kernel::{InvoiceId, Money, ResellerId};
 use super::difference::{Difference, TaxedAmount};
 use crate::invoice::Invoice;
 use crate::invoice::tax::{Past, treatment_on};
-use crate::rating::{Line, PriceBasis, TaxGroup, TaxedDocument};
+use crate::rating::{PriceBasis, TaxGroup, TaxedDocument};
+use crate::subscription::OwedLine;
 use crate::tax_rate::TaxRate;
 
 /// What an account's taxes are computed from.
@@ -35,7 +36,7 @@ impl Account {
     pub(super) fn compare(
         &mut self,
         basis: PriceBasis,
-        lines: &[Line],
+        lines: &[OwedLine],
         stored: Option<&Invoice>,
     ) -> Vec<Difference> {
         self.is_broken |= stored.is_none() && !lines.is_empty();
@@ -53,7 +54,7 @@ impl Account {
     fn taxed(
         &mut self,
         basis: PriceBasis,
-        lines: &[Line],
+        lines: &[OwedLine],
         stored: &Invoice,
     ) -> Result<TaxedDocument, Box<Difference>> {
         let (document, boundary) = (stored.id, stored.issued_on);

@@ -4,6 +4,7 @@
 mod courses;
 mod faults;
 mod ledger;
+mod one_off_item;
 mod payment;
 mod payment_charge;
 mod payment_event;
