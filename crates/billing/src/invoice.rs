@@ -11,7 +11,7 @@ use tenancy::{Action, Caller, Ctx};
 
 use crate::Error;
 use crate::profile::{CustomerProfile, IssuerProfile};
-use crate::rating::{PriceBasis, Span, TaxGroup, UnitPrice};
+use crate::rating::{Percentage, PriceBasis, Span, TaxGroup, UnitPrice};
 use crate::series::Series;
 use crate::wholesale::{self, invoice::WholesaleInvoice};
 
@@ -134,7 +134,7 @@ pub struct InvoiceLine {
     /// What was sold: `mailbox`, `setup` or `one_off`.
     pub item: String,
     /// `recurring`: a cycle in advance; `proration`: units added in a cycle; `credit`: units removed from one; `one_off`: a charge
-    /// that comes once.
+    /// that comes once; `discount`: what is off the line before it, or was, in a credit.
     pub kind: InvoiceLineKind,
     /// The days it charges or credits, half-open; of a charge that comes once the document's.
     pub period: Span,
@@ -158,6 +158,8 @@ pub struct InvoiceLine {
     pub(crate) cycle_starts_on: NaiveDate,
     /// The one-off item that it charges.
     pub(crate) one_off_item_id: Option<OneOffItemId>,
+    /// The discount at which it was rated.
+    pub(crate) discount: (Percentage, UnitPrice),
 }
 
 /// A document of either level.

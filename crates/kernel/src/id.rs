@@ -109,6 +109,8 @@ ids! {
     PriceBookId = "pbk";
     /// One price of a price book.
     PriceId = "pri";
+    /// A discount of a subscription.
+    DiscountId = "dsc";
     /// A charge that comes once.
     OneOffItemId = "ooi";
     /// An invoice or credit note.

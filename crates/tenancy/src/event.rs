@@ -129,6 +129,10 @@ named! {
         OneOffItemCreated = "one_off_item.created",
         /// A charge that comes once was deleted before it was billed.
         OneOffItemDeleted = "one_off_item.deleted",
+        /// A discount was given.
+        DiscountCreated = "discount.created",
+        /// A discount was ended, or removed before it counted.
+        DiscountEnded = "discount.ended",
         /// An invoice or credit note is final.
         InvoiceFinalized = "invoice.finalized",
         /// What a reseller buys by was agreed or changed.

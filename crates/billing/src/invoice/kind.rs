@@ -9,22 +9,26 @@ pub enum InvoiceLineKind {
     Rated(LineKind),
     /// A charge that comes once.
     OneOff,
+    /// What is off the line before it.
+    Discount,
 }
 
 impl InvoiceLineKind {
     /// Every one.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 5] = [
         Self::Rated(LineKind::Recurring),
         Self::Rated(LineKind::Proration),
         Self::Rated(LineKind::Credit),
         Self::OneOff,
+        Self::Discount,
     ];
 
-    /// `recurring`, `proration`, `credit` or `one_off`.
+    /// `recurring`, `proration`, `credit`, `one_off` or `discount`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Rated(kind) => kind.as_str(),
             Self::OneOff => "one_off",
+            Self::Discount => "discount",
         }
     }
 

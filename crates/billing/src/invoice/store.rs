@@ -14,7 +14,9 @@ use super::{Customer, DocumentKind, Invoice, InvoiceLine, InvoiceLineKind, Invoi
 use crate::Error;
 use crate::price_book::store::tax_behavior;
 use crate::profile::store::read;
-use crate::rating::{Cycle, GroupTotal, PriceBasis, Span, TaxCategory, TaxGroup, TaxLine, Totals};
+use crate::rating::{
+    Cycle, GroupTotal, Percentage, PriceBasis, Span, TaxCategory, TaxGroup, TaxLine, Totals, UnitPrice,
+};
 use crate::receivable::Receivables;
 
 /// A document to be written, without a number yet.
@@ -76,9 +78,9 @@ pub(crate) async fn insert_line(
     sqlx::query!(
         "insert into invoice_lines (tenant_id, invoice_id, position, item, kind, description, period, cycle, whole, quantity,
            seat_days, price_id, unit_price, amount_minor, rated_position, rated_minor, tax_category, tax_rate,
-           one_off_item_id)
+           one_off_item_id, discount_percentage, discount_off)
          values ($1, $2, $3, $4, $5, $6, daterange($7, $8), daterange($9, $10), daterange($11, $12), $13, $14, $15,
-           $16::text::numeric, $17, $18, $19, $20, $21::text::numeric, $22)",
+           $16::text::numeric, $17, $18, $19, $20, $21::text::numeric, $22, $23::text::numeric, $24::text::numeric)",
         tenant_id,
         invoice_id.uuid(),
         position,
@@ -101,6 +103,8 @@ pub(crate) async fn insert_line(
         line.tax.category().code(),
         line.tax.rate().to_string(),
         line.one_off_item_id.map(OneOffItemId::uuid),
+        line.discount.0.to_string(),
+        line.discount.1.to_string(),
     )
     .execute(tx.conn())
     .await?;
@@ -166,6 +170,12 @@ pub(crate) async fn past(tx: &mut TenantTx, cycles: &[NaiveDate]) -> Result<Past
         }
     }
     Ok(past)
+}
+
+/// The discount that a line was rated at, as its columns hold it.
+pub(crate) fn discount(percentage: &str, off: &str) -> Result<(Percentage, UnitPrice), Error> {
+    let percentage = percentage.parse().map_err(|_| Error::Stored("discount"))?;
+    Ok((percentage, off.parse().map_err(|_| Error::Stored("discount"))?))
 }
 
 fn group(category: &str, rate: &str) -> Result<TaxGroup, Error> {
@@ -297,7 +307,8 @@ async fn with_lines(tx: &mut TenantTx, rows: Vec<Row>) -> Result<Vec<Invoice>, E
     let lines = sqlx::query!(
         r#"select invoice_id, item, kind, description, lower(period) as "start!", upper(period) as "end!", quantity,
              seat_days, price_id, unit_price::text, amount_minor, rated_position, rated_minor, tax_category,
-             tax_rate::text as "tax_rate!", lower(cycle) as "cycle!", one_off_item_id
+             tax_rate::text as "tax_rate!", lower(cycle) as "cycle!", one_off_item_id,
+             discount_percentage::text as "discount_percentage!", discount_off::text as "discount_off!"
            from invoice_lines where tenant_id = $1 and invoice_id = any ($2) order by invoice_id, position"#,
         tenant_id.uuid(),
         &ids
@@ -323,6 +334,7 @@ async fn with_lines(tx: &mut TenantTx, rows: Vec<Row>) -> Result<Vec<Invoice>, E
             rated: Money::new(row.rated_minor, invoice.currency),
             cycle_starts_on: row.cycle,
             one_off_item_id: row.one_off_item_id.map(OneOffItemId::from_uuid),
+            discount: discount(&row.discount_percentage, &row.discount_off)?,
         });
     }
     add_taxes(tx, &ids, &mut invoices).await?;

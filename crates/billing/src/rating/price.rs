@@ -17,7 +17,7 @@ const SCALE: u32 = 8;
 const INTEGER_DIGITS: usize = 12;
 
 /// The price of one unit for one whole cycle, in major units of a currency that is kept beside it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct UnitPrice {
     /// In units of 10⁻⁸.
     scaled: i128,
@@ -31,6 +31,14 @@ pub struct UnitPrice {
 pub struct UnitPriceError;
 
 impl UnitPrice {
+    /// Nothing.
+    pub const ZERO: Self = Self { scaled: 0 };
+
+    /// The sum of two; `None` beyond what can be said.
+    pub fn plus(self, other: Self) -> Option<Self> {
+        self.scaled.checked_add(other.scaled).map(|scaled| Self { scaled })
+    }
+
     /// So many minor units of a currency; `None` beyond 12 digits before the point.
     pub fn of_minor(amount_minor: u64, currency: Currency) -> Option<Self> {
         let minor_per_major = 10_i128.pow(currency.exponent());

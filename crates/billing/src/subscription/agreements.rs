@@ -8,6 +8,7 @@ use tenancy::standing::{Standing, StandingChange};
 use uuid::Uuid;
 
 use crate::Error;
+use crate::discount::Discount;
 use crate::one_off_item::OneOffItem;
 use crate::price_book::CycleLength;
 use crate::price_book::store::{removal_policy, suspension_policy, tariff, tax_behavior};
@@ -146,6 +147,8 @@ pub(crate) struct Agreements {
 pub(crate) struct Beside {
     /// How the tenant stands over time; of one that is active all the time, nothing.
     pub(crate) standings: Vec<StandingChange>,
+    /// The log of discounts: of two entries of one the later holds.
+    pub(crate) discounts: Vec<Discount>,
     /// The charges that come once.
     pub(crate) one_off_items: Vec<OneOffItem>,
 }
@@ -184,12 +187,18 @@ impl Agreements {
         Self { beside, ..self }
     }
 
-    /// As it was when only so many entries and standings were there; `None` if there are fewer. One-off items are all there: one
+    /// As it was when only so many entries, standings and discounts were there; `None` if there are fewer. One-off items are all there: one
     /// that was added later is not due on the days that had been billed by then.
-    pub(crate) fn first(&self, entries: usize, standings: usize) -> Option<Result<Self, Error>> {
+    pub(crate) fn first(
+        &self,
+        entries: usize,
+        standings: usize,
+        discounts: usize,
+    ) -> Option<Result<Self, Error>> {
         let entries = self.entries.get(..entries)?.to_vec();
         let standings = self.beside.standings.get(..standings)?.to_vec();
-        let beside = Beside { standings, ..self.beside.clone() };
+        let discounts = self.beside.discounts.get(..discounts)?.to_vec();
+        let beside = Beside { standings, discounts, ..self.beside.clone() };
         let agreed = Self::new(self.starts_on, self.trial_ends_on, entries);
         Some(agreed.map(|agreed| agreed.beside(beside)))
     }
@@ -280,6 +289,17 @@ impl Agreements {
         self.ends_on
     }
 
+    /// The discounts as they have come to be, in the order in which they were given, but those that were removed.
+    pub(crate) fn discounts(&self) -> impl Iterator<Item = &Discount> {
+        let log = &self.beside.discounts;
+        let given = log
+            .iter()
+            .enumerate()
+            .filter(|(at, entry)| log.iter().position(|e| e.id == entry.id) == Some(*at));
+        let last = given.filter_map(|(_, entry)| log.iter().rev().find(|other| other.id == entry.id));
+        last.filter(|discount| !discount.is_removed())
+    }
+
     /// The charges that come once.
     pub(super) fn one_off_items(&self) -> &[OneOffItem] {
         &self.beside.one_off_items
@@ -359,6 +379,8 @@ impl Agreements {
         let segment =
             |(from, terms): &Held| Segment { from: *from, terms: terms.as_ref().map(AgreedTerms::rated) };
         let timeline = Timeline::new(currency, held.iter().map(segment).collect());
+        let discounts = self.discounts().map(|discount| discount.rated().ok_or(Error::Stored("discount")));
+        let timeline = timeline.discounted(discounts.collect::<Result<_, _>>()?);
         Ok(timeline.suspended(self.suspensions()).ending_on(ends_on))
     }
 

@@ -5,9 +5,10 @@ use kernel::{Currency, OneOffItemId, PriceId};
 
 use super::Agreements;
 use crate::Error;
+use crate::discount::{Discount, Off};
 use crate::invoice::InvoiceLineKind;
 use crate::price_book::{CycleLength, MAILBOX};
-use crate::rating::{Charge, Cycle, Line, LineKind, OneOff, RatingError, Span, UnitPrice};
+use crate::rating::{Charge, Cycle, Line, LineKind, OneOff, Percentage, RatingError, Span, UnitPrice};
 
 /// The item of what is charged once for a start.
 const SETUP: &str = "setup";
@@ -27,6 +28,10 @@ pub(crate) struct OwedLine {
     pub(crate) price_id: Option<PriceId>,
     pub(crate) unit_price: Option<UnitPrice>,
     pub(crate) one_off_item_id: Option<OneOffItemId>,
+    /// At which it is rated.
+    pub(crate) discount: (Percentage, UnitPrice),
+    /// What the line of what is off it says, if there is one.
+    pub(crate) discount_in_words: String,
 }
 
 impl Agreements {
@@ -68,7 +73,27 @@ impl Agreements {
             price_id: Some(terms.price.id),
             unit_price: line.rate.tariff.unit_price(),
             one_off_item_id: None,
+            discount: (line.rate.discount, line.rate.off),
+            discount_in_words: self.discount_in_words(line),
         })
+    }
+
+    /// What the line of what is off another says: the discounts of its days that count.
+    fn discount_in_words(&self, line: &Line) -> String {
+        let counts = |discount: &&Discount| {
+            let is_of_rate = match discount.off {
+                Off::Percentage(percentage) => percentage == line.rate.discount,
+                Off::Amount(_) => true,
+            };
+            let days = line.charge.period;
+            let is_of_days =
+                discount.starts_on < days.end() && discount.ends_on.is_none_or(|end| days.start() < end);
+            is_of_rate && is_of_days
+        };
+        let names: Vec<&str> =
+            self.discounts().filter(counts).map(|discount| discount.description.as_str()).collect();
+        let what = if line.charge.quantity < 0 { "discount taken back" } else { "discount" };
+        format!("{what}: {}, {}", names.join(", "), in_words(line.charge.period))
     }
 }
 
@@ -81,16 +106,23 @@ fn once(of: &OneOff, boundary: NaiveDate, currency: Currency) -> Result<OwedLine
         kind: InvoiceLineKind::OneOff,
         description: SETUP.to_owned(),
         cycle: Cycle { charged: day, whole: day },
-        charge: Charge { period: day, quantity: of.quantity.into(), seat_days: 0, amount_minor },
+        charge: Charge {
+            period: day,
+            quantity: of.quantity.into(),
+            seat_days: 0,
+            amount_minor,
+            discount_minor: 0,
+        },
         price_id: None,
         unit_price: Some(of.unit_price),
         one_off_item_id: None,
+        discount: (Percentage::ZERO, UnitPrice::ZERO),
+        discount_in_words: String::new(),
     })
 }
 
 fn describe(line: &Line, all: &[Line], interval: CycleLength) -> String {
     let period = line.charge.period;
-    let last_day = period.end().pred_opt().unwrap_or(period.end());
     // A change of the price takes the days off at the old one and puts them on at the new one, in a cycle of their own perhaps.
     let is_repriced = all.iter().any(|other| {
         (&other.cycle, &other.rate) != (&line.cycle, &line.rate)
@@ -105,5 +137,10 @@ fn describe(line: &Line, all: &[Line], interval: CycleLength) -> String {
         (LineKind::Proration, true) => "mailboxes at the new price".to_owned(),
         (LineKind::Credit, true) => "mailboxes at the former price, unused".to_owned(),
     };
-    format!("{what}, {} to {last_day}", period.start())
+    format!("{what}, {}", in_words(period))
+}
+
+/// The first and the last day.
+fn in_words(days: Span) -> String {
+    format!("{} to {}", days.start(), days.end().pred_opt().unwrap_or(days.end()))
 }

@@ -8,10 +8,10 @@ use uuid::Uuid;
 
 use super::{AgreedTerms, Agreements, Beside, Entry, StoredPrice, SubscribedPrice, Subscription};
 use crate::Error;
-use crate::one_off_item;
 use crate::price_book::CycleLength;
 use crate::price_book::store::setup_price;
 use crate::rating::{Step, UnitPrice};
+use crate::{discount, one_off_item};
 
 struct Row {
     id: Uuid,
@@ -23,6 +23,7 @@ struct Row {
     version: i64,
     created_at: DateTime<Utc>,
     has_one_off_items: bool,
+    has_discounts: bool,
 }
 
 /// The tenant's subscription, with all that was agreed.
@@ -31,7 +32,8 @@ pub(crate) async fn find(tx: &mut TenantTx) -> Result<Option<Subscription>, Erro
     let row = sqlx::query_as!(
         Row,
         r#"select id, seats_committed, starts_on, trial_ends_on, next_invoice_on, parked_reason, version, created_at,
-             exists (select from one_off_items o where o.tenant_id = s.tenant_id) as "has_one_off_items!"
+             exists (select from one_off_items o where o.tenant_id = s.tenant_id) as "has_one_off_items!",
+             exists (select from subscription_discounts d where d.tenant_id = s.tenant_id) as "has_discounts!"
            from subscriptions s where tenant_id = $1"#,
         tenant_id
     )
@@ -45,7 +47,8 @@ pub(crate) async fn find(tx: &mut TenantTx) -> Result<Option<Subscription>, Erro
     }
     let beside = Beside {
         standings: standing::changes(tx).await?,
-        // Most have none: a run asks no more than it has to.
+        // Most have none of these: a run asks no more than it has to.
+        discounts: if row.has_discounts { discount::store::all(tx).await? } else { Vec::new() },
         one_off_items: if row.has_one_off_items { one_off_item::store::all(tx).await? } else { Vec::new() },
     };
     let agreed = Agreements::new(row.starts_on, row.trial_ends_on, entries)?.beside(beside);

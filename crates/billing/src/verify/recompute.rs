@@ -10,7 +10,9 @@ use super::difference::{Difference, LineFigures};
 use super::tax;
 use crate::Error;
 use crate::invoice::{Invoice, InvoiceLine};
-use crate::rating::{CycleState, Log, RatingError, Span, Step, document, steps_of_changes, steps_of_levels};
+use crate::rating::{
+    Billed, CycleState, Log, Rate, RatingError, Span, Step, document, steps_of_changes, steps_of_levels,
+};
 use crate::subscription::{Agreements, OwedLine};
 
 /// A boundary that was billed, and what was known then.
@@ -23,6 +25,7 @@ pub(super) struct Recorded {
     pub(super) commitments_known: usize,
     pub(super) terms_known: usize,
     pub(super) standings_known: usize,
+    pub(super) discounts_known: usize,
 }
 
 /// The whole of the logs, in the order in which they were written.
@@ -42,7 +45,7 @@ impl WholeLog {
             seats: steps_of_changes(changes.iter().copied()),
             committed: steps_of_levels(committed.iter().copied()),
         };
-        Some((log, self.agreed.first(at.terms_known, at.standings_known)?.ok()?))
+        Some((log, self.agreed.first(at.terms_known, at.standings_known, at.discounts_known)?.ok()?))
     }
 }
 
@@ -152,18 +155,19 @@ pub(super) fn unfounded(document: &Invoice) -> Difference {
     Difference::DocumentUnfounded { document: document.id, issued_on: document.issued_on }
 }
 
-/// What a run goes on from: of a cycle, and of its lines how many there are on which days.
+/// What a run goes on from: of a cycle, and of its lines how many there are on which days, at which rate and with what off.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct State {
     starts_on: NaiveDate,
     whole: Span,
     zone: &'static str,
-    lines: Vec<(Span, i64)>,
+    lines: Vec<(Span, i64, Rate, i64)>,
 }
 
 fn states(cycles: &[CycleState]) -> BTreeSet<State> {
     let state = |state: &CycleState| {
-        let mut lines: Vec<_> = state.billed.iter().map(|line| (line.period, line.quantity)).collect();
+        let line = |line: &Billed| (line.period, line.quantity, line.rate.clone(), line.discount_minor);
+        let mut lines: Vec<_> = state.billed.iter().map(line).collect();
         lines.sort_unstable();
         let (starts_on, whole) = (state.cycle.charged.start(), state.cycle.whole);
         State { starts_on, whole, zone: state.zone.name(), lines }

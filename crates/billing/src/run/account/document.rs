@@ -10,8 +10,8 @@ use tenancy::{Ctx, TenantTx, event};
 use super::store;
 use crate::Error;
 use crate::invoice::store::NewInvoice;
-use crate::invoice::tax::{Past, treatment_on};
-use crate::invoice::{Customer, DocumentKind, InvoiceLine, Issuer, store as invoices};
+use crate::invoice::tax::{Past, Shown, shown, treatment_on};
+use crate::invoice::{Customer, DocumentKind, InvoiceLine, InvoiceLineKind, Issuer, store as invoices};
 use crate::ledger::{self, Posting};
 use crate::profile::{self, DAYS_TO_PAY};
 use crate::rating::{GroupTotal, TaxedDocument};
@@ -31,6 +31,7 @@ struct Draft<'a> {
     issued_on: NaiveDate,
     lines: &'a [OwedLine],
     taxed: TaxedDocument,
+    shown: Vec<Shown>,
     /// Of each of its groups, in their order.
     reasons: Vec<Option<String>>,
 }
@@ -125,15 +126,17 @@ async fn drafts<'a>(
     let credited: Vec<NaiveDate> = credits.map(|line| line.cycle.charged.start()).collect();
     let mut past = if credited.is_empty() { Past::default() } else { invoices::past(tx, &credited).await? };
     let (issuer, customer) = (parties.issuer.profile.as_ref(), parties.customer.profile.as_ref());
+    let basis = subscription.terms.price.basis;
     let mut drafts = Vec::new();
     for (issued_on, lines) in documents {
         let treatment = treatment_on(issuer, customer, &parties.rates, *issued_on)?;
         let amounts: Vec<(NaiveDate, i64)> =
             lines.iter().map(|line| (line.cycle.charged.start(), line.charge.amount_minor)).collect();
-        let taxed = past.history.tax(subscription.terms.price.basis, treatment.group, &amounts)?;
+        let taxed = past.history.tax(basis, treatment.group, &amounts)?;
         let groups = taxed.totals.groups.iter();
         let reasons = groups.map(|total| past.reason(total.group, &treatment)).collect();
-        drafts.push(Draft { issued_on: *issued_on, lines, taxed, reasons });
+        let shown = shown(&taxed, basis, lines)?;
+        drafts.push(Draft { issued_on: *issued_on, lines, taxed, shown, reasons });
     }
     Ok(drafts)
 }
@@ -144,26 +147,27 @@ async fn write(tx: &mut TenantTx, new: &NewInvoice<'_>, number: i64, draft: &Dra
         if new.kind == DocumentKind::CreditNote { invoices::creditable(tx).await? } else { Vec::new() };
     invoices::insert(tx, new, number).await?;
     let mut before = None;
-    for (position, part) in (1..).zip(&draft.taxed.parts) {
+    for (position, Shown { part, is_discount }) in (1..).zip(&draft.shown) {
         let line = draft.lines.get(part.line).ok_or(Error::Stored("line"))?;
         // The parts of a line share its days, which the first one counts.
         let is_first = before.replace(part.line) != Some(part.line);
         let counted = |count: i64| if is_first { count } else { 0 };
         let shown = InvoiceLine {
-            description: line.description.clone(),
+            description: if *is_discount { line.discount_in_words.clone() } else { line.description.clone() },
             item: line.item.into(),
-            kind: line.kind,
+            kind: if *is_discount { InvoiceLineKind::Discount } else { line.kind },
             period: line.charge.period,
             quantity: counted(line.charge.quantity),
             seat_days: counted(line.charge.seat_days),
             price_id: line.price_id,
-            unit_price: line.unit_price,
+            unit_price: line.unit_price.filter(|_| !is_discount),
             amount: Money::new(part.net_minor, new.currency),
             tax: part.group,
             rated_position: i32::try_from(part.line + 1).map_err(|_| Error::Stored("line"))?,
             rated: Money::new(part.rated_minor, new.currency),
             cycle_starts_on: line.cycle.charged.start(),
             one_off_item_id: line.one_off_item_id,
+            discount: line.discount,
         };
         invoices::insert_line(tx, new.id, position, &shown, line.cycle).await?;
     }
