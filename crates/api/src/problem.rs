@@ -72,6 +72,7 @@ pub(crate) const CODES: &[(&str, u16, &str)] = &[
     ("subscription_terms_fixed", 409, "The subscription was billed, and its anchor and trial are fixed"),
     ("too_many_aliases", 409, "There are as many aliases as there may be"),
     ("too_many_members", 409, "The group has as many members as there may be"),
+    ("too_many_discounts", 409, "The subscription has had as many discounts as it may"),
     ("too_many_one_off_items", 409, "As many one-off items wait for a document as may"),
     ("too_many_tax_rates", 409, "The reseller has as many tax rates as there may be"),
     ("too_many_app_passwords", 409, "The user has as many app passwords as there may be"),

@@ -8,6 +8,7 @@ mod billing_run;
 mod branding;
 mod capability;
 mod delegate;
+mod discount;
 mod domain;
 mod dry_run;
 mod event;
@@ -128,6 +129,7 @@ fn with_small_bodies() -> OpenApiRouter<Api> {
         .merge(billing_profile::router())
         .merge(tax_rate::router())
         .merge(subscription::router())
+        .merge(discount::router())
         .merge(one_off_item::router())
         .merge(wholesale::router())
         .merge(invoice::router())

@@ -86,6 +86,7 @@ ids! {
     WholesaleAgreementId = "agr": "A wholesale agreement's id.";
     PriceBookId = "pbk": "A price book's id.";
     PriceId = "pri": "A price's id.";
+    DiscountId = "dsc": "A discount's id.";
     OneOffItemId = "ooi": "A one-off item's id.";
     InvoiceId = "inv": "An invoice's id.";
     WebhookEndpointId = "whk": "A webhook endpoint's id.";
@@ -105,6 +106,7 @@ texts! {
     UnitPrice: "A price for one unit and one whole cycle, in major units of the currency.",
         r"^[0-9]{1,12}(\.[0-9]{1,8})?$", "4.50000000";
     SetupPrice: "A price for a setup, in major units of the currency.", r"^[0-9]{1,12}(\.[0-9]{1,8})?$", "25.00000000";
+    DiscountPercentage: "More than 0 per cent, and at most 100.", r"^(100(\.0{1,4})?|[0-9]{1,2}(\.[0-9]{1,4})?)$", "12.5000";
     Percentage: "A rate of tax in per cent, from 0 to 100.", r"^(100(\.0{1,4})?|[0-9]{1,2}(\.[0-9]{1,4})?)$", "19.0000";
     Country: "A country's ISO 3166-1 code.", "^[A-Z]{2}$", "DE";
 }
@@ -184,7 +186,7 @@ closed! {
     RefundStatus: "Where a refund is.", ["succeeded", "pending", "unknown", "failed"];
     PaymentProviderName: "How a payment comes.", ["manual", "stripe"];
     ChargingProvider: "Who takes charges.", ["stripe"];
-    LineKind: "A cycle in advance, units added in one, units removed from one, or a charge that comes once.",
+    LineKind: "A cycle in advance, units added in one, units removed from one, a charge that comes once, or what is off the line before it.",
         InvoiceLineKind::ALL.map(InvoiceLineKind::as_str);
     GrantType: "`client_credentials` (a program with an API key), `password` (a person at a first-party portal) or `refresh_token`.",
         ["client_credentials", "password", "refresh_token"];

@@ -145,8 +145,8 @@ struct InvoiceLine {
     /// What was sold: `mailbox`, `setup` (charged once at the start of a subscription) or `one_off`.
     #[schema(value_type = schema::InvoiceItem)]
     item: String,
-    /// `recurring` (a cycle, in advance), `proration` (units added in a cycle), `credit` (units removed from one) or
-    /// `one_off` (a charge that comes once).
+    /// `recurring` (a cycle, in advance), `proration` (units added in a cycle), `credit` (units removed from one),
+    /// `one_off` (a charge that comes once) or `discount` (what is off the line before it, or was).
     #[schema(value_type = schema::LineKind)]
     kind: &'static str,
     /// The days that it charges or credits; of a charge that comes once, the document's.

@@ -18,6 +18,11 @@ pub(crate) fn one_off_item() -> Value {
     })
 }
 
+/// An eighth off, years away.
+pub(crate) fn discount() -> Value {
+    json!({"description": "Early booking", "percentage": "12.5", "starts_on": "2036-01-01"})
+}
+
 /// An issuer that charges no tax.
 pub(crate) fn issuer() -> Value {
     json!({

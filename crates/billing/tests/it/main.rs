@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 mod courses;
+mod discount;
 mod faults;
 mod ledger;
 mod one_off_item;

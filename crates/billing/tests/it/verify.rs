@@ -246,6 +246,7 @@ pub(crate) async fn owner(world: &World) -> PgPool {
         "payments",
         "refunds",
         "one_off_items",
+        "subscription_discounts",
     ] {
         let statement = format!("alter table {table} no force row level security");
         sqlx::raw_sql(sqlx::AssertSqlSafe(statement)).execute(&owner).await.unwrap();
