@@ -195,8 +195,8 @@ async fn late_runs_make_the_documents_of_daily_ones() {
     for n in 0_u32..60 {
         for world in [&daily, &late] {
             at(world, &format!("{day}T11:00"));
-            let users = user::list(&world.ctx, &Default::default(), kernel::PageRequest::new(None, None));
-            let users = users.await.unwrap().items;
+            let (all, page) = (Default::default(), kernel::PageRequest::new(None, None));
+            let users = user::list(&world.ctx, &all, page).await.unwrap().items;
             match n % 5 {
                 0 | 1 => drop(seat(&world.ctx, &format!("user{n}")).await),
                 3 => user::delete(&world.ctx, users[0].id, None).await.unwrap(),
