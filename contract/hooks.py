@@ -246,7 +246,7 @@ BEYOND = {
     "discounts/percentage": "above 0, and instead of an amount",
     "discounts/amount/currency": "the subscription's",
     "discounts/starts_on": "not billed",
-    "/ends_on": "after starts_on",
+    "/ends_on": "after starts_on, or after the present day",
     "/bill_on": "in the years 2000 to 2200",
     "/prices/*/setup_price": "of a reseller's price, and only of that",
     "one-off-items/unit_amount/currency": "the subscription's",

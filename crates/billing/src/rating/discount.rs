@@ -135,7 +135,41 @@ mod tests {
         assert_eq!(AmountOff { charged_minor: 0, off_minor: 0 }.kept(10), Ok(0));
     }
 
+    #[test]
+    fn an_amount_is_off_what_the_percentage_leaves() {
+        let rate = |percentage: &str, off: &str| Rate {
+            discount: percentage.parse().unwrap(),
+            off: off.parse().unwrap(),
+            ..Tariff::Flat("12.50".parse().unwrap()).into()
+        };
+        let minor =
+            |rate: Rate, units: i128| rate.cost(Share::from(units)).unwrap().minor("EUR".parse().unwrap());
+        assert_eq!(minor(rate("20", "3"), 2), Ok(1700));
+        assert_eq!(minor(rate("0", "20"), 1), Ok(0));
+        assert_eq!(minor(rate("0", "20"), 0), Ok(0));
+        assert!(rate("0", "0.01").is_discounted() && !rate("0", "0").is_discounted());
+        let most: UnitPrice = "999999999999.99999999".parse().unwrap();
+        assert_eq!(most.plus("5".parse().unwrap()), most);
+    }
+
     proptest! {
+        /// I12: with discounts, too, more units never cost less, and never less than nothing or more than without.
+        #[test]
+        fn i12_more_never_costs_less(
+            price in 0_u32..100_000,
+            percentage in 0_u32..=1_000_000,
+            off in 0_u32..1_000_000,
+            (less, more) in (0_i128..50, 0_i128..50),
+        ) {
+            let cents = |minor: u32| UnitPrice::of_minor(minor.into(), "EUR".parse().unwrap()).unwrap();
+            let percentage = format!("{}.{:04}", percentage / 10_000, percentage % 10_000);
+            let discount = percentage.parse().unwrap();
+            let rate = Rate { discount, off: cents(off), ..Tariff::Flat(cents(price)).into() };
+            let cost = |units: i128| rate.cost(Share::from(units)).unwrap();
+            prop_assert!(Amount::ZERO <= cost(less) && cost(less) <= cost(less + more));
+            prop_assert!(cost(more) <= rate.list_cost(Share::from(more)).unwrap());
+        }
+
         /// Parts add up and never exceed their charges.
         #[test]
         fn parts_add_up(amount in 0_i64..10_000, charges in prop::collection::vec(-100_i64..1000, 0..8)) {

@@ -55,7 +55,7 @@ pub(super) fn in_force(
         }
         let quantity = held.in_force(terms.removal, used(day));
         if cycle.charged.contains(day) {
-            days.push(Day { day, rate: timeline.rate_on(day, terms)?, quantity });
+            days.push(Day { day, rate: timeline.rate_on(day, terms), quantity });
         }
     }
     Ok(days)

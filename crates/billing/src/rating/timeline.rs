@@ -198,15 +198,15 @@ impl Timeline {
     }
 
     /// What a day is charged at under some terms.
-    pub(super) fn rate_on(&self, day: NaiveDate, terms: &Terms) -> Result<Rate, RatingError> {
+    pub(super) fn rate_on(&self, day: NaiveDate, terms: &Terms) -> Rate {
         let mut rate = Rate::from(terms.tariff.clone());
         for discount in self.discounts.iter().filter(|discount| discount.contains(day)) {
             match discount.off {
                 Off::Percentage(percentage) => rate.discount = rate.discount.max(percentage),
-                Off::Amount(amount) => rate.off = rate.off.plus(amount).ok_or(RatingError::AmountRange)?,
+                Off::Amount(amount) => rate.off = rate.off.plus(amount),
             }
         }
-        Ok(rate)
+        rate
     }
 
     /// Whether a day is not charged because of a suspension.

@@ -30,7 +30,7 @@ pub(crate) struct OwedLine {
     pub(crate) one_off_item_id: Option<OneOffItemId>,
     /// At which it is rated.
     pub(crate) discount: (Percentage, UnitPrice),
-    /// What the line of what is off it says, if there is one.
+    /// What the line of what is off it says; empty if there is none.
     pub(crate) discount_in_words: String,
 }
 
@@ -80,6 +80,9 @@ impl Agreements {
 
     /// What the line of what is off another says: the discounts of its days that count.
     fn discount_in_words(&self, line: &Line) -> String {
+        if line.charge.discount_minor == 0 {
+            return String::new();
+        }
         let counts = |discount: &&Discount| {
             let is_of_rate = match discount.off {
                 Off::Percentage(percentage) => percentage == line.rate.discount,

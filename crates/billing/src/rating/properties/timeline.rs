@@ -44,7 +44,7 @@ impl Changes {
         let none = (Percentage::ZERO, UnitPrice::ZERO);
         self.discounts.iter().filter(counts).fold(none, |(percentage, amount), discount| match discount.off {
             Off::Percentage(other) => (percentage.max(other), amount),
-            Off::Amount(other) => (percentage, amount.plus(other).unwrap()),
+            Off::Amount(other) => (percentage, amount.plus(other)),
         })
     }
 
