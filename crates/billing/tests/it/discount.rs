@@ -144,7 +144,7 @@ async fn it_ends_with_what_has_been_billed_and_what_never_counted_is_gone() {
     let never = give(&world.ctx, percent("50", "2026-02-01", None)).await;
     discount::end(&world.ctx, never.id).await.unwrap();
     assert_eq!(discount::end(&world.ctx, never.id).await.unwrap_err().kind(), ErrorKind::NotFound);
-    assert_eq!(list(&world.ctx).await, [held.clone()]);
+    assert_eq!(list(&world.ctx).await, std::slice::from_ref(&held));
     run_and_verify(&world, "2026-01-01").await;
     // January is billed, in advance: neither does anything begin in it, nor end.
     let error = discount::create(&world.ctx, percent("5", "2026-01-31", None)).await.unwrap_err();
