@@ -348,6 +348,27 @@ async function checkInvoices(portal: Api, customer: Customer, totals: number[]):
   step(`invoices of ${totals.map((minor) => (minor / 100).toFixed(2)).join(" and ")} EUR`);
 }
 
+/** A charge that comes once and a discount, neither on any document of this story; another of each is taken back. */
+async function besideSeats(portal: Api, customer: Customer): Promise<void> {
+  const params = { path: { tenant_id: customer.tenant.id } };
+  const item = { description: "Moving mail, an hour", quantity: 2, unit_amount: { amount_minor: 9000, currency: "EUR" as const }, bill_on: "2199-01-01" };
+  const discount = { description: "Early booking", percentage: "12.5", starts_on: "2199-01-01" };
+  for (const isKept of [true, false]) {
+    const added = ok(await portal.POST("/v1/tenants/{tenant_id}/one-off-items", { params, body: item }), 201);
+    const given = ok(await portal.POST("/v1/tenants/{tenant_id}/subscription/discounts", { params, body: discount }), 201);
+    assert.deepEqual([added.invoice_id, given.percentage, given.amount], [null, "12.5000", null]);
+    if (isKept) continue;
+    const ofItem = { params: { path: { ...params.path, one_off_item_id: added.id } } };
+    assert.equal((await portal.DELETE("/v1/tenants/{tenant_id}/one-off-items/{one_off_item_id}", ofItem)).response.status, 204);
+    const ofDiscount = { params: { path: { ...params.path, discount_id: given.id } } };
+    assert.equal((await portal.DELETE("/v1/tenants/{tenant_id}/subscription/discounts/{discount_id}", ofDiscount)).response.status, 204);
+  }
+  const items = ok(await portal.GET("/v1/tenants/{tenant_id}/one-off-items", { params }), 200).data;
+  const discounts = ok(await portal.GET("/v1/tenants/{tenant_id}/subscription/discounts", { params }), 200).data;
+  assert.deepEqual([items.length, discounts.length], [1, 1]);
+  step(`one-off item ${items[0]!.id}, discount ${discounts[0]!.id}`);
+}
+
 /** The operator's agreement with the reseller, its invoice, and the file of it. */
 async function sellWholesale(operator: Api, portal: Api, reseller_id: string, as_of: string): Promise<void> {
   const prices: Schemas["NewPrice"][] = [{ item: "mailbox", interval: "month", model: "flat", unit_price: "2.50", currency: "EUR" }];
@@ -422,6 +443,7 @@ async function main(): Promise<void> {
   await credentialsAndEvents(portal, monthly);
   await shareAndGroup(portal, monthly);
   await leaveAndReturn(portal, monthly);
+  await besideSeats(portal, monthly);
   for (const { tenant } of [monthly, annual]) await setClock(portal, tenant.id, next);
   const monthlyTotals = [3 * MONTH_MINOR, 3 * MONTH_MINOR];
   assert.deepEqual(await preview(portal, monthly, day(next)), monthlyTotals);

@@ -8,6 +8,7 @@ mod billing_run;
 mod branding;
 mod capability;
 mod delegate;
+mod discount;
 mod domain;
 mod dry_run;
 mod event;
@@ -19,6 +20,7 @@ mod invoice_form;
 mod mailbox;
 mod mailbox_lifecycle;
 mod message;
+mod one_off_item;
 mod operation;
 pub(crate) mod paths;
 mod payment;
@@ -142,6 +144,8 @@ fn with_small_bodies() -> OpenApiRouter<Api> {
         .merge(subscription::router())
         .merge(preview::router())
         .merge(usage::router())
+        .merge(discount::router())
+        .merge(one_off_item::router())
         .merge(wholesale::router())
         .merge(invoice::router())
         .merge(payment::router())

@@ -7,11 +7,13 @@
 //! modules are the shell around it, which stores, claims due accounts, numbers and hands out documents.
 #![deny(clippy::float_arithmetic)]
 
+pub mod discount;
 mod error;
 pub mod export;
 pub mod forecast;
 pub mod invoice;
 pub mod ledger;
+pub mod one_off_item;
 pub mod payment;
 pub mod payment_method;
 pub mod payment_provider;

@@ -29,7 +29,7 @@ mod timeline;
 mod properties;
 
 pub use calendar::{Cycle, Interval, Span, local_day};
-pub use discount::{AmountOff, Discount, Rate, split};
+pub use discount::{AmountOff, Discount, Off, Rate, split};
 pub use document::{CycleState, Line, LineKind, document};
 pub use in_force::Log;
 pub use instalment::instalment;

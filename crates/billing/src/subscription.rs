@@ -2,6 +2,7 @@
 
 mod agreements;
 mod cancel;
+mod owed;
 mod standing;
 pub(crate) mod store;
 
@@ -17,9 +18,10 @@ use crate::rating::{CycleState, Share, Step, local_day};
 use crate::run::opened;
 
 pub use agreements::AgreedTerms;
-pub(crate) use agreements::{Agreements, Entry, StoredPrice, SubscribedPrice};
+pub(crate) use agreements::{Agreements, Beside, Entry, StoredPrice, SubscribedPrice};
 pub use cancel::cancel;
-pub(crate) use standing::take_account;
+pub(crate) use owed::OwedLine;
+pub(crate) use standing::{look_ahead, take_account};
 
 /// What a tenant has subscribed to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,7 +102,8 @@ impl Subscription {
     }
 }
 
-fn today(ctx: &Ctx) -> NaiveDate {
+/// The tenant's present day.
+pub(crate) fn today(ctx: &Ctx) -> NaiveDate {
     local_day(ctx.now(), ctx.time_zone())
 }
 
@@ -179,8 +182,9 @@ pub(crate) async fn put_in(
         Some(old) => superseded(old, terms, &asked)?,
         None => {
             trial_after(asked.trial_ends_on, terms.starts_on)?;
+            let standings = tenant_standing::changes(tx).await?;
             Agreements::new(terms.starts_on, asked.trial_ends_on, vec![Entry::Terms(terms)])?
-                .standing(tenant_standing::changes(tx).await?)
+                .beside(Beside { standings, ..Beside::default() })
         }
     };
     let subscription = match &old {
@@ -247,7 +251,7 @@ async fn terms_from_today(
     asked: &Asked,
 ) -> Result<AgreedTerms, Error> {
     let price = store::price(tx, price_book_id, asked.interval, MAILBOX).await?;
-    let (price_book_version, price) = price.ok_or_else(|| {
+    let (price_book_version, price, setup_price) = price.ok_or_else(|| {
         Error::invalid(
             "/price_book_id",
             "must be a price book of the tenant's reseller with a mailbox price for the interval",
@@ -268,6 +272,7 @@ async fn terms_from_today(
         term_months: asked.term_months,
         anchor_date: asked.anchor_date.or(asked.trial_ends_on).unwrap_or(today),
         price,
+        setup_price,
     })
 }
 

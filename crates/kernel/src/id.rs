@@ -109,6 +109,10 @@ ids! {
     PriceBookId = "pbk";
     /// One price of a price book.
     PriceId = "pri";
+    /// A discount of a subscription.
+    DiscountId = "dsc";
+    /// A charge that comes once.
+    OneOffItemId = "ooi";
     /// An invoice or credit note.
     InvoiceId = "inv";
     /// What a customer paid, or is to pay by a provider.

@@ -125,6 +125,14 @@ named! {
         RefreshTokenReused = "auth.refresh_token_reused",
         /// A subscription was put or changed.
         SubscriptionChanged = "subscription.changed",
+        /// A charge that comes once was added to a tenant's.
+        OneOffItemCreated = "one_off_item.created",
+        /// A charge that comes once was deleted before it was billed.
+        OneOffItemDeleted = "one_off_item.deleted",
+        /// A discount was given.
+        DiscountCreated = "discount.created",
+        /// A discount was ended, or removed before it counted.
+        DiscountEnded = "discount.ended",
         /// An invoice or credit note is final.
         InvoiceFinalized = "invoice.finalized",
         /// What a reseller buys by was agreed or changed.

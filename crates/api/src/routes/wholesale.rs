@@ -151,7 +151,7 @@ struct Margin {
     #[schema(required, example = "Bakery Ltd")]
     tenant_name: Option<String>,
     /// What was sold: `mailbox`.
-    #[schema(value_type = schema::PriceItem)]
+    #[schema(value_type = schema::InvoiceItem)]
     item: String,
     /// The net that the reseller charged the tenant, credits off.
     retail: Money,

@@ -10,6 +10,19 @@ pub(crate) fn prices() -> Value {
     ])
 }
 
+/// An hour of work, years away.
+pub(crate) fn one_off_item() -> Value {
+    json!({
+        "description": "Moving mail, an hour", "quantity": 3, "bill_on": "2036-01-01",
+        "unit_amount": {"amount_minor": 9000, "currency": "EUR"},
+    })
+}
+
+/// An eighth off, years away.
+pub(crate) fn discount() -> Value {
+    json!({"description": "Early booking", "percentage": "12.5", "starts_on": "2036-01-01"})
+}
+
 /// An issuer that charges no tax.
 pub(crate) fn issuer() -> Value {
     json!({

@@ -15,9 +15,9 @@ use crate::Error;
 use crate::invoice::DocumentKind;
 use crate::price_book::MAILBOX;
 use crate::rating::{
-    self, Cycle, CycleState, Line, Log, Span, Timeline, local_day, steps_of_changes, steps_of_levels,
+    self, Cycle, CycleState, Log, Span, Timeline, local_day, steps_of_changes, steps_of_levels,
 };
-use crate::subscription::{self, Subscription};
+use crate::subscription::{self, OwedLine, Subscription};
 
 /// How an account is gone about.
 #[derive(Debug, Clone, Copy)]
@@ -150,7 +150,7 @@ pub(crate) async fn bill_until(
 
 /// What is outstanding, by boundary, and where the next run goes on.
 struct Drafts {
-    documents: Vec<(NaiveDate, Vec<Line>)>,
+    documents: Vec<(NaiveDate, Vec<OwedLine>)>,
     next_boundary: Option<NaiveDate>,
 }
 
@@ -177,6 +177,7 @@ async fn rate(
     let mut next = subscription.agreed.next_boundary(last)?;
     while let Some(boundary) = next.filter(|next| *next <= until) {
         let lines = rating::document(&timeline, boundary, ctx.time_zone(), &mut cycles, &log)?;
+        let lines = subscription.agreed.owed(&lines, last, boundary)?;
         store::record_boundary(tx, boundary, ctx.time_zone(), seat_changes_known, standings_known).await?;
         if let Some(changes) = Span::new(last.unwrap_or(subscription.starts_on()), boundary) {
             store::cover_changes(tx, MAILBOX, changes).await?;

@@ -41,7 +41,7 @@ pub(super) async fn hold(tx: &mut TenantTx) -> Result<(), db::Error> {
 pub(super) async fn boundaries(tx: &mut TenantTx) -> Result<Vec<Recorded>, Error> {
     let tenant_id = tx.tenant_id().uuid();
     let rows = sqlx::query!(
-        "select boundary, time_zone, seat_changes_known, commitments_known, terms_known, standings_known
+        "select boundary, time_zone, seat_changes_known, commitments_known, terms_known, standings_known, discounts_known
          from billed_boundaries
          where tenant_id = $1 order by boundary",
         tenant_id
@@ -59,6 +59,7 @@ pub(super) async fn boundaries(tx: &mut TenantTx) -> Result<Vec<Recorded>, Error
                 commitments_known: count(row.commitments_known)?,
                 terms_known: count(row.terms_known)?,
                 standings_known: count(row.standings_known)?,
+                discounts_known: count(row.discounts_known)?,
             })
         })
         .collect()

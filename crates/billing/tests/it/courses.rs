@@ -8,7 +8,7 @@ use testkit::World;
 use super::verify::assert_clean;
 use super::{all_shown, at, book, date, run, seat, subscribe, terms, world_on};
 
-async fn run_and_verify(world: &World, day: &str) {
+pub(super) async fn run_and_verify(world: &World, day: &str) {
     at(world, &format!("{day}T10:00"));
     // I17: what a run makes is what was shown before.
     let before = all_shown(&world.ctx).await;

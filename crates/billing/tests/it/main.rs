@@ -2,9 +2,11 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 mod courses;
+mod discount;
 mod export;
 mod faults;
 mod ledger;
+mod one_off_item;
 mod payment;
 mod payment_charge;
 mod payment_event;

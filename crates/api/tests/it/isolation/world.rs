@@ -83,6 +83,10 @@ impl World {
         app.put(&admin, &format!("/v1/resellers/{reseller}/payment-provider"), provider).await.expect(200);
         let method = json!({"customer": "cus_1", "method": "pm_1"});
         app.put(&admin, &format!("{tenant}/payment-method"), method).await.expect(200);
+        let item =
+            app.post(&admin, &format!("{tenant}/one-off-items"), billing::one_off_item()).await.expect(201);
+        let discounts = format!("{tenant}/subscription/discounts");
+        let discount = app.post(&admin, &discounts, billing::discount()).await.expect(201);
         let book = app.get(&admin, "/v1/price-books").await.expect(200)["data"][0].clone();
         let profile = format!("/v1/resellers/{reseller}/billing-profile");
         app.put(&admin, &profile, billing::issuer()).await.expect(200);
@@ -111,6 +115,8 @@ impl World {
             ("wholesale_book_id", wholesale_book),
             ("wholesale_invoice_id", wholesale_invoice),
             ("payment_id", payment["id"].clone()),
+            ("one_off_item_id", item["id"].clone()),
+            ("discount_id", discount["id"].clone()),
             ("run_id", run["id"].clone()),
             ("reseller_key_id", reseller_key["id"].clone()),
             ("tenant_key_id", tenant_key["id"].clone()),
@@ -245,6 +251,8 @@ impl World {
             "create_payment" => {
                 json!({"amount": {"amount_minor": 1, "currency": "EUR"}, "reference": "", "received_on": "2026-03-01"})
             }
+            "create_discount" => billing::discount(),
+            "create_one_off_item" => billing::one_off_item(),
             "refund_payment" => json!({"reason": ""}),
             "put_payment_method" => json!({"customer": "cus_2", "method": "pm_2"}),
             "put_payment_provider" => {

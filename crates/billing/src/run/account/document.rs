@@ -10,14 +10,13 @@ use tenancy::{Ctx, TenantTx, event};
 use super::store;
 use crate::Error;
 use crate::invoice::store::NewInvoice;
-use crate::invoice::tax::{Past, treatment_on};
-use crate::invoice::{Customer, DocumentKind, InvoiceLine, Issuer, store as invoices};
+use crate::invoice::tax::{Past, Shown, shown, treatment_on};
+use crate::invoice::{Customer, DocumentKind, InvoiceLine, InvoiceLineKind, Issuer, store as invoices};
 use crate::ledger::{self, Posting};
-use crate::price_book::{CycleLength, MAILBOX};
 use crate::profile::{self, DAYS_TO_PAY};
-use crate::rating::{GroupTotal, Line, LineKind, TaxedDocument};
+use crate::rating::{GroupTotal, TaxedDocument};
 use crate::series;
-use crate::subscription::Subscription;
+use crate::subscription::{OwedLine, Subscription};
 use crate::tax_rate::{self, TaxRate};
 
 /// Who documents are from and for, and by which rates they are taxed.
@@ -30,8 +29,9 @@ struct Parties {
 /// A document, without a number yet.
 struct Draft<'a> {
     issued_on: NaiveDate,
-    lines: &'a [Line],
+    lines: &'a [OwedLine],
     taxed: TaxedDocument,
+    shown: Vec<Shown>,
     /// Of each of its groups, in their order.
     reasons: Vec<Option<String>>,
 }
@@ -53,7 +53,7 @@ pub(super) async fn finalise(
     ctx: &Ctx,
     tx: &mut TenantTx,
     subscription: &Subscription,
-    documents: &[(NaiveDate, Vec<Line>)],
+    documents: &[(NaiveDate, Vec<OwedLine>)],
 ) -> Result<Vec<(DocumentKind, InvoiceId)>, Error> {
     if documents.is_empty() {
         return Ok(Vec::new());
@@ -88,7 +88,7 @@ pub(super) async fn finalise(
             finalized_at: ctx.env().now(),
         };
         let number = numbers.remove(&draft.issued_on).ok_or(Error::Stored("number series"))?;
-        write(tx, &new, number, subscription, draft).await?;
+        write(tx, &new, number, draft).await?;
         let data = json!({"kind": new.kind.as_str(), "number": number, "issued_on": new.issued_on,
             "total": {"amount_minor": new.totals.total_minor, "currency": new.currency.code()}});
         event::record(tx, ctx, event::Kind::InvoiceFinalized, new.id, data).await?;
@@ -116,59 +116,55 @@ async fn drafts<'a>(
     tx: &mut TenantTx,
     subscription: &Subscription,
     parties: &Parties,
-    documents: &'a [(NaiveDate, Vec<Line>)],
+    documents: &'a [(NaiveDate, Vec<OwedLine>)],
 ) -> Result<Vec<Draft<'a>>, Error> {
     // Only a credit asks what there was before.
     let credits = documents.iter().flat_map(|(_, lines)| lines).filter(|line| line.charge.amount_minor < 0);
     let credited: Vec<NaiveDate> = credits.map(|line| line.cycle.charged.start()).collect();
     let mut past = if credited.is_empty() { Past::default() } else { invoices::past(tx, &credited).await? };
     let (issuer, customer) = (parties.issuer.profile.as_ref(), parties.customer.profile.as_ref());
+    let basis = subscription.terms.price.basis;
     let mut drafts = Vec::new();
     for (issued_on, lines) in documents {
         let treatment = treatment_on(issuer, customer, &parties.rates, *issued_on)?;
         let amounts: Vec<(NaiveDate, i64)> =
             lines.iter().map(|line| (line.cycle.charged.start(), line.charge.amount_minor)).collect();
-        let taxed = past.history.tax(subscription.terms.price.basis, treatment.group, &amounts)?;
+        let taxed = past.history.tax(basis, treatment.group, &amounts)?;
         let groups = taxed.totals.groups.iter();
         let reasons = groups.map(|total| past.reason(total.group, &treatment)).collect();
-        drafts.push(Draft { issued_on: *issued_on, lines, taxed, reasons });
+        let shown = shown(&taxed, basis, lines)?;
+        drafts.push(Draft { issued_on: *issued_on, lines, taxed, shown, reasons });
     }
     Ok(drafts)
 }
 
-async fn write(
-    tx: &mut TenantTx,
-    new: &NewInvoice<'_>,
-    number: i64,
-    subscription: &Subscription,
-    draft: &Draft<'_>,
-) -> Result<(), Error> {
+async fn write(tx: &mut TenantTx, new: &NewInvoice<'_>, number: i64, draft: &Draft<'_>) -> Result<(), Error> {
     // Read before the document itself is there.
     let creditable =
         if new.kind == DocumentKind::CreditNote { invoices::creditable(tx).await? } else { Vec::new() };
     invoices::insert(tx, new, number).await?;
     let mut before = None;
-    for (position, part) in (1..).zip(&draft.taxed.parts) {
+    for (position, Shown { part, is_discount }) in (1..).zip(&draft.shown) {
         let line = draft.lines.get(part.line).ok_or(Error::Stored("line"))?;
         // The parts of a line share its days, which the first one counts.
         let is_first = before.replace(part.line) != Some(part.line);
         let counted = |count: i64| if is_first { count } else { 0 };
-        let terms = subscription.agreed.terms_of(line.cycle.whole, &line.rate.tariff);
-        let terms = terms.ok_or(Error::Stored("price"))?;
         let shown = InvoiceLine {
-            description: describe(line, draft.lines, terms.interval),
-            item: MAILBOX.into(),
-            kind: line.kind,
+            description: if *is_discount { line.discount_in_words.clone() } else { line.description.clone() },
+            item: line.item.into(),
+            kind: if *is_discount { InvoiceLineKind::Discount } else { line.kind },
             period: line.charge.period,
             quantity: counted(line.charge.quantity),
             seat_days: counted(line.charge.seat_days),
-            price_id: terms.price.id,
-            unit_price: line.rate.tariff.unit_price(),
+            price_id: line.price_id,
+            unit_price: line.unit_price.filter(|_| !is_discount),
             amount: Money::new(part.net_minor, new.currency),
             tax: part.group,
             rated_position: i32::try_from(part.line + 1).map_err(|_| Error::Stored("line"))?,
             rated: Money::new(part.rated_minor, new.currency),
             cycle_starts_on: line.cycle.charged.start(),
+            one_off_item_id: line.one_off_item_id,
+            discount: line.discount,
         };
         invoices::insert_line(tx, new.id, position, &shown, line.cycle).await?;
     }
@@ -195,24 +191,4 @@ async fn write(
         }
     }
     if left > 0 { Err(Error::Stored("sum of credits")) } else { Ok(()) }
-}
-
-fn describe(line: &Line, all: &[Line], interval: CycleLength) -> String {
-    let period = line.charge.period;
-    let last_day = period.end().pred_opt().unwrap_or(period.end());
-    // A change of the price takes the days off at the old one and puts them on at the new one, in a cycle of their own perhaps.
-    let is_repriced = all.iter().any(|other| {
-        (&other.cycle, &other.rate) != (&line.cycle, &line.rate)
-            && (other.charge.quantity < 0) != (line.charge.quantity < 0)
-            && other.charge.period.start() < period.end()
-            && period.start() < other.charge.period.end()
-    });
-    let what = match (line.kind, is_repriced) {
-        (LineKind::Recurring, _) => format!("mailboxes, per {}", interval.as_str()),
-        (LineKind::Proration, false) => "mailboxes added".to_owned(),
-        (LineKind::Credit, false) => "mailboxes removed".to_owned(),
-        (LineKind::Proration, true) => "mailboxes at the new price".to_owned(),
-        (LineKind::Credit, true) => "mailboxes at the former price, unused".to_owned(),
-    };
-    format!("{what}, {} to {last_day}", period.start())
 }

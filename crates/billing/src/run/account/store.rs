@@ -5,8 +5,9 @@ use sqlx::types::chrono::{DateTime, NaiveDate, Utc};
 use tenancy::TenantTx;
 
 use crate::Error;
+use crate::invoice::store::discount;
 use crate::price_book::store::tariff;
-use crate::rating::{Billed, Percentage, Rate, Span};
+use crate::rating::{Billed, Rate, Span};
 
 use super::{Covered, CycleKey};
 
@@ -106,12 +107,15 @@ pub(super) async fn billed_lines(
     let rows = sqlx::query!(
         r#"select lower(l.cycle) as "cycle!", lower(l.whole) as "whole_start!", upper(l.whole) as "whole_end!",
              lower(l.period) as "start!", upper(l.period) as "end!", sum(l.quantity)::bigint as "quantity!",
-             sum(l.rated_minor)::bigint as "amount_minor!", p.model, p.unit_price::text,
+             sum(l.rated_minor)::bigint as "amount_minor!",
+             coalesce(sum(l.rated_minor) filter (where l.kind = 'discount'), 0)::bigint as "off_minor!",
+             l.discount_percentage::text as "discount_percentage!", l.discount_off::text as "discount_off!", p.model, p.unit_price::text,
              p.tier_limits as "tier_limits: Vec<Option<i32>>", p.tier_prices::text[] as "tier_prices!"
            from invoice_lines l join prices p on p.id = l.price_id
            where l.tenant_id = $1 and l.item = $2 and ($3::date is null or exists (
              select from invoices i where i.tenant_id = l.tenant_id and i.id = l.invoice_id and i.issued_on < $3))
-           group by l.invoice_id, l.rated_position, l.cycle, l.whole, l.period, p.price_book_id, p.id"#,
+           group by l.invoice_id, l.rated_position, l.cycle, l.whole, l.period, l.discount_percentage, l.discount_off,
+             p.price_book_id, p.id"#,
         tenant_id,
         item,
         before
@@ -124,10 +128,11 @@ pub(super) async fn billed_lines(
             let period = Span::new(row.start, row.end).ok_or(Error::Stored("period"))?;
             let tariff = tariff(&row.model, row.unit_price.as_deref(), &row.tier_limits, &row.tier_prices)?;
             let (quantity, amount_minor) = (row.quantity, row.amount_minor);
-            let rate = Rate { tariff, discount: Percentage::ZERO };
+            let (percentage, off) = discount(&row.discount_percentage, &row.discount_off)?;
+            let rate = Rate { tariff, discount: percentage, off };
             let whole = Span::new(row.whole_start, row.whole_end).ok_or(Error::Stored("cycle"))?;
             let key = CycleKey { starts_on: row.cycle, whole };
-            Ok((key, Billed { rate, period, quantity, amount_minor }))
+            Ok((key, Billed { rate, period, quantity, amount_minor, discount_minor: -row.off_minor }))
         })
         .collect()
 }
@@ -194,7 +199,8 @@ pub(super) async fn cover_changes(tx: &mut TenantTx, item: &str, days: Span) -> 
     Ok(())
 }
 
-/// Records that a boundary was billed, and how much of the logs was known: all terms and commitments, since a change of the
+/// Records that a boundary was billed, and how much of the logs was known: all terms, commitments and
+/// discounts, since a change of the
 /// subscription waits for its row, and so many seat changes and standings.
 pub(super) async fn record_boundary(
     tx: &mut TenantTx,
@@ -206,9 +212,10 @@ pub(super) async fn record_boundary(
     let tenant_id = tx.tenant_id().uuid();
     sqlx::query!(
         "insert into billed_boundaries (tenant_id, boundary, time_zone, seat_changes_known, commitments_known, terms_known,
-           standings_known)
+           discounts_known, standings_known)
          select $1, $2, $3, $4, (select count(*) from seat_commitments where tenant_id = $1),
            (select count(*) from subscription_terms where tenant_id = $1),
+           (select count(*) from subscription_discounts where tenant_id = $1),
            $5",
         tenant_id,
         boundary,
