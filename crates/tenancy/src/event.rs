@@ -127,6 +127,12 @@ named! {
         SubscriptionChanged = "subscription.changed",
         /// An invoice or credit note is final.
         InvoiceFinalized = "invoice.finalized",
+        /// An invoice is the oldest of its tenant's that are past their due day.
+        InvoiceOverdue = "invoice.overdue",
+        /// An overdue invoice is to be reminded of, as its issuer's dunning policy says.
+        InvoiceReminder = "invoice.reminder",
+        /// In which steps a reseller collects what is overdue was put.
+        DunningPolicyChanged = "dunning_policy.changed",
         /// What a reseller buys by was agreed or changed.
         WholesaleAgreementChanged = "wholesale_agreement.changed",
         /// A wholesale invoice or credit note was made final.
