@@ -30,11 +30,11 @@ grant select, insert, update on dunning_policies to pillarbox_system;
 -- The time for which one invoice is the oldest of a tenant's that are overdue.
 create table dunning_courses (
   tenant_id uuid not null references tenants (id),
-  id uuid not null,
+  ordinal integer not null,
   invoice_id uuid not null,
   begun_at timestamptz not null,
   ended_at timestamptz,
-  primary key (tenant_id, id),
+  primary key (tenant_id, ordinal),
   foreign key (tenant_id, invoice_id) references invoices (tenant_id, id)
 );
 create unique index dunning_courses_open on dunning_courses (tenant_id) where ended_at is null;
@@ -43,17 +43,17 @@ select protect_tenant_table('dunning_courses');
 -- What was done in a course, each once.
 create table dunning_steps (
   tenant_id uuid not null,
-  course_id uuid not null,
+  course integer not null,
   step text not null constraint dunning_steps_step check (step in ('remind', 'suspend', 'cancel')),
-  -- Of a reminder: which of the policy's it was.
+  -- The policy's day that it was for.
   after_days smallint not null,
   -- The tenant's local day.
   taken_on date not null,
   taken_at timestamptz not null,
-  constraint dunning_steps_once primary key (tenant_id, course_id, step, after_days),
-  foreign key (tenant_id, course_id) references dunning_courses (tenant_id, id)
+  constraint dunning_steps_once primary key (tenant_id, course, step, after_days),
+  foreign key (tenant_id, course) references dunning_courses (tenant_id, ordinal)
 );
-create unique index dunning_steps_final on dunning_steps (tenant_id, course_id, step) where step <> 'remind';
+create unique index dunning_steps_final on dunning_steps (tenant_id, course, step) where step <> 'remind';
 select protect_tenant_table('dunning_steps');
 
 -- Only a tenant's own transaction writes, and what was done stays.

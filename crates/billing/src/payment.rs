@@ -25,11 +25,11 @@ pub use refund::{Refund, refund};
 pub use status::{PaymentStatus, RefundStatus};
 pub use webhook::receive;
 
-use crate::Error;
 use crate::error::{NOT_A_DATE, date};
 use crate::ledger::{self, Moved, Movement};
 use crate::rating::local_day;
 use crate::receivable::Receivables;
+use crate::{Error, dunning};
 
 /// The longest reference or reason, in characters.
 const MAX_TEXT: usize = 500;
@@ -142,7 +142,7 @@ async fn issuers(ctx: &Ctx) -> Result<BTreeSet<ResellerId>, Error> {
     Ok(all)
 }
 
-/// Posts a payment and tells of it, in the transaction in which it succeeds.
+/// Posts a payment, tells of it and lifts what it ends, in the transaction in which it succeeds.
 async fn arrived(
     tx: &mut TenantTx,
     ctx: &Ctx,
@@ -156,7 +156,7 @@ async fn arrived(
     let data = json!({"invoice_id": payment.invoice_id, "provider": payment.provider, "amount": amount,
         "received_on": effective_on});
     event::record(tx, ctx, event::Kind::PaymentSucceeded, payment.id, data).await?;
-    Ok(())
+    dunning::lift(tx, ctx).await
 }
 
 /// Tells that a payment is not coming.

@@ -6,6 +6,7 @@ mod store;
 
 use std::collections::BTreeMap;
 
+use chrono::NaiveDate;
 use kernel::{Currency, InvoiceId, ResellerId};
 use tenancy::TenantTx;
 
@@ -78,6 +79,8 @@ pub(crate) struct Receivable {
     pub(crate) currency: Currency,
     /// As the document shows it.
     pub(crate) number: String,
+    /// The last day on which it is paid in time.
+    pub(crate) due_on: NaiveDate,
     pub(crate) due_minor: i64,
 }
 

@@ -11,7 +11,7 @@ use crate::invoice::DocumentKind;
 pub(super) async fn invoices(tx: &mut TenantTx) -> Result<Vec<(Receivable, i64)>, Error> {
     let tenant_id = tx.tenant_id().uuid();
     let rows = sqlx::query!(
-        "select id, issuer_id, number, currency, total_minor from invoices
+        "select id, issuer_id, number, currency, total_minor, due_on from invoices
          where tenant_id = $1 and kind = 'invoice' order by issued_on, id",
         tenant_id
     )
@@ -25,6 +25,7 @@ pub(super) async fn invoices(tx: &mut TenantTx) -> Result<Vec<(Receivable, i64)>
                 issuer: ResellerId::from_uuid(row.issuer_id),
                 currency: row.currency.parse().map_err(|_| Error::Stored("currency"))?,
                 number: DocumentKind::Invoice.number(row.number),
+                due_on: row.due_on,
                 due_minor: row.total_minor,
             };
             Ok((receivable, row.total_minor))

@@ -37,8 +37,15 @@ pub async fn suspend_unpaid(
     }
     let unpaid = Capability::taken(&unpaid, &fresh);
     let suspended = Capability::taken(&suspended, &fresh);
-    set(tx, ctx, event::Kind::TenantSuspended, &suspended, &unpaid, json!({"invoice_id": invoice.to_string()}))
-        .await
+    set(
+        tx,
+        ctx,
+        event::Kind::TenantSuspended,
+        &suspended,
+        &unpaid,
+        json!({"invoice_id": invoice.to_string()}),
+    )
+    .await
 }
 
 /// Gives a tenant that is held back what was taken for nonpayment and by nobody else.
