@@ -330,6 +330,7 @@ async function checkInvoices(portal: Api, customer: Customer, totals: number[]):
     assert.deepEqual([lines, invoice.currency, invoice.customer.id], [invoice.total.amount_minor, "EUR", customer.tenant.id]);
   }
   assert.deepEqual(invoices.map((invoice) => invoice.total.amount_minor), totals);
+  await checkDunning(portal, customer.tenant.reseller_id);
   await checkPayments(portal, customer, invoices[0]!);
   step(`invoices of ${totals.map((minor) => (minor / 100).toFixed(2)).join(" and ")} EUR`);
 }
@@ -352,6 +353,15 @@ async function sellWholesale(operator: Api, portal: Api, reseller_id: string, as
   const query = { from: as_of, to: as_of };
   ok(await portal.GET("/v1/resellers/{reseller_id}/margins", { params: { ...params, query } }), 200);
   step(`wholesale invoice ${invoice.number} of 250.00 EUR`);
+}
+
+/** A policy that is put, read and put again in its version. */
+async function checkDunning(portal: Api, reseller_id: string): Promise<void> {
+  const params = { path: { reseller_id } };
+  const body: Schemas["NewDunningPolicy"] = { remind_after_days: [1, 7], suspend_after_days: 21, suspend_capabilities: ["send"] };
+  assert.deepEqual(ok(await portal.PUT("/v1/resellers/{reseller_id}/dunning-policy", { params, body }), 200).suspend_capabilities, ["send"]);
+  assert.equal(ok(await portal.GET("/v1/resellers/{reseller_id}/dunning-policy", { params }), 200).cancel_after_days, null);
+  refused(await portal.PUT("/v1/resellers/{reseller_id}/dunning-policy", { params, body: { suspend_after_days: 21 } }), 422, "invalid_request");
 }
 
 async function checkPayments(

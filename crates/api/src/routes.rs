@@ -10,6 +10,7 @@ mod capability;
 mod delegate;
 mod domain;
 mod dry_run;
+mod dunning_policy;
 mod event;
 mod group;
 mod health;
@@ -131,6 +132,7 @@ fn with_small_bodies() -> OpenApiRouter<Api> {
         .merge(invoice::router())
         .merge(payment::router())
         .merge(payment_provider::router())
+        .merge(dunning_policy::router())
         .merge(billing_run::router())
         .merge(event::router())
         .merge(webhook_endpoint::router())

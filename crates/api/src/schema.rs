@@ -111,6 +111,8 @@ schemas! {
         |text| one_of(text, CURRENCIES.iter().copied()).examples(["EUR"]);
     Day: "A day, in the account's own time zone.",
         |text| text.format(Some(SchemaFormat::KnownFormat(KnownFormat::Date))).examples(["2026-12-01"]);
+    DaysOverdue: "Days after the due day.",
+        |days| days.schema_type(Type::Integer).minimum(Some(1)).maximum(Some(365)).examples([7]);
     Name: "What people call it.",
         |text| text.min_length(Some(1)).max_length(Some(200)).pattern(Some(PRINTABLE)).examples(["North Hosting"]);
     BillingLine: "A line of text, as documents show it.",

@@ -1,6 +1,7 @@
 //! Payments: what a customer paid, what it is meant for, and what was paid back. A payment is never taken back but by a
 //! refund, which is a row of its own; what is due by them is [`crate::receivable`]'s.
 
+mod autopay;
 mod charge;
 mod matching;
 mod provider;
@@ -18,6 +19,7 @@ use kernel::{Checks, Currency, InvoiceId, Money, Page, PageRequest, PaymentId, R
 use serde_json::json;
 use tenancy::{Action, Caller, Ctx, TenantTx, event};
 
+pub use autopay::{Autopaid, autopay};
 pub use charge::pay;
 pub use provider::{Provider, provider_at};
 pub use reconcile::{Reconciled, reconcile};
@@ -228,7 +230,7 @@ pub async fn get(caller: &Caller, id: PaymentId) -> Result<Payment, Error> {
 #[expect(
     clippy::disallowed_methods,
     reason = "what names no tenant is looked up across them: by a path, whose tenant the caller then enters; by an event that \
-              an issuer's provider signed; and by us, who ask about what is open"
+              an issuer's provider signed; and by us, who ask about what is open and charge what is due"
 )]
 async fn read(db: &Db) -> Result<SystemRead, db::Error> {
     SystemRead::open(db).await

@@ -15,6 +15,8 @@ const PRUNE_EVERY: Duration = Duration::from_secs(3_600);
 const CHAIN_EVERY: Duration = Duration::from_millis(500);
 /// How often open payments are looked through.
 const RECONCILE_EVERY: Duration = Duration::from_secs(60);
+/// How often what is due and overdue is looked through.
+const COLLECT_EVERY: Duration = Duration::from_secs(3_600);
 /// How often the gauges of the queue and the pool are set.
 const MEASURE_EVERY: Duration = Duration::from_secs(15);
 
@@ -43,6 +45,13 @@ pub(crate) async fn run(worker: &Worker, shutdown: &CancellationToken) {
             reconcile_payments(worker).await;
         }
     };
+    let mut collect = every(COLLECT_EVERY);
+    let collecting = async {
+        loop {
+            collect.tick().await;
+            collect_due(worker).await;
+        }
+    };
     let duties = async {
         loop {
             tokio::select! {
@@ -62,6 +71,7 @@ pub(crate) async fn run(worker: &Worker, shutdown: &CancellationToken) {
         () = chaining => {}
         () = destroying => {}
         () = reconciling => {}
+        () = collecting => {}
         () = shutdown.cancelled() => {}
     }
 }
@@ -129,6 +139,25 @@ async fn reconcile_payments(worker: &Worker) {
             metrics::counter!("pillarbox_payments_not_found_out_total").increment(failed);
         }
         Err(error) => tracing::warn!(error.cause = ?error, "open payments cannot be looked up"),
+    }
+}
+
+/// Charges first: who pays by that is not reminded.
+async fn collect_due(worker: &Worker) {
+    match billing::payment::autopay(&worker.db, &*worker.payments).await {
+        Ok(billing::payment::Autopaid { charged, failed }) => {
+            metrics::counter!("pillarbox_autopay_charges_total").increment(charged);
+            metrics::counter!("pillarbox_autopay_failures_total").increment(failed);
+        }
+        Err(error) => tracing::warn!(error.cause = ?error, "what is to be charged cannot be looked up"),
+    }
+    match billing::dunning::run(&worker.db).await {
+        Ok(billing::dunning::Dunned { steps, lifted, failed }) => {
+            metrics::counter!("pillarbox_dunning_steps_total").increment(steps);
+            metrics::counter!("pillarbox_dunning_lifted_total").increment(lifted);
+            metrics::counter!("pillarbox_dunning_failures_total").increment(failed);
+        }
+        Err(error) => tracing::warn!(error.cause = ?error, "what is overdue cannot be looked up"),
     }
 }
 

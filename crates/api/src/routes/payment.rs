@@ -267,10 +267,16 @@ struct PaymentMethod {
         example = "pm_1MqM05LkdIwHu7ixlDxxO6Mc"
     )]
     method: String,
+    /// Whether invoices are charged by it on their due day without anybody asking; when that is declined, again three, five and
+    /// seven days after each attempt.
+    #[serde(default)]
+    #[schema(required = false, default = false, example = true)]
+    autopay: bool,
 }
 
 fn tagged(of: payment_method::PaymentMethod) -> Tagged<Answer<PaymentMethod>> {
-    Tagged(of.version, Answer(PaymentMethod { customer: of.customer, method: of.method }))
+    let autopay = of.is_autopay;
+    Tagged(of.version, Answer(PaymentMethod { customer: of.customer, method: of.method, autopay }))
 }
 
 /// Get a tenant's payment method
@@ -302,7 +308,7 @@ async fn put_method(
     Json(body): Json<PaymentMethod>,
 ) -> Result<Tagged<Answer<PaymentMethod>>, Problem> {
     let ctx = caller.enter(at.tenant_id).await?;
-    let put = PutPaymentMethod { customer: body.customer, method: body.method };
+    let put = PutPaymentMethod { customer: body.customer, method: body.method, is_autopay: body.autopay };
     Ok(tagged(payment_method::put(&ctx, put, version).await?))
 }
 

@@ -88,7 +88,8 @@ pub(super) async fn put(
 }
 
 /// Tenants after an id of whom something may have to be done: those who owe their present reseller, which has a policy,
-/// what is past its due day in their own time, and those of whom something is under way.
+/// what is past its due day wherever the day is the latest, and those of whom something is under way. Their own zones are
+/// left to whoever enters them: one that the database does not know would be everybody's failure here.
 pub(super) async fn candidates(
     read: &mut SystemRead,
     now: DateTime<Utc>,
@@ -102,7 +103,7 @@ pub(super) async fn candidates(
              or exists (select from dunning_courses c where c.tenant_id = t.id and c.ended_at is null)
              or (exists (select from dunning_policies p where p.reseller_id = t.reseller_id)
                and exists (select from invoices i where i.tenant_id = t.id and i.kind = 'invoice' and i.issuer_id = t.reseller_id
-                 and i.due_on < (coalesce(t.test_clock, $1) at time zone t.time_zone)::date)
+                 and i.due_on < ((coalesce(t.test_clock, $1) + interval '14 hours') at time zone 'UTC')::date)
                and (select sum(case when x.debit_account = 'receivable' then x.amount_minor else -x.amount_minor end)
                  from transfers x where x.tenant_id = t.id and x.issuer_id = t.reseller_id
                    and 'receivable' in (x.debit_account, x.credit_account)) > 0))

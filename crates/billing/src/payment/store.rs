@@ -1,5 +1,6 @@
 //! SQL of payments.
 
+mod autopay;
 mod refund;
 
 use std::collections::BTreeSet;
@@ -11,8 +12,10 @@ use stripe::Charge;
 use tenancy::TenantTx;
 use uuid::Uuid;
 
+pub(super) use autopay::*;
 pub(super) use refund::*;
 
+use super::autopay::Attempt;
 use super::status::Seen;
 use super::{Payment, PaymentStatus, Refund, RefundStatus};
 use crate::Error;
@@ -176,13 +179,14 @@ pub(super) async fn insert_charge(
     tx: &mut TenantTx,
     payment: &Payment,
     charge: &Charge,
+    by_itself: Option<Attempt>,
     ask_at: DateTime<Utc>,
 ) -> Result<(), db::Error> {
     let tenant_id = tx.tenant_id().uuid();
     sqlx::query!(
         "insert into payments (tenant_id, id, issuer_id, invoice_id, provider, currency, amount_minor, status, reference,
-           provider_customer, provider_method, created_at, ask_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
+           provider_customer, provider_method, created_at, ask_at, autopay_ordinal, autopay_on)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
         tenant_id,
         payment.id.uuid(),
         payment.issuer_id.uuid(),
@@ -196,6 +200,8 @@ pub(super) async fn insert_charge(
         charge.payment_method,
         payment.created_at,
         ask_at,
+        by_itself.map(|attempt| attempt.ordinal),
+        by_itself.map(|attempt| attempt.day),
     )
     .execute(tx.conn())
     .await?;

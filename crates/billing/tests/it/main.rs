@@ -1,7 +1,9 @@
 //! Billing against a real Postgres.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
+mod autopay;
 mod courses;
+mod dunning;
 mod faults;
 mod ledger;
 mod payment;
