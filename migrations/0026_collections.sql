@@ -72,3 +72,67 @@ create unique index payments_autopay_once on payments (tenant_id, invoice_id, au
 create index payment_methods_autopay on payment_methods (tenant_id) where is_autopay;
 -- What is looked through for what is due and overdue.
 create index invoices_due on invoices (tenant_id, due_on) where kind = 'invoice';
+
+-- A refund that had been made, and that the bank sent back.
+alter table refunds
+  add column returned_on date,
+  add column returned_at timestamptz,
+  drop constraint refunds_status,
+  drop constraint refunds_settled,
+  drop constraint refunds_ended,
+  add constraint refunds_status check (status in ('pending', 'unknown', 'failed', 'succeeded', 'returned')),
+  add constraint refunds_settled check ((status in ('succeeded', 'returned')) = (refunded_on is not null)),
+  add constraint refunds_ended check ((status in ('succeeded', 'failed', 'returned')) = (settled_at is not null)),
+  add constraint refunds_returned check ((status = 'returned') = (returned_on is not null) and (returned_on is null) = (returned_at is null));
+grant update (returned_on, returned_at) on refunds to pillarbox_tenant;
+drop trigger refunds_final on refunds;
+create trigger refunds_final before update on refunds for each row
+  when (old.status = 'returned' or (old.status = 'succeeded' and (new.status <> 'returned'
+    or (new.refunded_on, new.settled_at, new.provider_reference) is distinct from (old.refunded_on, old.settled_at, old.provider_reference))))
+  execute function refuse_change_of_settled();
+-- What the provider tells of is noted once.
+create unique index refunds_provider_reference on refunds (tenant_id, payment_id, provider_reference) where provider_reference is not null;
+create index payments_provider_reference on payments (provider_reference) where provider_reference is not null;
+
+-- What customers' banks take from the issuer, and give back.
+create table disputes (
+  tenant_id uuid not null references tenants (id),
+  id uuid not null,
+  payment_id uuid not null,
+  provider_reference text not null,
+  amount_minor bigint not null constraint disputes_amount_sign check (amount_minor > 0),
+  reason text not null,
+  status text not null constraint disputes_status check (status in ('open', 'won', 'lost')),
+  -- Whether it was told that the issuer has the money: what was not taken by then is not taken.
+  is_over boolean not null,
+  -- The local days that they count for.
+  withdrawn_on date,
+  withdrawn_at timestamptz,
+  reinstated_on date,
+  reinstated_at timestamptz,
+  created_at timestamptz not null,
+  primary key (tenant_id, id),
+  foreign key (tenant_id, payment_id) references payments (tenant_id, id),
+  constraint disputes_once unique (tenant_id, payment_id, provider_reference),
+  constraint disputes_withdrawn check ((withdrawn_on is null) = (withdrawn_at is null)),
+  constraint disputes_reinstated check ((reinstated_on is null) = (reinstated_at is null) and (reinstated_on is null or (withdrawn_on is not null and is_over)))
+);
+select protect_tenant_table('disputes');
+revoke insert, update, delete on disputes from pillarbox_system;
+revoke update, delete on disputes from pillarbox_tenant;
+grant update (status, is_over, withdrawn_on, withdrawn_at, reinstated_on, reinstated_at) on disputes to pillarbox_tenant;
+create trigger disputes_final before update on disputes for each row
+  when ((old.status <> 'open' and new.status <> old.status) or (old.is_over and not new.is_over)
+    or (old.withdrawn_at is not null and (new.withdrawn_on, new.withdrawn_at) is distinct from (old.withdrawn_on, old.withdrawn_at))
+    or (old.reinstated_at is not null and (new.reinstated_on, new.reinstated_at) is distinct from (old.reinstated_on, old.reinstated_at)))
+  execute function refuse_change_of_settled();
+
+alter table transfers drop constraint transfers_code, drop constraint transfers_accounts;
+alter table transfers
+  add constraint transfers_code check (code in ('invoice_net', 'invoice_tax', 'credit_note_net', 'credit_note_tax', 'payment', 'refund',
+    'refund_returned', 'dispute', 'dispute_reinstated')),
+  add constraint transfers_accounts check (case
+    when code in ('invoice_net', 'credit_note_net') then (debit_account, credit_account) in (('receivable', 'revenue'), ('revenue', 'receivable'))
+    when code in ('invoice_tax', 'credit_note_tax') then (debit_account, credit_account) in (('receivable', 'tax_payable'), ('tax_payable', 'receivable'))
+    when code in ('payment', 'refund_returned', 'dispute_reinstated') then (debit_account, credit_account) = ('cash', 'receivable')
+    else (debit_account, credit_account) = ('receivable', 'cash') end);

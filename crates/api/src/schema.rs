@@ -90,6 +90,7 @@ ids! {
     DeliveryId = "dlv": "A delivery's id.";
     PaymentId = "pay": "A payment's id.";
     RefundId = "ref": "A refund's id.";
+    DisputeId = "dsp": "A dispute's id.";
     RunId = "run": "A billing run's id.";
 }
 
@@ -179,7 +180,8 @@ closed! {
     InvoiceKind: "What a document is.", ["invoice", "credit_note"];
     InvoiceStatus: "Documents are final from the start; of a `paid` invoice nothing is due.", ["final", "paid"];
     PaymentStatus: "Where a payment is.", ["succeeded", "pending", "unknown", "requires_action", "processing", "failed"];
-    RefundStatus: "Where a refund is.", ["succeeded", "pending", "unknown", "failed"];
+    RefundStatus: "Where a refund is.", ["succeeded", "pending", "unknown", "failed", "returned"];
+    DisputeStatus: "Where a dispute is.", ["open", "won", "lost"];
     PaymentProviderName: "How a payment comes.", ["manual", "stripe"];
     ChargingProvider: "Who takes charges.", ["stripe"];
     LineKind: "A cycle in advance, units added in one, or units removed from one.", ["recurring", "proration", "credit"];

@@ -1,8 +1,9 @@
 //! Payments: what a customer paid, what it is meant for, and what was paid back. A payment is never taken back but by a
-//! refund, which is a row of its own; what is due by them is [`crate::receivable`]'s.
+//! refund or a dispute, which are rows of their own; what is due by them is [`crate::receivable`]'s.
 
 mod autopay;
 mod charge;
+mod dispute;
 mod matching;
 mod provider;
 mod reconcile;
@@ -21,6 +22,7 @@ use tenancy::{Action, Caller, Ctx, TenantTx, event};
 
 pub use autopay::{Autopaid, autopay};
 pub use charge::pay;
+pub use dispute::{Dispute, DisputeStatus};
 pub use provider::{Provider, provider_at};
 pub use reconcile::{Reconciled, reconcile};
 pub use refund::{Refund, refund};
@@ -55,6 +57,8 @@ pub struct Payment {
     pub refunded: Money,
     /// Each time that it was to be paid back, the oldest first.
     pub refunds: Vec<Refund>,
+    /// Each time that the customer's bank contested it, the oldest first.
+    pub disputes: Vec<Dispute>,
     /// What the transfer said, or what the charge says.
     pub reference: String,
     /// Why it failed, as the provider's code and in its words.
@@ -63,6 +67,15 @@ pub struct Payment {
     pub received_on: Option<NaiveDate>,
     /// When it was recorded.
     pub created_at: DateTime<Utc>,
+}
+
+impl Payment {
+    /// What has arrived and was neither paid back nor taken back.
+    fn left_minor(&self) -> i64 {
+        let taken: i64 = self.disputes.iter().map(Dispute::taken_minor).sum();
+        let is_here = self.status == PaymentStatus::Succeeded;
+        if is_here { (self.amount.amount_minor - self.refunded.amount_minor - taken).max(0) } else { 0 }
+    }
 }
 
 /// A bank transfer that has arrived.
@@ -116,6 +129,7 @@ pub async fn record(ctx: &Ctx, new: NewTransfer) -> Result<Payment, Error> {
         amount,
         refunded: Money::new(0, amount.currency),
         refunds: Vec::new(),
+        disputes: Vec::new(),
         reference: new.reference,
         failure: None,
         received_on: Some(received_on),
@@ -159,6 +173,12 @@ async fn arrived(
         "received_on": effective_on});
     event::record(tx, ctx, event::Kind::PaymentSucceeded, payment.id, data).await?;
     dunning::lift(tx, ctx).await
+}
+
+/// What a provider tells is of a payment that is still being found out, or may be: it is to be told again.
+fn tell_again() -> Error {
+    let detail = "it may be of a payment that is being found out; tell it again";
+    Error::Conflict { code: "payment_under_way", detail }
 }
 
 /// Tells that a payment is not coming.

@@ -21,7 +21,7 @@ pub struct Owed {
     pub total_minor: i64,
 }
 
-/// What settles invoices: a payment less what was paid back of it, or a part of a credit note.
+/// What settles invoices: a payment less what was paid back or taken back of it, or a part of a credit note.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Means {
     /// What it is meant for; `None`: for the oldest.

@@ -17,9 +17,9 @@ pub use country::Country;
 pub use env::{Clock, Env, OsRandom, Random, SystemClock};
 pub use error::{Checks, ErrorKind, FieldError};
 pub use id::{
-    AliasId, ApiKeyId, AppPasswordId, BlobId, DeliveryId, DestructionRecordId, DomainId, EventId, FolderId,
-    GroupId, Id, InvoiceId, JobId, MailboxId, MessageId, OperationId, PaymentId, PriceBookId, PriceId,
-    RefundId, RequestId, ResellerId, RunId, SubscriptionId, SupportAccessId, TenantId, UserId,
+    AliasId, ApiKeyId, AppPasswordId, BlobId, DeliveryId, DestructionRecordId, DisputeId, DomainId, EventId,
+    FolderId, GroupId, Id, InvoiceId, JobId, MailboxId, MessageId, OperationId, PaymentId, PriceBookId,
+    PriceId, RefundId, RequestId, ResellerId, RunId, SubscriptionId, SupportAccessId, TenantId, UserId,
     WebhookEndpointId, WholesaleAgreementId,
 };
 pub use money::{Currency, Money};

@@ -143,8 +143,16 @@ named! {
         PaymentFailed = "payment.failed",
         /// A payment, or a part of it, was paid back.
         PaymentRefunded = "payment.refunded",
-        /// A refund is not made.
+        /// A refund is not made, or was sent back after it had been.
         PaymentRefundFailed = "payment.refund_failed",
+        /// A customer's bank contests a payment.
+        PaymentDisputeOpened = "payment.dispute_opened",
+        /// A dispute took its amount from the issuer: it is due again.
+        PaymentDisputeWithdrawn = "payment.dispute_withdrawn",
+        /// A dispute gave its amount back to the issuer.
+        PaymentDisputeReinstated = "payment.dispute_reinstated",
+        /// A dispute is won or lost.
+        PaymentDisputeClosed = "payment.dispute_closed",
         /// By which provider a reseller takes money was put or deleted.
         PaymentProviderChanged = "payment_provider.changed",
         /// A tenant's payment method was put or deleted.

@@ -86,6 +86,7 @@ async fn begin(
         amount,
         refunded: Money::new(0, owed.currency),
         refunds: Vec::new(),
+        disputes: Vec::new(),
         reference: owed.number.clone(),
         failure: None,
         received_on: None,

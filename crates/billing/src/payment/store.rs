@@ -1,6 +1,7 @@
 //! SQL of payments.
 
 mod autopay;
+mod dispute;
 mod refund;
 
 use std::collections::BTreeSet;
@@ -13,11 +14,12 @@ use tenancy::TenantTx;
 use uuid::Uuid;
 
 pub(super) use autopay::*;
+pub(super) use dispute::*;
 pub(super) use refund::*;
 
 use super::autopay::Attempt;
 use super::status::Seen;
-use super::{Payment, PaymentStatus, Refund, RefundStatus};
+use super::{Dispute, Payment, PaymentStatus, Refund, RefundStatus};
 use crate::Error;
 
 struct Row {
@@ -36,10 +38,12 @@ struct Row {
 }
 
 impl Row {
-    fn with(self, refunds: Vec<Refund>) -> Result<Payment, Error> {
+    fn with(self, refunds: Vec<Refund>, disputes: Vec<Dispute>) -> Result<Payment, Error> {
         let row = self;
         let currency = row.currency.parse().map_err(|_| Error::Stored("currency"))?;
-        let there = refunds.iter().filter(|refund| refund.status != RefundStatus::Failed);
+        let is_there =
+            |refund: &&Refund| !matches!(refund.status, RefundStatus::Failed | RefundStatus::Returned);
+        let there = refunds.iter().filter(is_there);
         let refunded_minor = there.map(|refund| refund.amount.amount_minor).sum();
         Ok(Payment {
             id: PaymentId::from_uuid(row.id),
@@ -50,6 +54,7 @@ impl Row {
             amount: Money::new(row.amount_minor, currency),
             refunded: Money::new(refunded_minor, currency),
             refunds,
+            disputes,
             reference: row.reference,
             failure: row.failure_code.zip(row.failure_message),
             received_on: row.received_on,
@@ -137,7 +142,8 @@ pub(super) async fn find(tx: &mut TenantTx, id: PaymentId) -> Result<Option<Paym
     .map_err(db::Error::from)?;
     let Some(row) = row else { return Ok(None) };
     let mut refunds = of_payments(tx, &[row.id]).await?;
-    row.with(refunds.remove(&id).unwrap_or_default()).map(Some)
+    let mut disputes = disputes_of(tx, &[id.uuid()]).await?;
+    row.with(refunds.remove(&id).unwrap_or_default(), disputes.remove(&id).unwrap_or_default()).map(Some)
 }
 
 /// As [`find`], and nobody else settles it or pays back of it until the transaction ends.
@@ -165,11 +171,13 @@ pub(super) async fn list(tx: &mut TenantTx, page: &PageRequest) -> Result<Vec<Pa
     .fetch_all(tx.conn())
     .await
     .map_err(db::Error::from)?;
-    let mut refunds = of_payments(tx, &rows.iter().map(|row| row.id).collect::<Vec<_>>()).await?;
+    let ids: Vec<_> = rows.iter().map(|row| row.id).collect();
+    let mut refunds = of_payments(tx, &ids).await?;
+    let mut disputes = disputes_of(tx, &ids).await?;
     rows.into_iter()
         .map(|row| {
-            let refunds = refunds.remove(&PaymentId::from_uuid(row.id)).unwrap_or_default();
-            row.with(refunds)
+            let id = PaymentId::from_uuid(row.id);
+            row.with(refunds.remove(&id).unwrap_or_default(), disputes.remove(&id).unwrap_or_default())
         })
         .collect()
 }

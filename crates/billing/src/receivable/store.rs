@@ -33,7 +33,7 @@ pub(super) async fn invoices(tx: &mut TenantTx) -> Result<Vec<(Receivable, i64)>
         .collect()
 }
 
-/// What settles them: credit notes by what they refer to, and payments less what was paid back of them.
+/// What settles them: credit notes by what they refer to, and payments less what was paid back or taken back of them.
 pub(super) async fn means(tx: &mut TenantTx) -> Result<Vec<(ResellerId, Currency, Means)>, Error> {
     let tenant_id = tx.tenant_id().uuid();
     let rows = sqlx::query!(
@@ -44,7 +44,9 @@ pub(super) async fn means(tx: &mut TenantTx) -> Result<Vec<(ResellerId, Currency
            union all
            select p.issuer_id, p.currency, p.invoice_id, (p.received_minor - coalesce((
              select sum(f.amount_minor) from refunds f
-             where f.tenant_id = p.tenant_id and f.payment_id = p.id and f.status = 'succeeded'), 0))::bigint
+             where f.tenant_id = p.tenant_id and f.payment_id = p.id and f.status = 'succeeded'), 0) - coalesce((
+             select sum(d.amount_minor) from disputes d where d.tenant_id = p.tenant_id and d.payment_id = p.id
+               and d.withdrawn_on is not null and d.reinstated_on is null), 0))::bigint
            from payments p where p.tenant_id = $1 and p.status = 'succeeded'"#,
         tenant_id
     )

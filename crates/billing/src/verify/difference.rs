@@ -3,7 +3,7 @@
 use std::fmt;
 
 use chrono::NaiveDate;
-use kernel::{InvoiceId, Money, PaymentId, PriceId, RefundId, ResellerId, TenantId};
+use kernel::{DisputeId, InvoiceId, Money, PaymentId, PriceId, RefundId, ResellerId, TenantId};
 
 use crate::ledger::Account;
 use crate::rating::{LineKind, RatingError, Span, TaxGroup, TreatmentError, UnitPrice};
@@ -207,6 +207,8 @@ pub enum Posted {
     Payment(PaymentId),
     /// What was paid back.
     Refund(RefundId),
+    /// What a dispute took, or gave back.
+    Dispute(DisputeId),
 }
 
 impl fmt::Display for Posted {
@@ -215,6 +217,7 @@ impl fmt::Display for Posted {
             Self::Document(id) => fmt::Display::fmt(id, f),
             Self::Payment(id) => fmt::Display::fmt(id, f),
             Self::Refund(id) => fmt::Display::fmt(id, f),
+            Self::Dispute(id) => fmt::Display::fmt(id, f),
         }
     }
 }

@@ -10,6 +10,7 @@ mod payment;
 mod payment_charge;
 mod payment_event;
 mod payment_provider;
+mod payment_reversal;
 mod price_book;
 mod run;
 mod story;

@@ -87,7 +87,7 @@ impl Provider for Memory {
         let fault = kept.fault.take();
         let id = format!("re_{}", kept.refunds.len() + 1);
         let status = RefundStatus::Succeeded;
-        let made = Refund { id, status, amount, refund: Some(refund.into()) };
+        let made = Refund { id, status, amount, refund: Some(refund.into()), intent: Some(reference.into()) };
         let (_, made) = kept.refunds.entry(key.to_owned()).or_insert((reference.to_owned(), made));
         if fault == Some(Fault::CutAfter) {
             RefundOutcome::Unknown("cut")

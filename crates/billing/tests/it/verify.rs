@@ -245,6 +245,7 @@ pub(crate) async fn owner(world: &World) -> PgPool {
         "tenants",
         "payments",
         "refunds",
+        "disputes",
     ] {
         let statement = format!("alter table {table} no force row level security");
         sqlx::raw_sql(sqlx::AssertSqlSafe(statement)).execute(&owner).await.unwrap();
