@@ -252,6 +252,9 @@ BEYOND = {
     "one-off-items/unit_amount/currency": "the subscription's",
     "payments/amount/currency": "the tenant's",
     "refund/amount/currency": "the payment's",
+    "/remind_after_days": "ascending",
+    "/suspend_capabilities": "named exactly when there is a day for them",
+    "/cancel_after_days": "not before the suspension",
     "/received_on": "not after the tenant's present day",
     "cursor": "made by the server",
 }
@@ -265,7 +268,7 @@ def filter_failure(context, failure, case, response):
         return False  # Every sequence of bytes is a message.
     if isinstance(failure, UseAfterFree) and '"status":"deleted"' in response.text:
         return False  # What is deleted can be seen as deleted.
-    if isinstance(failure, EnsureResourceAvailability) and case.operation.path.endswith(("/subscription", "/billing-profile", "/wholesale-agreement", "/payment-method", "/payment-provider", "/discounts")):
+    if isinstance(failure, EnsureResourceAvailability) and case.operation.path.endswith(("/subscription", "/billing-profile", "/wholesale-agreement", "/payment-method", "/payment-provider", "/discounts", "/dunning-policy")):
         return False  # A new tenant or reseller has none.
     if isinstance(failure, RejectedPositiveData) and case.operation.path == "/v1/auth/token":
         body = response.json()  # Each grant needs other fields, and a made-up password is wrong.

@@ -344,6 +344,7 @@ async function checkInvoices(portal: Api, customer: Customer, totals: number[]):
   const query = { from: first!.issued_on, to: day(new Date(Date.parse(first!.issued_on) + 24 * 3600 * 1000)) };
   const usage = ok(await portal.GET("/v1/tenants/{tenant_id}/usage", { params: { path: params.path, query } }), 200).data;
   assert.deepEqual(usage.map((used) => Math.max(used.seats_used, used.seats_committed) >= period.quantity), [true]);
+  await checkDunning(portal, customer.tenant.reseller_id);
   await checkPayments(portal, customer, invoices[0]!);
   step(`invoices of ${totals.map((minor) => (minor / 100).toFixed(2)).join(" and ")} EUR`);
 }
@@ -404,6 +405,15 @@ async function exportWholesale(portal: Api, reseller_id: string, invoice: Schema
   for (const sums of [lines, ledger]) {
     assert.equal(sums.reduce((sum, row) => sum + row.amount_minor, 0), invoice.total.amount_minor);
   }
+}
+
+/** A policy that is put, read and put again in its version. */
+async function checkDunning(portal: Api, reseller_id: string): Promise<void> {
+  const params = { path: { reseller_id } };
+  const body: Schemas["NewDunningPolicy"] = { remind_after_days: [1, 7], suspend_after_days: 21, suspend_capabilities: ["send"] };
+  assert.deepEqual(ok(await portal.PUT("/v1/resellers/{reseller_id}/dunning-policy", { params, body }), 200).suspend_capabilities, ["send"]);
+  assert.equal(ok(await portal.GET("/v1/resellers/{reseller_id}/dunning-policy", { params }), 200).cancel_after_days, null);
+  refused(await portal.PUT("/v1/resellers/{reseller_id}/dunning-policy", { params, body: { suspend_after_days: 21 } }), 422, "invalid_request");
 }
 
 async function checkPayments(

@@ -11,6 +11,7 @@ mod delegate;
 mod discount;
 mod domain;
 mod dry_run;
+mod dunning_policy;
 mod event;
 mod export;
 mod group;
@@ -150,6 +151,7 @@ fn with_small_bodies() -> OpenApiRouter<Api> {
         .merge(invoice::router())
         .merge(payment::router())
         .merge(payment_provider::router())
+        .merge(dunning_policy::router())
         .merge(billing_run::router())
         .merge(event::router())
         .merge(webhook_endpoint::router())

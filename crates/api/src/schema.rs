@@ -93,6 +93,7 @@ ids! {
     DeliveryId = "dlv": "A delivery's id.";
     PaymentId = "pay": "A payment's id.";
     RefundId = "ref": "A refund's id.";
+    DisputeId = "dsp": "A dispute's id.";
     RunId = "run": "A billing run's id.";
 }
 
@@ -116,6 +117,8 @@ schemas! {
         |text| one_of(text, CURRENCIES.iter().copied()).examples(["EUR"]);
     Day: "A day, in the account's own time zone.",
         |text| text.format(Some(SchemaFormat::KnownFormat(KnownFormat::Date))).examples(["2026-12-01"]);
+    DaysOverdue: "Days after the due day.",
+        |days| days.schema_type(Type::Integer).minimum(Some(1)).maximum(Some(365)).examples([7]);
     Name: "What people call it.",
         |text| text.min_length(Some(1)).max_length(Some(200)).pattern(Some(PRINTABLE)).examples(["North Hosting"]);
     BillingLine: "A line of text, as documents show it.",
@@ -184,7 +187,8 @@ closed! {
     InvoiceKind: "What a document is.", ["invoice", "credit_note"];
     InvoiceStatus: "Documents are final from the start; of a `paid` invoice nothing is due.", ["final", "paid"];
     PaymentStatus: "Where a payment is.", ["succeeded", "pending", "unknown", "requires_action", "processing", "failed"];
-    RefundStatus: "Where a refund is.", ["succeeded", "pending", "unknown", "failed"];
+    RefundStatus: "Where a refund is.", ["succeeded", "pending", "unknown", "failed", "returned"];
+    DisputeStatus: "Where a dispute is.", ["open", "won", "lost"];
     PaymentProviderName: "How a payment comes.", ["manual", "stripe"];
     ChargingProvider: "Who takes charges.", ["stripe"];
     LineKind: "A cycle in advance, units added in one, units removed from one, a charge that comes once, or what is off the line before it.",

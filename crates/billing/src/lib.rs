@@ -8,6 +8,7 @@
 #![deny(clippy::float_arithmetic)]
 
 pub mod discount;
+pub mod dunning;
 mod error;
 pub mod export;
 pub mod forecast;

@@ -6,6 +6,7 @@ mod store;
 
 use std::collections::BTreeMap;
 
+use chrono::NaiveDate;
 use kernel::{Currency, InvoiceId, ResellerId};
 use tenancy::TenantTx;
 
@@ -20,7 +21,7 @@ pub struct Owed {
     pub total_minor: i64,
 }
 
-/// What settles invoices: a payment less what was paid back of it, or a part of a credit note.
+/// What settles invoices: a payment less what was paid back or taken back of it, or a part of a credit note.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Means {
     /// What it is meant for; `None`: for the oldest.
@@ -78,6 +79,8 @@ pub(crate) struct Receivable {
     pub(crate) currency: Currency,
     /// As the document shows it.
     pub(crate) number: String,
+    /// The last day on which it is paid in time.
+    pub(crate) due_on: NaiveDate,
     pub(crate) due_minor: i64,
 }
 

@@ -119,6 +119,8 @@ ids! {
     PaymentId = "pay";
     /// What a customer was paid back.
     RefundId = "ref";
+    /// What a customer's bank contests.
+    DisputeId = "dsp";
     /// A billing run.
     RunId = "run";
     /// A queued piece of work.

@@ -135,6 +135,12 @@ named! {
         DiscountEnded = "discount.ended",
         /// An invoice or credit note is final.
         InvoiceFinalized = "invoice.finalized",
+        /// An invoice is the oldest of its tenant's that are past their due day.
+        InvoiceOverdue = "invoice.overdue",
+        /// An overdue invoice is to be reminded of, as its issuer's dunning policy says.
+        InvoiceReminder = "invoice.reminder",
+        /// In which steps a reseller collects what is overdue was put.
+        DunningPolicyChanged = "dunning_policy.changed",
         /// What a reseller buys by was agreed or changed.
         WholesaleAgreementChanged = "wholesale_agreement.changed",
         /// A wholesale invoice or credit note was made final.
@@ -145,8 +151,16 @@ named! {
         PaymentFailed = "payment.failed",
         /// A payment, or a part of it, was paid back.
         PaymentRefunded = "payment.refunded",
-        /// A refund is not made.
+        /// A refund is not made, or was sent back after it had been.
         PaymentRefundFailed = "payment.refund_failed",
+        /// A customer's bank contests a payment.
+        PaymentDisputeOpened = "payment.dispute_opened",
+        /// A dispute took its amount from the issuer: it is due again.
+        PaymentDisputeWithdrawn = "payment.dispute_withdrawn",
+        /// A dispute gave its amount back to the issuer.
+        PaymentDisputeReinstated = "payment.dispute_reinstated",
+        /// A dispute is won or lost.
+        PaymentDisputeClosed = "payment.dispute_closed",
         /// By which provider a reseller takes money was put or deleted.
         PaymentProviderChanged = "payment_provider.changed",
         /// A tenant's payment method was put or deleted.

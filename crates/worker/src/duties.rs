@@ -17,6 +17,8 @@ const CHAIN_EVERY: Duration = Duration::from_millis(500);
 const RECONCILE_EVERY: Duration = Duration::from_secs(60);
 /// How often what has come due is billed: somewhere a day begins at every quarter of an hour.
 const BILL_EVERY: Duration = Duration::from_secs(900);
+/// How often what is due and overdue is looked through.
+const COLLECT_EVERY: Duration = Duration::from_secs(3_600);
 /// How often the gauges of the queue and the pool are set.
 const MEASURE_EVERY: Duration = Duration::from_secs(15);
 
@@ -53,6 +55,13 @@ pub(crate) async fn run(worker: &Worker, shutdown: &CancellationToken) {
             bill_what_is_due(worker).await;
         }
     };
+    let mut collect = every(COLLECT_EVERY);
+    let collecting = async {
+        loop {
+            collect.tick().await;
+            collect_due(worker).await;
+        }
+    };
     let duties = async {
         loop {
             tokio::select! {
@@ -74,6 +83,7 @@ pub(crate) async fn run(worker: &Worker, shutdown: &CancellationToken) {
         () = destroying => {}
         () = reconciling => {}
         () = billing => {}
+        () = collecting => {}
         () = shutdown.cancelled() => {}
     }
 }
@@ -168,6 +178,25 @@ async fn bill_what_is_due(worker: &Worker) {
             metrics::counter!("pillarbox_billing_runs_stopped_total").increment(1);
             tracing::error!(error.cause = ?error, "what is due could not be billed to the end");
         }
+    }
+}
+
+/// Charges first: who pays by that is not reminded.
+async fn collect_due(worker: &Worker) {
+    match billing::payment::autopay(&worker.db, &*worker.payments).await {
+        Ok(billing::payment::Autopaid { charged, failed }) => {
+            metrics::counter!("pillarbox_autopay_charges_total").increment(charged);
+            metrics::counter!("pillarbox_autopay_failures_total").increment(failed);
+        }
+        Err(error) => tracing::warn!(error.cause = ?error, "what is to be charged cannot be looked up"),
+    }
+    match billing::dunning::run(&worker.db).await {
+        Ok(billing::dunning::Dunned { steps, lifted, failed }) => {
+            metrics::counter!("pillarbox_dunning_steps_total").increment(steps);
+            metrics::counter!("pillarbox_dunning_lifted_total").increment(lifted);
+            metrics::counter!("pillarbox_dunning_failures_total").increment(failed);
+        }
+        Err(error) => tracing::warn!(error.cause = ?error, "what is overdue cannot be looked up"),
     }
 }
 

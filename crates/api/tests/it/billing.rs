@@ -457,3 +457,34 @@ async fn the_next_invoices_are_shown_and_a_change_before_it_is_made() {
     let far = app.post(&north, &path, json!({"as_of": "2199-01-01"})).await.expect(422);
     assert_eq!(far["errors"][0]["pointer"], "/as_of");
 }
+
+#[tokio::test]
+async fn a_dunning_policy_is_put_whole_and_read_and_a_payment_method_says_whether_it_charges_by_itself() {
+    let app = App::new().await;
+    let (reseller, north) = app.reseller("North").await;
+    let path = format!("/v1/resellers/{reseller}/dunning-policy");
+    app.get(&north, &path).await.expect_problem(404, "not_found");
+    let policy = json!({"remind_after_days": [1, 7], "suspend_after_days": 21, "suspend_capabilities": ["send", "imap", "send"]});
+    let put = app.put(&north, &path, policy).await.expect(200);
+    let got = app.get(&north, &path).await.expect(200);
+    assert_eq!(
+        (&got, &got["suspend_capabilities"], &got["cancel_after_days"]),
+        (&put, &json!(["send", "imap"]), &json!(null))
+    );
+    for (wrong, pointer) in [
+        (json!({"remind_after_days": [7, 1]}), "/remind_after_days"),
+        (json!({"suspend_after_days": 21}), "/suspend_capabilities"),
+        (json!({"suspend_after_days": 21, "suspend_capabilities": ["fly"]}), "/suspend_capabilities/0"),
+    ] {
+        let problem = app.put(&north, &path, wrong).await.expect(422);
+        assert_eq!(problem["errors"][0]["pointer"], pointer, "{problem}");
+    }
+    assert_eq!(app.put(&north, &path, json!({})).await.expect(200)["remind_after_days"], json!([]));
+    let tenant = app.tenant(&north, "one.example", json!({})).await;
+    let method = format!("{tenant}/payment-method");
+    let put = app.put(&north, &method, json!({"customer": "cus_1", "method": "pm_1"})).await.expect(200);
+    assert_eq!(put["autopay"], false);
+    let own = json!({"customer": "cus_1", "method": "pm_1", "autopay": true});
+    assert_eq!(app.put(&north, &method, own).await.expect(200)["autopay"], true);
+    assert_eq!(app.get(&north, &tenant).await.expect(200)["unpaid_capabilities"], json!([]));
+}

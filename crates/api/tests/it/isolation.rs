@@ -75,6 +75,7 @@ const TABLE: &[(&str, Stranger)] = &[
     ("get_destruction_record", NotFound),
     ("get_domain", NotFound),
     ("get_domain_dns", NotFound),
+    ("get_dunning_policy", NotFound),
     ("get_group", NotFound),
     ("get_invoice", NotFound),
     ("get_mailbox", NotFound),
@@ -131,6 +132,7 @@ const TABLE: &[(&str, Stranger)] = &[
     ("pay_invoice", NotFound),
     ("preview_subscription", NotFound),
     ("put_delegate", NotFound),
+    ("put_dunning_policy", NotFound),
     ("put_payment_method", NotFound),
     ("put_payment_provider", NotFound),
     ("put_reseller_billing_profile", NotFound),
@@ -332,7 +334,7 @@ async fn a_version_that_is_no_more_is_refused_where_the_document_says_so() {
             versioned += 1;
         }
     }
-    assert_eq!(versioned, 36);
+    assert_eq!(versioned, 37);
     nothing_has_changed(&world).await;
 }
 

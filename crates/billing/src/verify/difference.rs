@@ -3,7 +3,7 @@
 use std::fmt;
 
 use chrono::NaiveDate;
-use kernel::{InvoiceId, Money, OneOffItemId, PaymentId, PriceId, RefundId, ResellerId, TenantId};
+use kernel::{DisputeId, InvoiceId, Money, OneOffItemId, PaymentId, PriceId, RefundId, ResellerId, TenantId};
 
 use crate::invoice::InvoiceLineKind;
 use crate::ledger::Account;
@@ -210,6 +210,8 @@ pub enum Posted {
     Payment(PaymentId),
     /// What was paid back.
     Refund(RefundId),
+    /// What a dispute took, or gave back.
+    Dispute(DisputeId),
 }
 
 impl fmt::Display for Posted {
@@ -218,6 +220,7 @@ impl fmt::Display for Posted {
             Self::Document(id) => fmt::Display::fmt(id, f),
             Self::Payment(id) => fmt::Display::fmt(id, f),
             Self::Refund(id) => fmt::Display::fmt(id, f),
+            Self::Dispute(id) => fmt::Display::fmt(id, f),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use chrono_tz::Tz;
 use db::{SystemRead, SystemTx};
-use kernel::{InvoiceId, Money, PaymentId, RefundId, ResellerId, TenantId};
+use kernel::{DisputeId, InvoiceId, Money, PaymentId, RefundId, ResellerId, TenantId};
 use tenancy::TenantTx;
 use uuid::Uuid;
 
@@ -106,7 +106,18 @@ pub(super) async fn transfer_faults(tx: &mut TenantTx) -> Result<Vec<(Posted, St
              union all
              select r.id, 'refund', p.issuer_id, 'receivable', 'cash', p.currency, r.amount_minor, r.refunded_on, r.settled_at
              from refunds r join payments p on p.tenant_id = r.tenant_id and p.id = r.payment_id
-             where r.tenant_id = $1 and r.status = 'succeeded'),
+             where r.tenant_id = $1 and r.status in ('succeeded', 'returned')
+             union all
+             select r.id, 'refund_returned', p.issuer_id, 'cash', 'receivable', p.currency, r.amount_minor, r.returned_on, r.returned_at
+             from refunds r join payments p on p.tenant_id = r.tenant_id and p.id = r.payment_id
+             where r.tenant_id = $1 and r.status = 'returned'
+             union all
+             select d.id, leg.code, p.issuer_id, leg.debit_account, leg.credit_account, p.currency, d.amount_minor, leg.effective_on, leg.posted_at
+             from disputes d join payments p on p.tenant_id = d.tenant_id and p.id = d.payment_id
+             cross join lateral (values ('dispute', 'receivable', 'cash', d.withdrawn_on, d.withdrawn_at),
+               ('dispute_reinstated', 'cash', 'receivable', d.reinstated_on, d.reinstated_at))
+               leg (code, debit_account, credit_account, effective_on, posted_at)
+             where d.tenant_id = $1 and leg.effective_on is not null),
            posted as (
              select reference, code, issuer_id, debit_account, credit_account, currency, amount_minor, effective_on, posted_at
              from transfers where tenant_id = $1)
@@ -130,7 +141,8 @@ pub(super) async fn transfer_faults(tx: &mut TenantTx) -> Result<Vec<(Posted, St
         };
         let posted = match row.code.as_str() {
             "payment" => Posted::Payment(PaymentId::from_uuid(row.reference)),
-            "refund" => Posted::Refund(RefundId::from_uuid(row.reference)),
+            "dispute" | "dispute_reinstated" => Posted::Dispute(DisputeId::from_uuid(row.reference)),
+            "refund" | "refund_returned" => Posted::Refund(RefundId::from_uuid(row.reference)),
             _ => Posted::Document(InvoiceId::from_uuid(row.reference)),
         };
         (posted, row.code, fault)
@@ -170,7 +182,12 @@ pub(super) async fn balances_apart(tx: &mut TenantTx) -> Result<Vec<TwoBalances>
              select p.issuer_id, side.account, p.currency, side.sign * r.amount_minor
              from refunds r join payments p on p.tenant_id = r.tenant_id and p.id = r.payment_id
              cross join lateral (values ('receivable', 1), ('cash', -1)) side (account, sign)
-             where r.tenant_id = $1 and r.status = 'succeeded'),
+             where r.tenant_id = $1 and r.status = 'succeeded'
+             union all
+             select p.issuer_id, side.account, p.currency, side.sign * d.amount_minor
+             from disputes d join payments p on p.tenant_id = d.tenant_id and p.id = d.payment_id
+             cross join lateral (values ('receivable', 1), ('cash', -1)) side (account, sign)
+             where d.tenant_id = $1 and d.withdrawn_on is not null and d.reinstated_on is null),
            documents as (
              select issuer_id, account, currency, sum(amount_minor)::bigint as amount_minor from entry group by 1, 2, 3)
            select issuer_id as "issuer_id!", account as "account!", currency as "currency!",

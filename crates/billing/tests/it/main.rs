@@ -1,8 +1,10 @@
 //! Billing against a real Postgres.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
+mod autopay;
 mod courses;
 mod discount;
+mod dunning;
 mod export;
 mod faults;
 mod ledger;
@@ -11,6 +13,7 @@ mod payment;
 mod payment_charge;
 mod payment_event;
 mod payment_provider;
+mod payment_reversal;
 mod preview;
 mod price_book;
 mod properties;

@@ -247,6 +247,7 @@ pub(crate) async fn owner(world: &World) -> PgPool {
         "refunds",
         "one_off_items",
         "subscription_discounts",
+        "disputes",
     ] {
         let statement = format!("alter table {table} no force row level security");
         sqlx::raw_sql(sqlx::AssertSqlSafe(statement)).execute(&owner).await.unwrap();

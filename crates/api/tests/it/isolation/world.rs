@@ -81,6 +81,8 @@ impl World {
         let payment = app.post(&admin, &format!("{tenant}/payments"), transfer).await.expect(201);
         let provider = json!({"secret_key": "sk_test_good", "webhook_secret": "whsec_test", "enabled": true});
         app.put(&admin, &format!("/v1/resellers/{reseller}/payment-provider"), provider).await.expect(200);
+        let dunning = format!("/v1/resellers/{reseller}/dunning-policy");
+        app.put(&admin, &dunning, json!({"remind_after_days": [7]})).await.expect(200);
         let method = json!({"customer": "cus_1", "method": "pm_1"});
         app.put(&admin, &format!("{tenant}/payment-method"), method).await.expect(200);
         let item =
@@ -254,6 +256,7 @@ impl World {
             "create_discount" => billing::discount(),
             "create_one_off_item" => billing::one_off_item(),
             "refund_payment" => json!({"reason": ""}),
+            "put_dunning_policy" => json!({"remind_after_days": [1]}),
             "put_payment_method" => json!({"customer": "cus_2", "method": "pm_2"}),
             "put_payment_provider" => {
                 json!({"secret_key": "sk_test_good", "webhook_secret": "whsec_test", "enabled": true})
