@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, NaiveDate, Utc};
 use db::SystemTx;
-use kernel::{Currency, InvoiceId, Money, PaymentId, RefundId};
+use kernel::{Currency, DisputeId, InvoiceId, Money, PaymentId, RefundId};
 use uuid::Uuid;
 
 use super::document::customer;
@@ -45,12 +45,16 @@ pub(super) struct Place {
     pub(super) code: String,
 }
 
-/// The id of what was posted: money that moved, or else a document.
-fn reference(code: &str, id: Uuid) -> Cell {
+/// The id of what was posted: a document, or money that moved.
+fn reference(code: &str, id: Uuid) -> Result<Cell, Error> {
     match code {
-        "payment" => Cell::of(PaymentId::from_uuid(id)),
-        "refund" => Cell::of(RefundId::from_uuid(id)),
-        _ => Cell::of(InvoiceId::from_uuid(id)),
+        "invoice_net" | "invoice_tax" | "credit_note_net" | "credit_note_tax" => {
+            Ok(Cell::of(InvoiceId::from_uuid(id)))
+        }
+        "payment" => Ok(Cell::of(PaymentId::from_uuid(id))),
+        "refund" | "refund_returned" => Ok(Cell::of(RefundId::from_uuid(id))),
+        "dispute" | "dispute_reinstated" => Ok(Cell::of(DisputeId::from_uuid(id))),
+        _ => Err(Error::Stored("transfer code")),
     }
 }
 
@@ -59,7 +63,7 @@ fn cells(level: Level, row: Row) -> Result<[Cell; COLUMNS.len()], Error> {
     Ok([
         Cell::Day(row.effective_on),
         Cell::Moment(row.posted_at),
-        reference(&row.code, row.reference),
+        reference(&row.code, row.reference)?,
         Cell::Text(row.code),
         customer(level, row.customer_id),
         Cell::Text(row.debit_account),
