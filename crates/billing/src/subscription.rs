@@ -20,6 +20,7 @@ use crate::run::opened;
 pub use agreements::AgreedTerms;
 pub(crate) use agreements::{Agreements, Beside, Entry, StoredPrice, SubscribedPrice};
 pub use cancel::cancel;
+pub(crate) use cancel::cancel_at_the_latest;
 pub(crate) use owed::OwedLine;
 pub(crate) use standing::{look_ahead, take_account};
 

@@ -67,11 +67,14 @@ impl Cell {
     fn guarded(self) -> String {
         let is_text = matches!(self, Self::Text(_));
         let text = self.plain();
-        if is_text && text.starts_with(['\'', '=', '+', '-', '@', '\t', '\r', '\n']) {
-            return format!("'{text}");
-        }
-        text
+        // Where a comma stands before decimals, spreadsheets split cells at semicolons.
+        if is_text { text.split(';').map(guarded).collect::<Vec<_>>().join(";") } else { text }
     }
+}
+
+fn guarded(part: &str) -> String {
+    let is_formula = part.trim_start_matches(' ').starts_with(['\'', '=', '+', '-', '@', '\t', '\r', '\n']);
+    if is_formula { format!("'{part}") } else { part.to_owned() }
 }
 
 impl Serialize for Cell {
@@ -186,8 +189,11 @@ mod tests {
             let csv = file(Format::Csv, &rows);
             let mut reader = csv::Reader::from_reader(csv.as_bytes());
             for (record, text) in reader.records().map(Result::unwrap).zip(&texts) {
-                prop_assert!(!record[0].starts_with(['=', '+', '-', '@', '\t', '\r', '\n']), "{:?}", record);
-                prop_assert_eq!(record[0].strip_prefix('\'').unwrap_or(&record[0]), text);
+                let parts = record[0].split(';');
+                let is_formula = |part: &str| part.trim_start_matches(' ').starts_with(['=', '+', '-', '@', '\t', '\r', '\n']);
+                prop_assert!(!parts.clone().any(is_formula), "{:?}", record);
+                let back = parts.map(|part| part.strip_prefix('\'').unwrap_or(part)).collect::<Vec<_>>().join(";");
+                prop_assert_eq!(&back, text);
             }
             for (line, text) in file(Format::JsonLines, &rows).split_terminator('\n').zip(&texts) {
                 prop_assert_eq!(&serde_json::from_str::<serde_json::Value>(line).unwrap()["name"], text);

@@ -97,7 +97,7 @@ pub async fn tenant(db: &Db, auth: &Auth, id: TenantId, destroyed: Destroyed) ->
         "deleted_at": left.deleted_at,
         "purged_at": now,
         "destroyed": counts,
-        "kept": ["audit trail", "invoices", "payments", "ledger", "subscription", "seat changes", "standings"],
+        "kept": ["audit trail", "invoices", "payments", "ledger", "subscription", "seat changes", "standings", "placements", "stored bytes by hour"],
     });
     let jws = auth.attest(&record).await?;
     store::insert_record(&mut tx, id, db.env().new_id(), &jws, now).await?;

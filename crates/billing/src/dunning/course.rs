@@ -89,7 +89,7 @@ async fn one(server: &Caller, id: TenantId, done: &mut Dunned) -> Result<(), Err
 /// Ends the subscription and notes that. Cut off in between, or done by two, the same end is asked for again, which
 /// changes nothing.
 async fn cancel(ctx: &Ctx, scene: &Scene, course: i32) -> Result<(), Error> {
-    match subscription::cancel(ctx, None, None).await {
+    match subscription::cancel_at_the_latest(ctx).await {
         Ok(_) | Err(Error::NotFound | Error::Conflict { code: "subscription_ended", .. }) => {}
         Err(error) => return Err(error),
     }
@@ -137,11 +137,16 @@ impl Scene {
         let (ordinal, course) = store::last_course(tx).await?;
         let is_idle = policy.is_none() && course.is_none() && !holds;
         let receivables = if is_idle { Receivables::default() } else { Receivables::read(tx).await? };
+        let (under_way, again) = (store::under_way(tx).await?, store::due_again(tx).await?);
         // A former reseller's invoices are no reason to take from the present one's customer.
         let owing = receivables
             .iter()
             .filter(|one| one.issuer == issuer && one.due_minor > 0)
-            .map(|one| Owing { invoice: one.invoice, due_on: one.due_on })
+            .map(|one| Owing {
+                invoice: one.invoice,
+                due_on: again.get(&one.invoice).map_or(one.due_on, |again| one.due_on.max(*again)),
+                is_under_way: under_way.contains(&one.invoice),
+            })
             .collect();
         let today = local_day(ctx.now(), ctx.time_zone());
         Ok(Self { policy, receivables, owing, ordinal, course, holds, today })

@@ -12,8 +12,10 @@ use super::Policy;
 pub struct Owing {
     /// Which.
     pub invoice: InvoiceId,
-    /// The last day on which it is paid in time.
+    /// The last day on which it is paid in time; of what was paid and is due again, not before the day on which it came to be.
     pub due_on: NaiveDate,
+    /// Whether money for it is on its way: until it has arrived or failed to, nothing is taken for it.
+    pub is_under_way: bool,
 }
 
 /// What is done because something is overdue, once in a course.
@@ -103,7 +105,7 @@ pub fn moves(
         suspends.then_some(Step::Suspend),
         is_reached(policy.cancel_after_days).then_some(Step::Cancel),
     ];
-    let steps = steps.into_iter().flatten().filter(|step| !taken(step));
+    let steps = steps.into_iter().flatten().filter(|step| !oldest.is_under_way && !taken(step));
     moves.extend(steps.map(|step| Move::Take(step, age)));
     moves
 }
@@ -150,7 +152,8 @@ mod tests {
 
     #[test]
     fn day_by_day_each_step_is_taken_on_its_day() {
-        let (policy, owing) = (policy(), [Owing { invoice: invoice(1), due_on: day(0) }]);
+        let (policy, owing) =
+            (policy(), [Owing { invoice: invoice(1), due_on: day(0), is_under_way: false }]);
         let (mut course, mut holds, mut seen) = (None, false, Vec::new());
         for today in -2..60 {
             let moves = moves(Some(&policy), &owing, course.as_ref(), holds, day(today));
@@ -174,7 +177,7 @@ mod tests {
         let taken = BTreeSet::from([Step::Remind(14), Step::Suspend]);
         let course = Course { invoice: invoice(1), taken };
         let of = |due: i64| {
-            let owing = [Owing { invoice: invoice(2), due_on: day(due) }];
+            let owing = [Owing { invoice: invoice(2), due_on: day(due), is_under_way: false }];
             moves(Some(&policy), &owing, Some(&course), true, day(40))
         };
         let young = [Move::End, Move::Lift, Move::Begin(invoice(2)), Move::Take(Step::Remind(7), 10)];
@@ -190,8 +193,16 @@ mod tests {
     }
 
     #[test]
+    fn while_money_is_on_its_way_nothing_is_taken_and_what_is_held_stays() {
+        let owing = [Owing { invoice: invoice(1), due_on: day(0), is_under_way: true }];
+        assert_eq!(moves(Some(&policy()), &owing, None, false, day(40)), [Move::Begin(invoice(1))]);
+        let course = Course { invoice: invoice(1), taken: BTreeSet::from([Step::Suspend]) };
+        assert_eq!(moves(Some(&policy()), &owing, Some(&course), true, day(40)), []);
+    }
+
+    #[test]
     fn without_a_policy_nothing_is_held() {
-        let owing = [Owing { invoice: invoice(1), due_on: day(0) }];
+        let owing = [Owing { invoice: invoice(1), due_on: day(0), is_under_way: false }];
         assert_eq!(moves(None, &owing, None, false, day(99)), []);
         let course = Course { invoice: invoice(1), taken: BTreeSet::from([Step::Suspend]) };
         assert_eq!(moves(None, &owing, Some(&course), true, day(99)), [Move::End, Move::Lift]);
@@ -231,7 +242,7 @@ mod tests {
             let (mut course, mut holds, mut today) = (None::<Course>, false, 0);
             for (pause, due) in looks {
                 today += pause;
-                let owing: Vec<_> = due.iter().enumerate().map(|(n, &due)| Owing { invoice: invoice(n), due_on: day(due) }).collect();
+                let owing: Vec<_> = due.iter().enumerate().map(|(n, &due)| Owing { invoice: invoice(n), due_on: day(due), is_under_way: false }).collect();
                 let first = moves(policy.as_ref(), &owing, course.as_ref(), holds, day(today));
                 follow(&first, &mut course, &mut holds);
                 prop_assert_eq!(moves(policy.as_ref(), &owing, course.as_ref(), holds, day(today)), vec![]);

@@ -1,6 +1,6 @@
 //! SQL of dunning: policies, courses and steps.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use db::{SystemRead, SystemTx};
 use kernel::{InvoiceId, ResellerId, TenantId};
@@ -41,6 +41,37 @@ pub(super) async fn find(
         })
     })
     .transpose()
+}
+
+/// The invoices for which money is on its way.
+pub(super) async fn under_way(tx: &mut TenantTx) -> Result<BTreeSet<InvoiceId>, db::Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let ids = sqlx::query_scalar!(
+        r#"select invoice_id as "invoice_id!" from payments
+           where tenant_id = $1 and invoice_id is not null and status in ('pending', 'unknown', 'requires_action', 'processing')"#,
+        tenant_id
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    Ok(ids.into_iter().map(InvoiceId::from_uuid).collect())
+}
+
+/// The invoices of which something that was paid was given or taken back, with the last day on which it was.
+pub(super) async fn due_again(tx: &mut TenantTx) -> Result<BTreeMap<InvoiceId, NaiveDate>, db::Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let rows = sqlx::query!(
+        r#"select p.invoice_id as "invoice_id!", max(back.day) as "day!" from payments p
+           join (
+             select payment_id, refunded_on as day from refunds where tenant_id = $1 and status = 'succeeded'
+             union all
+             select payment_id, withdrawn_on from disputes where tenant_id = $1 and reinstated_on is null
+           ) back on back.payment_id = p.id
+           where p.tenant_id = $1 and p.invoice_id is not null and back.day is not null group by p.invoice_id"#,
+        tenant_id
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    Ok(rows.into_iter().map(|row| (InvoiceId::from_uuid(row.invoice_id), row.day)).collect())
 }
 
 /// As [`find`], and nobody else changes it until the transaction ends.

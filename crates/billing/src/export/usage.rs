@@ -65,7 +65,9 @@ impl Pages {
         let mut rows = Vec::new();
         for tenant in &tenants {
             let zone = tenant.time_zone.parse().map_err(|_| Error::Stored("time zone"))?;
+            // A deleted tenant is charged, and used, up to the day of its deletion.
             let now = tenant.test_clock.unwrap_or(self.now);
+            let now = tenant.deleted_at.map_or(now, |deleted_at| now.min(deleted_at));
             let of_it = logs.remove(&TenantId::from_uuid(tenant.id)).unwrap_or_default();
             rows.extend(of_it.days(self.window, zone, now)?.into_iter().map(|day| cells(tenant, day)));
             self.after = tenant.id;

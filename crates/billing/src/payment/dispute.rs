@@ -8,7 +8,7 @@ use kernel::{DisputeId, Money, PaymentId, TenantId};
 use serde_json::json;
 use tenancy::{Caller, Ctx, TenantTx, event};
 
-use super::{Payment, PaymentStatus, store, tell_again};
+use super::{Payment, PaymentStatus, Refund, RefundStatus, store, tell_again};
 use crate::ledger::{self, Moved, Movement};
 use crate::rating::local_day;
 use crate::{Error, dunning};
@@ -83,6 +83,13 @@ pub(super) async fn told(
     let (dispute, is_over) = match store::dispute(&mut tx, id, &told.id).await? {
         Some(found) => found,
         None => {
+            // What is on its way back may yet stay here, and then it is in dispute as well.
+            let is_clamped = told.amount.amount_minor > payment.left_minor();
+            let is_open =
+                |refund: &Refund| matches!(refund.status, RefundStatus::Pending | RefundStatus::Unknown);
+            if is_clamped && payment.refunds.iter().any(is_open) {
+                return Err(tell_again());
+            }
             let Some(dispute) = opened(&ctx, &payment, &told) else {
                 tracing::error!(payment.id = %id, "a provider tells of a dispute that is about no money that makes sense");
                 return Ok(());

@@ -167,9 +167,14 @@ pub(super) async fn noted(
         Some(known) => known,
         None => {
             let is_of_it = told.amount.currency == payment.amount.currency && told.amount.amount_minor > 0;
-            if !is_of_it || told.amount.amount_minor > payment.left_minor() {
-                tracing::error!(payment.id = %id, "a provider tells of a refund of more than is left, or of other money");
+            if !is_of_it {
+                tracing::error!(payment.id = %id, "a provider tells of a refund of other money");
                 return Ok(());
+            }
+            // What is on its way back by another refund may yet come to be left, once that has failed.
+            if told.amount.amount_minor > payment.left_minor() {
+                tracing::error!(payment.id = %id, "a provider tells of a refund of more than is left");
+                return Err(tell_again());
             }
             let refund = Refund {
                 id: ctx.env().new_id(),

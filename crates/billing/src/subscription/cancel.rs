@@ -18,6 +18,23 @@ pub async fn cancel(
     ends_on: Option<&str>,
     if_version: Option<i64>,
 ) -> Result<Subscription, Error> {
+    end(ctx, ends_on, if_version, false).await
+}
+
+/// As [`cancel`] with no day given, but an end that comes sooner stays.
+///
+/// # Errors
+/// As for [`cancel`].
+pub(crate) async fn cancel_at_the_latest(ctx: &Ctx) -> Result<Subscription, Error> {
+    end(ctx, None, None, true).await
+}
+
+async fn end(
+    ctx: &Ctx,
+    ends_on: Option<&str>,
+    if_version: Option<i64>,
+    keeps_sooner: bool,
+) -> Result<Subscription, Error> {
     ctx.require(Action::SubscriptionWrite)?;
     let asked = match ends_on.map(date) {
         Some(None) => return Err(Error::invalid("/ends_on", NOT_A_DATE)),
@@ -44,7 +61,7 @@ pub async fn cancel(
             None => old.terms.term_end(old.terms.starts_on)?,
         },
     };
-    if old.ends_on() == Some(end) {
+    if old.ends_on().is_some_and(|present| present == end || (keeps_sooner && present < end)) {
         return Ok(old);
     }
     let mut agreed = old.agreed.clone();

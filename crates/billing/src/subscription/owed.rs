@@ -44,8 +44,19 @@ impl Agreements {
     ) -> Result<Vec<OwedLine>, Error> {
         let mut owed = rated.iter().map(|line| self.of_cycle(line, rated)).collect::<Result<Vec<_>, _>>()?;
         let is_due = |day: NaiveDate| after.is_none_or(|after| after < day) && day <= boundary;
-        for (day, terms) in self.starts().filter(|(day, _)| is_due(*day)) {
+        let timeline = self.timeline()?;
+        for (start, terms) in self.starts() {
             let Some(unit_price) = terms.setup_price else { continue };
+            // A tenant that is suspended, or gone, by then is not charged before it is charged for a day.
+            let days = start.iter_days().take_while(|day| *day <= boundary);
+            let mut first = None;
+            for day in days {
+                if timeline.cycle_at(day)?.is_some() {
+                    first = Some(day);
+                    break;
+                }
+            }
+            let Some(day) = first.filter(|day| is_due(*day)) else { continue };
             let charge = OneOff { on: day, unit_price, quantity: 1 };
             let charge = once(&charge, boundary, terms.price.currency)?;
             if charge.charge.amount_minor > 0 {

@@ -15,6 +15,7 @@ pub(crate) struct Tenant {
     pub(crate) reseller_id: Uuid,
     pub(crate) time_zone: String,
     pub(crate) test_clock: Option<DateTime<Utc>>,
+    pub(crate) deleted_at: Option<DateTime<Utc>>,
 }
 
 /// The next tenants of a reseller and of those below it, by id.
@@ -26,7 +27,7 @@ pub(crate) async fn tenants(
 ) -> Result<Vec<Tenant>, db::Error> {
     let tenants = sqlx::query_as!(
         Tenant,
-        "select id, name, reseller_id, time_zone, test_clock from tenants
+        "select id, name, reseller_id, time_zone, test_clock, deleted_at from tenants
          where reseller_path @> array[$1::uuid] and id > $2 order by id limit $3",
         reseller_id.uuid(),
         after,

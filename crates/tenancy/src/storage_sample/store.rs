@@ -8,15 +8,18 @@ use uuid::Uuid;
 use super::StorageSample;
 use crate::TenantTx;
 
-/// Appends after the last sample of a tenant, never before it: clocks of several servers differ, and a test clock may stand still.
+/// Sums up mailboxes, since a tenant without a limit has no counter of its own. Appends after the last sample of a tenant, never before it: clocks of several servers differ, and a test clock may stand still.
 /// Of two processes that sample at one instant, one does.
 pub(super) async fn record(tx: &mut SystemTx, now: DateTime<Utc>) -> Result<u64, Error> {
     let recorded = sqlx::query!(
         "insert into storage_samples (tenant_id, at, used_bytes)
-         select t.id, coalesce(t.test_clock, $1), t.used_bytes
-         from tenants t left join lateral (
+         select t.id, coalesce(t.test_clock, $1), stored.used_bytes
+         from tenants t cross join lateral (
+           select coalesce(sum(m.used_bytes), 0)::bigint as used_bytes from mailboxes m
+           where m.tenant_id = t.id and m.status = 'active') stored
+         left join lateral (
            select s.at, s.used_bytes from storage_samples s where s.tenant_id = t.id order by s.at desc limit 1) last on true
-         where t.used_bytes is distinct from last.used_bytes and (last.at is null or last.at < coalesce(t.test_clock, $1))
+         where stored.used_bytes is distinct from last.used_bytes and (last.at is null or last.at < coalesce(t.test_clock, $1))
          on conflict do nothing",
         now
     )
