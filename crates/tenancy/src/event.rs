@@ -127,6 +127,10 @@ named! {
         SubscriptionChanged = "subscription.changed",
         /// An invoice or credit note is final.
         InvoiceFinalized = "invoice.finalized",
+        /// A draft was discarded: what it billed is billed anew.
+        InvoiceDiscarded = "invoice.discarded",
+        /// An invoice was voided by a credit note: what it billed is billed anew.
+        InvoiceVoided = "invoice.voided",
         /// What a reseller buys by was agreed or changed.
         WholesaleAgreementChanged = "wholesale_agreement.changed",
         /// A wholesale invoice or credit note was made final.

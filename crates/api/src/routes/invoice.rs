@@ -62,11 +62,21 @@ struct Issuer {
     /// That account's bank.
     #[schema(required, example = "COBADEFF")]
     bic: Option<String>,
+    /// Where to write with questions.
+    #[schema(required, example = "billing@north.example")]
+    contact_email: Option<String>,
+    /// Where to call.
+    #[schema(required, example = "+49 40 123456")]
+    contact_phone: Option<String>,
+    /// Its site on the web.
+    #[schema(required, example = "north.example")]
+    website: Option<String>,
 }
 
 impl Issuer {
     fn named(id: Option<ResellerId>, name: String) -> Self {
-        Self { id, name, address: None, vat_id: None, registration_number: None, iban: None, bic: None }
+        Self { id, name, address: None, vat_id: None, registration_number: None, iban: None, bic: None,
+            contact_email: None, contact_phone: None, website: None }
     }
 }
 
@@ -80,6 +90,9 @@ impl From<invoice::Issuer> for Issuer {
             registration_number: profile.registration_number,
             iban: profile.iban,
             bic: profile.bic,
+            contact_email: profile.contact_email,
+            contact_phone: profile.contact_phone,
+            website: profile.website,
             ..issuer
         }
     }
@@ -100,6 +113,9 @@ struct Customer {
     /// Its number for value-added tax.
     #[schema(required, example = "FR40303265045")]
     vat_id: Option<String>,
+    /// The number of an order or the like that it asked to see.
+    #[schema(required, example = "PO 4711")]
+    reference: Option<String>,
 }
 
 /// The tenant whose seats a line of a wholesale invoice is for, as it was called then.
@@ -114,12 +130,13 @@ struct LineTenant {
 
 impl From<invoice::Customer> for Customer {
     fn from(of: invoice::Customer) -> Self {
-        let (address, vat_id) = of.profile.map(|profile| (profile.address, profile.vat_id)).unzip();
+        let named = Self { id: of.id.to_string(), name: of.name, address: None, vat_id: None, reference: None };
+        let Some(profile) = of.profile else { return named };
         Self {
-            id: of.id.to_string(),
-            name: of.name,
-            address: address.map(PostalAddress::from),
-            vat_id: vat_id.flatten().map(|id| id.to_string()),
+            address: Some(profile.address.into()),
+            vat_id: profile.vat_id.map(|id| id.to_string()),
+            reference: profile.reference,
+            ..named
         }
     }
 }
@@ -322,6 +339,7 @@ impl From<wholesale::WholesaleInvoice> for Invoice {
                 name: of.reseller_name,
                 address: None,
                 vat_id: None,
+                reference: None,
             },
             currency: of.currency,
             issued_on: of.issued_on,

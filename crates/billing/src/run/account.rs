@@ -12,6 +12,7 @@ use kernel::TenantId;
 use tenancy::{Caller, Ctx, TenantTx, seats};
 
 use crate::Error;
+use crate::invoice::Billing;
 use crate::price_book::MAILBOX;
 use crate::rating::{
     self, Cycle, CycleState, Line, Log, Span, Timeline, local_day, steps_of_changes, steps_of_levels,
@@ -36,6 +37,8 @@ pub(crate) enum Outcome {
         invoices: u64,
         /// Credit notes made.
         credit_notes: u64,
+        /// Drafts made of either.
+        drafts: u64,
     },
     /// Somebody holds its row: another run, or a change of the subscription.
     Held,
@@ -116,26 +119,27 @@ async fn claim_and_bill(ctx: &Ctx, as_of: NaiveDate, treatment: Treatment) -> Re
         return Ok(Outcome::Elsewhere);
     }
     let subscription = subscription::store::find(&mut tx).await?.ok_or(Error::Stored("subscription"))?;
-    let drafts = rate(ctx, &mut tx, &subscription, until).await?;
-    let (invoices, credit_notes) = document::finalise(ctx, &mut tx, &subscription, &drafts.documents).await?;
-    store::advance(&mut tx, drafts.next_boundary).await?;
+    let rated = rate(ctx, &mut tx, &subscription, until, claim.bills_again).await?;
+    let billed = document::write_all(ctx, &mut tx, &subscription, &rated.documents, until).await?;
+    store::advance(&mut tx, rated.next_boundary).await?;
     tx.commit().await?;
-    Ok(Outcome::Billed { invoices, credit_notes })
+    Ok(billed)
 }
 
 /// What is outstanding, by boundary, and where the next run goes on.
-struct Drafts {
-    documents: Vec<(NaiveDate, Vec<Line>)>,
+struct Rated {
+    documents: Vec<(Billing, Vec<Line>)>,
     next_boundary: Option<NaiveDate>,
 }
 
-/// Rates every boundary up to a day, and records the days that are billed by it.
+/// Rates every boundary up to a day, the last one again if that is asked, and records the days that are billed by it.
 async fn rate(
     ctx: &Ctx,
     tx: &mut TenantTx,
     subscription: &Subscription,
     until: NaiveDate,
-) -> Result<Drafts, Error> {
+    bills_again: bool,
+) -> Result<Rated, Error> {
     let timeline = subscription.agreed.timeline()?;
     let changes = seats::changes(tx, ctx.now()).await?;
     let seat_changes_known = i64::try_from(changes.len()).map_err(|_| Error::Stored("event log"))?;
@@ -149,21 +153,23 @@ async fn rate(
     let mut cycles = with_lines(tx, &covered, None).await?;
     let mut documents = Vec::new();
     let mut last = subscription::store::last_boundary(tx).await?;
-    let mut next = subscription.agreed.next_boundary(last)?;
+    let mut next = if bills_again { last } else { subscription.agreed.next_boundary(last)? };
     while let Some(boundary) = next.filter(|next| *next <= until) {
         let lines = rating::document(&timeline, boundary, ctx.time_zone(), &mut cycles, &log)?;
-        store::record_boundary(tx, boundary, ctx.time_zone(), seat_changes_known, standings_known).await?;
+        let zone = ctx.time_zone();
+        let billing =
+            store::record_boundary(tx, boundary, zone, seat_changes_known, standings_known).await?;
         if let Some(changes) = Span::new(last.unwrap_or(subscription.starts_on()), boundary) {
             store::cover_changes(tx, MAILBOX, changes).await?;
         }
         if !lines.is_empty() {
-            documents.push((boundary, lines));
+            documents.push((billing, lines));
         }
         last = Some(boundary);
         next = subscription.agreed.next_boundary(last)?;
     }
     cover(tx, &timeline, &cycles, &covered).await?;
-    Ok(Drafts { documents, next_boundary: next })
+    Ok(Rated { documents, next_boundary: next })
 }
 
 /// Records the days of the cycles. Those that were there before come first, as they were covered: they may have been cut,

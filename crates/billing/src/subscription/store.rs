@@ -218,7 +218,9 @@ pub(super) async fn put(tx: &mut TenantTx, new: &Subscription) -> Result<(), db:
          values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
          on conflict on constraint subscriptions_one_a_tenant do update set
            seats_committed = excluded.seats_committed, trial_ends_on = excluded.trial_ends_on,
-           next_invoice_on = excluded.next_invoice_on, version = excluded.version,
+           -- What is to be billed again is not put off.
+           next_invoice_on = case when subscriptions.bills_again then subscriptions.next_invoice_on else excluded.next_invoice_on end,
+           version = excluded.version,
            standings_known = excluded.standings_known, parked_at = null, parked_reason = null",
         tenant_id,
         new.id.uuid(),

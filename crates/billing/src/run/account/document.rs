@@ -1,18 +1,19 @@
-//! Making documents final: what is outstanding at each boundary, taxed, numbered, written and posted.
+//! Making documents: what is outstanding at each boundary, taxed and written; and numbered and posted, unless the issuer
+//! looks at drafts first.
 
 use std::collections::BTreeMap;
 
-use chrono::{Days, NaiveDate};
+use chrono::{DateTime, Days, NaiveDate, Utc};
 use kernel::{InvoiceId, Money};
-use serde_json::json;
-use tenancy::{Ctx, TenantTx, event};
+use tenancy::{Ctx, TenantTx};
 
-use super::store;
+use super::{Outcome, store};
 use crate::Error;
+use crate::invoice::draft::complete;
 use crate::invoice::store::NewInvoice;
 use crate::invoice::tax::{Past, treatment_on};
-use crate::invoice::{Customer, DocumentKind, InvoiceLine, Issuer, store as invoices};
-use crate::ledger::{self, Posting};
+use crate::invoice::{Billing, Customer, DocumentKind, InvoiceLine, Issuer, store as invoices};
+use crate::ledger::Posting;
 use crate::price_book::{CycleLength, MAILBOX};
 use crate::profile::{self, DAYS_TO_PAY};
 use crate::rating::{GroupTotal, Line, LineKind, TaxedDocument};
@@ -27,9 +28,9 @@ struct Parties {
     rates: Vec<TaxRate>,
 }
 
-/// A document, without a number yet.
+/// A document to be written.
 struct Draft<'a> {
-    issued_on: NaiveDate,
+    billing: Billing,
     lines: &'a [Line],
     taxed: TaxedDocument,
     /// Of each of its groups, in their order.
@@ -49,55 +50,69 @@ impl Draft<'_> {
 /// Taxes, numbers and writes the documents, after everything that can fail for the account's own reasons: the number
 /// series is locked for as short as can be. Invoices take their numbers before credit notes, so that two runs never
 /// wait for each other crosswise.
-pub(super) async fn finalise(
+///
+/// A boundary's document is issued on it; one that is billed again, on the run's day; and a draft is to be issued so many
+/// days after that.
+pub(super) async fn write_all(
     ctx: &Ctx,
     tx: &mut TenantTx,
     subscription: &Subscription,
-    documents: &[(NaiveDate, Vec<Line>)],
-) -> Result<(u64, u64), Error> {
+    documents: &[(Billing, Vec<Line>)],
+    today: NaiveDate,
+) -> Result<Outcome, Error> {
+    let (mut invoices, mut credit_notes, mut made_drafts) = (0, 0, 0);
     if documents.is_empty() {
-        return Ok((0, 0));
+        return Ok(Outcome::Billed { invoices, credit_notes, drafts: made_drafts });
     }
     let parties = parties(ctx, tx).await?;
     let drafts = drafts(tx, subscription, &parties, documents).await?;
+    let draft_days = parties.issuer.profile.as_ref().map_or(0, |profile| profile.draft_days);
     let mut numbers = BTreeMap::new();
     for kind in [DocumentKind::Invoice, DocumentKind::CreditNote] {
-        for draft in drafts.iter().filter(|draft| draft.kind() == kind) {
+        for draft in drafts.iter().filter(|draft| draft_days == 0 && draft.kind() == kind) {
             let number = series::store::take(tx.conn(), parties.issuer.id, kind.series()).await?;
-            numbers.insert(draft.issued_on, number);
+            numbers.insert(draft.billing, number);
         }
     }
     // Lists are ordered by id: those made in one millisecond shall be in the order of their boundaries, too.
     let mut ids: Vec<InvoiceId> = drafts.iter().map(|_| ctx.env().new_id()).collect();
     ids.sort_unstable();
     let days_to_pay = parties.issuer.profile.as_ref().map_or(DAYS_TO_PAY, |profile| profile.days_to_pay);
-    let days_to_pay = Days::new(days_to_pay.into());
-    let (mut invoices, mut credit_notes) = (0, 0);
+    let after = |day: NaiveDate, days: u32| {
+        day.checked_add_days(Days::new(days.into())).ok_or(Error::Stored("boundary"))
+    };
     for (draft, id) in drafts.iter().zip(ids) {
+        let issued_on = match (draft_days, draft.billing) {
+            (0, Billing { boundary, revision: 1 }) => boundary,
+            _ => after(today, draft_days)?,
+        };
+        let number = numbers.remove(&draft.billing);
         let new = NewInvoice {
             id,
             kind: draft.kind(),
             issuer: &parties.issuer,
             customer: &parties.customer,
             currency: subscription.terms.price.currency,
-            issued_on: draft.issued_on,
-            due_on: draft.issued_on.checked_add_days(days_to_pay).ok_or(Error::Stored("boundary"))?,
+            billing: Some(draft.billing),
+            reason: None,
+            issued_on,
+            due_on: after(issued_on, days_to_pay)?,
             totals: &draft.taxed.totals,
             tax_behavior: subscription.terms.price.basis,
             tax_rates_known: i64::try_from(parties.rates.len()).map_err(|_| Error::Stored("rates of tax"))?,
-            finalized_at: ctx.env().now(),
+            finalized: number.map(|number| (number, ctx.env().now())),
         };
-        let number = numbers.remove(&draft.issued_on).ok_or(Error::Stored("number series"))?;
-        write(tx, &new, number, subscription, draft).await?;
-        let data = json!({"kind": new.kind.as_str(), "number": number, "issued_on": new.issued_on,
-            "total": {"amount_minor": new.totals.total_minor, "currency": new.currency.code()}});
-        event::record(tx, ctx, event::Kind::InvoiceFinalized, new.id, data).await?;
-        match new.kind {
-            DocumentKind::Invoice => invoices += 1,
-            DocumentKind::CreditNote => credit_notes += 1,
+        write(tx, &new, subscription, draft).await?;
+        if let Some((number, posted_at)) = new.finalized {
+            complete(ctx, tx, &posting(&new, posted_at), number).await?;
+        }
+        match (new.finalized, new.kind) {
+            (None, _) => made_drafts += 1,
+            (Some(_), DocumentKind::Invoice) => invoices += 1,
+            (Some(_), DocumentKind::CreditNote) => credit_notes += 1,
         }
     }
-    Ok((invoices, credit_notes))
+    Ok(Outcome::Billed { invoices, credit_notes, drafts: made_drafts })
 }
 
 async fn parties(ctx: &Ctx, tx: &mut TenantTx) -> Result<Parties, Error> {
@@ -119,7 +134,7 @@ async fn drafts<'a>(
     tx: &mut TenantTx,
     subscription: &Subscription,
     parties: &Parties,
-    documents: &'a [(NaiveDate, Vec<Line>)],
+    documents: &'a [(Billing, Vec<Line>)],
 ) -> Result<Vec<Draft<'a>>, Error> {
     // Only a credit asks what there was before.
     let credits = documents.iter().flat_map(|(_, lines)| lines).filter(|line| line.charge.amount_minor < 0);
@@ -127,14 +142,14 @@ async fn drafts<'a>(
     let mut past = if credited.is_empty() { Past::default() } else { invoices::past(tx, &credited).await? };
     let (issuer, customer) = (parties.issuer.profile.as_ref(), parties.customer.profile.as_ref());
     let mut drafts = Vec::new();
-    for (issued_on, lines) in documents {
-        let treatment = treatment_on(issuer, customer, &parties.rates, *issued_on)?;
+    for (billing, lines) in documents {
+        let treatment = treatment_on(issuer, customer, &parties.rates, billing.boundary)?;
         let amounts: Vec<(NaiveDate, i64)> =
             lines.iter().map(|line| (line.cycle.charged.start(), line.charge.amount_minor)).collect();
         let taxed = past.history.tax(subscription.terms.price.basis, treatment.group, &amounts)?;
         let groups = taxed.totals.groups.iter();
         let reasons = groups.map(|total| past.reason(total.group, &treatment)).collect();
-        drafts.push(Draft { issued_on: *issued_on, lines, taxed, reasons });
+        drafts.push(Draft { billing: *billing, lines, taxed, reasons });
     }
     Ok(drafts)
 }
@@ -142,14 +157,10 @@ async fn drafts<'a>(
 async fn write(
     tx: &mut TenantTx,
     new: &NewInvoice<'_>,
-    number: i64,
     subscription: &Subscription,
     draft: &Draft<'_>,
 ) -> Result<(), Error> {
-    // Read before the document itself is there.
-    let creditable =
-        if new.kind == DocumentKind::CreditNote { invoices::creditable(tx).await? } else { Vec::new() };
-    invoices::insert(tx, new, number).await?;
+    invoices::insert(tx, new).await?;
     let mut before = None;
     for (position, part) in (1..).zip(&draft.taxed.parts) {
         let line = draft.lines.get(part.line).ok_or(Error::Stored("line"))?;
@@ -178,7 +189,11 @@ async fn write(
     for (total, reason) in draft.taxes() {
         invoices::insert_tax(tx, new.id, total, reason.as_deref()).await?;
     }
-    let posting = Posting {
+    Ok(())
+}
+
+fn posting(new: &NewInvoice<'_>, posted_at: DateTime<Utc>) -> Posting {
+    Posting {
         document: new.id,
         kind: new.kind,
         issuer: new.issuer.id,
@@ -186,18 +201,8 @@ async fn write(
         net_minor: new.totals.net_minor,
         tax_minor: new.totals.tax_minor,
         effective_on: new.issued_on,
-        posted_at: new.finalized_at,
-    };
-    ledger::post(tx, &posting).await?;
-    // The newest invoices first. What was credited never exceeds what was invoiced.
-    let mut left = new.totals.total_minor.saturating_neg();
-    for (invoice, open) in creditable {
-        if left > 0 {
-            invoices::insert_reference(tx, new.id, invoice, open.min(left)).await?;
-            left -= open.min(left);
-        }
+        posted_at,
     }
-    if left > 0 { Err(Error::Stored("sum of credits")) } else { Ok(()) }
 }
 
 fn describe(line: &Line, all: &[Line], interval: CycleLength) -> String {

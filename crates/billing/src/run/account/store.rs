@@ -5,6 +5,7 @@ use sqlx::types::chrono::{DateTime, NaiveDate, Utc};
 use tenancy::TenantTx;
 
 use crate::Error;
+use crate::invoice::Billing;
 use crate::price_book::store::tariff;
 use crate::rating::{Billed, Percentage, Rate, Span};
 
@@ -14,6 +15,8 @@ use super::{Covered, CycleKey};
 pub(super) struct Claim {
     pub(super) next_invoice_on: Option<NaiveDate>,
     pub(super) is_parked: bool,
+    /// Whether the last boundary is billed again.
+    pub(super) bills_again: bool,
 }
 
 /// Locks the account's row; `None` when somebody else holds it.
@@ -21,7 +24,7 @@ pub(super) async fn claim(tx: &mut TenantTx) -> Result<Option<Claim>, db::Error>
     let tenant_id = tx.tenant_id().uuid();
     let claim = sqlx::query_as!(
         Claim,
-        r#"select next_invoice_on, parked_at is not null as "is_parked!" from subscriptions
+        r#"select next_invoice_on, parked_at is not null as "is_parked!", bills_again from subscriptions
            where tenant_id = $1 for update skip locked"#,
         tenant_id
     )
@@ -36,7 +39,7 @@ pub(super) async fn claim_waiting(tx: &mut TenantTx) -> Result<Option<Claim>, db
     sqlx::query!("set local lock_timeout = '30s'").execute(tx.conn()).await?;
     let claim = sqlx::query_as!(
         Claim,
-        r#"select next_invoice_on, parked_at is not null as "is_parked!" from subscriptions
+        r#"select next_invoice_on, parked_at is not null as "is_parked!", bills_again from subscriptions
            where tenant_id = $1 for update"#,
         tenant_id
     )
@@ -50,7 +53,8 @@ pub(super) async fn claim_waiting(tx: &mut TenantTx) -> Result<Option<Claim>, db
 pub(super) async fn advance(tx: &mut TenantTx, next_invoice_on: Option<NaiveDate>) -> Result<(), db::Error> {
     let tenant_id = tx.tenant_id().uuid();
     sqlx::query!(
-        "update subscriptions set next_invoice_on = $2, parked_at = null, parked_reason = null, version = version + 1 where tenant_id = $1",
+        "update subscriptions set next_invoice_on = $2, bills_again = false, parked_at = null, parked_reason = null,
+           version = version + 1 where tenant_id = $1",
         tenant_id,
         next_invoice_on
     )
@@ -96,7 +100,7 @@ pub(super) async fn cycles(tx: &mut TenantTx, item: &str) -> Result<Vec<Covered>
         .collect()
 }
 
-/// Every line billed so far, or before a boundary, as it was rated, with its cycle.
+/// Every line that counts as billed, or every one of before a boundary, as it was rated, with its cycle.
 pub(super) async fn billed_lines(
     tx: &mut TenantTx,
     item: &str,
@@ -109,8 +113,9 @@ pub(super) async fn billed_lines(
              sum(l.rated_minor)::bigint as "amount_minor!", p.model, p.unit_price::text,
              p.tier_limits as "tier_limits: Vec<Option<i32>>", p.tier_prices::text[] as "tier_prices!"
            from invoice_lines l join prices p on p.id = l.price_id
-           where l.tenant_id = $1 and l.item = $2 and ($3::date is null or exists (
-             select from invoices i where i.tenant_id = l.tenant_id and i.id = l.invoice_id and i.issued_on < $3))
+           where l.tenant_id = $1 and l.item = $2 and case when $3::date is null
+             then not exists (select from unbilled_documents u where u.tenant_id = l.tenant_id and u.invoice_id = l.invoice_id)
+             else exists (select from invoices i where i.tenant_id = l.tenant_id and i.id = l.invoice_id and i.boundary < $3) end
            group by l.invoice_id, l.rated_position, l.cycle, l.whole, l.period, p.price_book_id, p.id"#,
         tenant_id,
         item,
@@ -195,30 +200,31 @@ pub(super) async fn cover_changes(tx: &mut TenantTx, item: &str, days: Span) -> 
 }
 
 /// Records that a boundary was billed, and how much of the logs was known: all terms and commitments, since a change of the
-/// subscription waits for its row, and so many seat changes and standings.
+/// subscription waits for its row, and so many seat changes and standings. Returns which time it was billed.
 pub(super) async fn record_boundary(
     tx: &mut TenantTx,
     boundary: NaiveDate,
     zone: Tz,
     seat_changes_known: i64,
     standings_known: i64,
-) -> Result<(), db::Error> {
+) -> Result<Billing, db::Error> {
     let tenant_id = tx.tenant_id().uuid();
-    sqlx::query!(
+    let revision = sqlx::query_scalar!(
         "insert into billed_boundaries (tenant_id, boundary, time_zone, seat_changes_known, commitments_known, terms_known,
-           standings_known)
+           standings_known, revision)
          select $1, $2, $3, $4, (select count(*) from seat_commitments where tenant_id = $1),
            (select count(*) from subscription_terms where tenant_id = $1),
-           $5",
+           $5, (select coalesce(max(revision), 0) + 1 from billed_boundaries where tenant_id = $1 and boundary = $2)
+         returning revision",
         tenant_id,
         boundary,
         zone.name(),
         seat_changes_known,
         standings_known,
     )
-    .execute(tx.conn())
+    .fetch_one(tx.conn())
     .await?;
-    Ok(())
+    Ok(Billing { boundary, revision })
 }
 
 /// How issuer and customer are called where they have no billing profile.

@@ -1,0 +1,58 @@
+-- Drafts and voids, and the look of documents. Owned by crates/billing.
+
+-- The picture in the head of an issuer's documents. Beside the profile, of which documents keep copies.
+alter table issuer_profiles add column logo bytea
+  constraint issuer_profiles_logo_size check (octet_length(logo) <= 32768);
+
+-- A boundary may be billed again: when what it was billed by is a draft that was discarded, or was voided.
+alter table billed_boundaries
+  add column revision integer not null default 1 constraint billed_boundaries_revision_sign check (revision > 0),
+  drop constraint billed_boundaries_once,
+  add constraint billed_boundaries_once primary key (tenant_id, boundary, revision);
+alter table billed_boundaries alter column revision drop default;
+
+-- The boundary that a document is of, and which time it was billed; null in a credit note that voids an invoice, which has a reason
+-- instead. A draft has no number, and is issued on the day on which it is to become final.
+alter table invoices
+  add column boundary date,
+  add column revision integer,
+  add column reason text;
+update invoices set boundary = issued_on, revision = 1;
+alter table invoices
+  alter column number drop not null,
+  alter column finalized_at drop not null,
+  alter column status drop default,
+  drop constraint invoices_status,
+  drop constraint invoices_boundary_once,
+  add constraint invoices_status check (status in ('draft', 'final')),
+  add constraint invoices_numbered check ((status = 'final') = (number is not null) and (status = 'final') = (finalized_at is not null)),
+  add constraint invoices_boundary_once unique (tenant_id, boundary, revision),
+  add constraint invoices_founded check (num_nulls(boundary, revision) = case when reason is null then 0 else 2 end);
+create index invoices_drafts on invoices (issued_on) where status = 'draft';
+
+-- A draft becomes final, once; nothing else of a document ever changes.
+grant update (status, number, issued_on, due_on, finalized_at) on invoices to pillarbox_tenant;
+create function refuse_change_of_final() returns trigger language plpgsql as $$
+begin
+  raise exception 'what is final does not change' using errcode = 'restrict_violation', constraint = 'final_is_final';
+end $$;
+create trigger invoices_final before update on invoices for each row when (old.status <> 'draft') execute function refuse_change_of_final();
+
+-- Documents that count as billed no more: drafts that were discarded; invoices that were voided, with what credited them. After which
+-- billing of the tenant that was, so that what was billed later can be computed again.
+create table unbilled_documents (
+  tenant_id uuid not null,
+  invoice_id uuid not null,
+  after_boundary date not null,
+  after_revision integer not null,
+  unbilled_at timestamptz not null,
+  constraint unbilled_documents_once primary key (tenant_id, invoice_id),
+  foreign key (tenant_id, invoice_id) references invoices (tenant_id, id),
+  foreign key (tenant_id, after_boundary, after_revision) references billed_boundaries (tenant_id, boundary, revision)
+);
+select protect_tenant_table('unbilled_documents');
+revoke update, delete on unbilled_documents from pillarbox_tenant, pillarbox_system;
+revoke insert on unbilled_documents from pillarbox_system;
+
+-- The last boundary is to be billed again by the next run.
+alter table subscriptions add column bills_again boolean not null default false;
