@@ -15,6 +15,7 @@ mod group;
 mod health;
 mod invoice;
 mod invoice_form;
+mod invoice_lifecycle;
 mod mailbox;
 mod mailbox_lifecycle;
 mod message;
@@ -129,6 +130,7 @@ fn with_small_bodies() -> OpenApiRouter<Api> {
         .merge(subscription::router())
         .merge(wholesale::router())
         .merge(invoice::router())
+        .merge(invoice_lifecycle::router())
         .merge(payment::router())
         .merge(payment_provider::router())
         .merge(billing_run::router())

@@ -180,7 +180,8 @@ closed! {
     SubscriptionStatus: "Whether it is charged.", ["active", "trialing", "ended"];
     RunStatus: "How far a billing run is.", ["succeeded", "queued", "running", "failed"];
     InvoiceKind: "What a document is.", ["invoice", "credit_note"];
-    InvoiceStatus: "Documents are final from the start; of a `paid` invoice nothing is due.", ["final", "paid"];
+    InvoiceStatus: "A `draft` is owed by nobody yet; of a `paid` invoice nothing is due; a `void` one was taken back.",
+        ["draft", "final", "paid", "void"];
     PaymentStatus: "Where a payment is.", ["succeeded", "pending", "unknown", "requires_action", "processing", "failed"];
     RefundStatus: "Where a refund is.", ["succeeded", "pending", "unknown", "failed"];
     PaymentProviderName: "How a payment comes.", ["manual", "stripe"];

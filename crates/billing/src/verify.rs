@@ -37,7 +37,7 @@ mod wholesale;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, Utc};
 use db::{SystemRead, SystemTx};
 use kernel::{InvoiceId, Money, Page, PageRequest, ResellerId, TenantId};
 use tenancy::{Action, Caller, Ctx, Scope, TenantTx, seats};

@@ -256,14 +256,14 @@ impl From<invoice::InvoiceTax> for Tax {
     }
 }
 
-/// An invoice or credit note. It is final: of what it says only `status`, `paid` and `due` change. A credit note's amounts are negative.
+/// An invoice or credit note. Once it is final, of what it says only `status`, `paid` and `due` change. A credit note's amounts are negative.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Invoice {
     #[schema(value_type = schema::InvoiceId)]
     id: InvoiceId,
-    /// Without gaps in the issuer's series.
-    #[schema(example = "INV-000001")]
-    number: String,
+    /// Without gaps in the issuer's series; `null` of a draft.
+    #[schema(required, example = "INV-000001")]
+    number: Option<String>,
     /// `invoice` or `credit_note`.
     #[schema(value_type = schema::InvoiceKind)]
     kind: &'static str,
@@ -271,15 +271,19 @@ pub(super) struct Invoice {
     customer: Customer,
     #[schema(value_type = schema::Currency)]
     currency: Currency,
-    /// The boundary that it was made for: a day in the customer's calendar.
+    /// A day in the customer's calendar: the boundary that it was made for, or if it was a draft or billed anew, the one on which it
+    /// became final. Of a draft, the one on which it is to.
     #[schema(value_type = schema::Day)]
     issued_on: NaiveDate,
     /// By when it is to be paid.
     #[schema(value_type = schema::Day)]
     due_on: NaiveDate,
-    /// `paid` for an invoice of which nothing is due, else `final`.
+    /// `draft`; `void` for an invoice that a credit note took back whole; `paid` for one of which nothing is due; else `final`.
     #[schema(value_type = schema::InvoiceStatus)]
     status: String,
+    /// Of a credit note that voids an invoice: why.
+    #[schema(required, example = "the address was wrong")]
+    reason: Option<String>,
     /// Of a credit note: the invoices that it corrects.
     #[schema(value_type = Vec<schema::InvoiceId>)]
     corrects: Vec<InvoiceId>,
@@ -298,7 +302,7 @@ pub(super) struct Invoice {
     total: Money,
     /// What of it is settled, by payments and by credit.
     paid: Money,
-    /// What is left to pay of it; of a wholesale invoice the total, since what is paid of it is not recorded.
+    /// What is left to pay of it, nothing of a draft; of a wholesale invoice the total, since what is paid of it is not recorded.
     due: Money,
 }
 
@@ -314,6 +318,7 @@ impl From<invoice::Invoice> for Invoice {
             issued_on: of.issued_on,
             due_on: of.due_on,
             status: of.status,
+            reason: of.reason,
             corrects: of.corrects,
             lines: of.lines.into_iter().map(InvoiceLine::from).collect(),
             tax_behavior: of.tax_behavior.as_str(),
@@ -331,7 +336,7 @@ impl From<wholesale::WholesaleInvoice> for Invoice {
     fn from(of: wholesale::WholesaleInvoice) -> Self {
         Self {
             id: of.id,
-            number: of.number,
+            number: Some(of.number),
             kind: of.kind.as_str(),
             issuer: Issuer::named(None, of.issuer_name),
             customer: Customer {
@@ -345,6 +350,7 @@ impl From<wholesale::WholesaleInvoice> for Invoice {
             issued_on: of.issued_on,
             due_on: of.due_on,
             status: of.status,
+            reason: None,
             corrects: of.corrects,
             lines: of.lines.into_iter().map(InvoiceLine::from).collect(),
             tax_behavior: PriceBasis::Exclusive.as_str(),
@@ -377,7 +383,8 @@ async fn list(
 /// Get an invoice or credit note
 ///
 /// A tenant's, or a reseller's wholesale one, which only the operator and the reseller itself see. With `Accept: text/html` as a page,
-/// `application/pdf` as a PDF, and `application/xml` as UBL 2.1 by EN 16931, all three as it was issued.
+/// `application/pdf` as a PDF, and `application/xml` as UBL 2.1 by EN 16931, all three as it was issued and the first two in the
+/// issuer's present look. A draft says that it is one, and is no XML.
 #[utoipa::path(get, path = "/v1/invoices/{invoice_id}", tag = "Invoices", operation_id = "get_invoice",
     params(InvoicePath),
     responses((status = 200, description = "The document.", content((Invoice = "application/json"), (String = "text/html"),

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 mod courses;
+mod draft;
 mod faults;
 mod ledger;
 mod payment;
@@ -14,6 +15,7 @@ mod story;
 mod subscription;
 mod tax;
 mod verify;
+mod void;
 mod wholesale;
 
 use billing::invoice::{self, Invoice};

@@ -17,7 +17,7 @@ pub(crate) async fn hold(tx: &mut TenantTx) -> Result<bool, db::Error> {
     Ok(held.is_some())
 }
 
-/// Where a draft is, the oldest first: of tenants with one that is to become final by a day, after the one given.
+/// The tenants with a draft that is to become final by a day, after the one given.
 pub(crate) async fn with_drafts_due(
     tx: &mut SystemTx,
     as_of: NaiveDate,

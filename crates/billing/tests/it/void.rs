@@ -1,0 +1,131 @@
+//! Voids: an invoice is taken back whole, and what it billed is billed anew.
+
+use billing::invoice::{self, DocumentKind};
+use billing::profile::{NewAddress, PutCustomer, put_customer};
+use billing::rating::RemovalPolicy;
+use billing::vat_id::NoRegister;
+use tenancy::Ctx;
+
+use super::draft::drafting;
+use super::verify::{assert_clean, remove_first};
+use super::{at, book, invoices, run, seat, subscribe, world_on};
+
+async fn totals(ctx: &Ctx) -> Vec<(String, i64)> {
+    let all = invoices(ctx).await;
+    all.iter().map(|document| (document.status.clone(), document.total.amount_minor)).collect()
+}
+
+fn at_status(status: &str, total: i64) -> (String, i64) {
+    (status.into(), total)
+}
+
+async fn called(ctx: &Ctx, name: &str) {
+    let address = NewAddress {
+        street: "Markt 1".into(),
+        city: "Ulm".into(),
+        country: "DE".into(),
+        ..NewAddress::default()
+    };
+    let new = PutCustomer { legal_name: name.into(), address, ..PutCustomer::default() };
+    put_customer(ctx, &NoRegister, new, None).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_voided_invoice_is_billed_anew_once() {
+    let world = world_on("2026-01-01").await;
+    let book = book(&world, RemovalPolicy::CreditToBalance).await;
+    subscribe(&world.ctx, &book, "month").await;
+    seat(&world.ctx, "ada").await;
+    seat(&world.ctx, "bob").await;
+    called(&world.ctx, "Bakery Ltb").await;
+    run(&world, "2026-01-01").await;
+    at(&world, "2026-01-05T09:00");
+    called(&world.ctx, "Bakery Ltd").await;
+    let wrong = invoices(&world.ctx).await[0].clone();
+    let note = invoice::void(&world.operator, wrong.id, "misspelt").await.unwrap();
+    assert_eq!((note.number.as_deref(), note.kind), (Some("CRN-000001"), DocumentKind::CreditNote));
+    assert_eq!((note.corrects, note.total.amount_minor, note.customer.name), (vec![wrong.id], -2500, wrong.customer.name));
+    assert_eq!(totals(&world.ctx).await, [at_status("void", 2500), at_status("final", -2500)]);
+    assert_clean(&world, 2).await;
+    let twice = invoice::void(&world.operator, wrong.id, "misspelt").await.unwrap_err();
+    assert_eq!(twice.code(), "not_voidable");
+    for (day, documents) in [("2026-01-05", 3), ("2026-01-06", 3), ("2026-02-01", 4)] {
+        at(&world, &format!("{day}T10:00"));
+        run(&world, day).await;
+        run(&world, day).await;
+        assert_clean(&world, documents).await;
+    }
+    let all = invoices(&world.ctx).await;
+    let anew = &all[2];
+    assert_eq!((anew.customer.name.as_str(), anew.number.as_deref()), ("Bakery Ltd", Some("INV-000002")));
+    assert_eq!((anew.issued_on.to_string().as_str(), anew.lines.len()), ("2026-01-05", 1));
+    assert_eq!((anew.lines[0].kind.as_str(), anew.lines[0].seat_days), ("recurring", 62));
+    let open = [at_status("void", 2500), at_status("final", -2500), at_status("final", 2500), at_status("final", 2500)];
+    assert_eq!(totals(&world.ctx).await, open);
+}
+
+#[tokio::test]
+async fn what_was_credited_before_is_taken_back_with_it() {
+    let world = world_on("2026-01-01").await;
+    let book = book(&world, RemovalPolicy::CreditToBalance).await;
+    subscribe(&world.ctx, &book, "month").await;
+    for name in ["ada", "bob", "eve"] {
+        seat(&world.ctx, name).await;
+    }
+    run(&world, "2026-01-01").await;
+    at(&world, "2026-01-16T09:00");
+    for _ in 0..3 {
+        remove_first(&world.ctx).await;
+    }
+    at(&world, "2026-02-01T09:00");
+    run(&world, "2026-02-01").await;
+    let [invoice, note] = &invoices(&world.ctx).await[..] else { panic!("an invoice and its credit note") };
+    let (charged, credited) = (invoice.total.amount_minor, note.total.amount_minor);
+    assert!(note.corrects == [invoice.id] && credited < 0);
+    let void = invoice::void(&world.operator, invoice.id, "by mistake").await.unwrap();
+    assert_eq!(void.total.amount_minor, -(charged + credited));
+    assert_clean(&world, 3).await;
+    run(&world, "2026-02-01").await;
+    assert_clean(&world, 4).await;
+    let all = totals(&world.ctx).await;
+    assert_eq!(all[3], at_status("final", charged + credited));
+    assert_eq!(all.iter().map(|(_, total)| total).sum::<i64>(), charged + credited);
+}
+
+#[tokio::test]
+async fn a_void_waits_for_the_later_ones_and_for_payments() {
+    let world = world_on("2026-01-01").await;
+    let book = book(&world, RemovalPolicy::CreditToBalance).await;
+    subscribe(&world.ctx, &book, "month").await;
+    seat(&world.ctx, "ada").await;
+    seat(&world.ctx, "bob").await;
+    run(&world, "2026-01-01").await;
+    at(&world, "2026-01-11T09:00");
+    remove_first(&world.ctx).await;
+    at(&world, "2026-02-01T09:00");
+    run(&world, "2026-02-01").await;
+    let [first, second] = &invoices(&world.ctx).await[..] else { panic!("two invoices") };
+    assert_eq!(invoice::void(&world.operator, first.id, "x").await.unwrap_err().code(), "credited_since");
+    assert_eq!(invoice::void(&world.operator, first.id, "").await.unwrap_err().code(), "invalid_request");
+    invoice::void(&world.operator, second.id, "x").await.unwrap();
+    invoice::void(&world.operator, first.id, "x").await.unwrap();
+    assert_clean(&world, 4).await;
+    // Billed anew it is a draft where the issuer looks at drafts first, and one document for both.
+    drafting(&world, 2, 0).await;
+    assert_eq!(run(&world, "2026-02-01").await.drafts, 1);
+    assert_clean(&world, 5).await;
+    at(&world, "2026-02-03T09:00");
+    assert_eq!(run(&world, "2026-02-03").await.invoices, 1);
+    assert_clean(&world, 5).await;
+    let anew = invoices(&world.ctx).await[4].clone();
+    assert_eq!(anew.total.amount_minor, 1250 + 1250 + 403);
+    let new = billing::payment::NewTransfer {
+        amount: kernel::Money::new(100, anew.currency),
+        invoice_id: Some(anew.id),
+        reference: "thanks".into(),
+        received_on: "2026-02-03".into(),
+    };
+    billing::payment::record(&world.ctx, new).await.unwrap();
+    assert_eq!(invoice::void(&world.operator, anew.id, "x").await.unwrap_err().code(), "paid");
+    assert_clean(&world, 5).await;
+}
