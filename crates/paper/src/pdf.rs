@@ -58,7 +58,11 @@ fn export(
     let standards =
         PdfStandards::new(standards).map_err(|fault| PdfError::Setting(fault.message().to_string()))?;
     let options = PdfOptions {
-        ident: Smart::Custom(format!("{} {}", document.issuer.name, document.number.as_deref().unwrap_or("draft"))),
+        ident: Smart::Custom(format!(
+            "{} {}",
+            document.issuer.name,
+            document.number.as_deref().unwrap_or("draft")
+        )),
         creator: Smart::Custom(Some("Pillarbox".to_owned())),
         timestamp: date(document).map(Timestamp::new_utc),
         standards,

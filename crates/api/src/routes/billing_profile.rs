@@ -221,7 +221,8 @@ impl TryFrom<NewIssuerBillingProfile> for PutIssuer {
 
 /// A picture out of base64. Whether it is one is asked here, of who draws it.
 fn logo(text: &str) -> Result<Vec<u8>, Problem> {
-    let invalid = |detail: String| Problem::from(billing::Error::Invalid(vec![FieldError::new("/logo", detail)]));
+    let invalid =
+        |detail: String| Problem::from(billing::Error::Invalid(vec![FieldError::new("/logo", detail)]));
     let bytes = STANDARD.decode(text).map_err(|_| invalid("must be base64 (RFC 4648, 4)".into()))?;
     let drawn = Logo::new(bytes).map_err(|error| invalid(error.to_string()))?;
     Ok(drawn.bytes().to_vec())

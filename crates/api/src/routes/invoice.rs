@@ -75,8 +75,18 @@ struct Issuer {
 
 impl Issuer {
     fn named(id: Option<ResellerId>, name: String) -> Self {
-        Self { id, name, address: None, vat_id: None, registration_number: None, iban: None, bic: None,
-            contact_email: None, contact_phone: None, website: None }
+        Self {
+            id,
+            name,
+            address: None,
+            vat_id: None,
+            registration_number: None,
+            iban: None,
+            bic: None,
+            contact_email: None,
+            contact_phone: None,
+            website: None,
+        }
     }
 }
 
@@ -130,7 +140,8 @@ struct LineTenant {
 
 impl From<invoice::Customer> for Customer {
     fn from(of: invoice::Customer) -> Self {
-        let named = Self { id: of.id.to_string(), name: of.name, address: None, vat_id: None, reference: None };
+        let named =
+            Self { id: of.id.to_string(), name: of.name, address: None, vat_id: None, reference: None };
         let Some(profile) = of.profile else { return named };
         Self {
             address: Some(profile.address.into()),

@@ -12,8 +12,8 @@ use billing::rating::{self, TaxCategory};
 use billing::wholesale::invoice::WholesaleInvoice;
 use chrono::NaiveDate;
 use paper::{
-    Address, Bank, Branding, Category, Corrected, Decimal, Document, Kind, Line, Logo, Party, PdfError, Period,
-    Rate, TaxGroup, Totals,
+    Address, Bank, Branding, Category, Corrected, Decimal, Document, Kind, Line, Logo, Party, PdfError,
+    Period, Rate, TaxGroup, Totals,
 };
 use tenancy::Caller;
 use tenancy::branding::Field;

@@ -22,10 +22,7 @@ use crate::{Api, schema};
     responses((status = 200, description = "The document, final now.", body = Invoice),
         (status = 409, description = "It is final already: `not_a_draft`. Or a draft of an earlier boundary becomes final before it: `earlier_draft`.")),
     extensions(("x-required-action" = json!("invoices:write"))))]
-async fn finalize(
-    Bearer(caller): Bearer,
-    Path(at): Path<InvoicePath>,
-) -> Result<Answer<Invoice>, Problem> {
+async fn finalize(Bearer(caller): Bearer, Path(at): Path<InvoicePath>) -> Result<Answer<Invoice>, Problem> {
     Ok(Answer(invoice::finalize(&caller, at.invoice_id).await?.into()))
 }
 

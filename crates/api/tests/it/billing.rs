@@ -417,7 +417,8 @@ async fn a_deleted_tenant_s_payments_are_there_for_those_above_it() {
     let one = app.post(&north, &payments, transfer).await.expect(201);
     assert_eq!(one["refunds"], json!([]));
     let path = format!("/v1/payments/{}", text(&one["id"]));
-    let back = app.post(&north, &format!("{path}/refund"), json!({"reason": "it has left"})).await.expect(201);
+    let back =
+        app.post(&north, &format!("{path}/refund"), json!({"reason": "it has left"})).await.expect(201);
     assert_eq!(app.get(&north, &path).await.expect(200)["refunds"], json!([back]));
     assert_eq!(app.get(&north, &payments).await.expect(200)["data"][0]["refunds"], json!([back]));
 }

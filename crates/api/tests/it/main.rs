@@ -12,6 +12,7 @@ mod event;
 mod group;
 mod health;
 mod idempotency;
+mod invoice;
 mod isolation;
 mod mailbox;
 mod message;

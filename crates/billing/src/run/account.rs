@@ -157,8 +157,7 @@ async fn rate(
     while let Some(boundary) = next.filter(|next| *next <= until) {
         let lines = rating::document(&timeline, boundary, ctx.time_zone(), &mut cycles, &log)?;
         let zone = ctx.time_zone();
-        let billing =
-            store::record_boundary(tx, boundary, zone, seat_changes_known, standings_known).await?;
+        let billing = store::record_boundary(tx, boundary, zone, seat_changes_known, standings_known).await?;
         if let Some(changes) = Span::new(last.unwrap_or(subscription.starts_on()), boundary) {
             store::cover_changes(tx, MAILBOX, changes).await?;
         }

@@ -34,7 +34,9 @@ pub(super) async fn finalize_due(
                     summary.invoices += invoices;
                     summary.credit_notes += credit_notes;
                 }
-                Err(error) if error.kind() == ErrorKind::Unavailable && !gave_way(&error) => return Err(error),
+                Err(error) if error.kind() == ErrorKind::Unavailable && !gave_way(&error) => {
+                    return Err(error);
+                }
                 Err(error) => {
                     tracing::error!(tenant.id = %tenant_id, error = %error, "a tenant's drafts were not made final");
                     summary.accounts_failed += 1;

@@ -19,7 +19,8 @@ pub(super) fn check(
     let mut differences = Vec::new();
     for void in voids {
         let of_it = billed.values().filter(|document| {
-            void.corrects == [document.id] || (document.corrects == void.corrects && gone.contains(&document.id))
+            void.corrects == [document.id]
+                || (document.corrects == void.corrects && gone.contains(&document.id))
         });
         let family: Vec<&Invoice> = of_it.chain([void]).collect();
         let all_gone = family.iter().all(|document| gone.contains(&document.id));

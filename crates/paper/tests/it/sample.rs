@@ -49,10 +49,7 @@ pub(crate) fn invoice(currency: &str, lines: Vec<Line>) -> Document {
             logo: None,
             support: some("billing@pillarbox.example"),
         },
-        bank: Some(Bank {
-            iban: "DE75512108001245126199".to_owned(),
-            bic: some("SOLADEST600"),
-        }),
+        bank: Some(Bank { iban: "DE75512108001245126199".to_owned(), bic: some("SOLADEST600") }),
         lines,
         taxes: vec![TaxGroup { rate, taxable: net, tax, reason: None }],
         totals: Totals { net, tax, gross: net + tax },

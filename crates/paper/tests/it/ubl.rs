@@ -224,12 +224,7 @@ fn total(mut document: Document) -> Document {
             None => {
                 let reasoned = !matches!(line.tax.category, Category::Standard | Category::Zero);
                 let reason = reasoned.then(|| "By law".to_owned());
-                groups.push(TaxGroup {
-                    rate: line.tax,
-                    taxable: line.net,
-                    tax: 0,
-                    reason,
-                });
+                groups.push(TaxGroup { rate: line.tax, taxable: line.net, tax: 0, reason });
             }
         }
     }
