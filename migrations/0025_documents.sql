@@ -38,6 +38,14 @@ begin
 end $$;
 create trigger invoices_final before update on invoices for each row when (old.status <> 'draft') execute function refuse_change_of_final();
 
+-- A draft of a former issuer's is numbered in its series.
+drop policy tenant on number_series;
+create policy tenant on number_series to pillarbox_tenant
+  using (issuer_id = (select reseller_id from tenants where tenants.id = (select current_tenant()))
+    or issuer_id in (select issuer_id from invoices where tenant_id = (select current_tenant()) and status = 'draft'))
+  with check (issuer_id = (select reseller_id from tenants where tenants.id = (select current_tenant()))
+    or issuer_id in (select issuer_id from invoices where tenant_id = (select current_tenant()) and status = 'draft'));
+
 -- Documents that count as billed no more: drafts that were discarded; invoices that were voided, with what credited them. After which
 -- billing of the tenant that was, so that what was billed later can be computed again.
 create table unbilled_documents (

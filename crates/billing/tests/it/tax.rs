@@ -25,7 +25,7 @@ fn address(country: &str) -> NewAddress {
 }
 
 /// An issuer in Germany that charges tax.
-async fn taxing(world: &World) {
+pub(crate) async fn taxing(world: &World) {
     let new = PutIssuer {
         legal_name: "North Hosting GmbH".into(),
         address: address("DE"),
@@ -43,7 +43,7 @@ async fn rate(world: &World, country: &str, rate: &str, valid_from: &str) {
     tax_rate::add(&world.operator, world.reseller.id, new).await.unwrap();
 }
 
-fn customer(country: &str, vat_id: Option<&str>) -> PutCustomer {
+pub(crate) fn customer(country: &str, vat_id: Option<&str>) -> PutCustomer {
     PutCustomer {
         legal_name: "Bakery Ltd".into(),
         address: address(country),
@@ -53,7 +53,7 @@ fn customer(country: &str, vat_id: Option<&str>) -> PutCustomer {
     }
 }
 
-async fn is(ctx: &Ctx, new: PutCustomer) {
+pub(crate) async fn is(ctx: &Ctx, new: PutCustomer) {
     put_customer(ctx, &NoRegister, new, None).await.unwrap();
 }
 

@@ -4,10 +4,12 @@ use billing::invoice::{self, DocumentKind};
 use billing::profile::{NewAddress, PutCustomer, put_customer};
 use billing::rating::RemovalPolicy;
 use billing::vat_id::NoRegister;
+use billing::verify::Difference;
 use tenancy::Ctx;
 
 use super::draft::drafting;
-use super::verify::{assert_clean, remove_first};
+use super::tax::{customer, is, taxing};
+use super::verify::{assert_clean, found, owner, remove_first};
 use super::{at, book, invoices, run, seat, subscribe, world_on};
 
 async fn totals(ctx: &Ctx) -> Vec<(String, i64)> {
@@ -137,4 +139,66 @@ async fn a_void_waits_for_the_later_ones_and_for_payments() {
     billing::payment::record(&world.ctx, new).await.unwrap();
     assert_eq!(invoice::void(&world.operator, anew.id, "x").await.unwrap_err().code(), "paid");
     assert_clean(&world, 5).await;
+}
+
+/// What is found after the owner's hand has done something to an account with a void in it.
+async fn after(tampering: &str) -> Vec<Difference> {
+    let world = world_on("2026-01-01").await;
+    let book = book(&world, RemovalPolicy::CreditToBalance).await;
+    subscribe(&world.ctx, &book, "month").await;
+    seat(&world.ctx, "ada").await;
+    run(&world, "2026-01-01").await;
+    at(&world, "2026-02-01T09:00");
+    run(&world, "2026-02-01").await;
+    let last = invoices(&world.ctx).await[1].id;
+    invoice::void(&world.operator, last, "x").await.unwrap();
+    let tampering = sqlx::AssertSqlSafe(tampering.to_owned());
+    sqlx::raw_sql(tampering).execute(&owner(&world).await).await.unwrap();
+    found(&world).await
+}
+
+#[tokio::test]
+async fn what_counts_as_billed_no_more_must_have_been_taken_back() {
+    let is_of_it = |differences: &[Difference]| {
+        differences.iter().any(|difference| matches!(difference, Difference::NotTakenBack { .. }))
+    };
+    assert_eq!(after("select").await, []);
+    // An invoice that would be billed again though it is owed still.
+    let again = "insert into unbilled_documents (tenant_id, invoice_id, after_boundary, after_revision, unbilled_at)
+         select tenant_id, id, '2026-02-01', 1, now() from invoices where issued_on = '2026-01-01'";
+    assert!(is_of_it(&after(again).await));
+    // A credit note that voids nothing any more, and one that takes back less.
+    assert!(is_of_it(&after("delete from unbilled_documents").await));
+    let less = "update invoice_lines set seat_days = seat_days + 1 where kind = 'credit'";
+    assert!(is_of_it(&after(less).await));
+}
+
+#[tokio::test]
+async fn the_tax_of_a_voided_invoice_is_taken_back_and_put_right() {
+    let world = world_on("2026-01-01").await;
+    let book = book(&world, RemovalPolicy::CreditToBalance).await;
+    subscribe(&world.ctx, &book, "month").await;
+    seat(&world.ctx, "ada").await;
+    taxing(&world).await;
+    called(&world.ctx, "Boulangerie").await;
+    run(&world, "2026-01-01").await;
+    at(&world, "2026-01-05T09:00");
+    // It was in France all along, and a business.
+    is(&world.ctx, customer("FR", Some("FR40303265045"))).await;
+    let wrong = invoices(&world.ctx).await[0].clone();
+    assert_eq!((wrong.total.amount_minor, wrong.tax.amount_minor), (1488, 238));
+    let note = invoice::void(&world.operator, wrong.id, "reverse charge").await.unwrap();
+    assert_eq!((note.total.amount_minor, note.tax.amount_minor), (-1488, -238));
+    at(&world, "2026-01-05T10:00");
+    run(&world, "2026-01-05").await;
+    let all = invoices(&world.ctx).await;
+    assert_eq!((all[2].total.amount_minor, all[2].taxes[0].group.category().code()), (1250, "AE"));
+    // What is taken back of it later, is as it was charged.
+    at(&world, "2026-01-21T09:00");
+    remove_first(&world.ctx).await;
+    at(&world, "2026-02-01T09:00");
+    run(&world, "2026-02-01").await;
+    let last = invoices(&world.ctx).await.pop().unwrap();
+    assert_eq!((last.tax.amount_minor, last.taxes[0].group.category().code()), (0, "AE"));
+    assert_clean(&world, 4).await;
 }
