@@ -78,10 +78,12 @@ pub(crate) async fn finalize_due(ctx: &Ctx, as_of: NaiveDate) -> Result<(u64, u6
 async fn held_draft(tx: &mut TenantTx, id: InvoiceId) -> Result<Invoice, Error> {
     unbilled::hold(tx).await?;
     let found = store::find(tx, id).await?.ok_or(Error::NotFound)?;
-    if found.status == "draft" {
-        return Ok(found);
+    match found.status.as_str() {
+        "draft" => Ok(found),
+        // Just now, by somebody else.
+        "discarded" => Err(Error::NotFound),
+        _ => Err(Error::Conflict { code: "not_a_draft", detail: "the document is final" }),
     }
-    Err(Error::Conflict { code: "not_a_draft", detail: "the document is final" })
 }
 
 async fn make_final(ctx: &Ctx, tx: &mut TenantTx, draft: &Invoice, day: NaiveDate) -> Result<(), Error> {

@@ -5,7 +5,7 @@ use billing::profile::{NewAddress, PutIssuer, put_issuer};
 use billing::rating::RemovalPolicy;
 use kernel::ErrorKind;
 use tenancy::Ctx;
-use testkit::World;
+use testkit::{World, world};
 
 use super::verify::{assert_clean, remove_first};
 use super::{at, book, invoices, run, seat, shown, subscribe, world_on};
@@ -154,4 +154,24 @@ async fn a_draft_is_not_discarded_under_what_takes_it_back_nor_passed_over() {
     let total = 1250 + 1250 + 444;
     assert_eq!(anew.iter().map(|invoice| invoice.total.amount_minor).collect::<Vec<_>>(), [total]);
     assert_clean(&world, 3).await;
+}
+
+#[tokio::test]
+async fn a_former_issuers_draft_becomes_final_in_its_own_series() {
+    let world = world_on("2026-01-01").await;
+    let book = book(&world, RemovalPolicy::AtCycleEnd).await;
+    drafting(&world, 3, 0).await;
+    subscribe(&world.ctx, &book, "month").await;
+    seat(&world.ctx, "ada").await;
+    run(&world, "2026-01-01").await;
+    let other = world::reseller(&world.operator, "South").await;
+    tenancy::tenant::transfer(&world.ctx, None, other.id).await.unwrap();
+    let draft = invoices(&world.operator.enter(world.tenant.id).await.unwrap()).await[0].id;
+    let not_ours = invoice::discard(&world.operator, draft).await.unwrap_err();
+    assert_eq!(not_ours.code(), "issued_by_another");
+    at(&world, "2026-01-04T09:00");
+    assert_eq!(run(&world, "2026-01-04").await.invoices, 1);
+    let made = invoice::get(&world.operator, draft).await.unwrap();
+    assert_eq!((made.number.as_deref(), made.issuer.id), (Some("INV-000001"), world.reseller.id));
+    assert_clean(&world, 1).await;
 }

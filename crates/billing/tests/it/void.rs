@@ -164,7 +164,8 @@ async fn what_counts_as_billed_no_more_must_have_been_taken_back() {
     };
     assert_eq!(after("select").await, []);
     // An invoice that would be billed again though it is owed still.
-    let again = "insert into unbilled_documents (tenant_id, invoice_id, after_boundary, after_revision, unbilled_at)
+    let again =
+        "insert into unbilled_documents (tenant_id, invoice_id, after_boundary, after_revision, unbilled_at)
          select tenant_id, id, '2026-02-01', 1, now() from invoices where issued_on = '2026-01-01'";
     assert!(is_of_it(&after(again).await));
     // A credit note that voids nothing any more, and one that takes back less.
