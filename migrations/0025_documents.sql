@@ -28,7 +28,7 @@ alter table invoices
   add constraint invoices_numbered check ((status = 'final') = (number is not null) and (status = 'final') = (finalized_at is not null)),
   add constraint invoices_boundary_once unique (tenant_id, boundary, revision),
   add constraint invoices_founded check (num_nulls(boundary, revision) = case when reason is null then 0 else 2 end);
-create index invoices_drafts on invoices (issued_on) where status = 'draft';
+create index invoices_drafts on invoices (tenant_id, issued_on) where status = 'draft';
 
 -- A draft becomes final, once; nothing else of a document ever changes.
 grant update (status, number, issued_on, due_on, finalized_at) on invoices to pillarbox_tenant;

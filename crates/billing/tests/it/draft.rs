@@ -175,3 +175,25 @@ async fn a_former_issuers_draft_becomes_final_in_its_own_series() {
     assert_eq!((made.number.as_deref(), made.issuer.id), (Some("INV-000001"), world.reseller.id));
     assert_clean(&world, 1).await;
 }
+
+#[tokio::test]
+async fn what_follows_a_draft_waits_for_it() {
+    let world = world_on("2026-01-01").await;
+    let book = book(&world, RemovalPolicy::CreditToBalance).await;
+    drafting(&world, 28, 0).await;
+    subscribe(&world.ctx, &book, "month").await;
+    seat(&world.ctx, "ada").await;
+    at(&world, "2026-01-11T09:00");
+    run(&world, "2026-01-11").await;
+    remove_first(&world.ctx).await;
+    drafting(&world, 0, 1).await;
+    // A credit note, and what it corrects is owed by nobody yet.
+    at(&world, "2026-02-01T09:00");
+    let summary = run(&world, "2026-02-01").await;
+    assert_eq!((summary.drafts, summary.credit_notes, summary.accounts_parked), (1, 0, 0));
+    assert_clean(&world, 2).await;
+    at(&world, "2026-02-08T09:00");
+    let summary = run(&world, "2026-02-08").await;
+    assert_eq!((summary.invoices, summary.credit_notes), (1, 1));
+    assert_clean(&world, 2).await;
+}

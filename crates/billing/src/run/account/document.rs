@@ -10,7 +10,7 @@ use tenancy::{Ctx, TenantTx};
 use super::{Outcome, store};
 use crate::Error;
 use crate::invoice::draft::complete;
-use crate::invoice::store::NewInvoice;
+use crate::invoice::store::{NewInvoice, unbilled};
 use crate::invoice::tax::{Past, treatment_on};
 use crate::invoice::{Billing, Customer, DocumentKind, InvoiceLine, Issuer, store as invoices};
 use crate::ledger::Posting;
@@ -67,9 +67,11 @@ pub(super) async fn write_all(
     let parties = parties(ctx, tx).await?;
     let drafts = drafts(tx, subscription, &parties, documents).await?;
     let draft_days = parties.issuer.profile.as_ref().map_or(0, |profile| profile.draft_days);
+    // Documents become final in the order of their boundaries: a credit note after what it corrects.
+    let are_drafts = draft_days > 0 || unbilled::oldest_draft(tx).await?.is_some();
     let mut numbers = BTreeMap::new();
     for kind in [DocumentKind::Invoice, DocumentKind::CreditNote] {
-        for draft in drafts.iter().filter(|draft| draft_days == 0 && draft.kind() == kind) {
+        for draft in drafts.iter().filter(|draft| !are_drafts && draft.kind() == kind) {
             let number = series::store::take(tx.conn(), parties.issuer.id, kind.series()).await?;
             numbers.insert(draft.billing, number);
         }
@@ -82,8 +84,8 @@ pub(super) async fn write_all(
         day.checked_add_days(Days::new(days.into())).ok_or(Error::Stored("boundary"))
     };
     for (draft, id) in drafts.iter().zip(ids) {
-        let issued_on = match (draft_days, draft.billing) {
-            (0, Billing { boundary, revision: 1 }) => boundary,
+        let issued_on = match (are_drafts, draft.billing) {
+            (false, Billing { boundary, revision: 1 }) => boundary,
             _ => after(today, draft_days)?,
         };
         let number = numbers.remove(&draft.billing);
