@@ -19,6 +19,7 @@ help: ## This list
 	@echo
 	@echo "  make demo takes MAIL=DIR-or-mbox (mail to take in) and DEMO_EXIT=1 (stop after the story);"
 	@echo "  make test takes ARGS='-p billing' and the like; make bench takes ONLY=name;"
+	@echo "  make nightly takes CASES=number (for each property) and SEED=number;"
 	@echo "  make contract takes CASES=number (for each operation) and SEED=number"
 
 .PHONY: demo
@@ -28,6 +29,13 @@ demo: install ## Build, start on embedded defaults, play the main job, stay up u
 .PHONY: test
 test: install ## Run every test, against a real Postgres and an S3-compatible server
 	@$(XTASK) test $(ARGS)
+
+.PHONY: nightly
+nightly: install ## Every test, each property with 10,000 cases and more; prints the seed (hours)
+	@seed=$(or $(SEED),$$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')); cases=$(or $(CASES),10000); \
+	echo "nightly: CASES=$$cases SEED=$$seed"; \
+	PROPTEST_CASES=$$cases PROPTEST_RNG_SEED=$$seed $(XTASK) test --workspace --no-fail-fast || \
+	{ echo "nightly: FAILED; again with make nightly CASES=$$cases SEED=$$seed"; exit 1; }
 
 .PHONY: run
 run: install ## Serve on embedded defaults, without the story

@@ -245,8 +245,18 @@ BEYOND = {
     "/prices/*/tiers": "of a price by tiers, in the order of their limits",
     "/prices/*/grace_days": "of a lock, and only of that",
     "/prices/*/interval": "at most one price for an item and interval",
+    "discounts/percentage": "above 0, and instead of an amount",
+    "discounts/amount/currency": "the subscription's",
+    "discounts/starts_on": "not billed",
+    "/ends_on": "after starts_on, or after the present day",
+    "/bill_on": "in the years 2000 to 2200",
+    "/prices/*/setup_price": "of a reseller's price, and only of that",
+    "one-off-items/unit_amount/currency": "the subscription's",
     "payments/amount/currency": "the tenant's",
     "refund/amount/currency": "the payment's",
+    "/remind_after_days": "ascending",
+    "/suspend_capabilities": "named exactly when there is a day for them",
+    "/cancel_after_days": "not before the suspension",
     "/received_on": "not after the tenant's present day",
     "cursor": "made by the server",
 }
@@ -260,7 +270,7 @@ def filter_failure(context, failure, case, response):
         return False  # Every sequence of bytes is a message.
     if isinstance(failure, UseAfterFree) and '"status":"deleted"' in response.text:
         return False  # What is deleted can be seen as deleted.
-    if isinstance(failure, EnsureResourceAvailability) and case.operation.path.endswith(("/subscription", "/billing-profile", "/wholesale-agreement", "/payment-method", "/payment-provider")):
+    if isinstance(failure, EnsureResourceAvailability) and case.operation.path.endswith(("/subscription", "/billing-profile", "/wholesale-agreement", "/payment-method", "/payment-provider", "/discounts", "/dunning-policy")):
         return False  # A new tenant or reseller has none.
     if isinstance(failure, RejectedPositiveData) and case.operation.path == "/v1/auth/token":
         body = response.json()  # Each grant needs other fields, and a made-up password is wrong.

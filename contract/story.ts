@@ -306,6 +306,15 @@ async function comeAndGo(portal: Api, customer: Customer): Promise<void> {
   step(`tenant ${tenant.id}: one more user, gone again`);
 }
 
+/** What the next run will make of the customer's account, and that asking changes nothing. */
+async function preview(portal: Api, customer: Customer, as_of: string): Promise<number[]> {
+  const params = { path: { tenant_id: customer.tenant.id } };
+  const ahead = ok(await portal.POST("/v1/tenants/{tenant_id}/subscription/preview", { params, body: { as_of } }), 200);
+  assert.equal(ahead.parked_reason, null);
+  assert.deepEqual(ok(await portal.GET("/v1/tenants/{tenant_id}/invoices", { params }), 200).data, []);
+  return ahead.documents.map((document) => document.total.amount_minor);
+}
+
 /** One run for all that the portal sees, waited for. */
 async function bill(portal: Api, as_of: string): Promise<Schemas["RunSummary"]> {
   const { id } = ok(await portal.POST("/v1/billing/runs", { body: { as_of } }), 202);
@@ -330,6 +339,12 @@ async function checkInvoices(portal: Api, customer: Customer, totals: number[]):
     assert.deepEqual([lines, invoice.currency, invoice.customer.id], [invoice.total.amount_minor, "EUR", customer.tenant.id]);
   }
   assert.deepEqual(invoices.map((invoice) => invoice.total.amount_minor), totals);
+  const [first] = invoices;
+  const period = first!.lines[0]!;
+  const query = { from: first!.issued_on, to: day(new Date(Date.parse(first!.issued_on) + 24 * 3600 * 1000)) };
+  const usage = ok(await portal.GET("/v1/tenants/{tenant_id}/usage", { params: { path: params.path, query } }), 200).data;
+  assert.deepEqual(usage.map((used) => Math.max(used.seats_used, used.seats_committed) >= period.quantity), [true]);
+  await checkDunning(portal, customer.tenant.reseller_id);
   await checkPayments(portal, customer, invoices[0]!);
   step(`invoices of ${totals.map((minor) => (minor / 100).toFixed(2)).join(" and ")} EUR`);
 }
@@ -363,6 +378,27 @@ async function correctInvoice(portal: Api, reseller_id: string, customer: Custom
   step("an invoice voided, and billed anew by a draft");
 }
 
+/** A charge that comes once and a discount, neither on any document of this story; another of each is taken back. */
+async function besideSeats(portal: Api, customer: Customer): Promise<void> {
+  const params = { path: { tenant_id: customer.tenant.id } };
+  const item = { description: "Moving mail, an hour", quantity: 2, unit_amount: { amount_minor: 9000, currency: "EUR" as const }, bill_on: "2199-01-01" };
+  const discount = { description: "Early booking", percentage: "12.5", starts_on: "2199-01-01" };
+  for (const isKept of [true, false]) {
+    const added = ok(await portal.POST("/v1/tenants/{tenant_id}/one-off-items", { params, body: item }), 201);
+    const given = ok(await portal.POST("/v1/tenants/{tenant_id}/subscription/discounts", { params, body: discount }), 201);
+    assert.deepEqual([added.invoice_id, given.percentage, given.amount], [null, "12.5000", null]);
+    if (isKept) continue;
+    const ofItem = { params: { path: { ...params.path, one_off_item_id: added.id } } };
+    assert.equal((await portal.DELETE("/v1/tenants/{tenant_id}/one-off-items/{one_off_item_id}", ofItem)).response.status, 204);
+    const ofDiscount = { params: { path: { ...params.path, discount_id: given.id } } };
+    assert.equal((await portal.DELETE("/v1/tenants/{tenant_id}/subscription/discounts/{discount_id}", ofDiscount)).response.status, 204);
+  }
+  const items = ok(await portal.GET("/v1/tenants/{tenant_id}/one-off-items", { params }), 200).data;
+  const discounts = ok(await portal.GET("/v1/tenants/{tenant_id}/subscription/discounts", { params }), 200).data;
+  assert.deepEqual([items.length, discounts.length], [1, 1]);
+  step(`one-off item ${items[0]!.id}, discount ${discounts[0]!.id}`);
+}
+
 /** The operator's agreement with the reseller, its invoice, and the file of it. */
 async function sellWholesale(operator: Api, portal: Api, reseller_id: string, as_of: string): Promise<void> {
   const prices: Schemas["NewPrice"][] = [{ item: "mailbox", interval: "month", model: "flat", unit_price: "2.50", currency: "EUR" }];
@@ -380,7 +416,33 @@ async function sellWholesale(operator: Api, portal: Api, reseller_id: string, as
   assert.equal(ok(file, 200).trim().split("\r\n").length, 1 + invoice.lines.length);
   const query = { from: as_of, to: as_of };
   ok(await portal.GET("/v1/resellers/{reseller_id}/margins", { params: { ...params, query } }), 200);
+  await exportWholesale(portal, reseller_id, invoice);
   step(`wholesale invoice ${invoice.number} of 250.00 EUR`);
+}
+
+/** The files for accounting: the lines sum up to the invoice, and the ledger has it. */
+async function exportWholesale(portal: Api, reseller_id: string, invoice: Schemas["Invoice"]): Promise<void> {
+  const from = invoice.issued_on;
+  const to = day(new Date(Date.parse(from) + 24 * 3600 * 1000));
+  const params = { path: { reseller_id }, query: { from, to, level: "wholesale" as const } };
+  const init = { params, headers: { accept: "application/jsonl" }, parseAs: "text" as const };
+  const rows = (file: string): { amount_minor: number; invoice_id?: string }[] => file.trim().split("\n").map((line) => JSON.parse(line));
+  const documents = rows(ok(await portal.GET("/v1/resellers/{reseller_id}/exports/invoices", init), 200));
+  assert.deepEqual(documents.map((row) => row.invoice_id), [invoice.id]);
+  const lines = rows(ok(await portal.GET("/v1/resellers/{reseller_id}/exports/invoice-lines", init), 200));
+  const ledger = rows(ok(await portal.GET("/v1/resellers/{reseller_id}/exports/ledger", init), 200));
+  for (const sums of [lines, ledger]) {
+    assert.equal(sums.reduce((sum, row) => sum + row.amount_minor, 0), invoice.total.amount_minor);
+  }
+}
+
+/** A policy that is put, read and put again in its version. */
+async function checkDunning(portal: Api, reseller_id: string): Promise<void> {
+  const params = { path: { reseller_id } };
+  const body: Schemas["NewDunningPolicy"] = { remind_after_days: [1, 7], suspend_after_days: 21, suspend_capabilities: ["send"] };
+  assert.deepEqual(ok(await portal.PUT("/v1/resellers/{reseller_id}/dunning-policy", { params, body }), 200).suspend_capabilities, ["send"]);
+  assert.equal(ok(await portal.GET("/v1/resellers/{reseller_id}/dunning-policy", { params }), 200).cancel_after_days, null);
+  refused(await portal.PUT("/v1/resellers/{reseller_id}/dunning-policy", { params, body: { suspend_after_days: 21 } }), 422, "invalid_request");
 }
 
 async function checkPayments(
@@ -420,12 +482,15 @@ async function main(): Promise<void> {
   await credentialsAndEvents(portal, monthly);
   await shareAndGroup(portal, monthly);
   await leaveAndReturn(portal, monthly);
+  await besideSeats(portal, monthly);
   for (const { tenant } of [monthly, annual]) await setClock(portal, tenant.id, next);
+  const monthlyTotals = [3 * MONTH_MINOR, 3 * MONTH_MINOR];
+  assert.deepEqual(await preview(portal, monthly, day(next)), monthlyTotals);
   const first = await bill(portal, day(next));
   assert.deepEqual([first.invoices, first.accounts_failed, first.accounts_parked], [3, 0, 0], JSON.stringify(first));
   const second = await bill(portal, day(next));
   assert.equal(second.invoices + second.credit_notes, 0, "the second run billed again");
-  await checkInvoices(portal, monthly, [3 * MONTH_MINOR, 3 * MONTH_MINOR]);
+  await checkInvoices(portal, monthly, monthlyTotals);
   await checkInvoices(portal, annual, [2 * YEAR_MINOR]);
   await correctInvoice(portal, reseller_id, annual, day(next), 2 * YEAR_MINOR);
   for (const customer of [monthly, annual]) {

@@ -21,7 +21,7 @@ insert into tenant_placements (tenant_id, ordinal, since, reseller_id)
     union all
     select m.tenant_id, m.at, m.ordinal, m.data ->> 'to' from events m where m.tenant_id is not null and m.kind = 'tenant.transferred'
     union all
-    select t.id, t.deleted_at, 9223372036854775807, null from tenants t where t.status = 'deleted'
+    select t.id, coalesce(t.deleted_at, now()), 9223372036854775807, null from tenants t where t.status = 'deleted'
   ) placed
   cross join lateral (select substr(placed.wire, 5)::uuid as reseller_id) parsed;
 select protect_tenant_table('tenant_placements');

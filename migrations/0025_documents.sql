@@ -64,3 +64,26 @@ revoke insert on unbilled_documents from pillarbox_system;
 
 -- The last boundary is to be billed again by the next run.
 alter table subscriptions add column bills_again boolean not null default false;
+
+-- An item is on one document that counts as billed; what takes one back names it, too. The subscription's row is locked meanwhile.
+drop index invoice_lines_one_off_once;
+create index invoice_lines_one_off on invoice_lines (tenant_id, one_off_item_id) where one_off_item_id is not null;
+create function refuse_second_billing() returns trigger language plpgsql as $$
+begin
+  if exists (select from invoice_lines l where l.tenant_id = new.tenant_id and l.one_off_item_id = new.one_off_item_id and l.quantity > 0
+      and not exists (select from unbilled_documents u where u.tenant_id = l.tenant_id and u.invoice_id = l.invoice_id)) then
+    raise exception 'the item is billed' using errcode = 'unique_violation', constraint = 'invoice_lines_one_off_once';
+  end if;
+  return new;
+end $$;
+create trigger invoice_lines_one_off_once before insert on invoice_lines for each row
+  when (new.one_off_item_id is not null and new.quantity > 0) execute function refuse_second_billing();
+
+-- One that such documents name is kept when it is deleted: no billing after this one knows of it.
+alter table one_off_items
+  add column withdrawn_after_boundary date,
+  add column withdrawn_after_revision integer,
+  add constraint one_off_items_withdrawn check (num_nulls(withdrawn_after_boundary, withdrawn_after_revision) in (0, 2)),
+  add constraint one_off_items_withdrawn_after foreign key (tenant_id, withdrawn_after_boundary, withdrawn_after_revision)
+    references billed_boundaries (tenant_id, boundary, revision);
+grant update (withdrawn_after_boundary, withdrawn_after_revision) on one_off_items to pillarbox_tenant;

@@ -7,8 +7,10 @@
 mod accept;
 mod around;
 mod client;
+mod day;
 mod document;
 mod extract;
+mod file;
 mod idempotency;
 mod limits;
 mod page;

@@ -19,6 +19,10 @@ pub struct Limits {
     pub message_bytes: usize,
     /// Messages being taken in at a time, each held in memory; further ones wait for their turn.
     pub message_uploads: usize,
+    /// Files being sent at a time while they are read, each on a connection to the database; further ones wait for their turn.
+    pub downloads: usize,
+    /// How long a client may take to take the next piece of such a file, a few hundred kilobytes.
+    pub download_patience: Duration,
     /// How long a request may take from its header to the beginning of the answer; ten minutes at most.
     pub request_timeout: Duration,
     /// Requests that one credential may make in a minute, all at once or evenly; further ones are refused with 429.
@@ -39,6 +43,8 @@ impl Default for Limits {
             body_bytes: 1 << 20,
             message_bytes: 50 << 20,
             message_uploads: 32,
+            downloads: 4,
+            download_patience: Duration::from_secs(60),
             request_timeout: LONGEST_REQUEST,
             requests_per_minute: REQUESTS_PER_MINUTE,
             max_connections: 1024,

@@ -8,9 +8,12 @@ mod billing_run;
 mod branding;
 mod capability;
 mod delegate;
+mod discount;
 mod domain;
 mod dry_run;
+mod dunning_policy;
 mod event;
+mod export;
 mod group;
 mod health;
 mod invoice;
@@ -19,10 +22,12 @@ mod invoice_lifecycle;
 mod mailbox;
 mod mailbox_lifecycle;
 mod message;
+mod one_off_item;
 mod operation;
 pub(crate) mod paths;
 mod payment;
 mod payment_provider;
+mod preview;
 mod price_book;
 mod raw;
 mod reseller;
@@ -32,6 +37,7 @@ mod tax_rate;
 mod tenant;
 mod tenant_lifecycle;
 pub(crate) mod token;
+mod usage;
 mod user;
 mod user_batch;
 mod user_lifecycle;
@@ -40,18 +46,19 @@ mod wholesale;
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use axum::routing::get;
+use axum::{Extension, Router};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tower_http::timeout::RequestBodyTimeoutLayer;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
+use crate::file::Downloads;
 use crate::rate::{self, Rates};
 use crate::tasks::Tasks;
 use crate::{Api, around, document, idempotency, scim};
@@ -70,6 +77,7 @@ pub(crate) fn tracked(api: Api, tasks: Tasks) -> Router {
         ([(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, "no-cache")], document.to_string())
     };
     // The layer reads bodies, so the limit on them has to be known to it already.
+    let downloads = Downloads::new(limits, tasks.clone());
     let replay = from_fn_with_state((api.clone(), tasks), idempotency::replay);
     let rates = Arc::new(Rates::new(limits.requests_per_minute));
     let rate = from_fn_with_state((api.clone(), rates), rate::limit);
@@ -78,6 +86,8 @@ pub(crate) fn tracked(api: Api, tasks: Tasks) -> Router {
     let (small, _) = with_small_bodies().split_for_parts();
     let small =
         small.layer(replay.clone()).layer(DefaultBodyLimit::max(limits.body_bytes)).layer(rate.clone());
+    let (files, _) = with_files().split_for_parts();
+    let files = files.layer(Extension(downloads)).layer(rate.clone());
     let (large, _) = with_messages().split_for_parts();
     let turns = Arc::new(Semaphore::new(limits.message_uploads));
     let large = large
@@ -88,6 +98,7 @@ pub(crate) fn tracked(api: Api, tasks: Tasks) -> Router {
     Router::new()
         .merge(public)
         .merge(small)
+        .merge(files)
         .merge(large)
         .route("/openapi.json", get(openapi))
         .merge(SwaggerUi::new("/docs").config(Config::from("/openapi.json")))
@@ -101,7 +112,12 @@ pub(crate) fn tracked(api: Api, tasks: Tasks) -> Router {
 /// What the document is made of.
 pub(crate) fn declared() -> OpenApi {
     let routes = OpenApiRouter::with_openapi(document::frame()).merge(with_small_bodies());
-    routes.merge(public()).merge(with_messages()).into_openapi()
+    routes.merge(with_files()).merge(public()).merge(with_messages()).into_openapi()
+}
+
+/// What is sent while it is read.
+fn with_files() -> OpenApiRouter<Api> {
+    OpenApiRouter::default().merge(export::router()).merge(usage::files())
 }
 
 fn with_small_bodies() -> OpenApiRouter<Api> {
@@ -128,11 +144,16 @@ fn with_small_bodies() -> OpenApiRouter<Api> {
         .merge(billing_profile::router())
         .merge(tax_rate::router())
         .merge(subscription::router())
+        .merge(preview::router())
+        .merge(usage::router())
+        .merge(discount::router())
+        .merge(one_off_item::router())
         .merge(wholesale::router())
         .merge(invoice::router())
         .merge(invoice_lifecycle::router())
         .merge(payment::router())
         .merge(payment_provider::router())
+        .merge(dunning_policy::router())
         .merge(billing_run::router())
         .merge(event::router())
         .merge(webhook_endpoint::router())

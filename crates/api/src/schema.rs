@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::sync::LazyLock;
 
+use billing::invoice::InvoiceLineKind;
 use billing::price_book::CycleLength;
 use billing::rating::{PriceBasis, RemovalPolicy as Removal, TaxCategory as Category};
 use billing::vat_id::Registration;
@@ -85,11 +86,14 @@ ids! {
     WholesaleAgreementId = "agr": "A wholesale agreement's id.";
     PriceBookId = "pbk": "A price book's id.";
     PriceId = "pri": "A price's id.";
+    DiscountId = "dsc": "A discount's id.";
+    OneOffItemId = "ooi": "A one-off item's id.";
     InvoiceId = "inv": "An invoice's id.";
     WebhookEndpointId = "whk": "A webhook endpoint's id.";
     DeliveryId = "dlv": "A delivery's id.";
     PaymentId = "pay": "A payment's id.";
     RefundId = "ref": "A refund's id.";
+    DisputeId = "dsp": "A dispute's id.";
     RunId = "run": "A billing run's id.";
 }
 
@@ -102,6 +106,8 @@ texts! {
         "^(ten|rsl)_[0-9a-f]{32}$", "ten_019a2f3c5d7e7abc8def0123456789ab";
     UnitPrice: "A price for one unit and one whole cycle, in major units of the currency.",
         r"^[0-9]{1,12}(\.[0-9]{1,8})?$", "4.50000000";
+    SetupPrice: "A price for a setup, in major units of the currency.", r"^[0-9]{1,12}(\.[0-9]{1,8})?$", "25.00000000";
+    DiscountPercentage: "More than 0 per cent, and at most 100.", r"^(100(\.0{1,4})?|[0-9]{1,2}(\.[0-9]{1,4})?)$", "12.5000";
     Percentage: "A rate of tax in per cent, from 0 to 100.", r"^(100(\.0{1,4})?|[0-9]{1,2}(\.[0-9]{1,4})?)$", "19.0000";
     Country: "A country's ISO 3166-1 code.", "^[A-Z]{2}$", "DE";
 }
@@ -111,6 +117,8 @@ schemas! {
         |text| one_of(text, CURRENCIES.iter().copied()).examples(["EUR"]);
     Day: "A day, in the account's own time zone.",
         |text| text.format(Some(SchemaFormat::KnownFormat(KnownFormat::Date))).examples(["2026-12-01"]);
+    DaysOverdue: "Days after the due day.",
+        |days| days.schema_type(Type::Integer).minimum(Some(1)).maximum(Some(365)).examples([7]);
     Name: "What people call it.",
         |text| text.min_length(Some(1)).max_length(Some(200)).pattern(Some(PRINTABLE)).examples(["North Hosting"]);
     BillingLine: "A line of text, as documents show it.",
@@ -166,6 +174,7 @@ closed! {
         [message::State::Live, message::State::Recoverable].map(message::State::as_str);
     Interval: "How long a cycle is.", [CycleLength::Month, CycleLength::Year].map(CycleLength::as_str);
     PriceItem: "What is sold.", ["mailbox"];
+    InvoiceItem: "What was sold: what a price is for, the setup of a subscription, or a one-off item.", ["mailbox", "setup", "one_off"];
     PriceModel: "How units are priced: `flat`, every unit the same; `graduated`, each by its own tier; `volume`, all by one tier.",
         ["flat", "graduated", "volume"];
     RemovalPolicy: "When a removed unit stops being charged.",
@@ -179,14 +188,17 @@ closed! {
         [Registration::Unchecked, Registration::Valid, Registration::Void].map(Registration::as_str);
     SubscriptionStatus: "Whether it is charged.", ["active", "trialing", "ended"];
     RunStatus: "How far a billing run is.", ["succeeded", "queued", "running", "failed"];
+    ExportLevel: "Whose documents.", billing::export::Level::ALL.map(billing::export::Level::as_str);
     InvoiceKind: "What a document is.", ["invoice", "credit_note"];
     InvoiceStatus: "A `draft` is owed by nobody yet; of a `paid` invoice nothing is due; a `void` one was taken back.",
         ["draft", "final", "paid", "void"];
     PaymentStatus: "Where a payment is.", ["succeeded", "pending", "unknown", "requires_action", "processing", "failed"];
-    RefundStatus: "Where a refund is.", ["succeeded", "pending", "unknown", "failed"];
+    RefundStatus: "Where a refund is.", ["succeeded", "pending", "unknown", "failed", "returned"];
+    DisputeStatus: "Where a dispute is.", ["open", "won", "lost"];
     PaymentProviderName: "How a payment comes.", ["manual", "stripe"];
     ChargingProvider: "Who takes charges.", ["stripe"];
-    LineKind: "A cycle in advance, units added in one, or units removed from one.", ["recurring", "proration", "credit"];
+    LineKind: "A cycle in advance, units added in one, units removed from one, a charge that comes once, or what is off the line before it.",
+        InvoiceLineKind::ALL.map(InvoiceLineKind::as_str);
     GrantType: "`client_credentials` (a program with an API key), `password` (a person at a first-party portal) or `refresh_token`.",
         ["client_credentials", "password", "refresh_token"];
     TokenType: "How to use the token (RFC 6750).", ["Bearer"];

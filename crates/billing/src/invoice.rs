@@ -1,23 +1,25 @@
 //! Invoices and credit notes: once they are final, never changed.
 
 pub(crate) mod draft;
+mod kind;
 pub(crate) mod store;
 pub(crate) mod tax;
 mod void;
 
 use chrono::NaiveDate;
 use db::SystemTx;
-use kernel::{Currency, InvoiceId, Money, Page, PageRequest, PriceId, ResellerId, TenantId};
+use kernel::{Currency, InvoiceId, Money, OneOffItemId, Page, PageRequest, PriceId, ResellerId, TenantId};
 use tenancy::branding::{self, Effective};
 use tenancy::{Action, Caller, Ctx};
 
 use crate::Error;
 use crate::profile::{self, CustomerProfile, IssuerProfile};
-use crate::rating::{LineKind, PriceBasis, Span, TaxGroup, UnitPrice};
+use crate::rating::{Percentage, PriceBasis, Span, TaxGroup, UnitPrice};
 use crate::series::Series;
 use crate::wholesale::{self, invoice::WholesaleInvoice};
 
 pub use draft::{discard, finalize};
+pub use kind::InvoiceLineKind;
 pub use tax::InvoiceTax;
 pub use void::void;
 
@@ -147,19 +149,20 @@ pub struct Customer {
 pub struct InvoiceLine {
     /// What it says, in words.
     pub description: String,
-    /// What was sold: `mailbox`.
+    /// What was sold: `mailbox`, `setup` or `one_off`.
     pub item: String,
-    /// `recurring`: a cycle in advance; `proration`: units added in a cycle; `credit`: units removed from one.
-    pub kind: LineKind,
-    /// The days it charges or credits, half-open.
+    /// `recurring`: a cycle in advance; `proration`: units added in a cycle; `credit`: units removed from one; `one_off`: a charge
+    /// that comes once; `discount`: what is off the line before it, or was, in a credit.
+    pub kind: InvoiceLineKind,
+    /// The days it charges or credits, half-open; of a charge that comes once the document's.
     pub period: Span,
     /// Units on each of these days; negative in a credit.
     pub quantity: i64,
     /// Units times days.
     pub seat_days: i64,
-    /// The published price that it was billed at.
-    pub price_id: PriceId,
-    /// For one unit and one whole cycle; `None` when that depends on the quantity.
+    /// The published price that it was billed at; `None` of a one-off item.
+    pub price_id: Option<PriceId>,
+    /// For one unit and one whole cycle, or once; `None` when that depends on the quantity.
     pub unit_price: Option<UnitPrice>,
     /// What it comes to, net.
     pub amount: Money,
@@ -169,8 +172,12 @@ pub struct InvoiceLine {
     pub(crate) rated_position: i32,
     /// As it was rated: gross where prices include tax.
     pub(crate) rated: Money,
-    /// The first charged day of the cycle that it belongs to.
+    /// The first charged day of the cycle that it belongs to; of a charge that comes once the document's.
     pub(crate) cycle_starts_on: NaiveDate,
+    /// The one-off item that it charges.
+    pub(crate) one_off_item_id: Option<OneOffItemId>,
+    /// The discount at which it was rated.
+    pub(crate) discount: (Percentage, UnitPrice),
 }
 
 /// A document of either level.

@@ -8,7 +8,7 @@ pub(crate) mod store;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use db::SystemTx;
-use kernel::{Currency, InvoiceId, Money, PaymentId, RefundId, ResellerId};
+use kernel::{Currency, DisputeId, InvoiceId, Money, PaymentId, RefundId, ResellerId};
 use tenancy::{Action, Caller, Scope, TenantTx};
 use uuid::Uuid;
 
@@ -122,6 +122,12 @@ pub(crate) struct Movement {
 pub(crate) enum Moved {
     Payment(PaymentId),
     Refund(RefundId),
+    /// A refund that came back.
+    RefundReturned(RefundId),
+    /// What a dispute took.
+    Dispute(DisputeId),
+    /// What it gave back.
+    DisputeReinstated(DisputeId),
 }
 
 /// A row of the ledger, whole.
@@ -141,6 +147,9 @@ pub(crate) async fn post_movement(tx: &mut TenantTx, movement: &Movement) -> Res
     let (reference, code, debit, credit) = match movement.what {
         Moved::Payment(id) => (id.uuid(), "payment", Account::Cash, Account::Receivable),
         Moved::Refund(id) => (id.uuid(), "refund", Account::Receivable, Account::Cash),
+        Moved::RefundReturned(id) => (id.uuid(), "refund_returned", Account::Cash, Account::Receivable),
+        Moved::Dispute(id) => (id.uuid(), "dispute", Account::Receivable, Account::Cash),
+        Moved::DisputeReinstated(id) => (id.uuid(), "dispute_reinstated", Account::Cash, Account::Receivable),
     };
     let transfer = Transfer {
         reference,

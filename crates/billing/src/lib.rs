@@ -7,13 +7,18 @@
 //! modules are the shell around it, which stores, claims due accounts, numbers and hands out documents.
 #![deny(clippy::float_arithmetic)]
 
+pub mod discount;
+pub mod dunning;
 mod error;
+pub mod export;
 pub mod forecast;
 pub mod invoice;
 pub mod ledger;
+pub mod one_off_item;
 pub mod payment;
 pub mod payment_method;
 pub mod payment_provider;
+pub mod preview;
 pub mod price_book;
 pub mod profile;
 pub mod rating;
@@ -21,7 +26,9 @@ pub mod receivable;
 pub mod run;
 mod series;
 pub mod subscription;
+pub mod table;
 pub mod tax_rate;
+pub mod usage;
 pub mod vat_id;
 pub mod verify;
 pub mod wholesale;

@@ -1,7 +1,9 @@
 //! Payments: what a customer paid, what it is meant for, and what was paid back. A payment is never taken back but by a
-//! refund, which is a row of its own; what is due by them is [`crate::receivable`]'s.
+//! refund or a dispute, which are rows of their own; what is due by them is [`crate::receivable`]'s.
 
+mod autopay;
 mod charge;
+mod dispute;
 mod matching;
 mod provider;
 mod reconcile;
@@ -18,18 +20,20 @@ use kernel::{Checks, Currency, InvoiceId, Money, Page, PageRequest, PaymentId, R
 use serde_json::json;
 use tenancy::{Action, Caller, Ctx, TenantTx, event};
 
+pub use autopay::{Autopaid, autopay};
 pub use charge::pay;
+pub use dispute::{Dispute, DisputeStatus};
 pub use provider::{Provider, provider_at};
 pub use reconcile::{Reconciled, reconcile};
 pub use refund::{Refund, refund};
 pub use status::{PaymentStatus, RefundStatus};
 pub use webhook::receive;
 
-use crate::Error;
 use crate::error::{NOT_A_DATE, date};
 use crate::ledger::{self, Moved, Movement};
 use crate::rating::local_day;
 use crate::receivable::Receivables;
+use crate::{Error, dunning};
 
 /// The longest reference or reason, in characters.
 const MAX_TEXT: usize = 500;
@@ -53,6 +57,8 @@ pub struct Payment {
     pub refunded: Money,
     /// Each time that it was to be paid back, the oldest first.
     pub refunds: Vec<Refund>,
+    /// Each time that the customer's bank contested it, the oldest first.
+    pub disputes: Vec<Dispute>,
     /// What the transfer said, or what the charge says.
     pub reference: String,
     /// Why it failed, as the provider's code and in its words.
@@ -61,6 +67,15 @@ pub struct Payment {
     pub received_on: Option<NaiveDate>,
     /// When it was recorded.
     pub created_at: DateTime<Utc>,
+}
+
+impl Payment {
+    /// What has arrived and was neither paid back nor taken back.
+    fn left_minor(&self) -> i64 {
+        let taken: i64 = self.disputes.iter().map(Dispute::taken_minor).sum();
+        let is_here = self.status == PaymentStatus::Succeeded;
+        if is_here { (self.amount.amount_minor - self.refunded.amount_minor - taken).max(0) } else { 0 }
+    }
 }
 
 /// A bank transfer that has arrived.
@@ -114,6 +129,7 @@ pub async fn record(ctx: &Ctx, new: NewTransfer) -> Result<Payment, Error> {
         amount,
         refunded: Money::new(0, amount.currency),
         refunds: Vec::new(),
+        disputes: Vec::new(),
         reference: new.reference,
         failure: None,
         received_on: Some(received_on),
@@ -142,7 +158,7 @@ async fn issuers(ctx: &Ctx) -> Result<BTreeSet<ResellerId>, Error> {
     Ok(all)
 }
 
-/// Posts a payment and tells of it, in the transaction in which it succeeds.
+/// Posts a payment, tells of it and lifts what it ends, in the transaction in which it succeeds.
 async fn arrived(
     tx: &mut TenantTx,
     ctx: &Ctx,
@@ -156,7 +172,13 @@ async fn arrived(
     let data = json!({"invoice_id": payment.invoice_id, "provider": payment.provider, "amount": amount,
         "received_on": effective_on});
     event::record(tx, ctx, event::Kind::PaymentSucceeded, payment.id, data).await?;
-    Ok(())
+    dunning::lift(tx, ctx).await
+}
+
+/// What a provider tells is of a payment that is still being found out, or may be: it is to be told again.
+fn tell_again() -> Error {
+    let detail = "it may be of a payment that is being found out; tell it again";
+    Error::Conflict { code: "payment_under_way", detail }
 }
 
 /// Tells that a payment is not coming.
@@ -228,7 +250,7 @@ pub async fn get(caller: &Caller, id: PaymentId) -> Result<Payment, Error> {
 #[expect(
     clippy::disallowed_methods,
     reason = "what names no tenant is looked up across them: by a path, whose tenant the caller then enters; by an event that \
-              an issuer's provider signed; and by us, who ask about what is open"
+              an issuer's provider signed; and by us, who ask about what is open and charge what is due"
 )]
 async fn read(db: &Db) -> Result<SystemRead, db::Error> {
     SystemRead::open(db).await

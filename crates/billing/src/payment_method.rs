@@ -4,6 +4,8 @@
 
 mod store;
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
 use kernel::{Checks, ResellerId};
 use serde_json::json;
@@ -18,6 +20,8 @@ pub struct PaymentMethod {
     pub customer: String,
     /// The provider's id of what they pay by.
     pub method: String,
+    /// Whether invoices are charged by it on their due day without anybody asking.
+    pub is_autopay: bool,
     /// When it was put last.
     pub updated_at: DateTime<Utc>,
     /// Counts its changes.
@@ -31,6 +35,8 @@ pub struct PutPaymentMethod {
     pub customer: String,
     /// The provider's id of what they pay by, likewise.
     pub method: String,
+    /// Whether invoices are to be charged by it on their due day without anybody asking.
+    pub is_autopay: bool,
 }
 
 /// By what the tenant pays its present reseller.
@@ -46,6 +52,11 @@ pub async fn get(ctx: &Ctx) -> Result<PaymentMethod, Error> {
 /// By what the tenant pays an issuer.
 pub(crate) async fn find(tx: &mut TenantTx, issuer: ResellerId) -> Result<Option<PaymentMethod>, Error> {
     Ok(store::find(tx, issuer).await?)
+}
+
+/// The issuers that the tenant pays without being asked.
+pub(crate) async fn autopaid_issuers(tx: &mut TenantTx) -> Result<BTreeSet<ResellerId>, Error> {
+    Ok(store::autopaid_issuers(tx).await?)
 }
 
 /// Puts by what the tenant pays its present reseller, whole.
@@ -72,7 +83,7 @@ pub async fn put(ctx: &Ctx, put: PutPaymentMethod, if_version: Option<i64>) -> R
             _ => error.into(),
         }
     })?;
-    let data = json!({"has_payment_method": true});
+    let data = json!({"has_payment_method": true, "autopay": put.is_autopay});
     event::record(&mut tx, ctx, event::Kind::PaymentMethodChanged, ctx.tenant_id(), data).await?;
     tx.commit().await?;
     Ok(method)

@@ -11,7 +11,7 @@ use kernel::{Checks, Currency, Env, Page, PageRequest, PriceBookId, PriceId, Res
 use tenancy::{Action, Caller, Scope};
 
 use crate::Error;
-use crate::rating::{Interval, PriceBasis, RemovalPolicy, SuspensionPolicy, Tariff};
+use crate::rating::{Interval, PriceBasis, RemovalPolicy, SuspensionPolicy, Tariff, UnitPrice};
 use crate::series::{self, OPERATOR, Series};
 
 /// A published version of an issuer's prices.
@@ -50,6 +50,8 @@ pub struct Price {
     pub removal_policy: RemovalPolicy,
     /// Whether days on which the tenant is suspended are charged.
     pub suspension_policy: SuspensionPolicy,
+    /// What the start of a subscription by it is charged once, in major units of the currency.
+    pub setup_price: Option<UnitPrice>,
 }
 
 /// How long a cycle is, as it is offered.
@@ -118,6 +120,8 @@ pub struct NewPrice {
     pub suspension_policy: Option<String>,
     /// Of a lock: on how many days a unit may be removed nevertheless; 7 if not given.
     pub grace_days: Option<u32>,
+    /// Of a reseller's: what the start of a subscription by it is charged once; as a unit price.
+    pub setup_price: Option<String>,
 }
 
 /// A price book as a caller gives it.
@@ -162,7 +166,14 @@ pub async fn publish(
         .ok_or_else(|| Error::invalid("/tax_behavior", "must be exclusive or inclusive"))?;
     let checked = check(env, &prices)?;
     let reseller_id = match (reseller_id, caller.scope()) {
-        (None, Scope::Operator) => None,
+        (None, Scope::Operator) => {
+            let charged = checked.iter().position(|price| price.setup_price.is_some());
+            if let Some(index) = charged {
+                let pointer = format!("/prices/{index}/setup_price");
+                return Err(Error::invalid(&pointer, "is for a reseller's prices only"));
+            }
+            None
+        }
         (named, _) => Some(named.map_or_else(|| caller.own_reseller(), Ok)?),
     };
     if let Some(reseller_id) = reseller_id {
@@ -242,6 +253,9 @@ fn check(env: &Env, prices: &[NewPrice]) -> Result<Vec<Price>, Error> {
         let suspension = new.suspension_policy.as_deref();
         let suspension = suspension.map_or(Some(SuspensionPolicy::default()), SuspensionPolicy::from_name);
         let suspension = checks.value(suspension, &at("suspension_policy"), "must be continue or pause");
+        let setup_price = new.setup_price.as_deref();
+        let setup_price =
+            setup_price.and_then(|text| tariff::unit_price(&mut checks, text, &at("setup_price")));
         if let (Some(interval), Some(tariff), Some(currency), Some(removal_policy), Some(suspension_policy)) =
             (interval, tariff, currency, policy, suspension)
         {
@@ -249,7 +263,16 @@ fn check(env: &Env, prices: &[NewPrice]) -> Result<Vec<Price>, Error> {
             checks.require(seen.insert((new.item.clone(), interval)), &at("interval"), twice);
             let item = new.item.clone();
             let id = env.new_id();
-            checked.push(Price { id, item, interval, tariff, currency, removal_policy, suspension_policy });
+            checked.push(Price {
+                id,
+                item,
+                interval,
+                tariff,
+                currency,
+                removal_policy,
+                suspension_policy,
+                setup_price,
+            });
         }
     }
     checks.done().map_err(Error::Invalid)?;

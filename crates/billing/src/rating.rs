@@ -29,14 +29,14 @@ mod timeline;
 mod properties;
 
 pub use calendar::{Cycle, Interval, Span, local_day};
-pub use discount::{AmountOff, Discount, Rate, split};
+pub use discount::{AmountOff, Discount, Off, Rate, split};
 pub use document::{CycleState, Line, LineKind, document};
 pub use in_force::Log;
 pub use instalment::instalment;
 pub use one_off::OneOff;
 pub use percentage::{Percentage, PercentageError};
 pub use price::{Amount, Share, UnitPrice, UnitPriceError};
-pub use quantity::{Step, steps_of_changes, steps_of_levels};
+pub use quantity::{Step, daily_peaks, steps_of_changes, steps_of_levels};
 pub use reconcile::{Billed, Charge, reconcile};
 pub use removal::RemovalPolicy;
 pub use storage::{byte_seconds, overage_gib};

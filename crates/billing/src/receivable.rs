@@ -6,6 +6,7 @@ mod store;
 
 use std::collections::BTreeMap;
 
+use chrono::NaiveDate;
 use kernel::{Currency, InvoiceId, ResellerId};
 use tenancy::TenantTx;
 
@@ -20,7 +21,7 @@ pub struct Owed {
     pub total_minor: i64,
 }
 
-/// What settles invoices: a payment less what was paid back of it, or a part of a credit note.
+/// What settles invoices: a payment less what was paid back or taken back of it, or a part of a credit note.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Means {
     /// What it is meant for; `None`: for the oldest.
@@ -78,6 +79,8 @@ pub(crate) struct Receivable {
     pub(crate) currency: Currency,
     /// As the document shows it.
     pub(crate) number: String,
+    /// The last day on which it is paid in time.
+    pub(crate) due_on: NaiveDate,
     pub(crate) due_minor: i64,
 }
 
@@ -175,7 +178,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(if cfg!(debug_assertions) { 2_000 } else { 20_000 }))]
+        #![proptest_config(ProptestConfig::with_cases(ProptestConfig::default().cases.max(2_000)))]
 
         #[test]
         fn what_is_due_less_the_credit_is_the_receivable((totals, means) in scene()) {

@@ -6,6 +6,7 @@
 
 pub(crate) mod account;
 mod drafts;
+mod schedule;
 mod store;
 
 use chrono::{DateTime, NaiveDate, Utc};
@@ -21,7 +22,8 @@ use crate::rating::local_day;
 use crate::{subscription, wholesale};
 use account::{Outcome, Treatment};
 
-pub(crate) use account::opened;
+pub(crate) use account::{Finality, bill_until, opened};
+pub use schedule::scheduled;
 
 /// The kind of job that [`create`] queues, for [`work`].
 pub const JOB: &str = "billing_run";
@@ -84,6 +86,8 @@ pub struct Run {
 pub(crate) enum Reach {
     /// Everybody, and the resellers who buy from the operator.
     All,
+    /// As [`Self::All`], and whoever lives by a test clock up to its day, however far ahead that is.
+    Present,
     /// The tenants of a reseller and of those below it.
     Reseller(ResellerId),
     /// One tenant.
@@ -254,19 +258,20 @@ async fn bill_due(db: &Db, as_of: NaiveDate, reach: Reach, summary: &mut RunSumm
     let first = Treatment { retries_parked: is_named, waits: is_named };
     // Tenants first: what they are billed does not wait for the operator's own documents.
     for level in Level::of(reach) {
+        let until = level.until(as_of);
         let mut held = Vec::new();
         let mut after = None;
         while let Some(page) = due_page(db, as_of, *level, reach, &mut after).await? {
             for account in page.iter().filter(|account| account.has_come(db.env().now())) {
                 summary.accounts_due += 1;
-                if one(&caller, account.customer, as_of, first, summary).await? {
+                if one(&caller, account.customer, until, first, summary).await? {
                     held.push(account.customer);
                 }
             }
         }
         // Whoever held these may have billed them, or only have changed what they buy by.
         for customer in held {
-            one(&caller, customer, as_of, Treatment { waits: true, ..first }, summary).await?;
+            one(&caller, customer, until, Treatment { waits: true, ..first }, summary).await?;
         }
     }
     // Counted afterwards, since an account that was billed may have another boundary that has not come.
@@ -312,6 +317,8 @@ async fn take_account(caller: &Caller, reach: Reach) -> Result<(), Error> {
 enum Level {
     /// Resellers their tenants.
     Retail,
+    /// Resellers those of their tenants that live by a test clock.
+    Sandbox,
     /// The operator its resellers.
     Wholesale,
 }
@@ -321,7 +328,16 @@ impl Level {
     fn of(reach: Reach) -> &'static [Self] {
         match reach {
             Reach::All => &[Self::Retail, Self::Wholesale],
+            Reach::Present => &[Self::Retail, Self::Sandbox, Self::Wholesale],
             Reach::Reseller(_) | Reach::Tenant(_) => &[Self::Retail],
+        }
+    }
+
+    /// Up to which day it is billed; nobody is beyond their own present day.
+    fn until(self, as_of: NaiveDate) -> NaiveDate {
+        match self {
+            Self::Retail | Self::Wholesale => as_of,
+            Self::Sandbox => NaiveDate::MAX,
         }
     }
 }
@@ -360,6 +376,7 @@ async fn due_page(
     let mut tx = system(db).await?;
     let page = match level {
         Level::Retail => store::due(&mut tx, as_of, reach, *after, PAGE).await?,
+        Level::Sandbox => store::due_by_clock(&mut tx, *after, PAGE).await?,
         Level::Wholesale => store::due_agreements(&mut tx, as_of, *after, PAGE).await?,
     };
     tx.commit().await?;

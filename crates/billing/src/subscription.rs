@@ -2,8 +2,10 @@
 
 mod agreements;
 mod cancel;
+mod owed;
 mod standing;
 pub(crate) mod store;
+mod window;
 
 use chrono::{DateTime, Days, NaiveDate, Utc};
 use kernel::{Checks, PriceBookId, SubscriptionId};
@@ -17,9 +19,11 @@ use crate::rating::{CycleState, Share, Step, local_day};
 use crate::run::opened;
 
 pub use agreements::AgreedTerms;
-pub(crate) use agreements::{Agreements, Entry, StoredPrice, SubscribedPrice};
+pub(crate) use agreements::{Agreements, Beside, Entry, StoredPrice, SubscribedPrice};
 pub use cancel::cancel;
-pub(crate) use standing::take_account;
+pub(crate) use owed::OwedLine;
+pub(crate) use standing::{look_ahead, take_account};
+pub(crate) use window::{Window, Windows};
 
 /// What a tenant has subscribed to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +41,8 @@ pub struct Subscription {
     /// Counts its changes.
     pub version: i64,
     pub(crate) agreed: Agreements,
+    /// Whether the last boundary is to be billed again.
+    pub(crate) bills_again: bool,
     /// When it was put for the first time, in the tenant's time.
     created_at: DateTime<Utc>,
 }
@@ -91,16 +97,21 @@ impl Subscription {
 
     /// With what was agreed to be something else, after the last boundary that was billed.
     fn with(self, agreed: Agreements, last_billed: Option<NaiveDate>) -> Result<Self, Error> {
-        Ok(Self {
-            terms: agreed.terms()?.clone(),
-            next_invoice_on: agreed.next_boundary(last_billed)?,
-            agreed,
-            ..self
-        })
+        Self { terms: agreed.terms()?.clone(), agreed, ..self }.looking_ahead(last_billed)
+    }
+
+    /// The next boundary after the last that was billed, which is that one while it is to be billed again.
+    pub(crate) fn next_boundary(&self, last_billed: Option<NaiveDate>) -> Result<Option<NaiveDate>, Error> {
+        if self.bills_again { Ok(last_billed) } else { self.agreed.next_boundary(last_billed) }
+    }
+
+    fn looking_ahead(self, last_billed: Option<NaiveDate>) -> Result<Self, Error> {
+        Ok(Self { next_invoice_on: self.next_boundary(last_billed)?, ..self })
     }
 }
 
-fn today(ctx: &Ctx) -> NaiveDate {
+/// The tenant's present day.
+pub(crate) fn today(ctx: &Ctx) -> NaiveDate {
     local_day(ctx.now(), ctx.time_zone())
 }
 
@@ -152,23 +163,36 @@ pub async fn get(ctx: &Ctx) -> Result<Subscription, Error> {
 /// subscription that has been billed would change; [`tenancy::Error::VersionMismatch`] when `if_version` is not the
 /// subscription's, which is 0 while there is none.
 pub async fn put(ctx: &Ctx, new: PutSubscription, if_version: Option<i64>) -> Result<Subscription, Error> {
+    let mut tx = ctx.begin().await?;
+    let subscription = put_in(ctx, &mut tx, new, if_version).await?;
+    tx.commit().await?;
+    Ok(subscription)
+}
+
+/// As [`put`]; whether it stays is the caller's to say, whose the subscription's row is from here on.
+pub(crate) async fn put_in(
+    ctx: &Ctx,
+    tx: &mut TenantTx,
+    new: PutSubscription,
+    if_version: Option<i64>,
+) -> Result<Subscription, Error> {
     ctx.require(Action::SubscriptionWrite)?;
     let asked = check(&new)?;
-    let mut tx = ctx.begin().await?;
-    let old = store::find_locked(&mut tx).await?;
+    let old = store::find_locked(tx).await?;
     tenancy::require_version(if_version, old.as_ref().map_or(0, |old| old.version))?;
-    let terms = terms_from_today(ctx, &mut tx, new.price_book_id, &asked).await?;
-    let last_billed = store::last_boundary(&mut tx).await?;
+    let terms = terms_from_today(ctx, tx, new.price_book_id, &asked).await?;
+    let last_billed = store::last_boundary(tx).await?;
     let agreed = match &old {
         Some(old) if last_billed.is_some() || old.status(ctx) == Status::Ended => {
-            let units = units(ctx, &mut tx).await?.max(asked.seats_committed.into());
+            let units = units(ctx, tx).await?.max(asked.seats_committed.into());
             changed(&old.agreed, terms, &asked, units, last_billed)?
         }
         Some(old) => superseded(old, terms, &asked)?,
         None => {
             trial_after(asked.trial_ends_on, terms.starts_on)?;
+            let standings = tenant_standing::changes(tx).await?;
             Agreements::new(terms.starts_on, asked.trial_ends_on, vec![Entry::Terms(terms)])?
-                .standing(tenant_standing::changes(&mut tx).await?)
+                .beside(Beside { standings, ..Beside::default() })
         }
     };
     let subscription = match &old {
@@ -186,32 +210,31 @@ pub async fn put(ctx: &Ctx, new: PutSubscription, if_version: Option<i64>) -> Re
     write(ctx, tx, old.as_ref(), subscription, last_billed.is_some()).await
 }
 
-/// Writes what is new, and commits.
+/// Writes what is new.
 async fn write(
     ctx: &Ctx,
-    mut tx: TenantTx,
+    tx: &mut TenantTx,
     old: Option<&Subscription>,
     new: Subscription,
     is_billed: bool,
 ) -> Result<Subscription, Error> {
     let version = old.map_or(1, |old| old.version + 1);
     let new = Subscription { version, parked_reason: None, ..new };
-    store::put(&mut tx, &new).await?;
+    store::put(tx, &new).await?;
     for entry in new.agreed.since(old.map_or(0, |old| old.agreed.count())) {
-        store::append_entry(&mut tx, entry, ctx.now()).await?;
+        store::append_entry(tx, entry, ctx.now()).await?;
     }
     if old.is_none_or(|old| old.seats_committed != new.seats_committed) {
         // At one instant the last that was set counts, so this replaces what was never billed.
         let is_first = !is_billed && new.terms.starts_on == new.starts_on();
         let at = if is_first { new.created_at } else { ctx.now() };
-        store::append_commitment(&mut tx, Step { at, level: new.seats_committed.into() }).await?;
+        store::append_commitment(tx, Step { at, level: new.seats_committed.into() }).await?;
     }
     let terms = &new.terms;
     let data = json!({"price_book_id": terms.price_book_id, "interval": terms.interval.as_str(),
         "term_months": terms.term_months, "terms_start_on": terms.starts_on, "ends_on": new.ends_on(),
         "seats_committed": new.seats_committed});
-    event::record(&mut tx, ctx, event::Kind::SubscriptionChanged, new.id, data).await?;
-    tx.commit().await?;
+    event::record(tx, ctx, event::Kind::SubscriptionChanged, new.id, data).await?;
     Ok(new)
 }
 
@@ -224,6 +247,7 @@ fn fresh(ctx: &Ctx, asked: &Asked, agreed: Agreements) -> Result<Subscription, E
         parked_reason: None,
         version: 0,
         agreed,
+        bills_again: false,
         created_at: ctx.now(),
     })
 }
@@ -236,7 +260,7 @@ async fn terms_from_today(
     asked: &Asked,
 ) -> Result<AgreedTerms, Error> {
     let price = store::price(tx, price_book_id, asked.interval, MAILBOX).await?;
-    let (price_book_version, price) = price.ok_or_else(|| {
+    let (price_book_version, price, setup_price) = price.ok_or_else(|| {
         Error::invalid(
             "/price_book_id",
             "must be a price book of the tenant's reseller with a mailbox price for the interval",
@@ -257,6 +281,7 @@ async fn terms_from_today(
         term_months: asked.term_months,
         anchor_date: asked.anchor_date.or(asked.trial_ends_on).unwrap_or(today),
         price,
+        setup_price,
     })
 }
 

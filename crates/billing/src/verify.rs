@@ -2,15 +2,15 @@
 //!
 //! Proved, when nothing is found:
 //! - Every document since the ledger's introduction is, line by line, what the rating core makes of the tenant's calendar
-//!   of then and of the three append-only logs (seat changes, commitments, terms) as far as they were known when its
+//!   of then and of the append-only logs (seat changes, commitments, terms, standings, discounts) as far as they were known when its
 //!   boundary was billed. What has come into the logs since, late events too, belongs to boundaries to
 //!   come and makes no difference here. No boundary was skipped, and each that owes something has its document.
 //! - Each line is taxed as the parties' profiles on the document make it, by the rates that the issuer had added by then
 //!   and that held on the document's day; a credit, as what it takes back was. The tax of each group is that of its lines.
 //! - Of every document: lines = net, tax groups = tax, net + tax = total, a credit note's references = its total, and what is credited on
 //!   an invoice is at most its total.
-//! - Every document, payment and refund has exactly its transfers and every transfer what it was posted from; the balance
-//!   of each account by the transfers is the one by these, so that receivable = invoices − credit notes − payments + refunds.
+//! - Every document, payment, refund and dispute has exactly its transfers and every transfer what it was posted from; the balance
+//!   of each account by the transfers is the one by these, so that receivable = invoices − credit notes − payments + refunds + what disputes took.
 //!   Debits = credits by the shape of a transfer, which names both.
 //! - The same of what the operator billed each reseller, tenant by tenant, by the seat changes and terms that were known and
 //!   on the days on which each tenant was found to count.
@@ -202,7 +202,7 @@ async fn recomputed(tx: &mut TenantTx) -> Result<Recomputed, Error> {
         },
         boundaries,
         next_invoice_on: subscription.next_invoice_on,
-        bills_again: store::bills_again(tx).await?,
+        bills_again: subscription.bills_again,
         unbilled,
         standings_are_known: subscription::store::standings_are_known(tx).await?,
         tax: tax::Account::new(rates_of(tx, &documents).await?),

@@ -22,7 +22,7 @@ use tenancy::{ResellerCtx, Scope};
 use crate::Error;
 
 /// Whether the caller is the operator or the reseller itself, to anybody else there is no such thing.
-fn must_be_party(ctx: &ResellerCtx) -> Result<(), Error> {
+pub(crate) fn must_be_party(ctx: &ResellerCtx) -> Result<(), Error> {
     match ctx.caller().scope() {
         Scope::Operator => Ok(()),
         Scope::Reseller(id) if id == ctx.reseller_id() => Ok(()),

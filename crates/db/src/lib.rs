@@ -157,3 +157,5 @@ impl Db {
 
 /// The start of every transaction; the role's name follows.
 const BEGIN: &str = "begin; set local role";
+/// The start of those that read a lot and are to see one state of it.
+const BEGIN_SNAPSHOT: &str = "begin isolation level repeatable read, read only; set local role";

@@ -19,6 +19,14 @@ impl SystemTx {
         Ok(Self(db.begin(format!("{} pillarbox_system", crate::BEGIN)).await?))
     }
 
+    /// Begins one that only reads, and sees the database as it was at its first statement however long it goes on.
+    ///
+    /// # Errors
+    /// As of any statement.
+    pub async fn snapshot(db: &Db) -> Result<Self, Error> {
+        Ok(Self(db.begin(format!("{} pillarbox_system", crate::BEGIN_SNAPSHOT)).await?))
+    }
+
     /// The connection, for a store's statements.
     pub fn conn(&mut self) -> &mut PgConnection {
         &mut self.0

@@ -109,12 +109,18 @@ ids! {
     PriceBookId = "pbk";
     /// One price of a price book.
     PriceId = "pri";
+    /// A discount of a subscription.
+    DiscountId = "dsc";
+    /// A charge that comes once.
+    OneOffItemId = "ooi";
     /// An invoice or credit note.
     InvoiceId = "inv";
     /// What a customer paid, or is to pay by a provider.
     PaymentId = "pay";
     /// What a customer was paid back.
     RefundId = "ref";
+    /// What a customer's bank contests.
+    DisputeId = "dsp";
     /// A billing run.
     RunId = "run";
     /// A queued piece of work.

@@ -78,23 +78,23 @@ impl Money {
     }
 }
 
-impl fmt::Display for Money {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Money {
+    /// The amount in major units with as many decimals as the currency has, such as `-12.50`.
+    pub fn decimal(self) -> String {
         let digits = self.currency.exponent();
         let unit = 10_u64.pow(digits);
         let sign = if self.amount_minor < 0 { "-" } else { "" };
         let minor = self.amount_minor.unsigned_abs();
         match digits {
-            0 => write!(f, "{sign}{minor} {}", self.currency),
-            _ => write!(
-                f,
-                "{sign}{}.{:0width$} {}",
-                minor / unit,
-                minor % unit,
-                self.currency,
-                width = digits as usize
-            ),
+            0 => format!("{sign}{minor}"),
+            _ => format!("{sign}{}.{:0width$}", minor / unit, minor % unit, width = digits as usize),
         }
+    }
+}
+
+impl fmt::Display for Money {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.decimal(), self.currency)
     }
 }
 

@@ -1,8 +1,9 @@
-//! Events, read as far as they concern payments and refunds.
+//! Events, read as far as they concern payments, refunds and disputes.
 
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::dispute::Dispute;
 use crate::intent::{Intent, RawIntent, RawRefund, Refund, metadata};
 
 /// What an event tells, as far as it matters here: where a thing is now, or was once. Events come twice and in any order.
@@ -10,8 +11,10 @@ use crate::intent::{Intent, RawIntent, RawRefund, Refund, metadata};
 pub enum Happened {
     /// A payment of ours succeeded, failed, is on its way or was cancelled.
     Payment(Intent),
-    /// Refunds of ours were made, went through or failed.
+    /// Refunds were made, went through or failed: ours, and those by hand, which may be of others' payments.
     Refunds(Vec<Refund>),
+    /// A dispute was opened, took money, gave it back or was closed. It may be of others' payments.
+    Dispute(Dispute),
     /// Nothing that matters here, such as what others do with the same account.
     Other,
 }
@@ -59,16 +62,27 @@ impl Happened {
                 Some(Value::Array(all)) => refunds(all),
                 _ => Ok(Self::Other),
             },
+            // Which payments are ours is for the caller to know: what makes no sense is others'.
+            kind if kind.starts_with("charge.dispute.") => {
+                Ok(Dispute::read(kind, object).map_or(Self::Other, Self::Dispute))
+            }
             _ => Ok(Self::Other),
         }
     }
 }
 
-/// Those of ours.
+/// Those of ours, and those of any payment that make sense: it may be ours.
 fn refunds(all: Vec<Value>) -> Result<Happened, EventError> {
-    let ours = all.into_iter().filter(|one| metadata(one, "refund").is_some());
-    let ours: Vec<_> = ours.map(RawRefund::read).collect::<Option<_>>().ok_or(EventError)?;
-    Ok(if ours.is_empty() { Happened::Other } else { Happened::Refunds(ours) })
+    let mut read = Vec::new();
+    for one in all {
+        let is_ours = metadata(&one, "refund").is_some();
+        match RawRefund::read(one) {
+            Some(refund) if is_ours || refund.intent.is_some() => read.push(refund),
+            None if is_ours => return Err(EventError),
+            _ => {}
+        }
+    }
+    Ok(if read.is_empty() { Happened::Other } else { Happened::Refunds(read) })
 }
 
 #[cfg(test)]
@@ -77,7 +91,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{IntentStatus, RefundStatus};
+    use crate::{DisputeStatus, IntentStatus, RefundStatus};
 
     fn event(kind: &str, object: &str) -> Result<Happened, EventError> {
         Happened::parse(
@@ -103,6 +117,31 @@ mod tests {
             assert_eq!((read[0].status, read[0].refund.as_deref()), (RefundStatus::Pending, Some("ref_1")));
         }
         assert_eq!(event("customer.created", "{}"), Ok(Happened::Other));
+    }
+
+    #[test]
+    fn what_is_done_by_hand_is_read_by_its_payment() {
+        let by_hand = r#"{"id":"re_1","status":"succeeded","amount":500,"currency":"eur","payment_intent":"pi_1","metadata":{}}"#;
+        let Happened::Refunds(read) = event("refund.created", by_hand).unwrap() else { panic!() };
+        assert_eq!((read[0].refund.as_deref(), read[0].intent.as_deref()), (None, Some("pi_1")));
+        let dispute = |status: &str, moved: &str| {
+            format!(
+                r#"{{"id":"du_1","payment_intent":"pi_1","amount":500,"currency":"eur","status":"{status}","reason":"fraudulent","balance_transactions":[{moved}]}}"#
+            )
+        };
+        for (kind, status, moved, expected) in [
+            ("created", "needs_response", "", (DisputeStatus::Open, false, false)),
+            ("created", "needs_response", r#"{"amount":-500}"#, (DisputeStatus::Open, true, false)),
+            ("funds_withdrawn", "under_review", "", (DisputeStatus::Open, true, false)),
+            ("closed", "won", r#"{"amount":-500},{"amount":500}"#, (DisputeStatus::Won, true, true)),
+            ("closed", "warning_closed", "", (DisputeStatus::Won, false, false)),
+            ("closed", "lost", "", (DisputeStatus::Lost, true, false)),
+        ] {
+            let kind = format!("charge.dispute.{kind}");
+            let Happened::Dispute(read) = event(&kind, &dispute(status, moved)).unwrap() else { panic!() };
+            assert_eq!((read.status, read.is_withdrawn, read.is_reinstated), expected, "{kind} {status}");
+        }
+        assert_eq!(event("charge.dispute.created", "{}"), Ok(Happened::Other));
     }
 
     #[test]

@@ -84,8 +84,10 @@ pub struct Refund {
     pub status: RefundStatus,
     /// How much.
     pub amount: Money,
-    /// Our id of it, from the metadata.
+    /// Our id of it, from the metadata; `None` for one that was made by hand.
     pub refund: Option<String>,
+    /// The provider's id of the payment, if it is of one.
+    pub intent: Option<String>,
 }
 
 /// What is known after asking for a refund.
@@ -144,6 +146,7 @@ pub(crate) struct RawRefund {
     status: Option<String>,
     amount: i64,
     currency: String,
+    payment_intent: Option<String>,
     #[serde(default)]
     metadata: Metadata,
 }
@@ -156,7 +159,7 @@ pub(crate) struct RawList {
     pub(crate) has_more: bool,
 }
 
-fn currency(code: &str) -> Option<Currency> {
+pub(crate) fn currency(code: &str) -> Option<Currency> {
     code.to_ascii_uppercase().parse().ok()
 }
 
@@ -214,7 +217,13 @@ impl RawRefund {
             _ => return None,
         };
         let amount = from_api(self.amount, currency(&self.currency)?).ok()?;
-        Some(Refund { id: self.id, status, amount, refund: self.metadata.refund })
+        Some(Refund {
+            id: self.id,
+            status,
+            amount,
+            refund: self.metadata.refund,
+            intent: self.payment_intent,
+        })
     }
 }
 

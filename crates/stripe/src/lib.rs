@@ -8,6 +8,7 @@
 
 mod amount;
 mod client;
+mod dispute;
 mod event;
 mod intent;
 mod signature;
@@ -15,6 +16,7 @@ mod transport;
 
 pub use amount::AmountError;
 pub use client::{Account, Charge, Client};
+pub use dispute::{Dispute, DisputeStatus};
 pub use event::{EventError, Happened};
 pub use intent::{Intent, IntentStatus, Outcome, Refund, RefundOutcome, RefundStatus};
 pub use signature::{TOLERANCE, VerifyError, sign, verify};

@@ -125,12 +125,26 @@ named! {
         RefreshTokenReused = "auth.refresh_token_reused",
         /// A subscription was put or changed.
         SubscriptionChanged = "subscription.changed",
+        /// A charge that comes once was added to a tenant's.
+        OneOffItemCreated = "one_off_item.created",
+        /// A charge that comes once was deleted before it was billed.
+        OneOffItemDeleted = "one_off_item.deleted",
+        /// A discount was given.
+        DiscountCreated = "discount.created",
+        /// A discount was ended, or removed before it counted.
+        DiscountEnded = "discount.ended",
         /// An invoice or credit note is final.
         InvoiceFinalized = "invoice.finalized",
         /// A draft was discarded: what it billed is billed anew.
         InvoiceDiscarded = "invoice.discarded",
         /// An invoice was voided by a credit note: what it billed is billed anew.
         InvoiceVoided = "invoice.voided",
+        /// An invoice is the oldest of its tenant's that are past their due day.
+        InvoiceOverdue = "invoice.overdue",
+        /// An overdue invoice is to be reminded of, as its issuer's dunning policy says.
+        InvoiceReminder = "invoice.reminder",
+        /// In which steps a reseller collects what is overdue was put.
+        DunningPolicyChanged = "dunning_policy.changed",
         /// What a reseller buys by was agreed or changed.
         WholesaleAgreementChanged = "wholesale_agreement.changed",
         /// A wholesale invoice or credit note was made final.
@@ -141,8 +155,16 @@ named! {
         PaymentFailed = "payment.failed",
         /// A payment, or a part of it, was paid back.
         PaymentRefunded = "payment.refunded",
-        /// A refund is not made.
+        /// A refund is not made, or was sent back after it had been.
         PaymentRefundFailed = "payment.refund_failed",
+        /// A customer's bank contests a payment.
+        PaymentDisputeOpened = "payment.dispute_opened",
+        /// A dispute took its amount from the issuer: it is due again.
+        PaymentDisputeWithdrawn = "payment.dispute_withdrawn",
+        /// A dispute gave its amount back to the issuer.
+        PaymentDisputeReinstated = "payment.dispute_reinstated",
+        /// A dispute is won or lost.
+        PaymentDisputeClosed = "payment.dispute_closed",
         /// By which provider a reseller takes money was put or deleted.
         PaymentProviderChanged = "payment_provider.changed",
         /// A tenant's payment method was put or deleted.

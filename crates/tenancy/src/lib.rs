@@ -32,6 +32,7 @@ pub mod recipient;
 pub mod reseller;
 pub mod seats;
 pub mod standing;
+pub mod storage_sample;
 pub mod support_access;
 pub mod tenant;
 mod tx;

@@ -132,6 +132,10 @@ named! {
         PaymentProviderRead = "payment_providers:read",
         /// Say by which provider a reseller takes money.
         PaymentProviderWrite = "payment_providers:write",
+        /// See in which steps a reseller collects what is overdue.
+        DunningPolicyRead = "dunning_policies:read",
+        /// Say in which steps a reseller collects what is overdue, which may suspend its tenants.
+        DunningPolicyWrite = "dunning_policies:write",
         /// Start billing runs and see what they did.
         BillingRun = "billing:run",
         /// See what a reseller buys by and is billed for by the operator, and what it earns.
@@ -203,6 +207,7 @@ pub fn allows(role: Role, action: Action) -> bool {
                 | PaymentWrite
                 | PaymentMake
                 | PaymentProviderRead
+                | DunningPolicyRead
                 | BillingRun
                 | WholesaleRead
         ),

@@ -1,6 +1,7 @@
 //! Tenants: the customer organisations.
 
 mod lifecycle;
+mod nonpayment;
 mod store;
 mod transfer;
 
@@ -17,6 +18,7 @@ use crate::standing::{self, Standing};
 use crate::{Action, Caller, Ctx, Error, Scope, event, mailbox, placement, quota, require_version};
 
 pub use lifecycle::{RESTORABLE, delete, end_trials, restore};
+pub use nonpayment::{hold_unpaid, resume_paid, suspend_unpaid};
 pub use transfer::transfer;
 
 /// A customer organisation.
@@ -38,6 +40,8 @@ pub struct Tenant {
     pub status: String,
     /// What a suspension took away from all of its users and keys.
     pub suspended_capabilities: Vec<Capability>,
+    /// What of that was taken because something is overdue, and by nobody else: given back when it is paid.
+    pub unpaid_capabilities: Vec<Capability>,
     /// How many users may hold a seat; `None` is unlimited.
     pub seats_limit: Option<i32>,
     /// How many do.
@@ -146,6 +150,7 @@ pub async fn create(caller: &Caller, new: NewTenant) -> Result<Tenant, Error> {
         time_zone,
         status: if new.trial_ends_at.is_some() { "trial" } else { "active" }.into(),
         suspended_capabilities: Vec::new(),
+        unpaid_capabilities: Vec::new(),
         seats_limit: new.seats_limit,
         seats_used: 0,
         domains_limit: new.domains_limit,
@@ -274,7 +279,7 @@ pub async fn branding(ctx: &Ctx) -> Result<Effective, Error> {
 }
 
 /// Takes capabilities from all of a tenant's users and keys, beside those that are taken already; all of them when none
-/// is named.
+/// is named. What was taken because something is overdue stays taken when that is paid, if it is named here.
 ///
 /// # Errors
 /// [`Error::VersionMismatch`] when `if_version` is not the tenant's.
@@ -283,11 +288,11 @@ pub async fn suspend(
     if_version: Option<i64>,
     capabilities: &[Capability],
 ) -> Result<Tenant, Error> {
-    set_suspended(ctx, if_version, event::Kind::TenantSuspended, |old| Capability::taken(old, capabilities))
-        .await
+    set_suspended(ctx, if_version, event::Kind::TenantSuspended, capabilities, Capability::taken).await
 }
 
-/// Gives capabilities back; all of them when none is named. Each user keeps what was taken from them alone.
+/// Gives capabilities back, though something may be overdue; all of them when none is named. Each user keeps what was
+/// taken from them alone.
 ///
 /// # Errors
 /// As [`suspend`].
@@ -296,27 +301,27 @@ pub async fn resume(
     if_version: Option<i64>,
     capabilities: &[Capability],
 ) -> Result<Tenant, Error> {
-    set_suspended(ctx, if_version, event::Kind::TenantResumed, |old| {
-        Capability::given_back(old, capabilities)
-    })
-    .await
+    set_suspended(ctx, if_version, event::Kind::TenantResumed, capabilities, Capability::given_back).await
 }
 
 async fn set_suspended(
     ctx: &Ctx,
     if_version: Option<i64>,
     kind: event::Kind,
-    change: impl FnOnce(&[Capability]) -> Vec<Capability>,
+    named: &[Capability],
+    change: impl FnOnce(&[Capability], &[Capability]) -> Vec<Capability>,
 ) -> Result<Tenant, Error> {
     ctx.require(Action::TenantWrite)?;
     let mut tx = ctx.begin().await?;
     let old = store::find_locked(&mut tx).await?.ok_or(Error::NotFound)?;
     require_version(if_version, old.version)?;
-    let suspended = change(&old.suspended_capabilities);
-    if suspended == old.suspended_capabilities {
+    let suspended = change(&old.suspended_capabilities, named);
+    // Somebody has decided of what is named: it is no longer a payment's to decide.
+    let unpaid = Capability::given_back(&old.unpaid_capabilities, named);
+    if suspended == old.suspended_capabilities && unpaid == old.unpaid_capabilities {
         return Ok(old);
     }
-    store::set_suspended(&mut tx, &suspended).await?;
+    store::set_suspended(&mut tx, &suspended, &unpaid).await?;
     standing::append(&mut tx, ctx, Standing::without(suspended.len())).await?;
     let names: Vec<&str> = suspended.iter().map(|capability| capability.as_str()).collect();
     event::record(&mut tx, ctx, kind, old.id, json!({"suspended_capabilities": names})).await?;

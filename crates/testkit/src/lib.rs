@@ -18,3 +18,9 @@ pub use cut::{Cut, Side};
 pub use env::{ManualClock, SeededRandom};
 pub use test_db::{TEST_DATABASE_URL, TestDb};
 pub use world::World;
+
+/// How many cases a property gets whose cases are dear, each with a database: as many as `PROPTEST_CASES` says, as `make nightly`
+/// does, or else so many.
+pub fn cases(by_default: u32) -> u32 {
+    std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(by_default)
+}

@@ -65,6 +65,7 @@ struct State {
     answered: HashMap<String, (u16, Value)>,
     intents: BTreeMap<String, Value>,
     refunds: BTreeMap<String, Value>,
+    disputes: BTreeMap<String, Value>,
 }
 
 /// The provider; it ends with the test. Its only good key is `sk_test_good`.
@@ -124,7 +125,10 @@ impl FakeStripe {
             let good = rows.values().filter(|row| row["status"] == "succeeded");
             good.map(|row| row[field].as_i64().unwrap_or_default()).sum::<i64>()
         };
-        sum(&state.intents, "amount_received") - sum(&state.refunds, "amount")
+        let moves =
+            state.disputes.values().filter_map(|one| one["balance_transactions"].as_array()).flatten();
+        let disputed = moves.filter_map(|one| one["amount"].as_i64()).sum::<i64>();
+        sum(&state.intents, "amount_received") - sum(&state.refunds, "amount") + disputed
     }
 
     /// The payments that it has.
@@ -147,6 +151,39 @@ impl FakeStripe {
         if let Some(refund) = lock(&self.state).refunds.get_mut(refund) {
             refund["status"] = json!(status);
         }
+    }
+
+    /// Somebody pays back in the provider's own console: the refund, as events show it.
+    pub fn refund_by_hand(&self, intent: &str, amount: i64) -> Value {
+        let mut state = lock(&self.state);
+        let id = format!("re_{}", state.refunds.len() + 1);
+        let refund = json!({"id": id, "object": "refund", "payment_intent": intent, "status": "succeeded",
+            "currency": state.intents.get(intent).map(|intent| intent["currency"].clone()), "amount": amount, "metadata": {}});
+        state.refunds.insert(id, refund.clone());
+        refund
+    }
+
+    /// The customer's bank takes an amount: the dispute, as events show it.
+    pub fn dispute(&self, intent: &str, amount: i64) -> Value {
+        let mut state = lock(&self.state);
+        let id = format!("du_{}", state.disputes.len() + 1);
+        let dispute = json!({"id": id, "object": "dispute", "payment_intent": intent, "status": "needs_response", "reason": "fraudulent",
+            "currency": state.intents.get(intent).map(|intent| intent["currency"].clone()), "amount": amount,
+            "balance_transactions": [{"amount": -amount}]});
+        state.disputes.insert(id, dispute.clone());
+        dispute
+    }
+
+    /// How a dispute ends, `won` or `lost`: as events show it then.
+    pub fn decide(&self, dispute: &str, status: &str) -> Value {
+        let mut state = lock(&self.state);
+        let Some(dispute) = state.disputes.get_mut(dispute) else { return Value::Null };
+        dispute["status"] = json!(status);
+        if status == "won" {
+            let amount = dispute["amount"].as_i64().unwrap_or_default();
+            dispute["balance_transactions"] = json!([{"amount": -amount}, {"amount": amount}]);
+        }
+        dispute.clone()
     }
 
     /// What becomes of a payment later, such as `succeeded`.

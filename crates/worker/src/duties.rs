@@ -9,12 +9,16 @@ use crate::Worker;
 
 /// How often garbage is looked for.
 const SWEEP_EVERY: Duration = Duration::from_secs(300);
-/// How often kept answers and failed sign-ins are looked through, and the signing key's age.
+/// How often kept answers and failed sign-ins are looked through, and the signing key's age, and stored bytes are sampled.
 const PRUNE_EVERY: Duration = Duration::from_secs(3_600);
 /// How often new events are chained: what a feed lags behind.
 const CHAIN_EVERY: Duration = Duration::from_millis(500);
 /// How often open payments are looked through.
 const RECONCILE_EVERY: Duration = Duration::from_secs(60);
+/// How often what has come due is billed: somewhere a day begins at every quarter of an hour.
+const BILL_EVERY: Duration = Duration::from_secs(900);
+/// How often what is due and overdue is looked through.
+const COLLECT_EVERY: Duration = Duration::from_secs(3_600);
 /// How often the gauges of the queue and the pool are set.
 const MEASURE_EVERY: Duration = Duration::from_secs(15);
 
@@ -43,6 +47,21 @@ pub(crate) async fn run(worker: &Worker, shutdown: &CancellationToken) {
             reconcile_payments(worker).await;
         }
     };
+    // Apart, since on the first of a month it takes its time.
+    let mut bill = every(BILL_EVERY);
+    let billing = async {
+        loop {
+            bill.tick().await;
+            bill_what_is_due(worker).await;
+        }
+    };
+    let mut collect = every(COLLECT_EVERY);
+    let collecting = async {
+        loop {
+            collect.tick().await;
+            collect_due(worker).await;
+        }
+    };
     let duties = async {
         loop {
             tokio::select! {
@@ -50,6 +69,7 @@ pub(crate) async fn run(worker: &Worker, shutdown: &CancellationToken) {
                 _ = prune.tick() => {
                     prune_answers(worker).await;
                     end_trials(worker).await;
+                    sample_storage(worker).await;
                     look_after_credentials(worker).await;
                 }
                 _ = measure.tick() => measure_queue_and_pool(worker).await,
@@ -62,6 +82,8 @@ pub(crate) async fn run(worker: &Worker, shutdown: &CancellationToken) {
         () = chaining => {}
         () = destroying => {}
         () = reconciling => {}
+        () = billing => {}
+        () = collecting => {}
         () = shutdown.cancelled() => {}
     }
 }
@@ -132,10 +154,62 @@ async fn reconcile_payments(worker: &Worker) {
     }
 }
 
+async fn bill_what_is_due(worker: &Worker) {
+    match billing::run::scheduled(&worker.db).await {
+        Ok(Some(summary)) => {
+            metrics::counter!("pillarbox_billing_runs_total").increment(1);
+            metrics::counter!("pillarbox_billing_accounts_billed_total").increment(summary.accounts_billed);
+            metrics::counter!("pillarbox_billing_accounts_failed_total").increment(summary.accounts_failed);
+            metrics::gauge!("pillarbox_billing_accounts_parked").set(summary.accounts_parked as f64);
+            if summary.accounts_due > 0 {
+                tracing::info!(
+                    billing.accounts_due = summary.accounts_due,
+                    billing.accounts_billed = summary.accounts_billed,
+                    billing.accounts_parked = summary.accounts_parked,
+                    billing.accounts_failed = summary.accounts_failed,
+                    billing.invoices = summary.invoices,
+                    billing.credit_notes = summary.credit_notes,
+                    "billed what was due"
+                );
+            }
+        }
+        Ok(None) => {}
+        Err(error) => {
+            metrics::counter!("pillarbox_billing_runs_stopped_total").increment(1);
+            tracing::error!(error.cause = ?error, "what is due could not be billed to the end");
+        }
+    }
+}
+
+/// Charges first: who pays by that is not reminded.
+async fn collect_due(worker: &Worker) {
+    match billing::payment::autopay(&worker.db, &*worker.payments).await {
+        Ok(billing::payment::Autopaid { charged, failed }) => {
+            metrics::counter!("pillarbox_autopay_charges_total").increment(charged);
+            metrics::counter!("pillarbox_autopay_failures_total").increment(failed);
+        }
+        Err(error) => tracing::warn!(error.cause = ?error, "what is to be charged cannot be looked up"),
+    }
+    match billing::dunning::run(&worker.db).await {
+        Ok(billing::dunning::Dunned { steps, lifted, failed }) => {
+            metrics::counter!("pillarbox_dunning_steps_total").increment(steps);
+            metrics::counter!("pillarbox_dunning_lifted_total").increment(lifted);
+            metrics::counter!("pillarbox_dunning_failures_total").increment(failed);
+        }
+        Err(error) => tracing::warn!(error.cause = ?error, "what is overdue cannot be looked up"),
+    }
+}
+
 async fn end_trials(worker: &Worker) {
     match tenancy::tenant::end_trials(&worker.db).await {
         Ok(ended) => metrics::counter!("pillarbox_trials_ended_total").increment(ended),
         Err(error) => tracing::warn!(error.cause = ?error, "trials could not be ended"),
+    }
+}
+
+async fn sample_storage(worker: &Worker) {
+    if let Err(error) = tenancy::storage_sample::record(&worker.db).await {
+        tracing::warn!(error.cause = ?error, "stored bytes could not be sampled");
     }
 }
 

@@ -163,20 +163,21 @@ struct Period {
 
 /// One line of a document. A credit of what was taxed at several rates is several lines; the first counts the units and days.
 #[derive(Debug, Serialize, ToSchema)]
-struct InvoiceLine {
+pub(super) struct InvoiceLine {
     /// Of a wholesale invoice: whose seats; `null` for seats that were committed and not used. `null` on a tenant's own invoices.
     #[schema(required)]
     tenant: Option<LineTenant>,
     /// In words.
     #[schema(example = "5 mailboxes, December 2026")]
     description: String,
-    /// What was sold: `mailbox`.
-    #[schema(value_type = schema::PriceItem)]
+    /// What was sold: `mailbox`, `setup` (charged once at the start of a subscription) or `one_off`.
+    #[schema(value_type = schema::InvoiceItem)]
     item: String,
-    /// `recurring` (a cycle, in advance), `proration` (units added in a cycle) or `credit` (units removed from one).
+    /// `recurring` (a cycle, in advance), `proration` (units added in a cycle), `credit` (units removed from one),
+    /// `one_off` (a charge that comes once) or `discount` (what is off the line before it, or was).
     #[schema(value_type = schema::LineKind)]
     kind: &'static str,
-    /// The days that it charges or credits.
+    /// The days that it charges or credits; of a charge that comes once, the document's.
     period: Period,
     /// Units on each of these days; negative in a credit.
     #[schema(example = 5)]
@@ -184,10 +185,10 @@ struct InvoiceLine {
     /// Units times days.
     #[schema(example = 150)]
     seat_days: i64,
-    /// The published price that it was billed at.
-    #[schema(value_type = schema::PriceId)]
-    price_id: PriceId,
-    /// Of a flat price: for one unit and one whole cycle, in major units of the currency. Else `null`: see the price's tiers.
+    /// The published price that it was billed at; `null` of a one-off item.
+    #[schema(value_type = Option<schema::PriceId>, required)]
+    price_id: Option<PriceId>,
+    /// Of a flat price: for one unit and one whole cycle, or once, in major units of the currency. Else `null`: see the price's tiers.
     #[schema(value_type = Option<schema::UnitPrice>, required)]
     unit_price: Option<String>,
     /// Net.
@@ -229,7 +230,7 @@ impl From<wholesale::WholesaleLine> for InvoiceLine {
             period: Period { start: of.period.start(), end: of.period.end() },
             quantity: of.quantity,
             seat_days: of.seat_days,
-            price_id: of.price_id,
+            price_id: Some(of.price_id),
             unit_price: Some(of.unit_price.to_string()),
             amount: of.amount.into(),
             tax_category: TaxCategory::Outside.code(),
@@ -240,7 +241,7 @@ impl From<wholesale::WholesaleLine> for InvoiceLine {
 
 /// Tax of one category and rate.
 #[derive(Debug, Serialize, ToSchema)]
-struct Tax {
+pub(super) struct Tax {
     #[schema(value_type = schema::TaxCategory)]
     category: &'static str,
     /// In per cent.

@@ -1,9 +1,9 @@
 //! The ids in paths.
 
 use kernel::{
-    AliasId, ApiKeyId, AppPasswordId, DeliveryId, DomainId, GroupId, InvoiceId, MailboxId, MessageId,
-    OperationId, PaymentId, PriceBookId, ResellerId, RunId, SupportAccessId, TenantId, UserId,
-    WebhookEndpointId,
+    AliasId, ApiKeyId, AppPasswordId, DeliveryId, DiscountId, DomainId, GroupId, InvoiceId, MailboxId,
+    MessageId, OneOffItemId, OperationId, PaymentId, PriceBookId, ResellerId, RunId, SupportAccessId,
+    TenantId, UserId, WebhookEndpointId,
 };
 use serde::Deserialize;
 use tenancy::group::Member as MemberId;
@@ -57,6 +57,10 @@ paths! {
     WebhookEndpointPath { endpoint_id: WebhookEndpointId }
     /// A delivery of a webhook endpoint.
     DeliveryPath { endpoint_id: WebhookEndpointId, delivery_id: DeliveryId }
+    /// A discount of a tenant's subscription.
+    DiscountPath { tenant_id: TenantId, discount_id: DiscountId }
+    /// A one-off item of a tenant.
+    OneOffItemPath { tenant_id: TenantId, one_off_item_id: OneOffItemId }
     /// A price book.
     PriceBookPath { price_book_id: PriceBookId }
     /// An invoice or credit note.

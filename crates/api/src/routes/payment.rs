@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use billing::payment::{self, NewTransfer};
 use billing::payment_method::{self, PutPaymentMethod};
 use chrono::{DateTime, NaiveDate, Utc};
-use kernel::{Currency, InvoiceId, PaymentId, RefundId};
+use kernel::{Currency, DisputeId, InvoiceId, PaymentId, RefundId};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -51,6 +51,8 @@ struct Payment {
     refunded: Money,
     /// Each time that it was to be paid back, the oldest first.
     refunds: Vec<Refund>,
+    /// Each time that the customer's bank contested it, the oldest first.
+    disputes: Vec<Dispute>,
     /// What the transfer says, or the charge.
     #[schema(example = "INV-000001")]
     reference: String,
@@ -73,6 +75,7 @@ impl From<payment::Payment> for Payment {
             amount: of.amount.into(),
             refunded: of.refunded.into(),
             refunds: of.refunds.into_iter().map(Refund::from).collect(),
+            disputes: of.disputes.into_iter().map(Dispute::from).collect(),
             reference: of.reference,
             failure: of.failure.map(|(code, message)| PaymentFailure { code, message }),
             received_on: of.received_on,
@@ -189,7 +192,8 @@ struct Refund {
     id: RefundId,
     #[schema(value_type = schema::PaymentId)]
     payment_id: PaymentId,
-    /// It only moves forward. What has `failed` may still succeed if the money comes back after all.
+    /// It only moves forward. What has `failed` may still succeed if it is made after all; what is `returned` was paid back, and sent
+    /// back by the bank.
     #[schema(value_type = schema::RefundStatus)]
     status: &'static str,
     amount: Money,
@@ -199,6 +203,9 @@ struct Refund {
     /// The tenant's day that it counts for, once it is paid back.
     #[schema(value_type = Option<schema::Day>, required)]
     refunded_on: Option<NaiveDate>,
+    /// The tenant's day on which the bank sent it back, if it did.
+    #[schema(value_type = Option<schema::Day>, required)]
+    returned_on: Option<NaiveDate>,
     created_at: DateTime<Utc>,
 }
 
@@ -211,6 +218,41 @@ impl From<payment::Refund> for Refund {
             amount: of.amount.into(),
             reason: of.reason,
             refunded_on: of.refunded_on,
+            returned_on: of.returned_on,
+            created_at: of.created_at,
+        }
+    }
+}
+
+/// What a customer's bank contests: a payment, or a part of it.
+#[derive(Debug, Serialize, ToSchema)]
+struct Dispute {
+    #[schema(value_type = schema::DisputeId)]
+    id: DisputeId,
+    #[schema(value_type = schema::DisputeStatus)]
+    status: &'static str,
+    amount: Money,
+    /// The provider's word for why.
+    #[schema(example = "fraudulent")]
+    reason: String,
+    /// The tenant's day on which it was taken from the issuer: it is due again.
+    #[schema(value_type = Option<schema::Day>, required)]
+    withdrawn_on: Option<NaiveDate>,
+    /// The one on which it was given back.
+    #[schema(value_type = Option<schema::Day>, required)]
+    reinstated_on: Option<NaiveDate>,
+    created_at: DateTime<Utc>,
+}
+
+impl From<payment::Dispute> for Dispute {
+    fn from(of: payment::Dispute) -> Self {
+        Self {
+            id: of.id,
+            status: of.status.as_str(),
+            amount: of.amount.into(),
+            reason: of.reason,
+            withdrawn_on: of.withdrawn_on,
+            reinstated_on: of.reinstated_on,
             created_at: of.created_at,
         }
     }
@@ -267,10 +309,16 @@ struct PaymentMethod {
         example = "pm_1MqM05LkdIwHu7ixlDxxO6Mc"
     )]
     method: String,
+    /// Whether invoices are charged by it on their due day without anybody asking; when that is declined, again three, five and
+    /// seven days after each attempt.
+    #[serde(default)]
+    #[schema(required = false, default = false, example = true)]
+    autopay: bool,
 }
 
 fn tagged(of: payment_method::PaymentMethod) -> Tagged<Answer<PaymentMethod>> {
-    Tagged(of.version, Answer(PaymentMethod { customer: of.customer, method: of.method }))
+    let autopay = of.is_autopay;
+    Tagged(of.version, Answer(PaymentMethod { customer: of.customer, method: of.method, autopay }))
 }
 
 /// Get a tenant's payment method
@@ -302,7 +350,7 @@ async fn put_method(
     Json(body): Json<PaymentMethod>,
 ) -> Result<Tagged<Answer<PaymentMethod>>, Problem> {
     let ctx = caller.enter(at.tenant_id).await?;
-    let put = PutPaymentMethod { customer: body.customer, method: body.method };
+    let put = PutPaymentMethod { customer: body.customer, method: body.method, is_autopay: body.autopay };
     Ok(tagged(payment_method::put(&ctx, put, version).await?))
 }
 

@@ -71,7 +71,7 @@ async fn get(
 
 /// Set a reseller's payment provider
 ///
-/// Whole, with its secrets. Let the provider send its events `payment_intent.*`, `refund.*` and `charge.refunded` to
+/// Whole, with its secrets. Let the provider send its events `payment_intent.*`, `refund.*`, `charge.refunded` and `charge.dispute.*` to
 /// `/v1/payment-webhooks/{reseller_id}`.
 #[utoipa::path(put, path = "/v1/resellers/{reseller_id}/payment-provider", tag = "Payments", operation_id = "put_payment_provider",
     params(ResellerPath),
@@ -118,6 +118,8 @@ async fn delete(
     request_body(content = ProviderEvent),
     responses((status = 204, description = "It is noted, or does not matter here."),
         (status = 401, description = "It is not signed by the reseller's secret, or not now: `unauthenticated`.", body = crate::problem::Body,
+            content_type = "application/problem+json"),
+        (status = 409, description = "It may be of a payment that is being found out, and is to be sent again: `payment_under_way`.", body = crate::problem::Body,
             content_type = "application/problem+json"),
         (status = 422, description = "It is signed, and is no event: `invalid_request`.", body = crate::problem::Body,
             content_type = "application/problem+json")),

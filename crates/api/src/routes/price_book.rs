@@ -48,6 +48,9 @@ struct Price {
     /// Whether days on which the tenant as a whole is suspended are charged: `continue` (as ever) or `pause` (they are not).
     #[schema(value_type = schema::SuspensionPolicy)]
     suspension_policy: &'static str,
+    /// What the start of a subscription by it is charged once, in major units of the currency.
+    #[schema(value_type = Option<schema::SetupPrice>, required)]
+    setup_price: Option<String>,
 }
 
 /// A tier: from the limit of the one before up to and including its own.
@@ -82,6 +85,7 @@ impl From<price_book::Price> for Price {
             removal_policy: of.removal_policy.as_str(),
             grace_days: of.removal_policy.grace_days(),
             suspension_policy: of.suspension_policy.as_str(),
+            setup_price: of.setup_price.map(|setup_price| setup_price.to_string()),
         }
     }
 }
@@ -178,6 +182,11 @@ struct NewPrice {
     #[serde(default)]
     #[schema(value_type = Option<schema::SuspensionPolicy>)]
     suspension_policy: Option<String>,
+    /// What the start of a subscription by it is charged once, on its first document: in major units of the currency, at most eight
+    /// decimals. For a reseller's prices only.
+    #[serde(default)]
+    #[schema(value_type = Option<schema::SetupPrice>)]
+    setup_price: Option<String>,
 }
 
 fn flat() -> String {
@@ -202,6 +211,7 @@ impl From<NewPrice> for price_book::NewPrice {
             removal_policy: body.removal_policy,
             grace_days: body.grace_days,
             suspension_policy: body.suspension_policy,
+            setup_price: body.setup_price,
         }
     }
 }

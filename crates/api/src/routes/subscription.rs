@@ -88,7 +88,7 @@ impl Subscription {
 /// A subscription to make, or what to make of the present one.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct NewSubscription {
+pub(super) struct NewSubscription {
     /// A price book of the tenant's reseller, in the tenant's currency.
     #[schema(value_type = schema::PriceBookId)]
     price_book_id: PriceBookId,

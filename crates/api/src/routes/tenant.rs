@@ -80,6 +80,9 @@ pub(super) struct Tenant {
     /// What a suspension took away from all of its users and keys: `sign_in`, `send`, `receive`, `imap`, `pop3`, `api`, `sync`.
     #[schema(value_type = Vec<schema::Capability>)]
     suspended_capabilities: Vec<String>,
+    /// What of that its reseller's dunning policy took, because something is overdue: it comes back when that is paid.
+    #[schema(value_type = Vec<schema::Capability>)]
+    unpaid_capabilities: Vec<String>,
     seats: Seats,
     domains: DomainCount,
     storage: Storage,
@@ -107,6 +110,7 @@ impl From<tenant::Tenant> for Tenant {
             time_zone: of.time_zone.to_string(),
             status: of.status,
             suspended_capabilities: capability::names(&of.suspended_capabilities),
+            unpaid_capabilities: capability::names(&of.unpaid_capabilities),
             seats: Seats { limit: of.seats_limit, used: of.seats_used },
             domains: DomainCount { limit: of.domains_limit, used: of.domains_used },
             storage: Storage {

@@ -2,28 +2,24 @@
 
 use axum::Json as Answer;
 use axum::http::HeaderMap;
-use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE, VARY};
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
 use billing::wholesale::agreement::{self, PutAgreement};
 use billing::wholesale::{invoice, margin, reconciliation};
 use chrono::NaiveDate;
 use kernel::{Currency, Page, PriceBookId, ResellerId, TenantId, WholesaleAgreementId};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::invoice::{Invoice, Money};
 use super::paths::{ResellerInvoicePath, ResellerPath};
-use crate::accept::accepted;
+use crate::day::Day;
 use crate::extract::{Bearer, Json, Path, Query};
 use crate::page::{self, List, PageQuery};
 use crate::problem::Problem;
 use crate::version::{IfMatch, Tagged};
-use crate::{Api, schema};
-
-/// The media type of a file with one JSON object a line.
-const JSON_LINES: &str = "application/jsonl";
+use crate::{Api, file, schema};
 
 /// What the operator has agreed with a reseller.
 #[derive(Debug, Serialize, ToSchema)]
@@ -155,7 +151,7 @@ struct Margin {
     #[schema(required, example = "Bakery Ltd")]
     tenant_name: Option<String>,
     /// What was sold: `mailbox`.
-    #[schema(value_type = schema::PriceItem)]
+    #[schema(value_type = schema::InvoiceItem)]
     item: String,
     /// The net that the reseller charged the tenant, credits off.
     retail: Money,
@@ -249,16 +245,9 @@ async fn reconciliation(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let ctx = caller.enter_reseller(at.reseller_id).await?;
-    let rows = reconciliation::rows(&ctx, at.invoice_id).await?;
-    let asks_json = accepted(&headers).any(|name| name == JSON_LINES);
-    let (media_type, extension, file) = if asks_json {
-        (JSON_LINES, "jsonl", reconciliation::json_lines(&rows)?)
-    } else {
-        ("text/csv; charset=utf-8; header=present", "csv", reconciliation::csv(&rows)?)
-    };
-    let name = format!("attachment; filename=\"{}.{extension}\"", at.invoice_id);
-    let headers = [(CONTENT_TYPE, media_type), (CONTENT_DISPOSITION, name.as_str()), (VARY, "accept")];
-    Ok((headers, file).into_response())
+    let format = file::format(&headers);
+    let file = reconciliation::file(&ctx, at.invoice_id, format).await?;
+    Ok(file::answer(format, &at.invoice_id.to_string(), file))
 }
 
 /// From when to when.
@@ -272,17 +261,6 @@ struct DuringQuery {
     /// The last day.
     #[param(value_type = schema::Day)]
     to: Day,
-}
-
-/// A day in the years that can be billed.
-#[derive(Debug, Clone, Copy)]
-struct Day(NaiveDate);
-
-impl<'de> Deserialize<'de> for Day {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        billing::date(&text).map(Self).ok_or_else(|| serde::de::Error::custom(billing::NOT_A_DATE))
-    }
 }
 
 /// List a reseller's margins

@@ -10,6 +10,19 @@ pub(crate) fn prices() -> Value {
     ])
 }
 
+/// An hour of work, years away.
+pub(crate) fn one_off_item() -> Value {
+    json!({
+        "description": "Moving mail, an hour", "quantity": 3, "bill_on": "2036-01-01",
+        "unit_amount": {"amount_minor": 9000, "currency": "EUR"},
+    })
+}
+
+/// An eighth off, years away.
+pub(crate) fn discount() -> Value {
+    json!({"description": "Early booking", "percentage": "12.5", "starts_on": "2036-01-01"})
+}
+
 /// An issuer that charges no tax.
 pub(crate) fn issuer() -> Value {
     json!({
@@ -421,4 +434,65 @@ async fn a_deleted_tenant_s_payments_are_there_for_those_above_it() {
         app.post(&north, &format!("{path}/refund"), json!({"reason": "it has left"})).await.expect(201);
     assert_eq!(app.get(&north, &path).await.expect(200)["refunds"], json!([back]));
     assert_eq!(app.get(&north, &payments).await.expect(200)["data"][0]["refunds"], json!([back]));
+}
+
+#[tokio::test]
+async fn the_next_invoices_are_shown_and_a_change_before_it_is_made() {
+    let app = App::new().await;
+    let (_, north) = app.reseller("North").await;
+    let tenant = app.tenant(&north, "one.example", json!({})).await;
+    let price = |interval: &str, unit_price: &str| json!({"item": "mailbox", "interval": interval, "model": "flat", "unit_price": unit_price, "currency": "EUR"});
+    let prices = json!({"prices": [price("month", "4.99"), price("year", "50")]});
+    let book = app.post(&north, "/v1/price-books", prices).await.expect(201);
+    let path = format!("{tenant}/subscription/preview");
+    let as_if =
+        |interval: &str| json!({"price_book_id": book["id"], "interval": interval, "seats_committed": 2});
+    app.post(&north, &path, json!({})).await.expect(404);
+    let before = app.post(&north, &path, json!({"subscription": as_if("month")})).await.expect(200);
+    assert_eq!(before["documents"][0]["total"]["amount_minor"], 998, "{before}");
+    app.get(&north, &format!("{tenant}/subscription")).await.expect(404);
+    app.put(&north, &format!("{tenant}/subscription"), as_if("month")).await.expect(200);
+    let yearly = app.post(&north, &path, json!({"subscription": as_if("year")})).await.expect(200);
+    assert_eq!(yearly["documents"][0]["lines"][0]["amount"]["amount_minor"], 10_000, "{yearly}");
+    let kept = app.post(&north, &path, json!({})).await.expect(200);
+    assert_eq!(kept["documents"], before["documents"]);
+    assert_eq!(app.get(&north, &format!("{tenant}/invoices")).await.expect(200)["data"], json!([]));
+
+    let wrong = app
+        .post(&north, &path, json!({"subscription": {"price_book_id": book["id"], "interval": "week"}}))
+        .await;
+    assert_eq!(wrong.expect(422)["errors"][0]["pointer"], "/subscription/interval");
+    let far = app.post(&north, &path, json!({"as_of": "2199-01-01"})).await.expect(422);
+    assert_eq!(far["errors"][0]["pointer"], "/as_of");
+}
+
+#[tokio::test]
+async fn a_dunning_policy_is_put_whole_and_read_and_a_payment_method_says_whether_it_charges_by_itself() {
+    let app = App::new().await;
+    let (reseller, north) = app.reseller("North").await;
+    let path = format!("/v1/resellers/{reseller}/dunning-policy");
+    app.get(&north, &path).await.expect_problem(404, "not_found");
+    let policy = json!({"remind_after_days": [1, 7], "suspend_after_days": 21, "suspend_capabilities": ["send", "imap", "send"]});
+    let put = app.put(&north, &path, policy).await.expect(200);
+    let got = app.get(&north, &path).await.expect(200);
+    assert_eq!(
+        (&got, &got["suspend_capabilities"], &got["cancel_after_days"]),
+        (&put, &json!(["send", "imap"]), &json!(null))
+    );
+    for (wrong, pointer) in [
+        (json!({"remind_after_days": [7, 1]}), "/remind_after_days"),
+        (json!({"suspend_after_days": 21}), "/suspend_capabilities"),
+        (json!({"suspend_after_days": 21, "suspend_capabilities": ["fly"]}), "/suspend_capabilities/0"),
+    ] {
+        let problem = app.put(&north, &path, wrong).await.expect(422);
+        assert_eq!(problem["errors"][0]["pointer"], pointer, "{problem}");
+    }
+    assert_eq!(app.put(&north, &path, json!({})).await.expect(200)["remind_after_days"], json!([]));
+    let tenant = app.tenant(&north, "one.example", json!({})).await;
+    let method = format!("{tenant}/payment-method");
+    let put = app.put(&north, &method, json!({"customer": "cus_1", "method": "pm_1"})).await.expect(200);
+    assert_eq!(put["autopay"], false);
+    let own = json!({"customer": "cus_1", "method": "pm_1", "autopay": true});
+    assert_eq!(app.put(&north, &method, own).await.expect(200)["autopay"], true);
+    assert_eq!(app.get(&north, &tenant).await.expect(200)["unpaid_capabilities"], json!([]));
 }

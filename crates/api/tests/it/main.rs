@@ -9,6 +9,7 @@ mod billing;
 mod document;
 mod domain;
 mod event;
+mod export;
 mod group;
 mod health;
 mod idempotency;

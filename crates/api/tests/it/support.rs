@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use api::{Api, Limits};
 use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::http::{HeaderMap, Method, Request, StatusCode};
+use axum::http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use mailstore::MailStore;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
@@ -109,9 +109,14 @@ impl Call<'_> {
         self
     }
 
-    pub(crate) async fn send(self) -> Answer {
+    /// The answer with its body still to come.
+    pub(crate) async fn response(self) -> Response<Body> {
         let request: Request<Body> = self.builder.body(self.body).unwrap();
-        let response = self.app.router.clone().oneshot(request).await.unwrap();
+        self.app.router.clone().oneshot(request).await.unwrap()
+    }
+
+    pub(crate) async fn send(self) -> Answer {
+        let response = self.response().await;
         let (parts, body) = response.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
         Answer { status: parts.status, headers: parts.headers, body }

@@ -5,18 +5,20 @@ pub(crate) mod unbilled;
 use std::collections::BTreeMap;
 
 use db::SystemTx;
-use kernel::{Currency, InvoiceId, Money, PageRequest, PriceId, ResellerId, TenantId};
+use kernel::{Currency, InvoiceId, Money, OneOffItemId, PageRequest, PriceId, ResellerId, TenantId};
 use sqlx::types::Json;
 use sqlx::types::chrono::{DateTime, NaiveDate, Utc};
 use tenancy::TenantTx;
 use uuid::Uuid;
 
 use super::tax::Past;
-use super::{Billing, Customer, DocumentKind, Invoice, InvoiceLine, InvoiceTax, Issuer};
+use super::{Billing, Customer, DocumentKind, Invoice, InvoiceLine, InvoiceLineKind, InvoiceTax, Issuer};
 use crate::Error;
 use crate::price_book::store::tax_behavior;
 use crate::profile::store::read;
-use crate::rating::{Cycle, GroupTotal, LineKind, PriceBasis, Span, TaxCategory, TaxGroup, TaxLine, Totals};
+use crate::rating::{
+    Cycle, GroupTotal, Percentage, PriceBasis, Span, TaxCategory, TaxGroup, TaxLine, Totals, UnitPrice,
+};
 use crate::receivable::Receivables;
 
 /// A document to be written.
@@ -84,9 +86,10 @@ pub(crate) async fn insert_line(
     let tenant_id = tx.tenant_id().uuid();
     sqlx::query!(
         "insert into invoice_lines (tenant_id, invoice_id, position, item, kind, description, period, cycle, whole, quantity,
-           seat_days, price_id, unit_price, amount_minor, rated_position, rated_minor, tax_category, tax_rate)
+           seat_days, price_id, unit_price, amount_minor, rated_position, rated_minor, tax_category, tax_rate,
+           one_off_item_id, discount_percentage, discount_off)
          values ($1, $2, $3, $4, $5, $6, daterange($7, $8), daterange($9, $10), daterange($11, $12), $13, $14, $15,
-           $16::text::numeric, $17, $18, $19, $20, $21::text::numeric)",
+           $16::text::numeric, $17, $18, $19, $20, $21::text::numeric, $22, $23::text::numeric, $24::text::numeric)",
         tenant_id,
         invoice_id.uuid(),
         position,
@@ -101,13 +104,16 @@ pub(crate) async fn insert_line(
         cycle.whole.end(),
         line.quantity,
         line.seat_days,
-        line.price_id.uuid(),
+        line.price_id.map(PriceId::uuid),
         line.unit_price.map(|unit_price| unit_price.to_string()),
         line.amount.amount_minor,
         line.rated_position,
         line.rated.amount_minor,
         line.tax.category().code(),
         line.tax.rate().to_string(),
+        line.one_off_item_id.map(OneOffItemId::uuid),
+        line.discount.0.to_string(),
+        line.discount.1.to_string(),
     )
     .execute(tx.conn())
     .await?;
@@ -177,6 +183,12 @@ pub(crate) async fn past(tx: &mut TenantTx, cycles: &[NaiveDate]) -> Result<Past
         }
     }
     Ok(past)
+}
+
+/// The discount that a line was rated at, as its columns hold it.
+pub(crate) fn discount(percentage: &str, off: &str) -> Result<(Percentage, UnitPrice), Error> {
+    let percentage = percentage.parse().map_err(|_| Error::Stored("discount"))?;
+    Ok((percentage, off.parse().map_err(|_| Error::Stored("discount"))?))
 }
 
 fn group(category: &str, rate: &str) -> Result<TaxGroup, Error> {
@@ -274,21 +286,26 @@ struct Row {
 }
 
 pub(crate) async fn find(tx: &mut TenantTx, id: InvoiceId) -> Result<Option<Invoice>, Error> {
+    Ok(of_ids(tx, &[id]).await?.pop())
+}
+
+/// Those of the tenant's documents, by id.
+pub(crate) async fn of_ids(tx: &mut TenantTx, ids: &[InvoiceId]) -> Result<Vec<Invoice>, Error> {
     let tenant_id = tx.tenant_id().uuid();
-    let row = sqlx::query_as!(
+    let ids: Vec<Uuid> = ids.iter().map(|id| id.uuid()).collect();
+    let rows = sqlx::query_as!(
         Row,
         r#"select id, kind, issuer_id, number, issuer_name, customer_name, currency, issued_on, due_on, status, net_minor,
              tax_minor, total_minor, issuer_profile, customer_profile, tax_behavior, tax_rates_known, boundary, revision, reason,
              exists (select from unbilled_documents u where u.tenant_id = i.tenant_id and u.invoice_id = i.id) as "is_unbilled!"
-           from invoices i where tenant_id = $1 and id = $2"#,
+           from invoices i where tenant_id = $1 and id = any ($2) order by id"#,
         tenant_id,
-        id.uuid()
+        &ids
     )
-    .fetch_optional(tx.conn())
+    .fetch_all(tx.conn())
     .await
     .map_err(db::Error::from)?;
-    let Some(row) = row else { return Ok(None) };
-    Ok(with_lines(tx, vec![row]).await?.pop())
+    with_lines(tx, rows).await
 }
 
 /// The tenant's documents, with the drafts that were discarded or without.
@@ -327,7 +344,8 @@ async fn with_lines(tx: &mut TenantTx, rows: Vec<Row>) -> Result<Vec<Invoice>, E
     let lines = sqlx::query!(
         r#"select invoice_id, item, kind, description, lower(period) as "start!", upper(period) as "end!", quantity,
              seat_days, price_id, unit_price::text, amount_minor, rated_position, rated_minor, tax_category,
-             tax_rate::text as "tax_rate!", lower(cycle) as "cycle!"
+             tax_rate::text as "tax_rate!", lower(cycle) as "cycle!", one_off_item_id,
+             discount_percentage::text as "discount_percentage!", discount_off::text as "discount_off!"
            from invoice_lines where tenant_id = $1 and invoice_id = any ($2) order by invoice_id, position"#,
         tenant_id.uuid(),
         &ids
@@ -341,17 +359,19 @@ async fn with_lines(tx: &mut TenantTx, rows: Vec<Row>) -> Result<Vec<Invoice>, E
         invoice.lines.push(InvoiceLine {
             description: row.description,
             item: row.item,
-            kind: LineKind::from_name(&row.kind).ok_or(Error::Stored("line kind"))?,
+            kind: InvoiceLineKind::from_name(&row.kind).ok_or(Error::Stored("line kind"))?,
             period: Span::new(row.start, row.end).ok_or(Error::Stored("period"))?,
             quantity: row.quantity,
             seat_days: row.seat_days,
-            price_id: PriceId::from_uuid(row.price_id),
+            price_id: row.price_id.map(PriceId::from_uuid),
             unit_price: unit_price.map_err(|_| Error::Stored("unit price"))?,
             amount: Money::new(row.amount_minor, invoice.currency),
             tax: group(&row.tax_category, &row.tax_rate)?,
             rated_position: row.rated_position,
             rated: Money::new(row.rated_minor, invoice.currency),
             cycle_starts_on: row.cycle,
+            one_off_item_id: row.one_off_item_id.map(OneOffItemId::from_uuid),
+            discount: discount(&row.discount_percentage, &row.discount_off)?,
         });
     }
     add_taxes(tx, &ids, &mut invoices).await?;

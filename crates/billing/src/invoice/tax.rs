@@ -6,7 +6,11 @@ use chrono::NaiveDate;
 use kernel::Money;
 
 use crate::profile::{CustomerProfile, IssuerProfile};
-use crate::rating::{GroupTotal, TaxGroup, TaxHistory, TaxParty, Treatment, TreatmentError, treatment};
+use crate::rating::{
+    GroupTotal, PriceBasis, RatingError, TaxGroup, TaxHistory, TaxParty, TaxedDocument, TaxedPart, Treatment,
+    TreatmentError, treatment,
+};
+use crate::subscription::OwedLine;
 use crate::tax_rate::{self, TaxRate};
 use crate::vat_id::Registration;
 
@@ -21,6 +25,35 @@ pub struct InvoiceTax {
     pub tax: Money,
     /// Why there is none, where there is none and the rate is not zero.
     pub reason: Option<String>,
+}
+
+/// A line as a document shows it: a part of one that was rated, or what is off it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Shown {
+    pub(crate) part: TaxedPart,
+    pub(crate) is_discount: bool,
+}
+
+/// The lines of a document. What is off a rated line follows its first part.
+pub(crate) fn shown(
+    taxed: &TaxedDocument,
+    basis: PriceBasis,
+    lines: &[OwedLine],
+) -> Result<Vec<Shown>, RatingError> {
+    let mut all = Vec::new();
+    let mut before = None;
+    for part in &taxed.parts {
+        let is_first = before.replace(part.line) != Some(part.line);
+        let discount_minor = lines.get(part.line).map_or(0, |line| line.charge.discount_minor);
+        if is_first && discount_minor != 0 {
+            let [without, off] = part.apart(basis, discount_minor)?;
+            all.push(Shown { part: without, is_discount: false });
+            all.push(Shown { part: off, is_discount: true });
+        } else {
+            all.push(Shown { part: *part, is_discount: false });
+        }
+    }
+    Ok(all)
 }
 
 /// How an account was taxed, and for which reasons it was not.

@@ -7,11 +7,11 @@ use tenancy::{Action, Caller, TenantTx, event};
 
 use super::store::{NewInvoice, unbilled};
 use super::{DocumentKind, Invoice, draft, enter, store};
-use crate::Error;
 use crate::ledger::{self, Posting};
 use crate::rating::{Totals, local_day};
 use crate::receivable::Receivables;
 use crate::series;
+use crate::{Error, dunning, subscription};
 
 /// The longest reason.
 const MAX_REASON_CHARS: usize = 200;
@@ -30,7 +30,8 @@ pub async fn void(caller: &Caller, id: InvoiceId, reason: &str) -> Result<Invoic
     checks.name(reason, MAX_REASON_CHARS, "/reason");
     checks.done().map_err(Error::Invalid)?;
     let mut tx = ctx.begin().await?;
-    unbilled::hold(&mut tx).await?;
+    // The tenant's row before the subscription's, as whoever changes that does: what dunning took may be given back.
+    subscription::store::find_locked(&mut tx).await?;
     let invoice = store::find(&mut tx, id).await?.ok_or(Error::NotFound)?;
     let family = family(&mut tx, invoice).await?;
     let [invoice, ..] = family.as_slice() else { return Err(Error::Stored("invoice")) };
@@ -74,6 +75,7 @@ pub async fn void(caller: &Caller, id: InvoiceId, reason: &str) -> Result<Invoic
     draft::announce(&ctx, &mut tx, &posting, number).await?;
     let data = json!({"credit_note_id": new.id, "reason": reason});
     event::record(&mut tx, &ctx, event::Kind::InvoiceVoided, id, data).await?;
+    dunning::lift(&mut tx, &ctx).await?;
     tx.commit().await?;
     Ok(note)
 }

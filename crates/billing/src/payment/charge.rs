@@ -2,10 +2,11 @@
 //! the provider is asked; what it answers is written afterwards. Whatever happens in between is found out by
 //! [`super::reconcile()`] or told by the provider's events.
 
-use kernel::{InvoiceId, Money, PaymentId};
+use kernel::{InvoiceId, Money, PaymentId, ResellerId};
 use stripe::{Account, Charge, Outcome};
 use tenancy::{Action, Caller, Ctx, TenantTx};
 
+use super::autopay::Attempt;
 use super::provider::Provider;
 use super::reconcile::PATIENCE;
 use super::status::{PaymentStatus, Seen};
@@ -25,8 +26,19 @@ pub async fn pay(caller: &Caller, provider: &dyn Provider, id: InvoiceId) -> Res
     let (tenant_id, issuer) = found.ok_or(Error::NotFound)?;
     let ctx = caller.enter(tenant_id).await?;
     ctx.require(Action::PaymentMake)?;
+    charge(&ctx, provider, issuer, id, None).await
+}
+
+/// Charges what is due of an invoice, because somebody asked or by itself.
+pub(super) async fn charge(
+    ctx: &Ctx,
+    provider: &dyn Provider,
+    issuer: ResellerId,
+    id: InvoiceId,
+    by_itself: Option<Attempt>,
+) -> Result<Payment, Error> {
     let secrets = payment_provider::secrets(ctx.db(), issuer).await?;
-    let (payment, charge) = begin(&ctx, id, secrets.is_some_and(|found| found.is_enabled)).await?;
+    let (payment, charge) = begin(ctx, id, secrets.is_some_and(|found| found.is_enabled), by_itself).await?;
     // From here on the money may move: whoever stops, the payment is found.
     let outcome = match payment_provider::kept_secrets(ctx.db(), issuer).await? {
         Some(secrets) => {
@@ -38,7 +50,7 @@ pub async fn pay(caller: &Caller, provider: &dyn Provider, id: InvoiceId) -> Res
             message: "the issuer has just given its provider up".into(),
         },
     };
-    ended(&ctx, payment, 1, outcome).await
+    ended(ctx, payment, 1, outcome).await
 }
 
 /// The idempotency key of a payment's charge: one for ever, so that asking again is the same request.
@@ -47,7 +59,12 @@ pub(super) fn key(id: PaymentId) -> String {
 }
 
 /// Writes the payment down, and that it is about to be asked for.
-async fn begin(ctx: &Ctx, id: InvoiceId, has_provider: bool) -> Result<(PaymentId, Charge), Error> {
+async fn begin(
+    ctx: &Ctx,
+    id: InvoiceId,
+    has_provider: bool,
+    by_itself: Option<Attempt>,
+) -> Result<(PaymentId, Charge), Error> {
     let conflict = |code, detail| Error::Conflict { code, detail };
     let mut tx = ctx.begin().await?;
     let receivables = Receivables::read(&mut tx).await?;
@@ -69,6 +86,7 @@ async fn begin(ctx: &Ctx, id: InvoiceId, has_provider: bool) -> Result<(PaymentI
         amount,
         refunded: Money::new(0, owed.currency),
         refunds: Vec::new(),
+        disputes: Vec::new(),
         reference: owed.number.clone(),
         failure: None,
         received_on: None,
@@ -84,8 +102,8 @@ async fn begin(ctx: &Ctx, id: InvoiceId, has_provider: bool) -> Result<(PaymentI
     let under_way =
         || conflict("payment_under_way", "another payment of it is under way or has just arrived");
     // Waits for another that is just being written or settled.
-    if let Err(error) = store::insert_charge(&mut tx, &payment, &charge, now + PATIENCE).await {
-        let is_second = error.constraint() == Some("payments_live_once");
+    if let Err(error) = store::insert_charge(&mut tx, &payment, &charge, by_itself, now + PATIENCE).await {
+        let is_second = matches!(error.constraint(), Some("payments_live_once" | "payments_autopay_once"));
         return Err(if is_second { under_way() } else { error.into() });
     }
     // What has arrived until now is seen by this statement: so no amount due is charged twice.

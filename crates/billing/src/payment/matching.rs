@@ -43,6 +43,7 @@ mod tests {
             issuer: ResellerId::from_uuid(Uuid::nil()),
             currency: "EUR".parse().unwrap(),
             number: format!("INV-{n:06}"),
+            due_on: chrono::NaiveDate::default(),
             due_minor,
         }
     }

@@ -10,10 +10,13 @@ use tenancy::{Action, Caller, Ctx, TenantTx, event};
 use super::provider::Provider;
 use super::reconcile::PATIENCE;
 use super::status::{PaymentStatus, RefundStatus, of_refund};
-use super::{check_text, enter, store};
+use super::{check_text, enter, store, tell_again};
 use crate::ledger::{self, Moved, Movement};
 use crate::rating::local_day;
-use crate::{Error, payment_provider};
+use crate::{Error, dunning, payment_provider};
+
+/// The reason of a refund that somebody made at the provider's.
+const BY_HAND: &str = "made at the provider's";
 
 /// What a customer was paid back.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +33,8 @@ pub struct Refund {
     pub reason: String,
     /// The customer's local day that it counts for.
     pub refunded_on: Option<NaiveDate>,
+    /// The one on which the bank sent it back.
+    pub returned_on: Option<NaiveDate>,
     /// When it was recorded.
     pub created_at: DateTime<Utc>,
 }
@@ -71,9 +76,7 @@ pub async fn refund(
     let mut tx = ctx.begin().await?;
     // Nobody else refunds of it until this is written.
     let payment = store::find_locked(&mut tx, id).await?.ok_or(Error::NotFound)?;
-    let is_here = payment.status == PaymentStatus::Succeeded;
-    let left = if is_here { payment.amount.amount_minor - payment.refunded.amount_minor } else { 0 };
-    let left = Money::new(left, payment.amount.currency);
+    let left = Money::new(payment.left_minor(), payment.amount.currency);
     let amount = amount.unwrap_or(left);
     check(amount, left, &reason)?;
     let refund = Refund {
@@ -83,9 +86,10 @@ pub async fn refund(
         amount,
         reason,
         refunded_on: None,
+        returned_on: None,
         created_at: ctx.env().now(),
     };
-    store::insert_refund(&mut tx, &refund, refund.created_at + PATIENCE).await?;
+    store::insert_refund(&mut tx, &refund, None, refund.created_at + PATIENCE).await?;
     let Some(reference) = store::provider_reference(&mut tx, id).await? else {
         let done = settle(&ctx, &mut tx, refund.id, Some((RefundStatus::Succeeded, None))).await?;
         tx.commit().await?;
@@ -145,30 +149,76 @@ pub(super) async fn told(
     Ok(())
 }
 
-/// Moves a refund forward. Posts it when it is paid back, which it is once.
+/// Notes a refund that somebody made at the provider's, by hand, or moves it forward.
+pub(super) async fn noted(
+    db: &db::Db,
+    tenant_id: kernel::TenantId,
+    id: PaymentId,
+    told: stripe::Refund,
+) -> Result<(), Error> {
+    let ctx = Caller::server(db.clone()).enter_deleted_too(tenant_id).await?;
+    let mut tx = ctx.begin().await?;
+    // Of two who tell at once, one waits.
+    let payment = store::find_locked(&mut tx, id).await?.ok_or(Error::NotFound)?;
+    if payment.status != PaymentStatus::Succeeded {
+        return Err(tell_again());
+    }
+    let refund = match store::refund_by_reference(&mut tx, id, &told.id).await? {
+        Some(known) => known,
+        None => {
+            let is_of_it = told.amount.currency == payment.amount.currency && told.amount.amount_minor > 0;
+            if !is_of_it || told.amount.amount_minor > payment.left_minor() {
+                tracing::error!(payment.id = %id, "a provider tells of a refund of more than is left, or of other money");
+                return Ok(());
+            }
+            let refund = Refund {
+                id: ctx.env().new_id(),
+                payment_id: id,
+                status: RefundStatus::Pending,
+                amount: told.amount,
+                reason: BY_HAND.into(),
+                refunded_on: None,
+                returned_on: None,
+                created_at: ctx.env().now(),
+            };
+            store::insert_refund(&mut tx, &refund, Some(&told.id), refund.created_at + PATIENCE).await?;
+            refund.id
+        }
+    };
+    settle(&ctx, &mut tx, refund, of_refund(RefundOutcome::Found(told))).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+/// Moves a refund forward. Posts it when it is paid back, which it is once, and back when the bank has sent it back.
 async fn settle(
     ctx: &Ctx,
     tx: &mut TenantTx,
     id: RefundId,
     seen: Option<(RefundStatus, Option<String>)>,
 ) -> Result<Refund, Error> {
-    let (refund, issuer) = store::find_refund_locked(tx, id).await?.ok_or(Error::NotFound)?;
+    let (refund, issuer, known) = store::find_refund_locked(tx, id).await?.ok_or(Error::NotFound)?;
     let Some((status, reference)) = seen else { return Ok(refund) };
-    let is_news = refund.status.moves_to(status);
+    let next = refund.status.after(known.is_some(), status, reference.is_some());
     let (now, today) = (ctx.env().now(), local_day(ctx.now(), ctx.time_zone()));
-    let status = if is_news { status } else { refund.status };
+    let status = next.unwrap_or(refund.status);
     store::settle_refund(tx, id, status, reference.as_deref(), today, now).await?;
-    let (refund, _) = store::find_refund_locked(tx, id).await?.ok_or(Error::NotFound)?;
+    let (refund, ..) = store::find_refund_locked(tx, id).await?.ok_or(Error::NotFound)?;
     let amount = refund.amount;
-    match status {
-        RefundStatus::Succeeded if is_news => {
-            let what = Moved::Refund(id);
-            let movement = Movement { what, issuer, amount, effective_on: today, posted_at: now };
-            ledger::post_movement(tx, &movement).await?;
+    let movement = |what| Movement { what, issuer, amount, effective_on: today, posted_at: now };
+    match next {
+        Some(RefundStatus::Succeeded) => {
+            ledger::post_movement(tx, &movement(Moved::Refund(id))).await?;
             let data = json!({"refund_id": id, "amount": amount, "refunded_on": today});
             event::record(tx, ctx, event::Kind::PaymentRefunded, refund.payment_id, data).await?;
         }
-        RefundStatus::Failed if is_news => {
+        Some(RefundStatus::Returned) => {
+            ledger::post_movement(tx, &movement(Moved::RefundReturned(id))).await?;
+            let data = json!({"refund_id": id, "amount": amount, "returned_on": today});
+            event::record(tx, ctx, event::Kind::PaymentRefundFailed, refund.payment_id, data).await?;
+            dunning::lift(tx, ctx).await?;
+        }
+        Some(RefundStatus::Failed) => {
             let data = json!({"refund_id": id, "amount": amount});
             event::record(tx, ctx, event::Kind::PaymentRefundFailed, refund.payment_id, data).await?;
         }

@@ -61,6 +61,20 @@ statuses! {
         Failed = "failed", rank 2;
         /// It is paid back.
         Succeeded = "succeeded", rank 3;
+        /// It was paid back, and the bank has sent it back.
+        Returned = "returned", rank 4;
+    }
+}
+
+impl RefundStatus {
+    /// What one becomes by what was seen, `None` when that is no news. `was_told` and `is_told`: whether the provider has it,
+    /// then and now. Its word that one has failed is its last: what it told before may come after it.
+    pub(super) fn after(self, was_told: bool, seen: Self, is_told: bool) -> Option<Self> {
+        match (self, seen) {
+            (Self::Succeeded, Self::Failed) if is_told => Some(Self::Returned),
+            (Self::Failed, _) if was_told => None,
+            _ => self.moves_to(seen).then_some(seen),
+        }
     }
 }
 
@@ -145,13 +159,32 @@ mod tests {
         }
     }
 
+    proptest! {
+        /// In whatever order and however often the provider tells of one, the money is where it is.
+        #[test]
+        fn a_refund_that_failed_at_the_provider_is_not_made(mut told in prop::collection::vec(prop::sample::select(vec![
+            RefundStatus::Pending, RefundStatus::Succeeded, RefundStatus::Failed]), 1..8)) {
+            let mut at = RefundStatus::Pending;
+            let mut is_known = false;
+            for &seen in &told {
+                at = at.after(is_known, seen, true).unwrap_or(at);
+                is_known = true;
+            }
+            let is_made = at == RefundStatus::Succeeded;
+            let has_failed = told.contains(&RefundStatus::Failed);
+            told.retain(|&one| one == RefundStatus::Succeeded);
+            prop_assert_eq!(is_made, !has_failed && !told.is_empty());
+        }
+    }
+
     #[test]
     fn what_is_final_stays() {
         for &status in PaymentStatus::ALL {
             assert!(!PaymentStatus::Succeeded.moves_to(status));
         }
         for &status in RefundStatus::ALL {
-            assert!(!RefundStatus::Succeeded.moves_to(status));
+            assert_eq!(RefundStatus::Returned.after(true, status, true), None);
+            assert_eq!(RefundStatus::Failed.after(true, status, true), None);
         }
     }
 }

@@ -1,5 +1,7 @@
 //! SQL of payments.
 
+mod autopay;
+mod dispute;
 mod refund;
 
 use std::collections::BTreeSet;
@@ -11,10 +13,13 @@ use stripe::Charge;
 use tenancy::TenantTx;
 use uuid::Uuid;
 
+pub(super) use autopay::*;
+pub(super) use dispute::*;
 pub(super) use refund::*;
 
+use super::autopay::Attempt;
 use super::status::Seen;
-use super::{Payment, PaymentStatus, Refund, RefundStatus};
+use super::{Dispute, Payment, PaymentStatus, Refund, RefundStatus};
 use crate::Error;
 
 struct Row {
@@ -33,10 +38,12 @@ struct Row {
 }
 
 impl Row {
-    fn with(self, refunds: Vec<Refund>) -> Result<Payment, Error> {
+    fn with(self, refunds: Vec<Refund>, disputes: Vec<Dispute>) -> Result<Payment, Error> {
         let row = self;
         let currency = row.currency.parse().map_err(|_| Error::Stored("currency"))?;
-        let there = refunds.iter().filter(|refund| refund.status != RefundStatus::Failed);
+        let is_there =
+            |refund: &&Refund| !matches!(refund.status, RefundStatus::Failed | RefundStatus::Returned);
+        let there = refunds.iter().filter(is_there);
         let refunded_minor = there.map(|refund| refund.amount.amount_minor).sum();
         Ok(Payment {
             id: PaymentId::from_uuid(row.id),
@@ -47,6 +54,7 @@ impl Row {
             amount: Money::new(row.amount_minor, currency),
             refunded: Money::new(refunded_minor, currency),
             refunds,
+            disputes,
             reference: row.reference,
             failure: row.failure_code.zip(row.failure_message),
             received_on: row.received_on,
@@ -104,18 +112,26 @@ pub(super) async fn place_of_invoice(
     read: &mut SystemRead,
     id: InvoiceId,
 ) -> Result<Option<(TenantId, ResellerId)>, db::Error> {
-    let row = sqlx::query!("select tenant_id, issuer_id from invoices where id = $1", id.uuid())
-        .fetch_optional(read.conn())
-        .await?;
+    // A draft that was discarded is no more.
+    let row = sqlx::query!(
+        "select tenant_id, issuer_id from invoices i where id = $1 and (status = 'final' or not exists (
+           select from unbilled_documents u where u.tenant_id = i.tenant_id and u.invoice_id = i.id))",
+        id.uuid()
+    )
+    .fetch_optional(read.conn())
+    .await?;
     Ok(row.map(|row| (TenantId::from_uuid(row.tenant_id), ResellerId::from_uuid(row.issuer_id))))
 }
 
 /// Who has issued invoices to the tenant.
 pub(super) async fn issuers(tx: &mut TenantTx) -> Result<BTreeSet<ResellerId>, db::Error> {
     let tenant_id = tx.tenant_id().uuid();
-    let rows = sqlx::query_scalar!("select distinct issuer_id from invoices where tenant_id = $1", tenant_id)
-        .fetch_all(tx.conn())
-        .await?;
+    let rows = sqlx::query_scalar!(
+        "select distinct issuer_id from invoices where tenant_id = $1 and status = 'final'",
+        tenant_id
+    )
+    .fetch_all(tx.conn())
+    .await?;
     Ok(rows.into_iter().map(ResellerId::from_uuid).collect())
 }
 
@@ -134,7 +150,8 @@ pub(super) async fn find(tx: &mut TenantTx, id: PaymentId) -> Result<Option<Paym
     .map_err(db::Error::from)?;
     let Some(row) = row else { return Ok(None) };
     let mut refunds = of_payments(tx, &[row.id]).await?;
-    row.with(refunds.remove(&id).unwrap_or_default()).map(Some)
+    let mut disputes = disputes_of(tx, &[id.uuid()]).await?;
+    row.with(refunds.remove(&id).unwrap_or_default(), disputes.remove(&id).unwrap_or_default()).map(Some)
 }
 
 /// As [`find`], and nobody else settles it or pays back of it until the transaction ends.
@@ -162,11 +179,13 @@ pub(super) async fn list(tx: &mut TenantTx, page: &PageRequest) -> Result<Vec<Pa
     .fetch_all(tx.conn())
     .await
     .map_err(db::Error::from)?;
-    let mut refunds = of_payments(tx, &rows.iter().map(|row| row.id).collect::<Vec<_>>()).await?;
+    let ids: Vec<_> = rows.iter().map(|row| row.id).collect();
+    let mut refunds = of_payments(tx, &ids).await?;
+    let mut disputes = disputes_of(tx, &ids).await?;
     rows.into_iter()
         .map(|row| {
-            let refunds = refunds.remove(&PaymentId::from_uuid(row.id)).unwrap_or_default();
-            row.with(refunds)
+            let id = PaymentId::from_uuid(row.id);
+            row.with(refunds.remove(&id).unwrap_or_default(), disputes.remove(&id).unwrap_or_default())
         })
         .collect()
 }
@@ -176,13 +195,14 @@ pub(super) async fn insert_charge(
     tx: &mut TenantTx,
     payment: &Payment,
     charge: &Charge,
+    by_itself: Option<Attempt>,
     ask_at: DateTime<Utc>,
 ) -> Result<(), db::Error> {
     let tenant_id = tx.tenant_id().uuid();
     sqlx::query!(
         "insert into payments (tenant_id, id, issuer_id, invoice_id, provider, currency, amount_minor, status, reference,
-           provider_customer, provider_method, created_at, ask_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
+           provider_customer, provider_method, created_at, ask_at, autopay_ordinal, autopay_on)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
         tenant_id,
         payment.id.uuid(),
         payment.issuer_id.uuid(),
@@ -196,6 +216,8 @@ pub(super) async fn insert_charge(
         charge.payment_method,
         payment.created_at,
         ask_at,
+        by_itself.map(|attempt| attempt.ordinal),
+        by_itself.map(|attempt| attempt.day),
     )
     .execute(tx.conn())
     .await?;

@@ -39,8 +39,8 @@ pub(super) async fn insert(tx: &mut SystemTx, book: &PriceBook) -> Result<(), db
         let prices: Vec<_> = tiers.iter().map(|tier| tier.unit_price.to_string()).collect();
         sqlx::query!(
             r#"insert into prices (price_book_id, id, item, "interval", model, unit_price, removal_policy, grace_days,
-                 tier_limits, tier_prices, suspension_policy)
-               values ($1, $2, $3, $4, $5, $6::text::numeric, $7, $8, $9, $10::text[]::numeric[], $11)"#,
+                 tier_limits, tier_prices, suspension_policy, setup_price)
+               values ($1, $2, $3, $4, $5, $6::text::numeric, $7, $8, $9, $10::text[]::numeric[], $11, $12::text::numeric)"#,
             book.id.uuid(),
             price.id.uuid(),
             price.item,
@@ -52,6 +52,7 @@ pub(super) async fn insert(tx: &mut SystemTx, book: &PriceBook) -> Result<(), db
             &limits as _,
             &prices,
             price.suspension_policy.as_str(),
+            price.setup_price.map(|setup_price| setup_price.to_string()),
         )
         .execute(tx.conn())
         .await?;
@@ -115,7 +116,8 @@ async fn with_prices(tx: &mut SystemTx, rows: Vec<Row>) -> Result<Vec<PriceBook>
     let ids = rows.iter().map(|row| row.id).collect::<Vec<_>>();
     let prices = sqlx::query!(
         r#"select price_book_id, id, item, "interval", model, unit_price::text, tier_limits as "tier_limits: Vec<Option<i32>>",
-             tier_prices::text[] as "tier_prices!", removal_policy, grace_days, suspension_policy
+             tier_prices::text[] as "tier_prices!", removal_policy, grace_days, suspension_policy,
+             setup_price::text
            from prices where price_book_id = any ($1) order by price_book_id, id"#,
         &ids
     )
@@ -146,6 +148,7 @@ async fn with_prices(tx: &mut SystemTx, rows: Vec<Row>) -> Result<Vec<PriceBook>
             currency: book.currency,
             removal_policy: removal_policy(&row.removal_policy, row.grace_days)?,
             suspension_policy: suspension_policy(&row.suspension_policy)?,
+            setup_price: setup_price(row.setup_price.as_deref())?,
         });
     }
     Ok(books.into_values().collect())
@@ -170,6 +173,11 @@ pub(crate) fn tariff(
         ("volume", None) => Ok(Tariff::Volume(tiers()?)),
         _ => Err(Error::Stored("price model")),
     }
+}
+
+/// What a start is charged once, as a price's column holds it.
+pub(crate) fn setup_price(text: Option<&str>) -> Result<Option<UnitPrice>, Error> {
+    text.map(str::parse).transpose().map_err(|_| Error::Stored("setup price"))
 }
 
 /// Whether prices include tax, as a column holds it.

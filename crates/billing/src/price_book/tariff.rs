@@ -44,7 +44,8 @@ fn flat(checks: &mut Checks, new: &NewPrice, at: &dyn Fn(&str) -> String) -> Opt
     unit_price(checks, text, &at("unit_price")).map(Tariff::Flat)
 }
 
-fn unit_price(checks: &mut Checks, text: &str, at: &str) -> Option<UnitPrice> {
+/// A unit price as a caller gives it; a mistake is pointed at.
+pub(super) fn unit_price(checks: &mut Checks, text: &str, at: &str) -> Option<UnitPrice> {
     let unit_price = text.parse::<UnitPrice>();
     let shown = unit_price.err().map(|error| error.to_string()).unwrap_or_default();
     checks.value(unit_price.ok(), at, shown)

@@ -1,22 +1,31 @@
-//! Discounts: a percentage off what days cost, or an amount off what a document charges.
+//! Discounts: a percentage or an amount for each cycle off what days cost, or an amount off what a document charges.
 //!
-//! A percentage belongs to what a day is charged at ([`Rate`]): lines are net of it, and a credit is worth what was
-//! billed, net. An amount stands beside the lines that it was split over ([`split`]), and shrinks with what is kept
-//! of each of them ([`AmountOff`]). Either way the net that is kept is never below 0, so credits never exceed
-//! charges.
+//! What is off for a cycle belongs to what its days are charged at ([`Rate`]): lines are net of it, so a credit is worth
+//! what was billed, net, and both the price and what is off are split over days by the same telescoping. An amount off a
+//! document stands beside the lines that it was split over ([`split`]), and shrinks with what is kept of each of them
+//! ([`AmountOff`]). Either way the net that is kept is never below 0, so credits never exceed charges.
 
 use chrono::NaiveDate;
 
 use super::RatingError;
 use super::percentage::Percentage;
-use super::price::{Amount, Share, round_half_away};
+use super::price::{Amount, Share, UnitPrice, round_half_away};
 use super::tariff::Tariff;
 
-/// A percentage off, on some days. Of several on one day the largest counts.
+/// How much is off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Off {
+    /// Of what is charged. Of several on one day the largest counts.
+    Percentage(Percentage),
+    /// For each whole cycle, in major units of the currency, after the percentage. Several on one day add up.
+    Amount(UnitPrice),
+}
+
+/// A discount on some days.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Discount {
     /// How much.
-    pub percentage: Percentage,
+    pub off: Off,
     /// The first day.
     pub from: NaiveDate,
     /// The day after the last; `None` if it does not end.
@@ -29,19 +38,38 @@ impl Discount {
     }
 }
 
-/// What a day is charged at: a tariff, less a percentage. Equal rates are the same rate.
+/// What a day is charged at: a tariff, less a percentage, less an amount. Equal rates are the same rate.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Rate {
     /// The tariff.
     pub tariff: Tariff,
-    /// What is taken off; 0 for nothing.
+    /// What is taken off first; 0 for nothing.
     pub discount: Percentage,
+    /// What is taken off the rest for a whole cycle, as far as there is any; 0 for nothing.
+    pub off: UnitPrice,
+}
+
+impl From<Tariff> for Rate {
+    fn from(tariff: Tariff) -> Self {
+        Self { tariff, discount: Percentage::ZERO, off: UnitPrice::ZERO }
+    }
 }
 
 impl Rate {
-    /// The exact cost of a quantity for a whole cycle, net of the discount.
+    /// The exact cost of a quantity for a whole cycle, net of the discounts.
     pub fn cost(&self, units: Share) -> Result<Amount, RatingError> {
-        self.tariff.cost(units)?.times(Share::from(1) - self.discount.share())
+        let charged = self.tariff.cost(units)?.times(Share::from(1) - self.discount.share())?;
+        Ok(charged.minus(self.off.cost(Share::from(1))?)?.max(Amount::ZERO))
+    }
+
+    /// The exact cost without the discounts.
+    pub fn list_cost(&self, units: Share) -> Result<Amount, RatingError> {
+        self.tariff.cost(units)
+    }
+
+    /// Whether anything is taken off.
+    pub fn is_discounted(&self) -> bool {
+        self.discount > Percentage::ZERO || self.off > UnitPrice::ZERO
     }
 }
 
@@ -107,7 +135,41 @@ mod tests {
         assert_eq!(AmountOff { charged_minor: 0, off_minor: 0 }.kept(10), Ok(0));
     }
 
+    #[test]
+    fn an_amount_is_off_what_the_percentage_leaves() {
+        let rate = |percentage: &str, off: &str| Rate {
+            discount: percentage.parse().unwrap(),
+            off: off.parse().unwrap(),
+            ..Tariff::Flat("12.50".parse().unwrap()).into()
+        };
+        let minor =
+            |rate: Rate, units: i128| rate.cost(Share::from(units)).unwrap().minor("EUR".parse().unwrap());
+        assert_eq!(minor(rate("20", "3"), 2), Ok(1700));
+        assert_eq!(minor(rate("0", "20"), 1), Ok(0));
+        assert_eq!(minor(rate("0", "20"), 0), Ok(0));
+        assert!(rate("0", "0.01").is_discounted() && !rate("0", "0").is_discounted());
+        let most: UnitPrice = "999999999999.99999999".parse().unwrap();
+        assert_eq!(most.plus("5".parse().unwrap()), most);
+    }
+
     proptest! {
+        /// I12: with discounts, too, more units never cost less, and never less than nothing or more than without.
+        #[test]
+        fn i12_more_never_costs_less(
+            price in 0_u32..100_000,
+            percentage in 0_u32..=1_000_000,
+            off in 0_u32..1_000_000,
+            (less, more) in (0_i128..50, 0_i128..50),
+        ) {
+            let cents = |minor: u32| UnitPrice::of_minor(minor.into(), "EUR".parse().unwrap()).unwrap();
+            let percentage = format!("{}.{:04}", percentage / 10_000, percentage % 10_000);
+            let discount = percentage.parse().unwrap();
+            let rate = Rate { discount, off: cents(off), ..Tariff::Flat(cents(price)).into() };
+            let cost = |units: i128| rate.cost(Share::from(units)).unwrap();
+            prop_assert!(Amount::ZERO <= cost(less) && cost(less) <= cost(less + more));
+            prop_assert!(cost(more) <= rate.list_cost(Share::from(more)).unwrap());
+        }
+
         /// Parts add up and never exceed their charges.
         #[test]
         fn parts_add_up(amount in 0_i64..10_000, charges in prop::collection::vec(-100_i64..1000, 0..8)) {

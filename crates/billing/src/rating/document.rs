@@ -102,8 +102,7 @@ pub fn document(
                 ..0 => LineKind::Credit,
                 0.. => LineKind::Proration,
             };
-            let Charge { period, quantity, amount_minor, .. } = charge;
-            state.billed.push(Billed { rate: rate.clone(), period, quantity, amount_minor });
+            state.billed.push(charge.billed_at(rate.clone()));
             lines.push(Line { kind, cycle: state.cycle, rate, charge });
         }
     }

@@ -14,10 +14,10 @@ pub type Share = num_rational::Ratio<i128>;
 /// How many decimals a unit price has: `numeric(20,8)`.
 const SCALE: u32 = 8;
 /// How many digits may stand before the point.
-const INTEGER_DIGITS: usize = 12;
+const INTEGER_DIGITS: u32 = 12;
 
 /// The price of one unit for one whole cycle, in major units of a currency that is kept beside it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct UnitPrice {
     /// In units of 10⁻⁸.
     scaled: i128,
@@ -31,6 +31,24 @@ pub struct UnitPrice {
 pub struct UnitPriceError;
 
 impl UnitPrice {
+    /// Nothing.
+    pub const ZERO: Self = Self { scaled: 0 };
+    /// The least that cannot be said.
+    const LIMIT: i128 = 10_i128.pow(SCALE + INTEGER_DIGITS);
+
+    /// The sum of two, as far as it can be said.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self { scaled: (self.scaled + other.scaled).min(Self::LIMIT - 1) }
+    }
+
+    /// So many minor units of a currency; `None` beyond 12 digits before the point.
+    pub fn of_minor(amount_minor: u64, currency: Currency) -> Option<Self> {
+        let minor_per_major = 10_i128.pow(currency.exponent());
+        let scaled = i128::from(amount_minor) * (10_i128.pow(SCALE) / minor_per_major);
+        (scaled < Self::LIMIT).then_some(Self { scaled })
+    }
+
     /// The exact price of so many units.
     pub fn cost(self, units: Share) -> Result<Amount, RatingError> {
         Amount(Share::from(self.scaled)).times(units)
@@ -86,7 +104,7 @@ impl FromStr for UnitPrice {
         let digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
         if !digits(whole)
             || !digits(decimals)
-            || whole.len() > INTEGER_DIGITS
+            || whole.len() > INTEGER_DIGITS as usize
             || decimals.len() > SCALE as usize
         {
             return Err(UnitPriceError);

@@ -6,7 +6,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use chrono_tz::Tz;
 
 use super::RatingError;
-use super::calendar::local_day;
+use super::calendar::{Span, local_day};
 
 /// From an instant on, so many.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +37,15 @@ pub fn steps_of_changes(changes: impl IntoIterator<Item = (DateTime<Utc>, i64)>)
 pub fn steps_of_levels(levels: impl IntoIterator<Item = Step>) -> Vec<Step> {
     let at_instants: BTreeMap<_, _> = levels.into_iter().map(|step| (step.at, step.level)).collect();
     at_instants.into_iter().map(|(at, level)| Step { at, level }).collect()
+}
+
+/// The largest level on each day of a span, as days are charged: from steps in order of time, before the first of which it is 0.
+///
+/// # Errors
+/// [`RatingError::NegativeQuantity`] if a level is below 0.
+pub fn daily_peaks(steps: &[Step], zone: Tz, days: Span) -> Result<Vec<i64>, RatingError> {
+    let levels = DayLevels::new(steps, zone)?;
+    Ok(days.each_day().map(|day| levels.peak(day)).collect())
 }
 
 #[derive(Debug, Clone, Copy)]

@@ -18,8 +18,10 @@ pub struct Billed {
     pub period: Span,
     /// Units on each of the days; negative in a credit.
     pub quantity: i64,
-    /// What it came to.
+    /// What it came to, net of discounts.
     pub amount_minor: i64,
+    /// What was taken off; negative in a credit.
+    pub discount_minor: i64,
 }
 
 /// What remains to be billed for some days of a cycle.
@@ -31,8 +33,18 @@ pub struct Charge {
     pub quantity: i64,
     /// Units times days.
     pub seat_days: i64,
-    /// In minor units.
+    /// In minor units, net of discounts.
     pub amount_minor: i64,
+    /// What is taken off, in minor units; negative in a credit, which takes back what was taken off.
+    pub discount_minor: i64,
+}
+
+impl Charge {
+    /// The line that it becomes.
+    pub fn billed_at(&self, rate: Rate) -> Billed {
+        let Self { period, quantity, amount_minor, discount_minor, .. } = *self;
+        Billed { rate, period, quantity, amount_minor, discount_minor }
+    }
 }
 
 /// `owed − billed` of a cycle at one rate, one charge for each stretch of days with the same difference.
@@ -40,7 +52,7 @@ pub struct Charge {
 /// Owed is the sum of what each day's quantity costs for a whole cycle, divided by the days of the whole cycle.
 /// Telescoping: after each charge the cycle's lines add up to the rounded cost so far, of the days up to its end as
 /// they are in force and of the days after as they were billed; so segments add up to the full price and a credit is
-/// what was billed less what is kept.
+/// what was billed less what is kept. What is taken off is what the lines would add up to without discounts, less that.
 ///
 /// `in_force` has a quantity for each day of the whole cycle. Lines that were billed at other rates are passed over.
 /// [`RatingError::BilledOutsideCycle`] if one that was billed at this has other days.
@@ -52,36 +64,79 @@ pub fn reconcile(
     billed: &[Billed],
 ) -> Result<Vec<Charge>, RatingError> {
     let mut billed_levels = vec![0_i64; in_force.len()];
-    let mut billed_minor = 0_i64;
+    let (mut net, mut list) = (Telescope::new(rate, Rate::cost), Telescope::new(rate, Rate::list_cost));
     for line in billed.iter().filter(|line| line.rate == *rate) {
         let days = offsets(whole, line.period).ok_or(RatingError::BilledOutsideCycle)?;
         for level in billed_levels.get_mut(days).ok_or(RatingError::BilledOutsideCycle)? {
             *level += line.quantity;
         }
-        billed_minor = billed_minor.checked_add(line.amount_minor).ok_or(RatingError::AmountRange)?;
+        net.add(line.amount_minor)?;
+        list.add(line.amount_minor.checked_add(line.discount_minor).ok_or(RatingError::AmountRange)?)?;
     }
-    let mut cost = cost_of_days(rate, &billed_levels)?;
+    net.cost = net.cost_of(&billed_levels)?;
+    if rate.is_discounted() {
+        list.cost = list.cost_of(&billed_levels)?;
+    }
     let difference: Vec<i64> = in_force.iter().zip(&billed_levels).map(|(now, then)| now - then).collect();
     let mut charges = Vec::new();
     for (period, quantity) in stretches(whole, &difference) {
         let days = offsets(whole, period).ok_or(RatingError::BilledOutsideCycle)?;
-        let of = |levels: &[i64]| cost_of_days(rate, levels.get(days.clone()).unwrap_or_default());
-        cost = cost.plus(of(in_force)?.minus(of(&billed_levels)?)?)?;
-        let owed_minor = cost.times(Share::new(1, whole.days().into()))?.minor(currency)?;
-        let amount_minor = owed_minor.checked_sub(billed_minor).ok_or(RatingError::AmountRange)?;
+        let before = billed_levels.get(days.clone()).unwrap_or_default();
+        let now = in_force.get(days).unwrap_or_default();
+        let amount_minor = net.step(before, now, whole, currency)?;
+        let list_minor = match rate.is_discounted() {
+            true => list.step(before, now, whole, currency)?,
+            false => amount_minor,
+        };
+        let discount_minor = list_minor.checked_sub(amount_minor).ok_or(RatingError::AmountRange)?;
         let seat_days = quantity.checked_mul(period.days()).ok_or(RatingError::AmountRange)?;
-        charges.push(Charge { period, quantity, seat_days, amount_minor });
-        billed_minor = owed_minor;
+        charges.push(Charge { period, quantity, seat_days, amount_minor, discount_minor });
     }
     Ok(charges)
 }
 
-/// The sum of what the quantity of each day costs for a whole cycle.
-fn cost_of_days(rate: &Rate, levels: &[i64]) -> Result<Amount, RatingError> {
-    levels.chunk_by(|a, b| a == b).try_fold(Amount::ZERO, |sum, days| {
-        let (level, count) = (days.first().copied().unwrap_or(0), i128::try_from(days.len()).unwrap_or(0));
-        sum.plus(rate.cost(Share::from(i128::from(level)))?.times(Share::from(count))?)
-    })
+/// What has been billed and what the days so far cost, each times the days of the whole cycle.
+struct Telescope<'a> {
+    rate: &'a Rate,
+    cost_of_cycle: fn(&Rate, Share) -> Result<Amount, RatingError>,
+    cost: Amount,
+    billed_minor: i64,
+}
+
+impl<'a> Telescope<'a> {
+    fn new(rate: &'a Rate, cost_of_cycle: fn(&Rate, Share) -> Result<Amount, RatingError>) -> Self {
+        Self { rate, cost_of_cycle, cost: Amount::ZERO, billed_minor: 0 }
+    }
+
+    fn add(&mut self, billed_minor: i64) -> Result<(), RatingError> {
+        self.billed_minor = self.billed_minor.checked_add(billed_minor).ok_or(RatingError::AmountRange)?;
+        Ok(())
+    }
+
+    /// The sum of what the quantity of each day costs for a whole cycle.
+    fn cost_of(&self, levels: &[i64]) -> Result<Amount, RatingError> {
+        levels.chunk_by(|a, b| a == b).try_fold(Amount::ZERO, |sum, days| {
+            let (level, count) =
+                (days.first().copied().unwrap_or(0), i128::try_from(days.len()).unwrap_or(0));
+            let of_cycle = (self.cost_of_cycle)(self.rate, Share::from(i128::from(level)))?;
+            sum.plus(of_cycle.times(Share::from(count))?)
+        })
+    }
+
+    /// What is to be billed when some days have other quantities than before.
+    fn step(
+        &mut self,
+        before: &[i64],
+        now: &[i64],
+        whole: Span,
+        currency: Currency,
+    ) -> Result<i64, RatingError> {
+        self.cost = self.cost.plus(self.cost_of(now)?.minus(self.cost_of(before)?)?)?;
+        let owed_minor = self.cost.times(Share::new(1, whole.days().into()))?.minor(currency)?;
+        let amount_minor = owed_minor.checked_sub(self.billed_minor).ok_or(RatingError::AmountRange)?;
+        self.billed_minor = owed_minor;
+        Ok(amount_minor)
+    }
 }
 
 /// Where the days of `part` are in a list of the days of `whole`.

@@ -7,7 +7,7 @@ use kernel::Currency;
 
 use super::RatingError;
 use super::calendar::{Cycle, Schedule, Span};
-use super::discount::{Discount, Rate};
+use super::discount::{Discount, Off, Rate};
 use super::removal::RemovalPolicy;
 use super::terms::{SuspensionPolicy, Terms};
 
@@ -89,7 +89,7 @@ impl Timeline {
         Self { suspensions, ..self }
     }
 
-    /// With percentages off at times, in any order.
+    /// With discounts at times, in any order.
     #[must_use]
     pub fn discounted(self, discounts: Vec<Discount>) -> Self {
         Self { discounts, ..self }
@@ -199,9 +199,14 @@ impl Timeline {
 
     /// What a day is charged at under some terms.
     pub(super) fn rate_on(&self, day: NaiveDate, terms: &Terms) -> Rate {
-        let discounts = self.discounts.iter().filter(|discount| discount.contains(day));
-        let discount = discounts.map(|discount| discount.percentage).max().unwrap_or_default();
-        Rate { tariff: terms.tariff.clone(), discount }
+        let mut rate = Rate::from(terms.tariff.clone());
+        for discount in self.discounts.iter().filter(|discount| discount.contains(day)) {
+            match discount.off {
+                Off::Percentage(percentage) => rate.discount = rate.discount.max(percentage),
+                Off::Amount(amount) => rate.off = rate.off.plus(amount),
+            }
+        }
+        rate
     }
 
     /// Whether a day is not charged because of a suspension.

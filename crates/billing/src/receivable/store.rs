@@ -11,7 +11,7 @@ use crate::invoice::DocumentKind;
 pub(super) async fn invoices(tx: &mut TenantTx) -> Result<Vec<(Receivable, i64)>, Error> {
     let tenant_id = tx.tenant_id().uuid();
     let rows = sqlx::query!(
-        r#"select id, issuer_id, number as "number!", currency, total_minor from invoices
+        r#"select id, issuer_id, number as "number!", currency, total_minor, due_on from invoices
            where tenant_id = $1 and kind = 'invoice' and status = 'final' order by issued_on, id"#,
         tenant_id
     )
@@ -25,6 +25,7 @@ pub(super) async fn invoices(tx: &mut TenantTx) -> Result<Vec<(Receivable, i64)>
                 issuer: ResellerId::from_uuid(row.issuer_id),
                 currency: row.currency.parse().map_err(|_| Error::Stored("currency"))?,
                 number: DocumentKind::Invoice.number(row.number),
+                due_on: row.due_on,
                 due_minor: row.total_minor,
             };
             Ok((receivable, row.total_minor))
@@ -32,7 +33,7 @@ pub(super) async fn invoices(tx: &mut TenantTx) -> Result<Vec<(Receivable, i64)>
         .collect()
 }
 
-/// What settles them: credit notes by what they refer to, and payments less what was paid back of them.
+/// What settles them: credit notes by what they refer to, and payments less what was paid back or taken back of them.
 pub(super) async fn means(tx: &mut TenantTx) -> Result<Vec<(ResellerId, Currency, Means)>, Error> {
     let tenant_id = tx.tenant_id().uuid();
     let rows = sqlx::query!(
@@ -43,7 +44,9 @@ pub(super) async fn means(tx: &mut TenantTx) -> Result<Vec<(ResellerId, Currency
            union all
            select p.issuer_id, p.currency, p.invoice_id, (p.received_minor - coalesce((
              select sum(f.amount_minor) from refunds f
-             where f.tenant_id = p.tenant_id and f.payment_id = p.id and f.status = 'succeeded'), 0))::bigint
+             where f.tenant_id = p.tenant_id and f.payment_id = p.id and f.status = 'succeeded'), 0) - coalesce((
+             select sum(d.amount_minor) from disputes d where d.tenant_id = p.tenant_id and d.payment_id = p.id
+               and d.withdrawn_on is not null and d.reinstated_on is null), 0))::bigint
            from payments p where p.tenant_id = $1 and p.status = 'succeeded'"#,
         tenant_id
     )

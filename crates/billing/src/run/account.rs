@@ -8,16 +8,16 @@ use std::collections::BTreeMap;
 
 use chrono::NaiveDate;
 use chrono_tz::Tz;
-use kernel::TenantId;
+use kernel::{InvoiceId, TenantId};
 use tenancy::{Caller, Ctx, TenantTx, seats};
 
 use crate::Error;
-use crate::invoice::Billing;
+use crate::invoice::{Billing, DocumentKind};
 use crate::price_book::MAILBOX;
 use crate::rating::{
-    self, Cycle, CycleState, Line, Log, Span, Timeline, local_day, steps_of_changes, steps_of_levels,
+    self, Cycle, CycleState, Log, Span, Timeline, local_day, steps_of_changes, steps_of_levels,
 };
-use crate::subscription::{self, Subscription};
+use crate::subscription::{self, OwedLine, Subscription, Windows};
 
 /// How an account is gone about.
 #[derive(Debug, Clone, Copy)]
@@ -119,16 +119,56 @@ async fn claim_and_bill(ctx: &Ctx, as_of: NaiveDate, treatment: Treatment) -> Re
         return Ok(Outcome::Elsewhere);
     }
     let subscription = subscription::store::find(&mut tx).await?.ok_or(Error::Stored("subscription"))?;
-    let rated = rate(ctx, &mut tx, &subscription, until, claim.bills_again).await?;
-    let billed = document::write_all(ctx, &mut tx, &subscription, &rated.documents, until).await?;
-    store::advance(&mut tx, rated.next_boundary).await?;
+    let made = bill_until(ctx, &mut tx, &subscription, until, Finality::AtOnce).await?;
+    store::advance(&mut tx, made.next_boundary).await?;
     tx.commit().await?;
-    Ok(billed)
+    let count =
+        |is_counted: fn(&Written) -> bool| made.documents.iter().filter(|one| is_counted(one)).count() as u64;
+    Ok(Outcome::Billed {
+        invoices: count(|one| !one.is_draft && one.kind == DocumentKind::Invoice),
+        credit_notes: count(|one| !one.is_draft && one.kind == DocumentKind::CreditNote),
+        drafts: count(|one| one.is_draft),
+    })
+}
+
+/// Whether documents become final at once, where the issuer does not look at drafts first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Finality {
+    /// They do, with the next numbers of its series.
+    AtOnce,
+    /// None does: what is made is taken back, and nobody waits for the series meanwhile.
+    Never,
+}
+
+/// A document that was written.
+pub(crate) struct Written {
+    pub(crate) id: InvoiceId,
+    kind: DocumentKind,
+    is_draft: bool,
+}
+
+/// What was made of an account, and where the next run goes on.
+pub(crate) struct Made {
+    pub(crate) documents: Vec<Written>,
+    pub(crate) next_boundary: Option<NaiveDate>,
+}
+
+/// Bills every boundary up to a day. The account's row is the caller's, and so is whether it stays.
+pub(crate) async fn bill_until(
+    ctx: &Ctx,
+    tx: &mut TenantTx,
+    subscription: &Subscription,
+    until: NaiveDate,
+    finality: Finality,
+) -> Result<Made, Error> {
+    let rated = rate(ctx, tx, subscription, until).await?;
+    let documents = document::write_all(ctx, tx, subscription, &rated.documents, until, finality).await?;
+    Ok(Made { documents, next_boundary: rated.next_boundary })
 }
 
 /// What is outstanding, by boundary, and where the next run goes on.
 struct Rated {
-    documents: Vec<(Billing, Vec<Line>)>,
+    documents: Vec<(Billing, Vec<OwedLine>)>,
     next_boundary: Option<NaiveDate>,
 }
 
@@ -138,7 +178,6 @@ async fn rate(
     tx: &mut TenantTx,
     subscription: &Subscription,
     until: NaiveDate,
-    bills_again: bool,
 ) -> Result<Rated, Error> {
     let timeline = subscription.agreed.timeline()?;
     let changes = seats::changes(tx, ctx.now()).await?;
@@ -153,11 +192,13 @@ async fn rate(
     let mut cycles = with_lines(tx, &covered, None).await?;
     let mut documents = Vec::new();
     let mut last = subscription::store::last_boundary(tx).await?;
-    let mut next = if bills_again { last } else { subscription.agreed.next_boundary(last)? };
+    let mut windows = if subscription.bills_again { store::windows(tx).await? } else { Windows::after(last) };
+    let mut next = subscription.next_boundary(last)?;
     while let Some(boundary) = next.filter(|next| *next <= until) {
         let lines = rating::document(&timeline, boundary, ctx.time_zone(), &mut cycles, &log)?;
         let zone = ctx.time_zone();
         let billing = store::record_boundary(tx, boundary, zone, seat_changes_known, standings_known).await?;
+        let lines = subscription.agreed.owed(&lines, &windows.bill(billing), boundary)?;
         if let Some(changes) = Span::new(last.unwrap_or(subscription.starts_on()), boundary) {
             store::cover_changes(tx, MAILBOX, changes).await?;
         }

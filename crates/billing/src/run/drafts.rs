@@ -18,15 +18,18 @@ pub(super) async fn finalize_due(
 ) -> Result<(), Error> {
     let (reseller, tenant) = reach.bounds();
     let mut after = None;
+    // Nothing becomes final before its day has come for the tenant, whatever is asked.
+    let is_present = matches!(reach, Reach::Present);
+    let until = if is_present { NaiveDate::MAX } else { as_of };
     loop {
         let mut tx = system(caller.db()).await?;
-        let tenants = with_drafts_due(&mut tx, as_of, reseller, tenant, after, PAGE).await?;
+        let tenants = with_drafts_due(&mut tx, as_of, reseller, tenant, after, PAGE, is_present).await?;
         tx.commit().await?;
         let Some(last) = tenants.last() else { return Ok(()) };
         after = Some(*last);
         for tenant_id in tenants {
             let made = match caller.enter_deleted_too(tenant_id).await {
-                Ok(ctx) => draft::finalize_due(&ctx, as_of).await,
+                Ok(ctx) => draft::finalize_due(&ctx, until).await,
                 Err(error) => Err(error.into()),
             };
             match made {

@@ -32,7 +32,8 @@ pub(super) async fn standing_otherwise(
     Ok(ids.into_iter().map(TenantId::from_uuid).collect())
 }
 
-/// Accounts with a boundary on or before a day, the oldest first, after the one given.
+/// Accounts with a boundary on or before a day, the oldest first, after the one given. Those that live by a test clock only
+/// where they are not looked for by it.
 pub(super) async fn due(
     tx: &mut SystemTx,
     as_of: NaiveDate,
@@ -47,14 +48,15 @@ pub(super) async fn due(
          from subscriptions s join tenants t on t.id = s.tenant_id
          where s.next_invoice_on <= $1 and t.purged_at is null
            and ($2::uuid is null or $2 = any (t.reseller_path)) and ($3::uuid is null or s.tenant_id = $3)
-           and (s.next_invoice_on, s.tenant_id) > ($4::date, $5::uuid)
+           and (s.next_invoice_on, s.tenant_id) > ($4::date, $5::uuid) and not ($7 and t.test_clock is not null)
          order by s.next_invoice_on, s.tenant_id limit $6"#,
         as_of,
         reseller,
         tenant,
         after_day,
         after_tenant,
-        limit
+        limit,
+        matches!(reach, Reach::Present)
     )
     .fetch_all(tx.conn())
     .await?;
@@ -65,6 +67,45 @@ pub(super) async fn due(
         test_clock: row.test_clock,
     });
     Ok(accounts.collect())
+}
+
+/// Accounts of tenants that live by a test clock, with a boundary on or before the latest day that it shows anywhere, the oldest
+/// first, after the one given.
+pub(super) async fn due_by_clock(
+    tx: &mut SystemTx,
+    after: Option<(NaiveDate, Uuid)>,
+    limit: i64,
+) -> Result<Vec<DueAccount>, db::Error> {
+    let (after_day, after_tenant) = after.unwrap_or_default();
+    let rows = sqlx::query!(
+        r#"select s.next_invoice_on as "next_invoice_on!", s.tenant_id, t.time_zone, t.test_clock as "test_clock!"
+         from tenants t join subscriptions s on s.tenant_id = t.id
+         where t.test_clock is not null and t.purged_at is null
+           and s.next_invoice_on <= (t.test_clock at time zone 'UTC' + interval '14 hours')::date
+           and (s.next_invoice_on, s.tenant_id) > ($1::date, $2::uuid)
+         order by s.next_invoice_on, s.tenant_id limit $3"#,
+        after_day,
+        after_tenant,
+        limit
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    let accounts = rows.into_iter().map(|row| DueAccount {
+        next_invoice_on: row.next_invoice_on,
+        customer: Customer::Tenant(TenantId::from_uuid(row.tenant_id)),
+        time_zone: row.time_zone,
+        test_clock: Some(row.test_clock),
+    });
+    Ok(accounts.collect())
+}
+
+/// Whether nobody else leads the scheduled runs; nobody will until the transaction ends.
+pub(super) async fn lead(tx: &mut SystemTx) -> Result<bool, db::Error> {
+    let leads =
+        sqlx::query_scalar!(r#"select pg_try_advisory_xact_lock(hashtext('billing_runs')) as "leads!""#)
+            .fetch_one(tx.conn())
+            .await?;
+    Ok(leads)
 }
 
 /// Wholesale agreements with a boundary on or before a day, the oldest first, after the one given.
@@ -210,7 +251,7 @@ impl Reach {
     /// The one reseller, or the one tenant, that it is bounded to.
     pub(super) fn bounds(self) -> (Option<Uuid>, Option<Uuid>) {
         match self {
-            Self::All => (None, None),
+            Self::All | Self::Present => (None, None),
             Self::Reseller(id) => (Some(id.uuid()), None),
             Self::Tenant(id) => (None, Some(id.uuid())),
         }

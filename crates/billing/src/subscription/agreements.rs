@@ -1,15 +1,21 @@
 //! What was agreed over time: terms and ends, each appended after the others, and what of it holds.
 
+use std::iter;
+
 use chrono::NaiveDate;
 use kernel::{Currency, PriceBookId, PriceId};
 use tenancy::standing::{Standing, StandingChange};
 use uuid::Uuid;
 
 use crate::Error;
+use crate::discount::Discount;
+use crate::invoice::Billing;
+use crate::one_off_item::{Added, OneOffItem};
 use crate::price_book::CycleLength;
 use crate::price_book::store::{removal_policy, suspension_policy, tariff, tax_behavior};
 use crate::rating::{
-    Interval, PriceBasis, RemovalPolicy, Segment, Span, Suspension, SuspensionPolicy, Tariff, Terms, Timeline,
+    Interval, PriceBasis, RemovalPolicy, Segment, Span, Suspension, SuspensionPolicy, Tariff, Terms,
+    Timeline, UnitPrice,
 };
 
 /// What is agreed from a day on.
@@ -28,6 +34,8 @@ pub struct AgreedTerms {
     /// Where cycles and terms are counted from.
     pub anchor_date: NaiveDate,
     pub(crate) price: SubscribedPrice,
+    /// What a start by this price is charged once.
+    pub(crate) setup_price: Option<UnitPrice>,
 }
 
 impl AgreedTerms {
@@ -132,11 +140,22 @@ pub(crate) struct Agreements {
     /// In the order of the days.
     held: Vec<Held>,
     ends_on: Option<NaiveDate>,
-    standings: Vec<StandingChange>,
+    beside: Beside,
+}
+
+/// What bears on a subscription beside what was agreed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Beside {
+    /// How the tenant stands over time; of one that is active all the time, nothing.
+    pub(crate) standings: Vec<StandingChange>,
+    /// The log of discounts: of two entries of one the later holds.
+    pub(crate) discounts: Vec<Discount>,
+    /// The charges that come once.
+    pub(crate) one_off_items: Vec<Added>,
 }
 
 impl Agreements {
-    /// From a first day, a trial perhaps, and the log; of a tenant that is active all the time.
+    /// From a first day, a trial perhaps, and the log; with nothing beside it.
     pub(super) fn new(
         starts_on: NaiveDate,
         trial_ends_on: Option<NaiveDate>,
@@ -150,7 +169,7 @@ impl Agreements {
             entries: Vec::new(),
             held,
             ends_on: None,
-            standings: Vec::new(),
+            beside: Beside::default(),
         };
         for entry in entries {
             agreed.append(entry)?;
@@ -161,32 +180,45 @@ impl Agreements {
     /// With a trial that ends on another day, or none.
     pub(super) fn tried_until(&self, trial_ends_on: Option<NaiveDate>) -> Result<Self, Error> {
         let agreed = Self::new(self.starts_on, trial_ends_on, self.entries.clone())?;
-        Ok(agreed.standing(self.standings.clone()))
+        Ok(agreed.beside(self.beside.clone()))
     }
 
-    /// Of a tenant that stands so over time.
-    pub(super) fn standing(self, standings: Vec<StandingChange>) -> Self {
-        Self { standings, ..self }
+    /// With all that bears on it.
+    pub(crate) fn beside(self, beside: Beside) -> Self {
+        Self { beside, ..self }
     }
 
-    /// As it was when only so many entries and standings were there; `None` if there are fewer.
-    pub(crate) fn first(&self, entries: usize, standings: usize) -> Option<Result<Self, Error>> {
+    /// As it was at a billing, when only so many entries, standings and discounts were there; `None` if there are fewer. One-off items are
+    /// there but for those that were deleted before: one that was added later is not due on the days that had been billed by then.
+    pub(crate) fn first(
+        &self,
+        at: Billing,
+        entries: usize,
+        standings: usize,
+        discounts: usize,
+    ) -> Option<Result<Self, Error>> {
         let entries = self.entries.get(..entries)?.to_vec();
-        let standings = self.standings.get(..standings)?.to_vec();
+        let standings = self.beside.standings.get(..standings)?.to_vec();
+        let discounts = self.beside.discounts.get(..discounts)?.to_vec();
+        let is_there = |added: &&Added| added.withdrawn_after.is_none_or(|after| at <= after);
+        let one_off_items = self.beside.one_off_items.iter().filter(is_there);
+        let one_off_items =
+            one_off_items.map(|added| Added { withdrawn_after: None, ..added.clone() }).collect();
+        let beside = Beside { standings, discounts, one_off_items };
         let agreed = Self::new(self.starts_on, self.trial_ends_on, entries);
-        Some(agreed.map(|agreed| agreed.standing(standings)))
+        Some(agreed.map(|agreed| agreed.beside(beside)))
     }
 
     /// How often the tenant has come to stand otherwise.
     pub(crate) fn standings_known(&self) -> usize {
-        self.standings.len()
+        self.beside.standings.len()
     }
 
     /// The days on which the tenant is suspended: from the day after it was, as that one was begun in use, up to the day on
     /// which it is resumed.
     fn suspensions(&self) -> Vec<Suspension> {
         let mut suspensions = Vec::<Suspension>::new();
-        for change in &self.standings {
+        for change in &self.beside.standings {
             let open = suspensions.last_mut().filter(|last| last.until.is_none());
             match (change.standing, open) {
                 (Standing::Suspended, None) => {
@@ -263,6 +295,36 @@ impl Agreements {
         self.ends_on
     }
 
+    /// The discounts as they have come to be, in the order in which they were given, but those that were removed.
+    pub(crate) fn discounts(&self) -> impl Iterator<Item = &Discount> {
+        let log = &self.beside.discounts;
+        let given = log
+            .iter()
+            .enumerate()
+            .filter(|(at, entry)| log.iter().position(|e| e.id == entry.id) == Some(*at));
+        let last = given.filter_map(|(_, entry)| log.iter().rev().find(|other| other.id == entry.id));
+        last.filter(|discount| !discount.is_removed())
+    }
+
+    /// The charges that come once.
+    pub(super) fn one_off_items(&self) -> impl Iterator<Item = &OneOffItem> {
+        let added = self.beside.one_off_items.iter();
+        added.filter(|added| added.withdrawn_after.is_none()).map(|added| &added.item)
+    }
+
+    /// The first day on which a one-off item is due that has not been billed.
+    fn one_off_after(&self, last_billed: Option<NaiveDate>) -> Option<NaiveDate> {
+        let days = self.one_off_items().map(|item| item.bill_on);
+        days.filter(|day| last_billed.is_none_or(|last| last < *day)).min()
+    }
+
+    /// The days on which it begins to be charged, at first or anew after days that were not, and the terms that hold from then on.
+    pub(super) fn starts(&self) -> impl Iterator<Item = (NaiveDate, &AgreedTerms)> {
+        let before = iter::once(None).chain(self.held.iter().map(|(_, terms)| terms.as_ref()));
+        let starts = self.held.iter().zip(before).filter(|(_, before)| before.is_none());
+        starts.filter_map(|((day, terms), _)| Some((*day, terms.as_ref()?)))
+    }
+
     /// What the seats cost over time.
     pub(crate) fn timeline(&self) -> Result<Timeline, Error> {
         let (held, ends_on) = self.used()?;
@@ -270,7 +332,7 @@ impl Agreements {
     }
 
     /// The boundary after the last that was billed, if one was. While nothing is charged because of a suspension whose end is not
-    /// known, the boundaries are those of before.
+    /// known, the boundaries are those of before. Where there is none, a one-off item makes one on its day.
     pub(crate) fn next_boundary(&self, last_billed: Option<NaiveDate>) -> Result<Option<NaiveDate>, Error> {
         let next = |timeline: &Timeline| match last_billed {
             Some(last) => timeline.next_boundary(last),
@@ -279,7 +341,7 @@ impl Agreements {
         let timeline = self.timeline()?;
         match next(&timeline)? {
             Some(boundary) => Ok(Some(boundary)),
-            None => Ok(next(&timeline.suspended(Vec::new()))?),
+            None => Ok(next(&timeline.suspended(Vec::new()))?.or_else(|| self.one_off_after(last_billed))),
         }
     }
 
@@ -307,7 +369,7 @@ impl Agreements {
     /// The days on which the tenant is deleted.
     fn absences(&self) -> Vec<(NaiveDate, Option<NaiveDate>)> {
         let mut absences = Vec::<(NaiveDate, Option<NaiveDate>)>::new();
-        for change in &self.standings {
+        for change in &self.beside.standings {
             let open = absences.last_mut().filter(|(_, until)| until.is_none());
             match (change.standing, open) {
                 (Standing::Deleted, None) => absences.extend(change.day.succ_opt().map(|from| (from, None))),
@@ -324,6 +386,8 @@ impl Agreements {
         let segment =
             |(from, terms): &Held| Segment { from: *from, terms: terms.as_ref().map(AgreedTerms::rated) };
         let timeline = Timeline::new(currency, held.iter().map(segment).collect());
+        let discounts = self.discounts().map(|discount| discount.rated().ok_or(Error::Stored("discount")));
+        let timeline = timeline.discounted(discounts.collect::<Result<_, _>>()?);
         Ok(timeline.suspended(self.suspensions()).ending_on(ends_on))
     }
 

@@ -51,5 +51,7 @@ pub async fn cancel(
     agreed.append(Entry::End(end))?;
     let last_billed = store::last_boundary(&mut tx).await?;
     let ended = old.clone().with(agreed, last_billed)?;
-    write(ctx, tx, Some(&old), ended, last_billed.is_some()).await
+    let ended = write(ctx, &mut tx, Some(&old), ended, last_billed.is_some()).await?;
+    tx.commit().await?;
+    Ok(ended)
 }

@@ -6,10 +6,12 @@ use sqlx::types::chrono::{DateTime, NaiveDate, Utc};
 use tenancy::{TenantTx, standing};
 use uuid::Uuid;
 
-use super::{AgreedTerms, Agreements, Entry, StoredPrice, SubscribedPrice, Subscription};
+use super::{AgreedTerms, Agreements, Beside, Entry, StoredPrice, SubscribedPrice, Subscription};
 use crate::Error;
 use crate::price_book::CycleLength;
-use crate::rating::Step;
+use crate::price_book::store::setup_price;
+use crate::rating::{Step, UnitPrice};
+use crate::{discount, one_off_item};
 
 struct Row {
     id: Uuid,
@@ -20,6 +22,9 @@ struct Row {
     parked_reason: Option<String>,
     version: i64,
     created_at: DateTime<Utc>,
+    bills_again: bool,
+    has_one_off_items: bool,
+    has_discounts: bool,
 }
 
 /// The tenant's subscription, with all that was agreed.
@@ -27,8 +32,10 @@ pub(crate) async fn find(tx: &mut TenantTx) -> Result<Option<Subscription>, Erro
     let tenant_id = tx.tenant_id().uuid();
     let row = sqlx::query_as!(
         Row,
-        "select id, seats_committed, starts_on, trial_ends_on, next_invoice_on, parked_reason, version, created_at
-         from subscriptions where tenant_id = $1",
+        r#"select id, seats_committed, starts_on, trial_ends_on, next_invoice_on, parked_reason, version, created_at, bills_again,
+             exists (select from one_off_items o where o.tenant_id = s.tenant_id) as "has_one_off_items!",
+             exists (select from subscription_discounts d where d.tenant_id = s.tenant_id) as "has_discounts!"
+           from subscriptions s where tenant_id = $1"#,
         tenant_id
     )
     .fetch_optional(tx.conn())
@@ -39,8 +46,13 @@ pub(crate) async fn find(tx: &mut TenantTx) -> Result<Option<Subscription>, Erro
     if entries.is_empty() {
         return Ok(None);
     }
-    let agreed =
-        Agreements::new(row.starts_on, row.trial_ends_on, entries)?.standing(standing::changes(tx).await?);
+    let beside = Beside {
+        standings: standing::changes(tx).await?,
+        // Most have none of these: a run asks no more than it has to.
+        discounts: if row.has_discounts { discount::store::all(tx).await? } else { Vec::new() },
+        one_off_items: if row.has_one_off_items { one_off_item::store::all(tx).await? } else { Vec::new() },
+    };
+    let agreed = Agreements::new(row.starts_on, row.trial_ends_on, entries)?.beside(beside);
     Ok(Some(Subscription {
         id: SubscriptionId::from_uuid(row.id),
         terms: agreed.terms()?.clone(),
@@ -49,6 +61,7 @@ pub(crate) async fn find(tx: &mut TenantTx) -> Result<Option<Subscription>, Erro
         parked_reason: row.parked_reason,
         version: row.version,
         agreed,
+        bills_again: row.bills_again,
         created_at: row.created_at,
     }))
 }
@@ -67,7 +80,7 @@ async fn entries(tx: &mut TenantTx) -> Result<Vec<Entry>, Error> {
         r#"select s.ordinal, s.starts_on, s.term_months as "term_months!", s.anchor_date as "anchor_date!", b.id as book_id,
              b.version, b.currency, b.tax_behavior, p.id as price_id, p."interval", p.model, p.unit_price::text,
              p.tier_limits as "tier_limits: Vec<Option<i32>>", p.tier_prices::text[] as "tier_prices!", p.removal_policy,
-             p.grace_days, p.suspension_policy
+             p.grace_days, p.suspension_policy, p.setup_price::text
            from subscription_terms s
            join price_books b on b.id = s.price_book_id
            join prices p on p.price_book_id = s.price_book_id and p.id = s.price_id
@@ -99,6 +112,7 @@ async fn entries(tx: &mut TenantTx) -> Result<Vec<Entry>, Error> {
             term_months: row.term_months,
             anchor_date: row.anchor_date,
             price,
+            setup_price: setup_price(row.setup_price.as_deref())?,
         };
         entries.push((row.ordinal, Entry::Terms(terms)));
     }
@@ -109,7 +123,7 @@ async fn entries(tx: &mut TenantTx) -> Result<Vec<Entry>, Error> {
 
 /// As [`find`], keeping runs and other writers away until the transaction ends; two that subscribe for the first
 /// time meet at the tenant's row.
-pub(super) async fn find_locked(tx: &mut TenantTx) -> Result<Option<Subscription>, Error> {
+pub(crate) async fn find_locked(tx: &mut TenantTx) -> Result<Option<Subscription>, Error> {
     let tenant_id = tx.tenant_id().uuid();
     sqlx::query!("select id from tenants where id = $1 for no key update", tenant_id)
         .fetch_optional(tx.conn())
@@ -136,17 +150,17 @@ pub(super) async fn find_if_free(tx: &mut TenantTx) -> Result<Option<Subscriptio
     find(tx).await
 }
 
-/// The price of an item in a book that the tenant sees, with the book's version.
+/// The price of an item in a book that the tenant sees, with the book's version, and what it charges for a setup.
 pub(super) async fn price(
     tx: &mut TenantTx,
     book: PriceBookId,
     interval: CycleLength,
     item: &str,
-) -> Result<Option<(i32, SubscribedPrice)>, Error> {
+) -> Result<Option<(i32, SubscribedPrice, Option<UnitPrice>)>, Error> {
     let row = sqlx::query!(
         r#"select b.version, b.currency, b.tax_behavior, p.id, p.model, p.unit_price::text,
              p.tier_limits as "tier_limits: Vec<Option<i32>>", p.tier_prices::text[] as "tier_prices!", p.removal_policy,
-             p.grace_days, p.suspension_policy
+             p.grace_days, p.suspension_policy, p.setup_price::text
            from price_books b join prices p on p.price_book_id = b.id
            where b.id = $1 and p.item = $2 and p."interval" = $3"#,
         book.uuid(),
@@ -169,7 +183,7 @@ pub(super) async fn price(
             grace_days: row.grace_days,
             suspension_policy: &row.suspension_policy,
         })?;
-        Ok((row.version, price))
+        Ok((row.version, price, setup_price(row.setup_price.as_deref())?))
     })
     .transpose()
 }
@@ -218,9 +232,7 @@ pub(super) async fn put(tx: &mut TenantTx, new: &Subscription) -> Result<(), db:
          values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
          on conflict on constraint subscriptions_one_a_tenant do update set
            seats_committed = excluded.seats_committed, trial_ends_on = excluded.trial_ends_on,
-           -- What is to be billed again is not put off.
-           next_invoice_on = case when subscriptions.bills_again then subscriptions.next_invoice_on else excluded.next_invoice_on end,
-           version = excluded.version,
+           next_invoice_on = excluded.next_invoice_on, version = excluded.version,
            standings_known = excluded.standings_known, parked_at = null, parked_reason = null",
         tenant_id,
         new.id.uuid(),

@@ -3,10 +3,11 @@
 use std::fmt;
 
 use chrono::NaiveDate;
-use kernel::{InvoiceId, Money, PaymentId, PriceId, RefundId, ResellerId, TenantId};
+use kernel::{DisputeId, InvoiceId, Money, OneOffItemId, PaymentId, PriceId, RefundId, ResellerId, TenantId};
 
+use crate::invoice::InvoiceLineKind;
 use crate::ledger::Account;
-use crate::rating::{LineKind, RatingError, Span, TaxGroup, TreatmentError, UnitPrice};
+use crate::rating::{RatingError, Span, TaxGroup, TreatmentError, UnitPrice};
 
 /// One difference, and whose it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -165,16 +166,18 @@ pub struct LineFigures {
     /// Of a wholesale line, whose seats; `None`: committed and not used.
     pub tenant_id: Option<TenantId>,
     /// Why it is there.
-    pub kind: LineKind,
+    pub kind: InvoiceLineKind,
     /// The days.
     pub period: Span,
     /// Units on each of them.
     pub quantity: i64,
     /// Units times days.
     pub seat_days: i64,
-    /// The published price.
-    pub price_id: PriceId,
-    /// For one unit and one whole cycle; `None` when that depends on the quantity.
+    /// The published price; `None` of a one-off item.
+    pub price_id: Option<PriceId>,
+    /// The one-off item.
+    pub one_off_item_id: Option<OneOffItemId>,
+    /// For one unit and one whole cycle, or once; `None` when that depends on the quantity.
     pub unit_price: Option<UnitPrice>,
     /// What it comes to.
     pub amount: Money,
@@ -213,6 +216,8 @@ pub enum Posted {
     Payment(PaymentId),
     /// What was paid back.
     Refund(RefundId),
+    /// What a dispute took, or gave back.
+    Dispute(DisputeId),
 }
 
 impl fmt::Display for Posted {
@@ -221,6 +226,7 @@ impl fmt::Display for Posted {
             Self::Document(id) => fmt::Display::fmt(id, f),
             Self::Payment(id) => fmt::Display::fmt(id, f),
             Self::Refund(id) => fmt::Display::fmt(id, f),
+            Self::Dispute(id) => fmt::Display::fmt(id, f),
         }
     }
 }
@@ -353,16 +359,22 @@ impl fmt::Display for Difference {
 
 impl fmt::Display for LineFigures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { tenant_id, kind, period, quantity, seat_days, price_id, unit_price, amount } = self;
+        let Self { tenant_id, kind, period, quantity, seat_days, .. } = self;
         let (kind, start, end) = (kind.as_str(), period.start(), period.end());
         if let Some(tenant_id) = tenant_id {
             write!(f, "{tenant_id} ")?;
         }
-        write!(f, "{kind} {start}..{end} x{quantity} = {seat_days} seat-days at {price_id}")?;
-        if let Some(unit_price) = unit_price {
+        write!(f, "{kind} {start}..{end} x{quantity} = {seat_days} seat-days")?;
+        if let Some(price_id) = self.price_id {
+            write!(f, " at {price_id}")?;
+        }
+        if let Some(item_id) = self.one_off_item_id {
+            write!(f, " of {item_id}")?;
+        }
+        if let Some(unit_price) = self.unit_price {
             write!(f, " ({unit_price})")?;
         }
-        write!(f, ", {amount}")
+        write!(f, ", {}", self.amount)
     }
 }
 

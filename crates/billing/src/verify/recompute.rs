@@ -4,15 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, NaiveDate, Utc};
 use chrono_tz::Tz;
-use kernel::{InvoiceId, Money};
+use kernel::{Currency, InvoiceId, Money};
 
 use super::difference::{Difference, LineFigures};
 use super::tax;
-use crate::invoice::{Billing, Invoice, InvoiceLine};
+use crate::Error;
+use crate::invoice::{Billing, Invoice, InvoiceLine, InvoiceLineKind};
+use crate::price_book::MAILBOX;
 use crate::rating::{
-    Billed, CycleState, Line, Log, RatingError, Span, Step, document, steps_of_changes, steps_of_levels,
+    Billed, CycleState, Log, Rate, RatingError, Span, Step, document, steps_of_changes, steps_of_levels,
 };
-use crate::subscription::Agreements;
+use crate::subscription::{Agreements, OwedLine, Windows};
 
 /// A boundary that was billed, and what was known then.
 #[derive(Debug)]
@@ -24,6 +26,7 @@ pub(super) struct Recorded {
     pub(super) commitments_known: usize,
     pub(super) terms_known: usize,
     pub(super) standings_known: usize,
+    pub(super) discounts_known: usize,
 }
 
 /// The whole of the logs, in the order in which they were written.
@@ -43,7 +46,10 @@ impl WholeLog {
             seats: steps_of_changes(changes.iter().copied()),
             committed: steps_of_levels(committed.iter().copied()),
         };
-        Some((log, self.agreed.first(at.terms_known, at.standings_known)?.ok()?))
+        Some((
+            log,
+            self.agreed.first(at.billing, at.terms_known, at.standings_known, at.discounts_known)?.ok()?,
+        ))
     }
 }
 
@@ -106,6 +112,7 @@ impl Account {
     fn replay(&mut self, differences: &mut Vec<Difference>) -> Result<(), Box<Difference>> {
         // Of those before the first that is recorded the last is not known, if there are any.
         let mut last = self.before.is_empty().then_some(None);
+        let mut windows = Windows::default();
         for recorded in &self.boundaries {
             let Billing { boundary, revision } = recorded.billing;
             let not_ratable = |error: RatingError| Box::new(Difference::NotRatable { boundary, error });
@@ -119,16 +126,16 @@ impl Account {
             let timeline = agreed.timeline().map_err(|_| Difference::Unreadable("terms"))?;
             let lines =
                 document(&timeline, boundary, recorded.zone, &mut self.before, &log).map_err(not_ratable)?;
-            let computed = lines
-                .iter()
-                .map(|line| computed(line, &agreed))
-                .collect::<Option<Vec<_>>>()
-                .ok_or(Difference::Unreadable("price"))?;
+            let lines = agreed
+                .owed(&lines, &windows.bill(recorded.billing), boundary)
+                .map_err(|error| unowable(boundary, &error))?;
+            let terms = agreed.terms().map_err(|_| Difference::Unreadable("terms"))?;
+            let (basis, currency) = (terms.price.basis, terms.price.currency);
+            let computed: Vec<_> = lines.iter().map(|line| computed(line, currency)).collect();
             let stored = self.documents.remove(&recorded.billing);
             let before = differences.len();
             compare(boundary, &computed, stored.as_ref(), differences);
             let are_as_rated = differences.len() == before;
-            let basis = agreed.terms().map_err(|_| Difference::Unreadable("terms"))?.price.basis;
             let taxes = self.tax.compare(basis, &lines, stored.as_ref());
             // Beside a wrong line they would say the same again.
             differences.extend(taxes.into_iter().filter(|_| are_as_rated));
@@ -139,6 +146,7 @@ impl Account {
             for (_, id) in self.unbilled.iter().filter(|(after, _)| *after == recorded.billing) {
                 if let Some(document) = self.tax.let_go(*id) {
                     take_out(&mut self.before, &document);
+                    document.billing.into_iter().for_each(|billing| windows.let_go(billing));
                 }
             }
         }
@@ -159,11 +167,17 @@ fn take_out(cycles: &mut [CycleState], document: &Invoice) {
     let parts = document.lines.chunk_by(|one, next| one.rated_position == next.rated_position);
     for parts in parts {
         let Some((first, others)) = parts.split_first() else { continue };
+        if first.item != MAILBOX {
+            continue;
+        }
         let line = whole(first, others);
+        let off = others.iter().filter(|part| part.kind == InvoiceLineKind::Discount);
+        let off_minor: i64 = off.map(|part| part.rated.amount_minor).sum();
         let is_it = |billed: &Billed| {
-            (billed.period, billed.quantity, billed.amount_minor)
-                == (line.period, line.quantity, line.amount.amount_minor)
+            (billed.period, billed.quantity, billed.amount_minor, billed.discount_minor)
+                == (line.period, line.quantity, line.amount.amount_minor, -off_minor)
                 && billed.rate.tariff.unit_price() == line.unit_price
+                && (billed.rate.discount, billed.rate.off) == first.discount
         };
         for state in cycles.iter_mut().filter(|state| state.cycle.charged.start() == first.cycle_starts_on) {
             if let Some(at) = state.billed.iter().position(is_it) {
@@ -193,18 +207,19 @@ pub(super) fn unfounded(document: &Invoice) -> Difference {
     Difference::DocumentUnfounded { document: document.id, issued_on: document.issued_on }
 }
 
-/// What a run goes on from: of a cycle, and of its lines how many there are on which days.
+/// What a run goes on from: of a cycle, and of its lines how many there are on which days, at which rate and with what off.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct State {
     starts_on: NaiveDate,
     whole: Span,
     zone: &'static str,
-    lines: Vec<(Span, i64)>,
+    lines: Vec<(Span, i64, Rate, i64)>,
 }
 
 fn states(cycles: &[CycleState]) -> BTreeSet<State> {
     let state = |state: &CycleState| {
-        let mut lines: Vec<_> = state.billed.iter().map(|line| (line.period, line.quantity)).collect();
+        let line = |line: &Billed| (line.period, line.quantity, line.rate.clone(), line.discount_minor);
+        let mut lines: Vec<_> = state.billed.iter().map(line).collect();
         lines.sort_unstable();
         let (starts_on, whole) = (state.cycle.charged.start(), state.cycle.whole);
         State { starts_on, whole, zone: state.zone.name(), lines }
@@ -241,7 +256,9 @@ fn as_rated(stored: &Invoice) -> Vec<LineFigures> {
 }
 
 fn whole(first: &InvoiceLine, others: &[InvoiceLine]) -> LineFigures {
-    let InvoiceLine { kind, period, quantity, seat_days, price_id, unit_price, rated, .. } = *first;
+    let InvoiceLine {
+        kind, period, quantity, seat_days, price_id, one_off_item_id, unit_price, rated, ..
+    } = *first;
     let of_first = LineFigures {
         tenant_id: None,
         kind,
@@ -249,6 +266,7 @@ fn whole(first: &InvoiceLine, others: &[InvoiceLine]) -> LineFigures {
         quantity,
         seat_days,
         price_id,
+        one_off_item_id,
         unit_price,
         amount: rated,
     };
@@ -263,16 +281,24 @@ fn whole(first: &InvoiceLine, others: &[InvoiceLine]) -> LineFigures {
     })
 }
 
-fn computed(line: &Line, agreed: &Agreements) -> Option<LineFigures> {
-    let price = &agreed.terms_of(line.cycle.whole, &line.rate.tariff)?.price;
-    Some(LineFigures {
+fn computed(line: &OwedLine, currency: Currency) -> LineFigures {
+    LineFigures {
         tenant_id: None,
         kind: line.kind,
         period: line.charge.period,
         quantity: line.charge.quantity,
         seat_days: line.charge.seat_days,
-        price_id: price.id,
-        unit_price: line.rate.tariff.unit_price(),
-        amount: Money::new(line.charge.amount_minor, price.currency),
+        price_id: line.price_id,
+        one_off_item_id: line.one_off_item_id,
+        unit_price: line.unit_price,
+        amount: Money::new(line.charge.amount_minor, currency),
+    }
+}
+
+fn unowable(boundary: NaiveDate, error: &Error) -> Box<Difference> {
+    Box::new(match error {
+        Error::Rating(error) => Difference::NotRatable { boundary, error: *error },
+        Error::Stored(what) => Difference::Unreadable(what),
+        _ => Difference::Unreadable("line"),
     })
 }

@@ -2,7 +2,7 @@
 
 use chrono_tz::Tz;
 use db::{SystemRead, SystemTx};
-use kernel::{InvoiceId, Money, PaymentId, RefundId, ResellerId, TenantId};
+use kernel::{DisputeId, InvoiceId, Money, PaymentId, RefundId, ResellerId, TenantId};
 use tenancy::TenantTx;
 use uuid::Uuid;
 
@@ -42,7 +42,7 @@ pub(super) async fn hold(tx: &mut TenantTx) -> Result<(), db::Error> {
 pub(super) async fn boundaries(tx: &mut TenantTx) -> Result<Vec<Recorded>, Error> {
     let tenant_id = tx.tenant_id().uuid();
     let rows = sqlx::query!(
-        "select boundary, revision, time_zone, seat_changes_known, commitments_known, terms_known, standings_known
+        "select boundary, revision, time_zone, seat_changes_known, commitments_known, terms_known, standings_known, discounts_known
          from billed_boundaries
          where tenant_id = $1 order by boundary, revision",
         tenant_id
@@ -60,18 +60,10 @@ pub(super) async fn boundaries(tx: &mut TenantTx) -> Result<Vec<Recorded>, Error
                 commitments_known: count(row.commitments_known)?,
                 terms_known: count(row.terms_known)?,
                 standings_known: count(row.standings_known)?,
+                discounts_known: count(row.discounts_known)?,
             })
         })
         .collect()
-}
-
-/// Whether the next run bills the last boundary again.
-pub(super) async fn bills_again(tx: &mut TenantTx) -> Result<bool, db::Error> {
-    let tenant_id = tx.tenant_id().uuid();
-    let again = sqlx::query_scalar!("select bills_again from subscriptions where tenant_id = $1", tenant_id)
-        .fetch_one(tx.conn())
-        .await?;
-    Ok(again)
 }
 
 /// The sums of every document: as it states them, as its lines make them, and as credit notes refer to it.
@@ -116,7 +108,18 @@ pub(super) async fn transfer_faults(tx: &mut TenantTx) -> Result<Vec<(Posted, St
              union all
              select r.id, 'refund', p.issuer_id, 'receivable', 'cash', p.currency, r.amount_minor, r.refunded_on, r.settled_at
              from refunds r join payments p on p.tenant_id = r.tenant_id and p.id = r.payment_id
-             where r.tenant_id = $1 and r.status = 'succeeded'),
+             where r.tenant_id = $1 and r.status in ('succeeded', 'returned')
+             union all
+             select r.id, 'refund_returned', p.issuer_id, 'cash', 'receivable', p.currency, r.amount_minor, r.returned_on, r.returned_at
+             from refunds r join payments p on p.tenant_id = r.tenant_id and p.id = r.payment_id
+             where r.tenant_id = $1 and r.status = 'returned'
+             union all
+             select d.id, leg.code, p.issuer_id, leg.debit_account, leg.credit_account, p.currency, d.amount_minor, leg.effective_on, leg.posted_at
+             from disputes d join payments p on p.tenant_id = d.tenant_id and p.id = d.payment_id
+             cross join lateral (values ('dispute', 'receivable', 'cash', d.withdrawn_on, d.withdrawn_at),
+               ('dispute_reinstated', 'cash', 'receivable', d.reinstated_on, d.reinstated_at))
+               leg (code, debit_account, credit_account, effective_on, posted_at)
+             where d.tenant_id = $1 and leg.effective_on is not null),
            posted as (
              select reference, code, issuer_id, debit_account, credit_account, currency, amount_minor, effective_on, posted_at
              from transfers where tenant_id = $1)
@@ -140,7 +143,8 @@ pub(super) async fn transfer_faults(tx: &mut TenantTx) -> Result<Vec<(Posted, St
         };
         let posted = match row.code.as_str() {
             "payment" => Posted::Payment(PaymentId::from_uuid(row.reference)),
-            "refund" => Posted::Refund(RefundId::from_uuid(row.reference)),
+            "dispute" | "dispute_reinstated" => Posted::Dispute(DisputeId::from_uuid(row.reference)),
+            "refund" | "refund_returned" => Posted::Refund(RefundId::from_uuid(row.reference)),
             _ => Posted::Document(InvoiceId::from_uuid(row.reference)),
         };
         (posted, row.code, fault)
@@ -180,7 +184,12 @@ pub(super) async fn balances_apart(tx: &mut TenantTx) -> Result<Vec<TwoBalances>
              select p.issuer_id, side.account, p.currency, side.sign * r.amount_minor
              from refunds r join payments p on p.tenant_id = r.tenant_id and p.id = r.payment_id
              cross join lateral (values ('receivable', 1), ('cash', -1)) side (account, sign)
-             where r.tenant_id = $1 and r.status = 'succeeded'),
+             where r.tenant_id = $1 and r.status = 'succeeded'
+             union all
+             select p.issuer_id, side.account, p.currency, side.sign * d.amount_minor
+             from disputes d join payments p on p.tenant_id = d.tenant_id and p.id = d.payment_id
+             cross join lateral (values ('receivable', 1), ('cash', -1)) side (account, sign)
+             where d.tenant_id = $1 and d.withdrawn_on is not null and d.reinstated_on is null),
            documents as (
              select issuer_id, account, currency, sum(amount_minor)::bigint as amount_minor from entry group by 1, 2, 3)
            select issuer_id as "issuer_id!", account as "account!", currency as "currency!",

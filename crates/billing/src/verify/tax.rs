@@ -6,9 +6,10 @@ use chrono::NaiveDate;
 use kernel::{InvoiceId, Money, ResellerId};
 
 use super::difference::{Difference, TaxedAmount};
-use crate::invoice::Invoice;
-use crate::invoice::tax::{Past, treatment_on};
-use crate::rating::{Line, PriceBasis, TaxGroup, TaxedDocument};
+use crate::invoice::tax::{Past, Shown, shown, treatment_on};
+use crate::invoice::{Invoice, InvoiceLineKind};
+use crate::rating::{PriceBasis, TaxGroup, TaxedDocument};
+use crate::subscription::OwedLine;
 use crate::tax_rate::TaxRate;
 
 /// What an account's taxes are computed from.
@@ -47,13 +48,13 @@ impl Account {
     pub(super) fn compare(
         &mut self,
         basis: PriceBasis,
-        lines: &[Line],
+        lines: &[OwedLine],
         stored: Option<&Invoice>,
     ) -> Vec<Difference> {
         self.is_broken |= stored.is_none() && !lines.is_empty();
         let Some(stored) = stored.filter(|_| !self.is_broken) else { return Vec::new() };
         match self.taxed(basis, lines, stored) {
-            Ok(computed) => [of_lines(stored, &computed), of_groups(stored, &computed)].concat(),
+            Ok((computed, lines)) => [of_lines(stored, &lines), of_groups(stored, &computed)].concat(),
             Err(difference) => vec![*difference],
         }
     }
@@ -61,9 +62,9 @@ impl Account {
     fn taxed(
         &self,
         basis: PriceBasis,
-        lines: &[Line],
+        lines: &[OwedLine],
         stored: &Invoice,
-    ) -> Result<TaxedDocument, Box<Difference>> {
+    ) -> Result<(TaxedDocument, Vec<Shown>), Box<Difference>> {
         let document = stored.id;
         let boundary = stored.billing.map_or(stored.issued_on, |billing| billing.boundary);
         let all = self.rates.get(&stored.issuer.id).map(Vec::as_slice).unwrap_or_default();
@@ -75,30 +76,31 @@ impl Account {
         let amounts: Vec<(NaiveDate, i64)> =
             lines.iter().map(|line| (line.cycle.charged.start(), line.charge.amount_minor)).collect();
         let taxed = self.past.history.clone().tax(basis, treatment.group, &amounts);
-        Ok(taxed.map_err(|error| Difference::NotRatable { boundary, error })?)
+        let shown = taxed.and_then(|taxed| shown(&taxed, basis, lines).map(|lines| (taxed, lines)));
+        Ok(shown.map_err(|error| Difference::NotRatable { boundary, error })?)
     }
 }
 
-fn of_lines(stored: &Invoice, computed: &TaxedDocument) -> Vec<Difference> {
+fn of_lines(stored: &Invoice, computed: &[Shown]) -> Vec<Difference> {
     let money = |minor| Money::new(minor, stored.currency);
     let is_as_computed = |index: usize| {
-        let part = computed
-            .parts
-            .get(index)
-            .map(|part| (part.line + 1, part.group, part.rated_minor, part.net_minor));
+        let part = computed.get(index).map(|Shown { part, is_discount }| {
+            (part.line + 1, part.group, part.rated_minor, part.net_minor, *is_discount)
+        });
         let line = stored.lines.get(index).and_then(|line| {
             let position = usize::try_from(line.rated_position).ok()?;
-            Some((position, line.tax, line.rated.amount_minor, line.amount.amount_minor))
+            let is_discount = line.kind == InvoiceLineKind::Discount;
+            Some((position, line.tax, line.rated.amount_minor, line.amount.amount_minor, is_discount))
         });
         part == line
     };
     let as_stored =
         |index: usize| stored.lines.get(index).map(|line| TaxedAmount { group: line.tax, net: line.amount });
     let as_computed = |index: usize| {
-        let part = computed.parts.get(index);
-        part.map(|part| TaxedAmount { group: part.group, net: money(part.net_minor) })
+        let part = computed.get(index);
+        part.map(|Shown { part, .. }| TaxedAmount { group: part.group, net: money(part.net_minor) })
     };
-    (0..stored.lines.len().max(computed.parts.len()))
+    (0..stored.lines.len().max(computed.len()))
         .filter(|index| !is_as_computed(*index))
         .map(|index| Difference::LineTax {
             document: stored.id,

@@ -12,6 +12,7 @@ use tenancy::{Caller, seats};
 use super::difference::{Difference, LineFigures};
 use super::{Verified, system};
 use crate::Error;
+use crate::invoice::InvoiceLineKind;
 use crate::price_book::MAILBOX;
 use crate::rating::{CycleState, RatingError};
 use crate::wholesale::agreement::{self, Agreement};
@@ -208,11 +209,12 @@ fn compare(
 fn as_stored(line: &WholesaleLine) -> LineFigures {
     LineFigures {
         tenant_id: line.tenant.as_ref().map(|tenant| tenant.id),
-        kind: line.kind,
+        kind: InvoiceLineKind::Rated(line.kind),
         period: line.period,
         quantity: line.quantity,
         seat_days: line.seat_days,
-        price_id: line.price_id,
+        price_id: Some(line.price_id),
+        one_off_item_id: None,
         unit_price: Some(line.unit_price),
         amount: line.amount,
     }
@@ -221,11 +223,12 @@ fn as_stored(line: &WholesaleLine) -> LineFigures {
 fn computed((tenant_id, line): &PartyLine, agreement: &Agreement) -> Option<LineFigures> {
     Some(LineFigures {
         tenant_id: *tenant_id,
-        kind: line.kind,
+        kind: InvoiceLineKind::Rated(line.kind),
         period: line.charge.period,
         quantity: line.charge.quantity,
         seat_days: line.charge.seat_days,
-        price_id: agreement.price_at(&line.rate.tariff)?.id,
+        price_id: Some(agreement.price_at(&line.rate.tariff)?.id),
+        one_off_item_id: None,
         unit_price: line.rate.tariff.unit_price(),
         amount: Money::new(line.charge.amount_minor, agreement.currency),
     })

@@ -11,8 +11,7 @@ use super::agreement::Agreement;
 use super::counted::{Counted, others};
 use crate::Error;
 use crate::rating::{
-    Billed, CycleState, Line, LineKind, Log, Percentage, Rate, RatingError, Span, Timeline, document,
-    reconcile,
+    Billed, CycleState, Line, LineKind, Log, Rate, RatingError, Span, Timeline, document, reconcile,
 };
 
 /// A tenant of the agreement's.
@@ -110,12 +109,7 @@ impl<'a> Account<'a> {
                         ..0 => LineKind::Credit,
                         0.. => LineKind::Proration,
                     };
-                    state.billed.push(Billed {
-                        rate: rate.clone(),
-                        period: charge.period,
-                        quantity: charge.quantity,
-                        amount_minor: charge.amount_minor,
-                    });
+                    state.billed.push(charge.billed_at(rate.clone()));
                     lines.push(Line { kind, cycle: state.cycle, rate: rate.clone(), charge });
                 }
             }
@@ -130,8 +124,7 @@ fn unused(
     state: &CycleState,
     used: &BTreeMap<NaiveDate, i64>,
 ) -> Vec<(Rate, Vec<i64>)> {
-    let rate_on =
-        |day| Rate { tariff: agreement.terms_on(day).price.tariff.clone(), discount: Percentage::ZERO };
+    let rate_on = |day| Rate::from(agreement.terms_on(day).price.tariff.clone());
     let mut rates: Vec<Rate> = Vec::new();
     for rate in
         state.billed.iter().map(|line| line.rate.clone()).chain(state.cycle.charged.each_day().map(rate_on))

@@ -8,10 +8,15 @@ use testkit::World;
 use super::verify::assert_clean;
 use super::{all_shown, at, book, date, run, seat, subscribe, terms, world_on};
 
-async fn run_and_verify(world: &World, day: &str) {
+pub(super) async fn run_and_verify(world: &World, day: &str) {
     at(world, &format!("{day}T10:00"));
+    // I17: what a run makes is what was shown before.
+    let before = all_shown(&world.ctx).await;
+    let previewed = super::preview::previewed(&world.ctx, day).await;
+    assert_eq!(all_shown(&world.ctx).await, before, "looking leaves nothing");
     run(world, day).await;
     let shown = all_shown(&world.ctx).await;
+    assert_eq!(shown, [before, previewed].concat());
     assert_clean(world, shown.len() as u64).await;
     run(world, day).await;
     assert_eq!(all_shown(&world.ctx).await, shown, "a second run adds nothing");

@@ -7,8 +7,12 @@ use kernel::ErrorKind;
 use tenancy::Ctx;
 use testkit::{World, world};
 
+use super::courses::run_and_verify;
+use super::discount::{give, percent};
+use super::export::rows;
+use super::one_off_item::{add, list, with_setup};
 use super::verify::{assert_clean, remove_first};
-use super::{at, book, invoices, run, seat, shown, subscribe, world_on};
+use super::{all_shown, at, book, invoices, run, seat, shown, subscribe, world_on};
 
 /// An issuer that looks at drafts for so many days.
 pub(crate) async fn drafting(world: &World, draft_days: u32, if_version: i64) {
@@ -123,6 +127,82 @@ async fn a_discarded_draft_is_made_anew_from_the_log() {
     at(&world, "2026-02-01T09:00");
     run(&world, "2026-02-01").await;
     assert_clean(&world, 3).await;
+}
+
+#[tokio::test]
+async fn what_comes_once_and_what_is_off_is_on_the_draft_that_is_made_anew() {
+    let world = world_on("2026-01-01").await;
+    drafting(&world, 3, 0).await;
+    let book = with_setup(&world, "49.995").await;
+    subscribe(&world.ctx, &book, "month").await;
+    seat(&world.ctx, "ada").await;
+    add(&world.ctx, None).await;
+    give(&world.ctx, percent("10", "2026-01-01", None)).await;
+    run_and_verify(&world, "2026-01-01").await;
+    let made = all_shown(&world.ctx).await;
+    assert!(made[0].starts_with("invoice 2026-01-04 332.75 EUR; recurring"), "{made:?}");
+    for documents in 2..4 {
+        let draft = invoices(&world.ctx).await[0].id;
+        assert_eq!(list(&world.ctx).await[0].invoice_id, Some(draft));
+        invoice::discard(&world.operator, draft).await.unwrap();
+        assert_eq!(list(&world.ctx).await[0].invoice_id, None, "it waits again");
+        assert_clean(&world, documents - 1).await;
+        assert_eq!(super::preview::previewed(&world.ctx, "2026-01-01").await, made);
+        for drafts in [1, 0] {
+            assert_eq!(run(&world, "2026-01-01").await.drafts, drafts);
+            assert_clean(&world, documents).await;
+        }
+        assert_eq!(all_shown(&world.ctx).await, made);
+    }
+    // What was added by mistake goes with a draft for good.
+    invoice::discard(&world.operator, invoices(&world.ctx).await[0].id).await.unwrap();
+    billing::one_off_item::delete(&world.ctx, list(&world.ctx).await[0].id).await.unwrap();
+    run(&world, "2026-01-01").await;
+    assert_eq!(invoices(&world.ctx).await[0].total.amount_minor, 1250 - 125 + 5000);
+    assert_clean(&world, 4).await;
+    at(&world, "2026-01-04T09:00");
+    assert_eq!(run(&world, "2026-01-04").await.invoices, 1);
+    assert_clean(&world, 4).await;
+}
+
+#[tokio::test]
+async fn a_draft_is_neither_exported_nor_dunned_nor_a_margin() {
+    use billing::export::{Kind, Level};
+    let world = world_on("2026-01-01").await;
+    let book = book(&world, RemovalPolicy::CreditToBalance).await;
+    drafting(&world, 28, 0).await;
+    subscribe(&world.ctx, &book, "month").await;
+    seat(&world.ctx, "ada").await;
+    run(&world, "2026-01-01").await;
+    let reseller = world.operator.enter_reseller(world.reseller.id).await.unwrap();
+    let policy = billing::dunning::Policy {
+        remind_after_days: vec![1],
+        suspend_after_days: None,
+        suspend_capabilities: vec![],
+        cancel_after_days: None,
+    };
+    billing::dunning::put(&reseller, &policy, None).await.unwrap();
+    let counts = || async {
+        let documents = rows(&reseller, Kind::Invoices, Level::Retail).await.len();
+        (documents, rows(&reseller, Kind::InvoiceLines, Level::Retail).await.len())
+    };
+    // Past the day on which it would have been due.
+    at(&world, "2026-02-20T09:00");
+    let dunned = billing::dunning::run(&world.test_db.db()).await.unwrap();
+    assert_eq!((counts().await, dunned.steps), ((0, 0), 0));
+    let draft = invoices(&world.ctx).await[0].id;
+    let pay = billing::payment::NewTransfer {
+        amount: kernel::Money::new(100, "EUR".parse().unwrap()),
+        invoice_id: Some(draft),
+        reference: String::new(),
+        received_on: "2026-02-20".into(),
+    };
+    let error = billing::payment::record(&world.ctx, pay).await.unwrap_err();
+    assert_eq!(error.field_errors()[0].pointer, "/invoice_id");
+    invoice::finalize(&world.operator, draft).await.unwrap();
+    assert_eq!(counts().await, (1, 1));
+    at(&world, "2026-03-10T09:00");
+    assert_eq!(billing::dunning::run(&world.test_db.db()).await.unwrap().steps, 1);
 }
 
 #[tokio::test]

@@ -3,45 +3,84 @@
 use billing::rating::RemovalPolicy;
 use billing::verify::verify;
 use db::Db;
-use tenancy::{Ctx, user};
-use testkit::{Cut, Side, World};
+use tenancy::reseller::Reseller;
+use tenancy::{Ctx, tenant, user};
+use testkit::{Cut, Side, World, world};
 
+use super::wholesale::{agree, agreed, all_lines, documents, tenant_of, wholesale_book};
 use super::{all_shown, at, book, date, run, seat, subscribed_tenant, world_on};
 
-/// Two tenants that have something to bill on two boundaries, one of them a credit note.
-async fn story() -> (World, [Ctx; 2]) {
-    let world = world_on("2026-01-01").await;
-    let book = book(&world, RemovalPolicy::CreditToBalance).await;
-    let grows = subscribed_tenant(&world, &book, "Grows", 2).await;
-    let shrinks = subscribed_tenant(&world, &book, "Shrinks", 1).await;
-    super::put(
-        &shrinks,
-        super::PutSubscription { seats_committed: Some(0), ..super::terms(&book, "year") },
-        None,
-    )
-    .await
-    .unwrap();
-    at(&world, "2026-01-10T10:00");
-    seat(&grows, "late").await;
-    let users =
-        user::list(&shrinks, &Default::default(), kernel::PageRequest::new(None, None)).await.unwrap();
-    user::delete(&shrinks, users.items[0].id, None).await.unwrap();
-    at(&world, "2026-02-01T10:00");
-    (world, [grows, shrinks])
+/// Two accounts that have something to bill on two boundaries, one of them a credit note.
+struct Story {
+    world: World,
+    tenants: Vec<Ctx>,
+    resellers: Vec<Reseller>,
 }
 
-async fn documents(ctxs: &[Ctx; 2]) -> Vec<Vec<String>> {
-    let mut documents = Vec::new();
-    for ctx in ctxs {
-        documents.push(all_shown(ctx).await);
+impl Story {
+    /// The accounts are tenants.
+    async fn retail() -> Self {
+        let world = world_on("2026-01-01").await;
+        let book = book(&world, RemovalPolicy::CreditToBalance).await;
+        let grows = subscribed_tenant(&world, &book, "Grows", 2).await;
+        let shrinks = subscribed_tenant(&world, &book, "Shrinks", 1).await;
+        super::put(
+            &shrinks,
+            super::PutSubscription { seats_committed: Some(0), ..super::terms(&book, "year") },
+            None,
+        )
+        .await
+        .unwrap();
+        at(&world, "2026-01-10T10:00");
+        seat(&grows, "late").await;
+        let users =
+            user::list(&shrinks, &Default::default(), kernel::PageRequest::new(None, None)).await.unwrap();
+        user::delete(&shrinks, users.items[0].id, None).await.unwrap();
+        at(&world, "2026-02-01T10:00");
+        Self { world, tenants: vec![grows, shrinks], resellers: Vec::new() }
     }
-    documents
+
+    /// The accounts are resellers, the first with two tenants and seats that it only committed to, the second with one that goes.
+    async fn wholesale() -> Self {
+        let world = world_on("2026-01-01").await;
+        let book = wholesale_book(&world, "3.10", RemovalPolicy::CreditToBalance).await;
+        let south = world::reseller(&world.operator, "South").await;
+        agree(&world, &world.reseller, agreed(&book, 5)).await;
+        agree(&world, &south, agreed(&book, 0)).await;
+        let grows = tenant_of(&world, &world.reseller, "Grows", 2).await;
+        tenant_of(&world, &world.reseller, "Stays", 1).await;
+        let goes = tenant_of(&world, &south, "Goes", 3).await;
+        at(&world, "2026-01-10T10:00");
+        seat(&grows, "late").await;
+        tenant::delete(&goes, None).await.unwrap();
+        at(&world, "2026-02-01T10:00");
+        let resellers = vec![world.reseller.clone(), south];
+        Self { world, tenants: Vec::new(), resellers }
+    }
+
+    /// Those of each account.
+    async fn documents(&self) -> Vec<Vec<String>> {
+        let mut all = Vec::new();
+        for ctx in &self.tenants {
+            all.push(all_shown(ctx).await);
+        }
+        for reseller in &self.resellers {
+            let lines = all_lines(&self.world, reseller).await;
+            let found = documents(&self.world, reseller).await;
+            let shown = lines.iter().zip(&found).map(|((name, lines), document)| {
+                let corrected = document.corrects.len();
+                format!("{name} {} corrects {corrected}, {}: {lines:?}", document.number, document.total)
+            });
+            all.push(shown.collect());
+        }
+        all
+    }
 }
 
 /// How many kills it took until each account was billed: a run is killed one statement later each time, and from its first one on
 /// again after an account was.
-async fn killed_everywhere(side: Side, expected: &[Vec<String>]) -> Vec<u64> {
-    let (world, ctxs) = story().await;
+async fn killed_everywhere(side: Side, story: Story, expected: &[Vec<String>]) -> Vec<u64> {
+    let world = &story.world;
     let (mut kills, mut nth, mut billed) = (vec![0], 0, 0);
     loop {
         nth += 1;
@@ -56,7 +95,7 @@ async fn killed_everywhere(side: Side, expected: &[Vec<String>]) -> Vec<u64> {
         let found =
             verify(&world.operator, None, |finding| panic!("after {kills:?}: {finding}")).await.unwrap();
         assert_eq!(found.differences, 0);
-        let made = documents(&ctxs).await;
+        let made = story.documents().await;
         for (made, expected) in made.iter().zip(expected) {
             assert!(made.is_empty() || made == expected, "all of an account's documents or none: {made:#?}");
         }
@@ -70,22 +109,33 @@ async fn killed_everywhere(side: Side, expected: &[Vec<String>]) -> Vec<u64> {
             kills.push(0);
         }
     }
-    assert_eq!(documents(&ctxs).await, expected);
-    let again = run(&world, "2026-02-01").await;
+    assert_eq!(story.documents().await, expected);
+    let again = run(world, "2026-02-01").await;
     assert_eq!((again.invoices, again.credit_notes), (0, 0));
+    assert_eq!((again.wholesale_invoices, again.wholesale_credit_notes), (0, 0));
     kills
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_run_that_is_killed_at_any_statement_makes_the_documents_of_a_clean_one() {
-    let (clean, ctxs) = story().await;
-    run(&clean, "2026-02-01").await;
-    let expected = documents(&ctxs).await;
+/// As of a clean run, whichever statement a run is killed at, and on whichever side of it.
+async fn are_those_of_a_clean_run(story: impl AsyncFn() -> Story) {
+    let clean = story().await;
+    run(&clean.world, "2026-02-01").await;
+    let expected = clean.documents().await;
     assert!(expected[1].iter().any(|document| document.starts_with("credit_note")), "{expected:#?}");
     for side in [Side::Before, Side::After] {
-        let kills = killed_everywhere(side, &expected).await;
+        let kills = killed_everywhere(side, story().await, &expected).await;
         // Fewer statements than that cannot have made an account's documents: the proxy would not have been in the way. After
         // both accounts nothing is left but to find that nothing is due.
         assert!(kills.len() == 3 && kills[..2].iter().all(|kills| *kills > 30), "{kills:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_is_killed_at_any_statement_makes_the_documents_of_a_clean_one() {
+    are_those_of_a_clean_run(Story::retail).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn so_does_one_that_bills_resellers() {
+    are_those_of_a_clean_run(Story::wholesale).await;
 }

@@ -1,19 +1,29 @@
 //! Billing against a real Postgres.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
+mod autopay;
 mod courses;
+mod discount;
 mod draft;
+mod dunning;
+mod export;
 mod faults;
 mod ledger;
+mod one_off_item;
 mod payment;
 mod payment_charge;
 mod payment_event;
 mod payment_provider;
+mod payment_reversal;
+mod preview;
 mod price_book;
+mod properties;
 mod run;
+mod schedule;
 mod story;
 mod subscription;
 mod tax;
+mod usage;
 mod verify;
 mod void;
 mod wholesale;

@@ -359,10 +359,10 @@ async fn keeps_its_balance(steps: Vec<Step>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(6))]
+    #![proptest_config(ProptestConfig::with_cases(testkit::cases(6)))]
 
     #[test]
-    fn the_receivable_is_what_was_billed_less_what_was_paid(steps in prop::collection::vec(step(), 1..14)) {
+    fn i2_the_receivable_is_what_was_billed_less_what_was_paid(steps in prop::collection::vec(step(), 1..14)) {
         tokio::runtime::Runtime::new().unwrap().block_on(keeps_its_balance(steps));
     }
 }

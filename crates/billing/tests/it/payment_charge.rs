@@ -34,7 +34,7 @@ impl Scene {
         let fake = FakeStripe::start().await;
         let reseller = world.operator.enter_reseller(world.reseller.id).await.unwrap();
         payment_provider::put(&reseller, &settings(), None).await.unwrap();
-        let method = PutPaymentMethod { customer: "cus_1".into(), method: "pm_1".into() };
+        let method = PutPaymentMethod { customer: "cus_1".into(), method: "pm_1".into(), is_autopay: false };
         payment_method::put(&world.ctx, method, None).await.unwrap();
         let documents = invoices(&world.ctx).await.iter().map(|one| one.id).collect();
         Self { client: client(&fake), world, fake, documents }
@@ -52,7 +52,7 @@ impl Scene {
     }
 
     /// As [`Scene::reconciled`], though it may not be found out.
-    async fn asked(&self, after: TimeDelta) -> Reconciled {
+    pub(super) async fn asked(&self, after: TimeDelta) -> Reconciled {
         let clock = self.world.test_db.clock();
         clock.set(self.world.test_db.db().env().now() + after);
         reconcile(&self.world.test_db.db(), &self.client).await.unwrap()
@@ -391,7 +391,7 @@ async fn a_payment_method_is_for_the_invoices_of_its_issuer() {
     let other = world::reseller(&scene.world.operator, "Other").await;
     tenancy::tenant::transfer(&scene.world.ctx, None, other.id).await.unwrap();
     let moved = scene.world.operator.enter(tenant).await.unwrap();
-    let method = PutPaymentMethod { customer: "cus_1".into(), method: "pm_1".into() };
+    let method = PutPaymentMethod { customer: "cus_1".into(), method: "pm_1".into(), is_autopay: false };
     payment_method::put(&moved, method, None).await.unwrap();
     // The invoice is the former reseller's, whose provider knows another by that name.
     assert_eq!(scene.pay().await.unwrap_err().code(), "no_payment_method");

@@ -87,7 +87,7 @@ impl Provider for Memory {
         let fault = kept.fault.take();
         let id = format!("re_{}", kept.refunds.len() + 1);
         let status = RefundStatus::Succeeded;
-        let made = Refund { id, status, amount, refund: Some(refund.into()) };
+        let made = Refund { id, status, amount, refund: Some(refund.into()), intent: Some(reference.into()) };
         let (_, made) = kept.refunds.entry(key.to_owned()).or_insert((reference.to_owned(), made));
         if fault == Some(Fault::CutAfter) {
             RefundOutcome::Unknown("cut")
@@ -234,7 +234,7 @@ async fn a_provider_is_its_reseller_s_and_its_secrets_are_nobody_s_to_see() {
 async fn a_payment_method_is_put_whole_and_is_the_provider_s_ids() {
     let world = World::new().await;
     assert_eq!(payment_method::get(&world.ctx).await.unwrap_err().kind(), ErrorKind::NotFound);
-    let new = PutPaymentMethod { customer: "cus_1".into(), method: "pm_1".into() };
+    let new = PutPaymentMethod { customer: "cus_1".into(), method: "pm_1".into(), is_autopay: false };
     let put = payment_method::put(&world.ctx, new.clone(), None).await.unwrap();
     assert_eq!(payment_method::get(&world.ctx).await.unwrap(), put);
     let stale = payment_method::put(&world.ctx, new.clone(), Some(9)).await.unwrap_err();
@@ -250,7 +250,7 @@ async fn a_payment_method_is_put_whole_and_is_the_provider_s_ids() {
 #[tokio::test]
 async fn a_payment_method_is_the_reseller_s_side_s_to_say_and_a_customer_one_tenant_s() {
     let world = World::new().await;
-    let new = || PutPaymentMethod { customer: "cus_1".into(), method: "pm_1".into() };
+    let new = || PutPaymentMethod { customer: "cus_1".into(), method: "pm_1".into(), is_autopay: false };
     payment_method::put(&world.ctx, new(), None).await.unwrap();
     // A tenant would have another's card charged by naming their customer.
     for role in [Role::TenantAdmin, Role::TenantBilling] {

@@ -43,7 +43,7 @@ async fn rate(world: &World, country: &str, rate: &str, valid_from: &str) {
     tax_rate::add(&world.operator, world.reseller.id, new).await.unwrap();
 }
 
-pub(crate) fn customer(country: &str, vat_id: Option<&str>) -> PutCustomer {
+pub(super) fn customer(country: &str, vat_id: Option<&str>) -> PutCustomer {
     PutCustomer {
         legal_name: "Bakery Ltd".into(),
         address: address(country),
@@ -53,7 +53,7 @@ pub(crate) fn customer(country: &str, vat_id: Option<&str>) -> PutCustomer {
     }
 }
 
-pub(crate) async fn is(ctx: &Ctx, new: PutCustomer) {
+pub(super) async fn is(ctx: &Ctx, new: PutCustomer) {
     put_customer(ctx, &NoRegister, new, None).await.unwrap();
 }
 

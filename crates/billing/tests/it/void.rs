@@ -1,16 +1,19 @@
 //! Voids: an invoice is taken back whole, and what it billed is billed anew.
 
-use billing::invoice::{self, DocumentKind};
+use billing::invoice::{self, DocumentKind, Invoice};
 use billing::profile::{NewAddress, PutCustomer, put_customer};
 use billing::rating::RemovalPolicy;
 use billing::vat_id::NoRegister;
 use billing::verify::Difference;
 use tenancy::Ctx;
 
+use super::courses::run_and_verify;
+use super::discount::{give, percent};
 use super::draft::drafting;
+use super::one_off_item::{add, list, with_setup};
 use super::tax::{customer, is, taxing};
 use super::verify::{assert_clean, found, owner, remove_first};
-use super::{at, book, invoices, run, seat, subscribe, world_on};
+use super::{at, book, date, invoices, run, seat, shown, subscribe, world_on};
 
 async fn totals(ctx: &Ctx) -> Vec<(String, i64)> {
     let all = invoices(ctx).await;
@@ -19,6 +22,105 @@ async fn totals(ctx: &Ctx) -> Vec<(String, i64)> {
 
 fn at_status(status: &str, total: i64) -> (String, i64) {
     (status.into(), total)
+}
+
+/// What is on a document but for its days.
+fn amounts(of: &Invoice) -> Vec<(String, &'static str, i64, i64)> {
+    let shown = |line: &billing::invoice::InvoiceLine| {
+        (line.item.clone(), line.kind.as_str(), line.quantity, line.amount.amount_minor)
+    };
+    of.lines.iter().map(shown).collect()
+}
+
+/// A month of one seat at a tenth off, a setup and an item, on one document.
+async fn with_all_that_is_billed() -> testkit::World {
+    let world = world_on("2026-01-01").await;
+    let book = with_setup(&world, "49.995").await;
+    subscribe(&world.ctx, &book, "month").await;
+    seat(&world.ctx, "ada").await;
+    add(&world.ctx, None).await;
+    give(&world.ctx, percent("10", "2026-01-01", None)).await;
+    world
+}
+
+#[tokio::test]
+async fn what_comes_once_and_what_is_off_is_billed_anew_once() {
+    let world = with_all_that_is_billed().await;
+    run_and_verify(&world, "2026-01-01").await;
+    let first = invoices(&world.ctx).await[0].clone();
+    let expected = [
+        ("mailbox".into(), "recurring", 1, 1250),
+        ("mailbox".into(), "discount", 0, -125),
+        ("setup".into(), "one_off", 1, 5000),
+        ("one_off".into(), "one_off", 3, 27150),
+    ];
+    assert_eq!(amounts(&first), expected);
+    at(&world, "2026-01-05T09:00");
+    let note = invoice::void(&world.operator, first.id, "x").await.unwrap();
+    let opposite = expected.clone().map(|(item, kind, quantity, amount)| {
+        (item, if kind == "recurring" { "credit" } else { kind }, -quantity, -amount)
+    });
+    assert_eq!(amounts(&note), opposite);
+    assert_eq!(list(&world.ctx).await[0].invoice_id, None, "it waits again");
+    assert_clean(&world, 2).await;
+    run_and_verify(&world, "2026-01-05").await;
+    let anew = invoices(&world.ctx).await[2].clone();
+    assert_eq!(amounts(&anew), expected);
+    assert_eq!(list(&world.ctx).await[0].invoice_id, Some(anew.id));
+    // Another boundary has been billed when it is voided once more.
+    run_and_verify(&world, "2026-02-01").await;
+    at(&world, "2026-02-03T09:00");
+    invoice::void(&world.operator, anew.id, "x").await.unwrap();
+    assert_clean(&world, 5).await;
+    run_and_verify(&world, "2026-02-03").await;
+    let all = invoices(&world.ctx).await;
+    assert_eq!(amounts(&all[5]), expected);
+    assert_eq!(list(&world.ctx).await[0].invoice_id, Some(all[5].id));
+    let total: i64 = all.iter().map(|document| document.total.amount_minor).sum();
+    assert_eq!(total, 1250 - 125 + 5000 + 27150 + 1250 - 125);
+    run_and_verify(&world, "2026-03-01").await;
+    assert_eq!(amounts(&invoices(&world.ctx).await[6]), expected[..2]);
+}
+
+#[tokio::test]
+async fn an_item_of_a_voided_invoice_is_deleted_and_not_billed_anew() {
+    let world = with_all_that_is_billed().await;
+    run_and_verify(&world, "2026-01-01").await;
+    let (first, item) = (invoices(&world.ctx).await[0].id, list(&world.ctx).await[0].id);
+    at(&world, "2026-01-05T09:00");
+    invoice::void(&world.operator, first, "it was never ordered").await.unwrap();
+    billing::one_off_item::delete(&world.ctx, item).await.unwrap();
+    assert_eq!(list(&world.ctx).await, []);
+    assert_clean(&world, 2).await;
+    run_and_verify(&world, "2026-01-05").await;
+    assert_eq!(invoices(&world.ctx).await[2].total.amount_minor, 1250 - 125 + 5000);
+    run_and_verify(&world, "2026-02-01").await;
+}
+
+#[tokio::test]
+async fn an_item_that_made_its_own_boundary_is_billed_anew_or_deleted() {
+    let world = world_on("2026-01-01").await;
+    let book = book(&world, RemovalPolicy::CreditToBalance).await;
+    subscribe(&world.ctx, &book, "month").await;
+    run_and_verify(&world, "2026-01-01").await;
+    billing::subscription::cancel(&world.ctx, Some("2026-01-10"), None).await.unwrap();
+    run_and_verify(&world, "2026-01-15").await;
+    let item = add(&world.ctx, Some("2026-01-20")).await;
+    run_and_verify(&world, "2026-01-20").await;
+    at(&world, "2026-01-21T09:00");
+    invoice::void(&world.operator, invoices(&world.ctx).await[0].id, "x").await.unwrap();
+    let next = || async { billing::subscription::get(&world.ctx).await.unwrap().next_invoice_on };
+    assert_eq!(next().await, Some(date("2026-01-20")));
+    run_and_verify(&world, "2026-01-21").await;
+    let anew = invoices(&world.ctx).await[2].clone();
+    assert_eq!(
+        shown(&anew),
+        "invoice 2026-01-21 271.50 EUR; one_off 2026-01-20..2026-01-21 x3 = 0 seat-days, 271.50 EUR"
+    );
+    invoice::void(&world.operator, anew.id, "x").await.unwrap();
+    billing::one_off_item::delete(&world.ctx, item.id).await.unwrap();
+    run_and_verify(&world, "2026-01-22").await;
+    assert_eq!((next().await, invoices(&world.ctx).await.len()), (None, 4));
 }
 
 async fn called(ctx: &Ctx, name: &str) {

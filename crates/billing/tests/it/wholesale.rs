@@ -4,6 +4,7 @@ mod verify;
 
 use billing::price_book::{NewTier, get, list as list_books};
 use billing::rating::RemovalPolicy::{self, AtCycleEnd, CreditToBalance};
+use billing::table::Format;
 use billing::wholesale::agreement::{self, Agreement, PutAgreement};
 use billing::wholesale::invoice::{self, WholesaleInvoice};
 use billing::wholesale::margin;
@@ -14,11 +15,11 @@ use tenancy::tenant;
 
 use super::*;
 
-async fn wholesale_book(world: &World, unit_price: &str, policy: RemovalPolicy) -> PriceBook {
+pub(super) async fn wholesale_book(world: &World, unit_price: &str, policy: RemovalPolicy) -> PriceBook {
     publish(&world.operator, None, vec![price("month", unit_price, policy)]).await.unwrap()
 }
 
-fn agreed(book: &PriceBook, seats_committed: i64) -> PutAgreement {
+pub(super) fn agreed(book: &PriceBook, seats_committed: i64) -> PutAgreement {
     PutAgreement {
         operator_name: "Pillar Ltd".into(),
         price_book_id: book.id,
@@ -31,12 +32,23 @@ fn agreed(book: &PriceBook, seats_committed: i64) -> PutAgreement {
     }
 }
 
-async fn agree(world: &World, reseller: &Reseller, new: PutAgreement) -> Agreement {
+pub(super) async fn agree(world: &World, reseller: &Reseller, new: PutAgreement) -> Agreement {
     let ctx = world.operator.enter_reseller(reseller.id).await.unwrap();
     agreement::put(&ctx, new, None).await.unwrap()
 }
 
-async fn tenant_of(world: &World, reseller: &Reseller, name: &str, users: u32) -> Ctx {
+/// A reseller below the world's.
+pub(super) async fn below(world: &World) -> Reseller {
+    let new = tenancy::reseller::NewReseller {
+        name: "Below".into(),
+        parent_id: Some(world.reseller.id),
+        caps: Default::default(),
+        branding: Default::default(),
+    };
+    tenancy::reseller::create(&world.operator, new).await.unwrap()
+}
+
+pub(super) async fn tenant_of(world: &World, reseller: &Reseller, name: &str, users: u32) -> Ctx {
     let tenant = world::tenant(&world.operator, reseller, name).await;
     let ctx = world.operator.enter(tenant.id).await.unwrap();
     world::domain(&ctx, &domain(&ctx)).await;
@@ -46,7 +58,7 @@ async fn tenant_of(world: &World, reseller: &Reseller, name: &str, users: u32) -
     ctx
 }
 
-async fn documents(world: &World, reseller: &Reseller) -> Vec<WholesaleInvoice> {
+pub(super) async fn documents(world: &World, reseller: &Reseller) -> Vec<WholesaleInvoice> {
     let ctx = world.operator.enter_reseller(reseller.id).await.unwrap();
     invoice::list(&ctx, PageRequest::new(Some(200), None)).await.unwrap().items
 }
@@ -69,7 +81,7 @@ fn sorted(lines: impl IntoIterator<Item = impl Into<String>>) -> Vec<String> {
     lines
 }
 
-async fn all_lines(world: &World, reseller: &Reseller) -> Vec<(String, Vec<String>)> {
+pub(super) async fn all_lines(world: &World, reseller: &Reseller) -> Vec<(String, Vec<String>)> {
     let of = |document: &WholesaleInvoice| {
         (format!("{} {}", document.kind.as_str(), document.issued_on), lines(document))
     };
@@ -200,13 +212,7 @@ async fn what_is_committed_and_not_used_is_a_line_without_a_tenant() {
 #[tokio::test]
 async fn tenants_below_count_for_the_nearest_reseller_with_an_agreement() {
     let world = world_on("2026-01-01").await;
-    let new = tenancy::reseller::NewReseller {
-        name: "Below".into(),
-        parent_id: Some(world.reseller.id),
-        caps: Default::default(),
-        branding: Default::default(),
-    };
-    let below = tenancy::reseller::create(&world.operator, new).await.unwrap();
+    let below = below(&world).await;
     let book = wholesale_book(&world, "31", CreditToBalance).await;
     agree(&world, &world.reseller, agreed(&book, 0)).await;
     tenant_of(&world, &below, "Deep", 1).await;
@@ -381,8 +387,7 @@ async fn the_reconciliation_file_sums_up_to_the_cent() {
     run(&world, "2026-02-01").await;
     let own = admin_of(&world, &world.reseller).await.enter_reseller(world.reseller.id).await.unwrap();
     for document in documents(&world, &world.reseller).await {
-        let rows = reconciliation::rows(&own, document.id).await.unwrap();
-        let file = reconciliation::csv(&rows).unwrap();
+        let file = reconciliation::file(&own, document.id, Format::Csv).await.unwrap();
         let mut reader = csv::Reader::from_reader(file.as_slice());
         let header = reader.headers().unwrap().clone();
         let column = |name: &str| header.iter().position(|column| column == name).unwrap();
@@ -397,7 +402,8 @@ async fn the_reconciliation_file_sums_up_to_the_cent() {
             seen += 1;
         }
         assert_eq!((sum, seen), (document.net.amount_minor, document.lines.len()));
-        let file = String::from_utf8(reconciliation::json_lines(&rows).unwrap()).unwrap();
+        let file = reconciliation::file(&own, document.id, Format::JsonLines).await.unwrap();
+        let file = String::from_utf8(file).unwrap();
         let objects: Vec<serde_json::Value> =
             file.split_terminator('\n').map(|line| serde_json::from_str(line).unwrap()).collect();
         let sum: i64 = objects.iter().map(|row| row["amount_minor"].as_i64().unwrap()).sum();

@@ -1,8 +1,6 @@
 //! Parts of a cycle: as a share of the whole, and as an amount.
 
-use billing::rating::{
-    Billed, Cycle, CycleState, LineKind, Percentage, Rate, Share, Span, Tariff, UnitPrice, reconcile,
-};
+use billing::rating::{Billed, Cycle, CycleState, LineKind, Rate, Share, Span, Tariff, UnitPrice, reconcile};
 use chrono_tz::Tz;
 
 use crate::account::{Account, anchor, computed, share, sum, units};
@@ -110,7 +108,7 @@ fn leading_stub(case: &Case) -> Result<Outcome, String> {
 }
 
 fn undiscounted(price: UnitPrice) -> Rate {
-    Rate { tariff: Tariff::Flat(price), discount: Percentage::ZERO }
+    Tariff::Flat(price).into()
 }
 
 /// A cycle billed in two parts, then the next one whole.
@@ -123,12 +121,7 @@ fn split(case: &Case) -> Result<Outcome, String> {
     // In advance a product bills the whole; that a part of it was billed is where this account resumes.
     let in_force: Vec<i64> = whole.each_day().map(|day| i64::from(first.contains(day))).collect();
     let charges = reconcile(&rate, currency, whole, &in_force, &[]).map_err(|e| e.to_string())?;
-    let billed = charges.iter().map(|c| Billed {
-        rate: rate.clone(),
-        period: c.period,
-        quantity: c.quantity,
-        amount_minor: c.amount_minor,
-    });
+    let billed = charges.iter().map(|charge| charge.billed_at(rate.clone()));
     let state = CycleState { cycle, zone: Tz::UTC, billed: billed.collect() };
     let of = |line: &Billed| ComputedLine { period: Some(line.period), amount_minor: line.amount_minor };
     let mut lines: Vec<ComputedLine> = state.billed.iter().map(of).collect();

@@ -156,7 +156,8 @@ async fn a_deleted_tenant_is_destroyed_and_leaves_a_record() {
         let count = format!("select count(*) from {table} where tenant_id = $1");
         let count = sqlx::query_scalar::<_, i64>(sqlx::AssertSqlSafe(count)).bind(world.tenant.id.uuid());
         let rows = count.fetch_one(&mut connection).await.unwrap();
-        let kept = ["events", "destruction_records", "seat_changes", "tenant_standings"].contains(&table.as_str());
+        let kept =
+            ["events", "destruction_records", "seat_changes", "tenant_standings"].contains(&table.as_str());
         assert!(kept || rows == 0, "{table} has {rows} rows of a tenant that was destroyed");
     }
 }

@@ -84,6 +84,6 @@ async fn verifying_finds_nothing_until_somebody_changes_a_line() {
     let broken = pillarbox(dir.path(), &settings, &["billing", "verify"]);
     assert_eq!(broken.status.code(), Some(1));
     let (lines, tenant) = (stdout(&broken), format!("{tenant}: inv_"));
-    assert!(lines.starts_with(&tenant) && lines.contains("is not what the document says"), "{lines}");
+    assert!(lines.starts_with(&tenant) && lines.contains("is not what it was posted from"), "{lines}");
     assert!(lines.ends_with("1 tenants, 0 agreements, 2 documents, 2 transfers: 1 DIFFERENCES\n"), "{lines}");
 }

@@ -120,7 +120,7 @@ async fn end_one(server: &Caller, id: TenantId) -> Result<bool, Error> {
         return Ok(false);
     }
     store::end_trial(&mut tx).await?;
-    store::set_suspended(&mut tx, Capability::ALL).await?;
+    store::set_suspended(&mut tx, Capability::ALL, &[]).await?;
     standing::append(&mut tx, &ctx, Standing::Suspended).await?;
     let names: Vec<&str> = Capability::ALL.iter().map(|capability| capability.as_str()).collect();
     let data = json!({"suspended_capabilities": names, "reason": "trial_ended"});

@@ -19,6 +19,7 @@ struct Row {
     time_zone: String,
     status: String,
     suspended_capabilities: Vec<String>,
+    unpaid_capabilities: Vec<String>,
     seats_limit: Option<i32>,
     seats_used: i32,
     domains_limit: Option<i32>,
@@ -46,6 +47,7 @@ impl TryFrom<Row> for Tenant {
             time_zone: row.time_zone.parse().map_err(Error::internal)?,
             status: row.status,
             suspended_capabilities: capabilities(&row.suspended_capabilities)?,
+            unpaid_capabilities: capabilities(&row.unpaid_capabilities)?,
             seats_limit: row.seats_limit,
             seats_used: row.seats_used,
             domains_limit: row.domains_limit,
@@ -96,7 +98,7 @@ pub(super) async fn find(tx: &mut TenantTx) -> Result<Option<Tenant>, Error> {
     let row = sqlx::query_as!(
         Row,
         r#"select id, reseller_id, name, country, currency, time_zone, case when purged_at is null then status else 'purged' end as "status!", seats_limit, seats_used, test_clock, trial_ends_at,
-             created_at, deleted_at, suspended_capabilities, version,
+             created_at, deleted_at, suspended_capabilities, unpaid_capabilities, version,
              domains_limit, domains_used, storage_limit_bytes, allow_overallocation, branding,
              (select coalesce(sum(m.used_bytes), 0)::bigint from mailboxes m where m.tenant_id = tenants.id and m.status = 'active') as "used_bytes!"
            from tenants where id = $1"#,
@@ -128,7 +130,7 @@ pub(super) async fn list(
     let rows = sqlx::query_as!(
         Row,
         r#"select id, reseller_id, name, country, currency, time_zone, case when purged_at is null then status else 'purged' end as "status!", seats_limit, seats_used, test_clock, trial_ends_at,
-             created_at, deleted_at, suspended_capabilities, version,
+             created_at, deleted_at, suspended_capabilities, unpaid_capabilities, version,
              domains_limit, domains_used, storage_limit_bytes, allow_overallocation, branding,
              (select coalesce(sum(m.used_bytes), 0)::bigint from mailboxes m where m.tenant_id = tenants.id and m.status = 'active') as "used_bytes!"
            from tenants
@@ -338,19 +340,58 @@ pub(super) async fn end_trial(tx: &mut TenantTx) -> Result<(), db::Error> {
     Ok(())
 }
 
-pub(super) async fn set_suspended(tx: &mut TenantTx, suspended: &[Capability]) -> Result<(), db::Error> {
+/// What is suspended from now on, and what of it for nonpayment.
+pub(super) async fn set_suspended(
+    tx: &mut TenantTx,
+    suspended: &[Capability],
+    unpaid: &[Capability],
+) -> Result<(), db::Error> {
     let id = tx.tenant_id().uuid();
-    let names: Vec<String> = suspended.iter().map(|capability| capability.as_str().to_owned()).collect();
+    let names = |all: &[Capability]| all.iter().map(|one| one.as_str().to_owned()).collect::<Vec<_>>();
     sqlx::query!(
-        "update tenants set version = version + 1, suspended_capabilities = $2,
+        "update tenants set version = version + 1, suspended_capabilities = $2, unpaid_capabilities = $3,
            status = case when $2 <> '{}'::text[] then 'suspended' when trial_ends_at is null then 'active' else 'trial' end
          where id = $1",
         id,
-        &names
+        &names(suspended),
+        &names(unpaid)
     )
     .execute(tx.conn())
     .await?;
     Ok(())
+}
+
+/// What is suspended, and what of it for nonpayment; nobody else changes it until the transaction ends. `None` when the
+/// tenant is deleted, or when somebody else holds it and `waits` is false. Does not stand in the way of rows that refer to
+/// the tenant: who holds it may have written some.
+pub(super) async fn hold_suspended(
+    tx: &mut TenantTx,
+    waits: bool,
+) -> Result<Option<(Vec<Capability>, Vec<Capability>)>, Error> {
+    let id = tx.tenant_id().uuid();
+    if waits {
+        sqlx::query!("select id from tenants where id = $1 for no key update", id)
+            .fetch_optional(tx.conn())
+            .await
+            .map_err(db::Error::from)?;
+    } else {
+        let held = sqlx::query!("select id from tenants where id = $1 for no key update skip locked", id)
+            .fetch_optional(tx.conn())
+            .await
+            .map_err(db::Error::from)?;
+        if held.is_none() {
+            return Ok(None);
+        }
+    }
+    let row = sqlx::query!(
+        "select suspended_capabilities, unpaid_capabilities from tenants where id = $1 and status <> 'deleted'",
+        id
+    )
+    .fetch_optional(tx.conn())
+    .await
+    .map_err(db::Error::from)?;
+    row.map(|row| Ok((capabilities(&row.suspended_capabilities)?, capabilities(&row.unpaid_capabilities)?)))
+        .transpose()
 }
 
 pub(super) async fn set_test_clock(tx: &mut TenantTx, now: DateTime<Utc>) -> Result<(), db::Error> {

@@ -58,15 +58,15 @@ async fn what_was_there_is_filled_in_and_row_level_security_is_forced_again() {
     let id = "dom_01900000000070008000000000000003".parse().unwrap();
     assert!(domain::get(&ctx, id).await.unwrap().verified_at.is_some());
     domain::delete(&ctx, id, None).await.unwrap();
-    // Where it was made and where it went, by its trail.
+    // Where each was made and where it went, by its trail, and that the deleted one is nobody's.
     sqlx::raw_sql("set role pillarbox_system").execute(&mut conn).await.unwrap();
     let placed: Vec<String> = sqlx::query_scalar(
-        "select right(reseller_id::text, 1) from tenant_placements order by tenant_id, ordinal",
+        "select coalesce(right(reseller_id::text, 1), 'nowhere') from tenant_placements order by tenant_id, ordinal",
     )
     .fetch_all(&mut conn)
     .await
     .unwrap();
-    assert_eq!(placed, ["9", "1"]);
+    assert_eq!(placed, ["9", "1", "1", "nowhere"]);
     let standings: Vec<String> = sqlx::query_scalar(
         "select right(tenant_id::text, 1) || ' ' || standing from tenant_standings order by 1",
     )

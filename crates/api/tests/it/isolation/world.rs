@@ -81,8 +81,14 @@ impl World {
         let payment = app.post(&admin, &format!("{tenant}/payments"), transfer).await.expect(201);
         let provider = json!({"secret_key": "sk_test_good", "webhook_secret": "whsec_test", "enabled": true});
         app.put(&admin, &format!("/v1/resellers/{reseller}/payment-provider"), provider).await.expect(200);
+        let dunning = format!("/v1/resellers/{reseller}/dunning-policy");
+        app.put(&admin, &dunning, json!({"remind_after_days": [7]})).await.expect(200);
         let method = json!({"customer": "cus_1", "method": "pm_1"});
         app.put(&admin, &format!("{tenant}/payment-method"), method).await.expect(200);
+        let item =
+            app.post(&admin, &format!("{tenant}/one-off-items"), billing::one_off_item()).await.expect(201);
+        let discounts = format!("{tenant}/subscription/discounts");
+        let discount = app.post(&admin, &discounts, billing::discount()).await.expect(201);
         let book = app.get(&admin, "/v1/price-books").await.expect(200)["data"][0].clone();
         let profile = format!("/v1/resellers/{reseller}/billing-profile");
         let voidable = billing::billed(&app, &admin, "void.example").await;
@@ -120,6 +126,8 @@ impl World {
             ("wholesale_book_id", wholesale_book),
             ("wholesale_invoice_id", wholesale_invoice),
             ("payment_id", payment["id"].clone()),
+            ("one_off_item_id", item["id"].clone()),
+            ("discount_id", discount["id"].clone()),
             ("run_id", run["id"].clone()),
             ("reseller_key_id", reseller_key["id"].clone()),
             ("tenant_key_id", tenant_key["id"].clone()),
@@ -202,7 +210,7 @@ impl World {
             _ => "invoice_id",
         };
         path = path.replace("{invoice_id}", &self.ids[invoice]);
-        if id(operation) == "list_margins" {
+        if ["list_margins", "list_usage"].contains(&id(operation)) || id(operation).starts_with("export_") {
             path.push_str("?from=2026-03-01&to=2026-03-31");
         }
         for (name, id) in &self.ids {
@@ -253,14 +261,17 @@ impl World {
             }),
             "void_invoice" => json!({"reason": "the address was wrong"}),
             "transfer_tenant" => json!({"reseller_id": ids["below_reseller_id"]}),
-            "cancel_subscription" => json!({}),
+            "cancel_subscription" | "preview_subscription" => json!({}),
             "create_tax_rate" => json!({"country": "DE", "rate": "19", "valid_from": "2007-01-01"}),
             "put_reseller_billing_profile" => billing::issuer(),
             "put_tenant_billing_profile" => billing::customer(),
             "create_payment" => {
                 json!({"amount": {"amount_minor": 1, "currency": "EUR"}, "reference": "", "received_on": "2026-03-01"})
             }
+            "create_discount" => billing::discount(),
+            "create_one_off_item" => billing::one_off_item(),
             "refund_payment" => json!({"reason": ""}),
+            "put_dunning_policy" => json!({"remind_after_days": [1]}),
             "put_payment_method" => json!({"customer": "cus_2", "method": "pm_2"}),
             "put_payment_provider" => {
                 json!({"secret_key": "sk_test_good", "webhook_secret": "whsec_test", "enabled": true})

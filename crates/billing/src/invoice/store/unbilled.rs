@@ -17,7 +17,8 @@ pub(crate) async fn hold(tx: &mut TenantTx) -> Result<bool, db::Error> {
     Ok(held.is_some())
 }
 
-/// The tenants with a draft that is to become final by a day, after the one given.
+/// The tenants with a draft that is to become final by a day, after the one given; those that live by a test clock by theirs instead, if
+/// `by_clock`.
 pub(crate) async fn with_drafts_due(
     tx: &mut SystemTx,
     as_of: NaiveDate,
@@ -25,19 +26,22 @@ pub(crate) async fn with_drafts_due(
     tenant: Option<uuid::Uuid>,
     after: Option<TenantId>,
     limit: i64,
+    by_clock: bool,
 ) -> Result<Vec<TenantId>, db::Error> {
     let ids = sqlx::query_scalar!(
         "select distinct i.tenant_id from invoices i join tenants t on t.id = i.tenant_id
-         where i.status = 'draft' and i.issued_on <= $1 and t.purged_at is null
+         where i.status = 'draft' and t.purged_at is null
            and ($2::uuid is null or $2 = any (t.reseller_path)) and ($3::uuid is null or i.tenant_id = $3)
-           and i.tenant_id > $4
+           and i.tenant_id > $4 and i.issued_on <= case when $6 and t.test_clock is not null
+             then (t.test_clock at time zone 'UTC' + interval '14 hours')::date else $1 end
            and not exists (select from unbilled_documents u where u.tenant_id = i.tenant_id and u.invoice_id = i.id)
          order by i.tenant_id limit $5",
         as_of,
         reseller,
         tenant,
         after.map_or(uuid::Uuid::nil(), TenantId::uuid),
-        limit
+        limit,
+        by_clock
     )
     .fetch_all(tx.conn())
     .await?;
@@ -195,10 +199,12 @@ pub(crate) async fn insert_opposite(
     let of: Vec<uuid::Uuid> = of.iter().map(|id| id.uuid()).collect();
     sqlx::query!(
         "insert into invoice_lines (tenant_id, invoice_id, position, item, kind, description, period, cycle, whole, quantity,
-           seat_days, price_id, unit_price, amount_minor, rated_position, rated_minor, tax_category, tax_rate)
-         select tenant_id, $2, place, item, case kind when 'credit' then 'proration' else 'credit' end, description, period,
+           seat_days, price_id, unit_price, amount_minor, rated_position, rated_minor, tax_category, tax_rate, one_off_item_id,
+           discount_percentage, discount_off)
+         select tenant_id, $2, place, item,
+           case when kind in ('one_off', 'discount') then kind when kind = 'credit' then 'proration' else 'credit' end, description, period,
            cycle, whole, - quantity, - seat_days, price_id, unit_price, - amount_minor, place, - rated_minor, tax_category,
-           tax_rate
+           tax_rate, one_off_item_id, discount_percentage, discount_off
          from (select l.*, row_number() over (order by i.boundary, i.revision, l.position)::integer as place
                from invoice_lines l join invoices i on i.tenant_id = l.tenant_id and i.id = l.invoice_id
                where l.tenant_id = $1 and l.invoice_id = any ($3)) lines",

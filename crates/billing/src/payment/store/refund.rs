@@ -21,6 +21,8 @@ struct Row {
     status: String,
     reason: String,
     refunded_on: Option<NaiveDate>,
+    returned_on: Option<NaiveDate>,
+    provider_reference: Option<String>,
     created_at: DateTime<Utc>,
 }
 
@@ -35,6 +37,7 @@ impl TryFrom<Row> for Refund {
             amount: Money::new(row.amount_minor, currency),
             reason: row.reason,
             refunded_on: row.refunded_on,
+            returned_on: row.returned_on,
             created_at: row.created_at,
         })
     }
@@ -48,7 +51,8 @@ pub(super) async fn of_payments(
     let tenant_id = tx.tenant_id().uuid();
     let rows = sqlx::query_as!(
         Row,
-        "select r.id, r.payment_id, p.issuer_id, r.amount_minor, p.currency, r.status, r.reason, r.refunded_on, r.created_at
+        "select r.id, r.payment_id, p.issuer_id, r.amount_minor, p.currency, r.status, r.reason, r.refunded_on, r.returned_on, r.provider_reference,
+           r.created_at
          from refunds r join payments p on p.tenant_id = r.tenant_id and p.id = r.payment_id
          where r.tenant_id = $1 and r.payment_id = any ($2) order by r.created_at, r.id",
         tenant_id,
@@ -68,12 +72,13 @@ pub(super) async fn of_payments(
 pub(in crate::payment) async fn insert_refund(
     tx: &mut TenantTx,
     refund: &Refund,
+    reference: Option<&str>,
     ask_at: DateTime<Utc>,
 ) -> Result<(), db::Error> {
     let tenant_id = tx.tenant_id().uuid();
     sqlx::query!(
-        "insert into refunds (tenant_id, id, payment_id, amount_minor, status, reason, created_at, ask_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8)",
+        "insert into refunds (tenant_id, id, payment_id, amount_minor, status, reason, created_at, ask_at, provider_reference)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
         tenant_id,
         refund.id.uuid(),
         refund.payment_id.uuid(),
@@ -82,21 +87,23 @@ pub(in crate::payment) async fn insert_refund(
         refund.reason,
         refund.created_at,
         ask_at,
+        reference,
     )
     .execute(tx.conn())
     .await?;
     Ok(())
 }
 
-/// A refund and whose money it is; nobody else settles it until the transaction ends.
+/// A refund, whose money it is, and the provider's id of it; nobody else settles it until the transaction ends.
 pub(in crate::payment) async fn find_refund_locked(
     tx: &mut TenantTx,
     id: RefundId,
-) -> Result<Option<(Refund, ResellerId)>, Error> {
+) -> Result<Option<(Refund, ResellerId, Option<String>)>, Error> {
     let tenant_id = tx.tenant_id().uuid();
     let row = sqlx::query_as!(
         Row,
-        "select r.id, r.payment_id, p.issuer_id, r.amount_minor, p.currency, r.status, r.reason, r.refunded_on, r.created_at
+        "select r.id, r.payment_id, p.issuer_id, r.amount_minor, p.currency, r.status, r.reason, r.refunded_on, r.returned_on, r.provider_reference,
+           r.created_at
          from refunds r join payments p on p.tenant_id = r.tenant_id and p.id = r.payment_id
          where r.tenant_id = $1 and r.id = $2 for update of r",
         tenant_id,
@@ -106,13 +113,13 @@ pub(in crate::payment) async fn find_refund_locked(
     .await
     .map_err(db::Error::from)?;
     row.map(|row| {
-        let issuer = ResellerId::from_uuid(row.issuer_id);
-        Ok((row.try_into()?, issuer))
+        let (issuer, reference) = (ResellerId::from_uuid(row.issuer_id), row.provider_reference.clone());
+        Ok((row.try_into()?, issuer, reference))
     })
     .transpose()
 }
 
-/// Moves a refund on, unless it is final. The provider's id of it stays the first that was seen.
+/// Moves a refund on, or leaves it where it is. The provider's id of it stays the first that was seen.
 pub(in crate::payment) async fn settle_refund(
     tx: &mut TenantTx,
     id: RefundId,
@@ -124,9 +131,11 @@ pub(in crate::payment) async fn settle_refund(
     let tenant_id = tx.tenant_id().uuid();
     sqlx::query!(
         "update refunds set status = $3, provider_reference = coalesce(provider_reference, $4),
-           refunded_on = case when $3 = 'succeeded' then $5::date end,
-           settled_at = case when $3 in ('succeeded', 'failed') then $6::timestamptz end
-         where tenant_id = $1 and id = $2 and status <> 'succeeded'",
+           refunded_on = case when $3 = 'succeeded' then $5::date else refunded_on end,
+           returned_on = case when $3 = 'returned' then $5::date end,
+           returned_at = case when $3 = 'returned' then $6::timestamptz end,
+           settled_at = case when $3 in ('succeeded', 'failed') then $6::timestamptz else settled_at end
+         where tenant_id = $1 and id = $2 and status <> 'returned' and (status <> 'succeeded' or $3 = 'returned')",
         tenant_id,
         id.uuid(),
         status.as_str(),
@@ -137,6 +146,24 @@ pub(in crate::payment) async fn settle_refund(
     .execute(tx.conn())
     .await?;
     Ok(())
+}
+
+/// A payment's refund by the provider's id of it.
+pub(in crate::payment) async fn refund_by_reference(
+    tx: &mut TenantTx,
+    payment: PaymentId,
+    reference: &str,
+) -> Result<Option<RefundId>, db::Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let id = sqlx::query_scalar!(
+        "select id from refunds where tenant_id = $1 and payment_id = $2 and provider_reference = $3",
+        tenant_id,
+        payment.uuid(),
+        reference
+    )
+    .fetch_optional(tx.conn())
+    .await?;
+    Ok(id.map(RefundId::from_uuid))
 }
 
 /// The refunds whose end is not known and that are to be asked about, those first that have waited longest for it.

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::super::*;
 use super::story::{Account, LAST_DAY, Story, end_of, stories};
-use super::{ZONES, tariffs};
+use super::{ZONES, prices, tariffs};
 
 /// A story of seats, and what becomes of the terms meanwhile.
 #[derive(Debug, Clone)]
@@ -38,9 +38,14 @@ impl Changes {
         (!is_paused).then_some(terms)
     }
 
-    fn discount_on(&self, day: NaiveDate) -> Percentage {
+    /// The largest percentage and the sum of the amounts.
+    fn discount_on(&self, day: NaiveDate) -> (Percentage, UnitPrice) {
         let counts = |d: &&Discount| d.from <= day && d.until.is_none_or(|until| day < until);
-        self.discounts.iter().filter(counts).map(|d| d.percentage).max().unwrap_or(Percentage::ZERO)
+        let none = (Percentage::ZERO, UnitPrice::ZERO);
+        self.discounts.iter().filter(counts).fold(none, |(percentage, amount), discount| match discount.off {
+            Off::Percentage(other) => (percentage.max(other), amount),
+            Off::Amount(other) => (percentage, amount.plus(other)),
+        })
     }
 
     fn horizon(&self) -> NaiveDate {
@@ -94,7 +99,12 @@ fn changes() -> impl Strategy<Value = Changes> {
         let suspensions = prop::collection::vec((0..=LAST_DAY, prop::option::of(0..60_u64)), 0..3);
         let ends_on = prop::option::of(1..=LAST_DAY + 30);
         let percentages = prop::sample::select(vec!["0.5", "12.5", "33.3333", "100"]);
-        let discounts = prop::collection::vec((percentages, 0..=LAST_DAY, prop::option::of(0..90_u64)), 0..3);
+        let off = prop_oneof![
+            percentages.prop_map(|text| Off::Percentage(text.parse().unwrap())),
+            prices().prop_map(Off::Amount),
+            prop::sample::select(vec!["0.01", "5", "20"]).prop_map(|text| Off::Amount(text.parse().unwrap())),
+        ];
+        let discounts = prop::collection::vec((off, 0..=LAST_DAY, prop::option::of(0..90_u64)), 0..3);
         (Just(story), terms, turns, suspensions, discounts, ends_on).prop_map(
             move |(story, terms, turns, suspensions, discounts, ends_on)| {
                 let turn = |(offset, (index, tariff)): (u64, (Option<usize>, Tariff))| {
@@ -111,8 +121,8 @@ fn changes() -> impl Strategy<Value = Changes> {
                     until: days.map(|days| day(from + days)),
                 };
                 let suspensions = suspensions.into_iter().map(suspension).collect();
-                let discount = |(percentage, from, days): (&str, u64, Option<u64>)| Discount {
-                    percentage: percentage.parse().unwrap(),
+                let discount = |(off, from, days): (Off, u64, Option<u64>)| Discount {
+                    off,
                     from: day(from),
                     until: days.map(|days| day(from + days)),
                 };
@@ -123,10 +133,9 @@ fn changes() -> impl Strategy<Value = Changes> {
     })
 }
 
-/// Each of these cases is many: a quarter of `PROPTEST_CASES` will do.
+/// Each of these cases is many: unless a number is asked for, a few will do.
 fn few() -> ProptestConfig {
-    let config = ProptestConfig::default();
-    ProptestConfig { cases: config.cases / 4, ..config }
+    ProptestConfig::with_cases(testkit::cases(64))
 }
 
 proptest! {
@@ -155,7 +164,8 @@ proptest! {
             let used = if changes.ends_on.is_some_and(|end| end <= day) { 0 } else { changes.story.quantity(day) };
             match (changes.terms_on(day), found.as_slice()) {
                 (Some(terms), [(rate, quantity)]) => {
-                    prop_assert_eq!((&rate.tariff, rate.discount), (&terms.tariff, changes.discount_on(day)));
+                    prop_assert_eq!(&rate.tariff, &terms.tariff);
+                    prop_assert_eq!((rate.discount, rate.off), changes.discount_on(day));
                     let exactly = terms.removal == RemovalPolicy::CreditToBalance;
                     prop_assert!(if exactly { *quantity == used } else { *quantity >= used }, "on {}", day);
                 }

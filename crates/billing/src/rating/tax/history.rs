@@ -29,6 +29,21 @@ pub struct TaxedPart {
     pub net_minor: i64,
 }
 
+impl TaxedPart {
+    /// The part without what is off it, and what is off it: the one net of tax by the rule, the other the rest, so that both add
+    /// up to it.
+    pub fn apart(self, basis: PriceBasis, discount_minor: i64) -> Result<[Self; 2], RatingError> {
+        let rated_minor = sum([self.rated_minor, discount_minor])?;
+        let net_minor = match basis {
+            PriceBasis::Exclusive => sum([self.net_minor, discount_minor])?,
+            PriceBasis::Inclusive => self.group.net_of(rated_minor)?,
+        };
+        let off_minor = sum([self.net_minor, -net_minor])?;
+        let off = Self { rated_minor: -discount_minor, net_minor: off_minor, ..self };
+        Ok([Self { rated_minor, net_minor, ..self }, off])
+    }
+}
+
 /// A document with its taxes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TaxedDocument {

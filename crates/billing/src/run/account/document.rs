@@ -7,18 +7,19 @@ use chrono::{DateTime, Days, NaiveDate, Utc};
 use kernel::{InvoiceId, Money};
 use tenancy::{Ctx, TenantTx};
 
-use super::{Outcome, store};
+use super::{Finality, Written, store};
 use crate::Error;
 use crate::invoice::draft::complete;
 use crate::invoice::store::{NewInvoice, unbilled};
-use crate::invoice::tax::{Past, treatment_on};
-use crate::invoice::{Billing, Customer, DocumentKind, InvoiceLine, Issuer, store as invoices};
+use crate::invoice::tax::{Past, Shown, shown, treatment_on};
+use crate::invoice::{
+    Billing, Customer, DocumentKind, InvoiceLine, InvoiceLineKind, Issuer, store as invoices,
+};
 use crate::ledger::Posting;
-use crate::price_book::{CycleLength, MAILBOX};
 use crate::profile::{self, DAYS_TO_PAY};
-use crate::rating::{GroupTotal, Line, LineKind, TaxedDocument};
+use crate::rating::{GroupTotal, TaxedDocument, local_day};
 use crate::series;
-use crate::subscription::Subscription;
+use crate::subscription::{OwedLine, Subscription};
 use crate::tax_rate::{self, TaxRate};
 
 /// Who documents are from and for, and by which rates they are taxed.
@@ -31,8 +32,9 @@ struct Parties {
 /// A document to be written.
 struct Draft<'a> {
     billing: Billing,
-    lines: &'a [Line],
+    lines: &'a [OwedLine],
     taxed: TaxedDocument,
+    shown: Vec<Shown>,
     /// Of each of its groups, in their order.
     reasons: Vec<Option<String>>,
 }
@@ -57,21 +59,22 @@ pub(super) async fn write_all(
     ctx: &Ctx,
     tx: &mut TenantTx,
     subscription: &Subscription,
-    documents: &[(Billing, Vec<Line>)],
-    today: NaiveDate,
-) -> Result<Outcome, Error> {
-    let (mut invoices, mut credit_notes, mut made_drafts) = (0, 0, 0);
+    documents: &[(Billing, Vec<OwedLine>)],
+    until: NaiveDate,
+    finality: Finality,
+) -> Result<Vec<Written>, Error> {
     if documents.is_empty() {
-        return Ok(Outcome::Billed { invoices, credit_notes, drafts: made_drafts });
+        return Ok(Vec::new());
     }
     let parties = parties(ctx, tx).await?;
     let drafts = drafts(tx, subscription, &parties, documents).await?;
     let draft_days = parties.issuer.profile.as_ref().map_or(0, |profile| profile.draft_days);
     // Documents become final in the order of their boundaries: a credit note after what it corrects.
-    let are_drafts = draft_days > 0 || unbilled::oldest_draft(tx).await?.is_some();
+    let waits = draft_days > 0 || unbilled::oldest_draft(tx).await?.is_some();
     let mut numbers = BTreeMap::new();
     for kind in [DocumentKind::Invoice, DocumentKind::CreditNote] {
-        for draft in drafts.iter().filter(|draft| !are_drafts && draft.kind() == kind) {
+        let are_final = !waits && finality == Finality::AtOnce;
+        for draft in drafts.iter().filter(|draft| are_final && draft.kind() == kind) {
             let number = series::store::take(tx.conn(), parties.issuer.id, kind.series()).await?;
             numbers.insert(draft.billing, number);
         }
@@ -83,10 +86,12 @@ pub(super) async fn write_all(
     let after = |day: NaiveDate, days: u32| {
         day.checked_add_days(Days::new(days.into())).ok_or(Error::Stored("boundary"))
     };
+    let today = until.min(local_day(ctx.now(), ctx.time_zone()));
+    let mut written = Vec::new();
     for (draft, id) in drafts.iter().zip(ids) {
-        let issued_on = match (are_drafts, draft.billing) {
+        let issued_on = match (waits, draft.billing) {
             (false, Billing { boundary, revision: 1 }) => boundary,
-            _ => after(today, draft_days)?,
+            (_, Billing { boundary, .. }) => after(today.max(boundary), draft_days)?,
         };
         let number = numbers.remove(&draft.billing);
         let new = NewInvoice {
@@ -104,17 +109,13 @@ pub(super) async fn write_all(
             tax_rates_known: i64::try_from(parties.rates.len()).map_err(|_| Error::Stored("rates of tax"))?,
             finalized: number.map(|number| (number, ctx.env().now())),
         };
-        write(tx, &new, subscription, draft).await?;
+        write(tx, &new, draft).await?;
         if let Some((number, posted_at)) = new.finalized {
             complete(ctx, tx, &posting(&new, posted_at), number).await?;
         }
-        match (new.finalized, new.kind) {
-            (None, _) => made_drafts += 1,
-            (Some(_), DocumentKind::Invoice) => invoices += 1,
-            (Some(_), DocumentKind::CreditNote) => credit_notes += 1,
-        }
+        written.push(Written { id, kind: new.kind, is_draft: new.finalized.is_none() });
     }
-    Ok(Outcome::Billed { invoices, credit_notes, drafts: made_drafts })
+    Ok(written)
 }
 
 async fn parties(ctx: &Ctx, tx: &mut TenantTx) -> Result<Parties, Error> {
@@ -136,55 +137,52 @@ async fn drafts<'a>(
     tx: &mut TenantTx,
     subscription: &Subscription,
     parties: &Parties,
-    documents: &'a [(Billing, Vec<Line>)],
+    documents: &'a [(Billing, Vec<OwedLine>)],
 ) -> Result<Vec<Draft<'a>>, Error> {
     // Only a credit asks what there was before.
     let credits = documents.iter().flat_map(|(_, lines)| lines).filter(|line| line.charge.amount_minor < 0);
     let credited: Vec<NaiveDate> = credits.map(|line| line.cycle.charged.start()).collect();
     let mut past = if credited.is_empty() { Past::default() } else { invoices::past(tx, &credited).await? };
     let (issuer, customer) = (parties.issuer.profile.as_ref(), parties.customer.profile.as_ref());
+    let basis = subscription.terms.price.basis;
     let mut drafts = Vec::new();
     for (billing, lines) in documents {
         let treatment = treatment_on(issuer, customer, &parties.rates, billing.boundary)?;
         let amounts: Vec<(NaiveDate, i64)> =
             lines.iter().map(|line| (line.cycle.charged.start(), line.charge.amount_minor)).collect();
-        let taxed = past.history.tax(subscription.terms.price.basis, treatment.group, &amounts)?;
+        let taxed = past.history.tax(basis, treatment.group, &amounts)?;
         let groups = taxed.totals.groups.iter();
         let reasons = groups.map(|total| past.reason(total.group, &treatment)).collect();
-        drafts.push(Draft { billing: *billing, lines, taxed, reasons });
+        let shown = shown(&taxed, basis, lines)?;
+        drafts.push(Draft { billing: *billing, lines, taxed, shown, reasons });
     }
     Ok(drafts)
 }
 
-async fn write(
-    tx: &mut TenantTx,
-    new: &NewInvoice<'_>,
-    subscription: &Subscription,
-    draft: &Draft<'_>,
-) -> Result<(), Error> {
+async fn write(tx: &mut TenantTx, new: &NewInvoice<'_>, draft: &Draft<'_>) -> Result<(), Error> {
     invoices::insert(tx, new).await?;
     let mut before = None;
-    for (position, part) in (1..).zip(&draft.taxed.parts) {
+    for (position, Shown { part, is_discount }) in (1..).zip(&draft.shown) {
         let line = draft.lines.get(part.line).ok_or(Error::Stored("line"))?;
         // The parts of a line share its days, which the first one counts.
         let is_first = before.replace(part.line) != Some(part.line);
         let counted = |count: i64| if is_first { count } else { 0 };
-        let terms = subscription.agreed.terms_of(line.cycle.whole, &line.rate.tariff);
-        let terms = terms.ok_or(Error::Stored("price"))?;
         let shown = InvoiceLine {
-            description: describe(line, draft.lines, terms.interval),
-            item: MAILBOX.into(),
-            kind: line.kind,
+            description: if *is_discount { line.discount_in_words.clone() } else { line.description.clone() },
+            item: line.item.into(),
+            kind: if *is_discount { InvoiceLineKind::Discount } else { line.kind },
             period: line.charge.period,
             quantity: counted(line.charge.quantity),
             seat_days: counted(line.charge.seat_days),
-            price_id: terms.price.id,
-            unit_price: line.rate.tariff.unit_price(),
+            price_id: line.price_id,
+            unit_price: line.unit_price.filter(|_| !is_discount),
             amount: Money::new(part.net_minor, new.currency),
             tax: part.group,
             rated_position: i32::try_from(part.line + 1).map_err(|_| Error::Stored("line"))?,
             rated: Money::new(part.rated_minor, new.currency),
             cycle_starts_on: line.cycle.charged.start(),
+            one_off_item_id: line.one_off_item_id,
+            discount: line.discount,
         };
         invoices::insert_line(tx, new.id, position, &shown, line.cycle).await?;
     }
@@ -205,24 +203,4 @@ fn posting(new: &NewInvoice<'_>, posted_at: DateTime<Utc>) -> Posting {
         effective_on: new.issued_on,
         posted_at,
     }
-}
-
-fn describe(line: &Line, all: &[Line], interval: CycleLength) -> String {
-    let period = line.charge.period;
-    let last_day = period.end().pred_opt().unwrap_or(period.end());
-    // A change of the price takes the days off at the old one and puts them on at the new one, in a cycle of their own perhaps.
-    let is_repriced = all.iter().any(|other| {
-        (&other.cycle, &other.rate) != (&line.cycle, &line.rate)
-            && (other.charge.quantity < 0) != (line.charge.quantity < 0)
-            && other.charge.period.start() < period.end()
-            && period.start() < other.charge.period.end()
-    });
-    let what = match (line.kind, is_repriced) {
-        (LineKind::Recurring, _) => format!("mailboxes, per {}", interval.as_str()),
-        (LineKind::Proration, false) => "mailboxes added".to_owned(),
-        (LineKind::Credit, false) => "mailboxes removed".to_owned(),
-        (LineKind::Proration, true) => "mailboxes at the new price".to_owned(),
-        (LineKind::Credit, true) => "mailboxes at the former price, unused".to_owned(),
-    };
-    format!("{what}, {} to {last_day}", period.start())
 }

@@ -6,8 +6,10 @@ use tenancy::TenantTx;
 
 use crate::Error;
 use crate::invoice::Billing;
+use crate::invoice::store::discount;
 use crate::price_book::store::tariff;
-use crate::rating::{Billed, Percentage, Rate, Span};
+use crate::rating::{Billed, Rate, Span};
+use crate::subscription::Windows;
 
 use super::{Covered, CycleKey};
 
@@ -15,8 +17,6 @@ use super::{Covered, CycleKey};
 pub(super) struct Claim {
     pub(super) next_invoice_on: Option<NaiveDate>,
     pub(super) is_parked: bool,
-    /// Whether the last boundary is billed again.
-    pub(super) bills_again: bool,
 }
 
 /// Locks the account's row; `None` when somebody else holds it.
@@ -24,7 +24,7 @@ pub(super) async fn claim(tx: &mut TenantTx) -> Result<Option<Claim>, db::Error>
     let tenant_id = tx.tenant_id().uuid();
     let claim = sqlx::query_as!(
         Claim,
-        r#"select next_invoice_on, parked_at is not null as "is_parked!", bills_again from subscriptions
+        r#"select next_invoice_on, parked_at is not null as "is_parked!" from subscriptions
            where tenant_id = $1 for update skip locked"#,
         tenant_id
     )
@@ -39,7 +39,7 @@ pub(super) async fn claim_waiting(tx: &mut TenantTx) -> Result<Option<Claim>, db
     sqlx::query!("set local lock_timeout = '30s'").execute(tx.conn()).await?;
     let claim = sqlx::query_as!(
         Claim,
-        r#"select next_invoice_on, parked_at is not null as "is_parked!", bills_again from subscriptions
+        r#"select next_invoice_on, parked_at is not null as "is_parked!" from subscriptions
            where tenant_id = $1 for update"#,
         tenant_id
     )
@@ -110,13 +110,16 @@ pub(super) async fn billed_lines(
     let rows = sqlx::query!(
         r#"select lower(l.cycle) as "cycle!", lower(l.whole) as "whole_start!", upper(l.whole) as "whole_end!",
              lower(l.period) as "start!", upper(l.period) as "end!", sum(l.quantity)::bigint as "quantity!",
-             sum(l.rated_minor)::bigint as "amount_minor!", p.model, p.unit_price::text,
+             sum(l.rated_minor)::bigint as "amount_minor!",
+             coalesce(sum(l.rated_minor) filter (where l.kind = 'discount'), 0)::bigint as "off_minor!",
+             l.discount_percentage::text as "discount_percentage!", l.discount_off::text as "discount_off!", p.model, p.unit_price::text,
              p.tier_limits as "tier_limits: Vec<Option<i32>>", p.tier_prices::text[] as "tier_prices!"
            from invoice_lines l join prices p on p.id = l.price_id
            where l.tenant_id = $1 and l.item = $2 and case when $3::date is null
              then not exists (select from unbilled_documents u where u.tenant_id = l.tenant_id and u.invoice_id = l.invoice_id)
              else exists (select from invoices i where i.tenant_id = l.tenant_id and i.id = l.invoice_id and i.boundary < $3) end
-           group by l.invoice_id, l.rated_position, l.cycle, l.whole, l.period, p.price_book_id, p.id"#,
+           group by l.invoice_id, l.rated_position, l.cycle, l.whole, l.period, l.discount_percentage, l.discount_off,
+             p.price_book_id, p.id"#,
         tenant_id,
         item,
         before
@@ -129,10 +132,11 @@ pub(super) async fn billed_lines(
             let period = Span::new(row.start, row.end).ok_or(Error::Stored("period"))?;
             let tariff = tariff(&row.model, row.unit_price.as_deref(), &row.tier_limits, &row.tier_prices)?;
             let (quantity, amount_minor) = (row.quantity, row.amount_minor);
-            let rate = Rate { tariff, discount: Percentage::ZERO };
+            let (percentage, off) = discount(&row.discount_percentage, &row.discount_off)?;
+            let rate = Rate { tariff, discount: percentage, off };
             let whole = Span::new(row.whole_start, row.whole_end).ok_or(Error::Stored("cycle"))?;
             let key = CycleKey { starts_on: row.cycle, whole };
-            Ok((key, Billed { rate, period, quantity, amount_minor }))
+            Ok((key, Billed { rate, period, quantity, amount_minor, discount_minor: -row.off_minor }))
         })
         .collect()
 }
@@ -199,8 +203,8 @@ pub(super) async fn cover_changes(tx: &mut TenantTx, item: &str, days: Span) -> 
     Ok(())
 }
 
-/// Records that a boundary was billed, and how much of the logs was known: all terms and commitments, since a change of the
-/// subscription waits for its row, and so many seat changes and standings. Returns which time it was billed.
+/// Records that a boundary was billed, and how much of the logs was known: all terms, commitments and discounts, since a change of
+/// the subscription waits for its row, and so many seat changes and standings. Returns which time it was billed.
 pub(super) async fn record_boundary(
     tx: &mut TenantTx,
     boundary: NaiveDate,
@@ -211,9 +215,10 @@ pub(super) async fn record_boundary(
     let tenant_id = tx.tenant_id().uuid();
     let revision = sqlx::query_scalar!(
         "insert into billed_boundaries (tenant_id, boundary, time_zone, seat_changes_known, commitments_known, terms_known,
-           standings_known, revision)
+           discounts_known, standings_known, revision)
          select $1, $2, $3, $4, (select count(*) from seat_commitments where tenant_id = $1),
            (select count(*) from subscription_terms where tenant_id = $1),
+           (select count(*) from subscription_discounts where tenant_id = $1),
            $5, (select coalesce(max(revision), 0) + 1 from billed_boundaries where tenant_id = $1 and boundary = $2)
          returning revision",
         tenant_id,
@@ -225,6 +230,33 @@ pub(super) async fn record_boundary(
     .fetch_one(tx.conn())
     .await?;
     Ok(Billing { boundary, revision })
+}
+
+/// The days that were billed so far, with those that are to be billed again.
+pub(super) async fn windows(tx: &mut TenantTx) -> Result<Windows, db::Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let rows = sqlx::query!(
+        r#"select b.boundary, b.revision, i.boundary as "gone_boundary?", i.revision as "gone_revision?"
+           from billed_boundaries b
+           left join unbilled_documents u on u.tenant_id = b.tenant_id
+             and (u.after_boundary, u.after_revision) = (b.boundary, b.revision)
+           left join invoices i on i.tenant_id = u.tenant_id and i.id = u.invoice_id
+           where b.tenant_id = $1 order by b.boundary, b.revision"#,
+        tenant_id
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    let (mut windows, mut last) = (Windows::default(), None);
+    for row in rows {
+        let billing = Billing { boundary: row.boundary, revision: row.revision };
+        if last.replace(billing) != Some(billing) {
+            windows.bill(billing);
+        }
+        if let Some((boundary, revision)) = row.gone_boundary.zip(row.gone_revision) {
+            windows.let_go(Billing { boundary, revision });
+        }
+    }
+    Ok(windows)
 }
 
 /// How issuer and customer are called where they have no billing profile.

@@ -12,7 +12,7 @@ use super::super::invoice::Named;
 use super::super::rate::PartyLine;
 use crate::Error;
 use crate::price_book::store::tariff;
-use crate::rating::{Billed, Cycle, CycleState, Percentage, Rate, Span};
+use crate::rating::{Billed, Cycle, CycleState, Rate, Span};
 
 /// Locks the agreement's row and says whether it is parked; `None` when somebody else holds it, unless that is waited for: at
 /// most half a minute, after which it is an error.
@@ -142,8 +142,9 @@ pub(super) async fn billed_lines(
     for row in rows {
         let period = Span::new(row.start, row.end).ok_or(Error::Stored("period"))?;
         let tariff = tariff(&row.model, row.unit_price.as_deref(), &row.tier_limits, &row.tier_prices)?;
-        let rate = Rate { tariff, discount: Percentage::ZERO };
-        let billed = Billed { rate, period, quantity: row.quantity, amount_minor: row.amount_minor };
+        let rate = Rate::from(tariff);
+        let (quantity, amount_minor) = (row.quantity, row.amount_minor);
+        let billed = Billed { rate, period, quantity, amount_minor, discount_minor: 0 };
         let tenant_id = row.tenant_id.map(TenantId::from_uuid);
         lines.entry(tenant_id).or_default().entry(row.cycle).or_default().push(billed);
     }

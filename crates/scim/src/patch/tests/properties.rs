@@ -83,7 +83,7 @@ fn operation() -> impl Strategy<Value = Value> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1024))]
+    #![proptest_config(ProptestConfig::with_cases(ProptestConfig::default().cases.max(1024)))]
 
     #[test]
     fn no_operation_panics_and_a_refused_one_changes_nothing(

@@ -1,0 +1,118 @@
+//! What a billing run would make of a tenant's account.
+
+use axum::Json as Answer;
+use billing::invoice;
+use billing::preview::{self, NewPreview};
+use chrono::NaiveDate;
+use kernel::Currency;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::invoice::{InvoiceLine, Money, Tax};
+use super::paths::TenantPath;
+use super::subscription::NewSubscription;
+use crate::extract::{Bearer, Json, Path};
+use crate::problem::Problem;
+use crate::{Api, schema};
+
+/// What to look at.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct PreviewRequest {
+    /// Up to which day, at most two years ahead. When absent: the next boundary.
+    #[serde(default)]
+    #[schema(value_type = Option<schema::Day>)]
+    as_of: Option<String>,
+    /// As if this were put first, as the subscription.
+    #[serde(default)]
+    subscription: Option<NewSubscription>,
+}
+
+/// A document that a run would make. Id and number are given by the run.
+#[derive(Debug, Serialize, ToSchema)]
+struct PreviewedInvoice {
+    /// `invoice` or `credit_note`.
+    #[schema(value_type = schema::InvoiceKind)]
+    kind: &'static str,
+    #[schema(value_type = schema::Currency)]
+    currency: Currency,
+    /// The boundary that it would be made for: a day in the customer's calendar.
+    #[schema(value_type = schema::Day)]
+    issued_on: NaiveDate,
+    /// By when it would be to be paid.
+    #[schema(value_type = schema::Day)]
+    due_on: NaiveDate,
+    /// What would be charged or credited.
+    lines: Vec<InvoiceLine>,
+    /// By category and rate.
+    taxes: Vec<Tax>,
+    /// The sum of the lines.
+    net: Money,
+    /// The sum of the taxes.
+    tax: Money,
+    /// Net and tax.
+    total: Money,
+}
+
+impl From<invoice::Invoice> for PreviewedInvoice {
+    fn from(of: invoice::Invoice) -> Self {
+        Self {
+            kind: of.kind.as_str(),
+            currency: of.currency,
+            issued_on: of.issued_on,
+            due_on: of.due_on,
+            lines: of.lines.into_iter().map(InvoiceLine::from).collect(),
+            taxes: of.taxes.into_iter().map(Tax::from).collect(),
+            net: of.net.into(),
+            tax: of.tax.into(),
+            total: of.total.into(),
+        }
+    }
+}
+
+/// What a run would make.
+#[derive(Debug, Serialize, ToSchema)]
+struct Preview {
+    /// Up to which day; `null` when nothing is left to be billed.
+    #[schema(value_type = Option<schema::Day>, required)]
+    as_of: Option<NaiveDate>,
+    /// In the order of their days.
+    documents: Vec<PreviewedInvoice>,
+    /// The boundary after these.
+    #[schema(value_type = Option<schema::Day>, required)]
+    next_invoice_on: Option<NaiveDate>,
+    /// Why a run could not bill the account.
+    #[schema(required, example = "the issuer has no rate of tax for FR")]
+    parked_reason: Option<String>,
+}
+
+/// Preview a tenant's next invoices
+///
+/// The documents that a billing run up to a day would make if seats, prices and taxes stayed as they are now: line by line what it then
+/// makes. With a `subscription`, as if that had been put (which needs the right to); nothing is changed by asking.
+#[utoipa::path(post, path = "/v1/tenants/{tenant_id}/subscription/preview", tag = "Subscriptions",
+    operation_id = "preview_subscription", params(TenantPath),
+    responses((status = 200, description = "What a run would make.", body = Preview),
+        (status = 409, description = "The subscription given could not be put: `subscription_terms_fixed`.")),
+    extensions(("x-required-action" = json!("invoices:read"))))]
+async fn preview(
+    Bearer(caller): Bearer,
+    Path(at): Path<TenantPath>,
+    Json(body): Json<PreviewRequest>,
+) -> Result<Answer<Preview>, Problem> {
+    let ctx = caller.enter_deleted_too(at.tenant_id).await?;
+    let asked = NewPreview { as_of: body.as_of, subscription: body.subscription.map(Into::into) };
+    let made = preview::preview(&ctx, asked).await?;
+    Ok(Answer(Preview {
+        as_of: made.as_of,
+        documents: made.documents.into_iter().map(PreviewedInvoice::from).collect(),
+        next_invoice_on: made.next_invoice_on,
+        parked_reason: made.parked_reason,
+    }))
+}
+
+pub(crate) fn router() -> OpenApiRouter<Api> {
+    OpenApiRouter::default().routes(routes!(preview))
+}

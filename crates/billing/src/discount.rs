@@ -1,0 +1,205 @@
+//! Discounts of a subscription: a percentage or an amount for each cycle, from a day on.
+
+pub(crate) mod store;
+
+use chrono::{DateTime, NaiveDate, Utc};
+use kernel::{Checks, DiscountId, Money, Page};
+use serde_json::json;
+use tenancy::{Action, Ctx, TenantTx, event};
+
+use crate::Error;
+use crate::error::{NOT_A_DATE, date};
+use crate::price_book::MAILBOX;
+use crate::rating::{self, Percentage, UnitPrice};
+use crate::subscription::{self, Subscription};
+
+/// A discount, with the end that it has come to have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Discount {
+    /// Its id.
+    pub id: DiscountId,
+    /// What documents say, in words.
+    pub description: String,
+    /// How much.
+    pub off: Off,
+    /// Of what alone: `mailbox`; `None`: of whatever has cycles.
+    pub item: Option<String>,
+    /// The first day.
+    pub starts_on: NaiveDate,
+    /// The day after the last; `None` if it does not end.
+    pub ends_on: Option<NaiveDate>,
+    /// When it was given, or its end changed, in the tenant's time.
+    pub set_at: DateTime<Utc>,
+}
+
+/// How much is off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Off {
+    /// Of what is charged. Of several on one day the largest counts.
+    Percentage(Percentage),
+    /// For each whole cycle, after the percentage and never more than is charged. Several on one day add up. It includes
+    /// tax where the subscription's prices do.
+    Amount(Money),
+}
+
+impl Discount {
+    /// Whether it has no day: it was removed before it counted.
+    pub(crate) fn is_removed(&self) -> bool {
+        self.ends_on.is_some_and(|end| end <= self.starts_on)
+    }
+
+    /// As the rating core has it; `None` for an amount beyond what a price can say.
+    pub(crate) fn rated(&self) -> Option<rating::Discount> {
+        let off = match self.off {
+            Off::Percentage(percentage) => rating::Off::Percentage(percentage),
+            Off::Amount(amount) => {
+                let minor = u64::try_from(amount.amount_minor).ok()?;
+                rating::Off::Amount(UnitPrice::of_minor(minor, amount.currency)?)
+            }
+        };
+        Some(rating::Discount { off, from: self.starts_on, until: self.ends_on })
+    }
+}
+
+/// A discount as a caller gives it; checked when it is given.
+#[derive(Debug, Clone, Default)]
+pub struct NewDiscount {
+    /// 1 to 200 characters.
+    pub description: String,
+    /// A decimal string above 0 and at most 100, of at most 4 decimals; or else an amount.
+    pub percentage: Option<String>,
+    /// In the subscription's currency, above 0.
+    pub amount: Option<Money>,
+    /// `mailbox`, or nothing for whatever has cycles.
+    pub item: Option<String>,
+    /// A day such as 2026-01-31 that has not been billed.
+    pub starts_on: String,
+    /// A day after that; if not given, it does not end.
+    pub ends_on: Option<String>,
+}
+
+const MAX_AMOUNT_MINOR: i64 = 100_000_000_000;
+/// The most that a subscription may have had, each end counted too: all of them bear on every bill.
+const MAX_ENTRIES: usize = 1000;
+
+/// Gives a discount on days that have not been billed.
+///
+/// # Errors
+/// [`Error::NotFound`] without a subscription; [`Error::Invalid`] for bad input and for days that have been billed;
+/// [`Error::Conflict`] `too_many_discounts`.
+pub async fn create(ctx: &Ctx, new: NewDiscount) -> Result<Discount, Error> {
+    ctx.require(Action::SubscriptionWrite)?;
+    let discount = check(ctx, new)?;
+    let mut tx = ctx.begin().await?;
+    let subscription = subscription::store::find_locked(&mut tx).await?.ok_or(Error::NotFound)?;
+    let currency = subscription.terms.price.currency;
+    if let Off::Amount(amount) = discount.off
+        && amount.currency != currency
+    {
+        let detail = format_args!("must be {currency}, which the tenant is billed in");
+        return Err(Error::invalid("/amount/currency", detail));
+    }
+    let unbilled = unbilled_from(&mut tx, &subscription).await?;
+    if discount.starts_on < unbilled {
+        let detail = format_args!("must be {unbilled}, the first day that has not been billed, or later");
+        return Err(Error::invalid("/starts_on", detail));
+    }
+    append(ctx, &mut tx, &discount, event::Kind::DiscountCreated).await?;
+    tx.commit().await?;
+    Ok(discount)
+}
+
+/// The discounts that the subscription has or had, in the order in which they were given.
+///
+/// # Errors
+/// [`Error::NotFound`] without a subscription; [`Error::Tenancy`] without the right to see it.
+pub async fn list(ctx: &Ctx) -> Result<Page<Discount>, Error> {
+    ctx.require(Action::SubscriptionRead)?;
+    let mut tx = ctx.begin().await?;
+    let subscription = subscription::store::find(&mut tx).await?.ok_or(Error::NotFound)?;
+    Ok(Page { items: subscription.agreed.discounts().cloned().collect(), next: None })
+}
+
+/// Ends a discount on the first day that has not been billed; one that begins on that day or later is removed. Does nothing
+/// to one that has ended by then.
+///
+/// # Errors
+/// [`Error::NotFound`], for one that was removed too; [`Error::Conflict`] `too_many_discounts`.
+pub async fn end(ctx: &Ctx, id: DiscountId) -> Result<(), Error> {
+    ctx.require(Action::SubscriptionWrite)?;
+    let mut tx = ctx.begin().await?;
+    let subscription = subscription::store::find_locked(&mut tx).await?.ok_or(Error::NotFound)?;
+    let found = subscription.agreed.discounts().find(|discount| discount.id == id).cloned();
+    let found = found.ok_or(Error::NotFound)?;
+    let end = unbilled_from(&mut tx, &subscription).await?.max(found.starts_on);
+    if found.ends_on.is_some_and(|before| before <= end) {
+        return Ok(());
+    }
+    let ended = Discount { ends_on: Some(end), set_at: ctx.now(), ..found };
+    append(ctx, &mut tx, &ended, event::Kind::DiscountEnded).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+/// The first day after all that has been billed: in advance, too.
+async fn unbilled_from(tx: &mut TenantTx, subscription: &Subscription) -> Result<NaiveDate, Error> {
+    let last_billed = subscription::store::last_boundary(tx).await?;
+    let after = last_billed.and_then(|last| last.succ_opt());
+    let in_advance = store::charged_until(tx).await?;
+    Ok(after.into_iter().chain(in_advance).fold(subscription.starts_on(), NaiveDate::max))
+}
+
+async fn append(ctx: &Ctx, tx: &mut TenantTx, discount: &Discount, kind: event::Kind) -> Result<(), Error> {
+    if store::all(tx).await?.len() >= MAX_ENTRIES {
+        let detail = "the subscription has had as many discounts as it may";
+        return Err(Error::Conflict { code: "too_many_discounts", detail });
+    }
+    store::append(tx, discount).await?;
+    let mut data = json!({"description": discount.description, "item": discount.item,
+        "starts_on": discount.starts_on, "ends_on": discount.ends_on});
+    match discount.off {
+        Off::Percentage(percentage) => data["percentage"] = json!(percentage.to_string()),
+        Off::Amount(amount) => {
+            data["amount"] = json!({"amount_minor": amount.amount_minor, "currency": amount.currency.code()});
+        }
+    }
+    event::record(tx, ctx, kind, discount.id, data).await?;
+    Ok(())
+}
+
+fn check(ctx: &Ctx, new: NewDiscount) -> Result<Discount, Error> {
+    let mut checks = Checks::default();
+    checks.name(&new.description, 200, "/description");
+    let off = off(&mut checks, &new);
+    let is_known = new.item.as_deref().is_none_or(|item| item == MAILBOX);
+    checks.require(is_known, "/item", "must be mailbox, or absent");
+    let starts_on = checks.value(date(&new.starts_on), "/starts_on", NOT_A_DATE);
+    let ends_on = new.ends_on.as_deref().map(date);
+    checks.require(ends_on != Some(None), "/ends_on", NOT_A_DATE);
+    let ends_on = ends_on.flatten();
+    let follows = ends_on.zip(starts_on).is_none_or(|(end, start)| start < end);
+    checks.require(follows, "/ends_on", "must be after starts_on");
+    checks.done().map_err(Error::Invalid)?;
+    let (Some(off), Some(starts_on)) = (off, starts_on) else { return Err(Error::Invalid(Vec::new())) };
+    let NewDiscount { description, item, .. } = new;
+    let (id, set_at) = (ctx.env().new_id(), ctx.now());
+    Ok(Discount { id, description, off, item, starts_on, ends_on, set_at })
+}
+
+fn off(checks: &mut Checks, new: &NewDiscount) -> Option<Off> {
+    match (&new.percentage, new.amount) {
+        (Some(text), None) => {
+            let percentage =
+                text.parse::<Percentage>().ok().filter(|percentage| *percentage > Percentage::ZERO);
+            let detail = "must be a decimal string above 0 and at most 100, of at most 4 decimals";
+            checks.value(percentage, "/percentage", detail).map(Off::Percentage)
+        }
+        (None, Some(amount)) => {
+            let is_in_range = (1..=MAX_AMOUNT_MINOR).contains(&amount.amount_minor);
+            let detail = format_args!("must be 1 to {MAX_AMOUNT_MINOR}");
+            checks.require(is_in_range, "/amount/amount_minor", detail);
+            Some(Off::Amount(amount))
+        }
+        _ => checks.value(None, "/percentage", "must be given, or amount, and not both"),
+    }
+}

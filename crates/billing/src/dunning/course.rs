@@ -1,0 +1,200 @@
+//! Doing what [`moves`] says: a tenant at a time, held by its row, so that any number of workers may. A payment does the
+//! half of it that is in the tenant's favour at once.
+
+use chrono::{NaiveDate, TimeDelta};
+use db::{Db, SystemRead};
+use kernel::{InvoiceId, Money, TenantId};
+use serde_json::json;
+use tenancy::{Caller, Ctx, TenantTx, event, tenant};
+
+use super::{Course, Move, Owing, Policy, Step, moves, store};
+use crate::rating::local_day;
+use crate::receivable::{Receivable, Receivables};
+use crate::{Error, subscription};
+
+/// How many tenants are looked up at a time.
+const PAGE: i64 = 500;
+
+/// What was done.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Dunned {
+    /// Steps that were taken.
+    pub steps: u64,
+    /// Tenants whose suspension was lifted.
+    pub lifted: u64,
+    /// Tenants that could not be looked at.
+    pub failed: u64,
+}
+
+/// Takes every step whose day has come in the tenant's own time, and lifts what is held no longer. Any number of workers
+/// may: who finds a tenant held leaves it to the next time.
+///
+/// # Errors
+/// When the tenants cannot be looked up; one that fails by itself is logged and counted.
+pub async fn run(db: &Db) -> Result<Dunned, Error> {
+    let server = Caller::server(db.clone());
+    let (mut done, mut after) = (Dunned::default(), None);
+    loop {
+        let page = store::candidates(&mut read(db).await?, db.env().now(), after, PAGE).await?;
+        let Some(&last) = page.last() else { return Ok(done) };
+        after = Some(last);
+        for id in page {
+            match one(&server, id, &mut done).await {
+                // Deleted since.
+                Ok(()) | Err(Error::Tenancy(tenancy::Error::NotFound)) => {}
+                Err(error) => {
+                    done.failed += 1;
+                    tracing::warn!(tenant.id = %id, error.cause = ?error, "a tenant could not be dunned");
+                }
+            }
+        }
+    }
+}
+
+async fn one(server: &Caller, id: TenantId, done: &mut Dunned) -> Result<(), Error> {
+    let ctx = server.enter(id).await?;
+    let mut tx = ctx.begin().await?;
+    let Some(holds) = tenant::hold_unpaid(&mut tx, false).await? else { return Ok(()) };
+    let scene = Scene::read(&mut tx, &ctx, holds).await?;
+    let mut course = scene.ordinal;
+    let mut cancels = false;
+    for one in scene.moves() {
+        match one {
+            Move::End => store::end(&mut tx, course, ctx.env().now()).await?,
+            Move::Lift => {
+                tenant::resume_paid(&mut tx, &ctx).await?;
+                done.lifted += 1;
+            }
+            Move::Begin(invoice) => {
+                course += 1;
+                store::begin(&mut tx, course, invoice, ctx.env().now()).await?;
+                scene.tell(&mut tx, &ctx, event::Kind::InvoiceOverdue, invoice).await?;
+            }
+            // Not before all else is written: it is a transaction of its own.
+            Move::Take(Step::Cancel, _) => cancels = true,
+            Move::Take(step, _) => {
+                scene.take(&mut tx, &ctx, course, step).await?;
+                done.steps += 1;
+            }
+        }
+    }
+    tx.commit().await?;
+    if cancels {
+        cancel(&ctx, &scene, course).await?;
+        done.steps += 1;
+    }
+    Ok(())
+}
+
+/// Ends the subscription and notes that. Cut off in between, or done by two, the same end is asked for again, which
+/// changes nothing.
+async fn cancel(ctx: &Ctx, scene: &Scene, course: i32) -> Result<(), Error> {
+    match subscription::cancel(ctx, None, None).await {
+        Ok(_) | Err(Error::NotFound | Error::Conflict { code: "subscription_ended", .. }) => {}
+        Err(error) => return Err(error),
+    }
+    let mut tx = ctx.begin().await?;
+    scene.take(&mut tx, ctx, course, Step::Cancel).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+/// Ends and lifts what a payment that was just written ends and lifts.
+///
+/// # Errors
+/// As of any statement.
+pub(crate) async fn lift(tx: &mut TenantTx, ctx: &Ctx) -> Result<(), Error> {
+    // Waits for whoever is just taking a step, who does not know of the payment yet.
+    let Some(holds) = tenant::hold_unpaid(tx, true).await? else { return Ok(()) };
+    let scene = Scene::read(tx, ctx, holds).await?;
+    for one in scene.moves() {
+        match one {
+            Move::End => store::end(tx, scene.ordinal, ctx.env().now()).await?,
+            Move::Lift => tenant::resume_paid(tx, ctx).await?,
+            // In good time.
+            Move::Begin(_) | Move::Take(..) => {}
+        }
+    }
+    Ok(())
+}
+
+/// A tenant that is held, as far as it matters here.
+struct Scene {
+    policy: Option<Policy>,
+    receivables: Receivables,
+    owing: Vec<Owing>,
+    /// The number of the last course; 0 before the first.
+    ordinal: i32,
+    course: Option<Course>,
+    holds: bool,
+    today: NaiveDate,
+}
+
+impl Scene {
+    async fn read(tx: &mut TenantTx, ctx: &Ctx, holds: bool) -> Result<Self, Error> {
+        let issuer = ctx.reseller_id();
+        let policy = store::find(tx.conn(), issuer).await?.map(|found| found.policy);
+        let (ordinal, course) = store::last_course(tx).await?;
+        let is_idle = policy.is_none() && course.is_none() && !holds;
+        let receivables = if is_idle { Receivables::default() } else { Receivables::read(tx).await? };
+        // A former reseller's invoices are no reason to take from the present one's customer.
+        let owing = receivables
+            .iter()
+            .filter(|one| one.issuer == issuer && one.due_minor > 0)
+            .map(|one| Owing { invoice: one.invoice, due_on: one.due_on })
+            .collect();
+        let today = local_day(ctx.now(), ctx.time_zone());
+        Ok(Self { policy, receivables, owing, ordinal, course, holds, today })
+    }
+
+    fn moves(&self) -> Vec<Move> {
+        moves(self.policy.as_ref(), &self.owing, self.course.as_ref(), self.holds, self.today)
+    }
+
+    /// The oldest overdue invoice, whose course it is.
+    fn oldest(&self) -> Option<&Receivable> {
+        let oldest = self.owing.iter().min_by_key(|owing| (owing.due_on, owing.invoice))?;
+        self.receivables.get(oldest.invoice)
+    }
+
+    async fn take(&self, tx: &mut TenantTx, ctx: &Ctx, course: i32, step: Step) -> Result<(), Error> {
+        let policy = self.policy.as_ref().ok_or(Error::Stored("dunning policy"))?;
+        let invoice = self.oldest().ok_or(Error::Stored("dunning course"))?.invoice;
+        let after_days = match step {
+            Step::Remind(day) => Some(day),
+            Step::Suspend => policy.suspend_after_days,
+            Step::Cancel => policy.cancel_after_days,
+        };
+        let is_new =
+            store::take(tx, course, step, after_days.unwrap_or(0), self.today, ctx.env().now()).await?;
+        match step {
+            Step::Remind(_) if is_new => self.tell(tx, ctx, event::Kind::InvoiceReminder, invoice).await?,
+            Step::Suspend if is_new => {
+                tenant::suspend_unpaid(tx, ctx, &policy.suspend_capabilities, invoice).await?;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Tells of the invoice what a letter to the customer would say.
+    async fn tell(
+        &self,
+        tx: &mut TenantTx,
+        ctx: &Ctx,
+        kind: event::Kind,
+        invoice: InvoiceId,
+    ) -> Result<(), Error> {
+        let of = self.receivables.get(invoice).ok_or(Error::Stored("dunning course"))?;
+        let days: TimeDelta = self.today - of.due_on;
+        let data = json!({"invoice_id": invoice, "number": of.number, "due_on": of.due_on,
+            "due": Money::new(of.due_minor, of.currency), "days_overdue": days.num_days()});
+        event::record(tx, ctx, kind, invoice, data).await?;
+        Ok(())
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "which tenants owe; each is then entered")]
+async fn read(db: &Db) -> Result<SystemRead, db::Error> {
+    SystemRead::open(db).await
+}

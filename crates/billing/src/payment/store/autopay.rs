@@ -1,0 +1,59 @@
+//! SQL of charges that nobody asked for.
+
+use db::SystemRead;
+use kernel::{InvoiceId, TenantId};
+use sqlx::types::chrono::{DateTime, Utc};
+use tenancy::TenantTx;
+
+use crate::Error;
+use crate::payment::PaymentStatus;
+use crate::payment::autopay::{Attempt, Charges};
+
+/// Tenants after an id who pay by themselves and owe, to whom they do, what is due wherever the day is the latest.
+pub(in crate::payment) async fn autopaying(
+    read: &mut SystemRead,
+    now: DateTime<Utc>,
+    after: Option<TenantId>,
+    limit: i64,
+) -> Result<Vec<TenantId>, db::Error> {
+    let rows = sqlx::query_scalar!(
+        "select t.id from tenants t
+         where ($2::uuid is null or t.id > $2) and t.status <> 'deleted' and exists (
+           select from payment_methods m where m.tenant_id = t.id and m.is_autopay
+             and exists (select from invoices i where i.tenant_id = t.id and i.kind = 'invoice' and i.status = 'final' and i.issuer_id = m.issuer_id
+               and i.due_on <= ((coalesce(t.test_clock, $1) + interval '14 hours') at time zone 'UTC')::date)
+             and (select sum(case when x.debit_account = 'receivable' then x.amount_minor else -x.amount_minor end)
+               from transfers x where x.tenant_id = t.id and x.issuer_id = m.issuer_id
+                 and 'receivable' in (x.debit_account, x.credit_account)) > 0)
+         order by t.id limit $3",
+        now,
+        after.map(TenantId::uuid),
+        limit
+    )
+    .fetch_all(read.conn())
+    .await?;
+    Ok(rows.into_iter().map(TenantId::from_uuid).collect())
+}
+
+/// An invoice's charges so far.
+pub(in crate::payment) async fn charges(tx: &mut TenantTx, invoice: InvoiceId) -> Result<Charges, Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let rows = sqlx::query!(
+        "select autopay_ordinal, autopay_on, status from payments
+         where tenant_id = $1 and invoice_id = $2 and provider <> 'manual' order by autopay_ordinal",
+        tenant_id,
+        invoice.uuid()
+    )
+    .fetch_all(tx.conn())
+    .await
+    .map_err(db::Error::from)?;
+    let mut charges = Charges::default();
+    for row in rows {
+        let status = PaymentStatus::from_name(&row.status).ok_or(Error::Stored("payment status"))?;
+        charges.has_arrived |= status == PaymentStatus::Succeeded;
+        if let (Some(ordinal), Some(day)) = (row.autopay_ordinal, row.autopay_on) {
+            charges.by_itself.push((Attempt { ordinal, day }, status));
+        }
+    }
+    Ok(charges)
+}

@@ -1,0 +1,89 @@
+//! What a run would make of a tenant's account, before there is one: it is run, and what it made is taken back.
+
+use chrono::{Days, NaiveDate};
+use kernel::{FieldError, InvoiceId};
+use tenancy::{Action, Ctx};
+
+use crate::Error;
+use crate::error::{NOT_A_DATE, date};
+use crate::invoice::{self, Invoice};
+use crate::rating::local_day;
+use crate::run::{Finality, bill_until};
+use crate::subscription::{self, PutSubscription};
+
+/// How far ahead of the tenant's present day one can look.
+const AHEAD: Days = Days::new(731);
+
+/// What is asked for.
+#[derive(Debug, Clone, Default)]
+pub struct NewPreview {
+    /// Up to which day, such as 2026-02-01; if not given, the next boundary.
+    pub as_of: Option<String>,
+    /// As if this had been put first.
+    pub subscription: Option<PutSubscription>,
+}
+
+/// What a run would make.
+#[derive(Debug, Clone)]
+pub struct Preview {
+    /// Up to which day it would run; `None` when nothing is left to be billed and no day was given.
+    pub as_of: Option<NaiveDate>,
+    /// The documents, by boundary, as they would become final but for id and number, which a run gives: here they are drafts.
+    pub documents: Vec<Invoice>,
+    /// The boundary after these.
+    pub next_invoice_on: Option<NaiveDate>,
+    /// Why a run could not bill the account but would park it.
+    pub parked_reason: Option<String>,
+}
+
+/// The documents that a run up to a day would make, if everything stayed as it is now.
+///
+/// # Errors
+/// [`Error::NotFound`] without a subscription; [`Error::Invalid`] for what is no day, or one further ahead than two years; as
+/// [`subscription::put`] for the subscription given; [`Error::Tenancy`] without the right to see documents and, with a
+/// subscription, to put one.
+pub async fn preview(ctx: &Ctx, asked: NewPreview) -> Result<Preview, Error> {
+    ctx.require(Action::InvoiceRead)?;
+    let as_of = asked.as_of.as_deref().map(|text| day(ctx, text)).transpose()?;
+    // Dropped in the end: nothing of this stays.
+    let mut tx = ctx.begin().await?;
+    let subscription = match asked.subscription {
+        Some(new) => subscription::put_in(ctx, &mut tx, new, None).await.map_err(within)?,
+        None => subscription::store::find_locked(&mut tx).await?.ok_or(Error::NotFound)?,
+    };
+    let last_billed = subscription::store::last_boundary(&mut tx).await?;
+    let next_invoice_on = subscription.next_boundary(last_billed)?;
+    let Some(until) = as_of.or(next_invoice_on) else {
+        return Ok(Preview { as_of: None, documents: Vec::new(), next_invoice_on, parked_reason: None });
+    };
+    let none = Preview { as_of: Some(until), documents: Vec::new(), next_invoice_on, parked_reason: None };
+    match bill_until(ctx, &mut tx, &subscription, until, Finality::Never).await {
+        Ok(made) => {
+            let ids: Vec<InvoiceId> = made.documents.iter().map(|document| document.id).collect();
+            let documents = invoice::store::of_ids(&mut tx, &ids).await?;
+            Ok(Preview { documents, next_invoice_on: made.next_boundary, ..none })
+        }
+        Err(error @ (Error::Rating(_) | Error::Untaxable(_) | Error::Stored(_))) => {
+            Ok(Preview { parked_reason: Some(error.to_string()), ..none })
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// The mistakes of the subscription, which is a part of what is asked.
+fn within(error: Error) -> Error {
+    let Error::Invalid(errors) = error else { return error };
+    let moved = errors
+        .into_iter()
+        .map(|error| FieldError { pointer: format!("/subscription{}", error.pointer), ..error });
+    Error::Invalid(moved.collect())
+}
+
+fn day(ctx: &Ctx, text: &str) -> Result<NaiveDate, Error> {
+    let day = date(text).ok_or_else(|| Error::invalid("/as_of", NOT_A_DATE))?;
+    let last = local_day(ctx.now(), ctx.time_zone()).checked_add_days(AHEAD).ok_or(Error::Stored("clock"))?;
+    if day <= last {
+        return Ok(day);
+    }
+    Err(Error::invalid("/as_of", format_args!("must not be after {last}")))
+}

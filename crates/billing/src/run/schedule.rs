@@ -1,0 +1,29 @@
+//! The run that nobody asks for: it bills whatever has come, and one server at a time does it.
+
+use chrono::TimeDelta;
+use db::Db;
+
+use super::{Reach, RunSummary, drive, store, system};
+use crate::Error;
+
+/// How far the calendar that is furthest ahead is before UTC.
+const FURTHEST_AHEAD: TimeDelta = TimeDelta::hours(14);
+
+/// Bills everybody up to their own present day, those who live by a test clock included. `None` when another server is at it.
+///
+/// Whoever leads holds a lock by a transaction that does nothing else, so a server that dies leads no more. Should two lead for
+/// a moment, that is as if somebody had asked for a run meanwhile: nothing is billed twice.
+///
+/// # Errors
+/// [`Error::Db`] when the database fails in the middle; the next one goes on from there.
+pub async fn scheduled(db: &Db) -> Result<Option<RunSummary>, Error> {
+    let mut leading = system(db).await?;
+    if !store::lead(&mut leading).await? {
+        return Ok(None);
+    }
+    let latest = (db.env().now() + FURTHEST_AHEAD).date_naive();
+    let mut summary = RunSummary::default();
+    drive(db, latest, Reach::Present, &mut summary).await?;
+    leading.commit().await?;
+    Ok(Some(summary))
+}

@@ -1,0 +1,149 @@
+//! What a document of a subscription has: the lines that were rated for its boundary, and what comes once.
+
+use chrono::NaiveDate;
+use kernel::{Currency, OneOffItemId, PriceId};
+
+use super::{Agreements, Window};
+use crate::Error;
+use crate::discount::{Discount, Off};
+use crate::invoice::InvoiceLineKind;
+use crate::price_book::{CycleLength, MAILBOX};
+use crate::rating::{Charge, Cycle, Line, LineKind, OneOff, Percentage, RatingError, Span, UnitPrice};
+
+/// The item of what is charged once for a start.
+const SETUP: &str = "setup";
+/// The item of what a caller added.
+const ONE_OFF: &str = "one_off";
+
+/// A line that a document is to have, before tax.
+#[derive(Debug, Clone)]
+pub(crate) struct OwedLine {
+    pub(crate) item: &'static str,
+    pub(crate) kind: InvoiceLineKind,
+    /// What it says, in words.
+    pub(crate) description: String,
+    /// The cycle that it belongs to; of what comes once, the document's day.
+    pub(crate) cycle: Cycle,
+    pub(crate) charge: Charge,
+    pub(crate) price_id: Option<PriceId>,
+    pub(crate) unit_price: Option<UnitPrice>,
+    pub(crate) one_off_item_id: Option<OneOffItemId>,
+    /// At which it is rated.
+    pub(crate) discount: (Percentage, UnitPrice),
+    /// What the line of what is off it says; empty if there is none.
+    pub(crate) discount_in_words: String,
+}
+
+impl Agreements {
+    /// The lines of a boundary's document, with what comes once on any of some days.
+    pub(crate) fn owed(
+        &self,
+        rated: &[Line],
+        windows: &[Window],
+        boundary: NaiveDate,
+    ) -> Result<Vec<OwedLine>, Error> {
+        let mut owed = rated.iter().map(|line| self.of_cycle(line, rated)).collect::<Result<Vec<_>, _>>()?;
+        let is_due = |day: NaiveDate| windows.iter().any(|window| window.has(day));
+        for (day, terms) in self.starts().filter(|(day, _)| is_due(*day)) {
+            let Some(unit_price) = terms.setup_price else { continue };
+            let charge = OneOff { on: day, unit_price, quantity: 1 };
+            let charge = once(&charge, boundary, terms.price.currency)?;
+            if charge.charge.amount_minor > 0 {
+                owed.push(OwedLine { price_id: Some(terms.price.id), ..charge });
+            }
+        }
+        for item in self.one_off_items().filter(|item| is_due(item.bill_on)) {
+            let unit_price = item.unit_price().ok_or(Error::Stored("amount"))?;
+            let charge = OneOff { on: item.bill_on, unit_price, quantity: item.quantity };
+            let charge = once(&charge, boundary, item.unit_amount.currency)?;
+            let (description, one_off_item_id) = (item.description.clone(), Some(item.id));
+            owed.push(OwedLine { item: ONE_OFF, description, one_off_item_id, ..charge });
+        }
+        Ok(owed)
+    }
+
+    fn of_cycle(&self, line: &Line, all: &[Line]) -> Result<OwedLine, Error> {
+        let terms = self.terms_of(line.cycle.whole, &line.rate.tariff).ok_or(Error::Stored("price"))?;
+        Ok(OwedLine {
+            item: MAILBOX,
+            kind: InvoiceLineKind::Rated(line.kind),
+            description: describe(line, all, terms.interval),
+            cycle: line.cycle,
+            charge: line.charge,
+            price_id: Some(terms.price.id),
+            unit_price: line.rate.tariff.unit_price(),
+            one_off_item_id: None,
+            discount: (line.rate.discount, line.rate.off),
+            discount_in_words: self.discount_in_words(line),
+        })
+    }
+
+    /// What the line of what is off another says: the discounts of its days that count.
+    fn discount_in_words(&self, line: &Line) -> String {
+        if line.charge.discount_minor == 0 {
+            return String::new();
+        }
+        let counts = |discount: &&Discount| {
+            let is_of_rate = match discount.off {
+                Off::Percentage(percentage) => percentage == line.rate.discount,
+                Off::Amount(_) => true,
+            };
+            let days = line.charge.period;
+            let is_of_days =
+                discount.starts_on < days.end() && discount.ends_on.is_none_or(|end| days.start() < end);
+            is_of_rate && is_of_days
+        };
+        let names: Vec<&str> =
+            self.discounts().filter(counts).map(|discount| discount.description.as_str()).collect();
+        let what = if line.charge.quantity < 0 { "discount taken back" } else { "discount" };
+        format!("{what}: {}, {}", names.join(", "), in_words(line.charge.period))
+    }
+}
+
+/// A setup; what a caller added is like it.
+fn once(of: &OneOff, boundary: NaiveDate, currency: Currency) -> Result<OwedLine, Error> {
+    let day = boundary.succ_opt().and_then(|next| Span::new(boundary, next)).ok_or(RatingError::DateRange)?;
+    let amount_minor = of.outstanding(boundary, currency, 0)?;
+    Ok(OwedLine {
+        item: SETUP,
+        kind: InvoiceLineKind::OneOff,
+        description: SETUP.to_owned(),
+        cycle: Cycle { charged: day, whole: day },
+        charge: Charge {
+            period: day,
+            quantity: of.quantity.into(),
+            seat_days: 0,
+            amount_minor,
+            discount_minor: 0,
+        },
+        price_id: None,
+        unit_price: Some(of.unit_price),
+        one_off_item_id: None,
+        discount: (Percentage::ZERO, UnitPrice::ZERO),
+        discount_in_words: String::new(),
+    })
+}
+
+fn describe(line: &Line, all: &[Line], interval: CycleLength) -> String {
+    let period = line.charge.period;
+    // A change of the price takes the days off at the old one and puts them on at the new one, in a cycle of their own perhaps.
+    let is_repriced = all.iter().any(|other| {
+        (&other.cycle, &other.rate) != (&line.cycle, &line.rate)
+            && (other.charge.quantity < 0) != (line.charge.quantity < 0)
+            && other.charge.period.start() < period.end()
+            && period.start() < other.charge.period.end()
+    });
+    let what = match (line.kind, is_repriced) {
+        (LineKind::Recurring, _) => format!("mailboxes, per {}", interval.as_str()),
+        (LineKind::Proration, false) => "mailboxes added".to_owned(),
+        (LineKind::Credit, false) => "mailboxes removed".to_owned(),
+        (LineKind::Proration, true) => "mailboxes at the new price".to_owned(),
+        (LineKind::Credit, true) => "mailboxes at the former price, unused".to_owned(),
+    };
+    format!("{what}, {}", in_words(period))
+}
+
+/// The first and the last day.
+fn in_words(days: Span) -> String {
+    format!("{} to {}", days.start(), days.end().pred_opt().unwrap_or(days.end()))
+}

@@ -1,0 +1,179 @@
+//! Charging by itself: on the due day, again after a refusal, and never twice, however many are at it.
+
+use std::time::Duration;
+
+use billing::payment::{self, Autopaid, PaymentStatus, autopay};
+use billing::payment_method::{self, PutPaymentMethod};
+use chrono::TimeDelta;
+use testkit::stripe::Fault;
+
+use super::payment::{assert_clean, paid, states};
+use super::payment_charge::Scene;
+use super::{at, invoices};
+
+/// Three invoices of 25.00, due on the 15th of January, February and March, on 1 March, to be charged by themselves.
+async fn scene() -> Scene {
+    let scene = Scene::new().await;
+    put(&scene, true).await;
+    scene
+}
+
+async fn put(scene: &Scene, is_autopay: bool) {
+    let method = PutPaymentMethod { customer: "cus_1".into(), method: "pm_1".into(), is_autopay };
+    payment_method::put(&scene.world.ctx, method, None).await.unwrap();
+}
+
+async fn charge(scene: &Scene) -> Autopaid {
+    autopay(&scene.world.test_db.db(), &scene.client).await.unwrap()
+}
+
+/// How many were charged on a day.
+async fn charge_on(scene: &Scene, day: &str) -> u64 {
+    at(&scene.world, &format!("{day}T12:00"));
+    let done = charge(scene).await;
+    assert_eq!(done.failed, 0);
+    done.charged
+}
+
+#[tokio::test]
+async fn each_invoice_is_charged_on_its_due_day() {
+    let scene = scene().await;
+    assert_eq!(charge_on(&scene, "2026-03-02").await, 2);
+    assert_eq!(charge_on(&scene, "2026-03-14").await, 0);
+    assert_eq!(states(&scene.world.ctx).await, ["paid 2500/0", "paid 2500/0", "final 0/2500"]);
+    assert_eq!(charge_on(&scene, "2026-03-15").await, 1);
+    assert_eq!(charge_on(&scene, "2026-03-16").await, 0);
+    assert_eq!(scene.fake.balance(), 7500);
+    assert_eq!(states(&scene.world.ctx).await, ["paid 2500/0"; 3]);
+    assert_clean(&scene.world).await;
+}
+
+#[tokio::test]
+async fn what_is_declined_is_tried_again_after_three_five_and_seven_days_and_then_left() {
+    let scene = scene().await;
+    paid(&scene.world.ctx, 2500, "INV-000001").await;
+    scene.fake.fail(&[Fault::Declined; 8]);
+    let mut tried = Vec::new();
+    for day in 2..30 {
+        if day < 15 {
+            assert_eq!(scene.payments().await.len(), 1 + tried.len());
+        }
+        let charged = charge_on(&scene, &format!("2026-03-{day:02}")).await;
+        // The invoice of February; that of March has its own days from the 15th on.
+        tried.extend((0..charged).map(|_| day));
+    }
+    assert_eq!(tried, [2, 5, 10, 15, 17, 18, 23]);
+    let mut charges = scene.payments().await;
+    charges.retain(|one| one.provider == "stripe");
+    assert!(charges.iter().all(|one| one.status == PaymentStatus::Failed));
+    // March's fourth and last.
+    assert_eq!(charge_on(&scene, "2026-03-30").await, 1);
+    assert_eq!(charge_on(&scene, "2026-06-30").await, 0);
+    assert_eq!(scene.fake.intents().len(), 8);
+    assert_eq!(states(&scene.world.ctx).await[1..], ["final 0/2500"; 2]);
+}
+
+#[tokio::test]
+async fn a_second_attempt_that_succeeds_is_the_last() {
+    let scene = scene().await;
+    paid(&scene.world.ctx, 2500, "INV-000001").await;
+    scene.fake.fail(&[Fault::Declined]);
+    assert_eq!(charge_on(&scene, "2026-03-02").await, 1);
+    assert_eq!(charge_on(&scene, "2026-03-05").await, 1);
+    assert_eq!(charge_on(&scene, "2026-03-10").await, 0);
+    assert_eq!(states(&scene.world.ctx).await[1], "paid 2500/0");
+    assert_eq!(scene.fake.balance(), 2500);
+    assert_clean(&scene.world).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn many_workers_and_people_at_once_charge_each_amount_once() {
+    let scene = scene().await;
+    // Whoever is slower finds one under way, one that has failed, or one that has arrived.
+    for (day, faults) in [("2026-03-02", &[][..]), ("2026-03-15", &[Fault::Declined])] {
+        scene.fake.fail(faults);
+        at(&scene.world, &format!("{day}T12:00"));
+        let workers = (0..8).map(|_| {
+            let (db, client) = (scene.world.test_db.db(), scene.client.clone());
+            tokio::spawn(async move { autopay(&db, &client).await.unwrap() })
+        });
+        let workers: Vec<_> = workers.collect();
+        let people = (0..4).map(|_| {
+            let (operator, client, id) =
+                (scene.world.operator.clone(), scene.client.clone(), scene.documents[0]);
+            tokio::spawn(async move {
+                if let Err(error) = payment::pay(&operator, &client, id).await {
+                    assert!(["payment_under_way", "nothing_due"].contains(&error.code()), "{error:?}");
+                }
+            })
+        });
+        for person in people.collect::<Vec<_>>() {
+            person.await.unwrap();
+        }
+        for worker in workers {
+            assert_eq!(worker.await.unwrap().failed, 0);
+        }
+    }
+    // March's first attempt was declined once, by whichever worker it was.
+    let expected = ["paid 2500/0", "paid 2500/0", "final 0/2500"];
+    assert_eq!(states(&scene.world.ctx).await, expected);
+    assert_eq!((scene.fake.intents().len(), scene.fake.balance()), (3, 5000));
+    assert_clean(&scene.world).await;
+}
+
+#[tokio::test]
+async fn what_is_not_known_is_found_out_and_not_charged_again() {
+    let scene = scene().await;
+    paid(&scene.world.ctx, 2500, "INV-000001").await;
+    scene.fake.fail(&[Fault::SilentAfter]);
+    assert_eq!(charge_on(&scene, "2026-03-02").await, 1);
+    // It is not known that it failed: nobody tries again, however long it takes.
+    assert_eq!(charge_on(&scene, "2026-03-10").await, 0);
+    assert_eq!(scene.reconciled(TimeDelta::minutes(5)).await, 1);
+    assert_eq!(charge(&scene).await, Autopaid::default());
+    assert_eq!(states(&scene.world.ctx).await[1], "paid 2500/0");
+    assert_eq!((scene.fake.intents().len(), scene.fake.balance()), (1, 2500));
+    assert_clean(&scene.world).await;
+}
+
+#[tokio::test]
+async fn one_who_is_killed_anywhere_charges_each_amount_once() {
+    let scene = scene().await;
+    at(&scene.world, "2026-03-02T12:00");
+    let mut cut_off = 0;
+    for micros in (200..60_000).step_by(1_500) {
+        cut_off +=
+            u32::from(tokio::time::timeout(Duration::from_micros(micros), charge(&scene)).await.is_err());
+    }
+    assert!(cut_off > 1, "{cut_off} were cut off");
+    while scene.reconciled(TimeDelta::minutes(5)).await > 0 {}
+    charge(&scene).await;
+    assert_eq!(states(&scene.world.ctx).await, ["paid 2500/0", "paid 2500/0", "final 0/2500"]);
+    assert_eq!(scene.fake.balance(), 5000);
+    assert_clean(&scene.world).await;
+}
+
+#[tokio::test]
+async fn nobody_is_charged_who_has_not_said_so_or_has_been_paid_back() {
+    let scene = scene().await;
+    put(&scene, false).await;
+    assert_eq!(charge_on(&scene, "2026-03-02").await, 0);
+    let one = scene.pay().await.unwrap();
+    at(&scene.world, "2026-03-02T13:00");
+    payment::refund(&scene.world.operator, &scene.client, one.id, None, "goodwill".into()).await.unwrap();
+    put(&scene, true).await;
+    paid(&scene.world.ctx, 2500, "INV-000002").await;
+    assert_eq!(states(&scene.world.ctx).await, ["final 0/2500", "paid 2500/0", "final 0/2500"]);
+    assert_eq!(charge_on(&scene, "2026-03-14").await, 0);
+    assert_eq!(scene.fake.balance(), 0);
+    assert_eq!(invoices(&scene.world.ctx).await.len(), 3);
+}
+
+#[tokio::test]
+async fn an_issuer_without_a_provider_is_passed_over_and_costs_no_attempt() {
+    let scene = scene().await;
+    super::run::behind_and_commit(&scene.world, "update payment_providers set is_enabled = false").await;
+    assert_eq!(charge_on(&scene, "2026-03-02").await, 0);
+    super::run::behind_and_commit(&scene.world, "update payment_providers set is_enabled = true").await;
+    assert_eq!(charge(&scene).await, Autopaid { charged: 2, failed: 0 });
+}

@@ -1,0 +1,79 @@
+//! What is taken from a tenant because something is overdue, and given back when it is paid. What somebody else has taken
+//! or given back is theirs, and is left alone.
+
+use serde_json::json;
+
+use super::store;
+use crate::policy::Capability;
+use crate::standing::{self, Standing};
+use crate::{Ctx, Error, TenantTx, event};
+
+/// Keeps others from changing what is suspended until the transaction ends, and says whether anything is for nonpayment.
+/// `None` when the tenant is deleted, or when somebody else holds it and `waits` is false. Whoever waits may have written
+/// rows of the tenant's: they do not stand in the way of one another.
+///
+/// # Errors
+/// As of any statement.
+pub async fn hold_unpaid(tx: &mut TenantTx, waits: bool) -> Result<Option<bool>, Error> {
+    let held = store::hold_suspended(tx, waits).await?;
+    Ok(held.map(|(_, unpaid)| !unpaid.is_empty()))
+}
+
+/// Takes capabilities from a tenant that is held, as far as they are not taken yet, because of an overdue invoice.
+///
+/// # Errors
+/// As of any statement.
+pub async fn suspend_unpaid(
+    tx: &mut TenantTx,
+    ctx: &Ctx,
+    capabilities: &[Capability],
+    invoice: impl std::fmt::Display,
+) -> Result<(), Error> {
+    let Some((suspended, unpaid)) = store::hold_suspended(tx, true).await? else { return Ok(()) };
+    let is_new = |one: &Capability| !suspended.contains(one) && capabilities.contains(one);
+    let fresh: Vec<_> = Capability::ALL.iter().copied().filter(is_new).collect();
+    if fresh.is_empty() {
+        return Ok(());
+    }
+    let unpaid = Capability::taken(&unpaid, &fresh);
+    let suspended = Capability::taken(&suspended, &fresh);
+    set(
+        tx,
+        ctx,
+        event::Kind::TenantSuspended,
+        &suspended,
+        &unpaid,
+        json!({"invoice_id": invoice.to_string()}),
+    )
+    .await
+}
+
+/// Gives a tenant that is held back what was taken for nonpayment and by nobody else.
+///
+/// # Errors
+/// As of any statement.
+pub async fn resume_paid(tx: &mut TenantTx, ctx: &Ctx) -> Result<(), Error> {
+    let Some((suspended, unpaid)) = store::hold_suspended(tx, true).await? else { return Ok(()) };
+    if unpaid.is_empty() {
+        return Ok(());
+    }
+    let left = Capability::given_back(&suspended, &unpaid);
+    set(tx, ctx, event::Kind::TenantResumed, &left, &[], json!({})).await
+}
+
+async fn set(
+    tx: &mut TenantTx,
+    ctx: &Ctx,
+    kind: event::Kind,
+    suspended: &[Capability],
+    unpaid: &[Capability],
+    mut data: serde_json::Value,
+) -> Result<(), Error> {
+    store::set_suspended(tx, suspended, unpaid).await?;
+    standing::append(tx, ctx, Standing::without(suspended.len())).await?;
+    let names: Vec<&str> = suspended.iter().map(|capability| capability.as_str()).collect();
+    data["suspended_capabilities"] = json!(names);
+    data["reason"] = json!("nonpayment");
+    event::record(tx, ctx, kind, ctx.tenant_id(), data).await?;
+    Ok(())
+}
