@@ -123,11 +123,11 @@ async fn a_void_gives_back_at_once_what_was_taken() {
     assert_eq!(suspended(&world.ctx).await, (vec![], vec![]));
     assert_eq!(dun_on(&world, "2026-02-05").await, Dunned::default());
     super::payment::assert_clean(&world).await;
-    // What is billed anew is due in its own time, and its course is another.
+    // What is billed anew, and February, are due in their own time, and theirs is another course.
     run(&world, "2026-02-05").await;
-    assert_eq!(dun_on(&world, "2026-02-19").await, Dunned::default());
-    assert_eq!(dun_on(&world, "2026-02-20").await.steps, 1);
-    assert_eq!(steps(&world.ctx).await.last().unwrap(), "2 remind 1 2026-02-20");
+    assert_eq!(dun_on(&world, "2026-02-15").await, Dunned::default());
+    assert_eq!(dun_on(&world, "2026-02-16").await.steps, 1);
+    assert_eq!(steps(&world.ctx).await.last().unwrap(), "2 remind 1 2026-02-16");
 }
 
 #[tokio::test]

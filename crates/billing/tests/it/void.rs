@@ -74,7 +74,10 @@ async fn what_comes_once_and_what_is_off_is_billed_anew_once() {
     assert_clean(&world, 5).await;
     run_and_verify(&world, "2026-02-03").await;
     let all = invoices(&world.ctx).await;
-    assert_eq!(amounts(&all[5]), expected);
+    // The month is over by then, and is charged as what was added to it.
+    let mut later = expected.clone();
+    later[0].1 = "proration";
+    assert_eq!(amounts(&all[5]), later);
     assert_eq!(list(&world.ctx).await[0].invoice_id, Some(all[5].id));
     let total: i64 = all.iter().map(|document| document.total.amount_minor).sum();
     assert_eq!(total, 1250 - 125 + 5000 + 27150 + 1250 - 125);
