@@ -231,6 +231,8 @@ BEYOND = {
     "/vat_id": "of the address's country, with right check digits; of who charges tax",
     "/iban": "with right check digits",
     "/bic": "of an existing country",
+    "/logo": "a PNG or SVG of at most 32 KiB, in base64",
+    "/contact_email": "an address, as users have it",
     "/starts_on": "in the years 2000 to 2200",
     "from": "in the years 2000 to 2200",
     "to": "in the years 2000 to 2200",

@@ -349,6 +349,35 @@ async function checkInvoices(portal: Api, customer: Customer, totals: number[]):
   step(`invoices of ${totals.map((minor) => (minor / 100).toFixed(2)).join(" and ")} EUR`);
 }
 
+/** An invoice is voided and billed anew: as a draft, which is discarded once and then made final. */
+async function correctInvoice(portal: Api, reseller_id: string, customer: Customer, today: string, minor: number): Promise<void> {
+  const address = { street: "Hafenstr. 1", postal_code: "20457", city: "Hamburg", country: "DE" };
+  const profile = { legal_name: "Northwind GmbH", address, charges_tax: false, draft_days: 3, payment_terms: "Payable without deduction." };
+  ok(await portal.PUT("/v1/resellers/{reseller_id}/billing-profile", { params: { path: { reseller_id } }, body: profile }), 200);
+  const documents = async () => {
+    const params = { path: { tenant_id: customer.tenant.id }, query: { limit: 50 } };
+    return ok(await portal.GET("/v1/tenants/{tenant_id}/invoices", { params }), 200).data;
+  };
+  const at = (invoice_id: string) => ({ params: { path: { invoice_id } } });
+  const [wrong] = await documents();
+  assert(wrong, "there is no invoice");
+  const body = { reason: "the address was wrong" };
+  const note = ok(await portal.POST("/v1/invoices/{invoice_id}/void", { ...at(wrong.id), body }), 201);
+  assert.deepEqual([note.kind, note.total.amount_minor, note.corrects], ["credit_note", -minor, [wrong.id]]);
+  refused(await portal.POST("/v1/invoices/{invoice_id}/void", { ...at(wrong.id), body }), 409, "not_voidable");
+  for (const last of [false, true]) {
+    const { drafts, invoices } = await bill(portal, today);
+    assert.deepEqual([drafts, invoices], [1, 0]);
+    const draft = (await documents()).at(-1)!;
+    assert.deepEqual([draft.status, draft.number, draft.total.amount_minor, draft.due.amount_minor], ["draft", null, minor, 0]);
+    if (last) assert.equal(ok(await portal.POST("/v1/invoices/{invoice_id}/finalize", at(draft.id)), 200).due.amount_minor, minor);
+    else assert.equal((await portal.DELETE("/v1/invoices/{invoice_id}", at(draft.id))).response.status, 204);
+  }
+  assert.deepEqual((await documents()).map(({ status }) => status), ["void", "final", "final"]);
+  ok(await portal.PUT("/v1/resellers/{reseller_id}/billing-profile", { params: { path: { reseller_id } }, body: { ...profile, draft_days: 0 } }), 200);
+  step("an invoice voided, and billed anew by a draft");
+}
+
 /** A charge that comes once and a discount, neither on any document of this story; another of each is taken back. */
 async function besideSeats(portal: Api, customer: Customer): Promise<void> {
   const params = { path: { tenant_id: customer.tenant.id } };
@@ -463,6 +492,7 @@ async function main(): Promise<void> {
   assert.equal(second.invoices + second.credit_notes, 0, "the second run billed again");
   await checkInvoices(portal, monthly, monthlyTotals);
   await checkInvoices(portal, annual, [2 * YEAR_MINOR]);
+  await correctInvoice(portal, reseller_id, annual, day(next), 2 * YEAR_MINOR);
   for (const customer of [monthly, annual]) {
     await signIn(portal, customer);
     await comeAndGo(portal, customer);

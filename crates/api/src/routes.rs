@@ -18,6 +18,7 @@ mod group;
 mod health;
 mod invoice;
 mod invoice_form;
+mod invoice_lifecycle;
 mod mailbox;
 mod mailbox_lifecycle;
 mod message;
@@ -149,6 +150,7 @@ fn with_small_bodies() -> OpenApiRouter<Api> {
         .merge(one_off_item::router())
         .merge(wholesale::router())
         .merge(invoice::router())
+        .merge(invoice_lifecycle::router())
         .merge(payment::router())
         .merge(payment_provider::router())
         .merge(dunning_policy::router())

@@ -123,6 +123,11 @@ schemas! {
         |text| text.min_length(Some(1)).max_length(Some(200)).pattern(Some(PRINTABLE)).examples(["North Hosting"]);
     BillingLine: "A line of text, as documents show it.",
         |text| text.min_length(Some(1)).max_length(Some(200)).pattern(Some(PRINTABLE)).examples(["Hafenstr. 1"]);
+    Paragraph: "A paragraph, as documents show it.",
+        |text| text.min_length(Some(1)).max_length(Some(500)).pattern(Some(PRINTABLE)).examples(["Thank you for your business."]);
+    Logo: "A PNG or SVG, in base64.",
+        |text| text.min_length(Some(4)).max_length(Some(43_692))
+            .examples(["PHN2ZyB4bWxucz0iaHR0cDovL3d3dy53My5vcmcvMjAwMC9zdmciIHdpZHRoPSI0IiBoZWlnaHQ9IjQiLz4="]);
     EmailAddress: "An address, whose parts may be in any script (RFC 6531).",
         |text| text.format(Some(SchemaFormat::Custom("idn-email".into()))).examples(["ada@bakery.example"]);
     WebhookUrl: "Where to send events: https, no private address, no port of mail or of line protocols.",
@@ -185,7 +190,8 @@ closed! {
     RunStatus: "How far a billing run is.", ["succeeded", "queued", "running", "failed"];
     ExportLevel: "Whose documents.", billing::export::Level::ALL.map(billing::export::Level::as_str);
     InvoiceKind: "What a document is.", ["invoice", "credit_note"];
-    InvoiceStatus: "Documents are final from the start; of a `paid` invoice nothing is due.", ["final", "paid"];
+    InvoiceStatus: "A `draft` is owed by nobody yet; of a `paid` invoice nothing is due; a `void` one was taken back.",
+        ["draft", "final", "paid", "void"];
     PaymentStatus: "Where a payment is.", ["succeeded", "pending", "unknown", "requires_action", "processing", "failed"];
     RefundStatus: "Where a refund is.", ["succeeded", "pending", "unknown", "failed", "returned"];
     DisputeStatus: "Where a dispute is.", ["open", "won", "lost"];

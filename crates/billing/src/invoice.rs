@@ -1,22 +1,27 @@
-//! Invoices and credit notes: final when they are made, and never changed.
+//! Invoices and credit notes: once they are final, never changed.
 
+pub(crate) mod draft;
 mod kind;
 pub(crate) mod store;
 pub(crate) mod tax;
+mod void;
 
 use chrono::NaiveDate;
 use db::SystemTx;
 use kernel::{Currency, InvoiceId, Money, OneOffItemId, Page, PageRequest, PriceId, ResellerId, TenantId};
+use tenancy::branding::{self, Effective};
 use tenancy::{Action, Caller, Ctx};
 
 use crate::Error;
-use crate::profile::{CustomerProfile, IssuerProfile};
+use crate::profile::{self, CustomerProfile, IssuerProfile};
 use crate::rating::{Percentage, PriceBasis, Span, TaxGroup, UnitPrice};
 use crate::series::Series;
 use crate::wholesale::{self, invoice::WholesaleInvoice};
 
+pub use draft::{discard, finalize};
 pub use kind::InvoiceLineKind;
 pub use tax::InvoiceTax;
+pub use void::void;
 
 /// What kind of document it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,14 +64,22 @@ impl DocumentKind {
     }
 }
 
-/// A final document. Amounts are signed as the customer's account sees them: a credit note's total is negative, and
+/// Which time a boundary was billed, of those that it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Billing {
+    pub(crate) boundary: NaiveDate,
+    /// From 1.
+    pub(crate) revision: i32,
+}
+
+/// A document. Amounts are signed as the customer's account sees them: a credit note's total is negative, and
 /// all documents of a customer sum up to what it was charged.
 #[derive(Debug, Clone)]
 pub struct Invoice {
     /// Its id.
     pub id: InvoiceId,
-    /// Its number in the issuer's series, such as `INV-000001`.
-    pub number: String,
+    /// Its number in the issuer's series, such as `INV-000001`; a draft has none.
+    pub number: Option<String>,
     /// Invoice or credit note.
     pub kind: DocumentKind,
     /// Who issued it.
@@ -75,12 +88,17 @@ pub struct Invoice {
     pub customer: Customer,
     /// What every amount is in.
     pub currency: Currency,
-    /// The boundary that it was made for: a day in the customer's calendar.
+    /// The boundary that it was made for, or if it was a draft or billed anew, the day on which it became final: in the
+    /// customer's calendar. Of a draft, the day on which it is to become final.
     pub issued_on: NaiveDate,
     /// By when it is to be paid.
     pub due_on: NaiveDate,
-    /// `paid` for an invoice of which nothing is due, else `final`.
+    /// `draft`; `void` for an invoice that was voided; `paid` for one of which nothing is due; else `final`.
     pub status: String,
+    /// Of a credit note that voids an invoice: why.
+    pub reason: Option<String>,
+    /// What it was made by; `None`: it voids an invoice.
+    pub(crate) billing: Option<Billing>,
     /// Of a credit note: the invoices that it corrects.
     pub corrects: Vec<InvoiceId>,
     /// What it is for.
@@ -99,7 +117,7 @@ pub struct Invoice {
     pub total: Money,
     /// What of it is settled, by payments and by credit. Nothing of a credit note, which is credit itself.
     pub paid: Money,
-    /// What is left to pay of it.
+    /// What is left to pay of it; nothing of a draft.
     pub due: Money,
 }
 
@@ -184,6 +202,29 @@ pub async fn find(caller: &Caller, id: InvoiceId) -> Result<Found, Error> {
     }
 }
 
+/// How an issuer presents itself today: no part of what a document says.
+#[derive(Debug, Default)]
+pub struct Look {
+    /// Its branding and what it inherits.
+    pub branding: Effective,
+    /// The picture in the head of its documents.
+    pub logo: Option<Vec<u8>>,
+}
+
+/// The look of who issued a document that the caller has found.
+///
+/// # Errors
+/// [`Error::Db`] when the database fails.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a tenant sees its issuer's look, which is the reseller's, and no other's: the document names it"
+)]
+pub async fn look(caller: &Caller, of: &Issuer) -> Result<Look, Error> {
+    let mut tx = SystemTx::begin(caller.db()).await?;
+    let branding = branding::of_issuer(&mut tx, of.id).await?;
+    Ok(Look { branding, logo: profile::store::logo(&mut tx, of.id).await? })
+}
+
 /// The documents that a credit note corrects, as it names them: by number and day.
 ///
 /// # Errors
@@ -233,6 +274,6 @@ async fn find_tenant(caller: &Caller, id: InvoiceId) -> Result<Option<TenantId>,
 pub async fn list(ctx: &Ctx, page: PageRequest) -> Result<Page<Invoice>, Error> {
     ctx.require(Action::InvoiceRead)?;
     let mut tx = ctx.begin().await?;
-    let rows = store::list(&mut tx, &page).await?;
+    let rows = store::list(&mut tx, &page, false).await?;
     Ok(Page::cut(rows, &page, |invoice| invoice.id.uuid()))
 }

@@ -63,6 +63,13 @@ pub(crate) struct Posting {
     pub(crate) posted_at: DateTime<Utc>,
 }
 
+impl Posting {
+    /// Net and tax.
+    pub(crate) fn total_minor(&self) -> i64 {
+        self.net_minor.saturating_add(self.tax_minor)
+    }
+}
+
 /// One row of the ledger; issuer, currency and times are the posting's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Leg {

@@ -9,6 +9,8 @@ use tenancy::{Action, Ctx, event};
 
 use crate::Error;
 use crate::error::{NOT_A_DATE, date};
+use crate::invoice::Billing;
+use crate::invoice::store::unbilled;
 use crate::rating::UnitPrice;
 use crate::subscription;
 
@@ -29,6 +31,14 @@ pub struct OneOffItem {
     pub invoice_id: Option<InvoiceId>,
     /// When it was added, in the tenant's time.
     pub created_at: DateTime<Utc>,
+}
+
+/// One that was added, and perhaps deleted after documents that named it had come to count as billed no more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Added {
+    pub(crate) item: OneOffItem,
+    /// The last billing that knew of it.
+    pub(crate) withdrawn_after: Option<Billing>,
 }
 
 impl OneOffItem {
@@ -126,7 +136,13 @@ pub async fn delete(ctx: &Ctx, id: OneOffItemId) -> Result<(), Error> {
         let detail = "the item is on a document, which never changes";
         return Err(Error::Conflict { code: "one_off_item_billed", detail });
     }
-    store::delete(&mut tx, id).await?;
+    if store::is_named(&mut tx, id).await? {
+        // By documents that count as billed no more, and that are still verified.
+        let last = unbilled::last_billing(&mut tx).await?.ok_or(Error::Stored("billed boundary"))?;
+        store::withdraw(&mut tx, id, last).await?;
+    } else {
+        store::delete(&mut tx, id).await?;
+    }
     subscription::look_ahead(&mut tx).await?;
     event::record(&mut tx, ctx, event::Kind::OneOffItemDeleted, id, json!({})).await?;
     tx.commit().await?;

@@ -8,7 +8,7 @@ use crate::Error;
 use crate::error::{NOT_A_DATE, date};
 use crate::invoice::{self, Invoice};
 use crate::rating::local_day;
-use crate::run::bill_until;
+use crate::run::{Finality, bill_until};
 use crate::subscription::{self, PutSubscription};
 
 /// How far ahead of the tenant's present day one can look.
@@ -28,7 +28,7 @@ pub struct NewPreview {
 pub struct Preview {
     /// Up to which day it would run; `None` when nothing is left to be billed and no day was given.
     pub as_of: Option<NaiveDate>,
-    /// The documents, by boundary, as they would be but for id and number, which a run gives.
+    /// The documents, by boundary, as they would become final but for id and number, which a run gives: here they are drafts.
     pub documents: Vec<Invoice>,
     /// The boundary after these.
     pub next_invoice_on: Option<NaiveDate>,
@@ -52,14 +52,14 @@ pub async fn preview(ctx: &Ctx, asked: NewPreview) -> Result<Preview, Error> {
         None => subscription::store::find_locked(&mut tx).await?.ok_or(Error::NotFound)?,
     };
     let last_billed = subscription::store::last_boundary(&mut tx).await?;
-    let next_invoice_on = subscription.agreed.next_boundary(last_billed)?;
+    let next_invoice_on = subscription.next_boundary(last_billed)?;
     let Some(until) = as_of.or(next_invoice_on) else {
         return Ok(Preview { as_of: None, documents: Vec::new(), next_invoice_on, parked_reason: None });
     };
     let none = Preview { as_of: Some(until), documents: Vec::new(), next_invoice_on, parked_reason: None };
-    match bill_until(ctx, &mut tx, &subscription, until).await {
+    match bill_until(ctx, &mut tx, &subscription, until, Finality::Never).await {
         Ok(made) => {
-            let ids: Vec<InvoiceId> = made.documents.iter().map(|(_, id)| *id).collect();
+            let ids: Vec<InvoiceId> = made.documents.iter().map(|document| document.id).collect();
             let documents = invoice::store::of_ids(&mut tx, &ids).await?;
             Ok(Preview { documents, next_invoice_on: made.next_boundary, ..none })
         }

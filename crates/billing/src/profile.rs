@@ -6,7 +6,7 @@ pub(crate) mod store;
 
 use chrono::{DateTime, Utc};
 use db::SystemTx;
-use kernel::{Checks, Country, ResellerId};
+use kernel::{Checks, Country, EmailAddress, ResellerId};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tenancy::{Action, Caller, Ctx, Scope, event};
@@ -20,6 +20,12 @@ const MAX_CHARS: usize = 200;
 /// By when a document of an issuer without a profile is to be paid.
 pub(crate) const DAYS_TO_PAY: u32 = 14;
 const MAX_DAYS_TO_PAY: u32 = 365;
+/// The longest paragraph.
+const MAX_PARAGRAPH_CHARS: usize = 500;
+/// The longest that a document is a draft: less than any month, so that it is final before the next.
+const MAX_DRAFT_DAYS: u32 = 28;
+/// The largest logo: it travels inside a JSON body, in base64.
+pub const MAX_LOGO_BYTES: usize = 32 * 1024;
 
 /// Where somebody is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,6 +63,23 @@ pub struct IssuerProfile {
     pub days_to_pay: u32,
     /// Whether it charges tax at all; then it has a number.
     pub charges_tax: bool,
+    /// Where its customers write with questions about a document.
+    pub contact_email: Option<String>,
+    /// Where they call.
+    pub contact_phone: Option<String>,
+    /// Its site on the web, as documents name it.
+    pub website: Option<String>,
+    /// How and when to pay, in words.
+    pub payment_terms: Option<String>,
+    /// A paragraph on every document.
+    pub note: Option<String>,
+    /// For so many days a document is a draft; 0: it is final at once.
+    #[serde(default)]
+    pub draft_days: u32,
+    /// The picture in the head of documents: PNG or SVG. No part of what a document says, so none keeps it; read only for
+    /// who asks for it.
+    #[serde(skip)]
+    pub logo: Option<Vec<u8>>,
 }
 
 /// Who a customer is.
@@ -72,6 +95,8 @@ pub struct CustomerProfile {
     pub vat_register: Option<RegisterAnswer>,
     /// Why it is not taxed, if that is so, as documents show it.
     pub exemption: Option<String>,
+    /// The number of an order or the like that it asks to see on documents.
+    pub reference: Option<String>,
 }
 
 /// A profile and how often it was put.
@@ -119,6 +144,20 @@ pub struct PutIssuer {
     pub days_to_pay: Option<u32>,
     /// Whether it charges tax.
     pub charges_tax: bool,
+    /// An address of mail.
+    pub contact_email: Option<String>,
+    /// A number of a telephone.
+    pub contact_phone: Option<String>,
+    /// A site on the web.
+    pub website: Option<String>,
+    /// How and when to pay, in words.
+    pub payment_terms: Option<String>,
+    /// A paragraph on every document.
+    pub note: Option<String>,
+    /// 0 to 28.
+    pub draft_days: u32,
+    /// A picture, already known to be one, of at most [`MAX_LOGO_BYTES`].
+    pub logo: Option<Vec<u8>>,
 }
 
 /// A customer's profile as a caller puts it.
@@ -132,6 +171,8 @@ pub struct PutCustomer {
     pub vat_id: Option<String>,
     /// Why it is not taxed.
     pub exemption: Option<String>,
+    /// What it asks to see on documents.
+    pub reference: Option<String>,
 }
 
 /// A reseller's profile as an issuer.
@@ -141,7 +182,7 @@ pub struct PutCustomer {
 pub async fn of_issuer(caller: &Caller, reseller_id: ResellerId) -> Result<Versioned<IssuerProfile>, Error> {
     caller.enter_reseller(reseller_id).await?.require(Action::BillingProfileRead)?;
     let mut tx = system(caller).await?;
-    store::issuer(tx.conn(), reseller_id).await?.ok_or(Error::NotFound)
+    store::issuer_with_logo(&mut tx, reseller_id).await?.ok_or(Error::NotFound)
 }
 
 /// Puts a reseller's profile as an issuer.
@@ -159,7 +200,7 @@ pub async fn put_issuer(
     let profile = check_issuer(new)?;
     let mut tx = system(caller).await?;
     store::lock_issuer(&mut tx, reseller_id).await?;
-    let old = store::issuer(tx.conn(), reseller_id).await?;
+    let old = store::issuer_with_logo(&mut tx, reseller_id).await?;
     let version = old.as_ref().map_or(0, |old| old.version);
     tenancy::require_version(if_version, version)?;
     if let Some(old) = old.filter(|old| old.profile == profile) {
@@ -260,6 +301,24 @@ fn check_issuer(new: PutIssuer) -> Result<IssuerProfile, Error> {
     checks.require(days_to_pay <= MAX_DAYS_TO_PAY, "/days_to_pay", detail);
     let has_number = !new.charges_tax || new.vat_id.is_some();
     checks.require(has_number, "/vat_id", "is needed by who charges tax");
+    if let Some(Err(cause)) = new.contact_email.as_deref().map(str::parse::<EmailAddress>) {
+        checks.require(false, "/contact_email", cause);
+    }
+    let texts = [
+        (&new.contact_phone, MAX_CHARS, "/contact_phone"),
+        (&new.website, MAX_CHARS, "/website"),
+        (&new.payment_terms, MAX_PARAGRAPH_CHARS, "/payment_terms"),
+        (&new.note, MAX_PARAGRAPH_CHARS, "/note"),
+    ];
+    for (text, max, pointer) in texts {
+        if let Some(text) = text {
+            checks.name(text, max, pointer);
+        }
+    }
+    let detail = format_args!("must be at most {MAX_DRAFT_DAYS}");
+    checks.require(new.draft_days <= MAX_DRAFT_DAYS, "/draft_days", detail);
+    let fits = new.logo.as_ref().is_none_or(|logo| logo.len() <= MAX_LOGO_BYTES);
+    checks.require(fits, "/logo", format_args!("must have at most {MAX_LOGO_BYTES} bytes"));
     checks.done().map_err(Error::Invalid)?;
     Ok(IssuerProfile {
         legal_name: new.legal_name,
@@ -270,6 +329,13 @@ fn check_issuer(new: PutIssuer) -> Result<IssuerProfile, Error> {
         bic,
         days_to_pay,
         charges_tax: new.charges_tax,
+        contact_email: new.contact_email,
+        contact_phone: new.contact_phone,
+        website: new.website,
+        payment_terms: new.payment_terms,
+        note: new.note,
+        draft_days: new.draft_days,
+        logo: new.logo,
     })
 }
 
@@ -281,6 +347,9 @@ fn check_customer(new: PutCustomer) -> Result<CustomerProfile, Error> {
     if let Some(reason) = &new.exemption {
         checks.name(reason, MAX_CHARS, "/exemption");
     }
+    if let Some(reference) = &new.reference {
+        checks.name(reference, MAX_CHARS, "/reference");
+    }
     checks.done().map_err(Error::Invalid)?;
     Ok(CustomerProfile {
         legal_name: new.legal_name,
@@ -288,6 +357,7 @@ fn check_customer(new: PutCustomer) -> Result<CustomerProfile, Error> {
         vat_id,
         vat_register: None,
         exemption: new.exemption,
+        reference: new.reference,
     })
 }
 
@@ -386,9 +456,24 @@ mod tests {
             iban: Some("DE88370400440532013000".into()),
             bic: Some("COBAXXFF".into()),
             days_to_pay: Some(366),
+            contact_email: Some("nowhere".into()),
+            note: Some("a".repeat(501)),
+            draft_days: 29,
+            logo: Some(vec![0; MAX_LOGO_BYTES + 1]),
             ..good.clone()
         };
-        let all = ["legal_name", "vat_id", "registration_number", "iban", "bic", "days_to_pay"];
+        let all = [
+            "legal_name",
+            "vat_id",
+            "registration_number",
+            "iban",
+            "bic",
+            "days_to_pay",
+            "contact_email",
+            "note",
+            "draft_days",
+            "logo",
+        ];
         assert_eq!(mistakes(bad), all.map(|field| format!("/{field}")));
         assert_eq!(mistakes(PutIssuer { vat_id: None, ..good }), ["/vat_id"]);
         let nowhere =

@@ -5,6 +5,7 @@
 //! which is its test clock's if it has one.
 
 pub(crate) mod account;
+mod drafts;
 mod schedule;
 mod store;
 
@@ -21,7 +22,7 @@ use crate::rating::local_day;
 use crate::{subscription, wholesale};
 use account::{Outcome, Treatment};
 
-pub(crate) use account::{bill_until, opened};
+pub(crate) use account::{Finality, bill_until, opened};
 pub use schedule::scheduled;
 
 /// The kind of job that [`create`] queues, for [`work`].
@@ -49,10 +50,12 @@ pub struct RunSummary {
     pub accounts_parked: u64,
     /// Accounts that the next run tries again after a fault.
     pub accounts_failed: u64,
-    /// Invoices made.
+    /// Invoices that have become final: made, or drafts before.
     pub invoices: u64,
-    /// Credit notes made.
+    /// Credit notes that have.
     pub credit_notes: u64,
+    /// Drafts made of either.
+    pub drafts: u64,
     /// Wholesale invoices made.
     pub wholesale_invoices: u64,
     /// Wholesale credit notes made.
@@ -250,6 +253,7 @@ async fn drive(db: &Db, as_of: NaiveDate, reach: Reach, summary: &mut RunSummary
 async fn bill_due(db: &Db, as_of: NaiveDate, reach: Reach, summary: &mut RunSummary) -> Result<(), Error> {
     let caller = operator(db);
     take_account(&caller, reach).await?;
+    drafts::finalize_due(&caller, as_of, reach, summary).await?;
     let is_named = matches!(reach, Reach::Tenant(_));
     let first = Treatment { retries_parked: is_named, waits: is_named };
     // Tenants first: what they are billed does not wait for the operator's own documents.
@@ -400,12 +404,13 @@ async fn one(
         }
     }
     match (outcome, customer) {
-        (Ok(Outcome::Billed { invoices, credit_notes }), Customer::Tenant(_)) => {
+        (Ok(Outcome::Billed { invoices, credit_notes, drafts }), Customer::Tenant(_)) => {
             summary.accounts_billed += 1;
+            summary.drafts += drafts;
             summary.invoices += invoices;
             summary.credit_notes += credit_notes;
         }
-        (Ok(Outcome::Billed { invoices, credit_notes }), Customer::Reseller(_)) => {
+        (Ok(Outcome::Billed { invoices, credit_notes, .. }), Customer::Reseller(_)) => {
             summary.accounts_billed += 1;
             summary.wholesale_invoices += invoices;
             summary.wholesale_credit_notes += credit_notes;

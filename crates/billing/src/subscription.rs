@@ -5,6 +5,7 @@ mod cancel;
 mod owed;
 mod standing;
 pub(crate) mod store;
+mod window;
 
 use chrono::{DateTime, Days, NaiveDate, Utc};
 use kernel::{Checks, PriceBookId, SubscriptionId};
@@ -23,6 +24,7 @@ pub use cancel::cancel;
 pub(crate) use cancel::cancel_at_the_latest;
 pub(crate) use owed::OwedLine;
 pub(crate) use standing::{look_ahead, take_account};
+pub(crate) use window::{Window, Windows};
 
 /// What a tenant has subscribed to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +42,8 @@ pub struct Subscription {
     /// Counts its changes.
     pub version: i64,
     pub(crate) agreed: Agreements,
+    /// Whether the last boundary is to be billed again.
+    pub(crate) bills_again: bool,
     /// When it was put for the first time, in the tenant's time.
     created_at: DateTime<Utc>,
 }
@@ -94,12 +98,16 @@ impl Subscription {
 
     /// With what was agreed to be something else, after the last boundary that was billed.
     fn with(self, agreed: Agreements, last_billed: Option<NaiveDate>) -> Result<Self, Error> {
-        Ok(Self {
-            terms: agreed.terms()?.clone(),
-            next_invoice_on: agreed.next_boundary(last_billed)?,
-            agreed,
-            ..self
-        })
+        Self { terms: agreed.terms()?.clone(), agreed, ..self }.looking_ahead(last_billed)
+    }
+
+    /// The next boundary after the last that was billed, which is that one while it is to be billed again.
+    pub(crate) fn next_boundary(&self, last_billed: Option<NaiveDate>) -> Result<Option<NaiveDate>, Error> {
+        if self.bills_again { Ok(last_billed) } else { self.agreed.next_boundary(last_billed) }
+    }
+
+    fn looking_ahead(self, last_billed: Option<NaiveDate>) -> Result<Self, Error> {
+        Ok(Self { next_invoice_on: self.next_boundary(last_billed)?, ..self })
     }
 }
 
@@ -240,6 +248,7 @@ fn fresh(ctx: &Ctx, asked: &Asked, agreed: Agreements) -> Result<Subscription, E
         parked_reason: None,
         version: 0,
         agreed,
+        bills_again: false,
         created_at: ctx.now(),
     })
 }

@@ -14,6 +14,8 @@
 //!   Debits = credits by the shape of a transfer, which names both.
 //! - The same of what the operator billed each reseller, tenant by tenant, by the seat changes and terms that were known and
 //!   on the days on which each tenant was found to count.
+//! - What counts as billed no more was a draft that was discarded, and is computed again all the same, or was taken back to
+//!   nothing, line by line and tax by tax, by the credit note that voids it.
 //! - The numbers of each series are 1 to the last that its counter gave out.
 //!
 //! Not proved:
@@ -29,19 +31,21 @@ mod difference;
 mod recompute;
 mod store;
 mod tax;
+mod unbilled;
 mod wholesale;
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, Utc};
 use db::{SystemRead, SystemTx};
 use kernel::{InvoiceId, Money, Page, PageRequest, ResellerId, TenantId};
 use tenancy::{Action, Caller, Ctx, Scope, TenantTx, seats};
 use uuid::Uuid;
 
 use crate::Error;
-use crate::invoice::{self, Invoice};
+use crate::invoice::store::unbilled::unbilled as unbilled_documents;
+use crate::invoice::{self, Billing, Invoice};
 use crate::run::opened;
 use crate::subscription;
 use crate::tax_rate::{self, TaxRate};
@@ -176,14 +180,17 @@ async fn look(ctx: &Ctx, verified: &mut Verified, differences: &mut Vec<Differen
 }
 
 async fn recomputed(tx: &mut TenantTx) -> Result<Recomputed, Error> {
-    let documents = documents(tx).await?;
+    let Documents { billed: documents, voids } = documents(tx).await?;
+    let unbilled = unbilled_documents(tx).await?;
+    let not_taken_back = unbilled::check(&documents, &voids, &unbilled);
     let Some(subscription) = subscription::store::find(tx).await? else {
-        let differences = documents.into_values().map(|document| recompute::unfounded(&document)).collect();
+        let unfounded = documents.into_values().map(|document| recompute::unfounded(&document));
+        let differences = unfounded.chain(not_taken_back).collect();
         return Ok(Recomputed { differences, unrecorded: 0 });
     };
     let boundaries = store::boundaries(tx).await?;
-    let Some(first) = boundaries.first().map(|first| first.boundary) else {
-        return Ok(Recomputed { differences: Vec::new(), unrecorded: documents.len() as u64 });
+    let Some(first) = boundaries.first().map(|first| first.billing.boundary) else {
+        return Ok(Recomputed { differences: not_taken_back, unrecorded: documents.len() as u64 });
     };
     // All of them, not those up to now: the clock of the server that billed may be ahead of this one's.
     let seat_changes = seats::changes(tx, DateTime::<Utc>::MAX_UTC).await?;
@@ -195,19 +202,23 @@ async fn recomputed(tx: &mut TenantTx) -> Result<Recomputed, Error> {
         },
         boundaries,
         next_invoice_on: subscription.next_invoice_on,
+        bills_again: subscription.bills_again,
+        unbilled,
         standings_are_known: subscription::store::standings_are_known(tx).await?,
         tax: tax::Account::new(rates_of(tx, &documents).await?),
         before: opened(tx, Some(first)).await?,
         stored: opened(tx, None).await?,
         documents,
     };
-    Ok(account.recompute(first))
+    let mut recomputed = account.recompute(first);
+    recomputed.differences.extend(not_taken_back);
+    Ok(recomputed)
 }
 
 /// The rates of tax of everybody who issued one of these.
 async fn rates_of(
     tx: &mut TenantTx,
-    documents: &BTreeMap<NaiveDate, Invoice>,
+    documents: &BTreeMap<Billing, Invoice>,
 ) -> Result<BTreeMap<ResellerId, Vec<TaxRate>>, Error> {
     let mut rates = BTreeMap::new();
     for document in documents.values() {
@@ -218,14 +229,27 @@ async fn rates_of(
     Ok(rates)
 }
 
-async fn documents(tx: &mut TenantTx) -> Result<BTreeMap<NaiveDate, Invoice>, Error> {
-    let mut all = BTreeMap::new();
+/// A tenant's documents.
+struct Documents {
+    /// By what they were made by.
+    billed: BTreeMap<Billing, Invoice>,
+    /// The credit notes that void an invoice.
+    voids: Vec<Invoice>,
+}
+
+async fn documents(tx: &mut TenantTx) -> Result<Documents, Error> {
+    let mut all = Documents { billed: BTreeMap::new(), voids: Vec::new() };
     let mut after = None;
     loop {
         let request = PageRequest::new(Some(PageRequest::MAX_LIMIT), after);
-        let rows = invoice::store::list(tx, &request).await?;
+        let rows = invoice::store::list(tx, &request, true).await?;
         let page = Page::cut(rows, &request, |invoice| invoice.id.uuid());
-        all.extend(page.items.into_iter().map(|invoice| (invoice.issued_on, invoice)));
+        for document in page.items {
+            match document.billing {
+                Some(billing) => _ = all.billed.insert(billing, document),
+                None => all.voids.push(document),
+            }
+        }
         after = page.next;
         if after.is_none() {
             return Ok(all);
@@ -237,6 +261,7 @@ async fn documents(tx: &mut TenantTx) -> Result<BTreeMap<NaiveDate, Invoice>, Er
 struct DocumentSums {
     id: Uuid,
     is_credit_note: bool,
+    is_draft: bool,
     currency: String,
     net_minor: i64,
     tax_minor: i64,
@@ -253,6 +278,8 @@ impl DocumentSums {
         let total = self.net_minor.checked_add(self.tax_minor).ok_or(Error::Stored("total"))?;
         let (credits, most_credited) =
             if self.is_credit_note { (self.total_minor.saturating_neg(), 0) } else { (0, self.total_minor) };
+        // A draft credits nothing yet, and nothing is credited on it.
+        let (credits, most_credited) = if self.is_draft { (0, 0) } else { (credits, most_credited) };
         let sums = [
             (Sum::Net, self.net_minor, self.lines_minor, self.net_minor == self.lines_minor),
             (Sum::Tax, self.tax_minor, self.taxes_minor, self.tax_minor == self.taxes_minor),

@@ -13,9 +13,9 @@ use crate::{Decimal, Logo};
 pub struct Document {
     /// What it is.
     pub kind: Kind,
-    /// Its number, unique for the issuer.
-    pub number: String,
-    /// The day it bears.
+    /// Its number, unique for the issuer; `None`: it is a draft, and says so.
+    pub number: Option<String>,
+    /// The day it bears; of a draft, the one that it is to bear.
     pub issued_on: NaiveDate,
     /// The last day to pay, if one is set.
     pub due_on: Option<NaiveDate>,
@@ -156,10 +156,6 @@ pub struct Bank {
     pub iban: String,
     /// The BIC.
     pub bic: Option<String>,
-    /// The bank's name.
-    pub name: Option<String>,
-    /// What the payer is to quote.
-    pub reference: Option<String>,
 }
 
 /// One charge.
@@ -214,6 +210,15 @@ impl Category {
             Self::OutOfScope => "O",
         }
     }
+
+    /// Why there is no tax, as a code of the VATEX list, where the category alone tells.
+    pub(crate) const fn reason_code(self) -> Option<&'static str> {
+        match self {
+            Self::ReverseCharge => Some("VATEX-EU-AE"),
+            Self::OutOfScope => Some("VATEX-EU-O"),
+            Self::Standard | Self::Zero | Self::Exempt => None,
+        }
+    }
 }
 
 /// What is taxed in one way.
@@ -227,8 +232,6 @@ pub struct TaxGroup {
     pub tax: i64,
     /// Why no tax is charged, in words.
     pub reason: Option<String>,
-    /// Why no tax is charged, as a code of the VATEX list: `VATEX-EU-AE`.
-    pub reason_code: Option<String>,
 }
 
 /// The sums of a document, in minor units.
@@ -238,12 +241,8 @@ pub struct Totals {
     pub net: i64,
     /// The taxes.
     pub tax: i64,
-    /// Both.
+    /// Both: what is to be paid, or is credited.
     pub gross: i64,
-    /// What was paid before.
-    pub paid: i64,
-    /// What is left to pay.
-    pub payable: i64,
 }
 
 /// A document that another corrects.

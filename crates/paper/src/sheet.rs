@@ -66,17 +66,18 @@ pub(crate) fn sheet(document: &Document) -> Sheet {
     let home = document.issuer.address.country.as_deref().unwrap_or_default();
     let theirs = |text: &str| say(text, from);
     let ours = |text: &str| say(text, home);
-    let reference = document.bank.as_ref().and_then(|bank| bank.reference.as_deref());
-    let (title, due) = match document.kind {
-        Kind::Invoice => ("Invoice", "Amount due"),
-        Kind::CreditNote => ("Credit note", "Amount credited"),
+    let (title, due) = match (document.kind, document.number.is_some()) {
+        (Kind::Invoice, true) => ("Invoice", "Amount due"),
+        (Kind::CreditNote, true) => ("Credit note", "Amount credited"),
+        (Kind::Invoice, false) => ("DRAFT invoice", "Amount, nothing due yet"),
+        (Kind::CreditNote, false) => ("DRAFT credit note", "Amount, not credited yet"),
     };
     let show = |minor: i64| amount(sign(document) * i128::from(minor), document.currency);
     let mut paragraphs: Vec<_> = document.payment_terms.iter().filter_map(|terms| ours(terms)).collect();
     paragraphs.extend(document.notes.iter().filter_map(|note| ours(note)));
     Sheet {
         title,
-        number: ours(&document.number).unwrap_or_else(|| english("–")),
+        number: document.number.as_deref().and_then(ours).unwrap_or_else(|| english("–")),
         product: ours(&document.branding.product)
             .or_else(|| ours(&document.issuer.name))
             .unwrap_or_else(|| english(title)),
@@ -96,8 +97,8 @@ pub(crate) fn sheet(document: &Document) -> Sheet {
             })
             .collect(),
         totals: totals(document, &show),
-        due: (due, show(document.totals.payable)),
-        payment: payment(document, reference, &ours),
+        due: (due, show(document.totals.gross)),
+        payment: payment(document, &ours),
         paragraphs,
         legal: legal(document, &ours),
     }
@@ -151,9 +152,14 @@ fn facts(document: &Document, say: &dyn Fn(&str) -> Option<Text>) -> Vec<Fact> {
         Kind::Invoice => ("Invoice number", "Invoice date"),
         Kind::CreditNote => ("Credit note number", "Credit note date"),
     };
-    add(of, say(&document.number));
-    add(date, Some(english(day(document.issued_on))));
-    add("Due date", document.due_on.map(|due| english(day(due))));
+    match document.number.as_deref() {
+        Some(number) => {
+            add(of, say(number));
+            add(date, Some(english(day(document.issued_on))));
+            add("Due date", document.due_on.map(|due| english(day(due))));
+        }
+        None => add("Becomes final", Some(english(day(document.issued_on)))),
+    }
     add("Service period", document.period.map(|span| english(period(span))));
     add("Your reference", document.customer_reference.as_deref().and_then(say));
     for corrected in &document.corrects {
@@ -205,35 +211,23 @@ fn tax_label(group: &TaxGroup) -> String {
 
 fn totals(document: &Document, show: &dyn Fn(i64) -> String) -> Vec<(&'static str, String)> {
     let totals = document.totals;
-    let mut lines = vec![
+    vec![
         ("Net total", show(totals.net)),
         ("VAT", show(totals.tax)),
         ("Total including VAT", show(totals.gross)),
-    ];
-    if totals.paid != 0 {
-        let paid = match document.kind {
-            Kind::Invoice => "Already paid",
-            Kind::CreditNote => "Already refunded",
-        };
-        lines.push((paid, amount(-sign(document) * i128::from(totals.paid), document.currency)));
-    }
-    lines
+    ]
 }
 
-/// Nobody pays a credit note, nor what comes to nothing.
-fn payment(document: &Document, reference: Option<&str>, say: &dyn Fn(&str) -> Option<Text>) -> Vec<Fact> {
+/// Nobody pays a credit note, a draft, nor what comes to nothing.
+fn payment(document: &Document, say: &dyn Fn(&str) -> Option<Text>) -> Vec<Fact> {
     let mut facts = Vec::new();
-    let Some(bank) =
-        document.bank.as_ref().filter(|_| document.kind == Kind::Invoice && document.totals.payable > 0)
-    else {
-        return facts;
-    };
+    let asks = document.kind == Kind::Invoice && document.totals.gross > 0;
+    let (Some(bank), Some(number), true) = (&document.bank, &document.number, asks) else { return facts };
     let mut add = |name, text: Option<&str>| facts.extend(text.and_then(say).map(|text| (name, text)));
     add("Account holder", Some(&document.issuer.name));
     add("IBAN", Some(&in_fours(&bank.iban)));
     add("BIC", bank.bic.as_deref());
-    add("Bank", bank.name.as_deref());
-    add("Reference", reference.or(Some(&document.number)));
+    add("Reference", Some(number));
     facts
 }
 

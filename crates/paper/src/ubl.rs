@@ -119,7 +119,7 @@ impl Xml<'_> {
     fn head(&mut self, credit: bool) -> Written {
         let document = self.document;
         self.text("cbc:CustomizationID", "urn:cen.eu:en16931:2017")?;
-        self.text("cbc:ID", &document.number)?;
+        self.text("cbc:ID", document.number.as_deref().unwrap_or_default())?;
         self.text("cbc:IssueDate", &document.issued_on.to_string())?;
         if credit {
             self.text("cbc:CreditNoteTypeCode", "381")?;
@@ -194,7 +194,7 @@ impl Xml<'_> {
                 let code = if document.currency.code() == "EUR" { "58" } else { "30" };
                 xml.text("cbc:PaymentMeansCode", code)?;
                 xml.date("cbc:PaymentDueDate", due)?;
-                xml.text("cbc:PaymentID", bank.reference.as_deref().unwrap_or(&document.number))?;
+                xml.text("cbc:PaymentID", document.number.as_deref().unwrap_or_default())?;
                 xml.within("cac:PayeeFinancialAccount", |xml| {
                     let iban: String = bank.iban.chars().filter(|c| !c.is_whitespace()).collect();
                     xml.text("cbc:ID", &iban)?;
@@ -235,7 +235,9 @@ impl Xml<'_> {
                 if group.rate.category != Category::OutOfScope {
                     xml.text("cbc:Percent", &group.rate.percent.to_string())?;
                 }
-                xml.optional("cbc:TaxExemptionReasonCode", group.reason_code.as_ref())?;
+                if let Some(code) = group.rate.category.reason_code() {
+                    xml.text("cbc:TaxExemptionReasonCode", code)?;
+                }
                 xml.optional("cbc:TaxExemptionReason", group.reason.as_ref())?;
                 xml.vat()
             })
@@ -248,10 +250,7 @@ impl Xml<'_> {
             xml.amount("cbc:LineExtensionAmount", totals.net)?;
             xml.amount("cbc:TaxExclusiveAmount", totals.net)?;
             xml.amount("cbc:TaxInclusiveAmount", totals.gross)?;
-            if totals.paid != 0 {
-                xml.amount("cbc:PrepaidAmount", totals.paid)?;
-            }
-            xml.amount("cbc:PayableAmount", totals.payable)
+            xml.amount("cbc:PayableAmount", totals.gross)
         })
     }
 

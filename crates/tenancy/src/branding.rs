@@ -108,6 +108,15 @@ pub(crate) async fn of_resellers(
     store::of_resellers(tx.conn(), &path).await
 }
 
+/// What holds for a reseller on the documents that it issues, whoever reads them.
+///
+/// # Errors
+/// As of any statement.
+pub async fn of_issuer(tx: &mut SystemTx, id: ResellerId) -> Result<Effective, db::Error> {
+    let path = store::path_of(tx.conn(), id).await?;
+    Ok(effective(store::of_resellers(tx.conn(), &path).await?))
+}
+
 /// What each level of the tenant's says, its own last.
 pub(crate) async fn of_tenant(tx: &mut TenantTx) -> Result<Vec<(Scope, Branding)>, db::Error> {
     let (path, own) = store::of_tenant(tx).await?;

@@ -135,6 +135,10 @@ named! {
         DiscountEnded = "discount.ended",
         /// An invoice or credit note is final.
         InvoiceFinalized = "invoice.finalized",
+        /// A draft was discarded: what it billed is billed anew.
+        InvoiceDiscarded = "invoice.discarded",
+        /// An invoice was voided by a credit note: what it billed is billed anew.
+        InvoiceVoided = "invoice.voided",
         /// An invoice is the oldest of its tenant's that are past their due day.
         InvoiceOverdue = "invoice.overdue",
         /// An overdue invoice is to be reminded of, as its issuer's dunning policy says.

@@ -120,6 +120,8 @@ named! {
         BillingProfileWrite = "billing_profiles:write",
         /// See invoices.
         InvoiceRead = "invoices:read",
+        /// Make drafts final, discard them, and void invoices.
+        InvoiceWrite = "invoices:write",
         /// See payments.
         PaymentRead = "payments:read",
         /// Record payments that have arrived, pay back, and say by what a tenant pays.
@@ -200,6 +202,7 @@ pub fn allows(role: Role, action: Action) -> bool {
                 | BillingProfileRead
                 | BillingProfileWrite
                 | InvoiceRead
+                | InvoiceWrite
                 | PaymentRead
                 | PaymentWrite
                 | PaymentMake

@@ -1,10 +1,13 @@
 //! Billing profiles of resellers and tenants.
 
 use axum::Json as Answer;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use billing::profile::{self, CustomerProfile, IssuerProfile, NewAddress, PutCustomer, PutIssuer, Versioned};
 use billing::vat_id::{NoRegister, Registration};
 use chrono::{DateTime, Utc};
-use kernel::Country;
+use kernel::{Country, FieldError};
+use paper::Logo;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -81,6 +84,27 @@ struct IssuerBillingProfile {
     /// Whether it charges tax at all.
     #[schema(example = true)]
     charges_tax: bool,
+    /// Where its customers write with questions about a document.
+    #[schema(required, value_type = Option<schema::EmailAddress>)]
+    contact_email: Option<String>,
+    /// Where they call.
+    #[schema(required, example = "+49 40 123456")]
+    contact_phone: Option<String>,
+    /// Its site on the web, as documents name it.
+    #[schema(required, example = "north.example")]
+    website: Option<String>,
+    /// How and when to pay, in words.
+    #[schema(required, example = "Payable without deduction.")]
+    payment_terms: Option<String>,
+    /// A paragraph on every document.
+    #[schema(required, example = "Thank you for your business.")]
+    note: Option<String>,
+    /// For so many days a document of a billing run is a draft; 0: it is final at once.
+    #[schema(example = 3)]
+    draft_days: u32,
+    /// The picture in the head of documents, PNG or SVG, in base64.
+    #[schema(value_type = Option<schema::Logo>, required)]
+    logo: Option<String>,
 }
 
 impl From<IssuerProfile> for IssuerBillingProfile {
@@ -94,6 +118,13 @@ impl From<IssuerProfile> for IssuerBillingProfile {
             bic: of.bic,
             days_to_pay: of.days_to_pay,
             charges_tax: of.charges_tax,
+            contact_email: of.contact_email,
+            contact_phone: of.contact_phone,
+            website: of.website,
+            payment_terms: of.payment_terms,
+            note: of.note,
+            draft_days: of.draft_days,
+            logo: of.logo.map(|logo| STANDARD.encode(logo)),
         }
     }
 }
@@ -131,11 +162,44 @@ struct NewIssuerBillingProfile {
     /// not there, is not billed: its subscription says so in `parked_reason`.
     #[schema(example = true)]
     charges_tax: bool,
+    /// Where customers write with questions about a document.
+    #[serde(default)]
+    #[schema(value_type = Option<schema::EmailAddress>)]
+    contact_email: Option<String>,
+    /// Where they call.
+    #[serde(default)]
+    #[schema(value_type = Option<schema::BillingLine>, example = "+49 40 123456")]
+    contact_phone: Option<String>,
+    /// Its site on the web, as documents name it.
+    #[serde(default)]
+    #[schema(value_type = Option<schema::BillingLine>, example = "north.example")]
+    website: Option<String>,
+    /// How and when to pay, in words.
+    #[serde(default)]
+    #[schema(value_type = Option<schema::Paragraph>, example = "Payable without deduction.")]
+    payment_terms: Option<String>,
+    /// A paragraph on every document.
+    #[serde(default)]
+    #[schema(value_type = Option<schema::Paragraph>)]
+    note: Option<String>,
+    /// For so many days a document of a billing run is a draft, which can be looked at and discarded; 0 when absent: it is
+    /// final at once.
+    #[serde(default)]
+    #[schema(maximum = 28, example = 0)]
+    draft_days: u32,
+    /// The picture in the head of documents, today's on all of them: a PNG of at most 4096 pixels a side or an SVG without a
+    /// document type, of at most 32 KiB, in base64. It stands in place of the branding's `product_name`; the branding's
+    /// `logo_url` is for pages, since this server fetches nothing that others name.
+    #[serde(default)]
+    #[schema(value_type = Option<schema::Logo>)]
+    logo: Option<String>,
 }
 
-impl From<NewIssuerBillingProfile> for PutIssuer {
-    fn from(body: NewIssuerBillingProfile) -> Self {
-        Self {
+impl TryFrom<NewIssuerBillingProfile> for PutIssuer {
+    type Error = Problem;
+    fn try_from(body: NewIssuerBillingProfile) -> Result<Self, Problem> {
+        let logo = body.logo.as_deref().map(logo).transpose()?;
+        Ok(Self {
             legal_name: body.legal_name,
             address: body.address.into(),
             vat_id: body.vat_id,
@@ -144,8 +208,24 @@ impl From<NewIssuerBillingProfile> for PutIssuer {
             bic: body.bic,
             days_to_pay: body.days_to_pay,
             charges_tax: body.charges_tax,
-        }
+            contact_email: body.contact_email,
+            contact_phone: body.contact_phone,
+            website: body.website,
+            payment_terms: body.payment_terms,
+            note: body.note,
+            draft_days: body.draft_days,
+            logo,
+        })
     }
+}
+
+/// A picture out of base64. Whether it is one is asked here, of who draws it.
+fn logo(text: &str) -> Result<Vec<u8>, Problem> {
+    let invalid =
+        |detail: String| Problem::from(billing::Error::Invalid(vec![FieldError::new("/logo", detail)]));
+    let bytes = STANDARD.decode(text).map_err(|_| invalid("must be base64 (RFC 4648, 4)".into()))?;
+    let drawn = Logo::new(bytes).map_err(|error| invalid(error.to_string()))?;
+    Ok(drawn.bytes().to_vec())
 }
 
 /// Who a tenant is on the documents that it gets.
@@ -167,6 +247,9 @@ struct CustomerBillingProfile {
     /// Why it is not taxed, as documents show it.
     #[schema(required, example = "a body governed by public law")]
     exemption: Option<String>,
+    /// The number of an order or the like, which its documents show.
+    #[schema(required, example = "PO 4711")]
+    reference: Option<String>,
 }
 
 impl From<CustomerProfile> for CustomerBillingProfile {
@@ -178,6 +261,7 @@ impl From<CustomerProfile> for CustomerBillingProfile {
             vat_id_registration: of.vat_register.map(|answer| Registration::as_str(answer.registration)),
             vat_id_checked_at: of.vat_register.and_then(|answer| answer.checked_at),
             exemption: of.exemption,
+            reference: of.reference,
         }
     }
 }
@@ -199,6 +283,10 @@ struct NewCustomerBillingProfile {
     #[serde(default)]
     #[schema(value_type = Option<schema::BillingLine>, example = "a body governed by public law")]
     exemption: Option<String>,
+    /// The number of an order or the like, to be shown on its documents.
+    #[serde(default)]
+    #[schema(value_type = Option<schema::BillingLine>, example = "PO 4711")]
+    reference: Option<String>,
 }
 
 impl From<NewCustomerBillingProfile> for PutCustomer {
@@ -208,6 +296,7 @@ impl From<NewCustomerBillingProfile> for PutCustomer {
             address: body.address.into(),
             vat_id: body.vat_id,
             exemption: body.exemption,
+            reference: body.reference,
         }
     }
 }
@@ -241,7 +330,7 @@ async fn put_issuer(
     IfMatch(version): IfMatch,
     Json(body): Json<NewIssuerBillingProfile>,
 ) -> Result<Tagged<Answer<IssuerBillingProfile>>, Problem> {
-    Ok(tagged(profile::put_issuer(&caller, at.reseller_id, body.into(), version).await?))
+    Ok(tagged(profile::put_issuer(&caller, at.reseller_id, body.try_into()?, version).await?))
 }
 
 /// Get a tenant's billing profile

@@ -38,12 +38,15 @@ struct RunSummary {
     /// Accounts that the next run tries again after a fault.
     #[schema(example = 0)]
     accounts_failed: u64,
-    /// Invoices made.
+    /// Invoices that have become final: made, or drafts before.
     #[schema(example = 2)]
     invoices: u64,
-    /// Credit notes made.
+    /// Credit notes that have.
     #[schema(example = 1)]
     credit_notes: u64,
+    /// Drafts made of either.
+    #[schema(example = 0)]
+    drafts: u64,
     /// Wholesale invoices made.
     #[schema(example = 0)]
     wholesale_invoices: u64,
@@ -63,6 +66,7 @@ impl From<run::RunSummary> for RunSummary {
             accounts_failed: of.accounts_failed,
             invoices: of.invoices,
             credit_notes: of.credit_notes,
+            drafts: of.drafts,
             wholesale_invoices: of.wholesale_invoices,
             wholesale_credit_notes: of.wholesale_credit_notes,
         }

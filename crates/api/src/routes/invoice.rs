@@ -62,11 +62,31 @@ struct Issuer {
     /// That account's bank.
     #[schema(required, example = "COBADEFF")]
     bic: Option<String>,
+    /// Where to write with questions.
+    #[schema(required, example = "billing@north.example")]
+    contact_email: Option<String>,
+    /// Where to call.
+    #[schema(required, example = "+49 40 123456")]
+    contact_phone: Option<String>,
+    /// Its site on the web.
+    #[schema(required, example = "north.example")]
+    website: Option<String>,
 }
 
 impl Issuer {
     fn named(id: Option<ResellerId>, name: String) -> Self {
-        Self { id, name, address: None, vat_id: None, registration_number: None, iban: None, bic: None }
+        Self {
+            id,
+            name,
+            address: None,
+            vat_id: None,
+            registration_number: None,
+            iban: None,
+            bic: None,
+            contact_email: None,
+            contact_phone: None,
+            website: None,
+        }
     }
 }
 
@@ -80,6 +100,9 @@ impl From<invoice::Issuer> for Issuer {
             registration_number: profile.registration_number,
             iban: profile.iban,
             bic: profile.bic,
+            contact_email: profile.contact_email,
+            contact_phone: profile.contact_phone,
+            website: profile.website,
             ..issuer
         }
     }
@@ -100,6 +123,9 @@ struct Customer {
     /// Its number for value-added tax.
     #[schema(required, example = "FR40303265045")]
     vat_id: Option<String>,
+    /// The number of an order or the like that it asked to see.
+    #[schema(required, example = "PO 4711")]
+    reference: Option<String>,
 }
 
 /// The tenant whose seats a line of a wholesale invoice is for, as it was called then.
@@ -114,12 +140,14 @@ struct LineTenant {
 
 impl From<invoice::Customer> for Customer {
     fn from(of: invoice::Customer) -> Self {
-        let (address, vat_id) = of.profile.map(|profile| (profile.address, profile.vat_id)).unzip();
+        let named =
+            Self { id: of.id.to_string(), name: of.name, address: None, vat_id: None, reference: None };
+        let Some(profile) = of.profile else { return named };
         Self {
-            id: of.id.to_string(),
-            name: of.name,
-            address: address.map(PostalAddress::from),
-            vat_id: vat_id.flatten().map(|id| id.to_string()),
+            address: Some(profile.address.into()),
+            vat_id: profile.vat_id.map(|id| id.to_string()),
+            reference: profile.reference,
+            ..named
         }
     }
 }
@@ -240,14 +268,14 @@ impl From<invoice::InvoiceTax> for Tax {
     }
 }
 
-/// An invoice or credit note. It is final: of what it says only `status`, `paid` and `due` change. A credit note's amounts are negative.
+/// An invoice or credit note. Once it is final, of what it says only `status`, `paid` and `due` change. A credit note's amounts are negative.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Invoice {
     #[schema(value_type = schema::InvoiceId)]
     id: InvoiceId,
-    /// Without gaps in the issuer's series.
-    #[schema(example = "INV-000001")]
-    number: String,
+    /// Without gaps in the issuer's series; `null` of a draft.
+    #[schema(required, example = "INV-000001")]
+    number: Option<String>,
     /// `invoice` or `credit_note`.
     #[schema(value_type = schema::InvoiceKind)]
     kind: &'static str,
@@ -255,15 +283,19 @@ pub(super) struct Invoice {
     customer: Customer,
     #[schema(value_type = schema::Currency)]
     currency: Currency,
-    /// The boundary that it was made for: a day in the customer's calendar.
+    /// A day in the customer's calendar: the boundary that it was made for, or if it was a draft or billed anew, the one on which it
+    /// became final. Of a draft, the one on which it is to.
     #[schema(value_type = schema::Day)]
     issued_on: NaiveDate,
     /// By when it is to be paid.
     #[schema(value_type = schema::Day)]
     due_on: NaiveDate,
-    /// `paid` for an invoice of which nothing is due, else `final`.
+    /// `draft`; `void` for an invoice that a credit note took back whole; `paid` for one of which nothing is due; else `final`.
     #[schema(value_type = schema::InvoiceStatus)]
     status: String,
+    /// Of a credit note that voids an invoice: why.
+    #[schema(required, example = "the address was wrong")]
+    reason: Option<String>,
     /// Of a credit note: the invoices that it corrects.
     #[schema(value_type = Vec<schema::InvoiceId>)]
     corrects: Vec<InvoiceId>,
@@ -282,7 +314,7 @@ pub(super) struct Invoice {
     total: Money,
     /// What of it is settled, by payments and by credit.
     paid: Money,
-    /// What is left to pay of it; of a wholesale invoice the total, since what is paid of it is not recorded.
+    /// What is left to pay of it, nothing of a draft; of a wholesale invoice the total, since what is paid of it is not recorded.
     due: Money,
 }
 
@@ -298,6 +330,7 @@ impl From<invoice::Invoice> for Invoice {
             issued_on: of.issued_on,
             due_on: of.due_on,
             status: of.status,
+            reason: of.reason,
             corrects: of.corrects,
             lines: of.lines.into_iter().map(InvoiceLine::from).collect(),
             tax_behavior: of.tax_behavior.as_str(),
@@ -315,7 +348,7 @@ impl From<wholesale::WholesaleInvoice> for Invoice {
     fn from(of: wholesale::WholesaleInvoice) -> Self {
         Self {
             id: of.id,
-            number: of.number,
+            number: Some(of.number),
             kind: of.kind.as_str(),
             issuer: Issuer::named(None, of.issuer_name),
             customer: Customer {
@@ -323,11 +356,13 @@ impl From<wholesale::WholesaleInvoice> for Invoice {
                 name: of.reseller_name,
                 address: None,
                 vat_id: None,
+                reference: None,
             },
             currency: of.currency,
             issued_on: of.issued_on,
             due_on: of.due_on,
             status: of.status,
+            reason: None,
             corrects: of.corrects,
             lines: of.lines.into_iter().map(InvoiceLine::from).collect(),
             tax_behavior: PriceBasis::Exclusive.as_str(),
@@ -360,7 +395,8 @@ async fn list(
 /// Get an invoice or credit note
 ///
 /// A tenant's, or a reseller's wholesale one, which only the operator and the reseller itself see. With `Accept: text/html` as a page,
-/// `application/pdf` as a PDF, and `application/xml` as UBL 2.1 by EN 16931, all three as it was issued.
+/// `application/pdf` as a PDF, and `application/xml` as UBL 2.1 by EN 16931, all three as it was issued and the first two in the
+/// issuer's present look. A draft says that it is one, and is no XML.
 #[utoipa::path(get, path = "/v1/invoices/{invoice_id}", tag = "Invoices", operation_id = "get_invoice",
     params(InvoicePath),
     responses((status = 200, description = "The document.", content((Invoice = "application/json"), (String = "text/html"),

@@ -12,10 +12,11 @@ use billing::rating::{self, TaxCategory};
 use billing::wholesale::invoice::WholesaleInvoice;
 use chrono::NaiveDate;
 use paper::{
-    Accent, Address, Bank, Branding, Category, Corrected, Decimal, Document, Kind, Line, Party, Period, Rate,
-    TaxGroup, Totals,
+    Address, Bank, Branding, Category, Corrected, Decimal, Document, Kind, Line, Logo, Party, PdfError,
+    Period, Rate, TaxGroup, Totals,
 };
 use tenancy::Caller;
+use tenancy::branding::Field;
 use tokio::sync::Semaphore;
 
 use crate::accept::accepted;
@@ -69,11 +70,15 @@ pub(super) async fn answer(caller: &Caller, found: Found, form: Form) -> Result<
     let named = corrects.into_iter().map(|(number, issued_on)| Corrected { number, issued_on });
     let corrects = named.collect();
     let document = match found {
-        Found::Retail(invoice) => retail(*invoice, corrects)?,
+        Found::Retail(invoice) => {
+            let look = invoice::look(caller, &invoice.issuer).await?;
+            retail(*invoice, corrects, look)?
+        }
         Found::Wholesale(invoice) => wholesale(*invoice, corrects)?,
     };
     let turn = PDFS_AT_ONCE.acquire().await.map_err(Problem::internal)?;
-    let name = format!("inline; filename=\"{}.{}\"", document.number, form.extension());
+    let name = document.number.as_deref().unwrap_or("draft");
+    let name = format!("inline; filename=\"{name}.{}\"", form.extension());
     let body = tokio::task::spawn_blocking(move || {
         let _turn = turn;
         set(&document, form)
@@ -89,7 +94,11 @@ pub(super) async fn answer(caller: &Caller, found: Found, form: Form) -> Result<
 
 fn set(document: &Document, form: Form) -> Result<Vec<u8>, Problem> {
     match form {
-        Form::Pdf => paper::pdf(document).map_err(Problem::internal),
+        Form::Pdf => match paper::pdf(document) {
+            // A picture that cannot be drawn keeps nobody from the document.
+            Err(PdfError::Logo(_)) => paper::pdf(&plain(document)).map_err(Problem::internal),
+            set => set.map_err(Problem::internal),
+        },
         Form::Xml => paper::ubl(document).map(String::into_bytes).map_err(|refused| {
             let detail = format_args!("the document cannot be said in EN 16931: {refused}");
             Problem::new(StatusCode::CONFLICT, "no_such_form", detail)
@@ -98,7 +107,12 @@ fn set(document: &Document, form: Form) -> Result<Vec<u8>, Problem> {
     }
 }
 
-fn retail(of: Invoice, corrects: Vec<Corrected>) -> Result<Document, Problem> {
+fn plain(document: &Document) -> Document {
+    let branding = Branding { logo: None, ..document.branding.clone() };
+    Document { branding, ..document.clone() }
+}
+
+fn retail(of: Invoice, corrects: Vec<Corrected>, look: invoice::Look) -> Result<Document, Problem> {
     let lines: Vec<Line> = of.lines.iter().map(retail_line).collect::<Result<_, _>>()?;
     let tax_group = |tax: &invoice::InvoiceTax| {
         Ok(TaxGroup {
@@ -106,26 +120,31 @@ fn retail(of: Invoice, corrects: Vec<Corrected>) -> Result<Document, Problem> {
             taxable: tax.taxable.amount_minor,
             tax: tax.tax.amount_minor,
             reason: tax.reason.clone(),
-            reason_code: None,
         })
     };
-    let bank = of.issuer.profile.as_ref().and_then(|profile| bank(profile, &of.number));
+    let profile = of.issuer.profile.as_ref();
+    let bank = profile.and_then(bank);
+    let note = profile.and_then(|profile| profile.note.clone());
+    // Nobody pays a credit note.
+    let asks = of.kind == invoice::DocumentKind::Invoice;
+    let payment_terms = profile.filter(|_| asks).and_then(|profile| profile.payment_terms.clone());
+    let customer_reference = of.customer.profile.as_ref().and_then(|profile| profile.reference.clone());
     Ok(Document {
         kind: kind(of.kind),
         issued_on: of.issued_on,
         due_on: due_on(of.kind, of.due_on),
         period: whole(&lines),
         currency: of.currency,
-        branding: branding(&of.issuer.name),
+        branding: branding(&of.issuer.name, look),
         issuer: issuer(of.issuer),
         customer: customer(of.customer),
         bank,
         taxes: of.taxes.iter().map(tax_group).collect::<Result<_, Problem>>()?,
         lines,
         totals: totals(of.net, of.tax, of.total),
-        payment_terms: None,
-        customer_reference: None,
-        notes: Vec::new(),
+        payment_terms,
+        customer_reference,
+        notes: of.reason.into_iter().chain(note).collect(),
         corrects,
         number: of.number,
     })
@@ -163,7 +182,6 @@ fn wholesale(of: WholesaleInvoice, corrects: Vec<Corrected>) -> Result<Document,
         taxable: of.net.amount_minor,
         tax: 0,
         reason: Some("not subject to VAT".into()),
-        reason_code: None,
     };
     Ok(Document {
         kind: kind(of.kind),
@@ -171,7 +189,7 @@ fn wholesale(of: WholesaleInvoice, corrects: Vec<Corrected>) -> Result<Document,
         due_on: due_on(of.kind, of.due_on),
         period: whole(&lines),
         currency: of.currency,
-        branding: branding(&of.issuer_name),
+        branding: branding(&of.issuer_name, invoice::Look::default()),
         issuer: named(&of.issuer_name),
         customer: named(&of.reseller_name),
         bank: None,
@@ -182,7 +200,7 @@ fn wholesale(of: WholesaleInvoice, corrects: Vec<Corrected>) -> Result<Document,
         customer_reference: None,
         notes: Vec::new(),
         corrects,
-        number: of.number,
+        number: Some(of.number),
     })
 }
 
@@ -198,8 +216,15 @@ fn due_on(kind: invoice::DocumentKind, day: NaiveDate) -> Option<NaiveDate> {
     (kind == invoice::DocumentKind::Invoice).then_some(day)
 }
 
-fn branding(name: &str) -> Branding {
-    Branding { product: name.into(), accent: Accent::default(), logo: None, support: None }
+/// What was checked when it was put and cannot be read any more is left out.
+fn branding(name: &str, look: invoice::Look) -> Branding {
+    let said = |field| look.branding.get(&field).map(|(value, _)| value.clone());
+    Branding {
+        product: said(Field::ProductName).unwrap_or_else(|| name.into()),
+        accent: said(Field::PrimaryColor).and_then(|color| color.parse().ok()).unwrap_or_default(),
+        support: said(Field::SupportEmail).or_else(|| said(Field::SupportUrl)),
+        logo: look.logo.and_then(|bytes| Logo::new(bytes).ok()),
+    }
 }
 
 fn issuer(of: invoice::Issuer) -> Party {
@@ -209,7 +234,9 @@ fn issuer(of: invoice::Issuer) -> Party {
         address: address(profile.address),
         vat_id: profile.vat_id.map(|id| id.to_string()),
         registration: profile.registration_number,
-        ..Party::default()
+        email: profile.contact_email,
+        phone: profile.contact_phone,
+        web: profile.website,
     }
 }
 
@@ -234,9 +261,8 @@ fn address(of: profile::Address) -> Address {
     }
 }
 
-fn bank(of: &profile::IssuerProfile, number: &str) -> Option<Bank> {
-    let iban = of.iban.clone()?;
-    Some(Bank { iban, bic: of.bic.clone(), name: None, reference: Some(number.into()) })
+fn bank(of: &profile::IssuerProfile) -> Option<Bank> {
+    Some(Bank { iban: of.iban.clone()?, bic: of.bic.clone() })
 }
 
 fn rate(of: rating::TaxGroup) -> Result<Rate, Problem> {
@@ -257,7 +283,7 @@ fn decimal(text: &str) -> Result<Decimal, Problem> {
 /// As it was issued: what was paid since is no part of a document that never changes.
 fn totals(net: kernel::Money, tax: kernel::Money, total: kernel::Money) -> Totals {
     let (net, tax, gross) = (net.amount_minor, tax.amount_minor, total.amount_minor);
-    Totals { net, tax, gross, paid: 0, payable: gross }
+    Totals { net, tax, gross }
 }
 
 /// From the first day of its lines to the last.

@@ -60,6 +60,14 @@ pub(crate) async fn subscribed(app: &App, token: &str, domain: &str, users: usiz
     tenant
 }
 
+/// The first document of a new tenant with one user.
+pub(crate) async fn billed(app: &App, token: &str, domain: &str) -> Value {
+    let tenant = subscribed(app, token, domain, 1).await;
+    let as_of = json!({"as_of": "2026-03-02", "tenant_id": tenant.strip_prefix("/v1/tenants/")});
+    run(app, token, as_of).await;
+    app.get(token, &format!("{tenant}/invoices")).await.expect(200)["data"][0].clone()
+}
+
 /// What the operator agrees to with a reseller.
 pub(crate) fn agreement(book: &str) -> Value {
     json!({"operator_name": "Pillar Ltd", "price_book_id": book, "interval": "month", "seats_committed": 50})

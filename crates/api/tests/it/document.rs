@@ -44,6 +44,7 @@ pub(crate) fn is_scim(path: &str) -> bool {
 /// POSTs that say all in their path.
 const BODILESS: &[&str] = &[
     "add_member",
+    "finalize_invoice",
     "pay_invoice",
     "recover_message",
     "replay_webhook_delivery",

@@ -66,11 +66,13 @@ const TABLE: &[(&str, Stranger)] = &[
     ("delete_tenant", NotFound),
     ("delete_user", NotFound),
     ("delete_webhook_endpoint", NotFound),
+    ("discard_invoice", NotFound),
     ("end_support_access", NotFound),
     ("export_invoice_lines", NotFound),
     ("export_invoices", NotFound),
     ("export_ledger", NotFound),
     ("export_usage", NotFound),
+    ("finalize_invoice", NotFound),
     ("get_billing_run", NotFound),
     ("get_destruction_record", NotFound),
     ("get_domain", NotFound),
@@ -184,6 +186,7 @@ const TABLE: &[(&str, Stranger)] = &[
     ("update_user", NotFound),
     ("update_webhook_endpoint", NotFound),
     ("verify_domain", NotFound),
+    ("void_invoice", NotFound),
 ];
 
 /// The refusal in the form that the path has for them; what it says, without the request's id.

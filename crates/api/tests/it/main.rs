@@ -13,6 +13,7 @@ mod export;
 mod group;
 mod health;
 mod idempotency;
+mod invoice;
 mod isolation;
 mod mailbox;
 mod message;

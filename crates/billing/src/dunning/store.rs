@@ -133,7 +133,7 @@ pub(super) async fn candidates(
            and (t.unpaid_capabilities <> '{}'
              or exists (select from dunning_courses c where c.tenant_id = t.id and c.ended_at is null)
              or (exists (select from dunning_policies p where p.reseller_id = t.reseller_id)
-               and exists (select from invoices i where i.tenant_id = t.id and i.kind = 'invoice' and i.issuer_id = t.reseller_id
+               and exists (select from invoices i where i.tenant_id = t.id and i.kind = 'invoice' and i.status = 'final' and i.issuer_id = t.reseller_id
                  and i.due_on < ((coalesce(t.test_clock, $1) + interval '14 hours') at time zone 'UTC')::date)
                and (select sum(case when x.debit_account = 'receivable' then x.amount_minor else -x.amount_minor end)
                  from transfers x where x.tenant_id = t.id and x.issuer_id = t.reseller_id

@@ -16,13 +16,14 @@ pub(super) async fn retail_documents(
 ) -> Result<Vec<Document>, db::Error> {
     let rows = sqlx::query_as!(
         Document,
-        r#"select i.id, i.number, i.kind, i.issued_on, i.due_on, i.issuer_id as "issuer_id: Option<Uuid>", i.issuer_name,
-             i.tenant_id as customer_id, i.customer_name, i.currency, i.net_minor, i.tax_minor, i.total_minor, i.finalized_at,
+        r#"select i.id, i.number as "number!", i.kind, i.issued_on, i.due_on, i.issuer_id as "issuer_id: Option<Uuid>", i.issuer_name,
+             i.tenant_id as customer_id, i.customer_name, i.currency, i.net_minor, i.tax_minor, i.total_minor,
+             i.finalized_at as "finalized_at!",
              array(select c.number from credit_note_references r
                join invoices c on c.tenant_id = r.tenant_id and c.id = r.invoice_id
                where r.tenant_id = i.tenant_id and r.credit_note_id = i.id order by c.number) as "corrects!"
            from invoices i
-           where i.issuer_id = $1 and i.issued_on < $2 and (i.issued_on, i.id) > ($3, $4)
+           where i.issuer_id = $1 and i.status = 'final' and i.issued_on < $2 and (i.issued_on, i.id) > ($3, $4)
            order by i.issued_on, i.id limit $5"#,
         scope.reseller_id.uuid(),
         scope.until,
@@ -69,13 +70,13 @@ pub(super) async fn retail_lines(
     // The first comparison is one that an index can begin at.
     let rows = sqlx::query_as!(
         Line,
-        r#"select i.id as invoice_id, i.kind as document_kind, i.number, i.issued_on, i.tenant_id as customer_id, i.customer_name,
+        r#"select i.id as invoice_id, i.kind as document_kind, i.number as "number!", i.issued_on, i.tenant_id as customer_id, i.customer_name,
              l.position, i.tenant_id as "tenant_id: Option<Uuid>", i.customer_name as "tenant_name?", l.item, l.kind, l.description,
              lower(l.period) as "first_day!", upper(l.period) - 1 as "last_day!", l.quantity, l.seat_days,
              l.price_id as "price_id?", l.unit_price::text as unit_price, l.tax_category as "tax_category?",
              l.tax_rate::text as tax_rate, i.currency, l.amount_minor
            from invoices i join invoice_lines l on l.tenant_id = i.tenant_id and l.invoice_id = i.id
-           where i.issuer_id = $1 and i.issued_on < $2 and (i.issued_on, i.id) >= ($3, $4)
+           where i.issuer_id = $1 and i.status = 'final' and i.issued_on < $2 and (i.issued_on, i.id) >= ($3, $4)
              and ((i.issued_on, i.id) > ($3, $4) or l.position > $5)
            order by i.issued_on, i.id, l.position limit $6"#,
         scope.reseller_id.uuid(),

@@ -1,5 +1,7 @@
 //! SQL of documents.
 
+pub(crate) mod unbilled;
+
 use std::collections::BTreeMap;
 
 use db::SystemTx;
@@ -10,7 +12,7 @@ use tenancy::TenantTx;
 use uuid::Uuid;
 
 use super::tax::Past;
-use super::{Customer, DocumentKind, Invoice, InvoiceLine, InvoiceLineKind, InvoiceTax, Issuer};
+use super::{Billing, Customer, DocumentKind, Invoice, InvoiceLine, InvoiceLineKind, InvoiceTax, Issuer};
 use crate::Error;
 use crate::price_book::store::tax_behavior;
 use crate::profile::store::read;
@@ -19,7 +21,7 @@ use crate::rating::{
 };
 use crate::receivable::Receivables;
 
-/// A document to be written, without a number yet.
+/// A document to be written.
 #[derive(Debug)]
 pub(crate) struct NewInvoice<'a> {
     pub(crate) id: InvoiceId,
@@ -27,22 +29,25 @@ pub(crate) struct NewInvoice<'a> {
     pub(crate) issuer: &'a Issuer,
     pub(crate) customer: &'a Customer,
     pub(crate) currency: Currency,
+    pub(crate) billing: Option<Billing>,
+    pub(crate) reason: Option<&'a str>,
     pub(crate) issued_on: NaiveDate,
     pub(crate) due_on: NaiveDate,
     pub(crate) totals: &'a Totals,
     pub(crate) tax_behavior: PriceBasis,
     pub(crate) tax_rates_known: i64,
-    pub(crate) finalized_at: DateTime<Utc>,
+    /// Its number and the moment; `None`: it is a draft.
+    pub(crate) finalized: Option<(i64, DateTime<Utc>)>,
 }
 
-/// Writes a document with its number.
-pub(crate) async fn insert(tx: &mut TenantTx, new: &NewInvoice<'_>, number: i64) -> Result<(), db::Error> {
+pub(crate) async fn insert(tx: &mut TenantTx, new: &NewInvoice<'_>) -> Result<(), db::Error> {
     let tenant_id = tx.tenant_id().uuid();
+    let (number, finalized_at) = new.finalized.unzip();
     sqlx::query!(
         "insert into invoices (tenant_id, id, kind, issuer_id, number, issuer_name, customer_name, currency, issued_on,
            due_on, net_minor, tax_minor, total_minor, issuer_profile, customer_profile, tax_behavior, tax_rates_known,
-           finalized_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)",
+           finalized_at, status, boundary, revision, reason)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22)",
         tenant_id,
         new.id.uuid(),
         new.kind.as_str(),
@@ -60,7 +65,11 @@ pub(crate) async fn insert(tx: &mut TenantTx, new: &NewInvoice<'_>, number: i64)
         new.customer.profile.as_ref().map(Json) as _,
         new.tax_behavior.as_str(),
         new.tax_rates_known,
-        new.finalized_at,
+        finalized_at,
+        if new.finalized.is_some() { "final" } else { "draft" },
+        new.billing.map(|billing| billing.boundary),
+        new.billing.map(|billing| billing.revision),
+        new.reason,
     )
     .execute(tx.conn())
     .await?;
@@ -134,14 +143,16 @@ pub(crate) async fn insert_tax(
     Ok(())
 }
 
-/// How some cycles were taxed so far, and what the documents come to by group.
+/// How some cycles were taxed so far, and what the documents come to by group: of those that count as billed.
 pub(crate) async fn past(tx: &mut TenantTx, cycles: &[NaiveDate]) -> Result<Past, Error> {
     let tenant_id = tx.tenant_id().uuid();
     let mut past = Past::default();
     let lines = sqlx::query!(
         r#"select lower(l.cycle) as "cycle!", l.tax_category, l.tax_rate::text as "tax_rate!", l.rated_minor
            from invoice_lines l join invoices i on i.tenant_id = l.tenant_id and i.id = l.invoice_id
-           where l.tenant_id = $1 and lower(l.cycle) = any ($2) order by i.issued_on, l.position"#,
+           where l.tenant_id = $1 and lower(l.cycle) = any ($2)
+             and not exists (select from unbilled_documents u where u.tenant_id = i.tenant_id and u.invoice_id = i.id)
+           order by i.boundary, i.revision, l.position"#,
         tenant_id,
         cycles
     )
@@ -154,9 +165,11 @@ pub(crate) async fn past(tx: &mut TenantTx, cycles: &[NaiveDate]) -> Result<Past
     }
     let groups = sqlx::query!(
         r#"select t.category, t.rate::text as "rate!", sum(t.taxable_minor)::bigint as "taxable!", sum(t.tax_minor)::bigint as "tax!",
-             (array_agg(t.reason order by i.issued_on desc))[1] as reason
+             (array_agg(t.reason order by i.boundary desc, i.revision desc))[1] as reason
            from invoice_taxes t join invoices i on i.tenant_id = t.tenant_id and i.id = t.invoice_id
-           where t.tenant_id = $1 group by t.category, t.rate order by max(i.issued_on)"#,
+           where t.tenant_id = $1
+             and not exists (select from unbilled_documents u where u.tenant_id = i.tenant_id and u.invoice_id = i.id)
+           group by t.category, t.rate order by max(i.boundary)"#,
         tenant_id
     )
     .fetch_all(tx.conn())
@@ -184,7 +197,7 @@ fn group(category: &str, rate: &str) -> Result<TaxGroup, Error> {
     TaxGroup::new(category, rate).map_err(|_| Error::Stored("rate of tax"))
 }
 
-/// The invoices of which something has not been credited yet, the newest first, with how much.
+/// The final invoices of which something has not been credited yet, the newest first, with how much.
 pub(crate) async fn creditable(tx: &mut TenantTx) -> Result<Vec<(InvoiceId, i64)>, db::Error> {
     let tenant_id = tx.tenant_id().uuid();
     let rows = sqlx::query!(
@@ -192,7 +205,7 @@ pub(crate) async fn creditable(tx: &mut TenantTx) -> Result<Vec<(InvoiceId, i64)
              select i.id, i.issued_on, i.total_minor - coalesce((
                select sum(r.amount_minor) from credit_note_references r
                where r.tenant_id = i.tenant_id and r.invoice_id = i.id), 0)::bigint as "left"
-             from invoices i where i.tenant_id = $1 and i.kind = 'invoice') open
+             from invoices i where i.tenant_id = $1 and i.kind = 'invoice' and i.status = 'final') open
            where "left" > 0 order by issued_on desc"#,
         tenant_id
     )
@@ -225,7 +238,8 @@ pub(super) async fn names(tx: &mut TenantTx, ids: &[InvoiceId]) -> Result<Vec<(S
     let tenant_id = tx.tenant_id().uuid();
     let ids: Vec<Uuid> = ids.iter().map(|id| id.uuid()).collect();
     let rows = sqlx::query!(
-        "select number, issued_on from invoices where tenant_id = $1 and id = any ($2) order by id",
+        r#"select number as "number!", issued_on from invoices where tenant_id = $1 and id = any ($2) and status = 'final'
+           order by id"#,
         tenant_id,
         &ids
     )
@@ -236,9 +250,14 @@ pub(super) async fn names(tx: &mut TenantTx, ids: &[InvoiceId]) -> Result<Vec<(S
 }
 
 pub(super) async fn tenant_of(tx: &mut SystemTx, id: InvoiceId) -> Result<Option<TenantId>, db::Error> {
-    let found = sqlx::query_scalar!("select tenant_id from invoices where id = $1", id.uuid())
-        .fetch_optional(tx.conn())
-        .await?;
+    // A draft that was discarded is kept for verifying, and found no more.
+    let found = sqlx::query_scalar!(
+        "select tenant_id from invoices i where id = $1 and (status = 'final' or not exists (
+           select from unbilled_documents u where u.tenant_id = i.tenant_id and u.invoice_id = i.id))",
+        id.uuid()
+    )
+    .fetch_optional(tx.conn())
+    .await?;
     Ok(found.map(TenantId::from_uuid))
 }
 
@@ -246,7 +265,7 @@ struct Row {
     id: Uuid,
     kind: String,
     issuer_id: Uuid,
-    number: i64,
+    number: Option<i64>,
     issuer_name: String,
     customer_name: String,
     currency: String,
@@ -260,9 +279,13 @@ struct Row {
     customer_profile: Option<serde_json::Value>,
     tax_behavior: String,
     tax_rates_known: i64,
+    boundary: Option<NaiveDate>,
+    revision: Option<i32>,
+    reason: Option<String>,
+    is_unbilled: bool,
 }
 
-pub(super) async fn find(tx: &mut TenantTx, id: InvoiceId) -> Result<Option<Invoice>, Error> {
+pub(crate) async fn find(tx: &mut TenantTx, id: InvoiceId) -> Result<Option<Invoice>, Error> {
     Ok(of_ids(tx, &[id]).await?.pop())
 }
 
@@ -272,9 +295,10 @@ pub(crate) async fn of_ids(tx: &mut TenantTx, ids: &[InvoiceId]) -> Result<Vec<I
     let ids: Vec<Uuid> = ids.iter().map(|id| id.uuid()).collect();
     let rows = sqlx::query_as!(
         Row,
-        "select id, kind, issuer_id, number, issuer_name, customer_name, currency, issued_on, due_on, status, net_minor,
-           tax_minor, total_minor, issuer_profile, customer_profile, tax_behavior, tax_rates_known
-         from invoices where tenant_id = $1 and id = any ($2) order by id",
+        r#"select id, kind, issuer_id, number, issuer_name, customer_name, currency, issued_on, due_on, status, net_minor,
+             tax_minor, total_minor, issuer_profile, customer_profile, tax_behavior, tax_rates_known, boundary, revision, reason,
+             exists (select from unbilled_documents u where u.tenant_id = i.tenant_id and u.invoice_id = i.id) as "is_unbilled!"
+           from invoices i where tenant_id = $1 and id = any ($2) order by id"#,
         tenant_id,
         &ids
     )
@@ -284,16 +308,24 @@ pub(crate) async fn of_ids(tx: &mut TenantTx, ids: &[InvoiceId]) -> Result<Vec<I
     with_lines(tx, rows).await
 }
 
-pub(crate) async fn list(tx: &mut TenantTx, page: &PageRequest) -> Result<Vec<Invoice>, Error> {
+/// The tenant's documents, with the drafts that were discarded or without.
+pub(crate) async fn list(
+    tx: &mut TenantTx,
+    page: &PageRequest,
+    discarded_too: bool,
+) -> Result<Vec<Invoice>, Error> {
     let tenant_id = tx.tenant_id().uuid();
     let rows = sqlx::query_as!(
         Row,
-        "select id, kind, issuer_id, number, issuer_name, customer_name, currency, issued_on, due_on, status, net_minor,
-           tax_minor, total_minor, issuer_profile, customer_profile, tax_behavior, tax_rates_known
-         from invoices where tenant_id = $1 and id > $2 order by id limit $3",
+        r#"select id, kind, issuer_id, number, issuer_name, customer_name, currency, issued_on, due_on, status, net_minor,
+             tax_minor, total_minor, issuer_profile, customer_profile, tax_behavior, tax_rates_known, boundary, revision, reason,
+             u.invoice_id is not null as "is_unbilled!"
+           from invoices i left join unbilled_documents u on u.tenant_id = i.tenant_id and u.invoice_id = i.id
+           where i.tenant_id = $1 and id > $2 and (status = 'final' or u.invoice_id is null or $4) order by id limit $3"#,
         tenant_id,
         page.after(),
-        page.fetch()
+        page.fetch(),
+        discarded_too
     )
     .fetch_all(tx.conn())
     .await
@@ -400,18 +432,20 @@ async fn add_references(
 fn invoice(tenant_id: TenantId, row: Row, receivables: &Receivables) -> Result<Invoice, Error> {
     let kind = DocumentKind::from_name(&row.kind).ok_or(Error::Stored("document kind"))?;
     let id = InvoiceId::from_uuid(row.id);
-    let (paid_minor, due_minor) = match kind {
-        DocumentKind::CreditNote => (0, 0),
-        DocumentKind::Invoice => {
-            let due_minor = receivables.due_minor(id);
-            (row.total_minor - due_minor, due_minor)
-        }
+    let is_owed = kind == DocumentKind::Invoice && row.status == "final";
+    let due_minor = if is_owed { receivables.due_minor(id) } else { 0 };
+    let paid_minor = if is_owed { row.total_minor - due_minor } else { 0 };
+    let status = match is_owed {
+        true if row.is_unbilled => "void".to_owned(),
+        true if due_minor == 0 => "paid".to_owned(),
+        // Kept for verifying, and found by nobody else.
+        false if row.number.is_none() && row.is_unbilled => "discarded".to_owned(),
+        _ => row.status,
     };
-    let is_paid = kind == DocumentKind::Invoice && due_minor == 0;
     let currency = row.currency.parse().map_err(|_| Error::Stored("currency"))?;
     Ok(Invoice {
         id,
-        number: kind.number(row.number),
+        number: row.number.map(|number| kind.number(number)),
         kind,
         issuer: Issuer {
             id: ResellerId::from_uuid(row.issuer_id),
@@ -426,7 +460,9 @@ fn invoice(tenant_id: TenantId, row: Row, receivables: &Receivables) -> Result<I
         currency,
         issued_on: row.issued_on,
         due_on: row.due_on,
-        status: if is_paid { "paid".to_owned() } else { row.status },
+        status,
+        reason: row.reason,
+        billing: row.boundary.zip(row.revision).map(|(boundary, revision)| Billing { boundary, revision }),
         corrects: Vec::new(),
         lines: Vec::new(),
         tax_behavior: tax_behavior(&row.tax_behavior)?,

@@ -112,18 +112,26 @@ pub(super) async fn place_of_invoice(
     read: &mut SystemRead,
     id: InvoiceId,
 ) -> Result<Option<(TenantId, ResellerId)>, db::Error> {
-    let row = sqlx::query!("select tenant_id, issuer_id from invoices where id = $1", id.uuid())
-        .fetch_optional(read.conn())
-        .await?;
+    // A draft that was discarded is no more.
+    let row = sqlx::query!(
+        "select tenant_id, issuer_id from invoices i where id = $1 and (status = 'final' or not exists (
+           select from unbilled_documents u where u.tenant_id = i.tenant_id and u.invoice_id = i.id))",
+        id.uuid()
+    )
+    .fetch_optional(read.conn())
+    .await?;
     Ok(row.map(|row| (TenantId::from_uuid(row.tenant_id), ResellerId::from_uuid(row.issuer_id))))
 }
 
 /// Who has issued invoices to the tenant.
 pub(super) async fn issuers(tx: &mut TenantTx) -> Result<BTreeSet<ResellerId>, db::Error> {
     let tenant_id = tx.tenant_id().uuid();
-    let rows = sqlx::query_scalar!("select distinct issuer_id from invoices where tenant_id = $1", tenant_id)
-        .fetch_all(tx.conn())
-        .await?;
+    let rows = sqlx::query_scalar!(
+        "select distinct issuer_id from invoices where tenant_id = $1 and status = 'final'",
+        tenant_id
+    )
+    .fetch_all(tx.conn())
+    .await?;
     Ok(rows.into_iter().map(ResellerId::from_uuid).collect())
 }
 

@@ -30,6 +30,25 @@ pub(crate) async fn issuer(
     row.map(|row| Ok(Versioned { profile: read(row.profile)?, version: row.version })).transpose()
 }
 
+/// An issuer's with its logo.
+pub(super) async fn issuer_with_logo(
+    tx: &mut SystemTx,
+    reseller_id: ResellerId,
+) -> Result<Option<Versioned<IssuerProfile>>, Error> {
+    let Some(mut found) = issuer(tx.conn(), reseller_id).await? else { return Ok(None) };
+    found.profile.logo = logo(tx, reseller_id).await?;
+    Ok(Some(found))
+}
+
+/// An issuer's logo, if it has one.
+pub(crate) async fn logo(tx: &mut SystemTx, reseller_id: ResellerId) -> Result<Option<Vec<u8>>, db::Error> {
+    let found =
+        sqlx::query_scalar!("select logo from issuer_profiles where reseller_id = $1", reseller_id.uuid())
+            .fetch_optional(tx.conn())
+            .await?;
+    Ok(found.flatten())
+}
+
 /// Keeps others from changing what the issuer has here until the transaction ends.
 pub(crate) async fn lock_issuer(tx: &mut SystemTx, reseller_id: ResellerId) -> Result<(), db::Error> {
     sqlx::query!("select id from resellers where id = $1 for no key update", reseller_id.uuid())
@@ -44,11 +63,13 @@ pub(super) async fn put_issuer(
     new: &Versioned<IssuerProfile>,
 ) -> Result<(), db::Error> {
     sqlx::query!(
-        "insert into issuer_profiles (reseller_id, profile, version) values ($1, $2, $3)
-         on conflict (reseller_id) do update set profile = excluded.profile, version = excluded.version",
+        "insert into issuer_profiles (reseller_id, profile, version, logo) values ($1, $2, $3, $4)
+         on conflict (reseller_id) do update set profile = excluded.profile, version = excluded.version,
+           logo = excluded.logo",
         reseller_id.uuid(),
         Json(&new.profile) as _,
         new.version,
+        new.profile.logo.as_deref(),
     )
     .execute(tx.conn())
     .await?;

@@ -11,8 +11,8 @@ use crate::invoice::DocumentKind;
 pub(super) async fn invoices(tx: &mut TenantTx) -> Result<Vec<(Receivable, i64)>, Error> {
     let tenant_id = tx.tenant_id().uuid();
     let rows = sqlx::query!(
-        "select id, issuer_id, number, currency, total_minor, due_on from invoices
-         where tenant_id = $1 and kind = 'invoice' order by issued_on, id",
+        r#"select id, issuer_id, number as "number!", currency, total_minor, due_on from invoices
+           where tenant_id = $1 and kind = 'invoice' and status = 'final' order by issued_on, id"#,
         tenant_id
     )
     .fetch_all(tx.conn())

@@ -12,12 +12,12 @@ use kernel::{InvoiceId, TenantId};
 use tenancy::{Caller, Ctx, TenantTx, seats};
 
 use crate::Error;
-use crate::invoice::DocumentKind;
+use crate::invoice::{Billing, DocumentKind};
 use crate::price_book::MAILBOX;
 use crate::rating::{
     self, Cycle, CycleState, Log, Span, Timeline, local_day, steps_of_changes, steps_of_levels,
 };
-use crate::subscription::{self, OwedLine, Subscription};
+use crate::subscription::{self, OwedLine, Subscription, Windows};
 
 /// How an account is gone about.
 #[derive(Debug, Clone, Copy)]
@@ -37,6 +37,8 @@ pub(crate) enum Outcome {
         invoices: u64,
         /// Credit notes made.
         credit_notes: u64,
+        /// Drafts made of either.
+        drafts: u64,
     },
     /// Somebody holds its row: another run, or a change of the subscription.
     Held,
@@ -117,22 +119,37 @@ async fn claim_and_bill(ctx: &Ctx, as_of: NaiveDate, treatment: Treatment) -> Re
         return Ok(Outcome::Elsewhere);
     }
     let subscription = subscription::store::find(&mut tx).await?.ok_or(Error::Stored("subscription"))?;
-    let made = bill_until(ctx, &mut tx, &subscription, until).await?;
+    let made = bill_until(ctx, &mut tx, &subscription, until, Finality::AtOnce).await?;
     store::advance(&mut tx, made.next_boundary).await?;
     tx.commit().await?;
-    let (mut invoices, mut credit_notes) = (0, 0);
-    for (kind, _) in made.documents {
-        match kind {
-            DocumentKind::Invoice => invoices += 1,
-            DocumentKind::CreditNote => credit_notes += 1,
-        }
-    }
-    Ok(Outcome::Billed { invoices, credit_notes })
+    let count =
+        |is_counted: fn(&Written) -> bool| made.documents.iter().filter(|one| is_counted(one)).count() as u64;
+    Ok(Outcome::Billed {
+        invoices: count(|one| !one.is_draft && one.kind == DocumentKind::Invoice),
+        credit_notes: count(|one| !one.is_draft && one.kind == DocumentKind::CreditNote),
+        drafts: count(|one| one.is_draft),
+    })
+}
+
+/// Whether documents become final at once, where the issuer does not look at drafts first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Finality {
+    /// They do, with the next numbers of its series.
+    AtOnce,
+    /// None does: what is made is taken back, and nobody waits for the series meanwhile.
+    Never,
+}
+
+/// A document that was written.
+pub(crate) struct Written {
+    pub(crate) id: InvoiceId,
+    kind: DocumentKind,
+    is_draft: bool,
 }
 
 /// What was made of an account, and where the next run goes on.
 pub(crate) struct Made {
-    pub(crate) documents: Vec<(DocumentKind, InvoiceId)>,
+    pub(crate) documents: Vec<Written>,
     pub(crate) next_boundary: Option<NaiveDate>,
 }
 
@@ -142,25 +159,26 @@ pub(crate) async fn bill_until(
     tx: &mut TenantTx,
     subscription: &Subscription,
     until: NaiveDate,
+    finality: Finality,
 ) -> Result<Made, Error> {
-    let drafts = rate(ctx, tx, subscription, until).await?;
-    let documents = document::finalise(ctx, tx, subscription, &drafts.documents).await?;
-    Ok(Made { documents, next_boundary: drafts.next_boundary })
+    let rated = rate(ctx, tx, subscription, until).await?;
+    let documents = document::write_all(ctx, tx, subscription, &rated.documents, until, finality).await?;
+    Ok(Made { documents, next_boundary: rated.next_boundary })
 }
 
 /// What is outstanding, by boundary, and where the next run goes on.
-struct Drafts {
-    documents: Vec<(NaiveDate, Vec<OwedLine>)>,
+struct Rated {
+    documents: Vec<(Billing, Vec<OwedLine>)>,
     next_boundary: Option<NaiveDate>,
 }
 
-/// Rates every boundary up to a day, and records the days that are billed by it.
+/// Rates every boundary up to a day, the last one again if that is asked, and records the days that are billed by it.
 async fn rate(
     ctx: &Ctx,
     tx: &mut TenantTx,
     subscription: &Subscription,
     until: NaiveDate,
-) -> Result<Drafts, Error> {
+) -> Result<Rated, Error> {
     let timeline = subscription.agreed.timeline()?;
     let changes = seats::changes(tx, ctx.now()).await?;
     let seat_changes_known = i64::try_from(changes.len()).map_err(|_| Error::Stored("event log"))?;
@@ -174,22 +192,24 @@ async fn rate(
     let mut cycles = with_lines(tx, &covered, None).await?;
     let mut documents = Vec::new();
     let mut last = subscription::store::last_boundary(tx).await?;
-    let mut next = subscription.agreed.next_boundary(last)?;
+    let mut windows = if subscription.bills_again { store::windows(tx).await? } else { Windows::after(last) };
+    let mut next = subscription.next_boundary(last)?;
     while let Some(boundary) = next.filter(|next| *next <= until) {
         let lines = rating::document(&timeline, boundary, ctx.time_zone(), &mut cycles, &log)?;
-        let lines = subscription.agreed.owed(&lines, last, boundary)?;
-        store::record_boundary(tx, boundary, ctx.time_zone(), seat_changes_known, standings_known).await?;
+        let zone = ctx.time_zone();
+        let billing = store::record_boundary(tx, boundary, zone, seat_changes_known, standings_known).await?;
+        let lines = subscription.agreed.owed(&lines, &windows.bill(billing), boundary)?;
         if let Some(changes) = Span::new(last.unwrap_or(subscription.starts_on()), boundary) {
             store::cover_changes(tx, MAILBOX, changes).await?;
         }
         if !lines.is_empty() {
-            documents.push((boundary, lines));
+            documents.push((billing, lines));
         }
         last = Some(boundary);
         next = subscription.agreed.next_boundary(last)?;
     }
     cover(tx, &timeline, &cycles, &covered).await?;
-    Ok(Drafts { documents, next_boundary: next })
+    Ok(Rated { documents, next_boundary: next })
 }
 
 /// Records the days of the cycles. Those that were there before come first, as they were covered: they may have been cut,

@@ -249,7 +249,7 @@ pub(super) async fn set_status(
 
 impl Reach {
     /// The one reseller, or the one tenant, that it is bounded to.
-    fn bounds(self) -> (Option<Uuid>, Option<Uuid>) {
+    pub(super) fn bounds(self) -> (Option<Uuid>, Option<Uuid>) {
         match self {
             Self::All | Self::Present => (None, None),
             Self::Reseller(id) => (Some(id.uuid()), None),

@@ -9,7 +9,8 @@ use uuid::Uuid;
 
 use crate::Error;
 use crate::discount::Discount;
-use crate::one_off_item::OneOffItem;
+use crate::invoice::Billing;
+use crate::one_off_item::{Added, OneOffItem};
 use crate::price_book::CycleLength;
 use crate::price_book::store::{removal_policy, suspension_policy, tariff, tax_behavior};
 use crate::rating::{
@@ -150,7 +151,7 @@ pub(crate) struct Beside {
     /// The log of discounts: of two entries of one the later holds.
     pub(crate) discounts: Vec<Discount>,
     /// The charges that come once.
-    pub(crate) one_off_items: Vec<OneOffItem>,
+    pub(crate) one_off_items: Vec<Added>,
 }
 
 impl Agreements {
@@ -187,10 +188,11 @@ impl Agreements {
         Self { beside, ..self }
     }
 
-    /// As it was when only so many entries, standings and discounts were there; `None` if there are fewer. One-off items are all there: one
-    /// that was added later is not due on the days that had been billed by then.
+    /// As it was at a billing, when only so many entries, standings and discounts were there; `None` if there are fewer. One-off items are
+    /// there but for those that were deleted before: one that was added later is not due on the days that had been billed by then.
     pub(crate) fn first(
         &self,
+        at: Billing,
         entries: usize,
         standings: usize,
         discounts: usize,
@@ -198,7 +200,11 @@ impl Agreements {
         let entries = self.entries.get(..entries)?.to_vec();
         let standings = self.beside.standings.get(..standings)?.to_vec();
         let discounts = self.beside.discounts.get(..discounts)?.to_vec();
-        let beside = Beside { standings, discounts, ..self.beside.clone() };
+        let is_there = |added: &&Added| added.withdrawn_after.is_none_or(|after| at <= after);
+        let one_off_items = self.beside.one_off_items.iter().filter(is_there);
+        let one_off_items =
+            one_off_items.map(|added| Added { withdrawn_after: None, ..added.clone() }).collect();
+        let beside = Beside { standings, discounts, one_off_items };
         let agreed = Self::new(self.starts_on, self.trial_ends_on, entries);
         Some(agreed.map(|agreed| agreed.beside(beside)))
     }
@@ -301,13 +307,14 @@ impl Agreements {
     }
 
     /// The charges that come once.
-    pub(super) fn one_off_items(&self) -> &[OneOffItem] {
-        &self.beside.one_off_items
+    pub(super) fn one_off_items(&self) -> impl Iterator<Item = &OneOffItem> {
+        let added = self.beside.one_off_items.iter();
+        added.filter(|added| added.withdrawn_after.is_none()).map(|added| &added.item)
     }
 
     /// The first day on which a one-off item is due that has not been billed.
     fn one_off_after(&self, last_billed: Option<NaiveDate>) -> Option<NaiveDate> {
-        let days = self.one_off_items().iter().map(|item| item.bill_on);
+        let days = self.one_off_items().map(|item| item.bill_on);
         days.filter(|day| last_billed.is_none_or(|last| last < *day)).min()
     }
 

@@ -3,12 +3,14 @@
 use chrono::NaiveDate;
 use kernel::{Currency, OneOffItemId, PriceId};
 
-use super::Agreements;
+use super::{Agreements, Window};
 use crate::Error;
 use crate::discount::{Discount, Off};
 use crate::invoice::InvoiceLineKind;
 use crate::price_book::{CycleLength, MAILBOX};
-use crate::rating::{Charge, Cycle, Line, LineKind, OneOff, Percentage, RatingError, Span, UnitPrice};
+use crate::rating::{
+    Charge, Cycle, Line, LineKind, OneOff, Percentage, RatingError, Span, Timeline, UnitPrice,
+};
 
 /// The item of what is charged once for a start.
 const SETUP: &str = "setup";
@@ -35,27 +37,19 @@ pub(crate) struct OwedLine {
 }
 
 impl Agreements {
-    /// The lines of a boundary's document, after the boundary that was billed before it, if one was.
+    /// The lines of a boundary's document, with what comes once on any of some days.
     pub(crate) fn owed(
         &self,
         rated: &[Line],
-        after: Option<NaiveDate>,
+        windows: &[Window],
         boundary: NaiveDate,
     ) -> Result<Vec<OwedLine>, Error> {
         let mut owed = rated.iter().map(|line| self.of_cycle(line, rated)).collect::<Result<Vec<_>, _>>()?;
-        let is_due = |day: NaiveDate| after.is_none_or(|after| after < day) && day <= boundary;
+        let is_due = |day: NaiveDate| windows.iter().any(|window| window.has(day));
         let timeline = self.timeline()?;
         for (start, terms) in self.starts() {
             let Some(unit_price) = terms.setup_price else { continue };
-            // A tenant that is suspended, or gone, by then is not charged before it is charged for a day.
-            let days = start.iter_days().take_while(|day| *day <= boundary);
-            let mut first = None;
-            for day in days {
-                if timeline.cycle_at(day)?.is_some() {
-                    first = Some(day);
-                    break;
-                }
-            }
+            let first = first_charged(&timeline, start, boundary)?;
             let Some(day) = first.filter(|day| is_due(*day)) else { continue };
             let charge = OneOff { on: day, unit_price, quantity: 1 };
             let charge = once(&charge, boundary, terms.price.currency)?;
@@ -63,7 +57,7 @@ impl Agreements {
                 owed.push(OwedLine { price_id: Some(terms.price.id), ..charge });
             }
         }
-        for item in self.one_off_items().iter().filter(|item| is_due(item.bill_on)) {
+        for item in self.one_off_items().filter(|item| is_due(item.bill_on)) {
             let unit_price = item.unit_price().ok_or(Error::Stored("amount"))?;
             let charge = OneOff { on: item.bill_on, unit_price, quantity: item.quantity };
             let charge = once(&charge, boundary, item.unit_amount.currency)?;
@@ -157,4 +151,14 @@ fn describe(line: &Line, all: &[Line], interval: CycleLength) -> String {
 /// The first and the last day.
 fn in_words(days: Span) -> String {
     format!("{} to {}", days.start(), days.end().pred_opt().unwrap_or(days.end()))
+}
+
+/// The first day of some that is charged: one who is suspended, or gone, is not charged for setting up before.
+fn first_charged(timeline: &Timeline, from: NaiveDate, until: NaiveDate) -> Result<Option<NaiveDate>, Error> {
+    for day in from.iter_days().take_while(|day| *day <= until) {
+        if timeline.cycle_at(day)?.is_some() {
+            return Ok(Some(day));
+        }
+    }
+    Ok(None)
 }

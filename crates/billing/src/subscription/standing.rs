@@ -14,8 +14,7 @@ pub(crate) async fn take_account(ctx: &Ctx) -> Result<(), Error> {
     let mut tx = ctx.begin().await?;
     let Some(old) = store::find_if_free(&mut tx).await? else { return Ok(()) };
     let last_billed = store::last_boundary(&mut tx).await?;
-    let next_invoice_on = old.agreed.next_boundary(last_billed)?;
-    let new = Subscription { version: old.version + 1, next_invoice_on, ..old };
+    let new = Subscription { version: old.version + 1, ..old }.looking_ahead(last_billed)?;
     store::put(&mut tx, &new).await?;
     tx.commit().await?;
     Ok(())
@@ -24,7 +23,7 @@ pub(crate) async fn take_account(ctx: &Ctx) -> Result<(), Error> {
 /// Finds the next boundary anew after something beside the terms has changed. The subscription's row has to be locked.
 pub(crate) async fn look_ahead(tx: &mut TenantTx) -> Result<(), Error> {
     let old = store::find(tx).await?.ok_or(Error::NotFound)?;
-    let next_invoice_on = old.agreed.next_boundary(store::last_boundary(tx).await?)?;
+    let next_invoice_on = old.next_boundary(store::last_boundary(tx).await?)?;
     if next_invoice_on != old.next_invoice_on {
         let new = Subscription { version: old.version + 1, next_invoice_on, ..old };
         store::put(tx, &new).await?;

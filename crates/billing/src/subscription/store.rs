@@ -22,6 +22,7 @@ struct Row {
     parked_reason: Option<String>,
     version: i64,
     created_at: DateTime<Utc>,
+    bills_again: bool,
     has_one_off_items: bool,
     has_discounts: bool,
 }
@@ -31,7 +32,7 @@ pub(crate) async fn find(tx: &mut TenantTx) -> Result<Option<Subscription>, Erro
     let tenant_id = tx.tenant_id().uuid();
     let row = sqlx::query_as!(
         Row,
-        r#"select id, seats_committed, starts_on, trial_ends_on, next_invoice_on, parked_reason, version, created_at,
+        r#"select id, seats_committed, starts_on, trial_ends_on, next_invoice_on, parked_reason, version, created_at, bills_again,
              exists (select from one_off_items o where o.tenant_id = s.tenant_id) as "has_one_off_items!",
              exists (select from subscription_discounts d where d.tenant_id = s.tenant_id) as "has_discounts!"
            from subscriptions s where tenant_id = $1"#,
@@ -60,6 +61,7 @@ pub(crate) async fn find(tx: &mut TenantTx) -> Result<Option<Subscription>, Erro
         parked_reason: row.parked_reason,
         version: row.version,
         agreed,
+        bills_again: row.bills_again,
         created_at: row.created_at,
     }))
 }

@@ -139,6 +139,12 @@ pub enum Difference {
         /// What is wrong with it.
         fault: Fault,
     },
+    /// A document counts as billed no more, though it is no draft and no credit note has taken it back; or what voids it does
+    /// not take it back to nothing.
+    NotTakenBack {
+        /// The document, or the credit note that should take it back.
+        document: InvoiceId,
+    },
     /// A balance by the ledger is not the one by the documents, payments and refunds.
     Balance {
         /// The issuer.
@@ -342,6 +348,9 @@ impl fmt::Display for Difference {
                     f,
                     "{account} of {issuer} is {by_ledger} by the ledger, {by_documents} by the documents and payments"
                 )
+            }
+            Self::NotTakenBack { document } => {
+                write!(f, "{document}: it counts as billed no more, and was not taken back to nothing")
             }
             Self::Numbers(gap) => write!(f, "{gap}"),
         }

@@ -4,21 +4,22 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, NaiveDate, Utc};
 use chrono_tz::Tz;
-use kernel::{Currency, Money};
+use kernel::{Currency, InvoiceId, Money};
 
 use super::difference::{Difference, LineFigures};
 use super::tax;
 use crate::Error;
-use crate::invoice::{Invoice, InvoiceLine};
+use crate::invoice::{Billing, Invoice, InvoiceLine, InvoiceLineKind};
+use crate::price_book::MAILBOX;
 use crate::rating::{
     Billed, CycleState, Log, Rate, RatingError, Span, Step, document, steps_of_changes, steps_of_levels,
 };
-use crate::subscription::{Agreements, OwedLine};
+use crate::subscription::{Agreements, OwedLine, Windows};
 
 /// A boundary that was billed, and what was known then.
 #[derive(Debug)]
 pub(super) struct Recorded {
-    pub(super) boundary: NaiveDate,
+    pub(super) billing: Billing,
     /// The calendar that a cycle which opens on it is of.
     pub(super) zone: Tz,
     pub(super) seat_changes_known: usize,
@@ -45,7 +46,10 @@ impl WholeLog {
             seats: steps_of_changes(changes.iter().copied()),
             committed: steps_of_levels(committed.iter().copied()),
         };
-        Some((log, self.agreed.first(at.terms_known, at.standings_known, at.discounts_known)?.ok()?))
+        Some((
+            log,
+            self.agreed.first(at.billing, at.terms_known, at.standings_known, at.discounts_known)?.ok()?,
+        ))
     }
 }
 
@@ -56,6 +60,10 @@ pub(super) struct Account {
     pub(super) boundaries: Vec<Recorded>,
     /// The next boundary, as it is stored.
     pub(super) next_invoice_on: Option<NaiveDate>,
+    /// Whether the next run bills the last boundary again.
+    pub(super) bills_again: bool,
+    /// What counts as billed no more, and after which billing that was.
+    pub(super) unbilled: Vec<(Billing, InvoiceId)>,
     /// Whether the subscription has taken account of how the tenant stands.
     pub(super) standings_are_known: bool,
     /// What taxes are computed from.
@@ -64,8 +72,8 @@ pub(super) struct Account {
     pub(super) before: Vec<CycleState>,
     /// The cycles as they are stored now.
     pub(super) stored: Vec<CycleState>,
-    /// The documents, by the day that they were issued on.
-    pub(super) documents: BTreeMap<NaiveDate, Invoice>,
+    /// The documents, by what they were made by.
+    pub(super) documents: BTreeMap<Billing, Invoice>,
 }
 
 /// What came of it.
@@ -80,10 +88,10 @@ impl Account {
     /// Computes the lines of every boundary from the first recorded one on, and compares them with those of its
     /// document. Each goes on from the lines as they should be, so that one wrong line is one difference.
     pub(super) fn recompute(mut self, first: NaiveDate) -> Recomputed {
-        let recorded = self.documents.split_off(&first);
+        let recorded = self.documents.split_off(&Billing { boundary: first, revision: 0 });
         let before = std::mem::replace(&mut self.documents, recorded);
-        before.values().for_each(|document| self.tax.take(document));
         let unrecorded = before.len() as u64;
+        before.into_values().for_each(|document| self.tax.keep(document));
         let mut differences = Vec::new();
         if let Err(stop) = self.replay(&mut differences) {
             differences.push(*stop);
@@ -104,22 +112,27 @@ impl Account {
     fn replay(&mut self, differences: &mut Vec<Difference>) -> Result<(), Box<Difference>> {
         // Of those before the first that is recorded the last is not known, if there are any.
         let mut last = self.before.is_empty().then_some(None);
+        let mut windows = Windows::default();
         for recorded in &self.boundaries {
-            let boundary = recorded.boundary;
+            let Billing { boundary, revision } = recorded.billing;
             let not_ratable = |error: RatingError| Box::new(Difference::NotRatable { boundary, error });
             let (log, agreed) = self.log.known(recorded).ok_or(Difference::LogCut { boundary })?;
-            if let Some(last) = last {
-                due(&agreed, last, Some(boundary), differences)?;
+            match last {
+                // Billed again: only ever the last.
+                Some(Some(last)) if revision > 1 && last == boundary => {}
+                Some(last) => due(&agreed, last, Some(boundary), differences)?,
+                None => {}
             }
             let timeline = agreed.timeline().map_err(|_| Difference::Unreadable("terms"))?;
             let lines =
                 document(&timeline, boundary, recorded.zone, &mut self.before, &log).map_err(not_ratable)?;
-            let lines =
-                agreed.owed(&lines, last.flatten(), boundary).map_err(|error| unowable(boundary, &error))?;
+            let lines = agreed
+                .owed(&lines, &windows.bill(recorded.billing), boundary)
+                .map_err(|error| unowable(boundary, &error))?;
             let terms = agreed.terms().map_err(|_| Difference::Unreadable("terms"))?;
             let (basis, currency) = (terms.price.basis, terms.price.currency);
             let computed: Vec<_> = lines.iter().map(|line| computed(line, currency)).collect();
-            let stored = self.documents.remove(&boundary);
+            let stored = self.documents.remove(&recorded.billing);
             let before = differences.len();
             compare(boundary, &computed, stored.as_ref(), differences);
             let are_as_rated = differences.len() == before;
@@ -127,12 +140,51 @@ impl Account {
             // Beside a wrong line they would say the same again.
             differences.extend(taxes.into_iter().filter(|_| are_as_rated));
             last = Some(Some(boundary));
+            if let Some(stored) = stored {
+                self.tax.keep(stored);
+            }
+            for (_, id) in self.unbilled.iter().filter(|(after, _)| *after == recorded.billing) {
+                if let Some(document) = self.tax.let_go(*id) {
+                    take_out(&mut self.before, &document);
+                    document.billing.into_iter().for_each(|billing| windows.let_go(billing));
+                }
+            }
         }
         // What became of the tenant since is taken account of by the next run.
-        if let Some(last) = last.filter(|_| self.standings_are_known) {
+        if let (true, Some(last)) = (self.bills_again, last) {
+            if self.next_invoice_on != last {
+                differences.push(Difference::Boundary { computed: last, stored: self.next_invoice_on });
+            }
+        } else if let Some(last) = last.filter(|_| self.standings_are_known) {
             due(&self.log.agreed, last, self.next_invoice_on, differences)?;
         }
         Ok(())
+    }
+}
+
+/// Takes out of what was billed the lines of a document.
+fn take_out(cycles: &mut [CycleState], document: &Invoice) {
+    let parts = document.lines.chunk_by(|one, next| one.rated_position == next.rated_position);
+    for parts in parts {
+        let Some((first, others)) = parts.split_first() else { continue };
+        if first.item != MAILBOX {
+            continue;
+        }
+        let line = whole(first, others);
+        let off = others.iter().filter(|part| part.kind == InvoiceLineKind::Discount);
+        let off_minor: i64 = off.map(|part| part.rated.amount_minor).sum();
+        let is_it = |billed: &Billed| {
+            (billed.period, billed.quantity, billed.amount_minor, billed.discount_minor)
+                == (line.period, line.quantity, line.amount.amount_minor, -off_minor)
+                && billed.rate.tariff.unit_price() == line.unit_price
+                && (billed.rate.discount, billed.rate.off) == first.discount
+        };
+        for state in cycles.iter_mut().filter(|state| state.cycle.charged.start() == first.cycle_starts_on) {
+            if let Some(at) = state.billed.iter().position(is_it) {
+                state.billed.remove(at);
+                break;
+            }
+        }
     }
 }
 

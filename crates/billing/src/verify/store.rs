@@ -10,6 +10,7 @@ use super::DocumentSums;
 use super::difference::{Fault, Gap, GapKind, Posted};
 use super::recompute::Recorded;
 use crate::Error;
+use crate::invoice::Billing;
 use crate::ledger::Account;
 
 /// The next tenants in the order of their ids, deleted ones too: what they were billed is kept.
@@ -41,9 +42,9 @@ pub(super) async fn hold(tx: &mut TenantTx) -> Result<(), db::Error> {
 pub(super) async fn boundaries(tx: &mut TenantTx) -> Result<Vec<Recorded>, Error> {
     let tenant_id = tx.tenant_id().uuid();
     let rows = sqlx::query!(
-        "select boundary, time_zone, seat_changes_known, commitments_known, terms_known, standings_known, discounts_known
+        "select boundary, revision, time_zone, seat_changes_known, commitments_known, terms_known, standings_known, discounts_known
          from billed_boundaries
-         where tenant_id = $1 order by boundary",
+         where tenant_id = $1 order by boundary, revision",
         tenant_id
     )
     .fetch_all(tx.conn())
@@ -53,7 +54,7 @@ pub(super) async fn boundaries(tx: &mut TenantTx) -> Result<Vec<Recorded>, Error
         .map(|row| {
             let count = |known: i64| usize::try_from(known).map_err(|_| Error::Stored("billed boundary"));
             Ok(Recorded {
-                boundary: row.boundary,
+                billing: Billing { boundary: row.boundary, revision: row.revision },
                 zone: row.time_zone.parse::<Tz>().map_err(|_| Error::Stored("time zone"))?,
                 seat_changes_known: count(row.seat_changes_known)?,
                 commitments_known: count(row.commitments_known)?,
@@ -70,7 +71,8 @@ pub(super) async fn document_sums(tx: &mut TenantTx) -> Result<Vec<DocumentSums>
     let tenant_id = tx.tenant_id().uuid();
     let sums = sqlx::query_as!(
         DocumentSums,
-        r#"select i.id as "id: Uuid", i.kind = 'credit_note' as "is_credit_note!", i.currency, i.net_minor, i.tax_minor, i.total_minor,
+        r#"select i.id as "id: Uuid", i.kind = 'credit_note' as "is_credit_note!",
+             i.status = 'draft' as "is_draft!", i.currency, i.net_minor, i.tax_minor, i.total_minor,
              coalesce((select sum(l.amount_minor) from invoice_lines l
                where l.tenant_id = i.tenant_id and l.invoice_id = i.id), 0)::bigint as "lines_minor!",
              coalesce((select sum(r.amount_minor) from credit_note_references r
@@ -99,7 +101,7 @@ pub(super) async fn transfer_faults(tx: &mut TenantTx) -> Result<Vec<(Posted, St
              from invoices i
              cross join lateral (values ('net', 'revenue', i.net_minor), ('tax', 'tax_payable', i.tax_minor))
                leg (name, account, amount_minor)
-             where i.tenant_id = $1 and leg.amount_minor <> 0
+             where i.tenant_id = $1 and i.status = 'final' and leg.amount_minor <> 0
              union all
              select id, 'payment', issuer_id, 'cash', 'receivable', currency, received_minor, received_on, settled_at
              from payments where tenant_id = $1 and status = 'succeeded'
@@ -173,7 +175,7 @@ pub(super) async fn balances_apart(tx: &mut TenantTx) -> Result<Vec<TwoBalances>
              from invoices i
              cross join lateral (values ('receivable', i.total_minor), ('revenue', - i.net_minor), ('tax_payable', - i.tax_minor))
                side (account, amount_minor)
-             where i.tenant_id = $1
+             where i.tenant_id = $1 and i.status = 'final'
              union all
              select p.issuer_id, side.account, p.currency, side.sign * p.received_minor
              from payments p cross join lateral (values ('receivable', -1), ('cash', 1)) side (account, sign)
@@ -228,7 +230,7 @@ pub(super) async fn count_transfers(tx: &mut TenantTx) -> Result<i64, db::Error>
 pub(super) async fn gaps(tx: &mut SystemTx) -> Result<Vec<Gap>, db::Error> {
     let rows = sqlx::query!(
         r#"with used as (
-             select issuer_id, kind as series, number from invoices
+             select issuer_id, kind as series, number from invoices where status = 'final'
              union all select '00000000-0000-0000-0000-000000000000'::uuid, kind, number from wholesale_invoices
              union all select coalesce(reseller_id, '00000000-0000-0000-0000-000000000000'::uuid), 'price_book', version from price_books),
            steps as (

@@ -17,6 +17,8 @@ use crate::tax_rate::TaxRate;
 pub(super) struct Account {
     /// Of each issuer, in the order in which they were added.
     rates: BTreeMap<ResellerId, Vec<TaxRate>>,
+    /// The documents that count as billed so far, in their order, and what they come to.
+    documents: Vec<Invoice>,
     past: Past,
     /// Whether a document is missing: nobody can say how it was taxed, nor what is credited of it.
     is_broken: bool,
@@ -24,12 +26,22 @@ pub(super) struct Account {
 
 impl Account {
     pub(super) fn new(rates: BTreeMap<ResellerId, Vec<TaxRate>>) -> Self {
-        Self { rates, past: Past::default(), is_broken: false }
+        Self { rates, documents: Vec::new(), past: Past::default(), is_broken: false }
     }
 
-    /// Takes a document of before it was recorded what was known as it is stored.
-    pub(super) fn take(&mut self, document: &Invoice) {
-        self.past.take(document);
+    /// Takes a document as it is stored, after it was compared or because it cannot be.
+    pub(super) fn keep(&mut self, document: Invoice) {
+        self.past.take(&document);
+        self.documents.push(document);
+    }
+
+    /// Lets a document go that counts as billed no more; `None` if it never did.
+    pub(super) fn let_go(&mut self, id: InvoiceId) -> Option<Invoice> {
+        let at = self.documents.iter().position(|document| document.id == id)?;
+        let gone = self.documents.remove(at);
+        self.past = Past::default();
+        self.documents.iter().for_each(|document| self.past.take(document));
+        Some(gone)
     }
 
     /// Taxes the lines that a boundary owes, and compares with its document.
@@ -43,21 +55,18 @@ impl Account {
         let Some(stored) = stored.filter(|_| !self.is_broken) else { return Vec::new() };
         match self.taxed(basis, lines, stored) {
             Ok((computed, lines)) => [of_lines(stored, &lines), of_groups(stored, &computed)].concat(),
-            Err(difference) => {
-                // Those after it are computed from what is there.
-                self.past.take(stored);
-                vec![*difference]
-            }
+            Err(difference) => vec![*difference],
         }
     }
 
     fn taxed(
-        &mut self,
+        &self,
         basis: PriceBasis,
         lines: &[OwedLine],
         stored: &Invoice,
     ) -> Result<(TaxedDocument, Vec<Shown>), Box<Difference>> {
-        let (document, boundary) = (stored.id, stored.issued_on);
+        let document = stored.id;
+        let boundary = stored.billing.map_or(stored.issued_on, |billing| billing.boundary);
         let all = self.rates.get(&stored.issuer.id).map(Vec::as_slice).unwrap_or_default();
         let known = usize::try_from(stored.tax_rates_known).ok().and_then(|known| all.get(..known));
         let known = known.ok_or(Difference::LogCut { boundary })?;
@@ -66,7 +75,7 @@ impl Account {
             .map_err(|error| Difference::Untaxable { document, error })?;
         let amounts: Vec<(NaiveDate, i64)> =
             lines.iter().map(|line| (line.cycle.charged.start(), line.charge.amount_minor)).collect();
-        let taxed = self.past.history.tax(basis, treatment.group, &amounts);
+        let taxed = self.past.history.clone().tax(basis, treatment.group, &amounts);
         let shown = taxed.and_then(|taxed| shown(&taxed, basis, lines).map(|lines| (taxed, lines)));
         Ok(shown.map_err(|error| Difference::NotRatable { boundary, error })?)
     }

@@ -108,7 +108,7 @@ async fn claim_and_bill(
     let (invoices, credit_notes) = finalise(&mut tx, caller, &agreement, &documents).await?;
     store::advance(&mut tx, reseller_id, boundary).await?;
     tx.commit().await?;
-    Ok(Outcome::Billed { invoices, credit_notes })
+    Ok(Outcome::Billed { invoices, credit_notes, drafts: 0 })
 }
 
 /// What is known of the tenants that were ever the reseller's.

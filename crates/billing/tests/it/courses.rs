@@ -274,7 +274,10 @@ async fn a_deleted_tenant_gets_its_last_documents_and_a_restored_one_goes_on() {
     run(&world, "2026-01-11").await;
     // Its reseller reads them though it is gone.
     let last = super::invoices(&world.ctx).await[1].id;
-    assert_eq!(billing::invoice::get(&world.operator, last).await.unwrap().number, "CRN-000001");
+    assert_eq!(
+        billing::invoice::get(&world.operator, last).await.unwrap().number.as_deref(),
+        Some("CRN-000001")
+    );
     at(&world, "2026-01-21T12:00");
     let ctx = world.operator.enter_deleted_too(world.tenant.id).await.unwrap();
     tenancy::tenant::restore(&ctx).await.unwrap();

@@ -18,7 +18,7 @@ fn eur(amount_minor: i64) -> Money {
     Money::new(amount_minor, "EUR".parse().unwrap())
 }
 
-fn percent(percentage: &str, starts_on: &str, ends_on: Option<&str>) -> NewDiscount {
+pub(super) fn percent(percentage: &str, starts_on: &str, ends_on: Option<&str>) -> NewDiscount {
     NewDiscount {
         description: format!("{percentage} % off"),
         percentage: Some(percentage.into()),
@@ -37,7 +37,7 @@ fn amount(amount_minor: i64, starts_on: &str) -> NewDiscount {
     }
 }
 
-async fn give(ctx: &Ctx, new: NewDiscount) -> Discount {
+pub(super) async fn give(ctx: &Ctx, new: NewDiscount) -> Discount {
     discount::create(ctx, new).await.unwrap()
 }
 

@@ -115,6 +115,22 @@ async fn a_payment_gives_back_at_once_what_was_taken_and_nothing_that_somebody_t
 }
 
 #[tokio::test]
+async fn a_void_gives_back_at_once_what_was_taken() {
+    let world = in_debt().await;
+    dun_on(&world, "2026-02-04").await;
+    assert_eq!(suspended(&world.ctx).await.1, [Send, Imap]);
+    billing::invoice::void(&world.operator, invoices(&world.ctx).await[0].id, "x").await.unwrap();
+    assert_eq!(suspended(&world.ctx).await, (vec![], vec![]));
+    assert_eq!(dun_on(&world, "2026-02-05").await, Dunned::default());
+    super::payment::assert_clean(&world).await;
+    // What is billed anew, and February, are due in their own time, and theirs is another course.
+    run(&world, "2026-02-05").await;
+    assert_eq!(dun_on(&world, "2026-02-15").await, Dunned::default());
+    assert_eq!(dun_on(&world, "2026-02-16").await.steps, 1);
+    assert_eq!(steps(&world.ctx).await.last().unwrap(), "2 remind 1 2026-02-16");
+}
+
+#[tokio::test]
 async fn what_somebody_takes_or_gives_back_meanwhile_is_theirs() {
     let world = in_debt().await;
     dun_on(&world, "2026-02-04").await;

@@ -40,7 +40,7 @@ async fn whole(mut export: Export) -> String {
 }
 
 /// Both forms of a file, which say the same.
-async fn rows(ctx: &ResellerCtx, kind: Kind, level: Level) -> Vec<Map<String, Value>> {
+pub(super) async fn rows(ctx: &ResellerCtx, kind: Kind, level: Level) -> Vec<Map<String, Value>> {
     let lines = whole(open(ctx, kind, level, Format::JsonLines).await).await;
     let rows: Vec<Map<String, Value>> =
         lines.split_terminator('\n').map(|line| serde_json::from_str(line).unwrap()).collect();

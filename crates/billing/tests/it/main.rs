@@ -4,6 +4,7 @@
 mod autopay;
 mod courses;
 mod discount;
+mod draft;
 mod dunning;
 mod export;
 mod faults;
@@ -24,6 +25,7 @@ mod subscription;
 mod tax;
 mod usage;
 mod verify;
+mod void;
 mod wholesale;
 
 use billing::invoice::{self, Invoice};

@@ -27,11 +27,11 @@ fn work(bill_on: Option<&str>) -> NewOneOffItem {
     }
 }
 
-async fn add(ctx: &Ctx, bill_on: Option<&str>) -> OneOffItem {
+pub(super) async fn add(ctx: &Ctx, bill_on: Option<&str>) -> OneOffItem {
     one_off_item::create(ctx, work(bill_on)).await.unwrap()
 }
 
-async fn list(ctx: &Ctx) -> Vec<OneOffItem> {
+pub(super) async fn list(ctx: &Ctx) -> Vec<OneOffItem> {
     one_off_item::list(ctx, PageRequest::new(None, None)).await.unwrap().items
 }
 
@@ -176,7 +176,7 @@ async fn what_was_changed_of_an_item_or_its_line_is_found() {
     }
 }
 
-async fn with_setup(world: &World, setup_price: &str) -> PriceBook {
+pub(super) async fn with_setup(world: &World, setup_price: &str) -> PriceBook {
     let setup = |interval, unit_price| NewPrice {
         setup_price: Some(setup_price.into()),
         ..price(interval, unit_price, RemovalPolicy::CreditToBalance)

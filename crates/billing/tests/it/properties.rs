@@ -36,6 +36,7 @@ enum Event {
     Commit { seats: i64 },
     Change { yearly: bool },
     Cancel,
+    Void { invoice: usize },
     Pay { amount: i64, invoice: Option<usize> },
     Refund { payment: usize, amount: i64 },
     Rename { name: String },
@@ -49,6 +50,7 @@ fn event() -> impl Strategy<Value = Event> {
         1 => (0_i64..6).prop_map(|seats| Event::Commit { seats }),
         1 => any::<bool>().prop_map(|yearly| Event::Change { yearly }),
         1 => Just(Event::Cancel),
+        1 => (0_usize..4).prop_map(|invoice| Event::Void { invoice }),
         2 => (1_i64..9_000, prop::option::of(0_usize..4)).prop_map(|(amount, invoice)| Event::Pay { amount, invoice }),
         1 => (0_usize..4, 1_i64..4_000).prop_map(|(payment, amount)| Event::Refund { payment, amount }),
         1 => "[A-Z][a-z]{2,8}".prop_map(|name| Event::Rename { name }),
@@ -86,6 +88,12 @@ async fn stays_as_it_was(events: Vec<Event>) {
                 let _ = put(&world.ctx, terms(&book, if yearly { "year" } else { "month" }), None).await;
             }
             Event::Cancel => drop(cancel(&world.ctx, None, None).await),
+            // Its row says what it said: that it counts as billed no more is written beside it.
+            Event::Void { invoice } => {
+                let bills = invoices(&world.ctx).await;
+                let Some(one) = bills.get(invoice) else { continue };
+                let _ = billing::invoice::void(&world.operator, one.id, "x").await;
+            }
             Event::Pay { amount, invoice } => {
                 let bills = invoices(&world.ctx).await;
                 let bills: Vec<_> = bills.iter().filter(|one| one.total.amount_minor > 0).collect();

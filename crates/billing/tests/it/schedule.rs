@@ -53,6 +53,35 @@ async fn everybody_is_billed_once_their_own_day_has_come_and_a_test_clock_howeve
 }
 
 #[tokio::test]
+async fn a_draft_becomes_final_by_its_tenants_own_clock() {
+    let world = world_on("2026-01-01").await;
+    let book = book(&world, RemovalPolicy::default()).await;
+    super::draft::drafting(&world, 3, 0).await;
+    let new =
+        tenancy::tenant::NewTenant { test_clock: true, ..world::new_tenant(&world.reseller, "Sandbox") };
+    let sandbox = tenancy::tenant::create(&world.operator, new).await.unwrap();
+    let sandbox = super::ctx_of(&world, sandbox.id).await;
+    subscribe(&sandbox, &book, "month").await;
+    world::domain(&sandbox, &super::domain(&sandbox)).await;
+    seat(&sandbox, "ada").await;
+    let berlin = subscribed_tenant(&world, &book, "Berlin", 1).await;
+    let db = world.test_db.db();
+    for (clock, drafts, invoices) in
+        [("2026-01-01T12:00:00Z", 2, 0), ("2026-01-03T12:00:00Z", 0, 0), ("2026-01-04T12:00:00Z", 0, 1)]
+    {
+        tenancy::tenant::set_test_clock(&sandbox, clock.parse().unwrap()).await.unwrap();
+        let summary = scheduled(&db).await.unwrap().unwrap();
+        assert_eq!(
+            (summary.drafts, summary.invoices, summary.accounts_failed),
+            (drafts, invoices, 0),
+            "{clock}"
+        );
+    }
+    assert_eq!(invoices(&berlin).await[0].status, "draft");
+    super::verify::assert_clean(&world, 2).await;
+}
+
+#[tokio::test]
 async fn one_leads_and_who_is_gone_leads_no_more() {
     let world = world_on("2026-01-01").await;
     let book = book(&world, RemovalPolicy::default()).await;

@@ -49,6 +49,7 @@ pub(super) fn customer(country: &str, vat_id: Option<&str>) -> PutCustomer {
         address: address(country),
         vat_id: vat_id.map(Into::into),
         exemption: None,
+        reference: None,
     }
 }
 

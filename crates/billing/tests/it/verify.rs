@@ -245,6 +245,7 @@ pub(crate) async fn owner(world: &World) -> PgPool {
         "tenants",
         "payments",
         "refunds",
+        "unbilled_documents",
         "one_off_items",
         "subscription_discounts",
         "disputes",
@@ -252,6 +253,7 @@ pub(crate) async fn owner(world: &World) -> PgPool {
         let statement = format!("alter table {table} no force row level security");
         sqlx::raw_sql(sqlx::AssertSqlSafe(statement)).execute(&owner).await.unwrap();
     }
+    sqlx::raw_sql("alter table invoices disable trigger invoices_final").execute(&owner).await.unwrap();
     owner
 }
 
@@ -464,7 +466,7 @@ async fn a_document_that_is_gone_or_made_up_is_found() {
         panic!("{gone:?}")
     };
     assert_eq!(boundary, date("2026-04-01"));
-    let moved = after("update invoices set issued_on = '2026-04-02' where issued_on = '2026-04-01'").await;
+    let moved = after("update invoices set boundary = '2026-04-02' where boundary = '2026-04-01'").await;
     assert!(moved.iter().any(|found| matches!(found, Difference::DocumentUnfounded { .. })), "{moved:?}");
 }
 

@@ -25,7 +25,7 @@ fn a_hostile_text_makes_no_tag_and_leaves_no_attribute() {
         }
         party.name = hostile.to_owned();
     }
-    document.number = hostile.to_owned();
+    document.number = Some(hostile.to_owned());
     document.branding.product = hostile.to_owned();
     document.branding.support = Some(hostile.to_owned());
     document.notes = vec![hostile.to_owned()];

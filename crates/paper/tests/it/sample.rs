@@ -36,7 +36,7 @@ pub(crate) fn invoice(currency: &str, lines: Vec<Line>) -> Document {
     let tax = if rate.category == Category::Standard { (net * 19 + 50).div_euclid(100) } else { 0 };
     Document {
         kind: Kind::Invoice,
-        number: "PB-2026-000042".to_owned(),
+        number: some("PB-2026-000042"),
         issued_on: date("2026-02-01"),
         due_on: Some(date("2026-02-15")),
         period: Some(january()),
@@ -49,15 +49,10 @@ pub(crate) fn invoice(currency: &str, lines: Vec<Line>) -> Document {
             logo: None,
             support: some("billing@pillarbox.example"),
         },
-        bank: Some(Bank {
-            iban: "DE75512108001245126199".to_owned(),
-            bic: some("SOLADEST600"),
-            name: some("Beispielbank"),
-            reference: some("PB-2026-000042"),
-        }),
+        bank: Some(Bank { iban: "DE75512108001245126199".to_owned(), bic: some("SOLADEST600") }),
         lines,
-        taxes: vec![TaxGroup { rate, taxable: net, tax, reason: None, reason_code: None }],
-        totals: Totals { net, tax, gross: net + tax, paid: 0, payable: net + tax },
+        taxes: vec![TaxGroup { rate, taxable: net, tax, reason: None }],
+        totals: Totals { net, tax, gross: net + tax },
         payment_terms: some("Payable within 14 days without deduction."),
         customer_reference: some("PO 4711"),
         notes: vec!["Thank you for your business.".to_owned()],
@@ -121,8 +116,7 @@ pub(crate) fn credit_note() -> Document {
         (group.taxable, group.tax) = (-group.taxable, -group.tax);
     }
     let totals = &mut document.totals;
-    (totals.net, totals.tax) = (-totals.net, -totals.tax);
-    (totals.gross, totals.payable) = (-totals.gross, -totals.payable);
+    (totals.net, totals.tax, totals.gross) = (-totals.net, -totals.tax, -totals.gross);
     document
 }
 
@@ -135,7 +129,6 @@ pub(crate) fn reverse_charge() -> Document {
     document.customer.address.country = some("FR");
     document.customer.vat_id = some("FR12345678901");
     document.taxes[0].reason = some("Reverse charge");
-    document.taxes[0].reason_code = some("VATEX-EU-AE");
     document
 }
 

@@ -71,12 +71,11 @@ fn judge(root: &Element) {
     let groups: Vec<_> = root.find("TaxTotal").unwrap().all("TaxSubtotal").collect();
     let net: BigRational = lines(root).iter().map(|line| line.number("LineExtensionAmount")).sum();
     let tax: BigRational = groups.iter().map(|group| group.number("TaxAmount")).sum();
-    let paid = root.find("LegalMonetaryTotal/PrepaidAmount").map_or_else(zero, |paid| exact(&paid.text));
     assert_eq!(total("LineExtensionAmount"), net, "BR-CO-10");
     assert_eq!(total("TaxExclusiveAmount"), net, "BR-CO-13");
     assert_eq!(root.number("TaxTotal/TaxAmount"), tax, "BR-CO-14");
     assert_eq!(total("TaxInclusiveAmount"), net + tax, "BR-CO-15");
-    assert_eq!(total("PayableAmount"), total("TaxInclusiveAmount") - paid, "BR-CO-16");
+    assert_eq!(total("PayableAmount"), total("TaxInclusiveAmount"), "BR-CO-16");
     assert!(!groups.is_empty(), "BR-CO-18");
     for group in &groups {
         let category = group.text("TaxCategory/ID");
@@ -151,7 +150,7 @@ fn what_the_norm_forbids_is_refused_by_its_rule() {
         change(&mut document);
         ubl(&document).map_err(|error| error.rule).unwrap_err()
     };
-    assert_eq!(broken(|d| d.number = " ".to_owned()), "BR-02");
+    assert_eq!(broken(|d| d.number = None), "BR-02");
     assert_eq!(broken(|d| d.issuer.name.clear()), "BR-06");
     assert_eq!(broken(|d| d.customer.name.clear()), "BR-07");
     assert_eq!(broken(|d| d.issuer.address.country = None), "BR-09");
@@ -165,7 +164,6 @@ fn what_the_norm_forbids_is_refused_by_its_rule() {
     assert_eq!(broken(|d| d.totals.net += 1), "BR-CO-10");
     assert_eq!(broken(|d| d.totals.tax += 1), "BR-CO-14");
     assert_eq!(broken(|d| d.totals.gross += 1), "BR-CO-15");
-    assert_eq!(broken(|d| d.totals.paid += 1), "BR-CO-16");
     assert_eq!(broken(|d| d.taxes.clear()), "BR-CO-18");
     assert_eq!(broken(|d| d.bank.as_mut().unwrap().iban.clear()), "BR-50");
     assert_eq!(broken(|d| (d.due_on, d.payment_terms) = (None, None)), "BR-CO-25");
@@ -174,7 +172,7 @@ fn what_the_norm_forbids_is_refused_by_its_rule() {
     reverse.customer.vat_id = None;
     assert_eq!(ubl(&reverse).unwrap_err().rule, "BR-AE-02");
     let mut reverse = reverse_charge();
-    (reverse.taxes[0].reason, reverse.taxes[0].reason_code) = (None, None);
+    reverse.taxes[0].reason = None;
     assert_eq!(ubl(&reverse).unwrap_err().rule, "BR-AE-10");
 }
 
@@ -218,7 +216,7 @@ fn any_line(scope: bool) -> impl Strategy<Value = Line> {
 }
 
 /// The sums by EN 16931, made without the crate: a group for each category and rate, its tax rounded half up.
-fn total(mut document: Document, paid: i64) -> Document {
+fn total(mut document: Document) -> Document {
     let mut groups: Vec<TaxGroup> = Vec::new();
     for line in &document.lines {
         match groups.iter_mut().find(|group| group.rate == line.tax) {
@@ -226,13 +224,7 @@ fn total(mut document: Document, paid: i64) -> Document {
             None => {
                 let reasoned = !matches!(line.tax.category, Category::Standard | Category::Zero);
                 let reason = reasoned.then(|| "By law".to_owned());
-                groups.push(TaxGroup {
-                    rate: line.tax,
-                    taxable: line.net,
-                    tax: 0,
-                    reason,
-                    reason_code: None,
-                });
+                groups.push(TaxGroup { rate: line.tax, taxable: line.net, tax: 0, reason });
             }
         }
     }
@@ -242,18 +234,18 @@ fn total(mut document: Document, paid: i64) -> Document {
     }
     let net = document.lines.iter().map(|line| line.net).sum::<i64>();
     let tax = groups.iter().map(|group| group.tax).sum::<i64>();
-    document.totals = Totals { net, tax, gross: net + tax, paid, payable: net + tax - paid };
+    document.totals = Totals { net, tax, gross: net + tax };
     document.taxes = groups;
     document
 }
 
 fn any_document() -> impl Strategy<Value = Document> {
     let lines = any::<bool>().prop_flat_map(|scope| prop::collection::vec(any_line(scope), 1..12));
-    (lines, any::<bool>(), prop_oneof![Just(0), -5_000_i64..5_000]).prop_map(|(lines, credit, paid)| {
+    (lines, any::<bool>()).prop_map(|(lines, credit)| {
         let mut document = invoice("EUR", vec![line("Mailbox", 1)]);
         document.lines = lines;
         document.kind = if credit { Kind::CreditNote } else { Kind::Invoice };
-        total(document, paid)
+        total(document)
     })
 }
 
@@ -269,7 +261,7 @@ proptest! {
         document.customer.name = text.clone();
         document.customer.vat_id = Some(text.clone());
         document.notes = vec![text.clone()];
-        document.number = text;
+        document.number = Some(text);
         if let Ok(xml) = ubl(&document) {
             read(&xml);
         }

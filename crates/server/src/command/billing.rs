@@ -26,6 +26,7 @@ pub(crate) async fn run(config: &Config, as_of: NaiveDate, tenant: Option<Tenant
         accounts_failed,
         invoices,
         credit_notes,
+        drafts,
         wholesale_invoices,
         wholesale_credit_notes,
     } = summary;
@@ -33,7 +34,7 @@ pub(crate) async fn run(config: &Config, as_of: NaiveDate, tenant: Option<Tenant
         "accounts due {accounts_due}, billed {accounts_billed}, whose time has not come {accounts_not_yet}, billed by another run {accounts_elsewhere}"
     );
     println!("accounts parked {accounts_parked}, failed {accounts_failed}");
-    println!("invoices {invoices}, credit notes {credit_notes}");
+    println!("invoices {invoices}, credit notes {credit_notes}, drafts {drafts}");
     println!("wholesale invoices {wholesale_invoices}, credit notes {wholesale_credit_notes}");
     Ok(if accounts_parked + accounts_failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -8,6 +8,14 @@ use uuid::Uuid;
 use super::{Branding, read};
 use crate::{Scope, TenantTx};
 
+/// A reseller and those above it; nobody for one that does not exist.
+pub(super) async fn path_of(conn: &mut PgConnection, id: ResellerId) -> Result<Vec<Uuid>, Error> {
+    let path = sqlx::query_scalar!("select path from resellers where id = $1", id.uuid())
+        .fetch_optional(conn)
+        .await?;
+    Ok(path.unwrap_or_default())
+}
+
 /// The topmost first.
 pub(super) async fn of_resellers(
     conn: &mut PgConnection,

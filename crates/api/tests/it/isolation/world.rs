@@ -91,6 +91,12 @@ impl World {
         let discount = app.post(&admin, &discounts, billing::discount()).await.expect(201);
         let book = app.get(&admin, "/v1/price-books").await.expect(200)["data"][0].clone();
         let profile = format!("/v1/resellers/{reseller}/billing-profile");
+        let voidable = billing::billed(&app, &admin, "void.example").await;
+        let mut looks_at_drafts = billing::issuer();
+        looks_at_drafts["draft_days"] = json!(3);
+        app.put(&admin, &profile, looks_at_drafts).await.expect(200);
+        let draft = billing::billed(&app, &admin, "draft.example").await;
+        let going_draft = billing::billed(&app, &admin, "redraft.example").await;
         app.put(&admin, &profile, billing::issuer()).await.expect(200);
         app.put(&admin, &format!("{tenant}/billing-profile"), billing::customer()).await.expect(200);
         let (wholesale_book, wholesale_invoice) = billing::sold_wholesale(&app, &reseller).await;
@@ -114,6 +120,9 @@ impl World {
             ("deleted_message_id", deleted["id"].clone()),
             ("price_book_id", book["id"].clone()),
             ("invoice_id", invoice["id"].clone()),
+            ("voidable_invoice_id", voidable["id"].clone()),
+            ("draft_id", draft["id"].clone()),
+            ("going_draft_id", going_draft["id"].clone()),
             ("wholesale_book_id", wholesale_book),
             ("wholesale_invoice_id", wholesale_invoice),
             ("payment_id", payment["id"].clone()),
@@ -193,9 +202,14 @@ impl World {
             _ => "tenant_id",
         };
         path = path.replace("{tenant_id}", &self.ids[tenant]);
-        if id(operation) == "get_reconciliation" {
-            path = path.replace("{invoice_id}", &self.ids["wholesale_invoice_id"]);
-        }
+        let invoice = match id(operation) {
+            "get_reconciliation" => "wholesale_invoice_id",
+            "void_invoice" => "voidable_invoice_id",
+            "finalize_invoice" => "draft_id",
+            "discard_invoice" => "going_draft_id",
+            _ => "invoice_id",
+        };
+        path = path.replace("{invoice_id}", &self.ids[invoice]);
         if ["list_margins", "list_usage"].contains(&id(operation)) || id(operation).starts_with("export_") {
             path.push_str("?from=2026-03-01&to=2026-03-31");
         }
@@ -245,6 +259,7 @@ impl World {
                 "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
                 "Operations": [{"op": "replace", "path": "displayName", "value": "Ada"}],
             }),
+            "void_invoice" => json!({"reason": "the address was wrong"}),
             "transfer_tenant" => json!({"reseller_id": ids["below_reseller_id"]}),
             "cancel_subscription" | "preview_subscription" => json!({}),
             "create_tax_rate" => json!({"country": "DE", "rate": "19", "valid_from": "2007-01-01"}),

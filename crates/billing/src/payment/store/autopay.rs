@@ -20,7 +20,7 @@ pub(in crate::payment) async fn autopaying(
         "select t.id from tenants t
          where ($2::uuid is null or t.id > $2) and t.status <> 'deleted' and exists (
            select from payment_methods m where m.tenant_id = t.id and m.is_autopay
-             and exists (select from invoices i where i.tenant_id = t.id and i.kind = 'invoice' and i.issuer_id = m.issuer_id
+             and exists (select from invoices i where i.tenant_id = t.id and i.kind = 'invoice' and i.status = 'final' and i.issuer_id = m.issuer_id
                and i.due_on <= ((coalesce(t.test_clock, $1) + interval '14 hours') at time zone 'UTC')::date)
              and (select sum(case when x.debit_account = 'receivable' then x.amount_minor else -x.amount_minor end)
                from transfers x where x.tenant_id = t.id and x.issuer_id = m.issuer_id

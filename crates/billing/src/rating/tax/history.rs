@@ -94,6 +94,24 @@ impl TaxHistory {
         self.finish(basis, lines, placed)
     }
 
+    /// Whether nothing is taken back that was not charged: neither of a cycle nor of a group.
+    pub fn stands_alone(&self) -> Result<bool, RatingError> {
+        for billed in self.cycles.values() {
+            if lots(billed)?.iter().any(|lot| lot.amount_minor < 0) {
+                return Ok(false);
+            }
+        }
+        let left = self.left();
+        for group in left.iter().map(|total| total.group) {
+            let of_group = || left.iter().filter(|total| total.group == group);
+            let taxable_minor = sum(of_group().map(|total| total.taxable_minor))?;
+            if taxable_minor < 0 || sum(of_group().map(|total| total.tax_minor))? < 0 {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     fn finish(
         &mut self,
         basis: PriceBasis,

@@ -1,20 +1,23 @@
-//! Making documents final: what is outstanding at each boundary, taxed, numbered, written and posted.
+//! Making documents: what is outstanding at each boundary, taxed and written; and numbered and posted, unless the issuer
+//! looks at drafts first.
 
 use std::collections::BTreeMap;
 
-use chrono::{Days, NaiveDate};
+use chrono::{DateTime, Days, NaiveDate, Utc};
 use kernel::{InvoiceId, Money};
-use serde_json::json;
-use tenancy::{Ctx, TenantTx, event};
+use tenancy::{Ctx, TenantTx};
 
-use super::store;
+use super::{Finality, Written, store};
 use crate::Error;
-use crate::invoice::store::NewInvoice;
+use crate::invoice::draft::complete;
+use crate::invoice::store::{NewInvoice, unbilled};
 use crate::invoice::tax::{Past, Shown, shown, treatment_on};
-use crate::invoice::{Customer, DocumentKind, InvoiceLine, InvoiceLineKind, Issuer, store as invoices};
-use crate::ledger::{self, Posting};
+use crate::invoice::{
+    Billing, Customer, DocumentKind, InvoiceLine, InvoiceLineKind, Issuer, store as invoices,
+};
+use crate::ledger::Posting;
 use crate::profile::{self, DAYS_TO_PAY};
-use crate::rating::{GroupTotal, TaxedDocument};
+use crate::rating::{GroupTotal, TaxedDocument, local_day};
 use crate::series;
 use crate::subscription::{OwedLine, Subscription};
 use crate::tax_rate::{self, TaxRate};
@@ -26,9 +29,9 @@ struct Parties {
     rates: Vec<TaxRate>,
 }
 
-/// A document, without a number yet.
+/// A document to be written.
 struct Draft<'a> {
-    issued_on: NaiveDate,
+    billing: Billing,
     lines: &'a [OwedLine],
     taxed: TaxedDocument,
     shown: Vec<Shown>,
@@ -49,52 +52,70 @@ impl Draft<'_> {
 /// Taxes, numbers and writes the documents, after everything that can fail for the account's own reasons: the number
 /// series is locked for as short as can be. Invoices take their numbers before credit notes, so that two runs never
 /// wait for each other crosswise.
-pub(super) async fn finalise(
+///
+/// A boundary's document is issued on it; one that is billed again, on the run's day; and a draft is to be issued so many
+/// days after that.
+pub(super) async fn write_all(
     ctx: &Ctx,
     tx: &mut TenantTx,
     subscription: &Subscription,
-    documents: &[(NaiveDate, Vec<OwedLine>)],
-) -> Result<Vec<(DocumentKind, InvoiceId)>, Error> {
+    documents: &[(Billing, Vec<OwedLine>)],
+    until: NaiveDate,
+    finality: Finality,
+) -> Result<Vec<Written>, Error> {
     if documents.is_empty() {
         return Ok(Vec::new());
     }
     let parties = parties(ctx, tx).await?;
     let drafts = drafts(tx, subscription, &parties, documents).await?;
+    let draft_days = parties.issuer.profile.as_ref().map_or(0, |profile| profile.draft_days);
+    // Documents become final in the order of their boundaries: a credit note after what it corrects.
+    let waits = draft_days > 0 || unbilled::oldest_draft(tx).await?.is_some();
     let mut numbers = BTreeMap::new();
     for kind in [DocumentKind::Invoice, DocumentKind::CreditNote] {
-        for draft in drafts.iter().filter(|draft| draft.kind() == kind) {
+        let are_final = !waits && finality == Finality::AtOnce;
+        for draft in drafts.iter().filter(|draft| are_final && draft.kind() == kind) {
             let number = series::store::take(tx.conn(), parties.issuer.id, kind.series()).await?;
-            numbers.insert(draft.issued_on, number);
+            numbers.insert(draft.billing, number);
         }
     }
     // Lists are ordered by id: those made in one millisecond shall be in the order of their boundaries, too.
     let mut ids: Vec<InvoiceId> = drafts.iter().map(|_| ctx.env().new_id()).collect();
     ids.sort_unstable();
     let days_to_pay = parties.issuer.profile.as_ref().map_or(DAYS_TO_PAY, |profile| profile.days_to_pay);
-    let days_to_pay = Days::new(days_to_pay.into());
-    let mut made = Vec::new();
+    let after = |day: NaiveDate, days: u32| {
+        day.checked_add_days(Days::new(days.into())).ok_or(Error::Stored("boundary"))
+    };
+    let today = until.min(local_day(ctx.now(), ctx.time_zone()));
+    let mut written = Vec::new();
     for (draft, id) in drafts.iter().zip(ids) {
+        let issued_on = match (waits, draft.billing) {
+            (false, Billing { boundary, revision: 1 }) => boundary,
+            (_, Billing { boundary, .. }) => after(today.max(boundary), draft_days)?,
+        };
+        let number = numbers.remove(&draft.billing);
         let new = NewInvoice {
             id,
             kind: draft.kind(),
             issuer: &parties.issuer,
             customer: &parties.customer,
             currency: subscription.terms.price.currency,
-            issued_on: draft.issued_on,
-            due_on: draft.issued_on.checked_add_days(days_to_pay).ok_or(Error::Stored("boundary"))?,
+            billing: Some(draft.billing),
+            reason: None,
+            issued_on,
+            due_on: after(issued_on, days_to_pay)?,
             totals: &draft.taxed.totals,
             tax_behavior: subscription.terms.price.basis,
             tax_rates_known: i64::try_from(parties.rates.len()).map_err(|_| Error::Stored("rates of tax"))?,
-            finalized_at: ctx.env().now(),
+            finalized: number.map(|number| (number, ctx.env().now())),
         };
-        let number = numbers.remove(&draft.issued_on).ok_or(Error::Stored("number series"))?;
-        write(tx, &new, number, draft).await?;
-        let data = json!({"kind": new.kind.as_str(), "number": number, "issued_on": new.issued_on,
-            "total": {"amount_minor": new.totals.total_minor, "currency": new.currency.code()}});
-        event::record(tx, ctx, event::Kind::InvoiceFinalized, new.id, data).await?;
-        made.push((new.kind, new.id));
+        write(tx, &new, draft).await?;
+        if let Some((number, posted_at)) = new.finalized {
+            complete(ctx, tx, &posting(&new, posted_at), number).await?;
+        }
+        written.push(Written { id, kind: new.kind, is_draft: new.finalized.is_none() });
     }
-    Ok(made)
+    Ok(written)
 }
 
 async fn parties(ctx: &Ctx, tx: &mut TenantTx) -> Result<Parties, Error> {
@@ -116,7 +137,7 @@ async fn drafts<'a>(
     tx: &mut TenantTx,
     subscription: &Subscription,
     parties: &Parties,
-    documents: &'a [(NaiveDate, Vec<OwedLine>)],
+    documents: &'a [(Billing, Vec<OwedLine>)],
 ) -> Result<Vec<Draft<'a>>, Error> {
     // Only a credit asks what there was before.
     let credits = documents.iter().flat_map(|(_, lines)| lines).filter(|line| line.charge.amount_minor < 0);
@@ -125,24 +146,21 @@ async fn drafts<'a>(
     let (issuer, customer) = (parties.issuer.profile.as_ref(), parties.customer.profile.as_ref());
     let basis = subscription.terms.price.basis;
     let mut drafts = Vec::new();
-    for (issued_on, lines) in documents {
-        let treatment = treatment_on(issuer, customer, &parties.rates, *issued_on)?;
+    for (billing, lines) in documents {
+        let treatment = treatment_on(issuer, customer, &parties.rates, billing.boundary)?;
         let amounts: Vec<(NaiveDate, i64)> =
             lines.iter().map(|line| (line.cycle.charged.start(), line.charge.amount_minor)).collect();
         let taxed = past.history.tax(basis, treatment.group, &amounts)?;
         let groups = taxed.totals.groups.iter();
         let reasons = groups.map(|total| past.reason(total.group, &treatment)).collect();
         let shown = shown(&taxed, basis, lines)?;
-        drafts.push(Draft { issued_on: *issued_on, lines, taxed, shown, reasons });
+        drafts.push(Draft { billing: *billing, lines, taxed, shown, reasons });
     }
     Ok(drafts)
 }
 
-async fn write(tx: &mut TenantTx, new: &NewInvoice<'_>, number: i64, draft: &Draft<'_>) -> Result<(), Error> {
-    // Read before the document itself is there.
-    let creditable =
-        if new.kind == DocumentKind::CreditNote { invoices::creditable(tx).await? } else { Vec::new() };
-    invoices::insert(tx, new, number).await?;
+async fn write(tx: &mut TenantTx, new: &NewInvoice<'_>, draft: &Draft<'_>) -> Result<(), Error> {
+    invoices::insert(tx, new).await?;
     let mut before = None;
     for (position, Shown { part, is_discount }) in (1..).zip(&draft.shown) {
         let line = draft.lines.get(part.line).ok_or(Error::Stored("line"))?;
@@ -171,7 +189,11 @@ async fn write(tx: &mut TenantTx, new: &NewInvoice<'_>, number: i64, draft: &Dra
     for (total, reason) in draft.taxes() {
         invoices::insert_tax(tx, new.id, total, reason.as_deref()).await?;
     }
-    let posting = Posting {
+    Ok(())
+}
+
+fn posting(new: &NewInvoice<'_>, posted_at: DateTime<Utc>) -> Posting {
+    Posting {
         document: new.id,
         kind: new.kind,
         issuer: new.issuer.id,
@@ -179,16 +201,6 @@ async fn write(tx: &mut TenantTx, new: &NewInvoice<'_>, number: i64, draft: &Dra
         net_minor: new.totals.net_minor,
         tax_minor: new.totals.tax_minor,
         effective_on: new.issued_on,
-        posted_at: new.finalized_at,
-    };
-    ledger::post(tx, &posting).await?;
-    // The newest invoices first. What was credited never exceeds what was invoiced.
-    let mut left = new.totals.total_minor.saturating_neg();
-    for (invoice, open) in creditable {
-        if left > 0 {
-            invoices::insert_reference(tx, new.id, invoice, open.min(left)).await?;
-            left -= open.min(left);
-        }
+        posted_at,
     }
-    if left > 0 { Err(Error::Stored("sum of credits")) } else { Ok(()) }
 }

@@ -5,9 +5,11 @@ use sqlx::types::chrono::{DateTime, NaiveDate, Utc};
 use tenancy::TenantTx;
 
 use crate::Error;
+use crate::invoice::Billing;
 use crate::invoice::store::discount;
 use crate::price_book::store::tariff;
 use crate::rating::{Billed, Rate, Span};
+use crate::subscription::Windows;
 
 use super::{Covered, CycleKey};
 
@@ -51,7 +53,8 @@ pub(super) async fn claim_waiting(tx: &mut TenantTx) -> Result<Option<Claim>, db
 pub(super) async fn advance(tx: &mut TenantTx, next_invoice_on: Option<NaiveDate>) -> Result<(), db::Error> {
     let tenant_id = tx.tenant_id().uuid();
     sqlx::query!(
-        "update subscriptions set next_invoice_on = $2, parked_at = null, parked_reason = null, version = version + 1 where tenant_id = $1",
+        "update subscriptions set next_invoice_on = $2, bills_again = false, parked_at = null, parked_reason = null,
+           version = version + 1 where tenant_id = $1",
         tenant_id,
         next_invoice_on
     )
@@ -97,7 +100,7 @@ pub(super) async fn cycles(tx: &mut TenantTx, item: &str) -> Result<Vec<Covered>
         .collect()
 }
 
-/// Every line billed so far, or before a boundary, as it was rated, with its cycle.
+/// Every line that counts as billed, or every one of before a boundary, as it was rated, with its cycle.
 pub(super) async fn billed_lines(
     tx: &mut TenantTx,
     item: &str,
@@ -112,8 +115,9 @@ pub(super) async fn billed_lines(
              l.discount_percentage::text as "discount_percentage!", l.discount_off::text as "discount_off!", p.model, p.unit_price::text,
              p.tier_limits as "tier_limits: Vec<Option<i32>>", p.tier_prices::text[] as "tier_prices!"
            from invoice_lines l join prices p on p.id = l.price_id
-           where l.tenant_id = $1 and l.item = $2 and ($3::date is null or exists (
-             select from invoices i where i.tenant_id = l.tenant_id and i.id = l.invoice_id and i.issued_on < $3))
+           where l.tenant_id = $1 and l.item = $2 and case when $3::date is null
+             then not exists (select from unbilled_documents u where u.tenant_id = l.tenant_id and u.invoice_id = l.invoice_id)
+             else exists (select from invoices i where i.tenant_id = l.tenant_id and i.id = l.invoice_id and i.boundary < $3) end
            group by l.invoice_id, l.rated_position, l.cycle, l.whole, l.period, l.discount_percentage, l.discount_off,
              p.price_book_id, p.id"#,
         tenant_id,
@@ -199,33 +203,60 @@ pub(super) async fn cover_changes(tx: &mut TenantTx, item: &str, days: Span) -> 
     Ok(())
 }
 
-/// Records that a boundary was billed, and how much of the logs was known: all terms, commitments and
-/// discounts, since a change of the
-/// subscription waits for its row, and so many seat changes and standings.
+/// Records that a boundary was billed, and how much of the logs was known: all terms, commitments and discounts, since a change of
+/// the subscription waits for its row, and so many seat changes and standings. Returns which time it was billed.
 pub(super) async fn record_boundary(
     tx: &mut TenantTx,
     boundary: NaiveDate,
     zone: Tz,
     seat_changes_known: i64,
     standings_known: i64,
-) -> Result<(), db::Error> {
+) -> Result<Billing, db::Error> {
     let tenant_id = tx.tenant_id().uuid();
-    sqlx::query!(
+    let revision = sqlx::query_scalar!(
         "insert into billed_boundaries (tenant_id, boundary, time_zone, seat_changes_known, commitments_known, terms_known,
-           discounts_known, standings_known)
+           discounts_known, standings_known, revision)
          select $1, $2, $3, $4, (select count(*) from seat_commitments where tenant_id = $1),
            (select count(*) from subscription_terms where tenant_id = $1),
            (select count(*) from subscription_discounts where tenant_id = $1),
-           $5",
+           $5, (select coalesce(max(revision), 0) + 1 from billed_boundaries where tenant_id = $1 and boundary = $2)
+         returning revision",
         tenant_id,
         boundary,
         zone.name(),
         seat_changes_known,
         standings_known,
     )
-    .execute(tx.conn())
+    .fetch_one(tx.conn())
     .await?;
-    Ok(())
+    Ok(Billing { boundary, revision })
+}
+
+/// The days that were billed so far, with those that are to be billed again.
+pub(super) async fn windows(tx: &mut TenantTx) -> Result<Windows, db::Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let rows = sqlx::query!(
+        r#"select b.boundary, b.revision, i.boundary as "gone_boundary?", i.revision as "gone_revision?"
+           from billed_boundaries b
+           left join unbilled_documents u on u.tenant_id = b.tenant_id
+             and (u.after_boundary, u.after_revision) = (b.boundary, b.revision)
+           left join invoices i on i.tenant_id = u.tenant_id and i.id = u.invoice_id
+           where b.tenant_id = $1 order by b.boundary, b.revision"#,
+        tenant_id
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    let (mut windows, mut last) = (Windows::default(), None);
+    for row in rows {
+        let billing = Billing { boundary: row.boundary, revision: row.revision };
+        if last.replace(billing) != Some(billing) {
+            windows.bill(billing);
+        }
+        if let Some((boundary, revision)) = row.gone_boundary.zip(row.gone_revision) {
+            windows.let_go(Billing { boundary, revision });
+        }
+    }
+    Ok(windows)
 }
 
 /// How issuer and customer are called where they have no billing profile.

@@ -81,7 +81,8 @@ pub(super) async fn document_sums(
 ) -> Result<Vec<DocumentSums>, db::Error> {
     let sums = sqlx::query_as!(
         DocumentSums,
-        r#"select i.id as "id: Uuid", i.kind = 'credit_note' as "is_credit_note!", i.currency, i.net_minor, i.tax_minor, i.total_minor,
+        r#"select i.id as "id: Uuid", i.kind = 'credit_note' as "is_credit_note!",
+             false as "is_draft!", i.currency, i.net_minor, i.tax_minor, i.total_minor,
              coalesce((select sum(l.amount_minor) from wholesale_invoice_lines l
                where l.reseller_id = i.reseller_id and l.invoice_id = i.id), 0)::bigint as "lines_minor!",
              0::bigint as "taxes_minor!",

@@ -43,7 +43,7 @@ pub(super) async fn retail(
              (array_agg(i.customer_name order by i.issued_on desc))[1] as tenant_name, l.item, i.currency,
              sum(l.amount_minor)::bigint as "amount_minor!"
            from invoices i join invoice_lines l on l.tenant_id = i.tenant_id and l.invoice_id = i.id
-           where i.issuer_id = $1 and i.issued_on between $2 and $3
+           where i.issuer_id = $1 and i.status = 'final' and i.issued_on between $2 and $3
            group by i.tenant_id, l.item, i.currency"#,
         reseller_id.uuid(),
         from,

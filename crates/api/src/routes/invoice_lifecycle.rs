@@ -1,0 +1,71 @@
+//! What happens to documents: drafts become final or are discarded, invoices are voided.
+
+use axum::Json as Answer;
+use axum::http::StatusCode;
+use billing::invoice;
+use serde::Deserialize;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::invoice::Invoice;
+use super::paths::InvoicePath;
+use crate::extract::{Bearer, Json, Path};
+use crate::problem::Problem;
+use crate::{Api, schema};
+
+/// Make a draft final
+///
+/// Today, and not on the day that it waits for: it is numbered, posted to the ledger and due.
+#[utoipa::path(post, path = "/v1/invoices/{invoice_id}/finalize", tag = "Invoices", operation_id = "finalize_invoice",
+    params(InvoicePath),
+    responses((status = 200, description = "The document, final now.", body = Invoice),
+        (status = 409, description = "It is final already: `not_a_draft`. Or a draft of an earlier boundary becomes final before it: `earlier_draft`.")),
+    extensions(("x-required-action" = json!("invoices:write"))))]
+async fn finalize(Bearer(caller): Bearer, Path(at): Path<InvoicePath>) -> Result<Answer<Invoice>, Problem> {
+    Ok(Answer(invoice::finalize(&caller, at.invoice_id).await?.into()))
+}
+
+/// Discard a draft
+///
+/// The next billing run makes it anew, by the events, profiles and rates that are known then.
+#[utoipa::path(delete, path = "/v1/invoices/{invoice_id}", tag = "Invoices", operation_id = "discard_invoice",
+    params(InvoicePath),
+    responses((status = 204, description = "It is gone."),
+        (status = 409, description = "It is final: `not_a_draft`. A later document takes back what it charges, and is to be discarded or voided first: `credited_since`. A former reseller issued it: `issued_by_another`. It is of before it was recorded what documents are made of: `not_recorded`.")),
+    extensions(("x-required-action" = json!("invoices:write"))))]
+async fn discard(Bearer(caller): Bearer, Path(at): Path<InvoicePath>) -> Result<StatusCode, Problem> {
+    invoice::discard(&caller, at.invoice_id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Why an invoice is voided.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Void {
+    /// As the credit note shows it.
+    #[schema(value_type = schema::BillingLine, example = "the address was wrong")]
+    reason: String,
+}
+
+/// Void an invoice
+///
+/// A credit note takes back the whole of what has not been credited, the invoice's `status` becomes `void`, and the next billing
+/// run bills anew what is owed, by the profiles and rates of then: so a wrong address or tax is corrected.
+#[utoipa::path(post, path = "/v1/invoices/{invoice_id}/void", tag = "Invoices", operation_id = "void_invoice",
+    params(InvoicePath),
+    responses((status = 201, description = "The credit note.", body = Invoice),
+        (status = 409, description = "Something of it is paid or being paid: `paid`. It is no final invoice of which something is left, or shares a credit note with another: `not_voidable`. A later document takes back what it charges, and is to be voided or discarded first: `credited_since`. A former reseller issued it: `issued_by_another`. It is of before it was recorded what documents are made of: `not_recorded`.")),
+    extensions(("x-required-action" = json!("invoices:write"))))]
+async fn void(
+    Bearer(caller): Bearer,
+    Path(at): Path<InvoicePath>,
+    Json(body): Json<Void>,
+) -> Result<(StatusCode, Answer<Invoice>), Problem> {
+    let note = invoice::void(&caller, at.invoice_id, &body.reason).await?;
+    Ok((StatusCode::CREATED, Answer(note.into())))
+}
+
+pub(crate) fn router() -> OpenApiRouter<Api> {
+    OpenApiRouter::default().routes(routes!(finalize)).routes(routes!(discard)).routes(routes!(void))
+}

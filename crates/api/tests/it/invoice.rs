@@ -1,0 +1,123 @@
+//! How documents look, and drafts and voids by API.
+
+use axum::http::Method;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+
+use crate::billing::{billed, customer, issuer, run, subscribed};
+use crate::support::{App, text};
+
+const LOGO: &str = r##"<svg xmlns="http://www.w3.org/2000/svg" width="240" height="60" viewBox="0 0 240 60">
+<rect width="60" height="60" rx="12" fill="#b3261e"/><path d="M15 20h30v22H15z M15 20l15 13 15-13" fill="none" stroke="#fff" stroke-width="4"/>
+<rect x="76" y="22" width="150" height="16" fill="#b3261e"/></svg>"##;
+
+async fn paper(app: &App, token: &str, path: &str, media_type: &str) -> Vec<u8> {
+    let answer = app.call(Method::GET, path).token(token).header("accept", media_type).send().await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    answer.body.to_vec()
+}
+
+/// The reseller looks like itself, and looks at drafts for so many days.
+async fn branded(app: &App, token: &str, reseller: &str, draft_days: u32) {
+    let branding = json!({"branding": {"product_name": "North Mail", "primary_color": "#b3261e", "support_email": "help@north.example"}});
+    app.call(Method::PATCH, &format!("/v1/resellers/{reseller}"))
+        .token(&app.operator)
+        .json(branding)
+        .send()
+        .await
+        .expect(200);
+    let mut profile = issuer();
+    let more = json!({
+        "contact_email": "billing@north.example", "contact_phone": "+49 40 123456", "website": "north.example",
+        "payment_terms": "Payable without deduction.", "note": "Thank you for your business.",
+        "logo": STANDARD.encode(LOGO), "draft_days": draft_days, "iban": "DE89370400440532013000", "registration_number": "HRB 12345",
+    });
+    profile.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    let path = format!("/v1/resellers/{reseller}/billing-profile");
+    let put = app.put(token, &path, profile.clone()).await.expect(200);
+    assert_eq!((&put["logo"], &put["note"]), (&profile["logo"], &profile["note"]));
+    profile["logo"] = json!(STANDARD.encode("GIF89a"));
+    let refused = app.put(token, &path, profile).await.expect_problem(422, "invalid_request");
+    assert_eq!(refused["errors"][0]["pointer"], "/logo");
+}
+
+#[tokio::test]
+async fn a_document_bears_the_issuers_look_and_words() {
+    let app = App::new().await;
+    let (reseller, north) = app.reseller("North").await;
+    branded(&app, &north, &reseller, 0).await;
+    let tenant = subscribed(&app, &north, "one.example", 3).await;
+    let mut bakery = customer();
+    bakery["reference"] = json!("PO 4711");
+    app.put(&north, &format!("{tenant}/billing-profile"), bakery).await.expect(200);
+    run(&app, &north, json!({"as_of": "2026-03-02"})).await;
+    let invoice = app.get(&north, &format!("{tenant}/invoices")).await.expect(200)["data"][0].clone();
+    assert_eq!(
+        (&invoice["customer"]["reference"], &invoice["issuer"]["website"]),
+        (&json!("PO 4711"), &json!("north.example"))
+    );
+    let path = format!("/v1/invoices/{}", text(&invoice["id"]));
+    let html = String::from_utf8(paper(&app, &north, &path, "text/html").await).unwrap();
+    let logo = format!("src=\"data:image/svg+xml;base64,{}\"", STANDARD.encode(LOGO));
+    let said = [
+        &logo,
+        "#b3261e",
+        "alt=\"North Mail\"",
+        "help@north.example",
+        "billing@north.example",
+        "+49 40 123456",
+        "north.example",
+        "Payable without deduction.",
+        "Thank you for your business.",
+        "PO 4711",
+    ];
+    for part in said {
+        assert!(html.contains(part), "{part} is not in {html}");
+    }
+    let pdf = paper(&app, &north, &path, "application/pdf").await;
+    assert!(pdf.starts_with(b"%PDF"));
+    if let Ok(file) = std::env::var("PILLARBOX_PDF") {
+        std::fs::write(file, &pdf).unwrap();
+    }
+    let xml = String::from_utf8(paper(&app, &north, &path, "application/xml").await).unwrap();
+    for part in [
+        "<cbc:BuyerReference>PO 4711<",
+        "<cbc:ElectronicMail>billing@north.example<",
+        "<cbc:Note>Payable without deduction.<",
+    ] {
+        assert!(xml.contains(part), "{part} is not in {xml}");
+    }
+    // A tenant sees the look of its issuer, too; a picture that cannot be drawn keeps nobody from the PDF.
+    let broken = json!({"logo": STANDARD.encode("<svg")});
+    let mut profile = issuer();
+    profile.as_object_mut().unwrap().extend(broken.as_object().unwrap().clone());
+    app.put(&north, &format!("/v1/resellers/{reseller}/billing-profile"), profile).await.expect(200);
+    assert!(paper(&app, &north, &path, "application/pdf").await.starts_with(b"%PDF"));
+}
+
+#[tokio::test]
+async fn a_draft_is_shown_as_one_and_has_no_xml() {
+    let app = App::new().await;
+    let (reseller, north) = app.reseller("North").await;
+    branded(&app, &north, &reseller, 3).await;
+    let draft = billed(&app, &north, "one.example").await;
+    assert_eq!((&draft["status"], &draft["number"]), (&json!("draft"), &Value::Null));
+    let path = format!("/v1/invoices/{}", text(&draft["id"]));
+    let html = String::from_utf8(paper(&app, &north, &path, "text/html").await).unwrap();
+    assert!(html.contains("<h1>DRAFT invoice</h1>") && !html.contains("Payment by bank transfer"), "{html}");
+    assert!(paper(&app, &north, &path, "application/pdf").await.starts_with(b"%PDF"));
+    let xml = app.call(Method::GET, &path).token(&north).header("accept", "application/xml").send().await;
+    xml.expect_problem(409, "no_such_form");
+    let voided = app.post(&north, &format!("{path}/void"), json!({"reason": "x"})).await;
+    voided.expect_problem(409, "not_voidable");
+    let made = app.call(Method::POST, &format!("{path}/finalize")).token(&north).send().await.expect(200);
+    assert_eq!((&made["status"], &made["number"]), (&json!("final"), &json!("INV-000001")));
+    app.delete(&north, &path).await.expect_problem(409, "not_a_draft");
+    let note = app.post(&north, &format!("{path}/void"), json!({"reason": "misspelt"})).await.expect(201);
+    assert_eq!((&note["reason"], &note["corrects"][0]), (&json!("misspelt"), &draft["id"]));
+    assert_eq!(app.get(&north, &path).await.expect(200)["status"], "void");
+    let path = format!("/v1/invoices/{}", text(&note["id"]));
+    let html = String::from_utf8(paper(&app, &north, &path, "text/html").await).unwrap();
+    assert!(html.contains("misspelt") && html.contains("INV-000001 of"), "{html}");
+}

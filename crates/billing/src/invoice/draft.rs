@@ -1,0 +1,167 @@
+//! Drafts: documents that count as billed, and that nobody owes yet. A run makes them final when their day has come, or
+//! somebody does before; or one is discarded, and its boundary is billed anew.
+
+use chrono::{Days, NaiveDate};
+use kernel::InvoiceId;
+use serde_json::json;
+use tenancy::{Action, Caller, Ctx, TenantTx, event};
+
+use super::store::unbilled;
+use super::{DocumentKind, Invoice, enter, store};
+use crate::Error;
+use crate::ledger::{self, Posting};
+use crate::profile::DAYS_TO_PAY;
+use crate::rating::local_day;
+use crate::series;
+
+/// Makes a draft final today: numbered, posted and due.
+///
+/// # Errors
+/// [`Error::NotFound`], the same for one that does not exist and for one of a tenant out of scope; [`Error::Conflict`]
+/// `not_a_draft`, and `earlier_draft` while one of an earlier boundary is there.
+pub async fn finalize(caller: &Caller, id: InvoiceId) -> Result<Invoice, Error> {
+    let ctx = enter(caller, id).await?;
+    ctx.require(Action::InvoiceWrite)?;
+    let mut tx = ctx.begin().await?;
+    let draft = held_draft(&mut tx, id).await?;
+    if unbilled::oldest_draft(&mut tx).await? != Some(id) {
+        let detail = "a draft of an earlier boundary becomes final before it";
+        return Err(Error::Conflict { code: "earlier_draft", detail });
+    }
+    make_final(&ctx, &mut tx, &draft, local_day(ctx.now(), ctx.time_zone())).await?;
+    let made = store::find(&mut tx, id).await?.ok_or(Error::NotFound)?;
+    tx.commit().await?;
+    Ok(made)
+}
+
+/// Discards a draft: the next run bills anew what it billed, by what is known then.
+///
+/// # Errors
+/// [`Error::NotFound`], the same for one that does not exist and for one of a tenant out of scope; [`Error::Conflict`]
+/// `not_a_draft`, and `credited_since` when a later document takes back what it charges.
+pub async fn discard(caller: &Caller, id: InvoiceId) -> Result<(), Error> {
+    let ctx = enter(caller, id).await?;
+    ctx.require(Action::InvoiceWrite)?;
+    let mut tx = ctx.begin().await?;
+    let draft = held_draft(&mut tx, id).await?;
+    unbill(&ctx, &mut tx, &[&draft]).await?;
+    let data = json!({"kind": draft.kind.as_str(),
+        "total": {"amount_minor": draft.total.amount_minor, "currency": draft.currency.code()}});
+    event::record(&mut tx, &ctx, event::Kind::InvoiceDiscarded, id, data).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+/// Makes the tenant's drafts final whose day has come, the oldest first and each in a transaction of its own. Returns how
+/// many invoices and credit notes that were.
+pub(crate) async fn finalize_due(ctx: &Ctx, as_of: NaiveDate) -> Result<(u64, u64), Error> {
+    let until = as_of.min(local_day(ctx.now(), ctx.time_zone()));
+    let (mut invoices, mut credit_notes) = (0, 0);
+    loop {
+        let mut tx = ctx.begin().await?;
+        unbilled::hold(&mut tx).await?;
+        let Some(id) = unbilled::oldest_draft(&mut tx).await? else { break };
+        let draft = store::find(&mut tx, id).await?.ok_or(Error::Stored("draft"))?;
+        if draft.issued_on > until {
+            break;
+        }
+        make_final(ctx, &mut tx, &draft, until).await?;
+        tx.commit().await?;
+        match draft.kind {
+            DocumentKind::Invoice => invoices += 1,
+            DocumentKind::CreditNote => credit_notes += 1,
+        }
+    }
+    Ok((invoices, credit_notes))
+}
+
+async fn held_draft(tx: &mut TenantTx, id: InvoiceId) -> Result<Invoice, Error> {
+    unbilled::hold(tx).await?;
+    let found = store::find(tx, id).await?.ok_or(Error::NotFound)?;
+    match found.status.as_str() {
+        "draft" => Ok(found),
+        // Just now, by somebody else.
+        "discarded" => Err(Error::NotFound),
+        _ => Err(Error::Conflict { code: "not_a_draft", detail: "the document is final" }),
+    }
+}
+
+async fn make_final(ctx: &Ctx, tx: &mut TenantTx, draft: &Invoice, day: NaiveDate) -> Result<(), Error> {
+    let days_to_pay = draft.issuer.profile.as_ref().map_or(DAYS_TO_PAY, |profile| profile.days_to_pay);
+    let due_on = day.checked_add_days(Days::new(days_to_pay.into())).ok_or(Error::Stored("day"))?;
+    let number = series::store::take(tx.conn(), draft.issuer.id, draft.kind.series()).await?;
+    let now = ctx.env().now();
+    unbilled::make_final(tx, draft.id, number, day, due_on, now).await?;
+    let posting = Posting {
+        document: draft.id,
+        kind: draft.kind,
+        issuer: draft.issuer.id,
+        currency: draft.currency,
+        net_minor: draft.net.amount_minor,
+        tax_minor: draft.tax.amount_minor,
+        effective_on: day,
+        posted_at: now,
+    };
+    complete(ctx, tx, &posting, number).await
+}
+
+/// Posts a document that has just become final, lets a credit note correct the newest invoices first, and tells of it.
+pub(crate) async fn complete(
+    ctx: &Ctx,
+    tx: &mut TenantTx,
+    posting: &Posting,
+    number: i64,
+) -> Result<(), Error> {
+    ledger::post(tx, posting).await?;
+    let mut left = posting.total_minor().saturating_neg();
+    if left > 0 {
+        for (invoice, open) in store::creditable(tx).await? {
+            if left > 0 {
+                store::insert_reference(tx, posting.document, invoice, open.min(left)).await?;
+                left -= open.min(left);
+            }
+        }
+    }
+    if left > 0 {
+        // What was credited never exceeds what was invoiced.
+        return Err(Error::Stored("sum of credits"));
+    }
+    announce(ctx, tx, posting, number).await
+}
+
+/// Tells of a document that has become final.
+pub(super) async fn announce(
+    ctx: &Ctx,
+    tx: &mut TenantTx,
+    posting: &Posting,
+    number: i64,
+) -> Result<(), Error> {
+    let data = json!({"kind": posting.kind.as_str(), "number": number, "issued_on": posting.effective_on,
+        "total": {"amount_minor": posting.total_minor(), "currency": posting.currency.code()}});
+    event::record(tx, ctx, event::Kind::InvoiceFinalized, posting.document, data).await?;
+    Ok(())
+}
+
+/// Lets documents that add up to nothing, or drafts, count as billed no more. What is left must stand alone: nothing may be
+/// taken back of what is charged no more.
+pub(super) async fn unbill(ctx: &Ctx, tx: &mut TenantTx, documents: &[&Invoice]) -> Result<(), Error> {
+    if documents.iter().any(|document| document.issuer.id != ctx.reseller_id()) {
+        let detail = "another reseller issued it, who is no longer the tenant's";
+        return Err(Error::Conflict { code: "issued_by_another", detail });
+    }
+    let after = unbilled::last_billing(tx).await?.ok_or(Error::Conflict {
+        code: "not_recorded",
+        detail: "it is of before it was recorded what was known when it was made",
+    })?;
+    let ids: Vec<InvoiceId> = documents.iter().map(|document| document.id).collect();
+    unbilled::unbill(tx, &ids, after, ctx.env().now()).await?;
+    let mut cycles: Vec<NaiveDate> =
+        documents.iter().flat_map(|document| &document.lines).map(|line| line.cycle_starts_on).collect();
+    cycles.sort_unstable();
+    cycles.dedup();
+    if store::past(tx, &cycles).await?.history.stands_alone()? {
+        return Ok(());
+    }
+    let detail = "a later document takes back what it charges, and is to be voided or discarded first";
+    Err(Error::Conflict { code: "credited_since", detail })
+}

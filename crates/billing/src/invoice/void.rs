@@ -1,0 +1,128 @@
+//! Voiding an invoice: a credit note takes back the whole of what is left of it, and neither counts as billed any more, so
+//! that the next run bills anew what is owed, by the profiles and rates of then.
+
+use kernel::{Checks, InvoiceId};
+use serde_json::json;
+use tenancy::{Action, Caller, TenantTx, event};
+
+use super::store::{NewInvoice, unbilled};
+use super::{DocumentKind, Invoice, draft, enter, store};
+use crate::ledger::{self, Posting};
+use crate::rating::{Totals, local_day};
+use crate::receivable::Receivables;
+use crate::series;
+use crate::{Error, dunning, subscription};
+
+/// The longest reason.
+const MAX_REASON_CHARS: usize = 200;
+
+/// Voids a final invoice, and returns the credit note that does.
+///
+/// # Errors
+/// [`Error::Invalid`] for a bad reason; [`Error::NotFound`], the same for one that does not exist and for one of a tenant
+/// out of scope; [`Error::Conflict`] `not_voidable` for what is no final invoice of which something is left, or shares a
+/// credit note with another; `paid` when money has arrived for it or may still; `credited_since` when a later document
+/// takes back what it charges.
+pub async fn void(caller: &Caller, id: InvoiceId, reason: &str) -> Result<Invoice, Error> {
+    let ctx = enter(caller, id).await?;
+    ctx.require(Action::InvoiceWrite)?;
+    let mut checks = Checks::default();
+    checks.name(reason, MAX_REASON_CHARS, "/reason");
+    checks.done().map_err(Error::Invalid)?;
+    let mut tx = ctx.begin().await?;
+    // The tenant's row before the subscription's, as whoever changes that does: what dunning took may be given back.
+    subscription::store::find_locked(&mut tx).await?;
+    let invoice = store::find(&mut tx, id).await?.ok_or(Error::NotFound)?;
+    let family = family(&mut tx, invoice).await?;
+    let [invoice, ..] = family.as_slice() else { return Err(Error::Stored("invoice")) };
+    let totals = opposite(&family)?;
+    must_be_unpaid(&mut tx, invoice, totals.total_minor).await?;
+    let today = local_day(ctx.now(), ctx.time_zone());
+    let number = series::store::take(tx.conn(), invoice.issuer.id, DocumentKind::CreditNote.series()).await?;
+    let new = NewInvoice {
+        id: ctx.env().new_id(),
+        kind: DocumentKind::CreditNote,
+        issuer: &invoice.issuer,
+        customer: &invoice.customer,
+        currency: invoice.currency,
+        billing: None,
+        reason: Some(reason),
+        issued_on: today,
+        due_on: today,
+        totals: &totals,
+        tax_behavior: invoice.tax_behavior,
+        tax_rates_known: invoice.tax_rates_known,
+        finalized: Some((number, ctx.env().now())),
+    };
+    store::insert(&mut tx, &new).await?;
+    let ids: Vec<InvoiceId> = family.iter().map(|document| document.id).collect();
+    unbilled::insert_opposite(&mut tx, new.id, &ids).await?;
+    store::insert_reference(&mut tx, new.id, id, totals.total_minor.saturating_neg()).await?;
+    let posting = Posting {
+        document: new.id,
+        kind: new.kind,
+        issuer: invoice.issuer.id,
+        currency: invoice.currency,
+        net_minor: totals.net_minor,
+        tax_minor: totals.tax_minor,
+        effective_on: today,
+        posted_at: ctx.env().now(),
+    };
+    ledger::post(&mut tx, &posting).await?;
+    let note = store::find(&mut tx, new.id).await?.ok_or(Error::Stored("credit note"))?;
+    let all: Vec<&Invoice> = family.iter().chain([&note]).collect();
+    draft::unbill(&ctx, &mut tx, &all).await?;
+    draft::announce(&ctx, &mut tx, &posting, number).await?;
+    let data = json!({"credit_note_id": new.id, "reason": reason});
+    event::record(&mut tx, &ctx, event::Kind::InvoiceVoided, id, data).await?;
+    dunning::lift(&mut tx, &ctx).await?;
+    tx.commit().await?;
+    Ok(note)
+}
+
+fn not_voidable(detail: &'static str) -> Error {
+    Error::Conflict { code: "not_voidable", detail }
+}
+
+/// An invoice with the credit notes that correct it and nothing else: together they are what is left of it.
+async fn family(tx: &mut TenantTx, invoice: Invoice) -> Result<Vec<Invoice>, Error> {
+    if invoice.kind != DocumentKind::Invoice || !matches!(invoice.status.as_str(), "final" | "paid") {
+        return Err(not_voidable("only a final invoice that is not void already can be voided"));
+    }
+    let mut family = vec![invoice];
+    let Some(id) = family.first().map(|invoice| invoice.id) else { return Ok(family) };
+    for (credit_note, corrects) in unbilled::corrections(tx, id).await? {
+        if corrects > 1 {
+            return Err(not_voidable("a credit note corrects it and other invoices"));
+        }
+        family.push(store::find(tx, credit_note).await?.ok_or(Error::Stored("credit note"))?);
+    }
+    Ok(family)
+}
+
+/// What takes documents back that come to more than nothing.
+fn opposite(family: &[Invoice]) -> Result<Totals, Error> {
+    let sum = |amount: fn(&Invoice) -> i64| {
+        let sum = family.iter().try_fold(0_i64, |sum, document| sum.checked_sub(amount(document)));
+        sum.ok_or(Error::Stored("amount"))
+    };
+    let totals = Totals {
+        lines_net_minor: Vec::new(),
+        groups: Vec::new(),
+        net_minor: sum(|document| document.net.amount_minor)?,
+        tax_minor: sum(|document| document.tax.amount_minor)?,
+        total_minor: sum(|document| document.total.amount_minor)?,
+    };
+    if totals.total_minor < 0 { Ok(totals) } else { Err(not_voidable("nothing of it is left to take back")) }
+}
+
+/// What is due must be all that is left: neither a payment nor another's credit has gone to it.
+async fn must_be_unpaid(tx: &mut TenantTx, invoice: &Invoice, opposite_minor: i64) -> Result<(), Error> {
+    let is_being_paid = unbilled::is_being_paid(tx, invoice.id).await?;
+    let due_minor = Receivables::read(tx).await?.due_minor(invoice.id);
+    if due_minor == opposite_minor.saturating_neg() && !is_being_paid {
+        return Ok(());
+    }
+    let detail = "something of it is paid, or a payment of it is under way: what was paid is paid back first";
+    Err(Error::Conflict { code: "paid", detail })
+}
