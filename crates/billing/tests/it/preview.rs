@@ -84,14 +84,14 @@ async fn drafts_are_shown_as_what_they_become_and_no_number_is_taken() {
     super::draft::drafting(&world, 3, 0).await;
     at(&world, "2026-01-20T12:00");
     // Whoever is numbering documents does not keep anybody from looking.
-    let owner = super::verify::owner(&world).await;
-    let mut held = owner.begin().await.unwrap();
-    sqlx::query("select from number_series for update").fetch_all(&mut *held).await.unwrap();
+    let mut held = super::run::behind(&world).await;
+    let locked = sqlx::query("select from number_series for update").fetch_all(held.conn()).await.unwrap();
+    assert_eq!(locked.len(), 1);
     let ahead = asked(&world.ctx, Some("2026-04-09")).await;
     let days: Vec<_> = ahead.documents.iter().map(|document| document.issued_on.to_string()).collect();
     assert_eq!(days, ["2026-02-13", "2026-03-13"]);
     assert!(ahead.documents.iter().all(|document| document.number.is_none()));
-    held.rollback().await.unwrap();
+    held.commit().await.unwrap();
     super::draft::drafting(&world, 0, 1).await;
     let at_once = asked(&world.ctx, Some("2026-02-10")).await;
     assert_eq!(
