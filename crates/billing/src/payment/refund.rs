@@ -166,14 +166,15 @@ pub(super) async fn noted(
     let refund = match store::refund_by_reference(&mut tx, id, &told.id).await? {
         Some(known) => known,
         None => {
-            let is_of_it = told.amount.currency == payment.amount.currency && told.amount.amount_minor > 0;
+            let is_of_it = told.amount.currency == payment.amount.currency
+                && (1..=payment.amount.amount_minor).contains(&told.amount.amount_minor);
             if !is_of_it {
-                tracing::error!(payment.id = %id, "a provider tells of a refund of other money");
+                tracing::error!(payment.id = %id, "a provider tells of a refund of other money than was paid");
                 return Ok(());
             }
             // What is on its way back by another refund may yet come to be left, once that has failed.
             if told.amount.amount_minor > payment.left_minor() {
-                tracing::error!(payment.id = %id, "a provider tells of a refund of more than is left");
+                tracing::warn!(payment.id = %id, "a provider tells of a refund of more than is left");
                 return Err(tell_again());
             }
             let refund = Refund {

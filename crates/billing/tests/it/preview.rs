@@ -86,7 +86,7 @@ async fn drafts_are_shown_as_what_they_become_and_no_number_is_taken() {
     // Whoever is numbering documents does not keep anybody from looking.
     let mut held = super::run::behind(&world).await;
     let locked = sqlx::query("select from number_series for update").fetch_all(held.conn()).await.unwrap();
-    assert_eq!(locked.len(), 1);
+    assert_eq!(locked.len(), 2, "of invoices and of credit notes");
     let ahead = asked(&world.ctx, Some("2026-04-09")).await;
     let days: Vec<_> = ahead.documents.iter().map(|document| document.issued_on.to_string()).collect();
     assert_eq!(days, ["2026-02-13", "2026-03-13"]);
