@@ -253,6 +253,8 @@ BEYOND = {
     "/prices/*/setup_price": "of a reseller's price, and only of that",
     "one-off-items/unit_amount/currency": "the subscription's",
     "payments/amount/currency": "the tenant's",
+    "payments/invoice_id": "an invoice of the tenant's",
+    "/subscription/*": "as it could be put",
     "refund/amount/currency": "the payment's",
     "/remind_after_days": "ascending",
     "/suspend_capabilities": "named exactly when there is a day for them",

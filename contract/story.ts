@@ -42,6 +42,12 @@ function ok<T, E>(answer: Answer<T, E>, status: number): NonNullable<T> {
   return answer.data;
 }
 
+/** An answer that is JSON, of an operation that has other forms as well. */
+function json<T>(answer: T): Exclude<T, string> {
+  assert(typeof answer !== "string", "the answer is no JSON");
+  return answer as Exclude<T, string>;
+}
+
 /** The problem that a request was refused with. */
 function refused<T>(answer: Answer<T, Schemas["Problem"]>, status: number, code: string): Schemas["Problem"] {
   const { error, response } = answer;
@@ -334,7 +340,7 @@ async function checkInvoices(portal: Api, customer: Customer, totals: number[]):
   const params = { path: { tenant_id: customer.tenant.id }, query: { limit: 50 } };
   const invoices = ok(await portal.GET("/v1/tenants/{tenant_id}/invoices", { params }), 200).data;
   for (const { id } of invoices) {
-    const invoice = ok(await portal.GET("/v1/invoices/{invoice_id}", { params: { path: { invoice_id: id } } }), 200);
+    const invoice = json(ok(await portal.GET("/v1/invoices/{invoice_id}", { params: { path: { invoice_id: id } } }), 200));
     const lines = invoice.lines.reduce((sum, line) => sum + line.amount.amount_minor, 0);
     assert.deepEqual([lines, invoice.currency, invoice.customer.id], [invoice.total.amount_minor, "EUR", customer.tenant.id]);
   }
@@ -342,7 +348,7 @@ async function checkInvoices(portal: Api, customer: Customer, totals: number[]):
   const [first] = invoices;
   const period = first!.lines[0]!;
   const query = { from: first!.issued_on, to: day(new Date(Date.parse(first!.issued_on) + 24 * 3600 * 1000)) };
-  const usage = ok(await portal.GET("/v1/tenants/{tenant_id}/usage", { params: { path: params.path, query } }), 200).data;
+  const usage = json(ok(await portal.GET("/v1/tenants/{tenant_id}/usage", { params: { path: params.path, query } }), 200)).data;
   assert.deepEqual(usage.map((used) => Math.max(used.seats_used, used.seats_committed) >= period.quantity), [true]);
   await checkDunning(portal, customer.tenant.reseller_id);
   await checkPayments(portal, customer, invoices[0]!);
@@ -448,18 +454,18 @@ async function checkDunning(portal: Api, reseller_id: string): Promise<void> {
 async function checkPayments(
   portal: Api,
   customer: Customer,
-  invoice: { id: string; number: string; total: { amount_minor: number; currency: string } },
+  invoice: Schemas["Invoice"],
 ): Promise<void> {
   const params = { path: { tenant_id: customer.tenant.id } };
   const body = { amount: invoice.total, reference: `Thanks, ${invoice.number}`, received_on: day(new Date()) };
   const payment = ok(await portal.POST("/v1/tenants/{tenant_id}/payments", { params, body }), 201);
   assert.deepEqual([payment.status, payment.invoice_id], ["succeeded", invoice.id]);
   const path = { invoice_id: invoice.id };
-  assert.equal(ok(await portal.GET("/v1/invoices/{invoice_id}", { params: { path } }), 200).status, "paid");
+  assert.equal(json(ok(await portal.GET("/v1/invoices/{invoice_id}", { params: { path } }), 200)).status, "paid");
   refused(await portal.POST("/v1/invoices/{invoice_id}/pay", { params: { path } }), 409, "nothing_due");
   const back = { params: { path: { payment_id: payment.id } }, body: { reason: "A test" } };
   assert.equal(ok(await portal.POST("/v1/payments/{payment_id}/refund", back), 201).status, "succeeded");
-  assert.equal(ok(await portal.GET("/v1/invoices/{invoice_id}", { params: { path } }), 200).due.amount_minor, invoice.total.amount_minor);
+  assert.equal(json(ok(await portal.GET("/v1/invoices/{invoice_id}", { params: { path } }), 200)).due.amount_minor, invoice.total.amount_minor);
 }
 
 function day(instant: Date): string {

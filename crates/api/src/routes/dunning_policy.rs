@@ -30,6 +30,7 @@ struct DunningPolicy {
     /// When its subscription is cancelled; null: never.
     #[schema(required, example = 45)]
     cancel_after_days: Option<i16>,
+    /// When it was put last.
     updated_at: DateTime<Utc>,
 }
 

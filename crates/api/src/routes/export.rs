@@ -27,9 +27,9 @@ struct ExportQuery {
     /// The day after the last one; at most a year later.
     #[param(value_type = schema::Day)]
     to: Day,
-    /// `retail`: what the reseller issued to its tenants; `wholesale`: what the operator issued to the reseller, for these two alone.
+    /// `retail`, when absent: what the reseller issued to its tenants; `wholesale`: what the operator issued to the reseller, for these two alone.
     #[serde(default, deserialize_with = "level")]
-    #[param(value_type = schema::ExportLevel, inline, default = "retail")]
+    #[param(value_type = schema::ExportLevel, inline, required = false)]
     level: Level,
 }
 

@@ -27,6 +27,7 @@ struct PaymentProvider {
     /// Whether it is asked for new payments.
     #[schema(example = true)]
     enabled: bool,
+    /// When it was put last.
     updated_at: DateTime<Utc>,
 }
 
@@ -118,6 +119,8 @@ async fn delete(
     request_body(content = ProviderEvent),
     responses((status = 204, description = "It is noted, or does not matter here."),
         (status = 401, description = "It is not signed by the reseller's secret, or not now: `unauthenticated`.", body = crate::problem::Body,
+            content_type = "application/problem+json"),
+        (status = 404, description = "There is no such reseller: `not_found`.", body = crate::problem::Body,
             content_type = "application/problem+json"),
         (status = 409, description = "It may be of a payment that is being found out, and is to be sent again: `payment_under_way`.", body = crate::problem::Body,
             content_type = "application/problem+json"),
