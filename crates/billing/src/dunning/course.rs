@@ -57,7 +57,6 @@ async fn one(server: &Caller, id: TenantId, done: &mut Dunned) -> Result<(), Err
     let Some(holds) = tenant::hold_unpaid(&mut tx, false).await? else { return Ok(()) };
     let scene = Scene::read(&mut tx, &ctx, holds).await?;
     let mut course = scene.ordinal;
-    let mut cancels = false;
     for one in scene.moves() {
         match one {
             Move::End => store::end(&mut tx, course, ctx.env().now()).await?,
@@ -70,31 +69,12 @@ async fn one(server: &Caller, id: TenantId, done: &mut Dunned) -> Result<(), Err
                 store::begin(&mut tx, course, invoice, ctx.env().now()).await?;
                 scene.tell(&mut tx, &ctx, event::Kind::InvoiceOverdue, invoice).await?;
             }
-            // Not before all else is written: it is a transaction of its own.
-            Move::Take(Step::Cancel, _) => cancels = true,
             Move::Take(step, _) => {
                 scene.take(&mut tx, &ctx, course, step).await?;
                 done.steps += 1;
             }
         }
     }
-    tx.commit().await?;
-    if cancels {
-        cancel(&ctx, &scene, course).await?;
-        done.steps += 1;
-    }
-    Ok(())
-}
-
-/// Ends the subscription and notes that. Cut off in between, or done by two, the same end is asked for again, which
-/// changes nothing.
-async fn cancel(ctx: &Ctx, scene: &Scene, course: i32) -> Result<(), Error> {
-    match subscription::cancel_at_the_latest(ctx).await {
-        Ok(_) | Err(Error::NotFound | Error::Conflict { code: "subscription_ended", .. }) => {}
-        Err(error) => return Err(error),
-    }
-    let mut tx = ctx.begin().await?;
-    scene.take(&mut tx, ctx, course, Step::Cancel).await?;
     tx.commit().await?;
     Ok(())
 }
@@ -177,6 +157,10 @@ impl Scene {
             Step::Suspend if is_new => {
                 tenant::suspend_unpaid(tx, ctx, &policy.suspend_capabilities, invoice).await?;
             }
+            Step::Cancel if is_new => match subscription::cancel_at_the_latest(ctx, tx).await {
+                Ok(_) | Err(Error::NotFound | Error::Conflict { code: "subscription_ended", .. }) => {}
+                Err(error) => return Err(error),
+            },
             _ => {}
         }
         Ok(())

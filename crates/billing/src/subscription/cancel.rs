@@ -1,6 +1,6 @@
 //! Cancelling a subscription.
 
-use tenancy::{Action, Ctx};
+use tenancy::{Action, Ctx, TenantTx};
 
 use super::{Entry, Status, Subscription, store, today, write};
 use crate::Error;
@@ -18,19 +18,23 @@ pub async fn cancel(
     ends_on: Option<&str>,
     if_version: Option<i64>,
 ) -> Result<Subscription, Error> {
-    end(ctx, ends_on, if_version, false).await
+    let mut tx = ctx.begin().await?;
+    let ended = end(ctx, &mut tx, ends_on, if_version, false).await?;
+    tx.commit().await?;
+    Ok(ended)
 }
 
-/// As [`cancel`] with no day given, but an end that comes sooner stays.
+/// As [`cancel`] with no day given, but an end that comes sooner stays; and whether it stays is the caller's to say.
 ///
 /// # Errors
 /// As for [`cancel`].
-pub(crate) async fn cancel_at_the_latest(ctx: &Ctx) -> Result<Subscription, Error> {
-    end(ctx, None, None, true).await
+pub(crate) async fn cancel_at_the_latest(ctx: &Ctx, tx: &mut TenantTx) -> Result<Subscription, Error> {
+    end(ctx, tx, None, None, true).await
 }
 
 async fn end(
     ctx: &Ctx,
+    tx: &mut TenantTx,
     ends_on: Option<&str>,
     if_version: Option<i64>,
     keeps_sooner: bool,
@@ -40,8 +44,7 @@ async fn end(
         Some(None) => return Err(Error::invalid("/ends_on", NOT_A_DATE)),
         asked => asked.flatten(),
     };
-    let mut tx = ctx.begin().await?;
-    let old = store::find_locked(&mut tx).await?.ok_or(Error::NotFound)?;
+    let old = store::find_locked(tx).await?.ok_or(Error::NotFound)?;
     tenancy::require_version(if_version, old.version)?;
     let status = old.status(ctx);
     if status == Status::Ended {
@@ -66,9 +69,7 @@ async fn end(
     }
     let mut agreed = old.agreed.clone();
     agreed.append(Entry::End(end))?;
-    let last_billed = store::last_boundary(&mut tx).await?;
+    let last_billed = store::last_boundary(tx).await?;
     let ended = old.clone().with(agreed, last_billed)?;
-    let ended = write(ctx, &mut tx, Some(&old), ended, last_billed.is_some()).await?;
-    tx.commit().await?;
-    Ok(ended)
+    write(ctx, tx, Some(&old), ended, last_billed.is_some()).await
 }
