@@ -63,7 +63,7 @@ pub async fn get(ctx: &ResellerCtx) -> Result<DunningPolicy, Error> {
 }
 
 /// Puts the reseller's policy, whole. It holds for courses under way as well: a step whose day has passed is taken next,
-/// and a suspension that it does not know is lifted. One without steps does nothing.
+/// once in a course, and where it suspends nothing any more, what was taken is given back, whole. One without steps does nothing.
 ///
 /// # Errors
 /// [`Error::Invalid`] for days that make no sense; a version mismatch when `if_version` is not the one there is.

@@ -115,8 +115,20 @@ impl Scene {
         let issuer = ctx.reseller_id();
         let policy = store::find(tx.conn(), issuer).await?.map(|found| found.policy);
         let (ordinal, course) = store::last_course(tx).await?;
-        let is_idle = policy.is_none() && course.is_none() && !holds;
-        let receivables = if is_idle { Receivables::default() } else { Receivables::read(tx).await? };
+        let today = local_day(ctx.now(), ctx.time_zone());
+        let at_rest = Self {
+            policy,
+            receivables: Receivables::default(),
+            owing: Vec::new(),
+            ordinal,
+            course,
+            holds,
+            today,
+        };
+        if at_rest.policy.is_none() && at_rest.course.is_none() && !holds {
+            return Ok(at_rest);
+        }
+        let receivables = Receivables::read(tx).await?;
         let (under_way, again) = (store::under_way(tx).await?, store::due_again(tx).await?);
         // A former reseller's invoices are no reason to take from the present one's customer.
         let owing = receivables
@@ -128,8 +140,7 @@ impl Scene {
                 is_under_way: under_way.contains(&one.invoice),
             })
             .collect();
-        let today = local_day(ctx.now(), ctx.time_zone());
-        Ok(Self { policy, receivables, owing, ordinal, course, holds, today })
+        Ok(Self { receivables, owing, ..at_rest })
     }
 
     fn moves(&self) -> Vec<Move> {

@@ -46,10 +46,9 @@ impl Agreements {
     ) -> Result<Vec<OwedLine>, Error> {
         let mut owed = rated.iter().map(|line| self.of_cycle(line, rated)).collect::<Result<Vec<_>, _>>()?;
         let is_due = |day: NaiveDate| windows.iter().any(|window| window.has(day));
-        let timeline = self.timeline()?;
         for (start, terms) in self.starts() {
             let Some(unit_price) = terms.setup_price else { continue };
-            let first = first_charged(&timeline, start, boundary)?;
+            let first = first_charged(&self.timeline()?, start, boundary)?;
             let Some(day) = first.filter(|day| is_due(*day)) else { continue };
             let charge = OneOff { on: day, unit_price, quantity: 1 };
             let charge = once(&charge, boundary, terms.price.currency)?;

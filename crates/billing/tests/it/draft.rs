@@ -182,6 +182,12 @@ async fn a_draft_is_neither_exported_nor_dunned_nor_a_margin() {
         cancel_after_days: None,
     };
     billing::dunning::put(&reseller, &policy, None).await.unwrap();
+    let own = super::admin_of(&world, &world.reseller).await.enter_reseller(world.reseller.id).await.unwrap();
+    let margins = || async {
+        let list =
+            billing::wholesale::margin::list(&own, super::date("2026-01-01"), super::date("2026-12-31"));
+        list.await.unwrap().iter().map(|of| of.retail.amount_minor).collect::<Vec<_>>()
+    };
     let counts = || async {
         let documents = rows(&reseller, Kind::Invoices, Level::Retail).await.len();
         (documents, rows(&reseller, Kind::InvoiceLines, Level::Retail).await.len())
@@ -190,6 +196,7 @@ async fn a_draft_is_neither_exported_nor_dunned_nor_a_margin() {
     at(&world, "2026-02-20T09:00");
     let dunned = billing::dunning::run(&world.test_db.db()).await.unwrap();
     assert_eq!((counts().await, dunned.steps), ((0, 0), 0));
+    assert_eq!(margins().await, [0; 0]);
     let draft = invoices(&world.ctx).await[0].id;
     let pay = billing::payment::NewTransfer {
         amount: kernel::Money::new(100, "EUR".parse().unwrap()),
@@ -200,7 +207,7 @@ async fn a_draft_is_neither_exported_nor_dunned_nor_a_margin() {
     let error = billing::payment::record(&world.ctx, pay).await.unwrap_err();
     assert_eq!(error.field_errors()[0].pointer, "/invoice_id");
     invoice::finalize(&world.operator, draft).await.unwrap();
-    assert_eq!(counts().await, (1, 1));
+    assert_eq!((counts().await, margins().await), ((1, 1), vec![1250]));
     at(&world, "2026-03-10T09:00");
     assert_eq!(billing::dunning::run(&world.test_db.db()).await.unwrap().steps, 1);
 }

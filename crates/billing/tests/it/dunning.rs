@@ -96,6 +96,22 @@ async fn each_step_is_taken_on_its_day_and_told() {
 }
 
 #[tokio::test]
+async fn an_end_that_was_given_and_comes_sooner_stays() {
+    let world = in_debt().await;
+    at(&world, "2026-02-01T12:00");
+    subscription::cancel(&world.ctx, Some("2026-02-20"), None).await.unwrap();
+    dun_on(&world, "2026-02-14").await;
+    assert!(steps(&world.ctx).await.contains(&"1 cancel 30 2026-02-14".to_owned()));
+    assert_eq!(subscription::get(&world.ctx).await.unwrap().ends_on(), Some(date("2026-02-20")));
+    // One that comes later does not.
+    let world = in_debt().await;
+    at(&world, "2026-02-01T12:00");
+    subscription::cancel(&world.ctx, Some("2026-12-24"), None).await.unwrap();
+    dun_on(&world, "2026-02-14").await;
+    assert_eq!(subscription::get(&world.ctx).await.unwrap().ends_on(), Some(date("2026-03-01")));
+}
+
+#[tokio::test]
 async fn a_payment_gives_back_at_once_what_was_taken_and_nothing_that_somebody_took() {
     let world = in_debt().await;
     tenant::suspend(&world.ctx, None, &[Imap, Receive]).await.unwrap();

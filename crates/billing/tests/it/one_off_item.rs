@@ -252,6 +252,30 @@ async fn one_that_ends_and_begins_anew_without_a_gap_is_no_start() {
 }
 
 #[tokio::test]
+async fn a_setup_waits_for_a_day_that_is_charged() {
+    let world = world_on("2026-01-01").await;
+    let pausing = NewPrice {
+        setup_price: Some("50".into()),
+        suspension_policy: Some("pause".into()),
+        ..price("month", "12.50", RemovalPolicy::CreditToBalance)
+    };
+    let book = publish(&world.operator, Some(world.reseller.id), vec![pausing]).await.unwrap();
+    let trial = PutSubscription { trial_ends_on: Some("2026-01-20".into()), ..terms(&book, "month") };
+    put(&world.ctx, trial, None).await.unwrap();
+    seat(&world.ctx, "ada").await;
+    at(&world, "2026-01-10T10:00");
+    tenancy::tenant::suspend(&world.ctx, None, &[]).await.unwrap();
+    run_and_verify(&world, "2026-03-01").await;
+    assert_eq!(all_shown(&world.ctx).await, [""; 0], "nothing is charged before a day is");
+    at(&world, "2026-03-05T10:00");
+    tenancy::tenant::resume(&world.ctx, None, &[]).await.unwrap();
+    run_and_verify(&world, "2026-04-25").await;
+    let setups = setups(&world.ctx).await;
+    assert_eq!(setups.len(), 1, "{setups:?}");
+    assert!(setups[0].ends_with("x1 50.00 EUR"), "{setups:?}");
+}
+
+#[tokio::test]
 async fn a_setup_of_the_operator_or_a_bad_one_is_refused() {
     let world = world_on("2026-01-01").await;
     let priced = |setup: &str| NewPrice {

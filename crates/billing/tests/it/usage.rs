@@ -141,6 +141,17 @@ async fn a_reseller_gets_all_its_tenants_by_day() {
         (&expected[0]["tenant_name"], &expected[0]["reseller_id"]),
         (&"=Deep".into(), &below.id.to_string().into())
     );
+    // Of one that is gone, the days up to its deletion.
+    let gone = super::ctx_of(&world, world.tenant.id).await;
+    tenancy::tenant::delete(&gone, None).await.unwrap();
+    at(&world, "2026-01-06T09:00");
+    let days: Vec<_> = lines(world.reseller.id)
+        .await
+        .into_iter()
+        .filter(|row| row["tenant_id"] == world.tenant.id.to_string())
+        .map(|row| row["day"].clone())
+        .collect();
+    assert_eq!(days, ["2026-01-01", "2026-01-02", "2026-01-03"]);
     let stranger = super::admin_of(&world, &testkit::world::reseller(&world.operator, "South").await).await;
     assert_eq!(stranger.enter_reseller(world.reseller.id).await.unwrap_err().kind(), ErrorKind::NotFound);
 }
