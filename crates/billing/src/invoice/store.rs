@@ -14,6 +14,7 @@ use uuid::Uuid;
 use super::tax::Past;
 use super::{Billing, Customer, DocumentKind, Invoice, InvoiceLine, InvoiceLineKind, InvoiceTax, Issuer};
 use crate::Error;
+use crate::ledger::Posting;
 use crate::price_book::store::tax_behavior;
 use crate::profile::store::read;
 use crate::rating::{
@@ -38,6 +39,22 @@ pub(crate) struct NewInvoice<'a> {
     pub(crate) tax_rates_known: i64,
     /// Its number and the moment; `None`: it is a draft.
     pub(crate) finalized: Option<(i64, DateTime<Utc>)>,
+}
+
+impl NewInvoice<'_> {
+    /// What is posted of it when it is final.
+    pub(crate) fn posting(&self, posted_at: DateTime<Utc>) -> Posting {
+        Posting {
+            document: self.id,
+            kind: self.kind,
+            issuer: self.issuer.id,
+            currency: self.currency,
+            net_minor: self.totals.net_minor,
+            tax_minor: self.totals.tax_minor,
+            effective_on: self.issued_on,
+            posted_at,
+        }
+    }
 }
 
 pub(crate) async fn insert(tx: &mut TenantTx, new: &NewInvoice<'_>) -> Result<(), db::Error> {

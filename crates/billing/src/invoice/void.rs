@@ -7,7 +7,7 @@ use tenancy::{Action, Caller, TenantTx, event};
 
 use super::store::{NewInvoice, unbilled};
 use super::{DocumentKind, Invoice, draft, enter, store};
-use crate::ledger::{self, Posting};
+use crate::ledger;
 use crate::rating::{Totals, local_day};
 use crate::receivable::Receivables;
 use crate::series;
@@ -58,16 +58,7 @@ pub async fn void(caller: &Caller, id: InvoiceId, reason: &str) -> Result<Invoic
     let ids: Vec<InvoiceId> = family.iter().map(|document| document.id).collect();
     unbilled::insert_opposite(&mut tx, new.id, &ids).await?;
     store::insert_reference(&mut tx, new.id, id, totals.total_minor.saturating_neg()).await?;
-    let posting = Posting {
-        document: new.id,
-        kind: new.kind,
-        issuer: invoice.issuer.id,
-        currency: invoice.currency,
-        net_minor: totals.net_minor,
-        tax_minor: totals.tax_minor,
-        effective_on: today,
-        posted_at: ctx.env().now(),
-    };
+    let posting = new.posting(ctx.env().now());
     ledger::post(&mut tx, &posting).await?;
     let note = store::find(&mut tx, new.id).await?.ok_or(Error::Stored("credit note"))?;
     let all: Vec<&Invoice> = family.iter().chain([&note]).collect();

@@ -60,13 +60,10 @@ pub(super) async fn due(
     )
     .fetch_all(tx.conn())
     .await?;
-    let accounts = rows.into_iter().map(|row| DueAccount {
-        next_invoice_on: row.next_invoice_on,
-        customer: Customer::Tenant(TenantId::from_uuid(row.tenant_id)),
-        time_zone: row.time_zone,
-        test_clock: row.test_clock,
-    });
-    Ok(accounts.collect())
+    let due = rows
+        .into_iter()
+        .map(|row| of_tenant(row.tenant_id, row.next_invoice_on, row.time_zone, row.test_clock));
+    Ok(due.collect())
 }
 
 /// Accounts of tenants that live by a test clock, with a boundary on or before the latest day that it shows anywhere, the oldest
@@ -90,13 +87,20 @@ pub(super) async fn due_by_clock(
     )
     .fetch_all(tx.conn())
     .await?;
-    let accounts = rows.into_iter().map(|row| DueAccount {
-        next_invoice_on: row.next_invoice_on,
-        customer: Customer::Tenant(TenantId::from_uuid(row.tenant_id)),
-        time_zone: row.time_zone,
-        test_clock: Some(row.test_clock),
-    });
-    Ok(accounts.collect())
+    let due = rows
+        .into_iter()
+        .map(|row| of_tenant(row.tenant_id, row.next_invoice_on, row.time_zone, Some(row.test_clock)));
+    Ok(due.collect())
+}
+
+fn of_tenant(
+    id: Uuid,
+    next_invoice_on: NaiveDate,
+    time_zone: String,
+    test_clock: Option<DateTime<Utc>>,
+) -> DueAccount {
+    let customer = Customer::Tenant(TenantId::from_uuid(id));
+    DueAccount { next_invoice_on, customer, time_zone, test_clock }
 }
 
 /// Whether nobody else leads the scheduled runs; nobody will until the transaction ends.

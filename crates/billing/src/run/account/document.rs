@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, Days, NaiveDate, Utc};
+use chrono::{Days, NaiveDate};
 use kernel::{InvoiceId, Money};
 use tenancy::{Ctx, TenantTx};
 
@@ -15,7 +15,6 @@ use crate::invoice::tax::{Past, Shown, shown, treatment_on};
 use crate::invoice::{
     Billing, Customer, DocumentKind, InvoiceLine, InvoiceLineKind, Issuer, store as invoices,
 };
-use crate::ledger::Posting;
 use crate::profile::{self, DAYS_TO_PAY};
 use crate::rating::{GroupTotal, TaxedDocument, local_day};
 use crate::series;
@@ -111,7 +110,7 @@ pub(super) async fn write_all(
         };
         write(tx, &new, draft).await?;
         if let Some((number, posted_at)) = new.finalized {
-            complete(ctx, tx, &posting(&new, posted_at), number).await?;
+            complete(ctx, tx, &new.posting(posted_at), number).await?;
         }
         written.push(Written { id, kind: new.kind, is_draft: new.finalized.is_none() });
     }
@@ -190,17 +189,4 @@ async fn write(tx: &mut TenantTx, new: &NewInvoice<'_>, draft: &Draft<'_>) -> Re
         invoices::insert_tax(tx, new.id, total, reason.as_deref()).await?;
     }
     Ok(())
-}
-
-fn posting(new: &NewInvoice<'_>, posted_at: DateTime<Utc>) -> Posting {
-    Posting {
-        document: new.id,
-        kind: new.kind,
-        issuer: new.issuer.id,
-        currency: new.currency,
-        net_minor: new.totals.net_minor,
-        tax_minor: new.totals.tax_minor,
-        effective_on: new.issued_on,
-        posted_at,
-    }
 }
