@@ -24,7 +24,7 @@ pub use tax::InvoiceTax;
 pub use void::void;
 
 /// What kind of document it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum DocumentKind {
     /// The customer owes it, or nothing.
     Invoice,

@@ -8,8 +8,8 @@ pub(crate) mod store;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use db::SystemTx;
-use kernel::{Currency, DisputeId, InvoiceId, Money, PaymentId, RefundId, ResellerId};
-use tenancy::{Action, Caller, Scope, TenantTx};
+use kernel::{Currency, DisputeId, InvoiceId, Money, PaymentId, RefundId, ResellerId, TenantId};
+use tenancy::{Action, Caller, OfTenants, Scope, TenantTx};
 use uuid::Uuid;
 
 use crate::Error;
@@ -159,15 +159,16 @@ pub(crate) async fn post_movement(tx: &mut TenantTx, movement: &Movement) -> Res
         effective_on: movement.effective_on,
         posted_at: movement.posted_at,
     };
-    Ok(store::insert(tx, &transfer).await?)
+    let tenant_id = tx.tenant_id();
+    Ok(store::insert(tx, &[(tenant_id, transfer)]).await?)
 }
 
-/// Posts a document in the transaction that makes it final. A second time is refused by the database.
-pub(crate) async fn post(tx: &mut TenantTx, posting: &Posting) -> Result<(), Error> {
-    for transfer in posting.transfers() {
-        store::insert(tx, &transfer).await?;
-    }
-    Ok(())
+/// Posts final documents of tenants.
+pub(crate) async fn post(tx: &mut impl OfTenants, postings: &[(TenantId, Posting)]) -> Result<(), db::Error> {
+    let transfers = postings
+        .iter()
+        .flat_map(|(tenant_id, posting)| posting.transfers().map(|transfer| (*tenant_id, transfer)));
+    store::insert(tx, &transfers.collect::<Vec<_>>()).await
 }
 
 /// Posts a wholesale document, likewise.

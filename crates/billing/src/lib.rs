@@ -7,6 +7,7 @@
 //! modules are the shell around it, which stores, claims due accounts, numbers and hands out documents.
 #![deny(clippy::float_arithmetic)]
 
+mod by_tenant;
 pub mod discount;
 pub mod dunning;
 mod error;

@@ -8,7 +8,7 @@ use crate::Error;
 use crate::error::{NOT_A_DATE, date};
 use crate::invoice::{self, Invoice};
 use crate::rating::local_day;
-use crate::run::{Finality, bill_until};
+use crate::run::{Due, Finality, bill_until};
 use crate::subscription::{self, PutSubscription};
 
 /// How far ahead of the tenant's present day one can look.
@@ -57,7 +57,9 @@ pub async fn preview(ctx: &Ctx, asked: NewPreview) -> Result<Preview, Error> {
         return Ok(Preview { as_of: None, documents: Vec::new(), next_invoice_on, parked_reason: None });
     };
     let none = Preview { as_of: Some(until), documents: Vec::new(), next_invoice_on, parked_reason: None };
-    match bill_until(ctx, &mut tx, &subscription, until, Finality::Never).await {
+    let due = Due { ctx, until };
+    let made = bill_until(&mut tx, &[due], Finality::Never).await;
+    match made.and_then(|mut made| made.pop().ok_or(Error::Stored("subscription"))?.1) {
         Ok(made) => {
             let ids: Vec<InvoiceId> = made.documents.iter().map(|document| document.id).collect();
             let documents = invoice::store::of_ids(&mut tx, &ids).await?;

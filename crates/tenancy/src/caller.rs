@@ -168,7 +168,7 @@ impl Caller {
         if self.may(action) { Ok(()) } else { Err(Error::Forbidden(action.as_str())) }
     }
 
-    /// Enters a tenant. This is the one place that decides whether a tenant is visible.
+    /// Enters a tenant.
     ///
     /// # Errors
     /// [`Error::NotFound`], the same for a tenant out of scope and for one that does not exist or was deleted;
@@ -183,7 +183,32 @@ impl Caller {
     /// # Errors
     /// As `enter`.
     pub async fn enter_deleted_too(&self, tenant_id: TenantId) -> Result<Ctx, Error> {
-        let place = self.place(tenant_id).await?;
+        let place = self.places(&[tenant_id]).await?.pop().ok_or(Error::NotFound)?.1;
+        self.admit(tenant_id, place)
+    }
+
+    /// As [`Caller::enter_deleted_too`], several at once, without those that cannot be entered.
+    ///
+    /// # Errors
+    /// As of any statement.
+    pub async fn enter_all_deleted_too(&self, tenants: &[TenantId]) -> Result<Vec<Ctx>, Error> {
+        let places = self.places(tenants).await?;
+        Ok(places.into_iter().filter_map(|(id, place)| self.admit(id, place).ok()).collect())
+    }
+
+    /// Those of some tenants that there are and that are in scope. This is the one place that decides whether one is visible.
+    async fn places(&self, tenants: &[TenantId]) -> Result<Vec<(TenantId, Place)>, Error> {
+        let is_in_scope = |id: TenantId, place: &Place| match self.scope {
+            Scope::Operator => true,
+            Scope::Reseller(root) => place.reseller_path.contains(&root),
+            Scope::Tenant(own) => own == id,
+        };
+        let mut places = tenant::places(&self.db, tenants, self.user_id()).await?;
+        places.retain(|(id, place)| is_in_scope(*id, place));
+        Ok(places)
+    }
+
+    fn admit(&self, tenant_id: TenantId, place: Place) -> Result<Ctx, Error> {
         let is_own = matches!(self.scope, Scope::Tenant(_));
         if is_own && place.is_deleted {
             return Err(Error::NotFound);
@@ -193,21 +218,6 @@ impl Caller {
             return Err(Error::Suspended("api"));
         }
         Ok(Ctx::new(self.clone(), tenant_id, place))
-    }
-
-    async fn place(&self, tenant_id: TenantId) -> Result<Place, Error> {
-        if let Scope::Tenant(own) = self.scope
-            && own != tenant_id
-        {
-            return Err(Error::NotFound);
-        }
-        let place = tenant::place(&self.db, tenant_id, self.user_id()).await?.ok_or(Error::NotFound)?;
-        if let Scope::Reseller(root) = self.scope
-            && !place.reseller_path.contains(&root)
-        {
-            return Err(Error::NotFound);
-        }
-        Ok(place)
     }
 
     /// Enters a reseller. This is the one place that decides whether a reseller is visible.

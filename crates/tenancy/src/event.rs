@@ -16,7 +16,7 @@ use kernel::{EventId, Page, PageRequest, RequestId, TenantId};
 use serde_json::Value;
 
 use crate::named::named;
-use crate::{Action, Caller, Ctx, Error, Scope, TenantTx};
+use crate::{Action, Caller, Ctx, Error, OfTenants, Scope, TenantTx};
 
 pub use chain::{Chained, Fault, Verdict, chain, hash, verify};
 
@@ -209,7 +209,32 @@ pub async fn record(
     data: Value,
 ) -> Result<(), db::Error> {
     let event = new(ctx.caller(), Scope::Tenant(tx.tenant_id()), kind, subject, data);
-    store::insert(tx.conn(), &event).await
+    store::insert(tx.conn(), &[event]).await
+}
+
+/// What happened to a tenant, for [`record_all`].
+#[derive(Debug)]
+pub struct Happened<'a> {
+    /// Whose trail it is noted on.
+    pub ctx: &'a Ctx,
+    /// What.
+    pub kind: Kind,
+    /// To what.
+    pub subject: String,
+    /// As of [`record`].
+    pub data: Value,
+}
+
+/// As [`record`], for much at once.
+///
+/// # Errors
+/// As of any statement.
+pub async fn record_all(tx: &mut impl OfTenants, happened: Vec<Happened<'_>>) -> Result<(), db::Error> {
+    let note = |Happened { ctx, kind, subject, data }| {
+        new(ctx.caller(), Scope::Tenant(ctx.tenant_id()), kind, subject, data)
+    };
+    let events: Vec<Event> = happened.into_iter().map(note).collect();
+    store::insert(tx.conn(), &events).await
 }
 
 /// Notes what a system transaction did, on any trail.
@@ -224,7 +249,7 @@ pub async fn record_on(
     subject: impl std::fmt::Display,
     data: Value,
 ) -> Result<(), db::Error> {
-    store::insert(tx.conn(), &new(caller, trail, kind, subject, data)).await
+    store::insert(tx.conn(), &[new(caller, trail, kind, subject, data)]).await
 }
 
 fn new(caller: &Caller, trail: Scope, kind: Kind, subject: impl std::fmt::Display, data: Value) -> Event {

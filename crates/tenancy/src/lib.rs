@@ -3,7 +3,7 @@
 //!
 //! A request is proven in two steps. [`auth`] makes a [`Caller`] of a credential; [`Caller::enter`] makes a [`Ctx`]
 //! of a caller and a tenant it may see, and from then on the tenant travels in the type: [`Ctx::begin`] is the only
-//! way to a [`TenantTx`], and no store reaches a tenant's table without one.
+//! way to a [`TenantTx`], and no store reaches a tenant's table without one, or without a [`TenantsTx`] for several.
 
 pub mod address;
 pub mod api_key;
@@ -44,7 +44,7 @@ pub use ctx::{Ctx, MailLogin};
 pub use error::Error;
 pub use origin::Origin;
 pub use policy::{Action, Role};
-pub use tx::TenantTx;
+pub use tx::{OfTenants, TenantTx, TenantsTx};
 
 /// What `If-Match` asks: that the object is still the one that the caller has seen. `None` asks nothing.
 ///

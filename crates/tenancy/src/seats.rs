@@ -7,7 +7,7 @@ use db::SystemTx;
 use kernel::{TenantId, UserId};
 
 use crate::caps::{self, Delta};
-use crate::{Ctx, Error, TenantTx};
+use crate::{Ctx, Error, OfTenants, TenantTx};
 
 /// A seat taken (+1) or freed (−1). Appended, never changed: what billing rates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,10 +25,26 @@ pub struct SeatChange {
 /// # Errors
 /// As of any statement.
 pub async fn changes(tx: &mut TenantTx, until: DateTime<Utc>) -> Result<Vec<SeatChange>, db::Error> {
-    store::changes(tx, until).await
+    let until = [(tx.tenant_id(), until)];
+    let changes = store::changes(tx.conn(), &until).await?;
+    Ok(changes.into_iter().map(|(_, change)| change).collect())
 }
 
-/// The seat changes of several tenants up to and including `until`, as [`changes`] has them for each: by tenant, oldest first.
+/// The seat changes of several tenants up to and including the time given for each, as [`changes`] has them: by tenant, oldest
+/// first. Those of other tenants than the transaction's are left out.
+///
+/// # Errors
+/// As of any statement.
+pub async fn changes_of_each(
+    tx: &mut impl OfTenants,
+    until: &[(TenantId, DateTime<Utc>)],
+) -> Result<Vec<(TenantId, SeatChange)>, db::Error> {
+    let tenants = tx.tenant_ids();
+    let until: Vec<_> = until.iter().filter(|(id, _)| tenants.contains(&id.uuid())).copied().collect();
+    store::changes(tx.conn(), &until).await
+}
+
+/// The seat changes of any tenants up to and including `until`, as [`changes_of_each`] has them.
 ///
 /// # Errors
 /// As of any statement.
@@ -37,7 +53,8 @@ pub async fn changes_of(
     tenants: &[TenantId],
     until: DateTime<Utc>,
 ) -> Result<Vec<(TenantId, SeatChange)>, db::Error> {
-    store::changes_of(tx, tenants, until).await
+    let until: Vec<_> = tenants.iter().map(|id| (*id, until)).collect();
+    store::changes(tx.conn(), &until).await
 }
 
 /// Takes a seat for each user, all or none, or refuses at the first level whose cap is reached. Locks the tenant, then

@@ -4,9 +4,10 @@ mod store;
 
 use chrono::NaiveDate;
 use db::SystemTx;
+use kernel::TenantId;
 
 use crate::policy::Capability;
-use crate::{Ctx, Error, TenantTx};
+use crate::{Ctx, Error, OfTenants, TenantTx};
 
 /// How a tenant stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,6 +61,14 @@ pub struct StandingChange {
 /// # Errors
 /// As of any statement.
 pub async fn changes(tx: &mut TenantTx) -> Result<Vec<StandingChange>, Error> {
+    Ok(changes_of(tx).await?.into_iter().map(|(_, change)| change).collect())
+}
+
+/// As [`changes`], of each of the tenants that a transaction is for: by tenant.
+///
+/// # Errors
+/// As of any statement.
+pub async fn changes_of(tx: &mut impl OfTenants) -> Result<Vec<(TenantId, StandingChange)>, Error> {
     store::changes(tx).await
 }
 

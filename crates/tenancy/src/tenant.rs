@@ -359,14 +359,18 @@ pub async fn set_test_clock(ctx: &Ctx, now: DateTime<Utc>) -> Result<Tenant, Err
     Ok(Tenant { test_clock: Some(now), ..tenant })
 }
 
-/// Where a tenant is; `None` when there is none, or none any more.
-pub(crate) async fn place(db: &Db, id: TenantId, user_id: Option<UserId>) -> Result<Option<Place>, Error> {
+/// Where tenants are; without those that there are not, or not any more.
+pub(crate) async fn places(
+    db: &Db,
+    ids: &[TenantId],
+    user_id: Option<UserId>,
+) -> Result<Vec<(TenantId, Place)>, Error> {
     #[expect(
         clippy::disallowed_methods,
-        reason = "the caller is about to enter the tenant, if it may see it"
+        reason = "the caller is about to enter the tenants, if it may see them"
     )]
     let mut read = SystemRead::open(db).await?;
-    store::place(&mut read, id, user_id).await
+    store::places(&mut read, ids, user_id).await
 }
 
 #[expect(

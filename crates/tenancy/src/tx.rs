@@ -1,9 +1,21 @@
-//! The transaction that sees one tenant.
+//! The transactions that are for certain tenants: for one, or for several whom one caller has entered.
 
+use db::{Db, SystemTx};
 use kernel::TenantId;
 use sqlx::{PgConnection, Postgres, Transaction};
+use uuid::Uuid;
 
 use crate::Ctx;
+
+/// A transaction for certain tenants. A store that serves one and many binds their ids first, and each of its rows has the id
+/// of its tenant.
+pub trait OfTenants: Send {
+    /// The connection, for a store's statements.
+    fn conn(&mut self) -> &mut PgConnection;
+
+    /// The tenants it is for.
+    fn tenant_ids(&self) -> Vec<Uuid>;
+}
 
 /// A transaction as the tenant role: row-level security shows it the rows of its tenant, and stores name the tenant
 /// besides. Rolled back when dropped.
@@ -40,5 +52,58 @@ impl TenantTx {
     /// [`db::Error::Unresolved`] when it is not known whether they are; any other error means that they are not.
     pub async fn commit(self) -> Result<(), db::Error> {
         self.tx.commit().await.map_err(db::Error::of_commit)
+    }
+}
+
+impl OfTenants for TenantTx {
+    fn conn(&mut self) -> &mut PgConnection {
+        &mut self.tx
+    }
+
+    fn tenant_ids(&self) -> Vec<Uuid> {
+        vec![self.tenant_id.uuid()]
+    }
+}
+
+/// A transaction for several tenants that a caller has entered: what is done for thousands costs a statement for hundreds of
+/// them. Row-level security shows it all rows; its stores bind its tenants. Rolled back when dropped.
+#[derive(Debug)]
+pub struct TenantsTx {
+    tx: SystemTx,
+    tenant_ids: Vec<TenantId>,
+}
+
+impl TenantsTx {
+    /// Begins one for tenants that were entered.
+    ///
+    /// # Errors
+    /// As of any statement.
+    pub async fn begin(db: &Db, entered: &[Ctx]) -> Result<Self, db::Error> {
+        #[expect(clippy::disallowed_methods, reason = "every tenant that it is for is proven by a Ctx")]
+        let tx = SystemTx::begin(db).await?;
+        Ok(Self { tx, tenant_ids: entered.iter().map(Ctx::tenant_id).collect() })
+    }
+
+    /// From here on, it is for those of its tenants alone that are asked for.
+    pub fn narrow(&mut self, is_asked_for: impl Fn(TenantId) -> bool) {
+        self.tenant_ids.retain(|id| is_asked_for(*id));
+    }
+
+    /// Makes its changes durable.
+    ///
+    /// # Errors
+    /// As [`TenantTx::commit`].
+    pub async fn commit(self) -> Result<(), db::Error> {
+        self.tx.commit().await
+    }
+}
+
+impl OfTenants for TenantsTx {
+    fn conn(&mut self) -> &mut PgConnection {
+        self.tx.conn()
+    }
+
+    fn tenant_ids(&self) -> Vec<Uuid> {
+        self.tenant_ids.iter().map(|id| id.uuid()).collect()
     }
 }

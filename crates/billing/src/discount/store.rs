@@ -1,19 +1,19 @@
 //! SQL of discounts.
 
-use kernel::{DiscountId, Money};
+use kernel::{DiscountId, Money, TenantId};
 use sqlx::types::chrono::NaiveDate;
-use tenancy::TenantTx;
+use tenancy::{OfTenants, TenantTx};
 
 use super::{Discount, Off};
 use crate::Error;
 
-/// The whole log, in its order. Of two entries of one discount the later holds.
-pub(crate) async fn all(tx: &mut TenantTx) -> Result<Vec<Discount>, Error> {
-    let tenant_id = tx.tenant_id().uuid();
+/// The whole log of each tenant, in its order. Of two entries of one discount the later holds.
+pub(crate) async fn all(tx: &mut impl OfTenants) -> Result<Vec<(TenantId, Discount)>, Error> {
+    let tenants = tx.tenant_ids();
     let rows = sqlx::query!(
-        "select id, description, percentage::text, amount_minor, currency, item, starts_on, ends_on, set_at
-         from subscription_discounts where tenant_id = $1 order by ordinal",
-        tenant_id
+        "select tenant_id, id, description, percentage::text, amount_minor, currency, item, starts_on, ends_on, set_at
+         from subscription_discounts where tenant_id = any ($1) order by tenant_id, ordinal",
+        &tenants
     )
     .fetch_all(tx.conn())
     .await
@@ -27,7 +27,7 @@ pub(crate) async fn all(tx: &mut TenantTx) -> Result<Vec<Discount>, Error> {
                 }
                 _ => None,
             };
-            Ok(Discount {
+            let discount = Discount {
                 id: DiscountId::from_uuid(row.id),
                 description: row.description,
                 off: off.ok_or(Error::Stored("discount"))?,
@@ -35,7 +35,8 @@ pub(crate) async fn all(tx: &mut TenantTx) -> Result<Vec<Discount>, Error> {
                 starts_on: row.starts_on,
                 ends_on: row.ends_on,
                 set_at: row.set_at,
-            })
+            };
+            Ok((TenantId::from_uuid(row.tenant_id), discount))
         })
         .collect()
 }

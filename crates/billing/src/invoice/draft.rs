@@ -1,12 +1,14 @@
 //! Drafts: documents that count as billed, and that nobody owes yet. A run makes them final when their day has come, or
 //! somebody does before; or one is discarded, and its boundary is billed anew.
 
-use chrono::{Days, NaiveDate};
-use kernel::InvoiceId;
-use serde_json::json;
-use tenancy::{Action, Caller, Ctx, TenantTx, event};
+use std::collections::BTreeSet;
 
-use super::store::unbilled;
+use chrono::{Days, NaiveDate};
+use kernel::{InvoiceId, TenantId};
+use serde_json::json;
+use tenancy::{Action, Caller, Ctx, OfTenants, TenantTx, event};
+
+use super::store::{Creditable, Reference, unbilled};
 use super::{DocumentKind, Invoice, enter, store};
 use crate::Error;
 use crate::ledger::{self, Posting};
@@ -102,43 +104,79 @@ async fn make_final(ctx: &Ctx, tx: &mut TenantTx, draft: &Invoice, day: NaiveDat
         effective_on: day,
         posted_at: now,
     };
-    complete(ctx, tx, &posting, number).await
+    complete(tx, &[Completed { ctx, posting, number }]).await
 }
 
-/// Posts a document that has just become final, lets a credit note correct the newest invoices first, and tells of it.
-pub(crate) async fn complete(
-    ctx: &Ctx,
-    tx: &mut TenantTx,
-    posting: &Posting,
-    number: i64,
-) -> Result<(), Error> {
-    ledger::post(tx, posting).await?;
-    let mut left = posting.total_minor().saturating_neg();
-    if left > 0 {
-        for (invoice, open) in store::creditable(tx).await? {
-            if left > 0 {
-                store::insert_reference(tx, posting.document, invoice, open.min(left)).await?;
-                left -= open.min(left);
+/// A document that has just become final.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Completed<'a> {
+    pub(crate) ctx: &'a Ctx,
+    pub(crate) posting: Posting,
+    pub(crate) number: i64,
+}
+
+/// Posts documents that have just become final, of each tenant in the order of their boundaries, lets credit notes correct the
+/// newest of the invoices before them first, and tells of them.
+pub(crate) async fn complete(tx: &mut impl OfTenants, completed: &[Completed<'_>]) -> Result<(), Error> {
+    let postings: Vec<_> = completed.iter().map(|one| (one.ctx.tenant_id(), one.posting)).collect();
+    ledger::post(tx, &postings).await?;
+    let credits = credits(tx, completed).await?;
+    if !credits.is_empty() {
+        store::insert_references(tx, &credits).await?;
+    }
+    announce(tx, completed).await
+}
+
+/// Which invoices credit notes correct.
+async fn credits(tx: &mut impl OfTenants, completed: &[Completed<'_>]) -> Result<Vec<Reference>, Error> {
+    let with_credit: BTreeSet<TenantId> =
+        completed.iter().filter(|one| one.posting.total_minor() < 0).map(|one| one.ctx.tenant_id()).collect();
+    let mut references = Vec::new();
+    if with_credit.is_empty() {
+        return Ok(references);
+    }
+    let with_credit: Vec<TenantId> = with_credit.into_iter().collect();
+    let mut creditable = store::creditable(tx, &with_credit).await?;
+    let are_new: BTreeSet<InvoiceId> = completed.iter().map(|one| one.posting.document).collect();
+    for invoices in creditable.values_mut() {
+        invoices.retain(|one| !are_new.contains(&one.invoice));
+    }
+    for Completed { ctx, posting, .. } in completed {
+        let tenant_id = ctx.tenant_id();
+        let invoices = creditable.entry(tenant_id).or_default();
+        let mut left = posting.total_minor().saturating_neg();
+        if left < 0 {
+            let before = invoices.partition_point(|one| one.issued_on > posting.effective_on);
+            let (invoice, issued_on) = (posting.document, posting.effective_on);
+            invoices.insert(before, Creditable { invoice, issued_on, left_minor: left.saturating_neg() });
+        }
+        for one in invoices.iter_mut().filter(|one| one.left_minor > 0) {
+            let amount_minor = one.left_minor.min(left);
+            if amount_minor > 0 {
+                let (credit_note, invoice) = (posting.document, one.invoice);
+                references.push(Reference { tenant_id, credit_note, invoice, amount_minor });
+                one.left_minor -= amount_minor;
+                left -= amount_minor;
             }
         }
+        if left > 0 {
+            // What was credited never exceeds what was invoiced.
+            return Err(Error::Stored("sum of credits"));
+        }
     }
-    if left > 0 {
-        // What was credited never exceeds what was invoiced.
-        return Err(Error::Stored("sum of credits"));
-    }
-    announce(ctx, tx, posting, number).await
+    Ok(references)
 }
 
-/// Tells of a document that has become final.
-pub(super) async fn announce(
-    ctx: &Ctx,
-    tx: &mut TenantTx,
-    posting: &Posting,
-    number: i64,
-) -> Result<(), Error> {
-    let data = json!({"kind": posting.kind.as_str(), "number": number, "issued_on": posting.effective_on,
-        "total": {"amount_minor": posting.total_minor(), "currency": posting.currency.code()}});
-    event::record(tx, ctx, event::Kind::InvoiceFinalized, posting.document, data).await?;
+/// Tells of documents that have become final.
+pub(super) async fn announce(tx: &mut impl OfTenants, completed: &[Completed<'_>]) -> Result<(), Error> {
+    let happened = completed.iter().map(|Completed { ctx, posting, number }| event::Happened {
+        ctx,
+        kind: event::Kind::InvoiceFinalized,
+        subject: posting.document.to_string(),
+        data: json!({"kind": posting.kind.as_str(), "number": number, "issued_on": posting.effective_on,
+            "total": {"amount_minor": posting.total_minor(), "currency": posting.currency.code()}}),
+    });
+    event::record_all(tx, happened.collect()).await?;
     Ok(())
 }
 
@@ -159,7 +197,9 @@ pub(super) async fn unbill(ctx: &Ctx, tx: &mut TenantTx, documents: &[&Invoice])
         documents.iter().flat_map(|document| &document.lines).map(|line| line.cycle_starts_on).collect();
     cycles.sort_unstable();
     cycles.dedup();
-    if store::past(tx, &cycles).await?.history.stands_alone()? {
+    let cycles: Vec<_> = cycles.into_iter().map(|day| (ctx.tenant_id(), day)).collect();
+    let past = store::past(tx, &cycles).await?.remove(&ctx.tenant_id()).unwrap_or_default();
+    if past.history.stands_alone()? {
         return Ok(());
     }
     let detail = "a later document takes back what it charges, and is to be voided or discarded first";

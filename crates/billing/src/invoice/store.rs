@@ -1,205 +1,79 @@
 //! SQL of documents.
 
+mod new;
 pub(crate) mod unbilled;
 
 use std::collections::BTreeMap;
 
 use db::SystemTx;
-use kernel::{Currency, InvoiceId, Money, OneOffItemId, PageRequest, PriceId, ResellerId, TenantId};
-use sqlx::types::Json;
-use sqlx::types::chrono::{DateTime, NaiveDate, Utc};
-use tenancy::TenantTx;
+use kernel::{InvoiceId, Money, OneOffItemId, PageRequest, PriceId, ResellerId, TenantId};
+use sqlx::types::chrono::NaiveDate;
+use tenancy::{OfTenants, TenantTx};
 use uuid::Uuid;
 
 use super::tax::Past;
 use super::{Billing, Customer, DocumentKind, Invoice, InvoiceLine, InvoiceLineKind, InvoiceTax, Issuer};
 use crate::Error;
-use crate::ledger::Posting;
 use crate::price_book::store::tax_behavior;
 use crate::profile::store::read;
-use crate::rating::{
-    Cycle, GroupTotal, Percentage, PriceBasis, Span, TaxCategory, TaxGroup, TaxLine, Totals, UnitPrice,
-};
+use crate::rating::{GroupTotal, Percentage, Span, TaxCategory, TaxGroup, TaxLine, UnitPrice};
 use crate::receivable::Receivables;
 
-/// A document to be written.
-#[derive(Debug)]
-pub(crate) struct NewInvoice<'a> {
-    pub(crate) id: InvoiceId,
-    pub(crate) kind: DocumentKind,
-    pub(crate) issuer: &'a Issuer,
-    pub(crate) customer: &'a Customer,
-    pub(crate) currency: Currency,
-    pub(crate) billing: Option<Billing>,
-    pub(crate) reason: Option<&'a str>,
-    pub(crate) issued_on: NaiveDate,
-    pub(crate) due_on: NaiveDate,
-    pub(crate) totals: &'a Totals,
-    pub(crate) tax_behavior: PriceBasis,
-    pub(crate) tax_rates_known: i64,
-    /// Its number and the moment; `None`: it is a draft.
-    pub(crate) finalized: Option<(i64, DateTime<Utc>)>,
-}
+pub(crate) use new::{
+    Creditable, NewInvoice, NewLine, NewTax, Reference, creditable, insert, insert_lines, insert_references,
+    insert_taxes,
+};
 
-impl NewInvoice<'_> {
-    /// What is posted of it when it is final.
-    pub(crate) fn posting(&self, posted_at: DateTime<Utc>) -> Posting {
-        Posting {
-            document: self.id,
-            kind: self.kind,
-            issuer: self.issuer.id,
-            currency: self.currency,
-            net_minor: self.totals.net_minor,
-            tax_minor: self.totals.tax_minor,
-            effective_on: self.issued_on,
-            posted_at,
-        }
-    }
-}
-
-pub(crate) async fn insert(tx: &mut TenantTx, new: &NewInvoice<'_>) -> Result<(), db::Error> {
-    let tenant_id = tx.tenant_id().uuid();
-    let (number, finalized_at) = new.finalized.unzip();
-    sqlx::query!(
-        "insert into invoices (tenant_id, id, kind, issuer_id, number, issuer_name, customer_name, currency, issued_on,
-           due_on, net_minor, tax_minor, total_minor, issuer_profile, customer_profile, tax_behavior, tax_rates_known,
-           finalized_at, status, boundary, revision, reason)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22)",
-        tenant_id,
-        new.id.uuid(),
-        new.kind.as_str(),
-        new.issuer.id.uuid(),
-        number,
-        new.issuer.name,
-        new.customer.name,
-        new.currency.code(),
-        new.issued_on,
-        new.due_on,
-        new.totals.net_minor,
-        new.totals.tax_minor,
-        new.totals.total_minor,
-        new.issuer.profile.as_ref().map(Json) as _,
-        new.customer.profile.as_ref().map(Json) as _,
-        new.tax_behavior.as_str(),
-        new.tax_rates_known,
-        finalized_at,
-        if new.finalized.is_some() { "final" } else { "draft" },
-        new.billing.map(|billing| billing.boundary),
-        new.billing.map(|billing| billing.revision),
-        new.reason,
-    )
-    .execute(tx.conn())
-    .await?;
-    Ok(())
-}
-
-pub(crate) async fn insert_line(
-    tx: &mut TenantTx,
-    invoice_id: InvoiceId,
-    position: i32,
-    line: &InvoiceLine,
-    cycle: Cycle,
-) -> Result<(), db::Error> {
-    let tenant_id = tx.tenant_id().uuid();
-    sqlx::query!(
-        "insert into invoice_lines (tenant_id, invoice_id, position, item, kind, description, period, cycle, whole, quantity,
-           seat_days, price_id, unit_price, amount_minor, rated_position, rated_minor, tax_category, tax_rate,
-           one_off_item_id, discount_percentage, discount_off)
-         values ($1, $2, $3, $4, $5, $6, daterange($7, $8), daterange($9, $10), daterange($11, $12), $13, $14, $15,
-           $16::text::numeric, $17, $18, $19, $20, $21::text::numeric, $22, $23::text::numeric, $24::text::numeric)",
-        tenant_id,
-        invoice_id.uuid(),
-        position,
-        line.item,
-        line.kind.as_str(),
-        line.description,
-        line.period.start(),
-        line.period.end(),
-        cycle.charged.start(),
-        cycle.charged.end(),
-        cycle.whole.start(),
-        cycle.whole.end(),
-        line.quantity,
-        line.seat_days,
-        line.price_id.map(PriceId::uuid),
-        line.unit_price.map(|unit_price| unit_price.to_string()),
-        line.amount.amount_minor,
-        line.rated_position,
-        line.rated.amount_minor,
-        line.tax.category().code(),
-        line.tax.rate().to_string(),
-        line.one_off_item_id.map(OneOffItemId::uuid),
-        line.discount.0.to_string(),
-        line.discount.1.to_string(),
-    )
-    .execute(tx.conn())
-    .await?;
-    Ok(())
-}
-
-pub(crate) async fn insert_tax(
-    tx: &mut TenantTx,
-    invoice_id: InvoiceId,
-    total: &GroupTotal,
-    reason: Option<&str>,
-) -> Result<(), db::Error> {
-    let tenant_id = tx.tenant_id().uuid();
-    sqlx::query!(
-        "insert into invoice_taxes (tenant_id, invoice_id, category, rate, taxable_minor, tax_minor, reason)
-         values ($1, $2, $3, $4::text::numeric, $5, $6, $7)",
-        tenant_id,
-        invoice_id.uuid(),
-        total.group.category().code(),
-        total.group.rate().to_string(),
-        total.taxable_minor,
-        total.tax_minor,
-        reason,
-    )
-    .execute(tx.conn())
-    .await?;
-    Ok(())
-}
-
-/// How some cycles were taxed so far, and what the documents come to by group: of those that count as billed.
-pub(crate) async fn past(tx: &mut TenantTx, cycles: &[NaiveDate]) -> Result<Past, Error> {
-    let tenant_id = tx.tenant_id().uuid();
-    let mut past = Past::default();
+/// How some cycles of tenants were taxed so far, and what the documents of each of these come to by group: of those that count as
+/// billed.
+pub(crate) async fn past(
+    tx: &mut impl OfTenants,
+    cycles: &[(TenantId, NaiveDate)],
+) -> Result<BTreeMap<TenantId, Past>, Error> {
+    let mut all = BTreeMap::<TenantId, Past>::new();
+    let (tenants, days): (Vec<Uuid>, Vec<NaiveDate>) =
+        cycles.iter().map(|(id, day)| (id.uuid(), *day)).unzip();
     let lines = sqlx::query!(
-        r#"select lower(l.cycle) as "cycle!", l.tax_category, l.tax_rate::text as "tax_rate!", l.rated_minor
+        r#"select l.tenant_id, lower(l.cycle) as "cycle!", l.tax_category, l.tax_rate::text as "tax_rate!", l.rated_minor
            from invoice_lines l join invoices i on i.tenant_id = l.tenant_id and i.id = l.invoice_id
-           where l.tenant_id = $1 and lower(l.cycle) = any ($2)
+           where l.tenant_id = any ($1) and exists (
+               select from unnest($1::uuid[], $2::date[]) asked (tenant_id, day)
+               where asked.tenant_id = l.tenant_id and asked.day = lower(l.cycle))
              and not exists (select from unbilled_documents u where u.tenant_id = i.tenant_id and u.invoice_id = i.id)
-           order by i.boundary, i.revision, l.position"#,
-        tenant_id,
-        cycles
+           order by i.tenant_id, i.boundary, i.revision, l.position"#,
+        &tenants,
+        &days
     )
     .fetch_all(tx.conn())
     .await
     .map_err(db::Error::from)?;
     for row in lines {
         let line = TaxLine { group: group(&row.tax_category, &row.tax_rate)?, amount_minor: row.rated_minor };
+        let past = all.entry(TenantId::from_uuid(row.tenant_id)).or_default();
         past.history.cycles.entry(row.cycle).or_default().push(line);
     }
     let groups = sqlx::query!(
-        r#"select t.category, t.rate::text as "rate!", sum(t.taxable_minor)::bigint as "taxable!", sum(t.tax_minor)::bigint as "tax!",
+        r#"select t.tenant_id, t.category, t.rate::text as "rate!", sum(t.taxable_minor)::bigint as "taxable!",
+             sum(t.tax_minor)::bigint as "tax!",
              (array_agg(t.reason order by i.boundary desc, i.revision desc))[1] as reason
            from invoice_taxes t join invoices i on i.tenant_id = t.tenant_id and i.id = t.invoice_id
-           where t.tenant_id = $1
+           where t.tenant_id = any ($1)
              and not exists (select from unbilled_documents u where u.tenant_id = i.tenant_id and u.invoice_id = i.id)
-           group by t.category, t.rate order by max(i.boundary)"#,
-        tenant_id
+           group by t.tenant_id, t.category, t.rate order by t.tenant_id, max(i.boundary)"#,
+        &tenants
     )
     .fetch_all(tx.conn())
     .await
     .map_err(db::Error::from)?;
     for row in groups {
         let group = group(&row.category, &row.rate)?;
+        let past = all.entry(TenantId::from_uuid(row.tenant_id)).or_default();
         past.history.groups.push(GroupTotal { group, taxable_minor: row.taxable, tax_minor: row.tax });
         if let Some(reason) = row.reason {
             past.reasons.insert(group.beside_others(), reason);
         }
     }
-    Ok(past)
+    Ok(all)
 }
 
 /// The discount that a line was rated at, as its columns hold it.
@@ -212,42 +86,6 @@ fn group(category: &str, rate: &str) -> Result<TaxGroup, Error> {
     let category = TaxCategory::from_code(category).ok_or(Error::Stored("category of tax"))?;
     let rate = rate.parse().map_err(|_| Error::Stored("rate of tax"))?;
     TaxGroup::new(category, rate).map_err(|_| Error::Stored("rate of tax"))
-}
-
-/// The final invoices of which something has not been credited yet, the newest first, with how much.
-pub(crate) async fn creditable(tx: &mut TenantTx) -> Result<Vec<(InvoiceId, i64)>, db::Error> {
-    let tenant_id = tx.tenant_id().uuid();
-    let rows = sqlx::query!(
-        r#"select id, "left" as "left!" from (
-             select i.id, i.issued_on, i.total_minor - coalesce((
-               select sum(r.amount_minor) from credit_note_references r
-               where r.tenant_id = i.tenant_id and r.invoice_id = i.id), 0)::bigint as "left"
-             from invoices i where i.tenant_id = $1 and i.kind = 'invoice' and i.status = 'final') open
-           where "left" > 0 order by issued_on desc"#,
-        tenant_id
-    )
-    .fetch_all(tx.conn())
-    .await?;
-    Ok(rows.into_iter().map(|row| (InvoiceId::from_uuid(row.id), row.left)).collect())
-}
-
-pub(crate) async fn insert_reference(
-    tx: &mut TenantTx,
-    credit_note: InvoiceId,
-    invoice: InvoiceId,
-    amount_minor: i64,
-) -> Result<(), db::Error> {
-    let tenant_id = tx.tenant_id().uuid();
-    sqlx::query!(
-        "insert into credit_note_references (tenant_id, credit_note_id, invoice_id, amount_minor) values ($1, $2, $3, $4)",
-        tenant_id,
-        credit_note.uuid(),
-        invoice.uuid(),
-        amount_minor,
-    )
-    .execute(tx.conn())
-    .await?;
-    Ok(())
 }
 
 /// Numbers and days of invoices.

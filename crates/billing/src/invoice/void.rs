@@ -5,7 +5,8 @@ use kernel::{Checks, InvoiceId};
 use serde_json::json;
 use tenancy::{Action, Caller, TenantTx, event};
 
-use super::store::{NewInvoice, unbilled};
+use super::draft::Completed;
+use super::store::{NewInvoice, Reference, unbilled};
 use super::{DocumentKind, Invoice, draft, enter, store};
 use crate::ledger;
 use crate::rating::{Totals, local_day};
@@ -54,16 +55,21 @@ pub async fn void(caller: &Caller, id: InvoiceId, reason: &str) -> Result<Invoic
         tax_rates_known: invoice.tax_rates_known,
         finalized: Some((number, ctx.env().now())),
     };
-    store::insert(&mut tx, &new).await?;
+    store::insert(&mut tx, std::slice::from_ref(&new)).await?;
     let ids: Vec<InvoiceId> = family.iter().map(|document| document.id).collect();
     unbilled::insert_opposite(&mut tx, new.id, &ids).await?;
-    store::insert_reference(&mut tx, new.id, id, totals.total_minor.saturating_neg()).await?;
+    let (tenant_id, amount_minor) = (ctx.tenant_id(), totals.total_minor.saturating_neg());
+    store::insert_references(
+        &mut tx,
+        &[Reference { tenant_id, credit_note: new.id, invoice: id, amount_minor }],
+    )
+    .await?;
     let posting = new.posting(ctx.env().now());
-    ledger::post(&mut tx, &posting).await?;
+    ledger::post(&mut tx, &[(tenant_id, posting)]).await?;
     let note = store::find(&mut tx, new.id).await?.ok_or(Error::Stored("credit note"))?;
     let all: Vec<&Invoice> = family.iter().chain([&note]).collect();
     draft::unbill(&ctx, &mut tx, &all).await?;
-    draft::announce(&ctx, &mut tx, &posting, number).await?;
+    draft::announce(&mut tx, &[Completed { ctx: &ctx, posting, number }]).await?;
     let data = json!({"credit_note_id": new.id, "reason": reason});
     event::record(&mut tx, &ctx, event::Kind::InvoiceVoided, id, data).await?;
     dunning::lift(&mut tx, &ctx).await?;

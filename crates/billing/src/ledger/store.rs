@@ -1,29 +1,34 @@
 //! SQL of the ledger.
 
 use db::SystemTx;
-use kernel::ResellerId;
-use tenancy::TenantTx;
+use kernel::{ResellerId, TenantId};
+use tenancy::OfTenants;
 
 use super::{Account, AsOf, Sums, Transfer};
 use crate::Error;
 
-pub(super) async fn insert(tx: &mut TenantTx, transfer: &Transfer) -> Result<(), db::Error> {
-    let leg = &transfer.leg;
-    let tenant_id = tx.tenant_id().uuid();
+pub(super) async fn insert(
+    tx: &mut impl OfTenants,
+    transfers: &[(TenantId, Transfer)],
+) -> Result<(), db::Error> {
+    let texts = |text: fn(&Transfer) -> &'static str| {
+        transfers.iter().map(|(_, transfer)| text(transfer).to_owned()).collect::<Vec<_>>()
+    };
     sqlx::query!(
         "insert into transfers (tenant_id, reference, code, issuer_id, debit_account, credit_account, currency,
            amount_minor, effective_on, posted_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
-        tenant_id,
-        transfer.reference,
-        leg.code,
-        transfer.issuer.uuid(),
-        leg.debit.as_str(),
-        leg.credit.as_str(),
-        transfer.currency.code(),
-        leg.amount_minor,
-        transfer.effective_on,
-        transfer.posted_at,
+         select * from unnest($1::uuid[], $2::uuid[], $3::text[], $4::uuid[], $5::text[], $6::text[], $7::text[],
+           $8::bigint[], $9::date[], $10::timestamptz[])",
+        &transfers.iter().map(|(tenant_id, _)| tenant_id.uuid()).collect::<Vec<_>>(),
+        &transfers.iter().map(|(_, transfer)| transfer.reference).collect::<Vec<_>>(),
+        &texts(|transfer| transfer.leg.code),
+        &transfers.iter().map(|(_, transfer)| transfer.issuer.uuid()).collect::<Vec<_>>(),
+        &texts(|transfer| transfer.leg.debit.as_str()),
+        &texts(|transfer| transfer.leg.credit.as_str()),
+        &transfers.iter().map(|(_, transfer)| transfer.currency.code().to_owned()).collect::<Vec<_>>(),
+        &transfers.iter().map(|(_, transfer)| transfer.leg.amount_minor).collect::<Vec<_>>(),
+        &transfers.iter().map(|(_, transfer)| transfer.effective_on).collect::<Vec<_>>(),
+        &transfers.iter().map(|(_, transfer)| transfer.posted_at).collect::<Vec<_>>(),
     )
     .execute(tx.conn())
     .await?;

@@ -1,8 +1,8 @@
 //! SQL of charges that come once.
 
-use kernel::{InvoiceId, Money, OneOffItemId, PageRequest};
+use kernel::{InvoiceId, Money, OneOffItemId, PageRequest, TenantId};
 use sqlx::types::chrono::{DateTime, NaiveDate, Utc};
-use tenancy::TenantTx;
+use tenancy::{OfTenants, TenantTx};
 use uuid::Uuid;
 
 use super::{Added, OneOffItem};
@@ -10,6 +10,7 @@ use crate::Error;
 use crate::invoice::Billing;
 
 struct Row {
+    tenant_id: Uuid,
     id: Uuid,
     description: String,
     quantity: i32,
@@ -70,10 +71,10 @@ pub(super) async fn insert(tx: &mut TenantTx, item: &OneOffItem) -> Result<(), E
     Ok(())
 }
 
-/// Every one, in the order in which they were added, those that were deleted after they were billed, too.
-pub(crate) async fn all(tx: &mut TenantTx) -> Result<Vec<Added>, Error> {
+/// Every one of each tenant, in the order in which they were added, those that were deleted after they were billed, too.
+pub(crate) async fn all(tx: &mut impl OfTenants) -> Result<Vec<(TenantId, Added)>, Error> {
     let rows = select(tx, None, None, None, true).await?;
-    rows.into_iter().map(TryInto::try_into).collect()
+    rows.into_iter().map(|row| Ok((TenantId::from_uuid(row.tenant_id), row.try_into()?))).collect()
 }
 
 pub(super) async fn list(tx: &mut TenantTx, page: &PageRequest) -> Result<Vec<OneOffItem>, Error> {
@@ -86,23 +87,23 @@ pub(super) async fn find(tx: &mut TenantTx, id: OneOffItemId) -> Result<Option<O
 }
 
 async fn select(
-    tx: &mut TenantTx,
+    tx: &mut impl OfTenants,
     id: Option<OneOffItemId>,
     after: Option<Uuid>,
     limit: Option<i64>,
     withdrawn_too: bool,
 ) -> Result<Vec<Row>, db::Error> {
-    let tenant_id = tx.tenant_id().uuid();
+    let tenants = tx.tenant_ids();
     let rows = sqlx::query_as!(
         Row,
-        r#"select o.id, o.description, o.quantity, o.unit_minor, o.currency, o.bill_on, o.created_at,
+        r#"select o.tenant_id, o.id, o.description, o.quantity, o.unit_minor, o.currency, o.bill_on, o.created_at,
              l.invoice_id as "invoice_id?", o.withdrawn_after_boundary, o.withdrawn_after_revision
            from one_off_items o left join invoice_lines l on l.tenant_id = o.tenant_id and l.one_off_item_id = o.id
              and not exists (select from unbilled_documents u where u.tenant_id = l.tenant_id and u.invoice_id = l.invoice_id)
-           where o.tenant_id = $1 and ($2::uuid is null or o.id = $2) and ($3::uuid is null or o.id > $3)
+           where o.tenant_id = any ($1) and ($2::uuid is null or o.id = $2) and ($3::uuid is null or o.id > $3)
              and ($5 or o.withdrawn_after_boundary is null)
            order by o.id limit $4"#,
-        tenant_id,
+        &tenants,
         id.map(OneOffItemId::uuid),
         after,
         limit,

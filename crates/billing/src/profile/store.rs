@@ -1,11 +1,13 @@
 //! SQL of billing profiles.
 
+use std::collections::BTreeMap;
+
 use db::SystemTx;
-use kernel::ResellerId;
+use kernel::{ResellerId, TenantId};
 use serde::de::DeserializeOwned;
 use sqlx::PgConnection;
 use sqlx::types::Json;
-use tenancy::TenantTx;
+use tenancy::{OfTenants, TenantTx};
 
 use super::{CustomerProfile, IssuerProfile, Versioned};
 use crate::Error;
@@ -78,12 +80,27 @@ pub(super) async fn put_issuer(
 
 /// The tenant's own.
 pub(crate) async fn customer(tx: &mut TenantTx) -> Result<Option<Versioned<CustomerProfile>>, Error> {
-    let tenant_id = tx.tenant_id().uuid();
-    let row = sqlx::query!("select profile, version from customer_profiles where tenant_id = $1", tenant_id)
-        .fetch_optional(tx.conn())
-        .await
-        .map_err(db::Error::from)?;
-    row.map(|row| Ok(Versioned { profile: read(row.profile)?, version: row.version })).transpose()
+    Ok(customers(tx).await?.into_values().next())
+}
+
+/// That of each tenant that has one.
+pub(crate) async fn customers(
+    tx: &mut impl OfTenants,
+) -> Result<BTreeMap<TenantId, Versioned<CustomerProfile>>, Error> {
+    let tenants = tx.tenant_ids();
+    let rows = sqlx::query!(
+        "select tenant_id, profile, version from customer_profiles where tenant_id = any ($1)",
+        &tenants
+    )
+    .fetch_all(tx.conn())
+    .await
+    .map_err(db::Error::from)?;
+    rows.into_iter()
+        .map(|row| {
+            let found = Versioned { profile: read(row.profile)?, version: row.version };
+            Ok((TenantId::from_uuid(row.tenant_id), found))
+        })
+        .collect()
 }
 
 /// As [`lock_issuer`], of the tenant.

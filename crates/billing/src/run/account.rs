@@ -1,23 +1,21 @@
-//! Billing one account: one transaction that locks its row, asks the rating core what is outstanding at each due
-//! boundary, and writes the documents.
+//! Billing accounts: one transaction that locks their rows, reads their books, asks the rating core what is outstanding at
+//! each due boundary, and writes the documents; of one account, or of hundreds at once.
 
+mod books;
 mod document;
 mod store;
 
 use std::collections::BTreeMap;
 
 use chrono::NaiveDate;
-use chrono_tz::Tz;
 use kernel::{InvoiceId, TenantId};
-use tenancy::{Caller, Ctx, TenantTx, seats};
+use tenancy::{Caller, Ctx, OfTenants, TenantsTx};
 
 use crate::Error;
-use crate::invoice::{Billing, DocumentKind};
-use crate::price_book::MAILBOX;
-use crate::rating::{
-    self, Cycle, CycleState, Log, Span, Timeline, local_day, steps_of_changes, steps_of_levels,
-};
-use crate::subscription::{self, OwedLine, Subscription, Windows};
+use crate::invoice::DocumentKind;
+use crate::rating::local_day;
+
+pub(crate) use books::opened;
 
 /// How an account is gone about.
 #[derive(Debug, Clone, Copy)]
@@ -57,29 +55,25 @@ pub(super) async fn bill(
     as_of: NaiveDate,
     treatment: Treatment,
 ) -> Result<Outcome, Error> {
-    // A deleted one, too: what it used is still to be billed.
-    let ctx = match caller.enter_deleted_too(tenant_id).await {
-        Ok(ctx) => ctx,
-        // Gone since it was found due.
-        Err(tenancy::Error::NotFound) => return Ok(Outcome::Elsewhere),
-        Err(error) => return Err(error.into()),
+    let one = async || {
+        let outcomes = bill_all(caller, &[tenant_id], as_of, treatment).await?;
+        Ok(outcomes.into_iter().next().map_or(Outcome::Elsewhere, |(_, outcome)| outcome))
     };
-    let mut billed = claim_and_bill(&ctx, as_of, treatment).await;
+    let mut billed = one().await;
     if billed.as_ref().is_err_and(is_done_elsewhere) {
         // Somebody was faster; if the same is still due, it is not that.
-        billed = claim_and_bill(&ctx, as_of, treatment).await;
+        billed = one().await;
     }
-    match billed {
-        Err(error) if is_done_elsewhere(&error) => {
-            park(&ctx, &Error::Stored("record of what was billed")).await?;
-            Ok(Outcome::Parked)
-        }
-        Err(error @ (Error::Rating(_) | Error::Untaxable(_) | Error::Stored(_))) => {
-            park(&ctx, &error).await?;
-            Ok(Outcome::Parked)
-        }
-        other => other,
-    }
+    let reason = match billed {
+        Err(error) if is_done_elsewhere(&error) => Error::Stored("record of what was billed"),
+        Err(error) if is_of_account(&error) => error,
+        other => return other,
+    };
+    let Ok(ctx) = caller.enter_deleted_too(tenant_id).await else { return Ok(Outcome::Elsewhere) };
+    let mut tx = ctx.begin().await?;
+    park(&mut tx, caller, &[(tenant_id, reason)]).await?;
+    tx.commit().await?;
+    Ok(Outcome::Parked)
 }
 
 /// The database refuses what has been billed before.
@@ -95,40 +89,82 @@ fn is_done_elsewhere(error: &Error) -> bool {
     )
 }
 
-async fn park(ctx: &Ctx, error: &Error) -> Result<(), Error> {
-    tracing::warn!(tenant.id = %ctx.tenant_id(), error = %error, "an account is parked");
-    let mut tx = ctx.begin().await?;
-    store::park(&mut tx, &error.to_string(), ctx.env().now()).await?;
-    tx.commit().await?;
-    Ok(())
+/// Whether an error is of an account, which somebody has to look at, and not of the database.
+fn is_of_account(error: &Error) -> bool {
+    matches!(error, Error::Rating(_) | Error::Untaxable(_) | Error::Stored(_))
 }
 
-async fn claim_and_bill(ctx: &Ctx, as_of: NaiveDate, treatment: Treatment) -> Result<Outcome, Error> {
-    let mut tx = ctx.begin().await?;
-    let claim =
-        if treatment.waits { store::claim_waiting(&mut tx).await? } else { store::claim(&mut tx).await? };
-    let Some(claim) = claim else {
-        // A row that was waited for is gone with its tenant.
-        return Ok(if treatment.waits { Outcome::Elsewhere } else { Outcome::Held });
+async fn park(
+    tx: &mut impl OfTenants,
+    caller: &Caller,
+    unbillable: &[(TenantId, Error)],
+) -> Result<(), Error> {
+    let reason = |(tenant_id, error): &(TenantId, Error)| {
+        tracing::warn!(tenant.id = %tenant_id, error = %error, "an account is parked");
+        (*tenant_id, error.to_string())
     };
-    if claim.is_parked && !treatment.retries_parked {
-        return Ok(Outcome::Parked);
+    let reasons: Vec<_> = unbillable.iter().map(reason).collect();
+    Ok(store::park(tx, &reasons, caller.db().env().now()).await?)
+}
+
+/// Bills accounts as [`bill`] does, all in one transaction, and says how each came out; nothing of one whose tenant is gone.
+///
+/// An error leaves all of them as they were. One that is not the database's own may be of one of them alone: then each is to be
+/// billed by itself.
+pub(super) async fn bill_all(
+    caller: &Caller,
+    tenants: &[TenantId],
+    as_of: NaiveDate,
+    treatment: Treatment,
+) -> Result<Vec<(TenantId, Outcome)>, Error> {
+    // Deleted ones, too: what they used is still to be billed.
+    let entered = caller.enter_all_deleted_too(tenants).await?;
+    let by_id: BTreeMap<TenantId, &Ctx> = entered.iter().map(|ctx| (ctx.tenant_id(), ctx)).collect();
+    let mut tx = TenantsTx::begin(caller.db(), &entered).await?;
+    let mut claims =
+        if treatment.waits { store::claim_waiting(&mut tx).await? } else { store::claim(&mut tx).await? };
+    let (mut outcomes, mut due) = (Vec::new(), Vec::new());
+    // As they were asked for, so that the oldest boundaries have the first numbers.
+    for ctx in tenants.iter().filter_map(|id| by_id.get(id).copied()) {
+        let until = as_of.min(local_day(ctx.now(), ctx.time_zone()));
+        let outcome = match claims.remove(&ctx.tenant_id()) {
+            // A row that was waited for is gone with its tenant.
+            None if treatment.waits => Outcome::Elsewhere,
+            None => Outcome::Held,
+            Some(claim) if claim.is_parked && !treatment.retries_parked => Outcome::Parked,
+            Some(claim) if claim.next_invoice_on.is_none_or(|next| next > until) => Outcome::Elsewhere,
+            Some(_) => {
+                due.push(Due { ctx, until });
+                continue;
+            }
+        };
+        outcomes.push((ctx.tenant_id(), outcome));
     }
-    let until = as_of.min(local_day(ctx.now(), ctx.time_zone()));
-    if claim.next_invoice_on.is_none_or(|next| next > until) {
-        return Ok(Outcome::Elsewhere);
+    tx.narrow(|id| due.iter().any(|due| due.ctx.tenant_id() == id));
+    let (mut next, mut unbillable) = (Vec::new(), Vec::new());
+    for (tenant_id, made) in bill_until(&mut tx, &due, Finality::AtOnce).await? {
+        match made {
+            Ok(made) => {
+                next.push((tenant_id, made.next_boundary));
+                outcomes.push((tenant_id, made.outcome()));
+            }
+            Err(error) => {
+                unbillable.push((tenant_id, error));
+                outcomes.push((tenant_id, Outcome::Parked));
+            }
+        }
     }
-    let subscription = subscription::store::find(&mut tx).await?.ok_or(Error::Stored("subscription"))?;
-    let made = bill_until(ctx, &mut tx, &subscription, until, Finality::AtOnce).await?;
-    store::advance(&mut tx, made.next_boundary).await?;
+    store::advance(&mut tx, &next).await?;
+    park(&mut tx, caller, &unbillable).await?;
     tx.commit().await?;
-    let count =
-        |is_counted: fn(&Written) -> bool| made.documents.iter().filter(|one| is_counted(one)).count() as u64;
-    Ok(Outcome::Billed {
-        invoices: count(|one| !one.is_draft && one.kind == DocumentKind::Invoice),
-        credit_notes: count(|one| !one.is_draft && one.kind == DocumentKind::CreditNote),
-        drafts: count(|one| one.is_draft),
-    })
+    Ok(outcomes)
+}
+
+/// An account that is to be billed, and up to which day.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Due<'a> {
+    pub(crate) ctx: &'a Ctx,
+    pub(crate) until: NaiveDate,
 }
 
 /// Whether documents become final at once, where the issuer does not look at drafts first.
@@ -153,149 +189,46 @@ pub(crate) struct Made {
     pub(crate) next_boundary: Option<NaiveDate>,
 }
 
-/// Bills every boundary up to a day. The account's row is the caller's, and so is whether it stays.
+impl Made {
+    fn outcome(&self) -> Outcome {
+        let count =
+            |counts: fn(&Written) -> bool| self.documents.iter().filter(|one| counts(one)).count() as u64;
+        Outcome::Billed {
+            invoices: count(|one| !one.is_draft && one.kind == DocumentKind::Invoice),
+            credit_notes: count(|one| !one.is_draft && one.kind == DocumentKind::CreditNote),
+            drafts: count(|one| one.is_draft),
+        }
+    }
+}
+
+/// Bills every boundary of each account up to its day, and says what was made of each, or why it cannot be billed, of which
+/// nothing is written then. The accounts' rows are the caller's, and so is whether anything stays.
 pub(crate) async fn bill_until(
-    ctx: &Ctx,
-    tx: &mut TenantTx,
-    subscription: &Subscription,
-    until: NaiveDate,
+    tx: &mut impl OfTenants,
+    due: &[Due<'_>],
     finality: Finality,
-) -> Result<Made, Error> {
-    let rated = rate(ctx, tx, subscription, until).await?;
-    let documents = document::write_all(ctx, tx, subscription, &rated.documents, until, finality).await?;
-    Ok(Made { documents, next_boundary: rated.next_boundary })
-}
-
-/// What is outstanding, by boundary, and where the next run goes on.
-struct Rated {
-    documents: Vec<(Billing, Vec<OwedLine>)>,
-    next_boundary: Option<NaiveDate>,
-}
-
-/// Rates every boundary up to a day, the last one again if that is asked, and records the days that are billed by it.
-async fn rate(
-    ctx: &Ctx,
-    tx: &mut TenantTx,
-    subscription: &Subscription,
-    until: NaiveDate,
-) -> Result<Rated, Error> {
-    let timeline = subscription.agreed.timeline()?;
-    let changes = seats::changes(tx, ctx.now()).await?;
-    let seat_changes_known = i64::try_from(changes.len()).map_err(|_| Error::Stored("event log"))?;
-    let standings_known =
-        i64::try_from(subscription.agreed.standings_known()).map_err(|_| Error::Stored("standings"))?;
-    let log = Log {
-        seats: steps_of_changes(changes.into_iter().map(|change| (change.at, i64::from(change.delta)))),
-        committed: steps_of_levels(subscription::store::commitments(tx).await?),
-    };
-    let covered = store::cycles(tx, MAILBOX).await?;
-    let mut cycles = with_lines(tx, &covered, None).await?;
-    let mut documents = Vec::new();
-    let mut last = subscription::store::last_boundary(tx).await?;
-    let mut windows = if subscription.bills_again { store::windows(tx).await? } else { Windows::after(last) };
-    let mut next = subscription.next_boundary(last)?;
-    while let Some(boundary) = next.filter(|next| *next <= until) {
-        let lines = rating::document(&timeline, boundary, ctx.time_zone(), &mut cycles, &log)?;
-        let zone = ctx.time_zone();
-        let billing = store::record_boundary(tx, boundary, zone, seat_changes_known, standings_known).await?;
-        let lines = subscription.agreed.owed(&lines, &windows.bill(billing), boundary)?;
-        if let Some(changes) = Span::new(last.unwrap_or(subscription.starts_on()), boundary) {
-            store::cover_changes(tx, MAILBOX, changes).await?;
-        }
-        if !lines.is_empty() {
-            documents.push((billing, lines));
-        }
-        last = Some(boundary);
-        next = subscription.agreed.next_boundary(last)?;
-    }
-    cover(tx, &timeline, &cycles, &covered).await?;
-    Ok(Rated { documents, next_boundary: next })
-}
-
-/// Records the days of the cycles. Those that were there before come first, as they were covered: they may have been cut,
-/// replaced or put back.
-async fn cover(
-    tx: &mut TenantTx,
-    timeline: &Timeline,
-    cycles: &[CycleState],
-    covered: &[Covered],
-) -> Result<(), Error> {
-    let (before, new) = cycles.split_at_checked(covered.len()).ok_or(Error::Stored("cycle"))?;
-    let mut changed = Vec::new();
-    for (state, covered) in before.iter().zip(covered) {
-        let days = timeline.makes(&state.cycle)?.then_some(state.cycle.charged);
-        if covered.days != days {
-            changed.push((CycleKey::of(&state.cycle), days));
+) -> Result<Vec<(TenantId, Result<Made, Error>)>, Error> {
+    let mut books = books::read(tx, due).await?;
+    let (mut rated, mut made) = (Vec::new(), Vec::new());
+    for &due in due {
+        let tenant_id = due.ctx.tenant_id();
+        let books = books.remove(&tenant_id).ok_or(Error::Stored("subscription"));
+        match books.and_then(|books| books.rate(due)) {
+            Ok(account) => rated.push(account),
+            Err(error) if is_of_account(&error) => made.push((tenant_id, Err(error))),
+            Err(error) => return Err(error),
         }
     }
-    // First none of them has days, so that none is in the way of another.
-    for (key, _) in &changed {
-        store::cover_days(tx, MAILBOX, *key, None).await?;
-    }
-    for (key, days) in changed {
-        store::cover_days(tx, MAILBOX, key, days).await?;
-    }
-    for state in new {
-        let days = timeline.makes(&state.cycle)?.then_some(state.cycle.charged);
-        store::cover_cycle(tx, MAILBOX, CycleKey::of(&state.cycle), days, state.zone).await?;
-    }
-    Ok(())
-}
-
-/// The cycles opened so far, with their lines; or as they were before a boundary.
-pub(crate) async fn opened(tx: &mut TenantTx, before: Option<NaiveDate>) -> Result<Vec<CycleState>, Error> {
-    let mut covered = store::cycles(tx, MAILBOX).await?;
-    covered.retain(|covered| before.is_none_or(|before| covered.key.starts_on < before));
-    with_lines(tx, &covered, before).await
-}
-
-async fn with_lines(
-    tx: &mut TenantTx,
-    covered: &[Covered],
-    before: Option<NaiveDate>,
-) -> Result<Vec<CycleState>, Error> {
-    let mut billed = BTreeMap::<CycleKey, Vec<_>>::new();
-    for (cycle, line) in store::billed_lines(tx, MAILBOX, before).await? {
-        billed.entry(cycle).or_default().push(line);
-    }
-    let state = |covered: &Covered| {
-        Ok(CycleState {
-            cycle: covered.cycle()?,
-            zone: covered.zone,
-            billed: billed.remove(&covered.key).unwrap_or_default(),
-        })
-    };
-    covered.iter().map(state).collect()
-}
-
-/// A cycle as it is recorded.
-struct Covered {
-    key: CycleKey,
-    /// Its charged days; `None` where other cycles have taken its place.
-    days: Option<Span>,
-    /// Of its calendar.
-    zone: Tz,
-}
-
-impl Covered {
-    /// One whose place others have taken has all the days that it might have.
-    fn cycle(&self) -> Result<Cycle, Error> {
-        let CycleKey { starts_on, whole } = self.key;
-        let charged =
-            self.days.or_else(|| Span::new(starts_on, whole.end())).ok_or(Error::Stored("cycle"))?;
-        Ok(Cycle { charged, whole })
-    }
-}
-
-/// What tells a cycle from others.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct CycleKey {
-    starts_on: NaiveDate,
-    whole: Span,
-}
-
-impl CycleKey {
-    fn of(cycle: &Cycle) -> Self {
-        Self { starts_on: cycle.charged.start(), whole: cycle.whole }
-    }
+    let drafted = document::draft_all(tx, rated).await?;
+    let (drafted, untaxable): (Vec<_>, Vec<_>) = drafted.into_iter().partition(|(_, drafts)| drafts.is_ok());
+    made.extend(untaxable.into_iter().filter_map(|(id, drafts)| Some((id, Err(drafts.err()?)))));
+    let drafted: Vec<_> = drafted.into_iter().filter_map(|(_, drafts)| drafts.ok()).collect();
+    books::write(tx, drafted.iter().map(|account| &account.rated)).await?;
+    let mut written = document::write_all(tx, &drafted, finality).await?;
+    made.extend(drafted.into_iter().map(|account| {
+        let documents = written.remove(&account.rated.due.ctx.tenant_id()).unwrap_or_default();
+        let next_boundary = account.rated.next_boundary;
+        (account.rated.due.ctx.tenant_id(), Ok(Made { documents, next_boundary }))
+    }));
+    Ok(made)
 }

@@ -4,7 +4,8 @@ use chrono::NaiveDate;
 use kernel::ErrorKind;
 use tenancy::Caller;
 
-use super::{PAGE, Reach, RunSummary, gave_way, system};
+use super::drive::gave_way;
+use super::{PAGE, Reach, RunSummary, system};
 use crate::Error;
 use crate::invoice::draft;
 use crate::invoice::store::unbilled::with_drafts_due;

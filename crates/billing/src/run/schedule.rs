@@ -3,7 +3,8 @@
 use chrono::TimeDelta;
 use db::Db;
 
-use super::{Reach, RunSummary, drive, store, system};
+use super::drive::drive;
+use super::{Reach, RunSummary, store, system};
 use crate::Error;
 
 /// How far the calendar that is furthest ahead is before UTC.

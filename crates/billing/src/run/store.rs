@@ -5,7 +5,8 @@ use kernel::{PageRequest, ResellerId, RunId, TenantId};
 use sqlx::types::chrono::{DateTime, NaiveDate, Utc};
 use uuid::Uuid;
 
-use super::{Customer, DueAccount, Reach, Run, RunSummary};
+use super::drive::{Customer, DueAccount};
+use super::{Reach, Run, RunSummary};
 use crate::Error;
 
 /// Accounts whose tenant has come to stand otherwise than their subscription knows, by their ids.

@@ -209,6 +209,11 @@ impl Agreements {
         Some(agreed.map(|agreed| agreed.beside(beside)))
     }
 
+    /// How many entries the log of discounts has.
+    pub(crate) fn discounts_known(&self) -> usize {
+        self.beside.discounts.len()
+    }
+
     /// How often the tenant has come to stand otherwise.
     pub(crate) fn standings_known(&self) -> usize {
         self.beside.standings.len()
@@ -260,7 +265,7 @@ impl Agreements {
     }
 
     /// How many entries there are.
-    pub(super) fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.entries.len()
     }
 

@@ -1,19 +1,23 @@
 //! SQL of subscriptions.
 
+use std::collections::BTreeMap;
+
 use db::SystemTx;
-use kernel::{Currency, PriceBookId, ResellerId, SubscriptionId};
+use kernel::{Currency, PriceBookId, ResellerId, SubscriptionId, TenantId};
 use sqlx::types::chrono::{DateTime, NaiveDate, Utc};
-use tenancy::{TenantTx, standing};
+use tenancy::{OfTenants, TenantTx, standing};
 use uuid::Uuid;
 
 use super::{AgreedTerms, Agreements, Beside, Entry, StoredPrice, SubscribedPrice, Subscription};
 use crate::Error;
+use crate::by_tenant::by_tenant;
 use crate::price_book::CycleLength;
 use crate::price_book::store::setup_price;
 use crate::rating::{Step, UnitPrice};
 use crate::{discount, one_off_item};
 
 struct Row {
+    tenant_id: Uuid,
     id: Uuid,
     seats_committed: i32,
     starts_on: NaiveDate,
@@ -29,63 +33,80 @@ struct Row {
 
 /// The tenant's subscription, with all that was agreed.
 pub(crate) async fn find(tx: &mut TenantTx) -> Result<Option<Subscription>, Error> {
-    let tenant_id = tx.tenant_id().uuid();
-    let row = sqlx::query_as!(
-        Row,
-        r#"select id, seats_committed, starts_on, trial_ends_on, next_invoice_on, parked_reason, version, created_at, bills_again,
-             exists (select from one_off_items o where o.tenant_id = s.tenant_id) as "has_one_off_items!",
-             exists (select from subscription_discounts d where d.tenant_id = s.tenant_id) as "has_discounts!"
-           from subscriptions s where tenant_id = $1"#,
-        tenant_id
-    )
-    .fetch_optional(tx.conn())
-    .await
-    .map_err(db::Error::from)?;
-    let Some(row) = row else { return Ok(None) };
-    let entries = entries(tx).await?;
-    if entries.is_empty() {
-        return Ok(None);
-    }
-    let beside = Beside {
-        standings: standing::changes(tx).await?,
-        // Most have none of these: a run asks no more than it has to.
-        discounts: if row.has_discounts { discount::store::all(tx).await? } else { Vec::new() },
-        one_off_items: if row.has_one_off_items { one_off_item::store::all(tx).await? } else { Vec::new() },
-    };
-    let agreed = Agreements::new(row.starts_on, row.trial_ends_on, entries)?.beside(beside);
-    Ok(Some(Subscription {
-        id: SubscriptionId::from_uuid(row.id),
-        terms: agreed.terms()?.clone(),
-        seats_committed: row.seats_committed,
-        next_invoice_on: row.next_invoice_on,
-        parked_reason: row.parked_reason,
-        version: row.version,
-        agreed,
-        bills_again: row.bills_again,
-        created_at: row.created_at,
-    }))
+    Ok(all(tx).await?.into_values().next())
 }
 
-/// Everything that was agreed, in that order.
-async fn entries(tx: &mut TenantTx) -> Result<Vec<Entry>, Error> {
-    let tenant_id = tx.tenant_id().uuid();
+/// The subscription of each tenant that has one, with all that was agreed.
+pub(crate) async fn all(tx: &mut impl OfTenants) -> Result<BTreeMap<TenantId, Subscription>, Error> {
+    let tenants = tx.tenant_ids();
+    let rows = sqlx::query_as!(
+        Row,
+        r#"select tenant_id, id, seats_committed, starts_on, trial_ends_on, next_invoice_on, parked_reason, version, created_at,
+             bills_again,
+             exists (select from one_off_items o where o.tenant_id = s.tenant_id) as "has_one_off_items!",
+             exists (select from subscription_discounts d where d.tenant_id = s.tenant_id) as "has_discounts!"
+           from subscriptions s where tenant_id = any ($1)"#,
+        &tenants
+    )
+    .fetch_all(tx.conn())
+    .await
+    .map_err(db::Error::from)?;
+    if rows.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let mut entries = entries(tx).await?;
+    let mut standings = by_tenant(standing::changes_of(tx).await?);
+    // Most have none of these: a run asks no more than it has to.
+    let have_discounts = rows.iter().any(|row| row.has_discounts);
+    let mut discounts = by_tenant(if have_discounts { discount::store::all(tx).await? } else { Vec::new() });
+    let have_items = rows.iter().any(|row| row.has_one_off_items);
+    let mut items = by_tenant(if have_items { one_off_item::store::all(tx).await? } else { Vec::new() });
+    let mut all = BTreeMap::new();
+    for row in rows {
+        let tenant_id = TenantId::from_uuid(row.tenant_id);
+        let Some(entries) = entries.remove(&tenant_id) else { continue };
+        let beside = Beside {
+            standings: standings.remove(&tenant_id).unwrap_or_default(),
+            discounts: discounts.remove(&tenant_id).unwrap_or_default(),
+            one_off_items: items.remove(&tenant_id).unwrap_or_default(),
+        };
+        let agreed = Agreements::new(row.starts_on, row.trial_ends_on, entries)?.beside(beside);
+        let subscription = Subscription {
+            id: SubscriptionId::from_uuid(row.id),
+            terms: agreed.terms()?.clone(),
+            seats_committed: row.seats_committed,
+            next_invoice_on: row.next_invoice_on,
+            parked_reason: row.parked_reason,
+            version: row.version,
+            agreed,
+            bills_again: row.bills_again,
+            created_at: row.created_at,
+        };
+        all.insert(tenant_id, subscription);
+    }
+    Ok(all)
+}
+
+/// Everything that was agreed with each tenant, in that order.
+async fn entries(tx: &mut impl OfTenants) -> Result<BTreeMap<TenantId, Vec<Entry>>, Error> {
+    let tenants = tx.tenant_ids();
     let ends = sqlx::query!(
-        "select ordinal, starts_on from subscription_terms where tenant_id = $1 and price_id is null",
-        tenant_id
+        "select tenant_id, ordinal, starts_on from subscription_terms where tenant_id = any ($1) and price_id is null",
+        &tenants
     )
     .fetch_all(tx.conn())
     .await
     .map_err(db::Error::from)?;
     let rows = sqlx::query!(
-        r#"select s.ordinal, s.starts_on, s.term_months as "term_months!", s.anchor_date as "anchor_date!", b.id as book_id,
-             b.version, b.currency, b.tax_behavior, p.id as price_id, p."interval", p.model, p.unit_price::text,
+        r#"select s.tenant_id, s.ordinal, s.starts_on, s.term_months as "term_months!", s.anchor_date as "anchor_date!",
+             b.id as book_id, b.version, b.currency, b.tax_behavior, p.id as price_id, p."interval", p.model, p.unit_price::text,
              p.tier_limits as "tier_limits: Vec<Option<i32>>", p.tier_prices::text[] as "tier_prices!", p.removal_policy,
              p.grace_days, p.suspension_policy, p.setup_price::text
            from subscription_terms s
            join price_books b on b.id = s.price_book_id
            join prices p on p.price_book_id = s.price_book_id and p.id = s.price_id
-           where s.tenant_id = $1"#,
-        tenant_id
+           where s.tenant_id = any ($1)"#,
+        &tenants
     )
     .fetch_all(tx.conn())
     .await
@@ -114,11 +135,11 @@ async fn entries(tx: &mut TenantTx) -> Result<Vec<Entry>, Error> {
             price,
             setup_price: setup_price(row.setup_price.as_deref())?,
         };
-        entries.push((row.ordinal, Entry::Terms(terms)));
+        entries.push((row.tenant_id, row.ordinal, Entry::Terms(terms)));
     }
-    entries.extend(ends.into_iter().map(|end| (end.ordinal, Entry::End(end.starts_on))));
-    entries.sort_by_key(|(ordinal, _)| *ordinal);
-    Ok(entries.into_iter().map(|(_, entry)| entry).collect())
+    entries.extend(ends.into_iter().map(|end| (end.tenant_id, end.ordinal, Entry::End(end.starts_on))));
+    entries.sort_by_key(|(tenant_id, ordinal, _)| (*tenant_id, *ordinal));
+    Ok(by_tenant(entries.into_iter().map(|(id, _, entry)| (TenantId::from_uuid(id), entry))))
 }
 
 /// As [`find`], keeping runs and other writers away until the transaction ends; two that subscribe for the first
@@ -212,15 +233,25 @@ pub(crate) async fn standings_are_known(tx: &mut TenantTx) -> Result<bool, db::E
 
 /// The last boundary that was billed; of before boundaries were recorded, by the days that they covered.
 pub(crate) async fn last_boundary(tx: &mut TenantTx) -> Result<Option<NaiveDate>, db::Error> {
-    let tenant_id = tx.tenant_id().uuid();
-    let last = sqlx::query_scalar!(
-        "select greatest((select max(boundary) from billed_boundaries where tenant_id = $1),
-           (select max(case kind when 'cycle' then starts_on else upper(days) end) from billing_coverage where tenant_id = $1))",
-        tenant_id
+    Ok(last_boundaries(tx).await?.into_values().next())
+}
+
+/// The last boundary that was billed of each tenant that has one.
+pub(crate) async fn last_boundaries(
+    tx: &mut impl OfTenants,
+) -> Result<BTreeMap<TenantId, NaiveDate>, db::Error> {
+    let tenants = tx.tenant_ids();
+    let rows = sqlx::query!(
+        r#"select of.tenant_id as "tenant_id!", last.boundary from unnest($1::uuid[]) of (tenant_id),
+           lateral (select greatest((select max(boundary) from billed_boundaries b where b.tenant_id = of.tenant_id),
+             (select max(case kind when 'cycle' then starts_on else upper(days) end) from billing_coverage c
+              where c.tenant_id = of.tenant_id)) as boundary) last"#,
+        &tenants
     )
-    .fetch_one(tx.conn())
+    .fetch_all(tx.conn())
     .await?;
-    Ok(last)
+    let last = |row: (Uuid, Option<NaiveDate>)| Some((TenantId::from_uuid(row.0), row.1?));
+    Ok(rows.into_iter().filter_map(|row| last((row.tenant_id, row.boundary))).collect())
 }
 
 /// Writes all of it but what was agreed; it is parked no more.
@@ -307,12 +338,22 @@ pub(super) async fn append_commitment(tx: &mut TenantTx, step: Step) -> Result<(
 
 /// Every committed minimum that was set, in the order in which they were.
 pub(crate) async fn commitments(tx: &mut TenantTx) -> Result<Vec<Step>, db::Error> {
-    let tenant_id = tx.tenant_id().uuid();
+    Ok(commitments_of(tx).await?.into_values().next().unwrap_or_default())
+}
+
+/// As [`commitments`], of each tenant.
+pub(crate) async fn commitments_of(
+    tx: &mut impl OfTenants,
+) -> Result<BTreeMap<TenantId, Vec<Step>>, db::Error> {
+    let tenants = tx.tenant_ids();
     let rows = sqlx::query!(
-        "select at, seats_committed from seat_commitments where tenant_id = $1 order by ordinal",
-        tenant_id
+        "select tenant_id, at, seats_committed from seat_commitments where tenant_id = any ($1) order by tenant_id, ordinal",
+        &tenants
     )
     .fetch_all(tx.conn())
     .await?;
-    Ok(rows.into_iter().map(|row| Step { at: row.at, level: row.seats_committed.into() }).collect())
+    let step = |at, seats: i32| Step { at, level: seats.into() };
+    Ok(by_tenant(
+        rows.into_iter().map(|row| (TenantId::from_uuid(row.tenant_id), step(row.at, row.seats_committed))),
+    ))
 }

@@ -74,22 +74,26 @@ fn key(trail: Scope) -> Uuid {
     tenant_id.or(reseller_id).unwrap_or(Uuid::nil())
 }
 
-pub(super) async fn insert(conn: &mut PgConnection, event: &Event) -> Result<(), db::Error> {
-    let (reseller_id, tenant_id) = columns(event.trail);
+pub(super) async fn insert(conn: &mut PgConnection, events: &[Event]) -> Result<(), db::Error> {
+    let (resellers, tenants): (Vec<_>, Vec<_>) = events.iter().map(|event| columns(event.trail)).unzip();
+    let networks: Vec<_> = events.iter().map(|event| event.network.map(IpNetwork::from)).collect();
+    let texts =
+        |text: fn(&Event) -> &String| events.iter().map(|event| text(event).clone()).collect::<Vec<_>>();
     sqlx::query!(
         "insert into events (id, reseller_id, tenant_id, kind, subject, data, principal, role, network, request_id, at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
-        event.id.uuid(),
-        reseller_id,
-        tenant_id,
-        event.kind,
-        event.subject,
-        event.data,
-        event.principal,
-        event.role,
-        event.network.map(IpNetwork::from),
-        event.request_id.uuid(),
-        event.at,
+         select * from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::jsonb[], $7::text[], $8::text[],
+           $9::inet[], $10::uuid[], $11::timestamptz[])",
+        &events.iter().map(|event| event.id.uuid()).collect::<Vec<_>>(),
+        &resellers as &[Option<Uuid>],
+        &tenants as &[Option<Uuid>],
+        &texts(|event| &event.kind),
+        &texts(|event| &event.subject),
+        &events.iter().map(|event| event.data.clone()).collect::<Vec<_>>(),
+        &texts(|event| &event.principal),
+        &texts(|event| &event.role),
+        &networks as &[Option<IpNetwork>],
+        &events.iter().map(|event| event.request_id.uuid()).collect::<Vec<_>>(),
+        &events.iter().map(|event| event.at).collect::<Vec<_>>(),
     )
     .execute(conn)
     .await?;

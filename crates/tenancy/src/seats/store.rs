@@ -1,41 +1,30 @@
 //! SQL of seats.
 
-use db::{Error, SystemTx};
+use db::Error;
 use kernel::{TenantId, UserId};
+use sqlx::PgConnection;
 use sqlx::types::chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::SeatChange;
 use crate::TenantTx;
 
-pub(super) async fn changes(tx: &mut TenantTx, until: DateTime<Utc>) -> Result<Vec<SeatChange>, Error> {
-    let tenant_id = tx.tenant_id().uuid();
-    let rows = sqlx::query!(
-        "select at, delta, user_id from seat_changes where tenant_id = $1 and at <= $2 order by at, position",
-        tenant_id,
-        until
-    )
-    .fetch_all(tx.conn())
-    .await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| SeatChange { at: row.at, delta: row.delta, user_id: UserId::from_uuid(row.user_id) })
-        .collect())
-}
-
-pub(super) async fn changes_of(
-    tx: &mut SystemTx,
-    tenants: &[TenantId],
-    until: DateTime<Utc>,
+/// By tenant, oldest first, up to and including the time given for each.
+pub(super) async fn changes(
+    conn: &mut PgConnection,
+    until: &[(TenantId, DateTime<Utc>)],
 ) -> Result<Vec<(TenantId, SeatChange)>, Error> {
-    let tenants: Vec<Uuid> = tenants.iter().map(|id| id.uuid()).collect();
+    let (tenants, until): (Vec<Uuid>, Vec<DateTime<Utc>>) =
+        until.iter().map(|(id, until)| (id.uuid(), *until)).unzip();
     let rows = sqlx::query!(
-        "select tenant_id, at, delta, user_id from seat_changes where tenant_id = any ($1) and at <= $2
-         order by tenant_id, at, position",
+        "select c.tenant_id, c.at, c.delta, c.user_id
+         from unnest($1::uuid[], $2::timestamptz[]) asked (tenant_id, until)
+         join seat_changes c on c.tenant_id = asked.tenant_id and c.at <= asked.until
+         order by c.tenant_id, c.at, c.position",
         &tenants,
-        until
+        &until,
     )
-    .fetch_all(tx.conn())
+    .fetch_all(conn)
     .await?;
     let change = |at, delta, user| SeatChange { at, delta, user_id: UserId::from_uuid(user) };
     Ok(rows

@@ -5,13 +5,13 @@ use sqlx::PgConnection;
 use sqlx::types::chrono::{DateTime, NaiveDate, Utc};
 
 use super::{Standing, StandingChange};
-use crate::{Error, TenantTx};
+use crate::{Error, OfTenants};
 
-pub(super) async fn changes(tx: &mut TenantTx) -> Result<Vec<StandingChange>, Error> {
-    let tenant_id = tx.tenant_id().uuid();
+pub(super) async fn changes(tx: &mut impl OfTenants) -> Result<Vec<(TenantId, StandingChange)>, Error> {
+    let tenants = tx.tenant_ids();
     let rows = sqlx::query!(
-        "select day, standing from tenant_standings where tenant_id = $1 order by ordinal",
-        tenant_id
+        "select tenant_id, day, standing from tenant_standings where tenant_id = any ($1) order by tenant_id, ordinal",
+        &tenants
     )
     .fetch_all(tx.conn())
     .await
@@ -19,7 +19,7 @@ pub(super) async fn changes(tx: &mut TenantTx) -> Result<Vec<StandingChange>, Er
     rows.into_iter()
         .map(|row| {
             let standing = Standing::from_name(&row.standing)?;
-            Ok(StandingChange { day: row.day, standing })
+            Ok((TenantId::from_uuid(row.tenant_id), StandingChange { day: row.day, standing }))
         })
         .collect()
 }

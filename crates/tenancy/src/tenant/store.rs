@@ -402,31 +402,34 @@ pub(super) async fn set_test_clock(tx: &mut TenantTx, now: DateTime<Utc>) -> Res
     Ok(())
 }
 
-pub(super) async fn place(
+pub(super) async fn places(
     read: &mut SystemRead,
-    id: TenantId,
+    ids: &[TenantId],
     user_id: Option<UserId>,
-) -> Result<Option<Place>, Error> {
-    let row = sqlx::query!(
-        r#"select reseller_id, reseller_path, time_zone, test_clock, suspended_capabilities, status = 'deleted' as "is_deleted!",
-             array(select mailbox_id from mailbox_delegates md where md.tenant_id = $1 and md.user_id = $2 and 'read' = any (md.rights)) as "readable!"
-           from tenants where id = $1"#,
-        id.uuid(),
+) -> Result<Vec<(TenantId, Place)>, Error> {
+    let ids: Vec<Uuid> = ids.iter().map(|id| id.uuid()).collect();
+    let rows = sqlx::query!(
+        r#"select id, reseller_id, reseller_path, time_zone, test_clock, suspended_capabilities, status = 'deleted' as "is_deleted!",
+             array(select mailbox_id from mailbox_delegates md where md.tenant_id = t.id and md.user_id = $2 and 'read' = any (md.rights)) as "readable!"
+           from tenants t where id = any ($1)"#,
+        &ids,
         user_id.map(UserId::uuid)
     )
-    .fetch_optional(read.conn())
+    .fetch_all(read.conn())
     .await
     .map_err(db::Error::from)?;
-    row.map(|row| {
-        Ok(Place {
-            reseller_id: ResellerId::from_uuid(row.reseller_id),
-            reseller_path: row.reseller_path.into_iter().map(ResellerId::from_uuid).collect(),
-            time_zone: row.time_zone.parse().map_err(Error::internal)?,
-            test_clock: row.test_clock,
-            suspended: capabilities(&row.suspended_capabilities)?,
-            is_deleted: row.is_deleted,
-            readable: row.readable.into_iter().map(MailboxId::from_uuid).collect(),
+    rows.into_iter()
+        .map(|row| {
+            let place = Place {
+                reseller_id: ResellerId::from_uuid(row.reseller_id),
+                reseller_path: row.reseller_path.into_iter().map(ResellerId::from_uuid).collect(),
+                time_zone: row.time_zone.parse().map_err(Error::internal)?,
+                test_clock: row.test_clock,
+                suspended: capabilities(&row.suspended_capabilities)?,
+                is_deleted: row.is_deleted,
+                readable: row.readable.into_iter().map(MailboxId::from_uuid).collect(),
+            };
+            Ok((TenantId::from_uuid(row.id), place))
         })
-    })
-    .transpose()
+        .collect()
 }

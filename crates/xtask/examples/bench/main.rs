@@ -9,6 +9,7 @@
 )]
 
 mod bed;
+mod billing;
 mod control_plane;
 mod lmtp;
 mod pgbench;
@@ -24,7 +25,7 @@ use crate::control_plane::{create, read, sign_in};
 /// How often the two sides of a measure take turns.
 const ROUNDS: usize = 3;
 /// What there is to measure.
-const GROUPS: [&str; 4] = [lmtp::NAME, read::NAME, create::NAME, sign_in::NAME];
+const GROUPS: [&str; 5] = [lmtp::NAME, read::NAME, create::NAME, sign_in::NAME, billing::NAME];
 
 #[tokio::main]
 async fn main() -> Result<()> {
@@ -34,9 +35,13 @@ async fn main() -> Result<()> {
     let wanted: Vec<_> = GROUPS.into_iter().filter(|group| group.contains(&only)).collect();
     ensure!(!wanted.is_empty(), "no group is called {only:?}; there are {}", GROUPS.join(", "));
     for group in wanted {
+        if group == billing::NAME {
+            billing::run(Path::new(&binary)).await?;
+            continue;
+        }
         // Each on a server of its own: what one has written is not to be in the other's way.
         let bed = Bed::start(Path::new(&binary)).await?;
-        report::heading(group);
+        report::heading(group, ROUNDS);
         match group {
             read::NAME => read::run(&bed).await?,
             create::NAME => create::run(&bed).await?,

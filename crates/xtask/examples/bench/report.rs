@@ -6,8 +6,6 @@ use std::path::Path;
 use anyhow::Result;
 use serde_json::json;
 
-use crate::ROUNDS;
-
 /// What a ratio is to be.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Target {
@@ -31,6 +29,7 @@ pub(crate) struct Measure<'a> {
 impl Measure<'_> {
     /// Prints it, and appends it to the log.
     pub(crate) fn report(self) -> Result<()> {
+        let rounds = self.ours.len();
         let (value, baseline_value) = (median(self.ours), median(self.theirs));
         let ratio = value / baseline_value;
         let (floor, ceiling) = match self.target {
@@ -54,16 +53,16 @@ impl Measure<'_> {
             std::fs::OpenOptions::new().create(true).append(true).open(target.join("bench.jsonl"))?;
         let line = json!({
             "measure": name, "value": value, "unit": unit, "baseline": baseline, "baseline_value": baseline_value,
-            "ratio": ratio, "floor": floor, "ceiling": ceiling, "rounds": ROUNDS,
+            "ratio": ratio, "floor": floor, "ceiling": ceiling, "rounds": rounds,
         });
         writeln!(log, "{line}")?;
         Ok(())
     }
 }
 
-/// Says what the columns of the lines to come are.
-pub(crate) fn heading(group: &str) {
-    println!("\n{group} (median of {ROUNDS} rounds)");
+/// Says what the columns of the lines to come are, of so many rounds.
+pub(crate) fn heading(group: &str, rounds: usize) {
+    println!("\n{group} (median of {rounds} rounds)");
     println!(
         "{:<36} {:>9} {:>9} {:<4} {:>6}  {:<22} baseline",
         "measure", "pillarbox", "baseline", "", "ratio", "target"

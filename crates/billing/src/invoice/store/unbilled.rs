@@ -1,9 +1,11 @@
 //! SQL of drafts that become final, and of documents that come to count as billed no more.
 
+use std::collections::BTreeSet;
+
 use db::SystemTx;
 use kernel::{InvoiceId, TenantId};
 use sqlx::types::chrono::{DateTime, NaiveDate, Utc};
-use tenancy::TenantTx;
+use tenancy::{OfTenants, TenantTx};
 
 use crate::Error;
 use crate::invoice::Billing;
@@ -60,6 +62,19 @@ pub(crate) async fn oldest_draft(tx: &mut TenantTx) -> Result<Option<InvoiceId>,
     .fetch_optional(tx.conn())
     .await?;
     Ok(found.map(InvoiceId::from_uuid))
+}
+
+/// Which tenants have drafts.
+pub(crate) async fn have_drafts(tx: &mut impl OfTenants) -> Result<BTreeSet<TenantId>, db::Error> {
+    let tenants = tx.tenant_ids();
+    let found = sqlx::query_scalar!(
+        "select tenant_id from invoices i where tenant_id = any ($1) and status = 'draft'
+           and not exists (select from unbilled_documents u where u.tenant_id = i.tenant_id and u.invoice_id = i.id)",
+        &tenants
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    Ok(found.into_iter().map(TenantId::from_uuid).collect())
 }
 
 /// Makes a draft final.

@@ -2,15 +2,17 @@
 //! looks at drafts first.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use chrono::{Days, NaiveDate};
-use kernel::{InvoiceId, Money};
-use tenancy::{Ctx, TenantTx};
+use kernel::{Currency, InvoiceId, Money, ResellerId, TenantId};
+use tenancy::{Ctx, OfTenants};
 
+use super::books::Rated;
 use super::{Finality, Written, store};
 use crate::Error;
-use crate::invoice::draft::complete;
-use crate::invoice::store::{NewInvoice, unbilled};
+use crate::invoice::draft::{Completed, complete};
+use crate::invoice::store::{NewInvoice, NewLine, NewTax, unbilled};
 use crate::invoice::tax::{Past, Shown, shown, treatment_on};
 use crate::invoice::{
     Billing, Customer, DocumentKind, InvoiceLine, InvoiceLineKind, Issuer, store as invoices,
@@ -18,27 +20,34 @@ use crate::invoice::{
 use crate::profile::{self, DAYS_TO_PAY};
 use crate::rating::{GroupTotal, TaxedDocument, local_day};
 use crate::series;
-use crate::subscription::{OwedLine, Subscription};
+use crate::subscription::OwedLine;
 use crate::tax_rate::{self, TaxRate};
 
-/// Who documents are from and for, and by which rates they are taxed.
+/// Who documents of several tenants are from and for, and by which rates they are taxed.
 struct Parties {
-    issuer: Issuer,
-    customer: Customer,
-    rates: Vec<TaxRate>,
+    issuers: BTreeMap<ResellerId, (Issuer, Vec<TaxRate>)>,
+    customers: BTreeMap<TenantId, Customer>,
 }
 
-/// A document to be written.
-struct Draft<'a> {
-    billing: Billing,
-    lines: &'a [OwedLine],
+/// An account whose documents are taxed.
+pub(super) struct Drafted<'a> {
+    pub(super) rated: Rated<'a>,
+    issuer: Issuer,
+    customer: Customer,
+    /// How many rates of tax the issuer has.
+    tax_rates_known: i64,
+    drafts: Vec<Draft>,
+}
+
+/// A document to be written, of the same place among the rated ones.
+struct Draft {
     taxed: TaxedDocument,
     shown: Vec<Shown>,
     /// Of each of its groups, in their order.
     reasons: Vec<Option<String>>,
 }
 
-impl Draft<'_> {
+impl Draft {
     fn kind(&self) -> DocumentKind {
         DocumentKind::of_total(self.taxed.totals.total_minor)
     }
@@ -48,121 +57,230 @@ impl Draft<'_> {
     }
 }
 
-/// Taxes, numbers and writes the documents, after everything that can fail for the account's own reasons: the number
-/// series is locked for as short as can be. Invoices take their numbers before credit notes, so that two runs never
-/// wait for each other crosswise.
-///
-/// A boundary's document is issued on it; one that is billed again, on the run's day; and a draft is to be issued so many
-/// days after that.
-pub(super) async fn write_all(
-    ctx: &Ctx,
-    tx: &mut TenantTx,
-    subscription: &Subscription,
-    documents: &[(Billing, Vec<OwedLine>)],
-    until: NaiveDate,
-    finality: Finality,
-) -> Result<Vec<Written>, Error> {
-    if documents.is_empty() {
-        return Ok(Vec::new());
-    }
-    let parties = parties(ctx, tx).await?;
-    let drafts = drafts(tx, subscription, &parties, documents).await?;
-    let draft_days = parties.issuer.profile.as_ref().map_or(0, |profile| profile.draft_days);
-    // Documents become final in the order of their boundaries: a credit note after what it corrects.
-    let waits = draft_days > 0 || unbilled::oldest_draft(tx).await?.is_some();
-    let mut numbers = BTreeMap::new();
-    for kind in [DocumentKind::Invoice, DocumentKind::CreditNote] {
-        let are_final = !waits && finality == Finality::AtOnce;
-        for draft in drafts.iter().filter(|draft| are_final && draft.kind() == kind) {
-            let number = series::store::take(tx.conn(), parties.issuer.id, kind.series()).await?;
-            numbers.insert(draft.billing, number);
+impl Parties {
+    async fn read(tx: &mut impl OfTenants, accounts: &[Rated<'_>]) -> Result<Self, Error> {
+        let mut parties = Self { issuers: BTreeMap::new(), customers: BTreeMap::new() };
+        let names = store::names(tx).await?;
+        let mut names: BTreeMap<_, _> = names.into_iter().map(|names| (names.tenant_id, names)).collect();
+        let mut profiles = profile::store::customers(tx).await?;
+        for ctx in accounts.iter().map(|account| account.due.ctx) {
+            let names = names.remove(&ctx.tenant_id().uuid()).ok_or(Error::Stored("tenant"))?;
+            let profile = profiles.remove(&ctx.tenant_id()).map(|found| found.profile);
+            let name = profile.as_ref().map_or(names.customer, |profile| profile.legal_name.clone());
+            parties.customers.insert(ctx.tenant_id(), Customer { id: ctx.tenant_id(), name, profile });
+            if let Entry::Vacant(entry) = parties.issuers.entry(ctx.reseller_id()) {
+                let id = ctx.reseller_id();
+                let profile = profile::store::issuer(tx.conn(), id).await?.map(|issuer| issuer.profile);
+                let rates = tax_rate::store::rates(tx.conn(), id).await?;
+                let name = profile.as_ref().map_or(names.issuer, |profile| profile.legal_name.clone());
+                entry.insert((Issuer { id, name, profile }, rates));
+            }
         }
+        Ok(parties)
     }
-    // Lists are ordered by id: those made in one millisecond shall be in the order of their boundaries, too.
-    let mut ids: Vec<InvoiceId> = drafts.iter().map(|_| ctx.env().new_id()).collect();
-    ids.sort_unstable();
-    let days_to_pay = parties.issuer.profile.as_ref().map_or(DAYS_TO_PAY, |profile| profile.days_to_pay);
-    let after = |day: NaiveDate, days: u32| {
-        day.checked_add_days(Days::new(days.into())).ok_or(Error::Stored("boundary"))
-    };
-    let today = until.min(local_day(ctx.now(), ctx.time_zone()));
-    let mut written = Vec::new();
-    for (draft, id) in drafts.iter().zip(ids) {
-        let issued_on = match (waits, draft.billing) {
-            (false, Billing { boundary, revision: 1 }) => boundary,
-            (_, Billing { boundary, .. }) => after(today.max(boundary), draft_days)?,
-        };
-        let number = numbers.remove(&draft.billing);
-        let new = NewInvoice {
-            id,
-            kind: draft.kind(),
-            issuer: &parties.issuer,
-            customer: &parties.customer,
-            currency: subscription.terms.price.currency,
-            billing: Some(draft.billing),
-            reason: None,
-            issued_on,
-            due_on: after(issued_on, days_to_pay)?,
-            totals: &draft.taxed.totals,
-            tax_behavior: subscription.terms.price.basis,
-            tax_rates_known: i64::try_from(parties.rates.len()).map_err(|_| Error::Stored("rates of tax"))?,
-            finalized: number.map(|number| (number, ctx.env().now())),
-        };
-        write(tx, &new, draft).await?;
-        if let Some((number, posted_at)) = new.finalized {
-            complete(ctx, tx, &new.posting(posted_at), number).await?;
-        }
-        written.push(Written { id, kind: new.kind, is_draft: new.finalized.is_none() });
-    }
-    Ok(written)
 }
 
-async fn parties(ctx: &Ctx, tx: &mut TenantTx) -> Result<Parties, Error> {
-    let names = store::names(tx).await?;
-    let id = ctx.reseller_id();
-    let issuer = profile::store::issuer(tx.conn(), id).await?.map(|issuer| issuer.profile);
-    let customer = profile::store::customer(tx).await?.map(|customer| customer.profile);
-    let rates = tax_rate::store::rates(tx.conn(), id).await?;
-    let issuer_name = issuer.as_ref().map_or(names.issuer, |profile| profile.legal_name.clone());
-    let customer_name = customer.as_ref().map_or(names.customer, |profile| profile.legal_name.clone());
-    Ok(Parties {
-        issuer: Issuer { id, name: issuer_name, profile: issuer },
-        customer: Customer { id: ctx.tenant_id(), name: customer_name, profile: customer },
-        rates,
-    })
-}
-
-async fn drafts<'a>(
-    tx: &mut TenantTx,
-    subscription: &Subscription,
-    parties: &Parties,
-    documents: &'a [(Billing, Vec<OwedLine>)],
-) -> Result<Vec<Draft<'a>>, Error> {
+/// Taxes the documents of each account; the reason, for one whose documents cannot be taxed.
+pub(super) async fn draft_all<'a>(
+    tx: &mut impl OfTenants,
+    accounts: Vec<Rated<'a>>,
+) -> Result<Vec<(TenantId, Result<Drafted<'a>, Error>)>, Error> {
+    let mut parties = Parties::read(tx, &accounts).await?;
     // Only a credit asks what there was before.
-    let credits = documents.iter().flat_map(|(_, lines)| lines).filter(|line| line.charge.amount_minor < 0);
-    let credited: Vec<NaiveDate> = credits.map(|line| line.cycle.charged.start()).collect();
-    let mut past = if credited.is_empty() { Past::default() } else { invoices::past(tx, &credited).await? };
-    let (issuer, customer) = (parties.issuer.profile.as_ref(), parties.customer.profile.as_ref());
-    let basis = subscription.terms.price.basis;
+    let credited: Vec<_> = accounts.iter().flat_map(credited).collect();
+    let mut pasts = if credited.is_empty() { BTreeMap::new() } else { invoices::past(tx, &credited).await? };
+    let mut drafted = Vec::new();
+    for rated in accounts {
+        let tenant_id = rated.due.ctx.tenant_id();
+        let customer = parties.customers.remove(&tenant_id).ok_or(Error::Stored("tenant"))?;
+        let issuer = parties.issuers.get(&rated.due.ctx.reseller_id()).ok_or(Error::Stored("reseller"))?;
+        let past = pasts.remove(&tenant_id).unwrap_or_default();
+        drafted.push((tenant_id, draft(rated, issuer, customer, past)));
+    }
+    Ok(drafted)
+}
+
+/// The cycles of which something is credited.
+fn credited(account: &Rated<'_>) -> impl Iterator<Item = (TenantId, NaiveDate)> {
+    let tenant_id = account.due.ctx.tenant_id();
+    let lines = account.documents.iter().flat_map(|(_, lines)| lines);
+    let credits = lines.filter(|line| line.charge.amount_minor < 0);
+    credits.map(move |line| (tenant_id, line.cycle.charged.start()))
+}
+
+fn draft<'a>(
+    rated: Rated<'a>,
+    (issuer, rates): &(Issuer, Vec<TaxRate>),
+    customer: Customer,
+    mut past: Past,
+) -> Result<Drafted<'a>, Error> {
+    let basis = rated.subscription.terms.price.basis;
     let mut drafts = Vec::new();
-    for (billing, lines) in documents {
-        let treatment = treatment_on(issuer, customer, &parties.rates, billing.boundary)?;
+    for (billing, lines) in &rated.documents {
+        let profiles = (issuer.profile.as_ref(), customer.profile.as_ref());
+        let treatment = treatment_on(profiles.0, profiles.1, rates, billing.boundary)?;
         let amounts: Vec<(NaiveDate, i64)> =
             lines.iter().map(|line| (line.cycle.charged.start(), line.charge.amount_minor)).collect();
         let taxed = past.history.tax(basis, treatment.group, &amounts)?;
         let groups = taxed.totals.groups.iter();
         let reasons = groups.map(|total| past.reason(total.group, &treatment)).collect();
         let shown = shown(&taxed, basis, lines)?;
-        drafts.push(Draft { billing: *billing, lines, taxed, shown, reasons });
+        drafts.push(Draft { taxed, shown, reasons });
     }
-    Ok(drafts)
+    let tax_rates_known = i64::try_from(rates.len()).map_err(|_| Error::Stored("rates of tax"))?;
+    Ok(Drafted { rated, issuer: issuer.clone(), customer, tax_rates_known, drafts })
 }
 
-async fn write(tx: &mut TenantTx, new: &NewInvoice<'_>, draft: &Draft<'_>) -> Result<(), Error> {
+/// A document with its place.
+struct Placed<'a> {
+    of: &'a Drafted<'a>,
+    draft: &'a Draft,
+    billing: Billing,
+    lines: &'a [OwedLine],
+    /// Whether it becomes final at once.
+    is_final: bool,
+}
+
+impl Placed<'_> {
+    fn ctx(&self) -> &Ctx {
+        self.of.rated.due.ctx
+    }
+
+    fn series(&self) -> (DocumentKind, ResellerId) {
+        (self.draft.kind(), self.of.issuer.id)
+    }
+
+    /// A boundary's document is issued on it; one that is billed again, on the run's day; and a draft is to be issued so many
+    /// days after that.
+    fn issued_on(&self, waits: bool) -> Result<NaiveDate, Error> {
+        let Billing { boundary, revision } = self.billing;
+        if !waits && revision == 1 {
+            return Ok(boundary);
+        }
+        let today = self.of.rated.due.until.min(local_day(self.ctx().now(), self.ctx().time_zone()));
+        after(today.max(boundary), self.of.draft_days())
+    }
+}
+
+impl Drafted<'_> {
+    fn draft_days(&self) -> u32 {
+        self.issuer.profile.as_ref().map_or(0, |profile| profile.draft_days)
+    }
+
+    fn currency(&self) -> Currency {
+        self.rated.subscription.terms.price.currency
+    }
+}
+
+fn after(day: NaiveDate, days: u32) -> Result<NaiveDate, Error> {
+    day.checked_add_days(Days::new(days.into())).ok_or(Error::Stored("boundary"))
+}
+
+/// Numbers, writes, posts and tells of the documents of some accounts, after everything that can fail for an account's own
+/// reasons: the number series are locked for as short as can be. All invoices take their numbers before all credit notes, and
+/// the issuers in their order, so that two runs never wait for each other crosswise.
+pub(super) async fn write_all(
+    tx: &mut impl OfTenants,
+    accounts: &[Drafted<'_>],
+    finality: Finality,
+) -> Result<BTreeMap<TenantId, Vec<Written>>, Error> {
+    // Documents become final in the order of their boundaries: a credit note after what it corrects.
+    let with_drafts = unbilled::have_drafts(tx).await?;
+    let waits = |of: &Drafted<'_>| of.draft_days() > 0 || with_drafts.contains(&of.customer.id);
+    let placed = accounts.iter().flat_map(|of| {
+        let is_final = finality == Finality::AtOnce && !waits(of);
+        of.rated.documents.iter().zip(&of.drafts).map(move |((billing, lines), draft)| Placed {
+            of,
+            draft,
+            billing: *billing,
+            lines,
+            is_final,
+        })
+    });
+    let placed: Vec<Placed<'_>> = placed.collect();
+    let Some(first) = placed.first() else { return Ok(BTreeMap::new()) };
+    let env = first.ctx().env();
+    let numbers = take_numbers(tx, &placed).await?;
+    // Lists are ordered by id: those made in one millisecond shall be in the order of their boundaries, too.
+    let mut ids: Vec<InvoiceId> = placed.iter().map(|_| env.new_id()).collect();
+    ids.sort_unstable();
+    let mut new = Vec::new();
+    for ((one, id), number) in placed.iter().zip(ids).zip(numbers) {
+        let issued_on = one.issued_on(waits(one.of))?;
+        let days_to_pay = one.of.issuer.profile.as_ref().map_or(DAYS_TO_PAY, |profile| profile.days_to_pay);
+        new.push(NewInvoice {
+            id,
+            kind: one.draft.kind(),
+            issuer: &one.of.issuer,
+            customer: &one.of.customer,
+            currency: one.of.currency(),
+            billing: Some(one.billing),
+            reason: None,
+            issued_on,
+            due_on: after(issued_on, days_to_pay)?,
+            totals: &one.draft.taxed.totals,
+            tax_behavior: one.of.rated.subscription.terms.price.basis,
+            tax_rates_known: one.of.tax_rates_known,
+            finalized: number.map(|number| (number, env.now())),
+        });
+    }
+    write(tx, &placed, &new).await?;
+    let completed = placed.iter().zip(&new).filter_map(|(one, new)| {
+        let (number, posted_at) = new.finalized?;
+        Some(Completed { ctx: one.ctx(), posting: new.posting(posted_at), number })
+    });
+    complete(tx, &completed.collect::<Vec<_>>()).await?;
+    let mut written = BTreeMap::<TenantId, Vec<Written>>::new();
+    for new in &new {
+        let one = Written { id: new.id, kind: new.kind, is_draft: new.finalized.is_none() };
+        written.entry(new.customer.id).or_default().push(one);
+    }
+    Ok(written)
+}
+
+/// The numbers of those that become final.
+async fn take_numbers(tx: &mut impl OfTenants, placed: &[Placed<'_>]) -> Result<Vec<Option<i64>>, Error> {
+    let mut counts = BTreeMap::<(DocumentKind, ResellerId), i64>::new();
+    for one in placed.iter().filter(|one| one.is_final) {
+        *counts.entry(one.series()).or_default() += 1;
+    }
+    let mut next = BTreeMap::new();
+    for (series, count) in counts {
+        let first = series::store::take_some(tx.conn(), series.1, series.0.series(), count).await?;
+        next.insert(series, first);
+    }
+    let numbers = placed.iter().map(|one| {
+        let next = next.get_mut(&one.series()).filter(|_| one.is_final)?;
+        *next += 1;
+        Some(*next - 1)
+    });
+    Ok(numbers.collect())
+}
+
+async fn write(tx: &mut impl OfTenants, placed: &[Placed<'_>], new: &[NewInvoice<'_>]) -> Result<(), Error> {
     invoices::insert(tx, new).await?;
+    let (mut lines, mut taxes) = (Vec::new(), Vec::new());
+    for (one, new) in placed.iter().zip(new) {
+        let (tenant_id, invoice_id) = (new.customer.id, new.id);
+        lines.extend(lines_of(one, new)?);
+        let of_document = one.draft.taxes();
+        taxes.extend(of_document.map(|(total, reason)| NewTax {
+            tenant_id,
+            invoice_id,
+            total,
+            reason: reason.as_deref(),
+        }));
+    }
+    invoices::insert_lines(tx, &lines).await?;
+    invoices::insert_taxes(tx, &taxes).await?;
+    Ok(())
+}
+
+fn lines_of(one: &Placed<'_>, new: &NewInvoice<'_>) -> Result<Vec<NewLine>, Error> {
     let mut before = None;
-    for (position, Shown { part, is_discount }) in (1..).zip(&draft.shown) {
-        let line = draft.lines.get(part.line).ok_or(Error::Stored("line"))?;
+    let mut lines = Vec::new();
+    for (position, Shown { part, is_discount }) in (1..).zip(&one.draft.shown) {
+        let line = one.lines.get(part.line).ok_or(Error::Stored("line"))?;
         // The parts of a line share its days, which the first one counts.
         let is_first = before.replace(part.line) != Some(part.line);
         let counted = |count: i64| if is_first { count } else { 0 };
@@ -183,10 +301,8 @@ async fn write(tx: &mut TenantTx, new: &NewInvoice<'_>, draft: &Draft<'_>) -> Re
             one_off_item_id: line.one_off_item_id,
             discount: line.discount,
         };
-        invoices::insert_line(tx, new.id, position, &shown, line.cycle).await?;
+        let (tenant_id, invoice_id, cycle) = (new.customer.id, new.id, line.cycle);
+        lines.push(NewLine { tenant_id, invoice_id, position, line: shown, cycle });
     }
-    for (total, reason) in draft.taxes() {
-        invoices::insert_tax(tx, new.id, total, reason.as_deref()).await?;
-    }
-    Ok(())
+    Ok(lines)
 }

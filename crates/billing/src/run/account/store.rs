@@ -1,17 +1,22 @@
-//! SQL of billing one account.
+//! SQL of billing accounts.
+
+use std::collections::BTreeMap;
 
 use chrono_tz::Tz;
+use kernel::TenantId;
 use sqlx::types::chrono::{DateTime, NaiveDate, Utc};
-use tenancy::TenantTx;
+use tenancy::OfTenants;
+use uuid::Uuid;
 
 use crate::Error;
+use crate::by_tenant::by_tenant;
 use crate::invoice::Billing;
 use crate::invoice::store::discount;
 use crate::price_book::store::tariff;
 use crate::rating::{Billed, Rate, Span};
 use crate::subscription::Windows;
 
-use super::{Covered, CycleKey};
+use super::books::{Covered, CycleKey};
 
 /// The account's row, locked.
 pub(super) struct Claim {
@@ -19,56 +24,79 @@ pub(super) struct Claim {
     pub(super) is_parked: bool,
 }
 
-/// Locks the account's row; `None` when somebody else holds it.
-pub(super) async fn claim(tx: &mut TenantTx) -> Result<Option<Claim>, db::Error> {
-    let tenant_id = tx.tenant_id().uuid();
-    let claim = sqlx::query_as!(
-        Claim,
-        r#"select next_invoice_on, parked_at is not null as "is_parked!" from subscriptions
-           where tenant_id = $1 for update skip locked"#,
-        tenant_id
+/// Locks the accounts' rows; without those that somebody else holds.
+pub(super) async fn claim(tx: &mut impl OfTenants) -> Result<BTreeMap<TenantId, Claim>, db::Error> {
+    let tenants = tx.tenant_ids();
+    let rows = sqlx::query_as!(
+        Row,
+        r#"select tenant_id, next_invoice_on, parked_at is not null as "is_parked!" from subscriptions
+           where tenant_id = any ($1) order by tenant_id for update skip locked"#,
+        &tenants
     )
-    .fetch_optional(tx.conn())
+    .fetch_all(tx.conn())
     .await?;
-    Ok(claim)
+    Ok(rows.into_iter().map(Row::claim).collect())
 }
 
-/// As [`claim`], but waits for whoever holds it: at most half a minute, after which it is an error.
-pub(super) async fn claim_waiting(tx: &mut TenantTx) -> Result<Option<Claim>, db::Error> {
-    let tenant_id = tx.tenant_id().uuid();
+/// As [`claim`], but waits for whoever holds them: at most half a minute, after which it is an error.
+pub(super) async fn claim_waiting(tx: &mut impl OfTenants) -> Result<BTreeMap<TenantId, Claim>, db::Error> {
+    let tenants = tx.tenant_ids();
     sqlx::query!("set local lock_timeout = '30s'").execute(tx.conn()).await?;
-    let claim = sqlx::query_as!(
-        Claim,
-        r#"select next_invoice_on, parked_at is not null as "is_parked!" from subscriptions
-           where tenant_id = $1 for update"#,
-        tenant_id
+    let rows = sqlx::query_as!(
+        Row,
+        r#"select tenant_id, next_invoice_on, parked_at is not null as "is_parked!" from subscriptions
+           where tenant_id = any ($1) order by tenant_id for update"#,
+        &tenants
     )
-    .fetch_optional(tx.conn())
+    .fetch_all(tx.conn())
     .await?;
     sqlx::query!("set local lock_timeout to default").execute(tx.conn()).await?;
-    Ok(claim)
+    Ok(rows.into_iter().map(Row::claim).collect())
 }
 
-/// Moves the account on to its next boundary; it is parked no more.
-pub(super) async fn advance(tx: &mut TenantTx, next_invoice_on: Option<NaiveDate>) -> Result<(), db::Error> {
-    let tenant_id = tx.tenant_id().uuid();
+struct Row {
+    tenant_id: Uuid,
+    next_invoice_on: Option<NaiveDate>,
+    is_parked: bool,
+}
+
+impl Row {
+    fn claim(self) -> (TenantId, Claim) {
+        let Self { tenant_id, next_invoice_on, is_parked } = self;
+        (TenantId::from_uuid(tenant_id), Claim { next_invoice_on, is_parked })
+    }
+}
+
+/// Moves accounts on to their next boundaries; they are parked no more.
+pub(super) async fn advance(
+    tx: &mut impl OfTenants,
+    next: &[(TenantId, Option<NaiveDate>)],
+) -> Result<(), db::Error> {
+    let (tenants, days): (Vec<Uuid>, Vec<_>) = next.iter().map(|(id, day)| (id.uuid(), *day)).unzip();
     sqlx::query!(
-        "update subscriptions set next_invoice_on = $2, bills_again = false, parked_at = null, parked_reason = null,
-           version = version + 1 where tenant_id = $1",
-        tenant_id,
-        next_invoice_on
+        "update subscriptions s set next_invoice_on = next.day, bills_again = false, parked_at = null, parked_reason = null,
+           version = version + 1
+         from unnest($1::uuid[], $2::date[]) next (tenant_id, day) where s.tenant_id = next.tenant_id",
+        &tenants,
+        &days as &[Option<NaiveDate>]
     )
     .execute(tx.conn())
     .await?;
     Ok(())
 }
 
-pub(super) async fn park(tx: &mut TenantTx, reason: &str, now: DateTime<Utc>) -> Result<(), db::Error> {
-    let tenant_id = tx.tenant_id().uuid();
+pub(super) async fn park(
+    tx: &mut impl OfTenants,
+    reasons: &[(TenantId, String)],
+    now: DateTime<Utc>,
+) -> Result<(), db::Error> {
+    let (tenants, reasons): (Vec<Uuid>, Vec<_>) =
+        reasons.iter().map(|(id, reason)| (id.uuid(), reason.clone())).unzip();
     sqlx::query!(
-        "update subscriptions set parked_at = $3, parked_reason = $2, version = version + 1 where tenant_id = $1",
-        tenant_id,
-        reason,
+        "update subscriptions s set parked_at = $3, parked_reason = parked.reason, version = version + 1
+         from unnest($1::uuid[], $2::text[]) parked (tenant_id, reason) where s.tenant_id = parked.tenant_id",
+        &tenants,
+        &reasons,
         now
     )
     .execute(tx.conn())
@@ -76,178 +104,262 @@ pub(super) async fn park(tx: &mut TenantTx, reason: &str, now: DateTime<Utc>) ->
     Ok(())
 }
 
-/// The cycles opened so far, oldest first.
-pub(super) async fn cycles(tx: &mut TenantTx, item: &str) -> Result<Vec<Covered>, Error> {
-    let tenant_id = tx.tenant_id().uuid();
+/// The cycles opened so far of each tenant, oldest first.
+pub(super) async fn cycles(
+    tx: &mut impl OfTenants,
+    item: &str,
+) -> Result<BTreeMap<TenantId, Vec<Covered>>, Error> {
+    let tenants = tx.tenant_ids();
     let rows = sqlx::query!(
-        r#"select starts_on, upper(days) as "end?", lower(whole) as "whole_start!", upper(whole) as "whole_end!",
+        r#"select tenant_id, starts_on, upper(days) as "end?", lower(whole) as "whole_start!", upper(whole) as "whole_end!",
              time_zone as "time_zone!"
-           from billing_coverage where tenant_id = $1 and item = $2 and kind = 'cycle' order by starts_on, whole"#,
-        tenant_id,
+           from billing_coverage where tenant_id = any ($1) and item = $2 and kind = 'cycle' order by tenant_id, starts_on, whole"#,
+        &tenants,
         item
     )
     .fetch_all(tx.conn())
     .await
     .map_err(db::Error::from)?;
-    rows.into_iter()
-        .map(|row| {
-            let whole = Span::new(row.whole_start, row.whole_end).ok_or(Error::Stored("cycle"))?;
-            let starts_on = row.starts_on;
-            let zone = row.time_zone.parse().map_err(|_| Error::Stored("time zone"))?;
-            let days = row.end.and_then(|end| Span::new(starts_on, end));
-            Ok(Covered { key: CycleKey { starts_on, whole }, days, zone })
-        })
-        .collect()
+    let mut all = Vec::new();
+    for row in rows {
+        let whole = Span::new(row.whole_start, row.whole_end).ok_or(Error::Stored("cycle"))?;
+        let starts_on = row.starts_on;
+        let zone = row.time_zone.parse().map_err(|_| Error::Stored("time zone"))?;
+        let days = row.end.and_then(|end| Span::new(starts_on, end));
+        let covered = Covered { key: CycleKey { starts_on, whole }, days, zone };
+        all.push((TenantId::from_uuid(row.tenant_id), covered));
+    }
+    Ok(by_tenant(all))
 }
 
-/// Every line that counts as billed, or every one of before a boundary, as it was rated, with its cycle.
+/// Every line that counts as billed, or every one of before a boundary, as it was rated, with its cycle: of each tenant.
 pub(super) async fn billed_lines(
-    tx: &mut TenantTx,
+    tx: &mut impl OfTenants,
     item: &str,
     before: Option<NaiveDate>,
-) -> Result<Vec<(CycleKey, Billed)>, Error> {
-    let tenant_id = tx.tenant_id().uuid();
+) -> Result<BTreeMap<TenantId, Vec<(CycleKey, Billed)>>, Error> {
+    let tenants = tx.tenant_ids();
     let rows = sqlx::query!(
-        r#"select lower(l.cycle) as "cycle!", lower(l.whole) as "whole_start!", upper(l.whole) as "whole_end!",
+        r#"select l.tenant_id, lower(l.cycle) as "cycle!", lower(l.whole) as "whole_start!", upper(l.whole) as "whole_end!",
              lower(l.period) as "start!", upper(l.period) as "end!", sum(l.quantity)::bigint as "quantity!",
              sum(l.rated_minor)::bigint as "amount_minor!",
              coalesce(sum(l.rated_minor) filter (where l.kind = 'discount'), 0)::bigint as "off_minor!",
              l.discount_percentage::text as "discount_percentage!", l.discount_off::text as "discount_off!", p.model, p.unit_price::text,
              p.tier_limits as "tier_limits: Vec<Option<i32>>", p.tier_prices::text[] as "tier_prices!"
            from invoice_lines l join prices p on p.id = l.price_id
-           where l.tenant_id = $1 and l.item = $2 and case when $3::date is null
+           where l.tenant_id = any ($1) and l.item = $2 and case when $3::date is null
              then not exists (select from unbilled_documents u where u.tenant_id = l.tenant_id and u.invoice_id = l.invoice_id)
              else exists (select from invoices i where i.tenant_id = l.tenant_id and i.id = l.invoice_id and i.boundary < $3) end
-           group by l.invoice_id, l.rated_position, l.cycle, l.whole, l.period, l.discount_percentage, l.discount_off,
+           group by l.tenant_id, l.invoice_id, l.rated_position, l.cycle, l.whole, l.period, l.discount_percentage, l.discount_off,
              p.price_book_id, p.id"#,
-        tenant_id,
+        &tenants,
         item,
         before
     )
     .fetch_all(tx.conn())
     .await
     .map_err(db::Error::from)?;
-    rows.into_iter()
-        .map(|row| {
-            let period = Span::new(row.start, row.end).ok_or(Error::Stored("period"))?;
-            let tariff = tariff(&row.model, row.unit_price.as_deref(), &row.tier_limits, &row.tier_prices)?;
-            let (quantity, amount_minor) = (row.quantity, row.amount_minor);
-            let (percentage, off) = discount(&row.discount_percentage, &row.discount_off)?;
-            let rate = Rate { tariff, discount: percentage, off };
-            let whole = Span::new(row.whole_start, row.whole_end).ok_or(Error::Stored("cycle"))?;
-            let key = CycleKey { starts_on: row.cycle, whole };
-            Ok((key, Billed { rate, period, quantity, amount_minor, discount_minor: -row.off_minor }))
-        })
-        .collect()
+    let mut all = Vec::new();
+    for row in rows {
+        let period = Span::new(row.start, row.end).ok_or(Error::Stored("period"))?;
+        let tariff = tariff(&row.model, row.unit_price.as_deref(), &row.tier_limits, &row.tier_prices)?;
+        let (quantity, amount_minor) = (row.quantity, row.amount_minor);
+        let (percentage, off) = discount(&row.discount_percentage, &row.discount_off)?;
+        let rate = Rate { tariff, discount: percentage, off };
+        let whole = Span::new(row.whole_start, row.whole_end).ok_or(Error::Stored("cycle"))?;
+        let key = CycleKey { starts_on: row.cycle, whole };
+        let billed = Billed { rate, period, quantity, amount_minor, discount_minor: -row.off_minor };
+        all.push((TenantId::from_uuid(row.tenant_id), (key, billed)));
+    }
+    Ok(by_tenant(all))
 }
 
-pub(super) async fn cover_cycle(
-    tx: &mut TenantTx,
+/// The days of a cycle as they are to be recorded.
+pub(super) struct CoveredDays {
+    pub(super) tenant_id: TenantId,
+    pub(super) key: CycleKey,
+    /// Its charged days; `None` for none of them.
+    pub(super) days: Option<Span>,
+    pub(super) zone: Tz,
+}
+
+/// Columns of [`CoveredDays`].
+struct Columns {
+    tenants: Vec<Uuid>,
+    starts: Vec<NaiveDate>,
+    whole_starts: Vec<NaiveDate>,
+    whole_ends: Vec<NaiveDate>,
+    ends: Vec<NaiveDate>,
+    zones: Vec<String>,
+}
+
+impl Columns {
+    fn of(all: &[CoveredDays]) -> Self {
+        let days = |day: fn(&CoveredDays) -> NaiveDate| all.iter().map(day).collect();
+        Self {
+            tenants: all.iter().map(|covered| covered.tenant_id.uuid()).collect(),
+            starts: days(|covered| covered.key.starts_on),
+            whole_starts: days(|covered| covered.key.whole.start()),
+            whole_ends: days(|covered| covered.key.whole.end()),
+            // None of them is none from its first on.
+            ends: days(|covered| covered.days.map_or(covered.key.starts_on, Span::end)),
+            zones: all.iter().map(|covered| covered.zone.name().to_owned()).collect(),
+        }
+    }
+}
+
+pub(super) async fn cover_cycles(
+    tx: &mut impl OfTenants,
     item: &str,
-    key: CycleKey,
-    days: Option<Span>,
-    zone: Tz,
+    new: &[CoveredDays],
 ) -> Result<(), db::Error> {
-    let tenant_id = tx.tenant_id().uuid();
+    if new.is_empty() {
+        return Ok(());
+    }
+    let new = Columns::of(new);
     sqlx::query!(
         "insert into billing_coverage (tenant_id, item, kind, starts_on, whole, days, time_zone)
-         values ($1, $2, 'cycle', $3, daterange($4, $5), daterange($3, coalesce($6::date, $3)), $7)",
-        tenant_id,
+         select new.tenant_id, $1, 'cycle', new.starts_on, daterange(new.whole_start, new.whole_end),
+           daterange(new.starts_on, new.ends_on), new.time_zone
+         from unnest($2::uuid[], $3::date[], $4::date[], $5::date[], $6::date[], $7::text[])
+           new (tenant_id, starts_on, whole_start, whole_end, ends_on, time_zone)",
         item,
-        key.starts_on,
-        key.whole.start(),
-        key.whole.end(),
-        days.map(Span::end),
-        zone.name(),
+        &new.tenants,
+        &new.starts,
+        &new.whole_starts,
+        &new.whole_ends,
+        &new.ends,
+        &new.zones,
     )
     .execute(tx.conn())
     .await?;
     Ok(())
 }
 
-/// Changes the charged days of a cycle; `None` for none of them.
+/// Changes the charged days of cycles.
 pub(super) async fn cover_days(
-    tx: &mut TenantTx,
+    tx: &mut impl OfTenants,
     item: &str,
-    key: CycleKey,
-    days: Option<Span>,
+    changed: &[CoveredDays],
 ) -> Result<(), db::Error> {
-    let tenant_id = tx.tenant_id().uuid();
-    sqlx::query!(
-        "update billing_coverage set days = daterange($3, coalesce($6::date, $3))
-         where tenant_id = $1 and item = $2 and kind = 'cycle' and starts_on = $3 and whole = daterange($4, $5)",
-        tenant_id,
-        item,
-        key.starts_on,
-        key.whole.start(),
-        key.whole.end(),
-        days.map(Span::end),
-    )
-    .execute(tx.conn())
-    .await?;
+    if changed.is_empty() {
+        return Ok(());
+    }
+    let new = Columns::of(changed);
+    // First none of them has days, so that none is in the way of another.
+    for ends in [&new.starts, &new.ends] {
+        sqlx::query!(
+            "update billing_coverage c set days = daterange(new.starts_on, new.ends_on)
+             from unnest($2::uuid[], $3::date[], $4::date[], $5::date[], $6::date[])
+               new (tenant_id, starts_on, whole_start, whole_end, ends_on)
+             where c.tenant_id = new.tenant_id and c.item = $1 and c.kind = 'cycle' and c.starts_on = new.starts_on
+               and c.whole = daterange(new.whole_start, new.whole_end)",
+            item,
+            &new.tenants,
+            &new.starts,
+            &new.whole_starts,
+            &new.whole_ends,
+            ends,
+        )
+        .execute(tx.conn())
+        .await?;
+    }
     Ok(())
 }
 
-pub(super) async fn cover_changes(tx: &mut TenantTx, item: &str, days: Span) -> Result<(), db::Error> {
-    let tenant_id = tx.tenant_id().uuid();
+pub(super) async fn cover_changes(
+    tx: &mut impl OfTenants,
+    item: &str,
+    changes: &[(TenantId, Span)],
+) -> Result<(), db::Error> {
+    if changes.is_empty() {
+        return Ok(());
+    }
     sqlx::query!(
         "insert into billing_coverage (tenant_id, item, kind, starts_on, whole, days)
-         values ($1, $2, 'changes', $3, daterange($3, $4), daterange($3, $4))",
-        tenant_id,
+         select new.tenant_id, $1, 'changes', new.starts_on, daterange(new.starts_on, new.ends_on),
+           daterange(new.starts_on, new.ends_on)
+         from unnest($2::uuid[], $3::date[], $4::date[]) new (tenant_id, starts_on, ends_on)",
         item,
-        days.start(),
-        days.end(),
+        &changes.iter().map(|(id, _)| id.uuid()).collect::<Vec<_>>(),
+        &changes.iter().map(|(_, days)| days.start()).collect::<Vec<_>>(),
+        &changes.iter().map(|(_, days)| days.end()).collect::<Vec<_>>(),
     )
     .execute(tx.conn())
     .await?;
     Ok(())
 }
 
-/// Records that a boundary was billed, and how much of the logs was known: all terms, commitments and discounts, since a change of
-/// the subscription waits for its row, and so many seat changes and standings. Returns which time it was billed.
-pub(super) async fn record_boundary(
-    tx: &mut TenantTx,
-    boundary: NaiveDate,
-    zone: Tz,
-    seat_changes_known: i64,
-    standings_known: i64,
-) -> Result<Billing, db::Error> {
-    let tenant_id = tx.tenant_id().uuid();
-    let revision = sqlx::query_scalar!(
-        "insert into billed_boundaries (tenant_id, boundary, time_zone, seat_changes_known, commitments_known, terms_known,
-           discounts_known, standings_known, revision)
-         select $1, $2, $3, $4, (select count(*) from seat_commitments where tenant_id = $1),
-           (select count(*) from subscription_terms where tenant_id = $1),
-           (select count(*) from subscription_discounts where tenant_id = $1),
-           $5, (select coalesce(max(revision), 0) + 1 from billed_boundaries where tenant_id = $1 and boundary = $2)
-         returning revision",
-        tenant_id,
-        boundary,
-        zone.name(),
-        seat_changes_known,
-        standings_known,
-    )
-    .fetch_one(tx.conn())
-    .await?;
-    Ok(Billing { boundary, revision })
+/// That a boundary was billed, and how much of the logs was known.
+pub(super) struct BilledBoundary {
+    pub(super) tenant_id: TenantId,
+    pub(super) billing: Billing,
+    pub(super) zone: Tz,
+    pub(super) known: Known,
 }
 
-/// The days that were billed so far, with those that are to be billed again.
-pub(super) async fn windows(tx: &mut TenantTx) -> Result<Windows, db::Error> {
-    let tenant_id = tx.tenant_id().uuid();
+/// How many entries of the logs of an account are known.
+#[derive(Clone, Copy)]
+pub(super) struct Known {
+    pub(super) seat_changes: usize,
+    pub(super) commitments: usize,
+    pub(super) terms: usize,
+    pub(super) discounts: usize,
+    pub(super) standings: usize,
+}
+
+pub(super) async fn record_boundaries(
+    tx: &mut impl OfTenants,
+    billed: &[BilledBoundary],
+) -> Result<(), db::Error> {
+    if billed.is_empty() {
+        return Ok(());
+    }
+    let count = |known: fn(&Known) -> usize| {
+        let counts = billed.iter().map(|one| i64::try_from(known(&one.known)).unwrap_or(i64::MAX));
+        counts.collect::<Vec<_>>()
+    };
+    sqlx::query!(
+        "insert into billed_boundaries (tenant_id, boundary, revision, time_zone, seat_changes_known, commitments_known,
+           terms_known, discounts_known, standings_known)
+         select * from unnest($1::uuid[], $2::date[], $3::integer[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[],
+           $8::bigint[], $9::bigint[])",
+        &billed.iter().map(|one| one.tenant_id.uuid()).collect::<Vec<_>>(),
+        &billed.iter().map(|one| one.billing.boundary).collect::<Vec<_>>(),
+        &billed.iter().map(|one| one.billing.revision).collect::<Vec<_>>(),
+        &billed.iter().map(|one| one.zone.name().to_owned()).collect::<Vec<_>>(),
+        &count(|known| known.seat_changes),
+        &count(|known| known.commitments),
+        &count(|known| known.terms),
+        &count(|known| known.discounts),
+        &count(|known| known.standings),
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// The days that were billed so far, with those that are to be billed again, and the last billing: of each tenant whose last
+/// boundary is to be billed again.
+pub(super) async fn windows(
+    tx: &mut impl OfTenants,
+) -> Result<BTreeMap<TenantId, (Windows, Option<Billing>)>, db::Error> {
+    let tenants = tx.tenant_ids();
     let rows = sqlx::query!(
-        r#"select b.boundary, b.revision, i.boundary as "gone_boundary?", i.revision as "gone_revision?"
-           from billed_boundaries b
+        r#"select b.tenant_id, b.boundary, b.revision, i.boundary as "gone_boundary?", i.revision as "gone_revision?"
+           from subscriptions s
+           join billed_boundaries b on b.tenant_id = s.tenant_id
            left join unbilled_documents u on u.tenant_id = b.tenant_id
              and (u.after_boundary, u.after_revision) = (b.boundary, b.revision)
            left join invoices i on i.tenant_id = u.tenant_id and i.id = u.invoice_id
-           where b.tenant_id = $1 order by b.boundary, b.revision"#,
-        tenant_id
+           where s.tenant_id = any ($1) and s.bills_again order by b.tenant_id, b.boundary, b.revision"#,
+        &tenants
     )
     .fetch_all(tx.conn())
     .await?;
-    let (mut windows, mut last) = (Windows::default(), None);
+    let mut all = BTreeMap::<TenantId, (Windows, Option<Billing>)>::new();
     for row in rows {
+        let (windows, last) = all.entry(TenantId::from_uuid(row.tenant_id)).or_default();
         let billing = Billing { boundary: row.boundary, revision: row.revision };
         if last.replace(billing) != Some(billing) {
             windows.bill(billing);
@@ -256,24 +368,25 @@ pub(super) async fn windows(tx: &mut TenantTx) -> Result<Windows, db::Error> {
             windows.let_go(Billing { boundary, revision });
         }
     }
-    Ok(windows)
+    Ok(all)
 }
 
 /// How issuer and customer are called where they have no billing profile.
 pub(super) struct Names {
+    pub(super) tenant_id: Uuid,
     pub(super) issuer: String,
     pub(super) customer: String,
 }
 
-pub(super) async fn names(tx: &mut TenantTx) -> Result<Names, db::Error> {
-    let tenant_id = tx.tenant_id().uuid();
+pub(super) async fn names(tx: &mut impl OfTenants) -> Result<Vec<Names>, db::Error> {
+    let tenants = tx.tenant_ids();
     let names = sqlx::query_as!(
         Names,
-        "select r.name as issuer, t.name as customer
-         from tenants t join resellers r on r.id = t.reseller_id where t.id = $1",
-        tenant_id
+        "select t.id as tenant_id, r.name as issuer, t.name as customer
+         from tenants t join resellers r on r.id = t.reseller_id where t.id = any ($1)",
+        &tenants
     )
-    .fetch_one(tx.conn())
+    .fetch_all(tx.conn())
     .await?;
     Ok(names)
 }

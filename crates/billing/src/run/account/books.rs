@@ -1,0 +1,237 @@
+//! The books of accounts: what of them a run reads, how they are rated, and which days it records as billed.
+
+use std::collections::BTreeMap;
+
+use chrono::NaiveDate;
+use chrono_tz::Tz;
+use kernel::TenantId;
+use tenancy::{OfTenants, TenantTx, seats};
+
+use super::Due;
+use super::store::{self, BilledBoundary, CoveredDays, Known};
+use crate::Error;
+use crate::by_tenant::by_tenant;
+use crate::invoice::Billing;
+use crate::price_book::MAILBOX;
+use crate::rating::{
+    self, Billed, Cycle, CycleState, Log, Span, Timeline, steps_of_changes, steps_of_levels,
+};
+use crate::subscription::{self, OwedLine, Subscription, Windows};
+
+/// What is known of an account.
+pub(super) struct Books {
+    subscription: Subscription,
+    log: Log,
+    known: Known,
+    covered: Vec<Covered>,
+    billed: Vec<(CycleKey, Billed)>,
+    last_boundary: Option<NaiveDate>,
+    /// Where the last boundary is to be billed again.
+    again: Option<(Windows, Option<Billing>)>,
+}
+
+/// What is outstanding of an account by boundary, where the next run goes on, and the days that are billed by it.
+pub(super) struct Rated<'a> {
+    pub(super) due: Due<'a>,
+    pub(super) subscription: Subscription,
+    pub(super) documents: Vec<(Billing, Vec<OwedLine>)>,
+    pub(super) next_boundary: Option<NaiveDate>,
+    known: Known,
+    boundaries: Vec<Billing>,
+    changes: Vec<Span>,
+    /// Of cycles that were there before: they may have been cut, replaced or put back.
+    changed: Vec<(CycleKey, Option<Span>, Tz)>,
+    opened: Vec<(CycleKey, Option<Span>, Tz)>,
+}
+
+/// Reads the books of accounts whose rows are locked.
+pub(super) async fn read(
+    tx: &mut impl OfTenants,
+    due: &[Due<'_>],
+) -> Result<BTreeMap<TenantId, Books>, Error> {
+    let until: Vec<_> = due.iter().map(|due| (due.ctx.tenant_id(), due.ctx.now())).collect();
+    let mut changes = by_tenant(seats::changes_of_each(tx, &until).await?);
+    let mut commitments = subscription::store::commitments_of(tx).await?;
+    let mut covered = store::cycles(tx, MAILBOX).await?;
+    let mut billed = store::billed_lines(tx, MAILBOX, None).await?;
+    let last = subscription::store::last_boundaries(tx).await?;
+    let subscriptions = subscription::store::all(tx).await?;
+    let bill_again = subscriptions.values().any(|subscription| subscription.bills_again);
+    let mut again = if bill_again { store::windows(tx).await? } else { BTreeMap::new() };
+    let books = subscriptions.into_iter().map(|(id, subscription)| {
+        let changes = changes.remove(&id).unwrap_or_default();
+        let commitments = commitments.remove(&id).unwrap_or_default();
+        let known = Known {
+            seat_changes: changes.len(),
+            commitments: commitments.len(),
+            terms: subscription.agreed.count(),
+            discounts: subscription.agreed.discounts_known(),
+            standings: subscription.agreed.standings_known(),
+        };
+        let log = Log {
+            seats: steps_of_changes(changes.into_iter().map(|change| (change.at, i64::from(change.delta)))),
+            committed: steps_of_levels(commitments),
+        };
+        let again = subscription.bills_again.then(|| again.remove(&id).unwrap_or_default());
+        let books = Books {
+            subscription,
+            log,
+            known,
+            covered: covered.remove(&id).unwrap_or_default(),
+            billed: billed.remove(&id).unwrap_or_default(),
+            last_boundary: last.get(&id).copied(),
+            again,
+        };
+        (id, books)
+    });
+    Ok(books.collect())
+}
+
+impl Books {
+    /// Rates every boundary up to a day, the last one again if that is asked.
+    pub(super) fn rate(self, due: Due<'_>) -> Result<Rated<'_>, Error> {
+        let Self { subscription, log, known, covered, billed, last_boundary: mut last, again } = self;
+        let (timeline, zone) = (subscription.agreed.timeline()?, due.ctx.time_zone());
+        let mut cycles = with_lines(&covered, billed)?;
+        let (mut windows, last_billing) = again.unwrap_or_else(|| (Windows::after(last), None));
+        let mut rated = Rated {
+            due,
+            documents: Vec::new(),
+            next_boundary: subscription.next_boundary(last)?,
+            known,
+            boundaries: Vec::new(),
+            changes: Vec::new(),
+            changed: Vec::new(),
+            opened: Vec::new(),
+            subscription,
+        };
+        while let Some(boundary) = rated.next_boundary.filter(|next| *next <= due.until) {
+            let lines = rating::document(&timeline, boundary, zone, &mut cycles, &log)?;
+            let before = last_billing.filter(|billing| billing.boundary == boundary);
+            let billing = Billing { boundary, revision: before.map_or(1, |billing| billing.revision + 1) };
+            let agreed = &rated.subscription.agreed;
+            let lines = agreed.owed(&lines, &windows.bill(billing), boundary)?;
+            rated.next_boundary = agreed.next_boundary(Some(boundary))?;
+            rated.changes.extend(Span::new(last.unwrap_or(rated.subscription.starts_on()), boundary));
+            rated.boundaries.push(billing);
+            if !lines.is_empty() {
+                rated.documents.push((billing, lines));
+            }
+            last = Some(boundary);
+        }
+        rated.cover(&timeline, &cycles, &covered)?;
+        Ok(rated)
+    }
+}
+
+impl Rated<'_> {
+    /// Takes note of the days of the cycles; those that were there before come first, as they were covered.
+    fn cover(
+        &mut self,
+        timeline: &Timeline,
+        cycles: &[CycleState],
+        covered: &[Covered],
+    ) -> Result<(), Error> {
+        let (before, new) = cycles.split_at_checked(covered.len()).ok_or(Error::Stored("cycle"))?;
+        for (state, covered) in before.iter().zip(covered) {
+            let days = timeline.makes(&state.cycle)?.then_some(state.cycle.charged);
+            if covered.days != days {
+                self.changed.push((CycleKey::of(&state.cycle), days, state.zone));
+            }
+        }
+        for state in new {
+            let days = timeline.makes(&state.cycle)?.then_some(state.cycle.charged);
+            self.opened.push((CycleKey::of(&state.cycle), days, state.zone));
+        }
+        Ok(())
+    }
+
+    fn tenant_id(&self) -> TenantId {
+        self.due.ctx.tenant_id()
+    }
+
+    fn covered(
+        &self,
+        days: fn(&Self) -> &Vec<(CycleKey, Option<Span>, Tz)>,
+    ) -> impl Iterator<Item = CoveredDays> {
+        let tenant_id = self.tenant_id();
+        days(self).iter().map(move |&(key, days, zone)| CoveredDays { tenant_id, key, days, zone })
+    }
+}
+
+/// Records which boundaries and days are billed.
+pub(super) async fn write<'a>(
+    tx: &mut impl OfTenants,
+    accounts: impl Iterator<Item = &'a Rated<'a>> + Clone,
+) -> Result<(), Error> {
+    let boundaries = accounts.clone().flat_map(|account| {
+        let (tenant_id, zone, known) = (account.tenant_id(), account.due.ctx.time_zone(), account.known);
+        account.boundaries.iter().map(move |&billing| BilledBoundary { tenant_id, billing, zone, known })
+    });
+    store::record_boundaries(tx, &boundaries.collect::<Vec<_>>()).await?;
+    let changes = accounts.clone().flat_map(|account| {
+        let tenant_id = account.tenant_id();
+        account.changes.iter().map(move |&days| (tenant_id, days))
+    });
+    store::cover_changes(tx, MAILBOX, &changes.collect::<Vec<_>>()).await?;
+    let changed = accounts.clone().flat_map(|account| account.covered(|account| &account.changed));
+    store::cover_days(tx, MAILBOX, &changed.collect::<Vec<_>>()).await?;
+    let opened = accounts.flat_map(|account| account.covered(|account| &account.opened));
+    store::cover_cycles(tx, MAILBOX, &opened.collect::<Vec<_>>()).await?;
+    Ok(())
+}
+
+/// The cycles of a tenant opened so far, with their lines; or as they were before a boundary.
+pub(crate) async fn opened(tx: &mut TenantTx, before: Option<NaiveDate>) -> Result<Vec<CycleState>, Error> {
+    let mut covered = store::cycles(tx, MAILBOX).await?.into_values().next().unwrap_or_default();
+    covered.retain(|covered| before.is_none_or(|before| covered.key.starts_on < before));
+    let billed = store::billed_lines(tx, MAILBOX, before).await?;
+    with_lines(&covered, billed.into_values().next().unwrap_or_default())
+}
+
+fn with_lines(covered: &[Covered], lines: Vec<(CycleKey, Billed)>) -> Result<Vec<CycleState>, Error> {
+    let mut billed = BTreeMap::<CycleKey, Vec<_>>::new();
+    for (cycle, line) in lines {
+        billed.entry(cycle).or_default().push(line);
+    }
+    let state = |covered: &Covered| {
+        Ok(CycleState {
+            cycle: covered.cycle()?,
+            zone: covered.zone,
+            billed: billed.remove(&covered.key).unwrap_or_default(),
+        })
+    };
+    covered.iter().map(state).collect()
+}
+
+/// A cycle as it is recorded.
+pub(super) struct Covered {
+    pub(super) key: CycleKey,
+    /// Its charged days; `None` where other cycles have taken its place.
+    pub(super) days: Option<Span>,
+    /// Of its calendar.
+    pub(super) zone: Tz,
+}
+
+impl Covered {
+    /// One whose place others have taken has all the days that it might have.
+    fn cycle(&self) -> Result<Cycle, Error> {
+        let CycleKey { starts_on, whole } = self.key;
+        let charged =
+            self.days.or_else(|| Span::new(starts_on, whole.end())).ok_or(Error::Stored("cycle"))?;
+        Ok(Cycle { charged, whole })
+    }
+}
+
+/// What tells a cycle from others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct CycleKey {
+    pub(super) starts_on: NaiveDate,
+    pub(super) whole: Span,
+}
+
+impl CycleKey {
+    fn of(cycle: &Cycle) -> Self {
+        Self { starts_on: cycle.charged.start(), whole: cycle.whole }
+    }
+}

@@ -1,0 +1,281 @@
+//! The way of a run: what is due, page by page, and how each account came out.
+
+use chrono::{DateTime, NaiveDate, Utc};
+use db::Db;
+use kernel::{ErrorKind, ResellerId, TenantId};
+use tenancy::Caller;
+use uuid::Uuid;
+
+use super::account::{self, Outcome, Treatment};
+use super::{PAGE, Reach, RunSummary, drafts, operator, store, system};
+use crate::Error;
+use crate::rating::local_day;
+use crate::{subscription, wholesale};
+
+/// How often an account is tried whose transaction gave way to others.
+const ATTEMPTS: u32 = 3;
+
+/// Bills what is due, and counts it in `summary` as far as it gets.
+pub(super) async fn drive(
+    db: &Db,
+    as_of: NaiveDate,
+    reach: Reach,
+    summary: &mut RunSummary,
+) -> Result<(), Error> {
+    let done = bill_due(db, as_of, reach, summary).await;
+    if let Err(error) = &done {
+        tracing::error!(
+            error = %error,
+            billing.as_of = %as_of,
+            billing.accounts_due = summary.accounts_due,
+            billing.accounts_billed = summary.accounts_billed,
+            billing.invoices = summary.invoices,
+            billing.credit_notes = summary.credit_notes,
+            billing.wholesale_invoices = summary.wholesale_invoices,
+            billing.wholesale_credit_notes = summary.wholesale_credit_notes,
+            "a billing run stopped"
+        );
+    }
+    done
+}
+
+async fn bill_due(db: &Db, as_of: NaiveDate, reach: Reach, summary: &mut RunSummary) -> Result<(), Error> {
+    let caller = operator(db);
+    take_account(&caller, reach).await?;
+    drafts::finalize_due(&caller, as_of, reach, summary).await?;
+    let is_named = matches!(reach, Reach::Tenant(_));
+    let first = Treatment { retries_parked: is_named, waits: is_named };
+    // Tenants first: what they are billed does not wait for the operator's own documents.
+    for level in Level::of(reach) {
+        let until = level.until(as_of);
+        let mut held = Vec::new();
+        let mut after = None;
+        while let Some(page) = due_page(db, as_of, *level, reach, &mut after).await? {
+            let come = page.iter().filter(|account| account.has_come(db.env().now()));
+            let customers: Vec<Customer> = come.map(|account| account.customer).collect();
+            summary.accounts_due += customers.len() as u64;
+            held.extend(some(&caller, &customers, until, first, summary).await?);
+        }
+        // Whoever held these may have billed them, or only have changed what they buy by.
+        for customer in held {
+            one(&caller, customer, until, Treatment { waits: true, ..first }, summary).await?;
+        }
+    }
+    // Counted afterwards, since an account that was billed may have another boundary that has not come.
+    for level in Level::of(reach) {
+        let mut after = None;
+        while let Some(page) = due_page(db, as_of, *level, reach, &mut after).await? {
+            let waiting = page.iter().filter(|account| !account.has_come(db.env().now())).count();
+            summary.accounts_not_yet += u64::try_from(waiting).unwrap_or(0);
+        }
+    }
+    Ok(())
+}
+
+/// Takes account of what has become of tenants since: it may make boundaries.
+async fn take_account(caller: &Caller, reach: Reach) -> Result<(), Error> {
+    let mut after = None;
+    loop {
+        let mut tx = system(caller.db()).await?;
+        let tenants = store::standing_otherwise(&mut tx, reach, after, PAGE).await?;
+        tx.commit().await?;
+        let Some(last) = tenants.last() else { return Ok(()) };
+        after = Some(*last);
+        for tenant_id in tenants {
+            let taken = match caller.enter_deleted_too(tenant_id).await {
+                Ok(ctx) => subscription::take_account(&ctx).await,
+                Err(error) => Err(error.into()),
+            };
+            match taken {
+                Err(error) if error.kind() == ErrorKind::Unavailable && !gave_way(&error) => {
+                    return Err(error);
+                }
+                Err(error) => {
+                    tracing::error!(tenant.id = %tenant_id, error = %error, "a tenant's standing was not taken account of");
+                }
+                Ok(()) => {}
+            }
+        }
+    }
+}
+
+/// Who bills whom.
+#[derive(Debug, Clone, Copy)]
+enum Level {
+    /// Resellers their tenants.
+    Retail,
+    /// Resellers those of their tenants that live by a test clock.
+    Sandbox,
+    /// The operator its resellers.
+    Wholesale,
+}
+
+impl Level {
+    /// The operator's own documents are made by its own runs alone.
+    fn of(reach: Reach) -> &'static [Self] {
+        match reach {
+            Reach::All => &[Self::Retail, Self::Wholesale],
+            Reach::Present => &[Self::Retail, Self::Sandbox, Self::Wholesale],
+            Reach::Reseller(_) | Reach::Tenant(_) => &[Self::Retail],
+        }
+    }
+
+    /// Up to which day it is billed; nobody is beyond their own present day.
+    fn until(self, as_of: NaiveDate) -> NaiveDate {
+        match self {
+            Self::Retail | Self::Wholesale => as_of,
+            Self::Sandbox => NaiveDate::MAX,
+        }
+    }
+}
+
+/// Whose account it is.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Customer {
+    Tenant(TenantId),
+    Reseller(ResellerId),
+}
+
+/// An account with a boundary that a run asks for.
+pub(super) struct DueAccount {
+    pub(super) next_invoice_on: NaiveDate,
+    pub(super) customer: Customer,
+    pub(super) time_zone: String,
+    pub(super) test_clock: Option<DateTime<Utc>>,
+}
+
+impl DueAccount {
+    /// Whether the boundary's day has come in the account's own time. An unknown zone is for billing to stumble over.
+    fn has_come(&self, now: DateTime<Utc>) -> bool {
+        let today = self.time_zone.parse().map(|zone| local_day(self.test_clock.unwrap_or(now), zone));
+        today.is_ok_and(|today| self.next_invoice_on <= today) || today.is_err()
+    }
+}
+
+/// The next page of accounts, the oldest boundary first; `None` after the last.
+async fn due_page(
+    db: &Db,
+    as_of: NaiveDate,
+    level: Level,
+    reach: Reach,
+    after: &mut Option<(NaiveDate, Uuid)>,
+) -> Result<Option<Vec<DueAccount>>, Error> {
+    let mut tx = system(db).await?;
+    let page = match level {
+        Level::Retail => store::due(&mut tx, as_of, reach, *after, PAGE).await?,
+        Level::Sandbox => store::due_by_clock(&mut tx, *after, PAGE).await?,
+        Level::Wholesale => store::due_agreements(&mut tx, as_of, *after, PAGE).await?,
+    };
+    tx.commit().await?;
+    let Some(last) = page.last() else { return Ok(None) };
+    let id = match last.customer {
+        Customer::Tenant(id) => id.uuid(),
+        Customer::Reseller(id) => id.uuid(),
+    };
+    *after = Some((last.next_invoice_on, id));
+    Ok(Some(page))
+}
+
+/// Bills accounts, tenants' all at once if that can be, and returns those that somebody held; only a database that is gone
+/// stops the others.
+async fn some(
+    caller: &Caller,
+    customers: &[Customer],
+    as_of: NaiveDate,
+    treatment: Treatment,
+    summary: &mut RunSummary,
+) -> Result<Vec<Customer>, Error> {
+    let tenants = customers.iter().filter_map(|customer| match customer {
+        Customer::Tenant(id) => Some(*id),
+        Customer::Reseller(_) => None,
+    });
+    let tenants: Vec<TenantId> = tenants.collect();
+    let mut held = Vec::new();
+    if tenants.len() > 1 {
+        match account::bill_all(caller, &tenants, as_of, treatment).await {
+            Ok(outcomes) => {
+                // Nothing of those that are gone.
+                summary.accounts_elsewhere += (tenants.len() - outcomes.len()) as u64;
+                for (tenant_id, outcome) in outcomes {
+                    let customer = Customer::Tenant(tenant_id);
+                    held.extend(summary.count(customer, &outcome).then_some(customer));
+                }
+                return Ok(held);
+            }
+            Err(error) if error.kind() == ErrorKind::Unavailable && !gave_way(&error) => return Err(error),
+            // What is wrong with one of them, or in the way of one, shall not keep the others.
+            Err(error) => tracing::info!(error = %error, "accounts are billed one by one"),
+        }
+    }
+    for customer in customers {
+        if one(caller, *customer, as_of, treatment, summary).await? {
+            held.push(*customer);
+        }
+    }
+    Ok(held)
+}
+
+/// Bills one account, and says whether somebody held it; only a database that is gone stops the others.
+async fn one(
+    caller: &Caller,
+    customer: Customer,
+    as_of: NaiveDate,
+    treatment: Treatment,
+    summary: &mut RunSummary,
+) -> Result<bool, Error> {
+    let mut outcome = bill(caller, customer, as_of, treatment).await;
+    for _ in 1..ATTEMPTS {
+        if outcome.as_ref().is_err_and(gave_way) {
+            outcome = bill(caller, customer, as_of, treatment).await;
+        }
+    }
+    match outcome {
+        Ok(outcome) => return Ok(summary.count(customer, &outcome)),
+        Err(error) if error.kind() == ErrorKind::Unavailable && !gave_way(&error) => return Err(error),
+        Err(error) => {
+            let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+            tracing::error!(billing.customer = ?customer, error = %error, error.cause = cause, "an account could not be billed");
+            summary.accounts_failed += 1;
+        }
+    }
+    Ok(false)
+}
+
+impl RunSummary {
+    /// Counts how an account came out, and says whether somebody held it.
+    fn count(&mut self, customer: Customer, outcome: &Outcome) -> bool {
+        match (outcome, customer) {
+            (Outcome::Billed { invoices, credit_notes, drafts }, Customer::Tenant(_)) => {
+                self.accounts_billed += 1;
+                self.drafts += drafts;
+                self.invoices += invoices;
+                self.credit_notes += credit_notes;
+            }
+            (Outcome::Billed { invoices, credit_notes, .. }, Customer::Reseller(_)) => {
+                self.accounts_billed += 1;
+                self.wholesale_invoices += invoices;
+                self.wholesale_credit_notes += credit_notes;
+            }
+            (Outcome::Held, _) => return true,
+            (Outcome::Elsewhere, _) => self.accounts_elsewhere += 1,
+            (Outcome::Parked, _) => self.accounts_parked += 1,
+        }
+        false
+    }
+}
+
+async fn bill(
+    caller: &Caller,
+    customer: Customer,
+    as_of: NaiveDate,
+    treatment: Treatment,
+) -> Result<Outcome, Error> {
+    match customer {
+        Customer::Tenant(id) => account::bill(caller, id, as_of, treatment).await,
+        Customer::Reseller(id) => wholesale::bill::bill(caller, id, as_of, treatment).await,
+    }
+}
+
+pub(super) fn gave_way(error: &Error) -> bool {
+    error.database().is_some_and(store::gave_way)
+}
