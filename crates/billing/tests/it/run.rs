@@ -203,6 +203,24 @@ async fn an_account_that_gives_way_is_tried_again_and_stops_nobody() {
 }
 
 #[tokio::test]
+async fn a_row_that_cannot_be_read_keeps_nobody_else_from_being_billed() {
+    let (world, first, second, _) = two_and_an_owner().await;
+    let mut tx = behind(&world).await;
+    sqlx::query("insert into customer_profiles (tenant_id, profile, version) values ($1, '{}', 1)")
+        .bind(first.tenant_id().uuid())
+        .execute(tx.conn())
+        .await
+        .unwrap();
+    tx.commit().await.unwrap();
+    let summary = run(&world, "2026-01-01").await;
+    assert_eq!((summary.accounts_due, summary.accounts_billed, summary.accounts_parked), (2, 1, 1));
+    assert_eq!((invoices(&first).await.len(), invoices(&second).await.len()), (0, 1));
+    let reason = billing::subscription::get(&first).await.unwrap().parked_reason;
+    assert_eq!(reason.as_deref(), Some("a stored billing profile cannot be read"));
+    assert_eq!(run(&world, "2026-01-01").await.accounts_due, 1, "nothing is left but what is parked");
+}
+
+#[tokio::test]
 async fn a_run_that_the_database_stops_tells_what_it_did() {
     let (world, first, second, mut owner) = two_and_an_owner().await;
     fail_invoices(&mut owner, &second, "57P01", 1).await;
