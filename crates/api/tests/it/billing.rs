@@ -274,7 +274,7 @@ async fn profiles_and_rates_make_taxes() {
     assert_eq!(run(&app, &north, due.clone()).await["summary"]["accounts_parked"], 1);
     let reason =
         app.get(&north, &format!("{tenant}/subscription")).await.expect(200)["parked_reason"].clone();
-    assert_eq!(reason, "the issuer charges tax and the tenant has no billing profile");
+    assert_eq!(reason, "the issuer charges tax and the customer has no billing profile");
     let key =
         app.post(&north, &format!("{tenant}/api-keys"), json!({"role": "tenant_admin"})).await.expect(201);
     let key = text(&key["secret"]);

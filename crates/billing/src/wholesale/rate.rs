@@ -142,10 +142,9 @@ fn bill_cycle(
     let nothing = vec![0; days.len()];
     let mut of_nobody = Vec::new();
     for rate in rates {
-        let levels = |tenant: &InForce<'_>| tenant.levels.iter().position(|(of, _)| *of == rate);
         let mut portions: Vec<Portion<'_>> = Vec::with_capacity(tenants.len() + 1);
         for tenant in &tenants {
-            let found = levels(tenant).and_then(|at| tenant.levels.get(at));
+            let found = tenant.levels.iter().find(|(of, _)| *of == rate);
             let in_force = found.map_or(&nothing, |(_, levels)| levels);
             portions.push(Portion { in_force, billed: &tenant.state.billed });
         }
@@ -198,14 +197,6 @@ pub(crate) fn with_lines(
         })
         .collect();
     if billed.is_empty() { Ok(states) } else { Err(RatingError::BilledOutsideCycle.into()) }
-}
-
-/// The sum of some lines.
-pub(crate) fn net_of(lines: &[PartyLine]) -> Result<i64, Error> {
-    lines
-        .iter()
-        .try_fold(0_i64, |sum, (_, line)| sum.checked_add(line.charge.amount_minor))
-        .ok_or(Error::Stored("amount"))
 }
 
 /// The days that a boundary settles changes of.
