@@ -119,7 +119,8 @@ pub fn reconcile_parts(
     if let Some(last) = parts.iter_mut().flatten().last() {
         pricing.finish(&sums, last)?;
     }
-    let is_something = |charge: &Charge| (charge.quantity, charge.amount_minor, charge.discount_minor) != (0, 0, 0);
+    let is_something =
+        |charge: &Charge| (charge.quantity, charge.amount_minor, charge.discount_minor) != (0, 0, 0);
     for charges in &mut parts {
         charges.retain(is_something);
     }

@@ -227,8 +227,7 @@ async fn bought(
     book: PriceBookId,
     interval: CycleLength,
 ) -> Result<(i32, SubscribedPrice), Error> {
-    let detail =
-        "must be a price book of the operator's with prices that exclude tax, and a mailbox price for the interval";
+    let detail = "must be a price book of the operator's with prices that exclude tax, and a mailbox price for the interval";
     let found = store::price(tx, book, interval, MAILBOX).await?;
     found.ok_or_else(|| Error::invalid("/price_book_id", detail))
 }

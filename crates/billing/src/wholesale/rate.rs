@@ -74,7 +74,9 @@ impl<'a> Account<'a> {
         for (index, state) in self.cycles.iter_mut().enumerate().rev() {
             unused.extend(bill_cycle(self.agreement, state, index >= known, &mut open)?);
         }
-        let of_tenants = open.into_iter().flat_map(|one| one.lines.into_iter().map(move |line| (Some(one.tenant_id), line)));
+        let of_tenants = open
+            .into_iter()
+            .flat_map(|one| one.lines.into_iter().map(move |line| (Some(one.tenant_id), line)));
         let lines = of_tenants.chain(unused.into_iter().map(|line| (None, line))).collect();
         Ok((lines, known))
     }
@@ -172,11 +174,13 @@ fn unused(
         return Ok(unused);
     }
     for (index, day) in days.iter().enumerate().filter(|(_, day)| of.cycle.charged.contains(**day)) {
-        let of_tenants = tenants.iter().flat_map(|tenant| &tenant.levels).filter_map(|(_, levels)| levels.get(index));
+        let of_tenants =
+            tenants.iter().flat_map(|tenant| &tenant.levels).filter_map(|(_, levels)| levels.get(index));
         let used = of_tenants.copied().try_fold(0_i64, i64::checked_add).ok_or(RatingError::AmountRange)?;
         let terms = agreement.terms_on(*day);
         let left = (i64::from(terms.seats_committed) - used).max(0);
-        let levels = unused.entry(Rate::from(terms.price.tariff.clone())).or_insert_with(|| vec![0; days.len()]);
+        let levels =
+            unused.entry(Rate::from(terms.price.tariff.clone())).or_insert_with(|| vec![0; days.len()]);
         if let Some(level) = levels.get_mut(index) {
             *level = left;
         }
@@ -197,6 +201,11 @@ pub(crate) fn with_lines(
         })
         .collect();
     if billed.is_empty() { Ok(states) } else { Err(RatingError::BilledOutsideCycle.into()) }
+}
+
+/// What taxes follow from: of each line the first charged day of its cycle, and what it comes to.
+pub(crate) fn amounts(lines: &[PartyLine]) -> Vec<(NaiveDate, i64)> {
+    lines.iter().map(|(_, line)| (line.cycle.charged.start(), line.charge.amount_minor)).collect()
 }
 
 /// The days that a boundary settles changes of.

@@ -10,7 +10,7 @@ use tenancy::{Caller, Scope, event};
 
 use super::super::agreement::Agreement;
 use super::super::invoice::{NewInvoice, WholesaleLine, store as invoices};
-use super::super::rate::PartyLine;
+use super::super::rate::{PartyLine, amounts};
 use super::store;
 use crate::Error;
 use crate::invoice::tax::{Past, treatment_on};
@@ -113,8 +113,7 @@ async fn parties(
     let issuer = profile::store::issuer(tx.conn(), OPERATOR).await?.map(|issuer| issuer.profile);
     let customer = profile::store::reseller(tx, id).await?.map(|customer| customer.profile);
     let rates = tax_rate::store::rates(tx.conn(), OPERATOR).await?;
-    let issuer_name =
-        issuer.as_ref().map_or(&agreement.operator_name, |profile| &profile.legal_name).clone();
+    let issuer_name = issuer.as_ref().map_or(&agreement.operator_name, |profile| &profile.legal_name).clone();
     let customer_name = customer.as_ref().map_or(&names.reseller, |profile| &profile.legal_name).clone();
     Ok(Parties {
         issuer: Issuer { id: OPERATOR, name: issuer_name, profile: issuer },
@@ -149,11 +148,6 @@ async fn drafts<'a>(
         drafts.push(Draft { boundary: *boundary, lines, taxed, reasons });
     }
     Ok(drafts)
-}
-
-/// What taxes follow from: of each line its cycle and what it comes to.
-pub(crate) fn amounts(lines: &[PartyLine]) -> Vec<(NaiveDate, i64)> {
-    lines.iter().map(|(_, line)| (line.cycle.charged.start(), line.charge.amount_minor)).collect()
 }
 
 async fn write(

@@ -148,7 +148,8 @@ pub(in crate::wholesale) async fn past(
     .await
     .map_err(db::Error::from)?;
     for row in lines {
-        let line = TaxLine { group: group(&row.tax_category, &row.tax_rate)?, amount_minor: row.amount_minor };
+        let line =
+            TaxLine { group: group(&row.tax_category, &row.tax_rate)?, amount_minor: row.amount_minor };
         past.history.cycles.entry(row.cycle).or_default().push(line);
     }
     let groups = sqlx::query!(
