@@ -184,8 +184,9 @@ pub(crate) async fn enter_issuer(
         caller.enter_reseller(issuer).await?.require(action)?;
         return Ok(Scope::Reseller(issuer));
     }
+    // Which is the operator's alone.
     caller.require(Action::WholesaleWrite)?;
-    if caller.scope() == Scope::Operator { Ok(Scope::Operator) } else { Err(Error::NotFound) }
+    Ok(Scope::Operator)
 }
 
 /// Notes on an issuer's trail what it says of itself, and has what could not be billed for the lack of it tried again.
@@ -211,7 +212,8 @@ pub(crate) async fn changed(
 /// The profile of an issuer, a reseller or [`OPERATOR`].
 ///
 /// # Errors
-/// [`Error::NotFound`] when it has none, for a reseller out of scope, and of the operator for everybody else.
+/// [`Error::NotFound`] when it has none, and for a reseller out of scope; [`Error::Tenancy`] without the right, and of the
+/// operator for everybody else.
 pub async fn of_issuer(caller: &Caller, issuer: ResellerId) -> Result<Versioned<IssuerProfile>, Error> {
     enter_issuer(caller, issuer, Action::BillingProfileRead).await?;
     let mut tx = system(caller).await?;

@@ -78,7 +78,7 @@ fn in_force(rates: &[TaxRate]) -> Vec<Validity> {
 /// The rates of an issuer, a reseller or the [operator](crate::OPERATOR), that hold on some day, by country and day.
 ///
 /// # Errors
-/// [`Error::Tenancy`] without the right; not found for a reseller out of scope, and of the operator for everybody else.
+/// [`Error::Tenancy`] without the right, and of the operator for everybody else; not found for a reseller out of scope.
 pub async fn list(caller: &Caller, issuer: ResellerId) -> Result<Vec<Validity>, Error> {
     profile::enter_issuer(caller, issuer, Action::BillingProfileRead).await?;
     let mut tx = system(caller).await?;
