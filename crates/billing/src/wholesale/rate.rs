@@ -212,3 +212,6 @@ pub(crate) fn amounts(lines: &[PartyLine]) -> Vec<(NaiveDate, i64)> {
 pub(crate) fn settled(before: Option<NaiveDate>, agreement: &Agreement, boundary: NaiveDate) -> Option<Span> {
     Span::new(before.unwrap_or(agreement.starts_on), boundary)
 }
+
+#[cfg(test)]
+mod tests;
