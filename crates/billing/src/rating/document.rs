@@ -25,6 +25,13 @@ pub struct CycleState {
 }
 
 impl CycleState {
+    /// The units that have been charged for each of its days.
+    pub fn quantities(&self) -> Vec<(NaiveDate, i64)> {
+        let on =
+            |day| self.billed.iter().filter(|line| line.period.contains(day)).map(|line| line.quantity).sum();
+        self.cycle.charged.each_day().map(|day| (day, on(day))).collect()
+    }
+
     /// Bills a charge: it is part of the cycle when this returns. `is_new`: the cycle opens with it.
     pub fn bill(&mut self, is_new: bool, rate: &Rate, charge: Charge) -> Line {
         let kind = match (charge.quantity, charge.amount_minor) {

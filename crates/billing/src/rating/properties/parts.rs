@@ -24,7 +24,11 @@ fn stories() -> impl Strategy<Value = Story> {
             prop_oneof![4 => Just(None), 2 => (0_i64..9).prop_map(Some), 1 => (0_i64..2000).prop_map(Some)];
         let levels = prop::collection::vec(level, days).prop_map(|levels| {
             let mut last = 0;
-            levels.into_iter().map(|level| std::mem::replace(&mut last, level.unwrap_or(last))).collect()
+            let mut as_before = |level: Option<i64>| {
+                last = level.unwrap_or(last);
+                last
+            };
+            levels.into_iter().map(&mut as_before).collect()
         });
         let known = prop::collection::vec(prop::collection::vec(levels, portions), times);
         (tariffs(), currencies(), known).prop_map(move |(tariff, currency, known)| {

@@ -4,7 +4,7 @@ use billing::price_book::NewTier;
 
 use super::*;
 
-fn tiered(model: &str, tiers: [(Option<i64>, &str); 2]) -> NewPrice {
+fn tiered(model: &str, tiers: [(Option<u32>, &str); 2]) -> NewPrice {
     let tier = |(up_to, unit_price): (_, &str)| NewTier { up_to, unit_price: unit_price.into() };
     NewPrice {
         model: model.into(),
@@ -19,7 +19,7 @@ pub(super) fn graduated() -> NewPrice {
     tiered("graduated", [(Some(2), "4.44"), (None, "3.33")])
 }
 
-async fn tiered_book(world: &World, model: &str, tiers: [(Option<i64>, &str); 2]) -> PriceBook {
+async fn tiered_book(world: &World, model: &str, tiers: [(Option<u32>, &str); 2]) -> PriceBook {
     publish(&world.operator, None, vec![tiered(model, tiers)]).await.unwrap()
 }
 
