@@ -102,7 +102,9 @@ async fn a_wholesale_invoice_is_taxed_by_both_profiles_and_is_an_invoice_in_ever
     tiered[0].as_object_mut().unwrap().remove("unit_price");
     let book = app.post(&app.operator, "/v1/price-books", json!({"prices": tiered})).await.expect(201);
     let path = format!("/v1/resellers/{reseller}");
-    app.put(&app.operator, &format!("{path}/wholesale-agreement"), agreement(&text(&book["id"]))).await.expect(200);
+    app.put(&app.operator, &format!("{path}/wholesale-agreement"), agreement(&text(&book["id"])))
+        .await
+        .expect(200);
     billing::run::run(&app.db.db(), "2026-03-02".parse().unwrap(), None).await.unwrap();
     let found = app.get(&north, &format!("{path}/invoices")).await.expect(200)["data"][0].clone();
     let euro = |amount_minor: i64| json!({"amount_minor": amount_minor, "currency": "EUR"});

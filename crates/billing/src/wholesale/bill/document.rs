@@ -218,7 +218,7 @@ fn describe(tenant: Option<TenantId>, line: &Line, all: &[PartyLine], agreement:
     let days = format!("{} to {last_day}", period.start());
     if line.charge.quantity == 0 {
         let whose = if tenant.is_some() { "mailboxes" } else { "mailboxes committed and not used" };
-        return format!("{whose}, at the tier of another total, {days}");
+        return format!("{whose}, at the price of the new total, {days}");
     }
     // A change of the price takes the days off at the old one and puts them on at the new one.
     let is_repriced = line.kind != LineKind::Recurring

@@ -77,7 +77,7 @@ async fn a_tenant_that_moves_to_another_reseller_takes_the_tier_with_it() {
     assert_eq!(north[1].1, sorted(second));
     let found = documents(&world, &world.reseller).await;
     let repriced = found[1].lines.iter().find(|line| line.quantity == 0).unwrap();
-    assert_eq!(repriced.description, "mailboxes, at the tier of another total, 2026-01-17 to 2026-01-31");
+    assert_eq!(repriced.description, "mailboxes, at the price of the new total, 2026-01-17 to 2026-01-31");
     assert_eq!((repriced.unit_price, repriced.seat_days), (None, 0));
     assert_eq!(reconciled(&world, &world.reseller).await, [2600, 1116]);
     assert_eq!(reconciled(&world, &south).await, [581 + 1200]);
