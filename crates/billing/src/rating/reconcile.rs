@@ -97,8 +97,9 @@ pub fn reconcile_parts(
         before.push(levels);
     }
     pricing.begin(&sums)?;
-    // One alone has all there is: what it has as before, costs what it did.
-    let is_repriced = if before.len() > 1 { sums.repriced(rate)? } else { vec![false; days] };
+    // One alone has all there is: what it has as before costs what it did, and decimals leave nothing over.
+    let is_alone = before.len() == 1;
+    let is_repriced = if is_alone { vec![false; days] } else { sums.repriced(rate)? };
     let mut parts = Vec::with_capacity(portions.len());
     for (portion, before) in portions.iter().zip(&before) {
         let now = portion.in_force;
@@ -116,7 +117,7 @@ pub fn reconcile_parts(
         }
         parts.push(charges);
     }
-    if let Some(last) = parts.iter_mut().flatten().last() {
+    if let Some(last) = parts.iter_mut().flatten().last().filter(|_| !is_alone) {
         pricing.finish(&sums, last)?;
     }
     let is_something =
