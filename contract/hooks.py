@@ -219,7 +219,7 @@ BEYOND = {
     "/trial_ends_at": "in the future",
     "/release_seat": "not kept without a mailbox",
     "/now": "after the test clock's present time",
-    "/price_book_id": "a book of the tenant's reseller, or of the operator's with a flat price",
+    "/price_book_id": "a book of the tenant's reseller, or of the operator's with prices that exclude tax",
     "/reseller_id": "named by an operator, and only by one",
     "/scope": "the reseller or tenant of the path",
     "/term_months": "a multiple of another member",
@@ -231,6 +231,7 @@ BEYOND = {
     "/vat_id": "of the address's country, with right check digits; of who charges tax",
     "/iban": "with right check digits",
     "/bic": "of an existing country",
+    "/draft_days": "0 of the operator's",
     "/logo": "a PNG or SVG of at most 32 KiB, in base64",
     "/contact_email": "an address, as users have it",
     "/starts_on": "in the years 2000 to 2200",
@@ -275,7 +276,7 @@ def filter_failure(context, failure, case, response):
         return False  # Every sequence of bytes is a message.
     if isinstance(failure, UseAfterFree) and '"status":"deleted"' in response.text:
         return False  # What is deleted can be seen as deleted.
-    if isinstance(failure, EnsureResourceAvailability) and case.operation.path.endswith(("/subscription", "/billing-profile", "/wholesale-agreement", "/payment-method", "/payment-provider", "/discounts", "/dunning-policy")):
+    if isinstance(failure, EnsureResourceAvailability) and case.operation.path.endswith(("/subscription", "/billing-profile", "/wholesale-agreement", "/wholesale-profile", "/payment-method", "/payment-provider", "/discounts", "/dunning-policy")):
         return False  # A new tenant or reseller has none.
     if isinstance(failure, RejectedPositiveData) and case.operation.path == "/v1/auth/token":
         body = response.json()  # Each grant needs other fields, and a made-up password is wrong.

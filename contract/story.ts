@@ -405,9 +405,28 @@ async function besideSeats(portal: Api, customer: Customer): Promise<void> {
   step(`one-off item ${items[0]!.id}, discount ${discounts[0]!.id}`);
 }
 
+/** Who the operator and the reseller are on wholesale invoices; no tax is charged, so that the amounts of this story are those of its prices. */
+async function sayWhoSells(operator: Api, portal: Api, reseller_id: string): Promise<void> {
+  const address = { street: "Kai 9", postal_code: "20457", city: "Hamburg", country: "DE" };
+  const profile = { legal_name: "Pillar SE", address, vat_id: "DE136695976", charges_tax: false };
+  ok(await operator.PUT("/v1/operator/billing-profile", { body: profile }), 200);
+  assert.equal(ok(await operator.GET("/v1/operator/billing-profile", {}), 200).legal_name, "Pillar SE");
+  const rates = ok(await operator.GET("/v1/operator/tax-rates", {}), 200).data;
+  if (rates.every((rate) => rate.country !== "DE")) {
+    const rate = { country: "DE", rate: "19", valid_from: "2007-01-01" };
+    assert.equal(ok(await operator.POST("/v1/operator/tax-rates", { body: rate }), 201).rate, "19.0000");
+  }
+  const params = { path: { reseller_id } };
+  const body = { legal_name: "North Hosting GmbH", address, vat_id: "DE136695976" };
+  const put = ok(await operator.PUT("/v1/resellers/{reseller_id}/wholesale-profile", { params, body }), 200);
+  assert.deepEqual(ok(await portal.GET("/v1/resellers/{reseller_id}/wholesale-profile", { params }), 200), put);
+}
+
 /** The operator's agreement with the reseller, its invoice, and the file of it. */
 async function sellWholesale(operator: Api, portal: Api, reseller_id: string, as_of: string): Promise<void> {
-  const prices: Schemas["NewPrice"][] = [{ item: "mailbox", interval: "month", model: "flat", unit_price: "2.50", currency: "EUR" }];
+  await sayWhoSells(operator, portal, reseller_id);
+  const tiers = [{ up_to: 99, unit_price: "2.60" }, { up_to: null, unit_price: "2.50" }];
+  const prices: Schemas["NewPrice"][] = [{ item: "mailbox", interval: "month", model: "volume", tiers, currency: "EUR" }];
   const book = ok(await operator.POST("/v1/price-books", { body: { prices } }), 201);
   assert.equal(book.reseller_id, null);
   const params = { path: { reseller_id } };
@@ -417,6 +436,7 @@ async function sellWholesale(operator: Api, portal: Api, reseller_id: string, as
   const [invoice] = ok(await portal.GET("/v1/resellers/{reseller_id}/invoices", { params }), 200).data;
   assert(invoice, "the reseller was not billed");
   assert.deepEqual([invoice.issuer.id, invoice.customer.id, invoice.total.amount_minor], [null, reseller_id, 100 * 250]);
+  assert.deepEqual([invoice.issuer.name, invoice.customer.name, invoice.taxes.map((tax) => tax.category)], ["Pillar SE", "North Hosting GmbH", ["O"]]);
   const path = { reseller_id, invoice_id: invoice.id };
   const file = await portal.GET("/v1/resellers/{reseller_id}/invoices/{invoice_id}/reconciliation", { params: { path }, parseAs: "text" });
   assert.equal(ok(file, 200).trim().split("\r\n").length, 1 + invoice.lines.length);

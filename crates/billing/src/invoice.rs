@@ -15,7 +15,7 @@ use tenancy::{Action, Caller, Ctx};
 use crate::Error;
 use crate::profile::{self, CustomerProfile, IssuerProfile};
 use crate::rating::{Percentage, PriceBasis, Span, TaxGroup, UnitPrice};
-use crate::series::Series;
+use crate::series::{OPERATOR, Series};
 use crate::wholesale::{self, invoice::WholesaleInvoice};
 
 pub use draft::{discard, finalize};
@@ -121,7 +121,7 @@ pub struct Invoice {
     pub due: Money,
 }
 
-/// The reseller that issued a document, as it was called then.
+/// The reseller that issued a document, or [`OPERATOR`], as it was called then.
 #[derive(Debug, Clone)]
 pub struct Issuer {
     /// Its id.
@@ -132,11 +132,11 @@ pub struct Issuer {
     pub profile: Option<IssuerProfile>,
 }
 
-/// The tenant a document is for, as it was called then.
+/// The tenant a document is for, or the reseller that a wholesale one is for, as it was called then.
 #[derive(Debug, Clone)]
-pub struct Customer {
+pub struct Customer<Id = TenantId> {
     /// Its id.
-    pub id: TenantId,
+    pub id: Id,
     /// Its name: of its billing profile, if it had one.
     pub name: String,
     /// Its billing profile, as it was then.
@@ -211,7 +211,7 @@ pub struct Look {
     pub logo: Option<Vec<u8>>,
 }
 
-/// The look of who issued a document that the caller has found.
+/// The look of who issued a document that the caller has found. The operator has a logo, and no branding of its own.
 ///
 /// # Errors
 /// [`Error::Db`] when the database fails.
@@ -221,8 +221,11 @@ pub struct Look {
 )]
 pub async fn look(caller: &Caller, of: &Issuer) -> Result<Look, Error> {
     let mut tx = SystemTx::begin(caller.db()).await?;
-    let branding = branding::of_issuer(&mut tx, of.id).await?;
-    Ok(Look { branding, logo: profile::store::logo(&mut tx, of.id).await? })
+    let logo = profile::store::logo(&mut tx, of.id).await?;
+    if of.id == OPERATOR {
+        return Ok(Look { logo, ..Look::default() });
+    }
+    Ok(Look { branding: branding::of_issuer(&mut tx, of.id).await?, logo })
 }
 
 /// The documents that a credit note corrects, as it names them: by number and day.

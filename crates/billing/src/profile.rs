@@ -1,29 +1,27 @@
-//! Billing profiles: who issuer and customer are on a document, and what its taxes follow from.
+//! Billing profiles: who issuer and customer are on a document, and what its taxes follow from. The operator is an issuer
+//! too ([`OPERATOR`]), and its customers are resellers (`wholesale::profile`).
 //!
 //! A document keeps the profiles as they were when it was made; a change reaches those made later.
 
+mod check;
 pub(crate) mod store;
 
 use chrono::{DateTime, Utc};
 use db::SystemTx;
-use kernel::{Checks, Country, EmailAddress, ResellerId};
+use kernel::{Country, ResellerId};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tenancy::{Action, Caller, Ctx, Scope, event};
 
 use crate::Error;
+use crate::series::OPERATOR;
 use crate::subscription;
-use crate::vat_id::{RegisterAnswer, Registration, VatId, VatRegister, mod_97};
+use crate::vat_id::{RegisterAnswer, Registration, VatId, VatRegister};
+use crate::wholesale;
+use check::{check_customer, check_issuer};
 
-/// The longest line of an address and name.
-const MAX_CHARS: usize = 200;
 /// By when a document of an issuer without a profile is to be paid.
 pub(crate) const DAYS_TO_PAY: u32 = 14;
-const MAX_DAYS_TO_PAY: u32 = 365;
-/// The longest paragraph.
-const MAX_PARAGRAPH_CHARS: usize = 500;
-/// The longest that a document is a draft: less than any month, so that it is final before the next.
-const MAX_DRAFT_DAYS: u32 = 28;
 /// The largest logo: it travels inside a JSON body, in base64.
 pub const MAX_LOGO_BYTES: usize = 32 * 1024;
 
@@ -175,51 +173,82 @@ pub struct PutCustomer {
     pub reference: Option<String>,
 }
 
-/// A reseller's profile as an issuer.
-///
-/// # Errors
-/// [`Error::NotFound`] when it has none, and for a reseller out of scope.
-pub async fn of_issuer(caller: &Caller, reseller_id: ResellerId) -> Result<Versioned<IssuerProfile>, Error> {
-    caller.enter_reseller(reseller_id).await?.require(Action::BillingProfileRead)?;
-    let mut tx = system(caller).await?;
-    store::issuer_with_logo(&mut tx, reseller_id).await?.ok_or(Error::NotFound)
+/// Whether the caller may do so much with what an issuer says of itself: of the operator, only it may do anything. Returns whose
+/// trail that is on.
+pub(crate) async fn enter_issuer(
+    caller: &Caller,
+    issuer: ResellerId,
+    action: Action,
+) -> Result<Scope, Error> {
+    if issuer != OPERATOR {
+        caller.enter_reseller(issuer).await?.require(action)?;
+        return Ok(Scope::Reseller(issuer));
+    }
+    // Which is the operator's alone.
+    caller.require(Action::WholesaleWrite)?;
+    Ok(Scope::Operator)
 }
 
-/// Puts a reseller's profile as an issuer.
+/// Notes on an issuer's trail what it says of itself, and has what could not be billed for the lack of it tried again.
+pub(crate) async fn changed(
+    tx: &mut SystemTx,
+    caller: &Caller,
+    trail: Scope,
+    data: serde_json::Value,
+) -> Result<(), Error> {
+    match trail {
+        Scope::Reseller(id) => {
+            subscription::store::unpark_of(tx, id).await?;
+            event::record_on(tx, caller, trail, event::Kind::ResellerUpdated, id, data).await?;
+        }
+        _ => {
+            wholesale::agreement::store::unpark(tx, None).await?;
+            event::record_on(tx, caller, trail, event::Kind::OperatorUpdated, "operator", data).await?;
+        }
+    }
+    Ok(())
+}
+
+/// The profile of an issuer, a reseller or [`OPERATOR`].
 ///
 /// # Errors
-/// [`Error::Invalid`] for bad input; [`tenancy::Error::VersionMismatch`] when `if_version` is not the profile's, which
+/// [`Error::NotFound`] when it has none, and for a reseller out of scope; [`Error::Tenancy`] without the right, and of the
+/// operator for everybody else.
+pub async fn of_issuer(caller: &Caller, issuer: ResellerId) -> Result<Versioned<IssuerProfile>, Error> {
+    enter_issuer(caller, issuer, Action::BillingProfileRead).await?;
+    let mut tx = system(caller).await?;
+    store::issuer_with_logo(&mut tx, issuer).await?.ok_or(Error::NotFound)
+}
+
+/// Puts the profile of an issuer, a reseller or [`OPERATOR`], whose documents are never drafts.
+///
+/// # Errors
+/// As [`of_issuer`]; [`Error::Invalid`] for bad input; [`tenancy::Error::VersionMismatch`] when `if_version` is not the profile's, which
 /// is 0 while there is none; [`Error::Tenancy`] without the right.
 pub async fn put_issuer(
     caller: &Caller,
-    reseller_id: ResellerId,
+    issuer: ResellerId,
     new: PutIssuer,
     if_version: Option<i64>,
 ) -> Result<Versioned<IssuerProfile>, Error> {
-    caller.enter_reseller(reseller_id).await?.require(Action::BillingProfileWrite)?;
+    let trail = enter_issuer(caller, issuer, Action::BillingProfileWrite).await?;
     let profile = check_issuer(new)?;
+    if issuer == OPERATOR && profile.draft_days > 0 {
+        return Err(Error::invalid("/draft_days", "must be 0: the operator's documents are never drafts"));
+    }
     let mut tx = system(caller).await?;
-    store::lock_issuer(&mut tx, reseller_id).await?;
-    let old = store::issuer_with_logo(&mut tx, reseller_id).await?;
+    store::lock_issuer(&mut tx, issuer).await?;
+    let old = store::issuer_with_logo(&mut tx, issuer).await?;
     let version = old.as_ref().map_or(0, |old| old.version);
     tenancy::require_version(if_version, version)?;
     if let Some(old) = old.filter(|old| old.profile == profile) {
         return Ok(old);
     }
     let new = Versioned { profile, version: version + 1 };
-    store::put_issuer(&mut tx, reseller_id, &new).await?;
-    subscription::store::unpark_of(&mut tx, reseller_id).await?;
+    store::put_issuer(&mut tx, issuer, &new).await?;
     let data = json!({"billing_profile": {"version": new.version, "country": new.profile.address.country,
         "charges_tax": new.profile.charges_tax}});
-    event::record_on(
-        &mut tx,
-        caller,
-        Scope::Reseller(reseller_id),
-        event::Kind::ResellerUpdated,
-        reseller_id,
-        data,
-    )
-    .await?;
+    changed(&mut tx, caller, trail, data).await?;
     tx.commit().await?;
     Ok(new)
 }
@@ -247,24 +276,14 @@ pub async fn put_customer(
     if_version: Option<i64>,
 ) -> Result<Versioned<CustomerProfile>, Error> {
     ctx.require(Action::BillingProfileWrite)?;
-    let mut profile = check_customer(new)?;
     // Before the transaction, which is not to wait for a register.
-    let answer = match &profile.vat_id {
-        Some(id) => Some(ask(register, id, ctx.env().now()).await),
-        None => None,
-    };
+    let profile = checked(register, new, ctx.env().now()).await?;
     let mut tx = ctx.begin().await?;
     store::lock_tenant(&mut tx).await?;
     let old = store::customer(&mut tx).await?;
     let version = old.as_ref().map_or(0, |old| old.version);
     tenancy::require_version(if_version, version)?;
-    let known = old.as_ref().filter(|old| old.profile.vat_id == profile.vat_id);
-    profile.vat_register = match answer {
-        Some(RegisterAnswer { registration: Registration::Unchecked, .. }) => {
-            known.map_or(answer, |old| old.profile.vat_register)
-        }
-        _ => answer,
-    };
+    let profile = profile.knowing(old.as_ref());
     if let Some(old) = old.filter(|old| old.profile == profile) {
         return Ok(old);
     }
@@ -277,209 +296,36 @@ pub async fn put_customer(
     Ok(new)
 }
 
-async fn ask(register: &impl VatRegister, id: &VatId, now: DateTime<Utc>) -> RegisterAnswer {
-    let registration = register.look_up(id).await;
-    let checked_at = (registration != Registration::Unchecked).then_some(now);
-    RegisterAnswer { registration, checked_at }
-}
-
-fn check_issuer(new: PutIssuer) -> Result<IssuerProfile, Error> {
-    let mut checks = Checks::default();
-    checks.name(&new.legal_name, MAX_CHARS, "/legal_name");
-    let address = address(&mut checks, new.address);
-    let vat_id = vat_id(&mut checks, address.as_ref(), new.vat_id.as_deref());
-    if let Some(number) = &new.registration_number {
-        checks.name(number, MAX_CHARS, "/registration_number");
+impl CustomerProfile {
+    /// With what a register said before of the same number, if none says anything now.
+    pub(crate) fn knowing(self, old: Option<&Versioned<Self>>) -> Self {
+        let is_unchecked = |answer: RegisterAnswer| answer.registration == Registration::Unchecked;
+        let known = old
+            .filter(|old| self.vat_register.is_some_and(is_unchecked) && old.profile.vat_id == self.vat_id);
+        let vat_register = known.map_or(self.vat_register, |old| old.profile.vat_register);
+        Self { vat_register, ..self }
     }
-    let iban = new.iban.map(|text| compact(&text));
-    let is_iban = iban.as_deref().is_none_or(is_iban);
-    checks.require(is_iban, "/iban", "must be an IBAN whose check digits are right");
-    let bic = new.bic.map(|text| compact(&text));
-    checks.require(bic.as_deref().is_none_or(is_bic), "/bic", "must be a BIC of 8 or 11 characters");
-    let days_to_pay = new.days_to_pay.unwrap_or(DAYS_TO_PAY);
-    let detail = format_args!("must be at most {MAX_DAYS_TO_PAY}");
-    checks.require(days_to_pay <= MAX_DAYS_TO_PAY, "/days_to_pay", detail);
-    let has_number = !new.charges_tax || new.vat_id.is_some();
-    checks.require(has_number, "/vat_id", "is needed by who charges tax");
-    if let Some(Err(cause)) = new.contact_email.as_deref().map(str::parse::<EmailAddress>) {
-        checks.require(false, "/contact_email", cause);
+}
+
+/// A customer's profile, checked, with what a register says of its number.
+pub(crate) async fn checked(
+    register: &impl VatRegister,
+    new: PutCustomer,
+    now: DateTime<Utc>,
+) -> Result<CustomerProfile, Error> {
+    let mut profile = check_customer(new)?;
+    if let Some(id) = &profile.vat_id {
+        let registration = register.look_up(id).await;
+        let checked_at = (registration != Registration::Unchecked).then_some(now);
+        profile.vat_register = Some(RegisterAnswer { registration, checked_at });
     }
-    let texts = [
-        (&new.contact_phone, MAX_CHARS, "/contact_phone"),
-        (&new.website, MAX_CHARS, "/website"),
-        (&new.payment_terms, MAX_PARAGRAPH_CHARS, "/payment_terms"),
-        (&new.note, MAX_PARAGRAPH_CHARS, "/note"),
-    ];
-    for (text, max, pointer) in texts {
-        if let Some(text) = text {
-            checks.name(text, max, pointer);
-        }
-    }
-    let detail = format_args!("must be at most {MAX_DRAFT_DAYS}");
-    checks.require(new.draft_days <= MAX_DRAFT_DAYS, "/draft_days", detail);
-    let fits = new.logo.as_ref().is_none_or(|logo| logo.len() <= MAX_LOGO_BYTES);
-    checks.require(fits, "/logo", format_args!("must have at most {MAX_LOGO_BYTES} bytes"));
-    checks.done().map_err(Error::Invalid)?;
-    Ok(IssuerProfile {
-        legal_name: new.legal_name,
-        address: address.ok_or(Error::Invalid(Vec::new()))?,
-        vat_id,
-        registration_number: new.registration_number,
-        iban,
-        bic,
-        days_to_pay,
-        charges_tax: new.charges_tax,
-        contact_email: new.contact_email,
-        contact_phone: new.contact_phone,
-        website: new.website,
-        payment_terms: new.payment_terms,
-        note: new.note,
-        draft_days: new.draft_days,
-        logo: new.logo,
-    })
-}
-
-fn check_customer(new: PutCustomer) -> Result<CustomerProfile, Error> {
-    let mut checks = Checks::default();
-    checks.name(&new.legal_name, MAX_CHARS, "/legal_name");
-    let address = address(&mut checks, new.address);
-    let vat_id = vat_id(&mut checks, address.as_ref(), new.vat_id.as_deref());
-    if let Some(reason) = &new.exemption {
-        checks.name(reason, MAX_CHARS, "/exemption");
-    }
-    if let Some(reference) = &new.reference {
-        checks.name(reference, MAX_CHARS, "/reference");
-    }
-    checks.done().map_err(Error::Invalid)?;
-    Ok(CustomerProfile {
-        legal_name: new.legal_name,
-        address: address.ok_or(Error::Invalid(Vec::new()))?,
-        vat_id,
-        vat_register: None,
-        exemption: new.exemption,
-        reference: new.reference,
-    })
-}
-
-fn address(checks: &mut Checks, new: NewAddress) -> Option<Address> {
-    checks.name(&new.street, MAX_CHARS, "/address/street");
-    checks.name(&new.city, MAX_CHARS, "/address/city");
-    let others = [(&new.extra, "extra"), (&new.postal_code, "postal_code"), (&new.region, "region")];
-    for (text, field) in others {
-        if let Some(text) = text {
-            checks.name(text, MAX_CHARS, &format!("/address/{field}"));
-        }
-    }
-    let country = new.country.parse::<Country>();
-    let shown = country.err().map(|error| error.to_string()).unwrap_or_default();
-    let country = checks.value(country.ok(), "/address/country", shown)?;
-    let NewAddress { street, extra, postal_code, city, region, .. } = new;
-    Some(Address { street, extra, postal_code, city, region, country })
-}
-
-fn vat_id(checks: &mut Checks, address: Option<&Address>, text: Option<&str>) -> Option<VatId> {
-    let (address, text) = (address?, text?);
-    let detail = "must be a number for value-added tax of the address's country, in the EU with the state before it, \
-                  whose form and check digits are right";
-    checks.value(VatId::new(address.country, text), "/vat_id", detail)
-}
-
-fn compact(text: &str) -> String {
-    text.split(' ').collect::<String>().to_ascii_uppercase()
-}
-
-/// ISO 13616: a country, two check digits and up to 30 letters and digits, 1 modulo 97 with the first four at the end.
-fn is_iban(text: &str) -> bool {
-    let Some((head, body)) = text.split_at_checked(4) else { return false };
-    let is_head = head.bytes().take(2).all(|byte| byte.is_ascii_uppercase())
-        && head.bytes().skip(2).all(|byte| byte.is_ascii_digit());
-    is_head
-        && (11..=30).contains(&body.len())
-        && body.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
-        && mod_97(&format!("{body}{head}")) == Some(1)
-}
-
-/// ISO 9362: four of the bank, two of the country, two of the place, and three of the branch or none.
-fn is_bic(text: &str) -> bool {
-    let Some((bank, rest)) = text.split_at_checked(4) else { return false };
-    let Some((country, rest)) = rest.split_at_checked(2) else { return false };
-    bank.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
-        && country.parse::<Country>().is_ok()
-        && matches!(rest.len(), 2 | 5)
-        && rest.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
+    Ok(profile)
 }
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "profiles of issuers belong to resellers; each call has entered the one"
+    reason = "profiles of issuers belong to resellers and the operator; each call has entered the one"
 )]
 async fn system(caller: &Caller) -> Result<SystemTx, db::Error> {
     SystemTx::begin(caller.db()).await
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn issuer() -> PutIssuer {
-        let address = NewAddress {
-            street: "Hafenstr. 1".into(),
-            city: "Hamburg".into(),
-            country: "DE".into(),
-            ..NewAddress::default()
-        };
-        PutIssuer { legal_name: "North Hosting GmbH".into(), address, ..PutIssuer::default() }
-    }
-
-    fn mistakes(new: PutIssuer) -> Vec<String> {
-        match check_issuer(new) {
-            Err(Error::Invalid(errors)) => errors.into_iter().map(|error| error.pointer).collect(),
-            other => panic!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn every_mistake_is_pointed_at() {
-        let good = PutIssuer {
-            vat_id: Some("DE 136695976".into()),
-            iban: Some("de89 3704 0044 0532 0130 00".into()),
-            bic: Some("COBADEFF".into()),
-            charges_tax: true,
-            ..issuer()
-        };
-        let checked = check_issuer(good.clone()).unwrap();
-        assert_eq!((checked.iban.as_deref(), checked.days_to_pay), (Some("DE89370400440532013000"), 14));
-        let bad = PutIssuer {
-            legal_name: String::new(),
-            vat_id: Some("DE136695977".into()),
-            registration_number: Some(String::new()),
-            iban: Some("DE88370400440532013000".into()),
-            bic: Some("COBAXXFF".into()),
-            days_to_pay: Some(366),
-            contact_email: Some("nowhere".into()),
-            note: Some("a".repeat(501)),
-            draft_days: 29,
-            logo: Some(vec![0; MAX_LOGO_BYTES + 1]),
-            ..good.clone()
-        };
-        let all = [
-            "legal_name",
-            "vat_id",
-            "registration_number",
-            "iban",
-            "bic",
-            "days_to_pay",
-            "contact_email",
-            "note",
-            "draft_days",
-            "logo",
-        ];
-        assert_eq!(mistakes(bad), all.map(|field| format!("/{field}")));
-        assert_eq!(mistakes(PutIssuer { vat_id: None, ..good }), ["/vat_id"]);
-        let nowhere =
-            NewAddress { street: "a\nb".into(), extra: Some(String::new()), ..NewAddress::default() };
-        let fields = ["street", "city", "extra", "country"].map(|field| format!("/address/{field}"));
-        let found = mistakes(PutIssuer { address: nowhere, ..issuer() });
-        assert_eq!(found, fields);
-    }
 }

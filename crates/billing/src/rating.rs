@@ -30,14 +30,14 @@ mod properties;
 
 pub use calendar::{Cycle, Interval, Span, local_day};
 pub use discount::{AmountOff, Discount, Off, Rate, split};
-pub use document::{CycleState, Line, LineKind, document};
+pub use document::{Boundary, CycleState, Line, LineKind, document};
 pub use in_force::Log;
 pub use instalment::instalment;
 pub use one_off::OneOff;
 pub use percentage::{Percentage, PercentageError};
 pub use price::{Amount, Share, UnitPrice, UnitPriceError};
 pub use quantity::{Step, daily_peaks, steps_of_changes, steps_of_levels};
-pub use reconcile::{Billed, Charge, reconcile};
+pub use reconcile::{Billed, Charge, Portion, reconcile, reconcile_parts};
 pub use removal::RemovalPolicy;
 pub use storage::{byte_seconds, overage_gib};
 pub use tariff::{Tariff, Tier, Tiers, TiersError};

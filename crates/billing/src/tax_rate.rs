@@ -9,13 +9,12 @@ use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
 use db::SystemTx;
 use kernel::{Checks, Country, ResellerId};
 use serde_json::json;
-use tenancy::{Action, Caller, Scope, event};
+use tenancy::{Action, Caller};
 
 use crate::Error;
 use crate::error::{NOT_A_DATE, date};
 use crate::profile;
 use crate::rating::Percentage;
-use crate::subscription;
 
 /// The most rates of an issuer.
 const MAX_RATES: usize = 1_000;
@@ -76,29 +75,28 @@ fn in_force(rates: &[TaxRate]) -> Vec<Validity> {
     held.iter().enumerate().map(|(at, rate)| Validity { rate: *rate, valid_until: until(at, rate) }).collect()
 }
 
-/// The rates of an issuer that hold on some day, by country and day.
+/// The rates of an issuer, a reseller or the [operator](crate::OPERATOR), that hold on some day, by country and day.
 ///
 /// # Errors
-/// [`Error::Tenancy`] without the right, and not found for a reseller out of scope.
-pub async fn list(caller: &Caller, reseller_id: ResellerId) -> Result<Vec<Validity>, Error> {
-    caller.enter_reseller(reseller_id).await?.require(Action::BillingProfileRead)?;
+/// [`Error::Tenancy`] without the right, and of the operator for everybody else; not found for a reseller out of scope.
+pub async fn list(caller: &Caller, issuer: ResellerId) -> Result<Vec<Validity>, Error> {
+    profile::enter_issuer(caller, issuer, Action::BillingProfileRead).await?;
     let mut tx = system(caller).await?;
-    Ok(in_force(&store::rates(tx.conn(), reseller_id).await?))
+    Ok(in_force(&store::rates(tx.conn(), issuer).await?))
 }
 
 /// Adds a rate to an issuer's. The first of a country may begin on any day; another, on one that has not begun anywhere
 /// yet, so that no document has been made on it. It takes the place of those that were to begin on its day or later.
 ///
 /// # Errors
-/// [`Error::Invalid`] for bad input or a day that has begun; [`Error::Conflict`] `too_many_tax_rates`;
-/// [`Error::Tenancy`] without the right, and not found for a reseller out of scope.
-pub async fn add(caller: &Caller, reseller_id: ResellerId, new: NewTaxRate) -> Result<Validity, Error> {
-    caller.enter_reseller(reseller_id).await?.require(Action::BillingProfileWrite)?;
+/// As [`list`]; [`Error::Invalid`] for bad input or a day that has begun; [`Error::Conflict`] `too_many_tax_rates`.
+pub async fn add(caller: &Caller, issuer: ResellerId, new: NewTaxRate) -> Result<Validity, Error> {
+    let trail = profile::enter_issuer(caller, issuer, Action::BillingProfileWrite).await?;
     let now = caller.db().env().now();
     let rate = check(&new, now)?;
     let mut tx = system(caller).await?;
-    profile::store::lock_issuer(&mut tx, reseller_id).await?;
-    let rates = store::rates(tx.conn(), reseller_id).await?;
+    profile::store::lock_issuer(&mut tx, issuer).await?;
+    let rates = store::rates(tx.conn(), issuer).await?;
     if rates.len() >= MAX_RATES {
         let detail = "the issuer has as many tax rates as there may be";
         return Err(Error::Conflict { code: "too_many_tax_rates", detail });
@@ -110,18 +108,9 @@ pub async fn add(caller: &Caller, reseller_id: ResellerId, new: NewTaxRate) -> R
         let detail = format_args!("must be {earliest} or later, since the country has a rate already");
         return Err(Error::invalid("/valid_from", detail));
     }
-    store::append(&mut tx, reseller_id, &rate).await?;
-    subscription::store::unpark_of(&mut tx, reseller_id).await?;
+    store::append(&mut tx, issuer, &rate).await?;
     let data = json!({"tax_rate": {"country": rate.country, "rate": rate.rate.to_string(), "valid_from": rate.valid_from}});
-    event::record_on(
-        &mut tx,
-        caller,
-        Scope::Reseller(reseller_id),
-        event::Kind::ResellerUpdated,
-        reseller_id,
-        data,
-    )
-    .await?;
+    profile::changed(&mut tx, caller, trail, data).await?;
     tx.commit().await?;
     Ok(Validity { rate, valid_until: None })
 }
@@ -144,7 +133,7 @@ fn check(new: &NewTaxRate, now: DateTime<Utc>) -> Result<TaxRate, Error> {
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "rates of tax belong to resellers; each call has entered the one"
+    reason = "rates of tax belong to resellers and the operator; each call has entered the one"
 )]
 async fn system(caller: &Caller) -> Result<SystemTx, db::Error> {
     SystemTx::begin(caller.db()).await

@@ -13,7 +13,7 @@
 //!   of each account by the transfers is the one by these, so that receivable = invoices − credit notes − payments + refunds + what disputes took.
 //!   Debits = credits by the shape of a transfer, which names both.
 //! - The same of what the operator billed each reseller, tenant by tenant, by the seat changes and terms that were known and
-//!   on the days on which each tenant was found to count.
+//!   on the days on which each tenant was found to count: priced together by the tiers of the sum, and taxed.
 //! - What counts as billed no more was a draft that was discarded, and is computed again all the same, or was taken back to
 //!   nothing, line by line and tax by tax, by the credit note that voids it.
 //! - The numbers of each series are 1 to the last that its counter gave out.

@@ -13,6 +13,7 @@ pub(crate) mod bill;
 pub(crate) mod counted;
 pub mod invoice;
 pub mod margin;
+pub mod profile;
 pub(crate) mod rate;
 pub mod reconciliation;
 

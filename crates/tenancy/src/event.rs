@@ -23,6 +23,8 @@ pub use chain::{Chained, Fault, Verdict, chain, hash, verify};
 named! {
     /// What kinds of events there are.
     Kind {
+        /// What the operator is on wholesale documents was put, or a rate of its tax added.
+        OperatorUpdated = "operator.updated",
         /// A reseller was created.
         ResellerCreated = "reseller.created",
         /// A reseller's fields were changed.

@@ -140,7 +140,7 @@ named! {
         BillingRun = "billing:run",
         /// See what a reseller buys by and is billed for by the operator, and what it earns.
         WholesaleRead = "wholesale:read",
-        /// Agree with a reseller what it buys by: the operator's alone.
+        /// Agree with a reseller what it buys by, and say who both are on its documents: the operator's alone.
         WholesaleWrite = "wholesale:write",
     }
 }

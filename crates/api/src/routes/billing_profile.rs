@@ -1,8 +1,9 @@
-//! Billing profiles of resellers and tenants.
+//! Billing profiles of the operator, resellers and tenants.
 
 use axum::Json as Answer;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use billing::OPERATOR;
 use billing::profile::{self, CustomerProfile, IssuerProfile, NewAddress, PutCustomer, PutIssuer, Versioned};
 use billing::vat_id::{NoRegister, Registration};
 use chrono::{DateTime, Utc};
@@ -228,9 +229,9 @@ fn logo(text: &str) -> Result<Vec<u8>, Problem> {
     Ok(drawn.bytes().to_vec())
 }
 
-/// Who a tenant is on the documents that it gets.
+/// Who a tenant is on the documents that it gets, or a reseller on wholesale ones.
 #[derive(Debug, Serialize, ToSchema)]
-struct CustomerBillingProfile {
+pub(super) struct CustomerBillingProfile {
     /// As it is registered, or a person's name.
     #[schema(value_type = schema::BillingLine)]
     legal_name: String,
@@ -266,10 +267,10 @@ impl From<CustomerProfile> for CustomerBillingProfile {
     }
 }
 
-/// A tenant's billing profile to put.
+/// A tenant's billing profile to put, or a reseller's as the operator's customer.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct NewCustomerBillingProfile {
+pub(super) struct NewCustomerBillingProfile {
     /// As it is registered, or a person's name.
     #[schema(value_type = schema::BillingLine)]
     legal_name: String,
@@ -301,7 +302,7 @@ impl From<NewCustomerBillingProfile> for PutCustomer {
     }
 }
 
-fn tagged<T, U: From<T>>(of: Versioned<T>) -> Tagged<Answer<U>> {
+pub(super) fn tagged<T, U: From<T>>(of: Versioned<T>) -> Tagged<Answer<U>> {
     Tagged(of.version, Answer(of.profile.into()))
 }
 
@@ -331,6 +332,34 @@ async fn put_issuer(
     Json(body): Json<NewIssuerBillingProfile>,
 ) -> Result<Tagged<Answer<IssuerBillingProfile>>, Problem> {
     Ok(tagged(profile::put_issuer(&caller, at.reseller_id, body.try_into()?, version).await?))
+}
+
+/// Get the operator's billing profile
+///
+/// Who it is on wholesale documents. For the operator alone.
+#[utoipa::path(get, path = "/v1/operator/billing-profile", tag = "Billing profiles",
+    operation_id = "get_operator_billing_profile",
+    responses((status = 200, description = "The profile.", body = IssuerBillingProfile),
+        (status = 404, description = "There is none: `not_found`.")),
+    extensions(("x-required-action" = json!("wholesale:write"))))]
+async fn get_operator(Bearer(caller): Bearer) -> Result<Tagged<Answer<IssuerBillingProfile>>, Problem> {
+    Ok(tagged(profile::of_issuer(&caller, OPERATOR).await?))
+}
+
+/// Put the operator's billing profile
+///
+/// For the operator alone. Wholesale documents made from now on show it; those that are there keep what they say. They are never
+/// drafts, so `draft_days` is 0. Agreements that could not be billed are tried again by the next billing run.
+#[utoipa::path(put, path = "/v1/operator/billing-profile", tag = "Billing profiles",
+    operation_id = "put_operator_billing_profile",
+    responses((status = 200, description = "The profile as it is now.", body = IssuerBillingProfile)),
+    extensions(("x-required-action" = json!("wholesale:write"))))]
+async fn put_operator(
+    Bearer(caller): Bearer,
+    IfMatch(version): IfMatch,
+    Json(body): Json<NewIssuerBillingProfile>,
+) -> Result<Tagged<Answer<IssuerBillingProfile>>, Problem> {
+    Ok(tagged(profile::put_issuer(&caller, OPERATOR, body.try_into()?, version).await?))
 }
 
 /// Get a tenant's billing profile
@@ -367,5 +396,6 @@ async fn put_customer(
 pub(crate) fn router() -> OpenApiRouter<Api> {
     OpenApiRouter::default()
         .routes(routes!(get_issuer, put_issuer))
+        .routes(routes!(get_operator, put_operator))
         .routes(routes!(get_customer, put_customer))
 }

@@ -1,11 +1,14 @@
 //! Invoices and credit notes.
 
+use std::fmt::Display;
+
 use axum::Json as Answer;
 use axum::http::HeaderMap;
 use axum::http::header::VARY;
 use axum::response::{IntoResponse as _, Response};
+use billing::OPERATOR;
 use billing::invoice::{self, Found};
-use billing::rating::{Percentage, PriceBasis, TaxCategory};
+use billing::rating::PriceBasis;
 use billing::wholesale::invoice as wholesale;
 use chrono::NaiveDate;
 use kernel::{Currency, InvoiceId, PriceId, ResellerId, TenantId};
@@ -74,10 +77,10 @@ struct Issuer {
 }
 
 impl Issuer {
-    fn named(id: Option<ResellerId>, name: String) -> Self {
+    fn named(of: &invoice::Issuer) -> Self {
         Self {
-            id,
-            name,
+            id: (of.id != OPERATOR).then_some(of.id),
+            name: of.name.clone(),
             address: None,
             vat_id: None,
             registration_number: None,
@@ -92,7 +95,7 @@ impl Issuer {
 
 impl From<invoice::Issuer> for Issuer {
     fn from(of: invoice::Issuer) -> Self {
-        let issuer = Self::named(Some(of.id), of.name);
+        let issuer = Self::named(&of);
         let Some(profile) = of.profile else { return issuer };
         Self {
             address: Some(profile.address.into()),
@@ -138,8 +141,8 @@ struct LineTenant {
     name: String,
 }
 
-impl From<invoice::Customer> for Customer {
-    fn from(of: invoice::Customer) -> Self {
+impl<Id: Display> From<invoice::Customer<Id>> for Customer {
+    fn from(of: invoice::Customer<Id>) -> Self {
         let named =
             Self { id: of.id.to_string(), name: of.name, address: None, vat_id: None, reference: None };
         let Some(profile) = of.profile else { return named };
@@ -173,13 +176,14 @@ pub(super) struct InvoiceLine {
     /// What was sold: `mailbox`, `setup` (charged once at the start of a subscription) or `one_off`.
     #[schema(value_type = schema::InvoiceItem)]
     item: String,
-    /// `recurring` (a cycle, in advance), `proration` (units added in a cycle), `credit` (units removed from one),
+    /// `recurring` (a cycle, in advance), `proration` (units added in a cycle, or dearer), `credit` (units removed from one, or cheaper),
     /// `one_off` (a charge that comes once) or `discount` (what is off the line before it, or was).
     #[schema(value_type = schema::LineKind)]
     kind: &'static str,
     /// The days that it charges or credits; of a charge that comes once, the document's.
     period: Period,
-    /// Units on each of these days; negative in a credit.
+    /// Units on each of these days; negative in a credit. 0 on a wholesale invoice where as many have come to cost another amount,
+    /// because the tier is that of all tenants' units.
     #[schema(example = 5)]
     quantity: i64,
     /// Units times days.
@@ -231,10 +235,10 @@ impl From<wholesale::WholesaleLine> for InvoiceLine {
             quantity: of.quantity,
             seat_days: of.seat_days,
             price_id: Some(of.price_id),
-            unit_price: Some(of.unit_price.to_string()),
+            unit_price: of.unit_price.map(|unit_price| unit_price.to_string()),
             amount: of.amount.into(),
-            tax_category: TaxCategory::Outside.code(),
-            tax_rate: Percentage::ZERO.to_string(),
+            tax_category: of.tax.category().code(),
+            tax_rate: of.tax.rate().to_string(),
         }
     }
 }
@@ -350,14 +354,8 @@ impl From<wholesale::WholesaleInvoice> for Invoice {
             id: of.id,
             number: Some(of.number),
             kind: of.kind.as_str(),
-            issuer: Issuer::named(None, of.issuer_name),
-            customer: Customer {
-                id: of.reseller_id.to_string(),
-                name: of.reseller_name,
-                address: None,
-                vat_id: None,
-                reference: None,
-            },
+            issuer: of.issuer.into(),
+            customer: of.customer.into(),
             currency: of.currency,
             issued_on: of.issued_on,
             due_on: of.due_on,
@@ -366,7 +364,7 @@ impl From<wholesale::WholesaleInvoice> for Invoice {
             corrects: of.corrects,
             lines: of.lines.into_iter().map(InvoiceLine::from).collect(),
             tax_behavior: PriceBasis::Exclusive.as_str(),
-            taxes: Vec::new(),
+            taxes: of.taxes.into_iter().map(Tax::from).collect(),
             net: of.net.into(),
             tax: of.tax.into(),
             total: of.total.into(),

@@ -9,8 +9,9 @@ use axum::response::{IntoResponse as _, Response};
 use billing::invoice::{self, Found, Invoice};
 use billing::profile;
 use billing::rating::{self, TaxCategory};
-use billing::wholesale::invoice::WholesaleInvoice;
+use billing::wholesale::invoice::{WholesaleInvoice, WholesaleLine};
 use chrono::NaiveDate;
+use kernel::Currency;
 use paper::{
     Address, Bank, Branding, Category, Corrected, Decimal, Document, Kind, Line, Logo, Party, PdfError,
     Period, Rate, TaxGroup, Totals,
@@ -74,7 +75,10 @@ pub(super) async fn answer(caller: &Caller, found: Found, form: Form) -> Result<
             let look = invoice::look(caller, &invoice.issuer).await?;
             retail(*invoice, corrects, look)?
         }
-        Found::Wholesale(invoice) => wholesale(*invoice, corrects)?,
+        Found::Wholesale(invoice) => {
+            let look = invoice::look(caller, &invoice.issuer).await?;
+            wholesale(*invoice, corrects, look)?
+        }
     };
     let turn = PDFS_AT_ONCE.acquire().await.map_err(Problem::internal)?;
     let name = document.number.as_deref().unwrap_or("draft");
@@ -112,96 +116,117 @@ fn plain(document: &Document) -> Document {
     Document { branding, ..document.clone() }
 }
 
+/// What documents of both levels say.
+struct Said<Id> {
+    kind: invoice::DocumentKind,
+    number: Option<String>,
+    issued_on: NaiveDate,
+    due_on: NaiveDate,
+    currency: Currency,
+    issuer: invoice::Issuer,
+    customer: invoice::Customer<Id>,
+    lines: Vec<Line>,
+    taxes: Vec<invoice::InvoiceTax>,
+    totals: Totals,
+    reason: Option<String>,
+}
+
+impl<Id> Said<Id> {
+    fn document(self, corrects: Vec<Corrected>, look: invoice::Look) -> Result<Document, Problem> {
+        let tax_group = |tax: &invoice::InvoiceTax| {
+            Ok(TaxGroup {
+                rate: rate(tax.group)?,
+                taxable: tax.taxable.amount_minor,
+                tax: tax.tax.amount_minor,
+                reason: tax.reason.clone(),
+            })
+        };
+        let profile = self.issuer.profile.as_ref();
+        let bank = profile.and_then(bank);
+        let note = profile.and_then(|profile| profile.note.clone());
+        // Nobody pays a credit note.
+        let asks = self.kind == invoice::DocumentKind::Invoice;
+        let payment_terms = profile.filter(|_| asks).and_then(|profile| profile.payment_terms.clone());
+        let customer_reference = self.customer.profile.as_ref().and_then(|profile| profile.reference.clone());
+        Ok(Document {
+            kind: kind(self.kind),
+            issued_on: self.issued_on,
+            due_on: due_on(self.kind, self.due_on),
+            period: whole(&self.lines),
+            currency: self.currency,
+            branding: branding(&self.issuer.name, look),
+            issuer: issuer(self.issuer),
+            customer: customer(self.customer),
+            bank,
+            taxes: self.taxes.iter().map(tax_group).collect::<Result<_, Problem>>()?,
+            lines: self.lines,
+            totals: self.totals,
+            payment_terms,
+            customer_reference,
+            notes: self.reason.into_iter().chain(note).collect(),
+            corrects,
+            number: self.number,
+        })
+    }
+}
+
 fn retail(of: Invoice, corrects: Vec<Corrected>, look: invoice::Look) -> Result<Document, Problem> {
-    let lines: Vec<Line> = of.lines.iter().map(retail_line).collect::<Result<_, _>>()?;
-    let tax_group = |tax: &invoice::InvoiceTax| {
-        Ok(TaxGroup {
-            rate: rate(tax.group)?,
-            taxable: tax.taxable.amount_minor,
-            tax: tax.tax.amount_minor,
-            reason: tax.reason.clone(),
+    let line = |of: &invoice::InvoiceLine| {
+        Ok(Line {
+            description: of.description.clone(),
+            period: Some(Period { from: of.period.start(), until: of.period.end() }),
+            quantity: of.quantity.into(),
+            unit_price: of.unit_price.map(|price| decimal(&price.to_string())).transpose()?,
+            net: of.amount.amount_minor,
+            tax: rate(of.tax)?,
         })
     };
-    let profile = of.issuer.profile.as_ref();
-    let bank = profile.and_then(bank);
-    let note = profile.and_then(|profile| profile.note.clone());
-    // Nobody pays a credit note.
-    let asks = of.kind == invoice::DocumentKind::Invoice;
-    let payment_terms = profile.filter(|_| asks).and_then(|profile| profile.payment_terms.clone());
-    let customer_reference = of.customer.profile.as_ref().and_then(|profile| profile.reference.clone());
-    Ok(Document {
-        kind: kind(of.kind),
-        issued_on: of.issued_on,
-        due_on: due_on(of.kind, of.due_on),
-        period: whole(&lines),
-        currency: of.currency,
-        branding: branding(&of.issuer.name, look),
-        issuer: issuer(of.issuer),
-        customer: customer(of.customer),
-        bank,
-        taxes: of.taxes.iter().map(tax_group).collect::<Result<_, Problem>>()?,
-        lines,
-        totals: totals(of.net, of.tax, of.total),
-        payment_terms,
-        customer_reference,
-        notes: of.reason.into_iter().chain(note).collect(),
-        corrects,
+    let said = Said {
+        kind: of.kind,
         number: of.number,
-    })
+        issued_on: of.issued_on,
+        due_on: of.due_on,
+        currency: of.currency,
+        issuer: of.issuer,
+        customer: of.customer,
+        lines: of.lines.iter().map(line).collect::<Result<_, Problem>>()?,
+        taxes: of.taxes,
+        totals: totals(of.net, of.tax, of.total),
+        reason: of.reason,
+    };
+    said.document(corrects, look)
 }
 
-fn retail_line(of: &invoice::InvoiceLine) -> Result<Line, Problem> {
-    Ok(Line {
-        description: of.description.clone(),
-        period: Some(Period { from: of.period.start(), until: of.period.end() }),
-        quantity: of.quantity.into(),
-        unit_price: of.unit_price.map(|price| decimal(&price.to_string())).transpose()?,
-        net: of.amount.amount_minor,
-        tax: rate(of.tax)?,
-    })
-}
-
-/// The operator's document has no tax, and its name alone.
-fn wholesale(of: WholesaleInvoice, corrects: Vec<Corrected>) -> Result<Document, Problem> {
-    let untaxed = Rate { category: Category::OutOfScope, percent: Decimal::ZERO };
-    let line = |line: &billing::wholesale::invoice::WholesaleLine| {
+fn wholesale(
+    of: WholesaleInvoice,
+    corrects: Vec<Corrected>,
+    look: invoice::Look,
+) -> Result<Document, Problem> {
+    let line = |line: &WholesaleLine| {
         let tenant = line.tenant.as_ref().map(|tenant| format!("{}: ", tenant.name)).unwrap_or_default();
         Ok(Line {
             description: format!("{tenant}{}", line.description),
             period: Some(Period { from: line.period.start(), until: line.period.end() }),
             quantity: line.quantity.into(),
-            unit_price: Some(decimal(&line.unit_price.to_string())?),
+            unit_price: line.unit_price.map(|price| decimal(&price.to_string())).transpose()?,
             net: line.amount.amount_minor,
-            tax: untaxed,
+            tax: rate(line.tax)?,
         })
     };
-    let lines: Vec<Line> = of.lines.iter().map(line).collect::<Result<_, Problem>>()?;
-    let named = |name: &str| Party { name: name.into(), ..Party::default() };
-    let untaxed = TaxGroup {
-        rate: untaxed,
-        taxable: of.net.amount_minor,
-        tax: 0,
-        reason: Some("not subject to VAT".into()),
-    };
-    Ok(Document {
-        kind: kind(of.kind),
-        issued_on: of.issued_on,
-        due_on: due_on(of.kind, of.due_on),
-        period: whole(&lines),
-        currency: of.currency,
-        branding: branding(&of.issuer_name, invoice::Look::default()),
-        issuer: named(&of.issuer_name),
-        customer: named(&of.reseller_name),
-        bank: None,
-        taxes: vec![untaxed],
-        lines,
-        totals: totals(of.net, of.tax, of.total),
-        payment_terms: None,
-        customer_reference: None,
-        notes: Vec::new(),
-        corrects,
+    let said = Said {
+        kind: of.kind,
         number: Some(of.number),
-    })
+        issued_on: of.issued_on,
+        due_on: of.due_on,
+        currency: of.currency,
+        issuer: of.issuer,
+        customer: of.customer,
+        lines: of.lines.iter().map(line).collect::<Result<_, Problem>>()?,
+        taxes: of.taxes,
+        totals: totals(of.net, of.tax, of.total),
+        reason: None,
+    };
+    said.document(corrects, look)
 }
 
 fn kind(of: invoice::DocumentKind) -> Kind {
@@ -240,7 +265,7 @@ fn issuer(of: invoice::Issuer) -> Party {
     }
 }
 
-fn customer(of: invoice::Customer) -> Party {
+fn customer<Id>(of: invoice::Customer<Id>) -> Party {
     let Some(profile) = of.profile else { return Party { name: of.name, ..Party::default() } };
     Party {
         name: of.name,

@@ -2,6 +2,7 @@
 
 use axum::Json as Answer;
 use axum::http::StatusCode;
+use billing::OPERATOR;
 use billing::tax_rate::{self, NewTaxRate as New, Validity};
 use chrono::{DateTime, NaiveDate, Utc};
 use kernel::{Country, Page};
@@ -93,6 +94,34 @@ async fn create(
     Ok((StatusCode::CREATED, Answer(rate.into())))
 }
 
+/// List the operator's tax rates
+///
+/// Those that hold on some day, by country and day, all on one page. For the operator alone.
+#[utoipa::path(get, path = "/v1/operator/tax-rates", tag = "Tax rates", operation_id = "list_operator_tax_rates",
+    responses((status = 200, description = "The rates.", body = List<TaxRate>)),
+    extensions(("x-required-action" = json!("wholesale:write"))))]
+async fn list_operator(Bearer(caller): Bearer) -> Result<Answer<List<TaxRate>>, Problem> {
+    let rates = tax_rate::list(&caller, OPERATOR).await?;
+    Ok(page::answer(Page { items: rates, next: None }))
+}
+
+/// Add a tax rate to the operator's
+///
+/// For the operator alone. Wholesale is taxed by it from its day on, in place of those that were to begin then or later, until another is
+/// added.
+#[utoipa::path(post, path = "/v1/operator/tax-rates", tag = "Tax rates", operation_id = "create_operator_tax_rate",
+    responses((status = 201, description = "The rate.", body = TaxRate),
+        (status = 409, description = "The operator has as many as there may be, 1000: `too_many_tax_rates`.")),
+    extensions(("x-required-action" = json!("wholesale:write"))))]
+async fn create_operator(
+    Bearer(caller): Bearer,
+    Json(body): Json<NewTaxRate>,
+) -> Result<(StatusCode, Answer<TaxRate>), Problem> {
+    let NewTaxRate { country, rate, valid_from } = body;
+    let rate = tax_rate::add(&caller, OPERATOR, New { country, rate, valid_from }).await?;
+    Ok((StatusCode::CREATED, Answer(rate.into())))
+}
+
 pub(crate) fn router() -> OpenApiRouter<Api> {
-    OpenApiRouter::default().routes(routes!(list, create))
+    OpenApiRouter::default().routes(routes!(list, create)).routes(routes!(list_operator, create_operator))
 }

@@ -3,8 +3,9 @@
 use axum::Json as Answer;
 use axum::http::HeaderMap;
 use axum::response::Response;
+use billing::vat_id::NoRegister;
 use billing::wholesale::agreement::{self, PutAgreement};
-use billing::wholesale::{invoice, margin, reconciliation};
+use billing::wholesale::{invoice, margin, profile, reconciliation};
 use chrono::NaiveDate;
 use kernel::{Currency, Page, PriceBookId, ResellerId, TenantId, WholesaleAgreementId};
 use serde::{Deserialize, Serialize};
@@ -12,6 +13,7 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::billing_profile::{self, CustomerBillingProfile, NewCustomerBillingProfile};
 use super::invoice::{Invoice, Money};
 use super::paths::{ResellerInvoicePath, ResellerPath};
 use crate::day::Day;
@@ -28,7 +30,7 @@ struct WholesaleAgreement {
     id: WholesaleAgreementId,
     #[schema(value_type = schema::ResellerId)]
     reseller_id: ResellerId,
-    /// How documents name the operator.
+    /// How documents name the operator while it has no billing profile.
     #[schema(example = "Pillar Ltd")]
     operator_name: String,
     /// The operator's published prices that it buys by.
@@ -95,10 +97,11 @@ impl From<agreement::Agreement> for WholesaleAgreement {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NewWholesaleAgreement {
-    /// How documents are to name the operator.
+    /// How documents are to name the operator while it has no billing profile.
     #[schema(value_type = schema::Name)]
     operator_name: String,
-    /// A price book of the operator's, with a flat price for the interval.
+    /// A price book of the operator's, with a price for the interval. Tiers are those of the seats of all tenants together, and of what was
+    /// committed to and is not used.
     #[schema(value_type = schema::PriceBookId)]
     price_book_id: PriceBookId,
     /// `month` or `year`; the book has a mailbox price for it.
@@ -213,6 +216,39 @@ async fn put(
     Ok(tagged(agreement::put(&ctx, body.into(), version).await?))
 }
 
+/// Get a reseller's billing profile as the operator's customer
+///
+/// Whom its wholesale invoices are for, and what their taxes follow from. For the operator and the reseller itself.
+#[utoipa::path(get, path = "/v1/resellers/{reseller_id}/wholesale-profile", tag = "Wholesale",
+    operation_id = "get_wholesale_profile", params(ResellerPath),
+    responses((status = 200, description = "The profile.", body = CustomerBillingProfile)),
+    extensions(("x-required-action" = json!("wholesale:read"))))]
+async fn get_profile(
+    Bearer(caller): Bearer,
+    Path(at): Path<ResellerPath>,
+) -> Result<Tagged<Answer<CustomerBillingProfile>>, Problem> {
+    let ctx = caller.enter_reseller(at.reseller_id).await?;
+    Ok(billing_profile::tagged(profile::get(&ctx).await?))
+}
+
+/// Put a reseller's billing profile as the operator's customer
+///
+/// For the operator alone. Wholesale invoices made from now on show it; those that are there keep what they say. If its agreement
+/// could not be billed, the next billing run tries again.
+#[utoipa::path(put, path = "/v1/resellers/{reseller_id}/wholesale-profile", tag = "Wholesale",
+    operation_id = "put_wholesale_profile", params(ResellerPath),
+    responses((status = 200, description = "The profile as it is now.", body = CustomerBillingProfile)),
+    extensions(("x-required-action" = json!("wholesale:write"))))]
+async fn put_profile(
+    Bearer(caller): Bearer,
+    Path(at): Path<ResellerPath>,
+    IfMatch(version): IfMatch,
+    Json(body): Json<NewCustomerBillingProfile>,
+) -> Result<Tagged<Answer<CustomerBillingProfile>>, Problem> {
+    let ctx = caller.enter_reseller(at.reseller_id).await?;
+    Ok(billing_profile::tagged(profile::put(&ctx, &NoRegister, body.into(), version).await?))
+}
+
 /// List a reseller's wholesale invoices
 ///
 /// What the operator has billed the reseller, credit notes included, in the order in which they were made. For the operator and
@@ -284,6 +320,7 @@ async fn margins(
 pub(crate) fn router() -> OpenApiRouter<Api> {
     OpenApiRouter::default()
         .routes(routes!(get, put))
+        .routes(routes!(get_profile, put_profile))
         .routes(routes!(list))
         .routes(routes!(reconciliation))
         .routes(routes!(margins))

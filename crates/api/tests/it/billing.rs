@@ -84,67 +84,6 @@ pub(crate) async fn sold_wholesale(app: &App, reseller: &str) -> (Value, Value) 
 }
 
 #[tokio::test]
-async fn the_operator_bills_a_reseller_for_its_tenants() {
-    let app = App::new().await;
-    let (reseller, north) = app.reseller("North").await;
-    let tenant = app.tenant(&north, "one.example", json!({})).await;
-    app.user(&north, &tenant, json!({"address": "ada@one.example"})).await;
-    let (book, invoice) = sold_wholesale(&app, &reseller).await;
-    let path = format!("/v1/resellers/{reseller}");
-    let agreed = app.get(&north, &format!("{path}/wholesale-agreement")).await.expect(200);
-    let expected = json!({
-        "id": agreed["id"], "reseller_id": reseller, "operator_name": "Pillar Ltd", "price_book_id": book,
-        "price_book_version": 1, "interval": "month", "term_months": 1, "terms_start_on": "2026-03-02", "seats_committed": 50,
-        "currency": "EUR", "time_zone": "UTC", "anchor_date": "2026-03-02", "starts_on": "2026-03-02",
-        "next_invoice_on": "2026-04-02", "parked_reason": null,
-    });
-    assert_eq!(agreed, expected);
-    let fixed = json!({"operator_name": "Pillar Ltd", "price_book_id": book, "interval": "year"});
-    app.put(&app.operator, &format!("{path}/wholesale-agreement"), fixed)
-        .await
-        .expect_problem(409, "agreement_terms_fixed");
-    app.put(&north, &format!("{path}/wholesale-agreement"), agreement(&text(&book)))
-        .await
-        .expect_problem(403, "forbidden");
-
-    let found = app.get(&north, &format!("/v1/invoices/{}", text(&invoice))).await.expect(200);
-    assert_eq!(app.get(&north, &format!("{path}/invoices")).await.expect(200)["data"][0], found);
-    insta::assert_json_snapshot!("wholesale_invoice", found, {
-        ".id" => "[id]", ".customer.id" => "[id]", ".lines[].price_id" => "[id]", ".lines[].tenant.id" => "[id]",
-    });
-    let file = format!("{path}/invoices/{}/reconciliation", text(&invoice));
-    let answer = app.call(Method::GET, &file).token(&north).send().await;
-    assert_eq!(answer.header("content-type"), Some("text/csv; charset=utf-8; header=present"));
-    let csv = String::from_utf8(answer.body.to_vec()).unwrap();
-    assert_eq!(csv.lines().count(), 3, "{csv}");
-    let answer =
-        app.call(Method::GET, &file).token(&north).header("accept", "application/jsonl").send().await;
-    let rows = String::from_utf8(answer.body.to_vec()).unwrap();
-    let rows: Vec<Value> = rows.lines().map(|row| serde_json::from_str(row).unwrap()).collect();
-    let sum: i64 = rows.iter().map(|row| row["amount_minor"].as_i64().unwrap()).sum();
-    assert_eq!((sum, rows.len()), (50 * 450, 2));
-
-    // The operator has no address to put into XML.
-    let document = format!("/v1/invoices/{}", text(&invoice));
-    let xml = app.call(Method::GET, &document).token(&north).header("accept", "application/xml").send().await;
-    xml.expect_problem(409, "no_such_form");
-    let page = app.call(Method::GET, &document).token(&north).header("accept", "text/html").send().await;
-    assert_eq!(page.status, 200);
-
-    let margins = format!("{path}/margins?from=2026-03-01&to=2026-03-31");
-    let seen = app.get(&north, &margins).await.expect(200);
-    assert_eq!(seen["data"][1]["margin"], json!({"amount_minor": -450, "currency": "EUR"}), "{seen}");
-    app.get(&app.operator, &margins).await.expect_problem(403, "forbidden");
-    let (_, south) = app.reseller("South").await;
-    for hidden in [&margins, &file, &format!("{path}/invoices"), &format!("/v1/invoices/{}", text(&invoice))]
-    {
-        app.get(&south, hidden).await.expect_problem(404, "not_found");
-    }
-    let bad = app.get(&north, &format!("{path}/margins?from=2026-02-30&to=2026-03-31")).await;
-    assert_eq!(bad.expect_problem(422, "invalid_request")["errors"][0]["parameter"], "from");
-}
-
-#[tokio::test]
 async fn a_price_book_is_published_and_never_changes() {
     let app = App::new().await;
     let (reseller, north) = app.reseller("North").await;
@@ -274,7 +213,7 @@ async fn profiles_and_rates_make_taxes() {
     assert_eq!(run(&app, &north, due.clone()).await["summary"]["accounts_parked"], 1);
     let reason =
         app.get(&north, &format!("{tenant}/subscription")).await.expect(200)["parked_reason"].clone();
-    assert_eq!(reason, "the issuer charges tax and the tenant has no billing profile");
+    assert_eq!(reason, "the issuer charges tax and the customer has no billing profile");
     let key =
         app.post(&north, &format!("{tenant}/api-keys"), json!({"role": "tenant_admin"})).await.expect(201);
     let key = text(&key["secret"]);

@@ -26,9 +26,11 @@ enum Stranger {
     BodyNotFound,
     /// Neither names anything of ours: the stranger makes one of its own.
     MakesTheirOwn,
+    /// It is the operator's, of whom everybody knows, and nobody else's.
+    Forbidden,
 }
 
-use Stranger::{BodyNotFound, MakesTheirOwn, NotFound, SeesNothing};
+use Stranger::{BodyNotFound, Forbidden, MakesTheirOwn, NotFound, SeesNothing};
 
 /// Every operation that needs a credential. One that is missing here, or is here and not in the document, fails the test.
 const TABLE: &[(&str, Stranger)] = &[
@@ -43,6 +45,7 @@ const TABLE: &[(&str, Stranger)] = &[
     ("create_mailbox", NotFound),
     ("create_message", NotFound),
     ("create_one_off_item", NotFound),
+    ("create_operator_tax_rate", Forbidden),
     ("create_payment", NotFound),
     ("create_price_book", BodyNotFound),
     ("create_reseller", BodyNotFound),
@@ -84,6 +87,7 @@ const TABLE: &[(&str, Stranger)] = &[
     ("get_message", NotFound),
     ("get_message_raw", NotFound),
     ("get_operation", NotFound),
+    ("get_operator_billing_profile", Forbidden),
     ("get_payment", NotFound),
     ("get_payment_method", NotFound),
     ("get_payment_provider", NotFound),
@@ -100,6 +104,7 @@ const TABLE: &[(&str, Stranger)] = &[
     ("get_user", NotFound),
     ("get_webhook_endpoint", NotFound),
     ("get_wholesale_agreement", NotFound),
+    ("get_wholesale_profile", NotFound),
     ("list_aliases", NotFound),
     ("list_app_passwords", NotFound),
     ("list_audit_log", SeesNothing),
@@ -116,6 +121,7 @@ const TABLE: &[(&str, Stranger)] = &[
     ("list_members", NotFound),
     ("list_messages", NotFound),
     ("list_one_off_items", NotFound),
+    ("list_operator_tax_rates", Forbidden),
     ("list_payments", NotFound),
     ("list_price_books", SeesNothing),
     ("list_prices", NotFound),
@@ -135,12 +141,14 @@ const TABLE: &[(&str, Stranger)] = &[
     ("preview_subscription", NotFound),
     ("put_delegate", NotFound),
     ("put_dunning_policy", NotFound),
+    ("put_operator_billing_profile", Forbidden),
     ("put_payment_method", NotFound),
     ("put_payment_provider", NotFound),
     ("put_reseller_billing_profile", NotFound),
     ("put_subscription", NotFound),
     ("put_tenant_billing_profile", NotFound),
     ("put_wholesale_agreement", NotFound),
+    ("put_wholesale_profile", NotFound),
     ("recover_message", NotFound),
     ("refund_payment", NotFound),
     ("remove_delegate", NotFound),
@@ -257,6 +265,7 @@ async fn to_another_reseller_our_objects_do_not_exist() {
                 let never = world.app.get(&stranger, &nowhere).await;
                 assert_eq!(body, refused(&never, &path, 404, "not_found"), "{path}");
             }
+            Forbidden => drop(refused(&answer, &path, 403, "forbidden")),
             MakesTheirOwn => {
                 let text = answer.expect(201).to_string();
                 assert!(!world.names_ours(&text), "{path}: {text}");
@@ -330,14 +339,20 @@ async fn a_version_that_is_no_more_is_refused_where_the_document_says_so() {
     for (method, path, operation) in guarded() {
         let parameters = operation["parameters"].as_array().cloned().unwrap_or_default();
         if parameters.iter().any(|parameter| parameter["name"] == "If-Match") {
-            let is_operators = ["put_wholesale_agreement", "update_reseller"].contains(&id(&operation));
+            let is_operators = [
+                "put_operator_billing_profile",
+                "put_wholesale_agreement",
+                "put_wholesale_profile",
+                "update_reseller",
+            ];
+            let is_operators = is_operators.contains(&id(&operation));
             let token = if is_operators { &world.app.operator } else { &world.admin };
             let answer = world.send_if(&method, &path, &operation, Some(token), Some("\"999\"")).await;
             refused(&answer, &path, 412, "version_mismatch");
             versioned += 1;
         }
     }
-    assert_eq!(versioned, 37);
+    assert_eq!(versioned, 39);
     nothing_has_changed(&world).await;
 }
 

@@ -27,3 +27,4 @@ mod token;
 mod unanswered;
 mod user;
 mod webhook_endpoint;
+mod wholesale;

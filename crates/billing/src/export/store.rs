@@ -101,8 +101,8 @@ pub(super) async fn wholesale_lines(
         r#"select i.id as invoice_id, i.kind as document_kind, i.number, i.issued_on, i.reseller_id as customer_id, i.customer_name,
              l.position, l.tenant_id, l.tenant_name, l.item, l.kind, l.description,
              lower(l.period) as "first_day!", upper(l.period) - 1 as "last_day!", l.quantity, l.seat_days,
-             l.price_id as "price_id?", l.unit_price::text as unit_price, null::text as tax_category, null::text as tax_rate,
-             i.currency, l.amount_minor
+             l.price_id as "price_id?", l.unit_price::text as unit_price, l.tax_category as "tax_category?",
+             l.tax_rate::text as tax_rate, i.currency, l.amount_minor
            from wholesale_invoices i join wholesale_invoice_lines l on l.reseller_id = i.reseller_id and l.invoice_id = i.id
            where i.reseller_id = $1 and i.issued_on < $2 and (i.issued_on, i.id) >= ($3, $4)
              and ((i.issued_on, i.id) > ($3, $4) or l.position > $5)

@@ -82,7 +82,7 @@ pub(crate) fn discount(percentage: &str, off: &str) -> Result<(Percentage, UnitP
     Ok((percentage, off.parse().map_err(|_| Error::Stored("discount"))?))
 }
 
-fn group(category: &str, rate: &str) -> Result<TaxGroup, Error> {
+pub(crate) fn group(category: &str, rate: &str) -> Result<TaxGroup, Error> {
     let category = TaxCategory::from_code(category).ok_or(Error::Stored("category of tax"))?;
     let rate = rate.parse().map_err(|_| Error::Stored("rate of tax"))?;
     TaxGroup::new(category, rate).map_err(|_| Error::Stored("rate of tax"))

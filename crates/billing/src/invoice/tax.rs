@@ -7,8 +7,8 @@ use kernel::Money;
 
 use crate::profile::{CustomerProfile, IssuerProfile};
 use crate::rating::{
-    GroupTotal, PriceBasis, RatingError, TaxGroup, TaxHistory, TaxParty, TaxedDocument, TaxedPart, Treatment,
-    TreatmentError, treatment,
+    GroupTotal, PriceBasis, RatingError, TaxGroup, TaxHistory, TaxLine, TaxParty, TaxedDocument, TaxedPart,
+    Treatment, TreatmentError, treatment,
 };
 use crate::subscription::OwedLine;
 use crate::tax_rate::{self, TaxRate};
@@ -76,13 +76,12 @@ impl Past {
         self.reasons.get(&key).cloned()
     }
 
-    /// Takes what a document says as it is.
-    pub(crate) fn take(&mut self, document: &super::Invoice) {
-        for line in &document.lines {
-            let of_cycle = self.history.cycles.entry(line.cycle_starts_on).or_default();
-            of_cycle.push(crate::rating::TaxLine { group: line.tax, amount_minor: line.rated.amount_minor });
+    /// Takes what a document says as it is: its lines as they were rated, by their cycles, and its taxes.
+    pub(crate) fn take(&mut self, lines: impl Iterator<Item = (NaiveDate, TaxLine)>, taxes: &[InvoiceTax]) {
+        for (cycle, line) in lines {
+            self.history.cycles.entry(cycle).or_default().push(line);
         }
-        for tax in &document.taxes {
+        for tax in taxes {
             self.history.groups.push(GroupTotal {
                 group: tax.group,
                 taxable_minor: tax.taxable.amount_minor,

@@ -11,6 +11,7 @@ use tenancy::{OfTenants, TenantTx};
 
 use super::{CustomerProfile, IssuerProfile, Versioned};
 use crate::Error;
+use crate::series::OPERATOR;
 
 /// A profile as a column holds it.
 pub(crate) fn read<T: DeserializeOwned>(column: serde_json::Value) -> Result<T, Error> {
@@ -53,6 +54,12 @@ pub(crate) async fn logo(tx: &mut SystemTx, reseller_id: ResellerId) -> Result<O
 
 /// Keeps others from changing what the issuer has here until the transaction ends.
 pub(crate) async fn lock_issuer(tx: &mut SystemTx, reseller_id: ResellerId) -> Result<(), db::Error> {
+    // The operator has no row of its own.
+    if reseller_id == OPERATOR {
+        sqlx::query!("select pg_advisory_xact_lock(hashtext('operator_as_issuer'))")
+            .execute(tx.conn())
+            .await?;
+    }
     sqlx::query!("select id from resellers where id = $1 for no key update", reseller_id.uuid())
         .fetch_optional(tx.conn())
         .await?;
@@ -72,6 +79,38 @@ pub(super) async fn put_issuer(
         Json(&new.profile) as _,
         new.version,
         new.profile.logo.as_deref(),
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// A reseller's as the operator's customer, if it has one.
+pub(crate) async fn reseller(
+    tx: &mut SystemTx,
+    reseller_id: ResellerId,
+) -> Result<Option<Versioned<CustomerProfile>>, Error> {
+    let row = sqlx::query!(
+        "select profile, version from reseller_customer_profiles where reseller_id = $1",
+        reseller_id.uuid()
+    )
+    .fetch_optional(tx.conn())
+    .await
+    .map_err(db::Error::from)?;
+    row.map(|row| Ok(Versioned { profile: read(row.profile)?, version: row.version })).transpose()
+}
+
+pub(crate) async fn put_reseller(
+    tx: &mut SystemTx,
+    reseller_id: ResellerId,
+    new: &Versioned<CustomerProfile>,
+) -> Result<(), db::Error> {
+    sqlx::query!(
+        "insert into reseller_customer_profiles (reseller_id, profile, version) values ($1, $2, $3)
+         on conflict (reseller_id) do update set profile = excluded.profile, version = excluded.version",
+        reseller_id.uuid(),
+        Json(&new.profile) as _,
+        new.version,
     )
     .execute(tx.conn())
     .await?;

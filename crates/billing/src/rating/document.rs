@@ -31,6 +31,17 @@ impl CycleState {
             |day| self.billed.iter().filter(|line| line.period.contains(day)).map(|line| line.quantity).sum();
         self.cycle.charged.each_day().map(|day| (day, on(day))).collect()
     }
+
+    /// Bills a charge: it is part of the cycle when this returns. `is_new`: the cycle opens with it.
+    pub fn bill(&mut self, is_new: bool, rate: &Rate, charge: Charge) -> Line {
+        let kind = match (charge.quantity, charge.amount_minor) {
+            _ if is_new => LineKind::Recurring,
+            (..0, _) | (0, ..0) => LineKind::Credit,
+            (0.., _) => LineKind::Proration,
+        };
+        self.billed.push(charge.billed_at(rate.clone()));
+        Line { kind, cycle: self.cycle, rate: rate.clone(), charge }
+    }
 }
 
 /// Why a line is there.
@@ -38,9 +49,9 @@ impl CycleState {
 pub enum LineKind {
     /// A cycle, in advance.
     Recurring,
-    /// Units, or days at a rate, added in a cycle that was billed before.
+    /// Units, or days at a rate, added in a cycle that was billed before; or units that have come to cost more.
     Proration,
-    /// Units, or days at a rate, removed from a cycle that was billed before.
+    /// Units, or days at a rate, removed from a cycle that was billed before; or units that have come to cost less.
     Credit,
 }
 
@@ -87,30 +98,75 @@ pub fn document(
     cycles: &mut Vec<CycleState>,
     log: &Log,
 ) -> Result<Vec<Line>, RatingError> {
-    let courses = timeline.courses()?;
-    let opening = open(timeline, &courses, boundary, zone, cycles)?;
+    let at = Boundary::open(timeline, boundary, zone, cycles, log)?;
     let mut lines = Vec::new();
     for state in cycles.iter_mut().rev() {
-        let course = course_of(&courses, &state.cycle);
-        if let Some(course) = course {
-            state.cycle = course.cycle_at(state.cycle.charged.start())?;
-        }
-        let is_new = state.billed.is_empty() && opening.contains(&state.cycle);
-        for (rate, charge) in outstanding(timeline, course, boundary, state, log)? {
-            let kind = match charge.quantity {
-                _ if is_new => LineKind::Recurring,
-                ..0 => LineKind::Credit,
-                0.. => LineKind::Proration,
-            };
-            state.billed.push(charge.billed_at(rate.clone()));
-            lines.push(Line { kind, cycle: state.cycle, rate, charge });
+        let in_force = at.in_force(state)?;
+        let is_new = at.is_new(state);
+        for (rate, levels) in in_force {
+            let charges = reconcile(&rate, timeline.currency(), state.cycle.whole, &levels, &state.billed)?;
+            lines.extend(charges.into_iter().map(|charge| state.bill(is_new, &rate, charge)));
         }
     }
     Ok(lines)
 }
 
-/// Opens the cycles that have an active day by `boundary`, also those of a past that was changed. Returns the ones
-/// that are opened on it.
+/// An account at one boundary: which cycles open on it, and what is in force in each.
+#[derive(Debug)]
+pub struct Boundary<'a> {
+    timeline: &'a Timeline,
+    courses: Vec<Course<'a>>,
+    day: NaiveDate,
+    log: &'a Log,
+    /// Those that are opened on it.
+    opening: Vec<Cycle>,
+}
+
+impl<'a> Boundary<'a> {
+    /// Opens the cycles that have an active day by `day`, also those of a past that was changed.
+    pub fn open(
+        timeline: &'a Timeline,
+        day: NaiveDate,
+        zone: Tz,
+        cycles: &mut Vec<CycleState>,
+        log: &'a Log,
+    ) -> Result<Self, RatingError> {
+        let courses = timeline.courses()?;
+        let opening = open(timeline, &courses, day, zone, cycles)?;
+        Ok(Self { timeline, courses, day, log, opening })
+    }
+
+    /// Whether a cycle opens on it, and nothing of it was billed.
+    pub fn is_new(&self, state: &CycleState) -> bool {
+        state.billed.is_empty() && self.opening.contains(&state.cycle)
+    }
+
+    /// What is in force on each day of the whole cycle, rate by rate, those that were billed before first. A cycle that was
+    /// cut or extended has its charged days changed.
+    pub fn in_force(&self, state: &mut CycleState) -> Result<Vec<(Rate, Vec<i64>)>, RatingError> {
+        let days = match course_of(&self.courses, &state.cycle) {
+            Some(course) => {
+                state.cycle = course.cycle_at(state.cycle.charged.start())?;
+                in_force(self.timeline, course, (&state.cycle, state.zone), self.log, self.day)?
+            }
+            None => Vec::new(),
+        };
+        let mut rates: Vec<&Rate> = Vec::new();
+        for rate in state.billed.iter().map(|line| &line.rate).chain(days.iter().map(|day| &day.rate)) {
+            if !rates.contains(&rate) {
+                rates.push(rate);
+            }
+        }
+        let levels = |rate: &Rate| {
+            let at_this = days.iter().filter(|day| day.rate == *rate);
+            let by_day: BTreeMap<NaiveDate, i64> = at_this.map(|day| (day.day, day.quantity)).collect();
+            state.cycle.whole.each_day().map(|day| by_day.get(&day).copied().unwrap_or(0)).collect()
+        };
+        Ok(rates.into_iter().map(|rate| (rate.clone(), levels(rate))).collect())
+    }
+}
+
+/// As [`Boundary::open`]; returns the cycles that are opened on it.
 fn open(
     timeline: &Timeline,
     courses: &[Course<'_>],
@@ -136,35 +192,4 @@ fn open(
         }
     }
     Ok(opening)
-}
-
-/// What remains to be billed of a cycle, rate by rate, those that were billed before first.
-fn outstanding(
-    timeline: &Timeline,
-    course: Option<&Course<'_>>,
-    boundary: NaiveDate,
-    state: &CycleState,
-    log: &Log,
-) -> Result<Vec<(Rate, Charge)>, RatingError> {
-    let whole = state.cycle.whole;
-    let days = match course {
-        Some(course) => in_force(timeline, course, (&state.cycle, state.zone), log, boundary)?,
-        None => Vec::new(),
-    };
-    let mut rates: Vec<&Rate> = Vec::new();
-    for rate in state.billed.iter().map(|line| &line.rate).chain(days.iter().map(|day| &day.rate)) {
-        if !rates.contains(&rate) {
-            rates.push(rate);
-        }
-    }
-    let mut charges = Vec::new();
-    for rate in rates {
-        let at_this = days.iter().filter(|day| day.rate == *rate);
-        let by_day: BTreeMap<NaiveDate, i64> = at_this.map(|day| (day.day, day.quantity)).collect();
-        let quantities: Vec<i64> =
-            whole.each_day().map(|day| by_day.get(&day).copied().unwrap_or(0)).collect();
-        let found = reconcile(rate, timeline.currency(), whole, &quantities, &state.billed)?;
-        charges.extend(found.into_iter().map(|charge| (rate.clone(), charge)));
-    }
-    Ok(charges)
 }

@@ -81,6 +81,11 @@ impl Amount {
         self.0.checked_mul(&factor).map(Self).ok_or(RatingError::AmountRange)
     }
 
+    /// The most that is no more than it and a multiple of the least that unit prices say.
+    pub(super) fn floor(self) -> Self {
+        Self(self.0.floor())
+    }
+
     /// In minor units of the currency: half away from zero. What is charged is rounded here, once, and only here.
     pub fn minor(self, currency: Currency) -> Result<i64, RatingError> {
         let minor_per_major = Share::new(10_i128.pow(currency.exponent()), 10_i128.pow(SCALE));

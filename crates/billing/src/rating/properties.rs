@@ -2,6 +2,7 @@
 //! case prints its seed; `PROPTEST_CASES` says how many there are, and `make nightly` runs 10,000 of each. Which test holds
 //! which invariant is listed in docs/decisions/invariants.md.
 
+mod parts;
 mod removal;
 mod seats;
 mod storage;

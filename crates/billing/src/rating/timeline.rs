@@ -65,6 +65,7 @@ pub struct Timeline {
 }
 
 /// Segments that follow each other and whose cycles are the same.
+#[derive(Debug)]
 pub(super) struct Course<'a> {
     segments: Vec<&'a Segment>,
     schedule: Schedule,

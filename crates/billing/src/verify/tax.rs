@@ -3,14 +3,114 @@
 use std::collections::BTreeMap;
 
 use chrono::NaiveDate;
-use kernel::{InvoiceId, Money, ResellerId};
+use kernel::{Currency, InvoiceId, Money, ResellerId};
 
 use super::difference::{Difference, TaxedAmount};
-use crate::invoice::tax::{Past, Shown, shown, treatment_on};
+use crate::invoice::tax::{InvoiceTax, Past, Shown, shown, treatment_on};
 use crate::invoice::{Invoice, InvoiceLineKind};
-use crate::rating::{PriceBasis, TaxGroup, TaxedDocument};
+use crate::profile::{CustomerProfile, IssuerProfile};
+use crate::rating::{PriceBasis, RatingError, TaxGroup, TaxLine, TaxedDocument, Treatment};
 use crate::subscription::OwedLine;
 use crate::tax_rate::TaxRate;
+use crate::wholesale::invoice::WholesaleInvoice;
+
+/// A document as it is stored, of either level.
+pub(super) struct Stored<'a> {
+    id: InvoiceId,
+    boundary: NaiveDate,
+    issuer: Option<&'a IssuerProfile>,
+    customer: Option<&'a CustomerProfile>,
+    tax_rates_known: i64,
+    currency: Currency,
+    lines: Vec<StoredLine>,
+    taxes: &'a [InvoiceTax],
+}
+
+/// One of its lines.
+#[derive(Debug, Clone, Copy)]
+struct StoredLine {
+    rated_position: i32,
+    cycle_starts_on: NaiveDate,
+    group: TaxGroup,
+    rated_minor: i64,
+    net: Money,
+    is_discount: bool,
+}
+
+impl<'a> From<&'a Invoice> for Stored<'a> {
+    fn from(of: &'a Invoice) -> Self {
+        let lines = of.lines.iter().map(|line| StoredLine {
+            rated_position: line.rated_position,
+            cycle_starts_on: line.cycle_starts_on,
+            group: line.tax,
+            rated_minor: line.rated.amount_minor,
+            net: line.amount,
+            is_discount: line.kind == InvoiceLineKind::Discount,
+        });
+        Self {
+            id: of.id,
+            boundary: of.billing.map_or(of.issued_on, |billing| billing.boundary),
+            issuer: of.issuer.profile.as_ref(),
+            customer: of.customer.profile.as_ref(),
+            tax_rates_known: of.tax_rates_known,
+            currency: of.currency,
+            lines: lines.collect(),
+            taxes: &of.taxes,
+        }
+    }
+}
+
+impl<'a> From<&'a WholesaleInvoice> for Stored<'a> {
+    fn from(of: &'a WholesaleInvoice) -> Self {
+        let lines = of.lines.iter().map(|line| StoredLine {
+            rated_position: line.rated_position,
+            cycle_starts_on: line.cycle_starts_on,
+            group: line.tax,
+            // Prices exclude tax.
+            rated_minor: line.amount.amount_minor,
+            net: line.amount,
+            is_discount: false,
+        });
+        Self {
+            id: of.id,
+            boundary: of.issued_on,
+            issuer: of.issuer.profile.as_ref(),
+            customer: of.customer.profile.as_ref(),
+            tax_rates_known: of.tax_rates_known,
+            currency: of.currency,
+            lines: lines.collect(),
+            taxes: &of.taxes,
+        }
+    }
+}
+
+impl Stored<'_> {
+    /// Adds what it says to what was taxed before.
+    pub(super) fn take_into(&self, past: &mut Past) {
+        let line = |line: &StoredLine| {
+            (line.cycle_starts_on, TaxLine { group: line.group, amount_minor: line.rated_minor })
+        };
+        past.take(self.lines.iter().map(line), self.taxes);
+    }
+
+    /// How its charges are treated, of the issuer's rates by those that were known.
+    pub(super) fn treatment(&self, rates: &[TaxRate]) -> Result<Treatment, Box<Difference>> {
+        let (document, boundary) = (self.id, self.boundary);
+        let known = usize::try_from(self.tax_rates_known).ok().and_then(|known| rates.get(..known));
+        let known = known.ok_or(Difference::LogCut { boundary })?;
+        treatment_on(self.issuer, self.customer, known, boundary)
+            .map_err(|error| Box::new(Difference::Untaxable { document, error }))
+    }
+
+    pub(super) fn not_taxable(&self, error: RatingError) -> Box<Difference> {
+        Box::new(Difference::NotRatable { boundary: self.boundary, error })
+    }
+
+    /// Where it differs from what was computed.
+    pub(super) fn compare(&self, computed: &TaxedDocument, lines: &[Shown]) -> Vec<Difference> {
+        [of_lines(self, lines), of_groups(self, computed)].concat()
+    }
+}
 
 /// What an account's taxes are computed from.
 #[derive(Debug)]
@@ -31,7 +131,7 @@ impl Account {
 
     /// Takes a document as it is stored, after it was compared or because it cannot be.
     pub(super) fn keep(&mut self, document: Invoice) {
-        self.past.take(&document);
+        Stored::from(&document).take_into(&mut self.past);
         self.documents.push(document);
     }
 
@@ -40,7 +140,7 @@ impl Account {
         let at = self.documents.iter().position(|document| document.id == id)?;
         let gone = self.documents.remove(at);
         self.past = Past::default();
-        self.documents.iter().for_each(|document| self.past.take(document));
+        self.documents.iter().for_each(|document| Stored::from(document).take_into(&mut self.past));
         Some(gone)
     }
 
@@ -53,8 +153,10 @@ impl Account {
     ) -> Vec<Difference> {
         self.is_broken |= stored.is_none() && !lines.is_empty();
         let Some(stored) = stored.filter(|_| !self.is_broken) else { return Vec::new() };
-        match self.taxed(basis, lines, stored) {
-            Ok((computed, lines)) => [of_lines(stored, &lines), of_groups(stored, &computed)].concat(),
+        let rates = self.rates.get(&stored.issuer.id).map(Vec::as_slice).unwrap_or_default();
+        let stored = Stored::from(stored);
+        match self.taxed(basis, lines, &stored, rates) {
+            Ok((computed, lines)) => stored.compare(&computed, &lines),
             Err(difference) => vec![*difference],
         }
     }
@@ -63,25 +165,19 @@ impl Account {
         &self,
         basis: PriceBasis,
         lines: &[OwedLine],
-        stored: &Invoice,
+        stored: &Stored<'_>,
+        rates: &[TaxRate],
     ) -> Result<(TaxedDocument, Vec<Shown>), Box<Difference>> {
-        let document = stored.id;
-        let boundary = stored.billing.map_or(stored.issued_on, |billing| billing.boundary);
-        let all = self.rates.get(&stored.issuer.id).map(Vec::as_slice).unwrap_or_default();
-        let known = usize::try_from(stored.tax_rates_known).ok().and_then(|known| all.get(..known));
-        let known = known.ok_or(Difference::LogCut { boundary })?;
-        let (issuer, customer) = (stored.issuer.profile.as_ref(), stored.customer.profile.as_ref());
-        let treatment = treatment_on(issuer, customer, known, boundary)
-            .map_err(|error| Difference::Untaxable { document, error })?;
+        let treatment = stored.treatment(rates)?;
         let amounts: Vec<(NaiveDate, i64)> =
             lines.iter().map(|line| (line.cycle.charged.start(), line.charge.amount_minor)).collect();
         let taxed = self.past.history.clone().tax(basis, treatment.group, &amounts);
         let shown = taxed.and_then(|taxed| shown(&taxed, basis, lines).map(|lines| (taxed, lines)));
-        Ok(shown.map_err(|error| Difference::NotRatable { boundary, error })?)
+        shown.map_err(|error| stored.not_taxable(error))
     }
 }
 
-fn of_lines(stored: &Invoice, computed: &[Shown]) -> Vec<Difference> {
+fn of_lines(stored: &Stored<'_>, computed: &[Shown]) -> Vec<Difference> {
     let money = |minor| Money::new(minor, stored.currency);
     let is_as_computed = |index: usize| {
         let part = computed.get(index).map(|Shown { part, is_discount }| {
@@ -89,13 +185,12 @@ fn of_lines(stored: &Invoice, computed: &[Shown]) -> Vec<Difference> {
         });
         let line = stored.lines.get(index).and_then(|line| {
             let position = usize::try_from(line.rated_position).ok()?;
-            let is_discount = line.kind == InvoiceLineKind::Discount;
-            Some((position, line.tax, line.rated.amount_minor, line.amount.amount_minor, is_discount))
+            Some((position, line.group, line.rated_minor, line.net.amount_minor, line.is_discount))
         });
         part == line
     };
     let as_stored =
-        |index: usize| stored.lines.get(index).map(|line| TaxedAmount { group: line.tax, net: line.amount });
+        |index: usize| stored.lines.get(index).map(|line| TaxedAmount { group: line.group, net: line.net });
     let as_computed = |index: usize| {
         let part = computed.get(index);
         part.map(|Shown { part, .. }| TaxedAmount { group: part.group, net: money(part.net_minor) })
@@ -113,7 +208,7 @@ fn of_lines(stored: &Invoice, computed: &[Shown]) -> Vec<Difference> {
 
 type ByGroup = BTreeMap<TaxGroup, (Money, Money)>;
 
-fn of_groups(stored: &Invoice, computed: &TaxedDocument) -> Vec<Difference> {
+fn of_groups(stored: &Stored<'_>, computed: &TaxedDocument) -> Vec<Difference> {
     let document: InvoiceId = stored.id;
     let money = |minor| Money::new(minor, stored.currency);
     let computed = computed.totals.groups.iter();

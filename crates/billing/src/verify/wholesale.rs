@@ -10,16 +10,19 @@ use kernel::{Money, Page, PageRequest, ResellerId, TenantId};
 use tenancy::{Caller, seats};
 
 use super::difference::{Difference, LineFigures};
-use super::{Verified, system};
+use super::{Verified, system, tax};
 use crate::Error;
 use crate::invoice::InvoiceLineKind;
+use crate::invoice::tax::{Past, Shown};
 use crate::price_book::MAILBOX;
-use crate::rating::{CycleState, RatingError};
+use crate::rating::{CycleState, PriceBasis, RatingError};
+use crate::series::OPERATOR;
+use crate::tax_rate::{self, TaxRate};
 use crate::wholesale::agreement::{self, Agreement};
 use crate::wholesale::bill::{log_of, store as billed};
 use crate::wholesale::counted::Counted;
 use crate::wholesale::invoice::{self, WholesaleInvoice, WholesaleLine};
-use crate::wholesale::rate::{Account, Party, PartyLine};
+use crate::wholesale::rate::{Account, Party, PartyLine, amounts};
 
 pub(super) use store::agreements;
 
@@ -59,6 +62,9 @@ pub(super) async fn look(
         seat_changes: seat_changes(&mut tx, reseller_id).await?,
         documents: documents(&mut tx, reseller_id).await?,
         stored: billed::cycles(&mut tx, reseller_id, MAILBOX).await?,
+        rates: tax_rate::store::rates(tx.conn(), OPERATOR).await?,
+        past: Past::default(),
+        is_broken: false,
         agreement,
     };
     if let Err(stop) = replay.play(differences) {
@@ -114,6 +120,12 @@ struct Replay {
     stored: Vec<CycleState>,
     /// By the day that they were issued on; those that are computed are taken out.
     documents: BTreeMap<NaiveDate, WholesaleInvoice>,
+    /// The operator's rates of tax, in the order in which they were added.
+    rates: Vec<TaxRate>,
+    /// What was taxed before.
+    past: Past,
+    /// Whether a document is missing: nobody can say how it was taxed, nor what is credited of it.
+    is_broken: bool,
 }
 
 impl Replay {
@@ -140,7 +152,12 @@ impl Replay {
                 .map(|line| computed(line, &agreement))
                 .collect::<Option<Vec<_>>>()
                 .ok_or(Difference::Unreadable("price"))?;
-            compare(boundary, &computed, self.documents.remove(&boundary), differences);
+            let stored = self.documents.remove(&boundary);
+            let before = differences.len();
+            compare(boundary, &computed, stored.as_ref(), differences);
+            let are_as_rated = differences.len() == before;
+            // Beside a wrong line they would say the same again.
+            differences.extend(self.taxes(&lines, stored.as_ref()).into_iter().filter(|_| are_as_rated));
             let Account { parties: billed, cycles: opened, .. } = account;
             parties.extend(billed.into_iter().map(|party| (party.tenant_id, party)));
             cycles = opened;
@@ -161,6 +178,24 @@ impl Replay {
         let apart = apart.or_else(|| stored.iter().find(|cycle| !opened.contains(cycle)));
         differences.extend(apart.map(|(cycle, _)| Difference::Cycle { starts_on: cycle.charged.start() }));
         Ok(())
+    }
+
+    /// Taxes the lines that a boundary owes, and compares with its document, which is then of what was taxed before.
+    fn taxes(&mut self, lines: &[PartyLine], stored: Option<&WholesaleInvoice>) -> Vec<Difference> {
+        self.is_broken |= stored.is_none() && !lines.is_empty();
+        let Some(stored) = stored.filter(|_| !self.is_broken).map(tax::Stored::from) else {
+            return Vec::new();
+        };
+        let found = stored.treatment(&self.rates).and_then(|treatment| {
+            let taxed =
+                self.past.history.clone().tax(PriceBasis::Exclusive, treatment.group, &amounts(lines));
+            let taxed = taxed.map_err(|error| stored.not_taxable(error))?;
+            let shown: Vec<Shown> =
+                taxed.parts.iter().map(|part| Shown { part: *part, is_discount: false }).collect();
+            Ok(stored.compare(&taxed, &shown))
+        });
+        stored.take_into(&mut self.past);
+        found.unwrap_or_else(|difference| vec![*difference])
     }
 
     /// The tenants as they were known at a boundary, with what was billed of them before; `None` if the log has less.
@@ -188,7 +223,7 @@ fn not_ratable(boundary: NaiveDate, error: &Error) -> Box<Difference> {
 fn compare(
     boundary: NaiveDate,
     computed: &[LineFigures],
-    stored: Option<WholesaleInvoice>,
+    stored: Option<&WholesaleInvoice>,
     differences: &mut Vec<Difference>,
 ) {
     let Some(stored) = stored else {
@@ -197,13 +232,32 @@ fn compare(
         }
         return;
     };
-    for index in 0..stored.lines.len().max(computed.len()) {
-        let (line, should_be) = (stored.lines.get(index).map(as_stored), computed.get(index).copied());
+    let lines = rated_lines(stored);
+    for index in 0..lines.len().max(computed.len()) {
+        let (line, should_be) = (lines.get(index).copied(), computed.get(index).copied());
         if line != should_be {
             let (document, position) = (stored.id, index + 1);
             differences.push(Difference::Line { document, position, stored: line, computed: should_be });
         }
     }
+}
+
+/// The lines as they were rated: the parts of one together.
+fn rated_lines(document: &WholesaleInvoice) -> Vec<LineFigures> {
+    let parts = document.lines.chunk_by(|one, next| one.rated_position == next.rated_position);
+    let whole = |parts: &[WholesaleLine]| {
+        let (first, others) = parts.split_first()?;
+        Some(others.iter().map(as_stored).fold(as_stored(first), |sum, part| LineFigures {
+            quantity: sum.quantity.saturating_add(part.quantity),
+            seat_days: sum.seat_days.saturating_add(part.seat_days),
+            amount: Money::new(
+                sum.amount.amount_minor.saturating_add(part.amount.amount_minor),
+                sum.amount.currency,
+            ),
+            ..sum
+        }))
+    };
+    parts.filter_map(whole).collect()
 }
 
 fn as_stored(line: &WholesaleLine) -> LineFigures {
@@ -215,7 +269,7 @@ fn as_stored(line: &WholesaleLine) -> LineFigures {
         seat_days: line.seat_days,
         price_id: Some(line.price_id),
         one_off_item_id: None,
-        unit_price: Some(line.unit_price),
+        unit_price: line.unit_price,
         amount: line.amount,
     }
 }

@@ -23,7 +23,7 @@ pub struct Agreement {
     pub id: WholesaleAgreementId,
     /// The reseller.
     pub reseller_id: ResellerId,
-    /// How documents name the operator.
+    /// How documents name the operator while it has no billing profile.
     pub operator_name: String,
     /// What was agreed last; it holds from [`AgreedTerms::starts_on`] on, which may be a day to come.
     pub terms: AgreedTerms,
@@ -137,9 +137,9 @@ impl Agreement {
 /// An agreement as the operator puts it; checked when it is put.
 #[derive(Debug, Clone)]
 pub struct PutAgreement {
-    /// How documents name the operator.
+    /// How documents name the operator while it has no billing profile.
     pub operator_name: String,
-    /// A price book of the operator's that has a flat price for the interval.
+    /// A price book of the operator's that has a price for the interval; its tiers are of the seats of all tenants.
     pub price_book_id: PriceBookId,
     /// `month` or `year`.
     pub interval: String,
@@ -176,7 +176,7 @@ pub async fn get(ctx: &ResellerCtx) -> Result<Agreement, Error> {
 /// changes nothing but that a parked agreement is tried again by the next run.
 ///
 /// # Errors
-/// [`Error::Invalid`] for bad input, and for prices by tiers; [`Error::Conflict`] `agreement_terms_fixed` when the interval,
+/// [`Error::Invalid`] for bad input; [`Error::Conflict`] `agreement_terms_fixed` when the interval,
 /// anchor, first day, time zone or currency of an agreement that has been billed would change; [`Error::Tenancy`] version
 /// mismatch when `if_version` is not the agreement's, which is 0 while there is none; forbidden for any but the operator.
 pub async fn put(ctx: &ResellerCtx, new: PutAgreement, if_version: Option<i64>) -> Result<Agreement, Error> {
@@ -227,14 +227,9 @@ async fn bought(
     book: PriceBookId,
     interval: CycleLength,
 ) -> Result<(i32, SubscribedPrice), Error> {
-    let refused = |detail: &str| Error::invalid("/price_book_id", detail);
-    let (version, price) = store::price(tx, book, interval, MAILBOX).await?.ok_or_else(|| {
-        refused("must be a price book of the operator's with prices that exclude tax, and a mailbox price for the interval")
-    })?;
-    if price.tariff.unit_price().is_none() {
-        return Err(refused("must have a flat price for the interval: agreements by tiers are not offered"));
-    }
-    Ok((version, price))
+    let detail = "must be a price book of the operator's with prices that exclude tax, and a mailbox price for the interval";
+    let found = store::price(tx, book, interval, MAILBOX).await?;
+    found.ok_or_else(|| Error::invalid("/price_book_id", detail))
 }
 
 /// An agreement as it would be if nothing had been billed by the one before, whose days and calendar it keeps unless asked for

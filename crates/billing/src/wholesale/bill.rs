@@ -1,33 +1,28 @@
 //! Billing one agreement: one transaction that locks its row, rates every tenant at each due boundary, and writes the
 //! documents.
 
+mod document;
 pub(crate) mod store;
 
 use std::collections::BTreeMap;
 
-use chrono::{Days, NaiveDate};
-use kernel::{InvoiceId, Money, ResellerId, TenantId};
-use serde_json::json;
+use chrono::NaiveDate;
+use kernel::{ResellerId, TenantId};
 use tenancy::placement::{self, Placement};
-use tenancy::{Caller, Scope, event, seats};
+use tenancy::{Caller, seats};
 
 use super::agreement::{self, Agreement};
 use super::counted::{Below, Counted, counted};
-use super::invoice::{NewInvoice, WholesaleLine, store as invoices};
-use super::rate::{Account, Party, PartyLine, net_of, settled, with_lines};
+use super::rate::{Account, Party, settled, with_lines};
 use super::system;
 use crate::Error;
-use crate::invoice::DocumentKind;
-use crate::ledger::{self, Posting};
 use crate::price_book::MAILBOX;
-use crate::profile::DAYS_TO_PAY;
-use crate::rating::{Line, LineKind, Log, local_day, steps_of_changes};
+use crate::rating::{Log, local_day, steps_of_changes};
 use crate::run::account::{Outcome, Treatment};
-use crate::series::{self, OPERATOR};
 
 /// Bills every boundary of an agreement up to a day, or up to the present day in its calendar if that is earlier.
 ///
-/// What cannot be rated parks the agreement, with the reason. Only the database's faults are errors.
+/// What cannot be rated or taxed parks the agreement, with the reason. Only the database's faults are errors.
 pub(crate) async fn bill(
     caller: &Caller,
     reseller_id: ResellerId,
@@ -36,7 +31,7 @@ pub(crate) async fn bill(
 ) -> Result<Outcome, Error> {
     match claim_and_bill(caller, reseller_id, as_of, treatment).await {
         Err(error) if is_done_elsewhere(&error) => Ok(Outcome::Elsewhere),
-        Err(error @ (Error::Rating(_) | Error::Stored(_))) => {
+        Err(error @ (Error::Rating(_) | Error::Untaxable(_) | Error::Stored(_))) => {
             tracing::warn!(reseller.id = %reseller_id, error = %error, "an agreement is parked");
             let mut tx = system(caller.db()).await?;
             store::park(&mut tx, reseller_id, &error.to_string(), caller.db().env().now()).await?;
@@ -105,7 +100,7 @@ async fn claim_and_bill(
         before = Some(boundary);
         boundary = account.next_boundary(boundary)?;
     }
-    let (invoices, credit_notes) = finalise(&mut tx, caller, &agreement, &documents).await?;
+    let (invoices, credit_notes) = document::finalise(&mut tx, caller, &agreement, &documents).await?;
     store::advance(&mut tx, reseller_id, boundary).await?;
     tx.commit().await?;
     Ok(Outcome::Billed { invoices, credit_notes, drafts: 0 })
@@ -179,135 +174,4 @@ impl Tenants {
 /// A tenant's log; what it committed to itself is between it and the reseller.
 pub(crate) fn log_of(changes: impl Iterator<Item = (chrono::DateTime<chrono::Utc>, i64)>) -> Log {
     Log { seats: steps_of_changes(changes), committed: Vec::new() }
-}
-
-/// Numbers and writes the documents, as those of tenants: the number series is locked for as short as can be, invoices
-/// before credit notes.
-async fn finalise(
-    tx: &mut db::SystemTx,
-    caller: &Caller,
-    agreement: &Agreement,
-    documents: &[(NaiveDate, Vec<PartyLine>)],
-) -> Result<(u64, u64), Error> {
-    let names = store::names(tx, agreement.reseller_id, documents).await?;
-    let mut numbers = BTreeMap::new();
-    for kind in [DocumentKind::Invoice, DocumentKind::CreditNote] {
-        for (boundary, lines) in documents {
-            if DocumentKind::of_total(net_of(lines)?) == kind {
-                numbers.insert(*boundary, series::store::take(tx.conn(), OPERATOR, kind.series()).await?);
-            }
-        }
-    }
-    let env = caller.db().env();
-    // Lists are ordered by id: those made in one millisecond shall be in the order of their boundaries, too.
-    let mut ids: Vec<InvoiceId> = documents.iter().map(|_| env.new_id()).collect();
-    ids.sort_unstable();
-    let (mut invoices, mut credit_notes) = (0, 0);
-    for ((boundary, lines), id) in documents.iter().zip(ids) {
-        let net_minor = net_of(lines)?;
-        let new = NewInvoice {
-            id,
-            reseller_id: agreement.reseller_id,
-            kind: DocumentKind::of_total(net_minor),
-            number: numbers.remove(boundary).ok_or(Error::Stored("number series"))?,
-            issuer_name: &agreement.operator_name,
-            customer_name: &names.reseller,
-            currency: agreement.currency,
-            issued_on: *boundary,
-            due_on: boundary
-                .checked_add_days(Days::new(DAYS_TO_PAY.into()))
-                .ok_or(Error::Stored("boundary"))?,
-            net_minor,
-            finalized_at: env.now(),
-        };
-        write(tx, &new, agreement, &names, lines).await?;
-        // Resellers above see the trail too, and are not to know how much.
-        let data = json!({"kind": new.kind.as_str(), "number": new.number, "issued_on": new.issued_on});
-        let trail = Scope::Reseller(agreement.reseller_id);
-        let event = event::Kind::WholesaleInvoiceFinalized;
-        event::record_on(tx, caller, trail, event, new.id, data).await?;
-        match new.kind {
-            DocumentKind::Invoice => invoices += 1,
-            DocumentKind::CreditNote => credit_notes += 1,
-        }
-    }
-    Ok((invoices, credit_notes))
-}
-
-async fn write(
-    tx: &mut db::SystemTx,
-    new: &NewInvoice<'_>,
-    agreement: &Agreement,
-    names: &store::Names,
-    lines: &[PartyLine],
-) -> Result<(), Error> {
-    // Read before the document itself is there.
-    let creditable =
-        if new.net_minor < 0 { invoices::creditable(tx, new.reseller_id).await? } else { Vec::new() };
-    invoices::insert(tx, new).await?;
-    let mut shown = Vec::new();
-    for (tenant_id, line) in lines {
-        let price = agreement.price_at(&line.rate.tariff).ok_or(Error::Stored("price"))?;
-        let line_shown = WholesaleLine {
-            tenant: tenant_id.map(|id| names.of(id)).transpose()?,
-            description: describe(*tenant_id, line, lines, agreement),
-            item: MAILBOX.into(),
-            kind: line.kind,
-            period: line.charge.period,
-            quantity: line.charge.quantity,
-            seat_days: line.charge.seat_days,
-            price_id: price.id,
-            unit_price: line.rate.tariff.unit_price().ok_or(Error::Stored("unit price"))?,
-            amount: Money::new(line.charge.amount_minor, new.currency),
-        };
-        shown.push((line_shown, line.cycle));
-    }
-    invoices::insert_lines(tx, new, &shown).await?;
-    let posting = Posting {
-        document: new.id,
-        kind: new.kind,
-        issuer: OPERATOR,
-        currency: new.currency,
-        net_minor: new.net_minor,
-        tax_minor: 0,
-        effective_on: new.issued_on,
-        posted_at: new.finalized_at,
-    };
-    ledger::post_wholesale(tx, new.reseller_id, &posting).await?;
-    // The newest invoices first. What was credited never exceeds what was invoiced.
-    let mut left = new.net_minor.saturating_neg();
-    for (invoice, open) in creditable {
-        if left > 0 {
-            invoices::insert_reference(tx, new, invoice, open.min(left)).await?;
-            left -= open.min(left);
-        }
-    }
-    if left > 0 { Err(Error::Stored("sum of credits")) } else { Ok(()) }
-}
-
-fn describe(tenant: Option<TenantId>, line: &Line, all: &[PartyLine], agreement: &Agreement) -> String {
-    let period = line.charge.period;
-    let last_day = period.end().pred_opt().unwrap_or(period.end());
-    // A change of the price takes the days off at the old one and puts them on at the new one.
-    let is_repriced = line.kind != LineKind::Recurring
-        && all.iter().any(|(whose, other)| {
-            *whose == tenant
-                && other.cycle == line.cycle
-                && other.rate != line.rate
-                && other.charge.period.start() < period.end()
-                && period.start() < other.charge.period.end()
-        });
-    let what = match (tenant, line.kind, is_repriced) {
-        (Some(_), LineKind::Recurring, _) => format!("mailboxes, per {}", agreement.interval.as_str()),
-        (Some(_), LineKind::Proration, false) => "mailboxes added".to_owned(),
-        (Some(_), LineKind::Credit, false) => "mailboxes removed".to_owned(),
-        (Some(_), LineKind::Proration, true) => "mailboxes at the new price".to_owned(),
-        (Some(_), LineKind::Credit, true) => "mailboxes at the former price, unused".to_owned(),
-        (None, LineKind::Recurring, _) => {
-            format!("mailboxes committed and not used, per {}", agreement.interval.as_str())
-        }
-        (None, LineKind::Proration, _) => "mailboxes committed and not used any more".to_owned(),
-        (None, LineKind::Credit, _) => "mailboxes committed and used after all".to_owned(),
-    };
-    format!("{what}, {} to {last_day}", period.start())
 }

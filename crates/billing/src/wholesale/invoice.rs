@@ -8,8 +8,8 @@ use tenancy::{Action, Caller, ResellerCtx};
 
 use super::{must_be_party, system};
 use crate::Error;
-use crate::invoice::DocumentKind;
-use crate::rating::{LineKind, Span, UnitPrice};
+use crate::invoice::{Customer, DocumentKind, InvoiceTax, Issuer};
+use crate::rating::{LineKind, Span, TaxGroup, UnitPrice};
 
 /// A final document, signed as the reseller's account sees it.
 #[derive(Debug, Clone)]
@@ -20,12 +20,10 @@ pub struct WholesaleInvoice {
     pub number: String,
     /// Invoice or credit note.
     pub kind: DocumentKind,
-    /// How the operator was called then.
-    pub issuer_name: String,
+    /// The operator.
+    pub issuer: Issuer,
     /// The reseller it is for.
-    pub reseller_id: ResellerId,
-    /// How it was called then.
-    pub reseller_name: String,
+    pub customer: Customer<ResellerId>,
     /// What every amount is in.
     pub currency: Currency,
     /// The boundary that it was made for: a day in the agreement's calendar.
@@ -38,6 +36,10 @@ pub struct WholesaleInvoice {
     pub corrects: Vec<InvoiceId>,
     /// What it is for, by tenant; the commitment last.
     pub lines: Vec<WholesaleLine>,
+    /// Its taxes, by category and rate.
+    pub taxes: Vec<InvoiceTax>,
+    /// How many rates of tax the operator had added then.
+    pub(crate) tax_rates_known: i64,
     /// The sum of the lines.
     pub net: Money,
     /// Tax on it.
@@ -55,7 +57,8 @@ pub struct Named {
     pub name: String,
 }
 
-/// One line of a document.
+/// One line of a document. A credit of what was taxed in several groups is several lines; the days are counted in the
+/// first.
 #[derive(Debug, Clone)]
 pub struct WholesaleLine {
     /// Whose seats; `None`: committed and not used.
@@ -68,16 +71,22 @@ pub struct WholesaleLine {
     pub kind: LineKind,
     /// The days it charges or credits, half-open.
     pub period: Span,
-    /// Units on each of these days; negative in a credit.
+    /// Units on each of these days; negative in a credit, and 0 where units have come to cost another amount.
     pub quantity: i64,
     /// Units times days.
     pub seat_days: i64,
     /// The published price that it was billed at.
     pub price_id: PriceId,
-    /// For one unit and one whole cycle.
-    pub unit_price: UnitPrice,
-    /// What it comes to.
+    /// For one unit and one whole cycle; `None` when that depends on how many there are.
+    pub unit_price: Option<UnitPrice>,
+    /// What it comes to, net.
     pub amount: Money,
+    /// How it is taxed.
+    pub tax: TaxGroup,
+    /// Which of the lines that were rated it is, or is a part of: from 1.
+    pub(crate) rated_position: i32,
+    /// The cycle that it belongs to begins on this day.
+    pub(crate) cycle_starts_on: NaiveDate,
 }
 
 /// A document to be written.
@@ -87,12 +96,15 @@ pub(super) struct NewInvoice<'a> {
     pub(super) reseller_id: ResellerId,
     pub(super) kind: DocumentKind,
     pub(super) number: i64,
-    pub(super) issuer_name: &'a str,
-    pub(super) customer_name: &'a str,
+    pub(super) issuer: &'a Issuer,
+    pub(super) customer: &'a Customer<ResellerId>,
+    pub(super) tax_rates_known: i64,
     pub(super) currency: Currency,
     pub(super) issued_on: NaiveDate,
     pub(super) due_on: NaiveDate,
     pub(super) net_minor: i64,
+    pub(super) tax_minor: i64,
+    pub(super) total_minor: i64,
     pub(super) finalized_at: DateTime<Utc>,
 }
 

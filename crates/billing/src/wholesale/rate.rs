@@ -1,6 +1,5 @@
-//! Rating an agreement: each tenant by the rating core, and what is left of the commitment.
-//!
-//! Prices are flat, so what a tenant's seats cost does not depend on the others'.
+//! Rating an agreement: what each tenant has in force by the rating core, and what is left of the commitment; and all of
+//! that priced together, so that the tier of a day is that of the reseller's seats.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +10,8 @@ use super::agreement::Agreement;
 use super::counted::{Counted, others};
 use crate::Error;
 use crate::rating::{
-    Billed, CycleState, Line, LineKind, Log, Rate, RatingError, Span, Timeline, document, reconcile,
+    Billed, Boundary, CycleState, Line, Log, Portion, Rate, RatingError, Span, Timeline, document,
+    reconcile_parts,
 };
 
 /// A tenant of the agreement's.
@@ -51,23 +51,33 @@ impl<'a> Account<'a> {
         boundary: NaiveDate,
         counted: impl Fn(TenantId) -> Vec<Counted>,
     ) -> Result<(Vec<PartyLine>, usize), Error> {
-        let zone = self.agreement.time_zone;
         let known = self.cycles.len();
-        let mut lines = Vec::new();
-        for party in &mut self.parties {
+        let (before, zone) = (self.cycles.clone(), self.agreement.time_zone);
+        self.open(boundary)?;
+        let timelines: Vec<Timeline> = self
+            .parties
+            .iter()
+            .map(|party| self.timeline.clone().suspended(others(&counted(party.tenant_id))))
+            .collect();
+        let mut open = Vec::with_capacity(timelines.len());
+        for (Party { tenant_id, log, cycles }, timeline) in self.parties.iter_mut().zip(&timelines) {
             // A cycle that opened while the tenant was elsewhere is open for it all the same.
-            for open in &self.cycles {
-                let is_there = |state: &CycleState| state.cycle.charged == open.cycle.charged;
-                if !party.cycles.iter().any(is_there) {
-                    party.cycles.push(CycleState { billed: Vec::new(), ..open.clone() });
+            for state in &before {
+                if at(cycles, state).is_none() {
+                    cycles.push(CycleState { billed: Vec::new(), ..state.clone() });
                 }
             }
-            let timeline = self.timeline.clone().suspended(others(&counted(party.tenant_id)));
-            let found = document(&timeline, boundary, zone, &mut party.cycles, &party.log)?;
-            lines.extend(found.into_iter().map(|line| (Some(party.tenant_id), line)));
+            let at_boundary = Boundary::open(timeline, boundary, zone, cycles, log)?;
+            open.push(Open { tenant_id: *tenant_id, boundary: at_boundary, cycles, lines: Vec::new() });
         }
-        self.open(boundary)?;
-        lines.extend(self.commitment(known)?.into_iter().map(|line| (None, line)));
+        let mut unused = Vec::new();
+        for (index, state) in self.cycles.iter_mut().enumerate().rev() {
+            unused.extend(bill_cycle(self.agreement, state, index >= known, &mut open)?);
+        }
+        let of_tenants = open
+            .into_iter()
+            .flat_map(|one| one.lines.into_iter().map(move |line| (Some(one.tenant_id), line)));
+        let lines = of_tenants.chain(unused.into_iter().map(|line| (None, line))).collect();
         Ok((lines, known))
     }
 
@@ -84,68 +94,98 @@ impl<'a> Account<'a> {
         self.cycles.extend(cycles.into_iter().skip(self.cycles.len()));
         Ok(())
     }
-
-    /// What of the commitment the tenants do not use: charged as it stands, since a seat that one of them takes replaces it.
-    fn commitment(&mut self, known: usize) -> Result<Vec<Line>, Error> {
-        let mut lines = Vec::new();
-        if !self.agreement.commits() && self.cycles.iter().all(|state| state.billed.is_empty()) {
-            return Ok(lines);
-        }
-        for (index, state) in self.cycles.iter_mut().enumerate().rev() {
-            let mut used = BTreeMap::<NaiveDate, i64>::new();
-            for party in &self.parties {
-                let same = party.cycles.iter().find(|theirs| theirs.cycle.charged == state.cycle.charged);
-                for (day, units) in same.map(CycleState::quantities).unwrap_or_default() {
-                    *used.entry(day).or_default() += units;
-                }
-            }
-            let is_new = index >= known && state.billed.is_empty();
-            for (rate, levels) in unused(self.agreement, state, &used) {
-                let charges =
-                    reconcile(&rate, self.agreement.currency, state.cycle.whole, &levels, &state.billed)?;
-                for charge in charges {
-                    let kind = match charge.quantity {
-                        _ if is_new => LineKind::Recurring,
-                        ..0 => LineKind::Credit,
-                        0.. => LineKind::Proration,
-                    };
-                    state.billed.push(charge.billed_at(rate.clone()));
-                    lines.push(Line { kind, cycle: state.cycle, rate: rate.clone(), charge });
-                }
-            }
-        }
-        Ok(lines)
-    }
 }
 
-/// For each rate of a cycle, in force or billed: on each day of the whole cycle, the seats committed and not used.
-fn unused(
+/// A tenant at a boundary.
+struct Open<'a> {
+    tenant_id: TenantId,
+    boundary: Boundary<'a>,
+    cycles: &'a mut Vec<CycleState>,
+    lines: Vec<Line>,
+}
+
+/// A tenant's share in a cycle, rate by rate.
+struct InForce<'a> {
+    state: &'a mut CycleState,
+    is_new: bool,
+    levels: Vec<(Rate, Vec<i64>)>,
+    lines: &'a mut Vec<Line>,
+}
+
+/// A tenant's state of a cycle of the agreement's.
+fn at<'a>(cycles: &'a mut [CycleState], of: &CycleState) -> Option<&'a mut CycleState> {
+    cycles.iter_mut().find(|state| state.cycle.charged == of.cycle.charged)
+}
+
+/// Bills a cycle to all tenants, and to nobody what of the commitment they do not use: that is charged as it stands, since
+/// a seat that one of them takes replaces it. Returns what nobody is billed.
+fn bill_cycle(
     agreement: &Agreement,
-    state: &CycleState,
-    used: &BTreeMap<NaiveDate, i64>,
-) -> Vec<(Rate, Vec<i64>)> {
-    let rate_on = |day| Rate::from(agreement.terms_on(day).price.tariff.clone());
+    of: &mut CycleState,
+    is_new: bool,
+    open: &mut [Open<'_>],
+) -> Result<Vec<Line>, Error> {
+    let mut tenants = Vec::new();
+    for Open { boundary, cycles, lines, .. } in open {
+        let Some(state) = at(cycles, of) else { continue };
+        let levels = boundary.in_force(state)?;
+        tenants.push(InForce { is_new: boundary.is_new(state), state, levels, lines });
+    }
+    let days: Vec<NaiveDate> = of.cycle.whole.each_day().collect();
+    let unused = unused(agreement, of, &days, &tenants)?;
+    let is_new = is_new && of.billed.is_empty();
     let mut rates: Vec<Rate> = Vec::new();
-    for rate in
-        state.billed.iter().map(|line| line.rate.clone()).chain(state.cycle.charged.each_day().map(rate_on))
-    {
-        if !rates.contains(&rate) {
-            rates.push(rate);
+    let in_force = tenants.iter().flat_map(|tenant| &tenant.levels).map(|(rate, _)| rate);
+    for rate in in_force.chain(of.billed.iter().map(|line| &line.rate)).chain(unused.keys()) {
+        if !rates.contains(rate) {
+            rates.push(rate.clone());
         }
     }
-    let left = |day: NaiveDate| {
-        let committed = i64::from(agreement.terms_on(day).seats_committed);
-        (committed - used.get(&day).copied().unwrap_or(0)).max(0)
-    };
-    rates
-        .into_iter()
-        .map(|rate| {
-            let on =
-                |day| if state.cycle.charged.contains(day) && rate_on(day) == rate { left(day) } else { 0 };
-            let levels = state.cycle.whole.each_day().map(on).collect();
-            (rate, levels)
-        })
-        .collect()
+    let nothing = vec![0; days.len()];
+    let mut of_nobody = Vec::new();
+    for rate in rates {
+        let mut portions: Vec<Portion<'_>> = Vec::with_capacity(tenants.len() + 1);
+        for tenant in &tenants {
+            let found = tenant.levels.iter().find(|(of, _)| *of == rate);
+            let in_force = found.map_or(&nothing, |(_, levels)| levels);
+            portions.push(Portion { in_force, billed: &tenant.state.billed });
+        }
+        portions.push(Portion { in_force: unused.get(&rate).unwrap_or(&nothing), billed: &of.billed });
+        let mut charges = reconcile_parts(&rate, agreement.currency, of.cycle.whole, &portions)?;
+        for charge in charges.pop().unwrap_or_default() {
+            of_nobody.push(of.bill(is_new, &rate, charge));
+        }
+        for (InForce { state, is_new, lines, .. }, charges) in tenants.iter_mut().zip(charges) {
+            lines.extend(charges.into_iter().map(|charge| state.bill(*is_new, &rate, charge)));
+        }
+    }
+    Ok(of_nobody)
+}
+
+/// For each rate in force in a cycle: on each day of the whole cycle, the seats committed and not used.
+fn unused(
+    agreement: &Agreement,
+    of: &CycleState,
+    days: &[NaiveDate],
+    tenants: &[InForce<'_>],
+) -> Result<BTreeMap<Rate, Vec<i64>>, Error> {
+    let mut unused = BTreeMap::<Rate, Vec<i64>>::new();
+    if !agreement.commits() {
+        return Ok(unused);
+    }
+    for (index, day) in days.iter().enumerate().filter(|(_, day)| of.cycle.charged.contains(**day)) {
+        let of_tenants =
+            tenants.iter().flat_map(|tenant| &tenant.levels).filter_map(|(_, levels)| levels.get(index));
+        let used = of_tenants.copied().try_fold(0_i64, i64::checked_add).ok_or(RatingError::AmountRange)?;
+        let terms = agreement.terms_on(*day);
+        let left = (i64::from(terms.seats_committed) - used).max(0);
+        let levels =
+            unused.entry(Rate::from(terms.price.tariff.clone())).or_insert_with(|| vec![0; days.len()]);
+        if let Some(level) = levels.get_mut(index) {
+            *level = left;
+        }
+    }
+    Ok(unused)
 }
 
 /// Cycles with what was billed of each, by their first charged days.
@@ -163,15 +203,15 @@ pub(crate) fn with_lines(
     if billed.is_empty() { Ok(states) } else { Err(RatingError::BilledOutsideCycle.into()) }
 }
 
-/// The sum of some lines.
-pub(crate) fn net_of(lines: &[PartyLine]) -> Result<i64, Error> {
-    lines
-        .iter()
-        .try_fold(0_i64, |sum, (_, line)| sum.checked_add(line.charge.amount_minor))
-        .ok_or(Error::Stored("amount"))
+/// What taxes follow from: of each line the first charged day of its cycle, and what it comes to.
+pub(crate) fn amounts(lines: &[PartyLine]) -> Vec<(NaiveDate, i64)> {
+    lines.iter().map(|(_, line)| (line.cycle.charged.start(), line.charge.amount_minor)).collect()
 }
 
 /// The days that a boundary settles changes of.
 pub(crate) fn settled(before: Option<NaiveDate>, agreement: &Agreement, boundary: NaiveDate) -> Option<Span> {
     Span::new(before.unwrap_or(agreement.starts_on), boundary)
 }
+
+#[cfg(test)]
+mod tests;

@@ -52,7 +52,7 @@ fn row(document: &WholesaleInvoice, line: &WholesaleLine) -> [Cell; COLUMNS.len(
         Cell::Integer(line.quantity),
         Cell::Integer(line.seat_days),
         Cell::of(line.price_id),
-        Cell::Decimal(line.unit_price.to_string()),
+        Cell::option(line.unit_price, |price| Cell::Decimal(price.to_string())),
         Cell::of(line.amount.currency),
         Cell::Integer(line.amount.amount_minor),
     ]

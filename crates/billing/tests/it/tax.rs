@@ -240,7 +240,7 @@ async fn who_cannot_be_taxed_is_parked_until_it_can() {
         let reason = billing::subscription::get(&world.ctx).await.unwrap().parked_reason;
         assert_eq!(reason.as_deref(), Some(why));
     };
-    parked("the issuer charges tax and the tenant has no billing profile").await;
+    parked("the issuer charges tax and the customer has no billing profile").await;
     // An issuer in another country, for which it has no rate.
     let issuer = PutIssuer {
         legal_name: "North Hosting".into(),

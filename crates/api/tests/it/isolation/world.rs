@@ -100,6 +100,9 @@ impl World {
         app.put(&admin, &profile, billing::issuer()).await.expect(200);
         app.put(&admin, &format!("{tenant}/billing-profile"), billing::customer()).await.expect(200);
         let (wholesale_book, wholesale_invoice) = billing::sold_wholesale(&app, &reseller).await;
+        app.put(&app.operator, "/v1/operator/billing-profile", billing::issuer()).await.expect(200);
+        let wholesale_profile = format!("/v1/resellers/{reseller}/wholesale-profile");
+        app.put(&app.operator, &wholesale_profile, billing::customer()).await.expect(200);
         let reseller_key = format!("/v1/resellers/{reseller}/api-keys");
         let reseller_key =
             app.post(&admin, &reseller_key, json!({"role": "reseller_support"})).await.expect(201);
@@ -262,9 +265,11 @@ impl World {
             "void_invoice" => json!({"reason": "the address was wrong"}),
             "transfer_tenant" => json!({"reseller_id": ids["below_reseller_id"]}),
             "cancel_subscription" | "preview_subscription" => json!({}),
-            "create_tax_rate" => json!({"country": "DE", "rate": "19", "valid_from": "2007-01-01"}),
-            "put_reseller_billing_profile" => billing::issuer(),
-            "put_tenant_billing_profile" => billing::customer(),
+            "create_tax_rate" | "create_operator_tax_rate" => {
+                json!({"country": "DE", "rate": "19", "valid_from": "2007-01-01"})
+            }
+            "put_reseller_billing_profile" | "put_operator_billing_profile" => billing::issuer(),
+            "put_tenant_billing_profile" | "put_wholesale_profile" => billing::customer(),
             "create_payment" => {
                 json!({"amount": {"amount_minor": 1, "currency": "EUR"}, "reference": "", "received_on": "2026-03-01"})
             }

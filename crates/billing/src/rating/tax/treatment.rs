@@ -28,7 +28,7 @@ pub struct Treatment {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TreatmentError {
     /// The issuer charges tax, and it is not known where the customer is.
-    #[error("the issuer charges tax and the tenant has no billing profile")]
+    #[error("the issuer charges tax and the customer has no billing profile")]
     NoCustomer,
     /// The issuer has no rate of this country.
     #[error("the issuer charges tax and has no rate for {0} on the day of the document")]
@@ -135,6 +135,6 @@ mod tests {
         }
         assert_eq!(case("IT", "IT", rates), no_rate("IT"));
         assert_eq!(case("IT", "ES", rates), no_rate("IT"));
-        assert_eq!(case("IT", "-", rates), "the issuer charges tax and the tenant has no billing profile");
+        assert_eq!(case("IT", "-", rates), "the issuer charges tax and the customer has no billing profile");
     }
 }

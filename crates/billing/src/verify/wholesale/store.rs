@@ -85,7 +85,8 @@ pub(super) async fn document_sums(
              false as "is_draft!", i.currency, i.net_minor, i.tax_minor, i.total_minor,
              coalesce((select sum(l.amount_minor) from wholesale_invoice_lines l
                where l.reseller_id = i.reseller_id and l.invoice_id = i.id), 0)::bigint as "lines_minor!",
-             0::bigint as "taxes_minor!",
+             coalesce((select sum(t.tax_minor) from wholesale_invoice_taxes t
+               where t.reseller_id = i.reseller_id and t.invoice_id = i.id), 0)::bigint as "taxes_minor!",
              coalesce((select sum(r.amount_minor) from wholesale_credit_note_references r
                where r.reseller_id = i.reseller_id and r.credit_note_id = i.id), 0)::bigint as "credits_minor!",
              coalesce((select sum(r.amount_minor) from wholesale_credit_note_references r

@@ -188,6 +188,18 @@ pub(super) async fn put(tx: &mut SystemTx, new: &Agreement) -> Result<(), db::Er
     Ok(())
 }
 
+/// Has the next run try again what was parked: the agreement with one reseller, or with `None` every one.
+pub(crate) async fn unpark(tx: &mut SystemTx, reseller_id: Option<ResellerId>) -> Result<(), db::Error> {
+    sqlx::query!(
+        "update wholesale_agreements set parked_at = null, parked_reason = null, version = version + 1
+         where parked_at is not null and ($1::uuid is null or reseller_id = $1)",
+        reseller_id.map(ResellerId::uuid)
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
 /// The agreement's row has to be locked.
 pub(super) async fn append_terms(
     tx: &mut SystemTx,

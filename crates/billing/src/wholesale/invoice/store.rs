@@ -4,31 +4,41 @@ use std::collections::BTreeMap;
 
 use db::SystemTx;
 use kernel::{InvoiceId, Money, PageRequest, PriceId, ResellerId, TenantId};
+use sqlx::types::Json;
 use sqlx::types::chrono::NaiveDate;
 use uuid::Uuid;
 
 use super::{Named, NewInvoice, WholesaleInvoice, WholesaleLine};
 use crate::Error;
-use crate::invoice::DocumentKind;
-use crate::rating::{Cycle, LineKind, Span};
+use crate::invoice::store::group;
+use crate::invoice::tax::Past;
+use crate::invoice::{Customer, DocumentKind, InvoiceTax, Issuer};
+use crate::profile::store::read;
+use crate::rating::{Cycle, GroupTotal, LineKind, Span, TaxLine, UnitPrice};
+use crate::series::OPERATOR;
 
-/// Writes a document with its number. There is no tax: the net is the total.
+/// Writes a document with its number.
 pub(in crate::wholesale) async fn insert(tx: &mut SystemTx, new: &NewInvoice<'_>) -> Result<(), db::Error> {
     sqlx::query!(
         "insert into wholesale_invoices (reseller_id, id, kind, number, issuer_name, customer_name, currency, issued_on,
-           due_on, net_minor, tax_minor, total_minor, finalized_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 0, $10, $11)",
+           due_on, net_minor, tax_minor, total_minor, finalized_at, issuer_profile, customer_profile, tax_rates_known)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
         new.reseller_id.uuid(),
         new.id.uuid(),
         new.kind.as_str(),
         new.number,
-        new.issuer_name,
-        new.customer_name,
+        new.issuer.name,
+        new.customer.name,
         new.currency.code(),
         new.issued_on,
         new.due_on,
         new.net_minor,
+        new.tax_minor,
+        new.total_minor,
         new.finalized_at,
+        new.issuer.profile.as_ref().map(Json) as _,
+        new.customer.profile.as_ref().map(Json) as _,
+        new.tax_rates_known,
     )
     .execute(tx.conn())
     .await?;
@@ -55,17 +65,23 @@ pub(in crate::wholesale) async fn insert_lines(
     let quantities: Vec<_> = lines.iter().map(|(line, _)| line.quantity).collect();
     let seat_days: Vec<_> = lines.iter().map(|(line, _)| line.seat_days).collect();
     let prices: Vec<_> = lines.iter().map(|(line, _)| line.price_id.uuid()).collect();
-    let unit_prices: Vec<_> = lines.iter().map(|(line, _)| line.unit_price.to_string()).collect();
+    let unit_prices: Vec<_> =
+        lines.iter().map(|(line, _)| line.unit_price.map(|price| price.to_string())).collect();
+    let rated: Vec<_> = lines.iter().map(|(line, _)| line.rated_position).collect();
+    let categories: Vec<_> = lines.iter().map(|(line, _)| line.tax.category().code().to_owned()).collect();
+    let rates: Vec<_> = lines.iter().map(|(line, _)| line.tax.rate().to_string()).collect();
     let amounts: Vec<_> = lines.iter().map(|(line, _)| line.amount.amount_minor).collect();
     sqlx::query!(
         "insert into wholesale_invoice_lines (reseller_id, invoice_id, position, tenant_id, tenant_name, item, kind, description,
-           period, cycle, quantity, seat_days, price_id, unit_price, amount_minor)
+           period, cycle, quantity, seat_days, price_id, unit_price, amount_minor, rated_position, tax_category, tax_rate)
          select $1, $2, l.position, l.tenant_id, l.tenant_name, l.item, l.kind, l.description, daterange(l.starts, l.ends),
-           daterange(l.cycle_starts, l.cycle_ends), l.quantity, l.seat_days, l.price_id, l.unit_price::numeric, l.amount_minor
+           daterange(l.cycle_starts, l.cycle_ends), l.quantity, l.seat_days, l.price_id, l.unit_price::numeric, l.amount_minor,
+           l.rated_position, l.tax_category, l.tax_rate::numeric
          from unnest($3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[], $8::date[], $9::date[], $10::date[], $11::date[],
-             $12::bigint[], $13::bigint[], $14::uuid[], $15::text[], $16::bigint[]) with ordinality
+             $12::bigint[], $13::bigint[], $14::uuid[], $15::text[], $16::bigint[], $17::integer[], $18::text[], $19::text[])
+           with ordinality
            l (tenant_id, tenant_name, item, kind, description, starts, ends, cycle_starts, cycle_ends, quantity, seat_days, price_id,
-             unit_price, amount_minor, position)",
+             unit_price, amount_minor, rated_position, tax_category, tax_rate, position)",
         new.reseller_id.uuid(),
         new.id.uuid(),
         &tenants as _,
@@ -80,12 +96,81 @@ pub(in crate::wholesale) async fn insert_lines(
         &quantities,
         &seat_days,
         &prices,
-        &unit_prices,
+        &unit_prices as _,
         &amounts,
+        &rated,
+        &categories,
+        &rates,
     )
     .execute(tx.conn())
     .await?;
     Ok(())
+}
+
+pub(in crate::wholesale) async fn insert_tax(
+    tx: &mut SystemTx,
+    new: &NewInvoice<'_>,
+    total: &GroupTotal,
+    reason: Option<&str>,
+) -> Result<(), db::Error> {
+    sqlx::query!(
+        "insert into wholesale_invoice_taxes (reseller_id, invoice_id, category, rate, taxable_minor, tax_minor, reason)
+         values ($1, $2, $3, $4::text::numeric, $5, $6, $7)",
+        new.reseller_id.uuid(),
+        new.id.uuid(),
+        total.group.category().code(),
+        total.group.rate().to_string(),
+        total.taxable_minor,
+        total.tax_minor,
+        reason,
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// How some cycles were taxed so far, and what the documents come to by group.
+pub(in crate::wholesale) async fn past(
+    tx: &mut SystemTx,
+    reseller_id: ResellerId,
+    cycles: &[NaiveDate],
+) -> Result<Past, Error> {
+    let mut past = Past::default();
+    let lines = sqlx::query!(
+        r#"select lower(l.cycle) as "cycle!", l.tax_category, l.tax_rate::text as "tax_rate!", l.amount_minor
+           from wholesale_invoice_lines l
+           join wholesale_invoices i on i.reseller_id = l.reseller_id and i.id = l.invoice_id
+           where l.reseller_id = $1 and lower(l.cycle) = any ($2) order by i.issued_on, l.position"#,
+        reseller_id.uuid(),
+        cycles
+    )
+    .fetch_all(tx.conn())
+    .await
+    .map_err(db::Error::from)?;
+    for row in lines {
+        let line =
+            TaxLine { group: group(&row.tax_category, &row.tax_rate)?, amount_minor: row.amount_minor };
+        past.history.cycles.entry(row.cycle).or_default().push(line);
+    }
+    let groups = sqlx::query!(
+        r#"select t.category, t.rate::text as "rate!", sum(t.taxable_minor)::bigint as "taxable!", sum(t.tax_minor)::bigint as "tax!",
+             (array_agg(t.reason order by i.issued_on desc))[1] as reason
+           from wholesale_invoice_taxes t
+           join wholesale_invoices i on i.reseller_id = t.reseller_id and i.id = t.invoice_id
+           where t.reseller_id = $1 group by t.category, t.rate order by max(i.issued_on)"#,
+        reseller_id.uuid()
+    )
+    .fetch_all(tx.conn())
+    .await
+    .map_err(db::Error::from)?;
+    for row in groups {
+        let group = group(&row.category, &row.rate)?;
+        past.history.groups.push(GroupTotal { group, taxable_minor: row.taxable, tax_minor: row.tax });
+        if let Some(reason) = row.reason {
+            past.reasons.insert(group.beside_others(), reason);
+        }
+    }
+    Ok(past)
 }
 
 /// The invoices of which something has not been credited yet, the newest first, with how much.
@@ -159,6 +244,9 @@ struct Row {
     net_minor: i64,
     tax_minor: i64,
     total_minor: i64,
+    issuer_profile: Option<serde_json::Value>,
+    customer_profile: Option<serde_json::Value>,
+    tax_rates_known: i64,
 }
 
 pub(super) async fn find(
@@ -169,7 +257,7 @@ pub(super) async fn find(
     let row = sqlx::query_as!(
         Row,
         "select id, kind, number, issuer_name, customer_name, currency, issued_on, due_on, status, net_minor, tax_minor,
-           total_minor
+           total_minor, issuer_profile, customer_profile, tax_rates_known
          from wholesale_invoices where reseller_id = $1 and id = $2",
         reseller_id.uuid(),
         id.uuid()
@@ -189,7 +277,7 @@ pub(crate) async fn list(
     let rows = sqlx::query_as!(
         Row,
         "select id, kind, number, issuer_name, customer_name, currency, issued_on, due_on, status, net_minor, tax_minor,
-           total_minor
+           total_minor, issuer_profile, customer_profile, tax_rates_known
          from wholesale_invoices where reseller_id = $1 and id > $2 order by id limit $3",
         reseller_id.uuid(),
         page.after(),
@@ -213,7 +301,8 @@ async fn with_lines(
     }
     let lines = sqlx::query!(
         r#"select invoice_id, tenant_id, tenant_name, item, kind, description, lower(period) as "start!", upper(period) as "end!",
-             quantity, seat_days, price_id, unit_price::text as "unit_price!", amount_minor
+             quantity, seat_days, price_id, unit_price::text, amount_minor, rated_position, tax_category,
+             tax_rate::text as "tax_rate!", lower(cycle) as "cycle!"
            from wholesale_invoice_lines where reseller_id = $1 and invoice_id = any ($2) order by invoice_id, position"#,
         reseller_id.uuid(),
         &ids
@@ -233,8 +322,29 @@ async fn with_lines(
             quantity: row.quantity,
             seat_days: row.seat_days,
             price_id: PriceId::from_uuid(row.price_id),
-            unit_price: row.unit_price.parse().map_err(|_| Error::Stored("unit price"))?,
+            unit_price: unit_price(row.unit_price.as_deref())?,
             amount: Money::new(row.amount_minor, invoice.currency),
+            tax: group(&row.tax_category, &row.tax_rate)?,
+            rated_position: row.rated_position,
+            cycle_starts_on: row.cycle,
+        });
+    }
+    let taxes = sqlx::query!(
+        r#"select invoice_id, category, rate::text as "rate!", taxable_minor, tax_minor, reason from wholesale_invoice_taxes
+           where reseller_id = $1 and invoice_id = any ($2) order by invoice_id, category, rate"#,
+        reseller_id.uuid(),
+        &ids
+    )
+    .fetch_all(tx.conn())
+    .await
+    .map_err(db::Error::from)?;
+    for row in taxes {
+        let Some(invoice) = invoices.get_mut(&row.invoice_id) else { continue };
+        invoice.taxes.push(InvoiceTax {
+            group: group(&row.category, &row.rate)?,
+            taxable: Money::new(row.taxable_minor, invoice.currency),
+            tax: Money::new(row.tax_minor, invoice.currency),
+            reason: row.reason,
         });
     }
     let references = sqlx::query!(
@@ -254,6 +364,10 @@ async fn with_lines(
     Ok(invoices.into_values().collect())
 }
 
+fn unit_price(text: Option<&str>) -> Result<Option<UnitPrice>, Error> {
+    text.map(|text| text.parse().map_err(|_| Error::Stored("unit price"))).transpose()
+}
+
 fn invoice(reseller_id: ResellerId, row: Row) -> Result<WholesaleInvoice, Error> {
     let kind = DocumentKind::from_name(&row.kind).ok_or(Error::Stored("document kind"))?;
     let currency = row.currency.parse().map_err(|_| Error::Stored("currency"))?;
@@ -261,15 +375,24 @@ fn invoice(reseller_id: ResellerId, row: Row) -> Result<WholesaleInvoice, Error>
         id: InvoiceId::from_uuid(row.id),
         number: kind.number(row.number),
         kind,
-        issuer_name: row.issuer_name,
-        reseller_id,
-        reseller_name: row.customer_name,
+        issuer: Issuer {
+            id: OPERATOR,
+            name: row.issuer_name,
+            profile: row.issuer_profile.map(read).transpose()?,
+        },
+        customer: Customer {
+            id: reseller_id,
+            name: row.customer_name,
+            profile: row.customer_profile.map(read).transpose()?,
+        },
         currency,
         issued_on: row.issued_on,
         due_on: row.due_on,
         status: row.status,
         corrects: Vec::new(),
         lines: Vec::new(),
+        taxes: Vec::new(),
+        tax_rates_known: row.tax_rates_known,
         net: Money::new(row.net_minor, currency),
         tax: Money::new(row.tax_minor, currency),
         total: Money::new(row.total_minor, currency),

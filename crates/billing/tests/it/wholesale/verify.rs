@@ -5,6 +5,8 @@ use super::*;
 #[tokio::test]
 async fn what_somebody_changed_by_hand_is_found() {
     let world = world_on("2026-01-01").await;
+    tax::taxing(&world).await;
+    tax::is(&world, &world.reseller, crate::tax::customer("DE", None)).await;
     let book = wholesale_book(&world, "4", CreditToBalance).await;
     agree(&world, &world.reseller, agreed(&book, 2)).await;
     tenant_of(&world, &world.reseller, "One", 1).await;
@@ -13,7 +15,15 @@ async fn what_somebody_changed_by_hand_is_found() {
     run(&world, "2026-02-01").await;
     assert_eq!(verified(&world).await.agreements, 1);
     let owner = sqlx::PgPool::connect(&world.test_db.url()).await.unwrap();
-    for table in ["invoice_lines", "transfers", "invoices", "boundary_tenants", "agreements", "coverage"] {
+    for table in [
+        "invoice_lines",
+        "invoice_taxes",
+        "transfers",
+        "invoices",
+        "boundary_tenants",
+        "agreements",
+        "coverage",
+    ] {
         let statement = format!("alter table wholesale_{table} no force row level security");
         sqlx::raw_sql(sqlx::AssertSqlSafe(statement)).execute(&owner).await.unwrap();
     }
@@ -39,6 +49,21 @@ const TAMPERING: &[(&str, &str, &str)] = &[
         "update wholesale_invoice_lines set seat_days = seat_days + 1 where position = 2",
         "update wholesale_invoice_lines set seat_days = seat_days - 1 where position = 2",
         "line 2: stored",
+    ),
+    (
+        "update wholesale_invoice_taxes set tax_minor = tax_minor + 1",
+        "update wholesale_invoice_taxes set tax_minor = tax_minor - 1",
+        "the tax is",
+    ),
+    (
+        "update wholesale_invoices set customer_profile = customer_profile || '{\"exemption\": \"a public body\"}' where number = 2",
+        "update wholesale_invoices set customer_profile = customer_profile || '{\"exemption\": null}' where number = 2",
+        "E 0.0000 %",
+    ),
+    (
+        "update wholesale_invoice_lines set tax_category = 'E', tax_rate = 0 where position = 1",
+        "update wholesale_invoice_lines set tax_category = 'S', tax_rate = 19 where position = 1",
+        "line 1",
     ),
     (
         "update wholesale_transfers set amount_minor = amount_minor + 1",

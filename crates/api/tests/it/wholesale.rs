@@ -1,0 +1,143 @@
+//! What the operator sells to resellers.
+
+use axum::http::Method;
+use serde_json::{Value, json};
+
+use crate::billing::{agreement, customer, issuer, prices, sold_wholesale};
+use crate::support::{App, text};
+
+#[tokio::test]
+async fn the_operator_bills_a_reseller_for_its_tenants() {
+    let app = App::new().await;
+    let (reseller, north) = app.reseller("North").await;
+    let tenant = app.tenant(&north, "one.example", json!({})).await;
+    app.user(&north, &tenant, json!({"address": "ada@one.example"})).await;
+    let (book, invoice) = sold_wholesale(&app, &reseller).await;
+    let path = format!("/v1/resellers/{reseller}");
+    let agreed = app.get(&north, &format!("{path}/wholesale-agreement")).await.expect(200);
+    let expected = json!({
+        "id": agreed["id"], "reseller_id": reseller, "operator_name": "Pillar Ltd", "price_book_id": book,
+        "price_book_version": 1, "interval": "month", "term_months": 1, "terms_start_on": "2026-03-02", "seats_committed": 50,
+        "currency": "EUR", "time_zone": "UTC", "anchor_date": "2026-03-02", "starts_on": "2026-03-02",
+        "next_invoice_on": "2026-04-02", "parked_reason": null,
+    });
+    assert_eq!(agreed, expected);
+    let fixed = json!({"operator_name": "Pillar Ltd", "price_book_id": book, "interval": "year"});
+    app.put(&app.operator, &format!("{path}/wholesale-agreement"), fixed)
+        .await
+        .expect_problem(409, "agreement_terms_fixed");
+    app.put(&north, &format!("{path}/wholesale-agreement"), agreement(&text(&book)))
+        .await
+        .expect_problem(403, "forbidden");
+
+    let found = app.get(&north, &format!("/v1/invoices/{}", text(&invoice))).await.expect(200);
+    assert_eq!(app.get(&north, &format!("{path}/invoices")).await.expect(200)["data"][0], found);
+    insta::assert_json_snapshot!("wholesale_invoice", found, {
+        ".id" => "[id]", ".customer.id" => "[id]", ".lines[].price_id" => "[id]", ".lines[].tenant.id" => "[id]",
+    });
+    let file = format!("{path}/invoices/{}/reconciliation", text(&invoice));
+    let answer = app.call(Method::GET, &file).token(&north).send().await;
+    assert_eq!(answer.header("content-type"), Some("text/csv; charset=utf-8; header=present"));
+    let csv = String::from_utf8(answer.body.to_vec()).unwrap();
+    assert_eq!(csv.lines().count(), 3, "{csv}");
+    let answer =
+        app.call(Method::GET, &file).token(&north).header("accept", "application/jsonl").send().await;
+    let rows = String::from_utf8(answer.body.to_vec()).unwrap();
+    let rows: Vec<Value> = rows.lines().map(|row| serde_json::from_str(row).unwrap()).collect();
+    let sum: i64 = rows.iter().map(|row| row["amount_minor"].as_i64().unwrap()).sum();
+    assert_eq!((sum, rows.len()), (50 * 450, 2));
+
+    // The operator has no address to put into XML.
+    let document = format!("/v1/invoices/{}", text(&invoice));
+    let xml = app.call(Method::GET, &document).token(&north).header("accept", "application/xml").send().await;
+    xml.expect_problem(409, "no_such_form");
+    let page = app.call(Method::GET, &document).token(&north).header("accept", "text/html").send().await;
+    assert_eq!(page.status, 200);
+
+    let margins = format!("{path}/margins?from=2026-03-01&to=2026-03-31");
+    let seen = app.get(&north, &margins).await.expect(200);
+    assert_eq!(seen["data"][1]["margin"], json!({"amount_minor": -450, "currency": "EUR"}), "{seen}");
+    app.get(&app.operator, &margins).await.expect_problem(403, "forbidden");
+    let (_, south) = app.reseller("South").await;
+    for hidden in [&margins, &file, &format!("{path}/invoices"), &format!("/v1/invoices/{}", text(&invoice))]
+    {
+        app.get(&south, hidden).await.expect_problem(404, "not_found");
+    }
+    let bad = app.get(&north, &format!("{path}/margins?from=2026-02-30&to=2026-03-31")).await;
+    assert_eq!(bad.expect_problem(422, "invalid_request")["errors"][0]["parameter"], "from");
+}
+
+#[tokio::test]
+async fn a_wholesale_invoice_is_taxed_by_both_profiles_and_is_an_invoice_in_every_form() {
+    let app = App::new().await;
+    let (reseller, north) = app.reseller("North").await;
+    let tenant = app.tenant(&north, "one.example", json!({})).await;
+    app.user(&north, &tenant, json!({"address": "ada@one.example"})).await;
+    let profile = format!("/v1/resellers/{reseller}/wholesale-profile");
+    app.get(&north, &profile).await.expect_problem(404, "not_found");
+    app.get(&app.operator, "/v1/operator/billing-profile").await.expect_problem(404, "not_found");
+    let mut operator = issuer();
+    let more = json!({"legal_name": "Pillar SE", "charges_tax": true, "days_to_pay": 30, "iban": "DE89370400440532013000"});
+    operator.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    let mut drafts = operator.clone();
+    drafts["draft_days"] = json!(3);
+    let refused = app.put(&app.operator, "/v1/operator/billing-profile", drafts).await;
+    assert_eq!(refused.expect_problem(422, "invalid_request")["errors"][0]["pointer"], "/draft_days");
+    let put = app.put(&app.operator, "/v1/operator/billing-profile", operator).await.expect(200);
+    assert_eq!(app.get(&app.operator, "/v1/operator/billing-profile").await.expect(200), put);
+    let rate = json!({"country": "DE", "rate": "19", "valid_from": "2007-01-01"});
+    app.post(&app.operator, "/v1/operator/tax-rates", rate).await.expect(201);
+    let rates = app.get(&app.operator, "/v1/operator/tax-rates").await.expect(200);
+    assert_eq!(rates["data"][0]["rate"], "19.0000");
+    app.get(&north, "/v1/operator/tax-rates").await.expect_problem(403, "forbidden");
+    app.put(&north, &profile, customer()).await.expect_problem(403, "forbidden");
+    let put = app.put(&app.operator, &profile, customer()).await.expect(200);
+    assert_eq!(app.get(&north, &profile).await.expect(200), put);
+
+    // Tiers: fifty at the price of the second, since so many are committed to.
+    let tiers = json!([{"up_to": 10, "unit_price": "4.50"}, {"up_to": null, "unit_price": "4"}]);
+    let mut tiered = json!([prices()[0]]);
+    tiered[0]["model"] = json!("volume");
+    tiered[0]["tiers"] = tiers;
+    tiered[0].as_object_mut().unwrap().remove("unit_price");
+    let book = app.post(&app.operator, "/v1/price-books", json!({"prices": tiered})).await.expect(201);
+    let path = format!("/v1/resellers/{reseller}");
+    app.put(&app.operator, &format!("{path}/wholesale-agreement"), agreement(&text(&book["id"])))
+        .await
+        .expect(200);
+    billing::run::run(&app.db.db(), "2026-03-02".parse().unwrap(), None).await.unwrap();
+    let found = app.get(&north, &format!("{path}/invoices")).await.expect(200)["data"][0].clone();
+    let euro = |amount_minor: i64| json!({"amount_minor": amount_minor, "currency": "EUR"});
+    assert_eq!((&found["net"], &found["tax"], &found["total"]), (&euro(20000), &euro(3800), &euro(23800)));
+    assert_eq!(
+        found["taxes"],
+        json!([{"category": "S", "rate": "19.0000", "taxable": euro(20000), "tax": euro(3800), "reason": null}])
+    );
+    assert_eq!((&found["issuer"]["id"], &found["issuer"]["name"]), (&json!(null), &json!("Pillar SE")));
+    assert_eq!((&found["customer"]["id"], &found["due_on"]), (&json!(reseller), &json!("2026-04-01")));
+    assert_eq!(found["customer"]["address"]["city"], "Berlin");
+    let line = &found["lines"][0];
+    assert_eq!(
+        (&line["unit_price"], &line["tax_category"], &line["amount"]),
+        (&json!(null), &json!("S"), &euro(400))
+    );
+    let document = format!("/v1/invoices/{}", text(&found["id"]));
+    let form = async |media_type: &str| {
+        let answer = app.call(Method::GET, &document).token(&north).header("accept", media_type).send().await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        answer.body.to_vec()
+    };
+    let xml = String::from_utf8(form("application/xml").await).unwrap();
+    for part in [
+        "<cbc:TaxAmount currencyID=\"EUR\">38.00</cbc:TaxAmount>",
+        "<cbc:PayableAmount currencyID=\"EUR\">238.00</cbc:PayableAmount>",
+        "Pillar SE",
+        "Bakery Ltd",
+        "DE89370400440532013000",
+    ] {
+        assert!(xml.contains(part), "{part} is not in {xml}");
+    }
+    let page = String::from_utf8(form("text/html").await).unwrap();
+    assert!(page.contains("Markt 2") && page.contains("38.00"), "{page}");
+    assert!(form("application/pdf").await.starts_with(b"%PDF"));
+}

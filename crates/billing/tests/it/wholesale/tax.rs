@@ -1,0 +1,167 @@
+//! Taxes of what the operator bills resellers.
+
+use billing::OPERATOR;
+use billing::profile::{NewAddress, PutCustomer, PutIssuer, of_issuer, put_issuer};
+use billing::tax_rate::{self, NewTaxRate};
+use billing::vat_id::NoRegister;
+use billing::wholesale::profile;
+
+use super::*;
+use crate::tax::customer;
+
+pub(super) fn issuer() -> PutIssuer {
+    let address = NewAddress {
+        street: "Kai 9".into(),
+        city: "Hamburg".into(),
+        country: "DE".into(),
+        ..NewAddress::default()
+    };
+    PutIssuer {
+        legal_name: "Pillar SE".into(),
+        address,
+        vat_id: Some("DE136695976".into()),
+        charges_tax: true,
+        days_to_pay: Some(30),
+        ..PutIssuer::default()
+    }
+}
+
+/// The operator is in Germany and charges tax.
+pub(super) async fn taxing(world: &World) {
+    put_issuer(&world.operator, OPERATOR, issuer(), Some(0)).await.unwrap();
+    rate(world, "19", "2007-01-01").await;
+}
+
+pub(super) async fn rate(world: &World, rate: &str, valid_from: &str) {
+    let new = NewTaxRate { country: "DE".into(), rate: rate.into(), valid_from: valid_from.into() };
+    tax_rate::add(&world.operator, OPERATOR, new).await.unwrap();
+}
+
+pub(super) async fn is(world: &World, reseller: &Reseller, new: PutCustomer) {
+    let ctx = world.operator.enter_reseller(reseller.id).await.unwrap();
+    profile::put(&ctx, &NoRegister, new, None).await.unwrap();
+}
+
+/// `category rate taxable tax`, by group.
+fn taxes(document: &WholesaleInvoice) -> Vec<String> {
+    assert_eq!(document.net.amount_minor + document.tax.amount_minor, document.total.amount_minor);
+    let sum = |of: &dyn Fn(&billing::invoice::InvoiceTax) -> i64| document.taxes.iter().map(of).sum::<i64>();
+    assert_eq!(sum(&|tax| tax.taxable.amount_minor), document.net.amount_minor);
+    assert_eq!(sum(&|tax| tax.tax.amount_minor), document.tax.amount_minor);
+    let shown = |tax: &billing::invoice::InvoiceTax| {
+        format!("{} {} {}", tax.group, tax.taxable.amount_minor, tax.tax.amount_minor)
+    };
+    document.taxes.iter().map(shown).collect()
+}
+
+async fn all_taxes(world: &World, reseller: &Reseller) -> Vec<Vec<String>> {
+    documents(world, reseller).await.iter().map(taxes).collect()
+}
+
+#[tokio::test]
+async fn each_reseller_is_taxed_by_where_it_is() {
+    let world = world_on("2026-01-01").await;
+    taxing(&world).await;
+    let book = wholesale_book(&world, "12.50", CreditToBalance).await;
+    let exempt = PutCustomer { exemption: Some("a public body".into()), ..customer("DE", None) };
+    let mut resellers = Vec::new();
+    for (name, new, expected, reason) in [
+        ("Domestic", customer("DE", Some("DE136695976")), "S 19.0000 % 1250 238", None),
+        ("Reverse", customer("FR", Some("FR40303265045")), "AE 0.0000 % 1250 0", Some("reverse charge")),
+        ("Exempt", exempt, "E 0.0000 % 1250 0", Some("a public body")),
+        ("Third", customer("US", None), "O 0.0000 % 1250 0", Some("not subject to VAT")),
+    ] {
+        let reseller = world::reseller(&world.operator, name).await;
+        is(&world, &reseller, new).await;
+        agree(&world, &reseller, agreed(&book, 1)).await;
+        resellers.push((reseller, expected, reason));
+    }
+    run(&world, "2026-01-01").await;
+    for (reseller, expected, reason) in &resellers {
+        assert_eq!(all_taxes(&world, reseller).await, [[*expected]]);
+        let document = documents(&world, reseller).await.remove(0);
+        let found = document.taxes[0].reason.as_deref();
+        assert!(
+            found.is_some() == reason.is_some()
+                && found.unwrap_or_default().starts_with(reason.unwrap_or_default())
+        );
+        // Both are on it as they were then, whatever becomes of them.
+        assert_eq!(
+            (document.issuer.name.as_str(), document.customer.name.as_str()),
+            ("Pillar SE", "Bakery Ltd")
+        );
+        assert_eq!(document.customer.profile.unwrap().address.city, "Hafen");
+        assert_eq!(document.due_on, date("2026-01-31"));
+    }
+    let balances = ledger::trial_balance(&world.operator, OPERATOR, ledger::AsOf::Day(date("2026-01-01")))
+        .await
+        .unwrap();
+    let payable = balances.iter().find(|balance| balance.account == ledger::Account::TaxPayable).unwrap();
+    assert_eq!(payable.balance.amount_minor, -238);
+    verified(&world).await;
+}
+
+#[tokio::test]
+async fn an_agreement_waits_for_the_profile_and_credits_are_taxed_as_what_they_take_back() {
+    let world = world_on("2026-01-01").await;
+    taxing(&world).await;
+    let book = wholesale_book(&world, "31", CreditToBalance).await;
+    agree(&world, &world.reseller, agreed(&book, 0)).await;
+    let goes = tenant_of(&world, &world.reseller, "Goes", 2).await;
+    let summary = run(&world, "2026-01-01").await;
+    assert_eq!((summary.accounts_parked, summary.wholesale_invoices), (1, 0));
+    let ctx = world.operator.enter_reseller(world.reseller.id).await.unwrap();
+    let reason = agreement::get(&ctx).await.unwrap().parked_reason;
+    assert_eq!(reason.as_deref(), Some("the issuer charges tax and the customer has no billing profile"));
+    is(&world, &world.reseller, customer("DE", None)).await;
+    assert_eq!(agreement::get(&ctx).await.unwrap().parked_reason, None);
+    run(&world, "2026-01-01").await;
+    // What is charged from February on is taxed at another rate; what is taken back of January, as it was charged.
+    rate(&world, "21", "2026-02-01").await;
+    at(&world, "2026-01-11T12:00");
+    tenant::delete(&goes, None).await.unwrap();
+    let stays = tenant_of(&world, &world.reseller, "Stays", 1).await;
+    at(&world, "2026-02-01T12:00");
+    run(&world, "2026-02-01").await;
+    let expected = [vec!["S 19.0000 % 6200 1178"], vec!["S 19.0000 % -4000 -760", "S 21.0000 % 5200 1092"]];
+    assert_eq!(all_taxes(&world, &world.reseller).await, expected);
+    // In February it moves abroad: it is not charged the German rate any more, and gets it back.
+    is(&world, &world.reseller, customer("FR", Some("FR40303265045"))).await;
+    tenant::delete(&stays, None).await.unwrap();
+    at(&world, "2026-03-01T12:00");
+    run(&world, "2026-03-01").await;
+    let documents = documents(&world, &world.reseller).await;
+    assert_eq!(documents[2].kind.as_str(), "credit_note");
+    assert_eq!(taxes(&documents[2]), ["S 21.0000 % -2989 -628"]);
+    verified(&world).await;
+}
+
+#[tokio::test]
+async fn who_the_operator_is_is_its_own_to_say() {
+    let world = world_on("2026-01-01").await;
+    let admin = admin_of(&world, &world.reseller).await;
+    assert_eq!(of_issuer(&world.operator, OPERATOR).await.unwrap_err().kind(), ErrorKind::NotFound);
+    taxing(&world).await;
+    let put = of_issuer(&world.operator, OPERATOR).await.unwrap();
+    assert_eq!((put.version, put.profile.legal_name.as_str()), (1, "Pillar SE"));
+    assert_eq!(tax_rate::list(&world.operator, OPERATOR).await.unwrap().len(), 1);
+    assert_eq!(of_issuer(&admin, OPERATOR).await.unwrap_err().kind(), ErrorKind::Forbidden);
+    assert_eq!(put_issuer(&admin, OPERATOR, issuer(), None).await.unwrap_err().kind(), ErrorKind::Forbidden);
+    assert_eq!(tax_rate::list(&admin, OPERATOR).await.unwrap_err().kind(), ErrorKind::Forbidden);
+    let drafts = PutIssuer { draft_days: 3, ..issuer() };
+    let refused = put_issuer(&world.operator, OPERATOR, drafts, None).await.unwrap_err();
+    assert_eq!(refused.field_errors()[0].pointer, "/draft_days");
+    // The reseller sees who it is to the operator, and does not say so: its taxes follow from that.
+    is(&world, &world.reseller, customer("DE", None)).await;
+    let own = admin.enter_reseller(world.reseller.id).await.unwrap();
+    assert_eq!(profile::get(&own).await.unwrap().version, 1);
+    let error = profile::put(&own, &NoRegister, customer("FR", None), None).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Forbidden);
+    let ctx = world.operator.enter_reseller(world.reseller.id).await.unwrap();
+    let again = profile::put(&ctx, &NoRegister, customer("DE", None), Some(1)).await.unwrap();
+    assert_eq!(again.version, 1);
+    assert!(profile::put(&ctx, &NoRegister, customer("FR", None), Some(0)).await.is_err());
+    let below = below(&world).await;
+    let above = admin.enter_reseller(below.id).await.unwrap();
+    assert_eq!(profile::get(&above).await.unwrap_err().kind(), ErrorKind::NotFound);
+}
