@@ -105,7 +105,9 @@ impl Seen {
             Outcome::Declined { intent, code, message } => {
                 Some(Self { reference: intent, ..Self::failed(&code, &message) })
             }
-            Outcome::Refused { code, message } => Some(Self::failed(&code, &message)),
+            Outcome::Refused { code, message } | Outcome::KeyRefused { code, message } => {
+                Some(Self::failed(&code, &message))
+            }
             Outcome::Unknown(_) => {
                 let status = PaymentStatus::Unknown;
                 Some(Self { status, reference: None, received: None, failure: None })

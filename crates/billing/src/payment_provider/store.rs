@@ -13,7 +13,7 @@ pub(super) async fn find(
     reseller_id: ResellerId,
 ) -> Result<Option<PaymentProvider>, db::Error> {
     let row = sqlx::query!(
-        "select provider, is_enabled, updated_at, version from payment_providers where reseller_id = $1",
+        "select provider, is_enabled, refused_at, updated_at, version from payment_providers where reseller_id = $1",
         reseller_id.uuid()
     )
     .fetch_optional(conn)
@@ -22,6 +22,7 @@ pub(super) async fn find(
         reseller_id,
         provider: row.provider,
         is_enabled: row.is_enabled,
+        refused_at: row.refused_at,
         updated_at: row.updated_at,
         version: row.version,
     }))
@@ -63,7 +64,7 @@ pub(super) async fn put(
          values ($1, 'stripe', $2, $3, $4, $5)
          on conflict on constraint payment_providers_once do update set secret_key = excluded.secret_key,
            webhook_secret = excluded.webhook_secret, is_enabled = excluded.is_enabled, updated_at = excluded.updated_at,
-           version = payment_providers.version + 1
+           refused_at = null, version = payment_providers.version + 1
          returning provider, version",
         reseller_id.uuid(),
         put.secret_key.expose_secret(),
@@ -73,8 +74,14 @@ pub(super) async fn put(
     )
     .fetch_one(tx.conn())
     .await?;
-    let (is_enabled, updated_at) = (put.is_enabled, now);
-    Ok(PaymentProvider { reseller_id, provider: row.provider, is_enabled, updated_at, version: row.version })
+    Ok(PaymentProvider {
+        reseller_id,
+        provider: row.provider,
+        is_enabled: put.is_enabled,
+        refused_at: None,
+        updated_at: now,
+        version: row.version,
+    })
 }
 
 /// Whether payments or refunds of its are open.
@@ -103,14 +110,43 @@ pub(super) async fn secrets(
     reseller_id: ResellerId,
 ) -> Result<Option<Secrets>, db::Error> {
     let row = sqlx::query!(
-        "select is_enabled, secret_key, webhook_secret from payment_providers where reseller_id = $1",
+        "select is_enabled, refused_at, secret_key, webhook_secret from payment_providers where reseller_id = $1",
         reseller_id.uuid()
     )
     .fetch_optional(conn)
     .await?;
     Ok(row.map(|row| Secrets {
         is_enabled: row.is_enabled,
+        refused_at: row.refused_at,
         secret_key: SecretString::from(row.secret_key),
         webhook_secret: SecretString::from(row.webhook_secret),
     }))
+}
+
+/// When the key that was asked with was refused, if it ever was; nobody else changes it until the transaction ends. `None`
+/// when another was put meanwhile.
+pub(super) async fn refused_locked(
+    tx: &mut SystemTx,
+    reseller_id: ResellerId,
+    asked_with: &Secrets,
+) -> Result<Option<Option<DateTime<Utc>>>, db::Error> {
+    let refused_at = sqlx::query_scalar!(
+        "select refused_at from payment_providers where reseller_id = $1 and secret_key = $2 for update",
+        reseller_id.uuid(),
+        asked_with.secret_key.expose_secret()
+    )
+    .fetch_optional(tx.conn())
+    .await?;
+    Ok(refused_at)
+}
+
+pub(super) async fn set_refused(
+    tx: &mut SystemTx,
+    reseller_id: ResellerId,
+    at: Option<DateTime<Utc>>,
+) -> Result<(), db::Error> {
+    sqlx::query!("update payment_providers set refused_at = $2 where reseller_id = $1", reseller_id.uuid(), at)
+        .execute(tx.conn())
+        .await?;
+    Ok(())
 }

@@ -4,11 +4,15 @@ use std::time::Duration;
 
 use billing::payment::{self, Autopaid, PaymentStatus, autopay};
 use billing::payment_method::{self, PutPaymentMethod};
+use billing::payment_provider;
 use chrono::TimeDelta;
+use serde_json::json;
+use tenancy::event::Kind;
 use testkit::stripe::Fault;
 
 use super::payment::{assert_clean, paid, states};
-use super::payment_charge::Scene;
+use super::payment_charge::{Scene, told};
+use super::payment_provider::settings;
 use super::{at, invoices};
 
 /// Three invoices of 25.00, due on the 15th of January, February and March, on 1 March, to be charged by themselves.
@@ -176,4 +180,56 @@ async fn an_issuer_without_a_provider_is_passed_over_and_costs_no_attempt() {
     assert_eq!(charge_on(&scene, "2026-03-02").await, 0);
     super::run::behind_and_commit(&scene.world, "update payment_providers set is_enabled = true").await;
     assert_eq!(charge(&scene).await, Autopaid { charged: 2, failed: 0 });
+}
+
+/// The reseller's mistake, and not the customer's.
+#[tokio::test]
+async fn a_key_that_is_refused_costs_no_attempt_is_told_once_and_is_tried_again() {
+    let scene = scene().await;
+    paid(&scene.world.ctx, 2500, "INV-000001").await;
+    let reseller = scene.world.operator.enter_reseller(scene.world.reseller.id).await.unwrap();
+    let refused = async || payment_provider::get(&reseller).await.unwrap().refused_at.is_some();
+    scene.fake.revoke();
+    // Once a day, with one of what is due.
+    for day in 2..9 {
+        assert_eq!(charge_on(&scene, &format!("2026-03-{day:02}")).await, 1, "{day}");
+        assert_eq!(charge(&scene).await, Autopaid::default());
+        assert!(refused().await);
+    }
+    let tries = scene.payments().await;
+    let codes: Vec<_> = tries.iter().filter_map(|one| Some(one.failure.as_ref()?.0.as_str())).collect();
+    assert_eq!(codes, ["invalid_api_key"; 7]);
+    let told = told(&scene.world, Kind::PaymentProviderRefused).await;
+    assert_eq!(told, [json!({"failure_code": "invalid_api_key"})]);
+    // Somebody sees to it, by the same key or another: at once, with all its attempts.
+    scene.fake.restore();
+    at(&scene.world, "2026-03-08T13:00");
+    assert_eq!(charge(&scene).await, Autopaid::default());
+    payment_provider::put(&reseller, &settings(), None).await.unwrap();
+    assert!(!refused().await);
+    scene.fake.fail(&[Fault::Declined; 3]);
+    let mut tried = Vec::new();
+    for day in 9..31 {
+        let charged = charge_on(&scene, &format!("2026-03-{day:02}")).await;
+        tried.extend((0..charged).map(|_| day));
+    }
+    // February's three that are declined and a fourth that arrives; March's is paid at once.
+    assert_eq!(tried, [9, 12, 15, 17, 18]);
+    assert_clean(&scene.world).await;
+}
+
+#[tokio::test]
+async fn a_key_that_is_taken_again_is_no_longer_noted_as_refused() {
+    let scene = scene().await;
+    let reseller = scene.world.operator.enter_reseller(scene.world.reseller.id).await.unwrap();
+    scene.fake.revoke();
+    assert_eq!(charge_on(&scene, "2026-03-02").await, 1);
+    scene.fake.restore();
+    at(&scene.world, "2026-03-02T13:00");
+    // Somebody who asks is not kept from it, and then the rest is charged by itself.
+    assert_eq!(scene.pay().await.unwrap().status, PaymentStatus::Succeeded);
+    assert_eq!(payment_provider::get(&reseller).await.unwrap().refused_at, None);
+    assert_eq!(charge(&scene).await, Autopaid { charged: 1, failed: 0 });
+    assert_eq!(scene.fake.balance(), 5000);
+    assert_clean(&scene.world).await;
 }

@@ -1,7 +1,7 @@
 //! SQL of charges that nobody asked for.
 
 use db::SystemRead;
-use kernel::{InvoiceId, TenantId};
+use kernel::{InvoiceId, PaymentId, TenantId};
 use sqlx::types::chrono::{DateTime, Utc};
 use tenancy::TenantTx;
 
@@ -56,4 +56,18 @@ pub(in crate::payment) async fn charges(tx: &mut TenantTx, invoice: InvoiceId) -
         }
     }
     Ok(charges)
+}
+
+/// Lets a charge be none of its invoice's attempts: nobody was asked for money by it.
+pub(in crate::payment) async fn uncount_attempt(tx: &mut TenantTx, id: PaymentId) -> Result<(), db::Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    sqlx::query!(
+        "update payments set autopay_ordinal = null, autopay_on = null
+         where tenant_id = $1 and id = $2 and autopay_ordinal is not null",
+        tenant_id,
+        id.uuid()
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
 }
