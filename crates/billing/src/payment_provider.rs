@@ -14,8 +14,8 @@ use crate::Error;
 /// The only provider so far: Stripe, or one that speaks its API.
 pub const STRIPE: &str = "stripe";
 
-/// For how long a key that was refused is not asked with by itself.
-const REST: TimeDelta = TimeDelta::days(1);
+/// For how long a key that was refused is not asked with by itself: a day less the hour in which it is looked.
+const REST: TimeDelta = TimeDelta::hours(23);
 
 /// A reseller's provider, without its secrets.
 #[derive(Debug, Clone, PartialEq, Eq)]

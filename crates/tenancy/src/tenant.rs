@@ -19,7 +19,7 @@ use crate::{Action, Caller, Ctx, Error, Scope, event, mailbox, placement, quota,
 
 pub use lifecycle::{RESTORABLE, delete, end_trials, restore};
 pub use nonpayment::{Taken, hold_unpaid, resume_paid, suspend_unpaid};
-pub use transfer::transfer;
+pub use transfer::{Leaving, Left, leave};
 
 /// A customer organisation.
 #[derive(Debug, Clone)]

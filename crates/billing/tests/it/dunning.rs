@@ -290,7 +290,7 @@ async fn a_policy_that_changes_or_a_reseller_that_does_lifts_what_it_does_not_kn
     let world = in_debt().await;
     dun_on(&world, "2026-02-04").await;
     let other = world::reseller(&world.operator, "Other").await;
-    tenant::transfer(&world.ctx, None, other.id).await.unwrap();
+    billing::transfer::transfer(&world.ctx, None, other.id).await.unwrap();
     let reseller = world.operator.enter_reseller(other.id).await.unwrap();
     dunning::put(&reseller, &policy(), None).await.unwrap();
     assert_eq!(dun_on(&world, "2026-02-20").await, Dunned { lifted: 1, ..Dunned::default() });
