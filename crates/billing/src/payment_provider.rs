@@ -164,11 +164,10 @@ pub(crate) async fn note_key(
         return Ok(());
     }
     let mut tx = system(caller.db()).await?;
-    let Some(before) = store::refused_locked(&mut tx, id, asked_with).await? else { return Ok(()) };
     let at = refused.map(|_| caller.db().env().now());
-    store::set_refused(&mut tx, id, at).await?;
+    let is_news = store::note_key(&mut tx, id, asked_with, at).await?;
     if let Some(code) = refused
-        && before.is_none()
+        && is_news
     {
         tracing::warn!(reseller.id = %id, failure.code = code, "a payment provider refuses its key");
         let kind = event::Kind::PaymentProviderRefused;

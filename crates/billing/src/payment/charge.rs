@@ -51,13 +51,13 @@ pub(super) async fn charge(
     };
     let account = Account { secret_key: secrets.secret_key.clone() };
     let outcome = provider.charge(&account, &key(payment), &charge).await;
-    let key_refused = match &outcome {
-        Outcome::KeyRefused { code, .. } => Some(Some(code.clone())),
-        Outcome::Found(_) | Outcome::Declined { .. } | Outcome::Refused { .. } => Some(None),
-        Outcome::Busy | Outcome::Unknown(_) => None,
+    let refused = match &outcome {
+        Outcome::KeyRefused { code, .. } => Some(code.clone()),
+        _ => None,
     };
+    let is_answered = !matches!(outcome, Outcome::Busy | Outcome::Unknown(_));
     let payment = ended(ctx, payment, 1, outcome).await?;
-    if let Some(refused) = key_refused
+    if is_answered
         && let Err(error) =
             payment_provider::note_key(ctx.caller(), issuer, &secrets, refused.as_deref()).await
     {

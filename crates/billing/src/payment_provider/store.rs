@@ -123,30 +123,24 @@ pub(super) async fn secrets(
     }))
 }
 
-/// When the key that was asked with was refused, if it ever was; nobody else changes it until the transaction ends. `None`
-/// when another was put meanwhile.
-pub(super) async fn refused_locked(
+/// Notes when the key that was asked with was refused, or that it is taken; whether the one was noted when the other is now.
+/// Nothing when another was put meanwhile.
+pub(super) async fn note_key(
     tx: &mut SystemTx,
     reseller_id: ResellerId,
     asked_with: &Secrets,
-) -> Result<Option<Option<DateTime<Utc>>>, db::Error> {
-    let refused_at = sqlx::query_scalar!(
-        "select refused_at from payment_providers where reseller_id = $1 and secret_key = $2 for update",
+    refused_at: Option<DateTime<Utc>>,
+) -> Result<bool, db::Error> {
+    let changed = sqlx::query_scalar!(
+        r#"update payment_providers p set refused_at = $3
+           from (select refused_at from payment_providers where reseller_id = $1 for update) before
+           where p.reseller_id = $1 and p.secret_key = $2
+           returning (before.refused_at is null) <> (p.refused_at is null) as "changed!""#,
         reseller_id.uuid(),
-        asked_with.secret_key.expose_secret()
+        asked_with.secret_key.expose_secret(),
+        refused_at
     )
     .fetch_optional(tx.conn())
     .await?;
-    Ok(refused_at)
-}
-
-pub(super) async fn set_refused(
-    tx: &mut SystemTx,
-    reseller_id: ResellerId,
-    at: Option<DateTime<Utc>>,
-) -> Result<(), db::Error> {
-    sqlx::query!("update payment_providers set refused_at = $2 where reseller_id = $1", reseller_id.uuid(), at)
-        .execute(tx.conn())
-        .await?;
-    Ok(())
+    Ok(changed.unwrap_or(false))
 }
