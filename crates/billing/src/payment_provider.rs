@@ -171,7 +171,8 @@ pub(crate) async fn note_key(
     {
         tracing::warn!(reseller.id = %id, failure.code = code, "a payment provider refuses its key");
         let kind = event::Kind::PaymentProviderRefused;
-        event::record_on(&mut tx, caller, Scope::Reseller(id), kind, id, json!({"failure_code": code})).await?;
+        event::record_on(&mut tx, caller, Scope::Reseller(id), kind, id, json!({"failure_code": code}))
+            .await?;
     }
     tx.commit().await?;
     Ok(())

@@ -2,8 +2,8 @@
 //! behind: the new one neither charges nor grants it. What is used goes on by the prices that were agreed.
 
 use kernel::ResellerId;
-use tenancy::tenant::{self, Tenant};
 use tenancy::Ctx;
+use tenancy::tenant::{self, Tenant};
 
 use crate::{Error, discount, one_off_item, subscription};
 

@@ -229,8 +229,7 @@ mod tests {
     fn the_next_oldest_makes_a_course_of_its_own_and_keeps_what_it_would_take() {
         let policy = policy();
         let course = Course { invoice: invoice(1), taken: BTreeSet::from([Step::Remind(14)]) };
-        let of =
-            |due: i64| moves(Some(&policy), &[owing(2, due)], Some(&course), &unpaid(&[Send]), day(40));
+        let of = |due: i64| moves(Some(&policy), &[owing(2, due)], Some(&course), &unpaid(&[Send]), day(40));
         let lift = Move::Lift(vec![Send]);
         let young = [Move::End, lift.clone(), Move::Begin(invoice(2)), Move::Remind(7)];
         assert_eq!(of(30), young);
@@ -241,9 +240,8 @@ mod tests {
     #[test]
     fn while_money_is_on_its_way_nothing_is_taken_and_what_is_held_stays() {
         let owing = [Owing { is_under_way: true, ..owing(1, 0) }];
-        let of = |course, taken: &[Capability]| {
-            moves(Some(&policy()), &owing, course, &unpaid(taken), day(40))
-        };
+        let of =
+            |course, taken: &[Capability]| moves(Some(&policy()), &owing, course, &unpaid(taken), day(40));
         assert_eq!(of(None, &[]), [Move::Begin(invoice(1))]);
         let course = Course { invoice: invoice(1), taken: BTreeSet::new() };
         assert_eq!(of(Some(&course), &[Send]), []);

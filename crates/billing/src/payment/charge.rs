@@ -11,9 +11,9 @@ use super::provider::Provider;
 use super::reconcile::PATIENCE;
 use super::status::{PaymentStatus, Seen};
 use super::{Payment, arrived, read, store};
+use crate::payment_provider::{self, Secrets};
 use crate::rating::local_day;
 use crate::receivable::Receivables;
-use crate::payment_provider::{self, Secrets};
 use crate::{Error, payment_method};
 
 /// Charges what is due of an invoice by the tenant's payment method, now. The answer tells what is known: a payment that

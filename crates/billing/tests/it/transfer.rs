@@ -89,7 +89,10 @@ async fn what_the_former_reseller_was_to_charge_and_takes_off_stays_behind() {
     run_and_verify(&world, "2026-06-01").await;
     let shown = all_shown(&ctx).await;
     assert_eq!(shown.len(), 6);
-    assert_eq!(shown[1], "invoice 2026-02-01 12.50 EUR; recurring 2026-02-01..2026-03-01 x1 = 28 seat-days, 12.50 EUR");
+    assert_eq!(
+        shown[1],
+        "invoice 2026-02-01 12.50 EUR; recurring 2026-02-01..2026-03-01 x1 = 28 seat-days, 12.50 EUR"
+    );
     assert!(shown[1..].iter().all(|one| one.contains(" 12.50 EUR; recurring ")), "{shown:?}");
     // The new one's own go on.
     add(&ctx, None).await;

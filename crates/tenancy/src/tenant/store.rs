@@ -384,10 +384,7 @@ pub(super) async fn spare(
 /// What is suspended, and for what; nobody else changes it until the transaction ends. `None` when the tenant is deleted, or
 /// when somebody else holds it and `waits` is false. Does not stand in the way of rows that refer to the tenant: who holds
 /// it may have written some.
-pub(super) async fn hold_suspended(
-    tx: &mut TenantTx,
-    waits: bool,
-) -> Result<Option<Taken>, Error> {
+pub(super) async fn hold_suspended(tx: &mut TenantTx, waits: bool) -> Result<Option<Taken>, Error> {
     let id = tx.tenant_id().uuid();
     if waits {
         sqlx::query!("select id from tenants where id = $1 for no key update", id)
