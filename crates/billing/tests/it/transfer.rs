@@ -100,24 +100,34 @@ async fn what_the_former_reseller_was_to_charge_and_takes_off_stays_behind() {
     assert!(all_shown(&ctx).await[6].contains("one_off 2026-07-01"));
 }
 
-/// What documents name that count as billed no more, and days that nobody billed in time.
+/// What documents name that count as billed no more.
 #[tokio::test]
-async fn what_was_voided_is_not_charged_by_another_and_what_was_promised_for_days_past_is_kept() {
+async fn what_was_voided_is_not_charged_by_another() {
     let world = subscribed().await;
     let item = add(&world.ctx, None).await;
-    give(&world.ctx, percent("10", "2026-01-01", None)).await;
     run_and_verify(&world, "2026-01-01").await;
     at(&world, "2026-01-15T12:00");
     billing::invoice::void(&world.operator, invoices(&world.ctx).await[0].id, "x").await.unwrap();
     assert_eq!(list(&world.ctx).await, [one_off_item::OneOffItem { invoice_id: None, ..item }]);
     let (_, ctx) = moved(&world).await;
     assert_eq!(list(&ctx).await, []);
-    run_and_verify(&world, "2026-01-15").await;
+    run_and_verify(&world, "2026-01-16").await;
     run_and_verify(&world, "2026-02-01").await;
     let shown = all_shown(&ctx).await;
-    assert!(shown[2..].iter().all(|one| !one.contains("one_off")), "{shown:?}");
-    // Voided, the days are billed anew: up to the 15th at 10 % off, 604.84, and then in full.
-    assert!(shown[2].contains("; discount 2026-01-01..2026-01-16 x0 = 0 seat-days, -0.60 EUR"), "{shown:?}");
+    assert!(shown.len() == 4 && shown[2..].iter().all(|one| !one.contains("one_off")), "{shown:?}");
+}
+
+#[tokio::test]
+async fn what_was_promised_for_days_that_nobody_has_billed_is_kept_up_to_the_move() {
+    let world = subscribed().await;
+    give(&world.ctx, percent("10", "2026-01-01", None)).await;
+    at(&world, "2026-01-15T12:00");
+    let (_, ctx) = moved(&world).await;
+    run_and_verify(&world, "2026-02-01").await;
+    let shown = all_shown(&ctx).await;
+    // 15 of 31 days at 12.50, less 10 %.
+    assert!(shown[0].contains("; discount 2026-01-01..2026-01-16 x0 = 0 seat-days, -0.60 EUR"), "{shown:?}");
+    assert!(!shown[1].contains("discount"), "{shown:?}");
 }
 
 #[tokio::test]

@@ -6,11 +6,13 @@ mod webhook;
 
 use std::time::Duration;
 
+use billing::invoice;
 use billing::price_book::{self, NewPrice, PriceBook};
 use billing::run::{self, NewRun, Run};
 use billing::subscription::{self, PutSubscription};
 use db::jobs;
 use db::jobs::Depth;
+use kernel::PageRequest;
 use mailstore::MailStore;
 use tenancy::Ctx;
 use tenancy::auth::Auth;
@@ -110,7 +112,13 @@ async fn a_run_that_somebody_asked_for_is_executed_and_its_job_goes() {
     working.queue_is(Depth { waiting: 0, failed: 0 }).await;
     let done = run::get(&working.world.operator, before.id).await.unwrap();
     assert_eq!(done.status, "succeeded");
-    assert_eq!(done.summary.unwrap().invoices, 1);
+    // The scheduled one, which is another duty, may have been there first.
+    let deadline = Instant::now() + PATIENCE;
+    let page = || PageRequest::new(None, None);
+    while invoice::list(&working.world.ctx, page()).await.unwrap().items.len() != 1 {
+        assert!(Instant::now() < deadline, "not billed, or twice");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     // Queued while it works, not before.
     let again = asked(&working.world).await;
     working.queue_is(Depth { waiting: 0, failed: 0 }).await;
