@@ -35,7 +35,7 @@ impl TenantTx {
         clippy::disallowed_methods,
         reason = "who has begun it has proven the tenant, and what follows is the system's to do"
     )]
-    pub(crate) async fn as_system(self) -> Result<db::SystemTx, db::Error> {
+    pub(crate) async fn into_system(self) -> Result<db::SystemTx, db::Error> {
         db::SystemTx::go_on(self.tx).await
     }
 

@@ -60,7 +60,7 @@ impl Leaving<'_> {
         let Self { ctx, tx } = self;
         let to = ctx.caller().enter_reseller(to).await?;
         let id = ctx.tenant_id();
-        let mut tx = tx.as_system().await?;
+        let mut tx = tx.into_system().await?;
         let moving = store::lock_for_transfer(&mut tx, id).await?.ok_or(Error::NotFound)?;
         require_version(if_version, moving.version)?;
         if moving.path.last() == Some(&to.reseller_id()) {
