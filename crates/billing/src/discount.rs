@@ -4,7 +4,8 @@ pub(crate) mod store;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use kernel::{Checks, DiscountId, Money, Page};
-use serde_json::json;
+use serde_json::{Value, json};
+use tenancy::tenant::Left;
 use tenancy::{Action, Ctx, TenantTx, event};
 
 use crate::Error;
@@ -141,6 +142,31 @@ pub async fn end(ctx: &Ctx, id: DiscountId) -> Result<(), Error> {
     Ok(())
 }
 
+/// Ends those that go on, as [`end`] does, but not before the day after the present one: what is not billed yet of the days up
+/// to now was promised. The subscription's row has to be locked.
+pub(crate) async fn leave(
+    ctx: &Ctx,
+    tx: &mut TenantTx,
+    subscription: &Subscription,
+) -> Result<Vec<Left>, Error> {
+    let tomorrow = subscription::today(ctx).succ_opt();
+    let unbilled = unbilled_from(tx, subscription).await?;
+    let from = tomorrow.into_iter().fold(unbilled, NaiveDate::max);
+    let mut left = Vec::new();
+    for found in subscription.agreed.discounts() {
+        let end = from.max(found.starts_on);
+        if found.ends_on.is_some_and(|before| before <= end) {
+            continue;
+        }
+        let ended = Discount { ends_on: Some(end), set_at: ctx.now(), ..found.clone() };
+        store::append(tx, &ended).await?;
+        let mut data = told(&ended);
+        data["reason"] = json!("transferred");
+        left.push(Left { kind: event::Kind::DiscountEnded, subject: ended.id.to_string(), data });
+    }
+    Ok(left)
+}
+
 /// The first day after all that has been billed: in advance, too.
 async fn unbilled_from(tx: &mut TenantTx, subscription: &Subscription) -> Result<NaiveDate, Error> {
     let last_billed = subscription::store::last_boundary(tx).await?;
@@ -155,16 +181,21 @@ async fn append(ctx: &Ctx, tx: &mut TenantTx, discount: &Discount, kind: event::
         return Err(Error::Conflict { code: "too_many_discounts", detail });
     }
     store::append(tx, discount).await?;
+    event::record(tx, ctx, kind, discount.id, told(discount)).await?;
+    Ok(())
+}
+
+/// What events tell of one.
+fn told(discount: &Discount) -> Value {
     let mut data = json!({"description": discount.description, "item": discount.item,
         "starts_on": discount.starts_on, "ends_on": discount.ends_on});
     match discount.off {
         Off::Percentage(percentage) => data["percentage"] = json!(percentage.to_string()),
         Off::Amount(amount) => {
-            data["amount"] = json!({"amount_minor": amount.amount_minor, "currency": amount.currency.code()});
+            data["amount"] = json!(amount);
         }
     }
-    event::record(tx, ctx, kind, discount.id, data).await?;
-    Ok(())
+    data
 }
 
 fn check(ctx: &Ctx, new: NewDiscount) -> Result<Discount, Error> {

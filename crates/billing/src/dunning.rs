@@ -1,9 +1,10 @@
 //! Dunning: what happens when a tenant does not pay. A reseller's policy says it in days after the due day: remind, take
 //! capabilities away, end the subscription. Without a policy nothing happens.
 //!
-//! The oldest overdue invoice of the tenant's present reseller makes a course; what is done in it is written down once.
-//! [`moves`] decides, from the policy, what is due and what was done; [`run`] does it, and a payment lifts in its own
-//! transaction what it ends.
+//! The oldest overdue invoice of the tenant's present reseller makes a course; what is done in it is written down once. What is
+//! taken is no step that is past, but follows from the policy as it is: it is given back when that calls for it no more, and
+//! taken when it does, but for what somebody gave back since it did. [`moves`] decides, from the policy, what is due and what
+//! was done; [`run`] does it, and a payment lifts in its own transaction what it ends.
 
 mod course;
 mod machine;
@@ -62,8 +63,9 @@ pub async fn get(ctx: &ResellerCtx) -> Result<DunningPolicy, Error> {
     store::find(tx.conn(), ctx.reseller_id()).await?.ok_or(Error::NotFound)
 }
 
-/// Puts the reseller's policy, whole. It holds for courses under way as well: a step whose day has passed is taken next,
-/// once in a course, and where it suspends nothing any more, what was taken is given back, whole. One without steps does nothing.
+/// Puts the reseller's policy, whole. It holds for courses under way as well, from the next look on: a reminder or an end whose
+/// day has passed is next, once in a course; what it does not take, or not yet, is given back, and what it takes is taken, though
+/// an earlier one had given it back. One without steps does nothing.
 ///
 /// # Errors
 /// [`Error::Invalid`] for days that make no sense; a version mismatch when `if_version` is not the one there is.

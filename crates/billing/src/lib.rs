@@ -29,6 +29,7 @@ mod series;
 pub mod subscription;
 pub mod table;
 pub mod tax_rate;
+pub mod transfer;
 pub mod usage;
 pub mod vat_id;
 pub mod verify;

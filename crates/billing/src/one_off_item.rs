@@ -4,8 +4,9 @@ pub(crate) mod store;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use kernel::{Checks, InvoiceId, Money, OneOffItemId, Page, PageRequest};
-use serde_json::json;
-use tenancy::{Action, Ctx, event};
+use serde_json::{Value, json};
+use tenancy::tenant::Left;
+use tenancy::{Action, Ctx, TenantTx, event};
 
 use crate::Error;
 use crate::error::{NOT_A_DATE, date};
@@ -106,9 +107,7 @@ pub async fn create(ctx: &Ctx, new: NewOneOffItem) -> Result<OneOffItem, Error> 
     };
     store::insert(&mut tx, &item).await?;
     subscription::look_ahead(&mut tx).await?;
-    let data = json!({"description": item.description, "quantity": item.quantity,
-        "unit_amount": {"amount_minor": item.unit_amount.amount_minor, "currency": currency.code()}, "bill_on": item.bill_on});
-    event::record(&mut tx, ctx, event::Kind::OneOffItemCreated, item.id, data).await?;
+    event::record(&mut tx, ctx, event::Kind::OneOffItemCreated, item.id, told(&item)).await?;
     tx.commit().await?;
     Ok(item)
 }
@@ -136,17 +135,43 @@ pub async fn delete(ctx: &Ctx, id: OneOffItemId) -> Result<(), Error> {
         let detail = "the item is on a document, which never changes";
         return Err(Error::Conflict { code: "one_off_item_billed", detail });
     }
-    if store::is_named(&mut tx, id).await? {
-        // By documents that count as billed no more, and that are still verified.
-        let last = unbilled::last_billing(&mut tx).await?.ok_or(Error::Stored("billed boundary"))?;
-        store::withdraw(&mut tx, id, last).await?;
-    } else {
-        store::delete(&mut tx, id).await?;
-    }
+    remove(&mut tx, id).await?;
     subscription::look_ahead(&mut tx).await?;
     event::record(&mut tx, ctx, event::Kind::OneOffItemDeleted, id, json!({})).await?;
     tx.commit().await?;
     Ok(())
+}
+
+/// Deletes one that waits for a document. The subscription's row has to be locked.
+async fn remove(tx: &mut TenantTx, id: OneOffItemId) -> Result<(), Error> {
+    if store::is_named(tx, id).await? {
+        // By documents that count as billed no more, and that are still verified.
+        let last = unbilled::last_billing(tx).await?.ok_or(Error::Stored("billed boundary"))?;
+        store::withdraw(tx, id, last).await?;
+    } else {
+        store::delete(tx, id).await?;
+    }
+    Ok(())
+}
+
+/// Deletes those that wait for a document, which another reseller would issue. The subscription's row has to be locked.
+pub(crate) async fn leave(tx: &mut TenantTx) -> Result<Vec<Left>, Error> {
+    let mut left = Vec::new();
+    for Added { item, withdrawn_after } in store::all(tx).await? {
+        if item.invoice_id.is_some() || withdrawn_after.is_some() {
+            continue;
+        }
+        remove(tx, item.id).await?;
+        let mut data = told(&item);
+        data["reason"] = json!("transferred");
+        left.push(Left { kind: event::Kind::OneOffItemDeleted, subject: item.id.to_string(), data });
+    }
+    Ok(left)
+}
+
+/// What events tell of one.
+fn told(item: &OneOffItem) -> Value {
+    json!({"description": item.description, "quantity": item.quantity, "unit_amount": item.unit_amount, "bill_on": item.bill_on})
 }
 
 fn check(new: &NewOneOffItem) -> Result<(u32, Option<NaiveDate>), Error> {

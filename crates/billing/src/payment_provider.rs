@@ -2,17 +2,20 @@
 
 mod store;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use db::{Db, SystemRead, SystemTx};
 use kernel::{Checks, ResellerId};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
-use tenancy::{Action, ResellerCtx, Scope, event, require_version};
+use tenancy::{Action, Caller, ResellerCtx, Scope, event, require_version};
 
 use crate::Error;
 
 /// The only provider so far: Stripe, or one that speaks its API.
 pub const STRIPE: &str = "stripe";
+
+/// For how long a key that was refused is not asked with by itself: a day less the hour in which it is looked.
+const REST: TimeDelta = TimeDelta::hours(23);
 
 /// A reseller's provider, without its secrets.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +26,8 @@ pub struct PaymentProvider {
     pub provider: String,
     /// Whether it is asked for new payments. Those under way are followed all the same.
     pub is_enabled: bool,
+    /// When it last refused the key; `None`: not since it was put, or it has taken it since.
+    pub refused_at: Option<DateTime<Utc>>,
     /// When it was put last.
     pub updated_at: DateTime<Utc>,
     /// Counts its changes.
@@ -44,8 +49,16 @@ pub struct PutPaymentProvider {
 #[derive(Debug)]
 pub(crate) struct Secrets {
     pub(crate) is_enabled: bool,
+    pub(crate) refused_at: Option<DateTime<Utc>>,
     pub(crate) secret_key: SecretString,
     pub(crate) webhook_secret: SecretString,
+}
+
+impl Secrets {
+    /// Whether the key was refused so lately that only somebody who asks has it tried.
+    pub(crate) fn is_resting(&self, now: DateTime<Utc>) -> bool {
+        self.refused_at.is_some_and(|at| now < at + REST)
+    }
 }
 
 /// The reseller's provider.
@@ -137,6 +150,32 @@ pub(crate) async fn kept_secrets(db: &Db, reseller_id: ResellerId) -> Result<Opt
     let mut tx = system(db).await?;
     store::wait_for_put(&mut tx, reseller_id).await?;
     Ok(store::secrets(tx.conn(), reseller_id).await?)
+}
+
+/// Notes that a key was refused, with the provider's code, or taken: unless another was put meanwhile. That it is refused is
+/// told once, until it was taken.
+pub(crate) async fn note_key(
+    caller: &Caller,
+    id: ResellerId,
+    asked_with: &Secrets,
+    refused: Option<&str>,
+) -> Result<(), Error> {
+    if refused.is_none() && asked_with.refused_at.is_none() {
+        return Ok(());
+    }
+    let mut tx = system(caller.db()).await?;
+    let at = refused.map(|_| caller.db().env().now());
+    let is_news = store::note_key(&mut tx, id, asked_with, at).await?;
+    if let Some(code) = refused
+        && is_news
+    {
+        tracing::warn!(reseller.id = %id, failure.code = code, "a payment provider refuses its key");
+        let kind = event::Kind::PaymentProviderRefused;
+        event::record_on(&mut tx, caller, Scope::Reseller(id), kind, id, json!({"failure_code": code}))
+            .await?;
+    }
+    tx.commit().await?;
+    Ok(())
 }
 
 #[expect(

@@ -27,6 +27,15 @@ impl SystemTx {
         Ok(Self(db.begin(format!("{} pillarbox_system", crate::BEGIN_SNAPSHOT)).await?))
     }
 
+    /// Goes on in a transaction that another role has begun, for a change that is more than that one may do.
+    ///
+    /// # Errors
+    /// As of any statement.
+    pub async fn go_on(mut tx: Transaction<'static, Postgres>) -> Result<Self, Error> {
+        sqlx::query("set local role pillarbox_system").execute(&mut *tx).await?;
+        Ok(Self(tx))
+    }
+
     /// The connection, for a store's statements.
     pub fn conn(&mut self) -> &mut PgConnection {
         &mut self.0

@@ -113,6 +113,7 @@ impl Client {
             Read::Good(body) => body,
             Read::Declined(_) => return Err(Outcome::Unknown("the answer cannot be read")),
             Read::Refused(code, message) => return Err(Outcome::Refused { code, message }),
+            Read::KeyRefused(code, message) => return Err(Outcome::KeyRefused { code, message }),
             Read::Busy => return Err(Outcome::Busy),
             Read::Unknown(why) => return Err(Outcome::Unknown(why)),
         };
@@ -166,7 +167,9 @@ impl Client {
         let body = match read(self.get(account, &["refunds"], &query).await) {
             Read::Good(body) => body,
             Read::Declined(_) => return Err(unreadable),
-            Read::Refused(code, message) => return Err(RefundOutcome::Refused { code, message }),
+            Read::Refused(code, message) | Read::KeyRefused(code, message) => {
+                return Err(RefundOutcome::Refused { code, message });
+            }
             Read::Busy => return Err(RefundOutcome::Busy),
             Read::Unknown(why) => return Err(RefundOutcome::Unknown(why)),
         };

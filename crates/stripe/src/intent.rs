@@ -58,6 +58,13 @@ pub enum Outcome {
         /// In words.
         message: String,
     },
+    /// The provider does not take the key: nothing was charged, and nothing will be by it until somebody sees to it.
+    KeyRefused {
+        /// The provider's code.
+        code: String,
+        /// In words.
+        message: String,
+    },
     /// The provider asks for patience: nothing was charged by this request.
     Busy,
     /// Nobody knows: it may have been charged. Ask, do not charge again.
@@ -253,6 +260,7 @@ impl Outcome {
                 }
             }
             Read::Refused(code, message) => Self::Refused { code, message },
+            Read::KeyRefused(code, message) => Self::KeyRefused { code, message },
             Read::Busy => Self::Busy,
             Read::Unknown(why) => Self::Unknown(why),
         }
@@ -270,7 +278,7 @@ impl RefundOutcome {
                 let (code, message) = error.in_words();
                 Self::Refused { code, message }
             }
-            Read::Refused(code, message) => Self::Refused { code, message },
+            Read::Refused(code, message) | Read::KeyRefused(code, message) => Self::Refused { code, message },
             Read::Busy => Self::Busy,
             Read::Unknown(why) => Self::Unknown(why),
         }
@@ -282,6 +290,7 @@ pub(crate) enum Read {
     Good(Bytes),
     Declined(RawError),
     Refused(String, String),
+    KeyRefused(String, String),
     Busy,
     Unknown(&'static str),
 }
@@ -299,12 +308,14 @@ pub(crate) fn read(answer: Result<(StatusCode, Bytes), Failure>) -> Read {
         // 409: another request with this idempotency key is under way, and that one may charge.
         409 => Read::Unknown("the same request is under way"),
         429 => Read::Busy,
-        400..=499 => {
+        status @ 400..=499 => {
             let (code, message) = problem().unwrap_or_default().in_words();
-            Read::Refused(
-                if code == "declined" { format!("http_{}", status.as_u16()) } else { code },
-                message,
-            )
+            let code = if code == "declined" { format!("http_{status}") } else { code };
+            match status {
+                // No valid key, or one that may not charge. <https://docs.stripe.com/api/errors>
+                401 | 403 => Read::KeyRefused(code, message),
+                _ => Read::Refused(code, message),
+            }
         }
         _ => Read::Unknown("the provider failed"),
     }

@@ -169,6 +169,8 @@ named! {
         PaymentDisputeClosed = "payment.dispute_closed",
         /// By which provider a reseller takes money was put or deleted.
         PaymentProviderChanged = "payment_provider.changed",
+        /// A reseller's payment provider refuses its key: it charges nothing until somebody sees to it.
+        PaymentProviderRefused = "payment_provider.refused",
         /// A tenant's payment method was put or deleted.
         PaymentMethodChanged = "payment_method.changed",
     }

@@ -86,6 +86,7 @@ pub(crate) async fn append_as_system(
     store::append(tx.conn(), ctx.tenant_id(), ctx.now(), today(ctx), standing).await
 }
 
-fn today(ctx: &Ctx) -> NaiveDate {
+/// The tenant's present day.
+pub(crate) fn today(ctx: &Ctx) -> NaiveDate {
     ctx.now().with_timezone(&ctx.time_zone()).date_naive()
 }

@@ -18,8 +18,8 @@ use crate::standing::{self, Standing};
 use crate::{Action, Caller, Ctx, Error, Scope, event, mailbox, placement, quota, require_version};
 
 pub use lifecycle::{RESTORABLE, delete, end_trials, restore};
-pub use nonpayment::{hold_unpaid, resume_paid, suspend_unpaid};
-pub use transfer::transfer;
+pub use nonpayment::{Taken, hold_unpaid, resume_paid, suspend_unpaid};
+pub use transfer::{Leaving, Left, leave};
 
 /// A customer organisation.
 #[derive(Debug, Clone)]
@@ -322,6 +322,11 @@ async fn set_suspended(
         return Ok(old);
     }
     store::set_suspended(&mut tx, &suspended, &unpaid).await?;
+    let was_suspended = old.suspended_capabilities.iter().copied();
+    let given_back: Vec<_> = was_suspended.filter(|one| !suspended.contains(one)).collect();
+    if !given_back.is_empty() {
+        store::spare(&mut tx, &given_back, standing::today(ctx)).await?;
+    }
     standing::append(&mut tx, ctx, Standing::without(suspended.len())).await?;
     let names: Vec<&str> = suspended.iter().map(|capability| capability.as_str()).collect();
     event::record(&mut tx, ctx, kind, old.id, json!({"suspended_capabilities": names})).await?;

@@ -41,6 +41,16 @@ impl TenantTx {
         &mut self.tx
     }
 
+    /// Goes on as the system, which sees every tenant: for a move from one reseller to another, which the levels above the
+    /// tenant have to bear.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "who has begun it has proven the tenant, and what follows is the system's to do"
+    )]
+    pub(crate) async fn into_system(self) -> Result<db::SystemTx, db::Error> {
+        db::SystemTx::go_on(self.tx).await
+    }
+
     /// The tenant it is bound to; stores bind it first.
     pub fn tenant_id(&self) -> TenantId {
         self.tenant_id

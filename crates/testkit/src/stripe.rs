@@ -113,6 +113,11 @@ impl FakeStripe {
         lock(&self.state).is_revoked = true;
     }
 
+    /// Its good key is good again.
+    pub fn restore(&self) {
+        lock(&self.state).is_revoked = false;
+    }
+
     /// The requests so far.
     pub fn heard(&self) -> Vec<Heard> {
         lock(&self.state).heard.clone()

@@ -55,11 +55,18 @@ pub(crate) async fn run(worker: &Worker, shutdown: &CancellationToken) {
             bill_what_is_due(worker).await;
         }
     };
-    let mut collect = every(COLLECT_EVERY);
-    let collecting = async {
+    // Apart from each other: a provider that takes its time keeps nobody suspended, and nobody from being reminded.
+    let (mut charge, mut dun) = (every(COLLECT_EVERY), every(COLLECT_EVERY));
+    let charging = async {
         loop {
-            collect.tick().await;
-            collect_due(worker).await;
+            charge.tick().await;
+            charge_what_is_due(worker).await;
+        }
+    };
+    let dunning = async {
+        loop {
+            dun.tick().await;
+            dun_what_is_overdue(worker).await;
         }
     };
     let duties = async {
@@ -83,7 +90,8 @@ pub(crate) async fn run(worker: &Worker, shutdown: &CancellationToken) {
         () = destroying => {}
         () = reconciling => {}
         () = billing => {}
-        () = collecting => {}
+        () = charging => {}
+        () = dunning => {}
         () = shutdown.cancelled() => {}
     }
 }
@@ -181,8 +189,7 @@ async fn bill_what_is_due(worker: &Worker) {
     }
 }
 
-/// Charges first: who pays by that is not reminded.
-async fn collect_due(worker: &Worker) {
+async fn charge_what_is_due(worker: &Worker) {
     match billing::payment::autopay(&worker.db, &*worker.payments).await {
         Ok(billing::payment::Autopaid { charged, failed }) => {
             metrics::counter!("pillarbox_autopay_charges_total").increment(charged);
@@ -190,6 +197,10 @@ async fn collect_due(worker: &Worker) {
         }
         Err(error) => tracing::warn!(error.cause = ?error, "what is to be charged cannot be looked up"),
     }
+}
+
+/// Whose charge is under way is left alone by it.
+async fn dun_what_is_overdue(worker: &Worker) {
     match billing::dunning::run(&worker.db).await {
         Ok(billing::dunning::Dunned { steps, lifted, failed }) => {
             metrics::counter!("pillarbox_dunning_steps_total").increment(steps);

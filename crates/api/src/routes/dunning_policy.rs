@@ -80,10 +80,10 @@ async fn get(
 
 /// Set a reseller's dunning policy
 ///
-/// Whole; `{}` does nothing any more. The oldest overdue invoice of each tenant of the reseller's counts, in the tenant's own days. Each step is
-/// taken once: the event `invoice.reminder`, then `tenant.suspended` with the `reason` `nonpayment`, then the end of the
-/// subscription. What was taken is given back when a payment or credit leaves nothing due that is as old, or when the policy suspends
-/// nothing any more; what somebody suspended is left alone.
+/// Whole; `{}` does nothing any more. The oldest overdue invoice of each tenant of the reseller's counts, in the tenant's own days. Each reminder
+/// and the end of the subscription come once: the event `invoice.reminder`, then `tenant.suspended` with the `reason` `nonpayment`, then the
+/// end. What was taken is given back when a payment or credit leaves nothing due that is as old, and within the hour when the policy takes
+/// it no more, or not yet; put back, the policy takes it again. What somebody suspended, or resumed since it fell due, is left alone.
 #[utoipa::path(put, path = "/v1/resellers/{reseller_id}/dunning-policy", tag = "Payments", operation_id = "put_dunning_policy",
     params(ResellerPath),
     responses((status = 200, description = "The policy as it is now.", body = DunningPolicy)),

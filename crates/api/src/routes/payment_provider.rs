@@ -27,6 +27,9 @@ struct PaymentProvider {
     /// Whether it is asked for new payments.
     #[schema(example = true)]
     enabled: bool,
+    /// When it last refused the key, which `payment_provider.refused` tells; null: not since it was put, or it has taken it since.
+    #[schema(required)]
+    refused_at: Option<DateTime<Utc>>,
     /// When it was put last.
     updated_at: DateTime<Utc>,
 }
@@ -53,8 +56,13 @@ fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SecretString, D:
 }
 
 fn tagged(of: payment_provider::PaymentProvider) -> Tagged<Answer<PaymentProvider>> {
-    let enabled = of.is_enabled;
-    Tagged(of.version, Answer(PaymentProvider { provider: of.provider, enabled, updated_at: of.updated_at }))
+    let provider = PaymentProvider {
+        provider: of.provider,
+        enabled: of.is_enabled,
+        refused_at: of.refused_at,
+        updated_at: of.updated_at,
+    };
+    Tagged(of.version, Answer(provider))
 }
 
 /// Get a reseller's payment provider

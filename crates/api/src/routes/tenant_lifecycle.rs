@@ -65,7 +65,9 @@ struct Transfer {
 /// Transfer a tenant to another reseller
 ///
 /// Both resellers must be in the caller's scope. Everything in the tenant stays, by the same ids; its subscription goes on by the
-/// prices it has. The caps and pools of the resellers it goes to have to have room for it.
+/// prices it has. One-off items that wait for a document are deleted, and discounts end with what has been billed, not before the day
+/// after this one: the former reseller is told by `one_off_item.deleted` and `discount.ended`, with the `reason` `transferred`. The
+/// caps and pools of the resellers it goes to have to have room for it.
 #[utoipa::path(post, path = "/v1/tenants/{tenant_id}/transfer", tag = "Tenants", operation_id = "transfer_tenant",
     params(TenantPath),
     responses((status = 200, description = "The tenant as it is now.", body = Tenant),
@@ -79,7 +81,7 @@ async fn transfer(
     Json(body): Json<Transfer>,
 ) -> Result<Tagged<Answer<Tenant>>, Problem> {
     let ctx = caller.enter(at.tenant_id).await?;
-    Ok(tagged(tenant::transfer(&ctx, version, body.reseller_id).await?))
+    Ok(tagged(billing::transfer::transfer(&ctx, version, body.reseller_id).await?))
 }
 
 /// Delete a tenant

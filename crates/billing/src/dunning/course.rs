@@ -5,11 +5,13 @@ use chrono::{NaiveDate, TimeDelta};
 use db::{Db, SystemRead};
 use kernel::{InvoiceId, Money, TenantId};
 use serde_json::json;
+use tenancy::policy::Capability;
+use tenancy::tenant::Taken;
 use tenancy::{Caller, Ctx, TenantTx, event, tenant};
 
 use super::{Course, Move, Owing, Policy, Step, moves, store};
 use crate::rating::local_day;
-use crate::receivable::{Receivable, Receivables};
+use crate::receivable::Receivables;
 use crate::{Error, subscription};
 
 /// How many tenants are looked up at a time.
@@ -20,7 +22,7 @@ const PAGE: i64 = 500;
 pub struct Dunned {
     /// Steps that were taken.
     pub steps: u64,
-    /// Tenants whose suspension was lifted.
+    /// Tenants whose suspension, or some of it, was lifted.
     pub lifted: u64,
     /// Tenants that could not be looked at.
     pub failed: u64,
@@ -54,14 +56,14 @@ pub async fn run(db: &Db) -> Result<Dunned, Error> {
 async fn one(server: &Caller, id: TenantId, done: &mut Dunned) -> Result<(), Error> {
     let ctx = server.enter(id).await?;
     let mut tx = ctx.begin().await?;
-    let Some(holds) = tenant::hold_unpaid(&mut tx, false).await? else { return Ok(()) };
-    let scene = Scene::read(&mut tx, &ctx, holds).await?;
+    let Some(taken) = tenant::hold_unpaid(&mut tx, false).await? else { return Ok(()) };
+    let scene = Scene::read(&mut tx, &ctx, taken).await?;
     let mut course = scene.ordinal;
     for one in scene.moves() {
         match one {
             Move::End => store::end(&mut tx, course, ctx.env().now()).await?,
-            Move::Lift => {
-                tenant::resume_paid(&mut tx, &ctx).await?;
+            Move::Lift(given) => {
+                tenant::resume_paid(&mut tx, &ctx, &given).await?;
                 done.lifted += 1;
             }
             Move::Begin(invoice) => {
@@ -69,8 +71,16 @@ async fn one(server: &Caller, id: TenantId, done: &mut Dunned) -> Result<(), Err
                 store::begin(&mut tx, course, invoice, ctx.env().now()).await?;
                 scene.tell(&mut tx, &ctx, event::Kind::InvoiceOverdue, invoice).await?;
             }
-            Move::Take(step, _) => {
-                scene.take(&mut tx, &ctx, course, step).await?;
+            Move::Remind(day) => {
+                scene.remind(&mut tx, &ctx, course, day).await?;
+                done.steps += 1;
+            }
+            Move::Suspend(fresh) => {
+                scene.suspend(&mut tx, &ctx, course, &fresh).await?;
+                done.steps += 1;
+            }
+            Move::Cancel => {
+                scene.cancel(&mut tx, &ctx, course).await?;
                 done.steps += 1;
             }
         }
@@ -85,14 +95,14 @@ async fn one(server: &Caller, id: TenantId, done: &mut Dunned) -> Result<(), Err
 /// As of any statement.
 pub(crate) async fn lift(tx: &mut TenantTx, ctx: &Ctx) -> Result<(), Error> {
     // Waits for whoever is just taking a step, who does not know of the payment yet.
-    let Some(holds) = tenant::hold_unpaid(tx, true).await? else { return Ok(()) };
-    let scene = Scene::read(tx, ctx, holds).await?;
+    let Some(taken) = tenant::hold_unpaid(tx, true).await? else { return Ok(()) };
+    let scene = Scene::read(tx, ctx, taken).await?;
     for one in scene.moves() {
         match one {
             Move::End => store::end(tx, scene.ordinal, ctx.env().now()).await?,
-            Move::Lift => tenant::resume_paid(tx, ctx).await?,
+            Move::Lift(given) => tenant::resume_paid(tx, ctx, &given).await?,
             // In good time.
-            Move::Begin(_) | Move::Take(..) => {}
+            Move::Begin(_) | Move::Remind(_) | Move::Suspend(_) | Move::Cancel => {}
         }
     }
     Ok(())
@@ -106,12 +116,12 @@ struct Scene {
     /// The number of the last course; 0 before the first.
     ordinal: i32,
     course: Option<Course>,
-    holds: bool,
+    taken: Taken,
     today: NaiveDate,
 }
 
 impl Scene {
-    async fn read(tx: &mut TenantTx, ctx: &Ctx, holds: bool) -> Result<Self, Error> {
+    async fn read(tx: &mut TenantTx, ctx: &Ctx, taken: Taken) -> Result<Self, Error> {
         let issuer = ctx.reseller_id();
         let policy = store::find(tx.conn(), issuer).await?.map(|found| found.policy);
         let (ordinal, course) = store::last_course(tx).await?;
@@ -122,10 +132,10 @@ impl Scene {
             owing: Vec::new(),
             ordinal,
             course,
-            holds,
+            taken,
             today,
         };
-        if at_rest.policy.is_none() && at_rest.course.is_none() && !holds {
+        if at_rest.policy.is_none() && at_rest.course.is_none() && at_rest.taken.unpaid.is_empty() {
             return Ok(at_rest);
         }
         let receivables = Receivables::read(tx).await?;
@@ -144,37 +154,54 @@ impl Scene {
     }
 
     fn moves(&self) -> Vec<Move> {
-        moves(self.policy.as_ref(), &self.owing, self.course.as_ref(), self.holds, self.today)
+        moves(self.policy.as_ref(), &self.owing, self.course.as_ref(), &self.taken, self.today)
     }
 
     /// The oldest overdue invoice, whose course it is.
-    fn oldest(&self) -> Option<&Receivable> {
-        let oldest = self.owing.iter().min_by_key(|owing| (owing.due_on, owing.invoice))?;
-        self.receivables.get(oldest.invoice)
+    fn invoice(&self) -> Result<InvoiceId, Error> {
+        let oldest = self.owing.iter().min_by_key(|owing| (owing.due_on, owing.invoice));
+        Ok(oldest.ok_or(Error::Stored("dunning course"))?.invoice)
     }
 
-    async fn take(&self, tx: &mut TenantTx, ctx: &Ctx, course: i32, step: Step) -> Result<(), Error> {
+    /// Notes a step; whether nobody has before.
+    async fn note(&self, tx: &mut TenantTx, ctx: &Ctx, course: i32, step: Step) -> Result<bool, Error> {
         let policy = self.policy.as_ref().ok_or(Error::Stored("dunning policy"))?;
-        let invoice = self.oldest().ok_or(Error::Stored("dunning course"))?.invoice;
         let after_days = match step {
             Step::Remind(day) => Some(day),
             Step::Suspend => policy.suspend_after_days,
             Step::Cancel => policy.cancel_after_days,
         };
-        let is_new =
-            store::take(tx, course, step, after_days.unwrap_or(0), self.today, ctx.env().now()).await?;
-        match step {
-            Step::Remind(_) if is_new => self.tell(tx, ctx, event::Kind::InvoiceReminder, invoice).await?,
-            Step::Suspend if is_new => {
-                tenant::suspend_unpaid(tx, ctx, &policy.suspend_capabilities, invoice).await?;
-            }
-            Step::Cancel if is_new => match subscription::cancel_at_the_latest(ctx, tx).await {
-                Ok(_) | Err(Error::NotFound | Error::Conflict { code: "subscription_ended", .. }) => {}
-                Err(error) => return Err(error),
-            },
-            _ => {}
+        let now = ctx.env().now();
+        Ok(store::take(tx, course, step, after_days.unwrap_or(0), self.today, now).await?)
+    }
+
+    async fn remind(&self, tx: &mut TenantTx, ctx: &Ctx, course: i32, day: i16) -> Result<(), Error> {
+        if self.note(tx, ctx, course, Step::Remind(day)).await? {
+            self.tell(tx, ctx, event::Kind::InvoiceReminder, self.invoice()?).await?;
         }
         Ok(())
+    }
+
+    /// Takes capabilities away: again in a course as well, after a policy that was changed had given them back.
+    async fn suspend(
+        &self,
+        tx: &mut TenantTx,
+        ctx: &Ctx,
+        course: i32,
+        fresh: &[Capability],
+    ) -> Result<(), Error> {
+        self.note(tx, ctx, course, Step::Suspend).await?;
+        Ok(tenant::suspend_unpaid(tx, ctx, fresh, self.invoice()?).await?)
+    }
+
+    async fn cancel(&self, tx: &mut TenantTx, ctx: &Ctx, course: i32) -> Result<(), Error> {
+        if !self.note(tx, ctx, course, Step::Cancel).await? {
+            return Ok(());
+        }
+        match subscription::cancel_at_the_latest(ctx, tx).await {
+            Ok(_) | Err(Error::NotFound | Error::Conflict { code: "subscription_ended", .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     /// Tells of the invoice what a letter to the customer would say.

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use chrono::NaiveDate;
+use chrono::{Days, NaiveDate};
 use kernel::InvoiceId;
+use tenancy::policy::Capability;
+use tenancy::tenant::Taken;
 
 use super::Policy;
 
@@ -55,25 +57,30 @@ pub struct Course {
 }
 
 /// What is to be done, in this order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Move {
     /// The course's invoice is the oldest overdue one no longer.
     End,
-    /// What was taken is given back.
-    Lift,
+    /// What was taken for nonpayment, or some of it, is given back.
+    Lift(Vec<Capability>),
     /// An invoice is the oldest overdue one now.
     Begin(InvoiceId),
-    /// Something of its course, so many days after its due day.
-    Take(Step, i64),
+    /// It is reminded of, for this day of the policy's.
+    Remind(i16),
+    /// These are taken away.
+    Suspend(Vec<Capability>),
+    /// The subscription is ended.
+    Cancel,
 }
 
-/// What is to be done on a day. `holds` says whether capabilities are taken for nonpayment. Reminders that were missed,
-/// since nobody looked for some days, are not made up for: the latest stands for them.
+/// What is to be done on a day. Reminders that were missed, since nobody looked for some days, are not made up for: the latest
+/// stands for them. What is taken follows from the policy as it is: what it does not call for is given back, and what it
+/// calls for is taken, unless somebody gave it back on the day on which the suspension fell due or later.
 pub fn moves(
     policy: Option<&Policy>,
     owing: &[Owing],
     course: Option<&Course>,
-    holds: bool,
+    taken: &Taken,
     today: NaiveDate,
 ) -> Vec<Move> {
     let overdue = owing.iter().filter(|owing| owing.due_on < today);
@@ -85,35 +92,54 @@ pub fn moves(
     }
     let age = oldest.map_or(0, |(_, oldest)| (today - oldest.due_on).num_days());
     let is_reached = |day: Option<i16>| day.is_some_and(|day| age >= i64::from(day));
-    let suspends = oldest.is_some_and(|(policy, _)| is_reached(policy.suspend_after_days));
-    if holds && !suspends {
-        moves.push(Move::Lift);
+    let suspended_on = oldest.and_then(|(policy, oldest)| suspended_on(policy, oldest));
+    let suspended_on = suspended_on.filter(|day| *day <= today);
+    let called_for = oldest.filter(|_| suspended_on.is_some());
+    let called_for = called_for.map_or(&[][..], |(policy, _)| &policy.suspend_capabilities);
+    let lifted: Vec<_> = taken.unpaid.iter().copied().filter(|one| !called_for.contains(one)).collect();
+    if !lifted.is_empty() {
+        moves.push(Move::Lift(lifted));
     }
     let Some((policy, oldest)) = oldest else { return moves };
     if same.is_none() {
         moves.push(Move::Begin(oldest.invoice));
     }
-    let taken = |step: &Step| same.is_some_and(|course| course.taken.contains(step));
     let is_reminded = |day: i16| {
         same.is_some_and(|course| {
             course.taken.iter().any(|step| matches!(step, Step::Remind(past) if *past >= day))
         })
     };
     let reminder = policy.remind_after_days.iter().copied().filter(|day| is_reached(Some(*day))).max();
-    let steps = [
-        reminder.filter(|day| !is_reminded(*day)).map(Step::Remind),
-        suspends.then_some(Step::Suspend),
-        is_reached(policy.cancel_after_days).then_some(Step::Cancel),
-    ];
-    let steps = steps.into_iter().flatten().filter(|step| !oldest.is_under_way && !taken(step));
-    moves.extend(steps.map(|step| Move::Take(step, age)));
+    if oldest.is_under_way {
+        return moves;
+    }
+    moves.extend(reminder.filter(|day| !is_reminded(*day)).map(Move::Remind));
+    let is_spared = |one: &Capability| {
+        let spared = taken.spared.as_ref().filter(|(given_back, _)| given_back.contains(one));
+        spared.is_some_and(|(_, given_on)| suspended_on <= Some(*given_on))
+    };
+    let is_new = |one: &Capability| !taken.suspended.contains(one) && !is_spared(one);
+    let fresh: Vec<_> = called_for.iter().copied().filter(is_new).collect();
+    if !fresh.is_empty() {
+        moves.push(Move::Suspend(fresh));
+    }
+    let is_cancelled = same.is_some_and(|course| course.taken.contains(&Step::Cancel));
+    if is_reached(policy.cancel_after_days) && !is_cancelled {
+        moves.push(Move::Cancel);
+    }
     moves
+}
+
+/// The day on which an invoice comes to be a reason to take capabilities away.
+fn suspended_on(policy: &Policy, oldest: &Owing) -> Option<NaiveDate> {
+    let after = u64::try_from(policy.suspend_after_days?).ok()?;
+    oldest.due_on.checked_add_days(Days::new(after))
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use tenancy::policy::Capability;
+    use tenancy::policy::Capability::{Imap, Send};
     use uuid::Uuid;
 
     use super::*;
@@ -130,43 +156,71 @@ mod tests {
         Policy {
             remind_after_days: vec![1, 7, 14],
             suspend_after_days: Some(14),
-            suspend_capabilities: vec![Capability::Send],
+            suspend_capabilities: vec![Send],
             cancel_after_days: Some(30),
         }
     }
 
+    fn owing(n: usize, due: i64) -> Owing {
+        Owing { invoice: invoice(n), due_on: day(due), is_under_way: false }
+    }
+
+    /// Of one from whom these are taken for nonpayment.
+    fn unpaid(capabilities: &[Capability]) -> Taken {
+        Taken { suspended: capabilities.to_vec(), unpaid: capabilities.to_vec(), spared: None }
+    }
+
+    fn note(course: &mut Option<Course>, step: Step) {
+        assert!(course.as_mut().unwrap().taken.insert(step), "{step:?} twice");
+    }
+
     /// Does what is to be done.
-    fn follow(moves: &[Move], course: &mut Option<Course>, holds: &mut bool) {
+    fn follow(moves: &[Move], course: &mut Option<Course>, taken: &mut Taken) {
         for step in moves {
-            match *step {
+            match step {
                 Move::End => *course = None,
-                Move::Lift => *holds = false,
-                Move::Begin(invoice) => *course = Some(Course { invoice, taken: BTreeSet::new() }),
-                Move::Take(step, _) => {
-                    *holds |= step == Step::Suspend;
-                    assert!(course.as_mut().unwrap().taken.insert(step), "{step:?} twice");
+                Move::Lift(given) => {
+                    assert!(given.iter().all(|one| taken.unpaid.contains(one)));
+                    taken.unpaid.retain(|one| !given.contains(one));
+                    taken.suspended.retain(|one| !given.contains(one));
                 }
+                Move::Begin(invoice) => *course = Some(Course { invoice: *invoice, taken: BTreeSet::new() }),
+                Move::Suspend(fresh) => {
+                    assert!(fresh.iter().all(|one| !taken.suspended.contains(one)));
+                    taken.unpaid.extend(fresh);
+                    taken.suspended.extend(fresh);
+                }
+                Move::Remind(day) => note(course, Step::Remind(*day)),
+                Move::Cancel => note(course, Step::Cancel),
             }
         }
     }
 
+    /// Somebody gives it back.
+    fn resume(taken: &mut Taken, one: Capability, on: NaiveDate) {
+        taken.unpaid.retain(|other| *other != one);
+        taken.suspended.retain(|other| *other != one);
+        let mut spared = taken.spared.take().map_or(Vec::new(), |(spared, _)| spared);
+        spared.push(one);
+        taken.spared = Some((spared, on));
+    }
+
     #[test]
     fn day_by_day_each_step_is_taken_on_its_day() {
-        let (policy, owing) =
-            (policy(), [Owing { invoice: invoice(1), due_on: day(0), is_under_way: false }]);
-        let (mut course, mut holds, mut seen) = (None, false, Vec::new());
+        let (policy, owing) = (policy(), [owing(1, 0)]);
+        let (mut course, mut taken, mut seen) = (None, Taken::default(), Vec::new());
         for today in -2..60 {
-            let moves = moves(Some(&policy), &owing, course.as_ref(), holds, day(today));
-            seen.extend(moves.iter().map(|one| (today, *one)));
-            follow(&moves, &mut course, &mut holds);
+            let moves = moves(Some(&policy), &owing, course.as_ref(), &taken, day(today));
+            seen.extend(moves.iter().map(|one| (today, one.clone())));
+            follow(&moves, &mut course, &mut taken);
         }
         let expected = [
             (1, Move::Begin(invoice(1))),
-            (1, Move::Take(Step::Remind(1), 1)),
-            (7, Move::Take(Step::Remind(7), 7)),
-            (14, Move::Take(Step::Remind(14), 14)),
-            (14, Move::Take(Step::Suspend, 14)),
-            (30, Move::Take(Step::Cancel, 30)),
+            (1, Move::Remind(1)),
+            (7, Move::Remind(7)),
+            (14, Move::Remind(14)),
+            (14, Move::Suspend(vec![Send])),
+            (30, Move::Cancel),
         ];
         assert_eq!(seen, expected);
     }
@@ -174,58 +228,75 @@ mod tests {
     #[test]
     fn the_next_oldest_makes_a_course_of_its_own_and_keeps_what_it_would_take() {
         let policy = policy();
-        let taken = BTreeSet::from([Step::Remind(14), Step::Suspend]);
-        let course = Course { invoice: invoice(1), taken };
-        let of = |due: i64| {
-            let owing = [Owing { invoice: invoice(2), due_on: day(due), is_under_way: false }];
-            moves(Some(&policy), &owing, Some(&course), true, day(40))
-        };
-        let young = [Move::End, Move::Lift, Move::Begin(invoice(2)), Move::Take(Step::Remind(7), 10)];
+        let course = Course { invoice: invoice(1), taken: BTreeSet::from([Step::Remind(14)]) };
+        let of = |due: i64| moves(Some(&policy), &[owing(2, due)], Some(&course), &unpaid(&[Send]), day(40));
+        let lift = Move::Lift(vec![Send]);
+        let young = [Move::End, lift.clone(), Move::Begin(invoice(2)), Move::Remind(7)];
         assert_eq!(of(30), young);
-        let old = [
-            Move::End,
-            Move::Begin(invoice(2)),
-            Move::Take(Step::Remind(14), 20),
-            Move::Take(Step::Suspend, 20),
-        ];
-        assert_eq!(of(20), old);
-        assert_eq!(of(40), [Move::End, Move::Lift]);
+        assert_eq!(of(20), [Move::End, Move::Begin(invoice(2)), Move::Remind(14)]);
+        assert_eq!(of(40), [Move::End, lift]);
     }
 
     #[test]
     fn while_money_is_on_its_way_nothing_is_taken_and_what_is_held_stays() {
-        let owing = [Owing { invoice: invoice(1), due_on: day(0), is_under_way: true }];
-        assert_eq!(moves(Some(&policy()), &owing, None, false, day(40)), [Move::Begin(invoice(1))]);
-        let course = Course { invoice: invoice(1), taken: BTreeSet::from([Step::Suspend]) };
-        assert_eq!(moves(Some(&policy()), &owing, Some(&course), true, day(40)), []);
+        let owing = [Owing { is_under_way: true, ..owing(1, 0) }];
+        let of =
+            |course, taken: &[Capability]| moves(Some(&policy()), &owing, course, &unpaid(taken), day(40));
+        assert_eq!(of(None, &[]), [Move::Begin(invoice(1))]);
+        let course = Course { invoice: invoice(1), taken: BTreeSet::new() };
+        assert_eq!(of(Some(&course), &[Send]), []);
     }
 
     #[test]
-    fn without_a_policy_nothing_is_held() {
-        let owing = [Owing { invoice: invoice(1), due_on: day(0), is_under_way: false }];
-        assert_eq!(moves(None, &owing, None, false, day(99)), []);
-        let course = Course { invoice: invoice(1), taken: BTreeSet::from([Step::Suspend]) };
-        assert_eq!(moves(None, &owing, Some(&course), true, day(99)), [Move::End, Move::Lift]);
-        // What somebody gave back is not taken again in the same course.
-        assert_eq!(
-            moves(
-                Some(&Policy { cancel_after_days: None, remind_after_days: vec![], ..policy() }),
-                &owing,
-                Some(&course),
-                false,
-                day(99)
-            ),
-            []
-        );
+    fn the_policy_as_it_is_says_what_is_taken() {
+        let owing = [owing(1, 0)];
+        assert_eq!(moves(None, &owing, None, &Taken::default(), day(99)), []);
+        let steps = BTreeSet::from([Step::Remind(14), Step::Cancel]);
+        let course = Course { invoice: invoice(1), taken: steps };
+        let of = |policy: Option<&Policy>, taken: &[Capability]| {
+            moves(policy, &owing, Some(&course), &unpaid(taken), day(20))
+        };
+        let lift = Move::Lift(vec![Send]);
+        assert_eq!(of(None, &[Send]), [Move::End, lift.clone()]);
+        // Its step is taken out, or made later.
+        assert_eq!(of(Some(&Policy::default()), &[Send]), std::slice::from_ref(&lift));
+        assert_eq!(of(Some(&Policy { suspend_after_days: Some(21), ..policy() }), &[Send]), [lift.clone()]);
+        // And it is put back, or made sooner.
+        assert_eq!(of(Some(&policy()), &[]), [Move::Suspend(vec![Send])]);
+        // It takes other things.
+        let other = Policy { suspend_capabilities: vec![Imap], ..policy() };
+        assert_eq!(of(Some(&other), &[Send]), [lift, Move::Suspend(vec![Imap])]);
+        let more = Policy { suspend_capabilities: vec![Send, Imap], ..policy() };
+        assert_eq!(of(Some(&more), &[Send]), [Move::Suspend(vec![Imap])]);
+    }
+
+    #[test]
+    fn what_somebody_gave_back_is_taken_again_only_when_a_later_suspension_falls_due() {
+        let course = Course { invoice: invoice(1), taken: BTreeSet::from([Step::Remind(14), Step::Cancel]) };
+        let mut taken = unpaid(&[Send]);
+        resume(&mut taken, Send, day(20));
+        let on = |course: Option<&Course>, due, today| {
+            let moves = moves(Some(&policy()), &[owing(1, due)], course, &taken, day(today));
+            moves.contains(&Move::Suspend(vec![Send]))
+        };
+        assert!(!on(Some(&course), 0, 20));
+        assert!(!on(Some(&course), 0, 99));
+        // In a course of its own, too.
+        assert!(!on(None, 0, 99));
+        assert!(!on(None, 6, 99));
+        // Its 14 days were not over by then.
+        assert!(!on(None, 7, 20));
+        assert!(on(None, 7, 21));
     }
 
     fn policies() -> impl Strategy<Value = Option<Policy>> {
         let days = prop::collection::btree_set(1_i16..40, 0..4);
-        prop::option::of((days, prop::option::of(1_i16..40), prop::option::of(1_i16..60)).prop_map(
+        let suspend = prop::option::of((1_i16..40, prop::sample::subsequence(vec![Send, Imap], 1..=2)));
+        prop::option::of((days, suspend, prop::option::of(1_i16..60)).prop_map(
             |(remind, suspend, cancel)| Policy {
                 remind_after_days: remind.into_iter().collect(),
-                suspend_after_days: suspend,
-                suspend_capabilities: suspend.map(|_| Capability::Send).into_iter().collect(),
+                suspend_after_days: suspend.as_ref().map(|(day, _)| *day),
+                suspend_capabilities: suspend.map(|(_, which)| which).unwrap_or_default(),
                 cancel_after_days: cancel,
             },
         ))
@@ -234,27 +305,39 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(if cfg!(debug_assertions) { 2_000 } else { 20_000 }))]
 
-        /// However often somebody looks, and whatever is paid in between, nothing is done twice in a course (which `follow`
-        /// asserts), a second look does nothing, and what is held is what the age calls for.
+        /// However often somebody looks, and whatever is paid, put or given back in between, no step is taken twice in a course
+        /// (which `follow` asserts), a second look does nothing, and what is held is what the policy calls for, less what
+        /// somebody gave back since it did.
         #[test]
-        fn looking_again_does_nothing(policy in policies(),
-            looks in prop::collection::vec((0_i64..30, prop::collection::vec(0_i64..100, 0..3)), 1..12)) {
-            let (mut course, mut holds, mut today) = (None::<Course>, false, 0);
-            for (pause, due) in looks {
+        fn looking_again_does_nothing(mut policy in policies(),
+            looks in prop::collection::vec((0_i64..30, prop::collection::vec(0_i64..100, 0..3),
+                prop::option::weighted(0.2, policies()), prop::option::weighted(0.2, prop::sample::select(vec![Send, Imap]))), 1..12)) {
+            let (mut course, mut taken, mut today) = (None::<Course>, Taken::default(), 0);
+            for (pause, due, put, given_back) in looks {
                 today += pause;
-                let owing: Vec<_> = due.iter().enumerate().map(|(n, &due)| Owing { invoice: invoice(n), due_on: day(due), is_under_way: false }).collect();
-                let first = moves(policy.as_ref(), &owing, course.as_ref(), holds, day(today));
-                follow(&first, &mut course, &mut holds);
-                prop_assert_eq!(moves(policy.as_ref(), &owing, course.as_ref(), holds, day(today)), vec![]);
-                let reminders = first.iter().filter(|one| matches!(one, Move::Take(Step::Remind(_), _))).count();
+                policy = put.unwrap_or(policy);
+                let all: Vec<_> = due.iter().enumerate().map(|(n, &due)| owing(n, due)).collect();
+                let first = moves(policy.as_ref(), &all, course.as_ref(), &taken, day(today));
+                follow(&first, &mut course, &mut taken);
+                prop_assert_eq!(moves(policy.as_ref(), &all, course.as_ref(), &taken, day(today)), vec![]);
+                let reminders = first.iter().filter(|one| matches!(one, Move::Remind(_))).count();
                 prop_assert!(reminders <= 1);
-                let oldest = due.iter().map(|&due| today - due).filter(|&age| age > 0).max();
+                let oldest = due.iter().copied().filter(|&due| due < today).min();
                 prop_assert_eq!(course.is_some(), policy.is_some() && oldest.is_some());
-                let calls = policy.as_ref().and_then(|policy| policy.suspend_after_days).zip(oldest)
-                    .is_some_and(|(after, age)| age >= i64::from(after));
-                prop_assert!(!holds || calls, "held without a reason");
-                let was_suspended = course.as_ref().is_some_and(|course| course.taken.contains(&Step::Suspend));
-                prop_assert!(!calls || was_suspended);
+                let fell_due = policy.as_ref().and_then(|policy| policy.suspend_after_days).zip(oldest)
+                    .map(|(after, due)| due + i64::from(after)).filter(|&day| day <= today);
+                for one in [Send, Imap] {
+                    let names = policy.as_ref().is_some_and(|policy| policy.suspend_capabilities.contains(&one));
+                    let calls = names && fell_due.is_some();
+                    let is_held = taken.unpaid.contains(&one);
+                    prop_assert!(!is_held || calls, "held without a reason");
+                    let spared = taken.spared.as_ref().filter(|(given, _)| given.contains(&one)).map(|(_, on)| *on);
+                    prop_assert!(!calls || is_held || fell_due.map(day) <= spared, "not held, and nobody gave it back");
+                }
+                if let Some(one) = given_back.filter(|one| taken.unpaid.contains(one)) {
+                    resume(&mut taken, one, day(today));
+                    prop_assert_eq!(moves(policy.as_ref(), &all, course.as_ref(), &taken, day(today)), vec![]);
+                }
             }
         }
     }

@@ -1,6 +1,7 @@
 //! Charging by itself what is due, for tenants whose payment method says so: on the due day, and again when it was
-//! declined. It is [`super::pay`]'s path with a number: the database takes each number of an invoice once, so that any number
-//! of workers may.
+//! declined. Each invoice is charged by what was said to its issuer: after a transfer the former reseller's by what that was
+//! told, and the new one's by what that is told, if it is told anything. A deleted tenant owes what it owed. It is
+//! [`super::pay`]'s path with a number: the database takes each number of an invoice once, so that any number of workers may.
 
 use chrono::{Days, NaiveDate};
 use db::Db;
@@ -78,7 +79,7 @@ pub async fn autopay(db: &Db, provider: &dyn Provider) -> Result<Autopaid, Error
         after = Some(last);
         for id in page {
             match one(&server, provider, id, &mut done).await {
-                // Deleted since.
+                // Destroyed since.
                 Ok(()) | Err(Error::Tenancy(tenancy::Error::NotFound)) => {}
                 Err(error) => {
                     done.failed += 1;
@@ -95,7 +96,7 @@ async fn one(
     id: TenantId,
     done: &mut Autopaid,
 ) -> Result<(), Error> {
-    let ctx = server.enter(id).await?;
+    let ctx = server.enter_deleted_too(id).await?;
     for (issuer, invoice, attempt) in turns(&ctx).await? {
         match charge(&ctx, provider, issuer, invoice, Some(attempt)).await {
             Ok(_) => done.charged += 1,

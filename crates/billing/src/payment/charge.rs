@@ -11,12 +11,13 @@ use super::provider::Provider;
 use super::reconcile::PATIENCE;
 use super::status::{PaymentStatus, Seen};
 use super::{Payment, arrived, read, store};
+use crate::payment_provider::{self, Secrets};
 use crate::rating::local_day;
 use crate::receivable::Receivables;
-use crate::{Error, payment_method, payment_provider};
+use crate::{Error, payment_method};
 
 /// Charges what is due of an invoice by the tenant's payment method, now. The answer tells what is known: a payment that
-/// has failed is no error.
+/// has failed is no error. Those above a deleted tenant may: it owes what it owed.
 ///
 /// # Errors
 /// [`Error::NotFound`] for an invoice out of scope; [`Error::Conflict`] `nothing_due`, `no_payment_method`,
@@ -24,7 +25,7 @@ use crate::{Error, payment_method, payment_provider};
 pub async fn pay(caller: &Caller, provider: &dyn Provider, id: InvoiceId) -> Result<Payment, Error> {
     let found = store::place_of_invoice(&mut read(caller.db()).await?, id).await?;
     let (tenant_id, issuer) = found.ok_or(Error::NotFound)?;
-    let ctx = caller.enter(tenant_id).await?;
+    let ctx = caller.enter_deleted_too(tenant_id).await?;
     ctx.require(Action::PaymentMake)?;
     charge(&ctx, provider, issuer, id, None).await
 }
@@ -38,19 +39,32 @@ pub(super) async fn charge(
     by_itself: Option<Attempt>,
 ) -> Result<Payment, Error> {
     let secrets = payment_provider::secrets(ctx.db(), issuer).await?;
-    let (payment, charge) = begin(ctx, id, secrets.is_some_and(|found| found.is_enabled), by_itself).await?;
+    // Somebody who asks may have seen to the key; by itself it is tried now and then.
+    let takes =
+        |found: Secrets| found.is_enabled && (by_itself.is_none() || !found.is_resting(ctx.env().now()));
+    let (payment, charge) = begin(ctx, id, secrets.is_some_and(takes), by_itself).await?;
     // From here on the money may move: whoever stops, the payment is found.
-    let outcome = match payment_provider::kept_secrets(ctx.db(), issuer).await? {
-        Some(secrets) => {
-            let account = Account { secret_key: secrets.secret_key };
-            provider.charge(&account, &key(payment), &charge).await
-        }
-        None => Outcome::Refused {
-            code: "no_payment_provider".into(),
-            message: "the issuer has just given its provider up".into(),
-        },
+    let Some(secrets) = payment_provider::kept_secrets(ctx.db(), issuer).await? else {
+        let (code, message) = ("no_payment_provider", "the issuer has just given its provider up");
+        let outcome = Outcome::Refused { code: code.into(), message: message.into() };
+        return ended(ctx, payment, 1, outcome).await;
     };
-    ended(ctx, payment, 1, outcome).await
+    let account = Account { secret_key: secrets.secret_key.clone() };
+    let outcome = provider.charge(&account, &key(payment), &charge).await;
+    let refused = match &outcome {
+        Outcome::KeyRefused { code, .. } => Some(code.clone()),
+        _ => None,
+    };
+    let is_answered = !matches!(outcome, Outcome::Busy | Outcome::Unknown(_));
+    let payment = ended(ctx, payment, 1, outcome).await?;
+    if is_answered
+        && let Err(error) =
+            payment_provider::note_key(ctx.caller(), issuer, &secrets, refused.as_deref()).await
+    {
+        // What became of the payment is written, and is the answer.
+        tracing::warn!(reseller.id = %issuer, error.cause = ?error, "it could not be noted whether a provider takes its key");
+    }
+    Ok(payment)
 }
 
 /// The idempotency key of a payment's charge: one for ever, so that asking again is the same request.
@@ -125,12 +139,15 @@ pub(super) async fn ended(
     let name = match &outcome {
         Outcome::Found(_) => "found",
         Outcome::Declined { .. } => "declined",
-        Outcome::Refused { .. } => "refused",
+        Outcome::Refused { .. } | Outcome::KeyRefused { .. } => "refused",
         Outcome::Busy => "busy",
         Outcome::Unknown(_) => "unknown",
     };
     let mut tx = ctx.begin().await?;
     store::end_attempt(&mut tx, id, ordinal, name, ctx.env().now()).await?;
+    if matches!(outcome, Outcome::KeyRefused { .. }) {
+        store::uncount_attempt(&mut tx, id).await?;
+    }
     let payment = settle(ctx, &mut tx, id, Seen::of(outcome)).await?;
     tx.commit().await?;
     Ok(payment)

@@ -1,7 +1,7 @@
 //! What a provider that takes charges has to do. Its contract, which every one of them is tested against:
 //!
 //! - The same charge under the same key charges at most once, however often and at once it is asked.
-//! - `Unknown` is said whenever it may have been charged; `Busy`, `Refused` and `Declined` only when it was not.
+//! - `Unknown` is said whenever it may have been charged; `Busy`, `Refused`, `KeyRefused` and `Declined` only when it was not.
 //! - What was charged is found by our id of it, though its answer never came.
 
 use std::sync::Arc;

@@ -139,7 +139,7 @@ async fn ask(
         Ok(Some(outcome)) => Ok(outcome),
         Ok(None) if age < KEY_HOLDS => {
             match provider.charge(&account, &charge::key(id), &asked.charge).await {
-                Outcome::Refused { code, .. } => Err(Hidden::There(code)),
+                Outcome::Refused { code, .. } | Outcome::KeyRefused { code, .. } => Err(Hidden::There(code)),
                 outcome => Ok(outcome),
             }
         }
@@ -148,7 +148,7 @@ async fn ask(
             code: "never_arrived".into(),
             message: "the provider was asked and never had it".into(),
         }),
-        Err(Outcome::Refused { code, .. }) => Err(Hidden::There(code)),
+        Err(Outcome::Refused { code, .. } | Outcome::KeyRefused { code, .. }) => Err(Hidden::There(code)),
         Err(Outcome::Unknown(why)) => Err(Hidden::There(why.into())),
         Err(_) => Err(Hidden::There("busy".into())),
     }

@@ -13,7 +13,7 @@ pub(super) async fn find(
     reseller_id: ResellerId,
 ) -> Result<Option<PaymentProvider>, db::Error> {
     let row = sqlx::query!(
-        "select provider, is_enabled, updated_at, version from payment_providers where reseller_id = $1",
+        "select provider, is_enabled, refused_at, updated_at, version from payment_providers where reseller_id = $1",
         reseller_id.uuid()
     )
     .fetch_optional(conn)
@@ -22,6 +22,7 @@ pub(super) async fn find(
         reseller_id,
         provider: row.provider,
         is_enabled: row.is_enabled,
+        refused_at: row.refused_at,
         updated_at: row.updated_at,
         version: row.version,
     }))
@@ -63,7 +64,7 @@ pub(super) async fn put(
          values ($1, 'stripe', $2, $3, $4, $5)
          on conflict on constraint payment_providers_once do update set secret_key = excluded.secret_key,
            webhook_secret = excluded.webhook_secret, is_enabled = excluded.is_enabled, updated_at = excluded.updated_at,
-           version = payment_providers.version + 1
+           refused_at = null, version = payment_providers.version + 1
          returning provider, version",
         reseller_id.uuid(),
         put.secret_key.expose_secret(),
@@ -73,8 +74,14 @@ pub(super) async fn put(
     )
     .fetch_one(tx.conn())
     .await?;
-    let (is_enabled, updated_at) = (put.is_enabled, now);
-    Ok(PaymentProvider { reseller_id, provider: row.provider, is_enabled, updated_at, version: row.version })
+    Ok(PaymentProvider {
+        reseller_id,
+        provider: row.provider,
+        is_enabled: put.is_enabled,
+        refused_at: None,
+        updated_at: now,
+        version: row.version,
+    })
 }
 
 /// Whether payments or refunds of its are open.
@@ -103,14 +110,37 @@ pub(super) async fn secrets(
     reseller_id: ResellerId,
 ) -> Result<Option<Secrets>, db::Error> {
     let row = sqlx::query!(
-        "select is_enabled, secret_key, webhook_secret from payment_providers where reseller_id = $1",
+        "select is_enabled, refused_at, secret_key, webhook_secret from payment_providers where reseller_id = $1",
         reseller_id.uuid()
     )
     .fetch_optional(conn)
     .await?;
     Ok(row.map(|row| Secrets {
         is_enabled: row.is_enabled,
+        refused_at: row.refused_at,
         secret_key: SecretString::from(row.secret_key),
         webhook_secret: SecretString::from(row.webhook_secret),
     }))
+}
+
+/// Notes when the key that was asked with was refused, or that it is taken; whether the one was noted when the other is now.
+/// Nothing when another was put meanwhile.
+pub(super) async fn note_key(
+    tx: &mut SystemTx,
+    reseller_id: ResellerId,
+    asked_with: &Secrets,
+    refused_at: Option<DateTime<Utc>>,
+) -> Result<bool, db::Error> {
+    let changed = sqlx::query_scalar!(
+        r#"update payment_providers p set refused_at = $3
+           from (select refused_at from payment_providers where reseller_id = $1 for update) before
+           where p.reseller_id = $1 and p.secret_key = $2
+           returning (before.refused_at is null) <> (p.refused_at is null) as "changed!""#,
+        reseller_id.uuid(),
+        asked_with.secret_key.expose_secret(),
+        refused_at
+    )
+    .fetch_optional(tx.conn())
+    .await?;
+    Ok(changed.unwrap_or(false))
 }

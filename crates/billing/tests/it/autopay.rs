@@ -4,12 +4,17 @@ use std::time::Duration;
 
 use billing::payment::{self, Autopaid, PaymentStatus, autopay};
 use billing::payment_method::{self, PutPaymentMethod};
+use billing::payment_provider;
 use chrono::TimeDelta;
+use serde_json::json;
+use tenancy::event::Kind;
 use testkit::stripe::Fault;
 
+use super::draft::drafting;
 use super::payment::{assert_clean, paid, states};
-use super::payment_charge::Scene;
-use super::{at, invoices};
+use super::payment_charge::{Scene, told};
+use super::payment_provider::settings;
+use super::{at, invoices, run};
 
 /// Three invoices of 25.00, due on the 15th of January, February and March, on 1 March, to be charged by themselves.
 async fn scene() -> Scene {
@@ -176,4 +181,94 @@ async fn an_issuer_without_a_provider_is_passed_over_and_costs_no_attempt() {
     assert_eq!(charge_on(&scene, "2026-03-02").await, 0);
     super::run::behind_and_commit(&scene.world, "update payment_providers set is_enabled = true").await;
     assert_eq!(charge(&scene).await, Autopaid { charged: 2, failed: 0 });
+}
+
+/// The reseller's mistake, and not the customer's.
+#[tokio::test]
+async fn a_key_that_is_refused_costs_no_attempt_is_told_once_and_is_tried_again() {
+    let scene = scene().await;
+    paid(&scene.world.ctx, 2500, "INV-000001").await;
+    let reseller = scene.world.operator.enter_reseller(scene.world.reseller.id).await.unwrap();
+    let refused = async || payment_provider::get(&reseller).await.unwrap().refused_at.is_some();
+    scene.fake.revoke();
+    // Once a day, with one of what is due.
+    for day in 2..9 {
+        assert_eq!(charge_on(&scene, &format!("2026-03-{day:02}")).await, 1, "{day}");
+        assert_eq!(charge(&scene).await, Autopaid::default());
+        assert!(refused().await);
+    }
+    let tries = scene.payments().await;
+    let codes: Vec<_> = tries.iter().filter_map(|one| Some(one.failure.as_ref()?.0.as_str())).collect();
+    assert_eq!(codes, ["invalid_api_key"; 7]);
+    let told = told(&scene.world, Kind::PaymentProviderRefused).await;
+    assert_eq!(told, [json!({"failure_code": "invalid_api_key"})]);
+    // Somebody sees to it, by the same key or another: at once, with all its attempts.
+    scene.fake.restore();
+    at(&scene.world, "2026-03-08T13:00");
+    assert_eq!(charge(&scene).await, Autopaid::default());
+    payment_provider::put(&reseller, &settings(), None).await.unwrap();
+    assert!(!refused().await);
+    scene.fake.fail(&[Fault::Declined; 7]);
+    let mut tried = Vec::new();
+    for day in 9..31 {
+        let charged = charge_on(&scene, &format!("2026-03-{day:02}")).await;
+        tried.extend((0..charged).map(|_| day));
+    }
+    // February's four, and March's, whose fourth arrives.
+    assert_eq!(tried, [9, 12, 15, 17, 18, 23, 24, 30]);
+    assert_eq!(states(&scene.world.ctx).await[1..], ["final 0/2500", "paid 2500/0"]);
+    assert_clean(&scene.world).await;
+}
+
+#[tokio::test]
+async fn a_key_that_is_taken_again_is_no_longer_noted_as_refused() {
+    let scene = scene().await;
+    let reseller = scene.world.operator.enter_reseller(scene.world.reseller.id).await.unwrap();
+    scene.fake.revoke();
+    assert_eq!(charge_on(&scene, "2026-03-02").await, 1);
+    scene.fake.restore();
+    at(&scene.world, "2026-03-02T13:00");
+    // Somebody who asks is not kept from it, and then the rest is charged by itself.
+    assert_eq!(scene.pay().await.unwrap().status, PaymentStatus::Succeeded);
+    assert_eq!(payment_provider::get(&reseller).await.unwrap().refused_at, None);
+    assert_eq!(charge(&scene).await, Autopaid { charged: 1, failed: 0 });
+    assert_eq!(scene.fake.balance(), 5000);
+    assert_clean(&scene.world).await;
+}
+
+#[tokio::test]
+async fn a_draft_is_never_charged() {
+    let scene = scene().await;
+    assert_eq!(charge_on(&scene, "2026-03-15").await, 3);
+    drafting(&scene.world, 20, 0).await;
+    at(&scene.world, "2026-04-01T09:00");
+    assert_eq!(run(&scene.world, "2026-04-01").await.drafts, 1);
+    for day in ["2026-04-01", "2026-04-15", "2026-04-16", "2026-04-20"] {
+        assert_eq!(charge_on(&scene, day).await, 0, "{day}");
+    }
+    let draft = invoices(&scene.world.ctx).await[3].id;
+    let refused = payment::pay(&scene.world.operator, &scene.client, draft).await.unwrap_err();
+    assert_eq!(refused.code(), "nothing_due");
+    assert_eq!(scene.fake.balance(), 7500);
+    at(&scene.world, "2026-04-21T09:00");
+    assert_eq!(run(&scene.world, "2026-04-21").await.invoices, 1);
+    let due_on = invoices(&scene.world.ctx).await[3].due_on;
+    assert_eq!(charge_on(&scene, &due_on.pred_opt().unwrap().to_string()).await, 0);
+    assert_eq!(charge_on(&scene, &due_on.to_string()).await, 1);
+    assert_clean(&scene.world).await;
+}
+
+/// It owes what it owed, until it is destroyed and its payment method with it.
+#[tokio::test]
+async fn a_deleted_tenant_s_invoices_are_charged_as_any() {
+    let scene = scene().await;
+    tenancy::tenant::delete(&scene.world.ctx, None).await.unwrap();
+    // By somebody above it, or by itself.
+    assert_eq!(scene.pay().await.unwrap().status, PaymentStatus::Succeeded);
+    assert_eq!(charge_on(&scene, "2026-03-02").await, 1);
+    assert_eq!(charge_on(&scene, "2026-03-15").await, 1);
+    assert_eq!(charge_on(&scene, "2026-03-16").await, 0);
+    assert_eq!(scene.fake.balance(), 7500);
+    assert_eq!(states(&scene.world.ctx).await, ["paid 2500/0"; 3]);
+    assert_clean(&scene.world).await;
 }

@@ -252,7 +252,7 @@ async fn a_former_issuers_draft_becomes_final_in_its_own_series() {
     seat(&world.ctx, "ada").await;
     run(&world, "2026-01-01").await;
     let other = world::reseller(&world.operator, "South").await;
-    tenancy::tenant::transfer(&world.ctx, None, other.id).await.unwrap();
+    billing::transfer::transfer(&world.ctx, None, other.id).await.unwrap();
     let draft = invoices(&world.operator.enter(world.tenant.id).await.unwrap()).await[0].id;
     let not_ours = invoice::discard(&world.operator, draft).await.unwrap_err();
     assert_eq!(not_ours.code(), "issued_by_another");

@@ -160,6 +160,85 @@ async fn what_somebody_takes_or_gives_back_meanwhile_is_theirs() {
     assert_eq!(suspended(&world.ctx).await, (vec![Send], vec![]));
 }
 
+/// Somebody takes the policy away, and puts another in its place later, while the same invoice is overdue.
+#[tokio::test]
+async fn the_policy_as_it_is_takes_and_gives_back() {
+    let world = in_debt().await;
+    dun_on(&world, "2026-02-04").await;
+    let narrow = |days, which: &[Capability]| Policy {
+        suspend_after_days: Some(days),
+        suspend_capabilities: which.to_vec(),
+        cancel_after_days: None,
+        ..policy()
+    };
+    let none = Policy { suspend_after_days: None, suspend_capabilities: vec![], ..policy() };
+    // What is put on each day, and what is taken then.
+    let puts = [
+        ("2026-02-05", Policy::default(), &[][..]),
+        ("2026-02-06", narrow(20, &[Send, Imap]), &[Send, Imap]),
+        ("2026-02-07", narrow(20, &[Imap]), &[Imap]),
+        ("2026-02-08", narrow(20, &[Receive, Imap]), &[Receive, Imap]),
+        ("2026-02-09", none, &[]),
+        ("2026-02-10", narrow(28, &[Send]), &[]),
+        ("2026-02-11", narrow(27, &[Send]), &[Send]),
+        ("2026-02-12", narrow(29, &[Send]), &[]),
+        ("2026-02-13", narrow(29, &[Send]), &[Send]),
+    ];
+    for (day, policy, expected) in puts {
+        put(&world, &policy).await;
+        dun_on(&world, day).await;
+        assert_eq!(suspended(&world.ctx).await, (expected.to_vec(), expected.to_vec()), "{day}");
+        assert_eq!(dun(&world).await, Dunned::default(), "{day}");
+    }
+    // It is one course, and each time is told.
+    assert_eq!(steps(&world.ctx).await.last().unwrap(), "1 suspend 20 2026-02-04");
+    let resumed = told(&world, Kind::TenantResumed).await;
+    let left: Vec<_> = resumed.iter().map(|one| one["suspended_capabilities"].to_string()).collect();
+    assert_eq!(left, ["[]", "[\"imap\"]", "[]", "[]"]);
+    assert_eq!(told(&world, Kind::TenantSuspended).await.len(), 5);
+    paid(&world.ctx, 2500, "INV-000001").await;
+    assert_eq!(suspended(&world.ctx).await, (vec![], vec![]));
+    super::payment::assert_clean(&world).await;
+}
+
+/// What somebody gave back for these arrears stays, though the policy was away, or another invoice the oldest, meanwhile.
+#[tokio::test]
+async fn what_somebody_resumes_holds_until_a_later_suspension_falls_due() {
+    let world = in_debt().await;
+    let policy = Policy { cancel_after_days: None, ..policy() };
+    put(&world, &policy).await;
+    dun_on(&world, "2026-02-04").await;
+    tenant::resume(&world.ctx, None, &[]).await.unwrap();
+    put(&world, &Policy::default()).await;
+    dun_on(&world, "2026-02-05").await;
+    put(&world, &policy).await;
+    assert_eq!(dun_on(&world, "2026-02-06").await, Dunned::default());
+    run(&world, "2026-02-06").await;
+    // It settles January's and a part of February's, which is the oldest then.
+    let transfer = NewTransfer {
+        amount: euro(3000),
+        reference: String::new(),
+        received_on: "2026-02-06".into(),
+        invoice_id: None,
+    };
+    let bounces = payment::record(&world.ctx, transfer).await.unwrap();
+    dun_on(&world, "2026-02-16").await;
+    assert_eq!(steps(&world.ctx).await.last().unwrap(), "2 remind 1 2026-02-16");
+    at(&world, "2026-02-17T09:00");
+    payment::refund(&world.operator, &nobody(), bounces.id, None, "bounced".into()).await.unwrap();
+    dun_on(&world, "2026-02-17").await;
+    assert_eq!(steps(&world.ctx).await.last().unwrap(), "3 remind 14 2026-02-17");
+    assert_eq!(suspended(&world.ctx).await, (vec![], vec![]));
+    at(&world, "2026-03-02T09:00");
+    paid(&world.ctx, 2500, "INV-000001").await;
+    // February's is due on the 15th, and suspended for from 7 March on.
+    dun_on(&world, "2026-03-06").await;
+    assert_eq!(suspended(&world.ctx).await, (vec![], vec![]));
+    dun_on(&world, "2026-03-07").await;
+    assert_eq!(suspended(&world.ctx).await.1, [Send, Imap]);
+    super::payment::assert_clean(&world).await;
+}
+
 #[tokio::test]
 async fn the_whole_tenant_stands_suspended_and_is_rated_so() {
     let world = in_debt().await;
@@ -211,7 +290,7 @@ async fn a_policy_that_changes_or_a_reseller_that_does_lifts_what_it_does_not_kn
     let world = in_debt().await;
     dun_on(&world, "2026-02-04").await;
     let other = world::reseller(&world.operator, "Other").await;
-    tenant::transfer(&world.ctx, None, other.id).await.unwrap();
+    billing::transfer::transfer(&world.ctx, None, other.id).await.unwrap();
     let reseller = world.operator.enter_reseller(other.id).await.unwrap();
     dunning::put(&reseller, &policy(), None).await.unwrap();
     assert_eq!(dun_on(&world, "2026-02-20").await, Dunned { lifted: 1, ..Dunned::default() });

@@ -23,6 +23,7 @@ mod schedule;
 mod story;
 mod subscription;
 mod tax;
+mod transfer;
 mod usage;
 mod verify;
 mod void;

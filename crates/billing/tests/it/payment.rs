@@ -219,7 +219,7 @@ async fn a_tenant_s_new_reseller_leaves_the_former_one_s_invoices_alone() {
     let world = three_invoices().await;
     let documents = invoices(&world.ctx).await;
     let other = world::reseller(&world.operator, "Other").await;
-    tenancy::tenant::transfer(&world.ctx, None, other.id).await.unwrap();
+    billing::transfer::transfer(&world.ctx, None, other.id).await.unwrap();
     let inside = admin_of(&world, &other).await.enter(world.tenant.id).await.unwrap();
     let named = NewTransfer { invoice_id: Some(documents[1].id), ..transfer(2500, "", "2026-03-01") };
     let refused = payment::record(&inside, named.clone()).await.unwrap_err();

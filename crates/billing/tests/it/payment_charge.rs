@@ -372,7 +372,7 @@ async fn a_tenant_s_new_reseller_does_not_pay_back_by_the_former_one_s_provider(
     let scene = Scene::new().await;
     let one = scene.pay().await.unwrap();
     let other = world::reseller(&scene.world.operator, "Other").await;
-    tenancy::tenant::transfer(&scene.world.ctx, None, other.id).await.unwrap();
+    billing::transfer::transfer(&scene.world.ctx, None, other.id).await.unwrap();
     for reseller in [&other, &scene.world.reseller] {
         let caller = admin_of(&scene.world, reseller).await;
         let refused = payment::refund(&caller, &scene.client, one.id, None, String::new()).await.unwrap_err();
@@ -389,13 +389,13 @@ async fn a_payment_method_is_for_the_invoices_of_its_issuer() {
     let tenant = scene.world.tenant.id;
     payment_method::delete(&scene.world.ctx, None).await.unwrap();
     let other = world::reseller(&scene.world.operator, "Other").await;
-    tenancy::tenant::transfer(&scene.world.ctx, None, other.id).await.unwrap();
+    billing::transfer::transfer(&scene.world.ctx, None, other.id).await.unwrap();
     let moved = scene.world.operator.enter(tenant).await.unwrap();
     let method = PutPaymentMethod { customer: "cus_1".into(), method: "pm_1".into(), is_autopay: false };
     payment_method::put(&moved, method, None).await.unwrap();
     // The invoice is the former reseller's, whose provider knows another by that name.
     assert_eq!(scene.pay().await.unwrap_err().code(), "no_payment_method");
-    tenancy::tenant::transfer(&moved, None, scene.world.reseller.id).await.unwrap();
+    billing::transfer::transfer(&moved, None, scene.world.reseller.id).await.unwrap();
     assert_eq!(payment_method::get(&scene.world.ctx).await.unwrap_err().kind(), ErrorKind::NotFound);
     assert!(scene.fake.heard().is_empty());
 }

@@ -199,6 +199,42 @@ async fn a_refund_that_fails_after_it_had_been_made_is_posted_back_once() {
     }
 }
 
+/// The provider refused it here, as far as we know, and has it all the same.
+#[tokio::test]
+async fn a_refund_that_failed_here_is_made_when_the_provider_says_so() {
+    for (end, is_asked) in [("succeeded", false), ("succeeded", true), ("failed", false)] {
+        let scene = Scene::new().await;
+        let one = scene.pay().await.unwrap();
+        scene.fake.fail(&[stripe::Fault::Refused]);
+        let back =
+            payment::refund(&scene.world.operator, &scene.client, one.id, Some(euro(700)), String::new());
+        let refund = back.await.unwrap();
+        assert_eq!(refund.status, RefundStatus::Failed);
+        scene.assert_cash(2500).await;
+        let mut object = scene.fake.refund_by_hand("pi_1", 700);
+        object["metadata"] = json!({"refund": refund.id});
+        object["status"] = json!("pending");
+        scene.fake.settle_refund("re_1", end);
+        scene.tell(&event("evt_1", "refund.created", &object)).await.unwrap();
+        let shown = payment::get(&scene.world.operator, one.id).await.unwrap();
+        // What is on its way is not there to be paid back again.
+        assert_eq!((shown.refunded, shown.refunds[0].status), (euro(700), RefundStatus::Pending));
+        if is_asked {
+            assert_eq!(scene.reconciled(TimeDelta::minutes(5)).await, 1);
+        }
+        object["status"] = json!(end);
+        for _ in 0..2 {
+            scene.tell(&event("evt_2", "refund.updated", &object)).await.unwrap();
+        }
+        let shown = payment::get(&scene.world.operator, one.id).await.unwrap();
+        assert_eq!((shown.refunds.len(), shown.refunds[0].status.as_str()), (1, end));
+        scene.assert_cash(if end == "succeeded" { 1800 } else { 2500 }).await;
+        let told = async |kind| told(&scene.world, kind).await.len();
+        let expected = if end == "succeeded" { (1, 1) } else { (0, 2) };
+        assert_eq!((told(Kind::PaymentRefunded).await, told(Kind::PaymentRefundFailed).await), expected);
+    }
+}
+
 #[tokio::test]
 async fn what_a_dispute_did_cannot_be_changed() {
     let scene = Scene::new().await;

@@ -128,7 +128,7 @@ async fn a_tenant_that_is_moved_or_deleted_keeps_what_it_was_billed() {
     let deleted = subscribed_tenant(&world, &book, "Deleted", 1).await;
     run(&world, "2026-01-01").await;
     let other = world::reseller(&world.operator, "Other").await;
-    tenant::transfer(&moved, None, other.id).await.unwrap();
+    billing::transfer::transfer(&moved, None, other.id).await.unwrap();
     tenant::delete(&deleted, None).await.unwrap();
     assert_clean(&world, 2).await;
     let (one, findings) = verified(&world, Some(deleted.tenant_id())).await;

@@ -109,7 +109,7 @@ async fn a_tenant_that_moves_is_the_former_reseller_s_to_the_end_of_the_day() {
     at(&world, "2026-01-11T12:00");
     seat(&stays, "more").await;
     at(&world, "2026-01-16T12:00");
-    tenant::transfer(&moves, None, south.id).await.unwrap();
+    billing::transfer::transfer(&moves, None, south.id).await.unwrap();
     at(&world, "2026-02-01T12:00");
     let summary = run(&world, "2026-02-01").await;
     assert_eq!((summary.wholesale_invoices, summary.wholesale_credit_notes, summary.invoices), (2, 0, 0));
@@ -266,10 +266,10 @@ async fn story(price: NewPrice, days: &[&str]) -> Vec<(String, Vec<String>)> {
         at(&world, &format!("{day}T15:00"));
         match day.as_str() {
             "2026-01-10" => extra = Some(seat(&one, "extra").await),
-            "2026-01-20" => drop(tenant::transfer(&two, None, world.reseller.id).await.unwrap()),
+            "2026-01-20" => drop(billing::transfer::transfer(&two, None, world.reseller.id).await.unwrap()),
             "2026-02-01" => drop(seat(&two, "first").await),
             "2026-02-14" => user::delete(&one, extra.take().unwrap().id, None).await.unwrap(),
-            "2026-02-20" => drop(tenant::transfer(&one, None, south.id).await.unwrap()),
+            "2026-02-20" => drop(billing::transfer::transfer(&one, None, south.id).await.unwrap()),
             "2026-02-25" => tenant::delete(&two, None).await.unwrap(),
             _ => {}
         }

@@ -168,7 +168,7 @@ async fn refusals_are_told_apart() {
     assert_eq!(status(&scene.charge("3").await), Some(IntentStatus::Succeeded), "nothing was kept of it");
     let stranger = account("sk_test_bad");
     let refused = scene.client.charge(&stranger, "4", &charge(money(1, "EUR"))).await.unwrap();
-    assert!(matches!(&refused, Outcome::Refused { code, .. } if code == "invalid_api_key"), "{refused:?}");
+    assert!(matches!(&refused, Outcome::KeyRefused { code, .. } if code == "invalid_api_key"), "{refused:?}");
     let missing = scene.client.retrieve(&scene.account, "pi_9/../x").await;
     assert!(matches!(&missing, Outcome::Refused { .. }), "{missing:?}");
     assert!(scene.provider.heard().last().unwrap().target.ends_with("/pi_9%2F..%2Fx"));

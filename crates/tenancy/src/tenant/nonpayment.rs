@@ -1,6 +1,7 @@
 //! What is taken from a tenant because something is overdue, and given back when it is paid. What somebody else has taken
 //! or given back is theirs, and is left alone.
 
+use chrono::NaiveDate;
 use serde_json::json;
 
 use super::store;
@@ -8,15 +9,25 @@ use crate::policy::Capability;
 use crate::standing::{self, Standing};
 use crate::{Ctx, Error, TenantTx, event};
 
-/// Keeps others from changing what is suspended until the transaction ends, and says whether anything is for nonpayment.
+/// What is taken from a tenant, and by whom it was given back.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Taken {
+    /// All that is suspended.
+    pub suspended: Vec<Capability>,
+    /// What of it is for nonpayment.
+    pub unpaid: Vec<Capability>,
+    /// What somebody gave back by hand at some time, and the last local day on which they did.
+    pub spared: Option<(Vec<Capability>, NaiveDate)>,
+}
+
+/// Keeps others from changing what is suspended until the transaction ends, and says what is.
 /// `None` when the tenant is deleted, or when somebody else holds it and `waits` is false. Whoever waits may have written
 /// rows of the tenant's: they do not stand in the way of one another.
 ///
 /// # Errors
 /// As of any statement.
-pub async fn hold_unpaid(tx: &mut TenantTx, waits: bool) -> Result<Option<bool>, Error> {
-    let held = store::hold_suspended(tx, waits).await?;
-    Ok(held.map(|(_, unpaid)| !unpaid.is_empty()))
+pub async fn hold_unpaid(tx: &mut TenantTx, waits: bool) -> Result<Option<Taken>, Error> {
+    store::hold_suspended(tx, waits).await
 }
 
 /// Takes capabilities from a tenant that is held, as far as they are not taken yet, because of an overdue invoice.
@@ -29,7 +40,7 @@ pub async fn suspend_unpaid(
     capabilities: &[Capability],
     invoice: impl std::fmt::Display,
 ) -> Result<(), Error> {
-    let Some((suspended, unpaid)) = store::hold_suspended(tx, true).await? else { return Ok(()) };
+    let Some(Taken { suspended, unpaid, .. }) = store::hold_suspended(tx, true).await? else { return Ok(()) };
     let is_new = |one: &Capability| !suspended.contains(one) && capabilities.contains(one);
     let fresh: Vec<_> = Capability::ALL.iter().copied().filter(is_new).collect();
     if fresh.is_empty() {
@@ -48,17 +59,18 @@ pub async fn suspend_unpaid(
     .await
 }
 
-/// Gives a tenant that is held back what was taken for nonpayment and by nobody else.
+/// Gives a tenant that is held capabilities back, as far as they were taken for nonpayment and by nobody else.
 ///
 /// # Errors
 /// As of any statement.
-pub async fn resume_paid(tx: &mut TenantTx, ctx: &Ctx) -> Result<(), Error> {
-    let Some((suspended, unpaid)) = store::hold_suspended(tx, true).await? else { return Ok(()) };
-    if unpaid.is_empty() {
+pub async fn resume_paid(tx: &mut TenantTx, ctx: &Ctx, capabilities: &[Capability]) -> Result<(), Error> {
+    let Some(Taken { suspended, unpaid, .. }) = store::hold_suspended(tx, true).await? else { return Ok(()) };
+    let (given, kept): (Vec<_>, Vec<_>) = unpaid.iter().copied().partition(|one| capabilities.contains(one));
+    if given.is_empty() {
         return Ok(());
     }
-    let left = Capability::given_back(&suspended, &unpaid);
-    set(tx, ctx, event::Kind::TenantResumed, &left, &[], json!({})).await
+    let left = Capability::given_back(&suspended, &given);
+    set(tx, ctx, event::Kind::TenantResumed, &left, &kept, json!({})).await
 }
 
 async fn set(

@@ -2,10 +2,10 @@
 
 use db::{SystemRead, SystemTx};
 use kernel::{MailboxId, PageRequest, ResellerId, TenantId, UserId};
-use sqlx::types::chrono::{DateTime, Utc};
+use sqlx::types::chrono::{DateTime, NaiveDate, Utc};
 use uuid::Uuid;
 
-use super::{Place, Tenant, TenantChange};
+use super::{Place, Taken, Tenant, TenantChange};
 use crate::branding::{self, Branding};
 use crate::policy::{Capability, capabilities};
 use crate::{Error, TenantTx};
@@ -361,13 +361,30 @@ pub(super) async fn set_suspended(
     Ok(())
 }
 
-/// What is suspended, and what of it for nonpayment; nobody else changes it until the transaction ends. `None` when the
-/// tenant is deleted, or when somebody else holds it and `waits` is false. Does not stand in the way of rows that refer to
-/// the tenant: who holds it may have written some.
-pub(super) async fn hold_suspended(
+/// Notes what somebody gives back by hand, beside what was given back before.
+pub(super) async fn spare(
     tx: &mut TenantTx,
-    waits: bool,
-) -> Result<Option<(Vec<Capability>, Vec<Capability>)>, Error> {
+    given_back: &[Capability],
+    today: NaiveDate,
+) -> Result<(), db::Error> {
+    let id = tx.tenant_id().uuid();
+    let names: Vec<_> = given_back.iter().map(Capability::to_string).collect();
+    sqlx::query!(
+        "update tenants set spared_capabilities = array(select distinct unnest(spared_capabilities || $2::text[])), spared_on = $3
+         where id = $1",
+        id,
+        &names,
+        today
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// What is suspended, and for what; nobody else changes it until the transaction ends. `None` when the tenant is deleted, or
+/// when somebody else holds it and `waits` is false. Does not stand in the way of rows that refer to the tenant: who holds
+/// it may have written some.
+pub(super) async fn hold_suspended(tx: &mut TenantTx, waits: bool) -> Result<Option<Taken>, Error> {
     let id = tx.tenant_id().uuid();
     if waits {
         sqlx::query!("select id from tenants where id = $1 for no key update", id)
@@ -384,14 +401,22 @@ pub(super) async fn hold_suspended(
         }
     }
     let row = sqlx::query!(
-        "select suspended_capabilities, unpaid_capabilities from tenants where id = $1 and status <> 'deleted'",
+        "select suspended_capabilities, unpaid_capabilities, spared_capabilities, spared_on
+         from tenants where id = $1 and status <> 'deleted'",
         id
     )
     .fetch_optional(tx.conn())
     .await
     .map_err(db::Error::from)?;
-    row.map(|row| Ok((capabilities(&row.suspended_capabilities)?, capabilities(&row.unpaid_capabilities)?)))
-        .transpose()
+    row.map(|row| {
+        let spared = capabilities(&row.spared_capabilities)?;
+        Ok(Taken {
+            suspended: capabilities(&row.suspended_capabilities)?,
+            unpaid: capabilities(&row.unpaid_capabilities)?,
+            spared: row.spared_on.map(|day| (spared, day)),
+        })
+    })
+    .transpose()
 }
 
 pub(super) async fn set_test_clock(tx: &mut TenantTx, now: DateTime<Utc>) -> Result<(), db::Error> {

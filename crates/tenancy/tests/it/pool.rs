@@ -1,10 +1,10 @@
 //! Pools of bytes above the mailboxes: never over, and never a byte missed or counted twice.
 
 use futures::future::join_all;
-use kernel::MailboxId;
+use kernel::{MailboxId, ResellerId};
 use tenancy::quota::{self, Charge, Pools};
 use tenancy::reseller::{self, CapsChange, ResellerChange};
-use tenancy::tenant::{self, TenantChange};
+use tenancy::tenant::{self, Tenant, TenantChange};
 use tenancy::{Action, Ctx, Error, Scope, event, mailbox, user};
 use testkit::{World, world};
 
@@ -141,6 +141,10 @@ async fn who_brings_no_bytes_is_not_refused_by_a_pool_that_is_over() {
     assert_eq!(quota::has_room(&mut tx, bob.mailbox_id, 1).await.unwrap(), Some(false));
 }
 
+async fn transfer(world: &World, to: ResellerId) -> Result<Tenant, Error> {
+    tenant::leave(&world.ctx).await?.move_to(None, to, Vec::new()).await
+}
+
 /// Whichever comes first, the pool has the tenant's bytes afterwards.
 #[tokio::test]
 async fn a_limit_that_comes_while_a_tenant_moves_misses_no_byte() {
@@ -155,7 +159,7 @@ async fn a_limit_that_comes_while_a_tenant_moves_misses_no_byte() {
             let caps = CapsChange { storage_bytes: Some(limit), ..Default::default() };
             reseller::update(&destination, None, ResellerChange { caps, ..Default::default() })
         };
-        let (moved, limited) = futures::join!(tenant::transfer(&world.ctx, None, to.id), set(Some(1_000)));
+        let (moved, limited) = futures::join!(transfer(&world, to.id), set(Some(1_000)));
         assert_eq!(moved.unwrap().reseller_id, to.id);
         limited.unwrap();
         let used = reseller::get(&destination).await.unwrap().used.storage_bytes;
@@ -198,17 +202,17 @@ async fn a_tenant_takes_what_it_counts_for_to_another_reseller_or_stays() {
     let caps = |caps| ResellerChange { caps, ..Default::default() };
     let tight = CapsChange { storage_bytes: Some(Some(99)), ..Default::default() };
     reseller::update(&south, None, caps(tight)).await.unwrap();
-    let refused = tenant::transfer(&world.ctx, None, to.id).await;
+    let refused = transfer(&world, to.id).await;
     assert!(matches!(refused, Err(Error::OverQuota)), "{refused:?}");
     let full = CapsChange { storage_bytes: Some(Some(100)), seats: Some(Some(0)), ..Default::default() };
     reseller::update(&south, None, caps(full)).await.unwrap();
-    let refused = tenant::transfer(&world.ctx, None, to.id).await;
+    let refused = transfer(&world, to.id).await;
     assert!(matches!(refused, Err(Error::Exhausted { level: "reseller", limit: 0, .. })), "{refused:?}");
     assert_eq!(pooled(&world).await, Some(100));
 
     let wide = CapsChange { seats: Some(Some(1)), ..Default::default() };
     reseller::update(&south, None, caps(wide)).await.unwrap();
-    let moved = tenant::transfer(&world.ctx, None, to.id).await.unwrap();
+    let moved = transfer(&world, to.id).await.unwrap();
     assert_eq!((moved.id, moved.reseller_id), (world.tenant.id, to.id));
     let here = reseller::get(&south).await.unwrap().used;
     assert_eq!((here.tenants, here.domains, here.seats, here.storage_bytes), (1, 1, 1, Some(100)));
@@ -224,7 +228,7 @@ async fn a_tenant_takes_what_it_counts_for_to_another_reseller_or_stays() {
     let expected = [Scope::Reseller(world.reseller.id), Scope::Reseller(to.id), Scope::Tenant(moved.id)];
     assert_eq!(trails, expected);
     assert!(!put(&world.ctx, ada.mailbox_id, 1).await, "the pool there is full");
-    assert_eq!(tenant::transfer(&world.ctx, None, to.id).await.unwrap_err().code(), "same_reseller");
+    assert_eq!(transfer(&world, to.id).await.unwrap_err().code(), "same_reseller");
 }
 
 #[tokio::test]

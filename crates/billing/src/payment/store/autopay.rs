@@ -1,7 +1,7 @@
 //! SQL of charges that nobody asked for.
 
 use db::SystemRead;
-use kernel::{InvoiceId, TenantId};
+use kernel::{InvoiceId, PaymentId, TenantId};
 use sqlx::types::chrono::{DateTime, Utc};
 use tenancy::TenantTx;
 
@@ -9,7 +9,8 @@ use crate::Error;
 use crate::payment::PaymentStatus;
 use crate::payment::autopay::{Attempt, Charges};
 
-/// Tenants after an id who pay by themselves and owe, to whom they do, what is due wherever the day is the latest.
+/// Tenants after an id who pay by themselves and owe, to whom they do, what is due wherever the day is the latest. Those that
+/// are deleted owe it all the same, until they are destroyed and their payment methods with them.
 pub(in crate::payment) async fn autopaying(
     read: &mut SystemRead,
     now: DateTime<Utc>,
@@ -18,7 +19,7 @@ pub(in crate::payment) async fn autopaying(
 ) -> Result<Vec<TenantId>, db::Error> {
     let rows = sqlx::query_scalar!(
         "select t.id from tenants t
-         where ($2::uuid is null or t.id > $2) and t.status <> 'deleted' and exists (
+         where ($2::uuid is null or t.id > $2) and exists (
            select from payment_methods m where m.tenant_id = t.id and m.is_autopay
              and exists (select from invoices i where i.tenant_id = t.id and i.kind = 'invoice' and i.status = 'final' and i.issuer_id = m.issuer_id
                and i.due_on <= ((coalesce(t.test_clock, $1) + interval '14 hours') at time zone 'UTC')::date)
@@ -56,4 +57,18 @@ pub(in crate::payment) async fn charges(tx: &mut TenantTx, invoice: InvoiceId) -
         }
     }
     Ok(charges)
+}
+
+/// Lets a charge be none of its invoice's attempts: nobody was asked for money by it.
+pub(in crate::payment) async fn uncount_attempt(tx: &mut TenantTx, id: PaymentId) -> Result<(), db::Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    sqlx::query!(
+        "update payments set autopay_ordinal = null, autopay_on = null
+         where tenant_id = $1 and id = $2 and autopay_ordinal is not null",
+        tenant_id,
+        id.uuid()
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
 }

@@ -134,7 +134,7 @@ pub(in crate::payment) async fn settle_refund(
            refunded_on = case when $3 = 'succeeded' then $5::date else refunded_on end,
            returned_on = case when $3 = 'returned' then $5::date end,
            returned_at = case when $3 = 'returned' then $6::timestamptz end,
-           settled_at = case when $3 in ('succeeded', 'failed') then $6::timestamptz else settled_at end
+           settled_at = case when $3 in ('succeeded', 'failed') then $6::timestamptz when $3 = 'returned' then settled_at end
          where tenant_id = $1 and id = $2 and status <> 'returned' and (status <> 'succeeded' or $3 = 'returned')",
         tenant_id,
         id.uuid(),

@@ -1,0 +1,178 @@
+//! A tenant that goes to another reseller: what stays behind, what goes along, and who charges what.
+
+use billing::discount::{self, Discount};
+use billing::one_off_item;
+use billing::payment::{Autopaid, autopay};
+use billing::payment_method::{self, PutPaymentMethod};
+use billing::payment_provider;
+use billing::rating::RemovalPolicy;
+use kernel::PageRequest;
+use serde_json::{Value, json};
+use tenancy::event::{self, Kind};
+use tenancy::reseller::Reseller;
+use tenancy::{Action, Ctx, Scope};
+use testkit::{World, world};
+
+use super::courses::run_and_verify;
+use super::discount::{give, percent};
+use super::one_off_item::{add, list};
+use super::payment::{assert_clean, states};
+use super::payment_charge::Scene;
+use super::payment_provider::settings;
+use super::{all_shown, at, book, ctx_of, date, invoices, run, seat, subscribe, world_on};
+
+/// Moves the world's tenant to another reseller, which is made, and enters it there.
+async fn moved(world: &World) -> (Reseller, Ctx) {
+    let other = world::reseller(&world.operator, "Other").await;
+    billing::transfer::transfer(&world.ctx, None, other.id).await.unwrap();
+    (other, ctx_of(world, world.tenant.id).await)
+}
+
+/// What events of a kind say on a trail.
+async fn told_on(world: &World, trail: Scope, kind: Kind) -> Vec<(String, Value)> {
+    event::chain(&world.test_db.db()).await.unwrap();
+    let filter = event::Filter { kinds: [kind].into(), tenant_id: None };
+    let page = PageRequest::new(Some(200), None);
+    let all = event::list(&world.operator, Action::EventRead, &filter, page).await.unwrap().items;
+    let on_it = all.into_iter().filter(|one| one.event.trail == trail);
+    on_it.map(|one| (one.event.subject, one.event.data)).collect()
+}
+
+async fn discounts(ctx: &Ctx) -> Vec<Discount> {
+    discount::list(ctx).await.unwrap().items
+}
+
+/// With ada's seat from 1 January on.
+async fn subscribed() -> World {
+    let world = world_on("2026-01-01").await;
+    let book = book(&world, RemovalPolicy::CreditToBalance).await;
+    subscribe(&world.ctx, &book, "month").await;
+    seat(&world.ctx, "ada").await;
+    world
+}
+
+#[tokio::test]
+async fn what_the_former_reseller_was_to_charge_and_takes_off_stays_behind() {
+    let world = subscribed().await;
+    let billed = add(&world.ctx, None).await;
+    let open = give(&world.ctx, percent("10", "2026-01-01", None)).await;
+    let over = give(&world.ctx, percent("5", "2026-01-01", Some("2026-01-20"))).await;
+    let later = give(&world.ctx, percent("20", "2026-06-01", None)).await;
+    run_and_verify(&world, "2026-01-01").await;
+    at(&world, "2026-01-10T12:00");
+    let waits = add(&world.ctx, None).await;
+    at(&world, "2026-01-10T12:01");
+    let waits_long = add(&world.ctx, Some("2026-05-01")).await;
+    at(&world, "2026-01-15T12:00");
+    let (other, ctx) = moved(&world).await;
+
+    let kept: Vec<_> = list(&ctx).await.iter().map(|item| item.id).collect();
+    assert_eq!(kept, [billed.id]);
+    // What was billed in advance stays as it was billed.
+    let ends: Vec<_> = discounts(&ctx).await.iter().map(|one| (one.id, one.ends_on)).collect();
+    assert_eq!(ends, [(open.id, Some(date("2026-02-01"))), (over.id, over.ends_on)]);
+    for trail in [Scope::Reseller(world.reseller.id), Scope::Tenant(world.tenant.id)] {
+        let items = told_on(&world, trail, Kind::OneOffItemDeleted).await;
+        let subjects: Vec<_> = items.iter().map(|(subject, _)| subject.clone()).collect();
+        assert_eq!(subjects, [waits.id.to_string(), waits_long.id.to_string()], "{trail:?}");
+        let expected = json!({"description": "Moving mail, an hour", "quantity": 3, "bill_on": "2026-05-01",
+            "unit_amount": {"amount_minor": 9050, "currency": "EUR"}, "reason": "transferred"});
+        assert_eq!(items[1].1, expected);
+        let ended = told_on(&world, trail, Kind::DiscountEnded).await;
+        let subjects: Vec<_> = ended.iter().map(|(subject, _)| subject.clone()).collect();
+        assert_eq!(subjects, [open.id.to_string(), later.id.to_string()], "{trail:?}");
+    }
+    assert_eq!(told_on(&world, Scope::Reseller(other.id), Kind::OneOffItemDeleted).await, []);
+
+    run_and_verify(&world, "2026-02-01").await;
+    run_and_verify(&world, "2026-05-01").await;
+    run_and_verify(&world, "2026-06-01").await;
+    let shown = all_shown(&ctx).await;
+    assert_eq!(shown.len(), 6);
+    assert_eq!(
+        shown[1],
+        "invoice 2026-02-01 12.50 EUR; recurring 2026-02-01..2026-03-01 x1 = 28 seat-days, 12.50 EUR"
+    );
+    assert!(shown[1..].iter().all(|one| one.contains(" 12.50 EUR; recurring ")), "{shown:?}");
+    // The new one's own go on.
+    add(&ctx, None).await;
+    run_and_verify(&world, "2026-07-01").await;
+    assert!(all_shown(&ctx).await[6].contains("one_off 2026-07-01"));
+}
+
+/// What documents name that count as billed no more.
+#[tokio::test]
+async fn what_was_voided_is_not_charged_by_another() {
+    let world = subscribed().await;
+    let item = add(&world.ctx, None).await;
+    run_and_verify(&world, "2026-01-01").await;
+    at(&world, "2026-01-15T12:00");
+    billing::invoice::void(&world.operator, invoices(&world.ctx).await[0].id, "x").await.unwrap();
+    assert_eq!(list(&world.ctx).await, [one_off_item::OneOffItem { invoice_id: None, ..item }]);
+    let (_, ctx) = moved(&world).await;
+    assert_eq!(list(&ctx).await, []);
+    run_and_verify(&world, "2026-01-16").await;
+    run_and_verify(&world, "2026-02-01").await;
+    let shown = all_shown(&ctx).await;
+    assert!(shown.len() == 4 && shown[2..].iter().all(|one| !one.contains("one_off")), "{shown:?}");
+}
+
+#[tokio::test]
+async fn what_was_promised_for_days_that_nobody_has_billed_is_kept_up_to_the_move() {
+    let world = subscribed().await;
+    give(&world.ctx, percent("10", "2026-01-01", None)).await;
+    at(&world, "2026-01-15T12:00");
+    let (_, ctx) = moved(&world).await;
+    run_and_verify(&world, "2026-02-01").await;
+    let shown = all_shown(&ctx).await;
+    // 15 of 31 days at 12.50, less 10 %.
+    assert!(shown[0].contains("; discount 2026-01-01..2026-01-16 x0 = 0 seat-days, -0.60 EUR"), "{shown:?}");
+    assert!(!shown[1].contains("discount"), "{shown:?}");
+}
+
+#[tokio::test]
+async fn a_move_that_fails_leaves_everything_where_it_was() {
+    let world = subscribed().await;
+    let item = add(&world.ctx, None).await;
+    let open = give(&world.ctx, percent("10", "2026-01-01", None)).await;
+    let refused = billing::transfer::transfer(&world.ctx, None, world.reseller.id).await.unwrap_err();
+    assert_eq!(refused.code(), "same_reseller");
+    let other = world::reseller(&world.operator, "Other").await;
+    let refused = billing::transfer::transfer(&world.ctx, Some(99), other.id).await.unwrap_err();
+    assert_eq!(refused.code(), "version_mismatch");
+    assert_eq!((list(&world.ctx).await, discounts(&world.ctx).await), (vec![item], vec![open]));
+    assert_eq!(told_on(&world, Scope::Tenant(world.tenant.id), Kind::OneOffItemDeleted).await, []);
+}
+
+#[tokio::test]
+async fn each_issuer_s_invoices_are_charged_by_what_it_was_told_alone() {
+    let scene = Scene::new().await;
+    let method = |customer: &str| PutPaymentMethod {
+        customer: customer.into(),
+        method: "pm_1".into(),
+        is_autopay: true,
+    };
+    payment_method::put(&scene.world.ctx, method("cus_1"), None).await.unwrap();
+    let (other, ctx) = moved(&scene.world).await;
+    let reseller = scene.world.operator.enter_reseller(other.id).await.unwrap();
+    payment_provider::put(&reseller, &settings(), None).await.unwrap();
+    let charge_on = async |day: &str| {
+        at(&scene.world, &format!("{day}T12:00"));
+        autopay(&scene.world.test_db.db(), &scene.client).await.unwrap()
+    };
+    // What is owed to the former one is owed, and charged by what that was told.
+    assert_eq!(charge_on("2026-03-02").await, Autopaid { charged: 2, failed: 0 });
+    assert_eq!(charge_on("2026-03-15").await, Autopaid { charged: 1, failed: 0 });
+    at(&scene.world, "2026-04-01T09:00");
+    run(&scene.world, "2026-04-01").await;
+    assert_eq!(invoices(&ctx).await[3].issuer.id, other.id);
+    // Nobody has told the new one by what it is paid.
+    assert_eq!(charge_on("2026-04-15").await, Autopaid::default());
+    assert_eq!(states(&ctx).await[3], "final 0/2500");
+    payment_method::put(&ctx, method("cus_2"), None).await.unwrap();
+    assert_eq!(charge_on("2026-04-16").await, Autopaid { charged: 1, failed: 0 });
+    let customers: Vec<_> = scene.fake.intents().iter().map(|one| one["customer"].clone()).collect();
+    assert_eq!(customers, ["cus_1", "cus_1", "cus_1", "cus_2"]);
+    assert_eq!(states(&ctx).await, ["paid 2500/0"; 4]);
+    assert_clean(&scene.world).await;
+}
