@@ -20,6 +20,7 @@ mod price_book;
 mod properties;
 mod run;
 mod schedule;
+mod statement;
 mod story;
 mod subscription;
 mod tax;
