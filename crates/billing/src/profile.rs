@@ -2,18 +2,20 @@
 //!
 //! A document keeps the profiles as they were when it was made; a change reaches those made later.
 
+mod registration;
 pub(crate) mod store;
 
-use chrono::{DateTime, Utc};
 use db::SystemTx;
 use kernel::{Checks, Country, EmailAddress, ResellerId};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use tenancy::{Action, Caller, Ctx, Scope, event};
+use tenancy::{Action, Caller, Ctx, Scope, TenantTx, event};
 
 use crate::Error;
 use crate::subscription;
 use crate::vat_id::{RegisterAnswer, Registration, VatId, VatRegister, mod_97};
+
+pub use registration::{Asked, ask_again};
 
 /// The longest line of an address and name.
 const MAX_CHARS: usize = 200;
@@ -97,6 +99,14 @@ pub struct CustomerProfile {
     pub exemption: Option<String>,
     /// The number of an order or the like that it asks to see on documents.
     pub reference: Option<String>,
+}
+
+impl CustomerProfile {
+    /// Whether it has a number of which no register has said anything.
+    fn is_unchecked(&self) -> bool {
+        let registration = self.vat_register.as_ref().map(|answer| answer.registration);
+        self.vat_id.is_some() && registration.is_none_or(|is| is == Registration::Unchecked)
+    }
 }
 
 /// A profile and how often it was put.
@@ -234,53 +244,49 @@ pub async fn of_customer(ctx: &Ctx) -> Result<Versioned<CustomerProfile>, Error>
     store::customer(&mut tx).await?.ok_or(Error::NotFound)
 }
 
-/// Puts the tenant's profile as a customer; a number for value-added tax that it did not have is looked up in the
-/// register. If its subscription is parked, the next run tries again.
+/// Puts the tenant's profile as a customer. The register is asked about its number for value-added tax, and waited for for a
+/// moment; where it does not answer, what it said of that number before stands, or [`ask_again`] does. If its subscription is
+/// parked, the next run tries again.
 ///
 /// # Errors
 /// [`Error::Invalid`] for bad input; [`tenancy::Error::VersionMismatch`] when `if_version` is not the profile's, which
 /// is 0 while there is none; [`Error::Tenancy`] without the right.
 pub async fn put_customer(
     ctx: &Ctx,
-    register: &impl VatRegister,
+    register: &dyn VatRegister,
     new: PutCustomer,
     if_version: Option<i64>,
 ) -> Result<Versioned<CustomerProfile>, Error> {
     ctx.require(Action::BillingProfileWrite)?;
     let mut profile = check_customer(new)?;
     // Before the transaction, which is not to wait for a register.
-    let answer = match &profile.vat_id {
-        Some(id) => Some(ask(register, id, ctx.env().now()).await),
-        None => None,
-    };
+    profile.vat_register = registration::ask(ctx, register, &profile, registration::PATIENCE).await?;
     let mut tx = ctx.begin().await?;
     store::lock_tenant(&mut tx).await?;
     let old = store::customer(&mut tx).await?;
     let version = old.as_ref().map_or(0, |old| old.version);
     tenancy::require_version(if_version, version)?;
     let known = old.as_ref().filter(|old| old.profile.vat_id == profile.vat_id);
-    profile.vat_register = match answer {
-        Some(RegisterAnswer { registration: Registration::Unchecked, .. }) => {
-            known.map_or(answer, |old| old.profile.vat_register)
-        }
-        _ => answer,
-    };
+    if let (Some(known), true) = (known, profile.is_unchecked()) {
+        profile.vat_register.clone_from(&known.profile.vat_register);
+    }
     if let Some(old) = old.filter(|old| old.profile == profile) {
         return Ok(old);
     }
     let new = Versioned { profile, version: version + 1 };
-    store::put_customer(&mut tx, &new).await?;
-    let data = json!({"billing_profile": {"version": new.version, "country": new.profile.address.country,
-        "is_exempt": new.profile.exemption.is_some()}});
-    event::record(&mut tx, ctx, event::Kind::TenantUpdated, ctx.tenant_id(), data).await?;
+    store::put_customer(&mut tx, &new, registration::first_ask_at(ctx, &new.profile)).await?;
+    tell(&mut tx, ctx, &new).await?;
     tx.commit().await?;
     Ok(new)
 }
 
-async fn ask(register: &impl VatRegister, id: &VatId, now: DateTime<Utc>) -> RegisterAnswer {
-    let registration = register.look_up(id).await;
-    let checked_at = (registration != Registration::Unchecked).then_some(now);
-    RegisterAnswer { registration, checked_at }
+/// Notes a change of the tenant's profile.
+async fn tell(tx: &mut TenantTx, ctx: &Ctx, new: &Versioned<CustomerProfile>) -> Result<(), db::Error> {
+    let CustomerProfile { address, exemption, vat_register, .. } = &new.profile;
+    let registration = vat_register.as_ref().map(|answer| answer.registration);
+    let data = json!({"billing_profile": {"version": new.version, "country": address.country,
+        "is_exempt": exemption.is_some(), "vat_id_registration": registration}});
+    event::record(tx, ctx, event::Kind::TenantUpdated, ctx.tenant_id(), data).await
 }
 
 fn check_issuer(new: PutIssuer) -> Result<IssuerProfile, Error> {

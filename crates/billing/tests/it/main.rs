@@ -25,6 +25,7 @@ mod story;
 mod subscription;
 mod tax;
 mod usage;
+mod vat_register;
 mod verify;
 mod void;
 mod wholesale;

@@ -6,7 +6,7 @@ use billing::price_book::{NewPriceBook, publish};
 use billing::profile::{NewAddress, PutCustomer, PutIssuer, of_customer, put_customer, put_issuer};
 use billing::rating::RemovalPolicy;
 use billing::tax_rate::{self, NewTaxRate};
-use billing::vat_id::{NoRegister, Registration, VatId, VatRegister};
+use billing::vat_id::{NoRegister, Registration, VatRegister};
 use billing::verify::Difference;
 use kernel::FieldError;
 use tenancy::Ctx;
@@ -289,11 +289,13 @@ async fn a_rate_that_has_begun_never_changes() {
 }
 
 /// A register that has no number of anybody.
+#[derive(Debug)]
 struct Empty;
 
+#[async_trait::async_trait]
 impl VatRegister for Empty {
-    async fn look_up(&self, _: &VatId) -> Registration {
-        Registration::Void
+    async fn look_up(&self, _: vies::Number<'_>, _: Option<vies::Number<'_>>) -> vies::Outcome {
+        vies::Outcome::Answered { is_valid: false, consultation: None }
     }
 }
 
