@@ -166,11 +166,7 @@ struct Movement {
 /// # Errors
 /// [`Error::Tenancy`] without the right to see invoices and payments; [`Error::NotFound`] for an issuer that the tenant has
 /// no account with.
-pub async fn of_tenant(
-    ctx: &Ctx,
-    issuer_id: Option<ResellerId>,
-    days: Window,
-) -> Result<Statement, Error> {
+pub async fn of_tenant(ctx: &Ctx, issuer_id: Option<ResellerId>, days: Window) -> Result<Statement, Error> {
     ctx.require(Action::InvoiceRead)?;
     ctx.require(Action::PaymentRead)?;
     let issuer_id = issuer_id.unwrap_or(ctx.reseller_id());
@@ -320,7 +316,16 @@ mod tests {
         let meant_for = meant_for.map(id);
         let payment_id = Some(PaymentId::from_uuid(Uuid::nil()));
         let reference = Some(String::new());
-        Movement { kind, meant_for, payment_id, invoice_id: None, number: None, due_on: None, reference, ..invoice(9, on, amount_minor) }
+        Movement {
+            kind,
+            meant_for,
+            payment_id,
+            invoice_id: None,
+            number: None,
+            due_on: None,
+            reference,
+            ..invoice(9, on, amount_minor)
+        }
     }
 
     fn shown(movements: Vec<Movement>, from: &str, until: &str) -> (String, [i64; 6]) {
@@ -356,7 +361,8 @@ mod tests {
     #[test]
     fn what_went_before_is_the_opening_and_each_day_is_in_one_statement() {
         let all = story();
-        let until = |day: &str| all.iter().filter(|one| one.effective_on < date(day)).cloned().collect::<Vec<_>>();
+        let until =
+            |day: &str| all.iter().filter(|one| one.effective_on < date(day)).cloned().collect::<Vec<_>>();
         let (text, open) = shown(until("2026-03-01"), "2026-02-01", "2026-03-01");
         assert_eq!(text, "1000; invoice INV-000002 +1000 -0 = 2000; payment - +0 -1000 = 1000; 1000");
         // Due on 15 January: 44 days before the last of February.
@@ -393,7 +399,8 @@ mod tests {
 
     #[test]
     fn what_is_meant_for_a_later_invoice_settles_the_oldest_until_then() {
-        let movements = || vec![invoice(1, "2026-01-01", 500), money(EntryKind::Payment, "2026-01-02", -800, Some(2))];
+        let movements =
+            || vec![invoice(1, "2026-01-01", 500), money(EntryKind::Payment, "2026-01-02", -800, Some(2))];
         assert_eq!(shown(movements(), "2026-01-01", "2026-02-01").1, [0, 0, 0, 0, 0, 300]);
         let mut later = movements();
         later.push(invoice(2, "2026-02-01", 800));

@@ -108,7 +108,7 @@ const SETTINGS: &[(&str, &str, &str)] = &[
         "networks that are not public and that webhooks may be sent to all the same, such as 10.1.0.0/16",
     ),
     ("stripe_url", DEFAULT_STRIPE_URL, "where charges are taken: Stripe, or what speaks its API"),
-    ("vies_url", "none, and not checked", "VIES, such as https://ec.europa.eu/taxation_customs/vies/rest-api"),
+    ("vies_url", "none, and not checked", "VIES' REST API, which knows the EU's numbers for value-added tax"),
     ("dns_servers", "those of the machine", "resolvers that verify domains, such as 127.0.0.1:53,[::1]:53"),
     (
         "mx_hosts",

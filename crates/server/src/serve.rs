@@ -70,8 +70,13 @@ async fn serve_on(
     };
     let listeners = Listeners::bind(config).await?;
     let addresses = listeners.addresses()?;
-    let mut parts =
-        start(platform, config, listeners, Services { auth, sender, payments, vat_register, tls, metrics }, &shutdown);
+    let mut parts = start(
+        platform,
+        config,
+        listeners,
+        Services { auth, sender, payments, vat_register, tls, metrics },
+        &shutdown,
+    );
     listen_file.publish(&addresses)?;
     let Addresses { http, lmtp, pop3, pop3s } = addresses;
     tracing::info!(listen.http = %http, listen.lmtp = %lmtp, listen.pop3 = %pop3, listen.pop3s = %pop3s, "ready");

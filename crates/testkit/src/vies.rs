@@ -63,7 +63,9 @@ impl FakeVies {
 
     /// Where it is.
     pub fn url(&self) -> Url {
-        let Ok(url) = format!("http://127.0.0.1:{}/rest-api", self.port).parse() else { panic!("a port's url") };
+        let Ok(url) = format!("http://127.0.0.1:{}/rest-api", self.port).parse() else {
+            panic!("a port's url")
+        };
         url
     }
 

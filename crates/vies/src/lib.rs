@@ -147,7 +147,10 @@ mod tests {
         let yes = r#"{"countryCode": "FR", "vatNumber": "40303265045", "requestDate": "2026-01-01T10:00:00.000Z", "valid": true,
             "requestIdentifier": "WAPIAAAAW1aaaaaa", "name": "SA SODIMAS", "address": "---", "traderName": "---"}"#;
         assert_eq!(ok(yes), answered(true, Some("WAPIAAAAW1aaaaaa")));
-        assert_eq!(ok(r#"{"valid": false, "requestIdentifier": "", "userError": "INVALID"}"#), answered(false, None));
+        assert_eq!(
+            ok(r#"{"valid": false, "requestIdentifier": "", "userError": "INVALID"}"#),
+            answered(false, None)
+        );
         assert_eq!(ok(r#"{"valid": true, "requestIdentifier": "a b"}"#), answered(true, None));
         let down = r#"{"actionSucceed": false, "errorWrappers": [{"error": "MS_UNAVAILABLE"}]}"#;
         assert_eq!(ok(down), Outcome::Unknown("MS_UNAVAILABLE".into()));

@@ -214,7 +214,9 @@ async fn on_paper(
 ) -> Result<Response, Problem> {
     let entries: usize = of.accounts.iter().map(|account| account.entries.len()).sum();
     if entries > MAX_ENTRIES_ON_PAPER {
-        let detail = format_args!("it has {entries} entries, and pages are set of {MAX_ENTRIES_ON_PAPER}: ask for fewer days");
+        let detail = format_args!(
+            "it has {entries} entries, and pages are set of {MAX_ENTRIES_ON_PAPER}: ask for fewer days"
+        );
         return Err(Problem::new(StatusCode::CONFLICT, "no_such_form", detail));
     }
     let look = billing::invoice::look(caller, &of.issuer).await?;

@@ -136,16 +136,32 @@ async fn a_statement_of_account_has_its_forms_and_the_issuers_look() {
     app.post(&north, &format!("{tenant}/payments"), transfer).await.expect(201);
     let path = format!("{tenant}/statement?from=2026-03-01&to=2026-04-01");
     let said = app.get(&north, &path).await.expect(200);
-    assert_eq!((&said["issuer_id"], &said["from"], &said["to"]), (&json!(reseller), &json!("2026-03-01"), &json!("2026-04-01")));
+    assert_eq!(
+        (&said["issuer_id"], &said["from"], &said["to"]),
+        (&json!(reseller), &json!("2026-03-01"), &json!("2026-04-01"))
+    );
     let account = &said["accounts"][0];
-    let minor = |at: &str| account.pointer(at).and_then(Value::as_i64).unwrap_or_else(|| panic!("{at}: {account}"));
+    let minor =
+        |at: &str| account.pointer(at).and_then(Value::as_i64).unwrap_or_else(|| panic!("{at}: {account}"));
     assert_eq!([minor("/opening_balance/amount_minor"), minor("/closing_balance/amount_minor")], [0, 100]);
-    assert_eq!([minor("/entries/0/debit/amount_minor"), minor("/entries/1/credit/amount_minor")], [due, due - 100]);
-    assert_eq!([&account["entries"][0]["reference"], &account["entries"][1]["reference"]], [&invoice["number"], &json!("thanks")]);
+    assert_eq!(
+        [minor("/entries/0/debit/amount_minor"), minor("/entries/1/credit/amount_minor")],
+        [due, due - 100]
+    );
+    assert_eq!(
+        [&account["entries"][0]["reference"], &account["entries"][1]["reference"]],
+        [&invoice["number"], &json!("thanks")]
+    );
     // Due in the middle of March.
     assert_eq!([minor("/open/days_1_30/amount_minor"), minor("/open/credit/amount_minor")], [100, 0]);
     let html = String::from_utf8(paper(&app, &north, &path, "text/html").await).unwrap();
-    for part in ["<h1>Statement of account</h1>", "#b3261e", "alt=\"North Mail\"", "DE89 3704 0044 0532 0130 00", "1 to 31 March 2026"] {
+    for part in [
+        "<h1>Statement of account</h1>",
+        "#b3261e",
+        "alt=\"North Mail\"",
+        "DE89 3704 0044 0532 0130 00",
+        "1 to 31 March 2026",
+    ] {
         assert!(html.contains(part), "{part} is not in {html}");
     }
     let answer = app.call(Method::GET, &path).token(&north).header("accept", "application/pdf").send().await;

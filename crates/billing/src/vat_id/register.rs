@@ -47,10 +47,7 @@ impl VatRegister for NoRegister {
 pub fn register_at(base: &str) -> Result<Arc<dyn VatRegister>, SetupError> {
     let base = base.parse().map_err(|_| SetupError::Url)?;
     // A member state may take its time; whoever puts a profile waits for less.
-    let limits = Limits {
-        total: std::time::Duration::from_secs(30),
-        response_bytes: 64 * 1024,
-        ..Limits::default()
-    };
+    let limits =
+        Limits { total: std::time::Duration::from_secs(30), response_bytes: 64 * 1024, ..Limits::default() };
     Ok(Arc::new(Client::new(&base, limits)?))
 }

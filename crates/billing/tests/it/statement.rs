@@ -56,7 +56,12 @@ pub(super) async fn assert_agrees(world: &World, from: NaiveDate, until: NaiveDa
         let statement = of_tenant(&world.ctx, None, Window::new(from, pair[1]).unwrap()).await.unwrap();
         let [account] = &statement.accounts[..] else { panic!("{statement:?}") };
         assert_eq!(account.opening.amount_minor, receivable(world, from - Days::new(1)).await, "{from}");
-        assert_eq!(account.closing.amount_minor, receivable(world, pair[1] - Days::new(1)).await, "{}", pair[1]);
+        assert_eq!(
+            account.closing.amount_minor,
+            receivable(world, pair[1] - Days::new(1)).await,
+            "{}",
+            pair[1]
+        );
         let mut balance = account.opening.amount_minor;
         for entry in &account.entries {
             assert!((from..pair[1]).contains(&entry.effective_on), "{entry:?}");
@@ -79,7 +84,8 @@ async fn a_statement_tells_what_moved_the_account_and_what_is_open() {
     at(&world, "2026-03-01T13:00");
     let one = paid(&world.ctx, 2500, "INV-000002").await;
     at(&world, "2026-03-02T12:00");
-    let refund = payment::refund(&world.operator, &nobody(), one.id, Some(euro(700)), "overpaid".into());
+    let nobody = nobody();
+    let refund = payment::refund(&world.operator, &nobody, one.id, Some(euro(700)), "overpaid".into());
     refund.await.unwrap();
     let (text, open) = shown(&of(&world.ctx, None, "2026-03-01", "2026-04-01").await);
     let expected = "5000; 2026-03-01 invoice INV-000003 2500 = 7500; 2026-03-01 payment INV-000002 -2500 = 5000; \
@@ -128,7 +134,10 @@ async fn each_issuer_has_a_statement_of_its_own() {
     assert_eq!(refused.kind(), ErrorKind::NotFound);
     // The former reseller sees the tenant no more.
     assert!(admin_of(&world, &world.reseller).await.enter(world.ctx.tenant_id()).await.is_err());
-    let new = api_key::NewApiKey { actions: [Action::InvoiceRead].into(), ..api_key::NewApiKey::full(Role::TenantBilling) };
+    let new = api_key::NewApiKey {
+        actions: [Action::InvoiceRead].into(),
+        ..api_key::NewApiKey::full(Role::TenantBilling)
+    };
     let (_, secret) = api_key::create_for_tenant(&world.ctx, new).await.unwrap();
     let auth = Auth::new(world.test_db.db()).await.unwrap();
     let narrow = auth.bearer(secret.expose_secret(), world.origin()).await.unwrap();

@@ -305,7 +305,7 @@ async fn a_number_that_a_register_does_not_have_is_no_reverse_charge() {
     taxing(&world).await;
     let abroad = customer("FR", Some("FR40303265045"));
     let put = put_customer(&world.ctx, &NoRegister, abroad.clone(), Some(0)).await.unwrap();
-    let answer = put.profile.vat_register.unwrap();
+    let answer = put.profile.vat_register.clone().unwrap();
     assert_eq!((answer.registration, answer.checked_at), (Registration::Unchecked, None));
     let again = put_customer(&world.ctx, &NoRegister, abroad.clone(), Some(1)).await.unwrap();
     assert_eq!(again, put, "the same again is no change");

@@ -82,7 +82,8 @@ async fn an_answer_is_kept_with_its_proof_on_profile_and_documents() {
     assert_eq!(scene.asked_after(10_000).await, NOTHING, "what has an answer is not asked about");
     // What it said stands while it does not answer.
     scene.vies.fail(&[Fault::Broken]);
-    let renamed = billing::profile::PutCustomer { legal_name: "Boulangerie".into(), ..customer("FR", Some(NUMBER)) };
+    let renamed =
+        billing::profile::PutCustomer { legal_name: "Boulangerie".into(), ..customer("FR", Some(NUMBER)) };
     let put = put_customer(ctx, &*scene.register, renamed, None).await.unwrap().profile;
     assert_eq!(is(&put), (Registration::Valid, Some(CONSULTATION), true));
     assert_eq!(scene.asked_after(10_000).await, NOTHING);

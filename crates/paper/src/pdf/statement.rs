@@ -14,10 +14,8 @@ use crate::text::{last_day, period};
 pub fn statement_pdf(statement: &Statement) -> Result<Vec<u8>, PdfError> {
     let sheet = statement_sheet(statement);
     let parties = format!("{} {}", statement.issuer.name, statement.customer.name);
-    let imprint = Imprint {
-        ident: format!("{parties} {}", period(statement.period)),
-        day: last_day(statement.period),
-    };
+    let imprint =
+        Imprint { ident: format!("{parties} {}", period(statement.period)), day: last_day(statement.period) };
     let paged = compile(Markup::Statement, values(&sheet, statement), &statement.branding)?;
     set(&paged, &imprint)
 }

@@ -22,7 +22,10 @@ fn a_statement_has_its_balances_and_asks_for_money_only_when_some_is_owed() {
     assert!(page.contains("Balance in your favour") && page.contains("EUR 5.00"), "{page}");
     assert!(!page.contains("Payment by bank transfer"), "{page}");
     owed.accounts[0].entries[0].reference = Some("</table><script>".to_owned());
-    assert!(statement_html(&owed).contains("Invoice <bdi lang=\"en\" dir=\"ltr\">&lt;/table&gt;&lt;script&gt;</bdi>"));
+    assert!(
+        statement_html(&owed)
+            .contains("Invoice <bdi lang=\"en\" dir=\"ltr\">&lt;/table&gt;&lt;script&gt;</bdi>")
+    );
 }
 
 /// Every `<` of the page begins one of our own tags, wherever a stranger's text stands.

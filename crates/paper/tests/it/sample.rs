@@ -168,7 +168,15 @@ pub(crate) fn statement(invoices: u32) -> Statement {
         if n + 1 < invoices {
             balance -= 123_450;
             let (debit, credit, due_on) = (0, 123_450, None);
-            entries.push(Entry { on, movement: Movement::Payment, reference, due_on, debit, credit, balance });
+            entries.push(Entry {
+                on,
+                movement: Movement::Payment,
+                reference,
+                due_on,
+                debit,
+                credit,
+                balance,
+            });
         }
     }
     let account = Account {
