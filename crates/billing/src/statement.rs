@@ -164,11 +164,10 @@ struct Movement {
 /// sees the tenant's documents sees those of a former issuer, and so its statement.
 ///
 /// # Errors
-/// [`Error::Tenancy`] without the right to see invoices and payments; [`Error::NotFound`] for an issuer that the tenant has
+/// [`Error::Tenancy`] without the right to see invoices; [`Error::NotFound`] for an issuer that the tenant has
 /// no account with.
 pub async fn of_tenant(ctx: &Ctx, issuer_id: Option<ResellerId>, days: Window) -> Result<Statement, Error> {
     ctx.require(Action::InvoiceRead)?;
-    ctx.require(Action::PaymentRead)?;
     let issuer_id = issuer_id.unwrap_or(ctx.reseller_id());
     let mut tx = ctx.begin().await?;
     let is_known = issuer_id == ctx.reseller_id() || store::is_issuer(&mut tx, issuer_id).await?;

@@ -172,7 +172,7 @@ struct Statement {
 ///
 /// What moved the tenant's account with its issuer on these days: final invoices and credit notes, payments, refunds and disputes, with the
 /// balance after each, and what of the closing balance is how old. With `Accept: text/html` as a page and with `application/pdf` as a PDF, both in
-/// the issuer's present look. Needs `payments:read`, too.
+/// the issuer's present look.
 #[utoipa::path(get, path = "/v1/tenants/{tenant_id}/statement", tag = "Invoices", operation_id = "get_statement",
     params(TenantPath, StatementQuery),
     responses((status = 200, description = "The statement.",

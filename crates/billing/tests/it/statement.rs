@@ -135,7 +135,7 @@ async fn each_issuer_has_a_statement_of_its_own() {
     // The former reseller sees the tenant no more.
     assert!(admin_of(&world, &world.reseller).await.enter(world.ctx.tenant_id()).await.is_err());
     let new = api_key::NewApiKey {
-        actions: [Action::InvoiceRead].into(),
+        actions: [Action::PaymentRead].into(),
         ..api_key::NewApiKey::full(Role::TenantBilling)
     };
     let (_, secret) = api_key::create_for_tenant(&world.ctx, new).await.unwrap();
