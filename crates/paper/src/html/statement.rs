@@ -6,7 +6,7 @@ use super::{Said, close, facts, open};
 use crate::model::{Branding, Statement};
 use crate::sheet::{AccountSheet, Entry, StatementSheet, statement_sheet};
 
-/// Sets a statement as one HTML page, as [`crate::html`] sets a document.
+/// Sets a statement as one HTML page, as [`crate::html()`] sets a document.
 pub fn statement_html(statement: &Statement) -> String {
     let mut page = String::with_capacity(16 * 1024);
     // Writing to a string cannot fail.

@@ -7,7 +7,7 @@ use crate::model::Statement;
 use crate::sheet::{AccountSheet, Entry, StatementSheet, statement_sheet};
 use crate::text::{last_day, period};
 
-/// Sets a statement as PDF, as [`crate::pdf`] sets a document, dated with its last day.
+/// Sets a statement as PDF, as [`crate::pdf()`] sets a document, dated with its last day.
 ///
 /// # Errors
 /// [`PdfError::Logo`] if the logo cannot be drawn.
