@@ -350,6 +350,10 @@ async function checkInvoices(portal: Api, customer: Customer, totals: number[]):
   const query = { from: first!.issued_on, to: day(new Date(Date.parse(first!.issued_on) + 24 * 3600 * 1000)) };
   const usage = json(ok(await portal.GET("/v1/tenants/{tenant_id}/usage", { params: { path: params.path, query } }), 200)).data;
   assert.deepEqual(usage.map((used) => Math.max(used.seats_used, used.seats_committed) >= period.quantity), [true]);
+  const months = { from: first!.issued_on, to: day(new Date(Date.parse(first!.issued_on) + 300 * 24 * 3600 * 1000)) };
+  const statement = json(ok(await portal.GET("/v1/tenants/{tenant_id}/statement", { params: { path: params.path, query: months } }), 200));
+  const owed = totals.reduce((sum, minor) => sum + minor, 0);
+  assert.deepEqual(statement.accounts.map((account) => account.closing_balance), [{ amount_minor: owed, currency: "EUR" }]);
   await checkDunning(portal, customer.tenant.reseller_id);
   await checkPayments(portal, customer, invoices[0]!);
   step(`invoices of ${totals.map((minor) => (minor / 100).toFixed(2)).join(" and ")} EUR`);

@@ -54,12 +54,14 @@ pub(crate) struct Downloads {
     tasks: Tasks,
     /// How long a client may take to take the next piece.
     patience: Duration,
+    /// How long it may take with all of them.
+    timeout: Duration,
 }
 
 impl Downloads {
     pub(crate) fn new(limits: &Limits, tasks: Tasks) -> Self {
         let turns = Arc::new(Semaphore::new(limits.downloads));
-        Self { turns, tasks, patience: limits.download_patience }
+        Self { turns, tasks, patience: limits.download_patience, timeout: limits.download_timeout }
     }
 
     /// Opens a file when it is its turn, and sends it. What fails before the first piece is a problem; what fails after it breaks the
@@ -75,9 +77,8 @@ impl Downloads {
         let mut export = open.await?;
         let first = export.next().await?;
         let (sender, receiver) = mpsc::channel(1);
-        let patience = self.patience;
-        self.tasks.spawn(async move {
-            let _turn = turn;
+        let Self { patience, timeout, .. } = *self;
+        let pieces = async move {
             let mut piece = Ok(first);
             loop {
                 let is_last = !matches!(piece, Ok(Some(_)));
@@ -87,6 +88,13 @@ impl Downloads {
                     break;
                 }
                 piece = export.next().await;
+            }
+        };
+        self.tasks.spawn(async move {
+            let _turn = turn;
+            // Cut off, it ends the body as a client that takes too long does.
+            if tokio::time::timeout(timeout, pieces).await.is_err() {
+                tracing::info!("a file took too long and was given up");
             }
         });
         let pieces = stream::unfold(Some(receiver), async |receiver| {

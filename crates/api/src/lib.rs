@@ -49,6 +49,8 @@ pub struct Api {
     pub metrics: PrometheusHandle,
     /// Takes charges.
     pub payments: Arc<dyn billing::payment::Provider>,
+    /// Knows numbers for value-added tax.
+    pub vat_register: Arc<dyn billing::vat_id::VatRegister>,
     /// Says which addresses webhooks may be sent to.
     pub webhooks: webhook::Guard,
     /// How much clients get.

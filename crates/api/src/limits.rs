@@ -23,6 +23,8 @@ pub struct Limits {
     pub downloads: usize,
     /// How long a client may take to take the next piece of such a file, a few hundred kilobytes.
     pub download_patience: Duration,
+    /// How long such a file may take altogether, so that a few clients who take piece after piece slowly do not keep its turn.
+    pub download_timeout: Duration,
     /// How long a request may take from its header to the beginning of the answer; ten minutes at most.
     pub request_timeout: Duration,
     /// Requests that one credential may make in a minute, all at once or evenly; further ones are refused with 429.
@@ -45,6 +47,7 @@ impl Default for Limits {
             message_uploads: 32,
             downloads: 4,
             download_patience: Duration::from_secs(60),
+            download_timeout: Duration::from_secs(900),
             request_timeout: LONGEST_REQUEST,
             requests_per_minute: REQUESTS_PER_MINUTE,
             max_connections: 1024,

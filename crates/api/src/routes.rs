@@ -24,6 +24,7 @@ mod mailbox_lifecycle;
 mod message;
 mod one_off_item;
 mod operation;
+mod paper_form;
 pub(crate) mod paths;
 mod payment;
 mod payment_provider;
@@ -31,6 +32,7 @@ mod preview;
 mod price_book;
 mod raw;
 mod reseller;
+mod statement;
 mod subscription;
 mod support_access;
 mod tax_rate;
@@ -151,6 +153,7 @@ fn with_small_bodies() -> OpenApiRouter<Api> {
         .merge(wholesale::router())
         .merge(invoice::router())
         .merge(invoice_lifecycle::router())
+        .merge(statement::router())
         .merge(payment::router())
         .merge(payment_provider::router())
         .merge(dunning_policy::router())

@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 use billing::invoice::InvoiceLineKind;
 use billing::price_book::CycleLength;
 use billing::rating::{PriceBasis, RemovalPolicy as Removal, TaxCategory as Category};
+use billing::statement::EntryKind;
 use billing::vat_id::Registration;
 use mailstore::{folder, message};
 use tenancy::{Role, Scope, app_password, delegate, event, mailbox, policy, quota};
@@ -192,6 +193,7 @@ closed! {
     InvoiceKind: "What a document is.", ["invoice", "credit_note"];
     InvoiceStatus: "A `draft` is owed by nobody yet; of a `paid` invoice nothing is due; a `void` one was taken back.",
         ["draft", "final", "paid", "void"];
+    StatementEntryKind: "What changed what a tenant owes.", EntryKind::ALL.map(EntryKind::as_str);
     PaymentStatus: "Where a payment is.", ["succeeded", "pending", "unknown", "requires_action", "processing", "failed"];
     RefundStatus: "Where a refund is.", ["succeeded", "pending", "unknown", "failed", "returned"];
     DisputeStatus: "Where a dispute is.", ["open", "won", "lost"];

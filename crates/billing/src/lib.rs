@@ -26,6 +26,7 @@ pub mod rating;
 pub mod receivable;
 pub mod run;
 mod series;
+pub mod statement;
 pub mod subscription;
 pub mod table;
 pub mod tax_rate;

@@ -157,7 +157,7 @@ async fn remove(tx: &mut TenantTx, id: OneOffItemId) -> Result<(), Error> {
 /// Deletes those that wait for a document, which another reseller would issue. The subscription's row has to be locked.
 pub(crate) async fn leave(tx: &mut TenantTx) -> Result<Vec<Left>, Error> {
     let mut left = Vec::new();
-    for Added { item, withdrawn_after } in store::all(tx).await? {
+    for (_, Added { item, withdrawn_after }) in store::all(tx).await? {
         if item.invoice_id.is_some() || withdrawn_after.is_some() {
             continue;
         }

@@ -4,6 +4,7 @@
 //! A document keeps the profiles as they were when it was made; a change reaches those made later.
 
 mod check;
+mod registration;
 pub(crate) mod store;
 
 use chrono::{DateTime, Utc};
@@ -11,14 +12,18 @@ use db::SystemTx;
 use kernel::{Country, ResellerId};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use tenancy::{Action, Caller, Ctx, Scope, event};
+use tenancy::{Action, Caller, Ctx, Scope, TenantTx, event};
 
 use crate::Error;
 use crate::series::OPERATOR;
 use crate::subscription;
 use crate::vat_id::{RegisterAnswer, Registration, VatId, VatRegister};
 use crate::wholesale;
-use check::{check_customer, check_issuer};
+use check::check_issuer;
+
+pub(crate) use check::check_customer;
+
+pub use registration::{Asked, ask_again};
 
 /// By when a document of an issuer without a profile is to be paid.
 pub(crate) const DAYS_TO_PAY: u32 = 14;
@@ -263,21 +268,24 @@ pub async fn of_customer(ctx: &Ctx) -> Result<Versioned<CustomerProfile>, Error>
     store::customer(&mut tx).await?.ok_or(Error::NotFound)
 }
 
-/// Puts the tenant's profile as a customer; a number for value-added tax that it did not have is looked up in the
-/// register. If its subscription is parked, the next run tries again.
+/// Puts the tenant's profile as a customer. The register is asked about its number for value-added tax, and waited for for a
+/// moment; where it does not answer, what it said of that number before stands, or [`ask_again`] does. If its subscription is
+/// parked, the next run tries again.
 ///
 /// # Errors
 /// [`Error::Invalid`] for bad input; [`tenancy::Error::VersionMismatch`] when `if_version` is not the profile's, which
 /// is 0 while there is none; [`Error::Tenancy`] without the right.
 pub async fn put_customer(
     ctx: &Ctx,
-    register: &impl VatRegister,
+    register: &dyn VatRegister,
     new: PutCustomer,
     if_version: Option<i64>,
 ) -> Result<Versioned<CustomerProfile>, Error> {
     ctx.require(Action::BillingProfileWrite)?;
     // Before the transaction, which is not to wait for a register.
-    let profile = checked(register, new, ctx.env().now()).await?;
+    let profile = check_customer(new)?;
+    let issuer = registration::issuer_of(ctx).await?;
+    let profile = profile.asked_of(register, issuer.as_ref(), ctx.env().now()).await;
     let mut tx = ctx.begin().await?;
     store::lock_tenant(&mut tx).await?;
     let old = store::customer(&mut tx).await?;
@@ -288,38 +296,47 @@ pub async fn put_customer(
         return Ok(old);
     }
     let new = Versioned { profile, version: version + 1 };
-    store::put_customer(&mut tx, &new).await?;
-    let data = json!({"billing_profile": {"version": new.version, "country": new.profile.address.country,
-        "is_exempt": new.profile.exemption.is_some()}});
-    event::record(&mut tx, ctx, event::Kind::TenantUpdated, ctx.tenant_id(), data).await?;
+    store::put_customer(&mut tx, &new, registration::first_ask_at(ctx, &new.profile)).await?;
+    tell(&mut tx, ctx, &new).await?;
     tx.commit().await?;
     Ok(new)
 }
 
-impl CustomerProfile {
-    /// With what a register said before of the same number, if none says anything now.
-    pub(crate) fn knowing(self, old: Option<&Versioned<Self>>) -> Self {
-        let is_unchecked = |answer: RegisterAnswer| answer.registration == Registration::Unchecked;
-        let known = old
-            .filter(|old| self.vat_register.is_some_and(is_unchecked) && old.profile.vat_id == self.vat_id);
-        let vat_register = known.map_or(self.vat_register, |old| old.profile.vat_register);
-        Self { vat_register, ..self }
-    }
+/// Notes a change of the tenant's profile.
+async fn tell(tx: &mut TenantTx, ctx: &Ctx, new: &Versioned<CustomerProfile>) -> Result<(), db::Error> {
+    let CustomerProfile { address, exemption, vat_register, .. } = &new.profile;
+    let registration = vat_register.as_ref().map(|answer| answer.registration);
+    let data = json!({"billing_profile": {"version": new.version, "country": address.country,
+        "is_exempt": exemption.is_some(), "vat_id_registration": registration}});
+    event::record(tx, ctx, event::Kind::TenantUpdated, ctx.tenant_id(), data).await
 }
 
-/// A customer's profile, checked, with what a register says of its number.
-pub(crate) async fn checked(
-    register: &impl VatRegister,
-    new: PutCustomer,
-    now: DateTime<Utc>,
-) -> Result<CustomerProfile, Error> {
-    let mut profile = check_customer(new)?;
-    if let Some(id) = &profile.vat_id {
-        let registration = register.look_up(id).await;
-        let checked_at = (registration != Registration::Unchecked).then_some(now);
-        profile.vat_register = Some(RegisterAnswer { registration, checked_at });
+impl CustomerProfile {
+    /// Whether it has a number of which no register has said anything.
+    fn is_unchecked(&self) -> bool {
+        let registration = self.vat_register.as_ref().map(|answer| answer.registration);
+        self.vat_id.is_some() && registration.is_none_or(|is| is == Registration::Unchecked)
     }
-    Ok(profile)
+
+    /// With what a register says now of its number, which is asked on behalf of an issuer.
+    pub(crate) async fn asked_of(
+        self,
+        register: &dyn VatRegister,
+        issuer: Option<&IssuerProfile>,
+        now: DateTime<Utc>,
+    ) -> Self {
+        let vat_register = registration::ask(register, &self, issuer, now, registration::PATIENCE).await;
+        Self { vat_register, ..self }
+    }
+
+    /// With what a register said before of the same number, if none says anything now.
+    pub(crate) fn knowing(self, old: Option<&Versioned<Self>>) -> Self {
+        let known = old.filter(|old| self.is_unchecked() && old.profile.vat_id == self.vat_id);
+        match known {
+            Some(old) => Self { vat_register: old.profile.vat_register.clone(), ..self },
+            None => self,
+        }
+    }
 }
 
 #[expect(

@@ -5,13 +5,16 @@
 //! the European Union nothing is known but that it is letters and digits.
 
 mod checksum;
+mod register;
 
 use std::fmt;
 
 pub(crate) use checksum::mod_97;
 use chrono::{DateTime, Utc};
 use kernel::Country;
+pub use register::{NoRegister, VatRegister, register_at};
 use serde::{Deserialize, Serialize};
+use vies::Number;
 
 /// A number whose form is right, in capitals and without spaces; of a member state of the EU with the state before it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +35,12 @@ impl VatId {
             checksum::holds(country.code(), number).then_some(())?;
         }
         Some(Self(text))
+    }
+
+    /// As VIES knows it, of somebody in a country; `None` outside the European Union, of which it knows nothing.
+    pub(crate) fn in_vies(&self, country: Country) -> Option<Number<'_>> {
+        let (state, number) = self.0.split_at_checked(2)?;
+        country.is_in_eu().then_some(Number { state, number })
     }
 }
 
@@ -73,29 +82,21 @@ impl Registration {
 }
 
 /// What a register said, and when.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RegisterAnswer {
     /// Whether it has the number.
     pub registration: Registration,
-    /// When it was asked; `None` if it was not.
+    /// When it was asked; `None` if it has not answered.
     pub checked_at: Option<DateTime<Utc>>,
+    /// The number by which it proves that it was asked, if it gave one.
+    #[serde(default)]
+    pub consultation: Option<String>,
 }
 
-/// A register of numbers, such as the Commission's VIES. A register that cannot be reached answers
-/// [`Registration::Unchecked`].
-pub trait VatRegister {
-    /// Asks whether it has a number.
-    fn look_up(&self, id: &VatId) -> impl Future<Output = Registration> + Send;
-}
-
-/// No register: nobody is asked.
-#[derive(Debug, Clone, Copy)]
-pub struct NoRegister;
-
-impl VatRegister for NoRegister {
-    async fn look_up(&self, _: &VatId) -> Registration {
-        Registration::Unchecked
-    }
+impl RegisterAnswer {
+    /// There is none.
+    pub(crate) const NONE: Self =
+        Self { registration: Registration::Unchecked, checked_at: None, consultation: None };
 }
 
 #[cfg(test)]
@@ -116,5 +117,14 @@ mod tests {
         assert_eq!(of("CH", "CHE-123.456.788").as_deref(), Some("CHE123456788"));
         assert_eq!(of("CH", "CHE 123/456"), None);
         assert_eq!(of("US", "123"), None);
+    }
+
+    #[test]
+    fn only_numbers_of_member_states_are_known_to_vies() {
+        let country = |code: &str| code.parse::<Country>().unwrap();
+        let greek = VatId::new(country("GR"), "EL094259216").unwrap();
+        assert_eq!(greek.in_vies(country("GR")), Some(Number { state: "EL", number: "094259216" }));
+        let swiss = VatId::new(country("CH"), "CHE-123.456.788").unwrap();
+        assert_eq!(swiss.in_vies(country("CH")), None);
     }
 }

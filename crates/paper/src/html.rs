@@ -1,19 +1,23 @@
-//! A document as one page of HTML.
+//! A document or statement as one page of HTML.
+
+mod statement;
 
 use std::fmt::{self, Write};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::model::Document;
-use crate::sheet::{Block, Fact, Row, Sheet, Text, legible, sheet};
+use crate::model::{Branding, Document};
+use crate::sheet::{Block, Fact, Head, Row, Sheet, Text, legible, sheet};
+
+pub use statement::statement_html;
 
 /// Sets a document as one HTML page that needs nothing else: its style is inside, a logo is a `data:` address, and there
 /// are no scripts. It reads well on a screen of any width, aloud, and printed on A4.
 pub fn html(document: &Document) -> String {
     let mut page = String::with_capacity(16 * 1024);
     // Writing to a string cannot fail.
-    let _ = write_page(&mut page, &sheet(document), document);
+    let _ = write_page(&mut page, &sheet(document), &document.branding);
     page
 }
 
@@ -48,34 +52,8 @@ impl fmt::Display for Said<'_> {
     }
 }
 
-fn write_page(page: &mut String, sheet: &Sheet, document: &Document) -> fmt::Result {
-    let [r, g, b] = document.branding.accent.rgb();
-    let ink = if legible([r, g, b]) { "var(--accent)" } else { "#1e1e1e" };
-    write!(
-        page,
-        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <title>{} {}</title>\n<style>\n:root {{ --accent: #{r:02x}{g:02x}{b:02x}; --ink: {ink}; }}\n{}</style>\n\
-         </head>\n<body>\n<main>\n<header>\n",
-        sheet.title,
-        Escaped(&sheet.number.text),
-        include_str!("html/page.css"),
-    )?;
-    match &document.branding.logo {
-        Some(logo) => writeln!(
-            page,
-            "<img class=\"brand\" alt=\"{}\" src=\"data:{};base64,{}\">",
-            Escaped(&sheet.product.text),
-            logo.media_type(),
-            STANDARD.encode(logo.bytes())
-        )?,
-        None => writeln!(page, "<p class=\"brand\">{}</p>", Said(&sheet.product))?,
-    }
-    writeln!(page, "<h1>{}</h1>\n</header>\n<div class=\"heads\">", sheet.title)?;
-    party(page, "Billed to", &sheet.customer)?;
-    party(page, "From", &sheet.issuer)?;
-    facts(page, "Details", &sheet.facts)?;
-    writeln!(page, "</div>")?;
+fn write_page(page: &mut String, sheet: &Sheet, branding: &Branding) -> fmt::Result {
+    open(page, &sheet.head, branding)?;
     lines(page, sheet)?;
     writeln!(page, "<div class=\"sums\">")?;
     taxes(page, sheet)?;
@@ -87,8 +65,44 @@ fn write_page(page: &mut String, sheet: &Sheet, document: &Document) -> fmt::Res
     for paragraph in &sheet.paragraphs {
         writeln!(page, "<p>{}</p>", Said(paragraph))?;
     }
+    close(page, &sheet.head)
+}
+
+/// Everything up to what the paper is about.
+fn open(page: &mut String, head: &Head, branding: &Branding) -> fmt::Result {
+    let [r, g, b] = branding.accent.rgb();
+    let ink = if legible([r, g, b]) { "var(--accent)" } else { "#1e1e1e" };
+    write!(
+        page,
+        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <title>{} {}</title>\n<style>\n:root {{ --accent: #{r:02x}{g:02x}{b:02x}; --ink: {ink}; }}\n{}</style>\n\
+         </head>\n<body>\n<main>\n<header>\n",
+        head.title,
+        Escaped(&head.number.text),
+        include_str!("html/page.css"),
+    )?;
+    match &branding.logo {
+        Some(logo) => writeln!(
+            page,
+            "<img class=\"brand\" alt=\"{}\" src=\"data:{};base64,{}\">",
+            Escaped(&head.product.text),
+            logo.media_type(),
+            STANDARD.encode(logo.bytes())
+        )?,
+        None => writeln!(page, "<p class=\"brand\">{}</p>", Said(&head.product))?,
+    }
+    writeln!(page, "<h1>{}</h1>\n</header>\n<div class=\"heads\">", head.title)?;
+    party(page, "Billed to", &head.customer)?;
+    party(page, "From", &head.issuer)?;
+    facts(page, "Details", &head.facts)?;
+    writeln!(page, "</div>")
+}
+
+/// The foot.
+fn close(page: &mut String, head: &Head) -> fmt::Result {
     writeln!(page, "</main>\n<footer>\n<ul>")?;
-    for part in &sheet.legal {
+    for part in &head.legal {
         writeln!(page, "<li>{}</li>", Said(part))?;
     }
     writeln!(page, "</ul>\n</footer>\n</body>\n</html>")

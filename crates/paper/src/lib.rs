@@ -1,6 +1,6 @@
-//! Sets a document of billing as HTML, PDF and EN 16931 XML.
+//! Sets a document of billing as HTML, PDF and EN 16931 XML, and a statement of account as the first two.
 //!
-//! Pure: a [`Document`] goes in, bytes come out, and the same document gives the same bytes. Nothing here reads a
+//! Pure: a [`Document`] or [`Statement`] goes in, bytes come out, and the same one gives the same bytes. Nothing here reads a
 //! file, a clock, a database or the network; the fonts are part of the crate.
 //!
 //! # Signs
@@ -34,11 +34,11 @@ mod text;
 mod ubl;
 
 pub use decimal::{Decimal, DecimalError};
-pub use html::html;
+pub use html::{html, statement_html};
 pub use image::{Logo, LogoError};
 pub use model::{
-    Accent, AccentError, Address, Bank, Branding, Category, Corrected, Document, Kind, Line, Party, Period,
-    Rate, TaxGroup, Totals,
+    Accent, AccentError, Account, Address, Bank, Branding, Category, Corrected, Document, Entry, Kind, Line,
+    Movement, Party, Period, Rate, Statement, TaxGroup, Totals,
 };
-pub use pdf::{PdfError, pdf};
+pub use pdf::{PdfError, pdf, statement_pdf};
 pub use ubl::{UblError, ubl};

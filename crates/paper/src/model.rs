@@ -254,6 +254,78 @@ pub struct Corrected {
     pub issued_on: NaiveDate,
 }
 
+/// What moved an account on some days, and what of it is open. Amounts are minor units, signed as the ledger has them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Statement {
+    /// Who is owed.
+    pub issuer: Party,
+    /// Who owes.
+    pub customer: Party,
+    /// How the issuer looks.
+    pub branding: Branding,
+    /// Where to pay by transfer.
+    pub bank: Option<Bank>,
+    /// The days.
+    pub period: Period,
+    /// An account for each currency.
+    pub accounts: Vec<Account>,
+}
+
+/// An account in one currency.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    /// The currency of every amount.
+    pub currency: Currency,
+    /// What was owed before the first day.
+    pub opening: i64,
+    /// What changed that, in order.
+    pub entries: Vec<Entry>,
+    /// What is owed at the end of the last day.
+    pub closing: i64,
+    /// What of that is not yet due, and overdue for 1 to 30, 31 to 60, 61 to 90 and more days.
+    pub ages: [i64; 5],
+    /// What was paid or credited and is left over.
+    pub credit: i64,
+}
+
+/// A movement of an account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// The day it counts for.
+    pub on: NaiveDate,
+    /// What it is.
+    pub movement: Movement,
+    /// A number, or what else tells it from others.
+    pub reference: Option<String>,
+    /// The last day to pay, of an invoice.
+    pub due_on: Option<NaiveDate>,
+    /// How much more is owed by it, or 0.
+    pub debit: i64,
+    /// How much less, or 0.
+    pub credit: i64,
+    /// What is owed after it.
+    pub balance: i64,
+}
+
+/// What moves an account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Movement {
+    /// An invoice.
+    Invoice,
+    /// A credit note.
+    CreditNote,
+    /// Money that came.
+    Payment,
+    /// Money that was paid back.
+    Refund,
+    /// A refund that came back.
+    RefundReturned,
+    /// Money that the customer's bank took back.
+    Dispute,
+    /// What it gave back of that.
+    DisputeReinstated,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

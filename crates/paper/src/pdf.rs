@@ -1,9 +1,10 @@
-//! A document as PDF, by Typst.
+//! A document or statement as PDF, by Typst.
 //!
-//! The page's markup is `pdf/invoice.typ`, which is part of the crate. A document reaches it as values and never as
-//! markup, so nothing that a stranger writes is read as Typst.
+//! The pages' markup is `pdf/*.typ`, which is part of the crate. A document reaches it as values and never as markup, so
+//! nothing that a stranger writes is read as Typst.
 
 mod fonts;
+mod statement;
 mod world;
 
 use typst::foundations::{Array, Bytes, Datetime, Dict, IntoValue, Smart, Str, Value};
@@ -11,9 +12,10 @@ use typst_layout::PagedDocument;
 use typst_pdf::{PdfOptions, PdfStandard, PdfStandards, Timestamp};
 
 use crate::image::Format;
-use crate::model::Document;
-use crate::sheet::{Fact, Row, Sheet, Tax, Text, legible, sheet};
-use world::Page;
+use crate::model::{Branding, Document};
+use crate::sheet::{Fact, Head, Row, Sheet, Tax, Text, legible, sheet};
+pub use statement::statement_pdf;
+use world::{Markup, Page};
 
 /// Why a document has no PDF.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -34,37 +36,43 @@ pub enum PdfError {
 /// # Errors
 /// [`PdfError::Logo`] if the logo cannot be drawn.
 pub fn pdf(document: &Document) -> Result<Vec<u8>, PdfError> {
-    let paged = lay_out(document)?;
+    let number = document.number.as_deref().unwrap_or("draft");
+    let imprint = Imprint { ident: format!("{} {number}", document.issuer.name), day: document.issued_on };
+    set(&lay_out(document)?, &imprint)
+}
+
+fn lay_out(document: &Document) -> Result<PagedDocument, PdfError> {
+    compile(Markup::Document, values(&sheet(document), document), &document.branding)
+}
+
+/// What a file says of itself.
+struct Imprint {
+    ident: String,
+    day: chrono::NaiveDate,
+}
+
+fn compile(markup: Markup, values: Dict, branding: &Branding) -> Result<PagedDocument, PdfError> {
+    typst::compile(&Page::new(markup, values)).output.map_err(|faults| {
+        let said = faults.iter().map(|fault| fault.message.as_str()).collect::<Vec<_>>().join("; ");
+        if branding.logo.is_some() { PdfError::Logo(said) } else { PdfError::Setting(said) }
+    })
+}
+
+fn set(paged: &PagedDocument, imprint: &Imprint) -> Result<Vec<u8>, PdfError> {
     let strict = [PdfStandard::A_3a, PdfStandard::Ua_1];
-    let bytes = export(document, &paged, &strict).or_else(|_| export(document, &paged, &[]));
+    let bytes = export(imprint, paged, &strict).or_else(|_| export(imprint, paged, &[]));
     // Typst remembers what it has computed; a server would remember every document that it has set.
     comemo::evict(2);
     bytes
 }
 
-fn lay_out(document: &Document) -> Result<PagedDocument, PdfError> {
-    let page = Page::new(values(&sheet(document), document));
-    typst::compile(&page).output.map_err(|faults| {
-        let said = faults.iter().map(|fault| fault.message.as_str()).collect::<Vec<_>>().join("; ");
-        if document.branding.logo.is_some() { PdfError::Logo(said) } else { PdfError::Setting(said) }
-    })
-}
-
-fn export(
-    document: &Document,
-    paged: &PagedDocument,
-    standards: &[PdfStandard],
-) -> Result<Vec<u8>, PdfError> {
+fn export(imprint: &Imprint, paged: &PagedDocument, standards: &[PdfStandard]) -> Result<Vec<u8>, PdfError> {
     let standards =
         PdfStandards::new(standards).map_err(|fault| PdfError::Setting(fault.message().to_string()))?;
     let options = PdfOptions {
-        ident: Smart::Custom(format!(
-            "{} {}",
-            document.issuer.name,
-            document.number.as_deref().unwrap_or("draft")
-        )),
+        ident: Smart::Custom(imprint.ident.clone()),
         creator: Smart::Custom(Some("Pillarbox".to_owned())),
-        timestamp: date(document).map(Timestamp::new_utc),
+        timestamp: midnight(imprint.day).map(Timestamp::new_utc),
         standards,
         ..PdfOptions::default()
     };
@@ -73,25 +81,17 @@ fn export(
     })
 }
 
-/// Midnight of the document's day: a PDF's date needs a time, and the clock has no part in it.
-fn date(document: &Document) -> Option<Datetime> {
+/// A PDF's date needs a time, and the clock has no part in it.
+fn midnight(day: chrono::NaiveDate) -> Option<Datetime> {
     use chrono::Datelike;
-    let day = document.issued_on;
     let (month, of_month) = (u8::try_from(day.month()).ok()?, u8::try_from(day.day()).ok()?);
     Datetime::from_ymd_hms(day.year(), month, of_month, 0, 0, 0)
 }
 
 /// A sheet as Typst's values.
 fn values(sheet: &Sheet, document: &Document) -> Dict {
-    let accent = document.branding.accent.rgb();
-    let mut dict = Dict::new();
+    let mut dict = head(&sheet.head, &document.branding);
     let mut set = |key: &str, value: Value| dict.insert(key.into(), value);
-    set("title", text(sheet.title));
-    set("number", run(&sheet.number));
-    set("product", run(&sheet.product));
-    set("issuer", block(&sheet.issuer.name, &sheet.issuer.lines));
-    set("customer", block(&sheet.customer.name, &sheet.customer.lines));
-    set("facts", facts(&sheet.facts));
     set("currency", text(sheet.currency));
     set("rows", list(&sheet.rows, row));
     set("taxes", list(&sheet.taxes, tax));
@@ -99,12 +99,26 @@ fn values(sheet: &Sheet, document: &Document) -> Dict {
     set("due", pair(text(sheet.due.0), text(&sheet.due.1)));
     set("payment", facts(&sheet.payment));
     set("paragraphs", list(&sheet.paragraphs, run));
-    set("legal", list(&sheet.legal, run));
+    dict
+}
+
+/// What `parts.typ` asks for.
+fn head(head: &Head, branding: &Branding) -> Dict {
+    let accent = branding.accent.rgb();
+    let mut dict = Dict::new();
+    let mut set = |key: &str, value: Value| dict.insert(key.into(), value);
+    set("title", text(head.title));
+    set("number", run(&head.number));
+    set("product", run(&head.product));
+    set("issuer", block(&head.issuer.name, &head.issuer.lines));
+    set("customer", block(&head.customer.name, &head.customer.lines));
+    set("facts", facts(&head.facts));
+    set("legal", list(&head.legal, run));
     set("accent", list(&accent, |part| i64::from(*part).into_value()));
     set("legible", legible(accent).into_value());
     set(
         "logo",
-        document.branding.logo.as_ref().map_or(Value::None, |logo| {
+        branding.logo.as_ref().map_or(Value::None, |logo| {
             let format = match logo.format() {
                 Format::Png => "png",
                 Format::Svg => "svg",

@@ -1,8 +1,12 @@
 //! What stands on paper, in the words that stand there: HTML and PDF set the same sheet.
 
+mod statement;
+
 use crate::country;
-use crate::model::{Category, Document, Kind, Party, Rate, TaxGroup};
+use crate::model::{Bank, Branding, Category, Document, Kind, Party, Rate, TaxGroup};
 use crate::text::{amount, clean, day, language, number, period, right_to_left};
+
+pub(crate) use statement::{AccountSheet, Entry, StatementSheet, statement_sheet};
 
 /// A text, with what its script tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,14 +19,21 @@ pub(crate) struct Text {
 /// A name and what it names.
 pub(crate) type Fact = (&'static str, Text);
 
-/// A document's words, in the order in which they stand.
-pub(crate) struct Sheet {
+/// The words of any paper's head and foot: what it is, whose and for whom.
+pub(crate) struct Head {
     pub(crate) title: &'static str,
+    /// Its number, or what else tells it from others of its title.
     pub(crate) number: Text,
     pub(crate) product: Text,
     pub(crate) issuer: Block,
     pub(crate) customer: Block,
     pub(crate) facts: Vec<Fact>,
+    pub(crate) legal: Vec<Text>,
+}
+
+/// A document's words, in the order in which they stand.
+pub(crate) struct Sheet {
+    pub(crate) head: Head,
     pub(crate) currency: &'static str,
     pub(crate) rows: Vec<Row>,
     pub(crate) taxes: Vec<Tax>,
@@ -31,7 +42,6 @@ pub(crate) struct Sheet {
     pub(crate) due: (&'static str, String),
     pub(crate) payment: Vec<Fact>,
     pub(crate) paragraphs: Vec<Text>,
-    pub(crate) legal: Vec<Text>,
 }
 
 /// A party: its name, its address, and what else identifies it.
@@ -76,14 +86,15 @@ pub(crate) fn sheet(document: &Document) -> Sheet {
     let mut paragraphs: Vec<_> = document.payment_terms.iter().filter_map(|terms| ours(terms)).collect();
     paragraphs.extend(document.notes.iter().filter_map(|note| ours(note)));
     Sheet {
-        title,
-        number: document.number.as_deref().and_then(ours).unwrap_or_else(|| english("–")),
-        product: ours(&document.branding.product)
-            .or_else(|| ours(&document.issuer.name))
-            .unwrap_or_else(|| english(title)),
-        issuer: block(&document.issuer, true),
-        customer: block(&document.customer, false),
-        facts: facts(document, &theirs),
+        head: Head {
+            title,
+            number: document.number.as_deref().and_then(ours).unwrap_or_else(|| english("–")),
+            product: product(&document.issuer, &document.branding, title),
+            issuer: block(&document.issuer, true),
+            customer: block(&document.customer, false),
+            facts: facts(document, &theirs),
+            legal: legal(&document.issuer, &document.branding),
+        },
         currency: document.currency.code(),
         rows: rows(document, &ours),
         taxes: document
@@ -100,8 +111,13 @@ pub(crate) fn sheet(document: &Document) -> Sheet {
         due: (due, show(document.totals.gross)),
         payment: payment(document, &ours),
         paragraphs,
-        legal: legal(document, &ours),
     }
+}
+
+/// What the customer knows the issuer by.
+fn product(issuer: &Party, branding: &Branding, title: &'static str) -> Text {
+    let home = issuer.address.country.as_deref().unwrap_or_default();
+    say(&branding.product, home).or_else(|| say(&issuer.name, home)).unwrap_or_else(|| english(title))
 }
 
 /// What paper multiplies amounts with: a credit note states positive what it gives back.
@@ -220,14 +236,22 @@ fn totals(document: &Document, show: &dyn Fn(i64) -> String) -> Vec<(&'static st
 
 /// Nobody pays a credit note, a draft, nor what comes to nothing.
 fn payment(document: &Document, say: &dyn Fn(&str) -> Option<Text>) -> Vec<Fact> {
-    let mut facts = Vec::new();
     let asks = document.kind == Kind::Invoice && document.totals.gross > 0;
-    let (Some(bank), Some(number), true) = (&document.bank, &document.number, asks) else { return facts };
+    let (Some(bank), Some(number), true) = (&document.bank, &document.number, asks) else {
+        return Vec::new();
+    };
+    let mut facts = transfer(bank, &document.issuer.name, say);
+    facts.extend(say(number).map(|text| ("Reference", text)));
+    facts
+}
+
+/// Where to pay to.
+fn transfer(bank: &Bank, holder: &str, say: &dyn Fn(&str) -> Option<Text>) -> Vec<Fact> {
+    let mut facts = Vec::new();
     let mut add = |name, text: Option<&str>| facts.extend(text.and_then(say).map(|text| (name, text)));
-    add("Account holder", Some(&document.issuer.name));
+    add("Account holder", Some(holder));
     add("IBAN", Some(&in_fours(&bank.iban)));
     add("BIC", bank.bic.as_deref());
-    add("Reference", Some(number));
     facts
 }
 
@@ -238,8 +262,8 @@ fn in_fours(iban: &str) -> String {
 }
 
 /// The foot of every page: who the issuer is before the law, and how to reach it.
-fn legal(document: &Document, say: &dyn Fn(&str) -> Option<Text>) -> Vec<Text> {
-    let issuer = &document.issuer;
+fn legal(issuer: &Party, branding: &Branding) -> Vec<Text> {
+    let home = issuer.address.country.as_deref().unwrap_or_default();
     let named = |name: &str, text: &Option<String>| {
         text.as_deref().map(clean).filter(|text| !text.is_empty()).map(|text| format!("{name}{text}"))
     };
@@ -250,9 +274,9 @@ fn legal(document: &Document, say: &dyn Fn(&str) -> Option<Text>) -> Vec<Text> {
         named("", &issuer.email),
         named("", &issuer.phone),
         named("", &issuer.web),
-        named("Questions: ", &document.branding.support),
+        named("Questions: ", &branding.support),
     ];
-    parts.into_iter().flatten().filter_map(|part| say(&part)).collect()
+    parts.into_iter().flatten().filter_map(|part| say(&part, home)).collect()
 }
 
 /// Whether a colour is dark enough to write on white with: at least 4.5 to 1 (WCAG 2.2, 1.4.3), by its luma.

@@ -73,6 +73,11 @@ pub(crate) fn day(date: NaiveDate) -> String {
     date.format("%-d %B %Y").to_string()
 }
 
+/// `31 Jan 2026`, for a narrow column.
+pub(crate) fn short_day(date: NaiveDate) -> String {
+    date.format("%-d %b %Y").to_string()
+}
+
 /// A span of days in words, with its last day and not the day after: `1 to 31 January 2026`.
 pub(crate) fn period(period: Period) -> String {
     let (first, last) = (period.from, last_day(period));

@@ -36,6 +36,8 @@ pub(crate) struct Config {
     pub(crate) webhook_allowed_networks: Vec<IpNet>,
     /// Where resellers' charges are taken: an address that `billing` takes.
     pub(crate) stripe_url: String,
+    /// Where numbers for value-added tax are looked up: an address that `billing` takes. `None`: nowhere.
+    pub(crate) vies_url: Option<String>,
     /// `None`: those of the machine.
     pub(crate) dns_servers: Option<Vec<SocketAddr>>,
     /// The hosts that a customer's MX records should name.
@@ -106,6 +108,7 @@ const SETTINGS: &[(&str, &str, &str)] = &[
         "networks that are not public and that webhooks may be sent to all the same, such as 10.1.0.0/16",
     ),
     ("stripe_url", DEFAULT_STRIPE_URL, "where charges are taken: Stripe, or what speaks its API"),
+    ("vies_url", "none, and not checked", "VIES' REST API, which knows the EU's numbers for value-added tax"),
     ("dns_servers", "those of the machine", "resolvers that verify domains, such as 127.0.0.1:53,[::1]:53"),
     (
         "mx_hosts",
@@ -210,6 +213,7 @@ impl Config {
             stripe_url: reader
                 .value("stripe_url", parse_provider)
                 .unwrap_or_else(|| DEFAULT_STRIPE_URL.into()),
+            vies_url: reader.value("vies_url", parse_register),
             dns_servers: reader.value("dns_servers", parse_addresses),
             mx_hosts: reader.value("mx_hosts", parse_hosts).unwrap_or_default(),
             spf_include: reader.value("spf_include", parse_hostname),
@@ -308,6 +312,10 @@ fn parse_count(text: &str) -> Result<NonZeroU32, String> {
 
 fn parse_provider(text: &str) -> Result<String, String> {
     billing::payment::provider_at(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
+}
+
+fn parse_register(text: &str) -> Result<String, String> {
+    billing::vat_id::register_at(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
 }
 
 fn parse_networks(text: &str) -> Result<Vec<IpNet>, String> {

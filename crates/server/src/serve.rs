@@ -64,10 +64,19 @@ async fn serve_on(
     let sender =
         webhook::Sender::new(guard, webhook::Limits::default()).context("preparing to send webhooks")?;
     let payments = billing::payment::provider_at(&config.stripe_url).context("preparing to take charges")?;
+    let vat_register: Arc<dyn billing::vat_id::VatRegister> = match &config.vies_url {
+        Some(url) => billing::vat_id::register_at(url).context("preparing to ask VIES")?,
+        None => Arc::new(billing::vat_id::NoRegister),
+    };
     let listeners = Listeners::bind(config).await?;
     let addresses = listeners.addresses()?;
-    let mut parts =
-        start(platform, config, listeners, Services { auth, sender, payments, tls, metrics }, &shutdown);
+    let mut parts = start(
+        platform,
+        config,
+        listeners,
+        Services { auth, sender, payments, vat_register, tls, metrics },
+        &shutdown,
+    );
     listen_file.publish(&addresses)?;
     let Addresses { http, lmtp, pop3, pop3s } = addresses;
     tracing::info!(listen.http = %http, listen.lmtp = %lmtp, listen.pop3 = %pop3, listen.pop3s = %pop3s, "ready");
@@ -143,6 +152,7 @@ struct Services {
     auth: Auth,
     sender: webhook::Sender,
     payments: Arc<dyn billing::payment::Provider>,
+    vat_register: Arc<dyn billing::vat_id::VatRegister>,
     tls: Arc<rustls::ServerConfig>,
     metrics: PrometheusHandle,
 }
@@ -155,7 +165,7 @@ fn start(
     services: Services,
     shutdown: &CancellationToken,
 ) -> JoinSet<&'static str> {
-    let Services { auth, sender, payments, tls, metrics } = services;
+    let Services { auth, sender, payments, vat_register, tls, metrics } = services;
     let store: MailStore = platform.store.clone();
     let upkept = metrics.clone();
     let api = api::Api {
@@ -167,6 +177,7 @@ fn start(
         dns: config.dns_servers.as_deref().map_or_else(Resolver::system, Resolver::at),
         expected_dns: expected_dns(config),
         payments: payments.clone(),
+        vat_register: vat_register.clone(),
         webhooks: sender.guard().clone(),
     };
     let lmtp = Arc::new(smtp::Lmtp {
@@ -182,7 +193,7 @@ fn start(
         limits: pop3::Limits::default(),
         hostname: config.hostname.clone(),
     });
-    let worker = worker::Worker { db: platform.db.clone(), store, auth, payments, sender };
+    let worker = worker::Worker { db: platform.db.clone(), store, auth, payments, vat_register, sender };
     let Listeners { http, lmtp: lmtp_listener, pop3: pop3_listener, pop3s: pop3s_listener } = listeners;
     let stop = || shutdown.clone();
     let mut parts = JoinSet::new();

@@ -5,14 +5,14 @@ use chrono::{DateTime, Utc};
 use http_body_util::Full;
 use hyper::{Method, Request, StatusCode, header};
 use kernel::Money;
+use outbound::{Failure, Limits, SetupError, Transport};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
-use url::{Host, Url, form_urlencoded};
+use url::{Url, form_urlencoded};
 
 use crate::AmountError;
 use crate::amount::to_api;
 use crate::intent::{Outcome, RawIntent, RawList, RawRefund, Read, RefundOutcome, metadata, read};
-use crate::transport::{Failure, Limits, SetupError, Transport};
 
 /// The version of the API whose answers are read here.
 const VERSION: &str = "2024-06-20";
@@ -24,7 +24,6 @@ const PAGE: &str = "100";
 #[derive(Debug, Clone)]
 pub struct Client {
     transport: Transport,
-    base: Url,
 }
 
 /// Whose account at the provider it is.
@@ -55,16 +54,7 @@ impl Client {
     /// # Errors
     /// [`SetupError::Url`] for one that is not `https`, unless it is the machine itself.
     pub fn new(base: &Url, limits: Limits) -> Result<Self, SetupError> {
-        let is_local = match base.host() {
-            Some(Host::Ipv4(address)) => address.is_loopback(),
-            Some(Host::Ipv6(address)) => address.is_loopback(),
-            _ => false,
-        };
-        let is_base = base.has_host() && base.query().is_none() && base.fragment().is_none();
-        if !is_base || !(base.scheme() == "https" || base.scheme() == "http" && is_local) {
-            return Err(SetupError::Url);
-        }
-        Ok(Self { transport: Transport::new(limits)?, base: base.clone() })
+        Ok(Self { transport: Transport::new(base, limits)? })
     }
 
     /// Charges a customer who is not there. The same `idempotency_key` again, within a day, charges nothing again.
@@ -224,10 +214,7 @@ impl Client {
         path: &[&str],
         query: &[(&str, &str)],
     ) -> hyper::http::request::Builder {
-        let mut url = self.base.clone();
-        if let Ok(mut segments) = url.path_segments_mut() {
-            segments.pop_if_empty().push("v1").extend(path);
-        }
+        let mut url = self.transport.url(["v1"].into_iter().chain(path.iter().copied()));
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
         }

@@ -3,11 +3,11 @@
 use bytes::Bytes;
 use hyper::StatusCode;
 use kernel::{Currency, Money};
+use outbound::Failure;
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::amount::from_api;
-use crate::transport::Failure;
 
 /// Where a payment is at the provider's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -12,15 +12,14 @@ mod dispute;
 mod event;
 mod intent;
 mod signature;
-mod transport;
 
 pub use amount::AmountError;
 pub use client::{Account, Charge, Client};
 pub use dispute::{Dispute, DisputeStatus};
 pub use event::{EventError, Happened};
 pub use intent::{Intent, IntentStatus, Outcome, Refund, RefundOutcome, RefundStatus};
+pub use outbound::{Limits, SetupError};
 pub use signature::{TOLERANCE, VerifyError, sign, verify};
-pub use transport::{Limits, SetupError};
 
 /// The header that carries an event's time and signatures.
 pub const SIGNATURE_HEADER: &str = "stripe-signature";

@@ -1,4 +1,4 @@
-//! For tests only: a database with a tenant in it, a fixed clock, a seeded rng, an S3 server, a payment provider, protocol clients, the story.
+//! For tests only: a database with a tenant in it, a fixed clock, a seeded rng, an S3 server, a payment provider, a tax register, protocol clients, the story.
 //!
 //! What goes wrong in here panics with what to do about it, as a test helper should; only the story, which
 //! `make demo` plays for people, answers with errors.
@@ -12,6 +12,7 @@ pub mod s3;
 pub mod story;
 pub mod stripe;
 mod test_db;
+pub mod vies;
 pub mod world;
 
 pub use cut::{Cut, Side};

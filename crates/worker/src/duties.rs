@@ -15,6 +15,8 @@ const PRUNE_EVERY: Duration = Duration::from_secs(3_600);
 const CHAIN_EVERY: Duration = Duration::from_millis(500);
 /// How often open payments are looked through.
 const RECONCILE_EVERY: Duration = Duration::from_secs(60);
+/// How often numbers that a register has said nothing of are looked through.
+const ASK_EVERY: Duration = Duration::from_secs(60);
 /// How often what has come due is billed: somewhere a day begins at every quarter of an hour.
 const BILL_EVERY: Duration = Duration::from_secs(900);
 /// How often what is due and overdue is looked through.
@@ -45,6 +47,14 @@ pub(crate) async fn run(worker: &Worker, shutdown: &CancellationToken) {
         loop {
             reconcile.tick().await;
             reconcile_payments(worker).await;
+        }
+    };
+    // Apart, since a register may take its time.
+    let mut ask = every(ASK_EVERY);
+    let asking = async {
+        loop {
+            ask.tick().await;
+            ask_about_vat_ids(worker).await;
         }
     };
     // Apart, since on the first of a month it takes its time.
@@ -89,6 +99,7 @@ pub(crate) async fn run(worker: &Worker, shutdown: &CancellationToken) {
         () = chaining => {}
         () = destroying => {}
         () = reconciling => {}
+        () = asking => {}
         () = billing => {}
         () = charging => {}
         () = dunning => {}
@@ -159,6 +170,19 @@ async fn reconcile_payments(worker: &Worker) {
             metrics::counter!("pillarbox_payments_not_found_out_total").increment(failed);
         }
         Err(error) => tracing::warn!(error.cause = ?error, "open payments cannot be looked up"),
+    }
+}
+
+async fn ask_about_vat_ids(worker: &Worker) {
+    match billing::profile::ask_again(&worker.db, &*worker.vat_register).await {
+        Ok(billing::profile::Asked { answered, unanswered, failed }) => {
+            metrics::counter!("pillarbox_vat_ids_answered_total").increment(answered);
+            metrics::counter!("pillarbox_vat_ids_unanswered_total").increment(unanswered);
+            metrics::counter!("pillarbox_vat_ids_failed_total").increment(failed);
+        }
+        Err(error) => {
+            tracing::warn!(error.cause = ?error, "numbers to ask a register about cannot be looked up");
+        }
     }
 }
 

@@ -25,6 +25,8 @@ pub struct Worker {
     pub auth: Auth,
     /// Takes charges.
     pub payments: Arc<dyn billing::payment::Provider>,
+    /// Knows numbers for value-added tax.
+    pub vat_register: Arc<dyn billing::vat_id::VatRegister>,
     /// Sends webhooks.
     pub sender: webhook::Sender,
 }

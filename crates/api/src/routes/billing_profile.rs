@@ -1,11 +1,12 @@
 //! Billing profiles of the operator, resellers and tenants.
 
 use axum::Json as Answer;
+use axum::extract::State;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use billing::OPERATOR;
 use billing::profile::{self, CustomerProfile, IssuerProfile, NewAddress, PutCustomer, PutIssuer, Versioned};
-use billing::vat_id::{NoRegister, Registration};
+use billing::vat_id::Registration;
 use chrono::{DateTime, Utc};
 use kernel::{Country, FieldError};
 use paper::Logo;
@@ -239,12 +240,16 @@ pub(super) struct CustomerBillingProfile {
     /// Its number for value-added tax: it is a business.
     #[schema(required, example = "FR40303265045")]
     vat_id: Option<String>,
-    /// Whether a register has that number: this server asks none, so that it says `unchecked`. `null` without a number.
+    /// Whether a register has that number: `unchecked` until it has answered, and where this server asks none. An unchecked number counts
+    /// for taxes, a void one does not. `null` without a number.
     #[schema(value_type = Option<schema::VatRegistration>, required)]
     vat_id_registration: Option<&'static str>,
-    /// When a register was asked.
+    /// When a register answered.
     #[schema(required)]
     vat_id_checked_at: Option<DateTime<Utc>>,
+    /// The register's proof that it was asked; `null` where it gave none, as to a reseller without a number of its own.
+    #[schema(required, example = "WAPIAAAAW1aaaaaa")]
+    vat_id_consultation_number: Option<String>,
     /// Why it is not taxed, as documents show it.
     #[schema(required, example = "a body governed by public law")]
     exemption: Option<String>,
@@ -255,12 +260,14 @@ pub(super) struct CustomerBillingProfile {
 
 impl From<CustomerProfile> for CustomerBillingProfile {
     fn from(of: CustomerProfile) -> Self {
+        let answer = of.vat_register;
         Self {
             legal_name: of.legal_name,
             address: of.address.into(),
             vat_id: of.vat_id.map(|id| id.to_string()),
-            vat_id_registration: of.vat_register.map(|answer| Registration::as_str(answer.registration)),
-            vat_id_checked_at: of.vat_register.and_then(|answer| answer.checked_at),
+            vat_id_registration: answer.as_ref().map(|answer| Registration::as_str(answer.registration)),
+            vat_id_checked_at: answer.as_ref().and_then(|answer| answer.checked_at),
+            vat_id_consultation_number: answer.and_then(|answer| answer.consultation),
             exemption: of.exemption,
             reference: of.reference,
         }
@@ -378,19 +385,21 @@ async fn get_customer(
 /// Put a tenant's billing profile
 ///
 /// Documents made from now on show it; those that are there keep what they say. If the subscription could not be billed, the
-/// next billing run tries again.
+/// next billing run tries again. A number of a member state of the EU is looked up in VIES, if this server knows where that is; for a
+/// moment only: where it does not answer, the number is `unchecked`, and the profile changes by itself when it does.
 #[utoipa::path(put, path = "/v1/tenants/{tenant_id}/billing-profile", tag = "Billing profiles",
     operation_id = "put_tenant_billing_profile", params(TenantPath),
     responses((status = 200, description = "The profile as it is now.", body = CustomerBillingProfile)),
     extensions(("x-required-action" = json!("billing_profiles:write"))))]
 async fn put_customer(
+    State(api): State<Api>,
     Bearer(caller): Bearer,
     Path(at): Path<TenantPath>,
     IfMatch(version): IfMatch,
     Json(body): Json<NewCustomerBillingProfile>,
 ) -> Result<Tagged<Answer<CustomerBillingProfile>>, Problem> {
     let ctx = caller.enter_deleted_too(at.tenant_id).await?;
-    Ok(tagged(profile::put_customer(&ctx, &NoRegister, body.into(), version).await?))
+    Ok(tagged(profile::put_customer(&ctx, &*api.vat_register, body.into(), version).await?))
 }
 
 pub(crate) fn router() -> OpenApiRouter<Api> {

@@ -18,7 +18,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::billing_profile::PostalAddress;
-use super::invoice_form::{self, Form};
+use super::invoice_form;
+use super::paper_form::Form;
 use super::paths::{InvoicePath, TenantPath};
 use crate::extract::{Bearer, Path, Query};
 use crate::page::{self, List, PageQuery};
@@ -406,7 +407,7 @@ async fn get(
     Path(at): Path<InvoicePath>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    match (Form::asked(&headers), invoice::find(&caller, at.invoice_id).await?) {
+    match (Form::asked(&headers, &Form::ALL), invoice::find(&caller, at.invoice_id).await?) {
         (Form::Json, Found::Retail(invoice)) => Ok(json(Invoice::from(*invoice))),
         (Form::Json, Found::Wholesale(invoice)) => Ok(json(Invoice::from(*invoice))),
         (form, found) => invoice_form::answer(&caller, found, form).await,

@@ -1,71 +1,19 @@
 //! The forms of a document beside JSON: a page, a PDF, and XML for the customer's books.
 
-use std::num::NonZeroUsize;
-use std::sync::LazyLock;
-
-use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE, VARY};
-use axum::http::{HeaderMap, StatusCode};
-use axum::response::{IntoResponse as _, Response};
+use axum::http::StatusCode;
+use axum::response::Response;
 use billing::invoice::{self, Found, Invoice};
-use billing::profile;
 use billing::rating::{self, TaxCategory};
 use billing::wholesale::invoice::{WholesaleInvoice, WholesaleLine};
 use chrono::NaiveDate;
 use kernel::Currency;
-use paper::{
-    Address, Bank, Branding, Category, Corrected, Decimal, Document, Kind, Line, Logo, Party, PdfError,
-    Period, Rate, TaxGroup, Totals,
-};
+use paper::{Category, Corrected, Decimal, Document, Kind, Line, Period, Rate, TaxGroup, Totals};
 use tenancy::Caller;
-use tenancy::branding::Field;
-use tokio::sync::Semaphore;
 
-use crate::accept::accepted;
+use super::paper_form::{Form, bank, branding, customer, issuer, pdf, plain, send};
 use crate::problem::Problem;
 
-/// A form of a document.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Form {
-    Json,
-    Html,
-    Pdf,
-    Xml,
-}
-
-impl Form {
-    /// The first that is named in `Accept` and not refused there (`q=0`); JSON when none is.
-    pub(super) fn asked(headers: &HeaderMap) -> Self {
-        let all = [Self::Json, Self::Html, Self::Pdf, Self::Xml];
-        let named = |name: &str| all.into_iter().find(|form| form.media_type() == name);
-        accepted(headers).find_map(named).unwrap_or(Self::Json)
-    }
-
-    fn media_type(self) -> &'static str {
-        match self {
-            Self::Json => "application/json",
-            Self::Html => "text/html",
-            Self::Pdf => "application/pdf",
-            Self::Xml => "application/xml",
-        }
-    }
-
-    fn extension(self) -> &'static str {
-        match self {
-            Self::Json => "json",
-            Self::Html => "html",
-            Self::Pdf => "pdf",
-            Self::Xml => "xml",
-        }
-    }
-}
-
-/// Setting a PDF keeps a core busy: one at least is left to everybody else's requests.
-static PDFS_AT_ONCE: LazyLock<Semaphore> = LazyLock::new(|| {
-    let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-    Semaphore::new(cores.saturating_sub(1).max(1))
-});
-
-/// Answers with a document in a form of paper. It is set apart from the threads that serve, which it would keep busy.
+/// Answers with a document in a form of paper.
 pub(super) async fn answer(caller: &Caller, found: Found, form: Form) -> Result<Response, Problem> {
     let corrects = invoice::corrected(caller, &found).await?;
     let named = corrects.into_iter().map(|(number, issued_on)| Corrected { number, issued_on });
@@ -80,40 +28,21 @@ pub(super) async fn answer(caller: &Caller, found: Found, form: Form) -> Result<
             wholesale(*invoice, corrects, look)?
         }
     };
-    let turn = PDFS_AT_ONCE.acquire().await.map_err(Problem::internal)?;
-    let name = document.number.as_deref().unwrap_or("draft");
-    let name = format!("inline; filename=\"{name}.{}\"", form.extension());
-    let body = tokio::task::spawn_blocking(move || {
-        let _turn = turn;
-        set(&document, form)
-    });
-    let body = body.await.map_err(Problem::internal)??;
-    let media_type = match form {
-        Form::Html => "text/html; charset=utf-8",
-        other => other.media_type(),
-    };
-    let headers = [(CONTENT_TYPE, media_type), (CONTENT_DISPOSITION, name.as_str()), (VARY, "accept")];
-    Ok((headers, body).into_response())
+    let name = document.number.as_deref().unwrap_or("draft").to_owned();
+    send(form, &name, move || set(&document, form)).await
 }
 
 fn set(document: &Document, form: Form) -> Result<Vec<u8>, Problem> {
     match form {
-        Form::Pdf => match paper::pdf(document) {
-            // A picture that cannot be drawn keeps nobody from the document.
-            Err(PdfError::Logo(_)) => paper::pdf(&plain(document)).map_err(Problem::internal),
-            set => set.map_err(Problem::internal),
-        },
+        Form::Pdf => pdf(paper::pdf(document), || {
+            paper::pdf(&Document { branding: plain(&document.branding), ..document.clone() })
+        }),
         Form::Xml => paper::ubl(document).map(String::into_bytes).map_err(|refused| {
             let detail = format_args!("the document cannot be said in EN 16931: {refused}");
             Problem::new(StatusCode::CONFLICT, "no_such_form", detail)
         }),
         Form::Html | Form::Json => Ok(paper::html(document).into_bytes()),
     }
-}
-
-fn plain(document: &Document) -> Document {
-    let branding = Branding { logo: None, ..document.branding.clone() };
-    Document { branding, ..document.clone() }
 }
 
 /// What documents of both levels say.
@@ -241,55 +170,6 @@ fn due_on(kind: invoice::DocumentKind, day: NaiveDate) -> Option<NaiveDate> {
     (kind == invoice::DocumentKind::Invoice).then_some(day)
 }
 
-/// What was checked when it was put and cannot be read any more is left out.
-fn branding(name: &str, look: invoice::Look) -> Branding {
-    let said = |field| look.branding.get(&field).map(|(value, _)| value.clone());
-    Branding {
-        product: said(Field::ProductName).unwrap_or_else(|| name.into()),
-        accent: said(Field::PrimaryColor).and_then(|color| color.parse().ok()).unwrap_or_default(),
-        support: said(Field::SupportEmail).or_else(|| said(Field::SupportUrl)),
-        logo: look.logo.and_then(|bytes| Logo::new(bytes).ok()),
-    }
-}
-
-fn issuer(of: invoice::Issuer) -> Party {
-    let Some(profile) = of.profile else { return Party { name: of.name, ..Party::default() } };
-    Party {
-        name: of.name,
-        address: address(profile.address),
-        vat_id: profile.vat_id.map(|id| id.to_string()),
-        registration: profile.registration_number,
-        email: profile.contact_email,
-        phone: profile.contact_phone,
-        web: profile.website,
-    }
-}
-
-fn customer<Id>(of: invoice::Customer<Id>) -> Party {
-    let Some(profile) = of.profile else { return Party { name: of.name, ..Party::default() } };
-    Party {
-        name: of.name,
-        address: address(profile.address),
-        vat_id: profile.vat_id.map(|id| id.to_string()),
-        ..Party::default()
-    }
-}
-
-fn address(of: profile::Address) -> Address {
-    Address {
-        street: Some(of.street),
-        extra: of.extra,
-        postal_code: of.postal_code,
-        city: Some(of.city),
-        region: of.region,
-        country: Some(of.country.to_string()),
-    }
-}
-
-fn bank(of: &profile::IssuerProfile) -> Option<Bank> {
-    Some(Bank { iban: of.iban.clone()?, bic: of.bic.clone() })
-}
-
 fn rate(of: rating::TaxGroup) -> Result<Rate, Problem> {
     let category = match of.category() {
         TaxCategory::Standard => Category::Standard,
@@ -317,27 +197,4 @@ fn whole(lines: &[Line]) -> Option<Period> {
     let from = periods().map(|period| period.from).min()?;
     let until = periods().map(|period| period.until).max()?;
     Some(Period { from, until })
-}
-
-#[cfg(test)]
-mod tests {
-    use axum::http::HeaderValue;
-    use axum::http::header::ACCEPT;
-
-    use super::*;
-
-    #[test]
-    fn the_first_form_that_is_named_is_taken() {
-        let asked = |accept: &'static str| {
-            Form::asked(&HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static(accept))]))
-        };
-        assert_eq!(Form::asked(&HeaderMap::new()), Form::Json);
-        assert_eq!(asked("*/*"), Form::Json);
-        assert_eq!(asked("application/pdf"), Form::Pdf);
-        assert_eq!(asked("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"), Form::Html);
-        assert_eq!(asked("application/xml; q=1, application/json"), Form::Xml);
-        assert_eq!(asked("application/json, text/html"), Form::Json);
-        assert_eq!(asked("application/pdf;q=0, text/html;q=0.1"), Form::Html);
-        assert_eq!(asked("application/pdf; q=0.000"), Form::Json);
-    }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use api::{Api, Limits};
 use axum::http::Method;
+use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 use sqlx::Connection as _;
 use tenancy::auth::Auth;
@@ -164,4 +165,28 @@ async fn a_client_that_does_not_read_on_gives_its_turn_away() {
     );
     let late = axum::body::to_bytes(stalled.into_body(), usize::MAX).await;
     assert!(late.is_err(), "{} bytes", late.unwrap().len());
+}
+
+#[tokio::test]
+async fn a_client_that_reads_slowly_loses_its_turn_in_the_end() {
+    let limits = Limits { downloads: 1, download_timeout: Duration::from_millis(500), ..Limits::default() };
+    let app = App::with_limits(limits).await;
+    let (north, path) = billed(&app).await;
+    transfers(&app, 5000).await;
+    let file = format!("{path}/ledger?from=2026-03-01&to=2026-04-01");
+    let mut slow = app.call(Method::GET, &file).token(&north).response().await.into_body();
+    // Each piece is taken long before the client's patience with a piece ends, and all of them take two seconds.
+    let reading = tokio::spawn(async move {
+        loop {
+            match slow.frame().await {
+                Some(Ok(_)) => tokio::time::sleep(Duration::from_millis(300)).await,
+                Some(Err(_)) => return false,
+                None => return true,
+            }
+        }
+    });
+    let answer = tokio::time::timeout(DEADLINE, app.get(&north, &file)).await.unwrap();
+    assert_eq!(answer.status, 200);
+    let is_whole = reading.await.unwrap();
+    assert!(!is_whole, "the slow client got the whole file");
 }

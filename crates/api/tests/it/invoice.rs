@@ -121,3 +121,61 @@ async fn a_draft_is_shown_as_one_and_has_no_xml() {
     let html = String::from_utf8(paper(&app, &north, &path, "text/html").await).unwrap();
     assert!(html.contains("misspelt") && html.contains("INV-000001 of"), "{html}");
 }
+
+#[tokio::test]
+async fn a_statement_of_account_has_its_forms_and_the_issuers_look() {
+    let app = App::new().await;
+    let (reseller, north) = app.reseller("North").await;
+    branded(&app, &north, &reseller, 0).await;
+    let tenant = subscribed(&app, &north, "one.example", 3).await;
+    app.put(&north, &format!("{tenant}/billing-profile"), customer()).await.expect(200);
+    run(&app, &north, json!({"as_of": "2026-03-02"})).await;
+    let invoice = app.get(&north, &format!("{tenant}/invoices")).await.expect(200)["data"][0].clone();
+    let due = invoice["total"]["amount_minor"].as_i64().unwrap();
+    let transfer = json!({"amount": {"amount_minor": due - 100, "currency": "EUR"}, "reference": "thanks", "received_on": "2026-03-02"});
+    app.post(&north, &format!("{tenant}/payments"), transfer).await.expect(201);
+    let path = format!("{tenant}/statement?from=2026-03-01&to=2026-04-01");
+    let said = app.get(&north, &path).await.expect(200);
+    assert_eq!(
+        (&said["issuer_id"], &said["from"], &said["to"]),
+        (&json!(reseller), &json!("2026-03-01"), &json!("2026-04-01"))
+    );
+    let account = &said["accounts"][0];
+    let minor =
+        |at: &str| account.pointer(at).and_then(Value::as_i64).unwrap_or_else(|| panic!("{at}: {account}"));
+    assert_eq!([minor("/opening_balance/amount_minor"), minor("/closing_balance/amount_minor")], [0, 100]);
+    assert_eq!(
+        [minor("/entries/0/debit/amount_minor"), minor("/entries/1/credit/amount_minor")],
+        [due, due - 100]
+    );
+    assert_eq!(
+        [&account["entries"][0]["reference"], &account["entries"][1]["reference"]],
+        [&invoice["number"], &json!("thanks")]
+    );
+    // Due in the middle of March.
+    assert_eq!([minor("/open/days_1_30/amount_minor"), minor("/open/credit/amount_minor")], [100, 0]);
+    let html = String::from_utf8(paper(&app, &north, &path, "text/html").await).unwrap();
+    for part in [
+        "<h1>Statement of account</h1>",
+        "#b3261e",
+        "alt=\"North Mail\"",
+        "DE89 3704 0044 0532 0130 00",
+        "1 to 31 March 2026",
+    ] {
+        assert!(html.contains(part), "{part} is not in {html}");
+    }
+    let answer = app.call(Method::GET, &path).token(&north).header("accept", "application/pdf").send().await;
+    let name = "inline; filename=\"statement_2026-03-01_2026-04-01.pdf\"";
+    assert_eq!(answer.header("content-disposition"), Some(name));
+    assert!(answer.body.starts_with(b"%PDF"));
+    // There is no XML of it.
+    let other = app.call(Method::GET, &path).token(&north).header("accept", "application/xml").send().await;
+    assert_eq!(other.header("content-type"), Some("application/json"));
+    for (query, status, code) in [
+        ("from=2026-03-01&to=2026-03-01", 422, "invalid_request"),
+        ("from=2026-03-01&to=2027-03-02", 422, "invalid_request"),
+        ("from=2026-03-01&to=2026-04-01&issuer_id=rsl_019a2f3c5d7e7abc8def0123456789ab", 404, "not_found"),
+    ] {
+        app.get(&north, &format!("{tenant}/statement?{query}")).await.expect_problem(status, code);
+    }
+}

@@ -97,6 +97,7 @@ const TABLE: &[(&str, Stranger)] = &[
     ("get_reseller", NotFound),
     ("get_reseller_billing_profile", NotFound),
     ("get_reseller_branding", NotFound),
+    ("get_statement", NotFound),
     ("get_subscription", NotFound),
     ("get_tenant", NotFound),
     ("get_tenant_billing_profile", NotFound),

@@ -145,6 +145,7 @@ impl App {
             dns: dns::Resolver::at(&[dns_server.addr()]),
             webhooks: webhook::Guard::default(),
             payments: billing::payment::provider_at(payments.url().as_str()).unwrap(),
+            vat_register: std::sync::Arc::new(billing::vat_id::NoRegister),
             expected_dns: dns::health::Expected { dmarc: true, ..Default::default() },
         };
         let router = api::router(api.clone());

@@ -105,7 +105,7 @@ pub(crate) fn treatment_on(
     let party = customer.map(|customer| TaxParty {
         country: customer.address.country,
         has_vat_id: customer.vat_id.is_some()
-            && customer.vat_register.is_none_or(|answer| answer.registration != Registration::Void),
+            && customer.vat_register.as_ref().is_none_or(|answer| answer.registration != Registration::Void),
     });
     let exemption = customer.and_then(|customer| customer.exemption.as_deref());
     treatment(taxing, party, exemption, |country| tax_rate::on(rates, country, day))

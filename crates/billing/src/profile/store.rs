@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use db::SystemTx;
+use db::{SystemRead, SystemTx};
 use kernel::{ResellerId, TenantId};
 use serde::de::DeserializeOwned;
 use sqlx::PgConnection;
 use sqlx::types::Json;
+use sqlx::types::chrono::{DateTime, Utc};
 use tenancy::{OfTenants, TenantTx};
 
 use super::{CustomerProfile, IssuerProfile, Versioned};
@@ -151,18 +152,21 @@ pub(super) async fn lock_tenant(tx: &mut TenantTx) -> Result<(), db::Error> {
     Ok(())
 }
 
-/// Its subscription is parked no more.
+/// Its subscription is parked no more. `vat_ask_at`: when a register is to be asked about its number.
 pub(super) async fn put_customer(
     tx: &mut TenantTx,
     new: &Versioned<CustomerProfile>,
+    vat_ask_at: Option<DateTime<Utc>>,
 ) -> Result<(), db::Error> {
     let tenant_id = tx.tenant_id().uuid();
     sqlx::query!(
-        "insert into customer_profiles (tenant_id, profile, version) values ($1, $2, $3)
-         on conflict (tenant_id) do update set profile = excluded.profile, version = excluded.version",
+        "insert into customer_profiles (tenant_id, profile, version, vat_ask_at) values ($1, $2, $3, $4)
+         on conflict (tenant_id) do update set profile = excluded.profile, version = excluded.version,
+           vat_ask_at = excluded.vat_ask_at, vat_asked = 0",
         tenant_id,
         Json(&new.profile) as _,
         new.version,
+        vat_ask_at,
     )
     .execute(tx.conn())
     .await?;
@@ -170,6 +174,48 @@ pub(super) async fn put_customer(
         "update subscriptions set parked_at = null, parked_reason = null, version = version + 1
          where tenant_id = $1 and parked_at is not null",
         tenant_id
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// The tenants about whose numbers a register is to be asked by then, the longest due first.
+pub(super) async fn to_ask(
+    read: &mut SystemRead,
+    now: DateTime<Utc>,
+    limit: i64,
+) -> Result<Vec<TenantId>, db::Error> {
+    let ids = sqlx::query_scalar!(
+        "select p.tenant_id from customer_profiles p join tenants t on t.id = p.tenant_id
+         where p.vat_ask_at <= $1 and t.deleted_at is null order by p.vat_ask_at, p.tenant_id limit $2",
+        now,
+        limit
+    )
+    .fetch_all(read.conn())
+    .await?;
+    Ok(ids.into_iter().map(TenantId::from_uuid).collect())
+}
+
+/// How often a register was asked about the tenant's number again, while it is still to be asked.
+pub(super) async fn times_asked(tx: &mut TenantTx) -> Result<Option<i32>, db::Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let asked = sqlx::query_scalar!(
+        "select vat_asked from customer_profiles where tenant_id = $1 and vat_ask_at is not null",
+        tenant_id
+    )
+    .fetch_optional(tx.conn())
+    .await?;
+    Ok(asked)
+}
+
+/// It was asked once more, and is to be asked at another time or not any more.
+pub(super) async fn ask_later(tx: &mut TenantTx, at: Option<DateTime<Utc>>) -> Result<(), db::Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    sqlx::query!(
+        "update customer_profiles set vat_ask_at = $2, vat_asked = vat_asked + 1 where tenant_id = $1",
+        tenant_id,
+        at
     )
     .execute(tx.conn())
     .await?;

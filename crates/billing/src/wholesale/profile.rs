@@ -8,6 +8,7 @@ use tenancy::{Action, ResellerCtx, Scope, event};
 use super::{agreement, must_be_party, system};
 use crate::Error;
 use crate::profile::{self, CustomerProfile, PutCustomer, Versioned};
+use crate::series::OPERATOR;
 use crate::vat_id::VatRegister;
 
 /// The reseller's profile as the operator's customer.
@@ -22,7 +23,7 @@ pub async fn get(ctx: &ResellerCtx) -> Result<Versioned<CustomerProfile>, Error>
     profile::store::reseller(&mut tx, ctx.reseller_id()).await?.ok_or(Error::NotFound)
 }
 
-/// Puts it; a number for value-added tax that it did not have is looked up in the register. If its agreement is parked, the
+/// Puts it; the register is asked about its number for value-added tax, once and for a moment. If its agreement is parked, the
 /// next run tries again.
 ///
 /// # Errors
@@ -30,7 +31,7 @@ pub async fn get(ctx: &ResellerCtx) -> Result<Versioned<CustomerProfile>, Error>
 /// 0 while there is none; [`Error::NotFound`] for whoever is no party; [`Error::Tenancy`] for any but the operator.
 pub async fn put(
     ctx: &ResellerCtx,
-    register: &impl VatRegister,
+    register: &dyn VatRegister,
     new: PutCustomer,
     if_version: Option<i64>,
 ) -> Result<Versioned<CustomerProfile>, Error> {
@@ -38,7 +39,12 @@ pub async fn put(
     ctx.require(Action::WholesaleWrite)?;
     let reseller_id: ResellerId = ctx.reseller_id();
     // Before the transaction, which is not to wait for a register.
-    let profile = profile::checked(register, new, ctx.db().env().now()).await?;
+    let profile = profile::check_customer(new)?;
+    let operator = {
+        let mut tx = system(ctx.db()).await?;
+        profile::store::issuer(tx.conn(), OPERATOR).await?.map(|found| found.profile)
+    };
+    let profile = profile.asked_of(register, operator.as_ref(), ctx.db().env().now()).await;
     let mut tx = system(ctx.db()).await?;
     profile::store::lock_issuer(&mut tx, reseller_id).await?;
     let old = profile::store::reseller(&mut tx, reseller_id).await?;

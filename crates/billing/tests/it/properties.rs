@@ -127,6 +127,7 @@ async fn stays_as_it_was(events: Vec<Event>) {
         first = now;
     }
     assert_clean(&world).await;
+    super::statement::assert_agrees(&world, super::date("2026-01-15"), day).await;
     assert_eq!(hashes(&world).await, first, "verifying changes nothing");
 }
 

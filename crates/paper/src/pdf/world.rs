@@ -11,25 +11,44 @@ use typst::{Library, LibraryExt, World};
 
 use super::fonts::fonts;
 
-/// A world with one file and no clock.
+/// What is set.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Markup {
+    Document,
+    Statement,
+}
+
+/// A world of a few files and no clock.
 pub(super) struct Page {
     library: LazyHash<Library>,
+    main: FileId,
 }
 
 impl Page {
     /// A world whose `sys.inputs` are a document's values.
-    pub(super) fn new(values: Dict) -> Self {
-        Self { library: LazyHash::new(Library::builder().with_inputs(values).build()) }
+    pub(super) fn new(markup: Markup, values: Dict) -> Self {
+        let [_, document, statement] = sources();
+        let main = match markup {
+            Markup::Document => document.id(),
+            Markup::Statement => statement.id(),
+        };
+        Self { library: LazyHash::new(Library::builder().with_inputs(values).build()), main }
     }
 }
 
-/// The markup, parsed once.
-fn markup() -> &'static Source {
-    static MARKUP: OnceLock<Source> = OnceLock::new();
-    MARKUP.get_or_init(|| {
-        let path = VirtualPath::new("invoice.typ").expect("a plain file name is a path");
-        let id = RootedPath::new(VirtualRoot::Project, path).intern();
-        Source::new(id, include_str!("invoice.typ").to_owned())
+/// The markup, parsed once: what all pages share, and each page.
+fn sources() -> &'static [Source; 3] {
+    static SOURCES: OnceLock<[Source; 3]> = OnceLock::new();
+    SOURCES.get_or_init(|| {
+        let files = [
+            ("parts.typ", include_str!("parts.typ")),
+            ("invoice.typ", include_str!("invoice.typ")),
+            ("statement.typ", include_str!("statement.typ")),
+        ];
+        files.map(|(name, text)| {
+            let path = VirtualPath::new(name).expect("a plain file name is a path");
+            Source::new(RootedPath::new(VirtualRoot::Project, path).intern(), text.to_owned())
+        })
     })
 }
 
@@ -43,11 +62,11 @@ impl World for Page {
     }
 
     fn main(&self) -> FileId {
-        markup().id()
+        self.main
     }
 
     fn source(&self, id: FileId) -> FileResult<Source> {
-        if id == markup().id() { Ok(markup().clone()) } else { Err(FileError::AccessDenied) }
+        sources().iter().find(|source| source.id() == id).cloned().ok_or(FileError::AccessDenied)
     }
 
     /// Nothing: a logo comes as bytes, and what it refers to is not fetched.

@@ -1,9 +1,9 @@
 //! The page of HTML.
 
 use insta::assert_snapshot;
-use paper::html;
+use paper::{html, statement_html};
 
-use crate::sample::{arabic, credit_note, invoice, line, reverse_charge};
+use crate::sample::{arabic, credit_note, invoice, line, reverse_charge, statement};
 
 #[test]
 fn an_invoice_a_credit_note_and_a_reverse_charge() {
@@ -11,6 +11,21 @@ fn an_invoice_a_credit_note_and_a_reverse_charge() {
     assert_snapshot!("html_credit_note", html(&credit_note()));
     assert_snapshot!("html_reverse_charge", html(&reverse_charge()));
     assert_snapshot!("html_arabic", html(&arabic()));
+}
+
+#[test]
+fn a_statement_has_its_balances_and_asks_for_money_only_when_some_is_owed() {
+    let mut owed = statement(2);
+    assert_snapshot!("html_statement", statement_html(&owed));
+    owed.accounts[0].closing = -500;
+    let page = statement_html(&owed);
+    assert!(page.contains("Balance in your favour") && page.contains("EUR 5.00"), "{page}");
+    assert!(!page.contains("Payment by bank transfer"), "{page}");
+    owed.accounts[0].entries[0].reference = Some("</table><script>".to_owned());
+    assert!(
+        statement_html(&owed)
+            .contains("Invoice <bdi lang=\"en\" dir=\"ltr\">&lt;/table&gt;&lt;script&gt;</bdi>")
+    );
 }
 
 /// Every `<` of the page begins one of our own tags, wherever a stranger's text stands.

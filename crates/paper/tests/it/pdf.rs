@@ -1,12 +1,15 @@
 //! The PDF, read as a reader's program would.
 
-use paper::{Document, Logo, PdfError, pdf};
+use paper::{Document, Logo, PdfError, pdf, statement_pdf};
 
-use crate::sample::{arabic, credit_note, invoice, japanese, line, many, reverse_charge};
+use crate::sample::{arabic, credit_note, invoice, japanese, line, many, reverse_charge, statement};
 
-/// Sets a document, and keeps the file where `PAPER_SAMPLES` says, to be looked at.
 fn set(name: &str, document: &Document) -> Vec<u8> {
-    let bytes = pdf(document).unwrap();
+    keep(name, pdf(document).unwrap())
+}
+
+/// Keeps a file where `PAPER_SAMPLES` says, to be looked at.
+fn keep(name: &str, bytes: Vec<u8>) -> Vec<u8> {
     if let Some(folder) = std::env::var_os("PAPER_SAMPLES") {
         std::fs::write(std::path::Path::new(&folder).join(format!("{name}.pdf")), &bytes).unwrap();
     }
@@ -35,6 +38,18 @@ fn every_sample_is_for_the_archive_and_for_screen_readers() {
         let bytes = set(name, &document);
         assert!(bytes.starts_with(b"%PDF-1.7"), "{name}");
         assert!(conforms(&bytes), "{name}");
+    }
+}
+
+#[test]
+fn statements_are_for_the_archive_and_for_screen_readers() {
+    for (name, invoices) in [("statement", 3), ("statement-many", 60), ("statement-empty", 0)] {
+        let mut of = statement(invoices);
+        let conforming = keep(name, statement_pdf(&of).unwrap());
+        assert!(conforms(&conforming), "{name}");
+        // Each account has its own count of entries.
+        of.accounts.push(paper::Account { currency: "JPY".parse().unwrap(), ..of.accounts[0].clone() });
+        assert!(conforms(&keep(&format!("{name}-two"), statement_pdf(&of).unwrap())), "{name}");
     }
 }
 

@@ -1,8 +1,8 @@
 //! Documents to set.
 
 use paper::{
-    Accent, Address, Bank, Branding, Category, Corrected, Decimal, Document, Kind, Line, Party, Period, Rate,
-    TaxGroup, Totals,
+    Accent, Account, Address, Bank, Branding, Category, Corrected, Decimal, Document, Entry, Kind, Line,
+    Movement, Party, Period, Rate, Statement, TaxGroup, Totals,
 };
 
 fn date(text: &str) -> chrono::NaiveDate {
@@ -151,4 +151,48 @@ pub(crate) fn arabic() -> Document {
     document.customer.address.city = some("الكويت");
     document.customer.address.country = some("KW");
     document
+}
+
+/// A statement of so many invoices and their payments in January, the last of them unpaid, over what was owed before.
+pub(crate) fn statement(invoices: u32) -> Statement {
+    let document = invoice("EUR", vec![line("Mailbox", 450)]);
+    let (mut entries, mut balance) = (Vec::new(), 12_345);
+    for n in 0..invoices {
+        let on = date("2026-01-01") + chrono::Days::new((n * 30 / invoices).into());
+        let reference = Some(format!("INV-{n:06}"));
+        balance += 123_450;
+        let due_on = Some(on + chrono::Days::new(14));
+        let (debit, credit) = (123_450, 0);
+        let movement = Movement::Invoice;
+        entries.push(Entry { on, movement, reference: reference.clone(), due_on, debit, credit, balance });
+        if n + 1 < invoices {
+            balance -= 123_450;
+            let (debit, credit, due_on) = (0, 123_450, None);
+            entries.push(Entry {
+                on,
+                movement: Movement::Payment,
+                reference,
+                due_on,
+                debit,
+                credit,
+                balance,
+            });
+        }
+    }
+    let account = Account {
+        currency: document.currency,
+        opening: 12_345,
+        entries,
+        closing: balance,
+        ages: [123_450, 0, 12_345, 0, 0],
+        credit: 0,
+    };
+    Statement {
+        issuer: document.issuer,
+        customer: document.customer,
+        branding: document.branding,
+        bank: document.bank,
+        period: january(),
+        accounts: vec![account],
+    }
 }

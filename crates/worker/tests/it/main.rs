@@ -44,6 +44,7 @@ impl Working {
             store: MailStore::new(blobs),
             auth: Auth::new(world.test_db.db()).await.unwrap(),
             payments: billing::payment::provider_at(provider).unwrap(),
+            vat_register: std::sync::Arc::new(billing::vat_id::NoRegister),
             sender: ::webhook::Sender::new(guard, ::webhook::Limits::default()).unwrap(),
         };
         let shutdown = CancellationToken::new();

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use db::cluster::{self, Cluster};
+use sqlx::AssertSqlSafe;
 use sqlx::postgres::{PgConnection, PgPool, PgPoolCopyExt as _, PgPoolOptions};
 use tempfile::TempDir;
 use tokio::process::Command;
@@ -152,19 +153,19 @@ impl Bed {
         Ok(Ran { seconds: start.elapsed().as_secs_f64(), mebibytes })
     }
 
-    async fn execute(&self, statements: &str) -> Result<()> {
+    async fn execute(&self, statements: String) -> Result<()> {
         let mut connection = self.pool.acquire().await?;
         as_system(&mut connection, statements).await
     }
 
     /// A reseller with tenants that have bought ten seats each from the first boundary on.
     async fn seed(&self, tenants: u32) -> Result<()> {
-        self.execute(&include_str!("billing/seed.sql").replace("$TENANTS", &tenants.to_string())).await
+        self.execute(include_str!("billing/seed.sql").replace("$TENANTS", &tenants.to_string())).await
     }
 
     /// Every tenant takes a seat, and every fourth has given one back.
     async fn change(&self) -> Result<()> {
-        self.execute(include_str!("billing/change.sql")).await
+        self.execute(include_str!("billing/change.sql").to_owned()).await
     }
 
     /// Takes the rows of the last boundary out of their tables and puts them in again; how long the latter took.
@@ -177,7 +178,7 @@ impl Bed {
                 .replace("$$BEFORE", &format!("'{BOUNDARY_BEFORE}'"));
             // Row-level security is for everybody but the tables' owner here, to whom it makes COPY impossible.
             let mut connection = self.pool.acquire().await?;
-            sqlx::query(&format!("alter table {table} no force row level security"))
+            sqlx::query(AssertSqlSafe(format!("alter table {table} no force row level security")))
                 .execute(&mut *connection)
                 .await?;
             let columns: String = sqlx::query_scalar(
@@ -191,7 +192,9 @@ impl Bed {
             taken.push((table, of_boundary, columns, self.read(&rows).await?));
         }
         for (table, of_boundary, ..) in taken.iter().rev() {
-            sqlx::raw_sql(&format!("delete from {table} t where {of_boundary}")).execute(&self.pool).await?;
+            sqlx::raw_sql(AssertSqlSafe(format!("delete from {table} t where {of_boundary}")))
+                .execute(&self.pool)
+                .await?;
         }
         sqlx::raw_sql("vacuum analyze").execute(&self.pool).await?;
         sqlx::raw_sql("checkpoint").execute(&self.pool).await.ok();
@@ -216,9 +219,9 @@ impl Bed {
     }
 }
 
-async fn as_system(connection: &mut PgConnection, statements: &str) -> Result<()> {
+async fn as_system(connection: &mut PgConnection, statements: String) -> Result<()> {
     sqlx::raw_sql("begin; set local role pillarbox_system").execute(&mut *connection).await?;
-    sqlx::raw_sql(statements).execute(&mut *connection).await?;
+    sqlx::raw_sql(AssertSqlSafe(statements)).execute(&mut *connection).await?;
     sqlx::raw_sql("commit; analyze").execute(&mut *connection).await?;
     Ok(())
 }

@@ -213,7 +213,9 @@ impl World {
             _ => "invoice_id",
         };
         path = path.replace("{invoice_id}", &self.ids[invoice]);
-        if ["list_margins", "list_usage"].contains(&id(operation)) || id(operation).starts_with("export_") {
+        if ["get_statement", "list_margins", "list_usage"].contains(&id(operation))
+            || id(operation).starts_with("export_")
+        {
             path.push_str("?from=2026-03-01&to=2026-03-31");
         }
         for (name, id) in &self.ids {

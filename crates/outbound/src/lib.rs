@@ -1,4 +1,5 @@
-//! One request over HTTPS, with limits. Redirects are not followed: a key goes where it was meant to go.
+//! One request over HTTPS to a service that the operator named, with limits. Redirects are not followed: a key goes where it
+//! was meant to go, and an answer is the service's own.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,13 +12,14 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use rustls::{ClientConfig, RootCertStore};
+use url::{Host, Url};
 
 /// What one request may take.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     /// For the connection.
     pub connect: Duration,
-    /// For the whole request. A provider may take long over a card: what is given up here may be charged all the same.
+    /// For the whole request. What is given up here may have been done all the same.
     pub total: Duration,
     /// How much of an answer is read, in bytes.
     pub response_bytes: usize,
@@ -37,16 +39,26 @@ impl Default for Limits {
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
     /// The address is none of a server's: it needs to be `https`, or `http` to the machine itself, and end in a host.
-    #[error("a provider's address is https://host, or http://127.0.0.1:port for tests")]
+    #[error("the address must be https://host, or http://127.0.0.1:port for tests")]
     Url,
     /// The TLS library refuses its own defaults.
     #[error("tls cannot be set up: {0}")]
     Tls(#[from] rustls::Error),
 }
 
+fn is_base(url: &Url) -> bool {
+    let is_local = match url.host() {
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        _ => false,
+    };
+    let is_plain = url.has_host() && url.query().is_none() && url.fragment().is_none();
+    is_plain && (url.scheme() == "https" || url.scheme() == "http" && is_local)
+}
+
 /// How a request failed, without an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Failure {
+pub enum Failure {
     /// No connection was made, so nothing was asked.
     NotSent,
     /// It may have arrived.
@@ -55,13 +67,21 @@ pub(crate) enum Failure {
 
 /// Sends requests. Cheap to clone.
 #[derive(Debug, Clone)]
-pub(crate) struct Transport {
+pub struct Transport {
+    base: Url,
     client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
     limits: Limits,
 }
 
 impl Transport {
-    pub(crate) fn new(limits: Limits) -> Result<Self, SetupError> {
+    /// Sends to the service at `base`, such as `https://api.stripe.com`. Reads the machine's root certificates.
+    ///
+    /// # Errors
+    /// [`SetupError::Url`] for one that is not `https`, unless it is the machine itself.
+    pub fn new(base: &Url, limits: Limits) -> Result<Self, SetupError> {
+        if !is_base(base) {
+            return Err(SetupError::Url);
+        }
         let mut roots = RootCertStore::empty();
         // One certificate that cannot be read is no reason to stop.
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
@@ -79,15 +99,28 @@ impl Transport {
             .https_or_http()
             .enable_http1()
             .wrap_connector(http);
-        // No connection is kept: one that has died in the meantime would leave a charge in doubt.
+        // No connection is kept: one that has died in the meantime would leave it in doubt what was done.
         let client = Client::builder(TokioExecutor::new())
             .pool_max_idle_per_host(0)
             .retry_canceled_requests(false)
             .build(https);
-        Ok(Self { client, limits })
+        Ok(Self { base: base.clone(), client, limits })
     }
 
-    pub(crate) async fn send(&self, request: Request<Full<Bytes>>) -> Result<(StatusCode, Bytes), Failure> {
+    /// The service's address with these segments after it, each escaped.
+    pub fn url<'a>(&self, path: impl IntoIterator<Item = &'a str>) -> Url {
+        let mut url = self.base.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().extend(path);
+        }
+        url
+    }
+
+    /// Sends a request, and reads its answer whole.
+    ///
+    /// # Errors
+    /// [`Failure`]: there is no answer, or none in time or of its size.
+    pub async fn send(&self, request: Request<Full<Bytes>>) -> Result<(StatusCode, Bytes), Failure> {
         let exchange = async {
             let response = self.client.request(request).await.map_err(|error| {
                 if error.is_connect() {
