@@ -125,8 +125,8 @@ async fn what_was_promised_for_days_that_nobody_has_billed_is_kept_up_to_the_mov
     let (_, ctx) = moved(&world).await;
     run_and_verify(&world, "2026-02-01").await;
     let shown = all_shown(&ctx).await;
-    // 15 of 31 days at 12.50, less 10 %.
-    assert!(shown[0].contains("; discount 2026-01-01..2026-01-16 x0 = 0 seat-days, -0.60 EUR"), "{shown:?}");
+    // 15 of 31 days at 12.50 are 6.05, and less 10 % 5.44.
+    assert!(shown[0].contains("; discount 2026-01-01..2026-01-16 x0 = 0 seat-days, -0.61 EUR"), "{shown:?}");
     assert!(!shown[1].contains("discount"), "{shown:?}");
 }
 
