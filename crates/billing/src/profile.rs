@@ -18,7 +18,8 @@ use crate::series::OPERATOR;
 use crate::subscription;
 use crate::vat_id::{RegisterAnswer, Registration, VatId, VatRegister};
 use crate::wholesale;
-use check::{check_customer, check_issuer};
+pub(crate) use check::check_customer;
+use check::check_issuer;
 
 /// By when a document of an issuer without a profile is to be paid.
 pub(crate) const DAYS_TO_PAY: u32 = 14;
@@ -276,14 +277,24 @@ pub async fn put_customer(
     if_version: Option<i64>,
 ) -> Result<Versioned<CustomerProfile>, Error> {
     ctx.require(Action::BillingProfileWrite)?;
+    let mut profile = check_customer(new)?;
     // Before the transaction, which is not to wait for a register.
-    let profile = checked(register, new, ctx.env().now()).await?;
+    let answer = match &profile.vat_id {
+        Some(id) => Some(ask(register, id, ctx.env().now()).await),
+        None => None,
+    };
     let mut tx = ctx.begin().await?;
     store::lock_tenant(&mut tx).await?;
     let old = store::customer(&mut tx).await?;
     let version = old.as_ref().map_or(0, |old| old.version);
     tenancy::require_version(if_version, version)?;
-    let profile = profile.knowing(old.as_ref());
+    let known = old.as_ref().filter(|old| old.profile.vat_id == profile.vat_id);
+    profile.vat_register = match answer {
+        Some(RegisterAnswer { registration: Registration::Unchecked, .. }) => {
+            known.map_or(answer, |old| old.profile.vat_register)
+        }
+        _ => answer,
+    };
     if let Some(old) = old.filter(|old| old.profile == profile) {
         return Ok(old);
     }
@@ -296,30 +307,10 @@ pub async fn put_customer(
     Ok(new)
 }
 
-impl CustomerProfile {
-    /// With what a register said before of the same number, if none says anything now.
-    pub(crate) fn knowing(self, old: Option<&Versioned<Self>>) -> Self {
-        let is_unchecked = |answer: RegisterAnswer| answer.registration == Registration::Unchecked;
-        let known = old
-            .filter(|old| self.vat_register.is_some_and(is_unchecked) && old.profile.vat_id == self.vat_id);
-        let vat_register = known.map_or(self.vat_register, |old| old.profile.vat_register);
-        Self { vat_register, ..self }
-    }
-}
-
-/// A customer's profile, checked, with what a register says of its number.
-pub(crate) async fn checked(
-    register: &impl VatRegister,
-    new: PutCustomer,
-    now: DateTime<Utc>,
-) -> Result<CustomerProfile, Error> {
-    let mut profile = check_customer(new)?;
-    if let Some(id) = &profile.vat_id {
-        let registration = register.look_up(id).await;
-        let checked_at = (registration != Registration::Unchecked).then_some(now);
-        profile.vat_register = Some(RegisterAnswer { registration, checked_at });
-    }
-    Ok(profile)
+async fn ask(register: &impl VatRegister, id: &VatId, now: DateTime<Utc>) -> RegisterAnswer {
+    let registration = register.look_up(id).await;
+    let checked_at = (registration != Registration::Unchecked).then_some(now);
+    RegisterAnswer { registration, checked_at }
 }
 
 #[expect(

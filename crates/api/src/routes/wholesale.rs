@@ -3,7 +3,6 @@
 use axum::Json as Answer;
 use axum::http::HeaderMap;
 use axum::response::Response;
-use billing::vat_id::NoRegister;
 use billing::wholesale::agreement::{self, PutAgreement};
 use billing::wholesale::{invoice, margin, profile, reconciliation};
 use chrono::NaiveDate;
@@ -233,7 +232,7 @@ async fn get_profile(
 
 /// Put a reseller's billing profile as the operator's customer
 ///
-/// For the operator alone. Wholesale invoices made from now on show it; those that are there keep what they say. If its agreement
+/// For the operator alone, which vouches for its number: no register is asked. Wholesale invoices made from now on show it; those that are there keep what they say. If its agreement
 /// could not be billed, the next billing run tries again.
 #[utoipa::path(put, path = "/v1/resellers/{reseller_id}/wholesale-profile", tag = "Wholesale",
     operation_id = "put_wholesale_profile", params(ResellerPath),
@@ -246,7 +245,7 @@ async fn put_profile(
     Json(body): Json<NewCustomerBillingProfile>,
 ) -> Result<Tagged<Answer<CustomerBillingProfile>>, Problem> {
     let ctx = caller.enter_reseller(at.reseller_id).await?;
-    Ok(billing_profile::tagged(profile::put(&ctx, &NoRegister, body.into(), version).await?))
+    Ok(billing_profile::tagged(profile::put(&ctx, body.into(), version).await?))
 }
 
 /// List a reseller's wholesale invoices

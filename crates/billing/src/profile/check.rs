@@ -72,7 +72,7 @@ pub(super) fn check_issuer(new: PutIssuer) -> Result<IssuerProfile, Error> {
     })
 }
 
-pub(super) fn check_customer(new: PutCustomer) -> Result<CustomerProfile, Error> {
+pub(crate) fn check_customer(new: PutCustomer) -> Result<CustomerProfile, Error> {
     let mut checks = Checks::default();
     checks.name(&new.legal_name, MAX_CHARS, "/legal_name");
     let address = address(&mut checks, new.address);

@@ -1,14 +1,13 @@
 //! Who a reseller is on the documents that it gets from the operator: its customer's side, beside the profile by which it
 //! is an issuer itself. The operator says so, as resellers do of their tenants, since taxes follow from it.
 
-use kernel::ResellerId;
 use serde_json::json;
 use tenancy::{Action, ResellerCtx, Scope, event};
 
 use super::{agreement, must_be_party, system};
 use crate::Error;
 use crate::profile::{self, CustomerProfile, PutCustomer, Versioned};
-use crate::vat_id::VatRegister;
+use crate::vat_id::{RegisterAnswer, Registration};
 
 /// The reseller's profile as the operator's customer.
 ///
@@ -22,29 +21,28 @@ pub async fn get(ctx: &ResellerCtx) -> Result<Versioned<CustomerProfile>, Error>
     profile::store::reseller(&mut tx, ctx.reseller_id()).await?.ok_or(Error::NotFound)
 }
 
-/// Puts it; a number for value-added tax that it did not have is looked up in the register. If its agreement is parked, the
-/// next run tries again.
+/// Puts it. No register is asked about its number for value-added tax: the operator vouches for it. If its agreement is parked,
+/// the next run tries again.
 ///
 /// # Errors
 /// [`Error::Invalid`] for bad input; [`tenancy::Error::VersionMismatch`] when `if_version` is not the profile's, which is
 /// 0 while there is none; [`Error::NotFound`] for whoever is no party; [`Error::Tenancy`] for any but the operator.
 pub async fn put(
     ctx: &ResellerCtx,
-    register: &impl VatRegister,
     new: PutCustomer,
     if_version: Option<i64>,
 ) -> Result<Versioned<CustomerProfile>, Error> {
     must_be_party(ctx)?;
     ctx.require(Action::WholesaleWrite)?;
-    let reseller_id: ResellerId = ctx.reseller_id();
-    // Before the transaction, which is not to wait for a register.
-    let profile = profile::checked(register, new, ctx.db().env().now()).await?;
+    let reseller_id = ctx.reseller_id();
+    let mut profile = profile::check_customer(new)?;
+    let unchecked = RegisterAnswer { registration: Registration::Unchecked, checked_at: None };
+    profile.vat_register = profile.vat_id.as_ref().map(|_| unchecked);
     let mut tx = system(ctx.db()).await?;
     profile::store::lock_issuer(&mut tx, reseller_id).await?;
     let old = profile::store::reseller(&mut tx, reseller_id).await?;
     let version = old.as_ref().map_or(0, |old| old.version);
     tenancy::require_version(if_version, version)?;
-    let profile = profile.knowing(old.as_ref());
     if let Some(old) = old.filter(|old| old.profile == profile) {
         return Ok(old);
     }

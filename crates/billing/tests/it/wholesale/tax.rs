@@ -3,7 +3,6 @@
 use billing::OPERATOR;
 use billing::profile::{NewAddress, PutCustomer, PutIssuer, of_issuer, put_issuer};
 use billing::tax_rate::{self, NewTaxRate};
-use billing::vat_id::NoRegister;
 use billing::wholesale::profile;
 
 use super::*;
@@ -39,7 +38,7 @@ pub(super) async fn rate(world: &World, rate: &str, valid_from: &str) {
 
 pub(super) async fn is(world: &World, reseller: &Reseller, new: PutCustomer) {
     let ctx = world.operator.enter_reseller(reseller.id).await.unwrap();
-    profile::put(&ctx, &NoRegister, new, None).await.unwrap();
+    profile::put(&ctx, new, None).await.unwrap();
 }
 
 /// `category rate taxable tax`, by group.
@@ -155,12 +154,12 @@ async fn who_the_operator_is_is_its_own_to_say() {
     is(&world, &world.reseller, customer("DE", None)).await;
     let own = admin.enter_reseller(world.reseller.id).await.unwrap();
     assert_eq!(profile::get(&own).await.unwrap().version, 1);
-    let error = profile::put(&own, &NoRegister, customer("FR", None), None).await.unwrap_err();
+    let error = profile::put(&own, customer("FR", None), None).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Forbidden);
     let ctx = world.operator.enter_reseller(world.reseller.id).await.unwrap();
-    let again = profile::put(&ctx, &NoRegister, customer("DE", None), Some(1)).await.unwrap();
+    let again = profile::put(&ctx, customer("DE", None), Some(1)).await.unwrap();
     assert_eq!(again.version, 1);
-    assert!(profile::put(&ctx, &NoRegister, customer("FR", None), Some(0)).await.is_err());
+    assert!(profile::put(&ctx, customer("FR", None), Some(0)).await.is_err());
     let below = below(&world).await;
     let above = admin.enter_reseller(below.id).await.unwrap();
     assert_eq!(profile::get(&above).await.unwrap_err().kind(), ErrorKind::NotFound);
