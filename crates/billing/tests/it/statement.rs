@@ -119,7 +119,7 @@ async fn a_draft_is_on_no_statement() {
 async fn each_issuer_has_a_statement_of_its_own() {
     let world = three_invoices().await;
     let (former, other) = (world.reseller.id, world::reseller(&world.operator, "Other").await);
-    tenancy::tenant::transfer(&world.ctx, None, other.id).await.unwrap();
+    billing::transfer::transfer(&world.ctx, None, other.id).await.unwrap();
     let admin = admin_of(&world, &other).await;
     let ctx = admin.enter(world.ctx.tenant_id()).await.unwrap();
     let own = of(&ctx, None, "2026-01-01", "2026-04-01").await;

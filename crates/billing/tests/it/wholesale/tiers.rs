@@ -57,7 +57,7 @@ async fn a_tenant_that_moves_to_another_reseller_takes_the_tier_with_it() {
     let two = tenant_of(&world, &world.reseller, "Two", 3).await;
     run(&world, "2026-01-01").await;
     at(&world, "2026-01-16T12:00");
-    tenant::transfer(&two, None, south.id).await.unwrap();
+    billing::transfer::transfer(&two, None, south.id).await.unwrap();
     at(&world, "2026-02-01T12:00");
     run(&world, "2026-02-01").await;
     assert_eq!(run(&world, "2026-02-01").await, RunSummary::default());
