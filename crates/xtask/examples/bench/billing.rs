@@ -174,8 +174,8 @@ impl Bed {
         for (table, of_boundary) in WRITTEN {
             let of_boundary = of_boundary
                 .replace("'$$BOUNDARY'", &format!("'{BOUNDARY}'"))
-                .replace("$$BOUNDARY", &format!("'{BOUNDARY}'"))
-                .replace("$$BEFORE", &format!("'{BOUNDARY_BEFORE}'"));
+                .replace("$$BOUNDARY", &format!("date '{BOUNDARY}'"))
+                .replace("$$BEFORE", &format!("date '{BOUNDARY_BEFORE}'"));
             // Row-level security is for everybody but the tables' owner here, to whom it makes COPY impossible.
             let mut connection = self.pool.acquire().await?;
             sqlx::query(AssertSqlSafe(format!("alter table {table} no force row level security")))
