@@ -30,6 +30,9 @@ pub(super) struct Books {
     again: Option<(Windows, Option<Billing>)>,
 }
 
+/// The days that a cycle charges, if any, by its calendar.
+type CycleDays = (CycleKey, Option<Span>, Tz);
+
 /// What is outstanding of an account by boundary, where the next run goes on, and the days that are billed by it.
 pub(super) struct Rated<'a> {
     pub(super) due: Due<'a>,
@@ -40,8 +43,8 @@ pub(super) struct Rated<'a> {
     boundaries: Vec<Billing>,
     changes: Vec<Span>,
     /// Of cycles that were there before: they may have been cut, replaced or put back.
-    changed: Vec<(CycleKey, Option<Span>, Tz)>,
-    opened: Vec<(CycleKey, Option<Span>, Tz)>,
+    changed: Vec<CycleDays>,
+    opened: Vec<CycleDays>,
 }
 
 /// Reads the books of accounts whose rows are locked.
@@ -150,10 +153,7 @@ impl Rated<'_> {
         self.due.ctx.tenant_id()
     }
 
-    fn covered(
-        &self,
-        days: fn(&Self) -> &Vec<(CycleKey, Option<Span>, Tz)>,
-    ) -> impl Iterator<Item = CoveredDays> {
+    fn covered(&self, days: fn(&Self) -> &Vec<CycleDays>) -> impl Iterator<Item = CoveredDays> {
         let tenant_id = self.tenant_id();
         days(self).iter().map(move |&(key, days, zone)| CoveredDays { tenant_id, key, days, zone })
     }
