@@ -143,8 +143,10 @@ async fn a_file_that_cannot_be_read_to_its_end_is_never_taken_for_a_whole_one() 
                 break;
             }
         }
-        // Before the first page it is a problem; the pages that follow break the connection.
-        assert!(problems >= 3 && broken >= 1, "{side:?}: {seen:?}");
+        // Before the first page it is a problem; the pages that follow break the connection. One that is cut off after an answer
+        // may have asked for the next page by then.
+        let breaks = matches!(side, Side::After) || broken >= 1;
+        assert!(problems >= 3 && breaks, "{side:?}: {seen:?}");
     }
 }
 
