@@ -1,9 +1,9 @@
 //! What a reseller buys from the operator, and what it earns by it.
 
 use axum::Json as Answer;
+use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
-use billing::vat_id::NoRegister;
 use billing::wholesale::agreement::{self, PutAgreement};
 use billing::wholesale::{invoice, margin, profile, reconciliation};
 use chrono::NaiveDate;
@@ -240,13 +240,14 @@ async fn get_profile(
     responses((status = 200, description = "The profile as it is now.", body = CustomerBillingProfile)),
     extensions(("x-required-action" = json!("wholesale:write"))))]
 async fn put_profile(
+    State(api): State<Api>,
     Bearer(caller): Bearer,
     Path(at): Path<ResellerPath>,
     IfMatch(version): IfMatch,
     Json(body): Json<NewCustomerBillingProfile>,
 ) -> Result<Tagged<Answer<CustomerBillingProfile>>, Problem> {
     let ctx = caller.enter_reseller(at.reseller_id).await?;
-    Ok(billing_profile::tagged(profile::put(&ctx, &NoRegister, body.into(), version).await?))
+    Ok(billing_profile::tagged(profile::put(&ctx, &*api.vat_register, body.into(), version).await?))
 }
 
 /// List a reseller's wholesale invoices
