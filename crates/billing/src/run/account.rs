@@ -118,11 +118,17 @@ pub(super) async fn bill_all(
     treatment: Treatment,
 ) -> Result<Vec<(TenantId, Outcome)>, Error> {
     // Deleted ones, too: what they used is still to be billed.
-    let entered = caller.enter_all_deleted_too(tenants).await?;
-    let by_id: BTreeMap<TenantId, &Ctx> = entered.iter().map(|ctx| (ctx.tenant_id(), ctx)).collect();
-    let mut tx = TenantsTx::begin(caller.db(), &entered).await?;
+    let before = caller.enter_all_deleted_too(tenants).await?;
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "runs bill hundreds of tenants by statements for all of them"
+    )]
+    let mut tx = TenantsTx::begin(caller.db(), &before).await?;
     let mut claims =
         if treatment.waits { store::claim_waiting(&mut tx).await? } else { store::claim(&mut tx).await? };
+    // Now that the rows are held: whoever held them before may have moved a tenant to another reseller.
+    let entered = caller.enter_all_deleted_too(tenants).await?;
+    let by_id: BTreeMap<TenantId, &Ctx> = entered.iter().map(|ctx| (ctx.tenant_id(), ctx)).collect();
     let (mut outcomes, mut due) = (Vec::new(), Vec::new());
     // As they were asked for, so that the oldest boundaries have the first numbers.
     for ctx in tenants.iter().filter_map(|id| by_id.get(id).copied()) {

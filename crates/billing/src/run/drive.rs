@@ -203,8 +203,16 @@ async fn some(
                 return Ok(held);
             }
             Err(error) if error.kind() == ErrorKind::Unavailable && !gave_way(&error) => return Err(error),
+            // Nobody knows whether they are billed: the next run finds out.
+            Err(error @ Error::Db(db::Error::Unresolved(_))) => {
+                summary.failed(&error, tenants.len());
+                return Ok(held);
+            }
             // What is wrong with one of them, or in the way of one, shall not keep the others.
-            Err(error) => tracing::info!(error = %error, "accounts are billed one by one"),
+            Err(error) => {
+                let cause = cause(&error);
+                tracing::warn!(error = %error, error.cause = cause, "accounts are billed one by one");
+            }
         }
     }
     for customer in customers {
@@ -233,15 +241,25 @@ async fn one(
         Ok(outcome) => return Ok(summary.count(customer, &outcome)),
         Err(error) if error.kind() == ErrorKind::Unavailable && !gave_way(&error) => return Err(error),
         Err(error) => {
-            let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
-            tracing::error!(billing.customer = ?customer, error = %error, error.cause = cause, "an account could not be billed");
-            summary.accounts_failed += 1;
+            tracing::error!(billing.customer = ?customer, "an account could not be billed");
+            summary.failed(&error, 1);
         }
     }
     Ok(false)
 }
 
+fn cause(error: &Error) -> String {
+    std::error::Error::source(error).map(ToString::to_string).unwrap_or_default()
+}
+
 impl RunSummary {
+    /// Counts accounts that the next run tries again, and says why.
+    fn failed(&mut self, error: &Error, accounts: usize) {
+        let cause = cause(error);
+        tracing::error!(billing.accounts = accounts, error = %error, error.cause = cause, "accounts were not billed");
+        self.accounts_failed += accounts as u64;
+    }
+
     /// Counts how an account came out, and says whether somebody held it.
     fn count(&mut self, customer: Customer, outcome: &Outcome) -> bool {
         match (outcome, customer) {

@@ -192,7 +192,7 @@ async fn fail_invoices(owner: &mut PgConnection, tenant: &Ctx, sqlstate: &str, t
 
 #[tokio::test]
 async fn an_account_that_gives_way_is_tried_again_and_stops_nobody() {
-    for (sqlstate, times, billed, failed) in [("40P01", 2, 2, 0), ("40001", 100, 1, 1)] {
+    for (sqlstate, times, billed, failed) in [("40P01", 3, 2, 0), ("40001", 100, 1, 1)] {
         let (world, first, second, mut owner) = two_and_an_owner().await;
         fail_invoices(&mut owner, &first, sqlstate, times).await;
         let summary = run(&world, "2026-01-01").await;
@@ -200,6 +200,48 @@ async fn an_account_that_gives_way_is_tried_again_and_stops_nobody() {
         assert_eq!((summary.accounts_failed, summary.accounts_parked), (failed, 0));
         assert_eq!(invoices(&second).await.len(), 1);
     }
+}
+
+#[tokio::test]
+async fn a_run_of_all_makes_the_documents_of_runs_of_each() {
+    let (world, tenants) = busy_world(9).await;
+    run(&world, "2026-03-01").await;
+    let (apart, each) = busy_world(9).await;
+    for ctx in &each {
+        let db = apart.test_db.db();
+        billing::run::run(&db, date("2026-03-01"), Some(ctx.tenant_id())).await.unwrap();
+    }
+    assert!(documents(&tenants).await.iter().any(|documents| documents.len() > 1));
+    assert_eq!(documents(&tenants).await, documents(&each).await);
+    assert_gapless(&tenants).await;
+    assert_gapless(&each).await;
+}
+
+#[tokio::test]
+async fn one_that_moves_while_a_run_waits_for_it_is_billed_by_its_new_reseller() {
+    let (world, first, second, mut owner) = two_and_an_owner().await;
+    let other = world::reseller(&world.operator, "South").await;
+    // As a transfer does: it holds the subscription, and moves the tenant in the end.
+    let mut moving = behind(&world).await;
+    sqlx::query("select id from subscriptions where tenant_id = $1 for update")
+        .bind(first.tenant_id().uuid())
+        .execute(moving.conn())
+        .await
+        .unwrap();
+    let db = world.test_db.db();
+    let run = tokio::spawn(async move { billing::run::run(&db, date("2026-01-01"), None).await.unwrap() });
+    somebody_waits(&mut owner).await;
+    sqlx::query("update tenants set reseller_id = $2, reseller_path = array[$2] where id = $1")
+        .bind(first.tenant_id().uuid())
+        .bind(other.id.uuid())
+        .execute(moving.conn())
+        .await
+        .unwrap();
+    moving.commit().await.unwrap();
+    assert_eq!(run.await.unwrap().invoices, 2);
+    let issuers = [invoices(&first).await, invoices(&second).await].map(|made| made[0].issuer.clone());
+    assert_eq!((issuers[0].id, issuers[0].name.as_str()), (other.id, "South"));
+    assert_eq!(issuers[1].id, world.reseller.id);
 }
 
 #[tokio::test]

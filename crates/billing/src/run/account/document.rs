@@ -60,19 +60,20 @@ impl Draft {
 impl Parties {
     async fn read(tx: &mut impl OfTenants, accounts: &[Rated<'_>]) -> Result<Self, Error> {
         let mut parties = Self { issuers: BTreeMap::new(), customers: BTreeMap::new() };
-        let names = store::names(tx).await?;
-        let mut names: BTreeMap<_, _> = names.into_iter().map(|names| (names.tenant_id, names)).collect();
+        let mut names = store::customer_names(tx).await?;
         let mut profiles = profile::store::customers(tx).await?;
         for ctx in accounts.iter().map(|account| account.due.ctx) {
-            let names = names.remove(&ctx.tenant_id().uuid()).ok_or(Error::Stored("tenant"))?;
-            let profile = profiles.remove(&ctx.tenant_id()).map(|found| found.profile);
-            let name = profile.as_ref().map_or(names.customer, |profile| profile.legal_name.clone());
-            parties.customers.insert(ctx.tenant_id(), Customer { id: ctx.tenant_id(), name, profile });
+            let id = ctx.tenant_id();
+            let name = names.remove(&id).ok_or(Error::Stored("tenant"))?;
+            let profile = profiles.remove(&id).map(|found| found.profile);
+            let name = profile.as_ref().map_or(name, |profile| profile.legal_name.clone());
+            parties.customers.insert(id, Customer { id, name, profile });
             if let Entry::Vacant(entry) = parties.issuers.entry(ctx.reseller_id()) {
                 let id = ctx.reseller_id();
+                let name = store::issuer_name(tx.conn(), id).await?;
                 let profile = profile::store::issuer(tx.conn(), id).await?.map(|issuer| issuer.profile);
                 let rates = tax_rate::store::rates(tx.conn(), id).await?;
-                let name = profile.as_ref().map_or(names.issuer, |profile| profile.legal_name.clone());
+                let name = profile.as_ref().map_or(name, |profile| profile.legal_name.clone());
                 entry.insert((Issuer { id, name, profile }, rates));
             }
         }

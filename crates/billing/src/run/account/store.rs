@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use chrono_tz::Tz;
-use kernel::TenantId;
+use kernel::{ResellerId, TenantId};
+use sqlx::PgConnection;
 use sqlx::types::chrono::{DateTime, NaiveDate, Utc};
 use tenancy::OfTenants;
 use uuid::Uuid;
@@ -24,13 +25,16 @@ pub(super) struct Claim {
     pub(super) is_parked: bool,
 }
 
-/// Locks the accounts' rows; without those that somebody else holds.
+/// Locks the accounts' rows, so that none is moved to another reseller, and keeps their tenants from being locked whole; without
+/// those that somebody else holds, and those that were destroyed.
 pub(super) async fn claim(tx: &mut impl OfTenants) -> Result<BTreeMap<TenantId, Claim>, db::Error> {
     let tenants = tx.tenant_ids();
     let rows = sqlx::query_as!(
         Row,
-        r#"select tenant_id, next_invoice_on, parked_at is not null as "is_parked!" from subscriptions
-           where tenant_id = any ($1) order by tenant_id for update skip locked"#,
+        r#"select s.tenant_id, s.next_invoice_on, s.parked_at is not null as "is_parked!"
+           from subscriptions s join tenants t on t.id = s.tenant_id
+           where s.tenant_id = any ($1) and t.purged_at is null order by s.tenant_id
+           for update of s skip locked for key share of t skip locked"#,
         &tenants
     )
     .fetch_all(tx.conn())
@@ -44,8 +48,9 @@ pub(super) async fn claim_waiting(tx: &mut impl OfTenants) -> Result<BTreeMap<Te
     sqlx::query!("set local lock_timeout = '30s'").execute(tx.conn()).await?;
     let rows = sqlx::query_as!(
         Row,
-        r#"select tenant_id, next_invoice_on, parked_at is not null as "is_parked!" from subscriptions
-           where tenant_id = any ($1) order by tenant_id for update"#,
+        r#"select s.tenant_id, s.next_invoice_on, s.parked_at is not null as "is_parked!"
+           from subscriptions s join tenants t on t.id = s.tenant_id
+           where s.tenant_id = any ($1) and t.purged_at is null order by s.tenant_id for update of s for key share of t"#,
         &tenants
     )
     .fetch_all(tx.conn())
@@ -371,22 +376,18 @@ pub(super) async fn windows(
     Ok(all)
 }
 
-/// How issuer and customer are called where they have no billing profile.
-pub(super) struct Names {
-    pub(super) tenant_id: Uuid,
-    pub(super) issuer: String,
-    pub(super) customer: String,
+/// How each tenant is called where it has no billing profile.
+pub(super) async fn customer_names(tx: &mut impl OfTenants) -> Result<BTreeMap<TenantId, String>, db::Error> {
+    let tenants = tx.tenant_ids();
+    let rows = sqlx::query!("select id, name from tenants where id = any ($1)", &tenants)
+        .fetch_all(tx.conn())
+        .await?;
+    Ok(rows.into_iter().map(|row| (TenantId::from_uuid(row.id), row.name)).collect())
 }
 
-pub(super) async fn names(tx: &mut impl OfTenants) -> Result<Vec<Names>, db::Error> {
-    let tenants = tx.tenant_ids();
-    let names = sqlx::query_as!(
-        Names,
-        "select t.id as tenant_id, r.name as issuer, t.name as customer
-         from tenants t join resellers r on r.id = t.reseller_id where t.id = any ($1)",
-        &tenants
-    )
-    .fetch_all(tx.conn())
-    .await?;
-    Ok(names)
+/// How an issuer is called where it has no billing profile.
+pub(super) async fn issuer_name(conn: &mut PgConnection, id: ResellerId) -> Result<String, db::Error> {
+    let name =
+        sqlx::query_scalar!("select name from resellers where id = $1", id.uuid()).fetch_one(conn).await?;
+    Ok(name)
 }
