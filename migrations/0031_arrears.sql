@@ -9,7 +9,7 @@ alter table tenants
 grant update (spared_capabilities, spared_on) on tenants to pillarbox_tenant;
 -- Who was suspended in a course that goes on, and is so no more, was given it back by somebody, or by a policy that was changed: nobody
 -- is suspended anew by this step.
-update tenants t set spared_capabilities = p.suspend_capabilities, spared_on = (coalesce(t.test_clock, now()) at time zone 'UTC')::date
+update tenants t set spared_capabilities = p.suspend_capabilities, spared_on = (coalesce(t.test_clock, now()) at time zone t.time_zone)::date
   from dunning_policies p
   where p.reseller_id = t.reseller_id and p.suspend_capabilities <> '{}' and not p.suspend_capabilities <@ t.unpaid_capabilities
     and exists (select from dunning_courses c

@@ -130,13 +130,10 @@ pub async fn end(ctx: &Ctx, id: DiscountId) -> Result<(), Error> {
     ctx.require(Action::SubscriptionWrite)?;
     let mut tx = ctx.begin().await?;
     let subscription = subscription::store::find_locked(&mut tx).await?.ok_or(Error::NotFound)?;
-    let found = subscription.agreed.discounts().find(|discount| discount.id == id).cloned();
+    let found = subscription.agreed.discounts().find(|discount| discount.id == id);
     let found = found.ok_or(Error::NotFound)?;
-    let end = unbilled_from(&mut tx, &subscription).await?.max(found.starts_on);
-    if found.ends_on.is_some_and(|before| before <= end) {
-        return Ok(());
-    }
-    let ended = Discount { ends_on: Some(end), set_at: ctx.now(), ..found };
+    let unbilled = unbilled_from(&mut tx, &subscription).await?;
+    let Some(ended) = ended(ctx, found, unbilled) else { return Ok(()) };
     append(ctx, &mut tx, &ended, event::Kind::DiscountEnded).await?;
     tx.commit().await?;
     Ok(())
@@ -153,18 +150,20 @@ pub(crate) async fn leave(
     let unbilled = unbilled_from(tx, subscription).await?;
     let from = tomorrow.into_iter().fold(unbilled, NaiveDate::max);
     let mut left = Vec::new();
-    for found in subscription.agreed.discounts() {
-        let end = from.max(found.starts_on);
-        if found.ends_on.is_some_and(|before| before <= end) {
-            continue;
-        }
-        let ended = Discount { ends_on: Some(end), set_at: ctx.now(), ..found.clone() };
+    for ended in subscription.agreed.discounts().filter_map(|found| ended(ctx, found, from)) {
         store::append(tx, &ended).await?;
         let mut data = told(&ended);
         data["reason"] = json!("transferred");
         left.push(Left { kind: event::Kind::DiscountEnded, subject: ended.id.to_string(), data });
     }
     Ok(left)
+}
+
+/// One that ends on a day, or on its first if that is later; `None` when it has ended by then.
+fn ended(ctx: &Ctx, found: &Discount, on: NaiveDate) -> Option<Discount> {
+    let end = on.max(found.starts_on);
+    let goes_on = found.ends_on.is_none_or(|before| before > end);
+    goes_on.then(|| Discount { ends_on: Some(end), set_at: ctx.now(), ..found.clone() })
 }
 
 /// The first day after all that has been billed: in advance, too.

@@ -132,6 +132,13 @@ pub struct Issuer {
     pub profile: Option<IssuerProfile>,
 }
 
+impl Issuer {
+    /// As it is called now: by its profile, or so while it has none.
+    pub(crate) fn now(id: ResellerId, name: String, profile: Option<IssuerProfile>) -> Self {
+        Self { id, name: profile.as_ref().map_or(name, |profile| profile.legal_name.clone()), profile }
+    }
+}
+
 /// The tenant a document is for, or the reseller that a wholesale one is for, as it was called then.
 #[derive(Debug, Clone)]
 pub struct Customer<Id = TenantId> {
@@ -141,6 +148,13 @@ pub struct Customer<Id = TenantId> {
     pub name: String,
     /// Its billing profile, as it was then.
     pub profile: Option<CustomerProfile>,
+}
+
+impl<Id> Customer<Id> {
+    /// As it is called now: by its profile, or so while it has none.
+    pub(crate) fn now(id: Id, name: String, profile: Option<CustomerProfile>) -> Self {
+        Self { id, name: profile.as_ref().map_or(name, |profile| profile.legal_name.clone()), profile }
+    }
 }
 
 /// One line of a document. A credit of what was taxed in several groups is several lines; the days are counted in the

@@ -304,11 +304,18 @@ pub async fn put_customer(
 
 /// Notes a change of the tenant's profile.
 async fn tell(tx: &mut TenantTx, ctx: &Ctx, new: &Versioned<CustomerProfile>) -> Result<(), db::Error> {
-    let CustomerProfile { address, exemption, vat_register, .. } = &new.profile;
-    let registration = vat_register.as_ref().map(|answer| answer.registration);
-    let data = json!({"billing_profile": {"version": new.version, "country": address.country,
-        "is_exempt": exemption.is_some(), "vat_id_registration": registration}});
+    let data = json!({"billing_profile": new.told()});
     event::record(tx, ctx, event::Kind::TenantUpdated, ctx.tenant_id(), data).await
+}
+
+impl Versioned<CustomerProfile> {
+    /// What events say of it.
+    pub(crate) fn told(&self) -> serde_json::Value {
+        let CustomerProfile { address, exemption, vat_register, .. } = &self.profile;
+        let registration = vat_register.as_ref().map(|answer| answer.registration);
+        json!({"version": self.version, "country": address.country, "is_exempt": exemption.is_some(),
+            "vat_id_registration": registration})
+    }
 }
 
 impl CustomerProfile {

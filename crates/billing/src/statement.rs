@@ -188,11 +188,7 @@ pub async fn of_tenant(ctx: &Ctx, issuer_id: Option<ResellerId>, days: Window) -
     let accounts = by_currency.into_values().map(|(currency, movements)| account(currency, movements, days));
     Ok(Statement {
         issuer: issuer(ctx.db(), issuer_id).await?,
-        customer: Customer {
-            id: ctx.tenant_id(),
-            name: profile.as_ref().map_or(name, |profile| profile.legal_name.clone()),
-            profile,
-        },
+        customer: Customer::now(ctx.tenant_id(), name, profile),
         accounts: accounts.collect::<Result<_, _>>()?,
     })
 }
@@ -203,9 +199,9 @@ pub async fn of_tenant(ctx: &Ctx, issuer_id: Option<ResellerId>, days: Window) -
 )]
 async fn issuer(db: &Db, id: ResellerId) -> Result<Issuer, Error> {
     let mut read = SystemRead::open(db).await?;
-    let name = store::issuer_name(&mut read, id).await?.ok_or(Error::NotFound)?;
+    let name = profile::store::reseller_name(read.conn(), id).await?.ok_or(Error::NotFound)?;
     let profile = profile::store::issuer(read.conn(), id).await?.map(|versioned| versioned.profile);
-    Ok(Issuer { id, name: profile.as_ref().map_or(name, |profile| profile.legal_name.clone()), profile })
+    Ok(Issuer::now(id, name, profile))
 }
 
 /// The account that movements, in their order, come to.

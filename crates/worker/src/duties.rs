@@ -26,59 +26,6 @@ const MEASURE_EVERY: Duration = Duration::from_secs(15);
 
 pub(crate) async fn run(worker: &Worker, shutdown: &CancellationToken) {
     let (mut sweep, mut prune, mut measure) = (every(SWEEP_EVERY), every(PRUNE_EVERY), every(MEASURE_EVERY));
-    let mut chain = every(CHAIN_EVERY);
-    let chaining = async {
-        loop {
-            chain.tick().await;
-            chain_events(worker).await;
-        }
-    };
-    // Apart, since a big tenant takes its time.
-    let mut destroy = every(PRUNE_EVERY);
-    let destroying = async {
-        loop {
-            destroy.tick().await;
-            purge(worker).await;
-        }
-    };
-    // Apart, since a provider may take its time.
-    let mut reconcile = every(RECONCILE_EVERY);
-    let reconciling = async {
-        loop {
-            reconcile.tick().await;
-            reconcile_payments(worker).await;
-        }
-    };
-    // Apart, since a register may take its time.
-    let mut ask = every(ASK_EVERY);
-    let asking = async {
-        loop {
-            ask.tick().await;
-            ask_about_vat_ids(worker).await;
-        }
-    };
-    // Apart, since on the first of a month it takes its time.
-    let mut bill = every(BILL_EVERY);
-    let billing = async {
-        loop {
-            bill.tick().await;
-            bill_what_is_due(worker).await;
-        }
-    };
-    // Apart from each other: a provider that takes its time keeps nobody suspended, and nobody from being reminded.
-    let (mut charge, mut dun) = (every(COLLECT_EVERY), every(COLLECT_EVERY));
-    let charging = async {
-        loop {
-            charge.tick().await;
-            charge_what_is_due(worker).await;
-        }
-    };
-    let dunning = async {
-        loop {
-            dun.tick().await;
-            dun_what_is_overdue(worker).await;
-        }
-    };
     let duties = async {
         loop {
             tokio::select! {
@@ -96,14 +43,24 @@ pub(crate) async fn run(worker: &Worker, shutdown: &CancellationToken) {
     // A duty is a row of small transactions: cut off anywhere, the next one goes on from there.
     tokio::select! {
         () = duties => {}
-        () = chaining => {}
-        () = destroying => {}
-        () = reconciling => {}
-        () = asking => {}
-        () = billing => {}
-        () = charging => {}
-        () = dunning => {}
+        () = apart(worker, CHAIN_EVERY, chain_events) => {}
+        () = apart(worker, PRUNE_EVERY, purge) => {}
+        () = apart(worker, RECONCILE_EVERY, reconcile_payments) => {}
+        () = apart(worker, ASK_EVERY, ask_about_vat_ids) => {}
+        () = apart(worker, BILL_EVERY, bill_what_is_due) => {}
+        // Apart from each other: a provider that takes its time keeps nobody suspended, and nobody from being reminded.
+        () = apart(worker, COLLECT_EVERY, charge_what_is_due) => {}
+        () = apart(worker, COLLECT_EVERY, dun_what_is_overdue) => {}
         () = shutdown.cancelled() => {}
+    }
+}
+
+/// A duty apart from the others: a big tenant, the first of a month or somebody outside may take their time.
+async fn apart(worker: &Worker, period: Duration, duty: impl AsyncFn(&Worker)) {
+    let mut due = every(period);
+    loop {
+        due.tick().await;
+        duty(worker).await;
     }
 }
 

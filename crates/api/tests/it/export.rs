@@ -171,17 +171,17 @@ async fn a_client_that_does_not_read_on_gives_its_turn_away() {
 
 #[tokio::test]
 async fn a_client_that_reads_slowly_loses_its_turn_in_the_end() {
-    let limits = Limits { downloads: 1, download_timeout: Duration::from_millis(500), ..Limits::default() };
+    let limits = Limits { downloads: 1, download_timeout: Duration::from_secs(3), ..Limits::default() };
     let app = App::with_limits(limits).await;
     let (north, path) = billed(&app).await;
     transfers(&app, 5000).await;
     let file = format!("{path}/ledger?from=2026-03-01&to=2026-04-01");
     let mut slow = app.call(Method::GET, &file).token(&north).response().await.into_body();
-    // Each piece is taken long before the client's patience with a piece ends, and all of them take two seconds.
+    // Each piece is taken long before the client's patience with a piece ends, and all of them take longer than a download may.
     let reading = tokio::spawn(async move {
         loop {
             match slow.frame().await {
-                Some(Ok(_)) => tokio::time::sleep(Duration::from_millis(300)).await,
+                Some(Ok(_)) => tokio::time::sleep(Duration::from_secs(1)).await,
                 Some(Err(_)) => return false,
                 None => return true,
             }

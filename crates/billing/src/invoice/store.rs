@@ -68,10 +68,7 @@ pub(crate) async fn past(
     for row in groups {
         let group = group(&row.category, &row.rate)?;
         let past = all.entry(TenantId::from_uuid(row.tenant_id)).or_default();
-        past.history.groups.push(GroupTotal { group, taxable_minor: row.taxable, tax_minor: row.tax });
-        if let Some(reason) = row.reason {
-            past.reasons.insert(group.beside_others(), reason);
-        }
+        past.add(GroupTotal { group, taxable_minor: row.taxable, tax_minor: row.tax }, row.reason);
     }
     Ok(all)
 }

@@ -61,10 +61,30 @@ pub(crate) fn shown(
 pub(crate) struct Past {
     pub(crate) history: TaxHistory,
     /// The last of each group, as it stands beside others.
-    pub(crate) reasons: BTreeMap<TaxGroup, String>,
+    reasons: BTreeMap<TaxGroup, String>,
 }
 
 impl Past {
+    /// Taxes a document whose charges are treated so, after those before it; and says why each of its groups is not taxed.
+    pub(crate) fn tax(
+        &mut self,
+        basis: PriceBasis,
+        treatment: &Treatment,
+        amounts: &[(NaiveDate, i64)],
+    ) -> Result<(TaxedDocument, Vec<Option<String>>), RatingError> {
+        let taxed = self.history.tax(basis, treatment.group, amounts)?;
+        let reasons = taxed.totals.groups.iter().map(|total| self.reason(total.group, treatment)).collect();
+        Ok((taxed, reasons))
+    }
+
+    /// Takes what a document, or several, come to by a group, and the last reason why that is not taxed.
+    pub(crate) fn add(&mut self, total: GroupTotal, reason: Option<String>) {
+        if let Some(reason) = reason {
+            self.reasons.insert(total.group.beside_others(), reason);
+        }
+        self.history.groups.push(total);
+    }
+
     /// Why a group of a document is not taxed, whose charges are treated so; and that this is the last reason.
     pub(crate) fn reason(&mut self, group: TaxGroup, treatment: &Treatment) -> Option<String> {
         let key = group.beside_others();
@@ -82,14 +102,8 @@ impl Past {
             self.history.cycles.entry(cycle).or_default().push(line);
         }
         for tax in taxes {
-            self.history.groups.push(GroupTotal {
-                group: tax.group,
-                taxable_minor: tax.taxable.amount_minor,
-                tax_minor: tax.tax.amount_minor,
-            });
-            if let Some(reason) = &tax.reason {
-                self.reasons.insert(tax.group.beside_others(), reason.clone());
-            }
+            let (taxable_minor, tax_minor) = (tax.taxable.amount_minor, tax.tax.amount_minor);
+            self.add(GroupTotal { group: tax.group, taxable_minor, tax_minor }, tax.reason.clone());
         }
     }
 }

@@ -116,42 +116,35 @@ pub async fn ask_again(db: &Db, register: &dyn VatRegister) -> Result<Asked, Err
     Ok(done)
 }
 
-/// Whether there was an answer; `None`: there was nothing to ask, or the profile was put anew meanwhile.
+/// Whether there was an answer; `None`: there was nothing to ask, another asks already, or the profile was put anew meanwhile.
 async fn one(server: &Caller, register: &dyn VatRegister, id: TenantId) -> Result<Option<bool>, Error> {
     let ctx = server.enter(id).await?;
-    let before = store::customer(&mut ctx.begin().await?).await?;
-    let Some(before) = before else { return Ok(None) };
-    let issuer = issuer_of(&ctx).await?;
-    let answer = match is_open(&before.profile) {
-        true => ask(register, &before.profile, issuer.as_ref(), ctx.env().now(), LONG_PATIENCE).await,
-        false => None,
-    };
+    let now = ctx.env().now();
+    // Claimed before it is asked: nobody else asks meanwhile, and one that is cut off is asked again in its time.
     let mut tx = ctx.begin().await?;
     store::lock_tenant(&mut tx).await?;
-    let (now, asked) = (store::customer(&mut tx).await?, store::times_asked(&mut tx).await?);
-    let (Some(Versioned { profile, version }), Some(asked)) = (now, asked) else { return Ok(None) };
-    if version != before.version {
+    let (before, asked) = (store::customer(&mut tx).await?, store::times_asked(&mut tx, now).await?);
+    let (Some(before), Some(asked)) = (before, asked) else { return Ok(None) };
+    let is_open = is_open(&before.profile);
+    store::ask_later(&mut tx, is_open.then(|| now + pause(asked + 1))).await?;
+    tx.commit().await?;
+    if !is_open {
         return Ok(None);
     }
-    let is_answered = match answer {
-        Some(answer) if answer.registration != Registration::Unchecked => {
-            let profile = CustomerProfile { vat_register: Some(answer), ..profile };
-            let new = Versioned { profile, version: version + 1 };
-            store::put_customer(&mut tx, &new, None).await?;
-            tell(&mut tx, &ctx, &new).await?;
-            Some(true)
-        }
-        Some(_) => {
-            store::ask_later(&mut tx, Some(ctx.env().now() + pause(asked + 1))).await?;
-            Some(false)
-        }
-        None => {
-            store::ask_later(&mut tx, None).await?;
-            None
-        }
-    };
+    let issuer = issuer_of(&ctx).await?;
+    let answer = ask(register, &before.profile, issuer.as_ref(), now, LONG_PATIENCE).await;
+    let said = answer.filter(|answer| answer.registration != Registration::Unchecked);
+    let Some(said) = said else { return Ok(Some(false)) };
+    let mut tx = ctx.begin().await?;
+    store::lock_tenant(&mut tx).await?;
+    let found = store::customer(&mut tx).await?.filter(|found| found.version == before.version);
+    let Some(Versioned { profile, version }) = found else { return Ok(None) };
+    let profile = CustomerProfile { vat_register: Some(said), ..profile };
+    let new = Versioned { profile, version: version + 1 };
+    store::put_customer(&mut tx, &new, None).await?;
+    tell(&mut tx, &ctx, &new).await?;
     tx.commit().await?;
-    Ok(is_answered)
+    Ok(Some(true))
 }
 
 #[expect(

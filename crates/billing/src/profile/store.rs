@@ -44,6 +44,17 @@ pub(super) async fn issuer_with_logo(
     Ok(Some(found))
 }
 
+/// How a reseller is called, which counts while it has no profile; `None` for one that the transaction does not see.
+pub(crate) async fn reseller_name(
+    conn: &mut PgConnection,
+    id: ResellerId,
+) -> Result<Option<String>, db::Error> {
+    let name = sqlx::query_scalar!("select name from resellers where id = $1", id.uuid())
+        .fetch_optional(conn)
+        .await?;
+    Ok(name)
+}
+
 /// An issuer's logo, if it has one.
 pub(crate) async fn logo(tx: &mut SystemTx, reseller_id: ResellerId) -> Result<Option<Vec<u8>>, db::Error> {
     let found =
@@ -60,6 +71,7 @@ pub(crate) async fn lock_issuer(tx: &mut SystemTx, reseller_id: ResellerId) -> R
         sqlx::query!("select pg_advisory_xact_lock(hashtext('operator_as_issuer'))")
             .execute(tx.conn())
             .await?;
+        return Ok(());
     }
     sqlx::query!("select id from resellers where id = $1 for no key update", reseller_id.uuid())
         .fetch_optional(tx.conn())
@@ -197,12 +209,13 @@ pub(super) async fn to_ask(
     Ok(ids.into_iter().map(TenantId::from_uuid).collect())
 }
 
-/// How often a register was asked about the tenant's number again, while it is still to be asked.
-pub(super) async fn times_asked(tx: &mut TenantTx) -> Result<Option<i32>, db::Error> {
+/// How often a register was asked about the tenant's number again, if it is to be asked by now.
+pub(super) async fn times_asked(tx: &mut TenantTx, now: DateTime<Utc>) -> Result<Option<i32>, db::Error> {
     let tenant_id = tx.tenant_id().uuid();
     let asked = sqlx::query_scalar!(
-        "select vat_asked from customer_profiles where tenant_id = $1 and vat_ask_at is not null",
-        tenant_id
+        "select vat_asked from customer_profiles where tenant_id = $1 and vat_ask_at <= $2",
+        tenant_id,
+        now
     )
     .fetch_optional(tx.conn())
     .await?;

@@ -1,6 +1,5 @@
 //! SQL of statements of account.
 
-use db::SystemRead;
 use kernel::{Currency, InvoiceId, PaymentId, ResellerId};
 use sqlx::types::chrono::NaiveDate;
 use tenancy::TenantTx;
@@ -34,13 +33,6 @@ pub(super) async fn tenant(tx: &mut TenantTx) -> Result<Tenant, Error> {
         .await
         .map_err(db::Error::from)?;
     Ok(Tenant { name: row.name, currency: row.currency.parse().map_err(|_| Error::Stored("currency"))? })
-}
-
-pub(super) async fn issuer_name(read: &mut SystemRead, id: ResellerId) -> Result<Option<String>, db::Error> {
-    let name = sqlx::query_scalar!("select name from resellers where id = $1", id.uuid())
-        .fetch_optional(read.conn())
-        .await?;
-    Ok(name)
 }
 
 /// What moved the tenant's account with an issuer before a day, in order. The net and the tax of a document are one movement.

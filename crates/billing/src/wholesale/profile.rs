@@ -1,7 +1,6 @@
 //! Who a reseller is on the documents that it gets from the operator: its customer's side, beside the profile by which it
 //! is an issuer itself. The operator says so, as resellers do of their tenants, since taxes follow from it.
 
-use kernel::ResellerId;
 use serde_json::json;
 use tenancy::{Action, ResellerCtx, Scope, event};
 
@@ -37,7 +36,7 @@ pub async fn put(
 ) -> Result<Versioned<CustomerProfile>, Error> {
     must_be_party(ctx)?;
     ctx.require(Action::WholesaleWrite)?;
-    let reseller_id: ResellerId = ctx.reseller_id();
+    let reseller_id = ctx.reseller_id();
     // Before the transaction, which is not to wait for a register.
     let profile = profile::check_customer(new)?;
     let operator = {
@@ -57,8 +56,7 @@ pub async fn put(
     let new = Versioned { profile, version: version + 1 };
     profile::store::put_reseller(&mut tx, reseller_id, &new).await?;
     agreement::store::unpark(&mut tx, Some(reseller_id)).await?;
-    let data = json!({"wholesale_profile": {"version": new.version, "country": new.profile.address.country,
-        "is_exempt": new.profile.exemption.is_some()}});
+    let data = json!({"wholesale_profile": new.told()});
     let trail = Scope::Reseller(reseller_id);
     event::record_on(&mut tx, ctx.caller(), trail, event::Kind::ResellerUpdated, reseller_id, data).await?;
     tx.commit().await?;

@@ -10,8 +10,7 @@ use super::agreement::Agreement;
 use super::counted::{Counted, others};
 use crate::Error;
 use crate::rating::{
-    Billed, Boundary, CycleState, Line, Log, Portion, Rate, RatingError, Span, Timeline, document,
-    reconcile_parts,
+    Billed, Boundary, CycleState, Line, Log, Portion, Rate, RatingError, Span, Timeline, reconcile_parts,
 };
 
 /// A tenant of the agreement's.
@@ -51,9 +50,9 @@ impl<'a> Account<'a> {
         boundary: NaiveDate,
         counted: impl Fn(TenantId) -> Vec<Counted>,
     ) -> Result<(Vec<PartyLine>, usize), Error> {
-        let known = self.cycles.len();
-        let (before, zone) = (self.cycles.clone(), self.agreement.time_zone);
-        self.open(boundary)?;
+        let (known, zone) = (self.cycles.len(), self.agreement.time_zone);
+        // The agreement's own cycles are those of an account that has no seat.
+        Boundary::open(&self.timeline, boundary, zone, &mut self.cycles, &Log::default())?;
         let timelines: Vec<Timeline> = self
             .parties
             .iter()
@@ -62,9 +61,9 @@ impl<'a> Account<'a> {
         let mut open = Vec::with_capacity(timelines.len());
         for (Party { tenant_id, log, cycles }, timeline) in self.parties.iter_mut().zip(&timelines) {
             // A cycle that opened while the tenant was elsewhere is open for it all the same.
-            for state in &before {
+            for state in self.cycles.iter().take(known) {
                 if at(cycles, state).is_none() {
-                    cycles.push(CycleState { billed: Vec::new(), ..state.clone() });
+                    cycles.push(CycleState { cycle: state.cycle, zone: state.zone, billed: Vec::new() });
                 }
             }
             let at_boundary = Boundary::open(timeline, boundary, zone, cycles, log)?;
@@ -84,15 +83,6 @@ impl<'a> Account<'a> {
     /// The boundary after a day.
     pub(crate) fn next_boundary(&self, after: NaiveDate) -> Result<NaiveDate, Error> {
         self.timeline.next_boundary(after)?.ok_or(Error::Stored("boundary"))
-    }
-
-    /// Opens the agreement's own cycles, by an account that has no seat.
-    fn open(&mut self, boundary: NaiveDate) -> Result<(), Error> {
-        let mut cycles: Vec<CycleState> =
-            self.cycles.iter().map(|state| CycleState { billed: Vec::new(), ..state.clone() }).collect();
-        document(&self.timeline, boundary, self.agreement.time_zone, &mut cycles, &Log::default())?;
-        self.cycles.extend(cycles.into_iter().skip(self.cycles.len()));
-        Ok(())
     }
 }
 

@@ -159,10 +159,13 @@ async fn an_answer_about_what_was_put_away_meanwhile_is_not_kept() {
     let (db, register) = (scene.world.test_db.db(), held.clone());
     let asking = tokio::spawn(async move { ask_again(&db, &*register).await.unwrap() });
     held.is_asked.notified().await;
-    put_customer(ctx, &*scene.register, customer("FR", None), None).await.unwrap();
+    assert_eq!(scene.asked_after(0).await, NOTHING, "one asks already");
+    // Another number of which nothing is known: it does not get the first one's answer.
+    scene.vies.fail(&[Fault::Broken]);
+    put_customer(ctx, &*scene.register, customer("FR", Some("FR83404833048")), None).await.unwrap();
     held.may_answer.notify_one();
     assert_eq!(asking.await.unwrap(), NOTHING);
-    assert_eq!(stored(ctx).await.vat_register, None);
+    assert_eq!(is(&stored(ctx).await).0, Registration::Unchecked);
 }
 
 #[tokio::test]

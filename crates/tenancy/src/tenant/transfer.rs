@@ -36,6 +36,8 @@ pub async fn leave(ctx: &Ctx) -> Result<Leaving<'_>, Error> {
     let mut tx = ctx.begin().await?;
     // Mailboxes are locked before the levels above them; those that are made meanwhile are counted by `move_to`.
     quota::count_tenant(&mut tx).await?;
+    // At once as strongly as the move needs it: who has written a row of the tenant's, and waits for the tenant then, would be waited for.
+    store::find_locked(&mut tx).await?.ok_or(Error::NotFound)?;
     Ok(Leaving { ctx, tx })
 }
 

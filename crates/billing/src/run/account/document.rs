@@ -66,15 +66,14 @@ impl Parties {
             let id = ctx.tenant_id();
             let name = names.remove(&id).ok_or(Error::Stored("tenant"))?;
             let profile = profiles.remove(&id).map(|found| found.profile);
-            let name = profile.as_ref().map_or(name, |profile| profile.legal_name.clone());
-            parties.customers.insert(id, Customer { id, name, profile });
+            parties.customers.insert(id, Customer::now(id, name, profile));
             if let Entry::Vacant(entry) = parties.issuers.entry(ctx.reseller_id()) {
                 let id = ctx.reseller_id();
-                let name = store::issuer_name(tx.conn(), id).await?;
+                // One whose tenant has just moved to another is not seen by the tenant any more.
+                let name = profile::store::reseller_name(tx.conn(), id).await?.ok_or(Error::NotFound)?;
                 let profile = profile::store::issuer(tx.conn(), id).await?.map(|issuer| issuer.profile);
                 let rates = tax_rate::store::rates(tx.conn(), id).await?;
-                let name = profile.as_ref().map_or(name, |profile| profile.legal_name.clone());
-                entry.insert((Issuer { id, name, profile }, rates));
+                entry.insert((Issuer::now(id, name, profile), rates));
             }
         }
         Ok(parties)
@@ -122,9 +121,7 @@ fn draft<'a>(
         let treatment = treatment_on(profiles.0, profiles.1, rates, billing.boundary)?;
         let amounts: Vec<(NaiveDate, i64)> =
             lines.iter().map(|line| (line.cycle.charged.start(), line.charge.amount_minor)).collect();
-        let taxed = past.history.tax(basis, treatment.group, &amounts)?;
-        let groups = taxed.totals.groups.iter();
-        let reasons = groups.map(|total| past.reason(total.group, &treatment)).collect();
+        let (taxed, reasons) = past.tax(basis, &treatment, &amounts)?;
         let shown = shown(&taxed, basis, lines)?;
         drafts.push(Draft { taxed, shown, reasons });
     }

@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono_tz::Tz;
-use kernel::{ResellerId, TenantId};
-use sqlx::PgConnection;
+use kernel::TenantId;
 use sqlx::types::chrono::{DateTime, NaiveDate, Utc};
 use tenancy::OfTenants;
 use uuid::Uuid;
@@ -383,11 +382,4 @@ pub(super) async fn customer_names(tx: &mut impl OfTenants) -> Result<BTreeMap<T
         .fetch_all(tx.conn())
         .await?;
     Ok(rows.into_iter().map(|row| (TenantId::from_uuid(row.id), row.name)).collect())
-}
-
-/// How an issuer is called where it has no billing profile.
-pub(super) async fn issuer_name(conn: &mut PgConnection, id: ResellerId) -> Result<String, db::Error> {
-    let name =
-        sqlx::query_scalar!("select name from resellers where id = $1", id.uuid()).fetch_one(conn).await?;
-    Ok(name)
 }

@@ -60,8 +60,12 @@ pub(super) async fn finalise(
     let drafts = drafts(tx, agreement, &parties, documents).await?;
     let mut numbers = BTreeMap::new();
     for kind in [DocumentKind::Invoice, DocumentKind::CreditNote] {
-        for draft in drafts.iter().filter(|draft| draft.kind() == kind) {
-            numbers.insert(draft.boundary, series::store::take(tx.conn(), OPERATOR, kind.series()).await?);
+        let of_kind = drafts.iter().filter(|draft| draft.kind() == kind).map(|draft| draft.boundary);
+        let of_kind: Vec<NaiveDate> = of_kind.collect();
+        let count = i64::try_from(of_kind.len()).map_err(|_| Error::Stored("number series"))?;
+        if count > 0 {
+            let first = series::store::take_some(tx.conn(), OPERATOR, kind.series(), count).await?;
+            numbers.extend(of_kind.into_iter().zip(first..));
         }
     }
     let env = caller.db().env();
@@ -113,11 +117,9 @@ async fn parties(
     let issuer = profile::store::issuer(tx.conn(), OPERATOR).await?.map(|issuer| issuer.profile);
     let customer = profile::store::reseller(tx, id).await?.map(|customer| customer.profile);
     let rates = tax_rate::store::rates(tx.conn(), OPERATOR).await?;
-    let issuer_name = issuer.as_ref().map_or(&agreement.operator_name, |profile| &profile.legal_name).clone();
-    let customer_name = customer.as_ref().map_or(&names.reseller, |profile| &profile.legal_name).clone();
     Ok(Parties {
-        issuer: Issuer { id: OPERATOR, name: issuer_name, profile: issuer },
-        customer: Customer { id, name: customer_name, profile: customer },
+        issuer: Issuer::now(OPERATOR, agreement.operator_name.clone(), issuer),
+        customer: Customer::now(id, names.reseller.clone(), customer),
         rates,
         names,
     })
@@ -142,9 +144,7 @@ async fn drafts<'a>(
     for (boundary, lines) in documents {
         let treatment = treatment_on(issuer, customer, &parties.rates, *boundary)?;
         // Agreements are by prices that exclude tax.
-        let taxed = past.history.tax(PriceBasis::Exclusive, treatment.group, &amounts(lines))?;
-        let groups = taxed.totals.groups.iter();
-        let reasons = groups.map(|total| past.reason(total.group, &treatment)).collect();
+        let (taxed, reasons) = past.tax(PriceBasis::Exclusive, &treatment, &amounts(lines))?;
         drafts.push(Draft { boundary: *boundary, lines, taxed, reasons });
     }
     Ok(drafts)

@@ -12,6 +12,7 @@ use super::super::invoice::Named;
 use super::super::rate::PartyLine;
 use crate::Error;
 use crate::price_book::store::tariff;
+use crate::profile;
 use crate::rating::{Billed, Cycle, CycleState, Rate, Span};
 
 /// Locks the agreement's row and says whether it is parked; `None` when somebody else holds it, unless that is waited for: at
@@ -273,17 +274,17 @@ pub(super) async fn names(
     tx: &mut SystemTx,
     reseller_id: ResellerId,
     documents: &[(NaiveDate, Vec<PartyLine>)],
-) -> Result<Names, db::Error> {
-    let reseller = sqlx::query_scalar!("select name from resellers where id = $1", reseller_id.uuid())
-        .fetch_one(tx.conn())
-        .await?;
+) -> Result<Names, Error> {
+    let reseller = profile::store::reseller_name(tx.conn(), reseller_id).await?.ok_or(Error::NotFound)?;
     let ids: BTreeSet<Uuid> = documents
         .iter()
         .flat_map(|(_, lines)| lines.iter().filter_map(|(tenant, _)| tenant.map(TenantId::uuid)))
         .collect();
     let ids: Vec<Uuid> = ids.into_iter().collect();
-    let rows =
-        sqlx::query!("select id, name from tenants where id = any ($1)", &ids).fetch_all(tx.conn()).await?;
+    let rows = sqlx::query!("select id, name from tenants where id = any ($1)", &ids)
+        .fetch_all(tx.conn())
+        .await
+        .map_err(db::Error::from)?;
     let tenants = rows.into_iter().map(|row| (TenantId::from_uuid(row.id), row.name)).collect();
     Ok(Names { reseller, tenants })
 }

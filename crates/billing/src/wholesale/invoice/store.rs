@@ -165,10 +165,7 @@ pub(in crate::wholesale) async fn past(
     .map_err(db::Error::from)?;
     for row in groups {
         let group = group(&row.category, &row.rate)?;
-        past.history.groups.push(GroupTotal { group, taxable_minor: row.taxable, tax_minor: row.tax });
-        if let Some(reason) = row.reason {
-            past.reasons.insert(group.beside_others(), reason);
-        }
+        past.add(GroupTotal { group, taxable_minor: row.taxable, tax_minor: row.tax }, row.reason);
     }
     Ok(past)
 }

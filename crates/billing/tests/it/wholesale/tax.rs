@@ -1,10 +1,13 @@
 //! Taxes of what the operator bills resellers.
 
 use billing::OPERATOR;
-use billing::profile::{NewAddress, PutCustomer, PutIssuer, of_issuer, put_issuer};
+use billing::profile::{
+    CustomerProfile, NewAddress, PutCustomer, PutIssuer, Versioned, of_issuer, put_issuer,
+};
 use billing::tax_rate::{self, NewTaxRate};
-use billing::vat_id::NoRegister;
+use billing::vat_id::{NoRegister, Registration, register_at};
 use billing::wholesale::profile;
+use testkit::vies::{FakeVies, Fault};
 
 use super::*;
 use crate::tax::customer;
@@ -164,4 +167,24 @@ async fn who_the_operator_is_is_its_own_to_say() {
     let below = below(&world).await;
     let above = admin.enter_reseller(below.id).await.unwrap();
     assert_eq!(profile::get(&above).await.unwrap_err().kind(), ErrorKind::NotFound);
+}
+
+#[tokio::test]
+async fn a_reseller_s_number_is_looked_up_on_the_operator_s_behalf() {
+    let world = world_on("2026-01-01").await;
+    taxing(&world).await;
+    let vies = FakeVies::start().await;
+    let register = register_at(vies.url().as_str()).unwrap();
+    let ctx = world.operator.enter_reseller(world.reseller.id).await.unwrap();
+    // Good by form and check digits, and nobody's.
+    let new = || customer("FR", Some("FR83404833048"));
+    let said = |put: Versioned<CustomerProfile>| put.profile.vat_register.unwrap().registration;
+    let first = profile::put(&ctx, &*register, new(), None).await.unwrap();
+    assert_eq!(said(first), Registration::Void);
+    assert_eq!(vies.heard()[0]["requesterNumber"], "136695976");
+    // What it said stands while it says nothing.
+    vies.fail(&[Fault::Broken]);
+    let renamed = PutCustomer { legal_name: "Renamed".into(), ..new() };
+    assert_eq!(said(profile::put(&ctx, &*register, renamed, None).await.unwrap()), Registration::Void);
+    assert!(vies.heard().len() > 1, "it was asked again");
 }
