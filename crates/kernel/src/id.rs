@@ -99,6 +99,10 @@ ids! {
     MessageId = "msg";
     /// A stored body; never shown to a caller.
     BlobId = "blb";
+    /// A pack of bodies; never shown to a caller.
+    PackId = "pck";
+    /// A tenant's data key as it is wrapped; never shown to a caller.
+    WrappedKeyId = "wky";
     /// An API key.
     ApiKeyId = "key";
     /// A tenant's subscription.

@@ -19,8 +19,8 @@ pub use error::{Checks, ErrorKind, FieldError};
 pub use id::{
     AliasId, ApiKeyId, AppPasswordId, BlobId, DeliveryId, DestructionRecordId, DiscountId, DisputeId,
     DomainId, EventId, FolderId, GroupId, Id, InvoiceId, JobId, MailboxId, MessageId, OneOffItemId,
-    OperationId, PaymentId, PriceBookId, PriceId, RefundId, RequestId, ResellerId, RunId, SubscriptionId,
-    SupportAccessId, TenantId, UserId, WebhookEndpointId, WholesaleAgreementId,
+    OperationId, PackId, PaymentId, PriceBookId, PriceId, RefundId, RequestId, ResellerId, RunId,
+    SubscriptionId, SupportAccessId, TenantId, UserId, WebhookEndpointId, WholesaleAgreementId, WrappedKeyId,
 };
 pub use money::{Currency, Money};
 pub use page::{Cursor, Page, PageRequest};
