@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! <root>/tenants/<uuid>/bodies/<uuid>    objects, each under its key
+//! <root>/tenants/<uuid>/keys/<uuid>
 //! <root>/tmp/put-*                       objects being written
 //! <root>/tmp/lock                        held, shared, by every process that has the store open
 //! ```
@@ -17,10 +18,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use kernel::{BlobId, TenantId};
+use kernel::TenantId;
 use uuid::Uuid;
 
-use crate::key::parse_uuid;
+use crate::key::{FOLDERS, parse_uuid};
 use crate::{BlobKey, BlobStore, Cause, Error, KeyPage, KeyPrefix, PAGE_KEYS};
 
 const TEMP_PREFIX: &str = "put-";
@@ -212,11 +213,13 @@ impl Inner {
             if after > text.as_str() && !after.starts_with(&text) {
                 continue;
             }
-            let blobs = self.ids_in(&self.root.join(&text).join("bodies"))?;
-            let found = blobs.into_iter().map(|blob| BlobKey::Body { tenant, blob: BlobId::from_uuid(blob) });
-            // One more than fits tells whether there is a next page.
-            let wanted = PAGE_KEYS + 1 - keys.len();
-            keys.extend(found.skip_while(|key| key.to_string().as_str() <= after).take(wanted));
+            for folder in FOLDERS {
+                let ids = self.ids_in(&self.root.join(&text).join(folder))?;
+                let found = ids.into_iter().filter_map(|id| BlobKey::in_folder(tenant, folder, id));
+                // One more than fits tells whether there is a next page.
+                let wanted = PAGE_KEYS + 1 - keys.len();
+                keys.extend(found.skip_while(|key| key.to_string().as_str() <= after).take(wanted));
+            }
             if keys.len() > PAGE_KEYS {
                 keys.truncate(PAGE_KEYS);
                 let next = keys.last().map(ToString::to_string);

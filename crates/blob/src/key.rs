@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use kernel::{BlobId, TenantId};
+use kernel::{BlobId, TenantId, WrappedKeyId};
 use uuid::Uuid;
 
 /// The name of an object.
@@ -16,9 +16,31 @@ pub enum BlobKey {
         /// The body's own id.
         blob: BlobId,
     },
+    /// A tenant's data key, wrapped: `tenants/<uuid>/keys/<uuid>`.
+    WrappedKey {
+        /// Whose key it is.
+        tenant: TenantId,
+        /// The wrapping's own id: the same key wrapped anew has another.
+        key: WrappedKeyId,
+    },
 }
 
+const BODIES: &str = "bodies";
+const KEYS: &str = "keys";
+
+/// The folders of a tenant, in the order of their names.
+pub(crate) const FOLDERS: [&str; 2] = [BODIES, KEYS];
+
 impl BlobKey {
+    /// The key of what a tenant's folder holds under an id; `None` if it is none of [`FOLDERS`].
+    pub(crate) fn in_folder(tenant: TenantId, folder: &str, id: Uuid) -> Option<Self> {
+        match folder {
+            BODIES => Some(Self::Body { tenant, blob: BlobId::from_uuid(id) }),
+            KEYS => Some(Self::WrappedKey { tenant, key: WrappedKeyId::from_uuid(id) }),
+            _ => None,
+        }
+    }
+
     /// A key that no object ever has.
     pub(crate) fn nil() -> Self {
         Self::Body { tenant: TenantId::from_uuid(Uuid::nil()), blob: BlobId::from_uuid(Uuid::nil()) }
@@ -28,7 +50,8 @@ impl BlobKey {
 impl fmt::Display for BlobKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Body { tenant, blob } => write!(f, "tenants/{}/bodies/{}", tenant.uuid(), blob.uuid()),
+            Self::Body { tenant, blob } => write!(f, "tenants/{}/{BODIES}/{}", tenant.uuid(), blob.uuid()),
+            Self::WrappedKey { tenant, key } => write!(f, "tenants/{}/{KEYS}/{}", tenant.uuid(), key.uuid()),
         }
     }
 }
@@ -48,14 +71,11 @@ impl FromStr for BlobKey {
             return Err(KeyError);
         }
         let tenant = TenantId::from_uuid(parse_uuid(next()?)?);
-        if next()? != "bodies" {
-            return Err(KeyError);
-        }
-        let blob = BlobId::from_uuid(parse_uuid(next()?)?);
+        let (folder, id) = (next()?, parse_uuid(next()?)?);
         if parts.next().is_some() {
             return Err(KeyError);
         }
-        Ok(Self::Body { tenant, blob })
+        Self::in_folder(tenant, folder, id).ok_or(KeyError)
     }
 }
 
@@ -103,15 +123,18 @@ mod tests {
         #[test]
         fn keys_parse_back(tenant in any::<u128>(), blob in any::<u128>()) {
             let tenant = TenantId::from_uuid(Uuid::from_u128(tenant));
-            let key = BlobKey::Body { tenant, blob: BlobId::from_uuid(Uuid::from_u128(blob)) };
-            let text = key.to_string();
-            prop_assert!(text.starts_with(&KeyPrefix::Tenant(tenant).to_string()));
-            prop_assert!(text.starts_with(&KeyPrefix::All.to_string()));
-            prop_assert_eq!(text.parse::<BlobKey>(), Ok(key));
+            for folder in FOLDERS {
+                let key = BlobKey::in_folder(tenant, folder, Uuid::from_u128(blob)).unwrap();
+                let text = key.to_string();
+                let rest = text.strip_prefix(&KeyPrefix::Tenant(tenant).to_string());
+                prop_assert!(rest.is_some_and(|rest| rest.starts_with(folder)));
+                prop_assert!(text.starts_with(&KeyPrefix::All.to_string()));
+                prop_assert_eq!(text.parse::<BlobKey>(), Ok(key));
+            }
         }
 
         #[test]
-        fn what_parses_is_what_would_be_written(text in "(tenants/)?[0-9a-fA-F{}-]{0,40}/bodies/[0-9a-f-]{32,36}/?") {
+        fn what_parses_is_what_would_be_written(text in "(tenants/)?[0-9a-fA-F{}-]{0,40}/(bodies|keys)/[0-9a-f-]{32,36}/?") {
             if let Ok(key) = text.parse::<BlobKey>() {
                 prop_assert_eq!(key.to_string(), text);
             }
@@ -122,6 +145,8 @@ mod tests {
     fn only_the_written_form_parses() {
         let uuid = "0193a1b2-0000-7000-8000-0123456789ab";
         assert!(format!("tenants/{uuid}/bodies/{uuid}").parse::<BlobKey>().is_ok());
+        assert!(format!("tenants/{uuid}/keys/{uuid}").parse::<BlobKey>().is_ok());
+        assert!(FOLDERS.is_sorted());
         let simple = uuid.replace('-', "");
         let upper = uuid.to_uppercase();
         for text in [

@@ -52,6 +52,9 @@ pub enum Error {
     /// The blob store failed.
     #[error("the blob store failed")]
     Blob(#[source] Arc<blob::Error>),
+    /// A key is not to be had.
+    #[error("a key of the tenant is not to be had")]
+    Key(#[source] Arc<pack::KeyError>),
     /// The database failed.
     #[error("the database failed")]
     Db(#[source] Arc<db::Error>),
@@ -75,6 +78,10 @@ impl Error {
                 // A row says that the body exists: whatever else the store answers is a fault of ours.
                 _ => ErrorKind::Internal,
             },
+            Self::Key(cause) => match cause.as_ref() {
+                pack::KeyError::Unavailable(_) => ErrorKind::Unavailable,
+                _ => ErrorKind::Internal,
+            },
             Self::Db(cause) => cause.kind(),
         }
     }
@@ -92,7 +99,7 @@ impl Error {
             Self::InUse => "mailbox_in_use",
             Self::LeaseLost => "lease_lost",
             Self::Tenancy(cause) => cause.code(),
-            Self::ReservationLost | Self::ShuttingDown | Self::Blob(_) | Self::Db(_) => {
+            Self::ReservationLost | Self::ShuttingDown | Self::Blob(_) | Self::Key(_) | Self::Db(_) => {
                 if self.kind() == ErrorKind::Unavailable { "unavailable" } else { "internal" }
             }
         }
@@ -108,6 +115,12 @@ impl From<tenancy::Error> for Error {
 impl From<blob::Error> for Error {
     fn from(error: blob::Error) -> Self {
         Self::Blob(Arc::new(error))
+    }
+}
+
+impl From<pack::KeyError> for Error {
+    fn from(error: pack::KeyError) -> Self {
+        Self::Key(Arc::new(error))
     }
 }
 

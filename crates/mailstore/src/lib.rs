@@ -12,6 +12,7 @@ mod error;
 pub mod folder;
 pub mod import;
 pub mod ingest;
+pub mod key;
 pub mod maildrop;
 pub mod message;
 pub mod parsed;

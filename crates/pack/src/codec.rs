@@ -44,10 +44,6 @@ impl<'a> Input<'a> {
         self.array().map(u32::from_be_bytes)
     }
 
-    pub(crate) fn u64(&mut self) -> Result<u64, Malformed> {
-        self.array().map(u64::from_be_bytes)
-    }
-
     pub(crate) fn uuid(&mut self) -> Result<uuid::Uuid, Malformed> {
         self.array().map(uuid::Uuid::from_bytes)
     }

@@ -5,13 +5,13 @@
 //!
 //! # The format, version 1
 //!
-//! Numbers are big-endian, varints are LEB128; offsets count from the pack's first byte.
+//! Numbers are big-endian, varints are LEB128; an entry's offset counts from the pack's first byte.
 //!
 //! ```text
 //! header     "PBPACK" 0x0001
 //! entries    [ciphertext | tag 16] …                  one after the other, of any tenants
 //! footers    [ciphertext | tag 16] …                  one for each tenant and generation of its key
-//! directory  tenant 16 | generation 4 | offset 8 | length 4   …   where each footer is
+//! directory  tenant 16 | generation 4 | length 4   …   whose each footer is; the last ends where the directory begins
 //! trailer    pack 16 | rows of the directory 4 | the directory's SHA-256, its first 8 | "PBPACK" 0x0001
 //! ```
 //!

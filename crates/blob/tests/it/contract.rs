@@ -30,6 +30,7 @@ macro_rules! for_each_promise {
             lists_in_order_page_by_page
             keeps_tenants_apart
             lists_all_tenants
+            lists_all_kinds
             serves_many_at_once
         }
     };
@@ -201,7 +202,7 @@ pub(crate) async fn keeps_tenants_apart(store: Store) {
         assert!(page.keys.iter().all(|key| own.contains(key)), "{:?}", page.keys);
     }
     // Same body id, two tenants: two objects.
-    let BlobKey::Body { blob, .. } = of_a[0];
+    let BlobKey::Body { blob, .. } = of_a[0] else { panic!("{:?} is no body", of_a[0]) };
     let twin = BlobKey::Body { tenant: b, blob };
     assert!(matches!(store.get(&twin).await, Err(Error::NotFound)));
     store.put(&twin, Bytes::from_static(b"of b")).await.unwrap();
@@ -215,6 +216,22 @@ pub(crate) async fn lists_all_tenants(store: Store) {
     let keys = (0..PAGE_KEYS + 200).map(|i| new_key(tenants[i % 3])).collect();
     let keys = fill(&store, keys).await;
     assert_eq!(list(&store, KeyPrefix::All).await, keys);
+}
+
+pub(crate) async fn lists_all_kinds(store: Store) {
+    let (tenant, other) = (new_tenant(), new_tenant());
+    // A page ends among the bodies, another at the keys.
+    let bodies = (0..PAGE_KEYS + 10).map(|_| new_key(tenant));
+    let wrapped = |tenant| BlobKey::WrappedKey { tenant, key: kernel::Env::system().new_id() };
+    let keys = bodies.chain([wrapped(tenant), wrapped(tenant), wrapped(other), new_key(other)]).collect();
+    let keys = fill(&store, keys).await;
+    assert_eq!(list(&store, KeyPrefix::All).await, keys);
+    let own = |key: &&BlobKey| key.to_string().starts_with(&KeyPrefix::Tenant(tenant).to_string());
+    let own: Vec<BlobKey> = keys.iter().filter(own).cloned().collect();
+    assert_eq!(list(&store, KeyPrefix::Tenant(tenant)).await, own);
+    assert_eq!(own.len(), PAGE_KEYS + 12);
+    let page = store.list(&KeyPrefix::Tenant(tenant), Some(&own[PAGE_KEYS + 10].to_string())).await.unwrap();
+    assert_eq!(page.keys, own[PAGE_KEYS + 11..]);
 }
 
 pub(crate) async fn serves_many_at_once(store: Store) {

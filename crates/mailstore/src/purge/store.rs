@@ -91,7 +91,8 @@ pub(super) async fn delete_rest_of(tx: &mut SystemTx, id: TenantId) -> Result<()
     sqlx::query!(
         "with imported as (delete from imported_messages where tenant_id = $1),
            leases as (delete from mailbox_leases where tenant_id = $1),
-           bodies as (delete from blobs where tenant_id = $1)
+           bodies as (delete from blobs where tenant_id = $1),
+           keys as (delete from tenant_keys where tenant_id = $1)
          delete from folders where tenant_id = $1",
         id.uuid(),
     )

@@ -5,6 +5,7 @@ mod check;
 mod folder;
 mod import;
 mod ingest;
+mod key;
 mod maildrop;
 mod message;
 mod purge;

@@ -67,7 +67,7 @@ impl Watched {
 impl BlobStore for Watched {
     async fn put(&self, key: &BlobKey, bytes: Bytes) -> Result<(), blob::Error> {
         self.puts.fetch_add(1, Ordering::SeqCst);
-        let BlobKey::Body { tenant, .. } = key;
+        let (BlobKey::Body { tenant, .. } | BlobKey::WrappedKey { tenant, .. }) = key;
         if *self.failing.lock().unwrap() == Some(*tenant) {
             return Err(blob::Error::NotFound);
         }

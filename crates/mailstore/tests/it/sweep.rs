@@ -79,7 +79,7 @@ async fn a_body_that_cannot_be_deleted_keeps_back_nothing_else() {
     }
     // The first that the sweep comes to.
     let mut keys = bench.blobs.keys().await;
-    keys.sort_by_key(|BlobKey::Body { tenant, blob }| (*tenant, *blob));
+    keys.sort_by_key(BlobKey::to_string);
     *bench.blobs.undeletable.lock().unwrap() = Some(keys[0].clone());
     clock.advance(TimeDelta::days(31));
     let swept = sweep::run(&bench.store, &db).await;

@@ -11,7 +11,7 @@ use crate::key::Generation;
 /// Magic and version; a pack begins and ends with it.
 pub(crate) const MARK: [u8; 8] = *b"PBPACK\x00\x01";
 pub(crate) const HEADER_BYTES: u64 = MARK.len() as u64;
-pub(crate) const ROW_BYTES: u64 = 32;
+pub(crate) const ROW_BYTES: u64 = 24;
 pub(crate) const TRAILER_BYTES: u64 = 36;
 const CHECK_BYTES: usize = 8;
 
@@ -37,7 +37,6 @@ pub(crate) fn put(out: &mut Vec<u8>, pack: PackId, rows: &[Row]) {
     for row in rows {
         out.extend(row.tenant.uuid().as_bytes());
         out.extend(row.generation.number().to_be_bytes());
-        out.extend(row.range.start.to_be_bytes());
         // A pack is far below 4 GiB.
         out.extend(((row.range.end - row.range.start) as u32).to_be_bytes());
     }
@@ -76,18 +75,19 @@ pub(crate) fn parse_directory(trailer: &Trailer, bytes: &[u8], at: u64) -> Resul
     }
     let mut input = Input::new(bytes);
     let mut rows: Vec<Row> = Vec::new();
+    // Places from the first footer's first byte on, until it is known where that is.
+    let mut end = 0;
     while !input.is_empty() {
         let tenant = TenantId::from_uuid(input.uuid()?);
         let generation = Generation::new(input.u32()?).ok_or(Malformed("a generation of 0"))?;
-        let start = input.u64()?;
-        let end = start.checked_add(u64::from(input.u32()?)).ok_or(Malformed("a footer past the end"))?;
-        if rows.last().is_some_and(|last| last.range.end != start) || start < HEADER_BYTES {
-            return Err(Malformed("a footer out of its place"));
-        }
+        let start = end;
+        end += u64::from(input.u32()?);
         rows.push(Row { tenant, generation, range: start..end });
     }
-    if rows.last().is_some_and(|last| last.range.end != at) {
-        return Err(Malformed("a footer out of its place"));
+    let begin = at.checked_sub(end).filter(|&begin| begin >= HEADER_BYTES);
+    let begin = begin.ok_or(Malformed("footers longer than the pack"))?;
+    for row in &mut rows {
+        row.range = row.range.start + begin..row.range.end + begin;
     }
     Ok(rows)
 }

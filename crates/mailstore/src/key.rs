@@ -1,0 +1,199 @@
+//! Tenants' data keys: made once, kept wrapped, in a row and in the blob store, from which they can be had without a database.
+//!
+//! The row decides which key it is; the object follows, and only then does the key seal. So whatever has been sealed can be
+//! opened by whoever has the bucket and the key-encryption key. Each step bears being interrupted: [`rewrap`] goes on from there.
+
+mod store;
+
+use std::sync::Arc;
+
+use blob::{BlobKey, BlobStore};
+use db::{Db, SystemTx};
+use kernel::{TenantId, WrappedKeyId};
+use pack::{DataKey, Generation, KeyEncryption, WrappedKey};
+use tenancy::Ctx;
+
+use crate::Error;
+
+/// How many keys are looked up at a time.
+const BATCH: i64 = 500;
+
+/// Where wrapped keys are kept, and who unwraps them. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Keys {
+    db: Db,
+    blobs: Arc<dyn BlobStore>,
+    encryption: Arc<dyn KeyEncryption>,
+}
+
+/// A wrapped key as its row has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Row {
+    tenant_id: TenantId,
+    id: WrappedKeyId,
+    wrapped: Vec<u8>,
+    is_stored: bool,
+    /// An object that is to be deleted: the same key under an older key-encryption key.
+    former: Option<WrappedKeyId>,
+}
+
+/// What a change of the key-encryption key came to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Rewrapped {
+    /// Keys that are wrapped with the current one now and were not before.
+    pub keys: u64,
+    /// Keys that failed and were passed by; the older key-encryption keys are still needed.
+    pub failed: u64,
+}
+
+impl Keys {
+    /// Keys in `blobs` and `db`, wrapped by `encryption`.
+    pub fn new(db: Db, blobs: Arc<dyn BlobStore>, encryption: Arc<dyn KeyEncryption>) -> Self {
+        Self { db, blobs, encryption }
+    }
+
+    /// The key that seals a tenant's mail now; made if the tenant has none.
+    ///
+    /// # Errors
+    /// [`Error::Key`] when it cannot be unwrapped, `Blob` when it cannot be stored.
+    pub async fn sealing(&self, ctx: &Ctx) -> Result<DataKey, Error> {
+        loop {
+            let mut tx = ctx.begin().await?;
+            let row = store::find(&mut tx, None).await?;
+            drop(tx);
+            let Some(row) = row else {
+                self.add(ctx, Generation::FIRST).await?;
+                continue;
+            };
+            let key = self.unwrap(&row).await?;
+            // Where the row has changed under our hands, the next look sees to what.
+            if row.is_stored || self.put(&row).await? {
+                return Ok(key);
+            }
+        }
+    }
+
+    /// A generation of a tenant's key, for what was sealed under it.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if there is none; [`Error::Key`] when it cannot be unwrapped.
+    pub async fn opening(&self, ctx: &Ctx, generation: Generation) -> Result<DataKey, Error> {
+        let mut tx = ctx.begin().await?;
+        let row = store::find(&mut tx, Some(generation)).await?.ok_or(Error::NotFound)?;
+        drop(tx);
+        self.unwrap(&row).await
+    }
+
+    /// Gives a tenant a new key for what is sealed from now on; the older ones go on opening what they sealed. The
+    /// generation that seals now.
+    ///
+    /// # Errors
+    /// As [`Self::sealing`].
+    pub async fn rotate(&self, ctx: &Ctx) -> Result<Generation, Error> {
+        let current = self.sealing(ctx).await?.generation();
+        if let Some(next) = current.next() {
+            self.add(ctx, next).await?;
+        }
+        Ok(self.sealing(ctx).await?.generation())
+    }
+
+    /// Makes a key of a generation, unless another process has made it meanwhile.
+    async fn add(&self, ctx: &Ctx, generation: Generation) -> Result<(), Error> {
+        let key = DataKey::generate(ctx.env(), ctx.tenant_id(), generation);
+        let wrapped = self.encryption.wrap(&key).await?;
+        let mut tx = ctx.begin().await?;
+        store::insert(&mut tx, ctx.env().new_id(), &wrapped, ctx.env().now()).await?;
+        Ok(tx.commit().await?)
+    }
+
+    async fn unwrap(&self, row: &Row) -> Result<DataKey, Error> {
+        let wrapped = WrappedKey::decode(&row.wrapped).map_err(pack::KeyError::from)?;
+        Ok(self.encryption.unwrap(&wrapped).await?)
+    }
+
+    /// Puts a row's object and notes that it is there; whether the row is still that one.
+    async fn put(&self, row: &Row) -> Result<bool, Error> {
+        let key = BlobKey::WrappedKey { tenant: row.tenant_id, key: row.id };
+        self.blobs.put(&key, row.wrapped.clone().into()).await?;
+        let mut tx = self.system().await?;
+        let noted = store::set_stored(&mut tx, row, self.db.env().now()).await?;
+        tx.commit().await?;
+        if !noted {
+            // The key was wrapped anew or the tenant destroyed in the meantime: nobody would find the object.
+            self.blobs.delete(&key).await?;
+        }
+        Ok(noted)
+    }
+
+    /// Wraps every key with the current key-encryption key that is not, of deleted tenants as well, and deletes what it was wrapped with before.
+    /// No body is touched. Several processes may do so at once. What fails is logged, counted and tried again by the next call.
+    ///
+    /// # Errors
+    /// When the keys cannot be looked up.
+    pub async fn rewrap(&self) -> Result<Rewrapped, Error> {
+        let mut done = Rewrapped::default();
+        let mut after = None;
+        loop {
+            let mut tx = self.system().await?;
+            let rows = store::unsettled(&mut tx, self.encryption.current(), after, BATCH).await?;
+            drop(tx);
+            let Some((last, generation)) = rows.last().map(|(row, generation)| (row.tenant_id, *generation))
+            else {
+                return Ok(done);
+            };
+            after = Some((last, generation));
+            for (row, _) in rows {
+                let (tenant, id) = (row.tenant_id, row.id);
+                match self.settle(row).await {
+                    Ok(changed) => done.keys += u64::from(changed),
+                    Err(error) => {
+                        done.failed += 1;
+                        tracing::warn!(tenant.id = %tenant, key.id = %id, error.cause = ?error, "a key was not wrapped anew");
+                    }
+                }
+            }
+        }
+    }
+
+    /// Finishes what is begun for a key, and wraps it anew if it has to be; whether it was.
+    async fn settle(&self, row: Row) -> Result<bool, Error> {
+        if !self.finish(&row).await? {
+            return Ok(false);
+        }
+        let wrapped = WrappedKey::decode(&row.wrapped).map_err(pack::KeyError::from)?;
+        if wrapped.kek() == self.encryption.current() {
+            return Ok(false);
+        }
+        let wrapped = self.encryption.wrap(&self.encryption.unwrap(&wrapped).await?).await?;
+        let id = self.db.env().new_id();
+        let mut tx = self.system().await?;
+        let replaced = store::replace(&mut tx, &row, id, &wrapped).await?;
+        tx.commit().await?;
+        let tenant_id = row.tenant_id;
+        let anew = Row { tenant_id, id, wrapped: wrapped.encode(), is_stored: false, former: Some(row.id) };
+        Ok(replaced && self.finish(&anew).await?)
+    }
+
+    /// Puts the object if it is not there, and then deletes the former one. Whether the row is still that one: another process may have
+    /// been first, or the tenant is no more.
+    async fn finish(&self, row: &Row) -> Result<bool, Error> {
+        if !row.is_stored && !self.put(row).await? {
+            return Ok(false);
+        }
+        if let Some(former) = row.former {
+            self.blobs.delete(&BlobKey::WrappedKey { tenant: row.tenant_id, key: former }).await?;
+            let mut tx = self.system().await?;
+            store::forget_former(&mut tx, row).await?;
+            tx.commit().await?;
+        }
+        Ok(true)
+    }
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "keys are kept for deleted tenants too, which cannot be entered"
+    )]
+    async fn system(&self) -> Result<SystemTx, Error> {
+        Ok(SystemTx::begin(&self.db).await?)
+    }
+}

@@ -1,0 +1,138 @@
+//! SQL of keys.
+
+use chrono::{DateTime, Utc};
+use db::{Error, SystemTx};
+use kernel::{TenantId, WrappedKeyId};
+use pack::{Generation, KekId, WrappedKey};
+use tenancy::TenantTx;
+
+use super::Row;
+
+/// A generation as an integer column holds it. It takes two thousand million rotations to reach the limit.
+fn to_column(generation: Generation) -> i32 {
+    i32::try_from(generation.number()).unwrap_or(i32::MAX)
+}
+
+/// One of a tenant's keys; the newest if no generation is named.
+pub(super) async fn find(tx: &mut TenantTx, generation: Option<Generation>) -> Result<Option<Row>, Error> {
+    let tenant_id = tx.tenant_id();
+    let row = sqlx::query!(
+        r#"select id, wrapped, stored_at is not null as "is_stored!", former_id from tenant_keys
+           where tenant_id = $1 and generation = coalesce($2, generation) order by generation desc limit 1"#,
+        tenant_id.uuid(),
+        generation.map(to_column),
+    )
+    .fetch_optional(tx.conn())
+    .await?;
+    Ok(row.map(|row| Row {
+        tenant_id,
+        id: WrappedKeyId::from_uuid(row.id),
+        wrapped: row.wrapped,
+        is_stored: row.is_stored,
+        former: row.former_id.map(WrappedKeyId::from_uuid),
+    }))
+}
+
+/// Adds a key unless there is one of its generation; waits for another transaction that is adding it.
+pub(super) async fn insert(
+    tx: &mut TenantTx,
+    id: WrappedKeyId,
+    wrapped: &WrappedKey,
+    now: DateTime<Utc>,
+) -> Result<(), Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    sqlx::query!(
+        "insert into tenant_keys (tenant_id, generation, id, kek, wrapped, created_at)
+         values ($1, $2, $3, $4, $5, $6) on conflict on constraint tenant_keys_once do nothing",
+        tenant_id,
+        to_column(wrapped.generation()),
+        id.uuid(),
+        wrapped.kek().as_str(),
+        wrapped.encode(),
+        now,
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// Notes that the object is there; whether the row is still this one.
+pub(super) async fn set_stored(tx: &mut SystemTx, row: &Row, now: DateTime<Utc>) -> Result<bool, Error> {
+    let done = sqlx::query!(
+        "update tenant_keys set stored_at = coalesce(stored_at, $3) where tenant_id = $1 and id = $2",
+        row.tenant_id.uuid(),
+        row.id.uuid(),
+        now,
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Some of the keys that are not wrapped with the current key-encryption key or not finished, after a place in their order; and
+/// the generation of each.
+pub(super) async fn unsettled(
+    tx: &mut SystemTx,
+    current: &KekId,
+    after: Option<(TenantId, i32)>,
+    limit: i64,
+) -> Result<Vec<(Row, i32)>, Error> {
+    let (tenant, generation) =
+        after.map_or((uuid::Uuid::nil(), 0), |(tenant, generation)| (tenant.uuid(), generation));
+    let rows = sqlx::query!(
+        r#"select tenant_id, generation, id, wrapped, stored_at is not null as "is_stored!", former_id
+           from tenant_keys
+           where (kek <> $1 or stored_at is null or former_id is not null) and (tenant_id, generation) > ($2, $3)
+           order by tenant_id, generation limit $4"#,
+        current.as_str(),
+        tenant,
+        generation,
+        limit,
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    let rows = rows.into_iter().map(|row| {
+        let key = Row {
+            tenant_id: TenantId::from_uuid(row.tenant_id),
+            id: WrappedKeyId::from_uuid(row.id),
+            wrapped: row.wrapped,
+            is_stored: row.is_stored,
+            former: row.former_id.map(WrappedKeyId::from_uuid),
+        };
+        (key, row.generation)
+    });
+    Ok(rows.collect())
+}
+
+/// Puts a new wrapping in the place of a finished row's; whether the row was still that one.
+pub(super) async fn replace(
+    tx: &mut SystemTx,
+    row: &Row,
+    id: WrappedKeyId,
+    wrapped: &WrappedKey,
+) -> Result<bool, Error> {
+    let done = sqlx::query!(
+        "update tenant_keys set id = $3, kek = $4, wrapped = $5, stored_at = null, former_id = id
+         where tenant_id = $1 and id = $2 and former_id is null",
+        row.tenant_id.uuid(),
+        row.id.uuid(),
+        id.uuid(),
+        wrapped.kek().as_str(),
+        wrapped.encode(),
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Notes that the former object is deleted.
+pub(super) async fn forget_former(tx: &mut SystemTx, row: &Row) -> Result<(), Error> {
+    sqlx::query!(
+        "update tenant_keys set former_id = null where tenant_id = $1 and id = $2",
+        row.tenant_id.uuid(),
+        row.id.uuid(),
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}

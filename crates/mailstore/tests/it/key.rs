@@ -1,0 +1,192 @@
+//! A tenant's keys: made once, in the bucket before they seal, changed without touching what they sealed, and gone with the tenant.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use blob::{BlobKey, BlobStore as _};
+use chrono::TimeDelta;
+use futures::future::join_all;
+use kernel::{Env, TenantId};
+use mailstore::Error;
+use mailstore::key::{Keys, Rewrapped};
+use mailstore::purge;
+use pack::{DataKey, Generation, KeyEncryption as _, LocalKeys, WrappedKey};
+use secrecy::{ExposeSecret as _, SecretString};
+use tenancy::auth::Auth;
+use tenancy::tenant;
+
+use crate::support::Bench;
+
+fn new_kek() -> String {
+    LocalKeys::generate(&Env::system()).expose_secret().to_owned()
+}
+
+fn local(text: &str) -> Arc<LocalKeys> {
+    Arc::new(LocalKeys::parse(&Env::system(), &SecretString::from(text)).unwrap())
+}
+
+fn keys(bench: &Bench, kek: &str) -> Keys {
+    Keys::new(bench.world.test_db.db(), bench.blobs.clone(), local(kek))
+}
+
+/// The secret itself, which only a wrapping shows.
+async fn same(one: &DataKey, other: &DataKey) -> bool {
+    let mut writer = pack::Writer::new(&Env::system());
+    let delivery = pack::Delivery {
+        message: Env::system().new_id(),
+        uidl: "1".parse().unwrap(),
+        mailbox: Env::system().new_id(),
+        folder: None,
+    };
+    let about = pack::About::new([0; 32], chrono::DateTime::UNIX_EPOCH, vec![delivery]).unwrap();
+    let address = writer.add(one, &pack::Compressed::new(b"body").unwrap(), about).unwrap();
+    let sealed = writer.seal();
+    let range = address.range();
+    let stored = &sealed.bytes()[range.start as usize..range.end as usize];
+    pack::open(other, &address, stored).is_ok_and(|body| body == b"body")
+}
+
+/// What can be had from the bucket and a key-encryption key alone.
+async fn from_the_bucket(bench: &Bench, kek: &str) -> Vec<DataKey> {
+    let mut found = Vec::new();
+    for key in bench.blobs.keys().await {
+        let BlobKey::WrappedKey { tenant, .. } = key else { continue };
+        let wrapped = WrappedKey::decode(&bench.blobs.get(&key).await.unwrap()).unwrap();
+        assert_eq!(wrapped.tenant(), tenant);
+        found.push(local(kek).unwrap(&wrapped).await.unwrap());
+    }
+    found.sort_by_key(DataKey::generation);
+    found
+}
+
+#[tokio::test]
+async fn a_key_is_made_once_and_is_in_the_bucket() {
+    let (bench, kek) = (Bench::new().await, new_kek());
+    let keys = keys(&bench, &kek);
+    let at_once = join_all((0..8).map(|_| keys.sealing(bench.ctx()))).await;
+    let again = keys.sealing(bench.ctx()).await.unwrap();
+    assert_eq!((again.tenant(), again.generation()), (bench.ctx().tenant_id(), Generation::FIRST));
+    for key in at_once {
+        assert!(same(&key.unwrap(), &again).await);
+    }
+    let [found] = &from_the_bucket(&bench, &kek).await[..] else { panic!("not one object") };
+    assert!(same(found, &again).await);
+    let opening = keys.opening(bench.ctx(), Generation::FIRST).await.unwrap();
+    assert!(same(&opening, &again).await);
+}
+
+#[tokio::test]
+async fn a_key_that_is_not_in_the_bucket_does_not_seal() {
+    let (bench, kek) = (Bench::new().await, new_kek());
+    let keys = keys(&bench, &kek);
+    *bench.blobs.failing.lock().unwrap() = Some(bench.ctx().tenant_id());
+    for _ in 0..2 {
+        assert!(matches!(keys.sealing(bench.ctx()).await, Err(Error::Blob(_))));
+    }
+    *bench.blobs.failing.lock().unwrap() = None;
+    let key = keys.sealing(bench.ctx()).await.unwrap();
+    let [found] = &from_the_bucket(&bench, &kek).await[..] else { panic!("not one object") };
+    assert!(same(found, &key).await);
+    let puts = bench.blobs.puts.load(Ordering::SeqCst);
+    keys.sealing(bench.ctx()).await.unwrap();
+    assert_eq!(bench.blobs.puts.load(Ordering::SeqCst), puts);
+}
+
+#[tokio::test]
+async fn a_tenant_gets_a_new_key_and_keeps_the_old() {
+    let (bench, kek) = (Bench::new().await, new_kek());
+    let keys = keys(&bench, &kek);
+    let first = keys.sealing(bench.ctx()).await.unwrap();
+    let second = keys.rotate(bench.ctx()).await.unwrap();
+    assert_eq!(second.number(), 2);
+    let sealing = keys.sealing(bench.ctx()).await.unwrap();
+    assert_eq!(sealing.generation(), second);
+    assert!(same(&first, &keys.opening(bench.ctx(), Generation::FIRST).await.unwrap()).await);
+    assert!(same(&sealing, &keys.opening(bench.ctx(), second).await.unwrap()).await);
+    assert_eq!(from_the_bucket(&bench, &kek).await.len(), 2);
+    let third = keys.opening(bench.ctx(), second.next().unwrap()).await;
+    assert!(matches!(third, Err(Error::NotFound)));
+    // Nobody sees another's.
+    let (other, _) = bench.neighbour().await;
+    assert!(matches!(keys.opening(&other, Generation::FIRST).await, Err(Error::NotFound)));
+    assert!(!same(&first, &keys.sealing(&other).await.unwrap()).await);
+}
+
+#[tokio::test]
+async fn the_key_encryption_key_changes_and_no_body_is_touched() {
+    let (bench, old, new) = (Bench::new().await, new_kek(), new_kek());
+    let ada = bench.mailbox("ada", None).await;
+    bench.stored(ada, crate::support::HELLO).await;
+    let (other, _) = bench.neighbour().await;
+    let before = keys(&bench, &old);
+    let first = before.sealing(bench.ctx()).await.unwrap();
+    before.rotate(bench.ctx()).await.unwrap();
+    let others = before.sealing(&other).await.unwrap();
+    // A deleted tenant may come back.
+    tenant::delete(&other, None).await.unwrap();
+
+    let both = keys(&bench, &format!("{new}{old}"));
+    let puts = bench.blobs.puts.load(Ordering::SeqCst);
+    assert_eq!(both.rewrap().await.unwrap(), Rewrapped { keys: 3, failed: 0 });
+    assert_eq!(bench.blobs.puts.load(Ordering::SeqCst), puts + 3);
+    assert_eq!(both.rewrap().await.unwrap(), Rewrapped::default());
+
+    // The old one is not needed any more, not even for a restart from the bucket.
+    let found = from_the_bucket(&bench, &new).await;
+    assert_eq!(found.len(), 3);
+    let of = |tenant: TenantId| found.iter().find(|key| key.tenant() == tenant).unwrap();
+    assert!(same(of(bench.ctx().tenant_id()), &first).await);
+    assert!(same(of(other.tenant_id()), &others).await);
+    let after = keys(&bench, &new);
+    assert!(same(&after.opening(bench.ctx(), Generation::FIRST).await.unwrap(), &first).await);
+    let unknown = keys(&bench, &old).opening(bench.ctx(), Generation::FIRST).await.unwrap_err();
+    assert!(matches!(&unknown, Error::Key(cause) if matches!(**cause, pack::KeyError::Unknown(_))));
+    assert_eq!(unknown.code(), "internal");
+}
+
+#[tokio::test]
+async fn an_interrupted_change_goes_on_and_what_cannot_be_read_is_passed_by() {
+    let (bench, old, new) = (Bench::new().await, new_kek(), new_kek());
+    let key = keys(&bench, &old).sealing(bench.ctx()).await.unwrap();
+    let both = keys(&bench, &format!("{new}{old}"));
+    // The new object cannot be put.
+    *bench.blobs.failing.lock().unwrap() = Some(bench.ctx().tenant_id());
+    assert_eq!(both.rewrap().await.unwrap(), Rewrapped { keys: 0, failed: 1 });
+    *bench.blobs.failing.lock().unwrap() = None;
+    // The old object cannot be deleted.
+    bench.blobs.keeping.store(true, Ordering::SeqCst);
+    assert_eq!(both.rewrap().await.unwrap(), Rewrapped { keys: 0, failed: 1 });
+    assert_eq!(bench.blobs.keys().await.len(), 2);
+    bench.blobs.keeping.store(false, Ordering::SeqCst);
+    both.rewrap().await.unwrap();
+    let [found] = &from_the_bucket(&bench, &new).await[..] else { panic!("not one object") };
+    assert!(same(found, &key).await);
+
+    let stranger = new_kek();
+    let third = keys(&bench, &stranger);
+    assert_eq!(third.rewrap().await.unwrap(), Rewrapped { keys: 0, failed: 1 });
+    assert!(same(&both.sealing(bench.ctx()).await.unwrap(), &key).await);
+}
+
+#[tokio::test]
+async fn a_destroyed_tenant_leaves_no_key() {
+    let (bench, kek) = (Bench::new().await, new_kek());
+    let keys = keys(&bench, &kek);
+    keys.sealing(bench.ctx()).await.unwrap();
+    keys.rotate(bench.ctx()).await.unwrap();
+    let (other, _) = bench.neighbour().await;
+    let kept = keys.sealing(&other).await.unwrap();
+    tenant::delete(bench.ctx(), None).await.unwrap();
+    bench.world.test_db.clock().advance(TimeDelta::days(32));
+    let db = bench.world.test_db.db();
+    let auth = Auth::new(db.clone()).await.unwrap();
+    assert_eq!(purge::run(&bench.store, &db, &auth).await.unwrap().tenants, 1);
+
+    // Neither rows nor objects: packs that hold a part of their mail are noise from now on.
+    let [left] = &from_the_bucket(&bench, &kek).await[..] else { panic!("not one object") };
+    assert!(same(left, &kept).await);
+    let gone = bench.world.operator.enter_deleted_too(bench.ctx().tenant_id()).await.unwrap();
+    for generation in [Generation::FIRST, Generation::new(2).unwrap()] {
+        assert!(matches!(keys.opening(&gone, generation).await, Err(Error::NotFound)));
+    }
+}
