@@ -26,7 +26,7 @@ fn moved(address: &Address, index: u32, place: &Address) -> Address {
 
 proptest! {
     #[test]
-    fn all_that_went_in_comes_out(items in items(3, 0..20), seed: u64) {
+    fn all_that_went_in_comes_out(items in items(3, 0..10), seed: u64) {
         let keys = keys(seed);
         let packed = Packed::new(&env(seed ^ 1), &keys, &items);
         for (item, address) in items.iter().zip(&packed.addresses) {
