@@ -12,9 +12,8 @@ use crate::codec::Malformed;
 /// The longest body that a pack takes.
 pub const MAX_BODY_BYTES: usize = 64 << 20;
 
-/// What mail is made of, written for this purpose after the forms that mail programs use; the likeliest last would be best,
-/// the order is not that fine. No customer's mail and nobody's message is in it. Packs need it for ever: it never changes, a better one
-/// is another codec.
+/// What mail is made of, written for this purpose after the forms that mail programs use. No customer's mail and nobody's message is
+/// in it. Packs need it for ever: it never changes, and a better one is another codec.
 const DICTIONARY: &str = include_str!("dictionary-1.txt");
 
 /// Up to here a body is worth the harder work: it gains the most and costs little.

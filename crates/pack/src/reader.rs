@@ -42,7 +42,7 @@ pub fn open(key: &DataKey, address: &Address, stored: &[u8]) -> Result<Vec<u8>, 
     let pack = address.pack();
     let sealer = key.sealer(pack.uuid().as_bytes(), Purpose::Entry);
     let place = entry_place(key.tenant(), pack, address.index());
-    Ok(compress::expand(sealer.open(address.index(), &[&place], stored)?)?)
+    Ok(compress::expand(sealer.open(address.index(), &place, stored)?)?)
 }
 
 /// What came of reading a pack's end.
@@ -125,7 +125,7 @@ impl Tail {
         let within = (row.range.start - self.begin) as usize..(row.range.end - self.begin) as usize;
         let sealer = key.sealer(self.pack.uuid().as_bytes(), Purpose::Footer);
         let place = footer_place(row.tenant, self.pack, row.generation);
-        let records = compress::expand(sealer.open(0, &[&place], &self.footers[within])?)?;
+        let records = compress::expand(sealer.open(0, &place, &self.footers[within])?)?;
         let records = footer::parse(&records)?.into_iter().map(|record| {
             let numbers = u32::try_from(record.index).ok().zip(u32::try_from(record.length).ok());
             let address = numbers.and_then(|(index, length)| {

@@ -46,7 +46,7 @@ impl Sealer {
 
     /// Encrypts in place; the tag. `place` is what the bytes are bound to.
     #[expect(clippy::expect_used, reason = "GCM refuses only plaintexts of 64 GiB and more")]
-    pub(crate) fn seal(&self, nonce: u32, place: &[&[u8]], bytes: &mut [u8]) -> [u8; TAG_BYTES] {
+    pub(crate) fn seal(&self, nonce: u32, place: &[u8], bytes: &mut [u8]) -> [u8; TAG_BYTES] {
         let tag = self
             .key
             .seal_in_place_separate_tag(numbered(nonce), Aad::from(self.bound_to(place)), bytes)
@@ -57,7 +57,7 @@ impl Sealer {
     }
 
     /// The plaintext of ciphertext and tag.
-    pub(crate) fn open(&self, nonce: u32, place: &[&[u8]], sealed: &[u8]) -> Result<Vec<u8>, DoesNotOpen> {
+    pub(crate) fn open(&self, nonce: u32, place: &[u8], sealed: &[u8]) -> Result<Vec<u8>, DoesNotOpen> {
         let mut bytes = sealed.to_vec();
         let aad = Aad::from(self.bound_to(place));
         let length = self.key.open_in_place(numbered(nonce), aad, &mut bytes).map_err(|_| DoesNotOpen)?.len();
@@ -65,9 +65,9 @@ impl Sealer {
         Ok(bytes)
     }
 
-    /// Purpose and place; each part of a place has one length but the last, so no two places read the same.
-    fn bound_to(&self, place: &[&[u8]]) -> Vec<u8> {
-        [self.purpose.info(), &place.concat()].concat()
+    /// Purpose and place: no purpose is the beginning of another, so no two of both read the same.
+    fn bound_to(&self, place: &[u8]) -> Vec<u8> {
+        [self.purpose.info(), place].concat()
     }
 }
 

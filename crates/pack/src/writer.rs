@@ -113,7 +113,7 @@ impl Writer {
         let begin = self.bytes.len();
         self.bytes.extend(body.plaintext());
         let place = entry_place(key.tenant(), self.id, index);
-        let tag = section.entry_key.seal(index, &[&place], &mut self.bytes[begin..]);
+        let tag = section.entry_key.seal(index, &place, &mut self.bytes[begin..]);
         self.bytes.extend(tag);
         let record = Record { index: index.into(), offset, length: length.into(), about };
         footer::put(&mut section.records, &record);
@@ -129,7 +129,7 @@ impl Writer {
             let begin = bytes.len();
             bytes.extend(compress::plain(&section.records));
             let place = footer_place(tenant, id, generation);
-            let tag = section.footer_key.seal(0, &[&place], &mut bytes[begin..]);
+            let tag = section.footer_key.seal(0, &place, &mut bytes[begin..]);
             bytes.extend(tag);
             rows.push(Row { tenant, generation, range: begin as u64..bytes.len() as u64 });
         }

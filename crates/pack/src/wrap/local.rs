@@ -104,7 +104,7 @@ impl KeyEncryption for LocalKeys {
         let kek = self.current.id.clone();
         let place = WrappedKey::place(key.tenant(), key.generation(), &kek);
         let mut bytes = Zeroizing::new(*key.secret());
-        let tag = self.current.sealer(&salt).seal(0, &[&place], bytes.as_mut_slice());
+        let tag = self.current.sealer(&salt).seal(0, &place, bytes.as_mut_slice());
         let wrapping = [&salt, bytes.as_slice(), &tag].concat();
         Ok(WrappedKey { tenant: key.tenant(), generation: key.generation(), kek, wrapping })
     }
@@ -115,7 +115,7 @@ impl KeyEncryption for LocalKeys {
         let refused = || KeyError::Refused(wrapped.kek.clone());
         let (salt, sealed) = wrapped.wrapping.split_at_checked(SALT_BYTES).ok_or_else(refused)?;
         let place = WrappedKey::place(wrapped.tenant, wrapped.generation, &wrapped.kek);
-        let opened = kek.sealer(salt).open(0, &[&place], sealed).map_err(|_| refused())?;
+        let opened = kek.sealer(salt).open(0, &place, sealed).map_err(|_| refused())?;
         let opened = Zeroizing::new(opened);
         let bytes: &[u8; KEY_BYTES] = opened.as_slice().try_into().map_err(|_| refused())?;
         Ok(DataKey::from_bytes(wrapped.tenant, wrapped.generation, bytes))
