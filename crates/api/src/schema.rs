@@ -174,8 +174,9 @@ closed! {
     MessageState: "`live`, or `recoverable` for a deleted one.",
         [message::State::Live, message::State::Recoverable].map(message::State::as_str);
     Interval: "How long a cycle is.", [CycleLength::Month, CycleLength::Year].map(CycleLength::as_str);
-    PriceItem: "What is sold.", ["mailbox"];
-    InvoiceItem: "What was sold: what a price is for, the setup of a subscription, or a one-off item.", ["mailbox", "setup", "one_off"];
+    PriceItem: "What is sold.", ["mailbox", "shared_mailbox", "archive", "storage"];
+    InvoiceItem: "What was sold: what a price is for, the setup of a subscription, or a one-off item.",
+        ["mailbox", "shared_mailbox", "archive", "storage", "setup", "one_off"];
     PriceModel: "How units are priced: `flat`, every unit the same; `graduated`, each by its own tier; `volume`, all by one tier.",
         ["flat", "graduated", "volume"];
     RemovalPolicy: "When a removed unit stops being charged.",
@@ -199,7 +200,7 @@ closed! {
     DisputeStatus: "Where a dispute is.", ["open", "won", "lost"];
     PaymentProviderName: "How a payment comes.", ["manual", "stripe"];
     ChargingProvider: "Who takes charges.", ["stripe"];
-    LineKind: "A cycle in advance, units added in one, units removed from one, a charge that comes once, or what is off the line before it.",
+    LineKind: "A cycle in advance, what was used in one that is over, units added in one, units removed from one, a charge that comes once, or what is off the line before it.",
         InvoiceLineKind::ALL.map(InvoiceLineKind::as_str);
     GrantType: "`client_credentials` (a program with an API key), `password` (a person at a first-party portal) or `refresh_token`.",
         ["client_credentials", "password", "refresh_token"];

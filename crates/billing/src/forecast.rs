@@ -5,6 +5,7 @@ use kernel::Money;
 use tenancy::{Action, Ctx, seats};
 
 use crate::Error;
+use crate::price_book::Item;
 use crate::rating::{CycleState, Log, document, local_day, steps_of_changes, steps_of_levels};
 use crate::run::opened;
 use crate::subscription::{self, Subscription};
@@ -30,7 +31,7 @@ pub async fn of_seats(ctx: &Ctx, more: i64) -> Result<Option<PriceDifference>, E
     let mut tx = ctx.begin().await?;
     let Some(subscription) = subscription::store::find(&mut tx).await? else { return Ok(None) };
     let last_billed = subscription::store::last_boundary(&mut tx).await?;
-    let cycles = opened(&mut tx, None).await?;
+    let cycles = opened(&mut tx, None).await?.remove(&Item::Mailbox).unwrap_or_default();
     let changes = seats::changes(&mut tx, ctx.now()).await?;
     let changes: Vec<_> = changes.iter().map(|change| (change.at, i64::from(change.delta))).collect();
     let committed = steps_of_levels(subscription::store::commitments(&mut tx).await?);
@@ -58,7 +59,7 @@ fn next_invoice(
     mut cycles: Vec<CycleState>,
     log: &Log,
 ) -> Result<Option<(NaiveDate, i64)>, Error> {
-    let timeline = subscription.agreed.timeline()?;
+    let timeline = subscription.agreed.timeline(Item::Mailbox)?;
     let today = local_day(ctx.now(), ctx.time_zone());
     let (mut next, mut net) = (subscription.agreed.next_boundary(last_billed)?, 0_i64);
     while let Some(boundary) = next {

@@ -2,7 +2,9 @@
 
 mod agreements;
 mod cancel;
+mod holding;
 mod owed;
+mod rate;
 mod standing;
 pub(crate) mod store;
 mod window;
@@ -14,8 +16,8 @@ use tenancy::{Action, Ctx, TenantTx, event, seats, standing as tenant_standing};
 
 use crate::Error;
 use crate::error::{NOT_A_DATE, date};
-use crate::price_book::{CycleLength, MAILBOX};
-use crate::rating::{CycleState, Share, Step, local_day};
+use crate::price_book::{CycleLength, Item};
+use crate::rating::{Share, Step, local_day};
 use crate::run::opened;
 
 pub use agreements::AgreedTerms;
@@ -23,6 +25,7 @@ pub(crate) use agreements::{Agreements, Beside, Entry, StoredPrice, SubscribedPr
 pub use cancel::cancel;
 pub(crate) use cancel::cancel_at_the_latest;
 pub(crate) use owed::OwedLine;
+pub(crate) use rate::{Cycles, RatedLine, Used};
 pub(crate) use standing::{look_ahead, take_account};
 pub(crate) use window::{Window, Windows};
 
@@ -260,8 +263,8 @@ async fn terms_from_today(
     price_book_id: PriceBookId,
     asked: &Asked,
 ) -> Result<AgreedTerms, Error> {
-    let price = store::price(tx, price_book_id, asked.interval, MAILBOX).await?;
-    let (price_book_version, price, setup_price) = price.ok_or_else(|| {
+    let mut prices = store::prices(tx, price_book_id, asked.interval).await?;
+    let (price_book_version, price, setup_price) = prices.remove(&Item::Mailbox).ok_or_else(|| {
         Error::invalid(
             "/price_book_id",
             "must be a price book of the tenant's reseller with a mailbox price for the interval",
@@ -282,6 +285,7 @@ async fn terms_from_today(
         term_months: asked.term_months,
         anchor_date: asked.anchor_date.or(asked.trial_ends_on).unwrap_or(today),
         price,
+        beside: prices.into_iter().map(|(item, (_, price, _))| (item, price)).collect(),
         setup_price,
     })
 }
@@ -291,8 +295,9 @@ async fn terms_from_today(
 async fn units(ctx: &Ctx, tx: &mut TenantTx) -> Result<i64, Error> {
     let used: i64 = seats::changes(tx, ctx.now()).await?.iter().map(|change| i64::from(change.delta)).sum();
     let today = today(ctx);
-    let charged = opened(tx, None).await?.iter().flat_map(CycleState::quantities).collect::<Vec<_>>();
-    let held = charged.iter().filter(|(day, _)| *day == today).map(|(_, units)| *units).max();
+    let seats = opened(tx, None).await?.remove(&Item::Mailbox).unwrap_or_default();
+    let charged = seats.iter().filter(|state| state.cycle.charged.contains(today));
+    let held = charged.map(|state| state.quantity_on(today)).max();
     Ok(used.max(held.unwrap_or(0)).max(1))
 }
 
@@ -353,7 +358,7 @@ fn changed(
             return Ok(agreed);
         }
         // Nor does an end lift a lock, or make what is still charged cheaper.
-        let held_until = old.timeline()?.charged_until()?.filter(|_| old.ends_on().is_some());
+        let held_until = old.timeline(Item::Mailbox)?.charged_until()?.filter(|_| old.ends_on().is_some());
         let starts_on = match held_until {
             Some(until) if is_less(&terms, planned, units)? => unbilled.max(until),
             _ => unbilled,

@@ -40,12 +40,13 @@ use std::collections::btree_map::Entry;
 use chrono::{DateTime, Utc};
 use db::{SystemRead, SystemTx};
 use kernel::{InvoiceId, Money, Page, PageRequest, ResellerId, TenantId};
-use tenancy::{Action, Caller, Ctx, Scope, TenantTx, seats};
+use tenancy::{Action, Caller, Ctx, Scope, TenantTx, mailbox, seats, storage_sample};
 use uuid::Uuid;
 
 use crate::Error;
 use crate::invoice::store::unbilled::unbilled as unbilled_documents;
 use crate::invoice::{self, Billing, Invoice};
+use crate::rating::Step;
 use crate::run::opened;
 use crate::subscription;
 use crate::tax_rate::{self, TaxRate};
@@ -194,8 +195,13 @@ async fn recomputed(tx: &mut TenantTx) -> Result<Recomputed, Error> {
     };
     // All of them, not those up to now: the clock of the server that billed may be ahead of this one's.
     let seat_changes = seats::changes(tx, DateTime::<Utc>::MAX_UTC).await?;
+    let until = [(tx.tenant_id(), DateTime::<Utc>::MAX_UTC)];
+    let mailbox_changes = mailbox::count::changes_of_each(tx, &until).await?;
+    let samples = storage_sample::of(tx).await?;
     let account = Account {
         log: WholeLog {
+            mailbox_changes: mailbox_changes.into_iter().map(|(_, change)| change).collect(),
+            stored: samples.iter().map(|sample| Step { at: sample.at, level: sample.used_bytes }).collect(),
             seat_changes: seat_changes.iter().map(|change| (change.at, i64::from(change.delta))).collect(),
             commitments: subscription::store::commitments(tx).await?,
             agreed: subscription.agreed,

@@ -1,5 +1,6 @@
 //! Mailboxes and their limits. What is in them is the mail store's.
 
+pub mod count;
 mod lifecycle;
 mod store;
 

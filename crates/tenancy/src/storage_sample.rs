@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use db::{Db, SystemTx};
 use kernel::TenantId;
 
-use crate::TenantTx;
+use crate::{OfTenants, TenantTx};
 
 /// From an instant on, so many bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +34,19 @@ pub async fn record(db: &Db) -> Result<u64, db::Error> {
 /// As of any statement.
 pub async fn of(tx: &mut TenantTx) -> Result<Vec<StorageSample>, db::Error> {
     store::of(tx).await
+}
+
+/// The samples of each of the transaction's tenants up to and including the time given for it: by tenant, oldest first.
+///
+/// # Errors
+/// As of any statement.
+pub async fn of_each(
+    tx: &mut impl OfTenants,
+    until: &[(TenantId, DateTime<Utc>)],
+) -> Result<Vec<(TenantId, StorageSample)>, db::Error> {
+    let tenants = tx.tenant_ids();
+    let until: Vec<_> = until.iter().filter(|(id, _)| tenants.contains(&id.uuid())).copied().collect();
+    store::of_each(tx.conn(), &until).await
 }
 
 /// The samples of several tenants: by tenant, oldest first.

@@ -7,12 +7,17 @@
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use chrono_tz::Tz;
+use kernel::Currency;
 use num_traits::CheckedDiv as _;
 
 use super::RatingError;
-use super::calendar::{Cycle, Span, local_day};
+use super::calendar::{Span, local_day};
+use super::discount::Rate;
+use super::document::{CycleState, Line, LineKind, open};
 use super::price::Share;
 use super::quantity::Step;
+use super::reconcile::{Billed, Charge};
+use super::timeline::{Timeline, course_of};
 
 /// The bytes of one GiB, the unit that is priced.
 const GIB: i128 = 1 << 30;
@@ -42,30 +47,103 @@ pub fn byte_seconds(
 /// The GiB that were stored beyond the allowance, averaged over the whole cycle: what a price per GiB and cycle is
 /// multiplied by. A stub counts as the part of the cycle that it is.
 ///
-/// `seats` has the seats that were charged for each day of `cycle.charged`; each of them pools `bytes_per_seat`. The
-/// allowance is pooled over the cycle too: what is below it on one day makes up for what is above on another.
+/// `allowed` has the bytes that may be stored for nothing on each day that counts, in the order of the days. The allowance is
+/// pooled over the cycle: what is below it on one day makes up for what is above on another.
 pub fn overage_gib(
-    cycle: &Cycle,
+    whole: Span,
     zone: Tz,
     samples: &[Step],
-    seats: &[(NaiveDate, i64)],
-    bytes_per_seat: i64,
+    allowed: &[(NaiveDate, i128)],
 ) -> Result<Share, RatingError> {
-    let seconds =
-        |days: Span| (start_of_day(days.end(), zone) - start_of_day(days.start(), zone)).num_seconds().into();
-    let charged = cycle.charged;
-    let stored =
-        byte_seconds(samples, start_of_day(charged.start(), zone), start_of_day(charged.end(), zone))?;
-    let mut allowed = 0_i128;
-    for (day, seats) in seats.iter().filter(|(day, _)| charged.contains(*day)) {
-        let day = day.succ_opt().and_then(|next| Span::new(*day, next)).ok_or(RatingError::DateRange)?;
-        let bytes = i128::from(*seats) * i128::from(bytes_per_seat);
-        let here = bytes.checked_mul(seconds(day)).and_then(|here| allowed.checked_add(here));
-        allowed = here.ok_or(RatingError::AmountRange)?;
+    let (mut stored, mut pooled) = (0_i128, 0_i128);
+    for days in allowed.chunk_by(|(one, _), (next, _)| one.succ_opt() == Some(*next)) {
+        let (Some((first, _)), Some((last, _))) = (days.first(), days.last()) else { continue };
+        let end = last.succ_opt().ok_or(RatingError::DateRange)?;
+        let all = byte_seconds(samples, start_of_day(*first, zone), start_of_day(end, zone))?;
+        stored = stored.checked_add(all).ok_or(RatingError::AmountRange)?;
+        for (day, bytes) in days {
+            let day = day.succ_opt().and_then(|next| Span::new(*day, next)).ok_or(RatingError::DateRange)?;
+            let here = bytes.checked_mul(seconds(day, zone)).and_then(|here| pooled.checked_add(here));
+            pooled = here.ok_or(RatingError::AmountRange)?;
+        }
     }
-    let beyond = Share::from((stored - allowed).max(0));
-    let whole: i128 = seconds(cycle.whole);
-    beyond.checked_div(&Share::from(whole * GIB)).ok_or(RatingError::DateRange)
+    let beyond = Share::from((stored - pooled).max(0));
+    beyond.checked_div(&Share::from(seconds(whole, zone) * GIB)).ok_or(RatingError::DateRange)
+}
+
+/// Bills what was stored in every cycle that is over by `boundary`, less what was billed of it; the cycles are brought up to date
+/// as [`document()`](super::document()) does, and called again it adds nothing. Each line comes with the GiB that it is for.
+///
+/// `allowance` says how many bytes may be stored for nothing on a day. A cycle is charged at the rate of the last of its days
+/// that count: those that are charged, and on which the account is not paused. The lines of a cycle count whole GiB, to the
+/// nearest, and cost what the exact ones do.
+pub fn storage(
+    timeline: &Timeline,
+    boundary: NaiveDate,
+    zone: Tz,
+    cycles: &mut Vec<CycleState>,
+    samples: &[Step],
+    allowance: &dyn Fn(NaiveDate) -> i128,
+) -> Result<Vec<(Line, Share)>, RatingError> {
+    let courses = timeline.courses()?;
+    open(timeline, &courses, boundary, zone, cycles)?;
+    let mut lines = Vec::new();
+    for state in cycles.iter_mut().rev() {
+        let mut counted = Vec::new();
+        let mut rate = state.billed.last().map(|line| line.rate.clone());
+        if let Some(course) = course_of(&courses, &state.cycle) {
+            state.cycle = course.cycle_at(state.cycle.charged.start())?;
+            if boundary < state.cycle.charged.end() {
+                continue;
+            }
+            for day in state.cycle.charged.each_day().filter(|day| !timeline.is_paused(course, *day)) {
+                let Some(terms) = course.terms_on(day) else { continue };
+                counted.push(day);
+                rate = Some(timeline.rate_on(day, terms));
+            }
+        }
+        let Some(rate) = rate else { continue };
+        let allowed: Vec<_> = counted.into_iter().map(|day| (day, allowance(day))).collect();
+        let gib = overage_gib(state.cycle.whole, state.zone, samples, &allowed)?;
+        lines.extend(bill(state, &rate, gib, timeline.currency())?.map(|line| (line, gib)));
+    }
+    Ok(lines)
+}
+
+/// What of a cycle is left to be billed, or to be taken back.
+fn bill(
+    state: &mut CycleState,
+    rate: &Rate,
+    gib: Share,
+    currency: Currency,
+) -> Result<Option<Line>, RatingError> {
+    let billed = |minor: fn(&Billed) -> i64| {
+        let mut amounts = state.billed.iter().map(minor);
+        amounts.try_fold(0_i64, i64::checked_add).ok_or(RatingError::AmountRange)
+    };
+    let (net, off) = (billed(|line| line.amount_minor)?, billed(|line| line.discount_minor)?);
+    let (cost, list) = (rate.cost(gib)?.minor(currency)?, rate.list_cost(gib)?.minor(currency)?);
+    let less = |owed: i64, billed: i64| owed.checked_sub(billed).ok_or(RatingError::AmountRange);
+    let (amount_minor, discount_minor) = (less(cost, net)?, less(less(list, cost)?, off)?);
+    if (amount_minor, discount_minor) == (0, 0) {
+        return Ok(None);
+    }
+    let kind = match state.billed.is_empty() {
+        true => LineKind::Usage,
+        false if amount_minor < 0 => LineKind::Credit,
+        false => LineKind::Proration,
+    };
+    let whole_gib = i64::try_from(gib.round().to_integer()).map_err(|_| RatingError::AmountRange)?;
+    let quantity = less(whole_gib, billed(|line| line.quantity)?)?;
+    let charge =
+        Charge { period: state.cycle.charged, quantity, seat_days: 0, amount_minor, discount_minor };
+    state.billed.push(charge.billed_at(rate.clone()));
+    Ok(Some(Line { kind, cycle: state.cycle, rate: rate.clone(), charge }))
+}
+
+/// How long some local days are.
+fn seconds(days: Span, zone: Tz) -> i128 {
+    (start_of_day(days.end(), zone) - start_of_day(days.start(), zone)).num_seconds().into()
 }
 
 /// The first instant of a local day: midnight, or when clocks skip that, the instant at which they do. A day that the
@@ -98,10 +176,6 @@ mod tests {
         text.parse().unwrap()
     }
 
-    fn cycle(start: &str, end: &str) -> Cycle {
-        let whole = Span::new(date(start), date(end)).unwrap();
-        Cycle { charged: whole, whole }
-    }
 
     #[test]
     fn the_last_level_holds_until_the_next_sample() {
@@ -145,10 +219,12 @@ mod tests {
     #[test]
     fn seats_pool_what_they_may_store() {
         let stored = [Step { at: instant("2026-01-01T00:00:00Z"), level: 30 << 30 }];
-        let april = cycle("2026-04-01", "2026-05-01");
-        let seats: Vec<(NaiveDate, i64)> =
-            april.whole.each_day().map(|day| (day, if day < date("2026-04-16") { 1 } else { 3 })).collect();
-        let overage = |bytes_per_seat| overage_gib(&april, Tz::UTC, &stored, &seats, bytes_per_seat);
+        let april = Span::new(date("2026-04-01"), date("2026-05-01")).unwrap();
+        let seats = |day| if day < date("2026-04-16") { 1 } else { 3 };
+        let overage = |bytes_per_seat: i128| {
+            let allowed: Vec<_> = april.each_day().map(|day| (day, seats(day) * bytes_per_seat)).collect();
+            overage_gib(april, Tz::UTC, &stored, &allowed)
+        };
         assert_eq!(overage(10 << 30), Ok(Share::from(10)));
         assert_eq!(overage(15 << 30), Ok(Share::from(0)));
         assert_eq!(overage(16 << 30), Ok(Share::from(0)));

@@ -1,6 +1,6 @@
 //! SQL of subscriptions.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use db::SystemTx;
 use kernel::{Currency, PriceBookId, ResellerId, SubscriptionId, TenantId};
@@ -11,8 +11,8 @@ use uuid::Uuid;
 use super::{AgreedTerms, Agreements, Beside, Entry, StoredPrice, SubscribedPrice, Subscription};
 use crate::Error;
 use crate::by_tenant::by_tenant;
-use crate::price_book::CycleLength;
-use crate::price_book::store::setup_price;
+use crate::price_book::store::{item, setup_price};
+use crate::price_book::{CycleLength, Item};
 use crate::rating::{Step, UnitPrice};
 use crate::{discount, one_off_item};
 
@@ -111,8 +111,11 @@ async fn entries(tx: &mut impl OfTenants) -> Result<BTreeMap<TenantId, Vec<Entry
     .fetch_all(tx.conn())
     .await
     .map_err(db::Error::from)?;
+    let books: BTreeSet<Uuid> = rows.iter().map(|row| row.book_id).collect();
+    let beside = prices_beside(tx, &books.into_iter().collect::<Vec<_>>()).await?;
     let mut entries = Vec::new();
     for row in rows {
+        let interval = CycleLength::from_name(&row.interval).ok_or(Error::Stored("interval"))?;
         let price = SubscribedPrice::try_from(StoredPrice {
             id: row.price_id,
             currency: &row.currency,
@@ -124,15 +127,17 @@ async fn entries(tx: &mut impl OfTenants) -> Result<BTreeMap<TenantId, Vec<Entry
             removal_policy: &row.removal_policy,
             grace_days: row.grace_days,
             suspension_policy: &row.suspension_policy,
+            included_bytes: None,
         })?;
         let terms = AgreedTerms {
             starts_on: row.starts_on,
             price_book_id: PriceBookId::from_uuid(row.book_id),
             price_book_version: row.version,
-            interval: CycleLength::from_name(&row.interval).ok_or(Error::Stored("interval"))?,
+            interval,
             term_months: row.term_months,
             anchor_date: row.anchor_date,
             price,
+            beside: beside.get(&(row.book_id, interval)).cloned().unwrap_or_default(),
             setup_price: setup_price(row.setup_price.as_deref())?,
         };
         entries.push((row.tenant_id, row.ordinal, Entry::Terms(terms)));
@@ -140,6 +145,43 @@ async fn entries(tx: &mut impl OfTenants) -> Result<BTreeMap<TenantId, Vec<Entry
     entries.extend(ends.into_iter().map(|end| (end.tenant_id, end.ordinal, Entry::End(end.starts_on))));
     entries.sort_by_key(|(tenant_id, ordinal, _)| (*tenant_id, *ordinal));
     Ok(by_tenant(entries.into_iter().map(|(id, _, entry)| (TenantId::from_uuid(id), entry))))
+}
+
+/// What some books sell beside seats, for each interval.
+async fn prices_beside(
+    tx: &mut impl OfTenants,
+    books: &[Uuid],
+) -> Result<BTreeMap<(Uuid, CycleLength), BTreeMap<Item, SubscribedPrice>>, Error> {
+    let rows = sqlx::query!(
+        r#"select b.id as book_id, b.currency, b.tax_behavior, p.item, p.id, p."interval", p.model, p.unit_price::text,
+             p.tier_limits as "tier_limits: Vec<Option<i32>>", p.tier_prices::text[] as "tier_prices!", p.removal_policy,
+             p.grace_days, p.suspension_policy, p.included_bytes
+           from price_books b join prices p on p.price_book_id = b.id
+           where b.id = any ($1) and p.item <> 'mailbox'"#,
+        books
+    )
+    .fetch_all(tx.conn())
+    .await
+    .map_err(db::Error::from)?;
+    let mut beside = BTreeMap::<_, BTreeMap<Item, SubscribedPrice>>::new();
+    for row in rows {
+        let price = SubscribedPrice::try_from(StoredPrice {
+            id: row.id,
+            currency: &row.currency,
+            tax_behavior: &row.tax_behavior,
+            model: &row.model,
+            unit_price: row.unit_price.as_deref(),
+            tier_limits: &row.tier_limits,
+            tier_prices: &row.tier_prices,
+            removal_policy: &row.removal_policy,
+            grace_days: row.grace_days,
+            suspension_policy: &row.suspension_policy,
+            included_bytes: row.included_bytes,
+        })?;
+        let interval = CycleLength::from_name(&row.interval).ok_or(Error::Stored("interval"))?;
+        beside.entry((row.book_id, interval)).or_default().insert(item(&row.item)?, price);
+    }
+    Ok(beside)
 }
 
 /// As [`find`], keeping runs and other writers away until the transaction ends; two that subscribe for the first
@@ -171,27 +213,28 @@ pub(super) async fn find_if_free(tx: &mut TenantTx) -> Result<Option<Subscriptio
     find(tx).await
 }
 
-/// The price of an item in a book that the tenant sees, with the book's version, and what it charges for a setup.
-pub(super) async fn price(
+/// A price of a book with the book's version, and what it charges for a setup.
+type OfBook = (i32, SubscribedPrice, Option<UnitPrice>);
+
+/// The prices for an interval in a book that the tenant sees.
+pub(super) async fn prices(
     tx: &mut TenantTx,
     book: PriceBookId,
     interval: CycleLength,
-    item: &str,
-) -> Result<Option<(i32, SubscribedPrice, Option<UnitPrice>)>, Error> {
-    let row = sqlx::query!(
-        r#"select b.version, b.currency, b.tax_behavior, p.id, p.model, p.unit_price::text,
+) -> Result<BTreeMap<Item, OfBook>, Error> {
+    let rows = sqlx::query!(
+        r#"select b.version, b.currency, b.tax_behavior, p.item, p.id, p.model, p.unit_price::text,
              p.tier_limits as "tier_limits: Vec<Option<i32>>", p.tier_prices::text[] as "tier_prices!", p.removal_policy,
-             p.grace_days, p.suspension_policy, p.setup_price::text
+             p.grace_days, p.suspension_policy, p.setup_price::text, p.included_bytes
            from price_books b join prices p on p.price_book_id = b.id
-           where b.id = $1 and p.item = $2 and p."interval" = $3"#,
+           where b.id = $1 and p."interval" = $2"#,
         book.uuid(),
-        item,
         interval.as_str()
     )
-    .fetch_optional(tx.conn())
+    .fetch_all(tx.conn())
     .await
     .map_err(db::Error::from)?;
-    row.map(|row| {
+    let of_book = rows.into_iter().map(|row| {
         let price = SubscribedPrice::try_from(StoredPrice {
             id: row.id,
             currency: &row.currency,
@@ -203,10 +246,11 @@ pub(super) async fn price(
             removal_policy: &row.removal_policy,
             grace_days: row.grace_days,
             suspension_policy: &row.suspension_policy,
+            included_bytes: row.included_bytes,
         })?;
-        Ok((row.version, price, setup_price(row.setup_price.as_deref())?))
-    })
-    .transpose()
+        Ok((item(&row.item)?, (row.version, price, setup_price(row.setup_price.as_deref())?)))
+    });
+    of_book.collect()
 }
 
 pub(super) async fn tenant_currency(tx: &mut TenantTx) -> Result<Currency, Error> {

@@ -42,7 +42,8 @@ pub(super) async fn hold(tx: &mut TenantTx) -> Result<(), db::Error> {
 pub(super) async fn boundaries(tx: &mut TenantTx) -> Result<Vec<Recorded>, Error> {
     let tenant_id = tx.tenant_id().uuid();
     let rows = sqlx::query!(
-        "select boundary, revision, time_zone, seat_changes_known, commitments_known, terms_known, standings_known, discounts_known
+        "select boundary, revision, time_zone, seat_changes_known, commitments_known, terms_known, standings_known, discounts_known,
+           mailbox_changes_known, storage_samples_known
          from billed_boundaries
          where tenant_id = $1 order by boundary, revision",
         tenant_id
@@ -61,6 +62,8 @@ pub(super) async fn boundaries(tx: &mut TenantTx) -> Result<Vec<Recorded>, Error
                 terms_known: count(row.terms_known)?,
                 standings_known: count(row.standings_known)?,
                 discounts_known: count(row.discounts_known)?,
+                mailbox_changes_known: count(row.mailbox_changes_known)?,
+                storage_samples_known: count(row.storage_samples_known)?,
             })
         })
         .collect()

@@ -14,7 +14,7 @@ use super::{Verified, system, tax};
 use crate::Error;
 use crate::invoice::InvoiceLineKind;
 use crate::invoice::tax::{Past, Shown};
-use crate::price_book::MAILBOX;
+use crate::price_book::Item;
 use crate::rating::{CycleState, PriceBasis, RatingError};
 use crate::series::OPERATOR;
 use crate::tax_rate::{self, TaxRate};
@@ -61,7 +61,7 @@ pub(super) async fn look(
         recorded: store::boundaries(&mut tx, reseller_id).await?,
         seat_changes: seat_changes(&mut tx, reseller_id).await?,
         documents: documents(&mut tx, reseller_id).await?,
-        stored: billed::cycles(&mut tx, reseller_id, MAILBOX).await?,
+        stored: billed::cycles(&mut tx, reseller_id, Item::Mailbox.as_str()).await?,
         rates: tax_rate::store::rates(tx.conn(), OPERATOR).await?,
         past: Past::default(),
         is_broken: false,

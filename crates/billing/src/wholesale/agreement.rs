@@ -12,7 +12,7 @@ use tenancy::{Action, ResellerCtx, Scope, event};
 use super::{must_be_party, system};
 use crate::Error;
 use crate::error::{NOT_A_DATE, date};
-use crate::price_book::{CycleLength, MAILBOX};
+use crate::price_book::{CycleLength, Item};
 use crate::rating::{Interval, Segment, SuspensionPolicy, Tariff, Terms, Timeline, local_day};
 use crate::subscription::SubscribedPrice;
 
@@ -228,7 +228,7 @@ async fn bought(
     interval: CycleLength,
 ) -> Result<(i32, SubscribedPrice), Error> {
     let detail = "must be a price book of the operator's with prices that exclude tax, and a mailbox price for the interval";
-    let found = store::price(tx, book, interval, MAILBOX).await?;
+    let found = store::price(tx, book, interval, Item::Mailbox.as_str()).await?;
     found.ok_or_else(|| Error::invalid("/price_book_id", detail))
 }
 

@@ -16,7 +16,7 @@ use super::counted::{Below, Counted, counted};
 use super::rate::{Account, Party, settled, with_lines};
 use super::system;
 use crate::Error;
-use crate::price_book::MAILBOX;
+use crate::price_book::Item;
 use crate::rating::{Log, local_day, steps_of_changes};
 use crate::run::account::{Outcome, Treatment};
 
@@ -77,14 +77,14 @@ async fn claim_and_bill(
     let mut tenants = Tenants::of(&mut tx, &agreement, now).await?;
     let mut account = tenants.account(&mut tx, &agreement).await?;
     let mut documents = Vec::new();
-    let mut before = store::changes_billed_until(&mut tx, reseller_id, MAILBOX).await?;
+    let mut before = store::changes_billed_until(&mut tx, reseller_id, Item::Mailbox.as_str()).await?;
     let mut boundary = agreement.next_invoice_on;
     while boundary <= until {
         let counted = tenants.counted(&agreement, boundary);
         let of = |tenant_id| counted.get(&tenant_id).cloned().unwrap_or_default();
         let (lines, known) = account.bill(boundary, of)?;
         for state in account.cycles.iter().skip(known) {
-            store::cover_cycle(&mut tx, reseller_id, MAILBOX, state).await?;
+            store::cover_cycle(&mut tx, reseller_id, Item::Mailbox.as_str(), state).await?;
         }
         store::record_boundary(&mut tx, reseller_id, boundary, agreement.terms_known()).await?;
         for (tenant_id, days) in &counted {
@@ -92,7 +92,7 @@ async fn claim_and_bill(
             store::record_tenant(&mut tx, reseller_id, boundary, *tenant_id, known, days).await?;
         }
         if let Some(changes) = settled(before, &agreement, boundary) {
-            store::cover_changes(&mut tx, reseller_id, MAILBOX, changes).await?;
+            store::cover_changes(&mut tx, reseller_id, Item::Mailbox.as_str(), changes).await?;
         }
         if !lines.is_empty() {
             documents.push((boundary, lines));
@@ -137,8 +137,8 @@ impl Tenants {
         tx: &mut db::SystemTx,
         agreement: &'a Agreement,
     ) -> Result<Account<'a>, Error> {
-        let cycles = store::cycles(tx, agreement.reseller_id, MAILBOX).await?;
-        let mut billed = store::billed_lines(tx, agreement.reseller_id, MAILBOX).await?;
+        let cycles = store::cycles(tx, agreement.reseller_id, Item::Mailbox.as_str()).await?;
+        let mut billed = store::billed_lines(tx, agreement.reseller_id, Item::Mailbox.as_str()).await?;
         let mut parties = Vec::new();
         for (tenant_id, changes) in &self.seat_changes {
             parties.push(Party {

@@ -237,6 +237,7 @@ pub(crate) async fn owner(world: &World) -> PgPool {
         "credit_note_references",
         "billed_boundaries",
         "seat_changes",
+        "storage_samples",
         "subscriptions",
         "subscription_terms",
         "number_series",

@@ -3,9 +3,8 @@
 use kernel::{Checks, MailboxId};
 use serde_json::json;
 
-use super::{Kind, Mailbox, require_allocation, store};
+use super::{Kind, Mailbox, count, require_allocation, store};
 use crate::address::{self, Target, Wanted};
-use crate::caps::{self, Delta};
 use crate::quota::{self, Pools};
 use crate::user::{self, RESTORABLE};
 use crate::{Action, Ctx, Error, TenantTx, event, require_version};
@@ -56,6 +55,7 @@ pub async fn create(ctx: &Ctx, new: NewMailbox) -> Result<Mailbox, Error> {
     address::add_all(&mut tx, ctx, Target::Mailbox(id), primary.as_ref(), &aliases).await?;
     let mailbox = store::find(&mut tx, id).await?.ok_or(Error::NotFound)?;
     event::record(&mut tx, ctx, event::Kind::MailboxCreated, id, shown(&mailbox)).await?;
+    count::add(&mut tx, ctx, id, mailbox.kind).await?;
     require_allocation(&mut tx).await?;
     tx.commit().await?;
     Ok(mailbox)
@@ -103,6 +103,7 @@ pub async fn delete(ctx: &Ctx, id: MailboxId, if_version: Option<i64>) -> Result
     store::set_deleted(&mut tx, id, Some(ctx.now())).await?;
     address::store::release(&mut tx, id, ctx.now()).await?;
     event::record(&mut tx, ctx, event::Kind::MailboxDeleted, id, shown(&mailbox)).await?;
+    count::take_away(&mut tx, ctx, id, mailbox.kind).await?;
     quota::release_pools(&mut tx, mailbox.quota.used_bytes.unsigned_abs()).await?;
     tx.commit().await?;
     Ok(())
@@ -134,7 +135,7 @@ pub async fn restore(ctx: &Ctx, id: MailboxId, address: Option<&str>) -> Result<
     })?;
     event::record(&mut tx, ctx, event::Kind::MailboxRestored, id, shown(&mailbox)).await?;
     // Holds every level above, as taking a seat does for a user: the tenant does not move or go while this is counted.
-    caps::count(&mut tx, Delta::default()).await?;
+    count::add(&mut tx, ctx, id, mailbox.kind).await?;
     require_allocation(&mut tx).await?;
     if let Pools::Full { .. } = quota::charge_pools(&mut tx, mailbox.quota.used_bytes.unsigned_abs()).await? {
         return Err(Error::OverQuota);

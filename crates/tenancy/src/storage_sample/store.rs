@@ -2,6 +2,7 @@
 
 use db::{Error, SystemTx};
 use kernel::TenantId;
+use sqlx::PgConnection;
 use sqlx::types::chrono::{DateTime, Utc};
 use uuid::Uuid;
 
@@ -9,8 +10,9 @@ use super::StorageSample;
 use crate::TenantTx;
 
 /// Sums up mailboxes, since a tenant without a limit has no counter of its own. Appends after the last sample of a tenant, never before it: clocks of several servers differ, and a test clock may stand still.
-/// Of two processes that sample at one instant, one does.
 pub(super) async fn record(tx: &mut SystemTx, now: DateTime<Utc>) -> Result<u64, Error> {
+    // One after the other: what was known at a billing stays the first so many.
+    sqlx::query!("select pg_advisory_xact_lock(hashtext('storage_samples'))").execute(tx.conn()).await?;
     let recorded = sqlx::query!(
         "insert into storage_samples (tenant_id, at, used_bytes)
          select t.id, coalesce(t.test_clock, $1), stored.used_bytes
@@ -38,6 +40,30 @@ pub(super) async fn of(tx: &mut TenantTx) -> Result<Vec<StorageSample>, Error> {
     .fetch_all(tx.conn())
     .await?;
     Ok(samples)
+}
+
+/// By tenant, oldest first, up to and including the time given for each.
+pub(super) async fn of_each(
+    conn: &mut PgConnection,
+    until: &[(TenantId, DateTime<Utc>)],
+) -> Result<Vec<(TenantId, StorageSample)>, Error> {
+    let (tenants, until): (Vec<Uuid>, Vec<DateTime<Utc>>) =
+        until.iter().map(|(id, until)| (id.uuid(), *until)).unzip();
+    let rows = sqlx::query!(
+        "select s.tenant_id, s.at, s.used_bytes
+         from unnest($1::uuid[], $2::timestamptz[]) asked (tenant_id, until)
+         join storage_samples s on s.tenant_id = asked.tenant_id and s.at <= asked.until
+         order by s.tenant_id, s.at",
+        &tenants,
+        &until
+    )
+    .fetch_all(conn)
+    .await?;
+    let sample = |at, used_bytes| StorageSample { at, used_bytes };
+    Ok(rows
+        .into_iter()
+        .map(|row| (TenantId::from_uuid(row.tenant_id), sample(row.at, row.used_bytes)))
+        .collect())
 }
 
 pub(super) async fn of_tenants(

@@ -4,7 +4,7 @@ use kernel::UserId;
 use serde_json::json;
 
 use super::{User, lifecycle, require_manageable, store};
-use crate::mailbox::Kind;
+use crate::mailbox::{Kind, count};
 use crate::operation::{self, Operation, Step};
 use crate::policy::Capability;
 use crate::{Action, Ctx, Error, TenantTx, app_password, auth, event, purge, require_version, seats};
@@ -91,5 +91,6 @@ async fn suspend_but_receive(tx: &mut TenantTx, ctx: &Ctx, user: &User) -> Resul
 async fn hand_over(tx: &mut TenantTx, ctx: &Ctx, user: &User, kind: Kind) -> Result<(), Error> {
     store::release_mailbox(tx, user, kind).await?;
     purge::remove_user(tx, user.id).await?;
-    seats::free(tx, ctx, user.id).await
+    seats::free(tx, ctx, user.id).await?;
+    count::add(tx, ctx, user.mailbox_id, kind).await
 }

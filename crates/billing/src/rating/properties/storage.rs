@@ -27,6 +27,11 @@ fn constant(cycle: &Cycle, bytes: i64) -> Vec<Step> {
     vec![Step { at, level: bytes }]
 }
 
+/// So many bytes on each day.
+fn allowed(days: Span, bytes: i128) -> Vec<(NaiveDate, i128)> {
+    days.each_day().map(|day| (day, bytes)).collect()
+}
+
 proptest! {
     /// I18: constant load over a cycle is that load, and as much as the allowance is no overage, in every zone.
     #[test]
@@ -36,13 +41,13 @@ proptest! {
         seats in 0_i64..5000,
         zone in prop::sample::select(ZONES.to_vec()),
     ) {
-        let whole = Cycle { charged: cycle.whole, whole: cycle.whole };
         let load = Share::new(bytes.into(), 1 << 30);
-        prop_assert_eq!(overage_gib(&whole, zone, &constant(&whole, bytes), &[], 0), Ok(load));
+        let nothing = allowed(cycle.whole, 0);
+        prop_assert_eq!(overage_gib(cycle.whole, zone, &constant(&cycle, bytes), &nothing), Ok(load));
 
-        let stored = constant(&cycle, bytes / 5000 * seats);
-        let pooled: Vec<(NaiveDate, i64)> = cycle.charged.each_day().map(|day| (day, seats)).collect();
-        prop_assert_eq!(overage_gib(&cycle, zone, &stored, &pooled, bytes / 5000), Ok(Share::from(0)));
+        let stored = bytes / 5000 * seats;
+        let pooled = allowed(cycle.charged, stored.into());
+        prop_assert_eq!(overage_gib(cycle.whole, zone, &constant(&cycle, stored), &pooled), Ok(Share::from(0)));
     }
 
     /// Parts of a cycle add up to the whole, and samples that say nothing new change nothing.
@@ -57,7 +62,7 @@ proptest! {
             samples.into_iter().map(|(at, level)| Step { at: first + TimeDelta::seconds(at), level }).collect();
         samples.sort_by_key(|sample| sample.at);
         let of = |charged: Option<Span>, samples: &[Step]| charged.map_or(Share::from(0), |charged| {
-            overage_gib(&Cycle { charged, whole: cycle.whole }, zone, samples, &[], 0).unwrap()
+            overage_gib(cycle.whole, zone, samples, &allowed(charged, 0)).unwrap()
         });
         let before = Span::new(cycle.whole.start(), cycle.charged.start());
         let all = of(Some(cycle.whole), &samples);

@@ -12,11 +12,12 @@ use crate::Error;
 use crate::by_tenant::by_tenant;
 use crate::invoice::Billing;
 use crate::invoice::store::discount;
-use crate::price_book::store::tariff;
+use crate::price_book::Item;
+use crate::price_book::store::{item, tariff};
 use crate::rating::{Billed, Rate, Span};
 use crate::subscription::Windows;
 
-use super::books::{Covered, CycleKey};
+use super::books::{BilledLine, Covered, CycleKey};
 
 /// The account's row, locked.
 pub(super) struct Claim {
@@ -111,15 +112,13 @@ pub(super) async fn park(
 /// The cycles opened so far of each tenant, oldest first.
 pub(super) async fn cycles(
     tx: &mut impl OfTenants,
-    item: &str,
 ) -> Result<BTreeMap<TenantId, Vec<Covered>>, Error> {
     let tenants = tx.tenant_ids();
     let rows = sqlx::query!(
-        r#"select tenant_id, starts_on, upper(days) as "end?", lower(whole) as "whole_start!", upper(whole) as "whole_end!",
+        r#"select tenant_id, item, starts_on, upper(days) as "end?", lower(whole) as "whole_start!", upper(whole) as "whole_end!",
              time_zone as "time_zone!"
-           from billing_coverage where tenant_id = any ($1) and item = $2 and kind = 'cycle' order by tenant_id, starts_on, whole"#,
-        &tenants,
-        item
+           from billing_coverage where tenant_id = any ($1) and kind = 'cycle' order by tenant_id, item, starts_on, whole"#,
+        &tenants
     )
     .fetch_all(tx.conn())
     .await
@@ -130,7 +129,8 @@ pub(super) async fn cycles(
         let starts_on = row.starts_on;
         let zone = row.time_zone.parse().map_err(|_| Error::Stored("time zone"))?;
         let days = row.end.and_then(|end| Span::new(starts_on, end));
-        let covered = Covered { key: CycleKey { starts_on, whole }, days, zone };
+        let (item, key) = (item(&row.item)?, CycleKey { starts_on, whole });
+        let covered = Covered { item, key, days, zone };
         all.push((TenantId::from_uuid(row.tenant_id), covered));
     }
     Ok(by_tenant(all))
@@ -139,25 +139,25 @@ pub(super) async fn cycles(
 /// Every line that counts as billed, or every one of before a boundary, as it was rated, with its cycle: of each tenant.
 pub(super) async fn billed_lines(
     tx: &mut impl OfTenants,
-    item: &str,
     before: Option<NaiveDate>,
-) -> Result<BTreeMap<TenantId, Vec<(CycleKey, Billed)>>, Error> {
+) -> Result<BTreeMap<TenantId, Vec<BilledLine>>, Error> {
     let tenants = tx.tenant_ids();
+    let items = Item::ALL.map(|item| item.as_str().to_owned());
     let rows = sqlx::query!(
-        r#"select l.tenant_id, lower(l.cycle) as "cycle!", lower(l.whole) as "whole_start!", upper(l.whole) as "whole_end!",
+        r#"select l.tenant_id, l.item, lower(l.cycle) as "cycle!", lower(l.whole) as "whole_start!", upper(l.whole) as "whole_end!",
              lower(l.period) as "start!", upper(l.period) as "end!", sum(l.quantity)::bigint as "quantity!",
              sum(l.rated_minor)::bigint as "amount_minor!",
              coalesce(sum(l.rated_minor) filter (where l.kind = 'discount'), 0)::bigint as "off_minor!",
              l.discount_percentage::text as "discount_percentage!", l.discount_off::text as "discount_off!", p.model, p.unit_price::text,
              p.tier_limits as "tier_limits: Vec<Option<i32>>", p.tier_prices::text[] as "tier_prices!"
            from invoice_lines l join prices p on p.id = l.price_id
-           where l.tenant_id = any ($1) and l.item = $2 and case when $3::date is null
+           where l.tenant_id = any ($1) and l.item = any ($2) and case when $3::date is null
              then not exists (select from unbilled_documents u where u.tenant_id = l.tenant_id and u.invoice_id = l.invoice_id)
              else exists (select from invoices i where i.tenant_id = l.tenant_id and i.id = l.invoice_id and i.boundary < $3) end
            group by l.tenant_id, l.invoice_id, l.rated_position, l.cycle, l.whole, l.period, l.discount_percentage, l.discount_off,
-             p.price_book_id, p.id"#,
+             l.item, p.price_book_id, p.id"#,
         &tenants,
-        item,
+        &items,
         before
     )
     .fetch_all(tx.conn())
@@ -173,7 +173,7 @@ pub(super) async fn billed_lines(
         let whole = Span::new(row.whole_start, row.whole_end).ok_or(Error::Stored("cycle"))?;
         let key = CycleKey { starts_on: row.cycle, whole };
         let billed = Billed { rate, period, quantity, amount_minor, discount_minor: -row.off_minor };
-        all.push((TenantId::from_uuid(row.tenant_id), (key, billed)));
+        all.push((TenantId::from_uuid(row.tenant_id), (item(&row.item)?, key, billed)));
     }
     Ok(by_tenant(all))
 }
@@ -181,6 +181,7 @@ pub(super) async fn billed_lines(
 /// The days of a cycle as they are to be recorded.
 pub(super) struct CoveredDays {
     pub(super) tenant_id: TenantId,
+    pub(super) item: Item,
     pub(super) key: CycleKey,
     /// Its charged days; `None` for none of them.
     pub(super) days: Option<Span>,
@@ -190,6 +191,7 @@ pub(super) struct CoveredDays {
 /// Columns of [`CoveredDays`].
 struct Columns {
     tenants: Vec<Uuid>,
+    items: Vec<String>,
     starts: Vec<NaiveDate>,
     whole_starts: Vec<NaiveDate>,
     whole_ends: Vec<NaiveDate>,
@@ -202,6 +204,7 @@ impl Columns {
         let days = |day: fn(&CoveredDays) -> NaiveDate| all.iter().map(day).collect();
         Self {
             tenants: all.iter().map(|covered| covered.tenant_id.uuid()).collect(),
+            items: all.iter().map(|covered| covered.item.as_str().to_owned()).collect(),
             starts: days(|covered| covered.key.starts_on),
             whole_starts: days(|covered| covered.key.whole.start()),
             whole_ends: days(|covered| covered.key.whole.end()),
@@ -212,23 +215,19 @@ impl Columns {
     }
 }
 
-pub(super) async fn cover_cycles(
-    tx: &mut impl OfTenants,
-    item: &str,
-    new: &[CoveredDays],
-) -> Result<(), db::Error> {
+pub(super) async fn cover_cycles(tx: &mut impl OfTenants, new: &[CoveredDays]) -> Result<(), db::Error> {
     if new.is_empty() {
         return Ok(());
     }
     let new = Columns::of(new);
     sqlx::query!(
         "insert into billing_coverage (tenant_id, item, kind, starts_on, whole, days, time_zone)
-         select new.tenant_id, $1, 'cycle', new.starts_on, daterange(new.whole_start, new.whole_end),
+         select new.tenant_id, new.item, 'cycle', new.starts_on, daterange(new.whole_start, new.whole_end),
            daterange(new.starts_on, new.ends_on), new.time_zone
-         from unnest($2::uuid[], $3::date[], $4::date[], $5::date[], $6::date[], $7::text[])
-           new (tenant_id, starts_on, whole_start, whole_end, ends_on, time_zone)",
-        item,
+         from unnest($1::uuid[], $2::text[], $3::date[], $4::date[], $5::date[], $6::date[], $7::text[])
+           new (tenant_id, item, starts_on, whole_start, whole_end, ends_on, time_zone)",
         &new.tenants,
+        &new.items,
         &new.starts,
         &new.whole_starts,
         &new.whole_ends,
@@ -243,7 +242,6 @@ pub(super) async fn cover_cycles(
 /// Changes the charged days of cycles.
 pub(super) async fn cover_days(
     tx: &mut impl OfTenants,
-    item: &str,
     changed: &[CoveredDays],
 ) -> Result<(), db::Error> {
     if changed.is_empty() {
@@ -254,12 +252,12 @@ pub(super) async fn cover_days(
     for ends in [&new.starts, &new.ends] {
         sqlx::query!(
             "update billing_coverage c set days = daterange(new.starts_on, new.ends_on)
-             from unnest($2::uuid[], $3::date[], $4::date[], $5::date[], $6::date[])
-               new (tenant_id, starts_on, whole_start, whole_end, ends_on)
-             where c.tenant_id = new.tenant_id and c.item = $1 and c.kind = 'cycle' and c.starts_on = new.starts_on
+             from unnest($1::uuid[], $2::text[], $3::date[], $4::date[], $5::date[], $6::date[])
+               new (tenant_id, item, starts_on, whole_start, whole_end, ends_on)
+             where c.tenant_id = new.tenant_id and c.item = new.item and c.kind = 'cycle' and c.starts_on = new.starts_on
                and c.whole = daterange(new.whole_start, new.whole_end)",
-            item,
             &new.tenants,
+            &new.items,
             &new.starts,
             &new.whole_starts,
             &new.whole_ends,
@@ -271,9 +269,9 @@ pub(super) async fn cover_days(
     Ok(())
 }
 
+/// Records the days whose changes are billed, of whatever item: seats are what every subscription has.
 pub(super) async fn cover_changes(
     tx: &mut impl OfTenants,
-    item: &str,
     changes: &[(TenantId, Span)],
 ) -> Result<(), db::Error> {
     if changes.is_empty() {
@@ -284,7 +282,7 @@ pub(super) async fn cover_changes(
          select new.tenant_id, $1, 'changes', new.starts_on, daterange(new.starts_on, new.ends_on),
            daterange(new.starts_on, new.ends_on)
          from unnest($2::uuid[], $3::date[], $4::date[]) new (tenant_id, starts_on, ends_on)",
-        item,
+        Item::Mailbox.as_str(),
         &changes.iter().map(|(id, _)| id.uuid()).collect::<Vec<_>>(),
         &changes.iter().map(|(_, days)| days.start()).collect::<Vec<_>>(),
         &changes.iter().map(|(_, days)| days.end()).collect::<Vec<_>>(),
@@ -306,6 +304,8 @@ pub(super) struct BilledBoundary {
 #[derive(Clone, Copy)]
 pub(super) struct Known {
     pub(super) seat_changes: usize,
+    pub(super) mailbox_changes: usize,
+    pub(super) storage_samples: usize,
     pub(super) commitments: usize,
     pub(super) terms: usize,
     pub(super) discounts: usize,
@@ -325,9 +325,9 @@ pub(super) async fn record_boundaries(
     };
     sqlx::query!(
         "insert into billed_boundaries (tenant_id, boundary, revision, time_zone, seat_changes_known, commitments_known,
-           terms_known, discounts_known, standings_known)
+           terms_known, discounts_known, standings_known, mailbox_changes_known, storage_samples_known)
          select * from unnest($1::uuid[], $2::date[], $3::integer[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[],
-           $8::bigint[], $9::bigint[])",
+           $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[])",
         &billed.iter().map(|one| one.tenant_id.uuid()).collect::<Vec<_>>(),
         &billed.iter().map(|one| one.billing.boundary).collect::<Vec<_>>(),
         &billed.iter().map(|one| one.billing.revision).collect::<Vec<_>>(),
@@ -337,6 +337,8 @@ pub(super) async fn record_boundaries(
         &count(|known| known.terms),
         &count(|known| known.discounts),
         &count(|known| known.standings),
+        &count(|known| known.mailbox_changes),
+        &count(|known| known.storage_samples),
     )
     .execute(tx.conn())
     .await?;

@@ -84,6 +84,7 @@ async fn terms(tx: &mut SystemTx, reseller_id: ResellerId) -> Result<Vec<AgreedT
                 removal_policy: &row.removal_policy,
                 grace_days: row.grace_days,
                 suspension_policy: &row.suspension_policy,
+                included_bytes: None,
             })?;
             Ok(AgreedTerms {
                 starts_on: row.starts_on,
@@ -155,6 +156,7 @@ pub(super) async fn price(
             removal_policy: &row.removal_policy,
             grace_days: row.grace_days,
             suspension_policy: &row.suspension_policy,
+            included_bytes: None,
         })?;
         Ok((row.version, price))
     })

@@ -16,7 +16,7 @@ use crate::Error;
 use crate::invoice::tax::{Past, treatment_on};
 use crate::invoice::{Customer, DocumentKind, Issuer};
 use crate::ledger::{self, Posting};
-use crate::price_book::MAILBOX;
+use crate::price_book::Item;
 use crate::profile::{self, DAYS_TO_PAY};
 use crate::rating::{Line, LineKind, PriceBasis, TaxedDocument};
 use crate::series::{self, OPERATOR};
@@ -172,7 +172,7 @@ async fn write(
         let line_shown = WholesaleLine {
             tenant: tenant_id.map(|id| names.of(id)).transpose()?,
             description: describe(*tenant_id, line, draft.lines, agreement),
-            item: MAILBOX.into(),
+            item: Item::Mailbox.as_str().into(),
             kind: line.kind,
             period: line.charge.period,
             quantity: counted(line.charge.quantity),
@@ -230,12 +230,12 @@ fn describe(tenant: Option<TenantId>, line: &Line, all: &[PartyLine], agreement:
                 && period.start() < other.charge.period.end()
         });
     let what = match (tenant, line.kind, is_repriced) {
-        (Some(_), LineKind::Recurring, _) => format!("mailboxes, per {}", agreement.interval.as_str()),
+        (Some(_), LineKind::Recurring | LineKind::Usage, _) => format!("mailboxes, per {}", agreement.interval.as_str()),
         (Some(_), LineKind::Proration, false) => "mailboxes added".to_owned(),
         (Some(_), LineKind::Credit, false) => "mailboxes removed".to_owned(),
         (Some(_), LineKind::Proration, true) => "mailboxes at the new price".to_owned(),
         (Some(_), LineKind::Credit, true) => "mailboxes at the former price, unused".to_owned(),
-        (None, LineKind::Recurring, _) => {
+        (None, LineKind::Recurring | LineKind::Usage, _) => {
             format!("mailboxes committed and not used, per {}", agreement.interval.as_str())
         }
         (None, LineKind::Proration, _) => "mailboxes committed and not used any more".to_owned(),

@@ -82,6 +82,7 @@ impl Story {
                 basis: PriceBasis::Exclusive,
                 removal: self.removal,
                 suspension: SuspensionPolicy::Continue,
+                included_bytes: None,
             },
         };
         let changed_on = NaiveDate::from_ymd_opt(2026, 2, 15).unwrap();

@@ -1,0 +1,105 @@
+//! Rating a boundary: every item that the subscription's books have sold, one after the other.
+
+use std::collections::BTreeMap;
+
+use chrono::NaiveDate;
+use chrono_tz::Tz;
+use tenancy::mailbox::Kind;
+use tenancy::mailbox::count::CountChange;
+
+use super::Agreements;
+use crate::Error;
+use crate::price_book::Item;
+use crate::rating::{self, CycleState, Line, Log, Share, Step, Timeline, steps_of_changes};
+
+/// The cycles of each item.
+pub(crate) type Cycles = BTreeMap<Item, Vec<CycleState>>;
+
+/// What was used, as far as it is known.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Used {
+    counted: BTreeMap<Item, Log>,
+    /// Bytes.
+    stored: Vec<Step>,
+}
+
+impl Used {
+    /// From the log of seats, the changes of mailboxes that are nobody's own, and samples of what was stored.
+    pub(crate) fn new(seats: Log, mailboxes: &[CountChange], stored: Vec<Step>) -> Self {
+        let changes = |item: Item| {
+            let of_item = mailboxes.iter().filter(move |change| item_of(change.kind) == Some(item));
+            of_item.map(|change| (change.at, i64::from(change.delta)))
+        };
+        let beside = Item::COUNTED.into_iter().filter(|item| *item != Item::Mailbox);
+        let logs = beside.map(|item| {
+            (item, Log { seats: steps_of_changes(changes(item)), committed: Vec::new() })
+        });
+        let counted = logs.chain([(Item::Mailbox, seats)]).collect();
+        Self { counted, stored }
+    }
+}
+
+/// As what a mailbox is sold; a personal one comes with a seat.
+fn item_of(kind: Kind) -> Option<Item> {
+    match kind {
+        Kind::Personal => None,
+        Kind::Shared | Kind::Room | Kind::Equipment => Some(Item::SharedMailbox),
+        Kind::Archive => Some(Item::Archive),
+    }
+}
+
+/// A line of a boundary.
+#[derive(Debug)]
+pub(crate) struct RatedLine {
+    pub(crate) item: Item,
+    pub(crate) line: Line,
+    /// Of storage: on average, over what is included.
+    pub(crate) gib: Option<Share>,
+}
+
+impl Agreements {
+    /// What each item costs over time, if it ever had a price.
+    pub(crate) fn timelines(&self) -> Result<BTreeMap<Item, Timeline>, Error> {
+        let items = self.items_beside().into_iter().chain([Item::Mailbox]);
+        items.map(|item| Ok((item, self.timeline(item)?))).collect()
+    }
+
+    /// Brings all cycles up to what is known at the end of a boundary's day, as [`rating::document`] does: seats first, since
+    /// those that are charged pool what may be stored.
+    pub(crate) fn rate(
+        &self,
+        timelines: &BTreeMap<Item, Timeline>,
+        (boundary, zone): (NaiveDate, Tz),
+        cycles: &mut Cycles,
+        used: &Used,
+    ) -> Result<Vec<RatedLine>, Error> {
+        let mut rated = Vec::new();
+        for (&item, timeline) in timelines.iter().filter(|(item, _)| **item != Item::Storage) {
+            let log = used.counted.get(&item).ok_or(Error::Stored("log of what was used"))?;
+            let lines = rating::document(timeline, boundary, zone, cycles.entry(item).or_default(), log)?;
+            rated.extend(lines.into_iter().map(|line| RatedLine { item, line, gib: None }));
+        }
+        if let Some(timeline) = timelines.get(&Item::Storage) {
+            let mut of_storage = cycles.remove(&Item::Storage).unwrap_or_default();
+            let seats = cycles.get(&Item::Mailbox).map_or(&[][..], Vec::as_slice);
+            let allowance = |day| self.included_bytes(seats, day);
+            let lines =
+                rating::storage(timeline, boundary, zone, &mut of_storage, &used.stored, &allowance)?;
+            cycles.insert(Item::Storage, of_storage);
+            rated.extend(lines.into_iter().map(|(line, gib)| RatedLine {
+                item: Item::Storage,
+                line,
+                gib: Some(gib),
+            }));
+        }
+        Ok(rated)
+    }
+
+    /// What the seats that are charged on a day may store for nothing.
+    fn included_bytes(&self, seats: &[CycleState], day: NaiveDate) -> i128 {
+        let price = self.terms_on(day).and_then(|terms| terms.price_of(Item::Storage));
+        let each = price.and_then(|price| price.included_bytes).unwrap_or(0);
+        let charged: i64 = seats.iter().map(|state| state.quantity_on(day)).sum();
+        i128::from(each) * i128::from(charged)
+    }
+}
