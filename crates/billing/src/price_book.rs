@@ -98,9 +98,14 @@ impl CycleLength {
     }
 }
 
-/// What the operator's prices do not have.
-const OF_RESELLERS: [(&str, fn(&Price) -> bool); 2] =
-    [("setup_price", |price| price.setup_price.is_some()), ("item", |price| price.item != Item::Mailbox)];
+/// What of a price only a reseller's has, if it has any: the field.
+fn of_resellers(price: &Price) -> Option<&'static str> {
+    match price {
+        _ if price.setup_price.is_some() => Some("setup_price"),
+        _ if price.item != Item::Mailbox => Some("item"),
+        _ => None,
+    }
+}
 
 /// A price as a caller gives it; checked when it is published.
 #[derive(Debug, Clone, Default)]
@@ -172,11 +177,10 @@ pub async fn publish(
     let checked = check::all(env, &prices)?;
     let reseller_id = match (reseller_id, caller.scope()) {
         (None, Scope::Operator) => {
-            for (field, is_there) in OF_RESELLERS {
-                if let Some(index) = checked.iter().position(is_there) {
-                    let pointer = format!("/prices/{index}/{field}");
-                    return Err(Error::invalid(&pointer, "is for a reseller's prices only"));
-                }
+            let mut fields = checked.iter().map(of_resellers).enumerate();
+            if let Some((index, field)) = fields.find_map(|(index, field)| Some((index, field?))) {
+                let pointer = format!("/prices/{index}/{field}");
+                return Err(Error::invalid(&pointer, "is for a reseller's prices only"));
             }
             None
         }

@@ -29,12 +29,13 @@ pub(super) fn all(env: &Env, prices: &[NewPrice]) -> Result<Vec<Price>, Error> {
         }
     }
     // Nobody could subscribe by it.
-    let mut of_items = prices.iter().enumerate().filter(|(_, new)| new.item != Item::Mailbox.as_str());
-    let has_seats = |new: &NewPrice| {
-        prices.iter().any(|other| other.item == Item::Mailbox.as_str() && other.interval == new.interval)
+    let is_alone = |new: &NewPrice| {
+        let is_beside = Item::from_name(&new.item).is_some_and(|item| item != Item::Mailbox);
+        let is_seat =
+            |other: &NewPrice| other.item == Item::Mailbox.as_str() && other.interval == new.interval;
+        is_beside && CycleLength::from_name(&new.interval).is_some() && !prices.iter().any(is_seat)
     };
-    let alone = of_items.find(|(_, new)| !has_seats(new));
-    if let Some((index, _)) = alone {
+    for (index, _) in prices.iter().enumerate().filter(|(_, new)| is_alone(new)) {
         let pointer = format!("/prices/{index}/interval");
         checks.require(false, &pointer, "the book has no price for a mailbox for this interval");
     }
@@ -55,8 +56,7 @@ fn one(checks: &mut Checks, env: &Env, new: &NewPrice, at: &dyn Fn(&str) -> Stri
     let interval = checks.value(interval, &at("interval"), "must be month or year");
     let tariff = tariff::check(checks, new, at);
     let currency = new.currency.parse::<Currency>().ok();
-    let currency =
-        checks.value(currency, &at("currency"), "must be an ISO 4217 code that has minor units");
+    let currency = checks.value(currency, &at("currency"), "must be an ISO 4217 code that has minor units");
     let removal_policy = removal_policy(checks, new, at);
     let suspension = new.suspension_policy.as_deref();
     let suspension = suspension.map_or(Some(SuspensionPolicy::default()), SuspensionPolicy::from_name);

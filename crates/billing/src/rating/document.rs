@@ -73,7 +73,9 @@ impl LineKind {
 
     /// The one with that name.
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Recurring, Self::Usage, Self::Proration, Self::Credit].into_iter().find(|kind| kind.as_str() == name)
+        [Self::Recurring, Self::Usage, Self::Proration, Self::Credit]
+            .into_iter()
+            .find(|kind| kind.as_str() == name)
     }
 }
 

@@ -5,7 +5,7 @@
 //! meanwhile (I18), and a load equal to the allowance at all times is no overage. A seat counts for its whole local
 //! day, as it is charged.
 
-use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use chrono::{DateTime, LocalResult, NaiveDate, TimeDelta, TimeZone as _, Utc};
 use chrono_tz::Tz;
 use kernel::Currency;
 use num_traits::CheckedDiv as _;
@@ -135,8 +135,7 @@ fn bill(
     };
     let whole_gib = i64::try_from(gib.round().to_integer()).map_err(|_| RatingError::AmountRange)?;
     let quantity = less(whole_gib, billed(|line| line.quantity)?)?;
-    let charge =
-        Charge { period: state.cycle.charged, quantity, seat_days: 0, amount_minor, discount_minor };
+    let charge = Charge { period: state.cycle.charged, quantity, seat_days: 0, amount_minor, discount_minor };
     state.billed.push(charge.billed_at(rate.clone()));
     Ok(Some(Line { kind, cycle: state.cycle, rate: rate.clone(), charge }))
 }
@@ -149,10 +148,13 @@ fn seconds(days: Span, zone: Tz) -> i128 {
 /// The first instant of a local day: midnight, or when clocks skip that, the instant at which they do. A day that the
 /// calendar of a zone leaves out begins with the day after it, and has no length.
 fn start_of_day(day: NaiveDate, zone: Tz) -> DateTime<Utc> {
+    let midnight = day.and_time(chrono::NaiveTime::MIN);
+    if let LocalResult::Single(begins) = zone.from_local_datetime(&midnight) {
+        return begins.to_utc();
+    }
     // No zone is further from UTC, on either side of the date line.
     let furthest = TimeDelta::hours(27);
-    let midnight = day.and_time(chrono::NaiveTime::MIN).and_utc();
-    let (mut before, mut found) = (midnight - furthest, midnight + furthest);
+    let (mut before, mut found) = (midnight.and_utc() - furthest, midnight.and_utc() + furthest);
     while found - before > TimeDelta::seconds(1) {
         let middle = before + TimeDelta::seconds((found - before).num_seconds() / 2);
         if local_day(middle, zone) < day {
@@ -175,7 +177,6 @@ mod tests {
     fn date(text: &str) -> NaiveDate {
         text.parse().unwrap()
     }
-
 
     #[test]
     fn the_last_level_holds_until_the_next_sample() {

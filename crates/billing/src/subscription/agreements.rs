@@ -13,8 +13,8 @@ use crate::Error;
 use crate::discount::Discount;
 use crate::invoice::Billing;
 use crate::one_off_item::{Added, OneOffItem};
-use crate::price_book::{CycleLength, Item};
 use crate::price_book::store::{removal_policy, suspension_policy, tariff, tax_behavior};
+use crate::price_book::{CycleLength, Item};
 use crate::rating::{
     Interval, PriceBasis, RemovalPolicy, Segment, Span, Suspension, SuspensionPolicy, Tariff, Terms,
     Timeline, UnitPrice,
@@ -333,13 +333,14 @@ impl Agreements {
 
     /// What the units of an item cost over time.
     pub(crate) fn timeline(&self, item: Item) -> Result<Timeline, Error> {
-        let holding = match item {
-            Item::Mailbox => self.seats.clone(),
-            _ => self.entries.iter().try_fold(
-                Holding::new(item, self.starts_on, self.trial_ends_on),
-                |mut holding, entry| holding.append(entry).map(|()| holding),
-            )?,
-        };
+        let holding =
+            match item {
+                Item::Mailbox => self.seats.clone(),
+                _ => self.entries.iter().try_fold(
+                    Holding::new(item, self.starts_on, self.trial_ends_on),
+                    |mut holding, entry| holding.append(entry).map(|()| holding),
+                )?,
+            };
         let timeline = holding.without(&self.absences())?.timeline(self.terms()?.price.currency);
         let discounts = self.discounts().filter(|discount| discount.is_of(item));
         let discounts = discounts.map(|discount| discount.rated().ok_or(Error::Stored("discount")));

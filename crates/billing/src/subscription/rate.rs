@@ -31,9 +31,8 @@ impl Used {
             of_item.map(|change| (change.at, i64::from(change.delta)))
         };
         let beside = Item::COUNTED.into_iter().filter(|item| *item != Item::Mailbox);
-        let logs = beside.map(|item| {
-            (item, Log { seats: steps_of_changes(changes(item)), committed: Vec::new() })
-        });
+        let logs =
+            beside.map(|item| (item, Log { seats: steps_of_changes(changes(item)), committed: Vec::new() }));
         let counted = logs.chain([(Item::Mailbox, seats)]).collect();
         Self { counted, stored }
     }
@@ -83,8 +82,7 @@ impl Agreements {
             let mut of_storage = cycles.remove(&Item::Storage).unwrap_or_default();
             let seats = cycles.get(&Item::Mailbox).map_or(&[][..], Vec::as_slice);
             let allowance = |day| self.included_bytes(seats, day);
-            let lines =
-                rating::storage(timeline, boundary, zone, &mut of_storage, &used.stored, &allowance)?;
+            let lines = rating::storage(timeline, boundary, zone, &mut of_storage, &used.stored, &allowance)?;
             cycles.insert(Item::Storage, of_storage);
             rated.extend(lines.into_iter().map(|(line, gib)| RatedLine {
                 item: Item::Storage,

@@ -1,4 +1,4 @@
-//! The invariants of stored bytes (I13, I18).
+//! The invariants of stored bytes (I3, I7, I18).
 
 use chrono::{Days, NaiveDate, TimeDelta};
 use proptest::prelude::*;
@@ -70,5 +70,57 @@ proptest! {
         let twice = |s: &Step| [*s, Step { at: s.at + TimeDelta::milliseconds(1), ..*s }];
         let again: Vec<Step> = samples.iter().flat_map(twice).collect();
         prop_assert_eq!(of(Some(cycle.whole), &again), all);
+    }
+    /// I3, I7: what is billed of stored bytes is what each cycle that is over costs, rounded once, on whatever days runs were;
+    /// a second look adds nothing, and after an end nothing is charged.
+    #[test]
+    fn i3_i7_storage_is_billed_once_whenever_runs_were(
+        start in days(),
+        runs in prop::collection::btree_set(0_u64..200, 1..8),
+        ends_after in prop::option::of(1_u64..150),
+        samples in prop::collection::vec((0_i64..200 * 86_400, 0_i64..1 << 42), 0..8),
+        pool in 0_i128..1 << 41,
+        price in super::prices(),
+        currency in super::currencies(),
+        zone in prop::sample::select(ZONES.to_vec()),
+    ) {
+        let first = start.and_hms_opt(0, 0, 0).unwrap().and_utc();
+        let mut samples: Vec<Step> =
+            samples.into_iter().map(|(at, level)| Step { at: first + TimeDelta::seconds(at), level }).collect();
+        samples.sort_by_key(|sample| sample.at);
+        let terms = Terms {
+            tariff: Tariff::Flat(price),
+            interval: Interval::MONTH,
+            anchor: start,
+            term: Interval::MONTH,
+            removal: RemovalPolicy::CreditToBalance,
+            suspension: SuspensionPolicy::Continue,
+        };
+        let segment = Segment { from: start, terms: Some(terms) };
+        let ends_on = ends_after.map(|days| start + Days::new(days));
+        let timeline = Timeline::new(currency, vec![segment]).ending_on(ends_on);
+        let billed = |boundaries: &[NaiveDate]| {
+            let (mut cycles, mut sums) = (Vec::new(), std::collections::BTreeMap::new());
+            for boundary in boundaries {
+                for _ in 0..2 {
+                    let lines = storage(&timeline, *boundary, zone, &mut cycles, &samples, &|_| pool).unwrap();
+                    for (line, _) in lines {
+                        *sums.entry(line.cycle.charged.start()).or_insert(0) += line.charge.amount_minor;
+                    }
+                }
+            }
+            (cycles, sums)
+        };
+        let last = start + Days::new(240);
+        let (cycles, once) = billed(&[last]);
+        let days: Vec<NaiveDate> = runs.into_iter().map(|n| start + Days::new(n)).chain([last]).collect();
+        prop_assert_eq!(&billed(&days).1, &once);
+        for CycleState { cycle, .. } in cycles.iter().filter(|state| state.cycle.charged.end() <= last) {
+            let gib = overage_gib(cycle.whole, zone, &samples, &allowed(cycle.charged, pool)).unwrap();
+            let owed = Tariff::Flat(price).cost(gib).unwrap().minor(currency).unwrap();
+            prop_assert_eq!(once.get(&cycle.charged.start()).copied().unwrap_or(0), owed);
+        }
+        let before_the_end = ends_on.is_none_or(|end| cycles.iter().all(|state| state.cycle.charged.end() <= end));
+        prop_assert!(before_the_end);
     }
 }

@@ -13,7 +13,9 @@ use crate::Error;
 use crate::by_tenant::by_tenant;
 use crate::invoice::Billing;
 use crate::price_book::Item;
-use crate::rating::{Billed, Cycle, CycleState, Log, Span, Step, Timeline, steps_of_changes, steps_of_levels};
+use crate::rating::{
+    Billed, Cycle, CycleState, Log, Span, Step, Timeline, steps_of_changes, steps_of_levels,
+};
 use crate::subscription::{self, Cycles, OwedLine, Subscription, Used, Windows};
 
 /// What is known of an account.
@@ -172,7 +174,13 @@ impl Rated<'_> {
 
     fn covered(&self, days: fn(&Self) -> &Vec<CycleDays>) -> impl Iterator<Item = CoveredDays> {
         let tenant_id = self.tenant_id();
-        days(self).iter().map(move |&(item, key, days, zone)| CoveredDays { tenant_id, item, key, days, zone })
+        days(self).iter().map(move |&(item, key, days, zone)| CoveredDays {
+            tenant_id,
+            item,
+            key,
+            days,
+            zone,
+        })
     }
 }
 

@@ -110,9 +110,7 @@ pub(super) async fn park(
 }
 
 /// The cycles opened so far of each tenant, oldest first.
-pub(super) async fn cycles(
-    tx: &mut impl OfTenants,
-) -> Result<BTreeMap<TenantId, Vec<Covered>>, Error> {
+pub(super) async fn cycles(tx: &mut impl OfTenants) -> Result<BTreeMap<TenantId, Vec<Covered>>, Error> {
     let tenants = tx.tenant_ids();
     let rows = sqlx::query!(
         r#"select tenant_id, item, starts_on, upper(days) as "end?", lower(whole) as "whole_start!", upper(whole) as "whole_end!",
@@ -240,10 +238,7 @@ pub(super) async fn cover_cycles(tx: &mut impl OfTenants, new: &[CoveredDays]) -
 }
 
 /// Changes the charged days of cycles.
-pub(super) async fn cover_days(
-    tx: &mut impl OfTenants,
-    changed: &[CoveredDays],
-) -> Result<(), db::Error> {
+pub(super) async fn cover_days(tx: &mut impl OfTenants, changed: &[CoveredDays]) -> Result<(), db::Error> {
     if changed.is_empty() {
         return Ok(());
     }

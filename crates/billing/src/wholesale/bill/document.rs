@@ -230,7 +230,9 @@ fn describe(tenant: Option<TenantId>, line: &Line, all: &[PartyLine], agreement:
                 && period.start() < other.charge.period.end()
         });
     let what = match (tenant, line.kind, is_repriced) {
-        (Some(_), LineKind::Recurring | LineKind::Usage, _) => format!("mailboxes, per {}", agreement.interval.as_str()),
+        (Some(_), LineKind::Recurring | LineKind::Usage, _) => {
+            format!("mailboxes, per {}", agreement.interval.as_str())
+        }
         (Some(_), LineKind::Proration, false) => "mailboxes added".to_owned(),
         (Some(_), LineKind::Credit, false) => "mailboxes removed".to_owned(),
         (Some(_), LineKind::Proration, true) => "mailboxes at the new price".to_owned(),

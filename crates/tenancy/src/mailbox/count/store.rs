@@ -29,9 +29,9 @@ pub(super) async fn changes(
     .await?;
     let change = |at, delta, kind: &str| Some(CountChange { at, delta, kind: kind.parse().ok()? });
     // A constraint keeps other kinds out.
-    let known = rows.into_iter().filter_map(|row| {
-        Some((TenantId::from_uuid(row.tenant_id), change(row.at, row.delta, &row.kind)?))
-    });
+    let known = rows
+        .into_iter()
+        .filter_map(|row| Some((TenantId::from_uuid(row.tenant_id), change(row.at, row.delta, &row.kind)?)));
     Ok(known.collect())
 }
 
