@@ -174,20 +174,21 @@ pub(super) struct InvoiceLine {
     /// In words.
     #[schema(example = "5 mailboxes, December 2026")]
     description: String,
-    /// What was sold: `mailbox`, `setup` (charged once at the start of a subscription) or `one_off`.
+    /// What was sold: what a price is for (`mailbox`, `shared_mailbox`, `archive`, `storage`), `setup` (charged once at the start of a
+    /// subscription) or `one_off`.
     #[schema(value_type = schema::InvoiceItem)]
     item: String,
-    /// `recurring` (a cycle, in advance), `proration` (units added in a cycle, or dearer), `credit` (units removed from one, or cheaper),
+    /// `recurring` (a cycle, in advance), `usage` (what was used in a cycle that is over), `proration` (units added in a cycle, or dearer), `credit` (units removed from one, or cheaper),
     /// `one_off` (a charge that comes once) or `discount` (what is off the line before it, or was).
     #[schema(value_type = schema::LineKind)]
     kind: &'static str,
     /// The days that it charges or credits; of a charge that comes once, the document's.
     period: Period,
     /// Units on each of these days; negative in a credit. 0 on a wholesale invoice where as many have come to cost another amount,
-    /// because the tier is that of all tenants' units.
+    /// because the tier is that of all tenants' units. Of storage, GiB over the whole cycle, to the nearest.
     #[schema(example = 5)]
     quantity: i64,
-    /// Units times days.
+    /// Units times days; 0 of storage.
     #[schema(example = 150)]
     seat_days: i64,
     /// The published price that it was billed at; `null` of a one-off item.
