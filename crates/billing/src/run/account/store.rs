@@ -416,3 +416,38 @@ pub(super) async fn customer_names(tx: &mut impl OfTenants) -> Result<BTreeMap<T
         .await?;
     Ok(rows.into_iter().map(|row| (TenantId::from_uuid(row.id), row.name)).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// For these tenants, without a database.
+    struct Of(Vec<Uuid>);
+
+    impl OfTenants for Of {
+        fn conn(&mut self) -> &mut sqlx::PgConnection {
+            panic!("nothing is written")
+        }
+
+        fn tenant_ids(&self) -> Vec<Uuid> {
+            self.0.clone()
+        }
+    }
+
+    #[test]
+    fn no_row_is_written_but_of_those_whom_the_transaction_is_for() {
+        let [one, two, other] = [1, 2, 3].map(Uuid::from_u128);
+        let written = |ids: &[Uuid]| {
+            let ids = ids.iter().map(|id| TenantId::from_uuid(*id)).collect::<Vec<_>>();
+            own(&Of(vec![one, two]), ids.into_iter())
+        };
+        assert_eq!(written(&[two, one, two]).unwrap(), [two, one, two]);
+        assert_eq!(written(&[]).unwrap(), []);
+        assert!(written(&[one, other]).unwrap_err().kind() == kernel::ErrorKind::Internal);
+    }
+
+    #[test]
+    fn rows_that_are_missed_are_a_fault() {
+        assert!(all_changed(2, 2).is_ok() && all_changed(1, 2).is_err() && all_changed(3, 2).is_err());
+    }
+}
