@@ -189,7 +189,11 @@ pub(super) async fn write_all(
 ) -> Result<BTreeMap<TenantId, Vec<Written>>, Error> {
     // Documents become final in the order of their boundaries: a credit note after what it corrects.
     let with_drafts = unbilled::have_drafts(tx).await?;
-    let waits = |of: &Drafted<'_>| of.draft_days() > 0 || with_drafts.contains(&of.customer.id);
+    let waits = |of: &Drafted<'_>| {
+        // A run has made those final before whose day has come; one that only looks has not.
+        let is_left = |until: &NaiveDate| finality == Finality::AtOnce || *until > of.rated.due.until;
+        of.draft_days() > 0 || with_drafts.get(&of.customer.id).is_some_and(is_left)
+    };
     let placed = accounts.iter().flat_map(|of| {
         let is_final = finality == Finality::AtOnce && !waits(of);
         of.rated.documents.iter().zip(&of.drafts).map(move |((billing, lines), draft)| Placed {

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 
-use billing::invoice::{DocumentKind, Invoice};
+use billing::invoice::{DocumentKind, Invoice, InvoiceTax};
 use billing::ledger::{AsOf, trial_balance};
 use billing::run::{RunSummary, run, run_by};
 use billing::subscription::get;
@@ -154,8 +154,8 @@ impl Twin {
                 .iter()
                 .map(|one| {
                     let corrects: BTreeSet<_> = one.corrects.iter().map(place).collect();
-                    let taxes =
-                        one.taxes.iter().map(|tax| (tax.group, tax.taxable, tax.tax)).collect::<Vec<_>>();
+                    let tax = |tax: &InvoiceTax| format!("{} {} {}", tax.group, tax.taxable, tax.tax);
+                    let taxes: Vec<_> = one.taxes.iter().map(tax).collect();
                     let (status, due_on, due) = (&one.status, one.due_on, one.due);
                     format!("{} {status} {due_on} {due} {taxes:?} {corrects:?}", shown(one))
                 })
