@@ -34,21 +34,26 @@ async fn selling(world: &World, beside: Vec<NewPrice>) -> PriceBook {
     publish(&world.operator, Some(world.reseller.id), prices).await.unwrap()
 }
 
-async fn make(ctx: &Ctx, kind: Kind, name: &str) -> Mailbox {
+pub(super) async fn make(ctx: &Ctx, kind: Kind, name: &str) -> Result<Mailbox, tenancy::Error> {
     let domains = tenancy::domain::list(ctx, kernel::PageRequest::new(None, None)).await.unwrap();
     let address = format!("{name}@{}", domains.items[0].name);
     let display_name = name.into();
     let new = NewMailbox { kind, display_name, address, aliases: Vec::new(), quota_bytes: None };
-    mailbox::create(ctx, new).await.unwrap()
+    mailbox::create(ctx, new).await
+}
+
+/// As mail would leave a mailbox of the tenant's, if it has one.
+pub(super) async fn stores_in(ctx: &Ctx, used_bytes: i64) {
+    let mut tx = ctx.begin().await.unwrap();
+    let one = "update mailboxes set used_bytes = $1 where id = (select min(id::text)::uuid from mailboxes where status = 'active')";
+    sqlx::query(one).bind(used_bytes).execute(tx.conn()).await.unwrap();
+    tx.commit().await.unwrap();
 }
 
 /// As mail would leave a mailbox of the tenant's, from a time on.
 async fn stores(world: &World, time: &str, used_bytes: i64) {
     at(world, time);
-    let mut tx = world.ctx.begin().await.unwrap();
-    let one = "update mailboxes set used_bytes = $1 where id = (select min(id::text)::uuid from mailboxes)";
-    sqlx::query(one).bind(used_bytes).execute(tx.conn()).await.unwrap();
-    tx.commit().await.unwrap();
+    stores_in(&world.ctx, used_bytes).await;
     assert_eq!(storage_sample::record(&world.test_db.db()).await.unwrap(), 1);
 }
 
@@ -68,9 +73,9 @@ async fn mailboxes_that_are_nobody_s_own_are_charged_by_day_beside_the_seats() {
     let ben = seat(&world.ctx, "ben").await;
     run_and_verify(&world, "2026-01-01").await;
     at(&world, "2026-01-11T12:00");
-    make(&world.ctx, Kind::Shared, "info").await;
-    make(&world.ctx, Kind::Room, "attic").await;
-    let van = make(&world.ctx, Kind::Equipment, "van").await;
+    make(&world.ctx, Kind::Shared, "info").await.unwrap();
+    make(&world.ctx, Kind::Room, "attic").await.unwrap();
+    let van = make(&world.ctx, Kind::Equipment, "van").await.unwrap();
     at(&world, "2026-01-21T12:00");
     let leaving = Leaving { mailbox: Fate::Archive, release_seat: true };
     user::offboard(&world.ctx, ben.id, None, leaving).await.unwrap();
@@ -166,7 +171,7 @@ async fn a_stub_counts_as_the_part_of_the_cycle_that_it_is_and_an_end_settles_it
         ..terms(&book, "month")
     };
     put(&world.ctx, anchored, None).await.unwrap();
-    make(&world.ctx, Kind::Shared, "info").await;
+    make(&world.ctx, Kind::Shared, "info").await.unwrap();
     stores(&world, "2026-01-11T00:00", 31 * GIB).await;
     run_and_verify(&world, "2026-01-10").await;
     run_and_verify(&world, "2026-02-01").await;
@@ -189,7 +194,7 @@ async fn what_a_later_book_sells_is_charged_from_its_day_on() {
     seat(&world.ctx, "ada").await;
     run_and_verify(&world, "2026-01-01").await;
     stores(&world, "2026-01-11T00:00", 31 * GIB).await;
-    make(&world.ctx, Kind::Shared, "info").await;
+    make(&world.ctx, Kind::Shared, "info").await.unwrap();
     at(&world, "2026-01-16T12:00");
     let after = selling(&world, vec![of("shared_mailbox", "3.10"), storage(0)]).await;
     put(&world.ctx, terms(&after, "month"), None).await.unwrap();
@@ -212,7 +217,7 @@ async fn a_percentage_is_off_everything_and_an_amount_off_the_seats_alone() {
     let book = selling(&world, vec![of("shared_mailbox", "4"), storage(0)]).await;
     subscribe(&world.ctx, &book, "month").await;
     seat(&world.ctx, "ada").await;
-    make(&world.ctx, Kind::Shared, "info").await;
+    make(&world.ctx, Kind::Shared, "info").await.unwrap();
     give(&world.ctx, percent("50", "2026-01-01", None)).await;
     let voucher = NewDiscount {
         description: "A voucher".into(),
@@ -241,7 +246,7 @@ async fn a_void_invoice_has_its_usage_billed_again() {
     let world = world_on("2026-01-01").await;
     let book = selling(&world, vec![of("shared_mailbox", "4"), storage(0)]).await;
     subscribe(&world.ctx, &book, "month").await;
-    make(&world.ctx, Kind::Shared, "info").await;
+    make(&world.ctx, Kind::Shared, "info").await.unwrap();
     stores(&world, "2026-01-11T00:00", 31 * GIB).await;
     run_and_verify(&world, "2026-01-01").await;
     run_and_verify(&world, "2026-02-01").await;

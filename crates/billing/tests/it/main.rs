@@ -8,6 +8,7 @@ mod draft;
 mod dunning;
 mod export;
 mod faults;
+mod ground;
 mod items;
 mod ledger;
 mod one_off_item;

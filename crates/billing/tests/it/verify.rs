@@ -28,6 +28,11 @@ pub(crate) async fn assert_clean(world: &World, documents: u64) {
     assert_eq!((verified.documents, verified.unrecorded), (documents, 0));
 }
 
+/// Asserts that there is nothing to find in what one tenant has.
+pub(crate) async fn assert_tenant_clean(world: &World, tenant_id: TenantId) {
+    assert_eq!(verified(world, Some(tenant_id)).await.1, []);
+}
+
 /// What is found, in words, without the tenant before it.
 pub(crate) async fn found(world: &World) -> Vec<Difference> {
     verified(world, None).await.1.into_iter().map(|finding| finding.difference).collect()

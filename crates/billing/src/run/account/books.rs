@@ -172,6 +172,11 @@ impl Rated<'_> {
         self.due.ctx.tenant_id()
     }
 
+    /// Whether a document is to be made of it.
+    pub(super) fn owes(&self) -> bool {
+        !self.documents.is_empty()
+    }
+
     fn covered(&self, days: fn(&Self) -> &Vec<CycleDays>) -> impl Iterator<Item = CoveredDays> {
         let tenant_id = self.tenant_id();
         days(self).iter().map(move |&(item, key, days, zone)| CoveredDays {

@@ -1,6 +1,6 @@
 //! SQL of billing accounts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono_tz::Tz;
 use kernel::TenantId;
@@ -72,13 +72,41 @@ impl Row {
     }
 }
 
+/// The ids of the tenants whose rows are to be written: only those that the transaction is for. It may see all, so nothing else
+/// would keep a row from another.
+pub(super) fn own(
+    tx: &impl OfTenants,
+    written: impl Iterator<Item = TenantId>,
+) -> Result<Vec<Uuid>, db::Error> {
+    let own = tx.tenant_ids().into_iter().collect::<BTreeSet<_>>();
+    let ids: Vec<Uuid> = written.map(TenantId::uuid).collect();
+    match ids.iter().find(|id| !own.contains(id)) {
+        None => Ok(ids),
+        Some(other) => Err(fault(format!("a row of {other} in a transaction that is for others"))),
+    }
+}
+
+/// Each row that was to be changed is there: accounts are locked.
+fn all_changed(changed: u64, asked: usize) -> Result<(), db::Error> {
+    if usize::try_from(changed) == Ok(asked) {
+        return Ok(());
+    }
+    Err(fault(format!("{changed} of {asked} rows were changed")))
+}
+
+/// Of ours: nothing of the transaction may stay.
+fn fault(what: String) -> db::Error {
+    db::Error::Internal(sqlx::Error::Protocol(what))
+}
+
 /// Moves accounts on to their next boundaries; they are parked no more.
 pub(super) async fn advance(
     tx: &mut impl OfTenants,
     next: &[(TenantId, Option<NaiveDate>)],
-) -> Result<(), db::Error> {
-    let (tenants, days): (Vec<Uuid>, Vec<_>) = next.iter().map(|(id, day)| (id.uuid(), *day)).unzip();
-    sqlx::query!(
+) -> Result<(), Error> {
+    let tenants = own(tx, next.iter().map(|(id, _)| *id))?;
+    let days: Vec<_> = next.iter().map(|(_, day)| *day).collect();
+    let done = sqlx::query!(
         "update subscriptions s set next_invoice_on = next.day, bills_again = false, parked_at = null, parked_reason = null,
            version = version + 1
          from unnest($1::uuid[], $2::date[]) next (tenant_id, day) where s.tenant_id = next.tenant_id",
@@ -86,18 +114,19 @@ pub(super) async fn advance(
         &days as &[Option<NaiveDate>]
     )
     .execute(tx.conn())
-    .await?;
-    Ok(())
+    .await
+    .map_err(db::Error::from)?;
+    Ok(all_changed(done.rows_affected(), tenants.len())?)
 }
 
 pub(super) async fn park(
     tx: &mut impl OfTenants,
     reasons: &[(TenantId, String)],
     now: DateTime<Utc>,
-) -> Result<(), db::Error> {
-    let (tenants, reasons): (Vec<Uuid>, Vec<_>) =
-        reasons.iter().map(|(id, reason)| (id.uuid(), reason.clone())).unzip();
-    sqlx::query!(
+) -> Result<(), Error> {
+    let tenants = own(tx, reasons.iter().map(|(id, _)| *id))?;
+    let reasons: Vec<_> = reasons.iter().map(|(_, reason)| reason.clone()).collect();
+    let done = sqlx::query!(
         "update subscriptions s set parked_at = $3, parked_reason = parked.reason, version = version + 1
          from unnest($1::uuid[], $2::text[]) parked (tenant_id, reason) where s.tenant_id = parked.tenant_id",
         &tenants,
@@ -105,8 +134,9 @@ pub(super) async fn park(
         now
     )
     .execute(tx.conn())
-    .await?;
-    Ok(())
+    .await
+    .map_err(db::Error::from)?;
+    Ok(all_changed(done.rows_affected(), tenants.len())?)
 }
 
 /// The cycles opened so far of each tenant, oldest first.
@@ -198,10 +228,10 @@ struct Columns {
 }
 
 impl Columns {
-    fn of(all: &[CoveredDays]) -> Self {
+    fn of(tx: &impl OfTenants, all: &[CoveredDays]) -> Result<Self, db::Error> {
         let days = |day: fn(&CoveredDays) -> NaiveDate| all.iter().map(day).collect();
-        Self {
-            tenants: all.iter().map(|covered| covered.tenant_id.uuid()).collect(),
+        Ok(Self {
+            tenants: own(tx, all.iter().map(|covered| covered.tenant_id))?,
             items: all.iter().map(|covered| covered.item.as_str().to_owned()).collect(),
             starts: days(|covered| covered.key.starts_on),
             whole_starts: days(|covered| covered.key.whole.start()),
@@ -209,7 +239,7 @@ impl Columns {
             // None of them is none from its first on.
             ends: days(|covered| covered.days.map_or(covered.key.starts_on, Span::end)),
             zones: all.iter().map(|covered| covered.zone.name().to_owned()).collect(),
-        }
+        })
     }
 }
 
@@ -217,7 +247,7 @@ pub(super) async fn cover_cycles(tx: &mut impl OfTenants, new: &[CoveredDays]) -
     if new.is_empty() {
         return Ok(());
     }
-    let new = Columns::of(new);
+    let new = Columns::of(tx, new)?;
     sqlx::query!(
         "insert into billing_coverage (tenant_id, item, kind, starts_on, whole, days, time_zone)
          select new.tenant_id, new.item, 'cycle', new.starts_on, daterange(new.whole_start, new.whole_end),
@@ -242,10 +272,10 @@ pub(super) async fn cover_days(tx: &mut impl OfTenants, changed: &[CoveredDays])
     if changed.is_empty() {
         return Ok(());
     }
-    let new = Columns::of(changed);
+    let new = Columns::of(tx, changed)?;
     // First none of them has days, so that none is in the way of another.
     for ends in [&new.starts, &new.ends] {
-        sqlx::query!(
+        let done = sqlx::query!(
             "update billing_coverage c set days = daterange(new.starts_on, new.ends_on)
              from unnest($1::uuid[], $2::text[], $3::date[], $4::date[], $5::date[], $6::date[])
                new (tenant_id, item, starts_on, whole_start, whole_end, ends_on)
@@ -260,6 +290,7 @@ pub(super) async fn cover_days(tx: &mut impl OfTenants, changed: &[CoveredDays])
         )
         .execute(tx.conn())
         .await?;
+        all_changed(done.rows_affected(), changed.len())?;
     }
     Ok(())
 }
@@ -272,13 +303,14 @@ pub(super) async fn cover_changes(
     if changes.is_empty() {
         return Ok(());
     }
+    let tenants = own(tx, changes.iter().map(|(id, _)| *id))?;
     sqlx::query!(
         "insert into billing_coverage (tenant_id, item, kind, starts_on, whole, days)
          select new.tenant_id, $1, 'changes', new.starts_on, daterange(new.starts_on, new.ends_on),
            daterange(new.starts_on, new.ends_on)
          from unnest($2::uuid[], $3::date[], $4::date[]) new (tenant_id, starts_on, ends_on)",
         Item::Mailbox.as_str(),
-        &changes.iter().map(|(id, _)| id.uuid()).collect::<Vec<_>>(),
+        &tenants,
         &changes.iter().map(|(_, days)| days.start()).collect::<Vec<_>>(),
         &changes.iter().map(|(_, days)| days.end()).collect::<Vec<_>>(),
     )
@@ -314,6 +346,7 @@ pub(super) async fn record_boundaries(
     if billed.is_empty() {
         return Ok(());
     }
+    let tenants = own(tx, billed.iter().map(|one| one.tenant_id))?;
     let count = |known: fn(&Known) -> usize| {
         let counts = billed.iter().map(|one| i64::try_from(known(&one.known)).unwrap_or(i64::MAX));
         counts.collect::<Vec<_>>()
@@ -323,7 +356,7 @@ pub(super) async fn record_boundaries(
            terms_known, discounts_known, standings_known, mailbox_changes_known, storage_samples_known)
          select * from unnest($1::uuid[], $2::date[], $3::integer[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[],
            $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[])",
-        &billed.iter().map(|one| one.tenant_id.uuid()).collect::<Vec<_>>(),
+        &tenants,
         &billed.iter().map(|one| one.billing.boundary).collect::<Vec<_>>(),
         &billed.iter().map(|one| one.billing.revision).collect::<Vec<_>>(),
         &billed.iter().map(|one| one.zone.name().to_owned()).collect::<Vec<_>>(),
@@ -379,4 +412,39 @@ pub(super) async fn customer_names(tx: &mut impl OfTenants) -> Result<BTreeMap<T
         .fetch_all(tx.conn())
         .await?;
     Ok(rows.into_iter().map(|row| (TenantId::from_uuid(row.id), row.name)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// For these tenants, without a database.
+    struct Of(Vec<Uuid>);
+
+    impl OfTenants for Of {
+        fn conn(&mut self) -> &mut sqlx::PgConnection {
+            panic!("nothing is written")
+        }
+
+        fn tenant_ids(&self) -> Vec<Uuid> {
+            self.0.clone()
+        }
+    }
+
+    #[test]
+    fn no_row_is_written_but_of_those_whom_the_transaction_is_for() {
+        let [one, two, other] = [1, 2, 3].map(Uuid::from_u128);
+        let written = |ids: &[Uuid]| {
+            let ids = ids.iter().map(|id| TenantId::from_uuid(*id)).collect::<Vec<_>>();
+            own(&Of(vec![one, two]), ids.into_iter())
+        };
+        assert_eq!(written(&[two, one, two]).unwrap(), [two, one, two]);
+        assert!(written(&[]).unwrap().is_empty());
+        assert!(written(&[one, other]).unwrap_err().kind() == kernel::ErrorKind::Internal);
+    }
+
+    #[test]
+    fn rows_that_are_missed_are_a_fault() {
+        assert!(all_changed(2, 2).is_ok() && all_changed(1, 2).is_err() && all_changed(3, 2).is_err());
+    }
 }
