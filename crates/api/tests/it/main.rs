@@ -7,6 +7,7 @@ mod support_access;
 mod api_key;
 mod billing;
 mod document;
+mod dry_run;
 mod domain;
 mod event;
 mod export;
