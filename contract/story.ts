@@ -161,6 +161,7 @@ async function mailInAndOut(portal: Api, customer: Customer, user: Schemas["User
   const tenant_id = customer.tenant.id;
   const mailbox = { tenant_id, mailbox_id: user.mailbox_id };
   const quota = ok(await portal.PUT("/v1/tenants/{tenant_id}/mailboxes/{mailbox_id}/quota", { params: { path: mailbox }, body: { quota_bytes: 4096 } }), 200);
+  assert("used_bytes" in quota, "the quota was set");
   assert.deepEqual([quota.quota_bytes, quota.used_bytes], [4096, 0]);
   const sent = oddMessage();
   const put = (bytes: Uint8Array) =>
@@ -205,7 +206,11 @@ async function leaveAndReturn(portal: Api, customer: Customer): Promise<void> {
   assert(user, "a third user is needed");
   const path = { tenant_id, user_id: user.id };
   const body = { mailbox: "keep" as const, release_seat: false };
+  const dry = { path, query: { dry_run: true } };
+  const effect = ok(await portal.POST("/v1/tenants/{tenant_id}/users/{user_id}/offboard", { params: dry, body }), 200);
+  assert("seats" in effect && effect.seats.after === effect.seats.before, "the seat would be kept");
   const begun = ok(await portal.POST("/v1/tenants/{tenant_id}/users/{user_id}/offboard", { params: { path }, body }), 202);
+  assert("id" in begun, "an operation was begun");
   const operation = ok(await portal.GET("/v1/operations/{operation_id}", { params: { path: { operation_id: begun.id } } }), 200);
   assert.deepEqual([operation.status, operation.done], ["succeeded", operation.total]);
   const made = { name: "A trial", country: "DE", currency: "EUR" as const, trial_ends_at: "2099-01-01T00:00:00Z" };
@@ -227,7 +232,9 @@ async function shareAndGroup(portal: Api, customer: Customer): Promise<void> {
   const at = (local: string) => `${local}@${customer.domain.name}`;
   const share = async (local: string) => {
     const body = { kind: "shared" as const, display_name: local, address: at(local) };
-    return ok(await portal.POST("/v1/tenants/{tenant_id}/mailboxes", { params, body }), 201);
+    const made = ok(await portal.POST("/v1/tenants/{tenant_id}/mailboxes", { params, body }), 201);
+    assert("id" in made, "a mailbox was made");
+    return made;
   };
   const [info, sales, gone] = [await share("info"), await share("orders"), await share("gone")];
   for (const user of [ada, grace]) {

@@ -39,6 +39,16 @@ impl Error {
         }
     }
 
+    /// The same for another whom the statement was for as well. The cause goes along as text.
+    #[must_use]
+    pub fn shared(&self) -> Self {
+        let cause = kernel::error::chain(self);
+        match self {
+            Self::Unavailable(_) => Self::Unavailable(sqlx::Error::Io(std::io::Error::other(cause))),
+            _ => Self::Internal(sqlx::Error::Protocol(cause)),
+        }
+    }
+
     /// What a failed commit means: the server's own refusal undid everything, a lost connection tells nothing.
     pub fn of_commit(error: sqlx::Error) -> Self {
         match error {

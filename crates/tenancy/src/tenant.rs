@@ -2,7 +2,7 @@
 
 mod lifecycle;
 mod nonpayment;
-mod store;
+pub(crate) mod store;
 mod transfer;
 
 use chrono::{DateTime, TimeDelta, Utc};

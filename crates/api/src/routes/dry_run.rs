@@ -1,12 +1,11 @@
-//! `?dry_run=true`: what a change of users would come to, without making it.
+//! `?dry_run=true`: what a change of users or mailboxes would come to, without making it.
 
 use axum::Json as Answer;
 use axum::response::{IntoResponse as _, Response};
 use billing::forecast;
 use chrono::NaiveDate;
 use serde::{Deserialize, Deserializer, Serialize};
-use tenancy::Ctx;
-use tenancy::user::{self, Trial};
+use tenancy::{Ctx, effect};
 use utoipa::{IntoParams, ToSchema};
 
 use super::invoice::Money;
@@ -77,9 +76,9 @@ pub(super) struct Effect {
     price_difference: Option<PriceDifference>,
 }
 
-/// Tries a change; what it would come to.
-pub(super) async fn effect(ctx: &Ctx, trial: Trial) -> Result<Effect, Problem> {
-    let user::Effect { before, after } = user::dry_run(ctx, trial).await?;
+/// What a change was found to come to, with its price.
+pub(super) async fn priced(ctx: &Ctx, effect: effect::Effect) -> Result<Effect, Problem> {
+    let effect::Effect { before, after } = effect;
     let more = i64::from(after.seats_used) - i64::from(before.seats_used);
     let difference = forecast::of_seats(ctx, more).await?;
     Ok(Effect {
@@ -96,7 +95,7 @@ pub(super) async fn effect(ctx: &Ctx, trial: Trial) -> Result<Effect, Problem> {
     })
 }
 
-/// As [`effect`], as an answer.
-pub(super) async fn answer(ctx: &Ctx, trial: Trial) -> Result<Response, Problem> {
-    Ok(Answer(effect(ctx, trial).await?).into_response())
+/// As [`priced`], as an answer.
+pub(super) async fn answer(ctx: &Ctx, effect: effect::Effect) -> Result<Response, Problem> {
+    Ok(Answer(priced(ctx, effect).await?).into_response())
 }

@@ -2,15 +2,17 @@
 
 use axum::Json as Answer;
 use axum::http::StatusCode;
-use serde::{Deserialize, Deserializer};
-use tenancy::mailbox::{self, Kind};
+use axum::response::{IntoResponse as _, Response};
+use serde::{Deserialize, Deserializer, Serialize};
+use tenancy::mailbox::{self, Kind, Trial};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::dry_run::{self, DryRun, Effect};
 use super::mailbox::{Mailbox, tagged};
 use super::paths::{MailboxPath, TenantPath};
-use crate::extract::{Bearer, Json, Path, not_null};
+use crate::extract::{Bearer, Json, Path, Query, not_null};
 use crate::problem::Problem;
 use crate::version::{IfMatch, Tagged};
 use crate::{Api, schema};
@@ -47,15 +49,17 @@ fn kind<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Kind, D::Error> {
 ///
 /// It takes no seat. Who may use it is said by its delegates.
 #[utoipa::path(post, path = "/v1/tenants/{tenant_id}/mailboxes", tag = "Mailboxes", operation_id = "create_mailbox",
-    params(TenantPath),
-    responses((status = 201, description = "The mailbox.", body = Mailbox),
+    params(TenantPath, DryRun),
+    responses((status = 200, description = "With `dry_run`: what it would come to. Nothing was created.", body = Effect),
+        (status = 201, description = "The mailbox.", body = Mailbox),
         (status = 409, description = "An address is in use (`address_taken`), or the quotas would add up to more than the tenant's storage, which it does not allow (`pool_overallocated`).")),
     extensions(("x-required-action" = json!("mailboxes:write"))))]
 async fn create(
     Bearer(caller): Bearer,
     Path(at): Path<TenantPath>,
+    Query(query): Query<DryRun>,
     Json(body): Json<NewMailbox>,
-) -> Result<(StatusCode, Answer<Mailbox>), Problem> {
+) -> Result<Response, Problem> {
     let ctx = caller.enter(at.tenant_id).await?;
     let new = mailbox::NewMailbox {
         kind: body.kind,
@@ -64,7 +68,11 @@ async fn create(
         aliases: body.aliases,
         quota_bytes: body.quota_bytes,
     };
-    Ok((StatusCode::CREATED, Answer(mailbox::create(&ctx, new).await?.into())))
+    if query.dry_run {
+        return dry_run::answer(&ctx, mailbox::dry_run(&ctx, Trial::Create(new)).await?).await;
+    }
+    let mailbox: Mailbox = mailbox::create(&ctx, new).await?.into();
+    Ok((StatusCode::CREATED, Answer(mailbox)).into_response())
 }
 
 /// What of a mailbox is to change (RFC 7396).
@@ -112,18 +120,24 @@ async fn update(
 ///
 /// Frees its addresses; the mail is kept. For 30 days it can be restored. A personal one goes with its user.
 #[utoipa::path(delete, path = "/v1/tenants/{tenant_id}/mailboxes/{mailbox_id}", tag = "Mailboxes", operation_id = "delete_mailbox",
-    params(MailboxPath),
-    responses((status = 204, description = "Deleted."),
+    params(MailboxPath, DryRun),
+    responses((status = 200, description = "With `dry_run`: what it would come to. Nothing was deleted.", body = Effect),
+        (status = 204, description = "Deleted."),
         (status = 409, description = "It is a user's own: `mailbox_is_personal`.")),
     extensions(("x-required-action" = json!("mailboxes:write"))))]
 async fn delete(
     Bearer(caller): Bearer,
     Path(at): Path<MailboxPath>,
     IfMatch(version): IfMatch,
-) -> Result<StatusCode, Problem> {
+    Query(query): Query<DryRun>,
+) -> Result<Response, Problem> {
     let ctx = caller.enter(at.tenant_id).await?;
+    if query.dry_run {
+        let trial = Trial::Delete(at.mailbox_id, version);
+        return dry_run::answer(&ctx, mailbox::dry_run(&ctx, trial).await?).await;
+    }
     mailbox::delete(&ctx, at.mailbox_id, version).await?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(StatusCode::NO_CONTENT.into_response())
 }
 
 /// How a mailbox is to be restored.
@@ -136,22 +150,40 @@ struct RestoreMailbox {
     address: Option<String>,
 }
 
+/// A restored mailbox, or what restoring it would come to.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+enum RestoreMailboxAnswer {
+    /// Restored.
+    Mailbox(Mailbox),
+    /// With `dry_run`.
+    Effect(Effect),
+}
+
 /// Restore a deleted mailbox that is nobody's own
 ///
 /// For 30 days, by the same id, with its mail, and with those of its addresses that nobody has taken meanwhile.
 #[utoipa::path(post, path = "/v1/tenants/{tenant_id}/mailboxes/{mailbox_id}/restore", tag = "Mailboxes", operation_id = "restore_mailbox",
-    params(MailboxPath),
-    responses((status = 200, description = "The mailbox, restored.", body = Mailbox),
+    params(MailboxPath, DryRun),
+    responses((status = 200, description = "The mailbox, restored; with `dry_run`, what it would come to instead.", body = RestoreMailboxAnswer),
         (status = 409, description = "It is a user's own (`mailbox_is_personal`), the address is in use (`address_taken`), it is too late (`restore_expired`), or the quotas would add up to more than the tenant's storage, which it does not allow (`pool_overallocated`)."),
         (status = 422, description = "A pool of bytes has no room for the mail: `quota_exceeded`.")),
     extensions(("x-required-action" = json!("mailboxes:write"))))]
 async fn restore(
     Bearer(caller): Bearer,
     Path(at): Path<MailboxPath>,
+    Query(query): Query<DryRun>,
     Json(body): Json<RestoreMailbox>,
-) -> Result<Tagged<Answer<Mailbox>>, Problem> {
+) -> Result<Response, Problem> {
     let ctx = caller.enter(at.tenant_id).await?;
-    Ok(tagged(mailbox::restore(&ctx, at.mailbox_id, body.address.as_deref()).await?))
+    if query.dry_run {
+        let trial = Trial::Restore(at.mailbox_id, body.address);
+        let effect = dry_run::priced(&ctx, mailbox::dry_run(&ctx, trial).await?).await?;
+        return Ok(Answer(RestoreMailboxAnswer::Effect(effect)).into_response());
+    }
+    let mailbox = mailbox::restore(&ctx, at.mailbox_id, body.address.as_deref()).await?;
+    let version = mailbox.version;
+    Ok(Tagged(version, Answer(RestoreMailboxAnswer::Mailbox(mailbox.into()))).into_response())
 }
 
 pub(crate) fn router() -> OpenApiRouter<Api> {

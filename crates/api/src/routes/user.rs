@@ -192,7 +192,8 @@ async fn create(
 ) -> Result<Response, Problem> {
     let ctx = caller.enter(at.tenant_id).await?;
     if query.dry_run {
-        return dry_run::answer(&ctx, Trial::Create(Box::new(body.into()))).await;
+        let effect = user::dry_run(&ctx, Trial::Create(Box::new(body.into()))).await?;
+        return dry_run::answer(&ctx, effect).await;
     }
     let user = user::create(&ctx, body.into()).await?;
     Ok((StatusCode::CREATED, Answer(User::new(at.tenant_id, user))).into_response())
@@ -347,7 +348,8 @@ async fn delete(
 ) -> Result<Response, Problem> {
     let ctx = caller.enter(at.tenant_id).await?;
     if query.dry_run {
-        return dry_run::answer(&ctx, Trial::Delete(at.user_id, version)).await;
+        let effect = user::dry_run(&ctx, Trial::Delete(at.user_id, version)).await?;
+        return dry_run::answer(&ctx, effect).await;
     }
     user::delete(&ctx, at.user_id, version).await?;
     Ok(StatusCode::NO_CONTENT.into_response())

@@ -51,7 +51,8 @@ async fn create(
     let ctx = caller.enter(at.tenant_id).await?;
     let rows = body.users.into_iter().map(Into::into).collect();
     if query.dry_run {
-        return dry_run::answer(&ctx, Trial::CreateBatch(rows)).await;
+        let effect = user::dry_run(&ctx, Trial::CreateBatch(rows)).await?;
+        return dry_run::answer(&ctx, effect).await;
     }
     let users = user::create_batch(&ctx, rows).await?;
     let users = users.into_iter().map(|user| User::new(at.tenant_id, user)).collect();

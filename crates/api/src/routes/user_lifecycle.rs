@@ -93,7 +93,8 @@ async fn restore(
 ) -> Result<Response, Problem> {
     let ctx = caller.enter(at.tenant_id).await?;
     if query.dry_run {
-        let effect = dry_run::effect(&ctx, Trial::Restore(at.user_id, body.address)).await?;
+        let effect = user::dry_run(&ctx, Trial::Restore(at.user_id, body.address)).await?;
+        let effect = dry_run::priced(&ctx, effect).await?;
         return Ok(Answer(RestoreAnswer::Effect(effect)).into_response());
     }
     let user = user::restore(&ctx, at.user_id, body.address.as_deref()).await?;

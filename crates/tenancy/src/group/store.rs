@@ -5,7 +5,7 @@ use kernel::{GroupId, MailboxId, PageRequest};
 use sqlx::types::chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::directory::Lookup;
+use super::directory::{Entry, Lookup};
 use super::{Group, GroupChange, Member};
 use crate::TenantTx;
 
@@ -76,6 +76,11 @@ async fn select(
     page: &PageRequest,
 ) -> Result<Vec<Group>, Error> {
     let tenant_id = tx.tenant_id().uuid();
+    let (user_id, group_id) = match lookup.member {
+        Some(Entry::User(id)) => (Some(id.uuid()), None),
+        Some(Entry::Group(id)) => (None, Some(id.uuid())),
+        None => (None, None),
+    };
     let rows = sqlx::query_as!(
         Row,
         r#"select g.id, g.display_name, g.external_id, g.created_at, g.version,
@@ -88,13 +93,20 @@ async fn select(
            from groups g
            where g.tenant_id = $1 and g.id > $2 and ($4::uuid is null or g.id = $4)
              and ($5::text is null or g.external_id = $5) and ($6::text is null or lower(g.display_name) = lower($6))
+             and ($7::uuid is null or exists (
+               select from group_members gm join mailboxes m on m.tenant_id = gm.tenant_id and m.id = gm.mailbox_id
+               where gm.tenant_id = g.tenant_id and gm.group_id = g.id and m.user_id = $7))
+             and ($8::uuid is null or exists (
+               select from group_members gm where gm.tenant_id = g.tenant_id and gm.group_id = g.id and gm.member_group_id = $8))
            order by g.id limit $3"#,
         tenant_id,
         page.after(),
         page.fetch(),
         only.map(GroupId::uuid),
         lookup.external_id,
-        lookup.display_name
+        lookup.display_name,
+        user_id,
+        group_id
     )
     .fetch_all(tx.conn())
     .await?;

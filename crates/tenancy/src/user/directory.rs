@@ -161,7 +161,9 @@ pub struct Window {
 }
 
 impl Window {
-    fn has(self, at: u64) -> bool {
+    /// Whether it shows the one with so many before it.
+    #[must_use]
+    pub fn has(self, at: u64) -> bool {
         (self.offset..self.offset.saturating_add(self.limit)).contains(&at)
     }
 }

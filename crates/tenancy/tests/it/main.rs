@@ -4,6 +4,7 @@
 mod address;
 mod auth;
 mod credential;
+mod desk;
 mod event;
 mod group;
 mod idempotency;

@@ -156,3 +156,58 @@ async fn all_of_a_change_or_nothing() {
     let call = directory.app.call(axum::http::Method::DELETE, &format!("{}{inner}", directory.base));
     call.token(&directory.key).header("if-match", "W/\"99\"").send().await.expect_scim(412, None);
 }
+
+#[tokio::test]
+async fn lists_are_counted_paged_and_filtered_by_members() {
+    let directory = Directory::new().await;
+    let [ada, bob] = directory.ids(["ada", "bob"]).await;
+    let inner = directory.group(json!({"displayName": "Inner", "members": [{"value": ada}]})).await;
+    let inner = inner.trim_start_matches("/Groups/").to_owned();
+    let mut of_ada = vec![inner.clone()];
+    for n in 0..4 {
+        let members =
+            if n % 2 == 0 { json!([{"value": ada}, {"value": inner}]) } else { json!([{"value": bob}]) };
+        let path = directory.group(json!({"displayName": format!("Team {n}"), "members": members})).await;
+        if n % 2 == 0 {
+            of_ada.push(path.trim_start_matches("/Groups/").to_owned());
+        }
+    }
+    let ids = |page: &Value| -> Vec<String> {
+        page["Resources"].as_array().unwrap().iter().map(|one| text(&one["id"])).collect()
+    };
+    let all = directory.get("/Groups").await.expect(200);
+    assert_eq!((&all["totalResults"], ids(&all).len()), (&json!(5), 5));
+    let page = directory.get("/Groups?startIndex=2&count=2").await.expect(200);
+    assert_eq!((&page["totalResults"], ids(&page)), (&json!(5), ids(&all)[1..3].to_vec()));
+    assert_eq!(page["Resources"][0], all["Resources"][1], "with its members");
+    for (startless, shown) in [("startIndex=6", 0), ("count=0", 0), ("startIndex=5&count=9", 1)] {
+        let page = directory.get(&format!("/Groups?{startless}")).await.expect(200);
+        assert_eq!((&page["totalResults"], ids(&page).len()), (&json!(5), shown), "{startless}");
+    }
+    for filter in [
+        format!(r#"members eq "{ada}""#),
+        format!(r#"members.value eq "{ada}""#),
+        format!(r#"members[value eq "{ada}"]"#),
+    ] {
+        let found = directory.groups(&filter, "&excludedAttributes=members").await;
+        assert_eq!((&found["totalResults"], ids(&found)), (&json!(3), of_ada.clone()), "{filter}");
+        assert!(found["Resources"][0].get("members").is_none(), "{found}");
+        let second = directory.groups(&filter, "&startIndex=2&count=1").await;
+        assert_eq!((&second["totalResults"], ids(&second)), (&json!(3), of_ada[1..2].to_vec()), "{filter}");
+        assert_eq!(second["Resources"][0]["members"].as_array().unwrap().len(), 2, "{second}");
+    }
+    let nested = directory.groups(&format!(r#"members eq "{inner}""#), "").await;
+    assert_eq!(ids(&nested), of_ada[1..].to_vec());
+    let both = directory.groups(&format!(r#"members eq "{ada}" and displayName eq "team 2""#), "").await;
+    assert_eq!(ids(&both), of_ada[2..].to_vec());
+    let not = directory.groups(&format!(r#"not (members eq "{ada}")"#), "").await;
+    assert_eq!(not["totalResults"], 2, "{not}");
+    let started = directory.groups(r#"displayName sw "Team""#, "&startIndex=4").await;
+    assert_eq!((&started["totalResults"], ids(&started).len()), (&json!(4), 1));
+    for nobody in ["usr_019a2f3c5d7e7abc8def0123456789ab", "ada", ""] {
+        let found = directory.groups(&format!(r#"members eq "{nobody}""#), "").await;
+        assert_eq!(found, super::no_match(), "{nobody}");
+    }
+    let one = directory.groups(&format!(r#"id eq "{inner}""#), "&startIndex=2").await;
+    assert_eq!((&one["totalResults"], ids(&one).len()), (&json!(1), 0));
+}

@@ -63,3 +63,26 @@ pub(super) async fn entries(
     }
     Ok(found)
 }
+
+/// How many groups there are.
+pub(super) async fn count(tx: &mut TenantTx) -> Result<i64, Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let count =
+        sqlx::query_scalar!(r#"select count(*) as "count!" from groups where tenant_id = $1"#, tenant_id)
+            .fetch_one(tx.conn())
+            .await?;
+    Ok(count)
+}
+
+/// The id of the group with so many before it.
+pub(super) async fn nth(tx: &mut TenantTx, offset: i64) -> Result<Option<Uuid>, Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let id = sqlx::query_scalar!(
+        "select id from groups where tenant_id = $1 order by id offset $2 limit 1",
+        tenant_id,
+        offset
+    )
+    .fetch_optional(tx.conn())
+    .await?;
+    Ok(id)
+}
