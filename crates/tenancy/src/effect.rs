@@ -12,6 +12,10 @@ pub struct Totals {
     pub seats_used: i32,
     /// How many there may be; `None` is unlimited.
     pub seats_limit: Option<i32>,
+    /// How many mailboxes are shared, rooms' or equipment's.
+    pub shared_mailboxes: i64,
+    /// How many mailboxes are archives.
+    pub archives: i64,
     /// What the quotas of the mailboxes add up to; `None` when one of them is unlimited.
     pub quota_bytes: Option<i64>,
     /// What the mailboxes may hold together; `None` is unlimited.

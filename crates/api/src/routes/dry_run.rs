@@ -1,8 +1,11 @@
 //! `?dry_run=true`: what a change of users or mailboxes would come to, without making it.
 
+use std::collections::BTreeMap;
+
 use axum::Json as Answer;
 use axum::response::{IntoResponse as _, Response};
 use billing::forecast;
+use billing::price_book::Item;
 use chrono::NaiveDate;
 use serde::{Deserialize, Deserializer, Serialize};
 use tenancy::{Ctx, effect};
@@ -79,8 +82,12 @@ pub(super) struct Effect {
 /// What a change was found to come to, with its price.
 pub(super) async fn priced(ctx: &Ctx, effect: effect::Effect) -> Result<Effect, Problem> {
     let effect::Effect { before, after } = effect;
-    let more = i64::from(after.seats_used) - i64::from(before.seats_used);
-    let difference = forecast::of_seats(ctx, more).await?;
+    let more = BTreeMap::from([
+        (Item::Mailbox, i64::from(after.seats_used) - i64::from(before.seats_used)),
+        (Item::SharedMailbox, after.shared_mailboxes - before.shared_mailboxes),
+        (Item::Archive, after.archives - before.archives),
+    ]);
+    let difference = forecast::of(ctx, &more).await?;
     Ok(Effect {
         seats: SeatsEffect { before: before.seats_used, after: after.seats_used, limit: after.seats_limit },
         quota: QuotaEffect {

@@ -80,6 +80,49 @@ async fn mailboxes_are_tried_and_nothing_is_changed() {
     assert_eq!(fixture.state().await, before, "it is still deleted");
 }
 
+/// What the documents up to a day would come to, as a run would make them.
+async fn total_until(fixture: &Fixture, day: &Value) -> i64 {
+    let preview = fixture.post("subscription/preview", json!({"as_of": day})).await.expect(200);
+    let totals = preview["documents"].as_array().unwrap().iter();
+    totals.map(|one| one["total"]["amount_minor"].as_i64().unwrap()).sum()
+}
+
+#[tokio::test]
+async fn what_is_sold_beside_seats_has_its_price_told_too() {
+    let fixture = Fixture::new().await;
+    let (app, key, tenant) = (&fixture.app, &fixture.key, &fixture.tenant);
+    let price = |item: &str, unit_price: &str| json!({"item": item, "interval": "month", "unit_price": unit_price, "currency": "EUR"});
+    let mut storage = price("storage", "0.10");
+    storage["included_bytes"] = json!(1_000);
+    let prices =
+        json!([price("mailbox", "10"), price("shared_mailbox", "3.10"), price("archive", "1.20"), storage]);
+    let book = app.post(key, "/v1/price-books", json!({"prices": prices})).await.expect(201);
+    let of_storage = &book["prices"][3];
+    let policies = [&of_storage["removal_policy"], &of_storage["suspension_policy"]];
+    assert_eq!((&of_storage["included_bytes"], policies), (&json!(1_000), [&Value::Null, &Value::Null]));
+    let body = json!({"price_book_id": book["id"], "interval": "month"});
+    app.put(key, &format!("{tenant}/subscription"), body).await.expect(200);
+    let (ada, _) = app.user(key, tenant, json!({"address": "ada@one.example", "quota_bytes": 1})).await;
+
+    let room = room(1_000);
+    let told = fixture.post("mailboxes?dry_run=true", room.clone()).await.expect(200);
+    let told = &told["price_difference"];
+    let day = &told["next_invoice_on"];
+    let before = total_until(&fixture, day).await;
+    fixture.post("mailboxes", room).await.expect(201);
+    let with_room = total_until(&fixture, day).await;
+    // Of the cycle that opens at once, and of the next.
+    assert_eq!((before, with_room), (2_000, 2_620));
+    assert_eq!(told["amount"]["amount_minor"], 620, "{told}");
+
+    let leaves = json!({"mailbox": "archive"});
+    let path = format!("users/{}/offboard", text(&ada["id"]));
+    let left = fixture.post(&format!("{path}?dry_run=true"), leaves.clone()).await.expect(200);
+    fixture.post(&path, leaves).await.expect(202);
+    let difference = total_until(&fixture, day).await - with_room;
+    assert_eq!(left["price_difference"]["amount"]["amount_minor"], difference, "{left}");
+}
+
 #[tokio::test]
 async fn a_leaving_is_tried_and_nobody_leaves() {
     let fixture = Fixture::new().await;

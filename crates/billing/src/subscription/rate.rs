@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use chrono::NaiveDate;
+use chrono::{DateTime, NaiveDate, Utc};
 use chrono_tz::Tz;
 use tenancy::mailbox::Kind;
 use tenancy::mailbox::count::CountChange;
@@ -35,6 +35,20 @@ impl Used {
             beside.map(|item| (item, Log { seats: steps_of_changes(changes(item)), committed: Vec::new() }));
         let counted = logs.chain([(Item::Mailbox, seats)]).collect();
         Self { counted, stored }
+    }
+
+    /// With so many more units of something that is counted, from an instant on that nothing follows.
+    pub(crate) fn with(mut self, item: Item, at: DateTime<Utc>, more: i64) -> Self {
+        let steps = &mut self.counted.entry(item).or_default().seats;
+        match steps.last_mut() {
+            // Changes at one instant are one step.
+            Some(last) if last.at == at => last.level += more,
+            last => {
+                let level = last.map_or(0, |last| last.level) + more;
+                steps.push(Step { at, level });
+            }
+        }
+        self
     }
 }
 

@@ -7,10 +7,15 @@ pub(super) async fn totals(tx: &mut TenantTx) -> Result<Totals, db::Error> {
     let tenant_id = tx.tenant_id().uuid();
     let totals = sqlx::query_as!(
         Totals,
-        "select seats_used, seats_limit, storage_limit_bytes,
-           (select case when bool_or(m.quota_bytes is null) then null else least(coalesce(sum(m.quota_bytes), 0), 9223372036854775807)::bigint end
-            from mailboxes m where m.tenant_id = tenants.id and m.status = 'active') as quota_bytes
-         from tenants where id = $1",
+        r#"select t.seats_used, t.seats_limit, t.storage_limit_bytes, m.shared_mailboxes as "shared_mailboxes!",
+             m.archives as "archives!", m.quota_bytes
+           from tenants t cross join lateral (
+             select count(*) filter (where kind in ('shared', 'room', 'equipment')) as shared_mailboxes,
+               count(*) filter (where kind = 'archive') as archives,
+               case when bool_or(quota_bytes is null) then null
+                 else least(coalesce(sum(quota_bytes), 0), 9223372036854775807)::bigint end as quota_bytes
+             from mailboxes where tenant_id = t.id and status = 'active') m
+           where t.id = $1"#,
         tenant_id
     )
     .fetch_one(tx.conn())
