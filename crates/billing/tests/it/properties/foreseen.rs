@@ -326,7 +326,8 @@ async fn issues(world: &World, draft_days: Option<u32>, charges_tax: Option<bool
     if charges_tax && !charged {
         for (rate, valid_from) in [("19", "2007-01-01"), ("21.5", "2026-07-01")] {
             let new = NewTaxRate { country: "DE".into(), rate: rate.into(), valid_from: valid_from.into() };
-            tax_rate::add(&world.operator, world.reseller.id, new).await.unwrap();
+            // The second is refused once its day is past.
+            drop(tax_rate::add(&world.operator, world.reseller.id, new).await);
         }
     }
 }
