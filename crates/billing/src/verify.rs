@@ -12,7 +12,7 @@
 //! - Every document, payment, refund and dispute has exactly its transfers and every transfer what it was posted from; the balance
 //!   of each account by the transfers is the one by these, so that receivable = invoices − credit notes − payments + refunds + what disputes took.
 //!   Debits = credits by the shape of a transfer, which names both.
-//! - The same of what the operator billed each reseller, tenant by tenant, by the seat changes and terms that were known and
+//! - The same of what the operator billed each reseller and was paid by it, tenant by tenant, by the seat changes and terms that were known and
 //!   on the days on which each tenant was found to count: priced together by the tiers of the sum, and taxed.
 //! - What counts as billed no more was a draft that was discarded, and is computed again all the same, or was taken back to
 //!   nothing, line by line and tax by tax, by the credit note that voids it.
@@ -160,19 +160,8 @@ async fn look(ctx: &Ctx, verified: &mut Verified, differences: &mut Vec<Differen
     for document in &sums {
         document.check(differences)?;
     }
-    let faults = store::transfer_faults(&mut tx).await?;
-    differences.extend(faults.into_iter().map(|(posted, code, fault)| Difference::Transfer {
-        posted,
-        code,
-        fault,
-    }));
-    let apart = store::balances_apart(&mut tx).await?;
-    differences.extend(apart.into_iter().map(|two| Difference::Balance {
-        issuer: two.issuer,
-        account: two.account,
-        by_ledger: two.by_ledger,
-        by_documents: two.by_documents,
-    }));
+    differences.extend(store::transfer_faults(&mut tx).await?);
+    differences.extend(store::balances_apart(&mut tx).await?);
     let Recomputed { differences: lines, unrecorded } = recomputed(&mut tx).await?;
     verified.unrecorded += unrecorded;
     differences.extend(lines);

@@ -13,6 +13,7 @@ pub(crate) mod bill;
 pub(crate) mod counted;
 pub mod invoice;
 pub mod margin;
+pub mod payment;
 pub mod profile;
 pub(crate) mod rate;
 pub mod reconciliation;
@@ -35,6 +36,6 @@ pub(crate) fn must_be_party(ctx: &ResellerCtx) -> Result<(), Error> {
     clippy::disallowed_methods,
     reason = "wholesale is between the operator and a reseller, over all its tenants; each call is bounded by a ResellerCtx or is the operator's"
 )]
-async fn system(db: &Db) -> Result<SystemTx, db::Error> {
+pub(crate) async fn system(db: &Db) -> Result<SystemTx, db::Error> {
     SystemTx::begin(db).await
 }

@@ -7,7 +7,7 @@ use tenancy::TenantTx;
 use uuid::Uuid;
 
 use super::DocumentSums;
-use super::difference::{Fault, Gap, GapKind, Posted};
+use super::difference::{Difference, Fault, Gap, GapKind, Posted};
 use super::recompute::Recorded;
 use crate::Error;
 use crate::invoice::Billing;
@@ -90,7 +90,7 @@ pub(super) async fn document_sums(tx: &mut TenantTx) -> Result<Vec<DocumentSums>
 }
 
 /// Where the ledger and what it was posted from differ, leg by leg.
-pub(super) async fn transfer_faults(tx: &mut TenantTx) -> Result<Vec<(Posted, String, Fault)>, Error> {
+pub(super) async fn transfer_faults(tx: &mut TenantTx) -> Result<Vec<Difference>, Error> {
     let tenant_id = tx.tenant_id().uuid();
     let rows = sqlx::query!(
         r#"with leg as (
@@ -135,35 +135,52 @@ pub(super) async fn transfer_faults(tx: &mut TenantTx) -> Result<Vec<(Posted, St
     .fetch_all(tx.conn())
     .await
     .map_err(db::Error::from)?;
-    let faults = rows.into_iter().map(|row| {
-        let fault = match (row.is_missing, row.is_unfounded) {
-            (true, _) => Fault::Missing,
-            (_, true) => Fault::Unfounded,
-            _ => Fault::Differs,
-        };
-        let posted = match row.code.as_str() {
-            "payment" => Posted::Payment(PaymentId::from_uuid(row.reference)),
-            "dispute" | "dispute_reinstated" => Posted::Dispute(DisputeId::from_uuid(row.reference)),
-            "refund" | "refund_returned" => Posted::Refund(RefundId::from_uuid(row.reference)),
-            _ => Posted::Document(InvoiceId::from_uuid(row.reference)),
-        };
-        (posted, row.code, fault)
-    });
+    let faults = rows.into_iter().map(|row| fault(row.reference, row.code, row.is_missing, row.is_unfounded));
     Ok(faults.collect())
 }
 
-/// A balance of the tenant's with an issuer: by the ledger, and by the documents, payments and refunds.
-pub(super) struct TwoBalances {
-    pub(super) issuer: ResellerId,
-    pub(super) account: Account,
-    pub(super) by_ledger: Money,
-    pub(super) by_documents: Money,
+/// What is wrong with a leg that the ledger lacks, that is posted from nothing, or that is neither and differs.
+pub(super) fn fault(reference: Uuid, code: String, is_missing: bool, is_unfounded: bool) -> Difference {
+    let fault = match (is_missing, is_unfounded) {
+        (true, _) => Fault::Missing,
+        (_, true) => Fault::Unfounded,
+        _ => Fault::Differs,
+    };
+    let posted = match code.as_str() {
+        "payment" => Posted::Payment(PaymentId::from_uuid(reference)),
+        "dispute" | "dispute_reinstated" => Posted::Dispute(DisputeId::from_uuid(reference)),
+        "refund" | "refund_returned" => Posted::Refund(RefundId::from_uuid(reference)),
+        _ => Posted::Document(InvoiceId::from_uuid(reference)),
+    };
+    Difference::Transfer { posted, code, fault }
 }
 
-/// The balances that differ.
-pub(super) async fn balances_apart(tx: &mut TenantTx) -> Result<Vec<TwoBalances>, Error> {
+/// A balance as it is stored: by the ledger, and by the documents, payments and refunds.
+pub(super) struct TwoBalances {
+    pub(super) issuer_id: Uuid,
+    pub(super) account: String,
+    pub(super) currency: String,
+    pub(super) by_ledger: i64,
+    pub(super) by_documents: i64,
+}
+
+impl TwoBalances {
+    pub(super) fn apart(self) -> Result<Difference, Error> {
+        let currency = self.currency.parse().map_err(|_| Error::Stored("currency"))?;
+        Ok(Difference::Balance {
+            issuer: ResellerId::from_uuid(self.issuer_id),
+            account: Account::from_name(&self.account).ok_or(Error::Stored("account"))?,
+            by_ledger: Money::new(self.by_ledger, currency),
+            by_documents: Money::new(self.by_documents, currency),
+        })
+    }
+}
+
+/// The tenant's balances that differ.
+pub(super) async fn balances_apart(tx: &mut TenantTx) -> Result<Vec<Difference>, Error> {
     let tenant_id = tx.tenant_id().uuid();
-    let rows = sqlx::query!(
+    let rows = sqlx::query_as!(
+        TwoBalances,
         r#"with ledger as (
              select t.issuer_id, side.account, t.currency, sum(side.amount_minor)::bigint as amount_minor
              from transfers t
@@ -202,17 +219,7 @@ pub(super) async fn balances_apart(tx: &mut TenantTx) -> Result<Vec<TwoBalances>
     .fetch_all(tx.conn())
     .await
     .map_err(db::Error::from)?;
-    rows.into_iter()
-        .map(|row| {
-            let currency = row.currency.parse().map_err(|_| Error::Stored("currency"))?;
-            Ok(TwoBalances {
-                issuer: ResellerId::from_uuid(row.issuer_id),
-                account: Account::from_name(&row.account).ok_or(Error::Stored("account"))?,
-                by_ledger: Money::new(row.by_ledger, currency),
-                by_documents: Money::new(row.by_documents, currency),
-            })
-        })
-        .collect()
+    rows.into_iter().map(TwoBalances::apart).collect()
 }
 
 /// How many transfers the tenant has.

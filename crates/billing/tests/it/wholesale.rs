@@ -1,5 +1,6 @@
 //! The operator bills resellers for all their tenants' seats.
 
+mod payment;
 mod tax;
 mod tiers;
 mod verify;

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use db::{SystemRead, SystemTx};
-use kernel::{InvoiceId, ResellerId, TenantId};
+use kernel::{ResellerId, TenantId};
 use sqlx::types::chrono::NaiveDate;
 use uuid::Uuid;
 
 use super::super::DocumentSums;
-use super::super::difference::{Difference, Fault, Posted};
+use super::super::difference::Difference;
+use super::super::store::{TwoBalances, fault};
 use super::{KnownTenant, Recorded};
 use crate::Error;
 use crate::wholesale::counted::Counted;
@@ -99,7 +100,7 @@ pub(super) async fn document_sums(
     Ok(sums)
 }
 
-/// Where the ledger and the documents differ, leg by leg. Where they do not, neither do balances.
+/// Where the ledger and what it was posted from differ, leg by leg.
 pub(super) async fn transfer_faults(
     tx: &mut SystemTx,
     reseller_id: ResellerId,
@@ -113,7 +114,14 @@ pub(super) async fn transfer_faults(
              from wholesale_invoices i
              cross join lateral (values ('net', 'revenue', i.net_minor), ('tax', 'tax_payable', i.tax_minor))
                leg (name, account, amount_minor)
-             where i.reseller_id = $1 and leg.amount_minor <> 0),
+             where i.reseller_id = $1 and leg.amount_minor <> 0
+             union all
+             select id, 'payment', 'cash', 'receivable', currency, amount_minor, received_on, created_at
+             from wholesale_payments where reseller_id = $1
+             union all
+             select f.id, 'refund', 'receivable', 'cash', p.currency, f.amount_minor, f.refunded_on, f.created_at
+             from wholesale_refunds f join wholesale_payments p on p.reseller_id = f.reseller_id and p.id = f.payment_id
+             where f.reseller_id = $1),
            posted as (
              select reference, code, debit_account, credit_account, currency, amount_minor, effective_on, posted_at
              from wholesale_transfers where reseller_id = $1)
@@ -129,16 +137,51 @@ pub(super) async fn transfer_faults(
     .fetch_all(tx.conn())
     .await
     .map_err(db::Error::from)?;
-    let faults = rows.into_iter().map(|row| {
-        let fault = match (row.is_missing, row.is_unfounded) {
-            (true, _) => Fault::Missing,
-            (_, true) => Fault::Unfounded,
-            _ => Fault::Differs,
-        };
-        let posted = Posted::Document(InvoiceId::from_uuid(row.reference));
-        Difference::Transfer { posted, code: row.code, fault }
-    });
+    let faults = rows.into_iter().map(|row| fault(row.reference, row.code, row.is_missing, row.is_unfounded));
     Ok(faults.collect())
+}
+
+/// The balances of the reseller with the operator that differ.
+pub(super) async fn balances_apart(
+    tx: &mut SystemTx,
+    reseller_id: ResellerId,
+) -> Result<Vec<Difference>, Error> {
+    let rows = sqlx::query_as!(
+        TwoBalances,
+        r#"with ledger as (
+             select side.account, t.currency, sum(side.amount_minor)::bigint as amount_minor
+             from wholesale_transfers t
+             cross join lateral (values (t.debit_account, t.amount_minor), (t.credit_account, - t.amount_minor))
+               side (account, amount_minor)
+             where t.reseller_id = $1 group by 1, 2),
+           entry as (
+             select side.account, i.currency, side.amount_minor
+             from wholesale_invoices i
+             cross join lateral (values ('receivable', i.total_minor), ('revenue', - i.net_minor), ('tax_payable', - i.tax_minor))
+               side (account, amount_minor)
+             where i.reseller_id = $1
+             union all
+             select side.account, p.currency, side.sign * p.amount_minor
+             from wholesale_payments p cross join lateral (values ('receivable', -1), ('cash', 1)) side (account, sign)
+             where p.reseller_id = $1
+             union all
+             select side.account, p.currency, side.sign * f.amount_minor
+             from wholesale_refunds f join wholesale_payments p on p.reseller_id = f.reseller_id and p.id = f.payment_id
+             cross join lateral (values ('receivable', 1), ('cash', -1)) side (account, sign)
+             where f.reseller_id = $1),
+           documents as (
+             select account, currency, sum(amount_minor)::bigint as amount_minor from entry group by 1, 2)
+           select '00000000-0000-0000-0000-000000000000'::uuid as "issuer_id!", account as "account!", currency as "currency!",
+             coalesce(ledger.amount_minor, 0) as "by_ledger!", coalesce(documents.amount_minor, 0) as "by_documents!"
+           from ledger full join documents using (account, currency)
+           where coalesce(ledger.amount_minor, 0) <> coalesce(documents.amount_minor, 0)
+           order by currency, account"#,
+        reseller_id.uuid()
+    )
+    .fetch_all(tx.conn())
+    .await
+    .map_err(db::Error::from)?;
+    rows.into_iter().map(TwoBalances::apart).collect()
 }
 
 /// How many transfers the reseller has as the operator's customer.

@@ -99,7 +99,7 @@ async fn terms(tx: &mut SystemTx, reseller_id: ResellerId) -> Result<Vec<AgreedT
 
 /// As [`find`], keeping runs and other writers away until the transaction ends; two that agree for the first time meet at
 /// the reseller's row.
-pub(super) async fn find_locked(
+pub(in crate::wholesale) async fn find_locked(
     tx: &mut SystemTx,
     reseller_id: ResellerId,
 ) -> Result<Option<Agreement>, Error> {

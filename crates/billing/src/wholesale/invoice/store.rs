@@ -15,6 +15,7 @@ use crate::invoice::tax::Past;
 use crate::invoice::{Customer, DocumentKind, InvoiceTax, Issuer};
 use crate::profile::store::read;
 use crate::rating::{Cycle, GroupTotal, LineKind, Span, TaxLine, UnitPrice};
+use crate::receivable::Receivables;
 use crate::series::OPERATOR;
 
 /// Writes a document with its number.
@@ -292,9 +293,10 @@ async fn with_lines(
     rows: Vec<Row>,
 ) -> Result<Vec<WholesaleInvoice>, Error> {
     let ids = rows.iter().map(|row| row.id).collect::<Vec<_>>();
+    let receivables = Receivables::of_reseller(tx, reseller_id).await?;
     let mut invoices = BTreeMap::new();
     for row in rows {
-        invoices.insert(row.id, invoice(reseller_id, row)?);
+        invoices.insert(row.id, invoice(reseller_id, row, &receivables)?);
     }
     let lines = sqlx::query!(
         r#"select invoice_id, tenant_id, tenant_name, item, kind, description, lower(period) as "start!", upper(period) as "end!",
@@ -365,11 +367,15 @@ fn unit_price(text: Option<&str>) -> Result<Option<UnitPrice>, Error> {
     text.map(|text| text.parse().map_err(|_| Error::Stored("unit price"))).transpose()
 }
 
-fn invoice(reseller_id: ResellerId, row: Row) -> Result<WholesaleInvoice, Error> {
+fn invoice(reseller_id: ResellerId, row: Row, receivables: &Receivables) -> Result<WholesaleInvoice, Error> {
     let kind = DocumentKind::from_name(&row.kind).ok_or(Error::Stored("document kind"))?;
+    let id = InvoiceId::from_uuid(row.id);
+    let is_owed = kind == DocumentKind::Invoice;
+    let due_minor = if is_owed { receivables.due_minor(id) } else { 0 };
+    let paid_minor = if is_owed { row.total_minor - due_minor } else { 0 };
     let currency = row.currency.parse().map_err(|_| Error::Stored("currency"))?;
     Ok(WholesaleInvoice {
-        id: InvoiceId::from_uuid(row.id),
+        id,
         number: kind.number(row.number),
         kind,
         issuer: Issuer {
@@ -385,7 +391,7 @@ fn invoice(reseller_id: ResellerId, row: Row) -> Result<WholesaleInvoice, Error>
         currency,
         issued_on: row.issued_on,
         due_on: row.due_on,
-        status: row.status,
+        status: if is_owed && due_minor == 0 { "paid".to_owned() } else { row.status },
         corrects: Vec::new(),
         lines: Vec::new(),
         taxes: Vec::new(),
@@ -393,5 +399,7 @@ fn invoice(reseller_id: ResellerId, row: Row) -> Result<WholesaleInvoice, Error>
         net: Money::new(row.net_minor, currency),
         tax: Money::new(row.tax_minor, currency),
         total: Money::new(row.total_minor, currency),
+        paid: Money::new(paid_minor, currency),
+        due: Money::new(due_minor, currency),
     })
 }
