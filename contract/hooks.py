@@ -253,8 +253,8 @@ BEYOND = {
     "/bill_on": "in the years 2000 to 2200",
     "/prices/*/setup_price": "of a reseller's price, and only of that",
     "one-off-items/unit_amount/currency": "the subscription's",
-    "payments/amount/currency": "the tenant's",
-    "payments/invoice_id": "an invoice of the tenant's",
+    "payments/amount/currency": "the one that the customer is billed in",
+    "payments/invoice_id": "an invoice of the customer's",
     "/subscription/price_book_id": "as when it is put",
     "/subscription/term_months": "as when it is put",
     "/subscription/anchor_date": "as when it is put",
@@ -263,7 +263,7 @@ BEYOND = {
     "/remind_after_days": "ascending",
     "/suspend_capabilities": "named exactly when there is a day for them",
     "/cancel_after_days": "not before the suspension",
-    "/received_on": "not after the tenant's present day",
+    "/received_on": "not after the customer's present day",
     "cursor": "made by the server",
 }
 STATES = {"idempotency_key_reuse", "quota_exceeded"}
@@ -276,7 +276,7 @@ def filter_failure(context, failure, case, response):
         return False  # Every sequence of bytes is a message.
     if isinstance(failure, UseAfterFree) and '"status":"deleted"' in response.text:
         return False  # What is deleted can be seen as deleted.
-    if isinstance(failure, EnsureResourceAvailability) and case.operation.path.endswith(("/subscription", "/billing-profile", "/wholesale-agreement", "/wholesale-profile", "/payment-method", "/payment-provider", "/discounts", "/dunning-policy")):
+    if isinstance(failure, EnsureResourceAvailability) and case.operation.path.endswith(("/subscription", "/billing-profile", "/wholesale-agreement", "/wholesale-profile", "/payment-method", "/payment-provider", "/discounts", "/dunning-policy", "/resellers/{reseller_id}/payments", "/resellers/{reseller_id}/statement")):
         return False  # A new tenant or reseller has none.
     if isinstance(failure, RejectedPositiveData) and case.operation.path == "/v1/auth/token":
         body = response.json()  # Each grant needs other fields, and a made-up password is wrong.

@@ -447,6 +447,7 @@ async function sellWholesale(operator: Api, portal: Api, reseller_id: string, as
   const query = { from: as_of, to: as_of };
   ok(await portal.GET("/v1/resellers/{reseller_id}/margins", { params: { ...params, query } }), 200);
   await exportWholesale(portal, reseller_id, invoice);
+  await payWholesale(operator, portal, reseller_id, invoice);
   step(`wholesale invoice ${invoice.number} of 250.00 EUR`);
 }
 
@@ -464,6 +465,26 @@ async function exportWholesale(portal: Api, reseller_id: string, invoice: Schema
   for (const sums of [lines, ledger]) {
     assert.equal(sums.reduce((sum, row) => sum + row.amount_minor, 0), invoice.total.amount_minor);
   }
+}
+
+/** A transfer that settles the invoice, is paid back in part and stands on the statement. */
+async function payWholesale(operator: Api, portal: Api, reseller_id: string, invoice: Schemas["Invoice"]): Promise<void> {
+  const params = { path: { reseller_id } };
+  const body = { amount: invoice.total, reference: `Thanks, ${invoice.number}`, received_on: day(new Date()) };
+  refused(await portal.POST("/v1/resellers/{reseller_id}/payments", { params, body }), 403, "forbidden");
+  const payment = ok(await operator.POST("/v1/resellers/{reseller_id}/payments", { params, body }), 201);
+  assert.deepEqual([payment.status, payment.invoice_id], ["succeeded", invoice.id]);
+  const state = async () => ok(await portal.GET("/v1/resellers/{reseller_id}/invoices", { params }), 200).data[0];
+  assert.equal((await state())?.status, "paid");
+  const back = { params: { path: { payment_id: payment.id } }, body: { amount: { amount_minor: 1000, currency: "EUR" }, reason: "A test" } };
+  assert.equal(ok(await operator.POST("/v1/payments/{payment_id}/refund", back), 201).status, "succeeded");
+  assert.deepEqual([(await state())?.status, (await state())?.due.amount_minor], ["final", 1000]);
+  const [listed] = ok(await portal.GET("/v1/resellers/{reseller_id}/payments", { params }), 200).data;
+  assert.deepEqual([listed?.id, listed?.refunded.amount_minor], [payment.id, 1000]);
+  const from = invoice.issued_on;
+  const query = { from, to: day(new Date(Date.parse(from) + 2 * 24 * 3600 * 1000)) };
+  const statement = json(ok(await portal.GET("/v1/resellers/{reseller_id}/statement", { params: { ...params, query } }), 200));
+  assert.equal(statement.accounts[0]?.closing_balance.amount_minor, 1000);
 }
 
 /** A policy that is put, read and put again in its version. */

@@ -319,7 +319,7 @@ pub(super) struct Invoice {
     total: Money,
     /// What of it is settled, by payments and by credit.
     paid: Money,
-    /// What is left to pay of it, nothing of a draft; of a wholesale invoice the total, since what is paid of it is not recorded.
+    /// What is left to pay of it; nothing of a draft.
     due: Money,
 }
 
@@ -369,8 +369,8 @@ impl From<wholesale::WholesaleInvoice> for Invoice {
             net: of.net.into(),
             tax: of.tax.into(),
             total: of.total.into(),
-            paid: kernel::Money::new(0, of.currency).into(),
-            due: kernel::Money::new(of.total.amount_minor.max(0), of.currency).into(),
+            paid: of.paid.into(),
+            due: of.due.into(),
         }
     }
 }

@@ -2,10 +2,10 @@
 
 use axum::Json as Answer;
 use axum::extract::State;
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use billing::wholesale::agreement::{self, PutAgreement};
-use billing::wholesale::{invoice, margin, profile, reconciliation};
+use billing::wholesale::{invoice, margin, payment, profile, reconciliation};
 use chrono::NaiveDate;
 use kernel::{Currency, Page, PriceBookId, ResellerId, TenantId, WholesaleAgreementId};
 use serde::{Deserialize, Serialize};
@@ -16,6 +16,7 @@ use utoipa_axum::routes;
 use super::billing_profile::{self, CustomerBillingProfile, NewCustomerBillingProfile};
 use super::invoice::{Invoice, Money};
 use super::paths::{ResellerInvoicePath, ResellerPath};
+use super::payment::{NewPayment, Payment};
 use crate::day::Day;
 use crate::extract::{Bearer, Json, Path, Query};
 use crate::page::{self, List, PageQuery};
@@ -287,6 +288,40 @@ async fn reconciliation(
     Ok(file::answer(format, &at.invoice_id.to_string(), file))
 }
 
+/// List a reseller's wholesale payments
+///
+/// What it has paid the operator, in the order in which it was recorded. For the operator and the reseller itself.
+#[utoipa::path(get, path = "/v1/resellers/{reseller_id}/payments", tag = "Wholesale", operation_id = "list_wholesale_payments",
+    params(ResellerPath, PageQuery),
+    responses((status = 200, description = "A page of payments.", body = List<Payment>)),
+    extensions(("x-required-action" = json!("wholesale:read"))))]
+async fn list_payments(
+    Bearer(caller): Bearer,
+    Path(at): Path<ResellerPath>,
+    Query(query): Query<PageQuery>,
+) -> Result<Answer<List<Payment>>, Problem> {
+    let ctx = caller.enter_reseller(at.reseller_id).await?;
+    Ok(page::answer(payment::list(&ctx, query.request()).await?))
+}
+
+/// Record a reseller's bank transfer
+///
+/// For the operator alone, of a reseller with an agreement. Without an invoice named it is meant for the one whose number its reference
+/// has, else for the oldest unpaid one of exactly its amount, else for the reseller's balance. What is too much for its invoice settles
+/// the oldest, and then those to come. What was recorded by mistake is paid back.
+#[utoipa::path(post, path = "/v1/resellers/{reseller_id}/payments", tag = "Wholesale", operation_id = "create_wholesale_payment",
+    params(ResellerPath),
+    responses((status = 201, description = "The payment.", body = Payment)),
+    extensions(("x-required-action" = json!("wholesale:write"))))]
+async fn create_payment(
+    Bearer(caller): Bearer,
+    Path(at): Path<ResellerPath>,
+    Json(body): Json<NewPayment>,
+) -> Result<(StatusCode, Answer<Payment>), Problem> {
+    let ctx = caller.enter_reseller(at.reseller_id).await?;
+    Ok((StatusCode::CREATED, Answer(payment::record(&ctx, body.into()).await?.into())))
+}
+
 /// From when to when.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -323,6 +358,7 @@ pub(crate) fn router() -> OpenApiRouter<Api> {
         .routes(routes!(get, put))
         .routes(routes!(get_profile, put_profile))
         .routes(routes!(list))
+        .routes(routes!(list_payments, create_payment))
         .routes(routes!(reconciliation))
         .routes(routes!(margins))
 }

@@ -78,7 +78,7 @@ impl World {
         let run = billing::run(&app, &admin, json!({"as_of": "2026-03-02"})).await;
         let invoice = app.get(&admin, &format!("{tenant}/invoices")).await.expect(200)["data"][0].clone();
         let transfer = json!({"amount": {"amount_minor": 1, "currency": "EUR"}, "reference": "", "received_on": "2026-03-01"});
-        let payment = app.post(&admin, &format!("{tenant}/payments"), transfer).await.expect(201);
+        let payment = app.post(&admin, &format!("{tenant}/payments"), transfer.clone()).await.expect(201);
         let provider = json!({"secret_key": "sk_test_good", "webhook_secret": "whsec_test", "enabled": true});
         app.put(&admin, &format!("/v1/resellers/{reseller}/payment-provider"), provider).await.expect(200);
         let dunning = format!("/v1/resellers/{reseller}/dunning-policy");
@@ -101,8 +101,10 @@ impl World {
         app.put(&admin, &format!("{tenant}/billing-profile"), billing::customer()).await.expect(200);
         let (wholesale_book, wholesale_invoice) = billing::sold_wholesale(&app, &reseller).await;
         app.put(&app.operator, "/v1/operator/billing-profile", billing::issuer()).await.expect(200);
-        let wholesale_profile = format!("/v1/resellers/{reseller}/wholesale-profile");
-        app.put(&app.operator, &wholesale_profile, billing::customer()).await.expect(200);
+        let wholesale = |noun: &str| format!("/v1/resellers/{reseller}/{noun}");
+        app.put(&app.operator, &wholesale("wholesale-profile"), billing::customer()).await.expect(200);
+        let wholesale_payment =
+            app.post(&app.operator, &wholesale("payments"), transfer).await.expect(201)["id"].clone();
         let reseller_key = format!("/v1/resellers/{reseller}/api-keys");
         let reseller_key =
             app.post(&admin, &reseller_key, json!({"role": "reseller_support"})).await.expect(201);
@@ -129,6 +131,7 @@ impl World {
             ("wholesale_book_id", wholesale_book),
             ("wholesale_invoice_id", wholesale_invoice),
             ("payment_id", payment["id"].clone()),
+            ("wholesale_payment_id", wholesale_payment),
             ("one_off_item_id", item["id"].clone()),
             ("discount_id", discount["id"].clone()),
             ("run_id", run["id"].clone()),
@@ -213,7 +216,7 @@ impl World {
             _ => "invoice_id",
         };
         path = path.replace("{invoice_id}", &self.ids[invoice]);
-        if ["get_statement", "list_margins", "list_usage"].contains(&id(operation))
+        if ["get_statement", "get_wholesale_statement", "list_margins", "list_usage"].contains(&id(operation))
             || id(operation).starts_with("export_")
         {
             path.push_str("?from=2026-03-01&to=2026-03-31");
@@ -272,7 +275,7 @@ impl World {
             }
             "put_reseller_billing_profile" | "put_operator_billing_profile" => billing::issuer(),
             "put_tenant_billing_profile" | "put_wholesale_profile" => billing::customer(),
-            "create_payment" => {
+            "create_payment" | "create_wholesale_payment" => {
                 json!({"amount": {"amount_minor": 1, "currency": "EUR"}, "reference": "", "received_on": "2026-03-01"})
             }
             "create_discount" => billing::discount(),
