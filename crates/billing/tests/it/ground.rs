@@ -40,7 +40,7 @@ pub(crate) fn check<S: Strategy>(
     let mut runner = TestRunner::new(config);
     let checked = runner.run(cases, |case| {
         let nth = count.replace_with(|nth| *nth + 1);
-        let used = ground.database.take().filter(|_| nth % SHARED_BY != 0);
+        let used = ground.database.take().filter(|_| !nth.is_multiple_of(SHARED_BY));
         let database = ground.runtime.block_on(async {
             let database = match used {
                 Some(database) => database,

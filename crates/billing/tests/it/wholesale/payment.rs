@@ -182,7 +182,7 @@ async fn the_operator_records_the_reseller_sees_and_nobody_else_knows() {
     let one = paid(&world, 1200, "INV-000001").await;
     let (mine, page) = (admin_of(&world, &world.reseller).await, || PageRequest::new(None, None));
     let own = mine.enter_reseller(world.reseller.id).await.unwrap();
-    assert_eq!(payment::list(&own, page()).await.unwrap().items, [one.clone()]);
+    assert_eq!(payment::list(&own, page()).await.unwrap().items, std::slice::from_ref(&one));
     assert_eq!(retail::get(&mine, one.id).await.unwrap(), one);
     let forbidden = payment::record(&own, transfer(&world, 1, "")).await.unwrap_err();
     assert_eq!(forbidden.kind(), ErrorKind::Forbidden);
