@@ -86,9 +86,16 @@ async function sayWhoBills(portal: Api, reseller_id: string): Promise<void> {
 async function publishPrices(portal: Api): Promise<Schemas["PriceBook"]> {
   const price = (interval: Interval, unit_price: string): Schemas["NewPrice"] =>
     ({ item: "mailbox", interval, model: "flat", unit_price, currency: "EUR", removal_policy: "credit_to_balance" });
-  const body = { prices: [price("month", "4.99"), price("year", "47.90")] };
+  const shared: Schemas["NewPrice"] = {
+    item: "shared_mailbox", interval: "month", model: "graduated", currency: "EUR",
+    tiers: [{ up_to: 10, unit_price: "0" }, { up_to: null, unit_price: "1.50" }],
+  };
+  const storage: Schemas["NewPrice"] =
+    { item: "storage", interval: "month", model: "flat", unit_price: "0.10", currency: "EUR", included_bytes: 50 * 2 ** 30 };
+  const body = { prices: [price("month", "4.99"), price("year", "47.90"), shared, storage] };
   const book = ok(await portal.POST("/v1/price-books", { body }), 201);
-  assert.deepEqual(book.prices.map((price) => price.unit_price).toSorted(), ["4.99000000", "47.90000000"].toSorted());
+  assert.deepEqual(book.prices.map((price) => price.unit_price), ["4.99000000", "47.90000000", null, "0.10000000"]);
+  assert.deepEqual(book.prices.map((price) => price.included_bytes), [null, null, null, 50 * 2 ** 30]);
   step(`price book ${book.id}`);
   return book;
 }
