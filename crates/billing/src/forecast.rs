@@ -34,7 +34,7 @@ pub async fn of(ctx: &Ctx, more: &BTreeMap<Item, i64>) -> Result<Option<PriceDif
     let Some(subscription) = subscription::store::find(&mut tx).await? else { return Ok(None) };
     let last_billed = subscription::store::last_boundary(&mut tx).await?;
     let cycles = opened(&mut tx, None).await?;
-    let used = used(ctx, &mut tx).await?;
+    let used = used(ctx, &mut tx, &subscription).await?;
     drop(tx);
     let changed = more.iter().fold(used.clone(), |used, (item, more)| used.with(*item, ctx.now(), *more));
     let without = next_invoice(ctx, &subscription, last_billed, cycles.clone(), &used);
@@ -48,7 +48,7 @@ pub async fn of(ctx: &Ctx, more: &BTreeMap<Item, i64>) -> Result<Option<PriceDif
 }
 
 /// What is used up to this moment.
-async fn used(ctx: &Ctx, tx: &mut TenantTx) -> Result<Used, Error> {
+async fn used(ctx: &Ctx, tx: &mut TenantTx, subscription: &Subscription) -> Result<Used, Error> {
     let until = [(ctx.tenant_id(), ctx.now())];
     let changes = seats::changes(tx, ctx.now()).await?;
     let seats = Log {
@@ -57,7 +57,10 @@ async fn used(ctx: &Ctx, tx: &mut TenantTx) -> Result<Used, Error> {
     };
     let mailboxes = mailbox::count::changes_of_each(tx, &until).await?;
     let mailboxes: Vec<_> = mailboxes.into_iter().map(|(_, change)| change).collect();
-    let samples = storage_sample::of_each(tx, &until).await?;
+    let samples = match subscription.agreed.items_beside().contains(&Item::Storage) {
+        true => storage_sample::of_each(tx, &until).await?,
+        false => Vec::new(),
+    };
     let stored = samples.iter().map(|(_, sample)| Step { at: sample.at, level: sample.used_bytes }).collect();
     Ok(Used::new(seats, &mailboxes, stored))
 }

@@ -38,6 +38,8 @@ use crate::{Error, dunning, wholesale};
 
 /// The longest reference or reason, in characters.
 const MAX_TEXT: usize = 500;
+/// The most that one transfer may be, so that no sum of what a ledger holds comes near 64 bits.
+const MAX_AMOUNT_MINOR: i64 = 1_000_000_000_000_000;
 
 /// What a customer paid.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -214,7 +216,8 @@ async fn failed(tx: &mut TenantTx, ctx: &Ctx, payment: &Payment) -> Result<(), E
 /// The day on which it arrived; of a customer that is billed in a currency, and whose present day it is.
 pub(crate) fn check(new: &NewTransfer, billed_in: Currency, today: NaiveDate) -> Result<NaiveDate, Error> {
     let mut checks = Checks::default();
-    checks.require(new.amount.amount_minor > 0, "/amount/amount_minor", "must be more than 0");
+    let is_in_range = (1..=MAX_AMOUNT_MINOR).contains(&new.amount.amount_minor);
+    checks.require(is_in_range, "/amount/amount_minor", format_args!("must be 1 to {MAX_AMOUNT_MINOR}"));
     let is_its_own = format_args!("must be {billed_in}, which the customer is billed in");
     checks.require(new.amount.currency == billed_in, "/amount/currency", is_its_own);
     check_text(&mut checks, &new.reference, "/reference");

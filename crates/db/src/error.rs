@@ -49,6 +49,11 @@ impl Error {
         }
     }
 
+    /// Nothing was answered in time.
+    pub fn timed_out() -> Self {
+        Self::Unavailable(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()))
+    }
+
     /// What a failed commit means: the server's own refusal undid everything, a lost connection tells nothing.
     pub fn of_commit(error: sqlx::Error) -> Self {
         match error {

@@ -89,7 +89,7 @@ impl From<payment::Payment> for Payment {
 #[serde(deny_unknown_fields)]
 struct NewMoney {
     /// Whole minor units: 1250 is 12.50 EUR, 1250 JPY or 1.250 KWD.
-    #[schema(minimum = 1, example = 1250)]
+    #[schema(minimum = 1, maximum = 1_000_000_000_000_000_i64, example = 1250)]
     amount_minor: i64,
     #[schema(value_type = schema::Currency)]
     currency: Currency,

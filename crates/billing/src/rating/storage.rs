@@ -44,18 +44,26 @@ pub fn byte_seconds(
     Ok(sum + i128::from(level) * i128::from((until.timestamp() - at).max(0)))
 }
 
-/// The GiB that were stored beyond the allowance, averaged over the whole cycle: what a price per GiB and cycle is
-/// multiplied by. A stub counts as the part of the cycle that it is.
+/// What is stored beyond the allowance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Overage {
+    /// GiB, on average over the days that count.
+    pub gib: Share,
+    /// Which part of the whole cycle these days are: of what so many GiB cost for a whole one, it is charged.
+    pub part: Share,
+}
+
+/// What was stored beyond the allowance on some days of a cycle.
 ///
 /// `allowed` has the bytes that may be stored for nothing on each day that counts, in the order of the days. The allowance is
-/// pooled over the cycle: what is below it on one day makes up for what is above on another.
-pub fn overage_gib(
+/// pooled over them: what is below it on one day makes up for what is above on another.
+pub fn overage(
     whole: Span,
     zone: Tz,
     samples: &[Step],
     allowed: &[(NaiveDate, i128)],
-) -> Result<Share, RatingError> {
-    let (mut stored, mut pooled) = (0_i128, 0_i128);
+) -> Result<Overage, RatingError> {
+    let (mut stored, mut pooled, mut counted) = (0_i128, 0_i128, 0_i128);
     for days in allowed.chunk_by(|(one, _), (next, _)| one.succ_opt() == Some(*next)) {
         let (Some((first, _)), Some((last, _))) = (days.first(), days.last()) else { continue };
         let end = last.succ_opt().ok_or(RatingError::DateRange)?;
@@ -63,19 +71,24 @@ pub fn overage_gib(
         stored = stored.checked_add(all).ok_or(RatingError::AmountRange)?;
         for (day, bytes) in days {
             let day = day.succ_opt().and_then(|next| Span::new(*day, next)).ok_or(RatingError::DateRange)?;
-            let here = bytes.checked_mul(seconds(day, zone)).and_then(|here| pooled.checked_add(here));
+            let length = seconds(day, zone);
+            let here = bytes.checked_mul(length).and_then(|here| pooled.checked_add(here));
             pooled = here.ok_or(RatingError::AmountRange)?;
+            counted += length;
         }
     }
-    let beyond = Share::from((stored - pooled).max(0));
-    beyond.checked_div(&Share::from(seconds(whole, zone) * GIB)).ok_or(RatingError::DateRange)
+    // Days that a zone leaves out have no length.
+    let gib = Share::from((stored - pooled).max(0)).checked_div(&Share::from(counted * GIB));
+    let part = Share::from(counted).checked_div(&Share::from(seconds(whole, zone)));
+    Ok(Overage { gib: gib.unwrap_or_default(), part: part.ok_or(RatingError::DateRange)? })
 }
 
 /// Bills what was stored in every cycle that is over by `boundary`, less what was billed of it; the cycles are brought up to date
 /// as [`document()`](super::document()) does, and called again it adds nothing. Each line comes with the GiB that it is for.
 ///
 /// `allowance` says how many bytes may be stored for nothing on a day. A cycle is charged at the rate of the last of its days
-/// that count: those that are charged, and on which the account is not paused. The lines of a cycle count whole GiB, to the
+/// that count: those that are charged, and on which the account is not paused; and as tiers and amounts off are of whole
+/// cycles, at the part of what the average costs that these days are. The lines of a cycle count whole GiB, to the
 /// nearest, and cost what the exact ones do.
 pub fn storage(
     timeline: &Timeline,
@@ -104,8 +117,8 @@ pub fn storage(
         }
         let Some(rate) = rate else { continue };
         let allowed: Vec<_> = counted.into_iter().map(|day| (day, allowance(day))).collect();
-        let gib = overage_gib(state.cycle.whole, state.zone, samples, &allowed)?;
-        lines.extend(bill(state, &rate, gib, timeline.currency())?.map(|line| (line, gib)));
+        let overage = overage(state.cycle.whole, state.zone, samples, &allowed)?;
+        lines.extend(bill(state, &rate, overage, timeline.currency())?.map(|line| (line, overage.gib)));
     }
     Ok(lines)
 }
@@ -114,7 +127,7 @@ pub fn storage(
 fn bill(
     state: &mut CycleState,
     rate: &Rate,
-    gib: Share,
+    Overage { gib, part }: Overage,
     currency: Currency,
 ) -> Result<Option<Line>, RatingError> {
     let billed = |minor: fn(&Billed) -> i64| {
@@ -122,7 +135,8 @@ fn bill(
         amounts.try_fold(0_i64, i64::checked_add).ok_or(RatingError::AmountRange)
     };
     let (net, off) = (billed(|line| line.amount_minor)?, billed(|line| line.discount_minor)?);
-    let (cost, list) = (rate.cost(gib)?.minor(currency)?, rate.list_cost(gib)?.minor(currency)?);
+    let cost = rate.cost(gib)?.times(part)?.minor(currency)?;
+    let list = rate.list_cost(gib)?.times(part)?.minor(currency)?;
     let less = |owed: i64, billed: i64| owed.checked_sub(billed).ok_or(RatingError::AmountRange);
     let (amount_minor, discount_minor) = (less(cost, net)?, less(less(list, cost)?, off)?);
     if (amount_minor, discount_minor) == (0, 0) {
@@ -224,7 +238,7 @@ mod tests {
         let seats = |day| if day < date("2026-04-16") { 1 } else { 3 };
         let overage = |bytes_per_seat: i128| {
             let allowed: Vec<_> = april.each_day().map(|day| (day, seats(day) * bytes_per_seat)).collect();
-            overage_gib(april, Tz::UTC, &stored, &allowed)
+            overage(april, Tz::UTC, &stored, &allowed).map(|found| found.gib)
         };
         assert_eq!(overage(10 << 30), Ok(Share::from(10)));
         assert_eq!(overage(15 << 30), Ok(Share::from(0)));

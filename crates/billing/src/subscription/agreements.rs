@@ -353,17 +353,26 @@ impl Agreements {
     }
 
     /// The boundary after the last that was billed, if one was. While nothing is charged because of a suspension whose end is not
-    /// known, the boundaries are those of before. Where there is none, a one-off item makes one on its day.
+    /// known, the boundaries are those of before. Where seats have none, those of what is sold beside them count, and where there is
+    /// none at all, a one-off item makes one on its day.
     pub(crate) fn next_boundary(&self, last_billed: Option<NaiveDate>) -> Result<Option<NaiveDate>, Error> {
         let next = |timeline: &Timeline| match last_billed {
             Some(last) => timeline.next_boundary(last),
             None => timeline.first_boundary(),
         };
         let timeline = self.timeline(Item::Mailbox)?;
-        match next(&timeline)? {
-            Some(boundary) => Ok(Some(boundary)),
-            None => Ok(next(&timeline.suspended(Vec::new()))?.or_else(|| self.one_off_after(last_billed))),
+        if let Some(boundary) = next(&timeline)? {
+            return Ok(Some(boundary));
         }
+        if let Some(boundary) = next(&timeline.suspended(Vec::new()))? {
+            return Ok(Some(boundary));
+        }
+        // What is sold beside seats may be held for longer than they are.
+        let mut beside = None;
+        for item in self.items_beside() {
+            beside = next(&self.timeline(item)?)?.into_iter().chain(beside).min();
+        }
+        Ok(beside.or_else(|| self.one_off_after(last_billed)))
     }
 
     /// The days on which the tenant is deleted.

@@ -116,7 +116,7 @@ pub(crate) async fn refund(
 
 /// The reseller's agreement, whose row everybody waits for who moves its account.
 async fn held(tx: &mut SystemTx, reseller_id: ResellerId) -> Result<Agreement, Error> {
-    agreement::store::find_locked(tx, reseller_id).await?.ok_or(Error::NotFound)
+    agreement::store::held(tx, reseller_id).await?.ok_or(Error::NotFound)
 }
 
 /// Enters the reseller that a payment is of, to whoever is no party the same as if there were none.

@@ -179,11 +179,70 @@ async fn a_stub_counts_as_the_part_of_the_cycle_that_it_is_and_an_end_settles_it
     cancel(&world.ctx, Some("2026-02-15"), None).await.unwrap();
     run_and_verify(&world, "2026-03-01").await;
     let expected = [
-        "invoice 2026-02-01 2.10 EUR; usage 2026-01-10..2026-02-01 x21 = 0 seat-days, 2.10 EUR",
+        // 21 of the 22 days of the stub: 29.59 GiB, at 22 of 31 parts of what they cost.
+        "invoice 2026-02-01 2.10 EUR; usage 2026-01-10..2026-02-01 x30 = 0 seat-days, 2.10 EUR",
         // 14 of 28 days of 31 GiB.
-        "invoice 2026-02-15 1.55 EUR; usage 2026-02-01..2026-02-15 x16 = 0 seat-days, 1.55 EUR",
+        "invoice 2026-02-15 1.55 EUR; usage 2026-02-01..2026-02-15 x31 = 0 seat-days, 1.55 EUR",
     ];
     assert_eq!(all_shown(&world.ctx).await, expected);
+}
+
+#[tokio::test]
+async fn tiers_and_amounts_off_are_of_whole_cycles_of_storage() {
+    let world = world_on("2026-01-01").await;
+    let tier = |up_to, unit_price: &str| NewTier { up_to, unit_price: unit_price.into() };
+    let volume = NewPrice {
+        model: "volume".into(),
+        unit_price: None,
+        tiers: vec![tier(Some(100), "0.20"), tier(None, "0.10")],
+        ..storage(0)
+    };
+    let book = selling(&world, vec![volume]).await;
+    subscribe(&world.ctx, &book, "month").await;
+    make(&world.ctx, Kind::Shared, "info").await.unwrap();
+    let voucher = NewDiscount {
+        description: "A voucher".into(),
+        amount: Some(Money::new(620, "EUR".parse().unwrap())),
+        item: Some("storage".into()),
+        starts_on: "2026-01-01".into(),
+        ..NewDiscount::default()
+    };
+    give(&world.ctx, voucher).await;
+    stores(&world, "2026-01-01T10:00", 0).await;
+    stores(&world, "2026-01-02T00:00", 310 * GIB).await;
+    at(&world, "2026-01-03T12:00");
+    cancel(&world.ctx, Some("2026-01-11"), None).await.unwrap();
+    run_and_verify(&world, "2026-02-01").await;
+    // 279 GiB on average over ten of 31 days, at the price of so many: 27.90 × 10/31, less 6.20 × 10/31.
+    let expected = "invoice 2026-01-11 7.00 EUR; usage 2026-01-01..2026-01-11 x279 = 0 seat-days, 9.00 EUR; \
+                    discount 2026-01-01..2026-01-11 x0 = 0 seat-days, -2.00 EUR";
+    assert_eq!(all_shown(&world.ctx).await, [expected]);
+}
+
+#[tokio::test]
+async fn what_is_held_of_an_item_is_billed_after_the_last_seat() {
+    let world = world_on("2026-01-01").await;
+    let locked =
+        NewPrice { removal_policy: Some("locked_until_term_end".into()), ..of("shared_mailbox", "3") };
+    let book = selling(&world, vec![locked]).await;
+    let for_a_quarter =
+        billing::subscription::PutSubscription { term_months: Some(4), ..terms(&book, "month") };
+    put(&world.ctx, for_a_quarter, None).await.unwrap();
+    seat(&world.ctx, "ada").await;
+    make(&world.ctx, Kind::Shared, "info").await.unwrap();
+    run_and_verify(&world, "2026-01-01").await;
+    at(&world, "2026-01-20T12:00");
+    cancel(&world.ctx, Some("2026-02-10"), None).await.unwrap();
+    for day in ["2026-02-01", "2026-02-10", "2026-03-01", "2026-04-01", "2026-06-01"] {
+        run_and_verify(&world, day).await;
+    }
+    let shown = all_shown(&world.ctx).await;
+    let locked: Vec<_> = shown[2..].iter().map(|one| one.split(';').next().unwrap()).collect();
+    // The seat's days left were credited, and the mailbox is charged to the end of the term.
+    assert_eq!(
+        locked,
+        ["credit_note 2026-02-10 -6.79 EUR", "invoice 2026-03-01 3.00 EUR", "invoice 2026-04-01 3.00 EUR"]
+    );
 }
 
 #[tokio::test]
@@ -204,7 +263,7 @@ async fn what_a_later_book_sells_is_charged_from_its_day_on() {
         "invoice 2026-02-01 16.30 EUR; recurring 2026-02-01..2026-03-01 x1 = 28 seat-days, 10.00 EUR; \
          recurring 2026-02-01..2026-03-01 x1 = 28 seat-days, 3.10 EUR; \
          proration 2026-01-16..2026-02-01 x1 = 16 seat-days, 1.60 EUR; \
-         usage 2026-01-16..2026-02-01 x16 = 0 seat-days, 1.60 EUR",
+         usage 2026-01-16..2026-02-01 x31 = 0 seat-days, 1.60 EUR",
     ];
     let shown = all_shown(&world.ctx).await;
     // A stub of days that were not billed before is a cycle of its own.

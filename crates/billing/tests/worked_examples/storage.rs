@@ -1,6 +1,6 @@
 //! Stored amounts, averaged over a month by the second.
 
-use billing::rating::{Share, Span, Step, Tariff, overage_gib};
+use billing::rating::{Share, Span, Step, Tariff, overage};
 use chrono::{DateTime, Months, NaiveDate, Utc};
 use chrono_tz::Tz;
 use serde_json::Value;
@@ -40,7 +40,7 @@ fn averaged(case: &Case) -> Result<Outcome, String> {
         samples.push(Step { at, level: gib(level)? });
     }
     let nothing: Vec<(NaiveDate, i128)> = whole.each_day().map(|day| (day, 0)).collect();
-    let units: Share = overage_gib(whole, Tz::UTC, &samples, &nothing).map_err(|e| e.to_string())?;
+    let units: Share = overage(whole, Tz::UTC, &samples, &nothing).map_err(|e| e.to_string())?.gib;
     let tariff = Tariff::Flat(case.price("unit_minor")?);
     let currency = case.currency()?;
     let amount = tariff.amount_minor(units, currency).map_err(|e| e.to_string())?;

@@ -5,6 +5,7 @@
 //! proves nothing.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use db::Db;
 use kernel::{ApiKeyId, TenantId};
@@ -29,6 +30,9 @@ pub(super) struct Found {
     pub(super) secret_hash: Vec<u8>,
     pub(super) place: Option<Place>,
 }
+
+/// How long a lookup may take.
+const LONGEST: Duration = Duration::from_secs(10);
 
 type Answer = Result<Option<Found>, Error>;
 
@@ -74,7 +78,9 @@ impl Desk {
         let mut serving = Serving { desk: self, is_over: false };
         while let Some(waiting) = serving.next() {
             let questions: Vec<Question> = waiting.iter().map(|one| one.question).collect();
-            let (mut found, fault) = match look_up(db, &questions).await {
+            // All wait for this one: a connection that says nothing is not to stop everybody for longer.
+            let answered = tokio::time::timeout(LONGEST, look_up(db, &questions)).await;
+            let (mut found, fault) = match answered.unwrap_or_else(|_| Err(db::Error::timed_out())) {
                 Ok(found) => (found, None),
                 Err(error) => (Vec::new(), Some(error)),
             };

@@ -17,7 +17,7 @@ pub enum Trial {
     Delete(UserId, Option<i64>),
     /// As [`super::restore`].
     Restore(UserId, Option<String>),
-    /// As [`super::offboard`].
+    /// As [`super::offboard()`].
     Offboard(UserId, Option<i64>, Leaving),
 }
 

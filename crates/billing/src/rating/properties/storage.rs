@@ -43,11 +43,13 @@ proptest! {
     ) {
         let load = Share::new(bytes.into(), 1 << 30);
         let nothing = allowed(cycle.whole, 0);
-        prop_assert_eq!(overage_gib(cycle.whole, zone, &constant(&cycle, bytes), &nothing), Ok(load));
+        let found = overage(cycle.whole, zone, &constant(&cycle, bytes), &nothing);
+        prop_assert_eq!(found, Ok(Overage { gib: load, part: Share::from(1) }));
 
         let stored = bytes / 5000 * seats;
         let pooled = allowed(cycle.charged, stored.into());
-        prop_assert_eq!(overage_gib(cycle.whole, zone, &constant(&cycle, stored), &pooled), Ok(Share::from(0)));
+        let found = overage(cycle.whole, zone, &constant(&cycle, stored), &pooled);
+        prop_assert_eq!(found.map(|found| found.gib), Ok(Share::from(0)));
     }
 
     /// Parts of a cycle add up to the whole, and samples that say nothing new change nothing.
@@ -62,7 +64,8 @@ proptest! {
             samples.into_iter().map(|(at, level)| Step { at: first + TimeDelta::seconds(at), level }).collect();
         samples.sort_by_key(|sample| sample.at);
         let of = |charged: Option<Span>, samples: &[Step]| charged.map_or(Share::from(0), |charged| {
-            overage_gib(cycle.whole, zone, samples, &allowed(charged, 0)).unwrap()
+            let Overage { gib, part } = overage(cycle.whole, zone, samples, &allowed(charged, 0)).unwrap();
+            gib * part
         });
         let before = Span::new(cycle.whole.start(), cycle.charged.start());
         let all = of(Some(cycle.whole), &samples);
@@ -80,7 +83,7 @@ proptest! {
         ends_after in prop::option::of(1_u64..150),
         samples in prop::collection::vec((0_i64..200 * 86_400, 0_i64..1 << 42), 0..8),
         pool in 0_i128..1 << 41,
-        price in super::prices(),
+        tariff in super::tariffs(),
         currency in super::currencies(),
         zone in prop::sample::select(ZONES.to_vec()),
     ) {
@@ -89,7 +92,7 @@ proptest! {
             samples.into_iter().map(|(at, level)| Step { at: first + TimeDelta::seconds(at), level }).collect();
         samples.sort_by_key(|sample| sample.at);
         let terms = Terms {
-            tariff: Tariff::Flat(price),
+            tariff: tariff.clone(),
             interval: Interval::MONTH,
             anchor: start,
             term: Interval::MONTH,
@@ -116,8 +119,8 @@ proptest! {
         let days: Vec<NaiveDate> = runs.into_iter().map(|n| start + Days::new(n)).chain([last]).collect();
         prop_assert_eq!(&billed(&days).1, &once);
         for CycleState { cycle, .. } in cycles.iter().filter(|state| state.cycle.charged.end() <= last) {
-            let gib = overage_gib(cycle.whole, zone, &samples, &allowed(cycle.charged, pool)).unwrap();
-            let owed = Tariff::Flat(price).cost(gib).unwrap().minor(currency).unwrap();
+            let found = overage(cycle.whole, zone, &samples, &allowed(cycle.charged, pool)).unwrap();
+            let owed = tariff.cost(found.gib).unwrap().times(found.part).unwrap().minor(currency).unwrap();
             prop_assert_eq!(once.get(&cycle.charged.start()).copied().unwrap_or(0), owed);
         }
         let before_the_end = ends_on.is_none_or(|end| cycles.iter().all(|state| state.cycle.charged.end() <= end));

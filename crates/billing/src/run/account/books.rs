@@ -65,13 +65,18 @@ pub(super) async fn read(
     let bill_again = subscriptions.values().any(|subscription| subscription.bills_again);
     let mut again = if bill_again { store::windows(tx).await? } else { BTreeMap::new() };
     // Most buy seats alone: a run asks no more than it has to.
-    let buy_more = subscriptions.values().any(|subscription| !subscription.agreed.items_beside().is_empty());
-    let (mut mailboxes, mut stored) = match buy_more {
-        true => (
-            by_tenant(mailbox::count::changes_of_each(tx, &until).await?),
-            by_tenant(storage_sample::of_each(tx, &until).await?),
-        ),
-        false => (BTreeMap::new(), BTreeMap::new()),
+    let buy = |what: fn(&Item) -> bool| {
+        let sells = |id| subscriptions.get(id).is_some_and(|of| of.agreed.items_beside().iter().any(what));
+        until.iter().filter(|(id, _)| sells(id)).copied().collect::<Vec<_>>()
+    };
+    let (counted, storing) = (buy(|item| *item != Item::Storage), buy(|item| *item == Item::Storage));
+    let mut mailboxes = match counted.is_empty() {
+        true => BTreeMap::new(),
+        false => by_tenant(mailbox::count::changes_of_each(tx, &counted).await?),
+    };
+    let mut stored = match storing.is_empty() {
+        true => BTreeMap::new(),
+        false => by_tenant(storage_sample::of_each(tx, &storing).await?),
     };
     let books = subscriptions.into_iter().map(|(id, subscription)| {
         let changes = changes.remove(&id).unwrap_or_default();

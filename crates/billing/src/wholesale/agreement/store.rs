@@ -98,9 +98,8 @@ async fn terms(tx: &mut SystemTx, reseller_id: ResellerId) -> Result<Vec<AgreedT
         .collect()
 }
 
-/// As [`find`], keeping runs and other writers away until the transaction ends; two that agree for the first time meet at
-/// the reseller's row.
-pub(in crate::wholesale) async fn find_locked(
+/// As [`held`]; two that agree for the first time meet at the reseller's row.
+pub(super) async fn find_locked(
     tx: &mut SystemTx,
     reseller_id: ResellerId,
 ) -> Result<Option<Agreement>, Error> {
@@ -108,6 +107,15 @@ pub(in crate::wholesale) async fn find_locked(
         .fetch_optional(tx.conn())
         .await
         .map_err(db::Error::from)?;
+    held(tx, reseller_id).await
+}
+
+/// As [`find`], keeping runs and other writers away until the transaction ends. The reseller's own row, at which seats and
+/// stored bytes are counted, is nobody's to hold meanwhile: a run may take minutes.
+pub(in crate::wholesale) async fn held(
+    tx: &mut SystemTx,
+    reseller_id: ResellerId,
+) -> Result<Option<Agreement>, Error> {
     sqlx::query!("select id from wholesale_agreements where reseller_id = $1 for update", reseller_id.uuid())
         .fetch_optional(tx.conn())
         .await
