@@ -2,7 +2,7 @@
 //!
 //! Proved, when nothing is found:
 //! - Every document since the ledger's introduction is, line by line, what the rating core makes of the tenant's calendar
-//!   of then and of the append-only logs (seat changes, commitments, terms, standings, discounts) as far as they were known when its
+//!   of then and of the append-only logs (seat and mailbox changes, samples of storage, commitments, terms, standings, discounts) as far as they were known when its
 //!   boundary was billed. What has come into the logs since, late events too, belongs to boundaries to
 //!   come and makes no difference here. No boundary was skipped, and each that owes something has its document.
 //! - Each line is taxed as the parties' profiles on the document make it, by the rates that the issuer had added by then
