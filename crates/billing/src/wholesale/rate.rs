@@ -9,6 +9,8 @@ use kernel::TenantId;
 use super::agreement::Agreement;
 use super::counted::{Counted, others};
 use crate::Error;
+use crate::invoice::tax::OfCycle;
+use crate::price_book::Item;
 use crate::rating::{
     Billed, Boundary, CycleState, Line, Log, Portion, Rate, RatingError, Span, Timeline, reconcile_parts,
 };
@@ -193,9 +195,11 @@ pub(crate) fn with_lines(
     if billed.is_empty() { Ok(states) } else { Err(RatingError::BilledOutsideCycle.into()) }
 }
 
-/// What taxes follow from: of each line the first charged day of its cycle, and what it comes to.
-pub(crate) fn amounts(lines: &[PartyLine]) -> Vec<(NaiveDate, i64)> {
-    lines.iter().map(|(_, line)| (line.cycle.charged.start(), line.charge.amount_minor)).collect()
+/// What taxes follow from: of each line its cycle, and what it comes to.
+pub(crate) fn amounts(lines: &[PartyLine]) -> Vec<(OfCycle, i64)> {
+    let of =
+        |line: &Line| OfCycle { item: Item::Mailbox.as_str().into(), starts_on: line.cycle.charged.start() };
+    lines.iter().map(|(_, line)| (of(line), line.charge.amount_minor)).collect()
 }
 
 /// The days that a boundary settles changes of.

@@ -3,8 +3,10 @@
 use billing::discount::NewDiscount;
 use billing::invoice;
 use billing::price_book::{NewPrice, NewTier, PriceBook, publish};
+use billing::profile::put_customer;
 use billing::rating::RemovalPolicy::CreditToBalance;
 use billing::subscription::{cancel, put};
+use billing::vat_id::NoRegister;
 use billing::verify::Difference;
 use kernel::{ErrorKind, Money};
 use tenancy::mailbox::{self, Kind, Mailbox, NewMailbox};
@@ -14,6 +16,7 @@ use testkit::World;
 
 use super::courses::run_and_verify;
 use super::discount::{give, percent};
+use super::tax::{customer, rate, taxing};
 use super::verify::{found, owner};
 use super::{all_shown, at, invoices, price, run, seat, subscribe, terms, world_on};
 
@@ -326,4 +329,64 @@ async fn an_operator_sells_mailboxes_alone() {
     let prices = vec![price("month", "10", CreditToBalance), storage(0)];
     let refused = publish(&world.operator, None, prices).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Invalid);
+}
+
+/// 120 a year for a seat and 36 for a shared mailbox, credited when they go.
+async fn annual(world: &World) -> PriceBook {
+    let yearly = |price: NewPrice| NewPrice { interval: "year".into(), ..price };
+    let prices = vec![yearly(price("year", "120", CreditToBalance)), yearly(of("shared_mailbox", "36"))];
+    let book = publish(&world.operator, Some(world.reseller.id), prices).await.unwrap();
+    subscribe(&world.ctx, &book, "year").await;
+    book
+}
+
+#[tokio::test]
+async fn a_credit_is_taxed_as_its_own_item_was() {
+    let world = world_on("2026-01-01").await;
+    taxing(&world).await;
+    rate(&world, "DE", "21", "2026-04-01").await;
+    put_customer(&world.ctx, &NoRegister, customer("DE", None), None).await.unwrap();
+    annual(&world).await;
+    seat(&world.ctx, "ada").await;
+    let ben = seat(&world.ctx, "ben").await;
+    run_and_verify(&world, "2026-01-01").await;
+    at(&world, "2026-05-10T12:00");
+    make(&world.ctx, Kind::Shared, "info").await.unwrap();
+    run_and_verify(&world, "2026-06-01").await;
+    at(&world, "2026-06-10T12:00");
+    user::delete(&world.ctx, ben.id, None).await.unwrap();
+    run_and_verify(&world, "2026-07-01").await;
+    let documents = invoices(&world.ctx).await;
+    let of_lines = documents.iter().flat_map(|one| &one.lines);
+    let taxed: Vec<_> =
+        of_lines.map(|line| (line.item.as_str(), line.kind.as_str(), line.tax.rate().to_string())).collect();
+    // The mailbox, in the same year, was charged by the later rate.
+    assert_eq!(
+        taxed,
+        [
+            ("mailbox", "recurring", "19.0000".into()),
+            ("shared_mailbox", "proration", "21.0000".into()),
+            ("mailbox", "credit", "19.0000".into()),
+        ]
+    );
+}
+
+#[tokio::test]
+async fn an_invoice_whose_item_was_credited_since_is_not_voided() {
+    let world = world_on("2026-01-01").await;
+    annual(&world).await;
+    seat(&world.ctx, "ada").await;
+    run_and_verify(&world, "2026-01-01").await;
+    at(&world, "2026-03-15T12:00");
+    let info = make(&world.ctx, Kind::Shared, "info").await.unwrap();
+    run_and_verify(&world, "2026-04-01").await;
+    at(&world, "2026-04-10T12:00");
+    mailbox::delete(&world.ctx, info.id, None).await.unwrap();
+    seat(&world.ctx, "ben").await;
+    run_and_verify(&world, "2026-05-01").await;
+    let documents = invoices(&world.ctx).await;
+    let [_, of_mailbox, _] = &documents[..] else { panic!("{documents:?}") };
+    let refused = invoice::void(&world.operator, of_mailbox.id, "x").await.unwrap_err();
+    assert_eq!(refused.code(), "credited_since");
+    assert_eq!(invoices(&world.ctx).await, documents);
 }

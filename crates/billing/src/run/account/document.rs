@@ -13,7 +13,7 @@ use super::{Finality, Written, store};
 use crate::Error;
 use crate::invoice::draft::{Completed, complete};
 use crate::invoice::store::{NewInvoice, NewLine, NewTax, unbilled};
-use crate::invoice::tax::{Past, Shown, shown, treatment_on};
+use crate::invoice::tax::{OfCycle, Past, Shown, shown, treatment_on};
 use crate::invoice::{
     Billing, Customer, DocumentKind, InvoiceLine, InvoiceLineKind, Issuer, store as invoices,
 };
@@ -124,8 +124,8 @@ fn draft<'a>(
     for (billing, lines) in &rated.documents {
         let profiles = (issuer.profile.as_ref(), customer.profile.as_ref());
         let treatment = treatment_on(profiles.0, profiles.1, rates, billing.boundary)?;
-        let amounts: Vec<(NaiveDate, i64)> =
-            lines.iter().map(|line| (line.cycle.charged.start(), line.charge.amount_minor)).collect();
+        let amounts: Vec<(OfCycle, i64)> =
+            lines.iter().map(|line| (OfCycle::of(line), line.charge.amount_minor)).collect();
         let (taxed, reasons) = past.tax(basis, &treatment, &amounts)?;
         let shown = shown(&taxed, basis, lines)?;
         drafts.push(Draft { taxed, shown, reasons });

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::{Named, NewInvoice, WholesaleInvoice, WholesaleLine};
 use crate::Error;
 use crate::invoice::store::group;
-use crate::invoice::tax::Past;
+use crate::invoice::tax::{OfCycle, Past};
 use crate::invoice::{Customer, DocumentKind, InvoiceTax, Issuer};
 use crate::profile::store::read;
 use crate::rating::{Cycle, GroupTotal, LineKind, Span, TaxLine, UnitPrice};
@@ -138,7 +138,7 @@ pub(in crate::wholesale) async fn past(
 ) -> Result<Past, Error> {
     let mut past = Past::default();
     let lines = sqlx::query!(
-        r#"select lower(l.cycle) as "cycle!", l.tax_category, l.tax_rate::text as "tax_rate!", l.amount_minor
+        r#"select l.item, lower(l.cycle) as "cycle!", l.tax_category, l.tax_rate::text as "tax_rate!", l.amount_minor
            from wholesale_invoice_lines l
            join wholesale_invoices i on i.reseller_id = l.reseller_id and i.id = l.invoice_id
            where l.reseller_id = $1 and lower(l.cycle) = any ($2) order by i.issued_on, l.position"#,
@@ -151,7 +151,7 @@ pub(in crate::wholesale) async fn past(
     for row in lines {
         let line =
             TaxLine { group: group(&row.tax_category, &row.tax_rate)?, amount_minor: row.amount_minor };
-        past.history.cycles.entry(row.cycle).or_default().push(line);
+        past.history.cycles.entry(OfCycle { item: row.item, starts_on: row.cycle }).or_default().push(line);
     }
     let groups = sqlx::query!(
         r#"select t.category, t.rate::text as "rate!", sum(t.taxable_minor)::bigint as "taxable!", sum(t.tax_minor)::bigint as "tax!",
