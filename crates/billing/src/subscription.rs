@@ -358,7 +358,10 @@ fn changed(
             return Ok(agreed);
         }
         // Nor does an end lift a lock, or make what is still charged cheaper.
-        let held_until = old.timeline(Item::Mailbox)?.charged_until()?.filter(|_| old.ends_on().is_some());
+        let mut held_until = None;
+        for timeline in old.timelines()?.values().filter(|_| old.ends_on().is_some()) {
+            held_until = held_until.max(timeline.charged_until()?);
+        }
         let starts_on = match held_until {
             Some(until) if is_less(&terms, planned, units)? => unbilled.max(until),
             _ => unbilled,
@@ -391,12 +394,15 @@ fn changed(
     Ok(agreed)
 }
 
-/// Whether new terms come to less, are shorter, or lift a lock: they wait for the end of the present ones.
+/// Whether new terms come to less by their seats, are shorter, or lift a lock of any item: they wait for the end of the present ones.
 fn is_less(new: &AgreedTerms, present: &AgreedTerms, units: i64) -> Result<bool, Error> {
     let cost = |terms: &AgreedTerms| terms.price.tariff.cost(Share::from(i128::from(units)));
     let is_cheaper = new.interval == present.interval && cost(new)? < cost(present)?;
     let is_shorter = new.term_months < present.term_months || new.interval < present.interval;
-    let unlocks = present.price.removal.grace_days().is_some() && new.price.removal != present.price.removal;
+    let unlocks = Item::COUNTED.into_iter().any(|item| {
+        let locked = present.price_of(item).filter(|price| price.removal.grace_days().is_some());
+        locked.is_some_and(|locked| new.price_of(item).is_none_or(|new| new.removal != locked.removal))
+    });
     Ok(is_cheaper || is_shorter || unlocks)
 }
 

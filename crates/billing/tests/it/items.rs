@@ -390,3 +390,28 @@ async fn an_invoice_whose_item_was_credited_since_is_not_voided() {
     assert_eq!(refused.code(), "credited_since");
     assert_eq!(invoices(&world.ctx).await, documents);
 }
+
+#[tokio::test]
+async fn a_change_of_prices_does_not_lift_the_lock_of_another_item() {
+    let world = world_on("2026-01-01").await;
+    let locked =
+        NewPrice { removal_policy: Some("locked_until_term_end".into()), ..of("shared_mailbox", "3") };
+    let with = selling(&world, vec![locked]).await;
+    let without = selling(&world, Vec::new()).await;
+    let for_months = |book: &PriceBook, months| billing::subscription::PutSubscription {
+        term_months: Some(months),
+        ..terms(book, "month")
+    };
+    put(&world.ctx, for_months(&with, 4), None).await.unwrap();
+    seat(&world.ctx, "ada").await;
+    run_and_verify(&world, "2026-01-01").await;
+    at(&world, "2026-02-10T12:00");
+    let later = put(&world.ctx, for_months(&without, 4), None).await.unwrap();
+    assert_eq!(later.terms.starts_on.to_string(), "2026-05-01");
+    // What sells it too, as locked, may hold at once.
+    let locked =
+        NewPrice { removal_policy: Some("locked_until_term_end".into()), ..of("shared_mailbox", "4") };
+    let dearer = selling(&world, vec![locked]).await;
+    let now = put(&world.ctx, for_months(&dearer, 4), None).await.unwrap();
+    assert_eq!(now.terms.starts_on.to_string(), "2026-02-10");
+}
