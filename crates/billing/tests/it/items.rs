@@ -241,11 +241,8 @@ async fn what_is_held_of_an_item_is_billed_after_the_last_seat() {
     }
     let shown = all_shown(&world.ctx).await;
     let locked: Vec<_> = shown[2..].iter().map(|one| one.split(';').next().unwrap()).collect();
-    // The seat's days left were credited, and the mailbox is charged to the end of the term.
-    assert_eq!(
-        locked,
-        ["credit_note 2026-02-10 -6.79 EUR", "invoice 2026-03-01 3.00 EUR", "invoice 2026-04-01 3.00 EUR"]
-    );
+    // The seat is charged up to its end, and the mailbox to that of the term.
+    assert_eq!(locked, ["invoice 2026-03-01 3.00 EUR", "invoice 2026-04-01 3.00 EUR"]);
 }
 
 #[tokio::test]
