@@ -263,13 +263,14 @@ async fn terms_from_today(
     price_book_id: PriceBookId,
     asked: &Asked,
 ) -> Result<AgreedTerms, Error> {
-    let mut prices = store::prices(tx, price_book_id, asked.interval).await?;
-    let (price_book_version, price, setup_price) = prices.remove(&Item::Mailbox).ok_or_else(|| {
-        Error::invalid(
-            "/price_book_id",
-            "must be a price book of the tenant's reseller with a mailbox price for the interval",
-        )
-    })?;
+    let mut sold = store::sold(tx, &[price_book_id]).await?;
+    let store::Sold { version, price, setup_price, beside } =
+        sold.remove(&(price_book_id, asked.interval)).ok_or_else(|| {
+            Error::invalid(
+                "/price_book_id",
+                "must be a price book of the tenant's reseller with a mailbox price for the interval",
+            )
+        })?;
     let currency = store::tenant_currency(tx).await?;
     if price.currency != currency {
         let detail =
@@ -280,12 +281,12 @@ async fn terms_from_today(
     Ok(AgreedTerms {
         starts_on: today,
         price_book_id,
-        price_book_version,
+        price_book_version: version,
         interval: asked.interval,
         term_months: asked.term_months,
         anchor_date: asked.anchor_date.or(asked.trial_ends_on).unwrap_or(today),
         price,
-        beside: prices.into_iter().map(|(item, (_, price, _))| (item, price)).collect(),
+        beside,
         setup_price,
     })
 }

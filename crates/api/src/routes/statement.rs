@@ -223,21 +223,16 @@ async fn get(
     let (from, to) = (query.from.0, query.to.0);
     let days = window(from, to)?;
     let statement = statement::of_tenant(&ctx, query.issuer_id, days).await?;
-    match Form::asked(&headers, &[Form::Json, Form::Html, Form::Pdf]) {
-        Form::Json => {
-            let statement = Statement {
-                tenant_id: statement.customer.id,
-                tenant_name: statement.customer.name,
-                issuer_id: statement.issuer.id,
-                issuer_name: statement.issuer.name,
-                from,
-                to,
-                accounts: statement.accounts.into_iter().map(StatementAccount::from).collect(),
-            };
-            Ok(([(VARY, "accept")], Answer(statement)).into_response())
-        }
-        form => on_paper(&caller, statement, Period { from, until: to }, form).await,
-    }
+    let shown = |statement: statement::Statement| Statement {
+        tenant_id: statement.customer.id,
+        tenant_name: statement.customer.name,
+        issuer_id: statement.issuer.id,
+        issuer_name: statement.issuer.name,
+        from,
+        to,
+        accounts: statement.accounts.into_iter().map(StatementAccount::from).collect(),
+    };
+    answer(&caller, &headers, Period { from, until: to }, statement, shown).await
 }
 
 /// Get a reseller's statement of account
@@ -261,19 +256,28 @@ async fn get_wholesale(
     let (from, to) = (query.from.0, query.to.0);
     let days = window(from, to)?;
     let statement = statement::of_reseller(&ctx, days).await?;
-    match Form::asked(&headers, &[Form::Json, Form::Html, Form::Pdf]) {
-        Form::Json => {
-            let statement = WholesaleStatement {
-                reseller_id: statement.customer.id,
-                reseller_name: statement.customer.name,
-                issuer_name: statement.issuer.name,
-                from,
-                to,
-                accounts: statement.accounts.into_iter().map(StatementAccount::from).collect(),
-            };
-            Ok(([(VARY, "accept")], Answer(statement)).into_response())
-        }
-        form => on_paper(&caller, statement, Period { from, until: to }, form).await,
+    let shown = |statement: statement::Statement<ResellerId>| WholesaleStatement {
+        reseller_id: statement.customer.id,
+        reseller_name: statement.customer.name,
+        issuer_name: statement.issuer.name,
+        from,
+        to,
+        accounts: statement.accounts.into_iter().map(StatementAccount::from).collect(),
+    };
+    answer(&caller, &headers, Period { from, until: to }, statement, shown).await
+}
+
+/// A statement in the form that is asked for.
+async fn answer<Id, T: Serialize>(
+    caller: &Caller,
+    headers: &HeaderMap,
+    period: Period,
+    statement: statement::Statement<Id>,
+    shown: impl FnOnce(statement::Statement<Id>) -> T,
+) -> Result<Response, Problem> {
+    match Form::asked(headers, &[Form::Json, Form::Html, Form::Pdf]) {
+        Form::Json => Ok(([(VARY, "accept")], Answer(shown(statement))).into_response()),
+        form => on_paper(caller, statement, period, form).await,
     }
 }
 

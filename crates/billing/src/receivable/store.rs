@@ -2,17 +2,45 @@
 
 use db::SystemTx;
 use kernel::{Currency, InvoiceId, ResellerId};
+use sqlx::types::chrono::NaiveDate;
 use tenancy::TenantTx;
+use uuid::Uuid;
 
 use super::{Means, Receivable};
 use crate::Error;
 use crate::invoice::DocumentKind;
 use crate::series::OPERATOR;
 
+/// An invoice, as if nothing had been paid.
+struct Row {
+    id: Uuid,
+    issuer_id: Uuid,
+    number: i64,
+    currency: String,
+    total_minor: i64,
+    due_on: NaiveDate,
+}
+
+impl Row {
+    /// With its total.
+    fn receivable(self) -> Result<(Receivable, i64), Error> {
+        let receivable = Receivable {
+            invoice: InvoiceId::from_uuid(self.id),
+            issuer: ResellerId::from_uuid(self.issuer_id),
+            currency: self.currency.parse().map_err(|_| Error::Stored("currency"))?,
+            number: DocumentKind::Invoice.number(self.number),
+            due_on: self.due_on,
+            due_minor: self.total_minor,
+        };
+        Ok((receivable, self.total_minor))
+    }
+}
+
 /// The tenant's invoices with their totals, the oldest first, as if nothing had been paid.
 pub(super) async fn invoices(tx: &mut TenantTx) -> Result<Vec<(Receivable, i64)>, Error> {
     let tenant_id = tx.tenant_id().uuid();
-    let rows = sqlx::query!(
+    let rows = sqlx::query_as!(
+        Row,
         r#"select id, issuer_id, number as "number!", currency, total_minor, due_on from invoices
            where tenant_id = $1 and kind = 'invoice' and status = 'final' order by issued_on, id"#,
         tenant_id
@@ -20,19 +48,7 @@ pub(super) async fn invoices(tx: &mut TenantTx) -> Result<Vec<(Receivable, i64)>
     .fetch_all(tx.conn())
     .await
     .map_err(db::Error::from)?;
-    rows.into_iter()
-        .map(|row| {
-            let receivable = Receivable {
-                invoice: InvoiceId::from_uuid(row.id),
-                issuer: ResellerId::from_uuid(row.issuer_id),
-                currency: row.currency.parse().map_err(|_| Error::Stored("currency"))?,
-                number: DocumentKind::Invoice.number(row.number),
-                due_on: row.due_on,
-                due_minor: row.total_minor,
-            };
-            Ok((receivable, row.total_minor))
-        })
-        .collect()
+    rows.into_iter().map(Row::receivable).collect()
 }
 
 /// What settles them: credit notes by what they refer to, and payments less what was paid back or taken back of them.
@@ -70,27 +86,17 @@ pub(super) async fn wholesale_invoices(
     tx: &mut SystemTx,
     reseller_id: ResellerId,
 ) -> Result<Vec<(Receivable, i64)>, Error> {
-    let rows = sqlx::query!(
-        "select id, number, currency, total_minor, due_on from wholesale_invoices
-         where reseller_id = $1 and kind = 'invoice' order by issued_on, id",
-        reseller_id.uuid()
+    let rows = sqlx::query_as!(
+        Row,
+        r#"select id, $2::uuid as "issuer_id!", number, currency, total_minor, due_on from wholesale_invoices
+           where reseller_id = $1 and kind = 'invoice' order by issued_on, id"#,
+        reseller_id.uuid(),
+        OPERATOR.uuid()
     )
     .fetch_all(tx.conn())
     .await
     .map_err(db::Error::from)?;
-    rows.into_iter()
-        .map(|row| {
-            let receivable = Receivable {
-                invoice: InvoiceId::from_uuid(row.id),
-                issuer: OPERATOR,
-                currency: row.currency.parse().map_err(|_| Error::Stored("currency"))?,
-                number: DocumentKind::Invoice.number(row.number),
-                due_on: row.due_on,
-                due_minor: row.total_minor,
-            };
-            Ok((receivable, row.total_minor))
-        })
-        .collect()
+    rows.into_iter().map(Row::receivable).collect()
 }
 
 /// As [`means`], of a reseller.

@@ -99,46 +99,31 @@ async fn entries(tx: &mut impl OfTenants) -> Result<BTreeMap<TenantId, Vec<Entry
     .map_err(db::Error::from)?;
     let rows = sqlx::query!(
         r#"select s.tenant_id, s.ordinal, s.starts_on, s.term_months as "term_months!", s.anchor_date as "anchor_date!",
-             b.id as book_id, b.version, b.currency, b.tax_behavior, p.id as price_id, p."interval", p.model, p.unit_price::text,
-             p.tier_limits as "tier_limits: Vec<Option<i32>>", p.tier_prices::text[] as "tier_prices!", p.removal_policy,
-             p.grace_days, p.suspension_policy, p.setup_price::text
-           from subscription_terms s
-           join price_books b on b.id = s.price_book_id
-           join prices p on p.price_book_id = s.price_book_id and p.id = s.price_id
+             s.price_book_id as "book_id!", p."interval"
+           from subscription_terms s join prices p on p.price_book_id = s.price_book_id and p.id = s.price_id
            where s.tenant_id = any ($1)"#,
         &tenants
     )
     .fetch_all(tx.conn())
     .await
     .map_err(db::Error::from)?;
-    let books: BTreeSet<Uuid> = rows.iter().map(|row| row.book_id).collect();
-    let beside = prices_beside(tx, &books.into_iter().collect::<Vec<_>>()).await?;
+    let books: BTreeSet<PriceBookId> = rows.iter().map(|row| PriceBookId::from_uuid(row.book_id)).collect();
+    let sold = sold(tx, &books.into_iter().collect::<Vec<_>>()).await?;
     let mut entries = Vec::new();
     for row in rows {
+        let price_book_id = PriceBookId::from_uuid(row.book_id);
         let interval = CycleLength::from_name(&row.interval).ok_or(Error::Stored("interval"))?;
-        let price = SubscribedPrice::try_from(StoredPrice {
-            id: row.price_id,
-            currency: &row.currency,
-            tax_behavior: &row.tax_behavior,
-            model: &row.model,
-            unit_price: row.unit_price.as_deref(),
-            tier_limits: &row.tier_limits,
-            tier_prices: &row.tier_prices,
-            removal_policy: &row.removal_policy,
-            grace_days: row.grace_days,
-            suspension_policy: &row.suspension_policy,
-            included_bytes: None,
-        })?;
+        let sold = sold.get(&(price_book_id, interval)).cloned().ok_or(Error::Stored("price"))?;
         let terms = AgreedTerms {
             starts_on: row.starts_on,
-            price_book_id: PriceBookId::from_uuid(row.book_id),
-            price_book_version: row.version,
+            price_book_id,
+            price_book_version: sold.version,
             interval,
             term_months: row.term_months,
             anchor_date: row.anchor_date,
-            price,
-            beside: beside.get(&(row.book_id, interval)).cloned().unwrap_or_default(),
-            setup_price: setup_price(row.setup_price.as_deref())?,
+            price: sold.price,
+            beside: sold.beside,
+            setup_price: sold.setup_price,
         };
         entries.push((row.tenant_id, row.ordinal, Entry::Terms(terms)));
     }
@@ -147,23 +132,36 @@ async fn entries(tx: &mut impl OfTenants) -> Result<BTreeMap<TenantId, Vec<Entry
     Ok(by_tenant(entries.into_iter().map(|(id, _, entry)| (TenantId::from_uuid(id), entry))))
 }
 
-/// What some books sell beside seats, for each interval.
-async fn prices_beside(
+/// What a book sells for an interval.
+#[derive(Debug, Clone)]
+pub(super) struct Sold {
+    /// The book's.
+    pub(super) version: i32,
+    /// A seat.
+    pub(super) price: SubscribedPrice,
+    /// What a start is charged once.
+    pub(super) setup_price: Option<UnitPrice>,
+    pub(super) beside: BTreeMap<Item, SubscribedPrice>,
+}
+
+/// What each of some books sells for each interval that it has seats for, of those that the transaction sees.
+pub(super) async fn sold(
     tx: &mut impl OfTenants,
-    books: &[Uuid],
-) -> Result<BTreeMap<(Uuid, CycleLength), BTreeMap<Item, SubscribedPrice>>, Error> {
+    books: &[PriceBookId],
+) -> Result<BTreeMap<(PriceBookId, CycleLength), Sold>, Error> {
+    let asked: Vec<Uuid> = books.iter().map(|id| id.uuid()).collect();
     let rows = sqlx::query!(
-        r#"select b.id as book_id, b.currency, b.tax_behavior, p.item, p.id, p."interval", p.model, p.unit_price::text,
+        r#"select b.id as book_id, b.version, b.currency, b.tax_behavior, p.item, p.id, p."interval", p.model, p.unit_price::text,
              p.tier_limits as "tier_limits: Vec<Option<i32>>", p.tier_prices::text[] as "tier_prices!", p.removal_policy,
-             p.grace_days, p.suspension_policy, p.included_bytes
+             p.grace_days, p.suspension_policy, p.setup_price::text, p.included_bytes
            from price_books b join prices p on p.price_book_id = b.id
-           where b.id = any ($1) and p.item <> 'mailbox'"#,
-        books
+           where b.id = any ($1)"#,
+        &asked
     )
     .fetch_all(tx.conn())
     .await
     .map_err(db::Error::from)?;
-    let mut beside = BTreeMap::<_, BTreeMap<Item, SubscribedPrice>>::new();
+    let (mut seats, mut beside) = (Vec::new(), BTreeMap::<_, BTreeMap<Item, SubscribedPrice>>::new());
     for row in rows {
         let price = SubscribedPrice::try_from(StoredPrice {
             id: row.id,
@@ -179,9 +177,16 @@ async fn prices_beside(
             included_bytes: row.included_bytes,
         })?;
         let interval = CycleLength::from_name(&row.interval).ok_or(Error::Stored("interval"))?;
-        beside.entry((row.book_id, interval)).or_default().insert(item(&row.item)?, price);
+        let key = (PriceBookId::from_uuid(row.book_id), interval);
+        match item(&row.item)? {
+            Item::Mailbox => seats.push((key, row.version, price, setup_price(row.setup_price.as_deref())?)),
+            item => _ = beside.entry(key).or_default().insert(item, price),
+        }
     }
-    Ok(beside)
+    let sold = seats.into_iter().map(|(key, version, price, setup_price)| {
+        (key, Sold { version, price, setup_price, beside: beside.remove(&key).unwrap_or_default() })
+    });
+    Ok(sold.collect())
 }
 
 /// As [`find`], keeping runs and other writers away until the transaction ends; two that subscribe for the first
@@ -211,46 +216,6 @@ pub(super) async fn find_if_free(tx: &mut TenantTx) -> Result<Option<Subscriptio
         return Ok(None);
     }
     find(tx).await
-}
-
-/// A price of a book with the book's version, and what it charges for a setup.
-type OfBook = (i32, SubscribedPrice, Option<UnitPrice>);
-
-/// The prices for an interval in a book that the tenant sees.
-pub(super) async fn prices(
-    tx: &mut TenantTx,
-    book: PriceBookId,
-    interval: CycleLength,
-) -> Result<BTreeMap<Item, OfBook>, Error> {
-    let rows = sqlx::query!(
-        r#"select b.version, b.currency, b.tax_behavior, p.item, p.id, p.model, p.unit_price::text,
-             p.tier_limits as "tier_limits: Vec<Option<i32>>", p.tier_prices::text[] as "tier_prices!", p.removal_policy,
-             p.grace_days, p.suspension_policy, p.setup_price::text, p.included_bytes
-           from price_books b join prices p on p.price_book_id = b.id
-           where b.id = $1 and p."interval" = $2"#,
-        book.uuid(),
-        interval.as_str()
-    )
-    .fetch_all(tx.conn())
-    .await
-    .map_err(db::Error::from)?;
-    let of_book = rows.into_iter().map(|row| {
-        let price = SubscribedPrice::try_from(StoredPrice {
-            id: row.id,
-            currency: &row.currency,
-            tax_behavior: &row.tax_behavior,
-            model: &row.model,
-            unit_price: row.unit_price.as_deref(),
-            tier_limits: &row.tier_limits,
-            tier_prices: &row.tier_prices,
-            removal_policy: &row.removal_policy,
-            grace_days: row.grace_days,
-            suspension_policy: &row.suspension_policy,
-            included_bytes: row.included_bytes,
-        })?;
-        Ok((item(&row.item)?, (row.version, price, setup_price(row.setup_price.as_deref())?)))
-    });
-    of_book.collect()
 }
 
 pub(super) async fn tenant_currency(tx: &mut TenantTx) -> Result<Currency, Error> {

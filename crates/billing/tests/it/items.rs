@@ -115,6 +115,12 @@ async fn mailboxes_that_are_nobody_s_own_are_charged_by_day_beside_the_seats() {
             ("archive", "archives, per month, 2026-02-01 to 2026-02-28"),
         ]
     );
+
+    // It stays a function of what was recorded: a mailbox that was made later is found out.
+    let later = "update mailbox_changes set at = at + interval '5 days' where kind = 'room'";
+    assert_eq!(sqlx::query(later).execute(&owner(&world).await).await.unwrap().rows_affected(), 1);
+    let differences = found(&world).await;
+    assert!(differences.iter().any(|one| matches!(one, Difference::Line { .. })), "{differences:?}");
 }
 
 #[tokio::test]

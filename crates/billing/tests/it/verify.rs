@@ -243,6 +243,7 @@ pub(crate) async fn owner(world: &World) -> PgPool {
         "billed_boundaries",
         "seat_changes",
         "storage_samples",
+        "mailbox_changes",
         "subscriptions",
         "subscription_terms",
         "number_series",

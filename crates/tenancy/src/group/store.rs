@@ -93,11 +93,9 @@ async fn select(
            from groups g
            where g.tenant_id = $1 and g.id > $2 and ($4::uuid is null or g.id = $4)
              and ($5::text is null or g.external_id = $5) and ($6::text is null or lower(g.display_name) = lower($6))
-             and ($7::uuid is null or exists (
-               select from group_members gm join mailboxes m on m.tenant_id = gm.tenant_id and m.id = gm.mailbox_id
-               where gm.tenant_id = g.tenant_id and gm.group_id = g.id and m.user_id = $7))
-             and ($8::uuid is null or exists (
-               select from group_members gm where gm.tenant_id = g.tenant_id and gm.group_id = g.id and gm.member_group_id = $8))
+             and (coalesce($7::uuid, $8::uuid) is null or g.id in (
+               select gm.group_id from group_members gm where gm.tenant_id = $1 and gm.member_id = any (array(
+                 select m.id from mailboxes m where m.tenant_id = $1 and m.user_id = $7 union all select $8::uuid))))
            order by g.id limit $3"#,
         tenant_id,
         page.after(),

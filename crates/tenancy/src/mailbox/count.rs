@@ -27,7 +27,7 @@ pub struct CountChange {
 pub async fn changes_of_each(
     tx: &mut impl OfTenants,
     until: &[(TenantId, DateTime<Utc>)],
-) -> Result<Vec<(TenantId, CountChange)>, db::Error> {
+) -> Result<Vec<(TenantId, CountChange)>, Error> {
     let tenants = tx.tenant_ids();
     let until: Vec<_> = until.iter().filter(|(id, _)| tenants.contains(&id.uuid())).copied().collect();
     store::changes(tx.conn(), &until).await

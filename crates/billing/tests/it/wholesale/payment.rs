@@ -6,7 +6,9 @@ use billing::payment::{self as retail, NewTransfer, Payment};
 use billing::statement::{self, Statement};
 use billing::wholesale::payment;
 use kernel::{Currency, PaymentId, ResellerId};
-use tenancy::{Action, ResellerCtx};
+use secrecy::ExposeSecret as _;
+use tenancy::auth::Auth;
+use tenancy::{Action, ResellerCtx, Role, api_key};
 
 use super::*;
 use crate::payment::{euro, nobody};
@@ -65,16 +67,17 @@ async fn a_transfer_settles_what_it_names_then_what_it_matches_then_the_oldest()
     let named = paid(&world, 1200, "thank you, inv-000002").await;
     assert_eq!((named.issuer_id, named.invoice_id), (OPERATOR, Some(bills[1].id)));
     assert_eq!(states(&world).await, ["final 0/1200", "paid 1200/0", "final 0/1200"]);
-    let by_amount = paid(&world, 1200, "no number").await;
-    assert_eq!(by_amount.invoice_id, Some(bills[0].id));
     let part = paid(&world, 500, "something").await;
     assert_eq!(part.invoice_id, None);
-    assert_eq!(states(&world).await, ["paid 1200/0", "paid 1200/0", "final 500/700"]);
+    assert_eq!(states(&world).await, ["final 500/700", "paid 1200/0", "final 0/1200"], "the oldest of two");
+    let by_amount = paid(&world, 1200, "no number").await;
+    assert_eq!(by_amount.invoice_id, Some(bills[2].id));
+    assert_eq!(states(&world).await, ["final 500/700", "paid 1200/0", "paid 1200/0"]);
     assert_eq!(balances(&world).await, (700, 2900));
     verified(&world).await;
     // What is too much is the reseller's credit, and settles the next.
     world.test_db.clock().advance(TimeDelta::seconds(1));
-    let too_much = NewTransfer { invoice_id: Some(bills[2].id), ..transfer(&world, 1000, "") };
+    let too_much = NewTransfer { invoice_id: Some(bills[0].id), ..transfer(&world, 1000, "") };
     let too_much = payment::record(&operator_at(&world).await, too_much).await.unwrap();
     assert_eq!((states(&world).await, balances(&world).await), (vec!["paid 1200/0".into(); 3], (-300, 3900)));
     at(&world, "2026-04-01T12:00");
@@ -82,7 +85,7 @@ async fn a_transfer_settles_what_it_names_then_what_it_matches_then_the_oldest()
     assert_eq!(states(&world).await[3], "final 300/900");
     let ctx = operator_at(&world).await;
     let listed = payment::list(&ctx, PageRequest::new(None, None)).await.unwrap().items;
-    assert_eq!(listed, [named.clone(), by_amount, part, too_much]);
+    assert_eq!(listed, [named.clone(), part, by_amount, too_much]);
     assert_eq!(retail::get(&world.operator, named.id).await.unwrap(), named);
     // None of it is in the reseller's own ledger, which is of what it issued.
     let own = trial_balance(&world.operator, world.reseller.id, AsOf::Day(date("2100-01-01"))).await.unwrap();
@@ -206,11 +209,12 @@ async fn the_operator_records_the_reseller_sees_and_nobody_else_knows() {
     assert_eq!(payment::list(&above, page()).await.unwrap_err().kind(), ErrorKind::NotFound);
     assert_eq!(retail::get(&mine, of_child.id).await.unwrap_err().kind(), ErrorKind::NotFound);
     assert_eq!(back(&mine, of_child.id).await, ErrorKind::NotFound);
-    let tenant = world.ctx.caller();
-    assert_eq!(
-        retail::get(tenant, PaymentId::from_uuid(uuid::Uuid::nil())).await.unwrap_err().kind(),
-        ErrorKind::NotFound
-    );
+    let new = api_key::NewApiKey::full(Role::TenantAdmin);
+    let (_, secret) = api_key::create_for_tenant(&world.ctx, new).await.unwrap();
+    let auth = Auth::new(world.test_db.db()).await.unwrap();
+    let tenant = auth.bearer(secret.expose_secret(), world.origin()).await.unwrap();
+    assert_eq!(retail::get(&tenant, one.id).await.unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(back(&tenant, one.id).await, ErrorKind::NotFound);
     assert_eq!(of(&own, "2026-03-01", "2026-04-01").await.customer.id, world.reseller.id);
     let days = Window::new(date("2026-03-01"), date("2026-04-01")).unwrap();
     assert_eq!(statement::of_reseller(&above, days).await.unwrap_err().kind(), ErrorKind::NotFound);

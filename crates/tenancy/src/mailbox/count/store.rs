@@ -1,6 +1,5 @@
 //! SQL of counted mailboxes.
 
-use db::Error;
 use kernel::{MailboxId, TenantId};
 use sqlx::PgConnection;
 use sqlx::types::chrono::{DateTime, Utc};
@@ -8,7 +7,7 @@ use uuid::Uuid;
 
 use super::super::Kind;
 use super::CountChange;
-use crate::TenantTx;
+use crate::{Error, TenantTx};
 
 /// By tenant, oldest first, up to and including the time given for each.
 pub(super) async fn changes(
@@ -26,13 +25,14 @@ pub(super) async fn changes(
         &until,
     )
     .fetch_all(conn)
-    .await?;
-    let change = |at, delta, kind: &str| Some(CountChange { at, delta, kind: kind.parse().ok()? });
-    // A constraint keeps other kinds out.
-    let known = rows
-        .into_iter()
-        .filter_map(|row| Some((TenantId::from_uuid(row.tenant_id), change(row.at, row.delta, &row.kind)?)));
-    Ok(known.collect())
+    .await
+    .map_err(db::Error::from)?;
+    rows.into_iter()
+        .map(|row| {
+            let kind = row.kind.parse().map_err(Error::internal)?;
+            Ok((TenantId::from_uuid(row.tenant_id), CountChange { at: row.at, delta: row.delta, kind }))
+        })
+        .collect()
 }
 
 /// Appends a change, never before the last: clocks of several servers differ. The tenant's row is locked.
@@ -42,7 +42,7 @@ pub(super) async fn append(
     kind: Kind,
     delta: i32,
     id: MailboxId,
-) -> Result<(), Error> {
+) -> Result<(), db::Error> {
     let tenant_id = tx.tenant_id().uuid();
     sqlx::query!(
         "insert into mailbox_changes (tenant_id, at, kind, delta, mailbox_id)
