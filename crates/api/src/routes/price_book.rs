@@ -137,6 +137,12 @@ impl From<price_book::PriceBook> for PriceBook {
 /// A price book to publish.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"prices": [
+    {"item": "mailbox", "interval": "month", "unit_price": "4.50", "currency": "EUR"},
+    {"item": "shared_mailbox", "interval": "month", "model": "graduated", "currency": "EUR",
+        "tiers": [{"up_to": 10, "unit_price": "0"}, {"unit_price": "1.50"}]},
+    {"item": "storage", "interval": "month", "unit_price": "0.10", "currency": "EUR", "included_bytes": 53_687_091_200_i64},
+]}))]
 struct NewPriceBook {
     /// Who is to sell by it. When absent, the caller's own reseller, or for an operator the operator itself, to resellers.
     #[serde(default)]
