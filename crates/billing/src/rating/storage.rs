@@ -11,7 +11,7 @@ use kernel::Currency;
 use num_traits::CheckedDiv as _;
 
 use super::RatingError;
-use super::calendar::{Span, local_day};
+use super::calendar::{Cycle, Span, local_day};
 use super::discount::Rate;
 use super::document::{CycleState, Line, LineKind, open};
 use super::price::Share;
@@ -86,14 +86,17 @@ pub fn overage(
 /// Bills what was stored in every cycle that is over by `boundary`, less what was billed of it; the cycles are brought up to date
 /// as [`document()`](super::document()) does, and called again it adds nothing. Each line comes with the GiB that it is for.
 ///
+/// Those that were over by `settled` were billed then, or owed nothing, and are left alone: seats and bytes of days that are over do
+/// not change, and so nobody need keep the samples of years at hand.
+///
 /// `allowance` says how many bytes may be stored for nothing on a day. A cycle is charged at the rate of the last of its days
 /// that count: those that are charged, and on which the account is not paused; and as tiers and amounts off are of whole
 /// cycles, at the part of what the average costs that these days are. The lines of a cycle count whole GiB, to the
 /// nearest, and cost what the exact ones do.
 pub fn storage(
     timeline: &Timeline,
-    boundary: NaiveDate,
-    zone: Tz,
+    (boundary, zone): (NaiveDate, Tz),
+    settled: Option<NaiveDate>,
     cycles: &mut Vec<CycleState>,
     samples: &[Step],
     allowance: &dyn Fn(NaiveDate) -> i128,
@@ -104,9 +107,16 @@ pub fn storage(
     for state in cycles.iter_mut().rev() {
         let mut counted = Vec::new();
         let mut rate = state.billed.last().map(|line| line.rate.clone());
-        if let Some(course) = course_of(&courses, &state.cycle) {
+        let course = course_of(&courses, &state.cycle);
+        if let Some(course) = course {
             state.cycle = course.cycle_at(state.cycle.charged.start())?;
-            if boundary < state.cycle.charged.end() {
+        }
+        let end = state.cycle.charged.end();
+        if settled.is_some_and(|settled| end <= settled) {
+            continue;
+        }
+        if let Some(course) = course {
+            if boundary < end {
                 continue;
             }
             for day in state.cycle.charged.each_day().filter(|day| !timeline.is_paused(course, *day)) {
@@ -121,6 +131,19 @@ pub fn storage(
         lines.extend(bill(state, &rate, overage, timeline.currency())?.map(|line| (line, overage.gib)));
     }
     Ok(lines)
+}
+
+/// From which instant on samples matter to [`storage()`] of an account with these cycles, by their calendars: since the oldest of
+/// those that may still be charged after `settled` began, or since that day, on which others may open in the calendar of `zone`.
+pub fn sampled_from(
+    cycles: impl Iterator<Item = (Cycle, Tz)>,
+    settled: NaiveDate,
+    zone: Tz,
+) -> DateTime<Utc> {
+    // One that was cut may be extended again.
+    let open = cycles.filter(|(cycle, _)| settled < cycle.whole.end());
+    open.map(|(cycle, zone)| start_of_day(cycle.charged.start(), zone))
+        .fold(start_of_day(settled, zone), DateTime::min)
 }
 
 /// What of a cycle is left to be billed, or to be taken back.

@@ -57,6 +57,7 @@ pub(super) async fn look(
     }
     differences.extend(store::transfer_faults(&mut tx, reseller_id).await?);
     differences.extend(store::balances_apart(&mut tx, reseller_id).await?);
+    differences.extend(store::over_refunded(&mut tx, reseller_id).await?);
     let agreement = agreement::store::find(&mut tx, reseller_id).await?.ok_or(Error::NotFound)?;
     let mut replay = Replay {
         recorded: store::boundaries(&mut tx, reseller_id).await?,

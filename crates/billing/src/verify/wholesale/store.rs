@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::super::DocumentSums;
 use super::super::difference::Difference;
-use super::super::store::{TwoBalances, fault};
+use super::super::store::{OverRefunded, TwoBalances, fault};
 use super::{KnownTenant, Recorded};
 use crate::Error;
 use crate::wholesale::counted::Counted;
@@ -182,6 +182,24 @@ pub(super) async fn balances_apart(
     .await
     .map_err(db::Error::from)?;
     rows.into_iter().map(TwoBalances::apart).collect()
+}
+
+/// The reseller's payments of which more was paid back than had arrived.
+pub(super) async fn over_refunded(
+    tx: &mut SystemTx,
+    reseller_id: ResellerId,
+) -> Result<Vec<Difference>, Error> {
+    let rows = sqlx::query_as!(
+        OverRefunded,
+        r#"select p.id, p.currency, p.amount_minor as received_minor, sum(r.amount_minor)::bigint as "refunded_minor!"
+           from wholesale_payments p join wholesale_refunds r on r.reseller_id = p.reseller_id and r.payment_id = p.id
+           where p.reseller_id = $1 group by p.reseller_id, p.id having sum(r.amount_minor) > p.amount_minor order by p.id"#,
+        reseller_id.uuid()
+    )
+    .fetch_all(tx.conn())
+    .await
+    .map_err(db::Error::from)?;
+    rows.into_iter().map(OverRefunded::difference).collect()
 }
 
 /// How many transfers the reseller has as the operator's customer.

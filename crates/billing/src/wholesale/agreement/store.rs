@@ -133,6 +133,17 @@ pub(super) async fn is_billed(tx: &mut SystemTx, reseller_id: ResellerId) -> Res
     Ok(billed)
 }
 
+/// Whether the reseller has paid anything.
+pub(super) async fn is_paid(tx: &mut SystemTx, reseller_id: ResellerId) -> Result<bool, db::Error> {
+    let paid = sqlx::query_scalar!(
+        r#"select exists (select from wholesale_payments where reseller_id = $1) as "paid!""#,
+        reseller_id.uuid()
+    )
+    .fetch_one(tx.conn())
+    .await?;
+    Ok(paid)
+}
+
 /// The price of an item in a book of the operator's, with the book's version.
 pub(super) async fn price(
     tx: &mut SystemTx,
