@@ -1,5 +1,6 @@
 //! Price books: published versions of an issuer's prices, which never change.
 
+mod changes_billed;
 mod check;
 mod item;
 pub(crate) mod store;
@@ -14,6 +15,7 @@ use crate::Error;
 use crate::rating::{Interval, PriceBasis, RemovalPolicy, SuspensionPolicy, Tariff, UnitPrice};
 use crate::series::{self, OPERATOR, Series};
 
+pub use changes_billed::ChangesBilled;
 pub use item::Item;
 
 /// A published version of an issuer's prices.
@@ -54,6 +56,8 @@ pub struct Price {
     pub suspension_policy: SuspensionPolicy,
     /// What the start of a subscription by it is charged once, in major units of the currency; of seats only.
     pub setup_price: Option<UnitPrice>,
+    /// When changes of a subscription by it are billed, of whatever item; a matter of its price for seats.
+    pub changes_billed: ChangesBilled,
     /// Of storage, and only of that: the bytes that each seat which is charged may store for nothing.
     pub included_bytes: Option<i64>,
 }
@@ -102,6 +106,7 @@ impl CycleLength {
 fn of_resellers(price: &Price) -> Option<&'static str> {
     match price {
         _ if price.setup_price.is_some() => Some("setup_price"),
+        _ if price.changes_billed == ChangesBilled::Daily => Some("changes_billed"),
         _ if price.item != Item::Mailbox => Some("item"),
         _ => None,
     }
@@ -130,6 +135,8 @@ pub struct NewPrice {
     pub grace_days: Option<u32>,
     /// Of a reseller's for seats: what the start of a subscription by it is charged once; as a unit price.
     pub setup_price: Option<String>,
+    /// Of a reseller's for seats: `monthly` if not given, or `daily`.
+    pub changes_billed: Option<String>,
     /// Of storage, which needs it: the bytes that each seat which is charged may store for nothing.
     pub included_bytes: Option<i64>,
 }
