@@ -98,19 +98,10 @@ impl CycleLength {
     }
 }
 
-/// What of a price only a reseller's has, if it has any: the field.
-fn of_resellers(price: &Price) -> Option<&'static str> {
-    match price {
-        _ if price.setup_price.is_some() => Some("setup_price"),
-        _ if price.item != Item::Mailbox => Some("item"),
-        _ => None,
-    }
-}
-
 /// A price as a caller gives it; checked when it is published.
 #[derive(Debug, Clone, Default)]
 pub struct NewPrice {
-    /// `mailbox`, `shared_mailbox`, `archive` or `storage`; of an operator's, `mailbox`.
+    /// `mailbox`, `shared_mailbox`, `archive` or `storage`.
     pub item: String,
     /// `month` or `year`.
     pub interval: String,
@@ -177,9 +168,8 @@ pub async fn publish(
     let checked = check::all(env, &prices)?;
     let reseller_id = match (reseller_id, caller.scope()) {
         (None, Scope::Operator) => {
-            let mut fields = checked.iter().map(of_resellers).enumerate();
-            if let Some((index, field)) = fields.find_map(|(index, field)| Some((index, field?))) {
-                let pointer = format!("/prices/{index}/{field}");
+            if let Some(index) = checked.iter().position(|price| price.setup_price.is_some()) {
+                let pointer = format!("/prices/{index}/setup_price");
                 return Err(Error::invalid(&pointer, "is for a reseller's prices only"));
             }
             None

@@ -12,6 +12,7 @@ pub mod agreement;
 pub(crate) mod bill;
 pub(crate) mod counted;
 pub mod invoice;
+pub(crate) mod logs;
 pub mod margin;
 pub mod payment;
 pub mod profile;

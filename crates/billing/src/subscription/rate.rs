@@ -37,6 +37,16 @@ impl Used {
         Self { counted, stored }
     }
 
+    /// The log of something that is counted, if there is anything in it.
+    pub(crate) fn log(&self, item: Item) -> Option<&Log> {
+        self.counted.get(&item).filter(|log| !log.seats.is_empty())
+    }
+
+    /// The bytes that were stored over time.
+    pub(crate) fn stored(&self) -> &[Step] {
+        &self.stored
+    }
+
     /// With so many more units of something that is counted, from an instant on that nothing follows.
     pub(crate) fn with(mut self, item: Item, at: DateTime<Utc>, more: i64) -> Self {
         let steps = &mut self.counted.entry(item).or_default().seats;

@@ -2,12 +2,12 @@
 
 mod store;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, NaiveDate, Utc};
 use db::SystemTx;
 use kernel::{Money, Page, PageRequest, ResellerId, TenantId};
-use tenancy::{Caller, seats};
+use tenancy::Caller;
 
 use super::difference::{Difference, LineFigures};
 use super::{Verified, system, tax};
@@ -17,11 +17,13 @@ use crate::invoice::tax::{Past, Shown};
 use crate::price_book::Item;
 use crate::rating::{CycleState, PriceBasis, RatingError};
 use crate::series::OPERATOR;
+use crate::subscription::{Cycles, RatedLine};
 use crate::tax_rate::{self, TaxRate};
 use crate::wholesale::agreement::{self, Agreement};
-use crate::wholesale::bill::{log_of, store as billed};
+use crate::wholesale::bill::store as billed;
 use crate::wholesale::counted::Counted;
 use crate::wholesale::invoice::{self, WholesaleInvoice, WholesaleLine};
+use crate::wholesale::logs::{Known, Logs};
 use crate::wholesale::rate::{Account, Party, PartyLine, amounts};
 
 pub(super) use store::agreements;
@@ -29,7 +31,7 @@ pub(super) use store::agreements;
 /// What was known of a tenant when a boundary was billed.
 #[derive(Debug)]
 struct KnownTenant {
-    seat_changes: usize,
+    logs: Known,
     counted: Vec<Counted>,
 }
 
@@ -60,9 +62,9 @@ pub(super) async fn look(
     let agreement = agreement::store::find(&mut tx, reseller_id).await?.ok_or(Error::NotFound)?;
     let mut replay = Replay {
         recorded: store::boundaries(&mut tx, reseller_id).await?,
-        seat_changes: seat_changes(&mut tx, reseller_id).await?,
+        logs: logs(&mut tx, &agreement).await?,
         documents: documents(&mut tx, reseller_id).await?,
-        stored: billed::cycles(&mut tx, reseller_id, Item::Mailbox.as_str()).await?,
+        stored: billed::cycles(&mut tx, reseller_id).await?,
         rates: tax_rate::store::rates(tx.conn(), OPERATOR).await?,
         past: Past::default(),
         is_broken: false,
@@ -80,17 +82,10 @@ pub(super) async fn look(
     Ok(())
 }
 
-/// All changes of every tenant that was ever billed, not those up to now: the clock of the server that billed may be ahead.
-async fn seat_changes(
-    tx: &mut SystemTx,
-    reseller_id: ResellerId,
-) -> Result<BTreeMap<TenantId, Vec<(DateTime<Utc>, i64)>>, Error> {
-    let tenants = store::tenants(tx, reseller_id).await?;
-    let mut changes = BTreeMap::<_, Vec<_>>::new();
-    for (tenant_id, change) in seats::changes_of(tx, &tenants, DateTime::<Utc>::MAX_UTC).await? {
-        changes.entry(tenant_id).or_default().push((change.at, i64::from(change.delta)));
-    }
-    Ok(changes)
+/// All logs of every tenant that was ever billed, not those up to now: the clock of the server that billed may be ahead.
+async fn logs(tx: &mut SystemTx, agreement: &Agreement) -> Result<BTreeMap<TenantId, Logs>, Error> {
+    let tenants = store::tenants(tx, agreement.reseller_id).await?;
+    Logs::read(tx, &tenants, &agreement.items(), DateTime::<Utc>::MAX_UTC).await
 }
 
 async fn documents(
@@ -116,9 +111,9 @@ async fn documents(
 struct Replay {
     agreement: Agreement,
     recorded: Vec<Recorded>,
-    seat_changes: BTreeMap<TenantId, Vec<(DateTime<Utc>, i64)>>,
+    logs: BTreeMap<TenantId, Logs>,
     /// The cycles as they are stored.
-    stored: Vec<CycleState>,
+    stored: Cycles,
     /// By the day that they were issued on; those that are computed are taken out.
     documents: BTreeMap<NaiveDate, WholesaleInvoice>,
     /// The operator's rates of tax, in the order in which they were added.
@@ -134,7 +129,7 @@ impl Replay {
     /// it could not be, either.
     fn play(&mut self, differences: &mut Vec<Difference>) -> Result<(), Box<Difference>> {
         let recorded = std::mem::take(&mut self.recorded);
-        let (mut parties, mut cycles) = (BTreeMap::new(), Vec::new());
+        let (mut parties, mut cycles) = (BTreeMap::new(), Cycles::new());
         let mut due = self.agreement.starts_on;
         for known in &recorded {
             let boundary = known.boundary;
@@ -146,7 +141,8 @@ impl Replay {
             let at_boundary = self.parties(known, &mut parties).ok_or_else(cut)?;
             let mut account = Account::new(&agreement, at_boundary, cycles);
             let of = |id| known.tenants.get(&id).map(|tenant| tenant.counted.clone()).unwrap_or_default();
-            let (lines, _) = account.bill(boundary, of).map_err(|error| not_ratable(boundary, &error))?;
+            let made = account.bill(boundary, of).map_err(|error| not_ratable(boundary, &error))?;
+            let lines = made.lines;
             due = account.next_boundary(boundary).map_err(|error| not_ratable(boundary, &error))?;
             let computed = lines
                 .iter()
@@ -169,15 +165,17 @@ impl Replay {
                 stored: Some(self.agreement.next_invoice_on),
             });
         }
-        let days = |cycles: &[CycleState]| {
-            let mut days: Vec<_> = cycles.iter().map(|state| (state.cycle, state.zone.name())).collect();
-            days.sort_unstable();
-            days
+        let days = |cycles: &Cycles| -> BTreeSet<_> {
+            let of_item = |(item, states): (&Item, &Vec<CycleState>)| {
+                let item = *item;
+                let days: Vec<_> =
+                    states.iter().map(|state| (state.cycle, state.zone.name(), item)).collect();
+                days
+            };
+            cycles.iter().flat_map(of_item).collect()
         };
-        let (opened, stored) = (days(&cycles), days(&self.stored));
-        let apart = opened.iter().find(|cycle| !stored.contains(cycle));
-        let apart = apart.or_else(|| stored.iter().find(|cycle| !opened.contains(cycle)));
-        differences.extend(apart.map(|(cycle, _)| Difference::Cycle { starts_on: cycle.charged.start() }));
+        let apart = days(&cycles).symmetric_difference(&days(&self.stored)).next().copied();
+        differences.extend(apart.map(|(cycle, ..)| Difference::Cycle { starts_on: cycle.charged.start() }));
         Ok(())
     }
 
@@ -204,10 +202,12 @@ impl Replay {
         at.tenants
             .iter()
             .map(|(tenant_id, known)| {
-                let changes = self.seat_changes.get(tenant_id).map_or(&[][..], Vec::as_slice);
-                let log = log_of(changes.get(..known.seat_changes)?.iter().copied());
+                let used = match self.logs.get(tenant_id) {
+                    Some(logs) => logs.used(known.logs)?,
+                    None => Logs::default().used(known.logs)?,
+                };
                 let cycles = before.remove(tenant_id).map(|party| party.cycles).unwrap_or_default();
-                Some(Party { tenant_id: *tenant_id, log, cycles })
+                Some(Party { tenant_id: *tenant_id, used, cycles })
             })
             .collect()
     }
@@ -275,14 +275,15 @@ fn as_stored(line: &WholesaleLine) -> LineFigures {
     }
 }
 
-fn computed((tenant_id, line): &PartyLine, agreement: &Agreement) -> Option<LineFigures> {
+fn computed(of: &PartyLine, agreement: &Agreement) -> Option<LineFigures> {
+    let RatedLine { item, line, .. } = &of.rated;
     Some(LineFigures {
-        tenant_id: *tenant_id,
+        tenant_id: of.tenant_id,
         kind: InvoiceLineKind::Rated(line.kind),
         period: line.charge.period,
         quantity: line.charge.quantity,
         seat_days: line.charge.seat_days,
-        price_id: Some(agreement.price_at(&line.rate.tariff)?.id),
+        price_id: Some(agreement.price_at(*item, &line.rate.tariff)?.id),
         one_off_item_id: None,
         unit_price: line.rate.tariff.unit_price(),
         amount: Money::new(line.charge.amount_minor, agreement.currency),

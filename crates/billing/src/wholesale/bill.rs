@@ -8,16 +8,16 @@ use std::collections::BTreeMap;
 
 use chrono::NaiveDate;
 use kernel::{ResellerId, TenantId};
+use tenancy::Caller;
 use tenancy::placement::{self, Placement};
-use tenancy::{Caller, seats};
 
 use super::agreement::{self, Agreement};
 use super::counted::{Below, Counted, counted};
-use super::rate::{Account, Party, settled, with_lines};
+use super::logs::{Known, Logs};
+use super::rate::{Account, AtBoundary, Party, settled, with_lines};
 use super::system;
 use crate::Error;
-use crate::price_book::Item;
-use crate::rating::{Log, local_day, steps_of_changes};
+use crate::rating::local_day;
 use crate::run::account::{Outcome, Treatment};
 
 /// Bills every boundary of an agreement up to a day, or up to the present day in its calendar if that is earlier.
@@ -74,25 +74,26 @@ async fn claim_and_bill(
     if agreement.next_invoice_on > until {
         return Ok(Outcome::Elsewhere);
     }
-    let mut tenants = Tenants::of(&mut tx, &agreement, now).await?;
+    let tenants = Tenants::of(&mut tx, &agreement, now).await?;
     let mut account = tenants.account(&mut tx, &agreement).await?;
     let mut documents = Vec::new();
-    let mut before = store::changes_billed_until(&mut tx, reseller_id, Item::Mailbox.as_str()).await?;
+    let mut before = store::changes_billed_until(&mut tx, reseller_id).await?;
     let mut boundary = agreement.next_invoice_on;
+    let items = agreement.items();
     while boundary <= until {
         let counted = tenants.counted(&agreement, boundary);
         let of = |tenant_id| counted.get(&tenant_id).cloned().unwrap_or_default();
-        let (lines, known) = account.bill(boundary, of)?;
-        for state in account.cycles.iter().skip(known) {
-            store::cover_cycle(&mut tx, reseller_id, Item::Mailbox.as_str(), state).await?;
+        let AtBoundary { lines, opened } = account.bill(boundary, of)?;
+        for (item, state) in &opened {
+            store::cover_cycle(&mut tx, reseller_id, *item, state).await?;
         }
         store::record_boundary(&mut tx, reseller_id, boundary, agreement.terms_known()).await?;
         for (tenant_id, days) in &counted {
-            let known = tenants.changes_known(*tenant_id);
+            let known = tenants.known(*tenant_id)?;
             store::record_tenant(&mut tx, reseller_id, boundary, *tenant_id, known, days).await?;
         }
         if let Some(changes) = settled(before, &agreement, boundary) {
-            store::cover_changes(&mut tx, reseller_id, Item::Mailbox.as_str(), changes).await?;
+            store::cover_changes(&mut tx, reseller_id, &items, changes).await?;
         }
         if !lines.is_empty() {
             documents.push((boundary, lines));
@@ -110,7 +111,8 @@ async fn claim_and_bill(
 struct Tenants {
     placements: BTreeMap<TenantId, Vec<Placement>>,
     below: Vec<Below>,
-    seat_changes: BTreeMap<TenantId, Vec<seats::SeatChange>>,
+    /// Of those that ever used anything.
+    logs: BTreeMap<TenantId, Logs>,
 }
 
 impl Tenants {
@@ -124,26 +126,23 @@ impl Tenants {
             placements.entry(placement.tenant_id).or_default().push(placement);
         }
         let ids: Vec<TenantId> = placements.keys().copied().collect();
-        let mut seat_changes = BTreeMap::<TenantId, Vec<seats::SeatChange>>::new();
-        for (tenant_id, change) in seats::changes_of(tx, &ids, now).await? {
-            seat_changes.entry(tenant_id).or_default().push(change);
-        }
-        Ok(Self { placements, below: store::below(tx, agreement.reseller_id).await?, seat_changes })
+        let logs = Logs::read(tx, &ids, &agreement.items(), now).await?;
+        Ok(Self { placements, below: store::below(tx, agreement.reseller_id).await?, logs })
     }
 
-    /// The account of every tenant that ever held a seat.
+    /// The account of every tenant that ever used anything.
     async fn account<'a>(
-        &mut self,
+        &self,
         tx: &mut db::SystemTx,
         agreement: &'a Agreement,
     ) -> Result<Account<'a>, Error> {
-        let cycles = store::cycles(tx, agreement.reseller_id, Item::Mailbox.as_str()).await?;
-        let mut billed = store::billed_lines(tx, agreement.reseller_id, Item::Mailbox.as_str()).await?;
+        let cycles = store::cycles(tx, agreement.reseller_id).await?;
+        let mut billed = store::billed_lines(tx, agreement.reseller_id).await?;
         let mut parties = Vec::new();
-        for (tenant_id, changes) in &self.seat_changes {
+        for (tenant_id, logs) in &self.logs {
             parties.push(Party {
                 tenant_id: *tenant_id,
-                log: log_of(changes.iter().map(|change| (change.at, i64::from(change.delta)))),
+                used: logs.used(logs.known()).ok_or(Error::Stored("event log"))?,
                 cycles: with_lines(&cycles, billed.remove(&Some(*tenant_id)).unwrap_or_default())?,
             });
         }
@@ -155,23 +154,15 @@ impl Tenants {
         }
     }
 
-    /// On which days each tenant that ever held a seat counts, as far as is known at a boundary.
+    /// On which days each tenant that ever used anything counts, as far as is known at a boundary.
     fn counted(&self, agreement: &Agreement, boundary: NaiveDate) -> BTreeMap<TenantId, Vec<Counted>> {
         let days = |placements: &Vec<Placement>| {
             counted(agreement.reseller_id, placements, &self.below, agreement.time_zone, boundary)
         };
-        self.seat_changes
-            .keys()
-            .map(|id| (*id, self.placements.get(id).map(days).unwrap_or_default()))
-            .collect()
+        self.logs.keys().map(|id| (*id, self.placements.get(id).map(days).unwrap_or_default())).collect()
     }
 
-    fn changes_known(&self, tenant_id: TenantId) -> usize {
-        self.seat_changes.get(&tenant_id).map_or(0, Vec::len)
+    fn known(&self, tenant_id: TenantId) -> Result<Known, Error> {
+        Ok(self.logs.get(&tenant_id).ok_or(Error::Stored("event log"))?.known())
     }
-}
-
-/// A tenant's log; what it committed to itself is between it and the reseller.
-pub(crate) fn log_of(changes: impl Iterator<Item = (chrono::DateTime<chrono::Utc>, i64)>) -> Log {
-    Log { seats: steps_of_changes(changes), committed: Vec::new() }
 }

@@ -18,6 +18,10 @@ impl Counted {
     fn new(from: NaiveDate, until: Option<NaiveDate>) -> Option<Self> {
         until.is_none_or(|until| from < until).then_some(Self { from, until })
     }
+
+    pub(crate) fn contains(self, day: NaiveDate) -> bool {
+        self.from <= day && self.until.is_none_or(|until| day < until)
+    }
 }
 
 /// An agreement of a reseller below the one that is billed.

@@ -13,6 +13,7 @@ use super::super::store::{TwoBalances, fault};
 use super::{KnownTenant, Recorded};
 use crate::Error;
 use crate::wholesale::counted::Counted;
+use crate::wholesale::logs::Known;
 
 /// The resellers that have an agreement, in the order of their ids.
 pub(in crate::verify) async fn agreements(read: &mut SystemRead) -> Result<Vec<ResellerId>, db::Error> {
@@ -58,7 +59,8 @@ pub(super) async fn boundaries(tx: &mut SystemTx, reseller_id: ResellerId) -> Re
         boundaries.insert(row.boundary, recorded);
     }
     let rows = sqlx::query!(
-        r#"select boundary, tenant_id, seat_changes_known, counts_from, counts_until as "counts_until: Vec<Option<NaiveDate>>"
+        r#"select boundary, tenant_id, seat_changes_known, mailbox_changes_known, storage_samples_known, counts_from,
+             counts_until as "counts_until: Vec<Option<NaiveDate>>"
            from wholesale_boundary_tenants where reseller_id = $1"#,
         reseller_id.uuid()
     )
@@ -69,7 +71,12 @@ pub(super) async fn boundaries(tx: &mut SystemTx, reseller_id: ResellerId) -> Re
         let recorded = boundaries.get_mut(&row.boundary).ok_or(Error::Stored("billed boundary"))?;
         let days = row.counts_from.into_iter().zip(row.counts_until);
         let counted = days.map(|(from, until)| Counted { from, until }).collect();
-        let known = KnownTenant { seat_changes: count(row.seat_changes_known)?, counted };
+        let logs = Known {
+            seat_changes: count(row.seat_changes_known)?,
+            mailbox_changes: count(row.mailbox_changes_known)?,
+            storage_samples: count(row.storage_samples_known)?,
+        };
+        let known = KnownTenant { logs, counted };
         recorded.tenants.insert(TenantId::from_uuid(row.tenant_id), known);
     }
     Ok(boundaries.into_values().collect())
