@@ -14,8 +14,7 @@ use super::{Verified, system, tax};
 use crate::Error;
 use crate::invoice::InvoiceLineKind;
 use crate::invoice::tax::{Past, Shown};
-use crate::price_book::Item;
-use crate::rating::{CycleState, PriceBasis, RatingError};
+use crate::rating::{PriceBasis, RatingError};
 use crate::series::OPERATOR;
 use crate::subscription::{Cycles, RatedLine};
 use crate::tax_rate::{self, TaxRate};
@@ -166,13 +165,8 @@ impl Replay {
             });
         }
         let days = |cycles: &Cycles| -> BTreeSet<_> {
-            let of_item = |(item, states): (&Item, &Vec<CycleState>)| {
-                let item = *item;
-                let days: Vec<_> =
-                    states.iter().map(|state| (state.cycle, state.zone.name(), item)).collect();
-                days
-            };
-            cycles.iter().flat_map(of_item).collect()
+            let states = cycles.iter().flat_map(|(item, states)| states.iter().map(move |state| (*item, state)));
+            states.map(|(item, state)| (state.cycle, state.zone.name(), item)).collect()
         };
         let apart = days(&cycles).symmetric_difference(&days(&self.stored)).next().copied();
         differences.extend(apart.map(|(cycle, ..)| Difference::Cycle { starts_on: cycle.charged.start() }));
@@ -199,13 +193,11 @@ impl Replay {
 
     /// The tenants as they were known at a boundary, with what was billed of them before; `None` if the log has less.
     fn parties(&self, at: &Recorded, before: &mut BTreeMap<TenantId, Party>) -> Option<Vec<Party>> {
+        let nothing = Logs::default();
         at.tenants
             .iter()
             .map(|(tenant_id, known)| {
-                let used = match self.logs.get(tenant_id) {
-                    Some(logs) => logs.used(known.logs)?,
-                    None => Logs::default().used(known.logs)?,
-                };
+                let used = self.logs.get(tenant_id).unwrap_or(&nothing).used(known.logs)?;
                 let cycles = before.remove(tenant_id).map(|party| party.cycles).unwrap_or_default();
                 Some(Party { tenant_id: *tenant_id, used, cycles })
             })

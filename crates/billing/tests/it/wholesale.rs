@@ -1,5 +1,6 @@
 //! The operator bills resellers for all their tenants' seats.
 
+mod items;
 mod payment;
 mod tax;
 mod tiers;
@@ -402,7 +403,7 @@ async fn the_reconciliation_file_sums_up_to_the_cent() {
         let number = |record: &csv::StringRecord, name: &str| record[column(name)].parse::<i64>().unwrap();
         let (mut sum, mut seen) = (0, 0);
         for (record, line) in reader.records().map(Result::unwrap).zip(&document.lines) {
-            assert_eq!(number(&record, "seats") * number(&record, "days"), number(&record, "seat_days"));
+            assert_eq!(number(&record, "quantity") * number(&record, "days"), number(&record, "seat_days"));
             assert_eq!(number(&record, "seat_days"), line.seat_days);
             let name = line.tenant.as_ref().map_or("", |tenant| &tenant.name);
             assert_eq!(&record[column("tenant_name")], name);
