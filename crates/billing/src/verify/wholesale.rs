@@ -165,7 +165,8 @@ impl Replay {
             });
         }
         let days = |cycles: &Cycles| -> BTreeSet<_> {
-            let states = cycles.iter().flat_map(|(item, states)| states.iter().map(move |state| (*item, state)));
+            let states =
+                cycles.iter().flat_map(|(item, states)| states.iter().map(move |state| (*item, state)));
             states.map(|(item, state)| (state.cycle, state.zone.name(), item)).collect()
         };
         let apart = days(&cycles).symmetric_difference(&days(&self.stored)).next().copied();

@@ -242,11 +242,7 @@ pub async fn put(ctx: &ResellerCtx, new: PutAgreement, if_version: Option<i64>) 
 }
 
 /// What the operator sells by in one of its books.
-async fn bought(
-    tx: &mut SystemTx,
-    book: PriceBookId,
-    interval: CycleLength,
-) -> Result<Sold, Error> {
+async fn bought(tx: &mut SystemTx, book: PriceBookId, interval: CycleLength) -> Result<Sold, Error> {
     let detail = "must be a price book of the operator's with prices that exclude tax, and a mailbox price for the interval";
     let found = store::sold(tx, book, interval).await?;
     found.ok_or_else(|| Error::invalid("/price_book_id", detail))

@@ -1,6 +1,6 @@
 //! The operator bills resellers for all their tenants' seats.
 
-mod items;
+pub(super) mod items;
 mod payment;
 mod tax;
 mod tiers;

@@ -80,23 +80,25 @@ fn used(uses: &Uses, known_on: NaiveDate) -> Used {
 fn stories() -> impl Strategy<Value = Story> {
     let committed = prop::array::uniform2(prop_oneof![Just(0), 0..60]);
     let prices = prop::array::uniform4(tariffs());
-    (prices, committed, 1_usize..5, 0_i64..20 << 30).prop_flat_map(|(prices, committed, tenants, included_bytes)| {
-        let changes = |most: i64| prop::collection::btree_map(0..DAYS, (0..tenants, 0..most), 0..25);
-        (changes(25), changes(10), changes(500 << 30)).prop_map(move |(seats, shared, bytes)| {
-            let [first, then, shared_price, storage] = prices.clone();
-            Story {
-                first,
-                then,
-                committed,
-                removal: RemovalPolicy::CreditToBalance,
-                shared: shared_price,
-                storage,
-                included_bytes,
-                changes: [seats, shared, bytes],
-                tenants,
-            }
-        })
-    })
+    (prices, committed, 1_usize..5, 0_i64..20 << 30).prop_flat_map(
+        |(prices, committed, tenants, included_bytes)| {
+            let changes = |most: i64| prop::collection::btree_map(0..DAYS, (0..tenants, 0..most), 0..25);
+            (changes(25), changes(10), changes(500 << 30)).prop_map(move |(seats, shared, bytes)| {
+                let [first, then, shared_price, storage] = prices.clone();
+                Story {
+                    first,
+                    then,
+                    committed,
+                    removal: RemovalPolicy::CreditToBalance,
+                    shared: shared_price,
+                    storage,
+                    included_bytes,
+                    changes: [seats, shared, bytes],
+                    tenants,
+                }
+            })
+        },
+    )
 }
 
 impl Story {
@@ -121,7 +123,8 @@ impl Story {
             term_months: 1,
             seats_committed,
             price: price(tariff, None),
-            beside: [(Item::SharedMailbox, price(&self.shared, None)), (Item::Storage, storage.clone())].into(),
+            beside: [(Item::SharedMailbox, price(&self.shared, None)), (Item::Storage, storage.clone())]
+                .into(),
         };
         let changed_on = NaiveDate::from_ymd_opt(2026, 2, 15).unwrap();
         Agreement {
