@@ -8,7 +8,7 @@ use tenancy::{Action, Ctx, TenantTx, mailbox, seats, storage_sample};
 
 use crate::Error;
 use crate::price_book::Item;
-use crate::rating::{Log, Step, local_day, steps_of_changes, steps_of_levels};
+use crate::rating::{Log, local_day, steps_of_changes, steps_of_levels};
 use crate::run::opened;
 use crate::subscription::{self, Cycles, Subscription, Used};
 
@@ -34,7 +34,7 @@ pub async fn of(ctx: &Ctx, more: &BTreeMap<Item, i64>) -> Result<Option<PriceDif
     let Some(subscription) = subscription::store::find(&mut tx).await? else { return Ok(None) };
     let last_billed = subscription::store::last_boundary(&mut tx).await?;
     let cycles = opened(&mut tx, None).await?;
-    let used = used(ctx, &mut tx, &subscription).await?;
+    let used = used(ctx, &mut tx, &subscription, &cycles, last_billed).await?;
     drop(tx);
     let changed = more.iter().fold(used.clone(), |used, (item, more)| used.with(*item, ctx.now(), *more));
     let without = next_invoice(ctx, &subscription, last_billed, cycles.clone(), &used);
@@ -48,7 +48,13 @@ pub async fn of(ctx: &Ctx, more: &BTreeMap<Item, i64>) -> Result<Option<PriceDif
 }
 
 /// What is used up to this moment.
-async fn used(ctx: &Ctx, tx: &mut TenantTx, subscription: &Subscription) -> Result<Used, Error> {
+async fn used(
+    ctx: &Ctx,
+    tx: &mut TenantTx,
+    subscription: &Subscription,
+    cycles: &Cycles,
+    last_billed: Option<NaiveDate>,
+) -> Result<Used, Error> {
     let until = [(ctx.tenant_id(), ctx.now())];
     let changes = seats::changes(tx, ctx.now()).await?;
     let seats = Log {
@@ -57,12 +63,14 @@ async fn used(ctx: &Ctx, tx: &mut TenantTx, subscription: &Subscription) -> Resu
     };
     let mailboxes = mailbox::count::changes_of_each(tx, &until).await?;
     let mailboxes: Vec<_> = mailboxes.into_iter().map(|(_, change)| change).collect();
-    let samples = match subscription.agreed.items_beside().contains(&Item::Storage) {
-        true => storage_sample::of_each(tx, &until).await?,
-        false => Vec::new(),
-    };
-    let stored = samples.iter().map(|(_, sample)| Step { at: sample.at, level: sample.used_bytes }).collect();
-    Ok(Used::new(seats, &mailboxes, stored))
+    let mut samples = Vec::new();
+    if subscription.agreed.items_beside().contains(&Item::Storage) {
+        let of_storage =
+            cycles.get(&Item::Storage).into_iter().flatten().map(|state| (state.cycle, state.zone));
+        let wanted = Used::samples(ctx, of_storage, last_billed);
+        samples.extend(storage_sample::of_each(tx, &[wanted]).await?.into_iter().map(|(_, sample)| sample));
+    }
+    Ok(Used::new(seats, &mailboxes, &samples))
 }
 
 /// The first boundary that is still to come, and the net of everything outstanding up to it, in minor units. `None` if there
@@ -76,14 +84,17 @@ fn next_invoice(
 ) -> Result<Option<(NaiveDate, i64)>, Error> {
     let timelines = subscription.agreed.timelines()?;
     let today = local_day(ctx.now(), ctx.time_zone());
-    let (mut next, mut net) = (subscription.agreed.next_boundary(last_billed)?, 0_i64);
+    let (mut next, mut settled, mut net) =
+        (subscription.agreed.next_boundary(last_billed)?, last_billed, 0_i64);
     while let Some(boundary) = next {
-        for rated in subscription.agreed.rate(&timelines, (boundary, ctx.time_zone()), &mut cycles, used)? {
+        let at = (boundary, ctx.time_zone());
+        for rated in subscription.agreed.rate(&timelines, at, settled, &mut cycles, used)? {
             net = net.checked_add(rated.line.charge.amount_minor).ok_or(Error::Stored("amount"))?;
         }
         if boundary > today {
             return Ok(Some((boundary, net)));
         }
+        settled = next;
         next = subscription.agreed.next_boundary(Some(boundary))?;
     }
     Ok(None)

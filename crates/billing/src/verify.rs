@@ -46,7 +46,6 @@ use uuid::Uuid;
 use crate::Error;
 use crate::invoice::store::unbilled::unbilled as unbilled_documents;
 use crate::invoice::{self, Billing, Invoice};
-use crate::rating::Step;
 use crate::run::opened;
 use crate::subscription;
 use crate::tax_rate::{self, TaxRate};
@@ -163,6 +162,7 @@ async fn look(ctx: &Ctx, verified: &mut Verified, differences: &mut Vec<Differen
     }
     differences.extend(store::transfer_faults(&mut tx).await?);
     differences.extend(store::balances_apart(&mut tx).await?);
+    differences.extend(store::over_refunded(&mut tx).await?);
     let Recomputed { differences: lines, unrecorded } = recomputed(&mut tx).await?;
     verified.unrecorded += unrecorded;
     differences.extend(lines);
@@ -186,11 +186,10 @@ async fn recomputed(tx: &mut TenantTx) -> Result<Recomputed, Error> {
     let seat_changes = seats::changes(tx, DateTime::<Utc>::MAX_UTC).await?;
     let until = [(tx.tenant_id(), DateTime::<Utc>::MAX_UTC)];
     let mailbox_changes = mailbox::count::changes_of_each(tx, &until).await?;
-    let samples = storage_sample::of(tx).await?;
     let account = Account {
         log: WholeLog {
             mailbox_changes: mailbox_changes.into_iter().map(|(_, change)| change).collect(),
-            stored: samples.iter().map(|sample| Step { at: sample.at, level: sample.used_bytes }).collect(),
+            stored: storage_sample::of(tx).await?,
             seat_changes: seat_changes.iter().map(|change| (change.at, i64::from(change.delta))).collect(),
             commitments: subscription::store::commitments(tx).await?,
             agreed: subscription.agreed,

@@ -15,7 +15,9 @@ use crate::branding::{self, Branding, BrandingChange, Effective};
 use crate::caps::{self, Delta};
 use crate::policy::Capability;
 use crate::standing::{self, Standing};
-use crate::{Action, Caller, Ctx, Error, Scope, event, mailbox, placement, quota, require_version};
+use crate::{
+    Action, Caller, Ctx, Error, Scope, event, mailbox, placement, quota, require_version, storage_sample,
+};
 
 pub use lifecycle::{RESTORABLE, delete, end_trials, restore};
 pub use nonpayment::{Taken, hold_unpaid, resume_paid, suspend_unpaid};
@@ -359,6 +361,8 @@ pub async fn set_test_clock(ctx: &Ctx, now: DateTime<Utc>) -> Result<Tenant, Err
         "a test clock moves at most ten years at a time",
     );
     checks.done().map_err(Error::Invalid)?;
+    // What came and went while it stood here counts from here on, not from the next instant.
+    storage_sample::record_one(&mut tx, clock).await?;
     store::set_test_clock(&mut tx, now).await?;
     tx.commit().await?;
     Ok(Tenant { test_clock: Some(now), ..tenant })

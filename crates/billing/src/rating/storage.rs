@@ -11,7 +11,7 @@ use kernel::Currency;
 use num_traits::CheckedDiv as _;
 
 use super::RatingError;
-use super::calendar::{Span, local_day};
+use super::calendar::{Cycle, Span, local_day};
 use super::discount::Rate;
 use super::document::{CycleState, Line, LineKind, open};
 use super::price::Share;
@@ -113,17 +113,19 @@ fn stretches(days: impl Iterator<Item = NaiveDate>) -> impl Iterator<Item = Resu
 /// Bills what was stored in every cycle that is over by `boundary`, less what was billed of it; the cycles are brought up to date
 /// as [`document()`](super::document()) does, and called again it adds nothing. Each line comes with the GiB that it is for.
 ///
+/// Those that were over by `settled` are left alone, as [`each_over`] says.
+///
 /// `allowance` says how many bytes may be stored for nothing on a day. What a cycle is charged is [`storage_parts`]'s.
 pub fn storage(
     timeline: &Timeline,
-    boundary: NaiveDate,
-    zone: Tz,
+    at: (NaiveDate, Tz),
+    settled: Option<NaiveDate>,
     cycles: &mut Vec<CycleState>,
     samples: &[Step],
     allowance: &dyn Fn(NaiveDate) -> i128,
 ) -> Result<Vec<(Line, Share)>, RatingError> {
     let mut lines = Vec::new();
-    each_over(timeline, boundary, zone, cycles, |state, Over { days, rate }| {
+    each_over(timeline, at, settled, cycles, |state, Over { days, rate }| {
         let billed = || state.billed.last().map(|line| line.rate.clone());
         let Some(rate) = rate.or_else(billed) else { return Ok(()) };
         let allowed = days.iter().map(|day| (*day, allowance(*day))).collect();
@@ -144,10 +146,13 @@ pub struct Over {
 }
 
 /// Opens cycles as [`document()`](super::document()) does, and visits those that are over by `boundary`, the latest first.
+///
+/// Those that were over by `settled` were billed then, or owed nothing, and are left alone: seats and bytes of days that are over do
+/// not change, and so nobody need keep the samples of years at hand.
 pub fn each_over<E: From<RatingError>>(
     timeline: &Timeline,
-    boundary: NaiveDate,
-    zone: Tz,
+    (boundary, zone): (NaiveDate, Tz),
+    settled: Option<NaiveDate>,
     cycles: &mut Vec<CycleState>,
     mut visit: impl FnMut(&mut CycleState, Over) -> Result<(), E>,
 ) -> Result<(), E> {
@@ -155,9 +160,16 @@ pub fn each_over<E: From<RatingError>>(
     open(timeline, &courses, boundary, zone, cycles)?;
     for state in cycles.iter_mut().rev() {
         let mut over = Over { days: Vec::new(), rate: None };
-        if let Some(course) = course_of(&courses, &state.cycle) {
+        let course = course_of(&courses, &state.cycle);
+        if let Some(course) = course {
             state.cycle = course.cycle_at(state.cycle.charged.start())?;
-            if boundary < state.cycle.charged.end() {
+        }
+        let end = state.cycle.charged.end();
+        if settled.is_some_and(|settled| end <= settled) {
+            continue;
+        }
+        if let Some(course) = course {
+            if boundary < end {
                 continue;
             }
             for day in state.cycle.charged.each_day().filter(|day| !timeline.is_paused(course, *day)) {
@@ -218,6 +230,19 @@ pub fn storage_parts(
         lines.push(line.map(|line| (line, Share::new(thousandths.into(), THOUSAND))));
     }
     Ok(lines)
+}
+
+/// From which instant on samples matter to [`storage()`] of an account with these cycles, by their calendars: since the oldest of
+/// those that may still be charged after `settled` began, or since that day, on which others may open in the calendar of `zone`.
+pub fn sampled_from(
+    cycles: impl Iterator<Item = (Cycle, Tz)>,
+    settled: NaiveDate,
+    zone: Tz,
+) -> DateTime<Utc> {
+    // One that was cut may be extended again.
+    let open = cycles.filter(|(cycle, _)| settled < cycle.whole.end());
+    open.map(|(cycle, zone)| start_of_day(cycle.charged.start(), zone))
+        .fold(start_of_day(settled, zone), DateTime::min)
 }
 
 /// What is shown of a GiB.

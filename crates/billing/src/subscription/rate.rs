@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use chrono_tz::Tz;
+use tenancy::Ctx;
 use tenancy::mailbox::Kind;
 use tenancy::mailbox::count::CountChange;
+use tenancy::storage_sample::{self, StorageSample};
 
 use super::Agreements;
 use crate::Error;
 use crate::price_book::Item;
-use crate::rating::{self, CycleState, Line, Log, Share, Step, Timeline, steps_of_changes};
+use crate::rating::{self, Cycle, CycleState, Line, Log, Share, Step, Timeline, steps_of_changes};
 
 /// The cycles of each item.
 pub(crate) type Cycles = BTreeMap<Item, Vec<CycleState>>;
@@ -25,7 +27,7 @@ pub(crate) struct Used {
 
 impl Used {
     /// From the log of seats, the changes of mailboxes that are nobody's own, and samples of what was stored.
-    pub(crate) fn new(seats: Log, mailboxes: &[CountChange], stored: Vec<Step>) -> Self {
+    pub(crate) fn new(seats: Log, mailboxes: &[CountChange], stored: &[StorageSample]) -> Self {
         let changes = |item: Item| {
             let of_item = mailboxes.iter().filter(move |change| item_of(change.kind) == Some(item));
             of_item.map(|change| (change.at, i64::from(change.delta)))
@@ -34,6 +36,7 @@ impl Used {
         let logs =
             beside.map(|item| (item, Log { seats: steps_of_changes(changes(item)), committed: Vec::new() }));
         let counted = logs.chain([(Item::Mailbox, seats)]).collect();
+        let stored = stored.iter().map(|sample| Step { at: sample.at, level: sample.used_bytes }).collect();
         Self { counted, stored }
     }
 
@@ -45,6 +48,16 @@ impl Used {
     /// The bytes that were stored over time.
     pub(crate) fn stored(&self) -> &[Step] {
         &self.stored
+    }
+
+    /// Which samples it takes to rate a tenant's storage, by its cycles so far, after a boundary if one was billed.
+    pub(crate) fn samples(
+        ctx: &Ctx,
+        cycles: impl Iterator<Item = (Cycle, Tz)>,
+        settled: Option<NaiveDate>,
+    ) -> storage_sample::Wanted {
+        let from = settled.map(|settled| rating::sampled_from(cycles, settled, ctx.time_zone()));
+        storage_sample::Wanted { tenant_id: ctx.tenant_id(), from, until: ctx.now() }
     }
 
     /// With so many more units of something that is counted, from an instant on that nothing follows.
@@ -88,11 +101,12 @@ impl Agreements {
     }
 
     /// Brings all cycles up to what is known at the end of a boundary's day, as [`rating::document`] does: seats first, since
-    /// those that are charged pool what may be stored.
+    /// those that are charged pool what may be stored. Storage of what was over by `settled` is left alone ([`rating::storage`]).
     pub(crate) fn rate(
         &self,
         timelines: &BTreeMap<Item, Timeline>,
         (boundary, zone): (NaiveDate, Tz),
+        settled: Option<NaiveDate>,
         cycles: &mut Cycles,
         used: &Used,
     ) -> Result<Vec<RatedLine>, Error> {
@@ -106,7 +120,8 @@ impl Agreements {
             let mut of_storage = cycles.remove(&Item::Storage).unwrap_or_default();
             let seats = cycles.get(&Item::Mailbox).map_or(&[][..], Vec::as_slice);
             let allowance = |day| self.included_bytes(seats, day);
-            let lines = rating::storage(timeline, boundary, zone, &mut of_storage, &used.stored, &allowance)?;
+            let (at, stored) = ((boundary, zone), &used.stored);
+            let lines = rating::storage(timeline, at, settled, &mut of_storage, stored, &allowance)?;
             cycles.insert(Item::Storage, of_storage);
             rated.extend(lines.into_iter().map(|(line, gib)| RatedLine {
                 item: Item::Storage,

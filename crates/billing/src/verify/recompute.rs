@@ -14,6 +14,7 @@ use crate::price_book::Item;
 use crate::rating::{Billed, CycleState, Log, Rate, Span, Step, steps_of_changes, steps_of_levels};
 use crate::subscription::{Agreements, Cycles, OwedLine, Used, Windows};
 use tenancy::mailbox::count::CountChange;
+use tenancy::storage_sample::StorageSample;
 
 /// A boundary that was billed, and what was known then.
 #[derive(Debug)]
@@ -23,7 +24,8 @@ pub(super) struct Recorded {
     pub(super) zone: Tz,
     pub(super) seat_changes_known: usize,
     pub(super) mailbox_changes_known: usize,
-    pub(super) storage_samples_known: usize,
+    /// The last one's position.
+    pub(super) storage_sample_known: Option<i64>,
     pub(super) commitments_known: usize,
     pub(super) terms_known: usize,
     pub(super) standings_known: usize,
@@ -36,8 +38,7 @@ pub(super) struct WholeLog {
     pub(super) seat_changes: Vec<(DateTime<Utc>, i64)>,
     pub(super) commitments: Vec<Step>,
     pub(super) mailbox_changes: Vec<CountChange>,
-    /// Bytes.
-    pub(super) stored: Vec<Step>,
+    pub(super) stored: Vec<StorageSample>,
     pub(super) agreed: Agreements,
 }
 
@@ -51,11 +52,17 @@ impl WholeLog {
             committed: steps_of_levels(committed.iter().copied()),
         };
         let mailboxes = self.mailbox_changes.get(..at.mailbox_changes_known)?;
-        let stored = self.stored.get(..at.storage_samples_known)?.to_vec();
+        let stored =
+            self.stored.get(..at.storage_sample_known.map_or(Some(0), |last| self.count_to(last))?)?;
         Some((
             Used::new(seats, mailboxes, stored),
             self.agreed.first(at.billing, at.terms_known, at.standings_known, at.discounts_known)?.ok()?,
         ))
+    }
+
+    /// How many samples there are up to one; `None` if it is gone.
+    fn count_to(&self, position: i64) -> Option<usize> {
+        Some(self.stored.iter().position(|sample| sample.position == position)? + 1)
     }
 }
 
@@ -129,8 +136,10 @@ impl Account {
                 None => {}
             }
             let timelines = agreed.timelines().map_err(|_| Difference::Unreadable("terms"))?;
+            // As the run did: one that bills a boundary again looks at every cycle.
+            let settled = last.flatten().filter(|_| revision == 1);
             let lines = agreed
-                .rate(&timelines, (boundary, recorded.zone), &mut self.before, &used)
+                .rate(&timelines, (boundary, recorded.zone), settled, &mut self.before, &used)
                 .map_err(|error| unowable(boundary, &error))?;
             let lines = agreed
                 .owed(&lines, &windows.bill(recorded.billing), boundary)

@@ -43,7 +43,7 @@ pub(super) async fn boundaries(tx: &mut TenantTx) -> Result<Vec<Recorded>, Error
     let tenant_id = tx.tenant_id().uuid();
     let rows = sqlx::query!(
         "select boundary, revision, time_zone, seat_changes_known, commitments_known, terms_known, standings_known, discounts_known,
-           mailbox_changes_known, storage_samples_known
+           mailbox_changes_known, storage_sample_known
          from billed_boundaries
          where tenant_id = $1 order by boundary, revision",
         tenant_id
@@ -63,7 +63,7 @@ pub(super) async fn boundaries(tx: &mut TenantTx) -> Result<Vec<Recorded>, Error
                 standings_known: count(row.standings_known)?,
                 discounts_known: count(row.discounts_known)?,
                 mailbox_changes_known: count(row.mailbox_changes_known)?,
-                storage_samples_known: count(row.storage_samples_known)?,
+                storage_sample_known: row.storage_sample_known,
             })
         })
         .collect()
@@ -223,6 +223,42 @@ pub(super) async fn balances_apart(tx: &mut TenantTx) -> Result<Vec<Difference>,
     .await
     .map_err(db::Error::from)?;
     rows.into_iter().map(TwoBalances::apart).collect()
+}
+
+/// A payment of which more was paid back than had arrived, as it is stored.
+pub(super) struct OverRefunded {
+    pub(super) id: Uuid,
+    pub(super) currency: String,
+    pub(super) received_minor: i64,
+    pub(super) refunded_minor: i64,
+}
+
+impl OverRefunded {
+    pub(super) fn difference(self) -> Result<Difference, Error> {
+        let currency = self.currency.parse().map_err(|_| Error::Stored("currency"))?;
+        Ok(Difference::Refunded {
+            payment: PaymentId::from_uuid(self.id),
+            received: Money::new(self.received_minor, currency),
+            refunded: Money::new(self.refunded_minor, currency),
+        })
+    }
+}
+
+/// The tenant's payments of which more was paid back than had arrived.
+pub(super) async fn over_refunded(tx: &mut TenantTx) -> Result<Vec<Difference>, Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let rows = sqlx::query_as!(
+        OverRefunded,
+        r#"select p.id, p.currency, coalesce(p.received_minor, 0) as "received_minor!", sum(r.amount_minor)::bigint as "refunded_minor!"
+           from payments p join refunds r on r.tenant_id = p.tenant_id and r.payment_id = p.id and r.status = 'succeeded'
+           where p.tenant_id = $1 group by p.tenant_id, p.id
+           having sum(r.amount_minor) > coalesce(p.received_minor, 0) order by p.id"#,
+        tenant_id
+    )
+    .fetch_all(tx.conn())
+    .await
+    .map_err(db::Error::from)?;
+    rows.into_iter().map(OverRefunded::difference).collect()
 }
 
 /// How many transfers the tenant has.

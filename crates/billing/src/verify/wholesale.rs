@@ -20,26 +20,19 @@ use crate::subscription::{Cycles, RatedLine};
 use crate::tax_rate::{self, TaxRate};
 use crate::wholesale::agreement::{self, Agreement};
 use crate::wholesale::bill::store as billed;
-use crate::wholesale::counted::Counted;
+use crate::wholesale::counted::CountedAt;
 use crate::wholesale::invoice::{self, WholesaleInvoice, WholesaleLine};
 use crate::wholesale::logs::{Known, Logs};
 use crate::wholesale::rate::{Account, Party, PartyLine, amounts};
 
 pub(super) use store::agreements;
 
-/// What was known of a tenant when a boundary was billed.
-#[derive(Debug)]
-struct KnownTenant {
-    logs: Known,
-    counted: Vec<Counted>,
-}
-
 /// A boundary that was billed, and what was known then.
 #[derive(Debug)]
 struct Recorded {
-    boundary: NaiveDate,
+    counted: CountedAt,
     terms: usize,
-    tenants: BTreeMap<TenantId, KnownTenant>,
+    logs: BTreeMap<TenantId, Known>,
 }
 
 pub(super) async fn look(
@@ -58,6 +51,7 @@ pub(super) async fn look(
     }
     differences.extend(store::transfer_faults(&mut tx, reseller_id).await?);
     differences.extend(store::balances_apart(&mut tx, reseller_id).await?);
+    differences.extend(store::over_refunded(&mut tx, reseller_id).await?);
     let agreement = agreement::store::find(&mut tx, reseller_id).await?.ok_or(Error::NotFound)?;
     let mut replay = Replay {
         recorded: store::boundaries(&mut tx, reseller_id).await?,
@@ -84,7 +78,7 @@ pub(super) async fn look(
 /// All logs of every tenant that was ever billed, not those up to now: the clock of the server that billed may be ahead.
 async fn logs(tx: &mut SystemTx, agreement: &Agreement) -> Result<BTreeMap<TenantId, Logs>, Error> {
     let tenants = store::tenants(tx, agreement.reseller_id).await?;
-    Logs::read(tx, &tenants, &agreement.items(), DateTime::<Utc>::MAX_UTC).await
+    Logs::read(tx, &tenants, &agreement.items(), (None, DateTime::<Utc>::MAX_UTC)).await
 }
 
 async fn documents(
@@ -129,9 +123,9 @@ impl Replay {
     fn play(&mut self, differences: &mut Vec<Difference>) -> Result<(), Box<Difference>> {
         let recorded = std::mem::take(&mut self.recorded);
         let (mut parties, mut cycles) = (BTreeMap::new(), Cycles::new());
-        let mut due = self.agreement.starts_on;
+        let (mut due, mut last) = (self.agreement.starts_on, None);
         for known in &recorded {
-            let boundary = known.boundary;
+            let boundary = known.counted.boundary;
             if boundary != due {
                 differences.push(Difference::Boundary { computed: Some(due), stored: Some(boundary) });
             }
@@ -139,8 +133,9 @@ impl Replay {
             let agreement = self.agreement.with_first_terms(known.terms).ok_or_else(cut)?;
             let at_boundary = self.parties(known, &mut parties).ok_or_else(cut)?;
             let mut account = Account::new(&agreement, at_boundary, cycles);
-            let of = |id| known.tenants.get(&id).map(|tenant| tenant.counted.clone()).unwrap_or_default();
-            let made = account.bill(boundary, of).map_err(|error| not_ratable(boundary, &error))?;
+            let settled = last.replace(&known.counted).map(|last| known.counted.settled(last));
+            let made =
+                account.bill(&known.counted, settled).map_err(|error| not_ratable(boundary, &error))?;
             let lines = made.lines;
             due = account.next_boundary(boundary).map_err(|error| not_ratable(boundary, &error))?;
             let computed = lines
@@ -195,10 +190,10 @@ impl Replay {
     /// The tenants as they were known at a boundary, with what was billed of them before; `None` if the log has less.
     fn parties(&self, at: &Recorded, before: &mut BTreeMap<TenantId, Party>) -> Option<Vec<Party>> {
         let nothing = Logs::default();
-        at.tenants
+        at.logs
             .iter()
             .map(|(tenant_id, known)| {
-                let used = self.logs.get(tenant_id).unwrap_or(&nothing).used(known.logs)?;
+                let used = self.logs.get(tenant_id).unwrap_or(&nothing).used(*known)?;
                 let cycles = before.remove(tenant_id).map(|party| party.cycles).unwrap_or_default();
                 Some(Party { tenant_id: *tenant_id, used, cycles })
             })

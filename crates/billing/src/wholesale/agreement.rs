@@ -196,7 +196,8 @@ pub async fn get(ctx: &ResellerCtx) -> Result<Agreement, Error> {
 ///
 /// # Errors
 /// [`Error::Invalid`] for bad input; [`Error::Conflict`] `agreement_terms_fixed` when the interval,
-/// anchor, first day, time zone or currency of an agreement that has been billed would change; [`Error::Tenancy`] version
+/// anchor, first day, time zone or currency of an agreement that has been billed would change, or the currency of one that was
+/// paid for; [`Error::Tenancy`] version
 /// mismatch when `if_version` is not the agreement's, which is 0 while there is none; forbidden for any but the operator.
 pub async fn put(ctx: &ResellerCtx, new: PutAgreement, if_version: Option<i64>) -> Result<Agreement, Error> {
     must_be_party(ctx)?;
@@ -220,6 +221,13 @@ pub async fn put(ctx: &ResellerCtx, new: PutAgreement, if_version: Option<i64>) 
         beside: sold.beside,
     };
     let fresh = fresh(ctx, old.as_ref(), terms, new.operator_name, zone, &asked);
+    let is_moved = old.as_ref().is_some_and(|old| old.currency != fresh.currency);
+    if is_moved && store::is_paid(&mut tx, ctx.reseller_id()).await? {
+        return Err(Error::Conflict {
+            code: "agreement_terms_fixed",
+            detail: "the currency of an agreement that something was paid for cannot be changed",
+        });
+    }
     let agreement = match &old {
         Some(old) if is_billed => changed(old, fresh, today)?,
         Some(old) => superseded(old, fresh),

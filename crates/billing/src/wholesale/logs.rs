@@ -6,20 +6,20 @@ use chrono::{DateTime, Utc};
 use db::SystemTx;
 use kernel::TenantId;
 use tenancy::mailbox::count::{self, CountChange};
+use tenancy::storage_sample::{StorageSample, Wanted};
 use tenancy::{seats, storage_sample};
 
 use crate::Error;
 use crate::price_book::Item;
-use crate::rating::{Log, Step, steps_of_changes};
+use crate::rating::{Log, steps_of_changes};
 use crate::subscription::Used;
 
-/// The whole of a tenant's logs, in the order in which they were written.
+/// A tenant's logs, in the order in which they were written.
 #[derive(Debug, Default)]
 pub(crate) struct Logs {
     seats: Vec<(DateTime<Utc>, i64)>,
     mailboxes: Vec<CountChange>,
-    /// Bytes.
-    stored: Vec<Step>,
+    stored: Vec<StorageSample>,
 }
 
 /// How much of a tenant's logs was known when a boundary was billed.
@@ -27,17 +27,18 @@ pub(crate) struct Logs {
 pub(crate) struct Known {
     pub(crate) seat_changes: usize,
     pub(crate) mailbox_changes: usize,
-    pub(crate) storage_samples: usize,
+    /// The last one's position.
+    pub(crate) storage_sample: Option<i64>,
 }
 
 impl Logs {
-    /// Those of some tenants, of each that has any; of what is not sold they are not read. Changes are those up to and including a time;
-    /// samples all, since a cycle that is over has none of those to come.
+    /// Those of some tenants up to and including a time, of each that has any; of what is not sold they are not read. Of samples, those
+    /// that say what was stored `from` an instant on, if there is one.
     pub(crate) async fn read(
         tx: &mut SystemTx,
         tenants: &[TenantId],
         sold: &BTreeSet<Item>,
-        until: DateTime<Utc>,
+        (from, until): (Option<DateTime<Utc>>, DateTime<Utc>),
     ) -> Result<BTreeMap<TenantId, Self>, Error> {
         let mut all = BTreeMap::<TenantId, Self>::new();
         for (tenant_id, change) in seats::changes_of(tx, tenants, until).await? {
@@ -49,9 +50,9 @@ impl Logs {
             }
         }
         if sold.contains(&Item::Storage) {
-            for (tenant_id, sample) in storage_sample::of_tenants(tx, tenants).await? {
-                let step = Step { at: sample.at, level: sample.used_bytes };
-                all.entry(tenant_id).or_default().stored.push(step);
+            let wanted: Vec<_> = tenants.iter().map(|id| Wanted { tenant_id: *id, from, until }).collect();
+            for (tenant_id, sample) in storage_sample::of_tenants(tx, &wanted).await? {
+                all.entry(tenant_id).or_default().stored.push(sample);
             }
         }
         Ok(all)
@@ -62,7 +63,7 @@ impl Logs {
         Known {
             seat_changes: self.seats.len(),
             mailbox_changes: self.mailboxes.len(),
-            storage_samples: self.stored.len(),
+            storage_sample: self.stored.last().map(|sample| sample.position),
         }
     }
 
@@ -71,7 +72,10 @@ impl Logs {
     pub(crate) fn used(&self, known: Known) -> Option<Used> {
         let seats = steps_of_changes(self.seats.get(..known.seat_changes)?.iter().copied());
         let mailboxes = self.mailboxes.get(..known.mailbox_changes)?;
-        let stored = self.stored.get(..known.storage_samples)?.to_vec();
-        Some(Used::new(Log { seats, committed: Vec::new() }, mailboxes, stored))
+        let stored = match known.storage_sample {
+            Some(last) => self.stored.iter().position(|sample| sample.position == last)? + 1,
+            None => 0,
+        };
+        Some(Used::new(Log { seats, committed: Vec::new() }, mailboxes, self.stored.get(..stored)?))
     }
 }

@@ -9,12 +9,12 @@ use chrono::NaiveDate;
 use kernel::TenantId;
 
 use super::agreement::Agreement;
-use super::counted::{Counted, others};
+use super::counted::{Counted, CountedAt, others};
 use crate::Error;
 use crate::invoice::tax::OfCycle;
 use crate::price_book::Item;
 use crate::rating::{
-    Billed, Boundary, CycleState, Line, Log, Portion, Rate, RatingError, Span, Timeline, reconcile_parts,
+    Billed, Boundary, CycleState, Line, Log, Portion, Rate, RatingError, Timeline, reconcile_parts,
 };
 use crate::subscription::{Cycles, RatedLine, Used};
 use stored::Storing;
@@ -64,15 +64,16 @@ impl<'a> Account<'a> {
     }
 
     /// Opens the cycles that begin by `boundary` and brings all of them up to what is known at the end of that day: the
-    /// lines are part of the account when this returns, and called again it adds none. `counted` says on which days a
-    /// tenant counts. Seats come first, since those that are charged pool what may be stored.
+    /// lines are part of the account when this returns, and called again it adds none. Seats come first, since those that are
+    /// charged pool what may be stored; storage of what was over by `settled` is left alone ([`each_over`](crate::rating::each_over)).
     pub(crate) fn bill(
         &mut self,
-        boundary: NaiveDate,
-        counted: impl Fn(TenantId) -> Vec<Counted>,
+        CountedAt { boundary, tenants }: &CountedAt,
+        settled: Option<NaiveDate>,
     ) -> Result<AtBoundary, Error> {
-        let zone = self.agreement.time_zone;
-        let counted: Vec<_> = self.parties.iter().map(|party| counted(party.tenant_id)).collect();
+        let (boundary, zone) = (*boundary, self.agreement.time_zone);
+        let counted = |party: &Party| tenants.get(&party.tenant_id).map_or(&[][..], Vec::as_slice);
+        let counted: Vec<_> = self.parties.iter().map(counted).collect();
         let mut made = AtBoundary { lines: Vec::new(), opened: Vec::new() };
         for (&item, timeline) in &self.timelines {
             let mut cycles = self.cycles.remove(&item).unwrap_or_default();
@@ -83,7 +84,7 @@ impl<'a> Account<'a> {
             let lines = match item {
                 Item::Storage => {
                     let unused = self.cycles.get(&Item::Mailbox).map_or(&[][..], Vec::as_slice);
-                    let of = Storing { agreement: self.agreement, timeline, boundary, unused };
+                    let of = Storing { agreement: self.agreement, timeline, boundary, settled, unused };
                     of.bill(&mut cycles, &mut self.parties, &counted)?
                 }
                 Item::Mailbox | Item::SharedMailbox | Item::Archive => {
@@ -121,7 +122,7 @@ impl Counting<'_> {
         &self,
         of_nobody: &mut [CycleState],
         parties: &mut [Party],
-        counted: &[Vec<Counted>],
+        counted: &[&[Counted]],
     ) -> Result<Vec<PartyLine>, Error> {
         let timelines: Vec<Timeline> =
             counted.iter().map(|counted| self.timeline.clone().suspended(others(counted))).collect();
@@ -276,11 +277,6 @@ pub(crate) fn amounts(lines: &[PartyLine]) -> Vec<(OfCycle, i64)> {
         starts_on: line.cycle.charged.start(),
     };
     lines.iter().map(|line| (of(&line.rated), line.rated.line.charge.amount_minor)).collect()
-}
-
-/// The days that a boundary settles changes of.
-pub(crate) fn settled(before: Option<NaiveDate>, agreement: &Agreement, boundary: NaiveDate) -> Option<Span> {
-    Span::new(before.unwrap_or(agreement.starts_on), boundary)
 }
 
 #[cfg(test)]

@@ -327,6 +327,53 @@ async fn a_void_invoice_has_its_usage_billed_again() {
 }
 
 #[tokio::test]
+async fn what_is_over_and_billed_takes_no_samples_any_more() {
+    let world = world_on("2026-01-01").await;
+    let book = selling(&world, vec![storage(0)]).await;
+    subscribe(&world.ctx, &book, "month").await;
+    make(&world.ctx, Kind::Shared, "info").await.unwrap();
+    stores(&world, "2026-01-11T00:00", 31 * GIB).await;
+    run_and_verify(&world, "2026-01-01").await;
+    run_and_verify(&world, "2026-02-01").await;
+    stores(&world, "2026-02-20T00:00", 56 * GIB).await;
+    run_and_verify(&world, "2026-03-01").await;
+    let gone = sqlx::query("delete from storage_samples where at < '2026-02-20'");
+    assert_eq!(gone.execute(&owner(&world).await).await.unwrap().rows_affected(), 1);
+    stores(&world, "2026-03-11T00:00", 87 * GIB).await;
+    at(&world, "2026-04-01T10:00");
+    run(&world, "2026-04-01").await;
+    // 21 of 31 days of 31 GiB; 19 of 28 and 9 of 56; 10 of 31 of 56 and 21 of 87: March takes the last of February's samples.
+    let expected = [
+        "invoice 2026-02-01 2.10 EUR; usage 2026-01-01..2026-02-01 x21 = 0 seat-days, 2.10 EUR",
+        "invoice 2026-03-01 3.90 EUR; usage 2026-02-01..2026-03-01 x39 = 0 seat-days, 3.90 EUR",
+        "invoice 2026-04-01 7.70 EUR; usage 2026-03-01..2026-04-01 x77 = 0 seat-days, 7.70 EUR",
+    ];
+    assert_eq!(all_shown(&world.ctx).await, expected);
+}
+
+#[tokio::test]
+async fn the_usage_of_a_void_invoice_is_billed_again_however_old_it_is() {
+    let world = world_on("2026-01-01").await;
+    let book = selling(&world, vec![storage(0)]).await;
+    subscribe(&world.ctx, &book, "month").await;
+    make(&world.ctx, Kind::Shared, "info").await.unwrap();
+    stores(&world, "2026-01-11T00:00", 31 * GIB).await;
+    for day in ["2026-01-01", "2026-02-01", "2026-03-01", "2026-04-01"] {
+        run_and_verify(&world, day).await;
+    }
+    invoice::void(&world.operator, invoices(&world.ctx).await[0].id, "misspelt").await.unwrap();
+    at(&world, "2026-04-01T11:00");
+    run(&world, "2026-04-01").await;
+    assert_eq!(found(&world).await, []);
+    run_and_verify(&world, "2026-05-01").await;
+    let all = all_shown(&world.ctx).await;
+    let [.., again, may] = &all[..] else { panic!("{all:?}") };
+    let january = "invoice 2026-04-01 2.10 EUR; usage 2026-01-01..2026-02-01 x21 = 0 seat-days, 2.10 EUR";
+    assert_eq!(again, january);
+    assert!(may.starts_with("invoice 2026-05-01 3.10 EUR"), "{may}");
+}
+
+#[tokio::test]
 async fn an_operator_sells_mailboxes_alone() {
     let world = world_on("2026-01-01").await;
     let prices = vec![price("month", "10", CreditToBalance), storage(0)];

@@ -423,6 +423,12 @@ async fn a_payment_or_refund_that_was_changed_is_found_and_so_are_its_balances()
     assert!(matches!(found[..], [Difference::Transfer { fault: Fault::Differs, .. }]), "{found:?}");
     let found = paid("update payments set currency = 'USD'").await;
     assert!(found.iter().filter(|one| matches!(one, Difference::Balance { .. })).count() >= 4, "{found:?}");
+    let found = paid("update refunds set amount_minor = 5001").await;
+    let is_it = |one: &Difference| {
+        matches!(one, Difference::Refunded { received, refunded, .. }
+            if (received.amount_minor, refunded.amount_minor) == (5000, 5001))
+    };
+    assert!(found.iter().any(is_it), "{found:?}");
 }
 
 #[tokio::test]

@@ -75,7 +75,7 @@ proptest! {
         prop_assert_eq!(of(Some(cycle.whole), &again), all);
     }
     /// I3, I7: what is billed of stored bytes is what each cycle that is over costs, rounded once, on whatever days runs were;
-    /// a second look adds nothing, and after an end nothing is charged.
+    /// a second look, at every cycle again, adds nothing, and after an end nothing is charged. A run has the samples that it needs, and no others.
     #[test]
     fn i3_i7_storage_is_billed_once_whenever_runs_were(
         start in days(),
@@ -104,9 +104,15 @@ proptest! {
         let timeline = Timeline::new(currency, vec![segment]).ending_on(ends_on);
         let billed = |boundaries: &[NaiveDate]| {
             let (mut cycles, mut sums) = (Vec::new(), std::collections::BTreeMap::new());
+            let mut settled = None;
             for boundary in boundaries {
-                for _ in 0..2 {
-                    let lines = storage(&timeline, *boundary, zone, &mut cycles, &samples, &|_| pool).unwrap();
+                for settled in [settled.replace(*boundary), None] {
+                    let known: Vec<_> = cycles.iter().map(|state: &CycleState| (state.cycle, state.zone)).collect();
+                    let from = settled.map(|settled| sampled_from(known.into_iter(), settled, zone));
+                    let before = samples.iter().rposition(|sample| from.is_some_and(|from| sample.at <= from));
+                    let needed = &samples[before.unwrap_or(0)..];
+                    let at = (*boundary, zone);
+                    let lines = storage(&timeline, at, settled, &mut cycles, needed, &|_| pool).unwrap();
                     for (line, _) in lines {
                         *sums.entry(line.cycle.charged.start()).or_insert(0) += line.charge.amount_minor;
                     }

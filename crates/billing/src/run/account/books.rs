@@ -13,9 +13,7 @@ use crate::Error;
 use crate::by_tenant::by_tenant;
 use crate::invoice::Billing;
 use crate::price_book::Item;
-use crate::rating::{
-    Billed, Cycle, CycleState, Log, Span, Step, Timeline, steps_of_changes, steps_of_levels,
-};
+use crate::rating::{Billed, Cycle, CycleState, Log, Span, Timeline, steps_of_changes, steps_of_levels};
 use crate::subscription::{self, Cycles, OwedLine, Subscription, Used, Windows};
 
 /// What is known of an account.
@@ -65,18 +63,31 @@ pub(super) async fn read(
     let bill_again = subscriptions.values().any(|subscription| subscription.bills_again);
     let mut again = if bill_again { store::windows(tx).await? } else { BTreeMap::new() };
     // Most buy seats alone: a run asks no more than it has to.
-    let buy = |what: fn(&Item) -> bool| {
-        let sells = |id| subscriptions.get(id).is_some_and(|of| of.agreed.items_beside().iter().any(what));
-        until.iter().filter(|(id, _)| sells(id)).copied().collect::<Vec<_>>()
+    let sells = |id: TenantId, what: fn(&Item) -> bool| {
+        subscriptions.get(&id).is_some_and(|of| of.agreed.items_beside().iter().any(what))
     };
-    let (counted, storing) = (buy(|item| *item != Item::Storage), buy(|item| *item == Item::Storage));
+    let counted = until.iter().filter(|(id, _)| sells(*id, |item| *item != Item::Storage)).copied();
+    let counted = counted.collect::<Vec<_>>();
+    let storing =
+        due.iter().map(|due| due.ctx).filter(|ctx| sells(ctx.tenant_id(), |item| *item == Item::Storage));
+    let samples = storing.map(|ctx| {
+        let id = ctx.tenant_id();
+        let of_storage =
+            covered.get(&id).into_iter().flatten().filter(|covered| covered.item == Item::Storage);
+        let cycles = of_storage
+            .map(|covered| Ok((covered.cycle()?, covered.zone)))
+            .collect::<Result<Vec<_>, Error>>()?;
+        let is_again = subscriptions.get(&id).is_some_and(|of| of.bills_again);
+        Ok(Used::samples(ctx, cycles.into_iter(), last.get(&id).copied().filter(|_| !is_again)))
+    });
+    let samples = samples.collect::<Result<Vec<_>, Error>>()?;
     let mut mailboxes = match counted.is_empty() {
         true => BTreeMap::new(),
         false => by_tenant(mailbox::count::changes_of_each(tx, &counted).await?),
     };
-    let mut stored = match storing.is_empty() {
+    let mut stored = match samples.is_empty() {
         true => BTreeMap::new(),
-        false => by_tenant(storage_sample::of_each(tx, &storing).await?),
+        false => by_tenant(storage_sample::of_each(tx, &samples).await?),
     };
     let books = subscriptions.into_iter().map(|(id, subscription)| {
         let changes = changes.remove(&id).unwrap_or_default();
@@ -86,7 +97,7 @@ pub(super) async fn read(
         let known = Known {
             seat_changes: changes.len(),
             mailbox_changes: mailboxes.len(),
-            storage_samples: stored.len(),
+            storage_sample: stored.last().map(|sample| sample.position),
             commitments: commitments.len(),
             terms: subscription.agreed.count(),
             discounts: subscription.agreed.discounts_known(),
@@ -96,11 +107,10 @@ pub(super) async fn read(
             seats: steps_of_changes(changes.into_iter().map(|change| (change.at, i64::from(change.delta)))),
             committed: steps_of_levels(commitments),
         };
-        let stored = stored.iter().map(|sample| Step { at: sample.at, level: sample.used_bytes }).collect();
         let again = subscription.bills_again.then(|| again.remove(&id).unwrap_or_default());
         let books = Books {
             subscription,
-            used: Used::new(seats, &mailboxes, stored),
+            used: Used::new(seats, &mailboxes, &stored),
             known,
             covered: covered.remove(&id).unwrap_or_default(),
             billed: billed.remove(&id).unwrap_or_default(),
@@ -132,9 +142,11 @@ impl Books {
         };
         while let Some(boundary) = rated.next_boundary.filter(|next| *next <= due.until) {
             let agreed = &rated.subscription.agreed;
-            let lines = agreed.rate(&timelines, (boundary, zone), &mut cycles, &used)?;
             let before = last_billing.filter(|billing| billing.boundary == boundary);
             let billing = Billing { boundary, revision: before.map_or(1, |billing| billing.revision + 1) };
+            // Of any cycle the lines may have been let go that are billed again.
+            let settled = last.filter(|_| before.is_none());
+            let lines = agreed.rate(&timelines, (boundary, zone), settled, &mut cycles, &used)?;
             let lines = agreed.owed(&lines, &windows.bill(billing), boundary)?;
             rated.next_boundary = agreed.next_boundary(Some(boundary))?;
             rated.changes.extend(Span::new(last.unwrap_or(rated.subscription.starts_on()), boundary));

@@ -332,7 +332,8 @@ pub(super) struct BilledBoundary {
 pub(super) struct Known {
     pub(super) seat_changes: usize,
     pub(super) mailbox_changes: usize,
-    pub(super) storage_samples: usize,
+    /// The last one's position.
+    pub(super) storage_sample: Option<i64>,
     pub(super) commitments: usize,
     pub(super) terms: usize,
     pub(super) discounts: usize,
@@ -353,7 +354,7 @@ pub(super) async fn record_boundaries(
     };
     sqlx::query!(
         "insert into billed_boundaries (tenant_id, boundary, revision, time_zone, seat_changes_known, commitments_known,
-           terms_known, discounts_known, standings_known, mailbox_changes_known, storage_samples_known)
+           terms_known, discounts_known, standings_known, mailbox_changes_known, storage_sample_known)
          select * from unnest($1::uuid[], $2::date[], $3::integer[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[],
            $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[])",
         &tenants,
@@ -366,7 +367,7 @@ pub(super) async fn record_boundaries(
         &count(|known| known.discounts),
         &count(|known| known.standings),
         &count(|known| known.mailbox_changes),
-        &count(|known| known.storage_samples),
+        &billed.iter().map(|one| one.known.storage_sample).collect::<Vec<_>>() as &[Option<i64>],
     )
     .execute(tx.conn())
     .await?;

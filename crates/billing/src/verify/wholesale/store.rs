@@ -9,10 +9,10 @@ use uuid::Uuid;
 
 use super::super::DocumentSums;
 use super::super::difference::Difference;
-use super::super::store::{TwoBalances, fault};
-use super::{KnownTenant, Recorded};
+use super::super::store::{OverRefunded, TwoBalances, fault};
+use super::Recorded;
 use crate::Error;
-use crate::wholesale::counted::Counted;
+use crate::wholesale::counted::{Counted, CountedAt};
 use crate::wholesale::logs::Known;
 
 /// The resellers that have an agreement, in the order of their ids.
@@ -55,11 +55,12 @@ pub(super) async fn boundaries(tx: &mut SystemTx, reseller_id: ResellerId) -> Re
     let mut boundaries = BTreeMap::new();
     for row in rows {
         let terms = count(row.terms_known)?;
-        let recorded = Recorded { boundary: row.boundary, terms, tenants: BTreeMap::new() };
+        let counted = CountedAt { boundary: row.boundary, tenants: BTreeMap::new() };
+        let recorded = Recorded { counted, terms, logs: BTreeMap::new() };
         boundaries.insert(row.boundary, recorded);
     }
     let rows = sqlx::query!(
-        r#"select boundary, tenant_id, seat_changes_known, mailbox_changes_known, storage_samples_known, counts_from,
+        r#"select boundary, tenant_id, seat_changes_known, mailbox_changes_known, storage_sample_known, counts_from,
              counts_until as "counts_until: Vec<Option<NaiveDate>>"
            from wholesale_boundary_tenants where reseller_id = $1"#,
         reseller_id.uuid()
@@ -69,15 +70,15 @@ pub(super) async fn boundaries(tx: &mut SystemTx, reseller_id: ResellerId) -> Re
     .map_err(db::Error::from)?;
     for row in rows {
         let recorded = boundaries.get_mut(&row.boundary).ok_or(Error::Stored("billed boundary"))?;
-        let days = row.counts_from.into_iter().zip(row.counts_until);
-        let counted = days.map(|(from, until)| Counted { from, until }).collect();
-        let logs = Known {
+        let tenant_id = TenantId::from_uuid(row.tenant_id);
+        let days = Counted::of_columns(row.counts_from, row.counts_until);
+        recorded.counted.tenants.insert(tenant_id, days);
+        let known = Known {
             seat_changes: count(row.seat_changes_known)?,
             mailbox_changes: count(row.mailbox_changes_known)?,
-            storage_samples: count(row.storage_samples_known)?,
+            storage_sample: row.storage_sample_known,
         };
-        let known = KnownTenant { logs, counted };
-        recorded.tenants.insert(TenantId::from_uuid(row.tenant_id), known);
+        recorded.logs.insert(tenant_id, known);
     }
     Ok(boundaries.into_values().collect())
 }
@@ -189,6 +190,24 @@ pub(super) async fn balances_apart(
     .await
     .map_err(db::Error::from)?;
     rows.into_iter().map(TwoBalances::apart).collect()
+}
+
+/// The reseller's payments of which more was paid back than had arrived.
+pub(super) async fn over_refunded(
+    tx: &mut SystemTx,
+    reseller_id: ResellerId,
+) -> Result<Vec<Difference>, Error> {
+    let rows = sqlx::query_as!(
+        OverRefunded,
+        r#"select p.id, p.currency, p.amount_minor as received_minor, sum(r.amount_minor)::bigint as "refunded_minor!"
+           from wholesale_payments p join wholesale_refunds r on r.reseller_id = p.reseller_id and r.payment_id = p.id
+           where p.reseller_id = $1 group by p.reseller_id, p.id having sum(r.amount_minor) > p.amount_minor order by p.id"#,
+        reseller_id.uuid()
+    )
+    .fetch_all(tx.conn())
+    .await
+    .map_err(db::Error::from)?;
+    rows.into_iter().map(OverRefunded::difference).collect()
 }
 
 /// How many transfers the reseller has as the operator's customer.

@@ -123,6 +123,17 @@ pub(super) async fn is_billed(tx: &mut SystemTx, reseller_id: ResellerId) -> Res
     Ok(billed)
 }
 
+/// Whether the reseller has paid anything.
+pub(super) async fn is_paid(tx: &mut SystemTx, reseller_id: ResellerId) -> Result<bool, db::Error> {
+    let paid = sqlx::query_scalar!(
+        r#"select exists (select from wholesale_payments where reseller_id = $1) as "paid!""#,
+        reseller_id.uuid()
+    )
+    .fetch_one(tx.conn())
+    .await?;
+    Ok(paid)
+}
+
 /// What a book of the operator's sells for an interval, if its prices exclude tax.
 pub(super) async fn sold(
     tx: &mut SystemTx,

@@ -7,7 +7,7 @@ use kernel::{ResellerId, TenantId};
 use sqlx::types::chrono::{DateTime, NaiveDate, Utc};
 use uuid::Uuid;
 
-use super::super::counted::{Below, Counted};
+use super::super::counted::{Below, Counted, CountedAt};
 use super::super::invoice::Named;
 use super::super::logs::Known;
 use super::super::rate::{BilledLines, PartyLine};
@@ -146,18 +146,30 @@ pub(super) async fn billed_lines(
     Ok(lines)
 }
 
-/// The boundary up to which changes have been billed.
-pub(super) async fn changes_billed_until(
+/// The last boundary that was billed, if one was, and on which days each tenant counted then.
+pub(super) async fn last_billed(
     tx: &mut SystemTx,
     reseller_id: ResellerId,
-) -> Result<Option<NaiveDate>, db::Error> {
-    let until = sqlx::query_scalar!(
-        "select max(upper(days)) from wholesale_coverage where reseller_id = $1 and kind = 'changes'",
-        reseller_id.uuid(),
+) -> Result<Option<CountedAt>, db::Error> {
+    let last = sqlx::query_scalar!(
+        "select max(boundary) from wholesale_boundaries where reseller_id = $1",
+        reseller_id.uuid()
     )
     .fetch_one(tx.conn())
     .await?;
-    Ok(until)
+    let Some(boundary) = last else { return Ok(None) };
+    let rows = sqlx::query!(
+        r#"select tenant_id, counts_from, counts_until as "counts_until: Vec<Option<NaiveDate>>"
+           from wholesale_boundary_tenants where reseller_id = $1 and boundary = $2"#,
+        reseller_id.uuid(),
+        boundary
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    let tenants = rows.into_iter().map(|row| {
+        (TenantId::from_uuid(row.tenant_id), Counted::of_columns(row.counts_from, row.counts_until))
+    });
+    Ok(Some(CountedAt { boundary, tenants: tenants.collect() }))
 }
 
 pub(super) async fn cover_cycle(
@@ -238,14 +250,14 @@ pub(super) async fn record_tenant(
     let until: Vec<Option<NaiveDate>> = counted.iter().map(|days| days.until).collect();
     sqlx::query!(
         "insert into wholesale_boundary_tenants (reseller_id, boundary, tenant_id, seat_changes_known, mailbox_changes_known,
-           storage_samples_known, counts_from, counts_until)
+           storage_sample_known, counts_from, counts_until)
          values ($1, $2, $3, $4, $5, $6, $7, $8)",
         reseller_id.uuid(),
         boundary,
         tenant_id.uuid(),
         count(known.seat_changes)?,
         count(known.mailbox_changes)?,
-        count(known.storage_samples)?,
+        known.storage_sample,
         &from,
         &until as _,
     )

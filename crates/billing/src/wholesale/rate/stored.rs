@@ -16,6 +16,7 @@ pub(super) struct Storing<'a> {
     pub(super) agreement: &'a Agreement,
     pub(super) timeline: &'a Timeline,
     pub(super) boundary: NaiveDate,
+    pub(super) settled: Option<NaiveDate>,
     /// The cycles of seats that nobody uses: they are charged, and so they pool.
     pub(super) unused: &'a [CycleState],
 }
@@ -26,11 +27,11 @@ impl Storing<'_> {
         &self,
         of_nobody: &mut Vec<CycleState>,
         parties: &mut [Party],
-        counted: &[Vec<Counted>],
+        counted: &[&[Counted]],
     ) -> Result<Vec<PartyLine>, Error> {
-        let (zone, currency) = (self.agreement.time_zone, self.agreement.currency);
+        let (at_boundary, currency) = ((self.boundary, self.agreement.time_zone), self.agreement.currency);
         let mut lines = Vec::new();
-        each_over(self.timeline, self.boundary, zone, of_nobody, |state, Over { days, rate }| {
+        each_over(self.timeline, at_boundary, self.settled, of_nobody, |state, Over { days, rate }| {
             // A cycle that was opened stays as it is, whatever is agreed afterwards.
             let rate = rate.ok_or(Error::Stored("cycle"))?;
             let cycle = CycleState { billed: Vec::new(), ..state.clone() };

@@ -8,6 +8,7 @@ use kernel::{PriceBookId, PriceId, ResellerId, WholesaleAgreementId};
 use proptest::prelude::*;
 use tenancy::mailbox::Kind;
 use tenancy::mailbox::count::CountChange;
+use tenancy::storage_sample::StorageSample;
 use uuid::Uuid;
 
 use super::super::agreement::AgreedTerms;
@@ -72,9 +73,12 @@ fn used(uses: &Uses, known_on: NaiveDate) -> Used {
         of.iter().copied().filter(|(at, _)| at.date_naive() <= known_on).collect()
     };
     let [seats, shared, stored] = uses.each_ref().map(|of| known(of));
+    let stored = steps_of_changes(stored).into_iter();
+    let stored: Vec<_> =
+        stored.map(|step| StorageSample { at: step.at, position: 0, used_bytes: step.level }).collect();
     let count = |(at, delta): &(_, i64)| CountChange { at: *at, delta: *delta as i32, kind: Kind::Shared };
     let seats = Log { seats: steps_of_changes(seats), committed: Vec::new() };
-    Used::new(seats, &shared.iter().map(count).collect::<Vec<_>>(), steps_of_changes(stored))
+    Used::new(seats, &shared.iter().map(count).collect::<Vec<_>>(), &stored)
 }
 
 fn stories() -> impl Strategy<Value = Story> {
@@ -169,14 +173,18 @@ impl Story {
         };
         let parties = (1..).take(uses.len()).map(party).collect();
         let mut account = Account::new(&agreement, parties, Cycles::new());
-        let (mut boundary, mut lines) = (start(), Vec::new());
+        let (mut boundary, mut settled, mut lines) = (start(), None, Vec::new());
         while boundary < day(DAYS + 40) {
             for (party, uses) in account.parties.iter_mut().zip(uses) {
                 party.used = used(uses, if late { NaiveDate::MAX } else { boundary });
             }
-            let counted = |_| vec![Counted { from: start(), until: None }];
-            lines.extend(account.bill(boundary, counted).unwrap().lines);
-            assert!(account.bill(boundary, counted).unwrap().lines.is_empty(), "again");
+            let since_the_start =
+                |party: &Party| (party.tenant_id, vec![Counted { from: start(), until: None }]);
+            let counted =
+                CountedAt { boundary, tenants: account.parties.iter().map(since_the_start).collect() };
+            lines.extend(account.bill(&counted, settled).unwrap().lines);
+            assert!(account.bill(&counted, None).unwrap().lines.is_empty(), "again");
+            settled = Some(boundary);
             boundary = account.next_boundary(boundary).unwrap();
         }
         lines

@@ -209,7 +209,7 @@ async fn a_late_run_bills_all_items_as_runs_on_time_do() {
 }
 
 #[tokio::test]
-async fn what_is_stored_below_the_pool_costs_nothing_and_a_sample_that_comes_late_is_settled() {
+async fn what_is_stored_below_the_pool_costs_nothing_and_what_is_settled_stays() {
     let world = world_on("2026-01-01").await;
     let book = selling(&world, vec![storage(10 * GIB)]).await;
     agree(&world, &world.reseller, agreed(&book, 0)).await;
@@ -224,21 +224,71 @@ async fn what_is_stored_below_the_pool_costs_nothing_and_a_sample_that_comes_lat
         [("One", 1, "4.00"), ("Two", 3, "12.00")]
             .map(|(name, seats, cost)| format!("{name} mailbox: recurring {month} x{seats}, {cost} EUR"))
     };
-    let documents = sold(&world, &world.reseller).await;
-    assert_eq!(documents[1], seats("2026-02-01..2026-03-01"));
-    // 31 GiB more since the 27th of January, to its end: 155 GiB-days, less the half day of 40 in which nothing was stored yet.
+    assert_eq!(sold(&world, &world.reseller).await[1], seats("2026-02-01..2026-03-01"));
+    // A server whose clock is late samples a past day: whoever knew of it would bill 135 GiB-days of January.
     let late = "insert into storage_samples (tenant_id, at, used_bytes)
       values ($1, '2026-01-27T00:00:00Z', $2), ($1, '2026-02-01T00:00:00Z', 0)";
     let owner = crate::verify::owner(&world).await;
     sqlx::query(late).bind(two.tenant_id().uuid()).bind(31 * GIB).execute(&owner).await.unwrap();
+    // Half a day of 56 GiB more, beyond 40 that all may store.
+    stores(&world, &two, "2026-02-15T00:00", 56 * GIB).await;
+    stores(&world, &two, "2026-02-15T12:00", 0).await;
     at(&world, "2026-03-01T12:00");
     run(&world, "2026-03-01").await;
     verified(&world).await;
-    let found = sold(&world, &world.reseller).await;
-    let usage = ["One storage: usage 2026-01-01..2026-02-01 x4, 0.44 EUR".to_owned()];
-    // In February 40 are stored, and four seats may store as many.
-    assert_eq!(found[2], sorted([seats("2026-03-01..2026-04-01").to_vec(), usage.to_vec()].concat()));
+    // Two stored 28 GiB-days and might have 840: One has all of it, a GiB.
+    let usage = ["One storage: usage 2026-02-01..2026-03-01 x1, 0.10 EUR".to_owned()];
+    let expected = sorted([seats("2026-03-01..2026-04-01").to_vec(), usage.to_vec()].concat());
+    assert_eq!(sold(&world, &world.reseller).await[2], expected);
     assert_eq!(run(&world, "2026-03-01").await, RunSummary::default());
+}
+
+#[tokio::test]
+async fn what_a_reseller_below_takes_over_from_a_past_day_on_is_given_back_above() {
+    let world = world_on("2026-01-01").await;
+    let below = below(&world).await;
+    let book = selling(&world, vec![storage(0)]).await;
+    agree(&world, &world.reseller, agreed(&book, 0)).await;
+    let deep = tenant_of(&world, &below, "Deep", 1).await;
+    let own = tenant_of(&world, &world.reseller, "Own", 1).await;
+    stores(&world, &own, "2026-01-01T00:00", 31 * GIB).await;
+    stores(&world, &deep, "2026-01-01T00:00", 31 * GIB).await;
+    at(&world, "2026-03-01T12:00");
+    run(&world, "2026-03-01").await;
+    let of = |whose: &str, line: &str| format!("{whose} {line}");
+    let seat = |whose: &str, days: &str| of(whose, &format!("mailbox: recurring {days} x1, 4.00 EUR"));
+    let usage = |whose: &str, days: &str| of(whose, &format!("storage: usage {days} x31, 3.10 EUR"));
+    let (january, february) = ("2026-01-01..2026-02-01", "2026-02-01..2026-03-01");
+    let above = sold(&world, &world.reseller).await;
+    let both = |of: &dyn Fn(&str) -> String| ["Deep", "Own"].map(of);
+    let on_march =
+        [both(&|who| seat(who, "2026-03-01..2026-04-01")), both(&|who| usage(who, february))].concat();
+    let on_february = [both(&|who| seat(who, february)), both(&|who| usage(who, january))].concat();
+    assert_eq!(above[1..], [sorted(on_february), sorted(on_march)]);
+    at(&world, "2026-03-10T12:00");
+    let past = PutAgreement { starts_on: Some("2026-01-17".into()), ..agreed(&book, 0) };
+    agree(&world, &below, past).await;
+    at(&world, "2026-04-01T12:00");
+    run(&world, "2026-04-01").await;
+    verified(&world).await;
+    let given_back = [
+        seat("Own", "2026-04-01..2026-05-01"),
+        usage("Own", "2026-03-01..2026-04-01"),
+        of("Deep", "mailbox: credit 2026-01-17..2026-02-01 x-1, -1.94 EUR"),
+        of("Deep", "mailbox: credit 2026-02-01..2026-03-01 x-1, -4.00 EUR"),
+        of("Deep", "mailbox: credit 2026-03-01..2026-04-01 x-1, -4.00 EUR"),
+        // 16 of 31 days are left of January.
+        of("Deep", "storage: credit 2026-01-01..2026-02-01 x-15, -1.50 EUR"),
+        of("Deep", "storage: credit 2026-02-01..2026-03-01 x-31, -3.10 EUR"),
+    ];
+    assert_eq!(sold(&world, &world.reseller).await[3], sorted(given_back));
+    let (first, second) = ("2026-01-17..2026-02-17", "2026-02-17..2026-03-17");
+    let expected = [
+        vec![seat("Deep", first)],
+        vec![seat("Deep", second), usage("Deep", first)],
+        vec![seat("Deep", "2026-03-17..2026-04-17"), usage("Deep", second)],
+    ];
+    assert_eq!(sold(&world, &below).await, expected);
 }
 
 #[tokio::test]
@@ -280,8 +330,8 @@ async fn a_line_of_another_item_that_somebody_changed_is_found() {
             "update wholesale_boundary_tenants set mailbox_changes_known = mailbox_changes_known - 1",
         ),
         (
-            "update wholesale_boundary_tenants set storage_samples_known = storage_samples_known + 1",
-            "update wholesale_boundary_tenants set storage_samples_known = storage_samples_known - 1",
+            "update wholesale_boundary_tenants set storage_sample_known = - storage_sample_known",
+            "update wholesale_boundary_tenants set storage_sample_known = - storage_sample_known",
         ),
     ] {
         assert!(found(change, undo).await.iter().any(is_cut), "{change}");

@@ -43,6 +43,24 @@ async fn paid(world: &World, amount_minor: i64, reference: &str) -> Payment {
     payment::record(&operator_at(world).await, transfer(world, amount_minor, reference)).await.unwrap()
 }
 
+#[tokio::test]
+async fn what_was_paid_holds_the_currency_of_an_agreement() {
+    let world = world_on("2026-01-01").await;
+    let euros = wholesale_book(&world, "4", CreditToBalance).await;
+    let price = NewPrice { currency: "USD".into(), ..price("month", "4", CreditToBalance) };
+    let dollars = billing::price_book::publish(&world.operator, None, vec![price]).await.unwrap();
+    let ctx = operator_at(&world).await;
+    let put = async |book: &PriceBook| billing::wholesale::agreement::put(&ctx, agreed(book, 0), None).await;
+    put(&dollars).await.unwrap();
+    put(&euros).await.unwrap();
+    paid(&world, 1200, "").await;
+    assert_eq!(put(&dollars).await.unwrap_err().code(), "agreement_terms_fixed");
+    // Nothing was billed: all else may change.
+    let earlier = PutAgreement { starts_on: Some("2025-12-01".into()), ..agreed(&euros, 3) };
+    let changed = billing::wholesale::agreement::put(&ctx, earlier, None).await.unwrap();
+    assert_eq!((changed.starts_on, changed.currency), (date("2025-12-01"), "EUR".parse().unwrap()));
+}
+
 /// Status, paid and due of each document.
 async fn states(world: &World) -> Vec<String> {
     let shown =

@@ -102,6 +102,11 @@ const TAMPERING: &[(&str, &str, &str)] = &[
         ": refund is not in the ledger",
     ),
     (
+        "update wholesale_refunds set amount_minor = amount_minor + 1101",
+        "update wholesale_refunds set amount_minor = amount_minor - 1101",
+        "15.01 EUR of it were paid back, and 15.00 EUR had arrived",
+    ),
+    (
         "update wholesale_invoices set number = 7 where number = 2",
         "update wholesale_invoices set number = 2 where number = 7",
         "invoice numbers of",
