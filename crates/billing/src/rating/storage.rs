@@ -327,6 +327,7 @@ fn start_of_day(day: NaiveDate, zone: Tz) -> DateTime<Utc> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Tariff;
     use super::*;
 
     fn instant(text: &str) -> DateTime<Utc> {
@@ -359,6 +360,44 @@ mod tests {
             ),
             Err(RatingError::NegativeQuantity)
         );
+    }
+
+    #[test]
+    fn those_who_store_more_than_their_own_share_what_all_do_beyond_the_pool() {
+        let april = Span::new(date("2026-04-01"), date("2026-05-01")).unwrap();
+        let (days, rate) =
+            (april.each_day().collect::<Vec<_>>(), Rate::from(Tariff::Flat("0.10".parse().unwrap())));
+        let cycle = Cycle { charged: april, whole: april };
+        let mut states = vec![CycleState { cycle, zone: Tz::UTC, billed: Vec::new() }; 4];
+        let mut billed = |stored: [i64; 4]| {
+            let samples = stored.map(|gib| [Step { at: instant("2026-01-01T00:00:00Z"), level: gib << 30 }]);
+            // Each may store ten.
+            let allowed: Vec<_> = days.iter().map(|day| (*day, 10 << 30)).collect();
+            let part = |(state, samples)| StoragePart { state, samples, allowed: allowed.clone() };
+            let parts = &mut states
+                .iter_mut()
+                .zip(&samples)
+                .map(|(state, samples)| part((state, &samples[..])))
+                .collect::<Vec<_>>();
+            let lines = storage_parts(&rate, "EUR".parse().unwrap(), &days, parts).unwrap();
+            let shown = |(line, gib): (Line, Share)| {
+                (line.kind.as_str(), line.charge.quantity, line.charge.amount_minor, gib * 1000)
+            };
+            lines.into_iter().map(|line| line.map(shown)).collect::<Vec<_>>()
+        };
+        // 21 beyond the pool, in parts of 11, 11 and 9.
+        let thousandths = Share::from;
+        let first = Some(("usage", 7, 74, thousandths(7451)));
+        assert_eq!(billed([21, 21, 0, 19]), [first, first, None, Some(("usage", 7, 62, thousandths(6098)))]);
+        // 10, in parts of 11 and 9.
+        let expected = [
+            Some(("credit", -2, -19, thousandths(5500))),
+            Some(("credit", -7, -74, thousandths(0))),
+            None,
+            Some(("credit", -2, -17, thousandths(4500))),
+        ];
+        assert_eq!(billed([21, 10, 0, 19]), expected);
+        assert_eq!(billed([21, 10, 0, 19]), [None; 4]);
     }
 
     #[test]

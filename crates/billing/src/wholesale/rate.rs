@@ -124,11 +124,14 @@ impl Counting<'_> {
         parties: &mut [Party],
         counted: &[&[Counted]],
     ) -> Result<Vec<PartyLine>, Error> {
-        let timelines: Vec<Timeline> =
-            counted.iter().map(|counted| self.timeline.clone().suspended(others(counted))).collect();
+        let of_party = |(party, counted): (&Party, &&[Counted])| {
+            let has_any = party.used.log(self.item).is_some();
+            has_any.then(|| self.timeline.clone().suspended(others(counted)))
+        };
+        let timelines: Vec<Option<Timeline>> = parties.iter().zip(counted).map(of_party).collect();
         let mut open = Vec::new();
         for (Party { tenant_id, used, cycles }, timeline) in parties.iter_mut().zip(&timelines) {
-            let Some(log) = used.log(self.item) else { continue };
+            let (Some(log), Some(timeline)) = (used.log(self.item), timeline) else { continue };
             let cycles = cycles.entry(self.item).or_default();
             // A cycle that opened while the tenant was elsewhere is open for it all the same.
             for state in of_nobody.iter().take(self.known) {

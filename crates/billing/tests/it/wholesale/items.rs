@@ -2,12 +2,11 @@
 
 use billing::price_book::NewTier;
 use billing::verify::{Difference, verify};
-use tenancy::mailbox::Kind;
 use tenancy::storage_sample;
 use tenancy::user::{Fate, Leaving};
 
 use super::*;
-use crate::items::{make, stores_in};
+use crate::items::stores_in;
 
 const GIB: i64 = 1 << 30;
 
@@ -16,12 +15,12 @@ fn of(item: &str, unit_price: &str) -> NewPrice {
 }
 
 /// 0.10 for a GiB beyond those that the seats may store.
-fn storage(included_bytes: i64) -> NewPrice {
+pub(super) fn storage(included_bytes: i64) -> NewPrice {
     NewPrice { included_bytes: Some(included_bytes), removal_policy: None, ..of("storage", "0.10") }
 }
 
 /// Three shared mailboxes at 3.10, further ones at half of that.
-fn shared() -> NewPrice {
+pub(super) fn shared() -> NewPrice {
     let tier = |up_to, unit_price: &str| NewTier { up_to, unit_price: unit_price.into() };
     NewPrice {
         model: "graduated".into(),
@@ -41,7 +40,7 @@ pub(crate) async fn book_of_all(world: &World) -> PriceBook {
     selling(world, vec![shared(), of("archive", "0.31"), storage(10 * GIB)]).await
 }
 
-async fn stores(world: &World, ctx: &Ctx, time: &str, used_bytes: i64) {
+pub(super) async fn stores(world: &World, ctx: &Ctx, time: &str, used_bytes: i64) {
     at(world, time);
     stores_in(ctx, used_bytes).await;
     assert!(storage_sample::record(&world.test_db.db()).await.unwrap() > 0);
