@@ -213,6 +213,9 @@ fn levels(changes: &[(DateTime<Utc>, i64)], n: u64) -> [i64; 2] {
 }
 
 proptest! {
+    // Each of these cases is many: unless a number is asked for, some will do.
+    #![proptest_config(ProptestConfig::with_cases(testkit::cases(100)))]
+
     #[test]
     fn a_reseller_is_billed_as_one_tenant_with_all_that_they_use(story in stories()) {
         let uses = story.uses();
