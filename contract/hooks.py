@@ -246,7 +246,6 @@ BEYOND = {
     "/prices/*/tiers": "of a price by tiers, in the order of their limits",
     "/prices/*/grace_days": "of a lock, and only of that",
     "/prices/*/interval": "at most one price for an item and interval, and one of a mailbox for each",
-    "/prices/*/item": "a mailbox, of the operator's",
     "/prices/*/removal_policy": "of what is counted, and only of that",
     "/prices/*/suspension_policy": "of what is counted, and only of that",
     "/prices/*/included_bytes": "of storage, and only of that",

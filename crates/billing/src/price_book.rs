@@ -107,7 +107,6 @@ fn of_resellers(price: &Price) -> Option<&'static str> {
     match price {
         _ if price.setup_price.is_some() => Some("setup_price"),
         _ if price.changes_billed == ChangesBilled::Daily => Some("changes_billed"),
-        _ if price.item != Item::Mailbox => Some("item"),
         _ => None,
     }
 }
@@ -115,7 +114,7 @@ fn of_resellers(price: &Price) -> Option<&'static str> {
 /// A price as a caller gives it; checked when it is published.
 #[derive(Debug, Clone, Default)]
 pub struct NewPrice {
-    /// `mailbox`, `shared_mailbox`, `archive` or `storage`; of an operator's, `mailbox`.
+    /// `mailbox`, `shared_mailbox`, `archive` or `storage`.
     pub item: String,
     /// `month` or `year`.
     pub interval: String,
@@ -184,8 +183,9 @@ pub async fn publish(
     let checked = check::all(env, &prices)?;
     let reseller_id = match (reseller_id, caller.scope()) {
         (None, Scope::Operator) => {
-            let mut fields = checked.iter().map(of_resellers).enumerate();
-            if let Some((index, field)) = fields.find_map(|(index, field)| Some((index, field?))) {
+            let mut found =
+                checked.iter().enumerate().filter_map(|(index, price)| Some((index, of_resellers(price)?)));
+            if let Some((index, field)) = found.next() {
                 let pointer = format!("/prices/{index}/{field}");
                 return Err(Error::invalid(&pointer, "is for a reseller's prices only"));
             }

@@ -39,7 +39,9 @@ pub use price::{Amount, Share, UnitPrice, UnitPriceError};
 pub use quantity::{Step, daily_peaks, steps_of_changes, steps_of_levels};
 pub use reconcile::{Billed, Charge, Portion, reconcile, reconcile_parts};
 pub use removal::RemovalPolicy;
-pub use storage::{Overage, byte_seconds, overage, sampled_from, storage};
+pub use storage::{
+    Over, Overage, StoragePart, byte_seconds, each_over, overage, sampled_from, storage, storage_parts,
+};
 pub use tariff::{Tariff, Tier, Tiers, TiersError};
 pub use tax::{
     GroupTotal, PriceBasis, TaxCategory, TaxGroup, TaxHistory, TaxLine, TaxParty, TaxedDocument, TaxedPart,

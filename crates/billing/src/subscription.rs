@@ -24,7 +24,7 @@ pub use agreements::AgreedTerms;
 pub(crate) use agreements::{Agreements, Beside, Entry, StoredPrice, SubscribedPrice};
 pub use cancel::cancel;
 pub(crate) use cancel::cancel_at_the_latest;
-pub(crate) use owed::OwedLine;
+pub(crate) use owed::{OwedLine, in_words, storage_in_words};
 pub(crate) use rate::{Cycles, RatedLine, Used};
 pub(crate) use standing::{look_ahead, take_account};
 pub(crate) use window::{Window, Windows};
@@ -263,7 +263,7 @@ async fn terms_from_today(
     price_book_id: PriceBookId,
     asked: &Asked,
 ) -> Result<AgreedTerms, Error> {
-    let mut sold = store::sold(tx, &[price_book_id]).await?;
+    let mut sold = store::sold(tx.conn(), &[price_book_id]).await?;
     let store::Sold { version, price, setup_price, changes_billed, beside } =
         sold.remove(&(price_book_id, asked.interval)).ok_or_else(|| {
             Error::invalid(

@@ -56,6 +56,13 @@ pub struct Wanted {
     pub until: DateTime<Utc>,
 }
 
+impl Wanted {
+    /// All of a tenant's.
+    pub fn all(tenant_id: TenantId) -> Self {
+        Self { tenant_id, from: None, until: DateTime::<Utc>::MAX_UTC }
+    }
+}
+
 /// The samples that are wanted of each of the transaction's tenants: by tenant, oldest first.
 ///
 /// # Errors
@@ -69,15 +76,15 @@ pub async fn of_each(
     store::of_each(tx.conn(), &wanted).await
 }
 
-/// The samples of several tenants: by tenant, oldest first.
+/// The samples that are wanted of any tenants, as [`of_each`] has them.
 ///
 /// # Errors
 /// As of any statement.
 pub async fn of_tenants(
     tx: &mut SystemTx,
-    tenants: &[TenantId],
+    wanted: &[Wanted],
 ) -> Result<Vec<(TenantId, StorageSample)>, db::Error> {
-    store::of_tenants(tx, tenants).await
+    store::of_each(tx.conn(), wanted).await
 }
 
 #[expect(clippy::disallowed_methods, reason = "all tenants are sampled at once")]

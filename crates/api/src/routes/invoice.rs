@@ -132,7 +132,7 @@ struct Customer {
     reference: Option<String>,
 }
 
-/// The tenant whose seats a line of a wholesale invoice is for, as it was called then.
+/// The tenant whose use a line of a wholesale invoice is for, as it was called then.
 #[derive(Debug, Serialize, ToSchema)]
 struct LineTenant {
     #[schema(value_type = schema::TenantId)]
@@ -168,7 +168,7 @@ struct Period {
 /// One line of a document. A credit of what was taxed at several rates is several lines; the first counts the units and days.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct InvoiceLine {
-    /// Of a wholesale invoice: whose seats; `null` for seats that were committed and not used. `null` on a tenant's own invoices.
+    /// Of a wholesale invoice: whose use; `null` for seats that were committed and not used. `null` on a tenant's own invoices.
     #[schema(required)]
     tenant: Option<LineTenant>,
     /// In words.

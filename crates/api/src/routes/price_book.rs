@@ -166,9 +166,9 @@ struct NewPriceBook {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NewPrice {
-    /// What is sold: `mailbox`, `shared_mailbox`, `archive` or `storage`; of an operator's, `mailbox`. Everything that a book sells
-    /// for an interval beside mailboxes, for which it then needs a price too, is part of a subscription by it. The first tier of
-    /// a graduated price may cost 0: that many are free.
+    /// What is sold: `mailbox`, `shared_mailbox`, `archive` or `storage`. Everything that a book sells for an interval beside
+    /// mailboxes, for which it then needs a price too, is part of a subscription by it, or of a wholesale agreement. The first
+    /// tier of a graduated price may cost 0: that many are free.
     #[schema(value_type = schema::PriceItem)]
     item: String,
     /// How long a cycle is: `month` or `year`.

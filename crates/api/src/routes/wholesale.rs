@@ -101,8 +101,8 @@ struct NewWholesaleAgreement {
     /// How documents are to name the operator while it has no billing profile.
     #[schema(value_type = schema::Name)]
     operator_name: String,
-    /// A price book of the operator's, with a price for the interval. Tiers are those of the seats of all tenants together, and of what was
-    /// committed to and is not used.
+    /// A price book of the operator's, with a mailbox price for the interval; what else it sells for that is part of the agreement. Tiers
+    /// are of the units of all tenants together, and of seats that were committed to and are not used.
     #[schema(value_type = schema::PriceBookId)]
     price_book_id: PriceBookId,
     /// `month` or `year`; the book has a mailbox price for it.
@@ -154,7 +154,7 @@ struct Margin {
     /// How it was called last on a document of the time.
     #[schema(required, example = "Bakery Ltd")]
     tenant_name: Option<String>,
-    /// What was sold: `mailbox`.
+    /// What was sold.
     #[schema(value_type = schema::InvoiceItem)]
     item: String,
     /// The net that the reseller charged the tenant, credits off.

@@ -63,50 +63,103 @@ pub fn overage(
     samples: &[Step],
     allowed: &[(NaiveDate, i128)],
 ) -> Result<Overage, RatingError> {
-    let (mut stored, mut pooled, mut counted) = (0_i128, 0_i128, 0_i128);
-    for days in allowed.chunk_by(|(one, _), (next, _)| one.succ_opt() == Some(*next)) {
-        let (Some((first, _)), Some((last, _))) = (days.first(), days.last()) else { continue };
-        let end = last.succ_opt().ok_or(RatingError::DateRange)?;
-        let all = byte_seconds(samples, start_of_day(*first, zone), start_of_day(end, zone))?;
-        stored = stored.checked_add(all).ok_or(RatingError::AmountRange)?;
-        for (day, bytes) in days {
-            let day = day.succ_opt().and_then(|next| Span::new(*day, next)).ok_or(RatingError::DateRange)?;
-            let length = seconds(day, zone);
-            let here = bytes.checked_mul(length).and_then(|here| pooled.checked_add(here));
-            pooled = here.ok_or(RatingError::AmountRange)?;
-            counted += length;
+    let days: Vec<NaiveDate> = allowed.iter().map(|(day, _)| *day).collect();
+    Overage::new((whole, zone), &days, balance(zone, samples, allowed)?)
+}
+
+impl Overage {
+    /// Of so many byte-seconds more than the allowance, on the days that count; nothing if they are fewer.
+    fn new((whole, zone): (Span, Tz), days: &[NaiveDate], beyond: i128) -> Result<Self, RatingError> {
+        let mut counted = 0_i128;
+        for days in stretches(days.iter().copied()) {
+            counted += seconds(days?, zone);
         }
+        // Days that a zone leaves out have no length.
+        let gib = Share::from(beyond.max(0)).checked_div(&Share::from(counted * GIB));
+        let part = Share::from(counted).checked_div(&Share::from(seconds(whole, zone)));
+        Ok(Self { gib: gib.unwrap_or_default(), part: part.ok_or(RatingError::DateRange)? })
     }
-    // Days that a zone leaves out have no length.
-    let gib = Share::from((stored - pooled).max(0)).checked_div(&Share::from(counted * GIB));
-    let part = Share::from(counted).checked_div(&Share::from(seconds(whole, zone)));
-    Ok(Overage { gib: gib.unwrap_or_default(), part: part.ok_or(RatingError::DateRange)? })
+}
+
+/// How many byte-seconds more than the allowance were stored on some days; negative if it were fewer.
+fn balance(zone: Tz, samples: &[Step], allowed: &[(NaiveDate, i128)]) -> Result<i128, RatingError> {
+    let (mut stored, mut pooled) = (0_i128, 0_i128);
+    for days in stretches(allowed.iter().map(|(day, _)| *day)) {
+        let days = days?;
+        let all = byte_seconds(samples, start_of_day(days.start(), zone), start_of_day(days.end(), zone))?;
+        stored = stored.checked_add(all).ok_or(RatingError::AmountRange)?;
+    }
+    for (day, bytes) in allowed {
+        let day = day.succ_opt().and_then(|next| Span::new(*day, next)).ok_or(RatingError::DateRange)?;
+        let here = bytes.checked_mul(seconds(day, zone)).and_then(|here| pooled.checked_add(here));
+        pooled = here.ok_or(RatingError::AmountRange)?;
+    }
+    stored.checked_sub(pooled).ok_or(RatingError::AmountRange)
+}
+
+/// The runs of days that follow each other.
+fn stretches(days: impl Iterator<Item = NaiveDate>) -> impl Iterator<Item = Result<Span, RatingError>> {
+    let mut days = days.peekable();
+    std::iter::from_fn(move || {
+        let first = days.next()?;
+        let mut end = first.succ_opt();
+        while days.next_if(|day| Some(*day) == end).is_some() {
+            end = end.and_then(|end| end.succ_opt());
+        }
+        Some(end.and_then(|end| Span::new(first, end)).ok_or(RatingError::DateRange))
+    })
 }
 
 /// Bills what was stored in every cycle that is over by `boundary`, less what was billed of it; the cycles are brought up to date
 /// as [`document()`](super::document()) does, and called again it adds nothing. Each line comes with the GiB that it is for.
 ///
-/// Those that were over by `settled` were billed then, or owed nothing, and are left alone: seats and bytes of days that are over do
-/// not change, and so nobody need keep the samples of years at hand.
+/// Those that were over by `settled` are left alone, as [`each_over`] says.
 ///
-/// `allowance` says how many bytes may be stored for nothing on a day. A cycle is charged at the rate of the last of its days
-/// that count: those that are charged, and on which the account is not paused; and as tiers and amounts off are of whole
-/// cycles, at the part of what the average costs that these days are. The lines of a cycle count whole GiB, to the
-/// nearest, and cost what the exact ones do.
+/// `allowance` says how many bytes may be stored for nothing on a day. What a cycle is charged is [`storage_parts`]'s.
 pub fn storage(
     timeline: &Timeline,
-    (boundary, zone): (NaiveDate, Tz),
+    at: (NaiveDate, Tz),
     settled: Option<NaiveDate>,
     cycles: &mut Vec<CycleState>,
     samples: &[Step],
     allowance: &dyn Fn(NaiveDate) -> i128,
 ) -> Result<Vec<(Line, Share)>, RatingError> {
+    let mut lines = Vec::new();
+    each_over(timeline, at, settled, cycles, |state, Over { days, rate }| {
+        let billed = || state.billed.last().map(|line| line.rate.clone());
+        let Some(rate) = rate.or_else(billed) else { return Ok(()) };
+        let allowed = days.iter().map(|day| (*day, allowance(*day))).collect();
+        let parts = &mut [StoragePart { state, samples, allowed }];
+        lines.extend(storage_parts(&rate, timeline.currency(), &days, parts)?.into_iter().flatten());
+        Ok::<_, RatingError>(())
+    })?;
+    Ok(lines)
+}
+
+/// A cycle that is over.
+#[derive(Debug)]
+pub struct Over {
+    /// Its days that count: those that are charged, and on which the account is not paused.
+    pub days: Vec<NaiveDate>,
+    /// That of the last of them; `None` where there is none, as in a cycle that the timeline has come to have no more.
+    pub rate: Option<Rate>,
+}
+
+/// Opens cycles as [`document()`](super::document()) does, and visits those that are over by `boundary`, the latest first.
+///
+/// Those that were over by `settled` were billed then, or owed nothing, and are left alone: seats and bytes of days that are over do
+/// not change, and so nobody need keep the samples of years at hand.
+pub fn each_over<E: From<RatingError>>(
+    timeline: &Timeline,
+    (boundary, zone): (NaiveDate, Tz),
+    settled: Option<NaiveDate>,
+    cycles: &mut Vec<CycleState>,
+    mut visit: impl FnMut(&mut CycleState, Over) -> Result<(), E>,
+) -> Result<(), E> {
     let courses = timeline.courses()?;
     open(timeline, &courses, boundary, zone, cycles)?;
-    let mut lines = Vec::new();
     for state in cycles.iter_mut().rev() {
-        let mut counted = Vec::new();
-        let mut rate = state.billed.last().map(|line| line.rate.clone());
+        let mut over = Over { days: Vec::new(), rate: None };
         let course = course_of(&courses, &state.cycle);
         if let Some(course) = course {
             state.cycle = course.cycle_at(state.cycle.charged.start())?;
@@ -121,14 +174,60 @@ pub fn storage(
             }
             for day in state.cycle.charged.each_day().filter(|day| !timeline.is_paused(course, *day)) {
                 let Some(terms) = course.terms_on(day) else { continue };
-                counted.push(day);
-                rate = Some(timeline.rate_on(day, terms));
+                over.days.push(day);
+                over.rate = Some(timeline.rate_on(day, terms));
             }
         }
-        let Some(rate) = rate else { continue };
-        let allowed: Vec<_> = counted.into_iter().map(|day| (day, allowance(day))).collect();
-        let overage = overage(state.cycle.whole, state.zone, samples, &allowed)?;
-        lines.extend(bill(state, &rate, overage, timeline.currency())?.map(|line| (line, overage.gib)));
+        visit(state, over)?;
+    }
+    Ok(())
+}
+
+/// One of several that pool what they may store.
+#[derive(Debug)]
+pub struct StoragePart<'a> {
+    /// The cycle, with what was billed of it to this one.
+    pub state: &'a mut CycleState,
+    /// What it stored, in order of time.
+    pub samples: &'a [Step],
+    /// How many bytes it may store for nothing on each day that counts for it, in the order of the days.
+    pub allowed: Vec<(NaiveDate, i128)>,
+}
+
+/// Bills what several stored in a cycle that is over, less what was billed of it to each: the line of each that has one, with the
+/// GiB that it is for, in the order given.
+///
+/// They are charged together for what they stored beyond what all may, at the rate of the last of `days`, which count for the cycle;
+/// and as tiers and amounts off are of whole cycles, at the part of what the average costs that these days are. The sum is
+/// rounded once, and each has of it what it stored beyond its own allowance, rounded down; the last of them has the rest. The
+/// lines of a cycle count whole GiB, to the nearest of all, and cost what the exact ones do.
+pub fn storage_parts(
+    rate: &Rate,
+    currency: Currency,
+    days: &[NaiveDate],
+    parts: &mut [StoragePart<'_>],
+) -> Result<Vec<Option<(Line, Share)>>, RatingError> {
+    let Some(first) = parts.first() else { return Ok(Vec::new()) };
+    let (whole, zone) = (first.state.cycle.whole, first.state.zone);
+    let (mut beyond, mut weights) = (0_i128, Vec::with_capacity(parts.len()));
+    for part in &*parts {
+        let of_part = balance(zone, part.samples, &part.allowed)?;
+        beyond = beyond.checked_add(of_part).ok_or(RatingError::AmountRange)?;
+        weights.push(of_part.max(0));
+    }
+    let Overage { gib, part } = Overage::new((whole, zone), days, beyond)?;
+    let cost = rate.cost(gib)?.times(part)?.minor(currency)?;
+    let list = rate.list_cost(gib)?.times(part)?.minor(currency)?;
+    let whole_number = |of: Share| i64::try_from(of.to_integer()).map_err(|_| RatingError::AmountRange);
+    let amounts = apportion(cost, &weights)?;
+    let discounts = apportion(less(list, cost)?, &weights)?;
+    let quantities = apportion(whole_number(gib.round())?, &weights)?;
+    let thousandths = apportion(whole_number(gib * Share::from(THOUSAND))?, &weights)?;
+    let mut lines = Vec::with_capacity(parts.len());
+    let owed = amounts.into_iter().zip(discounts).zip(quantities);
+    for ((part, ((amount, discount), quantity)), thousandths) in parts.iter_mut().zip(owed).zip(thousandths) {
+        let line = bill(part.state, rate, amount, discount, quantity)?;
+        lines.push(line.map(|line| (line, Share::new(thousandths.into(), THOUSAND))));
     }
     Ok(lines)
 }
@@ -146,22 +245,42 @@ pub fn sampled_from(
         .fold(start_of_day(settled, zone), DateTime::min)
 }
 
-/// What of a cycle is left to be billed, or to be taken back.
+/// What is shown of a GiB.
+const THOUSAND: i128 = 1000;
+
+/// Splits what is not negative in proportion to weights: the floor of its part to each, and what remains to the last that weighs
+/// anything.
+fn apportion(amount: i64, weights: &[i128]) -> Result<Vec<i64>, RatingError> {
+    let all = weights.iter().try_fold(0_i128, |sum, weight| sum.checked_add(*weight));
+    let all = all.ok_or(RatingError::AmountRange)?;
+    let mut parts = vec![0; weights.len()];
+    let (mut left, mut last) = (amount, None);
+    for (part, weight) in parts.iter_mut().zip(weights).filter(|(_, weight)| **weight > 0) {
+        let exact = i128::from(amount).checked_mul(*weight).ok_or(RatingError::AmountRange)? / all;
+        *part = i64::try_from(exact).map_err(|_| RatingError::AmountRange)?;
+        left -= *part;
+        last = Some(part);
+    }
+    if let Some(last) = last {
+        *last += left;
+    }
+    Ok(parts)
+}
+
+/// What of a cycle is left to be billed, or to be taken back, of what is owed of it.
 fn bill(
     state: &mut CycleState,
     rate: &Rate,
-    Overage { gib, part }: Overage,
-    currency: Currency,
+    amount: i64,
+    discount: i64,
+    quantity: i64,
 ) -> Result<Option<Line>, RatingError> {
-    let billed = |minor: fn(&Billed) -> i64| {
-        let mut amounts = state.billed.iter().map(minor);
-        amounts.try_fold(0_i64, i64::checked_add).ok_or(RatingError::AmountRange)
+    let billed = |count: fn(&Billed) -> i64| {
+        let mut counts = state.billed.iter().map(count);
+        counts.try_fold(0_i64, i64::checked_add).ok_or(RatingError::AmountRange)
     };
-    let (net, off) = (billed(|line| line.amount_minor)?, billed(|line| line.discount_minor)?);
-    let cost = rate.cost(gib)?.times(part)?.minor(currency)?;
-    let list = rate.list_cost(gib)?.times(part)?.minor(currency)?;
-    let less = |owed: i64, billed: i64| owed.checked_sub(billed).ok_or(RatingError::AmountRange);
-    let (amount_minor, discount_minor) = (less(cost, net)?, less(less(list, cost)?, off)?);
+    let amount_minor = less(amount, billed(|line| line.amount_minor)?)?;
+    let discount_minor = less(discount, billed(|line| line.discount_minor)?)?;
     if (amount_minor, discount_minor) == (0, 0) {
         return Ok(None);
     }
@@ -170,11 +289,14 @@ fn bill(
         false if amount_minor < 0 => LineKind::Credit,
         false => LineKind::Proration,
     };
-    let whole_gib = i64::try_from(gib.round().to_integer()).map_err(|_| RatingError::AmountRange)?;
-    let quantity = less(whole_gib, billed(|line| line.quantity)?)?;
+    let quantity = less(quantity, billed(|line| line.quantity)?)?;
     let charge = Charge { period: state.cycle.charged, quantity, seat_days: 0, amount_minor, discount_minor };
     state.billed.push(charge.billed_at(rate.clone()));
     Ok(Some(Line { kind, cycle: state.cycle, rate: rate.clone(), charge }))
+}
+
+fn less(one: i64, other: i64) -> Result<i64, RatingError> {
+    one.checked_sub(other).ok_or(RatingError::AmountRange)
 }
 
 /// How long some local days are.
@@ -205,6 +327,7 @@ fn start_of_day(day: NaiveDate, zone: Tz) -> DateTime<Utc> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Tariff;
     use super::*;
 
     fn instant(text: &str) -> DateTime<Utc> {
@@ -237,6 +360,44 @@ mod tests {
             ),
             Err(RatingError::NegativeQuantity)
         );
+    }
+
+    #[test]
+    fn those_who_store_more_than_their_own_share_what_all_do_beyond_the_pool() {
+        let april = Span::new(date("2026-04-01"), date("2026-05-01")).unwrap();
+        let (days, rate) =
+            (april.each_day().collect::<Vec<_>>(), Rate::from(Tariff::Flat("0.10".parse().unwrap())));
+        let cycle = Cycle { charged: april, whole: april };
+        let mut states = vec![CycleState { cycle, zone: Tz::UTC, billed: Vec::new() }; 4];
+        let mut billed = |stored: [i64; 4]| {
+            let samples = stored.map(|gib| [Step { at: instant("2026-01-01T00:00:00Z"), level: gib << 30 }]);
+            // Each may store ten.
+            let allowed: Vec<_> = days.iter().map(|day| (*day, 10 << 30)).collect();
+            let part = |(state, samples)| StoragePart { state, samples, allowed: allowed.clone() };
+            let parts = &mut states
+                .iter_mut()
+                .zip(&samples)
+                .map(|(state, samples)| part((state, &samples[..])))
+                .collect::<Vec<_>>();
+            let lines = storage_parts(&rate, "EUR".parse().unwrap(), &days, parts).unwrap();
+            let shown = |(line, gib): (Line, Share)| {
+                (line.kind.as_str(), line.charge.quantity, line.charge.amount_minor, gib * 1000)
+            };
+            lines.into_iter().map(|line| line.map(shown)).collect::<Vec<_>>()
+        };
+        // 21 beyond the pool, in parts of 11, 11 and 9.
+        let thousandths = Share::from;
+        let first = Some(("usage", 7, 74, thousandths(7451)));
+        assert_eq!(billed([21, 21, 0, 19]), [first, first, None, Some(("usage", 7, 62, thousandths(6098)))]);
+        // 10, in parts of 11 and 9.
+        let expected = [
+            Some(("credit", -2, -19, thousandths(5500))),
+            Some(("credit", -7, -74, thousandths(0))),
+            None,
+            Some(("credit", -2, -17, thousandths(4500))),
+        ];
+        assert_eq!(billed([21, 10, 0, 19]), expected);
+        assert_eq!(billed([21, 10, 0, 19]), [None; 4]);
     }
 
     #[test]

@@ -135,11 +135,7 @@ fn describe(rated: &RatedLine, all: &[RatedLine], interval: CycleLength) -> Stri
     let RatedLine { item, line, gib } = rated;
     let (period, items) = (line.charge.period, item.in_words());
     if let Some(gib) = gib {
-        let size = format!("{} GiB on average, {}", decimals(*gib), in_words(period));
-        return match line.kind {
-            LineKind::Credit => format!("storage charged before, left of it: {size}"),
-            _ => format!("storage beyond what is included, {size}"),
-        };
+        return storage_in_words(line, *gib);
     }
     // A change of the price takes the days off at the old one and puts them on at the new one, in a cycle of their own perhaps.
     let others = all.iter().filter(|other| other.item == *item).map(|other| &other.line);
@@ -159,6 +155,15 @@ fn describe(rated: &RatedLine, all: &[RatedLine], interval: CycleLength) -> Stri
     format!("{what}, {}", in_words(period))
 }
 
+/// What a line of storage says: how much is charged, or is left of what was.
+pub(crate) fn storage_in_words(line: &Line, gib: Share) -> String {
+    let size = format!("{} GiB on average, {}", decimals(gib), in_words(line.charge.period));
+    match line.kind {
+        LineKind::Credit => format!("storage charged before, left of it: {size}"),
+        _ => format!("storage beyond what is included, {size}"),
+    }
+}
+
 /// Three decimals of what is not negative, rounded down.
 fn decimals(of: Share) -> String {
     let thousandths = (of * Share::from(1000)).to_integer();
@@ -166,7 +171,7 @@ fn decimals(of: Share) -> String {
 }
 
 /// The first and the last day.
-fn in_words(days: Span) -> String {
+pub(crate) fn in_words(days: Span) -> String {
     format!("{} to {}", days.start(), days.end().pred_opt().unwrap_or(days.end()))
 }
 

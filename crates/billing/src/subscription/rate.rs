@@ -40,6 +40,16 @@ impl Used {
         Self { counted, stored }
     }
 
+    /// The log of something that is counted, if there is anything in it.
+    pub(crate) fn log(&self, item: Item) -> Option<&Log> {
+        self.counted.get(&item).filter(|log| !log.seats.is_empty())
+    }
+
+    /// The bytes that were stored over time.
+    pub(crate) fn stored(&self) -> &[Step] {
+        &self.stored
+    }
+
     /// Which samples it takes to rate a tenant's storage, by its cycles so far, after a boundary if one was billed.
     pub(crate) fn samples(
         ctx: &Ctx,

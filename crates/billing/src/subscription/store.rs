@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use db::SystemTx;
 use kernel::{Currency, PriceBookId, ResellerId, SubscriptionId, TenantId};
+use sqlx::PgConnection;
 use sqlx::types::chrono::{DateTime, NaiveDate, Utc};
 use tenancy::{OfTenants, TenantTx, standing};
 use uuid::Uuid;
@@ -108,7 +109,7 @@ async fn entries(tx: &mut impl OfTenants) -> Result<BTreeMap<TenantId, Vec<Entry
     .await
     .map_err(db::Error::from)?;
     let books: BTreeSet<PriceBookId> = rows.iter().map(|row| PriceBookId::from_uuid(row.book_id)).collect();
-    let sold = sold(tx, &books.into_iter().collect::<Vec<_>>()).await?;
+    let sold = sold(tx.conn(), &books.into_iter().collect::<Vec<_>>()).await?;
     let mut entries = Vec::new();
     for row in rows {
         let price_book_id = PriceBookId::from_uuid(row.book_id);
@@ -135,20 +136,20 @@ async fn entries(tx: &mut impl OfTenants) -> Result<BTreeMap<TenantId, Vec<Entry
 
 /// What a book sells for an interval.
 #[derive(Debug, Clone)]
-pub(super) struct Sold {
+pub(crate) struct Sold {
     /// The book's.
-    pub(super) version: i32,
+    pub(crate) version: i32,
     /// A seat.
-    pub(super) price: SubscribedPrice,
+    pub(crate) price: SubscribedPrice,
     /// What a start is charged once.
     pub(super) setup_price: Option<UnitPrice>,
     pub(super) changes_billed: ChangesBilled,
-    pub(super) beside: BTreeMap<Item, SubscribedPrice>,
+    pub(crate) beside: BTreeMap<Item, SubscribedPrice>,
 }
 
 /// What each of some books sells for each interval that it has seats for, of those that the transaction sees.
-pub(super) async fn sold(
-    tx: &mut impl OfTenants,
+pub(crate) async fn sold(
+    conn: &mut PgConnection,
     books: &[PriceBookId],
 ) -> Result<BTreeMap<(PriceBookId, CycleLength), Sold>, Error> {
     let asked: Vec<Uuid> = books.iter().map(|id| id.uuid()).collect();
@@ -160,7 +161,7 @@ pub(super) async fn sold(
            where b.id = any ($1)"#,
         &asked
     )
-    .fetch_all(tx.conn())
+    .fetch_all(conn)
     .await
     .map_err(db::Error::from)?;
     let (mut seats, mut beside) = (Vec::new(), BTreeMap::<_, BTreeMap<Item, SubscribedPrice>>::new());

@@ -66,19 +66,20 @@ pub struct Named {
 /// first.
 #[derive(Debug, Clone)]
 pub struct WholesaleLine {
-    /// Whose seats; `None`: committed and not used.
+    /// Whose use; `None`: seats that were committed and not used.
     pub tenant: Option<Named>,
     /// What it says, in words.
     pub description: String,
-    /// What was sold: `mailbox`.
+    /// What was sold: `mailbox`, `shared_mailbox`, `archive` or `storage`.
     pub item: String,
     /// Why it is there.
     pub kind: LineKind,
     /// The days it charges or credits, half-open.
     pub period: Span,
-    /// Units on each of these days; negative in a credit, and 0 where units have come to cost another amount.
+    /// Units on each of these days; negative in a credit, and 0 where units have come to cost another amount. Of storage, GiB over the
+    /// whole cycle, to the nearest.
     pub quantity: i64,
-    /// Units times days.
+    /// Units times days; 0 of storage.
     pub seat_days: i64,
     /// The published price that it was billed at.
     pub price_id: PriceId,

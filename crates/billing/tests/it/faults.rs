@@ -6,12 +6,15 @@ use billing::rating::RemovalPolicy;
 use billing::run::run_by;
 use billing::verify::verify;
 use db::Db;
+use tenancy::mailbox::Kind;
 use tenancy::reseller::Reseller;
-use tenancy::{Ctx, tenant, user};
+use tenancy::{Ctx, storage_sample, tenant, user};
 use testkit::{Cut, Side, World, world};
 
+use super::items::{make, stores_in};
 use super::properties::rough::set_one_by_one;
-use super::wholesale::{agree, agreed, all_lines, documents, tenant_of, wholesale_book};
+use super::wholesale::items::book_of_all;
+use super::wholesale::{agree, agreed, all_lines, documents, tenant_of};
 use super::{all_shown, at, book, date, run, seat, subscribed_tenant, world_on};
 
 /// Two accounts that have something to bill on two boundaries, one of them a credit note.
@@ -44,10 +47,11 @@ impl Story {
         Self { world, tenants: vec![grows, shrinks], resellers: Vec::new() }
     }
 
-    /// The accounts are resellers, the first with two tenants and seats that it only committed to, the second with one that goes.
+    /// The accounts are resellers, the first with two tenants and seats that it only committed to, the second with one that goes; they
+    /// buy all items.
     async fn wholesale() -> Self {
         let world = world_on("2026-01-01").await;
-        let book = wholesale_book(&world, "3.10", RemovalPolicy::CreditToBalance).await;
+        let book = book_of_all(&world).await;
         let south = world::reseller(&world.operator, "South").await;
         agree(&world, &world.reseller, agreed(&book, 5)).await;
         agree(&world, &south, agreed(&book, 0)).await;
@@ -56,6 +60,9 @@ impl Story {
         let goes = tenant_of(&world, &south, "Goes", 3).await;
         at(&world, "2026-01-10T10:00");
         seat(&grows, "late").await;
+        make(&grows, Kind::Shared, "info").await.unwrap();
+        stores_in(&grows, 93 << 30).await;
+        storage_sample::record(&world.test_db.db()).await.unwrap();
         tenant::delete(&goes, None).await.unwrap();
         at(&world, "2026-02-01T10:00");
         let resellers = vec![world.reseller.clone(), south];

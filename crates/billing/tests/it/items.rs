@@ -8,7 +8,7 @@ use billing::rating::RemovalPolicy::CreditToBalance;
 use billing::subscription::{cancel, put};
 use billing::vat_id::NoRegister;
 use billing::verify::Difference;
-use kernel::{ErrorKind, Money};
+use kernel::Money;
 use tenancy::mailbox::{self, Kind, Mailbox, NewMailbox};
 use tenancy::user::{self, Fate, Leaving};
 use tenancy::{Ctx, storage_sample};
@@ -371,14 +371,6 @@ async fn the_usage_of_a_void_invoice_is_billed_again_however_old_it_is() {
     let january = "invoice 2026-04-01 2.10 EUR; usage 2026-01-01..2026-02-01 x21 = 0 seat-days, 2.10 EUR";
     assert_eq!(again, january);
     assert!(may.starts_with("invoice 2026-05-01 3.10 EUR"), "{may}");
-}
-
-#[tokio::test]
-async fn an_operator_sells_mailboxes_alone() {
-    let world = world_on("2026-01-01").await;
-    let prices = vec![price("month", "10", CreditToBalance), storage(0)];
-    let refused = publish(&world.operator, None, prices).await.unwrap_err();
-    assert_eq!(refused.kind(), ErrorKind::Invalid);
 }
 
 /// 120 a year for a seat and 36 for a shared mailbox, credited when they go.

@@ -3,6 +3,7 @@
 mod store;
 
 use chrono::{DateTime, Utc};
+use db::SystemTx;
 use kernel::{MailboxId, TenantId};
 
 use super::Kind;
@@ -30,6 +31,19 @@ pub async fn changes_of_each(
 ) -> Result<Vec<(TenantId, CountChange)>, Error> {
     let tenants = tx.tenant_ids();
     let until: Vec<_> = until.iter().filter(|(id, _)| tenants.contains(&id.uuid())).copied().collect();
+    store::changes(tx.conn(), &until).await
+}
+
+/// The changes of any tenants up to and including `until`, as [`changes_of_each`] has them.
+///
+/// # Errors
+/// As of any statement.
+pub async fn changes_of(
+    tx: &mut SystemTx,
+    tenants: &[TenantId],
+    until: DateTime<Utc>,
+) -> Result<Vec<(TenantId, CountChange)>, Error> {
+    let until: Vec<_> = tenants.iter().map(|id| (*id, until)).collect();
     store::changes(tx.conn(), &until).await
 }
 

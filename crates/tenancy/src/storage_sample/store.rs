@@ -1,6 +1,6 @@
 //! SQL of samples.
 
-use db::{Error, SystemTx};
+use db::Error;
 use kernel::TenantId;
 use sqlx::PgConnection;
 use sqlx::types::chrono::{DateTime, Utc};
@@ -68,24 +68,6 @@ pub(super) async fn of_each(
         &until
     )
     .fetch_all(conn)
-    .await?;
-    let sample = |at, position, used_bytes| StorageSample { at, position, used_bytes };
-    Ok(rows
-        .into_iter()
-        .map(|row| (TenantId::from_uuid(row.tenant_id), sample(row.at, row.position, row.used_bytes)))
-        .collect())
-}
-
-pub(super) async fn of_tenants(
-    tx: &mut SystemTx,
-    tenants: &[TenantId],
-) -> Result<Vec<(TenantId, StorageSample)>, Error> {
-    let tenants: Vec<Uuid> = tenants.iter().map(|id| id.uuid()).collect();
-    let rows = sqlx::query!(
-        "select tenant_id, at, position, used_bytes from storage_samples where tenant_id = any ($1) order by tenant_id, at, position",
-        &tenants
-    )
-    .fetch_all(tx.conn())
     .await?;
     let sample = |at, position, used_bytes| StorageSample { at, position, used_bytes };
     Ok(rows

@@ -10,9 +10,10 @@ use uuid::Uuid;
 use super::super::DocumentSums;
 use super::super::difference::Difference;
 use super::super::store::{OverRefunded, TwoBalances, fault};
-use super::{KnownTenant, Recorded};
+use super::Recorded;
 use crate::Error;
-use crate::wholesale::counted::Counted;
+use crate::wholesale::counted::{Counted, CountedAt};
+use crate::wholesale::logs::Known;
 
 /// The resellers that have an agreement, in the order of their ids.
 pub(in crate::verify) async fn agreements(read: &mut SystemRead) -> Result<Vec<ResellerId>, db::Error> {
@@ -54,11 +55,13 @@ pub(super) async fn boundaries(tx: &mut SystemTx, reseller_id: ResellerId) -> Re
     let mut boundaries = BTreeMap::new();
     for row in rows {
         let terms = count(row.terms_known)?;
-        let recorded = Recorded { boundary: row.boundary, terms, tenants: BTreeMap::new() };
+        let counted = CountedAt { boundary: row.boundary, tenants: BTreeMap::new() };
+        let recorded = Recorded { counted, terms, logs: BTreeMap::new() };
         boundaries.insert(row.boundary, recorded);
     }
     let rows = sqlx::query!(
-        r#"select boundary, tenant_id, seat_changes_known, counts_from, counts_until as "counts_until: Vec<Option<NaiveDate>>"
+        r#"select boundary, tenant_id, seat_changes_known, mailbox_changes_known, storage_sample_known, counts_from,
+             counts_until as "counts_until: Vec<Option<NaiveDate>>"
            from wholesale_boundary_tenants where reseller_id = $1"#,
         reseller_id.uuid()
     )
@@ -67,10 +70,15 @@ pub(super) async fn boundaries(tx: &mut SystemTx, reseller_id: ResellerId) -> Re
     .map_err(db::Error::from)?;
     for row in rows {
         let recorded = boundaries.get_mut(&row.boundary).ok_or(Error::Stored("billed boundary"))?;
-        let days = row.counts_from.into_iter().zip(row.counts_until);
-        let counted = days.map(|(from, until)| Counted { from, until }).collect();
-        let known = KnownTenant { seat_changes: count(row.seat_changes_known)?, counted };
-        recorded.tenants.insert(TenantId::from_uuid(row.tenant_id), known);
+        let tenant_id = TenantId::from_uuid(row.tenant_id);
+        let days = Counted::of_columns(row.counts_from, row.counts_until);
+        recorded.counted.tenants.insert(tenant_id, days);
+        let known = Known {
+            seat_changes: count(row.seat_changes_known)?,
+            mailbox_changes: count(row.mailbox_changes_known)?,
+            storage_sample: row.storage_sample_known,
+        };
+        recorded.logs.insert(tenant_id, known);
     }
     Ok(boundaries.into_values().collect())
 }
