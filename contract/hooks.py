@@ -255,6 +255,7 @@ BEYOND = {
     "/ends_on": "after starts_on, or after the present day",
     "/bill_on": "in the years 2000 to 2200",
     "/prices/*/setup_price": "of a reseller's price, and only of that",
+    "/prices/*/changes_billed": "of a reseller's price for a mailbox, and only of that",
     "one-off-items/unit_amount/currency": "the subscription's",
     "payments/amount/currency": "the one that the customer is billed in",
     "payments/invoice_id": "an invoice of the customer's",

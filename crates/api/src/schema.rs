@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::sync::LazyLock;
 
 use billing::invoice::InvoiceLineKind;
+use billing::price_book::ChangesBilled as Changes;
 use billing::price_book::CycleLength;
 use billing::rating::{PriceBasis, RemovalPolicy as Removal, TaxCategory as Category};
 use billing::statement::EntryKind;
@@ -182,6 +183,8 @@ closed! {
     RemovalPolicy: "When a removed unit stops being charged.",
         [Removal::AtCycleEnd, Removal::CreditToBalance, Removal::LockedUntilTermEnd { grace_days: Removal::GRACE_DAYS }]
             .map(Removal::as_str);
+    ChangesBilled: "When what changes in mid-cycle is billed: `monthly`, all together on the next monthly day of the anchor; `daily`, by a run on that day or the next one.",
+        [Changes::Monthly, Changes::Daily].map(Changes::as_str);
     SuspensionPolicy: "Whether days of a suspension are charged.", ["continue", "pause"];
     TaxBehavior: "Whether prices include tax.", [PriceBasis::Exclusive, PriceBasis::Inclusive].map(PriceBasis::as_str);
     TaxCategory: "How something is taxed (UNCL5305): `S` at a rate, `Z` at the zero rate, `E` exempt, `AE` by the customer, `O` not subject to tax.",

@@ -1,5 +1,6 @@
 //! Price books: published versions of an issuer's prices, which never change.
 
+mod changes_billed;
 mod check;
 mod item;
 pub(crate) mod store;
@@ -14,6 +15,7 @@ use crate::Error;
 use crate::rating::{Interval, PriceBasis, RemovalPolicy, SuspensionPolicy, Tariff, UnitPrice};
 use crate::series::{self, OPERATOR, Series};
 
+pub use changes_billed::ChangesBilled;
 pub use item::Item;
 
 /// A published version of an issuer's prices.
@@ -54,6 +56,8 @@ pub struct Price {
     pub suspension_policy: SuspensionPolicy,
     /// What the start of a subscription by it is charged once, in major units of the currency; of seats only.
     pub setup_price: Option<UnitPrice>,
+    /// When changes of a subscription by it are billed, of whatever item; a matter of its price for seats.
+    pub changes_billed: ChangesBilled,
     /// Of storage, and only of that: the bytes that each seat which is charged may store for nothing.
     pub included_bytes: Option<i64>,
 }
@@ -98,6 +102,15 @@ impl CycleLength {
     }
 }
 
+/// What of a price only a reseller's has, if it has any: the field.
+fn of_resellers(price: &Price) -> Option<&'static str> {
+    match price {
+        _ if price.setup_price.is_some() => Some("setup_price"),
+        _ if price.changes_billed == ChangesBilled::Daily => Some("changes_billed"),
+        _ => None,
+    }
+}
+
 /// A price as a caller gives it; checked when it is published.
 #[derive(Debug, Clone, Default)]
 pub struct NewPrice {
@@ -121,6 +134,8 @@ pub struct NewPrice {
     pub grace_days: Option<u32>,
     /// Of a reseller's for seats: what the start of a subscription by it is charged once; as a unit price.
     pub setup_price: Option<String>,
+    /// Of a reseller's for seats: `monthly` if not given, or `daily`.
+    pub changes_billed: Option<String>,
     /// Of storage, which needs it: the bytes that each seat which is charged may store for nothing.
     pub included_bytes: Option<i64>,
 }
@@ -168,8 +183,9 @@ pub async fn publish(
     let checked = check::all(env, &prices)?;
     let reseller_id = match (reseller_id, caller.scope()) {
         (None, Scope::Operator) => {
-            if let Some(index) = checked.iter().position(|price| price.setup_price.is_some()) {
-                let pointer = format!("/prices/{index}/setup_price");
+            let mut fields = checked.iter().map(of_resellers).enumerate();
+            if let Some((index, field)) = fields.find_map(|(index, field)| Some((index, field?))) {
+                let pointer = format!("/prices/{index}/{field}");
                 return Err(Error::invalid(&pointer, "is for a reseller's prices only"));
             }
             None

@@ -264,7 +264,7 @@ async fn terms_from_today(
     asked: &Asked,
 ) -> Result<AgreedTerms, Error> {
     let mut sold = store::sold(tx.conn(), &[price_book_id]).await?;
-    let store::Sold { version, price, setup_price, beside } =
+    let store::Sold { version, price, setup_price, changes_billed, beside } =
         sold.remove(&(price_book_id, asked.interval)).ok_or_else(|| {
             Error::invalid(
                 "/price_book_id",
@@ -288,6 +288,7 @@ async fn terms_from_today(
         price,
         beside,
         setup_price,
+        changes_billed,
     })
 }
 

@@ -53,6 +53,10 @@ struct Price {
     /// What the start of a subscription by it is charged once, in major units of the currency; of mailboxes only.
     #[schema(value_type = Option<schema::SetupPrice>, required)]
     setup_price: Option<String>,
+    /// When units that come or go in mid-cycle are billed: `monthly` or `daily`. Of mailboxes, for all that a subscription by it has;
+    /// else `null`.
+    #[schema(value_type = Option<schema::ChangesBilled>, required)]
+    changes_billed: Option<&'static str>,
     /// Of storage: the bytes that each seat which is charged may store for nothing. All seats pool them, over the whole cycle.
     #[schema(required, minimum = 0, example = 53_687_091_200_i64)]
     included_bytes: Option<i64>,
@@ -92,6 +96,7 @@ impl From<price_book::Price> for Price {
             grace_days: of.removal_policy.grace_days(),
             suspension_policy: Some(of.suspension_policy.as_str()).filter(|_| !is_storage),
             setup_price: of.setup_price.map(|setup_price| setup_price.to_string()),
+            changes_billed: (of.item == price_book::Item::Mailbox).then(|| of.changes_billed.as_str()),
             included_bytes: of.included_bytes,
         }
     }
@@ -203,6 +208,12 @@ struct NewPrice {
     #[serde(default)]
     #[schema(value_type = Option<schema::SetupPrice>)]
     setup_price: Option<String>,
+    /// When units that come or go in mid-cycle are billed, of whatever item a subscription by it has: `monthly` when absent, all
+    /// together on the next monthly day of its anchor; `daily`, by a run on that day or the next one. For a reseller's prices for
+    /// mailboxes only.
+    #[serde(default)]
+    #[schema(value_type = Option<schema::ChangesBilled>)]
+    changes_billed: Option<String>,
     /// Of storage, which needs it: the bytes that each seat which is charged may store for nothing. All seats pool them, over the
     /// whole cycle.
     #[serde(default)]
@@ -233,6 +244,7 @@ impl From<NewPrice> for price_book::NewPrice {
             grace_days: body.grace_days,
             suspension_policy: body.suspension_policy,
             setup_price: body.setup_price,
+            changes_billed: body.changes_billed,
             included_bytes: body.included_bytes,
         }
     }

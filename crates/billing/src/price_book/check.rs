@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use kernel::{Checks, Currency, Env, PriceId};
 
-use super::{CycleLength, Item, NewPrice, Price, tariff};
+use super::{ChangesBilled, CycleLength, Item, NewPrice, Price, tariff};
 use crate::Error;
 use crate::rating::{RemovalPolicy, SuspensionPolicy};
 
@@ -61,11 +61,17 @@ fn one(checks: &mut Checks, env: &Env, new: &NewPrice, at: &dyn Fn(&str) -> Stri
     let suspension = new.suspension_policy.as_deref();
     let suspension = suspension.map_or(Some(SuspensionPolicy::default()), SuspensionPolicy::from_name);
     let suspension_policy = checks.value(suspension, &at("suspension_policy"), "must be continue or pause");
+    let changes_billed = new.changes_billed.as_deref();
+    let changes_billed = changes_billed.map_or(Some(ChangesBilled::default()), ChangesBilled::from_name);
+    let changes_billed = checks.value(changes_billed, &at("changes_billed"), "must be monthly or daily");
     let setup_price = new.setup_price.as_deref();
     let setup_price = setup_price.and_then(|text| tariff::unit_price(checks, text, &at("setup_price")));
     let item = item?;
-    let is_beside = item != Item::Mailbox && new.setup_price.is_some();
-    checks.require(!is_beside, &at("setup_price"), "is for a mailbox only");
+    for (field, is_given) in
+        [("setup_price", new.setup_price.is_some()), ("changes_billed", new.changes_billed.is_some())]
+    {
+        checks.require(item == Item::Mailbox || !is_given, &at(field), "is for a mailbox only");
+    }
     let is_storage = item == Item::Storage;
     if is_storage {
         let no_bytes = "are gone when they are gone: storage has no such policy";
@@ -89,6 +95,7 @@ fn one(checks: &mut Checks, env: &Env, new: &NewPrice, at: &dyn Fn(&str) -> Stri
         removal_policy: if is_storage { RemovalPolicy::CreditToBalance } else { removal_policy? },
         suspension_policy: suspension_policy?,
         setup_price,
+        changes_billed: changes_billed?,
         included_bytes: new.included_bytes,
     })
 }
@@ -158,10 +165,19 @@ mod tests {
             model: "fixed".into(),
             removal_policy: Some("never".into()),
             suspension_policy: Some("stop".into()),
+            changes_billed: Some("hourly".into()),
             grace_days: Some(366),
             ..price()
         };
-        let fields = ["item", "interval", "model", "removal_policy", "grace_days", "suspension_policy"];
+        let fields = [
+            "item",
+            "interval",
+            "model",
+            "removal_policy",
+            "grace_days",
+            "suspension_policy",
+            "changes_billed",
+        ];
         assert_eq!(mistakes(&[all_wrong]), fields.map(|field| format!("/prices/0/{field}")));
     }
 
@@ -176,6 +192,7 @@ mod tests {
             (NewPrice { removal_policy: Some("at_cycle_end".into()), ..storage.clone() }, "removal_policy"),
             (NewPrice { suspension_policy: Some("pause".into()), ..storage.clone() }, "suspension_policy"),
             (NewPrice { setup_price: Some("1".into()), ..storage.clone() }, "setup_price"),
+            (NewPrice { changes_billed: Some("daily".into()), ..storage.clone() }, "changes_billed"),
             (NewPrice { item: "archive".into(), ..storage.clone() }, "included_bytes"),
             (NewPrice { interval: "year".into(), ..storage }, "interval"),
         ] {

@@ -14,7 +14,7 @@ use crate::discount::Discount;
 use crate::invoice::Billing;
 use crate::one_off_item::{Added, OneOffItem};
 use crate::price_book::store::{removal_policy, suspension_policy, tariff, tax_behavior};
-use crate::price_book::{CycleLength, Item};
+use crate::price_book::{ChangesBilled, CycleLength, Item};
 use crate::rating::{
     Interval, PriceBasis, RemovalPolicy, Segment, Span, Suspension, SuspensionPolicy, Tariff, Terms,
     Timeline, UnitPrice,
@@ -41,6 +41,8 @@ pub struct AgreedTerms {
     pub(crate) beside: BTreeMap<Item, SubscribedPrice>,
     /// What a start by this price is charged once.
     pub(crate) setup_price: Option<UnitPrice>,
+    /// When what changes in mid-cycle is billed.
+    pub(crate) changes_billed: ChangesBilled,
 }
 
 impl AgreedTerms {
@@ -352,10 +354,25 @@ impl Agreements {
         self.all_terms().flat_map(|terms| terms.beside.keys().copied()).collect()
     }
 
-    /// The boundary after the last that was billed, if one was. While nothing is charged because of a suspension whose end is not
+    /// The boundary after the last that was billed, if one was: where changes are billed daily, the day after, if seats are charged
+    /// on it.
+    pub(crate) fn next_boundary(&self, last_billed: Option<NaiveDate>) -> Result<Option<NaiveDate>, Error> {
+        let day_after = last_billed.and_then(|last| last.succ_opt());
+        let is_daily = |day: &NaiveDate| {
+            self.terms_on(*day).is_some_and(|terms| terms.changes_billed == ChangesBilled::Daily)
+        };
+        if let Some(day) = day_after.filter(is_daily)
+            && self.timeline(Item::Mailbox)?.cycle_at(day)?.is_some()
+        {
+            return Ok(Some(day));
+        }
+        self.next_monthly(last_billed)
+    }
+
+    /// The next of those that there are whatever changes. While nothing is charged because of a suspension whose end is not
     /// known, the boundaries are those of before. Where seats have none, those of what is sold beside them count, and where there is
     /// none at all, a one-off item makes one on its day.
-    pub(crate) fn next_boundary(&self, last_billed: Option<NaiveDate>) -> Result<Option<NaiveDate>, Error> {
+    fn next_monthly(&self, last_billed: Option<NaiveDate>) -> Result<Option<NaiveDate>, Error> {
         let next = |timeline: &Timeline| match last_billed {
             Some(last) => timeline.next_boundary(last),
             None => timeline.first_boundary(),

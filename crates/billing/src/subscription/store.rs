@@ -12,8 +12,8 @@ use uuid::Uuid;
 use super::{AgreedTerms, Agreements, Beside, Entry, StoredPrice, SubscribedPrice, Subscription};
 use crate::Error;
 use crate::by_tenant::by_tenant;
-use crate::price_book::store::{item, setup_price};
-use crate::price_book::{CycleLength, Item};
+use crate::price_book::store::{changes_billed, item, setup_price};
+use crate::price_book::{ChangesBilled, CycleLength, Item};
 use crate::rating::{Step, UnitPrice};
 use crate::{discount, one_off_item};
 
@@ -125,6 +125,7 @@ async fn entries(tx: &mut impl OfTenants) -> Result<BTreeMap<TenantId, Vec<Entry
             price: sold.price,
             beside: sold.beside,
             setup_price: sold.setup_price,
+            changes_billed: sold.changes_billed,
         };
         entries.push((row.tenant_id, row.ordinal, Entry::Terms(terms)));
     }
@@ -142,6 +143,7 @@ pub(crate) struct Sold {
     pub(crate) price: SubscribedPrice,
     /// What a start is charged once.
     pub(super) setup_price: Option<UnitPrice>,
+    pub(super) changes_billed: ChangesBilled,
     pub(crate) beside: BTreeMap<Item, SubscribedPrice>,
 }
 
@@ -154,7 +156,7 @@ pub(crate) async fn sold(
     let rows = sqlx::query!(
         r#"select b.id as book_id, b.version, b.currency, b.tax_behavior, p.item, p.id, p."interval", p.model, p.unit_price::text,
              p.tier_limits as "tier_limits: Vec<Option<i32>>", p.tier_prices::text[] as "tier_prices!", p.removal_policy,
-             p.grace_days, p.suspension_policy, p.setup_price::text, p.included_bytes
+             p.grace_days, p.suspension_policy, p.setup_price::text, p.changes_billed, p.included_bytes
            from price_books b join prices p on p.price_book_id = b.id
            where b.id = any ($1)"#,
         &asked
@@ -180,13 +182,18 @@ pub(crate) async fn sold(
         let interval = CycleLength::from_name(&row.interval).ok_or(Error::Stored("interval"))?;
         let key = (PriceBookId::from_uuid(row.book_id), interval);
         match item(&row.item)? {
-            Item::Mailbox => seats.push((key, row.version, price, setup_price(row.setup_price.as_deref())?)),
+            Item::Mailbox => {
+                let setup_price = setup_price(row.setup_price.as_deref())?;
+                let changes_billed = changes_billed(&row.changes_billed)?;
+                let beside = BTreeMap::new();
+                seats.push((key, Sold { version: row.version, price, setup_price, changes_billed, beside }));
+            }
             item => _ = beside.entry(key).or_default().insert(item, price),
         }
     }
-    let sold = seats.into_iter().map(|(key, version, price, setup_price)| {
-        (key, Sold { version, price, setup_price, beside: beside.remove(&key).unwrap_or_default() })
-    });
+    let sold = seats
+        .into_iter()
+        .map(|(key, of_seats)| (key, Sold { beside: beside.remove(&key).unwrap_or_default(), ..of_seats }));
     Ok(sold.collect())
 }
 

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 mod autopay;
+mod changes_billed;
 mod courses;
 mod discount;
 mod draft;

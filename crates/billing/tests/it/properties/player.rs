@@ -118,7 +118,7 @@ fn beside(interval: &'static str) -> impl Strategy<Value = Vec<NewPrice>> {
         all.sort_by_key(|(item, ..)| *item);
         all.dedup_by_key(|(item, ..)| *item);
         let price = |(item, price, included): (&str, NewPrice, i64)| {
-            let of_item = NewPrice { item: item.into(), setup_price: None, ..price };
+            let of_item = NewPrice { item: item.into(), setup_price: None, changes_billed: None, ..price };
             if item != "storage" {
                 return of_item;
             }
@@ -134,8 +134,10 @@ fn price(interval: &'static str) -> impl Strategy<Value = NewPrice> {
     let policy = prop::sample::select(vec!["at_cycle_end", "credit_to_balance", "locked_until_term_end"]);
     let model = prop::sample::select(vec!["flat", "flat", "graduated", "volume"]);
     let tiers = (decimals(), decimals(), 1_u32..5);
-    (model, tiers, policy, any::<bool>(), prop::option::weighted(0.3, decimals()), 0_u32..9).prop_map(
-        move |(model, (first, last, up_to), policy, pauses, setup_price, grace_days)| {
+    let changes = prop::option::weighted(0.3, prop::sample::select(vec!["monthly", "daily"]));
+    let once = prop::option::weighted(0.3, decimals());
+    (model, tiers, policy, any::<bool>(), once, 0_u32..9, changes).prop_map(
+        move |(model, (first, last, up_to), policy, pauses, setup_price, grace_days, changes_billed)| {
             let is_flat = model == "flat";
             let tiers = vec![
                 NewTier { up_to: Some(up_to), unit_price: first.clone() },
@@ -152,6 +154,7 @@ fn price(interval: &'static str) -> impl Strategy<Value = NewPrice> {
                 suspension_policy: Some(if pauses { "pause" } else { "continue" }.into()),
                 grace_days: (policy == "locked_until_term_end").then_some(grace_days),
                 setup_price,
+                changes_billed: changes_billed.map(Into::into),
                 included_bytes: None,
             }
         },

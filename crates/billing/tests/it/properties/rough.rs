@@ -149,7 +149,10 @@ impl Twin {
         let mut told = Vec::new();
         for (_, player) in &self.players {
             let subscription = get(&player.ctx).await.unwrap();
-            let documents = invoices(&player.ctx).await;
+            let mut documents = invoices(&player.ctx).await;
+            // A void and what is billed again are made in one instant, at which ids are in random order.
+            documents
+                .sort_by_cached_key(|one| (one.issued_on, shown(one), format!("{} {}", one.status, one.due)));
             let place = |id: &InvoiceId| documents.iter().position(|one| one.id == *id);
             let mut lines: Vec<String> = documents
                 .iter()
