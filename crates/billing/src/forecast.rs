@@ -67,7 +67,8 @@ async fn used(
     if subscription.agreed.items_beside().contains(&Item::Storage) {
         let of_storage =
             cycles.get(&Item::Storage).into_iter().flatten().map(|state| (state.cycle, state.zone));
-        let wanted = Used::samples(ctx, of_storage, last_billed);
+        let from = last_billed.unwrap_or(subscription.starts_on());
+        let wanted = Used::samples(ctx, of_storage, from);
         samples.extend(storage_sample::of_each(tx, &[wanted]).await?.into_iter().map(|(_, sample)| sample));
     }
     Ok(Used::new(seats, &mailboxes, &samples))

@@ -183,9 +183,8 @@ pub async fn publish(
     let checked = check::all(env, &prices)?;
     let reseller_id = match (reseller_id, caller.scope()) {
         (None, Scope::Operator) => {
-            let mut found =
-                checked.iter().enumerate().filter_map(|(index, price)| Some((index, of_resellers(price)?)));
-            if let Some((index, field)) = found.next() {
+            let mut fields = checked.iter().map(of_resellers).enumerate();
+            if let Some((index, field)) = fields.find_map(|(index, field)| Some((index, field?))) {
                 let pointer = format!("/prices/{index}/{field}");
                 return Err(Error::invalid(&pointer, "is for a reseller's prices only"));
             }

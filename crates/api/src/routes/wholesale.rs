@@ -270,7 +270,7 @@ async fn list(
 
 /// Get the reconciliation file of a wholesale invoice
 ///
-/// A row for each line: tenant, item, days, seats on each of them, seat-days, amount. The amounts sum up to the document's net. As
+/// A row for each line: tenant, item, days, units on each of them (of storage: GiB), seat-days, amount. The amounts sum up to the document's net. As
 /// comma-separated values (RFC 4180), or with `Accept: application/jsonl` as one JSON object a line.
 #[utoipa::path(get, path = "/v1/resellers/{reseller_id}/invoices/{invoice_id}/reconciliation", tag = "Wholesale",
     operation_id = "get_reconciliation",

@@ -147,8 +147,8 @@ pub struct Over {
 
 /// Opens cycles as [`document()`](super::document()) does, and visits those that are over by `boundary`, the latest first.
 ///
-/// Those that were over by `settled` were billed then, or owed nothing, and are left alone: seats and bytes of days that are over do
-/// not change, and so nobody need keep the samples of years at hand.
+/// Those that were over by `settled`, and were known to be, were billed then, or owed nothing, and are left alone: samples are
+/// not recorded of days that are over, and so nobody need keep those of years at hand.
 pub fn each_over<E: From<RatingError>>(
     timeline: &Timeline,
     (boundary, zone): (NaiveDate, Tz),
@@ -161,11 +161,13 @@ pub fn each_over<E: From<RatingError>>(
     for state in cycles.iter_mut().rev() {
         let mut over = Over { days: Vec::new(), rate: None };
         let course = course_of(&courses, &state.cycle);
+        // It may have been cut to a day that was billed when it went on, and one that was cut may go on again.
+        let before = state.cycle.charged.end();
         if let Some(course) = course {
             state.cycle = course.cycle_at(state.cycle.charged.start())?;
         }
         let end = state.cycle.charged.end();
-        if settled.is_some_and(|settled| end <= settled) {
+        if settled.is_some_and(|settled| before.max(end) <= settled) {
             continue;
         }
         if let Some(course) = course {
@@ -199,8 +201,8 @@ pub struct StoragePart<'a> {
 ///
 /// They are charged together for what they stored beyond what all may, at the rate of the last of `days`, which count for the cycle;
 /// and as tiers and amounts off are of whole cycles, at the part of what the average costs that these days are. The sum is
-/// rounded once, and each has of it what it stored beyond its own allowance, rounded down; the last of them has the rest. The
-/// lines of a cycle count whole GiB, to the nearest of all, and cost what the exact ones do.
+/// rounded once, and each has its part of it by what it stored beyond its own allowance, to less than a unit. The lines of a
+/// cycle count whole GiB, to the nearest of all, and cost what the exact ones do.
 pub fn storage_parts(
     rate: &Rate,
     currency: Currency,
@@ -248,21 +250,18 @@ pub fn sampled_from(
 /// What is shown of a GiB.
 const THOUSAND: i128 = 1000;
 
-/// Splits what is not negative in proportion to weights: the floor of its part to each, and what remains to the last that weighs
-/// anything.
+/// Splits what is not negative in proportion to weights: to each what the parts up to its own come to, rounded down, less what those
+/// before it do. So no part is a whole unit off, and together they are all of it.
 fn apportion(amount: i64, weights: &[i128]) -> Result<Vec<i64>, RatingError> {
-    let all = weights.iter().try_fold(0_i128, |sum, weight| sum.checked_add(*weight));
-    let all = all.ok_or(RatingError::AmountRange)?;
-    let mut parts = vec![0; weights.len()];
-    let (mut left, mut last) = (amount, None);
-    for (part, weight) in parts.iter_mut().zip(weights).filter(|(_, weight)| **weight > 0) {
-        let exact = i128::from(amount).checked_mul(*weight).ok_or(RatingError::AmountRange)? / all;
-        *part = i64::try_from(exact).map_err(|_| RatingError::AmountRange)?;
-        left -= *part;
-        last = Some(part);
-    }
-    if let Some(last) = last {
-        *last += left;
+    let add = |one: i128, other: i128| one.checked_add(other).ok_or(RatingError::AmountRange);
+    let all = weights.iter().try_fold(0, |sum, weight| add(sum, *weight))?.max(1);
+    let (mut parts, mut weight_so_far, mut given) = (Vec::with_capacity(weights.len()), 0, 0);
+    for weight in weights {
+        weight_so_far = add(weight_so_far, *weight)?;
+        let up_to = i128::from(amount).checked_mul(weight_so_far).ok_or(RatingError::AmountRange)? / all;
+        let up_to = i64::try_from(up_to).map_err(|_| RatingError::AmountRange)?;
+        parts.push(less(up_to, given)?);
+        given = up_to;
     }
     Ok(parts)
 }

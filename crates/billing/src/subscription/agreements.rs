@@ -354,19 +354,28 @@ impl Agreements {
         self.all_terms().flat_map(|terms| terms.beside.keys().copied()).collect()
     }
 
-    /// The boundary after the last that was billed, if one was: where changes are billed daily, the day after, if seats are charged
-    /// on it.
+    /// The boundary after the last that was billed, if one was: where changes are billed daily, the next day on which they are and
+    /// seats are charged.
     pub(crate) fn next_boundary(&self, last_billed: Option<NaiveDate>) -> Result<Option<NaiveDate>, Error> {
-        let day_after = last_billed.and_then(|last| last.succ_opt());
-        let is_daily = |day: &NaiveDate| {
-            self.terms_on(*day).is_some_and(|terms| terms.changes_billed == ChangesBilled::Daily)
-        };
-        if let Some(day) = day_after.filter(is_daily)
-            && self.timeline(Item::Mailbox)?.cycle_at(day)?.is_some()
-        {
-            return Ok(Some(day));
+        let monthly = self.next_monthly(last_billed)?;
+        let Some(day_after) = last_billed.and_then(|last| last.succ_opt()) else { return Ok(monthly) };
+        let starts = self.all_terms().map(|terms| terms.starts_on);
+        let mut days: Vec<NaiveDate> = starts.filter(|day| *day > day_after).chain([day_after]).collect();
+        days.retain(|day| {
+            let is_daily = |terms: &AgreedTerms| terms.changes_billed == ChangesBilled::Daily;
+            monthly.is_none_or(|monthly| *day < monthly) && self.terms_on(*day).is_some_and(is_daily)
+        });
+        days.sort_unstable();
+        if days.is_empty() {
+            return Ok(monthly);
         }
-        self.next_monthly(last_billed)
+        let timeline = self.timeline(Item::Mailbox)?;
+        for day in days {
+            if timeline.cycle_at(day)?.is_some() {
+                return Ok(Some(day));
+            }
+        }
+        Ok(monthly)
     }
 
     /// The next of those that there are whatever changes. While nothing is charged because of a suspension whose end is not

@@ -50,13 +50,13 @@ impl Used {
         &self.stored
     }
 
-    /// Which samples it takes to rate a tenant's storage, by its cycles so far, after a boundary if one was billed.
+    /// Which samples it takes to rate a tenant's storage, by its cycles so far, from a day on: its first, or the last that was billed.
     pub(crate) fn samples(
         ctx: &Ctx,
         cycles: impl Iterator<Item = (Cycle, Tz)>,
-        settled: Option<NaiveDate>,
+        from: NaiveDate,
     ) -> storage_sample::Wanted {
-        let from = settled.map(|settled| rating::sampled_from(cycles, settled, ctx.time_zone()));
+        let from = Some(rating::sampled_from(cycles, from, ctx.time_zone()));
         storage_sample::Wanted { tenant_id: ctx.tenant_id(), from, until: ctx.now() }
     }
 

@@ -156,13 +156,13 @@ pub enum Difference {
         /// By the documents, payments and refunds.
         by_documents: Money,
     },
-    /// More of a payment was paid back than had arrived.
+    /// More of a payment was paid back, or taken back by a dispute, than had arrived.
     Refunded {
         /// The payment.
         payment: PaymentId,
         /// What had arrived.
         received: Money,
-        /// What was paid back of it.
+        /// What went back of it.
         refunded: Money,
     },
     /// The numbers of a series are not 1 to the last that was given out.
@@ -359,7 +359,7 @@ impl fmt::Display for Difference {
                 )
             }
             Self::Refunded { payment, received, refunded } => {
-                write!(f, "{payment}: {refunded} of it were paid back, and {received} had arrived")
+                write!(f, "{payment}: {refunded} of it went back, and {received} had arrived")
             }
             Self::NotTakenBack { document } => {
                 write!(f, "{document}: it counts as billed no more, and was not taken back to nothing")

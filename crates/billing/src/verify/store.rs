@@ -244,13 +244,17 @@ impl OverRefunded {
     }
 }
 
-/// The tenant's payments of which more was paid back than had arrived.
+/// The tenant's payments of which more was paid back, or taken back by a dispute, than had arrived.
 pub(super) async fn over_refunded(tx: &mut TenantTx) -> Result<Vec<Difference>, Error> {
     let tenant_id = tx.tenant_id().uuid();
     let rows = sqlx::query_as!(
         OverRefunded,
         r#"select p.id, p.currency, coalesce(p.received_minor, 0) as "received_minor!", sum(r.amount_minor)::bigint as "refunded_minor!"
-           from payments p join refunds r on r.tenant_id = p.tenant_id and r.payment_id = p.id and r.status = 'succeeded'
+           from payments p join (
+             select payment_id, amount_minor from refunds where tenant_id = $1 and status = 'succeeded'
+             union all
+             select payment_id, amount_minor from disputes where tenant_id = $1 and withdrawn_on is not null and reinstated_on is null) r
+             on r.payment_id = p.id
            where p.tenant_id = $1 group by p.tenant_id, p.id
            having sum(r.amount_minor) > coalesce(p.received_minor, 0) order by p.id"#,
         tenant_id

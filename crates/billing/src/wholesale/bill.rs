@@ -136,13 +136,12 @@ impl Tenants {
         let cycles = store::cycles(tx, agreement.reseller_id).await?;
         let mut tenants = Self { placements, below, cycles, logs: BTreeMap::new() };
         let ids: Vec<TenantId> = tenants.placements.keys().copied().collect();
-        let sampled_from = last.map(|last| {
-            // By the last day all is known that any of the boundaries knows.
-            let settled = tenants.counted_of(ids.iter(), agreement, until).settled(last);
-            let cycles = tenants.cycles.get(&Item::Storage).into_iter().flatten();
-            sampled_from(cycles.map(|state| (state.cycle, state.zone)), settled, agreement.time_zone)
-        });
-        tenants.logs = Logs::read(tx, &ids, &agreement.items(), (sampled_from, now)).await?;
+        // By the last day all is known that any of the boundaries knows.
+        let settled = last.map(|last| tenants.counted_of(ids.iter(), agreement, until).settled(last));
+        let cycles = tenants.cycles.get(&Item::Storage).into_iter().flatten();
+        let cycles = cycles.map(|state| (state.cycle, state.zone));
+        let from = sampled_from(cycles, settled.unwrap_or(agreement.starts_on), agreement.time_zone);
+        tenants.logs = Logs::read(tx, &ids, &agreement.items(), (Some(from), now)).await?;
         Ok(tenants)
     }
 

@@ -73,6 +73,30 @@ async fn however_late_a_run_is_and_however_changes_are_billed_they_cost_the_same
 }
 
 #[tokio::test]
+async fn a_price_that_bills_by_the_day_does_so_from_when_it_holds() {
+    let world = world_on("2026-01-01").await;
+    let monthly = publish(&world.operator, Some(world.reseller.id), vec![changes("monthly")]).await.unwrap();
+    subscribe(&world.ctx, &monthly, "month").await;
+    seat(&world.ctx, "ada").await;
+    run_and_verify(&world, "2026-01-01").await;
+    at(&world, "2026-01-20T09:00");
+    let dearer = NewPrice { unit_price: Some("62".into()), ..changes("daily") };
+    let daily = publish(&world.operator, Some(world.reseller.id), vec![dearer]).await.unwrap();
+    subscribe(&world.ctx, &daily, "month").await;
+    run_and_verify(&world, "2026-01-20").await;
+    at(&world, "2026-01-25T09:00");
+    seat(&world.ctx, "ben").await;
+    run_and_verify(&world, "2026-01-25").await;
+    let expected = [
+        "invoice 2026-01-01 31.00 EUR; recurring 2026-01-01..2026-02-01 x1 = 31 seat-days, 31.00 EUR",
+        "invoice 2026-01-20 12.00 EUR; credit 2026-01-20..2026-02-01 x-1 = -12 seat-days, -12.00 EUR; \
+         proration 2026-01-20..2026-02-01 x1 = 12 seat-days, 24.00 EUR",
+        "invoice 2026-01-25 14.00 EUR; proration 2026-01-25..2026-02-01 x1 = 7 seat-days, 14.00 EUR",
+    ];
+    assert_eq!(all_shown(&world.ctx).await, expected);
+}
+
+#[tokio::test]
 async fn nothing_is_due_from_an_end_or_a_pause_on() {
     let world = world_on("2026-01-01").await;
     let pauses = NewPrice { suspension_policy: Some("pause".into()), ..changes("daily") };

@@ -352,6 +352,28 @@ async fn what_is_over_and_billed_takes_no_samples_any_more() {
 }
 
 #[tokio::test]
+async fn a_cycle_that_is_cut_to_a_day_that_was_billed_has_its_usage_billed() {
+    let world = world_on("2026-01-01").await;
+    let daily = NewPrice { changes_billed: Some("daily".into()), ..price("month", "10", CreditToBalance) };
+    let book = vec![daily, storage(0)];
+    let book = publish(&world.operator, Some(world.reseller.id), book).await.unwrap();
+    subscribe(&world.ctx, &book, "month").await;
+    make(&world.ctx, Kind::Shared, "info").await.unwrap();
+    stores(&world, "2026-01-11T00:00", 31 * GIB).await;
+    run_and_verify(&world, "2026-01-20").await;
+    // From the same day on, which was billed.
+    at(&world, "2026-01-20T12:00");
+    let dearer = vec![price("month", "20", CreditToBalance)];
+    let dearer = publish(&world.operator, Some(world.reseller.id), dearer).await.unwrap();
+    subscribe(&world.ctx, &dearer, "month").await;
+    run_and_verify(&world, "2026-02-01").await;
+    // Nine of the 19 days of which there is a price, at 19 of 31 parts of what they cost.
+    let expected = "usage 2026-01-01..2026-01-20 x15 = 0 seat-days, 0.90 EUR";
+    let all = all_shown(&world.ctx).await;
+    assert!(all.iter().any(|one| one.contains(expected)), "{all:?}");
+}
+
+#[tokio::test]
 async fn the_usage_of_a_void_invoice_is_billed_again_however_old_it_is() {
     let world = world_on("2026-01-01").await;
     let book = selling(&world, vec![storage(0)]).await;

@@ -101,22 +101,23 @@ proptest! {
         };
         let segment = Segment { from: start, terms: Some(terms) };
         let ends_on = ends_after.map(|days| start + Days::new(days));
-        let timeline = Timeline::new(currency, vec![segment]).ending_on(ends_on);
+        let ending_on = |end| Timeline::new(currency, vec![segment.clone()]).ending_on(end);
         let billed = |boundaries: &[NaiveDate]| {
-            let (mut cycles, mut sums) = (Vec::new(), std::collections::BTreeMap::new());
+            let (mut cycles, mut sums) = (Vec::<CycleState>::new(), std::collections::BTreeMap::new());
             let mut settled = None;
             for boundary in boundaries {
-                for settled in [settled.replace(*boundary), None] {
-                    let known: Vec<_> = cycles.iter().map(|state: &CycleState| (state.cycle, state.zone)).collect();
-                    let from = settled.map(|settled| sampled_from(known.into_iter(), settled, zone));
-                    let before = samples.iter().rposition(|sample| from.is_some_and(|from| sample.at <= from));
-                    let needed = &samples[before.unwrap_or(0)..];
-                    let at = (*boundary, zone);
-                    let lines = storage(&timeline, at, settled, &mut cycles, needed, &|_| pool).unwrap();
-                    for (line, _) in lines {
-                        *sums.entry(line.cycle.charged.start()).or_insert(0) += line.charge.amount_minor;
-                    }
+                // It may end on a day that was billed as if it went on.
+                let timeline = ending_on(ends_on.filter(|end| end < boundary));
+                let (settled, at) = (settled.replace(*boundary), (*boundary, zone));
+                let known: Vec<_> = cycles.iter().map(|state| (state.cycle, state.zone)).collect();
+                let from = settled.map(|settled| sampled_from(known.into_iter(), settled, zone));
+                let before = samples.iter().rposition(|sample| from.is_some_and(|from| sample.at <= from));
+                let needed = &samples[before.unwrap_or(0)..];
+                for (line, _) in storage(&timeline, at, settled, &mut cycles, needed, &|_| pool).unwrap() {
+                    *sums.entry(line.cycle.charged.start()).or_insert(0) += line.charge.amount_minor;
                 }
+                let again = storage(&timeline, at, None, &mut cycles, &samples, &|_| pool).unwrap();
+                assert!(again.is_empty(), "{again:?}");
             }
             (cycles, sums)
         };

@@ -77,8 +77,9 @@ pub(super) async fn read(
         let cycles = of_storage
             .map(|covered| Ok((covered.cycle()?, covered.zone)))
             .collect::<Result<Vec<_>, Error>>()?;
-        let is_again = subscriptions.get(&id).is_some_and(|of| of.bills_again);
-        Ok(Used::samples(ctx, cycles.into_iter(), last.get(&id).copied().filter(|_| !is_again)))
+        let subscription = subscriptions.get(&id).ok_or(Error::Stored("subscription"))?;
+        let settled = last.get(&id).copied().filter(|_| !subscription.bills_again);
+        Ok(Used::samples(ctx, cycles.into_iter(), settled.unwrap_or(subscription.starts_on())))
     });
     let samples = samples.collect::<Result<Vec<_>, Error>>()?;
     let mut mailboxes = match counted.is_empty() {

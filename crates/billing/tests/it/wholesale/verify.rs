@@ -104,7 +104,7 @@ const TAMPERING: &[(&str, &str, &str)] = &[
     (
         "update wholesale_refunds set amount_minor = amount_minor + 1101",
         "update wholesale_refunds set amount_minor = amount_minor - 1101",
-        "15.01 EUR of it were paid back, and 15.00 EUR had arrived",
+        "15.01 EUR of it went back, and 15.00 EUR had arrived",
     ),
     (
         "update wholesale_invoices set number = 7 where number = 2",
