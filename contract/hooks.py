@@ -157,6 +157,10 @@ def before_call(context, case, kwargs):
     if in_a_story(case):
         # What it has made itself, it means.
         stands = any(value in seen for value in names.values())
+        # What it has made is there, and what it has deleted is gone.
+        tries = (case.query or {}).get("dry_run")
+        if tries is True or tries == "true":
+            del case.query["dry_run"]
     else:
         stands = all(fits(value, names) for value in names.values())
     if not stands and all(ID.fullmatch(str(value)) for value in names.values()):

@@ -61,6 +61,7 @@ function refused<T>(answer: Answer<T, Schemas["Problem"]>, status: number, code:
 /** A reseller and a client with its key. */
 async function foundReseller(operator: Api, name: string): Promise<{ id: string; portal: Api }> {
   const reseller = ok(await operator.POST("/v1/resellers", { body: { name } }), 201);
+  assert("id" in reseller, "a reseller was made");
   const params = { path: { reseller_id: reseller.id } };
   const body = { role: "reseller_admin" } as const;
   const key = ok(await operator.POST("/v1/resellers/{reseller_id}/api-keys", { params, body }), 201);
@@ -111,6 +112,7 @@ async function openTenant(portal: Api, book: Schemas["PriceBook"], interval: Int
     test_clock: true,
   };
   const tenant = ok(await portal.POST("/v1/tenants", { body: made }), 201);
+  assert("id" in tenant, "a tenant was made");
   assert.deepEqual(tenant.seats, { limit: names.length, used: 0 });
   const params = { path: { tenant_id: tenant.id } };
   await setClock(portal, tenant.id, begin);
@@ -123,6 +125,7 @@ async function openTenant(portal: Api, book: Schemas["PriceBook"], interval: Int
   assert.equal(subscription.anchor_date, day(begin));
   const name = `${interval}-${suffix}.example`;
   const domain = ok(await portal.POST("/v1/tenants/{tenant_id}/domains", { params, body: { name } }), 201);
+  assert("id" in domain, "a domain was added");
   // The names are in no DNS, so the operator vouches for them.
   const at = { path: { tenant_id: tenant.id, domain_id: domain.id } };
   const operator = client(setting("PILLARBOX_KEY"));
@@ -222,10 +225,11 @@ async function leaveAndReturn(portal: Api, customer: Customer): Promise<void> {
   assert.deepEqual([operation.status, operation.done], ["succeeded", operation.total]);
   const made = { name: "A trial", country: "DE", currency: "EUR" as const, trial_ends_at: "2099-01-01T00:00:00Z" };
   const trial = ok(await portal.POST("/v1/tenants", { body: made }), 201);
-  assert.equal(trial.status, "trial");
+  assert("id" in trial && trial.status === "trial", "a tenant is tried");
   const params = { path: { tenant_id: trial.id } };
   assert.equal((await portal.DELETE("/v1/tenants/{tenant_id}", { params })).response.status, 204);
   const back = ok(await portal.POST("/v1/tenants/{tenant_id}/restore", { params }), 200);
+  assert("id" in back, "the tenant was restored");
   assert.deepEqual([back.id, back.status, back.deleted_at], [trial.id, "trial", null]);
   step(`operation ${operation.id}, tenant ${trial.id} deleted and restored`);
 }
@@ -255,7 +259,9 @@ async function shareAndGroup(portal: Api, customer: Customer): Promise<void> {
   ok(await portal.POST("/v1/tenants/{tenant_id}/mailboxes/{mailbox_id}/restore", { params: { path }, body: {} }), 200);
   const group = async (display_name: string, members: string[]) => {
     const body = { display_name, address: at(display_name), members };
-    return ok(await portal.POST("/v1/tenants/{tenant_id}/groups", { params, body }), 201);
+    const made = ok(await portal.POST("/v1/tenants/{tenant_id}/groups", { params, body }), 201);
+    assert("id" in made, "a group was made");
+    return made;
   };
   const inner = await group("inner", [ada.mailbox_id, sales.id]);
   const outer = await group("outer", [inner.id, grace.mailbox_id]);
@@ -318,6 +324,7 @@ async function signIn(portal: Api, customer: Customer): Promise<void> {
 async function comeAndGo(portal: Api, customer: Customer): Promise<void> {
   const path = { tenant_id: customer.tenant.id };
   const tenant = ok(await portal.PATCH("/v1/tenants/{tenant_id}", { params: { path }, body: { seats: { limit: null } } }), 200);
+  assert("id" in tenant, "the tenant was changed");
   assert.deepEqual(tenant.seats, { limit: null, used: customer.users.length });
   const { id } = await hire(portal, customer, "donald");
   const params = { path: { ...path, user_id: id } };

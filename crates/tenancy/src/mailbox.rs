@@ -1,7 +1,6 @@
 //! Mailboxes and their limits. What is in them is the mail store's.
 
 pub mod count;
-mod dry_run;
 mod lifecycle;
 mod store;
 
@@ -13,7 +12,6 @@ use crate::named::named;
 use crate::quota::{self, Bounds, Threshold};
 use crate::{Action, Ctx, Error, TenantTx, event, require_version};
 
-pub use dry_run::{Trial, dry_run};
 pub(crate) use lifecycle::require_manageable;
 pub use lifecycle::{MailboxChange, NewMailbox, create, delete, restore, update};
 pub(crate) use store::lock;

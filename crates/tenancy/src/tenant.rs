@@ -13,6 +13,7 @@ use serde_json::json;
 
 use crate::branding::{self, Branding, BrandingChange, Effective};
 use crate::caps::{self, Delta};
+use crate::effect::{self, Level};
 use crate::policy::Capability;
 use crate::standing::{self, Standing};
 use crate::{
@@ -173,6 +174,7 @@ pub async fn create(caller: &Caller, new: NewTenant) -> Result<Tenant, Error> {
     let trail = Scope::Tenant(tenant.id);
     event::record_on(&mut tx, caller, trail, event::Kind::TenantCreated, tenant.id, shown(&tenant)).await?;
     caps::count_above(&mut tx, reseller.path(), Delta { tenants: 1, ..Delta::default() }).await?;
+    effect::note(&mut tx, caller, Level::Tenant(tenant.id)).await?;
     tx.commit().await?;
     Ok(tenant)
 }

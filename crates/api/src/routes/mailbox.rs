@@ -1,18 +1,19 @@
 //! Mailboxes, their quotas and their folders.
 
 use axum::Json as Answer;
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
 use chrono::{DateTime, Utc};
 use kernel::{FolderId, MailboxId, Page, UserId};
 use mailstore::folder;
 use serde::{Deserialize, Deserializer, Serialize};
-use tenancy::mailbox::{self, Kind, Trial};
+use tenancy::Caller;
+use tenancy::mailbox::{self, Kind};
 use tenancy::quota::{Bounds, Threshold};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::dry_run::{self, DryRun, Effect};
+use super::dry_run::{DryRun, OrEffect};
 use super::paths::{MailboxPath, TenantPath};
 use super::user::Deleted;
 use crate::extract::{Bearer, Json, Path, Query};
@@ -79,16 +80,6 @@ impl ExplainedQuota {
             inherited_from: effective.inherited_from,
         }
     }
-}
-
-/// A quota that was set, or what setting it would come to.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(untagged)]
-enum QuotaAnswer {
-    /// Set.
-    Quota(ExplainedQuota),
-    /// With `dry_run`.
-    Effect(Effect),
 }
 
 /// Bounds to set; they must not fall in the order warn, block_send, quota.
@@ -276,7 +267,7 @@ async fn get_quota(
 /// absent is lifted.
 #[utoipa::path(put, path = "/v1/tenants/{tenant_id}/mailboxes/{mailbox_id}/quota", tag = "Mailboxes", operation_id = "set_quota",
     params(MailboxPath, DryRun),
-    responses((status = 200, description = "The quota as it is now, and what is used of it; with `dry_run`, what it would come to instead.", body = QuotaAnswer),
+    responses((status = 200, description = "The quota as it is now, and what is used of it; with `dry_run`, what it would come to instead.", body = OrEffect<ExplainedQuota>),
         (status = 409, description = "The quotas would add up to more than the tenant's storage, which it does not allow: `pool_overallocated`.")),
     extensions(("x-required-action" = json!("quotas:write"))))]
 async fn set_quota(
@@ -286,15 +277,12 @@ async fn set_quota(
     Query(query): Query<DryRun>,
     Json(body): Json<NewQuota>,
 ) -> Result<Response, Problem> {
-    let ctx = caller.enter(at.tenant_id).await?;
-    if query.dry_run {
-        let trial = Trial::SetQuota(at.mailbox_id, version, body.into());
-        let effect = dry_run::priced(&ctx, mailbox::dry_run(&ctx, trial).await?).await?;
-        return Ok(Answer(QuotaAnswer::Effect(effect)).into_response());
-    }
-    let (mailbox, effective) = mailbox::set_quota(&ctx, at.mailbox_id, version, body.into()).await?;
-    let quota = QuotaAnswer::Quota(ExplainedQuota::new(&mailbox, effective));
-    Ok(Tagged(mailbox.version, Answer(quota)).into_response())
+    let set = async move |caller: Caller| {
+        let ctx = caller.enter(at.tenant_id).await?;
+        let (mailbox, effective) = mailbox::set_quota(&ctx, at.mailbox_id, version, body.into()).await?;
+        Ok(Tagged(mailbox.version, Answer(ExplainedQuota::new(&mailbox, effective))))
+    };
+    query.carry_out(caller, set).await
 }
 
 /// List a mailbox's folders

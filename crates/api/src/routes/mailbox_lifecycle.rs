@@ -2,19 +2,20 @@
 
 use axum::Json as Answer;
 use axum::http::StatusCode;
-use axum::response::{IntoResponse as _, Response};
-use serde::{Deserialize, Deserializer, Serialize};
-use tenancy::mailbox::{self, Kind, Trial};
+use axum::response::Response;
+use serde::{Deserialize, Deserializer};
+use tenancy::Caller;
+use tenancy::mailbox::{self, Kind};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::dry_run::{self, DryRun, Effect};
+use super::dry_run::{DryRun, Effect, OrEffect};
 use super::mailbox::{Mailbox, tagged};
 use super::paths::{MailboxPath, TenantPath};
 use crate::extract::{Bearer, Json, Path, Query, not_null};
 use crate::problem::Problem;
-use crate::version::{IfMatch, Tagged};
+use crate::version::IfMatch;
 use crate::{Api, schema};
 
 /// A mailbox to create.
@@ -60,7 +61,6 @@ async fn create(
     Query(query): Query<DryRun>,
     Json(body): Json<NewMailbox>,
 ) -> Result<Response, Problem> {
-    let ctx = caller.enter(at.tenant_id).await?;
     let new = mailbox::NewMailbox {
         kind: body.kind,
         display_name: body.display_name,
@@ -68,11 +68,11 @@ async fn create(
         aliases: body.aliases,
         quota_bytes: body.quota_bytes,
     };
-    if query.dry_run {
-        return dry_run::answer(&ctx, mailbox::dry_run(&ctx, Trial::Create(new)).await?).await;
-    }
-    let mailbox: Mailbox = mailbox::create(&ctx, new).await?.into();
-    Ok((StatusCode::CREATED, Answer(mailbox)).into_response())
+    let create = async move |caller: Caller| {
+        let ctx = caller.enter(at.tenant_id).await?;
+        Ok((StatusCode::CREATED, Answer(Mailbox::from(mailbox::create(&ctx, new).await?))))
+    };
+    query.carry_out(caller, create).await
 }
 
 /// What of a mailbox is to change (RFC 7396).
@@ -97,23 +97,27 @@ struct MailboxPatch {
 ///
 /// A personal one changes with its user.
 #[utoipa::path(patch, path = "/v1/tenants/{tenant_id}/mailboxes/{mailbox_id}", tag = "Mailboxes", operation_id = "update_mailbox",
-    params(MailboxPath),
-    responses((status = 200, description = "The mailbox as it is now.", body = Mailbox),
+    params(MailboxPath, DryRun),
+    responses((status = 200, description = "The mailbox as it is now; with `dry_run`, what it would come to instead.", body = OrEffect<Mailbox>),
         (status = 409, description = "It is a user's own (`mailbox_is_personal`), or an address is in use (`address_taken`).")),
     extensions(("x-required-action" = json!("mailboxes:write"))))]
 async fn update(
     Bearer(caller): Bearer,
     Path(at): Path<MailboxPath>,
     IfMatch(version): IfMatch,
+    Query(query): Query<DryRun>,
     Json(body): Json<MailboxPatch>,
-) -> Result<Tagged<Answer<Mailbox>>, Problem> {
-    let ctx = caller.enter(at.tenant_id).await?;
+) -> Result<Response, Problem> {
     let change = mailbox::MailboxChange {
         display_name: body.display_name,
         address: body.address,
         aliases: body.aliases,
     };
-    Ok(tagged(mailbox::update(&ctx, at.mailbox_id, version, change).await?))
+    let update = async move |caller: Caller| {
+        let ctx = caller.enter(at.tenant_id).await?;
+        Ok(tagged(mailbox::update(&ctx, at.mailbox_id, version, change).await?))
+    };
+    query.carry_out(caller, update).await
 }
 
 /// Delete a mailbox that is nobody's own
@@ -131,13 +135,12 @@ async fn delete(
     IfMatch(version): IfMatch,
     Query(query): Query<DryRun>,
 ) -> Result<Response, Problem> {
-    let ctx = caller.enter(at.tenant_id).await?;
-    if query.dry_run {
-        let trial = Trial::Delete(at.mailbox_id, version);
-        return dry_run::answer(&ctx, mailbox::dry_run(&ctx, trial).await?).await;
-    }
-    mailbox::delete(&ctx, at.mailbox_id, version).await?;
-    Ok(StatusCode::NO_CONTENT.into_response())
+    let delete = async move |caller: Caller| {
+        let ctx = caller.enter(at.tenant_id).await?;
+        mailbox::delete(&ctx, at.mailbox_id, version).await?;
+        Ok(StatusCode::NO_CONTENT)
+    };
+    query.carry_out(caller, delete).await
 }
 
 /// How a mailbox is to be restored.
@@ -150,22 +153,12 @@ struct RestoreMailbox {
     address: Option<String>,
 }
 
-/// A restored mailbox, or what restoring it would come to.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(untagged)]
-enum RestoreMailboxAnswer {
-    /// Restored.
-    Mailbox(Mailbox),
-    /// With `dry_run`.
-    Effect(Effect),
-}
-
 /// Restore a deleted mailbox that is nobody's own
 ///
 /// For 30 days, by the same id, with its mail, and with those of its addresses that nobody has taken meanwhile.
 #[utoipa::path(post, path = "/v1/tenants/{tenant_id}/mailboxes/{mailbox_id}/restore", tag = "Mailboxes", operation_id = "restore_mailbox",
     params(MailboxPath, DryRun),
-    responses((status = 200, description = "The mailbox, restored; with `dry_run`, what it would come to instead.", body = RestoreMailboxAnswer),
+    responses((status = 200, description = "The mailbox, restored; with `dry_run`, what it would come to instead.", body = OrEffect<Mailbox>),
         (status = 409, description = "It is a user's own (`mailbox_is_personal`), the address is in use (`address_taken`), it is too late (`restore_expired`), or the quotas would add up to more than the tenant's storage, which it does not allow (`pool_overallocated`)."),
         (status = 422, description = "A pool of bytes has no room for the mail: `quota_exceeded`.")),
     extensions(("x-required-action" = json!("mailboxes:write"))))]
@@ -175,15 +168,11 @@ async fn restore(
     Query(query): Query<DryRun>,
     Json(body): Json<RestoreMailbox>,
 ) -> Result<Response, Problem> {
-    let ctx = caller.enter(at.tenant_id).await?;
-    if query.dry_run {
-        let trial = Trial::Restore(at.mailbox_id, body.address);
-        let effect = dry_run::priced(&ctx, mailbox::dry_run(&ctx, trial).await?).await?;
-        return Ok(Answer(RestoreMailboxAnswer::Effect(effect)).into_response());
-    }
-    let mailbox = mailbox::restore(&ctx, at.mailbox_id, body.address.as_deref()).await?;
-    let version = mailbox.version;
-    Ok(Tagged(version, Answer(RestoreMailboxAnswer::Mailbox(mailbox.into()))).into_response())
+    let restore = async move |caller: Caller| {
+        let ctx = caller.enter(at.tenant_id).await?;
+        Ok(tagged(mailbox::restore(&ctx, at.mailbox_id, body.address.as_deref()).await?))
+    };
+    query.carry_out(caller, restore).await
 }
 
 pub(crate) fn router() -> OpenApiRouter<Api> {

@@ -3,17 +3,17 @@
 use axum::Json as Answer;
 use axum::http::StatusCode;
 use axum::http::header::LOCATION;
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
 use chrono::{DateTime, Utc};
 use kernel::OperationId;
 use serde::{Deserialize, Serialize};
-use tenancy::operation;
-use tenancy::user::{self, Fate, Leaving, Trial};
+use tenancy::user::{self, Fate, Leaving};
+use tenancy::{Caller, operation};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::dry_run::{self, DryRun, Effect};
+use super::dry_run::{DryRun, Effect};
 use super::paths::{OperationPath, UserPath};
 use crate::extract::{Bearer, Json, Path, Query};
 use crate::problem::Problem;
@@ -131,20 +131,19 @@ async fn offboard(
     Query(query): Query<DryRun>,
     Json(body): Json<Offboard>,
 ) -> Result<Response, Problem> {
-    let ctx = caller.enter(at.tenant_id).await?;
     let mailbox = match body.mailbox {
         MailboxFate::Keep => Fate::Keep,
         MailboxFate::Shared => Fate::Shared,
         MailboxFate::Archive => Fate::Archive,
     };
     let leaving = Leaving { mailbox, release_seat: body.release_seat };
-    if query.dry_run {
-        let effect = user::dry_run(&ctx, Trial::Offboard(at.user_id, version, leaving)).await?;
-        return dry_run::answer(&ctx, effect).await;
-    }
-    let operation = user::offboard(&ctx, at.user_id, version, leaving).await?;
-    let location = format!("/v1/operations/{}", operation.id);
-    Ok((StatusCode::ACCEPTED, [(LOCATION, location)], Answer(Operation::from(operation))).into_response())
+    let offboard = async move |caller: Caller| {
+        let ctx = caller.enter(at.tenant_id).await?;
+        let operation = user::offboard(&ctx, at.user_id, version, leaving).await?;
+        let location = format!("/v1/operations/{}", operation.id);
+        Ok((StatusCode::ACCEPTED, [(LOCATION, location)], Answer(Operation::from(operation))))
+    };
+    query.carry_out(caller, offboard).await
 }
 
 pub(crate) fn router() -> OpenApiRouter<Api> {

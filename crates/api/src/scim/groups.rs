@@ -6,9 +6,9 @@ use kernel::GroupId;
 use scim::message::list_response;
 use scim::{Error, Group, ScimType, patch};
 use serde_json::Value;
-use tenancy::Ctx;
 use tenancy::group;
 use tenancy::group::directory::{self, Found, Lookup, MAX_SCANNED, Roster, Search};
+use tenancy::{Action, Ctx};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -24,7 +24,7 @@ use crate::routes::paths::{GroupPath, TenantPath};
 /// List groups for a directory
 ///
 /// Leave the members out (`excludedAttributes=members`) where they are not needed. Filters that compare `displayName`, `externalId`, `id` or
-/// `members.value` by `eq` are looked up; others look at each group, of at most 50,000.
+/// `members.value` by `eq` are looked up; others look at each group. No more than 50,000 are looked at.
 #[utoipa::path(get, path = "/scim/v2/{tenant_id}/Groups", tag = "SCIM", operation_id = "scim_list_groups",
     params(TenantPath, ListQuery),
     responses((status = 200, description = "Those that match; none is a list as well.", body = ScimList, content_type = "application/scim+json")),
@@ -44,6 +44,8 @@ async fn list(
 
 /// The groups that the filter matches; without members where nothing asks for them.
 async fn matching(ctx: &Ctx, asked: &Asked) -> Result<Found, Problem> {
+    // Also where the filter says by itself that there is none.
+    ctx.require(Action::GroupRead)?;
     let none = Found { total: 0, rosters: Vec::new() };
     let filter = asked.filter.as_ref();
     let equality = |path| filter.and_then(|filter| filter.equality(path));
@@ -81,7 +83,7 @@ async fn matching(ctx: &Ctx, asked: &Asked) -> Result<Found, Problem> {
 /// RFC 7644 §3.12.
 fn too_many() -> Error {
     let detail = format!(
-        "of more than {MAX_SCANNED} groups, a filter finds some by displayName, externalId, id or members.value eq"
+        "there are more than {MAX_SCANNED} groups to look at; displayName, externalId, id and members.value by eq leave fewer"
     );
     Error::new(ScimType::TooMany, detail)
 }

@@ -5,7 +5,7 @@ use kernel::{GroupId, MailboxId, PageRequest};
 use sqlx::types::chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::directory::{Entry, Lookup};
+use super::directory::Lookup;
 use super::{Group, GroupChange, Member};
 use crate::TenantTx;
 
@@ -76,11 +76,7 @@ async fn select(
     page: &PageRequest,
 ) -> Result<Vec<Group>, Error> {
     let tenant_id = tx.tenant_id().uuid();
-    let (user_id, group_id) = match lookup.member {
-        Some(Entry::User(id)) => (Some(id.uuid()), None),
-        Some(Entry::Group(id)) => (None, Some(id.uuid())),
-        None => (None, None),
-    };
+    let (user_id, group_id) = lookup.member_ids();
     let rows = sqlx::query_as!(
         Row,
         r#"select g.id, g.display_name, g.external_id, g.created_at, g.version,

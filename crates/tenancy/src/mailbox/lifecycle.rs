@@ -47,7 +47,7 @@ pub async fn create(ctx: &Ctx, new: NewMailbox) -> Result<Mailbox, Error> {
     Ok(mailbox)
 }
 
-pub(super) async fn create_in(tx: &mut TenantTx, ctx: &Ctx, new: NewMailbox) -> Result<Mailbox, Error> {
+async fn create_in(tx: &mut TenantTx, ctx: &Ctx, new: NewMailbox) -> Result<Mailbox, Error> {
     let mut checks = Checks::default();
     let is_made = matches!(new.kind, Kind::Shared | Kind::Room | Kind::Equipment);
     checks.require(is_made, "/kind", "must be shared, room or equipment");
@@ -109,7 +109,7 @@ pub async fn delete(ctx: &Ctx, id: MailboxId, if_version: Option<i64>) -> Result
     Ok(())
 }
 
-pub(super) async fn delete_in(
+async fn delete_in(
     tx: &mut TenantTx,
     ctx: &Ctx,
     id: MailboxId,
@@ -138,7 +138,7 @@ pub async fn restore(ctx: &Ctx, id: MailboxId, address: Option<&str>) -> Result<
     Ok(mailbox)
 }
 
-pub(super) async fn restore_in(
+async fn restore_in(
     tx: &mut TenantTx,
     ctx: &Ctx,
     id: MailboxId,

@@ -51,7 +51,7 @@ pub async fn offboard(
 }
 
 /// What can be said of a leaving without looking at who leaves.
-pub(super) fn check(ctx: &Ctx, leaving: Leaving) -> Result<(), Error> {
+fn check(ctx: &Ctx, leaving: Leaving) -> Result<(), Error> {
     if leaving.mailbox != Fate::Keep {
         ctx.require(Action::MailboxWrite)?;
         if !leaving.release_seat {
@@ -62,7 +62,7 @@ pub(super) fn check(ctx: &Ctx, leaving: Leaving) -> Result<(), Error> {
     Ok(())
 }
 
-pub(super) async fn offboard_in(
+async fn offboard_in(
     tx: &mut TenantTx,
     ctx: &Ctx,
     id: UserId,

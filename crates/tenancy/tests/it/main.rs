@@ -5,6 +5,7 @@ mod address;
 mod auth;
 mod credential;
 mod desk;
+mod effect;
 mod event;
 mod group;
 mod idempotency;

@@ -1,6 +1,7 @@
 //! Groups: what Entra ID and Okta send, in their words.
 
 use serde_json::{Value, json};
+use sqlx::Connection as _;
 
 use super::{Directory, GROUP_URN, url_encoded};
 use crate::support::text;
@@ -216,4 +217,48 @@ async fn lists_are_counted_paged_and_filtered_by_members() {
     }
     let one = directory.groups(&format!(r#"id eq "{inner}""#), "&startIndex=2").await;
     assert_eq!((&one["totalResults"], ids(&one).len()), (&json!(1), 0));
+}
+
+#[tokio::test]
+async fn of_too_many_groups_none_is_looked_at_whatever_the_filter_compares() {
+    let directory = Directory::new().await;
+    let [ada] = directory.ids(["ada"]).await;
+    let uuid = |id: &str| id.split_once('_').unwrap().1.to_owned();
+    let mut connection = sqlx::PgConnection::connect(&directory.app.db.url()).await.unwrap();
+    sqlx::raw_sql("set role pillarbox_system").execute(&mut connection).await.unwrap();
+    let fill = "with made as (
+          insert into groups (tenant_id, id, display_name, created_at)
+          select u.tenant_id, gen_random_uuid(), 'Team', now() from users u, generate_series(1, $2) where u.id = $1::uuid
+          returning tenant_id, id)
+        insert into group_members (tenant_id, group_id, member_id, mailbox_id)
+        select made.tenant_id, made.id, m.id, m.id from made join mailboxes m on m.user_id = $1::uuid";
+    sqlx::query(fill).bind(uuid(&ada)).bind(50_001).execute(&mut connection).await.unwrap();
+    let one = directory.group(json!({"displayName": "Other", "externalId": "g-1"})).await;
+    let filters = [
+        format!(r#"members.value eq "{ada}""#),
+        format!(r#"members[value eq "{ada}"] and displayName sw "O""#),
+        r#"displayName eq "team""#.to_owned(),
+        r#"displayName co "Other""#.to_owned(),
+    ];
+    for filter in filters {
+        let path = format!("/Groups?count=1&filter={}", url_encoded(&filter));
+        directory.get(&path).await.expect_scim(400, Some("tooMany"));
+    }
+    for filter in [r#"displayName eq "other""#, r#"externalId eq "g-1""#] {
+        let found = directory.groups(filter, "").await;
+        assert_eq!(found["Resources"][0]["id"], one.trim_start_matches("/Groups/"), "{filter}");
+    }
+    assert_eq!(directory.get("/Groups?count=1").await.expect(200)["totalResults"], 50_002);
+}
+
+#[tokio::test]
+async fn who_may_not_read_groups_is_told_so_whatever_they_filter_by() {
+    let directory = Directory::new().await;
+    let path = format!("{}/api-keys", directory.tenant);
+    let body = json!({"role": "tenant_admin", "actions": ["users:read"]});
+    let key = text(&directory.app.post(&directory.admin, &path, body).await.expect(201)["secret"]);
+    for filter in [r#"id eq "x""#, r#"members.value eq "x""#, r#"displayName eq "x""#] {
+        let path = format!("{}/Groups?filter={}", directory.base, url_encoded(filter));
+        directory.app.get(&key, &path).await.expect_scim(403, None);
+    }
 }

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use kernel::{Cursor, GroupId, Page, PageRequest};
+use uuid::Uuid;
 
 use super::{Entry, Roster, store};
 use crate::group::{Group, store as groups};
 use crate::user::directory::Window;
 use crate::{Action, Ctx, Error, TenantTx};
 
-/// The most groups that [`list`] looks at for a filter that no index answers.
+/// The most groups that [`list`] looks at for a filter.
 pub const MAX_SCANNED: u64 = 50_000;
 
 /// Which groups are looked at; of those, a filter keeps some.
@@ -21,6 +22,17 @@ pub struct Lookup {
     pub display_name: Option<String>,
     /// Only those that have this member.
     pub member: Option<Entry>,
+}
+
+impl Lookup {
+    /// The member's id in tables, as a user or as a group.
+    pub(in crate::group) fn member_ids(&self) -> (Option<Uuid>, Option<Uuid>) {
+        match self.member {
+            Some(Entry::User(id)) => (Some(id.uuid()), None),
+            Some(Entry::Group(id)) => (None, Some(id.uuid())),
+            None => (None, None),
+        }
+    }
 }
 
 /// What is asked for.
@@ -56,10 +68,12 @@ pub async fn list(
 ) -> Result<Option<Found>, Error> {
     ctx.require(Action::GroupRead)?;
     let mut tx = ctx.begin().await?;
-    let are_all_looked_at = search.lookup == Lookup::default();
     let mut found = match keep {
-        None if are_all_looked_at => count(&mut tx, search.window).await?,
-        _ if are_all_looked_at && store::count(&mut tx).await?.unsigned_abs() > MAX_SCANNED => {
+        None if search.lookup == Lookup::default() => count(&mut tx, search.window).await?,
+        // Of an external id there is one.
+        _ if search.lookup.external_id.is_none()
+            && store::count(&mut tx, &search.lookup).await?.unsigned_abs() > MAX_SCANNED =>
+        {
             return Ok(None);
         }
         keep => scan(&mut tx, search, keep).await?,
@@ -76,7 +90,7 @@ pub async fn list(
 
 /// All groups, of which those before the window are passed over.
 async fn count(tx: &mut TenantTx, window: Window) -> Result<Found, Error> {
-    let total = store::count(tx).await?.unsigned_abs();
+    let total = store::count(tx, &Lookup::default()).await?.unsigned_abs();
     if window.limit == 0 || window.offset >= total {
         return Ok(Found { total, rosters: Vec::new() });
     }
