@@ -386,14 +386,19 @@ mod tests {
         };
         // 21 beyond the pool, in parts of 11, 11 and 9.
         let thousandths = Share::from;
-        let first = Some(("usage", 7, 74, thousandths(7451)));
-        assert_eq!(billed([21, 21, 0, 19]), [first, first, None, Some(("usage", 7, 62, thousandths(6098)))]);
+        let expected = [
+            Some(("usage", 7, 74, thousandths(7451))),
+            Some(("usage", 7, 75, thousandths(7452))),
+            None,
+            Some(("usage", 7, 61, thousandths(6097))),
+        ];
+        assert_eq!(billed([21, 21, 0, 19]), expected);
         // 10, in parts of 11 and 9.
         let expected = [
             Some(("credit", -2, -19, thousandths(5500))),
-            Some(("credit", -7, -74, thousandths(0))),
+            Some(("credit", -7, -75, thousandths(0))),
             None,
-            Some(("credit", -2, -17, thousandths(4500))),
+            Some(("credit", -2, -16, thousandths(4500))),
         ];
         assert_eq!(billed([21, 10, 0, 19]), expected);
         assert_eq!(billed([21, 10, 0, 19]), [None; 4]);
