@@ -1,7 +1,7 @@
 //! What a change would come to: it is made as it is always made, with every check, cap and lock, and taken back where it would be
 //! committed. It holds for the moment.
 //!
-//! A caller who tries has a [`db::Db`] by which nothing is committed, and a [`Trial`] in which the transaction that would be
+//! A caller who tries has a [`db::Db`] by which nothing is committed, and a `Trial` in which the transaction that would be
 //! leaves what it came to. So no service has a second way for it.
 
 mod store;
