@@ -45,6 +45,17 @@ pub async fn of(tx: &mut TenantTx) -> Result<Vec<StorageSample>, db::Error> {
     store::of(tx).await
 }
 
+impl StorageSample {
+    /// Of a tenant's samples, oldest first, those up to the one at a position, or without it none; `None` if it is not among them.
+    pub fn up_to(samples: &[Self], position: Option<i64>) -> Option<&[Self]> {
+        let count = match position {
+            Some(last) => samples.iter().position(|sample| sample.position == last)? + 1,
+            None => 0,
+        };
+        samples.get(..count)
+    }
+}
+
 /// Some of a tenant's samples.
 #[derive(Debug, Clone, Copy)]
 pub struct Wanted {

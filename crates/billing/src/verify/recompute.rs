@@ -52,17 +52,11 @@ impl WholeLog {
             committed: steps_of_levels(committed.iter().copied()),
         };
         let mailboxes = self.mailbox_changes.get(..at.mailbox_changes_known)?;
-        let stored =
-            self.stored.get(..at.storage_sample_known.map_or(Some(0), |last| self.count_to(last))?)?;
+        let stored = StorageSample::up_to(&self.stored, at.storage_sample_known)?;
         Some((
             Used::new(seats, mailboxes, stored),
             self.agreed.first(at.billing, at.terms_known, at.standings_known, at.discounts_known)?.ok()?,
         ))
-    }
-
-    /// How many samples there are up to one; `None` if it is gone.
-    fn count_to(&self, position: i64) -> Option<usize> {
-        Some(self.stored.iter().position(|sample| sample.position == position)? + 1)
     }
 }
 

@@ -72,10 +72,7 @@ impl Logs {
     pub(crate) fn used(&self, known: Known) -> Option<Used> {
         let seats = steps_of_changes(self.seats.get(..known.seat_changes)?.iter().copied());
         let mailboxes = self.mailboxes.get(..known.mailbox_changes)?;
-        let stored = match known.storage_sample {
-            Some(last) => self.stored.iter().position(|sample| sample.position == last)? + 1,
-            None => 0,
-        };
-        Some(Used::new(Log { seats, committed: Vec::new() }, mailboxes, self.stored.get(..stored)?))
+        let stored = StorageSample::up_to(&self.stored, known.storage_sample)?;
+        Some(Used::new(Log { seats, committed: Vec::new() }, mailboxes, stored))
     }
 }
