@@ -157,6 +157,10 @@ def before_call(context, case, kwargs):
     if in_a_story(case):
         # What it has made itself, it means.
         stands = any(value in seen for value in names.values())
+        # What it has made is there, and what it has deleted is gone.
+        tries = (case.query or {}).get("dry_run")
+        if tries is True or tries == "true":
+            del case.query["dry_run"]
     else:
         stands = all(fits(value, names) for value in names.values())
     if not stands and all(ID.fullmatch(str(value)) for value in names.values()):
@@ -245,16 +249,20 @@ BEYOND = {
     "/prices/*/unit_price": "of a flat price, and only of that",
     "/prices/*/tiers": "of a price by tiers, in the order of their limits",
     "/prices/*/grace_days": "of a lock, and only of that",
-    "/prices/*/interval": "at most one price for an item and interval",
+    "/prices/*/interval": "at most one price for an item and interval, and one of a mailbox for each",
+    "/prices/*/removal_policy": "of what is counted, and only of that",
+    "/prices/*/suspension_policy": "of what is counted, and only of that",
+    "/prices/*/included_bytes": "of storage, and only of that",
     "discounts/percentage": "above 0, and instead of an amount",
     "discounts/amount/currency": "the subscription's",
     "discounts/starts_on": "not billed",
     "/ends_on": "after starts_on, or after the present day",
     "/bill_on": "in the years 2000 to 2200",
     "/prices/*/setup_price": "of a reseller's price, and only of that",
+    "/prices/*/changes_billed": "of a reseller's price for a mailbox, and only of that",
     "one-off-items/unit_amount/currency": "the subscription's",
-    "payments/amount/currency": "the tenant's",
-    "payments/invoice_id": "an invoice of the tenant's",
+    "payments/amount/currency": "the one that the customer is billed in",
+    "payments/invoice_id": "an invoice of the customer's",
     "/subscription/price_book_id": "as when it is put",
     "/subscription/term_months": "as when it is put",
     "/subscription/anchor_date": "as when it is put",
@@ -263,7 +271,7 @@ BEYOND = {
     "/remind_after_days": "ascending",
     "/suspend_capabilities": "named exactly when there is a day for them",
     "/cancel_after_days": "not before the suspension",
-    "/received_on": "not after the tenant's present day",
+    "/received_on": "not after the customer's present day",
     "cursor": "made by the server",
 }
 STATES = {"idempotency_key_reuse", "quota_exceeded"}
@@ -276,7 +284,7 @@ def filter_failure(context, failure, case, response):
         return False  # Every sequence of bytes is a message.
     if isinstance(failure, UseAfterFree) and '"status":"deleted"' in response.text:
         return False  # What is deleted can be seen as deleted.
-    if isinstance(failure, EnsureResourceAvailability) and case.operation.path.endswith(("/subscription", "/billing-profile", "/wholesale-agreement", "/wholesale-profile", "/payment-method", "/payment-provider", "/discounts", "/dunning-policy")):
+    if isinstance(failure, EnsureResourceAvailability) and case.operation.path.endswith(("/subscription", "/billing-profile", "/wholesale-agreement", "/wholesale-profile", "/payment-method", "/payment-provider", "/discounts", "/dunning-policy", "/resellers/{reseller_id}/payments", "/resellers/{reseller_id}/statement")):
         return False  # A new tenant or reseller has none.
     if isinstance(failure, RejectedPositiveData) and case.operation.path == "/v1/auth/token":
         body = response.json()  # Each grant needs other fields, and a made-up password is wrong.

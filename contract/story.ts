@@ -61,6 +61,7 @@ function refused<T>(answer: Answer<T, Schemas["Problem"]>, status: number, code:
 /** A reseller and a client with its key. */
 async function foundReseller(operator: Api, name: string): Promise<{ id: string; portal: Api }> {
   const reseller = ok(await operator.POST("/v1/resellers", { body: { name } }), 201);
+  assert("id" in reseller, "a reseller was made");
   const params = { path: { reseller_id: reseller.id } };
   const body = { role: "reseller_admin" } as const;
   const key = ok(await operator.POST("/v1/resellers/{reseller_id}/api-keys", { params, body }), 201);
@@ -86,9 +87,16 @@ async function sayWhoBills(portal: Api, reseller_id: string): Promise<void> {
 async function publishPrices(portal: Api): Promise<Schemas["PriceBook"]> {
   const price = (interval: Interval, unit_price: string): Schemas["NewPrice"] =>
     ({ item: "mailbox", interval, model: "flat", unit_price, currency: "EUR", removal_policy: "credit_to_balance" });
-  const body = { prices: [price("month", "4.99"), price("year", "47.90")] };
+  const shared: Schemas["NewPrice"] = {
+    item: "shared_mailbox", interval: "month", model: "graduated", currency: "EUR",
+    tiers: [{ up_to: 10, unit_price: "0" }, { up_to: null, unit_price: "1.50" }],
+  };
+  const storage: Schemas["NewPrice"] =
+    { item: "storage", interval: "month", model: "flat", unit_price: "0.10", currency: "EUR", included_bytes: 50 * 2 ** 30 };
+  const body = { prices: [price("month", "4.99"), price("year", "47.90"), shared, storage] };
   const book = ok(await portal.POST("/v1/price-books", { body }), 201);
-  assert.deepEqual(book.prices.map((price) => price.unit_price).toSorted(), ["4.99000000", "47.90000000"].toSorted());
+  assert.deepEqual(book.prices.map((price) => price.unit_price), ["4.99000000", "47.90000000", null, "0.10000000"]);
+  assert.deepEqual(book.prices.map((price) => price.included_bytes), [null, null, null, 50 * 2 ** 30]);
   step(`price book ${book.id}`);
   return book;
 }
@@ -104,6 +112,7 @@ async function openTenant(portal: Api, book: Schemas["PriceBook"], interval: Int
     test_clock: true,
   };
   const tenant = ok(await portal.POST("/v1/tenants", { body: made }), 201);
+  assert("id" in tenant, "a tenant was made");
   assert.deepEqual(tenant.seats, { limit: names.length, used: 0 });
   const params = { path: { tenant_id: tenant.id } };
   await setClock(portal, tenant.id, begin);
@@ -116,6 +125,7 @@ async function openTenant(portal: Api, book: Schemas["PriceBook"], interval: Int
   assert.equal(subscription.anchor_date, day(begin));
   const name = `${interval}-${suffix}.example`;
   const domain = ok(await portal.POST("/v1/tenants/{tenant_id}/domains", { params, body: { name } }), 201);
+  assert("id" in domain, "a domain was added");
   // The names are in no DNS, so the operator vouches for them.
   const at = { path: { tenant_id: tenant.id, domain_id: domain.id } };
   const operator = client(setting("PILLARBOX_KEY"));
@@ -161,6 +171,7 @@ async function mailInAndOut(portal: Api, customer: Customer, user: Schemas["User
   const tenant_id = customer.tenant.id;
   const mailbox = { tenant_id, mailbox_id: user.mailbox_id };
   const quota = ok(await portal.PUT("/v1/tenants/{tenant_id}/mailboxes/{mailbox_id}/quota", { params: { path: mailbox }, body: { quota_bytes: 4096 } }), 200);
+  assert("used_bytes" in quota, "the quota was set");
   assert.deepEqual([quota.quota_bytes, quota.used_bytes], [4096, 0]);
   const sent = oddMessage();
   const put = (bytes: Uint8Array) =>
@@ -205,15 +216,20 @@ async function leaveAndReturn(portal: Api, customer: Customer): Promise<void> {
   assert(user, "a third user is needed");
   const path = { tenant_id, user_id: user.id };
   const body = { mailbox: "keep" as const, release_seat: false };
+  const dry = { path, query: { dry_run: true } };
+  const effect = ok(await portal.POST("/v1/tenants/{tenant_id}/users/{user_id}/offboard", { params: dry, body }), 200);
+  assert("seats" in effect && effect.seats.after === effect.seats.before, "the seat would be kept");
   const begun = ok(await portal.POST("/v1/tenants/{tenant_id}/users/{user_id}/offboard", { params: { path }, body }), 202);
+  assert("id" in begun, "an operation was begun");
   const operation = ok(await portal.GET("/v1/operations/{operation_id}", { params: { path: { operation_id: begun.id } } }), 200);
   assert.deepEqual([operation.status, operation.done], ["succeeded", operation.total]);
   const made = { name: "A trial", country: "DE", currency: "EUR" as const, trial_ends_at: "2099-01-01T00:00:00Z" };
   const trial = ok(await portal.POST("/v1/tenants", { body: made }), 201);
-  assert.equal(trial.status, "trial");
+  assert("id" in trial && trial.status === "trial", "a tenant is tried");
   const params = { path: { tenant_id: trial.id } };
   assert.equal((await portal.DELETE("/v1/tenants/{tenant_id}", { params })).response.status, 204);
   const back = ok(await portal.POST("/v1/tenants/{tenant_id}/restore", { params }), 200);
+  assert("id" in back, "the tenant was restored");
   assert.deepEqual([back.id, back.status, back.deleted_at], [trial.id, "trial", null]);
   step(`operation ${operation.id}, tenant ${trial.id} deleted and restored`);
 }
@@ -227,7 +243,9 @@ async function shareAndGroup(portal: Api, customer: Customer): Promise<void> {
   const at = (local: string) => `${local}@${customer.domain.name}`;
   const share = async (local: string) => {
     const body = { kind: "shared" as const, display_name: local, address: at(local) };
-    return ok(await portal.POST("/v1/tenants/{tenant_id}/mailboxes", { params, body }), 201);
+    const made = ok(await portal.POST("/v1/tenants/{tenant_id}/mailboxes", { params, body }), 201);
+    assert("id" in made, "a mailbox was made");
+    return made;
   };
   const [info, sales, gone] = [await share("info"), await share("orders"), await share("gone")];
   for (const user of [ada, grace]) {
@@ -241,7 +259,9 @@ async function shareAndGroup(portal: Api, customer: Customer): Promise<void> {
   ok(await portal.POST("/v1/tenants/{tenant_id}/mailboxes/{mailbox_id}/restore", { params: { path }, body: {} }), 200);
   const group = async (display_name: string, members: string[]) => {
     const body = { display_name, address: at(display_name), members };
-    return ok(await portal.POST("/v1/tenants/{tenant_id}/groups", { params, body }), 201);
+    const made = ok(await portal.POST("/v1/tenants/{tenant_id}/groups", { params, body }), 201);
+    assert("id" in made, "a group was made");
+    return made;
   };
   const inner = await group("inner", [ada.mailbox_id, sales.id]);
   const outer = await group("outer", [inner.id, grace.mailbox_id]);
@@ -304,6 +324,7 @@ async function signIn(portal: Api, customer: Customer): Promise<void> {
 async function comeAndGo(portal: Api, customer: Customer): Promise<void> {
   const path = { tenant_id: customer.tenant.id };
   const tenant = ok(await portal.PATCH("/v1/tenants/{tenant_id}", { params: { path }, body: { seats: { limit: null } } }), 200);
+  assert("id" in tenant, "the tenant was changed");
   assert.deepEqual(tenant.seats, { limit: null, used: customer.users.length });
   const { id } = await hire(portal, customer, "donald");
   const params = { path: { ...path, user_id: id } };
@@ -447,6 +468,7 @@ async function sellWholesale(operator: Api, portal: Api, reseller_id: string, as
   const query = { from: as_of, to: as_of };
   ok(await portal.GET("/v1/resellers/{reseller_id}/margins", { params: { ...params, query } }), 200);
   await exportWholesale(portal, reseller_id, invoice);
+  await payWholesale(operator, portal, reseller_id, invoice);
   step(`wholesale invoice ${invoice.number} of 250.00 EUR`);
 }
 
@@ -464,6 +486,26 @@ async function exportWholesale(portal: Api, reseller_id: string, invoice: Schema
   for (const sums of [lines, ledger]) {
     assert.equal(sums.reduce((sum, row) => sum + row.amount_minor, 0), invoice.total.amount_minor);
   }
+}
+
+/** A transfer that settles the invoice, is paid back in part and stands on the statement. */
+async function payWholesale(operator: Api, portal: Api, reseller_id: string, invoice: Schemas["Invoice"]): Promise<void> {
+  const params = { path: { reseller_id } };
+  const body = { amount: invoice.total, reference: `Thanks, ${invoice.number}`, received_on: day(new Date()) };
+  refused(await portal.POST("/v1/resellers/{reseller_id}/payments", { params, body }), 403, "forbidden");
+  const payment = ok(await operator.POST("/v1/resellers/{reseller_id}/payments", { params, body }), 201);
+  assert.deepEqual([payment.status, payment.invoice_id], ["succeeded", invoice.id]);
+  const state = async () => ok(await portal.GET("/v1/resellers/{reseller_id}/invoices", { params }), 200).data[0];
+  assert.equal((await state())?.status, "paid");
+  const back = { params: { path: { payment_id: payment.id } }, body: { amount: { ...invoice.total, amount_minor: 1000 }, reason: "A test" } };
+  assert.equal(ok(await operator.POST("/v1/payments/{payment_id}/refund", back), 201).status, "succeeded");
+  assert.deepEqual([(await state())?.status, (await state())?.due.amount_minor], ["final", 1000]);
+  const [listed] = ok(await portal.GET("/v1/resellers/{reseller_id}/payments", { params }), 200).data;
+  assert.deepEqual([listed?.id, listed?.refunded.amount_minor], [payment.id, 1000]);
+  const from = invoice.issued_on;
+  const query = { from, to: day(new Date(Date.parse(from) + 2 * 24 * 3600 * 1000)) };
+  const statement = json(ok(await portal.GET("/v1/resellers/{reseller_id}/statement", { params: { ...params, query } }), 200));
+  assert.equal(statement.accounts[0]?.closing_balance.amount_minor, 1000);
 }
 
 /** A policy that is put, read and put again in its version. */

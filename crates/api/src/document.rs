@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use axum::http::Method;
 use utoipa::openapi::header::{Header, HeaderBuilder};
 use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn, PathItem};
 use utoipa::openapi::schema::{ArrayItems, Components, ObjectBuilder, Schema, Type};
@@ -20,6 +21,8 @@ const ACTION: &str = "x-required-action";
 
 /// What utoipa puts before an item's name to name a page of them.
 const LIST: &str = "List_";
+/// The same for an answer that with `dry_run` is another.
+const OR_EFFECT: &str = "OrEffect_";
 
 /// The operations that ask `If-Match`.
 const VERSIONED: &[&str] = &[
@@ -128,7 +131,7 @@ Hosted mailboxes for many tenants, driven by a reseller's portal: resellers, ten
 the mail in them, subscriptions and invoices.
 
 **Conventions.** JSON in `snake_case`; times in RFC 3339, UTC; sizes in `*_bytes`; money as `{\"amount_minor\": 1250, \
-\"currency\": \"EUR\"}`, in whole minor units. Unknown members of a body and unknown query parameters are refused. \
+\"currency\": \"EUR\"}`, in whole minor units. Unknown members of a body and query parameters that a write or a paged list does not know are refused. \
 `PATCH` is a JSON Merge Patch (RFC 7396): an absent member stays as it is.
 
 **Credentials.** `Authorization: Bearer` with an API key's secret or with an access token from `POST /v1/auth/token`. \
@@ -141,7 +144,7 @@ is outside of it answers 404, exactly like what never existed.
 24 hours for the credential that used it. The same key with the same request gives the first answer again, with \
 `Idempotency-Replayed: true` and without secrets that are shown once; with another request it is refused. Refusals of \
 the request itself (400, 401, 403, 413, 415, 422 `invalid_request`) are not kept: mend the request and use the key again. \
-Neither is a 429 or a 503, which changed nothing: send the request with its key again.
+Neither is a 429 or a 503, which changed nothing: send the request with its key again. A dry run leaves its key free for the request itself.
 
 **Limits.** A credential may make so many requests in a minute; a key's access tokens share what the key has. Answers to a \
 proven caller say how it stands, as draft-ietf-httpapi-ratelimit-headers has it: `RateLimit-Policy: \"default\";q=6000;w=60` \
@@ -224,10 +227,16 @@ fn document() -> OpenApi {
     for (path, item) in &mut document.paths.paths {
         let form = Form::of(path);
         let PathItem { get, put, post, delete, patch, .. } = item;
-        let is_post = [(get, false), (put, false), (post, true), (delete, false), (patch, false)];
-        for (operation, is_post) in is_post {
+        let operations = [
+            (Method::GET, get),
+            (Method::PUT, put),
+            (Method::POST, post),
+            (Method::DELETE, delete),
+            (Method::PATCH, patch),
+        ];
+        for (method, operation) in operations {
             if let Some(operation) = operation.as_mut() {
-                complete(operation, is_post, form);
+                complete(operation, &method, form);
             }
         }
     }
@@ -242,7 +251,7 @@ fn common(form: Form) -> &'static [Common] {
     }
 }
 
-fn complete(operation: &mut Operation, is_post: bool, form: Form) {
+fn complete(operation: &mut Operation, method: &Method, form: Form) {
     // The public ones say so themselves, and who calls does not matter to them.
     let is_public = operation.security.is_some();
     if let Some(action) = action(operation) {
@@ -251,7 +260,7 @@ fn complete(operation: &mut Operation, is_post: bool, form: Form) {
             Some(format!("{about}\n\nNeeds the action `{action}`.").trim_start().to_owned());
     }
     describe_ids(operation);
-    let takes_key = is_post && !is_public;
+    let takes_key = method == Method::POST && !is_public;
     let is_versioned = operation.operation_id.as_deref().is_some_and(|id| VERSIONED.contains(&id));
     if is_versioned {
         operation.parameters.get_or_insert_default().push(RefOr::T(if_match()));
@@ -285,7 +294,8 @@ fn complete(operation: &mut Operation, is_post: bool, form: Form) {
             "409" => takes_key,
             "412" => is_versioned,
             "422" if form == Form::Scim => takes_key,
-            "422" => has_body || takes_key || has_query || is_versioned,
+            // A write refuses parameters that it does not know.
+            "422" => !method.is_safe() || has_query,
             _ => true,
         };
         if holds {
@@ -336,9 +346,17 @@ fn limit_headers() -> Vec<(&'static str, Header)> {
     ]
 }
 
-/// A page's items by the name of their schema; utoipa repeats the whole of it in each list.
+/// A page's items, and what a change makes, by the name of their schema; utoipa repeats the whole of it in each.
 fn name_items(components: &mut Components) {
     for (name, schema) in &mut components.schemas {
+        if let Some(item) = name.strip_prefix(OR_EFFECT)
+            && let RefOr::T(Schema::OneOf(either)) = schema
+            && let Some(changed) = either.items.first_mut()
+        {
+            let mut named = Ref::from_schema_name(item);
+            named.description = "What was changed, as it is now.".into();
+            *changed = RefOr::Ref(named);
+        }
         let Some(item) = name.strip_prefix(LIST) else { continue };
         if let RefOr::T(Schema::Object(list)) = schema
             && let Some(RefOr::T(Schema::Array(data))) = list.properties.get_mut("data")

@@ -3,10 +3,11 @@
 use axum::RequestExt as _;
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, FailedToBufferBody};
-use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, WWW_AUTHENTICATE};
 use axum::http::request::Parts;
 use axum::http::{Extensions, HeaderMap, HeaderValue, StatusCode};
+use kernel::TenantId;
 use serde::Deserialize as _;
 use serde::de::DeserializeOwned;
 use tenancy::{Caller, Origin};
@@ -28,19 +29,31 @@ impl FromRequestParts<Api> for Bearer {
         }
         let token = bearer_token(&parts.headers)
             .ok_or_else(|| Problem::unauthenticated("a bearer token is needed"))?;
-        let origin = origin(&parts.extensions, api);
-        let caller = api.auth.bearer(token, origin).await.map_err(|error| match error {
-            tenancy::Error::Unauthenticated => {
-                let challenge =
-                    HeaderValue::from_static("Bearer realm=\"pillarbox\", error=\"invalid_token\"");
-                let detail = "the bearer token is wrong, expired or revoked";
-                Problem::unauthenticated(detail).with_header(WWW_AUTHENTICATE, challenge)
-            }
-            error => error.into(),
-        })?;
+        let (token, origin) = (token.to_owned(), origin(&parts.extensions, api));
+        let tenant_id = tenant_read_of(parts).await;
+        let caller =
+            api.auth.bearer_towards(&token, origin, tenant_id).await.map_err(|error| match error {
+                tenancy::Error::Unauthenticated => {
+                    let challenge =
+                        HeaderValue::from_static("Bearer realm=\"pillarbox\", error=\"invalid_token\"");
+                    let detail = "the bearer token is wrong, expired or revoked";
+                    Problem::unauthenticated(detail).with_header(WWW_AUTHENTICATE, challenge)
+                }
+                error => error.into(),
+            })?;
         parts.extensions.insert(caller.clone());
         Ok(Self(caller))
     }
+}
+
+/// The tenant that a request's path names, if the request only reads: it has no body to wait for, and so enters the tenant
+/// at once.
+async fn tenant_read_of(parts: &mut Parts) -> Option<TenantId> {
+    if !parts.method.is_safe() {
+        return None;
+    }
+    let named = RawPathParams::from_request_parts(parts, &()).await.ok()?;
+    named.iter().find(|(name, _)| *name == "tenant_id").and_then(|(_, id)| id.parse().ok())
 }
 
 /// Where a request comes from, as the outermost layer found out.

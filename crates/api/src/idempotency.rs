@@ -3,7 +3,7 @@
 //! The request's answer is kept when it is final: success, or a refusal that tells of the resources' state. Other
 //! refusals, and what could not be done now, changed nothing: they give the key back, so that the mended request or
 //! the next try can use it. After a fault, or out of time, the key stays claimed, since what the request did is not
-//! known.
+//! known. What is only tried (`dry_run`) claims none.
 
 use std::time::Duration;
 
@@ -53,6 +53,9 @@ pub(crate) async fn replay(
         return Ok(next.run(request).await);
     };
     let key = Key::parse(key)?;
+    if is_trial(&request) {
+        return Ok(next.run(request).await);
+    }
     let (mut parts, body) = request.into_parts();
     let Bearer(caller) = Bearer::from_request_parts(&mut parts, &api).await?;
     let bytes = extract::body(Request::from_parts(parts.clone(), body)).await?;
@@ -65,6 +68,14 @@ pub(crate) async fn replay(
         Ok(None) => Err(Problem::internal("the work was cut at shutdown")),
         Err(panicked) => Err(Problem::internal(panicked)),
     }
+}
+
+/// Whether the request is to change nothing, so that its key stays free for the one that does. No write passes over the
+/// parameter, but SCIM's.
+fn is_trial(request: &Request) -> bool {
+    let query = request.uri().query().unwrap_or_default();
+    Form::of(request.uri().path()) == Form::Problem
+        && url::form_urlencoded::parse(query.as_bytes()).any(|pair| pair == ("dry_run".into(), "true".into()))
 }
 
 /// A key as the client sent it.

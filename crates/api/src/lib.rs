@@ -2,10 +2,12 @@
 //!
 //! A handler translates: it takes a request apart (`extract`), calls one function of a domain and wraps what comes
 //! back. What all requests have in common is in layers, from outside in: `around` (id, span, measures, deadline, form
-//! of errors), `rate` (requests per credential), the limits on bodies, and `idempotency`.
+//! of errors), `rate` (requests per credential), the limits on bodies, `bare` (no parameter where there is none),
+//! and `idempotency`.
 
 mod accept;
 mod around;
+mod bare;
 mod client;
 mod day;
 mod document;

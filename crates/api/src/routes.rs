@@ -60,10 +60,11 @@ use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
+use crate::bare::Bare;
 use crate::file::Downloads;
 use crate::rate::{self, Rates};
 use crate::tasks::Tasks;
-use crate::{Api, around, document, idempotency, scim};
+use crate::{Api, around, bare, document, idempotency, scim};
 
 /// All of the API.
 pub fn router(api: Api) -> Router {
@@ -81,19 +82,24 @@ pub(crate) fn tracked(api: Api, tasks: Tasks) -> Router {
     // The layer reads bodies, so the limit on them has to be known to it already.
     let downloads = Downloads::new(limits, tasks.clone());
     let replay = from_fn_with_state((api.clone(), tasks), idempotency::replay);
+    let bare = |declared: &_| from_fn_with_state(Bare::among(declared), bare::refuse);
     let rates = Arc::new(Rates::new(limits.requests_per_minute));
     let rate = from_fn_with_state((api.clone(), rates), rate::limit);
     let (public, _) = public().split_for_parts();
     let public = public.layer(DefaultBodyLimit::max(limits.body_bytes));
-    let (small, _) = with_small_bodies().split_for_parts();
-    let small =
-        small.layer(replay.clone()).layer(DefaultBodyLimit::max(limits.body_bytes)).layer(rate.clone());
+    let (small, declared) = with_small_bodies().split_for_parts();
+    let small = small
+        .layer(replay.clone())
+        .layer(bare(&declared))
+        .layer(DefaultBodyLimit::max(limits.body_bytes))
+        .layer(rate.clone());
     let (files, _) = with_files().split_for_parts();
     let files = files.layer(Extension(downloads)).layer(rate.clone());
-    let (large, _) = with_messages().split_for_parts();
+    let (large, declared) = with_messages().split_for_parts();
     let turns = Arc::new(Semaphore::new(limits.message_uploads));
     let large = large
         .layer(replay)
+        .layer(bare(&declared))
         .layer(DefaultBodyLimit::max(limits.message_bytes))
         .layer(from_fn_with_state(turns, take_a_turn))
         .layer(rate);

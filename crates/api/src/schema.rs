@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::sync::LazyLock;
 
 use billing::invoice::InvoiceLineKind;
+use billing::price_book::ChangesBilled as Changes;
 use billing::price_book::CycleLength;
 use billing::rating::{PriceBasis, RemovalPolicy as Removal, TaxCategory as Category};
 use billing::statement::EntryKind;
@@ -174,13 +175,16 @@ closed! {
     MessageState: "`live`, or `recoverable` for a deleted one.",
         [message::State::Live, message::State::Recoverable].map(message::State::as_str);
     Interval: "How long a cycle is.", [CycleLength::Month, CycleLength::Year].map(CycleLength::as_str);
-    PriceItem: "What is sold.", ["mailbox"];
-    InvoiceItem: "What was sold: what a price is for, the setup of a subscription, or a one-off item.", ["mailbox", "setup", "one_off"];
+    PriceItem: "What is sold.", ["mailbox", "shared_mailbox", "archive", "storage"];
+    InvoiceItem: "What was sold: what a price is for, the setup of a subscription, or a one-off item.",
+        ["mailbox", "shared_mailbox", "archive", "storage", "setup", "one_off"];
     PriceModel: "How units are priced: `flat`, every unit the same; `graduated`, each by its own tier; `volume`, all by one tier.",
         ["flat", "graduated", "volume"];
     RemovalPolicy: "When a removed unit stops being charged.",
         [Removal::AtCycleEnd, Removal::CreditToBalance, Removal::LockedUntilTermEnd { grace_days: Removal::GRACE_DAYS }]
             .map(Removal::as_str);
+    ChangesBilled: "When what changes in mid-cycle is billed: `monthly`, all together on the next monthly day of the anchor; `daily`, by a run on that day or the next one.",
+        [Changes::Monthly, Changes::Daily].map(Changes::as_str);
     SuspensionPolicy: "Whether days of a suspension are charged.", ["continue", "pause"];
     TaxBehavior: "Whether prices include tax.", [PriceBasis::Exclusive, PriceBasis::Inclusive].map(PriceBasis::as_str);
     TaxCategory: "How something is taxed (UNCL5305): `S` at a rate, `Z` at the zero rate, `E` exempt, `AE` by the customer, `O` not subject to tax.",
@@ -199,7 +203,7 @@ closed! {
     DisputeStatus: "Where a dispute is.", ["open", "won", "lost"];
     PaymentProviderName: "How a payment comes.", ["manual", "stripe"];
     ChargingProvider: "Who takes charges.", ["stripe"];
-    LineKind: "A cycle in advance, units added in one, units removed from one, a charge that comes once, or what is off the line before it.",
+    LineKind: "A cycle in advance, what was used in one that is over, units added in one, units removed from one, a charge that comes once, or what is off the line before it.",
         InvoiceLineKind::ALL.map(InvoiceLineKind::as_str);
     GrantType: "`client_credentials` (a program with an API key), `password` (a person at a first-party portal) or `refresh_token`.",
         ["client_credentials", "password", "refresh_token"];

@@ -10,7 +10,7 @@ use tenancy::{Action, Ctx, TenantTx, event};
 
 use crate::Error;
 use crate::error::{NOT_A_DATE, date};
-use crate::price_book::MAILBOX;
+use crate::price_book::Item;
 use crate::rating::{self, Percentage, UnitPrice};
 use crate::subscription::{self, Subscription};
 
@@ -23,8 +23,8 @@ pub struct Discount {
     pub description: String,
     /// How much.
     pub off: Off,
-    /// Of what alone: `mailbox`; `None`: of whatever has cycles.
-    pub item: Option<String>,
+    /// Of what alone; `None`: a percentage of whatever has cycles, an amount of the seats.
+    pub item: Option<Item>,
     /// The first day.
     pub starts_on: NaiveDate,
     /// The day after the last; `None` if it does not end.
@@ -49,6 +49,15 @@ impl Discount {
         self.ends_on.is_some_and(|end| end <= self.starts_on)
     }
 
+    /// Whether it is off what an item costs.
+    pub(crate) fn is_of(&self, item: Item) -> bool {
+        match (self.item, self.off) {
+            (Some(of), _) => of == item,
+            (None, Off::Percentage(_)) => true,
+            (None, Off::Amount(_)) => item == Item::Mailbox,
+        }
+    }
+
     /// As the rating core has it; `None` for an amount beyond what a price can say.
     pub(crate) fn rated(&self) -> Option<rating::Discount> {
         let off = match self.off {
@@ -71,7 +80,7 @@ pub struct NewDiscount {
     pub percentage: Option<String>,
     /// In the subscription's currency, above 0.
     pub amount: Option<Money>,
-    /// `mailbox`, or nothing for whatever has cycles.
+    /// What it is off alone; nothing for a percentage of whatever has cycles, or an amount off the seats.
     pub item: Option<String>,
     /// A day such as 2026-01-31 that has not been billed.
     pub starts_on: String,
@@ -186,7 +195,7 @@ async fn append(ctx: &Ctx, tx: &mut TenantTx, discount: &Discount, kind: event::
 
 /// What events tell of one.
 fn told(discount: &Discount) -> Value {
-    let mut data = json!({"description": discount.description, "item": discount.item,
+    let mut data = json!({"description": discount.description, "item": discount.item.map(Item::as_str),
         "starts_on": discount.starts_on, "ends_on": discount.ends_on});
     match discount.off {
         Off::Percentage(percentage) => data["percentage"] = json!(percentage.to_string()),
@@ -201,8 +210,9 @@ fn check(ctx: &Ctx, new: NewDiscount) -> Result<Discount, Error> {
     let mut checks = Checks::default();
     checks.name(&new.description, 200, "/description");
     let off = off(&mut checks, &new);
-    let is_known = new.item.as_deref().is_none_or(|item| item == MAILBOX);
-    checks.require(is_known, "/item", "must be mailbox, or absent");
+    let item = new.item.as_deref().map(Item::from_name);
+    let names = "must be mailbox, shared_mailbox, archive or storage, or absent";
+    checks.require(item != Some(None), "/item", names);
     let starts_on = checks.value(date(&new.starts_on), "/starts_on", NOT_A_DATE);
     let ends_on = new.ends_on.as_deref().map(date);
     checks.require(ends_on != Some(None), "/ends_on", NOT_A_DATE);
@@ -211,7 +221,7 @@ fn check(ctx: &Ctx, new: NewDiscount) -> Result<Discount, Error> {
     checks.require(follows, "/ends_on", "must be after starts_on");
     checks.done().map_err(Error::Invalid)?;
     let (Some(off), Some(starts_on)) = (off, starts_on) else { return Err(Error::Invalid(Vec::new())) };
-    let NewDiscount { description, item, .. } = new;
+    let (description, item) = (new.description, item.flatten());
     let (id, set_at) = (ctx.env().new_id(), ctx.now());
     Ok(Discount { id, description, off, item, starts_on, ends_on, set_at })
 }

@@ -1,13 +1,16 @@
-//! What a change of seats would cost, before it is made: the rating core asked twice, with the change and without.
+//! What a change of what is counted would cost, before it is made: the rating core asked twice, with the change and without.
+
+use std::collections::BTreeMap;
 
 use chrono::NaiveDate;
 use kernel::Money;
-use tenancy::{Action, Ctx, seats};
+use tenancy::{Action, Ctx, TenantTx, mailbox, seats, storage_sample};
 
 use crate::Error;
-use crate::rating::{CycleState, Log, document, local_day, steps_of_changes, steps_of_levels};
+use crate::price_book::Item;
+use crate::rating::{Log, local_day, steps_of_changes, steps_of_levels};
 use crate::run::opened;
-use crate::subscription::{self, Subscription};
+use crate::subscription::{self, Cycles, Subscription, Used};
 
 /// What the next invoice comes to more, or less.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,12 +21,12 @@ pub struct PriceDifference {
     pub amount: Money,
 }
 
-/// What `more` seats (fewer, when negative) taken at this moment make of the next invoice. `None` without a subscription,
-/// when it cannot be rated, or when the caller may not see subscriptions.
+/// What so many more units of what is counted (fewer, when negative), taken at this moment, make of the next invoice. `None` without
+/// a subscription, when it cannot be rated, or when the caller may not see subscriptions.
 ///
 /// # Errors
 /// As of any statement.
-pub async fn of_seats(ctx: &Ctx, more: i64) -> Result<Option<PriceDifference>, Error> {
+pub async fn of(ctx: &Ctx, more: &BTreeMap<Item, i64>) -> Result<Option<PriceDifference>, Error> {
     if !ctx.caller().may(Action::SubscriptionRead) {
         return Ok(None);
     }
@@ -31,16 +34,11 @@ pub async fn of_seats(ctx: &Ctx, more: i64) -> Result<Option<PriceDifference>, E
     let Some(subscription) = subscription::store::find(&mut tx).await? else { return Ok(None) };
     let last_billed = subscription::store::last_boundary(&mut tx).await?;
     let cycles = opened(&mut tx, None).await?;
-    let changes = seats::changes(&mut tx, ctx.now()).await?;
-    let changes: Vec<_> = changes.iter().map(|change| (change.at, i64::from(change.delta))).collect();
-    let committed = steps_of_levels(subscription::store::commitments(&mut tx).await?);
+    let used = used(ctx, &mut tx, &subscription, &cycles, last_billed).await?;
     drop(tx);
-    let log = |more| {
-        let changes = changes.iter().copied().chain([(ctx.now(), more)]);
-        Log { seats: steps_of_changes(changes), committed: committed.clone() }
-    };
-    let without = next_invoice(ctx, &subscription, last_billed, cycles.clone(), &log(0));
-    let with = next_invoice(ctx, &subscription, last_billed, cycles, &log(more));
+    let changed = more.iter().fold(used.clone(), |used, (item, more)| used.with(*item, ctx.now(), *more));
+    let without = next_invoice(ctx, &subscription, last_billed, cycles.clone(), &used);
+    let with = next_invoice(ctx, &subscription, last_billed, cycles, &changed);
     let (Ok(Some((next_invoice_on, with))), Ok(Some((_, without)))) = (with, without) else {
         return Ok(None);
     };
@@ -49,25 +47,55 @@ pub async fn of_seats(ctx: &Ctx, more: i64) -> Result<Option<PriceDifference>, E
     Ok(Some(PriceDifference { next_invoice_on, amount }))
 }
 
+/// What is used up to this moment.
+async fn used(
+    ctx: &Ctx,
+    tx: &mut TenantTx,
+    subscription: &Subscription,
+    cycles: &Cycles,
+    last_billed: Option<NaiveDate>,
+) -> Result<Used, Error> {
+    let until = [(ctx.tenant_id(), ctx.now())];
+    let changes = seats::changes(tx, ctx.now()).await?;
+    let seats = Log {
+        seats: steps_of_changes(changes.iter().map(|change| (change.at, i64::from(change.delta)))),
+        committed: steps_of_levels(subscription::store::commitments(tx).await?),
+    };
+    let mailboxes = mailbox::count::changes_of_each(tx, &until).await?;
+    let mailboxes: Vec<_> = mailboxes.into_iter().map(|(_, change)| change).collect();
+    let mut samples = Vec::new();
+    if subscription.agreed.items_beside().contains(&Item::Storage) {
+        let of_storage =
+            cycles.get(&Item::Storage).into_iter().flatten().map(|state| (state.cycle, state.zone));
+        let from = last_billed.unwrap_or(subscription.starts_on());
+        let wanted = Used::samples(ctx, of_storage, from);
+        samples.extend(storage_sample::of_each(tx, &[wanted]).await?.into_iter().map(|(_, sample)| sample));
+    }
+    Ok(Used::new(seats, &mailboxes, &samples))
+}
+
 /// The first boundary that is still to come, and the net of everything outstanding up to it, in minor units. `None` if there
 /// is none.
 fn next_invoice(
     ctx: &Ctx,
     subscription: &Subscription,
     last_billed: Option<NaiveDate>,
-    mut cycles: Vec<CycleState>,
-    log: &Log,
+    mut cycles: Cycles,
+    used: &Used,
 ) -> Result<Option<(NaiveDate, i64)>, Error> {
-    let timeline = subscription.agreed.timeline()?;
+    let timelines = subscription.agreed.timelines()?;
     let today = local_day(ctx.now(), ctx.time_zone());
-    let (mut next, mut net) = (subscription.agreed.next_boundary(last_billed)?, 0_i64);
+    let (mut next, mut settled, mut net) =
+        (subscription.agreed.next_boundary(last_billed)?, last_billed, 0_i64);
     while let Some(boundary) = next {
-        for line in document(&timeline, boundary, ctx.time_zone(), &mut cycles, log)? {
-            net = net.checked_add(line.charge.amount_minor).ok_or(Error::Stored("amount"))?;
+        let at = (boundary, ctx.time_zone());
+        for rated in subscription.agreed.rate(&timelines, at, settled, &mut cycles, used)? {
+            net = net.checked_add(rated.line.charge.amount_minor).ok_or(Error::Stored("amount"))?;
         }
         if boundary > today {
             return Ok(Some((boundary, net)));
         }
+        settled = next;
         next = subscription.agreed.next_boundary(Some(boundary))?;
     }
     Ok(None)

@@ -141,26 +141,36 @@ pub(crate) struct Transfer {
     pub(crate) posted_at: DateTime<Utc>,
 }
 
+impl Movement {
+    fn transfer(&self) -> Transfer {
+        let Self { what, issuer, amount, effective_on, posted_at } = *self;
+        let (reference, code, debit, credit) = match what {
+            Moved::Payment(id) => (id.uuid(), "payment", Account::Cash, Account::Receivable),
+            Moved::Refund(id) => (id.uuid(), "refund", Account::Receivable, Account::Cash),
+            Moved::RefundReturned(id) => (id.uuid(), "refund_returned", Account::Cash, Account::Receivable),
+            Moved::Dispute(id) => (id.uuid(), "dispute", Account::Receivable, Account::Cash),
+            Moved::DisputeReinstated(id) => {
+                (id.uuid(), "dispute_reinstated", Account::Cash, Account::Receivable)
+            }
+        };
+        let leg = Leg { code, debit, credit, amount_minor: amount.amount_minor };
+        Transfer { reference, leg, issuer, currency: amount.currency, effective_on, posted_at }
+    }
+}
+
 /// Posts a payment or refund in the transaction that settles it. A second time is refused by the database.
 pub(crate) async fn post_movement(tx: &mut TenantTx, movement: &Movement) -> Result<(), Error> {
-    let amount_minor = movement.amount.amount_minor;
-    let (reference, code, debit, credit) = match movement.what {
-        Moved::Payment(id) => (id.uuid(), "payment", Account::Cash, Account::Receivable),
-        Moved::Refund(id) => (id.uuid(), "refund", Account::Receivable, Account::Cash),
-        Moved::RefundReturned(id) => (id.uuid(), "refund_returned", Account::Cash, Account::Receivable),
-        Moved::Dispute(id) => (id.uuid(), "dispute", Account::Receivable, Account::Cash),
-        Moved::DisputeReinstated(id) => (id.uuid(), "dispute_reinstated", Account::Cash, Account::Receivable),
-    };
-    let transfer = Transfer {
-        reference,
-        leg: Leg { code, debit, credit, amount_minor },
-        issuer: movement.issuer,
-        currency: movement.amount.currency,
-        effective_on: movement.effective_on,
-        posted_at: movement.posted_at,
-    };
     let tenant_id = tx.tenant_id();
-    Ok(store::insert(tx, &[(tenant_id, transfer)]).await?)
+    Ok(store::insert(tx, &[(tenant_id, movement.transfer())]).await?)
+}
+
+/// Posts what a reseller paid the operator or was paid back, likewise.
+pub(crate) async fn post_wholesale_movement(
+    tx: &mut SystemTx,
+    reseller_id: ResellerId,
+    movement: &Movement,
+) -> Result<(), Error> {
+    Ok(store::insert_wholesale(tx, reseller_id, &movement.transfer()).await?)
 }
 
 /// Posts final documents of tenants.

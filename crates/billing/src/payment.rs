@@ -25,6 +25,7 @@ pub use charge::pay;
 pub use dispute::{Dispute, DisputeStatus};
 pub use provider::{Provider, provider_at};
 pub use reconcile::{Reconciled, reconcile};
+pub(crate) use refund::check as check_refund;
 pub use refund::{Refund, refund};
 pub use status::{PaymentStatus, RefundStatus};
 pub use webhook::receive;
@@ -32,18 +33,20 @@ pub use webhook::receive;
 use crate::error::{NOT_A_DATE, date};
 use crate::ledger::{self, Moved, Movement};
 use crate::rating::local_day;
-use crate::receivable::Receivables;
-use crate::{Error, dunning};
+use crate::receivable::{Receivable, Receivables};
+use crate::{Error, dunning, wholesale};
 
 /// The longest reference or reason, in characters.
 const MAX_TEXT: usize = 500;
+/// The most that one transfer may be, so that no sum of what a ledger holds comes near 64 bits.
+const MAX_AMOUNT_MINOR: i64 = 1_000_000_000_000_000;
 
 /// What a customer paid.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Payment {
     /// Its id.
     pub id: PaymentId,
-    /// Whose money it is.
+    /// Whose money it is; [`crate::OPERATOR`]'s, of what a reseller paid.
     pub issuer_id: ResellerId,
     /// What it is meant for first; `None`: the customer's balance, which settles the oldest.
     pub invoice_id: Option<InvoiceId>,
@@ -70,8 +73,35 @@ pub struct Payment {
 }
 
 impl Payment {
+    /// A bank transfer, which has arrived before anybody records it.
+    pub(crate) fn transfer(
+        id: PaymentId,
+        issuer_id: ResellerId,
+        invoice_id: Option<InvoiceId>,
+        amount: Money,
+        reference: String,
+        received_on: NaiveDate,
+        created_at: DateTime<Utc>,
+    ) -> Self {
+        Self {
+            id,
+            issuer_id,
+            invoice_id,
+            provider: "manual".into(),
+            status: PaymentStatus::Succeeded,
+            amount,
+            refunded: Money::new(0, amount.currency),
+            refunds: Vec::new(),
+            disputes: Vec::new(),
+            reference,
+            failure: None,
+            received_on: Some(received_on),
+            created_at,
+        }
+    }
+
     /// What has arrived and was neither paid back nor taken back.
-    fn left_minor(&self) -> i64 {
+    pub(crate) fn left_minor(&self) -> i64 {
         let taken: i64 = self.disputes.iter().map(Dispute::taken_minor).sum();
         let is_here = self.status == PaymentStatus::Succeeded;
         if is_here { (self.amount.amount_minor - self.refunded.amount_minor - taken).max(0) } else { 0 }
@@ -81,11 +111,11 @@ impl Payment {
 /// A bank transfer that has arrived.
 #[derive(Debug, Clone)]
 pub struct NewTransfer {
-    /// How much, in the currency of the tenant's invoices.
+    /// How much, in the currency of the customer's invoices.
     pub amount: Money,
     /// What it says, at most 500 characters.
     pub reference: String,
-    /// When it arrived, of the form 2026-01-31, not after the tenant's present day.
+    /// When it arrived, of the form 2026-01-31, not after the customer's present day.
     pub received_on: String,
     /// What it is meant for; `None`: as its reference and amount say.
     pub invoice_id: Option<InvoiceId>,
@@ -105,40 +135,33 @@ pub async fn record(ctx: &Ctx, new: NewTransfer) -> Result<Payment, Error> {
     let mut tx = ctx.begin().await?;
     let of_the_tenant = store::currency(&mut tx).await?.ok_or(Error::NotFound)?;
     let received_on = check(&new, of_the_tenant, today)?;
-    let amount = new.amount;
     let receivables = Receivables::read(&mut tx).await?;
-    let invoice = match new.invoice_id {
-        Some(id) => {
-            let named = receivables.get(id).filter(|found| found.currency == amount.currency);
-            let named =
-                named.ok_or_else(|| Error::invalid("/invoice_id", "must be an invoice of the tenant's"))?;
-            Some(Some(named).filter(|found| issuers.contains(&found.issuer)).ok_or(Error::NotFound)?)
-        }
-        None => {
-            let theirs = receivables.iter().filter(|one| issuers.contains(&one.issuer));
-            matching::find(&new.reference, amount, &theirs.collect::<Vec<_>>())
-        }
-    };
+    let invoice = meant_for(&new, &receivables, &issuers)?;
+    let issuer_id = invoice.map_or(ctx.reseller_id(), |invoice| invoice.issuer);
+    let invoice_id = invoice.map(|invoice| invoice.invoice);
     let now = ctx.env().now();
-    let payment = Payment {
-        id: ctx.env().new_id(),
-        issuer_id: invoice.map_or(ctx.reseller_id(), |invoice| invoice.issuer),
-        invoice_id: invoice.map(|invoice| invoice.invoice),
-        provider: "manual".into(),
-        status: PaymentStatus::Succeeded,
-        amount,
-        refunded: Money::new(0, amount.currency),
-        refunds: Vec::new(),
-        disputes: Vec::new(),
-        reference: new.reference,
-        failure: None,
-        received_on: Some(received_on),
-        created_at: now,
-    };
+    let (id, NewTransfer { amount, reference, .. }) = (ctx.env().new_id(), new);
+    let payment = Payment::transfer(id, issuer_id, invoice_id, amount, reference, received_on, now);
     store::insert(&mut tx, &payment).await?;
     arrived(&mut tx, ctx, &payment, received_on, now).await?;
     tx.commit().await?;
     Ok(payment)
+}
+
+/// Which of a customer's invoices a transfer is meant for, if any: the one that it names, else as it matches those of the
+/// issuers that the caller may speak for.
+pub(crate) fn meant_for<'a>(
+    new: &NewTransfer,
+    receivables: &'a Receivables,
+    issuers: &BTreeSet<ResellerId>,
+) -> Result<Option<&'a Receivable>, Error> {
+    let Some(id) = new.invoice_id else {
+        let theirs = receivables.iter().filter(|one| issuers.contains(&one.issuer));
+        return Ok(matching::find(&new.reference, new.amount, &theirs.collect::<Vec<_>>()));
+    };
+    let named = receivables.get(id).filter(|found| found.currency == new.amount.currency);
+    let named = named.ok_or_else(|| Error::invalid("/invoice_id", "must be an invoice of the customer's"))?;
+    if issuers.contains(&named.issuer) { Ok(Some(named)) } else { Err(Error::NotFound) }
 }
 
 /// Whose invoices the caller may say are paid: the tenant's reseller's, and those of former ones that the caller sees.
@@ -190,19 +213,20 @@ async fn failed(tx: &mut TenantTx, ctx: &Ctx, payment: &Payment) -> Result<(), E
     Ok(())
 }
 
-/// The day on which it arrived.
-fn check(new: &NewTransfer, of_the_tenant: Currency, today: NaiveDate) -> Result<NaiveDate, Error> {
+/// The day on which it arrived; of a customer that is billed in a currency, and whose present day it is.
+pub(crate) fn check(new: &NewTransfer, billed_in: Currency, today: NaiveDate) -> Result<NaiveDate, Error> {
     let mut checks = Checks::default();
-    checks.require(new.amount.amount_minor > 0, "/amount/amount_minor", "must be more than 0");
-    let is_its_own = format_args!("must be {of_the_tenant}, which the tenant is billed in");
-    checks.require(new.amount.currency == of_the_tenant, "/amount/currency", is_its_own);
+    let is_in_range = (1..=MAX_AMOUNT_MINOR).contains(&new.amount.amount_minor);
+    checks.require(is_in_range, "/amount/amount_minor", format_args!("must be 1 to {MAX_AMOUNT_MINOR}"));
+    let is_its_own = format_args!("must be {billed_in}, which the customer is billed in");
+    checks.require(new.amount.currency == billed_in, "/amount/currency", is_its_own);
     check_text(&mut checks, &new.reference, "/reference");
     let received_on = checks.value(date(&new.received_on), "/received_on", NOT_A_DATE);
     let is_past = received_on.is_none_or(|day| day <= today);
     checks.require(
         is_past,
         "/received_on",
-        format_args!("must not be after {today}, the tenant's present day"),
+        format_args!("must not be after {today}, the customer's present day"),
     );
     checks.done().map_err(Error::Invalid)?;
     received_on.ok_or_else(|| Error::Invalid(Vec::new()))
@@ -226,22 +250,24 @@ pub async fn list(ctx: &Ctx, page: PageRequest) -> Result<Page<Payment>, Error> 
 }
 
 /// Enters the tenant that a payment is of, a deleted one too for those above it: their money is not deleted. And says
-/// whose money it is.
+/// whose money it is. `None` for one that is no tenant's.
 ///
 /// # Errors
-/// [`Error::NotFound`], the same for one that does not exist and for one of a tenant out of scope.
-async fn enter(caller: &Caller, id: PaymentId) -> Result<(Ctx, ResellerId), Error> {
+/// [`Error::NotFound`] for one of a tenant out of scope.
+async fn enter(caller: &Caller, id: PaymentId) -> Result<Option<(Ctx, ResellerId)>, Error> {
     let found = store::place_of(&mut read(caller.db()).await?, id).await?;
-    let (tenant_id, issuer) = found.ok_or(Error::NotFound)?;
-    Ok((caller.enter_deleted_too(tenant_id).await?, issuer))
+    let Some((tenant_id, issuer)) = found else { return Ok(None) };
+    Ok(Some((caller.enter_deleted_too(tenant_id).await?, issuer)))
 }
 
-/// One payment of the caller's. Those above a deleted tenant still see its payments.
+/// One payment of the caller's, of either level. Those above a deleted tenant still see its payments.
 ///
 /// # Errors
-/// [`Error::NotFound`], the same for one that does not exist and for one of a tenant out of scope.
+/// [`Error::NotFound`], the same for one that does not exist and for one that the caller may not know of.
 pub async fn get(caller: &Caller, id: PaymentId) -> Result<Payment, Error> {
-    let (ctx, _) = enter(caller, id).await?;
+    let Some((ctx, _)) = enter(caller, id).await? else {
+        return wholesale::payment::get(caller, id).await;
+    };
     ctx.require(Action::PaymentRead)?;
     let mut tx = ctx.begin().await?;
     store::find(&mut tx, id).await?.ok_or(Error::NotFound)

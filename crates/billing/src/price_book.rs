@@ -1,18 +1,22 @@
 //! Price books: published versions of an issuer's prices, which never change.
 
+mod changes_billed;
+mod check;
+mod item;
 pub(crate) mod store;
 mod tariff;
 
-use std::collections::BTreeSet;
-
 use chrono::{DateTime, Utc};
 use db::SystemTx;
-use kernel::{Checks, Currency, Env, Page, PageRequest, PriceBookId, PriceId, ResellerId};
+use kernel::{Currency, Page, PageRequest, PriceBookId, PriceId, ResellerId};
 use tenancy::{Action, Caller, Scope};
 
 use crate::Error;
 use crate::rating::{Interval, PriceBasis, RemovalPolicy, SuspensionPolicy, Tariff, UnitPrice};
 use crate::series::{self, OPERATOR, Series};
+
+pub use changes_billed::ChangesBilled;
+pub use item::Item;
 
 /// A published version of an issuer's prices.
 #[derive(Debug, Clone)]
@@ -38,8 +42,8 @@ pub struct PriceBook {
 pub struct Price {
     /// Its id.
     pub id: PriceId,
-    /// What is sold: `mailbox`.
-    pub item: String,
+    /// What is sold.
+    pub item: Item,
     /// How long a cycle is.
     pub interval: CycleLength,
     /// What so many units cost, in major units of the currency.
@@ -50,8 +54,12 @@ pub struct Price {
     pub removal_policy: RemovalPolicy,
     /// Whether days on which the tenant is suspended are charged.
     pub suspension_policy: SuspensionPolicy,
-    /// What the start of a subscription by it is charged once, in major units of the currency.
+    /// What the start of a subscription by it is charged once, in major units of the currency; of seats only.
     pub setup_price: Option<UnitPrice>,
+    /// When changes of a subscription by it are billed, of whatever item; a matter of its price for seats.
+    pub changes_billed: ChangesBilled,
+    /// Of storage, and only of that: the bytes that each seat which is charged may store for nothing.
+    pub included_bytes: Option<i64>,
 }
 
 /// How long a cycle is, as it is offered.
@@ -94,15 +102,19 @@ impl CycleLength {
     }
 }
 
-/// The one item that is sold so far.
-pub(crate) const MAILBOX: &str = "mailbox";
-/// The longest grace that a lock may have.
-const MAX_GRACE_DAYS: u32 = 365;
+/// What of a price only a reseller's has, if it has any: the field.
+fn of_resellers(price: &Price) -> Option<&'static str> {
+    match price {
+        _ if price.setup_price.is_some() => Some("setup_price"),
+        _ if price.changes_billed == ChangesBilled::Daily => Some("changes_billed"),
+        _ => None,
+    }
+}
 
 /// A price as a caller gives it; checked when it is published.
 #[derive(Debug, Clone, Default)]
 pub struct NewPrice {
-    /// `mailbox`.
+    /// `mailbox`, `shared_mailbox`, `archive` or `storage`.
     pub item: String,
     /// `month` or `year`.
     pub interval: String,
@@ -120,8 +132,12 @@ pub struct NewPrice {
     pub suspension_policy: Option<String>,
     /// Of a lock: on how many days a unit may be removed nevertheless; 7 if not given.
     pub grace_days: Option<u32>,
-    /// Of a reseller's: what the start of a subscription by it is charged once; as a unit price.
+    /// Of a reseller's for seats: what the start of a subscription by it is charged once; as a unit price.
     pub setup_price: Option<String>,
+    /// Of a reseller's for seats: `monthly` if not given, or `daily`.
+    pub changes_billed: Option<String>,
+    /// Of storage, which needs it: the bytes that each seat which is charged may store for nothing.
+    pub included_bytes: Option<i64>,
 }
 
 /// A price book as a caller gives it.
@@ -164,12 +180,12 @@ pub async fn publish(
     let NewPriceBook { tax_behavior, prices } = new.into();
     let tax_behavior = PriceBasis::from_name(tax_behavior.as_deref().unwrap_or("exclusive"))
         .ok_or_else(|| Error::invalid("/tax_behavior", "must be exclusive or inclusive"))?;
-    let checked = check(env, &prices)?;
+    let checked = check::all(env, &prices)?;
     let reseller_id = match (reseller_id, caller.scope()) {
         (None, Scope::Operator) => {
-            let charged = checked.iter().position(|price| price.setup_price.is_some());
-            if let Some(index) = charged {
-                let pointer = format!("/prices/{index}/setup_price");
+            let mut fields = checked.iter().map(of_resellers).enumerate();
+            if let Some((index, field)) = fields.find_map(|(index, field)| Some((index, field?))) {
+                let pointer = format!("/prices/{index}/{field}");
                 return Err(Error::invalid(&pointer, "is for a reseller's prices only"));
             }
             None
@@ -233,166 +249,10 @@ pub async fn list(caller: &Caller, page: PageRequest) -> Result<Page<PriceBook>,
     Ok(Page::cut(rows, &page, |book| book.id.uuid()))
 }
 
-fn check(env: &Env, prices: &[NewPrice]) -> Result<Vec<Price>, Error> {
-    let mut checks = Checks::default();
-    checks.require((1..=100).contains(&prices.len()), "/prices", "must have 1 to 100 prices");
-    let mut seen = BTreeSet::new();
-    let mut checked = Vec::new();
-    for (index, new) in prices.iter().enumerate() {
-        let at = |field: &str| format!("/prices/{index}/{field}");
-        checks.require(new.item == MAILBOX, &at("item"), "must be mailbox");
-        let interval = CycleLength::from_name(&new.interval);
-        let interval = checks.value(interval, &at("interval"), "must be month or year");
-        let tariff = tariff::check(&mut checks, new, &at);
-        let currency = new.currency.parse::<Currency>().ok();
-        let currency =
-            checks.value(currency, &at("currency"), "must be an ISO 4217 code that has minor units");
-        let mixed = prices.first().is_some_and(|first| first.currency != new.currency);
-        checks.require(!mixed, &at("currency"), "must be the same in all prices of a book");
-        let policy = removal_policy(&mut checks, new, &at);
-        let suspension = new.suspension_policy.as_deref();
-        let suspension = suspension.map_or(Some(SuspensionPolicy::default()), SuspensionPolicy::from_name);
-        let suspension = checks.value(suspension, &at("suspension_policy"), "must be continue or pause");
-        let setup_price = new.setup_price.as_deref();
-        let setup_price =
-            setup_price.and_then(|text| tariff::unit_price(&mut checks, text, &at("setup_price")));
-        if let (Some(interval), Some(tariff), Some(currency), Some(removal_policy), Some(suspension_policy)) =
-            (interval, tariff, currency, policy, suspension)
-        {
-            let twice = "the book has another price for this item and interval";
-            checks.require(seen.insert((new.item.clone(), interval)), &at("interval"), twice);
-            let item = new.item.clone();
-            let id = env.new_id();
-            checked.push(Price {
-                id,
-                item,
-                interval,
-                tariff,
-                currency,
-                removal_policy,
-                suspension_policy,
-                setup_price,
-            });
-        }
-    }
-    checks.done().map_err(Error::Invalid)?;
-    // They are read in the order of their ids: those made in one millisecond shall be in the order given, too.
-    let mut ids: Vec<PriceId> = checked.iter().map(|price| price.id).collect();
-    ids.sort_unstable();
-    for (price, id) in checked.iter_mut().zip(ids) {
-        price.id = id;
-    }
-    Ok(checked)
-}
-
-fn removal_policy(checks: &mut Checks, new: &NewPrice, at: &dyn Fn(&str) -> String) -> Option<RemovalPolicy> {
-    let policy =
-        new.removal_policy.as_deref().map_or(Some(RemovalPolicy::default()), RemovalPolicy::from_name);
-    let names = "must be at_cycle_end, credit_to_balance or locked_until_term_end";
-    let policy = checks.value(policy, &at("removal_policy"), names);
-    let is_some = format_args!("must be at most {MAX_GRACE_DAYS}");
-    checks.require(new.grace_days.is_none_or(|days| days <= MAX_GRACE_DAYS), &at("grace_days"), is_some);
-    let is_locked = policy.is_none_or(|policy| policy.grace_days().is_some());
-    checks.require(
-        is_locked || new.grace_days.is_none(),
-        &at("grace_days"),
-        "is for locked_until_term_end only",
-    );
-    match (policy?, new.grace_days) {
-        (RemovalPolicy::LockedUntilTermEnd { .. }, Some(grace_days)) => {
-            Some(RemovalPolicy::LockedUntilTermEnd { grace_days })
-        }
-        (policy, _) => Some(policy),
-    }
-}
-
 #[expect(
     clippy::disallowed_methods,
     reason = "price books belong to resellers; each call is bounded by a scope"
 )]
 async fn system(caller: &Caller) -> Result<SystemTx, db::Error> {
     SystemTx::begin(caller.db()).await
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn price() -> NewPrice {
-        NewPrice {
-            item: "mailbox".into(),
-            interval: "month".into(),
-            model: "flat".into(),
-            unit_price: Some("4.50".into()),
-            currency: "EUR".into(),
-            ..NewPrice::default()
-        }
-    }
-
-    fn mistakes(prices: &[NewPrice]) -> Vec<String> {
-        match check(&Env::system(), prices) {
-            Err(Error::Invalid(errors)) => errors.into_iter().map(|error| error.pointer).collect(),
-            other => panic!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn every_mistake_is_pointed_at() {
-        let yearly = NewPrice { interval: "year".into(), ..price() };
-        assert_eq!(check(&Env::system(), &[price(), yearly.clone()]).unwrap().len(), 2);
-        assert_eq!(mistakes(&[]), ["/prices"]);
-        assert_eq!(mistakes(&[price(), price()]), ["/prices/1/interval"]);
-        assert_eq!(
-            mistakes(&[price(), NewPrice { currency: "USD".into(), ..yearly.clone() }]),
-            ["/prices/1/currency"]
-        );
-        assert_eq!(
-            mistakes(&[NewPrice { unit_price: Some("-1".into()), currency: "eur".into(), ..price() }]),
-            ["/prices/0/unit_price", "/prices/0/currency"]
-        );
-        let all_wrong = NewPrice {
-            item: "coffee".into(),
-            interval: "week".into(),
-            model: "fixed".into(),
-            removal_policy: Some("never".into()),
-            suspension_policy: Some("stop".into()),
-            grace_days: Some(366),
-            ..price()
-        };
-        let fields = ["item", "interval", "model", "removal_policy", "grace_days", "suspension_policy"];
-        assert_eq!(mistakes(&[all_wrong]), fields.map(|field| format!("/prices/0/{field}")));
-    }
-
-    #[test]
-    fn only_a_lock_has_days_of_grace() {
-        let locked = NewPrice { removal_policy: Some("locked_until_term_end".into()), ..price() };
-        let of = |new: &NewPrice| check(&Env::system(), std::slice::from_ref(new)).unwrap()[0].removal_policy;
-        assert_eq!(of(&locked).grace_days(), Some(7));
-        assert_eq!(of(&NewPrice { grace_days: Some(0), ..locked }).grace_days(), Some(0));
-        assert_eq!(mistakes(&[NewPrice { grace_days: Some(7), ..price() }]), ["/prices/0/grace_days"]);
-    }
-
-    #[test]
-    fn a_price_is_flat_or_has_tiers() {
-        let tier = |up_to, price: &str| NewTier { up_to, unit_price: price.into() };
-        let tiers = vec![tier(Some(10), "5"), tier(None, "4")];
-        let tiered =
-            NewPrice { model: "graduated".into(), unit_price: None, tiers: tiers.clone(), ..price() };
-        assert!(matches!(
-            check(&Env::system(), std::slice::from_ref(&tiered)).unwrap()[0].tariff,
-            Tariff::Graduated(_)
-        ));
-        let volume = NewPrice { model: "volume".into(), ..tiered.clone() };
-        assert!(matches!(check(&Env::system(), &[volume]).unwrap()[0].tariff, Tariff::Volume(_)));
-        for (wrong, pointer) in [
-            (NewPrice { tiers, ..price() }, "tiers"),
-            (NewPrice { unit_price: None, ..price() }, "unit_price"),
-            (NewPrice { unit_price: Some("4".into()), ..tiered.clone() }, "unit_price"),
-            (NewPrice { tiers: Vec::new(), ..tiered.clone() }, "tiers"),
-            (NewPrice { tiers: vec![tier(Some(10), "5")], ..tiered.clone() }, "tiers"),
-            (NewPrice { tiers: vec![tier(None, "5,0")], ..tiered }, "tiers/0/unit_price"),
-        ] {
-            assert_eq!(mistakes(&[wrong]), [format!("/prices/0/{pointer}")]);
-        }
-    }
 }

@@ -4,7 +4,7 @@
 //! function of the event log ([`Log`]) and of the terms over time ([`Timeline`]), what has been billed is the sum of
 //! its lines so far, and a document carries the difference ([`document()`]). Billing twice therefore adds nothing.
 //!
-//! Beside the cycles of seats stand charges that come once ([`OneOff`]), stored bytes in arrears ([`overage_gib`]),
+//! Beside the cycles of seats stand charges that come once ([`OneOff`]), stored bytes in arrears ([`storage()`]),
 //! amounts off ([`split`], [`AmountOff`]), plans of payment ([`instalment()`]), and the tax of a whole document
 //! ([`totals`], [`treatment`], [`TaxHistory`]).
 
@@ -39,7 +39,9 @@ pub use price::{Amount, Share, UnitPrice, UnitPriceError};
 pub use quantity::{Step, daily_peaks, steps_of_changes, steps_of_levels};
 pub use reconcile::{Billed, Charge, Portion, reconcile, reconcile_parts};
 pub use removal::RemovalPolicy;
-pub use storage::{byte_seconds, overage_gib};
+pub use storage::{
+    Over, Overage, StoragePart, byte_seconds, each_over, overage, sampled_from, storage, storage_parts,
+};
 pub use tariff::{Tariff, Tier, Tiers, TiersError};
 pub use tax::{
     GroupTotal, PriceBasis, TaxCategory, TaxGroup, TaxHistory, TaxLine, TaxParty, TaxedDocument, TaxedPart,

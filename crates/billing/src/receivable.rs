@@ -7,6 +7,7 @@ mod store;
 use std::collections::BTreeMap;
 
 use chrono::NaiveDate;
+use db::SystemTx;
 use kernel::{Currency, InvoiceId, ResellerId};
 use tenancy::TenantTx;
 
@@ -71,7 +72,7 @@ pub fn allocate(invoices: &[Owed], means: &[Means]) -> Option<Allocation> {
     })
 }
 
-/// An invoice of a tenant's, with what is due of it.
+/// An invoice of a customer's, with what is due of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Receivable {
     pub(crate) invoice: InvoiceId,
@@ -84,22 +85,38 @@ pub(crate) struct Receivable {
     pub(crate) due_minor: i64,
 }
 
-/// All invoices of a tenant, the oldest first.
+/// All invoices of a customer, the oldest first.
 #[derive(Debug, Default)]
 pub(crate) struct Receivables(BTreeMap<InvoiceId, Receivable>, Vec<InvoiceId>);
 
 impl Receivables {
+    /// A tenant's.
     pub(crate) async fn read(tx: &mut TenantTx) -> Result<Self, Error> {
+        let invoices = store::invoices(tx).await?;
+        Self::settled(invoices, store::means(tx).await?)
+    }
+
+    /// A reseller's, which the operator issued.
+    pub(crate) async fn of_reseller(tx: &mut SystemTx, reseller_id: ResellerId) -> Result<Self, Error> {
+        let invoices = store::wholesale_invoices(tx, reseller_id).await?;
+        Self::settled(invoices, store::wholesale_means(tx, reseller_id).await?)
+    }
+
+    /// Invoices with their totals, the oldest first, and what settles them.
+    fn settled(
+        invoices: Vec<(Receivable, i64)>,
+        means: Vec<(ResellerId, Currency, Means)>,
+    ) -> Result<Self, Error> {
         let mut accounts = BTreeMap::<(ResellerId, &'static str), (Vec<Owed>, Vec<Means>)>::new();
         let mut all = Self::default();
-        for (receivable, total_minor) in store::invoices(tx).await? {
+        for (receivable, total_minor) in invoices {
             let invoice = receivable.invoice;
             let account = (receivable.issuer, receivable.currency.code());
             accounts.entry(account).or_default().0.push(Owed { invoice, total_minor });
             all.1.push(invoice);
             all.0.insert(invoice, receivable);
         }
-        for (issuer, currency, means) in store::means(tx).await? {
+        for (issuer, currency, means) in means {
             accounts.entry((issuer, currency.code())).or_default().1.push(means);
         }
         for (invoices, means) in accounts.into_values() {

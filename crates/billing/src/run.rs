@@ -10,6 +10,8 @@ mod drive;
 mod schedule;
 mod store;
 
+use std::num::NonZeroU32;
+
 use chrono::{DateTime, NaiveDate, Utc};
 use db::{Db, SystemTx};
 use kernel::{Page, PageRequest, RequestId, ResellerId, RunId, TenantId};
@@ -28,7 +30,7 @@ pub use schedule::scheduled;
 pub const JOB: &str = "billing_run";
 
 /// How many accounts are looked up at a time, and billed in one transaction.
-const PAGE: i64 = 500;
+const PAGE: NonZeroU32 = NonZeroU32::new(500).expect("is not zero");
 
 /// What a run did. An account is a tenant's subscription or a reseller's wholesale agreement.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -185,6 +187,14 @@ pub async fn work(db: &Db, payload: &serde_json::Value) -> Result<(), Error> {
 /// # Errors
 /// [`Error::NotFound`]; [`Error::Db`] when the database fails in the middle, after which it may be called again.
 pub async fn execute(db: &Db, id: RunId) -> Result<RunSummary, Error> {
+    execute_by(db, id, PAGE).await
+}
+
+/// As [`execute`], with at most so many accounts in one transaction, as [`run_by`].
+///
+/// # Errors
+/// As [`execute`].
+pub async fn execute_by(db: &Db, id: RunId, accounts: NonZeroU32) -> Result<RunSummary, Error> {
     let mut tx = system(db).await?;
     let (run, owner) = store::find(&mut tx, id, None).await?.ok_or(Error::NotFound)?;
     if let (Some(summary), "succeeded") = (run.summary, run.status.as_str()) {
@@ -194,7 +204,7 @@ pub async fn execute(db: &Db, id: RunId) -> Result<RunSummary, Error> {
     tx.commit().await?;
     let reach = run.tenant_id.map(Reach::Tenant).or(owner.map(Reach::Reseller)).unwrap_or(Reach::All);
     let mut summary = RunSummary::default();
-    let done = drive(db, run.as_of, reach, &mut summary).await;
+    let done = drive(db, run.as_of, reach, accounts, &mut summary).await;
     let status = if done.is_ok() { "succeeded" } else { "failed" };
     let mut tx = system(db).await?;
     store::set_status(&mut tx, id, status, Some(&summary), Some(db.env().now())).await?;
@@ -208,11 +218,24 @@ pub async fn execute(db: &Db, id: RunId) -> Result<RunSummary, Error> {
 /// [`Error::Invalid`] for a day that has not come yet for the one tenant named; [`Error::Tenancy`] not found for a
 /// tenant that does not exist; [`Error::Db`] when the database fails in the middle.
 pub async fn run(db: &Db, as_of: NaiveDate, tenant_id: Option<TenantId>) -> Result<RunSummary, Error> {
+    run_by(db, as_of, tenant_id, PAGE).await
+}
+
+/// As [`run`], with at most so many accounts in one transaction: the fewer, the shorter others wait for it.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_by(
+    db: &Db,
+    as_of: NaiveDate,
+    tenant_id: Option<TenantId>,
+    accounts: NonZeroU32,
+) -> Result<RunSummary, Error> {
     if let Some(tenant_id) = tenant_id {
         must_have_come(&operator(db).enter_deleted_too(tenant_id).await?, as_of)?;
     }
     let mut summary = RunSummary::default();
-    drive(db, as_of, tenant_id.map_or(Reach::All, Reach::Tenant), &mut summary).await?;
+    drive(db, as_of, tenant_id.map_or(Reach::All, Reach::Tenant), accounts, &mut summary).await?;
     Ok(summary)
 }
 

@@ -1,4 +1,5 @@
-//! Statements of account: what moved a tenant's account with one issuer on some days, and what of it is open at their end.
+//! Statements of account: what moved a customer's account with one issuer on some days, and what of it is open at their end.
+//! A customer is a tenant, or of the operator a reseller.
 //!
 //! All of one is computed from the rows of one query over the ledger, so it is of one moment and agrees with itself: the
 //! opening balance and the movements come to the closing balance, which is the receivable of the last day, and so do the
@@ -10,22 +11,24 @@ use std::collections::BTreeMap;
 
 use chrono::NaiveDate;
 use db::{Db, SystemRead};
-use kernel::{Currency, InvoiceId, Money, PaymentId, ResellerId};
-use tenancy::{Action, Ctx};
+use kernel::{Currency, InvoiceId, Money, PaymentId, ResellerId, TenantId};
+use tenancy::{Action, Ctx, ResellerCtx};
 
 use crate::Error;
 use crate::export::Window;
 use crate::invoice::{Customer, DocumentKind, Issuer};
 use crate::profile;
 use crate::receivable::{Means, Owed, allocate};
+use crate::series::OPERATOR;
+use crate::wholesale::{self, agreement, must_be_party};
 
-/// What a tenant's account with an issuer came to.
+/// What a customer's account with an issuer came to.
 #[derive(Debug, Clone)]
-pub struct Statement {
-    /// Whom the tenant owes, as it is called today.
+pub struct Statement<Id = TenantId> {
+    /// Whom the customer owes, as it is called today.
     pub issuer: Issuer,
-    /// The tenant, as it is called today.
-    pub customer: Customer,
+    /// The customer, as it is called today.
+    pub customer: Customer<Id>,
     /// An account for each currency, at least one.
     pub accounts: Vec<Account>,
 }
@@ -35,11 +38,11 @@ pub struct Statement {
 pub struct Account {
     /// What it is in.
     pub currency: Currency,
-    /// What the tenant owed before the first day; negative is its credit.
+    /// What the customer owed before the first day; negative is its credit.
     pub opening: Money,
     /// What changed that, in the order of days and then in that of posting.
     pub entries: Vec<Entry>,
-    /// What the tenant owed at the end of the last day.
+    /// What the customer owed at the end of the last day.
     pub closing: Money,
     /// What of that is how old.
     pub open: Open,
@@ -60,7 +63,7 @@ pub struct Entry {
     pub reference: Option<String>,
     /// By when an invoice is to be paid.
     pub due_on: Option<NaiveDate>,
-    /// What the tenant owes more by it; 0 where it owes less.
+    /// What the customer owes more by it; 0 where it owes less.
     pub debit: Money,
     /// What it owes less by it; 0 where it owes more.
     pub credit: Money,
@@ -138,7 +141,7 @@ pub struct Open {
     pub days_61_90: Money,
     /// For longer.
     pub days_over_90: Money,
-    /// What the tenant has paid or been credited and no invoice has taken. The amounts above less this are the closing balance.
+    /// What the customer has paid or been credited and no invoice has taken. The amounts above less this are the closing balance.
     pub credit: Money,
 }
 
@@ -178,6 +181,41 @@ pub async fn of_tenant(ctx: &Ctx, issuer_id: Option<ResellerId>, days: Window) -
     let store::Tenant { name, currency } = store::tenant(&mut tx).await?;
     let profile = profile::store::customer(&mut tx).await?.map(|versioned| versioned.profile);
     drop(tx);
+    Ok(Statement {
+        issuer: issuer(ctx.db(), issuer_id).await?,
+        customer: Customer::now(ctx.tenant_id(), name, profile),
+        accounts: accounts(currency, movements, days)?,
+    })
+}
+
+/// The statement of a reseller's account with the operator.
+///
+/// # Errors
+/// [`Error::NotFound`] for a reseller that has no agreement, and for whoever is neither the operator nor the reseller itself;
+/// [`Error::Tenancy`] without the right to see its wholesale.
+pub async fn of_reseller(ctx: &ResellerCtx, days: Window) -> Result<Statement<ResellerId>, Error> {
+    must_be_party(ctx)?;
+    ctx.require(Action::WholesaleRead)?;
+    let reseller_id = ctx.reseller_id();
+    let mut tx = wholesale::system(ctx.db()).await?;
+    let agreement = agreement::store::find(&mut tx, reseller_id).await?.ok_or(Error::NotFound)?;
+    let movements = store::wholesale_movements(&mut tx, reseller_id, days.until()).await?;
+    let operator = profile::store::issuer(tx.conn(), OPERATOR).await?.map(|versioned| versioned.profile);
+    let name = profile::store::reseller_name(tx.conn(), reseller_id).await?.ok_or(Error::NotFound)?;
+    let profile = profile::store::reseller(&mut tx, reseller_id).await?.map(|versioned| versioned.profile);
+    Ok(Statement {
+        issuer: Issuer::now(OPERATOR, agreement.operator_name, operator),
+        customer: Customer::now(reseller_id, name, profile),
+        accounts: accounts(agreement.currency, movements, days)?,
+    })
+}
+
+/// An account for each currency of some movements, of which there may be none; then one in this currency.
+fn accounts(
+    currency: Currency,
+    movements: Vec<(Currency, Movement)>,
+    days: Window,
+) -> Result<Vec<Account>, Error> {
     let mut by_currency = BTreeMap::<&str, (Currency, Vec<Movement>)>::new();
     for (currency, movement) in movements {
         by_currency.entry(currency.code()).or_insert((currency, Vec::new())).1.push(movement);
@@ -185,12 +223,7 @@ pub async fn of_tenant(ctx: &Ctx, issuer_id: Option<ResellerId>, days: Window) -
     if by_currency.is_empty() {
         by_currency.insert(currency.code(), (currency, Vec::new()));
     }
-    let accounts = by_currency.into_values().map(|(currency, movements)| account(currency, movements, days));
-    Ok(Statement {
-        issuer: issuer(ctx.db(), issuer_id).await?,
-        customer: Customer::now(ctx.tenant_id(), name, profile),
-        accounts: accounts.collect::<Result<_, _>>()?,
-    })
+    by_currency.into_values().map(|(currency, movements)| account(currency, movements, days)).collect()
 }
 
 #[expect(

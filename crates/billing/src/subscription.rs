@@ -2,7 +2,9 @@
 
 mod agreements;
 mod cancel;
+mod holding;
 mod owed;
+mod rate;
 mod standing;
 pub(crate) mod store;
 mod window;
@@ -14,15 +16,16 @@ use tenancy::{Action, Ctx, TenantTx, event, seats, standing as tenant_standing};
 
 use crate::Error;
 use crate::error::{NOT_A_DATE, date};
-use crate::price_book::{CycleLength, MAILBOX};
-use crate::rating::{CycleState, Share, Step, local_day};
+use crate::price_book::{CycleLength, Item};
+use crate::rating::{Share, Step, local_day};
 use crate::run::opened;
 
 pub use agreements::AgreedTerms;
 pub(crate) use agreements::{Agreements, Beside, Entry, StoredPrice, SubscribedPrice};
 pub use cancel::cancel;
 pub(crate) use cancel::cancel_at_the_latest;
-pub(crate) use owed::OwedLine;
+pub(crate) use owed::{OwedLine, in_words, storage_in_words};
+pub(crate) use rate::{Cycles, RatedLine, Used};
 pub(crate) use standing::{look_ahead, take_account};
 pub(crate) use window::{Window, Windows};
 
@@ -260,13 +263,14 @@ async fn terms_from_today(
     price_book_id: PriceBookId,
     asked: &Asked,
 ) -> Result<AgreedTerms, Error> {
-    let price = store::price(tx, price_book_id, asked.interval, MAILBOX).await?;
-    let (price_book_version, price, setup_price) = price.ok_or_else(|| {
-        Error::invalid(
-            "/price_book_id",
-            "must be a price book of the tenant's reseller with a mailbox price for the interval",
-        )
-    })?;
+    let mut sold = store::sold(tx.conn(), &[price_book_id]).await?;
+    let store::Sold { version, price, setup_price, changes_billed, beside } =
+        sold.remove(&(price_book_id, asked.interval)).ok_or_else(|| {
+            Error::invalid(
+                "/price_book_id",
+                "must be a price book of the tenant's reseller with a mailbox price for the interval",
+            )
+        })?;
     let currency = store::tenant_currency(tx).await?;
     if price.currency != currency {
         let detail =
@@ -277,12 +281,14 @@ async fn terms_from_today(
     Ok(AgreedTerms {
         starts_on: today,
         price_book_id,
-        price_book_version,
+        price_book_version: version,
         interval: asked.interval,
         term_months: asked.term_months,
         anchor_date: asked.anchor_date.or(asked.trial_ends_on).unwrap_or(today),
         price,
+        beside,
         setup_price,
+        changes_billed,
     })
 }
 
@@ -291,8 +297,9 @@ async fn terms_from_today(
 async fn units(ctx: &Ctx, tx: &mut TenantTx) -> Result<i64, Error> {
     let used: i64 = seats::changes(tx, ctx.now()).await?.iter().map(|change| i64::from(change.delta)).sum();
     let today = today(ctx);
-    let charged = opened(tx, None).await?.iter().flat_map(CycleState::quantities).collect::<Vec<_>>();
-    let held = charged.iter().filter(|(day, _)| *day == today).map(|(_, units)| *units).max();
+    let seats = opened(tx, None).await?.remove(&Item::Mailbox).unwrap_or_default();
+    let charged = seats.iter().filter(|state| state.cycle.charged.contains(today));
+    let held = charged.map(|state| state.quantity_on(today)).max();
     Ok(used.max(held.unwrap_or(0)).max(1))
 }
 
@@ -353,7 +360,10 @@ fn changed(
             return Ok(agreed);
         }
         // Nor does an end lift a lock, or make what is still charged cheaper.
-        let held_until = old.timeline()?.charged_until()?.filter(|_| old.ends_on().is_some());
+        let mut held_until = None;
+        for timeline in old.timelines()?.values().filter(|_| old.ends_on().is_some()) {
+            held_until = held_until.max(timeline.charged_until()?);
+        }
         let starts_on = match held_until {
             Some(until) if is_less(&terms, planned, units)? => unbilled.max(until),
             _ => unbilled,
@@ -386,12 +396,15 @@ fn changed(
     Ok(agreed)
 }
 
-/// Whether new terms come to less, are shorter, or lift a lock: they wait for the end of the present ones.
+/// Whether new terms come to less by their seats, are shorter, or lift a lock of any item: they wait for the end of the present ones.
 fn is_less(new: &AgreedTerms, present: &AgreedTerms, units: i64) -> Result<bool, Error> {
     let cost = |terms: &AgreedTerms| terms.price.tariff.cost(Share::from(i128::from(units)));
     let is_cheaper = new.interval == present.interval && cost(new)? < cost(present)?;
     let is_shorter = new.term_months < present.term_months || new.interval < present.interval;
-    let unlocks = present.price.removal.grace_days().is_some() && new.price.removal != present.price.removal;
+    let unlocks = Item::COUNTED.into_iter().any(|item| {
+        let locked = present.price_of(item).filter(|price| price.removal.grace_days().is_some());
+        locked.is_some_and(|locked| new.price_of(item).is_none_or(|new| new.removal != locked.removal))
+    });
     Ok(is_cheaper || is_shorter || unlocks)
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Proved, when nothing is found:
 //! - Every document since the ledger's introduction is, line by line, what the rating core makes of the tenant's calendar
-//!   of then and of the append-only logs (seat changes, commitments, terms, standings, discounts) as far as they were known when its
+//!   of then and of the append-only logs (seat and mailbox changes, samples of storage, commitments, terms, standings, discounts) as far as they were known when its
 //!   boundary was billed. What has come into the logs since, late events too, belongs to boundaries to
 //!   come and makes no difference here. No boundary was skipped, and each that owes something has its document.
 //! - Each line is taxed as the parties' profiles on the document make it, by the rates that the issuer had added by then
@@ -12,7 +12,7 @@
 //! - Every document, payment, refund and dispute has exactly its transfers and every transfer what it was posted from; the balance
 //!   of each account by the transfers is the one by these, so that receivable = invoices − credit notes − payments + refunds + what disputes took.
 //!   Debits = credits by the shape of a transfer, which names both.
-//! - The same of what the operator billed each reseller, tenant by tenant, by the seat changes and terms that were known and
+//! - The same of what the operator billed each reseller and was paid by it, tenant by tenant, by the seat changes and terms that were known and
 //!   on the days on which each tenant was found to count: priced together by the tiers of the sum, and taxed.
 //! - What counts as billed no more was a draft that was discarded, and is computed again all the same, or was taken back to
 //!   nothing, line by line and tax by tax, by the credit note that voids it.
@@ -40,7 +40,7 @@ use std::collections::btree_map::Entry;
 use chrono::{DateTime, Utc};
 use db::{SystemRead, SystemTx};
 use kernel::{InvoiceId, Money, Page, PageRequest, ResellerId, TenantId};
-use tenancy::{Action, Caller, Ctx, Scope, TenantTx, seats};
+use tenancy::{Action, Caller, Ctx, Scope, TenantTx, mailbox, seats, storage_sample};
 use uuid::Uuid;
 
 use crate::Error;
@@ -160,19 +160,9 @@ async fn look(ctx: &Ctx, verified: &mut Verified, differences: &mut Vec<Differen
     for document in &sums {
         document.check(differences)?;
     }
-    let faults = store::transfer_faults(&mut tx).await?;
-    differences.extend(faults.into_iter().map(|(posted, code, fault)| Difference::Transfer {
-        posted,
-        code,
-        fault,
-    }));
-    let apart = store::balances_apart(&mut tx).await?;
-    differences.extend(apart.into_iter().map(|two| Difference::Balance {
-        issuer: two.issuer,
-        account: two.account,
-        by_ledger: two.by_ledger,
-        by_documents: two.by_documents,
-    }));
+    differences.extend(store::transfer_faults(&mut tx).await?);
+    differences.extend(store::balances_apart(&mut tx).await?);
+    differences.extend(store::over_refunded(&mut tx).await?);
     let Recomputed { differences: lines, unrecorded } = recomputed(&mut tx).await?;
     verified.unrecorded += unrecorded;
     differences.extend(lines);
@@ -194,8 +184,12 @@ async fn recomputed(tx: &mut TenantTx) -> Result<Recomputed, Error> {
     };
     // All of them, not those up to now: the clock of the server that billed may be ahead of this one's.
     let seat_changes = seats::changes(tx, DateTime::<Utc>::MAX_UTC).await?;
+    let until = [(tx.tenant_id(), DateTime::<Utc>::MAX_UTC)];
+    let mailbox_changes = mailbox::count::changes_of_each(tx, &until).await?;
     let account = Account {
         log: WholeLog {
+            mailbox_changes: mailbox_changes.into_iter().map(|(_, change)| change).collect(),
+            stored: storage_sample::of(tx).await?,
             seat_changes: seat_changes.iter().map(|change| (change.at, i64::from(change.delta))).collect(),
             commitments: subscription::store::commitments(tx).await?,
             agreed: subscription.agreed,

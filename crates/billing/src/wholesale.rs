@@ -1,9 +1,9 @@
-//! Wholesale: the operator bills a reseller for the seats that all its tenants hold, one document a boundary with lines of
-//! each tenant, whether or not the reseller bills the tenant itself.
+//! Wholesale: the operator bills a reseller for the seats that all its tenants hold and for what its book sells beside them, one
+//! document a boundary with lines of each tenant and item, whether or not the reseller bills the tenant itself.
 //!
-//! It is the rating core of retail, once for each tenant: the terms of the agreement, and the tenant's own event log, of
-//! which only the days count on which the tenant belonged to the reseller. What the reseller committed to beyond all of that
-//! is a line without a tenant.
+//! It is the rating core of retail, over all tenants: the terms of the agreement, and the tenants' own logs, of which only the
+//! days count on which the tenant belonged to the reseller. Seats that the reseller committed to beyond all of these are a line
+//! without a tenant. What is stored is in arrears, beyond what all seats that are charged may store together.
 //!
 //! Only the operator and the reseller itself see any of it: to resellers above it, beside it and below it, and to tenants,
 //! it does not exist.
@@ -12,7 +12,9 @@ pub mod agreement;
 pub(crate) mod bill;
 pub(crate) mod counted;
 pub mod invoice;
+pub(crate) mod logs;
 pub mod margin;
+pub mod payment;
 pub mod profile;
 pub(crate) mod rate;
 pub mod reconciliation;
@@ -35,6 +37,6 @@ pub(crate) fn must_be_party(ctx: &ResellerCtx) -> Result<(), Error> {
     clippy::disallowed_methods,
     reason = "wholesale is between the operator and a reseller, over all its tenants; each call is bounded by a ResellerCtx or is the operator's"
 )]
-async fn system(db: &Db) -> Result<SystemTx, db::Error> {
+pub(crate) async fn system(db: &Db) -> Result<SystemTx, db::Error> {
     SystemTx::begin(db).await
 }

@@ -39,6 +39,21 @@ impl Error {
         }
     }
 
+    /// The same for another whom the statement was for as well. The cause goes along as text.
+    #[must_use]
+    pub fn shared(&self) -> Self {
+        let cause = kernel::error::chain(self);
+        match self {
+            Self::Unavailable(_) => Self::Unavailable(sqlx::Error::Io(std::io::Error::other(cause))),
+            _ => Self::Internal(sqlx::Error::Protocol(cause)),
+        }
+    }
+
+    /// Nothing was answered in time.
+    pub fn timed_out() -> Self {
+        Self::Unavailable(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()))
+    }
+
     /// What a failed commit means: the server's own refusal undid everything, a lost connection tells nothing.
     pub fn of_commit(error: sqlx::Error) -> Self {
         match error {

@@ -27,6 +27,8 @@ pub struct Db {
     lookups: PgPool,
     env: Env,
     url: Arc<str>,
+    /// Whether what would be committed is taken back.
+    is_trial: bool,
 }
 
 impl Db {
@@ -68,7 +70,7 @@ impl Db {
             })
         });
         // Lazily: before the first migration there is no such role.
-        Ok(Self { pool, lookups: lookups.connect_lazy_with(options), env, url: url.into() })
+        Ok(Self { pool, lookups: lookups.connect_lazy_with(options), env, url: url.into(), is_trial: false })
     }
 
     fn pool(max_connections: u32) -> PgPoolOptions {
@@ -84,6 +86,13 @@ impl Db {
                     Ok(true)
                 })
             })
+    }
+
+    /// The same, for a change that is only tried: where a transaction of the system's would be committed, it is taken back. A
+    /// tenant's is committed by `tenancy::tx`, which sees to the same.
+    #[must_use]
+    pub fn trial(&self) -> Self {
+        Self { is_trial: true, ..self.clone() }
     }
 
     /// Brings the schema up to date; does nothing when it is. Several processes may call it at once.

@@ -8,7 +8,10 @@ use crate::{Db, Error};
 /// A transaction as the system role, which sees every tenant's rows. The named exception to the rule that a
 /// tenant's table is reached by a proven tenant: sign-in, recipient lookup, resellers, workers.
 #[derive(Debug)]
-pub struct SystemTx(Transaction<'static, Postgres>);
+pub struct SystemTx {
+    tx: Transaction<'static, Postgres>,
+    is_trial: bool,
+}
 
 impl SystemTx {
     /// Begins one. Rolled back when dropped.
@@ -16,7 +19,8 @@ impl SystemTx {
     /// # Errors
     /// As of any statement.
     pub async fn begin(db: &Db) -> Result<Self, Error> {
-        Ok(Self(db.begin(format!("{} pillarbox_system", crate::BEGIN)).await?))
+        let tx = db.begin(format!("{} pillarbox_system", crate::BEGIN)).await?;
+        Ok(Self { tx, is_trial: db.is_trial })
     }
 
     /// Begins one that only reads, and sees the database as it was at its first statement however long it goes on.
@@ -24,29 +28,33 @@ impl SystemTx {
     /// # Errors
     /// As of any statement.
     pub async fn snapshot(db: &Db) -> Result<Self, Error> {
-        Ok(Self(db.begin(format!("{} pillarbox_system", crate::BEGIN_SNAPSHOT)).await?))
+        let tx = db.begin(format!("{} pillarbox_system", crate::BEGIN_SNAPSHOT)).await?;
+        Ok(Self { tx, is_trial: db.is_trial })
     }
 
-    /// Goes on in a transaction that another role has begun, for a change that is more than that one may do.
+    /// Goes on in a transaction that another role has begun by `db`, for a change that is more than that one may do.
     ///
     /// # Errors
     /// As of any statement.
-    pub async fn go_on(mut tx: Transaction<'static, Postgres>) -> Result<Self, Error> {
+    pub async fn go_on(db: &Db, mut tx: Transaction<'static, Postgres>) -> Result<Self, Error> {
         sqlx::query("set local role pillarbox_system").execute(&mut *tx).await?;
-        Ok(Self(tx))
+        Ok(Self { tx, is_trial: db.is_trial })
     }
 
     /// The connection, for a store's statements.
     pub fn conn(&mut self) -> &mut PgConnection {
-        &mut self.0
+        &mut self.tx
     }
 
-    /// Makes its changes durable.
+    /// Makes its changes durable; those that are only tried ([`Db::trial`]) it takes back.
     ///
     /// # Errors
     /// [`Error::Unresolved`] when it is not known whether they are; any other error means that they are not.
     pub async fn commit(self) -> Result<(), Error> {
-        self.0.commit().await.map_err(Error::of_commit)
+        if self.is_trial {
+            return Ok(self.tx.rollback().await?);
+        }
+        self.tx.commit().await.map_err(Error::of_commit)
     }
 }
 

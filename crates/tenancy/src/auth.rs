@@ -1,5 +1,6 @@
 //! From a credential to a caller: API keys, access and refresh tokens, passwords, app passwords.
 
+mod desk;
 mod key;
 mod refresh;
 mod store;
@@ -12,6 +13,7 @@ use db::Db;
 use kernel::{ApiKeyId, EmailAddress, TenantId, UserId};
 use secrecy::{ExposeSecret as _, SecretString};
 
+use self::desk::{Desk, Question};
 use crate::caller::{Caller, Principal, Scope};
 use crate::policy::Capability;
 use crate::{Error, MailLogin, Origin, Role, api_key, app_password, password};
@@ -58,6 +60,7 @@ pub struct Tokens {
 pub struct Auth {
     db: Db,
     signer: Arc<Signer>,
+    desk: Arc<Desk>,
 }
 
 impl Auth {
@@ -72,7 +75,7 @@ impl Auth {
     /// As of any statement.
     pub async fn new(db: Db) -> Result<Self, Error> {
         let signer = Arc::new(Signer::load_or_create(&db).await?);
-        Ok(Self { db, signer })
+        Ok(Self { db, signer, desk: Arc::default() })
     }
 
     /// The database, with clock and randomness.
@@ -90,13 +93,27 @@ impl Auth {
     /// # Errors
     /// [`Error::Unauthenticated`] when it proves nothing, or not from there.
     pub async fn bearer(&self, token: &str, origin: Origin) -> Result<Caller, Error> {
-        if let Some(id) = api_key::id_of(token) {
-            return key::caller(&self.db, id, Some(token), origin).await;
+        self.bearer_towards(token, origin, None).await
+    }
+
+    /// As [`Auth::bearer`], for a caller who is about to enter a tenant: with an API key, where that is comes along, and
+    /// [`Caller::enter`] does not ask again. For requests that are carried out at once: later, it may have changed.
+    ///
+    /// # Errors
+    /// As `bearer`. It is `enter` that says whether there is such a tenant for the caller.
+    pub async fn bearer_towards(
+        &self,
+        token: &str,
+        origin: Origin,
+        tenant_id: Option<TenantId>,
+    ) -> Result<Caller, Error> {
+        if let Some(key_id) = api_key::id_of(token) {
+            return self.key(Question { key_id, tenant_id }, Some(token), origin).await;
         }
         let subject = self.signer.verify(&self.db, token).await?;
-        if let Ok(id) = subject.sub.parse::<ApiKeyId>() {
+        if let Ok(key_id) = subject.sub.parse::<ApiKeyId>() {
             // Looked up again: a revoked key's tokens end with it.
-            return key::caller(&self.db, id, None, origin).await;
+            return self.key(Question { key_id, tenant_id }, None, origin).await;
         }
         match (subject.sub.parse::<UserId>(), subject.tenant.as_deref().map(str::parse::<TenantId>)) {
             (Ok(user_id), Some(Ok(tenant_id))) => {
@@ -109,6 +126,10 @@ impl Auth {
             }
             _ => Err(Error::Unauthenticated),
         }
+    }
+
+    async fn key(&self, question: Question, secret: Option<&str>, origin: Origin) -> Result<Caller, Error> {
+        key::caller(&self.db, &self.desk, question, secret, origin).await
     }
 
     async fn person_by_id(&self, tenant_id: TenantId, user_id: UserId) -> Result<Person, Error> {
@@ -148,7 +169,8 @@ impl Auth {
                 if client_id != id.to_string() {
                     return Err(Error::Unauthenticated);
                 }
-                key::caller(&self.db, id, Some(client_secret.expose_secret()), origin).await?;
+                let question = Question { key_id: id, tenant_id: None };
+                self.key(question, Some(client_secret.expose_secret()), origin).await?;
                 let access = self.signer.issue(&self.db, id.to_string(), None).await?;
                 Ok(Tokens { access, refresh: None })
             }

@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 use db::Db;
 use kernel::{ApiKeyId, MailboxId, RequestId, ResellerId, TenantId, UserId};
 
+use crate::effect::Trial;
 use crate::policy::{self, Action, Capability, Role};
 use crate::tenant::Place;
 use crate::{Ctx, Error, Origin, reseller, tenant};
@@ -77,11 +78,15 @@ pub struct Caller {
     /// When an API key ends.
     expires_at: Option<DateTime<Utc>>,
     origin: Origin,
+    /// The tenant that it was about to enter when it was proven, and where that was; `None` in there: nowhere.
+    seen: Option<Arc<(TenantId, Option<Place>)>>,
+    /// What it only tries.
+    trial: Option<Trial>,
 }
 
 impl Caller {
     pub(crate) fn new(db: Db, principal: Principal, role: Role, scope: Scope, origin: Origin) -> Self {
-        Self { db, principal, role, scope, actions: None, expires_at: None, origin }
+        Self { db, principal, role, scope, actions: None, expires_at: None, origin, seen: None, trial: None }
     }
 
     pub(crate) fn narrowed_to(mut self, actions: BTreeSet<Action>) -> Self {
@@ -92,6 +97,21 @@ impl Caller {
     pub(crate) fn until(mut self, expires_at: Option<DateTime<Utc>>) -> Self {
         self.expires_at = expires_at;
         self
+    }
+
+    pub(crate) fn having_seen(mut self, tenant_id: TenantId, place: Option<Place>) -> Self {
+        self.seen = Some(Arc::new((tenant_id, place)));
+        self
+    }
+
+    /// The same caller, whose changes are taken back.
+    pub(crate) fn trying(&self, trial: Trial) -> Self {
+        Self { db: trial.db().clone(), trial: Some(trial), ..self.clone() }
+    }
+
+    /// What it only tries, if it does.
+    pub(crate) fn trial(&self) -> Option<&Trial> {
+        self.trial.as_ref()
     }
 
     /// When its credential ends, if that was decided beforehand.
@@ -203,7 +223,12 @@ impl Caller {
             Scope::Reseller(root) => place.reseller_path.contains(&root),
             Scope::Tenant(own) => own == id,
         };
-        let mut places = tenant::places(&self.db, tenants, self.user_id()).await?;
+        let mut places = match (self.seen.as_deref(), tenants) {
+            (Some((seen, place)), [wanted]) if seen == wanted => {
+                place.iter().map(|place| (*seen, place.clone())).collect()
+            }
+            _ => tenant::places(&self.db, tenants, self.user_id()).await?,
+        };
         places.retain(|(id, place)| is_in_scope(*id, place));
         Ok(places)
     }

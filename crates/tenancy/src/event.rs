@@ -151,6 +151,10 @@ named! {
         WholesaleAgreementChanged = "wholesale_agreement.changed",
         /// A wholesale invoice or credit note was made final.
         WholesaleInvoiceFinalized = "wholesale_invoice.finalized",
+        /// A payment of a reseller's has arrived at the operator.
+        WholesalePaymentSucceeded = "wholesale_payment.succeeded",
+        /// A reseller was paid back a payment, or a part of it.
+        WholesalePaymentRefunded = "wholesale_payment.refunded",
         /// A payment has arrived.
         PaymentSucceeded = "payment.succeeded",
         /// A payment by a provider is not coming.

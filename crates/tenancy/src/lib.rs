@@ -15,6 +15,7 @@ pub mod caps;
 mod ctx;
 pub mod delegate;
 pub mod domain;
+pub mod effect;
 mod error;
 pub mod event;
 pub mod group;

@@ -1,5 +1,6 @@
 //! Mailboxes and their limits. What is in them is the mail store's.
 
+pub mod count;
 mod lifecycle;
 mod store;
 
@@ -156,14 +157,25 @@ pub async fn set_quota(
     ctx.require_mailbox(Action::QuotaWrite, id)?;
     check(&bounds)?;
     let mut tx = ctx.begin().await?;
-    store::lock(&mut tx, id).await?;
-    let old = store::find(&mut tx, id).await?.ok_or(Error::NotFound)?;
-    require_version(if_version, old.version)?;
-    let mailbox = put_bounds(&mut tx, ctx, &old, bounds).await?;
-    require_allocation(&mut tx).await?;
+    let mailbox = change_quota(&mut tx, ctx, id, if_version, bounds).await?;
     let effective = effective(&mut tx, &mailbox).await?;
     tx.commit().await?;
     Ok((mailbox, effective))
+}
+
+async fn change_quota(
+    tx: &mut TenantTx,
+    ctx: &Ctx,
+    id: MailboxId,
+    if_version: Option<i64>,
+    bounds: Bounds,
+) -> Result<Mailbox, Error> {
+    store::lock(tx, id).await?;
+    let old = store::find(tx, id).await?.ok_or(Error::NotFound)?;
+    require_version(if_version, old.version)?;
+    let mailbox = put_bounds(tx, ctx, &old, bounds).await?;
+    require_allocation(tx).await?;
+    Ok(mailbox)
 }
 
 fn check(bounds: &Bounds) -> Result<(), Error> {

@@ -138,9 +138,10 @@ named! {
         DunningPolicyWrite = "dunning_policies:write",
         /// Start billing runs and see what they did.
         BillingRun = "billing:run",
-        /// See what a reseller buys by and is billed for by the operator, and what it earns.
+        /// See what a reseller buys by, is billed for by the operator and has paid, and what it earns.
         WholesaleRead = "wholesale:read",
-        /// Agree with a reseller what it buys by, and say who both are on its documents: the operator's alone.
+        /// Agree with a reseller what it buys by, say who both are on its documents, and record what it has paid: the operator's
+        /// alone.
         WholesaleWrite = "wholesale:write",
     }
 }

@@ -8,6 +8,7 @@ use kernel::{Checks, Page, PageRequest, ResellerId};
 use serde_json::json;
 
 use crate::branding::{self, Branding, BrandingChange, Effective};
+use crate::effect::{self, Level};
 use crate::{Action, Caller, Error, ResellerCtx, Scope, event, quota, require_version};
 
 /// How many levels of resellers there may be.
@@ -172,6 +173,7 @@ pub async fn create(caller: &Caller, new: NewReseller) -> Result<Reseller, Error
     let trail = Scope::Reseller(reseller.id);
     event::record_on(&mut tx, caller, trail, event::Kind::ResellerCreated, reseller.id, shown(&reseller))
         .await?;
+    effect::note(&mut tx, caller, Level::Reseller(reseller.id)).await?;
     tx.commit().await?;
     Ok(reseller)
 }
@@ -246,6 +248,7 @@ pub async fn update(
     let trail = Scope::Reseller(reseller.id);
     let kind = event::Kind::ResellerUpdated;
     event::record_on(&mut tx, ctx.caller(), trail, kind, reseller.id, shown(&reseller)).await?;
+    effect::note(&mut tx, ctx.caller(), Level::Reseller(reseller.id)).await?;
     tx.commit().await?;
     Ok(reseller)
 }

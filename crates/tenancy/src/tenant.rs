@@ -2,7 +2,7 @@
 
 mod lifecycle;
 mod nonpayment;
-mod store;
+pub(crate) mod store;
 mod transfer;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -13,9 +13,12 @@ use serde_json::json;
 
 use crate::branding::{self, Branding, BrandingChange, Effective};
 use crate::caps::{self, Delta};
+use crate::effect::{self, Level};
 use crate::policy::Capability;
 use crate::standing::{self, Standing};
-use crate::{Action, Caller, Ctx, Error, Scope, event, mailbox, placement, quota, require_version};
+use crate::{
+    Action, Caller, Ctx, Error, Scope, event, mailbox, placement, quota, require_version, storage_sample,
+};
 
 pub use lifecycle::{RESTORABLE, delete, end_trials, restore};
 pub use nonpayment::{Taken, hold_unpaid, resume_paid, suspend_unpaid};
@@ -171,6 +174,7 @@ pub async fn create(caller: &Caller, new: NewTenant) -> Result<Tenant, Error> {
     let trail = Scope::Tenant(tenant.id);
     event::record_on(&mut tx, caller, trail, event::Kind::TenantCreated, tenant.id, shown(&tenant)).await?;
     caps::count_above(&mut tx, reseller.path(), Delta { tenants: 1, ..Delta::default() }).await?;
+    effect::note(&mut tx, caller, Level::Tenant(tenant.id)).await?;
     tx.commit().await?;
     Ok(tenant)
 }
@@ -359,6 +363,8 @@ pub async fn set_test_clock(ctx: &Ctx, now: DateTime<Utc>) -> Result<Tenant, Err
         "a test clock moves at most ten years at a time",
     );
     checks.done().map_err(Error::Invalid)?;
+    // What came and went while it stood here counts from here on, not from the next instant.
+    storage_sample::record_one(&mut tx, clock).await?;
     store::set_test_clock(&mut tx, now).await?;
     tx.commit().await?;
     Ok(Tenant { test_clock: Some(now), ..tenant })

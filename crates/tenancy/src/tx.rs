@@ -6,6 +6,7 @@ use sqlx::{PgConnection, Postgres, Transaction};
 use uuid::Uuid;
 
 use crate::Ctx;
+use crate::effect::Trial;
 
 /// A transaction for certain tenants. A store that serves one and many binds their ids first, and each of its rows has the id
 /// of its tenant.
@@ -23,6 +24,8 @@ pub trait OfTenants: Send {
 pub struct TenantTx {
     tx: Transaction<'static, Postgres>,
     tenant_id: TenantId,
+    /// What is only tried in it.
+    trial: Option<Trial>,
 }
 
 impl TenantTx {
@@ -33,7 +36,11 @@ impl TenantTx {
             reason = "the one place where a tenant's transaction begins, with a proven tenant"
         )]
         let tx = ctx.db().begin_tenant(tenant_id.uuid()).await?;
-        Ok(Self { tx, tenant_id })
+        let trial = ctx.caller().trial().cloned();
+        if let Some(trial) = &trial {
+            trial.begun(tenant_id);
+        }
+        Ok(Self { tx, tenant_id, trial })
     }
 
     /// The connection, for a store's statements.
@@ -47,8 +54,8 @@ impl TenantTx {
         clippy::disallowed_methods,
         reason = "who has begun it has proven the tenant, and what follows is the system's to do"
     )]
-    pub(crate) async fn into_system(self) -> Result<db::SystemTx, db::Error> {
-        db::SystemTx::go_on(self.tx).await
+    pub(crate) async fn into_system(self, ctx: &Ctx) -> Result<db::SystemTx, db::Error> {
+        db::SystemTx::go_on(ctx.db(), self.tx).await
     }
 
     /// The tenant it is bound to; stores bind it first.
@@ -56,11 +63,15 @@ impl TenantTx {
         self.tenant_id
     }
 
-    /// Makes its changes durable.
+    /// Makes its changes durable; those of a caller who only tries it takes back.
     ///
     /// # Errors
     /// [`db::Error::Unresolved`] when it is not known whether they are; any other error means that they are not.
-    pub async fn commit(self) -> Result<(), db::Error> {
+    pub async fn commit(mut self) -> Result<(), db::Error> {
+        if let Some(trial) = self.trial.take() {
+            trial.look_at(&mut self).await?;
+            return Ok(self.tx.rollback().await?);
+        }
         self.tx.commit().await.map_err(db::Error::of_commit)
     }
 }

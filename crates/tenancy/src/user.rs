@@ -2,7 +2,6 @@
 
 mod batch;
 pub mod directory;
-mod dry_run;
 mod lifecycle;
 mod offboard;
 mod store;
@@ -17,7 +16,6 @@ use crate::policy::Capability;
 use crate::{Action, Ctx, Error, Role, TenantTx, event, mailbox, password, require_version, seats};
 
 pub use batch::{MAX_BATCH, create_batch};
-pub use dry_run::{Effect, Totals, Trial, dry_run};
 pub use lifecycle::{RESTORABLE, delete, reset_password, restore, resume, suspend};
 pub use offboard::{Fate, Leaving, offboard};
 pub(crate) use store::lock;

@@ -19,11 +19,16 @@ pub const TEST_DATABASE_URL: &str = "PILLARBOX_TEST_DATABASE_URL";
 /// Held on the maintenance database while a template is being made.
 const TEMPLATE_LOCK: i64 = 0x0070_696c_6c61_7262;
 
-/// A migrated database of this test's own; dropped with this value.
-#[derive(Debug)]
+/// A migrated database of this test's own; dropped with the last clone of this value.
+#[derive(Debug, Clone)]
 pub struct TestDb {
     db: Db,
     clock: Arc<ManualClock>,
+    database: Arc<Database>,
+}
+
+#[derive(Debug)]
+struct Database {
     maintenance: PgConnectOptions,
     name: String,
 }
@@ -45,7 +50,7 @@ impl TestDb {
         create_from_template(&maintenance, &name).await;
         let url = url_of(&maintenance.clone().database(&name));
         let db = Db::connect(&url, env).await.unwrap_or_else(|e| panic!("connecting to {name}: {e}"));
-        Self { db, clock, maintenance, name }
+        Self { db, clock, database: Arc::new(Database { maintenance, name }) }
     }
 
     /// The pool, connected as the login role.
@@ -60,11 +65,11 @@ impl TestDb {
 
     /// The database's URL, for a program that connects by itself.
     pub fn url(&self) -> String {
-        url_of(&self.maintenance.clone().database(&self.name))
+        url_of(&self.database.maintenance.clone().database(&self.database.name))
     }
 }
 
-impl Drop for TestDb {
+impl Drop for Database {
     fn drop(&mut self) {
         let (maintenance, name) = (self.maintenance.clone(), self.name.clone());
         // A test's runtime may be single-threaded and about to end: the drop gets a thread and a runtime of its own.

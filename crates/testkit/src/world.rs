@@ -16,10 +16,10 @@ use crate::TestDb;
 /// What every user of a world signs in with.
 pub const PASSWORD: &str = "correct horse battery staple";
 
-/// A tenant `Acme` of a reseller `Hosting`, with the domain `acme.example` and no user yet.
+/// A tenant `Acme` of a reseller `Hosting`, with a domain, which is `acme.example` where nothing else is said, and no user yet.
 #[derive(Debug)]
 pub struct World {
-    /// The database, dropped with the world.
+    /// The database, dropped with the last world in it.
     pub test_db: TestDb,
     /// The operator's own hand.
     pub operator: Caller,
@@ -34,12 +34,16 @@ pub struct World {
 impl World {
     /// Makes it.
     pub async fn new() -> Self {
-        let test_db = TestDb::new().await;
+        Self::within(TestDb::new().await, "acme.example").await
+    }
+
+    /// Makes it in a database that may have others, with a domain that none of them has.
+    pub async fn within(test_db: TestDb, domain_name: &str) -> Self {
         let operator = operator(&test_db);
         let reseller = reseller(&operator, "Hosting").await;
         let tenant = tenant(&operator, &reseller, "Acme").await;
         let ctx = done("entering the tenant", operator.enter(tenant.id).await);
-        domain(&ctx, "acme.example").await;
+        domain(&ctx, domain_name).await;
         Self { test_db, operator, reseller, tenant, ctx }
     }
 

@@ -2,13 +2,16 @@
 
 use axum::Json as Answer;
 use axum::http::StatusCode;
+use axum::response::Response;
 use kernel::{AliasId, GroupId, MailboxId};
 use serde::{Deserialize, Serialize};
+use tenancy::Caller;
 use tenancy::address::{self, Target};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::dry_run::{DryRun, Effect};
 use super::paths::{AliasPath, TenantPath};
 use crate::extract::{Bearer, Json, Path, Query};
 use crate::page::{self, List, PageQuery};
@@ -60,23 +63,28 @@ struct NewAlias {
 
 /// Create an alias
 #[utoipa::path(post, path = "/v1/tenants/{tenant_id}/aliases", tag = "Aliases", operation_id = "create_alias",
-    params(TenantPath),
-    responses((status = 201, description = "The alias.", body = Alias),
+    params(TenantPath, DryRun),
+    responses((status = 200, description = "With `dry_run`: what it would come to. Nothing was created.", body = Effect),
+        (status = 201, description = "The alias.", body = Alias),
         (status = 409, description = "The address is in use (`address_taken`), or there are 100 aliases already (`too_many_aliases`).")),
     extensions(("x-required-action" = json!("aliases:write"))))]
 async fn create(
     Bearer(caller): Bearer,
     Path(at): Path<TenantPath>,
+    Query(query): Query<DryRun>,
     Json(body): Json<NewAlias>,
-) -> Result<(StatusCode, Answer<Alias>), Problem> {
-    let ctx = caller.enter(at.tenant_id).await?;
-    let target = match (body.mailbox_id, body.group_id) {
-        (Some(id), None) => Target::Mailbox(id),
-        (None, Some(id)) => Target::Group(id),
-        _ => return Err(Problem::field("", "must name a mailbox_id or a group_id, and not both")),
+) -> Result<Response, Problem> {
+    let create = async move |caller: Caller| {
+        let ctx = caller.enter(at.tenant_id).await?;
+        let target = match (body.mailbox_id, body.group_id) {
+            (Some(id), None) => Target::Mailbox(id),
+            (None, Some(id)) => Target::Group(id),
+            _ => return Err(Problem::field("", "must name a mailbox_id or a group_id, and not both")),
+        };
+        let alias = address::create(&ctx, &body.address, target).await?;
+        Ok((StatusCode::CREATED, Answer(Alias::from(alias))))
     };
-    let alias = address::create(&ctx, &body.address, target).await?;
-    Ok((StatusCode::CREATED, Answer(alias.into())))
+    query.carry_out(caller, create).await
 }
 
 /// List a tenant's aliases
@@ -97,13 +105,21 @@ async fn list(
 ///
 /// Mail to it is refused from then on.
 #[utoipa::path(delete, path = "/v1/tenants/{tenant_id}/aliases/{alias_id}", tag = "Aliases", operation_id = "delete_alias",
-    params(AliasPath),
-    responses((status = 204, description = "Deleted.")),
+    params(AliasPath, DryRun),
+    responses((status = 200, description = "With `dry_run`: what it would come to. Nothing was deleted.", body = Effect),
+        (status = 204, description = "Deleted.")),
     extensions(("x-required-action" = json!("aliases:write"))))]
-async fn delete(Bearer(caller): Bearer, Path(at): Path<AliasPath>) -> Result<StatusCode, Problem> {
-    let ctx = caller.enter(at.tenant_id).await?;
-    address::delete(&ctx, at.alias_id).await?;
-    Ok(StatusCode::NO_CONTENT)
+async fn delete(
+    Bearer(caller): Bearer,
+    Path(at): Path<AliasPath>,
+    Query(query): Query<DryRun>,
+) -> Result<Response, Problem> {
+    let delete = async move |caller: Caller| {
+        let ctx = caller.enter(at.tenant_id).await?;
+        address::delete(&ctx, at.alias_id).await?;
+        Ok(StatusCode::NO_CONTENT)
+    };
+    query.carry_out(caller, delete).await
 }
 
 pub(crate) fn router() -> OpenApiRouter<Api> {

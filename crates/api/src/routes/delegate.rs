@@ -2,14 +2,16 @@
 
 use axum::Json as Answer;
 use axum::http::StatusCode;
+use axum::response::Response;
 use chrono::{DateTime, Utc};
 use kernel::UserId;
 use serde::{Deserialize, Serialize};
-use tenancy::delegate;
+use tenancy::{Caller, delegate};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::dry_run::{DryRun, Effect, OrEffect};
 use super::paths::{DelegatePath, MailboxPath};
 use crate::extract::{Bearer, Json, Path, Query};
 use crate::page::{self, List, PageQuery};
@@ -66,32 +68,44 @@ async fn list(
 /// are kept for when mail is sent.
 #[utoipa::path(put, path = "/v1/tenants/{tenant_id}/mailboxes/{mailbox_id}/delegates/{user_id}", tag = "Mailboxes",
     operation_id = "put_delegate",
-    params(DelegatePath),
-    responses((status = 200, description = "The delegate as they are now.", body = Delegate)),
+    params(DelegatePath, DryRun),
+    responses((status = 200, description = "The delegate as they are now; with `dry_run`, what it would come to instead.", body = OrEffect<Delegate>)),
     extensions(("x-required-action" = json!("mailboxes:write"))))]
 async fn put(
     Bearer(caller): Bearer,
     Path(at): Path<DelegatePath>,
+    Query(query): Query<DryRun>,
     Json(body): Json<Rights>,
-) -> Result<Answer<Delegate>, Problem> {
-    let ctx = caller.enter(at.tenant_id).await?;
-    let rights = body.rights.iter().enumerate().map(|(place, name)| {
-        name.parse().map_err(|_| Problem::field(format!("/rights/{place}"), "is not the name of a right"))
-    });
-    let rights: Vec<_> = rights.collect::<Result<_, _>>()?;
-    Ok(Answer(delegate::put(&ctx, at.mailbox_id, at.user_id, &rights).await?.into()))
+) -> Result<Response, Problem> {
+    let put = async move |caller: Caller| {
+        let ctx = caller.enter(at.tenant_id).await?;
+        let rights = body.rights.iter().enumerate().map(|(place, name)| {
+            name.parse().map_err(|_| Problem::field(format!("/rights/{place}"), "is not the name of a right"))
+        });
+        let rights: Vec<_> = rights.collect::<Result<_, _>>()?;
+        Ok(Answer(Delegate::from(delegate::put(&ctx, at.mailbox_id, at.user_id, &rights).await?)))
+    };
+    query.carry_out(caller, put).await
 }
 
 /// Take all rights to a mailbox from a user
 #[utoipa::path(delete, path = "/v1/tenants/{tenant_id}/mailboxes/{mailbox_id}/delegates/{user_id}", tag = "Mailboxes",
     operation_id = "remove_delegate",
-    params(DelegatePath),
-    responses((status = 204, description = "They are a delegate no more.")),
+    params(DelegatePath, DryRun),
+    responses((status = 200, description = "With `dry_run`: what it would come to. Nothing was changed.", body = Effect),
+        (status = 204, description = "They are a delegate no more.")),
     extensions(("x-required-action" = json!("mailboxes:write"))))]
-async fn remove(Bearer(caller): Bearer, Path(at): Path<DelegatePath>) -> Result<StatusCode, Problem> {
-    let ctx = caller.enter(at.tenant_id).await?;
-    delegate::remove(&ctx, at.mailbox_id, at.user_id).await?;
-    Ok(StatusCode::NO_CONTENT)
+async fn remove(
+    Bearer(caller): Bearer,
+    Path(at): Path<DelegatePath>,
+    Query(query): Query<DryRun>,
+) -> Result<Response, Problem> {
+    let remove = async move |caller: Caller| {
+        let ctx = caller.enter(at.tenant_id).await?;
+        delegate::remove(&ctx, at.mailbox_id, at.user_id).await?;
+        Ok(StatusCode::NO_CONTENT)
+    };
+    query.carry_out(caller, remove).await
 }
 
 pub(crate) fn router() -> OpenApiRouter<Api> {

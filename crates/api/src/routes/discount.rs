@@ -3,6 +3,7 @@
 use axum::Json as Answer;
 use axum::http::StatusCode;
 use billing::discount::{self, NewDiscount as New, Off};
+use billing::price_book::Item;
 use chrono::{DateTime, NaiveDate, Utc};
 use kernel::{Currency, DiscountId};
 use serde::{Deserialize, Serialize};
@@ -31,9 +32,9 @@ struct Discount {
     /// For each whole cycle, or `null`: after the percentage, and never more than is charged. Several on one day add up.
     #[schema(required)]
     amount: Option<Money>,
-    /// Of what alone: `mailbox`; `null`: of whatever has cycles.
+    /// Of what alone; `null`: a percentage of whatever has cycles, an amount of mailboxes.
     #[schema(value_type = Option<schema::PriceItem>, required)]
-    item: Option<String>,
+    item: Option<&'static str>,
     /// The first day.
     #[schema(value_type = schema::Day)]
     starts_on: NaiveDate,
@@ -55,7 +56,7 @@ impl From<discount::Discount> for Discount {
             description: of.description,
             percentage,
             amount,
-            item: of.item,
+            item: of.item.map(Item::as_str),
             starts_on: of.starts_on,
             ends_on: of.ends_on,
             updated_at: of.set_at,
@@ -89,7 +90,7 @@ struct NewDiscount {
     /// For each whole cycle. Absent or null when there is a percentage.
     #[serde(default)]
     amount: Option<AmountOff>,
-    /// Of what alone: `mailbox`. Absent or null: of whatever has cycles.
+    /// Of what alone. Absent or null: a percentage of whatever has cycles, an amount of mailboxes.
     #[serde(default)]
     #[schema(value_type = Option<schema::PriceItem>)]
     item: Option<String>,

@@ -3,15 +3,18 @@
 use axum::Json as Answer;
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::response::Response;
 use chrono::{DateTime, Utc};
 use dns::health::{Check, Health};
 use kernel::{DomainId, MailboxId};
 use serde::{Deserialize, Serialize};
+use tenancy::Caller;
 use tenancy::domain::{self, Proof};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::dry_run::{DryRun, Effect, OrEffect};
 use super::paths::{DomainPath, TenantPath};
 use crate::extract::{Bearer, Json, Path, Query, not_null, nullable};
 use crate::page::{self, List, PageQuery};
@@ -90,18 +93,22 @@ struct NewDomain {
 ///
 /// It is `pending` until it is verified: publish the TXT record in `verification`, then verify it.
 #[utoipa::path(post, path = "/v1/tenants/{tenant_id}/domains", tag = "Domains", operation_id = "create_domain",
-    params(TenantPath),
-    responses((status = 201, description = "The domain.", body = Domain),
+    params(TenantPath, DryRun),
+    responses((status = 200, description = "With `dry_run`: what it would come to. Nothing was added.", body = Effect),
+        (status = 201, description = "The domain.", body = Domain),
         (status = 409, description = "The tenant has it already (`domain_taken`), or a cap on domains is reached, of the tenant or of a reseller above it (`domains_exhausted`).")),
     extensions(("x-required-action" = json!("domains:write"))))]
 async fn create(
     Bearer(caller): Bearer,
     Path(at): Path<TenantPath>,
+    Query(query): Query<DryRun>,
     Json(body): Json<NewDomain>,
-) -> Result<(StatusCode, Answer<Domain>), Problem> {
-    let ctx = caller.enter(at.tenant_id).await?;
-    let domain = domain::create(&ctx, &body.name).await?;
-    Ok((StatusCode::CREATED, Answer(domain.into())))
+) -> Result<Response, Problem> {
+    let create = async move |caller: Caller| {
+        let ctx = caller.enter(at.tenant_id).await?;
+        Ok((StatusCode::CREATED, Answer(Domain::from(domain::create(&ctx, &body.name).await?))))
+    };
+    query.carry_out(caller, create).await
 }
 
 /// List a tenant's domains
@@ -227,18 +234,23 @@ async fn health(
 
 /// Remove a domain
 #[utoipa::path(delete, path = "/v1/tenants/{tenant_id}/domains/{domain_id}", tag = "Domains", operation_id = "delete_domain",
-    params(DomainPath),
-    responses((status = 204, description = "Removed."),
+    params(DomainPath, DryRun),
+    responses((status = 200, description = "With `dry_run`: what it would come to. Nothing was removed.", body = Effect),
+        (status = 204, description = "Removed."),
         (status = 409, description = "Addresses of it exist or existed: `domain_in_use`.")),
     extensions(("x-required-action" = json!("domains:write"))))]
 async fn delete(
     Bearer(caller): Bearer,
     Path(at): Path<DomainPath>,
     IfMatch(version): IfMatch,
-) -> Result<StatusCode, Problem> {
-    let ctx = caller.enter(at.tenant_id).await?;
-    domain::delete(&ctx, at.domain_id, version).await?;
-    Ok(StatusCode::NO_CONTENT)
+    Query(query): Query<DryRun>,
+) -> Result<Response, Problem> {
+    let delete = async move |caller: Caller| {
+        let ctx = caller.enter(at.tenant_id).await?;
+        domain::delete(&ctx, at.domain_id, version).await?;
+        Ok(StatusCode::NO_CONTENT)
+    };
+    query.carry_out(caller, delete).await
 }
 
 /// What of a domain is to change (RFC 7396).
@@ -260,22 +272,25 @@ struct DomainPatch {
 /// Mail for `postmaster` and `abuse` always lands: if nobody has the address and there is no catch-all, with the tenant's
 /// administrators.
 #[utoipa::path(patch, path = "/v1/tenants/{tenant_id}/domains/{domain_id}", tag = "Domains", operation_id = "update_domain",
-    params(DomainPath),
-    responses((status = 200, description = "The domain as it is now.", body = Domain)),
+    params(DomainPath, DryRun),
+    responses((status = 200, description = "The domain as it is now; with `dry_run`, what it would come to instead.", body = OrEffect<Domain>)),
     extensions(("x-required-action" = json!("domains:write"))))]
 async fn update(
     Bearer(caller): Bearer,
     Path(at): Path<DomainPath>,
     IfMatch(version): IfMatch,
+    Query(query): Query<DryRun>,
     Json(body): Json<DomainPatch>,
-) -> Result<Tagged<Answer<Domain>>, Problem> {
-    let ctx = caller.enter(at.tenant_id).await?;
+) -> Result<Response, Problem> {
     let change = domain::DomainChange {
         plus_addressing: body.plus_addressing,
         catch_all_mailbox_id: body.catch_all_mailbox_id,
     };
-    let domain = domain::update(&ctx, at.domain_id, version, change).await?;
-    Ok(Tagged(domain.version, Answer(domain.into())))
+    let update = async move |caller: Caller| {
+        let ctx = caller.enter(at.tenant_id).await?;
+        Ok(tagged(domain::update(&ctx, at.domain_id, version, change).await?))
+    };
+    query.carry_out(caller, update).await
 }
 
 pub(crate) fn router() -> OpenApiRouter<Api> {

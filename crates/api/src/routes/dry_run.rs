@@ -1,12 +1,14 @@
-//! `?dry_run=true`: what a change of users would come to, without making it.
+//! `?dry_run=true`: what a change would come to, without making it.
+
+use std::collections::BTreeMap;
 
 use axum::Json as Answer;
-use axum::response::{IntoResponse as _, Response};
+use axum::response::{IntoResponse, Response};
 use billing::forecast;
+use billing::price_book::Item;
 use chrono::NaiveDate;
 use serde::{Deserialize, Deserializer, Serialize};
-use tenancy::Ctx;
-use tenancy::user::{self, Trial};
+use tenancy::{Caller, effect};
 use utoipa::{IntoParams, ToSchema};
 
 use super::invoice::Money;
@@ -21,6 +23,52 @@ pub(super) struct DryRun {
     #[serde(default, deserialize_with = "flag")]
     #[param(default = false, example = false)]
     pub(super) dry_run: bool,
+}
+
+impl DryRun {
+    /// Carries a change out, or tries it and answers with what it would come to.
+    pub(super) async fn carry_out<T, Done>(
+        self,
+        caller: Caller,
+        change: impl FnOnce(Caller) -> Done + Send,
+    ) -> Result<Response, Problem>
+    where
+        T: IntoResponse,
+        Done: Future<Output = Result<T, Problem>> + Send,
+    {
+        self.carry(caller, change, true).await
+    }
+
+    /// As [`DryRun::carry_out`], of what is done to a tenant as a whole or above one: what that makes of invoices is not
+    /// reckoned.
+    pub(super) async fn carry_out_unpriced<T, Done>(
+        self,
+        caller: Caller,
+        change: impl FnOnce(Caller) -> Done + Send,
+    ) -> Result<Response, Problem>
+    where
+        T: IntoResponse,
+        Done: Future<Output = Result<T, Problem>> + Send,
+    {
+        self.carry(caller, change, false).await
+    }
+
+    async fn carry<T, Done>(
+        self,
+        caller: Caller,
+        change: impl FnOnce(Caller) -> Done + Send,
+        is_priced: bool,
+    ) -> Result<Response, Problem>
+    where
+        T: IntoResponse,
+        Done: Future<Output = Result<T, Problem>> + Send,
+    {
+        if !self.dry_run {
+            return Ok(change(caller).await?.into_response());
+        }
+        let effect = effect::of(&caller, change).await?;
+        Ok(Answer(answer(&caller, effect, is_priced).await?).into_response())
+    }
 }
 
 /// A query's values are texts.
@@ -67,21 +115,41 @@ struct PriceDifference {
     amount: Money,
 }
 
-/// What a change would come to. Nothing was changed.
+/// What a change would come to, in its tenant or, of a reseller, in all its tenants. Nothing was changed.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Effect {
     seats: SeatsEffect,
     quota: QuotaEffect,
-    /// Null without a subscription that can be rated, or for a caller who may not see subscriptions.
+    /// Null without a subscription that can be rated, for a caller who may not see subscriptions, and for what is done to a tenant
+    /// as a whole or to a reseller.
     #[schema(required)]
     price_difference: Option<PriceDifference>,
 }
 
-/// Tries a change; what it would come to.
-pub(super) async fn effect(ctx: &Ctx, trial: Trial) -> Result<Effect, Problem> {
-    let user::Effect { before, after } = user::dry_run(ctx, trial).await?;
-    let more = i64::from(after.seats_used) - i64::from(before.seats_used);
-    let difference = forecast::of_seats(ctx, more).await?;
+/// What the change made, or with `dry_run` what it would come to.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "it is what the document says of an answer that is one or the other")]
+pub(super) enum OrEffect<T> {
+    /// What was changed, as it is now.
+    Changed(T),
+    /// With `dry_run`.
+    Effect(Effect),
+}
+
+async fn answer(caller: &Caller, effect: effect::Effect, is_priced: bool) -> Result<Effect, Problem> {
+    let effect::Effect { tenant_id, before, after } = effect;
+    let difference = match tenant_id.filter(|_| is_priced) {
+        Some(tenant_id) => {
+            let more = BTreeMap::from([
+                (Item::Mailbox, i64::from(after.seats_used) - i64::from(before.seats_used)),
+                (Item::SharedMailbox, after.shared_mailboxes - before.shared_mailboxes),
+                (Item::Archive, after.archives - before.archives),
+            ]);
+            forecast::of(&caller.enter(tenant_id).await?, &more).await?
+        }
+        None => None,
+    };
     Ok(Effect {
         seats: SeatsEffect { before: before.seats_used, after: after.seats_used, limit: after.seats_limit },
         quota: QuotaEffect {
@@ -94,9 +162,4 @@ pub(super) async fn effect(ctx: &Ctx, trial: Trial) -> Result<Effect, Problem> {
             amount: difference.amount.into(),
         }),
     })
-}
-
-/// As [`effect`], as an answer.
-pub(super) async fn answer(ctx: &Ctx, trial: Trial) -> Result<Response, Problem> {
-    Ok(Answer(effect(ctx, trial).await?).into_response())
 }

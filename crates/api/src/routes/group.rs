@@ -2,14 +2,17 @@
 
 use axum::Json as Answer;
 use axum::http::StatusCode;
+use axum::response::Response;
 use chrono::{DateTime, Utc};
 use kernel::GroupId;
 use serde::{Deserialize, Serialize};
+use tenancy::Caller;
 use tenancy::group::{self, Member};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::dry_run::{DryRun, Effect, OrEffect};
 use super::paths::{GroupPath, MemberPath, TenantPath};
 use crate::extract::{Bearer, Json, Path, Query, not_null, nullable};
 use crate::page::{self, List, PageQuery};
@@ -107,16 +110,17 @@ struct NewGroup {
 ///
 /// Of mailboxes and of other groups.
 #[utoipa::path(post, path = "/v1/tenants/{tenant_id}/groups", tag = "Groups", operation_id = "create_group",
-    params(TenantPath),
-    responses((status = 201, description = "The group.", body = Group),
+    params(TenantPath, DryRun),
+    responses((status = 200, description = "With `dry_run`: what it would come to. Nothing was created.", body = Effect),
+        (status = 201, description = "The group.", body = Group),
         (status = 409, description = "An address (`address_taken`) or the `external_id` (`external_id_taken`) is in use.")),
     extensions(("x-required-action" = json!("groups:write"))))]
 async fn create(
     Bearer(caller): Bearer,
     Path(at): Path<TenantPath>,
+    Query(query): Query<DryRun>,
     Json(body): Json<NewGroup>,
-) -> Result<(StatusCode, Answer<Group>), Problem> {
-    let ctx = caller.enter(at.tenant_id).await?;
+) -> Result<Response, Problem> {
     let new = group::NewGroup {
         display_name: body.display_name,
         address: body.address,
@@ -124,7 +128,11 @@ async fn create(
         external_id: body.external_id,
         members: body.members,
     };
-    Ok((StatusCode::CREATED, Answer(group::create(&ctx, new).await?.into())))
+    let create = async move |caller: Caller| {
+        let ctx = caller.enter(at.tenant_id).await?;
+        Ok((StatusCode::CREATED, Answer(Group::from(group::create(&ctx, new).await?))))
+    };
+    query.carry_out(caller, create).await
 }
 
 /// List a tenant's groups
@@ -175,41 +183,50 @@ struct GroupPatch {
 
 /// Change a group
 #[utoipa::path(patch, path = "/v1/tenants/{tenant_id}/groups/{group_id}", tag = "Groups", operation_id = "update_group",
-    params(GroupPath),
-    responses((status = 200, description = "The group as it is now.", body = Group),
+    params(GroupPath, DryRun),
+    responses((status = 200, description = "The group as it is now; with `dry_run`, what it would come to instead.", body = OrEffect<Group>),
         (status = 409, description = "An address (`address_taken`) or the `external_id` (`external_id_taken`) is in use.")),
     extensions(("x-required-action" = json!("groups:write"))))]
 async fn update(
     Bearer(caller): Bearer,
     Path(at): Path<GroupPath>,
     IfMatch(version): IfMatch,
+    Query(query): Query<DryRun>,
     Json(body): Json<GroupPatch>,
-) -> Result<Tagged<Answer<Group>>, Problem> {
-    let ctx = caller.enter(at.tenant_id).await?;
+) -> Result<Response, Problem> {
     let change = group::GroupChange {
         display_name: body.display_name,
         address: body.address,
         aliases: body.aliases,
         external_id: body.external_id,
     };
-    Ok(tagged(group::update(&ctx, at.group_id, version, change).await?))
+    let update = async move |caller: Caller| {
+        let ctx = caller.enter(at.tenant_id).await?;
+        Ok(tagged(group::update(&ctx, at.group_id, version, change).await?))
+    };
+    query.carry_out(caller, update).await
 }
 
 /// Delete a group
 ///
 /// Mail to its addresses is refused from then on. Its members stay; groups that it was in do without it.
 #[utoipa::path(delete, path = "/v1/tenants/{tenant_id}/groups/{group_id}", tag = "Groups", operation_id = "delete_group",
-    params(GroupPath),
-    responses((status = 204, description = "Deleted.")),
+    params(GroupPath, DryRun),
+    responses((status = 200, description = "With `dry_run`: what it would come to. Nothing was deleted.", body = Effect),
+        (status = 204, description = "Deleted.")),
     extensions(("x-required-action" = json!("groups:write"))))]
 async fn delete(
     Bearer(caller): Bearer,
     Path(at): Path<GroupPath>,
     IfMatch(version): IfMatch,
-) -> Result<StatusCode, Problem> {
-    let ctx = caller.enter(at.tenant_id).await?;
-    group::delete(&ctx, at.group_id, version).await?;
-    Ok(StatusCode::NO_CONTENT)
+    Query(query): Query<DryRun>,
+) -> Result<Response, Problem> {
+    let delete = async move |caller: Caller| {
+        let ctx = caller.enter(at.tenant_id).await?;
+        group::delete(&ctx, at.group_id, version).await?;
+        Ok(StatusCode::NO_CONTENT)
+    };
+    query.carry_out(caller, delete).await
 }
 
 /// List a group's members
@@ -232,14 +249,22 @@ async fn members(
 ///
 /// One that is a member already stays so.
 #[utoipa::path(put, path = "/v1/tenants/{tenant_id}/groups/{group_id}/members/{member_id}", tag = "Groups", operation_id = "add_member",
-    params(MemberPath),
-    responses((status = 204, description = "It is a member."),
+    params(MemberPath, DryRun),
+    responses((status = 200, description = "With `dry_run`: what it would come to. Nothing was changed.", body = Effect),
+        (status = 204, description = "It is a member."),
         (status = 409, description = "The group would come to be a member of itself (`group_loop`), or has 10,000 members already (`too_many_members`).")),
     extensions(("x-required-action" = json!("groups:write"))))]
-async fn add_member(Bearer(caller): Bearer, Path(at): Path<MemberPath>) -> Result<StatusCode, Problem> {
-    let ctx = caller.enter(at.tenant_id).await?;
-    group::add_member(&ctx, at.group_id, at.member_id).await?;
-    Ok(StatusCode::NO_CONTENT)
+async fn add_member(
+    Bearer(caller): Bearer,
+    Path(at): Path<MemberPath>,
+    Query(query): Query<DryRun>,
+) -> Result<Response, Problem> {
+    let change = async move |caller: Caller| {
+        let ctx = caller.enter(at.tenant_id).await?;
+        group::add_member(&ctx, at.group_id, at.member_id).await?;
+        Ok(StatusCode::NO_CONTENT)
+    };
+    query.carry_out(caller, change).await
 }
 
 /// Take a member from a group
@@ -247,13 +272,21 @@ async fn add_member(Bearer(caller): Bearer, Path(at): Path<MemberPath>) -> Resul
 /// What is no member stays so.
 #[utoipa::path(delete, path = "/v1/tenants/{tenant_id}/groups/{group_id}/members/{member_id}", tag = "Groups",
     operation_id = "remove_member",
-    params(MemberPath),
-    responses((status = 204, description = "It is no member.")),
+    params(MemberPath, DryRun),
+    responses((status = 200, description = "With `dry_run`: what it would come to. Nothing was changed.", body = Effect),
+        (status = 204, description = "It is no member.")),
     extensions(("x-required-action" = json!("groups:write"))))]
-async fn remove_member(Bearer(caller): Bearer, Path(at): Path<MemberPath>) -> Result<StatusCode, Problem> {
-    let ctx = caller.enter(at.tenant_id).await?;
-    group::remove_member(&ctx, at.group_id, at.member_id).await?;
-    Ok(StatusCode::NO_CONTENT)
+async fn remove_member(
+    Bearer(caller): Bearer,
+    Path(at): Path<MemberPath>,
+    Query(query): Query<DryRun>,
+) -> Result<Response, Problem> {
+    let change = async move |caller: Caller| {
+        let ctx = caller.enter(at.tenant_id).await?;
+        group::remove_member(&ctx, at.group_id, at.member_id).await?;
+        Ok(StatusCode::NO_CONTENT)
+    };
+    query.carry_out(caller, change).await
 }
 
 pub(crate) fn router() -> OpenApiRouter<Api> {

@@ -132,7 +132,7 @@ struct Customer {
     reference: Option<String>,
 }
 
-/// The tenant whose seats a line of a wholesale invoice is for, as it was called then.
+/// The tenant whose use a line of a wholesale invoice is for, as it was called then.
 #[derive(Debug, Serialize, ToSchema)]
 struct LineTenant {
     #[schema(value_type = schema::TenantId)]
@@ -168,26 +168,27 @@ struct Period {
 /// One line of a document. A credit of what was taxed at several rates is several lines; the first counts the units and days.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct InvoiceLine {
-    /// Of a wholesale invoice: whose seats; `null` for seats that were committed and not used. `null` on a tenant's own invoices.
+    /// Of a wholesale invoice: whose use; `null` for seats that were committed and not used. `null` on a tenant's own invoices.
     #[schema(required)]
     tenant: Option<LineTenant>,
     /// In words.
     #[schema(example = "5 mailboxes, December 2026")]
     description: String,
-    /// What was sold: `mailbox`, `setup` (charged once at the start of a subscription) or `one_off`.
+    /// What was sold: what a price is for (`mailbox`, `shared_mailbox`, `archive`, `storage`), `setup` (charged once at the start of a
+    /// subscription) or `one_off`.
     #[schema(value_type = schema::InvoiceItem)]
     item: String,
-    /// `recurring` (a cycle, in advance), `proration` (units added in a cycle, or dearer), `credit` (units removed from one, or cheaper),
+    /// `recurring` (a cycle, in advance), `usage` (what was used in a cycle that is over), `proration` (units added in a cycle, or dearer), `credit` (units removed from one, or cheaper),
     /// `one_off` (a charge that comes once) or `discount` (what is off the line before it, or was).
     #[schema(value_type = schema::LineKind)]
     kind: &'static str,
     /// The days that it charges or credits; of a charge that comes once, the document's.
     period: Period,
     /// Units on each of these days; negative in a credit. 0 on a wholesale invoice where as many have come to cost another amount,
-    /// because the tier is that of all tenants' units.
+    /// because the tier is that of all tenants' units. Of storage, GiB over the whole cycle, to the nearest.
     #[schema(example = 5)]
     quantity: i64,
-    /// Units times days.
+    /// Units times days; 0 of storage.
     #[schema(example = 150)]
     seat_days: i64,
     /// The published price that it was billed at; `null` of a one-off item.
@@ -319,7 +320,7 @@ pub(super) struct Invoice {
     total: Money,
     /// What of it is settled, by payments and by credit.
     paid: Money,
-    /// What is left to pay of it, nothing of a draft; of a wholesale invoice the total, since what is paid of it is not recorded.
+    /// What is left to pay of it; nothing of a draft.
     due: Money,
 }
 
@@ -369,8 +370,8 @@ impl From<wholesale::WholesaleInvoice> for Invoice {
             net: of.net.into(),
             tax: of.tax.into(),
             total: of.total.into(),
-            paid: kernel::Money::new(0, of.currency).into(),
-            due: kernel::Money::new(of.total.amount_minor.max(0), of.currency).into(),
+            paid: of.paid.into(),
+            due: of.due.into(),
         }
     }
 }

@@ -1,16 +1,19 @@
 //! Mailboxes, their quotas and their folders.
 
 use axum::Json as Answer;
+use axum::response::Response;
 use chrono::{DateTime, Utc};
 use kernel::{FolderId, MailboxId, Page, UserId};
 use mailstore::folder;
 use serde::{Deserialize, Deserializer, Serialize};
+use tenancy::Caller;
 use tenancy::mailbox::{self, Kind};
 use tenancy::quota::{Bounds, Threshold};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::dry_run::{DryRun, OrEffect};
 use super::paths::{MailboxPath, TenantPath};
 use super::user::Deleted;
 use crate::extract::{Bearer, Json, Path, Query};
@@ -69,13 +72,14 @@ struct ExplainedQuota {
     inherited_from: Option<&'static str>,
 }
 
-fn explained((mailbox, effective): (mailbox::Mailbox, mailbox::Effective)) -> Tagged<Answer<ExplainedQuota>> {
-    let quota = ExplainedQuota {
-        quota: mailbox.quota.into(),
-        effective_limit_bytes: effective.limit_bytes,
-        inherited_from: effective.inherited_from,
-    };
-    Tagged(mailbox.version, Answer(quota))
+impl ExplainedQuota {
+    fn new(mailbox: &mailbox::Mailbox, effective: mailbox::Effective) -> Self {
+        Self {
+            quota: mailbox.quota.into(),
+            effective_limit_bytes: effective.limit_bytes,
+            inherited_from: effective.inherited_from,
+        }
+    }
 }
 
 /// Bounds to set; they must not fall in the order warn, block_send, quota.
@@ -253,7 +257,8 @@ async fn get_quota(
     Path(at): Path<MailboxPath>,
 ) -> Result<Tagged<Answer<ExplainedQuota>>, Problem> {
     let ctx = caller.enter(at.tenant_id).await?;
-    Ok(explained(mailbox::quota(&ctx, at.mailbox_id).await?))
+    let (mailbox, effective) = mailbox::quota(&ctx, at.mailbox_id).await?;
+    Ok(Tagged(mailbox.version, Answer(ExplainedQuota::new(&mailbox, effective))))
 }
 
 /// Set a mailbox's quota
@@ -261,18 +266,23 @@ async fn get_quota(
 /// One below what is used is allowed: it stops new mail and loses none, and `threshold_reached` says `quota`. A bound that is
 /// absent is lifted.
 #[utoipa::path(put, path = "/v1/tenants/{tenant_id}/mailboxes/{mailbox_id}/quota", tag = "Mailboxes", operation_id = "set_quota",
-    params(MailboxPath),
-    responses((status = 200, description = "The quota as it is now, and what is used of it.", body = ExplainedQuota),
+    params(MailboxPath, DryRun),
+    responses((status = 200, description = "The quota as it is now, and what is used of it; with `dry_run`, what it would come to instead.", body = OrEffect<ExplainedQuota>),
         (status = 409, description = "The quotas would add up to more than the tenant's storage, which it does not allow: `pool_overallocated`.")),
     extensions(("x-required-action" = json!("quotas:write"))))]
 async fn set_quota(
     Bearer(caller): Bearer,
     Path(at): Path<MailboxPath>,
     IfMatch(version): IfMatch,
+    Query(query): Query<DryRun>,
     Json(body): Json<NewQuota>,
-) -> Result<Tagged<Answer<ExplainedQuota>>, Problem> {
-    let ctx = caller.enter(at.tenant_id).await?;
-    Ok(explained(mailbox::set_quota(&ctx, at.mailbox_id, version, body.into()).await?))
+) -> Result<Response, Problem> {
+    let set = async move |caller: Caller| {
+        let ctx = caller.enter(at.tenant_id).await?;
+        let (mailbox, effective) = mailbox::set_quota(&ctx, at.mailbox_id, version, body.into()).await?;
+        Ok(Tagged(mailbox.version, Answer(ExplainedQuota::new(&mailbox, effective))))
+    };
+    query.carry_out(caller, set).await
 }
 
 /// List a mailbox's folders

@@ -2,17 +2,20 @@
 
 use axum::Json as Answer;
 use axum::http::StatusCode;
+use axum::response::Response;
 use serde::{Deserialize, Deserializer};
+use tenancy::Caller;
 use tenancy::mailbox::{self, Kind};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::dry_run::{DryRun, Effect, OrEffect};
 use super::mailbox::{Mailbox, tagged};
 use super::paths::{MailboxPath, TenantPath};
-use crate::extract::{Bearer, Json, Path, not_null};
+use crate::extract::{Bearer, Json, Path, Query, not_null};
 use crate::problem::Problem;
-use crate::version::{IfMatch, Tagged};
+use crate::version::IfMatch;
 use crate::{Api, schema};
 
 /// A mailbox to create.
@@ -47,16 +50,17 @@ fn kind<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Kind, D::Error> {
 ///
 /// It takes no seat. Who may use it is said by its delegates.
 #[utoipa::path(post, path = "/v1/tenants/{tenant_id}/mailboxes", tag = "Mailboxes", operation_id = "create_mailbox",
-    params(TenantPath),
-    responses((status = 201, description = "The mailbox.", body = Mailbox),
+    params(TenantPath, DryRun),
+    responses((status = 200, description = "With `dry_run`: what it would come to. Nothing was created.", body = Effect),
+        (status = 201, description = "The mailbox.", body = Mailbox),
         (status = 409, description = "An address is in use (`address_taken`), or the quotas would add up to more than the tenant's storage, which it does not allow (`pool_overallocated`).")),
     extensions(("x-required-action" = json!("mailboxes:write"))))]
 async fn create(
     Bearer(caller): Bearer,
     Path(at): Path<TenantPath>,
+    Query(query): Query<DryRun>,
     Json(body): Json<NewMailbox>,
-) -> Result<(StatusCode, Answer<Mailbox>), Problem> {
-    let ctx = caller.enter(at.tenant_id).await?;
+) -> Result<Response, Problem> {
     let new = mailbox::NewMailbox {
         kind: body.kind,
         display_name: body.display_name,
@@ -64,7 +68,11 @@ async fn create(
         aliases: body.aliases,
         quota_bytes: body.quota_bytes,
     };
-    Ok((StatusCode::CREATED, Answer(mailbox::create(&ctx, new).await?.into())))
+    let create = async move |caller: Caller| {
+        let ctx = caller.enter(at.tenant_id).await?;
+        Ok((StatusCode::CREATED, Answer(Mailbox::from(mailbox::create(&ctx, new).await?))))
+    };
+    query.carry_out(caller, create).await
 }
 
 /// What of a mailbox is to change (RFC 7396).
@@ -89,41 +97,50 @@ struct MailboxPatch {
 ///
 /// A personal one changes with its user.
 #[utoipa::path(patch, path = "/v1/tenants/{tenant_id}/mailboxes/{mailbox_id}", tag = "Mailboxes", operation_id = "update_mailbox",
-    params(MailboxPath),
-    responses((status = 200, description = "The mailbox as it is now.", body = Mailbox),
+    params(MailboxPath, DryRun),
+    responses((status = 200, description = "The mailbox as it is now; with `dry_run`, what it would come to instead.", body = OrEffect<Mailbox>),
         (status = 409, description = "It is a user's own (`mailbox_is_personal`), or an address is in use (`address_taken`).")),
     extensions(("x-required-action" = json!("mailboxes:write"))))]
 async fn update(
     Bearer(caller): Bearer,
     Path(at): Path<MailboxPath>,
     IfMatch(version): IfMatch,
+    Query(query): Query<DryRun>,
     Json(body): Json<MailboxPatch>,
-) -> Result<Tagged<Answer<Mailbox>>, Problem> {
-    let ctx = caller.enter(at.tenant_id).await?;
+) -> Result<Response, Problem> {
     let change = mailbox::MailboxChange {
         display_name: body.display_name,
         address: body.address,
         aliases: body.aliases,
     };
-    Ok(tagged(mailbox::update(&ctx, at.mailbox_id, version, change).await?))
+    let update = async move |caller: Caller| {
+        let ctx = caller.enter(at.tenant_id).await?;
+        Ok(tagged(mailbox::update(&ctx, at.mailbox_id, version, change).await?))
+    };
+    query.carry_out(caller, update).await
 }
 
 /// Delete a mailbox that is nobody's own
 ///
 /// Frees its addresses; the mail is kept. For 30 days it can be restored. A personal one goes with its user.
 #[utoipa::path(delete, path = "/v1/tenants/{tenant_id}/mailboxes/{mailbox_id}", tag = "Mailboxes", operation_id = "delete_mailbox",
-    params(MailboxPath),
-    responses((status = 204, description = "Deleted."),
+    params(MailboxPath, DryRun),
+    responses((status = 200, description = "With `dry_run`: what it would come to. Nothing was deleted.", body = Effect),
+        (status = 204, description = "Deleted."),
         (status = 409, description = "It is a user's own: `mailbox_is_personal`.")),
     extensions(("x-required-action" = json!("mailboxes:write"))))]
 async fn delete(
     Bearer(caller): Bearer,
     Path(at): Path<MailboxPath>,
     IfMatch(version): IfMatch,
-) -> Result<StatusCode, Problem> {
-    let ctx = caller.enter(at.tenant_id).await?;
-    mailbox::delete(&ctx, at.mailbox_id, version).await?;
-    Ok(StatusCode::NO_CONTENT)
+    Query(query): Query<DryRun>,
+) -> Result<Response, Problem> {
+    let delete = async move |caller: Caller| {
+        let ctx = caller.enter(at.tenant_id).await?;
+        mailbox::delete(&ctx, at.mailbox_id, version).await?;
+        Ok(StatusCode::NO_CONTENT)
+    };
+    query.carry_out(caller, delete).await
 }
 
 /// How a mailbox is to be restored.
@@ -140,18 +157,22 @@ struct RestoreMailbox {
 ///
 /// For 30 days, by the same id, with its mail, and with those of its addresses that nobody has taken meanwhile.
 #[utoipa::path(post, path = "/v1/tenants/{tenant_id}/mailboxes/{mailbox_id}/restore", tag = "Mailboxes", operation_id = "restore_mailbox",
-    params(MailboxPath),
-    responses((status = 200, description = "The mailbox, restored.", body = Mailbox),
+    params(MailboxPath, DryRun),
+    responses((status = 200, description = "The mailbox, restored; with `dry_run`, what it would come to instead.", body = OrEffect<Mailbox>),
         (status = 409, description = "It is a user's own (`mailbox_is_personal`), the address is in use (`address_taken`), it is too late (`restore_expired`), or the quotas would add up to more than the tenant's storage, which it does not allow (`pool_overallocated`)."),
         (status = 422, description = "A pool of bytes has no room for the mail: `quota_exceeded`.")),
     extensions(("x-required-action" = json!("mailboxes:write"))))]
 async fn restore(
     Bearer(caller): Bearer,
     Path(at): Path<MailboxPath>,
+    Query(query): Query<DryRun>,
     Json(body): Json<RestoreMailbox>,
-) -> Result<Tagged<Answer<Mailbox>>, Problem> {
-    let ctx = caller.enter(at.tenant_id).await?;
-    Ok(tagged(mailbox::restore(&ctx, at.mailbox_id, body.address.as_deref()).await?))
+) -> Result<Response, Problem> {
+    let restore = async move |caller: Caller| {
+        let ctx = caller.enter(at.tenant_id).await?;
+        Ok(tagged(mailbox::restore(&ctx, at.mailbox_id, body.address.as_deref()).await?))
+    };
+    query.carry_out(caller, restore).await
 }
 
 pub(crate) fn router() -> OpenApiRouter<Api> {

@@ -3,18 +3,19 @@
 use axum::Json as Answer;
 use axum::http::StatusCode;
 use axum::http::header::LOCATION;
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
 use chrono::{DateTime, Utc};
 use kernel::OperationId;
 use serde::{Deserialize, Serialize};
-use tenancy::operation;
 use tenancy::user::{self, Fate, Leaving};
+use tenancy::{Caller, operation};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::dry_run::{DryRun, Effect};
 use super::paths::{OperationPath, UserPath};
-use crate::extract::{Bearer, Json, Path};
+use crate::extract::{Bearer, Json, Path, Query};
 use crate::problem::Problem;
 use crate::version::IfMatch;
 use crate::{Api, schema};
@@ -118,26 +119,31 @@ fn yes() -> bool {
 /// seat is released, are deleted and can be restored for 30 days. One that becomes `shared` or an `archive` keeps its id, mail and
 /// addresses, and its user is gone for good. All of it is done, or nothing.
 #[utoipa::path(post, path = "/v1/tenants/{tenant_id}/users/{user_id}/offboard", tag = "Users", operation_id = "offboard_user",
-    params(UserPath),
-    responses((status = 202, description = "The operation, also at `Location`.", body = Operation,
+    params(UserPath, DryRun),
+    responses((status = 200, description = "With `dry_run`: what it would come to. Nobody was offboarded.", body = Effect),
+        (status = 202, description = "The operation, also at `Location`.", body = Operation,
         headers(("Location" = String, description = "Where to look at the operation.")))),
     extensions(("x-required-action" = json!("users:write"))))]
 async fn offboard(
     Bearer(caller): Bearer,
     Path(at): Path<UserPath>,
     IfMatch(version): IfMatch,
+    Query(query): Query<DryRun>,
     Json(body): Json<Offboard>,
 ) -> Result<Response, Problem> {
-    let ctx = caller.enter(at.tenant_id).await?;
     let mailbox = match body.mailbox {
         MailboxFate::Keep => Fate::Keep,
         MailboxFate::Shared => Fate::Shared,
         MailboxFate::Archive => Fate::Archive,
     };
     let leaving = Leaving { mailbox, release_seat: body.release_seat };
-    let operation = user::offboard(&ctx, at.user_id, version, leaving).await?;
-    let location = format!("/v1/operations/{}", operation.id);
-    Ok((StatusCode::ACCEPTED, [(LOCATION, location)], Answer(Operation::from(operation))).into_response())
+    let offboard = async move |caller: Caller| {
+        let ctx = caller.enter(at.tenant_id).await?;
+        let operation = user::offboard(&ctx, at.user_id, version, leaving).await?;
+        let location = format!("/v1/operations/{}", operation.id);
+        Ok((StatusCode::ACCEPTED, [(LOCATION, location)], Answer(Operation::from(operation))))
+    };
+    query.carry_out(caller, offboard).await
 }
 
 pub(crate) fn router() -> OpenApiRouter<Api> {

@@ -31,9 +31,9 @@ struct PaymentFailure {
     message: String,
 }
 
-/// What a tenant paid, or is to pay by a provider.
+/// What a tenant paid, or is to pay by a provider; or what a reseller paid the operator.
 #[derive(Debug, Serialize, ToSchema)]
-struct Payment {
+pub(super) struct Payment {
     #[schema(value_type = schema::PaymentId)]
     id: PaymentId,
     /// The invoice that it is meant for first; null: it settles the oldest, and what is left over is credit.
@@ -59,7 +59,7 @@ struct Payment {
     /// Why it failed, if it did.
     #[schema(required)]
     failure: Option<PaymentFailure>,
-    /// The tenant's day that it counts for, once it has arrived.
+    /// The customer's day that it counts for, once it has arrived.
     #[schema(value_type = Option<schema::Day>, required)]
     received_on: Option<NaiveDate>,
     created_at: DateTime<Utc>,
@@ -89,7 +89,7 @@ impl From<payment::Payment> for Payment {
 #[serde(deny_unknown_fields)]
 struct NewMoney {
     /// Whole minor units: 1250 is 12.50 EUR, 1250 JPY or 1.250 KWD.
-    #[schema(minimum = 1, example = 1250)]
+    #[schema(minimum = 1, maximum = 1_000_000_000_000_000_i64, example = 1250)]
     amount_minor: i64,
     #[schema(value_type = schema::Currency)]
     currency: Currency,
@@ -104,19 +104,30 @@ impl From<NewMoney> for kernel::Money {
 /// A bank transfer that has arrived.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct NewPayment {
-    /// In the tenant's currency.
+pub(super) struct NewPayment {
+    /// In the currency that the tenant is billed in, or of the reseller's agreement.
     amount: NewMoney,
     /// What the transfer says.
     #[schema(max_length = 500, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$", example = "INV-000001")]
     reference: String,
-    /// The day on which it arrived, not after the tenant's present day.
+    /// The day on which it arrived, not after the customer's present day.
     #[schema(value_type = schema::Day)]
     received_on: String,
     /// The invoice that it is meant for; absent or null: as its reference and amount say.
     #[serde(default)]
     #[schema(value_type = Option<schema::InvoiceId>)]
     invoice_id: Option<InvoiceId>,
+}
+
+impl From<NewPayment> for NewTransfer {
+    fn from(body: NewPayment) -> Self {
+        Self {
+            amount: body.amount.into(),
+            reference: body.reference,
+            received_on: body.received_on,
+            invoice_id: body.invoice_id,
+        }
+    }
 }
 
 /// List a tenant's payments
@@ -149,16 +160,12 @@ async fn create(
     Json(body): Json<NewPayment>,
 ) -> Result<(StatusCode, Answer<Payment>), Problem> {
     let ctx = caller.enter_deleted_too(at.tenant_id).await?;
-    let new = NewTransfer {
-        amount: body.amount.into(),
-        reference: body.reference,
-        received_on: body.received_on,
-        invoice_id: body.invoice_id,
-    };
-    Ok((StatusCode::CREATED, Answer(payment::record(&ctx, new).await?.into())))
+    Ok((StatusCode::CREATED, Answer(payment::record(&ctx, body.into()).await?.into())))
 }
 
 /// Get a payment
+///
+/// A tenant's, or what a reseller paid the operator, which only these two see (`wholesale:read` besides).
 #[utoipa::path(get, path = "/v1/payments/{payment_id}", tag = "Payments", operation_id = "get_payment",
     params(PaymentPath),
     responses((status = 200, description = "The payment.", body = Payment)),
@@ -185,7 +192,7 @@ async fn pay(
     Ok((StatusCode::CREATED, Answer(paid.into())))
 }
 
-/// What a tenant was paid back.
+/// What a customer was paid back.
 #[derive(Debug, Serialize, ToSchema)]
 struct Refund {
     #[schema(value_type = schema::RefundId)]
@@ -200,7 +207,7 @@ struct Refund {
     /// Why.
     #[schema(example = "Charged by mistake")]
     reason: String,
-    /// The tenant's day that it counts for, once it is paid back.
+    /// The customer's day that it counts for, once it is paid back.
     #[schema(value_type = Option<schema::Day>, required)]
     refunded_on: Option<NaiveDate>,
     /// The tenant's day on which the bank sent it back, if it did.
@@ -276,8 +283,9 @@ struct NewRefund {
 
 /// Pay back
 ///
-/// A charge is paid back by its provider. Of a bank transfer it is noted that somebody paid back. What is paid back is due again;
-/// to take an amount off an invoice is a credit note's affair.
+/// A charge is paid back by its provider. Of a bank transfer it is noted that somebody paid back, or that it was recorded by mistake. What is
+/// paid back is due again; to take an amount off an invoice is a credit note's affair. What a reseller paid, the operator pays back
+/// (`wholesale:write` besides).
 #[utoipa::path(post, path = "/v1/payments/{payment_id}/refund", tag = "Payments", operation_id = "refund_payment",
     params(PaymentPath),
     responses((status = 201, description = "The refund, which may have failed.", body = Refund),

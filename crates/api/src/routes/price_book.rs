@@ -21,9 +21,10 @@ use crate::{Api, schema};
 struct Price {
     #[schema(value_type = schema::PriceId)]
     id: PriceId,
-    /// What is sold: `mailbox`.
+    /// What is sold: `mailbox` (a seat), `shared_mailbox` (shared, a room's or a piece of equipment's), `archive`, or `storage` (a GiB
+    /// stored beyond what the seats include, on average over a cycle, charged when it is over).
     #[schema(value_type = schema::PriceItem)]
-    item: String,
+    item: &'static str,
     /// How long a cycle is: `month` or `year`.
     #[schema(value_type = schema::Interval)]
     interval: &'static str,
@@ -39,18 +40,26 @@ struct Price {
     /// In the order of their limits; empty for a flat price.
     #[schema(max_items = 100)]
     tiers: Vec<Tier>,
-    /// When a removed unit stops being charged: `at_cycle_end`, `credit_to_balance` or `locked_until_term_end`.
-    #[schema(value_type = schema::RemovalPolicy)]
-    removal_policy: &'static str,
+    /// When a removed unit stops being charged: `at_cycle_end`, `credit_to_balance` or `locked_until_term_end`. Of storage `null`.
+    #[schema(value_type = Option<schema::RemovalPolicy>, required)]
+    removal_policy: Option<&'static str>,
     /// Of `locked_until_term_end`: on how many days, with that on which it was added, a unit may be removed nevertheless.
     #[schema(required, maximum = 365, example = 7)]
     grace_days: Option<u32>,
-    /// Whether days on which the tenant as a whole is suspended are charged: `continue` (as ever) or `pause` (they are not).
-    #[schema(value_type = schema::SuspensionPolicy)]
-    suspension_policy: &'static str,
-    /// What the start of a subscription by it is charged once, in major units of the currency.
+    /// Whether days on which the tenant as a whole is suspended are charged: `continue` (as ever) or `pause` (they are not). Of
+    /// storage `null`: it is paused where its mailboxes are.
+    #[schema(value_type = Option<schema::SuspensionPolicy>, required)]
+    suspension_policy: Option<&'static str>,
+    /// What the start of a subscription by it is charged once, in major units of the currency; of mailboxes only.
     #[schema(value_type = Option<schema::SetupPrice>, required)]
     setup_price: Option<String>,
+    /// When units that come or go in mid-cycle are billed: `monthly` or `daily`. Of mailboxes, for all that a subscription by it has;
+    /// else `null`.
+    #[schema(value_type = Option<schema::ChangesBilled>, required)]
+    changes_billed: Option<&'static str>,
+    /// Of storage: the bytes that each seat which is charged may store for nothing. All seats pool them, over the whole cycle.
+    #[schema(required, minimum = 0, example = 53_687_091_200_i64)]
+    included_bytes: Option<i64>,
 }
 
 /// A tier: from the limit of the one before up to and including its own.
@@ -74,18 +83,21 @@ impl From<&rating::Tier> for Tier {
 
 impl From<price_book::Price> for Price {
     fn from(of: price_book::Price) -> Self {
+        let is_storage = of.item == price_book::Item::Storage;
         Self {
             id: of.id,
-            item: of.item,
+            item: of.item.as_str(),
             interval: of.interval.as_str(),
             model: of.tariff.model(),
             unit_price: of.tariff.unit_price().map(|unit_price| unit_price.to_string()),
             currency: of.currency,
             tiers: of.tariff.tiers().iter().map(Tier::from).collect(),
-            removal_policy: of.removal_policy.as_str(),
+            removal_policy: Some(of.removal_policy.as_str()).filter(|_| !is_storage),
             grace_days: of.removal_policy.grace_days(),
-            suspension_policy: of.suspension_policy.as_str(),
+            suspension_policy: Some(of.suspension_policy.as_str()).filter(|_| !is_storage),
             setup_price: of.setup_price.map(|setup_price| setup_price.to_string()),
+            changes_billed: (of.item == price_book::Item::Mailbox).then(|| of.changes_billed.as_str()),
+            included_bytes: of.included_bytes,
         }
     }
 }
@@ -130,6 +142,12 @@ impl From<price_book::PriceBook> for PriceBook {
 /// A price book to publish.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"prices": [
+    {"item": "mailbox", "interval": "month", "unit_price": "4.50", "currency": "EUR"},
+    {"item": "shared_mailbox", "interval": "month", "model": "graduated", "currency": "EUR",
+        "tiers": [{"up_to": 10, "unit_price": "0"}, {"unit_price": "1.50"}]},
+    {"item": "storage", "interval": "month", "unit_price": "0.10", "currency": "EUR", "included_bytes": 53_687_091_200_i64},
+]}))]
 struct NewPriceBook {
     /// Who is to sell by it. When absent, the caller's own reseller, or for an operator the operator itself, to resellers.
     #[serde(default)]
@@ -148,7 +166,9 @@ struct NewPriceBook {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NewPrice {
-    /// What is sold: `mailbox`.
+    /// What is sold: `mailbox`, `shared_mailbox`, `archive` or `storage`. Everything that a book sells for an interval beside
+    /// mailboxes, for which it then needs a price too, is part of a subscription by it, or of a wholesale agreement. The first
+    /// tier of a graduated price may cost 0: that many are free.
     #[schema(value_type = schema::PriceItem)]
     item: String,
     /// How long a cycle is: `month` or `year`.
@@ -169,7 +189,7 @@ struct NewPrice {
     #[serde(default)]
     #[schema(max_items = 100)]
     tiers: Vec<Tier>,
-    /// When a removed unit stops being charged: `at_cycle_end`, `credit_to_balance` or `locked_until_term_end`.
+    /// When a removed unit stops being charged: `at_cycle_end`, `credit_to_balance` or `locked_until_term_end`. Not for storage.
     #[serde(default)]
     #[schema(value_type = Option<schema::RemovalPolicy>, default = "at_cycle_end")]
     removal_policy: Option<String>,
@@ -179,14 +199,26 @@ struct NewPrice {
     #[schema(maximum = 365, example = 7)]
     grace_days: Option<u32>,
     /// Whether days on which the tenant as a whole is suspended are charged. `continue` when absent: as ever; `pause`: they are not.
+    /// Not for storage.
     #[serde(default)]
     #[schema(value_type = Option<schema::SuspensionPolicy>)]
     suspension_policy: Option<String>,
     /// What the start of a subscription by it is charged once, on its first document: in major units of the currency, at most eight
-    /// decimals. For a reseller's prices only.
+    /// decimals. For a reseller's prices for mailboxes only.
     #[serde(default)]
     #[schema(value_type = Option<schema::SetupPrice>)]
     setup_price: Option<String>,
+    /// When units that come or go in mid-cycle are billed, of whatever item a subscription by it has: `monthly` when absent, all
+    /// together on the next monthly day of its anchor; `daily`, by a run on that day or the next one. For a reseller's prices for
+    /// mailboxes only.
+    #[serde(default)]
+    #[schema(value_type = Option<schema::ChangesBilled>)]
+    changes_billed: Option<String>,
+    /// Of storage, which needs it: the bytes that each seat which is charged may store for nothing. All seats pool them, over the
+    /// whole cycle.
+    #[serde(default)]
+    #[schema(minimum = 0, maximum = 1_125_899_906_842_624_i64, example = 53_687_091_200_i64)]
+    included_bytes: Option<i64>,
 }
 
 fn flat() -> String {
@@ -212,6 +244,8 @@ impl From<NewPrice> for price_book::NewPrice {
             grace_days: body.grace_days,
             suspension_policy: body.suspension_policy,
             setup_price: body.setup_price,
+            changes_billed: body.changes_billed,
+            included_bytes: body.included_bytes,
         }
     }
 }

@@ -2,15 +2,17 @@
 
 use axum::Json as Answer;
 use axum::http::StatusCode;
+use axum::response::Response;
 use chrono::{DateTime, Utc};
 use kernel::ResellerId;
 use serde::{Deserialize, Serialize};
-use tenancy::reseller;
+use tenancy::{Caller, reseller};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::branding::{Branding, BrandingPatch, EffectiveBranding};
+use super::dry_run::{DryRun, Effect, OrEffect};
 use super::paths::ResellerPath;
 use crate::extract::{Bearer, Json, Path, Query, not_null, nullable};
 use crate::page::{self, List, PageQuery};
@@ -191,14 +193,19 @@ impl From<CapsPatch> for reseller::CapsChange {
 
 /// Create a reseller
 #[utoipa::path(post, path = "/v1/resellers", tag = "Resellers", operation_id = "create_reseller",
-    responses((status = 201, description = "The reseller.", body = Reseller)),
+    params(DryRun),
+    responses((status = 200, description = "With `dry_run`: what it would come to. Nothing was created.", body = Effect),
+        (status = 201, description = "The reseller.", body = Reseller)),
     extensions(("x-required-action" = json!("resellers:write"))))]
 async fn create(
     Bearer(caller): Bearer,
+    Query(query): Query<DryRun>,
     Json(body): Json<NewReseller>,
-) -> Result<(StatusCode, Answer<Reseller>), Problem> {
-    let reseller = reseller::create(&caller, body.into()).await?;
-    Ok((StatusCode::CREATED, Answer(reseller.into())))
+) -> Result<Response, Problem> {
+    let create = async move |caller: Caller| {
+        Ok((StatusCode::CREATED, Answer(Reseller::from(reseller::create(&caller, body.into()).await?))))
+    };
+    query.carry_out_unpriced(caller, create).await
 }
 
 /// List resellers
@@ -230,22 +237,26 @@ async fn get(
 
 /// Change a reseller
 #[utoipa::path(patch, path = "/v1/resellers/{reseller_id}", tag = "Resellers", operation_id = "update_reseller",
-    params(ResellerPath),
-    responses((status = 200, description = "The reseller as it is now.", body = Reseller)),
+    params(ResellerPath, DryRun),
+    responses((status = 200, description = "The reseller as it is now; with `dry_run`, what it would come to instead.", body = OrEffect<Reseller>)),
     extensions(("x-required-action" = json!("resellers:write"))))]
 async fn update(
     Bearer(caller): Bearer,
     Path(at): Path<ResellerPath>,
     IfMatch(version): IfMatch,
+    Query(query): Query<DryRun>,
     Json(body): Json<ResellerPatch>,
-) -> Result<Tagged<Answer<Reseller>>, Problem> {
-    let ctx = caller.enter_reseller(at.reseller_id).await?;
+) -> Result<Response, Problem> {
     let change = reseller::ResellerChange {
         name: body.name,
         caps: body.caps.unwrap_or_default().into(),
         branding: body.branding.unwrap_or_default().into(),
     };
-    Ok(tagged(reseller::update(&ctx, version, change).await?))
+    let update = async move |caller: Caller| {
+        let ctx = caller.enter_reseller(at.reseller_id).await?;
+        Ok(tagged(reseller::update(&ctx, version, change).await?))
+    };
+    query.carry_out_unpriced(caller, update).await
 }
 
 /// Get a reseller's effective branding

@@ -17,7 +17,7 @@ use utoipa_axum::routes;
 
 use super::invoice::Money;
 use super::paper_form::{Form, bank, branding, customer, issuer, pdf, plain, send};
-use super::paths::TenantPath;
+use super::paths::{ResellerPath, TenantPath};
 use crate::day::Day;
 use crate::extract::{Bearer, Path, Query};
 use crate::problem::Problem;
@@ -42,7 +42,7 @@ struct StatementQuery {
     issuer_id: Option<ResellerId>,
 }
 
-/// A document, or money, that changed what a tenant owes.
+/// A document, or money, that changed what a customer owes.
 #[derive(Debug, Serialize, ToSchema)]
 struct StatementEntry {
     /// The day that it counts for.
@@ -68,7 +68,7 @@ struct StatementEntry {
     debit: Money,
     /// What is owed less by it, or nothing.
     credit: Money,
-    /// What is owed after it; negative is the tenant's credit.
+    /// What is owed after it; negative is the customer's credit.
     balance: Money,
 }
 
@@ -123,7 +123,7 @@ impl From<statement::Open> for OpenAmounts {
 struct StatementAccount {
     #[schema(value_type = schema::Currency)]
     currency: Currency,
-    /// What was owed before the first day; negative is the tenant's credit.
+    /// What was owed before the first day; negative is the customer's credit.
     opening_balance: Money,
     /// What changed that, in order.
     entries: Vec<StatementEntry>,
@@ -168,6 +168,40 @@ struct Statement {
     accounts: Vec<StatementAccount>,
 }
 
+/// Of which days.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+struct WholesaleStatementQuery {
+    /// The first day.
+    #[param(value_type = schema::Day)]
+    from: Day,
+    /// The day after the last one; at most a year later.
+    #[param(value_type = schema::Day)]
+    to: Day,
+}
+
+/// What a reseller's account with the operator came to.
+#[derive(Debug, Serialize, ToSchema)]
+struct WholesaleStatement {
+    #[schema(value_type = schema::ResellerId)]
+    reseller_id: ResellerId,
+    /// How the reseller is called today: by its billing profile as the operator's customer, if it has one.
+    #[schema(example = "North Hosting GmbH")]
+    reseller_name: String,
+    /// How the operator is called today: by its billing profile, if it has one.
+    #[schema(example = "Pillar SE")]
+    issuer_name: String,
+    /// The first day.
+    #[schema(value_type = schema::Day)]
+    from: NaiveDate,
+    /// The day after the last one.
+    #[schema(value_type = schema::Day)]
+    to: NaiveDate,
+    /// One for each currency.
+    accounts: Vec<StatementAccount>,
+}
+
 /// Get a tenant's statement of account
 ///
 /// What moved the tenant's account with its issuer on these days: final invoices and credit notes, payments, refunds and disputes, with the
@@ -187,28 +221,73 @@ async fn get(
 ) -> Result<Response, Problem> {
     let ctx = caller.enter_deleted_too(at.tenant_id).await?;
     let (from, to) = (query.from.0, query.to.0);
-    let days = Window::new(from, to).ok_or_else(|| Problem::parameter("to", Window::RULE))?;
+    let days = window(from, to)?;
     let statement = statement::of_tenant(&ctx, query.issuer_id, days).await?;
-    match Form::asked(&headers, &[Form::Json, Form::Html, Form::Pdf]) {
-        Form::Json => {
-            let statement = Statement {
-                tenant_id: statement.customer.id,
-                tenant_name: statement.customer.name,
-                issuer_id: statement.issuer.id,
-                issuer_name: statement.issuer.name,
-                from,
-                to,
-                accounts: statement.accounts.into_iter().map(StatementAccount::from).collect(),
-            };
-            Ok(([(VARY, "accept")], Answer(statement)).into_response())
-        }
-        form => on_paper(&caller, statement, Period { from, until: to }, form).await,
+    let shown = |statement: statement::Statement| Statement {
+        tenant_id: statement.customer.id,
+        tenant_name: statement.customer.name,
+        issuer_id: statement.issuer.id,
+        issuer_name: statement.issuer.name,
+        from,
+        to,
+        accounts: statement.accounts.into_iter().map(StatementAccount::from).collect(),
+    };
+    answer(&caller, &headers, Period { from, until: to }, statement, shown).await
+}
+
+/// Get a reseller's statement of account
+///
+/// What moved its account with the operator on these days: wholesale invoices and credit notes, payments, and what was paid back, with the
+/// balance after each, and what of the closing balance is how old. For the operator and the reseller itself. With `Accept: text/html` as
+/// a page and with `application/pdf` as a PDF.
+#[utoipa::path(get, path = "/v1/resellers/{reseller_id}/statement", tag = "Wholesale", operation_id = "get_wholesale_statement",
+    params(ResellerPath, WholesaleStatementQuery),
+    responses((status = 200, description = "The statement.",
+            content((WholesaleStatement = "application/json"), (String = "text/html"), (String = "application/pdf"))),
+        (status = 409, description = "It has more entries than pages are set of: `no_such_form`.")),
+    extensions(("x-required-action" = json!("wholesale:read"))))]
+async fn get_wholesale(
+    Bearer(caller): Bearer,
+    Path(at): Path<ResellerPath>,
+    Query(query): Query<WholesaleStatementQuery>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let ctx = caller.enter_reseller(at.reseller_id).await?;
+    let (from, to) = (query.from.0, query.to.0);
+    let days = window(from, to)?;
+    let statement = statement::of_reseller(&ctx, days).await?;
+    let shown = |statement: statement::Statement<ResellerId>| WholesaleStatement {
+        reseller_id: statement.customer.id,
+        reseller_name: statement.customer.name,
+        issuer_name: statement.issuer.name,
+        from,
+        to,
+        accounts: statement.accounts.into_iter().map(StatementAccount::from).collect(),
+    };
+    answer(&caller, &headers, Period { from, until: to }, statement, shown).await
+}
+
+/// A statement in the form that is asked for.
+async fn answer<Id, T: Serialize>(
+    caller: &Caller,
+    headers: &HeaderMap,
+    period: Period,
+    statement: statement::Statement<Id>,
+    shown: impl FnOnce(statement::Statement<Id>) -> T,
+) -> Result<Response, Problem> {
+    match Form::asked(headers, &[Form::Json, Form::Html, Form::Pdf]) {
+        Form::Json => Ok(([(VARY, "accept")], Answer(shown(statement))).into_response()),
+        form => on_paper(caller, statement, period, form).await,
     }
 }
 
-async fn on_paper(
+fn window(from: NaiveDate, to: NaiveDate) -> Result<Window, Problem> {
+    Window::new(from, to).ok_or_else(|| Problem::parameter("to", Window::RULE))
+}
+
+async fn on_paper<Id>(
     caller: &Caller,
-    of: statement::Statement,
+    of: statement::Statement<Id>,
     period: Period,
     form: Form,
 ) -> Result<Response, Problem> {
@@ -272,5 +351,5 @@ fn entry(of: statement::Entry) -> paper::Entry {
 }
 
 pub(crate) fn router() -> OpenApiRouter<Api> {
-    OpenApiRouter::default().routes(routes!(get))
+    OpenApiRouter::default().routes(routes!(get)).routes(routes!(get_wholesale))
 }

@@ -2,16 +2,18 @@
 
 use axum::Json as Answer;
 use axum::http::StatusCode;
+use axum::response::Response;
 use chrono::{DateTime, Utc};
 use kernel::{Currency, ResellerId, TenantId};
 use serde::{Deserialize, Serialize};
-use tenancy::tenant;
+use tenancy::{Caller, tenant};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::branding::{Branding, BrandingPatch, EffectiveBranding};
 use super::capability;
+use super::dry_run::{DryRun, Effect, OrEffect};
 use super::paths::TenantPath;
 use super::user::Deleted;
 use crate::extract::{Bearer, Json, Path, Query, not_null, nullable};
@@ -318,15 +320,20 @@ struct TestClock {
 
 /// Create a tenant
 #[utoipa::path(post, path = "/v1/tenants", tag = "Tenants", operation_id = "create_tenant",
-    responses((status = 201, description = "The tenant.", body = Tenant),
+    params(DryRun),
+    responses((status = 200, description = "With `dry_run`: what it would come to. Nothing was created.", body = Effect),
+        (status = 201, description = "The tenant.", body = Tenant),
         (status = 409, description = "A cap on tenants of a reseller above it is reached: `tenants_exhausted`.")),
     extensions(("x-required-action" = json!("tenants:write"))))]
 async fn create(
     Bearer(caller): Bearer,
+    Query(query): Query<DryRun>,
     Json(body): Json<NewTenant>,
-) -> Result<(StatusCode, Answer<Tenant>), Problem> {
-    let tenant = tenant::create(&caller, body.into()).await?;
-    Ok((StatusCode::CREATED, Answer(tenant.into())))
+) -> Result<Response, Problem> {
+    let create = async move |caller: Caller| {
+        Ok((StatusCode::CREATED, Answer(Tenant::from(tenant::create(&caller, body.into()).await?))))
+    };
+    query.carry_out_unpriced(caller, create).await
 }
 
 /// Which tenants are asked for.
@@ -379,18 +386,22 @@ pub(super) fn tagged(of: tenant::Tenant) -> Tagged<Answer<Tenant>> {
 
 /// Change a tenant
 #[utoipa::path(patch, path = "/v1/tenants/{tenant_id}", tag = "Tenants", operation_id = "update_tenant",
-    params(TenantPath),
-    responses((status = 200, description = "The tenant as it is now.", body = Tenant),
+    params(TenantPath, DryRun),
+    responses((status = 200, description = "The tenant as it is now; with `dry_run`, what it would come to instead.", body = OrEffect<Tenant>),
         (status = 409, description = "The quotas of its mailboxes add up to more than its storage, and it does not allow that (`pool_overallocated`), or it is not on trial (`trial_over`).")),
     extensions(("x-required-action" = json!("tenants:write"))))]
 async fn update(
     Bearer(caller): Bearer,
     Path(at): Path<TenantPath>,
     IfMatch(version): IfMatch,
+    Query(query): Query<DryRun>,
     Json(body): Json<TenantPatch>,
-) -> Result<Tagged<Answer<Tenant>>, Problem> {
-    let ctx = caller.enter(at.tenant_id).await?;
-    Ok(tagged(tenant::update(&ctx, version, body.into()).await?))
+) -> Result<Response, Problem> {
+    let update = async move |caller: Caller| {
+        let ctx = caller.enter(at.tenant_id).await?;
+        Ok(tagged(tenant::update(&ctx, version, body.into()).await?))
+    };
+    query.carry_out(caller, update).await
 }
 
 /// Get a tenant's effective branding

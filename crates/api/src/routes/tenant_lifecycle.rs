@@ -2,20 +2,22 @@
 
 use axum::Json as Answer;
 use axum::http::StatusCode;
+use axum::response::Response;
 use chrono::{DateTime, Utc};
 use kernel::{DestructionRecordId, ResellerId, TenantId};
 use serde::{Deserialize, Serialize};
-use tenancy::{purge, tenant};
+use tenancy::{Caller, purge, tenant};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::capability::Capabilities;
+use super::dry_run::{DryRun, Effect, OrEffect};
 use super::paths::TenantPath;
 use super::tenant::{Tenant, tagged};
-use crate::extract::{Bearer, Json, Path};
+use crate::extract::{Bearer, Json, Path, Query};
 use crate::problem::Problem;
-use crate::version::{IfMatch, Tagged};
+use crate::version::IfMatch;
 use crate::{Api, schema};
 
 /// Suspend a tenant
@@ -23,34 +25,42 @@ use crate::{Api, schema};
 /// By capability, for all of its users and its own API keys; data stay, and resellers go on administering it. Without
 /// `capabilities`, everything is suspended. While `receive` is, mail for it is refused.
 #[utoipa::path(post, path = "/v1/tenants/{tenant_id}/suspend", tag = "Tenants", operation_id = "suspend_tenant",
-    params(TenantPath),
-    responses((status = 200, description = "The tenant as it is now.", body = Tenant)),
+    params(TenantPath, DryRun),
+    responses((status = 200, description = "The tenant as it is now; with `dry_run`, what it would come to instead.", body = OrEffect<Tenant>)),
     extensions(("x-required-action" = json!("tenants:write"))))]
 async fn suspend(
     Bearer(caller): Bearer,
     Path(at): Path<TenantPath>,
     IfMatch(version): IfMatch,
+    Query(query): Query<DryRun>,
     Json(body): Json<Capabilities>,
-) -> Result<Tagged<Answer<Tenant>>, Problem> {
-    let ctx = caller.enter(at.tenant_id).await?;
-    Ok(tagged(tenant::suspend(&ctx, version, &body.read()?).await?))
+) -> Result<Response, Problem> {
+    let suspend = async move |caller: Caller| {
+        let ctx = caller.enter(at.tenant_id).await?;
+        Ok(tagged(tenant::suspend(&ctx, version, &body.read()?).await?))
+    };
+    query.carry_out_unpriced(caller, suspend).await
 }
 
 /// Resume a suspended tenant
 ///
 /// Gives capabilities back; without `capabilities`, all of them. Each user keeps what was taken from them alone.
 #[utoipa::path(post, path = "/v1/tenants/{tenant_id}/resume", tag = "Tenants", operation_id = "resume_tenant",
-    params(TenantPath),
-    responses((status = 200, description = "The tenant as it is now.", body = Tenant)),
+    params(TenantPath, DryRun),
+    responses((status = 200, description = "The tenant as it is now; with `dry_run`, what it would come to instead.", body = OrEffect<Tenant>)),
     extensions(("x-required-action" = json!("tenants:write"))))]
 async fn resume(
     Bearer(caller): Bearer,
     Path(at): Path<TenantPath>,
     IfMatch(version): IfMatch,
+    Query(query): Query<DryRun>,
     Json(body): Json<Capabilities>,
-) -> Result<Tagged<Answer<Tenant>>, Problem> {
-    let ctx = caller.enter(at.tenant_id).await?;
-    Ok(tagged(tenant::resume(&ctx, version, &body.read()?).await?))
+) -> Result<Response, Problem> {
+    let resume = async move |caller: Caller| {
+        let ctx = caller.enter(at.tenant_id).await?;
+        Ok(tagged(tenant::resume(&ctx, version, &body.read()?).await?))
+    };
+    query.carry_out_unpriced(caller, resume).await
 }
 
 /// Where a tenant is to go.
@@ -69,8 +79,8 @@ struct Transfer {
 /// after this one: the former reseller is told by `one_off_item.deleted` and `discount.ended`, with the `reason` `transferred`. The
 /// caps and pools of the resellers it goes to have to have room for it.
 #[utoipa::path(post, path = "/v1/tenants/{tenant_id}/transfer", tag = "Tenants", operation_id = "transfer_tenant",
-    params(TenantPath),
-    responses((status = 200, description = "The tenant as it is now.", body = Tenant),
+    params(TenantPath, DryRun),
+    responses((status = 200, description = "The tenant as it is now; with `dry_run`, what it would come to instead.", body = OrEffect<Tenant>),
         (status = 409, description = "A cap there is reached (`tenants_exhausted`, `domains_exhausted`, `seats_exhausted`), or it belongs to the reseller already (`same_reseller`)."),
         (status = 422, description = "A pool of bytes there has no room: `quota_exceeded`.")),
     extensions(("x-required-action" = json!("tenants:write"))))]
@@ -78,10 +88,14 @@ async fn transfer(
     Bearer(caller): Bearer,
     Path(at): Path<TenantPath>,
     IfMatch(version): IfMatch,
+    Query(query): Query<DryRun>,
     Json(body): Json<Transfer>,
-) -> Result<Tagged<Answer<Tenant>>, Problem> {
-    let ctx = caller.enter(at.tenant_id).await?;
-    Ok(tagged(billing::transfer::transfer(&ctx, version, body.reseller_id).await?))
+) -> Result<Response, Problem> {
+    let transfer = async move |caller: Caller| {
+        let ctx = caller.enter(at.tenant_id).await?;
+        Ok(tagged(billing::transfer::transfer(&ctx, version, body.reseller_id).await?))
+    };
+    query.carry_out_unpriced(caller, transfer).await
 }
 
 /// Delete a tenant
@@ -89,34 +103,43 @@ async fn transfer(
 /// Nobody signs in any more, mail for it is refused, its domains are free for others, and its resellers count it no more. All
 /// that is in it is kept: for 30 days it can be restored, and then it is destroyed.
 #[utoipa::path(delete, path = "/v1/tenants/{tenant_id}", tag = "Tenants", operation_id = "delete_tenant",
-    params(TenantPath),
-    responses((status = 204, description = "Deleted.")),
+    params(TenantPath, DryRun),
+    responses((status = 200, description = "With `dry_run`: what it would come to. Nothing was deleted.", body = Effect),
+        (status = 204, description = "Deleted.")),
     extensions(("x-required-action" = json!("tenants:write"))))]
 async fn delete(
     Bearer(caller): Bearer,
     Path(at): Path<TenantPath>,
     IfMatch(version): IfMatch,
-) -> Result<StatusCode, Problem> {
-    let ctx = caller.enter(at.tenant_id).await?;
-    tenant::delete(&ctx, version).await?;
-    Ok(StatusCode::NO_CONTENT)
+    Query(query): Query<DryRun>,
+) -> Result<Response, Problem> {
+    let delete = async move |caller: Caller| {
+        let ctx = caller.enter(at.tenant_id).await?;
+        tenant::delete(&ctx, version).await?;
+        Ok(StatusCode::NO_CONTENT)
+    };
+    query.carry_out_unpriced(caller, delete).await
 }
 
 /// Restore a deleted tenant
 ///
 /// For 30 days, by the same id, with everything in it. A domain whose name another tenant has verified meanwhile is `pending` again.
 #[utoipa::path(post, path = "/v1/tenants/{tenant_id}/restore", tag = "Tenants", operation_id = "restore_tenant",
-    params(TenantPath),
-    responses((status = 200, description = "The tenant, restored.", body = Tenant),
+    params(TenantPath, DryRun),
+    responses((status = 200, description = "The tenant, restored; with `dry_run`, what it would come to instead.", body = OrEffect<Tenant>),
         (status = 409, description = "A cap above it is reached meanwhile (`tenants_exhausted`, `domains_exhausted`, `seats_exhausted`), or it is too late (`restore_expired`)."),
         (status = 422, description = "A pool of bytes above it has no room: `quota_exceeded`.")),
     extensions(("x-required-action" = json!("tenants:write"))))]
 async fn restore(
     Bearer(caller): Bearer,
     Path(at): Path<TenantPath>,
-) -> Result<Tagged<Answer<Tenant>>, Problem> {
-    let ctx = caller.enter_deleted_too(at.tenant_id).await?;
-    Ok(tagged(tenant::restore(&ctx).await?))
+    Query(query): Query<DryRun>,
+) -> Result<Response, Problem> {
+    let restore = async move |caller: Caller| {
+        let ctx = caller.enter_deleted_too(at.tenant_id).await?;
+        Ok(tagged(tenant::restore(&ctx).await?))
+    };
+    query.carry_out_unpriced(caller, restore).await
 }
 
 /// What is left of a tenant that was destroyed.

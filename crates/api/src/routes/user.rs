@@ -2,19 +2,18 @@
 
 use axum::Json as Answer;
 use axum::http::StatusCode;
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
 use chrono::{DateTime, Utc};
 use kernel::{MailboxId, UserId};
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer, Serialize};
-use tenancy::user::Trial;
-use tenancy::{Role, user};
+use tenancy::{Caller, Role, user};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::capability;
-use super::dry_run::{self, DryRun, Effect};
+use super::dry_run::{DryRun, Effect, OrEffect};
 use super::paths::{TenantPath, UserPath};
 use crate::extract::{Bearer, Json, Path, Query, not_null, nullable};
 use crate::page::{self, After, Limit, List};
@@ -190,12 +189,12 @@ async fn create(
     Query(query): Query<DryRun>,
     Json(body): Json<NewUser>,
 ) -> Result<Response, Problem> {
-    let ctx = caller.enter(at.tenant_id).await?;
-    if query.dry_run {
-        return dry_run::answer(&ctx, Trial::Create(Box::new(body.into()))).await;
-    }
-    let user = user::create(&ctx, body.into()).await?;
-    Ok((StatusCode::CREATED, Answer(User::new(at.tenant_id, user))).into_response())
+    let create = async move |caller: Caller| {
+        let ctx = caller.enter(at.tenant_id).await?;
+        let user = user::create(&ctx, body.into()).await?;
+        Ok((StatusCode::CREATED, Answer(User::new(at.tenant_id, user))))
+    };
+    query.carry_out(caller, create).await
 }
 
 /// Which users are asked for.
@@ -316,18 +315,22 @@ impl From<UserPatch> for user::UserChange {
 
 /// Change a user
 #[utoipa::path(patch, path = "/v1/tenants/{tenant_id}/users/{user_id}", tag = "Users", operation_id = "update_user",
-    params(UserPath),
-    responses((status = 200, description = "The user as they are now.", body = User),
+    params(UserPath, DryRun),
+    responses((status = 200, description = "The user as they are now; with `dry_run`, what it would come to instead.", body = OrEffect<User>),
         (status = 409, description = "An address (`address_taken`) or the `external_id` (`external_id_taken`) is in use.")),
     extensions(("x-required-action" = json!("users:write"))))]
 async fn update(
     Bearer(caller): Bearer,
     Path(at): Path<UserPath>,
     IfMatch(version): IfMatch,
+    Query(query): Query<DryRun>,
     Json(body): Json<UserPatch>,
-) -> Result<Tagged<Answer<User>>, Problem> {
-    let ctx = caller.enter(at.tenant_id).await?;
-    Ok(tagged(at.tenant_id, user::update(&ctx, at.user_id, version, body.into()).await?))
+) -> Result<Response, Problem> {
+    let update = async move |caller: Caller| {
+        let ctx = caller.enter(at.tenant_id).await?;
+        Ok(tagged(at.tenant_id, user::update(&ctx, at.user_id, version, body.into()).await?))
+    };
+    query.carry_out(caller, update).await
 }
 
 /// Delete a user
@@ -345,12 +348,12 @@ async fn delete(
     IfMatch(version): IfMatch,
     Query(query): Query<DryRun>,
 ) -> Result<Response, Problem> {
-    let ctx = caller.enter(at.tenant_id).await?;
-    if query.dry_run {
-        return dry_run::answer(&ctx, Trial::Delete(at.user_id, version)).await;
-    }
-    user::delete(&ctx, at.user_id, version).await?;
-    Ok(StatusCode::NO_CONTENT.into_response())
+    let delete = async move |caller: Caller| {
+        let ctx = caller.enter(at.tenant_id).await?;
+        user::delete(&ctx, at.user_id, version).await?;
+        Ok(StatusCode::NO_CONTENT)
+    };
+    query.carry_out(caller, delete).await
 }
 
 pub(crate) fn router() -> OpenApiRouter<Api> {

@@ -2,14 +2,14 @@
 
 use axum::Json as Answer;
 use axum::http::StatusCode;
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
 use serde::{Deserialize, Serialize};
-use tenancy::user::{self, Trial};
+use tenancy::{Caller, user};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::dry_run::{self, DryRun, Effect};
+use super::dry_run::{DryRun, Effect};
 use super::paths::TenantPath;
 use super::user::{NewUser, User};
 use crate::Api;
@@ -48,14 +48,14 @@ async fn create(
     Query(query): Query<DryRun>,
     Json(body): Json<NewUsers>,
 ) -> Result<Response, Problem> {
-    let ctx = caller.enter(at.tenant_id).await?;
-    let rows = body.users.into_iter().map(Into::into).collect();
-    if query.dry_run {
-        return dry_run::answer(&ctx, Trial::CreateBatch(rows)).await;
-    }
-    let users = user::create_batch(&ctx, rows).await?;
-    let users = users.into_iter().map(|user| User::new(at.tenant_id, user)).collect();
-    Ok((StatusCode::CREATED, Answer(Users { users })).into_response())
+    let create = async move |caller: Caller| {
+        let ctx = caller.enter(at.tenant_id).await?;
+        let rows = body.users.into_iter().map(Into::into).collect();
+        let users = user::create_batch(&ctx, rows).await?;
+        let users = users.into_iter().map(|user| User::new(at.tenant_id, user)).collect();
+        Ok((StatusCode::CREATED, Answer(Users { users })))
+    };
+    query.carry_out(caller, create).await
 }
 
 pub(crate) fn router() -> OpenApiRouter<Api> {

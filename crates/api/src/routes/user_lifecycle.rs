@@ -1,59 +1,64 @@
 //! What becomes of a user: suspended and resumed, restored, and given a new password.
 
-use axum::Json as Answer;
 use axum::http::StatusCode;
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
 use secrecy::SecretString;
-use serde::{Deserialize, Deserializer, Serialize};
-use tenancy::user::{self, Trial};
+use serde::{Deserialize, Deserializer};
+use tenancy::{Caller, user};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::capability::Capabilities;
-use super::dry_run::{self, DryRun, Effect};
+use super::dry_run::{DryRun, OrEffect};
 use super::paths::UserPath;
 use super::user::{User, tagged};
 use crate::extract::{Bearer, Json, Path, Query};
 use crate::problem::Problem;
-use crate::version::{IfMatch, Tagged};
+use crate::version::IfMatch;
 use crate::{Api, schema};
-
-type Changed = Result<Tagged<Answer<User>>, Problem>;
 
 /// Suspend a user
 ///
 /// By capability; mail is kept, and keeps arriving unless `receive` is taken. Without `capabilities`, everything is suspended.
 /// Taking `sign_in` or `api` ends their sessions.
 #[utoipa::path(post, path = "/v1/tenants/{tenant_id}/users/{user_id}/suspend", tag = "Users", operation_id = "suspend_user",
-    params(UserPath),
-    responses((status = 200, description = "The user as they are now.", body = User)),
+    params(UserPath, DryRun),
+    responses((status = 200, description = "The user as they are now; with `dry_run`, what it would come to instead.", body = OrEffect<User>)),
     extensions(("x-required-action" = json!("users:write"))))]
 async fn suspend(
     Bearer(caller): Bearer,
     Path(at): Path<UserPath>,
     IfMatch(version): IfMatch,
+    Query(query): Query<DryRun>,
     Json(body): Json<Capabilities>,
-) -> Changed {
-    let ctx = caller.enter(at.tenant_id).await?;
-    Ok(tagged(at.tenant_id, user::suspend(&ctx, at.user_id, version, &body.read()?).await?))
+) -> Result<Response, Problem> {
+    let suspend = async move |caller: Caller| {
+        let ctx = caller.enter(at.tenant_id).await?;
+        Ok(tagged(at.tenant_id, user::suspend(&ctx, at.user_id, version, &body.read()?).await?))
+    };
+    query.carry_out(caller, suspend).await
 }
 
 /// Resume a suspended user
 ///
 /// Gives capabilities back; without `capabilities`, all of them.
 #[utoipa::path(post, path = "/v1/tenants/{tenant_id}/users/{user_id}/resume", tag = "Users", operation_id = "resume_user",
-    params(UserPath),
-    responses((status = 200, description = "The user as they are now.", body = User)),
+    params(UserPath, DryRun),
+    responses((status = 200, description = "The user as they are now; with `dry_run`, what it would come to instead.", body = OrEffect<User>)),
     extensions(("x-required-action" = json!("users:write"))))]
 async fn resume(
     Bearer(caller): Bearer,
     Path(at): Path<UserPath>,
     IfMatch(version): IfMatch,
+    Query(query): Query<DryRun>,
     Json(body): Json<Capabilities>,
-) -> Changed {
-    let ctx = caller.enter(at.tenant_id).await?;
-    Ok(tagged(at.tenant_id, user::resume(&ctx, at.user_id, version, &body.read()?).await?))
+) -> Result<Response, Problem> {
+    let resume = async move |caller: Caller| {
+        let ctx = caller.enter(at.tenant_id).await?;
+        Ok(tagged(at.tenant_id, user::resume(&ctx, at.user_id, version, &body.read()?).await?))
+    };
+    query.carry_out(caller, resume).await
 }
 
 /// How a user is to be restored.
@@ -66,22 +71,12 @@ struct Restore {
     address: Option<String>,
 }
 
-/// A restored user, or what restoring them would come to.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(untagged)]
-enum RestoreAnswer {
-    /// Restored.
-    User(User),
-    /// With `dry_run`.
-    Effect(Effect),
-}
-
 /// Restore a deleted user
 ///
 /// For 30 days, by the same id, with their mailbox, and with those of their addresses that nobody has taken meanwhile. Takes a seat.
 #[utoipa::path(post, path = "/v1/tenants/{tenant_id}/users/{user_id}/restore", tag = "Users", operation_id = "restore_user",
     params(UserPath, DryRun),
-    responses((status = 200, description = "The user, restored; with `dry_run`, what it would come to instead.", body = RestoreAnswer),
+    responses((status = 200, description = "The user, restored; with `dry_run`, what it would come to instead.", body = OrEffect<User>),
         (status = 409, description = "All seats are taken (`seats_exhausted`), the address (`address_taken`) or `external_id` (`external_id_taken`) is in use, it is too late (`restore_expired`), or the quotas would add up to more than the tenant's storage, which it does not allow (`pool_overallocated`)."),
         (status = 422, description = "A pool of bytes has no room for the mail: `quota_exceeded`.")),
     extensions(("x-required-action" = json!("users:write"))))]
@@ -91,15 +86,11 @@ async fn restore(
     Query(query): Query<DryRun>,
     Json(body): Json<Restore>,
 ) -> Result<Response, Problem> {
-    let ctx = caller.enter(at.tenant_id).await?;
-    if query.dry_run {
-        let effect = dry_run::effect(&ctx, Trial::Restore(at.user_id, body.address)).await?;
-        return Ok(Answer(RestoreAnswer::Effect(effect)).into_response());
-    }
-    let user = user::restore(&ctx, at.user_id, body.address.as_deref()).await?;
-    let version = user.version;
-    let answer = RestoreAnswer::User(User::new(at.tenant_id, user));
-    Ok(Tagged(version, Answer(answer)).into_response())
+    let restore = async move |caller: Caller| {
+        let ctx = caller.enter(at.tenant_id).await?;
+        Ok(tagged(at.tenant_id, user::restore(&ctx, at.user_id, body.address.as_deref()).await?))
+    };
+    query.carry_out(caller, restore).await
 }
 
 /// A new password.

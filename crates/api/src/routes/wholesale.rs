@@ -2,10 +2,10 @@
 
 use axum::Json as Answer;
 use axum::extract::State;
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use billing::wholesale::agreement::{self, PutAgreement};
-use billing::wholesale::{invoice, margin, profile, reconciliation};
+use billing::wholesale::{invoice, margin, payment, profile, reconciliation};
 use chrono::NaiveDate;
 use kernel::{Currency, Page, PriceBookId, ResellerId, TenantId, WholesaleAgreementId};
 use serde::{Deserialize, Serialize};
@@ -16,6 +16,7 @@ use utoipa_axum::routes;
 use super::billing_profile::{self, CustomerBillingProfile, NewCustomerBillingProfile};
 use super::invoice::{Invoice, Money};
 use super::paths::{ResellerInvoicePath, ResellerPath};
+use super::payment::{NewPayment, Payment};
 use crate::day::Day;
 use crate::extract::{Bearer, Json, Path, Query};
 use crate::page::{self, List, PageQuery};
@@ -100,8 +101,8 @@ struct NewWholesaleAgreement {
     /// How documents are to name the operator while it has no billing profile.
     #[schema(value_type = schema::Name)]
     operator_name: String,
-    /// A price book of the operator's, with a price for the interval. Tiers are those of the seats of all tenants together, and of what was
-    /// committed to and is not used.
+    /// A price book of the operator's, with a mailbox price for the interval; what else it sells for that is part of the agreement. Tiers
+    /// are of the units of all tenants together, and of seats that were committed to and are not used.
     #[schema(value_type = schema::PriceBookId)]
     price_book_id: PriceBookId,
     /// `month` or `year`; the book has a mailbox price for it.
@@ -153,7 +154,7 @@ struct Margin {
     /// How it was called last on a document of the time.
     #[schema(required, example = "Bakery Ltd")]
     tenant_name: Option<String>,
-    /// What was sold: `mailbox`.
+    /// What was sold.
     #[schema(value_type = schema::InvoiceItem)]
     item: String,
     /// The net that the reseller charged the tenant, credits off.
@@ -269,7 +270,7 @@ async fn list(
 
 /// Get the reconciliation file of a wholesale invoice
 ///
-/// A row for each line: tenant, item, days, seats on each of them, seat-days, amount. The amounts sum up to the document's net. As
+/// A row for each line: tenant, item, days, units on each of them (of storage: GiB), seat-days, amount. The amounts sum up to the document's net. As
 /// comma-separated values (RFC 4180), or with `Accept: application/jsonl` as one JSON object a line.
 #[utoipa::path(get, path = "/v1/resellers/{reseller_id}/invoices/{invoice_id}/reconciliation", tag = "Wholesale",
     operation_id = "get_reconciliation",
@@ -285,6 +286,40 @@ async fn reconciliation(
     let format = file::format(&headers);
     let file = reconciliation::file(&ctx, at.invoice_id, format).await?;
     Ok(file::answer(format, &at.invoice_id.to_string(), file))
+}
+
+/// List a reseller's wholesale payments
+///
+/// What it has paid the operator, in the order in which it was recorded. For the operator and the reseller itself.
+#[utoipa::path(get, path = "/v1/resellers/{reseller_id}/payments", tag = "Wholesale", operation_id = "list_wholesale_payments",
+    params(ResellerPath, PageQuery),
+    responses((status = 200, description = "A page of payments.", body = List<Payment>)),
+    extensions(("x-required-action" = json!("wholesale:read"))))]
+async fn list_payments(
+    Bearer(caller): Bearer,
+    Path(at): Path<ResellerPath>,
+    Query(query): Query<PageQuery>,
+) -> Result<Answer<List<Payment>>, Problem> {
+    let ctx = caller.enter_reseller(at.reseller_id).await?;
+    Ok(page::answer(payment::list(&ctx, query.request()).await?))
+}
+
+/// Record a reseller's bank transfer
+///
+/// For the operator alone, of a reseller with an agreement. Without an invoice named it is meant for the one whose number its reference
+/// has, else for the oldest unpaid one of exactly its amount, else for the reseller's balance. What is too much for its invoice settles
+/// the oldest, and then those to come. What was recorded by mistake is paid back.
+#[utoipa::path(post, path = "/v1/resellers/{reseller_id}/payments", tag = "Wholesale", operation_id = "create_wholesale_payment",
+    params(ResellerPath),
+    responses((status = 201, description = "The payment.", body = Payment)),
+    extensions(("x-required-action" = json!("wholesale:write"))))]
+async fn create_payment(
+    Bearer(caller): Bearer,
+    Path(at): Path<ResellerPath>,
+    Json(body): Json<NewPayment>,
+) -> Result<(StatusCode, Answer<Payment>), Problem> {
+    let ctx = caller.enter_reseller(at.reseller_id).await?;
+    Ok((StatusCode::CREATED, Answer(payment::record(&ctx, body.into()).await?.into())))
 }
 
 /// From when to when.
@@ -323,6 +358,7 @@ pub(crate) fn router() -> OpenApiRouter<Api> {
         .routes(routes!(get, put))
         .routes(routes!(get_profile, put_profile))
         .routes(routes!(list))
+        .routes(routes!(list_payments, create_payment))
         .routes(routes!(reconciliation))
         .routes(routes!(margins))
 }

@@ -2,12 +2,13 @@
 
 use axum::http::StatusCode;
 use axum::response::Response;
-use kernel::{GroupId, PageRequest};
+use kernel::GroupId;
 use scim::message::list_response;
-use scim::{Group, patch};
+use scim::{Error, Group, ScimType, patch};
 use serde_json::Value;
-use tenancy::Ctx;
-use tenancy::group::{self, directory};
+use tenancy::group;
+use tenancy::group::directory::{self, Found, Lookup, MAX_SCANNED, Roster, Search};
+use tenancy::{Action, Ctx};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -22,7 +23,8 @@ use crate::routes::paths::{GroupPath, TenantPath};
 
 /// List groups for a directory
 ///
-/// Leave the members out (`excludedAttributes=members`) where they are not needed.
+/// Leave the members out (`excludedAttributes=members`) where they are not needed. Filters that compare `displayName`, `externalId`, `id` or
+/// `members.value` by `eq` are looked up; others look at each group. No more than 50,000 are looked at.
 #[utoipa::path(get, path = "/scim/v2/{tenant_id}/Groups", tag = "SCIM", operation_id = "scim_list_groups",
     params(TenantPath, ListQuery),
     responses((status = 200, description = "Those that match; none is a list as well.", body = ScimList, content_type = "application/scim+json")),
@@ -34,44 +36,56 @@ async fn list(
 ) -> Result<Document, Problem> {
     let ctx = caller.enter(at.tenant_id).await?;
     let asked = query.read()?;
-    let shown = matching(&ctx, &asked).await?;
-    let total = shown.len() as u64;
-    let (offset, count) = (asked.page.offset(), asked.page.count);
-    let (offset, count) =
-        (usize::try_from(offset).unwrap_or(usize::MAX), usize::try_from(count).unwrap_or(usize::MAX));
-    let resources = shown.into_iter().skip(offset).take(count);
-    let resources = resources.map(|resource| asked.projection.apply(resource)).collect();
-    Ok(Document(list_response(total, asked.page.start_index, resources)))
+    let found = matching(&ctx, &asked).await?;
+    let shown = |one: &Roster| asked.projection.apply(roster::resource(at.tenant_id, one));
+    let resources = found.rosters.iter().map(shown).collect();
+    Ok(Document(list_response(found.total, asked.page.start_index, resources)))
 }
 
-/// All groups that the filter matches, as resources; without members where nothing asks for them.
-async fn matching(ctx: &Ctx, asked: &Asked) -> Result<Vec<Value>, Problem> {
-    let equality = |path| asked.filter.as_ref().and_then(|filter| filter.equality(path));
-    let keeps = |resource: &Value| asked.filter.as_ref().is_none_or(|filter| filter.matches(resource));
+/// The groups that the filter matches; without members where nothing asks for them.
+async fn matching(ctx: &Ctx, asked: &Asked) -> Result<Found, Problem> {
+    // Also where the filter says by itself that there is none.
+    ctx.require(Action::GroupRead)?;
+    let none = Found { total: 0, rosters: Vec::new() };
+    let filter = asked.filter.as_ref();
+    let equality = |path| filter.and_then(|filter| filter.equality(path));
+    let shown = |one: &Roster| roster::resource(ctx.tenant_id(), one);
+    let keep = filter.map(|filter| move |one: &Roster| filter.matches(&shown(one)));
     if let Some(id) = equality("id") {
-        let Ok(id) = id.parse::<GroupId>() else { return Ok(Vec::new()) };
+        let Ok(id) = id.parse::<GroupId>() else { return Ok(none) };
         return match directory::get(ctx, id).await {
-            Ok(one) => Ok([roster::resource(ctx.tenant_id(), &one)].into_iter().filter(keeps).collect()),
-            Err(tenancy::Error::NotFound) => Ok(Vec::new()),
+            Ok(one) if keep.is_none_or(|keep| keep(&one)) => {
+                let rosters = if asked.window().has(0) { vec![one] } else { Vec::new() };
+                Ok(Found { total: 1, rosters })
+            }
+            Ok(_) | Err(tenancy::Error::NotFound) => Ok(none),
             Err(error) => Err(error.into()),
         };
     }
+    let member = match equality("members.value").map(roster::entry) {
+        Some(Ok(entry)) => Some(entry),
+        // What is no id is nobody's.
+        Some(Err(_)) => return Ok(none),
+        None => None,
+    };
     // No text of the database's has this character.
     let text = |path| equality(path).map(|text| text.replace('\0', "\u{fffd}"));
-    let lookup = directory::Lookup { external_id: text("externalId"), display_name: text("displayName") };
-    let with_members = asked.projection.shows("members") || asked.filters_by("members");
-    let mut found = Vec::new();
-    let mut next = None;
-    loop {
-        let page = PageRequest::new(Some(PageRequest::MAX_LIMIT), next);
-        let page = directory::list(ctx, &lookup, with_members, &page).await?;
-        let resources = page.items.iter().map(|one| roster::resource(ctx.tenant_id(), one));
-        found.extend(resources.filter(keeps));
-        next = page.next;
-        if next.is_none() {
-            return Ok(found);
-        }
-    }
+    let lookup = Lookup { external_id: text("externalId"), display_name: text("displayName"), member };
+    let search = Search {
+        lookup,
+        by_members: asked.filters_by("members"),
+        with_members: asked.projection.shows("members"),
+        window: asked.window(),
+    };
+    Ok(directory::list(ctx, &search, keep).await?.ok_or_else(too_many)?)
+}
+
+/// RFC 7644 §3.12.
+fn too_many() -> Error {
+    let detail = format!(
+        "there are more than {MAX_SCANNED} groups to look at; displayName, externalId, id and members.value by eq leave fewer"
+    );
+    Error::new(ScimType::TooMany, detail)
 }
 
 /// Create a group for a directory

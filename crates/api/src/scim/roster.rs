@@ -109,7 +109,8 @@ fn entries(group: &Group) -> Result<BTreeSet<Entry>, Error> {
     group.members.iter().map(|member| entry(&member.value)).collect()
 }
 
-fn entry(id: &str) -> Result<Entry, Error> {
+/// The member that an id names.
+pub(super) fn entry(id: &str) -> Result<Entry, Error> {
     if let Ok(id) = id.parse() {
         return Ok(Entry::User(id));
     }

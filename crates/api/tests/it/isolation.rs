@@ -1,6 +1,6 @@
 //! For every operation of the document: nobody, somebody else, and somebody without the right to it.
 
-mod world;
+pub(crate) mod world;
 
 use std::collections::BTreeMap;
 
@@ -57,6 +57,7 @@ const TABLE: &[(&str, Stranger)] = &[
     ("create_user", NotFound),
     ("create_users", NotFound),
     ("create_webhook_endpoint", MakesTheirOwn),
+    ("create_wholesale_payment", NotFound),
     ("delete_alias", NotFound),
     ("delete_discount", NotFound),
     ("delete_domain", NotFound),
@@ -106,6 +107,7 @@ const TABLE: &[(&str, Stranger)] = &[
     ("get_webhook_endpoint", NotFound),
     ("get_wholesale_agreement", NotFound),
     ("get_wholesale_profile", NotFound),
+    ("get_wholesale_statement", NotFound),
     ("list_aliases", NotFound),
     ("list_app_passwords", NotFound),
     ("list_audit_log", SeesNothing),
@@ -137,6 +139,7 @@ const TABLE: &[(&str, Stranger)] = &[
     ("list_webhook_deliveries", NotFound),
     ("list_webhook_endpoints", SeesNothing),
     ("list_wholesale_invoices", NotFound),
+    ("list_wholesale_payments", NotFound),
     ("offboard_user", NotFound),
     ("pay_invoice", NotFound),
     ("preview_subscription", NotFound),
@@ -210,7 +213,7 @@ fn refused(answer: &Answer, path: &str, status: u16, code: &str) -> Value {
 }
 
 /// The operations that need a credential: those that destroy come last.
-fn guarded() -> Vec<(String, String, Value)> {
+pub(crate) fn guarded() -> Vec<(String, String, Value)> {
     let mut guarded: Vec<_> =
         operations().into_iter().filter(|(.., operation)| !is_public(operation)).collect();
     // What is inside goes before what it is in, and a tenant leaves its reseller after what is between them.
@@ -308,6 +311,38 @@ async fn to_another_tenant_of_the_reseller_our_objects_do_not_exist() {
         }
     }
     nothing_has_changed(&world).await;
+}
+
+#[tokio::test]
+async fn to_nobody_but_the_reseller_and_the_operator_does_a_wholesale_payment_exist() {
+    let mut world = World::new().await;
+    let (_, foreign) = world.app.reseller("South").await;
+    let key = async |path: String, role: &str| {
+        let key = world.app.post(&world.app.operator, &path, json!({"role": role})).await.expect(201);
+        text(&key["secret"])
+    };
+    let below =
+        key(format!("/v1/resellers/{}/api-keys", world.ids["below_reseller_id"]), "reseller_admin").await;
+    let tenants = key(format!("/v1/tenants/{}/api-keys", world.ids["tenant_id"]), "tenant_admin").await;
+    let never = "pay_019a2f3c5d7e7abc8def0123456789ab".to_owned();
+    let ids = [world.ids["wholesale_payment_id"].clone(), never];
+    let by_payment = || guarded().into_iter().filter(|(_, path, _)| path.contains("{payment_id}"));
+    assert_eq!(by_payment().count(), 2, "to get it and to pay it back");
+    for (method, path, operation) in by_payment() {
+        for stranger in [&foreign, &below, &tenants] {
+            let mut answers = Vec::new();
+            for id in &ids {
+                world.ids.insert("payment_id", id.clone());
+                let answer = world.send(&method, &path, &operation, Some(stranger)).await;
+                answers.push(refused(&answer, &path, 404, "not_found"));
+            }
+            assert_eq!(answers[0], answers[1], "{path}");
+        }
+    }
+    let seen = format!("/v1/payments/{}", ids[0]);
+    for own in [&world.admin, &world.app.operator] {
+        assert_eq!(world.app.get(own, &seen).await.expect(200)["status"], "succeeded");
+    }
 }
 
 #[tokio::test]

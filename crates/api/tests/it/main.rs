@@ -8,6 +8,7 @@ mod api_key;
 mod billing;
 mod document;
 mod domain;
+mod dry_run;
 mod event;
 mod export;
 mod group;

@@ -141,3 +141,88 @@ async fn a_wholesale_invoice_is_taxed_by_both_profiles_and_is_an_invoice_in_ever
     assert!(page.contains("Markt 2") && page.contains("38.00"), "{page}");
     assert!(form("application/pdf").await.starts_with(b"%PDF"));
 }
+
+#[tokio::test]
+async fn a_reseller_pays_the_operator_and_has_a_statement_of_account() {
+    let app = App::new().await;
+    let (reseller, north) = app.reseller("North").await;
+    let tenant = app.tenant(&north, "one.example", json!({})).await;
+    let (_, invoice) = sold_wholesale(&app, &reseller).await;
+    let path = format!("/v1/resellers/{reseller}");
+    let (payments, document) = (format!("{path}/payments"), format!("/v1/invoices/{}", text(&invoice)));
+    let euro = |amount_minor: i64| json!({"amount_minor": amount_minor, "currency": "EUR"});
+    let body =
+        |amount: i64| json!({"amount": euro(amount), "reference": "INV-000001", "received_on": "2026-03-01"});
+    app.post(&north, &payments, body(22500)).await.expect_problem(403, "forbidden");
+    let mut dollars = body(22500);
+    dollars["amount"]["currency"] = json!("USD");
+    let refused = app.post(&app.operator, &payments, dollars).await.expect_problem(422, "invalid_request");
+    assert_eq!(refused["errors"][0]["pointer"], "/amount/currency");
+    // The same request again is the same payment.
+    let send = async || {
+        let call = app.call(Method::POST, &payments).token(&app.operator).header("idempotency-key", "one");
+        call.json(body(22000)).send().await.expect(201)
+    };
+    let payment = send().await;
+    assert_eq!(send().await, payment);
+    assert_eq!((&payment["invoice_id"], &payment["status"]), (&invoice, &json!("succeeded")));
+    let listed = app.get(&north, &payments).await.expect(200)["data"].clone();
+    assert_eq!(listed, json!([payment]));
+    let state = async || {
+        let found = app.get(&north, &document).await.expect(200);
+        (text(&found["status"]), found["paid"].clone(), found["due"].clone())
+    };
+    assert_eq!(state().await, ("final".to_owned(), euro(22000), euro(500)));
+    app.post(&app.operator, &payments, body(700)).await.expect(201);
+    assert_eq!(state().await, ("paid".to_owned(), euro(22500), euro(0)));
+    let one = format!("/v1/payments/{}", text(&payment["id"]));
+    app.post(&north, &format!("{one}/refund"), json!({"reason": ""})).await.expect_problem(403, "forbidden");
+    let back = json!({"amount": euro(1000), "reason": "overpaid"});
+    app.post(&app.operator, &format!("{one}/refund"), back).await.expect(201);
+    assert_eq!(app.get(&north, &one).await.expect(200)["refunded"], euro(1000));
+    assert_eq!(state().await, ("final".to_owned(), euro(21700), euro(800)));
+
+    let statement = format!("{path}/statement?from=2026-03-01&to=2026-04-01");
+    let found = app.get(&north, &statement).await.expect(200);
+    assert_eq!(app.get(&app.operator, &statement).await.expect(200), found);
+    let names = [&found["reseller_id"], &found["reseller_name"], &found["issuer_name"]];
+    assert_eq!(names, [&json!(reseller), &json!("North"), &json!("Pillar Ltd")]);
+    let account = &found["accounts"][0];
+    let mut moved: Vec<String> = account["entries"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| format!("{} {}", text(&entry["kind"]), entry["debit"]["amount_minor"]))
+        .collect();
+    moved.sort();
+    assert_eq!(moved, ["invoice 22500", "payment 0", "payment 0", "refund 1000"]);
+    assert_eq!((&account["opening_balance"], &account["closing_balance"]), (&euro(0), &euro(800)));
+    // Due on 16 March.
+    assert_eq!((&account["open"]["days_1_30"], &account["open"]["credit"]), (&euro(800), &euro(0)));
+    let page = app.call(Method::GET, &statement).token(&north).header("accept", "text/html").send().await;
+    assert_eq!(page.status, 200);
+    let page = String::from_utf8(page.body.to_vec()).unwrap();
+    assert!(page.contains("INV-000001") && page.contains("8.00"), "{page}");
+    let pdf =
+        app.call(Method::GET, &statement).token(&north).header("accept", "application/pdf").send().await;
+    assert!(pdf.body.starts_with(b"%PDF"), "{pdf:?}");
+    let too_long = app.get(&north, &format!("{path}/statement?from=2026-03-01&to=2027-04-01")).await;
+    assert_eq!(too_long.expect_problem(422, "invalid_request")["errors"][0]["parameter"], "to");
+
+    // A tenant of the reseller's, another reseller and one below it: to them there is no such thing.
+    let key =
+        app.post(&north, &format!("{tenant}/api-keys"), json!({"role": "tenant_admin"})).await.expect(201);
+    let (_, south) = app.reseller("South").await;
+    let below = app.post(&north, "/v1/resellers", json!({"name": "Below"})).await.expect(201);
+    let below = format!("/v1/resellers/{}/api-keys", text(&below["id"]));
+    let below = app.post(&north, &below, json!({"role": "reseller_admin"})).await.expect(201);
+    for stranger in [text(&key["secret"]), south, text(&below["secret"])] {
+        for hidden in [&payments, &one, &statement, &document] {
+            app.get(&stranger, hidden).await.expect_problem(404, "not_found");
+        }
+        app.post(&stranger, &payments, body(1)).await.expect_problem(404, "not_found");
+        app.post(&stranger, &format!("{one}/refund"), json!({"reason": ""}))
+            .await
+            .expect_problem(404, "not_found");
+    }
+}

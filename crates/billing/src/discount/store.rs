@@ -6,6 +6,8 @@ use tenancy::{OfTenants, TenantTx};
 
 use super::{Discount, Off};
 use crate::Error;
+use crate::price_book::Item;
+use crate::price_book::store::item;
 
 /// The whole log of each tenant, in its order. Of two entries of one discount the later holds.
 pub(crate) async fn all(tx: &mut impl OfTenants) -> Result<Vec<(TenantId, Discount)>, Error> {
@@ -31,7 +33,7 @@ pub(crate) async fn all(tx: &mut impl OfTenants) -> Result<Vec<(TenantId, Discou
                 id: DiscountId::from_uuid(row.id),
                 description: row.description,
                 off: off.ok_or(Error::Stored("discount"))?,
-                item: row.item,
+                item: row.item.as_deref().map(item).transpose()?,
                 starts_on: row.starts_on,
                 ends_on: row.ends_on,
                 set_at: row.set_at,
@@ -59,7 +61,7 @@ pub(super) async fn append(tx: &mut TenantTx, discount: &Discount) -> Result<(),
         percentage,
         amount.map(|amount| amount.amount_minor),
         amount.map(|amount| amount.currency.code()),
-        discount.item,
+        discount.item.map(Item::as_str),
         discount.starts_on,
         discount.ends_on,
         discount.set_at,

@@ -59,7 +59,8 @@ impl Pages {
         for (id, step) in store::commitments_of(tx, &ids).await? {
             logs.entry(id).or_default().commitments.push(step);
         }
-        for (id, sample) in storage_sample::of_tenants(tx, &ids).await? {
+        let wanted: Vec<_> = ids.iter().map(|id| storage_sample::Wanted::all(*id)).collect();
+        for (id, sample) in storage_sample::of_tenants(tx, &wanted).await? {
             logs.entry(id).or_default().storage.push(sample);
         }
         let mut rows = Vec::new();

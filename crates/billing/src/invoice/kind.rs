@@ -15,15 +15,16 @@ pub enum InvoiceLineKind {
 
 impl InvoiceLineKind {
     /// Every one.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Rated(LineKind::Recurring),
+        Self::Rated(LineKind::Usage),
         Self::Rated(LineKind::Proration),
         Self::Rated(LineKind::Credit),
         Self::OneOff,
         Self::Discount,
     ];
 
-    /// `recurring`, `proration`, `credit`, `one_off` or `discount`.
+    /// `recurring`, `usage`, `proration`, `credit`, `one_off` or `discount`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Rated(kind) => kind.as_str(),

@@ -11,7 +11,7 @@ use sqlx::types::chrono::NaiveDate;
 use tenancy::{OfTenants, TenantTx};
 use uuid::Uuid;
 
-use super::tax::Past;
+use super::tax::{OfCycle, Past};
 use super::{Billing, Customer, DocumentKind, Invoice, InvoiceLine, InvoiceLineKind, InvoiceTax, Issuer};
 use crate::Error;
 use crate::price_book::store::tax_behavior;
@@ -34,7 +34,7 @@ pub(crate) async fn past(
     let (tenants, days): (Vec<Uuid>, Vec<NaiveDate>) =
         cycles.iter().map(|(id, day)| (id.uuid(), *day)).unzip();
     let lines = sqlx::query!(
-        r#"select l.tenant_id, lower(l.cycle) as "cycle!", l.tax_category, l.tax_rate::text as "tax_rate!", l.rated_minor
+        r#"select l.tenant_id, l.item, lower(l.cycle) as "cycle!", l.tax_category, l.tax_rate::text as "tax_rate!", l.rated_minor
            from invoice_lines l join invoices i on i.tenant_id = l.tenant_id and i.id = l.invoice_id
            where l.tenant_id = any ($1) and exists (
                select from unnest($1::uuid[], $2::date[]) asked (tenant_id, day)
@@ -50,7 +50,7 @@ pub(crate) async fn past(
     for row in lines {
         let line = TaxLine { group: group(&row.tax_category, &row.tax_rate)?, amount_minor: row.rated_minor };
         let past = all.entry(TenantId::from_uuid(row.tenant_id)).or_default();
-        past.history.cycles.entry(row.cycle).or_default().push(line);
+        past.history.cycles.entry(OfCycle { item: row.item, starts_on: row.cycle }).or_default().push(line);
     }
     let groups = sqlx::query!(
         r#"select t.tenant_id, t.category, t.rate::text as "rate!", sum(t.taxable_minor)::bigint as "taxable!",

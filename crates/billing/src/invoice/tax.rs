@@ -56,10 +56,24 @@ pub(crate) fn shown(
     Ok(all)
 }
 
+/// A cycle among those of everything that is sold, by whose item and first charged day it is told from others.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct OfCycle {
+    pub(crate) item: String,
+    pub(crate) starts_on: NaiveDate,
+}
+
+impl OfCycle {
+    /// The one that a line of a document is of.
+    pub(crate) fn of(line: &OwedLine) -> Self {
+        Self { item: line.item.into(), starts_on: line.cycle.charged.start() }
+    }
+}
+
 /// How an account was taxed, and for which reasons it was not.
 #[derive(Debug, Default)]
 pub(crate) struct Past {
-    pub(crate) history: TaxHistory,
+    pub(crate) history: TaxHistory<OfCycle>,
     /// The last of each group, as it stands beside others.
     reasons: BTreeMap<TaxGroup, String>,
 }
@@ -70,7 +84,7 @@ impl Past {
         &mut self,
         basis: PriceBasis,
         treatment: &Treatment,
-        amounts: &[(NaiveDate, i64)],
+        amounts: &[(OfCycle, i64)],
     ) -> Result<(TaxedDocument, Vec<Option<String>>), RatingError> {
         let taxed = self.history.tax(basis, treatment.group, amounts)?;
         let reasons = taxed.totals.groups.iter().map(|total| self.reason(total.group, treatment)).collect();
@@ -97,7 +111,7 @@ impl Past {
     }
 
     /// Takes what a document says as it is: its lines as they were rated, by their cycles, and its taxes.
-    pub(crate) fn take(&mut self, lines: impl Iterator<Item = (NaiveDate, TaxLine)>, taxes: &[InvoiceTax]) {
+    pub(crate) fn take(&mut self, lines: impl Iterator<Item = (OfCycle, TaxLine)>, taxes: &[InvoiceTax]) {
         for (cycle, line) in lines {
             self.history.cycles.entry(cycle).or_default().push(line);
         }

@@ -13,7 +13,7 @@ use super::status::{PaymentStatus, RefundStatus, of_refund};
 use super::{check_text, enter, store, tell_again};
 use crate::ledger::{self, Moved, Movement};
 use crate::rating::local_day;
-use crate::{Error, dunning, payment_provider};
+use crate::{Error, dunning, payment_provider, wholesale};
 
 /// The reason of a refund that somebody made at the provider's.
 const BY_HAND: &str = "made at the provider's";
@@ -60,7 +60,7 @@ pub(super) fn key(id: RefundId) -> String {
 /// has failed is no error.
 ///
 /// # Errors
-/// [`Error::NotFound`], the same for one that does not exist, for one of a tenant out of scope, and for money of an issuer
+/// [`Error::NotFound`], the same for one that does not exist, for one of a customer out of scope, and for money of an issuer
 /// out of scope, which a tenant that has moved brings along; [`Error::Conflict`] `refund_exceeds_payment` for more than is left of it, `no_payment_provider`; [`Error::Invalid`] for bad input.
 pub async fn refund(
     caller: &Caller,
@@ -69,7 +69,9 @@ pub async fn refund(
     amount: Option<Money>,
     reason: String,
 ) -> Result<Refund, Error> {
-    let (ctx, issuer) = enter(caller, id).await?;
+    let Some((ctx, issuer)) = enter(caller, id).await? else {
+        return wholesale::payment::refund(caller, id, amount, reason).await;
+    };
     ctx.require(Action::PaymentWrite)?;
     caller.enter_reseller(issuer).await?;
     let has_provider = payment_provider::secrets(ctx.db(), issuer).await?.is_some();
@@ -115,7 +117,8 @@ pub async fn refund(
     ended(&ctx, refund.id, outcome).await
 }
 
-fn check(amount: Money, left: Money, reason: &str) -> Result<(), Error> {
+/// Whether so much may be paid back of what is left.
+pub(crate) fn check(amount: Money, left: Money, reason: &str) -> Result<(), Error> {
     let mut checks = Checks::default();
     check_text(&mut checks, reason, "/reason");
     let is_some = amount.amount_minor > 0 || left.amount_minor == 0;

@@ -7,7 +7,7 @@ use kernel::{PageRequest, PriceBookId, PriceId, ResellerId};
 use sqlx::types::chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::{CycleLength, Price, PriceBook};
+use super::{ChangesBilled, CycleLength, Item, Price, PriceBook};
 use crate::Error;
 use crate::rating::{PriceBasis, RemovalPolicy, SuspensionPolicy, Tariff, Tier, Tiers, UnitPrice};
 
@@ -39,11 +39,11 @@ pub(super) async fn insert(tx: &mut SystemTx, book: &PriceBook) -> Result<(), db
         let prices: Vec<_> = tiers.iter().map(|tier| tier.unit_price.to_string()).collect();
         sqlx::query!(
             r#"insert into prices (price_book_id, id, item, "interval", model, unit_price, removal_policy, grace_days,
-                 tier_limits, tier_prices, suspension_policy, setup_price)
-               values ($1, $2, $3, $4, $5, $6::text::numeric, $7, $8, $9, $10::text[]::numeric[], $11, $12::text::numeric)"#,
+                 tier_limits, tier_prices, suspension_policy, setup_price, included_bytes, changes_billed)
+               values ($1, $2, $3, $4, $5, $6::text::numeric, $7, $8, $9, $10::text[]::numeric[], $11, $12::text::numeric, $13, $14)"#,
             book.id.uuid(),
             price.id.uuid(),
-            price.item,
+            price.item.as_str(),
             price.interval.as_str(),
             price.tariff.model(),
             price.tariff.unit_price().map(|unit_price| unit_price.to_string()),
@@ -53,6 +53,8 @@ pub(super) async fn insert(tx: &mut SystemTx, book: &PriceBook) -> Result<(), db
             &prices,
             price.suspension_policy.as_str(),
             price.setup_price.map(|setup_price| setup_price.to_string()),
+            price.included_bytes,
+            price.changes_billed.as_str(),
         )
         .execute(tx.conn())
         .await?;
@@ -117,7 +119,7 @@ async fn with_prices(tx: &mut SystemTx, rows: Vec<Row>) -> Result<Vec<PriceBook>
     let prices = sqlx::query!(
         r#"select price_book_id, id, item, "interval", model, unit_price::text, tier_limits as "tier_limits: Vec<Option<i32>>",
              tier_prices::text[] as "tier_prices!", removal_policy, grace_days, suspension_policy,
-             setup_price::text
+             setup_price::text, included_bytes, changes_billed
            from prices where price_book_id = any ($1) order by price_book_id, id"#,
         &ids
     )
@@ -142,13 +144,15 @@ async fn with_prices(tx: &mut SystemTx, rows: Vec<Row>) -> Result<Vec<PriceBook>
         let Some(book) = books.get_mut(&row.price_book_id) else { continue };
         book.prices.push(Price {
             id: PriceId::from_uuid(row.id),
-            item: row.item,
+            item: item(&row.item)?,
             interval: CycleLength::from_name(&row.interval).ok_or(Error::Stored("interval"))?,
             tariff: tariff(&row.model, row.unit_price.as_deref(), &row.tier_limits, &row.tier_prices)?,
             currency: book.currency,
             removal_policy: removal_policy(&row.removal_policy, row.grace_days)?,
             suspension_policy: suspension_policy(&row.suspension_policy)?,
             setup_price: setup_price(row.setup_price.as_deref())?,
+            changes_billed: changes_billed(&row.changes_billed)?,
+            included_bytes: row.included_bytes,
         });
     }
     Ok(books.into_values().collect())
@@ -175,9 +179,19 @@ pub(crate) fn tariff(
     }
 }
 
+/// What is sold, as a column holds it.
+pub(crate) fn item(name: &str) -> Result<Item, Error> {
+    Item::from_name(name).ok_or(Error::Stored("item"))
+}
+
 /// What a start is charged once, as a price's column holds it.
 pub(crate) fn setup_price(text: Option<&str>) -> Result<Option<UnitPrice>, Error> {
     text.map(str::parse).transpose().map_err(|_| Error::Stored("setup price"))
+}
+
+/// When changes are billed, as a price's column holds it.
+pub(crate) fn changes_billed(name: &str) -> Result<ChangesBilled, Error> {
+    ChangesBilled::from_name(name).ok_or(Error::Stored("changes billed"))
 }
 
 /// Whether prices include tax, as a column holds it.

@@ -132,27 +132,25 @@ pub(crate) async fn put_reseller(
 
 /// The tenant's own.
 pub(crate) async fn customer(tx: &mut TenantTx) -> Result<Option<Versioned<CustomerProfile>>, Error> {
-    Ok(customers(tx).await?.into_values().next())
+    customers(tx).await?.into_values().next().transpose()
 }
 
-/// That of each tenant that has one.
+/// That of each tenant that has one, or why it cannot be read.
 pub(crate) async fn customers(
     tx: &mut impl OfTenants,
-) -> Result<BTreeMap<TenantId, Versioned<CustomerProfile>>, Error> {
+) -> Result<BTreeMap<TenantId, Result<Versioned<CustomerProfile>, Error>>, db::Error> {
     let tenants = tx.tenant_ids();
     let rows = sqlx::query!(
         "select tenant_id, profile, version from customer_profiles where tenant_id = any ($1)",
         &tenants
     )
     .fetch_all(tx.conn())
-    .await
-    .map_err(db::Error::from)?;
-    rows.into_iter()
-        .map(|row| {
-            let found = Versioned { profile: read(row.profile)?, version: row.version };
-            Ok((TenantId::from_uuid(row.tenant_id), found))
-        })
-        .collect()
+    .await?;
+    let all = rows.into_iter().map(|row| {
+        let found = read(row.profile).map(|profile| Versioned { profile, version: row.version });
+        (TenantId::from_uuid(row.tenant_id), found)
+    });
+    Ok(all.collect())
 }
 
 /// As [`lock_issuer`], of the tenant.

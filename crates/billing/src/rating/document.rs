@@ -27,9 +27,12 @@ pub struct CycleState {
 impl CycleState {
     /// The units that have been charged for each of its days.
     pub fn quantities(&self) -> Vec<(NaiveDate, i64)> {
-        let on =
-            |day| self.billed.iter().filter(|line| line.period.contains(day)).map(|line| line.quantity).sum();
-        self.cycle.charged.each_day().map(|day| (day, on(day))).collect()
+        self.cycle.charged.each_day().map(|day| (day, self.quantity_on(day))).collect()
+    }
+
+    /// The units that have been charged for one day.
+    pub fn quantity_on(&self, day: NaiveDate) -> i64 {
+        self.billed.iter().filter(|line| line.period.contains(day)).map(|line| line.quantity).sum()
     }
 
     /// Bills a charge: it is part of the cycle when this returns. `is_new`: the cycle opens with it.
@@ -49,6 +52,8 @@ impl CycleState {
 pub enum LineKind {
     /// A cycle, in advance.
     Recurring,
+    /// What was used in a cycle, in arrears.
+    Usage,
     /// Units, or days at a rate, added in a cycle that was billed before; or units that have come to cost more.
     Proration,
     /// Units, or days at a rate, removed from a cycle that was billed before; or units that have come to cost less.
@@ -56,10 +61,11 @@ pub enum LineKind {
 }
 
 impl LineKind {
-    /// `recurring`, `proration` or `credit`.
+    /// `recurring`, `usage`, `proration` or `credit`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Recurring => "recurring",
+            Self::Usage => "usage",
             Self::Proration => "proration",
             Self::Credit => "credit",
         }
@@ -67,7 +73,9 @@ impl LineKind {
 
     /// The one with that name.
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Recurring, Self::Proration, Self::Credit].into_iter().find(|kind| kind.as_str() == name)
+        [Self::Recurring, Self::Usage, Self::Proration, Self::Credit]
+            .into_iter()
+            .find(|kind| kind.as_str() == name)
     }
 }
 
@@ -167,7 +175,7 @@ impl<'a> Boundary<'a> {
 }
 
 /// As [`Boundary::open`]; returns the cycles that are opened on it.
-fn open(
+pub(super) fn open(
     timeline: &Timeline,
     courses: &[Course<'_>],
     boundary: NaiveDate,

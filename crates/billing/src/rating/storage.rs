@@ -5,14 +5,19 @@
 //! meanwhile (I18), and a load equal to the allowance at all times is no overage. A seat counts for its whole local
 //! day, as it is charged.
 
-use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use chrono::{DateTime, LocalResult, NaiveDate, TimeDelta, TimeZone as _, Utc};
 use chrono_tz::Tz;
+use kernel::Currency;
 use num_traits::CheckedDiv as _;
 
 use super::RatingError;
 use super::calendar::{Cycle, Span, local_day};
+use super::discount::Rate;
+use super::document::{CycleState, Line, LineKind, open};
 use super::price::Share;
 use super::quantity::Step;
+use super::reconcile::{Billed, Charge};
+use super::timeline::{Timeline, course_of};
 
 /// The bytes of one GiB, the unit that is priced.
 const GIB: i128 = 1 << 30;
@@ -39,42 +44,275 @@ pub fn byte_seconds(
     Ok(sum + i128::from(level) * i128::from((until.timestamp() - at).max(0)))
 }
 
-/// The GiB that were stored beyond the allowance, averaged over the whole cycle: what a price per GiB and cycle is
-/// multiplied by. A stub counts as the part of the cycle that it is.
+/// What is stored beyond the allowance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Overage {
+    /// GiB, on average over the days that count.
+    pub gib: Share,
+    /// Which part of the whole cycle these days are: of what so many GiB cost for a whole one, it is charged.
+    pub part: Share,
+}
+
+/// What was stored beyond the allowance on some days of a cycle.
 ///
-/// `seats` has the seats that were charged for each day of `cycle.charged`; each of them pools `bytes_per_seat`. The
-/// allowance is pooled over the cycle too: what is below it on one day makes up for what is above on another.
-pub fn overage_gib(
-    cycle: &Cycle,
+/// `allowed` has the bytes that may be stored for nothing on each day that counts, in the order of the days. The allowance is
+/// pooled over them: what is below it on one day makes up for what is above on another.
+pub fn overage(
+    whole: Span,
     zone: Tz,
     samples: &[Step],
-    seats: &[(NaiveDate, i64)],
-    bytes_per_seat: i64,
-) -> Result<Share, RatingError> {
-    let seconds =
-        |days: Span| (start_of_day(days.end(), zone) - start_of_day(days.start(), zone)).num_seconds().into();
-    let charged = cycle.charged;
-    let stored =
-        byte_seconds(samples, start_of_day(charged.start(), zone), start_of_day(charged.end(), zone))?;
-    let mut allowed = 0_i128;
-    for (day, seats) in seats.iter().filter(|(day, _)| charged.contains(*day)) {
-        let day = day.succ_opt().and_then(|next| Span::new(*day, next)).ok_or(RatingError::DateRange)?;
-        let bytes = i128::from(*seats) * i128::from(bytes_per_seat);
-        let here = bytes.checked_mul(seconds(day)).and_then(|here| allowed.checked_add(here));
-        allowed = here.ok_or(RatingError::AmountRange)?;
+    allowed: &[(NaiveDate, i128)],
+) -> Result<Overage, RatingError> {
+    let days: Vec<NaiveDate> = allowed.iter().map(|(day, _)| *day).collect();
+    Overage::new((whole, zone), &days, balance(zone, samples, allowed)?)
+}
+
+impl Overage {
+    /// Of so many byte-seconds more than the allowance, on the days that count; nothing if they are fewer.
+    fn new((whole, zone): (Span, Tz), days: &[NaiveDate], beyond: i128) -> Result<Self, RatingError> {
+        let mut counted = 0_i128;
+        for days in stretches(days.iter().copied()) {
+            counted += seconds(days?, zone);
+        }
+        // Days that a zone leaves out have no length.
+        let gib = Share::from(beyond.max(0)).checked_div(&Share::from(counted * GIB));
+        let part = Share::from(counted).checked_div(&Share::from(seconds(whole, zone)));
+        Ok(Self { gib: gib.unwrap_or_default(), part: part.ok_or(RatingError::DateRange)? })
     }
-    let beyond = Share::from((stored - allowed).max(0));
-    let whole: i128 = seconds(cycle.whole);
-    beyond.checked_div(&Share::from(whole * GIB)).ok_or(RatingError::DateRange)
+}
+
+/// How many byte-seconds more than the allowance were stored on some days; negative if it were fewer.
+fn balance(zone: Tz, samples: &[Step], allowed: &[(NaiveDate, i128)]) -> Result<i128, RatingError> {
+    let (mut stored, mut pooled) = (0_i128, 0_i128);
+    for days in stretches(allowed.iter().map(|(day, _)| *day)) {
+        let days = days?;
+        let all = byte_seconds(samples, start_of_day(days.start(), zone), start_of_day(days.end(), zone))?;
+        stored = stored.checked_add(all).ok_or(RatingError::AmountRange)?;
+    }
+    for (day, bytes) in allowed {
+        let day = day.succ_opt().and_then(|next| Span::new(*day, next)).ok_or(RatingError::DateRange)?;
+        let here = bytes.checked_mul(seconds(day, zone)).and_then(|here| pooled.checked_add(here));
+        pooled = here.ok_or(RatingError::AmountRange)?;
+    }
+    stored.checked_sub(pooled).ok_or(RatingError::AmountRange)
+}
+
+/// The runs of days that follow each other.
+fn stretches(days: impl Iterator<Item = NaiveDate>) -> impl Iterator<Item = Result<Span, RatingError>> {
+    let mut days = days.peekable();
+    std::iter::from_fn(move || {
+        let first = days.next()?;
+        let mut end = first.succ_opt();
+        while days.next_if(|day| Some(*day) == end).is_some() {
+            end = end.and_then(|end| end.succ_opt());
+        }
+        Some(end.and_then(|end| Span::new(first, end)).ok_or(RatingError::DateRange))
+    })
+}
+
+/// Bills what was stored in every cycle that is over by `boundary`, less what was billed of it; the cycles are brought up to date
+/// as [`document()`](super::document()) does, and called again it adds nothing. Each line comes with the GiB that it is for.
+///
+/// Those that were over by `settled` are left alone, as [`each_over`] says.
+///
+/// `allowance` says how many bytes may be stored for nothing on a day. What a cycle is charged is [`storage_parts`]'s.
+pub fn storage(
+    timeline: &Timeline,
+    at: (NaiveDate, Tz),
+    settled: Option<NaiveDate>,
+    cycles: &mut Vec<CycleState>,
+    samples: &[Step],
+    allowance: &dyn Fn(NaiveDate) -> i128,
+) -> Result<Vec<(Line, Share)>, RatingError> {
+    let mut lines = Vec::new();
+    each_over(timeline, at, settled, cycles, |state, Over { days, rate }| {
+        let billed = || state.billed.last().map(|line| line.rate.clone());
+        let Some(rate) = rate.or_else(billed) else { return Ok(()) };
+        let allowed = days.iter().map(|day| (*day, allowance(*day))).collect();
+        let parts = &mut [StoragePart { state, samples, allowed }];
+        lines.extend(storage_parts(&rate, timeline.currency(), &days, parts)?.into_iter().flatten());
+        Ok::<_, RatingError>(())
+    })?;
+    Ok(lines)
+}
+
+/// A cycle that is over.
+#[derive(Debug)]
+pub struct Over {
+    /// Its days that count: those that are charged, and on which the account is not paused.
+    pub days: Vec<NaiveDate>,
+    /// That of the last of them; `None` where there is none, as in a cycle that the timeline has come to have no more.
+    pub rate: Option<Rate>,
+}
+
+/// Opens cycles as [`document()`](super::document()) does, and visits those that are over by `boundary`, the latest first.
+///
+/// Those that were over by `settled`, and were known to be, were billed then, or owed nothing, and are left alone: samples are
+/// not recorded of days that are over, and so nobody need keep those of years at hand.
+pub fn each_over<E: From<RatingError>>(
+    timeline: &Timeline,
+    (boundary, zone): (NaiveDate, Tz),
+    settled: Option<NaiveDate>,
+    cycles: &mut Vec<CycleState>,
+    mut visit: impl FnMut(&mut CycleState, Over) -> Result<(), E>,
+) -> Result<(), E> {
+    let courses = timeline.courses()?;
+    open(timeline, &courses, boundary, zone, cycles)?;
+    for state in cycles.iter_mut().rev() {
+        let mut over = Over { days: Vec::new(), rate: None };
+        let course = course_of(&courses, &state.cycle);
+        // It may have been cut to a day that was billed when it went on, and one that was cut may go on again.
+        let before = state.cycle.charged.end();
+        if let Some(course) = course {
+            state.cycle = course.cycle_at(state.cycle.charged.start())?;
+        }
+        let end = state.cycle.charged.end();
+        if settled.is_some_and(|settled| before.max(end) <= settled) {
+            continue;
+        }
+        if let Some(course) = course {
+            if boundary < end {
+                continue;
+            }
+            for day in state.cycle.charged.each_day().filter(|day| !timeline.is_paused(course, *day)) {
+                let Some(terms) = course.terms_on(day) else { continue };
+                over.days.push(day);
+                over.rate = Some(timeline.rate_on(day, terms));
+            }
+        }
+        visit(state, over)?;
+    }
+    Ok(())
+}
+
+/// One of several that pool what they may store.
+#[derive(Debug)]
+pub struct StoragePart<'a> {
+    /// The cycle, with what was billed of it to this one.
+    pub state: &'a mut CycleState,
+    /// What it stored, in order of time.
+    pub samples: &'a [Step],
+    /// How many bytes it may store for nothing on each day that counts for it, in the order of the days.
+    pub allowed: Vec<(NaiveDate, i128)>,
+}
+
+/// Bills what several stored in a cycle that is over, less what was billed of it to each: the line of each that has one, with the
+/// GiB that it is for, in the order given.
+///
+/// They are charged together for what they stored beyond what all may, at the rate of the last of `days`, which count for the cycle;
+/// and as tiers and amounts off are of whole cycles, at the part of what the average costs that these days are. The sum is
+/// rounded once, and each has its part of it by what it stored beyond its own allowance, to less than a unit. The lines of a
+/// cycle count whole GiB, to the nearest of all, and cost what the exact ones do.
+pub fn storage_parts(
+    rate: &Rate,
+    currency: Currency,
+    days: &[NaiveDate],
+    parts: &mut [StoragePart<'_>],
+) -> Result<Vec<Option<(Line, Share)>>, RatingError> {
+    let Some(first) = parts.first() else { return Ok(Vec::new()) };
+    let (whole, zone) = (first.state.cycle.whole, first.state.zone);
+    let (mut beyond, mut weights) = (0_i128, Vec::with_capacity(parts.len()));
+    for part in &*parts {
+        let of_part = balance(zone, part.samples, &part.allowed)?;
+        beyond = beyond.checked_add(of_part).ok_or(RatingError::AmountRange)?;
+        weights.push(of_part.max(0));
+    }
+    let Overage { gib, part } = Overage::new((whole, zone), days, beyond)?;
+    let cost = rate.cost(gib)?.times(part)?.minor(currency)?;
+    let list = rate.list_cost(gib)?.times(part)?.minor(currency)?;
+    let whole_number = |of: Share| i64::try_from(of.to_integer()).map_err(|_| RatingError::AmountRange);
+    let amounts = apportion(cost, &weights)?;
+    let discounts = apportion(less(list, cost)?, &weights)?;
+    let quantities = apportion(whole_number(gib.round())?, &weights)?;
+    let thousandths = apportion(whole_number(gib * Share::from(THOUSAND))?, &weights)?;
+    let mut lines = Vec::with_capacity(parts.len());
+    let owed = amounts.into_iter().zip(discounts).zip(quantities);
+    for ((part, ((amount, discount), quantity)), thousandths) in parts.iter_mut().zip(owed).zip(thousandths) {
+        let line = bill(part.state, rate, amount, discount, quantity)?;
+        lines.push(line.map(|line| (line, Share::new(thousandths.into(), THOUSAND))));
+    }
+    Ok(lines)
+}
+
+/// From which instant on samples matter to [`storage()`] of an account with these cycles, by their calendars: since the oldest of
+/// those that may still be charged after `settled` began, or since that day, on which others may open in the calendar of `zone`.
+pub fn sampled_from(
+    cycles: impl Iterator<Item = (Cycle, Tz)>,
+    settled: NaiveDate,
+    zone: Tz,
+) -> DateTime<Utc> {
+    // One that was cut may be extended again.
+    let open = cycles.filter(|(cycle, _)| settled < cycle.whole.end());
+    open.map(|(cycle, zone)| start_of_day(cycle.charged.start(), zone))
+        .fold(start_of_day(settled, zone), DateTime::min)
+}
+
+/// What is shown of a GiB.
+const THOUSAND: i128 = 1000;
+
+/// Splits what is not negative in proportion to weights: to each what the parts up to its own come to, rounded down, less what those
+/// before it do. So no part is a whole unit off, and together they are all of it.
+fn apportion(amount: i64, weights: &[i128]) -> Result<Vec<i64>, RatingError> {
+    let add = |one: i128, other: i128| one.checked_add(other).ok_or(RatingError::AmountRange);
+    let all = weights.iter().try_fold(0, |sum, weight| add(sum, *weight))?.max(1);
+    let (mut parts, mut weight_so_far, mut given) = (Vec::with_capacity(weights.len()), 0, 0);
+    for weight in weights {
+        weight_so_far = add(weight_so_far, *weight)?;
+        let up_to = i128::from(amount).checked_mul(weight_so_far).ok_or(RatingError::AmountRange)? / all;
+        let up_to = i64::try_from(up_to).map_err(|_| RatingError::AmountRange)?;
+        parts.push(less(up_to, given)?);
+        given = up_to;
+    }
+    Ok(parts)
+}
+
+/// What of a cycle is left to be billed, or to be taken back, of what is owed of it.
+fn bill(
+    state: &mut CycleState,
+    rate: &Rate,
+    amount: i64,
+    discount: i64,
+    quantity: i64,
+) -> Result<Option<Line>, RatingError> {
+    let billed = |count: fn(&Billed) -> i64| {
+        let mut counts = state.billed.iter().map(count);
+        counts.try_fold(0_i64, i64::checked_add).ok_or(RatingError::AmountRange)
+    };
+    let amount_minor = less(amount, billed(|line| line.amount_minor)?)?;
+    let discount_minor = less(discount, billed(|line| line.discount_minor)?)?;
+    if (amount_minor, discount_minor) == (0, 0) {
+        return Ok(None);
+    }
+    let kind = match state.billed.is_empty() {
+        true => LineKind::Usage,
+        false if amount_minor < 0 => LineKind::Credit,
+        false => LineKind::Proration,
+    };
+    let quantity = less(quantity, billed(|line| line.quantity)?)?;
+    let charge = Charge { period: state.cycle.charged, quantity, seat_days: 0, amount_minor, discount_minor };
+    state.billed.push(charge.billed_at(rate.clone()));
+    Ok(Some(Line { kind, cycle: state.cycle, rate: rate.clone(), charge }))
+}
+
+fn less(one: i64, other: i64) -> Result<i64, RatingError> {
+    one.checked_sub(other).ok_or(RatingError::AmountRange)
+}
+
+/// How long some local days are.
+fn seconds(days: Span, zone: Tz) -> i128 {
+    (start_of_day(days.end(), zone) - start_of_day(days.start(), zone)).num_seconds().into()
 }
 
 /// The first instant of a local day: midnight, or when clocks skip that, the instant at which they do. A day that the
 /// calendar of a zone leaves out begins with the day after it, and has no length.
 fn start_of_day(day: NaiveDate, zone: Tz) -> DateTime<Utc> {
+    let midnight = day.and_time(chrono::NaiveTime::MIN);
+    if let LocalResult::Single(begins) = zone.from_local_datetime(&midnight) {
+        return begins.to_utc();
+    }
     // No zone is further from UTC, on either side of the date line.
     let furthest = TimeDelta::hours(27);
-    let midnight = day.and_time(chrono::NaiveTime::MIN).and_utc();
-    let (mut before, mut found) = (midnight - furthest, midnight + furthest);
+    let (mut before, mut found) = (midnight.and_utc() - furthest, midnight.and_utc() + furthest);
     while found - before > TimeDelta::seconds(1) {
         let middle = before + TimeDelta::seconds((found - before).num_seconds() / 2);
         if local_day(middle, zone) < day {
@@ -88,6 +326,7 @@ fn start_of_day(day: NaiveDate, zone: Tz) -> DateTime<Utc> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Tariff;
     use super::*;
 
     fn instant(text: &str) -> DateTime<Utc> {
@@ -96,11 +335,6 @@ mod tests {
 
     fn date(text: &str) -> NaiveDate {
         text.parse().unwrap()
-    }
-
-    fn cycle(start: &str, end: &str) -> Cycle {
-        let whole = Span::new(date(start), date(end)).unwrap();
-        Cycle { charged: whole, whole }
     }
 
     #[test]
@@ -128,6 +362,49 @@ mod tests {
     }
 
     #[test]
+    fn those_who_store_more_than_their_own_share_what_all_do_beyond_the_pool() {
+        let april = Span::new(date("2026-04-01"), date("2026-05-01")).unwrap();
+        let (days, rate) =
+            (april.each_day().collect::<Vec<_>>(), Rate::from(Tariff::Flat("0.10".parse().unwrap())));
+        let cycle = Cycle { charged: april, whole: april };
+        let mut states = vec![CycleState { cycle, zone: Tz::UTC, billed: Vec::new() }; 4];
+        let mut billed = |stored: [i64; 4]| {
+            let samples = stored.map(|gib| [Step { at: instant("2026-01-01T00:00:00Z"), level: gib << 30 }]);
+            // Each may store ten.
+            let allowed: Vec<_> = days.iter().map(|day| (*day, 10 << 30)).collect();
+            let part = |(state, samples)| StoragePart { state, samples, allowed: allowed.clone() };
+            let parts = &mut states
+                .iter_mut()
+                .zip(&samples)
+                .map(|(state, samples)| part((state, &samples[..])))
+                .collect::<Vec<_>>();
+            let lines = storage_parts(&rate, "EUR".parse().unwrap(), &days, parts).unwrap();
+            let shown = |(line, gib): (Line, Share)| {
+                (line.kind.as_str(), line.charge.quantity, line.charge.amount_minor, gib * 1000)
+            };
+            lines.into_iter().map(|line| line.map(shown)).collect::<Vec<_>>()
+        };
+        // 21 beyond the pool, in parts of 11, 11 and 9.
+        let thousandths = Share::from;
+        let expected = [
+            Some(("usage", 7, 74, thousandths(7451))),
+            Some(("usage", 7, 75, thousandths(7452))),
+            None,
+            Some(("usage", 7, 61, thousandths(6097))),
+        ];
+        assert_eq!(billed([21, 21, 0, 19]), expected);
+        // 10, in parts of 11 and 9.
+        let expected = [
+            Some(("credit", -2, -19, thousandths(5500))),
+            Some(("credit", -7, -75, thousandths(0))),
+            None,
+            Some(("credit", -2, -16, thousandths(4500))),
+        ];
+        assert_eq!(billed([21, 10, 0, 19]), expected);
+        assert_eq!(billed([21, 10, 0, 19]), [None; 4]);
+    }
+
+    #[test]
     fn days_begin_when_the_local_calendar_says() {
         let begins = |day, zone| start_of_day(date(day), zone);
         assert_eq!(begins("2026-03-29", Tz::Europe__Berlin), instant("2026-03-28T23:00:00Z"));
@@ -145,10 +422,12 @@ mod tests {
     #[test]
     fn seats_pool_what_they_may_store() {
         let stored = [Step { at: instant("2026-01-01T00:00:00Z"), level: 30 << 30 }];
-        let april = cycle("2026-04-01", "2026-05-01");
-        let seats: Vec<(NaiveDate, i64)> =
-            april.whole.each_day().map(|day| (day, if day < date("2026-04-16") { 1 } else { 3 })).collect();
-        let overage = |bytes_per_seat| overage_gib(&april, Tz::UTC, &stored, &seats, bytes_per_seat);
+        let april = Span::new(date("2026-04-01"), date("2026-05-01")).unwrap();
+        let seats = |day| if day < date("2026-04-16") { 1 } else { 3 };
+        let overage = |bytes_per_seat: i128| {
+            let allowed: Vec<_> = april.each_day().map(|day| (day, seats(day) * bytes_per_seat)).collect();
+            overage(april, Tz::UTC, &stored, &allowed).map(|found| found.gib)
+        };
         assert_eq!(overage(10 << 30), Ok(Share::from(10)));
         assert_eq!(overage(15 << 30), Ok(Share::from(0)));
         assert_eq!(overage(16 << 30), Ok(Share::from(0)));

@@ -1,16 +1,46 @@
 //! SQL of what is due: invoices, and what settles them.
 
+use db::SystemTx;
 use kernel::{Currency, InvoiceId, ResellerId};
+use sqlx::types::chrono::NaiveDate;
 use tenancy::TenantTx;
+use uuid::Uuid;
 
 use super::{Means, Receivable};
 use crate::Error;
 use crate::invoice::DocumentKind;
+use crate::series::OPERATOR;
+
+/// An invoice, as if nothing had been paid.
+struct Row {
+    id: Uuid,
+    issuer_id: Uuid,
+    number: i64,
+    currency: String,
+    total_minor: i64,
+    due_on: NaiveDate,
+}
+
+impl Row {
+    /// With its total.
+    fn receivable(self) -> Result<(Receivable, i64), Error> {
+        let receivable = Receivable {
+            invoice: InvoiceId::from_uuid(self.id),
+            issuer: ResellerId::from_uuid(self.issuer_id),
+            currency: self.currency.parse().map_err(|_| Error::Stored("currency"))?,
+            number: DocumentKind::Invoice.number(self.number),
+            due_on: self.due_on,
+            due_minor: self.total_minor,
+        };
+        Ok((receivable, self.total_minor))
+    }
+}
 
 /// The tenant's invoices with their totals, the oldest first, as if nothing had been paid.
 pub(super) async fn invoices(tx: &mut TenantTx) -> Result<Vec<(Receivable, i64)>, Error> {
     let tenant_id = tx.tenant_id().uuid();
-    let rows = sqlx::query!(
+    let rows = sqlx::query_as!(
+        Row,
         r#"select id, issuer_id, number as "number!", currency, total_minor, due_on from invoices
            where tenant_id = $1 and kind = 'invoice' and status = 'final' order by issued_on, id"#,
         tenant_id
@@ -18,19 +48,7 @@ pub(super) async fn invoices(tx: &mut TenantTx) -> Result<Vec<(Receivable, i64)>
     .fetch_all(tx.conn())
     .await
     .map_err(db::Error::from)?;
-    rows.into_iter()
-        .map(|row| {
-            let receivable = Receivable {
-                invoice: InvoiceId::from_uuid(row.id),
-                issuer: ResellerId::from_uuid(row.issuer_id),
-                currency: row.currency.parse().map_err(|_| Error::Stored("currency"))?,
-                number: DocumentKind::Invoice.number(row.number),
-                due_on: row.due_on,
-                due_minor: row.total_minor,
-            };
-            Ok((receivable, row.total_minor))
-        })
-        .collect()
+    rows.into_iter().map(Row::receivable).collect()
 }
 
 /// What settles them: credit notes by what they refer to, and payments less what was paid back or taken back of them.
@@ -59,6 +77,53 @@ pub(super) async fn means(tx: &mut TenantTx) -> Result<Vec<(ResellerId, Currency
                 Means { meant_for: row.invoice_id.map(InvoiceId::from_uuid), amount_minor: row.amount_minor };
             let currency = row.currency.parse().map_err(|_| Error::Stored("currency"))?;
             Ok((ResellerId::from_uuid(row.issuer_id), currency, means))
+        })
+        .collect()
+}
+
+/// As [`invoices`], of what the operator issued to a reseller.
+pub(super) async fn wholesale_invoices(
+    tx: &mut SystemTx,
+    reseller_id: ResellerId,
+) -> Result<Vec<(Receivable, i64)>, Error> {
+    let rows = sqlx::query_as!(
+        Row,
+        r#"select id, $2::uuid as "issuer_id!", number, currency, total_minor, due_on from wholesale_invoices
+           where reseller_id = $1 and kind = 'invoice' order by issued_on, id"#,
+        reseller_id.uuid(),
+        OPERATOR.uuid()
+    )
+    .fetch_all(tx.conn())
+    .await
+    .map_err(db::Error::from)?;
+    rows.into_iter().map(Row::receivable).collect()
+}
+
+/// As [`means`], of a reseller.
+pub(super) async fn wholesale_means(
+    tx: &mut SystemTx,
+    reseller_id: ResellerId,
+) -> Result<Vec<(ResellerId, Currency, Means)>, Error> {
+    let rows = sqlx::query!(
+        r#"select n.currency as "currency!", r.invoice_id, r.amount_minor as "amount_minor!"
+           from wholesale_credit_note_references r
+           join wholesale_invoices n on n.reseller_id = r.reseller_id and n.id = r.credit_note_id
+           where r.reseller_id = $1
+           union all
+           select p.currency, p.invoice_id, (p.amount_minor - coalesce((
+             select sum(f.amount_minor) from wholesale_refunds f
+             where f.reseller_id = p.reseller_id and f.payment_id = p.id), 0))::bigint
+           from wholesale_payments p where p.reseller_id = $1"#,
+        reseller_id.uuid()
+    )
+    .fetch_all(tx.conn())
+    .await
+    .map_err(db::Error::from)?;
+    rows.into_iter()
+        .map(|row| {
+            let meant_for = row.invoice_id.map(InvoiceId::from_uuid);
+            let currency = row.currency.parse().map_err(|_| Error::Stored("currency"))?;
+            Ok((OPERATOR, currency, Means { meant_for, amount_minor: row.amount_minor }))
         })
         .collect()
 }

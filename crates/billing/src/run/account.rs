@@ -104,7 +104,7 @@ async fn park(
         (*tenant_id, error.to_string())
     };
     let reasons: Vec<_> = unbillable.iter().map(reason).collect();
-    Ok(store::park(tx, &reasons, caller.db().env().now()).await?)
+    store::park(tx, &reasons, caller.db().env().now()).await
 }
 
 /// Bills accounts as [`bill`] does, all in one transaction, and says how each came out; nothing of one whose tenant is gone.
@@ -225,16 +225,18 @@ pub(crate) async fn bill_until(
             Err(error) => return Err(error),
         }
     }
-    let drafted = document::draft_all(tx, rated).await?;
+    // Whom a document is from and for is asked only where there is one.
+    let (with, without): (Vec<_>, Vec<_>) = rated.into_iter().partition(books::Rated::owes);
+    let drafted = document::draft_all(tx, with).await?;
     let (drafted, untaxable): (Vec<_>, Vec<_>) = drafted.into_iter().partition(|(_, drafts)| drafts.is_ok());
     made.extend(untaxable.into_iter().filter_map(|(id, drafts)| Some((id, Err(drafts.err()?)))));
     let drafted: Vec<_> = drafted.into_iter().filter_map(|(_, drafts)| drafts.ok()).collect();
-    books::write(tx, drafted.iter().map(|account| &account.rated)).await?;
+    books::write(tx, without.iter().chain(drafted.iter().map(|account| &account.rated))).await?;
     let mut written = document::write_all(tx, &drafted, finality).await?;
-    made.extend(drafted.into_iter().map(|account| {
-        let documents = written.remove(&account.rated.due.ctx.tenant_id()).unwrap_or_default();
-        let next_boundary = account.rated.next_boundary;
-        (account.rated.due.ctx.tenant_id(), Ok(Made { documents, next_boundary }))
+    made.extend(without.into_iter().chain(drafted.into_iter().map(|account| account.rated)).map(|rated| {
+        let tenant_id = rated.due.ctx.tenant_id();
+        let documents = written.remove(&tenant_id).unwrap_or_default();
+        (tenant_id, Ok(Made { documents, next_boundary: rated.next_boundary }))
     }));
     Ok(made)
 }

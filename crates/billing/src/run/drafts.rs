@@ -5,7 +5,7 @@ use kernel::ErrorKind;
 use tenancy::Caller;
 
 use super::drive::gave_way;
-use super::{PAGE, Reach, RunSummary, system};
+use super::{Reach, RunSummary, system};
 use crate::Error;
 use crate::invoice::draft;
 use crate::invoice::store::unbilled::with_drafts_due;
@@ -15,6 +15,7 @@ pub(super) async fn finalize_due(
     caller: &Caller,
     as_of: NaiveDate,
     reach: Reach,
+    limit: i64,
     summary: &mut RunSummary,
 ) -> Result<(), Error> {
     let (reseller, tenant) = reach.bounds();
@@ -24,7 +25,7 @@ pub(super) async fn finalize_due(
     let until = if is_present { NaiveDate::MAX } else { as_of };
     loop {
         let mut tx = system(caller.db()).await?;
-        let tenants = with_drafts_due(&mut tx, as_of, reseller, tenant, after, PAGE, is_present).await?;
+        let tenants = with_drafts_due(&mut tx, as_of, reseller, tenant, after, limit, is_present).await?;
         tx.commit().await?;
         let Some(last) = tenants.last() else { return Ok(()) };
         after = Some(*last);

@@ -1,5 +1,7 @@
 //! The way of a run: what is due, page by page, and how each account came out.
 
+use std::num::NonZeroU32;
+
 use chrono::{DateTime, NaiveDate, Utc};
 use db::Db;
 use kernel::{ErrorKind, ResellerId, TenantId};
@@ -7,7 +9,7 @@ use tenancy::Caller;
 use uuid::Uuid;
 
 use super::account::{self, Outcome, Treatment};
-use super::{PAGE, Reach, RunSummary, drafts, operator, store, system};
+use super::{Reach, RunSummary, drafts, operator, store, system};
 use crate::Error;
 use crate::rating::local_day;
 use crate::{subscription, wholesale};
@@ -20,9 +22,10 @@ pub(super) async fn drive(
     db: &Db,
     as_of: NaiveDate,
     reach: Reach,
+    page: NonZeroU32,
     summary: &mut RunSummary,
 ) -> Result<(), Error> {
-    let done = bill_due(db, as_of, reach, summary).await;
+    let done = bill_due(db, as_of, reach, i64::from(page.get()), summary).await;
     if let Err(error) = &done {
         tracing::error!(
             error = %error,
@@ -39,10 +42,16 @@ pub(super) async fn drive(
     done
 }
 
-async fn bill_due(db: &Db, as_of: NaiveDate, reach: Reach, summary: &mut RunSummary) -> Result<(), Error> {
+async fn bill_due(
+    db: &Db,
+    as_of: NaiveDate,
+    reach: Reach,
+    limit: i64,
+    summary: &mut RunSummary,
+) -> Result<(), Error> {
     let caller = operator(db);
-    take_account(&caller, reach).await?;
-    drafts::finalize_due(&caller, as_of, reach, summary).await?;
+    take_account(&caller, reach, limit).await?;
+    drafts::finalize_due(&caller, as_of, reach, limit, summary).await?;
     let is_named = matches!(reach, Reach::Tenant(_));
     let first = Treatment { retries_parked: is_named, waits: is_named };
     // Tenants first: what they are billed does not wait for the operator's own documents.
@@ -50,7 +59,7 @@ async fn bill_due(db: &Db, as_of: NaiveDate, reach: Reach, summary: &mut RunSumm
         let until = level.until(as_of);
         let mut held = Vec::new();
         let mut after = None;
-        while let Some(page) = due_page(db, as_of, *level, reach, &mut after).await? {
+        while let Some(page) = due_page(db, as_of, *level, reach, &mut after, limit).await? {
             let come = page.iter().filter(|account| account.has_come(db.env().now()));
             let customers: Vec<Customer> = come.map(|account| account.customer).collect();
             summary.accounts_due += customers.len() as u64;
@@ -64,7 +73,7 @@ async fn bill_due(db: &Db, as_of: NaiveDate, reach: Reach, summary: &mut RunSumm
     // Counted afterwards, since an account that was billed may have another boundary that has not come.
     for level in Level::of(reach) {
         let mut after = None;
-        while let Some(page) = due_page(db, as_of, *level, reach, &mut after).await? {
+        while let Some(page) = due_page(db, as_of, *level, reach, &mut after, limit).await? {
             let waiting = page.iter().filter(|account| !account.has_come(db.env().now())).count();
             summary.accounts_not_yet += u64::try_from(waiting).unwrap_or(0);
         }
@@ -73,11 +82,11 @@ async fn bill_due(db: &Db, as_of: NaiveDate, reach: Reach, summary: &mut RunSumm
 }
 
 /// Takes account of what has become of tenants since: it may make boundaries.
-async fn take_account(caller: &Caller, reach: Reach) -> Result<(), Error> {
+async fn take_account(caller: &Caller, reach: Reach, limit: i64) -> Result<(), Error> {
     let mut after = None;
     loop {
         let mut tx = system(caller.db()).await?;
-        let tenants = store::standing_otherwise(&mut tx, reach, after, PAGE).await?;
+        let tenants = store::standing_otherwise(&mut tx, reach, after, limit).await?;
         tx.commit().await?;
         let Some(last) = tenants.last() else { return Ok(()) };
         after = Some(*last);
@@ -159,12 +168,13 @@ async fn due_page(
     level: Level,
     reach: Reach,
     after: &mut Option<(NaiveDate, Uuid)>,
+    limit: i64,
 ) -> Result<Option<Vec<DueAccount>>, Error> {
     let mut tx = system(db).await?;
     let page = match level {
-        Level::Retail => store::due(&mut tx, as_of, reach, *after, PAGE).await?,
-        Level::Sandbox => store::due_by_clock(&mut tx, *after, PAGE).await?,
-        Level::Wholesale => store::due_agreements(&mut tx, as_of, *after, PAGE).await?,
+        Level::Retail => store::due(&mut tx, as_of, reach, *after, limit).await?,
+        Level::Sandbox => store::due_by_clock(&mut tx, *after, limit).await?,
+        Level::Wholesale => store::due_agreements(&mut tx, as_of, *after, limit).await?,
     };
     tx.commit().await?;
     let Some(last) = page.last() else { return Ok(None) };

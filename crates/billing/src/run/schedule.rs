@@ -4,7 +4,7 @@ use chrono::TimeDelta;
 use db::Db;
 
 use super::drive::drive;
-use super::{Reach, RunSummary, store, system};
+use super::{PAGE, Reach, RunSummary, store, system};
 use crate::Error;
 
 /// How far the calendar that is furthest ahead is before UTC.
@@ -24,7 +24,7 @@ pub async fn scheduled(db: &Db) -> Result<Option<RunSummary>, Error> {
     }
     let latest = (db.env().now() + FURTHEST_AHEAD).date_naive();
     let mut summary = RunSummary::default();
-    drive(db, latest, Reach::Present, &mut summary).await?;
+    drive(db, latest, Reach::Present, PAGE, &mut summary).await?;
     leading.commit().await?;
     Ok(Some(summary))
 }

@@ -1,8 +1,10 @@
 //! SQL of statements of account.
 
+use db::SystemTx;
 use kernel::{Currency, InvoiceId, PaymentId, ResellerId};
 use sqlx::types::chrono::NaiveDate;
 use tenancy::TenantTx;
+use uuid::Uuid;
 
 use super::{EntryKind, Movement};
 use crate::Error;
@@ -35,6 +37,42 @@ pub(super) async fn tenant(tx: &mut TenantTx) -> Result<Tenant, Error> {
     Ok(Tenant { name: row.name, currency: row.currency.parse().map_err(|_| Error::Stored("currency"))? })
 }
 
+/// A movement as it is stored.
+struct Row {
+    kind: String,
+    currency: String,
+    effective_on: NaiveDate,
+    amount_minor: i64,
+    invoice_id: Option<Uuid>,
+    number: Option<i64>,
+    due_on: Option<NaiveDate>,
+    payment_id: Option<Uuid>,
+    meant_for: Option<Uuid>,
+    reference: Option<String>,
+    /// Which a credit note corrects, and each by how much.
+    corrects: Vec<Uuid>,
+    corrects_minor: Vec<i64>,
+}
+
+impl Row {
+    fn movement(self) -> Result<(Currency, Movement), Error> {
+        let corrects = self.corrects.into_iter().map(InvoiceId::from_uuid).zip(self.corrects_minor);
+        let movement = Movement {
+            kind: EntryKind::from_name(&self.kind).ok_or(Error::Stored("transfer"))?,
+            effective_on: self.effective_on,
+            amount_minor: self.amount_minor,
+            invoice_id: self.invoice_id.map(InvoiceId::from_uuid),
+            number: self.number,
+            due_on: self.due_on,
+            payment_id: self.payment_id.map(PaymentId::from_uuid),
+            meant_for: self.meant_for.map(InvoiceId::from_uuid),
+            reference: self.reference,
+            corrects: corrects.collect(),
+        };
+        Ok((self.currency.parse().map_err(|_| Error::Stored("currency"))?, movement))
+    }
+}
+
 /// What moved the tenant's account with an issuer before a day, in order. The net and the tax of a document are one movement.
 pub(super) async fn movements(
     tx: &mut TenantTx,
@@ -42,7 +80,8 @@ pub(super) async fn movements(
     until: NaiveDate,
 ) -> Result<Vec<(Currency, Movement)>, Error> {
     let tenant_id = tx.tenant_id().uuid();
-    let rows = sqlx::query!(
+    let rows = sqlx::query_as!(
+        Row,
         r#"select m.kind as "kind!", m.currency as "currency!", m.effective_on as "effective_on!", m.amount_minor as "amount_minor!",
              i.id as "invoice_id?", i.number as "number?", i.due_on as "due_on?", p.id as "payment_id?", p.invoice_id as "meant_for?",
              coalesce(f.reason, d.reason, p.reference) as reference,
@@ -67,22 +106,38 @@ pub(super) async fn movements(
     .fetch_all(tx.conn())
     .await
     .map_err(db::Error::from)?;
-    rows.into_iter()
-        .map(|row| {
-            let corrects = row.corrects.into_iter().map(InvoiceId::from_uuid).zip(row.corrects_minor);
-            let movement = Movement {
-                kind: EntryKind::from_name(&row.kind).ok_or(Error::Stored("transfer"))?,
-                effective_on: row.effective_on,
-                amount_minor: row.amount_minor,
-                invoice_id: row.invoice_id.map(InvoiceId::from_uuid),
-                number: row.number,
-                due_on: row.due_on,
-                payment_id: row.payment_id.map(PaymentId::from_uuid),
-                meant_for: row.meant_for.map(InvoiceId::from_uuid),
-                reference: row.reference,
-                corrects: corrects.collect(),
-            };
-            Ok((row.currency.parse().map_err(|_| Error::Stored("currency"))?, movement))
-        })
-        .collect()
+    rows.into_iter().map(Row::movement).collect()
+}
+
+/// As [`movements`], of a reseller's account with the operator.
+pub(super) async fn wholesale_movements(
+    tx: &mut SystemTx,
+    reseller_id: ResellerId,
+    until: NaiveDate,
+) -> Result<Vec<(Currency, Movement)>, Error> {
+    let rows = sqlx::query_as!(
+        Row,
+        r#"select m.kind as "kind!", m.currency as "currency!", m.effective_on as "effective_on!", m.amount_minor as "amount_minor!",
+             i.id as "invoice_id?", i.number as "number?", i.due_on as "due_on?", p.id as "payment_id?", p.invoice_id as "meant_for?",
+             coalesce(f.reason, p.reference) as reference,
+             array(select r.invoice_id from wholesale_credit_note_references r
+               where r.reseller_id = $1 and r.credit_note_id = i.id order by r.invoice_id) as "corrects!",
+             array(select r.amount_minor from wholesale_credit_note_references r
+               where r.reseller_id = $1 and r.credit_note_id = i.id order by r.invoice_id) as "corrects_minor!"
+           from (
+             select reference, regexp_replace(code, '_(net|tax)$', '') as kind, currency, effective_on, min(posted_at) as posted_at,
+               sum(case debit_account when 'receivable' then amount_minor else -amount_minor end)::bigint as amount_minor
+             from wholesale_transfers where reseller_id = $1 and effective_on < $2
+             group by reference, kind, currency, effective_on) m
+           left join wholesale_invoices i on i.reseller_id = $1 and i.id = m.reference
+           left join wholesale_refunds f on f.reseller_id = $1 and f.id = m.reference
+           left join wholesale_payments p on p.reseller_id = $1 and p.id = coalesce(f.payment_id, m.reference)
+           order by m.effective_on, m.posted_at, m.reference, m.kind"#,
+        reseller_id.uuid(),
+        until
+    )
+    .fetch_all(tx.conn())
+    .await
+    .map_err(db::Error::from)?;
+    rows.into_iter().map(Row::movement).collect()
 }

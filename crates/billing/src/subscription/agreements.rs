@@ -1,5 +1,6 @@
 //! What was agreed over time: terms and ends, each appended after the others, and what of it holds.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::iter;
 
 use chrono::NaiveDate;
@@ -7,12 +8,13 @@ use kernel::{Currency, PriceBookId, PriceId};
 use tenancy::standing::{Standing, StandingChange};
 use uuid::Uuid;
 
+use super::holding::Holding;
 use crate::Error;
 use crate::discount::Discount;
 use crate::invoice::Billing;
 use crate::one_off_item::{Added, OneOffItem};
-use crate::price_book::CycleLength;
 use crate::price_book::store::{removal_policy, suspension_policy, tariff, tax_behavior};
+use crate::price_book::{ChangesBilled, CycleLength, Item};
 use crate::rating::{
     Interval, PriceBasis, RemovalPolicy, Segment, Span, Suspension, SuspensionPolicy, Tariff, Terms,
     Timeline, UnitPrice,
@@ -33,9 +35,14 @@ pub struct AgreedTerms {
     pub term_months: i32,
     /// Where cycles and terms are counted from.
     pub anchor_date: NaiveDate,
+    /// Of a seat.
     pub(crate) price: SubscribedPrice,
+    /// Of what the same book sells beside seats, for the same interval.
+    pub(crate) beside: BTreeMap<Item, SubscribedPrice>,
     /// What a start by this price is charged once.
     pub(crate) setup_price: Option<UnitPrice>,
+    /// When what changes in mid-cycle is billed.
+    pub(crate) changes_billed: ChangesBilled,
 }
 
 impl AgreedTerms {
@@ -43,25 +50,38 @@ impl AgreedTerms {
         Interval::Months(self.term_months.unsigned_abs())
     }
 
+    /// The price of an item, if it is sold.
+    pub(crate) fn price_of(&self, item: Item) -> Option<&SubscribedPrice> {
+        if item == Item::Mailbox { Some(&self.price) } else { self.beside.get(&item) }
+    }
+
     /// Whether it says the same, from whichever day on.
     pub(super) fn says(&self, other: &Self) -> bool {
         (self.price.id, self.term_months) == (other.price.id, other.term_months)
     }
 
-    fn rated(&self) -> Terms {
-        Terms {
-            tariff: self.price.tariff.clone(),
+    /// How an item is rated; `None` if it is not sold. Storage is paused where seats are: those pool what may be stored.
+    pub(super) fn rated(&self, item: Item) -> Option<Terms> {
+        let price = self.price_of(item)?;
+        let suspension = if item == Item::Storage { self.price.suspension } else { price.suspension };
+        Some(Terms {
+            tariff: price.tariff.clone(),
             interval: self.interval.interval(),
             anchor: self.anchor_date,
             term: self.term(),
-            removal: self.price.removal,
-            suspension: self.price.suspension,
-        }
+            removal: price.removal,
+            suspension,
+        })
+    }
+
+    /// How seats are rated.
+    fn of_seats(&self) -> Result<Terms, Error> {
+        self.rated(Item::Mailbox).ok_or(Error::Stored("price"))
     }
 
     /// The end of the term that a day belongs to: terms follow each other from the anchor on, as cycles do.
     pub(super) fn term_end(&self, day: NaiveDate) -> Result<NaiveDate, Error> {
-        let whole_terms = Terms { interval: self.term(), ..self.rated() };
+        let whole_terms = Terms { interval: self.term(), ..self.of_seats()? };
         let segment = Segment { from: day, terms: Some(whole_terms) };
         let of_terms = Timeline::new(self.price.currency, vec![segment]);
         Ok(of_terms.cycle_at(day)?.ok_or(Error::Stored("term"))?.charged.end())
@@ -69,7 +89,7 @@ impl AgreedTerms {
 
     /// The whole cycle of these terms that a day belongs to.
     fn whole_cycle(&self, day: NaiveDate) -> Result<Span, Error> {
-        let segment = Segment { from: day, terms: Some(self.rated()) };
+        let segment = Segment { from: day, terms: Some(self.of_seats()?) };
         let cycle = Timeline::new(self.price.currency, vec![segment]).cycle_at(day)?;
         Ok(cycle.ok_or(Error::Stored("cycle"))?.whole)
     }
@@ -89,6 +109,8 @@ pub(crate) struct SubscribedPrice {
     pub(crate) basis: PriceBasis,
     pub(crate) removal: RemovalPolicy,
     pub(crate) suspension: SuspensionPolicy,
+    /// Of storage: what each seat that is charged may store for nothing.
+    pub(crate) included_bytes: Option<i64>,
 }
 
 /// A price's columns, and those of its book.
@@ -103,6 +125,7 @@ pub(crate) struct StoredPrice<'a> {
     pub(crate) removal_policy: &'a str,
     pub(crate) grace_days: Option<i32>,
     pub(crate) suspension_policy: &'a str,
+    pub(crate) included_bytes: Option<i64>,
 }
 
 impl TryFrom<StoredPrice<'_>> for SubscribedPrice {
@@ -115,6 +138,7 @@ impl TryFrom<StoredPrice<'_>> for SubscribedPrice {
             basis: tax_behavior(stored.tax_behavior)?,
             removal: removal_policy(stored.removal_policy, stored.grace_days)?,
             suspension: suspension_policy(stored.suspension_policy)?,
+            included_bytes: stored.included_bytes,
         })
     }
 }
@@ -128,18 +152,14 @@ pub(crate) enum Entry {
     End(NaiveDate),
 }
 
-/// From which day on which terms hold, or none.
-type Held = (NaiveDate, Option<AgreedTerms>);
-
 /// Everything that was agreed, in that order, and what of it holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Agreements {
     starts_on: NaiveDate,
     trial_ends_on: Option<NaiveDate>,
     entries: Vec<Entry>,
-    /// In the order of the days.
-    held: Vec<Held>,
-    ends_on: Option<NaiveDate>,
+    /// What holds of seats.
+    seats: Holding,
     beside: Beside,
 }
 
@@ -161,14 +181,11 @@ impl Agreements {
         trial_ends_on: Option<NaiveDate>,
         entries: Vec<Entry>,
     ) -> Result<Self, Error> {
-        let none_yet = trial_ends_on.map(|_| (starts_on, None));
-        let held = none_yet.into_iter().collect();
         let mut agreed = Self {
             starts_on,
             trial_ends_on,
             entries: Vec::new(),
-            held,
-            ends_on: None,
+            seats: Holding::new(Item::Mailbox, starts_on, trial_ends_on),
             beside: Beside::default(),
         };
         for entry in entries {
@@ -239,22 +256,7 @@ impl Agreements {
 
     /// Agrees to something more.
     pub(super) fn append(&mut self, entry: Entry) -> Result<(), Error> {
-        match &entry {
-            Entry::Terms(terms) => {
-                let from = terms.starts_on.max(self.trial_ends_on.unwrap_or(self.starts_on));
-                if let Some(end) = self.ends_on.take().filter(|end| *end < from) {
-                    // It had ended before; what the removal policy holds after the end is still charged.
-                    let until = self.rated(&self.held, Some(end))?.charged_until()?.unwrap_or(end);
-                    self.held.push((until.min(from), None));
-                }
-                self.held.retain(|(day, _)| *day < from);
-                self.held.push((from, Some(terms.clone())));
-            }
-            Entry::End(day) => {
-                self.held.retain(|(from, _)| from < day);
-                self.ends_on = Some(*day);
-            }
-        }
+        self.seats.append(&entry)?;
         self.entries.push(entry);
         Ok(())
     }
@@ -278,14 +280,14 @@ impl Agreements {
 
     /// What was agreed last of what holds or is to hold; of what never held because it was ended before, the last.
     pub(crate) fn terms(&self) -> Result<&AgreedTerms, Error> {
-        let held = self.held.iter().rev().find_map(|(_, terms)| terms.as_ref());
+        let held = self.seats.held.iter().rev().find_map(|(_, terms)| terms.as_ref());
         held.or_else(|| self.all_terms().next_back()).ok_or(Error::Stored("terms"))
     }
 
     /// What holds on a day: `None` in a trial, and after an end.
     pub(super) fn terms_on(&self, day: NaiveDate) -> Option<&AgreedTerms> {
-        let has_ended = self.ends_on.is_some_and(|end| end <= day);
-        self.held.iter().rev().find(|(from, _)| *from <= day).filter(|_| !has_ended)?.1.as_ref()
+        let has_ended = self.ends_on().is_some_and(|end| end <= day);
+        self.seats.held.iter().rev().find(|(from, _)| *from <= day).filter(|_| !has_ended)?.1.as_ref()
     }
 
     pub(crate) fn starts_on(&self) -> NaiveDate {
@@ -297,7 +299,7 @@ impl Agreements {
     }
 
     pub(crate) fn ends_on(&self) -> Option<NaiveDate> {
-        self.ends_on
+        self.seats.ends_on
     }
 
     /// The discounts as they have come to be, in the order in which they were given, but those that were removed.
@@ -325,50 +327,78 @@ impl Agreements {
 
     /// The days on which it begins to be charged, at first or anew after days that were not, and the terms that hold from then on.
     pub(super) fn starts(&self) -> impl Iterator<Item = (NaiveDate, &AgreedTerms)> {
-        let before = iter::once(None).chain(self.held.iter().map(|(_, terms)| terms.as_ref()));
-        let starts = self.held.iter().zip(before).filter(|(_, before)| before.is_none());
+        let held = &self.seats.held;
+        let before = iter::once(None).chain(held.iter().map(|(_, terms)| terms.as_ref()));
+        let starts = held.iter().zip(before).filter(|(_, before)| before.is_none());
         starts.filter_map(|((day, terms), _)| Some((*day, terms.as_ref()?)))
     }
 
-    /// What the seats cost over time.
-    pub(crate) fn timeline(&self) -> Result<Timeline, Error> {
-        let (held, ends_on) = self.used()?;
-        self.rated(&held, ends_on)
+    /// What the units of an item cost over time.
+    pub(crate) fn timeline(&self, item: Item) -> Result<Timeline, Error> {
+        let holding =
+            match item {
+                Item::Mailbox => self.seats.clone(),
+                _ => self.entries.iter().try_fold(
+                    Holding::new(item, self.starts_on, self.trial_ends_on),
+                    |mut holding, entry| holding.append(entry).map(|()| holding),
+                )?,
+            };
+        let timeline = holding.without(&self.absences())?.timeline(self.terms()?.price.currency);
+        let discounts = self.discounts().filter(|discount| discount.is_of(item));
+        let discounts = discounts.map(|discount| discount.rated().ok_or(Error::Stored("discount")));
+        Ok(timeline.discounted(discounts.collect::<Result<_, _>>()?).suspended(self.suspensions()))
     }
 
-    /// The boundary after the last that was billed, if one was. While nothing is charged because of a suspension whose end is not
-    /// known, the boundaries are those of before. Where there is none, a one-off item makes one on its day.
+    /// What was ever sold beside seats.
+    pub(crate) fn items_beside(&self) -> BTreeSet<Item> {
+        self.all_terms().flat_map(|terms| terms.beside.keys().copied()).collect()
+    }
+
+    /// The boundary after the last that was billed, if one was: where changes are billed daily, the next day on which they are and
+    /// seats are charged.
     pub(crate) fn next_boundary(&self, last_billed: Option<NaiveDate>) -> Result<Option<NaiveDate>, Error> {
+        let monthly = self.next_monthly(last_billed)?;
+        let Some(day_after) = last_billed.and_then(|last| last.succ_opt()) else { return Ok(monthly) };
+        let starts = self.all_terms().map(|terms| terms.starts_on);
+        let mut days: Vec<NaiveDate> = starts.filter(|day| *day > day_after).chain([day_after]).collect();
+        days.retain(|day| {
+            let is_daily = |terms: &AgreedTerms| terms.changes_billed == ChangesBilled::Daily;
+            monthly.is_none_or(|monthly| *day < monthly) && self.terms_on(*day).is_some_and(is_daily)
+        });
+        days.sort_unstable();
+        if days.is_empty() {
+            return Ok(monthly);
+        }
+        let timeline = self.timeline(Item::Mailbox)?;
+        for day in days {
+            if timeline.cycle_at(day)?.is_some() {
+                return Ok(Some(day));
+            }
+        }
+        Ok(monthly)
+    }
+
+    /// The next of those that there are whatever changes. While nothing is charged because of a suspension whose end is not
+    /// known, the boundaries are those of before. Where seats have none, those of what is sold beside them count, and where there is
+    /// none at all, a one-off item makes one on its day.
+    fn next_monthly(&self, last_billed: Option<NaiveDate>) -> Result<Option<NaiveDate>, Error> {
         let next = |timeline: &Timeline| match last_billed {
             Some(last) => timeline.next_boundary(last),
             None => timeline.first_boundary(),
         };
-        let timeline = self.timeline()?;
-        match next(&timeline)? {
-            Some(boundary) => Ok(Some(boundary)),
-            None => Ok(next(&timeline.suspended(Vec::new()))?.or_else(|| self.one_off_after(last_billed))),
+        let timeline = self.timeline(Item::Mailbox)?;
+        if let Some(boundary) = next(&timeline)? {
+            return Ok(Some(boundary));
         }
-    }
-
-    /// What holds over time, less the days on which the tenant is deleted: from the day after it was, nothing is used up to the
-    /// day on which it is restored, and what the removal policy holds is charged.
-    fn used(&self) -> Result<(Vec<Held>, Option<NaiveDate>), Error> {
-        let mut held = self.held.clone();
-        for (from, until) in self.absences() {
-            if self.ends_on.is_some_and(|end| end <= from) {
-                break;
-            }
-            let Some(back) = until else { return Ok((held, Some(from))) };
-            let resumed =
-                held.iter().rev().find(|(day, _)| *day <= back).map(|(_, terms)| (back, terms.clone()));
-            let later = held.iter().filter(|(day, _)| *day > back).cloned().collect::<Vec<_>>();
-            held.retain(|(day, _)| *day < from);
-            let until = self.rated(&held, Some(from))?.charged_until()?.unwrap_or(from);
-            held.push((until.min(back), None));
-            held.extend(resumed);
-            held.extend(later);
+        if let Some(boundary) = next(&timeline.suspended(Vec::new()))? {
+            return Ok(Some(boundary));
         }
-        Ok((held, self.ends_on))
+        // What is sold beside seats may be held for longer than they are.
+        let mut beside = None;
+        for item in self.items_beside() {
+            beside = next(&self.timeline(item)?)?.into_iter().chain(beside).min();
+        }
+        Ok(beside.or_else(|| self.one_off_after(last_billed)))
     }
 
     /// The days on which the tenant is deleted.
@@ -386,19 +416,10 @@ impl Agreements {
         absences
     }
 
-    fn rated(&self, held: &[Held], ends_on: Option<NaiveDate>) -> Result<Timeline, Error> {
-        let currency = self.terms()?.price.currency;
-        let segment =
-            |(from, terms): &Held| Segment { from: *from, terms: terms.as_ref().map(AgreedTerms::rated) };
-        let timeline = Timeline::new(currency, held.iter().map(segment).collect());
-        let discounts = self.discounts().map(|discount| discount.rated().ok_or(Error::Stored("discount")));
-        let timeline = timeline.discounted(discounts.collect::<Result<_, _>>()?);
-        Ok(timeline.suspended(self.suspensions()).ending_on(ends_on))
-    }
-
-    /// The terms by which a cycle was charged at a tariff.
-    pub(crate) fn terms_of(&self, whole: Span, tariff: &Tariff) -> Option<&AgreedTerms> {
-        let charged_it = |terms: &&AgreedTerms| terms.price.tariff == *tariff;
+    /// The terms by which a cycle of an item was charged at a tariff.
+    pub(crate) fn terms_of(&self, item: Item, whole: Span, tariff: &Tariff) -> Option<&AgreedTerms> {
+        let charged_it =
+            |terms: &&AgreedTerms| terms.price_of(item).is_some_and(|price| price.tariff == *tariff);
         let made_it = |terms: &&AgreedTerms| terms.whole_cycle(whole.start()).is_ok_and(|made| made == whole);
         self.all_terms().rev().filter(charged_it).find(made_it)
     }

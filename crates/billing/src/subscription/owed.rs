@@ -3,13 +3,13 @@
 use chrono::NaiveDate;
 use kernel::{Currency, OneOffItemId, PriceId};
 
-use super::{Agreements, Window};
+use super::{Agreements, RatedLine, Window};
 use crate::Error;
 use crate::discount::{Discount, Off};
 use crate::invoice::InvoiceLineKind;
-use crate::price_book::{CycleLength, MAILBOX};
+use crate::price_book::{CycleLength, Item};
 use crate::rating::{
-    Charge, Cycle, Line, LineKind, OneOff, Percentage, RatingError, Span, Timeline, UnitPrice,
+    Charge, Cycle, Line, LineKind, OneOff, Percentage, RatingError, Share, Span, Timeline, UnitPrice,
 };
 
 /// The item of what is charged once for a start.
@@ -40,7 +40,7 @@ impl Agreements {
     /// The lines of a boundary's document, with what comes once on any of some days.
     pub(crate) fn owed(
         &self,
-        rated: &[Line],
+        rated: &[RatedLine],
         windows: &[Window],
         boundary: NaiveDate,
     ) -> Result<Vec<OwedLine>, Error> {
@@ -48,7 +48,7 @@ impl Agreements {
         let is_due = |day: NaiveDate| windows.iter().any(|window| window.has(day));
         for (start, terms) in self.starts() {
             let Some(unit_price) = terms.setup_price else { continue };
-            let first = first_charged(&self.timeline()?, start, boundary)?;
+            let first = first_charged(&self.timeline(Item::Mailbox)?, start, boundary)?;
             let Some(day) = first.filter(|day| is_due(*day)) else { continue };
             let charge = OneOff { on: day, unit_price, quantity: 1 };
             let charge = once(&charge, boundary, terms.price.currency)?;
@@ -66,24 +66,27 @@ impl Agreements {
         Ok(owed)
     }
 
-    fn of_cycle(&self, line: &Line, all: &[Line]) -> Result<OwedLine, Error> {
-        let terms = self.terms_of(line.cycle.whole, &line.rate.tariff).ok_or(Error::Stored("price"))?;
+    fn of_cycle(&self, rated: &RatedLine, all: &[RatedLine]) -> Result<OwedLine, Error> {
+        let RatedLine { item, line, .. } = rated;
+        let terms = self.terms_of(*item, line.cycle.whole, &line.rate.tariff);
+        let of_item = terms.and_then(|terms| Some((terms, terms.price_of(*item)?)));
+        let (terms, price) = of_item.ok_or(Error::Stored("price"))?;
         Ok(OwedLine {
-            item: MAILBOX,
+            item: item.as_str(),
             kind: InvoiceLineKind::Rated(line.kind),
-            description: describe(line, all, terms.interval),
+            description: describe(rated, all, terms.interval),
             cycle: line.cycle,
             charge: line.charge,
-            price_id: Some(terms.price.id),
+            price_id: Some(price.id),
             unit_price: line.rate.tariff.unit_price(),
             one_off_item_id: None,
             discount: (line.rate.discount, line.rate.off),
-            discount_in_words: self.discount_in_words(line),
+            discount_in_words: self.discount_in_words(*item, line),
         })
     }
 
     /// What the line of what is off another says: the discounts of its days that count.
-    fn discount_in_words(&self, line: &Line) -> String {
+    fn discount_in_words(&self, item: Item, line: &Line) -> String {
         if line.charge.discount_minor == 0 {
             return String::new();
         }
@@ -95,7 +98,7 @@ impl Agreements {
             let days = line.charge.period;
             let is_of_days =
                 discount.starts_on < days.end() && discount.ends_on.is_none_or(|end| days.start() < end);
-            is_of_rate && is_of_days
+            discount.is_of(item) && is_of_rate && is_of_days
         };
         let names: Vec<&str> =
             self.discounts().filter(counts).map(|discount| discount.description.as_str()).collect();
@@ -128,27 +131,47 @@ fn once(of: &OneOff, boundary: NaiveDate, currency: Currency) -> Result<OwedLine
     })
 }
 
-fn describe(line: &Line, all: &[Line], interval: CycleLength) -> String {
-    let period = line.charge.period;
+fn describe(rated: &RatedLine, all: &[RatedLine], interval: CycleLength) -> String {
+    let RatedLine { item, line, gib } = rated;
+    let (period, items) = (line.charge.period, item.in_words());
+    if let Some(gib) = gib {
+        return storage_in_words(line, *gib);
+    }
     // A change of the price takes the days off at the old one and puts them on at the new one, in a cycle of their own perhaps.
-    let is_repriced = all.iter().any(|other| {
+    let others = all.iter().filter(|other| other.item == *item).map(|other| &other.line);
+    let is_repriced = others.into_iter().any(|other| {
         (&other.cycle, &other.rate) != (&line.cycle, &line.rate)
             && (other.charge.quantity < 0) != (line.charge.quantity < 0)
             && other.charge.period.start() < period.end()
             && period.start() < other.charge.period.end()
     });
     let what = match (line.kind, is_repriced) {
-        (LineKind::Recurring, _) => format!("mailboxes, per {}", interval.as_str()),
-        (LineKind::Proration, false) => "mailboxes added".to_owned(),
-        (LineKind::Credit, false) => "mailboxes removed".to_owned(),
-        (LineKind::Proration, true) => "mailboxes at the new price".to_owned(),
-        (LineKind::Credit, true) => "mailboxes at the former price, unused".to_owned(),
+        (LineKind::Recurring | LineKind::Usage, _) => format!("{items}, per {}", interval.as_str()),
+        (LineKind::Proration, false) => format!("{items} added"),
+        (LineKind::Credit, false) => format!("{items} removed"),
+        (LineKind::Proration, true) => format!("{items} at the new price"),
+        (LineKind::Credit, true) => format!("{items} at the former price, unused"),
     };
     format!("{what}, {}", in_words(period))
 }
 
+/// What a line of storage says: how much is charged, or is left of what was.
+pub(crate) fn storage_in_words(line: &Line, gib: Share) -> String {
+    let size = format!("{} GiB on average, {}", decimals(gib), in_words(line.charge.period));
+    match line.kind {
+        LineKind::Credit => format!("storage charged before, left of it: {size}"),
+        _ => format!("storage beyond what is included, {size}"),
+    }
+}
+
+/// Three decimals of what is not negative, rounded down.
+fn decimals(of: Share) -> String {
+    let thousandths = (of * Share::from(1000)).to_integer();
+    format!("{}.{:03}", thousandths / 1000, thousandths % 1000)
+}
+
 /// The first and the last day.
-fn in_words(days: Span) -> String {
+pub(crate) fn in_words(days: Span) -> String {
     format!("{} to {}", days.start(), days.end().pred_opt().unwrap_or(days.end()))
 }
 

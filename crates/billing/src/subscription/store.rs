@@ -1,9 +1,10 @@
 //! SQL of subscriptions.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use db::SystemTx;
 use kernel::{Currency, PriceBookId, ResellerId, SubscriptionId, TenantId};
+use sqlx::PgConnection;
 use sqlx::types::chrono::{DateTime, NaiveDate, Utc};
 use tenancy::{OfTenants, TenantTx, standing};
 use uuid::Uuid;
@@ -11,8 +12,8 @@ use uuid::Uuid;
 use super::{AgreedTerms, Agreements, Beside, Entry, StoredPrice, SubscribedPrice, Subscription};
 use crate::Error;
 use crate::by_tenant::by_tenant;
-use crate::price_book::CycleLength;
-use crate::price_book::store::setup_price;
+use crate::price_book::store::{changes_billed, item, setup_price};
+use crate::price_book::{ChangesBilled, CycleLength, Item};
 use crate::rating::{Step, UnitPrice};
 use crate::{discount, one_off_item};
 
@@ -99,22 +100,74 @@ async fn entries(tx: &mut impl OfTenants) -> Result<BTreeMap<TenantId, Vec<Entry
     .map_err(db::Error::from)?;
     let rows = sqlx::query!(
         r#"select s.tenant_id, s.ordinal, s.starts_on, s.term_months as "term_months!", s.anchor_date as "anchor_date!",
-             b.id as book_id, b.version, b.currency, b.tax_behavior, p.id as price_id, p."interval", p.model, p.unit_price::text,
-             p.tier_limits as "tier_limits: Vec<Option<i32>>", p.tier_prices::text[] as "tier_prices!", p.removal_policy,
-             p.grace_days, p.suspension_policy, p.setup_price::text
-           from subscription_terms s
-           join price_books b on b.id = s.price_book_id
-           join prices p on p.price_book_id = s.price_book_id and p.id = s.price_id
+             s.price_book_id as "book_id!", p."interval"
+           from subscription_terms s join prices p on p.price_book_id = s.price_book_id and p.id = s.price_id
            where s.tenant_id = any ($1)"#,
         &tenants
     )
     .fetch_all(tx.conn())
     .await
     .map_err(db::Error::from)?;
+    let books: BTreeSet<PriceBookId> = rows.iter().map(|row| PriceBookId::from_uuid(row.book_id)).collect();
+    let sold = sold(tx.conn(), &books.into_iter().collect::<Vec<_>>()).await?;
     let mut entries = Vec::new();
     for row in rows {
+        let price_book_id = PriceBookId::from_uuid(row.book_id);
+        let interval = CycleLength::from_name(&row.interval).ok_or(Error::Stored("interval"))?;
+        let sold = sold.get(&(price_book_id, interval)).cloned().ok_or(Error::Stored("price"))?;
+        let terms = AgreedTerms {
+            starts_on: row.starts_on,
+            price_book_id,
+            price_book_version: sold.version,
+            interval,
+            term_months: row.term_months,
+            anchor_date: row.anchor_date,
+            price: sold.price,
+            beside: sold.beside,
+            setup_price: sold.setup_price,
+            changes_billed: sold.changes_billed,
+        };
+        entries.push((row.tenant_id, row.ordinal, Entry::Terms(terms)));
+    }
+    entries.extend(ends.into_iter().map(|end| (end.tenant_id, end.ordinal, Entry::End(end.starts_on))));
+    entries.sort_by_key(|(tenant_id, ordinal, _)| (*tenant_id, *ordinal));
+    Ok(by_tenant(entries.into_iter().map(|(id, _, entry)| (TenantId::from_uuid(id), entry))))
+}
+
+/// What a book sells for an interval.
+#[derive(Debug, Clone)]
+pub(crate) struct Sold {
+    /// The book's.
+    pub(crate) version: i32,
+    /// A seat.
+    pub(crate) price: SubscribedPrice,
+    /// What a start is charged once.
+    pub(super) setup_price: Option<UnitPrice>,
+    pub(super) changes_billed: ChangesBilled,
+    pub(crate) beside: BTreeMap<Item, SubscribedPrice>,
+}
+
+/// What each of some books sells for each interval that it has seats for, of those that the transaction sees.
+pub(crate) async fn sold(
+    conn: &mut PgConnection,
+    books: &[PriceBookId],
+) -> Result<BTreeMap<(PriceBookId, CycleLength), Sold>, Error> {
+    let asked: Vec<Uuid> = books.iter().map(|id| id.uuid()).collect();
+    let rows = sqlx::query!(
+        r#"select b.id as book_id, b.version, b.currency, b.tax_behavior, p.item, p.id, p."interval", p.model, p.unit_price::text,
+             p.tier_limits as "tier_limits: Vec<Option<i32>>", p.tier_prices::text[] as "tier_prices!", p.removal_policy,
+             p.grace_days, p.suspension_policy, p.setup_price::text, p.changes_billed, p.included_bytes
+           from price_books b join prices p on p.price_book_id = b.id
+           where b.id = any ($1)"#,
+        &asked
+    )
+    .fetch_all(conn)
+    .await
+    .map_err(db::Error::from)?;
+    let (mut seats, mut beside) = (Vec::new(), BTreeMap::<_, BTreeMap<Item, SubscribedPrice>>::new());
+    for row in rows {
         let price = SubscribedPrice::try_from(StoredPrice {
-            id: row.price_id,
+            id: row.id,
             currency: &row.currency,
             tax_behavior: &row.tax_behavior,
             model: &row.model,
@@ -124,22 +177,24 @@ async fn entries(tx: &mut impl OfTenants) -> Result<BTreeMap<TenantId, Vec<Entry
             removal_policy: &row.removal_policy,
             grace_days: row.grace_days,
             suspension_policy: &row.suspension_policy,
+            included_bytes: row.included_bytes,
         })?;
-        let terms = AgreedTerms {
-            starts_on: row.starts_on,
-            price_book_id: PriceBookId::from_uuid(row.book_id),
-            price_book_version: row.version,
-            interval: CycleLength::from_name(&row.interval).ok_or(Error::Stored("interval"))?,
-            term_months: row.term_months,
-            anchor_date: row.anchor_date,
-            price,
-            setup_price: setup_price(row.setup_price.as_deref())?,
-        };
-        entries.push((row.tenant_id, row.ordinal, Entry::Terms(terms)));
+        let interval = CycleLength::from_name(&row.interval).ok_or(Error::Stored("interval"))?;
+        let key = (PriceBookId::from_uuid(row.book_id), interval);
+        match item(&row.item)? {
+            Item::Mailbox => {
+                let setup_price = setup_price(row.setup_price.as_deref())?;
+                let changes_billed = changes_billed(&row.changes_billed)?;
+                let beside = BTreeMap::new();
+                seats.push((key, Sold { version: row.version, price, setup_price, changes_billed, beside }));
+            }
+            item => _ = beside.entry(key).or_default().insert(item, price),
+        }
     }
-    entries.extend(ends.into_iter().map(|end| (end.tenant_id, end.ordinal, Entry::End(end.starts_on))));
-    entries.sort_by_key(|(tenant_id, ordinal, _)| (*tenant_id, *ordinal));
-    Ok(by_tenant(entries.into_iter().map(|(id, _, entry)| (TenantId::from_uuid(id), entry))))
+    let sold = seats
+        .into_iter()
+        .map(|(key, of_seats)| (key, Sold { beside: beside.remove(&key).unwrap_or_default(), ..of_seats }));
+    Ok(sold.collect())
 }
 
 /// As [`find`], keeping runs and other writers away until the transaction ends; two that subscribe for the first
@@ -169,44 +224,6 @@ pub(super) async fn find_if_free(tx: &mut TenantTx) -> Result<Option<Subscriptio
         return Ok(None);
     }
     find(tx).await
-}
-
-/// The price of an item in a book that the tenant sees, with the book's version, and what it charges for a setup.
-pub(super) async fn price(
-    tx: &mut TenantTx,
-    book: PriceBookId,
-    interval: CycleLength,
-    item: &str,
-) -> Result<Option<(i32, SubscribedPrice, Option<UnitPrice>)>, Error> {
-    let row = sqlx::query!(
-        r#"select b.version, b.currency, b.tax_behavior, p.id, p.model, p.unit_price::text,
-             p.tier_limits as "tier_limits: Vec<Option<i32>>", p.tier_prices::text[] as "tier_prices!", p.removal_policy,
-             p.grace_days, p.suspension_policy, p.setup_price::text
-           from price_books b join prices p on p.price_book_id = b.id
-           where b.id = $1 and p.item = $2 and p."interval" = $3"#,
-        book.uuid(),
-        item,
-        interval.as_str()
-    )
-    .fetch_optional(tx.conn())
-    .await
-    .map_err(db::Error::from)?;
-    row.map(|row| {
-        let price = SubscribedPrice::try_from(StoredPrice {
-            id: row.id,
-            currency: &row.currency,
-            tax_behavior: &row.tax_behavior,
-            model: &row.model,
-            unit_price: row.unit_price.as_deref(),
-            tier_limits: &row.tier_limits,
-            tier_prices: &row.tier_prices,
-            removal_policy: &row.removal_policy,
-            grace_days: row.grace_days,
-            suspension_policy: &row.suspension_policy,
-        })?;
-        Ok((row.version, price, setup_price(row.setup_price.as_deref())?))
-    })
-    .transpose()
 }
 
 pub(super) async fn tenant_currency(tx: &mut TenantTx) -> Result<Currency, Error> {

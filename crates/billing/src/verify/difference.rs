@@ -156,6 +156,15 @@ pub enum Difference {
         /// By the documents, payments and refunds.
         by_documents: Money,
     },
+    /// More of a payment was paid back, or taken back by a dispute, than had arrived.
+    Refunded {
+        /// The payment.
+        payment: PaymentId,
+        /// What had arrived.
+        received: Money,
+        /// What went back of it.
+        refunded: Money,
+    },
     /// The numbers of a series are not 1 to the last that was given out.
     Numbers(Gap),
 }
@@ -348,6 +357,9 @@ impl fmt::Display for Difference {
                     f,
                     "{account} of {issuer} is {by_ledger} by the ledger, {by_documents} by the documents and payments"
                 )
+            }
+            Self::Refunded { payment, received, refunded } => {
+                write!(f, "{payment}: {refunded} of it went back, and {received} had arrived")
             }
             Self::NotTakenBack { document } => {
                 write!(f, "{document}: it counts as billed no more, and was not taken back to nothing")

@@ -10,11 +10,11 @@ use super::difference::{Difference, LineFigures};
 use super::tax;
 use crate::Error;
 use crate::invoice::{Billing, Invoice, InvoiceLine, InvoiceLineKind};
-use crate::price_book::MAILBOX;
-use crate::rating::{
-    Billed, CycleState, Log, Rate, RatingError, Span, Step, document, steps_of_changes, steps_of_levels,
-};
-use crate::subscription::{Agreements, OwedLine, Windows};
+use crate::price_book::Item;
+use crate::rating::{Billed, CycleState, Log, Rate, Span, Step, steps_of_changes, steps_of_levels};
+use crate::subscription::{Agreements, Cycles, OwedLine, Used, Windows};
+use tenancy::mailbox::count::CountChange;
+use tenancy::storage_sample::StorageSample;
 
 /// A boundary that was billed, and what was known then.
 #[derive(Debug)]
@@ -23,6 +23,9 @@ pub(super) struct Recorded {
     /// The calendar that a cycle which opens on it is of.
     pub(super) zone: Tz,
     pub(super) seat_changes_known: usize,
+    pub(super) mailbox_changes_known: usize,
+    /// The last one's position.
+    pub(super) storage_sample_known: Option<i64>,
     pub(super) commitments_known: usize,
     pub(super) terms_known: usize,
     pub(super) standings_known: usize,
@@ -34,20 +37,24 @@ pub(super) struct Recorded {
 pub(super) struct WholeLog {
     pub(super) seat_changes: Vec<(DateTime<Utc>, i64)>,
     pub(super) commitments: Vec<Step>,
+    pub(super) mailbox_changes: Vec<CountChange>,
+    pub(super) stored: Vec<StorageSample>,
     pub(super) agreed: Agreements,
 }
 
 impl WholeLog {
     /// What was known at a boundary; `None` if that is more than there is.
-    fn known(&self, at: &Recorded) -> Option<(Log, Agreements)> {
+    fn known(&self, at: &Recorded) -> Option<(Used, Agreements)> {
         let changes = self.seat_changes.get(..at.seat_changes_known)?;
         let committed = self.commitments.get(..at.commitments_known)?;
-        let log = Log {
+        let seats = Log {
             seats: steps_of_changes(changes.iter().copied()),
             committed: steps_of_levels(committed.iter().copied()),
         };
+        let mailboxes = self.mailbox_changes.get(..at.mailbox_changes_known)?;
+        let stored = StorageSample::up_to(&self.stored, at.storage_sample_known)?;
         Some((
-            log,
+            Used::new(seats, mailboxes, stored),
             self.agreed.first(at.billing, at.terms_known, at.standings_known, at.discounts_known)?.ok()?,
         ))
     }
@@ -69,9 +76,9 @@ pub(super) struct Account {
     /// What taxes are computed from.
     pub(super) tax: tax::Account,
     /// The cycles as they were before the first recorded boundary: what is not recorded is taken as it is stored.
-    pub(super) before: Vec<CycleState>,
+    pub(super) before: Cycles,
     /// The cycles as they are stored now.
-    pub(super) stored: Vec<CycleState>,
+    pub(super) stored: Cycles,
     /// The documents, by what they were made by.
     pub(super) documents: BTreeMap<Billing, Invoice>,
 }
@@ -115,17 +122,19 @@ impl Account {
         let mut windows = Windows::default();
         for recorded in &self.boundaries {
             let Billing { boundary, revision } = recorded.billing;
-            let not_ratable = |error: RatingError| Box::new(Difference::NotRatable { boundary, error });
-            let (log, agreed) = self.log.known(recorded).ok_or(Difference::LogCut { boundary })?;
+            let (used, agreed) = self.log.known(recorded).ok_or(Difference::LogCut { boundary })?;
             match last {
                 // Billed again: only ever the last.
                 Some(Some(last)) if revision > 1 && last == boundary => {}
                 Some(last) => due(&agreed, last, Some(boundary), differences)?,
                 None => {}
             }
-            let timeline = agreed.timeline().map_err(|_| Difference::Unreadable("terms"))?;
-            let lines =
-                document(&timeline, boundary, recorded.zone, &mut self.before, &log).map_err(not_ratable)?;
+            let timelines = agreed.timelines().map_err(|_| Difference::Unreadable("terms"))?;
+            // As the run did: one that bills a boundary again looks at every cycle.
+            let settled = last.flatten().filter(|_| revision == 1);
+            let lines = agreed
+                .rate(&timelines, (boundary, recorded.zone), settled, &mut self.before, &used)
+                .map_err(|error| unowable(boundary, &error))?;
             let lines = agreed
                 .owed(&lines, &windows.bill(recorded.billing), boundary)
                 .map_err(|error| unowable(boundary, &error))?;
@@ -163,13 +172,12 @@ impl Account {
 }
 
 /// Takes out of what was billed the lines of a document.
-fn take_out(cycles: &mut [CycleState], document: &Invoice) {
+fn take_out(cycles: &mut Cycles, document: &Invoice) {
     let parts = document.lines.chunk_by(|one, next| one.rated_position == next.rated_position);
     for parts in parts {
         let Some((first, others)) = parts.split_first() else { continue };
-        if first.item != MAILBOX {
-            continue;
-        }
+        let of_item = Item::from_name(&first.item).and_then(|item| cycles.get_mut(&item));
+        let Some(of_item) = of_item else { continue };
         let line = whole(first, others);
         let off = others.iter().filter(|part| part.kind == InvoiceLineKind::Discount);
         let off_minor: i64 = off.map(|part| part.rated.amount_minor).sum();
@@ -179,7 +187,7 @@ fn take_out(cycles: &mut [CycleState], document: &Invoice) {
                 && billed.rate.tariff.unit_price() == line.unit_price
                 && (billed.rate.discount, billed.rate.off) == first.discount
         };
-        for state in cycles.iter_mut().filter(|state| state.cycle.charged.start() == first.cycle_starts_on) {
+        for state in of_item.iter_mut().filter(|state| state.cycle.charged.start() == first.cycle_starts_on) {
             if let Some(at) = state.billed.iter().position(is_it) {
                 state.billed.remove(at);
                 break;
@@ -210,21 +218,23 @@ pub(super) fn unfounded(document: &Invoice) -> Difference {
 /// What a run goes on from: of a cycle, and of its lines how many there are on which days, at which rate and with what off.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct State {
+    item: Item,
     starts_on: NaiveDate,
     whole: Span,
     zone: &'static str,
     lines: Vec<(Span, i64, Rate, i64)>,
 }
 
-fn states(cycles: &[CycleState]) -> BTreeSet<State> {
-    let state = |state: &CycleState| {
+fn states(cycles: &Cycles) -> BTreeSet<State> {
+    let state = |(item, state): (Item, &CycleState)| {
         let line = |line: &Billed| (line.period, line.quantity, line.rate.clone(), line.discount_minor);
         let mut lines: Vec<_> = state.billed.iter().map(line).collect();
         lines.sort_unstable();
         let (starts_on, whole) = (state.cycle.charged.start(), state.cycle.whole);
-        State { starts_on, whole, zone: state.zone.name(), lines }
+        State { item, starts_on, whole, zone: state.zone.name(), lines }
     };
-    cycles.iter().map(state).collect()
+    let all = cycles.iter().flat_map(|(item, states)| states.iter().map(|state| (*item, state)));
+    all.map(state).collect()
 }
 
 fn compare(

@@ -7,7 +7,7 @@ use tenancy::TenantTx;
 use uuid::Uuid;
 
 use super::DocumentSums;
-use super::difference::{Fault, Gap, GapKind, Posted};
+use super::difference::{Difference, Fault, Gap, GapKind, Posted};
 use super::recompute::Recorded;
 use crate::Error;
 use crate::invoice::Billing;
@@ -42,7 +42,8 @@ pub(super) async fn hold(tx: &mut TenantTx) -> Result<(), db::Error> {
 pub(super) async fn boundaries(tx: &mut TenantTx) -> Result<Vec<Recorded>, Error> {
     let tenant_id = tx.tenant_id().uuid();
     let rows = sqlx::query!(
-        "select boundary, revision, time_zone, seat_changes_known, commitments_known, terms_known, standings_known, discounts_known
+        "select boundary, revision, time_zone, seat_changes_known, commitments_known, terms_known, standings_known, discounts_known,
+           mailbox_changes_known, storage_sample_known
          from billed_boundaries
          where tenant_id = $1 order by boundary, revision",
         tenant_id
@@ -61,6 +62,8 @@ pub(super) async fn boundaries(tx: &mut TenantTx) -> Result<Vec<Recorded>, Error
                 terms_known: count(row.terms_known)?,
                 standings_known: count(row.standings_known)?,
                 discounts_known: count(row.discounts_known)?,
+                mailbox_changes_known: count(row.mailbox_changes_known)?,
+                storage_sample_known: row.storage_sample_known,
             })
         })
         .collect()
@@ -90,7 +93,7 @@ pub(super) async fn document_sums(tx: &mut TenantTx) -> Result<Vec<DocumentSums>
 }
 
 /// Where the ledger and what it was posted from differ, leg by leg.
-pub(super) async fn transfer_faults(tx: &mut TenantTx) -> Result<Vec<(Posted, String, Fault)>, Error> {
+pub(super) async fn transfer_faults(tx: &mut TenantTx) -> Result<Vec<Difference>, Error> {
     let tenant_id = tx.tenant_id().uuid();
     let rows = sqlx::query!(
         r#"with leg as (
@@ -135,35 +138,52 @@ pub(super) async fn transfer_faults(tx: &mut TenantTx) -> Result<Vec<(Posted, St
     .fetch_all(tx.conn())
     .await
     .map_err(db::Error::from)?;
-    let faults = rows.into_iter().map(|row| {
-        let fault = match (row.is_missing, row.is_unfounded) {
-            (true, _) => Fault::Missing,
-            (_, true) => Fault::Unfounded,
-            _ => Fault::Differs,
-        };
-        let posted = match row.code.as_str() {
-            "payment" => Posted::Payment(PaymentId::from_uuid(row.reference)),
-            "dispute" | "dispute_reinstated" => Posted::Dispute(DisputeId::from_uuid(row.reference)),
-            "refund" | "refund_returned" => Posted::Refund(RefundId::from_uuid(row.reference)),
-            _ => Posted::Document(InvoiceId::from_uuid(row.reference)),
-        };
-        (posted, row.code, fault)
-    });
+    let faults = rows.into_iter().map(|row| fault(row.reference, row.code, row.is_missing, row.is_unfounded));
     Ok(faults.collect())
 }
 
-/// A balance of the tenant's with an issuer: by the ledger, and by the documents, payments and refunds.
-pub(super) struct TwoBalances {
-    pub(super) issuer: ResellerId,
-    pub(super) account: Account,
-    pub(super) by_ledger: Money,
-    pub(super) by_documents: Money,
+/// What is wrong with a leg that the ledger lacks, that is posted from nothing, or that is neither and differs.
+pub(super) fn fault(reference: Uuid, code: String, is_missing: bool, is_unfounded: bool) -> Difference {
+    let fault = match (is_missing, is_unfounded) {
+        (true, _) => Fault::Missing,
+        (_, true) => Fault::Unfounded,
+        _ => Fault::Differs,
+    };
+    let posted = match code.as_str() {
+        "payment" => Posted::Payment(PaymentId::from_uuid(reference)),
+        "dispute" | "dispute_reinstated" => Posted::Dispute(DisputeId::from_uuid(reference)),
+        "refund" | "refund_returned" => Posted::Refund(RefundId::from_uuid(reference)),
+        _ => Posted::Document(InvoiceId::from_uuid(reference)),
+    };
+    Difference::Transfer { posted, code, fault }
 }
 
-/// The balances that differ.
-pub(super) async fn balances_apart(tx: &mut TenantTx) -> Result<Vec<TwoBalances>, Error> {
+/// A balance as it is stored: by the ledger, and by the documents, payments and refunds.
+pub(super) struct TwoBalances {
+    pub(super) issuer_id: Uuid,
+    pub(super) account: String,
+    pub(super) currency: String,
+    pub(super) by_ledger: i64,
+    pub(super) by_documents: i64,
+}
+
+impl TwoBalances {
+    pub(super) fn apart(self) -> Result<Difference, Error> {
+        let currency = self.currency.parse().map_err(|_| Error::Stored("currency"))?;
+        Ok(Difference::Balance {
+            issuer: ResellerId::from_uuid(self.issuer_id),
+            account: Account::from_name(&self.account).ok_or(Error::Stored("account"))?,
+            by_ledger: Money::new(self.by_ledger, currency),
+            by_documents: Money::new(self.by_documents, currency),
+        })
+    }
+}
+
+/// The tenant's balances that differ.
+pub(super) async fn balances_apart(tx: &mut TenantTx) -> Result<Vec<Difference>, Error> {
     let tenant_id = tx.tenant_id().uuid();
-    let rows = sqlx::query!(
+    let rows = sqlx::query_as!(
+        TwoBalances,
         r#"with ledger as (
              select t.issuer_id, side.account, t.currency, sum(side.amount_minor)::bigint as amount_minor
              from transfers t
@@ -202,17 +222,47 @@ pub(super) async fn balances_apart(tx: &mut TenantTx) -> Result<Vec<TwoBalances>
     .fetch_all(tx.conn())
     .await
     .map_err(db::Error::from)?;
-    rows.into_iter()
-        .map(|row| {
-            let currency = row.currency.parse().map_err(|_| Error::Stored("currency"))?;
-            Ok(TwoBalances {
-                issuer: ResellerId::from_uuid(row.issuer_id),
-                account: Account::from_name(&row.account).ok_or(Error::Stored("account"))?,
-                by_ledger: Money::new(row.by_ledger, currency),
-                by_documents: Money::new(row.by_documents, currency),
-            })
+    rows.into_iter().map(TwoBalances::apart).collect()
+}
+
+/// A payment of which more was paid back than had arrived, as it is stored.
+pub(super) struct OverRefunded {
+    pub(super) id: Uuid,
+    pub(super) currency: String,
+    pub(super) received_minor: i64,
+    pub(super) refunded_minor: i64,
+}
+
+impl OverRefunded {
+    pub(super) fn difference(self) -> Result<Difference, Error> {
+        let currency = self.currency.parse().map_err(|_| Error::Stored("currency"))?;
+        Ok(Difference::Refunded {
+            payment: PaymentId::from_uuid(self.id),
+            received: Money::new(self.received_minor, currency),
+            refunded: Money::new(self.refunded_minor, currency),
         })
-        .collect()
+    }
+}
+
+/// The tenant's payments of which more was paid back, or taken back by a dispute, than had arrived.
+pub(super) async fn over_refunded(tx: &mut TenantTx) -> Result<Vec<Difference>, Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let rows = sqlx::query_as!(
+        OverRefunded,
+        r#"select p.id, p.currency, coalesce(p.received_minor, 0) as "received_minor!", sum(r.amount_minor)::bigint as "refunded_minor!"
+           from payments p join (
+             select payment_id, amount_minor from refunds where tenant_id = $1 and status = 'succeeded'
+             union all
+             select payment_id, amount_minor from disputes where tenant_id = $1 and withdrawn_on is not null and reinstated_on is null) r
+             on r.payment_id = p.id
+           where p.tenant_id = $1 group by p.tenant_id, p.id
+           having sum(r.amount_minor) > coalesce(p.received_minor, 0) order by p.id"#,
+        tenant_id
+    )
+    .fetch_all(tx.conn())
+    .await
+    .map_err(db::Error::from)?;
+    rows.into_iter().map(OverRefunded::difference).collect()
 }
 
 /// How many transfers the tenant has.

@@ -6,7 +6,7 @@ use chrono::NaiveDate;
 use kernel::{Currency, InvoiceId, Money, ResellerId};
 
 use super::difference::{Difference, TaxedAmount};
-use crate::invoice::tax::{InvoiceTax, Past, Shown, shown, treatment_on};
+use crate::invoice::tax::{InvoiceTax, OfCycle, Past, Shown, shown, treatment_on};
 use crate::invoice::{Invoice, InvoiceLineKind};
 use crate::profile::{CustomerProfile, IssuerProfile};
 use crate::rating::{PriceBasis, RatingError, TaxGroup, TaxLine, TaxedDocument, Treatment};
@@ -27,10 +27,10 @@ pub(super) struct Stored<'a> {
 }
 
 /// One of its lines.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct StoredLine {
     rated_position: i32,
-    cycle_starts_on: NaiveDate,
+    cycle: OfCycle,
     group: TaxGroup,
     rated_minor: i64,
     net: Money,
@@ -41,7 +41,7 @@ impl<'a> From<&'a Invoice> for Stored<'a> {
     fn from(of: &'a Invoice) -> Self {
         let lines = of.lines.iter().map(|line| StoredLine {
             rated_position: line.rated_position,
-            cycle_starts_on: line.cycle_starts_on,
+            cycle: OfCycle { item: line.item.clone(), starts_on: line.cycle_starts_on },
             group: line.tax,
             rated_minor: line.rated.amount_minor,
             net: line.amount,
@@ -64,7 +64,7 @@ impl<'a> From<&'a WholesaleInvoice> for Stored<'a> {
     fn from(of: &'a WholesaleInvoice) -> Self {
         let lines = of.lines.iter().map(|line| StoredLine {
             rated_position: line.rated_position,
-            cycle_starts_on: line.cycle_starts_on,
+            cycle: OfCycle { item: line.item.clone(), starts_on: line.cycle_starts_on },
             group: line.tax,
             // Prices exclude tax.
             rated_minor: line.amount.amount_minor,
@@ -88,7 +88,7 @@ impl Stored<'_> {
     /// Adds what it says to what was taxed before.
     pub(super) fn take_into(&self, past: &mut Past) {
         let line = |line: &StoredLine| {
-            (line.cycle_starts_on, TaxLine { group: line.group, amount_minor: line.rated_minor })
+            (line.cycle.clone(), TaxLine { group: line.group, amount_minor: line.rated_minor })
         };
         past.take(self.lines.iter().map(line), self.taxes);
     }
@@ -169,8 +169,8 @@ impl Account {
         rates: &[TaxRate],
     ) -> Result<(TaxedDocument, Vec<Shown>), Box<Difference>> {
         let treatment = stored.treatment(rates)?;
-        let amounts: Vec<(NaiveDate, i64)> =
-            lines.iter().map(|line| (line.cycle.charged.start(), line.charge.amount_minor)).collect();
+        let amounts: Vec<(OfCycle, i64)> =
+            lines.iter().map(|line| (OfCycle::of(line), line.charge.amount_minor)).collect();
         let taxed = self.past.history.clone().tax(basis, treatment.group, &amounts);
         let shown = taxed.and_then(|taxed| shown(&taxed, basis, lines).map(|lines| (taxed, lines)));
         shown.map_err(|error| stored.not_taxable(error))

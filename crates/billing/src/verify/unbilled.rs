@@ -37,13 +37,14 @@ pub(super) fn check(
     differences
 }
 
-/// By cycle, one-off item and group of tax, as rated and net, in units; and tax by tax.
+/// By item and cycle, one-off item and group of tax, as rated and net, in units; and tax by tax.
 fn comes_to_nothing(documents: &[&Invoice]) -> bool {
     let mut lines = BTreeMap::<_, [i128; 3]>::new();
     let mut taxes = BTreeMap::<_, [i128; 2]>::new();
     for document in documents {
         for line in &document.lines {
-            let sums = lines.entry((line.cycle_starts_on, line.one_off_item_id, line.tax)).or_default();
+            let sums =
+                lines.entry((&line.item, line.cycle_starts_on, line.one_off_item_id, line.tax)).or_default();
             let parts = [line.rated.amount_minor, line.amount.amount_minor, line.seat_days];
             sums.iter_mut().zip(parts).for_each(|(sum, part)| *sum += i128::from(part));
         }

@@ -2,43 +2,37 @@
 
 mod store;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, NaiveDate, Utc};
 use db::SystemTx;
 use kernel::{Money, Page, PageRequest, ResellerId, TenantId};
-use tenancy::{Caller, seats};
+use tenancy::Caller;
 
 use super::difference::{Difference, LineFigures};
 use super::{Verified, system, tax};
 use crate::Error;
 use crate::invoice::InvoiceLineKind;
 use crate::invoice::tax::{Past, Shown};
-use crate::price_book::MAILBOX;
-use crate::rating::{CycleState, PriceBasis, RatingError};
+use crate::rating::{PriceBasis, RatingError};
 use crate::series::OPERATOR;
+use crate::subscription::{Cycles, RatedLine};
 use crate::tax_rate::{self, TaxRate};
 use crate::wholesale::agreement::{self, Agreement};
-use crate::wholesale::bill::{log_of, store as billed};
-use crate::wholesale::counted::Counted;
+use crate::wholesale::bill::store as billed;
+use crate::wholesale::counted::CountedAt;
 use crate::wholesale::invoice::{self, WholesaleInvoice, WholesaleLine};
+use crate::wholesale::logs::{Known, Logs};
 use crate::wholesale::rate::{Account, Party, PartyLine, amounts};
 
 pub(super) use store::agreements;
 
-/// What was known of a tenant when a boundary was billed.
-#[derive(Debug)]
-struct KnownTenant {
-    seat_changes: usize,
-    counted: Vec<Counted>,
-}
-
 /// A boundary that was billed, and what was known then.
 #[derive(Debug)]
 struct Recorded {
-    boundary: NaiveDate,
+    counted: CountedAt,
     terms: usize,
-    tenants: BTreeMap<TenantId, KnownTenant>,
+    logs: BTreeMap<TenantId, Known>,
 }
 
 pub(super) async fn look(
@@ -56,12 +50,14 @@ pub(super) async fn look(
         document.check(differences)?;
     }
     differences.extend(store::transfer_faults(&mut tx, reseller_id).await?);
+    differences.extend(store::balances_apart(&mut tx, reseller_id).await?);
+    differences.extend(store::over_refunded(&mut tx, reseller_id).await?);
     let agreement = agreement::store::find(&mut tx, reseller_id).await?.ok_or(Error::NotFound)?;
     let mut replay = Replay {
         recorded: store::boundaries(&mut tx, reseller_id).await?,
-        seat_changes: seat_changes(&mut tx, reseller_id).await?,
+        logs: logs(&mut tx, &agreement).await?,
         documents: documents(&mut tx, reseller_id).await?,
-        stored: billed::cycles(&mut tx, reseller_id, MAILBOX).await?,
+        stored: billed::cycles(&mut tx, reseller_id).await?,
         rates: tax_rate::store::rates(tx.conn(), OPERATOR).await?,
         past: Past::default(),
         is_broken: false,
@@ -79,17 +75,10 @@ pub(super) async fn look(
     Ok(())
 }
 
-/// All changes of every tenant that was ever billed, not those up to now: the clock of the server that billed may be ahead.
-async fn seat_changes(
-    tx: &mut SystemTx,
-    reseller_id: ResellerId,
-) -> Result<BTreeMap<TenantId, Vec<(DateTime<Utc>, i64)>>, Error> {
-    let tenants = store::tenants(tx, reseller_id).await?;
-    let mut changes = BTreeMap::<_, Vec<_>>::new();
-    for (tenant_id, change) in seats::changes_of(tx, &tenants, DateTime::<Utc>::MAX_UTC).await? {
-        changes.entry(tenant_id).or_default().push((change.at, i64::from(change.delta)));
-    }
-    Ok(changes)
+/// All logs of every tenant that was ever billed, not those up to now: the clock of the server that billed may be ahead.
+async fn logs(tx: &mut SystemTx, agreement: &Agreement) -> Result<BTreeMap<TenantId, Logs>, Error> {
+    let tenants = store::tenants(tx, agreement.reseller_id).await?;
+    Logs::read(tx, &tenants, &agreement.items(), (None, DateTime::<Utc>::MAX_UTC)).await
 }
 
 async fn documents(
@@ -115,9 +104,9 @@ async fn documents(
 struct Replay {
     agreement: Agreement,
     recorded: Vec<Recorded>,
-    seat_changes: BTreeMap<TenantId, Vec<(DateTime<Utc>, i64)>>,
+    logs: BTreeMap<TenantId, Logs>,
     /// The cycles as they are stored.
-    stored: Vec<CycleState>,
+    stored: Cycles,
     /// By the day that they were issued on; those that are computed are taken out.
     documents: BTreeMap<NaiveDate, WholesaleInvoice>,
     /// The operator's rates of tax, in the order in which they were added.
@@ -133,10 +122,10 @@ impl Replay {
     /// it could not be, either.
     fn play(&mut self, differences: &mut Vec<Difference>) -> Result<(), Box<Difference>> {
         let recorded = std::mem::take(&mut self.recorded);
-        let (mut parties, mut cycles) = (BTreeMap::new(), Vec::new());
-        let mut due = self.agreement.starts_on;
+        let (mut parties, mut cycles) = (BTreeMap::new(), Cycles::new());
+        let (mut due, mut last) = (self.agreement.starts_on, None);
         for known in &recorded {
-            let boundary = known.boundary;
+            let boundary = known.counted.boundary;
             if boundary != due {
                 differences.push(Difference::Boundary { computed: Some(due), stored: Some(boundary) });
             }
@@ -144,8 +133,10 @@ impl Replay {
             let agreement = self.agreement.with_first_terms(known.terms).ok_or_else(cut)?;
             let at_boundary = self.parties(known, &mut parties).ok_or_else(cut)?;
             let mut account = Account::new(&agreement, at_boundary, cycles);
-            let of = |id| known.tenants.get(&id).map(|tenant| tenant.counted.clone()).unwrap_or_default();
-            let (lines, _) = account.bill(boundary, of).map_err(|error| not_ratable(boundary, &error))?;
+            let settled = last.replace(&known.counted).map(|last| known.counted.settled(last));
+            let made =
+                account.bill(&known.counted, settled).map_err(|error| not_ratable(boundary, &error))?;
+            let lines = made.lines;
             due = account.next_boundary(boundary).map_err(|error| not_ratable(boundary, &error))?;
             let computed = lines
                 .iter()
@@ -168,15 +159,13 @@ impl Replay {
                 stored: Some(self.agreement.next_invoice_on),
             });
         }
-        let days = |cycles: &[CycleState]| {
-            let mut days: Vec<_> = cycles.iter().map(|state| (state.cycle, state.zone.name())).collect();
-            days.sort_unstable();
-            days
+        let days = |cycles: &Cycles| -> BTreeSet<_> {
+            let states =
+                cycles.iter().flat_map(|(item, states)| states.iter().map(move |state| (*item, state)));
+            states.map(|(item, state)| (state.cycle, state.zone.name(), item)).collect()
         };
-        let (opened, stored) = (days(&cycles), days(&self.stored));
-        let apart = opened.iter().find(|cycle| !stored.contains(cycle));
-        let apart = apart.or_else(|| stored.iter().find(|cycle| !opened.contains(cycle)));
-        differences.extend(apart.map(|(cycle, _)| Difference::Cycle { starts_on: cycle.charged.start() }));
+        let apart = days(&cycles).symmetric_difference(&days(&self.stored)).next().copied();
+        differences.extend(apart.map(|(cycle, ..)| Difference::Cycle { starts_on: cycle.charged.start() }));
         Ok(())
     }
 
@@ -200,13 +189,13 @@ impl Replay {
 
     /// The tenants as they were known at a boundary, with what was billed of them before; `None` if the log has less.
     fn parties(&self, at: &Recorded, before: &mut BTreeMap<TenantId, Party>) -> Option<Vec<Party>> {
-        at.tenants
+        let nothing = Logs::default();
+        at.logs
             .iter()
             .map(|(tenant_id, known)| {
-                let changes = self.seat_changes.get(tenant_id).map_or(&[][..], Vec::as_slice);
-                let log = log_of(changes.get(..known.seat_changes)?.iter().copied());
+                let used = self.logs.get(tenant_id).unwrap_or(&nothing).used(*known)?;
                 let cycles = before.remove(tenant_id).map(|party| party.cycles).unwrap_or_default();
-                Some(Party { tenant_id: *tenant_id, log, cycles })
+                Some(Party { tenant_id: *tenant_id, used, cycles })
             })
             .collect()
     }
@@ -274,14 +263,15 @@ fn as_stored(line: &WholesaleLine) -> LineFigures {
     }
 }
 
-fn computed((tenant_id, line): &PartyLine, agreement: &Agreement) -> Option<LineFigures> {
+fn computed(of: &PartyLine, agreement: &Agreement) -> Option<LineFigures> {
+    let RatedLine { item, line, .. } = &of.rated;
     Some(LineFigures {
-        tenant_id: *tenant_id,
+        tenant_id: of.tenant_id,
         kind: InvoiceLineKind::Rated(line.kind),
         period: line.charge.period,
         quantity: line.charge.quantity,
         seat_days: line.charge.seat_days,
-        price_id: Some(agreement.price_at(&line.rate.tariff)?.id),
+        price_id: Some(agreement.price_at(*item, &line.rate.tariff)?.id),
         one_off_item_id: None,
         unit_price: line.rate.tariff.unit_price(),
         amount: Money::new(line.charge.amount_minor, agreement.currency),

@@ -2,6 +2,8 @@
 
 pub(crate) mod store;
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use chrono::{DateTime, NaiveDate, Utc};
 use chrono_tz::Tz;
 use db::SystemTx;
@@ -12,9 +14,10 @@ use tenancy::{Action, ResellerCtx, Scope, event};
 use super::{must_be_party, system};
 use crate::Error;
 use crate::error::{NOT_A_DATE, date};
-use crate::price_book::{CycleLength, MAILBOX};
+use crate::price_book::{CycleLength, Item};
 use crate::rating::{Interval, Segment, SuspensionPolicy, Tariff, Terms, Timeline, local_day};
 use crate::subscription::SubscribedPrice;
+use crate::subscription::store::Sold;
 
 /// What a reseller buys by.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,10 +64,18 @@ pub struct AgreedTerms {
     pub term_months: i32,
     /// The least number of seats that is charged, over all tenants.
     pub seats_committed: i32,
+    /// Of a seat.
     pub(crate) price: SubscribedPrice,
+    /// Of what the same book sells beside seats, for the same interval.
+    pub(crate) beside: BTreeMap<Item, SubscribedPrice>,
 }
 
 impl AgreedTerms {
+    /// The price of an item, if it is sold.
+    pub(crate) fn price_of(&self, item: Item) -> Option<&SubscribedPrice> {
+        if item == Item::Mailbox { Some(&self.price) } else { self.beside.get(&item) }
+    }
+
     /// Whether it says the same, from whichever day on.
     fn says(&self, other: &Self) -> bool {
         (self.price.id, self.term_months, self.seats_committed)
@@ -100,36 +111,44 @@ impl Agreement {
         Some(Self { terms, earlier, ..self.clone() })
     }
 
-    /// What a seat costs over time. Days on which a tenant does not count are suspended for it, and not charged.
-    pub(crate) fn timeline(&self) -> Timeline {
+    /// What was ever sold.
+    pub(crate) fn items(&self) -> BTreeSet<Item> {
+        let beside = self.agreed().flat_map(|terms| terms.beside.keys().copied());
+        beside.chain([Item::Mailbox]).collect()
+    }
+
+    /// What an item costs over time. Days on which a tenant does not count are suspended for it, and not charged.
+    pub(crate) fn timeline(&self, item: Item) -> Timeline {
         let mut segments: Vec<Segment> = Vec::new();
         // What began before the first day was superseded with it.
         for terms in self.agreed().filter(|terms| terms.starts_on >= self.starts_on) {
             segments.retain(|before| before.from < terms.starts_on);
-            segments.push(Segment { from: terms.starts_on, terms: Some(self.rated(terms)) });
+            segments.push(Segment { from: terms.starts_on, terms: self.rated(terms, item) });
         }
         Timeline::new(self.currency, segments)
     }
 
-    fn rated(&self, terms: &AgreedTerms) -> Terms {
-        Terms {
-            tariff: terms.price.tariff.clone(),
+    /// `None` if the item is not sold.
+    fn rated(&self, terms: &AgreedTerms, item: Item) -> Option<Terms> {
+        let price = terms.price_of(item)?;
+        Some(Terms {
+            tariff: price.tariff.clone(),
             interval: self.interval.interval(),
             anchor: self.anchor_date,
             term: Interval::Months(terms.term_months.unsigned_abs()),
-            removal: terms.price.removal,
+            removal: price.removal,
             suspension: SuspensionPolicy::Pause,
-        }
+        })
     }
 
-    /// The price behind a tariff that something was charged at.
-    pub(crate) fn price_at(&self, tariff: &Tariff) -> Option<&SubscribedPrice> {
-        self.agreed().map(|terms| &terms.price).rfind(|price| price.tariff == *tariff)
+    /// The price behind a tariff that an item was charged at.
+    pub(crate) fn price_at(&self, item: Item, tariff: &Tariff) -> Option<&SubscribedPrice> {
+        self.agreed().filter_map(|terms| terms.price_of(item)).rfind(|price| price.tariff == *tariff)
     }
 
     /// The first day of the next cycle, or of the agreement if that is to come.
     fn next_cycle(&self, today: NaiveDate) -> Result<NaiveDate, Error> {
-        let cycle = self.timeline().cycle_at(today)?;
+        let cycle = self.timeline(Item::Mailbox).cycle_at(today)?;
         Ok(cycle.map_or(self.starts_on, |cycle| cycle.charged.end()))
     }
 }
@@ -139,7 +158,7 @@ impl Agreement {
 pub struct PutAgreement {
     /// How documents name the operator while it has no billing profile.
     pub operator_name: String,
-    /// A price book of the operator's that has a price for the interval; its tiers are of the seats of all tenants.
+    /// A price book of the operator's that has a mailbox price for the interval; its tiers are of what all tenants have.
     pub price_book_id: PriceBookId,
     /// `month` or `year`.
     pub interval: String,
@@ -177,7 +196,8 @@ pub async fn get(ctx: &ResellerCtx) -> Result<Agreement, Error> {
 ///
 /// # Errors
 /// [`Error::Invalid`] for bad input; [`Error::Conflict`] `agreement_terms_fixed` when the interval,
-/// anchor, first day, time zone or currency of an agreement that has been billed would change; [`Error::Tenancy`] version
+/// anchor, first day, time zone or currency of an agreement that has been billed would change, or the currency of one that was
+/// paid for; [`Error::Tenancy`] version
 /// mismatch when `if_version` is not the agreement's, which is 0 while there is none; forbidden for any but the operator.
 pub async fn put(ctx: &ResellerCtx, new: PutAgreement, if_version: Option<i64>) -> Result<Agreement, Error> {
     must_be_party(ctx)?;
@@ -187,19 +207,27 @@ pub async fn put(ctx: &ResellerCtx, new: PutAgreement, if_version: Option<i64>) 
     let old = store::find_locked(&mut tx, ctx.reseller_id()).await?;
     tenancy::require_version(if_version, old.as_ref().map_or(0, |old| old.version))?;
     let is_billed = store::is_billed(&mut tx, ctx.reseller_id()).await?;
-    let (price_book_version, price) = bought(&mut tx, new.price_book_id, asked.interval).await?;
+    let sold = bought(&mut tx, new.price_book_id, asked.interval).await?;
     let zone = asked.time_zone.or(old.as_ref().map(|old| old.time_zone)).unwrap_or_default();
     let today = local_day(ctx.db().env().now(), zone);
     let starts_on = asked.starts_on.or(old.as_ref().map(|old| old.starts_on)).unwrap_or(today);
     let terms = AgreedTerms {
         starts_on,
         price_book_id: new.price_book_id,
-        price_book_version,
+        price_book_version: sold.version,
         term_months: asked.term_months,
         seats_committed: asked.seats_committed,
-        price,
+        price: sold.price,
+        beside: sold.beside,
     };
     let fresh = fresh(ctx, old.as_ref(), terms, new.operator_name, zone, &asked);
+    let is_moved = old.as_ref().is_some_and(|old| old.currency != fresh.currency);
+    if is_moved && store::is_paid(&mut tx, ctx.reseller_id()).await? {
+        return Err(Error::Conflict {
+            code: "agreement_terms_fixed",
+            detail: "the currency of an agreement that something was paid for cannot be changed",
+        });
+    }
     let agreement = match &old {
         Some(old) if is_billed => changed(old, fresh, today)?,
         Some(old) => superseded(old, fresh),
@@ -222,13 +250,9 @@ pub async fn put(ctx: &ResellerCtx, new: PutAgreement, if_version: Option<i64>) 
 }
 
 /// What the operator sells by in one of its books.
-async fn bought(
-    tx: &mut SystemTx,
-    book: PriceBookId,
-    interval: CycleLength,
-) -> Result<(i32, SubscribedPrice), Error> {
+async fn bought(tx: &mut SystemTx, book: PriceBookId, interval: CycleLength) -> Result<Sold, Error> {
     let detail = "must be a price book of the operator's with prices that exclude tax, and a mailbox price for the interval";
-    let found = store::price(tx, book, interval, MAILBOX).await?;
+    let found = store::sold(tx, book, interval).await?;
     found.ok_or_else(|| Error::invalid("/price_book_id", detail))
 }
 

@@ -6,19 +6,21 @@ pub(crate) mod store;
 
 use std::collections::BTreeMap;
 
-use chrono::NaiveDate;
+use chrono::{DateTime, NaiveDate, Utc};
 use kernel::{ResellerId, TenantId};
+use tenancy::Caller;
 use tenancy::placement::{self, Placement};
-use tenancy::{Caller, seats};
 
 use super::agreement::{self, Agreement};
-use super::counted::{Below, Counted, counted};
-use super::rate::{Account, Party, settled, with_lines};
+use super::counted::{Below, CountedAt, counted};
+use super::logs::{Known, Logs};
+use super::rate::{Account, AtBoundary, Party, with_lines};
 use super::system;
 use crate::Error;
-use crate::price_book::MAILBOX;
-use crate::rating::{Log, local_day, steps_of_changes};
+use crate::price_book::Item;
+use crate::rating::{Span, local_day, sampled_from};
 use crate::run::account::{Outcome, Treatment};
+use crate::subscription::Cycles;
 
 /// Bills every boundary of an agreement up to a day, or up to the present day in its calendar if that is earlier.
 ///
@@ -74,30 +76,32 @@ async fn claim_and_bill(
     if agreement.next_invoice_on > until {
         return Ok(Outcome::Elsewhere);
     }
-    let mut tenants = Tenants::of(&mut tx, &agreement, now).await?;
+    let mut last = store::last_billed(&mut tx, reseller_id).await?;
+    let tenants = Tenants::of(&mut tx, &agreement, last.as_ref(), (until, now)).await?;
     let mut account = tenants.account(&mut tx, &agreement).await?;
     let mut documents = Vec::new();
-    let mut before = store::changes_billed_until(&mut tx, reseller_id, MAILBOX).await?;
     let mut boundary = agreement.next_invoice_on;
+    let items = agreement.items();
     while boundary <= until {
         let counted = tenants.counted(&agreement, boundary);
-        let of = |tenant_id| counted.get(&tenant_id).cloned().unwrap_or_default();
-        let (lines, known) = account.bill(boundary, of)?;
-        for state in account.cycles.iter().skip(known) {
-            store::cover_cycle(&mut tx, reseller_id, MAILBOX, state).await?;
+        let settled = last.as_ref().map(|last| counted.settled(last));
+        let AtBoundary { lines, opened } = account.bill(&counted, settled)?;
+        for (item, state) in &opened {
+            store::cover_cycle(&mut tx, reseller_id, *item, state).await?;
         }
         store::record_boundary(&mut tx, reseller_id, boundary, agreement.terms_known()).await?;
-        for (tenant_id, days) in &counted {
-            let known = tenants.changes_known(*tenant_id);
+        for (tenant_id, days) in &counted.tenants {
+            let known = tenants.known(*tenant_id)?;
             store::record_tenant(&mut tx, reseller_id, boundary, *tenant_id, known, days).await?;
         }
-        if let Some(changes) = settled(before, &agreement, boundary) {
-            store::cover_changes(&mut tx, reseller_id, MAILBOX, changes).await?;
+        let before = last.as_ref().map_or(agreement.starts_on, |last| last.boundary);
+        if let Some(changes) = Span::new(before, boundary) {
+            store::cover_changes(&mut tx, reseller_id, &items, changes).await?;
         }
         if !lines.is_empty() {
             documents.push((boundary, lines));
         }
-        before = Some(boundary);
+        last = Some(counted);
         boundary = account.next_boundary(boundary)?;
     }
     let (invoices, credit_notes) = document::finalise(&mut tx, caller, &agreement, &documents).await?;
@@ -110,44 +114,53 @@ async fn claim_and_bill(
 struct Tenants {
     placements: BTreeMap<TenantId, Vec<Placement>>,
     below: Vec<Below>,
-    seat_changes: BTreeMap<TenantId, Vec<seats::SeatChange>>,
+    /// With nothing billed of them.
+    cycles: Cycles,
+    /// Of those that ever used anything.
+    logs: BTreeMap<TenantId, Logs>,
 }
 
 impl Tenants {
+    /// With what it takes to bill boundaries up to a day, after the last that was billed.
     async fn of(
         tx: &mut db::SystemTx,
         agreement: &Agreement,
-        now: chrono::DateTime<chrono::Utc>,
+        last: Option<&CountedAt>,
+        (until, now): (NaiveDate, DateTime<Utc>),
     ) -> Result<Self, Error> {
         let mut placements = BTreeMap::<TenantId, Vec<Placement>>::new();
         for placement in placement::of_reseller(tx, agreement.reseller_id).await? {
             placements.entry(placement.tenant_id).or_default().push(placement);
         }
-        let ids: Vec<TenantId> = placements.keys().copied().collect();
-        let mut seat_changes = BTreeMap::<TenantId, Vec<seats::SeatChange>>::new();
-        for (tenant_id, change) in seats::changes_of(tx, &ids, now).await? {
-            seat_changes.entry(tenant_id).or_default().push(change);
-        }
-        Ok(Self { placements, below: store::below(tx, agreement.reseller_id).await?, seat_changes })
+        let below = store::below(tx, agreement.reseller_id).await?;
+        let cycles = store::cycles(tx, agreement.reseller_id).await?;
+        let mut tenants = Self { placements, below, cycles, logs: BTreeMap::new() };
+        let ids: Vec<TenantId> = tenants.placements.keys().copied().collect();
+        // By the last day all is known that any of the boundaries knows.
+        let settled = last.map(|last| tenants.counted_of(ids.iter(), agreement, until).settled(last));
+        let cycles = tenants.cycles.get(&Item::Storage).into_iter().flatten();
+        let cycles = cycles.map(|state| (state.cycle, state.zone));
+        let from = sampled_from(cycles, settled.unwrap_or(agreement.starts_on), agreement.time_zone);
+        tenants.logs = Logs::read(tx, &ids, &agreement.items(), (Some(from), now)).await?;
+        Ok(tenants)
     }
 
-    /// The account of every tenant that ever held a seat.
+    /// The account of every tenant that ever used anything.
     async fn account<'a>(
-        &mut self,
+        &self,
         tx: &mut db::SystemTx,
         agreement: &'a Agreement,
     ) -> Result<Account<'a>, Error> {
-        let cycles = store::cycles(tx, agreement.reseller_id, MAILBOX).await?;
-        let mut billed = store::billed_lines(tx, agreement.reseller_id, MAILBOX).await?;
+        let mut billed = store::billed_lines(tx, agreement.reseller_id).await?;
         let mut parties = Vec::new();
-        for (tenant_id, changes) in &self.seat_changes {
+        for (tenant_id, logs) in &self.logs {
             parties.push(Party {
                 tenant_id: *tenant_id,
-                log: log_of(changes.iter().map(|change| (change.at, i64::from(change.delta)))),
-                cycles: with_lines(&cycles, billed.remove(&Some(*tenant_id)).unwrap_or_default())?,
+                used: logs.used(logs.known()).ok_or(Error::Stored("event log"))?,
+                cycles: with_lines(&self.cycles, billed.remove(&Some(*tenant_id)).unwrap_or_default())?,
             });
         }
-        let commitment = with_lines(&cycles, billed.remove(&None).unwrap_or_default())?;
+        let commitment = with_lines(&self.cycles, billed.remove(&None).unwrap_or_default())?;
         if billed.is_empty() {
             Ok(Account::new(agreement, parties, commitment))
         } else {
@@ -155,23 +168,25 @@ impl Tenants {
         }
     }
 
-    /// On which days each tenant that ever held a seat counts, as far as is known at a boundary.
-    fn counted(&self, agreement: &Agreement, boundary: NaiveDate) -> BTreeMap<TenantId, Vec<Counted>> {
+    /// On which days each tenant that ever used anything counts, as far as is known at a boundary.
+    fn counted(&self, agreement: &Agreement, boundary: NaiveDate) -> CountedAt {
+        self.counted_of(self.logs.keys(), agreement, boundary)
+    }
+
+    fn counted_of<'a>(
+        &self,
+        ids: impl Iterator<Item = &'a TenantId>,
+        agreement: &Agreement,
+        boundary: NaiveDate,
+    ) -> CountedAt {
         let days = |placements: &Vec<Placement>| {
             counted(agreement.reseller_id, placements, &self.below, agreement.time_zone, boundary)
         };
-        self.seat_changes
-            .keys()
-            .map(|id| (*id, self.placements.get(id).map(days).unwrap_or_default()))
-            .collect()
+        let of = |id: &TenantId| (*id, self.placements.get(id).map(days).unwrap_or_default());
+        CountedAt { boundary, tenants: ids.map(of).collect() }
     }
 
-    fn changes_known(&self, tenant_id: TenantId) -> usize {
-        self.seat_changes.get(&tenant_id).map_or(0, Vec::len)
+    fn known(&self, tenant_id: TenantId) -> Result<Known, Error> {
+        Ok(self.logs.get(&tenant_id).ok_or(Error::Stored("event log"))?.known())
     }
-}
-
-/// A tenant's log; what it committed to itself is between it and the reseller.
-pub(crate) fn log_of(changes: impl Iterator<Item = (chrono::DateTime<chrono::Utc>, i64)>) -> Log {
-    Log { seats: steps_of_changes(changes), committed: Vec::new() }
 }

@@ -1,8 +1,10 @@
 //! On which days a tenant counts for a reseller.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, NaiveDate, Utc};
 use chrono_tz::Tz;
-use kernel::ResellerId;
+use kernel::{ResellerId, TenantId};
 use tenancy::placement::Placement;
 
 use crate::rating::{Suspension, local_day};
@@ -18,6 +20,38 @@ impl Counted {
     fn new(from: NaiveDate, until: Option<NaiveDate>) -> Option<Self> {
         until.is_none_or(|until| from < until).then_some(Self { from, until })
     }
+
+    /// From the columns that hold such days in pairs.
+    pub(crate) fn of_columns(from: Vec<NaiveDate>, until: Vec<Option<NaiveDate>>) -> Vec<Self> {
+        from.into_iter().zip(until).map(|(from, until)| Self { from, until }).collect()
+    }
+
+    pub(crate) fn contains(self, day: NaiveDate) -> bool {
+        self.from <= day && self.until.is_none_or(|until| day < until)
+    }
+}
+
+/// On which days each tenant counts, as far as is known at a boundary.
+#[derive(Debug)]
+pub(crate) struct CountedAt {
+    pub(crate) boundary: NaiveDate,
+    pub(crate) tenants: BTreeMap<TenantId, Vec<Counted>>,
+}
+
+impl CountedAt {
+    /// The day before which all is as it was at an earlier boundary, when it was billed: that boundary, unless somebody has come to
+    /// count otherwise on a day before it, as when a reseller below agrees from a past day on.
+    pub(crate) fn settled(&self, earlier: &Self) -> NaiveDate {
+        let changes = self.tenants.iter().filter_map(|(id, now)| first_other(earlier.tenants.get(id)?, now));
+        changes.min().map_or(earlier.boundary, |first| first.min(earlier.boundary))
+    }
+}
+
+/// The first day on which somebody counts by one of two and not by the other.
+fn first_other(one: &[Counted], other: &[Counted]) -> Option<NaiveDate> {
+    let turns = one.iter().chain(other).flat_map(|days| [Some(days.from), days.until]).flatten();
+    let counts = |by: &[Counted], day| by.iter().any(|days| days.contains(day));
+    turns.filter(|day| counts(one, *day) != counts(other, *day)).min()
 }
 
 /// An agreement of a reseller below the one that is billed.
@@ -138,6 +172,25 @@ mod tests {
         // It never counts for both, nor does one that is not below: the agreement's own start bounds the one below.
         let other = [Below { reseller_id: OTHER, ..below[0] }];
         assert_eq!(shown(TOP, &placements, &other, "2026-03-01"), ["2026-01-01.."]);
+    }
+
+    #[test]
+    fn what_was_billed_is_settled_but_for_days_that_are_somebody_else_s_now() {
+        let days = |from, until: Option<&str>| Counted { from: date(from), until: until.map(date) };
+        let at = |boundary, counted: &[Counted]| CountedAt {
+            boundary: date(boundary),
+            tenants: [(TenantId::from_uuid(Uuid::nil()), counted.to_vec())].into(),
+        };
+        let march = at("2026-03-01", &[days("2026-01-05", None)]);
+        let settled = |counted: &[Counted]| at("2026-04-01", counted).settled(&march);
+        assert_eq!(settled(&march.tenants[&TenantId::from_uuid(Uuid::nil())]), date("2026-03-01"));
+        assert_eq!(settled(&[days("2026-01-05", Some("2026-03-16"))]), date("2026-03-01"));
+        assert_eq!(settled(&[days("2026-01-05", Some("2026-02-10"))]), date("2026-02-10"));
+        assert_eq!(settled(&[days("2026-01-01", None)]), date("2026-01-01"));
+        assert_eq!(settled(&[]), date("2026-01-05"));
+        // Of one that used nothing by then there was nothing to settle.
+        let none = CountedAt { boundary: date("2026-03-01"), tenants: BTreeMap::new() };
+        assert_eq!(at("2026-04-01", &[days("2026-01-05", None)]).settled(&none), date("2026-03-01"));
     }
 
     #[test]

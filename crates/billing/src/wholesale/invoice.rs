@@ -1,4 +1,5 @@
-//! Wholesale documents: the operator's invoices and credit notes for a reseller, final when they are made.
+//! Wholesale documents: the operator's invoices and credit notes for a reseller, final when they are made. What is paid of
+//! them is [`crate::receivable`]'s, as of those of tenants.
 
 pub(crate) mod store;
 
@@ -30,7 +31,7 @@ pub struct WholesaleInvoice {
     pub issued_on: NaiveDate,
     /// By when it is to be paid.
     pub due_on: NaiveDate,
-    /// `final`.
+    /// `paid` for an invoice of which nothing is due; else `final`.
     pub status: String,
     /// Of a credit note: the invoices that it corrects.
     pub corrects: Vec<InvoiceId>,
@@ -46,6 +47,10 @@ pub struct WholesaleInvoice {
     pub tax: Money,
     /// Net and tax.
     pub total: Money,
+    /// What of it is settled, by payments and by credit. Nothing of a credit note, which is credit itself.
+    pub paid: Money,
+    /// What is left to pay of it.
+    pub due: Money,
 }
 
 /// A tenant, as it was called when the document was made.
@@ -61,19 +66,20 @@ pub struct Named {
 /// first.
 #[derive(Debug, Clone)]
 pub struct WholesaleLine {
-    /// Whose seats; `None`: committed and not used.
+    /// Whose use; `None`: seats that were committed and not used.
     pub tenant: Option<Named>,
     /// What it says, in words.
     pub description: String,
-    /// What was sold: `mailbox`.
+    /// What was sold: `mailbox`, `shared_mailbox`, `archive` or `storage`.
     pub item: String,
     /// Why it is there.
     pub kind: LineKind,
     /// The days it charges or credits, half-open.
     pub period: Span,
-    /// Units on each of these days; negative in a credit, and 0 where units have come to cost another amount.
+    /// Units on each of these days; negative in a credit, and 0 where units have come to cost another amount. Of storage, GiB over the
+    /// whole cycle, to the nearest.
     pub quantity: i64,
-    /// Units times days.
+    /// Units times days; 0 of storage.
     pub seat_days: i64,
     /// The published price that it was billed at.
     pub price_id: PriceId,

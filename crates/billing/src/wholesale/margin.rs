@@ -18,7 +18,7 @@ pub struct Margin {
     pub tenant_id: Option<TenantId>,
     /// How it was called last on a document of the time.
     pub tenant_name: Option<String>,
-    /// What was sold: `mailbox`.
+    /// What was sold: an item of price books, or of a retail document `setup` or `one_off`.
     pub item: String,
     /// The net of the retail lines that the reseller issued in the time, credits off.
     pub retail: Money,

@@ -1,5 +1,7 @@
-//! Rating an agreement: what each tenant has in force by the rating core, and what is left of the commitment; and all of
-//! that priced together, so that the tier of a day is that of the reseller's seats.
+//! Rating an agreement: of each item what each tenant has in force by the rating core, and what is left of the commitment; and all
+//! of that priced together, so that the tier of a day is that of the reseller's units.
+
+mod stored;
 
 use std::collections::BTreeMap;
 
@@ -7,82 +9,147 @@ use chrono::NaiveDate;
 use kernel::TenantId;
 
 use super::agreement::Agreement;
-use super::counted::{Counted, others};
+use super::counted::{Counted, CountedAt, others};
 use crate::Error;
+use crate::invoice::tax::OfCycle;
+use crate::price_book::Item;
 use crate::rating::{
-    Billed, Boundary, CycleState, Line, Log, Portion, Rate, RatingError, Span, Timeline, reconcile_parts,
+    Billed, Boundary, CycleState, Line, Log, Portion, Rate, RatingError, Timeline, reconcile_parts,
 };
+use crate::subscription::{Cycles, RatedLine, Used};
+use stored::Storing;
 
 /// A tenant of the agreement's.
 #[derive(Debug)]
 pub(crate) struct Party {
     pub(crate) tenant_id: TenantId,
-    /// Its own event log, whoever's it was.
-    pub(crate) log: Log,
-    /// The agreement's cycles with what was billed of them for the tenant.
-    pub(crate) cycles: Vec<CycleState>,
+    /// Its own logs, whoever's it was.
+    pub(crate) used: Used,
+    /// The agreement's cycles of what it has used, with what was billed of them for the tenant.
+    pub(crate) cycles: Cycles,
 }
 
-/// A line, and whose seats it is for; nobody's, if they were committed and not used.
-pub(crate) type PartyLine = (Option<TenantId>, Line);
+/// A line.
+#[derive(Debug)]
+pub(crate) struct PartyLine {
+    /// For whose use it is; nobody's, if seats were committed and not used.
+    pub(crate) tenant_id: Option<TenantId>,
+    pub(crate) rated: RatedLine,
+}
 
 /// An agreement with everything that was billed of it.
 #[derive(Debug)]
 pub(crate) struct Account<'a> {
     pub(crate) agreement: &'a Agreement,
-    timeline: Timeline,
+    timelines: BTreeMap<Item, Timeline>,
     /// In the order of their ids.
     pub(crate) parties: Vec<Party>,
     /// The cycles opened so far, with what was billed of the commitment alone.
-    pub(crate) cycles: Vec<CycleState>,
+    pub(crate) cycles: Cycles,
+}
+
+/// What a boundary made.
+#[derive(Debug)]
+pub(crate) struct AtBoundary {
+    /// By tenant, and by item; those of nobody last.
+    pub(crate) lines: Vec<PartyLine>,
+    /// The cycles that were opened.
+    pub(crate) opened: Vec<(Item, CycleState)>,
 }
 
 impl<'a> Account<'a> {
-    pub(crate) fn new(agreement: &'a Agreement, parties: Vec<Party>, cycles: Vec<CycleState>) -> Self {
-        Self { timeline: agreement.timeline(), agreement, parties, cycles }
+    pub(crate) fn new(agreement: &'a Agreement, parties: Vec<Party>, cycles: Cycles) -> Self {
+        let timelines = agreement.items().into_iter().map(|item| (item, agreement.timeline(item))).collect();
+        Self { timelines, agreement, parties, cycles }
     }
 
     /// Opens the cycles that begin by `boundary` and brings all of them up to what is known at the end of that day: the
-    /// lines are part of the account when this returns, and called again it adds none. `counted` says on which days a
-    /// tenant counts. Returns besides how many cycles were open before.
+    /// lines are part of the account when this returns, and called again it adds none. Seats come first, since those that are
+    /// charged pool what may be stored; storage of what was over by `settled` is left alone ([`each_over`](crate::rating::each_over)).
     pub(crate) fn bill(
         &mut self,
-        boundary: NaiveDate,
-        counted: impl Fn(TenantId) -> Vec<Counted>,
-    ) -> Result<(Vec<PartyLine>, usize), Error> {
-        let (known, zone) = (self.cycles.len(), self.agreement.time_zone);
-        // The agreement's own cycles are those of an account that has no seat.
-        Boundary::open(&self.timeline, boundary, zone, &mut self.cycles, &Log::default())?;
-        let timelines: Vec<Timeline> = self
-            .parties
-            .iter()
-            .map(|party| self.timeline.clone().suspended(others(&counted(party.tenant_id))))
-            .collect();
-        let mut open = Vec::with_capacity(timelines.len());
-        for (Party { tenant_id, log, cycles }, timeline) in self.parties.iter_mut().zip(&timelines) {
-            // A cycle that opened while the tenant was elsewhere is open for it all the same.
-            for state in self.cycles.iter().take(known) {
-                if at(cycles, state).is_none() {
-                    cycles.push(CycleState { cycle: state.cycle, zone: state.zone, billed: Vec::new() });
+        CountedAt { boundary, tenants }: &CountedAt,
+        settled: Option<NaiveDate>,
+    ) -> Result<AtBoundary, Error> {
+        let (boundary, zone) = (*boundary, self.agreement.time_zone);
+        let counted = |party: &Party| tenants.get(&party.tenant_id).map_or(&[][..], Vec::as_slice);
+        let counted: Vec<_> = self.parties.iter().map(counted).collect();
+        let mut made = AtBoundary { lines: Vec::new(), opened: Vec::new() };
+        for (&item, timeline) in &self.timelines {
+            let mut cycles = self.cycles.remove(&item).unwrap_or_default();
+            let known = cycles.len();
+            // The agreement's own cycles are those of an account that has no seat.
+            Boundary::open(timeline, boundary, zone, &mut cycles, &Log::default())?;
+            made.opened.extend(cycles.iter().skip(known).map(|state| (item, state.clone())));
+            let lines = match item {
+                Item::Storage => {
+                    let unused = self.cycles.get(&Item::Mailbox).map_or(&[][..], Vec::as_slice);
+                    let of = Storing { agreement: self.agreement, timeline, boundary, settled, unused };
+                    of.bill(&mut cycles, &mut self.parties, &counted)?
                 }
-            }
-            let at_boundary = Boundary::open(timeline, boundary, zone, cycles, log)?;
-            open.push(Open { tenant_id: *tenant_id, boundary: at_boundary, cycles, lines: Vec::new() });
+                Item::Mailbox | Item::SharedMailbox | Item::Archive => {
+                    let of = Counting { agreement: self.agreement, item, timeline, boundary, known };
+                    of.bill(&mut cycles, &mut self.parties, &counted)?
+                }
+            };
+            made.lines.extend(lines);
+            self.cycles.insert(item, cycles);
         }
-        let mut unused = Vec::new();
-        for (index, state) in self.cycles.iter_mut().enumerate().rev() {
-            unused.extend(bill_cycle(self.agreement, state, index >= known, &mut open)?);
-        }
-        let of_tenants = open
-            .into_iter()
-            .flat_map(|one| one.lines.into_iter().map(move |line| (Some(one.tenant_id), line)));
-        let lines = of_tenants.chain(unused.into_iter().map(|line| (None, line))).collect();
-        Ok((lines, known))
+        made.lines.sort_by_key(|line| (line.tenant_id.is_none(), line.tenant_id));
+        Ok(made)
     }
 
     /// The boundary after a day.
     pub(crate) fn next_boundary(&self, after: NaiveDate) -> Result<NaiveDate, Error> {
-        self.timeline.next_boundary(after)?.ok_or(Error::Stored("boundary"))
+        let seats = self.timelines.get(&Item::Mailbox).ok_or(Error::Stored("price"))?;
+        seats.next_boundary(after)?.ok_or(Error::Stored("boundary"))
+    }
+}
+
+/// Something that is counted, at a boundary.
+struct Counting<'a> {
+    agreement: &'a Agreement,
+    item: Item,
+    timeline: &'a Timeline,
+    boundary: NaiveDate,
+    /// How many cycles were open before.
+    known: usize,
+}
+
+impl Counting<'_> {
+    /// Bills every cycle to the tenants that ever had any, and to nobody.
+    fn bill(
+        &self,
+        of_nobody: &mut [CycleState],
+        parties: &mut [Party],
+        counted: &[&[Counted]],
+    ) -> Result<Vec<PartyLine>, Error> {
+        let of_party = |(party, counted): (&Party, &&[Counted])| {
+            let has_any = party.used.log(self.item).is_some();
+            has_any.then(|| self.timeline.clone().suspended(others(counted)))
+        };
+        let timelines: Vec<Option<Timeline>> = parties.iter().zip(counted).map(of_party).collect();
+        let mut open = Vec::new();
+        for (Party { tenant_id, used, cycles }, timeline) in parties.iter_mut().zip(&timelines) {
+            let (Some(log), Some(timeline)) = (used.log(self.item), timeline) else { continue };
+            let cycles = cycles.entry(self.item).or_default();
+            // A cycle that opened while the tenant was elsewhere is open for it all the same.
+            for state in of_nobody.iter().take(self.known) {
+                _ = at(cycles, state);
+            }
+            let boundary = Boundary::open(timeline, self.boundary, self.agreement.time_zone, cycles, log)?;
+            open.push(Open { tenant_id: *tenant_id, boundary, cycles, lines: Vec::new() });
+        }
+        let mut unused = Vec::new();
+        for (index, state) in of_nobody.iter_mut().enumerate().rev() {
+            unused.extend(bill_cycle((self.agreement, self.item), state, index >= self.known, &mut open)?);
+        }
+        let of_tenants = open
+            .into_iter()
+            .flat_map(|one| one.lines.into_iter().map(move |line| (Some(one.tenant_id), line)));
+        let lines = of_tenants.chain(unused.into_iter().map(|line| (None, line)));
+        let rated = |line| RatedLine { item: self.item, line, gib: None };
+        Ok(lines.map(|(tenant_id, line)| PartyLine { tenant_id, rated: rated(line) }).collect())
     }
 }
 
@@ -102,15 +169,20 @@ struct InForce<'a> {
     lines: &'a mut Vec<Line>,
 }
 
-/// A tenant's state of a cycle of the agreement's.
-fn at<'a>(cycles: &'a mut [CycleState], of: &CycleState) -> Option<&'a mut CycleState> {
-    cycles.iter_mut().find(|state| state.cycle.charged == of.cycle.charged)
+/// A tenant's state of a cycle of the agreement's, which is opened if it was not.
+fn at<'a>(cycles: &'a mut Vec<CycleState>, of: &CycleState) -> Option<&'a mut CycleState> {
+    let is_it = |state: &CycleState| state.cycle.charged == of.cycle.charged;
+    let found = cycles.iter().position(is_it).unwrap_or_else(|| {
+        cycles.push(CycleState { billed: Vec::new(), ..of.clone() });
+        cycles.len() - 1
+    });
+    cycles.get_mut(found)
 }
 
 /// Bills a cycle to all tenants, and to nobody what of the commitment they do not use: that is charged as it stands, since
 /// a seat that one of them takes replaces it. Returns what nobody is billed.
 fn bill_cycle(
-    agreement: &Agreement,
+    (agreement, item): (&Agreement, Item),
     of: &mut CycleState,
     is_new: bool,
     open: &mut [Open<'_>],
@@ -122,7 +194,10 @@ fn bill_cycle(
         tenants.push(InForce { is_new: boundary.is_new(state), state, levels, lines });
     }
     let days: Vec<NaiveDate> = of.cycle.whole.each_day().collect();
-    let unused = unused(agreement, of, &days, &tenants)?;
+    let unused = match item {
+        Item::Mailbox => unused(agreement, of, &days, &tenants)?,
+        _ => BTreeMap::new(),
+    };
     let is_new = is_new && of.billed.is_empty();
     let mut rates: Vec<Rate> = Vec::new();
     let in_force = tenants.iter().flat_map(|tenant| &tenant.levels).map(|(rate, _)| rate);
@@ -178,29 +253,33 @@ fn unused(
     Ok(unused)
 }
 
-/// Cycles with what was billed of each, by their first charged days.
-pub(crate) fn with_lines(
-    cycles: &[CycleState],
-    mut billed: BTreeMap<NaiveDate, Vec<Billed>>,
-) -> Result<Vec<CycleState>, Error> {
-    let states = cycles
-        .iter()
-        .map(|state| CycleState {
-            billed: billed.remove(&state.cycle.charged.start()).unwrap_or_default(),
+/// What was billed of each item, by the first charged days of its cycles.
+pub(crate) type BilledLines = BTreeMap<Item, BTreeMap<NaiveDate, Vec<Billed>>>;
+
+/// Cycles with what was billed of each.
+pub(crate) fn with_lines(cycles: &Cycles, mut billed: BilledLines) -> Result<Cycles, Error> {
+    let mut all = Cycles::new();
+    for (item, cycles) in cycles {
+        let mut lines = billed.remove(item).unwrap_or_default();
+        let with_lines = |state: &CycleState| CycleState {
+            billed: lines.remove(&state.cycle.charged.start()).unwrap_or_default(),
             ..state.clone()
-        })
-        .collect();
-    if billed.is_empty() { Ok(states) } else { Err(RatingError::BilledOutsideCycle.into()) }
+        };
+        all.insert(*item, cycles.iter().map(with_lines).collect());
+        if !lines.is_empty() {
+            return Err(RatingError::BilledOutsideCycle.into());
+        }
+    }
+    if billed.is_empty() { Ok(all) } else { Err(RatingError::BilledOutsideCycle.into()) }
 }
 
-/// What taxes follow from: of each line the first charged day of its cycle, and what it comes to.
-pub(crate) fn amounts(lines: &[PartyLine]) -> Vec<(NaiveDate, i64)> {
-    lines.iter().map(|(_, line)| (line.cycle.charged.start(), line.charge.amount_minor)).collect()
-}
-
-/// The days that a boundary settles changes of.
-pub(crate) fn settled(before: Option<NaiveDate>, agreement: &Agreement, boundary: NaiveDate) -> Option<Span> {
-    Span::new(before.unwrap_or(agreement.starts_on), boundary)
+/// What taxes follow from: of each line its item and cycle, and what it comes to.
+pub(crate) fn amounts(lines: &[PartyLine]) -> Vec<(OfCycle, i64)> {
+    let of = |RatedLine { item, line, .. }: &RatedLine| OfCycle {
+        item: item.as_str().into(),
+        starts_on: line.cycle.charged.start(),
+    };
+    lines.iter().map(|line| (of(&line.rated), line.rated.line.charge.amount_minor)).collect()
 }
 
 #[cfg(test)]

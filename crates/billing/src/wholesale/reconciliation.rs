@@ -1,5 +1,5 @@
 //! The reconciliation file of a wholesale document: a row for each tenant, item and stretch of days with the same number of
-//! seats, so that a reseller can follow every seat-day. The rows' amounts are the document's lines and sum up to its net.
+//! units, so that a reseller can follow every seat-day. The rows' amounts are the document's lines and sum up to its net.
 
 use kernel::InvoiceId;
 use tenancy::ResellerCtx;
@@ -18,7 +18,7 @@ const COLUMNS: [&str; 15] = [
     "first_day",
     "last_day",
     "days",
-    "seats",
+    "quantity",
     "seat_days",
     "price_id",
     "unit_price",
@@ -48,7 +48,7 @@ fn row(document: &WholesaleInvoice, line: &WholesaleLine) -> [Cell; COLUMNS.len(
         Cell::Day(line.period.start()),
         Cell::Day(end.pred_opt().unwrap_or(end)),
         Cell::Integer(line.period.days()),
-        // Seats on each of the days; negative in a credit.
+        // Units on each of the days, or of storage GiB; negative in a credit.
         Cell::Integer(line.quantity),
         Cell::Integer(line.seat_days),
         Cell::of(line.price_id),

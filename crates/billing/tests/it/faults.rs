@@ -1,13 +1,20 @@
 //! A run that is killed at any statement, on either side of it, and run again: the documents of one clean run (I3).
 
+use std::num::NonZeroU32;
+
 use billing::rating::RemovalPolicy;
+use billing::run::run_by;
 use billing::verify::verify;
 use db::Db;
+use tenancy::mailbox::Kind;
 use tenancy::reseller::Reseller;
-use tenancy::{Ctx, tenant, user};
+use tenancy::{Ctx, storage_sample, tenant, user};
 use testkit::{Cut, Side, World, world};
 
-use super::wholesale::{agree, agreed, all_lines, documents, tenant_of, wholesale_book};
+use super::items::{make, stores_in};
+use super::properties::rough::set_one_by_one;
+use super::wholesale::items::book_of_all;
+use super::wholesale::{agree, agreed, all_lines, documents, tenant_of};
 use super::{all_shown, at, book, date, run, seat, subscribed_tenant, world_on};
 
 /// Two accounts that have something to bill on two boundaries, one of them a credit note.
@@ -40,10 +47,11 @@ impl Story {
         Self { world, tenants: vec![grows, shrinks], resellers: Vec::new() }
     }
 
-    /// The accounts are resellers, the first with two tenants and seats that it only committed to, the second with one that goes.
+    /// The accounts are resellers, the first with two tenants and seats that it only committed to, the second with one that goes; they
+    /// buy all items.
     async fn wholesale() -> Self {
         let world = world_on("2026-01-01").await;
-        let book = wholesale_book(&world, "3.10", RemovalPolicy::CreditToBalance).await;
+        let book = book_of_all(&world).await;
         let south = world::reseller(&world.operator, "South").await;
         agree(&world, &world.reseller, agreed(&book, 5)).await;
         agree(&world, &south, agreed(&book, 0)).await;
@@ -52,6 +60,9 @@ impl Story {
         let goes = tenant_of(&world, &south, "Goes", 3).await;
         at(&world, "2026-01-10T10:00");
         seat(&grows, "late").await;
+        make(&grows, Kind::Shared, "info").await.unwrap();
+        stores_in(&grows, 93 << 30).await;
+        storage_sample::record(&world.test_db.db()).await.unwrap();
         tenant::delete(&goes, None).await.unwrap();
         at(&world, "2026-02-01T10:00");
         let resellers = vec![world.reseller.clone(), south];
@@ -79,7 +90,12 @@ impl Story {
 
 /// How many kills it took until each transaction of documents was there: a run is killed one statement later each time, and from its first one on
 /// again after an account was.
-async fn killed_everywhere(side: Side, story: Story, expected: &[Vec<String>]) -> Vec<u64> {
+async fn killed_everywhere(
+    side: Side,
+    story: Story,
+    accounts: NonZeroU32,
+    expected: &[Vec<String>],
+) -> Vec<u64> {
     let world = &story.world;
     let (mut kills, mut nth, mut billed) = (vec![0], 0, 0);
     loop {
@@ -90,7 +106,7 @@ async fn killed_everywhere(side: Side, story: Story, expected: &[Vec<String>]) -
         let is_over = tokio::select! {
             biased;
             () = cut.happened() => false,
-            done = billing::run::run(&db, date("2026-02-01"), None) => done.is_ok(),
+            done = run_by(&db, date("2026-02-01"), None, accounts) => done.is_ok(),
         };
         let found =
             verify(&world.operator, None, |finding| panic!("after {kills:?}: {finding}")).await.unwrap();
@@ -117,14 +133,15 @@ async fn killed_everywhere(side: Side, story: Story, expected: &[Vec<String>]) -
 }
 
 /// As of a clean run, whichever statement a run is killed at, and on whichever side of it. It bills the accounts in so many
-/// transactions.
-async fn are_those_of_a_clean_run(transactions: usize, story: impl AsyncFn() -> Story) {
+/// transactions, of at most so many.
+async fn are_those_of_a_clean_run(transactions: usize, accounts: u32, story: impl AsyncFn() -> Story) {
+    let accounts = NonZeroU32::new(accounts).unwrap();
     let clean = story().await;
     run(&clean.world, "2026-02-01").await;
     let expected = clean.documents().await;
     assert!(expected[1].iter().any(|document| document.starts_with("credit_note")), "{expected:#?}");
     for side in [Side::Before, Side::After] {
-        let kills = killed_everywhere(side, story().await, &expected).await;
+        let kills = killed_everywhere(side, story().await, accounts, &expected).await;
         // Fewer statements than that cannot have made an account's documents: the proxy would not have been in the way. After
         // all accounts nothing is left but to find that nothing is due.
         let (until_done, _) = kills.split_at(transactions);
@@ -134,10 +151,25 @@ async fn are_those_of_a_clean_run(transactions: usize, story: impl AsyncFn() -> 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_that_is_killed_at_any_statement_makes_the_documents_of_a_clean_one() {
-    are_those_of_a_clean_run(1, Story::retail).await;
+    are_those_of_a_clean_run(1, 500, Story::retail).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn so_does_one_that_is_killed_between_two_batches() {
+    are_those_of_a_clean_run(2, 1, Story::retail).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn so_does_one_that_bills_one_by_one_because_all_at_once_failed() {
+    let story = async || {
+        let story = Story::retail().await;
+        set_one_by_one(&story.world, true).await;
+        story
+    };
+    are_those_of_a_clean_run(2, 500, story).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn so_does_one_that_bills_resellers() {
-    are_those_of_a_clean_run(2, Story::wholesale).await;
+    are_those_of_a_clean_run(2, 500, Story::wholesale).await;
 }

@@ -2,12 +2,15 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 mod autopay;
+mod changes_billed;
 mod courses;
 mod discount;
 mod draft;
 mod dunning;
 mod export;
 mod faults;
+mod ground;
+mod items;
 mod ledger;
 mod one_off_item;
 mod payment;

@@ -16,7 +16,7 @@ use tenancy::event::{Filter, Kind};
 use testkit::stripe::{FakeStripe, Fault};
 use testkit::{World, world};
 
-use super::payment::{assert_clean, balance, euro, paid, states, three_invoices};
+use super::payment::{assert_clean, balance, euro, paid, states, three_invoices_of};
 use super::payment_provider::{client, settings};
 use super::{admin_of, invoices};
 
@@ -30,7 +30,11 @@ pub(super) struct Scene {
 
 impl Scene {
     pub(super) async fn new() -> Self {
-        let world = three_invoices().await;
+        Self::within(World::new().await).await
+    }
+
+    pub(super) async fn within(world: World) -> Self {
+        three_invoices_of(&world).await;
         let fake = FakeStripe::start().await;
         let reseller = world.operator.enter_reseller(world.reseller.id).await.unwrap();
         payment_provider::put(&reseller, &settings(), None).await.unwrap();

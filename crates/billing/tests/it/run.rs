@@ -1,6 +1,7 @@
 //! Runs: at once, cut off, over bad accounts, by whom; and what stays final.
 
 use std::collections::BTreeSet;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use billing::invoice::{self, DocumentKind};
@@ -122,14 +123,9 @@ pub(crate) async fn behind_and_commit(world: &World, statement: &'static str) {
     tx.commit().await.unwrap();
 }
 
-#[tokio::test]
-async fn a_bad_account_is_parked_and_stops_nobody() {
-    let world = world_on("2026-01-01").await;
-    let book = book(&world, RemovalPolicy::default()).await;
-    let bad = subscribed_tenant(&world, &book, "Bad", 1).await;
-    let good = subscribed_tenant(&world, &book, "Good", 1).await;
-    let mut tx = behind(&world).await;
-    // More seats freed than taken.
+/// More seats freed than taken.
+async fn fail_rating(world: &World, bad: &Ctx) {
+    let mut tx = behind(world).await;
     sqlx::query(
         "insert into seat_changes (tenant_id, at, delta, user_id)
          select tenant_id, at - interval '1 hour', -1, user_id from seat_changes where tenant_id = $1",
@@ -139,6 +135,15 @@ async fn a_bad_account_is_parked_and_stops_nobody() {
     .await
     .unwrap();
     tx.commit().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_bad_account_is_parked_and_stops_nobody() {
+    let world = world_on("2026-01-01").await;
+    let book = book(&world, RemovalPolicy::default()).await;
+    let bad = subscribed_tenant(&world, &book, "Bad", 1).await;
+    let good = subscribed_tenant(&world, &book, "Good", 1).await;
+    fail_rating(&world, &bad).await;
 
     let summary = run(&world, "2026-01-01").await;
     assert_eq!((summary.accounts_billed, summary.accounts_parked), (1, 1));
@@ -264,25 +269,67 @@ async fn a_row_that_cannot_be_read_keeps_nobody_else_from_being_billed() {
 
 #[tokio::test]
 async fn a_run_that_the_database_stops_tells_what_it_did() {
-    let (world, first, second, mut owner) = two_and_an_owner().await;
-    fail_invoices(&mut owner, &second, "57P01", 1).await;
-    let asked = NewRun { as_of: "2026-01-01".into(), tenant_id: None };
-    let asked = create(&world.operator, asked).await.unwrap();
-    let db = world.test_db.db();
-    let error = billing::run::execute(&db, asked.id).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Unavailable);
-    let failed = get(&world.operator, asked.id).await.unwrap();
-    let summary = failed.summary.unwrap();
-    assert_eq!((failed.status.as_str(), summary.accounts_due, summary.invoices), ("failed", 2, 0));
-    assert_eq!((invoices(&first).await.len(), invoices(&second).await.len()), (0, 0));
-    assert_eq!(billing::run::execute(&db, asked.id).await.unwrap().invoices, 2);
-    assert_eq!(get(&world.operator, asked.id).await.unwrap().status, "succeeded");
+    // In one transaction, or after the first account's own.
+    for (accounts, billed) in [(500, 0), (1, 1)] {
+        let (world, first, second, mut owner) = two_and_an_owner().await;
+        fail_invoices(&mut owner, &second, "57P01", 1).await;
+        let asked = NewRun { as_of: "2026-01-01".into(), tenant_id: None };
+        let asked = create(&world.operator, asked).await.unwrap();
+        let db = world.test_db.db();
+        let accounts = NonZeroU32::new(accounts).unwrap();
+        let error = billing::run::execute_by(&db, asked.id, accounts).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unavailable);
+        let failed = get(&world.operator, asked.id).await.unwrap();
+        let expected =
+            RunSummary { accounts_due: 2, accounts_billed: billed, invoices: billed, ..Default::default() };
+        assert_eq!((failed.status.as_str(), failed.summary), ("failed", Some(expected)));
+        assert_eq!((invoices(&first).await.len() as u64, invoices(&second).await.len()), (billed, 0));
+        assert_eq!(billing::run::execute(&db, asked.id).await.unwrap().invoices, 2 - billed);
+        assert_eq!(get(&world.operator, asked.id).await.unwrap().status, "succeeded");
+        assert_eq!((invoices(&first).await.len(), invoices(&second).await.len()), (1, 1));
+    }
 }
 
-/// Until a session waits for a row of `subscriptions`.
+#[tokio::test]
+async fn an_account_whose_row_is_not_changed_is_not_billed() {
+    let (world, first, second, mut owner) = two_and_an_owner().await;
+    let sql = format!(
+        "create function lost() returns trigger language plpgsql as 'begin return null; end';
+         create trigger lost before update on subscriptions for each row when (old.tenant_id = '{}') execute function lost()",
+        first.tenant_id().uuid()
+    );
+    sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut owner).await.unwrap();
+    let summary = run(&world, "2026-01-01").await;
+    assert_eq!((summary.accounts_billed, summary.accounts_failed, summary.accounts_parked), (1, 1, 0));
+    assert_eq!((invoices(&first).await.len(), invoices(&second).await.len()), (0, 1));
+    // Nor is one parked that cannot be.
+    fail_rating(&world, &first).await;
+    assert_eq!(run(&world, "2026-01-01").await.accounts_failed, 1);
+}
+
+#[tokio::test]
+async fn an_unreadable_profile_is_in_the_way_of_a_document_alone() {
+    let world = world_on("2026-01-01").await;
+    let book = book(&world, RemovalPolicy::default()).await;
+    let idle = subscribed_tenant(&world, &book, "Idle", 0).await;
+    behind_and_commit(
+        &world,
+        "insert into customer_profiles (tenant_id, profile, version) select tenant_id, '{}', 1 from subscriptions",
+    )
+    .await;
+    let summary = run(&world, "2026-01-01").await;
+    assert_eq!((summary.accounts_billed, summary.accounts_parked, summary.invoices), (1, 0, 0));
+    let subscription = billing::subscription::get(&idle).await.unwrap();
+    assert_eq!((subscription.next_invoice_on, subscription.parked_reason), (Some(date("2026-02-01")), None));
+    seat(&idle, "ada").await;
+    at(&world, "2026-02-01T12:00");
+    let summary = run(&world, "2026-02-01").await;
+    assert_eq!((summary.accounts_billed, summary.accounts_parked, summary.invoices), (0, 1, 0));
+}
+
+/// Until a session waits for a row; one that skips what is locked only looks at the lock.
 async fn somebody_waits(owner: &mut PgConnection) {
-    let sql = "select exists (select from pg_locks where locktype = 'tuple' and relation = 'subscriptions'::regclass
-                 and database = (select oid from pg_database where datname = current_database()))";
+    let sql = "select exists (select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock')";
     let waits = async {
         while !sqlx::query_scalar::<_, bool>(sql).fetch_one(&mut *owner).await.unwrap() {
             tokio::task::yield_now().await;

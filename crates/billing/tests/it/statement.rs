@@ -21,7 +21,7 @@ async fn of(ctx: &Ctx, issuer: Option<ResellerId>, from: &str, until: &str) -> S
 }
 
 /// `opening; date kind reference change = balance; …; closing`, then the open amounts.
-fn shown(statement: &Statement) -> (String, [i64; 6]) {
+pub(super) fn shown<Id: std::fmt::Debug>(statement: &Statement<Id>) -> (String, [i64; 6]) {
     let [account] = &statement.accounts[..] else { panic!("{statement:?}") };
     let mut text = account.opening.amount_minor.to_string();
     for entry in &account.entries {

@@ -38,7 +38,7 @@ pub(crate) async fn taxing(world: &World) {
     rate(world, "DE", "19", "2007-01-01").await;
 }
 
-async fn rate(world: &World, country: &str, rate: &str, valid_from: &str) {
+pub(super) async fn rate(world: &World, country: &str, rate: &str, valid_from: &str) {
     let new = NewTaxRate { country: country.into(), rate: rate.into(), valid_from: valid_from.into() };
     tax_rate::add(&world.operator, world.reseller.id, new).await.unwrap();
 }

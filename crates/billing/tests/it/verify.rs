@@ -28,6 +28,11 @@ pub(crate) async fn assert_clean(world: &World, documents: u64) {
     assert_eq!((verified.documents, verified.unrecorded), (documents, 0));
 }
 
+/// Asserts that there is nothing to find in what one tenant has.
+pub(crate) async fn assert_tenant_clean(world: &World, tenant_id: TenantId) {
+    assert_eq!(verified(world, Some(tenant_id)).await.1, []);
+}
+
 /// What is found, in words, without the tenant before it.
 pub(crate) async fn found(world: &World) -> Vec<Difference> {
     verified(world, None).await.1.into_iter().map(|finding| finding.difference).collect()
@@ -237,6 +242,8 @@ pub(crate) async fn owner(world: &World) -> PgPool {
         "credit_note_references",
         "billed_boundaries",
         "seat_changes",
+        "storage_samples",
+        "mailbox_changes",
         "subscriptions",
         "subscription_terms",
         "number_series",
@@ -416,6 +423,12 @@ async fn a_payment_or_refund_that_was_changed_is_found_and_so_are_its_balances()
     assert!(matches!(found[..], [Difference::Transfer { fault: Fault::Differs, .. }]), "{found:?}");
     let found = paid("update payments set currency = 'USD'").await;
     assert!(found.iter().filter(|one| matches!(one, Difference::Balance { .. })).count() >= 4, "{found:?}");
+    let found = paid("update refunds set amount_minor = 5001").await;
+    let is_it = |one: &Difference| {
+        matches!(one, Difference::Refunded { received, refunded, .. }
+            if (received.amount_minor, refunded.amount_minor) == (5000, 5001))
+    };
+    assert!(found.iter().any(is_it), "{found:?}");
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! The operator bills resellers for all their tenants' seats.
 
+pub(super) mod items;
+mod payment;
 mod tax;
 mod tiers;
 mod verify;
@@ -14,8 +16,10 @@ use billing::wholesale::reconciliation;
 use billing::{Error, OPERATOR, ledger};
 use chrono::TimeDelta;
 use kernel::ErrorKind;
+use tenancy::mailbox::Kind;
 use tenancy::tenant;
 
+use super::items::make;
 use super::*;
 
 pub(super) async fn wholesale_book(world: &World, unit_price: &str, policy: RemovalPolicy) -> PriceBook {
@@ -246,10 +250,10 @@ async fn tenants_below_count_for_the_nearest_reseller_with_an_agreement() {
 }
 
 /// Two months of a reseller with two tenants, billed on each of the days.
-async fn story(price: NewPrice, days: &[&str]) -> Vec<(String, Vec<String>)> {
+async fn story(prices: Vec<NewPrice>, days: &[&str]) -> Vec<(String, Vec<String>)> {
     let world = world_on("2026-01-01").await;
     let south = world::reseller(&world.operator, "South").await;
-    let book = publish(&world.operator, None, vec![price]).await.unwrap();
+    let book = publish(&world.operator, None, prices).await.unwrap();
     for reseller in [&world.reseller, &south] {
         let new = PutAgreement {
             time_zone: Some("America/New_York".into()),
@@ -266,8 +270,11 @@ async fn story(price: NewPrice, days: &[&str]) -> Vec<(String, Vec<String>)> {
         at(&world, &format!("{day}T15:00"));
         match day.as_str() {
             "2026-01-10" => extra = Some(seat(&one, "extra").await),
+            "2026-01-12" => items::stores(&world, &two, "2026-01-12T15:00", 93 << 30).await,
+            "2026-01-15" => drop(make(&two, Kind::Shared, "shared").await.unwrap()),
             "2026-01-20" => drop(billing::transfer::transfer(&two, None, world.reseller.id).await.unwrap()),
             "2026-02-01" => drop(seat(&two, "first").await),
+            "2026-02-07" => items::stores(&world, &one, "2026-02-07T15:00", 31 << 30).await,
             "2026-02-14" => user::delete(&one, extra.take().unwrap().id, None).await.unwrap(),
             "2026-02-20" => drop(billing::transfer::transfer(&one, None, south.id).await.unwrap()),
             "2026-02-25" => tenant::delete(&two, None).await.unwrap(),
@@ -295,10 +302,15 @@ async fn verified(world: &World) -> billing::verify::Verified {
 
 #[tokio::test]
 async fn it_does_not_matter_when_runs_happen() {
-    for price in [price("month", "3.33", CreditToBalance), tiers::graduated()] {
-        let daily = story(price.clone(), &[]).await;
+    let flat = price("month", "3.33", CreditToBalance);
+    for prices in
+        [vec![flat.clone()], vec![tiers::graduated()], vec![flat, items::shared(), items::storage(1 << 30)]]
+    {
+        let daily = story(prices.clone(), &[]).await;
         assert!(daily.len() >= 5, "{daily:?}");
-        assert_eq!(story(price, &["2026-03-03"]).await, daily);
+        let has_usage = daily.iter().flat_map(|(_, lines)| lines).any(|line| line.contains(" usage "));
+        assert_eq!(has_usage, prices.len() == 3);
+        assert_eq!(story(prices, &["2026-03-03"]).await, daily);
     }
 }
 
@@ -401,7 +413,7 @@ async fn the_reconciliation_file_sums_up_to_the_cent() {
         let number = |record: &csv::StringRecord, name: &str| record[column(name)].parse::<i64>().unwrap();
         let (mut sum, mut seen) = (0, 0);
         for (record, line) in reader.records().map(Result::unwrap).zip(&document.lines) {
-            assert_eq!(number(&record, "seats") * number(&record, "days"), number(&record, "seat_days"));
+            assert_eq!(number(&record, "quantity") * number(&record, "days"), number(&record, "seat_days"));
             assert_eq!(number(&record, "seat_days"), line.seat_days);
             let name = line.tenant.as_ref().map_or("", |tenant| &tenant.name);
             assert_eq!(&record[column("tenant_name")], name);

@@ -1,6 +1,6 @@
 //! Stored amounts, averaged over a month by the second.
 
-use billing::rating::{Cycle, Share, Span, Step, Tariff, overage_gib};
+use billing::rating::{Share, Span, Step, Tariff, overage};
 use chrono::{DateTime, Months, NaiveDate, Utc};
 use chrono_tz::Tz;
 use serde_json::Value;
@@ -39,8 +39,8 @@ fn averaged(case: &Case) -> Result<Outcome, String> {
         let at = instant(&event["at"]).ok_or("an event has no instant")?;
         samples.push(Step { at, level: gib(level)? });
     }
-    let cycle = Cycle { charged: whole, whole };
-    let units: Share = overage_gib(&cycle, Tz::UTC, &samples, &[], 0).map_err(|e| e.to_string())?;
+    let nothing: Vec<(NaiveDate, i128)> = whole.each_day().map(|day| (day, 0)).collect();
+    let units: Share = overage(whole, Tz::UTC, &samples, &nothing).map_err(|e| e.to_string())?.gib;
     let tariff = Tariff::Flat(case.price("unit_minor")?);
     let currency = case.currency()?;
     let amount = tariff.amount_minor(units, currency).map_err(|e| e.to_string())?;

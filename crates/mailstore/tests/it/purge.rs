@@ -160,6 +160,7 @@ async fn a_deleted_tenant_is_destroyed_and_leaves_a_record() {
             "events",
             "destruction_records",
             "seat_changes",
+            "mailbox_changes",
             "tenant_standings",
             "tenant_placements",
             "storage_samples",

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use db::{SystemRead, SystemTx};
+use db::SystemTx;
 use ipnet::IpNet;
 use kernel::{ApiKeyId, PageRequest, ResellerId, TenantId};
 use sqlx::types::chrono::{DateTime, Utc};
@@ -12,20 +12,19 @@ use uuid::Uuid;
 use super::ApiKey;
 use crate::{Error, Scope};
 
-struct Row {
-    id: Uuid,
-    role: String,
-    reseller_id: Option<Uuid>,
-    tenant_id: Option<Uuid>,
-    actions: Vec<String>,
-    expires_at: Option<DateTime<Utc>>,
-    networks: Vec<IpNetwork>,
-    description: Option<String>,
-    last_used_at: Option<DateTime<Utc>>,
-    last_used_from: Option<IpNetwork>,
-    revoked_at: Option<DateTime<Utc>>,
-    created_at: DateTime<Utc>,
-    secret_hash: Vec<u8>,
+pub(crate) struct Row {
+    pub(crate) id: Uuid,
+    pub(crate) role: String,
+    pub(crate) reseller_id: Option<Uuid>,
+    pub(crate) tenant_id: Option<Uuid>,
+    pub(crate) actions: Vec<String>,
+    pub(crate) expires_at: Option<DateTime<Utc>>,
+    pub(crate) networks: Vec<IpNetwork>,
+    pub(crate) description: Option<String>,
+    pub(crate) last_used_at: Option<DateTime<Utc>>,
+    pub(crate) last_used_from: Option<IpNetwork>,
+    pub(crate) revoked_at: Option<DateTime<Utc>>,
+    pub(crate) created_at: DateTime<Utc>,
 }
 
 impl TryFrom<Row> for ApiKey {
@@ -117,30 +116,12 @@ pub(super) async fn insert(tx: &mut SystemTx, key: &ApiKey, secret_hash: &[u8]) 
     Ok(())
 }
 
-/// A key and the hash of its secret.
-pub(crate) async fn find(read: &mut SystemRead, id: ApiKeyId) -> Result<Option<(ApiKey, Vec<u8>)>, Error> {
-    let row = sqlx::query_as!(
-        Row,
-        "select id, role, reseller_id, tenant_id, actions, expires_at, networks, description, last_used_at, last_used_from,
-           revoked_at, created_at, secret_hash from api_keys where id = $1",
-        id.uuid()
-    )
-    .fetch_optional(read.conn())
-    .await
-    .map_err(db::Error::from)?;
-    row.map(|mut row| {
-        let secret_hash = std::mem::take(&mut row.secret_hash);
-        Ok((ApiKey::try_from(row)?, secret_hash))
-    })
-    .transpose()
-}
-
 pub(super) async fn list(tx: &mut SystemTx, scope: Scope, page: &PageRequest) -> Result<Vec<ApiKey>, Error> {
     let (scope, reseller_id, tenant_id) = columns(scope);
     let rows = sqlx::query_as!(
         Row,
         "select id, role, reseller_id, tenant_id, actions, expires_at, networks, description, last_used_at, last_used_from,
-           revoked_at, created_at, secret_hash from api_keys
+           revoked_at, created_at from api_keys
          where scope = $1 and reseller_id is not distinct from $2 and tenant_id is not distinct from $3 and id > $4
          order by id limit $5",
         scope,

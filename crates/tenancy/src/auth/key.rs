@@ -1,12 +1,14 @@
 //! An API key shown as a credential: whether it is in force, from there, and when it was last seen.
 
+use std::sync::Arc;
+
 use chrono::TimeDelta;
 use db::Db;
 use ipnet::IpNet;
-use kernel::ApiKeyId;
 use serde_json::json;
 use subtle::ConstantTimeEq as _;
 
+use super::desk::{Desk, Found, Question};
 use crate::api_key::{self, ApiKey};
 use crate::caller::{Caller, Principal};
 use crate::{Error, Origin, event};
@@ -16,15 +18,17 @@ const SEEN_EVERY: TimeDelta = TimeDelta::minutes(1);
 /// How often a use from the same address goes on the trail.
 const NOTED_EVERY: TimeDelta = TimeDelta::days(1);
 
-/// The caller behind a key. Without a secret, something else has proven the key.
+/// The caller behind a key, who has seen where the tenant is that the question names. Without a secret, something else has
+/// proven the key.
 pub(super) async fn caller(
     db: &Db,
-    id: ApiKeyId,
+    desk: &Arc<Desk>,
+    question: Question,
     secret: Option<&str>,
     origin: Origin,
 ) -> Result<Caller, Error> {
-    let found = api_key::store::find(&mut api_key::lookup(db).await?, id).await?;
-    let (key, secret_hash) = found.ok_or(Error::Unauthenticated)?;
+    let id = question.key_id;
+    let Found { key, secret_hash, place } = desk.ask(db, question).await?.ok_or(Error::Unauthenticated)?;
     let proven = secret.is_none_or(|secret| bool::from(api_key::hash(secret).ct_eq(&secret_hash)));
     let now = db.env().now();
     let is_over = key.revoked_at.is_some() || key.expires_at.is_some_and(|at| at <= now);
@@ -44,6 +48,10 @@ pub(super) async fn caller(
         }
         tx.commit().await?;
     }
+    let caller = match question.tenant_id {
+        Some(tenant_id) => caller.having_seen(tenant_id, place),
+        None => caller,
+    };
     Ok(narrowed(caller, key))
 }
 

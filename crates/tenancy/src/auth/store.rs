@@ -6,7 +6,10 @@ use sqlx::types::chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::Person;
+use super::desk::{Found, Question};
 use crate::Error;
+use crate::api_key::store::Row as KeyRow;
+use crate::tenant::store::PlaceRow;
 
 struct Row {
     tenant_id: Uuid,
@@ -76,6 +79,69 @@ pub(super) async fn person_by_id(
     .await
     .map_err(db::Error::from)?;
     row.map(Person::try_from).transpose()
+}
+
+/// Keys with the hashes of their secrets, and the places of the tenants that go with them, in the order of the questions.
+pub(super) async fn keys_with_places(
+    read: &mut SystemRead,
+    questions: &[Question],
+) -> Result<Vec<Result<Option<Found>, Error>>, db::Error> {
+    let key_ids: Vec<Uuid> = questions.iter().map(|question| question.key_id.uuid()).collect();
+    let tenant_ids: Vec<Option<Uuid>> =
+        questions.iter().map(|question| question.tenant_id.map(TenantId::uuid)).collect();
+    let rows = sqlx::query!(
+        r#"select q.place as "place!", k.id as "id!", k.role as "role!", k.reseller_id as "reseller_id?", k.tenant_id as "tenant_id?",
+             k.actions as "actions!", k.expires_at as "expires_at?", k.networks as "networks!", k.description as "description?",
+             k.last_used_at as "last_used_at?", k.last_used_from as "last_used_from?", k.revoked_at as "revoked_at?",
+             k.created_at as "created_at!", k.secret_hash as "secret_hash!",
+             t.reseller_id as "place_reseller_id?", t.reseller_path as "reseller_path?", t.time_zone as "time_zone?",
+             t.test_clock as "test_clock?", t.suspended_capabilities as "suspended_capabilities?", t.status = 'deleted' as "is_deleted?"
+           from unnest($1::uuid[], $2::uuid[]) with ordinality q (key_id, tenant_id, place)
+           join api_keys k on k.id = q.key_id
+           left join tenants t on t.id = q.tenant_id"#,
+        &key_ids,
+        &tenant_ids as &[Option<Uuid>]
+    )
+    .fetch_all(read.conn())
+    .await?;
+    let mut found: Vec<_> = questions.iter().map(|_| Ok(None)).collect();
+    for row in rows {
+        let place = row.place_reseller_id.map(|reseller_id| PlaceRow {
+            reseller_id,
+            reseller_path: row.reseller_path.unwrap_or_default(),
+            time_zone: row.time_zone.unwrap_or_default(),
+            test_clock: row.test_clock,
+            suspended_capabilities: row.suspended_capabilities.unwrap_or_default(),
+            is_deleted: row.is_deleted.unwrap_or_default(),
+            // Mailboxes are delegated to people.
+            readable: Vec::new(),
+        });
+        let key = KeyRow {
+            id: row.id,
+            role: row.role,
+            reseller_id: row.reseller_id,
+            tenant_id: row.tenant_id,
+            actions: row.actions,
+            expires_at: row.expires_at,
+            networks: row.networks,
+            description: row.description,
+            last_used_at: row.last_used_at,
+            last_used_from: row.last_used_from,
+            revoked_at: row.revoked_at,
+            created_at: row.created_at,
+        };
+        // Ordinality counts from one.
+        let answer = usize::try_from(row.place).ok().and_then(|place| found.get_mut(place.checked_sub(1)?));
+        if let Some(answer) = answer {
+            *answer = understood(key, row.secret_hash, place).map(Some);
+        }
+    }
+    Ok(found)
+}
+
+fn understood(key: KeyRow, secret_hash: Vec<u8>, place: Option<PlaceRow>) -> Result<Found, Error> {
+    let place = place.map(PlaceRow::try_into).transpose()?;
+    Ok(Found { key: key.try_into()?, secret_hash, place })
 }
 
 /// A signing key as it is kept.

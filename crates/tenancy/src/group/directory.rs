@@ -1,14 +1,17 @@
 //! Groups as a customer's directory keeps them: their fields and members in one change. A directory knows people and groups;
 //! mailboxes that are nobody's own stay members whatever it says.
 
+mod list;
 mod store;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use kernel::{GroupId, Page, PageRequest, UserId};
+use kernel::{GroupId, UserId};
 
 use super::{Group, GroupChange, Member, NewGroup, apply, check_change, member, require};
 use crate::{Action, Ctx, Error, TenantTx, require_version};
+
+pub use list::{Found, Lookup, MAX_SCANNED, Search, list};
 
 /// A member that a directory knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,15 +38,6 @@ pub struct Change {
     pub group: GroupChange,
     /// All members that the directory knows.
     pub entries: Option<BTreeSet<Entry>>,
-}
-
-/// Which groups are asked for.
-#[derive(Debug, Clone, Default)]
-pub struct Lookup {
-    /// Only the one with this id in the customer's directory.
-    pub external_id: Option<String>,
-    /// Only those with this name, in whatever case.
-    pub display_name: Option<String>,
 }
 
 /// Creates a group.
@@ -78,26 +72,6 @@ pub async fn get(ctx: &Ctx, id: GroupId) -> Result<Roster, Error> {
     ctx.require(Action::GroupRead)?;
     let mut tx = ctx.begin().await?;
     find(&mut tx, id).await?.ok_or(Error::NotFound)
-}
-
-/// A page of groups, with their members or, when those are not asked for, without.
-///
-/// # Errors
-/// [`Error::Forbidden`] without the right to see groups.
-pub async fn list(
-    ctx: &Ctx,
-    lookup: &Lookup,
-    with_members: bool,
-    page: &PageRequest,
-) -> Result<Page<Roster>, Error> {
-    ctx.require(Action::GroupRead)?;
-    let mut tx = ctx.begin().await?;
-    let found = super::store::list(&mut tx, lookup, page).await?;
-    let found = Page::cut(found, page, |group| group.id.uuid());
-    let ids: Vec<GroupId> = found.items.iter().map(|group| group.id).collect();
-    let mut entries = if with_members { store::entries(&mut tx, &ids).await? } else { BTreeMap::new() };
-    let roster = |group: Group| Roster { entries: entries.remove(&group.id).unwrap_or_default(), group };
-    Ok(Page { items: found.items.into_iter().map(roster).collect(), next: found.next })
 }
 
 /// Changes a group by what `change` makes of its present state, which nobody else changes meanwhile. A change of nothing is

@@ -76,6 +76,7 @@ async fn select(
     page: &PageRequest,
 ) -> Result<Vec<Group>, Error> {
     let tenant_id = tx.tenant_id().uuid();
+    let (user_id, group_id) = lookup.member_ids();
     let rows = sqlx::query_as!(
         Row,
         r#"select g.id, g.display_name, g.external_id, g.created_at, g.version,
@@ -88,13 +89,18 @@ async fn select(
            from groups g
            where g.tenant_id = $1 and g.id > $2 and ($4::uuid is null or g.id = $4)
              and ($5::text is null or g.external_id = $5) and ($6::text is null or lower(g.display_name) = lower($6))
+             and (coalesce($7::uuid, $8::uuid) is null or g.id in (
+               select gm.group_id from group_members gm where gm.tenant_id = $1 and gm.member_id = any (array(
+                 select m.id from mailboxes m where m.tenant_id = $1 and m.user_id = $7 union all select $8::uuid))))
            order by g.id limit $3"#,
         tenant_id,
         page.after(),
         page.fetch(),
         only.map(GroupId::uuid),
         lookup.external_id,
-        lookup.display_name
+        lookup.display_name,
+        user_id,
+        group_id
     )
     .fetch_all(tx.conn())
     .await?;

@@ -3,9 +3,8 @@
 use kernel::{Checks, MailboxId};
 use serde_json::json;
 
-use super::{Kind, Mailbox, require_allocation, store};
+use super::{Kind, Mailbox, count, require_allocation, store};
 use crate::address::{self, Target, Wanted};
-use crate::caps::{self, Delta};
 use crate::quota::{self, Pools};
 use crate::user::{self, RESTORABLE};
 use crate::{Action, Ctx, Error, TenantTx, event, require_version};
@@ -42,6 +41,13 @@ pub struct MailboxChange {
 /// [`Error::Conflict`] `address_taken`, `pool_overallocated`; [`Error::Invalid`].
 pub async fn create(ctx: &Ctx, new: NewMailbox) -> Result<Mailbox, Error> {
     ctx.require(Action::MailboxWrite)?;
+    let mut tx = ctx.begin().await?;
+    let mailbox = create_in(&mut tx, ctx, new).await?;
+    tx.commit().await?;
+    Ok(mailbox)
+}
+
+async fn create_in(tx: &mut TenantTx, ctx: &Ctx, new: NewMailbox) -> Result<Mailbox, Error> {
     let mut checks = Checks::default();
     let is_made = matches!(new.kind, Kind::Shared | Kind::Room | Kind::Equipment);
     checks.require(is_made, "/kind", "must be shared, room or equipment");
@@ -51,13 +57,12 @@ pub async fn create(ctx: &Ctx, new: NewMailbox) -> Result<Mailbox, Error> {
     checks.require(new.quota_bytes.is_none_or(|bytes| bytes >= 0), "/quota_bytes", "must not be negative");
     checks.done().map_err(Error::Invalid)?;
     let id: MailboxId = ctx.env().new_id();
-    let mut tx = ctx.begin().await?;
-    store::insert(&mut tx, id, new.kind, &new.display_name, new.quota_bytes, ctx.now()).await?;
-    address::add_all(&mut tx, ctx, Target::Mailbox(id), primary.as_ref(), &aliases).await?;
-    let mailbox = store::find(&mut tx, id).await?.ok_or(Error::NotFound)?;
-    event::record(&mut tx, ctx, event::Kind::MailboxCreated, id, shown(&mailbox)).await?;
-    require_allocation(&mut tx).await?;
-    tx.commit().await?;
+    store::insert(tx, id, new.kind, &new.display_name, new.quota_bytes, ctx.now()).await?;
+    address::add_all(tx, ctx, Target::Mailbox(id), primary.as_ref(), &aliases).await?;
+    let mailbox = store::find(tx, id).await?.ok_or(Error::NotFound)?;
+    event::record(tx, ctx, event::Kind::MailboxCreated, id, shown(&mailbox)).await?;
+    count::add(tx, ctx, id, mailbox.kind).await?;
+    require_allocation(tx).await?;
     Ok(mailbox)
 }
 
@@ -99,12 +104,23 @@ pub async fn update(
 pub async fn delete(ctx: &Ctx, id: MailboxId, if_version: Option<i64>) -> Result<(), Error> {
     ctx.require(Action::MailboxWrite)?;
     let mut tx = ctx.begin().await?;
-    let mailbox = require_nobodys(&mut tx, id, if_version).await?;
-    store::set_deleted(&mut tx, id, Some(ctx.now())).await?;
-    address::store::release(&mut tx, id, ctx.now()).await?;
-    event::record(&mut tx, ctx, event::Kind::MailboxDeleted, id, shown(&mailbox)).await?;
-    quota::release_pools(&mut tx, mailbox.quota.used_bytes.unsigned_abs()).await?;
+    delete_in(&mut tx, ctx, id, if_version).await?;
     tx.commit().await?;
+    Ok(())
+}
+
+async fn delete_in(
+    tx: &mut TenantTx,
+    ctx: &Ctx,
+    id: MailboxId,
+    if_version: Option<i64>,
+) -> Result<(), Error> {
+    let mailbox = require_nobodys(tx, id, if_version).await?;
+    store::set_deleted(tx, id, Some(ctx.now())).await?;
+    address::store::release(tx, id, ctx.now()).await?;
+    event::record(tx, ctx, event::Kind::MailboxDeleted, id, shown(&mailbox)).await?;
+    count::take_away(tx, ctx, id, mailbox.kind).await?;
+    quota::release_pools(tx, mailbox.quota.used_bytes.unsigned_abs()).await?;
     Ok(())
 }
 
@@ -116,30 +132,40 @@ pub async fn delete(ctx: &Ctx, id: MailboxId, if_version: Option<i64>) -> Result
 /// `address_taken`, `pool_overallocated`, `mailbox_is_personal`; [`Error::OverQuota`] when a pool has no room for its mail.
 pub async fn restore(ctx: &Ctx, id: MailboxId, address: Option<&str>) -> Result<Mailbox, Error> {
     ctx.require(Action::MailboxWrite)?;
-    let primary = address.map(str::parse).transpose().map_err(|cause| Error::address("/address", cause))?;
     let mut tx = ctx.begin().await?;
-    store::lock(&mut tx, id).await?;
-    let old = store::find_deleted(&mut tx, id).await?.ok_or(Error::NotFound)?;
+    let mailbox = restore_in(&mut tx, ctx, id, address).await?;
+    tx.commit().await?;
+    Ok(mailbox)
+}
+
+async fn restore_in(
+    tx: &mut TenantTx,
+    ctx: &Ctx,
+    id: MailboxId,
+    address: Option<&str>,
+) -> Result<Mailbox, Error> {
+    let primary = address.map(str::parse).transpose().map_err(|cause| Error::address("/address", cause))?;
+    store::lock(tx, id).await?;
+    let old = store::find_deleted(tx, id).await?.ok_or(Error::NotFound)?;
     refuse_personal(&old)?;
     if old.deleted_at.is_none_or(|at| at + RESTORABLE < ctx.now()) {
         return Err(Error::conflict("restore_expired", "a deleted mailbox can be restored for 30 days"));
     }
-    store::set_deleted(&mut tx, id, None).await?;
-    address::store::reclaim(&mut tx, id).await?;
+    store::set_deleted(tx, id, None).await?;
+    address::store::reclaim(tx, id).await?;
     if primary.is_some() {
-        address::change(&mut tx, ctx, Target::Mailbox(id), Wanted { primary, aliases: None }).await?;
+        address::change(tx, ctx, Target::Mailbox(id), Wanted { primary, aliases: None }).await?;
     }
-    let mailbox = store::find(&mut tx, id).await?.ok_or_else(|| {
+    let mailbox = store::find(tx, id).await?.ok_or_else(|| {
         Error::conflict("address_taken", "the primary address is somebody else's now; give another")
     })?;
-    event::record(&mut tx, ctx, event::Kind::MailboxRestored, id, shown(&mailbox)).await?;
+    event::record(tx, ctx, event::Kind::MailboxRestored, id, shown(&mailbox)).await?;
     // Holds every level above, as taking a seat does for a user: the tenant does not move or go while this is counted.
-    caps::count(&mut tx, Delta::default()).await?;
-    require_allocation(&mut tx).await?;
-    if let Pools::Full { .. } = quota::charge_pools(&mut tx, mailbox.quota.used_bytes.unsigned_abs()).await? {
+    count::add(tx, ctx, id, mailbox.kind).await?;
+    require_allocation(tx).await?;
+    if let Pools::Full { .. } = quota::charge_pools(tx, mailbox.quota.used_bytes.unsigned_abs()).await? {
         return Err(Error::OverQuota);
     }
-    tx.commit().await?;
     Ok(mailbox)
 }
 

@@ -196,13 +196,12 @@ pub(super) async fn set_bounds(tx: &mut TenantTx, id: MailboxId, bounds: &Bounds
 pub(super) async fn is_overallocated(tx: &mut TenantTx) -> Result<bool, db::Error> {
     let tenant_id = tx.tenant_id().uuid();
     let limit = sqlx::query_scalar!(
-        r#"select storage_limit_bytes as "limit!" from tenants
-           where id = $1 and storage_limit_bytes is not null and not allow_overallocation for no key update"#,
+        "select case when not allow_overallocation then storage_limit_bytes end from tenants where id = $1 for no key update",
         tenant_id
     )
     .fetch_optional(tx.conn())
     .await?;
-    let Some(limit) = limit else { return Ok(false) };
+    let Some(limit) = limit.flatten() else { return Ok(false) };
     let is_over = sqlx::query_scalar!(
         r#"select coalesce(bool_or(quota_bytes is null), false) or coalesce(sum(quota_bytes), 0) > $2::bigint as "is_over!"
            from mailboxes where tenant_id = $1 and status = 'active'"#,

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::{Tenant, store, system};
 use crate::caps::{self, Delta};
+use crate::effect::{self, Level};
 use crate::policy::Capability;
 use crate::standing::{self, Standing};
 use crate::{Action, Caller, Ctx, Error, Scope, event, placement, quota, require_version};
@@ -36,6 +37,7 @@ pub async fn delete(ctx: &Ctx, if_version: Option<i64>) -> Result<(), Error> {
     placement::record(&mut tx, id, None, ctx.db().env().now()).await?;
     store::release_domain_names(&mut tx, id).await?;
     record(&mut tx, ctx, event::Kind::TenantDeleted, leaving.path.last()).await?;
+    effect::note(&mut tx, ctx.caller(), Level::Tenant(id)).await?;
     tx.commit().await?;
     Ok(())
 }
@@ -68,6 +70,7 @@ pub async fn restore(ctx: &Ctx) -> Result<Tenant, Error> {
     placement::record(&mut tx, id, moving.path.last().copied(), ctx.db().env().now()).await?;
     store::reclaim_domain_names(&mut tx, id).await?;
     record(&mut tx, ctx, event::Kind::TenantRestored, moving.path.last()).await?;
+    effect::note(&mut tx, ctx.caller(), Level::Tenant(id)).await?;
     tx.commit().await?;
     let mut tx = ctx.begin().await?;
     store::find(&mut tx).await?.ok_or(Error::NotFound)

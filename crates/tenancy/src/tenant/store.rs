@@ -427,6 +427,32 @@ pub(super) async fn set_test_clock(tx: &mut TenantTx, now: DateTime<Utc>) -> Res
     Ok(())
 }
 
+/// Where a tenant is, as the table has it.
+pub(crate) struct PlaceRow {
+    pub(crate) reseller_id: Uuid,
+    pub(crate) reseller_path: Vec<Uuid>,
+    pub(crate) time_zone: String,
+    pub(crate) test_clock: Option<DateTime<Utc>>,
+    pub(crate) suspended_capabilities: Vec<String>,
+    pub(crate) is_deleted: bool,
+    pub(crate) readable: Vec<Uuid>,
+}
+
+impl TryFrom<PlaceRow> for Place {
+    type Error = Error;
+    fn try_from(row: PlaceRow) -> Result<Self, Error> {
+        Ok(Self {
+            reseller_id: ResellerId::from_uuid(row.reseller_id),
+            reseller_path: row.reseller_path.into_iter().map(ResellerId::from_uuid).collect(),
+            time_zone: row.time_zone.parse().map_err(Error::internal)?,
+            test_clock: row.test_clock,
+            suspended: capabilities(&row.suspended_capabilities)?,
+            is_deleted: row.is_deleted,
+            readable: row.readable.into_iter().map(MailboxId::from_uuid).collect(),
+        })
+    }
+}
+
 pub(super) async fn places(
     read: &mut SystemRead,
     ids: &[TenantId],
@@ -445,16 +471,16 @@ pub(super) async fn places(
     .map_err(db::Error::from)?;
     rows.into_iter()
         .map(|row| {
-            let place = Place {
-                reseller_id: ResellerId::from_uuid(row.reseller_id),
-                reseller_path: row.reseller_path.into_iter().map(ResellerId::from_uuid).collect(),
-                time_zone: row.time_zone.parse().map_err(Error::internal)?,
+            let place = PlaceRow {
+                reseller_id: row.reseller_id,
+                reseller_path: row.reseller_path,
+                time_zone: row.time_zone,
                 test_clock: row.test_clock,
-                suspended: capabilities(&row.suspended_capabilities)?,
+                suspended_capabilities: row.suspended_capabilities,
                 is_deleted: row.is_deleted,
-                readable: row.readable.into_iter().map(MailboxId::from_uuid).collect(),
+                readable: row.readable,
             };
-            Ok((TenantId::from_uuid(row.id), place))
+            Ok((TenantId::from_uuid(row.id), place.try_into()?))
         })
         .collect()
 }

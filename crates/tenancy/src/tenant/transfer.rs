@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::{Tenant, store};
 use crate::caps::{self, Delta};
+use crate::effect::{self, Level};
 use crate::{Action, Ctx, Error, Scope, TenantTx, event, placement, quota, require_version};
 
 /// A tenant that is about to leave its reseller, in the transaction in which it does.
@@ -62,7 +63,7 @@ impl Leaving<'_> {
         let Self { ctx, tx } = self;
         let to = ctx.caller().enter_reseller(to).await?;
         let id = ctx.tenant_id();
-        let mut tx = tx.into_system().await?;
+        let mut tx = tx.into_system(ctx).await?;
         let moving = store::lock_for_transfer(&mut tx, id).await?.ok_or(Error::NotFound)?;
         require_version(if_version, moving.version)?;
         if moving.path.last() == Some(&to.reseller_id()) {
@@ -90,6 +91,7 @@ impl Leaving<'_> {
             let kind = event::Kind::TenantTransferred;
             event::record_on(&mut tx, ctx.caller(), trail, kind, id, data.clone()).await?;
         }
+        effect::note(&mut tx, ctx.caller(), Level::Tenant(id)).await?;
         tx.commit().await?;
         let mut tx = ctx.begin().await?;
         store::find(&mut tx).await?.ok_or(Error::NotFound)

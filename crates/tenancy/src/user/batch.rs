@@ -23,7 +23,7 @@ pub async fn create_batch(ctx: &Ctx, rows: Vec<NewUser>) -> Result<Vec<User>, Er
 }
 
 /// Checks every row before it gives any mistake back.
-pub(super) async fn prepare_all(ctx: &Ctx, rows: Vec<NewUser>) -> Result<Vec<Prepared>, Error> {
+async fn prepare_all(ctx: &Ctx, rows: Vec<NewUser>) -> Result<Vec<Prepared>, Error> {
     if rows.is_empty() || rows.len() > MAX_BATCH {
         return Err(Error::invalid("/users", format_args!("must be 1 to {MAX_BATCH}")));
     }
@@ -39,11 +39,7 @@ pub(super) async fn prepare_all(ctx: &Ctx, rows: Vec<NewUser>) -> Result<Vec<Pre
     if mistakes.is_empty() { Ok(prepared) } else { Err(Error::Invalid(mistakes)) }
 }
 
-pub(super) async fn insert_all(
-    tx: &mut TenantTx,
-    ctx: &Ctx,
-    prepared: Vec<Prepared>,
-) -> Result<Vec<User>, Error> {
+async fn insert_all(tx: &mut TenantTx, ctx: &Ctx, prepared: Vec<Prepared>) -> Result<Vec<User>, Error> {
     let mut users = Vec::with_capacity(prepared.len());
     for (row, new) in prepared.into_iter().enumerate() {
         users.push(insert(tx, ctx, new).await.map_err(|cause| at(row, cause))?);

@@ -161,7 +161,9 @@ pub struct Window {
 }
 
 impl Window {
-    fn has(self, at: u64) -> bool {
+    /// Whether it shows the one with so many before it.
+    #[must_use]
+    pub fn has(self, at: u64) -> bool {
         (self.offset..self.offset.saturating_add(self.limit)).contains(&at)
     }
 }
@@ -213,7 +215,11 @@ async fn count(tx: &mut TenantTx, window: Window) -> Result<Found, Error> {
     }
     let before = match window.offset {
         0 => None,
-        offset => store::nth(tx, i64::try_from(offset - 1).unwrap_or(i64::MAX)).await?.map(Cursor::after),
+        offset => match store::nth(tx, i64::try_from(offset - 1).unwrap_or(i64::MAX)).await? {
+            Some(last) => Some(Cursor::after(last)),
+            // Those before have become fewer since they were counted.
+            None => return Ok(Found { total, accounts: Vec::new() }),
+        },
     };
     let limit = u16::try_from(window.limit).unwrap_or(u16::MAX);
     let page = page(tx, &Filter::default(), None, PageRequest::new(Some(limit), before)).await?;

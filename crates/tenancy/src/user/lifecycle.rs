@@ -99,12 +99,7 @@ pub async fn delete(ctx: &Ctx, id: UserId, if_version: Option<i64>) -> Result<()
     Ok(())
 }
 
-pub(super) async fn delete_in(
-    tx: &mut TenantTx,
-    ctx: &Ctx,
-    id: UserId,
-    if_version: Option<i64>,
-) -> Result<(), Error> {
+async fn delete_in(tx: &mut TenantTx, ctx: &Ctx, id: UserId, if_version: Option<i64>) -> Result<(), Error> {
     let user = require_manageable(tx, ctx, id).await?;
     require_version(if_version, user.version)?;
     remove(tx, ctx, &user).await
@@ -137,12 +132,7 @@ pub async fn restore(ctx: &Ctx, id: UserId, address: Option<&str>) -> Result<Use
     Ok(user)
 }
 
-pub(super) async fn restore_in(
-    tx: &mut TenantTx,
-    ctx: &Ctx,
-    id: UserId,
-    address: Option<&str>,
-) -> Result<User, Error> {
+async fn restore_in(tx: &mut TenantTx, ctx: &Ctx, id: UserId, address: Option<&str>) -> Result<User, Error> {
     let primary = address.map(str::parse).transpose().map_err(|cause| Error::address("/address", cause))?;
     store::lock(tx, id).await?;
     let old = store::find(tx, id).await?.ok_or(Error::NotFound)?;

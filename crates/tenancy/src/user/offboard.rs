@@ -4,7 +4,7 @@ use kernel::UserId;
 use serde_json::json;
 
 use super::{User, lifecycle, require_manageable, store};
-use crate::mailbox::Kind;
+use crate::mailbox::{Kind, count};
 use crate::operation::{self, Operation, Step};
 use crate::policy::Capability;
 use crate::{Action, Ctx, Error, TenantTx, app_password, auth, event, purge, require_version, seats};
@@ -43,6 +43,15 @@ pub async fn offboard(
     leaving: Leaving,
 ) -> Result<Operation, Error> {
     ctx.require(Action::UserWrite)?;
+    check(ctx, leaving)?;
+    let mut tx = ctx.begin().await?;
+    let operation = offboard_in(&mut tx, ctx, id, if_version, leaving).await?;
+    tx.commit().await?;
+    Ok(operation)
+}
+
+/// What can be said of a leaving without looking at who leaves.
+fn check(ctx: &Ctx, leaving: Leaving) -> Result<(), Error> {
     if leaving.mailbox != Fate::Keep {
         ctx.require(Action::MailboxWrite)?;
         if !leaving.release_seat {
@@ -50,11 +59,20 @@ pub async fn offboard(
             return Err(Error::invalid("/release_seat", detail));
         }
     }
-    let mut tx = ctx.begin().await?;
-    let user = require_manageable(&mut tx, ctx, id).await?;
+    Ok(())
+}
+
+async fn offboard_in(
+    tx: &mut TenantTx,
+    ctx: &Ctx,
+    id: UserId,
+    if_version: Option<i64>,
+    leaving: Leaving,
+) -> Result<Operation, Error> {
+    let user = require_manageable(tx, ctx, id).await?;
     require_version(if_version, user.version)?;
-    auth::end_sessions(&mut tx, id, ctx.env().now()).await?;
-    let revoked = app_password::store::delete_all(&mut tx, id).await?;
+    auth::end_sessions(tx, id, ctx.env().now()).await?;
+    let revoked = app_password::store::delete_all(tx, id).await?;
     let step = |name: &str, outcome: String| Step { name: name.into(), outcome };
     let mut steps =
         vec![step("sessions", "ended".into()), step("app_passwords", format!("{revoked} revoked"))];
@@ -66,18 +84,16 @@ pub async fn offboard(
     };
     let data = json!({"address": user.address, "mailbox_id": user.mailbox_id, "mailbox": fate,
         "seat_released": leaving.release_seat});
-    event::record(&mut tx, ctx, event::Kind::UserOffboarded, id, data).await?;
+    event::record(tx, ctx, event::Kind::UserOffboarded, id, data).await?;
     match leaving.mailbox {
-        Fate::Keep if leaving.release_seat => lifecycle::remove(&mut tx, ctx, &user).await?,
-        Fate::Keep => suspend_but_receive(&mut tx, ctx, &user).await?,
-        Fate::Shared => hand_over(&mut tx, ctx, &user, Kind::Shared).await?,
-        Fate::Archive => hand_over(&mut tx, ctx, &user, Kind::Archive).await?,
+        Fate::Keep if leaving.release_seat => lifecycle::remove(tx, ctx, &user).await?,
+        Fate::Keep => suspend_but_receive(tx, ctx, &user).await?,
+        Fate::Shared => hand_over(tx, ctx, &user, Kind::Shared).await?,
+        Fate::Archive => hand_over(tx, ctx, &user, Kind::Archive).await?,
     }
     steps.push(step("mailbox", fate.into()));
     steps.push(step("seat", if leaving.release_seat { "released" } else { "kept" }.into()));
-    let operation = operation::succeeded(&mut tx, ctx, "user.offboard", id, steps).await?;
-    tx.commit().await?;
-    Ok(operation)
+    operation::succeeded(tx, ctx, "user.offboard", id, steps).await
 }
 
 async fn suspend_but_receive(tx: &mut TenantTx, ctx: &Ctx, user: &User) -> Result<(), Error> {
@@ -91,5 +107,6 @@ async fn suspend_but_receive(tx: &mut TenantTx, ctx: &Ctx, user: &User) -> Resul
 async fn hand_over(tx: &mut TenantTx, ctx: &Ctx, user: &User, kind: Kind) -> Result<(), Error> {
     store::release_mailbox(tx, user, kind).await?;
     purge::remove_user(tx, user.id).await?;
-    seats::free(tx, ctx, user.id).await
+    seats::free(tx, ctx, user.id).await?;
+    count::add(tx, ctx, user.mailbox_id, kind).await
 }

@@ -4,7 +4,7 @@ use kernel::{EmailAddress, MailboxId, PageRequest, UserId};
 use sqlx::types::chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::{Filter, Totals, User, UserChange};
+use super::{Filter, User, UserChange};
 use crate::mailbox::Kind;
 use crate::policy::{Capability, capabilities};
 use crate::{Error, Role, TenantTx};
@@ -307,19 +307,4 @@ pub(super) async fn release_mailbox(tx: &mut TenantTx, user: &User, kind: Kind) 
     .execute(tx.conn())
     .await?;
     Ok(())
-}
-
-pub(super) async fn totals(tx: &mut TenantTx) -> Result<Totals, db::Error> {
-    let tenant_id = tx.tenant_id().uuid();
-    let totals = sqlx::query_as!(
-        Totals,
-        "select seats_used, seats_limit, storage_limit_bytes,
-           (select case when bool_or(m.quota_bytes is null) then null else least(coalesce(sum(m.quota_bytes), 0), 9223372036854775807)::bigint end
-            from mailboxes m where m.tenant_id = tenants.id and m.status = 'active') as quota_bytes
-         from tenants where id = $1",
-        tenant_id
-    )
-    .fetch_one(tx.conn())
-    .await?;
-    Ok(totals)
 }

@@ -4,6 +4,8 @@
 mod address;
 mod auth;
 mod credential;
+mod desk;
+mod effect;
 mod event;
 mod group;
 mod idempotency;

@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 use kernel::PageRequest;
 use tenancy::tenant::{self, NewTenant};
-use tenancy::{Ctx, Error};
+use tenancy::{Ctx, Error, storage_sample};
 use testkit::{World, world};
 
 async fn sandbox(world: &World) -> Ctx {
@@ -32,6 +32,32 @@ async fn a_test_clock_moves_forward_only_and_times_what_happens() {
     assert_eq!(user.created_at, later);
     let real = tenant::set_test_clock(&world.ctx, later).await;
     assert!(matches!(real, Err(Error::Conflict { code: "no_test_clock", .. })), "{real:?}");
+}
+
+#[tokio::test]
+async fn what_is_stored_while_a_test_clock_stands_counts_from_that_instant() {
+    let world = World::new().await;
+    let ctx = sandbox(&world).await;
+    world::domain(&ctx, "sandbox.example").await;
+    world::user(&ctx, "ada@sandbox.example", None).await;
+    let store = async |used_bytes: i64| {
+        let mut tx = ctx.begin().await.unwrap();
+        let all = sqlx::query("update mailboxes set used_bytes = $1").bind(used_bytes);
+        assert_eq!(all.execute(tx.conn()).await.unwrap().rows_affected(), 1);
+        tx.commit().await.unwrap();
+    };
+    store(100).await;
+    storage_sample::record(&world.test_db.db()).await.unwrap();
+    store(200).await;
+    let start = ctx.now();
+    for days in [10, 20] {
+        tenant::set_test_clock(&ctx, start + TimeDelta::days(days)).await.unwrap();
+    }
+    storage_sample::record(&world.test_db.db()).await.unwrap();
+    let mut tx = ctx.begin().await.unwrap();
+    let samples = storage_sample::of(&mut tx).await.unwrap();
+    let samples: Vec<_> = samples.iter().map(|sample| (sample.at, sample.used_bytes)).collect();
+    assert_eq!(samples, [(start, 100), (start, 200)]);
 }
 
 #[tokio::test]

@@ -15,15 +15,15 @@ use crate::support::{Answer, App, MESSAGE, text};
 const PASSWORD: &str = "correct horse battery staple";
 
 /// Our objects, by the names that paths and bodies have for them.
-pub(super) struct World {
-    pub(super) app: App,
+pub(crate) struct World {
+    pub(crate) app: App,
     /// The reseller's own admin.
-    pub(super) admin: String,
-    pub(super) ids: BTreeMap<&'static str, String>,
+    pub(crate) admin: String,
+    pub(crate) ids: BTreeMap<&'static str, String>,
 }
 
 impl World {
-    pub(super) async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let app = App::new().await;
         let (reseller, admin) = app.reseller("North").await;
         let tenant = billing::subscribed(&app, &admin, "one.example", 1).await;
@@ -78,7 +78,7 @@ impl World {
         let run = billing::run(&app, &admin, json!({"as_of": "2026-03-02"})).await;
         let invoice = app.get(&admin, &format!("{tenant}/invoices")).await.expect(200)["data"][0].clone();
         let transfer = json!({"amount": {"amount_minor": 1, "currency": "EUR"}, "reference": "", "received_on": "2026-03-01"});
-        let payment = app.post(&admin, &format!("{tenant}/payments"), transfer).await.expect(201);
+        let payment = app.post(&admin, &format!("{tenant}/payments"), transfer.clone()).await.expect(201);
         let provider = json!({"secret_key": "sk_test_good", "webhook_secret": "whsec_test", "enabled": true});
         app.put(&admin, &format!("/v1/resellers/{reseller}/payment-provider"), provider).await.expect(200);
         let dunning = format!("/v1/resellers/{reseller}/dunning-policy");
@@ -101,8 +101,9 @@ impl World {
         app.put(&admin, &format!("{tenant}/billing-profile"), billing::customer()).await.expect(200);
         let (wholesale_book, wholesale_invoice) = billing::sold_wholesale(&app, &reseller).await;
         app.put(&app.operator, "/v1/operator/billing-profile", billing::issuer()).await.expect(200);
-        let wholesale_profile = format!("/v1/resellers/{reseller}/wholesale-profile");
-        app.put(&app.operator, &wholesale_profile, billing::customer()).await.expect(200);
+        let wholesale = |noun: &str| format!("/v1/resellers/{reseller}/{noun}");
+        app.put(&app.operator, &wholesale("wholesale-profile"), billing::customer()).await.expect(200);
+        let wholesale_payment = app.post(&app.operator, &wholesale("payments"), transfer).await.expect(201);
         let reseller_key = format!("/v1/resellers/{reseller}/api-keys");
         let reseller_key =
             app.post(&admin, &reseller_key, json!({"role": "reseller_support"})).await.expect(201);
@@ -129,6 +130,7 @@ impl World {
             ("wholesale_book_id", wholesale_book),
             ("wholesale_invoice_id", wholesale_invoice),
             ("payment_id", payment["id"].clone()),
+            ("wholesale_payment_id", wholesale_payment["id"].clone()),
             ("one_off_item_id", item["id"].clone()),
             ("discount_id", discount["id"].clone()),
             ("run_id", run["id"].clone()),
@@ -156,7 +158,7 @@ impl World {
     }
 
     /// The operation, on our objects, as a caller who may would send it.
-    pub(super) async fn send(
+    pub(crate) async fn send(
         &self,
         method: &str,
         path: &str,
@@ -167,7 +169,7 @@ impl World {
     }
 
     /// The same, with `If-Match`.
-    pub(super) async fn send_if(
+    pub(crate) async fn send_if(
         &self,
         method: &str,
         path: &str,
@@ -213,7 +215,7 @@ impl World {
             _ => "invoice_id",
         };
         path = path.replace("{invoice_id}", &self.ids[invoice]);
-        if ["get_statement", "list_margins", "list_usage"].contains(&id(operation))
+        if ["get_statement", "get_wholesale_statement", "list_margins", "list_usage"].contains(&id(operation))
             || id(operation).starts_with("export_")
         {
             path.push_str("?from=2026-03-01&to=2026-03-31");
@@ -272,7 +274,7 @@ impl World {
             }
             "put_reseller_billing_profile" | "put_operator_billing_profile" => billing::issuer(),
             "put_tenant_billing_profile" | "put_wholesale_profile" => billing::customer(),
-            "create_payment" => {
+            "create_payment" | "create_wholesale_payment" => {
                 json!({"amount": {"amount_minor": 1, "currency": "EUR"}, "reference": "", "received_on": "2026-03-01"})
             }
             "create_discount" => billing::discount(),
@@ -313,7 +315,7 @@ impl World {
     }
 
     /// A key of our reseller's, with its admin's role and these actions alone.
-    pub(super) async fn narrowed(&self, actions: impl Iterator<Item = Action>) -> String {
+    pub(crate) async fn narrowed(&self, actions: impl Iterator<Item = Action>) -> String {
         let actions: Vec<_> = actions.map(Action::as_str).collect();
         let path = format!("/v1/resellers/{}/api-keys", self.ids["reseller_id"]);
         let body = json!({"role": "reseller_admin", "actions": actions});
@@ -336,7 +338,7 @@ impl World {
     }
 
     /// A credential of each role that a caller can have, for the part of the tree that our objects are in.
-    pub(super) async fn credential(&self, role: Role) -> String {
+    pub(crate) async fn credential(&self, role: Role) -> String {
         let (level, id) = match role {
             Role::Operator => {
                 let path =
@@ -353,7 +355,7 @@ impl World {
             .await
     }
 
-    pub(super) fn names_ours(&self, text: &str) -> bool {
+    pub(crate) fn names_ours(&self, text: &str) -> bool {
         self.ids.values().any(|id| text.contains(id.as_str()))
     }
 }

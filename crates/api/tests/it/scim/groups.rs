@@ -1,6 +1,7 @@
 //! Groups: what Entra ID and Okta send, in their words.
 
 use serde_json::{Value, json};
+use sqlx::Connection as _;
 
 use super::{Directory, GROUP_URN, url_encoded};
 use crate::support::text;
@@ -155,4 +156,109 @@ async fn all_of_a_change_or_nothing() {
     // A version that is no more.
     let call = directory.app.call(axum::http::Method::DELETE, &format!("{}{inner}", directory.base));
     call.token(&directory.key).header("if-match", "W/\"99\"").send().await.expect_scim(412, None);
+}
+
+#[tokio::test]
+async fn lists_are_counted_paged_and_filtered_by_members() {
+    let directory = Directory::new().await;
+    let [ada, bob] = directory.ids(["ada", "bob"]).await;
+    let inner = directory.group(json!({"displayName": "Inner", "members": [{"value": ada}]})).await;
+    let inner = inner.trim_start_matches("/Groups/").to_owned();
+    let mut teams = Vec::new();
+    for n in 0..4 {
+        let members =
+            if n % 2 == 0 { json!([{"value": ada}, {"value": inner}]) } else { json!([{"value": bob}]) };
+        let path = directory.group(json!({"displayName": format!("Team {n}"), "members": members})).await;
+        if n % 2 == 0 {
+            teams.push(path.trim_start_matches("/Groups/").to_owned());
+        }
+    }
+    // Lists are in the order of ids, which is none of those that were made in one millisecond.
+    let second_team = teams[1].clone();
+    teams.sort_unstable();
+    let mut of_ada = [vec![inner.clone()], teams.clone()].concat();
+    of_ada.sort_unstable();
+    let ids = |page: &Value| -> Vec<String> {
+        page["Resources"].as_array().unwrap().iter().map(|one| text(&one["id"])).collect()
+    };
+    let all = directory.get("/Groups").await.expect(200);
+    assert_eq!((&all["totalResults"], ids(&all).len()), (&json!(5), 5));
+    let page = directory.get("/Groups?startIndex=2&count=2").await.expect(200);
+    assert_eq!((&page["totalResults"], ids(&page)), (&json!(5), ids(&all)[1..3].to_vec()));
+    assert_eq!(page["Resources"][0], all["Resources"][1], "with its members");
+    for (startless, shown) in [("startIndex=6", 0), ("count=0", 0), ("startIndex=5&count=9", 1)] {
+        let page = directory.get(&format!("/Groups?{startless}")).await.expect(200);
+        assert_eq!((&page["totalResults"], ids(&page).len()), (&json!(5), shown), "{startless}");
+    }
+    for filter in [
+        format!(r#"members eq "{ada}""#),
+        format!(r#"members.value eq "{ada}""#),
+        format!(r#"members[value eq "{ada}"]"#),
+    ] {
+        let found = directory.groups(&filter, "&excludedAttributes=members").await;
+        assert_eq!((&found["totalResults"], ids(&found)), (&json!(3), of_ada.clone()), "{filter}");
+        assert!(found["Resources"][0].get("members").is_none(), "{found}");
+        let second = directory.groups(&filter, "&startIndex=2&count=1").await;
+        assert_eq!((&second["totalResults"], ids(&second)), (&json!(3), of_ada[1..2].to_vec()), "{filter}");
+        let members = if of_ada[1] == inner { 1 } else { 2 };
+        assert_eq!(second["Resources"][0]["members"].as_array().unwrap().len(), members, "{second}");
+    }
+    let nested = directory.groups(&format!(r#"members eq "{inner}""#), "").await;
+    assert_eq!(ids(&nested), teams);
+    let both = directory.groups(&format!(r#"members eq "{ada}" and displayName eq "team 2""#), "").await;
+    assert_eq!(ids(&both), [second_team]);
+    let not = directory.groups(&format!(r#"not (members eq "{ada}")"#), "").await;
+    assert_eq!(not["totalResults"], 2, "{not}");
+    let started = directory.groups(r#"displayName sw "Team""#, "&startIndex=4").await;
+    assert_eq!((&started["totalResults"], ids(&started).len()), (&json!(4), 1));
+    for nobody in ["usr_019a2f3c5d7e7abc8def0123456789ab", "ada", ""] {
+        let found = directory.groups(&format!(r#"members eq "{nobody}""#), "").await;
+        assert_eq!(found, super::no_match(), "{nobody}");
+    }
+    let one = directory.groups(&format!(r#"id eq "{inner}""#), "&startIndex=2").await;
+    assert_eq!((&one["totalResults"], ids(&one).len()), (&json!(1), 0));
+}
+
+#[tokio::test]
+async fn of_too_many_groups_none_is_looked_at_whatever_the_filter_compares() {
+    let directory = Directory::new().await;
+    let [ada] = directory.ids(["ada"]).await;
+    let uuid = |id: &str| id.split_once('_').unwrap().1.to_owned();
+    let mut connection = sqlx::PgConnection::connect(&directory.app.db.url()).await.unwrap();
+    sqlx::raw_sql("set role pillarbox_system").execute(&mut connection).await.unwrap();
+    let fill = "with made as (
+          insert into groups (tenant_id, id, display_name, created_at)
+          select u.tenant_id, gen_random_uuid(), 'Team', now() from users u, generate_series(1, $2) where u.id = $1::uuid
+          returning tenant_id, id)
+        insert into group_members (tenant_id, group_id, member_id, mailbox_id)
+        select made.tenant_id, made.id, m.id, m.id from made join mailboxes m on m.user_id = $1::uuid";
+    sqlx::query(fill).bind(uuid(&ada)).bind(50_001).execute(&mut connection).await.unwrap();
+    let one = directory.group(json!({"displayName": "Other", "externalId": "g-1"})).await;
+    let filters = [
+        format!(r#"members.value eq "{ada}""#),
+        format!(r#"members[value eq "{ada}"] and displayName sw "O""#),
+        r#"displayName eq "team""#.to_owned(),
+        r#"displayName co "Other""#.to_owned(),
+    ];
+    for filter in filters {
+        let path = format!("/Groups?count=1&filter={}", url_encoded(&filter));
+        directory.get(&path).await.expect_scim(400, Some("tooMany"));
+    }
+    for filter in [r#"displayName eq "other""#, r#"externalId eq "g-1""#] {
+        let found = directory.groups(filter, "").await;
+        assert_eq!(found["Resources"][0]["id"], one.trim_start_matches("/Groups/"), "{filter}");
+    }
+    assert_eq!(directory.get("/Groups?count=1").await.expect(200)["totalResults"], 50_002);
+}
+
+#[tokio::test]
+async fn who_may_not_read_groups_is_told_so_whatever_they_filter_by() {
+    let directory = Directory::new().await;
+    let path = format!("{}/api-keys", directory.tenant);
+    let body = json!({"role": "tenant_admin", "actions": ["users:read"]});
+    let key = text(&directory.app.post(&directory.admin, &path, body).await.expect(201)["secret"]);
+    for filter in [r#"id eq "x""#, r#"members.value eq "x""#, r#"displayName eq "x""#] {
+        let path = format!("{}/Groups?filter={}", directory.base, url_encoded(filter));
+        directory.app.get(&key, &path).await.expect_scim(403, None);
+    }
 }

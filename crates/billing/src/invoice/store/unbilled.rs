@@ -1,6 +1,6 @@
 //! SQL of drafts that become final, and of documents that come to count as billed no more.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use db::SystemTx;
 use kernel::{InvoiceId, TenantId};
@@ -64,17 +64,18 @@ pub(crate) async fn oldest_draft(tx: &mut TenantTx) -> Result<Option<InvoiceId>,
     Ok(found.map(InvoiceId::from_uuid))
 }
 
-/// Which tenants have drafts.
-pub(crate) async fn have_drafts(tx: &mut impl OfTenants) -> Result<BTreeSet<TenantId>, db::Error> {
+/// Of each tenant that has drafts, when the last of them is to become final.
+pub(crate) async fn have_drafts(tx: &mut impl OfTenants) -> Result<BTreeMap<TenantId, NaiveDate>, db::Error> {
     let tenants = tx.tenant_ids();
-    let found = sqlx::query_scalar!(
-        "select tenant_id from invoices i where tenant_id = any ($1) and status = 'draft'
-           and not exists (select from unbilled_documents u where u.tenant_id = i.tenant_id and u.invoice_id = i.id)",
+    let found = sqlx::query!(
+        r#"select tenant_id, max(issued_on) as "until!" from invoices i where tenant_id = any ($1) and status = 'draft'
+             and not exists (select from unbilled_documents u where u.tenant_id = i.tenant_id and u.invoice_id = i.id)
+           group by tenant_id"#,
         &tenants
     )
     .fetch_all(tx.conn())
     .await?;
-    Ok(found.into_iter().map(TenantId::from_uuid).collect())
+    Ok(found.into_iter().map(|row| (TenantId::from_uuid(row.tenant_id), row.until)).collect())
 }
 
 /// Makes a draft final.

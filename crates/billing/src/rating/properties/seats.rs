@@ -1,6 +1,6 @@
 //! The invariants that hold for seats (I4 to I10, I12, I13) under terms that stay the same.
 
-use chrono::{Datelike, Days, NaiveDate, NaiveDateTime};
+use chrono::{Datelike, Days, NaiveDate, NaiveDateTime, TimeZone as _};
 use chrono_tz::Tz;
 use proptest::prelude::*;
 
@@ -167,6 +167,23 @@ proptest! {
     /// I13: the same local story in another zone makes the same documents; a day on which clocks turn is one day.
     #[test]
     fn i13_zones_do_not_matter(story in stories(), zone in prop::sample::select(ZONES.to_vec())) {
+        prop_assert_eq!(Account::late(&story, Tz::UTC).documents, Account::late(&story, zone).documents);
+    }
+
+    /// I13: nor does it that a zone left a day out, when it went to the other side of the date line: the day is charged as what
+    /// was in force before it.
+    #[test]
+    fn i13_a_day_that_a_zone_leaves_out_is_a_day(
+        story in stories(),
+        (zone, gone) in prop::sample::select(vec![
+            (Tz::Pacific__Apia, "2011-12-30"),
+            (Tz::Pacific__Kwajalein, "1993-08-21"),
+        ]),
+        before in 1..=LAST_DAY,
+    ) {
+        let gone: NaiveDate = gone.parse().unwrap();
+        prop_assert!(zone.from_local_datetime(&noon(gone)).earliest().is_none());
+        let story = story.moved_to(gone - Days::new(before)).without(gone);
         prop_assert_eq!(Account::late(&story, Tz::UTC).documents, Account::late(&story, zone).documents);
     }
 }

@@ -41,6 +41,22 @@ impl Story {
         Log { seats, committed: vec![committed] }
     }
 
+    /// The same, that many days earlier or later.
+    pub(super) fn moved_to(mut self, starts_on: NaiveDate) -> Self {
+        let by = starts_on - self.starts_on;
+        self.starts_on = starts_on;
+        self.terms.anchor += by;
+        self.events.iter_mut().for_each(|event| event.at += by);
+        self
+    }
+
+    /// What would happen on a day happens at the end of the one before.
+    pub(super) fn without(mut self, day: NaiveDate) -> Self {
+        let end = end_of(day - Days::new(1));
+        self.events.iter_mut().filter(|event| event.at.date() == day).for_each(|event| event.at = end);
+        self
+    }
+
     /// The quantity of a day, by looking at every event: the largest of the levels that the day saw.
     pub(super) fn quantity(&self, day: NaiveDate) -> i64 {
         let mut instants: Vec<NaiveDateTime> =

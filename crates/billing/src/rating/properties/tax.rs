@@ -181,7 +181,7 @@ fn check(basis: PriceBasis, lines: &[(chrono::NaiveDate, i64)], document: &Taxed
 }
 
 /// No cycle has been credited more than it was charged in any group, and together it has what is kept of it.
-fn check_left(history: &TaxHistory, kept: &[i64; 3]) -> Checked {
+fn check_left(history: &TaxHistory<chrono::NaiveDate>, kept: &[i64; 3]) -> Checked {
     for (cycle, lines) in history.cycles.values().enumerate() {
         let mut left = std::collections::BTreeMap::new();
         for line in lines {

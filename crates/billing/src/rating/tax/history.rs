@@ -2,18 +2,22 @@
 
 use std::collections::BTreeMap;
 
-use chrono::NaiveDate;
-
 use super::{GroupTotal, PriceBasis, TaxCategory, TaxGroup, TaxLine, Totals, sum, totals};
 use crate::rating::RatingError;
 
-/// How an account has been taxed so far, the oldest first.
-#[derive(Debug, Clone, Default)]
-pub struct TaxHistory {
-    /// What was charged and credited of each cycle, by its first charged day.
-    pub cycles: BTreeMap<NaiveDate, Vec<TaxLine>>,
+/// How an account has been taxed so far, the oldest first. `K` tells its cycles from each other.
+#[derive(Debug, Clone)]
+pub struct TaxHistory<K> {
+    /// What was charged and credited of each cycle.
+    pub cycles: BTreeMap<K, Vec<TaxLine>>,
     /// The groups of its documents, as these have them.
     pub groups: Vec<GroupTotal>,
+}
+
+impl<K> Default for TaxHistory<K> {
+    fn default() -> Self {
+        Self { cycles: BTreeMap::new(), groups: Vec::new() }
+    }
 }
 
 /// A rated line, or a part of one: a credit of what was taxed in several groups is split.
@@ -53,7 +57,7 @@ pub struct TaxedDocument {
     pub totals: Totals,
 }
 
-impl TaxHistory {
+impl<K: Ord + Clone> TaxHistory<K> {
     /// Taxes the next document, of lines that are each of a cycle, and makes it part of the history. What is charged
     /// is taxed in `group`; what is credited, in the groups in which its cycle was charged before, the newest first,
     /// as far as each goes.
@@ -66,22 +70,22 @@ impl TaxHistory {
         &mut self,
         basis: PriceBasis,
         group: TaxGroup,
-        lines: &[(NaiveDate, i64)],
+        lines: &[(K, i64)],
     ) -> Result<TaxedDocument, RatingError> {
         let mut cycles = self.cycles.clone();
         let mut placed: Vec<Vec<TaxLine>> = vec![Vec::new(); lines.len()];
         // Credits first: a charge of the same document is none that they take back.
-        for (place, &(cycle, amount_minor)) in placed.iter_mut().zip(lines) {
-            if amount_minor < 0 {
-                let of_cycle = cycles.entry(cycle).or_default();
-                *place = credits(of_cycle, group, amount_minor)?;
+        for (place, (cycle, amount_minor)) in placed.iter_mut().zip(lines) {
+            if *amount_minor < 0 {
+                let of_cycle = cycles.entry(cycle.clone()).or_default();
+                *place = credits(of_cycle, group, *amount_minor)?;
                 of_cycle.extend_from_slice(place);
             }
         }
-        for (place, &(cycle, amount_minor)) in placed.iter_mut().zip(lines) {
-            if amount_minor >= 0 {
-                let charge = TaxLine { group, amount_minor };
-                cycles.entry(cycle).or_default().push(charge);
+        for (place, (cycle, amount_minor)) in placed.iter_mut().zip(lines) {
+            if *amount_minor >= 0 {
+                let charge = TaxLine { group, amount_minor: *amount_minor };
+                cycles.entry(cycle.clone()).or_default().push(charge);
                 place.push(charge);
             }
         }
@@ -115,7 +119,7 @@ impl TaxHistory {
     fn finish(
         &mut self,
         basis: PriceBasis,
-        lines: &[(NaiveDate, i64)],
+        lines: &[(K, i64)],
         mut placed: Vec<Vec<TaxLine>>,
     ) -> Result<TaxedDocument, RatingError> {
         let is_outside = |line: &TaxLine| line.group.category() == TaxCategory::Outside;
@@ -129,8 +133,8 @@ impl TaxHistory {
             TaxedPart { line, group: part.group, rated_minor: part.amount_minor, net_minor }
         });
         let parts = parts.collect();
-        for (&(cycle, _), parts) in lines.iter().zip(placed) {
-            self.cycles.entry(cycle).or_default().extend(parts);
+        for ((cycle, _), parts) in lines.iter().zip(placed) {
+            self.cycles.entry(cycle.clone()).or_default().extend(parts);
         }
         self.groups.extend_from_slice(&totals.groups);
         Ok(TaxedDocument { parts, totals })
@@ -189,6 +193,8 @@ fn credits(billed: &[TaxLine], group: TaxGroup, amount_minor: i64) -> Result<Vec
 
 #[cfg(test)]
 mod tests {
+    use chrono::NaiveDate;
+
     use super::*;
 
     fn rated(rate: &str) -> TaxGroup {

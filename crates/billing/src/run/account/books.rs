@@ -5,33 +5,34 @@ use std::collections::BTreeMap;
 use chrono::NaiveDate;
 use chrono_tz::Tz;
 use kernel::TenantId;
-use tenancy::{OfTenants, TenantTx, seats};
+use tenancy::{OfTenants, TenantTx, mailbox, seats, storage_sample};
 
 use super::Due;
 use super::store::{self, BilledBoundary, CoveredDays, Known};
 use crate::Error;
 use crate::by_tenant::by_tenant;
 use crate::invoice::Billing;
-use crate::price_book::MAILBOX;
-use crate::rating::{
-    self, Billed, Cycle, CycleState, Log, Span, Timeline, steps_of_changes, steps_of_levels,
-};
-use crate::subscription::{self, OwedLine, Subscription, Windows};
+use crate::price_book::Item;
+use crate::rating::{Billed, Cycle, CycleState, Log, Span, Timeline, steps_of_changes, steps_of_levels};
+use crate::subscription::{self, Cycles, OwedLine, Subscription, Used, Windows};
 
 /// What is known of an account.
 pub(super) struct Books {
     subscription: Subscription,
-    log: Log,
+    used: Used,
     known: Known,
     covered: Vec<Covered>,
-    billed: Vec<(CycleKey, Billed)>,
+    billed: Vec<BilledLine>,
     last_boundary: Option<NaiveDate>,
     /// Where the last boundary is to be billed again.
     again: Option<(Windows, Option<Billing>)>,
 }
 
-/// The days that a cycle charges, if any, by its calendar.
-type CycleDays = (CycleKey, Option<Span>, Tz);
+/// A line that counts as billed, and of which cycle.
+pub(super) type BilledLine = (Item, CycleKey, Billed);
+
+/// The days that an item's cycle charges, if any, by its calendar.
+type CycleDays = (Item, CycleKey, Option<Span>, Tz);
 
 /// What is outstanding of an account by boundary, where the next run goes on, and the days that are billed by it.
 pub(super) struct Rated<'a> {
@@ -55,30 +56,62 @@ pub(super) async fn read(
     let until: Vec<_> = due.iter().map(|due| (due.ctx.tenant_id(), due.ctx.now())).collect();
     let mut changes = by_tenant(seats::changes_of_each(tx, &until).await?);
     let mut commitments = subscription::store::commitments_of(tx).await?;
-    let mut covered = store::cycles(tx, MAILBOX).await?;
-    let mut billed = store::billed_lines(tx, MAILBOX, None).await?;
+    let mut covered = store::cycles(tx).await?;
+    let mut billed = store::billed_lines(tx, None).await?;
     let last = subscription::store::last_boundaries(tx).await?;
     let subscriptions = subscription::store::all(tx).await?;
     let bill_again = subscriptions.values().any(|subscription| subscription.bills_again);
     let mut again = if bill_again { store::windows(tx).await? } else { BTreeMap::new() };
+    // Most buy seats alone: a run asks no more than it has to.
+    let sells = |id: TenantId, what: fn(&Item) -> bool| {
+        subscriptions.get(&id).is_some_and(|of| of.agreed.items_beside().iter().any(what))
+    };
+    let counted = until.iter().filter(|(id, _)| sells(*id, |item| *item != Item::Storage)).copied();
+    let counted = counted.collect::<Vec<_>>();
+    let storing =
+        due.iter().map(|due| due.ctx).filter(|ctx| sells(ctx.tenant_id(), |item| *item == Item::Storage));
+    let samples = storing.map(|ctx| {
+        let id = ctx.tenant_id();
+        let of_storage =
+            covered.get(&id).into_iter().flatten().filter(|covered| covered.item == Item::Storage);
+        let cycles = of_storage
+            .map(|covered| Ok((covered.cycle()?, covered.zone)))
+            .collect::<Result<Vec<_>, Error>>()?;
+        let subscription = subscriptions.get(&id).ok_or(Error::Stored("subscription"))?;
+        let settled = last.get(&id).copied().filter(|_| !subscription.bills_again);
+        Ok(Used::samples(ctx, cycles.into_iter(), settled.unwrap_or(subscription.starts_on())))
+    });
+    let samples = samples.collect::<Result<Vec<_>, Error>>()?;
+    let mut mailboxes = match counted.is_empty() {
+        true => BTreeMap::new(),
+        false => by_tenant(mailbox::count::changes_of_each(tx, &counted).await?),
+    };
+    let mut stored = match samples.is_empty() {
+        true => BTreeMap::new(),
+        false => by_tenant(storage_sample::of_each(tx, &samples).await?),
+    };
     let books = subscriptions.into_iter().map(|(id, subscription)| {
         let changes = changes.remove(&id).unwrap_or_default();
         let commitments = commitments.remove(&id).unwrap_or_default();
+        let mailboxes = mailboxes.remove(&id).unwrap_or_default();
+        let stored = stored.remove(&id).unwrap_or_default();
         let known = Known {
             seat_changes: changes.len(),
+            mailbox_changes: mailboxes.len(),
+            storage_sample: stored.last().map(|sample| sample.position),
             commitments: commitments.len(),
             terms: subscription.agreed.count(),
             discounts: subscription.agreed.discounts_known(),
             standings: subscription.agreed.standings_known(),
         };
-        let log = Log {
+        let seats = Log {
             seats: steps_of_changes(changes.into_iter().map(|change| (change.at, i64::from(change.delta)))),
             committed: steps_of_levels(commitments),
         };
         let again = subscription.bills_again.then(|| again.remove(&id).unwrap_or_default());
         let books = Books {
             subscription,
-            log,
+            used: Used::new(seats, &mailboxes, &stored),
             known,
             covered: covered.remove(&id).unwrap_or_default(),
             billed: billed.remove(&id).unwrap_or_default(),
@@ -93,8 +126,8 @@ pub(super) async fn read(
 impl Books {
     /// Rates every boundary up to a day, the last one again if that is asked.
     pub(super) fn rate(self, due: Due<'_>) -> Result<Rated<'_>, Error> {
-        let Self { subscription, log, known, covered, billed, last_boundary: mut last, again } = self;
-        let (timeline, zone) = (subscription.agreed.timeline()?, due.ctx.time_zone());
+        let Self { subscription, used, known, covered, billed, last_boundary: mut last, again } = self;
+        let (timelines, zone) = (subscription.agreed.timelines()?, due.ctx.time_zone());
         let mut cycles = with_lines(&covered, billed)?;
         let (mut windows, last_billing) = again.unwrap_or_else(|| (Windows::after(last), None));
         let mut rated = Rated {
@@ -109,10 +142,12 @@ impl Books {
             subscription,
         };
         while let Some(boundary) = rated.next_boundary.filter(|next| *next <= due.until) {
-            let lines = rating::document(&timeline, boundary, zone, &mut cycles, &log)?;
+            let agreed = &rated.subscription.agreed;
             let before = last_billing.filter(|billing| billing.boundary == boundary);
             let billing = Billing { boundary, revision: before.map_or(1, |billing| billing.revision + 1) };
-            let agreed = &rated.subscription.agreed;
+            // Of any cycle the lines may have been let go that are billed again.
+            let settled = last.filter(|_| before.is_none());
+            let lines = agreed.rate(&timelines, (boundary, zone), settled, &mut cycles, &used)?;
             let lines = agreed.owed(&lines, &windows.bill(billing), boundary)?;
             rated.next_boundary = agreed.next_boundary(Some(boundary))?;
             rated.changes.extend(Span::new(last.unwrap_or(rated.subscription.starts_on()), boundary));
@@ -122,29 +157,31 @@ impl Books {
             }
             last = Some(boundary);
         }
-        rated.cover(&timeline, &cycles, &covered)?;
+        rated.cover(&timelines, &cycles, &covered)?;
         Ok(rated)
     }
 }
 
 impl Rated<'_> {
-    /// Takes note of the days of the cycles; those that were there before come first, as they were covered.
+    /// Takes note of the days of the cycles; those of an item that were there before come first, as they were covered.
     fn cover(
         &mut self,
-        timeline: &Timeline,
-        cycles: &[CycleState],
+        timelines: &BTreeMap<Item, Timeline>,
+        cycles: &Cycles,
         covered: &[Covered],
     ) -> Result<(), Error> {
-        let (before, new) = cycles.split_at_checked(covered.len()).ok_or(Error::Stored("cycle"))?;
-        for (state, covered) in before.iter().zip(covered) {
-            let days = timeline.makes(&state.cycle)?.then_some(state.cycle.charged);
-            if covered.days != days {
-                self.changed.push((CycleKey::of(&state.cycle), days, state.zone));
+        for (&item, states) in cycles {
+            let timeline = timelines.get(&item).ok_or(Error::Stored("cycle"))?;
+            let mut covered = covered.iter().filter(|covered| covered.item == item);
+            for state in states {
+                let days = timeline.makes(&state.cycle)?.then_some(state.cycle.charged);
+                let now = (item, CycleKey::of(&state.cycle), days, state.zone);
+                match covered.next() {
+                    Some(before) if before.days == days => {}
+                    Some(_) => self.changed.push(now),
+                    None => self.opened.push(now),
+                }
             }
-        }
-        for state in new {
-            let days = timeline.makes(&state.cycle)?.then_some(state.cycle.charged);
-            self.opened.push((CycleKey::of(&state.cycle), days, state.zone));
         }
         Ok(())
     }
@@ -153,9 +190,20 @@ impl Rated<'_> {
         self.due.ctx.tenant_id()
     }
 
+    /// Whether a document is to be made of it.
+    pub(super) fn owes(&self) -> bool {
+        !self.documents.is_empty()
+    }
+
     fn covered(&self, days: fn(&Self) -> &Vec<CycleDays>) -> impl Iterator<Item = CoveredDays> {
         let tenant_id = self.tenant_id();
-        days(self).iter().map(move |&(key, days, zone)| CoveredDays { tenant_id, key, days, zone })
+        days(self).iter().map(move |&(item, key, days, zone)| CoveredDays {
+            tenant_id,
+            item,
+            key,
+            days,
+            zone,
+        })
     }
 }
 
@@ -173,39 +221,41 @@ pub(super) async fn write<'a>(
         let tenant_id = account.tenant_id();
         account.changes.iter().map(move |&days| (tenant_id, days))
     });
-    store::cover_changes(tx, MAILBOX, &changes.collect::<Vec<_>>()).await?;
+    store::cover_changes(tx, &changes.collect::<Vec<_>>()).await?;
     let changed = accounts.clone().flat_map(|account| account.covered(|account| &account.changed));
-    store::cover_days(tx, MAILBOX, &changed.collect::<Vec<_>>()).await?;
+    store::cover_days(tx, &changed.collect::<Vec<_>>()).await?;
     let opened = accounts.flat_map(|account| account.covered(|account| &account.opened));
-    store::cover_cycles(tx, MAILBOX, &opened.collect::<Vec<_>>()).await?;
+    store::cover_cycles(tx, &opened.collect::<Vec<_>>()).await?;
     Ok(())
 }
 
 /// The cycles of a tenant opened so far, with their lines; or as they were before a boundary.
-pub(crate) async fn opened(tx: &mut TenantTx, before: Option<NaiveDate>) -> Result<Vec<CycleState>, Error> {
-    let mut covered = store::cycles(tx, MAILBOX).await?.into_values().next().unwrap_or_default();
+pub(crate) async fn opened(tx: &mut TenantTx, before: Option<NaiveDate>) -> Result<Cycles, Error> {
+    let mut covered = store::cycles(tx).await?.into_values().next().unwrap_or_default();
     covered.retain(|covered| before.is_none_or(|before| covered.key.starts_on < before));
-    let billed = store::billed_lines(tx, MAILBOX, before).await?;
+    let billed = store::billed_lines(tx, before).await?;
     with_lines(&covered, billed.into_values().next().unwrap_or_default())
 }
 
-fn with_lines(covered: &[Covered], lines: Vec<(CycleKey, Billed)>) -> Result<Vec<CycleState>, Error> {
-    let mut billed = BTreeMap::<CycleKey, Vec<_>>::new();
-    for (cycle, line) in lines {
-        billed.entry(cycle).or_default().push(line);
+fn with_lines(covered: &[Covered], lines: Vec<BilledLine>) -> Result<Cycles, Error> {
+    let mut billed = BTreeMap::<(Item, CycleKey), Vec<_>>::new();
+    for (item, cycle, line) in lines {
+        billed.entry((item, cycle)).or_default().push(line);
     }
-    let state = |covered: &Covered| {
-        Ok(CycleState {
+    let mut cycles = Cycles::new();
+    for covered in covered {
+        cycles.entry(covered.item).or_default().push(CycleState {
             cycle: covered.cycle()?,
             zone: covered.zone,
-            billed: billed.remove(&covered.key).unwrap_or_default(),
-        })
-    };
-    covered.iter().map(state).collect()
+            billed: billed.remove(&(covered.item, covered.key)).unwrap_or_default(),
+        });
+    }
+    Ok(cycles)
 }
 
 /// A cycle as it is recorded.
 pub(super) struct Covered {
+    pub(super) item: Item,
     pub(super) key: CycleKey,
     /// Its charged days; `None` where other cycles have taken its place.
     pub(super) days: Option<Span>,

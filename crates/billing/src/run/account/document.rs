@@ -13,7 +13,7 @@ use super::{Finality, Written, store};
 use crate::Error;
 use crate::invoice::draft::{Completed, complete};
 use crate::invoice::store::{NewInvoice, NewLine, NewTax, unbilled};
-use crate::invoice::tax::{Past, Shown, shown, treatment_on};
+use crate::invoice::tax::{OfCycle, Past, Shown, shown, treatment_on};
 use crate::invoice::{
     Billing, Customer, DocumentKind, InvoiceLine, InvoiceLineKind, Issuer, store as invoices,
 };
@@ -26,7 +26,8 @@ use crate::tax_rate::{self, TaxRate};
 /// Who documents of several tenants are from and for, and by which rates they are taxed.
 struct Parties {
     issuers: BTreeMap<ResellerId, (Issuer, Vec<TaxRate>)>,
-    customers: BTreeMap<TenantId, Customer>,
+    /// Or why one's profile cannot be read.
+    customers: BTreeMap<TenantId, Result<Customer, Error>>,
 }
 
 /// An account whose documents are taxed.
@@ -65,8 +66,9 @@ impl Parties {
         for ctx in accounts.iter().map(|account| account.due.ctx) {
             let id = ctx.tenant_id();
             let name = names.remove(&id).ok_or(Error::Stored("tenant"))?;
-            let profile = profiles.remove(&id).map(|found| found.profile);
-            parties.customers.insert(id, Customer::now(id, name, profile));
+            let profile = profiles.remove(&id).transpose();
+            let customer = profile.map(|found| Customer::now(id, name, found.map(|found| found.profile)));
+            parties.customers.insert(id, customer);
             if let Entry::Vacant(entry) = parties.issuers.entry(ctx.reseller_id()) {
                 let id = ctx.reseller_id();
                 // One whose tenant has just moved to another is not seen by the tenant any more.
@@ -80,11 +82,14 @@ impl Parties {
     }
 }
 
-/// Taxes the documents of each account; the reason, for one whose documents cannot be taxed.
+/// Taxes the documents of each account, of which it has some; the reason, for one whose documents cannot be taxed.
 pub(super) async fn draft_all<'a>(
     tx: &mut impl OfTenants,
     accounts: Vec<Rated<'a>>,
 ) -> Result<Vec<(TenantId, Result<Drafted<'a>, Error>)>, Error> {
+    if accounts.is_empty() {
+        return Ok(Vec::new());
+    }
     let mut parties = Parties::read(tx, &accounts).await?;
     // Only a credit asks what there was before.
     let credited: Vec<_> = accounts.iter().flat_map(credited).collect();
@@ -95,7 +100,7 @@ pub(super) async fn draft_all<'a>(
         let customer = parties.customers.remove(&tenant_id).ok_or(Error::Stored("tenant"))?;
         let issuer = parties.issuers.get(&rated.due.ctx.reseller_id()).ok_or(Error::Stored("reseller"))?;
         let past = pasts.remove(&tenant_id).unwrap_or_default();
-        drafted.push((tenant_id, draft(rated, issuer, customer, past)));
+        drafted.push((tenant_id, customer.and_then(|customer| draft(rated, issuer, customer, past))));
     }
     Ok(drafted)
 }
@@ -119,8 +124,8 @@ fn draft<'a>(
     for (billing, lines) in &rated.documents {
         let profiles = (issuer.profile.as_ref(), customer.profile.as_ref());
         let treatment = treatment_on(profiles.0, profiles.1, rates, billing.boundary)?;
-        let amounts: Vec<(NaiveDate, i64)> =
-            lines.iter().map(|line| (line.cycle.charged.start(), line.charge.amount_minor)).collect();
+        let amounts: Vec<(OfCycle, i64)> =
+            lines.iter().map(|line| (OfCycle::of(line), line.charge.amount_minor)).collect();
         let (taxed, reasons) = past.tax(basis, &treatment, &amounts)?;
         let shown = shown(&taxed, basis, lines)?;
         drafts.push(Draft { taxed, shown, reasons });
@@ -184,7 +189,11 @@ pub(super) async fn write_all(
 ) -> Result<BTreeMap<TenantId, Vec<Written>>, Error> {
     // Documents become final in the order of their boundaries: a credit note after what it corrects.
     let with_drafts = unbilled::have_drafts(tx).await?;
-    let waits = |of: &Drafted<'_>| of.draft_days() > 0 || with_drafts.contains(&of.customer.id);
+    let waits = |of: &Drafted<'_>| {
+        // A run has made those final before whose day has come; one that only looks has not.
+        let is_left = |until: &NaiveDate| finality == Finality::AtOnce || *until > of.rated.due.until;
+        of.draft_days() > 0 || with_drafts.get(&of.customer.id).is_some_and(is_left)
+    };
     let placed = accounts.iter().flat_map(|of| {
         let is_final = finality == Finality::AtOnce && !waits(of);
         of.rated.documents.iter().zip(&of.drafts).map(move |((billing, lines), draft)| Placed {
@@ -256,6 +265,7 @@ async fn take_numbers(tx: &mut impl OfTenants, placed: &[Placed<'_>]) -> Result<
 }
 
 async fn write(tx: &mut impl OfTenants, placed: &[Placed<'_>], new: &[NewInvoice<'_>]) -> Result<(), Error> {
+    store::own(tx, new.iter().map(|new| new.customer.id))?;
     invoices::insert(tx, new).await?;
     let (mut lines, mut taxes) = (Vec::new(), Vec::new());
     for (one, new) in placed.iter().zip(new) {

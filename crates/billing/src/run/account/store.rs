@@ -1,6 +1,6 @@
 //! SQL of billing accounts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono_tz::Tz;
 use kernel::TenantId;
@@ -12,11 +12,12 @@ use crate::Error;
 use crate::by_tenant::by_tenant;
 use crate::invoice::Billing;
 use crate::invoice::store::discount;
-use crate::price_book::store::tariff;
+use crate::price_book::Item;
+use crate::price_book::store::{item, tariff};
 use crate::rating::{Billed, Rate, Span};
 use crate::subscription::Windows;
 
-use super::books::{Covered, CycleKey};
+use super::books::{BilledLine, Covered, CycleKey};
 
 /// The account's row, locked.
 pub(super) struct Claim {
@@ -71,13 +72,41 @@ impl Row {
     }
 }
 
+/// The ids of the tenants whose rows are to be written: only those that the transaction is for. It may see all, so nothing else
+/// would keep a row from another.
+pub(super) fn own(
+    tx: &impl OfTenants,
+    written: impl Iterator<Item = TenantId>,
+) -> Result<Vec<Uuid>, db::Error> {
+    let own = tx.tenant_ids().into_iter().collect::<BTreeSet<_>>();
+    let ids: Vec<Uuid> = written.map(TenantId::uuid).collect();
+    match ids.iter().find(|id| !own.contains(id)) {
+        None => Ok(ids),
+        Some(other) => Err(fault(format!("a row of {other} in a transaction that is for others"))),
+    }
+}
+
+/// Each row that was to be changed is there: accounts are locked.
+fn all_changed(changed: u64, asked: usize) -> Result<(), db::Error> {
+    if usize::try_from(changed) == Ok(asked) {
+        return Ok(());
+    }
+    Err(fault(format!("{changed} of {asked} rows were changed")))
+}
+
+/// Of ours: nothing of the transaction may stay.
+fn fault(what: String) -> db::Error {
+    db::Error::Internal(sqlx::Error::Protocol(what))
+}
+
 /// Moves accounts on to their next boundaries; they are parked no more.
 pub(super) async fn advance(
     tx: &mut impl OfTenants,
     next: &[(TenantId, Option<NaiveDate>)],
-) -> Result<(), db::Error> {
-    let (tenants, days): (Vec<Uuid>, Vec<_>) = next.iter().map(|(id, day)| (id.uuid(), *day)).unzip();
-    sqlx::query!(
+) -> Result<(), Error> {
+    let tenants = own(tx, next.iter().map(|(id, _)| *id))?;
+    let days: Vec<_> = next.iter().map(|(_, day)| *day).collect();
+    let done = sqlx::query!(
         "update subscriptions s set next_invoice_on = next.day, bills_again = false, parked_at = null, parked_reason = null,
            version = version + 1
          from unnest($1::uuid[], $2::date[]) next (tenant_id, day) where s.tenant_id = next.tenant_id",
@@ -85,18 +114,19 @@ pub(super) async fn advance(
         &days as &[Option<NaiveDate>]
     )
     .execute(tx.conn())
-    .await?;
-    Ok(())
+    .await
+    .map_err(db::Error::from)?;
+    Ok(all_changed(done.rows_affected(), tenants.len())?)
 }
 
 pub(super) async fn park(
     tx: &mut impl OfTenants,
     reasons: &[(TenantId, String)],
     now: DateTime<Utc>,
-) -> Result<(), db::Error> {
-    let (tenants, reasons): (Vec<Uuid>, Vec<_>) =
-        reasons.iter().map(|(id, reason)| (id.uuid(), reason.clone())).unzip();
-    sqlx::query!(
+) -> Result<(), Error> {
+    let tenants = own(tx, reasons.iter().map(|(id, _)| *id))?;
+    let reasons: Vec<_> = reasons.iter().map(|(_, reason)| reason.clone()).collect();
+    let done = sqlx::query!(
         "update subscriptions s set parked_at = $3, parked_reason = parked.reason, version = version + 1
          from unnest($1::uuid[], $2::text[]) parked (tenant_id, reason) where s.tenant_id = parked.tenant_id",
         &tenants,
@@ -104,22 +134,19 @@ pub(super) async fn park(
         now
     )
     .execute(tx.conn())
-    .await?;
-    Ok(())
+    .await
+    .map_err(db::Error::from)?;
+    Ok(all_changed(done.rows_affected(), tenants.len())?)
 }
 
 /// The cycles opened so far of each tenant, oldest first.
-pub(super) async fn cycles(
-    tx: &mut impl OfTenants,
-    item: &str,
-) -> Result<BTreeMap<TenantId, Vec<Covered>>, Error> {
+pub(super) async fn cycles(tx: &mut impl OfTenants) -> Result<BTreeMap<TenantId, Vec<Covered>>, Error> {
     let tenants = tx.tenant_ids();
     let rows = sqlx::query!(
-        r#"select tenant_id, starts_on, upper(days) as "end?", lower(whole) as "whole_start!", upper(whole) as "whole_end!",
+        r#"select tenant_id, item, starts_on, upper(days) as "end?", lower(whole) as "whole_start!", upper(whole) as "whole_end!",
              time_zone as "time_zone!"
-           from billing_coverage where tenant_id = any ($1) and item = $2 and kind = 'cycle' order by tenant_id, starts_on, whole"#,
-        &tenants,
-        item
+           from billing_coverage where tenant_id = any ($1) and kind = 'cycle' order by tenant_id, item, starts_on, whole"#,
+        &tenants
     )
     .fetch_all(tx.conn())
     .await
@@ -130,7 +157,8 @@ pub(super) async fn cycles(
         let starts_on = row.starts_on;
         let zone = row.time_zone.parse().map_err(|_| Error::Stored("time zone"))?;
         let days = row.end.and_then(|end| Span::new(starts_on, end));
-        let covered = Covered { key: CycleKey { starts_on, whole }, days, zone };
+        let (item, key) = (item(&row.item)?, CycleKey { starts_on, whole });
+        let covered = Covered { item, key, days, zone };
         all.push((TenantId::from_uuid(row.tenant_id), covered));
     }
     Ok(by_tenant(all))
@@ -139,25 +167,25 @@ pub(super) async fn cycles(
 /// Every line that counts as billed, or every one of before a boundary, as it was rated, with its cycle: of each tenant.
 pub(super) async fn billed_lines(
     tx: &mut impl OfTenants,
-    item: &str,
     before: Option<NaiveDate>,
-) -> Result<BTreeMap<TenantId, Vec<(CycleKey, Billed)>>, Error> {
+) -> Result<BTreeMap<TenantId, Vec<BilledLine>>, Error> {
     let tenants = tx.tenant_ids();
+    let items = Item::ALL.map(|item| item.as_str().to_owned());
     let rows = sqlx::query!(
-        r#"select l.tenant_id, lower(l.cycle) as "cycle!", lower(l.whole) as "whole_start!", upper(l.whole) as "whole_end!",
+        r#"select l.tenant_id, l.item, lower(l.cycle) as "cycle!", lower(l.whole) as "whole_start!", upper(l.whole) as "whole_end!",
              lower(l.period) as "start!", upper(l.period) as "end!", sum(l.quantity)::bigint as "quantity!",
              sum(l.rated_minor)::bigint as "amount_minor!",
              coalesce(sum(l.rated_minor) filter (where l.kind = 'discount'), 0)::bigint as "off_minor!",
              l.discount_percentage::text as "discount_percentage!", l.discount_off::text as "discount_off!", p.model, p.unit_price::text,
              p.tier_limits as "tier_limits: Vec<Option<i32>>", p.tier_prices::text[] as "tier_prices!"
            from invoice_lines l join prices p on p.id = l.price_id
-           where l.tenant_id = any ($1) and l.item = $2 and case when $3::date is null
+           where l.tenant_id = any ($1) and l.item = any ($2) and case when $3::date is null
              then not exists (select from unbilled_documents u where u.tenant_id = l.tenant_id and u.invoice_id = l.invoice_id)
              else exists (select from invoices i where i.tenant_id = l.tenant_id and i.id = l.invoice_id and i.boundary < $3) end
            group by l.tenant_id, l.invoice_id, l.rated_position, l.cycle, l.whole, l.period, l.discount_percentage, l.discount_off,
-             p.price_book_id, p.id"#,
+             l.item, p.price_book_id, p.id"#,
         &tenants,
-        item,
+        &items,
         before
     )
     .fetch_all(tx.conn())
@@ -173,7 +201,7 @@ pub(super) async fn billed_lines(
         let whole = Span::new(row.whole_start, row.whole_end).ok_or(Error::Stored("cycle"))?;
         let key = CycleKey { starts_on: row.cycle, whole };
         let billed = Billed { rate, period, quantity, amount_minor, discount_minor: -row.off_minor };
-        all.push((TenantId::from_uuid(row.tenant_id), (key, billed)));
+        all.push((TenantId::from_uuid(row.tenant_id), (item(&row.item)?, key, billed)));
     }
     Ok(by_tenant(all))
 }
@@ -181,6 +209,7 @@ pub(super) async fn billed_lines(
 /// The days of a cycle as they are to be recorded.
 pub(super) struct CoveredDays {
     pub(super) tenant_id: TenantId,
+    pub(super) item: Item,
     pub(super) key: CycleKey,
     /// Its charged days; `None` for none of them.
     pub(super) days: Option<Span>,
@@ -190,6 +219,7 @@ pub(super) struct CoveredDays {
 /// Columns of [`CoveredDays`].
 struct Columns {
     tenants: Vec<Uuid>,
+    items: Vec<String>,
     starts: Vec<NaiveDate>,
     whole_starts: Vec<NaiveDate>,
     whole_ends: Vec<NaiveDate>,
@@ -198,37 +228,34 @@ struct Columns {
 }
 
 impl Columns {
-    fn of(all: &[CoveredDays]) -> Self {
+    fn of(tx: &impl OfTenants, all: &[CoveredDays]) -> Result<Self, db::Error> {
         let days = |day: fn(&CoveredDays) -> NaiveDate| all.iter().map(day).collect();
-        Self {
-            tenants: all.iter().map(|covered| covered.tenant_id.uuid()).collect(),
+        Ok(Self {
+            tenants: own(tx, all.iter().map(|covered| covered.tenant_id))?,
+            items: all.iter().map(|covered| covered.item.as_str().to_owned()).collect(),
             starts: days(|covered| covered.key.starts_on),
             whole_starts: days(|covered| covered.key.whole.start()),
             whole_ends: days(|covered| covered.key.whole.end()),
             // None of them is none from its first on.
             ends: days(|covered| covered.days.map_or(covered.key.starts_on, Span::end)),
             zones: all.iter().map(|covered| covered.zone.name().to_owned()).collect(),
-        }
+        })
     }
 }
 
-pub(super) async fn cover_cycles(
-    tx: &mut impl OfTenants,
-    item: &str,
-    new: &[CoveredDays],
-) -> Result<(), db::Error> {
+pub(super) async fn cover_cycles(tx: &mut impl OfTenants, new: &[CoveredDays]) -> Result<(), db::Error> {
     if new.is_empty() {
         return Ok(());
     }
-    let new = Columns::of(new);
+    let new = Columns::of(tx, new)?;
     sqlx::query!(
         "insert into billing_coverage (tenant_id, item, kind, starts_on, whole, days, time_zone)
-         select new.tenant_id, $1, 'cycle', new.starts_on, daterange(new.whole_start, new.whole_end),
+         select new.tenant_id, new.item, 'cycle', new.starts_on, daterange(new.whole_start, new.whole_end),
            daterange(new.starts_on, new.ends_on), new.time_zone
-         from unnest($2::uuid[], $3::date[], $4::date[], $5::date[], $6::date[], $7::text[])
-           new (tenant_id, starts_on, whole_start, whole_end, ends_on, time_zone)",
-        item,
+         from unnest($1::uuid[], $2::text[], $3::date[], $4::date[], $5::date[], $6::date[], $7::text[])
+           new (tenant_id, item, starts_on, whole_start, whole_end, ends_on, time_zone)",
         &new.tenants,
+        &new.items,
         &new.starts,
         &new.whole_starts,
         &new.whole_ends,
@@ -241,25 +268,21 @@ pub(super) async fn cover_cycles(
 }
 
 /// Changes the charged days of cycles.
-pub(super) async fn cover_days(
-    tx: &mut impl OfTenants,
-    item: &str,
-    changed: &[CoveredDays],
-) -> Result<(), db::Error> {
+pub(super) async fn cover_days(tx: &mut impl OfTenants, changed: &[CoveredDays]) -> Result<(), db::Error> {
     if changed.is_empty() {
         return Ok(());
     }
-    let new = Columns::of(changed);
+    let new = Columns::of(tx, changed)?;
     // First none of them has days, so that none is in the way of another.
     for ends in [&new.starts, &new.ends] {
-        sqlx::query!(
+        let done = sqlx::query!(
             "update billing_coverage c set days = daterange(new.starts_on, new.ends_on)
-             from unnest($2::uuid[], $3::date[], $4::date[], $5::date[], $6::date[])
-               new (tenant_id, starts_on, whole_start, whole_end, ends_on)
-             where c.tenant_id = new.tenant_id and c.item = $1 and c.kind = 'cycle' and c.starts_on = new.starts_on
+             from unnest($1::uuid[], $2::text[], $3::date[], $4::date[], $5::date[], $6::date[])
+               new (tenant_id, item, starts_on, whole_start, whole_end, ends_on)
+             where c.tenant_id = new.tenant_id and c.item = new.item and c.kind = 'cycle' and c.starts_on = new.starts_on
                and c.whole = daterange(new.whole_start, new.whole_end)",
-            item,
             &new.tenants,
+            &new.items,
             &new.starts,
             &new.whole_starts,
             &new.whole_ends,
@@ -267,25 +290,27 @@ pub(super) async fn cover_days(
         )
         .execute(tx.conn())
         .await?;
+        all_changed(done.rows_affected(), changed.len())?;
     }
     Ok(())
 }
 
+/// Records the days whose changes are billed, of whatever item: seats are what every subscription has.
 pub(super) async fn cover_changes(
     tx: &mut impl OfTenants,
-    item: &str,
     changes: &[(TenantId, Span)],
 ) -> Result<(), db::Error> {
     if changes.is_empty() {
         return Ok(());
     }
+    let tenants = own(tx, changes.iter().map(|(id, _)| *id))?;
     sqlx::query!(
         "insert into billing_coverage (tenant_id, item, kind, starts_on, whole, days)
          select new.tenant_id, $1, 'changes', new.starts_on, daterange(new.starts_on, new.ends_on),
            daterange(new.starts_on, new.ends_on)
          from unnest($2::uuid[], $3::date[], $4::date[]) new (tenant_id, starts_on, ends_on)",
-        item,
-        &changes.iter().map(|(id, _)| id.uuid()).collect::<Vec<_>>(),
+        Item::Mailbox.as_str(),
+        &tenants,
         &changes.iter().map(|(_, days)| days.start()).collect::<Vec<_>>(),
         &changes.iter().map(|(_, days)| days.end()).collect::<Vec<_>>(),
     )
@@ -306,6 +331,9 @@ pub(super) struct BilledBoundary {
 #[derive(Clone, Copy)]
 pub(super) struct Known {
     pub(super) seat_changes: usize,
+    pub(super) mailbox_changes: usize,
+    /// The last one's position.
+    pub(super) storage_sample: Option<i64>,
     pub(super) commitments: usize,
     pub(super) terms: usize,
     pub(super) discounts: usize,
@@ -319,16 +347,17 @@ pub(super) async fn record_boundaries(
     if billed.is_empty() {
         return Ok(());
     }
+    let tenants = own(tx, billed.iter().map(|one| one.tenant_id))?;
     let count = |known: fn(&Known) -> usize| {
         let counts = billed.iter().map(|one| i64::try_from(known(&one.known)).unwrap_or(i64::MAX));
         counts.collect::<Vec<_>>()
     };
     sqlx::query!(
         "insert into billed_boundaries (tenant_id, boundary, revision, time_zone, seat_changes_known, commitments_known,
-           terms_known, discounts_known, standings_known)
+           terms_known, discounts_known, standings_known, mailbox_changes_known, storage_sample_known)
          select * from unnest($1::uuid[], $2::date[], $3::integer[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[],
-           $8::bigint[], $9::bigint[])",
-        &billed.iter().map(|one| one.tenant_id.uuid()).collect::<Vec<_>>(),
+           $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[])",
+        &tenants,
         &billed.iter().map(|one| one.billing.boundary).collect::<Vec<_>>(),
         &billed.iter().map(|one| one.billing.revision).collect::<Vec<_>>(),
         &billed.iter().map(|one| one.zone.name().to_owned()).collect::<Vec<_>>(),
@@ -337,6 +366,8 @@ pub(super) async fn record_boundaries(
         &count(|known| known.terms),
         &count(|known| known.discounts),
         &count(|known| known.standings),
+        &count(|known| known.mailbox_changes),
+        &billed.iter().map(|one| one.known.storage_sample).collect::<Vec<_>>() as &[Option<i64>],
     )
     .execute(tx.conn())
     .await?;
@@ -382,4 +413,39 @@ pub(super) async fn customer_names(tx: &mut impl OfTenants) -> Result<BTreeMap<T
         .fetch_all(tx.conn())
         .await?;
     Ok(rows.into_iter().map(|row| (TenantId::from_uuid(row.id), row.name)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// For these tenants, without a database.
+    struct Of(Vec<Uuid>);
+
+    impl OfTenants for Of {
+        fn conn(&mut self) -> &mut sqlx::PgConnection {
+            panic!("nothing is written")
+        }
+
+        fn tenant_ids(&self) -> Vec<Uuid> {
+            self.0.clone()
+        }
+    }
+
+    #[test]
+    fn no_row_is_written_but_of_those_whom_the_transaction_is_for() {
+        let [one, two, other] = [1, 2, 3].map(Uuid::from_u128);
+        let written = |ids: &[Uuid]| {
+            let ids = ids.iter().map(|id| TenantId::from_uuid(*id)).collect::<Vec<_>>();
+            own(&Of(vec![one, two]), ids.into_iter())
+        };
+        assert_eq!(written(&[two, one, two]).unwrap(), [two, one, two]);
+        assert!(written(&[]).unwrap().is_empty());
+        assert!(written(&[one, other]).unwrap_err().kind() == kernel::ErrorKind::Internal);
+    }
+
+    #[test]
+    fn rows_that_are_missed_are_a_fault() {
+        assert!(all_changed(2, 2).is_ok() && all_changed(1, 2).is_err() && all_changed(3, 2).is_err());
+    }
 }

@@ -3,15 +3,17 @@
 use std::collections::BTreeMap;
 
 use db::{SystemRead, SystemTx};
-use kernel::{InvoiceId, ResellerId, TenantId};
+use kernel::{ResellerId, TenantId};
 use sqlx::types::chrono::NaiveDate;
 use uuid::Uuid;
 
 use super::super::DocumentSums;
-use super::super::difference::{Difference, Fault, Posted};
-use super::{KnownTenant, Recorded};
+use super::super::difference::Difference;
+use super::super::store::{OverRefunded, TwoBalances, fault};
+use super::Recorded;
 use crate::Error;
-use crate::wholesale::counted::Counted;
+use crate::wholesale::counted::{Counted, CountedAt};
+use crate::wholesale::logs::Known;
 
 /// The resellers that have an agreement, in the order of their ids.
 pub(in crate::verify) async fn agreements(read: &mut SystemRead) -> Result<Vec<ResellerId>, db::Error> {
@@ -53,11 +55,13 @@ pub(super) async fn boundaries(tx: &mut SystemTx, reseller_id: ResellerId) -> Re
     let mut boundaries = BTreeMap::new();
     for row in rows {
         let terms = count(row.terms_known)?;
-        let recorded = Recorded { boundary: row.boundary, terms, tenants: BTreeMap::new() };
+        let counted = CountedAt { boundary: row.boundary, tenants: BTreeMap::new() };
+        let recorded = Recorded { counted, terms, logs: BTreeMap::new() };
         boundaries.insert(row.boundary, recorded);
     }
     let rows = sqlx::query!(
-        r#"select boundary, tenant_id, seat_changes_known, counts_from, counts_until as "counts_until: Vec<Option<NaiveDate>>"
+        r#"select boundary, tenant_id, seat_changes_known, mailbox_changes_known, storage_sample_known, counts_from,
+             counts_until as "counts_until: Vec<Option<NaiveDate>>"
            from wholesale_boundary_tenants where reseller_id = $1"#,
         reseller_id.uuid()
     )
@@ -66,10 +70,15 @@ pub(super) async fn boundaries(tx: &mut SystemTx, reseller_id: ResellerId) -> Re
     .map_err(db::Error::from)?;
     for row in rows {
         let recorded = boundaries.get_mut(&row.boundary).ok_or(Error::Stored("billed boundary"))?;
-        let days = row.counts_from.into_iter().zip(row.counts_until);
-        let counted = days.map(|(from, until)| Counted { from, until }).collect();
-        let known = KnownTenant { seat_changes: count(row.seat_changes_known)?, counted };
-        recorded.tenants.insert(TenantId::from_uuid(row.tenant_id), known);
+        let tenant_id = TenantId::from_uuid(row.tenant_id);
+        let days = Counted::of_columns(row.counts_from, row.counts_until);
+        recorded.counted.tenants.insert(tenant_id, days);
+        let known = Known {
+            seat_changes: count(row.seat_changes_known)?,
+            mailbox_changes: count(row.mailbox_changes_known)?,
+            storage_sample: row.storage_sample_known,
+        };
+        recorded.logs.insert(tenant_id, known);
     }
     Ok(boundaries.into_values().collect())
 }
@@ -99,7 +108,7 @@ pub(super) async fn document_sums(
     Ok(sums)
 }
 
-/// Where the ledger and the documents differ, leg by leg. Where they do not, neither do balances.
+/// Where the ledger and what it was posted from differ, leg by leg.
 pub(super) async fn transfer_faults(
     tx: &mut SystemTx,
     reseller_id: ResellerId,
@@ -113,7 +122,14 @@ pub(super) async fn transfer_faults(
              from wholesale_invoices i
              cross join lateral (values ('net', 'revenue', i.net_minor), ('tax', 'tax_payable', i.tax_minor))
                leg (name, account, amount_minor)
-             where i.reseller_id = $1 and leg.amount_minor <> 0),
+             where i.reseller_id = $1 and leg.amount_minor <> 0
+             union all
+             select id, 'payment', 'cash', 'receivable', currency, amount_minor, received_on, created_at
+             from wholesale_payments where reseller_id = $1
+             union all
+             select f.id, 'refund', 'receivable', 'cash', p.currency, f.amount_minor, f.refunded_on, f.created_at
+             from wholesale_refunds f join wholesale_payments p on p.reseller_id = f.reseller_id and p.id = f.payment_id
+             where f.reseller_id = $1),
            posted as (
              select reference, code, debit_account, credit_account, currency, amount_minor, effective_on, posted_at
              from wholesale_transfers where reseller_id = $1)
@@ -129,16 +145,69 @@ pub(super) async fn transfer_faults(
     .fetch_all(tx.conn())
     .await
     .map_err(db::Error::from)?;
-    let faults = rows.into_iter().map(|row| {
-        let fault = match (row.is_missing, row.is_unfounded) {
-            (true, _) => Fault::Missing,
-            (_, true) => Fault::Unfounded,
-            _ => Fault::Differs,
-        };
-        let posted = Posted::Document(InvoiceId::from_uuid(row.reference));
-        Difference::Transfer { posted, code: row.code, fault }
-    });
+    let faults = rows.into_iter().map(|row| fault(row.reference, row.code, row.is_missing, row.is_unfounded));
     Ok(faults.collect())
+}
+
+/// The balances of the reseller with the operator that differ.
+pub(super) async fn balances_apart(
+    tx: &mut SystemTx,
+    reseller_id: ResellerId,
+) -> Result<Vec<Difference>, Error> {
+    let rows = sqlx::query_as!(
+        TwoBalances,
+        r#"with ledger as (
+             select side.account, t.currency, sum(side.amount_minor)::bigint as amount_minor
+             from wholesale_transfers t
+             cross join lateral (values (t.debit_account, t.amount_minor), (t.credit_account, - t.amount_minor))
+               side (account, amount_minor)
+             where t.reseller_id = $1 group by 1, 2),
+           entry as (
+             select side.account, i.currency, side.amount_minor
+             from wholesale_invoices i
+             cross join lateral (values ('receivable', i.total_minor), ('revenue', - i.net_minor), ('tax_payable', - i.tax_minor))
+               side (account, amount_minor)
+             where i.reseller_id = $1
+             union all
+             select side.account, p.currency, side.sign * p.amount_minor
+             from wholesale_payments p cross join lateral (values ('receivable', -1), ('cash', 1)) side (account, sign)
+             where p.reseller_id = $1
+             union all
+             select side.account, p.currency, side.sign * f.amount_minor
+             from wholesale_refunds f join wholesale_payments p on p.reseller_id = f.reseller_id and p.id = f.payment_id
+             cross join lateral (values ('receivable', 1), ('cash', -1)) side (account, sign)
+             where f.reseller_id = $1),
+           documents as (
+             select account, currency, sum(amount_minor)::bigint as amount_minor from entry group by 1, 2)
+           select '00000000-0000-0000-0000-000000000000'::uuid as "issuer_id!", account as "account!", currency as "currency!",
+             coalesce(ledger.amount_minor, 0) as "by_ledger!", coalesce(documents.amount_minor, 0) as "by_documents!"
+           from ledger full join documents using (account, currency)
+           where coalesce(ledger.amount_minor, 0) <> coalesce(documents.amount_minor, 0)
+           order by currency, account"#,
+        reseller_id.uuid()
+    )
+    .fetch_all(tx.conn())
+    .await
+    .map_err(db::Error::from)?;
+    rows.into_iter().map(TwoBalances::apart).collect()
+}
+
+/// The reseller's payments of which more was paid back than had arrived.
+pub(super) async fn over_refunded(
+    tx: &mut SystemTx,
+    reseller_id: ResellerId,
+) -> Result<Vec<Difference>, Error> {
+    let rows = sqlx::query_as!(
+        OverRefunded,
+        r#"select p.id, p.currency, p.amount_minor as received_minor, sum(r.amount_minor)::bigint as "refunded_minor!"
+           from wholesale_payments p join wholesale_refunds r on r.reseller_id = p.reseller_id and r.payment_id = p.id
+           where p.reseller_id = $1 group by p.reseller_id, p.id having sum(r.amount_minor) > p.amount_minor order by p.id"#,
+        reseller_id.uuid()
+    )
+    .fetch_all(tx.conn())
+    .await
+    .map_err(db::Error::from)?;
+    rows.into_iter().map(OverRefunded::difference).collect()
 }
 
 /// How many transfers the reseller has as the operator's customer.

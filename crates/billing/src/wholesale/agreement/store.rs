@@ -1,14 +1,16 @@
 //! SQL of agreements.
 
+use std::collections::BTreeSet;
+
 use db::SystemTx;
 use kernel::{PriceBookId, ResellerId, WholesaleAgreementId};
 use sqlx::types::chrono::{DateTime, NaiveDate, Utc};
 use uuid::Uuid;
 
 use super::{AgreedTerms, Agreement};
-use crate::Error;
 use crate::price_book::CycleLength;
-use crate::subscription::{StoredPrice, SubscribedPrice};
+use crate::subscription::store::Sold;
+use crate::{Error, subscription};
 
 struct Row {
     id: Uuid,
@@ -59,46 +61,34 @@ pub(crate) async fn find(tx: &mut SystemTx, reseller_id: ResellerId) -> Result<O
 /// Everything that was agreed, in that order.
 async fn terms(tx: &mut SystemTx, reseller_id: ResellerId) -> Result<Vec<AgreedTerms>, Error> {
     let rows = sqlx::query!(
-        r#"select w.starts_on, w.price_book_id, w.price_id, w.term_months, w.seats_committed, b.version, b.currency, b.tax_behavior, p.model,
-             p.unit_price::text, p.tier_limits as "tier_limits: Vec<Option<i32>>", p.tier_prices::text[] as "tier_prices!",
-             p.removal_policy, p.grace_days, p.suspension_policy
-           from wholesale_terms w
-           join price_books b on b.id = w.price_book_id
-           join prices p on p.price_book_id = w.price_book_id and p.id = w.price_id
+        r#"select w.starts_on, w.price_book_id, w.term_months, w.seats_committed, p."interval"
+           from wholesale_terms w join prices p on p.price_book_id = w.price_book_id and p.id = w.price_id
            where w.reseller_id = $1 order by w.ordinal"#,
         reseller_id.uuid()
     )
     .fetch_all(tx.conn())
     .await
     .map_err(db::Error::from)?;
-    rows.into_iter()
-        .map(|row| {
-            let price = SubscribedPrice::try_from(StoredPrice {
-                id: row.price_id,
-                currency: &row.currency,
-                tax_behavior: &row.tax_behavior,
-                model: &row.model,
-                unit_price: row.unit_price.as_deref(),
-                tier_limits: &row.tier_limits,
-                tier_prices: &row.tier_prices,
-                removal_policy: &row.removal_policy,
-                grace_days: row.grace_days,
-                suspension_policy: &row.suspension_policy,
-            })?;
-            Ok(AgreedTerms {
-                starts_on: row.starts_on,
-                price_book_id: PriceBookId::from_uuid(row.price_book_id),
-                price_book_version: row.version,
-                term_months: row.term_months,
-                seats_committed: row.seats_committed,
-                price,
-            })
+    let books: BTreeSet<_> = rows.iter().map(|row| PriceBookId::from_uuid(row.price_book_id)).collect();
+    let sold = subscription::store::sold(tx.conn(), &books.into_iter().collect::<Vec<_>>()).await?;
+    let terms = rows.into_iter().map(|row| {
+        let price_book_id = PriceBookId::from_uuid(row.price_book_id);
+        let interval = CycleLength::from_name(&row.interval).ok_or(Error::Stored("interval"))?;
+        let sold = sold.get(&(price_book_id, interval)).cloned().ok_or(Error::Stored("price"))?;
+        Ok(AgreedTerms {
+            starts_on: row.starts_on,
+            price_book_id,
+            price_book_version: sold.version,
+            term_months: row.term_months,
+            seats_committed: row.seats_committed,
+            price: sold.price,
+            beside: sold.beside,
         })
-        .collect()
+    });
+    terms.collect()
 }
 
-/// As [`find`], keeping runs and other writers away until the transaction ends; two that agree for the first time meet at
-/// the reseller's row.
+/// As [`held`]; two that agree for the first time meet at the reseller's row.
 pub(super) async fn find_locked(
     tx: &mut SystemTx,
     reseller_id: ResellerId,
@@ -107,6 +97,15 @@ pub(super) async fn find_locked(
         .fetch_optional(tx.conn())
         .await
         .map_err(db::Error::from)?;
+    held(tx, reseller_id).await
+}
+
+/// As [`find`], keeping runs and other writers away until the transaction ends. The reseller's own row, at which seats and
+/// stored bytes are counted, is nobody's to hold meanwhile: a run may take minutes.
+pub(in crate::wholesale) async fn held(
+    tx: &mut SystemTx,
+    reseller_id: ResellerId,
+) -> Result<Option<Agreement>, Error> {
     sqlx::query!("select id from wholesale_agreements where reseller_id = $1 for update", reseller_id.uuid())
         .fetch_optional(tx.conn())
         .await
@@ -124,41 +123,32 @@ pub(super) async fn is_billed(tx: &mut SystemTx, reseller_id: ResellerId) -> Res
     Ok(billed)
 }
 
-/// The price of an item in a book of the operator's, with the book's version.
-pub(super) async fn price(
+/// Whether the reseller has paid anything.
+pub(super) async fn is_paid(tx: &mut SystemTx, reseller_id: ResellerId) -> Result<bool, db::Error> {
+    let paid = sqlx::query_scalar!(
+        r#"select exists (select from wholesale_payments where reseller_id = $1) as "paid!""#,
+        reseller_id.uuid()
+    )
+    .fetch_one(tx.conn())
+    .await?;
+    Ok(paid)
+}
+
+/// What a book of the operator's sells for an interval, if its prices exclude tax.
+pub(super) async fn sold(
     tx: &mut SystemTx,
     book: PriceBookId,
     interval: CycleLength,
-    item: &str,
-) -> Result<Option<(i32, SubscribedPrice)>, Error> {
-    let row = sqlx::query!(
-        r#"select b.version, b.currency, b.tax_behavior, p.id, p.model, p.unit_price::text, p.tier_limits as "tier_limits: Vec<Option<i32>>",
-             p.tier_prices::text[] as "tier_prices!", p.removal_policy, p.grace_days, p.suspension_policy
-           from price_books b join prices p on p.price_book_id = b.id
-           where b.id = $1 and b.reseller_id is null and b.tax_behavior = 'exclusive' and p.item = $2 and p."interval" = $3"#,
-        book.uuid(),
-        item,
-        interval.as_str()
+) -> Result<Option<Sold>, Error> {
+    let is_operators = sqlx::query_scalar!(
+        r#"select exists (select from price_books where id = $1 and reseller_id is null and tax_behavior = 'exclusive') as "is!""#,
+        book.uuid()
     )
-    .fetch_optional(tx.conn())
+    .fetch_one(tx.conn())
     .await
     .map_err(db::Error::from)?;
-    row.map(|row| {
-        let price = SubscribedPrice::try_from(StoredPrice {
-            id: row.id,
-            currency: &row.currency,
-            tax_behavior: &row.tax_behavior,
-            model: &row.model,
-            unit_price: row.unit_price.as_deref(),
-            tier_limits: &row.tier_limits,
-            tier_prices: &row.tier_prices,
-            removal_policy: &row.removal_policy,
-            grace_days: row.grace_days,
-            suspension_policy: &row.suspension_policy,
-        })?;
-        Ok((row.version, price))
-    })
-    .transpose()
+    let mut sold = subscription::store::sold(tx.conn(), &[book]).await?;
+    Ok(sold.remove(&(book, interval)).filter(|_| is_operators))
 }
 
 /// Writes all of it but the terms; it is parked no more.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::{Days, NaiveDate};
 use db::SystemTx;
-use kernel::{InvoiceId, Money, ResellerId, TenantId};
+use kernel::{InvoiceId, Money, ResellerId};
 use serde_json::json;
 use tenancy::{Caller, Scope, event};
 
@@ -16,10 +16,10 @@ use crate::Error;
 use crate::invoice::tax::{Past, treatment_on};
 use crate::invoice::{Customer, DocumentKind, Issuer};
 use crate::ledger::{self, Posting};
-use crate::price_book::MAILBOX;
 use crate::profile::{self, DAYS_TO_PAY};
-use crate::rating::{Line, LineKind, PriceBasis, TaxedDocument};
+use crate::rating::{LineKind, PriceBasis, TaxedDocument};
 use crate::series::{self, OPERATOR};
+use crate::subscription::{RatedLine, in_words, storage_in_words};
 use crate::tax_rate::{self, TaxRate};
 
 /// Who documents are from and for, and by which rates they are taxed.
@@ -132,9 +132,9 @@ async fn drafts<'a>(
     documents: &'a [(NaiveDate, Vec<PartyLine>)],
 ) -> Result<Vec<Draft<'a>>, Error> {
     // Only a credit asks what there was before.
-    let credits =
-        documents.iter().flat_map(|(_, lines)| lines).filter(|(_, line)| line.charge.amount_minor < 0);
-    let credited: Vec<NaiveDate> = credits.map(|(_, line)| line.cycle.charged.start()).collect();
+    let lines = documents.iter().flat_map(|(_, lines)| lines).map(|line| &line.rated.line);
+    let credits = lines.filter(|line| line.charge.amount_minor < 0);
+    let credited: Vec<NaiveDate> = credits.map(|line| line.cycle.charged.start()).collect();
     let mut past = match credited.is_empty() {
         true => Past::default(),
         false => invoices::past(tx, agreement.reseller_id, &credited).await?,
@@ -164,15 +164,16 @@ async fn write(
     let mut shown = Vec::new();
     let mut before = None;
     for part in &draft.taxed.parts {
-        let (tenant_id, line) = draft.lines.get(part.line).ok_or(Error::Stored("line"))?;
-        let price = agreement.price_at(&line.rate.tariff).ok_or(Error::Stored("price"))?;
+        let of = draft.lines.get(part.line).ok_or(Error::Stored("line"))?;
+        let PartyLine { tenant_id, rated: RatedLine { item, line, .. } } = of;
+        let price = agreement.price_at(*item, &line.rate.tariff).ok_or(Error::Stored("price"))?;
         // The parts of a line share its days, which the first one counts.
         let is_first = before.replace(part.line) != Some(part.line);
         let counted = |count: i64| if is_first { count } else { 0 };
         let line_shown = WholesaleLine {
             tenant: tenant_id.map(|id| names.of(id)).transpose()?,
-            description: describe(*tenant_id, line, draft.lines, agreement),
-            item: MAILBOX.into(),
+            description: describe(of, draft.lines, agreement),
+            item: item.as_str().into(),
             kind: line.kind,
             period: line.charge.period,
             quantity: counted(line.charge.quantity),
@@ -212,34 +213,38 @@ async fn write(
     if left > 0 { Err(Error::Stored("sum of credits")) } else { Ok(()) }
 }
 
-fn describe(tenant: Option<TenantId>, line: &Line, all: &[PartyLine], agreement: &Agreement) -> String {
+fn describe(of: &PartyLine, all: &[PartyLine], agreement: &Agreement) -> String {
+    let PartyLine { tenant_id, rated: RatedLine { item, line, gib } } = of;
     let period = line.charge.period;
-    let last_day = period.end().pred_opt().unwrap_or(period.end());
-    let days = format!("{} to {last_day}", period.start());
+    if let Some(gib) = gib {
+        return storage_in_words(line, *gib);
+    }
+    let (items, days) = (item.in_words(), in_words(period));
     if line.charge.quantity == 0 {
-        let whose = if tenant.is_some() { "mailboxes" } else { "mailboxes committed and not used" };
-        return format!("{whose}, at the price of the new total, {days}");
+        let whose = if tenant_id.is_some() { "" } else { " committed and not used" };
+        return format!("{items}{whose}, at the price of the new total, {days}");
     }
     // A change of the price takes the days off at the old one and puts them on at the new one.
     let is_repriced = line.kind != LineKind::Recurring
-        && all.iter().any(|(whose, other)| {
-            *whose == tenant
+        && all.iter().any(|PartyLine { tenant_id: whose, rated }| {
+            let other = &rated.line;
+            whose == tenant_id
+                && rated.item == *item
                 && other.cycle == line.cycle
                 && other.rate != line.rate
                 && other.charge.period.start() < period.end()
                 && period.start() < other.charge.period.end()
         });
-    let what = match (tenant, line.kind, is_repriced) {
-        (Some(_), LineKind::Recurring, _) => format!("mailboxes, per {}", agreement.interval.as_str()),
-        (Some(_), LineKind::Proration, false) => "mailboxes added".to_owned(),
-        (Some(_), LineKind::Credit, false) => "mailboxes removed".to_owned(),
-        (Some(_), LineKind::Proration, true) => "mailboxes at the new price".to_owned(),
-        (Some(_), LineKind::Credit, true) => "mailboxes at the former price, unused".to_owned(),
-        (None, LineKind::Recurring, _) => {
-            format!("mailboxes committed and not used, per {}", agreement.interval.as_str())
-        }
-        (None, LineKind::Proration, _) => "mailboxes committed and not used any more".to_owned(),
-        (None, LineKind::Credit, _) => "mailboxes committed and used after all".to_owned(),
+    let each = || format!(", per {}", agreement.interval.as_str());
+    let what = match (tenant_id, line.kind, is_repriced) {
+        (Some(_), LineKind::Recurring | LineKind::Usage, _) => each(),
+        (Some(_), LineKind::Proration, false) => " added".to_owned(),
+        (Some(_), LineKind::Credit, false) => " removed".to_owned(),
+        (Some(_), LineKind::Proration, true) => " at the new price".to_owned(),
+        (Some(_), LineKind::Credit, true) => " at the former price, unused".to_owned(),
+        (None, LineKind::Recurring | LineKind::Usage, _) => format!(" committed and not used{}", each()),
+        (None, LineKind::Proration, _) => " committed and not used any more".to_owned(),
+        (None, LineKind::Credit, _) => " committed and used after all".to_owned(),
     };
-    format!("{what}, {days}")
+    format!("{items}{what}, {days}")
 }

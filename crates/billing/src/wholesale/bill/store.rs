@@ -7,13 +7,16 @@ use kernel::{ResellerId, TenantId};
 use sqlx::types::chrono::{DateTime, NaiveDate, Utc};
 use uuid::Uuid;
 
-use super::super::counted::{Below, Counted};
+use super::super::counted::{Below, Counted, CountedAt};
 use super::super::invoice::Named;
-use super::super::rate::PartyLine;
+use super::super::logs::Known;
+use super::super::rate::{BilledLines, PartyLine};
 use crate::Error;
-use crate::price_book::store::tariff;
+use crate::price_book::Item;
+use crate::price_book::store::{item, tariff};
 use crate::profile;
 use crate::rating::{Billed, Cycle, CycleState, Rate, Span};
+use crate::subscription::Cycles;
 
 /// Locks the agreement's row and says whether it is parked; `None` when somebody else holds it, unless that is waited for: at
 /// most half a minute, after which it is an error.
@@ -92,86 +95,87 @@ pub(crate) async fn below(tx: &mut SystemTx, reseller_id: ResellerId) -> Result<
     Ok(below.collect())
 }
 
-/// The cycles opened so far, oldest first, with nothing billed of them.
-pub(crate) async fn cycles(
-    tx: &mut SystemTx,
-    reseller_id: ResellerId,
-    item: &str,
-) -> Result<Vec<CycleState>, Error> {
+/// The cycles of each item opened so far, oldest first, with nothing billed of them.
+pub(crate) async fn cycles(tx: &mut SystemTx, reseller_id: ResellerId) -> Result<Cycles, Error> {
     let rows = sqlx::query!(
-        r#"select lower(days) as "start!", upper(days) as "end!", lower(whole) as "whole_start!",
+        r#"select item, lower(days) as "start!", upper(days) as "end!", lower(whole) as "whole_start!",
              upper(whole) as "whole_end!", time_zone as "time_zone!"
-           from wholesale_coverage where reseller_id = $1 and item = $2 and kind = 'cycle' order by days"#,
+           from wholesale_coverage where reseller_id = $1 and kind = 'cycle' order by days"#,
         reseller_id.uuid(),
-        item
     )
     .fetch_all(tx.conn())
     .await
     .map_err(db::Error::from)?;
-    rows.into_iter()
-        .map(|row| {
-            let charged = Span::new(row.start, row.end).ok_or(Error::Stored("cycle"))?;
-            let whole = Span::new(row.whole_start, row.whole_end).ok_or(Error::Stored("cycle"))?;
-            let zone = row.time_zone.parse().map_err(|_| Error::Stored("time zone"))?;
-            Ok(CycleState { cycle: Cycle { charged, whole }, zone, billed: Vec::new() })
-        })
-        .collect()
+    let mut cycles = Cycles::new();
+    for row in rows {
+        let charged = Span::new(row.start, row.end).ok_or(Error::Stored("cycle"))?;
+        let whole = Span::new(row.whole_start, row.whole_end).ok_or(Error::Stored("cycle"))?;
+        let zone = row.time_zone.parse().map_err(|_| Error::Stored("time zone"))?;
+        let state = CycleState { cycle: Cycle { charged, whole }, zone, billed: Vec::new() };
+        cycles.entry(item(&row.item)?).or_default().push(state);
+    }
+    Ok(cycles)
 }
 
-/// What was billed so far, by tenant and by the first day of its cycle.
-pub(super) type BilledLines = BTreeMap<Option<TenantId>, BTreeMap<NaiveDate, Vec<Billed>>>;
-
-/// Every line billed so far.
+/// Every line billed so far, by tenant.
 pub(super) async fn billed_lines(
     tx: &mut SystemTx,
     reseller_id: ResellerId,
-    item: &str,
-) -> Result<BilledLines, Error> {
+) -> Result<BTreeMap<Option<TenantId>, BilledLines>, Error> {
     let rows = sqlx::query!(
-        r#"select l.tenant_id, lower(l.cycle) as "cycle!", lower(l.period) as "start!", upper(l.period) as "end!", l.quantity,
+        r#"select l.tenant_id, l.item, lower(l.cycle) as "cycle!", lower(l.period) as "start!", upper(l.period) as "end!", l.quantity,
              l.amount_minor, p.model, p.unit_price::text, p.tier_limits as "tier_limits: Vec<Option<i32>>",
              p.tier_prices::text[] as "tier_prices!"
            from wholesale_invoice_lines l join prices p on p.id = l.price_id
-           where l.reseller_id = $1 and l.item = $2"#,
+           where l.reseller_id = $1"#,
         reseller_id.uuid(),
-        item
     )
     .fetch_all(tx.conn())
     .await
     .map_err(db::Error::from)?;
-    let mut lines = BilledLines::new();
+    let mut lines = BTreeMap::<Option<TenantId>, BilledLines>::new();
     for row in rows {
         let period = Span::new(row.start, row.end).ok_or(Error::Stored("period"))?;
         let tariff = tariff(&row.model, row.unit_price.as_deref(), &row.tier_limits, &row.tier_prices)?;
         let rate = Rate::from(tariff);
         let (quantity, amount_minor) = (row.quantity, row.amount_minor);
         let billed = Billed { rate, period, quantity, amount_minor, discount_minor: 0 };
-        let tenant_id = row.tenant_id.map(TenantId::from_uuid);
-        lines.entry(tenant_id).or_default().entry(row.cycle).or_default().push(billed);
+        let of_tenant = lines.entry(row.tenant_id.map(TenantId::from_uuid)).or_default();
+        of_tenant.entry(item(&row.item)?).or_default().entry(row.cycle).or_default().push(billed);
     }
     Ok(lines)
 }
 
-/// The boundary up to which changes have been billed.
-pub(super) async fn changes_billed_until(
+/// The last boundary that was billed, if one was, and on which days each tenant counted then.
+pub(super) async fn last_billed(
     tx: &mut SystemTx,
     reseller_id: ResellerId,
-    item: &str,
-) -> Result<Option<NaiveDate>, db::Error> {
-    let until = sqlx::query_scalar!(
-        "select max(upper(days)) from wholesale_coverage where reseller_id = $1 and item = $2 and kind = 'changes'",
-        reseller_id.uuid(),
-        item
+) -> Result<Option<CountedAt>, db::Error> {
+    let last = sqlx::query_scalar!(
+        "select max(boundary) from wholesale_boundaries where reseller_id = $1",
+        reseller_id.uuid()
     )
     .fetch_one(tx.conn())
     .await?;
-    Ok(until)
+    let Some(boundary) = last else { return Ok(None) };
+    let rows = sqlx::query!(
+        r#"select tenant_id, counts_from, counts_until as "counts_until: Vec<Option<NaiveDate>>"
+           from wholesale_boundary_tenants where reseller_id = $1 and boundary = $2"#,
+        reseller_id.uuid(),
+        boundary
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    let tenants = rows.into_iter().map(|row| {
+        (TenantId::from_uuid(row.tenant_id), Counted::of_columns(row.counts_from, row.counts_until))
+    });
+    Ok(Some(CountedAt { boundary, tenants: tenants.collect() }))
 }
 
 pub(super) async fn cover_cycle(
     tx: &mut SystemTx,
     reseller_id: ResellerId,
-    item: &str,
+    item: Item,
     state: &CycleState,
 ) -> Result<(), db::Error> {
     let Cycle { charged, whole } = state.cycle;
@@ -179,7 +183,7 @@ pub(super) async fn cover_cycle(
         "insert into wholesale_coverage (reseller_id, item, kind, days, whole, time_zone)
          values ($1, $2, 'cycle', daterange($3, $4), daterange($5, $6), $7)",
         reseller_id.uuid(),
-        item,
+        item.as_str(),
         charged.start(),
         charged.end(),
         whole.start(),
@@ -191,16 +195,19 @@ pub(super) async fn cover_cycle(
     Ok(())
 }
 
+/// Every item's.
 pub(super) async fn cover_changes(
     tx: &mut SystemTx,
     reseller_id: ResellerId,
-    item: &str,
+    items: &BTreeSet<Item>,
     days: Span,
 ) -> Result<(), db::Error> {
+    let items: Vec<String> = items.iter().map(|item| item.as_str().to_owned()).collect();
     sqlx::query!(
-        "insert into wholesale_coverage (reseller_id, item, kind, days) values ($1, $2, 'changes', daterange($3, $4))",
+        "insert into wholesale_coverage (reseller_id, item, kind, days)
+         select $1, item, 'changes', daterange($3, $4) from unnest($2::text[]) of (item)",
         reseller_id.uuid(),
-        item,
+        &items,
         days.start(),
         days.end(),
     )
@@ -229,25 +236,28 @@ pub(super) async fn record_boundary(
     Ok(())
 }
 
-/// Records what was known of a tenant at a boundary: so many seat changes, and the days on which it counted.
+/// Records what was known of a tenant at a boundary: so much of its logs, and the days on which it counted.
 pub(super) async fn record_tenant(
     tx: &mut SystemTx,
     reseller_id: ResellerId,
     boundary: NaiveDate,
     tenant_id: TenantId,
-    seat_changes_known: usize,
+    known: Known,
     counted: &[Counted],
 ) -> Result<(), Error> {
-    let seat_changes_known = i64::try_from(seat_changes_known).map_err(|_| Error::Stored("event log"))?;
+    let count = |known: usize| i64::try_from(known).map_err(|_| Error::Stored("event log"));
     let from: Vec<NaiveDate> = counted.iter().map(|days| days.from).collect();
     let until: Vec<Option<NaiveDate>> = counted.iter().map(|days| days.until).collect();
     sqlx::query!(
-        "insert into wholesale_boundary_tenants (reseller_id, boundary, tenant_id, seat_changes_known, counts_from, counts_until)
-         values ($1, $2, $3, $4, $5, $6)",
+        "insert into wholesale_boundary_tenants (reseller_id, boundary, tenant_id, seat_changes_known, mailbox_changes_known,
+           storage_sample_known, counts_from, counts_until)
+         values ($1, $2, $3, $4, $5, $6, $7, $8)",
         reseller_id.uuid(),
         boundary,
         tenant_id.uuid(),
-        seat_changes_known,
+        count(known.seat_changes)?,
+        count(known.mailbox_changes)?,
+        known.storage_sample,
         &from,
         &until as _,
     )
@@ -278,7 +288,7 @@ pub(super) async fn names(
     let reseller = profile::store::reseller_name(tx.conn(), reseller_id).await?.ok_or(Error::NotFound)?;
     let ids: BTreeSet<Uuid> = documents
         .iter()
-        .flat_map(|(_, lines)| lines.iter().filter_map(|(tenant, _)| tenant.map(TenantId::uuid)))
+        .flat_map(|(_, lines)| lines.iter().filter_map(|line| line.tenant_id.map(TenantId::uuid)))
         .collect();
     let ids: Vec<Uuid> = ids.into_iter().collect();
     let rows = sqlx::query!("select id, name from tenants where id = any ($1)", &ids)

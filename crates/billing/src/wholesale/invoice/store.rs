@@ -11,10 +11,11 @@ use uuid::Uuid;
 use super::{Named, NewInvoice, WholesaleInvoice, WholesaleLine};
 use crate::Error;
 use crate::invoice::store::group;
-use crate::invoice::tax::Past;
+use crate::invoice::tax::{OfCycle, Past};
 use crate::invoice::{Customer, DocumentKind, InvoiceTax, Issuer};
 use crate::profile::store::read;
 use crate::rating::{Cycle, GroupTotal, LineKind, Span, TaxLine, UnitPrice};
+use crate::receivable::Receivables;
 use crate::series::OPERATOR;
 
 /// Writes a document with its number.
@@ -137,7 +138,7 @@ pub(in crate::wholesale) async fn past(
 ) -> Result<Past, Error> {
     let mut past = Past::default();
     let lines = sqlx::query!(
-        r#"select lower(l.cycle) as "cycle!", l.tax_category, l.tax_rate::text as "tax_rate!", l.amount_minor
+        r#"select l.item, lower(l.cycle) as "cycle!", l.tax_category, l.tax_rate::text as "tax_rate!", l.amount_minor
            from wholesale_invoice_lines l
            join wholesale_invoices i on i.reseller_id = l.reseller_id and i.id = l.invoice_id
            where l.reseller_id = $1 and lower(l.cycle) = any ($2) order by i.issued_on, l.position"#,
@@ -150,7 +151,7 @@ pub(in crate::wholesale) async fn past(
     for row in lines {
         let line =
             TaxLine { group: group(&row.tax_category, &row.tax_rate)?, amount_minor: row.amount_minor };
-        past.history.cycles.entry(row.cycle).or_default().push(line);
+        past.history.cycles.entry(OfCycle { item: row.item, starts_on: row.cycle }).or_default().push(line);
     }
     let groups = sqlx::query!(
         r#"select t.category, t.rate::text as "rate!", sum(t.taxable_minor)::bigint as "taxable!", sum(t.tax_minor)::bigint as "tax!",
@@ -292,9 +293,10 @@ async fn with_lines(
     rows: Vec<Row>,
 ) -> Result<Vec<WholesaleInvoice>, Error> {
     let ids = rows.iter().map(|row| row.id).collect::<Vec<_>>();
+    let receivables = Receivables::of_reseller(tx, reseller_id).await?;
     let mut invoices = BTreeMap::new();
     for row in rows {
-        invoices.insert(row.id, invoice(reseller_id, row)?);
+        invoices.insert(row.id, invoice(reseller_id, row, &receivables)?);
     }
     let lines = sqlx::query!(
         r#"select invoice_id, tenant_id, tenant_name, item, kind, description, lower(period) as "start!", upper(period) as "end!",
@@ -365,11 +367,15 @@ fn unit_price(text: Option<&str>) -> Result<Option<UnitPrice>, Error> {
     text.map(|text| text.parse().map_err(|_| Error::Stored("unit price"))).transpose()
 }
 
-fn invoice(reseller_id: ResellerId, row: Row) -> Result<WholesaleInvoice, Error> {
+fn invoice(reseller_id: ResellerId, row: Row, receivables: &Receivables) -> Result<WholesaleInvoice, Error> {
     let kind = DocumentKind::from_name(&row.kind).ok_or(Error::Stored("document kind"))?;
+    let id = InvoiceId::from_uuid(row.id);
+    let is_owed = kind == DocumentKind::Invoice;
+    let due_minor = if is_owed { receivables.due_minor(id) } else { 0 };
+    let paid_minor = if is_owed { row.total_minor - due_minor } else { 0 };
     let currency = row.currency.parse().map_err(|_| Error::Stored("currency"))?;
     Ok(WholesaleInvoice {
-        id: InvoiceId::from_uuid(row.id),
+        id,
         number: kind.number(row.number),
         kind,
         issuer: Issuer {
@@ -385,7 +391,7 @@ fn invoice(reseller_id: ResellerId, row: Row) -> Result<WholesaleInvoice, Error>
         currency,
         issued_on: row.issued_on,
         due_on: row.due_on,
-        status: row.status,
+        status: if is_owed && due_minor == 0 { "paid".to_owned() } else { row.status },
         corrects: Vec::new(),
         lines: Vec::new(),
         taxes: Vec::new(),
@@ -393,5 +399,7 @@ fn invoice(reseller_id: ResellerId, row: Row) -> Result<WholesaleInvoice, Error>
         net: Money::new(row.net_minor, currency),
         tax: Money::new(row.tax_minor, currency),
         total: Money::new(row.total_minor, currency),
+        paid: Money::new(paid_minor, currency),
+        due: Money::new(due_minor, currency),
     })
 }

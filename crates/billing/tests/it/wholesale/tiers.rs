@@ -33,7 +33,7 @@ async fn reconciled(world: &World, reseller: &Reseller) -> Vec<i64> {
         let amount = |row: &str| {
             let row: serde_json::Value = serde_json::from_str(row).unwrap();
             assert_eq!(
-                row["seats"].as_i64().unwrap() * row["days"].as_i64().unwrap(),
+                row["quantity"].as_i64().unwrap() * row["days"].as_i64().unwrap(),
                 row["seat_days"].as_i64().unwrap()
             );
             row["amount_minor"].as_i64().unwrap()

@@ -1,6 +1,9 @@
 //! What was billed wholesale is verified.
 
+use billing::payment::NewTransfer;
+
 use super::*;
+use crate::payment::{euro, nobody};
 
 #[tokio::test]
 async fn what_somebody_changed_by_hand_is_found() {
@@ -13,6 +16,17 @@ async fn what_somebody_changed_by_hand_is_found() {
     run(&world, "2026-01-01").await;
     at(&world, "2026-02-01T12:00");
     run(&world, "2026-02-01").await;
+    let ctx = world.operator.enter_reseller(world.reseller.id).await.unwrap();
+    let new = NewTransfer {
+        amount: euro(1500),
+        reference: String::new(),
+        received_on: "2026-02-01".into(),
+        invoice_id: None,
+    };
+    let payment = billing::wholesale::payment::record(&ctx, new).await.unwrap();
+    billing::payment::refund(&world.operator, &nobody(), payment.id, Some(euro(400)), String::new())
+        .await
+        .unwrap();
     assert_eq!(verified(&world).await.agreements, 1);
     let owner = sqlx::PgPool::connect(&world.test_db.url()).await.unwrap();
     for table in [
@@ -22,6 +36,8 @@ async fn what_somebody_changed_by_hand_is_found() {
         "invoices",
         "boundary_tenants",
         "agreements",
+        "payments",
+        "refunds",
         "coverage",
     ] {
         let statement = format!("alter table wholesale_{table} no force row level security");
@@ -69,6 +85,26 @@ const TAMPERING: &[(&str, &str, &str)] = &[
         "update wholesale_transfers set amount_minor = amount_minor + 1",
         "update wholesale_transfers set amount_minor = amount_minor - 1",
         "in the ledger is not what it was posted from",
+    ),
+    (
+        "update wholesale_payments set amount_minor = amount_minor + 1",
+        "update wholesale_payments set amount_minor = amount_minor - 1",
+        "cash of rsl_00000000000000000000000000000000 is 11.00 EUR by the ledger, 11.01 EUR by",
+    ),
+    (
+        "update wholesale_transfers set effective_on = effective_on - 1 where code = 'payment'",
+        "update wholesale_transfers set effective_on = effective_on + 1 where code = 'payment'",
+        ": payment in the ledger is not what it was posted from",
+    ),
+    (
+        "update wholesale_refunds set id = gen_random_uuid()",
+        "update wholesale_refunds set id = (select reference from wholesale_transfers where code = 'refund')",
+        ": refund is not in the ledger",
+    ),
+    (
+        "update wholesale_refunds set amount_minor = amount_minor + 1101",
+        "update wholesale_refunds set amount_minor = amount_minor - 1101",
+        "15.01 EUR of it went back, and 15.00 EUR had arrived",
     ),
     (
         "update wholesale_invoices set number = 7 where number = 2",

@@ -6,7 +6,7 @@ use db::Error;
 use kernel::{GroupId, MailboxId, UserId};
 use uuid::Uuid;
 
-use super::Entry;
+use super::{Entry, Lookup};
 use crate::TenantTx;
 
 /// The personal mailboxes of those entries that are users who are there.
@@ -62,4 +62,39 @@ pub(super) async fn entries(
         found.entry(GroupId::from_uuid(row.group_id)).or_default().insert(entry, row.display_name);
     }
     Ok(found)
+}
+
+/// How many groups there are to look at.
+pub(super) async fn count(tx: &mut TenantTx, lookup: &Lookup) -> Result<i64, Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let (user_id, group_id) = lookup.member_ids();
+    let count = sqlx::query_scalar!(
+        r#"select count(*) as "count!" from groups g
+           where g.tenant_id = $1 and ($2::text is null or g.external_id = $2)
+             and ($3::text is null or lower(g.display_name) = lower($3))
+             and (coalesce($4::uuid, $5::uuid) is null or g.id in (
+               select gm.group_id from group_members gm where gm.tenant_id = $1 and gm.member_id = any (array(
+                 select m.id from mailboxes m where m.tenant_id = $1 and m.user_id = $4 union all select $5::uuid))))"#,
+        tenant_id,
+        lookup.external_id,
+        lookup.display_name,
+        user_id,
+        group_id
+    )
+    .fetch_one(tx.conn())
+    .await?;
+    Ok(count)
+}
+
+/// The id of the group with so many before it.
+pub(super) async fn nth(tx: &mut TenantTx, offset: i64) -> Result<Option<Uuid>, Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let id = sqlx::query_scalar!(
+        "select id from groups where tenant_id = $1 order by id offset $2 limit 1",
+        tenant_id,
+        offset
+    )
+    .fetch_optional(tx.conn())
+    .await?;
+    Ok(id)
 }

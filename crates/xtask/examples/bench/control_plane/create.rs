@@ -22,7 +22,7 @@ pub(crate) async fn run(bed: &Bed) -> Result<()> {
         per_run: 1.0,
         own: Script::prepared(statements::create_users(1)),
         own_target: Target::None,
-        whole: Script::prepared(statements::request(&statements::create_users(1))),
+        whole: Script::prepared(statements::writing(&statements::create_users(1))),
         whole_target: Target::AtLeast(0.5),
         variables: &[("seats", "1".to_owned())],
     };
@@ -31,7 +31,7 @@ pub(crate) async fn run(bed: &Bed) -> Result<()> {
         name: "users.create_batch",
         per_run: f64::from(BATCH),
         own: Script::executed(&statements::create_users(BATCH)),
-        whole: Script::executed(&statements::request(&statements::create_users(BATCH))),
+        whole: Script::executed(&statements::writing(&statements::create_users(BATCH))),
         whole_target: Target::AtLeast(0.8),
         variables: &[("seats", BATCH.to_string())],
         ..single

@@ -31,7 +31,7 @@ pub(crate) async fn run(bed: &Bed) -> Result<()> {
         per_run: 1.0,
         own: Script::prepared(statements::get_user()),
         own_target: Target::AtLeast(0.5),
-        whole: Script::prepared(statements::request(&statements::get_user())),
+        whole: Script::prepared(statements::reading(&statements::get_user())),
         whole_target: Target::None,
         variables: &[("user_id", last.uuid().to_string())],
     };
@@ -39,7 +39,7 @@ pub(crate) async fn run(bed: &Bed) -> Result<()> {
     let page = Comparison {
         name: "users.list",
         own: Script::prepared(statements::list_users()),
-        whole: Script::prepared(statements::request(&statements::list_users())),
+        whole: Script::prepared(statements::reading(&statements::list_users())),
         variables: &[
             ("after", last.uuid().to_string()),
             // The page and one more, which tells whether there is another.

@@ -4,9 +4,26 @@
 //! Where the server binds a parameter, a script names a variable, or makes the value in the statement: pgbench has
 //! neither uuids nor times nor nulls to bind. Ids are in the order of time, as the server's are.
 
-/// `auth::bearer` for an API key, then `Caller::enter`, before an operation's own transaction.
-pub(super) fn request(own: &str) -> String {
-    format!("{AUTHENTICATE}{ENTER}{own}")
+/// `auth::bearer_towards` for an API key, then `Caller::enter`, before the own transaction of an operation that changes something.
+pub(super) fn writing(own: &str) -> String {
+    format!("{}{ENTER}{own}", look_up("null"))
+}
+
+/// The same for one that only reads: where the tenant is comes along with the key.
+pub(super) fn reading(own: &str) -> String {
+    format!("{}{own}", look_up(":tenant_id"))
+}
+
+/// `auth::store::keys_with_places` by a `db::SystemRead`, whose role the session has, for one request.
+fn look_up(tenant_id: &str) -> String {
+    format!(
+        "select q.place, k.id, k.role, k.reseller_id, k.tenant_id, k.actions, k.expires_at, k.networks, k.description,
+  k.last_used_at, k.last_used_from, k.revoked_at, k.created_at, k.secret_hash,
+  t.reseller_id, t.reseller_path, t.time_zone, t.test_clock, t.suspended_capabilities, t.status = 'deleted'
+from unnest(array[:key_id::uuid], array[{tenant_id}::uuid]) with ordinality q (key_id, tenant_id, place)
+join api_keys k on k.id = q.key_id
+left join tenants t on t.id = q.tenant_id;\n"
+    )
 }
 
 /// `user::create` of one, `user::create_batch` of more.
@@ -45,12 +62,7 @@ const BEGIN: &str = "begin;
 select set_config('role', 'pillarbox_tenant', true), set_config('app.tenant_id', :tenant_id::text, true);
 ";
 
-/// `api_key::store::find` by a `db::SystemRead`, whose role the session has.
-const AUTHENTICATE: &str = "select id, role, reseller_id, tenant_id, actions, expires_at, networks, description, last_used_at, last_used_from,
-  revoked_at, created_at, secret_hash from api_keys where id = :key_id;
-";
-
-/// `tenant::store::place` by the same.
+/// `tenant::store::places` by the same.
 const ENTER: &str = "select reseller_id, reseller_path, time_zone, test_clock, suspended_capabilities, status = 'deleted',
   array(select mailbox_id from mailbox_delegates md where md.tenant_id = :tenant_id and md.user_id = null and 'read' = any (md.rights))
   from tenants where id = :tenant_id;
