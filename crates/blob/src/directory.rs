@@ -1,12 +1,13 @@
 //! Objects as files: the embedded default.
 //!
 //! ```text
-//! <root>/tenants/<uuid>/bodies/<uuid>    objects, each under its key
+//! <root>/packs/<uuid>                    objects, each under its key
+//! <root>/tenants/<uuid>/packs/<uuid>
 //! <root>/tenants/<uuid>/keys/<uuid>
 //! <root>/tmp/put-*                       objects being written
 //! <root>/tmp/lock                        held, shared, by every process that has the store open
 //! ```
-//! A listing's page reads the names of the tenant's whole folder; everything else costs its own object only.
+//! A listing's page reads the names of whole folders; everything else costs its own object only.
 
 use std::collections::HashSet;
 use std::fs::{self, File, TryLockError};
@@ -21,7 +22,7 @@ use bytes::Bytes;
 use kernel::TenantId;
 use uuid::Uuid;
 
-use crate::key::{FOLDERS, parse_uuid};
+use crate::key::{Folder, parse_uuid};
 use crate::{BlobKey, BlobStore, Cause, Error, KeyPage, KeyPrefix, PAGE_KEYS};
 
 const TEMP_PREFIX: &str = "put-";
@@ -201,25 +202,25 @@ impl Inner {
 
     fn list(&self, prefix: KeyPrefix, after: Option<&str>) -> Result<KeyPage, Error> {
         self.check_present()?;
-        let tenants = match prefix {
-            KeyPrefix::All => self.ids_in(&self.root.join("tenants"))?,
-            KeyPrefix::Tenant(tenant) => vec![tenant.uuid()],
+        let folders = match prefix {
+            KeyPrefix::All => {
+                let tenants = self.ids_in(&self.root.join("tenants"))?.into_iter().map(TenantId::from_uuid);
+                std::iter::once(Folder::Packs(None)).chain(tenants.flat_map(Folder::of)).collect()
+            }
+            KeyPrefix::Tenant(tenant) => Folder::of(tenant).to_vec(),
         };
         let after = after.unwrap_or_default();
         let mut keys = Vec::new();
-        for tenant in tenants.into_iter().map(TenantId::from_uuid) {
-            let text = KeyPrefix::Tenant(tenant).to_string();
-            // A text that is greater than this prefix and does not begin with it is greater than every key under it.
+        for folder in folders {
+            let text = folder.to_string();
+            // A text that is greater than this one and does not begin with it is greater than every key in the folder.
             if after > text.as_str() && !after.starts_with(&text) {
                 continue;
             }
-            for folder in FOLDERS {
-                let ids = self.ids_in(&self.root.join(&text).join(folder))?;
-                let found = ids.into_iter().filter_map(|id| BlobKey::in_folder(tenant, folder, id));
-                // One more than fits tells whether there is a next page.
-                let wanted = PAGE_KEYS + 1 - keys.len();
-                keys.extend(found.skip_while(|key| key.to_string().as_str() <= after).take(wanted));
-            }
+            let found = self.ids_in(&self.root.join(&text))?.into_iter().map(|id| folder.key(id));
+            // One more than fits tells whether there is a next page.
+            let wanted = PAGE_KEYS + 1 - keys.len();
+            keys.extend(found.skip_while(|key| key.to_string().as_str() <= after).take(wanted));
             if keys.len() > PAGE_KEYS {
                 keys.truncate(PAGE_KEYS);
                 let next = keys.last().map(ToString::to_string);

@@ -3,18 +3,18 @@
 use std::fmt;
 use std::str::FromStr;
 
-use kernel::{BlobId, TenantId, WrappedKeyId};
+use kernel::{PackId, TenantId, WrappedKeyId};
 use uuid::Uuid;
 
 /// The name of an object.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum BlobKey {
-    /// A message as it was taken in: `tenants/<uuid>/bodies/<uuid>`.
-    Body {
-        /// Whose message it is.
-        tenant: TenantId,
-        /// The body's own id.
-        blob: BlobId,
+    /// A pack of message bodies: `packs/<uuid>`, or `tenants/<uuid>/packs/<uuid>` when all of it is one tenant's.
+    Pack {
+        /// The tenant whose all of it is, if it lies with what else is theirs.
+        owner: Option<TenantId>,
+        /// The pack's own id.
+        pack: PackId,
     },
     /// A tenant's data key, wrapped: `tenants/<uuid>/keys/<uuid>`.
     WrappedKey {
@@ -25,34 +25,58 @@ pub enum BlobKey {
     },
 }
 
-const BODIES: &str = "bodies";
+/// A folder that holds objects of one kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Folder {
+    /// Wrapped keys of a tenant.
+    Keys(TenantId),
+    /// Packs, of one tenant or of nobody's own.
+    Packs(Option<TenantId>),
+}
+
 const KEYS: &str = "keys";
+const PACKS: &str = "packs";
 
-/// The folders of a tenant, in the order of their names.
-pub(crate) const FOLDERS: [&str; 2] = [BODIES, KEYS];
-
-impl BlobKey {
-    /// The key of what a tenant's folder holds under an id; `None` if it is none of [`FOLDERS`].
-    pub(crate) fn in_folder(tenant: TenantId, folder: &str, id: Uuid) -> Option<Self> {
-        match folder {
-            BODIES => Some(Self::Body { tenant, blob: BlobId::from_uuid(id) }),
-            KEYS => Some(Self::WrappedKey { tenant, key: WrappedKeyId::from_uuid(id) }),
-            _ => None,
-        }
+impl Folder {
+    /// A tenant's folders, in the order of their texts.
+    pub(crate) fn of(tenant: TenantId) -> [Self; 2] {
+        [Self::Keys(tenant), Self::Packs(Some(tenant))]
     }
 
+    /// The key of what it holds under an id.
+    pub(crate) fn key(self, id: Uuid) -> BlobKey {
+        match self {
+            Self::Keys(tenant) => BlobKey::WrappedKey { tenant, key: WrappedKeyId::from_uuid(id) },
+            Self::Packs(owner) => BlobKey::Pack { owner, pack: PackId::from_uuid(id) },
+        }
+    }
+}
+
+impl fmt::Display for Folder {
+    /// The text that all keys in it begin with, up to and with a slash.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Keys(tenant) => write!(f, "{}{KEYS}/", KeyPrefix::Tenant(*tenant)),
+            Self::Packs(Some(tenant)) => write!(f, "{}{PACKS}/", KeyPrefix::Tenant(*tenant)),
+            Self::Packs(None) => write!(f, "{PACKS}/"),
+        }
+    }
+}
+
+impl BlobKey {
     /// A key that no object ever has.
     pub(crate) fn nil() -> Self {
-        Self::Body { tenant: TenantId::from_uuid(Uuid::nil()), blob: BlobId::from_uuid(Uuid::nil()) }
+        Self::Pack { owner: None, pack: PackId::from_uuid(Uuid::nil()) }
     }
 }
 
 impl fmt::Display for BlobKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Body { tenant, blob } => write!(f, "tenants/{}/{BODIES}/{}", tenant.uuid(), blob.uuid()),
-            Self::WrappedKey { tenant, key } => write!(f, "tenants/{}/{KEYS}/{}", tenant.uuid(), key.uuid()),
-        }
+        let (folder, id) = match self {
+            Self::Pack { owner, pack } => (Folder::Packs(*owner), pack.uuid()),
+            Self::WrappedKey { tenant, key } => (Folder::Keys(*tenant), key.uuid()),
+        };
+        write!(f, "{folder}{id}")
     }
 }
 
@@ -65,17 +89,20 @@ impl FromStr for BlobKey {
     type Err = KeyError;
 
     fn from_str(text: &str) -> Result<Self, KeyError> {
-        let mut parts = text.split('/');
-        let mut next = || parts.next().ok_or(KeyError);
-        if next()? != "tenants" {
-            return Err(KeyError);
-        }
-        let tenant = TenantId::from_uuid(parse_uuid(next()?)?);
-        let (folder, id) = (next()?, parse_uuid(next()?)?);
-        if parts.next().is_some() {
-            return Err(KeyError);
-        }
-        Self::in_folder(tenant, folder, id).ok_or(KeyError)
+        let parts: Vec<&str> = text.split('/').collect();
+        let (folder, id) = match *parts.as_slice() {
+            [PACKS, id] => (Folder::Packs(None), id),
+            ["tenants", tenant, folder, id] => {
+                let tenant = TenantId::from_uuid(parse_uuid(tenant)?);
+                match folder {
+                    KEYS => (Folder::Keys(tenant), id),
+                    PACKS => (Folder::Packs(Some(tenant)), id),
+                    _ => return Err(KeyError),
+                }
+            }
+            _ => return Err(KeyError),
+        };
+        Ok(folder.key(parse_uuid(id)?))
     }
 }
 
@@ -96,10 +123,10 @@ pub enum KeyPrefix {
 }
 
 impl fmt::Display for KeyPrefix {
-    /// The text that all keys under it begin with, up to and with a slash.
+    /// The text that all keys under it begin with: nothing, or up to and with a slash.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::All => f.write_str("tenants/"),
+            Self::All => Ok(()),
             Self::Tenant(tenant) => write!(f, "tenants/{}/", tenant.uuid()),
         }
     }
@@ -121,20 +148,22 @@ mod tests {
 
     proptest! {
         #[test]
-        fn keys_parse_back(tenant in any::<u128>(), blob in any::<u128>()) {
-            let tenant = TenantId::from_uuid(Uuid::from_u128(tenant));
-            for folder in FOLDERS {
-                let key = BlobKey::in_folder(tenant, folder, Uuid::from_u128(blob)).unwrap();
+        fn keys_parse_back(tenant in any::<u128>(), id in any::<u128>()) {
+            let (tenant, id) = (TenantId::from_uuid(Uuid::from_u128(tenant)), Uuid::from_u128(id));
+            for folder in Folder::of(tenant).into_iter().chain([Folder::Packs(None)]) {
+                let key = folder.key(id);
                 let text = key.to_string();
-                let rest = text.strip_prefix(&KeyPrefix::Tenant(tenant).to_string());
-                prop_assert!(rest.is_some_and(|rest| rest.starts_with(folder)));
+                prop_assert!(text.starts_with(&folder.to_string()));
                 prop_assert!(text.starts_with(&KeyPrefix::All.to_string()));
+                let is_tenants = text.starts_with(&KeyPrefix::Tenant(tenant).to_string());
+                prop_assert_eq!(is_tenants, folder != Folder::Packs(None));
                 prop_assert_eq!(text.parse::<BlobKey>(), Ok(key));
             }
+            prop_assert!(Folder::of(tenant).map(|folder| folder.to_string()).is_sorted());
         }
 
         #[test]
-        fn what_parses_is_what_would_be_written(text in "(tenants/)?[0-9a-fA-F{}-]{0,40}/(bodies|keys)/[0-9a-f-]{32,36}/?") {
+        fn what_parses_is_what_would_be_written(text in "((tenants/)?[0-9a-fA-F{}-]{0,40}/)?(packs|keys)/[0-9a-f-]{32,36}/?") {
             if let Ok(key) = text.parse::<BlobKey>() {
                 prop_assert_eq!(key.to_string(), text);
             }
@@ -144,21 +173,24 @@ mod tests {
     #[test]
     fn only_the_written_form_parses() {
         let uuid = "0193a1b2-0000-7000-8000-0123456789ab";
-        assert!(format!("tenants/{uuid}/bodies/{uuid}").parse::<BlobKey>().is_ok());
+        assert!(format!("packs/{uuid}").parse::<BlobKey>().is_ok());
+        assert!(format!("tenants/{uuid}/packs/{uuid}").parse::<BlobKey>().is_ok());
         assert!(format!("tenants/{uuid}/keys/{uuid}").parse::<BlobKey>().is_ok());
-        assert!(FOLDERS.is_sorted());
         let simple = uuid.replace('-', "");
         let upper = uuid.to_uppercase();
         for text in [
             String::new(),
-            format!("/tenants/{uuid}/bodies/{uuid}"),
-            format!("tenants/{uuid}/bodies/{uuid}/"),
-            format!("tenants/{uuid}/bodies/{uuid}.tmp"),
-            format!("tenants/{uuid}/packs/{uuid}"),
-            format!("tenants/{upper}/bodies/{uuid}"),
-            format!("tenants/{uuid}/bodies/{simple}"),
-            format!("tenants/../bodies/{uuid}"),
-            format!("tenants/{uuid}/bodies"),
+            format!("/tenants/{uuid}/packs/{uuid}"),
+            format!("tenants/{uuid}/packs/{uuid}/"),
+            format!("tenants/{uuid}/packs/{uuid}.tmp"),
+            format!("tenants/{uuid}/bodies/{uuid}"),
+            format!("tenants/{upper}/packs/{uuid}"),
+            format!("tenants/{uuid}/packs/{simple}"),
+            format!("tenants/../packs/{uuid}"),
+            format!("tenants/{uuid}/packs"),
+            format!("packs/{simple}"),
+            format!("packs/{uuid}/{uuid}"),
+            format!("keys/{uuid}"),
         ] {
             assert_eq!(text.parse::<BlobKey>(), Err(KeyError), "{text}");
         }

@@ -145,6 +145,19 @@ impl Db {
         self.begin(format!("{BEGIN} pillarbox_tenant; set local app.tenant_id = '{tenant_id}'")).await
     }
 
+    /// As [`Self::begin_tenant`], bound to several tenants: it reaches what mail is made of, and nothing else of theirs.
+    ///
+    /// # Errors
+    /// As of any statement.
+    pub async fn begin_tenants(
+        &self,
+        tenant_ids: &[uuid::Uuid],
+    ) -> Result<sqlx::Transaction<'static, sqlx::Postgres>, Error> {
+        let ids: Vec<String> = tenant_ids.iter().map(uuid::Uuid::to_string).collect();
+        let ids = ids.join(",");
+        self.begin(format!("{BEGIN} pillarbox_tenant; set local app.tenant_ids = '{{{ids}}}'")).await
+    }
+
     /// A session of the system role, for [`SystemRead`].
     async fn lookup(&self) -> Result<PoolConnection<Postgres>, Error> {
         #[expect(clippy::disallowed_methods, reason = "the one place where such a session is taken")]
@@ -157,7 +170,7 @@ impl Db {
     async fn begin(&self, statements: String) -> Result<sqlx::Transaction<'static, sqlx::Postgres>, Error> {
         #[expect(
             clippy::disallowed_methods,
-            reason = "the one place where a transaction begins; both callers set its role"
+            reason = "the one place where a transaction begins; its callers set its role"
         )]
         let tx = self.pool.begin_with(sqlx::AssertSqlSafe(statements)).await?;
         Ok(tx)

@@ -18,12 +18,14 @@ pub struct Drift {
     pub folders: u64,
     /// Bodies whose number of messages is off.
     pub bodies: u64,
+    /// Tenants' shares of packs whose live bytes are off.
+    pub packs: u64,
 }
 
 impl Drift {
     /// The figure of the metric: 0 when all is well.
     pub fn total(&self) -> u64 {
-        self.mailboxes + self.levels + self.folders + self.bodies
+        self.mailboxes + self.levels + self.folders + self.bodies + self.packs
     }
 }
 
@@ -40,5 +42,6 @@ pub async fn drift(db: &Db) -> Result<Drift, Error> {
         levels: tenancy::quota::drift(db).await?,
         folders: store::folders(&mut tx).await?,
         bodies: store::bodies(&mut tx).await?,
+        packs: store::packs(&mut tx).await?,
     })
 }

@@ -55,6 +55,9 @@ pub enum Error {
     /// A key is not to be had.
     #[error("a key of the tenant is not to be had")]
     Key(#[source] Arc<pack::KeyError>),
+    /// A body is not what was stored.
+    #[error("the message cannot be read")]
+    Unreadable(#[source] pack::OpenError),
     /// The database failed.
     #[error("the database failed")]
     Db(#[source] Arc<db::Error>),
@@ -82,6 +85,7 @@ impl Error {
                 pack::KeyError::Unavailable(_) => ErrorKind::Unavailable,
                 _ => ErrorKind::Internal,
             },
+            Self::Unreadable(_) => ErrorKind::Internal,
             Self::Db(cause) => cause.kind(),
         }
     }
@@ -99,7 +103,12 @@ impl Error {
             Self::InUse => "mailbox_in_use",
             Self::LeaseLost => "lease_lost",
             Self::Tenancy(cause) => cause.code(),
-            Self::ReservationLost | Self::ShuttingDown | Self::Blob(_) | Self::Key(_) | Self::Db(_) => {
+            Self::ReservationLost
+            | Self::ShuttingDown
+            | Self::Blob(_)
+            | Self::Key(_)
+            | Self::Unreadable(_)
+            | Self::Db(_) => {
                 if self.kind() == ErrorKind::Unavailable { "unavailable" } else { "internal" }
             }
         }
@@ -121,6 +130,12 @@ impl From<blob::Error> for Error {
 impl From<pack::KeyError> for Error {
     fn from(error: pack::KeyError) -> Self {
         Self::Key(Arc::new(error))
+    }
+}
+
+impl From<pack::OpenError> for Error {
+    fn from(error: pack::OpenError) -> Self {
+        Self::Unreadable(error)
     }
 }
 

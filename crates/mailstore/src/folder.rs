@@ -1,11 +1,13 @@
 //! Folders of a mailbox.
 
+mod intake;
 pub(crate) mod store;
 
 use kernel::{FolderId, MailboxId};
 use tenancy::{Action, Ctx, TenantTx, quota};
 
 use crate::Error;
+pub(crate) use intake::lock_for_intake;
 
 /// What a folder is for (RFC 6154), if it is for something in particular.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,6 +106,6 @@ pub async fn ensure_inbox(
     if let Some(inbox) = store::find_inbox(tx, mailbox_id).await? {
         return Ok(inbox);
     }
-    store::insert_first(tx, ctx.env(), mailbox_id).await?;
+    store::insert_first(tx, ctx.env(), &[(tx.tenant_id(), mailbox_id)]).await?;
     store::get_inbox(tx, mailbox_id).await
 }

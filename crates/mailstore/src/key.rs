@@ -6,11 +6,13 @@
 mod store;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use blob::{BlobKey, BlobStore};
 use db::{Db, SystemTx};
 use kernel::{TenantId, WrappedKeyId};
-use pack::{DataKey, Generation, KeyEncryption, WrappedKey};
+use moka::future::Cache;
+use pack::{DataKey, Generation, KekId, KeyEncryption, WrappedKey};
 use tenancy::Ctx;
 
 use crate::Error;
@@ -18,12 +20,21 @@ use crate::Error;
 /// How many keys are looked up at a time.
 const BATCH: i64 = 500;
 
+/// How many tenants' keys a process has in memory.
+const REMEMBERED: u64 = 100_000;
+/// How long a process seals with the same key without looking whether there is a newer one.
+const SEALS_FOR: Duration = Duration::from_secs(60);
+/// How long a process has a key in memory, also if it was destroyed meanwhile.
+const OPENS_FOR: Duration = Duration::from_secs(300);
+
 /// Where wrapped keys are kept, and who unwraps them. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Keys {
     db: Db,
     blobs: Arc<dyn BlobStore>,
     encryption: Arc<dyn KeyEncryption>,
+    sealing: Cache<TenantId, Arc<DataKey>>,
+    opening: Cache<(TenantId, Generation), Arc<DataKey>>,
 }
 
 /// A wrapped key as its row has it.
@@ -46,17 +57,39 @@ pub struct Rewrapped {
     pub failed: u64,
 }
 
+/// The key-encryption keys that any tenant's key is wrapped with.
+///
+/// # Errors
+/// [`Error::Key`] for a name that is none, and as of any statement.
+#[expect(clippy::disallowed_methods, reason = "the keys of all tenants are meant")]
+pub async fn in_use(db: &Db) -> Result<Vec<KekId>, Error> {
+    let names = store::keks(&mut SystemTx::begin(db).await?).await?;
+    let parse = |name: String| name.parse::<KekId>();
+    Ok(names.into_iter().map(parse).collect::<Result<_, _>>().map_err(pack::KeyError::from)?)
+}
+
 impl Keys {
     /// Keys in `blobs` and `db`, wrapped by `encryption`.
     pub fn new(db: Db, blobs: Arc<dyn BlobStore>, encryption: Arc<dyn KeyEncryption>) -> Self {
-        Self { db, blobs, encryption }
+        Self {
+            db,
+            blobs,
+            encryption,
+            sealing: Cache::builder().max_capacity(REMEMBERED).time_to_live(SEALS_FOR).build(),
+            opening: Cache::builder().max_capacity(REMEMBERED).time_to_live(OPENS_FOR).build(),
+        }
     }
 
-    /// The key that seals a tenant's mail now; made if the tenant has none.
+    /// The key that seals a tenant's mail now, or a minute ago; made if the tenant has none. Callers at the same time wait for one of them.
     ///
     /// # Errors
     /// [`Error::Key`] when it cannot be unwrapped, `Blob` when it cannot be stored.
-    pub async fn sealing(&self, ctx: &Ctx) -> Result<DataKey, Error> {
+    pub async fn sealing(&self, ctx: &Ctx) -> Result<Arc<DataKey>, Error> {
+        let found = self.sealing.try_get_with(ctx.tenant_id(), async { self.newest(ctx).await.map(Arc::new) });
+        found.await.map_err(|error| Error::clone(&error))
+    }
+
+    async fn newest(&self, ctx: &Ctx) -> Result<DataKey, Error> {
         loop {
             let mut tx = ctx.begin().await?;
             let row = store::find(&mut tx, None).await?;
@@ -77,23 +110,30 @@ impl Keys {
     ///
     /// # Errors
     /// [`Error::NotFound`] if there is none; [`Error::Key`] when it cannot be unwrapped.
-    pub async fn opening(&self, ctx: &Ctx, generation: Generation) -> Result<DataKey, Error> {
+    pub async fn opening(&self, ctx: &Ctx, generation: Generation) -> Result<Arc<DataKey>, Error> {
+        let place = (ctx.tenant_id(), generation);
+        let found = self.opening.try_get_with(place, async { self.find(ctx, generation).await.map(Arc::new) });
+        found.await.map_err(|error| Error::clone(&error))
+    }
+
+    async fn find(&self, ctx: &Ctx, generation: Generation) -> Result<DataKey, Error> {
         let mut tx = ctx.begin().await?;
         let row = store::find(&mut tx, Some(generation)).await?.ok_or(Error::NotFound)?;
         drop(tx);
         self.unwrap(&row).await
     }
 
-    /// Gives a tenant a new key for what is sealed from now on; the older ones go on opening what they sealed. The
-    /// generation that seals now.
+    /// Gives a tenant a new key for what is sealed from now on, and within a minute by other processes; the older ones go on opening
+    /// what they sealed. The generation that seals now.
     ///
     /// # Errors
     /// As [`Self::sealing`].
     pub async fn rotate(&self, ctx: &Ctx) -> Result<Generation, Error> {
-        let current = self.sealing(ctx).await?.generation();
+        let current = self.newest(ctx).await?.generation();
         if let Some(next) = current.next() {
             self.add(ctx, next).await?;
         }
+        self.sealing.invalidate(&ctx.tenant_id()).await;
         Ok(self.sealing(ctx).await?.generation())
     }
 

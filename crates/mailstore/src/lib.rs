@@ -7,6 +7,7 @@
 //! Locks are taken in one order everywhere: the mailbox (its counters, by `tenancy::quota`), then folders, then
 //! messages, then bodies; several of a kind by id.
 
+mod body;
 pub mod check;
 mod error;
 pub mod folder;
@@ -21,26 +22,39 @@ pub mod sweep;
 
 use std::sync::Arc;
 
-use blob::{BlobKey, BlobStore};
-use bytes::Bytes;
-use kernel::{BlobId, MailboxId, TenantId};
+use blob::BlobStore;
+use db::Db;
+use kernel::MailboxId;
+use pack::KeyEncryption;
 use tenancy::{TenantTx, quota};
+
+use ingest::Door;
+use key::Keys;
 
 pub use error::Error;
 
 /// The largest message that an edge takes in, as it comes off the wire: 50 MiB.
 pub const MAX_MESSAGE_BYTES: u64 = 50 * 1024 * 1024;
 
-/// Where bodies are kept. The database comes with each call's context. Cheap to clone.
+/// Where bodies are kept, who seals them, and the door that mail comes in by. Cheap to clone; all clones share the door.
 #[derive(Debug, Clone)]
 pub struct MailStore {
+    db: Db,
     blobs: Arc<dyn BlobStore>,
+    keys: Keys,
+    door: Arc<Door>,
 }
 
 impl MailStore {
-    /// A mail store whose bodies lie in `blobs`.
-    pub fn new(blobs: Arc<dyn BlobStore>) -> Self {
-        Self { blobs }
+    /// A mail store whose bodies lie in `blobs`, under keys that are wrapped by `encryption`.
+    pub fn new(db: Db, blobs: Arc<dyn BlobStore>, encryption: Arc<dyn KeyEncryption>) -> Self {
+        let keys = Keys::new(db.clone(), blobs.clone(), encryption);
+        Self { db, blobs, keys, door: Arc::default() }
+    }
+
+    /// Tenants' keys.
+    pub fn keys(&self) -> &Keys {
+        &self.keys
     }
 
     /// The place where bodies lie.
@@ -54,11 +68,6 @@ impl MailStore {
     /// [`Error::Blob`] when it does not answer or turns us away.
     pub async fn ping(&self) -> Result<(), Error> {
         Ok(blob::ping(self.blobs.as_ref()).await?)
-    }
-
-    /// A body that a row says exists.
-    async fn body(&self, tenant: TenantId, blob: BlobId) -> Result<Bytes, Error> {
-        Ok(self.blobs.get(&BlobKey::Body { tenant, blob }).await?)
     }
 }
 

@@ -5,15 +5,14 @@
 
 mod store;
 
-use blob::BlobKey;
 use bytes::Bytes;
 use chrono::TimeDelta;
-use kernel::{BlobId, FolderId, MailboxId, MessageId};
+use kernel::{FolderId, MailboxId, MessageId};
 use tenancy::{Action, Ctx, MailLogin, quota};
 use uuid::Uuid;
 
 pub use crate::Error;
-use crate::{MailStore, folder, lock_mailbox, message};
+use crate::{MailStore, body, folder, lock_mailbox, message};
 
 /// How long a session keeps the mailbox to itself without renewing.
 pub const LEASE: TimeDelta = TimeDelta::seconds(120);
@@ -27,7 +26,6 @@ pub struct Entry {
     pub uidl: String,
     /// The octets that [`Maildrop::body`] returns.
     pub wire_size_bytes: u64,
-    blob: BlobId,
 }
 
 /// A session's exclusive view of an Inbox.
@@ -79,11 +77,8 @@ impl Maildrop {
         let mut tx = self.ctx.begin().await?;
         let found = message::store::locate(&mut tx, self.mailbox_id, entry.message_id).await?;
         drop(tx);
-        if found.is_none_or(|found| found.state != message::State::Live) {
-            return Err(Error::NotFound);
-        }
-        let key = BlobKey::Body { tenant: self.ctx.tenant_id(), blob: entry.blob };
-        let bytes = self.store.blobs.get(&key).await?;
+        let found = found.filter(|found| found.state == message::State::Live).ok_or(Error::NotFound)?;
+        let bytes = body::read(&self.store, &self.ctx, found.place).await?;
         Ok(match kernel::crlf::normalize(&bytes) {
             std::borrow::Cow::Borrowed(_) => bytes,
             std::borrow::Cow::Owned(mended) => mended.into(),

@@ -4,15 +4,14 @@ pub(crate) mod store;
 
 use std::ops::Range;
 
-use blob::BlobKey;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use kernel::{BlobId, FolderId, MailboxId, MessageId, Page, PageRequest};
+use kernel::{FolderId, MailboxId, MessageId, Page, PageRequest};
 use tenancy::quota::{self, Charge};
 use tenancy::{Action, Ctx};
 
 use crate::parsed::Parsed;
-use crate::{Error, MailStore, folder, lock_mailbox};
+use crate::{Error, MailStore, body, folder, lock_mailbox};
 
 /// Whether a message is in its folder or deleted and still to be had back.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -144,25 +143,33 @@ pub async fn raw(
     range: Option<Range<u64>>,
 ) -> Result<Raw, Error> {
     ctx.require_mail(Action::MessageRead, mailbox_id).await?;
-    let Located { blob, size_bytes: total_bytes, .. } = locate(ctx, mailbox_id, id).await?;
+    let Located { place, size_bytes: total_bytes, .. } = locate(ctx, mailbox_id, id).await?;
     let Some(range) = range else {
-        return Ok(Raw { total_bytes, bytes: store.body(ctx.tenant_id(), blob).await? });
+        return Ok(Raw { total_bytes, bytes: body::read(store, ctx, place).await? });
     };
     let range = range.start..range.end.min(total_bytes);
     if range.is_empty() {
         return Err(Error::RangeNotSatisfiable { total_bytes });
     }
-    let key = BlobKey::Body { tenant: ctx.tenant_id(), blob };
-    Ok(Raw { total_bytes, bytes: store.blobs.get_range(&key, range).await? })
+    // No message comes near the limit of memory.
+    let within = range.start as usize..range.end as usize;
+    Ok(Raw { total_bytes, bytes: body::read(store, ctx, place).await?.slice(within) })
 }
 
-/// Where a message's body is, and what moves when it is deleted.
-#[derive(Debug, Clone, Copy)]
+/// Where a message's body is, and what moves when it is recovered.
+#[derive(Debug)]
 pub(crate) struct Located {
-    pub(crate) blob: BlobId,
+    pub(crate) place: body::Columns,
     pub(crate) folder: FolderId,
     pub(crate) size_bytes: u64,
     pub(crate) state: State,
+}
+
+/// What moves when a message is deleted.
+#[derive(Debug)]
+pub(crate) struct Moved {
+    pub(crate) folder: FolderId,
+    pub(crate) size_bytes: u64,
 }
 
 async fn locate(ctx: &Ctx, mailbox_id: MailboxId, id: MessageId) -> Result<Located, Error> {

@@ -14,7 +14,7 @@ use tenancy::auth::Auth;
 use tenancy::purge;
 use tenancy::{Caller, Ctx, quota};
 
-use crate::sweep::store::unreference;
+use crate::sweep::store::{lock_packs, mark_empty, unreference};
 use crate::{Error, MailStore};
 
 /// How many messages one transaction takes.
@@ -107,7 +107,12 @@ async fn tenant(store: &MailStore, db: &Db, auth: &Auth, id: TenantId) -> Result
         let mut tx = system(db).await?;
         let deleted = store::delete_some_of(&mut tx, id, 10 * BATCH).await?;
         if deleted == 0 {
+            // Those that others have something in too stay: what they hold of this tenant opens with no key that is left.
+            let packs = store::packs_of(&mut tx, id).await?;
+            lock_packs(&mut tx, &packs).await?;
             store::delete_rest_of(&mut tx, id).await?;
+            mark_empty(&mut tx, &packs).await?;
+            store::delete_packs_of(&mut tx, id).await?;
         }
         tx.commit().await?;
         if deleted == 0 {

@@ -1,10 +1,10 @@
 //! Takes away what nothing refers to any more: uploads that no commit followed, deleted messages whose time to be
 //! recovered has passed, and bodies without messages.
 //!
-//! A body goes in three steps that bear being interrupted anywhere: its row is marked *gone*, which no commit can
-//! undo; its object is deleted; its row is deleted.
+//! A body's row goes first. A pack, when no body lies in it any more, goes in three steps that bear being interrupted anywhere: its row
+//! is marked *gone*, which no commit can undo; its object is deleted; its row is deleted. Until then it keeps the bytes of the bodies that went.
 //!
-//! What cannot be swept is passed by, so that it keeps back nothing but itself: a mailbox, a body, or one of the three
+//! What cannot be swept is passed by, so that it keeps back nothing but itself: a mailbox, a pack, or one of the four
 //! stages. Only a database or blob store that does not answer at all ends a stage.
 
 pub(crate) mod store;
@@ -12,8 +12,9 @@ pub(crate) mod store;
 use blob::BlobKey;
 use chrono::{DateTime, TimeDelta, Utc};
 use db::{Db, SystemTx};
-use kernel::{BlobId, MailboxId, RequestId, TenantId};
+use kernel::{MailboxId, PackId, RequestId};
 use tenancy::{Caller, Ctx, quota};
+use uuid::Uuid;
 
 pub use crate::Error;
 use crate::MailStore;
@@ -29,11 +30,13 @@ const BATCH: i64 = 500;
 pub struct Swept {
     /// Deleted messages that were purged.
     pub messages: u64,
-    /// Uploads that no commit followed.
-    pub reservations: u64,
-    /// Objects deleted from the blob store; includes what an interrupted sweep had left.
+    /// Bodies without messages that were forgotten.
     pub bodies: u64,
-    /// Mailboxes, bodies and stages that failed and were passed by.
+    /// Packs that were reserved and never committed.
+    pub reservations: u64,
+    /// Packs deleted from the blob store; includes what an interrupted sweep had left.
+    pub packs: u64,
+    /// Mailboxes, packs and stages that failed and were passed by.
     pub failed: u64,
 }
 
@@ -43,10 +46,12 @@ pub async fn run(store: &MailStore, db: &Db) -> Swept {
     let mut swept = Swept::default();
     let ended = purge_recoverable(db, &mut swept).await;
     swept.stage("purging deleted messages", ended);
-    let ended = mark_gone(db, &mut swept).await;
-    swept.stage("marking bodies", ended);
+    let ended = forget_bodies(db, &mut swept).await;
+    swept.stage("forgetting bodies", ended);
+    let ended = expire_reservations(db, &mut swept).await;
+    swept.stage("expiring reservations", ended);
     let ended = delete_gone(store, db, &mut swept).await;
-    swept.stage("deleting bodies", ended);
+    swept.stage("deleting packs", ended);
     swept
 }
 
@@ -102,16 +107,32 @@ async fn purge_mailbox(
     }
 }
 
-/// Marks what may go.
-async fn mark_gone(db: &Db, swept: &mut Swept) -> Result<(), Error> {
+/// Forgets bodies that no message refers to, and marks the packs that nothing lies in any more.
+async fn forget_bodies(db: &Db, swept: &mut Swept) -> Result<(), Error> {
+    loop {
+        let mut tx = system(db).await?;
+        let bodies = store::delete_unreferenced(&mut tx, BATCH).await?;
+        if bodies.is_empty() {
+            return Ok(());
+        }
+        let packs: Vec<Uuid> = bodies.iter().map(|body| body.pack_id).collect();
+        store::lock_packs(&mut tx, &packs).await?;
+        store::take_from_shares(&mut tx, &bodies).await?;
+        store::mark_empty(&mut tx, &packs).await?;
+        tx.commit().await?;
+        swept.bodies += bodies.len() as u64;
+    }
+}
+
+/// Marks the packs whose reservation has expired.
+async fn expire_reservations(db: &Db, swept: &mut Swept) -> Result<(), Error> {
     let now = db.env().now();
     loop {
         let mut tx = system(db).await?;
-        let reservations = store::mark_expired(&mut tx, now, BATCH).await?;
-        let unreferenced = store::mark_unreferenced(&mut tx, BATCH).await?;
+        let expired = store::mark_expired(&mut tx, now, BATCH).await?;
         tx.commit().await?;
-        swept.reservations += reservations;
-        if reservations + unreferenced == 0 {
+        swept.reservations += expired;
+        if expired == 0 {
             return Ok(());
         }
     }
@@ -123,15 +144,16 @@ async fn delete_gone(store: &MailStore, db: &Db, swept: &mut Swept) -> Result<()
         let mut tx = system(db).await?;
         let gone = store::list_gone(&mut tx, after, BATCH).await?;
         drop(tx);
-        let Some(&last) = gone.last() else { return Ok(()) };
+        let Some(last) = gone.last() else { return Ok(()) };
         // Past what failed, which is still there.
-        after = Some(last);
-        for (tenant, blob) in gone {
-            match delete_body(store, db, tenant, blob).await {
-                Ok(deleted) => swept.bodies += deleted,
+        after = Some(last.id);
+        for pack in gone {
+            let key = BlobKey::Pack { owner: pack.owner, pack: pack.id };
+            match delete_pack(store, db, pack.id, &key).await {
+                Ok(deleted) => swept.packs += deleted,
                 Err(error) => {
                     swept.failed += 1;
-                    tracing::warn!(tenant.id = %tenant, blob.id = %blob, error.cause = ?error, "a body was not deleted");
+                    tracing::warn!(blob.key = %key, error.cause = ?error, "a pack was not deleted");
                     db.ping().await?;
                     store.ping().await?;
                 }
@@ -141,10 +163,10 @@ async fn delete_gone(store: &MailStore, db: &Db, swept: &mut Swept) -> Result<()
 }
 
 /// Deletes object and row; how many rows it was, as another sweep may have been first.
-async fn delete_body(store: &MailStore, db: &Db, tenant: TenantId, blob: BlobId) -> Result<u64, Error> {
-    store.blobs.delete(&BlobKey::Body { tenant, blob }).await?;
+async fn delete_pack(store: &MailStore, db: &Db, id: PackId, key: &BlobKey) -> Result<u64, Error> {
+    store.blobs.delete(key).await?;
     let mut tx = system(db).await?;
-    let deleted = store::delete_gone(&mut tx, tenant, blob).await?;
+    let deleted = store::delete_gone(&mut tx, id).await?;
     tx.commit().await?;
     Ok(deleted)
 }

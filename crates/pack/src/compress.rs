@@ -84,6 +84,11 @@ impl Compressed {
         Ok(Self { plaintext: encode(codec, compressor, body) })
     }
 
+    /// How many bytes it takes.
+    pub fn stored_bytes(&self) -> usize {
+        self.plaintext.len()
+    }
+
     pub(crate) fn plaintext(&self) -> &[u8] {
         &self.plaintext
     }

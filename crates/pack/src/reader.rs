@@ -129,7 +129,7 @@ impl Tail {
         let records = footer::parse(&records)?.into_iter().map(|record| {
             let numbers = u32::try_from(record.index).ok().zip(u32::try_from(record.length).ok());
             let address = numbers.and_then(|(index, length)| {
-                Address::new(self.pack, index, record.offset, length, row.generation)
+                Address::new(self.pack, index, record.offset, length, row.generation).ok()
             });
             let address = address.filter(|address| address.range().end <= self.begin);
             Ok(Located {

@@ -1,12 +1,14 @@
 //! Building a pack: entries of any tenants in, bytes and addresses out.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::ops::Range;
 
 use bytes::Bytes;
 use kernel::{Env, PackId, TenantId};
 
 use crate::about::About;
+use crate::codec::Malformed;
 use crate::codec::footer::{self, Record};
 use crate::codec::trailer::{self, HEADER_BYTES, MARK, Row};
 use crate::compress::{self, Compressed};
@@ -29,14 +31,26 @@ pub struct Address {
 }
 
 impl Address {
-    /// An address out of its parts, as a table keeps them; `None` for a place that no pack has.
-    pub fn new(pack: PackId, index: u32, offset: u64, length: u32, generation: Generation) -> Option<Self> {
-        let end = offset.checked_add(length.into())?;
+    /// An address out of its parts, as a table keeps them.
+    ///
+    /// # Errors
+    /// For a place that no pack has.
+    pub fn new(
+        pack: PackId,
+        index: u32,
+        offset: u64,
+        length: u32,
+        generation: Generation,
+    ) -> Result<Self, Malformed> {
         let possible = index < MAX_ENTRIES
             && length as usize > TAG_BYTES
             && offset >= HEADER_BYTES
-            && end <= HEADER_BYTES + MAX_PACK_BYTES;
-        possible.then_some(Self { pack, index, offset, length, generation })
+            && offset.saturating_add(length.into()) <= HEADER_BYTES + MAX_PACK_BYTES;
+        if possible {
+            Ok(Self { pack, index, offset, length, generation })
+        } else {
+            Err(Malformed("a place that no pack has"))
+        }
     }
 
     /// The pack.
@@ -96,6 +110,11 @@ impl Writer {
         Self { id: env.new_id(), bytes: MARK.to_vec(), entries: 0, sections: BTreeMap::new() }
     }
 
+    /// The id that the pack has.
+    pub fn id(&self) -> PackId {
+        self.id
+    }
+
     /// Adds a body under its tenant's key; where it will be.
     ///
     /// # Errors
@@ -103,7 +122,7 @@ impl Writer {
     pub fn add(&mut self, key: &DataKey, body: &Compressed, about: About) -> Result<Address, Full> {
         let (index, offset) = (self.entries, self.bytes.len() as u64);
         let length = u32::try_from(body.plaintext().len() + TAG_BYTES).map_err(|_| Full)?;
-        let address = Address::new(self.id, index, offset, length, key.generation()).ok_or(Full)?;
+        let address = Address::new(self.id, index, offset, length, key.generation()).map_err(|_| Full)?;
         let salt = self.id.uuid();
         let section = self.sections.entry((key.tenant(), key.generation())).or_insert_with(|| Section {
             entry_key: key.sealer(salt.as_bytes(), Purpose::Entry),
@@ -135,6 +154,12 @@ impl Writer {
         }
         trailer::put(&mut bytes, id, &rows);
         Sealed { id, bytes: bytes.into() }
+    }
+}
+
+impl fmt::Debug for Writer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Writer").field("id", &self.id).field("entries", &self.entries).finish_non_exhaustive()
     }
 }
 

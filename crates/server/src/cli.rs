@@ -51,6 +51,11 @@ pub(crate) enum Command {
     /// The audit trail.
     #[command(subcommand)]
     Audit(Audit),
+    /// The keys that mail is stored under.
+    #[command(subcommand)]
+    Keys(Keys),
+    /// Prints a new key-encryption key: a line for the file that PILLARBOX_KEY_ENCRYPTION_KEYS_FILE names.
+    NewKeyEncryptionKey,
     /// Signs access tokens with a new key and ends those in force, for a key that leaked. Keys rotate by themselves every 30 days.
     ReplaceSigningKey,
     /// Prints the API's description (OpenAPI 3.1, JSON).
@@ -88,6 +93,21 @@ pub(crate) enum Audit {
         /// One tenant's trail; without it, every trail.
         #[arg(long, value_name = "TENANT_ID")]
         tenant: Option<TenantId>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Keys {
+    /// Wraps every tenant's key with the current key-encryption key, the first of the file, and forgets what it was wrapped with before.
+    ///
+    /// No mail is touched. May run beside a server, and again after it was cut short. Ends with status 1 when any key could
+    /// not be wrapped: the older key-encryption keys are still needed then.
+    Rewrap,
+    /// Gives a tenant a new key for the mail that comes from now on. What is there goes on opening with the older ones.
+    Rotate {
+        /// The tenant.
+        #[arg(value_name = "TENANT_ID")]
+        tenant: TenantId,
     },
 }
 

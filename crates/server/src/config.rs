@@ -1,5 +1,7 @@
 //! The configuration: one TOML file and environment variables, the environment first. Every mistake is reported at once.
 
+mod settings;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -10,6 +12,10 @@ use std::str::FromStr;
 use ipnet::IpNet;
 use secrecy::SecretString;
 use tracing_subscriber::EnvFilter;
+
+use settings::{DEFAULT_STRIPE_URL, OTHER_VARIABLES, SETTINGS, variable};
+
+pub(crate) use settings::describe;
 
 /// What `serve` and the commands go by.
 #[derive(Debug, Clone)]
@@ -26,6 +32,8 @@ pub(crate) struct Config {
     pub(crate) database_url: Option<SecretString>,
     /// `None`: a directory under the data directory.
     pub(crate) blob_url: Option<blob::Location>,
+    /// What wraps tenants' keys, and where that is from.
+    pub(crate) key_encryption_keys: KeyEncryptionKeys,
     /// `None`: a self-signed certificate under the data directory.
     pub(crate) tls: Option<TlsFiles>,
     /// How many requests each credential may make of the REST API in a minute.
@@ -50,6 +58,17 @@ pub(crate) struct Config {
     pub(crate) unknown_variables: Vec<String>,
 }
 
+/// Where the key-encryption keys come from.
+#[derive(Debug, Clone)]
+pub(crate) enum KeyEncryptionKeys {
+    /// The setting itself.
+    Text(SecretString),
+    /// A file that the operator keeps.
+    File(PathBuf),
+    /// A file under the data directory, made by the first start.
+    Own,
+}
+
 /// A certificate chain and its key, in PEM.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct TlsFiles {
@@ -69,74 +88,6 @@ impl fmt::Display for Mistakes {
 }
 
 impl std::error::Error for Mistakes {}
-
-const DEFAULT_STRIPE_URL: &str = "https://api.stripe.com";
-
-/// Every setting: its key in the file (in the environment `PILLARBOX_` and the key in capitals), its default, its meaning.
-const SETTINGS: &[(&str, &str, &str)] = &[
-    (
-        "data_dir",
-        "/var/lib/pillarbox as root, else $XDG_DATA_HOME/pillarbox",
-        "where keys and embedded data live",
-    ),
-    ("hostname", "localhost", "the name given in greetings and Received fields"),
-    ("http_listen", "127.0.0.1:8080", "address and port of the REST API; port 0 takes a free one"),
-    ("lmtp_listen", "127.0.0.1:2424", "address and port of LMTP"),
-    ("pop3_listen", "127.0.0.1:2110", "address and port of POP3 with STLS"),
-    ("pop3s_listen", "127.0.0.1:2995", "address and port of POP3 over TLS"),
-    ("database_url", "a private Postgres under data_dir", "postgres://user:password@host/database"),
-    (
-        "blob_url",
-        "a directory under data_dir",
-        "file:///dir or s3://bucket/prefix?endpoint=…&region=…&path_style=true",
-    ),
-    ("tls_certificate", "self-signed, made under data_dir", "PEM file of the certificate chain"),
-    ("tls_key", "self-signed, made under data_dir", "PEM file of its key"),
-    (
-        "api_requests_per_minute",
-        "6000",
-        "requests that one credential may make of the REST API in a minute; 1 at least",
-    ),
-    (
-        "trusted_proxies",
-        "none",
-        "networks of reverse proxies whose X-Forwarded-For is believed, such as 10.0.0.0/8,fd00::/8",
-    ),
-    (
-        "webhook_allowed_networks",
-        "none",
-        "networks that are not public and that webhooks may be sent to all the same, such as 10.1.0.0/16",
-    ),
-    ("stripe_url", DEFAULT_STRIPE_URL, "where charges are taken: Stripe, or what speaks its API"),
-    ("vies_url", "none, and not checked", "VIES' REST API, which knows the EU's numbers for value-added tax"),
-    ("dns_servers", "those of the machine", "resolvers that verify domains, such as 127.0.0.1:53,[::1]:53"),
-    (
-        "mx_hosts",
-        "none, and not checked",
-        "hosts that customers' MX records should name, separated by commas",
-    ),
-    ("spf_include", "none, and not checked", "domain that customers' SPF records should include"),
-    ("log", "info for serve, warn for the other commands", "log filter, such as info,pop3=debug"),
-];
-
-/// Names that begin like settings and are read elsewhere.
-const OTHER_VARIABLES: &[&str] = &["PILLARBOX_CONFIG", "PILLARBOX_GARAGE", "PILLARBOX_TEST_DATABASE_URL"];
-
-/// The settings as `--help` shows them.
-pub(crate) fn describe() -> String {
-    let mut text = String::from("Settings, as an environment variable or as a key of the TOML file:\n");
-    for (key, default, meaning) in SETTINGS {
-        text.push_str(&format!("\n  {} / {key}\n      {meaning} [default: {default}]\n", variable(key)));
-    }
-    text.push_str(
-        "\nCredentials of S3 come from the usual AWS variables (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY).",
-    );
-    text
-}
-
-fn variable(key: &str) -> String {
-    format!("PILLARBOX_{}", key.to_uppercase())
-}
 
 impl Config {
     /// Reads the file, if one is named, and the environment.
@@ -192,6 +143,9 @@ impl Config {
                 None
             }
         };
+        let blob_url =
+            reader.value("blob_url", |text| blob::Location::from_str(text).map_err(|e| e.to_string()));
+        let key_encryption_keys = reader.key_encryption_keys(blob_url.is_some());
         let config = Self {
             data_dir: data_dir.unwrap_or_default(),
             hostname: reader.value("hostname", parse_hostname).unwrap_or_else(|| "localhost".into()),
@@ -200,8 +154,8 @@ impl Config {
             pop3_listen: reader.listen("pop3_listen", 2110),
             pop3s_listen: reader.listen("pop3s_listen", 2995),
             database_url: reader.value("database_url", parse_database_url),
-            blob_url: reader
-                .value("blob_url", |text| blob::Location::from_str(text).map_err(|e| e.to_string())),
+            blob_url,
+            key_encryption_keys,
             tls,
             api_requests_per_minute: reader
                 .value("api_requests_per_minute", parse_count)
@@ -272,12 +226,45 @@ impl<'a> Reader<'a> {
         parse(text).map_err(|mistake| self.mistakes.push(format!("{place}: {mistake}"))).ok()
     }
 
+    /// Where bodies lie elsewhere, the keys must not lie in a directory that is taken for a cache.
+    fn key_encryption_keys(&mut self, must_be_given: bool) -> KeyEncryptionKeys {
+        let text = self.value("key_encryption_keys", parse_key_encryption_keys);
+        let file = self.value("key_encryption_keys_file", parse_path);
+        match (text, file) {
+            (Some(text), None) => KeyEncryptionKeys::Text(text),
+            (None, Some(file)) => KeyEncryptionKeys::File(file),
+            (Some(_), Some(_)) => {
+                self.mistakes.push("key_encryption_keys and key_encryption_keys_file: give one of them".into());
+                KeyEncryptionKeys::Own
+            }
+            (None, None) => {
+                if must_be_given {
+                    self.mistakes.push(
+                        "key_encryption_keys_file: must be set, since blob_url is: without these keys nothing that lies there can be \
+                         read. `pillarbox new-key-encryption-key` prints one"
+                            .into(),
+                    );
+                }
+                KeyEncryptionKeys::Own
+            }
+        }
+    }
+
     fn listen(&mut self, key: &str, port: u16) -> SocketAddr {
         let parse = |text: &str| {
             text.parse()
                 .map_err(|_| format!("{text:?} is not an address and a port, such as 127.0.0.1:{port}"))
         };
         self.value(key, parse).unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], port)))
+    }
+}
+
+/// Never says what the text is.
+fn parse_key_encryption_keys(text: &str) -> Result<SecretString, String> {
+    let secret = SecretString::from(text);
+    match pack::LocalKeys::parse(&kernel::Env::system(), &secret) {
+        Ok(_) => Ok(secret),
+        Err(error) => Err(error.to_string()),
     }
 }
 
@@ -435,11 +422,35 @@ mod tests {
     fn urls_are_taken() {
         let database = "postgres://pillarbox:s3cret@db.example/pillarbox";
         let blobs = "s3://mail/prefix?endpoint=http://127.0.0.1:3900&region=garage&path_style=true";
+        let keys = ("PILLARBOX_KEY_ENCRYPTION_KEYS_FILE", "/etc/pillarbox/keys");
         let config =
-            read("", &[("PILLARBOX_DATABASE_URL", database), ("PILLARBOX_BLOB_URL", blobs)]).unwrap();
+            read("", &[("PILLARBOX_DATABASE_URL", database), ("PILLARBOX_BLOB_URL", blobs), keys]).unwrap();
         assert_eq!(config.database_url.as_ref().unwrap().expose_secret(), database);
         assert_eq!(config.blob_url, Some(blobs.parse().unwrap()));
         assert!(!format!("{config:?}").contains("s3cret"));
+    }
+
+    #[test]
+    fn key_encryption_keys_are_given_once_and_never_shown() {
+        let text = format!("one {}=", "A".repeat(43));
+        let given = ("PILLARBOX_KEY_ENCRYPTION_KEYS", text.as_str());
+        let config = read("", &[given]).unwrap();
+        assert!(matches!(config.key_encryption_keys, KeyEncryptionKeys::Text(_)));
+        assert!(!format!("{config:?}").contains("AAAA"));
+        assert!(matches!(read("", &[]).unwrap().key_encryption_keys, KeyEncryptionKeys::Own));
+        let file = ("PILLARBOX_KEY_ENCRYPTION_KEYS_FILE", "/keys");
+        for (environment, mistake) in [
+            (vec![given, file], "key_encryption_keys and key_encryption_keys_file: give one"),
+            (vec![("PILLARBOX_BLOB_URL", "file:///bodies")], "key_encryption_keys_file: must be set"),
+            (
+                vec![("PILLARBOX_KEY_ENCRYPTION_KEYS", "hunter2")],
+                "PILLARBOX_KEY_ENCRYPTION_KEYS: line 1 is not a name and 32 bytes",
+            ),
+        ] {
+            let mistakes = read("", &environment).unwrap_err();
+            assert!(mistakes.len() == 1 && mistakes[0].starts_with(mistake), "{mistakes:?}");
+            assert!(!mistakes.concat().contains("hunter2"));
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@ mod cli;
 mod command;
 mod config;
 mod files;
+mod kek;
 mod listen;
 mod operator_key;
 mod platform;
@@ -17,7 +18,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use tracing_subscriber::EnvFilter;
 
-use cli::{Audit, Billing, Cli, Command};
+use cli::{Audit, Billing, Cli, Command, Keys};
 use config::Config;
 
 /// What a wrong command line ends with too.
@@ -29,6 +30,9 @@ fn main() -> ExitCode {
         // A reader that has seen enough is no fault.
         let _ = writeln!(std::io::stdout(), "{}", api::openapi());
         return ExitCode::SUCCESS;
+    }
+    if matches!(cli.command, Command::NewKeyEncryptionKey) {
+        return command::keys::new_key_encryption_key();
     }
     let file = cli
         .config
@@ -74,7 +78,9 @@ async fn run(command: Command, config: &Config) -> anyhow::Result<ExitCode> {
         Command::OperatorKey { revoke: Some(id) } => command::revoke_operator_key(config, id).await,
         Command::Audit(Audit::Verify { tenant }) => command::audit::verify(config, tenant).await,
         Command::ReplaceSigningKey => command::replace_signing_key(config).await,
-        Command::Openapi => Ok(ExitCode::SUCCESS),
+        Command::Keys(Keys::Rewrap) => command::keys::rewrap(config).await,
+        Command::Keys(Keys::Rotate { tenant }) => command::keys::rotate(config, tenant).await,
+        Command::Openapi | Command::NewKeyEncryptionKey => Ok(ExitCode::SUCCESS),
     }
 }
 

@@ -11,6 +11,7 @@ use secrecy::ExposeSecret as _;
 
 use crate::config::Config;
 use crate::files::DataDir;
+use crate::kek;
 
 /// How long the connections to the database may take to close.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -59,7 +60,9 @@ impl Platform {
         let blobs = blob::open(&location)
             .await
             .with_context(|| format!("opening {location} (PILLARBOX_BLOB_URL)"))?;
-        Ok((db, MailStore::new(blobs)))
+        let encryption = kek::open(&config.key_encryption_keys, data_dir, &db).await?;
+        let store = MailStore::new(db.clone(), blobs, encryption);
+        Ok((db, store))
     }
 
     /// Closes the pool, and stops the private cluster unless another process uses it.

@@ -1,14 +1,16 @@
 //! A mailbox's bytes: decided by one conditional update inside the transaction of the message it counts.
 
+mod intake;
 mod pool;
 mod store;
 mod threshold;
 
-use kernel::MailboxId;
-use serde_json::json;
+use kernel::{MailboxId, TenantId};
+use serde_json::{Value, json};
 
-use crate::{Ctx, TenantTx, event};
+use crate::{Ctx, IngestTx, TenantTx, event};
 
+pub use intake::{Intake, Mailboxes};
 pub use pool::{Pools, charge_pools, drift, release_pools};
 pub(crate) use pool::{count_moving, count_reseller, count_tenant, shift, tightest};
 pub(crate) use threshold::crossings;
@@ -90,7 +92,7 @@ pub async fn recover(
     let charge = charge(tx, ctx, mailbox_id, bytes).await?;
     if matches!(charge, Charge::Taken { .. }) {
         store::forget(tx, mailbox_id, signed(bytes)).await?;
-        if let Pools::Full { .. } = charge_pools(tx, bytes).await? {
+        if let Pools::Full = charge_pools(tx, bytes).await? {
             return Ok(Charge::OverQuota);
         }
     }
@@ -105,12 +107,19 @@ pub(crate) async fn notice(
     old: (&Bounds, i64),
     new: (&Bounds, i64),
 ) -> Result<(), db::Error> {
-    for crossing in crossings(old, new) {
-        let data = json!({"threshold": crossing.threshold.as_str(), "threshold_bytes": crossing.at_bytes,
-            "reached": crossing.is_reached, "used_bytes": new.1});
+    for data in warnings(old, new) {
         event::record(tx, ctx, event::Kind::MailboxQuotaWarning, mailbox_id, data).await?;
     }
     Ok(())
+}
+
+/// What is noted of each threshold that is crossed when bounds and bytes become others.
+fn warnings(old: (&Bounds, i64), new: (&Bounds, i64)) -> Vec<Value> {
+    let data = |crossing: threshold::Crossing| {
+        json!({"threshold": crossing.threshold.as_str(), "threshold_bytes": crossing.at_bytes,
+            "reached": crossing.is_reached, "used_bytes": new.1})
+    };
+    crossings(old, new).into_iter().map(data).collect()
 }
 
 /// Takes `bytes` out of recoverable, as their message is destroyed.
@@ -121,17 +130,16 @@ pub async fn forget(tx: &mut TenantTx, mailbox_id: MailboxId, bytes: u64) -> Res
     store::forget(tx, mailbox_id, signed(bytes)).await
 }
 
-/// Whether `bytes` more would fit at this moment, here and in the pools above; `None` when there is no such mailbox, or none that takes messages.
-/// Only saves an upload that is bound to fail: [`charge`] and [`charge_pools`] decide.
+/// Whether so many bytes more would fit at this moment, here and in the pools above, for each mailbox in order; `None` when there is no
+/// such mailbox, or none that takes messages. Only saves an upload that is bound to fail: [`Intake::charge`] decides.
 ///
 /// # Errors
 /// As of any statement.
-pub async fn has_room(
-    tx: &mut TenantTx,
-    mailbox_id: MailboxId,
-    bytes: u64,
-) -> Result<Option<bool>, db::Error> {
-    store::has_room(tx, mailbox_id, signed(bytes)).await
+pub async fn have_room(
+    tx: &mut IngestTx,
+    wanted: &[(TenantId, MailboxId, u64)],
+) -> Result<Vec<Option<bool>>, db::Error> {
+    store::have_room(tx, wanted).await
 }
 
 /// Whether there is such a mailbox, and it takes messages.

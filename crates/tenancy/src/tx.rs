@@ -1,5 +1,7 @@
 //! The transactions that are for certain tenants: for one, or for several whom one caller has entered.
 
+use std::collections::BTreeSet;
+
 use db::{Db, SystemTx};
 use kernel::TenantId;
 use sqlx::{PgConnection, Postgres, Transaction};
@@ -122,6 +124,50 @@ impl TenantsTx {
 impl OfTenants for TenantsTx {
     fn conn(&mut self) -> &mut PgConnection {
         self.tx.conn()
+    }
+
+    fn tenant_ids(&self) -> Vec<Uuid> {
+        self.tenant_ids.iter().map(|id| id.uuid()).collect()
+    }
+}
+
+/// A transaction that takes mail in for several tenants, each of whom has been entered. Row-level security shows it the rows
+/// of these tenants that mail is made of, and nothing else. Rolled back when dropped.
+#[derive(Debug)]
+pub struct IngestTx {
+    tx: Transaction<'static, Postgres>,
+    tenant_ids: Vec<TenantId>,
+}
+
+impl IngestTx {
+    /// Begins one for tenants that were entered; the same one may be named several times.
+    ///
+    /// # Errors
+    /// As of any statement.
+    pub async fn begin<'a>(db: &Db, entered: impl IntoIterator<Item = &'a Ctx>) -> Result<Self, db::Error> {
+        let tenant_ids: BTreeSet<TenantId> = entered.into_iter().map(Ctx::tenant_id).collect();
+        let tenant_ids: Vec<TenantId> = tenant_ids.into_iter().collect();
+        let bound: Vec<Uuid> = tenant_ids.iter().map(|id| id.uuid()).collect();
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the one place where such a transaction begins, with tenants that are each proven by a Ctx"
+        )]
+        let tx = db.begin_tenants(&bound).await?;
+        Ok(Self { tx, tenant_ids })
+    }
+
+    /// Makes its changes durable.
+    ///
+    /// # Errors
+    /// As [`TenantTx::commit`].
+    pub async fn commit(self) -> Result<(), db::Error> {
+        self.tx.commit().await.map_err(db::Error::of_commit)
+    }
+}
+
+impl OfTenants for IngestTx {
+    fn conn(&mut self) -> &mut PgConnection {
+        &mut self.tx
     }
 
     fn tenant_ids(&self) -> Vec<Uuid> {

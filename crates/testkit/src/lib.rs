@@ -8,6 +8,7 @@ mod cut;
 pub mod dns;
 pub mod env;
 pub mod garage;
+pub mod kek;
 pub mod s3;
 pub mod story;
 pub mod stripe;

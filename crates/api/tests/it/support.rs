@@ -138,7 +138,7 @@ impl App {
         let payments = FakeStripe::start().await;
         let api = Api {
             auth,
-            store: MailStore::new(blobs),
+            store: MailStore::new(db.db(), blobs, testkit::kek::encryption()),
             metrics: recorder(),
             limits,
             trusted_proxies: Vec::new(),

@@ -97,7 +97,7 @@ impl Fixture {
             gate: Semaphore::new(0),
             left: Semaphore::new(0),
         });
-        let app = app.with_store(MailStore::new(blobs.clone()));
+        let app = app.with_store(MailStore::new(app.db.db(), blobs.clone(), testkit::kek::encryption()));
         let (_, token) = app.reseller("North").await;
         let tenant = app.tenant(&token, "one.example", json!({})).await;
         let (_, mailbox) = app.user(&token, &tenant, json!({"address": "ada@one.example"})).await;

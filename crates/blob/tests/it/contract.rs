@@ -201,9 +201,9 @@ pub(crate) async fn keeps_tenants_apart(store: Store) {
         let page = store.list(&KeyPrefix::Tenant(prefix), Some(&other[0].to_string())).await.unwrap();
         assert!(page.keys.iter().all(|key| own.contains(key)), "{:?}", page.keys);
     }
-    // Same body id, two tenants: two objects.
-    let BlobKey::Body { blob, .. } = of_a[0] else { panic!("{:?} is no body", of_a[0]) };
-    let twin = BlobKey::Body { tenant: b, blob };
+    // Same pack id, two tenants: two objects.
+    let BlobKey::Pack { pack, .. } = of_a[0] else { panic!("{:?} is no pack", of_a[0]) };
+    let twin = BlobKey::Pack { owner: Some(b), pack };
     assert!(matches!(store.get(&twin).await, Err(Error::NotFound)));
     store.put(&twin, Bytes::from_static(b"of b")).await.unwrap();
     store.delete(&of_a[0]).await.unwrap();
@@ -220,11 +220,13 @@ pub(crate) async fn lists_all_tenants(store: Store) {
 
 pub(crate) async fn lists_all_kinds(store: Store) {
     let (tenant, other) = (new_tenant(), new_tenant());
-    // A page ends among the bodies, another at the keys.
-    let bodies = (0..PAGE_KEYS + 10).map(|_| new_key(tenant));
+    let new_shared = || BlobKey::Pack { owner: None, pack: kernel::Env::system().new_id() };
     let wrapped = |tenant| BlobKey::WrappedKey { tenant, key: kernel::Env::system().new_id() };
-    let keys = bodies.chain([wrapped(tenant), wrapped(tenant), wrapped(other), new_key(other)]).collect();
-    let keys = fill(&store, keys).await;
+    // A page ends among the shared packs, another among a tenant's own.
+    let packs = (0..PAGE_KEYS + 10).map(|_| new_key(tenant));
+    let shared = (0..PAGE_KEYS + 10).map(|_| new_shared());
+    let keys = shared.chain(packs).chain([wrapped(tenant), wrapped(tenant), wrapped(other), new_key(other)]);
+    let keys = fill(&store, keys.collect()).await;
     assert_eq!(list(&store, KeyPrefix::All).await, keys);
     let own = |key: &&BlobKey| key.to_string().starts_with(&KeyPrefix::Tenant(tenant).to_string());
     let own: Vec<BlobKey> = keys.iter().filter(own).cloned().collect();
@@ -232,6 +234,9 @@ pub(crate) async fn lists_all_kinds(store: Store) {
     assert_eq!(own.len(), PAGE_KEYS + 12);
     let page = store.list(&KeyPrefix::Tenant(tenant), Some(&own[PAGE_KEYS + 10].to_string())).await.unwrap();
     assert_eq!(page.keys, own[PAGE_KEYS + 11..]);
+    // A cursor among the shared packs opens a tenant's folder from its beginning.
+    let page = store.list(&KeyPrefix::Tenant(tenant), Some(&keys[0].to_string())).await.unwrap();
+    assert_eq!(page.keys, own[..PAGE_KEYS]);
 }
 
 pub(crate) async fn serves_many_at_once(store: Store) {

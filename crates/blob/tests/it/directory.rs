@@ -60,12 +60,12 @@ async fn foreign_files_are_not_listed() {
     let tenant = new_tenant();
     let key = new_key(tenant);
     store.put(&key, Bytes::from_static(b"x")).await.unwrap();
-    let bodies = folder.path().join(key.to_string()).parent().unwrap().to_owned();
+    let packs = folder.path().join(key.to_string()).parent().unwrap().to_owned();
     let upper = tenant.uuid().to_string().to_uppercase();
     for name in ["put-half", ".hidden", "0193a1b2", upper.as_str()] {
-        fs::write(bodies.join(name), b"y").unwrap();
+        fs::write(packs.join(name), b"y").unwrap();
     }
-    fs::create_dir_all(folder.path().join("tenants/lost+found/bodies")).unwrap();
+    fs::create_dir_all(folder.path().join("tenants/lost+found/packs")).unwrap();
     for prefix in [KeyPrefix::All, KeyPrefix::Tenant(tenant)] {
         assert_eq!(contract::list(&store, prefix).await, std::slice::from_ref(&key));
     }

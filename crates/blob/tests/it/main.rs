@@ -19,7 +19,7 @@ use kernel::{Env, OsRandom, Random, TenantId};
 
 /// A key that no other call gives.
 fn new_key(tenant: TenantId) -> BlobKey {
-    BlobKey::Body { tenant, blob: Env::system().new_id() }
+    BlobKey::Pack { owner: Some(tenant), pack: Env::system().new_id() }
 }
 
 fn new_tenant() -> TenantId {

@@ -47,3 +47,15 @@ pub(super) async fn bodies(tx: &mut SystemTx) -> Result<u64, Error> {
     .await?;
     Ok(from_column(count))
 }
+
+pub(super) async fn packs(tx: &mut SystemTx) -> Result<u64, Error> {
+    let count = sqlx::query_scalar!(
+        r#"select count(*) as "count!" from pack_shares
+           left join (select tenant_id, pack_id, sum(stored_bytes) as bytes from blobs group by tenant_id, pack_id) as sums
+             on sums.tenant_id = pack_shares.tenant_id and sums.pack_id = pack_shares.pack_id
+           where pack_shares.live_bytes <> coalesce(sums.bytes, 0)"#,
+    )
+    .fetch_one(tx.conn())
+    .await?;
+    Ok(from_column(count))
+}

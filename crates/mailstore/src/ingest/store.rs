@@ -1,28 +1,29 @@
 //! SQL of ingest.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
 use db::Error;
-use kernel::{BlobId, FolderId, MailboxId, MessageId};
-use tenancy::TenantTx;
+use kernel::{BlobId, FolderId, MailboxId, MessageId, PackId, TenantId};
+use pack::Uidl;
+use tenancy::{IngestTx, OfTenants as _};
+use uuid::Uuid;
 
-use super::{ImportKey, Message};
+use super::{Delivery, ImportKey, Message};
+use crate::body::Columns;
 use crate::to_column;
 
-pub(super) async fn insert_reservation(
-    tx: &mut TenantTx,
-    id: BlobId,
-    message: &Message,
+pub(super) async fn reserve(
+    tx: &mut IngestTx,
+    id: PackId,
+    owner: Option<TenantId>,
     now: DateTime<Utc>,
     until: DateTime<Utc>,
 ) -> Result<(), Error> {
-    let tenant_id = tx.tenant_id().uuid();
     sqlx::query!(
-        "insert into blobs (tenant_id, id, size_bytes, sha256, state, reserved_until, created_at)
-         values ($1, $2, $3, $4, 'reserved', $5, $6)",
-        tenant_id,
+        "insert into packs (id, tenant_id, state, reserved_until, created_at) values ($1, $2, 'reserved', $3, $4)",
         id.uuid(),
-        to_column(message.size_bytes()),
-        &message.sha256[..],
+        owner.map(TenantId::uuid),
         until,
         now,
     )
@@ -31,73 +32,113 @@ pub(super) async fn insert_reservation(
     Ok(())
 }
 
-/// Whether the reservation still stood and the body is now live.
-pub(super) async fn set_live(tx: &mut TenantTx, id: BlobId, message_count: usize) -> Result<bool, Error> {
-    let tenant_id = tx.tenant_id().uuid();
-    let message_count = i32::try_from(message_count).unwrap_or(i32::MAX);
+/// Whether the pack is live: its reservation still stood, or a part of its batch was committed before.
+pub(super) async fn set_live(tx: &mut IngestTx, id: PackId) -> Result<bool, Error> {
     let done = sqlx::query!(
-        "update blobs set state = 'live', message_count = $3, reserved_until = null
-         where tenant_id = $1 and id = $2 and state = 'reserved'",
-        tenant_id,
+        "update packs set state = 'live', reserved_until = null where id = $1 and state in ('reserved', 'live')",
         id.uuid(),
-        message_count,
     )
     .execute(tx.conn())
     .await?;
     Ok(done.rows_affected() == 1)
 }
 
-pub(super) async fn is_imported(
-    tx: &mut TenantTx,
-    mailbox_id: MailboxId,
-    key: &ImportKey,
-) -> Result<bool, Error> {
-    let tenant_id = tx.tenant_id().uuid();
-    Ok(sqlx::query_scalar!(
-        r#"select exists (select from imported_messages
-             where tenant_id = $1 and mailbox_id = $2 and sha256 = $3 and occurrence = $4) as "exists!""#,
-        tenant_id,
-        mailbox_id.uuid(),
-        &key.sha256[..],
-        key.occurrence,
+/// Those of the keys that are there. With the mailboxes locked, none is added meanwhile.
+pub(super) async fn imported(
+    tx: &mut IngestTx,
+    keys: &[(TenantId, MailboxId, ImportKey)],
+) -> Result<BTreeSet<(MailboxId, ImportKey)>, Error> {
+    if keys.is_empty() {
+        return Ok(BTreeSet::new());
+    }
+    let rows = sqlx::query!(
+        "select mailbox_id, sha256, occurrence from imported_messages
+         where (tenant_id, mailbox_id, sha256, occurrence) in (select * from unnest($1::uuid[], $2::uuid[], $3::bytea[], $4::integer[]))",
+        &keys.iter().map(|(tenant, ..)| tenant.uuid()).collect::<Vec<_>>(),
+        &keys.iter().map(|(_, mailbox, _)| mailbox.uuid()).collect::<Vec<_>>(),
+        &keys.iter().map(|(.., key)| key.sha256.to_vec()).collect::<Vec<_>>(),
+        &keys.iter().map(|(.., key)| key.occurrence).collect::<Vec<_>>(),
     )
-    .fetch_one(tx.conn())
-    .await?)
-}
-
-/// Whether the key is new; waits for another transaction that is inserting the same.
-pub(super) async fn insert_import_key(
-    tx: &mut TenantTx,
-    mailbox_id: MailboxId,
-    key: &ImportKey,
-) -> Result<bool, Error> {
-    let tenant_id = tx.tenant_id().uuid();
-    let done = sqlx::query!(
-        "insert into imported_messages (tenant_id, mailbox_id, sha256, occurrence) values ($1, $2, $3, $4)
-         on conflict on constraint imported_messages_once do nothing",
-        tenant_id,
-        mailbox_id.uuid(),
-        &key.sha256[..],
-        key.occurrence,
-    )
-    .execute(tx.conn())
+    .fetch_all(tx.conn())
     .await?;
-    Ok(done.rows_affected() == 1)
+    let key = |sha256: Vec<u8>, occurrence| Some(ImportKey { sha256: sha256.try_into().ok()?, occurrence });
+    let found = rows.into_iter().filter_map(|row| {
+        Some((MailboxId::from_uuid(row.mailbox_id), key(row.sha256, row.occurrence)?))
+    });
+    Ok(found.collect())
 }
 
-pub(super) async fn delete_import_key(
-    tx: &mut TenantTx,
-    mailbox_id: MailboxId,
-    key: &ImportKey,
+/// Those of the folders that are there.
+pub(super) async fn existing(
+    tx: &mut IngestTx,
+    folders: &BTreeSet<(TenantId, MailboxId, FolderId)>,
+) -> Result<BTreeSet<FolderId>, Error> {
+    if folders.is_empty() {
+        return Ok(BTreeSet::new());
+    }
+    let ids = sqlx::query_scalar!(
+        "select id from folders
+         where (tenant_id, mailbox_id, id) in (select * from unnest($1::uuid[], $2::uuid[], $3::uuid[]))",
+        &folders.iter().map(|(tenant, ..)| tenant.uuid()).collect::<Vec<_>>(),
+        &folders.iter().map(|(_, mailbox, _)| mailbox.uuid()).collect::<Vec<_>>(),
+        &folders.iter().map(|(.., folder)| folder.uuid()).collect::<Vec<_>>(),
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    Ok(ids.into_iter().map(FolderId::from_uuid).collect())
+}
+
+/// A body that messages refer to.
+pub(super) struct NewBody<'a> {
+    pub(super) tenant_id: TenantId,
+    pub(super) id: BlobId,
+    pub(super) message: &'a Message,
+    pub(super) message_count: i32,
+    pub(super) place: Columns,
+}
+
+/// Counts what the bodies take of their pack.
+pub(super) async fn add_to_shares(
+    tx: &mut IngestTx,
+    pack: PackId,
+    bodies: &[NewBody<'_>],
 ) -> Result<(), Error> {
-    let tenant_id = tx.tenant_id().uuid();
     sqlx::query!(
-        "delete from imported_messages
-         where tenant_id = $1 and mailbox_id = $2 and sha256 = $3 and occurrence = $4",
-        tenant_id,
-        mailbox_id.uuid(),
-        &key.sha256[..],
-        key.occurrence,
+        "insert into pack_shares (tenant_id, pack_id, live_bytes)
+         select tenant_id, $1, sum(bytes) from unnest($2::uuid[], $3::integer[]) as body (tenant_id, bytes) group by tenant_id
+         on conflict on constraint pack_shares_once do update set live_bytes = pack_shares.live_bytes + excluded.live_bytes",
+        pack.uuid(),
+        &bodies.iter().map(|body| body.tenant_id.uuid()).collect::<Vec<_>>(),
+        &bodies.iter().map(|body| body.place.stored_bytes).collect::<Vec<_>>(),
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn insert_bodies(
+    tx: &mut IngestTx,
+    bodies: &[NewBody<'_>],
+    now: DateTime<Utc>,
+) -> Result<(), Error> {
+    let places = |column: fn(&Columns) -> i32| bodies.iter().map(|body| column(&body.place)).collect::<Vec<_>>();
+    sqlx::query!(
+        "insert into blobs (created_at, tenant_id, id, size_bytes, sha256, message_count,
+                            pack_id, pack_is_own, pack_index, pack_offset, stored_bytes, key_generation)
+         select $1, * from unnest($2::uuid[], $3::uuid[], $4::bigint[], $5::bytea[], $6::integer[],
+                                  $7::uuid[], $8::boolean[], $9::integer[], $10::bigint[], $11::integer[], $12::integer[])",
+        now,
+        &bodies.iter().map(|body| body.tenant_id.uuid()).collect::<Vec<_>>(),
+        &bodies.iter().map(|body| body.id.uuid()).collect::<Vec<_>>(),
+        &bodies.iter().map(|body| to_column(body.message.size_bytes)).collect::<Vec<_>>(),
+        &bodies.iter().map(|body| body.message.sha256.to_vec()).collect::<Vec<_>>(),
+        &bodies.iter().map(|body| body.message_count).collect::<Vec<_>>(),
+        &bodies.iter().map(|body| body.place.pack_id).collect::<Vec<_>>(),
+        &bodies.iter().map(|body| body.place.pack_is_own).collect::<Vec<_>>(),
+        &places(|place| place.pack_index),
+        &bodies.iter().map(|body| body.place.pack_offset).collect::<Vec<_>>(),
+        &places(|place| place.stored_bytes),
+        &places(|place| place.key_generation),
     )
     .execute(tx.conn())
     .await?;
@@ -106,40 +147,70 @@ pub(super) async fn delete_import_key(
 
 /// What a new row has that its message does not tell.
 pub(super) struct NewMessage {
-    pub(super) id: MessageId,
+    pub(super) tenant_id: TenantId,
     pub(super) mailbox_id: MailboxId,
+    pub(super) id: MessageId,
     pub(super) folder: FolderId,
     pub(super) uid: i64,
     pub(super) modseq: i64,
     pub(super) blob: BlobId,
 }
 
-pub(super) async fn insert_message(
-    tx: &mut TenantTx,
-    new: &NewMessage,
-    message: &Message,
+impl NewMessage {
+    pub(super) fn new(delivery: &Delivery, folder: FolderId, uid: i64, modseq: i64, blob: BlobId) -> Self {
+        let &Delivery { mailbox_id, id, .. } = delivery;
+        Self { tenant_id: delivery.ctx.tenant_id(), mailbox_id, id, folder, uid, modseq, blob }
+    }
+}
+
+pub(super) async fn insert_messages(
+    tx: &mut IngestTx,
+    rows: impl Iterator<Item = (&NewMessage, &Message)> + Clone,
 ) -> Result<(), Error> {
-    let tenant_id = tx.tenant_id().uuid();
-    // RFC 1939 §7: 1 to 70 characters from 0x21 to 0x7E, never used again. Stored: it stays when the id's form changes.
-    let uidl = new.id.uuid().simple().to_string();
-    // A struct of texts, numbers and lists of them has no way to fail.
-    let parsed = serde_json::to_value(&message.parsed).unwrap_or_default();
+    let ids = |id: fn(&NewMessage) -> Uuid| rows.clone().map(|(row, _)| id(row)).collect::<Vec<_>>();
+    let numbers = |number: fn(&NewMessage, &Message) -> i64| {
+        rows.clone().map(|(row, message)| number(row, message)).collect::<Vec<_>>()
+    };
     sqlx::query!(
         "insert into messages (tenant_id, mailbox_id, id, folder_id, uid, uidl, modseq, blob_id, size_bytes,
                                wire_size_bytes, internal_date, parsed)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
-        tenant_id,
-        new.mailbox_id.uuid(),
-        new.id.uuid(),
-        new.folder.uuid(),
-        new.uid,
-        uidl,
-        new.modseq,
-        new.blob.uuid(),
-        to_column(message.size_bytes()),
-        to_column(message.wire_size_bytes),
-        message.internal_date,
-        parsed,
+         select * from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::bigint[], $6::text[], $7::bigint[], $8::uuid[],
+                              $9::bigint[], $10::bigint[], $11::timestamptz[], $12::jsonb[])",
+        &ids(|row| row.tenant_id.uuid()),
+        &ids(|row| row.mailbox_id.uuid()),
+        &ids(|row| row.id.uuid()),
+        &ids(|row| row.folder.uuid()),
+        &numbers(|row, _| row.uid),
+        // Stored: it stays when the form of ids changes.
+        &rows.clone().map(|(row, _)| Uidl::of(row.id).as_str().to_owned()).collect::<Vec<_>>(),
+        &numbers(|row, _| row.modseq),
+        &ids(|row| row.blob.uuid()),
+        &numbers(|_, message| to_column(message.size_bytes)),
+        &numbers(|_, message| to_column(message.wire_size_bytes)),
+        &rows.clone().map(|(_, message)| message.internal_date).collect::<Vec<_>>(),
+        &rows.clone().map(|(_, message)| message.parsed.clone()).collect::<Vec<_>>(),
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// Keeps the keys of those that are imported.
+pub(super) async fn insert_import_keys(
+    tx: &mut IngestTx,
+    rows: impl Iterator<Item = (&NewMessage, &Message)>,
+) -> Result<(), Error> {
+    let keys: Vec<_> = rows.filter_map(|(row, message)| Some((row, message.import_key?))).collect();
+    if keys.is_empty() {
+        return Ok(());
+    }
+    sqlx::query!(
+        "insert into imported_messages (tenant_id, mailbox_id, sha256, occurrence)
+         select * from unnest($1::uuid[], $2::uuid[], $3::bytea[], $4::integer[])",
+        &keys.iter().map(|(row, _)| row.tenant_id.uuid()).collect::<Vec<_>>(),
+        &keys.iter().map(|(row, _)| row.mailbox_id.uuid()).collect::<Vec<_>>(),
+        &keys.iter().map(|(_, key)| key.sha256.to_vec()).collect::<Vec<_>>(),
+        &keys.iter().map(|(_, key)| key.occurrence).collect::<Vec<_>>(),
     )
     .execute(tx.conn())
     .await?;

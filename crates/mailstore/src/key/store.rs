@@ -33,6 +33,20 @@ pub(super) async fn find(tx: &mut TenantTx, generation: Option<Generation>) -> R
     }))
 }
 
+/// The names of the key-encryption keys that are in use: one step in the index for each.
+pub(super) async fn keks(tx: &mut SystemTx) -> Result<Vec<String>, Error> {
+    let names = sqlx::query_scalar!(
+        r#"with recursive names as (
+             (select kek from tenant_keys order by kek limit 1)
+             union all
+             select (select kek from tenant_keys where kek > names.kek order by kek limit 1) from names where names.kek is not null)
+           select kek as "kek!" from names where kek is not null"#,
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    Ok(names)
+}
+
 /// Adds a key unless there is one of its generation; waits for another transaction that is adding it.
 pub(super) async fn insert(
     tx: &mut TenantTx,

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use db::Error;
-use kernel::{BlobId, FolderId, MailboxId, MessageId};
+use kernel::{FolderId, MailboxId, MessageId};
 use tenancy::TenantTx;
 use uuid::Uuid;
 
@@ -79,7 +79,7 @@ pub(super) async fn snapshot(
 ) -> Result<Vec<Entry>, Error> {
     let tenant_id = tx.tenant_id().uuid();
     let rows = sqlx::query!(
-        "select id, uidl, wire_size_bytes, blob_id from messages
+        "select id, uidl, wire_size_bytes from messages
          where tenant_id = $1 and mailbox_id = $2 and folder_id = $3 and state = 'live' order by uid",
         tenant_id,
         mailbox_id.uuid(),
@@ -93,7 +93,6 @@ pub(super) async fn snapshot(
             message_id: MessageId::from_uuid(row.id),
             uidl: row.uidl,
             wire_size_bytes: from_column(row.wire_size_bytes),
-            blob: BlobId::from_uuid(row.blob_id),
         })
         .collect())
 }

@@ -2,12 +2,13 @@
 
 use chrono::{DateTime, Utc};
 use db::Error;
-use kernel::{BlobId, FolderId, MailboxId, MessageId, PageRequest};
+use kernel::{FolderId, MailboxId, MessageId, PageRequest};
 use serde_json::Value;
 use tenancy::TenantTx;
 use uuid::Uuid;
 
-use super::{Located, Message, State};
+use super::{Located, Message, Moved, State};
+use crate::body::Columns;
 use crate::from_column;
 
 /// A message's columns as they come.
@@ -121,8 +122,10 @@ pub(crate) async fn locate(
 ) -> Result<Option<Located>, Error> {
     let tenant_id = tx.tenant_id().uuid();
     let row = sqlx::query!(
-        "select blob_id, folder_id, size_bytes, state
-         from messages where tenant_id = $1 and mailbox_id = $2 and id = $3
+        "select m.folder_id, m.size_bytes, m.state,
+           b.pack_id, b.pack_is_own, b.pack_index, b.pack_offset, b.stored_bytes, b.key_generation
+         from messages m join blobs b on b.tenant_id = m.tenant_id and b.id = m.blob_id
+         where m.tenant_id = $1 and m.mailbox_id = $2 and m.id = $3
            and exists (select from mailboxes where tenant_id = $1 and id = $2 and status = 'active')",
         tenant_id,
         mailbox_id.uuid(),
@@ -131,7 +134,14 @@ pub(crate) async fn locate(
     .fetch_optional(tx.conn())
     .await?;
     Ok(row.map(|row| Located {
-        blob: BlobId::from_uuid(row.blob_id),
+        place: Columns {
+            pack_id: row.pack_id,
+            pack_is_own: row.pack_is_own,
+            pack_index: row.pack_index,
+            pack_offset: row.pack_offset,
+            stored_bytes: row.stored_bytes,
+            key_generation: row.key_generation,
+        },
         folder: FolderId::from_uuid(row.folder_id),
         size_bytes: from_column(row.size_bytes),
         state: State::from_column(&row.state),
@@ -145,12 +155,12 @@ pub(super) async fn set_recoverable(
     id: MessageId,
     modseq: i64,
     now: DateTime<Utc>,
-) -> Result<Option<Located>, Error> {
+) -> Result<Option<Moved>, Error> {
     let tenant_id = tx.tenant_id().uuid();
     let row = sqlx::query!(
         "update messages set state = 'recoverable', discarded_at = $5, modseq = $4
          where tenant_id = $1 and mailbox_id = $2 and id = $3 and state = 'live'
-         returning blob_id, folder_id, size_bytes, state",
+         returning folder_id, size_bytes",
         tenant_id,
         mailbox_id.uuid(),
         id.uuid(),
@@ -159,11 +169,9 @@ pub(super) async fn set_recoverable(
     )
     .fetch_optional(tx.conn())
     .await?;
-    Ok(row.map(|row| Located {
-        blob: BlobId::from_uuid(row.blob_id),
+    Ok(row.map(|row| Moved {
         folder: FolderId::from_uuid(row.folder_id),
         size_bytes: from_column(row.size_bytes),
-        state: State::from_column(&row.state),
     }))
 }
 

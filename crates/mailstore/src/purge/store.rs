@@ -58,6 +58,14 @@ pub(super) async fn delete_messages(
     Ok(blobs)
 }
 
+/// Deletes the packs that were a tenant's own and whose objects are gone. One that is being uploaded is left to the sweeper.
+pub(super) async fn delete_packs_of(tx: &mut SystemTx, id: TenantId) -> Result<(), Error> {
+    sqlx::query!("delete from packs where tenant_id = $1 and state <> 'reserved'", id.uuid())
+        .execute(tx.conn())
+        .await?;
+    Ok(())
+}
+
 /// Deletes what else the mail store keeps of a mailbox without messages.
 pub(super) async fn delete_mailbox(tx: &mut TenantTx, mailbox_id: MailboxId) -> Result<(), Error> {
     let tenant_id = tx.tenant_id().uuid();
@@ -86,12 +94,21 @@ pub(super) async fn delete_some_of(tx: &mut SystemTx, id: TenantId, limit: i64) 
     Ok(done.rows_affected())
 }
 
+/// The packs that a tenant has something in.
+pub(super) async fn packs_of(tx: &mut SystemTx, id: TenantId) -> Result<Vec<Uuid>, Error> {
+    let ids = sqlx::query_scalar!("select pack_id from pack_shares where tenant_id = $1", id.uuid())
+        .fetch_all(tx.conn())
+        .await?;
+    Ok(ids)
+}
+
 /// Deletes what else the mail store keeps of a tenant without messages.
 pub(super) async fn delete_rest_of(tx: &mut SystemTx, id: TenantId) -> Result<(), Error> {
+    sqlx::query!("delete from blobs where tenant_id = $1", id.uuid()).execute(tx.conn()).await?;
     sqlx::query!(
         "with imported as (delete from imported_messages where tenant_id = $1),
            leases as (delete from mailbox_leases where tenant_id = $1),
-           bodies as (delete from blobs where tenant_id = $1),
+           shares as (delete from pack_shares where tenant_id = $1),
            keys as (delete from tenant_keys where tenant_id = $1)
          delete from folders where tenant_id = $1",
         id.uuid(),

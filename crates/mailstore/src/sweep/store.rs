@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use db::{Error, SystemTx};
-use kernel::{BlobId, MailboxId, TenantId};
+use kernel::{MailboxId, PackId, TenantId};
 use tenancy::TenantTx;
 use uuid::Uuid;
 
@@ -75,11 +75,78 @@ pub(crate) async fn unreference(tx: &mut TenantTx, blobs: &[Uuid]) -> Result<(),
     Ok(())
 }
 
-/// Marks uploads that outlived their reservation. One that is being committed at this moment is passed over.
+/// A body that is forgotten.
+pub(super) struct Forgotten {
+    tenant_id: Uuid,
+    pub(super) pack_id: Uuid,
+    stored_bytes: i32,
+}
+
+/// Deletes bodies that no message refers to. None can come to refer to one again.
+pub(super) async fn delete_unreferenced(tx: &mut SystemTx, limit: i64) -> Result<Vec<Forgotten>, Error> {
+    let bodies = sqlx::query_as!(
+        Forgotten,
+        "delete from blobs where (tenant_id, id) in (
+           select tenant_id, id from blobs where message_count = 0 limit $1 for update skip locked)
+         returning tenant_id, pack_id, stored_bytes",
+        limit,
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    Ok(bodies)
+}
+
+/// Locks packs, in the order of their ids, before the shares in them: whoever takes the last share sees that it is.
+pub(crate) async fn lock_packs(tx: &mut SystemTx, ids: &[Uuid]) -> Result<(), Error> {
+    sqlx::query_scalar!("select id from packs where id = any ($1) order by id for update", ids)
+        .fetch_all(tx.conn())
+        .await?;
+    Ok(())
+}
+
+/// Takes bodies' bytes out of their tenants' shares; a share without any goes.
+pub(super) async fn take_from_shares(tx: &mut SystemTx, bodies: &[Forgotten]) -> Result<(), Error> {
+    let tenants: Vec<_> = bodies.iter().map(|body| body.tenant_id).collect();
+    let packs: Vec<_> = bodies.iter().map(|body| body.pack_id).collect();
+    sqlx::query!(
+        "update pack_shares set live_bytes = live_bytes - gone.bytes
+         from (select tenant_id, pack_id, sum(bytes) as bytes
+               from unnest($1::uuid[], $2::uuid[], $3::integer[]) as body (tenant_id, pack_id, bytes) group by tenant_id, pack_id) as gone
+         where pack_shares.tenant_id = gone.tenant_id and pack_shares.pack_id = gone.pack_id",
+        &tenants,
+        &packs,
+        &bodies.iter().map(|body| body.stored_bytes).collect::<Vec<_>>(),
+    )
+    .execute(tx.conn())
+    .await?;
+    sqlx::query!(
+        "delete from pack_shares where live_bytes = 0
+           and (tenant_id, pack_id) in (select * from unnest($1::uuid[], $2::uuid[]))",
+        &tenants,
+        &packs,
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// Marks those of some locked packs that nothing lies in any more.
+pub(crate) async fn mark_empty(tx: &mut SystemTx, ids: &[Uuid]) -> Result<(), Error> {
+    sqlx::query!(
+        "update packs set state = 'gone' where id = any ($1) and state = 'live'
+           and not exists (select from pack_shares where pack_id = packs.id)",
+        ids,
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// Marks packs that outlived their reservation. One that is being committed at this moment is passed over.
 pub(super) async fn mark_expired(tx: &mut SystemTx, now: DateTime<Utc>, limit: i64) -> Result<u64, Error> {
     let done = sqlx::query!(
-        "update blobs set state = 'gone' where (tenant_id, id) in (
-           select tenant_id, id from blobs where state = 'reserved' and reserved_until < $1
+        "update packs set state = 'gone', reserved_until = null where id in (
+           select id from packs where state = 'reserved' and reserved_until < $1
            limit $2 for update skip locked)",
         now,
         limit,
@@ -89,45 +156,32 @@ pub(super) async fn mark_expired(tx: &mut SystemTx, now: DateTime<Utc>, limit: i
     Ok(done.rows_affected())
 }
 
-/// Marks bodies that no message refers to. None can come to refer to one again.
-pub(super) async fn mark_unreferenced(tx: &mut SystemTx, limit: i64) -> Result<u64, Error> {
-    let done = sqlx::query!(
-        "update blobs set state = 'gone' where (tenant_id, id) in (
-           select tenant_id, id from blobs where state = 'live' and message_count = 0
-           limit $1 for update skip locked)",
-        limit,
-    )
-    .execute(tx.conn())
-    .await?;
-    Ok(done.rows_affected())
+/// A pack whose object is to be deleted.
+pub(super) struct Gone {
+    pub(super) id: PackId,
+    pub(super) owner: Option<TenantId>,
 }
 
-/// The first bodies to delete `after` one in the order of tenants and ids.
+/// The first packs to delete `after` one in the order of ids.
 pub(super) async fn list_gone(
     tx: &mut SystemTx,
-    after: Option<(TenantId, BlobId)>,
+    after: Option<PackId>,
     limit: i64,
-) -> Result<Vec<(TenantId, BlobId)>, Error> {
-    let (tenant, id) = after.map_or((Uuid::nil(), Uuid::nil()), |(tenant, id)| (tenant.uuid(), id.uuid()));
+) -> Result<Vec<Gone>, Error> {
     let rows = sqlx::query!(
-        "select tenant_id, id from blobs where state = 'gone' and (tenant_id, id) > ($1, $2)
-         order by tenant_id, id limit $3",
-        tenant,
-        id,
+        "select id, tenant_id from packs where state = 'gone' and id > $1 order by id limit $2",
+        after.map_or(Uuid::nil(), PackId::uuid),
         limit,
     )
     .fetch_all(tx.conn())
     .await?;
-    Ok(rows.into_iter().map(|row| (TenantId::from_uuid(row.tenant_id), BlobId::from_uuid(row.id))).collect())
+    let gone = |id, owner: Option<Uuid>| Gone { id: PackId::from_uuid(id), owner: owner.map(TenantId::from_uuid) };
+    Ok(rows.into_iter().map(|row| gone(row.id, row.tenant_id)).collect())
 }
 
-pub(super) async fn delete_gone(tx: &mut SystemTx, tenant: TenantId, id: BlobId) -> Result<u64, Error> {
-    let done = sqlx::query!(
-        "delete from blobs where tenant_id = $1 and id = $2 and state = 'gone'",
-        tenant.uuid(),
-        id.uuid(),
-    )
-    .execute(tx.conn())
-    .await?;
+pub(super) async fn delete_gone(tx: &mut SystemTx, id: PackId) -> Result<u64, Error> {
+    let done = sqlx::query!("delete from packs where id = $1 and state = 'gone'", id.uuid())
+        .execute(tx.conn())
+        .await?;
     Ok(done.rows_affected())
 }

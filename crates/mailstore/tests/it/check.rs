@@ -54,6 +54,11 @@ async fn each_kind_of_counter_that_is_off_shows() {
             "update blobs set message_count = message_count - 1",
             Drift { bodies: 1, ..Drift::default() },
         ),
+        (
+            "update pack_shares set live_bytes = live_bytes + 1",
+            "update pack_shares set live_bytes = live_bytes - 1",
+            Drift { packs: 1, ..Drift::default() },
+        ),
     ] {
         for (sql, expected) in [(spoil, expected), (mend, Drift::default())] {
             let mut tx = SystemTx::begin(&db).await.unwrap();

@@ -1,25 +1,27 @@
-//! The one door: one object a tenant, exact quotas, nothing visible that is not durable.
+//! The one door: one pack for what arrives together, exact quotas, nothing visible that is not durable.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 
+use blob::{BlobKey, BlobStore as _};
 use chrono::TimeDelta;
 use futures::future::join_all;
 use kernel::{EmailAddress, ErrorKind, FolderId};
 use mailstore::ingest::{ImportKey, Incoming, Outcome, Target, ingest};
 use mailstore::message::{self, State};
 use mailstore::{Error, sweep};
+use sqlx::Connection as _;
 use tenancy::recipient::Recipients;
 use uuid::Uuid;
 
-use crate::support::{Bench, HELLO, id};
+use crate::support::{Bench, HELLO, id, noise};
 
 #[tokio::test]
 async fn two_recipients_share_one_object_and_see_the_same_bytes() {
     let bench = Bench::new().await;
     let (ada, bob) = (bench.mailbox("ada", None).await, bench.mailbox("bob", None).await);
     let results = bench.ingest(&[bob, ada], HELLO).await;
-    assert_eq!(bench.blobs.keys().await.len(), 1);
+    assert_eq!(bench.blobs.packs().await.len(), 1);
     assert_eq!(bench.blobs.puts.load(Ordering::SeqCst), 1);
     for (mailbox, result) in [bob, ada].into_iter().zip(&results) {
         let raw = message::raw(&bench.store, bench.ctx(), mailbox, id(result), None).await.unwrap();
@@ -45,26 +47,158 @@ async fn a_mailbox_named_twice_gets_the_message_once_and_answers_twice() {
 }
 
 #[tokio::test]
-async fn each_tenant_has_its_own_object_and_its_own_fate() {
+async fn tenants_share_a_pack_and_not_their_fate() {
     let bench = Bench::new().await;
     let ada = bench.mailbox("ada", None).await;
     let (ctx, bob) = bench.neighbour().await;
     let targets = || {
         vec![bench.target(ada), Target { ctx: ctx.clone(), mailbox_id: bob, folder: None }, bench.target(ada)]
     };
-    let results = ingest(&bench.store, targets(), bench.incoming(HELLO)).await;
-    assert!(results.iter().all(Result::is_ok), "{results:?}");
-    assert_eq!(bench.blobs.keys().await.len(), 2);
-
-    *bench.blobs.failing.lock().unwrap() = Some(ctx.tenant_id());
+    // A tenant whose key is not in the bucket seals nothing.
+    bench.store.keys().sealing(bench.ctx()).await.unwrap();
+    bench.blobs.keyless.store(true, Ordering::SeqCst);
     let results = ingest(&bench.store, targets(), bench.incoming(HELLO)).await;
     assert!(results[0].is_ok() && results[2].is_ok(), "{results:?}");
     assert!(matches!(results[1], Err(Error::Blob(_))), "{results:?}");
-    assert_eq!(bench.list(ada, State::Live).await.len(), 2);
+    bench.blobs.keyless.store(false, Ordering::SeqCst);
+    bench.store.keys().sealing(&ctx).await.unwrap();
+
+    let results = ingest(&bench.store, targets(), bench.incoming(HELLO)).await;
+    assert!(results.iter().all(Result::is_ok), "{results:?}");
+    assert_eq!(bench.blobs.packs().await.len(), 2);
+    for (ctx, mailbox, result) in [(bench.ctx(), ada, &results[0]), (&ctx, bob, &results[1])] {
+        let raw = message::raw(&bench.store, ctx, mailbox, id(result), None).await.unwrap();
+        assert_eq!(raw.bytes, HELLO);
+    }
+    let bounds = tenancy::quota::Bounds { quota_bytes: Some(1), ..Default::default() };
+    tenancy::mailbox::set_quota(&ctx, bob, None, bounds).await.unwrap();
+    let results = ingest(&bench.store, targets(), bench.incoming(HELLO)).await;
+    assert!(results[0].is_ok() && matches!(results[1], Err(Error::OverQuota)), "{results:?}");
+    assert_eq!(bench.list(ada, State::Live).await.len(), 3);
     let page = kernel::PageRequest::new(None, None);
     let neighbours = message::list(&ctx, bob, message::Filter::default(), &page).await.unwrap();
     assert_eq!(neighbours.items.len(), 1);
     bench.assert_exact().await;
+}
+
+/// Messages `0..count` for a mailbox, of different lengths, behind one whose upload is held.
+async fn behind_a_slow_one(
+    bench: &Bench,
+    mailbox: kernel::MailboxId,
+    count: usize,
+) -> Vec<Vec<Result<Outcome, Error>>> {
+    bench.store.keys().sealing(bench.ctx()).await.unwrap();
+    let hold = bench.blobs.hold();
+    let slow = bench.ingest(&[mailbox], b"Subject: slow\r\n\r\n");
+    let others = async {
+        bench.blobs.wait_until_stored().await;
+        let bodies = (0..count).map(|at| body(at).into_bytes()).collect::<Vec<_>>();
+        let ingesting = join_all(bodies.iter().map(|body| bench.ingest(std::slice::from_ref(&mailbox), body)));
+        let (results, ()) = tokio::join!(ingesting, async {
+            bench.blobs.wait_until_stored().await;
+            hold.add_permits(2);
+            bench.blobs.stop_holding();
+        });
+        results
+    };
+    let (slow, results) = tokio::join!(slow, others);
+    id(&slow[0]);
+    results
+}
+
+fn body(at: usize) -> String {
+    format!("Subject: {at}\r\n\r\n{}", "x".repeat(at))
+}
+
+#[tokio::test]
+async fn what_waits_behind_a_slow_upload_goes_into_one_pack() {
+    let bench = Bench::new().await;
+    let ada = bench.mailbox("ada", None).await;
+    let results = behind_a_slow_one(&bench, ada, 40).await;
+    assert_eq!(bench.blobs.puts.load(Ordering::SeqCst), 2);
+    for (at, result) in results.iter().enumerate() {
+        let message = message::raw(&bench.store, bench.ctx(), ada, id(&result[0]), None).await.unwrap();
+        assert_eq!(message.bytes, body(at));
+    }
+    let uids: BTreeSet<u64> = bench.list(ada, State::Live).await.iter().map(|message| message.uid).collect();
+    assert_eq!(uids, (1..=41).collect());
+    bench.assert_exact().await;
+}
+
+#[tokio::test]
+async fn one_that_cannot_be_stored_fails_alone() {
+    let bench = Bench::new().await;
+    let ada = bench.mailbox("ada", None).await;
+    let poison = body(7).len();
+    let mut owner = sqlx::PgConnection::connect(&bench.world.test_db.url()).await.unwrap();
+    sqlx::raw_sql(sqlx::AssertSqlSafe(format!(
+        "create function refuse() returns trigger language plpgsql as $$ begin raise exception 'poisonous'; end $$;
+         create trigger refuse before insert on messages for each row when (new.size_bytes = {poison}) execute function refuse()"
+    )))
+    .execute(&mut owner)
+    .await
+    .unwrap();
+    let results = behind_a_slow_one(&bench, ada, 20).await;
+    for (at, result) in results.iter().enumerate() {
+        match &result[0] {
+            Err(Error::Db(_)) => assert_eq!(at, 7),
+            stored => {
+                assert_ne!(at, 7);
+                let raw = message::raw(&bench.store, bench.ctx(), ada, id(stored), None).await.unwrap();
+                assert_eq!(raw.bytes, body(at));
+            }
+        }
+    }
+    assert_eq!(bench.blobs.puts.load(Ordering::SeqCst), 2);
+    assert_eq!(bench.list(ada, State::Live).await.len(), 20);
+    bench.assert_exact().await;
+}
+
+#[tokio::test]
+async fn a_batch_whose_upload_fails_leaves_nothing_and_the_next_goes_in() {
+    let bench = Bench::new().await;
+    let ada = bench.mailbox("ada", None).await;
+    bench.blobs.failing.store(true, Ordering::SeqCst);
+    let results = join_all((0..10).map(|_| bench.ingest(&[ada], HELLO))).await;
+    assert!(results.iter().all(|result| matches!(result[0], Err(Error::Blob(_)))), "{results:?}");
+    bench.blobs.failing.store(false, Ordering::SeqCst);
+    bench.stored(ada, HELLO).await;
+    assert_eq!(bench.list(ada, State::Live).await.len(), 1);
+    bench.assert_exact().await;
+}
+
+#[tokio::test]
+async fn a_large_body_is_an_object_of_its_own_beside_what_else_is_its_tenant_s() {
+    let bench = Bench::new().await;
+    let ada = bench.mailbox("ada", None).await;
+    let large = noise(3 << 20);
+    let message = bench.stored(ada, &large).await;
+    let packs = bench.blobs.packs().await;
+    assert!(matches!(packs[..], [BlobKey::Pack { owner: Some(owner), .. }] if owner == bench.ctx().tenant_id()));
+    let raw = message::raw(&bench.store, bench.ctx(), ada, message, None).await.unwrap();
+    assert!(raw.bytes == large);
+    let range = message::raw(&bench.store, bench.ctx(), ada, message, Some(1_000_000..1_000_005)).await.unwrap();
+    assert_eq!(range.bytes, large[1_000_000..1_000_005]);
+    message::discard(bench.ctx(), ada, message).await.unwrap();
+    bench.world.test_db.clock().advance(TimeDelta::days(31));
+    let swept = sweep::run(&bench.store, &bench.world.test_db.db()).await;
+    assert_eq!((swept.bodies, swept.failed), (1, 0));
+    assert!(bench.blobs.packs().await.is_empty());
+    bench.assert_exact().await;
+}
+
+#[tokio::test]
+async fn bytes_that_have_changed_are_no_message() {
+    let bench = Bench::new().await;
+    let ada = bench.mailbox("ada", None).await;
+    let message = bench.stored(ada, HELLO).await;
+    let key = bench.blobs.packs().await.remove(0);
+    let mut object = bench.blobs.get(&key).await.unwrap().to_vec();
+    object[12] ^= 1;
+    bench.blobs.land(&key, object).await;
+    let read = message::raw(&bench.store, bench.ctx(), ada, message, None).await;
+    assert!(matches!(read, Err(Error::Unreadable(_))), "{read:?}");
+    assert_eq!(read.unwrap_err().kind(), ErrorKind::Internal);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -80,10 +214,10 @@ async fn of_many_writers_racing_for_the_last_slot_exactly_one_wins() {
     assert_eq!(results.iter().filter(|result| refused(&result[0])).count(), 63, "{results:?}");
     assert_eq!(bench.used(ada).await, (2 * size, 0));
     bench.assert_exact().await;
-    // What lost after its upload is garbage, and swept.
-    bench.world.test_db.clock().advance(TimeDelta::hours(2));
+    // What lost after its upload is garbage, and goes with its pack at last.
+    bench.world.test_db.clock().advance(TimeDelta::hours(3));
     sweep::run(&bench.store, &bench.world.test_db.db()).await;
-    assert_eq!(bench.blobs.keys().await.len(), 2);
+    assert_eq!(bench.blobs.packs().await.len(), 2);
 }
 
 #[tokio::test]
@@ -106,7 +240,7 @@ async fn over_quota_is_one_recipients_result_and_uploads_nothing_alone() {
 async fn a_failed_upload_leaves_nothing_to_see() {
     let bench = Bench::new().await;
     let ada = bench.mailbox("ada", None).await;
-    *bench.blobs.failing.lock().unwrap() = Some(bench.ctx().tenant_id());
+    bench.blobs.failing.store(true, Ordering::SeqCst);
     let results = bench.ingest(&[ada, ada], HELLO).await;
     assert!(results.iter().all(|result| matches!(result, Err(Error::Blob(_)))), "{results:?}");
     assert!(bench.list(ada, State::Live).await.is_empty());
@@ -120,24 +254,25 @@ async fn what_was_uploaded_and_never_committed_is_swept_once_its_reservation_exp
     let ada = bench.mailbox("ada", None).await;
     bench.stored(ada, HELLO).await;
     bench.blobs.wait_until_stored().await;
+    // Never let go: to the database it is as if the process had been killed.
     let _held = bench.blobs.hold();
-    let killed = {
+    let left = {
         let ingesting = bench.ingest(&[ada], b"Subject: lost\r\n\r\n");
         tokio::select! {
             _ = ingesting => false,
             () = bench.blobs.wait_until_stored() => true,
         }
     };
-    assert!(killed);
-    assert_eq!(bench.blobs.keys().await.len(), 2);
+    assert!(left);
+    assert_eq!(bench.blobs.packs().await.len(), 2);
 
     let db = bench.world.test_db.db();
     assert_eq!(sweep::run(&bench.store, &db).await, sweep::Swept::default());
-    assert_eq!(bench.blobs.keys().await.len(), 2);
-    bench.world.test_db.clock().advance(TimeDelta::minutes(61));
+    assert_eq!(bench.blobs.packs().await.len(), 2);
+    bench.world.test_db.clock().advance(TimeDelta::minutes(121));
     let swept = sweep::run(&bench.store, &db).await;
-    assert_eq!(swept, sweep::Swept { reservations: 1, bodies: 1, messages: 0, failed: 0 });
-    assert_eq!(bench.blobs.keys().await.len(), 1);
+    assert_eq!(swept, sweep::Swept { reservations: 1, packs: 1, ..Default::default() });
+    assert_eq!(bench.blobs.packs().await.len(), 1);
     assert_eq!(bench.list(ada, State::Live).await.len(), 1);
     bench.assert_exact().await;
 }
@@ -151,14 +286,14 @@ async fn a_commit_whose_reservation_was_swept_fails_and_leaves_nothing() {
     let mailboxes = [ada];
     let (results, ()) = tokio::join!(bench.ingest(&mailboxes, HELLO), async {
         bench.blobs.wait_until_stored().await;
-        bench.world.test_db.clock().advance(TimeDelta::hours(2));
-        assert_eq!(sweep::run(&bench.store, &db).await.bodies, 1);
+        bench.world.test_db.clock().advance(TimeDelta::hours(3));
+        assert_eq!(sweep::run(&bench.store, &db).await.packs, 1);
         hold.add_permits(1);
     });
     assert!(matches!(results[0], Err(Error::ReservationLost)), "{results:?}");
     assert_eq!(results[0].as_ref().unwrap_err().kind(), ErrorKind::Unavailable);
     assert!(bench.list(ada, State::Live).await.is_empty());
-    assert!(bench.blobs.keys().await.is_empty());
+    assert!(bench.blobs.packs().await.is_empty());
     bench.assert_exact().await;
 }
 
@@ -171,14 +306,14 @@ async fn an_upload_that_lands_after_its_reservation_was_swept_is_deleted_by_its_
     let mailboxes = [ada];
     let (results, ()) = tokio::join!(bench.ingest(&mailboxes, HELLO), async {
         bench.blobs.wait_until_stored().await;
-        let key = bench.blobs.keys().await.remove(0);
-        bench.world.test_db.clock().advance(TimeDelta::hours(2));
-        assert_eq!(sweep::run(&bench.store, &db).await.bodies, 1);
-        bench.blobs.land(&key, HELLO).await;
+        let key = bench.blobs.packs().await.remove(0);
+        bench.world.test_db.clock().advance(TimeDelta::hours(3));
+        assert_eq!(sweep::run(&bench.store, &db).await.packs, 1);
+        bench.blobs.land(&key, HELLO.to_vec()).await;
         hold.add_permits(1);
     });
     assert!(matches!(results[0], Err(Error::ReservationLost)), "{results:?}");
-    assert!(bench.blobs.keys().await.is_empty());
+    assert!(bench.blobs.packs().await.is_empty());
     bench.assert_exact().await;
 }
 
@@ -195,7 +330,7 @@ async fn an_upload_that_no_mailbox_has_room_for_is_deleted_at_once() {
         hold.add_permits(1);
     });
     assert!(matches!(results[0], Err(Error::OverQuota)), "{results:?}");
-    assert_eq!(bench.blobs.keys().await.len(), 1);
+    assert_eq!(bench.blobs.packs().await.len(), 1);
     bench.assert_exact().await;
 }
 
@@ -208,7 +343,7 @@ async fn a_commit_fails_as_soon_as_the_sweeper_has_marked_its_body() {
     bench.blobs.keeping.store(true, Ordering::SeqCst);
     let (results, ()) = tokio::join!(bench.ingest(&[ada], HELLO), async {
         bench.blobs.wait_until_stored().await;
-        bench.world.test_db.clock().advance(TimeDelta::hours(2));
+        bench.world.test_db.clock().advance(TimeDelta::hours(3));
         assert_eq!(sweep::run(&bench.store, &db).await.failed, 1);
         hold.add_permits(1);
     });
@@ -216,8 +351,8 @@ async fn a_commit_fails_as_soon_as_the_sweeper_has_marked_its_body() {
     // The next sweep finishes what that one began.
     bench.blobs.keeping.store(false, Ordering::SeqCst);
     let swept = sweep::run(&bench.store, &db).await;
-    assert_eq!(swept, sweep::Swept { reservations: 0, bodies: 1, messages: 0, failed: 0 });
-    assert!(bench.blobs.keys().await.is_empty());
+    assert_eq!(swept, sweep::Swept { packs: 1, ..Default::default() });
+    assert!(bench.blobs.packs().await.is_empty());
     bench.assert_exact().await;
 }
 
@@ -367,6 +502,6 @@ async fn a_message_to_very_many_is_taken_in_a_hundred_at_a_time() {
     for &mailbox in &mailboxes {
         assert_eq!(bench.list(mailbox, message::State::Live).await.len(), 1);
     }
-    assert_eq!(bench.blobs.keys().await.len(), 2);
+    assert_eq!(bench.blobs.packs().await.len(), 2);
     bench.assert_exact().await;
 }

@@ -79,17 +79,17 @@ async fn a_key_is_made_once_and_is_in_the_bucket() {
 async fn a_key_that_is_not_in_the_bucket_does_not_seal() {
     let (bench, kek) = (Bench::new().await, new_kek());
     let keys = keys(&bench, &kek);
-    *bench.blobs.failing.lock().unwrap() = Some(bench.ctx().tenant_id());
+    bench.blobs.keyless.store(true, Ordering::SeqCst);
     for _ in 0..2 {
         assert!(matches!(keys.sealing(bench.ctx()).await, Err(Error::Blob(_))));
     }
-    *bench.blobs.failing.lock().unwrap() = None;
+    bench.blobs.keyless.store(false, Ordering::SeqCst);
     let key = keys.sealing(bench.ctx()).await.unwrap();
     let [found] = &from_the_bucket(&bench, &kek).await[..] else { panic!("not one object") };
     assert!(same(found, &key).await);
-    let puts = bench.blobs.puts.load(Ordering::SeqCst);
+    let puts = bench.blobs.key_puts.load(Ordering::SeqCst);
     keys.sealing(bench.ctx()).await.unwrap();
-    assert_eq!(bench.blobs.puts.load(Ordering::SeqCst), puts);
+    assert_eq!(bench.blobs.key_puts.load(Ordering::SeqCst), puts);
 }
 
 #[tokio::test]
@@ -126,9 +126,9 @@ async fn the_key_encryption_key_changes_and_no_body_is_touched() {
     tenant::delete(&other, None).await.unwrap();
 
     let both = keys(&bench, &format!("{new}{old}"));
-    let puts = bench.blobs.puts.load(Ordering::SeqCst);
+    let puts = bench.blobs.key_puts.load(Ordering::SeqCst);
     assert_eq!(both.rewrap().await.unwrap(), Rewrapped { keys: 3, failed: 0 });
-    assert_eq!(bench.blobs.puts.load(Ordering::SeqCst), puts + 3);
+    assert_eq!(bench.blobs.key_puts.load(Ordering::SeqCst), puts + 3);
     assert_eq!(both.rewrap().await.unwrap(), Rewrapped::default());
 
     // The old one is not needed any more, not even for a restart from the bucket.
@@ -150,9 +150,9 @@ async fn an_interrupted_change_goes_on_and_what_cannot_be_read_is_passed_by() {
     let key = keys(&bench, &old).sealing(bench.ctx()).await.unwrap();
     let both = keys(&bench, &format!("{new}{old}"));
     // The new object cannot be put.
-    *bench.blobs.failing.lock().unwrap() = Some(bench.ctx().tenant_id());
+    bench.blobs.keyless.store(true, Ordering::SeqCst);
     assert_eq!(both.rewrap().await.unwrap(), Rewrapped { keys: 0, failed: 1 });
-    *bench.blobs.failing.lock().unwrap() = None;
+    bench.blobs.keyless.store(false, Ordering::SeqCst);
     // The old object cannot be deleted.
     bench.blobs.keeping.store(true, Ordering::SeqCst);
     assert_eq!(both.rewrap().await.unwrap(), Rewrapped { keys: 0, failed: 1 });

@@ -1,13 +1,15 @@
 //! What was deleted too long ago goes, with all that leads to it, and nothing else.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 
+use blob::{BlobKey, BlobStore as _};
 use chrono::TimeDelta;
 use kernel::PageRequest;
 use mailstore::ingest::{Target, ingest};
-use mailstore::message;
 use mailstore::purge::{self, Purged};
-use mailstore::sweep;
+use mailstore::{MailStore, message, sweep};
+use pack::{Ending, Tail};
 use sqlx::Connection as _;
 use tenancy::auth::Auth;
 use tenancy::domain::{self, DomainChange};
@@ -17,7 +19,7 @@ use tenancy::mailbox::{self, NewMailbox};
 use tenancy::quota::drift;
 use tenancy::{Action, Error, tenant, user};
 
-use crate::support::{Bench, HELLO, id};
+use crate::support::{Bench, HELLO, id, noise};
 
 async fn run(bench: &Bench) -> Purged {
     let db = bench.world.test_db.db();
@@ -65,7 +67,7 @@ async fn a_deleted_user_is_destroyed_when_they_cannot_be_restored_any_more() {
     assert!(matches!(user::get(bench.ctx(), ada.id).await, Err(Error::NotFound)));
     assert_eq!(group::get(bench.ctx(), list.id).await.unwrap().member_count, 1);
     sweep::run(&bench.store, &world.test_db.db()).await;
-    assert_eq!(bench.blobs.keys().await.len(), 1, "the body that bob has, too, stays");
+    assert_eq!(bench.blobs.packs().await.len(), 1, "the body that bob has, too, stays");
     assert_eq!(message::raw(&bench.store, bench.ctx(), bob, kept, None).await.unwrap().bytes, HELLO);
     let purged = events(&bench, Kind::UserPurged).await;
     assert_eq!(purged[0].event.subject, ada.id.to_string());
@@ -112,9 +114,16 @@ async fn a_deleted_tenant_is_destroyed_and_leaves_a_record() {
     let list =
         NewGroup { display_name: "All".into(), members: vec![Member::Mailbox(ada)], ..NewGroup::default() };
     group::create(bench.ctx(), list).await.unwrap();
+    let large = noise(2 << 20);
+    bench.stored(ada, &large).await;
+    // One message for both tenants: once their keys are made, it is one pack.
     let (other, bob) = bench.neighbour().await;
-    let target = Target { ctx: other.clone(), mailbox_id: bob, folder: None };
-    let kept = ingest(&bench.store, vec![target], bench.incoming(HELLO)).await;
+    let target = || Target { ctx: other.clone(), mailbox_id: bob, folder: None };
+    bench.store.keys().sealing(&other).await.unwrap();
+    let both = vec![target(), bench.target(ada)];
+    let kept = ingest(&bench.store, both, bench.incoming(b"Subject: both\r\n\r\n")).await;
+    let packs = bench.blobs.packs().await;
+    assert_eq!(packs.len(), 4);
 
     tenant::delete(bench.ctx(), None).await.unwrap();
     world.test_db.clock().advance(TimeDelta::days(32));
@@ -124,10 +133,21 @@ async fn a_deleted_tenant_is_destroyed_and_leaves_a_record() {
     bench.blobs.keeping.store(false, Ordering::SeqCst);
     assert_eq!(run(&bench).await, Purged { mailboxes: 0, tenants: 1, failed: 0 });
     assert_eq!(run(&bench).await, Purged::default());
-    let keys = bench.blobs.keys().await;
-    assert_eq!(keys.len(), 1);
-    let read = message::raw(&bench.store, &other, bob, id(&kept[0]), None).await.unwrap();
-    assert_eq!(read.bytes, HELLO);
+    // All that is left is the neighbour's key, what the sweeper takes, and the pack that both have something in: no key opens this tenant's part.
+    let swept = sweep::run(&bench.store, &world.test_db.db()).await;
+    assert_eq!((swept.packs, swept.failed), (3, 0), "two packs and a reservation");
+    let [left, BlobKey::WrappedKey { tenant, .. }] = &bench.blobs.keys().await[..] else {
+        panic!("{:?}", bench.blobs.keys().await)
+    };
+    assert!(packs.contains(left) && *tenant == other.tenant_id());
+    let object = bench.blobs.get(left).await.unwrap();
+    let Ending::Whole(tail) = Tail::parse(object.len() as u64, &object).unwrap() else { panic!("it is all there") };
+    let sections: BTreeSet<_> = tail.sections().map(|(tenant, _)| tenant).collect();
+    assert_eq!(sections, [world.tenant.id, other.tenant_id()].into());
+    let fresh = MailStore::new(world.test_db.db(), bench.blobs.clone(), testkit::kek::encryption());
+    assert_eq!(tail.entries(&*fresh.keys().sealing(&other).await.unwrap()).unwrap().len(), 1);
+    let read = message::raw(&fresh, &other, bob, id(&kept[0]), None).await.unwrap();
+    assert_eq!(read.bytes, &b"Subject: both\r\n\r\n"[..]);
 
     let ctx = world.operator.enter_deleted_too(world.tenant.id).await.unwrap();
     let gone = tenant::get(&ctx).await.unwrap();
@@ -136,7 +156,7 @@ async fn a_deleted_tenant_is_destroyed_and_leaves_a_record() {
     let record = tenancy::purge::record(&ctx).await.unwrap();
     let told = events(&bench, Kind::TenantPurged).await;
     let destroyed = &told[0].event.data["destroyed"];
-    let expected = serde_json::json!({"messages": 2, "objects": 2, "bytes": destroyed["bytes"], "users": 1, "mailboxes": 1,
+    let expected = serde_json::json!({"messages": 4, "objects": 4, "bytes": destroyed["bytes"], "users": 1, "mailboxes": 1,
         "groups": 1, "domains": 1});
     assert_eq!(*destroyed, expected);
     assert_eq!(told[0].event.data["record"], record.jws);

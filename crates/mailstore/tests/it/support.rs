@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use async_trait::async_trait;
 use blob::{BlobKey, BlobStore, KeyPage, KeyPrefix, Location};
 use bytes::Bytes;
-use kernel::{MailboxId, MessageId, Page, PageRequest, TenantId};
+use kernel::{MailboxId, MessageId, Page, PageRequest};
 use mailstore::ingest::{Incoming, Outcome, Target, ingest};
 use mailstore::message::{self, Filter, Message, State};
 use mailstore::{Error, MailStore};
@@ -19,20 +19,25 @@ use tokio::sync::Semaphore;
 
 pub(crate) const HELLO: &[u8] = b"Subject: hello\r\n\r\nHello you\r\n";
 
-/// A blob store in memory whose puts are counted, and can be made to fail or to wait once they have stored.
+/// A blob store in memory whose puts are counted, and can be made to fail or, those of packs, to wait once they have stored.
 #[derive(Debug)]
 pub(crate) struct Watched {
     inner: Arc<dyn BlobStore>,
+    /// How many packs were put.
     pub(crate) puts: AtomicU64,
-    /// Puts for this tenant fail.
-    pub(crate) failing: Mutex<Option<TenantId>>,
+    /// How many wrapped keys were put.
+    pub(crate) key_puts: AtomicU64,
+    /// Puts of packs fail.
+    pub(crate) failing: AtomicBool,
+    /// Puts of wrapped keys fail.
+    pub(crate) keyless: AtomicBool,
     /// Deletes fail.
     pub(crate) keeping: AtomicBool,
     /// Deletes of this object fail.
     pub(crate) undeletable: Mutex<Option<BlobKey>>,
-    /// Puts wait for a permit after storing, if there is one to wait for.
+    /// Puts of packs wait for a permit after storing, if there is one to wait for.
     hold: Mutex<Option<Arc<Semaphore>>>,
-    /// One permit for each put that has stored.
+    /// One permit for each pack that was stored.
     stored: Semaphore,
 }
 
@@ -54,24 +59,35 @@ impl Watched {
     }
 
     /// What a slow put does when it lands at last.
-    pub(crate) async fn land(&self, key: &BlobKey, bytes: &'static [u8]) {
-        self.inner.put(key, Bytes::from_static(bytes)).await.unwrap();
+    pub(crate) async fn land(&self, key: &BlobKey, bytes: Vec<u8>) {
+        self.inner.put(key, bytes.into()).await.unwrap();
     }
 
     pub(crate) async fn keys(&self) -> Vec<BlobKey> {
         self.inner.list(&KeyPrefix::All, None).await.unwrap().keys
+    }
+
+    pub(crate) async fn packs(&self) -> Vec<BlobKey> {
+        let mut keys = self.keys().await;
+        keys.retain(|key| matches!(key, BlobKey::Pack { .. }));
+        keys
     }
 }
 
 #[async_trait]
 impl BlobStore for Watched {
     async fn put(&self, key: &BlobKey, bytes: Bytes) -> Result<(), blob::Error> {
-        self.puts.fetch_add(1, Ordering::SeqCst);
-        let (BlobKey::Body { tenant, .. } | BlobKey::WrappedKey { tenant, .. }) = key;
-        if *self.failing.lock().unwrap() == Some(*tenant) {
+        let is_pack = matches!(key, BlobKey::Pack { .. });
+        let (puts, failing) =
+            if is_pack { (&self.puts, &self.failing) } else { (&self.key_puts, &self.keyless) };
+        puts.fetch_add(1, Ordering::SeqCst);
+        if failing.load(Ordering::SeqCst) {
             return Err(blob::Error::NotFound);
         }
         self.inner.put(key, bytes).await?;
+        if !is_pack {
+            return Ok(());
+        }
         self.stored.add_permits(1);
         let hold = self.hold.lock().unwrap().clone();
         if let Some(hold) = hold {
@@ -111,13 +127,17 @@ impl Bench {
         let blobs = Arc::new(Watched {
             inner: blob::open(&"memory:".parse::<Location>().unwrap()).await.unwrap(),
             puts: AtomicU64::new(0),
-            failing: Mutex::new(None),
+            key_puts: AtomicU64::new(0),
+            failing: AtomicBool::new(false),
+            keyless: AtomicBool::new(false),
             keeping: AtomicBool::new(false),
             undeletable: Mutex::new(None),
             hold: Mutex::new(None),
             stored: Semaphore::new(0),
         });
-        Self { world: World::new().await, store: MailStore::new(blobs.clone()), blobs }
+        let world = World::new().await;
+        let store = MailStore::new(world.test_db.db(), blobs.clone(), testkit::kek::encryption());
+        Self { world, store, blobs }
     }
 
     pub(crate) fn ctx(&self) -> &Ctx {
@@ -200,4 +220,11 @@ pub(crate) fn id(result: &Result<Outcome, Error>) -> MessageId {
         Ok(Outcome::Stored(id)) => *id,
         other => panic!("not stored: {other:?}"),
     }
+}
+
+/// Bytes that do not get smaller.
+pub(crate) fn noise(length: usize) -> Vec<u8> {
+    let random = testkit::SeededRandom::new(7);
+    let words = std::iter::repeat_with(|| random.next_u64().to_le_bytes());
+    words.flatten().take(length).collect()
 }

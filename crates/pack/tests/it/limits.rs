@@ -27,7 +27,7 @@ fn a_full_pack_takes_no_more_and_stays_good() {
 fn an_address_lies_in_a_pack() {
     let pack = env(1).new_id();
     let address =
-        |index, offset, length| Address::new(pack, index, offset, length, Generation::FIRST).is_some();
+        |index, offset, length| Address::new(pack, index, offset, length, Generation::FIRST).is_ok();
     assert!(address(0, 8, 17));
     assert!(address(MAX_ENTRIES - 1, 8, 17));
     assert!(address(0, MAX_PACK_BYTES + 8 - 17, 17));

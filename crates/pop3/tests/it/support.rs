@@ -54,7 +54,7 @@ impl Server {
 
     pub(crate) async fn with(limits: Limits, blobs: Arc<dyn BlobStore>) -> Self {
         let world = World::new().await;
-        let store = MailStore::new(blobs);
+        let store = MailStore::new(world.test_db.db(), blobs, testkit::kek::encryption());
         let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
         let certificate = made.cert.der().clone();
         let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();

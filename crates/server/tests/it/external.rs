@@ -11,10 +11,12 @@ use crate::{BINARY, data_dir};
 async fn mail_goes_through_a_configured_database_and_bucket() {
     let (world, s3, dir) = (World::new().await, S3Server::start().await, data_dir());
     let ada = world.user("ada", None).await;
-    let (database_url, blob_url) = (world.test_db.url(), s3.url("server-test"));
+    let (database_url, blob_url, keys) =
+        (world.test_db.url(), s3.url("server-test"), testkit::kek::text());
     let settings = [
         ("PILLARBOX_DATABASE_URL", database_url.as_str()),
         ("PILLARBOX_BLOB_URL", blob_url.as_str()),
+        ("PILLARBOX_KEY_ENCRYPTION_KEYS", keys.as_str()),
         ("AWS_ACCESS_KEY_ID", testkit::s3::ACCESS_KEY_ID),
         ("AWS_SECRET_ACCESS_KEY", testkit::s3::SECRET_ACCESS_KEY),
     ];
@@ -36,7 +38,7 @@ async fn mail_goes_through_a_configured_database_and_bucket() {
     );
     pop3.quit().await.unwrap();
     server.stop().await.unwrap();
-    for embedded in ["postgres", "blobs"] {
+    for embedded in ["postgres", "blobs", "key-encryption-keys"] {
         assert!(!dir.path().join(embedded).exists(), "{embedded} was made although another is configured");
     }
 }

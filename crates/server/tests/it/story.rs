@@ -20,8 +20,9 @@ async fn the_main_job_end_to_end_on_garage() {
     let (garage, dir) = (Garage::start(&binary).await.unwrap(), data_dir());
     let options =
         Options { binary: BINARY.into(), data_dir: dir.path().into(), mail: None, keep_running: false };
-    let blob_url = garage.url("story");
-    let mut settings = vec![("PILLARBOX_BLOB_URL", blob_url.as_str())];
+    let (blob_url, keys) = (garage.url("story"), testkit::kek::text());
+    let mut settings =
+        vec![("PILLARBOX_BLOB_URL", blob_url.as_str()), ("PILLARBOX_KEY_ENCRYPTION_KEYS", keys.as_str())];
     settings.extend(garage.env());
     play_with(options, &settings).await.unwrap();
     assert!(!dir.path().join("blobs").exists(), "bodies went to a directory");

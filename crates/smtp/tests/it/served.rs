@@ -39,7 +39,7 @@ impl Served {
     pub(crate) async fn with(limits: Limits) -> Self {
         let world = World::new().await;
         let blobs = Arc::new(Gate::new().await);
-        let store = MailStore::new(blobs.clone());
+        let store = MailStore::new(world.test_db.db(), blobs.clone(), testkit::kek::encryption());
         let service = Lmtp {
             recipients: Recipients::new(world.test_db.db()),
             store: store.clone(),

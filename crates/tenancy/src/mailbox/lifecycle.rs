@@ -163,7 +163,7 @@ async fn restore_in(
     // Holds every level above, as taking a seat does for a user: the tenant does not move or go while this is counted.
     count::add(tx, ctx, id, mailbox.kind).await?;
     require_allocation(tx).await?;
-    if let Pools::Full { .. } = quota::charge_pools(tx, mailbox.quota.used_bytes.unsigned_abs()).await? {
+    if let Pools::Full = quota::charge_pools(tx, mailbox.quota.used_bytes.unsigned_abs()).await? {
         return Err(Error::OverQuota);
     }
     Ok(mailbox)

@@ -6,11 +6,14 @@
 
 mod store;
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use db::{Db, SystemTx};
 use kernel::{ResellerId, TenantId};
+use uuid::Uuid;
 
 use super::signed;
-use crate::TenantTx;
+use crate::{OfTenants, TenantTx};
 
 /// What became of a request for room in the pools above a mailbox.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,10 +21,7 @@ pub enum Pools {
     /// The bytes are counted in each pool that has a limit.
     Taken,
     /// They would pass a limit; nothing was counted.
-    Full {
-        /// What the fullest of them has room for.
-        free_bytes: u64,
-    },
+    Full,
 }
 
 /// Counts `bytes` in every pool with a limit above the tenant's mailboxes, if all have room. To be called with the
@@ -30,17 +30,13 @@ pub enum Pools {
 /// # Errors
 /// As of any statement.
 pub async fn charge_pools(tx: &mut TenantTx, bytes: u64) -> Result<Pools, db::Error> {
-    if bytes == 0 {
-        // They fit, also where a limit was lowered below what is used.
-        return Ok(Pools::Taken);
+    let (tenant_id, bytes) = (tx.tenant_id(), signed(bytes));
+    let mut held = Held::lock_for(tx, bytes).await?;
+    if !held.has_room(tenant_id, bytes) {
+        return Ok(Pools::Full);
     }
-    let bytes = signed(bytes);
-    let locked = lock(tx).await?;
-    let free = locked.tenant.iter().chain(&locked.resellers).map(store::Pool::free_bytes).min();
-    if let Some(free) = free.filter(|&free| free < bytes) {
-        return Ok(Pools::Full { free_bytes: free.max(0).unsigned_abs() });
-    }
-    add(tx, &locked, bytes).await?;
+    held.add(tenant_id, bytes);
+    held.write(tx).await?;
     Ok(Pools::Taken)
 }
 
@@ -49,35 +45,78 @@ pub async fn charge_pools(tx: &mut TenantTx, bytes: u64) -> Result<Pools, db::Er
 /// # Errors
 /// As of any statement.
 pub async fn release_pools(tx: &mut TenantTx, bytes: u64) -> Result<(), db::Error> {
-    if bytes == 0 {
-        return Ok(());
-    }
-    let locked = lock(tx).await?;
-    add(tx, &locked, -signed(bytes)).await
+    let (tenant_id, bytes) = (tx.tenant_id(), -signed(bytes));
+    let mut held = Held::lock_for(tx, bytes).await?;
+    held.add(tenant_id, bytes);
+    held.write(tx).await
 }
 
-/// The pools with a limit above the tenant's mailboxes, locked.
-struct Locked {
-    tenant: Option<store::Pool>,
-    resellers: Vec<store::Pool>,
+/// The pools with a limit above the mailboxes of some tenants, locked, and what is to be counted in them.
+#[derive(Debug, Default)]
+pub(super) struct Held {
+    tenants: BTreeMap<Uuid, Pool>,
+    resellers: BTreeMap<Uuid, Pool>,
+    /// The resellers with a limit above each tenant.
+    above: BTreeMap<TenantId, Vec<Uuid>>,
 }
 
-async fn lock(tx: &mut TenantTx) -> Result<Locked, db::Error> {
-    let limited = store::limited(tx).await?;
-    let tenant = if limited.tenant { store::lock_tenant(tx).await? } else { None };
-    let resellers = store::lock_resellers(tx.conn(), &limited.resellers).await?;
-    Ok(Locked { tenant, resellers })
+/// A pool with a limit.
+#[derive(Debug)]
+struct Pool {
+    /// Below zero when the limit was lowered under what is used.
+    free_bytes: i64,
+    added_bytes: i64,
 }
 
-async fn add(tx: &mut TenantTx, locked: &Locked, bytes: i64) -> Result<(), db::Error> {
-    if locked.tenant.is_some() {
-        store::add_to_tenant(tx, bytes).await?;
+impl Held {
+    /// Locks nothing where nothing is to be counted.
+    async fn lock_for(tx: &mut TenantTx, bytes: i64) -> Result<Self, db::Error> {
+        if bytes == 0 { Ok(Self::default()) } else { Self::lock(tx).await }
     }
-    if !locked.resellers.is_empty() {
-        let ids: Vec<_> = locked.resellers.iter().map(|pool| pool.id).collect();
-        store::add_to_resellers(tx.conn(), &ids, bytes).await?;
+
+    /// Locks the pools above all of the transaction's tenants.
+    pub(super) async fn lock(tx: &mut impl OfTenants) -> Result<Self, db::Error> {
+        let limited = store::limited(tx).await?;
+        let tenants: Vec<Uuid> = limited.iter().filter(|of| of.tenant).map(|of| of.tenant_id).collect();
+        let resellers: BTreeSet<Uuid> = limited.iter().flat_map(|of| of.resellers.iter().copied()).collect();
+        let resellers: Vec<Uuid> = resellers.into_iter().collect();
+        let of = |pools: Vec<store::Pool>| {
+            let pool = |pool: store::Pool| (pool.id, Pool { free_bytes: pool.free_bytes(), added_bytes: 0 });
+            pools.into_iter().map(pool).collect()
+        };
+        Ok(Self {
+            tenants: of(store::lock_tenants(tx.conn(), &tenants).await?),
+            resellers: of(store::lock_resellers(tx.conn(), &resellers).await?),
+            above: limited.into_iter().map(|of| (TenantId::from_uuid(of.tenant_id), of.resellers)).collect(),
+        })
     }
-    Ok(())
+
+    fn above(&mut self, tenant_id: TenantId) -> impl Iterator<Item = &mut Pool> {
+        let above = self.above.get(&tenant_id).map(Vec::as_slice).unwrap_or_default();
+        let resellers = self.resellers.iter_mut().filter(|(id, _)| above.contains(id)).map(|(_, pool)| pool);
+        self.tenants.get_mut(&tenant_id.uuid()).into_iter().chain(resellers)
+    }
+
+    /// Whether all pools above a tenant's mailboxes have room for so many bytes more. None at all fit everywhere, also where a limit
+    /// was lowered below what is used.
+    pub(super) fn has_room(&mut self, tenant_id: TenantId, bytes: i64) -> bool {
+        bytes == 0 || self.above(tenant_id).all(|pool| pool.free_bytes - pool.added_bytes >= bytes)
+    }
+
+    pub(super) fn add(&mut self, tenant_id: TenantId, bytes: i64) {
+        self.above(tenant_id).for_each(|pool| pool.added_bytes += bytes);
+    }
+
+    pub(super) async fn write(&self, tx: &mut impl OfTenants) -> Result<(), db::Error> {
+        let added = |pools: &BTreeMap<Uuid, Pool>| {
+            let added = pools.iter().filter(|(_, pool)| pool.added_bytes != 0);
+            added.map(|(id, pool)| (*id, pool.added_bytes)).unzip::<_, _, Vec<_>, Vec<_>>()
+        };
+        let (ids, bytes) = added(&self.tenants);
+        store::add_to_tenants(tx.conn(), &ids, &bytes).await?;
+        let (ids, bytes) = added(&self.resellers);
+        store::add_to_resellers(tx.conn(), &ids, &bytes).await
+    }
 }
 
 /// The bytes of all of the tenant's mailboxes, each locked until the transaction ends.
@@ -105,14 +144,15 @@ pub(crate) async fn shift(
     bytes: i64,
 ) -> Result<bool, db::Error> {
     let of = |ids: &[ResellerId]| ids.iter().map(|id| id.uuid()).collect::<Vec<_>>();
-    let ids = |pools: Vec<store::Pool>| pools.into_iter().map(|pool| pool.id).collect::<Vec<_>>();
     let left = store::lock_resellers(tx.conn(), &of(left)).await?;
     let entered = store::lock_resellers(tx.conn(), &of(entered)).await?;
     if bytes > 0 && entered.iter().any(|pool| pool.free_bytes() < bytes) {
         return Ok(false);
     }
-    store::add_to_resellers(tx.conn(), &ids(left), -bytes).await?;
-    store::add_to_resellers(tx.conn(), &ids(entered), bytes).await?;
+    for (pools, bytes) in [(left, -bytes), (entered, bytes)] {
+        let ids: Vec<Uuid> = pools.iter().map(|pool| pool.id).collect();
+        store::add_to_resellers(tx.conn(), &ids, &vec![bytes; ids.len()]).await?;
+    }
     Ok(true)
 }
 

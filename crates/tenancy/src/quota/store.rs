@@ -1,10 +1,13 @@
 //! SQL of quotas.
 
+use std::collections::BTreeSet;
+
 use db::Error;
-use kernel::MailboxId;
+use kernel::{MailboxId, TenantId};
+use uuid::Uuid;
 
 use super::Bounds;
-use crate::TenantTx;
+use crate::{IngestTx, OfTenants as _, TenantTx};
 
 /// A mailbox after its bytes were moved.
 pub(super) struct State {
@@ -23,6 +26,70 @@ impl State {
             block_send_bytes: self.block_send_bytes,
         }
     }
+}
+
+/// A mailbox that is locked.
+pub(super) struct Locked {
+    pub(super) tenant_id: Uuid,
+    pub(super) id: Uuid,
+    pub(super) modseq: i64,
+    pub(super) used_bytes: i64,
+    quota_bytes: Option<i64>,
+    warn_bytes: Option<i64>,
+    block_send_bytes: Option<i64>,
+}
+
+impl Locked {
+    pub(super) fn bounds(&self) -> Bounds {
+        Bounds {
+            quota_bytes: self.quota_bytes,
+            warn_bytes: self.warn_bytes,
+            block_send_bytes: self.block_send_bytes,
+        }
+    }
+}
+
+pub(super) async fn lock_many(
+    tx: &mut IngestTx,
+    mailboxes: &BTreeSet<(TenantId, MailboxId)>,
+) -> Result<Vec<Locked>, Error> {
+    let (tenants, ids): (Vec<_>, Vec<_>) =
+        mailboxes.iter().map(|(tenant, mailbox)| (tenant.uuid(), mailbox.uuid())).unzip();
+    let locked = sqlx::query_as!(
+        Locked,
+        "select tenant_id, id, modseq, used_bytes, quota_bytes, warn_bytes, block_send_bytes from mailboxes
+         where (tenant_id, id) in (select * from unnest($1::uuid[], $2::uuid[])) and status = 'active'
+         order by id for no key update",
+        &tenants,
+        &ids
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    Ok(locked)
+}
+
+/// What is to be added to a mailbox's counters.
+pub(super) struct Added {
+    pub(super) tenant_id: TenantId,
+    pub(super) id: MailboxId,
+    pub(super) bytes: i64,
+    pub(super) modseq: i64,
+}
+
+pub(super) async fn add_many(tx: &mut IngestTx, added: impl Iterator<Item = Added>) -> Result<(), Error> {
+    let added: Vec<Added> = added.collect();
+    sqlx::query!(
+        "update mailboxes set used_bytes = used_bytes + added.bytes, modseq = mailboxes.modseq + added.modseq
+         from unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::bigint[]) as added (tenant_id, id, bytes, modseq)
+         where mailboxes.tenant_id = added.tenant_id and mailboxes.id = added.id",
+        &added.iter().map(|added| added.tenant_id.uuid()).collect::<Vec<_>>(),
+        &added.iter().map(|added| added.id.uuid()).collect::<Vec<_>>(),
+        &added.iter().map(|added| added.bytes).collect::<Vec<_>>(),
+        &added.iter().map(|added| added.modseq).collect::<Vec<_>>()
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
 }
 
 pub(super) async fn charge(
@@ -58,26 +125,27 @@ pub(super) async fn exists(tx: &mut TenantTx, mailbox_id: MailboxId) -> Result<b
     Ok(exists)
 }
 
-pub(super) async fn has_room(
-    tx: &mut TenantTx,
-    mailbox_id: MailboxId,
-    bytes: i64,
-) -> Result<Option<bool>, Error> {
-    let tenant_id = tx.tenant_id().uuid();
-    let room = sqlx::query_scalar!(
-        r#"select (m.quota_bytes is null or m.used_bytes <= m.quota_bytes - $3)
-             and (t.storage_limit_bytes is null or t.used_bytes <= t.storage_limit_bytes - $3)
-             and not exists (select from resellers r where r.id = any (t.reseller_path) and r.used_bytes > r.storage_limit_bytes - $3)
-             as "room!"
-           from mailboxes m join tenants t on t.id = m.tenant_id
-           where m.tenant_id = $1 and m.id = $2 and m.status = 'active'"#,
-        tenant_id,
-        mailbox_id.uuid(),
-        bytes
+pub(super) async fn have_room(
+    tx: &mut IngestTx,
+    wanted: &[(TenantId, MailboxId, u64)],
+) -> Result<Vec<Option<bool>>, Error> {
+    let rooms = sqlx::query_scalar!(
+        r#"select case when m.id is not null then
+             (m.quota_bytes is null or m.used_bytes <= m.quota_bytes - wanted.bytes)
+             and (t.storage_limit_bytes is null or t.used_bytes <= t.storage_limit_bytes - wanted.bytes)
+             and not exists (select from resellers r where r.id = any (t.reseller_path) and r.used_bytes > r.storage_limit_bytes - wanted.bytes)
+           end as room
+           from unnest($1::uuid[], $2::uuid[], $3::bigint[]) with ordinality as wanted (tenant_id, mailbox_id, bytes, place)
+           left join mailboxes m on m.tenant_id = wanted.tenant_id and m.id = wanted.mailbox_id and m.status = 'active'
+           left join tenants t on t.id = m.tenant_id
+           order by wanted.place"#,
+        &wanted.iter().map(|(tenant, ..)| tenant.uuid()).collect::<Vec<_>>(),
+        &wanted.iter().map(|(_, mailbox, _)| mailbox.uuid()).collect::<Vec<_>>(),
+        &wanted.iter().map(|(.., bytes)| super::signed(*bytes)).collect::<Vec<_>>()
     )
-    .fetch_optional(tx.conn())
+    .fetch_all(tx.conn())
     .await?;
-    Ok(room)
+    Ok(rooms)
 }
 
 pub(super) async fn discard(

@@ -156,7 +156,7 @@ async fn restore_in(tx: &mut TenantTx, ctx: &Ctx, id: UserId, address: Option<&s
     event::record(tx, ctx, event::Kind::UserRestored, id, shown(&user)).await?;
     seats::take(tx, ctx, &[id]).await?;
     mailbox::require_allocation(tx).await?;
-    if let Pools::Full { .. } = quota::charge_pools(tx, bytes).await? {
+    if let Pools::Full = quota::charge_pools(tx, bytes).await? {
         return Err(Error::OverQuota);
     }
     Ok(user)

@@ -33,7 +33,7 @@ async fn put(ctx: &Ctx, mailbox: MailboxId, bytes: u64) -> bool {
     if !matches!(quota::charge(&mut tx, ctx, mailbox, bytes).await.unwrap(), Charge::Taken { .. }) {
         return false;
     }
-    if let Pools::Full { .. } = quota::charge_pools(&mut tx, bytes).await.unwrap() {
+    if let Pools::Full = quota::charge_pools(&mut tx, bytes).await.unwrap() {
         return false;
     }
     tx.commit().await.unwrap();

@@ -39,7 +39,7 @@ impl Working {
         let guard = ::webhook::Guard::new(vec!["127.0.0.0/8".parse().unwrap()]);
         let worker = Worker {
             db: world.test_db.db(),
-            store: MailStore::new(blobs),
+            store: MailStore::new(world.test_db.db(), blobs, testkit::kek::encryption()),
             auth: Auth::new(world.test_db.db()).await.unwrap(),
             payments: billing::payment::provider_at(provider).unwrap(),
             vat_register: std::sync::Arc::new(billing::vat_id::NoRegister),

@@ -33,6 +33,7 @@ const MAY_USE: [(&str, &[&str]); 22] = [
             "kernel",
             "db",
             "blob",
+            "pack",
             "dns",
             "webhook",
             "tenancy",
@@ -45,7 +46,7 @@ const MAY_USE: [(&str, &[&str]); 22] = [
             "worker",
         ],
     ),
-    ("testkit", &["kernel", "db", "blob", "dns", "tenancy"]),
+    ("testkit", &["kernel", "db", "blob", "pack", "dns", "tenancy"]),
     ("xtask", &["kernel", "db"]),
 ];
 

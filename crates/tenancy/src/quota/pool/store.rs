@@ -5,10 +5,11 @@ use kernel::{ResellerId, TenantId};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::TenantTx;
+use crate::{OfTenants, TenantTx};
 
 /// Which levels above a tenant's mailboxes have a limit.
 pub(super) struct Limited {
+    pub(super) tenant_id: Uuid,
     pub(super) tenant: bool,
     pub(super) resellers: Vec<Uuid>,
 }
@@ -27,31 +28,33 @@ impl Pool {
     }
 }
 
-pub(super) async fn limited(tx: &mut TenantTx) -> Result<Limited, Error> {
-    let tenant_id = tx.tenant_id().uuid();
+pub(super) async fn limited(tx: &mut impl OfTenants) -> Result<Vec<Limited>, Error> {
+    let tenant_ids = tx.tenant_ids();
     let limited = sqlx::query_as!(
         Limited,
-        r#"select t.storage_limit_bytes is not null as "tenant!",
+        r#"select t.id as tenant_id, t.storage_limit_bytes is not null as "tenant!",
              array(select r.id from resellers r where r.id = any (t.reseller_path) and r.storage_limit_bytes is not null and t.status <> 'deleted') as "resellers!"
-           from tenants t where t.id = $1"#,
-        tenant_id
+           from tenants t where t.id = any ($1)"#,
+        &tenant_ids
     )
-    .fetch_one(tx.conn())
+    .fetch_all(tx.conn())
     .await?;
     Ok(limited)
 }
 
-pub(super) async fn lock_tenant(tx: &mut TenantTx) -> Result<Option<Pool>, Error> {
-    let tenant_id = tx.tenant_id().uuid();
-    let pool = sqlx::query_as!(
+pub(super) async fn lock_tenants(conn: &mut PgConnection, ids: &[Uuid]) -> Result<Vec<Pool>, Error> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let pools = sqlx::query_as!(
         Pool,
         r#"select id, storage_limit_bytes as "limit_bytes!", used_bytes from tenants
-           where id = $1 and storage_limit_bytes is not null for no key update"#,
-        tenant_id
+           where id = any ($1) and storage_limit_bytes is not null order by id for no key update"#,
+        ids
     )
-    .fetch_optional(tx.conn())
+    .fetch_all(conn)
     .await?;
-    Ok(pool)
+    Ok(pools)
 }
 
 pub(super) async fn lock_resellers(conn: &mut PgConnection, ids: &[Uuid]) -> Result<Vec<Pool>, Error> {
@@ -69,18 +72,39 @@ pub(super) async fn lock_resellers(conn: &mut PgConnection, ids: &[Uuid]) -> Res
     Ok(pools)
 }
 
-pub(super) async fn add_to_tenant(tx: &mut TenantTx, bytes: i64) -> Result<(), Error> {
-    let tenant_id = tx.tenant_id().uuid();
-    sqlx::query!("update tenants set used_bytes = used_bytes + $2 where id = $1", tenant_id, bytes)
-        .execute(tx.conn())
-        .await?;
+/// Adds to each of the tenants so many bytes.
+pub(super) async fn add_to_tenants(conn: &mut PgConnection, ids: &[Uuid], bytes: &[i64]) -> Result<(), Error> {
+    if ids.is_empty() {
+        return Ok(());
+    }
+    sqlx::query!(
+        "update tenants set used_bytes = used_bytes + added.bytes
+         from unnest($1::uuid[], $2::bigint[]) as added (id, bytes) where tenants.id = added.id",
+        ids,
+        bytes
+    )
+    .execute(conn)
+    .await?;
     Ok(())
 }
 
-pub(super) async fn add_to_resellers(conn: &mut PgConnection, ids: &[Uuid], bytes: i64) -> Result<(), Error> {
-    sqlx::query!("update resellers set used_bytes = used_bytes + $2 where id = any ($1)", ids, bytes)
-        .execute(conn)
-        .await?;
+/// Adds to each of the resellers so many bytes.
+pub(super) async fn add_to_resellers(
+    conn: &mut PgConnection,
+    ids: &[Uuid],
+    bytes: &[i64],
+) -> Result<(), Error> {
+    if ids.is_empty() {
+        return Ok(());
+    }
+    sqlx::query!(
+        "update resellers set used_bytes = used_bytes + added.bytes
+         from unnest($1::uuid[], $2::bigint[]) as added (id, bytes) where resellers.id = added.id",
+        ids,
+        bytes
+    )
+    .execute(conn)
+    .await?;
     Ok(())
 }
 

@@ -1,0 +1,79 @@
+//! Bodies: where they lie, and reading them.
+
+use blob::BlobKey;
+use bytes::Bytes;
+use kernel::{PackId, TenantId};
+use pack::{Address, Generation};
+use tenancy::Ctx;
+use uuid::Uuid;
+
+use crate::{Error, MailStore};
+
+/// Where a body lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) address: Address,
+    /// Whether the pack is the tenant's own.
+    pub(crate) is_own: bool,
+}
+
+/// A place as its row has it.
+#[derive(Debug)]
+pub(crate) struct Columns {
+    pub(crate) pack_id: Uuid,
+    pub(crate) pack_is_own: bool,
+    pub(crate) pack_index: i32,
+    pub(crate) pack_offset: i64,
+    pub(crate) stored_bytes: i32,
+    pub(crate) key_generation: i32,
+}
+
+impl Place {
+    /// The columns of it. What a pack's place is made of fits them.
+    pub(crate) fn columns(&self) -> Columns {
+        let small = |number: u32| i32::try_from(number).unwrap_or(i32::MAX);
+        Columns {
+            pack_id: self.address.pack().uuid(),
+            pack_is_own: self.is_own,
+            pack_index: small(self.address.index()),
+            pack_offset: crate::to_column(self.address.offset()),
+            stored_bytes: small(self.address.length()),
+            key_generation: small(self.address.generation().number()),
+        }
+    }
+
+    fn key(&self, tenant: TenantId) -> BlobKey {
+        pack_key(tenant, self.is_own, self.address.pack())
+    }
+}
+
+impl TryFrom<Columns> for Place {
+    type Error = pack::OpenError;
+
+    /// Checks keep the columns from holding anything else.
+    fn try_from(columns: Columns) -> Result<Self, pack::OpenError> {
+        let number = |column: i32| u32::try_from(column).unwrap_or(0);
+        let generation = Generation::new(number(columns.key_generation)).unwrap_or(Generation::FIRST);
+        let address = Address::new(
+            PackId::from_uuid(columns.pack_id),
+            number(columns.pack_index),
+            crate::from_column(columns.pack_offset),
+            number(columns.stored_bytes),
+            generation,
+        )?;
+        Ok(Self { address, is_own: columns.pack_is_own })
+    }
+}
+
+/// The object that a pack with bodies of a tenant is.
+pub(crate) fn pack_key(tenant: TenantId, is_own: bool, pack: PackId) -> BlobKey {
+    BlobKey::Pack { owner: is_own.then_some(tenant), pack }
+}
+
+/// A body that a row says exists.
+pub(crate) async fn read(store: &MailStore, ctx: &Ctx, place: Columns) -> Result<Bytes, Error> {
+    let place = Place::try_from(place)?;
+    let key = store.keys.opening(ctx, place.address.generation()).await?;
+    let stored = store.blobs.get_range(&place.key(ctx.tenant_id()), place.address.range()).await?;
+    Ok(pack::open(&key, &place.address, &stored)?.into())
+}

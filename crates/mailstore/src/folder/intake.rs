@@ -1,0 +1,84 @@
+//! The folders that many messages arrive in at once: locked together, and given out UIDs of.
+
+use std::collections::BTreeMap;
+
+use kernel::{Env, FolderId, MailboxId, TenantId};
+use tenancy::IngestTx;
+
+use super::store::{self, Arrived, Locked};
+
+/// Folders that are locked until the transaction ends.
+#[derive(Debug)]
+pub(crate) struct Folders {
+    locked: BTreeMap<FolderId, Folder>,
+    inboxes: BTreeMap<MailboxId, FolderId>,
+}
+
+/// One of them.
+#[derive(Debug)]
+pub(crate) struct Folder {
+    of: Locked,
+    arrived: i64,
+}
+
+impl Folder {
+    pub(crate) fn id(&self) -> FolderId {
+        FolderId::from_uuid(self.of.id)
+    }
+
+    /// Gives out the next UID, and counts one more message.
+    pub(crate) fn take_uid(&mut self) -> i64 {
+        self.arrived += 1;
+        self.of.uid_next + self.arrived - 1
+    }
+}
+
+/// Locks the Inboxes of locked mailboxes, which are made where there are none, and those of the named folders that are theirs.
+///
+/// # Errors
+/// As of any statement.
+pub(crate) async fn lock_for_intake(
+    tx: &mut IngestTx,
+    env: &Env,
+    mailboxes: impl Iterator<Item = (TenantId, MailboxId)>,
+    named: &[FolderId],
+) -> Result<Folders, db::Error> {
+    let mailboxes: Vec<_> = mailboxes.collect();
+    let mut folders = Folders { locked: BTreeMap::new(), inboxes: BTreeMap::new() };
+    folders.extend(store::lock_many(tx, &mailboxes, named).await?);
+    let new: Vec<_> =
+        mailboxes.into_iter().filter(|(_, mailbox)| !folders.inboxes.contains_key(mailbox)).collect();
+    if !new.is_empty() {
+        store::insert_first(tx, env, &new).await?;
+        folders.extend(store::lock_many(tx, &new, &[]).await?);
+    }
+    Ok(folders)
+}
+
+impl Folders {
+    fn extend(&mut self, locked: Vec<Locked>) {
+        for of in locked {
+            let (id, mailbox_id) = (FolderId::from_uuid(of.id), MailboxId::from_uuid(of.mailbox_id));
+            if of.is_inbox {
+                self.inboxes.insert(mailbox_id, id);
+            }
+            self.locked.insert(id, Folder { of, arrived: 0 });
+        }
+    }
+
+    /// A folder of a mailbox, if it is there; the Inbox if none is named.
+    pub(crate) fn find(&mut self, mailbox_id: MailboxId, folder: Option<FolderId>) -> Option<&mut Folder> {
+        let id = folder.or_else(|| self.inboxes.get(&mailbox_id).copied())?;
+        self.locked.get_mut(&id).filter(|found| found.of.mailbox_id == mailbox_id.uuid())
+    }
+
+    /// Writes what was given out and counted.
+    ///
+    /// # Errors
+    /// As of any statement.
+    pub(crate) async fn write(self, tx: &mut IngestTx) -> Result<(), db::Error> {
+        let arrived = self.locked.into_values().filter(|folder| folder.arrived > 0);
+        let arrived = arrived.map(|folder| Arrived { folder: folder.of, count: folder.arrived });
+        store::add_arrived(tx, &arrived.collect::<Vec<_>>()).await
+    }
+}

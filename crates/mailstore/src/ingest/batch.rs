@@ -1,0 +1,336 @@
+//! One batch: look who has no room, seal the others' bodies into a pack, upload it, commit.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use kernel::{BlobId, FolderId, MailboxId, PackId, TenantId};
+use pack::{About, Sealed, Uidl, Writer};
+use tenancy::quota::{self, Charge, Mailboxes};
+use tenancy::{Ctx, IngestTx};
+
+use super::door::Spare;
+use super::{Delivery, ImportKey, Message, Outcome, Part, store};
+use crate::body::{Place, pack_key};
+use crate::folder;
+use crate::{Error, MailStore};
+
+/// How long a pack is reserved; afterwards the sweeper owns what was uploaded.
+const RESERVATION: TimeDelta = TimeDelta::hours(2);
+/// How much of that an upload and its commit have at least.
+const UPLOAD: TimeDelta = TimeDelta::hours(1);
+
+/// Takes the parts in and answers each. `is_own`: all of it is one tenant's and goes with what else is theirs.
+pub(super) async fn run(mail: &MailStore, parts: Vec<Part>, is_own: bool) {
+    // Nobody waits any more for those whose session has ended.
+    let mut batch: Vec<Pending> =
+        parts.into_iter().filter(|part| !part.reply.is_closed()).map(|part| Pending::new(mail, part)).collect();
+    let done = take_in(mail, &mut batch, is_own).await;
+    let failed = done.err().unwrap_or(Error::ShuttingDown);
+    for pending in batch {
+        let results = pending.results.into_iter().map(|result| result.unwrap_or(Err(failed.clone())));
+        // Nobody may wait any more.
+        let _ = pending.part.reply.send(results.collect());
+    }
+}
+
+/// A part and what has been decided of it.
+struct Pending {
+    part: Part,
+    blob: BlobId,
+    /// One for each delivery.
+    results: Vec<Option<Result<Outcome, Error>>>,
+    place: Option<Place>,
+}
+
+impl Pending {
+    fn new(mail: &MailStore, part: Part) -> Self {
+        let results = part.deliveries.iter().map(|_| None).collect();
+        Self { blob: mail.db.env().new_id(), results, place: None, part }
+    }
+
+    fn tenant_id(&self) -> TenantId {
+        self.part.key.tenant()
+    }
+
+    fn message(&self) -> &Message {
+        &self.part.message
+    }
+
+    fn is_open(&self) -> bool {
+        self.results.iter().any(Option::is_none)
+    }
+
+    /// The deliveries without a result, each with its number.
+    fn open(&self) -> impl Iterator<Item = (usize, &Delivery)> {
+        let open = self.part.deliveries.iter().enumerate();
+        open.filter(|(at, _)| self.results[*at].is_none())
+    }
+
+    fn refuse(&mut self, error: &Error) {
+        self.results.iter_mut().filter(|result| result.is_none()).for_each(|result| {
+            *result = Some(Err(error.clone()));
+        });
+    }
+}
+
+/// Whoever has entered the tenants of the parts; each may come several times.
+fn entered<'a>(batch: &'a [&mut Pending]) -> impl Iterator<Item = &'a Ctx> + Clone {
+    batch.iter().flat_map(|pending| pending.part.deliveries.iter().map(|delivery| &delivery.ctx))
+}
+
+/// An error is the result of every delivery that has none of its own.
+async fn take_in(mail: &MailStore, batch: &mut [Pending], is_own: bool) -> Result<(), Error> {
+    let mut open: Vec<&mut Pending> = batch.iter_mut().collect();
+    let Some(writer) = look(mail, &mut open, is_own).await? else { return Ok(()) };
+    open.retain(|pending| pending.is_open());
+    let Some(owner) = open.first().map(|pending| pending.tenant_id()) else { return Ok(()) };
+    let sealed = seal(writer, &mut open, is_own);
+    let key = pack_key(owner, is_own, sealed.id());
+    mail.blobs.put(&key, sealed.bytes().clone()).await?;
+    let committed = match commit(mail, sealed.id(), &mut open).await {
+        // One that cannot be stored fails alone.
+        Err(Error::Db(cause)) if open.len() > 1 && is_worth_retrying(&cause) => {
+            one_by_one(mail, sealed.id(), &mut open).await
+        }
+        committed => committed,
+    };
+    if matches!(committed, Ok(Upload::InVain) | Err(Error::ReservationLost)) {
+        // An upload that outlived its reservation may have landed after the sweeper deleted it and forgot its row:
+        // then nobody else knows of it. The key is this call's alone, and no message can come to refer to it.
+        if let Err(error) = mail.blobs.delete(&key).await {
+            tracing::warn!(blob.key = %key, error.cause = %error, "an upload in vain was not deleted");
+        }
+    }
+    committed.map(|_| ())
+}
+
+/// Nothing was committed, and nothing says that the next statement would fail as well.
+fn is_worth_retrying(cause: &db::Error) -> bool {
+    !matches!(cause, db::Error::Unresolved(_) | db::Error::Unavailable(_))
+}
+
+async fn one_by_one(mail: &MailStore, pack: PackId, open: &mut [&mut Pending]) -> Result<Upload, Error> {
+    let mut upload = Upload::InVain;
+    for pending in open {
+        match commit(mail, pack, std::slice::from_mut(pending)).await {
+            Ok(Upload::InVain) => {}
+            Ok(Upload::Kept) => upload = Upload::Kept,
+            Err(error) => {
+                pending.refuse(&error);
+                // Whether it was is not known; what was not is swept.
+                upload = Upload::Kept;
+            }
+        }
+    }
+    Ok(upload)
+}
+
+/// What a finished [`commit`] made of the pack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Upload {
+    /// A message refers to it, or may.
+    Kept,
+    /// No delivery came to need it.
+    InVain,
+}
+
+/// Settles what is bound to come to nothing: it saves the upload. The quota's decision falls in [`commit`]. An empty pack,
+/// reserved, for the others; `None` if there are none.
+async fn look(mail: &MailStore, batch: &mut [&mut Pending], is_own: bool) -> Result<Option<Writer>, Error> {
+    let Some(owner) = batch.first().map(|pending| pending.tenant_id()) else { return Ok(None) };
+    let mut tx = IngestTx::begin(&mail.db, entered(batch)).await?;
+    let wanted: Vec<_> = batch
+        .iter()
+        .flat_map(|pending| {
+            let size_bytes = pending.message().size_bytes;
+            pending.open().map(move |(_, delivery)| (delivery.ctx.tenant_id(), delivery.mailbox_id, size_bytes))
+        })
+        .collect();
+    let mut rooms = quota::have_room(&mut tx, &wanted).await?.into_iter();
+    let imported = store::imported(&mut tx, &import_keys(batch)).await?;
+    let folders: BTreeSet<_> = batch
+        .iter()
+        .flat_map(|pending| pending.open())
+        .filter_map(|(_, delivery)| Some((delivery.ctx.tenant_id(), delivery.mailbox_id, delivery.folder?)))
+        .collect();
+    let folders = store::existing(&mut tx, &folders).await?;
+    for pending in batch.iter_mut() {
+        let key = pending.part.message.import_key;
+        for (result, delivery) in pending.results.iter_mut().zip(&pending.part.deliveries) {
+            let room = rooms.next().flatten();
+            let is_there = |folder: FolderId| folders.contains(&folder);
+            *result = match room {
+                None => Some(Err(Error::MailboxGone)),
+                Some(_) if !delivery.folder.is_none_or(is_there) => Some(Err(Error::FolderNotFound)),
+                // What is there already needs no room.
+                Some(_) if key.is_some_and(|key| imported.contains(&(delivery.mailbox_id, key))) => {
+                    Some(Ok(Outcome::AlreadyImported))
+                }
+                Some(false) => Some(Err(Error::OverQuota)),
+                Some(true) => None,
+            };
+        }
+    }
+    if !batch.iter().any(|pending| pending.is_open()) {
+        return Ok(None);
+    }
+    let now = mail.db.env().now();
+    if !is_own
+        && let Some(spare) = mail.door.take_spare()
+        && spare.until - now >= UPLOAD
+    {
+        return Ok(Some(spare.writer));
+    }
+    let writer = Writer::new(mail.db.env());
+    store::reserve(&mut tx, writer.id(), is_own.then_some(owner), now, now + RESERVATION).await?;
+    tx.commit().await?;
+    Ok(Some(writer))
+}
+
+fn import_keys(batch: &[&mut Pending]) -> Vec<(TenantId, MailboxId, ImportKey)> {
+    let keys = batch.iter().flat_map(|pending| {
+        let key = pending.message().import_key;
+        pending.open().filter_map(move |(_, delivery)| {
+            Some((delivery.ctx.tenant_id(), delivery.mailbox_id, key?))
+        })
+    });
+    keys.collect()
+}
+
+/// Each part has its place afterwards. What a pack has no room for, which no batch comes near, is told so.
+fn seal(mut writer: Writer, batch: &mut [&mut Pending], is_own: bool) -> Sealed {
+    for pending in batch {
+        let message = &pending.part.message;
+        let delivery = |(_, delivery): (usize, &Delivery)| pack::Delivery {
+            message: delivery.id,
+            uidl: Uidl::of(delivery.id),
+            mailbox: delivery.mailbox_id,
+            folder: delivery.folder,
+        };
+        let about = About::new(message.sha256, message.internal_date, pending.open().map(delivery).collect());
+        let address = about.and_then(|about| writer.add(&pending.part.key, &message.body, about).ok());
+        match address {
+            Some(address) => pending.place = Some(Place { address, is_own }),
+            None => pending.refuse(&Error::TooLarge {
+                size_bytes: message.size_bytes,
+                limit_bytes: pack::MAX_PACK_BYTES,
+            }),
+        }
+    }
+    writer.seal()
+}
+
+/// A delivery that has been charged for.
+struct Placed {
+    /// The part's and its own number.
+    at: (usize, usize),
+    row: store::NewMessage,
+}
+
+/// Quota, UIDs, rows and the pack's state, in one transaction. Results count once it has ended: until then an error is everybody's.
+async fn commit(mail: &MailStore, pack: PackId, batch: &mut [&mut Pending]) -> Result<Upload, Error> {
+    let mut tx = IngestTx::begin(&mail.db, entered(batch)).await?;
+    let wanted: BTreeSet<_> = batch
+        .iter()
+        .flat_map(|pending| pending.open())
+        .map(|(_, delivery)| (delivery.ctx.tenant_id(), delivery.mailbox_id))
+        .collect();
+    let mailboxes = Mailboxes::lock(&mut tx, &wanted).await?;
+    let named: Vec<FolderId> =
+        batch.iter().flat_map(|pending| pending.open()).filter_map(|(_, delivery)| delivery.folder).collect();
+    let mut folders = folder::lock_for_intake(&mut tx, mail.db.env(), mailboxes.ids(), &named).await?;
+    let mut imported = store::imported(&mut tx, &import_keys(batch)).await?;
+    let mut intake = mailboxes.with_pools(&mut tx).await?;
+
+    let mut placed: Vec<Placed> = Vec::new();
+    let mut settled = Vec::new();
+    for (part, pending) in batch.iter().enumerate() {
+        let message = pending.message();
+        for (at, delivery) in pending.open() {
+            let key = message.import_key.map(|key| (delivery.mailbox_id, key));
+            if key.is_some_and(|key| imported.contains(&key)) {
+                settled.push(((part, at), Ok(Outcome::AlreadyImported)));
+                continue;
+            }
+            if !intake.has(delivery.mailbox_id) {
+                settled.push(((part, at), Err(Error::MailboxGone)));
+                continue;
+            }
+            let Some(folder) = folders.find(delivery.mailbox_id, delivery.folder) else {
+                settled.push(((part, at), Err(Error::FolderNotFound)));
+                continue;
+            };
+            match intake.charge(delivery.mailbox_id, message.size_bytes) {
+                Charge::Taken { modseq } => {
+                    imported.extend(key);
+                    let (uid, blob) = (folder.take_uid(), pending.blob);
+                    let row = store::NewMessage::new(delivery, folder.id(), uid, modseq, blob);
+                    placed.push(Placed { at: (part, at), row });
+                }
+                Charge::OverQuota => settled.push(((part, at), Err(Error::OverQuota))),
+                Charge::Gone => settled.push(((part, at), Err(Error::MailboxGone))),
+            }
+        }
+    }
+
+    if placed.is_empty() {
+        // Without a commit the reservation is left to the sweeper.
+        drop(tx);
+    } else {
+        if !store::set_live(&mut tx, pack).await? {
+            return Err(Error::ReservationLost);
+        }
+        write(&mut tx, pack, batch, &placed, mail.db.env().now()).await?;
+        folders.write(&mut tx).await?;
+        intake.write(&mut tx, entered(batch)).await?;
+        let spare = reserve_ahead(mail, &mut tx).await?;
+        tx.commit().await?;
+        spare.into_iter().for_each(|spare| mail.door.put_spare(spare));
+    }
+    let upload = if placed.is_empty() { Upload::InVain } else { Upload::Kept };
+    let stored = placed.into_iter().map(|placed| (placed.at, Ok(Outcome::Stored(placed.row.id))));
+    for ((part, at), result) in settled.into_iter().chain(stored) {
+        batch[part].results[at] = Some(result);
+    }
+    Ok(upload)
+}
+
+/// Rows of bodies and messages, and what they take of the pack.
+async fn write(
+    tx: &mut IngestTx,
+    pack: PackId,
+    batch: &[&mut Pending],
+    placed: &[Placed],
+    now: DateTime<Utc>,
+) -> Result<(), Error> {
+    let mut counts: BTreeMap<usize, i32> = BTreeMap::new();
+    for placed in placed {
+        *counts.entry(placed.at.0).or_default() += 1;
+    }
+    let bodies: Vec<_> = counts
+        .iter()
+        .filter_map(|(&part, &message_count)| {
+            let pending = &batch[part];
+            let (tenant_id, message) = (pending.tenant_id(), pending.message());
+            let place = pending.place?.columns();
+            Some(store::NewBody { tenant_id, id: pending.blob, message, message_count, place })
+        })
+        .collect();
+    store::add_to_shares(tx, pack, &bodies).await?;
+    store::insert_bodies(tx, &bodies, now).await?;
+    let rows = placed.iter().map(|placed| (&placed.row, batch[placed.at.0].message()));
+    store::insert_messages(tx, rows.clone()).await?;
+    store::insert_import_keys(tx, rows).await?;
+    Ok(())
+}
+
+/// Reserves the pack of the next batch in this one's transaction: it needs none of its own.
+async fn reserve_ahead(mail: &MailStore, tx: &mut IngestTx) -> Result<Option<Spare>, Error> {
+    if mail.door.has_spare() {
+        return Ok(None);
+    }
+    let (writer, now) = (Writer::new(mail.db.env()), mail.db.env().now());
+    let until = now + RESERVATION;
+    store::reserve(tx, writer.id(), None, now, until).await?;
+    Ok(Some(Spare { writer, until }))
+}

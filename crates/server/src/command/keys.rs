@@ -1,0 +1,33 @@
+//! The keys that mail is stored under.
+
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+use kernel::{Env, TenantId};
+use pack::LocalKeys;
+use secrecy::ExposeSecret as _;
+
+use super::with_platform;
+use crate::config::Config;
+
+pub(crate) fn new_key_encryption_key() -> ExitCode {
+    print!("{}", LocalKeys::generate(&Env::system()).expose_secret());
+    ExitCode::SUCCESS
+}
+
+pub(crate) async fn rewrap(config: &Config) -> Result<ExitCode> {
+    let done = with_platform(config, async |platform, _| Ok(platform.store.keys().rewrap().await?)).await;
+    let done = done.context("wrapping keys")?;
+    println!("{} keys were wrapped anew, {} failed", done.keys, done.failed);
+    Ok(if done.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+pub(crate) async fn rotate(config: &Config, tenant: TenantId) -> Result<ExitCode> {
+    let rotated = with_platform(config, async |platform, operator| {
+        let ctx = operator.enter(tenant).await?;
+        Ok(platform.store.keys().rotate(&ctx).await?)
+    });
+    let generation = rotated.await.with_context(|| format!("making a key for {tenant}"))?;
+    println!("{tenant} has its key number {}; running servers follow within a minute", generation.number());
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,76 @@
+//! What can be set.
+
+pub(super) const DEFAULT_STRIPE_URL: &str = "https://api.stripe.com";
+
+/// Every setting: its key in the file (in the environment `PILLARBOX_` and the key in capitals), its default, its meaning.
+pub(super) const SETTINGS: &[(&str, &str, &str)] = &[
+    (
+        "data_dir",
+        "/var/lib/pillarbox as root, else $XDG_DATA_HOME/pillarbox",
+        "where keys and embedded data live",
+    ),
+    ("hostname", "localhost", "the name given in greetings and Received fields"),
+    ("http_listen", "127.0.0.1:8080", "address and port of the REST API; port 0 takes a free one"),
+    ("lmtp_listen", "127.0.0.1:2424", "address and port of LMTP"),
+    ("pop3_listen", "127.0.0.1:2110", "address and port of POP3 with STLS"),
+    ("pop3s_listen", "127.0.0.1:2995", "address and port of POP3 over TLS"),
+    ("database_url", "a private Postgres under data_dir", "postgres://user:password@host/database"),
+    (
+        "blob_url",
+        "a directory under data_dir",
+        "file:///dir or s3://bucket/prefix?endpoint=…&region=…&path_style=true",
+    ),
+    (
+        "key_encryption_keys_file",
+        "made under data_dir, unless blob_url is set",
+        "file of the keys that wrap tenants' keys, the current one first; without it no mail can be read",
+    ),
+    ("key_encryption_keys", "see key_encryption_keys_file", "that file's text itself"),
+    ("tls_certificate", "self-signed, made under data_dir", "PEM file of the certificate chain"),
+    ("tls_key", "self-signed, made under data_dir", "PEM file of its key"),
+    (
+        "api_requests_per_minute",
+        "6000",
+        "requests that one credential may make of the REST API in a minute; 1 at least",
+    ),
+    (
+        "trusted_proxies",
+        "none",
+        "networks of reverse proxies whose X-Forwarded-For is believed, such as 10.0.0.0/8,fd00::/8",
+    ),
+    (
+        "webhook_allowed_networks",
+        "none",
+        "networks that are not public and that webhooks may be sent to all the same, such as 10.1.0.0/16",
+    ),
+    ("stripe_url", DEFAULT_STRIPE_URL, "where charges are taken: Stripe, or what speaks its API"),
+    ("vies_url", "none, and not checked", "VIES' REST API, which knows the EU's numbers for value-added tax"),
+    ("dns_servers", "those of the machine", "resolvers that verify domains, such as 127.0.0.1:53,[::1]:53"),
+    (
+        "mx_hosts",
+        "none, and not checked",
+        "hosts that customers' MX records should name, separated by commas",
+    ),
+    ("spf_include", "none, and not checked", "domain that customers' SPF records should include"),
+    ("log", "info for serve, warn for the other commands", "log filter, such as info,pop3=debug"),
+];
+
+/// Names that begin like settings and are read elsewhere.
+pub(super) const OTHER_VARIABLES: &[&str] = &["PILLARBOX_CONFIG", "PILLARBOX_GARAGE", "PILLARBOX_TEST_DATABASE_URL"];
+
+/// The settings as `--help` shows them.
+pub(crate) fn describe() -> String {
+    let mut text = String::from("Settings, as an environment variable or as a key of the TOML file:\n");
+    for (key, default, meaning) in SETTINGS {
+        text.push_str(&format!("\n  {} / {key}\n      {meaning} [default: {default}]\n", variable(key)));
+    }
+    text.push_str(
+        "\nCredentials of S3 come from the usual AWS variables (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY).",
+    );
+    text
+}
+
+/// The variable of a setting.
+pub(super) fn variable(key: &str) -> String {
+    format!("PILLARBOX_{}", key.to_uppercase())
+}
