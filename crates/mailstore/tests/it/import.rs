@@ -1,9 +1,8 @@
 //! Import: everything once, whatever is run twice.
 
-use std::sync::atomic::Ordering;
-
 use std::fs;
 use std::path::Path;
+use std::sync::atomic::Ordering;
 
 use kernel::MailboxId;
 use mailstore::Error;

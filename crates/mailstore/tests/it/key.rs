@@ -7,15 +7,15 @@ use blob::{BlobKey, BlobStore as _};
 use chrono::TimeDelta;
 use futures::future::join_all;
 use kernel::{Env, TenantId};
-use mailstore::Error;
+use mailstore::ingest::ingest;
 use mailstore::key::{Keys, Rewrapped};
-use mailstore::purge;
+use mailstore::{Error, MailStore, message, purge};
 use pack::{DataKey, Generation, KeyEncryption as _, LocalKeys, WrappedKey};
 use secrecy::{ExposeSecret as _, SecretString};
 use tenancy::auth::Auth;
 use tenancy::tenant;
 
-use crate::support::Bench;
+use crate::support::{Bench, HELLO, id};
 
 fn new_kek() -> String {
     LocalKeys::generate(&Env::system()).expose_secret().to_owned()
@@ -116,7 +116,10 @@ async fn a_tenant_gets_a_new_key_and_keeps_the_old() {
 async fn the_key_encryption_key_changes_and_no_body_is_touched() {
     let (bench, old, new) = (Bench::new().await, new_kek(), new_kek());
     let ada = bench.mailbox("ada", None).await;
-    bench.stored(ada, crate::support::HELLO).await;
+    let store = |kek: &str| MailStore::new(bench.world.test_db.db(), bench.blobs.clone(), local(kek));
+    let results = ingest(&store(&old), vec![bench.target(ada)], bench.incoming(HELLO)).await;
+    let message = id(&results[0]);
+    let packs = bench.blobs.puts.load(Ordering::SeqCst);
     let (other, _) = bench.neighbour().await;
     let before = keys(&bench, &old);
     let first = before.sealing(bench.ctx()).await.unwrap();
@@ -130,6 +133,10 @@ async fn the_key_encryption_key_changes_and_no_body_is_touched() {
     assert_eq!(both.rewrap().await.unwrap(), Rewrapped { keys: 3, failed: 0 });
     assert_eq!(bench.blobs.key_puts.load(Ordering::SeqCst), puts + 3);
     assert_eq!(both.rewrap().await.unwrap(), Rewrapped::default());
+
+    assert_eq!(bench.blobs.puts.load(Ordering::SeqCst), packs);
+    let raw = message::raw(&store(&new), bench.ctx(), ada, message, None).await.unwrap();
+    assert_eq!(raw.bytes, HELLO);
 
     // The old one is not needed any more, not even for a restart from the bucket.
     let found = from_the_bucket(&bench, &new).await;
