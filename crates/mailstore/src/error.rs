@@ -109,7 +109,11 @@ impl Error {
             | Self::Key(_)
             | Self::Unreadable(_)
             | Self::Db(_) => {
-                if self.kind() == ErrorKind::Unavailable { "unavailable" } else { "internal" }
+                if self.kind() == ErrorKind::Unavailable {
+                    "unavailable"
+                } else {
+                    "internal"
+                }
             }
         }
     }

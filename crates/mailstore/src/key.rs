@@ -85,7 +85,8 @@ impl Keys {
     /// # Errors
     /// [`Error::Key`] when it cannot be unwrapped, `Blob` when it cannot be stored.
     pub async fn sealing(&self, ctx: &Ctx) -> Result<Arc<DataKey>, Error> {
-        let found = self.sealing.try_get_with(ctx.tenant_id(), async { self.newest(ctx).await.map(Arc::new) });
+        let found =
+            self.sealing.try_get_with(ctx.tenant_id(), async { self.newest(ctx).await.map(Arc::new) });
         found.await.map_err(|error| Error::clone(&error))
     }
 
@@ -112,7 +113,8 @@ impl Keys {
     /// [`Error::NotFound`] if there is none; [`Error::Key`] when it cannot be unwrapped.
     pub async fn opening(&self, ctx: &Ctx, generation: Generation) -> Result<Arc<DataKey>, Error> {
         let place = (ctx.tenant_id(), generation);
-        let found = self.opening.try_get_with(place, async { self.find(ctx, generation).await.map(Arc::new) });
+        let found =
+            self.opening.try_get_with(place, async { self.find(ctx, generation).await.map(Arc::new) });
         found.await.map_err(|error| Error::clone(&error))
     }
 

@@ -234,7 +234,8 @@ impl<'a> Reader<'a> {
             (Some(text), None) => KeyEncryptionKeys::Text(text),
             (None, Some(file)) => KeyEncryptionKeys::File(file),
             (Some(_), Some(_)) => {
-                self.mistakes.push("key_encryption_keys and key_encryption_keys_file: give one of them".into());
+                self.mistakes
+                    .push("key_encryption_keys and key_encryption_keys_file: give one of them".into());
                 KeyEncryptionKeys::Own
             }
             (None, None) => {

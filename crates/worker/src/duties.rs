@@ -72,15 +72,17 @@ fn every(period: Duration) -> Interval {
 
 async fn sweep_mail(worker: &Worker) {
     let swept = mailstore::sweep::run(&worker.store, &worker.db).await;
-    let mailstore::sweep::Swept { messages, reservations, bodies, failed } = swept;
+    let mailstore::sweep::Swept { messages, bodies, reservations, packs, failed } = swept;
     metrics::counter!("pillarbox_swept_messages_total").increment(messages);
     metrics::counter!("pillarbox_swept_bodies_total").increment(bodies);
+    metrics::counter!("pillarbox_swept_packs_total").increment(packs);
     metrics::counter!("pillarbox_sweep_failures_total").increment(failed);
     if swept != mailstore::sweep::Swept::default() {
         tracing::info!(
             sweep.messages = messages,
-            sweep.reservations = reservations,
             sweep.bodies = bodies,
+            sweep.reservations = reservations,
+            sweep.packs = packs,
             sweep.failed = failed,
             "swept"
         );

@@ -30,7 +30,8 @@ async fn a_blob_store_that_is_gone_is_named() {
     let options = blob::S3Options { credentials: Some(credentials), ..blob::S3Options::default() };
     let nowhere = "s3://mail?endpoint=http://127.0.0.1:1&region=nowhere&path_style=true".parse().unwrap();
     let blobs = blob::open_with(&nowhere, options).await.unwrap();
-    let app = app.with_store(mailstore::MailStore::new(app.db.db(), blobs, testkit::kek::encryption()));
+    let store = mailstore::MailStore::new(app.db.db(), blobs, testkit::kek::encryption());
+    let app = app.with_store(store);
     let readiness = app.call(Method::GET, "/readyz").send().await;
     assert_eq!(readiness.expect_problem(503, "unavailable")["detail"], "no sign of life from the blob store");
 }

@@ -22,8 +22,11 @@ const UPLOAD: TimeDelta = TimeDelta::hours(1);
 /// Takes the parts in and answers each. `is_own`: all of it is one tenant's and goes with what else is theirs.
 pub(super) async fn run(mail: &MailStore, parts: Vec<Part>, is_own: bool) {
     // Nobody waits any more for those whose session has ended.
-    let mut batch: Vec<Pending> =
-        parts.into_iter().filter(|part| !part.reply.is_closed()).map(|part| Pending::new(mail, part)).collect();
+    let mut batch: Vec<Pending> = parts
+        .into_iter()
+        .filter(|part| !part.reply.is_closed())
+        .map(|part| Pending::new(mail, part))
+        .collect();
     let done = take_in(mail, &mut batch, is_own).await;
     let failed = done.err().unwrap_or(Error::ShuttingDown);
     for pending in batch {
@@ -87,6 +90,8 @@ async fn take_in(mail: &MailStore, batch: &mut [Pending], is_own: bool) -> Resul
     let sealed = seal(writer, &mut open, is_own);
     let key = pack_key(owner, is_own, sealed.id());
     mail.blobs.put(&key, sealed.bytes().clone()).await?;
+    // Who has gone meanwhile was told nothing, and will send it again: it is not to be there twice.
+    open.retain(|pending| !pending.part.reply.is_closed());
     let committed = match commit(mail, sealed.id(), &mut open).await {
         // One that cannot be stored fails alone.
         Err(Error::Db(cause)) if open.len() > 1 && is_worth_retrying(&cause) => {
@@ -143,7 +148,9 @@ async fn look(mail: &MailStore, batch: &mut [&mut Pending], is_own: bool) -> Res
         .iter()
         .flat_map(|pending| {
             let size_bytes = pending.message().size_bytes;
-            pending.open().map(move |(_, delivery)| (delivery.ctx.tenant_id(), delivery.mailbox_id, size_bytes))
+            pending
+                .open()
+                .map(move |(_, delivery)| (delivery.ctx.tenant_id(), delivery.mailbox_id, size_bytes))
         })
         .collect();
     let mut rooms = quota::have_room(&mut tx, &wanted).await?.into_iter();
@@ -190,9 +197,9 @@ async fn look(mail: &MailStore, batch: &mut [&mut Pending], is_own: bool) -> Res
 fn import_keys(batch: &[&mut Pending]) -> Vec<(TenantId, MailboxId, ImportKey)> {
     let keys = batch.iter().flat_map(|pending| {
         let key = pending.message().import_key;
-        pending.open().filter_map(move |(_, delivery)| {
-            Some((delivery.ctx.tenant_id(), delivery.mailbox_id, key?))
-        })
+        pending
+            .open()
+            .filter_map(move |(_, delivery)| Some((delivery.ctx.tenant_id(), delivery.mailbox_id, key?)))
     });
     keys.collect()
 }
@@ -229,6 +236,9 @@ struct Placed {
 
 /// Quota, UIDs, rows and the pack's state, in one transaction. Results count once it has ended: until then an error is everybody's.
 async fn commit(mail: &MailStore, pack: PackId, batch: &mut [&mut Pending]) -> Result<Upload, Error> {
+    if batch.is_empty() {
+        return Ok(Upload::InVain);
+    }
     let mut tx = IngestTx::begin(&mail.db, entered(batch)).await?;
     let wanted: BTreeSet<_> = batch
         .iter()

@@ -62,9 +62,9 @@ pub(super) async fn imported(
     .fetch_all(tx.conn())
     .await?;
     let key = |sha256: Vec<u8>, occurrence| Some(ImportKey { sha256: sha256.try_into().ok()?, occurrence });
-    let found = rows.into_iter().filter_map(|row| {
-        Some((MailboxId::from_uuid(row.mailbox_id), key(row.sha256, row.occurrence)?))
-    });
+    let found = rows
+        .into_iter()
+        .filter_map(|row| Some((MailboxId::from_uuid(row.mailbox_id), key(row.sha256, row.occurrence)?)));
     Ok(found.collect())
 }
 
@@ -121,7 +121,8 @@ pub(super) async fn insert_bodies(
     bodies: &[NewBody<'_>],
     now: DateTime<Utc>,
 ) -> Result<(), Error> {
-    let places = |column: fn(&Columns) -> i32| bodies.iter().map(|body| column(&body.place)).collect::<Vec<_>>();
+    let places =
+        |column: fn(&Columns) -> i32| bodies.iter().map(|body| column(&body.place)).collect::<Vec<_>>();
     sqlx::query!(
         "insert into blobs (created_at, tenant_id, id, size_bytes, sha256, message_count,
                             pack_id, pack_is_own, pack_index, pack_offset, stored_bytes, key_generation)

@@ -175,7 +175,8 @@ pub(super) async fn list_gone(
     )
     .fetch_all(tx.conn())
     .await?;
-    let gone = |id, owner: Option<Uuid>| Gone { id: PackId::from_uuid(id), owner: owner.map(TenantId::from_uuid) };
+    let gone =
+        |id, owner: Option<Uuid>| Gone { id: PackId::from_uuid(id), owner: owner.map(TenantId::from_uuid) };
     Ok(rows.into_iter().map(|row| gone(row.id, row.tenant_id)).collect())
 }
 

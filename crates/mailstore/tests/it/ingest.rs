@@ -93,7 +93,8 @@ async fn behind_a_slow_one(
     let others = async {
         bench.blobs.wait_until_stored().await;
         let bodies = (0..count).map(|at| body(at).into_bytes()).collect::<Vec<_>>();
-        let ingesting = join_all(bodies.iter().map(|body| bench.ingest(std::slice::from_ref(&mailbox), body)));
+        let ingesting =
+            join_all(bodies.iter().map(|body| bench.ingest(std::slice::from_ref(&mailbox), body)));
         let (results, ()) = tokio::join!(ingesting, async {
             bench.blobs.wait_until_stored().await;
             hold.add_permits(2);
@@ -174,10 +175,13 @@ async fn a_large_body_is_an_object_of_its_own_beside_what_else_is_its_tenant_s()
     let large = noise(3 << 20);
     let message = bench.stored(ada, &large).await;
     let packs = bench.blobs.packs().await;
-    assert!(matches!(packs[..], [BlobKey::Pack { owner: Some(owner), .. }] if owner == bench.ctx().tenant_id()));
+    assert!(
+        matches!(packs[..], [BlobKey::Pack { owner: Some(owner), .. }] if owner == bench.ctx().tenant_id())
+    );
     let raw = message::raw(&bench.store, bench.ctx(), ada, message, None).await.unwrap();
     assert!(raw.bytes == large);
-    let range = message::raw(&bench.store, bench.ctx(), ada, message, Some(1_000_000..1_000_005)).await.unwrap();
+    let range =
+        message::raw(&bench.store, bench.ctx(), ada, message, Some(1_000_000..1_000_005)).await.unwrap();
     assert_eq!(range.bytes, large[1_000_000..1_000_005]);
     message::discard(bench.ctx(), ada, message).await.unwrap();
     bench.world.test_db.clock().advance(TimeDelta::days(31));

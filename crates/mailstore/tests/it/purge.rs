@@ -141,7 +141,9 @@ async fn a_deleted_tenant_is_destroyed_and_leaves_a_record() {
     };
     assert!(packs.contains(left) && *tenant == other.tenant_id());
     let object = bench.blobs.get(left).await.unwrap();
-    let Ending::Whole(tail) = Tail::parse(object.len() as u64, &object).unwrap() else { panic!("it is all there") };
+    let Ending::Whole(tail) = Tail::parse(object.len() as u64, &object).unwrap() else {
+        panic!("it is all there")
+    };
     let sections: BTreeSet<_> = tail.sections().map(|(tenant, _)| tenant).collect();
     assert_eq!(sections, [world.tenant.id, other.tenant_id()].into());
     let fresh = MailStore::new(world.test_db.db(), bench.blobs.clone(), testkit::kek::encryption());

@@ -25,14 +25,14 @@ impl BlobStore for Faulty {
         self.inner.put(key, bytes).await
     }
     async fn get(&self, key: &BlobKey) -> Result<Bytes, Error> {
+        self.inner.get(key).await
+    }
+    async fn get_range(&self, key: &BlobKey, range: Range<u64>) -> Result<Bytes, Error> {
         match self.fault.load(Ordering::SeqCst) {
-            0 => self.inner.get(key).await,
+            0 => self.inner.get_range(key, range).await,
             1 => Err(Error::Unavailable(Cause::new("reading", "a secret of the innards"))),
             _ => Err(Error::Internal(Cause::new("reading", "a secret of the innards"))),
         }
-    }
-    async fn get_range(&self, key: &BlobKey, range: Range<u64>) -> Result<Bytes, Error> {
-        self.inner.get_range(key, range).await
     }
     async fn delete(&self, key: &BlobKey) -> Result<(), Error> {
         self.inner.delete(key).await

@@ -56,7 +56,8 @@ pub(super) const SETTINGS: &[(&str, &str, &str)] = &[
 ];
 
 /// Names that begin like settings and are read elsewhere.
-pub(super) const OTHER_VARIABLES: &[&str] = &["PILLARBOX_CONFIG", "PILLARBOX_GARAGE", "PILLARBOX_TEST_DATABASE_URL"];
+pub(super) const OTHER_VARIABLES: &[&str] =
+    &["PILLARBOX_CONFIG", "PILLARBOX_GARAGE", "PILLARBOX_TEST_DATABASE_URL"];
 
 /// The settings as `--help` shows them.
 pub(crate) fn describe() -> String {

@@ -11,8 +11,7 @@ use crate::{BINARY, data_dir};
 async fn mail_goes_through_a_configured_database_and_bucket() {
     let (world, s3, dir) = (World::new().await, S3Server::start().await, data_dir());
     let ada = world.user("ada", None).await;
-    let (database_url, blob_url, keys) =
-        (world.test_db.url(), s3.url("server-test"), testkit::kek::text());
+    let (database_url, blob_url, keys) = (world.test_db.url(), s3.url("server-test"), testkit::kek::text());
     let settings = [
         ("PILLARBOX_DATABASE_URL", database_url.as_str()),
         ("PILLARBOX_BLOB_URL", blob_url.as_str()),

@@ -18,6 +18,8 @@ const KEYS_NOT_LED_BY_TENANT: &[&str] = &[
     // A reseller's documents and what they were made from, over all its tenants.
     "wholesale_boundary_tenants",
     "wholesale_invoice_lines",
+    // Of one tenant or of nobody in particular.
+    "packs",
     // On the trail of a tenant, or of somebody above.
     "events",
     // Of a tenant, of a reseller or of the operator.

@@ -9,6 +9,7 @@ mod effect;
 mod event;
 mod group;
 mod idempotency;
+mod intake;
 mod isolation;
 mod lifecycle;
 mod mailbox;

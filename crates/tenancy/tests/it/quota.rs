@@ -1,9 +1,11 @@
 //! A mailbox's bytes under contention.
 
 use futures::future::join_all;
+use kernel::MailboxId;
 use tenancy::quota::{self, Bounds, Charge, Threshold};
-use tenancy::{Action, event};
+use tenancy::{Action, IngestTx, event};
 use testkit::World;
+use uuid::Uuid;
 
 #[tokio::test]
 async fn of_many_writers_at_one_free_slot_exactly_one_wins() {

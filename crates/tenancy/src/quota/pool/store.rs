@@ -73,7 +73,11 @@ pub(super) async fn lock_resellers(conn: &mut PgConnection, ids: &[Uuid]) -> Res
 }
 
 /// Adds to each of the tenants so many bytes.
-pub(super) async fn add_to_tenants(conn: &mut PgConnection, ids: &[Uuid], bytes: &[i64]) -> Result<(), Error> {
+pub(super) async fn add_to_tenants(
+    conn: &mut PgConnection,
+    ids: &[Uuid],
+    bytes: &[i64],
+) -> Result<(), Error> {
     if ids.is_empty() {
         return Ok(());
     }
