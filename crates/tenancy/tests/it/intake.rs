@@ -114,8 +114,8 @@ async fn each_charge_is_decided_by_all_before_it() {
             event::Filter { kinds: [event::Kind::MailboxQuotaWarning].into(), tenant_id: Some(tenant_id) };
         let page = kernel::PageRequest::new(None, None);
         let page = event::list(&world.operator, Action::EventRead, &filter, page).await.unwrap();
-        page.items.into_iter().map(|told| told.event.data["threshold"].clone()).collect::<BTreeSet<_>>()
+        page.items.into_iter().map(|told| told.event.data["threshold"].to_string()).collect::<BTreeSet<_>>()
     };
-    assert_eq!(warned(world.tenant.id).await, ["quota", "warn"].map(Into::into).into());
+    assert_eq!(warned(world.tenant.id).await, ["\"quota\"", "\"warn\""].map(String::from).into());
     assert!(warned(other.tenant_id()).await.is_empty());
 }
