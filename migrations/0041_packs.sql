@@ -12,11 +12,17 @@ end $$;
 create function current_tenants() returns uuid[] language sql stable parallel safe
   as $$ select nullif(current_setting('app.tenant_ids', true), '')::uuid[] $$;
 
--- Lets a transaction for several tenants at their rows of a table.
-create function admit_several_tenants(t regclass) returns void language plpgsql as $$
-begin
+-- Lets a transaction for several tenants do certain things with their rows of a table.
+create function admit_several_tenants(t regclass, variadic commands text[]) returns void language plpgsql as $$
+declare
+  command text;
   -- The subselect is evaluated once a statement, a bare call once a row.
-  execute format('create policy several_tenants on %s to pillarbox_tenant using (tenant_id = any ((select current_tenants())::uuid[])) with check (tenant_id = any ((select current_tenants())::uuid[]))', t);
+  theirs constant text := '(tenant_id = any ((select current_tenants())::uuid[]))';
+begin
+  foreach command in array commands loop
+    execute format('create policy several_tenants_%s on %s for %s to pillarbox_tenant %s', command, t, command,
+      case command when 'insert' then 'with check ' || theirs else 'using ' || theirs end);
+  end loop;
 end $$;
 
 -- An object with bodies of any tenants, or of one. reserved: being uploaded; live: committed, bodies may refer to it; gone: its object is being
@@ -35,8 +41,13 @@ create index packs_gone on packs (id) where state = 'gone';
 alter table packs enable row level security;
 alter table packs force row level security;
 -- A pack is nobody's: whoever commits bodies makes the one that they lie in live.
-create policy several_tenants on packs to pillarbox_tenant
+create policy several_tenants_select on packs for select to pillarbox_tenant
   using ((select current_tenants()) is not null and (tenant_id is null or tenant_id = any ((select current_tenants())::uuid[])));
+create policy several_tenants_insert on packs for insert to pillarbox_tenant
+  with check (state = 'reserved' and (select current_tenants()) is not null and (tenant_id is null or tenant_id = any ((select current_tenants())::uuid[])));
+create policy several_tenants_update on packs for update to pillarbox_tenant
+  using (state <> 'gone' and (select current_tenants()) is not null and (tenant_id is null or tenant_id = any ((select current_tenants())::uuid[])))
+  with check (state = 'live');
 create policy system on packs to pillarbox_system using ((select acts_as_system())) with check ((select acts_as_system()));
 grant select, insert, update (state, reserved_until) on packs to pillarbox_tenant;
 grant select, insert, update, delete on packs to pillarbox_system;
@@ -50,7 +61,7 @@ create table pack_shares (
 );
 create index pack_shares_pack on pack_shares (pack_id);
 select protect_tenant_table('pack_shares');
-select admit_several_tenants('pack_shares');
+select admit_several_tenants('pack_shares', 'select', 'insert', 'update');
 
 -- A body: where it lies, and under which generation of its tenant's key.
 drop index blobs_reserved, blobs_unreferenced, blobs_gone;
@@ -66,14 +77,16 @@ alter table blobs
   add constraint blobs_share foreign key (tenant_id, pack_id) references pack_shares (tenant_id, pack_id);
 create index blobs_unreferenced on blobs (tenant_id, id) where message_count = 0;
 create index blobs_by_pack on blobs (tenant_id, pack_id);
-select admit_several_tenants('blobs');
+select admit_several_tenants('blobs', 'insert');
 
-select admit_several_tenants('mailboxes');
-select admit_several_tenants('folders');
-select admit_several_tenants('messages');
-select admit_several_tenants('imported_messages');
-select admit_several_tenants('events');
-create policy several_tenants on tenants to pillarbox_tenant
-  using (id = any ((select current_tenants())::uuid[])) with check (id = any ((select current_tenants())::uuid[]));
-create policy several_tenants on resellers to pillarbox_tenant
+select admit_several_tenants('mailboxes', 'select', 'update');
+select admit_several_tenants('folders', 'select', 'insert', 'update');
+select admit_several_tenants('messages', 'insert');
+select admit_several_tenants('imported_messages', 'select', 'insert');
+select admit_several_tenants('events', 'insert');
+create policy several_tenants_select on tenants for select to pillarbox_tenant using (id = any ((select current_tenants())::uuid[]));
+create policy several_tenants_update on tenants for update to pillarbox_tenant using (id = any ((select current_tenants())::uuid[]));
+create policy several_tenants_select on resellers for select to pillarbox_tenant
+  using (id = any (array(select unnest(reseller_path) from tenants where tenants.id = any ((select current_tenants())::uuid[]))));
+create policy several_tenants_update on resellers for update to pillarbox_tenant
   using (id = any (array(select unnest(reseller_path) from tenants where tenants.id = any ((select current_tenants())::uuid[]))));

@@ -70,10 +70,23 @@ pub(crate) fn pack_key(tenant: TenantId, is_own: bool, pack: PackId) -> BlobKey 
     BlobKey::Pack { owner: is_own.then_some(tenant), pack }
 }
 
+/// From so many bytes on a body is opened where it holds up no other session.
+const LONG_BYTES: u64 = 64 << 10;
+
 /// A body that a row says exists.
 pub(crate) async fn read(store: &MailStore, ctx: &Ctx, place: Columns) -> Result<Bytes, Error> {
     let place = Place::try_from(place)?;
-    let key = store.keys.opening(ctx, place.address.generation()).await?;
+    let key = store.keys.opening(ctx, place.address.generation()).await.map_err(|error| match error {
+        // The message is there all the same, and whoever asks must not take it for deleted.
+        Error::NotFound => Error::Unreadable(pack::OpenError::Refused),
+        error => error,
+    })?;
     let stored = store.blobs.get_range(&place.key(ctx.tenant_id()), place.address.range()).await?;
-    Ok(pack::open(&key, &place.address, &stored)?.into())
+    let is_long = stored.len() as u64 >= LONG_BYTES;
+    let open = move || pack::open(&key, &place.address, &stored);
+    let opened = match is_long {
+        true => tokio::task::spawn_blocking(open).await.map_err(|_| Error::ShuttingDown)?,
+        false => open(),
+    };
+    Ok(opened?.into())
 }

@@ -18,7 +18,7 @@ pub struct Drift {
     pub folders: u64,
     /// Bodies whose number of messages is off.
     pub bodies: u64,
-    /// Tenants' shares of packs whose live bytes are off.
+    /// Tenants' shares of packs whose live bytes are off, or that are in a pack that is not live.
     pub packs: u64,
 }
 

@@ -61,7 +61,7 @@ pub enum Error {
     /// The database failed.
     #[error("the database failed")]
     Db(#[source] Arc<db::Error>),
-    /// A helper thread did not come back: the process is shutting down.
+    /// Whoever had it in hand did not come back: the process is shutting down, or a fault of ours ended it.
     #[error("the server is shutting down")]
     ShuttingDown,
 }

@@ -2,7 +2,8 @@
 //! transaction.
 //!
 //! A body is stored once for each hundred mailboxes of a tenant among the recipients, under that tenant's key, never shared across tenants. Each
-//! such part stands alone: its body and rows are durable together, and its failure is only its own recipients' result.
+//! such part is a message of its own: its body and rows are durable together, and what is wrong with it is only its own recipients' result. An upload that fails and
+//! a database that is away are the result of all who were in the batch.
 
 mod batch;
 mod door;
@@ -18,7 +19,7 @@ use kernel::{FolderId, MailboxId, MessageId, TenantId};
 use pack::{Compressed, DataKey};
 use sha2::{Digest as _, Sha256};
 use tenancy::{Action, Ctx};
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 pub use crate::Error;
 pub(crate) use crate::ingest::door::Door;
@@ -80,9 +81,8 @@ pub async fn ingest(
     targets: Vec<Target>,
     incoming: Incoming,
 ) -> Vec<Result<Outcome, Error>> {
-    // Held until all have answered.
-    let _room = store.door.room_for(incoming.bytes.len()).await;
-    let message = match prepare(incoming).await {
+    let room = store.door.room_for(incoming.bytes.len()).await;
+    let message = match prepare(incoming, room).await {
         Ok(message) => Arc::new(message),
         Err(error) => return targets.iter().map(|_| Err(error.clone())).collect(),
     };
@@ -111,9 +111,11 @@ struct Message {
     parsed: serde_json::Value,
     internal_date: DateTime<Utc>,
     import_key: Option<ImportKey>,
+    /// What it takes of the door's room, until nothing of it is in memory: whoever sent it may go away before.
+    _room: Option<OwnedSemaphorePermit>,
 }
 
-async fn prepare(incoming: Incoming) -> Result<Message, Error> {
+async fn prepare(incoming: Incoming, room: Option<OwnedSemaphorePermit>) -> Result<Message, Error> {
     let Incoming { bytes, internal_date, import_key } = incoming;
     let (size_bytes, limit_bytes) = (bytes.len() as u64, MAX_MESSAGE_BYTES + MAX_TRACE_BYTES);
     let too_large = Error::TooLarge { size_bytes, limit_bytes };
@@ -131,6 +133,7 @@ async fn prepare(incoming: Incoming) -> Result<Message, Error> {
             parsed: serde_json::to_value(parsed::parse(&bytes)).unwrap_or_default(),
             internal_date,
             import_key,
+            _room: room,
         })
     };
     tokio::task::spawn_blocking(work).await.map_err(|_| Error::ShuttingDown)?
@@ -174,8 +177,11 @@ async fn deliver(
     let mut open: BTreeMap<(MailboxId, Option<FolderId>), Delivery> = BTreeMap::new();
     for target in targets {
         let place = (target.mailbox_id, target.folder);
+        if results.contains_key(&place) || open.contains_key(&place) {
+            continue;
+        }
         match may_write(target) {
-            Ok(()) => drop(open.entry(place).or_insert_with(|| Delivery::new(target))),
+            Ok(()) => drop(open.insert(place, Delivery::new(target))),
             Err(refusal) => drop(results.insert(place, Err(refusal))),
         }
     }

@@ -12,7 +12,7 @@ use blob::{BlobKey, BlobStore};
 use db::{Db, SystemTx};
 use kernel::{TenantId, WrappedKeyId};
 use moka::future::Cache;
-use pack::{DataKey, Generation, KekId, KeyEncryption, WrappedKey};
+use pack::{DataKey, Generation, KeyEncryption, WrappedKey};
 use tenancy::Ctx;
 
 use crate::Error;
@@ -57,15 +57,15 @@ pub struct Rewrapped {
     pub failed: u64,
 }
 
-/// The key-encryption keys that any tenant's key is wrapped with.
+/// For each key-encryption key that is in use, a key that is wrapped with it: whoever opens these opens all.
 ///
 /// # Errors
-/// [`Error::Key`] for a name that is none, and as of any statement.
+/// [`Error::Key`] for what is no wrapped key, and as of any statement.
 #[expect(clippy::disallowed_methods, reason = "the keys of all tenants are meant")]
-pub async fn in_use(db: &Db) -> Result<Vec<KekId>, Error> {
-    let names = store::keks(&mut SystemTx::begin(db).await?).await?;
-    let parse = |name: String| name.parse::<KekId>();
-    Ok(names.into_iter().map(parse).collect::<Result<_, _>>().map_err(pack::KeyError::from)?)
+pub async fn one_of_each(db: &Db) -> Result<Vec<WrappedKey>, Error> {
+    let wrapped = store::one_of_each(&mut SystemTx::begin(db).await?).await?;
+    let decode = |bytes: Vec<u8>| WrappedKey::decode(&bytes);
+    Ok(wrapped.into_iter().map(decode).collect::<Result<_, _>>().map_err(pack::KeyError::from)?)
 }
 
 impl Keys {
@@ -76,7 +76,11 @@ impl Keys {
             blobs,
             encryption,
             sealing: Cache::builder().max_capacity(REMEMBERED).time_to_live(SEALS_FOR).build(),
-            opening: Cache::builder().max_capacity(REMEMBERED).time_to_live(OPENS_FOR).build(),
+            opening: Cache::builder()
+                .max_capacity(REMEMBERED)
+                .time_to_live(OPENS_FOR)
+                .support_invalidation_closures()
+                .build(),
         }
     }
 
@@ -137,6 +141,16 @@ impl Keys {
         }
         self.sealing.invalidate(&ctx.tenant_id()).await;
         Ok(self.sealing(ctx).await?.generation())
+    }
+
+    /// Deletes the keys of a tenant that is being destroyed, and forgets them; the objects are deleted next. From then on nothing of
+    /// it opens, and what another process was just wrapping anew has no row to be noted in, and goes.
+    pub(crate) async fn destroy(&self, tenant: TenantId) -> Result<(), Error> {
+        let mut tx = self.system().await?;
+        store::delete_of(&mut tx, tenant).await?;
+        tx.commit().await?;
+        self.sealing.invalidate(&tenant).await;
+        self.opening.invalidate_entries_if(move |(of, _), _| *of == tenant).map_err(|_| Error::ShuttingDown)
     }
 
     /// Makes a key of a generation, unless another process has made it meanwhile.

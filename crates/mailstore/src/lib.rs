@@ -5,7 +5,7 @@
 //! tenant with a test clock, which moves its billing only.
 //!
 //! Locks are taken in one order everywhere: the mailbox (its counters, by `tenancy::quota`), then folders, then
-//! messages, then bodies; several of a kind by id.
+//! messages, then bodies, then the pools above the mailbox, then packs, then shares in them; several of a kind by id.
 
 mod body;
 pub mod check;

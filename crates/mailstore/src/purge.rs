@@ -94,13 +94,16 @@ async fn tenant(store: &MailStore, db: &Db, auth: &Auth, id: TenantId) -> Result
     let counted = store::count(&mut tx, id).await?;
     let destroyed = purge::begin(&mut tx, id, counted).await?;
     tx.commit().await?;
+    store.keys.destroy(id).await?;
+    let mut after: Option<String> = None;
     loop {
-        let page = store.blobs.list(&KeyPrefix::Tenant(id), None).await?;
-        if page.keys.is_empty() {
-            break;
-        }
+        let page = store.blobs.list(&KeyPrefix::Tenant(id), after.as_deref()).await?;
         for some in page.keys.chunks(OBJECTS_AT_ONCE) {
             try_join_all(some.iter().map(|key| store.blobs.delete(key))).await?;
+        }
+        after = page.next;
+        if after.is_none() {
+            break;
         }
     }
     loop {
@@ -108,6 +111,7 @@ async fn tenant(store: &MailStore, db: &Db, auth: &Auth, id: TenantId) -> Result
         let deleted = store::delete_some_of(&mut tx, id, 10 * BATCH).await?;
         if deleted == 0 {
             // Those that others have something in too stay: what they hold of this tenant opens with no key that is left.
+            store::delete_bodies_of(&mut tx, id).await?;
             let packs = store::packs_of(&mut tx, id).await?;
             lock_packs(&mut tx, &packs).await?;
             store::delete_rest_of(&mut tx, id).await?;

@@ -1,8 +1,8 @@
 //! The data directory: who may use it, and files that appear whole or not at all.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -64,6 +64,26 @@ pub(crate) fn write_private(path: &Path, content: &[u8]) -> Result<()> {
     write_whole(path, content, PRIVATE_FILE)
 }
 
+/// As [`write_private`], unless there is such a file already, which stays as it is: whether it was written. Of several who do so at once
+/// one writes it.
+pub(crate) fn write_private_once(path: &Path, content: &[u8]) -> Result<bool> {
+    let write = || -> io::Result<bool> {
+        let folder = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
+        let mut half = tempfile::Builder::new().permissions(Permissions::from_mode(PRIVATE_FILE)).tempfile_in(folder)?;
+        half.write_all(content)?;
+        half.as_file().sync_all()?;
+        // A link, unlike a rename, replaces nothing.
+        let is_written = match half.persist_noclobber(path) {
+            Ok(_) => true,
+            Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => false,
+            Err(error) => return Err(error.error),
+        };
+        File::open(folder)?.sync_all()?;
+        Ok(is_written)
+    };
+    write().with_context(|| format!("writing {}", path.display()))
+}
+
 /// As [`write_private`], for a file that everybody may read.
 pub(crate) fn write_public(path: &Path, content: &[u8]) -> Result<()> {
     write_whole(path, content, PUBLIC_FILE)
@@ -94,7 +114,6 @@ pub(crate) fn remove_if_present(path: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::PermissionsExt;
 
     #[test]
     fn a_private_file_is_replaced_whole_and_readable_by_its_owner_alone() {

@@ -1,60 +1,92 @@
 //! The keys that wrap tenants' keys: out of a setting or a file, or made by the first start on embedded defaults.
 
 use std::io::ErrorKind;
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use db::Db;
 use kernel::Env;
 use pack::{KeyEncryption, LocalKeys};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::config::KeyEncryptionKeys;
-use crate::files::{DataDir, write_private};
+use crate::files::{DataDir, write_private_once};
 
-/// The keys, once it is sure that they are those that everything was wrapped with.
+/// The keys, once it is sure that they open what was wrapped before.
 pub(crate) async fn open(
     config: &KeyEncryptionKeys,
     data_dir: &DataDir,
     db: &Db,
 ) -> Result<Arc<dyn KeyEncryption>> {
-    let in_use = mailstore::key::in_use(db).await.context("looking up which keys are in use")?;
-    let own = data_dir.join("key-encryption-keys");
-    let path = match config {
-        KeyEncryptionKeys::File(path) => path,
-        KeyEncryptionKeys::Text(_) | KeyEncryptionKeys::Own => &own,
-    };
-    let text = match config {
-        KeyEncryptionKeys::Text(text) => text.clone(),
-        KeyEncryptionKeys::File(_) | KeyEncryptionKeys::Own => match std::fs::read_to_string(path) {
-            Ok(text) => SecretString::from(text),
-            Err(error)
-                if error.kind() == ErrorKind::NotFound
-                    && matches!(config, KeyEncryptionKeys::Own)
-                    && in_use.is_empty() =>
-            {
-                let text = LocalKeys::generate(&Env::system());
-                write_private(path, text.expose_secret().as_bytes())?;
-                tracing::info!(file.path = %path.display(), "the key that wraps tenants' keys was written: keep a copy of it");
-                text
+    let wrapped = mailstore::key::one_of_each(db).await.context("looking up which keys are in use")?;
+    let (place, text) = match config {
+        KeyEncryptionKeys::Text(text) => ("PILLARBOX_KEY_ENCRYPTION_KEYS".to_owned(), text.clone()),
+        KeyEncryptionKeys::File(path) => (path.display().to_string(), read(path)?),
+        KeyEncryptionKeys::Own => {
+            let path = data_dir.join("key-encryption-keys");
+            if wrapped.is_empty() {
+                make(&path)?;
             }
-            Err(error) => {
-                return Err(error).with_context(|| {
-                    format!("reading {}, without which no mail can be read", path.display())
-                });
-            }
-        },
+            // Also what was made just now: another process may have been first.
+            (path.display().to_string(), read(&path)?)
+        }
     };
     let keys = LocalKeys::parse(&Env::system(), &text)
-        .with_context(|| format!("reading key-encryption keys (of {})", path.display()))?;
-    for id in in_use {
-        if !keys.knows(&id) {
-            bail!(
-                "tenants' keys are wrapped with the key-encryption key {id}, which is not given: without it their mail cannot be \
-                 read. Put it back below the current one (PILLARBOX_KEY_ENCRYPTION_KEYS_FILE), and `pillarbox keys rewrap` does \
-                 without it"
-            );
-        }
+        .with_context(|| format!("reading the key-encryption keys of {place}"))?;
+    for wrapped in wrapped {
+        keys.unwrap(&wrapped).await.with_context(|| {
+            format!(
+                "tenants' keys are wrapped with the key-encryption key {}, which {place} does not have: without it their mail cannot \
+                 be read. Put it back, below the current one",
+                wrapped.kek()
+            )
+        })?;
     }
     Ok(Arc::new(keys))
+}
+
+fn read(path: &PathBuf) -> Result<SecretString> {
+    let text = std::fs::read_to_string(path);
+    text.map(SecretString::from)
+        .with_context(|| format!("reading {}, without which no mail can be read", path.display()))
+}
+
+/// Makes the file unless it is there.
+fn make(path: &PathBuf) -> Result<()> {
+    match path.try_exists() {
+        Ok(true) => return Ok(()),
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            return Err(error).with_context(|| format!("looking for {}", path.display()));
+        }
+        _ => {}
+    }
+    if write_private_once(path, LocalKeys::generate(&Env::system()).expose_secret().as_bytes())? {
+        tracing::info!(file.path = %path.display(), "the key that wraps tenants' keys was written: keep a copy of it");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_many_who_make_the_file_at_once_one_does_and_all_read_the_same() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("key-encryption-keys");
+        let texts: Vec<String> = std::thread::scope(|scope| {
+            let making = (0..16).map(|_| {
+                scope.spawn(|| {
+                    make(&path).unwrap();
+                    read(&path).unwrap().expose_secret().to_owned()
+                })
+            });
+            let making: Vec<_> = making.collect();
+            making.into_iter().map(|one| one.join().unwrap()).collect()
+        });
+        assert!(texts.iter().all(|text| *text == texts[0]));
+        assert!(LocalKeys::parse(&Env::system(), &SecretString::from(texts[0].as_str())).is_ok());
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
 }

@@ -25,7 +25,7 @@ pub struct Destroyed {
     pub messages: u64,
     /// Their bytes.
     pub bytes: u64,
-    /// Objects in the blob store.
+    /// Objects in the blob store that its mail lay in, its own and those that others' lay in too.
     pub objects: u64,
 }
 

@@ -131,8 +131,9 @@ impl OfTenants for TenantsTx {
     }
 }
 
-/// A transaction that takes mail in for several tenants, each of whom has been entered. Row-level security shows it the rows
-/// of these tenants that mail is made of, and nothing else. Rolled back when dropped.
+/// A transaction that takes mail in for several tenants, each of whom has been entered. Row-level security lets it at what that takes of
+/// these tenants' rows (mailboxes, folders, messages, bodies and their packs, the counters above, events), each in the way it needs, and at nothing else.
+/// Rolled back when dropped.
 #[derive(Debug)]
 pub struct IngestTx {
     tx: Transaction<'static, Postgres>,

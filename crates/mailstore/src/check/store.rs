@@ -53,7 +53,8 @@ pub(super) async fn packs(tx: &mut SystemTx) -> Result<u64, Error> {
         r#"select count(*) as "count!" from pack_shares
            left join (select tenant_id, pack_id, sum(stored_bytes) as bytes from blobs group by tenant_id, pack_id) as sums
              on sums.tenant_id = pack_shares.tenant_id and sums.pack_id = pack_shares.pack_id
-           where pack_shares.live_bytes <> coalesce(sums.bytes, 0)"#,
+           where pack_shares.live_bytes <> coalesce(sums.bytes, 0)
+             or not exists (select from packs where packs.id = pack_shares.pack_id and packs.state = 'live')"#,
     )
     .fetch_one(tx.conn())
     .await?;

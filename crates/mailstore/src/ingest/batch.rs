@@ -87,7 +87,7 @@ async fn take_in(mail: &MailStore, batch: &mut [Pending], is_own: bool) -> Resul
     let Some(writer) = look(mail, &mut open, is_own).await? else { return Ok(()) };
     open.retain(|pending| pending.is_open());
     let Some(owner) = open.first().map(|pending| pending.tenant_id()) else { return Ok(()) };
-    let sealed = seal(writer, &mut open, is_own);
+    let sealed = seal(writer, &mut open, is_own).await?;
     let key = pack_key(owner, is_own, sealed.id());
     mail.blobs.put(&key, sealed.bytes().clone()).await?;
     // Who has gone meanwhile was told nothing, and will send it again: it is not to be there twice.
@@ -116,14 +116,27 @@ fn is_worth_retrying(cause: &db::Error) -> bool {
 
 async fn one_by_one(mail: &MailStore, pack: PackId, open: &mut [&mut Pending]) -> Result<Upload, Error> {
     let mut upload = Upload::InVain;
+    let mut is_away = None;
     for pending in open {
+        if pending.part.reply.is_closed() {
+            continue;
+        }
+        if let Some(error) = &is_away {
+            pending.refuse(error);
+            continue;
+        }
         match commit(mail, pack, std::slice::from_mut(pending)).await {
             Ok(Upload::InVain) => {}
             Ok(Upload::Kept) => upload = Upload::Kept,
             Err(error) => {
                 pending.refuse(&error);
-                // Whether it was is not known; what was not is swept.
-                upload = Upload::Kept;
+                if let Error::Db(cause) = &error
+                    && !is_worth_retrying(cause)
+                {
+                    // It may have been committed.
+                    upload = Upload::Kept;
+                    is_away = Some(error);
+                }
             }
         }
     }
@@ -205,9 +218,9 @@ fn import_keys(batch: &[&mut Pending]) -> Vec<(TenantId, MailboxId, ImportKey)> 
 }
 
 /// Each part has its place afterwards. What a pack has no room for, which no batch comes near, is told so.
-fn seal(mut writer: Writer, batch: &mut [&mut Pending], is_own: bool) -> Sealed {
-    for pending in batch {
-        let message = &pending.part.message;
+async fn seal(mut writer: Writer, batch: &mut [&mut Pending], is_own: bool) -> Result<Sealed, Error> {
+    let entry = |pending: &&mut Pending| {
+        let message = pending.part.message.clone();
         let delivery = |(_, delivery): (usize, &Delivery)| pack::Delivery {
             message: delivery.id,
             uidl: Uidl::of(delivery.id),
@@ -215,16 +228,26 @@ fn seal(mut writer: Writer, batch: &mut [&mut Pending], is_own: bool) -> Sealed 
             folder: delivery.folder,
         };
         let about = About::new(message.sha256, message.internal_date, pending.open().map(delivery).collect());
-        let address = about.and_then(|about| writer.add(&pending.part.key, &message.body, about).ok());
+        (pending.part.key.clone(), message, about)
+    };
+    let entries: Vec<_> = batch.iter().map(entry).collect();
+    // Encrypting some MiB would hold up every other session of an async thread.
+    let work = move || {
+        let addresses: Vec<_> = entries
+            .into_iter()
+            .map(|(key, message, about)| writer.add(&key, &message.body, about?).ok())
+            .collect();
+        (writer.seal(), addresses)
+    };
+    let (sealed, addresses) = tokio::task::spawn_blocking(work).await.map_err(|_| Error::ShuttingDown)?;
+    for (pending, address) in batch.iter_mut().zip(addresses) {
+        let size_bytes = pending.message().size_bytes;
         match address {
             Some(address) => pending.place = Some(Place { address, is_own }),
-            None => pending.refuse(&Error::TooLarge {
-                size_bytes: message.size_bytes,
-                limit_bytes: pack::MAX_PACK_BYTES,
-            }),
+            None => pending.refuse(&Error::TooLarge { size_bytes, limit_bytes: pack::MAX_PACK_BYTES }),
         }
     }
-    writer.seal()
+    Ok(sealed)
 }
 
 /// A delivery that has been charged for.
@@ -270,7 +293,7 @@ async fn commit(mail: &MailStore, pack: PackId, batch: &mut [&mut Pending]) -> R
                 settled.push(((part, at), Err(Error::FolderNotFound)));
                 continue;
             };
-            match intake.charge(delivery.mailbox_id, message.size_bytes) {
+            match intake.charge(&delivery.ctx, delivery.mailbox_id, message.size_bytes) {
                 Charge::Taken { modseq } => {
                     imported.extend(key);
                     let (uid, blob) = (folder.take_uid(), pending.blob);
@@ -292,7 +315,7 @@ async fn commit(mail: &MailStore, pack: PackId, batch: &mut [&mut Pending]) -> R
         }
         write(&mut tx, pack, batch, &placed, mail.db.env().now()).await?;
         folders.write(&mut tx).await?;
-        intake.write(&mut tx, entered(batch)).await?;
+        intake.write(&mut tx).await?;
         let spare = reserve_ahead(mail, &mut tx).await?;
         tx.commit().await?;
         spare.into_iter().for_each(|spare| mail.door.put_spare(spare));
@@ -328,9 +351,9 @@ async fn write(
         .collect();
     store::add_to_shares(tx, pack, &bodies).await?;
     store::insert_bodies(tx, &bodies, now).await?;
-    let rows = placed.iter().map(|placed| (&placed.row, batch[placed.at.0].message()));
-    store::insert_messages(tx, rows.clone()).await?;
-    store::insert_import_keys(tx, rows).await?;
+    let rows: Vec<_> = placed.iter().map(|placed| (&placed.row, batch[placed.at.0].message())).collect();
+    store::insert_messages(tx, &rows, &bodies).await?;
+    store::insert_import_keys(tx, &rows).await?;
     Ok(())
 }
 

@@ -3,14 +3,16 @@
 //! A part that finds nobody under way goes in at once. What arrives meanwhile goes in together, as soon as that is done. After a
 //! batch of more than one the next lingers, up to [`LINGER`] or until as many wait as came in the last two: those who have just been
 //! answered send their next message now, and without it batches of n and of all the others would take turns for ever. Who has waited
-//! [`PATIENCE`], behind an upload that is slow or a mailbox that is locked, waits no more, up to [`AT_ONCE`] batches; nor does who
-//! finds the batch full.
+//! [`PATIENCE`], behind an upload that is slow or a mailbox that is locked, goes in with all who wait, beside; so does what a full batch leaves.
 
 use std::collections::VecDeque;
+use std::mem;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use futures::FutureExt as _;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
@@ -21,14 +23,16 @@ use crate::MailStore;
 const LINGER: Duration = Duration::from_millis(2);
 /// How long a part waits behind others that are under way.
 const PATIENCE: Duration = Duration::from_millis(50);
-/// How many batches are under way at most.
-const AT_ONCE: usize = 4;
+/// How many batches go in beside the one whose turn it is.
+const MAX_BESIDE: usize = 3;
 /// How many parts a batch has at most.
 const MAX_PARTS: usize = 256;
+/// From so many mailboxes on a batch takes no other part: their rows are locked together.
+const MAX_DELIVERIES: usize = 1_000;
 /// From so many bytes on a batch takes no other part.
 const MAX_BYTES: usize = 16 << 20;
 /// From so many bytes on a body is an object of its own.
-pub(super) const LARGE_BYTES: usize = 1 << 20;
+const LARGE_BYTES: usize = 1 << 20;
 /// How many bytes of messages are being taken in at most, by all sessions of the process.
 const MAX_ROOM_BYTES: usize = 256 << 20;
 /// The unit in which room is given.
@@ -46,8 +50,10 @@ pub(crate) struct Door {
 struct State {
     /// Each with when it came.
     waiting: VecDeque<(Instant, Part)>,
-    /// How many batches are under way.
-    running: usize,
+    /// Whether somebody takes batches in until nobody waits.
+    is_served: bool,
+    /// How many batches are under way beside.
+    beside: usize,
     /// The sizes of the last two batches.
     last: [usize; 2],
     /// A pack that is reserved and was not used yet.
@@ -69,6 +75,7 @@ impl Default for Door {
 }
 
 impl Door {
+    /// Nothing is spawned or dropped under this lock that could ask for it again.
     fn state(&self) -> MutexGuard<'_, State> {
         // Nothing between lock and unlock leaves it half changed.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -99,10 +106,11 @@ impl State {
     /// The next batch; empty if nobody waits.
     fn take(&mut self) -> Vec<Part> {
         let mut batch = Vec::new();
-        let mut bytes = 0;
-        while batch.len() < MAX_PARTS && bytes < MAX_BYTES {
+        let (mut bytes, mut deliveries) = (0, 0);
+        while batch.len() < MAX_PARTS && bytes < MAX_BYTES && deliveries < MAX_DELIVERIES {
             let Some((_, part)) = self.waiting.pop_front() else { break };
             bytes += part.message.body.stored_bytes();
+            deliveries += part.deliveries.len();
             batch.push(part);
         }
         self.last = [batch.len(), self.last[0]];
@@ -112,6 +120,13 @@ impl State {
     /// Whether as many wait as came in the last two batches.
     fn is_enough(&self) -> bool {
         self.waiting.len() >= self.last.iter().sum::<usize>().min(MAX_PARTS)
+    }
+
+    /// Whether a batch is to go in beside; it is counted then.
+    fn goes_beside(&mut self, is_due: bool) -> bool {
+        let goes = is_due && !self.waiting.is_empty() && self.beside < MAX_BESIDE;
+        self.beside += usize::from(goes);
+        goes
     }
 }
 
@@ -125,72 +140,90 @@ pub(super) fn enter(store: &MailStore, part: Part) {
     let mut state = store.door.state();
     let is_first = state.waiting.is_empty();
     state.waiting.push_back((Instant::now(), part));
-    if state.running == 0 {
-        start(store, &mut state);
+    let is_served = mem::replace(&mut state.is_served, true);
+    drop(state);
+    if !is_served {
+        let turn = Turn { store: store.clone(), is_beside: false, is_over: false };
+        tokio::spawn(turn.serve());
     } else if is_first {
         tokio::spawn(lose_patience(store.clone()));
     }
-    drop(state);
     store.door.arrived.notify_one();
 }
 
-fn start(store: &MailStore, state: &mut State) {
-    state.running += 1;
-    let running = Running(store.clone());
-    tokio::spawn(async move { running.batches().await });
-}
-
-/// Starts one more for who still waits after a while.
+/// Lets all who wait in beside, if the first of them still waits after a while.
 async fn lose_patience(store: MailStore) {
     tokio::time::sleep(PATIENCE).await;
     let mut state = store.door.state();
     let is_late = state.waiting.front().is_some_and(|(came, _)| came.elapsed() >= PATIENCE);
-    if is_late && state.running < AT_ONCE {
-        start(&store, &mut state);
+    let goes = state.goes_beside(is_late);
+    drop(state);
+    if goes {
+        beside(store);
     }
 }
 
-/// One who takes batches in; counted until it is dropped, also by a panic.
-struct Running(MailStore);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let mut state = self.0.door.state();
-        state.running -= 1;
-        // Whoever came since it found nobody waiting, or after it was cut short.
-        if !state.waiting.is_empty() && state.running == 0 {
-            start(&self.0, &mut state);
-        }
-    }
+fn beside(store: MailStore) {
+    let turn = Turn { store, is_beside: true, is_over: false };
+    tokio::spawn(turn.one_batch());
 }
 
-impl Running {
-    async fn batches(&self) {
+/// One who takes batches in.
+struct Turn {
+    store: MailStore,
+    is_beside: bool,
+    is_over: bool,
+}
+
+impl Turn {
+    /// Until nobody waits.
+    async fn serve(mut self) {
         loop {
             let parts = self.take();
+            let was_shared = parts.len() > 1;
             if parts.is_empty() {
                 return;
             }
-            let was_shared = parts.len() > 1;
-            batch::run(&self.0, parts, false).await;
+            self.run(parts).await;
             if was_shared {
                 self.linger().await;
             }
         }
     }
 
-    fn take(&self) -> Vec<Part> {
-        let mut state = self.0.door.state();
+    async fn one_batch(mut self) {
+        let parts = self.take();
+        self.run(parts).await;
+        self.is_over = true;
+        self.store.door.state().beside -= 1;
+    }
+
+    /// A panic is the end of its batch, whose callers are told, and of nothing else.
+    async fn run(&self, parts: Vec<Part>) {
+        let ended = AssertUnwindSafe(batch::run(&self.store, parts, false)).catch_unwind().await;
+        if ended.is_err() {
+            tracing::error!("a batch of mail ended by a panic");
+        }
+    }
+
+    /// The next batch. When there is none, whose turn it was has had it: whoever comes then starts anew.
+    fn take(&mut self) -> Vec<Part> {
+        let mut state = self.store.door.state();
         let parts = state.take();
-        // More than one batch waits.
-        if !state.waiting.is_empty() && state.running < AT_ONCE {
-            start(&self.0, &mut state);
+        if parts.is_empty() && !self.is_beside {
+            state.is_served = false;
+            self.is_over = true;
+        }
+        let goes = state.goes_beside(!parts.is_empty());
+        drop(state);
+        if goes {
+            beside(self.store.clone());
         }
         parts
     }
 
     async fn linger(&self) {
-        let door = &self.0.door;
+        let door = &self.store.door;
         let enough = async {
             loop {
                 let arrived = door.arrived.notified();
@@ -202,5 +235,23 @@ impl Running {
         };
         // Whether it is enough or too late, what waits goes in.
         let _ = tokio::time::timeout(LINGER, enough).await;
+    }
+}
+
+impl Drop for Turn {
+    /// Cut short, which the end of the runtime alone does: nobody will come for those who wait, so they are told.
+    fn drop(&mut self) {
+        if self.is_over {
+            return;
+        }
+        let mut state = self.store.door.state();
+        let waiting = mem::take(&mut state.waiting);
+        if self.is_beside {
+            state.beside -= 1;
+        } else {
+            state.is_served = false;
+        }
+        drop(state);
+        drop(waiting);
     }
 }

@@ -164,32 +164,38 @@ impl NewMessage {
     }
 }
 
+/// Inserts messages, each with the view of its body.
 pub(super) async fn insert_messages(
     tx: &mut IngestTx,
-    rows: impl Iterator<Item = (&NewMessage, &Message)> + Clone,
+    rows: &[(&NewMessage, &Message)],
+    bodies: &[NewBody<'_>],
 ) -> Result<(), Error> {
-    let ids = |id: fn(&NewMessage) -> Uuid| rows.clone().map(|(row, _)| id(row)).collect::<Vec<_>>();
+    let ids = |id: fn(&NewMessage) -> Uuid| rows.iter().map(|(row, _)| id(row)).collect::<Vec<_>>();
     let numbers = |number: fn(&NewMessage, &Message) -> i64| {
-        rows.clone().map(|(row, message)| number(row, message)).collect::<Vec<_>>()
+        rows.iter().map(|(row, message)| number(row, message)).collect::<Vec<_>>()
     };
     sqlx::query!(
         "insert into messages (tenant_id, mailbox_id, id, folder_id, uid, uidl, modseq, blob_id, size_bytes,
                                wire_size_bytes, internal_date, parsed)
-         select * from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::bigint[], $6::text[], $7::bigint[], $8::uuid[],
-                              $9::bigint[], $10::bigint[], $11::timestamptz[], $12::jsonb[])",
+         select new.*, body.parsed
+         from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::bigint[], $6::text[], $7::bigint[], $8::uuid[],
+                     $9::bigint[], $10::bigint[], $11::timestamptz[])
+           as new (tenant_id, mailbox_id, id, folder_id, uid, uidl, modseq, blob_id, size_bytes, wire_size_bytes, internal_date)
+         join unnest($12::uuid[], $13::jsonb[]) as body (id, parsed) on body.id = new.blob_id",
         &ids(|row| row.tenant_id.uuid()),
         &ids(|row| row.mailbox_id.uuid()),
         &ids(|row| row.id.uuid()),
         &ids(|row| row.folder.uuid()),
         &numbers(|row, _| row.uid),
         // Stored: it stays when the form of ids changes.
-        &rows.clone().map(|(row, _)| Uidl::of(row.id).as_str().to_owned()).collect::<Vec<_>>(),
+        &rows.iter().map(|(row, _)| Uidl::of(row.id).as_str().to_owned()).collect::<Vec<_>>(),
         &numbers(|row, _| row.modseq),
         &ids(|row| row.blob.uuid()),
         &numbers(|_, message| to_column(message.size_bytes)),
         &numbers(|_, message| to_column(message.wire_size_bytes)),
-        &rows.clone().map(|(_, message)| message.internal_date).collect::<Vec<_>>(),
-        &rows.clone().map(|(_, message)| message.parsed.clone()).collect::<Vec<_>>(),
+        &rows.iter().map(|(_, message)| message.internal_date).collect::<Vec<_>>(),
+        &bodies.iter().map(|body| body.id.uuid()).collect::<Vec<_>>(),
+        &bodies.iter().map(|body| body.message.parsed.clone()).collect::<Vec<_>>(),
     )
     .execute(tx.conn())
     .await?;
@@ -199,9 +205,9 @@ pub(super) async fn insert_messages(
 /// Keeps the keys of those that are imported.
 pub(super) async fn insert_import_keys(
     tx: &mut IngestTx,
-    rows: impl Iterator<Item = (&NewMessage, &Message)>,
+    rows: &[(&NewMessage, &Message)],
 ) -> Result<(), Error> {
-    let keys: Vec<_> = rows.filter_map(|(row, message)| Some((row, message.import_key?))).collect();
+    let keys: Vec<_> = rows.iter().filter_map(|(row, message)| Some((row, message.import_key?))).collect();
     if keys.is_empty() {
         return Ok(());
     }

@@ -33,18 +33,23 @@ pub(super) async fn find(tx: &mut TenantTx, generation: Option<Generation>) -> R
     }))
 }
 
-/// The names of the key-encryption keys that are in use: one step in the index for each.
-pub(super) async fn keks(tx: &mut SystemTx) -> Result<Vec<String>, Error> {
-    let names = sqlx::query_scalar!(
-        r#"with recursive names as (
+/// A wrapped key for each key-encryption key that is in use: one step in the index for each.
+pub(super) async fn one_of_each(tx: &mut SystemTx) -> Result<Vec<Vec<u8>>, Error> {
+    let wrapped = sqlx::query_scalar!(
+        r#"with recursive keks as (
              (select kek from tenant_keys order by kek limit 1)
              union all
-             select (select kek from tenant_keys where kek > names.kek order by kek limit 1) from names where names.kek is not null)
-           select kek as "kek!" from names where kek is not null"#,
+             select (select kek from tenant_keys where kek > keks.kek order by kek limit 1) from keks where keks.kek is not null)
+           select (select wrapped from tenant_keys where kek = keks.kek limit 1) as "wrapped!" from keks where kek is not null"#,
     )
     .fetch_all(tx.conn())
     .await?;
-    Ok(names)
+    Ok(wrapped)
+}
+
+pub(super) async fn delete_of(tx: &mut SystemTx, id: TenantId) -> Result<(), Error> {
+    sqlx::query!("delete from tenant_keys where tenant_id = $1", id.uuid()).execute(tx.conn()).await?;
+    Ok(())
 }
 
 /// Adds a key unless there is one of its generation; waits for another transaction that is adding it.

@@ -25,7 +25,7 @@ pub(super) async fn is_deleted(tx: &mut TenantTx, mailbox_id: MailboxId) -> Resu
 pub(super) async fn count(tx: &mut SystemTx, id: TenantId) -> Result<Destroyed, Error> {
     let row = sqlx::query!(
         r#"select count(*) as "messages!", coalesce(sum(size_bytes), 0)::bigint as "bytes!",
-             (select count(*) from blobs where tenant_id = $1) as "objects!"
+             (select count(*) from pack_shares where tenant_id = $1) as "objects!"
            from messages where tenant_id = $1"#,
         id.uuid(),
     )
@@ -102,14 +102,18 @@ pub(super) async fn packs_of(tx: &mut SystemTx, id: TenantId) -> Result<Vec<Uuid
     Ok(ids)
 }
 
-/// Deletes what else the mail store keeps of a tenant without messages.
-pub(super) async fn delete_rest_of(tx: &mut SystemTx, id: TenantId) -> Result<(), Error> {
+/// Deletes the bodies of a tenant without messages.
+pub(super) async fn delete_bodies_of(tx: &mut SystemTx, id: TenantId) -> Result<(), Error> {
     sqlx::query!("delete from blobs where tenant_id = $1", id.uuid()).execute(tx.conn()).await?;
+    Ok(())
+}
+
+/// Deletes what else the mail store keeps of a tenant without bodies.
+pub(super) async fn delete_rest_of(tx: &mut SystemTx, id: TenantId) -> Result<(), Error> {
     sqlx::query!(
         "with imported as (delete from imported_messages where tenant_id = $1),
            leases as (delete from mailbox_leases where tenant_id = $1),
-           shares as (delete from pack_shares where tenant_id = $1),
-           keys as (delete from tenant_keys where tenant_id = $1)
+           shares as (delete from pack_shares where tenant_id = $1)
          delete from folders where tenant_id = $1",
         id.uuid(),
     )

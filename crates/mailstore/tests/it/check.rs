@@ -59,6 +59,11 @@ async fn each_kind_of_counter_that_is_off_shows() {
             "update pack_shares set live_bytes = live_bytes - 1",
             Drift { packs: 1, ..Drift::default() },
         ),
+        (
+            "update packs set state = 'gone' where state = 'live'",
+            "update packs set state = 'live' where state = 'gone'",
+            Drift { packs: 1, ..Drift::default() },
+        ),
     ] {
         for (sql, expected) in [(spoil, expected), (mend, Drift::default())] {
             let mut tx = SystemTx::begin(&db).await.unwrap();

@@ -97,8 +97,8 @@ async fn behind_a_slow_one(
             join_all(bodies.iter().map(|body| bench.ingest(std::slice::from_ref(&mailbox), body)));
         let (results, ()) = tokio::join!(ingesting, async {
             bench.blobs.wait_until_stored().await;
-            hold.add_permits(2);
             bench.blobs.stop_holding();
+            hold.add_permits(10);
         });
         results
     };
@@ -124,6 +124,68 @@ async fn what_waits_behind_a_slow_upload_goes_into_one_pack() {
     let uids: BTreeSet<u64> = bench.list(ada, State::Live).await.iter().map(|message| message.uid).collect();
     assert_eq!(uids, (1..=41).collect());
     bench.assert_exact().await;
+}
+
+#[tokio::test]
+async fn what_a_full_batch_leaves_goes_in_beside_it() {
+    let bench = Bench::new().await;
+    let ada = bench.mailbox("ada", None).await;
+    let results = behind_a_slow_one(&bench, ada, 300).await;
+    assert!(results.iter().all(|result| result[0].is_ok()), "{results:?}");
+    assert_eq!(bench.blobs.puts.load(Ordering::SeqCst), 3);
+    bench.assert_exact().await;
+}
+
+/// The packs that are in a state.
+#[expect(clippy::disallowed_methods, reason = "the test looks at what no tenant owns")]
+async fn packs(bench: &Bench, state: &str) -> i64 {
+    let mut tx = db::SystemTx::begin(&bench.world.test_db.db()).await.unwrap();
+    let count = sqlx::query_scalar("select count(*) from packs where state = $1").bind(state);
+    count.fetch_one(tx.conn()).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_pack_is_reserved_ahead_and_left_once_it_is_too_old_to_upload() {
+    let bench = Bench::new().await;
+    let ada = bench.mailbox("ada", None).await;
+    bench.stored(ada, HELLO).await;
+    assert_eq!((packs(&bench, "live").await, packs(&bench, "reserved").await), (1, 1));
+    bench.world.test_db.clock().advance(TimeDelta::minutes(59));
+    bench.stored(ada, HELLO).await;
+    assert_eq!((packs(&bench, "live").await, packs(&bench, "reserved").await), (2, 1));
+    bench.world.test_db.clock().advance(TimeDelta::minutes(61));
+    bench.stored(ada, HELLO).await;
+    assert_eq!((packs(&bench, "live").await, packs(&bench, "reserved").await), (3, 2));
+    bench.world.test_db.clock().advance(TimeDelta::minutes(60));
+    let swept = sweep::run(&bench.store, &bench.world.test_db.db()).await;
+    assert_eq!(swept, sweep::Swept { reservations: 1, packs: 1, ..Default::default() });
+}
+
+#[test]
+fn a_process_that_ends_while_mail_waits_does_end() {
+    let (ending, ended) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let answered = runtime.block_on(async {
+            let bench = std::sync::Arc::new(Bench::new().await);
+            let ada = bench.mailbox("ada", None).await;
+            bench.blobs.hold();
+            // More come than go in beside those whose upload never ends.
+            let mut answers = Vec::new();
+            for _ in 0..8 {
+                for _ in 0..4 {
+                    let bench = bench.clone();
+                    answers.push(tokio::spawn(async move { bench.ingest(&[ada], HELLO).await }));
+                }
+                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            }
+            answers.iter().any(tokio::task::JoinHandle::is_finished)
+        });
+        drop(runtime);
+        ending.send(answered).unwrap();
+    });
+    let answered = ended.recv_timeout(std::time::Duration::from_secs(60));
+    assert_eq!(answered, Ok(false));
 }
 
 #[tokio::test]

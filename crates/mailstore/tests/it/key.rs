@@ -61,15 +61,19 @@ async fn from_the_bucket(bench: &Bench, kek: &str) -> Vec<DataKey> {
 
 #[tokio::test]
 async fn a_key_is_made_once_and_is_in_the_bucket() {
-    let (bench, kek) = (Bench::new().await, new_kek());
-    let keys = keys(&bench, &kek);
-    let at_once = join_all((0..8).map(|_| keys.sealing(bench.ctx()))).await;
+    let (bench, kek) = (&Bench::new().await, &new_kek());
+    // Each as if in a process of its own.
+    let at_once = join_all((0..8).map(|_| {
+        let keys = keys(bench, kek);
+        async move { keys.sealing(bench.ctx()).await }
+    }));
+    let (at_once, keys) = (at_once.await, keys(bench, kek));
     let again = keys.sealing(bench.ctx()).await.unwrap();
     assert_eq!((again.tenant(), again.generation()), (bench.ctx().tenant_id(), Generation::FIRST));
     for key in at_once {
         assert!(same(&key.unwrap(), &again).await);
     }
-    let [found] = &from_the_bucket(&bench, &kek).await[..] else { panic!("not one object") };
+    let [found] = &from_the_bucket(bench, kek).await[..] else { panic!("not one object") };
     assert!(same(found, &again).await);
     let opening = keys.opening(bench.ctx(), Generation::FIRST).await.unwrap();
     assert!(same(&opening, &again).await);

@@ -70,11 +70,6 @@ impl LocalKeys {
         Ok(Self { env: env.clone(), current, older: keys })
     }
 
-    /// Whether a key of this name is among them.
-    pub fn knows(&self, id: &KekId) -> bool {
-        std::iter::once(&self.current).chain(&self.older).any(|kek| kek.id == *id)
-    }
-
     /// A line with a new key under a name that tells it from others.
     pub fn generate(env: &Env) -> SecretString {
         let mut random = env.random::<KEY_BYTES>();

@@ -55,26 +55,27 @@ impl Mailboxes {
     ///
     /// # Errors
     /// As of any statement.
-    pub async fn with_pools(self, tx: &mut IngestTx) -> Result<Intake, db::Error> {
-        Ok(Intake { mailboxes: self.0, pools: Held::lock(tx).await? })
+    pub async fn with_pools<'a>(self, tx: &mut IngestTx) -> Result<Intake<'a>, db::Error> {
+        Ok(Intake { mailboxes: self.0, pools: Held::lock(tx).await?, crossed: Vec::new() })
     }
 }
 
 /// What messages take of their mailboxes and of the pools above, all of which are locked.
 #[derive(Debug)]
-pub struct Intake {
+pub struct Intake<'a> {
     mailboxes: BTreeMap<MailboxId, Mailbox>,
     pools: Held,
+    crossed: Vec<event::Happened<'a>>,
 }
 
-impl Intake {
+impl<'a> Intake<'a> {
     /// Whether a mailbox is there and takes messages.
     pub fn has(&self, mailbox_id: MailboxId) -> bool {
         self.mailboxes.contains_key(&mailbox_id)
     }
 
-    /// Counts `bytes` in a mailbox and in the pools above it, if all have room.
-    pub fn charge(&mut self, mailbox_id: MailboxId, bytes: u64) -> Charge {
+    /// Counts `bytes` in a mailbox and in the pools above it, if all have room, for whoever brings them.
+    pub fn charge(&mut self, ctx: &'a Ctx, mailbox_id: MailboxId, bytes: u64) -> Charge {
         let bytes = signed(bytes);
         let Some(mailbox) = self.mailboxes.get_mut(&mailbox_id) else { return Charge::Gone };
         let used_bytes = mailbox.used_bytes + mailbox.added_bytes;
@@ -85,22 +86,23 @@ impl Intake {
         self.pools.add(mailbox.tenant_id, bytes);
         mailbox.added_bytes += bytes;
         mailbox.added_modseq += 1;
+        let warnings = warnings((&mailbox.bounds, used_bytes), (&mailbox.bounds, used_bytes + bytes));
+        self.crossed.extend(warnings.into_iter().map(|data| event::Happened {
+            ctx,
+            kind: event::Kind::MailboxQuotaWarning,
+            subject: mailbox_id.to_string(),
+            data,
+        }));
         Charge::Taken { modseq: mailbox.modseq + mailbox.added_modseq }
     }
 
-    /// Writes what was counted, and notes each threshold that a mailbox crossed, as done by whoever has entered its tenant.
+    /// Writes what was counted, and notes each threshold that a mailbox crossed, as done by whoever made it.
     ///
     /// # Errors
     /// As of any statement.
-    pub async fn write<'a>(
-        self,
-        tx: &mut IngestTx,
-        entered: impl IntoIterator<Item = &'a Ctx>,
-    ) -> Result<(), db::Error> {
-        let entered: BTreeMap<TenantId, &Ctx> =
-            entered.into_iter().map(|ctx| (ctx.tenant_id(), ctx)).collect();
-        let changed = || self.mailboxes.iter().filter(|(_, mailbox)| mailbox.added_modseq > 0);
-        let rows = changed().map(|(id, mailbox)| store::Added {
+    pub async fn write(self, tx: &mut IngestTx) -> Result<(), db::Error> {
+        let changed = self.mailboxes.iter().filter(|(_, mailbox)| mailbox.added_modseq > 0);
+        let rows = changed.map(|(id, mailbox)| store::Added {
             tenant_id: mailbox.tenant_id,
             id: *id,
             bytes: mailbox.added_bytes,
@@ -108,15 +110,6 @@ impl Intake {
         });
         store::add_many(tx, rows).await?;
         self.pools.write(tx).await?;
-        let mut happened = Vec::new();
-        for (id, mailbox) in changed() {
-            let Some(&ctx) = entered.get(&mailbox.tenant_id) else { continue };
-            let (before, after) = (mailbox.used_bytes, mailbox.used_bytes + mailbox.added_bytes);
-            for data in warnings((&mailbox.bounds, before), (&mailbox.bounds, after)) {
-                let (kind, subject) = (event::Kind::MailboxQuotaWarning, id.to_string());
-                happened.push(event::Happened { ctx, kind, subject, data });
-            }
-        }
-        if happened.is_empty() { Ok(()) } else { event::record_all(tx, happened).await }
+        if self.crossed.is_empty() { Ok(()) } else { event::record_all(tx, self.crossed).await }
     }
 }

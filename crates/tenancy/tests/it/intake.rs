@@ -22,7 +22,7 @@ async fn two(world: &World) -> (User, User, Ctx) {
     (ada, bob, other)
 }
 
-async fn lock(tx: &mut IngestTx, mailboxes: &[(TenantId, MailboxId)]) -> Intake {
+async fn lock<'a>(tx: &mut IngestTx, mailboxes: &[(TenantId, MailboxId)]) -> Intake<'a> {
     let wanted: BTreeSet<_> = mailboxes.iter().copied().collect();
     let locked = Mailboxes::lock(tx, &wanted).await.unwrap();
     assert!(locked.ids().all(|place| wanted.contains(&place)));
@@ -64,8 +64,8 @@ async fn it_reaches_the_mail_of_its_tenants_and_nothing_else() {
     let mut tx = IngestTx::begin(world.ctx.db(), [&world.ctx]).await.unwrap();
     let foreign = (other.tenant_id(), bob.mailbox_id);
     let mut intake = lock(&mut tx, &[(world.tenant.id, ada.mailbox_id), foreign]).await;
-    assert!(is_taken(intake.charge(ada.mailbox_id, 10)));
-    assert_eq!(intake.charge(bob.mailbox_id, 10), Charge::Gone);
+    assert!(is_taken(intake.charge(&world.ctx, ada.mailbox_id, 10)));
+    assert_eq!(intake.charge(&other, bob.mailbox_id, 10), Charge::Gone);
     let written =
         sqlx::query("update mailboxes set used_bytes = 1 where id = $1").bind(bob.mailbox_id.uuid());
     assert_eq!(written.execute(tx.conn()).await.unwrap().rows_affected(), 0);
@@ -93,16 +93,16 @@ async fn each_charge_is_decided_by_all_before_it() {
     let places = [(world.tenant.id, ada.mailbox_id), (other.tenant_id(), bob.mailbox_id)];
     let mut intake = lock(&mut tx, &places).await;
     let (ada, bob) = (ada.mailbox_id, bob.mailbox_id);
-    let first = intake.charge(ada, 60);
+    let first = intake.charge(&world.ctx, ada, 60);
     let Charge::Taken { modseq } = first else { panic!("{first:?}") };
-    assert_eq!(intake.charge(ada, 41), Charge::OverQuota, "the mailbox has 40 left");
-    assert_eq!(intake.charge(ada, 40), Charge::Taken { modseq: modseq + 1 });
-    assert_eq!(intake.charge(bob, 151), Charge::OverQuota, "its tenant has 150");
-    assert_eq!(intake.charge(bob, 121), Charge::OverQuota, "the reseller of both has 120 left");
-    assert!(is_taken(intake.charge(bob, 120)));
-    assert_eq!(intake.charge(bob, 1), Charge::OverQuota);
-    assert!(is_taken(intake.charge(bob, 0)), "nothing fits everywhere");
-    intake.write(&mut tx, [&world.ctx, &other]).await.unwrap();
+    assert_eq!(intake.charge(&world.ctx, ada, 41), Charge::OverQuota, "the mailbox has 40 left");
+    assert_eq!(intake.charge(&world.ctx, ada, 40), Charge::Taken { modseq: modseq + 1 });
+    assert_eq!(intake.charge(&other, bob, 151), Charge::OverQuota, "its tenant has 150");
+    assert_eq!(intake.charge(&other, bob, 121), Charge::OverQuota, "the reseller of both has 120 left");
+    assert!(is_taken(intake.charge(&other, bob, 120)));
+    assert_eq!(intake.charge(&other, bob, 1), Charge::OverQuota);
+    assert!(is_taken(intake.charge(&other, bob, 0)), "nothing fits everywhere");
+    intake.write(&mut tx).await.unwrap();
     tx.commit().await.unwrap();
     assert_eq!((used(&world.ctx, ada).await, used(&other, bob).await), (100, 120));
     assert_eq!(tenancy::quota::drift(&world.test_db.db()).await.unwrap(), 0);

@@ -104,9 +104,9 @@ async fn the_policies_and_grants_are_the_golden_ones() {
     let world = World::new().await;
     let pool = sqlx::PgPool::connect(&world.test_db.url()).await.unwrap();
     let policies: Vec<String> = sqlx::query_scalar(
-        "select format('%s to %s: %s%s', tablename, array_to_string(roles, ','), qual,
+        "select format('%s to %s%s: %s%s', tablename, array_to_string(roles, ','), case cmd when 'ALL' then '' else ' for ' || lower(cmd) end, qual,
            case when with_check is distinct from qual then ' but writes ' || coalesce(with_check, 'as it reads') else '' end)
-         from pg_policies where schemaname = 'public' order by tablename, roles",
+         from pg_policies where schemaname = 'public' order by tablename, roles, policyname",
     )
     .fetch_all(&pool)
     .await
