@@ -25,17 +25,28 @@ begin
   end loop;
 end $$;
 
--- An object with bodies of any tenants, or of one. reserved: being uploaded; live: committed, bodies may refer to it; gone: its object is being
--- deleted, nothing may refer to it again. An expired reservation, and a live pack without shares, is garbage by definition.
+-- An object with bodies of any tenants, or of one. reserved: being uploaded; live: committed, bodies may refer to it; draining: no body refers to
+-- it any more, but who has looked one up may still be reading it; gone: its object is being deleted. An expired reservation, and a live
+-- pack without shares, is garbage by definition.
 create table packs (
   id uuid primary key,
   -- Whose all of it is, if it lies with what else is theirs.
   tenant_id uuid,
-  state text not null constraint packs_state check (state in ('reserved', 'live', 'gone')),
+  state text not null constraint packs_state check (state in ('reserved', 'live', 'draining', 'gone')),
   reserved_until timestamptz,
+  -- How many bytes its entries have, live or not.
+  entry_bytes bigint not null default 0,
+  -- Since when not all of them are live.
+  dead_since timestamptz,
+  drained_at timestamptz,
   created_at timestamptz not null,
-  constraint packs_reserved_whole check ((state = 'reserved') = (reserved_until is not null))
+  constraint packs_reserved_whole check ((state = 'reserved') = (reserved_until is not null)),
+  constraint packs_drained_whole check ((state = 'draining') <= (drained_at is not null))
 );
+-- What compaction has to look at: packs that are nobody's own, by age, and those that have something dead in them.
+create index packs_shared on packs (created_at) where state = 'live' and tenant_id is null;
+create index packs_dead on packs (dead_since) where state = 'live' and tenant_id is not null and dead_since is not null;
+create index packs_draining on packs (drained_at) where state = 'draining';
 create index packs_reserved on packs (reserved_until) where state = 'reserved';
 create index packs_gone on packs (id) where state = 'gone';
 alter table packs enable row level security;
@@ -46,10 +57,10 @@ create policy several_tenants_select on packs for select to pillarbox_tenant
 create policy several_tenants_insert on packs for insert to pillarbox_tenant
   with check (state = 'reserved' and (select current_tenants()) is not null and (tenant_id is null or tenant_id = any ((select current_tenants())::uuid[])));
 create policy several_tenants_update on packs for update to pillarbox_tenant
-  using (state <> 'gone' and (select current_tenants()) is not null and (tenant_id is null or tenant_id = any ((select current_tenants())::uuid[])))
+  using (state in ('reserved', 'live') and (select current_tenants()) is not null and (tenant_id is null or tenant_id = any ((select current_tenants())::uuid[])))
   with check (state = 'live');
 create policy system on packs to pillarbox_system using ((select acts_as_system())) with check ((select acts_as_system()));
-grant select, insert, update (state, reserved_until) on packs to pillarbox_tenant;
+grant select, insert, update (state, reserved_until, entry_bytes, dead_since) on packs to pillarbox_tenant;
 grant select, insert, update, delete on packs to pillarbox_system;
 
 -- How many bytes of a pack a tenant's bodies take.

@@ -1,9 +1,14 @@
 //! Bodies: where they lie, and reading them.
 
+pub(crate) mod store;
+
+use std::sync::Arc;
+
 use blob::BlobKey;
 use bytes::Bytes;
+use chrono::TimeDelta;
 use kernel::{PackId, TenantId};
-use pack::{Address, Generation};
+use pack::{Address, Compressed, DataKey, Generation};
 use tenancy::Ctx;
 use uuid::Uuid;
 
@@ -70,18 +75,24 @@ pub(crate) fn pack_key(tenant: TenantId, is_own: bool, pack: PackId) -> BlobKey 
     BlobKey::Pack { owner: is_own.then_some(tenant), pack }
 }
 
+/// How long a pack is reserved; afterwards the sweeper owns what was uploaded.
+pub(crate) const RESERVATION: TimeDelta = TimeDelta::hours(2);
+
+/// A pack that is in the blob store.
+#[derive(Debug)]
+pub(crate) struct Uploaded {
+    pub(crate) id: PackId,
+    /// How many bytes its entries have.
+    pub(crate) entry_bytes: u64,
+}
+
 /// From so many bytes on a body is opened where it holds up no other session.
 const LONG_BYTES: u64 = 64 << 10;
 
 /// A body that a row says exists.
 pub(crate) async fn read(store: &MailStore, ctx: &Ctx, place: Columns) -> Result<Bytes, Error> {
     let place = Place::try_from(place)?;
-    let key = store.keys.opening(ctx, place.address.generation()).await.map_err(|error| match error {
-        // The message is there all the same, and whoever asks must not take it for deleted.
-        Error::NotFound => Error::Unreadable(pack::OpenError::Refused),
-        error => error,
-    })?;
-    let stored = store.blobs.get_range(&place.key(ctx.tenant_id()), place.address.range()).await?;
+    let (key, stored) = fetch(store, ctx, &place).await?;
     let is_long = stored.len() as u64 >= LONG_BYTES;
     let open = move || pack::open(&key, &place.address, &stored);
     let opened = match is_long {
@@ -89,4 +100,21 @@ pub(crate) async fn read(store: &MailStore, ctx: &Ctx, place: Columns) -> Result
         false => open(),
     };
     Ok(opened?.into())
+}
+
+/// As [`read`], and as it was compressed.
+pub(crate) async fn reopen(store: &MailStore, ctx: &Ctx, place: &Place) -> Result<Compressed, Error> {
+    let (key, stored) = fetch(store, ctx, place).await?;
+    Ok(pack::reopen(&key, &place.address, &stored)?)
+}
+
+/// What lies in a place, and the key that opens it.
+async fn fetch(store: &MailStore, ctx: &Ctx, place: &Place) -> Result<(Arc<DataKey>, Bytes), Error> {
+    let key = store.keys.opening(ctx, place.address.generation()).await.map_err(|error| match error {
+        // The message is there all the same, and whoever asks must not take it for deleted.
+        Error::NotFound => Error::Unreadable(pack::OpenError::Refused),
+        error => error,
+    })?;
+    let stored = store.blobs.get_range(&place.key(ctx.tenant_id()), place.address.range()).await?;
+    Ok((key, stored))
 }

@@ -9,6 +9,7 @@
 
 mod body;
 pub mod check;
+pub mod compact;
 mod error;
 pub mod folder;
 pub mod import;

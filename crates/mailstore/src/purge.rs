@@ -115,7 +115,7 @@ async fn tenant(store: &MailStore, db: &Db, auth: &Auth, id: TenantId) -> Result
             let packs = store::packs_of(&mut tx, id).await?;
             lock_packs(&mut tx, &packs).await?;
             store::delete_rest_of(&mut tx, id).await?;
-            mark_empty(&mut tx, &packs).await?;
+            mark_empty(&mut tx, &packs, db.env().now()).await?;
             store::delete_packs_of(&mut tx, id).await?;
         }
         tx.commit().await?;

@@ -1,8 +1,9 @@
 //! Takes away what nothing refers to any more: uploads that no commit followed, deleted messages whose time to be
 //! recovered has passed, and bodies without messages.
 //!
-//! A body's row goes first. A pack, when no body lies in it any more, goes in three steps that bear being interrupted anywhere: its row
-//! is marked *gone*, which no commit can undo; its object is deleted; its row is deleted. Until then it keeps the bytes of the bodies that went.
+//! A body's row goes first. A pack that no body lies in any more is *draining* for an hour, since somebody may be reading what lay there; then it goes
+//! in three steps that bear being interrupted anywhere: its row is marked *gone*, which no commit can undo; its object is deleted; its row
+//! is deleted. What lies in it together with bodies that live is `compact`'s to take away.
 //!
 //! What cannot be swept is passed by, so that it keeps back nothing but itself: a mailbox, a pack, or one of the four
 //! stages. Only a database or blob store that does not answer at all ends a stage.
@@ -21,6 +22,9 @@ use crate::MailStore;
 
 /// How long a deleted message can be recovered.
 pub const RECOVERABLE: TimeDelta = TimeDelta::days(30);
+
+/// How long a pack stays that nothing lies in any more: who has looked a body up just before is done reading it then.
+pub const GRACE: TimeDelta = TimeDelta::hours(1);
 
 /// How many messages, or bodies, one transaction takes.
 const BATCH: i64 = 500;
@@ -48,8 +52,8 @@ pub async fn run(store: &MailStore, db: &Db) -> Swept {
     swept.stage("purging deleted messages", ended);
     let ended = forget_bodies(db, &mut swept).await;
     swept.stage("forgetting bodies", ended);
-    let ended = expire_reservations(db, &mut swept).await;
-    swept.stage("expiring reservations", ended);
+    let ended = mark_gone(db, &mut swept).await;
+    swept.stage("marking packs", ended);
     let ended = delete_gone(store, db, &mut swept).await;
     swept.stage("deleting packs", ended);
     swept
@@ -118,21 +122,22 @@ async fn forget_bodies(db: &Db, swept: &mut Swept) -> Result<(), Error> {
         let packs: Vec<Uuid> = bodies.iter().map(|body| body.pack_id).collect();
         store::lock_packs(&mut tx, &packs).await?;
         store::take_from_shares(&mut tx, &bodies).await?;
-        store::mark_empty(&mut tx, &packs).await?;
+        store::mark_empty(&mut tx, &packs, db.env().now()).await?;
         tx.commit().await?;
         swept.bodies += bodies.len() as u64;
     }
 }
 
-/// Marks the packs whose reservation has expired.
-async fn expire_reservations(db: &Db, swept: &mut Swept) -> Result<(), Error> {
+/// Marks the packs whose reservation has expired, and those that nobody can be reading any more.
+async fn mark_gone(db: &Db, swept: &mut Swept) -> Result<(), Error> {
     let now = db.env().now();
     loop {
         let mut tx = system(db).await?;
         let expired = store::mark_expired(&mut tx, now, BATCH).await?;
+        let drained = store::mark_drained(&mut tx, now - GRACE, BATCH).await?;
         tx.commit().await?;
         swept.reservations += expired;
-        if expired == 0 {
+        if expired + drained == 0 {
             return Ok(());
         }
     }

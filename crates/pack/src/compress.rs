@@ -84,6 +84,11 @@ impl Compressed {
         Ok(Self { plaintext: encode(codec, compressor, body) })
     }
 
+    /// What a pack had as an entry's plaintext.
+    pub(crate) fn from_plaintext(plaintext: Vec<u8>) -> Self {
+        Self { plaintext }
+    }
+
     /// How many bytes it takes.
     pub fn stored_bytes(&self) -> usize {
         self.plaintext.len()

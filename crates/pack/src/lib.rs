@@ -49,6 +49,6 @@ pub use about::{About, Delivery, MAX_DELIVERIES, Uidl, UidlError};
 pub use codec::Malformed;
 pub use compress::{Compressed, MAX_BODY_BYTES, TooLarge};
 pub use key::{DataKey, Generation};
-pub use reader::{Ending, Located, OpenError, TAIL_BYTES, Tail, open};
+pub use reader::{Ending, Located, OpenError, TAIL_BYTES, Tail, open, reopen};
 pub use wrap::{KekId, KeyEncryption, KeyError, KeyTextError, LocalKeys, WrappedKey};
 pub use writer::{Address, Full, MAX_ENTRIES, MAX_PACK_BYTES, Sealed, Writer};

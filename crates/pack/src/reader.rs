@@ -6,7 +6,7 @@ use kernel::{PackId, TenantId};
 use crate::about::About;
 use crate::codec::trailer::{self, HEADER_BYTES, ROW_BYTES, Row, TRAILER_BYTES};
 use crate::codec::{Malformed, footer};
-use crate::compress;
+use crate::compress::{self, Compressed};
 use crate::key::{DataKey, Generation};
 use crate::seal::{DoesNotOpen, Purpose};
 use crate::writer::{Address, entry_place, footer_place};
@@ -36,13 +36,25 @@ impl From<DoesNotOpen> for OpenError {
 /// # Errors
 /// [`OpenError::Refused`] for anything but what was sealed there under this key, also if it is cut short.
 pub fn open(key: &DataKey, address: &Address, stored: &[u8]) -> Result<Vec<u8>, OpenError> {
+    Ok(compress::expand(unseal(key, address, stored)?)?)
+}
+
+/// A body as it was compressed, to be sealed in another place.
+///
+/// # Errors
+/// As [`open`]; whether it can be expanded is not looked at.
+pub fn reopen(key: &DataKey, address: &Address, stored: &[u8]) -> Result<Compressed, OpenError> {
+    Ok(Compressed::from_plaintext(unseal(key, address, stored)?))
+}
+
+fn unseal(key: &DataKey, address: &Address, stored: &[u8]) -> Result<Vec<u8>, OpenError> {
     if stored.len() != address.length() as usize || key.generation() != address.generation() {
         return Err(OpenError::Refused);
     }
     let pack = address.pack();
     let sealer = key.sealer(pack.uuid().as_bytes(), Purpose::Entry);
     let place = entry_place(key.tenant(), pack, address.index());
-    Ok(compress::expand(sealer.open(address.index(), &place, stored)?)?)
+    Ok(sealer.open(address.index(), &place, stored)?)
 }
 
 /// What came of reading a pack's end.

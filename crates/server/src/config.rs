@@ -13,7 +13,9 @@ use ipnet::IpNet;
 use secrecy::SecretString;
 use tracing_subscriber::EnvFilter;
 
-use settings::{DEFAULT_STRIPE_URL, OTHER_VARIABLES, SETTINGS, variable};
+use settings::{
+    COMPACTION_LAG_HOURS, COMPACTION_MIB_PER_SECOND, DEFAULT_STRIPE_URL, OTHER_VARIABLES, SETTINGS, variable,
+};
 
 pub(crate) use settings::describe;
 
@@ -34,6 +36,10 @@ pub(crate) struct Config {
     pub(crate) blob_url: Option<blob::Location>,
     /// What wraps tenants' keys, and where that is from.
     pub(crate) key_encryption_keys: KeyEncryptionKeys,
+    /// How long mail stays in packs that tenants share, in hours.
+    pub(crate) compaction_lag_hours: NonZeroU32,
+    /// How fast it is moved out of them, in MiB a second at most.
+    pub(crate) compaction_mib_per_second: NonZeroU32,
     /// `None`: a self-signed certificate under the data directory.
     pub(crate) tls: Option<TlsFiles>,
     /// How many requests each credential may make of the REST API in a minute.
@@ -156,6 +162,10 @@ impl Config {
             database_url: reader.value("database_url", parse_database_url),
             blob_url,
             key_encryption_keys,
+            compaction_lag_hours: reader.value("compaction_lag_hours", parse_count).unwrap_or(COMPACTION_LAG_HOURS),
+            compaction_mib_per_second: reader
+                .value("compaction_mib_per_second", parse_count)
+                .unwrap_or(COMPACTION_MIB_PER_SECOND),
             tls,
             api_requests_per_minute: reader
                 .value("api_requests_per_minute", parse_count)

@@ -193,7 +193,12 @@ fn start(
         limits: pop3::Limits::default(),
         hostname: config.hostname.clone(),
     });
-    let worker = worker::Worker { db: platform.db.clone(), store, auth, payments, vat_register, sender };
+    let compaction = mailstore::compact::Pace {
+        lag: chrono::TimeDelta::hours(config.compaction_lag_hours.get().into()),
+        bytes_per_second: u64::from(config.compaction_mib_per_second.get()) << 20,
+    };
+    let db = platform.db.clone();
+    let worker = worker::Worker { db, store, compaction, auth, payments, vat_register, sender };
     let Listeners { http, lmtp: lmtp_listener, pop3: pop3_listener, pop3s: pop3s_listener } = listeners;
     let stop = || shutdown.clone();
     let mut parts = JoinSet::new();

@@ -1,4 +1,4 @@
-//! A mailbox's bytes: decided by one conditional update inside the transaction of the message it counts.
+//! A mailbox's bytes: decided inside the transaction of the messages they count, under the mailbox's lock.
 
 mod intake;
 mod pool;
@@ -30,9 +30,8 @@ pub enum Charge {
     Gone,
 }
 
-/// Counts `bytes` in a mailbox if its quota allows, and locks the mailbox until the transaction ends. A caller with
-/// several mailboxes charges them in the order of their ids, then takes what it needs of their folders, and last calls
-/// [`charge_pools`] for all of them together.
+/// Counts `bytes` in one mailbox if its quota allows, by one conditional update, and locks the mailbox until the transaction ends. Its
+/// caller then takes what it needs of the folders, and last calls [`charge_pools`]. For mail that comes in there is [`Intake`].
 ///
 /// # Errors
 /// As of any statement.

@@ -9,6 +9,8 @@ use crate::Worker;
 
 /// How often garbage is looked for.
 const SWEEP_EVERY: Duration = Duration::from_secs(300);
+/// How often bodies are looked for that are to lie elsewhere.
+const COMPACT_EVERY: Duration = Duration::from_secs(900);
 /// How often kept answers and failed sign-ins are looked through, and the signing key's age, and stored bytes are sampled.
 const PRUNE_EVERY: Duration = Duration::from_secs(3_600);
 /// How often new events are chained: what a feed lags behind.
@@ -45,6 +47,7 @@ pub(crate) async fn run(worker: &Worker, shutdown: &CancellationToken) {
         () = duties => {}
         () = apart(worker, CHAIN_EVERY, chain_events) => {}
         () = apart(worker, PRUNE_EVERY, purge) => {}
+        () = apart(worker, COMPACT_EVERY, compact_mail) => {}
         () = apart(worker, RECONCILE_EVERY, reconcile_payments) => {}
         () = apart(worker, ASK_EVERY, ask_about_vat_ids) => {}
         () = apart(worker, BILL_EVERY, bill_what_is_due) => {}
@@ -86,6 +89,22 @@ async fn sweep_mail(worker: &Worker) {
             sweep.failed = failed,
             "swept"
         );
+    }
+}
+
+async fn compact_mail(worker: &Worker) {
+    match mailstore::compact::run(&worker.store, &worker.db, worker.compaction).await {
+        Ok(mailstore::compact::Compacted { bodies, packs, failed }) => {
+            metrics::counter!("pillarbox_compacted_bodies_total").increment(bodies);
+            metrics::counter!("pillarbox_compaction_failures_total").increment(failed);
+            if bodies + failed > 0 {
+                tracing::info!(compact.bodies = bodies, compact.packs = packs, compact.failed = failed, "compacted");
+            }
+        }
+        Err(error) => {
+            metrics::counter!("pillarbox_compaction_failures_total").increment(1);
+            tracing::warn!(error.cause = ?error, "what is to be compacted could not be looked up");
+        }
     }
 }
 

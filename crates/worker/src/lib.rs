@@ -21,6 +21,8 @@ pub struct Worker {
     pub db: Db,
     /// Where mail is kept.
     pub store: MailStore,
+    /// How mail is moved into packs of its tenant's own.
+    pub compaction: mailstore::compact::Pace,
     /// Whose signing keys are rotated.
     pub auth: Auth,
     /// Takes charges.

@@ -2,21 +2,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use kernel::{BlobId, FolderId, MailboxId, PackId, TenantId};
 use pack::{About, Sealed, Uidl, Writer};
 use tenancy::quota::{self, Charge, Mailboxes};
-use tenancy::{Ctx, IngestTx};
+use tenancy::{Ctx, IngestTx, OfTenants as _};
 
 use super::door::Spare;
 use super::{Delivery, ImportKey, Message, Outcome, Part, store};
-use crate::body::{Place, pack_key};
+use crate::body::{self, Place, RESERVATION, Uploaded, pack_key};
 use crate::folder;
 use crate::{Error, MailStore};
 
-/// How long a pack is reserved; afterwards the sweeper owns what was uploaded.
-const RESERVATION: TimeDelta = TimeDelta::hours(2);
-/// How much of that an upload and its commit have at least.
+/// How much of its pack's reservation an upload and its commit have at least.
 const UPLOAD: TimeDelta = TimeDelta::hours(1);
 
 /// Takes the parts in and answers each. `is_own`: all of it is one tenant's and goes with what else is theirs.
@@ -89,13 +87,16 @@ async fn take_in(mail: &MailStore, batch: &mut [Pending], is_own: bool) -> Resul
     let Some(owner) = open.first().map(|pending| pending.tenant_id()) else { return Ok(()) };
     let sealed = seal(writer, &mut open, is_own).await?;
     let key = pack_key(owner, is_own, sealed.id());
+    let places = open.iter().filter_map(|pending| pending.place);
+    let entry_bytes = places.map(|place| u64::from(place.address.length())).sum();
+    let pack = Uploaded { id: sealed.id(), entry_bytes };
     mail.blobs.put(&key, sealed.bytes().clone()).await?;
     // Who has gone meanwhile was told nothing, and will send it again: it is not to be there twice.
     open.retain(|pending| !pending.part.reply.is_closed());
-    let committed = match commit(mail, sealed.id(), &mut open).await {
+    let committed = match commit(mail, &pack, &mut open).await {
         // One that cannot be stored fails alone.
         Err(Error::Db(cause)) if open.len() > 1 && is_worth_retrying(&cause) => {
-            one_by_one(mail, sealed.id(), &mut open).await
+            one_by_one(mail, &pack, &mut open).await
         }
         committed => committed,
     };
@@ -114,7 +115,7 @@ fn is_worth_retrying(cause: &db::Error) -> bool {
     !matches!(cause, db::Error::Unresolved(_) | db::Error::Unavailable(_))
 }
 
-async fn one_by_one(mail: &MailStore, pack: PackId, open: &mut [&mut Pending]) -> Result<Upload, Error> {
+async fn one_by_one(mail: &MailStore, pack: &Uploaded, open: &mut [&mut Pending]) -> Result<Upload, Error> {
     let mut upload = Upload::InVain;
     let mut is_away = None;
     for pending in open {
@@ -202,7 +203,7 @@ async fn look(mail: &MailStore, batch: &mut [&mut Pending], is_own: bool) -> Res
         return Ok(Some(spare.writer));
     }
     let writer = Writer::new(mail.db.env());
-    store::reserve(&mut tx, writer.id(), is_own.then_some(owner), now, now + RESERVATION).await?;
+    body::store::reserve(tx.conn(), writer.id(), is_own.then_some(owner), now, now + RESERVATION).await?;
     tx.commit().await?;
     Ok(Some(writer))
 }
@@ -258,7 +259,7 @@ struct Placed {
 }
 
 /// Quota, UIDs, rows and the pack's state, in one transaction. Results count once it has ended: until then an error is everybody's.
-async fn commit(mail: &MailStore, pack: PackId, batch: &mut [&mut Pending]) -> Result<Upload, Error> {
+async fn commit(mail: &MailStore, pack: &Uploaded, batch: &mut [&mut Pending]) -> Result<Upload, Error> {
     if batch.is_empty() {
         return Ok(Upload::InVain);
     }
@@ -310,10 +311,17 @@ async fn commit(mail: &MailStore, pack: PackId, batch: &mut [&mut Pending]) -> R
         // Without a commit the reservation is left to the sweeper.
         drop(tx);
     } else {
-        if !store::set_live(&mut tx, pack).await? {
+        let now = mail.db.env().now();
+        let bodies = bodies(batch, &placed);
+        let live_bytes = bodies.iter().map(|body| u64::from(body.place.stored_bytes.unsigned_abs())).sum();
+        if !body::store::set_live(tx.conn(), pack, live_bytes, now).await? {
             return Err(Error::ReservationLost);
         }
-        write(&mut tx, pack, batch, &placed, mail.db.env().now()).await?;
+        store::add_to_shares(&mut tx, pack.id, &bodies).await?;
+        store::insert_bodies(&mut tx, &bodies, now).await?;
+        let rows: Vec<_> = placed.iter().map(|placed| (&placed.row, batch[placed.at.0].message())).collect();
+        store::insert_messages(&mut tx, &rows, &bodies).await?;
+        store::insert_import_keys(&mut tx, &rows).await?;
         folders.write(&mut tx).await?;
         intake.write(&mut tx).await?;
         let spare = reserve_ahead(mail, &mut tx).await?;
@@ -328,33 +336,19 @@ async fn commit(mail: &MailStore, pack: PackId, batch: &mut [&mut Pending]) -> R
     Ok(upload)
 }
 
-/// Rows of bodies and messages, and what they take of the pack.
-async fn write(
-    tx: &mut IngestTx,
-    pack: PackId,
-    batch: &[&mut Pending],
-    placed: &[Placed],
-    now: DateTime<Utc>,
-) -> Result<(), Error> {
+/// The bodies that messages were placed for.
+fn bodies<'a>(batch: &'a [&mut Pending], placed: &[Placed]) -> Vec<store::NewBody<'a>> {
     let mut counts: BTreeMap<usize, i32> = BTreeMap::new();
     for placed in placed {
         *counts.entry(placed.at.0).or_default() += 1;
     }
-    let bodies: Vec<_> = counts
-        .iter()
-        .filter_map(|(&part, &message_count)| {
-            let pending = &batch[part];
-            let (tenant_id, message) = (pending.tenant_id(), pending.message());
-            let place = pending.place?.columns();
-            Some(store::NewBody { tenant_id, id: pending.blob, message, message_count, place })
-        })
-        .collect();
-    store::add_to_shares(tx, pack, &bodies).await?;
-    store::insert_bodies(tx, &bodies, now).await?;
-    let rows: Vec<_> = placed.iter().map(|placed| (&placed.row, batch[placed.at.0].message())).collect();
-    store::insert_messages(tx, &rows, &bodies).await?;
-    store::insert_import_keys(tx, &rows).await?;
-    Ok(())
+    let body = |(part, message_count): (usize, i32)| {
+        let pending = &batch[part];
+        let (tenant_id, message) = (pending.tenant_id(), pending.message());
+        let place = pending.place?.columns();
+        Some(store::NewBody { tenant_id, id: pending.blob, message, message_count, place })
+    };
+    counts.into_iter().filter_map(body).collect()
 }
 
 /// Reserves the pack of the next batch in this one's transaction: it needs none of its own.
@@ -364,6 +358,6 @@ async fn reserve_ahead(mail: &MailStore, tx: &mut IngestTx) -> Result<Option<Spa
     }
     let (writer, now) = (Writer::new(mail.db.env()), mail.db.env().now());
     let until = now + RESERVATION;
-    store::reserve(tx, writer.id(), None, now, until).await?;
+    body::store::reserve(tx.conn(), writer.id(), None, now, until).await?;
     Ok(Some(Spare { writer, until }))
 }

@@ -13,36 +13,6 @@ use super::{Delivery, ImportKey, Message};
 use crate::body::Columns;
 use crate::to_column;
 
-pub(super) async fn reserve(
-    tx: &mut IngestTx,
-    id: PackId,
-    owner: Option<TenantId>,
-    now: DateTime<Utc>,
-    until: DateTime<Utc>,
-) -> Result<(), Error> {
-    sqlx::query!(
-        "insert into packs (id, tenant_id, state, reserved_until, created_at) values ($1, $2, 'reserved', $3, $4)",
-        id.uuid(),
-        owner.map(TenantId::uuid),
-        until,
-        now,
-    )
-    .execute(tx.conn())
-    .await?;
-    Ok(())
-}
-
-/// Whether the pack is live: its reservation still stood, or a part of its batch was committed before.
-pub(super) async fn set_live(tx: &mut IngestTx, id: PackId) -> Result<bool, Error> {
-    let done = sqlx::query!(
-        "update packs set state = 'live', reserved_until = null where id = $1 and state in ('reserved', 'live')",
-        id.uuid(),
-    )
-    .execute(tx.conn())
-    .await?;
-    Ok(done.rows_affected() == 1)
-}
-
 /// Those of the keys that are there. With the mailboxes locked, none is added meanwhile.
 pub(super) async fn imported(
     tx: &mut IngestTx,

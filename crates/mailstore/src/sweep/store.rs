@@ -75,11 +75,18 @@ pub(crate) async fn unreference(tx: &mut TenantTx, blobs: &[Uuid]) -> Result<(),
     Ok(())
 }
 
-/// A body that is forgotten.
-pub(super) struct Forgotten {
+/// A body that lies in a pack no more.
+pub(crate) struct Forgotten {
     tenant_id: Uuid,
     pub(super) pack_id: Uuid,
     stored_bytes: i32,
+}
+
+impl Forgotten {
+    pub(crate) fn new(tenant: TenantId, pack: PackId, stored_bytes: u32) -> Self {
+        let stored_bytes = i32::try_from(stored_bytes).unwrap_or(i32::MAX);
+        Self { tenant_id: tenant.uuid(), pack_id: pack.uuid(), stored_bytes }
+    }
 }
 
 /// Deletes bodies that no message refers to. None can come to refer to one again.
@@ -105,7 +112,7 @@ pub(crate) async fn lock_packs(tx: &mut SystemTx, ids: &[Uuid]) -> Result<(), Er
 }
 
 /// Takes bodies' bytes out of their tenants' shares; a share without any goes.
-pub(super) async fn take_from_shares(tx: &mut SystemTx, bodies: &[Forgotten]) -> Result<(), Error> {
+pub(crate) async fn take_from_shares(tx: &mut SystemTx, bodies: &[Forgotten]) -> Result<(), Error> {
     let tenants: Vec<_> = bodies.iter().map(|body| body.tenant_id).collect();
     let packs: Vec<_> = bodies.iter().map(|body| body.pack_id).collect();
     sqlx::query!(
@@ -130,16 +137,33 @@ pub(super) async fn take_from_shares(tx: &mut SystemTx, bodies: &[Forgotten]) ->
     Ok(())
 }
 
-/// Marks those of some locked packs that nothing lies in any more.
-pub(crate) async fn mark_empty(tx: &mut SystemTx, ids: &[Uuid]) -> Result<(), Error> {
+/// Marks those of some locked packs that nothing lies in any more, and notes of the others since when something in them is dead.
+pub(crate) async fn mark_empty(tx: &mut SystemTx, ids: &[Uuid], now: DateTime<Utc>) -> Result<(), Error> {
     sqlx::query!(
-        "update packs set state = 'gone' where id = any ($1) and state = 'live'
-           and not exists (select from pack_shares where pack_id = packs.id)",
+        "update packs set dead_since = coalesce(dead_since, $2),
+           state = case when is_empty then 'draining' else state end, drained_at = case when is_empty then $2 end
+         from (select named.id as pack_id, not exists (select from pack_shares where pack_shares.pack_id = named.id) as is_empty
+               from unnest($1::uuid[]) as named (id)) as looked_at
+         where packs.id = looked_at.pack_id and state = 'live'",
         ids,
+        now,
     )
     .execute(tx.conn())
     .await?;
     Ok(())
+}
+
+/// Marks packs that nobody can be reading any more.
+pub(super) async fn mark_drained(tx: &mut SystemTx, before: DateTime<Utc>, limit: i64) -> Result<u64, Error> {
+    let done = sqlx::query!(
+        "update packs set state = 'gone' where id in (
+           select id from packs where state = 'draining' and drained_at < $1 limit $2 for update skip locked)",
+        before,
+        limit,
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(done.rows_affected())
 }
 
 /// Marks packs that outlived their reservation. One that is being committed at this moment is passed over.

@@ -8,7 +8,7 @@ use chrono::TimeDelta;
 use kernel::PageRequest;
 use mailstore::ingest::{Target, ingest};
 use mailstore::purge::{self, Purged};
-use mailstore::{MailStore, message, sweep};
+use mailstore::{MailStore, message};
 use pack::{Ending, Tail};
 use sqlx::Connection as _;
 use tenancy::auth::Auth;
@@ -66,7 +66,7 @@ async fn a_deleted_user_is_destroyed_when_they_cannot_be_restored_any_more() {
     assert_eq!(run(&bench).await, Purged::default());
     assert!(matches!(user::get(bench.ctx(), ada.id).await, Err(Error::NotFound)));
     assert_eq!(group::get(bench.ctx(), list.id).await.unwrap().member_count, 1);
-    sweep::run(&bench.store, &world.test_db.db()).await;
+    bench.sweep_out().await;
     assert_eq!(bench.blobs.packs().await.len(), 1, "the body that bob has, too, stays");
     assert_eq!(message::raw(&bench.store, bench.ctx(), bob, kept, None).await.unwrap().bytes, HELLO);
     let purged = events(&bench, Kind::UserPurged).await;
@@ -134,8 +134,7 @@ async fn a_deleted_tenant_is_destroyed_and_leaves_a_record() {
     assert_eq!(run(&bench).await, Purged { mailboxes: 0, tenants: 1, failed: 0 });
     assert_eq!(run(&bench).await, Purged::default());
     // All that is left is the neighbour's key, what the sweeper takes, and the pack that both have something in: no key opens this tenant's part.
-    let swept = sweep::run(&bench.store, &world.test_db.db()).await;
-    assert_eq!((swept.packs, swept.failed), (3, 0), "two packs and a reservation");
+    bench.sweep_out().await;
     let [left, BlobKey::WrappedKey { tenant, .. }] = &bench.blobs.keys().await[..] else {
         panic!("{:?}", bench.blobs.keys().await)
     };

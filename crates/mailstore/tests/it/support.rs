@@ -209,6 +209,14 @@ impl Bench {
         (quota.used_bytes, quota.recoverable_bytes)
     }
 
+    /// Sweeps, and once more when nobody can be reading any more what lay in packs that are empty.
+    pub(crate) async fn sweep_out(&self) {
+        let (db, clock) = (self.world.test_db.db(), self.world.test_db.clock());
+        mailstore::sweep::run(&self.store, &db).await;
+        clock.advance(mailstore::sweep::GRACE + chrono::TimeDelta::seconds(1));
+        assert_eq!(mailstore::sweep::run(&self.store, &db).await.failed, 0);
+    }
+
     pub(crate) async fn assert_exact(&self) {
         let drift = mailstore::check::drift(&self.world.test_db.db()).await.unwrap();
         assert_eq!(drift, mailstore::check::Drift::default());

@@ -40,6 +40,10 @@ impl Working {
         let worker = Worker {
             db: world.test_db.db(),
             store: MailStore::new(world.test_db.db(), blobs, testkit::kek::encryption()),
+            compaction: mailstore::compact::Pace {
+                lag: chrono::TimeDelta::hours(24),
+                bytes_per_second: 8 << 20,
+            },
             auth: Auth::new(world.test_db.db()).await.unwrap(),
             payments: billing::payment::provider_at(provider).unwrap(),
             vat_register: std::sync::Arc::new(billing::vat_id::NoRegister),

@@ -1,0 +1,256 @@
+//! Moves bodies to where they belong: out of packs that many share into packs of their tenant's own, by mailbox and time, and out of packs
+//! that hold more dead than alive.
+//!
+//! A body is opened and sealed anew, under the key that its tenant has now, and its row comes to say where it lies; nothing that a client sees changes. Who has looked up
+//! the old place still finds it there: the old pack stays for [`crate::sweep::GRACE`].
+
+mod store;
+
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use db::{Db, SystemTx};
+use futures::{StreamExt as _, TryStreamExt as _};
+use kernel::{BlobId, TenantId};
+use pack::{About, Compressed, MAX_DELIVERIES, Writer};
+use tenancy::{Caller, Ctx};
+
+pub use crate::Error;
+use crate::body::{self, Place, RESERVATION, Uploaded, pack_key};
+use crate::{MailStore, sweep};
+
+/// How long what is dead may stay among what is alive.
+const DEAD_FOR: TimeDelta = TimeDelta::days(6);
+/// How many bytes a pack has, unless one body alone has more.
+const PACK_BYTES: u64 = 8 << 20;
+/// How many bodies a pack has at most.
+const PACK_BODIES: i64 = 4_096;
+/// How many tenants are looked up at a time.
+const TENANTS: i64 = 500;
+/// How many bodies are being read at a time.
+const AT_ONCE: usize = 8;
+
+/// How it is to be done.
+#[derive(Debug, Clone, Copy)]
+pub struct Pace {
+    /// How long bodies stay in packs that many share.
+    pub lag: TimeDelta,
+    /// How many bytes are moved in a second at most.
+    pub bytes_per_second: u64,
+}
+
+/// What a run moved.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Compacted {
+    /// Bodies that have another place now.
+    pub bodies: u64,
+    /// Packs that were made for them.
+    pub packs: u64,
+    /// Tenants that failed and were passed by.
+    pub failed: u64,
+}
+
+/// What is due at a moment.
+#[derive(Debug, Clone, Copy)]
+struct Due {
+    /// Shared packs from before.
+    shared_before: DateTime<Utc>,
+    /// Own packs with something in them that has been dead since before, or with more dead than alive.
+    dead_before: DateTime<Utc>,
+}
+
+/// Moves what is due, of every tenant. Several processes may do so at once: who comes second finds the bodies moved, and deletes what it
+/// uploaded in vain. What fails is logged, counted and tried again by the next run.
+///
+/// # Errors
+/// When what is due cannot be looked up.
+pub async fn run(store: &MailStore, db: &Db, pace: Pace) -> Result<Compacted, Error> {
+    let now = db.env().now();
+    // A lag of more years than there are dates is never.
+    let shared_before = now.checked_sub_signed(pace.lag).unwrap_or(DateTime::UNIX_EPOCH);
+    let due = Due { shared_before, dead_before: now - DEAD_FOR };
+    let server = Caller::server(db.clone());
+    let mut done = Compacted::default();
+    let mut after = None;
+    loop {
+        let tenants = store::tenants(&mut system(db).await?, due, after, TENANTS).await?;
+        let Some(&last) = tenants.last() else { return Ok(done) };
+        after = Some(last);
+        for id in tenants {
+            let moved = match server.enter(id).await {
+                Ok(ctx) => tenant(store, db, &ctx, due, pace, &mut done).await,
+                // Deleted: it comes back whole or goes whole.
+                Err(tenancy::Error::NotFound) => Ok(()),
+                Err(error) => Err(error.into()),
+            };
+            if let Err(error) = moved {
+                done.failed += 1;
+                tracing::warn!(tenant.id = %id, error.cause = ?error, "a tenant's bodies were not compacted");
+            }
+        }
+    }
+}
+
+/// A body that is to move.
+#[derive(Debug)]
+struct Moving {
+    id: BlobId,
+    sha256: [u8; 32],
+    place: Place,
+    deliveries: Vec<pack::Delivery>,
+    internal_date: DateTime<Utc>,
+}
+
+async fn tenant(
+    store: &MailStore,
+    db: &Db,
+    ctx: &Ctx,
+    due: Due,
+    pace: Pace,
+    done: &mut Compacted,
+) -> Result<(), Error> {
+    loop {
+        let mut tx = system(db).await?;
+        let mut moving = store::bodies(&mut tx, ctx.tenant_id(), due, PACK_BODIES).await?;
+        cut(&mut moving);
+        store::add_deliveries(&mut tx, ctx.tenant_id(), &mut moving).await?;
+        drop(tx);
+        // What has lost its last message meanwhile is the sweeper's.
+        moving.retain(|body| !body.deliveries.is_empty());
+        let bytes: u64 = moving.iter().map(|body| u64::from(body.place.address.length())).sum();
+        let moved = match moving.is_empty() {
+            true => 0,
+            false => pack(store, db, ctx, moving).await?,
+        };
+        if moved == 0 {
+            // Nothing is due, or another process has been first.
+            return Ok(());
+        }
+        done.bodies += moved;
+        done.packs += 1;
+        tokio::time::sleep(Duration::from_millis(bytes.saturating_mul(1_000) / pace.bytes_per_second.max(1))).await;
+    }
+}
+
+/// Leaves as many as one pack takes.
+fn cut(moving: &mut Vec<Moving>) {
+    let mut bytes = 0;
+    let fitting = moving.iter().try_fold(0, |count, body| {
+        bytes += u64::from(body.place.address.length());
+        if count > 0 && bytes > PACK_BYTES { ControlFlow::Break(count) } else { ControlFlow::Continue(count + 1) }
+    });
+    let (ControlFlow::Break(count) | ControlFlow::Continue(count)) = fitting;
+    moving.truncate(count);
+}
+
+/// Seals bodies into a new pack of their tenant's own; how many have moved there.
+async fn pack(store: &MailStore, db: &Db, ctx: &Ctx, moving: Vec<Moving>) -> Result<u64, Error> {
+    let tenant = ctx.tenant_id();
+    let bodies: Vec<Compressed> = futures::stream::iter(&moving)
+        .map(|one| body::reopen(store, ctx, &one.place))
+        .buffered(AT_ONCE)
+        .try_collect()
+        .await?;
+    let key = store.keys.sealing(ctx).await?;
+    let mut writer = Writer::new(db.env());
+    let mut tx = system(db).await?;
+    let now = db.env().now();
+    body::store::reserve(tx.conn(), writer.id(), Some(tenant), now, now + RESERVATION).await?;
+    tx.commit().await?;
+    // Encrypting some MiB would hold up every session of an async thread.
+    let work = move || {
+        let mut moved = Vec::with_capacity(moving.len());
+        for (one, body) in moving.into_iter().zip(&bodies) {
+            let mut deliveries = one.deliveries;
+            deliveries.truncate(MAX_DELIVERIES);
+            let about = About::new(one.sha256, one.internal_date, deliveries);
+            let address = about.and_then(|about| writer.add(&key, body, about).ok());
+            moved.extend(address.map(|address| (one.id, one.place, Place { address, is_own: true })));
+        }
+        (writer.seal(), moved)
+    };
+    let (sealed, moved) = tokio::task::spawn_blocking(work).await.map_err(|_| Error::ShuttingDown)?;
+    let object = pack_key(tenant, true, sealed.id());
+    store.blobs.put(&object, sealed.bytes().clone()).await?;
+    let entry_bytes = moved.iter().map(|(.., to)| u64::from(to.address.length())).sum();
+    let count = commit(db, tenant, &Uploaded { id: sealed.id(), entry_bytes }, &moved).await;
+    if matches!(count, Ok(0) | Err(Error::ReservationLost)) {
+        // Its key is this call's alone, and nothing refers to it.
+        store.blobs.delete(&object).await?;
+    }
+    count
+}
+
+/// Has the rows say where the bodies lie now; of how many. Those that have moved or gone meanwhile are left as they are.
+async fn commit(
+    db: &Db,
+    tenant: TenantId,
+    pack: &Uploaded,
+    moved: &[(BlobId, Place, Place)],
+) -> Result<u64, Error> {
+    let now = db.env().now();
+    let mut tx = system(db).await?;
+    let there = store::lock(&mut tx, tenant, moved).await?;
+    let moved: Vec<_> = moved.iter().filter(|(id, ..)| there.contains(id)).copied().collect();
+    if moved.is_empty() {
+        return Ok(0);
+    }
+    let mut packs: Vec<uuid::Uuid> = moved.iter().map(|(_, from, _)| from.address.pack().uuid()).collect();
+    packs.push(pack.id.uuid());
+    sweep::store::lock_packs(&mut tx, &packs).await?;
+    let live_bytes = moved.iter().map(|(.., to)| u64::from(to.address.length())).sum();
+    if !body::store::set_live(tx.conn(), pack, live_bytes, now).await? {
+        return Err(Error::ReservationLost);
+    }
+    store::insert_share(&mut tx, tenant, pack.id, live_bytes).await?;
+    store::relocate(&mut tx, tenant, &moved).await?;
+    let left: Vec<_> = moved
+        .iter()
+        .map(|(_, from, _)| sweep::store::Forgotten::new(tenant, from.address.pack(), from.address.length()))
+        .collect();
+    sweep::store::take_from_shares(&mut tx, &left).await?;
+    packs.pop();
+    sweep::store::mark_empty(&mut tx, &packs, now).await?;
+    tx.commit().await?;
+    Ok(moved.len() as u64)
+}
+
+#[expect(clippy::disallowed_methods, reason = "packs are nobody's own, and every tenant's are looked through")]
+async fn system(db: &Db) -> Result<SystemTx, Error> {
+    Ok(SystemTx::begin(db).await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of_lengths(lengths: &[u32]) -> Vec<Moving> {
+        let pack = kernel::PackId::from_uuid(uuid::Uuid::nil());
+        let body = |&length: &u32| {
+            let address = pack::Address::new(pack, 0, 8, length, pack::Generation::FIRST).unwrap();
+            let place = Place { address, is_own: false };
+            let (id, internal_date) = (BlobId::from_uuid(uuid::Uuid::nil()), DateTime::UNIX_EPOCH);
+            Moving { id, sha256: [0; 32], place, deliveries: Vec::new(), internal_date }
+        };
+        lengths.iter().map(body).collect()
+    }
+
+    #[test]
+    fn a_pack_has_its_size_or_one_body() {
+        let full = PACK_BYTES as u32;
+        for (lengths, fitting) in [
+            (&[][..], 0),
+            (&[100], 1),
+            (&[full], 1),
+            (&[full, 100], 1),
+            (&[full + 1, 100], 1),
+            (&[100, full - 100, 17], 2),
+            (&[100, 200, 300], 3),
+        ] {
+            let mut moving = of_lengths(lengths);
+            cut(&mut moving);
+            assert_eq!(moving.len(), fitting, "{lengths:?}");
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! SQL of compaction.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, Utc};
+use db::{Error, SystemTx};
+use kernel::{BlobId, FolderId, MailboxId, MessageId, PackId, TenantId};
+use pack::Uidl;
+use uuid::Uuid;
+
+use super::{Due, Moving};
+use crate::body::{Columns, Place};
+use crate::to_column;
+
+/// The first tenants after one, in the order of their ids, that have something that is due.
+pub(super) async fn tenants(
+    tx: &mut SystemTx,
+    due: Due,
+    after: Option<TenantId>,
+    limit: i64,
+) -> Result<Vec<TenantId>, Error> {
+    let ids = sqlx::query_scalar!(
+        "select distinct s.tenant_id from pack_shares s join packs p on p.id = s.pack_id
+         where p.state = 'live' and s.tenant_id > $3
+           and (p.tenant_id is null and p.created_at < $1
+                or p.tenant_id is not null and p.dead_since is not null and (p.dead_since < $2 or s.live_bytes < p.entry_bytes / 2))
+         order by s.tenant_id limit $4",
+        due.shared_before,
+        due.dead_before,
+        after.map_or(Uuid::nil(), TenantId::uuid),
+        limit,
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    Ok(ids.into_iter().map(TenantId::from_uuid).collect())
+}
+
+/// A tenant's bodies that are due, by mailbox and time; without their deliveries.
+pub(super) async fn bodies(
+    tx: &mut SystemTx,
+    tenant: TenantId,
+    due: Due,
+    limit: i64,
+) -> Result<Vec<Moving>, Error> {
+    let rows = sqlx::query!(
+        "select b.id, b.sha256, b.pack_id, b.pack_is_own, b.pack_index, b.pack_offset, b.stored_bytes, b.key_generation, b.created_at
+         from pack_shares s
+         join packs p on p.id = s.pack_id
+         join blobs b on b.tenant_id = s.tenant_id and b.pack_id = s.pack_id
+         where s.tenant_id = $1 and p.state = 'live' and b.message_count > 0
+           and (p.tenant_id is null and p.created_at < $2
+                or p.tenant_id is not null and p.dead_since is not null and (p.dead_since < $3 or s.live_bytes < p.entry_bytes / 2))
+         order by (select m.mailbox_id from messages m where m.tenant_id = b.tenant_id and m.blob_id = b.id order by m.mailbox_id limit 1),
+           b.created_at
+         limit $4",
+        tenant.uuid(),
+        due.shared_before,
+        due.dead_before,
+        limit,
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    let moving = rows.into_iter().filter_map(|row| {
+        let place = Columns {
+            pack_id: row.pack_id,
+            pack_is_own: row.pack_is_own,
+            pack_index: row.pack_index,
+            pack_offset: row.pack_offset,
+            stored_bytes: row.stored_bytes,
+            key_generation: row.key_generation,
+        };
+        Some(Moving {
+            id: BlobId::from_uuid(row.id),
+            sha256: row.sha256.try_into().ok()?,
+            place: Place::try_from(place).ok()?,
+            deliveries: Vec::new(),
+            internal_date: row.created_at,
+        })
+    });
+    Ok(moving.collect())
+}
+
+/// Adds the messages that each is the body of.
+pub(super) async fn add_deliveries(
+    tx: &mut SystemTx,
+    tenant: TenantId,
+    moving: &mut [Moving],
+) -> Result<(), Error> {
+    let ids: Vec<Uuid> = moving.iter().map(|body| body.id.uuid()).collect();
+    let rows = sqlx::query!(
+        "select blob_id, id, uidl, mailbox_id, folder_id, internal_date from messages
+         where tenant_id = $1 and blob_id = any ($2) order by mailbox_id, id",
+        tenant.uuid(),
+        &ids,
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    let mut by_body: BTreeMap<Uuid, &mut Moving> = moving.iter_mut().map(|body| (body.id.uuid(), body)).collect();
+    for row in rows {
+        let (Some(body), Ok(uidl)) = (by_body.get_mut(&row.blob_id), row.uidl.parse::<Uidl>()) else { continue };
+        body.internal_date = row.internal_date;
+        body.deliveries.push(pack::Delivery {
+            message: MessageId::from_uuid(row.id),
+            uidl,
+            mailbox: MailboxId::from_uuid(row.mailbox_id),
+            folder: Some(FolderId::from_uuid(row.folder_id)),
+        });
+    }
+    Ok(())
+}
+
+/// Locks those of the bodies that still lie where they were found, in the order of their ids.
+pub(super) async fn lock(
+    tx: &mut SystemTx,
+    tenant: TenantId,
+    moved: &[(BlobId, Place, Place)],
+) -> Result<BTreeSet<BlobId>, Error> {
+    let ids = sqlx::query_scalar!(
+        "select id from blobs
+         where tenant_id = $1 and (id, pack_id) in (select * from unnest($2::uuid[], $3::uuid[]))
+         order by id for no key update",
+        tenant.uuid(),
+        &moved.iter().map(|(id, ..)| id.uuid()).collect::<Vec<_>>(),
+        &moved.iter().map(|(_, from, _)| from.address.pack().uuid()).collect::<Vec<_>>(),
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    Ok(ids.into_iter().map(BlobId::from_uuid).collect())
+}
+
+pub(super) async fn insert_share(
+    tx: &mut SystemTx,
+    tenant: TenantId,
+    id: PackId,
+    live_bytes: u64,
+) -> Result<(), Error> {
+    sqlx::query!(
+        "insert into pack_shares (tenant_id, pack_id, live_bytes) values ($1, $2, $3)",
+        tenant.uuid(),
+        id.uuid(),
+        to_column(live_bytes),
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn relocate(
+    tx: &mut SystemTx,
+    tenant: TenantId,
+    moved: &[(BlobId, Place, Place)],
+) -> Result<(), Error> {
+    let places: Vec<Columns> = moved.iter().map(|(.., to)| to.columns()).collect();
+    let numbers = |column: fn(&Columns) -> i32| places.iter().map(column).collect::<Vec<_>>();
+    sqlx::query!(
+        "update blobs set pack_id = moved.pack_id, pack_is_own = true, pack_index = moved.pack_index, pack_offset = moved.pack_offset,
+           stored_bytes = moved.stored_bytes, key_generation = moved.key_generation
+         from unnest($2::uuid[], $3::uuid[], $4::integer[], $5::bigint[], $6::integer[], $7::integer[])
+           as moved (id, pack_id, pack_index, pack_offset, stored_bytes, key_generation)
+         where blobs.tenant_id = $1 and blobs.id = moved.id",
+        tenant.uuid(),
+        &moved.iter().map(|(id, ..)| id.uuid()).collect::<Vec<_>>(),
+        &places.iter().map(|place| place.pack_id).collect::<Vec<_>>(),
+        &numbers(|place| place.pack_index),
+        &places.iter().map(|place| place.pack_offset).collect::<Vec<_>>(),
+        &numbers(|place| place.stored_bytes),
+        &numbers(|place| place.key_generation),
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,157 @@
+//! Bodies move, and nothing that a client sees does.
+
+use chrono::TimeDelta;
+use blob::{BlobKey, BlobStore as _};
+use kernel::{MailboxId, TenantId};
+use mailstore::compact::{self, Compacted, Pace};
+use mailstore::ingest::{Target, ingest};
+use mailstore::message::{self, Message, State};
+use mailstore::sweep;
+
+use crate::support::{Bench, id};
+
+const PACE: Pace = Pace { lag: TimeDelta::hours(24), bytes_per_second: u64::MAX };
+
+async fn run(bench: &Bench) -> Compacted {
+    compact::run(&bench.store, &bench.world.test_db.db(), PACE).await.unwrap()
+}
+
+fn body(at: usize) -> Vec<u8> {
+    format!("Subject: {at}\r\n\r\n{}\r\n", "text ".repeat(at)).into_bytes()
+}
+
+/// Takes in `count` messages, each in a pack of its own.
+async fn fill(bench: &Bench, mailbox: MailboxId, count: usize) {
+    for at in 0..count {
+        bench.stored(mailbox, &body(at)).await;
+    }
+}
+
+/// What a client sees, by UID, with the bodies.
+async fn seen(bench: &Bench, mailbox: MailboxId) -> Vec<(Message, Vec<u8>)> {
+    let mut messages = bench.list(mailbox, State::Live).await;
+    messages.sort_by_key(|message| message.uid);
+    let mut seen = Vec::new();
+    for message in messages {
+        let raw = message::raw(&bench.store, bench.ctx(), mailbox, message.id, None).await.unwrap();
+        seen.push((message, raw.bytes.to_vec()));
+    }
+    seen
+}
+
+fn are_of(packs: &[BlobKey], tenant: TenantId) -> bool {
+    packs.iter().all(|key| matches!(key, BlobKey::Pack { owner: Some(owner), .. } if *owner == tenant))
+}
+
+#[tokio::test]
+async fn what_was_shared_becomes_the_tenant_s_own() {
+    let bench = Bench::new().await;
+    let (ada, bob) = (bench.mailbox("ada", None).await, bench.mailbox("bob", None).await);
+    fill(&bench, ada, 5).await;
+    let both = bench.ingest(&[ada, bob], b"Subject: both\r\n\r\n").await;
+    id(&both[0]);
+    let (other, eve) = bench.neighbour().await;
+    let target = Target { ctx: other.clone(), mailbox_id: eve, folder: None };
+    let kept = ingest(&bench.store, vec![target], bench.incoming(&body(9))).await;
+    let before = (seen(&bench, ada).await, seen(&bench, bob).await);
+    assert_eq!(run(&bench).await, Compacted::default(), "not before its time");
+    assert_eq!(bench.blobs.packs().await.len(), 7);
+
+    bench.world.test_db.clock().advance(TimeDelta::hours(25));
+    assert_eq!(run(&bench).await, Compacted { bodies: 7, packs: 2, failed: 0 });
+    assert_eq!(run(&bench).await, Compacted::default());
+    assert_eq!(bench.blobs.packs().await.len(), 9, "somebody may be reading what lay in the old ones");
+    assert_eq!((seen(&bench, ada).await, seen(&bench, bob).await), before);
+    bench.assert_exact().await;
+    bench.sweep_out().await;
+    let packs = bench.blobs.packs().await;
+    let (own, others): (Vec<_>, Vec<_>) =
+        packs.into_iter().partition(|key| are_of(std::slice::from_ref(key), bench.ctx().tenant_id()));
+    assert_eq!((own.len(), others.len()), (1, 1));
+    assert!(are_of(&others, other.tenant_id()));
+    assert_eq!((seen(&bench, ada).await, seen(&bench, bob).await), before);
+    let raw = message::raw(&bench.store, &other, eve, id(&kept[0]), None).await.unwrap();
+    assert_eq!(raw.bytes, body(9));
+    // The footer tells the same as the rows.
+    let object = bench.blobs.get(&own[0]).await.unwrap();
+    let pack::Ending::Whole(tail) = pack::Tail::parse(object.len() as u64, &object).unwrap() else {
+        panic!("it is all there")
+    };
+    let entries = tail.entries(&*bench.store.keys().sealing(bench.ctx()).await.unwrap()).unwrap();
+    let mut told: Vec<_> = entries
+        .iter()
+        .flat_map(|entry| entry.about.deliveries())
+        .map(|delivery| (delivery.mailbox, delivery.message, delivery.uidl.as_str().to_owned(), delivery.folder))
+        .collect();
+    told.sort_by_key(|(mailbox, message, ..)| (*mailbox, *message));
+    let of = |mailbox, seen: &[(Message, Vec<u8>)]| {
+        let row = |(message, _): &(Message, Vec<u8>)| {
+            (mailbox, message.id, message.uidl.clone(), Some(message.folder_id))
+        };
+        seen.iter().map(row).collect::<Vec<_>>()
+    };
+    let mut expected = [of(ada, &before.0), of(bob, &before.1)].concat();
+    expected.sort_by_key(|(mailbox, message, ..)| (*mailbox, *message));
+    assert_eq!(told, expected);
+    bench.assert_exact().await;
+}
+
+#[tokio::test]
+async fn a_pack_that_is_more_dead_than_alive_is_written_anew_and_any_other_within_a_week() {
+    for (deleted, at_once) in [(7, true), (1, false)] {
+        let bench = Bench::new().await;
+        let ada = bench.mailbox("ada", None).await;
+        let clock = bench.world.test_db.clock();
+        fill(&bench, ada, 10).await;
+        clock.advance(TimeDelta::hours(25));
+        assert_eq!(run(&bench).await.bodies, 10);
+        for (message, _) in seen(&bench, ada).await.split_off(10 - deleted) {
+            message::discard(bench.ctx(), ada, message.id).await.unwrap();
+        }
+        assert_eq!(run(&bench).await, Compacted::default(), "what can be recovered is not dead");
+        clock.advance(TimeDelta::days(31));
+        bench.sweep_out().await;
+        let (before, packs) = (seen(&bench, ada).await, bench.blobs.packs().await);
+        assert_eq!((before.len(), packs.len()), (10 - deleted, 1));
+
+        let moved = Compacted { bodies: 10 - deleted as u64, packs: 1, failed: 0 };
+        let untouched = Compacted::default();
+        assert_eq!(run(&bench).await, if at_once { moved } else { untouched }, "{deleted}");
+        clock.advance(TimeDelta::days(6));
+        assert_eq!(run(&bench).await, if at_once { untouched } else { moved }, "{deleted}");
+        bench.sweep_out().await;
+        let left = bench.blobs.packs().await;
+        assert!(left.len() == 1 && left != packs && are_of(&left, bench.ctx().tenant_id()), "{left:?}");
+        assert_eq!(seen(&bench, ada).await, before);
+        bench.assert_exact().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn several_at_once_beside_mail_that_comes_and_goes_keep_all_exact() {
+    let bench = Bench::new().await;
+    let ada = bench.mailbox("ada", None).await;
+    fill(&bench, ada, 20).await;
+    let doomed = seen(&bench, ada).await;
+    bench.world.test_db.clock().advance(TimeDelta::hours(25));
+    let deleting = async {
+        for (message, _) in &doomed[..10] {
+            message::discard(bench.ctx(), ada, message.id).await.unwrap();
+        }
+    };
+    let (one, two, (), ()) = tokio::join!(run(&bench), run(&bench), deleting, fill(&bench, ada, 5));
+    assert_eq!((one.failed, two.failed), (0, 0));
+    assert_eq!(one.bodies + two.bodies, 20, "{one:?} {two:?}");
+    bench.assert_exact().await;
+    assert_eq!(seen(&bench, ada).await.len(), 15);
+    bench.world.test_db.clock().advance(TimeDelta::days(31));
+    bench.sweep_out().await;
+    run(&bench).await;
+    bench.sweep_out().await;
+    let bodies: Vec<_> = seen(&bench, ada).await.into_iter().map(|(_, body)| body).collect();
+    let expected: Vec<_> = (10..20).chain(0..5).map(body).collect();
+    assert_eq!(bodies, expected);
+    assert!(are_of(&bench.blobs.packs().await, bench.ctx().tenant_id()));
+    bench.assert_exact().await;
+    assert_eq!(sweep::run(&bench.store, &bench.world.test_db.db()).await, sweep::Swept::default());
+}
