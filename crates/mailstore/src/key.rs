@@ -150,7 +150,9 @@ impl Keys {
         store::delete_of(&mut tx, tenant).await?;
         tx.commit().await?;
         self.sealing.invalidate(&tenant).await;
-        self.opening.invalidate_entries_if(move |(of, _), _| *of == tenant).map_err(|_| Error::ShuttingDown)
+        // The cache was made for it.
+        let _ = self.opening.invalidate_entries_if(move |(of, _), _| *of == tenant);
+        Ok(())
     }
 
     /// Makes a key of a generation, unless another process has made it meanwhile.

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::{DateTime, Utc};
 use db::{Error, SystemTx};
 use kernel::{BlobId, FolderId, MailboxId, MessageId, PackId, TenantId};
 use pack::Uidl;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::TimeDelta;
-use kernel::{BlobId, FolderId, MailboxId, PackId, TenantId};
+use kernel::{BlobId, FolderId, MailboxId, TenantId};
 use pack::{About, Sealed, Uidl, Writer};
 use tenancy::quota::{self, Charge, Mailboxes};
 use tenancy::{Ctx, IngestTx, OfTenants as _};
