@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use db::{Db, SystemTx};
-use futures::{StreamExt as _, TryStreamExt as _};
+use futures::future::try_join_all;
 use kernel::{BlobId, TenantId};
 use pack::{About, Compressed, MAX_DELIVERIES, Writer};
 use tenancy::{Caller, Ctx};
@@ -129,7 +129,8 @@ async fn tenant(
         }
         done.bodies += moved;
         done.packs += 1;
-        tokio::time::sleep(Duration::from_millis(bytes.saturating_mul(1_000) / pace.bytes_per_second.max(1))).await;
+        tokio::time::sleep(Duration::from_millis(bytes.saturating_mul(1_000) / pace.bytes_per_second.max(1)))
+            .await;
     }
 }
 
@@ -138,7 +139,11 @@ fn cut(moving: &mut Vec<Moving>) {
     let mut bytes = 0;
     let fitting = moving.iter().try_fold(0, |count, body| {
         bytes += u64::from(body.place.address.length());
-        if count > 0 && bytes > PACK_BYTES { ControlFlow::Break(count) } else { ControlFlow::Continue(count + 1) }
+        if count > 0 && bytes > PACK_BYTES {
+            ControlFlow::Break(count)
+        } else {
+            ControlFlow::Continue(count + 1)
+        }
     });
     let (ControlFlow::Break(count) | ControlFlow::Continue(count)) = fitting;
     moving.truncate(count);
@@ -147,11 +152,11 @@ fn cut(moving: &mut Vec<Moving>) {
 /// Seals bodies into a new pack of their tenant's own; how many have moved there.
 async fn pack(store: &MailStore, db: &Db, ctx: &Ctx, moving: Vec<Moving>) -> Result<u64, Error> {
     let tenant = ctx.tenant_id();
-    let bodies: Vec<Compressed> = futures::stream::iter(&moving)
-        .map(|one| body::reopen(store, ctx, &one.place))
-        .buffered(AT_ONCE)
-        .try_collect()
-        .await?;
+    let mut bodies: Vec<Compressed> = Vec::with_capacity(moving.len());
+    for some in moving.chunks(AT_ONCE) {
+        let reading = some.iter().map(|one| body::reopen(store, ctx, &one.place));
+        bodies.extend(try_join_all(reading).await?);
+    }
     let key = store.keys.sealing(ctx).await?;
     let mut writer = Writer::new(db.env());
     let mut tx = system(db).await?;
@@ -216,7 +221,10 @@ async fn commit(
     Ok(moved.len() as u64)
 }
 
-#[expect(clippy::disallowed_methods, reason = "packs are nobody's own, and every tenant's are looked through")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "packs are nobody's own, and every tenant's are looked through"
+)]
 async fn system(db: &Db) -> Result<SystemTx, Error> {
     Ok(SystemTx::begin(db).await?)
 }

@@ -162,7 +162,9 @@ impl Config {
             database_url: reader.value("database_url", parse_database_url),
             blob_url,
             key_encryption_keys,
-            compaction_lag_hours: reader.value("compaction_lag_hours", parse_count).unwrap_or(COMPACTION_LAG_HOURS),
+            compaction_lag_hours: reader
+                .value("compaction_lag_hours", parse_count)
+                .unwrap_or(COMPACTION_LAG_HOURS),
             compaction_mib_per_second: reader
                 .value("compaction_mib_per_second", parse_count)
                 .unwrap_or(COMPACTION_MIB_PER_SECOND),

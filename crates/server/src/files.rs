@@ -69,7 +69,8 @@ pub(crate) fn write_private(path: &Path, content: &[u8]) -> Result<()> {
 pub(crate) fn write_private_once(path: &Path, content: &[u8]) -> Result<bool> {
     let write = || -> io::Result<bool> {
         let folder = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
-        let mut half = tempfile::Builder::new().permissions(Permissions::from_mode(PRIVATE_FILE)).tempfile_in(folder)?;
+        let mut half =
+            tempfile::Builder::new().permissions(Permissions::from_mode(PRIVATE_FILE)).tempfile_in(folder)?;
         half.write_all(content)?;
         half.as_file().sync_all()?;
         // A link, unlike a rename, replaces nothing.

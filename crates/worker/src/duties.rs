@@ -98,7 +98,12 @@ async fn compact_mail(worker: &Worker) {
             metrics::counter!("pillarbox_compacted_bodies_total").increment(bodies);
             metrics::counter!("pillarbox_compaction_failures_total").increment(failed);
             if bodies + failed > 0 {
-                tracing::info!(compact.bodies = bodies, compact.packs = packs, compact.failed = failed, "compacted");
+                tracing::info!(
+                    compact.bodies = bodies,
+                    compact.packs = packs,
+                    compact.failed = failed,
+                    "compacted"
+                );
             }
         }
         Err(error) => {

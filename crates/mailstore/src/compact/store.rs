@@ -94,9 +94,12 @@ pub(super) async fn add_deliveries(
     )
     .fetch_all(tx.conn())
     .await?;
-    let mut by_body: BTreeMap<Uuid, &mut Moving> = moving.iter_mut().map(|body| (body.id.uuid(), body)).collect();
+    let mut by_body: BTreeMap<Uuid, &mut Moving> =
+        moving.iter_mut().map(|body| (body.id.uuid(), body)).collect();
     for row in rows {
-        let (Some(body), Ok(uidl)) = (by_body.get_mut(&row.blob_id), row.uidl.parse::<Uidl>()) else { continue };
+        let (Some(body), Ok(uidl)) = (by_body.get_mut(&row.blob_id), row.uidl.parse::<Uidl>()) else {
+            continue;
+        };
         body.internal_date = row.internal_date;
         body.deliveries.push(pack::Delivery {
             message: MessageId::from_uuid(row.id),

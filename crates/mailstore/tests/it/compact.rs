@@ -1,7 +1,7 @@
 //! Bodies move, and nothing that a client sees does.
 
-use chrono::TimeDelta;
 use blob::{BlobKey, BlobStore as _};
+use chrono::TimeDelta;
 use kernel::{MailboxId, TenantId};
 use mailstore::compact::{self, Compacted, Pace};
 use mailstore::ingest::{Target, ingest};
@@ -81,7 +81,9 @@ async fn what_was_shared_becomes_the_tenant_s_own() {
     let mut told: Vec<_> = entries
         .iter()
         .flat_map(|entry| entry.about.deliveries())
-        .map(|delivery| (delivery.mailbox, delivery.message, delivery.uidl.as_str().to_owned(), delivery.folder))
+        .map(|delivery| {
+            (delivery.mailbox, delivery.message, delivery.uidl.as_str().to_owned(), delivery.folder)
+        })
         .collect();
     told.sort_by_key(|(mailbox, message, ..)| (*mailbox, *message));
     let of = |mailbox, seen: &[(Message, Vec<u8>)]| {

@@ -29,11 +29,19 @@ async fn the_key_encryption_key_is_changed_and_mail_stays_readable() {
     assert!(run(&old, &import).status.success());
 
     let refused = run(&new, &["migrate"]);
-    assert!(!refused.status.success() && stderr(&refused).contains("key-encryption key test"), "{}", stderr(&refused));
+    assert!(
+        !refused.status.success() && stderr(&refused).contains("key-encryption key test"),
+        "{}",
+        stderr(&refused)
+    );
     // The same name and another secret is not the same key.
     let forged = new.replacen(new.split(' ').next().unwrap(), "test", 1);
     let refused = run(&forged, &["migrate"]);
-    assert!(!refused.status.success() && stderr(&refused).contains("key-encryption key test"), "{}", stderr(&refused));
+    assert!(
+        !refused.status.success() && stderr(&refused).contains("key-encryption key test"),
+        "{}",
+        stderr(&refused)
+    );
 
     let both = format!("{new}{old}");
     let rewrapped = run(&both, &["keys", "rewrap"]);
