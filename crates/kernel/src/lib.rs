@@ -17,10 +17,10 @@ pub use country::Country;
 pub use env::{Clock, Env, OsRandom, Random, SystemClock};
 pub use error::{Checks, ErrorKind, FieldError};
 pub use id::{
-    AliasId, ApiKeyId, AppPasswordId, BlobId, DeliveryId, DestructionRecordId, DiscountId, DisputeId,
-    DomainId, EventId, FolderId, GroupId, Id, InvoiceId, JobId, MailboxId, MessageId, OneOffItemId,
-    OperationId, PaymentId, PriceBookId, PriceId, RefundId, RequestId, ResellerId, RunId, SubscriptionId,
-    SupportAccessId, TenantId, UserId, WebhookEndpointId, WholesaleAgreementId,
+    AliasId, ApiKeyId, AppPasswordId, BlobId, DeliveryId, DestructionRecordId, DiscountId, DisputeFeeId,
+    DisputeId, DomainId, EventId, FolderId, GroupId, Id, InvoiceId, JobId, MailboxId, MessageId,
+    OneOffItemId, OperationId, PaymentId, PriceBookId, PriceId, RefundId, RequestId, ResellerId, RunId,
+    SubscriptionId, SupportAccessId, TenantId, UserId, WebhookEndpointId, WholesaleAgreementId,
 };
 pub use money::{Currency, Money};
 pub use page::{Cursor, Page, PageRequest};

@@ -1,5 +1,7 @@
 //! What the provider does by itself: refunds by hand, disputes, refunds that come back; twice, late and in any order.
 
+mod fee;
+
 use billing::ledger::Account;
 use billing::payment::{self, DisputeStatus, PaymentStatus, RefundStatus, autopay};
 use billing::payment_method::{self, PutPaymentMethod};
