@@ -2,7 +2,7 @@
 
 pub(super) mod items;
 mod payment;
-mod tax;
+pub(super) mod tax;
 mod tiers;
 mod verify;
 

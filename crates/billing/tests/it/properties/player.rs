@@ -14,6 +14,7 @@ use chrono_tz::Tz;
 use kernel::{Money, PageRequest};
 use proptest::prelude::*;
 use tenancy::mailbox::{self, Kind};
+use tenancy::reseller::Reseller;
 use tenancy::user::{self, Fate, Leaving, User};
 use tenancy::{Ctx, storage_sample, tenant};
 use testkit::{World, world};
@@ -21,7 +22,7 @@ use testkit::{World, world};
 use crate::items::{make, stores_in};
 use crate::{domain, invoices};
 
-const ZONES: [Tz; 7] = [
+pub(super) const ZONES: [Tz; 7] = [
     Tz::UTC,
     Tz::America__Los_Angeles,
     Tz::Europe__Berlin,
@@ -111,7 +112,7 @@ fn decimals() -> impl Strategy<Value = String> {
 }
 
 /// What a book may sell beside seats for an interval.
-fn beside(interval: &'static str) -> impl Strategy<Value = Vec<NewPrice>> {
+pub(super) fn beside(interval: &'static str) -> impl Strategy<Value = Vec<NewPrice>> {
     let one =
         (prop::sample::select(vec!["shared_mailbox", "archive", "storage"]), price(interval), 0_i64..1 << 32);
     prop::collection::vec(one, 0..3).prop_map(|mut all| {
@@ -130,7 +131,7 @@ fn beside(interval: &'static str) -> impl Strategy<Value = Vec<NewPrice>> {
     })
 }
 
-fn price(interval: &'static str) -> impl Strategy<Value = NewPrice> {
+pub(super) fn price(interval: &'static str) -> impl Strategy<Value = NewPrice> {
     let policy = prop::sample::select(vec!["at_cycle_end", "credit_to_balance", "locked_until_term_end"]);
     let model = prop::sample::select(vec!["flat", "flat", "graduated", "volume"]);
     let tiers = (decimals(), decimals(), 1_u32..5);
@@ -232,6 +233,15 @@ impl Player {
         let player = Self { ctx, book, joined: 0 };
         put(&player.ctx, account.first.put(&player.book, player.today(), true), None).await.unwrap();
         player
+    }
+
+    /// Of a tenant that its reseller bills nothing: what it uses is the operator's to bill. It takes no part in what becomes of
+    /// documents.
+    pub(super) async fn unbilled(world: &World, reseller: &Reseller, name: &str, book: &PriceBook) -> Self {
+        let tenant = world::tenant(&world.operator, reseller, name).await;
+        let ctx = world.operator.enter(tenant.id).await.unwrap();
+        world::domain(&ctx, &domain(&ctx)).await;
+        Self { ctx, book: book.clone(), joined: 0 }
     }
 
     pub(super) fn today(&self) -> NaiveDate {

@@ -12,7 +12,7 @@ use testkit::vies::{FakeVies, Fault};
 use super::*;
 use crate::tax::customer;
 
-pub(super) fn issuer() -> PutIssuer {
+pub(crate) fn issuer() -> PutIssuer {
     let address = NewAddress {
         street: "Kai 9".into(),
         city: "Hamburg".into(),
@@ -35,12 +35,12 @@ pub(super) async fn taxing(world: &World) {
     rate(world, "19", "2007-01-01").await;
 }
 
-pub(super) async fn rate(world: &World, rate: &str, valid_from: &str) {
+pub(crate) async fn rate(world: &World, rate: &str, valid_from: &str) {
     let new = NewTaxRate { country: "DE".into(), rate: rate.into(), valid_from: valid_from.into() };
     tax_rate::add(&world.operator, OPERATOR, new).await.unwrap();
 }
 
-pub(super) async fn is(world: &World, reseller: &Reseller, new: PutCustomer) {
+pub(crate) async fn is(world: &World, reseller: &Reseller, new: PutCustomer) {
     let ctx = world.operator.enter_reseller(reseller.id).await.unwrap();
     profile::put(&ctx, &NoRegister, new, None).await.unwrap();
 }
