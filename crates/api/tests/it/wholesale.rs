@@ -224,9 +224,18 @@ async fn an_invoice_of_everything_that_is_sold_is_one_in_every_form() {
         assert_eq!(answer.status, 200, "{answer:?}");
         answer.body.to_vec()
     };
+    // Days stand in words beside each line, and are not said twice.
+    let page = String::from_utf8(form("text/html").await).unwrap();
+    assert!(page.contains("shared mailboxes added<") && page.contains("3 March to 1 April 2026"), "{page}");
+    assert!(!page.contains("2026-0"), "{page}");
     let xml = String::from_utf8(form("application/xml").await).unwrap();
+    assert!(
+        xml.contains("<cbc:Name>Bakery Ltd: storage beyond what is included, 42.696 GiB on average<"),
+        "{xml}"
+    );
     let amounts = |element: &str| -> Vec<i64> {
-        let parts = xml.split(&format!("<cbc:{element} currencyID=\"EUR\">")).skip(1);
+        let opening = format!("<cbc:{element} currencyID=\"EUR\">");
+        let parts = xml.split(&opening).skip(1);
         parts.map(|rest| rest.split('<').next().unwrap().replace('.', "").parse().unwrap()).collect()
     };
     // Each line, and their sum (BR-CO-10).

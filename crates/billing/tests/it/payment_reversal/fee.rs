@@ -1,11 +1,18 @@
 //! What the provider charges for a dispute: the issuer's cost, in the currency in which it is charged, once.
 
+use std::collections::BTreeMap;
+
 use billing::export::{self, Kind as File, Level, Window};
-use billing::ledger::{AsOf, trial_balance};
+use billing::ledger::{AsOf, Balance, trial_balance};
 use billing::table::Format;
+
+use proptest::prelude::*;
+use proptest::sample::Index;
+use testkit::World;
 
 use super::*;
 use crate::date;
+use crate::payment::{currencies, in_currency};
 
 impl Scene {
     /// The issuer's accounts of money and of what the provider charges.
@@ -194,4 +201,89 @@ async fn fees_are_kept_apart_by_currency() {
     let expected = ["cash 8.00 EUR", "provider_fees 2.00 EUR", "cash -1.00 USD", "provider_fees 1.00 USD"];
     assert_eq!(scene.accounts().await, expected);
     assert_clean(&scene.world).await;
+}
+
+/// A dispute as it may go.
+#[derive(Debug, Clone)]
+struct Contested {
+    amount: i64,
+    fee: i64,
+    /// That of the payment, or another one.
+    fee_currency: Option<&'static str>,
+    is_returned: bool,
+    end: Option<&'static str>,
+}
+
+fn contested() -> impl Strategy<Value = Contested> {
+    let fee_currency = prop::option::of(prop::sample::select(vec!["usd", "bhd", "krw"]));
+    let end = prop::option::of(prop::sample::select(vec!["won", "lost"]));
+    (1_i64..800, 0_i64..3_000, fee_currency, any::<bool>(), end).prop_map(
+        |(amount, fee, fee_currency, is_returned, end)| Contested {
+            amount,
+            fee,
+            fee_currency,
+            is_returned,
+            end,
+        },
+    )
+}
+
+/// Whatever is told how often and in which order: cash is what came less what went and less the fees, each in its currency, and
+/// the customer owes what disputes have taken.
+async fn comes_to_the_same(world: World, (code, all, order): (&str, Vec<Contested>, Vec<Index>)) {
+    let scene = Scene::within(in_currency(world, code).await).await;
+    scene.pay().await.unwrap();
+    let (mut bodies, mut taken) = (Vec::new(), 0);
+    let mut fees = BTreeMap::<String, i64>::new();
+    for one in &all {
+        let currency = one.fee_currency.unwrap_or(code).to_uppercase();
+        scene.fake.charge_disputes(one.fee, &currency.to_lowercase(), one.is_returned);
+        let opened = scene.fake.dispute("pi_1", one.amount);
+        let mut early = opened.clone();
+        early["balance_transactions"] = json!([]);
+        let mut tell = |kind: &str, object: &Value| {
+            bodies.push(event("evt_1", &format!("charge.dispute.{kind}"), object));
+        };
+        tell("created", &early);
+        tell("funds_withdrawn", &opened);
+        if let Some(end) = one.end {
+            let closed = scene.fake.decide(opened["id"].as_str().unwrap(), end);
+            tell("closed", &closed);
+            if end == "won" {
+                tell("funds_reinstated", &closed);
+            }
+        }
+        taken += if one.end == Some("won") { 0 } else { one.amount };
+        let is_kept = one.end != Some("won") || !one.is_returned;
+        *fees.entry(currency).or_default() += if is_kept { one.fee } else { 0 };
+    }
+    for index in order.iter().filter(|_| !bodies.is_empty()) {
+        scene.tell(&bodies[index.index(bodies.len())]).await.unwrap();
+    }
+    for body in bodies.iter().rev().chain(&bodies) {
+        scene.tell(body).await.unwrap();
+    }
+    let mut expected = BTreeMap::from([(code.to_owned(), 2500 - taken)]);
+    for (currency, fee) in &fees {
+        *expected.entry(currency.clone()).or_default() -= fee;
+    }
+    let issuer = scene.world.reseller.id;
+    let rows = trial_balance(&scene.world.operator, issuer, AsOf::Day(date("2100-01-01"))).await.unwrap();
+    let of = |account: Account| {
+        let rows = rows.iter().filter(|row| row.account == account && row.balance.amount_minor != 0);
+        let of = |row: &Balance| (row.balance.currency.code().to_owned(), row.balance.amount_minor);
+        rows.map(of).collect::<BTreeMap<_, _>>()
+    };
+    expected.retain(|_, amount| *amount != 0);
+    fees.retain(|_, fee| *fee != 0);
+    assert_eq!((of(Account::Cash), of(Account::ProviderFees)), (expected, fees));
+    assert_eq!(of(Account::Receivable), BTreeMap::from([(code.to_owned(), 5000 + taken)]));
+    crate::verify::assert_tenant_clean(&scene.world, scene.world.tenant.id).await;
+}
+
+#[test]
+fn i2_what_disputes_take_and_cost_comes_to_the_same_in_whatever_order_it_is_told() {
+    let order = prop::collection::vec(any::<Index>(), 0..12);
+    let stories = (currencies(), prop::collection::vec(contested(), 0..4), order);
+    crate::ground::check("i2_disputes", 6, &stories, comes_to_the_same);
 }
