@@ -6,6 +6,7 @@ mod load;
 pub(crate) mod read;
 pub(crate) mod sign_in;
 mod statements;
+mod wire;
 
 use std::time::Duration;
 
@@ -39,14 +40,14 @@ struct Comparison<'a> {
 }
 
 impl Comparison<'_> {
-    /// Lets the REST API, by `call`, and both scripts take turns.
-    async fn measure<C: load::Call>(&self, bed: &Bed, call: C) -> Result<()> {
+    /// Lets the REST API, by what `call` makes, and both scripts take turns.
+    async fn measure(&self, bed: &Bed, call: impl Fn() -> load::Call + Clone + Send + 'static) -> Result<()> {
         let pgbench = bed.pgbench()?;
-        load::per_second(bed, &call, WARM_UP).await?;
+        load::per_second(bed, call.clone(), WARM_UP).await?;
         let (mut ours, mut own, mut whole) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..ROUNDS {
             bed.settle().await?;
-            ours.push(load::per_second(bed, &call, TURN).await?);
+            ours.push(load::per_second(bed, call.clone(), TURN).await?);
             bed.settle().await?;
             whole.push(self.script(bed, &pgbench, &self.whole).await?);
             bed.settle().await?;
