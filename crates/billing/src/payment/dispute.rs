@@ -93,7 +93,7 @@ pub(super) async fn told(
             }
             let Some(dispute) = opened(&ctx, &payment, &told) else {
                 tracing::error!(payment.id = %id, "a provider tells of a dispute that is about no money that makes sense");
-                // It costs what it costs.
+                // Its fee was charged all the same.
                 tx.commit().await?;
                 return Ok(());
             };

@@ -27,7 +27,7 @@ const WARM_UP: Duration = Duration::from_secs(2);
 /// An operation by REST and the same by pgbench.
 struct Comparison<'a> {
     name: &'a str,
-    /// What one run of a script counts for.
+    /// What one call, and one run of a script, counts for.
     per_run: f64,
     /// The operation's own transaction, as a script.
     own: Script,
@@ -47,7 +47,7 @@ impl Comparison<'_> {
         let (mut ours, mut own, mut whole) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..ROUNDS {
             bed.settle().await?;
-            ours.push(load::per_second(bed, call.clone(), TURN).await?);
+            ours.push(load::per_second(bed, call.clone(), TURN).await? * self.per_run);
             bed.settle().await?;
             whole.push(self.script(bed, &pgbench, &self.whole).await?);
             bed.settle().await?;

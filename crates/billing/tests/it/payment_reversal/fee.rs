@@ -68,15 +68,7 @@ async fn a_fee_is_the_issuer_s_cost_once_in_whatever_order_it_is_told() {
             let scene = Scene::new().await;
             scene.fake.charge_disputes(1500, currency, is_returned);
             scene.pay().await.unwrap();
-            let mut bodies = events(&scene, end);
-            let many = bodies.len();
-            bodies.rotate_left(turn % many);
-            if turn == 3 {
-                bodies.reverse();
-            }
-            for body in bodies.iter().chain(&bodies) {
-                scene.tell(body).await.unwrap();
-            }
+            tell_in_turn(&scene, events(&scene, 2000, Some(end)), turn).await;
             assert_eq!(scene.accounts().await, expected, "{end} {currency} {is_returned} {turn}");
             // The customer owes what the dispute took, and no fee.
             let due = if end == "lost" { "final 500/2000" } else { "paid 2500/0" };
@@ -94,7 +86,7 @@ async fn the_ledger_s_file_has_each_fee_in_its_own_currency() {
     let scene = Scene::new().await;
     scene.fake.charge_disputes(1500, "kwd", true);
     scene.pay().await.unwrap();
-    for body in events(&scene, "won") {
+    for body in events(&scene, 2000, Some("won")) {
         scene.tell(&body).await.unwrap();
     }
     let expected = [
@@ -171,7 +163,7 @@ async fn verifying_compares_fees_with_the_ledger_and_nobody_changes_them() {
         let scene = Scene::new().await;
         scene.fake.charge_disputes(1500, "usd", true);
         scene.pay().await.unwrap();
-        for body in events(&scene, "won") {
+        for body in events(&scene, 2000, Some("won")) {
             scene.tell(&body).await.unwrap();
         }
         assert_clean(&scene.world).await;
@@ -238,21 +230,7 @@ async fn comes_to_the_same(world: World, (code, all, order): (&str, Vec<Conteste
     for one in &all {
         let currency = one.fee_currency.unwrap_or(code).to_uppercase();
         scene.fake.charge_disputes(one.fee, &currency.to_lowercase(), one.is_returned);
-        let opened = scene.fake.dispute("pi_1", one.amount);
-        let mut early = opened.clone();
-        early["balance_transactions"] = json!([]);
-        let mut tell = |kind: &str, object: &Value| {
-            bodies.push(event("evt_1", &format!("charge.dispute.{kind}"), object));
-        };
-        tell("created", &early);
-        tell("funds_withdrawn", &opened);
-        if let Some(end) = one.end {
-            let closed = scene.fake.decide(opened["id"].as_str().unwrap(), end);
-            tell("closed", &closed);
-            if end == "won" {
-                tell("funds_reinstated", &closed);
-            }
-        }
+        bodies.extend(events(&scene, one.amount, one.end));
         taken += if one.end == Some("won") { 0 } else { one.amount };
         let is_kept = one.end != Some("won") || !one.is_returned;
         *fees.entry(currency).or_default() += if is_kept { one.fee } else { 0 };

@@ -13,12 +13,12 @@ use chrono_tz::Tz;
 use db::SystemTx;
 use kernel::InvoiceId;
 use proptest::prelude::*;
-use tenancy::reseller::{self, NewReseller, Reseller};
+use tenancy::reseller::Reseller;
 use tenancy::{storage_sample, tenant};
 use testkit::{World, world};
 
 use super::foreseen::begins;
-use super::player::{Change, Player, ZONES, beside, price};
+use super::player::{Change, Player, ZONES, beside, price, settled};
 use super::rough::{Way, bill, ways};
 use crate::tax::customer;
 use crate::wholesale::{documents, tax};
@@ -158,13 +158,7 @@ impl<'a> Twin<'a> {
     async fn new(world: &'a World, story: &'a Story, books: &'a [PriceBook]) -> Self {
         let above = world::reseller(&world.operator, "Above").await;
         let beside = world::reseller(&world.operator, "Beside").await;
-        let new = NewReseller {
-            name: "Below".into(),
-            parent_id: Some(above.id),
-            caps: Default::default(),
-            branding: Default::default(),
-        };
-        let below = reseller::create(&world.operator, new).await.unwrap();
+        let below = world::reseller_below(&world.operator, &above, "Below").await;
         let resellers = vec![above, beside, below];
         let mut tenants = Vec::new();
         for (nth, by) in story.tenants.iter().enumerate() {
@@ -214,20 +208,20 @@ impl<'a> Twin<'a> {
             Event::Moves { tenant, to } => {
                 let player = &mut self.tenants[tenant % count];
                 player.enter(self.world).await;
-                drop(transfer::transfer(&player.ctx, None, self.resellers[*to].id).await);
+                settled(transfer::transfer(&player.ctx, None, self.resellers[*to].id).await);
             }
             Event::Deletes(tenant) => {
                 let player = &mut self.tenants[tenant % count];
                 player.enter(self.world).await;
-                drop(tenant::delete(&player.ctx, None).await);
+                settled(tenant::delete(&player.ctx, None).await);
             }
             Event::Restores(tenant) => {
                 let player = &mut self.tenants[tenant % count];
                 player.enter(self.world).await;
-                drop(tenant::restore(&player.ctx).await);
+                settled(tenant::restore(&player.ctx).await);
             }
             Event::Agrees { reseller, terms, days_ago } => {
-                drop(self.agree(&self.resellers[*reseller], terms, *days_ago).await);
+                settled(self.agree(&self.resellers[*reseller], terms, *days_ago).await);
             }
             Event::Lives { reseller, country } => self.lives(&self.resellers[*reseller], country).await,
         }

@@ -14,7 +14,7 @@ use db::Db;
 use kernel::{InvoiceId, ResellerId};
 use proptest::prelude::*;
 use sqlx::{Connection as _, PgConnection};
-use tenancy::reseller::{self, NewReseller, Reseller};
+use tenancy::reseller::Reseller;
 use testkit::{Cut, Side, World, world};
 
 use super::foreseen::begins;
@@ -122,13 +122,7 @@ impl Twin {
             ctx: world.ctx.clone(),
         };
         let above = world::reseller(&world.operator, "Above").await;
-        let new = NewReseller {
-            name: "Below".into(),
-            parent_id: Some(above.id),
-            caps: Default::default(),
-            branding: Default::default(),
-        };
-        let below = reseller::create(&world.operator, new).await.unwrap();
+        let below = world::reseller_below(&world.operator, &above, "Below").await;
         let issuers = [of(above), of(below)];
         let mut players = Vec::new();
         for (is_below, account) in accounts {

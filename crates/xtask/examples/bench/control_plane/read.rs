@@ -52,5 +52,5 @@ pub(crate) async fn run(bed: &Bed) -> Result<()> {
 }
 
 fn get(path: String) -> impl Fn() -> Call + Clone + Send + 'static {
-    move || Call { method: "GET", path: path.clone(), body: String::new(), status: 200, counts: 1 }
+    move || Call { method: "GET", path: path.clone(), body: String::new(), status: 200 }
 }
