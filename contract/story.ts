@@ -447,20 +447,53 @@ async function sayWhoSells(operator: Api, portal: Api, reseller_id: string): Pro
   assert.deepEqual(ok(await portal.GET("/v1/resellers/{reseller_id}/wholesale-profile", { params }), 200), put);
 }
 
+/** A tenant of the present day with a user, one who leaves an archive behind, and a mailbox for several. */
+async function useEverything(operator: Api, portal: Api): Promise<Schemas["Tenant"]> {
+  const made = { name: "Customer of today", country: "DE", currency: "EUR" as const, time_zone: "UTC" };
+  const tenant = ok(await portal.POST("/v1/tenants", { body: made }), 201);
+  assert("id" in tenant, "a tenant was made");
+  const params = { path: { tenant_id: tenant.id } };
+  const name = `today-${suffix}.example`;
+  const domain = ok(await portal.POST("/v1/tenants/{tenant_id}/domains", { params, body: { name } }), 201);
+  assert("id" in domain, "a domain was added");
+  const at = { path: { tenant_id: tenant.id, domain_id: domain.id } };
+  ok(await operator.POST("/v1/tenants/{tenant_id}/domains/{domain_id}/verify", { params: at, body: { vouch: true } }), 200);
+  const customer: Customer = { tenant, domain, users: [] };
+  await hire(portal, customer, "stays");
+  const leaves = await hire(portal, customer, "leaves");
+  const path = { ...params.path, user_id: leaves.id };
+  ok(await portal.POST("/v1/tenants/{tenant_id}/users/{user_id}/offboard", { params: { path }, body: { mailbox: "archive", release_seat: true } }), 202);
+  const shared = { kind: "shared" as const, display_name: "Info", address: `info@${name}` };
+  ok(await portal.POST("/v1/tenants/{tenant_id}/mailboxes", { params, body: shared }), 201);
+  return tenant;
+}
+
 /** The operator's agreement with the reseller, its invoice, and the file of it. */
 async function sellWholesale(operator: Api, portal: Api, reseller_id: string, as_of: string): Promise<void> {
   await sayWhoSells(operator, portal, reseller_id);
   const tiers = [{ up_to: 99, unit_price: "2.60" }, { up_to: null, unit_price: "2.50" }];
-  const prices: Schemas["NewPrice"][] = [{ item: "mailbox", interval: "month", model: "volume", tiers, currency: "EUR" }];
+  const beside = { interval: "month", model: "flat", currency: "EUR" } as const;
+  const prices: Schemas["NewPrice"][] = [
+    { item: "mailbox", interval: "month", model: "volume", tiers, currency: "EUR" },
+    { ...beside, item: "shared_mailbox", unit_price: "1.50" },
+    { ...beside, item: "archive", unit_price: "0.50" },
+    { ...beside, item: "storage", unit_price: "0.05", included_bytes: 10 * 2 ** 30 },
+  ];
   const book = ok(await operator.POST("/v1/price-books", { body: { prices } }), 201);
-  assert.equal(book.reseller_id, null);
+  assert.deepEqual([book.reseller_id, book.prices.map((price) => price.item)], [null, prices.map((price) => price.item)]);
+  const tenant = await useEverything(operator, portal);
   const params = { path: { reseller_id } };
   const body = { operator_name: "Pillar Ltd", price_book_id: book.id, interval: "month", seats_committed: 100 } as const;
   ok(await operator.PUT("/v1/resellers/{reseller_id}/wholesale-agreement", { params, body }), 200);
   await bill(operator, as_of);
   const [invoice] = ok(await portal.GET("/v1/resellers/{reseller_id}/invoices", { params }), 200).data;
   assert(invoice, "the reseller was not billed");
-  assert.deepEqual([invoice.issuer.id, invoice.customer.id, invoice.total.amount_minor], [null, reseller_id, 100 * 250]);
+  assert.deepEqual([invoice.issuer.id, invoice.customer.id], [null, reseller_id]);
+  const sum = (lines: typeof invoice.lines) => lines.reduce((sum, line) => sum + line.amount.amount_minor, 0);
+  // A hundred seats, used or not; the others are who uses them. What is stored comes after the month.
+  assert.deepEqual([sum(invoice.lines.filter((line) => line.item === "mailbox")), sum(invoice.lines)], [100 * 250, invoice.total.amount_minor]);
+  const own = invoice.lines.filter((line) => line.tenant?.id === tenant.id).map((line) => `${line.item} ${line.amount.amount_minor}`);
+  assert.deepEqual(own.sort(), ["archive 50", "mailbox 500", "shared_mailbox 150"]);
   assert.deepEqual([invoice.issuer.name, invoice.customer.name, invoice.taxes.map((tax) => tax.category)], ["Pillar SE", "North Hosting GmbH", ["O"]]);
   const path = { reseller_id, invoice_id: invoice.id };
   const file = await portal.GET("/v1/resellers/{reseller_id}/invoices/{invoice_id}/reconciliation", { params: { path }, parseAs: "text" });
@@ -469,7 +502,7 @@ async function sellWholesale(operator: Api, portal: Api, reseller_id: string, as
   ok(await portal.GET("/v1/resellers/{reseller_id}/margins", { params: { ...params, query } }), 200);
   await exportWholesale(portal, reseller_id, invoice);
   await payWholesale(operator, portal, reseller_id, invoice);
-  step(`wholesale invoice ${invoice.number} of 250.00 EUR`);
+  step(`wholesale invoice ${invoice.number} of ${invoice.total.amount_minor} cents, for mailboxes, shared ones and an archive`);
 }
 
 /** The files for accounting: the lines sum up to the invoice, and the ledger has it. */

@@ -8,7 +8,9 @@ pub(crate) mod store;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use db::SystemTx;
-use kernel::{Currency, DisputeId, InvoiceId, Money, PaymentId, RefundId, ResellerId, TenantId};
+use kernel::{
+    Currency, DisputeFeeId, DisputeId, InvoiceId, Money, PaymentId, RefundId, ResellerId, TenantId,
+};
 use tenancy::{Action, Caller, OfTenants, Scope, TenantTx};
 use uuid::Uuid;
 
@@ -27,22 +29,25 @@ pub enum Account {
     TaxPayable,
     /// What the issuer has been paid.
     Cash,
+    /// What the issuer's payment provider has charged it, in the currency in which it did.
+    ProviderFees,
 }
 
 impl Account {
-    /// `receivable`, `revenue`, `tax_payable` or `cash`.
+    /// `receivable`, `revenue`, `tax_payable`, `cash` or `provider_fees`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Receivable => "receivable",
             Self::Revenue => "revenue",
             Self::TaxPayable => "tax_payable",
             Self::Cash => "cash",
+            Self::ProviderFees => "provider_fees",
         }
     }
 
     /// The one with that name.
     pub(crate) fn from_name(name: &str) -> Option<Self> {
-        [Self::Receivable, Self::Revenue, Self::TaxPayable, Self::Cash]
+        [Self::Receivable, Self::Revenue, Self::TaxPayable, Self::Cash, Self::ProviderFees]
             .into_iter()
             .find(|account| account.as_str() == name)
     }
@@ -128,6 +133,10 @@ pub(crate) enum Moved {
     Dispute(DisputeId),
     /// What it gave back.
     DisputeReinstated(DisputeId),
+    /// What the provider charged the issuer for one.
+    DisputeFee(DisputeFeeId),
+    /// What the provider gave back of that.
+    DisputeFeeReturned(DisputeFeeId),
 }
 
 /// A row of the ledger, whole.
@@ -151,6 +160,10 @@ impl Movement {
             Moved::Dispute(id) => (id.uuid(), "dispute", Account::Receivable, Account::Cash),
             Moved::DisputeReinstated(id) => {
                 (id.uuid(), "dispute_reinstated", Account::Cash, Account::Receivable)
+            }
+            Moved::DisputeFee(id) => (id.uuid(), "dispute_fee", Account::ProviderFees, Account::Cash),
+            Moved::DisputeFeeReturned(id) => {
+                (id.uuid(), "dispute_fee_returned", Account::Cash, Account::ProviderFees)
             }
         };
         let leg = Leg { code, debit, credit, amount_minor: amount.amount_minor };

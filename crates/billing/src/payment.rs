@@ -4,6 +4,7 @@
 mod autopay;
 mod charge;
 mod dispute;
+mod dispute_fee;
 mod matching;
 mod provider;
 mod reconcile;

@@ -24,6 +24,7 @@ pub use agreements::AgreedTerms;
 pub(crate) use agreements::{Agreements, Beside, Entry, StoredPrice, SubscribedPrice};
 pub use cancel::cancel;
 pub(crate) use cancel::cancel_at_the_latest;
+pub use owed::without_days;
 pub(crate) use owed::{OwedLine, in_words, storage_in_words};
 pub(crate) use rate::{Cycles, RatedLine, Used};
 pub(crate) use standing::{look_ahead, take_account};

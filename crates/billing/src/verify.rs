@@ -9,8 +9,9 @@
 //!   and that held on the document's day; a credit, as what it takes back was. The tax of each group is that of its lines.
 //! - Of every document: lines = net, tax groups = tax, net + tax = total, a credit note's references = its total, and what is credited on
 //!   an invoice is at most its total.
-//! - Every document, payment, refund and dispute has exactly its transfers and every transfer what it was posted from; the balance
-//!   of each account by the transfers is the one by these, so that receivable = invoices − credit notes − payments + refunds + what disputes took.
+//! - Every document, payment, refund, dispute and fee of one has exactly its transfers and every transfer what it was posted from; the balance
+//!   of each account by the transfers is the one by these, so that receivable = invoices − credit notes − payments + refunds + what disputes took,
+//!   and cash is what came less what went and less those fees, each in its own currency.
 //!   Debits = credits by the shape of a transfer, which names both.
 //! - The same of what the operator billed each reseller and was paid by it, tenant by tenant, by the seat changes and terms that were known and
 //!   on the days on which each tenant was found to count: priced together by the tiers of the sum, and taxed.

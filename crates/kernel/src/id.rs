@@ -125,6 +125,8 @@ ids! {
     RefundId = "ref";
     /// What a customer's bank contests.
     DisputeId = "dsp";
+    /// What a provider charged an issuer for a dispute, or gave back of that.
+    DisputeFeeId = "dsf";
     /// A billing run.
     RunId = "run";
     /// A queued piece of work.

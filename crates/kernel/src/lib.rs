@@ -17,10 +17,11 @@ pub use country::Country;
 pub use env::{Clock, Env, OsRandom, Random, SystemClock};
 pub use error::{Checks, ErrorKind, FieldError};
 pub use id::{
-    AliasId, ApiKeyId, AppPasswordId, BlobId, DeliveryId, DestructionRecordId, DiscountId, DisputeId,
-    DomainId, EventId, FolderId, GroupId, Id, InvoiceId, JobId, MailboxId, MessageId, OneOffItemId,
-    OperationId, PackId, PaymentId, PriceBookId, PriceId, RefundId, RequestId, ResellerId, RunId,
-    SubscriptionId, SupportAccessId, TenantId, UserId, WebhookEndpointId, WholesaleAgreementId, WrappedKeyId,
+    AliasId, ApiKeyId, AppPasswordId, BlobId, DeliveryId, DestructionRecordId, DiscountId, DisputeFeeId,
+    DisputeId, DomainId, EventId, FolderId, GroupId, Id, InvoiceId, JobId, MailboxId, MessageId,
+    OneOffItemId, OperationId, PackId, PaymentId, PriceBookId, PriceId, RefundId, RequestId, ResellerId,
+    RunId, SubscriptionId, SupportAccessId, TenantId, UserId, WebhookEndpointId, WholesaleAgreementId,
+    WrappedKeyId,
 };
 pub use money::{Currency, Money};
 pub use page::{Cursor, Page, PageRequest};

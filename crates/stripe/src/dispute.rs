@@ -35,6 +35,19 @@ pub struct Dispute {
     pub is_withdrawn: bool,
     /// Whether it was given back to the issuer.
     pub is_reinstated: bool,
+    /// What the issuer was charged for it so far, each once.
+    pub fees: Vec<DisputeFee>,
+    /// Whether there are fees besides that cannot be read.
+    pub has_unread_fees: bool,
+}
+
+/// What the provider charged for a dispute, or gave back of that.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DisputeFee {
+    /// The provider's id of its booking.
+    pub id: String,
+    /// How much, in the currency in which it settles with the issuer; below nothing was given back.
+    pub amount: Money,
 }
 
 #[derive(Debug, Deserialize)]
@@ -53,7 +66,22 @@ struct Raw {
 /// What a dispute did to the issuer's balance: out of it is negative.
 #[derive(Debug, Deserialize)]
 struct Movement {
+    #[serde(default)]
+    id: String,
     amount: i64,
+    #[serde(default)]
+    currency: String,
+    /// Beside the amount and not in it: out of the balance is positive.
+    #[serde(default)]
+    fee: i64,
+}
+
+impl Movement {
+    /// `None` if it cannot be told from others, or its amount cannot be told.
+    fn fee(&self) -> Option<DisputeFee> {
+        let amount = from_api(self.fee, currency(&self.currency)?).ok()?;
+        (!self.id.is_empty()).then(|| DisputeFee { id: self.id.clone(), amount })
+    }
 }
 
 impl Dispute {
@@ -66,6 +94,8 @@ impl Dispute {
             "lost" => DisputeStatus::Lost,
             _ => DisputeStatus::Open,
         };
+        let charged: Vec<_> = raw.balance_transactions.iter().filter(|one| one.fee != 0).collect();
+        let fees: Vec<_> = charged.iter().filter_map(|one| one.fee()).collect();
         let moved = |is_of: fn(i64) -> bool| raw.balance_transactions.iter().any(|one| is_of(one.amount));
         Some(Self {
             id: raw.id,
@@ -79,6 +109,8 @@ impl Dispute {
             is_reinstated: kind == "charge.dispute.funds_reinstated"
                 || raw.status == "won"
                 || moved(|amount| amount > 0),
+            has_unread_fees: fees.len() < charged.len(),
+            fees,
         })
     }
 }

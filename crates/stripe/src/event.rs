@@ -145,6 +145,26 @@ mod tests {
     }
 
     #[test]
+    fn a_dispute_s_fees_are_read_in_the_currency_in_which_they_are_charged() {
+        let moved = r#"{"id":"txn_1","amount":-590,"currency":"usd","fee":1500,"net":-2090},
+            {"id":"txn_2","amount":590,"currency":"usd","fee":0,"net":590},
+            {"id":"txn_3","amount":0,"currency":"isk","fee":-500,"net":500},
+            {"id":"txn_4","amount":0,"currency":"isk","fee":-501,"net":501},
+            {"amount":0,"currency":"eur","fee":1,"net":-1}"#;
+        let object = format!(
+            r#"{{"id":"du_1","payment_intent":"pi_1","amount":500,"currency":"eur","status":"won","balance_transactions":[{moved}]}}"#
+        );
+        let Happened::Dispute(read) = event("charge.dispute.closed", &object).unwrap() else { panic!() };
+        let fees: Vec<_> = read.fees.iter().map(|fee| format!("{} {}", fee.id, fee.amount)).collect();
+        // What cannot be told from others, or not in minor units, is none that can be booked.
+        assert_eq!(
+            (fees, read.has_unread_fees),
+            (vec!["txn_1 15.00 USD".into(), "txn_3 -5 ISK".into()], true)
+        );
+        assert_eq!(read.amount, Money::new(500, "EUR".parse().unwrap()));
+    }
+
+    #[test]
     fn what_is_not_ours_need_not_make_sense_and_what_is_has_to() {
         let odd = r#"{"id":"pi_1","status":"new","amount":1,"currency":"eur","metadata":{"order":"7"}}"#;
         for object in ["{}", "[]", "7", odd] {

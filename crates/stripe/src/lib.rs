@@ -15,7 +15,7 @@ mod signature;
 
 pub use amount::AmountError;
 pub use client::{Account, Charge, Client};
-pub use dispute::{Dispute, DisputeStatus};
+pub use dispute::{Dispute, DisputeFee, DisputeStatus};
 pub use event::{EventError, Happened};
 pub use intent::{Intent, IntentStatus, Outcome, Refund, RefundOutcome, RefundStatus};
 pub use outbound::{Limits, SetupError};

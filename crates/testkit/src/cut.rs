@@ -128,7 +128,13 @@ async fn forward(
             let (message, is_asked) = message(&mut from_client, is_started).await?;
             is_started = true;
             let count = if is_asked { state.asked.fetch_add(1, Ordering::SeqCst) + 1 } else { 0 };
-            if count > 0 && count == state.at.load(Ordering::SeqCst) {
+            let at = state.at.load(Ordering::SeqCst);
+            if at > 0 && count > at {
+                // While another connection waits for the answer of the one at which it cuts, which may be a rollback that nobody waits for,
+                // nothing more is asked.
+                return std::future::pending().await;
+            }
+            if count > 0 && count == at {
                 if state.side == Side::Before {
                     state.happened.cancel();
                     return Ok(());

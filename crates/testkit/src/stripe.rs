@@ -66,6 +66,20 @@ struct State {
     intents: BTreeMap<String, Value>,
     refunds: BTreeMap<String, Value>,
     disputes: BTreeMap<String, Value>,
+    /// What each dispute from now on costs, in which currency, and whether that is given back to who wins.
+    dispute_fee: Option<(i64, String, bool)>,
+}
+
+impl State {
+    /// A booking of a dispute's: what it moves, and what is charged (1) or given back (-1) beside.
+    fn booking(&self, id: String, amount: i64, currency: &Value, sign: i64) -> Value {
+        let (fee, currency) = match &self.dispute_fee {
+            Some((fee, currency, is_returned)) if sign > 0 || *is_returned => (sign * fee, json!(currency)),
+            _ => (0, currency.clone()),
+        };
+        json!({"id": id, "object": "balance_transaction", "type": "adjustment", "amount": amount, "currency": currency, "fee": fee,
+            "net": amount - fee})
+    }
 }
 
 /// The provider; it ends with the test. Its only good key is `sk_test_good`.
@@ -123,7 +137,12 @@ impl FakeStripe {
         lock(&self.state).heard.clone()
     }
 
-    /// What it has been paid, over all payments that succeeded, less what it paid back, in its own units.
+    /// What it charges for each dispute from now on, and whether it gives that back to who wins.
+    pub fn charge_disputes(&self, fee: i64, currency: &str, is_returned: bool) {
+        lock(&self.state).dispute_fee = Some((fee, currency.into(), is_returned));
+    }
+
+    /// What it has been paid, over all payments that succeeded, less what it paid back, in its own units, without fees.
     pub fn balance(&self) -> i64 {
         let state = lock(&self.state);
         let sum = |rows: &BTreeMap<String, Value>, field: &str| {
@@ -172,9 +191,10 @@ impl FakeStripe {
     pub fn dispute(&self, intent: &str, amount: i64) -> Value {
         let mut state = lock(&self.state);
         let id = format!("du_{}", state.disputes.len() + 1);
+        let currency = state.intents.get(intent).map_or(Value::Null, |intent| intent["currency"].clone());
+        let booking = state.booking(format!("txn_{id}_out"), -amount, &currency, 1);
         let dispute = json!({"id": id, "object": "dispute", "payment_intent": intent, "status": "needs_response", "reason": "fraudulent",
-            "currency": state.intents.get(intent).map(|intent| intent["currency"].clone()), "amount": amount,
-            "balance_transactions": [{"amount": -amount}]});
+            "currency": currency, "amount": amount, "balance_transactions": [booking]});
         state.disputes.insert(id, dispute.clone());
         dispute
     }
@@ -182,13 +202,15 @@ impl FakeStripe {
     /// How a dispute ends, `won` or `lost`: as events show it then.
     pub fn decide(&self, dispute: &str, status: &str) -> Value {
         let mut state = lock(&self.state);
-        let Some(dispute) = state.disputes.get_mut(dispute) else { return Value::Null };
-        dispute["status"] = json!(status);
+        let Some(mut decided) = state.disputes.get(dispute).cloned() else { return Value::Null };
+        decided["status"] = json!(status);
         if status == "won" {
-            let amount = dispute["amount"].as_i64().unwrap_or_default();
-            dispute["balance_transactions"] = json!([{"amount": -amount}, {"amount": amount}]);
+            let amount = decided["amount"].as_i64().unwrap_or_default();
+            let back = state.booking(format!("txn_{dispute}_in"), amount, &decided["currency"], -1);
+            decided["balance_transactions"] = json!([decided["balance_transactions"][0], back]);
         }
-        dispute.clone()
+        state.disputes.insert(dispute.to_owned(), decided.clone());
+        decided
     }
 
     /// What becomes of a payment later, such as `succeeded`.

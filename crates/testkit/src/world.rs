@@ -1,6 +1,6 @@
 //! A small installation in a fresh database, made through tenancy's own functions. Whatever fails in making it panics.
 
-use kernel::RequestId;
+use kernel::{RequestId, ResellerId};
 use secrecy::{ExposeSecret as _, SecretString};
 use tenancy::api_key;
 use tenancy::auth::Auth;
@@ -84,12 +84,17 @@ pub fn operator(test_db: &TestDb) -> Caller {
 
 /// A reseller without caps.
 pub async fn reseller(operator: &Caller, name: &str) -> Reseller {
-    let new = NewReseller {
-        name: name.into(),
-        parent_id: None,
-        caps: Default::default(),
-        branding: Default::default(),
-    };
+    reseller_of(operator, None, name).await
+}
+
+/// A reseller without caps, below another.
+pub async fn reseller_below(operator: &Caller, above: &Reseller, name: &str) -> Reseller {
+    reseller_of(operator, Some(above.id), name).await
+}
+
+async fn reseller_of(operator: &Caller, parent_id: Option<ResellerId>, name: &str) -> Reseller {
+    let new =
+        NewReseller { name: name.into(), parent_id, caps: Default::default(), branding: Default::default() };
     done("a reseller", reseller::create(operator, new).await)
 }
 

@@ -93,7 +93,7 @@ async fn lines(
 /// Export the ledger
 ///
 /// As the export of invoices, with a row for each transfer that counts for these days: the account that it debits, the one that it
-/// credits, the amount, and the document, payment, refund or dispute that it posts.
+/// credits, the amount, and the document, payment, refund, dispute or fee of one that it posts.
 #[utoipa::path(get, path = "/v1/resellers/{reseller_id}/exports/ledger", tag = "Exports", operation_id = "export_ledger",
     params(ResellerPath, ExportQuery),
     responses((status = 200, description = "The file.", content((String = "text/csv"), (String = "application/jsonl")))),

@@ -4,6 +4,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use billing::invoice::{self, Found, Invoice};
 use billing::rating::{self, TaxCategory};
+use billing::subscription::without_days;
 use billing::wholesale::invoice::{WholesaleInvoice, WholesaleLine};
 use chrono::NaiveDate;
 use kernel::Currency;
@@ -102,7 +103,7 @@ impl<Id> Said<Id> {
 fn retail(of: Invoice, corrects: Vec<Corrected>, look: invoice::Look) -> Result<Document, Problem> {
     let line = |of: &invoice::InvoiceLine| {
         Ok(Line {
-            description: of.description.clone(),
+            description: without_days(&of.description, of.period).to_owned(),
             period: Some(Period { from: of.period.start(), until: of.period.end() }),
             quantity: of.quantity.into(),
             unit_price: of.unit_price.map(|price| decimal(&price.to_string())).transpose()?,
@@ -134,7 +135,7 @@ fn wholesale(
     let line = |line: &WholesaleLine| {
         let tenant = line.tenant.as_ref().map(|tenant| format!("{}: ", tenant.name)).unwrap_or_default();
         Ok(Line {
-            description: format!("{tenant}{}", line.description),
+            description: format!("{tenant}{}", without_days(&line.description, line.period)),
             period: Some(Period { from: line.period.start(), until: line.period.end() }),
             quantity: line.quantity.into(),
             unit_price: line.unit_price.map(|price| decimal(&price.to_string())).transpose()?,

@@ -2,6 +2,8 @@
 
 use axum::http::Method;
 use serde_json::{Value, json};
+use tenancy::storage_sample;
+use tenancy::user::{self, Fate, Leaving};
 
 use crate::billing::{agreement, customer, issuer, prices, sold_wholesale};
 use crate::support::{App, text};
@@ -140,6 +142,114 @@ async fn a_wholesale_invoice_is_taxed_by_both_profiles_and_is_an_invoice_in_ever
     let page = String::from_utf8(form("text/html").await).unwrap();
     assert!(page.contains("Markt 2") && page.contains("38.00"), "{page}");
     assert!(form("application/pdf").await.starts_with(b"%PDF"));
+}
+
+/// What the operator sells, at which prices.
+fn all_items() -> Value {
+    let of = |item: &str, unit_price: &str| json!({"item": item, "interval": "month", "model": "flat", "unit_price": unit_price, "currency": "EUR"});
+    let mut all = json!([
+        of("mailbox", "4.50"),
+        of("shared_mailbox", "0"),
+        of("archive", "0.31"),
+        of("storage", "0.10")
+    ]);
+    for counted in [0, 1, 2] {
+        all[counted]["removal_policy"] = json!("credit_to_balance");
+    }
+    let shared = all[1].as_object_mut().unwrap();
+    shared.remove("unit_price");
+    shared.insert("model".into(), json!("graduated"));
+    let tiers = json!([{"up_to": 3, "unit_price": "3.10"}, {"up_to": null, "unit_price": "1.55"}]);
+    shared.insert("tiers".into(), tiers);
+    all[3]["included_bytes"] = json!(1_i64 << 30);
+    all
+}
+
+/// Two users, one who leaves behind 50 GiB, and two shared mailboxes.
+async fn uses_everything(app: &App, token: &str, tenant: &str, domain: &str) {
+    for local in ["ada", "ben", "leaves"] {
+        let (user, _) = app.user(token, tenant, json!({"address": format!("{local}@{domain}")})).await;
+        if local == "leaves" {
+            let id = tenant.trim_start_matches("/v1/tenants/").parse().unwrap();
+            let ctx = testkit::world::operator(&app.db).enter(id).await.unwrap();
+            let leaving = Leaving { mailbox: Fate::Archive, release_seat: true };
+            user::offboard(&ctx, text(&user["id"]).parse().unwrap(), None, leaving).await.unwrap();
+            let mut tx = ctx.begin().await.unwrap();
+            let stored = "update mailboxes set used_bytes = 53687091200 where kind = 'archive'";
+            sqlx::query(stored).execute(tx.conn()).await.unwrap();
+            tx.commit().await.unwrap();
+        }
+    }
+    for local in ["info", "sales"] {
+        let body = json!({"kind": "shared", "display_name": local, "address": format!("{local}@{domain}")});
+        app.post(token, &format!("{tenant}/mailboxes"), body).await.expect(201);
+    }
+    storage_sample::record(&app.db.db()).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_invoice_of_everything_that_is_sold_is_one_in_every_form() {
+    let app = App::new().await;
+    let (reseller, north) = app.reseller("North").await;
+    let path = format!("/v1/resellers/{reseller}");
+    let mut operator = issuer();
+    operator["charges_tax"] = json!(true);
+    operator["iban"] = json!("DE89370400440532013000");
+    app.put(&app.operator, "/v1/operator/billing-profile", operator).await.expect(200);
+    let rate = json!({"country": "DE", "rate": "19", "valid_from": "2007-01-01"});
+    app.post(&app.operator, "/v1/operator/tax-rates", rate).await.expect(201);
+    app.put(&app.operator, &format!("{path}/wholesale-profile"), customer()).await.expect(200);
+    let book = app.post(&app.operator, "/v1/price-books", json!({"prices": all_items()})).await.expect(201);
+    let mut agreed = agreement(&text(&book["id"]));
+    agreed["seats_committed"] = json!(10);
+    app.put(&app.operator, &format!("{path}/wholesale-agreement"), agreed).await.expect(200);
+    let long = "Gesellschaft für angewandte Postwirtschaft mbH & Co. KG";
+    for (name, domain) in [("Bakery Ltd", "one.example"), (long, "two.example")] {
+        let tenant = app.tenant(&north, domain, json!({"name": name})).await;
+        app.db.clock().advance(chrono::TimeDelta::days(1));
+        uses_everything(&app, &north, &tenant, domain).await;
+    }
+    app.db.clock().advance(chrono::TimeDelta::days(40));
+    billing::run::run(&app.db.db(), "2026-04-02".parse().unwrap(), None).await.unwrap();
+    let found = app.get(&north, &format!("{path}/invoices")).await.expect(200)["data"][1].clone();
+    let lines = found["lines"].as_array().unwrap();
+    // Those of each tenant for the month to come and for the days of the last; storage is in arrears.
+    for (item, count) in [("mailbox", 4), ("shared_mailbox", 4), ("archive", 4), ("storage", 2)] {
+        let of_item = lines.iter().filter(|line| line["item"] == item && line["tenant"] != json!(null));
+        assert_eq!(of_item.count(), count, "{item}: {found:#}");
+    }
+    let document = format!("/v1/invoices/{}", text(&found["id"]));
+    let form = async |media_type: &str| {
+        let answer = app.call(Method::GET, &document).token(&north).header("accept", media_type).send().await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        answer.body.to_vec()
+    };
+    // Days stand in words beside each line, and are not said twice.
+    let page = String::from_utf8(form("text/html").await).unwrap();
+    assert!(page.contains("shared mailboxes added<") && page.contains("3 March to 1 April 2026"), "{page}");
+    assert!(!page.contains("2026-0"), "{page}");
+    let xml = String::from_utf8(form("application/xml").await).unwrap();
+    assert!(
+        xml.contains("<cbc:Name>Bakery Ltd: storage beyond what is included, 42.696 GiB on average<"),
+        "{xml}"
+    );
+    let amounts = |element: &str| -> Vec<i64> {
+        let opening = format!("<cbc:{element} currencyID=\"EUR\">");
+        let parts = xml.split(&opening).skip(1);
+        parts.map(|rest| rest.split('<').next().unwrap().replace('.', "").parse().unwrap()).collect()
+    };
+    // Each line, and their sum (BR-CO-10).
+    let mut of_lines = amounts("LineExtensionAmount");
+    let total = of_lines.remove(0);
+    assert_eq!((of_lines.iter().sum::<i64>(), of_lines.len()), (total, lines.len()));
+    assert_eq!(json!(total), found["net"]["amount_minor"]);
+    assert_eq!(json!(amounts("PayableAmount")[0]), found["total"]["amount_minor"]);
+    let pdf = form("application/pdf").await;
+    assert!(pdf.starts_with(b"%PDF"));
+    if let Ok(file) = std::env::var("PILLARBOX_PDF") {
+        std::fs::write(&file, &pdf).unwrap();
+        std::fs::write(format!("{file}.xml"), &xml).unwrap();
+    }
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, NaiveDate, Utc};
 use db::SystemTx;
-use kernel::{Currency, DisputeId, InvoiceId, Money, PaymentId, RefundId};
+use kernel::{Currency, DisputeFeeId, DisputeId, InvoiceId, Money, PaymentId, RefundId};
 use uuid::Uuid;
 
 use super::document::customer;
@@ -54,6 +54,7 @@ fn reference(code: &str, id: Uuid) -> Result<Cell, Error> {
         "payment" => Ok(Cell::of(PaymentId::from_uuid(id))),
         "refund" | "refund_returned" => Ok(Cell::of(RefundId::from_uuid(id))),
         "dispute" | "dispute_reinstated" => Ok(Cell::of(DisputeId::from_uuid(id))),
+        "dispute_fee" | "dispute_fee_returned" => Ok(Cell::of(DisputeFeeId::from_uuid(id))),
         _ => Err(Error::Stored("transfer code")),
     }
 }

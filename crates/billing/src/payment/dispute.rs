@@ -8,7 +8,7 @@ use kernel::{DisputeId, Money, PaymentId, TenantId};
 use serde_json::json;
 use tenancy::{Caller, Ctx, TenantTx, event};
 
-use super::{Payment, PaymentStatus, Refund, RefundStatus, store, tell_again};
+use super::{Payment, PaymentStatus, Refund, RefundStatus, dispute_fee, store, tell_again};
 use crate::ledger::{self, Moved, Movement};
 use crate::rating::local_day;
 use crate::{Error, dunning};
@@ -80,6 +80,7 @@ pub(super) async fn told(
     if payment.status != PaymentStatus::Succeeded {
         return Err(tell_again());
     }
+    dispute_fee::note(&mut tx, &ctx, &payment, &told).await?;
     let (dispute, is_over) = match store::dispute(&mut tx, id, &told.id).await? {
         Some(found) => found,
         None => {
@@ -92,6 +93,8 @@ pub(super) async fn told(
             }
             let Some(dispute) = opened(&ctx, &payment, &told) else {
                 tracing::error!(payment.id = %id, "a provider tells of a dispute that is about no money that makes sense");
+                // Its fee was charged all the same.
+                tx.commit().await?;
                 return Ok(());
             };
             store::insert_dispute(&mut tx, id, &dispute, &told.id).await?;

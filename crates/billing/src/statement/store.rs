@@ -92,7 +92,7 @@ pub(super) async fn movements(
            from (
              select reference, regexp_replace(code, '_(net|tax)$', '') as kind, currency, effective_on, min(posted_at) as posted_at,
                sum(case debit_account when 'receivable' then amount_minor else -amount_minor end)::bigint as amount_minor
-             from transfers where tenant_id = $1 and issuer_id = $2 and effective_on < $3
+             from transfers where tenant_id = $1 and issuer_id = $2 and effective_on < $3 and 'receivable' in (debit_account, credit_account)
              group by reference, kind, currency, effective_on) m
            left join invoices i on i.tenant_id = $1 and i.id = m.reference
            left join refunds f on f.tenant_id = $1 and f.id = m.reference

@@ -175,6 +175,12 @@ pub(crate) fn in_words(days: Span) -> String {
     format!("{} to {}", days.start(), days.end().pred_opt().unwrap_or(days.end()))
 }
 
+/// What the line of a document is for, without its days, which end what it says: paper shows these in words of their own.
+pub fn without_days(description: &str, period: Span) -> &str {
+    let of = description.strip_suffix(&in_words(period)).and_then(|before| before.strip_suffix(", "));
+    of.unwrap_or(description)
+}
+
 /// The first day of some that is charged: one who is suspended, or gone, is not charged for setting up before.
 fn first_charged(timeline: &Timeline, from: NaiveDate, until: NaiveDate) -> Result<Option<NaiveDate>, Error> {
     for day in from.iter_days().take_while(|day| *day <= until) {

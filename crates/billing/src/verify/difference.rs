@@ -3,7 +3,10 @@
 use std::fmt;
 
 use chrono::NaiveDate;
-use kernel::{DisputeId, InvoiceId, Money, OneOffItemId, PaymentId, PriceId, RefundId, ResellerId, TenantId};
+use kernel::{
+    DisputeFeeId, DisputeId, InvoiceId, Money, OneOffItemId, PaymentId, PriceId, RefundId, ResellerId,
+    TenantId,
+};
 
 use crate::invoice::InvoiceLineKind;
 use crate::ledger::Account;
@@ -227,6 +230,8 @@ pub enum Posted {
     Refund(RefundId),
     /// What a dispute took, or gave back.
     Dispute(DisputeId),
+    /// What the provider charged for a dispute, or gave back of that.
+    DisputeFee(DisputeFeeId),
 }
 
 impl fmt::Display for Posted {
@@ -236,6 +241,7 @@ impl fmt::Display for Posted {
             Self::Payment(id) => fmt::Display::fmt(id, f),
             Self::Refund(id) => fmt::Display::fmt(id, f),
             Self::Dispute(id) => fmt::Display::fmt(id, f),
+            Self::DisputeFee(id) => fmt::Display::fmt(id, f),
         }
     }
 }

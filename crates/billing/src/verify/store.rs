@@ -2,7 +2,7 @@
 
 use chrono_tz::Tz;
 use db::{SystemRead, SystemTx};
-use kernel::{DisputeId, InvoiceId, Money, PaymentId, RefundId, ResellerId, TenantId};
+use kernel::{DisputeFeeId, DisputeId, InvoiceId, Money, PaymentId, RefundId, ResellerId, TenantId};
 use tenancy::TenantTx;
 use uuid::Uuid;
 
@@ -122,7 +122,14 @@ pub(super) async fn transfer_faults(tx: &mut TenantTx) -> Result<Vec<Difference>
              cross join lateral (values ('dispute', 'receivable', 'cash', d.withdrawn_on, d.withdrawn_at),
                ('dispute_reinstated', 'cash', 'receivable', d.reinstated_on, d.reinstated_at))
                leg (code, debit_account, credit_account, effective_on, posted_at)
-             where d.tenant_id = $1 and leg.effective_on is not null),
+             where d.tenant_id = $1 and leg.effective_on is not null
+             union all
+             select f.id, case when f.amount_minor > 0 then 'dispute_fee' else 'dispute_fee_returned' end, p.issuer_id,
+               case when f.amount_minor > 0 then 'provider_fees' else 'cash' end,
+               case when f.amount_minor > 0 then 'cash' else 'provider_fees' end,
+               f.currency, abs(f.amount_minor), f.charged_on, f.created_at
+             from dispute_fees f join payments p on p.tenant_id = f.tenant_id and p.id = f.payment_id
+             where f.tenant_id = $1),
            posted as (
              select reference, code, issuer_id, debit_account, credit_account, currency, amount_minor, effective_on, posted_at
              from transfers where tenant_id = $1)
@@ -152,6 +159,7 @@ pub(super) fn fault(reference: Uuid, code: String, is_missing: bool, is_unfounde
     let posted = match code.as_str() {
         "payment" => Posted::Payment(PaymentId::from_uuid(reference)),
         "dispute" | "dispute_reinstated" => Posted::Dispute(DisputeId::from_uuid(reference)),
+        "dispute_fee" | "dispute_fee_returned" => Posted::DisputeFee(DisputeFeeId::from_uuid(reference)),
         "refund" | "refund_returned" => Posted::Refund(RefundId::from_uuid(reference)),
         _ => Posted::Document(InvoiceId::from_uuid(reference)),
     };
@@ -209,7 +217,12 @@ pub(super) async fn balances_apart(tx: &mut TenantTx) -> Result<Vec<Difference>,
              select p.issuer_id, side.account, p.currency, side.sign * d.amount_minor
              from disputes d join payments p on p.tenant_id = d.tenant_id and p.id = d.payment_id
              cross join lateral (values ('receivable', 1), ('cash', -1)) side (account, sign)
-             where d.tenant_id = $1 and d.withdrawn_on is not null and d.reinstated_on is null),
+             where d.tenant_id = $1 and d.withdrawn_on is not null and d.reinstated_on is null
+             union all
+             select p.issuer_id, side.account, f.currency, side.sign * f.amount_minor
+             from dispute_fees f join payments p on p.tenant_id = f.tenant_id and p.id = f.payment_id
+             cross join lateral (values ('provider_fees', 1), ('cash', -1)) side (account, sign)
+             where f.tenant_id = $1),
            documents as (
              select issuer_id, account, currency, sum(amount_minor)::bigint as amount_minor from entry group by 1, 2, 3)
            select issuer_id as "issuer_id!", account as "account!", currency as "currency!",

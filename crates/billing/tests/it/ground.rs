@@ -27,6 +27,16 @@ pub(crate) fn check<S: Strategy>(
     cases: &S,
     play: impl AsyncFn(World, S::Value),
 ) {
+    check_shared_by(SHARED_BY, (name, by_default), cases, play);
+}
+
+/// As [`check`], of cases so many of which share a database: few, where each looks at all that others left.
+pub(crate) fn check_shared_by<S: Strategy>(
+    shared_by: u32,
+    (name, by_default): (&'static str, u32),
+    cases: &S,
+    play: impl AsyncFn(World, S::Value),
+) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let ground = Ground { database: RefCell::new(None), runtime };
     let count = RefCell::new(0_u32);
@@ -40,7 +50,7 @@ pub(crate) fn check<S: Strategy>(
     let mut runner = TestRunner::new(config);
     let checked = runner.run(cases, |case| {
         let nth = count.replace_with(|nth| *nth + 1);
-        let used = ground.database.take().filter(|_| !nth.is_multiple_of(SHARED_BY));
+        let used = ground.database.take().filter(|_| !nth.is_multiple_of(shared_by));
         let database = ground.runtime.block_on(async {
             let database = match used {
                 Some(database) => database,

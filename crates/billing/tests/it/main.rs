@@ -40,7 +40,7 @@ use billing::rating::RemovalPolicy;
 use billing::run::RunSummary;
 use billing::subscription::{PutSubscription, Subscription, put};
 use chrono::NaiveDate;
-use kernel::{PageRequest, TenantId};
+use kernel::{Money, PageRequest, TenantId};
 use secrecy::ExposeSecret as _;
 use tenancy::api_key::{self, NewApiKey};
 use tenancy::auth::Auth;
@@ -77,9 +77,14 @@ fn price(interval: &str, unit_price: &str, policy: RemovalPolicy) -> NewPrice {
     }
 }
 
-/// 12.50 a month, 120.00 a year.
+/// 12.50 a month, 120.00 a year; to a tenant of another currency as many of its minor units.
 async fn book(world: &World, policy: RemovalPolicy) -> PriceBook {
-    let prices = vec![price("month", "12.50", policy), price("year", "120", policy)];
+    let currency = world.tenant.currency;
+    let of = |interval, minor| {
+        let unit_price = Money::new(minor, currency).decimal();
+        NewPrice { currency: currency.code().into(), ..price(interval, &unit_price, policy) }
+    };
+    let prices = vec![of("month", 1250), of("year", 12_000)];
     publish(&world.operator, Some(world.reseller.id), prices).await.unwrap()
 }
 

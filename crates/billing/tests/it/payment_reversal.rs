@@ -1,5 +1,7 @@
 //! What the provider does by itself: refunds by hand, disputes, refunds that come back; twice, late and in any order.
 
+mod fee;
+
 use billing::ledger::Account;
 use billing::payment::{self, DisputeStatus, PaymentStatus, RefundStatus, autopay};
 use billing::payment_method::{self, PutPaymentMethod};
@@ -96,19 +98,32 @@ async fn what_may_be_of_a_payment_that_is_being_found_out_is_to_be_told_again() 
     scene.assert_cash(1000).await;
 }
 
-/// A dispute's events as they are told, of one that ends so.
-fn events(scene: &Scene, end: &str) -> Vec<String> {
-    let opened = scene.fake.dispute("pi_1", 2000);
-    let id = opened["id"].as_str().unwrap().to_owned();
+/// A dispute's events as they are told, of one about so much that ends so, or is open still.
+fn events(scene: &Scene, amount: i64, end: Option<&str>) -> Vec<String> {
+    let opened = scene.fake.dispute("pi_1", amount);
     let mut early = opened.clone();
     early["balance_transactions"] = json!([]);
-    let closed = scene.fake.decide(&id, end);
-    let mut all: Vec<(&str, &Value)> =
-        vec![("created", &early), ("funds_withdrawn", &opened), ("closed", &closed)];
-    if end == "won" {
-        all.push(("funds_reinstated", &closed));
+    let mut all = vec![("created", early), ("funds_withdrawn", opened.clone())];
+    if let Some(end) = end {
+        let closed = scene.fake.decide(opened["id"].as_str().unwrap(), end);
+        all.push(("closed", closed.clone()));
+        if end == "won" {
+            all.push(("funds_reinstated", closed));
+        }
     }
     all.iter().map(|(kind, object)| event("evt_1", &format!("charge.dispute.{kind}"), object)).collect()
+}
+
+/// Tells all of them twice, in another order at each of four turns.
+async fn tell_in_turn(scene: &Scene, mut bodies: Vec<String>, turn: usize) {
+    let many = bodies.len();
+    bodies.rotate_left(turn % many);
+    if turn == 3 {
+        bodies.reverse();
+    }
+    for body in bodies.iter().chain(&bodies) {
+        scene.tell(body).await.unwrap();
+    }
 }
 
 #[tokio::test]
@@ -117,15 +132,7 @@ async fn a_dispute_takes_and_gives_back_once_in_whatever_order_it_is_told() {
         for turn in 0..4 {
             let scene = Scene::new().await;
             let one = scene.pay().await.unwrap();
-            let mut bodies = events(&scene, end);
-            let many = bodies.len();
-            bodies.rotate_left(turn % many);
-            if turn == 3 {
-                bodies.reverse();
-            }
-            for body in bodies.iter().chain(&bodies) {
-                scene.tell(body).await.unwrap();
-            }
+            tell_in_turn(&scene, events(&scene, 2000, Some(end)), turn).await;
             let shown = payment::get(&scene.world.operator, one.id).await.unwrap().disputes;
             assert_eq!(
                 (shown.len(), shown[0].status, shown[0].amount),
@@ -239,7 +246,7 @@ async fn a_refund_that_failed_here_is_made_when_the_provider_says_so() {
 async fn what_a_dispute_did_cannot_be_changed() {
     let scene = Scene::new().await;
     scene.pay().await.unwrap();
-    for body in events(&scene, "lost") {
+    for body in events(&scene, 2000, Some("lost")) {
         scene.tell(&body).await.unwrap();
     }
     for (statement, why) in [

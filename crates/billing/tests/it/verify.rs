@@ -252,6 +252,7 @@ pub(crate) async fn owner(world: &World) -> PgPool {
         "tenants",
         "payments",
         "refunds",
+        "dispute_fees",
         "unbilled_documents",
         "one_off_items",
         "subscription_discounts",

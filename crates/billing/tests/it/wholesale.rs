@@ -2,7 +2,7 @@
 
 pub(super) mod items;
 mod payment;
-mod tax;
+pub(super) mod tax;
 mod tiers;
 mod verify;
 
@@ -46,13 +46,7 @@ pub(super) async fn agree(world: &World, reseller: &Reseller, new: PutAgreement)
 
 /// A reseller below the world's.
 pub(super) async fn below(world: &World) -> Reseller {
-    let new = tenancy::reseller::NewReseller {
-        name: "Below".into(),
-        parent_id: Some(world.reseller.id),
-        caps: Default::default(),
-        branding: Default::default(),
-    };
-    tenancy::reseller::create(&world.operator, new).await.unwrap()
+    world::reseller_below(&world.operator, &world.reseller, "Below").await
 }
 
 pub(super) async fn tenant_of(world: &World, reseller: &Reseller, name: &str, users: u32) -> Ctx {

@@ -236,13 +236,7 @@ async fn a_tenant_takes_what_it_counts_for_to_another_reseller_or_stays() {
 async fn caps_on_tenants_and_domains_hold_at_every_level_above() {
     let world = World::new().await;
     let top = world.operator.enter_reseller(world.reseller.id).await.unwrap();
-    let below = reseller::NewReseller {
-        name: "Below".into(),
-        parent_id: Some(world.reseller.id),
-        caps: Default::default(),
-        branding: Default::default(),
-    };
-    let below = reseller::create(&world.operator, below).await.unwrap();
+    let below = world::reseller_below(&world.operator, &world.reseller, "Below").await;
     let caps = CapsChange { tenants: Some(Some(2)), domains: Some(Some(2)), ..Default::default() };
     reseller::update(&top, None, ResellerChange { caps, ..Default::default() }).await.unwrap();
     let second = world::tenant(&world.operator, &below, "Second").await;

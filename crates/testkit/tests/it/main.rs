@@ -1,4 +1,5 @@
 //! What other crates' tests rely on.
 
+mod cut;
 mod test_db;
 mod world;

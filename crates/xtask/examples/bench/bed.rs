@@ -1,5 +1,6 @@
 //! What every group stands on: a server with its embedded defaults, a tenant on it, and its Postgres, joined.
 
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::Duration;
@@ -34,7 +35,7 @@ pub(crate) struct Place {
     pub(crate) reseller_id: ResellerId,
     pub(crate) tenant_id: TenantId,
     pub(crate) key_id: ApiKeyId,
-    secret: String,
+    pub(crate) secret: String,
 }
 
 impl Bed {
@@ -84,6 +85,11 @@ impl Bed {
     /// A client with the reseller's key and connections of its own: one, if it makes one call after the other.
     pub(crate) fn http(&self) -> Result<Http> {
         Ok(self.stranger()?.with_token(&self.place.secret))
+    }
+
+    /// Where the REST API is.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.server.listening().http
     }
 
     /// The same without a credential.

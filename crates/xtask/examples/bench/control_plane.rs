@@ -6,6 +6,7 @@ mod load;
 pub(crate) mod read;
 pub(crate) mod sign_in;
 mod statements;
+mod wire;
 
 use std::time::Duration;
 
@@ -26,7 +27,7 @@ const WARM_UP: Duration = Duration::from_secs(2);
 /// An operation by REST and the same by pgbench.
 struct Comparison<'a> {
     name: &'a str,
-    /// What one run of a script counts for.
+    /// What one call, and one run of a script, counts for.
     per_run: f64,
     /// The operation's own transaction, as a script.
     own: Script,
@@ -39,14 +40,14 @@ struct Comparison<'a> {
 }
 
 impl Comparison<'_> {
-    /// Lets the REST API, by `call`, and both scripts take turns.
-    async fn measure<C: load::Call>(&self, bed: &Bed, call: C) -> Result<()> {
+    /// Lets the REST API, by what `call` makes, and both scripts take turns.
+    async fn measure(&self, bed: &Bed, call: impl Fn() -> load::Call + Clone + Send + 'static) -> Result<()> {
         let pgbench = bed.pgbench()?;
-        load::per_second(bed, &call, WARM_UP).await?;
+        load::per_second(bed, call.clone(), WARM_UP).await?;
         let (mut ours, mut own, mut whole) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..ROUNDS {
             bed.settle().await?;
-            ours.push(load::per_second(bed, &call, TURN).await?);
+            ours.push(load::per_second(bed, call.clone(), TURN).await? * self.per_run);
             bed.settle().await?;
             whole.push(self.script(bed, &pgbench, &self.whole).await?);
             bed.settle().await?;

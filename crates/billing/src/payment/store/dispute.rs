@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use crate::Error;
 use crate::payment::dispute::{Dispute, DisputeStatus};
+use crate::payment::dispute_fee::DisputeFee;
 
 struct Row {
     id: Uuid,
@@ -140,6 +141,33 @@ pub(in crate::payment) async fn put_dispute(
     .execute(tx.conn())
     .await?;
     Ok(())
+}
+
+/// Writes a fee by the provider's ids of its dispute and of its booking; whether that was news.
+pub(in crate::payment) async fn insert_dispute_fee(
+    tx: &mut TenantTx,
+    payment: PaymentId,
+    fee: &DisputeFee,
+    (dispute, booking): (&str, &str),
+) -> Result<bool, db::Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let written = sqlx::query!(
+        "insert into dispute_fees (tenant_id, id, payment_id, dispute_reference, provider_reference, currency, amount_minor,
+           charged_on, created_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9) on conflict on constraint dispute_fees_once do nothing",
+        tenant_id,
+        fee.id.uuid(),
+        payment.uuid(),
+        dispute,
+        booking,
+        fee.amount.currency.code(),
+        fee.amount.amount_minor,
+        fee.charged_on,
+        fee.created_at,
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(written.rows_affected() == 1)
 }
 
 /// The tenant and our id of an issuer's charge, by the provider's id of it.

@@ -14,7 +14,7 @@ use db::Db;
 use kernel::{InvoiceId, ResellerId};
 use proptest::prelude::*;
 use sqlx::{Connection as _, PgConnection};
-use tenancy::reseller::{self, NewReseller, Reseller};
+use tenancy::reseller::Reseller;
 use testkit::{Cut, Side, World, world};
 
 use super::foreseen::begins;
@@ -23,13 +23,20 @@ use crate::{date, invoices, shown, verify};
 
 /// How what is due is billed.
 #[derive(Debug, Clone)]
-struct Way {
+pub(super) struct Way {
     accounts: NonZeroU32,
     workers: u32,
     /// Runs before that are killed at so many statements, on either side of them.
     kills: Vec<(u64, bool)>,
     /// Whether no batch of several accounts succeeds.
     one_by_one: bool,
+}
+
+impl Way {
+    /// All at once, and nobody else.
+    pub(super) fn plain() -> Self {
+        Self { accounts: NonZeroU32::MAX, workers: 1, kills: Vec::new(), one_by_one: false }
+    }
 }
 
 /// Some time, and what is changed at its end, by whom.
@@ -48,7 +55,7 @@ pub(super) struct Story {
     rounds: Vec<Round>,
 }
 
-fn ways() -> impl Strategy<Value = Way> {
+pub(super) fn ways() -> impl Strategy<Value = Way> {
     let accounts = prop::sample::select([1, 2, 3, 500].map(|n| NonZeroU32::new(n).unwrap()).to_vec());
     let kills =
         prop_oneof![1 => Just(Vec::new()), 2 => prop::collection::vec((1_u64..120, any::<bool>()), 1..4)];
@@ -115,13 +122,7 @@ impl Twin {
             ctx: world.ctx.clone(),
         };
         let above = world::reseller(&world.operator, "Above").await;
-        let new = NewReseller {
-            name: "Below".into(),
-            parent_id: Some(above.id),
-            caps: Default::default(),
-            branding: Default::default(),
-        };
-        let below = reseller::create(&world.operator, new).await.unwrap();
+        let below = world::reseller_below(&world.operator, &above, "Below").await;
         let issuers = [of(above), of(below)];
         let mut players = Vec::new();
         for (is_below, account) in accounts {
@@ -211,7 +212,7 @@ pub(crate) async fn set_one_by_one(world: &World, is_on: bool) {
 }
 
 /// Bills all that is due of everybody, that way.
-async fn bill(world: &World, way: &Way) -> RunSummary {
+pub(super) async fn bill(world: &World, way: &Way) -> RunSummary {
     // Everybody's own present day comes before that.
     let as_of = (world.operator.db().env().now() + TimeDelta::days(2)).date_naive();
     if way.one_by_one {
@@ -281,8 +282,7 @@ pub(super) async fn is_that_of_clean_runs(world: World, story: Story) -> Vec<Vec
     }
     // A run over the same day adds nothing.
     let told = rough.told().await;
-    let again = Way { accounts: NonZeroU32::MAX, workers: 1, kills: Vec::new(), one_by_one: false };
-    assert_eq!(bill(&world, &again).await.accounts_billed, 0);
+    assert_eq!(bill(&world, &Way::plain()).await.accounts_billed, 0);
     assert_eq!(rough.told().await, told);
     told.0
 }

@@ -6,13 +6,14 @@ use billing::profile::{
 };
 use billing::tax_rate::{self, NewTaxRate};
 use billing::vat_id::{NoRegister, Registration, register_at};
+use billing::verify::{Difference, Finding, verify};
 use billing::wholesale::profile;
 use testkit::vies::{FakeVies, Fault};
 
 use super::*;
 use crate::tax::customer;
 
-pub(super) fn issuer() -> PutIssuer {
+pub(crate) fn issuer() -> PutIssuer {
     let address = NewAddress {
         street: "Kai 9".into(),
         city: "Hamburg".into(),
@@ -35,12 +36,12 @@ pub(super) async fn taxing(world: &World) {
     rate(world, "19", "2007-01-01").await;
 }
 
-pub(super) async fn rate(world: &World, rate: &str, valid_from: &str) {
+pub(crate) async fn rate(world: &World, rate: &str, valid_from: &str) {
     let new = NewTaxRate { country: "DE".into(), rate: rate.into(), valid_from: valid_from.into() };
     tax_rate::add(&world.operator, OPERATOR, new).await.unwrap();
 }
 
-pub(super) async fn is(world: &World, reseller: &Reseller, new: PutCustomer) {
+pub(crate) async fn is(world: &World, reseller: &Reseller, new: PutCustomer) {
     let ctx = world.operator.enter_reseller(reseller.id).await.unwrap();
     profile::put(&ctx, &NoRegister, new, None).await.unwrap();
 }
@@ -136,6 +137,78 @@ async fn an_agreement_waits_for_the_profile_and_credits_are_taxed_as_what_they_t
     let documents = documents(&world, &world.reseller).await;
     assert_eq!(documents[2].kind.as_str(), "credit_note");
     assert_eq!(taxes(&documents[2]), ["S 21.0000 % -2989 -628"]);
+    verified(&world).await;
+}
+
+/// A seat charged for a year at one rate and one at another; both go at once, which is one credit of two seats.
+#[tokio::test]
+async fn a_credit_of_what_was_taxed_in_two_groups_is_a_line_in_each() {
+    let world = world_on("2026-01-01").await;
+    taxing(&world).await;
+    is(&world, &world.reseller, customer("DE", None)).await;
+    let prices = vec![NewPrice { interval: "year".into(), ..price("month", "365", CreditToBalance) }];
+    let book = publish(&world.operator, None, prices).await.unwrap();
+    agree(&world, &world.reseller, PutAgreement { interval: "year".into(), ..agreed(&book, 0) }).await;
+    let goes = tenant_of(&world, &world.reseller, "Goes", 1).await;
+    let stays = tenant_of(&world, &world.reseller, "Stays", 1).await;
+    run(&world, "2026-01-01").await;
+    rate(&world, "21", "2026-02-01").await;
+    at(&world, "2026-01-11T12:00");
+    seat(&goes, "second").await;
+    at(&world, "2026-02-01T12:00");
+    run(&world, "2026-02-01").await;
+    at(&world, "2026-02-10T12:00");
+    tenant::delete(&goes, None).await.unwrap();
+    at(&world, "2026-03-01T12:00");
+    run(&world, "2026-03-01").await;
+    let expected = [
+        vec!["S 19.0000 % 73000 13870"],
+        vec!["S 21.0000 % 35500 7455"],
+        vec!["S 19.0000 % -29300 -5567", "S 21.0000 % -35500 -7455"],
+    ];
+    assert_eq!(all_taxes(&world, &world.reseller).await, expected);
+    let note = documents(&world, &world.reseller).await.remove(2);
+    // The seats and their days are counted once, in the group that was charged last.
+    let shown = |line: &invoice::WholesaleLine| {
+        format!("{} x{} {} {} {}", line.description, line.quantity, line.seat_days, line.amount, line.tax)
+    };
+    let said = "mailboxes removed, 2026-02-11 to 2026-12-31";
+    let expected =
+        [format!("{said} x-2 -648 -355.00 EUR S 21.0000 %"), format!("{said} x0 0 -293.00 EUR S 19.0000 %")];
+    assert_eq!(note.lines.iter().map(shown).collect::<Vec<_>>(), expected);
+    assert_eq!((note.kind.as_str(), note.corrects.len()), ("credit_note", 2));
+    verified(&world).await;
+    // The reseller reconciles both, and its margin counts both.
+    let own = admin_of(&world, &world.reseller).await.enter_reseller(world.reseller.id).await.unwrap();
+    let file = reconciliation::file(&own, note.id, Format::JsonLines).await.unwrap();
+    let file = String::from_utf8(file).unwrap();
+    let rows: Vec<serde_json::Value> = file.lines().map(|row| serde_json::from_str(row).unwrap()).collect();
+    let sum = |name: &str| rows.iter().map(|row| row[name].as_i64().unwrap()).sum::<i64>();
+    assert_eq!((rows.len(), sum("amount_minor"), sum("quantity"), sum("seat_days")), (2, -64_800, -2, -648));
+    let margins = margin::list(&own, date("2026-03-01"), date("2026-03-01")).await.unwrap();
+    assert_eq!(margins.iter().map(|row| row.wholesale.amount_minor).collect::<Vec<_>>(), [-64_800]);
+    // What is moved from one group to the other is found, though the line as it was rated is the same.
+    let owner = sqlx::PgPool::connect(&world.test_db.url()).await.unwrap();
+    let unforced = "alter table wholesale_invoice_lines no force row level security";
+    sqlx::raw_sql(unforced).execute(&owner).await.unwrap();
+    let moved = async |amount: i64| {
+        let moved = "update wholesale_invoice_lines set amount_minor = amount_minor + case when quantity = 0 then $1 else - $1 end
+           where amount_minor < 0";
+        assert_eq!(sqlx::query(moved).bind(amount).execute(&owner).await.unwrap().rows_affected(), 2);
+        let mut found = Vec::new();
+        let note = |finding: &Finding| found.push(finding.difference.clone());
+        verify(&world.operator, None, note).await.unwrap();
+        found
+    };
+    let found = moved(100).await;
+    let is_of_tax = |one: &Difference| matches!(one, Difference::LineTax { .. } | Difference::Tax { .. });
+    assert!(!found.is_empty() && found.iter().all(is_of_tax), "{found:?}");
+    assert_eq!(moved(-100).await, []);
+    // What is left of the cycle is in one group.
+    tenant::delete(&stays, None).await.unwrap();
+    at(&world, "2026-04-01T12:00");
+    run(&world, "2026-04-01").await;
+    assert_eq!(all_taxes(&world, &world.reseller).await[3], ["S 19.0000 % -30500 -5795"]);
     verified(&world).await;
 }
 

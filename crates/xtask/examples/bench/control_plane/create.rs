@@ -2,7 +2,6 @@
 
 use anyhow::Result;
 use serde_json::{Value, json};
-use testkit::client::http::Http;
 
 use super::load::Call;
 use super::{Comparison, statements};
@@ -26,7 +25,8 @@ pub(crate) async fn run(bed: &Bed) -> Result<()> {
         whole_target: Target::AtLeast(0.5),
         variables: &[("seats", "1".to_owned())],
     };
-    single.measure(bed, Create { path: bed.place().users() }).await?;
+    let path = bed.place().users();
+    single.measure(bed, move || create(path.clone(), user().to_string())).await?;
     let batch = Comparison {
         name: "users.create_batch",
         per_run: f64::from(BATCH),
@@ -36,7 +36,9 @@ pub(crate) async fn run(bed: &Bed) -> Result<()> {
         variables: &[("seats", BATCH.to_string())],
         ..single
     };
-    batch.measure(bed, CreateBatch { path: format!("{}/batch", bed.place().users()) }).await
+    let path = format!("{}/batch", bed.place().users());
+    let users = || json!({"users": (0..BATCH).map(|_| user()).collect::<Vec<_>>()});
+    batch.measure(bed, move || create(path.clone(), users().to_string())).await
 }
 
 /// A user without a password, whose hash would be all that is measured.
@@ -44,27 +46,6 @@ fn user() -> Value {
     json!({"address": format!("u{}@{DOMAIN}", uuid::Uuid::now_v7().simple())})
 }
 
-#[derive(Clone)]
-struct Create {
-    path: String,
-}
-
-impl Call for Create {
-    async fn call(&self, http: &Http) -> Result<u32> {
-        http.post(&self.path, &user()).await?.expect_bytes(201)?;
-        Ok(1)
-    }
-}
-
-#[derive(Clone)]
-struct CreateBatch {
-    path: String,
-}
-
-impl Call for CreateBatch {
-    async fn call(&self, http: &Http) -> Result<u32> {
-        let users: Vec<_> = (0..BATCH).map(|_| user()).collect();
-        http.post(&self.path, &json!({"users": users})).await?.expect_bytes(201)?;
-        Ok(BATCH)
-    }
+fn create(path: String, body: String) -> Call {
+    Call { method: "POST", path, body, status: 201 }
 }

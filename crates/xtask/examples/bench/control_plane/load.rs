@@ -1,35 +1,41 @@
 //! Calls of the REST API, as many as go.
 
-use std::future::Future;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use testkit::client::http::Http;
 
 use super::CONNECTIONS;
+use super::wire::Wire;
 use crate::bed::Bed;
 
-/// One call; for how many things done it counts.
-pub(super) trait Call: Clone + Send + Sync + 'static {
-    fn call(&self, http: &Http) -> impl Future<Output = Result<u32>> + Send;
+/// One call.
+pub(super) struct Call {
+    pub(super) method: &'static str,
+    pub(super) path: String,
+    /// JSON, or nothing.
+    pub(super) body: String,
+    /// The status of the answer that it is to get.
+    pub(super) status: u16,
 }
 
-/// What the calls of so many clients come to in a second, each client with a connection of its own that stays open.
-pub(super) async fn per_second<C: Call>(bed: &Bed, call: &C, duration: Duration) -> Result<f64> {
-    let mut clients = Vec::with_capacity(CONNECTIONS);
+/// How many calls of so many clients are answered in a second, each client with a connection of its own that stays open.
+pub(super) async fn per_second(
+    bed: &Bed,
+    next: impl Fn() -> Call + Clone + Send + 'static,
+    duration: Duration,
+) -> Result<f64> {
+    let mut wires = Vec::with_capacity(CONNECTIONS);
     for _ in 0..CONNECTIONS {
-        let http = bed.http()?;
-        // The connection, and its handshake.
-        http.get("/healthz").await?.expect_bytes(200)?;
-        clients.push(http);
+        wires.push(Wire::connect(bed.address(), &bed.place().secret).await?);
     }
     let start = Instant::now();
-    let tasks = clients.into_iter().map(|http| {
-        let call = call.clone();
+    let tasks = wires.into_iter().map(|mut wire| {
+        let next = next.clone();
         tokio::spawn(async move {
             let mut done = 0;
             while start.elapsed() < duration {
-                done += call.call(&http).await?;
+                wire.call(&next()).await?;
+                done += 1;
             }
             anyhow::Ok(done)
         })

@@ -3,7 +3,6 @@
 use anyhow::{Context, Result};
 use kernel::UserId;
 use serde_json::json;
-use testkit::client::http::Http;
 
 use super::load::Call;
 use super::{Comparison, statements};
@@ -35,7 +34,7 @@ pub(crate) async fn run(bed: &Bed) -> Result<()> {
         whole_target: Target::None,
         variables: &[("user_id", last.uuid().to_string())],
     };
-    one.measure(bed, Get { path: format!("{path}/{last}") }).await?;
+    one.measure(bed, get(format!("{path}/{last}"))).await?;
     let page = Comparison {
         name: "users.list",
         own: Script::prepared(statements::list_users()),
@@ -49,17 +48,9 @@ pub(crate) async fn run(bed: &Bed) -> Result<()> {
         ],
         ..one
     };
-    page.measure(bed, Get { path: format!("{path}?limit={PAGE}&cursor={cursor}") }).await
+    page.measure(bed, get(format!("{path}?limit={PAGE}&cursor={cursor}"))).await
 }
 
-#[derive(Clone)]
-struct Get {
-    path: String,
-}
-
-impl Call for Get {
-    async fn call(&self, http: &Http) -> Result<u32> {
-        http.get(&self.path).await?.expect_bytes(200)?;
-        Ok(1)
-    }
+fn get(path: String) -> impl Fn() -> Call + Clone + Send + 'static {
+    move || Call { method: "GET", path: path.clone(), body: String::new(), status: 200 }
 }
