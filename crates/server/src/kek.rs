@@ -53,7 +53,7 @@ fn read(path: &PathBuf) -> Result<SecretString> {
 }
 
 /// Makes the file unless it is there.
-fn make(path: &PathBuf) -> Result<()> {
+fn make(path: &std::path::Path) -> Result<()> {
     match path.try_exists() {
         Ok(true) => return Ok(()),
         Err(error) if error.kind() != ErrorKind::NotFound => {

@@ -77,7 +77,7 @@ async fn what_was_shared_becomes_the_tenant_s_own() {
     let pack::Ending::Whole(tail) = pack::Tail::parse(object.len() as u64, &object).unwrap() else {
         panic!("it is all there")
     };
-    let entries = tail.entries(&*bench.store.keys().sealing(bench.ctx()).await.unwrap()).unwrap();
+    let entries = tail.entries(&bench.store.keys().sealing(bench.ctx()).await.unwrap()).unwrap();
     let mut told: Vec<_> = entries
         .iter()
         .flat_map(|entry| entry.about.deliveries())

@@ -146,7 +146,7 @@ async fn a_deleted_tenant_is_destroyed_and_leaves_a_record() {
     let sections: BTreeSet<_> = tail.sections().map(|(tenant, _)| tenant).collect();
     assert_eq!(sections, [world.tenant.id, other.tenant_id()].into());
     let fresh = MailStore::new(world.test_db.db(), bench.blobs.clone(), testkit::kek::encryption());
-    assert_eq!(tail.entries(&*fresh.keys().sealing(&other).await.unwrap()).unwrap().len(), 1);
+    assert_eq!(tail.entries(&fresh.keys().sealing(&other).await.unwrap()).unwrap().len(), 1);
     let read = message::raw(&fresh, &other, bob, id(&kept[0]), None).await.unwrap();
     assert_eq!(read.bytes, &b"Subject: both\r\n\r\n"[..]);
 
