@@ -1,7 +1,7 @@
 //! Tenants' data keys: made once, kept wrapped, in a row and in the blob store, from which they can be had without a database.
 //!
 //! The row decides which key it is; the object follows, and only then does the key seal. So whatever has been sealed can be
-//! opened by whoever has the bucket and the key-encryption key. Each step bears being interrupted: [`rewrap`] goes on from there.
+//! opened by whoever has the bucket and the key-encryption key. Each step bears being interrupted: [`Keys::rewrap`] goes on from there.
 
 mod store;
 
