@@ -7,6 +7,7 @@ mod billing_profile;
 mod billing_run;
 mod branding;
 mod capability;
+mod change;
 mod delegate;
 mod discount;
 mod domain;
@@ -14,6 +15,7 @@ mod dry_run;
 mod dunning_policy;
 mod event;
 mod export;
+mod folder;
 mod group;
 mod health;
 mod invoice;
@@ -146,7 +148,9 @@ fn with_small_bodies() -> OpenApiRouter<Api> {
         .merge(alias::router())
         .merge(group::router())
         .merge(support_access::router())
+        .merge(folder::router())
         .merge(message::router())
+        .merge(change::router())
         .merge(raw::router())
         .merge(price_book::router())
         .merge(billing_profile::router())

@@ -71,7 +71,8 @@ pub(super) async fn delete_mailbox(tx: &mut TenantTx, mailbox_id: MailboxId) -> 
     let tenant_id = tx.tenant_id().uuid();
     sqlx::query!(
         "with imported as (delete from imported_messages where tenant_id = $1 and mailbox_id = $2),
-           leases as (delete from mailbox_leases where tenant_id = $1 and mailbox_id = $2)
+           leases as (delete from mailbox_leases where tenant_id = $1 and mailbox_id = $2),
+           floors as (delete from mail_change_floors where tenant_id = $1 and mailbox_id = $2)
          delete from folders where tenant_id = $1 and mailbox_id = $2",
         tenant_id,
         mailbox_id.uuid(),

@@ -1,8 +1,10 @@
 //! The mail store against a real Postgres.
 #![expect(clippy::unwrap_used, reason = "what goes wrong in a test's helper fails the test")]
 
+mod change;
 mod check;
 mod compact;
+mod edit;
 mod folder;
 mod import;
 mod ingest;

@@ -44,7 +44,7 @@ async fn a_deleted_user_is_destroyed_when_they_cannot_be_restored_any_more() {
     let results = bench.ingest(&[ada.mailbox_id, bob], HELLO).await;
     let kept = id(&results[1]);
     let gone = bench.stored(ada.mailbox_id, b"Subject: ada's alone\r\n\r\n").await;
-    message::discard(bench.ctx(), ada.mailbox_id, gone).await.unwrap();
+    message::discard(&bench.store, bench.ctx(), ada.mailbox_id, gone).await.unwrap();
     // All that leads to them.
     let members = vec![Member::Mailbox(ada.mailbox_id), Member::Mailbox(bob)];
     let list = NewGroup { display_name: "All".into(), members, ..NewGroup::default() };
@@ -110,7 +110,7 @@ async fn a_deleted_tenant_is_destroyed_and_leaves_a_record() {
     let ada = bench.mailbox("ada", None).await;
     bench.ingest(&[ada], HELLO).await;
     let deleted = bench.stored(ada, b"Subject: deleted\r\n\r\n").await;
-    message::discard(bench.ctx(), ada, deleted).await.unwrap();
+    message::discard(&bench.store, bench.ctx(), ada, deleted).await.unwrap();
     let list =
         NewGroup { display_name: "All".into(), members: vec![Member::Mailbox(ada)], ..NewGroup::default() };
     group::create(bench.ctx(), list).await.unwrap();
