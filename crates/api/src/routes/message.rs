@@ -406,7 +406,8 @@ async fn update(
 
 /// Copy a message
 ///
-/// Into a folder of any mailbox of the tenant, inside that one's quota: with its date and what is marked of it.
+/// Into a folder of any mailbox of the tenant, inside that one's quota: with its date and what is marked of it. Copying into another mailbox
+/// takes `messages:read` besides.
 #[utoipa::path(post, path = "/v1/tenants/{tenant_id}/mailboxes/{mailbox_id}/messages/{message_id}/copy", tag = "Messages",
     operation_id = "copy_message",
     params(MessagePath),

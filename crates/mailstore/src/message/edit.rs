@@ -223,7 +223,7 @@ pub struct Target {
 }
 
 /// Copies live messages, all or none, inside the quota of the mailbox that they go to: with their flags and dates, in the order of
-/// their UIDs. The copies share the bodies.
+/// their UIDs. The copies share the bodies. Whoever copies into another mailbox must be allowed to read this one.
 ///
 /// # Errors
 /// As [`flag`], of either mailbox; [`Error::FolderNotFound`], [`Error::OverQuota`].
@@ -234,8 +234,10 @@ pub async fn copy(
     ids: &[MessageId],
     to: Target,
 ) -> Result<Vec<Placed>, Error> {
-    ctx.require_mail(Action::MessageRead, mailbox_id).await?;
     ctx.require_mail(Action::MessageWrite, to.mailbox_id).await?;
+    if to.mailbox_id != mailbox_id {
+        ctx.require_mail(Action::MessageRead, mailbox_id).await?;
+    }
     let mut tx = ctx.begin().await?;
     if !quota::exists(&mut tx, mailbox_id).await? {
         return Err(Error::NotFound);
