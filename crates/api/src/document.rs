@@ -176,6 +176,7 @@ pub fn openapi() -> String {
         (name = "Mailboxes", description = "Stores of messages, and their quotas."),
         (name = "Aliases", description = "Further addresses of mailboxes and groups."),
         (name = "Groups", description = "Distribution lists of mailboxes and of other groups."),
+        (name = "Holds", description = "What keeps mail from being destroyed."),
         (name = "Folders", description = "Where messages lie in a mailbox: a tree."),
         (name = "Messages", description = "The mail in a mailbox."),
         (name = "Price books", description = "Published versions of a reseller's or of the operator's prices; they never change."),

@@ -65,6 +65,7 @@ pub(crate) const CODES: &[(&str, u16, &str)] = &[
     ("folder_has_children", 409, "Folders lie below it"),
     ("inbox_stays", 409, "The Inbox cannot be renamed, moved or deleted"),
     ("changes_expired", 409, "The changes since then are not known any more"),
+    ("tenant_on_hold", 409, "Mail of the tenant is on hold"),
     ("message_not_deleted", 409, "The message is not deleted"),
     ("no_test_clock", 409, "The tenant lives in real time"),
     ("trial_over", 409, "The tenant is not on trial"),

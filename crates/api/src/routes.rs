@@ -18,6 +18,7 @@ mod export;
 mod folder;
 mod group;
 mod health;
+mod hold;
 mod invoice;
 mod invoice_form;
 mod invoice_lifecycle;
@@ -148,6 +149,7 @@ fn with_small_bodies() -> OpenApiRouter<Api> {
         .merge(alias::router())
         .merge(group::router())
         .merge(support_access::router())
+        .merge(hold::router())
         .merge(folder::router())
         .merge(message::router())
         .merge(change::router())

@@ -79,6 +79,7 @@ ids! {
     DestructionRecordId = "dst": "The id of a destroyed tenant's record.";
     OperationId = "opn": "An operation's id.";
     SupportAccessId = "sac": "A support access's id.";
+    HoldId = "hld": "A legal hold's id.";
     FolderId = "fld": "A folder's id.";
     MessageId = "msg": "A message's id, for life.";
     ApiKeyId = "key": "An API key's id; also its `client_id`.";

@@ -13,6 +13,7 @@ pub mod check;
 pub mod compact;
 mod error;
 pub mod folder;
+pub mod hold;
 pub mod import;
 pub mod ingest;
 pub mod key;

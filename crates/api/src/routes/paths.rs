@@ -1,7 +1,7 @@
 //! The ids in paths.
 
 use kernel::{
-    AliasId, ApiKeyId, AppPasswordId, DeliveryId, DiscountId, DomainId, FolderId, GroupId, InvoiceId,
+    AliasId, ApiKeyId, AppPasswordId, DeliveryId, DiscountId, DomainId, FolderId, GroupId, HoldId, InvoiceId,
     MailboxId, MessageId, OneOffItemId, OperationId, PaymentId, PriceBookId, ResellerId, RunId,
     SupportAccessId, TenantId, UserId, WebhookEndpointId,
 };
@@ -43,6 +43,8 @@ paths! {
     MailboxPath { tenant_id: TenantId, mailbox_id: MailboxId }
     /// A folder of a mailbox.
     FolderPath { tenant_id: TenantId, mailbox_id: MailboxId, folder_id: FolderId }
+    /// A legal hold of a tenant.
+    HoldPath { tenant_id: TenantId, hold_id: HoldId }
     /// A support access to a mailbox.
     SupportAccessPath { tenant_id: TenantId, mailbox_id: MailboxId, support_access_id: SupportAccessId }
     /// An operation.

@@ -8,11 +8,11 @@ use uuid::Uuid;
 
 use crate::from_column;
 
-/// Whether a locked mailbox is deleted.
-pub(super) async fn is_deleted(tx: &mut TenantTx, mailbox_id: MailboxId) -> Result<bool, Error> {
+/// Whether a locked mailbox is deleted, and not on hold.
+pub(super) async fn is_due(tx: &mut TenantTx, mailbox_id: MailboxId) -> Result<bool, Error> {
     let tenant_id = tx.tenant_id().uuid();
     let found = sqlx::query!(
-        "select id from mailboxes where tenant_id = $1 and id = $2 and status = 'deleted'",
+        "select id from mailboxes where tenant_id = $1 and id = $2 and status = 'deleted' and not is_on_hold($1, $2)",
         tenant_id,
         mailbox_id.uuid(),
     )

@@ -18,7 +18,7 @@ pub(super) async fn due_mailboxes(
         "select m.tenant_id, m.id from mailboxes m
          join tenants t on t.id = m.tenant_id and t.status <> 'deleted'
          left join users u on u.tenant_id = m.tenant_id and u.id = m.user_id
-         where m.status = 'deleted'
+         where m.status = 'deleted' and not is_on_hold(m.tenant_id, m.id)
            and coalesce(m.deleted_at, u.deleted_at) < coalesce(t.test_clock, $1::timestamptz) - make_interval(secs => $2::integer)
          order by m.tenant_id, m.id limit 1000",
         now,
