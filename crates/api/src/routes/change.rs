@@ -104,14 +104,15 @@ impl TryFrom<u64> for Modseq {
 
 /// 0 to 30 seconds.
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
-#[serde(try_from = "u8")]
+#[serde(try_from = "String")]
 struct Wait(Duration);
 
-impl TryFrom<u8> for Wait {
+impl TryFrom<String> for Wait {
     type Error = &'static str;
 
-    fn try_from(seconds: u8) -> Result<Self, Self::Error> {
-        if seconds > 30 { Err("must be 0 to 30") } else { Ok(Self(Duration::from_secs(seconds.into()))) }
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let seconds = text.parse().ok().filter(|seconds| *seconds <= 30);
+        seconds.map(|seconds| Self(Duration::from_secs(seconds))).ok_or("must be 0 to 30")
     }
 }
 
