@@ -87,18 +87,15 @@ struct ChangesQuery {
 
 /// 0 to 2⁶³ − 1 (RFC 7162 §3.1).
 #[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(try_from = "u64")]
+#[serde(try_from = "String")]
 struct Modseq(u64);
 
-impl TryFrom<u64> for Modseq {
+impl TryFrom<String> for Modseq {
     type Error = &'static str;
 
-    fn try_from(modseq: u64) -> Result<Self, Self::Error> {
-        if modseq > i64::MAX.unsigned_abs() {
-            Err("must be 0 to 9223372036854775807")
-        } else {
-            Ok(Self(modseq))
-        }
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let modseq = text.parse().ok().filter(|modseq| *modseq <= i64::MAX.unsigned_abs());
+        modseq.map(Self).ok_or("must be 0 to 9223372036854775807")
     }
 }
 
