@@ -87,31 +87,29 @@ struct ChangesQuery {
 
 /// 0 to 2⁶³ − 1 (RFC 7162 §3.1).
 #[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(try_from = "u64")]
+#[serde(try_from = "String")]
 struct Modseq(u64);
 
-impl TryFrom<u64> for Modseq {
+impl TryFrom<String> for Modseq {
     type Error = &'static str;
 
-    fn try_from(modseq: u64) -> Result<Self, Self::Error> {
-        if modseq > i64::MAX.unsigned_abs() {
-            Err("must be 0 to 9223372036854775807")
-        } else {
-            Ok(Self(modseq))
-        }
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let modseq = text.parse().ok().filter(|modseq| *modseq <= i64::MAX.unsigned_abs());
+        modseq.map(Self).ok_or("must be 0 to 9223372036854775807")
     }
 }
 
 /// 0 to 30 seconds.
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
-#[serde(try_from = "u8")]
+#[serde(try_from = "String")]
 struct Wait(Duration);
 
-impl TryFrom<u8> for Wait {
+impl TryFrom<String> for Wait {
     type Error = &'static str;
 
-    fn try_from(seconds: u8) -> Result<Self, Self::Error> {
-        if seconds > 30 { Err("must be 0 to 30") } else { Ok(Self(Duration::from_secs(seconds.into()))) }
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let seconds = text.parse().ok().filter(|seconds| *seconds <= 30);
+        seconds.map(|seconds| Self(Duration::from_secs(seconds))).ok_or("must be 0 to 30")
     }
 }
 

@@ -143,7 +143,6 @@ async fn list(Bearer(caller): Bearer, Path(at): Path<MailboxPath>) -> Result<Ans
     params(MailboxPath),
     responses((status = 201, description = "The folder.", body = Folder),
         (status = 403, description = "The caller is from above the tenant and has no support access to the mailbox: `support_access_required`."),
-        (status = 404, description = "There is no such parent: `folder_not_found`."),
         (status = 409, description = "There is one of that name in that place, or for that purpose: `folder_exists`."),
         (status = 422, description = "The mailbox has as many folders, or as deep ones, as it may: `folder_limit_reached`.")),
     extensions(("x-required-action" = json!("messages:write"))))]

@@ -390,8 +390,7 @@ async fn get(Bearer(caller): Bearer, Path(at): Path<MessagePath>) -> Result<Answ
     operation_id = "update_message",
     params(MessagePath),
     responses((status = 200, description = "The message as it is now.", body = Message),
-        (status = 403, description = "The caller is from above the tenant and has no support access to the mailbox: `support_access_required`."),
-        (status = 404, description = "There is no such folder: `folder_not_found`.")),
+        (status = 403, description = "The caller is from above the tenant and has no support access to the mailbox: `support_access_required`.")),
     extensions(("x-required-action" = json!("messages:write"))))]
 async fn update(
     Bearer(caller): Bearer,
@@ -413,7 +412,6 @@ async fn update(
     params(MessagePath),
     responses((status = 201, description = "The copy.", body = Message),
         (status = 403, description = "The caller is from above the tenant and has no support access to one of the mailboxes: `support_access_required`."),
-        (status = 404, description = "There is no such folder: `folder_not_found`."),
         (status = 422, description = "The mailbox has no room for it: `quota_exceeded`.")),
     extensions(("x-required-action" = json!("messages:write"))))]
 async fn copy(

@@ -60,7 +60,7 @@ async fn are_made_renamed_moved_and_deleted() {
     assert_eq!(paths, ["Archive", "Drafts", "Flour", "Inbox", "Junk", "Millers", "Sent", "Trash"]);
 
     here.app.delete(&here.key, &format!("{}{path}", here.mailbox)).await.expect(204);
-    here.get(&path).await.expect_problem(404, "folder_not_found");
+    here.get(&path).await.expect_problem(404, "not_found");
 }
 
 #[tokio::test]
@@ -79,7 +79,7 @@ async fn what_cannot_be_is_refused_with_its_reason() {
         (json!({"name": "../etc"}), 422, "invalid_request"),
         (json!({"name": ""}), 422, "invalid_request"),
         (json!({"name": "C", "role": "outbox"}), 422, "invalid_request"),
-        (json!({"name": "C", "parent_id": "fld_019a2f3c5d7e7abc8def0123456789ab"}), 404, "folder_not_found"),
+        (json!({"name": "C", "parent_id": "fld_019a2f3c5d7e7abc8def0123456789ab"}), 404, "not_found"),
     ] {
         here.post("/folders", body).await.expect_problem(status, code);
     }
@@ -124,7 +124,7 @@ async fn messages_are_marked_filed_and_copied() {
     assert_eq!(raw["subject"], message["subject"]);
     let theirs = other.rsplit('/').next().unwrap();
     let nowhere = json!({"mailbox_id": theirs, "folder_id": filed["id"]});
-    here.post(&format!("{path}/copy"), nowhere).await.expect_problem(404, "folder_not_found");
+    here.post(&format!("{path}/copy"), nowhere).await.expect_problem(404, "not_found");
 
     let told = here.get(&format!("/changes?since={start}")).await.expect(200);
     let kinds: Vec<_> =

@@ -12,7 +12,6 @@ use super::{Folder, NewFolder, Role};
 use crate::{from_column, to_column};
 
 /// Whether the mailbox has such a folder, and it was not deleted.
-
 pub(crate) async fn exists(tx: &mut TenantTx, mailbox_id: MailboxId, id: FolderId) -> Result<bool, Error> {
     let tenant_id = tx.tenant_id().uuid();
     Ok(sqlx::query_scalar!(
