@@ -239,6 +239,21 @@ async function markAndFile(portal: Api, customer: Customer, user: Schemas["User"
   step("a message marked, filed in a folder of a folder and copied; the log tells of it");
 }
 
+/** A hold on a mailbox, which keeps its tenant; released. */
+async function holdAndRelease(portal: Api, customer: Customer, user: Schemas["User"]): Promise<void> {
+  const tenant_id = customer.tenant.id;
+  const params = { path: { tenant_id } };
+  const hold = ok(await portal.POST("/v1/tenants/{tenant_id}/holds", { params, body: { mailbox_id: user.mailbox_id, reason: "Case 17/2026" } }), 201);
+  refused(await portal.DELETE("/v1/tenants/{tenant_id}", { params }), 409, "tenant_on_hold");
+  const at = { params: { path: { tenant_id, hold_id: hold.id } } };
+  assert.equal(ok(await portal.GET("/v1/tenants/{tenant_id}/holds/{hold_id}", at), 200).held_bytes, 0);
+  const released = await portal.DELETE("/v1/tenants/{tenant_id}/holds/{hold_id}", at);
+  assert.equal(released.response.status, 204);
+  const [listed] = ok(await portal.GET("/v1/tenants/{tenant_id}/holds", { params }), 200).data;
+  assert(listed?.id === hold.id && listed.released_at !== null, JSON.stringify(listed));
+  step("a legal hold placed, in the way of a deletion, and released");
+}
+
 /** Somebody who leaves, and the operation that says what became of them; a tenant that comes back. */
 async function leaveAndReturn(portal: Api, customer: Customer): Promise<void> {
   const tenant_id = customer.tenant.id;
@@ -614,6 +629,7 @@ async function main(): Promise<void> {
   const annual = await openTenant(portal, book, "year", begin, ["kurt", "emmy"]);
   for (const user of monthly.users) await mailInAndOut(portal, monthly, user);
   await markAndFile(portal, monthly, user);
+  await holdAndRelease(portal, monthly, user);
   await refusals(portal, outsider.portal, monthly);
   await credentialsAndEvents(portal, monthly);
   await shareAndGroup(portal, monthly);

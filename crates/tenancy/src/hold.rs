@@ -34,7 +34,8 @@ pub async fn place(ctx: &Ctx, mailbox_id: Option<MailboxId>, reason: String) -> 
     let mut checks = Checks::default();
     checks.name(&reason, 500, "/reason");
     checks.done().map_err(Error::Invalid)?;
-    let hold = Hold { id: ctx.env().new_id(), mailbox_id, reason, created_at: ctx.env().now(), released_at: None };
+    let hold =
+        Hold { id: ctx.env().new_id(), mailbox_id, reason, created_at: ctx.env().now(), released_at: None };
     let mut tx = ctx.begin().await?;
     // Whoever destroys mail holds its mailbox, and looks for holds only then.
     if !store::lock_mailboxes(&mut tx, mailbox_id).await? && mailbox_id.is_some() {

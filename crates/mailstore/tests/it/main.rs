@@ -6,6 +6,7 @@ mod check;
 mod compact;
 mod edit;
 mod folder;
+mod hold;
 mod import;
 mod ingest;
 mod key;

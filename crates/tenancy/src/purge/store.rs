@@ -151,6 +151,7 @@ pub(super) async fn remove_all(tx: &mut SystemTx, id: TenantId) -> Result<[(&'st
            accesses as (delete from support_accesses where tenant_id = $1),
            passwords as (delete from app_passwords where tenant_id = $1),
            works as (delete from operations where tenant_id = $1),
+           holds as (delete from holds where tenant_id = $1),
            profiles as (delete from customer_profiles where tenant_id = $1),
            methods as (delete from payment_methods where tenant_id = $1),
            tokens as (delete from refresh_tokens where tenant_id = $1),

@@ -29,7 +29,10 @@ pub async fn delete(ctx: &Ctx, if_version: Option<i64>) -> Result<(), Error> {
     let leaving = store::lock_for_transfer(&mut tx, id).await?.ok_or(Error::NotFound)?;
     require_version(if_version, leaving.version)?;
     if hold::is_any_in_force(&mut tx, id).await? {
-        return Err(Error::conflict("tenant_on_hold", "mail of the tenant is on hold; it can be deleted when all holds are released"));
+        return Err(Error::conflict(
+            "tenant_on_hold",
+            "mail of the tenant is on hold; it can be deleted when all holds are released",
+        ));
     }
     let delta = Delta { tenants: 1, domains: leaving.domains, seats: leaving.seats };
     caps::shift(&mut tx, &leaving.path, &[], delta).await?;

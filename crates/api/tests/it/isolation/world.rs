@@ -76,6 +76,8 @@ impl World {
             app.post(&admin, &format!("{mailbox}/folders"), json!({"name": "Filed"})).await.expect(201);
         let going_folder =
             app.post(&admin, &format!("{mailbox}/folders"), json!({"name": "Going"})).await.expect(201);
+        let hold =
+            app.post(&admin, &format!("{tenant}/holds"), json!({"reason": "Case 17"})).await.expect(201);
         let access = app.open_for_support(&admin, &mailbox).await;
         let deleted = app.deliver(&admin, &mailbox, MESSAGE).await.expect(201);
         app.delete(&admin, &format!("{mailbox}/messages/{}", text(&deleted["id"]))).await.expect(204);
@@ -125,6 +127,7 @@ impl World {
             ("user_id", user["id"].clone()),
             ("mailbox_id", user["mailbox_id"].clone()),
             ("message_id", message["id"].clone()),
+            ("hold_id", hold["id"].clone()),
             ("folder_id", folder["id"].clone()),
             ("going_folder_id", going_folder["id"].clone()),
             ("deleted_message_id", deleted["id"].clone()),
@@ -252,6 +255,7 @@ impl World {
             "create_billing_run" => json!({"as_of": "2026-03-02", "tenant_id": ids["tenant_id"]}),
             "create_domain" => json!({"name": "new.example"}),
             "copy_message" | "update_message" => json!({"folder_id": ids["folder_id"]}),
+            "create_hold" => json!({"reason": "Case 18"}),
             "create_folder" => json!({"name": "New"}),
             "update_folder" => json!({"is_subscribed": false}),
             "create_message" => json!(MESSAGE),
