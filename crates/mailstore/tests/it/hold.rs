@@ -93,11 +93,12 @@ async fn of_a_hold_and_a_sweep_at_once_one_is_first() {
         mailboxes.push(mailbox);
     }
     bench.world.test_db.clock().advance(sweep::RECOVERABLE + TimeDelta::seconds(1));
-    let places = join_all(mailboxes.iter().map(|&mailbox| async {
+    let place_and_look = async |mailbox| {
         place(bench.ctx(), Some(mailbox), "Case 17".to_owned()).await.unwrap();
         // What is there once the hold is, stays.
         (mailbox, recoverable(&bench, mailbox).await)
-    }));
+    };
+    let places = join_all(mailboxes.iter().map(|&mailbox| place_and_look(mailbox)));
     let (held, _) = tokio::join!(places, destroy_what_is_due(&bench));
     destroy_what_is_due(&bench).await;
     for (mailbox, count) in held {
