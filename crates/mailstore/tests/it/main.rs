@@ -3,6 +3,7 @@
 
 mod check;
 mod compact;
+mod fault;
 mod folder;
 mod import;
 mod ingest;
