@@ -10,6 +10,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::AbortHandle;
 
+const POLL: Duration = Duration::from_millis(5);
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// What happens to a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
@@ -123,6 +126,17 @@ pub struct Faults {
 struct State {
     rules: Vec<Rule>,
     seen: Vec<Request>,
+    /// How many requests have come and are not over.
+    under_way: usize,
+}
+
+/// A request that is not over.
+struct UnderWay<'a>(&'a Mutex<State>);
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        lock(self.0).under_way -= 1;
+    }
 }
 
 impl Faults {
@@ -144,9 +158,11 @@ impl Faults {
         self.address
     }
 
-    /// The URL of what is behind it, by way of it.
-    pub fn url(&self, behind: &crate::s3::S3Server, prefix: &str) -> String {
-        behind.url(prefix).replace(&behind.address().to_string(), &self.address.to_string())
+    /// The URL of what is behind it, by way of it. The region is this proxy's own: AWS's client counts what it may still send again
+    /// by process and region, and one test's faults are not to use up another's.
+    pub fn url(&self, prefix: &str) -> String {
+        let region = format!("port-{}", self.address.port());
+        crate::s3::url(self.address, &region, prefix)
     }
 
     /// From now on requests go wrong as the first rule that takes them says, and no other way.
@@ -162,6 +178,19 @@ impl Faults {
     /// What has come by.
     pub fn seen(&self) -> Vec<Request> {
         lock(&self.state).seen.clone()
+    }
+
+    /// Returns when no request is under way, not even one that nobody waits for any more.
+    ///
+    /// # Panics
+    /// When that takes more than a minute.
+    pub async fn settle(&self) {
+        let settled = async {
+            while lock(&self.state).under_way > 0 {
+                tokio::time::sleep(POLL).await;
+            }
+        };
+        assert!(tokio::time::timeout(PATIENCE, settled).await.is_ok(), "requests are under way for ever");
     }
 
     /// How many requests went wrong so far.
@@ -197,8 +226,10 @@ async fn serve(mut client: TcpStream, server: SocketAddr, state: &Mutex<State>) 
         let rule = state.rules.iter_mut().find_map(|rule| rule.takes(&request).then_some(rule.fault));
         request.fault = rule;
         state.seen.push(request);
+        state.under_way += 1;
         rule
     };
+    let _under_way = UnderWay(state);
     let wanted = match fault {
         Some(Fault::CutUpload(bytes)) => length.min(bytes),
         _ => length,

@@ -114,7 +114,7 @@ fn is_turned_away(error: &Error, code: &str) {
 async fn a_few_500_and_503_are_retried() {
     let server = S3Server::start().await;
     let (front, direct) = (Faults::before(server.address()).await, open(&server.url("x")).await);
-    let store = open(&front.url(&server, "x")).await;
+    let store = open(&front.url("x")).await;
     for fault in [Fault::INTERNAL_ERROR, Fault::UNAVAILABLE, Fault::SLOW_DOWN] {
         let (key, bytes, before) = (new_key(new_tenant()), random_bytes(1 << 20), front.seen().len());
         front.set([Rule::new("PUT", "", fault).times(2)]);
@@ -133,7 +133,7 @@ async fn nothing_but_500_or_503_is_unavailable() {
         (Fault::UNAVAILABLE, "503"),
         (Fault::SLOW_DOWN, "SlowDown"),
     ] {
-        let store = open(&front.url(&server, "x")).await;
+        let store = open(&front.url("x")).await;
         let before = front.seen().len();
         front.set([Rule::new("", "", fault)]);
         let error = store.put(&new_key(new_tenant()), Bytes::from_static(b"x")).await.unwrap_err();
@@ -147,7 +147,7 @@ async fn nothing_but_500_or_503_is_unavailable() {
 async fn what_time_may_heal_is_unavailable_and_heals() {
     let server = S3Server::start().await;
     let front = Faults::before(server.address()).await;
-    let store = open(&front.url(&server, "x")).await;
+    let store = open(&front.url("x")).await;
     for fault in [Fault::EXPIRED_TOKEN, Fault::EXPIRED_TOKEN_AWS, Fault::SKEWED] {
         let key = new_key(new_tenant());
         front.set([Rule::new("", "", fault)]);
@@ -174,7 +174,7 @@ async fn a_download_that_breaks_off_is_asked_for_again() {
 
     let front = Faults::before(server.address()).await;
     front.set([Rule::new("GET", "", Fault::CutAnswer(1 << 20)).times(1)]);
-    let store = open(&front.url(&server, "x")).await;
+    let store = open(&front.url("x")).await;
     assert!(store.get(&key).await.unwrap() == bytes);
     assert_eq!(front.seen().len(), 2);
 
@@ -190,7 +190,7 @@ async fn a_download_that_breaks_off_is_asked_for_again() {
 async fn an_upload_that_breaks_off_or_whose_answer_is_lost_is_sent_again() {
     let server = S3Server::start().await;
     let front = Faults::before(server.address()).await;
-    let store = open(&front.url(&server, "x")).await;
+    let store = open(&front.url("x")).await;
     let mut keys = Vec::new();
     for fault in [Fault::LOST_ANSWER, Fault::CutAnswer(10), Fault::CutUpload(0), Fault::CutUpload(1 << 19)] {
         let (key, bytes, before) = (new_key(new_tenant()), random_bytes(1 << 20), front.seen().len());
@@ -217,7 +217,7 @@ async fn silence_ends_in_a_time_out() {
     let front = Faults::before(server.address()).await;
     front.set([Rule::new("", "", Fault::Silence)]);
     let impatient = S3Options { attempt_timeout: Duration::from_millis(200), ..options(credentials()) };
-    let store = blob::open_with(&location(&front.url(&server, "x")), impatient).await.unwrap();
+    let store = blob::open_with(&location(&front.url("x")), impatient).await.unwrap();
     let began = Instant::now();
     for error in [
         store.put(&new_key(new_tenant()), Bytes::from_static(b"x")).await.unwrap_err(),
