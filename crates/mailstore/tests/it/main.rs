@@ -5,6 +5,7 @@ mod change;
 mod check;
 mod compact;
 mod edit;
+mod fault;
 mod folder;
 mod hold;
 mod import;
