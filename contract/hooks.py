@@ -209,6 +209,7 @@ def plausible(case):
 BEYOND = {
     "aliases": "one mailbox or one group, of the tenant",
     "{user_id}": "nobody is a delegate of their own mailbox",
+    "/parent_id": "a folder that does not lie below it",
     "/members/*": "a mailbox or group of the tenant",
     "/catch_all_mailbox_id": "a mailbox of the tenant",
     "/actions": "of those that the role allows",
@@ -274,7 +275,7 @@ BEYOND = {
     "/received_on": "not after the customer's present day",
     "cursor": "made by the server",
 }
-STATES = {"idempotency_key_reuse", "quota_exceeded"}
+STATES = {"folder_limit_reached", "idempotency_key_reuse", "keyword_limit_reached", "quota_exceeded"}
 
 
 @schemathesis.hook

@@ -209,6 +209,51 @@ async function mailInAndOut(portal: Api, customer: Customer, user: Schemas["User
   step(`${sent.length} bytes in and out, one message too many for the quota, two deleted and one recovered`);
 }
 
+/** A folder in a folder, a message marked and filed there and copied, and what the log tells of it. */
+async function markAndFile(portal: Api, customer: Customer, user: Schemas["User"]): Promise<void> {
+  const mailbox = { tenant_id: customer.tenant.id, mailbox_id: user.mailbox_id };
+  const params = { path: mailbox };
+  const make = (body: Schemas["FolderBody"]) => portal.POST("/v1/tenants/{tenant_id}/mailboxes/{mailbox_id}/folders", { params, body });
+  const top = ok(await make({ name: "Suppliers" }), 201);
+  const flour = ok(await make({ name: "Flour", parent_id: top.id }), 201);
+  assert.equal(flour.path, "Suppliers/Flour");
+  refused(await make({ name: "Flour", parent_id: top.id }), 409, "folder_exists");
+  const since = ok(await portal.GET("/v1/tenants/{tenant_id}/mailboxes/{mailbox_id}/changes", { params }), 200).modseq;
+  const [message] = ok(await portal.GET("/v1/tenants/{tenant_id}/mailboxes/{mailbox_id}/messages", { params }), 200).data;
+  assert(message, "a message was recovered");
+  const path = { ...mailbox, message_id: message.id };
+  const change = { params: { path }, body: { folder_id: flour.id, flags: { seen: true }, keywords: ["$Forwarded"] } };
+  const filed = ok(await portal.PATCH("/v1/tenants/{tenant_id}/mailboxes/{mailbox_id}/messages/{message_id}", change), 200);
+  assert.deepEqual([filed.id, filed.folder_id, filed.uid, filed.flags.seen, filed.keywords], [message.id, flour.id, 1, true, ["$Forwarded"]]);
+  const copying = { params: { path }, body: { folder_id: top.id } };
+  const copy = ok(await portal.POST("/v1/tenants/{tenant_id}/mailboxes/{mailbox_id}/messages/{message_id}/copy", copying), 201);
+  assert.equal(copy.size_bytes, message.size_bytes);
+  const asked = { params: { path: mailbox, query: { since, wait_seconds: 0 } } };
+  const told = ok(await portal.GET("/v1/tenants/{tenant_id}/mailboxes/{mailbox_id}/changes", asked), 200);
+  assert.deepEqual(told.changes.map((one) => one.kind).sort(), ["arrived", "arrived", "flagged", "gone"]);
+  const renaming = { params: { path: { ...mailbox, folder_id: top.id } }, body: { name: "Millers" } };
+  ok(await portal.PATCH("/v1/tenants/{tenant_id}/mailboxes/{mailbox_id}/folders/{folder_id}", renaming), 200);
+  const below = { params: { path: { ...mailbox, folder_id: flour.id } } };
+  const moved = ok(await portal.GET("/v1/tenants/{tenant_id}/mailboxes/{mailbox_id}/folders/{folder_id}", below), 200);
+  assert.deepEqual([moved.path, moved.message_count, moved.unseen_count], ["Millers/Flour", 1, 0]);
+  step("a message marked, filed in a folder of a folder and copied; the log tells of it");
+}
+
+/** A hold on a mailbox, which keeps its tenant; released. */
+async function holdAndRelease(portal: Api, customer: Customer, user: Schemas["User"]): Promise<void> {
+  const tenant_id = customer.tenant.id;
+  const params = { path: { tenant_id } };
+  const hold = ok(await portal.POST("/v1/tenants/{tenant_id}/holds", { params, body: { mailbox_id: user.mailbox_id, reason: "Case 17/2026" } }), 201);
+  refused(await portal.DELETE("/v1/tenants/{tenant_id}", { params }), 409, "tenant_on_hold");
+  const at = { params: { path: { tenant_id, hold_id: hold.id } } };
+  assert.equal(ok(await portal.GET("/v1/tenants/{tenant_id}/holds/{hold_id}", at), 200).held_bytes, 0);
+  const released = await portal.DELETE("/v1/tenants/{tenant_id}/holds/{hold_id}", at);
+  assert.equal(released.response.status, 204);
+  const [listed] = ok(await portal.GET("/v1/tenants/{tenant_id}/holds", { params }), 200).data;
+  assert(listed?.id === hold.id && listed.released_at !== null, JSON.stringify(listed));
+  step("a legal hold placed, in the way of a deletion, and released");
+}
+
 /** Somebody who leaves, and the operation that says what became of them; a tenant that comes back. */
 async function leaveAndReturn(portal: Api, customer: Customer): Promise<void> {
   const tenant_id = customer.tenant.id;
@@ -583,6 +628,8 @@ async function main(): Promise<void> {
   const monthly = await openTenant(portal, book, "month", begin, ["ada", "grace", "edsger"]);
   const annual = await openTenant(portal, book, "year", begin, ["kurt", "emmy"]);
   for (const user of monthly.users) await mailInAndOut(portal, monthly, user);
+  await markAndFile(portal, monthly, user);
+  await holdAndRelease(portal, monthly, user);
   await refusals(portal, outsider.portal, monthly);
   await credentialsAndEvents(portal, monthly);
   await shareAndGroup(portal, monthly);

@@ -7,6 +7,7 @@ mod billing_profile;
 mod billing_run;
 mod branding;
 mod capability;
+mod change;
 mod delegate;
 mod discount;
 mod domain;
@@ -14,8 +15,10 @@ mod dry_run;
 mod dunning_policy;
 mod event;
 mod export;
+mod folder;
 mod group;
 mod health;
+mod hold;
 mod invoice;
 mod invoice_form;
 mod invoice_lifecycle;
@@ -146,7 +149,10 @@ fn with_small_bodies() -> OpenApiRouter<Api> {
         .merge(alias::router())
         .merge(group::router())
         .merge(support_access::router())
+        .merge(hold::router())
+        .merge(folder::router())
         .merge(message::router())
+        .merge(change::router())
         .merge(raw::router())
         .merge(price_book::router())
         .merge(billing_profile::router())

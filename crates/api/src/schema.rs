@@ -9,7 +9,7 @@ use billing::price_book::CycleLength;
 use billing::rating::{PriceBasis, RemovalPolicy as Removal, TaxCategory as Category};
 use billing::statement::EntryKind;
 use billing::vat_id::Registration;
-use mailstore::{folder, message};
+use mailstore::{change, folder, message};
 use tenancy::{Role, Scope, app_password, delegate, event, mailbox, policy, quota};
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, Schema, SchemaFormat, Type};
@@ -79,6 +79,7 @@ ids! {
     DestructionRecordId = "dst": "The id of a destroyed tenant's record.";
     OperationId = "opn": "An operation's id.";
     SupportAccessId = "sac": "A support access's id.";
+    HoldId = "hld": "A legal hold's id.";
     FolderId = "fld": "A folder's id.";
     MessageId = "msg": "A message's id, for life.";
     ApiKeyId = "key": "An API key's id; also its `client_id`.";
@@ -102,6 +103,13 @@ ids! {
 /// No control characters, as `kernel` has it.
 const PRINTABLE: &str = r"^[^\u0000-\u001f\u007f-\u009f]*$";
 
+/// As `mailstore::folder` has it: no `/`, no control characters, no space at either end.
+const FOLDER_NAME: &str =
+    r"^[^\s/\u0000-\u001f\u007f-\u009f]([^/\u0000-\u001f\u007f-\u009f]*[^\s/\u0000-\u001f\u007f-\u009f])?$";
+
+/// As `mailstore::message` has it: what RFC 9051 §9 allows in an atom.
+const KEYWORD: &str = r#"^[!#$&'+,\-./0-9:;<=>?@A-Z\[^_`a-z|}~]+$"#;
+
 texts! {
     MemberId: "The id of a mailbox or of a group.", "^(mbx|grp)_[0-9a-f]{32}$", "mbx_019a2f3c5d7e7abc8def0123456789ab";
     CustomerId: "The id of the tenant, or of a wholesale invoice the reseller, that a document is for.",
@@ -123,6 +131,10 @@ schemas! {
         |days| days.schema_type(Type::Integer).minimum(Some(1)).maximum(Some(365)).examples([7]);
     Name: "What people call it.",
         |text| text.min_length(Some(1)).max_length(Some(200)).pattern(Some(PRINTABLE)).examples(["North Hosting"]);
+    FolderName: "What people call it: without `/` and without spaces around it.",
+        |text| text.min_length(Some(1)).max_length(Some(255)).pattern(Some(FOLDER_NAME)).examples(["Suppliers"]);
+    Keyword: "A mark of a client's own (RFC 9051 §2.3.2); it is the same in capitals.",
+        |text| text.min_length(Some(1)).max_length(Some(100)).pattern(Some(KEYWORD)).examples(["$Forwarded"]);
     BillingLine: "A line of text, as documents show it.",
         |text| text.min_length(Some(1)).max_length(Some(200)).pattern(Some(PRINTABLE)).examples(["Hafenstr. 1"]);
     Paragraph: "A paragraph, as documents show it.",
@@ -172,6 +184,7 @@ closed! {
     Status: "Whether it can be used.", ["active", "suspended", "deleted"];
     TenantStatus: "Whether the tenant's people can work.", ["active", "trial", "suspended", "deleted", "purged"];
     FolderRole: "What a folder is for.", folder::Role::ALL.map(folder::Role::as_str);
+    ChangeKind: "What happened to a folder or to messages in it.", change::Kind::ALL.map(change::Kind::as_str);
     MessageState: "`live`, or `recoverable` for a deleted one.",
         [message::State::Live, message::State::Recoverable].map(message::State::as_str);
     Interval: "How long a cycle is.", [CycleLength::Month, CycleLength::Year].map(CycleLength::as_str);

@@ -31,7 +31,7 @@ pub enum Error {
     /// The range starts at or past the object's end.
     #[error("the range starts past the end of the object")]
     RangeNotSatisfiable,
-    /// The store does not answer, is overloaded or is full. The same call may work later.
+    /// The store does not answer, is overloaded or is full, our credentials have expired or our clock is off. The same call may work later.
     #[error("the blob store is unavailable")]
     Unavailable(#[source] Cause),
     /// The store is there and turns us away: wrong credentials or region, no such bucket, a folder that cannot be written.

@@ -148,7 +148,9 @@ impl S3Store {
             }
             (_, Some("NoSuchKey"), _) => return Error::NotFound,
             (_, Some("InvalidRange"), _) | (_, _, Some(416)) => return Error::RangeNotSatisfiable,
-            (_, Some("RequestTimeout"), _) | (_, _, Some(429 | 500..=599)) => Error::Unavailable,
+            // Credentials are renewed and clocks are set while we run.
+            (_, Some("RequestTimeout" | "ExpiredToken" | "RequestTimeTooSkewed"), _)
+            | (_, _, Some(429 | 500..=599)) => Error::Unavailable,
             // 301 and 400 with this code are the answers to a wrong region.
             (_, Some("NoSuchBucket" | "AuthorizationHeaderMalformed"), _)
             | (_, _, Some(301 | 307 | 401 | 403)) => Error::Misconfigured,

@@ -5,6 +5,7 @@ pub mod cluster;
 pub mod error;
 pub mod jobs;
 mod migrate;
+mod notify;
 mod tx;
 
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use sqlx::{ConnectOptions as _, Connection as _, Executor as _, PgPool, Postgres
 
 pub use error::Error;
 pub use migrate::migration_checksums;
+pub use notify::{Listener, notify};
 pub use tx::{SystemRead, SystemTx};
 
 /// A pool of connections, with the environment that goes with it. Cheap to clone.

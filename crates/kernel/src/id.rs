@@ -149,6 +149,8 @@ ids! {
     OperationId = "opn";
     /// A right to look into a mailbox from above its tenant.
     SupportAccessId = "sac";
+    /// What keeps mail from being destroyed.
+    HoldId = "hld";
     /// One request, connection or job, in logs and problems.
     RequestId = "req";
 }

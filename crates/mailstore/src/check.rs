@@ -14,7 +14,8 @@ pub struct Drift {
     pub mailboxes: u64,
     /// Tenants and resellers whose pool of bytes, or count of seats, domains or tenants, is off.
     pub levels: u64,
-    /// Folders whose number of live messages is off, or whose next UID is not above those given out.
+    /// Folders whose number of live messages, or of those unseen, or whose bytes are off, or whose next UID or modification
+    /// sequence is below what was given out.
     pub folders: u64,
     /// Bodies whose number of messages is off.
     pub bodies: u64,

@@ -20,6 +20,32 @@ pub enum Error {
     /// The mailbox has no such folder.
     #[error("the mailbox has no such folder")]
     FolderNotFound,
+    /// The mailbox has a folder of that name, or for that purpose, in that place.
+    #[error("there is such a folder already")]
+    FolderExists,
+    /// Folders lie below it.
+    #[error("the folder has folders below it")]
+    FolderHasChildren,
+    /// The Inbox stays where it is, under its name.
+    #[error("the Inbox cannot be renamed, moved or deleted")]
+    InboxStays,
+    /// The mailbox has as many folders as it may have, or as deep ones.
+    #[error("a mailbox has at most {max_folders} folders, {max_depth} deep")]
+    TooManyFolders {
+        /// How many.
+        max_folders: u64,
+        /// How deep.
+        max_depth: u64,
+    },
+    /// A message would have more keywords than one may have.
+    #[error("a message has at most {max} keywords")]
+    TooManyKeywords {
+        /// How many.
+        max: u64,
+    },
+    /// The log of changes does not go back so far: whoever asks looks at everything again.
+    #[error("the changes since then are not known any more")]
+    ChangesExpired,
     /// The message is longer than any mailbox takes.
     #[error("the message has {size_bytes} bytes, more than the {limit_bytes} allowed")]
     TooLarge {
@@ -71,9 +97,18 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::NotFound | Self::MailboxGone | Self::FolderNotFound => ErrorKind::NotFound,
-            Self::OverQuota | Self::TooLarge { .. } => ErrorKind::LimitExceeded,
+            Self::OverQuota
+            | Self::TooLarge { .. }
+            | Self::TooManyFolders { .. }
+            | Self::TooManyKeywords { .. } => ErrorKind::LimitExceeded,
             Self::RangeNotSatisfiable { .. } => ErrorKind::Invalid,
-            Self::NotDeleted | Self::InUse | Self::LeaseLost => ErrorKind::Conflict,
+            Self::NotDeleted
+            | Self::InUse
+            | Self::LeaseLost
+            | Self::FolderExists
+            | Self::FolderHasChildren
+            | Self::InboxStays
+            | Self::ChangesExpired => ErrorKind::Conflict,
             Self::ReservationLost | Self::ShuttingDown => ErrorKind::Unavailable,
             Self::Tenancy(cause) => cause.kind(),
             Self::Blob(cause) => match cause.kind() {
@@ -97,6 +132,12 @@ impl Error {
             Self::OverQuota => "quota_exceeded",
             Self::MailboxGone => "mailbox_gone",
             Self::FolderNotFound => "folder_not_found",
+            Self::FolderExists => "folder_exists",
+            Self::FolderHasChildren => "folder_has_children",
+            Self::InboxStays => "inbox_stays",
+            Self::TooManyFolders { .. } => "folder_limit_reached",
+            Self::TooManyKeywords { .. } => "keyword_limit_reached",
+            Self::ChangesExpired => "changes_expired",
             Self::TooLarge { .. } => "message_too_large",
             Self::NotDeleted => "message_not_deleted",
             Self::RangeNotSatisfiable { .. } => "range_not_satisfiable",

@@ -1,13 +1,31 @@
-//! Folders of a mailbox.
+//! Folders of a mailbox: a tree.
+//!
+//! A deleted folder's row stays as long as the mail that was in it can be recovered; nothing but its UIDs and its name is known of it then.
 
+mod edit;
 mod intake;
 pub(crate) mod store;
+mod tree;
 
 use kernel::{FolderId, MailboxId};
 use tenancy::{Action, Ctx, TenantTx, quota};
 
 use crate::Error;
+pub use edit::{Changed, NewFolder, create, delete, update};
 pub(crate) use intake::lock_for_intake;
+use tree::Tree;
+
+/// What stands between the names of a path.
+pub const SEPARATOR: char = '/';
+
+/// How many folders a mailbox has at most.
+pub const MAX_FOLDERS: usize = 10_000;
+
+/// How many names a path has at most.
+pub const MAX_DEPTH: usize = 20;
+
+/// How many characters a name has at most.
+pub const MAX_NAME_CHARS: usize = 255;
 
 /// What a folder is for (RFC 6154), if it is for something in particular.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,21 +81,34 @@ impl Role {
 /// A folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Folder {
-    /// Its id.
+    /// Its id, for life.
     pub id: FolderId,
-    /// Its name, 1 to 255 characters, once in a mailbox.
+    /// The folder that it lies in; `None` at the top.
+    pub parent_id: Option<FolderId>,
+    /// Its name, 1 to 255 characters without `/`, once in its place.
     pub name: String,
+    /// The names on the way to it and its own, with `/` between them.
+    pub path: String,
     /// What it is for; each role once in a mailbox.
     pub role: Option<Role>,
+    /// Whether clients show it (RFC 9051 §6.3.7).
+    pub is_subscribed: bool,
     /// The validity of its UIDs (RFC 9051 §2.3.1.1), 1 to 2³² − 1.
     pub uid_validity: u32,
     /// The UID that the next message will get.
     pub uid_next: u64,
     /// How many live messages it has.
     pub message_count: u64,
+    /// How many of them nobody has seen.
+    pub unseen_count: u64,
+    /// The sizes of the live messages in it, added up.
+    pub size_bytes: u64,
+    /// The mailbox's modification sequence at the last change of it or of what is or was in it.
+    pub highest_modseq: u64,
 }
 
-/// The folders of a mailbox by name. A mailbox nobody has looked at yet gets its first ones here.
+/// The folders of a mailbox in the order of their paths, each after the one it lies in. A mailbox nobody has looked at yet gets its
+/// first ones here.
 ///
 /// # Errors
 /// [`Error::NotFound`] for a mailbox that is not this tenant's or not the caller's, `Forbidden` by role.
@@ -88,9 +119,18 @@ pub async fn list(ctx: &Ctx, mailbox_id: MailboxId) -> Result<Vec<Folder>, Error
         return Err(Error::NotFound);
     }
     ensure_inbox(&mut tx, ctx, mailbox_id).await?;
-    let folders = store::list(&mut tx, mailbox_id).await?;
+    let tree = Tree::new(store::list(&mut tx, mailbox_id).await?);
     tx.commit().await?;
-    Ok(folders)
+    Ok(tree.into_folders())
+}
+
+/// One of a mailbox's folders.
+///
+/// # Errors
+/// As [`list`]; [`Error::FolderNotFound`].
+pub async fn get(ctx: &Ctx, mailbox_id: MailboxId, id: FolderId) -> Result<Folder, Error> {
+    let folders = list(ctx, mailbox_id).await?;
+    folders.into_iter().find(|folder| folder.id == id).ok_or(Error::FolderNotFound)
 }
 
 /// The mailbox's Inbox; makes it and the other first folders if there is none. Idempotent, also when several

@@ -8,10 +8,12 @@
 //! messages, then bodies, then the pools above the mailbox, then packs, then shares in them; several of a kind by id.
 
 mod body;
+pub mod change;
 pub mod check;
 pub mod compact;
 mod error;
 pub mod folder;
+pub mod hold;
 pub mod import;
 pub mod ingest;
 pub mod key;
@@ -20,6 +22,7 @@ pub mod message;
 pub mod parsed;
 pub mod purge;
 pub mod sweep;
+mod uid;
 
 use std::sync::Arc;
 
@@ -29,6 +32,7 @@ use kernel::MailboxId;
 use pack::KeyEncryption;
 use tenancy::{TenantTx, quota};
 
+use change::hub::Hub;
 use ingest::Door;
 use key::Keys;
 
@@ -44,13 +48,15 @@ pub struct MailStore {
     blobs: Arc<dyn BlobStore>,
     keys: Keys,
     door: Arc<Door>,
+    hub: Arc<Hub>,
 }
 
 impl MailStore {
     /// A mail store whose bodies lie in `blobs`, under keys that are wrapped by `encryption`.
     pub fn new(db: Db, blobs: Arc<dyn BlobStore>, encryption: Arc<dyn KeyEncryption>) -> Self {
         let keys = Keys::new(db.clone(), blobs.clone(), encryption);
-        Self { db, blobs, keys, door: Arc::default() }
+        let hub = Arc::new(Hub::new(db.env().new_uuid()));
+        Self { db, blobs, keys, door: Arc::default(), hub }
     }
 
     /// Tenants' keys.
@@ -61,6 +67,17 @@ impl MailStore {
     /// The place where bodies lie.
     pub fn blobs(&self) -> &Arc<dyn BlobStore> {
         &self.blobs
+    }
+
+    /// Makes a change of a mailbox durable, and says that it has changed.
+    ///
+    /// # Errors
+    /// As of a commit.
+    async fn commit(&self, tx: TenantTx, mailbox_id: MailboxId) -> Result<(), Error> {
+        let done = tx.commit().await;
+        // Also where it is not known whether it was made.
+        self.hub.changed(std::iter::once(mailbox_id));
+        Ok(done?)
     }
 
     /// Asks the place where bodies lie for a sign of life.

@@ -12,7 +12,7 @@ use tenancy::{Action, Ctx, MailLogin, quota};
 use uuid::Uuid;
 
 pub use crate::Error;
-use crate::{MailStore, body, folder, lock_mailbox, message};
+use crate::{MailStore, body, folder, message};
 
 /// How long a session keeps the mailbox to itself without renewing.
 pub const LEASE: TimeDelta = TimeDelta::seconds(120);
@@ -109,21 +109,16 @@ impl Maildrop {
         if !store::release_lease(&mut tx, self.mailbox_id, self.holder).await? {
             return Err(Error::LeaseLost);
         }
-        let ids: Vec<Uuid> = delete
+        let ids: Vec<MessageId> = delete
             .iter()
             .filter_map(|&index| self.entries.get(index))
-            .map(|entry| entry.message_id.uuid())
+            .map(|entry| entry.message_id)
             .collect();
         if !ids.is_empty() {
             self.ctx.require_mailbox(Action::MessageDelete, self.mailbox_id)?;
-            let modseq = lock_mailbox(&mut tx, self.mailbox_id).await?.ok_or(Error::NotFound)?;
-            let now = self.ctx.env().now();
-            let gone =
-                store::set_recoverable(&mut tx, self.mailbox_id, self.inbox, &ids, modseq, now).await?;
-            folder::store::uncount(&mut tx, self.mailbox_id, self.inbox, gone.count).await?;
-            quota::discard(&mut tx, &self.ctx, self.mailbox_id, gone.size_bytes).await?;
+            message::edit::discard_in(&mut tx, &self.ctx, self.mailbox_id, Some(self.inbox), &ids).await?;
         }
-        tx.commit().await?;
+        self.store.commit(tx, self.mailbox_id).await?;
         Ok(())
     }
 }

@@ -1,5 +1,8 @@
-//! Messages of a mailbox: listing, reading, deleting and bringing back.
+//! Messages of a mailbox.
 
+pub(crate) mod edit;
+pub(crate) mod effect;
+mod flags;
 pub(crate) mod store;
 
 use std::ops::Range;
@@ -7,11 +10,13 @@ use std::ops::Range;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use kernel::{FolderId, MailboxId, MessageId, Page, PageRequest};
-use tenancy::quota::{self, Charge};
-use tenancy::{Action, Ctx};
+use tenancy::{Action, Ctx, quota};
 
 use crate::parsed::Parsed;
-use crate::{Error, MailStore, body, folder, lock_mailbox};
+use crate::{Error, MailStore, body, folder};
+
+pub use edit::{Placed, Target, Update, copy, discard, flag, recover, relocate, update};
+pub use flags::{Flag, FlagChange, Flags, Keyword, MAX_KEYWORD_CHARS, MAX_KEYWORDS};
 
 /// Whether a message is in its folder or deleted and still to be had back.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -44,7 +49,7 @@ pub struct Message {
     pub id: MessageId,
     /// The folder it is in, or was in when it was deleted.
     pub folder_id: FolderId,
-    /// Its number in the folder; a new and higher one when it is recovered.
+    /// Its number in the folder; a new one when it is moved, and a new and higher one when it is recovered.
     pub uid: u64,
     /// POP3's name for it, for life: 1 to 70 characters from 0x21 to 0x7E.
     pub uidl: String,
@@ -56,6 +61,8 @@ pub struct Message {
     pub wire_size_bytes: u64,
     /// When it was received.
     pub internal_date: DateTime<Utc>,
+    /// Its flags and keywords.
+    pub flags: Flags,
     /// Live or recoverable.
     pub state: State,
     /// When it was deleted, if it was.
@@ -165,57 +172,7 @@ pub(crate) struct Located {
     pub(crate) state: State,
 }
 
-/// What moves when a message is deleted.
-#[derive(Debug)]
-pub(crate) struct Moved {
-    pub(crate) folder: FolderId,
-    pub(crate) size_bytes: u64,
-}
-
 async fn locate(ctx: &Ctx, mailbox_id: MailboxId, id: MessageId) -> Result<Located, Error> {
     let mut tx = ctx.begin().await?;
     store::locate(&mut tx, mailbox_id, id).await?.ok_or(Error::NotFound)
-}
-
-/// Deletes a message: it leaves its folder and the quota and stays recoverable for 30 days.
-///
-/// # Errors
-/// [`Error::NotFound`] for what is not in this tenant's mailbox or was deleted before, `Forbidden` by role,
-/// `SupportAccessRequired` for a caller from above the tenant.
-pub async fn discard(ctx: &Ctx, mailbox_id: MailboxId, id: MessageId) -> Result<(), Error> {
-    ctx.require_mail(Action::MessageDelete, mailbox_id).await?;
-    let mut tx = ctx.begin().await?;
-    let modseq = lock_mailbox(&mut tx, mailbox_id).await?.ok_or(Error::NotFound)?;
-    let now = ctx.env().now();
-    let moved = store::set_recoverable(&mut tx, mailbox_id, id, modseq, now).await?.ok_or(Error::NotFound)?;
-    folder::store::uncount(&mut tx, mailbox_id, moved.folder, 1).await?;
-    quota::discard(&mut tx, ctx, mailbox_id, moved.size_bytes).await?;
-    tx.commit().await?;
-    Ok(())
-}
-
-/// Brings a deleted message back into its folder, inside the quota: with its id, UIDL and date, and a new, higher
-/// UID (RFC 9051 §2.3.1.1 forbids the old one).
-///
-/// # Errors
-/// [`Error::NotFound`] for what is not in this tenant's mailbox, [`Error::NotDeleted`] for a live message,
-/// [`Error::OverQuota`], `Forbidden` by role,
-/// `SupportAccessRequired` for a caller from above the tenant.
-pub async fn recover(ctx: &Ctx, mailbox_id: MailboxId, id: MessageId) -> Result<Message, Error> {
-    ctx.require_mail(Action::MessageWrite, mailbox_id).await?;
-    let mut tx = ctx.begin().await?;
-    let modseq = lock_mailbox(&mut tx, mailbox_id).await?.ok_or(Error::NotFound)?;
-    let found = store::locate(&mut tx, mailbox_id, id).await?.ok_or(Error::NotFound)?;
-    if found.state == State::Live {
-        return Err(Error::NotDeleted);
-    }
-    let uid = folder::store::take_uid(&mut tx, mailbox_id, found.folder).await?;
-    let message = store::set_live(&mut tx, mailbox_id, id, uid, modseq).await?.ok_or(Error::NotDeleted)?;
-    match quota::recover(&mut tx, ctx, mailbox_id, found.size_bytes).await? {
-        Charge::Taken { .. } => {}
-        Charge::OverQuota => return Err(Error::OverQuota),
-        Charge::Gone => return Err(Error::NotFound),
-    }
-    tx.commit().await?;
-    Ok(message)
 }

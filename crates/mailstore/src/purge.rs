@@ -72,8 +72,8 @@ async fn mailbox(ctx: &Ctx, id: MailboxId) -> Result<(), Error> {
     loop {
         let mut tx = ctx.begin().await?;
         quota::lock(&mut tx, id).await?;
-        // Restored or destroyed since it was looked up.
-        if !store::is_deleted(&mut tx, id).await? {
+        // Restored, destroyed or put on hold since it was looked up.
+        if !store::is_due(&mut tx, id).await? {
             return Ok(());
         }
         let batch = store::delete_messages(&mut tx, id, BATCH).await?;

@@ -5,7 +5,7 @@
 //! in three steps that bear being interrupted anywhere: its row is marked *gone*, which no commit can undo; its object is deleted; its row
 //! is deleted. What lies in it together with bodies that live is `compact`'s to take away.
 //!
-//! What cannot be swept is passed by, so that it keeps back nothing but itself: a mailbox, a pack, or one of the four
+//! What cannot be swept is passed by, so that it keeps back nothing but itself: a mailbox, a pack, or one of the
 //! stages. Only a database or blob store that does not answer at all ends a stage.
 
 pub(crate) mod store;
@@ -18,7 +18,7 @@ use tenancy::{Caller, Ctx, quota};
 use uuid::Uuid;
 
 pub use crate::Error;
-use crate::MailStore;
+use crate::{MailStore, change};
 
 /// How long a deleted message can be recovered.
 pub const RECOVERABLE: TimeDelta = TimeDelta::days(30);
@@ -36,6 +36,8 @@ pub struct Swept {
     pub messages: u64,
     /// Bodies without messages that were forgotten.
     pub bodies: u64,
+    /// Rows of mailboxes' logs, and deleted folders, that were too old.
+    pub changes: u64,
     /// Packs that were reserved and never committed.
     pub reservations: u64,
     /// Packs deleted from the blob store; includes what an interrupted sweep had left.
@@ -52,6 +54,8 @@ pub async fn run(store: &MailStore, db: &Db) -> Swept {
     swept.stage("purging deleted messages", ended);
     let ended = forget_bodies(db, &mut swept).await;
     swept.stage("forgetting bodies", ended);
+    let ended = change::expire(db).await.map(|rows| swept.changes = rows);
+    swept.stage("forgetting changes", ended);
     let ended = mark_gone(db, &mut swept).await;
     swept.stage("marking packs", ended);
     let ended = delete_gone(store, db, &mut swept).await;

@@ -167,6 +167,7 @@ fn start(
 ) -> JoinSet<&'static str> {
     let Services { auth, sender, payments, vat_register, tls, metrics } = services;
     let store: MailStore = platform.store.clone();
+    let (watched, stopping) = (store.clone(), shutdown.clone());
     let upkept = metrics.clone();
     let api = api::Api {
         auth: auth.clone(),
@@ -207,6 +208,7 @@ fn start(
     spawn(&mut parts, "pop3", pop3::serve(pop3_listener, pop3.clone(), pop3::Mode::Starttls, stop()));
     spawn(&mut parts, "pop3s", pop3::serve(pop3s_listener, pop3, pop3::Mode::Implicit, stop()));
     spawn(&mut parts, "worker", worker::run(worker, stop()));
+    spawn(&mut parts, "changes", async move { mailstore::change::run(&watched, stopping.cancelled()).await });
     spawn(&mut parts, "metrics", keep_metrics(upkept, stop()));
     parts
 }

@@ -105,6 +105,10 @@ named! {
         SupportAccessUsed = "support_access.used",
         /// A mailbox is no longer open for somebody above the tenant.
         SupportAccessEnded = "support_access.ended",
+        /// A legal hold was placed.
+        HoldPlaced = "hold.placed",
+        /// A legal hold was released.
+        HoldReleased = "hold.released",
         /// An API key was created.
         ApiKeyCreated = "api_key.created",
         /// An API key was revoked.

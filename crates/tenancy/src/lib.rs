@@ -19,6 +19,7 @@ pub mod effect;
 mod error;
 pub mod event;
 pub mod group;
+pub mod hold;
 pub mod idempotency;
 pub mod mailbox;
 mod named;

@@ -96,6 +96,10 @@ named! {
         SupportAccessRead = "support_accesses:read",
         /// Open a mailbox for support, and end that.
         SupportAccessWrite = "support_accesses:write",
+        /// See legal holds.
+        HoldRead = "holds:read",
+        /// Place and release legal holds.
+        HoldWrite = "holds:write",
         /// Change a mailbox's quota.
         QuotaWrite = "quotas:write",
         /// Read mail.
@@ -260,6 +264,8 @@ pub fn allows(role: Role, action: Action) -> bool {
                 | WebhookWrite
                 | SupportAccessRead
                 | SupportAccessWrite
+                | HoldRead
+                | HoldWrite
                 | QuotaWrite
                 | MessageRead
                 | MessageWrite

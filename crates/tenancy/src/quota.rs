@@ -51,6 +51,26 @@ pub async fn charge(
     Ok(Charge::Taken { modseq: state.modseq })
 }
 
+/// Counts `bytes` in one mailbox and in the pools above it, if all have room. Last in its transaction, which is to be dropped unless the
+/// bytes were taken.
+///
+/// # Errors
+/// As of any statement.
+pub async fn take(
+    tx: &mut TenantTx,
+    ctx: &Ctx,
+    mailbox_id: MailboxId,
+    bytes: u64,
+) -> Result<Charge, db::Error> {
+    let charge = charge(tx, ctx, mailbox_id, bytes).await?;
+    if matches!(charge, Charge::Taken { .. })
+        && let Pools::Full = charge_pools(tx, bytes).await?
+    {
+        return Ok(Charge::OverQuota);
+    }
+    Ok(charge)
+}
+
 /// Moves `bytes` from used to recoverable, as their message moves, and out of the pools above. Last in its transaction.
 ///
 /// # Errors
@@ -88,14 +108,8 @@ pub async fn recover(
     mailbox_id: MailboxId,
     bytes: u64,
 ) -> Result<Charge, db::Error> {
-    let charge = charge(tx, ctx, mailbox_id, bytes).await?;
-    if matches!(charge, Charge::Taken { .. }) {
-        store::forget(tx, mailbox_id, signed(bytes)).await?;
-        if let Pools::Full = charge_pools(tx, bytes).await? {
-            return Ok(Charge::OverQuota);
-        }
-    }
-    Ok(charge)
+    store::forget(tx, mailbox_id, signed(bytes)).await?;
+    take(tx, ctx, mailbox_id, bytes).await
 }
 
 /// Notes each threshold that a mailbox crossed.

@@ -1,4 +1,4 @@
-//! For tests only: a database with a tenant in it, a fixed clock, a seeded rng, an S3 server, a payment provider, a tax register, protocol clients, the story.
+//! For tests only: a database with a tenant in it, a fixed clock, a seeded rng, an S3 server and faults before it, a payment provider, a tax register, protocol clients, the story.
 //!
 //! What goes wrong in here panics with what to do about it, as a test helper should; only the story, which
 //! `make demo` plays for people, answers with errors.
@@ -7,6 +7,7 @@ pub mod client;
 mod cut;
 pub mod dns;
 pub mod env;
+pub mod faults;
 pub mod garage;
 pub mod kek;
 pub mod s3;

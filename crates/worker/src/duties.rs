@@ -75,7 +75,7 @@ fn every(period: Duration) -> Interval {
 
 async fn sweep_mail(worker: &Worker) {
     let swept = mailstore::sweep::run(&worker.store, &worker.db).await;
-    let mailstore::sweep::Swept { messages, bodies, reservations, packs, failed } = swept;
+    let mailstore::sweep::Swept { messages, bodies, changes, reservations, packs, failed } = swept;
     metrics::counter!("pillarbox_swept_messages_total").increment(messages);
     metrics::counter!("pillarbox_swept_bodies_total").increment(bodies);
     metrics::counter!("pillarbox_swept_packs_total").increment(packs);
@@ -84,6 +84,7 @@ async fn sweep_mail(worker: &Worker) {
         tracing::info!(
             sweep.messages = messages,
             sweep.bodies = bodies,
+            sweep.changes = changes,
             sweep.reservations = reservations,
             sweep.packs = packs,
             sweep.failed = failed,

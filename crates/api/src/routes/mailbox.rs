@@ -1,10 +1,9 @@
-//! Mailboxes, their quotas and their folders.
+//! Mailboxes and their quotas.
 
 use axum::Json as Answer;
 use axum::response::Response;
 use chrono::{DateTime, Utc};
-use kernel::{FolderId, MailboxId, Page, UserId};
-use mailstore::folder;
+use kernel::{MailboxId, UserId};
 use serde::{Deserialize, Deserializer, Serialize};
 use tenancy::Caller;
 use tenancy::mailbox::{self, Kind};
@@ -182,41 +181,6 @@ fn kind<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Kind>, D::E
     String::deserialize(deserializer)?.parse().map(Some).map_err(serde::de::Error::custom)
 }
 
-/// A folder of a mailbox.
-#[derive(Debug, Serialize, ToSchema)]
-struct Folder {
-    #[schema(value_type = schema::FolderId)]
-    id: FolderId,
-    /// As people call it.
-    #[schema(example = "Inbox")]
-    name: String,
-    /// `inbox`, `drafts`, `sent`, `junk`, `trash` or `archive`; null for one that is for nothing in particular.
-    #[schema(value_type = Option<schema::FolderRole>, required)]
-    role: Option<&'static str>,
-    /// Changes only if UIDs have to be handed out anew (RFC 9051).
-    #[schema(example = 1)]
-    uid_validity: u32,
-    /// The UID that the next message will get.
-    #[schema(example = 43)]
-    uid_next: u64,
-    /// Live messages in it.
-    #[schema(example = 42)]
-    message_count: u64,
-}
-
-impl From<folder::Folder> for Folder {
-    fn from(of: folder::Folder) -> Self {
-        Self {
-            id: of.id,
-            name: of.name,
-            role: of.role.map(folder::Role::as_str),
-            uid_validity: of.uid_validity,
-            uid_next: of.uid_next,
-            message_count: of.message_count,
-        }
-    }
-}
-
 /// List a tenant's mailboxes
 ///
 /// Without the deleted, unless they are asked for. A person without a role in the tenant sees their own and those that they may read.
@@ -285,26 +249,6 @@ async fn set_quota(
     query.carry_out(caller, set).await
 }
 
-/// List a mailbox's folders
-///
-/// By name, all on one page.
-#[utoipa::path(get, path = "/v1/tenants/{tenant_id}/mailboxes/{mailbox_id}/folders", tag = "Mailboxes", operation_id = "list_folders",
-    params(MailboxPath),
-    responses((status = 200, description = "The folders.", body = List<Folder>)),
-    extensions(("x-required-action" = json!("mailboxes:read"))))]
-async fn list_folders(
-    Bearer(caller): Bearer,
-    Path(at): Path<MailboxPath>,
-) -> Result<Answer<List<Folder>>, Problem> {
-    let ctx = caller.enter(at.tenant_id).await?;
-    let items = folder::list(&ctx, at.mailbox_id).await?;
-    Ok(page::answer(Page { items, next: None }))
-}
-
 pub(crate) fn router() -> OpenApiRouter<Api> {
-    OpenApiRouter::default()
-        .routes(routes!(list))
-        .routes(routes!(get))
-        .routes(routes!(get_quota, set_quota))
-        .routes(routes!(list_folders))
+    OpenApiRouter::default().routes(routes!(list)).routes(routes!(get)).routes(routes!(get_quota, set_quota))
 }

@@ -1,12 +1,14 @@
-//! Messages: their parsed view, taking in, deleting and bringing back. Their bytes are in [`super::raw`].
+//! Messages: their parsed view, taking in, marking, filing, copying, deleting and bringing back. Their bytes are in [`super::raw`].
+
+use std::collections::BTreeSet;
 
 use axum::Json as Answer;
 use axum::extract::State;
 use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
-use kernel::{ErrorKind, FolderId, MailboxId, MessageId};
+use kernel::{ErrorKind, FieldError, FolderId, MailboxId, MessageId};
 use mailstore::ingest::{self, Incoming, Outcome, Target};
-use mailstore::message::{self, Filter};
+use mailstore::message::{self, Filter, Flag, FlagChange, Keyword};
 use mailstore::parsed;
 use serde::{Deserialize, Deserializer, Serialize};
 use tenancy::Ctx;
@@ -15,7 +17,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::paths::{MailboxPath, MessagePath};
-use crate::extract::{Bearer, Path, Query, Rfc822};
+use crate::extract::{Bearer, Json, Path, Query, Rfc822, not_null};
 use crate::page::{self, After, Limit, List};
 use crate::problem::Problem;
 use crate::{Api, schema};
@@ -57,6 +59,127 @@ impl From<parsed::Attachment> for Attachment {
     }
 }
 
+/// What is marked of a message (RFC 9051 §2.3.2).
+#[derive(Debug, Serialize, ToSchema)]
+struct Flags {
+    /// It was read.
+    seen: bool,
+    /// It was answered.
+    answered: bool,
+    /// Somebody wants to come back to it.
+    flagged: bool,
+    /// It is to go when a client tidies up its folder.
+    deleted: bool,
+    /// It is not finished.
+    draft: bool,
+}
+
+impl From<&message::Flags> for Flags {
+    fn from(of: &message::Flags) -> Self {
+        let has = |flag| of.flags.contains(&flag);
+        Self {
+            seen: has(Flag::Seen),
+            answered: has(Flag::Answered),
+            flagged: has(Flag::Flagged),
+            deleted: has(Flag::Deleted),
+            draft: has(Flag::Draft),
+        }
+    }
+}
+
+/// What is to be marked; what is absent stays.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct FlagsPatch {
+    /// It was read.
+    #[serde(default, deserialize_with = "not_null")]
+    #[schema(value_type = bool, required = false)]
+    seen: Option<bool>,
+    /// It was answered.
+    #[serde(default, deserialize_with = "not_null")]
+    #[schema(value_type = bool, required = false)]
+    answered: Option<bool>,
+    /// Somebody wants to come back to it.
+    #[serde(default, deserialize_with = "not_null")]
+    #[schema(value_type = bool, required = false)]
+    flagged: Option<bool>,
+    /// It is to go when a client tidies up its folder.
+    #[serde(default, deserialize_with = "not_null")]
+    #[schema(value_type = bool, required = false)]
+    deleted: Option<bool>,
+    /// It is not finished.
+    #[serde(default, deserialize_with = "not_null")]
+    #[schema(value_type = bool, required = false)]
+    draft: Option<bool>,
+}
+
+/// What of a message is to change (RFC 7396).
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct MessagePatch {
+    /// The folder that it is to be in.
+    #[serde(default, deserialize_with = "not_null")]
+    #[schema(value_type = schema::FolderId, required = false)]
+    folder_id: Option<FolderId>,
+    /// What is to be marked, and what not.
+    #[serde(default, deserialize_with = "not_null")]
+    #[schema(value_type = FlagsPatch, required = false)]
+    flags: Option<FlagsPatch>,
+    /// All marks of clients' own.
+    #[serde(default, deserialize_with = "not_null")]
+    #[schema(value_type = Vec<schema::Keyword>, required = false, max_items = 100)]
+    keywords: Option<Vec<String>>,
+}
+
+impl MessagePatch {
+    /// # Errors
+    /// A keyword that is none, or too many.
+    fn update(self) -> Result<message::Update, Problem> {
+        let Self { folder_id, flags, keywords } = self;
+        let FlagsPatch { seen, answered, flagged, deleted, draft } = flags.unwrap_or_default();
+        let marks = [
+            (Flag::Seen, seen),
+            (Flag::Answered, answered),
+            (Flag::Flagged, flagged),
+            (Flag::Deleted, deleted),
+            (Flag::Draft, draft),
+        ];
+        let all =
+            |wanted| marks.into_iter().filter(move |(_, mark)| *mark == Some(wanted)).map(|(flag, _)| flag);
+        let clears_keywords = keywords.is_some();
+        let keywords = keywords.unwrap_or_default();
+        let mut wrong = Vec::new();
+        let mut set = BTreeSet::new();
+        for (at, text) in keywords.iter().enumerate() {
+            match text.parse::<Keyword>() {
+                Ok(keyword) => drop(set.insert(keyword)),
+                Err(error) => wrong.push(FieldError::new(format!("/keywords/{at}"), error.detail)),
+            }
+        }
+        if !wrong.is_empty() {
+            return Err(tenancy::Error::Invalid(wrong).into());
+        }
+        let remove = message::Flags { flags: all(false).collect(), ..message::Flags::default() };
+        let add = message::Flags { flags: all(true).collect(), keywords: set };
+        let flags = FlagChange { clears_keywords, remove, add, ..FlagChange::default() };
+        Ok(message::Update { folder: folder_id, flags })
+    }
+}
+
+/// Where a copy is to go.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct CopyBody {
+    /// The mailbox; the same one when absent.
+    #[serde(default, deserialize_with = "not_null")]
+    #[schema(value_type = schema::MailboxId, required = false)]
+    mailbox_id: Option<MailboxId>,
+    /// A folder of it; its Inbox when absent.
+    #[serde(default, deserialize_with = "not_null")]
+    #[schema(value_type = schema::FolderId, required = false)]
+    folder_id: Option<FolderId>,
+}
+
 /// A message without its bytes. What the message says about itself may be cut, and is empty where it cannot be read.
 #[derive(Debug, Serialize, ToSchema)]
 struct Message {
@@ -67,9 +190,17 @@ struct Message {
     /// The folder it is in, or was in when it was deleted.
     #[schema(value_type = schema::FolderId)]
     folder_id: FolderId,
-    /// Its number in the folder; a new and higher one when it is recovered.
+    /// Its number in the folder; a new one when it is moved or recovered.
     #[schema(example = 42)]
     uid: u64,
+    /// The mailbox's modification sequence at its last change.
+    #[schema(example = 57)]
+    modseq: u64,
+    /// What people and clients have marked.
+    flags: Flags,
+    /// Marks of clients' own, as `$Forwarded`.
+    #[schema(value_type = Vec<schema::Keyword>)]
+    keywords: Vec<String>,
     /// As stored.
     #[schema(example = 2048)]
     size_bytes: u64,
@@ -117,6 +248,9 @@ impl Message {
             mailbox_id,
             folder_id: of.folder_id,
             uid: of.uid,
+            modseq: of.modseq,
+            flags: Flags::from(&of.flags),
+            keywords: of.flags.keywords.iter().map(|keyword| keyword.as_str().to_owned()).collect(),
             size_bytes: of.size_bytes,
             internal_date: of.internal_date,
             state: of.state.as_str(),
@@ -249,6 +383,52 @@ async fn get(Bearer(caller): Bearer, Path(at): Path<MessagePath>) -> Result<Answ
     Ok(Answer(Message::new(at.mailbox_id, message)))
 }
 
+/// Change a message
+///
+/// Marks it, moves it to another folder of its mailbox, or both.
+#[utoipa::path(patch, path = "/v1/tenants/{tenant_id}/mailboxes/{mailbox_id}/messages/{message_id}", tag = "Messages",
+    operation_id = "update_message",
+    params(MessagePath),
+    responses((status = 200, description = "The message as it is now.", body = Message),
+        (status = 403, description = "The caller is from above the tenant and has no support access to the mailbox: `support_access_required`.")),
+    extensions(("x-required-action" = json!("messages:write"))))]
+async fn update(
+    Bearer(caller): Bearer,
+    State(api): State<Api>,
+    Path(at): Path<MessagePath>,
+    Json(body): Json<MessagePatch>,
+) -> Result<Answer<Message>, Problem> {
+    let ctx = caller.enter(at.tenant_id).await?;
+    let message = message::update(&api.store, &ctx, at.mailbox_id, at.message_id, &body.update()?).await?;
+    Ok(Answer(Message::new(at.mailbox_id, message)))
+}
+
+/// Copy a message
+///
+/// Into a folder of any mailbox of the tenant, inside that one's quota: with its date and what is marked of it. Copying into another mailbox
+/// takes `messages:read` besides.
+#[utoipa::path(post, path = "/v1/tenants/{tenant_id}/mailboxes/{mailbox_id}/messages/{message_id}/copy", tag = "Messages",
+    operation_id = "copy_message",
+    params(MessagePath),
+    responses((status = 201, description = "The copy.", body = Message),
+        (status = 403, description = "The caller is from above the tenant and has no support access to one of the mailboxes: `support_access_required`."),
+        (status = 422, description = "The mailbox has no room for it: `quota_exceeded`.")),
+    extensions(("x-required-action" = json!("messages:write"))))]
+async fn copy(
+    Bearer(caller): Bearer,
+    State(api): State<Api>,
+    Path(at): Path<MessagePath>,
+    Json(body): Json<CopyBody>,
+) -> Result<(StatusCode, Answer<Message>), Problem> {
+    let ctx = caller.enter(at.tenant_id).await?;
+    let mailbox_id = body.mailbox_id.unwrap_or(at.mailbox_id);
+    let to = message::Target { mailbox_id, folder: body.folder_id };
+    let placed = message::copy(&api.store, &ctx, at.mailbox_id, &[at.message_id], to).await?;
+    let id = placed.first().ok_or(mailstore::Error::NotFound)?.id;
+    let copy = read_back(&ctx, mailbox_id, id).await?;
+    Ok((StatusCode::CREATED, Answer(Message::new(mailbox_id, copy))))
+}
+
 /// Delete a message
 ///
 /// It leaves its folder and the quota, and can be recovered for 30 days.
@@ -258,15 +438,19 @@ async fn get(Bearer(caller): Bearer, Path(at): Path<MessagePath>) -> Result<Answ
     responses((status = 204, description = "Deleted."),
         (status = 403, description = "The caller is from above the tenant and has no support access to the mailbox: `support_access_required`.")),
     extensions(("x-required-action" = json!("messages:delete"))))]
-async fn delete(Bearer(caller): Bearer, Path(at): Path<MessagePath>) -> Result<StatusCode, Problem> {
+async fn delete(
+    Bearer(caller): Bearer,
+    State(api): State<Api>,
+    Path(at): Path<MessagePath>,
+) -> Result<StatusCode, Problem> {
     let ctx = caller.enter(at.tenant_id).await?;
-    message::discard(&ctx, at.mailbox_id, at.message_id).await?;
+    message::discard(&api.store, &ctx, at.mailbox_id, at.message_id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// Recover a deleted message
 ///
-/// Into the folder it was in, inside the quota: with its id and date, and a new, higher UID.
+/// Into the folder it was in, or the Inbox if that was deleted, inside the quota: with its id and date, and a new, higher UID.
 #[utoipa::path(post, path = "/v1/tenants/{tenant_id}/mailboxes/{mailbox_id}/messages/{message_id}/recover", tag = "Messages",
     operation_id = "recover_message",
     params(MessagePath),
@@ -275,14 +459,22 @@ async fn delete(Bearer(caller): Bearer, Path(at): Path<MessagePath>) -> Result<S
         (status = 409, description = "The message is not deleted: `message_not_deleted`."),
         (status = 422, description = "The mailbox has no room for it: `quota_exceeded`.")),
     extensions(("x-required-action" = json!("messages:write"))))]
-async fn recover(Bearer(caller): Bearer, Path(at): Path<MessagePath>) -> Result<Answer<Message>, Problem> {
+async fn recover(
+    Bearer(caller): Bearer,
+    State(api): State<Api>,
+    Path(at): Path<MessagePath>,
+) -> Result<Answer<Message>, Problem> {
     let ctx = caller.enter(at.tenant_id).await?;
-    let message = message::recover(&ctx, at.mailbox_id, at.message_id).await?;
+    let message = message::recover(&api.store, &ctx, at.mailbox_id, at.message_id).await?;
     Ok(Answer(Message::new(at.mailbox_id, message)))
 }
 
 pub(crate) fn router() -> OpenApiRouter<Api> {
-    OpenApiRouter::default().routes(routes!(list)).routes(routes!(get, delete)).routes(routes!(recover))
+    OpenApiRouter::default()
+        .routes(routes!(list))
+        .routes(routes!(get, update, delete))
+        .routes(routes!(copy))
+        .routes(routes!(recover))
 }
 
 /// Apart, since its bodies are larger.

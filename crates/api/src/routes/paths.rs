@@ -1,9 +1,9 @@
 //! The ids in paths.
 
 use kernel::{
-    AliasId, ApiKeyId, AppPasswordId, DeliveryId, DiscountId, DomainId, GroupId, InvoiceId, MailboxId,
-    MessageId, OneOffItemId, OperationId, PaymentId, PriceBookId, ResellerId, RunId, SupportAccessId,
-    TenantId, UserId, WebhookEndpointId,
+    AliasId, ApiKeyId, AppPasswordId, DeliveryId, DiscountId, DomainId, FolderId, GroupId, HoldId, InvoiceId,
+    MailboxId, MessageId, OneOffItemId, OperationId, PaymentId, PriceBookId, ResellerId, RunId,
+    SupportAccessId, TenantId, UserId, WebhookEndpointId,
 };
 use serde::Deserialize;
 use tenancy::group::Member as MemberId;
@@ -41,6 +41,10 @@ paths! {
     AppPasswordPath { tenant_id: TenantId, user_id: UserId, app_password_id: AppPasswordId }
     /// A mailbox of a tenant.
     MailboxPath { tenant_id: TenantId, mailbox_id: MailboxId }
+    /// A folder of a mailbox.
+    FolderPath { tenant_id: TenantId, mailbox_id: MailboxId, folder_id: FolderId }
+    /// A legal hold of a tenant.
+    HoldPath { tenant_id: TenantId, hold_id: HoldId }
     /// A support access to a mailbox.
     SupportAccessPath { tenant_id: TenantId, mailbox_id: MailboxId, support_access_id: SupportAccessId }
     /// An operation.

@@ -105,7 +105,8 @@ async fn transfer(
 #[utoipa::path(delete, path = "/v1/tenants/{tenant_id}", tag = "Tenants", operation_id = "delete_tenant",
     params(TenantPath, DryRun),
     responses((status = 200, description = "With `dry_run`: what it would come to. Nothing was deleted.", body = Effect),
-        (status = 204, description = "Deleted.")),
+        (status = 204, description = "Deleted."),
+        (status = 409, description = "Mail of the tenant is on hold: `tenant_on_hold`.")),
     extensions(("x-required-action" = json!("tenants:write"))))]
 async fn delete(
     Bearer(caller): Bearer,

@@ -11,6 +11,7 @@ mod domain;
 mod dry_run;
 mod event;
 mod export;
+mod folder;
 mod group;
 mod health;
 mod idempotency;

@@ -6,7 +6,6 @@
 
 mod contract;
 mod directory;
-mod front;
 mod garage;
 mod memory;
 mod s3;

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use blob::{BlobStore, Credentials, Error, S3Options};
 use bytes::Bytes;
 use kernel::ErrorKind;
+use testkit::faults::{Fault, Faults, Rule};
 use testkit::s3::S3Server;
 
-use crate::front::{Fault, Front};
 use crate::{chain, contract, credentials, location, new_key, new_tenant, open, options, random_bytes};
 
 macro_rules! run {
@@ -23,11 +23,6 @@ macro_rules! run {
 }
 
 contract::for_each_promise!(run);
-
-/// The server's URL, by way of the proxy.
-fn through(server: &S3Server, front: &Front) -> String {
-    server.url("x").replace(&server.address().to_string(), &front.address.to_string())
-}
 
 #[tokio::test]
 async fn the_name_is_the_prefix_a_slash_and_the_key() {
@@ -116,27 +111,58 @@ fn is_turned_away(error: &Error, code: &str) {
 }
 
 #[tokio::test]
-async fn a_few_503_are_retried() {
+async fn a_few_500_and_503_are_retried() {
     let server = S3Server::start().await;
-    let faults = [Fault::ServiceUnavailable, Fault::ServiceUnavailable, Fault::None];
-    let front = Front::start(server.address(), &faults).await;
-    let store = open(&through(&server, &front)).await;
-    let (key, bytes) = (new_key(new_tenant()), random_bytes(1 << 20));
-    store.put(&key, bytes.clone()).await.unwrap();
-    assert_eq!(front.connections(), 3);
-    let direct = open(&server.url("x")).await;
-    assert!(direct.get(&key).await.unwrap() == bytes);
+    let (front, direct) = (Faults::before(server.address()).await, open(&server.url("x")).await);
+    let store = open(&front.url("x")).await;
+    for fault in [Fault::INTERNAL_ERROR, Fault::UNAVAILABLE, Fault::SLOW_DOWN] {
+        let (key, bytes, before) = (new_key(new_tenant()), random_bytes(1 << 20), front.seen().len());
+        front.set([Rule::new("PUT", "", fault).times(2)]);
+        store.put(&key, bytes.clone()).await.unwrap();
+        assert_eq!(front.seen().len() - before, 3, "{fault:?}");
+        assert!(direct.get(&key).await.unwrap() == bytes);
+    }
 }
 
 #[tokio::test]
-async fn nothing_but_503_is_unavailable() {
+async fn nothing_but_500_or_503_is_unavailable() {
     let server = S3Server::start().await;
-    let front = Front::start(server.address(), &[Fault::ServiceUnavailable]).await;
-    let store = open(&through(&server, &front)).await;
-    let error = store.put(&new_key(new_tenant()), Bytes::from_static(b"x")).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Unavailable, "{}", chain(&error));
-    assert!(chain(&error).contains("503"), "{}", chain(&error));
-    assert_eq!(front.connections(), 5);
+    let front = Faults::before(server.address()).await;
+    for (fault, told) in [
+        (Fault::INTERNAL_ERROR, "InternalError"),
+        (Fault::UNAVAILABLE, "503"),
+        (Fault::SLOW_DOWN, "SlowDown"),
+    ] {
+        let store = open(&front.url("x")).await;
+        let before = front.seen().len();
+        front.set([Rule::new("", "", fault)]);
+        let error = store.put(&new_key(new_tenant()), Bytes::from_static(b"x")).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unavailable, "{}", chain(&error));
+        assert!(chain(&error).contains(told), "{}", chain(&error));
+        assert_eq!(front.seen().len() - before, 5, "{fault:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_time_may_heal_is_unavailable_and_heals() {
+    let server = S3Server::start().await;
+    let front = Faults::before(server.address()).await;
+    let store = open(&front.url("x")).await;
+    for fault in [Fault::EXPIRED_TOKEN, Fault::EXPIRED_TOKEN_AWS, Fault::SKEWED] {
+        let key = new_key(new_tenant());
+        front.set([Rule::new("", "", fault)]);
+        for error in [
+            store.put(&key, Bytes::from_static(b"x")).await.unwrap_err(),
+            store.get(&key).await.unwrap_err(),
+            store.delete(&key).await.unwrap_err(),
+            store.list(&blob::KeyPrefix::All, None).await.unwrap_err(),
+        ] {
+            assert_eq!(error.kind(), ErrorKind::Unavailable, "{}", chain(&error));
+        }
+        front.lift();
+        store.put(&key, Bytes::from_static(b"x")).await.unwrap();
+        assert_eq!(store.get(&key).await.unwrap(), "x");
+    }
 }
 
 #[tokio::test]
@@ -146,14 +172,14 @@ async fn a_download_that_breaks_off_is_asked_for_again() {
     let direct = open(&server.url("x")).await;
     direct.put(&key, bytes.clone()).await.unwrap();
 
-    let front = Front::start(server.address(), &[Fault::CutAfter(1 << 20), Fault::None]).await;
-    let store = open(&through(&server, &front)).await;
+    let front = Faults::before(server.address()).await;
+    front.set([Rule::new("GET", "", Fault::CutAnswer(1 << 20)).times(1)]);
+    let store = open(&front.url("x")).await;
     assert!(store.get(&key).await.unwrap() == bytes);
-    assert_eq!(front.connections(), 2);
+    assert_eq!(front.seen().len(), 2);
 
     // Never half an object: when it breaks off each time, that is an error.
-    let front = Front::start(server.address(), &[Fault::CutAfter(1 << 20)]).await;
-    let store = open(&through(&server, &front)).await;
+    front.set([Rule::new("GET", "", Fault::CutAnswer(1 << 20))]);
     for result in [store.get(&key).await, store.get_range(&key, 5..3 << 20).await] {
         let error = result.map(|bytes| bytes.len()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unavailable, "{}", chain(&error));
@@ -161,23 +187,37 @@ async fn a_download_that_breaks_off_is_asked_for_again() {
 }
 
 #[tokio::test]
-async fn an_upload_whose_answer_is_lost_is_sent_again() {
+async fn an_upload_that_breaks_off_or_whose_answer_is_lost_is_sent_again() {
     let server = S3Server::start().await;
-    let front = Front::start(server.address(), &[Fault::CutAfter(10), Fault::None]).await;
-    let store = open(&through(&server, &front)).await;
-    let (key, bytes) = (new_key(new_tenant()), random_bytes(1 << 20));
-    store.put(&key, bytes.clone()).await.unwrap();
-    assert_eq!(front.connections(), 2);
-    assert!(store.get(&key).await.unwrap() == bytes);
-    assert_eq!(contract::list(&store, blob::KeyPrefix::All).await, [key]);
+    let front = Faults::before(server.address()).await;
+    let store = open(&front.url("x")).await;
+    let mut keys = Vec::new();
+    for fault in [Fault::LOST_ANSWER, Fault::CutAnswer(10), Fault::CutUpload(0), Fault::CutUpload(1 << 19)] {
+        let (key, bytes, before) = (new_key(new_tenant()), random_bytes(1 << 20), front.seen().len());
+        front.set([Rule::new("PUT", "", fault).times(1)]);
+        store.put(&key, bytes.clone()).await.unwrap();
+        assert_eq!(front.seen().len() - before, 2, "{fault:?}");
+        assert!(store.get(&key).await.unwrap() == bytes);
+        keys.push(key);
+    }
+    keys.sort_by_key(ToString::to_string);
+    assert_eq!(contract::list(&store, blob::KeyPrefix::All).await, keys);
+
+    // What never arrives whole is an error, and nothing of it can be read.
+    let key = new_key(new_tenant());
+    front.set([Rule::new("PUT", "", Fault::CutUpload(1 << 19))]);
+    let error = store.put(&key, random_bytes(1 << 20)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{}", chain(&error));
+    assert!(matches!(store.get(&key).await, Err(Error::NotFound)));
 }
 
 #[tokio::test]
 async fn silence_ends_in_a_time_out() {
     let server = S3Server::start().await;
-    let front = Front::start(server.address(), &[Fault::Silence]).await;
+    let front = Faults::before(server.address()).await;
+    front.set([Rule::new("", "", Fault::Silence)]);
     let impatient = S3Options { attempt_timeout: Duration::from_millis(200), ..options(credentials()) };
-    let store = blob::open_with(&location(&through(&server, &front)), impatient).await.unwrap();
+    let store = blob::open_with(&location(&front.url("x")), impatient).await.unwrap();
     let began = Instant::now();
     for error in [
         store.put(&new_key(new_tenant()), Bytes::from_static(b"x")).await.unwrap_err(),
@@ -187,7 +227,7 @@ async fn silence_ends_in_a_time_out() {
     }
     // Without the time limit these would wait for ever, with the default one for more than a minute each.
     assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
-    assert!(front.connections() > 2, "a try that times out is followed by another");
+    assert!(front.seen().len() > 2, "a try that times out is followed by another");
 }
 
 #[tokio::test]

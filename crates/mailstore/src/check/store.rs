@@ -25,11 +25,15 @@ pub(super) async fn folders(tx: &mut SystemTx) -> Result<u64, Error> {
     let count = sqlx::query_scalar!(
         r#"select count(*) as "count!" from folders
            left join (
-             select tenant_id, mailbox_id, folder_id, count(*) filter (where state = 'live') as live, max(uid) as top
+             select tenant_id, mailbox_id, folder_id, count(*) filter (where state = 'live') as live, max(uid) as top,
+               count(*) filter (where state = 'live' and flags & 1 = 0) as unseen,
+               sum(size_bytes) filter (where state = 'live') as bytes, max(modseq) as modseq
              from messages group by tenant_id, mailbox_id, folder_id) as sums
              on sums.tenant_id = folders.tenant_id and sums.mailbox_id = folders.mailbox_id
                and sums.folder_id = folders.id
-           where folders.message_count <> coalesce(sums.live, 0) or folders.uid_next <= coalesce(sums.top, 0)"#,
+           where folders.message_count <> coalesce(sums.live, 0) or folders.uid_next <= coalesce(sums.top, 0)
+             or folders.unseen_count <> coalesce(sums.unseen, 0) or folders.size_bytes <> coalesce(sums.bytes, 0)
+             or folders.highest_modseq < coalesce(sums.modseq, 0)"#,
     )
     .fetch_one(tx.conn())
     .await?;

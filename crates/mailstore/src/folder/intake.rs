@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use chrono::{DateTime, Utc};
 use kernel::{Env, FolderId, MailboxId, TenantId};
 use tenancy::IngestTx;
 
-use super::store::{self, Arrived, Locked};
+use super::store::{self, Grown, Locked};
+use crate::change;
 
 /// Folders that are locked until the transaction ends.
 #[derive(Debug)]
@@ -19,6 +21,8 @@ pub(crate) struct Folders {
 pub(crate) struct Folder {
     of: Locked,
     arrived: i64,
+    size_bytes: i64,
+    modseq: i64,
 }
 
 impl Folder {
@@ -26,9 +30,11 @@ impl Folder {
         FolderId::from_uuid(self.of.id)
     }
 
-    /// Gives out the next UID, and counts one more message.
-    pub(crate) fn take_uid(&mut self) -> i64 {
+    /// Gives out the next UID, and counts one more message, which nobody has seen.
+    pub(crate) fn take_uid(&mut self, size_bytes: u64, modseq: i64) -> i64 {
         self.arrived += 1;
+        self.size_bytes += crate::to_column(size_bytes);
+        self.modseq = modseq;
         self.of.uid_next + self.arrived - 1
     }
 }
@@ -62,7 +68,7 @@ impl Folders {
             if of.is_inbox {
                 self.inboxes.insert(mailbox_id, id);
             }
-            self.locked.insert(id, Folder { of, arrived: 0 });
+            self.locked.insert(id, Folder { of, arrived: 0, size_bytes: 0, modseq: 0 });
         }
     }
 
@@ -72,13 +78,27 @@ impl Folders {
         self.locked.get_mut(&id).filter(|found| found.of.mailbox_id == mailbox_id.uuid())
     }
 
-    /// Writes what was given out and counted.
+    /// Writes what was given out and counted, and notes it.
     ///
     /// # Errors
     /// As of any statement.
-    pub(crate) async fn write(self, tx: &mut IngestTx) -> Result<(), db::Error> {
-        let arrived = self.locked.into_values().filter(|folder| folder.arrived > 0);
-        let arrived = arrived.map(|folder| Arrived { folder: folder.of, count: folder.arrived });
-        store::add_arrived(tx, &arrived.collect::<Vec<_>>()).await
+    pub(crate) async fn write(self, tx: &mut IngestTx, now: DateTime<Utc>) -> Result<(), db::Error> {
+        let grown: Vec<_> = self.locked.into_values().filter(|folder| folder.arrived > 0).collect();
+        let counted = grown.iter().map(|folder| Grown {
+            folder: &folder.of,
+            count: folder.arrived,
+            size_bytes: folder.size_bytes,
+            modseq: folder.modseq,
+        });
+        store::add_arrived(tx, &counted.collect::<Vec<_>>()).await?;
+        let noted = grown.iter().map(|folder| change::store::Arrived {
+            tenant_id: folder.of.tenant_id,
+            mailbox_id: folder.of.mailbox_id,
+            folder_id: folder.of.id,
+            modseq: folder.modseq,
+            first_uid: folder.of.uid_next,
+            last_uid: folder.of.uid_next + folder.arrived - 1,
+        });
+        change::store::insert_arrived(tx, &noted.collect::<Vec<_>>(), now).await
     }
 }

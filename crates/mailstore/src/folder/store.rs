@@ -1,17 +1,21 @@
 //! SQL of folders.
 
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
 use db::Error;
 use kernel::{Env, FolderId, MailboxId, TenantId};
 use tenancy::{IngestTx, OfTenants, TenantTx};
 use uuid::Uuid;
 
-use super::{Folder, Role};
-use crate::from_column;
+use super::{Folder, NewFolder, Role};
+use crate::{from_column, to_column};
 
+/// Whether the mailbox has such a folder, and it was not deleted.
 pub(crate) async fn exists(tx: &mut TenantTx, mailbox_id: MailboxId, id: FolderId) -> Result<bool, Error> {
     let tenant_id = tx.tenant_id().uuid();
     Ok(sqlx::query_scalar!(
-        r#"select exists (select from folders where tenant_id = $1 and mailbox_id = $2 and id = $3) as "exists!""#,
+        r#"select exists (select from folders where tenant_id = $1 and mailbox_id = $2 and id = $3 and deleted_at is null) as "exists!""#,
         tenant_id,
         mailbox_id.uuid(),
         id.uuid(),
@@ -52,12 +56,11 @@ pub(super) async fn insert_first(
 ) -> Result<(), Error> {
     let now = env.now();
     let all = || mailboxes.iter().flat_map(|place| Role::ALL.map(|role| (place, role)));
-    // RFC 9051 §2.3.1.1 proposes the time of creation; it must fit 32 bits and not be 0.
-    let uid_validity = now.timestamp().clamp(1, i64::from(u32::MAX));
+    let uid_validity = uid_validity_at(now);
     // Sorted the same way by everybody, so that two at once wait for each other at the first row and nowhere else.
     sqlx::query!(
         "insert into folders (tenant_id, mailbox_id, id, name, role, uid_validity, created_at)
-         select first.tenant_id, first.mailbox_id, first.id, first.name, first.role, $1, $2
+         select first.tenant_id, first.mailbox_id, first.id, first.name, first.role, $1 + (first.place - 1) % $8, $2
          from unnest($3::uuid[], $4::uuid[], $5::uuid[], $6::text[], $7::text[]) with ordinality
            as first (tenant_id, mailbox_id, id, name, role, place)
          order by first.place
@@ -69,6 +72,119 @@ pub(super) async fn insert_first(
         &all().map(|_| env.new_uuid()).collect::<Vec<_>>(),
         &all().map(|(_, role)| role.first_name().to_owned()).collect::<Vec<_>>(),
         &all().map(|(_, role)| role.as_str().to_owned()).collect::<Vec<_>>(),
+        Role::ALL.len() as i64,
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// RFC 9051 §2.3.1.1 proposes the time of creation; it must fit 32 bits and not be 0. Each folder of a mailbox has another, so that a name
+/// that folders have one after the other never has the same UID twice.
+fn uid_validity_at(now: DateTime<Utc>) -> i64 {
+    now.timestamp().clamp(1, i64::from(u32::MAX))
+}
+
+/// The UID validity of a folder that is made in a locked mailbox: higher than that of any before.
+pub(super) async fn next_uid_validity(
+    tx: &mut TenantTx,
+    mailbox_id: MailboxId,
+    now: DateTime<Utc>,
+) -> Result<i64, Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    Ok(sqlx::query_scalar!(
+        r#"select greatest($3, max(uid_validity) + 1) as "next!" from folders where tenant_id = $1 and mailbox_id = $2"#,
+        tenant_id,
+        mailbox_id.uuid(),
+        uid_validity_at(now),
+    )
+    .fetch_one(tx.conn())
+    .await?)
+}
+
+pub(super) async fn insert(
+    tx: &mut TenantTx,
+    mailbox_id: MailboxId,
+    id: FolderId,
+    new: &NewFolder,
+    uid_validity: i64,
+    now: DateTime<Utc>,
+) -> Result<(), Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    sqlx::query!(
+        "insert into folders (tenant_id, mailbox_id, id, parent_id, name, role, is_subscribed, uid_validity, created_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        tenant_id,
+        mailbox_id.uuid(),
+        id.uuid(),
+        new.parent_id.map(FolderId::uuid),
+        new.name,
+        new.role.map(Role::as_str),
+        new.is_subscribed,
+        uid_validity,
+        now,
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn update(
+    tx: &mut TenantTx,
+    mailbox_id: MailboxId,
+    id: FolderId,
+    name: &str,
+    parent_id: Option<FolderId>,
+    is_subscribed: bool,
+) -> Result<(), Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    sqlx::query!(
+        "update folders set name = $4, parent_id = $5, is_subscribed = $6 where tenant_id = $1 and mailbox_id = $2 and id = $3",
+        tenant_id,
+        mailbox_id.uuid(),
+        id.uuid(),
+        name,
+        parent_id.map(FolderId::uuid),
+        is_subscribed,
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn mark_deleted(
+    tx: &mut TenantTx,
+    mailbox_id: MailboxId,
+    id: FolderId,
+    now: DateTime<Utc>,
+) -> Result<(), Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    sqlx::query!(
+        "update folders set deleted_at = $4 where tenant_id = $1 and mailbox_id = $2 and id = $3",
+        tenant_id,
+        mailbox_id.uuid(),
+        id.uuid(),
+        now,
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// Notes the modification sequence of a change to the folder itself.
+pub(super) async fn touch(
+    tx: &mut TenantTx,
+    mailbox_id: MailboxId,
+    id: FolderId,
+    modseq: i64,
+) -> Result<(), Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    sqlx::query!(
+        "update folders set highest_modseq = $4 where tenant_id = $1 and mailbox_id = $2 and id = $3",
+        tenant_id,
+        mailbox_id.uuid(),
+        id.uuid(),
+        modseq,
     )
     .execute(tx.conn())
     .await?;
@@ -94,7 +210,7 @@ pub(super) async fn lock_many(
     let locked = sqlx::query_as!(
         Locked,
         r#"select tenant_id, mailbox_id, id, role is not distinct from 'inbox' as "is_inbox!", uid_next from folders
-           where (tenant_id, mailbox_id) in (select * from unnest($1::uuid[], $2::uuid[])) and (role = 'inbox' or id = any ($3))
+           where (tenant_id, mailbox_id) in (select * from unnest($1::uuid[], $2::uuid[])) and (role = 'inbox' or id = any ($3)) and deleted_at is null
            order by id for no key update"#,
         &mailboxes.iter().map(|(tenant, _)| tenant.uuid()).collect::<Vec<_>>(),
         &mailboxes.iter().map(|(_, mailbox)| mailbox.uuid()).collect::<Vec<_>>(),
@@ -105,69 +221,99 @@ pub(super) async fn lock_many(
     Ok(locked)
 }
 
-/// How many messages have arrived in a folder.
-pub(super) struct Arrived {
-    pub(super) folder: Locked,
+/// What has arrived in a folder.
+pub(super) struct Grown<'a> {
+    pub(super) folder: &'a Locked,
     pub(super) count: i64,
+    pub(super) size_bytes: i64,
+    pub(super) modseq: i64,
 }
 
 /// Counts what has arrived, and gives its UIDs out.
-pub(super) async fn add_arrived(tx: &mut IngestTx, arrived: &[Arrived]) -> Result<(), Error> {
+pub(super) async fn add_arrived(tx: &mut IngestTx, arrived: &[Grown<'_>]) -> Result<(), Error> {
+    let ids = |id: fn(&Locked) -> Uuid| arrived.iter().map(|grown| id(grown.folder)).collect::<Vec<_>>();
+    let numbers = |number: fn(&Grown<'_>) -> i64| arrived.iter().map(number).collect::<Vec<_>>();
     sqlx::query!(
-        "update folders set uid_next = uid_next + arrived.count, message_count = message_count + arrived.count
-         from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::bigint[]) as arrived (tenant_id, mailbox_id, id, count)
+        "update folders set uid_next = uid_next + arrived.count, message_count = message_count + arrived.count,
+           unseen_count = unseen_count + arrived.count, size_bytes = folders.size_bytes + arrived.size_bytes, highest_modseq = arrived.modseq
+         from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::bigint[], $5::bigint[], $6::bigint[])
+           as arrived (tenant_id, mailbox_id, id, count, size_bytes, modseq)
          where folders.tenant_id = arrived.tenant_id and folders.mailbox_id = arrived.mailbox_id and folders.id = arrived.id",
-        &arrived.iter().map(|arrived| arrived.folder.tenant_id).collect::<Vec<_>>(),
-        &arrived.iter().map(|arrived| arrived.folder.mailbox_id).collect::<Vec<_>>(),
-        &arrived.iter().map(|arrived| arrived.folder.id).collect::<Vec<_>>(),
-        &arrived.iter().map(|arrived| arrived.count).collect::<Vec<_>>(),
+        &ids(|folder| folder.tenant_id),
+        &ids(|folder| folder.mailbox_id),
+        &ids(|folder| folder.id),
+        &numbers(|grown| grown.count),
+        &numbers(|grown| grown.size_bytes),
+        &numbers(|grown| grown.modseq),
     )
     .execute(tx.conn())
     .await?;
     Ok(())
 }
 
-/// Gives out the folder's next UID and counts one more message.
-pub(crate) async fn take_uid(tx: &mut TenantTx, mailbox_id: MailboxId, id: FolderId) -> Result<i64, Error> {
-    let tenant_id = tx.tenant_id().uuid();
-    Ok(sqlx::query_scalar!(
-        r#"update folders set uid_next = uid_next + 1, message_count = message_count + 1
-         where tenant_id = $1 and mailbox_id = $2 and id = $3
-         returning uid_next - 1 as "uid!""#,
-        tenant_id,
-        mailbox_id.uuid(),
-        id.uuid(),
-    )
-    .fetch_one(tx.conn())
-    .await?)
-}
-
-/// Counts `count` messages fewer.
-pub(crate) async fn uncount(
+/// Gives out the folder's next UIDs; the first of them, or `None` if there is no such folder.
+pub(crate) async fn take_uids(
     tx: &mut TenantTx,
     mailbox_id: MailboxId,
     id: FolderId,
-    count: i64,
-) -> Result<(), Error> {
+    count: usize,
+) -> Result<Option<u64>, Error> {
     let tenant_id = tx.tenant_id().uuid();
-    sqlx::query!(
-        "update folders set message_count = message_count - $4
-         where tenant_id = $1 and mailbox_id = $2 and id = $3",
+    let first = sqlx::query_scalar!(
+        r#"update folders set uid_next = uid_next + $4
+           where tenant_id = $1 and mailbox_id = $2 and id = $3 and deleted_at is null
+           returning uid_next - $4 as "first!""#,
         tenant_id,
         mailbox_id.uuid(),
         id.uuid(),
-        count,
+        to_column(count as u64),
+    )
+    .fetch_optional(tx.conn())
+    .await?;
+    Ok(first.map(from_column))
+}
+
+/// By how much a folder's counters change.
+#[derive(Debug, Default)]
+pub(crate) struct Delta {
+    pub(crate) messages: i64,
+    pub(crate) unseen: i64,
+    pub(crate) size_bytes: i64,
+}
+
+/// Changes the counters of a locked mailbox's folders.
+pub(crate) async fn count(
+    tx: &mut TenantTx,
+    mailbox_id: MailboxId,
+    modseq: i64,
+    deltas: &BTreeMap<FolderId, Delta>,
+) -> Result<(), Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let numbers = |number: fn(&Delta) -> i64| deltas.values().map(number).collect::<Vec<_>>();
+    sqlx::query!(
+        "update folders set message_count = message_count + delta.messages, unseen_count = unseen_count + delta.unseen,
+           size_bytes = folders.size_bytes + delta.size_bytes, highest_modseq = $3
+         from unnest($4::uuid[], $5::bigint[], $6::bigint[], $7::bigint[]) as delta (id, messages, unseen, size_bytes)
+         where tenant_id = $1 and mailbox_id = $2 and folders.id = delta.id",
+        tenant_id,
+        mailbox_id.uuid(),
+        modseq,
+        &deltas.keys().map(|id| id.uuid()).collect::<Vec<_>>(),
+        &numbers(|delta| delta.messages),
+        &numbers(|delta| delta.unseen),
+        &numbers(|delta| delta.size_bytes),
     )
     .execute(tx.conn())
     .await?;
     Ok(())
 }
 
+/// The live folders, without their paths.
 pub(super) async fn list(tx: &mut TenantTx, mailbox_id: MailboxId) -> Result<Vec<Folder>, Error> {
     let tenant_id = tx.tenant_id().uuid();
     let rows = sqlx::query!(
-        "select id, name, role, uid_validity, uid_next, message_count
-         from folders where tenant_id = $1 and mailbox_id = $2 order by name",
+        "select id, parent_id, name, role, is_subscribed, uid_validity, uid_next, message_count, unseen_count, size_bytes, highest_modseq
+         from folders where tenant_id = $1 and mailbox_id = $2 and deleted_at is null",
         tenant_id,
         mailbox_id.uuid(),
     )
@@ -177,11 +323,17 @@ pub(super) async fn list(tx: &mut TenantTx, mailbox_id: MailboxId) -> Result<Vec
         .into_iter()
         .map(|row| Folder {
             id: FolderId::from_uuid(row.id),
+            parent_id: row.parent_id.map(FolderId::from_uuid),
             name: row.name,
+            path: String::new(),
+            is_subscribed: row.is_subscribed,
             role: row.role.as_deref().and_then(Role::from_column),
             uid_validity: u32::try_from(row.uid_validity).unwrap_or(u32::MAX),
             uid_next: from_column(row.uid_next),
             message_count: from_column(row.message_count),
+            unseen_count: from_column(row.unseen_count),
+            size_bytes: from_column(row.size_bytes),
+            highest_modseq: from_column(row.highest_modseq),
         })
         .collect())
 }

@@ -297,7 +297,7 @@ async fn commit(mail: &MailStore, pack: &Uploaded, batch: &mut [&mut Pending]) -
             match intake.charge(&delivery.ctx, delivery.mailbox_id, message.size_bytes) {
                 Charge::Taken { modseq } => {
                     imported.extend(key);
-                    let (uid, blob) = (folder.take_uid(), pending.blob);
+                    let (uid, blob) = (folder.take_uid(message.size_bytes, modseq), pending.blob);
                     let row = store::NewMessage::new(delivery, folder.id(), uid, modseq, blob);
                     placed.push(Placed { at: (part, at), row });
                 }
@@ -322,10 +322,13 @@ async fn commit(mail: &MailStore, pack: &Uploaded, batch: &mut [&mut Pending]) -
         let rows: Vec<_> = placed.iter().map(|placed| (&placed.row, batch[placed.at.0].message())).collect();
         store::insert_messages(&mut tx, &rows, &bodies).await?;
         store::insert_import_keys(&mut tx, &rows).await?;
-        folders.write(&mut tx).await?;
+        folders.write(&mut tx, now).await?;
         intake.write(&mut tx).await?;
         let spare = reserve_ahead(mail, &mut tx).await?;
-        tx.commit().await?;
+        let committed = tx.commit().await;
+        // Also where it is not known whether it was made.
+        mail.hub.changed(placed.iter().map(|placed| placed.row.mailbox_id));
+        committed?;
         spare.into_iter().for_each(|spare| mail.door.put_spare(spare));
     }
     let upload = if placed.is_empty() { Upload::InVain } else { Upload::Kept };

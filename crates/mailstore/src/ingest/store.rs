@@ -48,7 +48,7 @@ pub(super) async fn existing(
     }
     let ids = sqlx::query_scalar!(
         "select id from folders
-         where (tenant_id, mailbox_id, id) in (select * from unnest($1::uuid[], $2::uuid[], $3::uuid[]))",
+         where (tenant_id, mailbox_id, id) in (select * from unnest($1::uuid[], $2::uuid[], $3::uuid[])) and deleted_at is null",
         &folders.iter().map(|(tenant, ..)| tenant.uuid()).collect::<Vec<_>>(),
         &folders.iter().map(|(_, mailbox, _)| mailbox.uuid()).collect::<Vec<_>>(),
         &folders.iter().map(|(.., folder)| folder.uuid()).collect::<Vec<_>>(),

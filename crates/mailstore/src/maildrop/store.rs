@@ -96,37 +96,3 @@ pub(super) async fn snapshot(
         })
         .collect())
 }
-
-/// How many messages a statement moved, and their bytes.
-pub(super) struct Moved {
-    pub(super) count: i64,
-    pub(super) size_bytes: u64,
-}
-
-/// Makes those of the messages recoverable that are live and in the folder.
-pub(super) async fn set_recoverable(
-    tx: &mut TenantTx,
-    mailbox_id: MailboxId,
-    folder: FolderId,
-    ids: &[Uuid],
-    modseq: i64,
-    now: DateTime<Utc>,
-) -> Result<Moved, Error> {
-    let tenant_id = tx.tenant_id().uuid();
-    let row = sqlx::query!(
-        r#"with moved as (
-             update messages set state = 'recoverable', discarded_at = $6, modseq = $5
-             where tenant_id = $1 and mailbox_id = $2 and folder_id = $3 and id = any($4) and state = 'live'
-             returning size_bytes)
-           select count(*) as "count!", coalesce(sum(size_bytes), 0)::bigint as "size_bytes!" from moved"#,
-        tenant_id,
-        mailbox_id.uuid(),
-        folder.uuid(),
-        ids,
-        modseq,
-        now,
-    )
-    .fetch_one(tx.conn())
-    .await?;
-    Ok(Moved { count: row.count, size_bytes: from_column(row.size_bytes) })
-}

@@ -1,15 +1,19 @@
 //! SQL of messages.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
 use db::Error;
 use kernel::{FolderId, MailboxId, MessageId, PageRequest};
+use pack::Uidl;
 use serde_json::Value;
 use tenancy::TenantTx;
 use uuid::Uuid;
 
-use super::{Located, Message, Moved, State};
+use super::effect::Touched;
+use super::{Flag, FlagChange, Flags, Keyword, Located, Message, Placed, State};
 use crate::body::Columns;
-use crate::from_column;
+use crate::{from_column, to_column};
 
 /// A message's columns as they come.
 struct Row {
@@ -21,6 +25,8 @@ struct Row {
     size_bytes: i64,
     wire_size_bytes: i64,
     internal_date: DateTime<Utc>,
+    flags: i16,
+    keywords: Vec<String>,
     state: String,
     discarded_at: Option<DateTime<Utc>>,
     parsed: Value,
@@ -37,6 +43,10 @@ impl From<Row> for Message {
             size_bytes: from_column(row.size_bytes),
             wire_size_bytes: from_column(row.wire_size_bytes),
             internal_date: row.internal_date,
+            flags: Flags {
+                flags: Flag::from_column(row.flags),
+                keywords: row.keywords.into_iter().map(Keyword::from_column).collect(),
+            },
             state: State::from_column(&row.state),
             discarded_at: row.discarded_at,
             // A view that an older version wrote and this one cannot read is no reason to hide the message.
@@ -54,7 +64,7 @@ pub(super) async fn list(
     let tenant_id = tx.tenant_id().uuid();
     let rows = sqlx::query_as!(
         Row,
-        "select id, folder_id, uid, uidl, modseq, size_bytes, wire_size_bytes, internal_date, state, discarded_at, parsed
+        "select id, folder_id, uid, uidl, modseq, size_bytes, wire_size_bytes, internal_date, flags, keywords, state, discarded_at, parsed
          from messages where tenant_id = $1 and mailbox_id = $2 and state = $3 and id > $4
          order by id limit $5",
         tenant_id,
@@ -78,7 +88,7 @@ pub(super) async fn list_folder(
     let tenant_id = tx.tenant_id().uuid();
     let rows = sqlx::query_as!(
         Row,
-        "select id, folder_id, uid, uidl, modseq, size_bytes, wire_size_bytes, internal_date, state, discarded_at, parsed
+        "select id, folder_id, uid, uidl, modseq, size_bytes, wire_size_bytes, internal_date, flags, keywords, state, discarded_at, parsed
          from messages where tenant_id = $1 and mailbox_id = $2 and folder_id = $3 and state = $4 and id > $5
          order by id limit $6",
         tenant_id,
@@ -102,7 +112,7 @@ pub(super) async fn find(
     let tenant_id = tx.tenant_id().uuid();
     let row = sqlx::query_as!(
         Row,
-        "select id, folder_id, uid, uidl, modseq, size_bytes, wire_size_bytes, internal_date, state, discarded_at, parsed
+        "select id, folder_id, uid, uidl, modseq, size_bytes, wire_size_bytes, internal_date, flags, keywords, state, discarded_at, parsed
          from messages where tenant_id = $1 and mailbox_id = $2 and id = $3
            and exists (select from mailboxes where tenant_id = $1 and id = $2 and status = 'active')",
         tenant_id,
@@ -148,54 +158,258 @@ pub(crate) async fn locate(
     }))
 }
 
-/// The message that was live and is not any more.
-pub(super) async fn set_recoverable(
+/// A message's columns that a command goes by.
+struct TouchedRow {
+    id: Uuid,
+    folder_id: Uuid,
+    uid: i64,
+    size_bytes: i64,
+    flags: i16,
+}
+
+impl From<TouchedRow> for Touched {
+    fn from(row: TouchedRow) -> Self {
+        Self {
+            id: MessageId::from_uuid(row.id),
+            folder: FolderId::from_uuid(row.folder_id),
+            uid: from_column(row.uid),
+            size_bytes: from_column(row.size_bytes),
+            was_seen: Flag::from_column(row.flags).contains(&Flag::Seen),
+        }
+    }
+}
+
+fn uuids(ids: &[MessageId]) -> Vec<Uuid> {
+    ids.iter().map(|id| id.uuid()).collect()
+}
+
+/// Those of the messages that are live, in the order of their UIDs.
+pub(super) async fn live(
     tx: &mut TenantTx,
     mailbox_id: MailboxId,
-    id: MessageId,
-    modseq: i64,
-    now: DateTime<Utc>,
-) -> Result<Option<Moved>, Error> {
+    ids: &[MessageId],
+) -> Result<Vec<Touched>, Error> {
     let tenant_id = tx.tenant_id().uuid();
-    let row = sqlx::query!(
-        "update messages set state = 'recoverable', discarded_at = $5, modseq = $4
-         where tenant_id = $1 and mailbox_id = $2 and id = $3 and state = 'live'
-         returning folder_id, size_bytes",
+    let rows = sqlx::query_as!(
+        TouchedRow,
+        "select id, folder_id, uid, size_bytes, flags from messages
+         where tenant_id = $1 and mailbox_id = $2 and id = any ($3) and state = 'live' order by uid, id",
         tenant_id,
         mailbox_id.uuid(),
-        id.uuid(),
+        &uuids(ids),
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    Ok(rows.into_iter().map(Touched::from).collect())
+}
+
+/// Makes those of the messages recoverable that are live, and in the folder if one is named.
+pub(super) async fn discard(
+    tx: &mut TenantTx,
+    mailbox_id: MailboxId,
+    within: Option<FolderId>,
+    ids: &[MessageId],
+    modseq: i64,
+    now: DateTime<Utc>,
+) -> Result<Vec<Touched>, Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let rows = sqlx::query_as!(
+        TouchedRow,
+        "update messages set state = 'recoverable', discarded_at = $6, modseq = $5
+         where tenant_id = $1 and mailbox_id = $2 and id = any ($3) and state = 'live' and ($4::uuid is null or folder_id = $4)
+         returning id, folder_id, uid, size_bytes, flags",
+        tenant_id,
+        mailbox_id.uuid(),
+        &uuids(ids),
+        within.map(FolderId::uuid),
         modseq,
         now,
     )
-    .fetch_optional(tx.conn())
+    .fetch_all(tx.conn())
     .await?;
-    Ok(row.map(|row| Moved {
-        folder: FolderId::from_uuid(row.folder_id),
-        size_bytes: from_column(row.size_bytes),
-    }))
+    Ok(rows.into_iter().map(Touched::from).collect())
 }
 
-/// The message as it is now, if it was recoverable.
+/// Makes all messages of a folder recoverable.
+pub(crate) async fn discard_folder(
+    tx: &mut TenantTx,
+    mailbox_id: MailboxId,
+    folder: FolderId,
+    modseq: i64,
+    now: DateTime<Utc>,
+) -> Result<Vec<Touched>, Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let rows = sqlx::query_as!(
+        TouchedRow,
+        "update messages set state = 'recoverable', discarded_at = $5, modseq = $4
+         where tenant_id = $1 and mailbox_id = $2 and folder_id = $3 and state = 'live'
+         returning id, folder_id, uid, size_bytes, flags",
+        tenant_id,
+        mailbox_id.uuid(),
+        folder.uuid(),
+        modseq,
+        now,
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    Ok(rows.into_iter().map(Touched::from).collect())
+}
+
+/// The message that was recoverable, if it was.
 pub(super) async fn set_live(
     tx: &mut TenantTx,
     mailbox_id: MailboxId,
     id: MessageId,
-    uid: i64,
+    folder: FolderId,
+    uid: u64,
     modseq: i64,
-) -> Result<Option<Message>, Error> {
+) -> Result<Option<Touched>, Error> {
     let tenant_id = tx.tenant_id().uuid();
     let row = sqlx::query_as!(
-        Row,
-        "update messages set state = 'live', discarded_at = null, uid = $4, modseq = $5
+        TouchedRow,
+        "update messages set state = 'live', discarded_at = null, folder_id = $4, uid = $5, modseq = $6, flags = flags & ~$7::smallint
          where tenant_id = $1 and mailbox_id = $2 and id = $3 and state = 'recoverable'
-         returning id, folder_id, uid, uidl, modseq, size_bytes, wire_size_bytes, internal_date, state, discarded_at, parsed",
+         returning id, folder_id, uid, size_bytes, flags",
         tenant_id,
         mailbox_id.uuid(),
         id.uuid(),
-        uid,
+        folder.uuid(),
+        to_column(uid),
         modseq,
+        Flag::to_column([Flag::Deleted]),
     )
     .fetch_optional(tx.conn())
     .await?;
-    Ok(row.map(Message::from))
+    Ok(row.map(Touched::from))
+}
+
+/// Changes flags. The messages whose flags are others now, as they were, and whether each is seen now.
+pub(super) async fn flag(
+    tx: &mut TenantTx,
+    mailbox_id: MailboxId,
+    ids: &[MessageId],
+    change: &FlagChange,
+    modseq: i64,
+) -> Result<Vec<(Touched, bool)>, Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let bits = |of: &Flags| Flag::to_column(of.flags.iter().copied());
+    let words =
+        |of: &Flags| of.keywords.iter().map(|keyword| keyword.as_str().to_owned()).collect::<Vec<_>>();
+    let kept = if change.clears_flags { 0 } else { Flag::to_column(Flag::ALL) & !bits(&change.remove) };
+    let lost: Vec<_> = words(&change.remove).into_iter().map(|word| word.to_ascii_lowercase()).collect();
+    let rows = sqlx::query!(
+        r#"update messages set flags = new.flags, keywords = new.keywords, modseq = $4
+           from (select old.id, old.flags as old_flags, (old.flags & $5::smallint) | $6::smallint as flags,
+                   array(select word from (
+                       select distinct on (lower(word)) word, lower(word) as folded
+                       from unnest(case when $7 then '{}' else array(select word from unnest(old.keywords) as word where lower(word) <> all ($8::text[])) end
+                                   || $9::text[]) with ordinality as words (word, place)
+                       order by lower(word), place) as one
+                     order by folded) as keywords
+                 from messages old where tenant_id = $1 and mailbox_id = $2 and id = any ($3) and state = 'live') as new
+           where messages.tenant_id = $1 and messages.mailbox_id = $2 and messages.id = new.id
+             and (messages.flags, messages.keywords) is distinct from (new.flags, new.keywords)
+           returning messages.id, folder_id, uid, size_bytes, old_flags, messages.flags"#,
+        tenant_id,
+        mailbox_id.uuid(),
+        &uuids(ids),
+        modseq,
+        kept,
+        bits(&change.add),
+        change.clears_keywords,
+        &lost,
+        &words(&change.add),
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    let flagged = rows.into_iter().map(|row| {
+        let is_seen = Flag::from_column(row.flags).contains(&Flag::Seen);
+        let (folder_id, flags) = (row.folder_id, row.old_flags);
+        (
+            TouchedRow { id: row.id, folder_id, uid: row.uid, size_bytes: row.size_bytes, flags }.into(),
+            is_seen,
+        )
+    });
+    Ok(flagged.collect())
+}
+
+/// Puts live messages of a locked mailbox into another folder.
+pub(super) async fn relocate(
+    tx: &mut TenantTx,
+    mailbox_id: MailboxId,
+    placed: &[Placed],
+    to: FolderId,
+    modseq: i64,
+) -> Result<(), Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    sqlx::query!(
+        "update messages set folder_id = $3, uid = placed.uid, modseq = $4
+         from unnest($5::uuid[], $6::bigint[]) as placed (id, uid)
+         where tenant_id = $1 and mailbox_id = $2 and messages.id = placed.id",
+        tenant_id,
+        mailbox_id.uuid(),
+        to.uuid(),
+        modseq,
+        &placed.iter().map(|placed| placed.id.uuid()).collect::<Vec<_>>(),
+        &placed.iter().map(|placed| to_column(placed.uid)).collect::<Vec<_>>(),
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// Copies those of the messages that are still live; the new ones' ids.
+pub(super) async fn copy(
+    tx: &mut TenantTx,
+    from: MailboxId,
+    placed: &[Placed],
+    to: MailboxId,
+    folder: FolderId,
+    modseq: i64,
+) -> Result<BTreeSet<MessageId>, Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    // Locked in the order of their ids, and kept from being forgotten: a body that a message refers to has one.
+    let of: Vec<_> = placed.iter().map(|placed| placed.of.uuid()).collect();
+    sqlx::query_scalar!(
+        "select id from blobs where tenant_id = $1 and message_count > 0 and id in (
+           select blob_id from messages where tenant_id = $1 and mailbox_id = $2 and id = any ($3) and state = 'live')
+         order by id for update",
+        tenant_id,
+        from.uuid(),
+        &of,
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    let rows = sqlx::query!(
+        "insert into messages (tenant_id, mailbox_id, id, folder_id, uid, uidl, modseq, blob_id, size_bytes, wire_size_bytes,
+                               internal_date, parsed, flags, keywords)
+         select $1, $4, placed.id, $5, placed.uid, placed.uidl, $6, old.blob_id, old.size_bytes, old.wire_size_bytes,
+                old.internal_date, old.parsed, old.flags, old.keywords
+         from unnest($3::uuid[], $7::uuid[], $8::bigint[], $9::text[]) as placed (of, id, uid, uidl)
+         join messages old on old.tenant_id = $1 and old.mailbox_id = $2 and old.id = placed.of and old.state = 'live'
+         join blobs on blobs.tenant_id = $1 and blobs.id = old.blob_id and blobs.message_count > 0
+         returning id, blob_id",
+        tenant_id,
+        from.uuid(),
+        &of,
+        to.uuid(),
+        folder.uuid(),
+        modseq,
+        &placed.iter().map(|placed| placed.id.uuid()).collect::<Vec<_>>(),
+        &placed.iter().map(|placed| to_column(placed.uid)).collect::<Vec<_>>(),
+        &placed.iter().map(|placed| Uidl::of(placed.id).as_str().to_owned()).collect::<Vec<_>>(),
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    let bodies: Vec<_> = rows.iter().map(|row| row.blob_id).collect();
+    sqlx::query!(
+        "update blobs set message_count = message_count + named.count
+         from (select id, count(*)::integer as count from unnest($2::uuid[]) as one (id) group by id) as named
+         where tenant_id = $1 and blobs.id = named.id",
+        tenant_id,
+        &bodies,
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(rows.into_iter().map(|row| MessageId::from_uuid(row.id)).collect())
 }

@@ -8,11 +8,11 @@ use uuid::Uuid;
 
 use crate::from_column;
 
-/// Whether a locked mailbox is deleted.
-pub(super) async fn is_deleted(tx: &mut TenantTx, mailbox_id: MailboxId) -> Result<bool, Error> {
+/// Whether a locked mailbox is deleted, and not on hold.
+pub(super) async fn is_due(tx: &mut TenantTx, mailbox_id: MailboxId) -> Result<bool, Error> {
     let tenant_id = tx.tenant_id().uuid();
     let found = sqlx::query!(
-        "select id from mailboxes where tenant_id = $1 and id = $2 and status = 'deleted'",
+        "select id from mailboxes where tenant_id = $1 and id = $2 and status = 'deleted' and not is_on_hold($1, $2)",
         tenant_id,
         mailbox_id.uuid(),
     )
@@ -71,7 +71,8 @@ pub(super) async fn delete_mailbox(tx: &mut TenantTx, mailbox_id: MailboxId) -> 
     let tenant_id = tx.tenant_id().uuid();
     sqlx::query!(
         "with imported as (delete from imported_messages where tenant_id = $1 and mailbox_id = $2),
-           leases as (delete from mailbox_leases where tenant_id = $1 and mailbox_id = $2)
+           leases as (delete from mailbox_leases where tenant_id = $1 and mailbox_id = $2),
+           floors as (delete from mail_change_floors where tenant_id = $1 and mailbox_id = $2)
          delete from folders where tenant_id = $1 and mailbox_id = $2",
         tenant_id,
         mailbox_id.uuid(),
@@ -113,6 +114,7 @@ pub(super) async fn delete_rest_of(tx: &mut SystemTx, id: TenantId) -> Result<()
     sqlx::query!(
         "with imported as (delete from imported_messages where tenant_id = $1),
            leases as (delete from mailbox_leases where tenant_id = $1),
+           floors as (delete from mail_change_floors where tenant_id = $1),
            shares as (delete from pack_shares where tenant_id = $1)
          delete from folders where tenant_id = $1",
         id.uuid(),

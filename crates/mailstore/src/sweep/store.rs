@@ -14,7 +14,9 @@ pub(super) async fn purgeable(
     cutoff: DateTime<Utc>,
 ) -> Result<Vec<(TenantId, MailboxId)>, Error> {
     let rows = sqlx::query!(
-        "select distinct tenant_id, mailbox_id from messages where state = 'recoverable' and discarded_at < $1",
+        "select tenant_id, mailbox_id
+         from (select distinct tenant_id, mailbox_id from messages where state = 'recoverable' and discarded_at < $1) as due
+         where not is_on_hold(tenant_id, mailbox_id)",
         cutoff,
     )
     .fetch_all(tx.conn())
@@ -38,7 +40,7 @@ pub(super) async fn delete_messages(
 ) -> Result<Batch, Error> {
     let tenant_id = tx.tenant_id().uuid();
     let rows = sqlx::query!(
-        "delete from messages where tenant_id = $1 and mailbox_id = $2 and id in (
+        "delete from messages where tenant_id = $1 and mailbox_id = $2 and not (select is_on_hold($1, $2)) and id in (
            select id from messages
            where tenant_id = $1 and mailbox_id = $2 and state = 'recoverable' and discarded_at < $3 limit $4)
          returning blob_id, size_bytes",

@@ -108,7 +108,7 @@ async fn a_pack_that_is_more_dead_than_alive_is_written_anew_and_any_other_withi
         clock.advance(TimeDelta::hours(25));
         assert_eq!(run(&bench).await.bodies, 10);
         for (message, _) in seen(&bench, ada).await.split_off(10 - deleted) {
-            message::discard(bench.ctx(), ada, message.id).await.unwrap();
+            message::discard(&bench.store, bench.ctx(), ada, message.id).await.unwrap();
         }
         assert_eq!(run(&bench).await, Compacted::default(), "what can be recovered is not dead");
         clock.advance(TimeDelta::days(31));
@@ -138,7 +138,7 @@ async fn several_at_once_beside_mail_that_comes_and_goes_keep_all_exact() {
     bench.world.test_db.clock().advance(TimeDelta::hours(25));
     let deleting = async {
         for (message, _) in &doomed[..10] {
-            message::discard(bench.ctx(), ada, message.id).await.unwrap();
+            message::discard(&bench.store, bench.ctx(), ada, message.id).await.unwrap();
         }
     };
     let (one, two, (), ()) = tokio::join!(run(&bench), run(&bench), deleting, fill(&bench, ada, 5));

@@ -1,9 +1,15 @@
-//! The folders that a mailbox has from the start.
+//! The folders that a mailbox has from the start, and those that people make.
 
+use std::collections::BTreeSet;
+
+use chrono::TimeDelta;
 use futures::future::join_all;
-use mailstore::folder::{self, Role};
+use kernel::{ErrorKind, FolderId, MailboxId};
+use mailstore::folder::{self, Changed, Folder, NewFolder, Role};
+use mailstore::ingest::{Target, ingest};
+use mailstore::{Error, change, message};
 
-use crate::support::{Bench, HELLO};
+use crate::support::{Bench, HELLO, id, inbox};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn first_looks_at_once_make_one_set_of_folders() {
@@ -21,4 +27,190 @@ async fn first_looks_at_once_make_one_set_of_folders() {
     let after = folder::list(bench.ctx(), ada).await.unwrap();
     let inbox = after.iter().find(|folder| folder.role == Some(Role::Inbox)).unwrap();
     assert_eq!((inbox.message_count, inbox.uid_next), (12, 13));
+}
+
+/// The mailbox's folders by path.
+async fn paths(bench: &Bench, mailbox: MailboxId) -> Vec<String> {
+    folder::list(bench.ctx(), mailbox).await.unwrap().into_iter().map(|folder| folder.path).collect()
+}
+
+async fn made(bench: &Bench, mailbox: MailboxId, name: &str, parent_id: Option<FolderId>) -> Folder {
+    let new = NewFolder { parent_id, name: name.to_owned(), role: None, is_subscribed: true };
+    folder::create(&bench.store, bench.ctx(), mailbox, new).await.unwrap()
+}
+
+async fn changed(bench: &Bench, mailbox: MailboxId, id: FolderId, changed: Changed) -> Result<Folder, Error> {
+    folder::update(&bench.store, bench.ctx(), mailbox, id, changed).await
+}
+
+fn named(name: &str) -> Changed {
+    Changed { name: Some(name.to_owned()), ..Changed::default() }
+}
+
+fn below(parent: Option<FolderId>) -> Changed {
+    Changed { parent_id: Some(parent), ..Changed::default() }
+}
+
+#[tokio::test]
+async fn what_lies_below_a_folder_comes_along_and_keeps_its_uids() {
+    let bench = Bench::new().await;
+    let ada = bench.mailbox("ada", None).await;
+    let top = made(&bench, ada, "Suppliers", None).await;
+    let flour = made(&bench, ada, "Flour", Some(top.id)).await;
+    let rye = made(&bench, ada, "Rye", Some(flour.id)).await;
+    assert_eq!(rye.path, "Suppliers/Flour/Rye");
+    let target = Target { folder: Some(rye.id), ..bench.target(ada) };
+    let stored = id(&ingest(&bench.store, vec![target], bench.incoming(HELLO)).await[0]);
+    let before = folder::get(bench.ctx(), ada, rye.id).await.unwrap();
+
+    let renamed = changed(&bench, ada, top.id, named("Millers")).await.unwrap();
+    assert_eq!((renamed.uid_validity, renamed.uid_next), (top.uid_validity, top.uid_next));
+    assert!(renamed.highest_modseq > top.highest_modseq);
+    let after = folder::get(bench.ctx(), ada, rye.id).await.unwrap();
+    assert_eq!(after, Folder { path: "Millers/Flour/Rye".to_owned(), ..before });
+    assert_eq!(message::get(bench.ctx(), ada, stored).await.unwrap().folder_id, rye.id);
+
+    changed(&bench, ada, flour.id, below(None)).await.unwrap();
+    let first = ["Archive", "Drafts", "Flour", "Flour/Rye", "Inbox", "Junk", "Millers", "Sent", "Trash"];
+    assert_eq!(paths(&bench, ada).await, first);
+    bench.assert_exact().await;
+}
+
+#[tokio::test]
+async fn a_tree_stays_one() {
+    let bench = Bench::new().await;
+    let ada = bench.mailbox("ada", None).await;
+    let a = made(&bench, ada, "A", None).await;
+    let b = made(&bench, ada, "B", Some(a.id)).await;
+    made(&bench, ada, "a", None).await;
+    let before = paths(&bench, ada).await;
+    let inbox = inbox(&bench, ada).await;
+
+    for parent in [a.id, b.id] {
+        let looped = changed(&bench, ada, a.id, below(Some(parent))).await;
+        assert_eq!(looped.unwrap_err().kind(), ErrorKind::Invalid);
+    }
+    for name in ["", "x/y", "..\u{0}", " x", "x ", &"n".repeat(256)] {
+        let new = NewFolder { parent_id: None, name: name.to_owned(), role: None, is_subscribed: true };
+        let refused = folder::create(&bench.store, bench.ctx(), ada, new).await;
+        assert_eq!(refused.unwrap_err().kind(), ErrorKind::Invalid, "{name:?}");
+        assert_eq!(
+            changed(&bench, ada, b.id, named(name)).await.unwrap_err().kind(),
+            ErrorKind::Invalid,
+            "{name:?}"
+        );
+    }
+    for (id, changed_to) in [(inbox.id, named("Post")), (inbox.id, below(Some(a.id)))] {
+        assert!(matches!(changed(&bench, ada, id, changed_to).await, Err(Error::InboxStays)));
+    }
+    assert!(matches!(folder::delete(&bench.store, bench.ctx(), ada, inbox.id).await, Err(Error::InboxStays)));
+    assert!(matches!(
+        folder::delete(&bench.store, bench.ctx(), ada, a.id).await,
+        Err(Error::FolderHasChildren)
+    ));
+    for taken in [named("INBOX"), named("a"), named("Trash")] {
+        assert!(matches!(changed(&bench, ada, a.id, taken).await, Err(Error::FolderExists)));
+    }
+    let role = NewFolder {
+        parent_id: None,
+        name: "Gesendet".to_owned(),
+        role: Some(Role::Sent),
+        is_subscribed: true,
+    };
+    assert!(matches!(folder::create(&bench.store, bench.ctx(), ada, role).await, Err(Error::FolderExists)));
+    let unknown: FolderId = bench.ctx().env().new_id();
+    assert!(matches!(changed(&bench, ada, unknown, named("X")).await, Err(Error::FolderNotFound)));
+    assert!(matches!(changed(&bench, ada, a.id, below(Some(unknown))).await, Err(Error::FolderNotFound)));
+    assert_eq!(paths(&bench, ada).await, before);
+
+    let mut deep = a.id;
+    for depth in 2..=folder::MAX_DEPTH {
+        deep = made(&bench, ada, &format!("{depth}"), Some(deep)).await.id;
+    }
+    let new = NewFolder { parent_id: Some(deep), name: "deeper".to_owned(), role: None, is_subscribed: true };
+    let refused = folder::create(&bench.store, bench.ctx(), ada, new).await;
+    assert!(matches!(refused, Err(Error::TooManyFolders { .. })));
+    let high = made(&bench, ada, "high", None).await;
+    assert!(matches!(
+        changed(&bench, ada, a.id, below(Some(high.id))).await,
+        Err(Error::TooManyFolders { .. })
+    ));
+}
+
+#[tokio::test]
+async fn a_deleted_folder_s_mail_comes_back_into_the_inbox_and_its_name_under_another_validity() {
+    let bench = Bench::new().await;
+    let ada = bench.mailbox("ada", None).await;
+    let size = HELLO.len() as i64;
+    let old = made(&bench, ada, "Flour", None).await;
+    let target = Target { folder: Some(old.id), ..bench.target(ada) };
+    let stored = id(&ingest(&bench.store, vec![target.clone()], bench.incoming(HELLO)).await[0]);
+    let before = message::get(bench.ctx(), ada, stored).await.unwrap();
+    folder::delete(&bench.store, bench.ctx(), ada, old.id).await.unwrap();
+    assert_eq!(bench.used(ada).await, (0, size));
+    assert!(matches!(folder::get(bench.ctx(), ada, old.id).await, Err(Error::FolderNotFound)));
+    assert!(matches!(
+        folder::delete(&bench.store, bench.ctx(), ada, old.id).await,
+        Err(Error::FolderNotFound)
+    ));
+    let refused = ingest(&bench.store, vec![target], bench.incoming(HELLO)).await;
+    assert!(matches!(refused[0], Err(Error::FolderNotFound)));
+    bench.assert_exact().await;
+
+    let new = made(&bench, ada, "Flour", None).await;
+    assert!(new.id != old.id && new.uid_validity > old.uid_validity);
+    let back = message::recover(&bench.store, bench.ctx(), ada, stored).await.unwrap();
+    let inbox = inbox(&bench, ada).await;
+    assert_eq!(
+        (back.folder_id, &back.uidl, back.internal_date),
+        (inbox.id, &before.uidl, before.internal_date)
+    );
+    assert_eq!((inbox.message_count, inbox.unseen_count, inbox.size_bytes), (1, 1, size.unsigned_abs()));
+    bench.assert_exact().await;
+
+    // Its row goes when nothing refers to it any more.
+    bench.world.test_db.clock().advance(change::KEPT + TimeDelta::seconds(1));
+    let swept = mailstore::sweep::run(&bench.store, &bench.world.test_db.db()).await;
+    assert!(swept.changes > 0 && swept.failed == 0, "{swept:?}");
+    assert_eq!(paths(&bench, ada).await.len(), 7);
+}
+
+#[tokio::test]
+async fn each_folder_of_a_mailbox_has_a_validity_of_its_own() {
+    let bench = Bench::new().await;
+    let ada = bench.mailbox("ada", None).await;
+    made(&bench, ada, "A", None).await;
+    made(&bench, ada, "B", None).await;
+    let all = folder::list(bench.ctx(), ada).await.unwrap();
+    let validities: BTreeSet<u32> = all.iter().map(|folder| folder.uid_validity).collect();
+    assert_eq!(validities.len(), 8);
+}
+
+#[tokio::test]
+async fn a_neighbour_s_folders_are_not_there() {
+    let bench = Bench::new().await;
+    let ada = bench.mailbox("ada", None).await;
+    let eve = bench.mailbox("eve", None).await;
+    let (other, bob) = bench.neighbour().await;
+    let own = made(&bench, ada, "Own", None).await;
+    for (ctx, mailbox) in [(&other, ada), (&other, bob), (bench.ctx(), eve)] {
+        let results = [
+            folder::get(ctx, mailbox, own.id).await.map(|_| ()),
+            folder::update(&bench.store, ctx, mailbox, own.id, named("Theirs")).await.map(|_| ()),
+            folder::delete(&bench.store, ctx, mailbox, own.id).await,
+            folder::create(
+                &bench.store,
+                ctx,
+                mailbox,
+                NewFolder { parent_id: Some(own.id), name: "x".to_owned(), role: None, is_subscribed: true },
+            )
+            .await
+            .map(|_| ()),
+        ];
+        assert!(
+            results.iter().all(|result| matches!(result, Err(Error::NotFound | Error::FolderNotFound))),
+            "{results:?}"
+        );
+    }
+    assert_eq!(folder::get(bench.ctx(), ada, own.id).await.unwrap(), own);
 }

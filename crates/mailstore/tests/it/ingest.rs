@@ -245,7 +245,7 @@ async fn a_large_body_is_an_object_of_its_own_beside_what_else_is_its_tenant_s()
     let range =
         message::raw(&bench.store, bench.ctx(), ada, message, Some(1_000_000..1_000_005)).await.unwrap();
     assert_eq!(range.bytes, large[1_000_000..1_000_005]);
-    message::discard(bench.ctx(), ada, message).await.unwrap();
+    message::discard(&bench.store, bench.ctx(), ada, message).await.unwrap();
     bench.world.test_db.clock().advance(TimeDelta::days(31));
     bench.sweep_out().await;
     assert!(bench.blobs.packs().await.is_empty());
@@ -527,7 +527,7 @@ async fn a_delivery_may_put_mail_there_and_nothing_else() {
     let message = id(&results[0]);
     let read = message::get(&found.ctx, found.mailbox_ids[0], message).await;
     assert_eq!(read.unwrap_err().kind(), ErrorKind::Forbidden);
-    let deleted = message::discard(&found.ctx, found.mailbox_ids[0], message).await;
+    let deleted = message::discard(&bench.store, &found.ctx, found.mailbox_ids[0], message).await;
     assert_eq!(deleted.unwrap_err().kind(), ErrorKind::Forbidden);
 }
 

@@ -75,7 +75,7 @@ async fn what_is_deleted_can_be_recovered_and_what_another_deleted_is_passed_ove
     }
     let drop = maildrop::open(&bench.store, &login).await.unwrap();
     let entries = drop.entries().to_vec();
-    message::discard(bench.ctx(), mailbox, entries[1].message_id).await.unwrap();
+    message::discard(&bench.store, bench.ctx(), mailbox, entries[1].message_id).await.unwrap();
     assert!(matches!(drop.body(1).await, Err(Error::NotFound)));
     // Index 9 is none; index 0 is named twice.
     drop.close(&[0, 1, 2, 0, 9]).await.unwrap();
@@ -85,7 +85,8 @@ async fn what_is_deleted_can_be_recovered_and_what_another_deleted_is_passed_ove
     let drop = maildrop::open(&bench.store, &login).await.unwrap();
     assert_eq!(drop.entries(), &entries[3..]);
     drop.close(&[]).await.unwrap();
-    let recovered = message::recover(bench.ctx(), mailbox, entries[0].message_id).await.unwrap();
+    let recovered =
+        message::recover(&bench.store, bench.ctx(), mailbox, entries[0].message_id).await.unwrap();
     assert_eq!(recovered.uidl, entries[0].uidl);
     let drop = maildrop::open(&bench.store, &login).await.unwrap();
     let order: Vec<_> = drop.entries().iter().map(|entry| &entry.uidl).collect();

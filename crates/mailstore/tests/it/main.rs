@@ -1,9 +1,13 @@
 //! The mail store against a real Postgres.
 #![expect(clippy::unwrap_used, reason = "what goes wrong in a test's helper fails the test")]
 
+mod change;
 mod check;
 mod compact;
+mod edit;
+mod fault;
 mod folder;
+mod hold;
 mod import;
 mod ingest;
 mod key;

@@ -20,20 +20,20 @@ async fn a_deleted_message_comes_back_as_itself_with_a_higher_uid() {
     let ada = bench.mailbox("ada", None).await;
     let id = bench.stored(ada, HELLO).await;
     let before = message::get(bench.ctx(), ada, id).await.unwrap();
-    assert!(matches!(message::recover(bench.ctx(), ada, id).await, Err(Error::NotDeleted)));
+    assert!(matches!(message::recover(&bench.store, bench.ctx(), ada, id).await, Err(Error::NotDeleted)));
 
-    message::discard(bench.ctx(), ada, id).await.unwrap();
+    message::discard(&bench.store, bench.ctx(), ada, id).await.unwrap();
     assert_eq!(bench.used(ada).await, (0, size));
     assert!(bench.list(ada, State::Live).await.is_empty());
     let deleted = &bench.list(ada, State::Recoverable).await[0];
     assert_eq!(deleted.discarded_at, Some(bench.ctx().env().now()));
     assert!(deleted.modseq > before.modseq);
-    assert!(matches!(message::discard(bench.ctx(), ada, id).await, Err(Error::NotFound)));
+    assert!(matches!(message::discard(&bench.store, bench.ctx(), ada, id).await, Err(Error::NotFound)));
     bench.assert_exact().await;
 
     let other = bench.stored(ada, HELLO).await;
     let other_uid = message::get(bench.ctx(), ada, other).await.unwrap().uid;
-    let after = message::recover(bench.ctx(), ada, id).await.unwrap();
+    let after = message::recover(&bench.store, bench.ctx(), ada, id).await.unwrap();
     assert!(after.uid > other_uid && other_uid > before.uid);
     assert!(after.modseq > deleted.modseq);
     let expected = message::Message { uid: after.uid, modseq: after.modseq, ..before.clone() };
@@ -48,9 +48,9 @@ async fn nothing_comes_back_past_the_quota() {
     let bench = Bench::new().await;
     let ada = bench.mailbox("ada", Some(HELLO.len() as i64)).await;
     let id = bench.stored(ada, HELLO).await;
-    message::discard(bench.ctx(), ada, id).await.unwrap();
+    message::discard(&bench.store, bench.ctx(), ada, id).await.unwrap();
     bench.stored(ada, HELLO).await;
-    assert!(matches!(message::recover(bench.ctx(), ada, id).await, Err(Error::OverQuota)));
+    assert!(matches!(message::recover(&bench.store, bench.ctx(), ada, id).await, Err(Error::OverQuota)));
     assert_eq!(bench.list(ada, State::Recoverable).await.len(), 1);
     bench.assert_exact().await;
 }
@@ -60,12 +60,12 @@ async fn of_many_who_delete_or_recover_a_message_one_does() {
     let bench = Bench::new().await;
     let ada = bench.mailbox("ada", None).await;
     let id = bench.stored(ada, HELLO).await;
-    let deleted = join_all((0..16).map(|_| message::discard(bench.ctx(), ada, id))).await;
+    let deleted = join_all((0..16).map(|_| message::discard(&bench.store, bench.ctx(), ada, id))).await;
     assert_eq!(deleted.iter().filter(|result| result.is_ok()).count(), 1, "{deleted:?}");
     let late = deleted.iter().filter(|result| matches!(result, Err(Error::NotFound))).count();
     assert_eq!(late, 15, "{deleted:?}");
     bench.assert_exact().await;
-    let recovered = join_all((0..16).map(|_| message::recover(bench.ctx(), ada, id))).await;
+    let recovered = join_all((0..16).map(|_| message::recover(&bench.store, bench.ctx(), ada, id))).await;
     assert_eq!(recovered.iter().filter(|result| result.is_ok()).count(), 1, "{recovered:?}");
     let late = recovered.iter().filter(|result| matches!(result, Err(Error::NotDeleted))).count();
     assert_eq!(late, 15, "{recovered:?}");
@@ -137,8 +137,8 @@ async fn another_tenants_and_another_mailboxes_ids_do_not_exist() {
     ] {
         assert!(matches!(message::get(ctx, mailbox, id).await, Err(Error::NotFound)));
         assert!(matches!(message::raw(&bench.store, ctx, mailbox, id, None).await, Err(Error::NotFound)));
-        assert!(matches!(message::discard(ctx, mailbox, id).await, Err(Error::NotFound)));
-        assert!(matches!(message::recover(ctx, mailbox, id).await, Err(Error::NotFound)));
+        assert!(matches!(message::discard(&bench.store, ctx, mailbox, id).await, Err(Error::NotFound)));
+        assert!(matches!(message::recover(&bench.store, ctx, mailbox, id).await, Err(Error::NotFound)));
     }
     for (ctx, mailbox) in [(&foreign, ada), (bench.ctx(), foreign_mailbox)] {
         assert!(matches!(message::list(ctx, mailbox, Filter::default(), &page).await, Err(Error::NotFound)));
@@ -160,8 +160,8 @@ async fn a_person_sees_their_own_mailbox_alone() {
         message::get(&login.ctx, bob, others).await.unwrap_err().kind(),
         message::list(&login.ctx, bob, Filter::default(), &page).await.unwrap_err().kind(),
         message::raw(&bench.store, &login.ctx, bob, others, None).await.unwrap_err().kind(),
-        message::discard(&login.ctx, bob, others).await.unwrap_err().kind(),
-        message::recover(&login.ctx, bob, others).await.unwrap_err().kind(),
+        message::discard(&bench.store, &login.ctx, bob, others).await.unwrap_err().kind(),
+        message::recover(&bench.store, &login.ctx, bob, others).await.unwrap_err().kind(),
         folder::list(&login.ctx, bob).await.unwrap_err().kind(),
     ];
     assert_eq!(kinds, [ErrorKind::NotFound; 6]);
@@ -177,7 +177,7 @@ async fn nothing_in_a_deleted_mailbox_is_there_any_more() {
     let ada = bench.user("ada", None).await;
     let mailbox = ada.mailbox_id;
     let (live, deleted) = (bench.stored(mailbox, HELLO).await, bench.stored(mailbox, HELLO).await);
-    message::discard(bench.ctx(), mailbox, deleted).await.unwrap();
+    message::discard(&bench.store, bench.ctx(), mailbox, deleted).await.unwrap();
     let drop = maildrop::open(&bench.store, &bench.login(&ada)).await.unwrap();
     tenancy::user::delete(bench.ctx(), ada.id, None).await.unwrap();
     let page = PageRequest::new(None, None);
@@ -188,10 +188,10 @@ async fn nothing_in_a_deleted_mailbox_is_there_any_more() {
         message::stored(ctx, mailbox, live).await.err(),
         message::raw(&bench.store, ctx, mailbox, live, None).await.err(),
         message::raw(&bench.store, ctx, mailbox, deleted, Some(0..1)).await.err(),
-        message::discard(ctx, mailbox, live).await.err(),
-        message::recover(ctx, mailbox, deleted).await.err(),
+        message::discard(&bench.store, ctx, mailbox, live).await.err(),
+        message::recover(&bench.store, ctx, mailbox, deleted).await.err(),
         // Not deleted, which would be another answer in a mailbox that is there.
-        message::recover(ctx, mailbox, live).await.err(),
+        message::recover(&bench.store, ctx, mailbox, live).await.err(),
         drop.body(0).await.err(),
         drop.close(&[0]).await.err(),
         maildrop::open(&bench.store, &bench.login(&ada)).await.err(),
@@ -224,8 +224,8 @@ async fn people_with_a_role_of_office_use_their_own_mailbox_like_anybody() {
         let drop = maildrop::open(&bench.store, &login).await.unwrap();
         assert_eq!(drop.body(0).await.unwrap(), HELLO);
         drop.close(&[0]).await.unwrap();
-        message::recover(&login.ctx, own.mailbox_id, stored).await.unwrap();
-        message::discard(&login.ctx, own.mailbox_id, stored).await.unwrap();
+        message::recover(&bench.store, &login.ctx, own.mailbox_id, stored).await.unwrap();
+        message::discard(&bench.store, &login.ctx, own.mailbox_id, stored).await.unwrap();
 
         if role != Role::TenantAdmin {
             assert!(put(bob).await[0].is_err(), "{role:?} writes into another's mailbox");

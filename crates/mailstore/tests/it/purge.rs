@@ -5,10 +5,11 @@ use std::sync::atomic::Ordering;
 
 use blob::{BlobKey, BlobStore as _};
 use chrono::TimeDelta;
-use kernel::PageRequest;
+use kernel::{MailboxId, PageRequest};
+use mailstore::folder::{self, NewFolder};
 use mailstore::ingest::{Target, ingest};
 use mailstore::purge::{self, Purged};
-use mailstore::{MailStore, message};
+use mailstore::{MailStore, change, message};
 use pack::{Ending, Tail};
 use sqlx::Connection as _;
 use tenancy::auth::Auth;
@@ -27,6 +28,17 @@ async fn run(bench: &Bench) -> Purged {
     purge::run(&bench.store, &db, &auth).await.unwrap()
 }
 
+/// A mailbox gets a folder in a folder, and a log that does not go back to its beginning.
+async fn filed_long_ago(bench: &Bench, mailbox: MailboxId) {
+    let mut parent_id = None;
+    for name in ["A", "B"] {
+        let new = NewFolder { parent_id, name: name.to_owned(), role: None, is_subscribed: true };
+        parent_id = Some(folder::create(&bench.store, bench.ctx(), mailbox, new).await.unwrap().id);
+    }
+    bench.world.test_db.clock().advance(change::KEPT + TimeDelta::seconds(1));
+    assert!(change::expire(&bench.world.test_db.db()).await.unwrap() > 0);
+}
+
 /// The events of a kind, as the operator sees them.
 async fn events(bench: &Bench, kind: Kind) -> Vec<event::Chained> {
     event::chain(&bench.world.test_db.db()).await.unwrap();
@@ -43,8 +55,9 @@ async fn a_deleted_user_is_destroyed_when_they_cannot_be_restored_any_more() {
     let bob = bench.mailbox("bob", None).await;
     let results = bench.ingest(&[ada.mailbox_id, bob], HELLO).await;
     let kept = id(&results[1]);
+    filed_long_ago(&bench, ada.mailbox_id).await;
     let gone = bench.stored(ada.mailbox_id, b"Subject: ada's alone\r\n\r\n").await;
-    message::discard(bench.ctx(), ada.mailbox_id, gone).await.unwrap();
+    message::discard(&bench.store, bench.ctx(), ada.mailbox_id, gone).await.unwrap();
     // All that leads to them.
     let members = vec![Member::Mailbox(ada.mailbox_id), Member::Mailbox(bob)];
     let list = NewGroup { display_name: "All".into(), members, ..NewGroup::default() };
@@ -109,8 +122,9 @@ async fn a_deleted_tenant_is_destroyed_and_leaves_a_record() {
     let world = &bench.world;
     let ada = bench.mailbox("ada", None).await;
     bench.ingest(&[ada], HELLO).await;
+    filed_long_ago(&bench, ada).await;
     let deleted = bench.stored(ada, b"Subject: deleted\r\n\r\n").await;
-    message::discard(bench.ctx(), ada, deleted).await.unwrap();
+    message::discard(&bench.store, bench.ctx(), ada, deleted).await.unwrap();
     let list =
         NewGroup { display_name: "All".into(), members: vec![Member::Mailbox(ada)], ..NewGroup::default() };
     group::create(bench.ctx(), list).await.unwrap();

@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use blob::{BlobKey, BlobStore, KeyPage, KeyPrefix, Location};
 use bytes::Bytes;
 use kernel::{MailboxId, MessageId, Page, PageRequest};
+use mailstore::folder::{self, Folder, Role};
 use mailstore::ingest::{Incoming, Outcome, Target, ingest};
 use mailstore::message::{self, Filter, Message, State};
 use mailstore::{Error, MailStore};
@@ -228,6 +229,12 @@ pub(crate) fn id(result: &Result<Outcome, Error>) -> MessageId {
         Ok(Outcome::Stored(id)) => *id,
         other => panic!("not stored: {other:?}"),
     }
+}
+
+/// A mailbox's Inbox.
+pub(crate) async fn inbox(bench: &Bench, mailbox: MailboxId) -> Folder {
+    let folders = folder::list(bench.ctx(), mailbox).await.unwrap();
+    folders.into_iter().find(|folder| folder.role == Some(Role::Inbox)).unwrap()
 }
 
 /// Bytes that do not get smaller.

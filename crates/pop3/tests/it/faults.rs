@@ -72,7 +72,7 @@ async fn a_message_deleted_by_other_means_is_no_longer_there() {
     opened.close(&[]).await.unwrap();
 
     let mut client = server.login(&user).await;
-    message::discard(&server.world.ctx, user.mailbox_id, message_id).await.unwrap();
+    message::discard(&server.store, &server.world.ctx, user.mailbox_id, message_id).await.unwrap();
     assert!(!client.command("RETR 1").await.unwrap().ok);
     assert_eq!(client.retr(2).await.unwrap(), b"b\r\n");
     client.dele(1).await.unwrap();
@@ -90,7 +90,7 @@ async fn what_pop3_deletes_can_be_recovered() {
     client.dele(1).await.unwrap();
     client.quit().await.unwrap();
     let deleted = only_deleted(&server, &user).await;
-    message::recover(&server.world.ctx, user.mailbox_id, deleted).await.unwrap();
+    message::recover(&server.store, &server.world.ctx, user.mailbox_id, deleted).await.unwrap();
     let mut client = server.login(&user).await;
     assert_eq!(client.uidl().await.unwrap(), before, "it comes back as it was");
     assert_eq!(client.retr(1).await.unwrap(), b"a\r\n");

@@ -3,8 +3,13 @@
 
 mod billing;
 mod config;
+mod disk;
 mod external;
+mod fault;
 mod import;
+mod kills;
+mod load;
+mod postgres;
 mod quota;
 mod serve;
 mod story;

@@ -18,7 +18,7 @@ pub(super) async fn due_mailboxes(
         "select m.tenant_id, m.id from mailboxes m
          join tenants t on t.id = m.tenant_id and t.status <> 'deleted'
          left join users u on u.tenant_id = m.tenant_id and u.id = m.user_id
-         where m.status = 'deleted'
+         where m.status = 'deleted' and not is_on_hold(m.tenant_id, m.id)
            and coalesce(m.deleted_at, u.deleted_at) < coalesce(t.test_clock, $1::timestamptz) - make_interval(secs => $2::integer)
          order by m.tenant_id, m.id limit 1000",
         now,
@@ -151,6 +151,7 @@ pub(super) async fn remove_all(tx: &mut SystemTx, id: TenantId) -> Result<[(&'st
            accesses as (delete from support_accesses where tenant_id = $1),
            passwords as (delete from app_passwords where tenant_id = $1),
            works as (delete from operations where tenant_id = $1),
+           holds as (delete from holds where tenant_id = $1),
            profiles as (delete from customer_profiles where tenant_id = $1),
            methods as (delete from payment_methods where tenant_id = $1),
            tokens as (delete from refresh_tokens where tenant_id = $1),

@@ -10,7 +10,7 @@ use crate::caps::{self, Delta};
 use crate::effect::{self, Level};
 use crate::policy::Capability;
 use crate::standing::{self, Standing};
-use crate::{Action, Caller, Ctx, Error, Scope, event, placement, quota, require_version};
+use crate::{Action, Caller, Ctx, Error, Scope, event, hold, placement, quota, require_version};
 
 /// For how long a deleted tenant can be restored.
 pub const RESTORABLE: TimeDelta = TimeDelta::days(30);
@@ -28,6 +28,12 @@ pub async fn delete(ctx: &Ctx, if_version: Option<i64>) -> Result<(), Error> {
     quota::count_moving(&mut tx, id).await?;
     let leaving = store::lock_for_transfer(&mut tx, id).await?.ok_or(Error::NotFound)?;
     require_version(if_version, leaving.version)?;
+    if hold::is_any_in_force(&mut tx, id).await? {
+        return Err(Error::conflict(
+            "tenant_on_hold",
+            "mail of the tenant is on hold; it can be deleted when all holds are released",
+        ));
+    }
     let delta = Delta { tenants: 1, domains: leaving.domains, seats: leaving.seats };
     caps::shift(&mut tx, &leaving.path, &[], delta).await?;
     let bytes = quota::count_moving(&mut tx, id).await?;

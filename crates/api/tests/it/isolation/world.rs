@@ -72,6 +72,12 @@ impl World {
         let endpoint = app.post(&admin, "/v1/webhook-endpoints", endpoint).await.expect(201);
         let message = app.deliver(&admin, &mailbox, MESSAGE).await.expect(201);
         app.open_for_support(&admin, &mailbox).await;
+        let folder =
+            app.post(&admin, &format!("{mailbox}/folders"), json!({"name": "Filed"})).await.expect(201);
+        let going_folder =
+            app.post(&admin, &format!("{mailbox}/folders"), json!({"name": "Going"})).await.expect(201);
+        let hold =
+            app.post(&admin, &format!("{tenant}/holds"), json!({"reason": "Case 17"})).await.expect(201);
         let access = app.open_for_support(&admin, &mailbox).await;
         let deleted = app.deliver(&admin, &mailbox, MESSAGE).await.expect(201);
         app.delete(&admin, &format!("{mailbox}/messages/{}", text(&deleted["id"]))).await.expect(204);
@@ -121,6 +127,9 @@ impl World {
             ("user_id", user["id"].clone()),
             ("mailbox_id", user["mailbox_id"].clone()),
             ("message_id", message["id"].clone()),
+            ("hold_id", hold["id"].clone()),
+            ("folder_id", folder["id"].clone()),
+            ("going_folder_id", going_folder["id"].clone()),
             ("deleted_message_id", deleted["id"].clone()),
             ("price_book_id", book["id"].clone()),
             ("invoice_id", invoice["id"].clone()),
@@ -185,6 +194,7 @@ impl World {
             "scim_delete_user" | "put_delegate" | "remove_delegate" => "other_user_id",
             _ => "user_id",
         };
+        let folder = if id(operation) == "delete_folder" { "going_folder_id" } else { "folder_id" };
         let group = if id(operation) == "scim_delete_group" { "going_group_id" } else { "group_id" };
         let mailbox = match id(operation) {
             "restore_mailbox" => "deleted_mailbox_id",
@@ -197,6 +207,7 @@ impl World {
             .replace("{message_id}", &self.ids[message])
             .replace("{user_id}", &self.ids[user])
             .replace("{mailbox_id}", &self.ids[mailbox])
+            .replace("{folder_id}", &self.ids[folder])
             .replace("{group_id}", &self.ids[group])
             .replace("{resource_type}", "User")
             .replace("{schema}", "urn:ietf:params:scim:schemas:core:2.0:User");
@@ -243,6 +254,10 @@ impl World {
         Some(match operation {
             "create_billing_run" => json!({"as_of": "2026-03-02", "tenant_id": ids["tenant_id"]}),
             "create_domain" => json!({"name": "new.example"}),
+            "copy_message" | "update_message" => json!({"folder_id": ids["folder_id"]}),
+            "create_hold" => json!({"reason": "Case 18"}),
+            "create_folder" => json!({"name": "New"}),
+            "update_folder" => json!({"is_subscribed": false}),
             "create_message" => json!(MESSAGE),
             "create_price_book" => json!({"reseller_id": ids["reseller_id"], "prices": billing::prices()}),
             "create_reseller" => json!({"name": "Below", "parent_id": ids["reseller_id"]}),

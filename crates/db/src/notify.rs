@@ -1,0 +1,47 @@
+//! Words between the processes on one database: `NOTIFY` and `LISTEN`. They may get lost; whoever needs to know asks besides.
+
+use sqlx::postgres::PgListener;
+
+use crate::{Db, Error};
+
+/// Tells all who listen on a channel. Each payload has at most 7,999 bytes. In a transaction of its own that need not be durable: a
+/// `NOTIFY` in another's would make commits wait for each other.
+///
+/// # Errors
+/// As of any statement; then nobody was told.
+pub async fn notify(db: &Db, channel: &str, payloads: &[String]) -> Result<(), Error> {
+    let mut tx = db.begin("begin; set local synchronous_commit = off".to_owned()).await?;
+    sqlx::query("select pg_notify($1, payload) from unnest($2::text[]) as payload")
+        .bind(channel)
+        .bind(payloads)
+        .execute(&mut *tx)
+        .await?;
+    Ok(tx.commit().await?)
+}
+
+/// A connection of its own that listens.
+#[derive(Debug)]
+pub struct Listener(PgListener);
+
+impl Listener {
+    /// Begins to listen on a channel.
+    ///
+    /// # Errors
+    /// As of any statement.
+    pub async fn open(db: &Db, channel: &str) -> Result<Self, Error> {
+        let mut listener = PgListener::connect(db.url()).await?;
+        listener.listen(channel).await?;
+        Ok(Self(listener))
+    }
+
+    /// The next payload.
+    ///
+    /// # Errors
+    /// When the connection is lost; what was told meanwhile is lost as well, and whoever wants to go on opens another one.
+    pub async fn next(&mut self) -> Result<String, Error> {
+        match self.0.try_recv().await? {
+            Some(told) => Ok(told.payload().to_owned()),
+            None => Err(Error::Unavailable(sqlx::Error::Io(std::io::ErrorKind::ConnectionReset.into()))),
+        }
+    }
+}

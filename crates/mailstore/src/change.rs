@@ -1,0 +1,189 @@
+//! The log of what changed in a mailbox: a row for each command and folder, from which clients catch up and sessions learn of
+//! what others do.
+
+pub(crate) mod hub;
+pub(crate) mod store;
+
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use db::{Db, SystemTx};
+use kernel::{FolderId, MailboxId};
+use tenancy::{Action, Ctx, quota};
+
+pub use crate::Error;
+use crate::MailStore;
+pub use crate::uid::UidSet;
+pub use hub::Watch;
+
+/// How long the log goes back. Who has been away for longer looks at everything again.
+pub const KEPT: TimeDelta = TimeDelta::days(60);
+
+/// How many rows a call answers with at most.
+pub const MAX_CHANGES: u16 = 1000;
+
+/// What happened to a folder, or to UIDs of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// Messages are in it under these UIDs now.
+    Arrived,
+    /// The flags of these messages are others.
+    Flagged,
+    /// These messages are in it no more: deleted, or moved elsewhere.
+    Gone,
+    /// It was made, renamed, moved or deleted itself, or subscribed to or not.
+    Folder,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Arrived, Self::Flagged, Self::Gone, Self::Folder];
+
+    /// The name on the wire and in tables.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Arrived => "arrived",
+            Self::Flagged => "flagged",
+            Self::Gone => "gone",
+            Self::Folder => "folder",
+        }
+    }
+
+    fn from_column(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == text)
+    }
+}
+
+/// What a command changed in one folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// The command's modification sequence; the messages that it changed have this one, or a lower one that is higher than the
+    /// command's before.
+    pub modseq: u64,
+    /// The folder; it may have been deleted since.
+    pub folder_id: FolderId,
+    /// What happened.
+    pub kind: Kind,
+    /// The UIDs it is about; none for [`Kind::Folder`].
+    pub uids: UidSet,
+    /// When.
+    pub created_at: DateTime<Utc>,
+}
+
+/// What changed in a mailbox since some moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Changes {
+    /// In the order in which they were made.
+    pub changes: Vec<Change>,
+    /// Whoever has applied them goes on from here.
+    pub modseq: u64,
+    /// Whether there are more at this moment.
+    pub has_more: bool,
+}
+
+/// What changed after a modification sequence; `None` asks from where on to ask.
+///
+/// # Errors
+/// [`Error::ChangesExpired`] when the log does not go back so far, or has not come so far; [`Error::NotFound`] for a mailbox that is not this
+/// tenant's or not the caller's; `Forbidden` by role, `SupportAccessRequired` for a caller from above the tenant.
+pub async fn since(ctx: &Ctx, mailbox_id: MailboxId, modseq: Option<u64>) -> Result<Changes, Error> {
+    ctx.require_mail(Action::MessageRead, mailbox_id).await?;
+    look(ctx, mailbox_id, modseq).await
+}
+
+/// As [`since`], by whoever was proven.
+async fn look(ctx: &Ctx, mailbox_id: MailboxId, modseq: Option<u64>) -> Result<Changes, Error> {
+    let mut tx = ctx.begin().await?;
+    if !quota::exists(&mut tx, mailbox_id).await? {
+        return Err(Error::NotFound);
+    }
+    // Before the changes: what is committed between the two is seen now and again the next time, never left out.
+    let current = store::current(&mut tx, mailbox_id).await?.ok_or(Error::NotFound)?;
+    let Some(modseq) = modseq else {
+        return Ok(Changes { changes: Vec::new(), modseq: current, has_more: false });
+    };
+    let mut changes = store::since(&mut tx, mailbox_id, modseq, i64::from(MAX_CHANGES) + 1).await?;
+    // After them: some may have expired meanwhile.
+    if modseq < store::floor(&mut tx, mailbox_id).await? || modseq > current {
+        return Err(Error::ChangesExpired);
+    }
+    let has_more = changes.len() > usize::from(MAX_CHANGES);
+    if has_more {
+        // The rows of one command stay together: it would be forgotten in part otherwise.
+        let next = changes.last().map(|change| change.modseq);
+        changes.retain(|change| Some(change.modseq) != next);
+    }
+    let reached = changes.last().map_or(modseq, |change| change.modseq);
+    Ok(Changes { changes, modseq: if has_more { reached } else { reached.max(current) }, has_more })
+}
+
+/// Watches a mailbox that the caller may read: for whoever asks [`since`] again when it may have changed.
+///
+/// # Errors
+/// As [`since`].
+pub async fn watch(store: &MailStore, ctx: &Ctx, mailbox_id: MailboxId) -> Result<Watch, Error> {
+    ctx.require_mail(Action::MessageRead, mailbox_id).await?;
+    Ok(store.hub.watch(ctx.tenant_id(), mailbox_id))
+}
+
+/// As [`since`], and where nothing has changed waits for a change, but no longer than `patience`.
+///
+/// # Errors
+/// As [`since`].
+pub async fn wait(
+    store: &MailStore,
+    ctx: &Ctx,
+    mailbox_id: MailboxId,
+    modseq: Option<u64>,
+    patience: Duration,
+) -> Result<Changes, Error> {
+    // Before the first look: what changes between the two is not waited for in vain.
+    let mut watch = watch(store, ctx, mailbox_id).await?;
+    let until = tokio::time::Instant::now() + patience;
+    loop {
+        let found = look(ctx, mailbox_id, modseq).await?;
+        if !found.changes.is_empty() || modseq.is_none() || store.hub.is_closed() {
+            return Ok(found);
+        }
+        if tokio::time::timeout_at(until, watch.changed()).await.is_err() {
+            return Ok(found);
+        }
+    }
+}
+
+/// Carries the word of changes between this process and the others on the database, until `stop`; nobody waits any more then.
+pub async fn run(store: &MailStore, stop: impl Future<Output = ()>) {
+    store.hub.run(&store.db, stop).await;
+}
+
+/// How many rows one transaction of [`expire`] takes.
+const BATCH: i64 = 1000;
+
+/// Forgets what is older than [`KEPT`], of all tenants, and the deleted folders that nothing refers to any more; how many rows.
+///
+/// # Errors
+/// As of any statement.
+#[expect(clippy::disallowed_methods, reason = "the logs of all tenants are gone through")]
+pub async fn expire(db: &Db) -> Result<u64, Error> {
+    let before = db.env().now() - KEPT;
+    let mut all = 0;
+    loop {
+        let mut tx = SystemTx::begin(db).await?;
+        let gone = store::expire(&mut tx, before, BATCH).await?;
+        tx.commit().await?;
+        all += gone;
+        if gone == 0 {
+            break;
+        }
+    }
+    loop {
+        let mut tx = SystemTx::begin(db).await?;
+        // Their last change has expired before them.
+        let gone = store::forget_folders(&mut tx, before, BATCH).await?;
+        tx.commit().await?;
+        all += gone;
+        if gone == 0 {
+            return Ok(all);
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! Making, changing and deleting folders.
+
+use kernel::{Checks, FolderId, MailboxId};
+use tenancy::{Action, Ctx, TenantTx, quota};
+
+use super::tree::Tree;
+use super::{Folder, MAX_DEPTH, MAX_FOLDERS, MAX_NAME_CHARS, Role, SEPARATOR, ensure_inbox, store};
+use crate::change::{self, Kind, UidSet};
+use crate::message::effect::{self, Touched};
+use crate::{Error, MailStore, lock_mailbox, message};
+
+/// A folder to make.
+#[derive(Debug, Clone)]
+pub struct NewFolder {
+    /// The one it is to lie in; `None` at the top.
+    pub parent_id: Option<FolderId>,
+    /// Its name.
+    pub name: String,
+    /// What it is for.
+    pub role: Option<Role>,
+    /// Whether clients are to show it.
+    pub is_subscribed: bool,
+}
+
+/// What is to be another way about a folder; `None` leaves it.
+#[derive(Debug, Clone, Default)]
+pub struct Changed {
+    /// Its name.
+    pub name: Option<String>,
+    /// The folder that it lies in; `Some(None)` brings it to the top. What lies below it comes along.
+    pub parent_id: Option<Option<FolderId>>,
+    /// Whether clients show it.
+    pub is_subscribed: Option<bool>,
+}
+
+/// Makes a folder.
+///
+/// # Errors
+/// [`Error::FolderExists`] where there is one of that name or for that purpose, [`Error::FolderNotFound`] for a parent that is not there,
+/// [`Error::TooManyFolders`], `Invalid` for a name that is none, [`Error::NotFound`] for a mailbox that is not this tenant's or not the caller's,
+/// `Forbidden` by role, `SupportAccessRequired` for a caller from above the tenant.
+pub async fn create(
+    mail: &MailStore,
+    ctx: &Ctx,
+    mailbox_id: MailboxId,
+    new: NewFolder,
+) -> Result<Folder, Error> {
+    ctx.require_mail(Action::MessageWrite, mailbox_id).await?;
+    check_name(&new.name)?;
+    let (mut tx, tree, modseq) = open(ctx, mailbox_id).await?;
+    let depth = place(&tree, new.parent_id, &new.name)?;
+    if tree.len() >= MAX_FOLDERS || depth > MAX_DEPTH {
+        return Err(too_many());
+    }
+    let id: FolderId = ctx.env().new_id();
+    let uid_validity = store::next_uid_validity(&mut tx, mailbox_id, ctx.env().now()).await?;
+    store::insert(&mut tx, mailbox_id, id, &new, uid_validity, ctx.env().now()).await.map_err(taken)?;
+    finish(mail, tx, ctx, mailbox_id, id, modseq).await
+}
+
+/// Changes a folder; its UIDs, and those of what lies below it, stay what they are.
+///
+/// # Errors
+/// As [`create`]; [`Error::InboxStays`]; [`Error::FolderNotFound`]; `Invalid` for one that would lie below itself.
+pub async fn update(
+    mail: &MailStore,
+    ctx: &Ctx,
+    mailbox_id: MailboxId,
+    id: FolderId,
+    changed: Changed,
+) -> Result<Folder, Error> {
+    ctx.require_mail(Action::MessageWrite, mailbox_id).await?;
+    if let Some(name) = &changed.name {
+        check_name(name)?;
+    }
+    let (mut tx, tree, modseq) = open(ctx, mailbox_id).await?;
+    let old = tree.get(id).ok_or(Error::FolderNotFound)?;
+    let name = changed.name.unwrap_or_else(|| old.name.clone());
+    let parent_id = changed.parent_id.unwrap_or(old.parent_id);
+    let is_subscribed = changed.is_subscribed.unwrap_or(old.is_subscribed);
+    let stays = name == old.name && parent_id == old.parent_id;
+    if stays && is_subscribed == old.is_subscribed {
+        return Ok(old.clone());
+    }
+    if !stays {
+        if old.role == Some(Role::Inbox) {
+            return Err(Error::InboxStays);
+        }
+        if parent_id.is_some_and(|parent| tree.way_up(parent).any(|folder| folder.id == id)) {
+            return Err(tenancy::Error::invalid("/parent_id", "must not lie below the folder itself").into());
+        }
+        if place(&tree, parent_id, &name)? + tree.height(id) - 1 > MAX_DEPTH {
+            return Err(too_many());
+        }
+    }
+    store::update(&mut tx, mailbox_id, id, &name, parent_id, is_subscribed).await.map_err(taken)?;
+    finish(mail, tx, ctx, mailbox_id, id, modseq).await
+}
+
+/// Deletes a folder. The messages in it become recoverable for 30 days, into the Inbox.
+///
+/// # Errors
+/// [`Error::FolderHasChildren`] (RFC 9051 §7.1, `HASCHILDREN`), [`Error::InboxStays`], [`Error::FolderNotFound`]; [`Error::NotFound`] for a
+/// mailbox that is not this tenant's or not the caller's, `Forbidden` by role, `SupportAccessRequired` for a caller from above the tenant.
+pub async fn delete(mail: &MailStore, ctx: &Ctx, mailbox_id: MailboxId, id: FolderId) -> Result<(), Error> {
+    ctx.require_mail(Action::MessageDelete, mailbox_id).await?;
+    let (mut tx, tree, modseq) = open(ctx, mailbox_id).await?;
+    let folder = tree.get(id).ok_or(Error::FolderNotFound)?;
+    if folder.role == Some(Role::Inbox) {
+        return Err(Error::InboxStays);
+    }
+    if tree.children(id).next().is_some() {
+        return Err(Error::FolderHasChildren);
+    }
+    let now = ctx.env().now();
+    let gone = message::store::discard_folder(&mut tx, mailbox_id, id, modseq, now).await?;
+    effect::settle(&mut tx, mailbox_id, modseq, gone.iter().map(Touched::gone), now).await?;
+    let size_bytes = gone.iter().map(|message| message.size_bytes).sum();
+    store::mark_deleted(&mut tx, mailbox_id, id, now).await?;
+    note(&mut tx, ctx, mailbox_id, id, modseq).await?;
+    quota::discard(&mut tx, ctx, mailbox_id, size_bytes).await?;
+    mail.commit(tx, mailbox_id).await?;
+    Ok(())
+}
+
+/// A transaction with the mailbox locked, its folders, and the modification sequence of what is to be done.
+async fn open(ctx: &Ctx, mailbox_id: MailboxId) -> Result<(TenantTx, Tree, i64), Error> {
+    let mut tx = ctx.begin().await?;
+    let modseq = lock_mailbox(&mut tx, mailbox_id).await?.ok_or(Error::NotFound)?;
+    ensure_inbox(&mut tx, ctx, mailbox_id).await?;
+    let tree = Tree::new(store::list(&mut tx, mailbox_id).await?);
+    Ok((tx, tree, modseq))
+}
+
+/// Notes that something about a folder is another way now, and answers with what it is.
+async fn finish(
+    mail: &MailStore,
+    mut tx: TenantTx,
+    ctx: &Ctx,
+    mailbox_id: MailboxId,
+    id: FolderId,
+    modseq: i64,
+) -> Result<Folder, Error> {
+    note(&mut tx, ctx, mailbox_id, id, modseq).await?;
+    let tree = Tree::new(store::list(&mut tx, mailbox_id).await?);
+    mail.commit(tx, mailbox_id).await?;
+    tree.get(id).cloned().ok_or(Error::FolderNotFound)
+}
+
+async fn note(
+    tx: &mut TenantTx,
+    ctx: &Ctx,
+    mailbox_id: MailboxId,
+    id: FolderId,
+    modseq: i64,
+) -> Result<(), Error> {
+    store::touch(tx, mailbox_id, id, modseq).await?;
+    let entry = change::store::Entry { folder_id: id, kind: Kind::Folder, uids: UidSet::default() };
+    Ok(change::store::insert(tx, mailbox_id, modseq, &[entry], ctx.env().now()).await?)
+}
+
+/// How deep a folder of that name would lie in a place, from 1.
+fn place(tree: &Tree, parent_id: Option<FolderId>, name: &str) -> Result<usize, Error> {
+    let Some(parent_id) = parent_id else {
+        // RFC 9051 §5.1: INBOX is the Inbox, however it is written.
+        return if name.eq_ignore_ascii_case("inbox") { Err(Error::FolderExists) } else { Ok(1) };
+    };
+    if tree.get(parent_id).is_none() {
+        return Err(Error::FolderNotFound);
+    }
+    Ok(tree.way_up(parent_id).count() + 1)
+}
+
+fn check_name(name: &str) -> Result<(), Error> {
+    let mut checks = Checks::default();
+    checks.name(name, MAX_NAME_CHARS, "/name");
+    checks.require(!name.contains(SEPARATOR), "/name", format_args!("must not contain {SEPARATOR}"));
+    checks.require(name.trim() == name, "/name", "must not begin or end with a space");
+    checks.done().map_err(|fields| tenancy::Error::Invalid(fields).into())
+}
+
+fn too_many() -> Error {
+    Error::TooManyFolders { max_folders: MAX_FOLDERS as u64, max_depth: MAX_DEPTH as u64 }
+}
+
+fn taken(error: db::Error) -> Error {
+    match error.constraint() {
+        Some("folders_name_once" | "folders_role_once") => Error::FolderExists,
+        _ => error.into(),
+    }
+}

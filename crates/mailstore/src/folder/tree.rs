@@ -1,0 +1,56 @@
+//! The folders of a mailbox as a tree.
+
+use std::collections::BTreeMap;
+
+use kernel::FolderId;
+
+use super::{Folder, SEPARATOR};
+
+/// All live folders of a mailbox, each with its path.
+#[derive(Debug)]
+pub(super) struct Tree(BTreeMap<FolderId, Folder>);
+
+impl Tree {
+    /// Of rows whose paths are not known yet.
+    pub(super) fn new(rows: Vec<Folder>) -> Self {
+        let mut folders: BTreeMap<_, _> = rows.into_iter().map(|folder| (folder.id, folder)).collect();
+        let tree = Self(folders.clone());
+        for folder in folders.values_mut() {
+            let mut names: Vec<&str> = tree.way_up(folder.id).map(|folder| folder.name.as_str()).collect();
+            names.reverse();
+            folder.path = names.join(&SEPARATOR.to_string());
+        }
+        Self(folders)
+    }
+
+    pub(super) fn get(&self, id: FolderId) -> Option<&Folder> {
+        self.0.get(&id)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The folder, the one it lies in, and so on to the top. Whoever moves a folder keeps it from lying below itself.
+    pub(super) fn way_up(&self, id: FolderId) -> impl Iterator<Item = &Folder> {
+        std::iter::successors(self.get(id), |folder| self.get(folder.parent_id?))
+    }
+
+    /// Those that lie right in it.
+    pub(super) fn children(&self, id: FolderId) -> impl Iterator<Item = &Folder> {
+        self.0.values().filter(move |folder| folder.parent_id == Some(id))
+    }
+
+    /// How many levels there are from it down, its own among them.
+    pub(super) fn height(&self, id: FolderId) -> usize {
+        let depths = self.0.keys().filter_map(|at| self.way_up(*at).position(|folder| folder.id == id));
+        depths.max().map_or(1, |depth| depth + 1)
+    }
+
+    /// In the order of their paths, each after the one that it lies in.
+    pub(super) fn into_folders(self) -> Vec<Folder> {
+        let mut folders: Vec<Folder> = self.0.into_values().collect();
+        folders.sort_by(|one, other| one.path.split(SEPARATOR).cmp(other.path.split(SEPARATOR)));
+        folders
+    }
+}

@@ -1,0 +1,285 @@
+//! What is done to messages: deleting, bringing back, marking, filing, copying.
+//!
+//! Whoever names several messages gets what was done to those that were there and live; the others are passed over.
+
+use std::collections::BTreeMap;
+
+use kernel::{FolderId, MailboxId, MessageId};
+use tenancy::quota::{self, Charge};
+use tenancy::{Action, Ctx, TenantTx};
+
+use super::effect::{self, Touched};
+use super::flags::{FlagChange, MAX_KEYWORDS};
+use super::{Message, State, store};
+use crate::{Error, MailStore, folder, lock_mailbox};
+
+/// Where a message that was moved or copied is now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Placed {
+    /// The message that was named.
+    pub of: MessageId,
+    /// The UID under which it was named.
+    pub of_uid: u64,
+    /// The message that is there now: the same if it was moved.
+    pub id: MessageId,
+    /// Its UID there.
+    pub uid: u64,
+}
+
+/// Deletes a message: it leaves its folder and the quota and stays recoverable for 30 days.
+///
+/// # Errors
+/// [`Error::NotFound`] for what is not in this tenant's mailbox or was deleted before, `Forbidden` by role,
+/// `SupportAccessRequired` for a caller from above the tenant.
+pub async fn discard(mail: &MailStore, ctx: &Ctx, mailbox_id: MailboxId, id: MessageId) -> Result<(), Error> {
+    ctx.require_mail(Action::MessageDelete, mailbox_id).await?;
+    let mut tx = ctx.begin().await?;
+    if discard_in(&mut tx, ctx, mailbox_id, None, &[id]).await? == 0 {
+        return Err(Error::NotFound);
+    }
+    mail.commit(tx, mailbox_id).await?;
+    Ok(())
+}
+
+/// As [`discard`], in a transaction of the caller's, which it is the last in, and only those in a folder, if one is named: how many.
+pub(crate) async fn discard_in(
+    tx: &mut TenantTx,
+    ctx: &Ctx,
+    mailbox_id: MailboxId,
+    within: Option<FolderId>,
+    ids: &[MessageId],
+) -> Result<usize, Error> {
+    let modseq = lock_mailbox(tx, mailbox_id).await?.ok_or(Error::NotFound)?;
+    let now = ctx.env().now();
+    let gone = store::discard(tx, mailbox_id, within, ids, modseq, now).await?;
+    effect::settle(tx, mailbox_id, modseq, gone.iter().map(Touched::gone), now).await?;
+    quota::discard(tx, ctx, mailbox_id, gone.iter().map(|message| message.size_bytes).sum()).await?;
+    Ok(gone.len())
+}
+
+/// Brings a deleted message back into its folder, or into the Inbox if that was deleted, inside the quota: with its id, UIDL and date, and
+/// a new, higher UID (RFC 9051 §2.3.1.1 forbids the old one). It is not marked as deleted any more.
+///
+/// # Errors
+/// [`Error::NotFound`] for what is not in this tenant's mailbox, [`Error::NotDeleted`] for a live message,
+/// [`Error::OverQuota`], `Forbidden` by role,
+/// `SupportAccessRequired` for a caller from above the tenant.
+pub async fn recover(
+    mail: &MailStore,
+    ctx: &Ctx,
+    mailbox_id: MailboxId,
+    id: MessageId,
+) -> Result<Message, Error> {
+    ctx.require_mail(Action::MessageWrite, mailbox_id).await?;
+    let mut tx = ctx.begin().await?;
+    let modseq = lock_mailbox(&mut tx, mailbox_id).await?.ok_or(Error::NotFound)?;
+    let found = store::locate(&mut tx, mailbox_id, id).await?.ok_or(Error::NotFound)?;
+    if found.state == State::Live {
+        return Err(Error::NotDeleted);
+    }
+    let (folder, uid) = match folder::store::take_uids(&mut tx, mailbox_id, found.folder, 1).await? {
+        Some(uid) => (found.folder, uid),
+        None => {
+            let inbox = folder::ensure_inbox(&mut tx, ctx, mailbox_id).await?;
+            let uid = folder::store::take_uids(&mut tx, mailbox_id, inbox, 1).await?;
+            (inbox, uid.ok_or(Error::FolderNotFound)?)
+        }
+    };
+    let now = ctx.env().now();
+    let back =
+        store::set_live(&mut tx, mailbox_id, id, folder, uid, modseq).await?.ok_or(Error::NotDeleted)?;
+    effect::settle(&mut tx, mailbox_id, modseq, [back.arrived(folder, uid)].into_iter(), now).await?;
+    let message = store::find(&mut tx, mailbox_id, id).await?.ok_or(Error::NotFound)?;
+    match quota::recover(&mut tx, ctx, mailbox_id, back.size_bytes).await? {
+        Charge::Taken { .. } => {}
+        Charge::OverQuota => return Err(Error::OverQuota),
+        Charge::Gone => return Err(Error::NotFound),
+    }
+    mail.commit(tx, mailbox_id).await?;
+    Ok(message)
+}
+
+/// Changes the flags of live messages. Those whose flags are others now.
+///
+/// # Errors
+/// [`Error::NotFound`] for a mailbox that is not this tenant's or not the caller's, `Forbidden` by role,
+/// `SupportAccessRequired` for a caller from above the tenant; [`Error::TooManyKeywords`], and then nothing is changed.
+pub async fn flag(
+    mail: &MailStore,
+    ctx: &Ctx,
+    mailbox_id: MailboxId,
+    ids: &[MessageId],
+    change: &FlagChange,
+) -> Result<Vec<MessageId>, Error> {
+    let (mut tx, modseq) = open(ctx, mailbox_id).await?;
+    let flagged = flag_in(&mut tx, ctx, mailbox_id, modseq, ids, change).await?;
+    if !flagged.is_empty() {
+        mail.commit(tx, mailbox_id).await?;
+    }
+    Ok(flagged)
+}
+
+/// Moves live messages into a folder of their mailbox (RFC 6851): each gets a new UID there, in the order of the old ones, and keeps all
+/// else. Those that were elsewhere.
+///
+/// # Errors
+/// As [`flag`]; [`Error::FolderNotFound`].
+pub async fn relocate(
+    mail: &MailStore,
+    ctx: &Ctx,
+    mailbox_id: MailboxId,
+    ids: &[MessageId],
+    to: FolderId,
+) -> Result<Vec<Placed>, Error> {
+    let (mut tx, modseq) = open(ctx, mailbox_id).await?;
+    let placed = relocate_in(&mut tx, ctx, mailbox_id, modseq, ids, to).await?;
+    if !placed.is_empty() {
+        mail.commit(tx, mailbox_id).await?;
+    }
+    Ok(placed)
+}
+
+/// What is to be another way about a message; `None` leaves it.
+#[derive(Debug, Clone, Default)]
+pub struct Update {
+    /// The folder that it is in.
+    pub folder: Option<FolderId>,
+    /// Its flags.
+    pub flags: FlagChange,
+}
+
+/// Changes a live message's flags and moves it, both or neither.
+///
+/// # Errors
+/// As [`relocate`]; [`Error::NotFound`] for what is not in the mailbox or was deleted.
+pub async fn update(
+    mail: &MailStore,
+    ctx: &Ctx,
+    mailbox_id: MailboxId,
+    id: MessageId,
+    update: &Update,
+) -> Result<Message, Error> {
+    let (mut tx, modseq) = open(ctx, mailbox_id).await?;
+    if store::live(&mut tx, mailbox_id, &[id]).await?.is_empty() {
+        return Err(Error::NotFound);
+    }
+    flag_in(&mut tx, ctx, mailbox_id, modseq, &[id], &update.flags).await?;
+    if let Some(to) = update.folder {
+        relocate_in(&mut tx, ctx, mailbox_id, modseq, &[id], to).await?;
+    }
+    let message = store::find(&mut tx, mailbox_id, id).await?.ok_or(Error::NotFound)?;
+    mail.commit(tx, mailbox_id).await?;
+    Ok(message)
+}
+
+/// A transaction with the mailbox locked for a change, and the change's modification sequence.
+async fn open(ctx: &Ctx, mailbox_id: MailboxId) -> Result<(TenantTx, i64), Error> {
+    ctx.require_mail(Action::MessageWrite, mailbox_id).await?;
+    let mut tx = ctx.begin().await?;
+    let modseq = lock_mailbox(&mut tx, mailbox_id).await?.ok_or(Error::NotFound)?;
+    Ok((tx, modseq))
+}
+
+async fn flag_in(
+    tx: &mut TenantTx,
+    ctx: &Ctx,
+    mailbox_id: MailboxId,
+    modseq: i64,
+    ids: &[MessageId],
+    change: &FlagChange,
+) -> Result<Vec<MessageId>, Error> {
+    let flagged = store::flag(tx, mailbox_id, ids, change, modseq).await.map_err(too_many)?;
+    let effects = flagged.iter().map(|(message, is_seen)| message.flagged(*is_seen));
+    effect::settle(tx, mailbox_id, modseq, effects, ctx.env().now()).await?;
+    Ok(flagged.into_iter().map(|(message, _)| message.id).collect())
+}
+
+async fn relocate_in(
+    tx: &mut TenantTx,
+    ctx: &Ctx,
+    mailbox_id: MailboxId,
+    modseq: i64,
+    ids: &[MessageId],
+    to: FolderId,
+) -> Result<Vec<Placed>, Error> {
+    let mut moving = store::live(tx, mailbox_id, ids).await?;
+    moving.retain(|message| message.folder != to);
+    let first = folder::store::take_uids(tx, mailbox_id, to, moving.len()).await?;
+    let placed = place(&moving, first.ok_or(Error::FolderNotFound)?);
+    store::relocate(tx, mailbox_id, &placed, to, modseq).await?;
+    let arrivals = moving.iter().zip(&placed).map(|(message, placed)| message.arrived(to, placed.uid));
+    let effects = moving.iter().map(Touched::gone).chain(arrivals);
+    effect::settle(tx, mailbox_id, modseq, effects, ctx.env().now()).await?;
+    Ok(placed)
+}
+
+/// Where messages are to be copied to.
+#[derive(Debug, Clone, Copy)]
+pub struct Target {
+    /// A mailbox of the same tenant, the same one or another.
+    pub mailbox_id: MailboxId,
+    /// A folder of it; `None` is the Inbox.
+    pub folder: Option<FolderId>,
+}
+
+/// Copies live messages, all or none, inside the quota of the mailbox that they go to: with their flags and dates, in the order of
+/// their UIDs. The copies share the bodies. Whoever copies into another mailbox must be allowed to read this one.
+///
+/// # Errors
+/// As [`flag`], of either mailbox; [`Error::FolderNotFound`], [`Error::OverQuota`].
+pub async fn copy(
+    mail: &MailStore,
+    ctx: &Ctx,
+    mailbox_id: MailboxId,
+    ids: &[MessageId],
+    to: Target,
+) -> Result<Vec<Placed>, Error> {
+    ctx.require_mail(Action::MessageWrite, to.mailbox_id).await?;
+    if to.mailbox_id != mailbox_id {
+        ctx.require_mail(Action::MessageRead, mailbox_id).await?;
+    }
+    let mut tx = ctx.begin().await?;
+    if !quota::exists(&mut tx, mailbox_id).await? {
+        return Err(Error::NotFound);
+    }
+    // Only the mailbox that gets more is locked: what the sweeper takes meanwhile of the other is passed over.
+    let modseq = lock_mailbox(&mut tx, to.mailbox_id).await?.ok_or(Error::NotFound)?;
+    let folder = match to.folder {
+        Some(folder) => folder,
+        None => folder::ensure_inbox(&mut tx, ctx, to.mailbox_id).await?,
+    };
+    let found = store::live(&mut tx, mailbox_id, ids).await?;
+    let first = folder::store::take_uids(&mut tx, to.mailbox_id, folder, found.len()).await?;
+    let mut placed = place(&found, first.ok_or(Error::FolderNotFound)?);
+    placed.iter_mut().for_each(|placed| placed.id = ctx.env().new_id());
+    let copied = store::copy(&mut tx, mailbox_id, &placed, to.mailbox_id, folder, modseq).await?;
+    let by_id: BTreeMap<MessageId, &Touched> = found.iter().map(|message| (message.id, message)).collect();
+    placed.retain(|placed| copied.contains(&placed.id));
+    if placed.is_empty() {
+        return Ok(placed);
+    }
+    let copies = || placed.iter().filter_map(|placed| Some((*by_id.get(&placed.of)?, placed)));
+    let effects = copies().map(|(message, placed)| message.arrived(folder, placed.uid));
+    effect::settle(&mut tx, to.mailbox_id, modseq, effects, ctx.env().now()).await?;
+    let size_bytes = copies().map(|(message, _)| message.size_bytes).sum();
+    match quota::take(&mut tx, ctx, to.mailbox_id, size_bytes).await? {
+        Charge::Taken { .. } => {}
+        Charge::OverQuota => return Err(Error::OverQuota),
+        Charge::Gone => return Err(Error::NotFound),
+    }
+    mail.commit(tx, to.mailbox_id).await?;
+    Ok(placed)
+}
+
+/// Gives messages UIDs from `first` on, in their order.
+fn place(messages: &[Touched], first: u64) -> Vec<Placed> {
+    let placed = messages.iter().zip(first..);
+    placed.map(|(message, uid)| Placed { of: message.id, of_uid: message.uid, id: message.id, uid }).collect()
+}
+
+fn too_many(error: db::Error) -> Error {
+    match error.constraint() {
+        Some("messages_keywords_count") => Error::TooManyKeywords { max: MAX_KEYWORDS as u64 },
+        _ => error.into(),
+    }
+}
