@@ -47,6 +47,10 @@ pub async fn create(
 ) -> Result<Folder, Error> {
     ctx.require_mail(Action::MessageWrite, mailbox_id).await?;
     check_name(&new.name)?;
+    // Every mailbox has its Inbox.
+    if new.role == Some(Role::Inbox) {
+        return Err(Error::FolderExists);
+    }
     let (mut tx, tree, modseq) = open(ctx, mailbox_id).await?;
     let depth = place(&tree, new.parent_id, &new.name)?;
     if tree.len() >= MAX_FOLDERS || depth > MAX_DEPTH {

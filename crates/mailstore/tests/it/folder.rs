@@ -117,7 +117,12 @@ async fn a_tree_stays_one() {
         role: Some(Role::Sent),
         is_subscribed: true,
     };
-    assert!(matches!(folder::create(&bench.store, bench.ctx(), ada, role).await, Err(Error::FolderExists)));
+    assert!(matches!(
+        folder::create(&bench.store, bench.ctx(), ada, role.clone()).await,
+        Err(Error::FolderExists)
+    ));
+    let second = NewFolder { parent_id: Some(a.id), role: Some(Role::Inbox), ..role.clone() };
+    assert!(matches!(folder::create(&bench.store, bench.ctx(), ada, second).await, Err(Error::FolderExists)));
     let unknown: FolderId = bench.ctx().env().new_id();
     assert!(matches!(changed(&bench, ada, unknown, named("X")).await, Err(Error::FolderNotFound)));
     assert!(matches!(changed(&bench, ada, a.id, below(Some(unknown))).await, Err(Error::FolderNotFound)));
