@@ -161,15 +161,8 @@ const PROVISIONING: &[&str] = &["Aliases", "Domains", "Groups", "Mailboxes", "Re
 
 /// What of it cannot be tried, since it changes nothing that is counted or rests on more than the database; `docs/api.md` says
 /// why.
-const NOT_TRIED: &[&str] = &[
-    "create_hold",
-    "create_support_access",
-    "end_support_access",
-    "release_hold",
-    "reset_password",
-    "set_test_clock",
-    "verify_domain",
-];
+const NOT_TRIED: &[&str] =
+    &["create_support_access", "end_support_access", "reset_password", "set_test_clock", "verify_domain"];
 
 /// What is done to a tenant as a whole or to a reseller.
 const UNPRICED: &[&str] = &[

@@ -22,14 +22,14 @@ impl Directory {
         members.iter().map(|member| text(&member["value"])).collect()
     }
 
-    /// Users, by the ids that directories keep of them.
+    /// Users, by the ids that directories keep of them, which are in the order of the clock.
     async fn ids<const N: usize>(&self, locals: [&str; N]) -> [String; N] {
         let mut ids = locals.map(str::to_owned);
         for id in &mut ids {
+            self.app.db.clock().advance(chrono::TimeDelta::milliseconds(1));
             let path = self.user(json!({"userName": format!("{id}@one.example"), "displayName": id})).await;
             *id = path.trim_start_matches("/Users/").to_owned();
         }
-        ids.sort();
         ids
     }
 }
