@@ -627,9 +627,11 @@ async function main(): Promise<void> {
   const book = await publishPrices(portal);
   const monthly = await openTenant(portal, book, "month", begin, ["ada", "grace", "edsger"]);
   const annual = await openTenant(portal, book, "year", begin, ["kurt", "emmy"]);
-  for (const user of monthly.users) await mailInAndOut(portal, monthly, user);
-  await markAndFile(portal, monthly, user);
-  await holdAndRelease(portal, monthly, user);
+  for (const user of monthly.users) {
+    await mailInAndOut(portal, monthly, user);
+    await markAndFile(portal, monthly, user);
+    await holdAndRelease(portal, monthly, user);
+  }
   await refusals(portal, outsider.portal, monthly);
   await credentialsAndEvents(portal, monthly);
   await shareAndGroup(portal, monthly);

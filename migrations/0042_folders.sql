@@ -56,7 +56,7 @@ create table mail_change_floors (
   primary key (tenant_id, mailbox_id),
   foreign key (tenant_id, mailbox_id) references mailboxes (tenant_id, id)
 );
-select protect_tenant_table('mail_change_floors');
 insert into mail_change_floors (tenant_id, mailbox_id, modseq)
   select tenant_id, id, modseq from mailboxes where exists (
     select from messages where messages.tenant_id = mailboxes.tenant_id and messages.mailbox_id = mailboxes.id);
+select protect_tenant_table('mail_change_floors');

@@ -68,6 +68,7 @@ struct Changes {
     #[schema(example = 57)]
     modseq: u64,
     /// Whether there are more already.
+    #[schema(example = false)]
     has_more: bool,
 }
 

@@ -34,6 +34,7 @@ pub(super) struct Folder {
     #[schema(value_type = Option<schema::FolderRole>, required)]
     role: Option<&'static str>,
     /// Whether clients show it.
+    #[schema(example = true)]
     is_subscribed: bool,
     /// Changes only if UIDs have to be handed out anew (RFC 9051).
     #[schema(example = 1_795_000_000)]
@@ -91,7 +92,7 @@ struct FolderBody {
     role: Option<Role>,
     /// Whether clients are to show it.
     #[serde(default = "shown")]
-    #[schema(default = true)]
+    #[schema(default = true, example = true)]
     is_subscribed: bool,
 }
 
@@ -121,7 +122,7 @@ struct FolderPatch {
     parent_id: Option<Option<FolderId>>,
     /// Whether clients are to show it.
     #[serde(default, deserialize_with = "not_null")]
-    #[schema(value_type = bool, required = false)]
+    #[schema(value_type = bool, required = false, example = true)]
     is_subscribed: Option<bool>,
 }
 

@@ -28,9 +28,10 @@ struct Hold {
     #[schema(example = "Case 17/2026")]
     reason: String,
     /// When it was placed.
+    #[schema(example = "2026-12-01T09:00:00Z")]
     created_at: DateTime<Utc>,
     /// When it was released; null while it is in force.
-    #[schema(required)]
+    #[schema(required, example = "2027-03-01T09:00:00Z")]
     released_at: Option<DateTime<Utc>>,
 }
 

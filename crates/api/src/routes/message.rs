@@ -63,14 +63,19 @@ impl From<parsed::Attachment> for Attachment {
 #[derive(Debug, Serialize, ToSchema)]
 struct Flags {
     /// It was read.
+    #[schema(example = false)]
     seen: bool,
     /// It was answered.
+    #[schema(example = false)]
     answered: bool,
     /// Somebody wants to come back to it.
+    #[schema(example = false)]
     flagged: bool,
     /// It is to go when a client tidies up its folder.
+    #[schema(example = false)]
     deleted: bool,
     /// It is not finished.
+    #[schema(example = false)]
     draft: bool,
 }
 
@@ -93,23 +98,23 @@ impl From<&message::Flags> for Flags {
 struct FlagsPatch {
     /// It was read.
     #[serde(default, deserialize_with = "not_null")]
-    #[schema(value_type = bool, required = false)]
+    #[schema(value_type = bool, required = false, example = true)]
     seen: Option<bool>,
     /// It was answered.
     #[serde(default, deserialize_with = "not_null")]
-    #[schema(value_type = bool, required = false)]
+    #[schema(value_type = bool, required = false, example = true)]
     answered: Option<bool>,
     /// Somebody wants to come back to it.
     #[serde(default, deserialize_with = "not_null")]
-    #[schema(value_type = bool, required = false)]
+    #[schema(value_type = bool, required = false, example = true)]
     flagged: Option<bool>,
     /// It is to go when a client tidies up its folder.
     #[serde(default, deserialize_with = "not_null")]
-    #[schema(value_type = bool, required = false)]
+    #[schema(value_type = bool, required = false, example = true)]
     deleted: Option<bool>,
     /// It is not finished.
     #[serde(default, deserialize_with = "not_null")]
-    #[schema(value_type = bool, required = false)]
+    #[schema(value_type = bool, required = false, example = true)]
     draft: Option<bool>,
 }
 

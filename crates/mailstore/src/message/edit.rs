@@ -2,7 +2,7 @@
 //!
 //! Whoever names several messages gets what was done to those that were there and live; the others are passed over.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kernel::{FolderId, MailboxId, MessageId};
 use tenancy::quota::{self, Charge};
@@ -239,11 +239,12 @@ pub async fn copy(
         ctx.require_mail(Action::MessageRead, mailbox_id).await?;
     }
     let mut tx = ctx.begin().await?;
-    if !quota::exists(&mut tx, mailbox_id).await? {
-        return Err(Error::NotFound);
+    // Both, in the order of their ids: what is counted as seen is what is copied as seen.
+    let mut modseq = 0;
+    for id in BTreeSet::from([mailbox_id, to.mailbox_id]) {
+        let next = lock_mailbox(&mut tx, id).await?.ok_or(Error::NotFound)?;
+        modseq = if id == to.mailbox_id { next } else { modseq };
     }
-    // Only the mailbox that gets more is locked: what the sweeper takes meanwhile of the other is passed over.
-    let modseq = lock_mailbox(&mut tx, to.mailbox_id).await?.ok_or(Error::NotFound)?;
     let folder = match to.folder {
         Some(folder) => folder,
         None => folder::ensure_inbox(&mut tx, ctx, to.mailbox_id).await?,
