@@ -14,8 +14,8 @@ use tenancy::auth::Auth;
 use tenancy::purge;
 use tenancy::{Caller, Ctx, quota};
 
-use crate::sweep::store::{lock_packs, mark_empty, unreference};
-use crate::{Error, MailStore};
+use crate::sweep::store::{lock_packs, mark_empty};
+use crate::{Error, MailStore, body};
 
 /// How many messages one transaction takes.
 const BATCH: i64 = 500;
@@ -83,7 +83,7 @@ async fn mailbox(ctx: &Ctx, id: MailboxId) -> Result<(), Error> {
             tx.commit().await?;
             return Ok(());
         }
-        unreference(&mut tx, &batch).await?;
+        body::store::count_messages(&mut tx, &batch, -1).await?;
         tx.commit().await?;
     }
 }

@@ -18,7 +18,7 @@ use tenancy::{Caller, Ctx, quota};
 use uuid::Uuid;
 
 pub use crate::Error;
-use crate::{MailStore, change};
+use crate::{MailStore, body, change};
 
 /// How long a deleted message can be recovered.
 pub const RECOVERABLE: TimeDelta = TimeDelta::days(30);
@@ -109,7 +109,7 @@ async fn purge_mailbox(
             return Ok(());
         }
         quota::forget(&mut tx, mailbox_id, batch.size_bytes).await?;
-        store::unreference(&mut tx, &batch.blobs).await?;
+        body::store::count_messages(&mut tx, &batch.blobs, -1).await?;
         tx.commit().await?;
         swept.messages += batch.blobs.len() as u64;
     }

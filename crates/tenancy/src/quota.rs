@@ -108,12 +108,9 @@ pub async fn recover(
     mailbox_id: MailboxId,
     bytes: u64,
 ) -> Result<Charge, db::Error> {
-    let charge = charge(tx, ctx, mailbox_id, bytes).await?;
+    let charge = take(tx, ctx, mailbox_id, bytes).await?;
     if matches!(charge, Charge::Taken { .. }) {
         store::forget(tx, mailbox_id, signed(bytes)).await?;
-        if let Pools::Full = charge_pools(tx, bytes).await? {
-            return Ok(Charge::OverQuota);
-        }
     }
     Ok(charge)
 }

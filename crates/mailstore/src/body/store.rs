@@ -1,9 +1,11 @@
-//! SQL of packs that are being made.
+//! SQL of packs that are being made, and of bodies that messages refer to.
 
 use chrono::{DateTime, Utc};
 use db::Error;
 use kernel::{PackId, TenantId};
 use sqlx::PgConnection;
+use tenancy::TenantTx;
+use uuid::Uuid;
 
 use super::Uploaded;
 use crate::to_column;
@@ -46,4 +48,27 @@ pub(crate) async fn set_live(
     .execute(conn)
     .await?;
     Ok(done.rows_affected() == 1)
+}
+
+/// Counts so many messages more, or fewer, for each time that a body is named; bodies are locked in the order of their ids.
+pub(crate) async fn count_messages(tx: &mut TenantTx, blobs: &[Uuid], each: i32) -> Result<(), Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    sqlx::query_scalar!(
+        "select id from blobs where tenant_id = $1 and id = any($2) order by id for update",
+        tenant_id,
+        blobs,
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    sqlx::query!(
+        "update blobs set message_count = message_count + $3 * named.count
+         from (select id, count(*)::integer as count from unnest($2::uuid[]) as one (id) group by id) as named
+         where tenant_id = $1 and blobs.id = named.id",
+        tenant_id,
+        blobs,
+        each,
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
 }

@@ -2,7 +2,7 @@
 //!
 //! Whoever names several messages gets what was done to those that were there and live; the others are passed over.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use kernel::{FolderId, MailboxId, MessageId};
 use tenancy::quota::{self, Charge};
@@ -163,12 +163,15 @@ pub async fn update(
     if store::live(&mut tx, mailbox_id, &[id]).await?.is_empty() {
         return Err(Error::NotFound);
     }
-    flag_in(&mut tx, ctx, mailbox_id, modseq, &[id], &update.flags).await?;
-    if let Some(to) = update.folder {
-        relocate_in(&mut tx, ctx, mailbox_id, modseq, &[id], to).await?;
-    }
+    let flagged = flag_in(&mut tx, ctx, mailbox_id, modseq, &[id], &update.flags).await?;
+    let moved = match update.folder {
+        Some(to) => relocate_in(&mut tx, ctx, mailbox_id, modseq, &[id], to).await?,
+        None => Vec::new(),
+    };
     let message = store::find(&mut tx, mailbox_id, id).await?.ok_or(Error::NotFound)?;
-    mail.commit(tx, mailbox_id).await?;
+    if !flagged.is_empty() || !moved.is_empty() {
+        mail.commit(tx, mailbox_id).await?;
+    }
     Ok(message)
 }
 
@@ -253,16 +256,13 @@ pub async fn copy(
     let first = folder::store::take_uids(&mut tx, to.mailbox_id, folder, found.len()).await?;
     let mut placed = place(&found, first.ok_or(Error::FolderNotFound)?);
     placed.iter_mut().for_each(|placed| placed.id = ctx.env().new_id());
-    let copied = store::copy(&mut tx, mailbox_id, &placed, to.mailbox_id, folder, modseq).await?;
-    let by_id: BTreeMap<MessageId, &Touched> = found.iter().map(|message| (message.id, message)).collect();
-    placed.retain(|placed| copied.contains(&placed.id));
     if placed.is_empty() {
         return Ok(placed);
     }
-    let copies = || placed.iter().filter_map(|placed| Some((*by_id.get(&placed.of)?, placed)));
-    let effects = copies().map(|(message, placed)| message.arrived(folder, placed.uid));
+    store::copy(&mut tx, mailbox_id, &placed, to.mailbox_id, folder, modseq).await?;
+    let effects = found.iter().zip(&placed).map(|(message, placed)| message.arrived(folder, placed.uid));
     effect::settle(&mut tx, to.mailbox_id, modseq, effects, ctx.env().now()).await?;
-    let size_bytes = copies().map(|(message, _)| message.size_bytes).sum();
+    let size_bytes = found.iter().map(|message| message.size_bytes).sum();
     match quota::take(&mut tx, ctx, to.mailbox_id, size_bytes).await? {
         Charge::Taken { .. } => {}
         Charge::OverQuota => return Err(Error::OverQuota),

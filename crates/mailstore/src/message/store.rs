@@ -1,7 +1,5 @@
 //! SQL of messages.
 
-use std::collections::BTreeSet;
-
 use chrono::{DateTime, Utc};
 use db::Error;
 use kernel::{FolderId, MailboxId, MessageId, PageRequest};
@@ -12,7 +10,7 @@ use uuid::Uuid;
 
 use super::effect::Touched;
 use super::{Flag, FlagChange, Flags, Keyword, Located, Message, Placed, State};
-use crate::body::Columns;
+use crate::body::{self, Columns};
 use crate::{from_column, to_column};
 
 /// A message's columns as they come.
@@ -358,7 +356,7 @@ pub(super) async fn relocate(
     Ok(())
 }
 
-/// Copies those of the messages that are still live; the new ones' ids.
+/// Copies live messages of a locked mailbox.
 pub(super) async fn copy(
     tx: &mut TenantTx,
     from: MailboxId,
@@ -366,29 +364,25 @@ pub(super) async fn copy(
     to: MailboxId,
     folder: FolderId,
     modseq: i64,
-) -> Result<BTreeSet<MessageId>, Error> {
+) -> Result<(), Error> {
     let tenant_id = tx.tenant_id().uuid();
-    // Locked in the order of their ids, and kept from being forgotten: a body that a message refers to has one.
     let of: Vec<_> = placed.iter().map(|placed| placed.of.uuid()).collect();
-    sqlx::query_scalar!(
-        "select id from blobs where tenant_id = $1 and message_count > 0 and id in (
-           select blob_id from messages where tenant_id = $1 and mailbox_id = $2 and id = any ($3) and state = 'live')
-         order by id for update",
+    let bodies = sqlx::query_scalar!(
+        "select blob_id from messages where tenant_id = $1 and mailbox_id = $2 and id = any ($3)",
         tenant_id,
         from.uuid(),
         &of,
     )
     .fetch_all(tx.conn())
     .await?;
-    let rows = sqlx::query!(
+    body::store::count_messages(tx, &bodies, 1).await?;
+    sqlx::query!(
         "insert into messages (tenant_id, mailbox_id, id, folder_id, uid, uidl, modseq, blob_id, size_bytes, wire_size_bytes,
                                internal_date, parsed, flags, keywords)
          select $1, $4, placed.id, $5, placed.uid, placed.uidl, $6, old.blob_id, old.size_bytes, old.wire_size_bytes,
                 old.internal_date, old.parsed, old.flags, old.keywords
          from unnest($3::uuid[], $7::uuid[], $8::bigint[], $9::text[]) as placed (of, id, uid, uidl)
-         join messages old on old.tenant_id = $1 and old.mailbox_id = $2 and old.id = placed.of and old.state = 'live'
-         join blobs on blobs.tenant_id = $1 and blobs.id = old.blob_id and blobs.message_count > 0
-         returning id, blob_id",
+         join messages old on old.tenant_id = $1 and old.mailbox_id = $2 and old.id = placed.of",
         tenant_id,
         from.uuid(),
         &of,
@@ -399,17 +393,7 @@ pub(super) async fn copy(
         &placed.iter().map(|placed| to_column(placed.uid)).collect::<Vec<_>>(),
         &placed.iter().map(|placed| Uidl::of(placed.id).as_str().to_owned()).collect::<Vec<_>>(),
     )
-    .fetch_all(tx.conn())
-    .await?;
-    let bodies: Vec<_> = rows.iter().map(|row| row.blob_id).collect();
-    sqlx::query!(
-        "update blobs set message_count = message_count + named.count
-         from (select id, count(*)::integer as count from unnest($2::uuid[]) as one (id) group by id) as named
-         where tenant_id = $1 and blobs.id = named.id",
-        tenant_id,
-        &bodies,
-    )
     .execute(tx.conn())
     .await?;
-    Ok(rows.into_iter().map(|row| MessageId::from_uuid(row.id)).collect())
+    Ok(())
 }

@@ -55,28 +55,6 @@ pub(super) async fn delete_messages(
     Ok(Batch { blobs: rows.into_iter().map(|row| row.blob_id).collect(), size_bytes })
 }
 
-/// Counts one reference fewer for each time that a body is named; bodies are locked in the order of their ids.
-pub(crate) async fn unreference(tx: &mut TenantTx, blobs: &[Uuid]) -> Result<(), Error> {
-    let tenant_id = tx.tenant_id().uuid();
-    sqlx::query_scalar!(
-        "select id from blobs where tenant_id = $1 and id = any($2) order by id for update",
-        tenant_id,
-        blobs,
-    )
-    .fetch_all(tx.conn())
-    .await?;
-    sqlx::query!(
-        "update blobs set message_count = message_count - named.count
-         from (select id, count(*)::integer as count from unnest($2::uuid[]) as one (id) group by id) as named
-         where tenant_id = $1 and blobs.id = named.id",
-        tenant_id,
-        blobs,
-    )
-    .execute(tx.conn())
-    .await?;
-    Ok(())
-}
-
 /// A body that lies in a pack no more.
 pub(crate) struct Forgotten {
     tenant_id: Uuid,
