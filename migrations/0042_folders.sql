@@ -14,13 +14,17 @@ alter table folders
   add constraint folders_parent foreign key (tenant_id, mailbox_id, parent_id) references folders (tenant_id, mailbox_id, id),
   add constraint folders_inbox_top check (role is distinct from 'inbox' or (parent_id is null and deleted_at is null)),
   add constraint folders_deleted_empty check (deleted_at is null or message_count = 0);
+-- Each folder of a mailbox has a UID validity of its own. Nobody has asked for one by IMAP yet, and POP3 knows only the Inbox, which keeps its own.
 update folders set unseen_count = message_count, highest_modseq = mailboxes.modseq,
+  uid_validity = uid_validity + case role when 'drafts' then 1 when 'sent' then 2 when 'junk' then 3 when 'trash' then 4 when 'archive' then 5 else 0 end,
   size_bytes = (select coalesce(sum(m.size_bytes), 0) from messages m
                 where m.tenant_id = folders.tenant_id and m.mailbox_id = folders.mailbox_id and m.folder_id = folders.id and m.state = 'live')
   from mailboxes where mailboxes.tenant_id = folders.tenant_id and mailboxes.id = folders.mailbox_id;
 drop index folders_role_once;
 create unique index folders_role_once on folders (tenant_id, mailbox_id, role) where role is not null and deleted_at is null;
 create unique index folders_name_once on folders (tenant_id, mailbox_id, parent_id, name) nulls not distinct where deleted_at is null;
+-- For the foreign key, when a folder's row goes.
+create index folders_parent on folders (tenant_id, mailbox_id, parent_id) where parent_id is not null;
 create index folders_deleted on folders (deleted_at) where deleted_at is not null;
 
 alter table messages
@@ -33,8 +37,9 @@ alter table messages
 create table mail_changes (
   tenant_id uuid not null,
   mailbox_id uuid not null,
-  -- Of the command; the highest that it gave out.
+  -- That the folder has since, and none of the messages a higher one by this command.
   modseq bigint not null,
+  -- It may be gone.
   folder_id uuid not null,
   -- arrived: has these UIDs now; flagged: their flags are others; gone: has them no more; folder: it was made, changed or deleted itself.
   kind text not null constraint mail_changes_kind check (kind in ('arrived', 'flagged', 'gone', 'folder')),
@@ -42,7 +47,7 @@ create table mail_changes (
   uids bigint[] not null default '{}',
   created_at timestamptz not null,
   constraint mail_changes_once primary key (tenant_id, mailbox_id, modseq, folder_id, kind),
-  foreign key (tenant_id, mailbox_id, folder_id) references folders (tenant_id, mailbox_id, id) on delete cascade
+  foreign key (tenant_id, mailbox_id) references mailboxes (tenant_id, id)
 );
 create index mail_changes_old on mail_changes (created_at);
 select protect_tenant_table('mail_changes');

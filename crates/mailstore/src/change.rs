@@ -12,14 +12,14 @@ use kernel::{FolderId, MailboxId};
 use tenancy::{Action, Ctx, quota};
 
 pub use crate::Error;
-use crate::MailStore;
 pub use crate::uid::UidSet;
+use crate::{MailStore, folder};
 pub use hub::Watch;
 
 /// How long the log goes back. Who has been away for longer looks at everything again.
 pub const KEPT: TimeDelta = TimeDelta::days(60);
 
-/// How many rows a call answers with at most.
+/// From how many rows on a call leaves the rest to the next one. The rows of one command stay together: it would be forgotten in part otherwise.
 pub const MAX_CHANGES: u16 = 1000;
 
 /// What happened to a folder, or to UIDs of it.
@@ -77,7 +77,7 @@ pub struct Changes {
     pub changes: Vec<Change>,
     /// Whoever has applied them goes on from here.
     pub modseq: u64,
-    /// Whether there are more at this moment.
+    /// Whether there may be more at this moment.
     pub has_more: bool,
 }
 
@@ -94,39 +94,37 @@ pub async fn since(ctx: &Ctx, mailbox_id: MailboxId, modseq: Option<u64>) -> Res
 /// As [`since`], by whoever was proven.
 async fn look(ctx: &Ctx, mailbox_id: MailboxId, modseq: Option<u64>) -> Result<Changes, Error> {
     let mut tx = ctx.begin().await?;
-    if !quota::exists(&mut tx, mailbox_id).await? {
-        return Err(Error::NotFound);
-    }
     // Before the changes: what is committed between the two is seen now and again the next time, never left out.
     let current = store::current(&mut tx, mailbox_id).await?.ok_or(Error::NotFound)?;
     let Some(modseq) = modseq else {
+        // The first folders are there from here on: nobody is told of them otherwise.
+        folder::ensure_inbox(&mut tx, ctx, mailbox_id).await?;
+        tx.commit().await?;
         return Ok(Changes { changes: Vec::new(), modseq: current, has_more: false });
     };
-    let mut changes = store::since(&mut tx, mailbox_id, modseq, i64::from(MAX_CHANGES) + 1).await?;
+    let changes = store::since(&mut tx, mailbox_id, modseq, MAX_CHANGES).await?;
     // After them: some may have expired meanwhile.
     if modseq < store::floor(&mut tx, mailbox_id).await? || modseq > current {
         return Err(Error::ChangesExpired);
     }
-    let has_more = changes.len() > usize::from(MAX_CHANGES);
-    if has_more {
-        // The rows of one command stay together: it would be forgotten in part otherwise.
-        let next = changes.last().map(|change| change.modseq);
-        changes.retain(|change| Some(change.modseq) != next);
-    }
     let reached = changes.last().map_or(modseq, |change| change.modseq);
+    let has_more = changes.len() >= usize::from(MAX_CHANGES) && reached < current;
     Ok(Changes { changes, modseq: if has_more { reached } else { reached.max(current) }, has_more })
 }
 
 /// Watches a mailbox that the caller may read: for whoever asks [`since`] again when it may have changed.
 ///
 /// # Errors
-/// As [`since`].
+/// As [`since`], but [`Error::ChangesExpired`].
 pub async fn watch(store: &MailStore, ctx: &Ctx, mailbox_id: MailboxId) -> Result<Watch, Error> {
     ctx.require_mail(Action::MessageRead, mailbox_id).await?;
+    if !quota::exists(&mut ctx.begin().await?, mailbox_id).await? {
+        return Err(Error::NotFound);
+    }
     Ok(store.hub.watch(ctx.tenant_id(), mailbox_id))
 }
 
-/// As [`since`], and where nothing has changed waits for a change, but no longer than `patience`.
+/// As [`since`], and where nothing has changed waits for a change, but no longer than `patience`, and not where too many wait already.
 ///
 /// # Errors
 /// As [`since`].
@@ -137,15 +135,19 @@ pub async fn wait(
     modseq: Option<u64>,
     patience: Duration,
 ) -> Result<Changes, Error> {
+    let is_waiting = !patience.is_zero() && modseq.is_some();
+    let Some(_turn) = is_waiting.then(|| store.hub.turn()).flatten() else {
+        return since(ctx, mailbox_id, modseq).await;
+    };
     // Before the first look: what changes between the two is not waited for in vain.
     let mut watch = watch(store, ctx, mailbox_id).await?;
     let until = tokio::time::Instant::now() + patience;
     loop {
         let found = look(ctx, mailbox_id, modseq).await?;
-        if !found.changes.is_empty() || modseq.is_none() || store.hub.is_closed() {
-            return Ok(found);
-        }
-        if tokio::time::timeout_at(until, watch.changed()).await.is_err() {
+        if !found.changes.is_empty()
+            || store.hub.is_closed()
+            || tokio::time::timeout_at(until, watch.changed()).await.is_err()
+        {
             return Ok(found);
         }
     }

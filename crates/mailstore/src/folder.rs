@@ -18,8 +18,8 @@ use tree::Tree;
 /// What stands between the names of a path.
 pub const SEPARATOR: char = '/';
 
-/// How many folders a mailbox has at most.
-pub const MAX_FOLDERS: usize = 10_000;
+/// How many folders a mailbox has at most, with those that were deleted and are still known.
+pub const MAX_FOLDERS: u64 = 10_000;
 
 /// How many names a path has at most.
 pub const MAX_DEPTH: usize = 20;

@@ -104,9 +104,9 @@ named! {
         QuotaWrite = "quotas:write",
         /// Read mail.
         MessageRead = "messages:read",
-        /// Put messages into a mailbox and bring deleted ones back.
+        /// Put messages into a mailbox, mark, file and copy them, bring deleted ones back, and make and change folders.
         MessageWrite = "messages:write",
-        /// Delete messages.
+        /// Delete messages and folders.
         MessageDelete = "messages:delete",
         /// Deliver arriving mail.
         MessageDeliver = "messages:deliver",

@@ -395,7 +395,8 @@ async fn get(Bearer(caller): Bearer, Path(at): Path<MessagePath>) -> Result<Answ
     operation_id = "update_message",
     params(MessagePath),
     responses((status = 200, description = "The message as it is now.", body = Message),
-        (status = 403, description = "The caller is from above the tenant and has no support access to the mailbox: `support_access_required`.")),
+        (status = 403, description = "The caller is from above the tenant and has no support access to the mailbox: `support_access_required`."),
+        (status = 422, description = "The message would have too many keywords: `keyword_limit_reached`.")),
     extensions(("x-required-action" = json!("messages:write"))))]
 async fn update(
     Bearer(caller): Bearer,

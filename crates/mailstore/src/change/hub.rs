@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use db::{Db, Listener, SystemRead};
 use kernel::{MailboxId, TenantId};
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, Semaphore, SemaphorePermit, watch};
 use uuid::Uuid;
 
 use super::store;
@@ -18,6 +18,9 @@ const CHANNEL: &str = "pillarbox_mail";
 
 /// How long it takes at most until a word that was lost is made up for.
 const POLL: Duration = Duration::from_secs(1);
+
+/// How many wait at a time: fewer than a server has connections, each of which a wait holds.
+const MAX_WAITING: usize = 512;
 
 /// How many mailboxes one payload names; it has at most 7,999 bytes.
 const AT_ONCE: usize = 200;
@@ -31,6 +34,7 @@ pub(crate) struct Hub {
     /// Mailboxes that the other processes are to be told of.
     untold: Mutex<BTreeSet<MailboxId>>,
     wake: Notify,
+    turns: Semaphore,
 }
 
 #[derive(Debug, Default)]
@@ -55,7 +59,12 @@ impl Watch {
 impl Hub {
     pub(crate) fn new(process: Uuid) -> Self {
         let (watched, untold) = (Mutex::default(), Mutex::default());
-        Self { process, watched, untold, wake: Notify::new() }
+        Self { process, watched, untold, wake: Notify::new(), turns: Semaphore::new(MAX_WAITING) }
+    }
+
+    /// Leave to wait, as long as it is held; `None` where too many have it.
+    pub(super) fn turn(&self) -> Option<SemaphorePermit<'_>> {
+        self.turns.try_acquire().ok()
     }
 
     pub(super) fn watch(&self, tenant_id: TenantId, mailbox_id: MailboxId) -> Watch {
@@ -180,4 +189,18 @@ async fn modseqs(
 /// What is behind the lock is whole whenever the lock is free.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn so_many_wait_and_no_more_until_one_goes() {
+        let hub = Hub::new(Uuid::nil());
+        let mut turns: Vec<_> = std::iter::from_fn(|| hub.turn()).collect();
+        assert_eq!(turns.len(), MAX_WAITING);
+        turns.pop();
+        assert!(hub.turn().is_some());
+    }
 }

@@ -79,11 +79,11 @@ pub(crate) async fn insert_arrived(
     Ok(())
 }
 
-/// The modification sequence that a mailbox has come to.
+/// The modification sequence that a mailbox has come to, unless it was deleted.
 pub(super) async fn current(tx: &mut TenantTx, mailbox_id: MailboxId) -> Result<Option<u64>, Error> {
     let tenant_id = tx.tenant_id().uuid();
     let modseq = sqlx::query_scalar!(
-        "select modseq from mailboxes where tenant_id = $1 and id = $2",
+        "select modseq from mailboxes where tenant_id = $1 and id = $2 and status = 'active'",
         tenant_id,
         mailbox_id.uuid(),
     )
@@ -120,20 +120,21 @@ pub(super) async fn floor(tx: &mut TenantTx, mailbox_id: MailboxId) -> Result<u6
     Ok(modseq.map_or(0, from_column))
 }
 
+/// The first rows after a modification sequence, so many and those that belong to the last one's command.
 pub(super) async fn since(
     tx: &mut TenantTx,
     mailbox_id: MailboxId,
     modseq: u64,
-    limit: i64,
+    limit: u16,
 ) -> Result<Vec<Change>, Error> {
     let tenant_id = tx.tenant_id().uuid();
     let rows = sqlx::query!(
         "select modseq, folder_id, kind, uids, created_at from mail_changes
-         where tenant_id = $1 and mailbox_id = $2 and modseq > $3 order by modseq, folder_id, kind limit $4",
+         where tenant_id = $1 and mailbox_id = $2 and modseq > $3 order by modseq fetch first $4 rows with ties",
         tenant_id,
         mailbox_id.uuid(),
         to_column(modseq),
-        limit,
+        i64::from(limit),
     )
     .fetch_all(tx.conn())
     .await?;

@@ -53,12 +53,15 @@ pub async fn create(
     }
     let (mut tx, tree, modseq) = open(ctx, mailbox_id).await?;
     let depth = place(&tree, new.parent_id, &new.name)?;
-    if tree.len() >= MAX_FOLDERS || depth > MAX_DEPTH {
+    let known = store::known(&mut tx, mailbox_id, ctx.env().now()).await?;
+    // Those that were deleted count as well, as long as they are known: each costs as much as one that is there.
+    if known.count >= MAX_FOLDERS || depth > MAX_DEPTH {
         return Err(too_many());
     }
     let id: FolderId = ctx.env().new_id();
-    let uid_validity = store::next_uid_validity(&mut tx, mailbox_id, ctx.env().now()).await?;
-    store::insert(&mut tx, mailbox_id, id, &new, uid_validity, ctx.env().now()).await.map_err(taken)?;
+    store::insert(&mut tx, mailbox_id, id, &new, known.next_uid_validity, modseq, ctx.env().now())
+        .await
+        .map_err(taken)?;
     finish(mail, tx, ctx, mailbox_id, id, modseq).await
 }
 
@@ -97,7 +100,7 @@ pub async fn update(
             return Err(too_many());
         }
     }
-    store::update(&mut tx, mailbox_id, id, &name, parent_id, is_subscribed).await.map_err(taken)?;
+    store::update(&mut tx, mailbox_id, id, &name, parent_id, is_subscribed, modseq).await.map_err(taken)?;
     finish(mail, tx, ctx, mailbox_id, id, modseq).await
 }
 
@@ -120,7 +123,7 @@ pub async fn delete(mail: &MailStore, ctx: &Ctx, mailbox_id: MailboxId, id: Fold
     let gone = message::store::discard_folder(&mut tx, mailbox_id, id, modseq, now).await?;
     effect::settle(&mut tx, mailbox_id, modseq, gone.iter().map(Touched::gone), now).await?;
     let size_bytes = gone.iter().map(|message| message.size_bytes).sum();
-    store::mark_deleted(&mut tx, mailbox_id, id, now).await?;
+    store::mark_deleted(&mut tx, mailbox_id, id, modseq, now).await?;
     note(&mut tx, ctx, mailbox_id, id, modseq).await?;
     quota::discard(&mut tx, ctx, mailbox_id, size_bytes).await?;
     mail.commit(tx, mailbox_id).await?;
@@ -158,7 +161,6 @@ async fn note(
     id: FolderId,
     modseq: i64,
 ) -> Result<(), Error> {
-    store::touch(tx, mailbox_id, id, modseq).await?;
     let entry = change::store::Entry { folder_id: id, kind: Kind::Folder, uids: UidSet::default() };
     Ok(change::store::insert(tx, mailbox_id, modseq, &[entry], ctx.env().now()).await?)
 }
@@ -184,7 +186,7 @@ fn check_name(name: &str) -> Result<(), Error> {
 }
 
 fn too_many() -> Error {
-    Error::TooManyFolders { max_folders: MAX_FOLDERS as u64, max_depth: MAX_DEPTH as u64 }
+    Error::TooManyFolders { max_folders: MAX_FOLDERS, max_depth: MAX_DEPTH as u64 }
 }
 
 fn taken(error: db::Error) -> Error {

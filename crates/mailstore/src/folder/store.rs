@@ -27,7 +27,7 @@ pub(crate) async fn exists(tx: &mut TenantTx, mailbox_id: MailboxId, id: FolderI
 pub(crate) async fn find_inbox(tx: &mut TenantTx, mailbox_id: MailboxId) -> Result<Option<FolderId>, Error> {
     let tenant_id = tx.tenant_id().uuid();
     let id = sqlx::query_scalar!(
-        "select id from folders where tenant_id = $1 and mailbox_id = $2 and role = 'inbox'",
+        "select id from folders where tenant_id = $1 and mailbox_id = $2 and role = 'inbox' and deleted_at is null",
         tenant_id,
         mailbox_id.uuid(),
     )
@@ -39,7 +39,7 @@ pub(crate) async fn find_inbox(tx: &mut TenantTx, mailbox_id: MailboxId) -> Resu
 pub(super) async fn get_inbox(tx: &mut TenantTx, mailbox_id: MailboxId) -> Result<FolderId, Error> {
     let tenant_id = tx.tenant_id().uuid();
     let id = sqlx::query_scalar!(
-        "select id from folders where tenant_id = $1 and mailbox_id = $2 and role = 'inbox'",
+        "select id from folders where tenant_id = $1 and mailbox_id = $2 and role = 'inbox' and deleted_at is null",
         tenant_id,
         mailbox_id.uuid(),
     )
@@ -85,21 +85,30 @@ fn uid_validity_at(now: DateTime<Utc>) -> i64 {
     now.timestamp().clamp(1, i64::from(u32::MAX))
 }
 
-/// The UID validity of a folder that is made in a locked mailbox: higher than that of any before.
-pub(super) async fn next_uid_validity(
+/// What folders a locked mailbox has had.
+pub(super) struct Known {
+    /// How many are there or were deleted not long ago.
+    pub(super) count: u64,
+    /// The UID validity of the next one: higher than that of any before.
+    pub(super) next_uid_validity: i64,
+}
+
+pub(super) async fn known(
     tx: &mut TenantTx,
     mailbox_id: MailboxId,
     now: DateTime<Utc>,
-) -> Result<i64, Error> {
+) -> Result<Known, Error> {
     let tenant_id = tx.tenant_id().uuid();
-    Ok(sqlx::query_scalar!(
-        r#"select greatest($3, max(uid_validity) + 1) as "next!" from folders where tenant_id = $1 and mailbox_id = $2"#,
+    let row = sqlx::query!(
+        r#"select count(*) as "count!", greatest($3, max(uid_validity) + 1) as "next!" from folders
+           where tenant_id = $1 and mailbox_id = $2"#,
         tenant_id,
         mailbox_id.uuid(),
         uid_validity_at(now),
     )
     .fetch_one(tx.conn())
-    .await?)
+    .await?;
+    Ok(Known { count: from_column(row.count), next_uid_validity: row.next })
 }
 
 pub(super) async fn insert(
@@ -108,12 +117,13 @@ pub(super) async fn insert(
     id: FolderId,
     new: &NewFolder,
     uid_validity: i64,
+    modseq: i64,
     now: DateTime<Utc>,
 ) -> Result<(), Error> {
     let tenant_id = tx.tenant_id().uuid();
     sqlx::query!(
-        "insert into folders (tenant_id, mailbox_id, id, parent_id, name, role, is_subscribed, uid_validity, created_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        "insert into folders (tenant_id, mailbox_id, id, parent_id, name, role, is_subscribed, uid_validity, highest_modseq, created_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
         tenant_id,
         mailbox_id.uuid(),
         id.uuid(),
@@ -122,6 +132,7 @@ pub(super) async fn insert(
         new.role.map(Role::as_str),
         new.is_subscribed,
         uid_validity,
+        modseq,
         now,
     )
     .execute(tx.conn())
@@ -136,16 +147,19 @@ pub(super) async fn update(
     name: &str,
     parent_id: Option<FolderId>,
     is_subscribed: bool,
+    modseq: i64,
 ) -> Result<(), Error> {
     let tenant_id = tx.tenant_id().uuid();
     sqlx::query!(
-        "update folders set name = $4, parent_id = $5, is_subscribed = $6 where tenant_id = $1 and mailbox_id = $2 and id = $3",
+        "update folders set name = $4, parent_id = $5, is_subscribed = $6, highest_modseq = $7
+         where tenant_id = $1 and mailbox_id = $2 and id = $3",
         tenant_id,
         mailbox_id.uuid(),
         id.uuid(),
         name,
         parent_id.map(FolderId::uuid),
         is_subscribed,
+        modseq,
     )
     .execute(tx.conn())
     .await?;
@@ -156,34 +170,16 @@ pub(super) async fn mark_deleted(
     tx: &mut TenantTx,
     mailbox_id: MailboxId,
     id: FolderId,
+    modseq: i64,
     now: DateTime<Utc>,
 ) -> Result<(), Error> {
     let tenant_id = tx.tenant_id().uuid();
     sqlx::query!(
-        "update folders set deleted_at = $4 where tenant_id = $1 and mailbox_id = $2 and id = $3",
+        "update folders set deleted_at = $4, highest_modseq = $5 where tenant_id = $1 and mailbox_id = $2 and id = $3",
         tenant_id,
         mailbox_id.uuid(),
         id.uuid(),
         now,
-    )
-    .execute(tx.conn())
-    .await?;
-    Ok(())
-}
-
-/// Notes the modification sequence of a change to the folder itself.
-pub(super) async fn touch(
-    tx: &mut TenantTx,
-    mailbox_id: MailboxId,
-    id: FolderId,
-    modseq: i64,
-) -> Result<(), Error> {
-    let tenant_id = tx.tenant_id().uuid();
-    sqlx::query!(
-        "update folders set highest_modseq = $4 where tenant_id = $1 and mailbox_id = $2 and id = $3",
-        tenant_id,
-        mailbox_id.uuid(),
-        id.uuid(),
         modseq,
     )
     .execute(tx.conn())

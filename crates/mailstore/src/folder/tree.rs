@@ -27,10 +27,6 @@ impl Tree {
         self.0.get(&id)
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.0.len()
-    }
-
     /// The folder, the one it lies in, and so on to the top. Whoever moves a folder keeps it from lying below itself.
     pub(super) fn way_up(&self, id: FolderId) -> impl Iterator<Item = &Folder> {
         std::iter::successors(self.get(id), |folder| self.get(folder.parent_id?))

@@ -72,6 +72,7 @@ pub(super) async fn delete_mailbox(tx: &mut TenantTx, mailbox_id: MailboxId) -> 
     sqlx::query!(
         "with imported as (delete from imported_messages where tenant_id = $1 and mailbox_id = $2),
            leases as (delete from mailbox_leases where tenant_id = $1 and mailbox_id = $2),
+           changes as (delete from mail_changes where tenant_id = $1 and mailbox_id = $2),
            floors as (delete from mail_change_floors where tenant_id = $1 and mailbox_id = $2)
          delete from folders where tenant_id = $1 and mailbox_id = $2",
         tenant_id,
@@ -114,6 +115,7 @@ pub(super) async fn delete_rest_of(tx: &mut SystemTx, id: TenantId) -> Result<()
     sqlx::query!(
         "with imported as (delete from imported_messages where tenant_id = $1),
            leases as (delete from mailbox_leases where tenant_id = $1),
+           changes as (delete from mail_changes where tenant_id = $1),
            floors as (delete from mail_change_floors where tenant_id = $1),
            shares as (delete from pack_shares where tenant_id = $1)
          delete from folders where tenant_id = $1",

@@ -9,6 +9,7 @@ use mailstore::change::{self, Change, Kind};
 use mailstore::folder::{self, NewFolder, Role};
 use mailstore::message::{self, Flag, FlagChange, Flags};
 use mailstore::{Error, MailStore};
+use sqlx::Connection as _;
 use tokio::sync::Notify;
 
 use crate::support::{Bench, HELLO, inbox};
@@ -111,16 +112,53 @@ async fn a_log_that_has_expired_says_so_and_forgets_nothing_younger() {
 }
 
 #[tokio::test]
+async fn a_command_is_told_whole_however_many_folders_it_was_about() {
+    let bench = Bench::new().await;
+    let ada = bench.mailbox("ada", None).await;
+    let start = now(&bench, ada).await;
+    let many = usize::from(change::MAX_CHANGES) + 200;
+    let mut connection = sqlx::PgConnection::connect(&bench.world.test_db.url()).await.unwrap();
+    let commands = "with mailbox as (update mailboxes set modseq = modseq + 2 where id = $1 returning tenant_id, id, modseq)
+        insert into mail_changes (tenant_id, mailbox_id, modseq, folder_id, kind, created_at)
+        select tenant_id, id, modseq - (number <= $2)::integer, gen_random_uuid(), 'flagged', now()
+        from mailbox, generate_series(1, $2 + 3) as number";
+    sqlx::raw_sql("set role pillarbox_system").execute(&mut connection).await.unwrap();
+    let commands = sqlx::query(commands).bind(ada.uuid()).bind(many as i64);
+    commands.execute(&mut connection).await.unwrap();
+
+    let first = change::since(bench.ctx(), ada, Some(start)).await.unwrap();
+    assert_eq!((first.changes.len(), first.modseq, first.has_more), (many, start + 1, true));
+    let (rest, reached) = since(&bench, ada, first.modseq).await;
+    assert_eq!((rest.len(), reached), (3, start + 2));
+}
+
+#[tokio::test]
+async fn who_asks_from_where_on_is_not_surprised_by_the_first_folders() {
+    let bench = Bench::new().await;
+    let ada = bench.mailbox("ada", None).await;
+    let start = now(&bench, ada).await;
+    let mut connection = sqlx::PgConnection::connect(&bench.world.test_db.url()).await.unwrap();
+    sqlx::raw_sql("set role pillarbox_system").execute(&mut connection).await.unwrap();
+    let folders: i64 = sqlx::query_scalar("select count(*) from folders where mailbox_id = $1")
+        .bind(ada.uuid())
+        .fetch_one(&mut connection)
+        .await
+        .unwrap();
+    assert_eq!(folders, Role::ALL.len() as i64);
+    bench.stored(ada, HELLO).await;
+    let (changes, _) = since(&bench, ada, start).await;
+    assert_eq!(changes.iter().map(|change| change.kind).collect::<Vec<_>>(), [Kind::Arrived]);
+}
+
+#[tokio::test]
 async fn nobody_reads_another_s_log() {
     let bench = Bench::new().await;
     let ada = bench.mailbox("ada", None).await;
     bench.stored(ada, HELLO).await;
     let (other, bob) = bench.neighbour().await;
     assert!(matches!(change::since(&other, ada, Some(0)).await, Err(Error::NotFound)));
-    assert!(matches!(
-        change::watch(&bench.store, bench.ctx(), bob).await.map(|_| ()),
-        Ok(()) | Err(Error::NotFound)
-    ));
+    let watched = change::watch(&bench.store, bench.ctx(), bob).await;
+    assert!(matches!(watched, Err(Error::NotFound)), "{watched:?}");
     assert!(matches!(change::since(bench.ctx(), bob, Some(0)).await, Err(Error::NotFound)));
 }
 

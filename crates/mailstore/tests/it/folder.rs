@@ -9,6 +9,8 @@ use mailstore::folder::{self, Changed, Folder, NewFolder, Role};
 use mailstore::ingest::{Target, ingest};
 use mailstore::{Error, change, message};
 
+use sqlx::Connection as _;
+
 use crate::support::{Bench, HELLO, id, inbox};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -177,6 +179,10 @@ async fn a_deleted_folder_s_mail_comes_back_into_the_inbox_and_its_name_under_an
     bench.world.test_db.clock().advance(change::KEPT + TimeDelta::seconds(1));
     let swept = mailstore::sweep::run(&bench.store, &bench.world.test_db.db()).await;
     assert!(swept.changes > 0 && swept.failed == 0, "{swept:?}");
+    let mut connection = sqlx::PgConnection::connect(&bench.world.test_db.url()).await.unwrap();
+    sqlx::raw_sql("set role pillarbox_system").execute(&mut connection).await.unwrap();
+    let rows = sqlx::query_scalar::<_, i64>("select count(*) from folders where id = $1").bind(old.id.uuid());
+    assert_eq!(rows.fetch_one(&mut connection).await.unwrap(), 0);
     assert_eq!(paths(&bench, ada).await.len(), 7);
 }
 

@@ -16,3 +16,4 @@ mod message;
 mod purge;
 mod support;
 mod sweep;
+mod upgrade;

@@ -1,0 +1,72 @@
+//! A database of an earlier version, with mail in it, becomes one of this version.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use mailstore::change;
+use mailstore::check::{Drift, drift};
+use mailstore::folder;
+use sqlx::Connection as _;
+use sqlx::migrate::Migrator;
+use testkit::{TestDb, world};
+
+/// The last step before folders were a tree.
+const EARLIER: i64 = 41;
+
+/// As the version of then left them, in the role that its statements ran as.
+const ROWS: &str = "
+    begin;
+    set local role pillarbox_system;
+    insert into resellers (id, path, name, tenants_used, created_at) values
+      ('01900000-0000-7000-8000-000000000001', '{01900000-0000-7000-8000-000000000001}', 'Hosting', 1, now());
+    insert into tenants (id, reseller_id, reseller_path, name, country, currency, time_zone, created_at) values
+      ('01900000-0000-7000-8000-000000000002', '01900000-0000-7000-8000-000000000001',
+       '{01900000-0000-7000-8000-000000000001}', 'Acme', 'DE', 'EUR', 'UTC', now());
+    insert into mailboxes (tenant_id, id, created_at, kind, display_name, modseq, used_bytes) values
+      ('01900000-0000-7000-8000-000000000002', '01900000-0000-7000-8000-000000000003', now(), 'shared', 'Info', 2, 5);
+    insert into folders (tenant_id, mailbox_id, id, name, role, uid_validity, uid_next, message_count, created_at) values
+      ('01900000-0000-7000-8000-000000000002', '01900000-0000-7000-8000-000000000003', '01900000-0000-7000-8000-000000000004',
+       'Inbox', 'inbox', 7, 2, 1, now()),
+      ('01900000-0000-7000-8000-000000000002', '01900000-0000-7000-8000-000000000003', '01900000-0000-7000-8000-000000000005',
+       'Trash', 'trash', 7, 1, 0, now());
+    insert into packs (id, state, entry_bytes, created_at) values ('01900000-0000-7000-8000-000000000006', 'live', 9, now());
+    insert into pack_shares (tenant_id, pack_id, live_bytes) values
+      ('01900000-0000-7000-8000-000000000002', '01900000-0000-7000-8000-000000000006', 9);
+    insert into blobs (tenant_id, id, size_bytes, sha256, message_count, created_at, pack_id, pack_is_own, pack_index, pack_offset, stored_bytes,
+                       key_generation) values
+      ('01900000-0000-7000-8000-000000000002', '01900000-0000-7000-8000-000000000007', 5, '', 1, now(), '01900000-0000-7000-8000-000000000006',
+       false, 0, 0, 9, 1);
+    insert into messages (tenant_id, mailbox_id, id, folder_id, uid, uidl, modseq, blob_id, size_bytes, wire_size_bytes, internal_date, parsed) values
+      ('01900000-0000-7000-8000-000000000002', '01900000-0000-7000-8000-000000000003', '01900000-0000-7000-8000-000000000008',
+       '01900000-0000-7000-8000-000000000004', 1, 'u', 2, '01900000-0000-7000-8000-000000000007', 5, 5, now(), '{}');
+    commit";
+
+#[tokio::test]
+async fn folders_get_their_counters_and_validities_and_the_log_begins_with_what_is_there() {
+    let test_db = TestDb::new().await;
+    let mut conn = sqlx::PgConnection::connect(&test_db.url()).await.unwrap();
+    let empty = "drop schema public cascade; create schema public; grant usage on schema public to public";
+    sqlx::raw_sql(empty).execute(&mut conn).await.unwrap();
+    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/../../migrations");
+    let mut earlier = Migrator::new(Path::new(directory)).await.unwrap();
+    earlier.migrations.to_mut().retain(|migration| migration.version <= EARLIER);
+    earlier.run(&mut conn).await.unwrap();
+    sqlx::raw_sql(ROWS).execute(&mut conn).await.unwrap();
+
+    let db = test_db.db();
+    db.migrate().await.unwrap();
+    assert_eq!(drift(&db).await.unwrap(), Drift::default());
+    let operator = world::operator(&test_db);
+    let ctx = operator.enter("ten_01900000000070008000000000000002".parse().unwrap()).await.unwrap();
+    let mailbox = "mbx_01900000000070008000000000000003".parse().unwrap();
+    let folders = folder::list(&ctx, mailbox).await.unwrap();
+    let inbox = &folders[0];
+    assert_eq!(
+        (inbox.uid_validity, inbox.unseen_count, inbox.size_bytes, inbox.highest_modseq),
+        (7, 1, 5, 2)
+    );
+    let validities: BTreeSet<u32> = folders.iter().map(|folder| folder.uid_validity).collect();
+    assert_eq!(validities.len(), folders.len());
+    assert!(change::since(&ctx, mailbox, Some(1)).await.is_err(), "what was before is in no log");
+    assert!(change::since(&ctx, mailbox, Some(2)).await.unwrap().changes.is_empty());
+}
