@@ -1,7 +1,8 @@
 //! Objects as files: the embedded default.
 //!
 //! ```text
-//! <root>/packs/<uuid>                    objects, each under its key
+//! <root>/journal/<uuid>                  objects, each under its key
+//! <root>/packs/<uuid>
 //! <root>/tenants/<uuid>/packs/<uuid>
 //! <root>/tenants/<uuid>/keys/<uuid>
 //! <root>/tmp/put-*                       objects being written
@@ -205,9 +206,10 @@ impl Inner {
         let folders = match prefix {
             KeyPrefix::All => {
                 let tenants = self.ids_in(&self.root.join("tenants"))?.into_iter().map(TenantId::from_uuid);
-                std::iter::once(Folder::Packs(None)).chain(tenants.flat_map(Folder::of)).collect()
+                Folder::SHARED.into_iter().chain(tenants.flat_map(Folder::of)).collect()
             }
             KeyPrefix::Tenant(tenant) => Folder::of(tenant).to_vec(),
+            KeyPrefix::Journal => vec![Folder::Journal],
         };
         let after = after.unwrap_or_default();
         let mut keys = Vec::new();

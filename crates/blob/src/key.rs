@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use kernel::{PackId, TenantId, WrappedKeyId};
+use kernel::{PackId, SegmentId, TenantId, WrappedKeyId};
 use uuid::Uuid;
 
 /// The name of an object.
@@ -23,6 +23,8 @@ pub enum BlobKey {
         /// The wrapping's own id: the same key wrapped anew has another.
         key: WrappedKeyId,
     },
+    /// A segment of the journal: `journal/<uuid>`, in the order of their numbers.
+    Segment(SegmentId),
 }
 
 /// A folder that holds objects of one kind.
@@ -32,12 +34,18 @@ pub(crate) enum Folder {
     Keys(TenantId),
     /// Packs, of one tenant or of nobody's own.
     Packs(Option<TenantId>),
+    /// The journal's segments.
+    Journal,
 }
 
+const JOURNAL: &str = "journal";
 const KEYS: &str = "keys";
 const PACKS: &str = "packs";
 
 impl Folder {
+    /// The folders of what is no tenant's own, in the order of their texts.
+    pub(crate) const SHARED: [Self; 2] = [Self::Journal, Self::Packs(None)];
+
     /// A tenant's folders, in the order of their texts.
     pub(crate) fn of(tenant: TenantId) -> [Self; 2] {
         [Self::Keys(tenant), Self::Packs(Some(tenant))]
@@ -48,6 +56,7 @@ impl Folder {
         match self {
             Self::Keys(tenant) => BlobKey::WrappedKey { tenant, key: WrappedKeyId::from_uuid(id) },
             Self::Packs(owner) => BlobKey::Pack { owner, pack: PackId::from_uuid(id) },
+            Self::Journal => BlobKey::Segment(SegmentId::from_uuid(id)),
         }
     }
 }
@@ -59,6 +68,7 @@ impl fmt::Display for Folder {
             Self::Keys(tenant) => write!(f, "{}{KEYS}/", KeyPrefix::Tenant(*tenant)),
             Self::Packs(Some(tenant)) => write!(f, "{}{PACKS}/", KeyPrefix::Tenant(*tenant)),
             Self::Packs(None) => write!(f, "{PACKS}/"),
+            Self::Journal => write!(f, "{JOURNAL}/"),
         }
     }
 }
@@ -75,6 +85,7 @@ impl fmt::Display for BlobKey {
         let (folder, id) = match self {
             Self::Pack { owner, pack } => (Folder::Packs(*owner), pack.uuid()),
             Self::WrappedKey { tenant, key } => (Folder::Keys(*tenant), key.uuid()),
+            Self::Segment(segment) => (Folder::Journal, segment.uuid()),
         };
         write!(f, "{folder}{id}")
     }
@@ -91,6 +102,7 @@ impl FromStr for BlobKey {
     fn from_str(text: &str) -> Result<Self, KeyError> {
         let parts: Vec<&str> = text.split('/').collect();
         let (folder, id) = match *parts.as_slice() {
+            [JOURNAL, id] => (Folder::Journal, id),
             [PACKS, id] => (Folder::Packs(None), id),
             ["tenants", tenant, folder, id] => {
                 let tenant = TenantId::from_uuid(parse_uuid(tenant)?);
@@ -120,6 +132,8 @@ pub enum KeyPrefix {
     All,
     /// Every object of one tenant.
     Tenant(TenantId),
+    /// The journal's segments, in the order of their numbers.
+    Journal,
 }
 
 impl fmt::Display for KeyPrefix {
@@ -128,6 +142,7 @@ impl fmt::Display for KeyPrefix {
         match self {
             Self::All => Ok(()),
             Self::Tenant(tenant) => write!(f, "tenants/{}/", tenant.uuid()),
+            Self::Journal => Folder::Journal.fmt(f),
         }
     }
 }
@@ -150,20 +165,22 @@ mod tests {
         #[test]
         fn keys_parse_back(tenant in any::<u128>(), id in any::<u128>()) {
             let (tenant, id) = (TenantId::from_uuid(Uuid::from_u128(tenant)), Uuid::from_u128(id));
-            for folder in Folder::of(tenant).into_iter().chain([Folder::Packs(None)]) {
+            for folder in Folder::of(tenant).into_iter().chain(Folder::SHARED) {
                 let key = folder.key(id);
                 let text = key.to_string();
                 prop_assert!(text.starts_with(&folder.to_string()));
                 prop_assert!(text.starts_with(&KeyPrefix::All.to_string()));
                 let is_tenants = text.starts_with(&KeyPrefix::Tenant(tenant).to_string());
-                prop_assert_eq!(is_tenants, folder != Folder::Packs(None));
+                prop_assert_eq!(is_tenants, !Folder::SHARED.contains(&folder));
+                prop_assert_eq!(text.starts_with(&KeyPrefix::Journal.to_string()), folder == Folder::Journal);
                 prop_assert_eq!(text.parse::<BlobKey>(), Ok(key));
             }
-            prop_assert!(Folder::of(tenant).map(|folder| folder.to_string()).is_sorted());
+            let folders = Folder::SHARED.into_iter().chain(Folder::of(tenant));
+            prop_assert!(folders.map(|folder| folder.to_string()).is_sorted());
         }
 
         #[test]
-        fn what_parses_is_what_would_be_written(text in "((tenants/)?[0-9a-fA-F{}-]{0,40}/)?(packs|keys)/[0-9a-f-]{32,36}/?") {
+        fn what_parses_is_what_would_be_written(text in "((tenants/)?[0-9a-fA-F{}-]{0,40}/)?(packs|keys|journal)/[0-9a-f-]{32,36}/?") {
             if let Ok(key) = text.parse::<BlobKey>() {
                 prop_assert_eq!(key.to_string(), text);
             }
@@ -174,6 +191,7 @@ mod tests {
     fn only_the_written_form_parses() {
         let uuid = "0193a1b2-0000-7000-8000-0123456789ab";
         assert!(format!("packs/{uuid}").parse::<BlobKey>().is_ok());
+        assert!(format!("journal/{uuid}").parse::<BlobKey>().is_ok());
         assert!(format!("tenants/{uuid}/packs/{uuid}").parse::<BlobKey>().is_ok());
         assert!(format!("tenants/{uuid}/keys/{uuid}").parse::<BlobKey>().is_ok());
         let simple = uuid.replace('-', "");

@@ -101,6 +101,8 @@ ids! {
     BlobId = "blb";
     /// A pack of bodies; never shown to a caller.
     PackId = "pck";
+    /// A segment of the journal; never shown to a caller.
+    SegmentId = "seg";
     /// A tenant's data key as it is wrapped; never shown to a caller.
     WrappedKeyId = "wky";
     /// An API key.

@@ -20,8 +20,8 @@ pub use id::{
     AliasId, ApiKeyId, AppPasswordId, BlobId, DeliveryId, DestructionRecordId, DiscountId, DisputeFeeId,
     DisputeId, DomainId, EventId, FolderId, GroupId, HoldId, Id, InvoiceId, JobId, MailboxId, MessageId,
     OneOffItemId, OperationId, PackId, PaymentId, PriceBookId, PriceId, RefundId, RequestId, ResellerId,
-    RunId, SubscriptionId, SupportAccessId, TenantId, UserId, WebhookEndpointId, WholesaleAgreementId,
-    WrappedKeyId,
+    RunId, SegmentId, SubscriptionId, SupportAccessId, TenantId, UserId, WebhookEndpointId,
+    WholesaleAgreementId, WrappedKeyId,
 };
 pub use money::{Currency, Money};
 pub use page::{Cursor, Page, PageRequest};

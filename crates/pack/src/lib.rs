@@ -1,4 +1,5 @@
-//! Packs: many bodies in one object, each compressed and under its own tenant's key; and how those keys are kept.
+//! Packs: many bodies in one object, each compressed and under its own tenant's key; segments of the journal, likewise; and how those keys
+//! are kept.
 //!
 //! Values and bytes only: nothing here reads, writes or waits. Bytes come from a range read of the blob store and go there
 //! as one object; keys come from whoever implements [`KeyEncryption`].
@@ -42,6 +43,7 @@ mod compress;
 mod key;
 mod reader;
 mod seal;
+pub mod segment;
 mod wrap;
 mod writer;
 

@@ -11,6 +11,7 @@ pub(crate) const KEY_BYTES: usize = 32;
 pub(crate) enum Purpose {
     Entry,
     Footer,
+    Segment,
     Wrap,
 }
 
@@ -19,6 +20,7 @@ impl Purpose {
         match self {
             Self::Entry => b"pillarbox pack 1 entry",
             Self::Footer => b"pillarbox pack 1 footer",
+            Self::Segment => b"pillarbox journal 1 section",
             Self::Wrap => b"pillarbox key 1 wrap",
         }
     }
