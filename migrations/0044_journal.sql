@@ -24,6 +24,8 @@ create table journal_head (
   is_only boolean primary key default true constraint journal_head_is_only check (is_only),
   -- The last that was given out. Each segment and each base has one, and a higher one than all before.
   number bigint not null default 0,
+  -- The last whose changes are in the bucket and no longer here.
+  shipped bigint not null default 0,
   held_by uuid,
   held_until timestamptz,
   base_held_until timestamptz,
@@ -36,7 +38,7 @@ insert into journal_head default values;
 alter table journal_head enable row level security;
 alter table journal_head force row level security;
 create policy system on journal_head to pillarbox_system using ((select acts_as_system())) with check ((select acts_as_system()));
-grant select, update on journal_head to pillarbox_system;
+grant select, insert, update on journal_head to pillarbox_system;
 
 -- Bases that are whole, by which old parts of the journal are let go.
 create table journal_bases (
@@ -112,6 +114,7 @@ begin
   -- So that the journal says where in it the schema changed. Absent only where the files are applied by hand.
   if to_regclass('_sqlx_migrations') is not null then
     perform journal_table('_sqlx_migrations', 'installation');
+    grant select on _sqlx_migrations to pillarbox_system;
   end if;
 end $$;
 

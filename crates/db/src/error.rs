@@ -22,6 +22,9 @@ pub enum Error {
         "the database role is a superuser or bypasses row-level security; connect with one of its own, that owns the database and no more"
     )]
     AboveTheRules,
+    /// A database that was to be made anew has tables already.
+    #[error("the database is not empty")]
+    NotEmpty,
     /// A migration could not be applied.
     #[error("the schema could not be brought up to date")]
     Migration(#[source] sqlx::migrate::MigrateError),
@@ -69,6 +72,7 @@ impl Error {
             Self::Unavailable(_) => ErrorKind::Unavailable,
             Self::Unresolved(_)
             | Self::AboveTheRules
+            | Self::NotEmpty
             | Self::Constraint { .. }
             | Self::Migration(_)
             | Self::Internal(_) => ErrorKind::Internal,

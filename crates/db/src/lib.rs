@@ -6,6 +6,7 @@ pub mod error;
 pub mod jobs;
 mod migrate;
 mod notify;
+pub mod rebuild;
 mod tx;
 
 use std::sync::Arc;

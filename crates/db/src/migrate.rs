@@ -6,7 +6,7 @@ use sqlx::{AssertSqlSafe, PgPool};
 use crate::Error;
 
 /// Every change of the schema, oldest first, compiled in.
-static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations");
+pub(crate) static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations");
 
 /// The checksum of each migration that is compiled in, oldest first. Two programs with the same ones make the same schema.
 pub fn migration_checksums() -> impl Iterator<Item = &'static [u8]> {

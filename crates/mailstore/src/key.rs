@@ -1,7 +1,7 @@
 //! Tenants' data keys: made once, kept wrapped, in a row and in the blob store, from which they can be had without a database.
 //!
 //! The row decides which key it is; the object follows, and only then does the key seal. So whatever has been sealed can be
-//! opened by whoever has the bucket and the key-encryption key. Each step bears being interrupted: [`Keys::rewrap`] goes on from there.
+//! opened by whoever has the bucket and the key-encryption key. The installation has a key as well, as the tenant nil. Each step bears being interrupted: [`Keys::rewrap`] goes on from there.
 
 mod store;
 
@@ -14,8 +14,12 @@ use kernel::{TenantId, WrappedKeyId};
 use moka::future::Cache;
 use pack::{DataKey, Generation, KeyEncryption, WrappedKey};
 use tenancy::Ctx;
+use uuid::Uuid;
 
 use crate::Error;
+
+/// As whose the installation's own key is kept: it is for what the journal has of no tenant.
+pub const INSTALLATION: TenantId = TenantId::from_uuid(Uuid::nil());
 
 /// How many keys are looked up at a time.
 const BATCH: i64 = 500;
@@ -89,19 +93,34 @@ impl Keys {
     /// # Errors
     /// [`Error::Key`] when it cannot be unwrapped, `Blob` when it cannot be stored.
     pub async fn sealing(&self, ctx: &Ctx) -> Result<Arc<DataKey>, Error> {
-        let found =
-            self.sealing.try_get_with(ctx.tenant_id(), async { self.newest(ctx).await.map(Arc::new) });
+        self.sealing_of(ctx.tenant_id()).await
+    }
+
+    /// The key that seals what the journal has of a tenant, or of none; `None` for a tenant that is being destroyed.
+    ///
+    /// # Errors
+    /// As [`Self::sealing`].
+    pub async fn for_journal(&self, tenant: Option<TenantId>) -> Result<Option<Arc<DataKey>>, Error> {
+        match self.sealing_of(tenant.unwrap_or(INSTALLATION)).await {
+            Ok(key) => Ok(Some(key)),
+            Err(Error::NotFound) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn sealing_of(&self, tenant: TenantId) -> Result<Arc<DataKey>, Error> {
+        let found = self.sealing.try_get_with(tenant, async { self.newest(tenant).await.map(Arc::new) });
         found.await.map_err(|error| Error::clone(&error))
     }
 
-    async fn newest(&self, ctx: &Ctx) -> Result<DataKey, Error> {
+    async fn newest(&self, tenant: TenantId) -> Result<DataKey, Error> {
         loop {
-            let mut tx = ctx.begin().await?;
-            let row = store::find(&mut tx, None).await?;
-            drop(tx);
-            let Some(row) = row else {
-                self.add(ctx, Generation::FIRST).await?;
-                continue;
+            let row = match self.row(tenant, None).await? {
+                Some(row) => row,
+                None => {
+                    self.add(tenant, Generation::FIRST).await?;
+                    self.row(tenant, None).await?.ok_or(Error::NotFound)?
+                }
             };
             let key = self.unwrap(&row).await?;
             // Where the row has changed under our hands, the next look sees to what.
@@ -111,22 +130,21 @@ impl Keys {
         }
     }
 
+    async fn row(&self, tenant: TenantId, generation: Option<Generation>) -> Result<Option<Row>, Error> {
+        Ok(store::find(&mut self.system().await?, tenant, generation).await?)
+    }
+
     /// A generation of a tenant's key, for what was sealed under it.
     ///
     /// # Errors
     /// [`Error::NotFound`] if there is none; [`Error::Key`] when it cannot be unwrapped.
     pub async fn opening(&self, ctx: &Ctx, generation: Generation) -> Result<Arc<DataKey>, Error> {
-        let place = (ctx.tenant_id(), generation);
-        let found =
-            self.opening.try_get_with(place, async { self.find(ctx, generation).await.map(Arc::new) });
+        let tenant = ctx.tenant_id();
+        let found = self.opening.try_get_with((tenant, generation), async {
+            let row = self.row(tenant, Some(generation)).await?.ok_or(Error::NotFound)?;
+            self.unwrap(&row).await.map(Arc::new)
+        });
         found.await.map_err(|error| Error::clone(&error))
-    }
-
-    async fn find(&self, ctx: &Ctx, generation: Generation) -> Result<DataKey, Error> {
-        let mut tx = ctx.begin().await?;
-        let row = store::find(&mut tx, Some(generation)).await?.ok_or(Error::NotFound)?;
-        drop(tx);
-        self.unwrap(&row).await
     }
 
     /// Gives a tenant a new key for what is sealed from now on, and within a minute by other processes; the older ones go on opening
@@ -135,9 +153,9 @@ impl Keys {
     /// # Errors
     /// As [`Self::sealing`].
     pub async fn rotate(&self, ctx: &Ctx) -> Result<Generation, Error> {
-        let current = self.newest(ctx).await?.generation();
+        let current = self.newest(ctx.tenant_id()).await?.generation();
         if let Some(next) = current.next() {
-            self.add(ctx, next).await?;
+            self.add(ctx.tenant_id(), next).await?;
         }
         self.sealing.invalidate(&ctx.tenant_id()).await;
         Ok(self.sealing(ctx).await?.generation())
@@ -155,12 +173,12 @@ impl Keys {
         Ok(())
     }
 
-    /// Makes a key of a generation, unless another process has made it meanwhile.
-    async fn add(&self, ctx: &Ctx, generation: Generation) -> Result<(), Error> {
-        let key = DataKey::generate(ctx.env(), ctx.tenant_id(), generation);
-        let wrapped = self.encryption.wrap(&key).await?;
-        let mut tx = ctx.begin().await?;
-        store::insert(&mut tx, ctx.env().new_id(), &wrapped, ctx.env().now()).await?;
+    /// Makes a key of a generation, unless another process has made it meanwhile or the tenant is deleted.
+    async fn add(&self, tenant: TenantId, generation: Generation) -> Result<(), Error> {
+        let env = self.db.env();
+        let wrapped = self.encryption.wrap(&DataKey::generate(env, tenant, generation)).await?;
+        let mut tx = self.system().await?;
+        store::insert(&mut tx, env.new_id(), &wrapped, env.now()).await?;
         Ok(tx.commit().await?)
     }
 
@@ -249,7 +267,7 @@ impl Keys {
 
     #[expect(
         clippy::disallowed_methods,
-        reason = "keys are kept for deleted tenants too, which cannot be entered"
+        reason = "keys are the server's business, and are kept for deleted tenants too, which cannot be entered"
     )]
     async fn system(&self) -> Result<SystemTx, Error> {
         Ok(SystemTx::begin(&self.db).await?)

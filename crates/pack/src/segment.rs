@@ -5,12 +5,12 @@
 //! Numbers are big-endian, varints are LEB128.
 //!
 //! ```text
-//! head       "PBJRNL" 0x0001 | segment 16 | part 4 | flags 1 | read at, µs since 1970, 8 | rows of the directory 4
+//! head       "PBJRNL" 0x0001 | segment 16 | after 8 | read at, µs since 1970, 8 | rows of the directory 4
 //! directory  tenant 16 | generation 4 | length 4   …   one for each section
 //! sections   [ciphertext | tag 16] …               one for each tenant and generation of its key, in that order
 //! ```
 //!
-//! The flags: 1 of a base, 2 the last part of its number. A section's plaintext is, compressed as a footer is, of each record:
+//! A section's plaintext is, compressed as a footer is, of each record:
 //!
 //! ```text
 //! seq varint | at, µs since 1970, 8 | flags 1 | relation's length varint and text | image's length varint and text
@@ -18,13 +18,17 @@
 //!
 //! The flag: 1 the row was deleted. AES-256-GCM; the key is HKDF-SHA256 of the data key, salted with the segment's id, for the purpose
 //! *section*; the nonce is 0; the additional data are head and directory, the tenant and the generation. There is one section for each
-//! data key and the id is made inside [`Writer::new`], so no nonce comes twice under a key.
+//! data key and the id is made inside [`Writer::seal`], so no nonce comes twice under a key.
 //!
-//! A segment's id is its number, 8 bytes, and 8 random ones: so objects that are named by their ids lie in the order of their numbers.
+//! A segment's id is its [`Name`] and 6 random bytes, so that a listing tells what there is, in its order:
+//!
+//! ```text
+//! number 6 | part 3 | flags 1 | random 6           the flags: 1 of a base, 2 the last part of its number
+//! ```
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::ops::Range;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -35,7 +39,7 @@ use crate::codec::{Input, Malformed, put_varint};
 use crate::compress;
 use crate::key::{DataKey, Generation};
 use crate::reader::OpenError;
-use crate::seal::{Purpose, Sealer, TAG_BYTES};
+use crate::seal::{Purpose, TAG_BYTES};
 
 /// Magic and version.
 const MARK: [u8; 8] = *b"PBJRNL\x00\x01";
@@ -46,17 +50,55 @@ const IS_DELETED: u8 = 1;
 /// How many bytes of records a writer takes before it says that it is full; the last one may go beyond, by its own length.
 pub const FULL_BYTES: usize = 8 << 20;
 
-/// What is known of a segment without a key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Head {
-    /// The how-manieth of its number, from 0: what one writer reads at a time may be too much for one segment.
+/// What a segment's id says of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Name {
+    /// Its place in the order of segments and bases, at most [`MAX_NUMBER`].
+    pub number: u64,
+    /// The how-manieth of its number, from 0, at most [`MAX_PART`]: what is read at a time may be too much for one segment.
     pub part: u32,
     /// Whether it is of a base, which has every row of a moment, or of the changes since the one before.
     pub is_base: bool,
     /// Whether its number is whole with it.
     pub is_last: bool,
-    /// When the state of the database was read: all that was committed before is in this one or earlier ones. To the microsecond.
+}
+
+/// What a segment says of itself in the clear, besides its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Head {
+    /// The number of the segment before it; whoever has that one and this one lacks nothing in between.
+    pub after: u64,
+    /// When the state of the database was read, to the microsecond: all that was committed before is in this one or earlier ones.
     pub read_at: DateTime<Utc>,
+}
+
+/// The highest number.
+pub const MAX_NUMBER: u64 = (1 << 48) - 1;
+/// The last part that a number can have.
+pub const MAX_PART: u32 = (1 << 24) - 1;
+
+impl Name {
+    /// What an id says.
+    ///
+    /// # Errors
+    /// An id with flags that are not known here.
+    pub fn of(id: SegmentId) -> Result<Self, Malformed> {
+        let id = id.uuid().as_u128();
+        let flags = (id >> 48) as u8;
+        if flags & !(IS_BASE | IS_LAST) != 0 {
+            return Err(Malformed("flags that are not known here"));
+        }
+        let (number, part) = ((id >> 80) as u64, (id >> 56) as u32 & MAX_PART);
+        Ok(Self { number, part, is_base: flags & IS_BASE != 0, is_last: flags & IS_LAST != 0 })
+    }
+
+    fn id(self, random: [u8; 6]) -> SegmentId {
+        let flags = if self.is_base { IS_BASE } else { 0 } | if self.is_last { IS_LAST } else { 0 };
+        let random = random.iter().fold(0, |all, &byte| all << 8 | u128::from(byte));
+        let number = u128::from(self.number.min(MAX_NUMBER)) << 80;
+        let part = u128::from(self.part.min(MAX_PART)) << 56;
+        SegmentId::from_uuid(Uuid::from_u128(number | part | u128::from(flags) << 48 | random))
+    }
 }
 
 /// What a row became.
@@ -75,35 +117,23 @@ pub struct Record {
 }
 
 /// A segment that is being built.
+#[derive(Debug, Default)]
 pub struct Writer {
-    id: SegmentId,
     sections: BTreeMap<(TenantId, Generation), Section>,
     bytes: usize,
 }
 
+#[derive(Debug)]
 struct Section {
-    sealer: Sealer,
+    key: Arc<DataKey>,
     records: Vec<u8>,
 }
 
 impl Writer {
-    /// An empty one of a number.
-    pub fn new(env: &Env, number: u64) -> Self {
-        Self { id: id(number, env.random()), sections: BTreeMap::new(), bytes: 0 }
-    }
-
-    /// The id that the segment has.
-    pub fn id(&self) -> SegmentId {
-        self.id
-    }
-
     /// Adds a record under a key.
-    pub fn add(&mut self, key: &DataKey, record: &Record) {
-        let id = self.id;
-        let section = self.sections.entry((key.tenant(), key.generation())).or_insert_with(|| Section {
-            sealer: key.sealer(id.uuid().as_bytes(), Purpose::Segment),
-            records: Vec::new(),
-        });
+    pub fn add(&mut self, key: &Arc<DataKey>, record: &Record) {
+        let section = self.sections.entry((key.tenant(), key.generation()));
+        let section = section.or_insert_with(|| Section { key: key.clone(), records: Vec::new() });
         let before = section.records.len();
         put(&mut section.records, record);
         self.bytes += section.records.len() - before;
@@ -114,20 +144,18 @@ impl Writer {
         self.bytes >= FULL_BYTES
     }
 
-    /// The object to store.
-    pub fn seal(self, head: &Head) -> Bytes {
-        let Self { id, sections, .. } = self;
-        let flags = if head.is_base { IS_BASE } else { 0 } | if head.is_last { IS_LAST } else { 0 };
+    /// The finished segment, and its id.
+    pub fn seal(self, env: &Env, name: Name, head: Head) -> (SegmentId, Bytes) {
+        let id = name.id(env.random());
         let mut bytes = MARK.to_vec();
         bytes.extend(id.uuid().as_bytes());
-        bytes.extend(head.part.to_be_bytes());
-        bytes.push(flags);
+        bytes.extend(head.after.to_be_bytes());
         bytes.extend(head.read_at.timestamp_micros().to_be_bytes());
         // Records end with the writer's being full, long before either is 4 GiB.
-        bytes.extend((sections.len() as u32).to_be_bytes());
+        bytes.extend((self.sections.len() as u32).to_be_bytes());
+        let sections = self.sections.into_iter();
         let sections: Vec<_> = sections
-            .into_iter()
-            .map(|(whose, section)| (whose, section.sealer, compress::plain(&section.records)))
+            .map(|(whose, section)| (whose, section.key, compress::plain(&section.records)))
             .collect();
         for ((tenant, generation), _, plaintext) in &sections {
             bytes.extend(tenant.uuid().as_bytes());
@@ -135,29 +163,14 @@ impl Writer {
             bytes.extend(((plaintext.len() + TAG_BYTES) as u32).to_be_bytes());
         }
         let ends = bytes.len();
-        for ((tenant, generation), sealer, mut plaintext) in sections {
+        for ((tenant, generation), key, mut plaintext) in sections {
+            let sealer = key.sealer(id.uuid().as_bytes(), Purpose::Segment);
             let tag = sealer.seal(0, &place(&bytes[..ends], tenant, generation), &mut plaintext);
             bytes.extend(plaintext);
             bytes.extend(tag);
         }
-        bytes.into()
+        (id, bytes.into())
     }
-}
-
-impl fmt::Debug for Writer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Writer").field("id", &self.id).field("bytes", &self.bytes).finish_non_exhaustive()
-    }
-}
-
-fn id(number: u64, random: [u8; 8]) -> SegmentId {
-    let number = u128::from(number) << 64;
-    SegmentId::from_uuid(Uuid::from_u128(number | u128::from(u64::from_be_bytes(random))))
-}
-
-/// The number that a segment of this id has.
-pub fn number(id: SegmentId) -> u64 {
-    (id.uuid().as_u128() >> 64) as u64
 }
 
 fn put(out: &mut Vec<u8>, record: &Record) {
@@ -201,12 +214,8 @@ impl Segment {
             return Err(Malformed("a version of segments that is not known here"));
         }
         let id = SegmentId::from_uuid(input.uuid()?);
-        let (part, flags) = (input.u32()?, input.byte()?);
-        if flags & !(IS_BASE | IS_LAST) != 0 {
-            return Err(Malformed("flags that are not known here"));
-        }
-        let read_at = moment(&mut input)?;
-        let head = Head { part, is_base: flags & IS_BASE != 0, is_last: flags & IS_LAST != 0, read_at };
+        let after = u64::from_be_bytes(input.array()?);
+        let head = Head { after, read_at: moment(&mut input)? };
         let count = input.u32()?;
         let mut rows = Vec::new();
         for _ in 0..count {
@@ -234,8 +243,8 @@ impl Segment {
     }
 
     /// What it says of itself.
-    pub fn head(&self) -> &Head {
-        &self.head
+    pub fn head(&self) -> Head {
+        self.head
     }
 
     /// Whose records are in it, under which generations of their keys.
@@ -294,15 +303,16 @@ mod tests {
         Env::system()
     }
 
-    fn key(tenant: u128, generation: u32) -> DataKey {
+    fn key(tenant: u128, generation: u32) -> Arc<DataKey> {
         let tenant = TenantId::from_uuid(uuid::Uuid::from_u128(tenant));
-        DataKey::generate(&env(), tenant, Generation::new(generation).unwrap())
+        Arc::new(DataKey::generate(&env(), tenant, Generation::new(generation).unwrap()))
     }
 
     fn head() -> Head {
-        let read_at = Utc::now().trunc_subsecs(6);
-        Head { part: 2, is_base: false, is_last: true, read_at }
+        Head { after: 6, read_at: Utc::now().trunc_subsecs(6) }
     }
+
+    const NAME: Name = Name { number: 7, part: 2, is_base: false, is_last: true };
 
     fn records() -> impl Strategy<Value = Vec<(usize, Record)>> {
         let record = (0..3_usize, any::<u64>(), any::<i32>(), "[a-z_]{1,12}", any::<bool>(), "\\PC{0,40}");
@@ -317,13 +327,14 @@ mod tests {
         #[test]
         fn what_was_added_is_read_back_by_its_owner_alone(records in records()) {
             let keys = [key(1, 1), key(1, 2), key(2, 1)];
-            let mut writer = Writer::new(&env(), 7);
+            let mut writer = Writer::default();
             for (whose, record) in &records {
                 writer.add(&keys[*whose], record);
             }
-            let id = writer.id();
-            let segment = Segment::parse(writer.seal(&head())).unwrap();
-            prop_assert_eq!((segment.id(), number(id)), (id, 7));
+            let head = head();
+            let (id, bytes) = writer.seal(&env(), NAME, head);
+            let segment = Segment::parse(bytes).unwrap();
+            prop_assert_eq!((segment.id(), segment.head()), (id, head));
             for (at, key) in keys.iter().enumerate() {
                 let mine: Vec<Record> =
                     records.iter().filter(|(whose, _)| *whose == at).map(|(_, record)| record.clone()).collect();
@@ -332,6 +343,16 @@ mod tests {
                 let other = DataKey::generate(&env(), key.tenant(), key.generation());
                 prop_assert_eq!(segment.records(&other).is_err(), !mine.is_empty());
             }
+        }
+
+        #[test]
+        fn ids_say_what_they_name_in_its_order(
+            (a, b) in ((0..=MAX_NUMBER, 0..=MAX_PART, any::<bool>()), (0..=MAX_NUMBER, 0..=MAX_PART, any::<bool>())), random: [u8; 6],
+        ) {
+            let name = |(number, part, flag)| Name { number, part, is_base: flag, is_last: !flag };
+            let (a, b) = (name(a), name(b));
+            prop_assert_eq!(Name::of(a.id(random)), Ok(a));
+            prop_assert_eq!(a.id(random).cmp(&b.id(random)), (a.number, a.part, a.is_last).cmp(&(b.number, b.part, b.is_last)));
         }
 
         #[test]
@@ -352,12 +373,10 @@ mod tests {
             is_deleted: false,
             image: r#"{"id": 1}"#.into(),
         };
-        let mut writer = Writer::new(&env(), 7);
+        let mut writer = Writer::default();
         writer.add(&mine, &record);
         writer.add(&theirs, &record);
-        let head = head();
-        let bytes = writer.seal(&head);
-        assert_eq!(*Segment::parse(bytes.clone()).unwrap().head(), head);
+        let (_, bytes) = writer.seal(&env(), NAME, head());
         for at in 0..bytes.len() {
             let mut changed = bytes.to_vec();
             changed[at] ^= 1;
@@ -372,7 +391,7 @@ mod tests {
 
     #[test]
     fn it_says_when_it_is_full() {
-        let (key, mut writer) = (key(1, 1), Writer::new(&env(), 7));
+        let (key, mut writer) = (key(1, 1), Writer::default());
         let image = "x".repeat(FULL_BYTES / 4);
         let record = Record { seq: 1, at: Utc::now(), relation: "t".into(), is_deleted: false, image };
         let mut added = 0;

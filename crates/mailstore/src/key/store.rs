@@ -4,7 +4,6 @@ use chrono::{DateTime, Utc};
 use db::{Error, SystemTx};
 use kernel::{TenantId, WrappedKeyId};
 use pack::{Generation, KekId, WrappedKey};
-use tenancy::TenantTx;
 
 use super::Row;
 
@@ -14,8 +13,11 @@ fn to_column(generation: Generation) -> i32 {
 }
 
 /// One of a tenant's keys; the newest if no generation is named.
-pub(super) async fn find(tx: &mut TenantTx, generation: Option<Generation>) -> Result<Option<Row>, Error> {
-    let tenant_id = tx.tenant_id();
+pub(super) async fn find(
+    tx: &mut SystemTx,
+    tenant_id: TenantId,
+    generation: Option<Generation>,
+) -> Result<Option<Row>, Error> {
     let row = sqlx::query!(
         r#"select id, wrapped, stored_at is not null as "is_stored!", former_id from tenant_keys
            where tenant_id = $1 and generation = coalesce($2, generation) order by generation desc limit 1"#,
@@ -52,23 +54,25 @@ pub(super) async fn delete_of(tx: &mut SystemTx, id: TenantId) -> Result<(), Err
     Ok(())
 }
 
-/// Adds a key unless there is one of its generation; waits for another transaction that is adding it.
+/// Adds a key unless there is one of its generation, or the tenant is deleted; waits for another transaction that is adding it.
 pub(super) async fn insert(
-    tx: &mut TenantTx,
+    tx: &mut SystemTx,
     id: WrappedKeyId,
     wrapped: &WrappedKey,
     now: DateTime<Utc>,
 ) -> Result<(), Error> {
-    let tenant_id = tx.tenant_id().uuid();
     sqlx::query!(
         "insert into tenant_keys (tenant_id, generation, id, kek, wrapped, created_at)
-         values ($1, $2, $3, $4, $5, $6) on conflict on constraint tenant_keys_once do nothing",
-        tenant_id,
+         select $1::uuid, $2::integer, $3::uuid, $4::text, $5::bytea, $6::timestamptz
+         where $1 = $7 or exists (select from tenants where id = $1 and status <> 'deleted')
+         on conflict on constraint tenant_keys_once do nothing",
+        wrapped.tenant().uuid(),
         to_column(wrapped.generation()),
         id.uuid(),
         wrapped.kek().as_str(),
         wrapped.encode(),
         now,
+        super::INSTALLATION.uuid(),
     )
     .execute(tx.conn())
     .await?;

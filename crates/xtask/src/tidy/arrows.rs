@@ -7,7 +7,7 @@ use super::Finding;
 
 /// The table of ARCHITECTURE.md: each crate, and which of ours it may use. What it leaves out may not be used: nobody
 /// uses `server`, `worker` or an edge, and `billing` and `mailstore` do not know each other.
-const MAY_USE: [(&str, &[&str]); 22] = [
+const MAY_USE: [(&str, &[&str]); 23] = [
     ("kernel", &[]),
     ("paper", &["kernel"]),
     ("db", &["kernel"]),
@@ -22,6 +22,7 @@ const MAY_USE: [(&str, &[&str]); 22] = [
     ("tenancy", &["kernel", "db", "dns", "webhook"]),
     ("billing", &["kernel", "db", "stripe", "vies", "tenancy"]),
     ("mailstore", &["kernel", "db", "blob", "pack", "tenancy"]),
+    ("recovery", &["kernel", "db", "blob", "pack", "tenancy", "mailstore"]),
     ("api", &["kernel", "dns", "webhook", "paper", "tenancy", "billing", "mailstore", "scim"]),
     ("imap", &["kernel", "tenancy", "mailstore"]),
     ("pop3", &["kernel", "tenancy", "mailstore"]),
@@ -39,6 +40,7 @@ const MAY_USE: [(&str, &[&str]); 22] = [
             "tenancy",
             "billing",
             "mailstore",
+            "recovery",
             "api",
             "imap",
             "pop3",
@@ -55,7 +57,7 @@ const RESERVED: [(&str, &[&str]); 4] = [
     ("axum", &["api"]),
     ("utoipa", &["api"]),
     ("aws-sdk-s3", &["blob"]),
-    ("sqlx", &["db", "tenancy", "billing", "mailstore"]),
+    ("sqlx", &["db", "tenancy", "billing", "mailstore", "recovery"]),
 ];
 
 /// What any crate's tests may use beside what its arrows allow: the kit, and the mechanism to set a scene with.

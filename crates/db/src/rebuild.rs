@@ -1,0 +1,280 @@
+//! A database made anew out of images of its rows, as the journal has them.
+//!
+//! While it is being made, nothing but the form of rows and what is unique is checked: foreign keys are lifted, triggers do not fire, and
+//! row-level security does not bind the owner, who does all of it. [`Rebuild::finish`] puts all of that back, and every foreign key is
+//! checked then.
+
+mod table;
+
+use std::collections::BTreeMap;
+
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection};
+
+use crate::migrate::MIGRATIONS;
+use crate::{Db, Error};
+use table::Table;
+
+/// What a row became.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Image<'a> {
+    /// The table's name.
+    pub relation: &'a str,
+    /// Whether the row was deleted.
+    pub is_deleted: bool,
+    /// The row, or of a deleted one its primary key: a JSON object.
+    pub json: &'a str,
+}
+
+/// The table whose rows say which steps the schema has made.
+pub const STEPS: &str = "_sqlx_migrations";
+
+/// How many bytes of images one statement puts in, unless a single one has more.
+const STATEMENT_BYTES: usize = 1 << 20;
+
+/// How far a sequence goes on beyond the highest number that is known: what was given out and lost is not given out again.
+const SEQUENCE_GAP: i64 = 1_000_000;
+
+/// A database that is being made anew, on a connection of its own.
+#[derive(Debug)]
+pub struct Rebuild {
+    connection: PgConnection,
+    /// The statements that put back what is lifted; `None` while nothing is.
+    lifted: Option<Vec<PutBack>>,
+    /// The highest step that the schema has made.
+    schema: i64,
+    /// Whether any image was put in.
+    is_filled: bool,
+    tables: BTreeMap<String, Table>,
+    /// The foreign keys that rows break.
+    broken: Vec<String>,
+}
+
+/// What puts back what was lifted.
+#[derive(Debug)]
+enum PutBack {
+    Trigger(String),
+    ForeignKey(String),
+}
+
+impl Rebuild {
+    /// Begins with a database that has no table.
+    ///
+    /// # Errors
+    /// [`Error::NotEmpty`] for one that has, and as of any statement.
+    pub async fn begin(db: &Db) -> Result<Self, Error> {
+        let options = db.url().parse::<PgConnectOptions>()?.application_name("pillarbox recover");
+        let mut connection = options.disable_statement_logging().connect().await?;
+        if !tables(&mut connection).await?.is_empty() {
+            return Err(Error::NotEmpty);
+        }
+        Ok(Self { connection, lifted: None, schema: 0, is_filled: false, tables: BTreeMap::new(), broken: Vec::new() })
+    }
+
+    /// Puts images in, in their order. Where they say that the schema made a step, it makes it. What came before a failure may be in.
+    ///
+    /// # Errors
+    /// [`Error::Migration`] for a step that this program does not know, and as of any statement.
+    pub async fn apply(&mut self, images: &[Image<'_>]) -> Result<(), Error> {
+        let same = |a: &Image<'_>, b: &Image<'_>| (a.relation, a.is_deleted) == (b.relation, b.is_deleted);
+        for run in images.chunk_by(same) {
+            match run {
+                [Image { relation: STEPS, .. }, ..] => self.step(run).await?,
+                _ => self.put(run).await?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts back what was lifted, and makes the steps that the schema still lacks. The foreign keys that rows break: they are back for rows
+    /// that come, and are not valid for those that are there.
+    ///
+    /// # Errors
+    /// As of any statement.
+    pub async fn finish(mut self) -> Result<Vec<String>, Error> {
+        if !self.is_filled {
+            self.lift().await?;
+        }
+        self.advance_sequences().await?;
+        self.migrate(None).await?;
+        self.bind_owner(true).await?;
+        self.run("analyze").await?;
+        self.connection.close().await?;
+        Ok(self.broken)
+    }
+
+    async fn step(&mut self, images: &[Image<'_>]) -> Result<(), Error> {
+        let versions: Vec<i64> = sqlx::query_scalar("select (unnest($1::json[]) ->> 'version')::bigint")
+            .bind(images.iter().filter(|image| !image.is_deleted).map(|image| image.json).collect::<Vec<_>>())
+            .fetch_all(&mut self.connection)
+            .await?;
+        let Some(version) = versions.into_iter().max().filter(|version| *version > self.schema) else {
+            return Ok(());
+        };
+        if !MIGRATIONS.version_exists(version) {
+            return Err(Error::Migration(sqlx::migrate::MigrateError::VersionMissing(version)));
+        }
+        self.migrate(Some(version)).await?;
+        if !self.is_filled {
+            // What a new schema begins with is among the images, unless it was deleted since.
+            let mut tables = tables(&mut self.connection).await?;
+            tables.retain(|table| table != STEPS);
+            self.run(&format!("truncate {}", tables.join(", "))).await?;
+        }
+        Ok(())
+    }
+
+    /// Makes the schema's steps up to a version, or all.
+    async fn migrate(&mut self, version: Option<i64>) -> Result<(), Error> {
+        for statement in self.lifted.take().unwrap_or_default() {
+            match statement {
+                PutBack::Trigger(statement) => self.run(&statement).await?,
+                PutBack::ForeignKey(statement) => self.add_foreign_key(statement).await?,
+            }
+        }
+        // A step changes rows as the owner.
+        self.bind_owner(false).await?;
+        MIGRATIONS.run_direct(version, &mut self.connection, false).await?;
+        self.schema = version.unwrap_or(i64::MAX);
+        self.tables.clear();
+        Ok(())
+    }
+
+    async fn add_foreign_key(&mut self, statement: String) -> Result<(), Error> {
+        match self.run(&statement).await {
+            Err(Error::Constraint { .. }) if !statement.ends_with("NOT VALID") => {
+                self.run(&format!("{statement} not valid")).await?;
+                self.broken.push(statement);
+                Ok(())
+            }
+            done => done,
+        }
+    }
+
+    /// Whether row-level security binds the owner as well.
+    async fn bind_owner(&mut self, bind: bool) -> Result<(), Error> {
+        let secured: Vec<String> = sqlx::query_scalar(
+            "select oid::regclass::text from pg_class
+             where relrowsecurity and relforcerowsecurity <> $1 and relnamespace = current_schema()::regnamespace order by 1",
+        )
+        .bind(bind)
+        .fetch_all(&mut self.connection)
+        .await?;
+        let force = if bind { "force" } else { "no force" };
+        for table in secured {
+            self.run(&format!("alter table {table} {force} row level security")).await?;
+        }
+        Ok(())
+    }
+
+    /// Images of one table, all of rows that are there or all of deleted ones.
+    async fn put(&mut self, images: &[Image<'_>]) -> Result<(), Error> {
+        self.lift().await?;
+        self.is_filled = true;
+        let Some(first) = images.first() else { return Ok(()) };
+        if !self.tables.contains_key(first.relation) {
+            let found = Table::find(&mut self.connection, first.relation).await?;
+            self.tables.insert(first.relation.to_owned(), found);
+        }
+        let Some(table) = self.tables.get(first.relation) else { return Ok(()) };
+        let statement = if first.is_deleted { &table.delete } else { &table.put };
+        let mut rest = images;
+        while !rest.is_empty() {
+            let mut bytes = 0;
+            let fits = |image: &&Image<'_>| {
+                bytes += image.json.len();
+                bytes <= STATEMENT_BYTES
+            };
+            let (now, later) = rest.split_at(rest.iter().take_while(fits).count().max(1));
+            put(&mut self.connection, statement, now).await?;
+            rest = later;
+        }
+        Ok(())
+    }
+
+    /// Lifts what would stand in the way of rows that come in the order of the journal.
+    async fn lift(&mut self) -> Result<(), Error> {
+        if self.lifted.is_some() {
+            return Ok(());
+        }
+        let (lift, put_back) = self.statements().await?;
+        for statement in lift {
+            self.run(&statement).await?;
+        }
+        self.bind_owner(false).await?;
+        self.lifted = Some(put_back);
+        Ok(())
+    }
+
+    /// What lifts, and what puts back.
+    async fn statements(&mut self) -> Result<(Vec<String>, Vec<PutBack>), Error> {
+        let keys: Vec<(String, String, String)> = sqlx::query_as(
+            "select conrelid::regclass::text, quote_ident(conname), pg_get_constraintdef(oid) from pg_constraint
+             where contype = 'f' and connamespace = current_schema()::regnamespace order by 1, 2",
+        )
+        .fetch_all(&mut self.connection)
+        .await?;
+        let (mut lift, mut put_back) = (Vec::new(), Vec::new());
+        for (table, name, definition) in keys {
+            lift.push(format!("alter table {table} drop constraint {name}"));
+            put_back.push(PutBack::ForeignKey(format!("alter table {table} add constraint {name} {definition}")));
+        }
+        for table in tables(&mut self.connection).await? {
+            lift.push(format!("alter table {table} disable trigger user"));
+            put_back.push(PutBack::Trigger(format!("alter table {table} enable trigger user")));
+        }
+        Ok((lift, put_back))
+    }
+
+    /// Sets each sequence beyond the numbers that rows have of it.
+    async fn advance_sequences(&mut self) -> Result<(), Error> {
+        let columns: Vec<(String, String)> = sqlx::query_as(
+            "select attrelid::regclass::text, quote_ident(attname) from pg_attribute join pg_class on pg_class.oid = attrelid
+             where relkind = 'r' and relnamespace = current_schema()::regnamespace and attnum > 0
+               and pg_get_serial_sequence(attrelid::regclass::text, attname) is not null order by 1, 2",
+        )
+        .fetch_all(&mut self.connection)
+        .await?;
+        for (table, column) in columns {
+            self.run(&format!(
+                "select setval(pg_get_serial_sequence('{table}', '{column}'), coalesce(max({column}), 0) + {SEQUENCE_GAP}) from {table}"
+            ))
+            .await?;
+        }
+        Ok(())
+    }
+
+    async fn run(&mut self, statement: &str) -> Result<(), Error> {
+        sqlx::query(AssertSqlSafe(statement.to_owned())).execute(&mut self.connection).await?;
+        Ok(())
+    }
+}
+
+/// Puts images in by one statement, or where two rows have swapped what is unique, one by one.
+async fn put(connection: &mut PgConnection, statement: &str, images: &[Image<'_>]) -> Result<(), Error> {
+    let mut tx = connection.begin().await?;
+    let all = images.iter().map(|image| image.json).collect::<Vec<_>>().join(",");
+    let done =
+        sqlx::query(AssertSqlSafe(statement.to_owned())).bind(format!("[{all}]")).execute(&mut *tx).await;
+    match done {
+        Ok(_) => return Ok(tx.commit().await?),
+        Err(sqlx::Error::Database(cause)) if cause.is_unique_violation() && images.len() > 1 => {}
+        Err(error) => return Err(error.into()),
+    }
+    tx.rollback().await?;
+    let mut tx = connection.begin().await?;
+    for image in images {
+        let one = format!("[{}]", image.json);
+        sqlx::query(AssertSqlSafe(statement.to_owned())).bind(one).execute(&mut *tx).await?;
+    }
+    Ok(tx.commit().await?)
+}
+
+/// The schema's tables.
+async fn tables(connection: &mut PgConnection) -> Result<Vec<String>, Error> {
+    let tables = sqlx::query_scalar(
+        "select oid::regclass::text from pg_class
+         where relkind in ('r', 'p') and relnamespace = current_schema()::regnamespace order by 1",
+    );
+    Ok(tables.fetch_all(connection).await?)
+}
