@@ -68,7 +68,14 @@ impl Rebuild {
         if !tables(&mut connection).await?.is_empty() {
             return Err(Error::NotEmpty);
         }
-        Ok(Self { connection, lifted: None, schema: 0, is_filled: false, tables: BTreeMap::new(), broken: Vec::new() })
+        Ok(Self {
+            connection,
+            lifted: None,
+            schema: 0,
+            is_filled: false,
+            tables: BTreeMap::new(),
+            broken: Vec::new(),
+        })
     }
 
     /// Puts images in, in their order. Where they say that the schema made a step, it makes it. What came before a failure may be in.
@@ -217,7 +224,8 @@ impl Rebuild {
         let (mut lift, mut put_back) = (Vec::new(), Vec::new());
         for (table, name, definition) in keys {
             lift.push(format!("alter table {table} drop constraint {name}"));
-            put_back.push(PutBack::ForeignKey(format!("alter table {table} add constraint {name} {definition}")));
+            put_back
+                .push(PutBack::ForeignKey(format!("alter table {table} add constraint {name} {definition}")));
         }
         for table in tables(&mut self.connection).await? {
             lift.push(format!("alter table {table} disable trigger user"));
@@ -228,16 +236,17 @@ impl Rebuild {
 
     /// Sets each sequence beyond the numbers that rows have of it.
     async fn advance_sequences(&mut self) -> Result<(), Error> {
-        let columns: Vec<(String, String)> = sqlx::query_as(
-            "select attrelid::regclass::text, quote_ident(attname) from pg_attribute join pg_class on pg_class.oid = attrelid
-             where relkind = 'r' and relnamespace = current_schema()::regnamespace and attnum > 0
-               and pg_get_serial_sequence(attrelid::regclass::text, attname) is not null order by 1, 2",
+        let columns: Vec<(String, String, String)> = sqlx::query_as(
+            "select attrelid::regclass::text, quote_ident(attname), sequence from pg_class
+             join pg_attribute on attrelid = pg_class.oid and attnum > 0 and not attisdropped
+             cross join pg_get_serial_sequence(attrelid::regclass::text, attname) sequence
+             where relkind = 'r' and relnamespace = current_schema()::regnamespace and sequence is not null order by 1, 2",
         )
         .fetch_all(&mut self.connection)
         .await?;
-        for (table, column) in columns {
+        for (table, column, sequence) in columns {
             self.run(&format!(
-                "select setval(pg_get_serial_sequence('{table}', '{column}'), coalesce(max({column}), 0) + {SEQUENCE_GAP}) from {table}"
+                "select setval('{sequence}', coalesce(max({column}), 0) + {SEQUENCE_GAP}) from {table}"
             ))
             .await?;
         }

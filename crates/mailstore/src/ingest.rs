@@ -100,6 +100,19 @@ pub async fn ingest(
     in_order.into_iter().map(|(_, result)| result).collect()
 }
 
+/// Takes in a message of one tenant again, under ids that it had: one result for each delivery, in their order.
+pub(crate) async fn again(
+    store: &MailStore,
+    ctx: &Ctx,
+    incoming: Incoming,
+    deliveries: &[(MessageId, MailboxId, Option<FolderId>)],
+) -> Result<Vec<Result<Outcome, Error>>, Error> {
+    let room = store.door.room_for(incoming.bytes.len()).await;
+    let message = Arc::new(prepare(incoming, room).await?);
+    let delivery = |&(id, mailbox_id, folder)| Delivery { ctx: ctx.clone(), mailbox_id, folder, id };
+    submit(store, deliveries.iter().map(delivery).collect(), &message).await
+}
+
 /// A message with everything that is told from its bytes.
 #[derive(Debug)]
 struct Message {

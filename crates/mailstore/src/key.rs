@@ -5,6 +5,7 @@
 
 mod store;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -70,6 +71,15 @@ pub async fn one_of_each(db: &Db) -> Result<Vec<WrappedKey>, Error> {
     let wrapped = store::one_of_each(&mut SystemTx::begin(db).await?).await?;
     let decode = |bytes: Vec<u8>| WrappedKey::decode(&bytes);
     Ok(wrapped.into_iter().map(decode).collect::<Result<_, _>>().map_err(pack::KeyError::from)?)
+}
+
+/// Those of some tenants who are not destroyed: without a key, what they have cannot be read.
+///
+/// # Errors
+/// As of any statement.
+#[expect(clippy::disallowed_methods, reason = "tenants are meant that cannot be entered")]
+pub async fn kept_of(db: &Db, tenants: &BTreeSet<TenantId>) -> Result<BTreeSet<TenantId>, Error> {
+    Ok(store::kept_of(&mut SystemTx::begin(db).await?, tenants).await?)
 }
 
 impl Keys {
@@ -159,6 +169,26 @@ impl Keys {
         }
         self.sealing.invalidate(&ctx.tenant_id()).await;
         Ok(self.sealing(ctx).await?.generation())
+    }
+
+    /// Writes down keys that have an object and no row, in a database that was made anew without the last it had. Those of tenants
+    /// that it does not have are left alone.
+    ///
+    /// # Errors
+    /// [`Error::Key`] for an object that is no wrapped key, `Blob` when objects cannot be read.
+    pub async fn adopt(&self, objects: &BTreeMap<TenantId, Vec<WrappedKeyId>>) -> Result<(), Error> {
+        let ids: Vec<_> = objects.values().flatten().copied().collect();
+        let known = store::known(&mut self.system().await?, &ids).await?;
+        for (&tenant, keys) in objects {
+            for &key in keys.iter().filter(|key| !known.contains(key)) {
+                let bytes = self.blobs.get(&BlobKey::WrappedKey { tenant, key }).await?;
+                let wrapped = WrappedKey::decode(&bytes).map_err(pack::KeyError::from)?;
+                let (mut tx, now) = (self.system().await?, self.db.env().now());
+                store::insert(&mut tx, key, &wrapped, now).await?;
+                tx.commit().await?;
+            }
+        }
+        Ok(())
     }
 
     /// Deletes the keys of a tenant that is being destroyed, and forgets them; the objects are deleted next. From then on nothing of

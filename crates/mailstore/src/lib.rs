@@ -13,6 +13,7 @@ pub mod check;
 pub mod compact;
 mod error;
 pub mod folder;
+pub mod found;
 pub mod hold;
 pub mod import;
 pub mod ingest;

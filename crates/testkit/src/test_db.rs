@@ -1,5 +1,6 @@
 //! A fresh database for each test, copied from a template that is migrated once for each state of the migrations.
 
+use std::collections::BTreeMap;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -51,6 +52,43 @@ impl TestDb {
         let url = url_of(&maintenance.clone().database(&name));
         let db = Db::connect(&url, env).await.unwrap_or_else(|e| panic!("connecting to {name}: {e}"));
         Self { db, clock, database: Arc::new(Database { maintenance, name }) }
+    }
+
+    /// A database without a table, and a clock that goes.
+    ///
+    /// # Panics
+    /// As [`TestDb::new`].
+    pub async fn blank() -> Self {
+        let maintenance = maintenance_options();
+        let name = format!("pillarbox_t_{}", random_hex());
+        let mut conn = maintenance.connect().await.unwrap_or_else(|e| panic!("connecting: {e}"));
+        run(&mut conn, format!("create database {name} with template template0")).await;
+        let url = url_of(&maintenance.clone().database(&name));
+        let db =
+            Db::connect(&url, Env::system()).await.unwrap_or_else(|e| panic!("connecting to {name}: {e}"));
+        let (_, clock) = test_env();
+        Self { db, clock, database: Arc::new(Database { maintenance, name }) }
+    }
+
+    /// All rows of all tables, as JSON, in an order of theirs.
+    ///
+    /// # Panics
+    /// When the database does not answer.
+    pub async fn rows(&self) -> BTreeMap<String, Vec<serde_json::Value>> {
+        let failed = |e: sqlx::Error| -> ! { panic!("reading all rows: {e}") };
+        let mut conn =
+            maintenance_options().database(&self.database.name).connect().await.unwrap_or_else(|e| failed(e));
+        let tables = "select relname::text from pg_class where relkind = 'r' and relnamespace = 'public'::regnamespace";
+        let tables: Vec<String> =
+            sqlx::query_scalar(tables).fetch_all(&mut conn).await.unwrap_or_else(|e| failed(e));
+        run(&mut conn, "set role pillarbox_system".to_owned()).await;
+        let mut all = BTreeMap::new();
+        for table in tables {
+            let select = format!("select to_jsonb(t) from {table} t order by to_jsonb(t)::text");
+            let rows = sqlx::query_scalar(AssertSqlSafe(select)).fetch_all(&mut conn).await;
+            all.insert(table, rows.unwrap_or_else(|e| failed(e)));
+        }
+        all
     }
 
     /// The pool, connected as the login role.

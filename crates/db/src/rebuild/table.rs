@@ -17,10 +17,12 @@ impl Table {
     /// # Errors
     /// [`Error::Internal`] for a table that there is not or that has no primary key, and as of any statement.
     pub(super) async fn find(connection: &mut PgConnection, relation: &str) -> Result<Self, Error> {
-        let (name, columns, key): (String, Vec<String>, Vec<String>) = sqlx::query_as(
+        // A number that the database gives a row is that row's for good, and cannot be set.
+        let (name, columns, fixed, key): (String, Vec<String>, Vec<String>, Vec<String>) = sqlx::query_as(
             "select $1::regclass::text,
                array(select quote_ident(attname) from pg_attribute
                      where attrelid = $1::regclass and attnum > 0 and not attisdropped and attgenerated = '' order by attnum),
+               array(select quote_ident(attname) from pg_attribute where attrelid = $1::regclass and attnum > 0 and attidentity <> ''),
                array(select quote_ident(attname) from pg_index join pg_attribute on attrelid = indrelid and attnum = any (indkey)
                      where indrelid = $1::regclass and indisprimary order by attnum)",
         )
@@ -30,15 +32,15 @@ impl Table {
         if key.is_empty() {
             return Err(Error::Internal(sqlx::Error::Protocol(format!("{relation} has no primary key"))));
         }
-        Ok(Self { put: put(&name, &columns, &key), delete: delete(&name, &key) })
+        Ok(Self { put: put(&name, &columns, &fixed, &key), delete: delete(&name, &key) })
     }
 }
 
 /// Of several images of a row, the last counts.
-fn put(name: &str, columns: &[String], key: &[String]) -> String {
+fn put(name: &str, columns: &[String], fixed: &[String], key: &[String]) -> String {
     let set: Vec<_> = columns
         .iter()
-        .filter(|column| !key.contains(column))
+        .filter(|column| !key.contains(column) && !fixed.contains(column))
         .map(|column| format!("{column} = excluded.{column}"))
         .collect();
     let then = if set.is_empty() { "nothing".to_owned() } else { format!("update set {}", set.join(", ")) };

@@ -1,5 +1,7 @@
 //! SQL of keys.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
 use db::{Error, SystemTx};
 use kernel::{TenantId, WrappedKeyId};
@@ -47,6 +49,23 @@ pub(super) async fn one_of_each(tx: &mut SystemTx) -> Result<Vec<Vec<u8>>, Error
     .fetch_all(tx.conn())
     .await?;
     Ok(wrapped)
+}
+
+pub(super) async fn kept_of(
+    tx: &mut SystemTx,
+    tenants: &BTreeSet<TenantId>,
+) -> Result<BTreeSet<TenantId>, Error> {
+    let ids = tenants.iter().map(|id| id.uuid()).collect::<Vec<_>>();
+    let kept =
+        sqlx::query_scalar!("select id from tenants where id = any ($1) and status <> 'deleted'", &ids);
+    Ok(kept.fetch_all(tx.conn()).await?.into_iter().map(TenantId::from_uuid).collect())
+}
+
+/// Those of some wrapped keys that have a row.
+pub(super) async fn known(tx: &mut SystemTx, ids: &[WrappedKeyId]) -> Result<BTreeSet<WrappedKeyId>, Error> {
+    let ids = ids.iter().map(|id| id.uuid()).collect::<Vec<_>>();
+    let known = sqlx::query_scalar!("select id from tenant_keys where id = any ($1)", &ids);
+    Ok(known.fetch_all(tx.conn()).await?.into_iter().map(WrappedKeyId::from_uuid).collect())
 }
 
 pub(super) async fn delete_of(tx: &mut SystemTx, id: TenantId) -> Result<(), Error> {

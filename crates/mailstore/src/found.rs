@@ -1,0 +1,161 @@
+//! Mail that lies in packs and that no row names, in a database that was made anew without the last it had: it was accepted, and is
+//! put where its footers say.
+//!
+//! What is taken in keeps its id, its UIDL and its date, and goes into a pack anew; it gets the next UID of its folder, which is beyond every
+//! number that was given out and lost.
+
+mod store;
+
+use blob::BlobKey;
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use db::{Db, SystemTx};
+use kernel::{FolderId, MailboxId, MessageId, PackId, TenantId};
+use pack::{Ending, Generation, Located, Tail};
+use tenancy::{Caller, Ctx};
+
+use crate::{Error, MailStore, ingest};
+
+/// How far UIDs and modification sequences go on beyond the last that is known of: more than any folder is given while the journal is on
+/// its way to the bucket, and one in forty thousand of the UIDs there are (RFC 9051 §2.3.1.1: 32 bits).
+const GAP: i64 = 100_000;
+
+/// How many packs are looked up at a time.
+const BATCH: usize = 1_000;
+
+/// What was found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Found {
+    /// Packs that no row named, or only as reserved.
+    pub packs: u64,
+    /// Messages that were put where they belong.
+    pub messages: u64,
+    /// What could not be put anywhere, a line each. It stays in its pack.
+    pub left: Vec<String>,
+}
+
+/// Takes in what lies in the packs of a bucket and was accepted after the moment that the rows are of.
+///
+/// # Errors
+/// When the database or the bucket do not answer.
+pub async fn take_in(
+    store: &MailStore,
+    packs: &[(Option<TenantId>, PackId)],
+    read_at: DateTime<Utc>,
+) -> Result<Found, Error> {
+    let mut tx = system(&store.db).await?;
+    store::raise(&mut tx, GAP).await?;
+    tx.commit().await?;
+    let mut found = Found::default();
+    for packs in packs.chunks(BATCH) {
+        let mut tx = system(&store.db).await?;
+        let known = store::known(&mut tx, packs, read_at).await?;
+        drop(tx);
+        for &(owner, pack) in packs.iter().filter(|(_, pack)| !known.contains(pack)) {
+            found.packs += 1;
+            let key = BlobKey::Pack { owner, pack };
+            let left = found.left.len();
+            if let Err(error) = take_pack(store, &key, &mut found).await {
+                store.ping().await?;
+                store.db.ping().await?;
+                found.left.push(format!("{key}: {}", kernel::error::chain(&error)));
+            }
+            // All of it is elsewhere now, or has been all along.
+            if found.left.len() == left {
+                store.blobs.delete(&key).await?;
+            }
+        }
+    }
+    Ok(found)
+}
+
+async fn take_pack(store: &MailStore, key: &BlobKey, found: &mut Found) -> Result<(), Error> {
+    let bytes = store.blobs.get(key).await?;
+    let Ending::Whole(tail) =
+        Tail::parse(bytes.len() as u64, &bytes).map_err(|cause| Error::Unreadable(cause.into()))?
+    else {
+        return Ok(());
+    };
+    let operator = Caller::local_operator(store.db.clone(), store.db.env().new_id());
+    for (tenant, generation) in tail.sections() {
+        let taken = async {
+            let ctx = operator.enter(tenant).await?;
+            take_section(store, &ctx, &tail, generation, &bytes, key, found).await
+        };
+        if let Err(error) = taken.await {
+            found.left.push(format!("{key}, {tenant}: {}", kernel::error::chain(&error)));
+        }
+    }
+    Ok(())
+}
+
+async fn take_section(
+    store: &MailStore,
+    ctx: &Ctx,
+    tail: &Tail,
+    generation: Generation,
+    bytes: &Bytes,
+    pack: &BlobKey,
+    found: &mut Found,
+) -> Result<(), Error> {
+    let key = store.keys.opening(ctx, generation).await?;
+    for Located { address, about } in tail.entries(&key)? {
+        let ids: Vec<_> = about.deliveries().iter().map(|delivery| delivery.message).collect();
+        let mut tx = ctx.begin().await?;
+        let known = store::messages(&mut tx, &ids).await?;
+        drop(tx);
+        let missing = about.deliveries().iter().filter(|delivery| !known.contains(&delivery.message));
+        let missing: Vec<_> =
+            missing.map(|delivery| (delivery.message, delivery.mailbox, delivery.folder)).collect();
+        if missing.is_empty() {
+            continue;
+        }
+        let range = address.range();
+        let body = pack::open(&key, &address, &bytes[range.start as usize..range.end as usize])?;
+        for (delivery, result) in put(store, ctx, &missing, body.into(), about.internal_date()).await? {
+            match result {
+                Ok(_) => found.messages += 1,
+                Err(error) => {
+                    let (message, mailbox, _) = delivery;
+                    found
+                        .left
+                        .push(format!("{pack}, {message} of {mailbox}: {}", kernel::error::chain(&error)));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A message, its mailbox and its folder.
+type Delivery = (MessageId, MailboxId, Option<FolderId>);
+
+/// Where the folder is not there, it was made after the moment that the rows are of: then it goes into the Inbox.
+async fn put(
+    store: &MailStore,
+    ctx: &Ctx,
+    deliveries: &[Delivery],
+    body: Bytes,
+    internal_date: DateTime<Utc>,
+) -> Result<Vec<(Delivery, Result<ingest::Outcome, Error>)>, Error> {
+    let again = async |deliveries: &[Delivery]| {
+        let incoming = ingest::Incoming { bytes: body.clone(), internal_date, import_key: None };
+        ingest::again(store, ctx, incoming, deliveries).await
+    };
+    let mut results = Vec::new();
+    for (&delivery, result) in deliveries.iter().zip(again(deliveries).await?) {
+        let result = match (result, delivery) {
+            (Err(Error::FolderNotFound), (message, mailbox, Some(_))) => {
+                again(&[(message, mailbox, None)]).await?.pop().unwrap_or(Err(Error::ShuttingDown))
+            }
+            (result, _) => result,
+        };
+        results.push((delivery, result));
+    }
+    Ok(results)
+}
+
+#[expect(clippy::disallowed_methods, reason = "what lies in packs is looked for across tenants")]
+async fn system(db: &Db) -> Result<SystemTx, Error> {
+    Ok(SystemTx::begin(db).await?)
+}

@@ -1,0 +1,46 @@
+//! SQL of what is found.
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, Utc};
+use db::{Error, SystemTx};
+use kernel::{MessageId, PackId, TenantId};
+use tenancy::TenantTx;
+
+/// Sets the next UID of each folder and the modification sequence of each mailbox so much higher.
+pub(super) async fn raise(tx: &mut SystemTx, gap: i64) -> Result<(), Error> {
+    sqlx::query!("update folders set uid_next = uid_next + $1", gap).execute(tx.conn()).await?;
+    sqlx::query!("update mailboxes set modseq = modseq + $1", gap).execute(tx.conn()).await?;
+    Ok(())
+}
+
+/// Those of some packs in which nothing can be that no row names: that were committed, or whose reservation had expired before a moment.
+pub(super) async fn known(
+    tx: &mut SystemTx,
+    packs: &[(Option<TenantId>, PackId)],
+    read_at: DateTime<Utc>,
+) -> Result<BTreeSet<PackId>, Error> {
+    let ids = packs.iter().map(|(_, pack)| pack.uuid()).collect::<Vec<_>>();
+    let known = sqlx::query_scalar!(
+        "select id from packs where id = any ($1) and (state <> 'reserved' or reserved_until < $2)",
+        &ids,
+        read_at,
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    Ok(known.into_iter().map(PackId::from_uuid).collect())
+}
+
+/// Those of some messages that there are, deleted ones too.
+pub(super) async fn messages(tx: &mut TenantTx, ids: &[MessageId]) -> Result<BTreeSet<MessageId>, Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let ids = ids.iter().map(|id| id.uuid()).collect::<Vec<_>>();
+    let there = sqlx::query_scalar!(
+        "select id from messages where tenant_id = $1 and id = any ($2)",
+        tenant_id,
+        &ids
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    Ok(there.into_iter().map(MessageId::from_uuid).collect())
+}

@@ -1,0 +1,41 @@
+//! What can go wrong with a journal.
+
+/// Why the journal was not kept, or nothing recovered. Its text is for the operator.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The bucket has no whole base: there is nothing to begin with.
+    #[error("the bucket holds no whole base of a journal")]
+    NoBase,
+    /// A segment that others build on is not in the bucket.
+    #[error("the journal's segment {missing} is not in the bucket, and segment {number} follows it")]
+    Missing {
+        /// The number that is missing.
+        missing: u64,
+        /// The one that names it.
+        number: u64,
+    },
+    /// An object of the journal is not what was put there.
+    #[error("the journal's segment {number} cannot be read")]
+    Unreadable {
+        /// Its number.
+        number: u64,
+        /// Why.
+        #[source]
+        cause: pack::OpenError,
+    },
+    /// Tenants that are not destroyed have no key in the bucket.
+    #[error("the bucket has no key of the tenants {0}: nothing of theirs can be read")]
+    KeysMissing(String),
+    /// A key does not open.
+    #[error(transparent)]
+    Key(#[from] pack::KeyError),
+    /// The blob store failed.
+    #[error("the blob store failed")]
+    Blob(#[from] blob::Error),
+    /// The database failed.
+    #[error("the database failed")]
+    Db(#[from] db::Error),
+    /// The mail store failed.
+    #[error("the mail store failed")]
+    Mail(#[from] mailstore::Error),
+}

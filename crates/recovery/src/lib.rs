@@ -1,0 +1,126 @@
+//! Coming back from nothing: the journal is put into the bucket, and a lost database is made anew out of the bucket alone.
+//!
+//! Every table is written down by its triggers, in the transaction of the change, in `journal` (`migrations/0044_journal.sql`). [`ship`]
+//! puts what has been committed into the bucket about once a second, each tenant's rows under their own key, and forgets it here. [`base`] puts a whole
+//! state there once a day, so that no recovery begins at the beginning. [`recover()`] reads the newest base and what came after it.
+//!
+//! A row's images come in the order in which they were made, and each segment holds exactly what one state of the database has and the
+//! one before it had not. So the database that is recovered is one that there was.
+
+pub mod base;
+mod error;
+mod recover;
+pub mod ship;
+mod turn;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use blob::BlobStore;
+use db::{Db, SystemTx};
+use mailstore::MailStore;
+use mailstore::key::Keys;
+use tokio::time::MissedTickBehavior;
+use uuid::Uuid;
+
+pub use error::Error;
+pub use recover::{Recovered, Step, recover};
+pub use turn::is_whole;
+
+/// How often what was committed goes to the bucket: so much is lost at most with the database.
+pub const EVERY: Duration = Duration::from_secs(1);
+/// How often it is looked whether a base is due, and what of the journal may go.
+const BASE_EVERY: Duration = Duration::from_secs(60);
+
+/// What keeps the journal of a database in a bucket. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Journal {
+    db: Db,
+    blobs: Arc<dyn BlobStore>,
+    keys: Keys,
+    /// What this process calls itself, where one of several has the turn.
+    process: Uuid,
+}
+
+impl Journal {
+    /// The journal of a mail store's database, in its bucket.
+    pub fn new(db: &Db, store: &MailStore) -> Self {
+        let (blobs, keys) = (store.blobs().clone(), store.keys().clone());
+        Self { db: db.clone(), blobs, keys, process: db.env().new_uuid() }
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the journal is of all tenants' rows")]
+    async fn system(&self) -> Result<SystemTx, Error> {
+        Ok(SystemTx::begin(&self.db).await?)
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the journal is of all tenants' rows")]
+    async fn snapshot(&self) -> Result<SystemTx, Error> {
+        Ok(SystemTx::snapshot(&self.db).await?)
+    }
+}
+
+/// Keeps the journal until `stop`, and puts into the bucket what is left of it then. Of several processes on a database one does so at a time.
+pub async fn run(journal: &Journal, stop: impl Future<Output = ()>) {
+    let keep = async {
+        while let Err(error) = turn::follow(journal).await {
+            tracing::warn!(error.cause = %kernel::error::chain(&error), "the journal cannot be kept yet");
+            tokio::time::sleep(EVERY).await;
+        }
+        tokio::join!(keep_shipping(journal), keep_bases(journal))
+    };
+    tokio::select! {
+        _ = keep => {}
+        () = stop => {}
+    }
+    if let Err(error) = ship::ship(journal).await {
+        tracing::warn!(error.cause = %kernel::error::chain(&error), "the end of the journal was not put into the bucket");
+    }
+    if let Err(error) = turn::leave(journal).await {
+        tracing::debug!(error.cause = %kernel::error::chain(&error), "the next to keep the journal has to wait for its turn");
+    }
+}
+
+async fn keep_shipping(journal: &Journal) {
+    let mut due = tokio::time::interval(EVERY);
+    due.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        due.tick().await;
+        match ship::ship(journal).await {
+            Ok(shipped) => {
+                metrics::counter!("pillarbox_journal_records_total").increment(shipped.records);
+                metrics::counter!("pillarbox_journal_segments_total").increment(shipped.segments);
+            }
+            Err(error) => {
+                tracing::warn!(error.cause = %kernel::error::chain(&error), "the journal was not put into the bucket");
+            }
+        }
+        if let Ok(lag) = ship::lag(journal).await {
+            metrics::gauge!("pillarbox_journal_lag_seconds").set(lag.as_seconds_f64());
+        }
+    }
+}
+
+async fn keep_bases(journal: &Journal) {
+    let mut due = tokio::time::interval(BASE_EVERY);
+    due.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        due.tick().await;
+        match base::take_if_due(journal).await {
+            Ok(Some(taken)) => {
+                tracing::info!(
+                    base.number = taken.number,
+                    base.rows = taken.records,
+                    "a base of the journal was taken"
+                );
+            }
+            Ok(None) => {}
+            Err(error) => {
+                tracing::warn!(error.cause = %kernel::error::chain(&error), "no base of the journal was taken");
+            }
+        }
+        if let Err(error) = base::let_go(journal).await {
+            tracing::warn!(error.cause = %kernel::error::chain(&error), "old parts of the journal were not deleted");
+        }
+    }
+}

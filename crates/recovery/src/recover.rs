@@ -1,0 +1,174 @@
+//! A lost database, made anew out of the bucket.
+
+mod bucket;
+mod chain;
+mod keyring;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use blob::BlobStore;
+use chrono::{DateTime, Utc};
+use db::Db;
+use db::rebuild::{Image, Rebuild};
+use futures::{StreamExt as _, TryStreamExt as _};
+use kernel::TenantId;
+use mailstore::MailStore;
+use mailstore::found::{self, Found};
+use pack::KeyEncryption;
+use pack::segment::{Record, Segment};
+
+use crate::{Error, turn};
+use bucket::{Listing, Numbered};
+use chain::Chain;
+use keyring::Keyring;
+
+/// How many numbers are fetched ahead of the one that is put in.
+const AHEAD: usize = 8;
+
+/// How far a recovery has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// The bucket has been listed: the base's parts, and how many numbers come after it.
+    Listed {
+        /// The base's number.
+        base: u64,
+        /// How many objects it has.
+        parts: usize,
+        /// How many numbers follow it.
+        numbers: usize,
+    },
+    /// So many parts of the base are in.
+    Base(usize),
+    /// So many of the numbers that follow are in.
+    Segments(usize),
+    /// All is in, and is being checked: what rows refer to, and what mail there is that no row names.
+    Checking,
+}
+
+/// What a recovery came to.
+#[derive(Debug, Clone)]
+pub struct Recovered {
+    /// The base's number.
+    pub base: u64,
+    /// The number of the last segment, or of the base if none followed.
+    pub last: u64,
+    /// All that was committed before this moment is there.
+    pub read_at: DateTime<Utc>,
+    /// How many images of rows were put in.
+    pub records: u64,
+    /// Tenants that are destroyed, of whom there was something left that nobody can read any more.
+    pub destroyed: BTreeSet<TenantId>,
+    /// Foreign keys that rows break, by the statements that would put them back: nothing here, unless a destruction was cut short.
+    pub broken: Vec<String>,
+    /// What was found in packs that no row names: mail that was accepted after that moment.
+    pub found: Found,
+}
+
+/// Makes a database that has no table anew, out of a bucket and with the key-encryption keys. What is begun and not finished is no database
+/// to work with ([`crate::is_whole`]): it is emptied, and the recovery begun again.
+///
+/// # Errors
+/// [`Error::NoBase`] and [`Error::Missing`] where the bucket lacks something, [`Error::KeysMissing`] and [`Error::Key`] where keys are
+/// lacking, [`db::Error::NotEmpty`]; and when bucket or database fail.
+pub async fn recover(
+    db: &Db,
+    blobs: Arc<dyn BlobStore>,
+    encryption: Arc<dyn KeyEncryption>,
+    progress: &mut (dyn FnMut(Step) + Send),
+) -> Result<Recovered, Error> {
+    let listing = Listing::read(&*blobs).await?;
+    let (base, after) = listing.plan()?;
+    progress(Step::Listed { base: base.number, parts: base.parts.len(), numbers: after.len() });
+    let mut keys = Keyring::new(blobs.clone(), encryption.clone(), listing.keys);
+    let mut filling = Filling { rebuild: Rebuild::begin(db).await?, keys: &mut keys, records: 0 };
+
+    let objects = &*blobs;
+    let mut chain = Chain::new(base.number);
+    let mut read_at = DateTime::<Utc>::MIN_UTC;
+    let mut parts = futures::stream::iter(base.parts.iter().enumerate())
+        .map(|(at, part)| async move { Ok::<_, Error>((at, bucket::fetch(objects, *part).await?)) })
+        .buffered(AHEAD);
+    while let Some((at, part)) = parts.try_next().await? {
+        read_at = part.head().read_at;
+        filling.put(base.number, &part).await?;
+        progress(Step::Base(at + 1));
+    }
+    drop(parts);
+
+    let mut numbers = futures::stream::iter(after.iter().enumerate())
+        .map(|(at, number)| async move { Ok::<_, Error>((at, bucket::fetch_all(objects, number).await?)) })
+        .buffered(AHEAD);
+    let mut done = 0;
+    while let Some((at, fetched)) = numbers.try_next().await? {
+        if let Some(settled) = chain.follow(fetched)? {
+            read_at = filling.put_all(&settled).await?;
+        }
+        done = at;
+        progress(Step::Segments(done));
+    }
+    drop(numbers);
+    if let Some(settled) = chain.end() {
+        read_at = filling.put_all(&settled).await?;
+        progress(Step::Segments(done + 1));
+    }
+
+    progress(Step::Checking);
+    let records = filling.records;
+    let broken = filling.rebuild.finish().await?;
+    let destroyed = keys.missing().clone();
+    let unread = mailstore::key::kept_of(db, &destroyed).await?;
+    if !unread.is_empty() {
+        return Err(Error::KeysMissing(list(&unread)));
+    }
+    let store = MailStore::new(db.clone(), blobs, encryption);
+    store.keys().adopt(keys.objects()).await?;
+    let found = found::take_in(&store, &listing.packs, read_at).await?;
+    // Last: from now on it is a database to work with.
+    turn::begin(db, listing.highest).await?;
+    Ok(Recovered { base: base.number, last: chain.last(), read_at, records, destroyed, broken, found })
+}
+
+fn list(tenants: &BTreeSet<TenantId>) -> String {
+    tenants.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// A database that is being filled.
+struct Filling<'a> {
+    rebuild: Rebuild,
+    keys: &'a mut Keyring,
+    records: u64,
+}
+
+impl Filling<'_> {
+    async fn put_all(&mut self, fetched: &Numbered<Segment>) -> Result<DateTime<Utc>, Error> {
+        let mut read_at = DateTime::<Utc>::MIN_UTC;
+        for part in &fetched.parts {
+            self.put(fetched.number, part).await?;
+            read_at = part.head().read_at;
+        }
+        Ok(read_at)
+    }
+
+    async fn put(&mut self, number: u64, segment: &Segment) -> Result<(), Error> {
+        let mut records: Vec<Record> = Vec::new();
+        for (tenant, generation) in segment.sections() {
+            let Some(key) = self.keys.find(tenant, generation).await? else { continue };
+            let section = segment.records(&key).map_err(|cause| Error::Unreadable { number, cause })?;
+            records.extend(section);
+        }
+        // Stable: in a base, where nothing comes before anything, sections stay whole.
+        records.sort_by_key(|record| record.seq);
+        let images: Vec<_> = records
+            .iter()
+            .map(|record| Image {
+                relation: &record.relation,
+                is_deleted: record.is_deleted,
+                json: &record.image,
+            })
+            .collect();
+        self.rebuild.apply(&images).await?;
+        self.records += images.len() as u64;
+        Ok(())
+    }
+}

@@ -1,0 +1,127 @@
+//! What was committed, put into the bucket.
+
+pub(crate) mod store;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use blob::BlobKey;
+use chrono::TimeDelta;
+use futures::TryStreamExt as _;
+use kernel::TenantId;
+use pack::DataKey;
+use pack::segment::{Head, Name, Record, Writer};
+
+use crate::{Error, Journal, turn};
+
+/// What came of shipping.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Shipped {
+    /// Images of rows.
+    pub records: u64,
+    /// Objects.
+    pub segments: u64,
+}
+
+/// Puts all that has been committed and is not in the bucket yet there, and forgets it here. Nothing where another process has the turn.
+///
+/// # Errors
+/// When database or bucket fail; then it is still here, and the next call puts it again.
+pub async fn ship(journal: &Journal) -> Result<Shipped, Error> {
+    let Some((number, after)) = turn::take(journal).await? else { return Ok(Shipped::default()) };
+    let mut tx = journal.snapshot().await?;
+    let head = Head { after, read_at: store::began_at(&mut tx).await? };
+    let mut segments = Segments::new(journal, number, head, false);
+    let mut seqs = Vec::new();
+    let mut rows = store::read(&mut tx);
+    while let Some(row) = rows.try_next().await? {
+        seqs.push(row.seq);
+        let record = Record {
+            seq: u64::try_from(row.seq).unwrap_or(0),
+            at: row.at,
+            relation: row.relation,
+            is_deleted: row.is_deleted,
+            image: row.image,
+        };
+        segments.add(row.tenant_id.map(TenantId::from_uuid), &record).await?;
+    }
+    drop(rows);
+    drop(tx);
+    let shipped = segments.finish().await?;
+    let mut tx = journal.system().await?;
+    // Otherwise somebody else has a higher number by now, and puts it again.
+    if store::forget(&mut tx, number, &seqs).await? {
+        tx.commit().await?;
+    }
+    Ok(shipped)
+}
+
+/// How long the oldest change has been waiting to be put into the bucket.
+///
+/// # Errors
+/// As of any statement.
+pub async fn lag(journal: &Journal) -> Result<TimeDelta, Error> {
+    let mut tx = journal.system().await?;
+    Ok(store::lag(&mut tx).await?)
+}
+
+/// The segments of one number.
+pub(crate) struct Segments<'a> {
+    journal: &'a Journal,
+    number: u64,
+    head: Head,
+    is_base: bool,
+    /// `None`: the tenant is being destroyed.
+    keys: BTreeMap<Option<TenantId>, Option<Arc<DataKey>>>,
+    writer: Writer,
+    part: u32,
+    shipped: Shipped,
+}
+
+impl<'a> Segments<'a> {
+    pub(crate) fn new(journal: &'a Journal, number: u64, head: Head, is_base: bool) -> Self {
+        let (keys, writer) = (BTreeMap::new(), Writer::default());
+        Self { journal, number, head, is_base, keys, writer, part: 0, shipped: Shipped::default() }
+    }
+
+    /// Adds a record; whose it is, as its table says.
+    pub(crate) async fn add(&mut self, owner: Option<TenantId>, record: &Record) -> Result<(), Error> {
+        if self.writer.is_full() {
+            self.put(false).await?;
+            turn::keep(self.journal, self.number).await?;
+        }
+        let key = match self.keys.get(&owner) {
+            Some(key) => key.clone(),
+            None => {
+                let key = self.journal.keys.for_journal(owner).await?;
+                self.keys.insert(owner, key.clone());
+                key
+            }
+        };
+        // What is left of a tenant that is being destroyed is not to be read again.
+        if let Some(key) = key {
+            self.writer.add(&key, record);
+            self.shipped.records += 1;
+        }
+        Ok(())
+    }
+
+    /// Puts the last of them.
+    pub(crate) async fn finish(mut self) -> Result<Shipped, Error> {
+        self.put(true).await?;
+        Ok(self.shipped)
+    }
+
+    async fn put(&mut self, is_last: bool) -> Result<(), Error> {
+        let name = Name { number: self.number, part: self.part, is_base: self.is_base, is_last };
+        let (writer, env, head) =
+            (std::mem::take(&mut self.writer), self.journal.db.env().clone(), self.head);
+        // Compressing some MiB would hold up every other session of an async thread.
+        let sealed = tokio::task::spawn_blocking(move || writer.seal(&env, name, head)).await;
+        let (id, bytes) = sealed.map_err(|_| mailstore::Error::ShuttingDown)?;
+        self.journal.blobs.put(&BlobKey::Segment(id), bytes).await?;
+        self.part += 1;
+        self.shipped.segments += 1;
+        Ok(())
+    }
+}

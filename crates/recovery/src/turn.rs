@@ -1,0 +1,99 @@
+//! Whose turn it is: of several processes on a database, one puts its journal into the bucket.
+//!
+//! The turn only saves work. What makes two at a time harmless is the number: each who puts something takes a higher one, and only who has
+//! the highest may forget what it has put. Whoever was overtaken forgets nothing, and it is put again under a higher number.
+
+mod store;
+
+use blob::{BlobKey, KeyPrefix};
+use db::Db;
+use kernel::SegmentId;
+use pack::segment::{MAX_NUMBER, MAX_PART, Name};
+use uuid::Uuid;
+
+use crate::{Error, Journal};
+
+/// Takes a turn to put what was committed: a number, and the one that the journal here begins after. `None` if there is nothing, or
+/// another process has the turn.
+pub(crate) async fn take(journal: &Journal) -> Result<Option<(u64, u64)>, Error> {
+    let mut tx = journal.system().await?;
+    let taken = store::take(&mut tx, journal.process).await?;
+    tx.commit().await?;
+    Ok(taken)
+}
+
+/// Goes on having the turn.
+pub(crate) async fn keep(journal: &Journal, number: u64) -> Result<(), Error> {
+    let mut tx = journal.system().await?;
+    store::keep(&mut tx, number).await?;
+    Ok(tx.commit().await?)
+}
+
+/// Lets another process have the turn.
+pub(crate) async fn leave(journal: &Journal) -> Result<(), Error> {
+    let mut tx = journal.system().await?;
+    store::leave(&mut tx, journal.process).await?;
+    Ok(tx.commit().await?)
+}
+
+/// Sees to it that numbers go on beyond those of the bucket. One that has higher ones belongs to a database that went on after this
+/// one: this is an older copy, put back. Then a base is due, and what the bucket has of that other time counts no more.
+pub(crate) async fn follow(journal: &Journal) -> Result<(), Error> {
+    let mut tx = journal.system().await?;
+    let known = store::number(&mut tx).await?;
+    drop(tx);
+    let Some(highest) = highest(journal, known).await? else { return Ok(()) };
+    let mut tx = journal.system().await?;
+    if store::go_beyond(&mut tx, highest).await? {
+        tracing::warn!(
+            journal.number = known,
+            bucket.number = highest,
+            "the bucket holds more of the journal than this database knows of: it is an older copy; a new base is taken"
+        );
+    }
+    Ok(tx.commit().await?)
+}
+
+/// The highest number in the bucket that is higher than `known`.
+async fn highest(journal: &Journal, known: u64) -> Result<Option<u64>, Error> {
+    let mut after = last_of(known).to_string();
+    let mut highest = None;
+    loop {
+        let page = journal.blobs.list(&KeyPrefix::Journal, Some(&after)).await?;
+        for key in page.keys {
+            if let BlobKey::Segment(id) = key
+                && let Ok(name) = Name::of(id)
+            {
+                highest = highest.max(Some(name.number));
+            }
+        }
+        match page.next {
+            Some(next) => after = next,
+            None => return Ok(highest),
+        }
+    }
+}
+
+/// The last key that a number can have.
+pub(crate) fn last_of(number: u64) -> BlobKey {
+    let last = u128::from(number.min(MAX_NUMBER)) << 80 | (u128::from(MAX_PART) << 56) | ((1 << 56) - 1);
+    BlobKey::Segment(SegmentId::from_uuid(Uuid::from_u128(last)))
+}
+
+/// Whether a database is one that may be worked on: not one that a recovery was begun in and not finished.
+///
+/// # Errors
+/// As of any statement.
+pub async fn is_whole(db: &Db) -> Result<bool, Error> {
+    #[expect(clippy::disallowed_methods, reason = "it is no tenant's")]
+    let mut tx = db::SystemTx::begin(db).await?;
+    Ok(store::exists(&mut tx).await?)
+}
+
+/// Begins the journal of a database that was recovered, beyond a number.
+pub(crate) async fn begin(db: &Db, number: u64) -> Result<(), Error> {
+    #[expect(clippy::disallowed_methods, reason = "it is no tenant's")]
+    let mut tx = db::SystemTx::begin(db).await?;
+    store::begin(&mut tx, number).await?;
+    Ok(tx.commit().await?)
+}

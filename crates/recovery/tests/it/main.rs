@@ -1,0 +1,6 @@
+//! The journal and what is made out of it, over a real Postgres.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "what goes wrong in a test ends it")]
+
+mod recover;
+mod ship;
+mod support;

@@ -1,0 +1,231 @@
+//! A database that was lost, and is there again.
+
+use blob::{BlobKey, KeyPrefix};
+use db::rebuild::Rebuild;
+use kernel::{MailboxId, PageRequest};
+use mailstore::folder::{self, Changed, NewFolder, Role};
+use mailstore::message::{self, Filter, Flag, FlagChange, Flags, Message, Target};
+use mailstore::{MailStore, check};
+use recovery::{Error, Journal, base, is_whole, recover, ship};
+use tenancy::{Ctx, user};
+use testkit::TestDb;
+
+use crate::support::{Bench, assert_same, rows};
+
+fn mail(number: usize) -> Vec<u8> {
+    format!("Subject: message {number}\r\nFrom: a@example.com\r\n\r\nWords of message {number}\r\n")
+        .into_bytes()
+}
+
+async fn folder_of(ctx: &Ctx, mailbox: MailboxId, role: Role) -> folder::Folder {
+    let folders = folder::list(ctx, mailbox).await.unwrap();
+    folders.into_iter().find(|folder| folder.role == Some(role)).unwrap()
+}
+
+async fn messages(ctx: &Ctx, mailbox: MailboxId) -> Vec<Message> {
+    let all =
+        message::list(ctx, mailbox, Filter::default(), &PageRequest::new(Some(200), None)).await.unwrap();
+    assert!(all.next.is_none());
+    all.items
+}
+
+/// What people do with mail.
+async fn act(bench: &Bench, ada: MailboxId, bob: MailboxId) {
+    let ctx = bench.ctx();
+    let new = |name: &str, parent_id| NewFolder {
+        parent_id,
+        name: name.to_owned(),
+        role: None,
+        is_subscribed: true,
+    };
+    let work = folder::create(&bench.store, ctx, ada, new("Work", None)).await.unwrap();
+    let deep = folder::create(&bench.store, ctx, ada, new("Deep", Some(work.id))).await.unwrap();
+    let mut ids = Vec::new();
+    for number in 0..12 {
+        ids.push(bench.deliver(ada, (number % 3 == 0).then_some(deep.id), &mail(number)).await);
+    }
+    let seen = Flags { flags: [Flag::Seen].into(), keywords: ["$Work".parse().unwrap()].into() };
+    message::flag(&bench.store, ctx, ada, &ids[..5], &FlagChange::adding(seen)).await.unwrap();
+    message::copy(&bench.store, ctx, ada, &ids[..3], Target { mailbox_id: bob, folder: None }).await.unwrap();
+    message::relocate(&bench.store, ctx, ada, &ids[6..8], work.id).await.unwrap();
+    for id in &ids[9..] {
+        message::discard(&bench.store, ctx, ada, *id).await.unwrap();
+    }
+    message::recover(&bench.store, ctx, ada, ids[9]).await.unwrap();
+    let renamed = Changed { name: Some("Arbeit ☃".to_owned()), ..Changed::default() };
+    folder::update(&bench.store, ctx, ada, work.id, renamed).await.unwrap();
+    let gone = folder::create(&bench.store, ctx, ada, new("Gone", None)).await.unwrap();
+    bench.deliver(ada, Some(gone.id), &mail(99)).await;
+    folder::delete(&bench.store, ctx, ada, gone.id).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_was_put_into_the_bucket_is_all_there_again() {
+    let bench = Bench::new().await;
+    let (ada, bob) = (bench.mailbox("ada").await, bench.mailbox("bob").await);
+    act(&bench, ada, bob).await;
+    let first = bench.ship().await;
+    assert!(first.records > 100 && first.segments == 1, "{first:?}");
+    let late = bench.deliver(bob, None, &mail(100)).await;
+    user::delete(bench.ctx(), bench.user("gone").await.id, None).await.unwrap();
+    bench.ship().await;
+    assert_eq!(bench.ship().await, ship::Shipped::default(), "nothing is put twice");
+    let was = rows(&bench.world.test_db).await;
+
+    let again = bench.recovered().await;
+    let recovered = &again.recovered;
+    assert_eq!((&recovered.broken, &recovered.destroyed), (&vec![], &[].into()));
+    assert_eq!((recovered.found.messages, recovered.found.left.len()), (0, 0));
+    assert_same(&was, &rows(&again.test_db).await);
+    assert_eq!(messages(bench.ctx(), ada).await, messages(&again.ctx, ada).await);
+    assert_eq!(message::raw(&again.store, &again.ctx, bob, late, None).await.unwrap().bytes, mail(100));
+    assert_exact(&again.test_db).await;
+    assert!(is_whole(&again.test_db.db()).await.unwrap());
+
+    // Life goes on, with no number given out twice, and its journal after the one that it came from.
+    let uids = |messages: Vec<Message>| messages.into_iter().map(|message| message.uid).max().unwrap();
+    let before = uids(messages(bench.ctx(), bob).await);
+    let inbox = folder_of(bench.ctx(), bob, Role::Inbox).await;
+    let is = folder_of(&again.ctx, bob, Role::Inbox).await;
+    assert!(is.uid_next > inbox.uid_next + 1_000 && is.uid_validity == inbox.uid_validity);
+    let next = Bench {
+        journal: Journal::new(&again.test_db.db(), &again.store),
+        world: testkit::World { test_db: again.test_db.clone(), ctx: again.ctx.clone(), ..bench.world },
+        blobs: bench.blobs.clone(),
+        store: again.store.clone(),
+    };
+    next.deliver(bob, None, &mail(101)).await;
+    assert!(uids(messages(&again.ctx, bob).await) > before + 1_000);
+    let taken = base::take_if_due(&next.journal).await.unwrap().unwrap();
+    assert!(taken.number > recovered.last);
+    next.ship().await;
+    let was = rows(&next.world.test_db).await;
+    let third = next.recovered().await;
+    assert_eq!(third.recovered.base, taken.number);
+    assert_same(&was, &rows(&third.test_db).await);
+}
+
+async fn assert_exact(test_db: &TestDb) {
+    assert_eq!(check::drift(&test_db.db()).await.unwrap(), check::Drift::default());
+}
+
+#[tokio::test]
+async fn mail_that_was_accepted_and_not_written_down_is_put_where_it_belongs() {
+    let bench = Bench::new().await;
+    let (ada, bob) = (bench.mailbox("ada").await, bench.mailbox("bob").await);
+    let kept = bench.deliver(ada, None, &mail(1)).await;
+    let new = NewFolder { parent_id: None, name: "Old".into(), role: None, is_subscribed: true };
+    let old = folder::create(&bench.store, bench.ctx(), ada, new).await.unwrap();
+    bench.ship().await;
+
+    let new = NewFolder { parent_id: None, name: "New".into(), role: None, is_subscribed: true };
+    let unknown = folder::create(&bench.store, bench.ctx(), ada, new).await.unwrap();
+    let in_old = bench.deliver(ada, Some(old.id), &mail(2)).await;
+    let in_new = bench.deliver(ada, Some(unknown.id), &mail(3)).await;
+    let of_bob = bench.deliver(bob, None, &mail(4)).await;
+    let lost = bench.mailbox("carol").await;
+    let nowhere = bench.deliver(lost, None, &mail(5)).await;
+    message::discard(&bench.store, bench.ctx(), ada, kept).await.unwrap();
+    let was = messages(bench.ctx(), ada).await;
+    let packs = bench.objects(KeyPrefix::All).await;
+
+    let again = bench.recovered().await;
+    let found = &again.recovered.found;
+    assert_eq!(found.messages, 3, "{found:?}");
+    assert!(found.left.len() == 1 && found.left[0].contains(&nowhere.to_string()), "{found:?}");
+    for (mailbox, id, folder, number) in
+        [(ada, in_old, Some(old.id), 2), (ada, in_new, None, 3), (bob, of_bob, None, 4), (ada, kept, None, 1)]
+    {
+        let message = message::get(&again.ctx, mailbox, id).await.unwrap();
+        let folder = match folder {
+            Some(folder) => folder,
+            None => folder_of(&again.ctx, mailbox, Role::Inbox).await.id,
+        };
+        assert_eq!(message.folder_id, folder);
+        assert_eq!(
+            message::raw(&again.store, &again.ctx, mailbox, id, None).await.unwrap().bytes,
+            mail(number)
+        );
+        if let Some(was) = was.iter().find(|was| was.id == id) {
+            assert_eq!((was.internal_date, was.size_bytes), (message.internal_date, message.size_bytes));
+        }
+    }
+    assert_exact(&again.test_db).await;
+    // What is elsewhere now is gone, and what is nowhere is still there.
+    let packs_now = bench.objects(KeyPrefix::All).await;
+    let kept = packs.iter().filter(|key| matches!(key, BlobKey::Pack { .. }) && packs_now.contains(key));
+    assert_eq!(kept.count(), 2, "the one of before, and the one that has carol's");
+    let twice = mailstore::found::take_in(&again.store, &[], again.recovered.read_at).await.unwrap();
+    assert_eq!(twice.messages, 0);
+}
+
+#[tokio::test]
+async fn what_the_bucket_lacks_is_told_and_nothing_is_half_there() {
+    let bench = Bench::new().await;
+    let ada = bench.mailbox("ada").await;
+    let try_it = async || {
+        let test_db = TestDb::blank().await;
+        let done = recover(&test_db.db(), bench.blobs.clone(), testkit::kek::encryption(), &mut |_| {}).await;
+        (done, test_db)
+    };
+    let mut segments = Vec::new();
+    for number in 0..3 {
+        bench.deliver(ada, None, &mail(number)).await;
+        bench.ship().await;
+        segments.push(bench.objects(KeyPrefix::Journal).await.pop().unwrap());
+    }
+    // One in the middle.
+    let bytes = bench.blobs.get(&segments[1]).await.unwrap();
+    bench.blobs.delete(&segments[1]).await.unwrap();
+    let (done, half) = try_it().await;
+    assert!(matches!(done, Err(Error::Missing { .. })), "{done:?}");
+    assert!(!is_whole(&half.db()).await.unwrap_or(false));
+    assert!(matches!(Rebuild::begin(&half.db()).await, Err(db::Error::NotEmpty)));
+    // One that has rotted.
+    let mut rotten = bytes.to_vec();
+    *rotten.last_mut().unwrap() ^= 1;
+    bench.blobs.put(&segments[1], rotten.into()).await.unwrap();
+    assert!(matches!(try_it().await.0, Err(Error::Unreadable { .. })));
+    bench.blobs.put(&segments[1], bytes).await.unwrap();
+    // A tenant's key.
+    let tenants = bench.objects(KeyPrefix::Tenant(bench.ctx().tenant_id())).await;
+    let key = tenants.into_iter().find(|key| matches!(key, BlobKey::WrappedKey { .. })).unwrap();
+    let bytes = bench.blobs.get(&key).await.unwrap();
+    bench.blobs.delete(&key).await.unwrap();
+    let (done, half) = try_it().await;
+    assert!(matches!(&done, Err(Error::KeysMissing(who)) if who.contains("ten_")), "{done:?}");
+    assert!(!is_whole(&half.db()).await.unwrap());
+    bench.blobs.put(&key, bytes).await.unwrap();
+    // The base.
+    let base = bench.objects(KeyPrefix::Journal).await.remove(0);
+    assert!(try_it().await.0.is_ok());
+    bench.blobs.delete(&base).await.unwrap();
+    assert!(matches!(try_it().await.0, Err(Error::NoBase)));
+}
+
+/// A database that was put back from a copy of its own goes on with a base, and what came after the copy does not mix with it.
+#[tokio::test]
+async fn an_older_copy_begins_anew() {
+    let bench = Bench::new().await;
+    let ada = bench.mailbox("ada").await;
+    bench.deliver(ada, None, &mail(1)).await;
+    bench.ship().await;
+    let copy = bench.recovered().await;
+    let lost = bench.user("carol").await;
+    bench.ship().await;
+    user::delete(bench.ctx(), lost.id, None).await.unwrap();
+    bench.ship().await;
+
+    let store: &MailStore = &copy.store;
+    let journal = Journal::new(&copy.test_db.db(), store);
+    let stop = async {
+        while ship::lag(&journal).await.unwrap() > chrono::TimeDelta::zero() {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    recovery::run(&journal, stop).await;
+    let was = rows(&copy.test_db).await;
+    let again = bench.recovered().await;
+    assert_same(&was, &rows(&again.test_db).await);
+    assert!(user::get(&again.ctx, lost.id).await.is_err(), "of another time");
+}
