@@ -56,11 +56,23 @@ pub async fn run(store: &MailStore, db: &Db) -> Swept {
     swept.stage("forgetting bodies", ended);
     let ended = change::expire(db).await.map(|rows| swept.changes = rows);
     swept.stage("forgetting changes", ended);
-    let ended = mark_gone(db, &mut swept).await;
-    swept.stage("marking packs", ended);
-    let ended = delete_gone(store, db, &mut swept).await;
+    let ended = delete_packs(store, db, &mut swept).await;
     swept.stage("deleting packs", ended);
     swept
+}
+
+/// Deletes packs once it is sure that a recovery would not look for them: what moved or forgot the bodies in them lies in the bucket.
+async fn delete_packs(store: &MailStore, db: &Db, swept: &mut Swept) -> Result<(), Error> {
+    let mut tx = system(db).await?;
+    let is_behind = store::is_journal_behind(&mut tx).await?;
+    drop(tx);
+    if is_behind {
+        swept.failed += 1;
+        tracing::warn!("no pack was deleted: the journal has not got into the bucket for half an hour");
+        return Ok(());
+    }
+    mark_gone(db, swept).await?;
+    delete_gone(store, db, swept).await
 }
 
 impl Swept {

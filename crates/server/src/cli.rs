@@ -54,6 +54,11 @@ pub(crate) enum Command {
     /// The keys that mail is stored under.
     #[command(subcommand)]
     Keys(Keys),
+    /// Makes a lost database anew out of the bucket alone: the journal and the packs that lie in it, and the key-encryption keys.
+    ///
+    /// The database must be there and have no table. What was committed up to about a second before the loss is there again; mail that
+    /// was accepted after that is found in its packs and delivered. Run it while no server runs on the bucket.
+    Recover,
     /// Prints a new key-encryption key: a line for the file that PILLARBOX_KEY_ENCRYPTION_KEYS_FILE names.
     NewKeyEncryptionKey,
     /// Signs access tokens with a new key and ends those in force, for a key that leaked. Keys rotate by themselves every 30 days.

@@ -20,18 +20,10 @@ pub(crate) async fn open(
     db: &Db,
 ) -> Result<Arc<dyn KeyEncryption>> {
     let wrapped = mailstore::key::one_of_each(db).await.context("looking up which keys are in use")?;
-    let (place, text) = match config {
-        KeyEncryptionKeys::Text(text) => ("PILLARBOX_KEY_ENCRYPTION_KEYS".to_owned(), text.clone()),
-        KeyEncryptionKeys::File(path) => (path.display().to_string(), read(path)?),
-        KeyEncryptionKeys::Own => {
-            let path = data_dir.join("key-encryption-keys");
-            if wrapped.is_empty() {
-                make(&path)?;
-            }
-            // Also what was made just now: another process may have been first.
-            (path.display().to_string(), read(&path)?)
-        }
-    };
+    if matches!(config, KeyEncryptionKeys::Own) && wrapped.is_empty() {
+        make(&own(data_dir))?;
+    }
+    let (place, text) = text_of(config, data_dir)?;
     let keys = LocalKeys::parse(&Env::system(), &text)
         .with_context(|| format!("reading the key-encryption keys of {place}"))?;
     for wrapped in wrapped {
@@ -44,6 +36,29 @@ pub(crate) async fn open(
         })?;
     }
     Ok(Arc::new(keys))
+}
+
+/// The keys that there are, for a database that is to be made anew.
+pub(crate) fn existing(config: &KeyEncryptionKeys, data_dir: &DataDir) -> Result<Arc<dyn KeyEncryption>> {
+    let (place, text) = text_of(config, data_dir)?;
+    let keys = LocalKeys::parse(&Env::system(), &text)
+        .with_context(|| format!("reading the key-encryption keys of {place}"))?;
+    Ok(Arc::new(keys))
+}
+
+/// The file that a first start on embedded defaults makes.
+fn own(data_dir: &DataDir) -> PathBuf {
+    data_dir.join("key-encryption-keys")
+}
+
+/// Where the keys are, and what is there.
+fn text_of(config: &KeyEncryptionKeys, data_dir: &DataDir) -> Result<(String, SecretString)> {
+    Ok(match config {
+        KeyEncryptionKeys::Text(text) => ("PILLARBOX_KEY_ENCRYPTION_KEYS".to_owned(), text.clone()),
+        KeyEncryptionKeys::File(path) => (path.display().to_string(), read(path)?),
+        // Also what was made just now: another process may have been first.
+        KeyEncryptionKeys::Own => (own(data_dir).display().to_string(), read(&own(data_dir))?),
+    })
 }
 
 fn read(path: &PathBuf) -> Result<SecretString> {

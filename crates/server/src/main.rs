@@ -78,6 +78,7 @@ async fn run(command: Command, config: &Config) -> anyhow::Result<ExitCode> {
         Command::OperatorKey { revoke: Some(id) } => command::revoke_operator_key(config, id).await,
         Command::Audit(Audit::Verify { tenant }) => command::audit::verify(config, tenant).await,
         Command::ReplaceSigningKey => command::replace_signing_key(config).await,
+        Command::Recover => command::recover::recover(config).await,
         Command::Keys(Keys::Rewrap) => command::keys::rewrap(config).await,
         Command::Keys(Keys::Rotate { tenant }) => command::keys::rotate(config, tenant).await,
         Command::Openapi | Command::NewKeyEncryptionKey => Ok(ExitCode::SUCCESS),

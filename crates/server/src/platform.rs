@@ -1,8 +1,10 @@
 //! What `serve` and the commands have in common: the database and the blob store, private or configured.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
+use blob::BlobStore;
 use db::Db;
 use db::cluster::{self, Cluster, Profile};
 use kernel::Env;
@@ -28,6 +30,43 @@ pub(crate) struct Platform {
 impl Platform {
     /// Opens them. A private cluster that another of our processes has started is joined.
     pub(crate) async fn open(config: &Config, data_dir: &DataDir) -> Result<Self> {
+        let database = Database::open(config, data_dir).await?;
+        match Self::connect(config, data_dir, &database.db).await {
+            Ok(store) => Ok(Self { db: database.db, store, cluster: database.cluster }),
+            Err(error) => {
+                database.close().await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn connect(config: &Config, data_dir: &DataDir, db: &Db) -> Result<MailStore> {
+        db.migrate().await.context("migrating the database")?;
+        if !recovery::is_whole(db).await.context("looking whether the database is whole")? {
+            bail!(
+                "a recovery of this database was begun and not finished: empty the database, and run `pillarbox recover` again"
+            );
+        }
+        let blobs = open_blobs(config, data_dir).await?;
+        let encryption = kek::open(&config.key_encryption_keys, data_dir, db).await?;
+        Ok(MailStore::new(db.clone(), blobs, encryption))
+    }
+
+    /// Closes the pool, and stops the private cluster unless another process uses it.
+    pub(crate) async fn close(self) {
+        Database { db: self.db, cluster: self.cluster }.close().await;
+    }
+}
+
+/// A database that was connected to, in whatever state its schema is.
+#[derive(Debug)]
+pub(crate) struct Database {
+    pub(crate) db: Db,
+    cluster: Option<Cluster>,
+}
+
+impl Database {
+    pub(crate) async fn open(config: &Config, data_dir: &DataDir) -> Result<Self> {
         let (url, cluster) = match &config.database_url {
             Some(url) => (url.expose_secret().to_owned(), None),
             None => {
@@ -39,30 +78,13 @@ impl Platform {
                 (cluster.url().to_owned(), Some(cluster))
             }
         };
-        match Self::connect(config, data_dir, &url).await {
-            Ok((db, store)) => Ok(Self { db, store, cluster }),
+        match Db::connect(&url, Env::system()).await {
+            Ok(db) => Ok(Self { db, cluster }),
             Err(error) => {
                 stop(cluster).await;
-                Err(error)
+                Err(error).context("connecting to the database (PILLARBOX_DATABASE_URL)")
             }
         }
-    }
-
-    async fn connect(config: &Config, data_dir: &DataDir, url: &str) -> Result<(Db, MailStore)> {
-        let db = Db::connect(url, Env::system())
-            .await
-            .context("connecting to the database (PILLARBOX_DATABASE_URL)")?;
-        db.migrate().await.context("migrating the database")?;
-        let location = match &config.blob_url {
-            Some(location) => location.clone(),
-            None => blob::Location::Directory(data_dir.private_dir("blobs")?),
-        };
-        let blobs = blob::open(&location)
-            .await
-            .with_context(|| format!("opening {location} (PILLARBOX_BLOB_URL)"))?;
-        let encryption = kek::open(&config.key_encryption_keys, data_dir, &db).await?;
-        let store = MailStore::new(db.clone(), blobs, encryption);
-        Ok((db, store))
     }
 
     /// Closes the pool, and stops the private cluster unless another process uses it.
@@ -70,6 +92,15 @@ impl Platform {
         close_within(CLOSE_TIMEOUT, self.db.close()).await;
         stop(self.cluster).await;
     }
+}
+
+/// The place where bodies and journal lie.
+pub(crate) async fn open_blobs(config: &Config, data_dir: &DataDir) -> Result<Arc<dyn BlobStore>> {
+    let location = match &config.blob_url {
+        Some(location) => location.clone(),
+        None => blob::Location::Directory(data_dir.private_dir("blobs")?),
+    };
+    blob::open(&location).await.with_context(|| format!("opening {location} (PILLARBOX_BLOB_URL)"))
 }
 
 /// A database that has stopped answering, behind a network that is cut, would keep the process from ending.

@@ -9,6 +9,7 @@ use dns::Resolver;
 use dns::health::Expected;
 use mailstore::MailStore;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use recovery::Journal;
 use tenancy::auth::Auth;
 use tenancy::recipient::Recipients;
 use tokio::net::TcpListener;
@@ -168,6 +169,7 @@ fn start(
     let Services { auth, sender, payments, vat_register, tls, metrics } = services;
     let store: MailStore = platform.store.clone();
     let (watched, stopping) = (store.clone(), shutdown.clone());
+    let (journal, ending) = (Journal::new(&platform.db, &store), shutdown.clone());
     let upkept = metrics.clone();
     let api = api::Api {
         auth: auth.clone(),
@@ -209,6 +211,7 @@ fn start(
     spawn(&mut parts, "pop3s", pop3::serve(pop3s_listener, pop3, pop3::Mode::Implicit, stop()));
     spawn(&mut parts, "worker", worker::run(worker, stop()));
     spawn(&mut parts, "changes", async move { mailstore::change::run(&watched, stopping.cancelled()).await });
+    spawn(&mut parts, "journal", async move { recovery::run(&journal, ending.cancelled()).await });
     spawn(&mut parts, "metrics", keep_metrics(upkept, stop()));
     parts
 }
