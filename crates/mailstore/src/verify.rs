@@ -69,11 +69,9 @@ pub async fn run(
     tables::packs(&mut run).await?;
     tables::bodies(&mut run).await?;
     let drift = check::of_places(db).await?;
-    for (kind, rows) in [
-        ("mailboxes", drift.mailboxes),
-        ("folders", drift.folders),
-        ("tenants and resellers", drift.levels),
-    ] {
+    for (kind, rows) in
+        [("mailboxes", drift.mailboxes), ("folders", drift.folders), ("tenants and resellers", drift.levels)]
+    {
         if rows > 0 {
             run.report(Subject::Counters(kind), Fault::Drift(rows), false);
         }

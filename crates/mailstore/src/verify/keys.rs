@@ -47,7 +47,9 @@ async fn one(run: &mut Run<'_>, row: &KeyRow) -> Result<(), Error> {
     let (fault, holds_none) = match present(run.store.blobs.get(&object).await)? {
         Some(bytes) if bytes == row.wrapped => return Ok(()),
         // Another key that opens may be the only copy there is.
-        Some(bytes) => (Fault::OtherKey, run.store.keys.unwrapped(&bytes).await.is_err_and(|error| !is_away(&error))),
+        Some(bytes) => {
+            (Fault::OtherKey, run.store.keys.unwrapped(&bytes).await.is_err_and(|error| !is_away(&error)))
+        }
         None => (Fault::Missing, true),
     };
     // Wrapped anew or destroyed meanwhile.

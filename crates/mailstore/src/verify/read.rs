@@ -126,7 +126,8 @@ async fn sections(run: &mut Run<'_>, pack: &PackRow, tail: &Tail) -> Result<Sect
         if key.is_some() && told.is_none() {
             run.report(Subject::Share(tenant, pack.id), Fault::Footer, false);
         }
-        let told = told.map(|entries| entries.into_iter().map(|entry| (entry.address.index(), entry)).collect());
+        let told =
+            told.map(|entries| entries.into_iter().map(|entry| (entry.address.index(), entry)).collect());
         sections.insert((tenant, generation), Section { key, told });
     }
     Ok(sections)

@@ -352,6 +352,18 @@ pub(super) async fn recount_share(tx: &mut SystemTx, tenant: TenantId, pack: Pac
     Ok(done.rows_affected() == 1)
 }
 
+/// Has a locked pack that drains be live again, if bodies lie in it; whether it was done.
+pub(super) async fn revive(tx: &mut SystemTx, pack: PackId) -> Result<bool, Error> {
+    let done = sqlx::query!(
+        "update packs set state = 'live', drained_at = null where id = $1 and state = 'draining'
+           and exists (select from pack_shares s join blobs b on b.tenant_id = s.tenant_id and b.pack_id = s.pack_id where s.pack_id = $1)",
+        pack.uuid(),
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
 pub(super) async fn lock_body(tx: &mut SystemTx, tenant: TenantId, id: BlobId) -> Result<(), Error> {
     sqlx::query_scalar!(
         "select id from blobs where tenant_id = $1 and id = $2 for update",

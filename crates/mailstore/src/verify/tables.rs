@@ -3,10 +3,10 @@
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use uuid::Uuid;
 
+use super::Run;
 use super::finding::{Fault, Subject};
 use super::read::{self, End};
 use super::store::{self, PackRow, ShareRow};
-use super::Run;
 use crate::Error;
 use crate::sweep::store::lock_packs;
 
@@ -105,7 +105,8 @@ async fn shares(run: &mut Run<'_>) -> Result<(), Error> {
         for row in rows {
             let subject = Subject::Share(row.tenant, row.pack);
             if !row.is_live {
-                run.report(subject.clone(), Fault::Astray, false);
+                let is_repaired = run.options.is_repairing && revive(run, &row).await?;
+                run.report(subject.clone(), Fault::Astray, is_repaired);
             }
             if row.noted != row.counted {
                 let is_repaired = run.options.is_repairing && recount_share(run, &row).await?;
@@ -114,6 +115,15 @@ async fn shares(run: &mut Run<'_>) -> Result<(), Error> {
             }
         }
     }
+}
+
+/// Has a pack that drains be live again, since the sweeper would delete it with what lies in it. One that is gone may be half deleted.
+async fn revive(run: &Run<'_>, row: &ShareRow) -> Result<bool, Error> {
+    let mut tx = run.change().await?;
+    lock_packs(&mut tx, &[row.pack.uuid()]).await?;
+    let is_done = store::revive(&mut tx, row.pack).await?;
+    tx.commit().await?;
+    Ok(is_done)
 }
 
 /// Under the lock of the pack, which all who change a share take before: what they have not counted yet they add or take away after us.

@@ -7,14 +7,12 @@ use kernel::{Env, MailboxId};
 use mailstore::compact::{self, Pace};
 use mailstore::message::{self, State};
 use mailstore::verify::{self, Fault, Finding, Options, Subject, Verified};
-use pack::{DataKey, Generation, KeyEncryption as _};
+use pack::{DataKey, Generation};
 
 use crate::support::{Bench, noise};
 
-pub(crate) const READING: Options =
-    Options { read_bytes_per_second: Some(u64::MAX), is_repairing: false };
-pub(crate) const REPAIRING: Options =
-    Options { read_bytes_per_second: Some(u64::MAX), is_repairing: true };
+pub(crate) const READING: Options = Options { read_bytes_per_second: Some(u64::MAX), is_repairing: false };
+pub(crate) const REPAIRING: Options = Options { read_bytes_per_second: Some(u64::MAX), is_repairing: true };
 
 pub(crate) async fn run(bench: &Bench, options: Options) -> (Vec<Finding>, Verified) {
     let mut findings = Vec::new();
@@ -110,8 +108,8 @@ async fn rows_that_are_off_are_found_and_left_where_that_is_all_there_is() {
             &[Fault::OtherBody],
         ),
         (
-            "update packs set state = 'draining', drained_at = now() where tenant_id is not null",
-            "update packs set state = 'live', drained_at = null where tenant_id is not null",
+            "update packs set state = 'gone' where id in (select pack_id from blobs where pack_index = 1)",
+            "update packs set state = 'live' where id in (select pack_id from blobs where pack_index = 1)",
             &[Fault::Astray],
         ),
         (
@@ -120,8 +118,8 @@ async fn rows_that_are_off_are_found_and_left_where_that_is_all_there_is() {
             &[Fault::Empty, Fault::Missing],
         ),
         (
-            "update packs set entry_bytes = entry_bytes - 1 where tenant_id is not null",
-            "update packs set entry_bytes = entry_bytes + 1 where tenant_id is not null",
+            "update packs set entry_bytes = entry_bytes - 1 where id in (select pack_id from blobs where pack_index = 1)",
+            "update packs set entry_bytes = entry_bytes + 1 where id in (select pack_id from blobs where pack_index = 1)",
             &[Fault::Overfull, Fault::Outside, Fault::End],
         ),
         (
@@ -177,9 +175,24 @@ async fn counters_are_counted_again() {
 }
 
 #[tokio::test]
+async fn a_pack_that_drains_with_bodies_in_it_is_kept_from_the_sweeper() {
+    let (bench, _) = filled().await;
+    let packs = bench.blobs.packs().await;
+    execute(&bench, "update packs set state = 'draining', drained_at = now() where state = 'live'").await;
+    let astray = |is_repaired| vec![(Fault::Astray, is_repaired); 3];
+    assert_eq!(faults(&bench, READING).await, astray(false));
+    assert_eq!(faults(&bench, REPAIRING).await, astray(true));
+    bench.world.test_db.clock().advance(TimeDelta::days(366));
+    bench.sweep_out().await;
+    assert_eq!(bench.blobs.packs().await, packs);
+    assert_eq!(faults(&bench, READING).await, []);
+}
+
+#[tokio::test]
 async fn a_count_that_would_fall_to_nothing_is_left_for_else_the_sweeper_took_the_body() {
     let (bench, _) = filled().await;
-    execute(&bench, "delete from messages where blob_id in (select id from blobs where pack_index = 1)").await;
+    execute(&bench, "delete from messages where blob_id in (select id from blobs where pack_index = 1)")
+        .await;
     let lost = Fault::Messages { noted: 1, counted: 0 };
     let found = faults(&bench, REPAIRING).await;
     assert!(found.contains(&(lost.clone(), false)), "{found:?}");
@@ -201,7 +214,8 @@ async fn packs_that_are_missing_or_not_as_they_were_sealed_are_found_and_no_row_
         bytes[at] ^= 1;
         bytes
     };
-    let pack::Ending::Whole(tail) = pack::Tail::parse(whole.len() as u64, &whole.clone().into()).unwrap() else {
+    let pack::Ending::Whole(tail) = pack::Tail::parse(whole.len() as u64, &whole.clone().into()).unwrap()
+    else {
         panic!("it is all there")
     };
     let footers = usize::try_from(tail.begin()).unwrap();

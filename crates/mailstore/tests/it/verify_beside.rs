@@ -91,7 +91,8 @@ async fn what_a_database_put_back_from_a_backup_does_not_know_is_told_and_stays(
     assert_eq!(findings[0].fault, Fault::Unclaimed(contents));
     assert!(!findings[0].is_repaired);
     let (said, tenant, day) = (findings[0].to_string(), bench.ctx().tenant_id(), date.date_naive());
-    let expected = format!("{since}: unclaimed: no row names it; it has 1 bodies of {tenant} from {day} to {day}");
+    let expected =
+        format!("{since}: unclaimed: no row names it; it has 1 bodies of {tenant} from {day} to {day}");
     assert_eq!(said, expected);
     bench.sweep_out().await;
     assert_eq!(bench.blobs.packs().await, all, "it is acknowledged mail");
@@ -130,7 +131,11 @@ async fn a_tenant_that_is_being_destroyed_is_no_finding() {
     id(&ingest(&bench.store, vec![target], bench.incoming(HELLO)).await[0]);
     clock.advance(TimeDelta::hours(3));
     // Half done: the keys' rows and an object are gone, the other objects and rows are there.
-    execute(&bench, "update tenants set status = 'deleted' where name = 'Neighbour'; delete from tenant_keys").await;
+    execute(
+        &bench,
+        "update tenants set status = 'deleted' where name = 'Neighbour'; delete from tenant_keys",
+    )
+    .await;
     let places = |findings: Vec<mailstore::verify::Finding>| {
         findings.into_iter().filter(|finding| !matches!(finding.fault, Fault::Drift(_))).collect::<Vec<_>>()
     };
