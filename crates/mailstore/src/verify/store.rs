@@ -257,7 +257,8 @@ pub(super) struct CountRow {
     pub(super) counted: i64,
 }
 
-/// The bodies after one, by tenant and id, with how many messages refer to them.
+/// The bodies after one, by tenant and id, with how many messages refer to them. A tenant that is being destroyed loses its messages
+/// first, uncounted.
 pub(super) async fn counts(
     session: &mut SystemRead,
     after: Option<(TenantId, BlobId)>,
@@ -265,7 +266,10 @@ pub(super) async fn counts(
 ) -> Result<Vec<CountRow>, Error> {
     let (tenant, id) = after.map_or((Uuid::nil(), Uuid::nil()), |(tenant, id)| (tenant.uuid(), id.uuid()));
     let rows = sqlx::query!(
-        r#"select b.tenant_id as "tenant_id!", b.id as "id!", b.message_count::bigint as "noted!", m.counted as "counted!"
+        r#"select b.tenant_id as "tenant_id!", b.id as "id!", b.message_count::bigint as "noted!",
+             case when exists (select from tenants t where t.id = b.tenant_id and t.status = 'deleted' and t.purged_at is null
+                 and not exists (select from tenant_keys k where k.tenant_id = t.id))
+               then b.message_count else m.counted end as "counted!"
            from (select tenant_id, id, message_count from blobs where (tenant_id, id) > ($1, $2) order by tenant_id, id limit $3) as b
            cross join lateral (select count(*) as counted from messages where tenant_id = b.tenant_id and blob_id = b.id) as m
            order by b.tenant_id, b.id"#,

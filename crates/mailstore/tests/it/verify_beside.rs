@@ -8,7 +8,7 @@ use mailstore::compact::{self, Pace};
 use mailstore::ingest::{Target, ingest};
 use mailstore::message::{self, State};
 use mailstore::sweep;
-use mailstore::verify::{Contents, Fault, Section, Subject};
+use mailstore::verify::{Contents, Fault, Finding, Section, Subject};
 
 use crate::support::{Bench, HELLO, id};
 use crate::verify::{READING, REPAIRING, execute, run};
@@ -55,6 +55,30 @@ async fn mail_that_comes_and_goes_and_moves_meanwhile_is_no_finding() {
     let (findings, verified) = run(&bench, READING).await;
     assert_eq!(findings, []);
     assert!(verified.packs > 0 && verified.bodies == verified.read, "{verified:?}");
+}
+
+/// Between the listing and the rows, between a row and its pack's end, between that and the bodies.
+#[tokio::test]
+async fn what_moves_and_goes_between_two_looks_is_no_finding() {
+    for looks in 0..3 {
+        let bench = Bench::new().await;
+        let ada = bench.mailbox("ada", None).await;
+        bench.stored(ada, HELLO).await;
+        bench.world.test_db.clock().advance(TimeDelta::hours(3));
+        let doomed = bench.blobs.packs().await;
+        let hold = bench.blobs.hold_look(looks);
+        let moving = async {
+            bench.blobs.wait_until_looking().await;
+            let pace = Pace { lag: TimeDelta::zero(), bytes_per_second: u64::MAX };
+            assert_eq!(compact::run(&bench.store, &bench.world.test_db.db(), pace).await.unwrap().bodies, 1);
+            bench.sweep_out().await;
+            assert!(!bench.blobs.packs().await.contains(&doomed[0]));
+            hold.add_permits(1);
+        };
+        let ((findings, verified), ()) = tokio::join!(run(&bench, READING), moving);
+        assert_eq!(findings, [], "{looks}");
+        assert_eq!(verified.bodies, 1);
+    }
 }
 
 #[tokio::test]
@@ -136,8 +160,10 @@ async fn a_tenant_that_is_being_destroyed_is_no_finding() {
         "update tenants set status = 'deleted' where name = 'Neighbour'; delete from tenant_keys",
     )
     .await;
-    let places = |findings: Vec<mailstore::verify::Finding>| {
-        findings.into_iter().filter(|finding| !matches!(finding.fault, Fault::Drift(_))).collect::<Vec<_>>()
+    let places = |findings: Vec<Finding>| {
+        // The reseller has a tenant less, which was not taken off by hand.
+        let is_level = |finding: &Finding| finding.subject == Subject::Counters("tenants and resellers");
+        findings.into_iter().filter(|finding| !is_level(finding)).collect::<Vec<_>>()
     };
     assert_eq!(places(run(&bench, REPAIRING).await.0), []);
     for key in bench.blobs.packs().await {
@@ -145,6 +171,12 @@ async fn a_tenant_that_is_being_destroyed_is_no_finding() {
             bench.blobs.delete(&key).await.unwrap();
         }
     }
+    assert_eq!(places(run(&bench, REPAIRING).await.0), []);
+    execute(
+        &bench,
+        "delete from messages where tenant_id in (select id from tenants where name = 'Neighbour')",
+    )
+    .await;
     assert_eq!(places(run(&bench, REPAIRING).await.0), []);
     // Its keys were to be gone once it is over.
     execute(&bench, "update tenants set purged_at = now() where name = 'Neighbour'").await;
