@@ -38,11 +38,16 @@ impl Drift {
 #[expect(clippy::disallowed_methods, reason = "the counters of all tenants are compared")]
 pub async fn drift(db: &Db) -> Result<Drift, Error> {
     let mut tx = SystemTx::begin(db).await?;
-    Ok(Drift {
-        mailboxes: store::mailboxes(&mut tx).await?,
-        levels: tenancy::quota::drift(db).await?,
-        folders: store::folders(&mut tx).await?,
-        bodies: store::bodies(&mut tx).await?,
-        packs: store::packs(&mut tx).await?,
-    })
+    let (bodies, packs) = (store::bodies(&mut tx).await?, store::packs(&mut tx).await?);
+    drop(tx);
+    Ok(Drift { bodies, packs, ..of_places(db).await? })
+}
+
+/// As [`drift`], of mailboxes, folders and the levels above them only.
+#[expect(clippy::disallowed_methods, reason = "the counters of all tenants are compared")]
+pub(crate) async fn of_places(db: &Db) -> Result<Drift, Error> {
+    let mut tx = SystemTx::begin(db).await?;
+    let (mailboxes, folders) = (store::mailboxes(&mut tx).await?, store::folders(&mut tx).await?);
+    drop(tx);
+    Ok(Drift { mailboxes, folders, levels: tenancy::quota::drift(db).await?, ..Drift::default() })
 }

@@ -149,7 +149,15 @@ impl Keys {
     /// # Errors
     /// [`Error::NotFound`] if there is none; [`Error::Key`] when it cannot be unwrapped.
     pub async fn opening(&self, ctx: &Ctx, generation: Generation) -> Result<Arc<DataKey>, Error> {
-        let tenant = ctx.tenant_id();
+        self.opening_of(ctx.tenant_id(), generation).await
+    }
+
+    /// As [`Self::opening`], of deleted tenants as well.
+    pub(crate) async fn opening_of(
+        &self,
+        tenant: TenantId,
+        generation: Generation,
+    ) -> Result<Arc<DataKey>, Error> {
         let found = self.opening.try_get_with((tenant, generation), async {
             let row = self.row(tenant, Some(generation)).await?.ok_or(Error::NotFound)?;
             self.unwrap(&row).await.map(Arc::new)
@@ -213,7 +221,12 @@ impl Keys {
     }
 
     async fn unwrap(&self, row: &Row) -> Result<DataKey, Error> {
-        let wrapped = WrappedKey::decode(&row.wrapped).map_err(pack::KeyError::from)?;
+        self.unwrapped(&row.wrapped).await
+    }
+
+    /// The key in a wrapping, as a row or an object has it.
+    pub(crate) async fn unwrapped(&self, wrapped: &[u8]) -> Result<DataKey, Error> {
+        let wrapped = WrappedKey::decode(wrapped).map_err(pack::KeyError::from)?;
         Ok(self.encryption.unwrap(&wrapped).await?)
     }
 

@@ -24,6 +24,7 @@ pub mod parsed;
 pub mod purge;
 pub mod sweep;
 mod uid;
+pub mod verify;
 
 use std::sync::Arc;
 

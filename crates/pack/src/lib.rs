@@ -49,6 +49,7 @@ mod writer;
 
 pub use about::{About, Delivery, MAX_DELIVERIES, Uidl, UidlError};
 pub use codec::Malformed;
+pub use codec::trailer::HEADER_BYTES;
 pub use compress::{Compressed, MAX_BODY_BYTES, TooLarge};
 pub use key::{DataKey, Generation};
 pub use reader::{Ending, Located, OpenError, TAIL_BYTES, Tail, open, reopen};

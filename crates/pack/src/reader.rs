@@ -122,6 +122,11 @@ impl Tail {
         self.pack
     }
 
+    /// Where the footers begin: the entries before them end there.
+    pub fn begin(&self) -> u64 {
+        self.begin
+    }
+
     /// Who has something in it, under which generations of their keys.
     pub fn sections(&self) -> impl Iterator<Item = (TenantId, Generation)> {
         self.rows.iter().map(|row| (row.tenant, row.generation))

@@ -51,6 +51,9 @@ pub(crate) enum Command {
     /// The audit trail.
     #[command(subcommand)]
     Audit(Audit),
+    /// The place where bodies are kept.
+    #[command(subcommand)]
+    Blob(Blob),
     /// The keys that mail is stored under.
     #[command(subcommand)]
     Keys(Keys),
@@ -98,6 +101,21 @@ pub(crate) enum Audit {
         /// One tenant's trail; without it, every trail.
         #[arg(long, value_name = "TENANT_ID")]
         tenant: Option<TenantId>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Blob {
+    /// Compares the tables with what lies in the blob store, and ends with status 1 when they do not come out even.
+    ///
+    /// Prints a line for each finding. May run beside servers. Deletes nothing, however it is called.
+    Verify {
+        /// Reads every body back and compares its hash, as fast as compaction may read; without it, only where packs end.
+        #[arg(long)]
+        read: bool,
+        /// Counts counters again, and puts back the objects of keys that the database has.
+        #[arg(long)]
+        repair: bool,
     },
 }
 

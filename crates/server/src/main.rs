@@ -18,7 +18,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use tracing_subscriber::EnvFilter;
 
-use cli::{Audit, Billing, Cli, Command, Keys};
+use cli::{Audit, Billing, Blob, Cli, Command, Keys};
 use config::Config;
 
 /// What a wrong command line ends with too.
@@ -77,6 +77,7 @@ async fn run(command: Command, config: &Config) -> anyhow::Result<ExitCode> {
         Command::OperatorKey { revoke: None } => command::operator_key(config).await,
         Command::OperatorKey { revoke: Some(id) } => command::revoke_operator_key(config, id).await,
         Command::Audit(Audit::Verify { tenant }) => command::audit::verify(config, tenant).await,
+        Command::Blob(Blob::Verify { read, repair }) => command::blob::verify(config, read, repair).await,
         Command::ReplaceSigningKey => command::replace_signing_key(config).await,
         Command::Recover => command::recover::recover(config).await,
         Command::Keys(Keys::Rewrap) => command::keys::rewrap(config).await,

@@ -17,3 +17,5 @@ mod purge;
 mod support;
 mod sweep;
 mod upgrade;
+mod verify;
+mod verify_beside;

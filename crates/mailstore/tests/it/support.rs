@@ -40,6 +40,10 @@ pub(crate) struct Watched {
     hold: Mutex<Option<Arc<Semaphore>>>,
     /// One permit for each pack that was stored.
     stored: Semaphore,
+    /// How many more listings and reads of ranges pass before one waits for a permit, once.
+    look: Mutex<Option<(u64, Arc<Semaphore>)>>,
+    /// One permit once it waits.
+    looking: Semaphore,
 }
 
 impl Watched {
@@ -52,6 +56,36 @@ impl Watched {
     /// Later puts wait no more; those that do still need their permits.
     pub(crate) fn stop_holding(&self) {
         *self.hold.lock().unwrap() = None;
+    }
+
+    /// Has one listing or read of a range wait after so many others: a listing when it is made, a read before it is.
+    pub(crate) fn hold_look(&self, after: u64) -> Arc<Semaphore> {
+        let semaphore = Arc::new(Semaphore::new(0));
+        *self.look.lock().unwrap() = Some((after, semaphore.clone()));
+        semaphore
+    }
+
+    pub(crate) async fn wait_until_looking(&self) {
+        let wait = self.looking.acquire();
+        tokio::time::timeout(std::time::Duration::from_secs(20), wait).await.unwrap().unwrap().forget();
+    }
+
+    async fn look(&self) {
+        let hold = {
+            let mut look = self.look.lock().unwrap();
+            match look.as_mut() {
+                Some((0, _)) => look.take(),
+                Some((after, _)) => {
+                    *after -= 1;
+                    None
+                }
+                None => None,
+            }
+        };
+        if let Some((_, hold)) = hold {
+            self.looking.add_permits(1);
+            hold.acquire().await.unwrap().forget();
+        }
     }
 
     pub(crate) async fn wait_until_stored(&self) {
@@ -102,6 +136,7 @@ impl BlobStore for Watched {
     }
 
     async fn get_range(&self, key: &BlobKey, range: Range<u64>) -> Result<Bytes, blob::Error> {
+        self.look().await;
         self.inner.get_range(key, range).await
     }
 
@@ -113,7 +148,9 @@ impl BlobStore for Watched {
     }
 
     async fn list(&self, prefix: &KeyPrefix, after: Option<&str>) -> Result<KeyPage, blob::Error> {
-        self.inner.list(prefix, after).await
+        let page = self.inner.list(prefix, after).await;
+        self.look().await;
+        page
     }
 }
 
@@ -135,6 +172,8 @@ impl Bench {
             undeletable: Mutex::new(None),
             hold: Mutex::new(None),
             stored: Semaphore::new(0),
+            look: Mutex::new(None),
+            looking: Semaphore::new(0),
         });
         let world = World::new().await;
         let store = MailStore::new(world.test_db.db(), blobs.clone(), testkit::kek::encryption());

@@ -10,7 +10,8 @@ use crate::key::Generation;
 
 /// Magic and version; a pack begins and ends with it.
 pub(crate) const MARK: [u8; 8] = *b"PBPACK\x00\x01";
-pub(crate) const HEADER_BYTES: u64 = MARK.len() as u64;
+/// How many bytes a pack has before its first entry.
+pub const HEADER_BYTES: u64 = MARK.len() as u64;
 pub(crate) const ROW_BYTES: u64 = 24;
 pub(crate) const TRAILER_BYTES: u64 = 36;
 const CHECK_BYTES: usize = 8;

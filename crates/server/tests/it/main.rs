@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test ends where a step fails")]
 
 mod billing;
+mod blob;
 mod config;
 mod disk;
 mod external;
