@@ -23,7 +23,7 @@ pub(crate) struct Place {
 }
 
 /// A place as its row has it.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Columns {
     pub(crate) pack_id: Uuid,
     pub(crate) pack_is_own: bool,
