@@ -5,7 +5,7 @@
 //! would take gigabytes, and dropping what was built would overflow the stack. Here a nested message is one part,
 //! and the work is bounded by [`MAX_DEPTH`] passes over the bytes.
 
-use mail_parser::{Message, MessageParser, MimeHeaders as _};
+use mail_parser::{HeaderName, Message, MessageParser, MimeHeaders as _};
 
 /// How deep multiparts are followed; a deeper one counts as a single part.
 const MAX_DEPTH: usize = 10;
@@ -106,7 +106,8 @@ pub(super) fn header(bytes: &[u8]) -> Option<Message<'_>> {
 /// As [`header`], every field of it as text: unfolded, and decoded by RFC 2047 wherever a word of it is encoded.
 pub(super) fn header_text(bytes: &[u8]) -> Option<Message<'_>> {
     let (header, _) = split(bytes);
-    let parser = MessageParser::new().default_header_text();
+    // One is named, since otherwise each of the well-known ones is read by its own rules.
+    let parser = MessageParser::new().header_text(HeaderName::Subject).default_header_text();
     parser.parse_headers(&header[..header.len().min(MAX_HEADER_BYTES)])
 }
 

@@ -94,8 +94,9 @@ impl Room {
 pub(crate) fn fold(text: &str) -> String {
     let mut folded = String::with_capacity(text.len());
     let mut was_space = false;
-    // By way of the upper case: `ß` is `ss`, and a sigma the same at the end of a word.
-    for char in text.nfkd().flat_map(char::to_uppercase).flat_map(char::to_lowercase) {
+    // By way of the upper case: `ß` is `ss`, and a sigma the same at the end of a word. Of the upper case of `ß` only the lower one has it.
+    let lower = text.nfkd().flat_map(char::to_lowercase);
+    for char in lower.flat_map(char::to_uppercase).flat_map(char::to_lowercase) {
         let is_space = char.is_whitespace() || char.is_control();
         if !is_space {
             folded.push(char);

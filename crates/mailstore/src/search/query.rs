@@ -25,7 +25,8 @@ impl Needle {
         Self(fold(text))
     }
 
-    pub(super) fn as_str(&self) -> &str {
+    /// As it is compared.
+    pub fn as_str(&self) -> &str {
         &self.0
     }
 }
