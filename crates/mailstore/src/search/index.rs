@@ -158,6 +158,18 @@ async fn put_off(db: &Db, one: &Queued) -> Result<(), Error> {
     Ok(tx.commit().await?)
 }
 
+/// Queues every body of every mailbox that is not indexed, behind what is new: for a database that was made anew, where neither the index nor the
+/// queue is kept. How many.
+///
+/// # Errors
+/// As of a statement.
+pub async fn queue_all(db: &Db) -> Result<u64, Error> {
+    let mut tx = system(db).await?;
+    let queued = store::queue_all(&mut tx).await?;
+    tx.commit().await?;
+    Ok(queued)
+}
+
 /// How many bodies are to be indexed.
 ///
 /// # Errors

@@ -133,6 +133,19 @@ pub(super) async fn insert_grams(
     Ok(())
 }
 
+/// Queues what is neither queued nor indexed.
+pub(super) async fn queue_all(tx: &mut SystemTx) -> Result<u64, Error> {
+    let done = sqlx::query!(
+        "insert into search_queue (tenant_id, mailbox_id, blob_id, due_at)
+         select distinct tenant_id, mailbox_id, blob_id, timestamptz '2000-01-01' from messages m
+         where not exists (select from message_grams g where g.tenant_id = m.tenant_id and g.mailbox_id = m.mailbox_id and g.blob_id = m.blob_id)
+         on conflict on constraint search_queue_once do nothing",
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(done.rows_affected())
+}
+
 pub(super) async fn waiting(tx: &mut SystemTx) -> Result<u64, Error> {
     let count =
         sqlx::query_scalar!(r#"select count(*) as "count!" from search_queue"#).fetch_one(tx.conn()).await?;
