@@ -168,8 +168,11 @@ impl Search<'_> {
             store::not_indexed(&mut tx, self.mailbox_id).await?.into_iter().collect();
         bodies.extend(store::in_part(&mut tx, self.mailbox_id).await?);
         drop(tx);
-        #[expect(clippy::disallowed_methods, reason = "what a tenant's role may see of the index, it sees without it; \
-            what is found is looked up as the tenant")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "what a tenant's role may see of the index, it sees without it; \
+            what is found is looked up as the tenant"
+        )]
         let mut index = SystemRead::open(self.ctx.db()).await?;
         for set in &sets {
             bodies.extend(store::with_grams(&mut index, self.ctx.tenant_id(), self.mailbox_id, set).await?);
@@ -201,7 +204,8 @@ impl Search<'_> {
             .map(|candidate| candidate.blob_id)
             .collect();
         taken.bodies += undecided.len() as u64;
-        let read = stream::iter(undecided).map(|id| async move { self.read(id).await.map(|texts| (id, texts)) });
+        let read =
+            stream::iter(undecided).map(|id| async move { self.read(id).await.map(|texts| (id, texts)) });
         let read: Vec<(Uuid, Texts)> = read.buffer_unordered(AT_ONCE).try_collect().await?;
         texts.extend(read);
         Ok(some.into_iter().filter(|candidate| is(candidate, &texts) == Some(true)).collect())

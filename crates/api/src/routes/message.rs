@@ -352,7 +352,9 @@ async fn list(
     let page = page::request(query.limit, query.cursor);
     let messages = match query.q {
         None => message::list(&ctx, at.mailbox_id, filter, &page).await?,
-        Some(Words(words)) => search::messages(&api.store, &ctx, at.mailbox_id, filter, &words, &page).await?,
+        Some(Words(words)) => {
+            search::messages(&api.store, &ctx, at.mailbox_id, filter, &words, &page).await?
+        }
     };
     Ok(page::answer(page::map(messages, |message| Message::new(at.mailbox_id, message))))
 }

@@ -42,7 +42,11 @@ impl Texts {
 
     /// What each field of a name says, which is folded.
     pub(crate) fn fields<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
-        self.header.lines().filter_map(|line| line.split_once(": ")).filter(move |(of, _)| *of == name).map(|(_, says)| says)
+        self.header
+            .lines()
+            .filter_map(|line| line.split_once(": "))
+            .filter(move |(of, _)| *of == name)
+            .map(|(_, says)| says)
     }
 }
 
@@ -50,7 +54,10 @@ fn texts(bytes: &[u8], max_bytes: usize) -> Texts {
     let mut texts = Texts::of_nothing();
     let mut left = Room { bytes: max_bytes, is_enough: true };
     for field in mime::header_text(bytes).iter().flat_map(Message::headers) {
-        left.add(&mut texts.header, &format!("{}: {}", fold(field.name.as_str()), fold(field.value.as_text().unwrap_or(""))));
+        left.add(
+            &mut texts.header,
+            &format!("{}: {}", fold(field.name.as_str()), fold(field.value.as_text().unwrap_or(""))),
+        );
     }
     for leaf in mime::leaves(bytes) {
         left.add(&mut texts.attachment_names, &fold(leaf.name.as_deref().unwrap_or("")));

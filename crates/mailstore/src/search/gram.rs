@@ -44,7 +44,11 @@ impl Hasher {
     }
 
     fn with(self, bytes: &[u8]) -> Self {
-        Self(bytes.iter().fold(self.0, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)))
+        Self(
+            bytes
+                .iter()
+                .fold(self.0, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)),
+        )
     }
 
     /// Mixed at the end, as by SplitMix64: FNV leaves the last byte in the low bits.
@@ -72,7 +76,9 @@ pub(super) fn of(mailbox: MailboxId, texts: &Texts) -> (Vec<i64>, bool) {
         texts.fields(name).flat_map(move |says| hasher.grams(says))
     });
     let anywhere = Hasher::new(mailbox, Within::Message);
-    let all = [&texts.header, &texts.body, &texts.attachment_names].into_iter().flat_map(|text| anywhere.grams(text));
+    let all = [&texts.header, &texts.body, &texts.attachment_names]
+        .into_iter()
+        .flat_map(|text| anywhere.grams(text));
     for gram in fields.chain(all) {
         if grams.len() == MAX_GRAMS && !grams.contains(&gram) {
             return (grams.into_iter().collect(), false);
@@ -92,8 +98,12 @@ pub(super) fn asked(mailbox: MailboxId, query: &Query) -> Option<Vec<Vec<i64>>> 
         (!some.is_empty()).then(|| vec![some])
     };
     match query {
-        Query::Body(needle) | Query::Text(needle) | Query::Word(needle) => of(Within::Message, needle.as_str()),
-        Query::Field { name, says } if FIELDS.contains(&name.as_str()) => of(Within::Field(name.as_str()), says.as_str()),
+        Query::Body(needle) | Query::Text(needle) | Query::Word(needle) => {
+            of(Within::Message, needle.as_str())
+        }
+        Query::Field { name, says } if FIELDS.contains(&name.as_str()) => {
+            of(Within::Field(name.as_str()), says.as_str())
+        }
         Query::Field { says, .. } => of(Within::Message, says.as_str()),
         Query::And(all) => all.iter().filter_map(|part| asked(mailbox, part)).reduce(both),
         Query::Or(any) => {
@@ -109,7 +119,8 @@ fn both(these: Vec<Vec<i64>>, those: Vec<Vec<i64>>) -> Vec<Vec<i64>> {
     if these.len() * those.len() > MAX_SETS {
         return if these.len() <= those.len() { these } else { those };
     }
-    let pair = |this: &Vec<i64>| those.iter().map(|that| [this.as_slice(), that].concat()).collect::<Vec<_>>();
+    let pair =
+        |this: &Vec<i64>| those.iter().map(|that| [this.as_slice(), that].concat()).collect::<Vec<_>>();
     these.iter().flat_map(pair).collect()
 }
 
@@ -137,7 +148,10 @@ mod tests {
         let texts = Texts { header: "subject: hello\nx-a: other\n".into(), ..Texts::of_nothing() };
         let (grams, is_whole) = of(mailbox(1), &texts);
         assert!(is_whole);
-        let has = |number, query: &Query| asked(mailbox(number), query).map(|sets| sets.iter().any(|set| set.iter().all(|gram| grams.contains(gram))));
+        let has = |number, query: &Query| {
+            asked(mailbox(number), query)
+                .map(|sets| sets.iter().any(|set| set.iter().all(|gram| grams.contains(gram))))
+        };
         assert_eq!(has(1, &Query::field("Subject", "ELLO")), Some(true));
         assert_eq!(has(2, &Query::field("Subject", "ELLO")), Some(false));
         assert_eq!(has(1, &Query::field("From", "ello")), Some(false));
@@ -147,17 +161,27 @@ mod tests {
         let either = |a, b| Query::Or(vec![Query::Body(Needle::new(a)), Query::Body(Needle::new(b))]);
         assert_eq!(has(1, &either("nowhere", "other")), Some(true));
         assert_eq!(has(1, &either("lo", "other")), None);
-        assert_eq!(has(1, &Query::And(vec![either("nowhere", "absent"), Query::Text(Needle::new("hello"))])), Some(false));
+        assert_eq!(
+            has(1, &Query::And(vec![either("nowhere", "absent"), Query::Text(Needle::new("hello"))])),
+            Some(false)
+        );
     }
 
     #[test]
     fn what_is_too_much_is_told() {
-        let body: String = (0..40_000_u32).filter_map(|n| char::from_u32(0x4e00 + n % 20_000)).chain(std::iter::repeat_n('\u{4e00}', 3)).collect();
+        let body: String = (0..40_000_u32)
+            .filter_map(|n| char::from_u32(0x4e00 + n % 20_000))
+            .chain(std::iter::repeat_n('\u{4e00}', 3))
+            .collect();
         let half: String = (0..20_000_u32).filter_map(|n| char::from_u32(0x4e00 + n * 7 % 20_000)).collect();
         let (grams, is_whole) = of(mailbox(1), &Texts { body: body + &half, ..Texts::of_nothing() });
         assert_eq!((grams.len(), is_whole), (MAX_GRAMS, false));
-        let many = |number| Query::Or((0..number).map(|n| Query::Text(Needle::new(&format!("word{n}")))).collect());
+        let many =
+            |number| Query::Or((0..number).map(|n| Query::Text(Needle::new(&format!("word{n}")))).collect());
         assert_eq!(asked(mailbox(1), &many(MAX_SETS + 1)), None);
-        assert_eq!(asked(mailbox(1), &Query::And(vec![many(3), many(MAX_SETS)])).map(|sets| sets.len()), Some(3));
+        assert_eq!(
+            asked(mailbox(1), &Query::And(vec![many(3), many(MAX_SETS)])).map(|sets| sets.len()),
+            Some(3)
+        );
     }
 }

@@ -128,11 +128,16 @@ impl Query {
             Self::And(all) => each(all, facts, texts, false),
             Self::Or(any) => each(any, facts, texts, true),
             Self::Not(query) => query.is(facts, texts).map(|is| !is),
-            Self::Field { name, says: text } => says(&|texts| texts.fields(&name.0).any(|field| field.contains(&text.0))),
+            Self::Field { name, says: text } => {
+                says(&|texts| texts.fields(&name.0).any(|field| field.contains(&text.0)))
+            }
             Self::Body(text) => says(&|texts| parts(texts).any(|part| part.contains(&text.0))),
-            Self::Text(text) => says(&|texts| texts.header.lines().chain(parts(texts)).any(|part| part.contains(&text.0))),
+            Self::Text(text) => {
+                says(&|texts| texts.header.lines().chain(parts(texts)).any(|part| part.contains(&text.0)))
+            }
             Self::Word(word) => says(&|texts| {
-                let named = ["subject", "from", "to", "cc", "bcc"].into_iter().flat_map(|name| texts.fields(name));
+                let named =
+                    ["subject", "from", "to", "cc", "bcc"].into_iter().flat_map(|name| texts.fields(name));
                 named.chain(parts(texts)).any(|part| has_word(part, &word.0))
             }),
             Self::Sent(day) => texts.map(|texts| texts.sent_on.is_some_and(|date| day.has(date))),

@@ -35,14 +35,26 @@ fn day(day: u32) -> NaiveDate {
 }
 
 fn sample(subject: &'static str, from: &'static str, says: &'static str) -> Sample {
-    Sample { bytes: String::new(), subject, from, to: "bob@acme.example", other: None, date: None, says: vec![says], seen: false }
+    Sample {
+        bytes: String::new(),
+        subject,
+        from,
+        to: "bob@acme.example",
+        other: None,
+        date: None,
+        says: vec![says],
+        seen: false,
+    }
 }
 
 /// Encoded words, charsets, transfer encodings, HTML and names of files.
 fn samples() -> Vec<Sample> {
     let plain = |subject, from, says| {
         let of = sample(subject, from, says);
-        Sample { bytes: format!("From: {from}\r\nTo: bob@acme.example\r\nSubject: {subject}\r\n\r\n{says}\r\n"), ..of }
+        Sample {
+            bytes: format!("From: {from}\r\nTo: bob@acme.example\r\nSubject: {subject}\r\n\r\n{says}\r\n"),
+            ..of
+        }
     };
     vec![
         plain("Flour for Monday", "Ada Lovelace <ada@bakery.example>", "Could you bring two bags"),
@@ -88,17 +100,24 @@ fn naive(of: &Sample, query: &Query) -> bool {
         Query::And(all) => all.iter().all(|query| naive(of, query)),
         Query::Or(any) => any.iter().any(|query| naive(of, query)),
         Query::Not(query) => !naive(of, query),
-        Query::Field { name, says } => fields().iter().any(|(of, text)| plain(of) == written(name) && has(text, says)),
+        Query::Field { name, says } => {
+            fields().iter().any(|(of, text)| plain(of) == written(name) && has(text, says))
+        }
         Query::Body(text) => of.says.iter().any(|says| has(says, text)),
         Query::Text(text) => {
             let header = of.bytes.split("\r\n\r\n").next().unwrap().lines();
-            let others = header.filter(|line| !["From:", "To:", "Subject:"].iter().any(|name| line.starts_with(name)));
+            let others =
+                header.filter(|line| !["From:", "To:", "Subject:"].iter().any(|name| line.starts_with(name)));
             of.says.iter().any(|says| has(says, text))
                 || fields().iter().any(|(name, says)| has(&format!("{name}: {says}"), text))
                 || others.into_iter().any(|line| has(line, text))
         }
         Query::Word(word) => {
-            let words = |text: &str| plain(text).split(|c: char| !(c.is_alphanumeric() || c == '\u{301}' || c == '\u{308}')).any(|one| one == written(word));
+            let words = |text: &str| {
+                plain(text)
+                    .split(|c: char| !(c.is_alphanumeric() || c == '\u{301}' || c == '\u{308}'))
+                    .any(|one| one == written(word))
+            };
             of.says.iter().copied().chain([of.subject, of.from, of.to]).any(words)
         }
         Query::Sent(Day::Before(day)) => of.date.is_some_and(|date| date < *day),
@@ -119,11 +138,41 @@ fn written(needle: &Needle) -> String {
 /// Trees over texts that some sample has, and some that none has.
 fn queries() -> impl Strategy<Value = Query> {
     let text = prop::sample::select(vec![
-        "flour", "FLOUR", "Grüße", "GRÜSSE", "bäcker", "two bags", "ag", "", "a", "Rechnung", "42.pdf", "marmalade", "東京", "東京タ", "café", "%", "a%b", "c_d",
-        "\\", "'quoted'", "aaa", "ada@bakery", "example.org>", "mailer", "subject", "übermorgen", "nothing of it", "München", "bob",
+        "flour",
+        "FLOUR",
+        "Grüße",
+        "GRÜSSE",
+        "bäcker",
+        "two bags",
+        "ag",
+        "",
+        "a",
+        "Rechnung",
+        "42.pdf",
+        "marmalade",
+        "東京",
+        "東京タ",
+        "café",
+        "%",
+        "a%b",
+        "c_d",
+        "\\",
+        "'quoted'",
+        "aaa",
+        "ada@bakery",
+        "example.org>",
+        "mailer",
+        "subject",
+        "übermorgen",
+        "nothing of it",
+        "München",
+        "bob",
     ])
     .prop_map(Needle::new);
-    let word = prop::sample::select(vec!["flour", "two", "bag", "bags", "grüße", "rechnung", "café", "cafe", "bakery", "lovelace", "of", "nowhere"]);
+    let word = prop::sample::select(vec![
+        "flour", "two", "bag", "bags", "grüße", "rechnung", "café", "cafe", "bakery", "lovelace", "of",
+        "nowhere",
+    ]);
     let days = (19_u32..23, 0..3).prop_map(|(of, kind)| match kind {
         0 => Day::Before(day(of)),
         1 => Day::On(day(of)),
@@ -142,7 +191,11 @@ fn queries() -> impl Strategy<Value = Query> {
     ];
     leaf.prop_recursive(3, 12, 3, |inner| {
         let some = prop::collection::vec(inner.clone(), 0..4);
-        prop_oneof![some.clone().prop_map(Query::And), some.prop_map(Query::Or), inner.prop_map(|query| Query::Not(Box::new(query)))]
+        prop_oneof![
+            some.clone().prop_map(Query::And),
+            some.prop_map(Query::Or),
+            inner.prop_map(|query| Query::Not(Box::new(query)))
+        ]
     })
 }
 
@@ -155,7 +208,9 @@ async fn found(bench: &Bench, mailbox: MailboxId, query: &Query) -> Vec<MessageI
     let (mut ids, mut cursor) = (Vec::new(), None);
     loop {
         let page = PageRequest::new(Some(2), cursor);
-        let page = search::messages(&bench.store, bench.ctx(), mailbox, Filter::default(), query, &page).await.unwrap();
+        let page = search::messages(&bench.store, bench.ctx(), mailbox, Filter::default(), query, &page)
+            .await
+            .unwrap();
         ids.extend(page.items.iter().map(|message| message.id));
         cursor = page.next;
         if cursor.is_none() {
@@ -167,7 +222,8 @@ async fn found(bench: &Bench, mailbox: MailboxId, query: &Query) -> Vec<MessageI
 async fn subjects(bench: &Bench, mailbox: MailboxId, query: &Query) -> Vec<String> {
     let mut subjects = Vec::new();
     for id in found(bench, mailbox, query).await {
-        subjects.push(message::get(bench.ctx(), mailbox, id).await.unwrap().parsed.subject.unwrap_or_default());
+        subjects
+            .push(message::get(bench.ctx(), mailbox, id).await.unwrap().parsed.subject.unwrap_or_default());
     }
     subjects
 }
@@ -186,8 +242,17 @@ async fn says_what_looking_at_every_message_says() {
         bench.world.test_db.clock().advance(TimeDelta::milliseconds(1));
         let id = bench.stored(ada, sample.bytes.as_bytes()).await;
         bench.stored(bob, sample.bytes.as_bytes()).await;
-        let seen = Flags { flags: sample.seen.then_some(Flag::Seen).into_iter().collect(), ..Flags::default() };
-        message::flag(&bench.store, bench.ctx(), ada, &[id], &FlagChange { add: seen, ..FlagChange::default() }).await.unwrap();
+        let seen =
+            Flags { flags: sample.seen.then_some(Flag::Seen).into_iter().collect(), ..Flags::default() };
+        message::flag(
+            &bench.store,
+            bench.ctx(),
+            ada,
+            &[id],
+            &FlagChange { add: seen, ..FlagChange::default() },
+        )
+        .await
+        .unwrap();
         by_id.insert(id, sample);
         // Half of them are indexed, the others are not yet.
         if at == samples.len() / 2 {
@@ -200,7 +265,8 @@ async fn says_what_looking_at_every_message_says() {
     for round in 0..2 {
         for _ in 0..testkit::cases(200) {
             let query = queries().new_tree(&mut runner).unwrap().current();
-            let expected: Vec<_> = by_id.iter().filter(|(_, sample)| naive(sample, &query)).map(|(id, _)| *id).collect();
+            let expected: Vec<_> =
+                by_id.iter().filter(|(_, sample)| naive(sample, &query)).map(|(id, _)| *id).collect();
             assert_eq!(found(&bench, ada, &query).await, expected, "{query:?} in round {round}");
             let uids = search::uids(&bench.store, bench.ctx(), ada, folder, &query).await.unwrap();
             assert_eq!(uids.len(), expected.len(), "{query:?}");
@@ -222,7 +288,9 @@ async fn goes_by_numbers_and_days_too() {
     }
     let all = bench.list(ada, State::Live).await;
     let last = all[2].internal_date.date_naive();
-    let expect = async |query: Query, expected: &[&str]| assert_eq!(subjects(&bench, ada, &query).await, expected, "{query:?}");
+    let expect = async |query: Query, expected: &[&str]| {
+        assert_eq!(subjects(&bench, ada, &query).await, expected, "{query:?}")
+    };
     expect(Query::Received(Day::Before(last)), &["1", "2"]).await;
     expect(Query::Received(Day::On(last)), &["3"]).await;
     expect(Query::Received(Day::Since(last.pred_opt().unwrap())), &["2", "3"]).await;
@@ -230,7 +298,9 @@ async fn goes_by_numbers_and_days_too() {
     expect(Query::ModSeq(all[1].modseq), &["2", "3"]).await;
     let keyword: message::Keyword = "$Work".parse().unwrap();
     let add = Flags { keywords: [keyword].into(), ..Flags::default() };
-    message::flag(&bench.store, bench.ctx(), ada, &[all[1].id], &FlagChange { add, ..FlagChange::default() }).await.unwrap();
+    message::flag(&bench.store, bench.ctx(), ada, &[all[1].id], &FlagChange { add, ..FlagChange::default() })
+        .await
+        .unwrap();
     expect(Query::Keyword("$WORK".parse().unwrap()), &["2"]).await;
     message::discard(&bench.store, bench.ctx(), ada, all[0].id).await.unwrap();
     expect(Query::And(vec![]), &["2", "3"]).await;
@@ -252,7 +322,8 @@ async fn finds_nothing_of_anybody_else() {
         assert!(found(&bench, ada, &text("marmalade")).await.is_empty());
         assert!(found(&bench, ada, &text("ma")).await.is_empty());
         assert_eq!(found(&bench, bob, &text("marmalade")).await.len(), 1);
-        let foreign = search::messages(&bench.store, &other, bob, Filter::default(), &text("marmalade"), &page).await;
+        let foreign =
+            search::messages(&bench.store, &other, bob, Filter::default(), &text("marmalade"), &page).await;
         assert!(matches!(foreign, Err(Error::NotFound)), "{foreign:?}");
         index(&bench).await;
     }
@@ -277,7 +348,9 @@ async fn copies_are_found_and_what_is_purged_leaves_nothing() {
     let (ada, bob) = (bench.mailbox("ada", None).await, bench.mailbox("bob", None).await);
     let id = bench.stored(ada, b"Subject: marmalade\r\n\r\n").await;
     assert_eq!(index(&bench).await, Indexed { bodies: 1, ..Indexed::default() });
-    message::copy(&bench.store, bench.ctx(), ada, &[id], message::Target { mailbox_id: bob, folder: None }).await.unwrap();
+    message::copy(&bench.store, bench.ctx(), ada, &[id], message::Target { mailbox_id: bob, folder: None })
+        .await
+        .unwrap();
     let copied = found(&bench, bob, &text("marmalade")).await;
     assert_eq!((copied.len(), rows(&bench).await), (1, (1, 1, 1)), "found before it is indexed");
     index(&bench).await;
@@ -355,7 +428,10 @@ async fn an_index_that_was_lost_is_made_anew() {
 async fn a_long_text_is_found_to_its_end() {
     let bench = Bench::new().await;
     let ada = bench.mailbox("ada", None).await;
-    let long = format!("Subject: long\r\n\r\n{}\r\nthe very last marmalade\r\n", "some words of it\r\n".repeat(70_000));
+    let long = format!(
+        "Subject: long\r\n\r\n{}\r\nthe very last marmalade\r\n",
+        "some words of it\r\n".repeat(70_000)
+    );
     bench.stored(ada, long.as_bytes()).await;
     bench.stored(ada, b"Subject: short\r\n\r\nmarmalade\r\n").await;
     index(&bench).await;
