@@ -240,6 +240,7 @@ BEYOND = {
     "/logo": "a PNG or SVG of at most 32 KiB, in base64",
     "/contact_email": "an address, as users have it",
     "/starts_on": "in the years 2000 to 2200",
+    "q": "with a word in it, and not too many",
     "from": "in the years 2000 to 2200",
     "to": "in the years 2000 to 2200",
     "If-Match": "an ETag that was given out, in its quotes",

@@ -4,6 +4,7 @@
 //! fits a jsonb column; a message that cannot be parsed has an empty view and is stored all the same.
 
 mod mime;
+pub(crate) mod text;
 
 use chrono::{DateTime, Utc};
 use mail_parser::{Addr, HeaderValue, Message};

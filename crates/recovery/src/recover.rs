@@ -124,6 +124,7 @@ pub async fn recover(
     let store = MailStore::new(db.clone(), blobs, encryption);
     store.keys().adopt(keys.objects()).await?;
     let found = found::take_in(&store, &listing.packs, read_at).await?;
+    mailstore::search::index::queue_all(db).await?;
     // Last: from now on it is a database to work with.
     turn::begin(db, listing.highest).await?;
     Ok(Recovered { base: base.number, last: chain.last(), read_at, records, destroyed, broken, found })

@@ -15,6 +15,8 @@ const COMPACT_EVERY: Duration = Duration::from_secs(900);
 const PRUNE_EVERY: Duration = Duration::from_secs(3_600);
 /// How often new events are chained: what a feed lags behind.
 const CHAIN_EVERY: Duration = Duration::from_millis(500);
+/// How often new mail is indexed: what is newer, a search has to read.
+const INDEX_EVERY: Duration = Duration::from_secs(1);
 /// How often open payments are looked through.
 const RECONCILE_EVERY: Duration = Duration::from_secs(60);
 /// How often numbers that a register has said nothing of are looked through.
@@ -38,7 +40,7 @@ pub(crate) async fn run(worker: &Worker, shutdown: &CancellationToken) {
                     sample_storage(worker).await;
                     look_after_credentials(worker).await;
                 }
-                _ = measure.tick() => measure_queue_and_pool(worker).await,
+                _ = measure.tick() => measure_queues_and_pool(worker).await,
             }
         }
     };
@@ -48,6 +50,7 @@ pub(crate) async fn run(worker: &Worker, shutdown: &CancellationToken) {
         () = apart(worker, CHAIN_EVERY, chain_events) => {}
         () = apart(worker, PRUNE_EVERY, purge) => {}
         () = apart(worker, COMPACT_EVERY, compact_mail) => {}
+        () = apart(worker, INDEX_EVERY, index_mail) => {}
         () = apart(worker, RECONCILE_EVERY, reconcile_payments) => {}
         () = apart(worker, ASK_EVERY, ask_about_vat_ids) => {}
         () = apart(worker, BILL_EVERY, bill_what_is_due) => {}
@@ -110,6 +113,20 @@ async fn compact_mail(worker: &Worker) {
         Err(error) => {
             metrics::counter!("pillarbox_compaction_failures_total").increment(1);
             tracing::warn!(error.cause = ?error, "what is to be compacted could not be looked up");
+        }
+    }
+}
+
+async fn index_mail(worker: &Worker) {
+    match mailstore::search::index::run(&worker.store, &worker.db).await {
+        Ok(mailstore::search::index::Indexed { bodies, unreadable, failed }) => {
+            metrics::counter!("pillarbox_search_indexed_bodies_total").increment(bodies);
+            metrics::counter!("pillarbox_search_unreadable_bodies_total").increment(unreadable);
+            metrics::counter!("pillarbox_search_failures_total").increment(failed);
+        }
+        Err(error) => {
+            metrics::counter!("pillarbox_search_failures_total").increment(1);
+            tracing::warn!(error.cause = ?error, "what is to be indexed cannot be looked up");
         }
     }
 }
@@ -232,13 +249,17 @@ async fn sample_storage(worker: &Worker) {
     }
 }
 
-async fn measure_queue_and_pool(worker: &Worker) {
+async fn measure_queues_and_pool(worker: &Worker) {
     match db::jobs::depth(&worker.db).await {
         Ok(depth) => {
             metrics::gauge!("pillarbox_jobs_waiting").set(depth.waiting as f64);
             metrics::gauge!("pillarbox_jobs_failed").set(depth.failed as f64);
         }
         Err(error) => tracing::warn!(error.cause = ?error, "the job queue cannot be measured"),
+    }
+    match mailstore::search::index::waiting(&worker.db).await {
+        Ok(waiting) => metrics::gauge!("pillarbox_search_waiting").set(waiting as f64),
+        Err(error) => tracing::warn!(error.cause = ?error, "what is to be indexed cannot be measured"),
     }
     let (open, idle) = worker.db.connections();
     metrics::gauge!("pillarbox_db_connections", "state" => "open").set(f64::from(open));

@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use kernel::{ErrorKind, FieldError, FolderId, MailboxId, MessageId};
 use mailstore::ingest::{self, Incoming, Outcome, Target};
 use mailstore::message::{self, Filter, Flag, FlagChange, Keyword};
-use mailstore::parsed;
+use mailstore::{parsed, search};
 use serde::{Deserialize, Deserializer, Serialize};
 use tenancy::Ctx;
 use utoipa::{IntoParams, ToSchema};
@@ -297,6 +297,21 @@ struct MessagesQuery {
     #[serde(default, deserialize_with = "state")]
     #[param(value_type = Option<schema::MessageState>, default = "live")]
     state: message::State,
+    /// Only those that say every one of these words, at most 16: each as a whole word, in upper or lower case, in the subject, in a sender or
+    /// recipient, in the text, or in the name of an attachment.
+    #[param(value_type = Option<String>, min_length = 1, max_length = 256, example = "flour monday")]
+    q: Option<Words>,
+}
+
+/// Words to search for.
+#[derive(Debug)]
+struct Words(search::Query);
+
+impl<'de> Deserialize<'de> for Words {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        search::Query::words(&text).map(Self).map_err(|error| serde::de::Error::custom(error.detail))
+    }
 }
 
 fn state<'de, D: Deserializer<'de>>(deserializer: D) -> Result<message::State, D::Error> {
@@ -319,7 +334,8 @@ struct UploadQuery {
 
 /// List a mailbox's messages
 ///
-/// In the order of their arrival.
+/// In the order of their arrival. With `q` so much mail is looked at for one page that it may have fewer items than `limit`, or none, though
+/// more follow: go on until `next_cursor` is null.
 #[utoipa::path(get, path = "/v1/tenants/{tenant_id}/mailboxes/{mailbox_id}/messages", tag = "Messages", operation_id = "list_messages",
     params(MailboxPath, MessagesQuery),
     responses((status = 200, description = "A page of messages.", body = List<Message>),
@@ -327,13 +343,19 @@ struct UploadQuery {
     extensions(("x-required-action" = json!("messages:read"))))]
 async fn list(
     Bearer(caller): Bearer,
+    State(api): State<Api>,
     Path(at): Path<MailboxPath>,
     Query(query): Query<MessagesQuery>,
 ) -> Result<Answer<List<Message>>, Problem> {
     let ctx = caller.enter(at.tenant_id).await?;
     let filter = Filter { folder_id: query.folder_id, state: query.state };
     let page = page::request(query.limit, query.cursor);
-    let messages = message::list(&ctx, at.mailbox_id, filter, &page).await?;
+    let messages = match query.q {
+        None => message::list(&ctx, at.mailbox_id, filter, &page).await?,
+        Some(Words(words)) => {
+            search::messages(&api.store, &ctx, at.mailbox_id, filter, &words, &page).await?
+        }
+    };
     Ok(page::answer(page::map(messages, |message| Message::new(at.mailbox_id, message))))
 }
 

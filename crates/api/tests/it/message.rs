@@ -139,7 +139,9 @@ async fn lists_go_by_folder_and_state_in_pages() {
     assert_eq!((rest, end), (vec![ids[2].clone(), text(&filed["id"])], None));
     assert_eq!(list(&format!("?folder_id={junk}")).await.0, [text(&filed["id"])]);
     assert_eq!(list("?state=recoverable").await.0, Vec::<String>::new());
-    for (query, parameter) in [("state=gone", "state"), ("folder_id=x", "folder_id"), ("q=x", "q")] {
+    for (query, parameter) in
+        [("state=gone", "state"), ("folder_id=x", "folder_id"), ("q=%21", "q"), ("z=x", "z")]
+    {
         let problem = here
             .app
             .get(&here.key, &format!("{messages}?{query}"))
@@ -202,4 +204,41 @@ async fn other_media_types_and_nothing_at_all_are_refused() {
     post("message/rfc822", "").await.expect_problem(422, "invalid_request");
     let none = here.app.call(Method::POST, &messages).token(&here.key).send().await;
     none.expect_problem(415, "unsupported_media_type");
+}
+
+#[tokio::test]
+async fn are_found_by_their_words() {
+    let here = Fixture::new(json!(null)).await;
+    let mut ids = Vec::new();
+    for (subject, says) in
+        [("Flour", "two bags for Monday"), ("Re: Flour", "three bags"), ("Grüße", "flour again")]
+    {
+        let message = format!(
+            "From: ada@bakery.example\r\nSubject: {subject}\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n{says}\r\n"
+        );
+        ids.push(text(&here.delivered(&message).await.0["id"]));
+    }
+    let list = format!("{}/messages", here.mailbox);
+    let found = async |query: &str| {
+        let page = here.app.get(&here.key, &format!("{list}?{query}")).await.expect(200);
+        let ids: Vec<String> =
+            page["data"].as_array().unwrap().iter().map(|message| text(&message["id"])).collect();
+        (ids, page["next_cursor"].clone())
+    };
+    for _ in 0..2 {
+        assert_eq!(found("q=FLOUR").await, (ids.clone(), Value::Null));
+        assert_eq!(found("q=flour+monday").await.0, ids[..1]);
+        assert_eq!(found("q=gr%C3%BCsse").await.0, ids[2..]);
+        assert_eq!(found("q=ada%40bakery.example+bags").await.0, ids[..2]);
+        assert!(found("q=flou").await.0.is_empty(), "words are whole");
+        assert!(found("q=flour&state=recoverable").await.0.is_empty());
+        let (first, cursor) = found("q=bags&limit=1").await;
+        let (second, end) = found(&format!("q=bags&limit=1&cursor={}", text(&cursor))).await;
+        assert_eq!((first, second, end), (vec![ids[0].clone()], vec![ids[1].clone()], Value::Null));
+        mailstore::search::index::run(&here.app.api.store, &here.app.db.db()).await.unwrap();
+    }
+    for wrong in ["".to_owned(), "%21".to_owned(), "a+".repeat(17), "a".repeat(257)] {
+        let refused = here.app.get(&here.key, &format!("{list}?q={wrong}")).await;
+        refused.expect_problem(422, "invalid_request");
+    }
 }

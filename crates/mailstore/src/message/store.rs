@@ -101,6 +101,29 @@ pub(super) async fn list_folder(
     Ok(rows.into_iter().map(Message::from).collect())
 }
 
+/// Those of the messages that are in the state, in the order of their ids.
+pub(crate) async fn named(
+    tx: &mut TenantTx,
+    mailbox_id: MailboxId,
+    state: State,
+    ids: &[MessageId],
+) -> Result<Vec<Message>, Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let rows = sqlx::query_as!(
+        Row,
+        "select id, folder_id, uid, uidl, modseq, size_bytes, wire_size_bytes, internal_date, flags, keywords, state, discarded_at, parsed
+         from messages where tenant_id = $1 and mailbox_id = $2 and state = $3 and id = any ($4)
+         order by id",
+        tenant_id,
+        mailbox_id.uuid(),
+        state.as_str(),
+        &uuids(ids),
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    Ok(rows.into_iter().map(Message::from).collect())
+}
+
 /// The message, unless its mailbox was deleted.
 pub(super) async fn find(
     tx: &mut TenantTx,

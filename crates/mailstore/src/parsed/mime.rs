@@ -5,7 +5,7 @@
 //! would take gigabytes, and dropping what was built would overflow the stack. Here a nested message is one part,
 //! and the work is bounded by [`MAX_DEPTH`] passes over the bytes.
 
-use mail_parser::{Message, MessageParser, MimeHeaders as _};
+use mail_parser::{HeaderName, Message, MessageParser, MimeHeaders as _};
 
 /// How deep multiparts are followed; a deeper one counts as a single part.
 const MAX_DEPTH: usize = 10;
@@ -62,8 +62,22 @@ impl Leaf<'_> {
 
     /// The text at its beginning, decoded; about `max_bytes` of it are looked at. `None` if it is no text.
     pub(super) fn text(&self, max_bytes: usize) -> Option<String> {
+        let (message, _) = self.alone(max_bytes)?;
+        let message = MessageParser::default().parse(&message)?;
+        message.body_preview(max_bytes).map(|text| text.into_owned())
+    }
+
+    /// As [`Self::text`], to the last character of what is looked at, and whether that is all of it.
+    pub(super) fn all_text(&self, max_bytes: usize) -> Option<(String, bool)> {
+        let (message, is_whole) = self.alone(max_bytes)?;
+        let message = MessageParser::default().parse(&message)?;
+        message.body_text(0).map(|text| (text.into_owned(), is_whole))
+    }
+
+    /// A text as a message of its own, cut to about `max_bytes`, and whether it is whole. A header of our own making: whatever the body
+    /// holds, it is read as one text.
+    fn alone(&self, max_bytes: usize) -> Option<(Vec<u8>, bool)> {
         let subtype = self.content_type.strip_prefix("text/")?;
-        // A header of our own making: whatever the body holds, it is read as one text.
         let charset = self.charset.as_deref().unwrap_or("utf-8");
         let header = format!(
             "Content-Type: text/{}; charset={}\r\nContent-Transfer-Encoding: {}\r\n\r\n",
@@ -79,8 +93,7 @@ impl Leaf<'_> {
         let body = &self.body[..self.body.len().min(max_bytes)];
         let is_whole = body.len() == self.body.len();
         let end = if is_whole { None } else { body.iter().rposition(|&byte| byte == b'\n') };
-        let bytes = [header.as_bytes(), end.map_or(body, |end| &body[..=end])].concat();
-        MessageParser::default().parse(&bytes)?.body_preview(max_bytes).map(|text| text.into_owned())
+        Some(([header.as_bytes(), end.map_or(body, |end| &body[..=end])].concat(), is_whole))
     }
 }
 
@@ -88,6 +101,14 @@ impl Leaf<'_> {
 pub(super) fn header(bytes: &[u8]) -> Option<Message<'_>> {
     let (header, _) = split(bytes);
     MessageParser::default().parse_headers(&header[..header.len().min(MAX_HEADER_BYTES)])
+}
+
+/// As [`header`], every field of it as text: unfolded, and decoded by RFC 2047 wherever a word of it is encoded.
+pub(super) fn header_text(bytes: &[u8]) -> Option<Message<'_>> {
+    let (header, _) = split(bytes);
+    // One is named, since otherwise each of the well-known ones is read by its own rules.
+    let parser = MessageParser::new().header_text(HeaderName::Subject).default_header_text();
+    parser.parse_headers(&header[..header.len().min(MAX_HEADER_BYTES)])
 }
 
 /// The message's parts in their order, the first [`MAX_PARTS`] of them.

@@ -14,6 +14,7 @@ mod key;
 mod maildrop;
 mod message;
 mod purge;
+mod search;
 mod support;
 mod sweep;
 mod upgrade;

@@ -1,0 +1,188 @@
+//! SQL of searches.
+
+use chrono::{DateTime, NaiveDate, Utc};
+use db::{Error, SystemRead};
+use kernel::{FolderId, MailboxId, MessageId, TenantId};
+use tenancy::TenantTx;
+use uuid::Uuid;
+
+use super::Candidate;
+use super::query::Facts;
+use crate::body::Columns;
+use crate::from_column;
+use crate::message::{Filter, Flag, Flags, Keyword};
+use crate::parsed::text::Texts;
+
+/// A candidate's columns as they come.
+struct Row {
+    id: Uuid,
+    blob_id: Uuid,
+    uid: i64,
+    modseq: i64,
+    size_bytes: i64,
+    internal_date: DateTime<Utc>,
+    flags: i16,
+    keywords: Vec<String>,
+}
+
+impl From<Row> for Candidate {
+    fn from(row: Row) -> Self {
+        let flags = Flags {
+            flags: Flag::from_column(row.flags),
+            keywords: row.keywords.into_iter().map(Keyword::from_column).collect(),
+        };
+        let facts = Facts {
+            uid: from_column(row.uid),
+            modseq: from_column(row.modseq),
+            size_bytes: from_column(row.size_bytes),
+            internal_date: row.internal_date,
+            flags,
+        };
+        Self { id: MessageId::from_uuid(row.id), blob_id: row.blob_id, facts }
+    }
+}
+
+/// The first messages after an id.
+pub(super) async fn all(
+    tx: &mut TenantTx,
+    mailbox_id: MailboxId,
+    filter: Filter,
+    after: Uuid,
+    limit: i64,
+) -> Result<Vec<Candidate>, Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let rows = sqlx::query_as!(
+        Row,
+        "select id, blob_id, uid, modseq, size_bytes, internal_date, flags, keywords from messages
+         where tenant_id = $1 and mailbox_id = $2 and state = $3 and id > $4 and ($5::uuid is null or folder_id = $5)
+         order by id limit $6",
+        tenant_id,
+        mailbox_id.uuid(),
+        filter.state.as_str(),
+        after,
+        filter.folder_id.map(FolderId::uuid),
+        limit,
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    Ok(rows.into_iter().map(Candidate::from).collect())
+}
+
+/// All messages after an id that have one of the bodies.
+pub(super) async fn among(
+    tx: &mut TenantTx,
+    mailbox_id: MailboxId,
+    filter: Filter,
+    bodies: &[Uuid],
+    after: Uuid,
+) -> Result<Vec<Candidate>, Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let rows = sqlx::query_as!(
+        Row,
+        "select id, blob_id, uid, modseq, size_bytes, internal_date, flags, keywords from messages
+         where tenant_id = $1 and mailbox_id = $2 and state = $3 and id > $4 and ($5::uuid is null or folder_id = $5)
+           and blob_id = any ($6)
+         order by id",
+        tenant_id,
+        mailbox_id.uuid(),
+        filter.state.as_str(),
+        after,
+        filter.folder_id.map(FolderId::uuid),
+        bodies,
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    Ok(rows.into_iter().map(Candidate::from).collect())
+}
+
+/// The bodies in a mailbox that are to be indexed.
+pub(super) async fn not_indexed(tx: &mut TenantTx, mailbox_id: MailboxId) -> Result<Vec<Uuid>, Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let ids = sqlx::query_scalar!(
+        "select blob_id from search_queue where tenant_id = $1 and mailbox_id = $2",
+        tenant_id,
+        mailbox_id.uuid(),
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    Ok(ids)
+}
+
+/// The bodies in a mailbox of which the index does not have everything.
+pub(super) async fn in_part(tx: &mut TenantTx, mailbox_id: MailboxId) -> Result<Vec<Uuid>, Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let ids = sqlx::query_scalar!(
+        "select blob_id from message_grams where tenant_id = $1 and mailbox_id = $2 and not is_whole",
+        tenant_id,
+        mailbox_id.uuid(),
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    Ok(ids)
+}
+
+/// The bodies in a mailbox that have all of the grams. The grams come first, whatever the planner makes of the rest: those of a mailbox are
+/// its own.
+pub(super) async fn with_grams(
+    index: &mut SystemRead,
+    tenant: TenantId,
+    mailbox: MailboxId,
+    grams: &[i64],
+) -> Result<Vec<Uuid>, Error> {
+    let ids = sqlx::query_scalar!(
+        "with found as materialized (select tenant_id, mailbox_id, blob_id from message_grams where grams @> $3)
+         select blob_id from found where tenant_id = $1 and mailbox_id = $2",
+        tenant.uuid(),
+        mailbox.uuid(),
+        grams,
+    )
+    .fetch_all(index.conn())
+    .await?;
+    Ok(ids)
+}
+
+/// A text's columns as they come.
+pub(super) struct TextRow {
+    pub(super) blob_id: Uuid,
+    pub(super) header: String,
+    pub(super) body: String,
+    pub(super) attachment_names: String,
+    pub(super) sent_on: Option<NaiveDate>,
+    pub(super) is_whole: bool,
+}
+
+impl From<TextRow> for Texts {
+    fn from(row: TextRow) -> Self {
+        let TextRow { header, body, attachment_names, sent_on, is_whole, .. } = row;
+        Self { header, body, attachment_names, sent_on, is_whole }
+    }
+}
+
+/// What those of the bodies say that are indexed.
+pub(super) async fn texts(tx: &mut TenantTx, bodies: &[Uuid]) -> Result<Vec<(Uuid, Texts)>, Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let rows = sqlx::query_as!(
+        TextRow,
+        "select blob_id, header, body, attachment_names, sent_on, is_whole from message_texts
+         where tenant_id = $1 and blob_id = any ($2)",
+        tenant_id,
+        bodies,
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.blob_id, row.into())).collect())
+}
+
+/// Where a body lies, if there is one.
+pub(super) async fn place(tx: &mut TenantTx, id: Uuid) -> Result<Option<Columns>, Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let place = sqlx::query_as!(
+        Columns,
+        "select pack_id, pack_is_own, pack_index, pack_offset, stored_bytes, key_generation from blobs where tenant_id = $1 and id = $2",
+        tenant_id,
+        id,
+    )
+    .fetch_optional(tx.conn())
+    .await?;
+    Ok(place)
+}

@@ -1,0 +1,445 @@
+//! Searching says what looking at every message says: by the index, before it knows a message, and of nobody else's.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+
+use chrono::{NaiveDate, TimeDelta};
+use kernel::{MailboxId, MessageId, PageRequest};
+use mailstore::message::{self, Filter, Flag, FlagChange, Flags, State};
+use mailstore::search::index::{self, Indexed, LEASE};
+use mailstore::search::{self, Day, Needle, Query};
+use mailstore::{Error, folder, sweep};
+use proptest::prelude::*;
+use proptest::strategy::ValueTree as _;
+use proptest::test_runner::{Config, TestRunner};
+use sqlx::Connection as _;
+
+use crate::support::{Bench, inbox};
+
+/// A message, and what it says as a person reads it.
+struct Sample {
+    bytes: String,
+    subject: &'static str,
+    from: &'static str,
+    to: &'static str,
+    /// Name and what it says, of another field.
+    other: Option<(&'static str, &'static str)>,
+    date: Option<NaiveDate>,
+    /// Parts and names.
+    says: Vec<&'static str>,
+    seen: bool,
+}
+
+fn day(day: u32) -> NaiveDate {
+    NaiveDate::from_ymd_opt(2025, 11, day).unwrap()
+}
+
+fn sample(subject: &'static str, from: &'static str, says: &'static str) -> Sample {
+    Sample {
+        bytes: String::new(),
+        subject,
+        from,
+        to: "bob@acme.example",
+        other: None,
+        date: None,
+        says: vec![says],
+        seen: false,
+    }
+}
+
+/// Encoded words, charsets, transfer encodings, HTML and names of files.
+fn samples() -> Vec<Sample> {
+    let plain = |subject, from, says| {
+        let of = sample(subject, from, says);
+        Sample {
+            bytes: format!("From: {from}\r\nTo: bob@acme.example\r\nSubject: {subject}\r\n\r\n{says}\r\n"),
+            ..of
+        }
+    };
+    vec![
+        plain("Flour for Monday", "Ada Lovelace <ada@bakery.example>", "Could you bring two bags"),
+        plain("Re: Flour", "bob@acme.example", "two bags of flour, as you said. Übermorgen?"),
+        Sample {
+            bytes: "From: =?utf-8?q?J=C3=BCrgen_M=C3=BCller?= <jm@example.org>\r\nTo: bob@acme.example\r\nSubject: =?utf-8?b?R3LDvMOfZSBhdXM=?= =?utf-8?q?_M=C3=BCnchen?=\r\n\
+                Date: Thu, 20 Nov 2025 23:03:07 -0500\r\nContent-Type: text/plain; charset=iso-8859-1\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\nSch=F6ne Gr=FC=DFe vom B=\r\n=E4cker\r\n".into(),
+            date: Some(day(20)),
+            ..sample("Grüße aus München", "Jürgen Müller <jm@example.org>", "Schöne Grüße vom Bäcker")
+        },
+        Sample {
+            bytes: "From: shop@bakery.example\r\nTo: bob@acme.example\r\nSubject: Invoice\r\nX-Mailer: Bäckerpost 3\r\nDate: Fri, 21 Nov 2025 10:00:00 +0000\r\n\
+                Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: text/html; charset=utf-8\r\nContent-Transfer-Encoding: base64\r\n\r\n\
+                PHA+SWhyZSA8Yj5SZWNobnVuZzwvYj4gaXN0IGRhPC9wPg==\r\n--b\r\nContent-Type: application/pdf\r\n\
+                Content-Disposition: attachment; filename=\"Rechnung-42.pdf\"\r\nContent-Transfer-Encoding: base64\r\n\r\nZmxvdXI=\r\n\
+                --b\r\nContent-Type: text/plain\r\nContent-Disposition: attachment; filename=secret.txt\r\n\r\nmarmalade\r\n--b--\r\n".into(),
+            other: Some(("X-Mailer", "Bäckerpost 3")),
+            date: Some(day(21)),
+            says: vec!["Ihre Rechnung ist da", "Rechnung-42.pdf", "secret.txt"],
+            ..sample("Invoice", "shop@bakery.example", "")
+        },
+        Sample {
+            bytes: "From: ada@bakery.example\r\nTo: bob@acme.example\r\nSubject: =?utf-8?b?5p2x5Lqs44Gu5pyd?=\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n\
+                cafe\u{301} in 東京タワー\r\n".into(),
+            seen: true,
+            ..sample("東京の朝", "ada@bakery.example", "café in 東京タワー")
+        },
+        Sample { seen: true, ..plain("100% _done_ \\ 'quoted'", "bob@acme.example", "a%b c_d aaa") },
+    ]
+}
+
+/// What a reader would say; written without a thought of how it is searched.
+fn naive(of: &Sample, query: &Query) -> bool {
+    use unicode_normalization::UnicodeNormalization as _;
+    let plain = |text: &str| text.nfkd().collect::<String>().to_lowercase().replace('ß', "ss");
+    let has = |text: &str, needle: &Needle| plain(text).contains(&written(needle));
+    let fields = || {
+        let mut fields = vec![("from", of.from), ("to", of.to), ("subject", of.subject)];
+        fields.extend(of.other);
+        fields
+    };
+    match query {
+        Query::And(all) => all.iter().all(|query| naive(of, query)),
+        Query::Or(any) => any.iter().any(|query| naive(of, query)),
+        Query::Not(query) => !naive(of, query),
+        Query::Field { name, says } => {
+            fields().iter().any(|(of, text)| plain(of) == written(name) && has(text, says))
+        }
+        Query::Body(text) => of.says.iter().any(|says| has(says, text)),
+        Query::Text(text) => {
+            let header = of.bytes.split("\r\n\r\n").next().unwrap().lines();
+            let others =
+                header.filter(|line| !["From:", "To:", "Subject:"].iter().any(|name| line.starts_with(name)));
+            of.says.iter().any(|says| has(says, text))
+                || fields().iter().any(|(name, says)| has(&format!("{name}: {says}"), text))
+                || others.into_iter().any(|line| has(line, text))
+        }
+        Query::Word(word) => {
+            let words = |text: &str| {
+                plain(text)
+                    .split(|c: char| !(c.is_alphanumeric() || c == '\u{301}' || c == '\u{308}'))
+                    .any(|one| one == written(word))
+            };
+            of.says.iter().copied().chain([of.subject, of.from, of.to]).any(words)
+        }
+        Query::Sent(Day::Before(day)) => of.date.is_some_and(|date| date < *day),
+        Query::Sent(Day::On(day)) => of.date.is_some_and(|date| date == *day),
+        Query::Sent(Day::Since(day)) => of.date.is_some_and(|date| date >= *day),
+        Query::Larger(bytes) => of.bytes.len() as u64 > *bytes,
+        Query::Smaller(bytes) => (of.bytes.len() as u64) < *bytes,
+        Query::Flag(Flag::Seen) => of.seen,
+        other => panic!("no sample has {other:?}"),
+    }
+}
+
+/// A needle as it is compared.
+fn written(needle: &Needle) -> String {
+    needle.as_str().to_owned()
+}
+
+/// Trees over texts that some sample has, and some that none has.
+fn queries() -> impl Strategy<Value = Query> {
+    let text = prop::sample::select(vec![
+        "flour",
+        "FLOUR",
+        "Grüße",
+        "GRÜSSE",
+        "bäcker",
+        "two bags",
+        "ag",
+        "",
+        "a",
+        "Rechnung",
+        "42.pdf",
+        "marmalade",
+        "東京",
+        "東京タ",
+        "café",
+        "%",
+        "a%b",
+        "c_d",
+        "\\",
+        "'quoted'",
+        "aaa",
+        "ada@bakery",
+        "example.org>",
+        "mailer",
+        "subject",
+        "übermorgen",
+        "nothing of it",
+        "München",
+        "bob",
+    ])
+    .prop_map(Needle::new);
+    let word = prop::sample::select(vec![
+        "flour", "two", "bag", "bags", "grüße", "rechnung", "café", "cafe", "bakery", "lovelace", "of",
+        "nowhere",
+    ]);
+    let days = (19_u32..23, 0..3).prop_map(|(of, kind)| match kind {
+        0 => Day::Before(day(of)),
+        1 => Day::On(day(of)),
+        _ => Day::Since(day(of)),
+    });
+    let name = prop::sample::select(vec!["From", "to", "SUBJECT", "cc", "X-Mailer"]).prop_map(Needle::new);
+    let leaf = prop_oneof![
+        3 => (name, text.clone()).prop_map(|(name, says)| Query::Field { name, says }),
+        2 => text.clone().prop_map(Query::Body),
+        3 => text.prop_map(Query::Text),
+        2 => word.prop_map(|word| Query::Word(Needle::new(word))),
+        1 => days.prop_map(Query::Sent),
+        1 => (50_u64..600).prop_map(Query::Larger),
+        1 => (50_u64..600).prop_map(Query::Smaller),
+        1 => Just(Query::Flag(Flag::Seen)),
+    ];
+    leaf.prop_recursive(3, 12, 3, |inner| {
+        let some = prop::collection::vec(inner.clone(), 0..4);
+        prop_oneof![
+            some.clone().prop_map(Query::And),
+            some.prop_map(Query::Or),
+            inner.prop_map(|query| Query::Not(Box::new(query)))
+        ]
+    })
+}
+
+async fn index(bench: &Bench) -> Indexed {
+    index::run(&bench.store, &bench.world.test_db.db()).await.unwrap()
+}
+
+/// The ids that are found, by pages of two.
+async fn found(bench: &Bench, mailbox: MailboxId, query: &Query) -> Vec<MessageId> {
+    let (mut ids, mut cursor) = (Vec::new(), None);
+    loop {
+        let page = PageRequest::new(Some(2), cursor);
+        let page = search::messages(&bench.store, bench.ctx(), mailbox, Filter::default(), query, &page)
+            .await
+            .unwrap();
+        ids.extend(page.items.iter().map(|message| message.id));
+        cursor = page.next;
+        if cursor.is_none() {
+            return ids;
+        }
+    }
+}
+
+async fn subjects(bench: &Bench, mailbox: MailboxId, query: &Query) -> Vec<String> {
+    let mut subjects = Vec::new();
+    for id in found(bench, mailbox, query).await {
+        subjects
+            .push(message::get(bench.ctx(), mailbox, id).await.unwrap().parsed.subject.unwrap_or_default());
+    }
+    subjects
+}
+
+fn text(text: &str) -> Query {
+    Query::Text(Needle::new(text))
+}
+
+#[tokio::test]
+async fn says_what_looking_at_every_message_says() {
+    let bench = Bench::new().await;
+    let (ada, bob) = (bench.mailbox("ada", None).await, bench.mailbox("bob", None).await);
+    let samples = samples();
+    let mut by_id = BTreeMap::new();
+    for (at, sample) in samples.iter().enumerate() {
+        bench.world.test_db.clock().advance(TimeDelta::milliseconds(1));
+        let id = bench.stored(ada, sample.bytes.as_bytes()).await;
+        bench.stored(bob, sample.bytes.as_bytes()).await;
+        let seen =
+            Flags { flags: sample.seen.then_some(Flag::Seen).into_iter().collect(), ..Flags::default() };
+        message::flag(
+            &bench.store,
+            bench.ctx(),
+            ada,
+            &[id],
+            &FlagChange { add: seen, ..FlagChange::default() },
+        )
+        .await
+        .unwrap();
+        by_id.insert(id, sample);
+        // Half of them are indexed, the others are not yet.
+        if at == samples.len() / 2 {
+            assert!(index(&bench).await.bodies >= 4);
+        }
+    }
+    let folder = inbox(&bench, ada).await.id;
+    let mut runner = TestRunner::new(Config::default());
+    let mut hits = 0;
+    for round in 0..2 {
+        for _ in 0..testkit::cases(200) {
+            let query = queries().new_tree(&mut runner).unwrap().current();
+            let expected: Vec<_> =
+                by_id.iter().filter(|(_, sample)| naive(sample, &query)).map(|(id, _)| *id).collect();
+            assert_eq!(found(&bench, ada, &query).await, expected, "{query:?} in round {round}");
+            let uids = search::uids(&bench.store, bench.ctx(), ada, folder, &query).await.unwrap();
+            assert_eq!(uids.len(), expected.len(), "{query:?}");
+            hits += usize::from(!expected.is_empty() && expected.len() < samples.len());
+        }
+        index(&bench).await;
+    }
+    assert!(hits > 20, "{hits}");
+    assert_eq!(index::waiting(&bench.world.test_db.db()).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn goes_by_numbers_and_days_too() {
+    let bench = Bench::new().await;
+    let ada = bench.mailbox("ada", None).await;
+    for number in 1..=3 {
+        bench.world.test_db.clock().advance(TimeDelta::days(1));
+        bench.stored(ada, format!("Subject: {number}\r\n\r\n").as_bytes()).await;
+    }
+    let all = bench.list(ada, State::Live).await;
+    let last = all[2].internal_date.date_naive();
+    let expect = async |query: Query, expected: &[&str]| {
+        assert_eq!(subjects(&bench, ada, &query).await, expected, "{query:?}")
+    };
+    expect(Query::Received(Day::Before(last)), &["1", "2"]).await;
+    expect(Query::Received(Day::On(last)), &["3"]).await;
+    expect(Query::Received(Day::Since(last.pred_opt().unwrap())), &["2", "3"]).await;
+    expect(Query::Uids(vec![1..=1, 3..=9]), &["1", "3"]).await;
+    expect(Query::ModSeq(all[1].modseq), &["2", "3"]).await;
+    let keyword: message::Keyword = "$Work".parse().unwrap();
+    let add = Flags { keywords: [keyword].into(), ..Flags::default() };
+    message::flag(&bench.store, bench.ctx(), ada, &[all[1].id], &FlagChange { add, ..FlagChange::default() })
+        .await
+        .unwrap();
+    expect(Query::Keyword("$WORK".parse().unwrap()), &["2"]).await;
+    message::discard(&bench.store, bench.ctx(), ada, all[0].id).await.unwrap();
+    expect(Query::And(vec![]), &["2", "3"]).await;
+    expect(Query::Or(vec![]), &[]).await;
+}
+
+#[tokio::test]
+async fn finds_nothing_of_anybody_else() {
+    let bench = Bench::new().await;
+    let (ada, bob) = (bench.mailbox("ada", None).await, bench.mailbox("bob", None).await);
+    let (other, carol) = bench.neighbour().await;
+    let secret = b"Subject: marmalade\r\n\r\nmarmalade\r\n";
+    bench.stored(bob, secret).await;
+    let target = mailstore::ingest::Target { ctx: other.clone(), mailbox_id: carol, folder: None };
+    mailstore::ingest::ingest(&bench.store, vec![target], bench.incoming(secret)).await.remove(0).unwrap();
+    bench.stored(ada, b"Subject: other\r\n\r\n").await;
+    let page = PageRequest::new(None, None);
+    for _ in 0..2 {
+        assert!(found(&bench, ada, &text("marmalade")).await.is_empty());
+        assert!(found(&bench, ada, &text("ma")).await.is_empty());
+        assert_eq!(found(&bench, bob, &text("marmalade")).await.len(), 1);
+        let foreign =
+            search::messages(&bench.store, &other, bob, Filter::default(), &text("marmalade"), &page).await;
+        assert!(matches!(foreign, Err(Error::NotFound)), "{foreign:?}");
+        index(&bench).await;
+    }
+    let folder = inbox(&bench, bob).await.id;
+    let misplaced = search::uids(&bench.store, bench.ctx(), ada, folder, &text("marmalade")).await;
+    assert!(matches!(misplaced, Err(Error::FolderNotFound)));
+}
+
+/// How many rows each table of the index has.
+async fn rows(bench: &Bench) -> (i64, i64, i64) {
+    let mut connection = sqlx::PgConnection::connect(&bench.world.test_db.url()).await.unwrap();
+    sqlx::raw_sql("set role pillarbox_system").execute(&mut connection).await.unwrap();
+    sqlx::query_as("select (select count(*) from search_queue), (select count(*) from message_texts), (select count(*) from message_grams)")
+        .fetch_one(&mut connection)
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn copies_are_found_and_what_is_purged_leaves_nothing() {
+    let bench = Bench::new().await;
+    let (ada, bob) = (bench.mailbox("ada", None).await, bench.mailbox("bob", None).await);
+    let id = bench.stored(ada, b"Subject: marmalade\r\n\r\n").await;
+    assert_eq!(index(&bench).await, Indexed { bodies: 1, ..Indexed::default() });
+    message::copy(&bench.store, bench.ctx(), ada, &[id], message::Target { mailbox_id: bob, folder: None })
+        .await
+        .unwrap();
+    let copied = found(&bench, bob, &text("marmalade")).await;
+    assert_eq!((copied.len(), rows(&bench).await), (1, (1, 1, 1)), "found before it is indexed");
+    index(&bench).await;
+    assert_eq!((found(&bench, bob, &text("marmalade")).await, rows(&bench).await), (copied, (0, 1, 2)));
+
+    message::discard(&bench.store, bench.ctx(), ada, id).await.unwrap();
+    bench.world.test_db.clock().advance(sweep::RECOVERABLE + TimeDelta::seconds(1));
+    bench.sweep_out().await;
+    assert_eq!(rows(&bench).await, (0, 1, 1), "the body is bob's too");
+    let theirs = bench.list(bob, State::Live).await.remove(0).id;
+    bench.stored(ada, b"Subject: jam\r\n\r\n").await;
+    let queued = bench.list(ada, State::Live).await.remove(0).id;
+    message::discard(&bench.store, bench.ctx(), bob, theirs).await.unwrap();
+    message::discard(&bench.store, bench.ctx(), ada, queued).await.unwrap();
+    bench.world.test_db.clock().advance(sweep::RECOVERABLE + TimeDelta::seconds(1));
+    bench.sweep_out().await;
+    assert_eq!(rows(&bench).await, (0, 0, 0));
+}
+
+#[tokio::test]
+async fn a_body_that_nobody_can_read_holds_nothing_up() {
+    let bench = Bench::new().await;
+    let ada = bench.mailbox("ada", None).await;
+    bench.stored(ada, b"Subject: first\r\n\r\n").await;
+    let key = bench.blobs.packs().await.remove(0);
+    bench.stored(ada, b"Subject: second\r\n\r\n").await;
+    bench.blobs.land(&key, vec![0; 4_096]).await;
+    for _ in 0..2 {
+        assert_eq!(subjects(&bench, ada, &text("second")).await, ["second"]);
+        assert!(subjects(&bench, ada, &text("first")).await.is_empty());
+        index(&bench).await;
+    }
+    assert_eq!(rows(&bench).await, (0, 2, 2));
+}
+
+#[tokio::test]
+async fn a_body_that_is_away_is_tried_again_and_not_for_ever() {
+    let bench = Bench::new().await;
+    let ada = bench.mailbox("ada", None).await;
+    bench.stored(ada, b"Subject: away\r\n\r\n").await;
+    let key = bench.blobs.packs().await.remove(0);
+    blob::BlobStore::delete(bench.blobs.as_ref(), &key).await.unwrap();
+    let clock = bench.world.test_db.clock();
+    for attempt in 0..5 {
+        let done = index(&bench).await;
+        assert_eq!((done.bodies, done.failed), (0, 1), "{attempt}");
+        assert_eq!(index(&bench).await, Indexed::default(), "it rests");
+        clock.advance(LEASE + TimeDelta::seconds(1));
+    }
+    assert_eq!(index(&bench).await, Indexed { bodies: 1, unreadable: 1, failed: 0 });
+    assert_eq!(rows(&bench).await, (0, 1, 1));
+    assert!(!bench.blobs.failing.load(Ordering::SeqCst));
+}
+
+#[tokio::test]
+async fn an_index_that_was_lost_is_made_anew() {
+    let bench = Bench::new().await;
+    let ada = bench.mailbox("ada", None).await;
+    bench.stored(ada, b"Subject: marmalade\r\n\r\n").await;
+    bench.stored(ada, b"Subject: jam\r\n\r\n").await;
+    index(&bench).await;
+    let mut connection = sqlx::PgConnection::connect(&bench.world.test_db.url()).await.unwrap();
+    let lose = "set role pillarbox_system; delete from message_texts";
+    sqlx::raw_sql(lose).execute(&mut connection).await.unwrap();
+    let db = bench.world.test_db.db();
+    assert_eq!((index::queue_all(&db).await.unwrap(), index::queue_all(&db).await.unwrap()), (2, 0));
+    for _ in 0..2 {
+        assert_eq!(subjects(&bench, ada, &text("marmalade")).await, ["marmalade"]);
+        index(&bench).await;
+    }
+    assert_eq!(rows(&bench).await, (0, 2, 2));
+}
+
+#[tokio::test]
+async fn a_long_text_is_found_to_its_end() {
+    let bench = Bench::new().await;
+    let ada = bench.mailbox("ada", None).await;
+    let long = format!(
+        "Subject: long\r\n\r\n{}\r\nthe very last marmalade\r\n",
+        "some words of it\r\n".repeat(70_000)
+    );
+    bench.stored(ada, long.as_bytes()).await;
+    bench.stored(ada, b"Subject: short\r\n\r\nmarmalade\r\n").await;
+    index(&bench).await;
+    let mut subjects = subjects(&bench, ada, &text("last marmalade")).await;
+    subjects.sort();
+    assert_eq!(subjects, ["long"]);
+    assert_eq!(found(&bench, ada, &text("marmalade")).await.len(), 2);
+    assert!(found(&bench, ada, &text("marmelade")).await.is_empty());
+    let here = folder::list(bench.ctx(), ada).await.unwrap();
+    assert!(!here.is_empty());
+}
