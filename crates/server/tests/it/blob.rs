@@ -29,7 +29,7 @@ async fn verifying_beside_a_server_tells_what_is_missing_and_what_nobody_knows()
     };
     let (status, whole) = verify(&["--read"]);
     assert_eq!(status, Some(0), "{whole}");
-    assert!(whole.ends_with(" 12 bodies (12 read), 1 keys: no findings\n"), "{whole}");
+    assert!(whole.ends_with(" 12 bodies (12 read), 2 keys: no findings\n"), "{whole}");
     let (status, unread) = verify(&[]);
     assert_eq!((status, unread), (Some(0), whole.replace("(12 read)", "(0 read)")));
 

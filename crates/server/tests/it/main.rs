@@ -12,6 +12,7 @@ mod kills;
 mod load;
 mod postgres;
 mod quota;
+mod recover;
 mod serve;
 mod story;
 

@@ -1,0 +1,67 @@
+//! The database is lost, and is made anew out of the bucket by the command.
+
+use sqlx::Connection as _;
+use testkit::story::server::Server;
+use testkit::{TestDb, World};
+
+use crate::{BINARY, data_dir, pillarbox, stderr, stdout};
+
+const SHIPPED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../testkit/mail");
+
+#[tokio::test]
+async fn a_server_goes_on_after_its_database_was_lost() {
+    let (world, dir) = (World::new().await, data_dir());
+    let lost = world.test_db.url();
+    let ada = world.user("ada", None).await;
+    let settings = [("PILLARBOX_DATABASE_URL", lost.as_str())];
+    let server = Server::start(BINARY.as_ref(), dir.path(), &settings).await.unwrap();
+    let taken = pillarbox(dir.path(), &settings, &["import", "--mailbox", &ada.address, SHIPPED]);
+    assert!(taken.status.success(), "{}", stderr(&taken));
+    let refused = pillarbox(dir.path(), &settings, &["recover"]);
+    assert!(!refused.status.success() && stderr(&refused).contains("serves"), "{}", stderr(&refused));
+    assert!(server.stop().await.unwrap().success());
+    let refused = pillarbox(dir.path(), &settings, &["recover"]);
+    assert!(!refused.status.success() && stderr(&refused).contains("not empty"), "{}", stderr(&refused));
+
+    let blank = TestDb::blank().await;
+    let url = blank.url();
+    let settings = [("PILLARBOX_DATABASE_URL", url.as_str())];
+    let recovered = pillarbox(dir.path(), &settings, &["recover"]);
+    let said = stdout(&recovered);
+    assert!(recovered.status.success(), "{said}{}", stderr(&recovered));
+    assert!(said.contains("up to segment") && said.contains("0 messages that were accepted after"), "{said}");
+    assert!(stderr(&recovered).contains("the newest base is "), "{}", stderr(&recovered));
+
+    let (was, is) = (world.test_db.rows().await, blank.rows().await);
+    for table in ["tenants", "users", "messages", "blobs", "events", "addresses", "imported_messages"] {
+        assert!(!was[table].is_empty(), "{table}");
+        assert_eq!(was[table], is[table], "{table}");
+    }
+    let server = Server::start(BINARY.as_ref(), dir.path(), &settings).await.unwrap();
+    let verified = pillarbox(dir.path(), &settings, &["blob", "verify", "--read"]);
+    assert!(verified.status.success(), "{}", stdout(&verified));
+    let trails = pillarbox(dir.path(), &settings, &["audit", "verify"]);
+    assert!(trails.status.success(), "{}", stdout(&trails));
+    // What an import has taken once, it does not take again.
+    let again = pillarbox(dir.path(), &settings, &["import", "--mailbox", &ada.address, SHIPPED]);
+    assert!(again.status.success(), "{}", stderr(&again));
+    assert_eq!(blank.rows().await["messages"].len(), was["messages"].len());
+    assert!(server.stop().await.unwrap().success());
+}
+
+#[tokio::test]
+async fn what_a_recovery_left_half_done_is_not_served() {
+    let (blank, dir) = (TestDb::blank().await, data_dir());
+    let url = blank.url();
+    let settings = [("PILLARBOX_DATABASE_URL", url.as_str())];
+    let without = pillarbox(dir.path(), &settings, &["recover"]);
+    assert!(!without.status.success() && stderr(&without).contains("key-encryption-keys"), "{}", stderr(&without));
+    assert!(pillarbox(dir.path(), &settings, &["migrate"]).status.success());
+    let mut connection = sqlx::PgConnection::connect(&url).await.unwrap();
+    sqlx::raw_sql("alter table journal_head no force row level security; delete from journal_head")
+        .execute(&mut connection)
+        .await
+        .unwrap();
+    let refused = pillarbox(dir.path(), &settings, &["migrate"]);
+    assert!(!refused.status.success() && stderr(&refused).contains("recover"), "{}", stderr(&refused));
+}
