@@ -309,7 +309,7 @@ mod tests {
     }
 
     fn head() -> Head {
-        Head { after: 6, read_at: Utc::now().trunc_subsecs(6) }
+        Head { after: 6, read_at: env().now().trunc_subsecs(6) }
     }
 
     const NAME: Name = Name { number: 7, part: 2, is_base: false, is_last: true };
@@ -368,7 +368,7 @@ mod tests {
         let (mine, theirs) = (key(1, 1), key(2, 1));
         let record = Record {
             seq: 5,
-            at: Utc::now().trunc_subsecs(6),
+            at: env().now().trunc_subsecs(6),
             relation: "messages".into(),
             is_deleted: false,
             image: r#"{"id": 1}"#.into(),
@@ -393,7 +393,7 @@ mod tests {
     fn it_says_when_it_is_full() {
         let (key, mut writer) = (key(1, 1), Writer::default());
         let image = "x".repeat(FULL_BYTES / 4);
-        let record = Record { seq: 1, at: Utc::now(), relation: "t".into(), is_deleted: false, image };
+        let record = Record { seq: 1, at: env().now(), relation: "t".into(), is_deleted: false, image };
         let mut added = 0;
         while !writer.is_full() {
             writer.add(&key, &record);

@@ -55,7 +55,11 @@ async fn what_a_recovery_left_half_done_is_not_served() {
     let url = blank.url();
     let settings = [("PILLARBOX_DATABASE_URL", url.as_str())];
     let without = pillarbox(dir.path(), &settings, &["recover"]);
-    assert!(!without.status.success() && stderr(&without).contains("key-encryption-keys"), "{}", stderr(&without));
+    assert!(
+        !without.status.success() && stderr(&without).contains("key-encryption-keys"),
+        "{}",
+        stderr(&without)
+    );
     assert!(pillarbox(dir.path(), &settings, &["migrate"]).status.success());
     let mut connection = sqlx::PgConnection::connect(&url).await.unwrap();
     sqlx::raw_sql("alter table journal_head no force row level security; delete from journal_head")

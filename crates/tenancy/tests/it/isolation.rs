@@ -20,6 +20,8 @@ const KEYS_NOT_LED_BY_TENANT: &[&str] = &[
     "wholesale_invoice_lines",
     // Of one tenant or of nobody in particular.
     "packs",
+    // Of all tables, in the order of their changes.
+    "journal",
     // On the trail of a tenant, or of somebody above.
     "events",
     // Of a tenant, of a reseller or of the operator.
