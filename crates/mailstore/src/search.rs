@@ -1,6 +1,6 @@
 //! Finding messages by what they say and how they are marked.
 //!
-//! An index of every three characters in a row ([`gram`]) names candidates; whether one is found is decided by its texts, which the database
+//! An index of every three characters in a row (`gram`) names candidates; whether one is found is decided by its texts, which the database
 //! keeps beside it. What the index does not know yet is a candidate too, and its body is read. What no three characters in a row are known of
 //! (short texts, `NOT`) is looked for in every message.
 

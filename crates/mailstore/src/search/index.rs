@@ -2,7 +2,7 @@
 //!
 //! A body that is new to a mailbox is queued by the statement that makes the message (a trigger's, so there is no way around it). Any number of
 //! processes take from the queue at once; what one has in hand is its own for [`LEASE`]. A body whose process does not come back is tried
-//! again, and after [`MAX_ATTEMPTS`] it is indexed as one that says nothing, so that what is poisonous holds up nothing but itself. While the
+//! again, and after `MAX_ATTEMPTS` it is indexed as one that says nothing, so that what is poisonous holds up nothing but itself. While the
 //! place where bodies lie does not answer, nothing is counted against anybody.
 
 mod store;
