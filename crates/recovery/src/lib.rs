@@ -24,7 +24,7 @@ use tokio::time::MissedTickBehavior;
 use uuid::Uuid;
 
 pub use error::Error;
-pub use recover::{Recovered, Step, recover};
+pub use recover::{Late, Recovered, Step, recover};
 pub use turn::is_whole;
 
 /// How often what was committed goes to the bucket: so much is lost at most with the database.
@@ -95,7 +95,7 @@ async fn keep_shipping(journal: &Journal) {
                 tracing::warn!(error.cause = %kernel::error::chain(&error), "the journal was not put into the bucket");
             }
         }
-        if let Ok(lag) = ship::lag(journal).await {
+        if let Ok(lag) = ship::lag(&journal.db).await {
             metrics::gauge!("pillarbox_journal_lag_seconds").set(lag.as_seconds_f64());
         }
     }

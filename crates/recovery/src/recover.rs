@@ -65,6 +65,15 @@ pub struct Recovered {
     pub found: Found,
 }
 
+/// What becomes of mail that was accepted after the moment that the journal is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Late {
+    /// It is delivered out of its packs, which go with that: the database is the one to work with from now on.
+    Deliver,
+    /// It is left where it is, and the bucket as it is: the database is only to show what a recovery comes to.
+    Leave,
+}
+
 /// Makes a database that has no table anew, out of a bucket and with the key-encryption keys. What is begun and not finished is no database
 /// to work with ([`crate::is_whole`]): it is emptied, and the recovery begun again.
 ///
@@ -75,6 +84,7 @@ pub async fn recover(
     db: &Db,
     blobs: Arc<dyn BlobStore>,
     encryption: Arc<dyn KeyEncryption>,
+    late: Late,
     progress: &mut (dyn FnMut(Step) + Send),
 ) -> Result<Recovered, Error> {
     let listing = Listing::read(&*blobs).await?;
@@ -123,7 +133,10 @@ pub async fn recover(
     }
     let store = MailStore::new(db.clone(), blobs, encryption);
     store.keys().adopt(keys.objects()).await?;
-    let found = found::take_in(&store, &listing.packs, read_at).await?;
+    let found = match late {
+        Late::Deliver => found::take_in(&store, &listing.packs, read_at).await?,
+        Late::Leave => Found::default(),
+    };
     mailstore::search::index::queue_all(db).await?;
     // Last: from now on it is a database to work with.
     turn::begin(db, listing.highest).await?;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use blob::BlobKey;
 use chrono::TimeDelta;
+use db::{Db, SystemTx};
 use futures::TryStreamExt as _;
 use kernel::TenantId;
 use pack::DataKey;
@@ -60,9 +61,9 @@ pub async fn ship(journal: &Journal) -> Result<Shipped, Error> {
 ///
 /// # Errors
 /// As of any statement.
-pub async fn lag(journal: &Journal) -> Result<TimeDelta, Error> {
-    let mut tx = journal.system().await?;
-    Ok(store::lag(&mut tx).await?)
+#[expect(clippy::disallowed_methods, reason = "the journal is of all tenants' rows")]
+pub async fn lag(db: &Db) -> Result<TimeDelta, Error> {
+    Ok(store::lag(&mut SystemTx::begin(db).await?).await?)
 }
 
 /// The segments of one number.

@@ -62,6 +62,11 @@ pub(crate) enum Command {
     /// The database must be there and have no table. What was committed up to about a second before the loss is there again; mail that
     /// was accepted after that is found in its packs and delivered. Run it while no server runs on the bucket.
     Recover,
+    /// Makes the database anew out of the bucket for trial, in a private Postgres that is thrown away, and says how much would be lost
+    /// (RPO) and how long it took (RTO).
+    ///
+    /// Changes nothing, and may run beside servers.
+    Drill,
     /// Prints a new key-encryption key: a line for the file that PILLARBOX_KEY_ENCRYPTION_KEYS_FILE names.
     NewKeyEncryptionKey,
     /// Signs access tokens with a new key and ends those in force, for a key that leaked. Keys rotate by themselves every 30 days.

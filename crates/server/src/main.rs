@@ -80,6 +80,7 @@ async fn run(command: Command, config: &Config) -> anyhow::Result<ExitCode> {
         Command::Blob(Blob::Verify { read, repair }) => command::blob::verify(config, read, repair).await,
         Command::ReplaceSigningKey => command::replace_signing_key(config).await,
         Command::Recover => command::recover::recover(config).await,
+        Command::Drill => command::recover::drill(config).await,
         Command::Keys(Keys::Rewrap) => command::keys::rewrap(config).await,
         Command::Keys(Keys::Rotate { tenant }) => command::keys::rotate(config, tenant).await,
         Command::Openapi | Command::NewKeyEncryptionKey => Ok(ExitCode::SUCCESS),

@@ -66,23 +66,28 @@ pub(crate) struct Database {
 }
 
 impl Database {
+    /// The one that is configured, or the private one.
     pub(crate) async fn open(config: &Config, data_dir: &DataDir) -> Result<Self> {
-        let (url, cluster) = match &config.database_url {
-            Some(url) => (url.expose_secret().to_owned(), None),
-            None => {
-                let options = cluster::Options { dir: data_dir.join("postgres"), profile: Profile::Durable };
-                let cluster = Cluster::start(options).await.context(
-                    "starting the private postgres (PILLARBOX_DATABASE_URL names another database to use)",
-                )?;
-                tracing::info!(postgres.log = %cluster.log_path().display(), "the private postgres is running");
-                (cluster.url().to_owned(), Some(cluster))
-            }
+        let Some(url) = &config.database_url else {
+            let options = cluster::Options { dir: data_dir.join("postgres"), profile: Profile::Durable };
+            return Self::private(options).await;
         };
-        match Db::connect(&url, Env::system()).await {
-            Ok(db) => Ok(Self { db, cluster }),
+        let db = Db::connect(url.expose_secret(), Env::system()).await;
+        let db = db.context("connecting to the database (PILLARBOX_DATABASE_URL)")?;
+        Ok(Self { db, cluster: None })
+    }
+
+    /// A private one, started or joined.
+    pub(crate) async fn private(options: cluster::Options) -> Result<Self> {
+        let cluster = Cluster::start(options).await.context(
+            "starting the private postgres (PILLARBOX_DATABASE_URL names another database to use)",
+        )?;
+        tracing::info!(postgres.log = %cluster.log_path().display(), "the private postgres is running");
+        match Db::connect(cluster.url(), Env::system()).await {
+            Ok(db) => Ok(Self { db, cluster: Some(cluster) }),
             Err(error) => {
-                stop(cluster).await;
-                Err(error).context("connecting to the database (PILLARBOX_DATABASE_URL)")
+                stop(Some(cluster)).await;
+                Err(error).context("connecting to the private postgres")
             }
         }
     }

@@ -6,7 +6,7 @@ use kernel::{MailboxId, PageRequest};
 use mailstore::folder::{self, Changed, NewFolder, Role};
 use mailstore::message::{self, Filter, Flag, FlagChange, Flags, Message, Target};
 use mailstore::{MailStore, check};
-use recovery::{Error, Journal, base, is_whole, recover, ship};
+use recovery::{Error, Journal, Late, base, is_whole, recover, ship};
 use tenancy::{Ctx, user};
 use testkit::TestDb;
 
@@ -165,7 +165,14 @@ async fn what_the_bucket_lacks_is_told_and_nothing_is_half_there() {
     let ada = bench.mailbox("ada").await;
     let try_it = async || {
         let test_db = TestDb::blank().await;
-        let done = recover(&test_db.db(), bench.blobs.clone(), testkit::kek::encryption(), &mut |_| {}).await;
+        let done = recover(
+            &test_db.db(),
+            bench.blobs.clone(),
+            testkit::kek::encryption(),
+            Late::Deliver,
+            &mut |_| {},
+        )
+        .await;
         (done, test_db)
     };
     let mut segments = Vec::new();
@@ -219,7 +226,7 @@ async fn an_older_copy_begins_anew() {
     let store: &MailStore = &copy.store;
     let journal = Journal::new(&copy.test_db.db(), store);
     let stop = async {
-        while ship::lag(&journal).await.unwrap() > chrono::TimeDelta::zero() {
+        while ship::lag(&copy.test_db.db()).await.unwrap() > chrono::TimeDelta::zero() {
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
     };
@@ -228,4 +235,22 @@ async fn an_older_copy_begins_anew() {
     let again = bench.recovered().await;
     assert_same(&was, &rows(&again.test_db).await);
     assert!(user::get(&again.ctx, lost.id).await.is_err(), "of another time");
+}
+
+#[tokio::test]
+async fn a_trial_leaves_the_bucket_as_it_is() {
+    let bench = Bench::new().await;
+    let ada = bench.mailbox("ada").await;
+    let kept = bench.deliver(ada, None, &mail(1)).await;
+    bench.ship().await;
+    let late = bench.deliver(ada, None, &mail(2)).await;
+    let was = bench.objects(KeyPrefix::All).await;
+
+    let scratch = TestDb::blank().await;
+    let (db, kek) = (scratch.db(), testkit::kek::encryption());
+    let done = recover(&db, bench.blobs.clone(), kek, Late::Leave, &mut |_| {}).await.unwrap();
+    assert_eq!(done.found, mailstore::found::Found::default());
+    assert_eq!(bench.objects(KeyPrefix::All).await, was);
+    let ctx = testkit::world::operator(&scratch).enter(bench.ctx().tenant_id()).await.unwrap();
+    assert!(message::get(&ctx, ada, kept).await.is_ok() && message::get(&ctx, ada, late).await.is_err());
 }

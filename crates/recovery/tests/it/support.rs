@@ -8,7 +8,7 @@ use bytes::Bytes;
 use kernel::{Env, FolderId, MailboxId, MessageId};
 use mailstore::MailStore;
 use mailstore::ingest::{Incoming, Outcome, Target, ingest};
-use recovery::{Journal, Recovered, base, recover, ship};
+use recovery::{Journal, Late, Recovered, base, recover, ship};
 use serde_json::Value;
 use tenancy::Ctx;
 use tenancy::user::User;
@@ -79,7 +79,9 @@ impl Bench {
         let test_db = TestDb::blank().await;
         let db = test_db.db();
         let recovered =
-            recover(&db, self.blobs.clone(), testkit::kek::encryption(), &mut |_| {}).await.unwrap();
+            recover(&db, self.blobs.clone(), testkit::kek::encryption(), Late::Deliver, &mut |_| {})
+                .await
+                .unwrap();
         let ctx = testkit::world::operator(&test_db).enter(self.ctx().tenant_id()).await.unwrap();
         let store = MailStore::new(db, self.blobs.clone(), testkit::kek::encryption());
         Again { test_db, ctx, store, recovered }
