@@ -94,15 +94,15 @@ do $$
 declare
   t text;
 begin
-  foreach t in array array['addresses', 'api_keys', 'app_passwords', 'blobs', 'domain_names', 'domains', 'folders', 'group_members',
+  foreach t in array array['addresses', 'api_keys', 'app_passwords', 'blobs', 'customer_profiles', 'domain_names', 'domains', 'folders', 'group_members',
     'groups', 'holds', 'imported_messages', 'mail_change_floors', 'mail_changes', 'mailbox_delegates', 'mailbox_leases', 'mailboxes',
-    'messages', 'operations', 'pack_shares', 'refresh_tokens', 'support_accesses', 'tenant_keys', 'users', 'webhook_endpoints'] loop
+    'messages', 'operations', 'pack_shares', 'payment_methods', 'refresh_tokens', 'support_accesses', 'tenant_keys', 'users', 'webhook_endpoints'] loop
     perform journal_table(t::regclass, 'tenant');
   end loop;
-  foreach t in array array['billed_boundaries', 'billing_coverage', 'billing_runs', 'credit_note_references', 'customer_profiles',
+  foreach t in array array['billed_boundaries', 'billing_coverage', 'billing_runs', 'credit_note_references',
     'destruction_records', 'dispute_fees', 'disputes', 'dunning_courses', 'dunning_policies', 'dunning_steps', 'event_readers',
     'events', 'idempotency_keys', 'invoice_lines', 'invoice_taxes', 'invoices', 'issuer_profiles', 'jobs', 'mailbox_changes',
-    'number_series', 'one_off_items', 'packs', 'payment_attempts', 'payment_methods', 'payment_providers', 'payments', 'price_books',
+    'number_series', 'one_off_items', 'packs', 'payment_attempts', 'payment_providers', 'payments', 'price_books',
     'prices', 'refunds', 'reseller_customer_profiles', 'resellers', 'seat_changes', 'seat_commitments', 'sign_in_failures',
     'sign_in_networks', 'signing_keys', 'storage_samples', 'subscription_discounts', 'subscription_terms', 'subscriptions',
     'tax_rates', 'tenant_placements', 'tenant_standings', 'tenants', 'transfers', 'unbilled_documents', 'webhook_deliveries',

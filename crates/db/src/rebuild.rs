@@ -1,8 +1,8 @@
 //! A database made anew out of images of its rows, as the journal has them.
 //!
-//! While it is being made, nothing but the form of rows and what is unique is checked: foreign keys are lifted, triggers do not fire, and
-//! row-level security does not bind the owner, who does all of it. [`Rebuild::finish`] puts all of that back, and every foreign key is
-//! checked then.
+//! While it is being made, nothing but the form of rows and their primary keys is checked: what else is unique and foreign keys are lifted,
+//! triggers do not fire, and row-level security does not bind the owner, who does all of it. The images that come first may be older than
+//! the state that they are put into, and hand on what is unique a second time. [`Rebuild::finish`] puts all of that back, and checks it.
 
 mod table;
 
@@ -53,7 +53,7 @@ pub struct Rebuild {
 /// What puts back what was lifted.
 #[derive(Debug)]
 enum PutBack {
-    Trigger(String),
+    Plain(String),
     ForeignKey(String),
 }
 
@@ -97,7 +97,7 @@ impl Rebuild {
     /// that come, and are not valid for those that are there.
     ///
     /// # Errors
-    /// As of any statement.
+    /// [`Error::Constraint`] for rows that are not unique, and as of any statement.
     pub async fn finish(mut self) -> Result<Vec<String>, Error> {
         if !self.is_filled {
             self.lift().await?;
@@ -135,7 +135,7 @@ impl Rebuild {
     async fn migrate(&mut self, version: Option<i64>) -> Result<(), Error> {
         for statement in self.lifted.take().unwrap_or_default() {
             match statement {
-                PutBack::Trigger(statement) => self.run(&statement).await?,
+                PutBack::Plain(statement) => self.run(&statement).await?,
                 PutBack::ForeignKey(statement) => self.add_foreign_key(statement).await?,
             }
         }
@@ -193,7 +193,9 @@ impl Rebuild {
                 bytes <= STATEMENT_BYTES
             };
             let (now, later) = rest.split_at(rest.iter().take_while(fits).count().max(1));
-            put(&mut self.connection, statement, now).await?;
+            let all = now.iter().map(|image| image.json).collect::<Vec<_>>().join(",");
+            let put = sqlx::query(AssertSqlSafe(statement.clone())).bind(format!("[{all}]"));
+            put.execute(&mut self.connection).await?;
             rest = later;
         }
         Ok(())
@@ -215,21 +217,38 @@ impl Rebuild {
 
     /// What lifts, and what puts back.
     async fn statements(&mut self) -> Result<(Vec<String>, Vec<PutBack>), Error> {
-        let keys: Vec<(String, String, String)> = sqlx::query_as(
-            "select conrelid::regclass::text, quote_ident(conname), pg_get_constraintdef(oid) from pg_constraint
-             where contype = 'f' and connamespace = current_schema()::regnamespace order by 1, 2",
+        // Foreign keys first, which need what is unique: lifted before it, and put back after it.
+        let constraints: Vec<(String, String, String, bool)> = sqlx::query_as(
+            "select conrelid::regclass::text, quote_ident(conname), pg_get_constraintdef(oid), contype = 'f' from pg_constraint
+             where contype in ('f', 'u', 'x') and connamespace = current_schema()::regnamespace order by contype <> 'f', 1, 2",
         )
         .fetch_all(&mut self.connection)
         .await?;
-        let (mut lift, mut put_back) = (Vec::new(), Vec::new());
-        for (table, name, definition) in keys {
+        let indexes: Vec<(String, String)> = sqlx::query_as(
+            "select indexrelid::regclass::text, pg_get_indexdef(indexrelid) from pg_index join pg_class on pg_class.oid = indexrelid
+             where indisunique and not indisprimary and relnamespace = current_schema()::regnamespace
+               and not exists (select from pg_constraint where conindid = indexrelid and contype in ('u', 'x')) order by 1",
+        )
+        .fetch_all(&mut self.connection)
+        .await?;
+        let (mut lift, mut put_back, mut foreign) = (Vec::new(), Vec::new(), Vec::new());
+        for (table, name, definition, is_foreign) in constraints {
             lift.push(format!("alter table {table} drop constraint {name}"));
-            put_back
-                .push(PutBack::ForeignKey(format!("alter table {table} add constraint {name} {definition}")));
+            let add = format!("alter table {table} add constraint {name} {definition}");
+            if is_foreign {
+                foreign.push(PutBack::ForeignKey(add));
+            } else {
+                put_back.push(PutBack::Plain(add));
+            }
         }
+        for (index, definition) in indexes {
+            lift.push(format!("drop index {index}"));
+            put_back.push(PutBack::Plain(definition));
+        }
+        put_back.extend(foreign);
         for table in tables(&mut self.connection).await? {
             lift.push(format!("alter table {table} disable trigger user"));
-            put_back.push(PutBack::Trigger(format!("alter table {table} enable trigger user")));
+            put_back.push(PutBack::Plain(format!("alter table {table} enable trigger user")));
         }
         Ok((lift, put_back))
     }
@@ -257,26 +276,6 @@ impl Rebuild {
         sqlx::query(AssertSqlSafe(statement.to_owned())).execute(&mut self.connection).await?;
         Ok(())
     }
-}
-
-/// Puts images in by one statement, or where two rows have swapped what is unique, one by one.
-async fn put(connection: &mut PgConnection, statement: &str, images: &[Image<'_>]) -> Result<(), Error> {
-    let mut tx = connection.begin().await?;
-    let all = images.iter().map(|image| image.json).collect::<Vec<_>>().join(",");
-    let done =
-        sqlx::query(AssertSqlSafe(statement.to_owned())).bind(format!("[{all}]")).execute(&mut *tx).await;
-    match done {
-        Ok(_) => return Ok(tx.commit().await?),
-        Err(sqlx::Error::Database(cause)) if cause.is_unique_violation() && images.len() > 1 => {}
-        Err(error) => return Err(error.into()),
-    }
-    tx.rollback().await?;
-    let mut tx = connection.begin().await?;
-    for image in images {
-        let one = format!("[{}]", image.json);
-        sqlx::query(AssertSqlSafe(statement.to_owned())).bind(one).execute(&mut *tx).await?;
-    }
-    Ok(tx.commit().await?)
 }
 
 /// The schema's tables.

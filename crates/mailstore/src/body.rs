@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use blob::BlobKey;
 use bytes::Bytes;
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use kernel::{PackId, TenantId};
 use pack::{Address, Compressed, DataKey, Generation};
 use tenancy::Ctx;
@@ -77,6 +77,15 @@ pub(crate) fn pack_key(tenant: TenantId, is_own: bool, pack: PackId) -> BlobKey 
 
 /// How long a pack is reserved; afterwards the sweeper owns what was uploaded.
 pub(crate) const RESERVATION: TimeDelta = TimeDelta::hours(2);
+
+/// Whether a pack could still be committed after a moment, by the time that is in its id.
+pub(crate) fn may_be_used(pack: PackId, after: DateTime<Utc>) -> bool {
+    let made = pack.uuid().get_timestamp().and_then(|made| {
+        let (seconds, nanos) = made.to_unix();
+        DateTime::<Utc>::from_timestamp(i64::try_from(seconds).ok()?, nanos)
+    });
+    made.is_none_or(|made| made > after - RESERVATION)
+}
 
 /// A pack that is in the blob store.
 #[derive(Debug)]

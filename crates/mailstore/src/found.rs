@@ -14,7 +14,7 @@ use kernel::{FolderId, MailboxId, MessageId, PackId, TenantId};
 use pack::{Ending, Generation, Located, Tail};
 use tenancy::{Caller, Ctx};
 
-use crate::{Error, MailStore, ingest};
+use crate::{Error, MailStore, body, ingest};
 
 /// How far UIDs and modification sequences go on beyond the last that is known of: more than any folder is given while the journal is on
 /// its way to the bucket, and one in forty thousand of the UIDs there are (RFC 9051 §2.3.1.1: 32 bits).
@@ -51,7 +51,8 @@ pub async fn take_in(
         let mut tx = system(&store.db).await?;
         let known = store::known(&mut tx, packs, read_at).await?;
         drop(tx);
-        for &(owner, pack) in packs.iter().filter(|(_, pack)| !known.contains(pack)) {
+        let may_be_late = |pack: &PackId| !known.contains(pack) && body::may_be_used(*pack, read_at);
+        for &(owner, pack) in packs.iter().filter(|(_, pack)| may_be_late(pack)) {
             found.packs += 1;
             let key = BlobKey::Pack { owner, pack };
             let left = found.left.len();
@@ -60,9 +61,14 @@ pub async fn take_in(
                 store.db.ping().await?;
                 found.left.push(format!("{key}: {}", kernel::error::chain(&error)));
             }
-            // All of it is elsewhere now, or has been all along.
             if found.left.len() == left {
+                // All of it is elsewhere now, or has been all along.
                 store.blobs.delete(&key).await?;
+            } else {
+                // The sweeper takes what was reserved and came to nothing.
+                let mut tx = system(&store.db).await?;
+                store::disown(&mut tx, pack).await?;
+                tx.commit().await?;
             }
         }
     }

@@ -211,7 +211,7 @@ impl Keys {
         Ok(())
     }
 
-    /// Makes a key of a generation, unless another process has made it meanwhile or the tenant is deleted.
+    /// Makes a key of a generation, unless another process has made it meanwhile or the tenant is being destroyed.
     async fn add(&self, tenant: TenantId, generation: Generation) -> Result<(), Error> {
         let env = self.db.env();
         let wrapped = self.encryption.wrap(&DataKey::generate(env, tenant, generation)).await?;

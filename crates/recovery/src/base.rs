@@ -3,6 +3,8 @@
 mod store;
 
 use blob::{BlobKey, KeyPrefix};
+use chrono::{DateTime, Utc};
+use db::SystemTx;
 use futures::TryStreamExt as _;
 use kernel::TenantId;
 use pack::segment::{Head, Name, Record};
@@ -26,37 +28,77 @@ pub struct Taken {
 pub async fn take_if_due(journal: &Journal) -> Result<Option<Taken>, Error> {
     let mut tx = journal.system().await?;
     let Some(number) = store::take_if_due(&mut tx).await? else { return Ok(None) };
+    let state = State::open(journal).await?;
     tx.commit().await?;
-    let taken = take(journal, number).await;
-    if taken.is_err() {
-        let mut tx = journal.system().await?;
-        store::give_up(&mut tx).await?;
-        tx.commit().await?;
-    }
-    taken.map(Some)
-}
-
-/// Whoever had a lower number and has not forgotten what it put will not forget it any more, and whoever has a higher one read the journal later than
-/// that number was given out. So what came after this state is under higher numbers.
-async fn take(journal: &Journal, number: u64) -> Result<Taken, Error> {
-    let mut tx = journal.snapshot().await?;
-    let read_at = store::began_at(&mut tx).await?;
-    let mut segments = Segments::new(journal, number, Head { after: number, read_at }, true);
-    let schema = store::schema(&mut tx).await?;
-    for table in store::tables(&mut tx).await? {
-        let mut rows = store::rows(&mut tx, &table);
-        while let Some((tenant_id, image)) = rows.try_next().await? {
-            let relation = table.relation.clone();
-            let record = Record { seq: 0, at: read_at, relation, is_deleted: false, image };
-            segments.add(tenant_id.map(TenantId::from_uuid), &record).await?;
+    let taken = state.put(journal, number).await;
+    let mut tx = journal.system().await?;
+    match taken {
+        Ok((taken, head)) => {
+            store::set_taken(&mut tx, number, &head).await?;
+            tx.commit().await?;
+            Ok(Some(taken))
+        }
+        Err(error) => {
+            store::give_up(&mut tx).await?;
+            tx.commit().await?;
+            Err(error)
         }
     }
-    drop(tx);
-    let shipped = segments.finish().await?;
+}
+
+/// Begins the journal of a database that was made anew, with a base of a number: from then on it is one to work with. Nobody else works on it
+/// yet.
+pub(crate) async fn begin(journal: &Journal, number: u64) -> Result<Taken, Error> {
     let mut tx = journal.system().await?;
-    store::set_taken(&mut tx, number, read_at, schema).await?;
+    // What the making of it has written down is in the base.
+    store::forget_all(&mut tx).await?;
     tx.commit().await?;
-    Ok(Taken { number, records: shipped.records })
+    let (taken, head) = State::open(journal).await?.put(journal, number).await?;
+    let mut tx = journal.system().await?;
+    store::begin(&mut tx, number, &head).await?;
+    tx.commit().await?;
+    Ok(taken)
+}
+
+/// What is known of a base besides its number.
+pub(crate) struct About {
+    read_at: DateTime<Utc>,
+    /// The schema's last step.
+    schema: i64,
+}
+
+/// A state of the database.
+struct State {
+    tx: SystemTx,
+    read_at: DateTime<Utc>,
+}
+
+impl State {
+    /// Opened while the base's number is being given out, which nobody else is given one beside: whoever had a lower number and has not
+    /// forgotten what it put will not forget it any more, and whoever has a higher one reads a later state. So what came after this
+    /// state is under higher numbers, and none of those has an earlier one.
+    async fn open(journal: &Journal) -> Result<Self, Error> {
+        let mut tx = journal.snapshot().await?;
+        let read_at = store::began_at(&mut tx).await?;
+        Ok(Self { tx, read_at })
+    }
+
+    async fn put(mut self, journal: &Journal, number: u64) -> Result<(Taken, About), Error> {
+        let (tx, read_at) = (&mut self.tx, self.read_at);
+        let mut segments = Segments::new(journal, number, Head { after: number, read_at }, true);
+        let schema = store::schema(tx).await?;
+        for table in store::tables(tx).await? {
+            let mut rows = store::rows(tx, &table);
+            while let Some((tenant_id, image)) = rows.try_next().await? {
+                let relation = table.relation.clone();
+                let record = Record { seq: 0, at: read_at, relation, is_deleted: false, image };
+                segments.add(tenant_id.map(TenantId::from_uuid), &record).await?;
+            }
+        }
+        drop(self.tx);
+        let shipped = segments.finish().await?;
+        Ok((Taken { number, records: shipped.records }, About { read_at, schema }))
+    }
 }
 
 /// Deletes what of the journal is before the last base of more than thirty days ago; how many objects.

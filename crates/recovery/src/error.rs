@@ -6,6 +6,17 @@ pub enum Error {
     /// The bucket has no whole base: there is nothing to begin with.
     #[error("the bucket holds no whole base of a journal")]
     NoBase,
+    /// A recovery of the database was begun and not finished.
+    #[error(
+        "a recovery of this database was begun and not finished: empty the database, and run `pillarbox recover` again"
+    )]
+    Unfinished,
+    /// The database is new, and the bucket has the journal of another.
+    #[error(
+        "the database is new, and the bucket holds another one's journal: if that database was lost, `pillarbox recover` makes it anew in \
+         an empty one; if not, name the database that belongs to the bucket, or an empty bucket"
+    )]
+    NotOurs,
     /// A segment that others build on is not in the bucket.
     #[error("the journal's segment {missing} is not in the bucket, and segment {number} follows it")]
     Missing {

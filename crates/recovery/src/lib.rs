@@ -14,6 +14,7 @@ pub mod ship;
 mod turn;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use blob::BlobStore;
@@ -25,12 +26,15 @@ use uuid::Uuid;
 
 pub use error::Error;
 pub use recover::{Late, Recovered, Step, recover};
-pub use turn::is_whole;
+pub use turn::check;
 
 /// How often what was committed goes to the bucket: so much is lost at most with the database.
 pub const EVERY: Duration = Duration::from_secs(1);
 /// How often it is looked whether a base is due, and what of the journal may go.
 const BASE_EVERY: Duration = Duration::from_secs(60);
+
+/// How often it is looked whether numbers go on beyond the bucket's.
+const FOLLOWED: Duration = Duration::from_millis(50);
 
 /// What keeps the journal of a database in a bucket. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -62,18 +66,16 @@ impl Journal {
 
 /// Keeps the journal until `stop`, and puts into the bucket what is left of it then. Of several processes on a database one does so at a time.
 pub async fn run(journal: &Journal, stop: impl Future<Output = ()>) {
-    let keep = async {
-        while let Err(error) = turn::follow(journal).await {
-            tracing::warn!(error.cause = %kernel::error::chain(&error), "the journal cannot be kept yet");
-            tokio::time::sleep(EVERY).await;
-        }
-        tokio::join!(keep_shipping(journal), keep_bases(journal))
-    };
+    let has_followed = AtomicBool::new(false);
+    let keep =
+        async { tokio::join!(keep_shipping(journal, &has_followed), keep_bases(journal, &has_followed)) };
     tokio::select! {
         _ = keep => {}
         () = stop => {}
     }
-    if let Err(error) = ship::ship(journal).await {
+    if has_followed.load(Ordering::Relaxed)
+        && let Err(error) = ship::ship(journal).await
+    {
         tracing::warn!(error.cause = %kernel::error::chain(&error), "the end of the journal was not put into the bucket");
     }
     if let Err(error) = turn::leave(journal).await {
@@ -81,31 +83,44 @@ pub async fn run(journal: &Journal, stop: impl Future<Output = ()>) {
     }
 }
 
-async fn keep_shipping(journal: &Journal) {
+/// Follows the bucket first, and again after whatever failed: another database, older by a moment, may answer since.
+async fn keep_shipping(journal: &Journal, has_followed: &AtomicBool) {
     let mut due = tokio::time::interval(EVERY);
     due.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         due.tick().await;
+        if !has_followed.load(Ordering::Relaxed) {
+            if let Err(error) = turn::follow(journal).await {
+                tracing::warn!(error.cause = %kernel::error::chain(&error), "the journal cannot be kept yet");
+                continue;
+            }
+            has_followed.store(true, Ordering::Relaxed);
+        }
         match ship::ship(journal).await {
             Ok(shipped) => {
                 metrics::counter!("pillarbox_journal_records_total").increment(shipped.records);
                 metrics::counter!("pillarbox_journal_segments_total").increment(shipped.segments);
             }
             Err(error) => {
+                has_followed.store(false, Ordering::Relaxed);
                 tracing::warn!(error.cause = %kernel::error::chain(&error), "the journal was not put into the bucket");
             }
         }
-        if let Ok(lag) = ship::lag(&journal.db).await {
-            metrics::gauge!("pillarbox_journal_lag_seconds").set(lag.as_seconds_f64());
+        match ship::lag(&journal.db).await {
+            Ok(lag) => metrics::gauge!("pillarbox_journal_lag_seconds").set(lag.as_seconds_f64()),
+            Err(_) => has_followed.store(false, Ordering::Relaxed),
         }
     }
 }
 
-async fn keep_bases(journal: &Journal) {
+async fn keep_bases(journal: &Journal, has_followed: &AtomicBool) {
     let mut due = tokio::time::interval(BASE_EVERY);
     due.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         due.tick().await;
+        while !has_followed.load(Ordering::Relaxed) {
+            tokio::time::sleep(FOLLOWED).await;
+        }
         match base::take_if_due(journal).await {
             Ok(Some(taken)) => {
                 tracing::info!(

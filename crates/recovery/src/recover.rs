@@ -18,7 +18,7 @@ use mailstore::found::{self, Found};
 use pack::KeyEncryption;
 use pack::segment::{Record, Segment};
 
-use crate::{Error, turn};
+use crate::{Error, Journal, base};
 use bucket::{Listing, Numbered};
 use chain::Chain;
 use keyring::Keyring;
@@ -75,7 +75,7 @@ pub enum Late {
 }
 
 /// Makes a database that has no table anew, out of a bucket and with the key-encryption keys. What is begun and not finished is no database
-/// to work with ([`crate::is_whole`]): it is emptied, and the recovery begun again.
+/// to work with ([`crate::check`]): it is emptied, and the recovery begun again.
 ///
 /// # Errors
 /// [`Error::NoBase`] and [`Error::Missing`] where the bucket lacks something, [`Error::KeysMissing`] and [`Error::Key`] where keys are
@@ -134,12 +134,15 @@ pub async fn recover(
     let store = MailStore::new(db.clone(), blobs, encryption);
     store.keys().adopt(keys.objects()).await?;
     let found = match late {
-        Late::Deliver => found::take_in(&store, &listing.packs, read_at).await?,
+        Late::Deliver => {
+            let found = found::take_in(&store, &listing.packs, read_at).await?;
+            mailstore::search::index::queue_all(db).await?;
+            // Last: were it lost again from here on, it would be made anew as it is now, with what it has given out.
+            base::begin(&Journal::new(db, &store), listing.highest + 1).await?;
+            found
+        }
         Late::Leave => Found::default(),
     };
-    mailstore::search::index::queue_all(db).await?;
-    // Last: from now on it is a database to work with.
-    turn::begin(db, listing.highest).await?;
     Ok(Recovered { base: base.number, last: chain.last(), read_at, records, destroyed, broken, found })
 }
 
@@ -167,9 +170,16 @@ impl Filling<'_> {
     async fn put(&mut self, number: u64, segment: &Segment) -> Result<(), Error> {
         let mut records: Vec<Record> = Vec::new();
         for (tenant, generation) in segment.sections() {
-            let Some(key) = self.keys.find(tenant, generation).await? else { continue };
-            let section = segment.records(&key).map_err(|cause| Error::Unreadable { number, cause })?;
-            records.extend(section);
+            let keys = self.keys.find(tenant, generation).await?;
+            let mut opened = None;
+            for key in keys {
+                opened = Some(segment.records(&key));
+                if matches!(opened, Some(Ok(_))) {
+                    break;
+                }
+            }
+            let Some(section) = opened else { continue };
+            records.extend(section.map_err(|cause| Error::Unreadable { number, cause })?);
         }
         // Stable: in a base, where nothing comes before anything, sections stay whole.
         records.sort_by_key(|record| record.seq);

@@ -5,7 +5,7 @@
 
 mod store;
 
-use blob::{BlobKey, KeyPrefix};
+use blob::{BlobKey, BlobStore, KeyPrefix};
 use db::Db;
 use kernel::SegmentId;
 use pack::segment::{MAX_NUMBER, MAX_PART, Name};
@@ -40,9 +40,9 @@ pub(crate) async fn leave(journal: &Journal) -> Result<(), Error> {
 /// one: this is an older copy, put back. Then a base is due, and what the bucket has of that other time counts no more.
 pub(crate) async fn follow(journal: &Journal) -> Result<(), Error> {
     let mut tx = journal.system().await?;
-    let known = store::number(&mut tx).await?;
+    let known = store::number(&mut tx).await?.ok_or(Error::Unfinished)?;
     drop(tx);
-    let Some(highest) = highest(journal, known).await? else { return Ok(()) };
+    let Some(highest) = highest(&*journal.blobs, known).await? else { return Ok(()) };
     let mut tx = journal.system().await?;
     if store::go_beyond(&mut tx, highest).await? {
         tracing::warn!(
@@ -55,11 +55,11 @@ pub(crate) async fn follow(journal: &Journal) -> Result<(), Error> {
 }
 
 /// The highest number in the bucket that is higher than `known`.
-async fn highest(journal: &Journal, known: u64) -> Result<Option<u64>, Error> {
+async fn highest(blobs: &dyn BlobStore, known: u64) -> Result<Option<u64>, Error> {
     let mut after = last_of(known).to_string();
     let mut highest = None;
     loop {
-        let page = journal.blobs.list(&KeyPrefix::Journal, Some(&after)).await?;
+        let page = blobs.list(&KeyPrefix::Journal, Some(&after)).await?;
         for key in page.keys {
             if let BlobKey::Segment(id) = key
                 && let Ok(name) = Name::of(id)
@@ -80,20 +80,18 @@ pub(crate) fn last_of(number: u64) -> BlobKey {
     BlobKey::Segment(SegmentId::from_uuid(Uuid::from_u128(last)))
 }
 
-/// Whether a database is one that may be worked on: not one that a recovery was begun in and not finished.
+/// Whether a database may be worked on, beside a bucket: not one that a recovery was begun in and not finished, and not a new one beside
+/// the journal of another, which a base of nothing would bury.
 ///
 /// # Errors
-/// As of any statement.
-pub async fn is_whole(db: &Db) -> Result<bool, Error> {
+/// [`Error::Unfinished`] and [`Error::NotOurs`]; and when database or bucket fail.
+pub async fn check(db: &Db, blobs: &dyn BlobStore) -> Result<(), Error> {
     #[expect(clippy::disallowed_methods, reason = "it is no tenant's")]
     let mut tx = db::SystemTx::begin(db).await?;
-    Ok(store::exists(&mut tx).await?)
-}
-
-/// Begins the journal of a database that was recovered, beyond a number.
-pub(crate) async fn begin(db: &Db, number: u64) -> Result<(), Error> {
-    #[expect(clippy::disallowed_methods, reason = "it is no tenant's")]
-    let mut tx = db::SystemTx::begin(db).await?;
-    store::begin(&mut tx, number).await?;
-    Ok(tx.commit().await?)
+    let number = store::number(&mut tx).await?.ok_or(Error::Unfinished)?;
+    drop(tx);
+    if number == 0 && highest(blobs, 0).await?.is_some() {
+        return Err(Error::NotOurs);
+    }
+    Ok(())
 }

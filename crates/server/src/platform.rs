@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use blob::BlobStore;
 use db::Db;
 use db::cluster::{self, Cluster, Profile};
@@ -42,12 +42,8 @@ impl Platform {
 
     async fn connect(config: &Config, data_dir: &DataDir, db: &Db) -> Result<MailStore> {
         db.migrate().await.context("migrating the database")?;
-        if !recovery::is_whole(db).await.context("looking whether the database is whole")? {
-            bail!(
-                "a recovery of this database was begun and not finished: empty the database, and run `pillarbox recover` again"
-            );
-        }
         let blobs = open_blobs(config, data_dir).await?;
+        recovery::check(db, &*blobs).await.context("looking whether database and bucket belong together")?;
         let encryption = kek::open(&config.key_encryption_keys, data_dir, db).await?;
         Ok(MailStore::new(db.clone(), blobs, encryption))
     }

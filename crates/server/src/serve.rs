@@ -24,6 +24,8 @@ use crate::{operator_key, signals, tls};
 
 /// How long everything under way gets after the signal to stop. Longer than any one part's own grace.
 const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(45);
+/// How long the end of the journal gets after that.
+const JOURNAL_DEADLINE: Duration = Duration::from_secs(20);
 const METRICS_UPKEEP: Duration = Duration::from_secs(5);
 /// Bounds of the histograms of durations, in seconds.
 const DURATION_BUCKETS: &[f64] =
@@ -78,6 +80,9 @@ async fn serve_on(
         Services { auth, sender, payments, vat_register, tls, metrics },
         &shutdown,
     );
+    let (journal, all_ended) = (Journal::new(&platform.db, &platform.store), CancellationToken::new());
+    let last = all_ended.clone();
+    let journal = tokio::spawn(async move { recovery::run(&journal, last.cancelled()).await });
     listen_file.publish(&addresses)?;
     let Addresses { http, lmtp, pop3, pop3s } = addresses;
     tracing::info!(listen.http = %http, listen.lmtp = %lmtp, listen.pop3 = %pop3, listen.pop3s = %pop3s, "ready");
@@ -93,6 +98,11 @@ async fn serve_on(
     if tokio::time::timeout(SHUTDOWN_DEADLINE, all_end(&mut parts)).await.is_err() {
         tracing::warn!(parts = parts.len(), "not everything ended in time; the rest is cut off");
         parts.shutdown().await;
+    }
+    // Last: what the others did while they ended goes into the bucket too.
+    all_ended.cancel();
+    if !matches!(tokio::time::timeout(JOURNAL_DEADLINE, journal).await, Ok(Ok(()))) {
+        tracing::warn!("the end of the journal was not put into the bucket");
     }
     match ended_early {
         None => Ok(()),
@@ -169,7 +179,6 @@ fn start(
     let Services { auth, sender, payments, vat_register, tls, metrics } = services;
     let store: MailStore = platform.store.clone();
     let (watched, stopping) = (store.clone(), shutdown.clone());
-    let (journal, ending) = (Journal::new(&platform.db, &store), shutdown.clone());
     let upkept = metrics.clone();
     let api = api::Api {
         auth: auth.clone(),
@@ -211,7 +220,6 @@ fn start(
     spawn(&mut parts, "pop3s", pop3::serve(pop3s_listener, pop3, pop3::Mode::Implicit, stop()));
     spawn(&mut parts, "worker", worker::run(worker, stop()));
     spawn(&mut parts, "changes", async move { mailstore::change::run(&watched, stopping.cancelled()).await });
-    spawn(&mut parts, "journal", async move { recovery::run(&journal, ending.cancelled()).await });
     spawn(&mut parts, "metrics", keep_metrics(upkept, stop()));
     parts
 }

@@ -7,10 +7,25 @@ use db::{Error, SystemTx};
 use kernel::{MessageId, PackId, TenantId};
 use tenancy::TenantTx;
 
-/// Sets the next UID of each folder and the modification sequence of each mailbox so much higher.
+/// Sets the next UID of each folder and the modification sequence of each mailbox so much higher, and lets the log begin there.
 pub(super) async fn raise(tx: &mut SystemTx, gap: i64) -> Result<(), Error> {
     sqlx::query!("update folders set uid_next = uid_next + $1", gap).execute(tx.conn()).await?;
     sqlx::query!("update mailboxes set modseq = modseq + $1", gap).execute(tx.conn()).await?;
+    // Whoever has seen what was lost looks at everything again.
+    sqlx::query!(
+        "insert into mail_change_floors (tenant_id, mailbox_id, modseq) select tenant_id, id, modseq from mailboxes
+         on conflict (tenant_id, mailbox_id) do update set modseq = excluded.modseq",
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// Forgets that a pack was reserved, whose object is to stay.
+pub(super) async fn disown(tx: &mut SystemTx, pack: PackId) -> Result<(), Error> {
+    sqlx::query!("delete from packs where id = $1 and state = 'reserved'", pack.uuid())
+        .execute(tx.conn())
+        .await?;
     Ok(())
 }
 

@@ -100,14 +100,24 @@ async fn take_in(mail: &MailStore, batch: &mut [Pending], is_own: bool) -> Resul
         }
         committed => committed,
     };
-    if matches!(committed, Ok(Upload::InVain) | Err(Error::ReservationLost)) {
+    if is_in_vain(&committed) {
         // An upload that outlived its reservation may have landed after the sweeper deleted it and forgot its row:
-        // then nobody else knows of it. The key is this call's alone, and no message can come to refer to it.
+        // then nobody else knows of it. And a recovery takes what lies in a pack and nobody refers to for accepted. The key
+        // is this call's alone, and no message can come to refer to it.
         if let Err(error) = mail.blobs.delete(&key).await {
             tracing::warn!(blob.key = %key, error.cause = %error, "an upload in vain was not deleted");
         }
     }
     committed.map(|_| ())
+}
+
+/// Whether it is sure that no message refers to the pack.
+fn is_in_vain(committed: &Result<Upload, Error>) -> bool {
+    match committed {
+        Ok(upload) => *upload == Upload::InVain,
+        Err(Error::Db(cause)) => !matches!(**cause, db::Error::Unresolved(_)),
+        Err(error) => matches!(error, Error::ReservationLost),
+    }
 }
 
 /// Nothing was committed, and nothing says that the next statement would fail as well.

@@ -56,8 +56,10 @@ pub(super) async fn kept_of(
     tenants: &BTreeSet<TenantId>,
 ) -> Result<BTreeSet<TenantId>, Error> {
     let ids = tenants.iter().map(|id| id.uuid()).collect::<Vec<_>>();
-    let kept =
-        sqlx::query_scalar!("select id from tenants where id = any ($1) and status <> 'deleted'", &ids);
+    let kept = sqlx::query_scalar!(
+        "select id from tenants where id = any ($1) and destroying is null and purged_at is null",
+        &ids
+    );
     Ok(kept.fetch_all(tx.conn()).await?.into_iter().map(TenantId::from_uuid).collect())
 }
 
@@ -73,7 +75,7 @@ pub(super) async fn delete_of(tx: &mut SystemTx, id: TenantId) -> Result<(), Err
     Ok(())
 }
 
-/// Adds a key unless there is one of its generation, or the tenant is deleted; waits for another transaction that is adding it.
+/// Adds a key unless there is one of its generation, or the tenant is being destroyed; waits for another transaction that is adding it.
 pub(super) async fn insert(
     tx: &mut SystemTx,
     id: WrappedKeyId,
@@ -83,7 +85,7 @@ pub(super) async fn insert(
     sqlx::query!(
         "insert into tenant_keys (tenant_id, generation, id, kek, wrapped, created_at)
          select $1::uuid, $2::integer, $3::uuid, $4::text, $5::bytea, $6::timestamptz
-         where $1 = $7 or exists (select from tenants where id = $1 and status <> 'deleted')
+         where $1 = $7 or exists (select from tenants where id = $1 and destroying is null and purged_at is null)
          on conflict on constraint tenant_keys_once do nothing",
         wrapped.tenant().uuid(),
         to_column(wrapped.generation()),

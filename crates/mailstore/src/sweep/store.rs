@@ -8,10 +8,10 @@ use uuid::Uuid;
 
 use crate::from_column;
 
-/// Whether changes have been waiting to get into the bucket for half of [`super::GRACE`], where there is a base to recover from.
+/// Whether changes have been waiting to get into the bucket for half of [`super::GRACE`], where there is a journal in it.
 pub(super) async fn is_journal_behind(tx: &mut SystemTx) -> Result<bool, Error> {
     let is_behind = sqlx::query_scalar!(
-        r#"select exists (select from journal_head where base_number is not null)
+        r#"select exists (select from journal_head where number > 0)
              and coalesce((select at from journal order by seq limit 1) < now() - interval '30 minutes', false) as "behind!""#,
     );
     Ok(is_behind.fetch_one(tx.conn()).await?)

@@ -1,11 +1,12 @@
 //! SQL of bases.
 
-use chrono::{DateTime, Utc};
 use db::rebuild::STEPS;
 use db::{Error, SystemTx};
 use futures::{Stream, TryStreamExt as _};
 use sqlx::AssertSqlSafe;
 use uuid::Uuid;
+
+use super::About;
 
 pub(super) use crate::ship::store::began_at;
 
@@ -37,20 +38,36 @@ pub(super) async fn give_up(tx: &mut SystemTx) -> Result<(), Error> {
     Ok(())
 }
 
-pub(super) async fn set_taken(
-    tx: &mut SystemTx,
-    number: u64,
-    read_at: DateTime<Utc>,
-    schema: i64,
-) -> Result<(), Error> {
+pub(super) async fn set_taken(tx: &mut SystemTx, number: u64, about: &About) -> Result<(), Error> {
     sqlx::query!(
         "with head as (
            update journal_head set base_number = $1, based_at = $2, base_schema = $3, base_held_until = null
            where base_number is null or base_number < $1)
          insert into journal_bases (number, taken_at) values ($1, $2)",
         i64::try_from(number).unwrap_or(i64::MAX),
-        read_at,
-        schema,
+        about.read_at,
+        about.schema,
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// Empties the journal.
+pub(super) async fn forget_all(tx: &mut SystemTx) -> Result<(), Error> {
+    sqlx::query!("delete from journal").execute(tx.conn()).await?;
+    Ok(())
+}
+
+/// Begins a journal with a base.
+pub(super) async fn begin(tx: &mut SystemTx, number: u64, about: &About) -> Result<(), Error> {
+    sqlx::query!(
+        "with head as (
+           insert into journal_head (number, shipped, base_number, based_at, base_schema) values ($1, $1, $1, $2, $3))
+         insert into journal_bases (number, taken_at) values ($1, $2)",
+        i64::try_from(number).unwrap_or(i64::MAX),
+        about.read_at,
+        about.schema,
     )
     .execute(tx.conn())
     .await?;

@@ -14,7 +14,7 @@ pub(super) struct Keyring {
     blobs: Arc<dyn BlobStore>,
     encryption: Arc<dyn KeyEncryption>,
     objects: BTreeMap<TenantId, Vec<WrappedKeyId>>,
-    opened: BTreeMap<TenantId, BTreeMap<Generation, Arc<DataKey>>>,
+    opened: BTreeMap<TenantId, BTreeMap<Generation, Vec<Arc<DataKey>>>>,
     missing: BTreeSet<TenantId>,
 }
 
@@ -27,28 +27,28 @@ impl Keyring {
         Self { blobs, encryption, objects, opened: BTreeMap::new(), missing: BTreeSet::new() }
     }
 
-    /// A generation of a tenant's key; `None` if the bucket has none of it.
+    /// A generation of a tenant's key; none if the bucket has none of it, and several where another database has used the bucket.
     pub(super) async fn find(
         &mut self,
         tenant: TenantId,
         generation: Generation,
-    ) -> Result<Option<Arc<DataKey>>, Error> {
+    ) -> Result<Vec<Arc<DataKey>>, Error> {
         if !self.opened.contains_key(&tenant) {
             let keys = self.open(tenant).await?;
             self.opened.insert(tenant, keys);
         }
-        let key = self.opened.get(&tenant).and_then(|keys| keys.get(&generation)).cloned();
-        if key.is_none() {
+        let found = self.opened.get(&tenant).and_then(|keys| keys.get(&generation)).cloned();
+        if found.is_none() {
             if tenant == INSTALLATION {
                 return Err(Error::KeysMissing("(the installation's own)".to_owned()));
             }
             self.missing.insert(tenant);
         }
-        Ok(key)
+        Ok(found.unwrap_or_default())
     }
 
-    async fn open(&self, tenant: TenantId) -> Result<BTreeMap<Generation, Arc<DataKey>>, Error> {
-        let mut keys = BTreeMap::new();
+    async fn open(&self, tenant: TenantId) -> Result<BTreeMap<Generation, Vec<Arc<DataKey>>>, Error> {
+        let mut keys: BTreeMap<_, Vec<_>> = BTreeMap::new();
         for &key in self.objects.get(&tenant).into_iter().flatten() {
             let bytes = match self.blobs.get(&BlobKey::WrappedKey { tenant, key }).await {
                 // It was wrapped anew since the bucket was listed.
@@ -56,7 +56,8 @@ impl Keyring {
                 bytes => bytes?,
             };
             let wrapped = WrappedKey::decode(&bytes).map_err(KeyError::from)?;
-            keys.insert(wrapped.generation(), Arc::new(self.encryption.unwrap(&wrapped).await?));
+            let key = Arc::new(self.encryption.unwrap(&wrapped).await?);
+            keys.entry(wrapped.generation()).or_default().push(key);
         }
         Ok(keys)
     }

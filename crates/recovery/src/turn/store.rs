@@ -43,10 +43,10 @@ pub(super) async fn leave(tx: &mut SystemTx, process: Uuid) -> Result<(), Error>
     Ok(())
 }
 
-/// The last number that was given out.
-pub(super) async fn number(tx: &mut SystemTx) -> Result<u64, Error> {
-    let number = sqlx::query_scalar!("select number from journal_head").fetch_one(tx.conn()).await?;
-    Ok(from_column(number))
+/// The last number that was given out; `None` while a recovery is under way.
+pub(super) async fn number(tx: &mut SystemTx) -> Result<Option<u64>, Error> {
+    let number = sqlx::query_scalar!("select number from journal_head").fetch_optional(tx.conn()).await?;
+    Ok(number.map(from_column))
 }
 
 /// Goes on from a number, with a base; whether it is beyond what was given out.
@@ -58,16 +58,4 @@ pub(super) async fn go_beyond(tx: &mut SystemTx, number: u64) -> Result<bool, Er
     .execute(tx.conn())
     .await?;
     Ok(done.rows_affected() == 1)
-}
-
-pub(super) async fn exists(tx: &mut SystemTx) -> Result<bool, Error> {
-    let exists = sqlx::query_scalar!(r#"select exists (select from journal_head) as "exists!""#);
-    Ok(exists.fetch_one(tx.conn()).await?)
-}
-
-pub(super) async fn begin(tx: &mut SystemTx, number: u64) -> Result<(), Error> {
-    sqlx::query!("insert into journal_head (number) values ($1)", to_column(number))
-        .execute(tx.conn())
-        .await?;
-    Ok(())
 }

@@ -5,8 +5,9 @@ use db::rebuild::Rebuild;
 use kernel::{MailboxId, PageRequest};
 use mailstore::folder::{self, Changed, NewFolder, Role};
 use mailstore::message::{self, Filter, Flag, FlagChange, Flags, Message, Target};
-use mailstore::{MailStore, check};
-use recovery::{Error, Journal, Late, base, is_whole, recover, ship};
+use mailstore::{MailStore, change, check, sweep};
+use recovery::{Error, Journal, Late, base, check as check_place, recover, ship};
+use sqlx::Connection as _;
 use tenancy::{Ctx, user};
 use testkit::TestDb;
 
@@ -80,7 +81,7 @@ async fn what_was_put_into_the_bucket_is_all_there_again() {
     assert_eq!(messages(bench.ctx(), ada).await, messages(&again.ctx, ada).await);
     assert_eq!(message::raw(&again.store, &again.ctx, bob, late, None).await.unwrap().bytes, mail(100));
     assert_exact(&again.test_db).await;
-    assert!(is_whole(&again.test_db.db()).await.unwrap());
+    check_place(&again.test_db.db(), &*bench.blobs).await.unwrap();
 
     // Life goes on, with no number given out twice, and its journal after the one that it came from.
     let uids = |messages: Vec<Message>| messages.into_iter().map(|message| message.uid).max().unwrap();
@@ -96,12 +97,11 @@ async fn what_was_put_into_the_bucket_is_all_there_again() {
     };
     next.deliver(bob, None, &mail(101)).await;
     assert!(uids(messages(&again.ctx, bob).await) > before + 1_000);
-    let taken = base::take_if_due(&next.journal).await.unwrap().unwrap();
-    assert!(taken.number > recovered.last);
+    assert!(base::take_if_due(&next.journal).await.unwrap().is_none(), "the recovery has taken one");
     next.ship().await;
     let was = rows(&next.world.test_db).await;
     let third = next.recovered().await;
-    assert_eq!(third.recovered.base, taken.number);
+    assert!(third.recovered.base > recovered.last && third.recovered.last > third.recovered.base);
     assert_same(&was, &rows(&third.test_db).await);
 }
 
@@ -127,6 +127,7 @@ async fn mail_that_was_accepted_and_not_written_down_is_put_where_it_belongs() {
     let nowhere = bench.deliver(lost, None, &mail(5)).await;
     message::discard(&bench.store, bench.ctx(), ada, kept).await.unwrap();
     let was = messages(bench.ctx(), ada).await;
+    let seen = change::since(bench.ctx(), ada, None).await.unwrap().modseq;
     let packs = bench.objects(KeyPrefix::All).await;
 
     let again = bench.recovered().await;
@@ -151,6 +152,9 @@ async fn mail_that_was_accepted_and_not_written_down_is_put_where_it_belongs() {
         }
     }
     assert_exact(&again.test_db).await;
+    // Whoever has seen what was lost is told to look at everything again.
+    let since = change::since(&again.ctx, ada, Some(seen)).await;
+    assert!(matches!(since, Err(mailstore::Error::ChangesExpired)), "{since:?}");
     // What is elsewhere now is gone, and what is nowhere is still there.
     let packs_now = bench.objects(KeyPrefix::All).await;
     let kept = packs.iter().filter(|key| matches!(key, BlobKey::Pack { .. }) && packs_now.contains(key));
@@ -186,7 +190,7 @@ async fn what_the_bucket_lacks_is_told_and_nothing_is_half_there() {
     bench.blobs.delete(&segments[1]).await.unwrap();
     let (done, half) = try_it().await;
     assert!(matches!(done, Err(Error::Missing { .. })), "{done:?}");
-    assert!(!is_whole(&half.db()).await.unwrap_or(false));
+    assert!(matches!(check_place(&half.db(), &*bench.blobs).await, Err(Error::Unfinished)));
     assert!(matches!(Rebuild::begin(&half.db()).await, Err(db::Error::NotEmpty)));
     // One that has rotted.
     let mut rotten = bytes.to_vec();
@@ -201,12 +205,16 @@ async fn what_the_bucket_lacks_is_told_and_nothing_is_half_there() {
     bench.blobs.delete(&key).await.unwrap();
     let (done, half) = try_it().await;
     assert!(matches!(&done, Err(Error::KeysMissing(who)) if who.contains("ten_")), "{done:?}");
-    assert!(!is_whole(&half.db()).await.unwrap());
+    assert!(matches!(check_place(&half.db(), &*bench.blobs).await, Err(Error::Unfinished)));
     bench.blobs.put(&key, bytes).await.unwrap();
-    // The base.
-    let base = bench.objects(KeyPrefix::Journal).await.remove(0);
+    // Every base.
     assert!(try_it().await.0.is_ok());
-    bench.blobs.delete(&base).await.unwrap();
+    for base in bench.objects(KeyPrefix::Journal).await {
+        let BlobKey::Segment(id) = base else { continue };
+        if pack::segment::Name::of(id).unwrap().is_base {
+            bench.blobs.delete(&base).await.unwrap();
+        }
+    }
     assert!(matches!(try_it().await.0, Err(Error::NoBase)));
 }
 
@@ -217,14 +225,16 @@ async fn an_older_copy_begins_anew() {
     let ada = bench.mailbox("ada").await;
     bench.deliver(ada, None, &mail(1)).await;
     bench.ship().await;
-    let copy = bench.recovered().await;
+    let copy = bench.copied().await;
     let lost = bench.user("carol").await;
     bench.ship().await;
     user::delete(bench.ctx(), lost.id, None).await.unwrap();
     bench.ship().await;
 
-    let store: &MailStore = &copy.store;
-    let journal = Journal::new(&copy.test_db.db(), store);
+    let store = MailStore::new(copy.test_db.db(), bench.blobs.clone(), testkit::kek::encryption());
+    let journal = Journal::new(&copy.test_db.db(), &store);
+    let new = NewFolder { parent_id: None, name: "Of the copy".into(), role: None, is_subscribed: true };
+    folder::create(&store, &copy.ctx, ada, new).await.unwrap();
     let stop = async {
         while ship::lag(&copy.test_db.db()).await.unwrap() > chrono::TimeDelta::zero() {
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
@@ -253,4 +263,61 @@ async fn a_trial_leaves_the_bucket_as_it_is() {
     assert_eq!(bench.objects(KeyPrefix::All).await, was);
     let ctx = testkit::world::operator(&scratch).enter(bench.ctx().tenant_id()).await.unwrap();
     assert!(message::get(&ctx, ada, kept).await.is_ok() && message::get(&ctx, ada, late).await.is_err());
+}
+
+#[tokio::test]
+async fn a_new_database_beside_the_journal_of_another_is_not_worked_on() {
+    let bench = Bench::new().await;
+    bench.mailbox("ada").await;
+    bench.ship().await;
+    let new = TestDb::new().await;
+    assert!(matches!(check_place(&new.db(), &*bench.blobs).await, Err(Error::NotOurs)));
+    let empty = blob::open(&"memory:".parse().unwrap()).await.unwrap();
+    check_place(&new.db(), &*empty).await.unwrap();
+    check_place(&bench.world.test_db.db(), &*bench.blobs).await.unwrap();
+}
+
+/// What comes first after a base can be from before it.
+#[tokio::test]
+async fn a_name_that_was_handed_on_across_a_base_is_no_hindrance() {
+    let bench = Bench::new().await;
+    let ada = bench.mailbox("ada").await;
+    let new =
+        |name: &str| NewFolder { parent_id: None, name: name.to_owned(), role: None, is_subscribed: true };
+    let first = folder::create(&bench.store, bench.ctx(), ada, new("Work")).await.unwrap();
+    let renamed = Changed { name: Some("Old".to_owned()), ..Changed::default() };
+    folder::update(&bench.store, bench.ctx(), ada, first.id, renamed).await.unwrap();
+    folder::create(&bench.store, bench.ctx(), ada, new("Work")).await.unwrap();
+    // Nothing of that is in the bucket but by the base.
+    let mut connection = sqlx::PgConnection::connect(&bench.world.test_db.url()).await.unwrap();
+    let due = "set role pillarbox_system; update journal_head set base_number = null";
+    sqlx::raw_sql(due).execute(&mut connection).await.unwrap();
+    assert!(base::take_if_due(&bench.journal).await.unwrap().is_some());
+    assert!(bench.ship().await.records > 0);
+    let was = rows(&bench.world.test_db).await;
+    let again = bench.recovered().await;
+    assert_same(&was, &rows(&again.test_db).await);
+    let taken = folder::create(&again.store, &again.ctx, ada, new("Work")).await;
+    assert!(matches!(taken, Err(mailstore::Error::FolderExists)), "{taken:?}");
+}
+
+#[tokio::test]
+async fn what_could_not_be_delivered_stays_whatever_is_swept() {
+    let bench = Bench::new().await;
+    let ada = bench.mailbox("ada").await;
+    // The pack of the next message is reserved with this one.
+    bench.deliver(ada, None, &mail(1)).await;
+    bench.ship().await;
+    let carol = bench.mailbox("carol").await;
+    let lost = bench.deliver(carol, None, &mail(2)).await;
+    let packs = bench.objects(KeyPrefix::All).await;
+    let again = bench.recovered().await;
+    assert!(again.recovered.found.left[0].contains(&lost.to_string()), "{:?}", again.recovered.found);
+    let mut connection = sqlx::PgConnection::connect(&again.test_db.url()).await.unwrap();
+    let expire = "set role pillarbox_system; update packs set reserved_until = now() - interval '1 minute' where state = 'reserved'";
+    sqlx::raw_sql(expire).execute(&mut connection).await.unwrap();
+    sweep::run(&again.store, &again.test_db.db()).await;
+    let is_pack = |key: &&BlobKey| matches!(key, BlobKey::Pack { .. });
+    let kept = bench.objects(KeyPrefix::All).await;
+    assert!(packs.iter().filter(is_pack).all(|key| kept.contains(key)), "{packs:?} {kept:?}");
 }

@@ -29,7 +29,13 @@ async fn one_process_has_the_turn_and_another_takes_it_over() {
     assert_eq!(ship::ship(&other).await.unwrap(), ship::Shipped::default());
     assert!(ship::lag(&bench.world.test_db.db()).await.unwrap() > chrono::TimeDelta::zero());
     // The first one stops, and puts the last of it on its way out.
-    recovery::run(&bench.journal, async {}).await;
+    let stop = async {
+        while ship::lag(&bench.world.test_db.db()).await.unwrap() > chrono::TimeDelta::zero() {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+        bench.mailbox("dora").await;
+    };
+    recovery::run(&bench.journal, stop).await;
     assert_eq!(ship::lag(&bench.world.test_db.db()).await.unwrap(), chrono::TimeDelta::zero());
     bench.mailbox("carol").await;
     assert!(ship::ship(&other).await.unwrap().records > 0);

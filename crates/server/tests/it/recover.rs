@@ -28,6 +28,16 @@ async fn a_server_goes_on_after_its_database_was_lost() {
     let refused = pillarbox(dir.path(), &settings, &["recover"]);
     assert!(!refused.status.success() && stderr(&refused).contains("not empty"), "{}", stderr(&refused));
 
+    // As it would be started again by itself.
+    let new = TestDb::blank().await;
+    let url = new.url();
+    let served = pillarbox(dir.path(), &[("PILLARBOX_DATABASE_URL", url.as_str())], &["serve"]);
+    assert!(
+        !served.status.success() && stderr(&served).contains("another one's journal"),
+        "{}",
+        stderr(&served)
+    );
+
     let blank = TestDb::blank().await;
     let url = blank.url();
     let settings = [("PILLARBOX_DATABASE_URL", url.as_str())];
@@ -72,5 +82,5 @@ async fn what_a_recovery_left_half_done_is_not_served() {
         .await
         .unwrap();
     let refused = pillarbox(dir.path(), &settings, &["migrate"]);
-    assert!(!refused.status.success() && stderr(&refused).contains("recover"), "{}", stderr(&refused));
+    assert!(!refused.status.success() && stderr(&refused).contains("not finished"), "{}", stderr(&refused));
 }
