@@ -11,6 +11,8 @@ create table search_queue (
   attempts integer not null default 0 constraint search_queue_attempts_sign check (attempts >= 0),
   constraint search_queue_once primary key (tenant_id, mailbox_id, blob_id)
 );
+-- No message comes or goes between this look and the triggers below.
+lock table messages in share row exclusive mode;
 insert into search_queue (tenant_id, mailbox_id, blob_id, due_at)
   select distinct tenant_id, mailbox_id, blob_id, timestamptz '2000-01-01' from messages;
 create index search_queue_due on search_queue (due_at);

@@ -34,6 +34,7 @@ use db::Db;
 use kernel::MailboxId;
 use pack::KeyEncryption;
 use tenancy::{TenantTx, quota};
+use tokio::sync::Semaphore;
 
 use change::hub::Hub;
 use ingest::Door;
@@ -52,6 +53,8 @@ pub struct MailStore {
     keys: Keys,
     door: Arc<Door>,
     hub: Arc<Hub>,
+    /// Turns to read bodies for searches.
+    search_turns: Arc<Semaphore>,
 }
 
 impl MailStore {
@@ -59,7 +62,8 @@ impl MailStore {
     pub fn new(db: Db, blobs: Arc<dyn BlobStore>, encryption: Arc<dyn KeyEncryption>) -> Self {
         let keys = Keys::new(db.clone(), blobs.clone(), encryption);
         let hub = Arc::new(Hub::new(db.env().new_uuid()));
-        Self { db, blobs, keys, door: Arc::default(), hub }
+        let search_turns = Arc::new(Semaphore::new(search::READ_AT_ONCE));
+        Self { db, blobs, keys, door: Arc::default(), hub, search_turns }
     }
 
     /// Tenants' keys.

@@ -27,14 +27,15 @@ use query::Facts;
 
 /// How many messages' texts are in memory at a time.
 const CHUNK: usize = 32;
-/// How many bodies are being read at a time.
-const AT_ONCE: usize = 8;
+/// How many bodies a process reads at a time for searches. Each can be 50 MiB, and its text several times that.
+pub(crate) const READ_AT_ONCE: usize = 3;
 /// How many messages one query fetches where every one is looked at.
 const SCANNED: i64 = 500;
 /// How many messages' texts are looked at for one page.
 const PAGE_TEXTS: u64 = 5_000;
-/// How many bodies are read for one page.
+/// How many bodies are read for one page, and from how many bytes on no more are.
 const PAGE_BODIES: u64 = 200;
+const PAGE_BYTES: u64 = 256 << 20;
 
 /// A message that may be it.
 #[derive(Debug)]
@@ -49,6 +50,7 @@ struct Candidate {
 struct Taken {
     texts: u64,
     bodies: u64,
+    bytes: u64,
 }
 
 /// One search in one mailbox.
@@ -84,8 +86,8 @@ pub async fn messages(
     if found.len() < wanted {
         cut.next = looked_at.map(Cursor::after);
     } else if cut.next.is_none() {
-        // One of them went meanwhile.
-        cut.next = found.iter().nth_back(1).map(|candidate| Cursor::after(candidate.id.uuid()));
+        // One of them went meanwhile, and the others are all on the page.
+        cut.next = found.last().map(|candidate| Cursor::after(candidate.id.uuid()));
     }
     Ok(cut)
 }
@@ -136,18 +138,23 @@ impl Search<'_> {
         loop {
             let mut tx = self.ctx.begin().await?;
             let some = match &bodies {
-                Some(bodies) => store::among(&mut tx, self.mailbox_id, self.filter, bodies, after).await?,
+                Some(bodies) => {
+                    store::among(&mut tx, self.mailbox_id, self.filter, bodies, after, SCANNED).await?
+                }
                 None => store::all(&mut tx, self.mailbox_id, self.filter, after, SCANNED).await?,
             };
             drop(tx);
-            let is_last = bodies.is_some() || some.len() < usize::try_from(SCANNED).unwrap_or(usize::MAX);
+            let is_last = some.len() < usize::try_from(SCANNED).unwrap_or(usize::MAX);
             let mut some = some.into_iter();
             loop {
                 let chunk: Vec<Candidate> = some.by_ref().take(CHUNK).collect();
                 let Some(last) = chunk.last() else { break };
                 after = last.id.uuid();
                 found.extend(self.sift(chunk, &mut taken).await?);
-                let is_spent = is_page && (taken.texts >= PAGE_TEXTS || taken.bodies >= PAGE_BODIES);
+                let is_spent = is_page
+                    && (taken.texts >= PAGE_TEXTS
+                        || taken.bodies >= PAGE_BODIES
+                        || taken.bytes >= PAGE_BYTES);
                 if found.len() >= wanted || (is_spent && !(is_last && some.len() == 0)) {
                     found.truncate(wanted);
                     return Ok((found, Some(after)));
@@ -195,40 +202,72 @@ impl Search<'_> {
             let mut tx = self.ctx.begin().await?;
             texts.extend(store::texts(&mut tx, &ids).await?);
         }
-        let is = |candidate: &Candidate, texts: &BTreeMap<Uuid, Texts>| {
-            self.query.is(&candidate.facts, texts.get(&candidate.blob_id))
-        };
-        let undecided: BTreeSet<Uuid> = some
-            .iter()
-            .filter(|candidate| is(candidate, &texts).is_none())
-            .map(|candidate| candidate.blob_id)
-            .collect();
+        let (mut found, mut undecided) = (Vec::new(), BTreeMap::<Uuid, Vec<Candidate>>::new());
+        for candidate in some {
+            match self.query.is(&candidate.facts, texts.get(&candidate.blob_id)) {
+                Some(true) => found.push(candidate),
+                Some(false) => {}
+                None => undecided.entry(candidate.blob_id).or_default().push(candidate),
+            }
+        }
         taken.bodies += undecided.len() as u64;
-        let read =
-            stream::iter(undecided).map(|id| async move { self.read(id).await.map(|texts| (id, texts)) });
-        let read: Vec<(Uuid, Texts)> = read.buffer_unordered(AT_ONCE).try_collect().await?;
-        texts.extend(read);
-        Ok(some.into_iter().filter(|candidate| is(candidate, &texts) == Some(true)).collect())
+        taken.bytes += undecided
+            .values()
+            .filter_map(|of| of.first())
+            .map(|candidate| candidate.facts.size_bytes)
+            .sum::<u64>();
+        let mut read = stream::iter(undecided)
+            .map(|(id, candidates)| self.read(id, candidates))
+            .buffer_unordered(READ_AT_ONCE);
+        while let Some(more) = read.try_next().await? {
+            found.extend(more);
+        }
+        found.sort_unstable_by_key(|candidate| candidate.id);
+        Ok(found)
     }
 
-    /// What a body says that is not indexed, or in part.
-    async fn read(&self, id: Uuid) -> Result<Texts, Error> {
+    /// Those messages of one body that are it, by what it says that is not indexed, or in part.
+    async fn read(&self, id: Uuid, candidates: Vec<Candidate>) -> Result<Vec<Candidate>, Error> {
+        // Held until nothing of it is in memory.
+        let _turn = self.store.search_turns.acquire().await.map_err(|_| Error::ShuttingDown)?;
         let mut tx = self.ctx.begin().await?;
         let place = store::place(&mut tx, id).await?;
         drop(tx);
-        // No message has it any more.
-        let Some(place) = place else { return Ok(Texts::of_nothing()) };
-        match read(self.store, self.ctx, place, ALL_BYTES).await {
-            // As it is indexed. Nobody can read it, and no search fails for it.
-            Err(Error::Unreadable(_)) => Ok(Texts::of_nothing()),
-            texts => texts,
-        }
+        let (query, facts) = (
+            self.query.clone(),
+            candidates.iter().map(|candidate| candidate.facts.clone()).collect::<Vec<_>>(),
+        );
+        let which = move |texts: Texts| {
+            facts.iter().map(|facts| query.is(facts, Some(&texts)) == Some(true)).collect::<Vec<_>>()
+        };
+        let are = match place {
+            // No message has it any more.
+            None => which(Texts::of_nothing()),
+            Some(place) => match read(self.store, self.ctx, place, ALL_BYTES, which.clone()).await {
+                // Nobody can read it, and no search fails for it: it says nothing for as long as that is so.
+                Err(Error::Unreadable(_)) => which(Texts::of_nothing()),
+                Err(Error::Blob(cause))
+                    if matches!(*cause, blob::Error::NotFound | blob::Error::RangeNotSatisfiable) =>
+                {
+                    which(Texts::of_nothing())
+                }
+                are => are?,
+            },
+        };
+        let are = candidates.into_iter().zip(are).filter_map(|(candidate, is)| is.then_some(candidate));
+        Ok(are.collect())
     }
 }
 
-/// What a body says, up to so many bytes.
-async fn read(store: &MailStore, ctx: &Ctx, place: body::Columns, max_bytes: usize) -> Result<Texts, Error> {
+/// What comes of what a body says, up to so many bytes.
+async fn read<T: Send + 'static>(
+    store: &MailStore,
+    ctx: &Ctx,
+    place: body::Columns,
+    max_bytes: usize,
+    of: impl FnOnce(Texts) -> T + Send + 'static,
+) -> Result<T, Error> {
     let bytes = body::read(store, ctx, place).await?;
-    let texts = move || Texts::read(&bytes, max_bytes);
+    let texts = move || of(Texts::read(&bytes, max_bytes));
     tokio::task::spawn_blocking(texts).await.map_err(|_| Error::ShuttingDown)
 }

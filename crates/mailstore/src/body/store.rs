@@ -54,7 +54,7 @@ pub(crate) async fn set_live(
 pub(crate) async fn count_messages(tx: &mut TenantTx, blobs: &[Uuid], each: i32) -> Result<(), Error> {
     let tenant_id = tx.tenant_id().uuid();
     sqlx::query_scalar!(
-        "select id from blobs where tenant_id = $1 and id = any($2) order by id for update",
+        "select id from blobs where tenant_id = $1 and id = any($2) order by id for no key update",
         tenant_id,
         blobs,
     )

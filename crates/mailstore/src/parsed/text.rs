@@ -66,7 +66,7 @@ fn texts(bytes: &[u8], max_bytes: usize) -> Texts {
         }
         if let Some((text, is_whole)) = leaf.all_text(left.bytes) {
             left.is_enough &= is_whole;
-            left.add(&mut texts.body, &fold(&text));
+            left.add(&mut texts.body, &fold_beyond(&text, left.bytes));
         }
     }
     texts.sent_on = mime::header(bytes).as_ref().and_then(Message::date).and_then(|date| {
@@ -88,8 +88,12 @@ impl Room {
         if line.is_empty() {
             return;
         }
-        let end = line.floor_char_boundary(self.bytes);
-        self.is_enough &= end == line.len();
+        let mut end = line.floor_char_boundary(self.bytes);
+        if end < line.len() {
+            self.is_enough = false;
+            // Half a word would pass for another one.
+            end = line[..end].rfind(' ').unwrap_or(end);
+        }
         to.push_str(&line[..end]);
         to.push('\n');
         self.bytes -= end;
@@ -99,7 +103,12 @@ impl Room {
 /// A text as it is compared, after RFC 5051 (`i;unicode-casemap`): decomposed by compatibility, and without the difference of upper and lower
 /// case. Besides, what is white or a control character is one space, however much there is of it.
 pub(crate) fn fold(text: &str) -> String {
-    let mut folded = String::with_capacity(text.len());
+    fold_beyond(text, usize::MAX)
+}
+
+/// The beginning of a text as [`fold`] makes it: all of it, or just more than so many bytes. One character can become eighteen.
+fn fold_beyond(text: &str, bytes: usize) -> String {
+    let mut folded = String::with_capacity(text.len().min(bytes));
     let mut was_space = false;
     // By way of the upper case: `ß` is `ss`, and a sigma the same at the end of a word. Of the upper case of `ß` only the lower one has it.
     let lower = text.nfkd().flat_map(char::to_lowercase);
@@ -111,6 +120,9 @@ pub(crate) fn fold(text: &str) -> String {
             folded.push(' ');
         }
         was_space = is_space;
+        if folded.len() > bytes {
+            break;
+        }
     }
     folded
 }

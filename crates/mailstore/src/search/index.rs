@@ -2,15 +2,15 @@
 //!
 //! A body that is new to a mailbox is queued by the statement that makes the message (a trigger's, so there is no way around it). Any number of
 //! processes take from the queue at once; what one has in hand is its own for [`LEASE`]. A body whose process does not come back is tried
-//! again, and after `MAX_ATTEMPTS` it is indexed as one that says nothing, so that what is poisonous holds up nothing but itself. While the
-//! place where bodies lie does not answer, nothing is counted against anybody.
+//! again after all others and alone, and after `MAX_ATTEMPTS` it is indexed as one that says nothing, so that what is poisonous holds up
+//! nothing but itself. What cannot be fetched, as its place does not answer or lacks it, is tried again for as long as that is so.
 
 mod store;
 
 use chrono::TimeDelta;
 use db::{Db, SystemTx};
 use futures::stream::{self, StreamExt as _};
-use kernel::{ErrorKind, MailboxId, TenantId};
+use kernel::{MailboxId, TenantId};
 use tenancy::Caller;
 use uuid::Uuid;
 
@@ -53,7 +53,7 @@ struct Queued {
 enum Ended {
     Indexed,
     Unreadable,
-    /// Its message is gone, or its tenant for now.
+    /// Its message is gone, or its tenant was deleted.
     Gone,
 }
 
@@ -67,7 +67,12 @@ pub async fn run(store: &MailStore, db: &Db) -> Result<Indexed, Error> {
     loop {
         let now = db.env().now();
         let mut tx = system(db).await?;
-        let queued = store::claim(&mut tx, now, now + LEASE, BATCH).await?;
+        store::forget_bodiless(&mut tx, now, BATCH).await?;
+        let mut queued = store::claim(&mut tx, now, now + LEASE, false, BATCH).await?;
+        if queued.is_empty() {
+            // Whose process did not come back, it or another of its batch: no other is to go with it again.
+            queued = store::claim(&mut tx, now, now + LEASE, true, 1).await?;
+        }
         tx.commit().await?;
         if queued.is_empty() {
             return Ok(done);
@@ -115,9 +120,7 @@ async fn index(store: &MailStore, db: &Db, server: &Caller, one: Queued) -> Resu
             }
             Err(Error::Unreadable(_)) => (Texts::of_nothing(), false),
             Err(error) => {
-                if error.kind() == ErrorKind::Unavailable {
-                    put_off(db, &one).await?;
-                }
+                put_off(db, &one).await?;
                 return Err(error);
             }
         },
@@ -148,7 +151,7 @@ async fn read(store: &MailStore, server: &Caller, one: &Queued) -> Result<Option
         Err(tenancy::Error::NotFound) => return Ok(None),
         Err(error) => return Err(error.into()),
     };
-    super::read(store, &ctx, one.place, KEPT_BYTES).await.map(Some)
+    super::read(store, &ctx, one.place, KEPT_BYTES, |texts| texts).await.map(Some)
 }
 
 /// Lets one rest, as if it had not been tried.

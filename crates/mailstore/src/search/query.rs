@@ -194,7 +194,7 @@ fn has_word(text: &str, word: &str) -> bool {
 }
 
 /// What a search knows of a message without its texts.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Facts {
     pub(super) uid: u64,
     pub(super) modseq: u64,

@@ -68,13 +68,14 @@ pub(super) async fn all(
     Ok(rows.into_iter().map(Candidate::from).collect())
 }
 
-/// All messages after an id that have one of the bodies.
+/// The first messages after an id that have one of the bodies.
 pub(super) async fn among(
     tx: &mut TenantTx,
     mailbox_id: MailboxId,
     filter: Filter,
     bodies: &[Uuid],
     after: Uuid,
+    limit: i64,
 ) -> Result<Vec<Candidate>, Error> {
     let tenant_id = tx.tenant_id().uuid();
     let rows = sqlx::query_as!(
@@ -82,13 +83,14 @@ pub(super) async fn among(
         "select id, blob_id, uid, modseq, size_bytes, internal_date, flags, keywords from messages
          where tenant_id = $1 and mailbox_id = $2 and state = $3 and id > $4 and ($5::uuid is null or folder_id = $5)
            and blob_id = any ($6)
-         order by id",
+         order by id limit $7",
         tenant_id,
         mailbox_id.uuid(),
         filter.state.as_str(),
         after,
         filter.folder_id.map(FolderId::uuid),
         bodies,
+        limit,
     )
     .fetch_all(tx.conn())
     .await?;

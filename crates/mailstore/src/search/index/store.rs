@@ -10,16 +10,33 @@ use crate::from_column;
 use crate::parsed::text::Texts;
 use crate::search::store::TextRow;
 
-/// Takes the first that are due in hand, until a moment.
+/// Takes what is first and has no body any more out of the queue.
+pub(super) async fn forget_bodiless(tx: &mut SystemTx, now: DateTime<Utc>, limit: i64) -> Result<(), Error> {
+    sqlx::query!(
+        "delete from search_queue q
+         using (select tenant_id, mailbox_id, blob_id from search_queue where due_at <= $1 order by due_at limit $2 for update skip locked) due
+         where q.tenant_id = due.tenant_id and q.mailbox_id = due.mailbox_id and q.blob_id = due.blob_id
+           and not exists (select from blobs b where b.tenant_id = due.tenant_id and b.id = due.blob_id)",
+        now,
+        limit,
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// Takes the first that are due in hand, until a moment: of those that were in hand before, or of those that were not.
 pub(super) async fn claim(
     tx: &mut SystemTx,
     now: DateTime<Utc>,
     until: DateTime<Utc>,
+    again: bool,
     limit: i64,
 ) -> Result<Vec<Queued>, Error> {
     let rows = sqlx::query!(
         "update search_queue q set due_at = $2, attempts = attempts + 1
-         from (select tenant_id, mailbox_id, blob_id from search_queue where due_at <= $1 order by due_at limit $3 for update skip locked) due
+         from (select tenant_id, mailbox_id, blob_id from search_queue where due_at <= $1 and (attempts > 0) = $4
+               order by due_at limit $3 for update skip locked) due
          join blobs b on b.tenant_id = due.tenant_id and b.id = due.blob_id
          where q.tenant_id = due.tenant_id and q.mailbox_id = due.mailbox_id and q.blob_id = due.blob_id
          returning q.tenant_id, q.mailbox_id, q.blob_id, q.attempts,
@@ -27,6 +44,7 @@ pub(super) async fn claim(
         now,
         until,
         limit,
+        again,
     )
     .fetch_all(tx.conn())
     .await?;
