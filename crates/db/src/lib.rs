@@ -8,6 +8,7 @@ mod migrate;
 mod notify;
 pub mod rebuild;
 mod tx;
+mod whole;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +22,7 @@ pub use error::Error;
 pub use migrate::migration_checksums;
 pub use notify::{Listener, notify};
 pub use tx::{SystemRead, SystemTx};
+use whole::Whole;
 
 /// A pool of connections, with the environment that goes with it. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -171,12 +173,13 @@ impl Db {
     /// Begins as a role, and whatever else the transaction is to have: in one round trip. All of it is local to the
     /// transaction: a session's setting would leak to the connection's next user.
     async fn begin(&self, statements: String) -> Result<sqlx::Transaction<'static, sqlx::Postgres>, Error> {
+        let pool = self.pool.clone();
         #[expect(
             clippy::disallowed_methods,
             reason = "the one place where a transaction begins; its callers set its role"
         )]
-        let tx = self.pool.begin_with(sqlx::AssertSqlSafe(statements)).await?;
-        Ok(tx)
+        let begun = Whole::new(async move { pool.begin_with(sqlx::AssertSqlSafe(statements)).await });
+        Ok(begun.await?)
     }
 }
 

@@ -57,8 +57,10 @@ async fn a_key_whose_database_never_heard_of_it_is_installed() {
     let server = Server::start(BINARY.as_ref(), dir.path(), &[]).await.unwrap();
     let key = server.operator_key().unwrap();
     server.stop().await.unwrap();
-    // As after a kill between the writing of the file and the commit.
-    std::fs::remove_dir_all(dir.path().join("postgres")).unwrap();
+    // As after a kill between the writing of the file and the commit: there is no journal yet either.
+    for part in ["postgres", "blobs"] {
+        std::fs::remove_dir_all(dir.path().join(part)).unwrap();
+    }
     let server = Server::start(BINARY.as_ref(), dir.path(), &[]).await.unwrap();
     assert_eq!(server.operator_key().unwrap(), key);
     assert_eq!(status_of(&server, &key, "/v1/resellers").await, 200);

@@ -1,9 +1,10 @@
 //! No tenant sees another: in the types, and in the database beneath them.
 
+use db::SystemTx;
 use kernel::{MailboxId, TenantId, UserId};
 use sqlx::Row as _;
 use tenancy::{Action, Error, Role};
-use testkit::{World, world};
+use testkit::{TestDb, World, world};
 
 use crate::neighbour;
 
@@ -229,4 +230,29 @@ async fn tenant_tables(pool: &sqlx::PgPool) -> Vec<String> {
     .fetch_all(pool)
     .await
     .unwrap()
+}
+
+#[tokio::test]
+async fn a_transaction_that_was_given_up_leaves_nothing_to_the_next() {
+    let test_db = TestDb::new().await;
+    let db = test_db.db();
+    let yields = async |times: u32| {
+        for _ in 0..times {
+            tokio::task::yield_now().await;
+        }
+    };
+    let mut given_up = 0;
+    for times in (0..8).cycle().take(400) {
+        // As for a caller who does not wait any longer.
+        tokio::select! {
+            biased;
+            begun = SystemTx::snapshot(&db) => drop(begun.unwrap()),
+            () = yields(times) => given_up += 1,
+        }
+        let mut next = SystemTx::begin(&db).await.unwrap();
+        let isolation = sqlx::query_scalar("select current_setting('transaction_isolation')");
+        let isolation: String = isolation.fetch_one(next.conn()).await.unwrap();
+        assert_eq!(isolation, "read committed", "after {times}");
+    }
+    assert!(given_up > 10, "{given_up}");
 }
