@@ -239,6 +239,35 @@ async function markAndFile(portal: Api, customer: Customer, user: Schemas["User"
   step("a message marked, filed in a folder of a folder and copied; the log tells of it");
 }
 
+/** A folder lost with its message, and the mailbox as it was a moment before. */
+async function restoreToMoment(portal: Api, customer: Customer, user: Schemas["User"]): Promise<void> {
+  const mailbox = { tenant_id: customer.tenant.id, mailbox_id: user.mailbox_id };
+  const params = { path: mailbox };
+  const folders = async () => ok(await portal.GET("/v1/tenants/{tenant_id}/mailboxes/{mailbox_id}/folders", { params }), 200).data;
+  const lost = (await folders()).find((folder) => folder.path === "Millers/Flour");
+  assert(lost && lost.message_count === 1, "a message was filed");
+  await sleep(50);
+  const at = new Date().toISOString();
+  await sleep(50);
+  const path = { ...mailbox, folder_id: lost.id };
+  assert.equal((await portal.DELETE("/v1/tenants/{tenant_id}/mailboxes/{mailbox_id}/folders/{folder_id}", { params: { path } })).response.status, 204);
+  const asked = { params, body: { at, mode: "in_place" as const } };
+  const begun = ok(await portal.POST("/v1/tenants/{tenant_id}/mailboxes/{mailbox_id}/restores", asked), 202);
+  const following = { params: { path: { operation_id: begun.id } } };
+  let operation = begun;
+  for (let patience = 300; operation.finished_at === null && patience > 0; patience -= 1) {
+    await sleep(100);
+    operation = ok(await portal.GET("/v1/operations/{operation_id}", following), 200);
+  }
+  assert.equal(operation.status, "succeeded", JSON.stringify(operation));
+  assert.deepEqual(operation.steps.filter((one) => one.outcome !== "0"), [{ name: "messages_returned", outcome: "1" }]);
+  const back = (await folders()).find((folder) => folder.id === lost.id);
+  assert.deepEqual([back?.path, back?.message_count, back?.uid_validity], [lost.path, 1, lost.uid_validity]);
+  const future = { params, body: { at: "2099-01-01T00:00:00Z", mode: "beside" as const } };
+  refused(await portal.POST("/v1/tenants/{tenant_id}/mailboxes/{mailbox_id}/restores", future), 422, "invalid_request");
+  step("a folder deleted, and the mailbox put back as it was a moment before");
+}
+
 /** A hold on a mailbox, which keeps its tenant; released. */
 async function holdAndRelease(portal: Api, customer: Customer, user: Schemas["User"]): Promise<void> {
   const tenant_id = customer.tenant.id;
@@ -630,6 +659,7 @@ async function main(): Promise<void> {
   for (const user of monthly.users) {
     await mailInAndOut(portal, monthly, user);
     await markAndFile(portal, monthly, user);
+    await restoreToMoment(portal, monthly, user);
     await holdAndRelease(portal, monthly, user);
   }
   await refusals(portal, outsider.portal, monthly);

@@ -35,6 +35,7 @@ mod preview;
 mod price_book;
 mod raw;
 mod reseller;
+mod restore;
 mod statement;
 mod subscription;
 mod support_access;
@@ -150,6 +151,7 @@ fn with_small_bodies() -> OpenApiRouter<Api> {
         .merge(group::router())
         .merge(support_access::router())
         .merge(hold::router())
+        .merge(restore::router())
         .merge(folder::router())
         .merge(message::router())
         .merge(change::router())

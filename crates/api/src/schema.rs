@@ -175,6 +175,7 @@ closed! {
     NewMailboxKind: "What a mailbox that is nobody's own is for.", ["shared", "room", "equipment"];
     DelegateRight: "What a delegate may do.", delegate::Right::ALL.iter().map(|right| right.as_str());
     OperationStatus: "How far an operation is.", ["succeeded", "queued", "running", "failed"];
+    RestoreMode: "Where what was there goes.", mailstore::restore::Place::ALL.map(mailstore::restore::Place::as_str);
     MailboxFate: "What becomes of the mailbox of somebody who leaves.", ["keep", "shared", "archive"];
     QuotaThreshold: "A bound that a mailbox has reached.", quota::Threshold::ALL.iter().map(|one| one.as_str());
     QuotaLevel: "Which level bounds a mailbox.", ["mailbox", "tenant", "reseller"];

@@ -11,9 +11,10 @@ use kernel::{FolderId, MailboxId};
 use tenancy::{Action, Ctx, TenantTx, quota};
 
 use crate::Error;
+pub(crate) use edit::too_many;
 pub use edit::{Changed, NewFolder, create, delete, update};
 pub(crate) use intake::lock_for_intake;
-use tree::Tree;
+pub(crate) use tree::Tree;
 
 /// What stands between the names of a path.
 pub const SEPARATOR: char = '/';
@@ -73,7 +74,7 @@ impl Role {
         }
     }
 
-    fn from_column(text: &str) -> Option<Self> {
+    pub(crate) fn from_column(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|role| role.as_str() == text)
     }
 }

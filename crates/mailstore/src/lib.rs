@@ -22,6 +22,7 @@ pub mod maildrop;
 pub mod message;
 pub mod parsed;
 pub mod purge;
+pub mod restore;
 pub mod search;
 pub mod sweep;
 mod uid;

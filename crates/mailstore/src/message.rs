@@ -37,7 +37,7 @@ impl State {
         }
     }
 
-    fn from_column(text: &str) -> Self {
+    pub(crate) fn from_column(text: &str) -> Self {
         if text == Self::Live.as_str() { Self::Live } else { Self::Recoverable }
     }
 }

@@ -46,9 +46,13 @@ pub async fn take_if_due(journal: &Journal) -> Result<Option<Taken>, Error> {
     }
 }
 
-/// Begins the journal of a database that was made anew, with a base of a number: from then on it is one to work with. Nobody else works on it
-/// yet.
-pub(crate) async fn begin(journal: &Journal, number: u64) -> Result<Taken, Error> {
+/// Begins the journal of a database that was made anew, with a base of a number beside older ones that the bucket has, with the moments that
+/// they are of: from then on it is one to work with. Nobody else works on it yet.
+pub(crate) async fn begin(
+    journal: &Journal,
+    number: u64,
+    older: &[(u64, DateTime<Utc>)],
+) -> Result<Taken, Error> {
     let mut tx = journal.system().await?;
     // What the making of it has written down is in the base.
     store::forget_all(&mut tx).await?;
@@ -56,6 +60,7 @@ pub(crate) async fn begin(journal: &Journal, number: u64) -> Result<Taken, Error
     let (taken, head) = State::open(journal).await?.put(journal, number).await?;
     let mut tx = journal.system().await?;
     store::begin(&mut tx, number, &head).await?;
+    store::know(&mut tx, older).await?;
     tx.commit().await?;
     Ok(taken)
 }

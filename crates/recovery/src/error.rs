@@ -17,6 +17,9 @@ pub enum Error {
          an empty one; if not, name the database that belongs to the bucket, or an empty bucket"
     )]
     NotOurs,
+    /// The bucket does not have the journal up to a moment yet.
+    #[error("the journal is not in the bucket up to that moment yet")]
+    Behind,
     /// A segment that others build on is not in the bucket.
     #[error("the journal's segment {missing} is not in the bucket, and segment {number} follows it")]
     Missing {

@@ -10,6 +10,7 @@
 pub mod base;
 mod error;
 mod recover;
+pub mod restore;
 pub mod ship;
 mod turn;
 

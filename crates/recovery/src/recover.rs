@@ -1,13 +1,13 @@
 //! A lost database, made anew out of the bucket.
 
-mod bucket;
-mod chain;
+pub(crate) mod bucket;
+pub(crate) mod chain;
 mod keyring;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use blob::BlobStore;
+use blob::{BlobStore, KeyPrefix};
 use chrono::{DateTime, Utc};
 use db::Db;
 use db::rebuild::{Image, Rebuild};
@@ -87,10 +87,10 @@ pub async fn recover(
     late: Late,
     progress: &mut (dyn FnMut(Step) + Send),
 ) -> Result<Recovered, Error> {
-    let listing = Listing::read(&*blobs).await?;
+    let listing = Listing::read(&*blobs, KeyPrefix::All).await?;
     let (base, after) = listing.plan()?;
     progress(Step::Listed { base: base.number, parts: base.parts.len(), numbers: after.len() });
-    let mut keys = Keyring::new(blobs.clone(), encryption.clone(), listing.keys);
+    let mut keys = Keyring::new(blobs.clone(), encryption.clone(), listing.keys.clone());
     let mut filling = Filling { rebuild: Rebuild::begin(db).await?, keys: &mut keys, records: 0 };
 
     let objects = &*blobs;
@@ -131,14 +131,18 @@ pub async fn recover(
     if !unread.is_empty() {
         return Err(Error::KeysMissing(list(&unread)));
     }
-    let store = MailStore::new(db.clone(), blobs, encryption);
+    let store = MailStore::new(db.clone(), blobs.clone(), encryption);
     store.keys().adopt(keys.objects()).await?;
     let found = match late {
         Late::Deliver => {
             let found = found::take_in(&store, &listing.packs, read_at).await?;
             mailstore::search::index::queue_all(db).await?;
+            let mut older = Vec::new();
+            for (base, first) in listing.bases() {
+                older.push((base.number, bucket::fetch(objects, first).await?.head().read_at));
+            }
             // Last: were it lost again from here on, it would be made anew as it is now, with what it has given out.
-            base::begin(&Journal::new(db, &store), listing.highest + 1).await?;
+            base::begin(&Journal::new(db, &store), listing.highest + 1, &older).await?;
             found
         }
         Late::Leave => Found::default(),

@@ -41,6 +41,8 @@ named! {
         TenantDeleted = "tenant.deleted",
         /// A deleted tenant was restored.
         TenantRestored = "tenant.restored",
+        /// The mail of all of a tenant's mailboxes is to be put back as it was at a moment.
+        TenantRestoreRequested = "tenant.restore_requested",
         /// A deleted tenant was destroyed for good.
         TenantPurged = "tenant.purged",
         /// A tenant went to another reseller.
@@ -81,6 +83,8 @@ named! {
         MailboxRestored = "mailbox.restored",
         /// A deleted mailbox was destroyed for good.
         MailboxPurged = "mailbox.purged",
+        /// A mailbox, or a part of it, is to be put back as it was at a moment.
+        MailboxRestoreRequested = "mailbox.restore_requested",
         /// Somebody's rights to a mailbox that is not their own were changed.
         MailboxDelegated = "mailbox.delegated",
         /// An alias was created.

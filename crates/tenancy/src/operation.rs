@@ -1,5 +1,5 @@
-//! Operations: work of several steps, with what came of each. Done in one transaction, one is finished when it is first
-//! seen; it is polled the same way.
+//! Operations: work of several steps, or of many parts, with what came of it. Done in one transaction, one is finished when it is first
+//! seen; it is polled the same way as one that workers do later.
 
 mod store;
 
@@ -32,14 +32,70 @@ pub struct Operation {
     pub status: String,
     /// The steps that are done.
     pub steps: Vec<Step>,
-    /// How many steps are done.
+    /// How many of its steps or parts are done.
     pub done: i32,
-    /// How many there are.
+    /// How many there are, as far as is known yet.
     pub total: i32,
     /// When it was begun.
     pub created_at: DateTime<Utc>,
     /// When it was finished.
     pub finished_at: Option<DateTime<Utc>>,
+}
+
+/// Notes an operation that is yet to be done, in the transaction that has it done; of how much it is will be known.
+///
+/// # Errors
+/// As of any statement.
+pub async fn begin(
+    tx: &mut TenantTx,
+    ctx: &Ctx,
+    kind: &str,
+    subject: impl std::fmt::Display,
+) -> Result<Operation, db::Error> {
+    let operation = Operation {
+        id: ctx.env().new_id(),
+        kind: kind.into(),
+        subject: subject.to_string(),
+        status: "queued".into(),
+        steps: Vec::new(),
+        done: 0,
+        total: 0,
+        created_at: ctx.env().now(),
+        finished_at: None,
+    };
+    store::insert(tx, &operation).await?;
+    Ok(operation)
+}
+
+/// Notes that there is so much more to do of an operation than was known.
+///
+/// # Errors
+/// As of any statement.
+pub async fn grow(tx: &mut TenantTx, id: OperationId, by: i32) -> Result<(), db::Error> {
+    store::advance(tx, id, 0, by).await
+}
+
+/// Notes that so much more of an operation is done.
+///
+/// # Errors
+/// As of any statement.
+pub async fn advance(tx: &mut TenantTx, id: OperationId, by: i32) -> Result<(), db::Error> {
+    store::advance(tx, id, by, 0).await
+}
+
+/// Notes that an operation is over, and what came of it.
+///
+/// # Errors
+/// As of any statement.
+pub async fn finish(
+    tx: &mut TenantTx,
+    ctx: &Ctx,
+    id: OperationId,
+    has_succeeded: bool,
+    steps: Vec<Step>,
+) -> Result<(), db::Error> {
+    let status = if has_succeeded { "succeeded" } else { "failed" };
+    store::finish(tx, id, status, &steps, ctx.env().now()).await
 }
 
 /// Notes an operation whose steps are all done in this transaction.

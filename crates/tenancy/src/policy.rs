@@ -104,6 +104,8 @@ named! {
         QuotaWrite = "quotas:write",
         /// Read mail.
         MessageRead = "messages:read",
+        /// Have mail put back as it was at a moment, without seeing it.
+        RestoreWrite = "restores:write",
         /// Put messages into a mailbox, mark, file and copy them, bring deleted ones back, and make and change folders.
         MessageWrite = "messages:write",
         /// Delete messages and folders.
@@ -267,6 +269,7 @@ pub fn allows(role: Role, action: Action) -> bool {
                 | HoldRead
                 | HoldWrite
                 | QuotaWrite
+                | RestoreWrite
                 | MessageRead
                 | MessageWrite
                 | MessageDelete
@@ -294,6 +297,7 @@ pub fn allows(role: Role, action: Action) -> bool {
                 | GroupRead
                 | AppPasswordRead
                 | AppPasswordWrite
+                | RestoreWrite
         ),
         Role::User => matches!(
             action,

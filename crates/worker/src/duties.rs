@@ -17,6 +17,8 @@ const PRUNE_EVERY: Duration = Duration::from_secs(3_600);
 const CHAIN_EVERY: Duration = Duration::from_millis(500);
 /// How often new mail is indexed: what is newer, a search has to read.
 const INDEX_EVERY: Duration = Duration::from_secs(1);
+/// How often restores are looked for that nobody has in hand.
+const RESTORE_EVERY: Duration = Duration::from_secs(1);
 /// How often open payments are looked through.
 const RECONCILE_EVERY: Duration = Duration::from_secs(60);
 /// How often numbers that a register has said nothing of are looked through.
@@ -51,6 +53,7 @@ pub(crate) async fn run(worker: &Worker, shutdown: &CancellationToken) {
         () = apart(worker, PRUNE_EVERY, purge) => {}
         () = apart(worker, COMPACT_EVERY, compact_mail) => {}
         () = apart(worker, INDEX_EVERY, index_mail) => {}
+        () = apart(worker, RESTORE_EVERY, restore_mail) => {}
         () = apart(worker, RECONCILE_EVERY, reconcile_payments) => {}
         () = apart(worker, ASK_EVERY, ask_about_vat_ids) => {}
         () = apart(worker, BILL_EVERY, bill_what_is_due) => {}
@@ -113,6 +116,19 @@ async fn compact_mail(worker: &Worker) {
         Err(error) => {
             metrics::counter!("pillarbox_compaction_failures_total").increment(1);
             tracing::warn!(error.cause = ?error, "what is to be compacted could not be looked up");
+        }
+    }
+}
+
+async fn restore_mail(worker: &Worker) {
+    loop {
+        match recovery::restore::run_next(&worker.db, &worker.store).await {
+            Ok(true) => metrics::counter!("pillarbox_restores_total").increment(1),
+            Ok(false) => return,
+            Err(error) => {
+                tracing::warn!(error.cause = ?error, "restores that are due could not be looked up");
+                return;
+            }
         }
     }
 }

@@ -31,9 +31,9 @@ struct Step {
     outcome: String,
 }
 
-/// Work of several steps, and how far it is.
+/// Work of several steps or of many parts, and how far it is.
 #[derive(Debug, Serialize, ToSchema)]
-struct Operation {
+pub(super) struct Operation {
     #[schema(value_type = schema::OperationId)]
     id: OperationId,
     /// What is done.
@@ -45,13 +45,13 @@ struct Operation {
     /// `succeeded` and `failed` are final.
     #[schema(value_type = schema::OperationStatus)]
     status: String,
-    /// How many steps are done.
+    /// How many of its steps or parts are done: of a restore, messages.
     #[schema(example = 4)]
     done: i32,
-    /// How many there are.
+    /// How many there are, as far as is known yet; in the end as many as are done, unless it failed.
     #[schema(example = 4)]
     total: i32,
-    /// Those that are done, in their order.
+    /// What was done, in its order. Of a restore, in the end, how many messages each thing was done to; `problem` has the code of what stopped it.
     steps: Vec<Step>,
     created_at: DateTime<Utc>,
     /// When it was finished; null while it is under way.

@@ -22,6 +22,7 @@ mod message;
 mod problem;
 mod rate;
 mod reseller;
+mod restore;
 mod scim;
 mod serve;
 mod tenant;

@@ -128,6 +128,15 @@ impl App {
         Self::with_limits(Limits::default()).await
     }
 
+    /// As if the journal had begun on a day.
+    pub(crate) async fn journal_from(&self, day: &str) {
+        let mut connection = sqlx::PgConnection::connect(&self.db.url()).await.unwrap();
+        let base = format!(
+            "set role pillarbox_system; insert into journal_bases (number, taken_at) values (1, '{day}')"
+        );
+        sqlx::raw_sql(sqlx::AssertSqlSafe(base)).execute(&mut connection).await.unwrap();
+    }
+
     pub(crate) async fn with_limits(limits: Limits) -> Self {
         let db = TestDb::new().await;
         let auth = Auth::new(db.db()).await.unwrap();

@@ -185,7 +185,7 @@ fn check_name(name: &str) -> Result<(), Error> {
     checks.done().map_err(|fields| tenancy::Error::Invalid(fields).into())
 }
 
-fn too_many() -> Error {
+pub(crate) fn too_many() -> Error {
     Error::TooManyFolders { max_folders: MAX_FOLDERS, max_depth: MAX_DEPTH as u64 }
 }
 

@@ -86,14 +86,14 @@ fn uid_validity_at(now: DateTime<Utc>) -> i64 {
 }
 
 /// What folders a locked mailbox has had.
-pub(super) struct Known {
+pub(crate) struct Known {
     /// How many are there or were deleted not long ago.
-    pub(super) count: u64,
+    pub(crate) count: u64,
     /// The UID validity of the next one: higher than that of any before.
-    pub(super) next_uid_validity: i64,
+    pub(crate) next_uid_validity: i64,
 }
 
-pub(super) async fn known(
+pub(crate) async fn known(
     tx: &mut TenantTx,
     mailbox_id: MailboxId,
     now: DateTime<Utc>,
@@ -111,7 +111,7 @@ pub(super) async fn known(
     Ok(Known { count: from_column(row.count), next_uid_validity: row.next })
 }
 
-pub(super) async fn insert(
+pub(crate) async fn insert(
     tx: &mut TenantTx,
     mailbox_id: MailboxId,
     id: FolderId,
@@ -138,6 +138,36 @@ pub(super) async fn insert(
     .execute(tx.conn())
     .await?;
     Ok(())
+}
+
+/// Puts a folder that was deleted back; whether it was known as that. Where another one had its name since, its UIDs are others'.
+pub(crate) async fn put_back(
+    tx: &mut TenantTx,
+    (mailbox_id, id): (MailboxId, FolderId),
+    new: &NewFolder,
+    next_uid_validity: i64,
+    modseq: i64,
+) -> Result<bool, Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let done = sqlx::query!(
+        "update folders set deleted_at = null, parent_id = $4, name = $5, role = $6, is_subscribed = $7, highest_modseq = $9,
+           uid_validity = case when exists (
+             select from folders later where later.tenant_id = $1 and later.mailbox_id = $2 and later.parent_id is not distinct from $4
+               and later.name = $5 and later.uid_validity > folders.uid_validity) then $8 else uid_validity end
+         where tenant_id = $1 and mailbox_id = $2 and id = $3 and deleted_at is not null",
+        tenant_id,
+        mailbox_id.uuid(),
+        id.uuid(),
+        new.parent_id.map(FolderId::uuid),
+        new.name,
+        new.role.map(Role::as_str),
+        new.is_subscribed,
+        next_uid_validity,
+        modseq,
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(done.rows_affected() == 1)
 }
 
 pub(super) async fn update(
@@ -305,7 +335,7 @@ pub(crate) async fn count(
 }
 
 /// The live folders, without their paths.
-pub(super) async fn list(tx: &mut TenantTx, mailbox_id: MailboxId) -> Result<Vec<Folder>, Error> {
+pub(crate) async fn list(tx: &mut TenantTx, mailbox_id: MailboxId) -> Result<Vec<Folder>, Error> {
     let tenant_id = tx.tenant_id().uuid();
     let rows = sqlx::query!(
         "select id, parent_id, name, role, is_subscribed, uid_validity, uid_next, message_count, unseen_count, size_bytes, highest_modseq

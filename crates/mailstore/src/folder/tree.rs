@@ -8,11 +8,11 @@ use super::{Folder, SEPARATOR};
 
 /// All live folders of a mailbox, each with its path.
 #[derive(Debug)]
-pub(super) struct Tree(BTreeMap<FolderId, Folder>);
+pub(crate) struct Tree(BTreeMap<FolderId, Folder>);
 
 impl Tree {
     /// Of rows whose paths are not known yet.
-    pub(super) fn new(rows: Vec<Folder>) -> Self {
+    pub(crate) fn new(rows: Vec<Folder>) -> Self {
         let mut folders: BTreeMap<_, _> = rows.into_iter().map(|folder| (folder.id, folder)).collect();
         let tree = Self(folders.clone());
         for folder in folders.values_mut() {
@@ -23,18 +23,23 @@ impl Tree {
         Self(folders)
     }
 
-    pub(super) fn get(&self, id: FolderId) -> Option<&Folder> {
+    pub(crate) fn get(&self, id: FolderId) -> Option<&Folder> {
         self.0.get(&id)
     }
 
     /// The folder, the one it lies in, and so on to the top. Whoever moves a folder keeps it from lying below itself.
-    pub(super) fn way_up(&self, id: FolderId) -> impl Iterator<Item = &Folder> {
+    pub(crate) fn way_up(&self, id: FolderId) -> impl Iterator<Item = &Folder> {
         std::iter::successors(self.get(id), |folder| self.get(folder.parent_id?))
+    }
+
+    /// All of them.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Folder> {
+        self.0.values()
     }
 
     /// Those that lie right in it.
     pub(super) fn children(&self, id: FolderId) -> impl Iterator<Item = &Folder> {
-        self.0.values().filter(move |folder| folder.parent_id == Some(id))
+        self.all().filter(move |folder| folder.parent_id == Some(id))
     }
 
     /// How many levels there are from it down, its own among them.

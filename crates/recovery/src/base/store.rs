@@ -1,5 +1,6 @@
 //! SQL of bases.
 
+use chrono::{DateTime, Utc};
 use db::rebuild::STEPS;
 use db::{Error, SystemTx};
 use futures::{Stream, TryStreamExt as _};
@@ -68,6 +69,18 @@ pub(super) async fn begin(tx: &mut SystemTx, number: u64, about: &About) -> Resu
         i64::try_from(number).unwrap_or(i64::MAX),
         about.read_at,
         about.schema,
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// Writes down bases that were taken before.
+pub(super) async fn know(tx: &mut SystemTx, bases: &[(u64, DateTime<Utc>)]) -> Result<(), Error> {
+    sqlx::query!(
+        "insert into journal_bases (number, taken_at) select * from unnest($1::bigint[], $2::timestamptz[]) on conflict do nothing",
+        &bases.iter().map(|(number, _)| i64::try_from(*number).unwrap_or(i64::MAX)).collect::<Vec<_>>(),
+        &bases.iter().map(|(_, at)| *at).collect::<Vec<_>>(),
     )
     .execute(tx.conn())
     .await?;

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use blob::{BlobKey, BlobStore, KeyPrefix};
-use futures::TryStreamExt as _;
 use kernel::{PackId, SegmentId, TenantId, WrappedKeyId};
 use pack::segment::{Name, Segment};
 
@@ -11,14 +10,14 @@ use crate::Error;
 
 /// All parts of one number, in their order.
 #[derive(Debug, Clone)]
-pub(super) struct Numbered<T> {
-    pub(super) number: u64,
-    pub(super) parts: Vec<T>,
+pub(crate) struct Numbered<T> {
+    pub(crate) number: u64,
+    pub(crate) parts: Vec<T>,
 }
 
 /// The names of everything.
 #[derive(Debug, Default)]
-pub(super) struct Listing {
+pub(crate) struct Listing {
     segments: BTreeMap<u64, Vec<(Name, SegmentId)>>,
     /// The highest number that any segment has, whole or not.
     pub(super) highest: u64,
@@ -27,11 +26,12 @@ pub(super) struct Listing {
 }
 
 impl Listing {
-    pub(super) async fn read(blobs: &dyn BlobStore) -> Result<Self, Error> {
+    /// All that begins with a prefix.
+    pub(crate) async fn read(blobs: &dyn BlobStore, prefix: KeyPrefix) -> Result<Self, Error> {
         let mut listing = Self::default();
         let mut after = None;
         loop {
-            let page = blobs.list(&KeyPrefix::All, after.as_deref()).await?;
+            let page = blobs.list(&prefix, after.as_deref()).await?;
             for key in page.keys {
                 listing.add(key);
             }
@@ -56,46 +56,57 @@ impl Listing {
         }
     }
 
-    /// The newest base, and the numbers that follow it: those that are whole. What is not was put again under a higher number.
+    /// The newest base, and the numbers that follow it.
     pub(super) fn plan(&self) -> Result<(Numbered<SegmentId>, Vec<Numbered<SegmentId>>), Error> {
-        let whole = |(number, parts): (&u64, &Vec<(Name, SegmentId)>)| {
-            let mut parts = parts.clone();
-            parts.sort_unstable();
-            let in_order = parts.iter().enumerate().all(|(at, (name, _))| name.part as usize == at);
-            let is_whole = in_order && parts.last().is_some_and(|(name, _)| name.is_last);
-            let is_base = parts.first().is_some_and(|(name, _)| name.is_base);
-            let parts = parts.into_iter().map(|(_, id)| id).collect();
-            is_whole.then_some((is_base, Numbered { number: *number, parts }))
-        };
-        let mut after: Vec<_> = Vec::new();
-        for (is_base, numbered) in self.segments.iter().rev().filter_map(whole) {
-            if is_base {
-                after.reverse();
-                return Ok((numbered, after));
-            }
-            after.push(numbered);
-        }
-        Err(Error::NoBase)
+        let (base, _) = self.bases().next_back().ok_or(Error::NoBase)?;
+        let after = self.after(base.number).map(|(_, numbered)| numbered).collect();
+        Ok((base, after))
+    }
+
+    /// All bases, each with its first part's id, in the order of their numbers.
+    pub(crate) fn bases(&self) -> impl DoubleEndedIterator<Item = (Numbered<SegmentId>, SegmentId)> {
+        let bases = self.segments.iter().filter_map(whole).filter(|(is_base, _)| *is_base);
+        bases.filter_map(|(_, base)| base.parts.first().copied().map(|first| (base, first)))
+    }
+
+    /// What follows a number, and whether each is a base.
+    pub(crate) fn after(&self, number: u64) -> impl Iterator<Item = (bool, Numbered<SegmentId>)> {
+        self.segments.range(number + 1..).filter_map(whole)
     }
 }
 
+/// A number that is whole, and whether it is a base's. What is not was put again under a higher number.
+fn whole((number, parts): (&u64, &Vec<(Name, SegmentId)>)) -> Option<(bool, Numbered<SegmentId>)> {
+    let mut parts = parts.clone();
+    parts.sort_unstable();
+    let in_order = parts.iter().enumerate().all(|(at, (name, _))| name.part as usize == at);
+    let is_whole = in_order && parts.last().is_some_and(|(name, _)| name.is_last);
+    let is_base = parts.first().is_some_and(|(name, _)| name.is_base);
+    let parts = parts.into_iter().map(|(_, id)| id).collect();
+    is_whole.then_some((is_base, Numbered { number: *number, parts }))
+}
+
 /// A segment.
-pub(super) async fn fetch(blobs: &dyn BlobStore, id: SegmentId) -> Result<Segment, Error> {
-    let unreadable = |cause| {
-        let number = Name::of(id).map(|name| name.number).unwrap_or_default();
-        Error::Unreadable { number, cause }
-    };
+pub(crate) async fn fetch(blobs: &dyn BlobStore, id: SegmentId) -> Result<Segment, Error> {
     let segment = Segment::parse(blobs.get(&BlobKey::Segment(id)).await?);
-    let segment = segment.map_err(|cause| unreadable(pack::OpenError::from(cause)))?;
-    if segment.id() == id { Ok(segment) } else { Err(unreadable(pack::OpenError::Refused)) }
+    let segment = segment.map_err(|cause| unreadable(id, pack::OpenError::from(cause)))?;
+    if segment.id() == id { Ok(segment) } else { Err(unreadable(id, pack::OpenError::Refused)) }
+}
+
+/// What a segment that cannot be read comes to.
+pub(crate) fn unreadable(id: SegmentId, cause: pack::OpenError) -> Error {
+    let number = Name::of(id).map(|name| name.number).unwrap_or_default();
+    Error::Unreadable { number, cause }
 }
 
 /// All segments of a number.
-pub(super) async fn fetch_all(
+pub(crate) async fn fetch_all(
     blobs: &dyn BlobStore,
     numbered: &Numbered<SegmentId>,
 ) -> Result<Numbered<Segment>, Error> {
-    let parts = numbered.parts.iter().map(|id| Ok(fetch(blobs, *id)));
-    let parts = futures::stream::iter(parts).try_buffered(2).try_collect().await?;
+    let mut parts = Vec::with_capacity(numbered.parts.len());
+    for id in &numbered.parts {
+        parts.push(fetch(blobs, *id).await?);
+    }
     Ok(Numbered { number: numbered.number, parts })
 }

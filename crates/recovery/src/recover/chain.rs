@@ -11,14 +11,14 @@ use crate::Error;
 
 /// Numbers in their order, of which the last is not settled yet.
 #[derive(Debug)]
-pub(super) struct Chain<T = Segment> {
+pub(crate) struct Chain<T = Segment> {
     base: u64,
     settled: u64,
     open: Option<Numbered<T>>,
 }
 
 /// What a segment says of the one before it.
-pub(super) trait Follows {
+pub(crate) trait Follows {
     /// The number that it follows.
     fn after(&self) -> u64;
 }
@@ -31,12 +31,12 @@ impl Follows for Segment {
 
 impl<T: Follows> Chain<T> {
     /// A chain that begins with a base.
-    pub(super) fn new(base: u64) -> Self {
+    pub(crate) fn new(base: u64) -> Self {
         Self { base, settled: base, open: None }
     }
 
     /// Takes the next; the one before it, if that counts.
-    pub(super) fn follow(&mut self, next: Numbered<T>) -> Result<Option<Numbered<T>>, Error> {
+    pub(crate) fn follow(&mut self, next: Numbered<T>) -> Result<Option<Numbered<T>>, Error> {
         // A base has all that came before it.
         let after = next.parts.first().map_or(0, Follows::after).max(self.base);
         let before = self.open.replace(next);
@@ -51,15 +51,22 @@ impl<T: Follows> Chain<T> {
         }
     }
 
+    /// Goes on with a base, which has all that came before it; the one before it.
+    pub(crate) fn pass(&mut self, base: u64) -> Option<Numbered<T>> {
+        let before = self.open.take();
+        (self.base, self.settled) = (base, base);
+        before
+    }
+
     /// The last one.
-    pub(super) fn end(&mut self) -> Option<Numbered<T>> {
+    pub(crate) fn end(&mut self) -> Option<Numbered<T>> {
         let last = self.open.take()?;
         self.settled = last.number;
         Some(last)
     }
 
     /// The number of the last one that counts.
-    pub(super) fn last(&self) -> u64 {
+    pub(crate) fn last(&self) -> u64 {
         self.settled
     }
 }
@@ -104,6 +111,17 @@ mod tests {
         assert_eq!(counted(5, &[(6, 4), (7, 4), (8, 7)]), Ok(vec![7, 8]));
         assert_eq!(counted(5, &[(6, 4), (7, 6), (8, 6), (9, 8)]), Ok(vec![6, 8, 9]));
         assert_eq!(counted(5, &[(6, 4), (7, 6), (8, 6)]), Ok(vec![6, 8]));
+    }
+
+    #[test]
+    fn a_base_has_what_came_before_it() {
+        let mut chain = Chain::new(5);
+        let of = |number, after| Numbered { number, parts: vec![After(after)] };
+        assert!(chain.follow(of(6, 5)).unwrap().is_none());
+        assert_eq!(chain.pass(7).map(|numbered| numbered.number), Some(6));
+        assert!(chain.pass(8).is_none());
+        assert!(chain.follow(of(9, 6)).unwrap().is_none(), "it follows what came before the bases");
+        assert_eq!(chain.follow(of(10, 9)).unwrap().map(|numbered| numbered.number), Some(9));
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! SQL of operations.
 
+use chrono::{DateTime, Utc};
 use db::{Error, SystemTx};
 use kernel::{OperationId, TenantId};
 
-use super::{Operation, from_json, to_json};
+use super::{Operation, Step, from_json, to_json};
 use crate::TenantTx;
 
 pub(super) async fn insert(tx: &mut TenantTx, operation: &Operation) -> Result<(), Error> {
@@ -21,6 +22,42 @@ pub(super) async fn insert(tx: &mut TenantTx, operation: &Operation) -> Result<(
         operation.total,
         operation.created_at,
         operation.finished_at
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// Notes that an operation is under way, so much more of it done, and so much more of it known.
+pub(super) async fn advance(tx: &mut TenantTx, id: OperationId, done: i32, total: i32) -> Result<(), Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    sqlx::query!(
+        "update operations set status = 'running', done = done + $3, total = total + $4 where tenant_id = $1 and id = $2",
+        tenant_id,
+        id.uuid(),
+        done,
+        total,
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn finish(
+    tx: &mut TenantTx,
+    id: OperationId,
+    status: &str,
+    steps: &[Step],
+    now: DateTime<Utc>,
+) -> Result<(), Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    sqlx::query!(
+        "update operations set status = $3, steps = $4, finished_at = $5 where tenant_id = $1 and id = $2",
+        tenant_id,
+        id.uuid(),
+        status,
+        to_json(steps),
+        now,
     )
     .execute(tx.conn())
     .await?;

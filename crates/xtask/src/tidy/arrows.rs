@@ -23,11 +23,11 @@ const MAY_USE: [(&str, &[&str]); 23] = [
     ("billing", &["kernel", "db", "stripe", "vies", "tenancy"]),
     ("mailstore", &["kernel", "db", "blob", "pack", "tenancy"]),
     ("recovery", &["kernel", "db", "blob", "pack", "tenancy", "mailstore"]),
-    ("api", &["kernel", "dns", "webhook", "paper", "tenancy", "billing", "mailstore", "scim"]),
+    ("api", &["kernel", "dns", "webhook", "paper", "tenancy", "billing", "mailstore", "recovery", "scim"]),
     ("imap", &["kernel", "tenancy", "mailstore"]),
     ("pop3", &["kernel", "tenancy", "mailstore"]),
     ("smtp", &["kernel", "tenancy", "mailstore"]),
-    ("worker", &["kernel", "db", "blob", "webhook", "tenancy", "billing", "mailstore"]),
+    ("worker", &["kernel", "db", "blob", "webhook", "tenancy", "billing", "mailstore", "recovery"]),
     (
         "server",
         &[

@@ -78,6 +78,7 @@ impl World {
             app.post(&admin, &format!("{mailbox}/folders"), json!({"name": "Going"})).await.expect(201);
         let hold =
             app.post(&admin, &format!("{tenant}/holds"), json!({"reason": "Case 17"})).await.expect(201);
+        app.journal_from("2026-01-01").await;
         let access = app.open_for_support(&admin, &mailbox).await;
         let deleted = app.deliver(&admin, &mailbox, MESSAGE).await.expect(201);
         app.delete(&admin, &format!("{mailbox}/messages/{}", text(&deleted["id"]))).await.expect(204);
@@ -256,6 +257,9 @@ impl World {
             "create_domain" => json!({"name": "new.example"}),
             "copy_message" | "update_message" => json!({"folder_id": ids["folder_id"]}),
             "create_hold" => json!({"reason": "Case 18"}),
+            "create_mailbox_restore" | "create_tenant_restore" => {
+                json!({"at": "2026-01-02T00:00:00Z", "mode": "beside"})
+            }
             "create_folder" => json!({"name": "New"}),
             "update_folder" => json!({"is_subscribed": false}),
             "create_message" => json!(MESSAGE),
