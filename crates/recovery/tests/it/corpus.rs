@@ -1,0 +1,154 @@
+//! Published mail that was taken in and worked on, lost with its database, and is there again as every client had seen it.
+//!
+//! The messages are the kit's own; `PILLARBOX_CORPUS` names a folder of others, all files below which are taken besides.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use kernel::{FolderId, MailboxId, MessageId, PageRequest};
+use mailstore::folder::{self, Changed, Folder, NewFolder};
+use mailstore::message::{self, Filter, Flag, FlagChange, Flags, Message, State, Target};
+use mailstore::restore::{Extent, Place, Wanted};
+use mailstore::{MailStore, check, import};
+use recovery::restore;
+use tenancy::{Ctx, operation};
+
+use crate::support::Bench;
+
+/// A mailbox as clients see it. Numbers that nobody was given yet go on higher after a recovery.
+#[derive(Debug, PartialEq)]
+struct View {
+    folders: Vec<Folder>,
+    messages: BTreeMap<MessageId, Message>,
+    bodies: BTreeMap<MessageId, bytes::Bytes>,
+}
+
+impl View {
+    async fn of(ctx: &Ctx, store: &MailStore, mailbox_id: MailboxId) -> Self {
+        let mut folders = folder::list(ctx, mailbox_id).await.unwrap();
+        folders.iter_mut().for_each(|folder| folder.uid_next = 0);
+        let (mut messages, mut bodies) = (BTreeMap::new(), BTreeMap::new());
+        for state in [State::Live, State::Recoverable] {
+            let mut after = None;
+            loop {
+                let page = PageRequest::new(Some(200), after);
+                let filter = Filter { folder_id: None, state };
+                let page = message::list(ctx, mailbox_id, filter, &page).await.unwrap();
+                messages.extend(page.items.into_iter().map(|message| (message.id, message)));
+                match page.next {
+                    Some(next) => after = Some(next),
+                    None => break,
+                }
+            }
+        }
+        for id in messages.keys() {
+            bodies.insert(*id, message::raw(store, ctx, mailbox_id, *id, None).await.unwrap().bytes);
+        }
+        Self { folders, messages, bodies }
+    }
+
+    fn live(&self) -> Vec<MessageId> {
+        let live = self.messages.values().filter(|message| message.state == State::Live);
+        live.map(|message| message.id).collect()
+    }
+}
+
+/// All files below a folder.
+fn files(folder: &Path, found: &mut Vec<PathBuf>) {
+    let mut entries: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    entries.sort();
+    for path in entries {
+        if path.is_dir() { files(&path, found) } else { found.push(path) }
+    }
+}
+
+async fn take_in(bench: &Bench, mailbox_id: MailboxId) -> usize {
+    let mut paths = Vec::new();
+    files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../testkit/mail"), &mut paths);
+    if let Some(more) = std::env::var_os("PILLARBOX_CORPUS").filter(|name| !name.is_empty()) {
+        files(Path::new(&more), &mut paths);
+    }
+    let tell = |event: import::Event<'_>| {
+        if let import::Event::Failed { origin, reason } = event {
+            panic!("{origin}: {reason}");
+        }
+    };
+    let taken = import::run(&bench.store, bench.ctx(), mailbox_id, None, paths.clone(), tell).await.unwrap();
+    assert_eq!(taken.done as usize, paths.len());
+    paths.len()
+}
+
+async fn make(bench: &Bench, mailbox_id: MailboxId, name: &str, parent_id: Option<FolderId>) -> FolderId {
+    let new = NewFolder { parent_id, name: name.to_owned(), role: None, is_subscribed: true };
+    folder::create(&bench.store, bench.ctx(), mailbox_id, new).await.unwrap().id
+}
+
+/// Every second, third … of the messages.
+fn every(step: usize, ids: &[MessageId]) -> Vec<MessageId> {
+    ids.iter().copied().step_by(step).collect()
+}
+
+async fn discard(bench: &Bench, mailbox_id: MailboxId, ids: &[MessageId]) {
+    for id in ids {
+        message::discard(&bench.store, bench.ctx(), mailbox_id, *id).await.unwrap();
+    }
+}
+
+/// Flags, moves, copies, deletes, renames, and a restore.
+async fn act(bench: &Bench, ada: MailboxId, bob: MailboxId) {
+    let (store, ctx) = (&bench.store, bench.ctx());
+    let ids = View::of(ctx, store, ada).await.live();
+    let (top, deep) = {
+        let top = make(bench, ada, "Project", None).await;
+        (top, make(bench, ada, "Späße ☃", Some(top)).await)
+    };
+    let seen = Flags { flags: [Flag::Seen, Flag::Answered].into(), keywords: ["$Forwarded".parse().unwrap()].into() };
+    message::flag(store, ctx, ada, &every(2, &ids), &FlagChange::adding(seen)).await.unwrap();
+    message::relocate(store, ctx, ada, &every(3, &ids), top).await.unwrap();
+    message::relocate(store, ctx, ada, &every(5, &ids), deep).await.unwrap();
+    message::copy(store, ctx, ada, &every(4, &ids), Target { mailbox_id: bob, folder: None }).await.unwrap();
+    let renamed = Changed { name: Some("Projekt".to_owned()), ..Changed::default() };
+    folder::update(store, ctx, ada, top, renamed).await.unwrap();
+    bench.ship().await;
+    let at = ctx.env().now();
+    discard(bench, ada, &every(7, &ids)).await;
+    folder::delete(store, ctx, ada, deep).await.unwrap();
+    bench.ship().await;
+    for (place, extent) in [(Place::InPlace, Extent::Mailbox(ada)), (Place::Beside, Extent::Folder(ada, deep))] {
+        let begun = restore::request(ctx, Wanted { at, place, extent }).await.unwrap();
+        while restore::run_next(ctx.db(), store).await.unwrap() {}
+        let done = operation::get(ctx.caller(), begun.id).await.unwrap();
+        assert_eq!((done.status.as_str(), done.done), ("succeeded", done.total), "{done:?}");
+    }
+    discard(bench, ada, &every(6, &ids)).await;
+}
+
+#[tokio::test]
+async fn mail_that_was_worked_on_is_there_again_as_every_client_had_seen_it() {
+    let bench = Bench::new().await;
+    let (ada, bob) = (bench.mailbox("ada").await, bench.mailbox("bob").await);
+    let taken = take_in(&bench, ada).await;
+    act(&bench, ada, bob).await;
+    bench.ship().await;
+    let was = [View::of(bench.ctx(), &bench.store, ada).await, View::of(bench.ctx(), &bench.store, bob).await];
+    assert!(was[0].messages.len() > taken && was[1].messages.len() == taken.div_ceil(4));
+
+    let again = bench.copied().await;
+    assert_eq!(again.recovered.found.messages, 0);
+    for (was, mailbox_id) in was.iter().zip([ada, bob]) {
+        assert_eq!(*was, View::of(&again.ctx, &again.store, mailbox_id).await);
+    }
+
+    // And with the last second not flushed: what was there is, and so is what was accepted in it.
+    let late = bench.deliver(bob, None, b"Subject: late\r\n\r\n").await;
+    discard(&bench, ada, &was[0].live()[..3]).await;
+    let again = bench.recovered().await;
+    assert_eq!(again.recovered.found.messages, 1);
+    assert_eq!(was[0], View::of(&again.ctx, &again.store, ada).await, "deleting is not accepting: it is lost");
+    let mut of_bob = View::of(&again.ctx, &again.store, bob).await;
+    let found = of_bob.messages.remove(&late).unwrap();
+    assert!(found.uid > was[1].messages.values().map(|message| message.uid).max().unwrap());
+    assert!(of_bob.bodies.remove(&late).is_some());
+    assert_eq!((&was[1].messages, &was[1].bodies), (&of_bob.messages, &of_bob.bodies));
+    assert_eq!(check::drift(&again.test_db.db()).await.unwrap(), check::Drift::default());
+}
