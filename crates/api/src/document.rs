@@ -41,6 +41,7 @@ const VERSIONED: &[&str] = &[
     "put_payment_method",
     "put_payment_provider",
     "put_reseller_billing_profile",
+    "put_retention_policy",
     "put_subscription",
     "put_tenant_billing_profile",
     "put_wholesale_agreement",

@@ -36,6 +36,7 @@ mod price_book;
 mod raw;
 mod reseller;
 mod restore;
+mod retention;
 mod statement;
 mod subscription;
 mod support_access;
@@ -152,6 +153,7 @@ fn with_small_bodies() -> OpenApiRouter<Api> {
         .merge(support_access::router())
         .merge(hold::router())
         .merge(restore::router())
+        .merge(retention::router())
         .merge(folder::router())
         .merge(message::router())
         .merge(change::router())

@@ -6,7 +6,7 @@ use kernel::HoldId;
 use tenancy::Ctx;
 use tenancy::hold::{self, Hold};
 
-use crate::{Error, sweep};
+use crate::{Error, retention};
 
 /// A hold, and what would have been destroyed without one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,8 +27,9 @@ pub async fn get(ctx: &Ctx, id: HoldId) -> Result<Held, Error> {
     let held_bytes = match hold.released_at {
         Some(_) => 0,
         None => {
-            let before = ctx.env().now() - sweep::RECOVERABLE;
-            store::held_bytes(&mut ctx.begin().await?, hold.mailbox_id, before).await?
+            let mut tx = ctx.begin().await?;
+            let before = retention::store::find(&mut tx).await?.policy.cutoff(ctx.env().now());
+            store::held_bytes(&mut tx, hold.mailbox_id, before).await?
         }
     };
     Ok(Held { hold, held_bytes })

@@ -23,6 +23,7 @@ pub mod message;
 pub mod parsed;
 pub mod purge;
 pub mod restore;
+pub mod retention;
 pub mod search;
 pub mod sweep;
 mod uid;

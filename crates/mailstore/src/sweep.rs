@@ -1,5 +1,5 @@
-//! Takes away what nothing refers to any more: uploads that no commit followed, deleted messages whose time to be
-//! recovered has passed, and bodies without messages.
+//! Takes away what nothing refers to any more: uploads that no commit followed, deleted messages that their tenant's retention policy does not
+//! keep any more, and bodies without messages.
 //!
 //! A body's row goes first. A pack that no body lies in any more is *draining* for an hour, since somebody may be reading what lay there; then it goes
 //! in three steps that bear being interrupted anywhere: its row is marked *gone*, which no commit can undo; its object is deleted; its row
@@ -11,17 +11,14 @@
 pub(crate) mod store;
 
 use blob::BlobKey;
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use db::{Db, SystemTx};
 use kernel::{MailboxId, PackId, RequestId};
 use tenancy::{Caller, Ctx, quota};
 use uuid::Uuid;
 
 pub use crate::Error;
-use crate::{MailStore, body, change};
-
-/// How long a deleted message can be recovered.
-pub const RECOVERABLE: TimeDelta = TimeDelta::days(30);
+use crate::{MailStore, body, change, retention};
 
 /// How long a pack stays that nothing lies in any more: who has looked a body up just before is done reading it then.
 pub const GRACE: TimeDelta = TimeDelta::hours(1);
@@ -85,14 +82,13 @@ impl Swept {
 }
 
 async fn purge_recoverable(db: &Db, swept: &mut Swept) -> Result<(), Error> {
-    let cutoff = db.env().now() - RECOVERABLE;
     let mut tx = system(db).await?;
-    let places = store::purgeable(&mut tx, cutoff).await?;
+    let places = store::purgeable(&mut tx, db.env().now()).await?;
     drop(tx);
     let caller = Caller::local_operator(db.clone(), db.env().new_id::<RequestId>());
     for (tenant_id, mailbox_id) in places {
         let purged = match caller.enter(tenant_id).await {
-            Ok(ctx) => purge_mailbox(&ctx, mailbox_id, cutoff, swept).await,
+            Ok(ctx) => purge_mailbox(&ctx, mailbox_id, swept).await,
             // The tenant is gone as a whole, and what it had goes with it.
             Err(tenancy::Error::NotFound) => Ok(()),
             Err(error) => Err(error.into()),
@@ -106,17 +102,16 @@ async fn purge_recoverable(db: &Db, swept: &mut Swept) -> Result<(), Error> {
     Ok(())
 }
 
-async fn purge_mailbox(
-    ctx: &Ctx,
-    mailbox_id: MailboxId,
-    cutoff: DateTime<Utc>,
-    swept: &mut Swept,
-) -> Result<(), Error> {
+/// Destroys what is too old, and what is too much, the oldest first.
+async fn purge_mailbox(ctx: &Ctx, mailbox_id: MailboxId, swept: &mut Swept) -> Result<(), Error> {
     loop {
         let mut tx = ctx.begin().await?;
         // Locks the mailbox, also one that was deleted: its messages go like any other's.
         quota::lock(&mut tx, mailbox_id).await?;
-        let batch = store::delete_messages(&mut tx, mailbox_id, cutoff, BATCH).await?;
+        let policy = retention::store::find(&mut tx).await?.policy;
+        let cutoff = policy.cutoff(ctx.env().now());
+        let limit_bytes = policy.recoverable_limit_bytes;
+        let batch = store::delete_messages(&mut tx, mailbox_id, cutoff, limit_bytes, BATCH).await?;
         if batch.blobs.is_empty() {
             return Ok(());
         }

@@ -113,6 +113,8 @@ named! {
         HoldPlaced = "hold.placed",
         /// A legal hold was released.
         HoldReleased = "hold.released",
+        /// How long a tenant keeps what was deleted was put.
+        RetentionChanged = "retention_policy.changed",
         /// An API key was created.
         ApiKeyCreated = "api_key.created",
         /// An API key was revoked.

@@ -100,6 +100,10 @@ named! {
         HoldRead = "holds:read",
         /// Place and release legal holds.
         HoldWrite = "holds:write",
+        /// See how long a tenant keeps what was deleted.
+        RetentionRead = "retention_policies:read",
+        /// Say how long a tenant keeps what was deleted.
+        RetentionWrite = "retention_policies:write",
         /// Change a mailbox's quota.
         QuotaWrite = "quotas:write",
         /// Read mail.
@@ -268,6 +272,8 @@ pub fn allows(role: Role, action: Action) -> bool {
                 | SupportAccessWrite
                 | HoldRead
                 | HoldWrite
+                | RetentionRead
+                | RetentionWrite
                 | QuotaWrite
                 | RestoreWrite
                 | MessageRead

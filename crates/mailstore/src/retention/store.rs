@@ -30,11 +30,7 @@ pub(super) async fn lock(tx: &mut TenantTx) -> Result<(), Error> {
     Ok(())
 }
 
-pub(super) async fn put(
-    tx: &mut TenantTx,
-    policy: Policy,
-    now: DateTime<Utc>,
-) -> Result<Retention, Error> {
+pub(super) async fn put(tx: &mut TenantTx, policy: Policy, now: DateTime<Utc>) -> Result<Retention, Error> {
     let tenant_id = tx.tenant_id().uuid();
     let version = sqlx::query_scalar!(
         "insert into retention_policies as old (tenant_id, recoverable_days, recoverable_limit_bytes, updated_at, version)

@@ -6,7 +6,7 @@ use kernel::{MailboxId, PackId, TenantId};
 use tenancy::TenantTx;
 use uuid::Uuid;
 
-use crate::from_column;
+use crate::{from_column, retention};
 
 /// Whether changes have been waiting to get into the bucket for half of [`super::GRACE`], where there is a journal in it.
 pub(super) async fn is_journal_behind(tx: &mut SystemTx) -> Result<bool, Error> {
@@ -17,16 +17,26 @@ pub(super) async fn is_journal_behind(tx: &mut SystemTx) -> Result<bool, Error> 
     Ok(is_behind.fetch_one(tx.conn()).await?)
 }
 
-/// The mailboxes that have messages to purge.
+/// The mailboxes that have messages to purge: deleted for longer than their tenant's policy keeps them, or more than it keeps.
 pub(super) async fn purgeable(
     tx: &mut SystemTx,
-    cutoff: DateTime<Utc>,
+    now: DateTime<Utc>,
 ) -> Result<Vec<(TenantId, MailboxId)>, Error> {
     let rows = sqlx::query!(
-        "select tenant_id, mailbox_id
-         from (select distinct tenant_id, mailbox_id from messages where state = 'recoverable' and discarded_at < $1) as due
-         where not is_on_hold(tenant_id, mailbox_id)",
-        cutoff,
+        r#"select tenant_id as "tenant_id!", mailbox_id as "mailbox_id!" from (
+             select t.id as tenant_id, due.mailbox_id from tenants t
+             left join retention_policies p on p.tenant_id = t.id
+             cross join lateral (
+               select distinct mailbox_id from messages m where m.tenant_id = t.id and m.state = 'recoverable'
+                 and m.discarded_at < $1::timestamptz - make_interval(days => coalesce(p.recoverable_days, $2))) due
+             union
+             select m.tenant_id, m.id from mailboxes m
+             left join retention_policies p on p.tenant_id = m.tenant_id
+             where m.recoverable_bytes > coalesce(p.recoverable_limit_bytes, $3)) as due
+           where not is_on_hold(tenant_id, mailbox_id)"#,
+        now,
+        retention::DEFAULT_DAYS,
+        retention::DEFAULT_LIMIT_BYTES,
     )
     .fetch_all(tx.conn())
     .await?;
@@ -41,21 +51,29 @@ pub(super) struct Batch {
     pub(super) size_bytes: u64,
 }
 
+/// Deletes some of a locked mailbox's messages that were deleted before, or first among more bytes than the limit.
 pub(super) async fn delete_messages(
     tx: &mut TenantTx,
     mailbox_id: MailboxId,
     cutoff: DateTime<Utc>,
+    limit_bytes: i64,
     limit: i64,
 ) -> Result<Batch, Error> {
     let tenant_id = tx.tenant_id().uuid();
     let rows = sqlx::query!(
-        "delete from messages where tenant_id = $1 and mailbox_id = $2 and not (select is_on_hold($1, $2)) and id in (
-           select id from messages
-           where tenant_id = $1 and mailbox_id = $2 and state = 'recoverable' and discarded_at < $3 limit $4)
+        "with oldest as (
+           select id, discarded_at, sum(size_bytes) over (order by discarded_at, id) - size_bytes as older_bytes
+           from (select id, discarded_at, size_bytes from messages
+                 where tenant_id = $1 and mailbox_id = $2 and state = 'recoverable' order by discarded_at, id limit $5) as first)
+         delete from messages using oldest
+         where tenant_id = $1 and mailbox_id = $2 and messages.id = oldest.id and not (select is_on_hold($1, $2))
+           and (oldest.discarded_at < $3
+             or oldest.older_bytes < (select recoverable_bytes - $4::bigint from mailboxes where tenant_id = $1 and id = $2))
          returning blob_id, size_bytes",
         tenant_id,
         mailbox_id.uuid(),
         cutoff,
+        limit_bytes,
         limit,
     )
     .fetch_all(tx.conn())

@@ -8,7 +8,7 @@ use mailstore::folder::{self, Role};
 use mailstore::message::{self, Flag, FlagChange, Flags, Placed, State, Update};
 use mailstore::{Error, maildrop};
 
-use crate::support::{Bench, HELLO, inbox};
+use crate::support::{Bench, HELLO, RECOVERABLE, inbox};
 
 async fn folder_for(bench: &Bench, mailbox: MailboxId, role: Role) -> FolderId {
     let folders = folder::list(bench.ctx(), mailbox).await.unwrap();
@@ -190,7 +190,7 @@ async fn copies_share_the_body_and_are_counted_where_they_go() {
     // The body stays as long as one of them does.
     message::discard(&bench.store, bench.ctx(), ada, one).await.unwrap();
     message::discard(&bench.store, bench.ctx(), ada, within[0].id).await.unwrap();
-    bench.world.test_db.clock().advance(mailstore::sweep::RECOVERABLE + chrono::TimeDelta::seconds(1));
+    bench.world.test_db.clock().advance(RECOVERABLE + chrono::TimeDelta::seconds(1));
     bench.sweep_out().await;
     let raw = message::raw(&bench.store, bench.ctx(), bob, copied[0].id, None).await.unwrap();
     assert_eq!(raw.bytes, HELLO);

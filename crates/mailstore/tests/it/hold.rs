@@ -10,7 +10,7 @@ use tenancy::auth::Auth;
 use tenancy::hold::{list, place, release};
 use tenancy::{Error, tenant, user};
 
-use crate::support::{Bench, HELLO};
+use crate::support::{Bench, HELLO, RECOVERABLE};
 
 const SIZE: u64 = HELLO.len() as u64;
 
@@ -40,7 +40,7 @@ async fn deleted_mail_of_a_mailbox_on_hold_stays_until_the_hold_is_released() {
     let kept = async || hold::get(bench.ctx(), placed.id).await.unwrap().held_bytes;
     assert_eq!(kept().await, 0, "it can be recovered as without a hold");
 
-    bench.world.test_db.clock().advance(sweep::RECOVERABLE + TimeDelta::seconds(1));
+    bench.world.test_db.clock().advance(RECOVERABLE + TimeDelta::seconds(1));
     destroy_what_is_due(&bench).await;
     assert_eq!((recoverable(&bench, ada).await, recoverable(&bench, bob).await), (1, 0));
     assert_eq!((bench.used(ada).await, kept().await), ((0, SIZE as i64), SIZE));
@@ -92,7 +92,7 @@ async fn of_a_hold_and_a_sweep_at_once_one_is_first() {
         discarded(&bench, mailbox).await;
         mailboxes.push(mailbox);
     }
-    bench.world.test_db.clock().advance(sweep::RECOVERABLE + TimeDelta::seconds(1));
+    bench.world.test_db.clock().advance(RECOVERABLE + TimeDelta::seconds(1));
     let place_and_look = async |mailbox| {
         place(bench.ctx(), Some(mailbox), "Case 17".to_owned()).await.unwrap();
         // What is there once the hold is, stays.

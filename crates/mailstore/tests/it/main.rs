@@ -14,6 +14,7 @@ mod key;
 mod maildrop;
 mod message;
 mod purge;
+mod retention;
 mod search;
 mod support;
 mod sweep;

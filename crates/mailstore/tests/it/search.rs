@@ -7,13 +7,13 @@ use kernel::{MailboxId, MessageId, PageRequest};
 use mailstore::message::{self, Filter, Flag, FlagChange, Flags, State};
 use mailstore::search::index::{self, Indexed, LEASE};
 use mailstore::search::{self, Day, Needle, Query};
-use mailstore::{Error, folder, sweep};
+use mailstore::{Error, folder};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 use proptest::test_runner::{Config, TestRunner};
 use sqlx::Connection as _;
 
-use crate::support::{Bench, inbox};
+use crate::support::{Bench, RECOVERABLE, inbox};
 
 /// A message, and what it says as a person reads it.
 struct Sample {
@@ -356,7 +356,7 @@ async fn copies_are_found_and_what_is_purged_leaves_nothing() {
     assert_eq!((found(&bench, bob, &text("marmalade")).await, rows(&bench).await), (copied, (0, 1, 2)));
 
     message::discard(&bench.store, bench.ctx(), ada, id).await.unwrap();
-    bench.world.test_db.clock().advance(sweep::RECOVERABLE + TimeDelta::seconds(1));
+    bench.world.test_db.clock().advance(RECOVERABLE + TimeDelta::seconds(1));
     bench.sweep_out().await;
     assert_eq!(rows(&bench).await, (0, 1, 1), "the body is bob's too");
     let theirs = bench.list(bob, State::Live).await.remove(0).id;
@@ -364,7 +364,7 @@ async fn copies_are_found_and_what_is_purged_leaves_nothing() {
     let queued = bench.list(ada, State::Live).await.remove(0).id;
     message::discard(&bench.store, bench.ctx(), bob, theirs).await.unwrap();
     message::discard(&bench.store, bench.ctx(), ada, queued).await.unwrap();
-    bench.world.test_db.clock().advance(sweep::RECOVERABLE + TimeDelta::seconds(1));
+    bench.world.test_db.clock().advance(RECOVERABLE + TimeDelta::seconds(1));
     bench.sweep_out().await;
     assert_eq!(rows(&bench).await, (0, 0, 0));
 }

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use async_trait::async_trait;
 use blob::{BlobKey, BlobStore, KeyPage, KeyPrefix, Location};
 use bytes::Bytes;
+use chrono::TimeDelta;
 use kernel::{MailboxId, MessageId, Page, PageRequest};
 use mailstore::folder::{self, Folder, Role};
 use mailstore::ingest::{Incoming, Outcome, Target, ingest};
@@ -17,6 +18,9 @@ use tenancy::user::User;
 use tenancy::{Ctx, MailLogin};
 use testkit::World;
 use tokio::sync::Semaphore;
+
+/// How long a deleted message can be recovered where nobody says otherwise.
+pub(crate) const RECOVERABLE: TimeDelta = TimeDelta::days(mailstore::retention::DEFAULT_DAYS as i64);
 
 pub(crate) const HELLO: &[u8] = b"Subject: hello\r\n\r\nHello you\r\n";
 

@@ -74,8 +74,9 @@ async fn take_in(bench: &Bench, mailbox_id: MailboxId) -> usize {
         }
     };
     let taken = import::run(&bench.store, bench.ctx(), mailbox_id, None, paths.clone(), tell).await.unwrap();
-    assert_eq!(taken.done as usize, paths.len());
-    paths.len()
+    // A file may be an mbox.
+    assert!(taken.done as usize >= paths.len());
+    taken.done as usize
 }
 
 async fn make(bench: &Bench, mailbox_id: MailboxId, name: &str, parent_id: Option<FolderId>) -> FolderId {
@@ -102,7 +103,10 @@ async fn act(bench: &Bench, ada: MailboxId, bob: MailboxId) {
         let top = make(bench, ada, "Project", None).await;
         (top, make(bench, ada, "Späße ☃", Some(top)).await)
     };
-    let seen = Flags { flags: [Flag::Seen, Flag::Answered].into(), keywords: ["$Forwarded".parse().unwrap()].into() };
+    let seen = Flags {
+        flags: [Flag::Seen, Flag::Answered].into(),
+        keywords: ["$Forwarded".parse().unwrap()].into(),
+    };
     message::flag(store, ctx, ada, &every(2, &ids), &FlagChange::adding(seen)).await.unwrap();
     message::relocate(store, ctx, ada, &every(3, &ids), top).await.unwrap();
     message::relocate(store, ctx, ada, &every(5, &ids), deep).await.unwrap();
@@ -114,7 +118,9 @@ async fn act(bench: &Bench, ada: MailboxId, bob: MailboxId) {
     discard(bench, ada, &every(7, &ids)).await;
     folder::delete(store, ctx, ada, deep).await.unwrap();
     bench.ship().await;
-    for (place, extent) in [(Place::InPlace, Extent::Mailbox(ada)), (Place::Beside, Extent::Folder(ada, deep))] {
+    for (place, extent) in
+        [(Place::InPlace, Extent::Mailbox(ada)), (Place::Beside, Extent::Folder(ada, deep))]
+    {
         let begun = restore::request(ctx, Wanted { at, place, extent }).await.unwrap();
         while restore::run_next(ctx.db(), store).await.unwrap() {}
         let done = operation::get(ctx.caller(), begun.id).await.unwrap();
@@ -130,7 +136,8 @@ async fn mail_that_was_worked_on_is_there_again_as_every_client_had_seen_it() {
     let taken = take_in(&bench, ada).await;
     act(&bench, ada, bob).await;
     bench.ship().await;
-    let was = [View::of(bench.ctx(), &bench.store, ada).await, View::of(bench.ctx(), &bench.store, bob).await];
+    let was =
+        [View::of(bench.ctx(), &bench.store, ada).await, View::of(bench.ctx(), &bench.store, bob).await];
     assert!(was[0].messages.len() > taken && was[1].messages.len() == taken.div_ceil(4));
 
     let again = bench.copied().await;
@@ -144,7 +151,11 @@ async fn mail_that_was_worked_on_is_there_again_as_every_client_had_seen_it() {
     discard(&bench, ada, &was[0].live()[..3]).await;
     let again = bench.recovered().await;
     assert_eq!(again.recovered.found.messages, 1);
-    assert_eq!(was[0], View::of(&again.ctx, &again.store, ada).await, "deleting is not accepting: it is lost");
+    assert_eq!(
+        was[0],
+        View::of(&again.ctx, &again.store, ada).await,
+        "deleting is not accepting: it is lost"
+    );
     let mut of_bob = View::of(&again.ctx, &again.store, bob).await;
     let found = of_bob.messages.remove(&late).unwrap();
     assert!(found.uid > was[1].messages.values().map(|message| message.uid).max().unwrap());

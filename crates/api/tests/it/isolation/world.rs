@@ -260,6 +260,7 @@ impl World {
             "create_mailbox_restore" | "create_tenant_restore" => {
                 json!({"at": "2026-01-02T00:00:00Z", "mode": "beside"})
             }
+            "put_retention_policy" => json!({"recoverable_days": 30, "recoverable_limit_bytes": 1_000_000}),
             "create_folder" => json!({"name": "New"}),
             "update_folder" => json!({"is_subscribed": false}),
             "create_message" => json!(MESSAGE),
