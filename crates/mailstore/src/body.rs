@@ -1,5 +1,6 @@
 //! Bodies: where they lie, and reading them.
 
+pub(crate) mod cache;
 pub(crate) mod store;
 
 use std::sync::Arc;
@@ -101,7 +102,8 @@ const LONG_BYTES: u64 = 64 << 10;
 /// A body that a row says exists.
 pub(crate) async fn read(store: &MailStore, ctx: &Ctx, place: Columns) -> Result<Bytes, Error> {
     let place = Place::try_from(place)?;
-    let (key, stored) = fetch(store, ctx, &place).await?;
+    let key = key(store, ctx, &place).await?;
+    let stored = store.parts.read(&place.key(ctx.tenant_id()), place.address.range()).await?;
     let is_long = stored.len() as u64 >= LONG_BYTES;
     let open = move || pack::open(&key, &place.address, &stored);
     let opened = match is_long {
@@ -111,19 +113,18 @@ pub(crate) async fn read(store: &MailStore, ctx: &Ctx, place: Columns) -> Result
     Ok(opened?.into())
 }
 
-/// As [`read`], and as it was compressed.
+/// As [`read`], and as it was compressed; for what is moved, once.
 pub(crate) async fn reopen(store: &MailStore, ctx: &Ctx, place: &Place) -> Result<Compressed, Error> {
-    let (key, stored) = fetch(store, ctx, place).await?;
+    let key = key(store, ctx, place).await?;
+    let stored = store.blobs.get_range(&place.key(ctx.tenant_id()), place.address.range()).await?;
     Ok(pack::reopen(&key, &place.address, &stored)?)
 }
 
-/// What lies in a place, and the key that opens it.
-async fn fetch(store: &MailStore, ctx: &Ctx, place: &Place) -> Result<(Arc<DataKey>, Bytes), Error> {
-    let key = store.keys.opening(ctx, place.address.generation()).await.map_err(|error| match error {
+/// The key that opens what lies in a place.
+async fn key(store: &MailStore, ctx: &Ctx, place: &Place) -> Result<Arc<DataKey>, Error> {
+    store.keys.opening(ctx, place.address.generation()).await.map_err(|error| match error {
         // The message is there all the same, and whoever asks must not take it for deleted.
         Error::NotFound => Error::Unreadable(pack::OpenError::Refused),
         error => error,
-    })?;
-    let stored = store.blobs.get_range(&place.key(ctx.tenant_id()), place.address.range()).await?;
-    Ok((key, stored))
+    })
 }

@@ -38,6 +38,7 @@ use pack::KeyEncryption;
 use tenancy::{TenantTx, quota};
 use tokio::sync::Semaphore;
 
+use body::cache::Parts;
 use change::hub::Hub;
 use ingest::Door;
 use key::Keys;
@@ -52,6 +53,7 @@ pub const MAX_MESSAGE_BYTES: u64 = 50 * 1024 * 1024;
 pub struct MailStore {
     db: Db,
     blobs: Arc<dyn BlobStore>,
+    parts: Parts,
     keys: Keys,
     door: Arc<Door>,
     hub: Arc<Hub>,
@@ -65,7 +67,14 @@ impl MailStore {
         let keys = Keys::new(db.clone(), blobs.clone(), encryption);
         let hub = Arc::new(Hub::new(db.env().new_uuid()));
         let search_turns = Arc::new(Semaphore::new(search::READ_AT_ONCE));
-        Self { db, blobs, keys, door: Arc::default(), hub, search_turns }
+        let parts = Parts::new(blobs.clone(), 0);
+        Self { db, blobs, parts, keys, door: Arc::default(), hub, search_turns }
+    }
+
+    /// The same, with so many bytes of bodies in memory, sealed as they lie in `blobs`.
+    #[must_use]
+    pub fn with_cache(self, max_bytes: u64) -> Self {
+        Self { parts: Parts::new(self.blobs.clone(), max_bytes), ..self }
     }
 
     /// Tenants' keys.

@@ -14,7 +14,8 @@ use secrecy::SecretString;
 use tracing_subscriber::EnvFilter;
 
 use settings::{
-    COMPACTION_LAG_HOURS, COMPACTION_MIB_PER_SECOND, DEFAULT_STRIPE_URL, OTHER_VARIABLES, SETTINGS, variable,
+    BODY_CACHE_MIB, COMPACTION_LAG_HOURS, COMPACTION_MIB_PER_SECOND, DEFAULT_STRIPE_URL, OTHER_VARIABLES,
+    SETTINGS, variable,
 };
 
 pub(crate) use settings::describe;
@@ -40,6 +41,8 @@ pub(crate) struct Config {
     pub(crate) compaction_lag_hours: NonZeroU32,
     /// How fast it is moved out of them, in MiB a second at most.
     pub(crate) compaction_mib_per_second: NonZeroU32,
+    /// How much of the mail that was read or taken in stays in memory, in MiB.
+    pub(crate) body_cache_mib: NonZeroU32,
     /// `None`: a self-signed certificate under the data directory.
     pub(crate) tls: Option<TlsFiles>,
     /// How many requests each credential may make of the REST API in a minute.
@@ -168,6 +171,7 @@ impl Config {
             compaction_mib_per_second: reader
                 .value("compaction_mib_per_second", parse_count)
                 .unwrap_or(COMPACTION_MIB_PER_SECOND),
+            body_cache_mib: reader.value("body_cache_mib", parse_count).unwrap_or(BODY_CACHE_MIB),
             tls,
             api_requests_per_minute: reader
                 .value("api_requests_per_minute", parse_count)

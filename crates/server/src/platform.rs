@@ -45,7 +45,8 @@ impl Platform {
         let blobs = open_blobs(config, data_dir).await?;
         recovery::check(db, &*blobs).await.context("looking whether database and bucket belong together")?;
         let encryption = kek::open(&config.key_encryption_keys, data_dir, db).await?;
-        Ok(MailStore::new(db.clone(), blobs, encryption))
+        let cache_bytes = u64::from(config.body_cache_mib.get()) << 20;
+        Ok(MailStore::new(db.clone(), blobs, encryption).with_cache(cache_bytes))
     }
 
     /// Closes the pool, and stops the private cluster unless another process uses it.

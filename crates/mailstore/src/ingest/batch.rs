@@ -91,6 +91,10 @@ async fn take_in(mail: &MailStore, batch: &mut [Pending], is_own: bool) -> Resul
     let entry_bytes = places.map(|place| u64::from(place.address.length())).sum();
     let pack = Uploaded { id: sealed.id(), entry_bytes };
     mail.blobs.put(&key, sealed.bytes().clone()).await?;
+    for place in open.iter().filter_map(|pending| pending.place) {
+        // The index reads it next, and whoever it is for.
+        mail.parts.keep(&key, place.address.range(), sealed.bytes()).await;
+    }
     // Who has gone meanwhile was told nothing, and will send it again: it is not to be there twice.
     open.retain(|pending| !pending.part.reply.is_closed());
     let committed = match commit(mail, &pack, &mut open).await {

@@ -1,6 +1,7 @@
 //! The mail store against a real Postgres.
 #![expect(clippy::unwrap_used, reason = "what goes wrong in a test's helper fails the test")]
 
+mod cache;
 mod change;
 mod check;
 mod compact;

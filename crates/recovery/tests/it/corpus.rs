@@ -1,6 +1,6 @@
 //! Published mail that was taken in and worked on, lost with its database, and is there again as every client had seen it.
 //!
-//! The messages are the kit's own; `PILLARBOX_CORPUS` names a folder of others, all files below which are taken besides.
+//! The messages are the kit's own; `MAIL_CORPUS` names a folder of others, all files below which are taken besides.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -65,7 +65,7 @@ fn files(folder: &Path, found: &mut Vec<PathBuf>) {
 async fn take_in(bench: &Bench, mailbox_id: MailboxId) -> usize {
     let mut paths = Vec::new();
     files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../testkit/mail"), &mut paths);
-    if let Some(more) = std::env::var_os("PILLARBOX_CORPUS").filter(|name| !name.is_empty()) {
+    if let Some(more) = std::env::var_os("MAIL_CORPUS").filter(|name| !name.is_empty()) {
         files(Path::new(&more), &mut paths);
     }
     let tell = |event: import::Event<'_>| {

@@ -5,6 +5,7 @@ use std::num::NonZeroU32;
 /// A day.
 pub(super) const COMPACTION_LAG_HOURS: NonZeroU32 = NonZeroU32::new(24).expect("is not zero");
 pub(super) const COMPACTION_MIB_PER_SECOND: NonZeroU32 = NonZeroU32::new(8).expect("is not zero");
+pub(super) const BODY_CACHE_MIB: NonZeroU32 = NonZeroU32::new(64).expect("is not zero");
 pub(super) const DEFAULT_STRIPE_URL: &str = "https://api.stripe.com";
 
 /// Every setting: its key in the file (in the environment `PILLARBOX_` and the key in capitals), its default, its meaning.
@@ -37,6 +38,7 @@ pub(super) const SETTINGS: &[(&str, &str, &str)] = &[
         "how long mail stays in packs that tenants share before it moves into its tenant's own; 1 at least",
     ),
     ("compaction_mib_per_second", "8", "how many MiB of mail are moved so in a second at most; 1 at least"),
+    ("body_cache_mib", "64", "how many MiB of mail, sealed, a server keeps in memory; 1 at least"),
     ("tls_certificate", "self-signed, made under data_dir", "PEM file of the certificate chain"),
     ("tls_key", "self-signed, made under data_dir", "PEM file of its key"),
     (

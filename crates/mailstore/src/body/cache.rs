@@ -1,0 +1,143 @@
+//! Parts of packs in memory, as they lie in the blob store: sealed.
+//!
+//! What was read or written a moment ago is not fetched again, and what several read at once is fetched once. Whoever reads a pack from one
+//! body to the next gets it in blocks, the next one while the one before is being read.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use blob::{BlobKey, BlobStore};
+use bytes::{Bytes, BytesMut};
+use moka::future::Cache;
+use tokio::sync::Semaphore;
+
+use crate::Error;
+
+/// How many bytes a block has, at a multiple of them.
+const BLOCK: u64 = 512 << 10;
+/// A body that begins so soon after the one before it in its pack is the next one.
+const GAP: u64 = 16 << 10;
+/// What is larger than this share of the cache is fetched each time.
+const SHARE: u64 = 8;
+/// What an entry takes besides its bytes.
+const OVERHEAD: u64 = 256;
+/// Of how many packs it is known where they were read last.
+const PACKS: u64 = 10_000;
+
+/// How many blocks are being fetched that nobody waits for yet.
+const AHEAD: usize = 8;
+
+/// A part of an object.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Part {
+    key: BlobKey,
+    begin: u64,
+    end: u64,
+}
+
+impl Part {
+    fn block(key: &BlobKey, at: u64) -> Self {
+        Self { key: key.clone(), begin: at * BLOCK, end: (at + 1) * BLOCK }
+    }
+}
+
+/// A cache before a blob store. Cheap to clone; all clones share what is in it.
+#[derive(Debug, Clone)]
+pub(crate) struct Parts {
+    blobs: Arc<dyn BlobStore>,
+    parts: Cache<Part, Bytes>,
+    /// Where in a pack the last body ended that was read of it.
+    ends: Cache<BlobKey, u64>,
+    max_bytes: u64,
+    ahead: Arc<Semaphore>,
+}
+
+impl Parts {
+    /// A cache of so many bytes; of none, it fetches everything each time.
+    pub(crate) fn new(blobs: Arc<dyn BlobStore>, max_bytes: u64) -> Self {
+        let weight =
+            |_: &Part, bytes: &Bytes| u32::try_from(bytes.len() as u64 + OVERHEAD).unwrap_or(u32::MAX);
+        let parts = Cache::builder().max_capacity(max_bytes).weigher(weight).build();
+        let ahead = Arc::new(Semaphore::new(AHEAD));
+        Self { blobs, parts, ends: Cache::new(PACKS), max_bytes, ahead }
+    }
+
+    /// A body's bytes in an object.
+    ///
+    /// # Errors
+    /// As of [`BlobStore::get_range`].
+    pub(crate) async fn read(&self, key: &BlobKey, range: Range<u64>) -> Result<Bytes, Error> {
+        if !self.takes(range.end - range.start) {
+            return Ok(self.blobs.get_range(key, range).await?);
+        }
+        let last = self.ends.get(key).await;
+        self.ends.insert(key.clone(), range.end).await;
+        let exact = Part { key: key.clone(), begin: range.start, end: range.end };
+        let is_next = last.is_some_and(|last| (last..last + GAP).contains(&range.start));
+        let is_short = range.end - range.start <= BLOCK && self.takes(BLOCK);
+        if is_next && is_short && !self.parts.contains_key(&exact) {
+            let last_block = last.unwrap_or_default() / BLOCK;
+            if let Some(bytes) = self.read_blocks(key, &range, last_block).await? {
+                return Ok(bytes);
+            }
+        }
+        self.fetch(exact).await
+    }
+
+    /// Keeps a body that was just put.
+    pub(crate) async fn keep(&self, key: &BlobKey, range: Range<u64>, pack: &Bytes) {
+        let (begin, end) = (range.start, range.end);
+        if self.takes(end - begin)
+            && let Some(bytes) = pack.get(begin as usize..end as usize)
+        {
+            // Apart from the pack, all of which would be held with it.
+            let part = Part { key: key.clone(), begin, end };
+            self.parts.insert(part, Bytes::copy_from_slice(bytes)).await;
+        }
+    }
+
+    fn takes(&self, bytes: u64) -> bool {
+        bytes <= self.max_bytes / SHARE
+    }
+
+    /// Reads by blocks, and has the next one fetched by whoever comes into a new one; `None` where the object ends before.
+    async fn read_blocks(
+        &self,
+        key: &BlobKey,
+        range: &Range<u64>,
+        last_block: u64,
+    ) -> Result<Option<Bytes>, Error> {
+        let (first, end) = (range.start / BLOCK, range.end.saturating_sub(1) / BLOCK);
+        let mut read = BytesMut::new();
+        for at in first..=end {
+            let block = self.fetch(Part::block(key, at)).await?;
+            let within = |offset: u64| (offset.saturating_sub(at * BLOCK) as usize).min(block.len());
+            read.extend_from_slice(&block[within(range.start)..within(range.end)]);
+        }
+        if end > last_block {
+            self.read_ahead(Part::block(key, end + 1));
+        }
+        Ok((read.len() as u64 == range.end - range.start).then(|| read.freeze()))
+    }
+
+    fn read_ahead(&self, part: Part) {
+        if let Ok(turn) = self.ahead.clone().try_acquire_owned() {
+            let parts = self.clone();
+            tokio::spawn(async move {
+                // It may be past the object's end.
+                let _ = parts.fetch(part).await;
+                drop(turn);
+            });
+        }
+    }
+
+    /// A part that is in the cache afterwards; those who want it at once wait for one of them.
+    async fn fetch(&self, part: Part) -> Result<Bytes, Error> {
+        let (key, range) = (part.key.clone(), part.begin..part.end);
+        let entry = self.parts.entry(part).or_try_insert_with(self.blobs.get_range(&key, range)).await;
+        let entry = entry.map_err(Error::Blob)?;
+        let outcome = if entry.is_fresh() { "fetched" } else { "hit" };
+        metrics::counter!("pillarbox_body_cache_reads_total", "outcome" => outcome).increment(1);
+        Ok(entry.into_value())
+    }
+}

@@ -1,0 +1,150 @@
+//! Bodies that are in memory are not fetched again, and those that are read in order not one by one.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use blob::{BlobKey, BlobStore, KeyPage, KeyPrefix};
+use bytes::Bytes;
+use futures::future::join_all;
+use kernel::{MailboxId, MessageId};
+use mailstore::message::{self, State};
+use mailstore::{Error, MailStore};
+
+use crate::support::Bench;
+
+/// Counts what is read of what lies behind it.
+#[derive(Debug)]
+struct Counted {
+    inner: Arc<dyn BlobStore>,
+    reads: AtomicU64,
+    bytes: AtomicU64,
+}
+
+#[async_trait]
+impl BlobStore for Counted {
+    async fn put(&self, key: &BlobKey, bytes: Bytes) -> Result<(), blob::Error> {
+        self.inner.put(key, bytes).await
+    }
+
+    async fn get(&self, key: &BlobKey) -> Result<Bytes, blob::Error> {
+        self.inner.get(key).await
+    }
+
+    async fn get_range(&self, key: &BlobKey, range: std::ops::Range<u64>) -> Result<Bytes, blob::Error> {
+        self.reads.fetch_add(1, Ordering::SeqCst);
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        let bytes = self.inner.get_range(key, range).await?;
+        self.bytes.fetch_add(bytes.len() as u64, Ordering::SeqCst);
+        Ok(bytes)
+    }
+
+    async fn delete(&self, key: &BlobKey) -> Result<(), blob::Error> {
+        self.inner.delete(key).await
+    }
+
+    async fn list(&self, prefix: &KeyPrefix, after: Option<&str>) -> Result<KeyPage, blob::Error> {
+        self.inner.list(prefix, after).await
+    }
+}
+
+struct Scene {
+    bench: Bench,
+    counted: Arc<Counted>,
+    store: MailStore,
+    ada: MailboxId,
+}
+
+impl Scene {
+    /// A process beside the one that takes mail in.
+    async fn with_cache(max_bytes: u64) -> Self {
+        let bench = Bench::new().await;
+        let ada = bench.mailbox("ada", None).await;
+        let counted = Arc::new(Counted { inner: bench.blobs.clone(), reads: 0.into(), bytes: 0.into() });
+        let store = MailStore::new(bench.world.test_db.db(), counted.clone(), testkit::kek::encryption());
+        Self { store: store.with_cache(max_bytes), bench, counted, ada }
+    }
+
+    async fn read(&self, id: MessageId) -> Bytes {
+        message::raw(&self.store, self.bench.ctx(), self.ada, id, None).await.unwrap().bytes
+    }
+
+    fn reads(&self) -> u64 {
+        self.counted.reads.load(Ordering::SeqCst)
+    }
+}
+
+/// Text that compression makes little of.
+fn mail(number: u64, bytes: usize) -> Vec<u8> {
+    let mut text = format!("Subject: {number}\r\n\r\n").into_bytes();
+    let mut state = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    while text.len() < bytes {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        text.extend(format!("{:016x}\r\n", state >> 3 ^ state << 7).bytes());
+    }
+    text
+}
+
+#[tokio::test]
+async fn what_was_read_is_not_fetched_again_and_by_many_at_once_it_is_fetched_once() {
+    let scene = Scene::with_cache(8 << 20).await;
+    let id = scene.bench.stored(scene.ada, &mail(1, 4_000)).await;
+    let all = join_all((0..16).map(|_| scene.read(id))).await;
+    assert!(all.iter().all(|bytes| **bytes == mail(1, 4_000)));
+    assert_eq!(scene.reads(), 1);
+    scene.read(id).await;
+    assert_eq!(scene.reads(), 1);
+}
+
+#[tokio::test]
+async fn what_was_just_taken_in_is_in_memory() {
+    let scene = Scene::with_cache(8 << 20).await;
+    let caching = Bench { store: scene.store.clone(), ..scene.bench };
+    let id = caching.stored(scene.ada, &mail(1, 4_000)).await;
+    let raw = message::raw(&caching.store, caching.ctx(), scene.ada, id, None).await.unwrap();
+    assert_eq!(raw.bytes, mail(1, 4_000));
+    assert_eq!(scene.counted.reads.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
+async fn a_pack_that_is_read_in_order_comes_in_blocks() {
+    let scene = Scene::with_cache(64 << 20).await;
+    let incoming: Vec<_> = (0..64).map(|number| mail(number, 40_000)).collect();
+    // Together, so in few packs.
+    let ids = join_all(incoming.iter().map(|bytes| scene.bench.stored(scene.ada, bytes))).await;
+    let packs = scene.bench.blobs.packs().await.len() as u64;
+    let mut messages = scene.bench.list(scene.ada, State::Live).await;
+    messages.sort_by_key(|message| message.uid);
+    for message in messages {
+        let bytes = ids.iter().zip(&incoming).find(|(id, _)| **id == message.id).unwrap().1;
+        assert_eq!(scene.read(message.id).await, *bytes);
+    }
+    let stored = scene.counted.bytes.load(Ordering::SeqCst);
+    assert!(packs < 8 && scene.reads() <= 2 * packs + stored / (512 << 10) + 1, "{packs} {}", scene.reads());
+}
+
+#[tokio::test]
+async fn what_is_away_is_told_and_found_once_it_is_back() {
+    let scene = Scene::with_cache(8 << 20).await;
+    let id = scene.bench.stored(scene.ada, &mail(1, 4_000)).await;
+    let key = scene.bench.blobs.packs().await.remove(0);
+    let bytes = scene.bench.blobs.get(&key).await.unwrap();
+    scene.bench.blobs.delete(&key).await.unwrap();
+    for _ in 0..2 {
+        let gone = message::raw(&scene.store, scene.bench.ctx(), scene.ada, id, None).await;
+        assert!(matches!(gone, Err(Error::Blob(_))), "{gone:?}");
+    }
+    scene.bench.blobs.put(&key, bytes).await.unwrap();
+    assert_eq!(scene.read(id).await, mail(1, 4_000));
+}
+
+#[tokio::test]
+async fn what_is_large_is_fetched_each_time() {
+    let scene = Scene::with_cache(64 << 10).await;
+    let id = scene.bench.stored(scene.ada, &mail(1, 100_000)).await;
+    for times in 1..=3 {
+        assert_eq!(scene.read(id).await, mail(1, 100_000));
+        assert_eq!(scene.reads(), times);
+    }
+}
