@@ -14,6 +14,7 @@ use kernel::{FolderId, MailboxId, MessageId, PackId, TenantId};
 use pack::{Ending, Generation, Located, Tail};
 use tenancy::{Caller, Ctx};
 
+use crate::message::Flags;
 use crate::{Error, MailStore, body, ingest};
 
 /// How far UIDs and modification sequences go on beyond the last that is known of: more than any folder is given while the journal is on
@@ -145,7 +146,12 @@ async fn put(
     internal_date: DateTime<Utc>,
 ) -> Result<Vec<(Delivery, Result<ingest::Outcome, Error>)>, Error> {
     let again = async |deliveries: &[Delivery]| {
-        let incoming = ingest::Incoming { bytes: body.clone(), internal_date, import_key: None };
+        let incoming = ingest::Incoming {
+            bytes: body.clone(),
+            internal_date,
+            flags: Flags::default(),
+            import_key: None,
+        };
         ingest::again(store, ctx, incoming, deliveries).await
     };
     let mut results = Vec::new();

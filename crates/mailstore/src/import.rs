@@ -2,10 +2,14 @@
 //!
 //! - A file whose name ends in `.mbox` is an mbox of the mboxrd dialect: a `From ` line after an empty line begins a
 //!   message, and one `>` is taken off `>From `, `>>From ` and so on.
-//! - A folder with `cur` and `new` in it is a Maildir: the files in those two are its messages, its flags and its
-//!   other files are not taken, and Maildir++ subfolders are read like any folder.
+//! - A folder with `cur` and `new` in it is a Maildir: the files in those two are its messages, marked as their names and `dovecot-keywords` say;
+//!   its other files are not taken, and folders beside `cur` are its subfolders (Maildir++).
+//! - A file whose name ends in `.zip` is what is in it.
 //! - Any other folder is searched through; symbolic links in it are not followed.
 //! - Any other regular file is a message.
+//!
+//! Messages go into one folder, or into those that they were in: a Maildir's subfolders by their names, mboxes by theirs and those of the folders they
+//! lie in. A message of an mbox is marked as `Status`, `X-Status` and `X-Keywords` say if they come before all other fields, which are taken off it.
 //!
 //! What is stored has CRLF line ends and a final CRLF. The internal date is, in this order: for a message of an
 //! mbox, its `From ` line's and the `Date` field's; for one of a Maildir, the file's modification time, which mail
@@ -15,10 +19,13 @@
 //! Each message is taken once however often an import is run: it is known by the hash of its CRLF form and, among
 //! equals in one run, by its place. So a broken import is run again as it was.
 
+mod archive;
+mod filing;
 mod from_line;
 mod mbox;
 mod reader;
 mod source;
+mod status;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -31,6 +38,8 @@ use tokio::sync::mpsc;
 pub use crate::Error;
 use crate::ingest::{self, ImportKey, Incoming, Outcome, Target};
 use crate::{MAX_MESSAGE_BYTES, MailStore};
+pub use filing::Filing;
+use filing::Folders;
 use reader::{Item, Raw};
 
 /// How many messages are read ahead of the one being stored.
@@ -79,7 +88,7 @@ pub enum Failure {
     Refused(Error),
 }
 
-/// Imports `paths` into a folder of a mailbox (`None`: its Inbox), telling `tell` about it. Files are read one after
+/// Imports `paths` into a mailbox, telling `tell` about it. Files are read one after
 /// another and in the order of their names; of an mbox no more than a few messages are in memory.
 ///
 /// # Errors
@@ -89,7 +98,7 @@ pub async fn run(
     store: &MailStore,
     ctx: &Ctx,
     mailbox_id: MailboxId,
-    folder: Option<FolderId>,
+    filing: Filing,
     paths: Vec<PathBuf>,
     mut tell: impl FnMut(Event<'_>),
 ) -> Result<Progress, Error> {
@@ -106,11 +115,15 @@ pub async fn run(
     });
     let mut progress = Progress::default();
     let mut occurrences = HashMap::new();
+    let mut folders = Folders::new(store, ctx, mailbox_id, filing);
     while let Some(item) = items.recv().await {
-        let Item { origin, message, read_bytes, total_bytes } = item;
+        let Item { origin, folder, message, read_bytes, total_bytes } = item;
         (progress.read_bytes, progress.total_bytes) = (read_bytes, total_bytes);
         let taken = match message {
-            Ok(Some(raw)) => take(store, ctx, mailbox_id, folder, raw, &mut occurrences).await,
+            Ok(Some(raw)) => match folders.find(&folder).await {
+                Ok(folder) => take(store, ctx, mailbox_id, folder, raw, &mut occurrences).await,
+                Err(error) => Err(Failure::Refused(error)),
+            },
             Ok(None) => continue,
             Err(reason) => Err(reason),
         };
@@ -142,12 +155,13 @@ async fn take(
     let now = ctx.env().now();
     let internal_date = raw.received_at.filter(|at| *at <= now).unwrap_or(now);
     let target = Target { ctx: ctx.clone(), mailbox_id, folder };
-    let incoming = Incoming { bytes: raw.bytes, internal_date, import_key };
+    let incoming = Incoming { bytes: raw.bytes, internal_date, flags: raw.flags, import_key };
     let results = ingest::ingest(store, vec![target], incoming).await;
     results.into_iter().next().unwrap_or(Err(Error::ShuttingDown)).map_err(Failure::Refused)
 }
 
 /// Whether the next message would fare no better. A full mailbox may still have room for a smaller one.
 fn is_everybodys(error: &Error) -> bool {
-    !matches!(error, Error::OverQuota | Error::TooLarge { .. } | Error::ReservationLost)
+    let is_its_own = matches!(error, Error::Tenancy(cause) if matches!(**cause, tenancy::Error::Invalid(_)));
+    !is_its_own && !matches!(error, Error::OverQuota | Error::TooLarge { .. } | Error::ReservationLost)
 }

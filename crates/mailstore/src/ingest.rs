@@ -23,6 +23,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 pub use crate::Error;
 pub(crate) use crate::ingest::door::Door;
+use crate::message::Flags;
 use crate::parsed;
 use crate::{MAX_MESSAGE_BYTES, MailStore};
 
@@ -50,6 +51,8 @@ pub struct Incoming {
     pub bytes: Bytes,
     /// When it was received, as IMAP's INTERNALDATE has it.
     pub internal_date: DateTime<Utc>,
+    /// How it is marked from the start.
+    pub flags: Flags,
     /// Set by an import, to take each message once however often it is run.
     pub import_key: Option<ImportKey>,
 }
@@ -123,13 +126,14 @@ struct Message {
     /// [`parsed::Parsed`], as a row has it.
     parsed: serde_json::Value,
     internal_date: DateTime<Utc>,
+    flags: Flags,
     import_key: Option<ImportKey>,
     /// What it takes of the door's room, until nothing of it is in memory: whoever sent it may go away before.
     _room: Option<OwnedSemaphorePermit>,
 }
 
 async fn prepare(incoming: Incoming, room: Option<OwnedSemaphorePermit>) -> Result<Message, Error> {
-    let Incoming { bytes, internal_date, import_key } = incoming;
+    let Incoming { bytes, internal_date, flags, import_key } = incoming;
     let (size_bytes, limit_bytes) = (bytes.len() as u64, MAX_MESSAGE_BYTES + MAX_TRACE_BYTES);
     let too_large = Error::TooLarge { size_bytes, limit_bytes };
     if size_bytes > limit_bytes {
@@ -145,6 +149,7 @@ async fn prepare(incoming: Incoming, room: Option<OwnedSemaphorePermit>) -> Resu
             // A struct of texts, numbers and lists of them has no way to fail.
             parsed: serde_json::to_value(parsed::parse(&bytes)).unwrap_or_default(),
             internal_date,
+            flags,
             import_key,
             _room: room,
         })

@@ -27,7 +27,7 @@ pub(crate) enum Command {
     Serve,
     /// Brings the database's schema up to date and ends.
     Migrate,
-    /// Takes mail from files into a mailbox's Inbox: messages, mboxes (*.mbox), Maildirs, folders of them.
+    /// Takes mail from files into a mailbox: messages, mboxes (*.mbox), Maildirs, zips (*.zip) and folders of them, with the marks that they tell.
     ///
     /// What an earlier import took is skipped, so a broken import is simply run again. Ends with status 1 when any message
     /// could not be taken.
@@ -35,9 +35,27 @@ pub(crate) enum Command {
         /// The mailbox, by one of its addresses.
         #[arg(long, value_name = "ADDRESS")]
         mailbox: EmailAddress,
+        /// Files each message in the folder that it was in, by a Maildir's subfolders and the names and places of mboxes, instead of the Inbox.
+        #[arg(long)]
+        folders: bool,
         /// Files and folders.
         #[arg(required = true, value_name = "PATH")]
         paths: Vec<PathBuf>,
+    },
+    /// Writes a mailbox's mail into a folder, or into one zip: as a Maildir with subfolders, or an mbox for each folder. `import --folders` takes
+    /// it back.
+    ///
+    /// An export that was broken off is simply run again, and goes on from there.
+    Export {
+        /// The mailbox, by one of its addresses.
+        #[arg(long, value_name = "ADDRESS")]
+        mailbox: EmailAddress,
+        /// In what form.
+        #[arg(long, value_enum, default_value_t = ExportFormat::Maildir)]
+        format: ExportFormat,
+        /// The folder, or the zip if it ends in .zip.
+        #[arg(value_name = "PATH")]
+        to: PathBuf,
     },
     /// Works of billing.
     #[command(subcommand)]
@@ -73,6 +91,15 @@ pub(crate) enum Command {
     ReplaceSigningKey,
     /// Prints the API's description (OpenAPI 3.1, JSON).
     Openapi,
+}
+
+/// In what form mail is exported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum ExportFormat {
+    /// A file for each message.
+    Maildir,
+    /// A file for each folder.
+    Mbox,
 }
 
 #[derive(Debug, Subcommand)]

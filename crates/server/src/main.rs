@@ -69,7 +69,10 @@ async fn run(command: Command, config: &Config) -> anyhow::Result<ExitCode> {
     match command {
         Command::Serve => serve::run(config).await.map(|()| ExitCode::SUCCESS),
         Command::Migrate => command::migrate(config).await,
-        Command::Import { mailbox, paths } => command::import::run(config, mailbox, paths).await,
+        Command::Import { mailbox, folders, paths } => {
+            command::import::run(config, mailbox, folders, paths).await
+        }
+        Command::Export { mailbox, format, to } => command::export::run(config, mailbox, format, to).await,
         Command::Billing(Billing::Run { as_of, tenant }) => {
             command::billing::run(config, as_of, tenant).await
         }

@@ -377,7 +377,12 @@ async fn create(
     Rfc822(bytes): Rfc822,
 ) -> Result<(StatusCode, Answer<Message>), Problem> {
     let ctx = caller.enter(at.tenant_id).await?;
-    let incoming = Incoming { bytes, internal_date: ctx.env().now(), import_key: None };
+    let incoming = Incoming {
+        bytes,
+        internal_date: ctx.env().now(),
+        flags: message::Flags::default(),
+        import_key: None,
+    };
     let target = Target { ctx: ctx.clone(), mailbox_id: at.mailbox_id, folder: query.folder_id };
     let outcome = ingest::ingest(&api.store, vec![target], incoming).await.pop();
     let Some(Outcome::Stored(id)) = outcome.transpose()? else {

@@ -21,6 +21,7 @@ pub(crate) struct Folders {
 pub(crate) struct Folder {
     of: Locked,
     arrived: i64,
+    unseen: i64,
     size_bytes: i64,
     modseq: i64,
 }
@@ -30,9 +31,10 @@ impl Folder {
         FolderId::from_uuid(self.of.id)
     }
 
-    /// Gives out the next UID, and counts one more message, which nobody has seen.
-    pub(crate) fn take_uid(&mut self, size_bytes: u64, modseq: i64) -> i64 {
+    /// Gives out the next UID, and counts one more message.
+    pub(crate) fn take_uid(&mut self, size_bytes: u64, is_seen: bool, modseq: i64) -> i64 {
         self.arrived += 1;
+        self.unseen += i64::from(!is_seen);
         self.size_bytes += crate::to_column(size_bytes);
         self.modseq = modseq;
         self.of.uid_next + self.arrived - 1
@@ -68,7 +70,7 @@ impl Folders {
             if of.is_inbox {
                 self.inboxes.insert(mailbox_id, id);
             }
-            self.locked.insert(id, Folder { of, arrived: 0, size_bytes: 0, modseq: 0 });
+            self.locked.insert(id, Folder { of, arrived: 0, unseen: 0, size_bytes: 0, modseq: 0 });
         }
     }
 
@@ -87,6 +89,7 @@ impl Folders {
         let counted = grown.iter().map(|folder| Grown {
             folder: &folder.of,
             count: folder.arrived,
+            unseen: folder.unseen,
             size_bytes: folder.size_bytes,
             modseq: folder.modseq,
         });

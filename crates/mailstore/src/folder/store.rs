@@ -251,6 +251,7 @@ pub(super) async fn lock_many(
 pub(super) struct Grown<'a> {
     pub(super) folder: &'a Locked,
     pub(super) count: i64,
+    pub(super) unseen: i64,
     pub(super) size_bytes: i64,
     pub(super) modseq: i64,
 }
@@ -261,14 +262,15 @@ pub(super) async fn add_arrived(tx: &mut IngestTx, arrived: &[Grown<'_>]) -> Res
     let numbers = |number: fn(&Grown<'_>) -> i64| arrived.iter().map(number).collect::<Vec<_>>();
     sqlx::query!(
         "update folders set uid_next = uid_next + arrived.count, message_count = message_count + arrived.count,
-           unseen_count = unseen_count + arrived.count, size_bytes = folders.size_bytes + arrived.size_bytes, highest_modseq = arrived.modseq
-         from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::bigint[], $5::bigint[], $6::bigint[])
-           as arrived (tenant_id, mailbox_id, id, count, size_bytes, modseq)
+           unseen_count = unseen_count + arrived.unseen, size_bytes = folders.size_bytes + arrived.size_bytes, highest_modseq = arrived.modseq
+         from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[])
+           as arrived (tenant_id, mailbox_id, id, count, unseen, size_bytes, modseq)
          where folders.tenant_id = arrived.tenant_id and folders.mailbox_id = arrived.mailbox_id and folders.id = arrived.id",
         &ids(|folder| folder.tenant_id),
         &ids(|folder| folder.mailbox_id),
         &ids(|folder| folder.id),
         &numbers(|grown| grown.count),
+        &numbers(|grown| grown.unseen),
         &numbers(|grown| grown.size_bytes),
         &numbers(|grown| grown.modseq),
     )

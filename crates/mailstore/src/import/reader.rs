@@ -13,7 +13,9 @@ use sha2::{Digest as _, Sha256};
 use super::Failure;
 use super::mbox::{Entry, Splitter};
 use super::source::{self, File, Kind};
-use crate::{Error, parsed};
+use super::status;
+use crate::message::Flags;
+use crate::{Error, maildir, parsed};
 
 /// A message to store.
 pub(super) struct Raw {
@@ -22,11 +24,14 @@ pub(super) struct Raw {
     /// Of these bytes.
     pub(super) sha256: [u8; 32],
     pub(super) received_at: Option<DateTime<Utc>>,
+    pub(super) flags: Flags,
 }
 
 /// One message, or one failure, or nothing but progress (`Ok(None)`).
 pub(super) struct Item {
     pub(super) origin: String,
+    /// The folder that it was in, by the parts of its path; none is the Inbox.
+    pub(super) folder: Vec<String>,
     pub(super) message: Result<Option<Raw>, Failure>,
     pub(super) read_bytes: u64,
     pub(super) total_bytes: u64,
@@ -40,7 +45,8 @@ pub(super) fn read(paths: &[PathBuf], limit_bytes: u64, emit: &mut dyn FnMut(Ite
     let mut done_bytes = 0;
     for (path, error) in found.unreadable {
         let message = Err(Failure::Unreadable(Arc::new(error)));
-        if !emit(Item { origin: path.display().to_string(), message, read_bytes: 0, total_bytes }) {
+        let (origin, folder) = (path.display().to_string(), Vec::new());
+        if !emit(Item { origin, folder, message, read_bytes: 0, total_bytes }) {
             return;
         }
     }
@@ -48,7 +54,7 @@ pub(super) fn read(paths: &[PathBuf], limit_bytes: u64, emit: &mut dyn FnMut(Ite
         let origin = file.path.display().to_string();
         let mut pass_on = |origin: String, message, read_bytes: u64| {
             let read_bytes = done_bytes + read_bytes.min(file.size_bytes);
-            emit(Item { origin, message, read_bytes, total_bytes })
+            emit(Item { origin, folder: file.folder.clone(), message, read_bytes, total_bytes })
         };
         let goes_on = match file.kind {
             Kind::Mbox => read_mbox(&file, limit_bytes, &mut pass_on),
@@ -81,7 +87,10 @@ fn read_mbox(file: &File, limit_bytes: u64, pass_on: &mut PassOn<'_>) -> bool {
             Ok(Entry::Preamble) | Err(_) => origin.clone(),
         };
         let message = match entry {
-            Ok(Entry::Message { bytes, received_at }) => finish(bytes, received_at, limit_bytes),
+            Ok(Entry::Message { mut bytes, received_at }) => {
+                let flags = status::take(&mut bytes);
+                finish(bytes, received_at, flags, limit_bytes)
+            }
             Ok(Entry::TooLarge { size_bytes }) => Err(too_large(size_bytes, limit_bytes)),
             Ok(Entry::Preamble) => Err(Failure::NoFromLine),
             Err(error) => Err(Failure::Unreadable(Arc::new(error))),
@@ -104,7 +113,13 @@ fn read_message(file: &File, limit_bytes: u64) -> Result<Raw, Failure> {
         Kind::Maildir => modified,
         Kind::Message | Kind::Mbox => parsed::date_of(&bytes).or(modified),
     };
-    finish(bytes, received_at, limit_bytes)
+    let flags = match file.kind {
+        Kind::Maildir => {
+            maildir::flags(&file.path.file_name().unwrap_or_default().to_string_lossy(), &file.keywords)
+        }
+        Kind::Message | Kind::Mbox => Flags::default(),
+    };
+    finish(bytes, received_at, flags, limit_bytes)
 }
 
 /// The file's bytes, at most one more than the limit, and when it was modified.
@@ -116,7 +131,12 @@ fn read_file(path: &Path, limit_bytes: u64) -> io::Result<(Vec<u8>, Option<Syste
     Ok((bytes, modified))
 }
 
-fn finish(bytes: Vec<u8>, received_at: Option<DateTime<Utc>>, limit_bytes: u64) -> Result<Raw, Failure> {
+fn finish(
+    bytes: Vec<u8>,
+    received_at: Option<DateTime<Utc>>,
+    flags: Flags,
+    limit_bytes: u64,
+) -> Result<Raw, Failure> {
     let size_bytes = kernel::crlf::len(&bytes);
     if size_bytes > limit_bytes {
         return Err(too_large(size_bytes, limit_bytes));
@@ -126,7 +146,7 @@ fn finish(bytes: Vec<u8>, received_at: Option<DateTime<Utc>>, limit_bytes: u64) 
         std::borrow::Cow::Borrowed(_) => bytes.into(),
     };
     let received_at = received_at.or_else(|| parsed::date_of(&bytes));
-    Ok(Raw { sha256: Sha256::digest(&bytes).into(), bytes, received_at })
+    Ok(Raw { sha256: Sha256::digest(&bytes).into(), bytes, received_at, flags })
 }
 
 fn too_large(size_bytes: u64, limit_bytes: u64) -> Failure {

@@ -1,7 +1,13 @@
 //! Finds the files to import.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::{fs, io};
+
+use tempfile::TempDir;
+
+use super::archive;
+use crate::maildir;
 
 /// What a file is taken for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +26,10 @@ pub(super) struct File {
     pub(super) path: PathBuf,
     pub(super) kind: Kind,
     pub(super) size_bytes: u64,
+    /// The folder that it was in, by the parts of its path; none is the Inbox.
+    pub(super) folder: Vec<String>,
+    /// What the letters in its name stand for.
+    pub(super) keywords: Arc<Vec<String>>,
 }
 
 /// What a search came to.
@@ -29,6 +39,17 @@ pub(super) struct Found {
     pub(super) files: Vec<File>,
     /// Files and folders that could not be looked at.
     pub(super) unreadable: Vec<(PathBuf, io::Error)>,
+    /// What zips had in them, until it has been read.
+    _extracted: Vec<TempDir>,
+}
+
+/// A folder that is being searched.
+#[derive(Debug, Clone, Default)]
+struct Place {
+    in_maildir: bool,
+    /// The names of the folders on the way, or of a Maildir's subfolder.
+    folder: Vec<String>,
+    keywords: Arc<Vec<String>>,
 }
 
 /// Searches the paths. A symbolic link is followed if it is one of them.
@@ -36,8 +57,15 @@ pub(super) fn find(paths: &[PathBuf]) -> Found {
     let mut found = Found::default();
     for path in paths {
         match fs::metadata(path) {
-            Ok(of) if of.is_dir() => found.search(path),
-            Ok(of) if of.is_file() => found.add(path.clone(), of.len(), false),
+            Ok(of) if of.is_dir() => found.search(path, &Place::default()),
+            Ok(of) if of.is_file() && has_extension(path, "zip") => match archive::extract(path) {
+                Ok(extracted) => {
+                    found.search(extracted.path(), &Place::default());
+                    found._extracted.push(extracted);
+                }
+                Err(error) => found.unreadable.push((path.clone(), error)),
+            },
+            Ok(of) if of.is_file() => found.add(path.clone(), of.len(), &Place::default()),
             Ok(_) => {
                 let error = io::Error::new(io::ErrorKind::InvalidInput, "neither a file nor a folder");
                 found.unreadable.push((path.clone(), error));
@@ -48,41 +76,66 @@ pub(super) fn find(paths: &[PathBuf]) -> Found {
     found
 }
 
+fn has_extension(path: &Path, wanted: &str) -> bool {
+    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case(wanted))
+}
+
+/// The folder's name that a file or folder stands for.
+fn stands_for(part: Option<&std::ffi::OsStr>) -> String {
+    maildir::unescaped(&part.unwrap_or_default().to_string_lossy())
+}
+
 impl Found {
-    fn add(&mut self, path: PathBuf, size_bytes: u64, in_maildir: bool) {
-        let is_mbox = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("mbox"));
-        let kind = match (in_maildir, is_mbox) {
+    fn add(&mut self, path: PathBuf, size_bytes: u64, place: &Place) {
+        let kind = match (place.in_maildir, has_extension(&path, "mbox")) {
             (true, _) => Kind::Maildir,
             (false, true) => Kind::Mbox,
             (false, false) => Kind::Message,
         };
-        self.files.push(File { path, kind, size_bytes });
+        let folder = match kind {
+            Kind::Maildir => place.folder.clone(),
+            Kind::Mbox => [place.folder.as_slice(), &[stands_for(path.file_stem())]].concat(),
+            // A folder of messages is no folder of a mailbox.
+            Kind::Message => Vec::new(),
+        };
+        self.files.push(File { path, kind, size_bytes, folder, keywords: place.keywords.clone() });
     }
 
-    fn search(&mut self, folder: &Path) {
+    fn search(&mut self, folder: &Path, place: &Place) {
         let is_maildir = folder.join("cur").is_dir() && folder.join("new").is_dir();
         if is_maildir {
             let mut entries = [self.entries(&folder.join("new")), self.entries(&folder.join("cur"))].concat();
             // By name whether read or not: names begin with the time of arrival.
             entries.sort_by(|a, b| a.file_name().cmp(&b.file_name()));
+            let keywords = fs::read_to_string(folder.join(maildir::KEYWORDS_FILE)).unwrap_or_default();
+            let keywords = Arc::new(maildir::read_keywords(&keywords));
+            // Of a Maildir itself that is the Inbox, wherever it lies.
+            let of = if place.in_maildir { place.folder.clone() } else { Vec::new() };
             for path in entries {
-                self.visit(path, true);
+                let place = Place { in_maildir: true, folder: of.clone(), keywords: keywords.clone() };
+                self.visit(path, &place);
             }
         }
         for path in self.entries(folder) {
             let name = path.file_name().unwrap_or_default();
             if !is_maildir {
-                self.visit(path, false);
+                self.visit(path.clone(), place);
             } else if !["cur", "new", "tmp"].iter().any(|own| name == *own) && path.is_dir() {
-                self.search(&path);
+                let parts = name.to_string_lossy();
+                let parts = parts.strip_prefix('.').unwrap_or(&parts).split('.').map(maildir::unescaped);
+                self.search(&path, &Place { in_maildir: true, folder: parts.collect(), ..Place::default() });
             }
         }
     }
 
-    fn visit(&mut self, path: PathBuf, in_maildir: bool) {
+    fn visit(&mut self, path: PathBuf, place: &Place) {
         match fs::symlink_metadata(&path) {
-            Ok(of) if of.is_dir() => self.search(&path),
-            Ok(of) if of.is_file() => self.add(path, of.len(), in_maildir),
+            Ok(of) if of.is_dir() => {
+                let mut place = place.clone();
+                place.folder.push(stands_for(path.file_name()));
+                self.search(&path, &place);
+            }
+            Ok(of) if of.is_file() => self.add(path, of.len(), place),
             Ok(_) => {}
             Err(error) => self.unreadable.push((path, error)),
         }

@@ -12,6 +12,7 @@ use super::door::Spare;
 use super::{Delivery, ImportKey, Message, Outcome, Part, store};
 use crate::body::{self, Place, RESERVATION, Uploaded, pack_key};
 use crate::folder;
+use crate::message::Flag;
 use crate::{Error, MailStore};
 
 /// How much of its pack's reservation an upload and its commit have at least.
@@ -311,7 +312,8 @@ async fn commit(mail: &MailStore, pack: &Uploaded, batch: &mut [&mut Pending]) -
             match intake.charge(&delivery.ctx, delivery.mailbox_id, message.size_bytes) {
                 Charge::Taken { modseq } => {
                     imported.extend(key);
-                    let (uid, blob) = (folder.take_uid(message.size_bytes, modseq), pending.blob);
+                    let is_seen = message.flags.flags.contains(&Flag::Seen);
+                    let (uid, blob) = (folder.take_uid(message.size_bytes, is_seen, modseq), pending.blob);
                     let row = store::NewMessage::new(delivery, folder.id(), uid, modseq, blob);
                     placed.push(Placed { at: (part, at), row });
                 }

@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::{Delivery, ImportKey, Message};
 use crate::body::Columns;
+use crate::message::{Flag, Keyword};
 use crate::to_column;
 
 /// Those of the keys that are there. With the mailboxes locked, none is added meanwhile.
@@ -146,12 +147,13 @@ pub(super) async fn insert_messages(
     };
     sqlx::query!(
         "insert into messages (tenant_id, mailbox_id, id, folder_id, uid, uidl, modseq, blob_id, size_bytes,
-                               wire_size_bytes, internal_date, parsed)
-         select new.*, body.parsed
+                               wire_size_bytes, internal_date, flags, keywords, parsed)
+         select new.tenant_id, new.mailbox_id, new.id, new.folder_id, new.uid, new.uidl, new.modseq, new.blob_id, new.size_bytes,
+           new.wire_size_bytes, new.internal_date, new.flags, array(select jsonb_array_elements_text(new.keywords)), body.parsed
          from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::bigint[], $6::text[], $7::bigint[], $8::uuid[],
-                     $9::bigint[], $10::bigint[], $11::timestamptz[])
-           as new (tenant_id, mailbox_id, id, folder_id, uid, uidl, modseq, blob_id, size_bytes, wire_size_bytes, internal_date)
-         join unnest($12::uuid[], $13::jsonb[]) as body (id, parsed) on body.id = new.blob_id",
+                     $9::bigint[], $10::bigint[], $11::timestamptz[], $12::smallint[], $13::jsonb[])
+           as new (tenant_id, mailbox_id, id, folder_id, uid, uidl, modseq, blob_id, size_bytes, wire_size_bytes, internal_date, flags, keywords)
+         join unnest($14::uuid[], $15::jsonb[]) as body (id, parsed) on body.id = new.blob_id",
         &ids(|row| row.tenant_id.uuid()),
         &ids(|row| row.mailbox_id.uuid()),
         &ids(|row| row.id.uuid()),
@@ -164,12 +166,19 @@ pub(super) async fn insert_messages(
         &numbers(|_, message| to_column(message.size_bytes)),
         &numbers(|_, message| to_column(message.wire_size_bytes)),
         &rows.iter().map(|(_, message)| message.internal_date).collect::<Vec<_>>(),
+        &rows.iter().map(|(_, message)| Flag::to_column(message.flags.flags.iter().copied())).collect::<Vec<_>>(),
+        &rows.iter().map(|(_, message)| keywords(message)).collect::<Vec<_>>(),
         &bodies.iter().map(|body| body.id.uuid()).collect::<Vec<_>>(),
         &bodies.iter().map(|body| body.message.parsed.clone()).collect::<Vec<_>>(),
     )
     .execute(tx.conn())
     .await?;
     Ok(())
+}
+
+/// In the order that a column has them in.
+fn keywords(message: &Message) -> serde_json::Value {
+    message.flags.keywords.iter().map(Keyword::as_str).collect()
 }
 
 /// Keeps the keys of those that are imported.

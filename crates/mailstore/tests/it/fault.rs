@@ -12,7 +12,7 @@ use futures::future::join_all;
 use kernel::{ErrorKind, MailboxId, MessageId, PageRequest};
 use mailstore::compact::{self, Compacted, Pace};
 use mailstore::ingest::{Incoming, Outcome, Target, ingest};
-use mailstore::message::{self, Filter};
+use mailstore::message::{self, Filter, Flags};
 use mailstore::{Error, MailStore};
 use tenancy::Ctx;
 use testkit::faults::{Fault, Faults, Rule};
@@ -68,7 +68,8 @@ impl Bad {
             folder: None,
         };
         let internal_date = self.world.test_db.db().env().now();
-        let incoming = Incoming { bytes: bytes(number), internal_date, import_key: None };
+        let incoming =
+            Incoming { bytes: bytes(number), internal_date, flags: Flags::default(), import_key: None };
         let sending = ingest(&self.store, self.mailboxes.iter().map(target).collect(), incoming);
         tokio::time::timeout(BOUND, sending).await.unwrap()
     }

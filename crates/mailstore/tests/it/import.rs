@@ -6,18 +6,25 @@ use std::sync::atomic::Ordering;
 
 use kernel::MailboxId;
 use mailstore::Error;
-use mailstore::import::{self, Event, Failure, Progress};
+use mailstore::import::{self, Event, Failure, Filing, Progress};
 use mailstore::message::{self, State};
 
 use crate::support::Bench;
 
 async fn run(bench: &Bench, mailbox: MailboxId, path: &Path) -> (Progress, Vec<String>) {
     let mut failures = Vec::new();
-    let progress = import::run(&bench.store, bench.ctx(), mailbox, None, vec![path.to_owned()], |event| {
-        if let Event::Failed { origin, reason } = event {
-            failures.push(format!("{origin}: {reason}"));
-        }
-    });
+    let progress = import::run(
+        &bench.store,
+        bench.ctx(),
+        mailbox,
+        Filing::InOne(None),
+        vec![path.to_owned()],
+        |event| {
+            if let Event::Failed { origin, reason } = event {
+                failures.push(format!("{origin}: {reason}"));
+            }
+        },
+    );
     (progress.await.unwrap(), failures)
 }
 
@@ -111,10 +118,11 @@ async fn a_fault_that_befalls_every_message_ends_the_run() {
     mail(root.path());
     bench.blobs.failing.store(true, Ordering::SeqCst);
     let paths = vec![root.path().to_owned()];
-    let failed = import::run(&bench.store, bench.ctx(), ada, None, paths.clone(), |_| {}).await;
+    let failed =
+        import::run(&bench.store, bench.ctx(), ada, Filing::InOne(None), paths.clone(), |_| {}).await;
     assert!(matches!(failed, Err(Error::Blob(_))), "{failed:?}");
     let (_, foreign) = bench.neighbour().await;
-    let missing = import::run(&bench.store, bench.ctx(), foreign, None, paths, |_| {}).await;
+    let missing = import::run(&bench.store, bench.ctx(), foreign, Filing::InOne(None), paths, |_| {}).await;
     assert!(matches!(missing, Err(Error::NotFound)), "{missing:?}");
 }
 
@@ -126,7 +134,7 @@ async fn a_path_that_is_not_there_is_a_failure_of_its_own() {
     mail(root.path());
     let paths = vec![root.path().join("missing"), root.path().join("a.eml")];
     let mut reasons = Vec::new();
-    let progress = import::run(&bench.store, bench.ctx(), ada, None, paths, |event| {
+    let progress = import::run(&bench.store, bench.ctx(), ada, Filing::InOne(None), paths, |event| {
         if let Event::Failed { reason, .. } = event {
             reasons.push(reason.clone());
         }

@@ -6,6 +6,7 @@ mod change;
 mod check;
 mod compact;
 mod edit;
+mod export;
 mod fault;
 mod folder;
 mod hold;

@@ -12,7 +12,7 @@ use chrono::TimeDelta;
 use kernel::{MailboxId, MessageId, Page, PageRequest};
 use mailstore::folder::{self, Folder, Role};
 use mailstore::ingest::{Incoming, Outcome, Target, ingest};
-use mailstore::message::{self, Filter, Message, State};
+use mailstore::message::{self, Filter, Flags, Message, State};
 use mailstore::{Error, MailStore};
 use tenancy::user::User;
 use tenancy::{Ctx, MailLogin};
@@ -230,7 +230,12 @@ impl Bench {
 
     pub(crate) fn incoming(&self, bytes: &[u8]) -> Incoming {
         let internal_date = self.ctx().env().now();
-        Incoming { bytes: Bytes::copy_from_slice(bytes), internal_date, import_key: None }
+        Incoming {
+            bytes: Bytes::copy_from_slice(bytes),
+            internal_date,
+            flags: Flags::default(),
+            import_key: None,
+        }
     }
 
     /// A message's id once it is stored.

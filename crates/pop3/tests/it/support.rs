@@ -11,6 +11,7 @@ use bytes::Bytes;
 use kernel::MailboxId;
 use mailstore::MailStore;
 use mailstore::ingest::{self, Incoming, Target};
+use mailstore::message::Flags;
 use pop3::{Limits, Mode, Pop3};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tenancy::auth::Auth;
@@ -96,7 +97,12 @@ impl Server {
         let ctx = self.world.ctx.clone();
         let internal_date = ctx.now();
         let target = Target { ctx, mailbox_id, folder: None };
-        let incoming = Incoming { bytes: Bytes::copy_from_slice(message), internal_date, import_key: None };
+        let incoming = Incoming {
+            bytes: Bytes::copy_from_slice(message),
+            internal_date,
+            flags: Flags::default(),
+            import_key: None,
+        };
         for result in ingest::ingest(&self.store, vec![target], incoming).await {
             result.unwrap();
         }

@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 
 use kernel::{FolderId, MailboxId, MessageId, PageRequest};
 use mailstore::folder::{self, Changed, Folder, NewFolder};
+use mailstore::import::{self, Filing};
 use mailstore::message::{self, Filter, Flag, FlagChange, Flags, Message, State, Target};
 use mailstore::restore::{Extent, Place, Wanted};
-use mailstore::{MailStore, check, import};
+use mailstore::{MailStore, check};
 use recovery::restore;
 use tenancy::{Ctx, operation};
 
@@ -73,7 +74,9 @@ async fn take_in(bench: &Bench, mailbox_id: MailboxId) -> usize {
             panic!("{origin}: {reason}");
         }
     };
-    let taken = import::run(&bench.store, bench.ctx(), mailbox_id, None, paths.clone(), tell).await.unwrap();
+    let taken = import::run(&bench.store, bench.ctx(), mailbox_id, Filing::InOne(None), paths.clone(), tell)
+        .await
+        .unwrap();
     // A file may be an mbox.
     assert!(taken.done as usize >= paths.len());
     taken.done as usize

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use kernel::{Env, FolderId, MailboxId, MessageId};
 use mailstore::MailStore;
 use mailstore::ingest::{Incoming, Outcome, Target, ingest};
+use mailstore::message::Flags;
 use recovery::{Journal, Late, Recovered, base, recover, ship};
 use serde_json::Value;
 use tenancy::Ctx;
@@ -57,7 +58,12 @@ impl Bench {
     ) -> MessageId {
         let target = Target { ctx: self.ctx().clone(), mailbox_id, folder };
         let internal_date = self.ctx().env().now();
-        let incoming = Incoming { bytes: Bytes::copy_from_slice(bytes), internal_date, import_key: None };
+        let incoming = Incoming {
+            bytes: Bytes::copy_from_slice(bytes),
+            internal_date,
+            flags: Flags::default(),
+            import_key: None,
+        };
         match ingest(&self.store, vec![target], incoming).await.remove(0).unwrap() {
             Outcome::Stored(id) => id,
             Outcome::AlreadyImported => panic!("it is no import"),

@@ -6,20 +6,26 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressStyle};
 use kernel::EmailAddress;
-use mailstore::import::{self, Event, Progress};
+use mailstore::import::{self, Event, Filing, Progress};
 use tenancy::recipient;
 
 use super::with_platform;
 use crate::config::Config;
 
-pub(crate) async fn run(config: &Config, mailbox: EmailAddress, paths: Vec<PathBuf>) -> Result<ExitCode> {
+pub(crate) async fn run(
+    config: &Config,
+    mailbox: EmailAddress,
+    folders: bool,
+    paths: Vec<PathBuf>,
+) -> Result<ExitCode> {
+    let filing = if folders { Filing::AsFound } else { Filing::InOne(None) };
     let bar = progress_bar()?;
     let told = &bar;
     let progress = with_platform(config, async move |platform, operator| {
         let found = recipient::enter(&operator, &mailbox).await;
         let (ctx, mailbox_id) = found.with_context(|| format!("looking up the mailbox {mailbox}"))?;
         let tell = |event: Event<'_>| tell(told, event);
-        let imported = import::run(&platform.store, &ctx, mailbox_id, None, paths, tell).await;
+        let imported = import::run(&platform.store, &ctx, mailbox_id, filing, paths, tell).await;
         imported.context("importing; what was taken so far stays, and the same command goes on from there")
     })
     .await;

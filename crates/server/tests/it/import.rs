@@ -29,6 +29,29 @@ async fn taken_once_however_often_it_is_run_and_without_a_bar_when_piped() {
     assert!(quota.used_bytes > 16_000, "{quota:?}");
 }
 
+#[tokio::test]
+async fn a_mailbox_is_written_into_a_zip_and_taken_back_by_another() {
+    let (world, dir) = (World::new().await, data_dir());
+    let (ada, bob) = (world.user("ada", None).await, world.user("bob", None).await);
+    import(&world, dir.path(), &ada.address, &[SHIPPED]);
+    let (zip, url) = (dir.path().join("ada.zip"), world.test_db.url());
+    let path = zip.to_str().unwrap();
+    let export = |arguments: &[&str]| {
+        let output = pillarbox(dir.path(), &[("PILLARBOX_DATABASE_URL", url.as_str())], arguments);
+        (output.status.code(), stdout(&output).trim().to_owned(), stderr(&output))
+    };
+    let written = export(&["export", "--mailbox", &ada.address, path]);
+    assert_eq!(written, (Some(0), "written 12, skipped 0 written before".into(), String::new()));
+    let (code, out, err) = import(&world, dir.path(), &bob.address, &["--folders", path]);
+    assert_eq!((code, out.as_str()), (Some(0), "taken 12, skipped 0 taken before, failed 0"), "{err}");
+    let used = async |id| tenancy::mailbox::get(&world.ctx, id).await.unwrap().quota.used_bytes;
+    assert_eq!(used(bob.mailbox_id).await, used(ada.mailbox_id).await);
+    let (code, _, err) = export(&["export", "--mailbox", "nobody@acme.example", path]);
+    assert!(code == Some(1) && err.contains("nobody@acme.example"), "{err}");
+    let (code, _, err) = export(&["export", "--mailbox", &ada.address, "--format", "mbox", "/proc/no"]);
+    assert!(code == Some(1) && err.contains("/proc/no"), "{err}");
+}
+
 /// On embedded defaults: beside a running server, then with none, where the command starts the cluster itself.
 #[tokio::test]
 async fn the_private_cluster_is_joined_or_started() {

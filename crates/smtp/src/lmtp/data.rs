@@ -9,6 +9,7 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use kernel::RequestId;
 use mailstore::ingest::{self, Incoming, Outcome, Target};
+use mailstore::message::Flags;
 use tenancy::Ctx;
 use tenancy::recipient::Recipient;
 use tokio::time::Instant;
@@ -115,7 +116,7 @@ async fn deliver(
 ) -> Vec<Reply> {
     let target = |ctx: &Ctx, mailbox_id| Target { ctx: ctx.clone(), mailbox_id, folder: None };
     let targets = recipients.iter().flat_map(|to| to.mailbox_ids.iter().map(|&id| target(&to.ctx, id)));
-    let incoming = Incoming { bytes, internal_date: at, import_key: None };
+    let incoming = Incoming { bytes, internal_date: at, flags: Flags::default(), import_key: None };
     let results = ingest::ingest(&service.store, targets.collect(), incoming).await;
     for result in &results {
         count(result.as_ref().map_or_else(mailstore::Error::code, |_| "stored"));

@@ -1,0 +1,166 @@
+//! Writes a mailbox's live mail into files: a Maildir with subfolders (Maildir++), or an mbox for each folder (mboxrd), in a folder or as one zip.
+//!
+//! Each message is fetched once however often an export is run: what is in the folder already stays, and what is broken off is run again as it was.
+//! What becomes a zip or mboxes is gathered as a Maildir beside it first, in a folder whose name ends in `.part`.
+//!
+//! A file of the Maildir is named by the second in which its message was received, which is also its modification time, and by the message's id; flags and
+//! keywords are in the name as Maildir has them. An mbox has them as `Status`, `X-Status` and `X-Keywords` before all other fields. Of a folder's
+//! keywords the first 26 are written.
+
+mod archive;
+mod mbox;
+mod tree;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use futures::stream::{self, StreamExt as _, TryStreamExt as _};
+use kernel::{MailboxId, PageRequest};
+use tenancy::Ctx;
+
+use crate::message::{self, Filter, Message};
+use crate::{Error, MailStore, folder};
+use tree::Tree;
+
+/// How many bodies are fetched at a time.
+const AT_ONCE: usize = 4;
+
+/// In what form mail is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// A file for each message.
+    Maildir,
+    /// A file for each folder.
+    Mbox,
+}
+
+/// Where an export has got to. At the end, what it came to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Messages written.
+    pub done: u64,
+    /// Messages that an earlier run had written.
+    pub skipped: u64,
+    /// How many there are.
+    pub total: u64,
+}
+
+/// Why an export ended early. What was written stays.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Failure {
+    /// A file or folder could not be written or read.
+    #[error("{}: {cause}", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        cause: Arc<io::Error>,
+    },
+    /// The mail store refused it.
+    #[error(transparent)]
+    Refused(#[from] Error),
+}
+
+impl Failure {
+    fn of(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |cause| Self::File { path, cause: Arc::new(cause) }
+    }
+}
+
+/// Exports a mailbox to `to`: one file if that ends in `.zip`, else a folder, telling `tell` about it.
+///
+/// # Errors
+/// [`Error::NotFound`] or `Forbidden` when the caller may not read the mailbox; the first error of a file or of the mail store.
+pub async fn run(
+    store: &MailStore,
+    ctx: &Ctx,
+    mailbox_id: MailboxId,
+    to: &Path,
+    format: Format,
+    mut tell: impl FnMut(Progress),
+) -> Result<Progress, Failure> {
+    let is_zip = to.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("zip"));
+    let is_staged = is_zip || format == Format::Mbox;
+    let at = if is_staged { beside(to) } else { to.to_owned() };
+    let progress = gather(store, ctx, mailbox_id, at.clone(), &mut tell).await?;
+    if is_staged {
+        let to = to.to_owned();
+        let finish = move || {
+            match (is_zip, format) {
+                (true, _) => archive::write(&at, &to, format)?,
+                (false, _) => mbox::write_all(&at, &to)?,
+            }
+            std::fs::remove_dir_all(&at).map_err(Failure::of(&at))
+        };
+        tokio::task::spawn_blocking(finish).await.map_err(|_| Error::ShuttingDown)??;
+    }
+    Ok(progress)
+}
+
+/// Where something is gathered.
+fn beside(to: &Path) -> PathBuf {
+    let mut name = to.as_os_str().to_owned();
+    name.push(".part");
+    name.into()
+}
+
+/// Writes what is not there yet into a Maildir.
+async fn gather(
+    store: &MailStore,
+    ctx: &Ctx,
+    mailbox_id: MailboxId,
+    at: PathBuf,
+    tell: &mut impl FnMut(Progress),
+) -> Result<Progress, Failure> {
+    let folders = folder::list(ctx, mailbox_id).await?;
+    let mut progress =
+        Progress { total: folders.iter().map(|folder| folder.message_count).sum(), ..Progress::default() };
+    for folder in folders {
+        let mut tree = Tree::open(&at, &folder)?;
+        let mut after = None;
+        loop {
+            let filter = Filter { folder_id: Some(folder.id), ..Filter::default() };
+            let page = PageRequest::new(Some(200), after);
+            let page = message::list(ctx, mailbox_id, filter, &page).await?;
+            let (there, new): (Vec<_>, Vec<_>) =
+                page.items.into_iter().partition(|message| tree.has(message));
+            for message in &there {
+                tree.mark(message)?;
+                progress.skipped += 1;
+            }
+            let mut bodies = stream::iter(new)
+                .map(|message| fetch(store.clone(), ctx.clone(), mailbox_id, message))
+                .buffered(AT_ONCE);
+            while let Some(fetched) = bodies.try_next().await? {
+                // It was destroyed meanwhile.
+                let Some((message, bytes)) = fetched else { continue };
+                tree = tokio::task::spawn_blocking(move || tree.put(&message, &bytes).map(|()| tree))
+                    .await
+                    .map_err(|_| Error::ShuttingDown)??;
+                progress.done += 1;
+                tell(progress);
+            }
+            match page.next {
+                Some(next) => after = Some(next),
+                None => break,
+            }
+        }
+    }
+    tell(progress);
+    Ok(progress)
+}
+
+async fn fetch(
+    store: MailStore,
+    ctx: Ctx,
+    mailbox_id: MailboxId,
+    message: Message,
+) -> Result<Option<(Message, bytes::Bytes)>, Error> {
+    match message::raw(&store, &ctx, mailbox_id, message.id, None).await {
+        Ok(raw) => Ok(Some((message, raw.bytes))),
+        Err(Error::NotFound) => Ok(None),
+        Err(error) => Err(error),
+    }
+}

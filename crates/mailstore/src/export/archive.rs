@@ -1,0 +1,58 @@
+//! A zip out of a Maildir.
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter};
+use std::path::Path;
+
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, ZipWriter};
+
+use super::{Failure, Format, mbox};
+use crate::maildir;
+
+/// Writes a Maildir as a zip, of it or of mboxes.
+pub(super) fn write(at: &Path, to: &Path, format: Format) -> Result<(), Failure> {
+    let mut name = to.as_os_str().to_owned();
+    name.push(".tmp");
+    let part = Path::new(&name);
+    let file = BufWriter::new(File::create(part).map_err(Failure::of(part))?);
+    let mut zip = ZipWriter::new(file);
+    for (path, folder) in mbox::folders(at)? {
+        match format {
+            Format::Mbox => {
+                let name = format!("{}.mbox", path.join("/"));
+                start(&mut zip, &name).map_err(Failure::of(part))?;
+                mbox::write(&folder, &mut zip)?;
+            }
+            Format::Maildir => maildir_folder(&mut zip, at, &folder).map_err(Failure::of(&folder))?,
+        }
+    }
+    let finish = || -> io::Result<()> {
+        zip.finish()?.into_inner()?.sync_all()?;
+        fs::rename(part, to)
+    };
+    finish().map_err(Failure::of(to))
+}
+
+fn start(zip: &mut ZipWriter<BufWriter<File>>, name: &str) -> io::Result<()> {
+    let options = SimpleFileOptions::default();
+    let options = options.compression_method(CompressionMethod::Deflated).large_file(true);
+    Ok(zip.start_file(name, options)?)
+}
+
+fn maildir_folder(zip: &mut ZipWriter<BufWriter<File>>, at: &Path, folder: &Path) -> io::Result<()> {
+    let inside = folder.strip_prefix(at).unwrap_or(folder).to_string_lossy().into_owned();
+    let named = |name: &str| if inside.is_empty() { name.to_owned() } else { format!("{inside}/{name}") };
+    for part in ["cur", "new", "tmp"] {
+        zip.add_directory(named(part), SimpleFileOptions::default())?;
+    }
+    let mut files = vec![folder.join(maildir::KEYWORDS_FILE)];
+    files.retain(|file| file.exists());
+    files.extend(mbox::messages(folder).map_err(io::Error::other)?);
+    for file in files {
+        let name = file.strip_prefix(folder).unwrap_or(&file).to_string_lossy().into_owned();
+        start(zip, &named(&name))?;
+        io::copy(&mut File::open(&file)?, zip)?;
+    }
+    Ok(())
+}

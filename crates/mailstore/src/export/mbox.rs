@@ -1,0 +1,95 @@
+//! Mboxes out of a Maildir.
+
+use std::fs;
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use chrono::DateTime;
+
+use super::Failure;
+use crate::maildir;
+use crate::message::{Flag, Flags};
+
+/// The folders of a Maildir, the Inbox first: the parts of each one's path as they are written, and where it is.
+pub(super) fn folders(at: &Path) -> Result<Vec<(Vec<String>, PathBuf)>, Failure> {
+    let mut folders = vec![(vec!["Inbox".to_owned()], at.to_owned())];
+    let mut names = Vec::new();
+    for entry in fs::read_dir(at).map_err(Failure::of(at))? {
+        names.push(entry.map_err(Failure::of(at))?.file_name().to_string_lossy().into_owned());
+    }
+    names.sort();
+    for name in names {
+        if let Some(path) = name.strip_prefix('.') {
+            folders.push((path.split('.').map(str::to_owned).collect(), at.join(&name)));
+        }
+    }
+    Ok(folders)
+}
+
+/// The messages' files of one, in the order in which they were received.
+pub(super) fn messages(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let cur = folder.join("cur");
+    let mut files = Vec::new();
+    for entry in fs::read_dir(&cur).map_err(Failure::of(&cur))? {
+        let name = entry.map_err(Failure::of(&cur))?.file_name().to_string_lossy().into_owned();
+        files.push((seconds(&name), name));
+    }
+    files.sort();
+    Ok(files.into_iter().map(|(_, name)| cur.join(name)).collect())
+}
+
+fn seconds(name: &str) -> i64 {
+    name.split('.').next().and_then(|seconds| seconds.parse().ok()).unwrap_or(0)
+}
+
+/// Writes an mbox for each folder of a Maildir into a folder, folders of them for what lies in others.
+pub(super) fn write_all(at: &Path, to: &Path) -> Result<(), Failure> {
+    for (path, folder) in folders(at)? {
+        let mbox = to.join(format!("{}.mbox", path.join("/")));
+        let part = super::beside(&mbox);
+        let parent = mbox.parent().unwrap_or(to);
+        fs::create_dir_all(parent).map_err(Failure::of(parent))?;
+        let mut file = BufWriter::new(fs::File::create(&part).map_err(Failure::of(&part))?);
+        write(&folder, &mut file)?;
+        file.flush().map_err(Failure::of(&part))?;
+        fs::rename(&part, &mbox).map_err(Failure::of(&mbox))?;
+    }
+    Ok(())
+}
+
+/// Writes the messages of a Maildir's folder as an mbox.
+pub(super) fn write(folder: &Path, out: &mut impl Write) -> Result<(), Failure> {
+    let keywords = fs::read_to_string(folder.join(maildir::KEYWORDS_FILE)).unwrap_or_default();
+    let keywords = maildir::read_keywords(&keywords);
+    for path in messages(folder)? {
+        let bytes = fs::read(&path).map_err(Failure::of(&path))?;
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let flags = maildir::flags(&name, &keywords);
+        entry(out, seconds(&name), &flags, &bytes).map_err(Failure::of(&path))?;
+    }
+    Ok(())
+}
+
+fn entry(out: &mut impl Write, seconds: i64, flags: &Flags, bytes: &[u8]) -> io::Result<()> {
+    let date = DateTime::from_timestamp(seconds, 0).unwrap_or_default().format("%a %b %e %H:%M:%S %Y");
+    writeln!(out, "From MAILER-DAEMON {date}")?;
+    let has = |flag| flags.flags.contains(&flag);
+    writeln!(out, "Status: {}O", if has(Flag::Seen) { "R" } else { "" })?;
+    let marks = [(Flag::Answered, 'A'), (Flag::Flagged, 'F'), (Flag::Draft, 'T'), (Flag::Deleted, 'D')];
+    let marks: String = marks.iter().filter(|(flag, _)| has(*flag)).map(|(_, mark)| *mark).collect();
+    // Also where they say nothing: what follows is the message's own.
+    writeln!(out, "X-Status: {marks}")?;
+    let keywords: Vec<_> = flags.keywords.iter().map(|keyword| keyword.as_str()).collect();
+    writeln!(out, "X-Keywords: {}", keywords.join(" "))?;
+    for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+        let line = line.strip_suffix(b"\n").unwrap_or(line);
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        let quotes = line.iter().take_while(|byte| **byte == b'>').count();
+        if line[quotes..].starts_with(b"From ") {
+            out.write_all(b">")?;
+        }
+        out.write_all(line)?;
+        out.write_all(b"\n")?;
+    }
+    out.write_all(b"\n")
+}

@@ -1,0 +1,40 @@
+//! A zip that is imported: what is in it, in a folder that is gone again afterwards.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use tempfile::TempDir;
+use zip::ZipArchive;
+
+/// Takes a zip apart, beside itself if that can be written to.
+pub(super) fn extract(path: &Path) -> io::Result<TempDir> {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let dir = tempfile::tempdir_in(parent).or_else(|_| tempfile::tempdir())?;
+    let mut archive = ZipArchive::new(io::BufReader::new(File::open(path)?))?;
+    for at in 0..archive.len() {
+        let mut entry = archive.by_index(at)?;
+        // Whatever would lie elsewhere is left out.
+        let Some(name) = entry.enclosed_name() else { continue };
+        let to = dir.path().join(&name);
+        if entry.is_dir() {
+            fs::create_dir_all(&to)?;
+        } else if entry.is_file() {
+            fs::create_dir_all(to.parent().unwrap_or(dir.path()))?;
+            let mut file = File::create(&to)?;
+            io::copy(&mut entry, &mut file)?;
+            if let Some(received) = received(&name) {
+                file.set_modified(received)?;
+            }
+        }
+    }
+    Ok(dir)
+}
+
+/// When the message of a Maildir's file was received: its name begins with that, and a zip knows no zone of its files' times.
+fn received(name: &Path) -> Option<SystemTime> {
+    let name = name.file_name()?.to_string_lossy();
+    let seconds = name.split('.').next()?.parse().ok()?;
+    SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
+}

@@ -1,0 +1,60 @@
+//! The fields in which an mbox tells how a message is marked, where they come before all others, each once.
+
+use crate::message::{Flag, Flags};
+
+/// Takes them off a message, and reads them. Further down they are the message's own.
+pub(super) fn take(bytes: &mut Vec<u8>) -> Flags {
+    let mut flags = Flags::default();
+    let (mut end, mut known) = (0, Vec::new());
+    while let Some(length) = bytes[end..].iter().position(|byte| *byte == b'\n') {
+        let Ok(line) = std::str::from_utf8(&bytes[end..end + length]) else { break };
+        let Some((name, says)) = line.split_once(':') else { break };
+        let name = name.to_ascii_lowercase();
+        if known.contains(&name) {
+            break;
+        }
+        match name.as_str() {
+            "status" => flags.flags.extend(says.contains('R').then_some(Flag::Seen)),
+            "x-status" => flags.flags.extend(says.chars().filter_map(mark)),
+            "x-keywords" => {
+                flags.keywords.extend(says.split_whitespace().filter_map(|keyword| keyword.parse().ok()));
+            }
+            _ => break,
+        }
+        known.push(name);
+        end += length + 1;
+    }
+    bytes.drain(..end);
+    flags
+}
+
+fn mark(letter: char) -> Option<Flag> {
+    match letter {
+        'A' => Some(Flag::Answered),
+        'F' => Some(Flag::Flagged),
+        'T' => Some(Flag::Draft),
+        'D' => Some(Flag::Deleted),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_comes_first_is_taken_and_what_comes_later_is_the_message_s() {
+        let mut bytes =
+            b"Status: RO\nX-Status: AF\r\nX-Keywords: $Work (no later\nSubject: x\nStatus: O\n\ny".to_vec();
+        let flags = take(&mut bytes);
+        assert_eq!(bytes, b"Subject: x\nStatus: O\n\ny");
+        assert_eq!(flags.flags, [Flag::Seen, Flag::Answered, Flag::Flagged].into());
+        assert_eq!(flags.keywords, ["$Work", "later"].map(|keyword| keyword.parse().unwrap()).into());
+        let mut twice = b"Status: O\nStatus: RO\n\n".to_vec();
+        assert_eq!(take(&mut twice), Flags::default());
+        assert_eq!(twice, b"Status: RO\n\n");
+        let mut other = b"Subject: x\nStatus: RO\n\n".to_vec();
+        assert_eq!(take(&mut other), Flags::default());
+        assert_eq!(other, b"Subject: x\nStatus: RO\n\n");
+    }
+}

@@ -1,0 +1,44 @@
+//! `pillarbox export`: a mailbox's mail into files.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use indicatif::{ProgressBar, ProgressStyle};
+use kernel::EmailAddress;
+use mailstore::export::{self, Format, Progress};
+use tenancy::recipient;
+
+use super::with_platform;
+use crate::cli::ExportFormat;
+use crate::config::Config;
+
+pub(crate) async fn run(
+    config: &Config,
+    mailbox: EmailAddress,
+    format: ExportFormat,
+    to: PathBuf,
+) -> Result<ExitCode> {
+    let style = ProgressStyle::with_template("{bar:32} {pos}/{len} {per_sec}")?;
+    let bar = ProgressBar::new(0).with_style(style);
+    let told = &bar;
+    let format = match format {
+        ExportFormat::Maildir => Format::Maildir,
+        ExportFormat::Mbox => Format::Mbox,
+    };
+    let progress = with_platform(config, async move |platform, operator| {
+        let found = recipient::enter(&operator, &mailbox).await;
+        let (ctx, mailbox_id) = found.with_context(|| format!("looking up the mailbox {mailbox}"))?;
+        let tell = |Progress { done, skipped, total }: Progress| {
+            told.set_length(total);
+            told.set_position(done + skipped);
+        };
+        let exported = export::run(&platform.store, &ctx, mailbox_id, &to, format, tell).await;
+        exported.context("exporting; the same command goes on from there")
+    })
+    .await;
+    bar.finish_and_clear();
+    let Progress { done, skipped, .. } = progress?;
+    println!("written {done}, skipped {skipped} written before");
+    Ok(ExitCode::SUCCESS)
+}
