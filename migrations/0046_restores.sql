@@ -28,9 +28,12 @@ create table restore_mailboxes (
   mailbox_id uuid not null,
   -- Beside what is there: the folder that all of it goes into.
   into_folder_id uuid,
-  -- How many messages there were, once that is known, and how many of them have had their turn, in their order.
+  -- How many messages there were, once that is known, how many of them have had their turn, in the order of their ids, and the last that had.
   total integer,
   done integer not null default 0,
+  done_to uuid,
+  -- Why it was given up, by the code of an error.
+  problem text,
   -- What came of those.
   returned integer not null default 0,
   moved integer not null default 0,

@@ -13,4 +13,6 @@ select journal_table('retention_policies', 'tenant');
 
 -- What is due is looked for tenant by tenant, each by its own policy.
 create index messages_discarded on messages (tenant_id, discarded_at) where state = 'recoverable';
+-- What is too much of a mailbox goes in that order.
+create index messages_discarded_first on messages (tenant_id, mailbox_id, discarded_at, id) where state = 'recoverable';
 drop index messages_recoverable;

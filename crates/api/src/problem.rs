@@ -64,6 +64,7 @@ pub(crate) const CODES: &[(&str, u16, &str)] = &[
     ("folder_exists", 409, "There is such a folder already"),
     ("folder_has_children", 409, "Folders lie below it"),
     ("inbox_stays", 409, "The Inbox cannot be renamed, moved or deleted"),
+    ("restore_under_way", 409, "The mailbox is being restored already, or too many of the tenant's are"),
     ("changes_expired", 409, "The changes since then are not known any more"),
     ("tenant_on_hold", 409, "Mail of the tenant is on hold"),
     ("message_not_deleted", 409, "The message is not deleted"),

@@ -43,6 +43,9 @@ pub enum Error {
         /// How many.
         max: u64,
     },
+    /// The mailbox is being restored, or as many of the tenant's as may be at a time.
+    #[error("a restore of it is under way, or too many of the tenant's are")]
+    RestoreUnderWay,
     /// The log of changes does not go back so far: whoever asks looks at everything again.
     #[error("the changes since then are not known any more")]
     ChangesExpired,
@@ -108,6 +111,7 @@ impl Error {
             | Self::FolderExists
             | Self::FolderHasChildren
             | Self::InboxStays
+            | Self::RestoreUnderWay
             | Self::ChangesExpired => ErrorKind::Conflict,
             Self::ReservationLost | Self::ShuttingDown => ErrorKind::Unavailable,
             Self::Tenancy(cause) => cause.kind(),
@@ -137,6 +141,7 @@ impl Error {
             Self::InboxStays => "inbox_stays",
             Self::TooManyFolders { .. } => "folder_limit_reached",
             Self::TooManyKeywords { .. } => "keyword_limit_reached",
+            Self::RestoreUnderWay => "restore_under_way",
             Self::ChangesExpired => "changes_expired",
             Self::TooLarge { .. } => "message_too_large",
             Self::NotDeleted => "message_not_deleted",

@@ -29,6 +29,8 @@ pub use past::{Past, Pasts};
 const LEASE: TimeDelta = TimeDelta::minutes(5);
 /// How long it rests after the first failure; twice as long after each further one, up to the lease.
 const REST: TimeDelta = TimeDelta::seconds(2);
+/// How many restores a tenant has under way at most.
+const MAX_UNDER_WAY: i64 = 20;
 /// How often it is taken in hand with nothing of it done.
 const MAX_ATTEMPTS: i32 = 20;
 
@@ -102,6 +104,13 @@ pub struct Restore {
     attempts: i32,
 }
 
+impl Restore {
+    /// Whether it was taken in hand so often, and nothing done, that whoever has it is likely to end as the others did.
+    pub fn is_given_up(&self) -> bool {
+        self.attempts > MAX_ATTEMPTS
+    }
+}
+
 /// What came of messages.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Counts {
@@ -117,12 +126,15 @@ struct Counts {
 /// Begins a restore; the operation by which to follow it. `earliest`: how far back the journal goes.
 ///
 /// # Errors
-/// `Forbidden` by role, [`Error::NotFound`] for a mailbox that is not this tenant's or was deleted, `Invalid` for a moment that the journal
-/// does not have.
+/// `Forbidden` by role, [`Error::NotFound`] for a mailbox that is not this tenant's or was deleted, [`Error::RestoreUnderWay`], `Invalid` for a
+/// moment that the journal does not have.
 pub async fn request(ctx: &Ctx, wanted: Wanted, earliest: Option<DateTime<Utc>>) -> Result<Operation, Error> {
     match wanted.extent.mailbox() {
         Some(mailbox_id) => ctx.require_mailbox(Action::RestoreWrite, mailbox_id)?,
-        None => ctx.require(Action::MailboxWrite)?,
+        None => {
+            ctx.require(Action::RestoreWrite)?;
+            ctx.require(Action::MailboxWrite)?;
+        }
     }
     check_moment(wanted.at, ctx.env().now(), earliest)?;
     let mut tx = ctx.begin().await?;
@@ -133,6 +145,9 @@ pub async fn request(ctx: &Ctx, wanted: Wanted, earliest: Option<DateTime<Utc>>)
         Some(_) => return Err(Error::NotFound),
         None => ("tenant.restore", event::Kind::TenantRestoreRequested, ctx.tenant_id().to_string()),
     };
+    if store::is_under_way(&mut tx, wanted.extent.mailbox(), MAX_UNDER_WAY).await? {
+        return Err(Error::RestoreUnderWay);
+    }
     let operation = operation::begin(&mut tx, ctx, kind, &subject).await?;
     store::insert(&mut tx, operation.id, &wanted, operation.created_at).await?;
     let (folder_id, message_id) = match wanted.extent {
@@ -191,7 +206,42 @@ pub async fn mailboxes(ctx: &Ctx, restore: &Restore) -> Result<Vec<(MailboxId, u
     Ok(store::mailboxes(&mut ctx.begin().await?, restore.id).await?)
 }
 
-/// Notes that a restore is done.
+/// Goes on having a restore in hand.
+///
+/// # Errors
+/// As of any statement.
+pub async fn keep(ctx: &Ctx, restore: &Restore) -> Result<(), Error> {
+    let mut tx = ctx.begin().await?;
+    store::rest(&mut tx, restore.id, ctx.env().now() + LEASE).await?;
+    Ok(tx.commit().await?)
+}
+
+/// Lets a restore rest that could not be begun, as if nobody had tried.
+///
+/// # Errors
+/// As of any statement.
+pub async fn put_off(db: &Db, restore: &Restore) -> Result<(), Error> {
+    let mut tx = system(db).await?;
+    store::put_off(&mut tx, restore).await?;
+    Ok(tx.commit().await?)
+}
+
+/// Notes that a mailbox cannot be restored further, and why. What was done stays.
+///
+/// # Errors
+/// As of any statement.
+pub async fn give_up_mailbox(
+    ctx: &Ctx,
+    restore: &Restore,
+    mailbox_id: MailboxId,
+    code: &str,
+) -> Result<(), Error> {
+    let mut tx = ctx.begin().await?;
+    store::give_up_mailbox(&mut tx, restore.id, mailbox_id, Some(code)).await?;
+    Ok(tx.commit().await?)
+}
+
+/// Notes that a restore is done, or has failed if it was given up in a mailbox.
 ///
 /// # Errors
 /// As of any statement.
@@ -216,7 +266,8 @@ pub async fn stop(ctx: &Ctx, restore: &Restore, code: &str, may_pass: bool) -> R
 
 async fn end(ctx: &Ctx, restore: &Restore, problem: Option<&str>) -> Result<(), Error> {
     let mut tx = ctx.begin().await?;
-    let counts = store::counts(&mut tx, restore.id).await?;
+    let (counts, given_up) = store::counts(&mut tx, restore.id).await?;
+    let problem = problem.map(str::to_owned).or(given_up);
     let steps = [
         ("messages_returned", counts.returned),
         ("messages_moved", counts.moved),
@@ -227,9 +278,10 @@ async fn end(ctx: &Ctx, restore: &Restore, problem: Option<&str>) -> Result<(), 
     ];
     let step = |name: &str, outcome: String| Step { name: name.to_owned(), outcome };
     let steps = steps.into_iter().map(|(name, count)| step(name, count.to_string()));
-    let steps = steps.chain(problem.map(|code| step("problem", code.to_owned()))).collect();
+    let has_succeeded = problem.is_none();
+    let steps = steps.chain(problem.map(|code| step("problem", code))).collect();
     if store::delete(&mut tx, restore.id).await? {
-        operation::finish(&mut tx, ctx, restore.id, problem.is_none(), steps).await?;
+        operation::finish(&mut tx, ctx, restore.id, has_succeeded, steps).await?;
     }
     Ok(tx.commit().await?)
 }

@@ -113,7 +113,9 @@ impl State {
 pub async fn let_go(journal: &Journal) -> Result<u64, Error> {
     let mut tx = journal.system().await?;
     let Some(number) = store::oldest_needed(&mut tx).await? else { return Ok(0) };
-    drop(tx);
+    // First: no restore is to begin with what is going.
+    store::forget_before(&mut tx, number).await?;
+    tx.commit().await?;
     let mut deleted = 0;
     let mut after = None;
     loop {
@@ -122,9 +124,6 @@ pub async fn let_go(journal: &Journal) -> Result<u64, Error> {
             let BlobKey::Segment(id) = key else { continue };
             let Ok(name) = Name::of(id) else { continue };
             if name.number >= number {
-                let mut tx = journal.system().await?;
-                store::forget_before(&mut tx, number).await?;
-                tx.commit().await?;
                 return Ok(deleted);
             }
             journal.blobs.delete(&BlobKey::Segment(id)).await?;

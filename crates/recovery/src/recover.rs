@@ -7,7 +7,7 @@ mod keyring;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use blob::{BlobStore, KeyPrefix};
+use blob::BlobStore;
 use chrono::{DateTime, Utc};
 use db::Db;
 use db::rebuild::{Image, Rebuild};
@@ -87,7 +87,7 @@ pub async fn recover(
     late: Late,
     progress: &mut (dyn FnMut(Step) + Send),
 ) -> Result<Recovered, Error> {
-    let listing = Listing::read(&*blobs, KeyPrefix::All).await?;
+    let listing = Listing::read(&*blobs).await?;
     let (base, after) = listing.plan()?;
     progress(Step::Listed { base: base.number, parts: base.parts.len(), numbers: after.len() });
     let mut keys = Keyring::new(blobs.clone(), encryption.clone(), listing.keys.clone());

@@ -4,9 +4,10 @@ mod store;
 
 use std::sync::Arc;
 
-use blob::{BlobStore, KeyPrefix};
-use chrono::{DateTime, Utc};
+use blob::BlobStore;
+use chrono::{DateTime, TimeDelta, Utc};
 use db::{Db, SystemRead};
+use futures::stream;
 use futures::{StreamExt as _, TryStreamExt as _};
 use kernel::{ErrorKind, MailboxId, SegmentId};
 use mailstore::MailStore;
@@ -18,11 +19,14 @@ use tenancy::{Caller, Ctx};
 use crate::Error;
 use crate::recover::bucket::{self, Listing, Numbered};
 use crate::recover::chain::Chain;
+use crate::turn::last_of;
 
 /// About how many messages' pasts are in memory at a time.
 const AT_A_TIME: u64 = 500_000;
 /// How many numbers are fetched ahead of the one that is read.
 const AHEAD: usize = 8;
+/// How often it is said that a restore is in hand while its past is read.
+const KEEP_EVERY: TimeDelta = TimeDelta::minutes(1);
 
 /// Begins a restore: the operation by which to follow it. A worker does it.
 ///
@@ -39,23 +43,45 @@ pub async fn request(ctx: &Ctx, wanted: Wanted) -> Result<Operation, mailstore::
 /// When the queue does not answer. What stops a restore is noted in its operation, if it will not pass.
 pub async fn run_next(db: &Db, mail: &MailStore) -> Result<bool, Error> {
     let Some(restore) = restore::claim(db).await? else { return Ok(false) };
-    // Of a tenant that was deleted meanwhile: it rests until that is restored, or goes with it.
-    let Ok(ctx) = Caller::server(db.clone()).enter(restore.tenant_id).await else { return Ok(true) };
+    let ctx = match Caller::server(db.clone()).enter(restore.tenant_id).await {
+        Ok(ctx) => ctx,
+        // The tenant was deleted meanwhile: it waits until that is restored, or goes with it.
+        Err(_) => {
+            restore::put_off(db, &restore).await?;
+            return Ok(true);
+        }
+    };
+    if restore.is_given_up() {
+        restore::stop(&ctx, &restore, "internal", false).await?;
+        return Ok(true);
+    }
     match work(&ctx, mail, &restore).await {
         Ok(()) => restore::finish(&ctx, &restore).await?,
         Err(error) => {
             tracing::warn!(operation.id = %restore.id, error.cause = %kernel::error::chain(&error), "a restore was stopped");
-            let (code, may_pass) = match &error {
-                Error::Mail(cause) => (cause.code(), cause.kind() == ErrorKind::Unavailable),
-                Error::Behind => ("unavailable", true),
-                Error::Db(cause) => ("unavailable", cause.kind() == ErrorKind::Unavailable),
-                Error::Blob(cause) => ("unavailable", cause.kind() == ErrorKind::Unavailable),
-                _ => ("journal_unreadable", false),
-            };
+            let (code, may_pass) = outcome(&error);
             restore::stop(&ctx, &restore, code, may_pass).await?;
         }
     }
     Ok(true)
+}
+
+/// What an error is told as, and whether it may pass.
+fn outcome(error: &Error) -> (&'static str, bool) {
+    // A commit of which it is not known whether it was made has noted how far it is, or has not.
+    let passes = |error: &db::Error| matches!(error, db::Error::Unresolved(_) | db::Error::Unavailable(_));
+    match error {
+        Error::Mail(mailstore::Error::Db(cause)) => (cause_code(passes(cause)), passes(cause)),
+        Error::Mail(cause) => (cause.code(), cause.kind() == ErrorKind::Unavailable),
+        Error::Behind => ("unavailable", true),
+        Error::Db(cause) => (cause_code(passes(cause)), passes(cause)),
+        Error::Blob(cause) if cause.kind() == ErrorKind::Unavailable => ("unavailable", true),
+        _ => ("journal_unreadable", false),
+    }
+}
+
+fn cause_code(passes: bool) -> &'static str {
+    if passes { "unavailable" } else { "internal" }
 }
 
 async fn work(ctx: &Ctx, mail: &MailStore, restore: &Restore) -> Result<(), Error> {
@@ -72,70 +98,112 @@ async fn work(ctx: &Ctx, mail: &MailStore, restore: &Restore) -> Result<(), Erro
             group.push(id);
             messages += count.max(1);
         }
-        for (mailbox_id, past) in read(ctx, mail, restore.at, group).await? {
-            restore::put_back(mail, ctx, restore, mailbox_id, &past).await?;
+        for (mailbox_id, past) in read(ctx, mail, restore, group).await? {
+            let Err(error) = restore::put_back(mail, ctx, restore, mailbox_id, &past).await else { continue };
+            let error = Error::from(error);
+            match outcome(&error) {
+                (_, true) => return Err(error),
+                // The others are not to suffer for it.
+                (code, false) => restore::give_up_mailbox(ctx, restore, mailbox_id, code).await?,
+            }
         }
     }
     Ok(())
 }
 
-/// What there was in mailboxes at a moment.
+/// What there was in mailboxes at the moment.
 async fn read(
     ctx: &Ctx,
     mail: &MailStore,
-    at: DateTime<Utc>,
+    restore: &Restore,
     mailboxes: Vec<MailboxId>,
 ) -> Result<Vec<(MailboxId, Past)>, Error> {
-    let blobs = &**mail.blobs();
-    let base = store::base_before(&mut look(ctx.db()).await?, at).await?.ok_or(Error::NoBase)?;
-    let listing = Listing::read(blobs, KeyPrefix::Journal).await?;
-    let mut reading = Reading { ctx, mail, at, pasts: Pasts::of(mailboxes) };
-    let (parts, _) = listing.bases().find(|(found, _)| found.number == base).ok_or(Error::NoBase)?;
-    for part in parts.parts {
-        reading.take(&bucket::fetch(blobs, part).await?).await?;
-    }
-    let after: Vec<_> = listing.after(base).collect();
-    let mut numbers =
-        futures::stream::iter(after).map(|next| fetch(mail.blobs().clone(), next)).buffered(AHEAD);
-    let mut chain = Chain::new(base);
-    let mut is_later = false;
-    while !is_later && let Some((is_base, fetched)) = numbers.try_next().await? {
-        let settled = if is_base { chain.pass(fetched.number) } else { chain.follow(fetched)? };
-        for part in settled.map_or_else(Vec::new, |settled| settled.parts) {
-            is_later |= reading.take(&part).await?;
+    let base = store::base_before(&mut look(ctx.db()).await?, restore.at).await?.ok_or(Error::NoBase)?;
+    let mut reading = Reading { ctx, mail, restore, pasts: Pasts::of(mailboxes), kept_at: ctx.env().now() };
+    let (mut chain, mut has_base) = (Chain::new(base), false);
+    let mut from = Some(last_of(base.saturating_sub(1)).to_string());
+    while let Some(place) = from {
+        let (numbers, next) = Listing::page(&**mail.blobs(), &place).await?;
+        from = next;
+        let fetch = |(is_base, number)| fetch(mail.blobs().clone(), is_base, number);
+        let fetched: Vec<_> = numbers.into_iter().map(fetch).collect();
+        let mut fetched = stream::iter(fetched).buffered(AHEAD);
+        while let Some((segments, ids)) = fetched.try_next().await? {
+            if ids.number == base {
+                has_base = true;
+                reading.take_base(ids.parts).await?;
+                continue;
+            }
+            let settled = match segments {
+                Some(segments) => chain.follow(segments)?,
+                None => {
+                    chain.pass(ids.number);
+                    None
+                }
+            };
+            if reading.take_all(settled).await? {
+                return Ok(reading.pasts.into_each().collect());
+            }
         }
     }
-    drop(numbers);
-    if !is_later && let Some(last) = chain.end() {
-        for part in &last.parts {
-            reading.take(part).await?;
-        }
+    if !has_base {
+        return Err(Error::NoBase);
     }
+    reading.take_all(chain.end()).await?;
     Ok(reading.pasts.into_each().collect())
 }
 
-/// A number's segments, and whether it is a base's, of which none are wanted.
+/// A number's segments, unless they are a base's.
 async fn fetch(
     blobs: Arc<dyn BlobStore>,
-    (is_base, number): (bool, Numbered<SegmentId>),
-) -> Result<(bool, Numbered<Segment>), Error> {
-    if is_base {
-        return Ok((is_base, Numbered { number: number.number, parts: Vec::new() }));
-    }
-    Ok((is_base, bucket::fetch_all(&*blobs, &number).await?))
+    is_base: bool,
+    ids: Numbered<SegmentId>,
+) -> Result<(Option<Numbered<Segment>>, Numbered<SegmentId>), Error> {
+    let segments = if is_base { None } else { Some(bucket::fetch_all(&*blobs, &ids).await?) };
+    Ok((segments, ids))
+}
+
+async fn fetch_part(blobs: Arc<dyn BlobStore>, id: SegmentId) -> Result<Segment, Error> {
+    bucket::fetch(&*blobs, id).await
 }
 
 /// What is being read of the journal.
 struct Reading<'a> {
     ctx: &'a Ctx,
     mail: &'a MailStore,
-    at: DateTime<Utc>,
+    restore: &'a Restore,
     pasts: Pasts,
+    /// When it was said last that somebody has the restore in hand.
+    kept_at: DateTime<Utc>,
 }
 
 impl Reading<'_> {
+    async fn take_base(&mut self, parts: Vec<SegmentId>) -> Result<(), Error> {
+        let blobs = self.mail.blobs();
+        let parts: Vec<_> = parts.into_iter().map(|id| fetch_part(blobs.clone(), id)).collect();
+        let mut parts = stream::iter(parts).buffered(AHEAD);
+        while let Some(part) = parts.try_next().await? {
+            self.take(&part).await?;
+        }
+        Ok(())
+    }
+
+    /// Takes in what counts of a number, if anything does; whether it is of a later state.
+    async fn take_all(&mut self, settled: Option<Numbered<Segment>>) -> Result<bool, Error> {
+        let mut is_later = false;
+        for part in settled.map_or_else(Vec::new, |settled| settled.parts) {
+            is_later |= self.take(&part).await?;
+        }
+        Ok(is_later)
+    }
+
     /// Takes in what a segment has of the tenant, up to the moment; whether it is of a later state.
     async fn take(&mut self, segment: &Segment) -> Result<bool, Error> {
+        let now = self.ctx.env().now();
+        if now - self.kept_at > KEEP_EVERY {
+            restore::keep(self.ctx, self.restore).await?;
+            self.kept_at = now;
+        }
         let mut records: Vec<Record> = Vec::new();
         let mine: Vec<_> = segment.sections().filter(|(tenant, _)| *tenant == self.ctx.tenant_id()).collect();
         for (_, generation) in mine {
@@ -145,10 +213,10 @@ impl Reading<'_> {
         }
         // Stable: in a base, where nothing comes before anything, sections stay whole.
         records.sort_by_key(|record| record.seq);
-        for record in records.iter().filter(|record| record.at <= self.at) {
+        for record in records.iter().filter(|record| record.at <= self.restore.at) {
             self.pasts.put(&record.relation, record.is_deleted, &record.image)?;
         }
-        Ok(segment.head().read_at > self.at)
+        Ok(segment.head().read_at > self.restore.at)
     }
 }
 

@@ -195,7 +195,7 @@ async fn update(
 
 /// Delete a folder
 ///
-/// Its messages can be recovered for 30 days, into the Inbox.
+/// Its messages can be recovered, as other deleted ones, into the Inbox.
 #[utoipa::path(delete, path = "/v1/tenants/{tenant_id}/mailboxes/{mailbox_id}/folders/{folder_id}", tag = "Folders",
     operation_id = "delete_folder",
     params(FolderPath),

@@ -464,7 +464,7 @@ async fn copy(
 
 /// Delete a message
 ///
-/// It leaves its folder and the quota, and can be recovered for 30 days.
+/// It leaves its folder and the quota, and can be recovered for as long as the tenant's retention policy says: 30 days, if it says nothing else.
 #[utoipa::path(delete, path = "/v1/tenants/{tenant_id}/mailboxes/{mailbox_id}/messages/{message_id}", tag = "Messages",
     operation_id = "delete_message",
     params(MessagePath),

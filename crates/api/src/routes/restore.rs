@@ -89,7 +89,8 @@ async fn begin(
 #[utoipa::path(post, path = "/v1/tenants/{tenant_id}/mailboxes/{mailbox_id}/restores", tag = "Long work", operation_id = "create_mailbox_restore",
     params(MailboxPath),
     responses((status = 202, description = "The operation, also at `Location`. A folder or message that was not there at the moment fails it (`problem`: `not_found`).", body = Operation,
-        headers(("Location" = String, description = "Where to look at the operation.")))),
+        headers(("Location" = String, description = "Where to look at the operation."))),
+        (status = 409, description = "One of it is under way, or too many of the tenant's are (`restore_under_way`).")),
     extensions(("x-required-action" = json!("restores:write"))))]
 async fn mailbox(
     Bearer(caller): Bearer,
@@ -115,7 +116,8 @@ async fn mailbox(
 #[utoipa::path(post, path = "/v1/tenants/{tenant_id}/restores", tag = "Long work", operation_id = "create_tenant_restore",
     params(TenantPath),
     responses((status = 202, description = "The operation, also at `Location`.", body = Operation,
-        headers(("Location" = String, description = "Where to look at the operation.")))),
+        headers(("Location" = String, description = "Where to look at the operation."))),
+        (status = 409, description = "One of it is under way, or too many of the tenant's are (`restore_under_way`).")),
     extensions(("x-required-action" = json!("mailboxes:write"))))]
 async fn tenant(
     Bearer(caller): Bearer,

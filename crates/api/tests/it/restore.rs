@@ -15,13 +15,19 @@ async fn a_restore_is_an_operation_that_waits_for_a_worker() {
     // No journal, no moment.
     app.post(&key, &mailbox, moment.clone()).await.expect_problem(422, "invalid_request");
     app.journal_from("2026-01-01").await;
-    for (path, subject) in [(&mailbox, text(&user["mailbox_id"])), (&tenant, text(&user["tenant_id"]))] {
+    let other = app.tenant(&key, "two.example", json!({})).await;
+    let of_other = text(&app.get(&key, &other).await.expect(200)["id"]).to_owned();
+    let other = format!("{other}/restores");
+    for (path, subject) in [(&mailbox, text(&user["mailbox_id"])), (&other, of_other.as_str())] {
         let begun = app.post(&key, path, moment.clone()).await;
         let place = begun.header("location").unwrap().to_owned();
         let operation = begun.expect(202);
         assert_eq!(place, format!("/v1/operations/{}", text(&operation["id"])));
         assert_eq!((&operation["status"], &operation["subject"]), (&json!("queued"), &json!(subject)));
         assert_eq!(app.get(&key, &place).await.expect(200), operation);
+    }
+    for path in [&mailbox, &tenant] {
+        app.post(&key, path, moment.clone()).await.expect_problem(409, "restore_under_way");
     }
     let (folder, message) = ("fld_019a2f3c5d7e7abc8def0123456789ab", "msg_019a2f3c5d7e7abc8def0123456789ab");
     for refused in [

@@ -36,6 +36,9 @@ impl Table {
     }
 }
 
+/// What the number of an image is called beside the table's columns, of which none has such a name.
+const PLACE: &str = "\"the image's place\"";
+
 /// Of several images of a row, the last counts.
 fn put(name: &str, columns: &[String], fixed: &[String], key: &[String]) -> String {
     let set: Vec<_> = columns
@@ -48,10 +51,10 @@ fn put(name: &str, columns: &[String], fixed: &[String], key: &[String]) -> Stri
     format!(
         "insert into {name} ({columns}) overriding system value
          select {columns} from (
-           select distinct on ({key}) image.*, element.place
-           from json_array_elements($1::json) with ordinality element(json, place), json_populate_record(null::{name}, element.json) image
-           order by {key}, element.place desc) last
-         order by place
+           select distinct on ({key}) image.*, element.{PLACE}
+           from json_array_elements($1::json) with ordinality element(json, {PLACE}), json_populate_record(null::{name}, element.json) image
+           order by {key}, element.{PLACE} desc) last
+         order by {PLACE}
          on conflict ({key}) do {then}"
     )
 }

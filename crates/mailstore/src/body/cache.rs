@@ -75,8 +75,8 @@ impl Parts {
         let exact = Part { key: key.clone(), begin: range.start, end: range.end };
         let is_next = last.is_some_and(|last| (last..last + GAP).contains(&range.start));
         let is_short = range.end - range.start <= BLOCK && self.takes(BLOCK);
-        if is_next && is_short && !self.parts.contains_key(&exact) {
-            let last_block = last.unwrap_or_default() / BLOCK;
+        if is_short && !self.parts.contains_key(&exact) && (is_next || self.has_blocks(key, &range)) {
+            let last_block = last.filter(|_| is_next).map_or(u64::MAX, |last| last / BLOCK);
             if let Some(bytes) = self.read_blocks(key, &range, last_block).await? {
                 return Ok(bytes);
             }
@@ -94,6 +94,12 @@ impl Parts {
             let part = Part { key: key.clone(), begin, end };
             self.parts.insert(part, Bytes::copy_from_slice(bytes)).await;
         }
+    }
+
+    /// Whether all blocks that a range lies in are there.
+    fn has_blocks(&self, key: &BlobKey, range: &Range<u64>) -> bool {
+        let blocks = range.start / BLOCK..=range.end.saturating_sub(1) / BLOCK;
+        blocks.into_iter().all(|at| self.parts.contains_key(&Part::block(key, at)))
     }
 
     fn takes(&self, bytes: u64) -> bool {

@@ -104,7 +104,7 @@ pub async fn update(
     finish(mail, tx, ctx, mailbox_id, id, modseq).await
 }
 
-/// Deletes a folder. The messages in it become recoverable for 30 days, into the Inbox.
+/// Deletes a folder. The messages in it become recoverable, into the Inbox.
 ///
 /// # Errors
 /// [`Error::FolderHasChildren`] (RFC 9051 §7.1, `HASCHILDREN`), [`Error::InboxStays`], [`Error::FolderNotFound`]; [`Error::NotFound`] for a

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use kernel::FolderId;
 
-use super::{Folder, SEPARATOR};
+use super::{Folder, NewFolder, SEPARATOR};
 
 /// All live folders of a mailbox, each with its path.
 #[derive(Debug)]
@@ -21,6 +21,29 @@ impl Tree {
             folder.path = names.join(&SEPARATOR.to_string());
         }
         Self(folders)
+    }
+
+    /// Adds one that was made just now, as far as its place goes.
+    pub(crate) fn add(&mut self, id: FolderId, new: NewFolder) {
+        let NewFolder { parent_id, name, role, is_subscribed } = new;
+        let above =
+            parent_id.and_then(|parent| self.get(parent)).map(|parent| format!("{}{SEPARATOR}", parent.path));
+        let path = above.unwrap_or_default() + &name;
+        let folder = Folder {
+            id,
+            parent_id,
+            name,
+            path,
+            role,
+            is_subscribed,
+            uid_validity: 0,
+            uid_next: 1,
+            message_count: 0,
+            unseen_count: 0,
+            size_bytes: 0,
+            highest_modseq: 0,
+        };
+        self.0.insert(id, folder);
     }
 
     pub(crate) fn get(&self, id: FolderId) -> Option<&Folder> {

@@ -26,7 +26,7 @@ pub struct Placed {
     pub uid: u64,
 }
 
-/// Deletes a message: it leaves its folder and the quota and stays recoverable for 30 days.
+/// Deletes a message: it leaves its folder and the quota and stays recoverable as long as the tenant's retention policy says.
 ///
 /// # Errors
 /// [`Error::NotFound`] for what is not in this tenant's mailbox or was deleted before, `Forbidden` by role,

@@ -26,8 +26,8 @@ enum Ended {
     Done,
     /// There is no more to do.
     Finished,
-    /// So many messages have no room; nothing was done.
-    OverQuota(usize),
+    /// These messages have no room together; nothing was done.
+    OverQuota(Vec<MessageId>),
 }
 
 /// A message's place and marks from now on; a copy of another, if `of` is another.
@@ -61,8 +61,8 @@ pub async fn put_back(
         match job.batch(size).await? {
             Ended::Done => size = (size * 2).min(BATCH),
             Ended::Finished => return Ok(()),
-            Ended::OverQuota(1) => job.pass_by().await?,
-            Ended::OverQuota(count) => size = count / 2,
+            Ended::OverQuota(ids) if ids.len() == 1 => job.pass_by(ids[0]).await?,
+            Ended::OverQuota(ids) => size = ids.len() / 2,
         }
     }
 }
@@ -84,14 +84,14 @@ struct Open {
     folders: Folders,
     /// The folder that all of it goes into, beside what is there; `None` in place.
     root: Option<FolderId>,
-    /// How many messages have had their turn.
-    done: usize,
+    /// The last message that had its turn.
+    done_to: Option<MessageId>,
 }
 
 impl Job<'_> {
     async fn batch(&self, size: usize) -> Result<Ended, Error> {
         let Some(mut open) = self.open().await? else { return Ok(Ended::Finished) };
-        let ids: Vec<_> = self.within.messages.iter().skip(open.done).take(size).copied().collect();
+        let ids = self.next(&open, size);
         if ids.is_empty() {
             self.commit(open).await?;
             return Ok(Ended::Finished);
@@ -104,7 +104,7 @@ impl Job<'_> {
             None => self.in_place(&mut open, &there, &mut counts).await?,
             Some(root) => self.beside(&mut open, root, &there, &mut counts).await?,
         };
-        self.advance(&mut open.tx, ids.len(), &counts).await?;
+        self.advance(&mut open.tx, &ids, &counts).await?;
         let (tx, ctx) = (&mut open.tx, self.ctx);
         let charge = match open.root {
             _ if bytes == 0 => None,
@@ -113,7 +113,7 @@ impl Job<'_> {
         };
         match charge {
             None | Some(Charge::Taken { .. }) => {}
-            Some(Charge::OverQuota) => return Ok(Ended::OverQuota(ids.len())),
+            Some(Charge::OverQuota) => return Ok(Ended::OverQuota(ids)),
             Some(Charge::Gone) => return Ok(Ended::Finished),
         }
         self.commit(open).await?;
@@ -126,20 +126,30 @@ impl Job<'_> {
         self.mail.commit(tx, self.mailbox_id).await
     }
 
-    /// Lets the next message be, which has no room.
-    async fn pass_by(&self) -> Result<(), Error> {
-        let Some(mut open) = self.open().await? else { return Ok(()) };
-        self.advance(&mut open.tx, 1, &Counts { over_quota: 1, ..Counts::default() }).await?;
-        self.commit(open).await
+    /// Those whose turn it is.
+    fn next(&self, open: &Open, size: usize) -> Vec<MessageId> {
+        let messages = &self.within.messages;
+        let done = open.done_to.map_or(0, |last| messages.partition_point(|id| *id <= last));
+        messages.iter().skip(done).take(size).copied().collect()
     }
 
-    /// Locks the mailbox; `None` when it is gone or somebody else has finished. The first time, folders are put back, also those that are
-    /// empty.
+    /// Lets a message be that has no room, if it is still its turn.
+    async fn pass_by(&self, id: MessageId) -> Result<(), Error> {
+        let Some(mut open) = self.open().await? else { return Ok(()) };
+        if self.next(&open, 1) == [id] {
+            self.advance(&mut open.tx, &[id], &Counts { over_quota: 1, ..Counts::default() }).await?;
+            self.commit(open).await?;
+        }
+        Ok(())
+    }
+
+    /// Locks the mailbox; `None` when it is gone or somebody else has finished. The first time, folders are put back in a transaction of their
+    /// own, also those that are empty.
     async fn open(&self) -> Result<Option<Open>, Error> {
         let (ctx, mailbox_id) = (self.ctx, self.mailbox_id);
         let mut tx = ctx.begin().await?;
         let Some(modseq) = lock_mailbox(&mut tx, mailbox_id).await? else {
-            store::drop_mailbox(&mut tx, self.restore.id, mailbox_id).await?;
+            store::give_up_mailbox(&mut tx, self.restore.id, mailbox_id, None).await?;
             tx.commit().await?;
             return Ok(None);
         };
@@ -173,13 +183,19 @@ impl Job<'_> {
         if root != progress.into_folder {
             store::set_root(&mut tx, self.restore.id, mailbox_id, root).await?;
         }
-        Ok(Some(Open { tx, modseq, folders, root, done: progress.done }))
+        let open = Open { tx, modseq, folders, root, done_to: progress.done_to };
+        if progress.is_new {
+            self.commit(open).await?;
+            return Box::pin(self.open()).await;
+        }
+        Ok(Some(open))
     }
 
-    async fn advance(&self, tx: &mut TenantTx, by: usize, counts: &Counts) -> Result<(), Error> {
-        let due_at = self.ctx.env().now() + LEASE;
-        store::advance(tx, self.restore.id, self.mailbox_id, count(by), counts, due_at).await?;
-        Ok(operation::advance(tx, self.restore.id, count(by)).await?)
+    async fn advance(&self, tx: &mut TenantTx, ids: &[MessageId], counts: &Counts) -> Result<(), Error> {
+        let Some(last) = ids.last() else { return Ok(()) };
+        let (by, due_at) = (count(ids.len()), self.ctx.env().now() + LEASE);
+        store::advance(tx, self.restore.id, self.mailbox_id, (by, *last), counts, due_at).await?;
+        Ok(operation::advance(tx, self.restore.id, by).await?)
     }
 
     /// Puts messages where they were, and as they were; how many bytes of them were deleted.

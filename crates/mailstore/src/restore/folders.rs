@@ -154,7 +154,7 @@ impl Folders {
             let at = (self.mailbox_id, id);
             if folder::store::put_back(tx, at, &new, self.next_uid_validity, self.modseq).await? {
                 self.next_uid_validity += 1;
-                return self.learn(tx, id).await;
+                return Ok(self.learn(id, new));
             }
         }
         self.make(tx, ctx, id.unwrap_or_else(|| ctx.env().new_id()), new).await
@@ -174,13 +174,13 @@ impl Folders {
         folder::store::insert(tx, self.mailbox_id, id, &new, validity, self.modseq, now).await?;
         self.count += 1;
         self.next_uid_validity += 1;
-        self.learn(tx, id).await
+        Ok(self.learn(id, new))
     }
 
-    async fn learn(&mut self, tx: &mut TenantTx, id: FolderId) -> Result<FolderId, Error> {
-        self.tree = Tree::new(folder::store::list(tx, self.mailbox_id).await?);
+    fn learn(&mut self, id: FolderId, new: NewFolder) -> FolderId {
+        self.tree.add(id, new);
         self.changed.insert(id);
-        Ok(id)
+        id
     }
 
     fn of_role(&self, role: Role) -> Option<FolderId> {

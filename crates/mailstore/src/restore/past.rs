@@ -33,7 +33,6 @@ pub(super) struct PastFolder {
 #[derive(Debug)]
 pub(super) struct PastMessage {
     pub(super) folder_id: FolderId,
-    uid: i64,
     pub(super) flags: i16,
     pub(super) keywords: Vec<String>,
 }
@@ -55,8 +54,6 @@ struct Image {
     deleted_at: Option<String>,
     #[serde(default)]
     folder_id: Uuid,
-    #[serde(default)]
-    uid: i64,
     #[serde(default)]
     flags: i16,
     #[serde(default)]
@@ -119,9 +116,9 @@ impl Past {
             self.messages.remove(&id);
             return;
         }
-        let Image { folder_id, uid, flags, keywords, .. } = image;
+        let Image { folder_id, flags, keywords, .. } = image;
         let folder_id = FolderId::from_uuid(folder_id);
-        self.messages.insert(id, PastMessage { folder_id, uid, flags, keywords });
+        self.messages.insert(id, PastMessage { folder_id, flags, keywords });
     }
 
     /// The folder and those it lay in, up to the top.
@@ -146,14 +143,13 @@ impl Past {
             Some(_) => top.into_iter().collect(),
             None => self.folders.keys().copied().filter(|id| lies_below(*id)).collect(),
         };
-        let mut messages: Vec<_> = match restore.message_id {
+        let messages: Vec<_> = match restore.message_id {
             Some(id) => vec![id],
             None => {
                 let is_in = |message: &PastMessage| folders.contains(&message.folder_id);
                 self.messages.iter().filter(|(_, message)| is_in(message)).map(|(id, _)| *id).collect()
             }
         };
-        messages.sort_by_key(|id| self.messages.get(id).map(|message| (message.folder_id, message.uid)));
         Some(Within { top, folders, messages })
     }
 }
@@ -164,6 +160,6 @@ pub(super) struct Within {
     /// The one folder that all of it lay in; `None` for all of the mailbox.
     pub(super) top: Option<FolderId>,
     pub(super) folders: BTreeSet<FolderId>,
-    /// In the order of their folders, and of their UIDs in each.
+    /// In the order of their ids: that of their arrival.
     pub(super) messages: Vec<MessageId>,
 }

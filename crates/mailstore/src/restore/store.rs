@@ -53,6 +53,36 @@ pub(super) async fn insert(
     Ok(())
 }
 
+/// Whether a mailbox is being restored, or the tenant's, or so many of its.
+pub(super) async fn is_under_way(
+    tx: &mut TenantTx,
+    mailbox_id: Option<MailboxId>,
+    limit: i64,
+) -> Result<bool, Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let is_under_way = sqlx::query_scalar!(
+        r#"select exists (select from restore_mailboxes where tenant_id = $1 and ($2::uuid is null or mailbox_id = $2) and (total is null or done < total))
+             or (select count(*) from restores where tenant_id = $1) >= $3 as "is!""#,
+        tenant_id,
+        mailbox_id.map(MailboxId::uuid),
+        limit,
+    );
+    Ok(is_under_way.fetch_one(tx.conn()).await?)
+}
+
+/// Lets one rest that was taken in hand and not tried.
+pub(super) async fn put_off(tx: &mut SystemTx, restore: &Restore) -> Result<(), Error> {
+    let tenant_id = restore.tenant_id.uuid();
+    sqlx::query!(
+        "update restores set attempts = attempts - 1 where tenant_id = $1 and id = $2 and attempts > 0",
+        tenant_id,
+        restore.id.uuid(),
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
 /// Takes the first that is due in hand, until a moment.
 pub(super) async fn claim(
     tx: &mut SystemTx,
@@ -93,14 +123,14 @@ pub(super) async fn rest(tx: &mut TenantTx, id: OperationId, until: DateTime<Utc
     Ok(())
 }
 
-/// Those that are not finished, each with the number of its live messages now.
+/// Those that are not finished, each with the number of its messages now, deleted ones too.
 pub(super) async fn mailboxes(tx: &mut TenantTx, id: OperationId) -> Result<Vec<(MailboxId, u64)>, Error> {
     let tenant_id = tx.tenant_id().uuid();
     let rows = sqlx::query!(
-        r#"select of.mailbox_id, coalesce(sum(message_count), 0)::bigint as "count!" from restore_mailboxes of
-           left join folders on folders.tenant_id = $1 and folders.mailbox_id = of.mailbox_id
-           where of.tenant_id = $1 and of.restore_id = $2 and (of.total is null or of.done < of.total)
-           group by 1 order by 1"#,
+        r#"select mailbox_id,
+             (select count(*) from messages where messages.tenant_id = $1 and messages.mailbox_id = of.mailbox_id) as "count!"
+           from restore_mailboxes of
+           where tenant_id = $1 and restore_id = $2 and (total is null or done < total) order by 1"#,
         tenant_id,
         id.uuid(),
     )
@@ -114,7 +144,8 @@ pub(super) struct Progress {
     pub(super) into_folder: Option<FolderId>,
     /// Nothing of it was done.
     pub(super) is_new: bool,
-    pub(super) done: usize,
+    /// The last message that had its turn.
+    pub(super) done_to: Option<MessageId>,
 }
 
 /// Locks how far a mailbox is; `None` when there is no more of it to do.
@@ -125,7 +156,7 @@ pub(super) async fn progress(
 ) -> Result<Option<Progress>, Error> {
     let tenant_id = tx.tenant_id().uuid();
     let row = sqlx::query!(
-        r#"select into_folder_id, total is null as "is_new!", done from restore_mailboxes
+        r#"select into_folder_id, total is null as "is_new!", done_to from restore_mailboxes
            where tenant_id = $1 and restore_id = $2 and mailbox_id = $3 and (total is null or done < total) for update"#,
         tenant_id,
         id.uuid(),
@@ -136,7 +167,7 @@ pub(super) async fn progress(
     Ok(row.map(|row| Progress {
         into_folder: row.into_folder_id.map(FolderId::from_uuid),
         is_new: row.is_new,
-        done: usize::try_from(row.done).unwrap_or(0),
+        done_to: row.done_to.map(MessageId::from_uuid),
     }))
 }
 
@@ -183,13 +214,13 @@ pub(super) async fn advance(
     tx: &mut TenantTx,
     id: OperationId,
     mailbox_id: MailboxId,
-    by: i32,
+    (by, done_to): (i32, MessageId),
     counts: &Counts,
     due_at: DateTime<Utc>,
 ) -> Result<(), Error> {
     let tenant_id = tx.tenant_id().uuid();
     sqlx::query!(
-        "update restore_mailboxes set done = done + $4, returned = returned + $5, moved = moved + $6, flagged = flagged + $7,
+        "update restore_mailboxes set done = done + $4, total = greatest(total, done + $4), done_to = $11, returned = returned + $5, moved = moved + $6, flagged = flagged + $7,
            copied = copied + $8, lost = lost + $9, over_quota = over_quota + $10
          where tenant_id = $1 and restore_id = $2 and mailbox_id = $3",
         tenant_id,
@@ -202,6 +233,7 @@ pub(super) async fn advance(
         counts.copied,
         counts.lost,
         counts.over_quota,
+        done_to.uuid(),
     )
     .execute(tx.conn())
     .await?;
@@ -216,26 +248,28 @@ pub(super) async fn advance(
     Ok(())
 }
 
-/// A mailbox that is gone is not restored.
-pub(super) async fn drop_mailbox(
+/// A mailbox that is gone, or that something is wrong with, is not restored further.
+pub(super) async fn give_up_mailbox(
     tx: &mut TenantTx,
     id: OperationId,
     mailbox_id: MailboxId,
+    problem: Option<&str>,
 ) -> Result<(), Error> {
     let tenant_id = tx.tenant_id().uuid();
     sqlx::query!(
-        "update restore_mailboxes set total = done where tenant_id = $1 and restore_id = $2 and mailbox_id = $3",
+        "update restore_mailboxes set total = done, problem = $4 where tenant_id = $1 and restore_id = $2 and mailbox_id = $3",
         tenant_id,
         id.uuid(),
         mailbox_id.uuid(),
+        problem,
     )
     .execute(tx.conn())
     .await?;
     Ok(())
 }
 
-/// What came of all of it.
-pub(super) async fn counts(tx: &mut TenantTx, id: OperationId) -> Result<Counts, Error> {
+/// What came of all of it, and why the first that was given up was.
+pub(super) async fn counts(tx: &mut TenantTx, id: OperationId) -> Result<(Counts, Option<String>), Error> {
     let tenant_id = tx.tenant_id().uuid();
     let counts = sqlx::query_as!(
         Counts,
@@ -248,7 +282,15 @@ pub(super) async fn counts(tx: &mut TenantTx, id: OperationId) -> Result<Counts,
     )
     .fetch_one(tx.conn())
     .await?;
-    Ok(counts)
+    let problem = sqlx::query_scalar!(
+        r#"select problem as "problem!" from restore_mailboxes
+           where tenant_id = $1 and restore_id = $2 and problem is not null order by mailbox_id limit 1"#,
+        tenant_id,
+        id.uuid(),
+    )
+    .fetch_optional(tx.conn())
+    .await?;
+    Ok((counts, problem))
 }
 
 /// Takes a restore out of the queue; whether it was there.

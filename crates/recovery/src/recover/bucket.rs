@@ -7,6 +7,7 @@ use kernel::{PackId, SegmentId, TenantId, WrappedKeyId};
 use pack::segment::{Name, Segment};
 
 use crate::Error;
+use crate::turn::last_of;
 
 /// All parts of one number, in their order.
 #[derive(Debug, Clone)]
@@ -26,19 +27,39 @@ pub(crate) struct Listing {
 }
 
 impl Listing {
-    /// All that begins with a prefix.
-    pub(crate) async fn read(blobs: &dyn BlobStore, prefix: KeyPrefix) -> Result<Self, Error> {
+    /// All of the bucket.
+    pub(super) async fn read(blobs: &dyn BlobStore) -> Result<Self, Error> {
         let mut listing = Self::default();
         let mut after = None;
         loop {
-            let page = blobs.list(&prefix, after.as_deref()).await?;
-            for key in page.keys {
-                listing.add(key);
-            }
+            let page = blobs.list(&KeyPrefix::All, after.as_deref()).await?;
+            page.keys.into_iter().for_each(|key| listing.add(key));
             match page.next {
                 Some(next) => after = Some(next),
                 None => return Ok(listing),
             }
+        }
+    }
+
+    /// The next page of the journal from a place on, and where the one after it begins; at first there is no page before. What is at the end
+    /// of it may go on in the next one, and is in both.
+    pub(crate) async fn page(
+        blobs: &dyn BlobStore,
+        from: &str,
+    ) -> Result<(Vec<(bool, Numbered<SegmentId>)>, Option<String>), Error> {
+        let (mut listing, mut after) = (Self::default(), from.to_owned());
+        loop {
+            let page = blobs.list(&KeyPrefix::Journal, Some(&after)).await?;
+            page.keys.into_iter().for_each(|key| listing.add(key));
+            let Some(next) = page.next else {
+                return Ok((listing.segments.iter().filter_map(whole).collect(), None));
+            };
+            let last = listing.highest;
+            if let Some((&before, _)) = listing.segments.range(..last).next_back() {
+                let known = listing.segments.range(..last).filter_map(whole).collect();
+                return Ok((known, Some(last_of(before).to_string())));
+            }
+            after = next;
         }
     }
 
@@ -59,19 +80,15 @@ impl Listing {
     /// The newest base, and the numbers that follow it.
     pub(super) fn plan(&self) -> Result<(Numbered<SegmentId>, Vec<Numbered<SegmentId>>), Error> {
         let (base, _) = self.bases().next_back().ok_or(Error::NoBase)?;
-        let after = self.after(base.number).map(|(_, numbered)| numbered).collect();
+        let after = self.segments.range(base.number + 1..).filter_map(whole).map(|(_, numbered)| numbered);
+        let after = after.collect();
         Ok((base, after))
     }
 
     /// All bases, each with its first part's id, in the order of their numbers.
-    pub(crate) fn bases(&self) -> impl DoubleEndedIterator<Item = (Numbered<SegmentId>, SegmentId)> {
+    pub(super) fn bases(&self) -> impl DoubleEndedIterator<Item = (Numbered<SegmentId>, SegmentId)> {
         let bases = self.segments.iter().filter_map(whole).filter(|(is_base, _)| *is_base);
         bases.filter_map(|(_, base)| base.parts.first().copied().map(|first| (base, first)))
-    }
-
-    /// What follows a number, and whether each is a base.
-    pub(crate) fn after(&self, number: u64) -> impl Iterator<Item = (bool, Numbered<SegmentId>)> {
-        self.segments.range(number + 1..).filter_map(whole)
     }
 }
 

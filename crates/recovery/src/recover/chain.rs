@@ -13,6 +13,8 @@ use crate::Error;
 #[derive(Debug)]
 pub(crate) struct Chain<T = Segment> {
     base: u64,
+    /// The last base on the way.
+    passed: Option<u64>,
     settled: u64,
     open: Option<Numbered<T>>,
 }
@@ -32,7 +34,7 @@ impl Follows for Segment {
 impl<T: Follows> Chain<T> {
     /// A chain that begins with a base.
     pub(crate) fn new(base: u64) -> Self {
-        Self { base, settled: base, open: None }
+        Self { base, passed: None, settled: base, open: None }
     }
 
     /// Takes the next; the one before it, if that counts.
@@ -42,20 +44,21 @@ impl<T: Follows> Chain<T> {
         let before = self.open.replace(next);
         let number = self.open.as_ref().map_or(0, |open| open.number);
         match before {
-            Some(before) if before.number == after => {
+            Some(before) if before.number == after || self.passed == Some(after) => {
                 self.settled = after;
                 Ok(Some(before))
             }
-            _ if after == self.settled => Ok(None),
+            _ if after == self.settled || self.passed == Some(after) => {
+                self.settled = after;
+                Ok(None)
+            }
             _ => Err(Error::Missing { missing: after, number }),
         }
     }
 
-    /// Goes on with a base, which has all that came before it; the one before it.
-    pub(crate) fn pass(&mut self, base: u64) -> Option<Numbered<T>> {
-        let before = self.open.take();
-        (self.base, self.settled) = (base, base);
-        before
+    /// Goes past a later base. A database that was made anew begins after its own: what it was made of counts.
+    pub(crate) fn pass(&mut self, base: u64) {
+        self.passed = Some(base);
     }
 
     /// The last one.
@@ -114,14 +117,21 @@ mod tests {
     }
 
     #[test]
-    fn a_base_has_what_came_before_it() {
-        let mut chain = Chain::new(5);
-        let of = |number, after| Numbered { number, parts: vec![After(after)] };
-        assert!(chain.follow(of(6, 5)).unwrap().is_none());
-        assert_eq!(chain.pass(7).map(|numbered| numbered.number), Some(6));
-        assert!(chain.pass(8).is_none());
-        assert!(chain.follow(of(9, 6)).unwrap().is_none(), "it follows what came before the bases");
-        assert_eq!(chain.follow(of(10, 9)).unwrap().map(|numbered| numbered.number), Some(9));
+    fn a_base_on_the_way_settles_nothing_but_where_a_database_began_with_it() {
+        let numbers = |passed: &[u64], segments: &[(u64, u64)]| {
+            let mut chain = Chain::new(5);
+            let mut counted = Vec::new();
+            for &(number, after) in segments {
+                passed.iter().filter(|base| **base < number).for_each(|base| chain.pass(*base));
+                counted.extend(chain.follow(Numbered { number, parts: vec![After(after)] }).unwrap());
+            }
+            counted.extend(chain.end());
+            counted.into_iter().map(|numbered| numbered.number).collect::<Vec<_>>()
+        };
+        assert_eq!(numbers(&[7], &[(6, 5), (8, 6), (9, 8)]), [6, 8, 9]);
+        assert_eq!(numbers(&[7], &[(6, 5), (8, 5), (9, 8)]), [8, 9], "nobody acknowledged 6");
+        assert_eq!(numbers(&[7], &[(6, 5), (8, 7), (9, 8)]), [6, 8, 9], "7 was made of 6");
+        assert_eq!(numbers(&[6], &[(7, 6), (8, 7)]), [7, 8]);
     }
 
     #[test]

@@ -3,9 +3,12 @@
 use chrono::{DateTime, Utc};
 use db::{Error, SystemRead};
 
-/// The moment of the first base: what was before is not known.
+/// The moment of the first base: what was before is not known. What is about to go is not promised.
 pub(super) async fn earliest(read: &mut SystemRead) -> Result<Option<DateTime<Utc>>, Error> {
-    Ok(sqlx::query_scalar!("select min(taken_at) from journal_bases").fetch_one(read.conn()).await?)
+    let earliest = sqlx::query_scalar!(
+        "select greatest(min(taken_at), now() - interval '30 days' + interval '1 hour') from journal_bases having count(*) > 0",
+    );
+    Ok(earliest.fetch_optional(read.conn()).await?.flatten())
 }
 
 /// The last base that was taken by a moment.

@@ -346,32 +346,50 @@ async fn whoever_goes_on_after_a_stop_does_nothing_twice() {
     let (ctx, ada) = (bench.ctx(), bench.mailbox("ada").await);
     let first = deliver(&bench, ada, None, 0..12).await;
     // As many as several batches have, cheaply.
-    for _ in 0..7 {
+    for _ in 0..8 {
         let ids: Vec<_> = live(ctx, ada).await.into_keys().collect();
         let to = message::Target { mailbox_id: ada, folder: None };
         message::copy(&bench.store, ctx, ada, &ids, to).await.unwrap();
     }
     let count = live(ctx, ada).await.len();
-    assert_eq!(count, first.len() << 7);
+    assert_eq!(count, first.len() << 8);
     let at = ctx.env().now();
     bench.ship().await;
     let wanted = Wanted { at, place: Place::Beside, extent: Extent::Mailbox(ada) };
     let begun = restore::request(ctx, wanted).await.unwrap();
+    for extent in [Extent::Mailbox(ada), Extent::Message(ada, first[0]), Extent::Tenant] {
+        let second = restore::request(ctx, Wanted { extent, ..wanted }).await;
+        assert!(matches!(second, Err(mailstore::Error::RestoreUnderWay)), "{second:?}");
+    }
     let mut connection = sqlx::PgConnection::connect(&bench.world.test_db.url()).await.unwrap();
     let lapse = "set role pillarbox_system; update restores set due_at = now()";
-    let (mut stops, mut patience) = (0, Duration::from_millis(20));
-    while operation::get(ctx.caller(), begun.id).await.unwrap().finished_at.is_none() {
+    let mut in_the_middle = 0;
+    loop {
+        let before = operation::get(ctx.caller(), begun.id).await.unwrap();
+        if before.finished_at.is_some() {
+            break;
+        }
+        in_the_middle += u32::from(before.done > 0 && before.done < before.total);
+        // Two who both take it for theirs, and are stopped once something more of it is done.
         sqlx::raw_sql(lapse).execute(&mut connection).await.unwrap();
         let one = restore::run_next(ctx.db(), &bench.store);
-        let other = restore::run_next(ctx.db(), &bench.store);
-        let both = async { tokio::join!(one, other) };
-        if tokio::time::timeout(patience, both).await.is_err() {
-            stops += 1;
+        let other = async {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            sqlx::raw_sql(lapse).execute(&mut connection).await.unwrap();
+            restore::run_next(ctx.db(), &bench.store).await
+        };
+        let more = async {
+            while operation::get(ctx.caller(), begun.id).await.unwrap().done <= before.done {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::select! {
+            _ = async { tokio::join!(one, other) } => {}
+            () = more => {}
         }
-        patience += Duration::from_millis(20);
     }
     let done = operation::get(ctx.caller(), begun.id).await.unwrap();
-    assert!(stops > 0, "it was stopped in the middle");
+    assert!(in_the_middle > 0, "it was stopped in the middle");
     assert_eq!((done.status.as_str(), done.done), ("succeeded", done.total));
     assert_eq!(outcome(&done), [("messages_copied", count.to_string().as_str())]);
     assert_eq!(live(ctx, ada).await.len(), 2 * count);

@@ -32,7 +32,7 @@ pub(super) async fn insert(tx: &mut TenantTx, operation: &Operation) -> Result<(
 pub(super) async fn advance(tx: &mut TenantTx, id: OperationId, done: i32, total: i32) -> Result<(), Error> {
     let tenant_id = tx.tenant_id().uuid();
     sqlx::query!(
-        "update operations set status = 'running', done = done + $3, total = total + $4 where tenant_id = $1 and id = $2",
+        "update operations set status = 'running', done = done + $3, total = greatest(total + $4, done + $3) where tenant_id = $1 and id = $2",
         tenant_id,
         id.uuid(),
         done,
