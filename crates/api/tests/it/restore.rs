@@ -18,7 +18,7 @@ async fn a_restore_is_an_operation_that_waits_for_a_worker() {
     let other = app.tenant(&key, "two.example", json!({})).await;
     let of_other = text(&app.get(&key, &other).await.expect(200)["id"]).to_owned();
     let other = format!("{other}/restores");
-    for (path, subject) in [(&mailbox, text(&user["mailbox_id"])), (&other, of_other.as_str())] {
+    for (path, subject) in [(&mailbox, text(&user["mailbox_id"])), (&other, of_other)] {
         let begun = app.post(&key, path, moment.clone()).await;
         let place = begun.header("location").unwrap().to_owned();
         let operation = begun.expect(202);
