@@ -233,6 +233,7 @@ async fn tenant_tables(pool: &sqlx::PgPool) -> Vec<String> {
 }
 
 #[tokio::test]
+#[expect(clippy::disallowed_methods, reason = "transactions are what this is about")]
 async fn a_transaction_that_was_given_up_leaves_nothing_to_the_next() {
     let test_db = TestDb::new().await;
     let db = test_db.db();
