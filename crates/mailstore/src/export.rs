@@ -1,6 +1,7 @@
 //! Writes a mailbox's live mail into files: a Maildir with subfolders (Maildir++), or an mbox for each folder (mboxrd), in a folder or as one zip.
 //!
-//! Each message is fetched once however often an export is run: what is in the folder already stays, and what is broken off is run again as it was.
+//! Each message is fetched once however often an export is run: what is in the folder already is not written again, what is not in the mailbox any more is taken
+//! away, and what is broken off is run again as it was. Whose export it is stands in the folder, which takes no other.
 //! What becomes a zip or mboxes is gathered as a Maildir beside it first, in a folder whose name ends in `.part`.
 //!
 //! A file of the Maildir is named by the second in which its message was received, which is also its modification time, and by the message's id; flags and
@@ -16,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
-use kernel::{MailboxId, PageRequest};
+use kernel::{ErrorKind, MailboxId, PageRequest};
 use tenancy::Ctx;
 
 use crate::message::{self, Filter, Message};
@@ -42,6 +43,8 @@ pub struct Progress {
     pub done: u64,
     /// Messages that an earlier run had written.
     pub skipped: u64,
+    /// Messages that cannot be read, by a fault of the blob store's.
+    pub failed: u64,
     /// How many there are.
     pub total: u64,
 }
@@ -57,6 +60,9 @@ pub enum Failure {
         /// Why.
         cause: Arc<io::Error>,
     },
+    /// The folder holds something that is not an earlier export of this mailbox.
+    #[error("{}: it holds something other than an export of this mailbox", .0.display())]
+    Occupied(PathBuf),
     /// The mail store refused it.
     #[error(transparent)]
     Refused(#[from] Error),
@@ -106,7 +112,10 @@ fn beside(to: &Path) -> PathBuf {
     name.into()
 }
 
-/// Writes what is not there yet into a Maildir.
+/// How often a mailbox is gone through that is worked on meanwhile.
+const MAX_PASSES: usize = 5;
+
+/// Writes what is not there yet into a Maildir, and takes away what is not in the mailbox.
 async fn gather(
     store: &MailStore,
     ctx: &Ctx,
@@ -114,42 +123,77 @@ async fn gather(
     at: PathBuf,
     tell: &mut impl FnMut(Progress),
 ) -> Result<Progress, Failure> {
-    let folders = folder::list(ctx, mailbox_id).await?;
-    let mut progress =
-        Progress { total: folders.iter().map(|folder| folder.message_count).sum(), ..Progress::default() };
-    for folder in folders {
-        let mut tree = Tree::open(&at, &folder)?;
-        let mut after = None;
-        loop {
-            let filter = Filter { folder_id: Some(folder.id), ..Filter::default() };
-            let page = PageRequest::new(Some(200), after);
-            let page = message::list(ctx, mailbox_id, filter, &page).await?;
-            let (there, new): (Vec<_>, Vec<_>) =
-                page.items.into_iter().partition(|message| tree.has(message));
-            for message in &there {
-                tree.mark(message)?;
-                progress.skipped += 1;
-            }
-            let mut bodies = stream::iter(new)
-                .map(|message| fetch(store.clone(), ctx.clone(), mailbox_id, message))
-                .buffered(AT_ONCE);
-            while let Some(fetched) = bodies.try_next().await? {
-                // It was destroyed meanwhile.
-                let Some((message, bytes)) = fetched else { continue };
-                tree = tokio::task::spawn_blocking(move || tree.put(&message, &bytes).map(|()| tree))
-                    .await
-                    .map_err(|_| Error::ShuttingDown)??;
-                progress.done += 1;
-                tell(progress);
-            }
-            match page.next {
-                Some(next) => after = Some(next),
-                None => break,
-            }
+    let mut progress = Progress::default();
+    for pass in 0..MAX_PASSES {
+        let folders = folder::list(ctx, mailbox_id).await?;
+        tree::claim(&at, mailbox_id, &folders)?;
+        progress.total = folders.iter().map(|folder| folder.message_count).sum();
+        let before = progress.done;
+        progress.failed = 0;
+        for folder in folders {
+            let tree = Tree::open(&at, &folder)?;
+            walk(store, ctx, mailbox_id, tree, pass == 0, &mut progress, tell).await?;
+        }
+        // A message that was moved meanwhile is in a folder that was gone through before.
+        if progress.done == before {
+            break;
         }
     }
     tell(progress);
     Ok(progress)
+}
+
+/// Goes through a folder once; what is there already counts as skipped the first time.
+async fn walk(
+    store: &MailStore,
+    ctx: &Ctx,
+    mailbox_id: MailboxId,
+    mut tree: Tree,
+    is_first: bool,
+    progress: &mut Progress,
+    tell: &mut impl FnMut(Progress),
+) -> Result<(), Failure> {
+    let mut after = None;
+    loop {
+        let filter = Filter { folder_id: Some(tree.folder_id()), ..Filter::default() };
+        let page = PageRequest::new(Some(200), after);
+        let page = message::list(ctx, mailbox_id, filter, &page).await?;
+        let (there, new): (Vec<_>, Vec<_>) = page.items.into_iter().partition(|message| tree.has(message));
+        for message in &there {
+            tree.mark(message)?;
+            progress.skipped += u64::from(is_first);
+        }
+        let new: Vec<_> =
+            new.into_iter().map(|message| fetch(store.clone(), ctx.clone(), mailbox_id, message)).collect();
+        let mut bodies = stream::iter(new).buffered(AT_ONCE);
+        while let Some(fetched) = bodies.try_next().await? {
+            let (message, bytes) = match fetched {
+                Fetched::Whole(message, bytes) => (message, bytes),
+                // It was destroyed meanwhile.
+                Fetched::Gone => continue,
+                Fetched::Unreadable => {
+                    progress.failed += 1;
+                    continue;
+                }
+            };
+            tree = tokio::task::spawn_blocking(move || tree.put(&message, &bytes).map(|()| tree))
+                .await
+                .map_err(|_| Error::ShuttingDown)??;
+            progress.done += 1;
+            tell(*progress);
+        }
+        match page.next {
+            Some(next) => after = Some(next),
+            None => return tree.close(),
+        }
+    }
+}
+
+enum Fetched {
+    Whole(Message, bytes::Bytes),
+    Gone,
+    /// Its bytes are away, or not what they were: the others are not to suffer for it.
+    Unreadable,
 }
 
 async fn fetch(
@@ -157,10 +201,14 @@ async fn fetch(
     ctx: Ctx,
     mailbox_id: MailboxId,
     message: Message,
-) -> Result<Option<(Message, bytes::Bytes)>, Error> {
+) -> Result<Fetched, Error> {
     match message::raw(&store, &ctx, mailbox_id, message.id, None).await {
-        Ok(raw) => Ok(Some((message, raw.bytes))),
-        Err(Error::NotFound) => Ok(None),
+        Ok(raw) => Ok(Fetched::Whole(message, raw.bytes)),
+        Err(Error::NotFound) => Ok(Fetched::Gone),
+        Err(error @ (Error::Unreadable(_) | Error::Blob(_))) if error.kind() != ErrorKind::Unavailable => {
+            tracing::warn!(message.id = %message.id, error.cause = %kernel::error::chain(&error), "a message cannot be exported");
+            Ok(Fetched::Unreadable)
+        }
         Err(error) => Err(error),
     }
 }

@@ -3,8 +3,8 @@
 //! - A file whose name ends in `.mbox` is an mbox of the mboxrd dialect: a `From ` line after an empty line begins a
 //!   message, and one `>` is taken off `>From `, `>>From ` and so on.
 //! - A folder with `cur` and `new` in it is a Maildir: the files in those two are its messages, marked as their names and `dovecot-keywords` say;
-//!   its other files are not taken, and folders beside `cur` are its subfolders (Maildir++).
-//! - A file whose name ends in `.zip` is what is in it.
+//!   its other files are not taken, and Maildirs beside `cur` are its subfolders (Maildir++).
+//! - A file whose name ends in `.zip` is what is in it, unless it lies in a Maildir or in another zip.
 //! - Any other folder is searched through; symbolic links in it are not followed.
 //! - Any other regular file is a message.
 //!
@@ -16,8 +16,8 @@
 //! servers set to the arrival; for a single file, the `Date` field's and the file's modification time, which a copy
 //! may have changed. A date in the future, or none, becomes the present.
 //!
-//! Each message is taken once however often an import is run: it is known by the hash of its CRLF form and, among
-//! equals in one run, by its place. So a broken import is run again as it was.
+//! Each message is taken once however often an import is run: it is known by the hash of its CRLF form, by the folder that it is filed in
+//! as it was found in, other than the Inbox, and, among equals in one run, by its place. So a broken import is run again as it was.
 
 mod archive;
 mod filing;
@@ -121,7 +121,10 @@ pub async fn run(
         (progress.read_bytes, progress.total_bytes) = (read_bytes, total_bytes);
         let taken = match message {
             Ok(Some(raw)) => match folders.find(&folder).await {
-                Ok(folder) => take(store, ctx, mailbox_id, folder, raw, &mut occurrences).await,
+                Ok(place) => {
+                    let sha256 = folders.key(&folder, raw.sha256);
+                    take(store, ctx, mailbox_id, place, Raw { sha256, ..raw }, &mut occurrences).await
+                }
                 Err(error) => Err(Failure::Refused(error)),
             },
             Ok(None) => continue,
@@ -162,6 +165,10 @@ async fn take(
 
 /// Whether the next message would fare no better. A full mailbox may still have room for a smaller one.
 fn is_everybodys(error: &Error) -> bool {
-    let is_its_own = matches!(error, Error::Tenancy(cause) if matches!(**cause, tenancy::Error::Invalid(_)));
+    let is_its_own = match error {
+        Error::Tenancy(cause) => matches!(**cause, tenancy::Error::Invalid(_)),
+        Error::FolderExists | Error::TooManyFolders { .. } => true,
+        _ => false,
+    };
     !is_its_own && !matches!(error, Error::OverQuota | Error::TooLarge { .. } | Error::ReservationLost)
 }

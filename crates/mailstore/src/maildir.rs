@@ -5,10 +5,16 @@
 
 use std::collections::BTreeSet;
 
+use sha2::{Digest as _, Sha256};
+
 use crate::message::{Flag, Flags, Keyword};
 
 /// The file that says which letters stand for which keywords, as Dovecot has it.
 pub(crate) const KEYWORDS_FILE: &str = "dovecot-keywords";
+/// The file that says which folder a subfolder is whose name would be too long for a file system: what the name would be.
+pub(crate) const FOLDER_FILE: &str = "pillarbox-folder";
+/// How many bytes a name of a file has at most; file systems take 255, and more is added to some.
+const MAX_NAME_BYTES: usize = 200;
 /// How many keywords a folder's letters are enough for.
 pub(crate) const MAX_LETTERS: usize = 26;
 
@@ -103,6 +109,16 @@ pub(crate) fn escaped(name: &str) -> String {
     escaped
 }
 
+/// A name of a file that no file system is too small for: as it is, or its beginning and a hash.
+pub(crate) fn fitting(name: &str) -> String {
+    if name.len() <= MAX_NAME_BYTES {
+        return name.to_owned();
+    }
+    let hash = Sha256::digest(name);
+    let hash: String = hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    format!("{}~{hash}", &name[..name.floor_char_boundary(MAX_NAME_BYTES - 20)])
+}
+
 /// The name that was [`escaped`], or as it is if it was not.
 pub(crate) fn unescaped(part: &str) -> String {
     let mut bytes = Vec::with_capacity(part.len());
@@ -148,6 +164,8 @@ mod tests {
             assert!(!part.contains(['.', '/', ':']), "{part}");
             assert_eq!(unescaped(&part), name);
         }
+        let long = "\u{436}".repeat(200);
+        assert!(fitting(&long).len() <= MAX_NAME_BYTES && fitting(&long) != fitting(&format!("{long}x")));
         assert_eq!(unescaped("100%"), "100%");
         assert_eq!(unescaped("%FF"), "%FF");
     }

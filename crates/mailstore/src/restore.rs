@@ -20,7 +20,7 @@ use serde_json::json;
 use tenancy::operation::{self, Operation, Step};
 use tenancy::{Action, Ctx, event, quota};
 
-use crate::Error;
+use crate::{Error, retention};
 
 pub use batch::put_back;
 pub use past::{Past, Pasts};
@@ -131,10 +131,7 @@ struct Counts {
 pub async fn request(ctx: &Ctx, wanted: Wanted, earliest: Option<DateTime<Utc>>) -> Result<Operation, Error> {
     match wanted.extent.mailbox() {
         Some(mailbox_id) => ctx.require_mailbox(Action::RestoreWrite, mailbox_id)?,
-        None => {
-            ctx.require(Action::RestoreWrite)?;
-            ctx.require(Action::MailboxWrite)?;
-        }
+        None => ctx.require(Action::MailboxWrite)?,
     }
     check_moment(wanted.at, ctx.env().now(), earliest)?;
     let mut tx = ctx.begin().await?;
@@ -145,6 +142,8 @@ pub async fn request(ctx: &Ctx, wanted: Wanted, earliest: Option<DateTime<Utc>>)
         Some(_) => return Err(Error::NotFound),
         None => ("tenant.restore", event::Kind::TenantRestoreRequested, ctx.tenant_id().to_string()),
     };
+    // Of two at once one is first.
+    retention::store::lock(&mut tx).await?;
     if store::is_under_way(&mut tx, wanted.extent.mailbox(), MAX_UNDER_WAY).await? {
         return Err(Error::RestoreUnderWay);
     }
@@ -254,12 +253,15 @@ pub async fn finish(ctx: &Ctx, restore: &Restore) -> Result<(), Error> {
 /// # Errors
 /// As of any statement.
 pub async fn stop(ctx: &Ctx, restore: &Restore, code: &str, may_pass: bool) -> Result<(), Error> {
-    if !may_pass || restore.attempts >= MAX_ATTEMPTS {
+    let mut tx = ctx.begin().await?;
+    // Since something of it was done.
+    let attempts = store::attempts(&mut tx, restore.id).await?;
+    if !may_pass || attempts >= MAX_ATTEMPTS {
+        drop(tx);
         return end(ctx, restore, Some(code)).await;
     }
-    let doublings = restore.attempts.clamp(1, 16) - 1;
+    let doublings = attempts.clamp(1, 16) - 1;
     let rest = (REST * 2_i32.pow(doublings.unsigned_abs())).min(LEASE);
-    let mut tx = ctx.begin().await?;
     store::rest(&mut tx, restore.id, ctx.env().now() + rest).await?;
     Ok(tx.commit().await?)
 }

@@ -33,7 +33,7 @@ const KEEP_EVERY: TimeDelta = TimeDelta::minutes(1);
 /// # Errors
 /// As [`mailstore::restore::request`].
 pub async fn request(ctx: &Ctx, wanted: Wanted) -> Result<Operation, mailstore::Error> {
-    let earliest = store::earliest(&mut look(ctx.db()).await?).await?;
+    let earliest = store::earliest(&mut look(ctx.db()).await?, ctx.env().now()).await?;
     restore::request(ctx, wanted, earliest).await
 }
 

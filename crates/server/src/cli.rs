@@ -45,7 +45,7 @@ pub(crate) enum Command {
     /// Writes a mailbox's mail into a folder, or into one zip: as a Maildir with subfolders, or an mbox for each folder. `import --folders` takes
     /// it back.
     ///
-    /// An export that was broken off is simply run again, and goes on from there.
+    /// An export that was broken off is simply run again, and goes on from there. Ends with status 1 when any message cannot be read.
     Export {
         /// The mailbox, by one of its addresses.
         #[arg(long, value_name = "ADDRESS")]

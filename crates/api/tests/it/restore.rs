@@ -11,10 +11,10 @@ async fn a_restore_is_an_operation_that_waits_for_a_worker() {
     let tenant = app.tenant(&key, "one.example", json!({})).await;
     let (user, mailbox) = app.user(&key, &tenant, json!({"address": "ada@one.example"})).await;
     let (mailbox, tenant) = (format!("{mailbox}/restores"), format!("{tenant}/restores"));
-    let moment = json!({"at": "2026-01-02T00:00:00Z", "mode": "in_place"});
+    let moment = json!({"at": "2026-03-01T00:00:00Z", "mode": "in_place"});
     // No journal, no moment.
     app.post(&key, &mailbox, moment.clone()).await.expect_problem(422, "invalid_request");
-    app.journal_from("2026-01-01").await;
+    app.journal_from("2026-02-20").await;
     let other = app.tenant(&key, "two.example", json!({})).await;
     let of_other = text(&app.get(&key, &other).await.expect(200)["id"]).to_owned();
     let other = format!("{other}/restores");
@@ -31,11 +31,11 @@ async fn a_restore_is_an_operation_that_waits_for_a_worker() {
     }
     let (folder, message) = ("fld_019a2f3c5d7e7abc8def0123456789ab", "msg_019a2f3c5d7e7abc8def0123456789ab");
     for refused in [
-        json!({"at": "2025-12-31T00:00:00Z", "mode": "in_place"}),
+        json!({"at": "2026-02-19T00:00:00Z", "mode": "in_place"}),
         json!({"at": "2099-01-01T00:00:00Z", "mode": "in_place"}),
-        json!({"at": "2026-01-02", "mode": "in_place"}),
-        json!({"at": "2026-01-02T00:00:00Z", "mode": "elsewhere"}),
-        json!({"at": "2026-01-02T00:00:00Z", "mode": "beside", "folder_id": folder, "message_id": message}),
+        json!({"at": "2026-03-01", "mode": "in_place"}),
+        json!({"at": "2026-03-01T00:00:00Z", "mode": "elsewhere"}),
+        json!({"at": "2026-03-01T00:00:00Z", "mode": "beside", "folder_id": folder, "message_id": message}),
     ] {
         app.post(&key, &mailbox, refused).await.expect_problem(422, "invalid_request");
     }

@@ -128,6 +128,13 @@ impl App {
         Self::with_limits(Limits::default()).await
     }
 
+    /// As if what was asked for had been done.
+    pub(crate) async fn forget_restores(&self) {
+        let mut connection = sqlx::PgConnection::connect(&self.db.url()).await.unwrap();
+        let forget = "set role pillarbox_system; delete from restores";
+        sqlx::raw_sql(forget).execute(&mut connection).await.unwrap();
+    }
+
     /// As if the journal had begun on a day.
     pub(crate) async fn journal_from(&self, day: &str) {
         let mut connection = sqlx::PgConnection::connect(&self.db.url()).await.unwrap();

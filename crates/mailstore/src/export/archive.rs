@@ -46,7 +46,7 @@ fn maildir_folder(zip: &mut ZipWriter<BufWriter<File>>, at: &Path, folder: &Path
     for part in ["cur", "new", "tmp"] {
         zip.add_directory(named(part), SimpleFileOptions::default())?;
     }
-    let mut files = vec![folder.join(maildir::KEYWORDS_FILE)];
+    let mut files = vec![folder.join(maildir::KEYWORDS_FILE), folder.join(maildir::FOLDER_FILE)];
     files.retain(|file| file.exists());
     files.extend(mbox::messages(folder).map_err(io::Error::other)?);
     for file in files {

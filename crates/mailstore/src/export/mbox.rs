@@ -19,9 +19,13 @@ pub(super) fn folders(at: &Path) -> Result<Vec<(Vec<String>, PathBuf)>, Failure>
     }
     names.sort();
     for name in names {
-        if let Some(path) = name.strip_prefix('.') {
-            folders.push((path.split('.').map(str::to_owned).collect(), at.join(&name)));
+        let folder = at.join(&name);
+        if !name.starts_with('.') || !folder.is_dir() {
+            continue;
         }
+        let whole = fs::read_to_string(folder.join(maildir::FOLDER_FILE)).unwrap_or(name);
+        let parts = whole.trim_start_matches('.').split('.').map(maildir::fitting);
+        folders.push((parts.collect(), folder));
     }
     Ok(folders)
 }
@@ -89,7 +93,8 @@ fn entry(out: &mut impl Write, seconds: i64, flags: &Flags, bytes: &[u8]) -> io:
             out.write_all(b">")?;
         }
         out.write_all(line)?;
-        out.write_all(b"\n")?;
+        // A line's own CR is told from its end by a CRLF.
+        out.write_all(if line.ends_with(b"\r") { b"\r\n" } else { b"\n" })?;
     }
     out.write_all(b"\n")
 }

@@ -1,9 +1,11 @@
 //! One folder of a Maildir, as it is being written.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
+
+use kernel::{FolderId, MailboxId};
 
 use super::Failure;
 use crate::folder::{Folder, Role, SEPARATOR};
@@ -13,32 +15,78 @@ use crate::message::Message;
 /// A folder's files.
 #[derive(Debug)]
 pub(super) struct Tree {
+    folder_id: FolderId,
     at: PathBuf,
     /// The names of the messages' files, by what they begin with.
     files: HashMap<String, String>,
     keywords: Vec<String>,
+    /// Those of the names that are of messages in the mailbox's folder.
+    live: HashSet<String>,
 }
 
-/// Where in a Maildir a folder's messages are: the Inbox's at its top.
-fn place(at: &Path, folder: &Folder) -> PathBuf {
-    if folder.role == Some(Role::Inbox) {
-        return at.to_owned();
-    }
+/// The file that says whose export a folder is.
+const MARK: &str = ".pillarbox-export";
+
+/// What a folder's own is called in a Maildir: at first as it would be, then as it fits.
+fn name(folder: &Folder) -> Option<(String, String)> {
+    let is_inbox = folder.role == Some(Role::Inbox);
     let parts: Vec<_> = folder.path.split(SEPARATOR).map(maildir::escaped).collect();
-    at.join(format!(".{}", parts.join(".")))
+    let whole = format!(".{}", parts.join("."));
+    (!is_inbox).then(|| (whole.clone(), maildir::fitting(&whole)))
+}
+
+/// Sees to it that a folder is this mailbox's export or empty, and has no subfolders of folders that are not there any more.
+pub(super) fn claim(at: &Path, mailbox_id: MailboxId, folders: &[Folder]) -> Result<(), Failure> {
+    fs::create_dir_all(at).map_err(Failure::of(at))?;
+    let (mark, wanted) = (at.join(MARK), format!("{mailbox_id}\n"));
+    let mut names = Vec::new();
+    for entry in fs::read_dir(at).map_err(Failure::of(at))? {
+        names.push(entry.map_err(Failure::of(at))?.file_name().to_string_lossy().into_owned());
+    }
+    match fs::read_to_string(&mark) {
+        Ok(marked) if marked == wanted => {}
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && names.is_empty() => {
+            fs::write(&mark, wanted).map_err(Failure::of(&mark))?;
+        }
+        Ok(_) => return Err(Failure::Occupied(at.to_owned())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return Err(Failure::Occupied(at.to_owned()));
+        }
+        Err(error) => return Err(Failure::of(&mark)(error)),
+    }
+    let live: HashSet<String> = folders.iter().filter_map(|folder| Some(name(folder)?.1)).collect();
+    for name in names.into_iter().filter(|name| name.starts_with('.') && name != MARK) {
+        let gone = at.join(&name);
+        if !live.contains(&name) && gone.join("cur").is_dir() {
+            fs::remove_dir_all(&gone).map_err(Failure::of(&gone))?;
+        }
+    }
+    Ok(())
 }
 
 /// What a message's file is called, flags aside.
 fn base(message: &Message) -> String {
-    format!("{}.{}.pillarbox", message.internal_date.timestamp(), message.id)
+    format!("{}.{}.pillarbox", seconds(message), message.id)
+}
+
+/// When it was received. Nothing that reads such files knows of a time before 1970.
+fn seconds(message: &Message) -> u64 {
+    u64::try_from(message.internal_date.timestamp()).unwrap_or(0)
 }
 
 impl Tree {
     /// With what an earlier run has written.
     pub(super) fn open(root: &Path, folder: &Folder) -> Result<Self, Failure> {
-        let at = place(root, folder);
+        let own = name(folder);
+        let at = own.as_ref().map_or_else(|| root.to_owned(), |(_, fitting)| root.join(fitting));
         for part in ["tmp", "new", "cur"] {
             fs::create_dir_all(at.join(part)).map_err(Failure::of(&at))?;
+        }
+        if let Some((whole, fitting)) = own
+            && whole != fitting
+        {
+            let path = at.join(maildir::FOLDER_FILE);
+            fs::write(&path, whole).map_err(Failure::of(&path))?;
         }
         let keywords = at.join(maildir::KEYWORDS_FILE);
         let keywords = match fs::read_to_string(&keywords) {
@@ -49,11 +97,20 @@ impl Tree {
         let cur = at.join("cur");
         let mut files = HashMap::new();
         for entry in fs::read_dir(&cur).map_err(Failure::of(&cur))? {
-            let name = entry.map_err(Failure::of(&cur))?.file_name().to_string_lossy().into_owned();
+            let entry = entry.map_err(Failure::of(&cur))?;
+            // What a power failure left of one is written again.
+            if entry.metadata().is_ok_and(|of| of.len() == 0) {
+                continue;
+            }
+            let name = entry.file_name().to_string_lossy().into_owned();
             let base = name.split(':').next().unwrap_or_default().to_owned();
             files.insert(base, name);
         }
-        Ok(Self { at, files, keywords })
+        Ok(Self { folder_id: folder.id, at, files, keywords, live: HashSet::new() })
+    }
+
+    pub(super) fn folder_id(&self) -> FolderId {
+        self.folder_id
     }
 
     pub(super) fn has(&self, message: &Message) -> bool {
@@ -78,7 +135,7 @@ impl Tree {
     pub(super) fn put(&mut self, message: &Message, bytes: &[u8]) -> Result<(), Failure> {
         let (base, name) = (base(message), self.name(message)?);
         let part = self.at.join("tmp").join(&base);
-        let seconds = u64::try_from(message.internal_date.timestamp()).unwrap_or(0);
+        let seconds = seconds(message);
         let written = fs::write(&part, bytes).and_then(|()| {
             let file = fs::File::options().write(true).open(&part)?;
             file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds))
@@ -89,8 +146,20 @@ impl Tree {
         Ok(())
     }
 
+    /// Takes away the files of messages that are not in the mailbox's folder any more.
+    pub(super) fn close(self) -> Result<(), Failure> {
+        for (base, name) in &self.files {
+            if base.ends_with(".pillarbox") && !self.live.contains(base) {
+                let gone = self.at.join("cur").join(name);
+                fs::remove_file(&gone).map_err(Failure::of(&gone))?;
+            }
+        }
+        Ok(())
+    }
+
     /// What a message's file is to be called. Letters are written down before anything is named by them.
     fn name(&mut self, message: &Message) -> Result<String, Failure> {
+        self.live.insert(base(message));
         let known = self.keywords.len();
         maildir::add_keywords(&mut self.keywords, &message.flags.keywords);
         if self.keywords.len() > known {

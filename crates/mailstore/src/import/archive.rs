@@ -1,18 +1,24 @@
 //! A zip that is imported: what is in it, in a folder that is gone again afterwards.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read as _};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use tempfile::TempDir;
 use zip::ZipArchive;
 
+/// How many times its own size a zip may come to, and so many bytes besides: mail comes to some ten times.
+const MAX_RATIO: u64 = 100;
+const MAX_MORE_BYTES: u64 = 1 << 30;
+
 /// Takes a zip apart, beside itself if that can be written to.
 pub(super) fn extract(path: &Path) -> io::Result<TempDir> {
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let dir = tempfile::tempdir_in(parent).or_else(|_| tempfile::tempdir())?;
-    let mut archive = ZipArchive::new(io::BufReader::new(File::open(path)?))?;
+    let zip = File::open(path)?;
+    let mut left = zip.metadata()?.len().saturating_mul(MAX_RATIO).saturating_add(MAX_MORE_BYTES);
+    let mut archive = ZipArchive::new(io::BufReader::new(zip))?;
     for at in 0..archive.len() {
         let mut entry = archive.by_index(at)?;
         // Whatever would lie elsewhere is left out.
@@ -23,7 +29,13 @@ pub(super) fn extract(path: &Path) -> io::Result<TempDir> {
         } else if entry.is_file() {
             fs::create_dir_all(to.parent().unwrap_or(dir.path()))?;
             let mut file = File::create(&to)?;
-            io::copy(&mut entry, &mut file)?;
+            left -= io::copy(&mut (&mut entry).take(left), &mut file)?;
+            if left == 0 {
+                return Err(io::Error::new(
+                    io::ErrorKind::FileTooLarge,
+                    "the zip comes to far more than mail does",
+                ));
+            }
             if let Some(received) = received(&name) {
                 file.set_modified(received)?;
             }

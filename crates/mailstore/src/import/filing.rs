@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use kernel::{FolderId, MailboxId};
+use sha2::{Digest as _, Sha256};
 use tenancy::Ctx;
 
 use crate::folder::{self, NewFolder, SEPARATOR};
@@ -15,6 +16,10 @@ pub enum Filing {
     InOne(Option<FolderId>),
     /// Into the folders that they were in, which are made where the mailbox has none of their names.
     AsFound,
+}
+
+fn is_inbox(parts: &[String]) -> bool {
+    parts.is_empty() || (parts.len() == 1 && parts[0].eq_ignore_ascii_case("inbox"))
 }
 
 /// The folders that messages of one import go into.
@@ -34,25 +39,48 @@ impl<'a> Folders<'a> {
 
     /// The folder for a message that was in one.
     pub(super) async fn find(&mut self, parts: &[String]) -> Result<Option<FolderId>, Error> {
-        let is_inbox = parts.is_empty() || (parts.len() == 1 && parts[0].eq_ignore_ascii_case("inbox"));
         match self.filing {
             Filing::InOne(folder) => Ok(folder),
-            Filing::AsFound if is_inbox => Ok(None),
+            Filing::AsFound if is_inbox(parts) => Ok(None),
             Filing::AsFound => self.make(parts).await.map(Some),
         }
     }
 
+    /// What a message is known by that was in a folder: in another one it is another.
+    pub(super) fn key(&self, parts: &[String], sha256: [u8; 32]) -> [u8; 32] {
+        match self.filing {
+            Filing::AsFound if !is_inbox(parts) => {
+                let mut hash = Sha256::new_with_prefix(sha256);
+                let is_below_inbox = parts.first().is_some_and(|first| first.eq_ignore_ascii_case("inbox"));
+                for (at, part) in parts.iter().enumerate() {
+                    hash.update(if at == 0 && is_below_inbox { "inbox" } else { part });
+                    hash.update([0]);
+                }
+                hash.finalize().into()
+            }
+            Filing::AsFound | Filing::InOne(_) => sha256,
+        }
+    }
+
     async fn make(&mut self, parts: &[String]) -> Result<FolderId, Error> {
-        let path = parts.join(&SEPARATOR.to_string());
+        let mut parts = parts.to_vec();
         if self.known.is_empty() {
             let folders = folder::list(self.ctx, self.mailbox_id).await?;
             self.known = folders.into_iter().map(|folder| (folder.path, folder.id)).collect();
         }
+        // RFC 9051 §5.1: INBOX is the Inbox, however it is written.
+        let is_below_inbox = parts.first().is_some_and(|first| first.eq_ignore_ascii_case("inbox"));
+        if let Some(first) = parts.first_mut().filter(|_| is_below_inbox)
+            && let Some(inbox) = self.known.keys().find(|path| path.eq_ignore_ascii_case("inbox"))
+        {
+            first.clone_from(inbox);
+        }
+        let path = parts.join(&SEPARATOR.to_string());
         if let Some(known) = self.known.get(&path) {
             return Ok(*known);
         }
         let (mut parent_id, mut way) = (None, String::new());
-        for name in parts {
+        for name in &parts {
             if !way.is_empty() {
                 way.push(SEPARATOR);
             }

@@ -47,6 +47,7 @@ pub(super) struct Found {
 #[derive(Debug, Clone, Default)]
 struct Place {
     in_maildir: bool,
+    in_zip: bool,
     /// The names of the folders on the way, or of a Maildir's subfolder.
     folder: Vec<String>,
     keywords: Arc<Vec<String>>,
@@ -58,14 +59,7 @@ pub(super) fn find(paths: &[PathBuf]) -> Found {
     for path in paths {
         match fs::metadata(path) {
             Ok(of) if of.is_dir() => found.search(path, &Place::default()),
-            Ok(of) if of.is_file() && has_extension(path, "zip") => match archive::extract(path) {
-                Ok(extracted) => {
-                    found.search(extracted.path(), &Place::default());
-                    found._extracted.push(extracted);
-                }
-                Err(error) => found.unreadable.push((path.clone(), error)),
-            },
-            Ok(of) if of.is_file() => found.add(path.clone(), of.len(), &Place::default()),
+            Ok(of) if of.is_file() => found.take(path.clone(), of.len(), &Place::default()),
             Ok(_) => {
                 let error = io::Error::new(io::ErrorKind::InvalidInput, "neither a file nor a folder");
                 found.unreadable.push((path.clone(), error));
@@ -85,7 +79,43 @@ fn stands_for(part: Option<&std::ffi::OsStr>) -> String {
     maildir::unescaped(&part.unwrap_or_default().to_string_lossy())
 }
 
+/// Whether it is a folder, and no link to one: what lies behind a link was not named by whoever imports.
+fn is_folder(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|of| of.is_dir())
+}
+
+fn holds_maildir(path: &Path) -> bool {
+    is_folder(&path.join("cur")) && is_folder(&path.join("new"))
+}
+
+/// What a small file of a Maildir says, if it is there.
+fn read_own(folder: &Path, name: &str) -> String {
+    let path = folder.join(name);
+    let is_file = fs::symlink_metadata(&path).is_ok_and(|of| of.is_file());
+    is_file.then(|| fs::read_to_string(&path).ok()).flatten().unwrap_or_default()
+}
+
 impl Found {
+    /// Takes a file for what its name and place say.
+    fn take(&mut self, path: PathBuf, size_bytes: u64, place: &Place) {
+        if place.in_maildir || !has_extension(&path, "zip") {
+            return self.add(path, size_bytes, place);
+        }
+        let extracted = if place.in_zip {
+            Err(io::Error::new(io::ErrorKind::InvalidInput, "a zip within a zip"))
+        } else {
+            archive::extract(&path)
+        };
+        match extracted {
+            Ok(extracted) => {
+                let place = Place { in_zip: true, ..place.clone() };
+                self.search(extracted.path(), &place);
+                self._extracted.push(extracted);
+            }
+            Err(error) => self.unreadable.push((path, error)),
+        }
+    }
+
     fn add(&mut self, path: PathBuf, size_bytes: u64, place: &Place) {
         let kind = match (place.in_maildir, has_extension(&path, "mbox")) {
             (true, _) => Kind::Maildir,
@@ -102,17 +132,16 @@ impl Found {
     }
 
     fn search(&mut self, folder: &Path, place: &Place) {
-        let is_maildir = folder.join("cur").is_dir() && folder.join("new").is_dir();
+        let is_maildir = holds_maildir(folder);
+        // Of a Maildir itself that is the Inbox, wherever it lies.
+        let of = if place.in_maildir { place.folder.clone() } else { Vec::new() };
         if is_maildir {
             let mut entries = [self.entries(&folder.join("new")), self.entries(&folder.join("cur"))].concat();
             // By name whether read or not: names begin with the time of arrival.
             entries.sort_by(|a, b| a.file_name().cmp(&b.file_name()));
-            let keywords = fs::read_to_string(folder.join(maildir::KEYWORDS_FILE)).unwrap_or_default();
-            let keywords = Arc::new(maildir::read_keywords(&keywords));
-            // Of a Maildir itself that is the Inbox, wherever it lies.
-            let of = if place.in_maildir { place.folder.clone() } else { Vec::new() };
+            let keywords = Arc::new(maildir::read_keywords(&read_own(folder, maildir::KEYWORDS_FILE)));
+            let place = Place { in_maildir: true, folder: of.clone(), keywords, ..place.clone() };
             for path in entries {
-                let place = Place { in_maildir: true, folder: of.clone(), keywords: keywords.clone() };
                 self.visit(path, &place);
             }
         }
@@ -120,10 +149,15 @@ impl Found {
             let name = path.file_name().unwrap_or_default();
             if !is_maildir {
                 self.visit(path.clone(), place);
-            } else if !["cur", "new", "tmp"].iter().any(|own| name == *own) && path.is_dir() {
-                let parts = name.to_string_lossy();
-                let parts = parts.strip_prefix('.').unwrap_or(&parts).split('.').map(maildir::unescaped);
-                self.search(&path, &Place { in_maildir: true, folder: parts.collect(), ..Place::default() });
+            } else if !["cur", "new", "tmp"].iter().any(|own| name == *own)
+                && is_folder(&path)
+                && holds_maildir(&path)
+            {
+                let (written, name) = (read_own(&path, maildir::FOLDER_FILE), name.to_string_lossy());
+                let name = if written.is_empty() { &*name } else { written.trim_end() };
+                let parts = name.strip_prefix('.').unwrap_or(name).split('.').map(maildir::unescaped);
+                let folder = of.iter().cloned().chain(parts).collect();
+                self.search(&path, &Place { in_maildir: true, folder, ..place.clone() });
             }
         }
     }
@@ -135,7 +169,7 @@ impl Found {
                 place.folder.push(stands_for(path.file_name()));
                 self.search(&path, &place);
             }
-            Ok(of) if of.is_file() => self.add(path, of.len(), place),
+            Ok(of) if of.is_file() => self.take(path, of.len(), place),
             Ok(_) => {}
             Err(error) => self.unreadable.push((path, error)),
         }
@@ -206,6 +240,36 @@ mod tests {
         );
         assert!(found.unreadable.is_empty(), "{:?}", found.unreadable);
         assert_eq!(found.files[0].size_bytes, 6);
+    }
+
+    #[test]
+    fn nothing_behind_a_link_is_taken_and_subfolders_are_maildirs() {
+        let root = tempfile::tempdir().unwrap();
+        for name in [
+            "victim/cur/9",
+            "victim/new/8",
+            "box/cur/1",
+            "box/new/2",
+            "box/sieve/rule",
+            "box/Work/Deep/cur/3",
+        ] {
+            write(root.path(), name);
+        }
+        for name in ["box/Work/Deep/new", "box/Work/cur", "box/Work/new", "box/.Odd/new"] {
+            fs::create_dir_all(root.path().join(name)).unwrap();
+        }
+        let link =
+            |to: &str, name: &str| std::os::unix::fs::symlink(root.path().join(to), root.path().join(name));
+        link("victim", "box/.x").unwrap();
+        link("box", "box/.loop").unwrap();
+        link("victim/cur", "box/.Odd/cur").unwrap();
+        let found = find(&[root.path().join("box")]);
+        let seen: Vec<_> =
+            found.files.iter().map(|file| (file.folder.join("/"), file.path.file_name())).collect();
+        let named = |name: &'static str| Some(std::ffi::OsStr::new(name));
+        let wanted = [("", named("1")), ("", named("2")), ("Work/Deep", named("3"))];
+        assert_eq!(seen, wanted.map(|(folder, name)| (folder.to_owned(), name)));
+        assert!(found.unreadable.is_empty(), "{:?}", found.unreadable);
     }
 
     #[test]

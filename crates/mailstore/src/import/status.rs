@@ -1,6 +1,6 @@
 //! The fields in which an mbox tells how a message is marked, where they come before all others, each once.
 
-use crate::message::{Flag, Flags};
+use crate::message::{Flag, Flags, MAX_KEYWORDS};
 
 /// Takes them off a message, and reads them. Further down they are the message's own.
 pub(super) fn take(bytes: &mut Vec<u8>) -> Flags {
@@ -17,7 +17,8 @@ pub(super) fn take(bytes: &mut Vec<u8>) -> Flags {
             "status" => flags.flags.extend(says.contains('R').then_some(Flag::Seen)),
             "x-status" => flags.flags.extend(says.chars().filter_map(mark)),
             "x-keywords" => {
-                flags.keywords.extend(says.split_whitespace().filter_map(|keyword| keyword.parse().ok()));
+                let keywords = says.split_whitespace().filter_map(|keyword| keyword.parse().ok());
+                flags.keywords.extend(keywords.take(MAX_KEYWORDS));
             }
             _ => break,
         }

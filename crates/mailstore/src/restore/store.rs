@@ -110,6 +110,19 @@ pub(super) async fn claim(
     }))
 }
 
+/// How often one was taken in hand since something of it was done.
+pub(super) async fn attempts(tx: &mut TenantTx, id: OperationId) -> Result<i32, Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let attempts = sqlx::query_scalar!(
+        "select attempts from restores where tenant_id = $1 and id = $2",
+        tenant_id,
+        id.uuid()
+    )
+    .fetch_optional(tx.conn())
+    .await?;
+    Ok(attempts.unwrap_or(0))
+}
+
 pub(super) async fn rest(tx: &mut TenantTx, id: OperationId, until: DateTime<Utc>) -> Result<(), Error> {
     let tenant_id = tx.tenant_id().uuid();
     sqlx::query!(

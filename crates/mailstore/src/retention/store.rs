@@ -23,8 +23,8 @@ pub(crate) async fn find(tx: &mut TenantTx) -> Result<Retention, Error> {
     }))
 }
 
-/// Lets one at a time change a policy, also where there is none yet.
-pub(super) async fn lock(tx: &mut TenantTx) -> Result<(), Error> {
+/// Lets one at a time change what is a tenant's as a whole, also where there is none yet.
+pub(crate) async fn lock(tx: &mut TenantTx) -> Result<(), Error> {
     let tenant_id = tx.tenant_id().uuid();
     sqlx::query!("select from tenants where id = $1 for no key update", tenant_id).execute(tx.conn()).await?;
     Ok(())

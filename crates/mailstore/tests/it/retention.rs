@@ -1,8 +1,8 @@
 //! What was deleted is kept as long as its tenant says, and as much of it.
 
 use chrono::TimeDelta;
-use kernel::{MailboxId, MessageId};
-use mailstore::message::{self, State};
+use kernel::{MailboxId, MessageId, PageRequest};
+use mailstore::message::{self, Filter, State, Target};
 use mailstore::retention::{self, Policy};
 use mailstore::sweep;
 use tenancy::hold;
@@ -70,6 +70,40 @@ async fn no_more_than_a_tenant_says_the_oldest_goes_first() {
     assert_eq!((kept(&bench, ada).await, kept(&bench, bob).await), (ids[4..].to_vec(), vec![]));
     hold::release(bench.ctx(), placed.id).await.unwrap();
     assert_eq!(kept(&bench, ada).await, []);
+}
+
+#[tokio::test]
+async fn more_than_one_transaction_takes_goes_all_the_same() {
+    let bench = Bench::new().await;
+    let ada = bench.mailbox("ada", None).await;
+    for _ in 0..5 {
+        bench.stored(ada, HELLO).await;
+    }
+    let live = async || -> Vec<MessageId> {
+        let mut ids = Vec::new();
+        let mut after = None;
+        loop {
+            let page = PageRequest::new(Some(200), after);
+            let page = message::list(bench.ctx(), ada, Filter::default(), &page).await.unwrap();
+            ids.extend(page.items.into_iter().map(|message| message.id));
+            match page.next {
+                Some(next) => after = Some(next),
+                None => return ids,
+            }
+        }
+    };
+    for _ in 0..7 {
+        let to = Target { mailbox_id: ada, folder: None };
+        message::copy(&bench.store, bench.ctx(), ada, &live().await, to).await.unwrap();
+    }
+    let ids = live().await;
+    assert_eq!(ids.len(), 640);
+    for id in ids {
+        message::discard(&bench.store, bench.ctx(), ada, id).await.unwrap();
+    }
+    put(&bench, 30, 100 * SIZE).await;
+    assert_eq!(kept(&bench, ada).await.len(), 100);
+    assert_eq!(bench.used(ada).await, (0, 100 * SIZE));
 }
 
 #[tokio::test]

@@ -4,9 +4,13 @@ use chrono::{DateTime, Utc};
 use db::{Error, SystemRead};
 
 /// The moment of the first base: what was before is not known. What is about to go is not promised.
-pub(super) async fn earliest(read: &mut SystemRead) -> Result<Option<DateTime<Utc>>, Error> {
+pub(super) async fn earliest(
+    read: &mut SystemRead,
+    now: DateTime<Utc>,
+) -> Result<Option<DateTime<Utc>>, Error> {
     let earliest = sqlx::query_scalar!(
-        "select greatest(min(taken_at), now() - interval '30 days' + interval '1 hour') from journal_bases having count(*) > 0",
+        "select greatest(min(taken_at), $1::timestamptz - interval '30 days' + interval '1 hour') from journal_bases having count(*) > 0",
+        now,
     );
     Ok(earliest.fetch_optional(read.conn()).await?.flatten())
 }

@@ -29,7 +29,7 @@ pub(crate) async fn run(
     let progress = with_platform(config, async move |platform, operator| {
         let found = recipient::enter(&operator, &mailbox).await;
         let (ctx, mailbox_id) = found.with_context(|| format!("looking up the mailbox {mailbox}"))?;
-        let tell = |Progress { done, skipped, total }: Progress| {
+        let tell = |Progress { done, skipped, total, .. }: Progress| {
             told.set_length(total);
             told.set_position(done + skipped);
         };
@@ -38,7 +38,7 @@ pub(crate) async fn run(
     })
     .await;
     bar.finish_and_clear();
-    let Progress { done, skipped, .. } = progress?;
-    println!("written {done}, skipped {skipped} written before");
-    Ok(ExitCode::SUCCESS)
+    let Progress { done, skipped, failed, .. } = progress?;
+    println!("written {done}, skipped {skipped} written before, failed {failed}");
+    Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

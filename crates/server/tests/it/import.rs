@@ -41,7 +41,7 @@ async fn a_mailbox_is_written_into_a_zip_and_taken_back_by_another() {
         (output.status.code(), stdout(&output).trim().to_owned(), stderr(&output))
     };
     let written = export(&["export", "--mailbox", &ada.address, path]);
-    assert_eq!(written, (Some(0), "written 12, skipped 0 written before".into(), String::new()));
+    assert_eq!(written, (Some(0), "written 12, skipped 0 written before, failed 0".into(), String::new()));
     let (code, out, err) = import(&world, dir.path(), &bob.address, &["--folders", path]);
     assert_eq!((code, out.as_str()), (Some(0), "taken 12, skipped 0 taken before, failed 0"), "{err}");
     let used = async |id| tenancy::mailbox::get(&world.ctx, id).await.unwrap().quota.used_bytes;

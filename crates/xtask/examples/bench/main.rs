@@ -11,6 +11,7 @@
 mod bed;
 mod billing;
 mod control_plane;
+mod dovecot;
 mod lmtp;
 mod pgbench;
 mod report;
