@@ -190,7 +190,7 @@ async fn walk(
 }
 
 enum Fetched {
-    Whole(Message, bytes::Bytes),
+    Whole(Box<Message>, bytes::Bytes),
     Gone,
     /// Its bytes are away, or not what they were: the others are not to suffer for it.
     Unreadable,
@@ -203,7 +203,7 @@ async fn fetch(
     message: Message,
 ) -> Result<Fetched, Error> {
     match message::raw(&store, &ctx, mailbox_id, message.id, None).await {
-        Ok(raw) => Ok(Fetched::Whole(message, raw.bytes)),
+        Ok(raw) => Ok(Fetched::Whole(Box::new(message), raw.bytes)),
         Err(Error::NotFound) => Ok(Fetched::Gone),
         Err(error @ (Error::Unreadable(_) | Error::Blob(_))) if error.kind() != ErrorKind::Unavailable => {
             tracing::warn!(message.id = %message.id, error.cause = %kernel::error::chain(&error), "a message cannot be exported");
