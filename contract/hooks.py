@@ -9,7 +9,7 @@ alone. What no schema can say is at the end: values to go on with (`plausible`),
 import os
 import re
 import zlib
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cache
 
 import requests
@@ -197,6 +197,8 @@ def plausible(case):
         clock = (look("/v1/tenants/{tenant_id}", context) or {}).get("test_clock")
         if clock:
             case.body["now"] = f"{datetime.fromisoformat(clock) + timedelta(hours=int(mark, 16) % 999):%Y-%m-%dT%H:%M:%SZ}"
+    if label.endswith("/restores"):
+        case.body["at"] = f"{datetime.now(UTC) - timedelta(seconds=1):%Y-%m-%dT%H:%M:%SZ}"
     if label.endswith("/domains"):
         case.body["name"] = f"{mark}.example"
     if "address" in case.body and "tenant_id" in context:
@@ -219,6 +221,8 @@ BEYOND = {
     "/users/*/aliases/*": "in a domain of the tenant",
     "quota/block_send_bytes": "not below warn_bytes",
     "quota/quota_bytes": "not below block_send_bytes",
+    "restores/at": "not in the future, nor before the journal begins",
+    "restores/message_id": "not together with a folder",
     "/as_of": "not after the tenant's present day",
     "/expires_at": "in the future",
     "/trial_ends_at": "in the future",
