@@ -21,6 +21,11 @@ pub(crate) const MAX_LETTERS: usize = 26;
 /// What `P` stands for: passed on.
 const FORWARDED: &str = "$Forwarded";
 
+/// The second in which a file's message was received, if its name begins with that as Maildir has it.
+pub(crate) fn received(name: &str) -> Option<u64> {
+    name.split('.').next()?.parse().ok()
+}
+
 /// The letters after `:2,` in a file's name. Keywords that have no letter are left out.
 pub(crate) fn letters(flags: &Flags, keywords: &[String]) -> String {
     let is_forwarded = |keyword: &Keyword| keyword.as_str().eq_ignore_ascii_case(FORWARDED);

@@ -76,6 +76,15 @@ impl Extent {
             Self::Mailbox(id) | Self::Folder(id, _) | Self::Message(id, _) => Some(id),
         }
     }
+
+    /// The folder, or the message, that it is no more than.
+    fn part(self) -> (Option<FolderId>, Option<MessageId>) {
+        match self {
+            Self::Tenant | Self::Mailbox(_) => (None, None),
+            Self::Folder(_, id) => (Some(id), None),
+            Self::Message(_, id) => (None, Some(id)),
+        }
+    }
 }
 
 /// A restore to begin.
@@ -149,11 +158,7 @@ pub async fn request(ctx: &Ctx, wanted: Wanted, earliest: Option<DateTime<Utc>>)
     }
     let operation = operation::begin(&mut tx, ctx, kind, &subject).await?;
     store::insert(&mut tx, operation.id, &wanted, operation.created_at).await?;
-    let (folder_id, message_id) = match wanted.extent {
-        Extent::Folder(_, id) => (Some(id), None),
-        Extent::Message(_, id) => (None, Some(id)),
-        Extent::Tenant | Extent::Mailbox(_) => (None, None),
-    };
+    let (folder_id, message_id) = wanted.extent.part();
     let data = json!({"operation_id": operation.id, "at": wanted.at, "mode": wanted.place.as_str(),
         "folder_id": folder_id, "message_id": message_id});
     event::record(&mut tx, ctx, noted, subject, data).await?;

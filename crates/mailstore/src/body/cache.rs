@@ -23,7 +23,6 @@ const SHARE: u64 = 8;
 const OVERHEAD: u64 = 256;
 /// Of how many packs it is known where they were read last.
 const PACKS: u64 = 10_000;
-
 /// How many blocks are being fetched that nobody waits for yet.
 const AHEAD: usize = 8;
 

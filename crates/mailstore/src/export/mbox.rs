@@ -36,14 +36,10 @@ pub(super) fn messages(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
     let mut files = Vec::new();
     for entry in fs::read_dir(&cur).map_err(Failure::of(&cur))? {
         let name = entry.map_err(Failure::of(&cur))?.file_name().to_string_lossy().into_owned();
-        files.push((seconds(&name), name));
+        files.push((maildir::received(&name), name));
     }
     files.sort();
     Ok(files.into_iter().map(|(_, name)| cur.join(name)).collect())
-}
-
-fn seconds(name: &str) -> i64 {
-    name.split('.').next().and_then(|seconds| seconds.parse().ok()).unwrap_or(0)
 }
 
 /// Writes an mbox for each folder of a Maildir into a folder, folders of them for what lies in others.
@@ -69,13 +65,14 @@ pub(super) fn write(folder: &Path, out: &mut impl Write) -> Result<(), Failure> 
         let bytes = fs::read(&path).map_err(Failure::of(&path))?;
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let flags = maildir::flags(&name, &keywords);
-        entry(out, seconds(&name), &flags, &bytes).map_err(Failure::of(&path))?;
+        entry(out, maildir::received(&name).unwrap_or(0), &flags, &bytes).map_err(Failure::of(&path))?;
     }
     Ok(())
 }
 
-fn entry(out: &mut impl Write, seconds: i64, flags: &Flags, bytes: &[u8]) -> io::Result<()> {
-    let date = DateTime::from_timestamp(seconds, 0).unwrap_or_default().format("%a %b %e %H:%M:%S %Y");
+fn entry(out: &mut impl Write, seconds: u64, flags: &Flags, bytes: &[u8]) -> io::Result<()> {
+    let date = i64::try_from(seconds).ok().and_then(|seconds| DateTime::from_timestamp(seconds, 0));
+    let date = date.unwrap_or_default().format("%a %b %e %H:%M:%S %Y");
     writeln!(out, "From MAILER-DAEMON {date}")?;
     let has = |flag| flags.flags.contains(&flag);
     writeln!(out, "Status: {}O", if has(Flag::Seen) { "R" } else { "" })?;

@@ -17,8 +17,8 @@ use crate::message::Message;
 pub(super) struct Tree {
     folder_id: FolderId,
     at: PathBuf,
-    /// The names of the messages' files, by what they begin with.
-    files: HashMap<String, String>,
+    /// The names and lengths of the messages' files, by what the names begin with.
+    files: HashMap<String, (String, u64)>,
     keywords: Vec<String>,
     /// Those of the names that are of messages in the mailbox's folder.
     live: HashSet<String>,
@@ -98,13 +98,10 @@ impl Tree {
         let mut files = HashMap::new();
         for entry in fs::read_dir(&cur).map_err(Failure::of(&cur))? {
             let entry = entry.map_err(Failure::of(&cur))?;
-            // What a power failure left of one is written again.
-            if entry.metadata().is_ok_and(|of| of.len() == 0) {
-                continue;
-            }
+            let size_bytes = entry.metadata().map_err(Failure::of(&cur))?.len();
             let name = entry.file_name().to_string_lossy().into_owned();
             let base = name.split(':').next().unwrap_or_default().to_owned();
-            files.insert(base, name);
+            files.insert(base, (name, size_bytes));
         }
         Ok(Self { folder_id: folder.id, at, files, keywords, live: HashSet::new() })
     }
@@ -113,25 +110,25 @@ impl Tree {
         self.folder_id
     }
 
+    /// Whether all of a message is there: a power failure may have left less of it.
     pub(super) fn has(&self, message: &Message) -> bool {
-        self.files.contains_key(&base(message))
+        self.files.get(&base(message)).is_some_and(|(_, size_bytes)| *size_bytes == message.size_bytes)
     }
 
     /// Marks a message that is there as it is marked now.
     pub(super) fn mark(&mut self, message: &Message) -> Result<(), Failure> {
         let (base, name) = (base(message), self.name(message)?);
-        match self.files.get(&base) {
-            Some(old) if *old != name => {
-                let cur = self.at.join("cur");
-                fs::rename(cur.join(old), cur.join(&name)).map_err(Failure::of(&cur))?;
-                self.files.insert(base, name);
-            }
-            _ => {}
+        let cur = self.at.join("cur");
+        if let Some((old, _)) = self.files.get_mut(&base)
+            && *old != name
+        {
+            fs::rename(cur.join(&old), cur.join(&name)).map_err(Failure::of(&cur))?;
+            *old = name;
         }
         Ok(())
     }
 
-    /// Writes a message that is not there. Blocking.
+    /// Writes a message that is not there whole. Blocking.
     pub(super) fn put(&mut self, message: &Message, bytes: &[u8]) -> Result<(), Failure> {
         let (base, name) = (base(message), self.name(message)?);
         let part = self.at.join("tmp").join(&base);
@@ -141,14 +138,19 @@ impl Tree {
             file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds))
         });
         written.map_err(Failure::of(&part))?;
-        fs::rename(&part, self.at.join("cur").join(&name)).map_err(Failure::of(&part))?;
-        self.files.insert(base, name);
+        let cur = self.at.join("cur");
+        fs::rename(&part, cur.join(&name)).map_err(Failure::of(&part))?;
+        if let Some((old, _)) = self.files.insert(base, (name.clone(), message.size_bytes))
+            && old != name
+        {
+            fs::remove_file(cur.join(&old)).map_err(Failure::of(&cur))?;
+        }
         Ok(())
     }
 
     /// Takes away the files of messages that are not in the mailbox's folder any more.
     pub(super) fn close(self) -> Result<(), Failure> {
-        for (base, name) in &self.files {
+        for (base, (name, _)) in &self.files {
             if base.ends_with(".pillarbox") && !self.live.contains(base) {
                 let gone = self.at.join("cur").join(name);
                 fs::remove_file(&gone).map_err(Failure::of(&gone))?;

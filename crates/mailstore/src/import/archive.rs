@@ -8,6 +8,8 @@ use std::time::{Duration, SystemTime};
 use tempfile::TempDir;
 use zip::ZipArchive;
 
+use crate::maildir;
+
 /// How many times its own size a zip may come to, and so many bytes besides: mail comes to some ten times.
 const MAX_RATIO: u64 = 100;
 const MAX_MORE_BYTES: u64 = 1 << 30;
@@ -36,17 +38,13 @@ pub(super) fn extract(path: &Path) -> io::Result<TempDir> {
                     "the zip comes to far more than mail does",
                 ));
             }
-            if let Some(received) = received(&name) {
+            // A zip knows no zone of its files' times.
+            let name = name.file_name().unwrap_or_default().to_string_lossy();
+            let received = maildir::received(&name).map(Duration::from_secs);
+            if let Some(received) = received.and_then(|after| SystemTime::UNIX_EPOCH.checked_add(after)) {
                 file.set_modified(received)?;
             }
         }
     }
     Ok(dir)
-}
-
-/// When the message of a Maildir's file was received: its name begins with that, and a zip knows no zone of its files' times.
-fn received(name: &Path) -> Option<SystemTime> {
-    let name = name.file_name()?.to_string_lossy();
-    let seconds = name.split('.').next()?.parse().ok()?;
-    SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
 }

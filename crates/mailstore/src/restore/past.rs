@@ -81,7 +81,6 @@ impl Pasts {
         if !Self::wants(relation) {
             return Ok(());
         }
-
         let image: Image = serde_json::from_str(json).map_err(|_| pack::OpenError::Refused)?;
         let Some(past) = self.0.get_mut(&MailboxId::from_uuid(image.mailbox_id)) else { return Ok(()) };
         if relation == "folders" {

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::batch::Put;
 use super::past::PastMessage;
-use super::{Counts, Extent, Place, Restore, Wanted};
+use super::{Counts, Place, Restore, Wanted};
 use crate::from_column;
 use crate::message::effect::Touched;
 use crate::message::{Flag, State};
@@ -23,20 +23,15 @@ pub(super) async fn insert(
     now: DateTime<Utc>,
 ) -> Result<(), Error> {
     let tenant_id = tx.tenant_id().uuid();
-    let (mut folder_id, mut message_id) = (None, None);
-    match wanted.extent {
-        Extent::Tenant | Extent::Mailbox(_) => {}
-        Extent::Folder(_, folder) => folder_id = Some(folder.uuid()),
-        Extent::Message(_, message) => message_id = Some(message.uuid()),
-    }
+    let (folder_id, message_id) = wanted.extent.part();
     sqlx::query!(
         "insert into restores (tenant_id, id, at, place, folder_id, message_id, due_at) values ($1, $2, $3, $4, $5, $6, $7)",
         tenant_id,
         id.uuid(),
         wanted.at,
         wanted.place.as_str(),
-        folder_id,
-        message_id,
+        folder_id.map(FolderId::uuid),
+        message_id.map(MessageId::uuid),
         now,
     )
     .execute(tx.conn())

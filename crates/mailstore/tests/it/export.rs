@@ -133,16 +133,17 @@ async fn what_was_broken_off_goes_on_and_what_was_marked_since_is_marked() {
     let dir = tempfile::tempdir().unwrap();
     let to = dir.path().join("mail");
     exported(&bench, ada, &to, Format::Maildir).await;
-    // As if it had been stopped.
+    // As if it had been stopped, and the power had failed.
     let cur = to.join("cur");
-    let some = fs::read_dir(&cur).unwrap().next().unwrap().unwrap();
-    fs::remove_file(some.path()).unwrap();
+    let mut some = fs::read_dir(&cur).unwrap().map(|entry| entry.unwrap().path());
+    fs::remove_file(some.next().unwrap()).unwrap();
+    fs::write(some.next().unwrap(), "Su").unwrap();
     fs::write(to.join("tmp/half"), "Subj").unwrap();
     let ids: Vec<_> = bench.list(ada, State::Live).await.into_iter().map(|message| message.id).collect();
     let seen_now = message::FlagChange::replacing(marked(&[Flag::Seen], &["new"]));
     message::flag(&bench.store, bench.ctx(), ada, &ids, &seen_now).await.unwrap();
     let done = exported(&bench, ada, &to, Format::Maildir).await;
-    assert_eq!(done, Progress { done: 1, skipped: 6, total: 7, ..Progress::default() });
+    assert_eq!(done, Progress { done: 2, skipped: 5, total: 7, ..Progress::default() });
     let bob = bench.mailbox("bob", None).await;
     assert_eq!(imported(&bench, bob, &to).await.done, 7);
     assert_eq!(seen(&bench, bob).await, seen(&bench, ada).await);
