@@ -113,13 +113,14 @@ impl Parts {
         last_block: u64,
     ) -> Result<Option<Bytes>, Error> {
         let (first, end) = (range.start / BLOCK, range.end.saturating_sub(1) / BLOCK);
-        let mut read = BytesMut::new();
+        let (mut read, mut is_last) = (BytesMut::new(), false);
         for at in first..=end {
             let block = self.fetch(Part::block(key, at)).await?;
             let within = |offset: u64| (offset.saturating_sub(at * BLOCK) as usize).min(block.len());
             read.extend_from_slice(&block[within(range.start)..within(range.end)]);
+            is_last = (block.len() as u64) < BLOCK;
         }
-        if end > last_block {
+        if end > last_block && !is_last {
             self.read_ahead(Part::block(key, end + 1));
         }
         Ok((read.len() as u64 == range.end - range.start).then(|| read.freeze()))
@@ -129,7 +130,7 @@ impl Parts {
         if let Ok(turn) = self.ahead.clone().try_acquire_owned() {
             let parts = self.clone();
             tokio::spawn(async move {
-                // It may be past the object's end.
+                // It may be past the object's end, where that is a block's.
                 let _ = parts.fetch(part).await;
                 drop(turn);
             });
