@@ -1,5 +1,7 @@
 //! Objects in a bucket of an S3-compatible service.
 
+mod parts;
+
 use std::ops::Range;
 use std::time::Duration;
 
@@ -163,6 +165,9 @@ impl S3Store {
 #[async_trait]
 impl BlobStore for S3Store {
     async fn put(&self, key: &BlobKey, bytes: Bytes) -> Result<(), Error> {
+        if bytes.len() >= parts::LARGE_BYTES {
+            return self.put_in_parts(key, bytes).await;
+        }
         self.client
             .put_object()
             .bucket(&self.bucket)

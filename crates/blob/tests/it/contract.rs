@@ -19,6 +19,7 @@ macro_rules! for_each_promise {
             gives_back_the_same_bytes
             gives_back_nothing_for_an_empty_object
             gives_back_eight_mebibytes
+            gives_back_what_is_too_large_for_one_request
             tells_what_is_not_there
             gives_ranges
             cuts_ranges_at_the_end
@@ -67,6 +68,19 @@ pub(crate) async fn gives_back_eight_mebibytes(store: Store) {
     assert!(store.get(&key).await.unwrap() == bytes);
     let tail = (8 << 20) - 5..u64::MAX;
     assert_eq!(store.get_range(&key, tail).await.unwrap(), bytes[(8 << 20) - 5..]);
+}
+
+pub(crate) async fn gives_back_what_is_too_large_for_one_request(store: Store) {
+    let key = new_key(new_tenant());
+    // On both sides of where S3 begins to put in parts, and neither is a whole number of them; the second replaces the first.
+    for length in [(16 << 20) - 1, (40 << 20) + 1] {
+        let bytes = random_bytes(length);
+        store.put(&key, bytes.clone()).await.unwrap();
+        assert!(store.get(&key).await.unwrap() == bytes, "{length}");
+        let across = (8 << 20) - 3..(8 << 20) + 3;
+        assert_eq!(store.get_range(&key, 8_388_605..8_388_611).await.unwrap(), bytes[across], "{length}");
+    }
+    assert_eq!(list(&store, KeyPrefix::All).await, [key]);
 }
 
 pub(crate) async fn tells_what_is_not_there(store: Store) {

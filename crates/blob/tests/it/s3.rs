@@ -212,6 +212,70 @@ async fn an_upload_that_breaks_off_or_whose_answer_is_lost_is_sent_again() {
 }
 
 #[tokio::test]
+async fn a_large_upload_is_mended_by_the_part() {
+    let server = S3Server::start().await;
+    let front = Faults::before(server.address()).await;
+    let store = open(&front.url("x")).await;
+    for rule in [
+        Rule::new("POST", "uploads", Fault::INTERNAL_ERROR),
+        Rule::new("POST", "uploads", Fault::LOST_ANSWER),
+        Rule::new("PUT", "partNumber=2", Fault::CutUpload(1 << 20)),
+        Rule::new("PUT", "partNumber=3", Fault::LOST_ANSWER),
+        Rule::new("POST", "uploadId", Fault::UNAVAILABLE),
+        // Asked again, the service knows of no such upload, and the object is there.
+        Rule::new("POST", "uploadId", Fault::LOST_ANSWER),
+    ] {
+        let (key, bytes, before) = (new_key(new_tenant()), random_bytes(17 << 20), front.seen().len());
+        front.set([rule.clone().times(1)]);
+        store.put(&key, bytes.clone()).await.unwrap();
+        let seen = &front.seen()[before..];
+        // Three parts and one again at most: no part is sent again for another's sake.
+        let parts = seen.iter().filter(|request| request.target.contains("partNumber")).count();
+        assert!((3..=4).contains(&parts), "{rule:?}: {parts}");
+        assert!(seen.iter().any(|request| request.fault.is_some()), "{rule:?}");
+        assert!(store.get(&key).await.unwrap() == bytes, "{rule:?}");
+    }
+}
+
+#[tokio::test]
+async fn of_a_large_upload_that_fails_nothing_is_left() {
+    let server = S3Server::start().await;
+    let front = Faults::before(server.address()).await;
+    let store = open(&front.url("x")).await;
+    let (key, first) = (new_key(new_tenant()), random_bytes(16 << 20));
+    for (rule, sent) in [
+        (Rule::new("PUT", "partNumber=2", Fault::INTERNAL_ERROR), "DELETE"),
+        (Rule::new("POST", "uploadId", Fault::UNAVAILABLE), "DELETE"),
+    ] {
+        front.set([rule.clone()]);
+        let error = store.put(&key, first.clone()).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unavailable, "{}", chain(&error));
+        assert_eq!(front.seen().last().unwrap().method, sent, "{rule:?}");
+        assert!(matches!(store.get(&key).await, Err(Error::NotFound)), "{rule:?}");
+        let left: Vec<_> = walk(server.bucket_folder().parent().unwrap());
+        assert!(!left.iter().any(|name| name.contains("upload")), "{left:?}");
+    }
+
+    // What was there before is not taken for what failed to replace it.
+    front.lift();
+    store.put(&key, first.clone()).await.unwrap();
+    front.set([Rule::new("POST", "uploadId", Fault::UNAVAILABLE)]);
+    store.put(&key, random_bytes(16 << 20)).await.unwrap_err();
+    assert!(store.get(&key).await.unwrap() == first);
+}
+
+/// The names of all files below a folder.
+fn walk(folder: &std::path::Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
+    entries
+        .flat_map(|entry| match entry.file_type().unwrap().is_dir() {
+            true => walk(&entry.path()),
+            false => vec![entry.file_name().to_string_lossy().into_owned()],
+        })
+        .collect()
+}
+
+#[tokio::test]
 async fn silence_ends_in_a_time_out() {
     let server = S3Server::start().await;
     let front = Faults::before(server.address()).await;
