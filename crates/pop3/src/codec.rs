@@ -1,6 +1,5 @@
-//! Bytes ⇄ values of POP3: framing, commands, SASL PLAIN, responses. Pure: no sockets, no clock, no database.
+//! Bytes ⇄ values of POP3: framing, commands, responses. Pure: no sockets, no clock, no database.
 
 pub mod command;
 pub mod line;
 pub mod response;
-pub mod sasl;

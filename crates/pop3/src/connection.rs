@@ -2,17 +2,14 @@
 
 use std::future::Future;
 use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use socket::stream::Socket;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::server::TlsStream;
 
 use crate::codec::line::{Frame, Framer};
 use crate::codec::response::{Status, Stuffer, TERMINATOR};
@@ -49,7 +46,7 @@ impl Connection {
     }
 
     pub(crate) fn is_tls(&self) -> bool {
-        matches!(self.socket, Socket::Tls(_))
+        self.socket.is_tls()
     }
 
     pub(crate) fn sent_bytes(&self) -> u64 {
@@ -135,15 +132,7 @@ impl Connection {
     /// is forgotten: it was not protected, and must not be taken for something that was (RFC 2595 §4).
     pub(crate) async fn upgrade(&mut self, tls: Arc<rustls::ServerConfig>) -> Result<(), End> {
         self.framer = Framer::default();
-        let Socket::Plain(stream) = std::mem::replace(&mut self.socket, Socket::Closed) else {
-            return Err(End::Tls(io::Error::other("already a TLS connection")));
-        };
-        match timeout(self.handshake_timeout, TlsAcceptor::from(tls).accept(stream)).await {
-            Ok(Ok(stream)) => self.socket = Socket::Tls(Box::new(stream)),
-            Ok(Err(cause)) => return Err(End::Tls(cause)),
-            Err(_) => return Err(End::Tls(io::ErrorKind::TimedOut.into())),
-        }
-        Ok(())
+        self.socket.upgrade(tls, self.handshake_timeout).await.map_err(End::Tls)
     }
 
     /// Sends what is queued and says goodbye (TLS's close_notify, TCP's FIN).
@@ -157,48 +146,5 @@ async fn bounded(limit: Duration, sending: impl Future<Output = io::Result<()>>)
     match timeout(limit, sending).await {
         Ok(sent) => sent.map_err(End::Io),
         Err(_) => Err(End::Stalled),
-    }
-}
-
-enum Socket {
-    Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
-    /// During a handshake, and after one that failed.
-    Closed,
-}
-
-impl AsyncRead for Socket {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
-            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
-            Self::Closed => Poll::Ready(Ok(())),
-        }
-    }
-}
-
-impl AsyncWrite for Socket {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
-            Self::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
-            Self::Closed => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
-        }
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_flush(cx),
-            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
-            Self::Closed => Poll::Ready(Ok(())),
-        }
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
-            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
-            Self::Closed => Poll::Ready(Ok(())),
-        }
     }
 }

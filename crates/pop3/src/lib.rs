@@ -7,7 +7,6 @@
 //! Not offered: APOP (it needs passwords stored as they are) and LAST (RFC 1939 has it no more), which are unknown
 //! commands here, and UTF8 and LANG (RFC 6856).
 
-mod admission;
 pub mod codec;
 mod connection;
 mod limits;
@@ -18,4 +17,5 @@ mod server;
 mod session;
 
 pub use limits::Limits;
-pub use server::{Mode, Pop3, serve};
+pub use server::{Pop3, serve};
+pub use socket::listen::Mode;

@@ -10,6 +10,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use kernel::RequestId;
+use socket::listen::Mode;
+use socket::plaintext_allowed;
 use tenancy::Origin;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -18,7 +20,7 @@ use crate::codec::command::{self, Command};
 use crate::codec::line::{COMMAND_MAX_OCTETS, Frame};
 use crate::codec::response::{Code, Status};
 use crate::connection::Connection;
-use crate::server::{Mode, Pop3};
+use crate::server::Pop3;
 pub(crate) use transaction::Transaction;
 
 /// Why a session ended.
@@ -201,34 +203,5 @@ impl Session {
     fn observe_duration(&self, started: Instant) {
         metrics::histogram!("pillarbox_pop3_command_duration_seconds", "command" => self.command)
             .record(started.elapsed());
-    }
-}
-
-/// Passwords go over TLS, or over a connection that does not leave the machine (RFC 8314 §4.1, RFC 2595 §2.2).
-pub(crate) fn plaintext_allowed(peer: IpAddr, is_tls: bool) -> bool {
-    is_tls || peer.to_canonical().is_loopback()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn passwords_need_tls_or_loopback() {
-        for (peer, without_tls) in [
-            ("127.0.0.1", true),
-            ("127.9.9.9", true),
-            ("::1", true),
-            ("::ffff:127.0.0.1", true),
-            ("192.0.2.1", false),
-            ("10.0.0.1", false),
-            ("::ffff:10.0.0.1", false),
-            ("fe80::1", false),
-            ("0.0.0.0", false),
-        ] {
-            let peer = peer.parse().unwrap();
-            assert_eq!(plaintext_allowed(peer, false), without_tls, "{peer}");
-            assert!(plaintext_allowed(peer, true), "{peer}");
-        }
     }
 }

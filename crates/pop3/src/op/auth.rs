@@ -2,12 +2,12 @@
 
 use mailstore::maildrop::Maildrop;
 use secrecy::ExposeSecret;
+use socket::sasl::{self, Plain, SaslError};
 
 use super::login;
 use crate::codec::command::Auth;
 use crate::codec::line::{Frame, SASL_MAX_OCTETS};
 use crate::codec::response::Status;
-use crate::codec::sasl::{self, Plain, SaslError};
 use crate::reply;
 use crate::session::{End, Session};
 

@@ -1,7 +1,8 @@
 //! CAPA (RFC 2449 §5): what this server does, on this connection, in this state.
 
+use socket::sasl;
+
 use crate::codec::response::Status;
-use crate::codec::sasl;
 use crate::session::{End, Session};
 
 pub(crate) async fn authorization(session: &mut Session) -> Result<(), End> {

@@ -3,12 +3,12 @@
 use std::time::Instant;
 
 use mailstore::maildrop::Maildrop;
+use socket::listen::Mode;
 
 use super::{End, Session};
 use crate::codec::command::Command;
 use crate::codec::response::Status;
 use crate::op;
-use crate::server::Mode;
 
 impl Session {
     /// Greets, and answers commands until a login succeeds.

@@ -1,10 +1,10 @@
-//! The client's side of a SASL exchange (RFC 5034 §4), and the PLAIN mechanism (RFC 4616).
+//! The client's side of a SASL exchange (RFC 4954 §4, RFC 5034 §4, RFC 9051 §6.2.2), and the PLAIN mechanism (RFC 4616). Pure.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use secrecy::SecretString;
 
-/// The mechanisms on offer, as CAPA and AUTH list them.
+/// The mechanisms on offer, as a protocol lists them.
 pub const MECHANISMS: &[&str] = &["PLAIN"];
 
 /// Why a SASL message cannot be used. The text goes to the client.

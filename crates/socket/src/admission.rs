@@ -4,8 +4,6 @@ use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::limits::Limits;
-
 /// Counts connections, together and by peer.
 #[derive(Debug)]
 pub(crate) struct Admission {
@@ -28,12 +26,8 @@ pub(crate) struct Admitted {
 }
 
 impl Admission {
-    pub(crate) fn new(limits: &Limits) -> Arc<Self> {
-        Arc::new(Self {
-            max: limits.max_connections,
-            max_per_peer: limits.max_connections_per_peer,
-            counts: Mutex::default(),
-        })
+    pub(crate) fn new(max: usize, max_per_peer: usize) -> Arc<Self> {
+        Arc::new(Self { max, max_per_peer, counts: Mutex::default() })
     }
 
     /// Takes a place for a connection from `address`, if there is one.
@@ -77,8 +71,7 @@ mod tests {
 
     #[test]
     fn limits_hold_and_places_come_back() {
-        let limits = Limits { max_connections: 3, max_connections_per_peer: 2, ..Limits::default() };
-        let admission = Admission::new(&limits);
+        let admission = Admission::new(3, 2);
         let [one, two, three]: [IpAddr; 3] =
             ["192.0.2.1", "192.0.2.2", "192.0.2.3"].map(|text| text.parse().unwrap());
         let first = admission.admit(one).unwrap();

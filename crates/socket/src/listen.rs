@@ -1,0 +1,142 @@
+//! The accept loop: admission, one task a session, and an orderly end.
+
+use std::io;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::admission::{Admission, Admitted};
+
+/// How long accepting pauses after it failed, mostly for want of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// When a connection becomes TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// When the client asks for it.
+    Starttls,
+    /// From its first byte (RFC 8314 §3.2).
+    Implicit,
+}
+
+impl Mode {
+    /// As metrics and logs name it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Starttls => "starttls",
+            Self::Implicit => "implicit",
+        }
+    }
+}
+
+/// How a listener is run.
+#[derive(Debug, Clone, Copy)]
+pub struct Listen {
+    /// The protocol, as metrics name it: in `pillarbox_{protocol}_connections_total` and `…_open_connections`.
+    pub protocol: &'static str,
+    /// When its connections become TLS.
+    pub mode: Mode,
+    /// Connections at a time.
+    pub max_connections: usize,
+    /// Of these, from one IPv4 address or IPv6 /64.
+    pub max_connections_per_peer: usize,
+    /// How long sessions get, at shutdown, to finish the command they are at.
+    pub shutdown_grace: Duration,
+    /// What a client that is turned away is told, if it speaks without TLS at first.
+    pub too_many: &'static str,
+}
+
+impl Listen {
+    /// Has `session` play every connection to its end, until `shutdown`. Then none is accepted any more, and sessions that take longer than
+    /// the grace are cut off.
+    pub async fn serve<S>(
+        self,
+        listener: TcpListener,
+        shutdown: CancellationToken,
+        session: impl Fn(TcpStream, IpAddr) -> S,
+    ) where
+        S: Future<Output = ()> + Send + 'static,
+    {
+        let admission = Admission::new(self.max_connections, self.max_connections_per_peer);
+        let mut sessions = JoinSet::new();
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => break,
+                Some(ended) = sessions.join_next() => self.report(ended),
+                accepted = listener.accept() => match accepted {
+                    Ok((stream, address)) => match admission.admit(address.ip()) {
+                        Some(admitted) => {
+                            self.count("accepted");
+                            // Responses are written whole; waiting to fill a packet only delays them. A socket that refuses is
+                            // slower, not wrong.
+                            let _ = stream.set_nodelay(true);
+                            sessions.spawn(self.hold(admitted, session(stream, address.ip())));
+                        }
+                        None => self.turn_away(&stream),
+                    },
+                    Err(error) => {
+                        tracing::warn!(error = %error, protocol = self.protocol, mode = self.mode.as_str(), "cannot accept");
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                    }
+                },
+            }
+        }
+        drop(listener);
+        let finish = async {
+            while let Some(ended) = sessions.join_next().await {
+                self.report(ended);
+            }
+        };
+        if tokio::time::timeout(self.shutdown_grace, finish).await.is_err() {
+            tracing::warn!(protocol = self.protocol, sessions = sessions.len(), "sessions cut off");
+            sessions.shutdown().await;
+        }
+    }
+
+    /// Counts the connection as open, and keeps its place, for as long as the session lasts.
+    async fn hold(self, admitted: Admitted, session: impl Future<Output = ()> + Send) {
+        let _place = (admitted, Open::new(self));
+        session.await;
+    }
+
+    /// Tells a client without TLS why; a fresh socket has room for one line, and nobody waits for it.
+    fn turn_away(&self, stream: &TcpStream) {
+        self.count("turned_away");
+        tracing::warn!(protocol = self.protocol, mode = self.mode.as_str(), "turned away, too many are open");
+        if self.mode == Mode::Starttls {
+            let _: io::Result<usize> = stream.try_write(self.too_many.as_bytes());
+        }
+    }
+
+    fn count(&self, outcome: &'static str) {
+        let name = format!("pillarbox_{}_connections_total", self.protocol);
+        metrics::counter!(name, "mode" => self.mode.as_str(), "outcome" => outcome).increment(1);
+    }
+
+    fn report(&self, ended: Result<(), tokio::task::JoinError>) {
+        if let Err(error) = ended {
+            tracing::error!(error = %error, protocol = self.protocol, "a session failed");
+        }
+    }
+}
+
+/// An open connection in the gauge; also when its task is cut off.
+struct Open(metrics::Gauge);
+
+impl Open {
+    fn new(listen: Listen) -> Self {
+        let name = format!("pillarbox_{}_open_connections", listen.protocol);
+        let gauge = metrics::gauge!(name, "mode" => listen.mode.as_str());
+        gauge.increment(1);
+        Self(gauge)
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.decrement(1);
+    }
+}
