@@ -1,5 +1,5 @@
-//! Folders and messages, correct under concurrency: ingest, reading back, deletion and recovery, the POP3 view,
-//! import, and the sweeping of what is no longer referred to.
+//! Folders and messages, correct under concurrency: ingest, reading back, deletion and recovery, the views of
+//! IMAP and POP3, import, and the sweeping of what is no longer referred to.
 //!
 //! Mail lives in real time: dates, leases and retention go by the machine's clock ([`tenancy::Ctx::env`]), also for a
 //! tenant with a test clock, which moves its billing only.
@@ -27,9 +27,11 @@ pub mod purge;
 pub mod restore;
 pub mod retention;
 pub mod search;
+pub mod structure;
 pub mod sweep;
 mod uid;
 pub mod verify;
+pub mod view;
 
 use std::sync::Arc;
 

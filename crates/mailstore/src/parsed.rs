@@ -3,7 +3,7 @@
 //! Made once, at ingest, from whatever a stranger sent. Everything in it is bounded and free of NULs, so that it
 //! fits a jsonb column; a message that cannot be parsed has an empty view and is stored all the same.
 
-mod mime;
+pub(crate) mod mime;
 pub(crate) mod text;
 
 use chrono::{DateTime, Utc};

@@ -154,7 +154,23 @@ impl Auth {
             return Err(Error::Unauthenticated);
         }
         let ctx = person.caller(&self.db, origin).enter(person.tenant_id).await?;
-        Ok(MailLogin { ctx, user_id: person.user_id, mailbox_id: person.mailbox_id })
+        let Person { user_id, mailbox_id, session_epoch, .. } = person;
+        Ok(MailLogin { ctx, user_id, mailbox_id, session_epoch })
+    }
+
+    /// Whether a session that a person has begun may go on: they are there, may still do what they do, and their sessions were not ended
+    /// meanwhile. For those that last.
+    ///
+    /// # Errors
+    /// As of any statement.
+    pub async fn may_go_on(&self, capability: Capability, login: &MailLogin) -> Result<bool, Error> {
+        match self.person_by_id(login.ctx.tenant_id(), login.user_id).await {
+            Ok(person) => Ok(person.session_epoch == login.session_epoch
+                && person.may(Capability::SignIn)
+                && person.may(capability)),
+            Err(Error::Unauthenticated) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Tokens for a credential.

@@ -157,4 +157,6 @@ pub struct MailLogin {
     pub user_id: UserId,
     /// The mailbox that is theirs.
     pub mailbox_id: MailboxId,
+    /// What their sessions are counted by: another number, and this one is over.
+    pub session_epoch: i32,
 }

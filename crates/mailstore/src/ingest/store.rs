@@ -87,6 +87,7 @@ pub(super) async fn add_to_shares(
     Ok(())
 }
 
+/// Inserts bodies, and what their structure is.
 pub(super) async fn insert_bodies(
     tx: &mut IngestTx,
     bodies: &[NewBody<'_>],
@@ -95,10 +96,12 @@ pub(super) async fn insert_bodies(
     let places =
         |column: fn(&Columns) -> i32| bodies.iter().map(|body| column(&body.place)).collect::<Vec<_>>();
     sqlx::query!(
-        "insert into blobs (created_at, tenant_id, id, size_bytes, sha256, message_count,
-                            pack_id, pack_is_own, pack_index, pack_offset, stored_bytes, key_generation)
-         select $1, * from unnest($2::uuid[], $3::uuid[], $4::bigint[], $5::bytea[], $6::integer[],
-                                  $7::uuid[], $8::boolean[], $9::integer[], $10::bigint[], $11::integer[], $12::integer[])",
+        "with body as (
+           insert into blobs (created_at, tenant_id, id, size_bytes, sha256, message_count,
+                              pack_id, pack_is_own, pack_index, pack_offset, stored_bytes, key_generation)
+           select $1, * from unnest($2::uuid[], $3::uuid[], $4::bigint[], $5::bytea[], $6::integer[],
+                                    $7::uuid[], $8::boolean[], $9::integer[], $10::bigint[], $11::integer[], $12::integer[]))
+         insert into message_structures (tenant_id, blob_id, structure) select * from unnest($2::uuid[], $3::uuid[], $13::text[])",
         now,
         &bodies.iter().map(|body| body.tenant_id.uuid()).collect::<Vec<_>>(),
         &bodies.iter().map(|body| body.id.uuid()).collect::<Vec<_>>(),
@@ -111,6 +114,7 @@ pub(super) async fn insert_bodies(
         &bodies.iter().map(|body| body.place.pack_offset).collect::<Vec<_>>(),
         &places(|place| place.stored_bytes),
         &places(|place| place.key_generation),
+        &bodies.iter().map(|body| body.message.structure.clone()).collect::<Vec<_>>(),
     )
     .execute(tx.conn())
     .await?;

@@ -176,14 +176,15 @@ pub async fn update(
 }
 
 /// A transaction with the mailbox locked for a change, and the change's modification sequence.
-async fn open(ctx: &Ctx, mailbox_id: MailboxId) -> Result<(TenantTx, i64), Error> {
+pub(crate) async fn open(ctx: &Ctx, mailbox_id: MailboxId) -> Result<(TenantTx, i64), Error> {
     ctx.require_mail(Action::MessageWrite, mailbox_id).await?;
     let mut tx = ctx.begin().await?;
     let modseq = lock_mailbox(&mut tx, mailbox_id).await?.ok_or(Error::NotFound)?;
     Ok((tx, modseq))
 }
 
-async fn flag_in(
+/// Changes flags in a transaction of the caller's, with the mailbox locked: those whose flags are others now.
+pub(crate) async fn flag_in(
     tx: &mut TenantTx,
     ctx: &Ctx,
     mailbox_id: MailboxId,

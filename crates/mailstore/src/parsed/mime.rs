@@ -12,7 +12,7 @@ const MAX_DEPTH: usize = 10;
 /// How many parts are looked at.
 const MAX_PARTS: usize = 500;
 /// How much of a header is read; what follows is passed over.
-const MAX_HEADER_BYTES: usize = 256 * 1024;
+pub(crate) const MAX_HEADER_BYTES: usize = 256 * 1024;
 
 /// A part that is no multipart.
 pub(super) struct Leaf<'a> {
@@ -162,7 +162,7 @@ fn collect<'a>(bytes: &'a [u8], depth: usize, default_type: &str, leaves: &mut V
 
 /// A header with the empty line that ends it, and what follows. A line of white space continues the field before
 /// (RFC 5322 §4.2).
-fn split(bytes: &[u8]) -> (&[u8], &[u8]) {
+pub(crate) fn split(bytes: &[u8]) -> (&[u8], &[u8]) {
     let mut at = 0;
     for line in bytes.split_inclusive(|&byte| byte == b'\n') {
         at += line.len();
@@ -174,14 +174,14 @@ fn split(bytes: &[u8]) -> (&[u8], &[u8]) {
 }
 
 /// What lies between the delimiter lines of a multipart.
-struct Parts<'a, 'b> {
+pub(crate) struct Parts<'a, 'b> {
     /// What is left, from after a delimiter's line; `None` after the closing one.
     rest: Option<&'a [u8]>,
     boundary: &'b [u8],
 }
 
 impl<'a, 'b> Parts<'a, 'b> {
-    fn new(body: &'a [u8], boundary: &'b str) -> Self {
+    pub(crate) fn new(body: &'a [u8], boundary: &'b str) -> Self {
         let mut parts = Self { rest: Some(body), boundary: boundary.as_bytes() };
         // The preamble is nobody's; without a delimiter there are no parts.
         if parts.delimiter(body).is_none_or(|found| found.is_last) {

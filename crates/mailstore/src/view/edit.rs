@@ -1,0 +1,80 @@
+//! What whoever has a folder open does to its messages, by their UIDs.
+
+use kernel::{FolderId, MailboxId, MessageId};
+use tenancy::{Action, Ctx};
+
+use super::{Row, Uids, store};
+use crate::message::edit::{discard_in, flag_in, open};
+use crate::message::{Flag, FlagChange};
+use crate::{Error, MailStore, from_column, lock_mailbox};
+
+/// What became of messages whose flags were to be changed.
+#[derive(Debug, Clone)]
+pub struct Flagged {
+    /// The change's modification sequence.
+    pub modseq: u64,
+    /// Those that it was done to, as they are now: also where that is as they were.
+    pub rows: Vec<Row>,
+    /// The UIDs of those that had been changed before, and were left as they are.
+    pub unmet: Vec<u64>,
+}
+
+/// Changes the flags of messages; only of those not changed after a modification sequence, if one is named (RFC 7162 §3.1.3).
+///
+/// # Errors
+/// [`Error::NotFound`] for a mailbox that is not this tenant's or not the caller's, `Forbidden` by role, `SupportAccessRequired` for a caller
+/// from above the tenant; [`Error::TooManyKeywords`], and then nothing is changed.
+pub async fn flag(
+    mail: &MailStore,
+    ctx: &Ctx,
+    mailbox_id: MailboxId,
+    folder: FolderId,
+    uids: &Uids,
+    change: &FlagChange,
+    unchanged_since: Option<u64>,
+) -> Result<Flagged, Error> {
+    let (mut tx, modseq) = open(ctx, mailbox_id).await?;
+    let found = store::rows(&mut tx, mailbox_id, folder, uids, 0).await?;
+    let (met, unmet): (Vec<Row>, Vec<Row>) =
+        found.into_iter().partition(|row| unchanged_since.is_none_or(|since| row.modseq <= since));
+    let ids: Vec<MessageId> = met.iter().map(|row| row.id).collect();
+    let changed = flag_in(&mut tx, ctx, mailbox_id, modseq, &ids, change).await?;
+    let rows = match changed.is_empty() {
+        true => met,
+        false => store::rows(&mut tx, mailbox_id, folder, uids, 0).await?,
+    };
+    let unmet: Vec<u64> = unmet.iter().map(|row| row.uid).collect();
+    let rows = rows.into_iter().filter(|row| unmet.binary_search(&row.uid).is_err()).collect();
+    if !changed.is_empty() {
+        mail.commit(tx, mailbox_id).await?;
+    }
+    Ok(Flagged { modseq: from_column(modseq), rows, unmet })
+}
+
+/// Deletes those of the messages that are marked as deleted (RFC 9051 §6.4.3): they become recoverable. Their UIDs.
+///
+/// # Errors
+/// As [`flag`], but `TooManyKeywords`.
+pub async fn expunge(
+    mail: &MailStore,
+    ctx: &Ctx,
+    mailbox_id: MailboxId,
+    folder: FolderId,
+    uids: &Uids,
+) -> Result<Vec<u64>, Error> {
+    ctx.require_mail(Action::MessageDelete, mailbox_id).await?;
+    let mut tx = ctx.begin().await?;
+    // Before the look: no mark is taken away between the two.
+    lock_mailbox(&mut tx, mailbox_id).await?.ok_or(Error::NotFound)?;
+    let found = store::rows(&mut tx, mailbox_id, folder, uids, 0).await?;
+    let (ids, uids): (Vec<MessageId>, Vec<u64>) = found
+        .into_iter()
+        .filter(|row| row.flags.flags.contains(&Flag::Deleted))
+        .map(|row| (row.id, row.uid))
+        .unzip();
+    if !ids.is_empty() {
+        discard_in(&mut tx, ctx, mailbox_id, Some(folder), &ids).await?;
+        mail.commit(tx, mailbox_id).await?;
+    }
+    Ok(uids)
+}

@@ -1,0 +1,159 @@
+//! SQL of what is seen of an open folder.
+
+use db::Error;
+use kernel::{FolderId, MailboxId, MessageId};
+use tenancy::TenantTx;
+use uuid::Uuid;
+
+use super::{Row, Uids};
+use crate::body::Columns;
+use crate::message::{Flag, Flags, Keyword};
+use crate::{from_column, to_column};
+
+/// The UIDs of live messages, ascending, and the lowest that is not seen.
+pub(super) async fn uids(
+    tx: &mut TenantTx,
+    mailbox_id: MailboxId,
+    folder: FolderId,
+) -> Result<(Vec<u64>, Option<u64>), Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let row = sqlx::query!(
+        r#"select coalesce(array_agg(uid order by uid), '{}') as "uids!", min(uid) filter (where flags & $4::smallint = 0) as first_unseen
+           from messages where tenant_id = $1 and mailbox_id = $2 and folder_id = $3 and state = 'live'"#,
+        tenant_id,
+        mailbox_id.uuid(),
+        folder.uuid(),
+        Flag::to_column([Flag::Seen]),
+    )
+    .fetch_one(tx.conn())
+    .await?;
+    Ok((row.uids.into_iter().map(from_column).collect(), row.first_unseen.map(from_column)))
+}
+
+/// The first and the last UIDs of ranges, as two columns.
+fn bounds(uids: &Uids) -> (Vec<i64>, Vec<i64>) {
+    uids.iter().map(|range| (to_column(*range.start()), to_column(*range.end()))).unzip()
+}
+
+pub(super) async fn rows(
+    tx: &mut TenantTx,
+    mailbox_id: MailboxId,
+    folder: FolderId,
+    uids: &Uids,
+    changed_since: u64,
+) -> Result<Vec<Row>, Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let (first, last) = bounds(uids);
+    let rows = sqlx::query!(
+        "select m.uid, m.id, m.modseq, m.flags, m.keywords, m.internal_date, m.wire_size_bytes
+         from unnest($4::bigint[], $5::bigint[]) as wanted (first, last)
+         join messages m on m.tenant_id = $1 and m.mailbox_id = $2 and m.folder_id = $3 and m.uid between wanted.first and wanted.last
+         where m.state = 'live' and m.modseq > $6
+         order by m.uid",
+        tenant_id,
+        mailbox_id.uuid(),
+        folder.uuid(),
+        &first,
+        &last,
+        to_column(changed_since),
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    let row = rows.into_iter().map(|row| Row {
+        uid: from_column(row.uid),
+        id: MessageId::from_uuid(row.id),
+        modseq: from_column(row.modseq),
+        flags: Flags {
+            flags: Flag::from_column(row.flags),
+            keywords: row.keywords.into_iter().map(Keyword::from_column).collect(),
+        },
+        internal_date: row.internal_date,
+        wire_size_bytes: from_column(row.wire_size_bytes),
+    });
+    Ok(row.collect())
+}
+
+pub(super) async fn deleted_count(
+    tx: &mut TenantTx,
+    mailbox_id: MailboxId,
+    folder: FolderId,
+) -> Result<u64, Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let count = sqlx::query_scalar!(
+        r#"select count(*) as "count!" from messages
+           where tenant_id = $1 and mailbox_id = $2 and folder_id = $3 and state = 'live' and flags & $4::smallint <> 0"#,
+        tenant_id,
+        mailbox_id.uuid(),
+        folder.uuid(),
+        Flag::to_column([Flag::Deleted]),
+    )
+    .fetch_one(tx.conn())
+    .await?;
+    Ok(from_column(count))
+}
+
+/// A message's structure if it was kept, and where its body is.
+pub(super) struct Found {
+    pub(super) uid: u64,
+    pub(super) blob_id: Uuid,
+    pub(super) structure: Option<String>,
+    pub(super) place: Columns,
+}
+
+pub(super) async fn structures(
+    tx: &mut TenantTx,
+    mailbox_id: MailboxId,
+    folder: FolderId,
+    uids: &Uids,
+) -> Result<Vec<Found>, Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let (first, last) = bounds(uids);
+    let rows = sqlx::query!(
+        r#"select m.uid, m.blob_id, s.structure as "structure?",
+             b.pack_id, b.pack_is_own, b.pack_index, b.pack_offset, b.stored_bytes, b.key_generation
+           from unnest($4::bigint[], $5::bigint[]) as wanted (first, last)
+           join messages m on m.tenant_id = $1 and m.mailbox_id = $2 and m.folder_id = $3 and m.uid between wanted.first and wanted.last
+           join blobs b on b.tenant_id = $1 and b.id = m.blob_id
+           left join message_structures s on s.tenant_id = $1 and s.blob_id = m.blob_id
+           where m.state = 'live'
+           order by m.uid"#,
+        tenant_id,
+        mailbox_id.uuid(),
+        folder.uuid(),
+        &first,
+        &last,
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    let found = rows.into_iter().map(|row| Found {
+        uid: from_column(row.uid),
+        blob_id: row.blob_id,
+        structure: row.structure,
+        place: Columns {
+            pack_id: row.pack_id,
+            pack_is_own: row.pack_is_own,
+            pack_index: row.pack_index,
+            pack_offset: row.pack_offset,
+            stored_bytes: row.stored_bytes,
+            key_generation: row.key_generation,
+        },
+    });
+    Ok(found.collect())
+}
+
+/// Keeps the structure of a body, if the body is still there.
+pub(super) async fn keep(tx: &mut TenantTx, blob_id: Uuid, structure: &str) -> Result<(), Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    // Locked, so that it does not go meanwhile.
+    sqlx::query!(
+        "insert into message_structures (tenant_id, blob_id, structure)
+         select tenant_id, id, $3 from blobs where tenant_id = $1 and id = $2 for key share
+         on conflict on constraint message_structures_once do update set structure = excluded.structure",
+        tenant_id,
+        blob_id,
+        structure,
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
