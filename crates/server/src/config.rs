@@ -29,6 +29,8 @@ pub(crate) struct Config {
     pub(crate) hostname: String,
     pub(crate) http_listen: SocketAddr,
     pub(crate) lmtp_listen: SocketAddr,
+    pub(crate) imap_listen: SocketAddr,
+    pub(crate) imaps_listen: SocketAddr,
     pub(crate) pop3_listen: SocketAddr,
     pub(crate) pop3s_listen: SocketAddr,
     /// `None`: a private cluster under the data directory.
@@ -160,6 +162,8 @@ impl Config {
             hostname: reader.value("hostname", parse_hostname).unwrap_or_else(|| "localhost".into()),
             http_listen: reader.listen("http_listen", 8080),
             lmtp_listen: reader.listen("lmtp_listen", 2424),
+            imap_listen: reader.listen("imap_listen", 2143),
+            imaps_listen: reader.listen("imaps_listen", 2993),
             pop3_listen: reader.listen("pop3_listen", 2110),
             pop3s_listen: reader.listen("pop3s_listen", 2995),
             database_url: reader.value("database_url", parse_database_url),
@@ -396,6 +400,8 @@ mod tests {
         assert_eq!(config.data_dir, Path::new("/var/lib/pillarbox"));
         assert_eq!(config.http_listen.to_string(), "127.0.0.1:8080");
         assert_eq!(config.lmtp_listen.to_string(), "127.0.0.1:2424");
+        assert_eq!(config.imap_listen.to_string(), "127.0.0.1:2143");
+        assert_eq!(config.imaps_listen.to_string(), "127.0.0.1:2993");
         assert_eq!(config.pop3_listen.to_string(), "127.0.0.1:2110");
         assert_eq!(config.pop3s_listen.to_string(), "127.0.0.1:2995");
         assert!(config.database_url.is_none() && config.blob_url.is_none() && config.tls.is_none());

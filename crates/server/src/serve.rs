@@ -84,8 +84,11 @@ async fn serve_on(
     let last = all_ended.clone();
     let journal = tokio::spawn(async move { recovery::run(&journal, last.cancelled()).await });
     listen_file.publish(&addresses)?;
-    let Addresses { http, lmtp, pop3, pop3s } = addresses;
-    tracing::info!(listen.http = %http, listen.lmtp = %lmtp, listen.pop3 = %pop3, listen.pop3s = %pop3s, "ready");
+    let Addresses { http, lmtp, imap, imaps, pop3, pop3s } = addresses;
+    tracing::info!(
+        listen.http = %http, listen.lmtp = %lmtp, listen.imap = %imap, listen.imaps = %imaps,
+        listen.pop3 = %pop3, listen.pop3s = %pop3s, "ready"
+    );
     let ended_early = tokio::select! {
         // Asked first: on shutdown the parts end too, and that is not early.
         biased;
@@ -130,6 +133,8 @@ async fn supervise(platform: &Platform) -> std::convert::Infallible {
 struct Listeners {
     http: TcpListener,
     lmtp: TcpListener,
+    imap: TcpListener,
+    imaps: TcpListener,
     pop3: TcpListener,
     pop3s: TcpListener,
 }
@@ -139,6 +144,8 @@ impl Listeners {
         Ok(Self {
             http: bind(config.http_listen, "PILLARBOX_HTTP_LISTEN").await?,
             lmtp: bind(config.lmtp_listen, "PILLARBOX_LMTP_LISTEN").await?,
+            imap: bind(config.imap_listen, "PILLARBOX_IMAP_LISTEN").await?,
+            imaps: bind(config.imaps_listen, "PILLARBOX_IMAPS_LISTEN").await?,
             pop3: bind(config.pop3_listen, "PILLARBOX_POP3_LISTEN").await?,
             pop3s: bind(config.pop3s_listen, "PILLARBOX_POP3S_LISTEN").await?,
         })
@@ -148,6 +155,8 @@ impl Listeners {
         Ok(Addresses {
             http: self.http.local_addr()?,
             lmtp: self.lmtp.local_addr()?,
+            imap: self.imap.local_addr()?,
+            imaps: self.imaps.local_addr()?,
             pop3: self.pop3.local_addr()?,
             pop3s: self.pop3s.local_addr()?,
         })
@@ -198,6 +207,13 @@ fn start(
         hostname: config.hostname.clone(),
         limits: smtp::Limits::default(),
     });
+    let imap = Arc::new(imap::Imap {
+        auth: auth.clone(),
+        store: store.clone(),
+        tls: tls.clone(),
+        limits: imap::Limits::default(),
+        hostname: config.hostname.clone(),
+    });
     let pop3 = Arc::new(pop3::Pop3 {
         auth: auth.clone(),
         store: store.clone(),
@@ -211,13 +227,14 @@ fn start(
     };
     let db = platform.db.clone();
     let worker = worker::Worker { db, store, compaction, auth, payments, vat_register, sender };
-    let Listeners { http, lmtp: lmtp_listener, pop3: pop3_listener, pop3s: pop3s_listener } = listeners;
     let stop = || shutdown.clone();
     let mut parts = JoinSet::new();
-    spawn(&mut parts, "http", api::serve(http, api, stop()));
-    spawn(&mut parts, "lmtp", smtp::serve(lmtp_listener, lmtp, stop()));
-    spawn(&mut parts, "pop3", pop3::serve(pop3_listener, pop3.clone(), pop3::Mode::Starttls, stop()));
-    spawn(&mut parts, "pop3s", pop3::serve(pop3s_listener, pop3, pop3::Mode::Implicit, stop()));
+    spawn(&mut parts, "http", api::serve(listeners.http, api, stop()));
+    spawn(&mut parts, "lmtp", smtp::serve(listeners.lmtp, lmtp, stop()));
+    spawn(&mut parts, "imap", imap::serve(listeners.imap, imap.clone(), imap::Mode::Starttls, stop()));
+    spawn(&mut parts, "imaps", imap::serve(listeners.imaps, imap, imap::Mode::Implicit, stop()));
+    spawn(&mut parts, "pop3", pop3::serve(listeners.pop3, pop3.clone(), pop3::Mode::Starttls, stop()));
+    spawn(&mut parts, "pop3s", pop3::serve(listeners.pop3s, pop3, pop3::Mode::Implicit, stop()));
     spawn(&mut parts, "worker", worker::run(worker, stop()));
     spawn(&mut parts, "changes", async move { mailstore::change::run(&watched, stopping.cancelled()).await });
     spawn(&mut parts, "metrics", keep_metrics(upkept, stop()));

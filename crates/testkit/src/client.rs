@@ -1,8 +1,10 @@
 //! Protocol clients over real sockets. Every wait has a deadline, so a server that hangs fails a test.
 
 pub mod http;
+pub mod imap;
 pub mod lmtp;
 pub mod pop3;
+mod tls;
 
 use std::future::Future;
 use std::io;

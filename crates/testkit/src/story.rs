@@ -55,7 +55,7 @@ pub async fn play_with(options: Options, settings: &[(&str, &str)]) -> Result<()
     let at = server.listening();
     teller.step(
         "the server is ready",
-        format_args!("http {}, lmtp {}, pop3 {}, pop3s {}", at.http, at.lmtp, at.pop3, at.pop3s),
+        format_args!("http {}, lmtp {}, imaps {}, pop3s {}", at.http, at.lmtp, at.imaps, at.pop3s),
     );
     let mut story = Story::new(server, teller, &options)?;
     let played = story.play_all().await;
@@ -150,7 +150,8 @@ impl Story {
         let mailbox = format!("{tenant}/mailboxes/{}", person.mailbox_id);
         println!("\nThe server goes on running.\n");
         println!("  API          {base}/v1        description {base}/docs");
-        println!("  LMTP {}   POP3 {} (STLS)   POP3S {}", at.lmtp, at.pop3, at.pop3s);
+        println!("  LMTP {}   IMAP {} (STARTTLS)   IMAPS {}", at.lmtp, at.imap, at.imaps);
+        println!("  POP3 {} (STLS)   POP3S {}", at.pop3, at.pop3s);
         println!("  operator key {}", self.server.data_dir().join("operator.key").display());
         println!("  reseller key {key}");
         for person in &self.people {
@@ -161,6 +162,10 @@ impl Story {
         println!("  curl -H \"Authorization: Bearer $KEY\" {tenant}");
         println!("  curl -H \"Authorization: Bearer $KEY\" '{mailbox}/messages?limit=5'");
         println!("  curl -H \"Authorization: Bearer $KEY\" {tenant}/invoices");
+        println!(
+            "  curl --insecure --user '{}:{}' imaps://{}/INBOX",
+            person.address, person.password, at.imaps
+        );
         println!("  curl --insecure --user '{}:{}' pop3s://{}/1", person.address, person.password, at.pop3s);
         println!("\nCtrl-C stops it.");
     }

@@ -18,6 +18,8 @@ pub(super) const SETTINGS: &[(&str, &str, &str)] = &[
     ("hostname", "localhost", "the name given in greetings and Received fields"),
     ("http_listen", "127.0.0.1:8080", "address and port of the REST API; port 0 takes a free one"),
     ("lmtp_listen", "127.0.0.1:2424", "address and port of LMTP"),
+    ("imap_listen", "127.0.0.1:2143", "address and port of IMAP with STARTTLS"),
+    ("imaps_listen", "127.0.0.1:2993", "address and port of IMAP over TLS"),
     ("pop3_listen", "127.0.0.1:2110", "address and port of POP3 with STLS"),
     ("pop3s_listen", "127.0.0.1:2995", "address and port of POP3 over TLS"),
     ("database_url", "a private Postgres under data_dir", "postgres://user:password@host/database"),

@@ -181,7 +181,10 @@ impl Lmtp {
     }
 
     fn envelope(&self, from: &str, to: &[&str], message: &[u8]) -> String {
-        let mut mail = format!("MAIL FROM:<{from}> SIZE={}", message.len());
+        let mut mail = format!("MAIL FROM:<{from}>");
+        if self.extensions.iter().any(|extension| extension.starts_with("SIZE")) {
+            mail.push_str(&format!(" SIZE={}", message.len()));
+        }
         if !message.is_ascii() {
             mail.push_str(" BODY=8BITMIME");
         }

@@ -23,6 +23,10 @@ pub struct Listening {
     pub http: SocketAddr,
     /// LMTP.
     pub lmtp: SocketAddr,
+    /// IMAP with STARTTLS.
+    pub imap: SocketAddr,
+    /// IMAP over TLS.
+    pub imaps: SocketAddr,
     /// POP3 with STLS.
     pub pop3: SocketAddr,
     /// POP3 over TLS.
@@ -56,7 +60,7 @@ impl Server {
             OpenOptions::new().create(true).append(true).open(&log_path).context("opening server.log")?;
         let mut command = Command::new(binary);
         command.arg("serve").env("PILLARBOX_DATA_DIR", data_dir);
-        for listen in ["HTTP", "LMTP", "POP3", "POP3S"] {
+        for listen in ["HTTP", "LMTP", "IMAP", "IMAPS", "POP3", "POP3S"] {
             command.env(format!("PILLARBOX_{listen}_LISTEN"), "127.0.0.1:0");
         }
         command.envs(settings.iter().copied());

@@ -1,0 +1,33 @@
+//! What the server says it can do.
+
+use socket::sasl;
+
+use crate::session::Session;
+
+/// What is offered before a login and after it.
+const ALWAYS: &str = "IMAP4rev1 LITERAL+ SASL-IR ID ENABLE";
+/// What is offered after a login.
+const LOGGED_IN: &str = "NAMESPACE UNSELECT UIDPLUS MOVE SPECIAL-USE CREATE-SPECIAL-USE LIST-EXTENDED LIST-STATUS CHILDREN \
+                         STATUS=SIZE IDLE ESEARCH SEARCHRES CONDSTORE QUOTA QUOTA=RES-STORAGE OBJECTID";
+
+/// What can be done in the session's state, on its connection (RFC 9051 §6.1.1).
+pub(crate) fn of(session: &Session) -> String {
+    let mut all = String::from(ALWAYS);
+    if session.is_logged_in() {
+        all += " ";
+        all += LOGGED_IN;
+        all += &format!(" APPENDLIMIT={}", mailstore::MAX_MESSAGE_BYTES);
+        return all;
+    }
+    if !session.connection.is_tls() {
+        all += " STARTTLS";
+    }
+    if session.login_allowed() {
+        for mechanism in sasl::MECHANISMS {
+            all += &format!(" AUTH={mechanism}");
+        }
+    } else {
+        all += " LOGINDISABLED";
+    }
+    all
+}

@@ -1,0 +1,135 @@
+//! FETCH (RFC 9051 §6.4.5, RFC 7162 §3.1.4 and §3.2.6, RFC 8474 §5).
+
+use super::set::SET;
+use super::token::{Cursor, Fail, Result};
+use crate::codec::command::{Command, Fetch, FetchItem, Rfc822, Section, SectionText};
+
+const ITEM: &str = "an item to fetch";
+const SECTION: &str = "a section";
+const PARTIAL: &str = "a partial range such as <0.1024>";
+
+pub(super) fn fetch(cursor: &mut Cursor, by_uid: bool) -> Result<Command> {
+    cursor.space(SET)?;
+    let set = cursor.set()?;
+    cursor.space("items to fetch")?;
+    let items = items(cursor)?;
+    let (changed_since, vanished) = if cursor.has_more() { modifiers(cursor)? } else { (None, false) };
+    Ok(Command::Fetch(Fetch { by_uid, set, items, changed_since, vanished }))
+}
+
+fn items(cursor: &mut Cursor) -> Result<Vec<FetchItem>> {
+    if cursor.peek() == Some(b'(') {
+        return cursor.list_of_some("items to fetch", |cursor| {
+            let name = cursor.item_name();
+            item(cursor, &name)
+        });
+    }
+    let name = cursor.item_name();
+    let mut items = vec![FetchItem::Flags, FetchItem::InternalDate, FetchItem::Size];
+    match name.as_str() {
+        "FAST" => {}
+        "ALL" => items.push(FetchItem::Envelope),
+        "FULL" => items.extend([FetchItem::Envelope, FetchItem::Body]),
+        _ => items = vec![item(cursor, &name)?],
+    }
+    Ok(items)
+}
+
+fn item(cursor: &mut Cursor, name: &str) -> Result<FetchItem> {
+    let item = match name {
+        "UID" => FetchItem::Uid,
+        "FLAGS" => FetchItem::Flags,
+        "INTERNALDATE" => FetchItem::InternalDate,
+        "RFC822.SIZE" => FetchItem::Size,
+        "ENVELOPE" => FetchItem::Envelope,
+        "BODYSTRUCTURE" => FetchItem::BodyStructure,
+        "MODSEQ" => FetchItem::ModSeq,
+        "EMAILID" => FetchItem::EmailId,
+        "THREADID" => FetchItem::ThreadId,
+        "RFC822" => FetchItem::Rfc822(Rfc822::All),
+        "RFC822.HEADER" => FetchItem::Rfc822(Rfc822::Header),
+        "RFC822.TEXT" => FetchItem::Rfc822(Rfc822::Text),
+        "BODY" if cursor.peek() != Some(b'[') => FetchItem::Body,
+        "BODY" => body(cursor, false)?,
+        "BODY.PEEK" => body(cursor, true)?,
+        _ => return Err(Fail::Expected(ITEM)),
+    };
+    Ok(item)
+}
+
+fn body(cursor: &mut Cursor, is_peek: bool) -> Result<FetchItem> {
+    if !cursor.eat(b'[') {
+        return Err(Fail::Expected(SECTION));
+    }
+    let section = section(cursor)?;
+    if !cursor.eat(b']') {
+        return Err(Fail::Expected("a closing bracket"));
+    }
+    let partial = if cursor.eat(b'<') { Some(partial(cursor)?) } else { None };
+    Ok(FetchItem::Section { is_peek, section, partial })
+}
+
+/// `section-spec`, up to the closing bracket.
+fn section(cursor: &mut Cursor) -> Result<Section> {
+    let mut part = Vec::new();
+    while cursor.peek().is_some_and(|byte| byte.is_ascii_digit()) {
+        part.push(cursor.nz_number("a part number")?);
+        if !cursor.eat(b'.') {
+            return Ok(Section { part, what: SectionText::All });
+        }
+    }
+    let what = match cursor.item_name().as_str() {
+        "" if part.is_empty() => SectionText::All,
+        "HEADER" => SectionText::Header,
+        "HEADER.FIELDS" => SectionText::HeaderFields(field_names(cursor)?),
+        "HEADER.FIELDS.NOT" => SectionText::HeaderFieldsNot(field_names(cursor)?),
+        "TEXT" => SectionText::Text,
+        "MIME" if !part.is_empty() => SectionText::Mime,
+        _ => return Err(Fail::Expected(SECTION)),
+    };
+    Ok(Section { part, what })
+}
+
+fn field_names(cursor: &mut Cursor) -> Result<Vec<String>> {
+    const WHAT: &str = "a list of header field names";
+    cursor.space(WHAT)?;
+    let names = cursor.list_of_some(WHAT, |cursor| cursor.astring_text(WHAT))?;
+    // Spaces before the bracket, as some have them.
+    cursor.has_more();
+    Ok(names)
+}
+
+/// `partial`, after its opening bracket. RFC 9051 has its numbers in 63 bits.
+fn partial(cursor: &mut Cursor) -> Result<(u64, u64)> {
+    let start = cursor.number(PARTIAL)?;
+    let is_separated = cursor.eat(b'.');
+    let bytes = cursor.number(PARTIAL)?;
+    if is_separated && bytes > 0 && cursor.eat(b'>') {
+        Ok((start, bytes))
+    } else {
+        Err(Fail::Expected(PARTIAL))
+    }
+}
+
+fn modifiers(cursor: &mut Cursor) -> Result<(Option<u64>, bool)> {
+    const WHAT: &str = "CHANGEDSINCE or VANISHED";
+    const MODSEQ: &str = "a modification sequence";
+    let mut changed_since = None;
+    let mut vanished = false;
+    cursor.list("(CHANGEDSINCE ...) or the end of the command", |cursor| {
+        match cursor.word().as_str() {
+            "CHANGEDSINCE" => {
+                cursor.space(MODSEQ)?;
+                changed_since = Some(cursor.number(MODSEQ)?);
+            }
+            "VANISHED" => vanished = true,
+            _ => return Err(Fail::Expected(WHAT)),
+        }
+        Ok(())
+    })?;
+    // RFC 7162 §3.2.6. Whether QRESYNC is enabled, and the set one of UIDs, is for the session to say.
+    if vanished && changed_since.is_none() {
+        return Err(Fail::Expected("CHANGEDSINCE with VANISHED"));
+    }
+    Ok((changed_since, vanished))
+}

@@ -1,0 +1,179 @@
+//! One client's socket, plain or TLS: commands in, buffered responses out, each wait bounded.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use socket::stream::Socket;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::codec::frame::{Event, Framer, TooLong};
+use crate::limits::Limits;
+use crate::session::End;
+use crate::status::Status;
+
+/// How much is read at once; a session that is idle keeps so much.
+const READ_BYTES: usize = 4 << 10;
+/// In which pieces a long literal goes out, and from how much on what is queued is sent.
+const SPILL_BYTES: usize = 32 << 10;
+
+pub(crate) struct Connection {
+    socket: Socket,
+    framer: Framer,
+    out: BytesMut,
+    read_timeout: Duration,
+    write_timeout: Duration,
+    handshake_timeout: Duration,
+    sent_bytes: u64,
+}
+
+impl Connection {
+    pub(crate) fn new(stream: TcpStream, limits: &Limits) -> Self {
+        Self {
+            socket: Socket::Plain(stream),
+            framer: Framer::default(),
+            out: BytesMut::new(),
+            read_timeout: limits.read_timeout,
+            write_timeout: limits.write_timeout,
+            handshake_timeout: limits.handshake_timeout,
+            sent_bytes: 0,
+        }
+    }
+
+    pub(crate) fn is_tls(&self) -> bool {
+        self.socket.is_tls()
+    }
+
+    pub(crate) fn sent_bytes(&self) -> u64 {
+        self.sent_bytes
+    }
+
+    /// Where responses are queued; whoever queues much calls [`Self::spill`] now and then.
+    pub(crate) fn out(&mut self) -> &mut BytesMut {
+        &mut self.out
+    }
+
+    pub(crate) fn framer(&mut self) -> &mut Framer {
+        &mut self.framer
+    }
+
+    /// What comes next of a command; what was answered before goes out first, unless the client has pipelined already. The wait for a command
+    /// is bounded by `patience`; once one has begun, each read of it by the read time-out. Cancel-safe.
+    pub(crate) async fn event(&mut self, patience: Duration) -> Result<Event, End> {
+        loop {
+            if let Some(event) = self.framer.next() {
+                return Ok(event);
+            }
+            self.read(patience).await?;
+        }
+    }
+
+    /// The next line, as a SASL exchange and IDLE take it. Cancel-safe.
+    pub(crate) async fn line(
+        &mut self,
+        max_octets: usize,
+        patience: Duration,
+    ) -> Result<Result<Bytes, TooLong>, End> {
+        loop {
+            if let Some(line) = self.framer.line(max_octets) {
+                return Ok(line);
+            }
+            self.read(patience).await?;
+        }
+    }
+
+    async fn read(&mut self, patience: Duration) -> Result<(), End> {
+        self.flush().await?;
+        let has_begun = !self.framer.is_empty();
+        let input = self.framer.input();
+        if input.is_empty() && input.capacity() > READ_BYTES {
+            // What a long command took is not kept while nothing comes.
+            *input = BytesMut::new();
+        }
+        input.reserve(READ_BYTES);
+        let limit = if has_begun { self.read_timeout } else { patience };
+        match timeout(limit, self.socket.read_buf(input)).await {
+            Ok(Ok(0)) => Err(End::Disconnected),
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(cause)) => Err(End::Io(cause)),
+            Err(_) => Err(End::Idle),
+        }
+    }
+
+    /// Queues a tagged line.
+    pub(crate) async fn tagged(&mut self, tag: &str, status: &Status) -> Result<(), End> {
+        status.write(tag, &mut self.out);
+        self.spill().await
+    }
+
+    /// Queues an untagged line as it stands, without its end.
+    pub(crate) fn untagged(&mut self, line: &str) {
+        self.out.extend_from_slice(b"* ");
+        self.out.extend_from_slice(line.as_bytes());
+        self.out.extend_from_slice(b"\r\n");
+    }
+
+    /// Asks the client to go on (RFC 9051 §7.6).
+    pub(crate) fn go_on(&mut self, text: &str) {
+        self.out.extend_from_slice(b"+ ");
+        self.out.extend_from_slice(text.as_bytes());
+        self.out.extend_from_slice(b"\r\n");
+    }
+
+    /// Queues a literal, which can be long.
+    pub(crate) async fn literal(&mut self, bytes: &[u8]) -> Result<(), End> {
+        self.out.extend_from_slice(format!("{{{}}}\r\n", bytes.len()).as_bytes());
+        for piece in bytes.chunks(SPILL_BYTES) {
+            self.out.extend_from_slice(piece);
+            self.spill().await?;
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn spill(&mut self) -> Result<(), End> {
+        if self.out.len() < SPILL_BYTES { Ok(()) } else { self.flush().await }
+    }
+
+    /// Sends what is queued. Cancel-safe: what a cancelled call has sent is no longer queued.
+    pub(crate) async fn flush(&mut self) -> Result<(), End> {
+        if self.out.is_empty() {
+            return Ok(());
+        }
+        let sending = async {
+            while !self.out.is_empty() {
+                match self.socket.write_buf(&mut self.out).await? {
+                    0 => return Err(io::ErrorKind::WriteZero.into()),
+                    sent => self.sent_bytes += sent as u64,
+                }
+            }
+            self.socket.flush().await
+        };
+        bounded(self.write_timeout, sending).await?;
+        // What a long response took is not kept either.
+        self.out = BytesMut::new();
+        Ok(())
+    }
+
+    /// Makes it a TLS connection. What the client sent before the handshake, beyond the command that asked for it, is forgotten: it was not
+    /// protected, and must not be taken for something that was.
+    pub(crate) async fn upgrade(&mut self, tls: Arc<rustls::ServerConfig>) -> Result<(), End> {
+        self.framer = Framer::default();
+        self.socket.upgrade(tls, self.handshake_timeout).await.map_err(End::Tls)
+    }
+
+    /// Sends what is queued and says goodbye (TLS's close_notify, TCP's FIN).
+    pub(crate) async fn close(mut self) -> Result<(), End> {
+        self.flush().await?;
+        bounded(self.write_timeout, self.socket.shutdown()).await
+    }
+}
+
+async fn bounded(limit: Duration, sending: impl Future<Output = io::Result<()>>) -> Result<(), End> {
+    match timeout(limit, sending).await {
+        Ok(sent) => sent.map_err(End::Io),
+        Err(_) => Err(End::Stalled),
+    }
+}

@@ -1,0 +1,177 @@
+//! The folders of a mailbox by the names that clients know them by: the Inbox and what lies below it as `INBOX` (RFC 9051 §5.1).
+
+use kernel::{FolderId, MailboxId};
+use mailstore::folder::{self, Folder, Role, SEPARATOR};
+use tenancy::Ctx;
+
+use crate::codec::command::MailboxName;
+use crate::status::Status;
+
+/// The name of the Inbox.
+const INBOX: &str = "INBOX";
+/// How long a pattern with wildcards may be, and how many of them it may have: each is tried at every place of every name.
+const MAX_PATTERN_BYTES: usize = 1_024;
+const MAX_WILDCARDS: usize = 16;
+
+/// The folders of a mailbox.
+#[derive(Debug)]
+pub(crate) struct Folders {
+    all: Vec<Folder>,
+    /// As the mail store calls it.
+    inbox: String,
+}
+
+impl Folders {
+    pub(crate) async fn load(ctx: &Ctx, mailbox_id: MailboxId) -> Result<Self, mailstore::Error> {
+        let all = folder::list(ctx, mailbox_id).await?;
+        let inbox = all.iter().find(|folder| folder.role == Some(Role::Inbox));
+        let inbox = inbox.map(|folder| folder.path.clone()).unwrap_or_default();
+        Ok(Self { all, inbox })
+    }
+
+    /// All of them, each after the one that it lies in.
+    pub(crate) fn all(&self) -> &[Folder] {
+        &self.all
+    }
+
+    /// What clients call a folder.
+    pub(crate) fn name_of(&self, folder: &Folder) -> String {
+        match below(&folder.path, &self.inbox) {
+            Some(rest) => format!("{INBOX}{rest}"),
+            None => folder.path.clone(),
+        }
+    }
+
+    /// What the mail store calls a folder.
+    pub(crate) fn path_of(&self, name: &MailboxName) -> String {
+        match below(&name.0, INBOX) {
+            Some(rest) => format!("{}{rest}", self.inbox),
+            None => name.0.clone(),
+        }
+    }
+
+    pub(crate) fn find(&self, name: &MailboxName) -> Option<&Folder> {
+        let path = self.path_of(name);
+        self.all.iter().find(|folder| folder.path == path)
+    }
+
+    /// The folder of a name.
+    ///
+    /// # Errors
+    /// What to answer when there is none.
+    pub(crate) fn get(&self, name: &MailboxName) -> Result<&Folder, Status> {
+        self.find(name).ok_or_else(|| Status::no("there is no such folder").with("NONEXISTENT"))
+    }
+
+    /// As [`Self::get`], for a command that could make it first.
+    pub(crate) fn target(&self, name: &MailboxName) -> Result<&Folder, Status> {
+        self.find(name).ok_or_else(|| Status::no("there is no such folder").with("TRYCREATE"))
+    }
+
+    pub(crate) fn has_children(&self, id: FolderId) -> bool {
+        self.all.iter().any(|folder| folder.parent_id == Some(id))
+    }
+
+    /// The path of the folder that a path lies in, and its own name there.
+    pub(crate) fn split(path: &str) -> (Option<&str>, &str) {
+        match path.rsplit_once(SEPARATOR) {
+            Some((parent, name)) => (Some(parent), name),
+            None => (None, path),
+        }
+    }
+}
+
+/// What follows a path's beginning: nothing, or a separator and more.
+fn below<'a>(path: &'a str, top: &str) -> Option<&'a str> {
+    let rest = path.strip_prefix(top)?;
+    (rest.is_empty() || rest.starts_with(SEPARATOR)).then_some(rest)
+}
+
+/// The special use of a role (RFC 6154 §2).
+pub(crate) fn special_use(role: Role) -> Option<&'static str> {
+    match role {
+        Role::Inbox => None,
+        Role::Drafts => Some("\\Drafts"),
+        Role::Sent => Some("\\Sent"),
+        Role::Junk => Some("\\Junk"),
+        Role::Trash => Some("\\Trash"),
+        Role::Archive => Some("\\Archive"),
+    }
+}
+
+/// A pattern of LIST and LSUB: `*` stands for anything, `%` for anything without a separator.
+#[derive(Debug)]
+pub(crate) struct Pattern(Vec<char>);
+
+impl Pattern {
+    /// A pattern relative to a reference.
+    ///
+    /// # Errors
+    /// What to answer to one that is too much work.
+    pub(crate) fn new(reference: &str, pattern: &str) -> Result<Self, Status> {
+        let text = format!("{reference}{pattern}");
+        let wildcards = text.chars().filter(|char| matches!(char, '*' | '%')).count();
+        if wildcards > MAX_WILDCARDS || (wildcards > 0 && text.len() > MAX_PATTERN_BYTES) {
+            return Err(Status::bad("the pattern has too many wildcards, or is too long"));
+        }
+        let first = text.split(SEPARATOR).next().unwrap_or_default();
+        let text = match first.eq_ignore_ascii_case(INBOX) {
+            true => format!("{INBOX}{}", &text[INBOX.len()..]),
+            false => text,
+        };
+        Ok(Self(text.chars().collect()))
+    }
+
+    /// Whether a name is of the pattern.
+    pub(crate) fn is_of(&self, name: &str) -> bool {
+        // Places of the pattern that the name's beginning may have come to.
+        let mut at = vec![0];
+        self.skip(&mut at);
+        for char in name.chars() {
+            let mut next: Vec<usize> = Vec::with_capacity(at.len());
+            for place in at {
+                match self.0.get(place) {
+                    Some('*') => next.push(place),
+                    Some('%') if char != SEPARATOR => next.push(place),
+                    Some(&wanted) if wanted == char => next.push(place + 1),
+                    _ => {}
+                }
+            }
+            self.skip(&mut next);
+            if next.is_empty() {
+                return false;
+            }
+            at = next;
+        }
+        at.contains(&self.0.len())
+    }
+
+    /// A wildcard may stand for nothing.
+    fn skip(&self, at: &mut Vec<usize>) {
+        let mut index = 0;
+        while let Some(&place) = at.get(index) {
+            if matches!(self.0.get(place), Some('*' | '%')) && !at.contains(&(place + 1)) {
+                at.push(place + 1);
+            }
+            index += 1;
+        }
+        at.sort_unstable();
+        at.dedup();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_are_those_of_the_rfc() {
+        let is = |pattern: &str, name: &str| Pattern::new("", pattern).unwrap().is_of(name);
+        assert!(is("*", "a/b/c") && is("%", "a") && !is("%", "a/b") && is("%/%", "a/b"));
+        assert!(is("a*c", "a/b/c") && is("a*c", "ac") && !is("a%c", "a/c") && is("", ""));
+        assert!(is("inbox", "INBOX") && is("InBox/%", "INBOX/a") && !is("inboxes", "INBOX"));
+        assert!(is("**a%%", "xxa") && !is("*a", "ab") && is("Ü%", "Übung") && !is("a", "A"));
+        assert!(Pattern::new("Mail/", "%").unwrap().is_of("Mail/a"));
+        assert!(Pattern::new("", &"*".repeat(MAX_WILDCARDS + 1)).is_err());
+    }
+}

@@ -1,0 +1,22 @@
+//! IMAP: sockets and sessions over the mail store.
+//!
+//! RFC 3501, with the extensions that [`capability`] names. [`codec`] turns bytes into values and back and knows nothing else; a session plays
+//! the states; each command with substance is one file under `op`; `status` alone renders domain errors; `render` writes what FETCH tells.
+//!
+//! Not offered yet: IMAP4rev2, whose BINARY is missing; QRESYNC, COMPRESS, SORT, THREAD, ACL and UTF8=ACCEPT.
+
+mod capability;
+pub mod codec;
+mod connection;
+mod folders;
+mod limits;
+mod op;
+mod render;
+mod selected;
+mod server;
+mod session;
+mod status;
+
+pub use limits::Limits;
+pub use server::{Imap, serve};
+pub use socket::listen::Mode;

@@ -1,0 +1,53 @@
+//! What the commands do, one file each; those that do next to nothing are here.
+
+pub(crate) mod append;
+pub(crate) mod authenticate;
+pub(crate) mod close;
+pub(crate) mod copy;
+pub(crate) mod create;
+pub(crate) mod delete;
+pub(crate) mod enable;
+pub(crate) mod expunge;
+pub(crate) mod fetch;
+pub(crate) mod idle;
+pub(crate) mod list;
+pub(crate) mod login;
+pub(crate) mod quota;
+pub(crate) mod rename;
+pub(crate) mod search;
+pub(crate) mod select;
+pub(crate) mod starttls;
+pub(crate) mod status;
+pub(crate) mod store;
+pub(crate) mod subscribe;
+
+use crate::capability;
+use crate::session::{Answer, End, Session};
+use crate::status::Status;
+
+/// CAPABILITY (RFC 9051 §6.1.1).
+pub(crate) fn capability(session: &mut Session) -> Status {
+    let all = capability::of(session);
+    session.connection.untagged(&format!("CAPABILITY {all}"));
+    Status::ok("that is all")
+}
+
+/// ID (RFC 2971): the name, and nothing that helps an attacker.
+pub(crate) fn id(session: &mut Session) -> Status {
+    session.connection.untagged("ID (\"name\" \"Pillarbox\")");
+    Status::ok("pleased to meet you")
+}
+
+/// LOGOUT (RFC 9051 §6.1.3).
+pub(crate) async fn logout(session: &mut Session, tag: &str) -> Answer {
+    session.connection.untagged("BYE goodbye");
+    session.connection.tagged(tag, &Status::ok("logged out")).await?;
+    Err(End::Logout.into())
+}
+
+/// NAMESPACE (RFC 9051 §6.3.10): there are one's own folders and no others.
+pub(crate) fn namespace(session: &mut Session) -> Answer {
+    session.login()?;
+    session.connection.untagged("NAMESPACE ((\"\" \"/\")) NIL NIL");
+    Ok(Status::ok("that is all"))
+}

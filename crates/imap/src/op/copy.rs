@@ -1,0 +1,63 @@
+//! COPY and MOVE (RFC 9051 §6.4.7, §6.4.8, RFC 4315, RFC 6851): all or none.
+
+use mailstore::message::{self, Placed, Target};
+use mailstore::view;
+
+use crate::codec::command::MailboxName;
+use crate::codec::set::SequenceSet;
+use crate::codec::write;
+use crate::folders::Folders;
+use crate::render;
+use crate::session::{Answer, Session};
+use crate::status::Status;
+
+pub(crate) async fn run(
+    session: &mut Session,
+    by_uid: bool,
+    set: &SequenceSet,
+    to: &MailboxName,
+    is_move: bool,
+) -> Answer {
+    let login = session.login()?;
+    let selected = if is_move { session.writable()? } else { session.selected()? };
+    let (folder, uids) = (selected.folder, selected.resolve(set, by_uid)?);
+    let folders = Folders::load(&login.ctx, login.mailbox_id).await?;
+    let target = folders.target(to)?;
+    if is_move && target.id == folder {
+        return Err(Status::no("the messages are there already").with("CANNOT").into());
+    }
+    let wanted = render::ranges(uids.into_iter().map(u64::from));
+    let rows = view::rows(&login.ctx, login.mailbox_id, folder, &wanted, None).await?;
+    let ids: Vec<_> = rows.iter().map(|row| row.id).collect();
+    let store = session.store();
+    let placed = match is_move {
+        true => message::relocate(&store, &login.ctx, login.mailbox_id, &ids, target.id).await?,
+        false => {
+            let to = Target { mailbox_id: login.mailbox_id, folder: Some(target.id) };
+            message::copy(&store, &login.ctx, login.mailbox_id, &ids, to).await?
+        }
+    };
+    session.note_change();
+    let done = Status::ok(if is_move { "moved" } else { "copied" });
+    let Some(code) = code(target.uid_validity, &placed) else { return Ok(done) };
+    if is_move {
+        // RFC 6851 §4.3: before the messages are told to be gone.
+        session.connection.untagged(&format!("OK [{code}] moved"));
+        return Ok(done);
+    }
+    Ok(done.with(code))
+}
+
+/// `COPYUID` (RFC 4315 §3): which message is which now. Both sets are in the same order.
+fn code(uid_validity: u32, placed: &[Placed]) -> Option<String> {
+    if placed.is_empty() {
+        return None;
+    }
+    let set = |uid: fn(&Placed) -> u64| {
+        let mut set = bytes::BytesMut::new();
+        let uids = placed.iter().filter_map(|placed| u32::try_from(uid(placed)).ok());
+        write::set(&mut set, uids.map(|uid| uid..=uid));
+        String::from_utf8_lossy(&set).into_owned()
+    };
+    Some(format!("COPYUID {uid_validity} {} {}", set(|placed| placed.of_uid), set(|placed| placed.uid)))
+}

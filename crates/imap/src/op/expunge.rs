@@ -1,0 +1,21 @@
+//! EXPUNGE and UID EXPUNGE (RFC 9051 §6.4.3, §6.4.9).
+
+use mailstore::view;
+
+use crate::codec::set::SequenceSet;
+use crate::render;
+use crate::session::{Answer, Session};
+use crate::status::Status;
+
+/// Deletes what is marked as deleted, of all or of a set of UIDs. That they are gone is told like everything else that has changed.
+pub(crate) async fn run(session: &mut Session, set: Option<&SequenceSet>) -> Answer {
+    let login = session.login()?;
+    let selected = session.writable()?;
+    let uids = match set {
+        Some(set) => render::ranges(selected.resolve(set, true)?.into_iter().map(u64::from)),
+        None => vec![1..=u64::from(u32::MAX)],
+    };
+    view::expunge(&session.store(), &login.ctx, login.mailbox_id, selected.folder, &uids).await?;
+    session.note_change();
+    Ok(Status::ok("they are gone"))
+}

@@ -1,0 +1,108 @@
+//! LIST (RFC 9051 §6.3.9, RFC 5258, RFC 5819, RFC 6154) and LSUB (RFC 3501 §6.3.9).
+
+use mailstore::folder::{Folder, SEPARATOR};
+
+use super::status;
+use crate::codec::command::{List, ListSelect};
+use crate::codec::write;
+use crate::folders::{Folders, Pattern, special_use};
+use crate::session::{Answer, Session};
+use crate::status::Status;
+
+pub(crate) async fn run(session: &mut Session, list: &List) -> Answer {
+    let login = session.login()?;
+    if !list.is_extended && list.patterns.iter().all(String::is_empty) {
+        // RFC 9051 §6.3.9: what separates names, and where they begin.
+        session.connection.untagged("LIST (\\Noselect) \"/\" \"\"");
+        return Ok(Status::ok("that is all"));
+    }
+    if list.select.recursive_match && !list.select.subscribed && !list.select.special_use {
+        return Err(Status::bad("RECURSIVEMATCH goes with another selection option").into());
+    }
+    let patterns = list.patterns.iter().map(|pattern| Pattern::new(&list.reference, pattern));
+    let patterns = patterns.collect::<Result<Vec<_>, _>>()?;
+    let folders = Folders::load(&login.ctx, login.mailbox_id).await?;
+    for folder in folders.all() {
+        let name = folders.name_of(folder);
+        if !patterns.iter().any(|pattern| pattern.is_of(&name)) {
+            continue;
+        }
+        let is_meant = is_selected(folder, list.select);
+        // RFC 5258 §3.5: a folder that is not meant stands for those below it that are.
+        let has_meant_below = list.select.recursive_match
+            && folders.all().iter().any(|below| {
+                is_selected(below, list.select)
+                    && below.path.strip_prefix(&folder.path).is_some_and(|rest| rest.starts_with(SEPARATOR))
+            });
+        if !is_meant && !has_meant_below {
+            continue;
+        }
+        let attributes = attributes(&folders, folder, list);
+        line(
+            session,
+            "LIST",
+            &attributes,
+            &name,
+            has_meant_below.then_some("(\"CHILDINFO\" (\"SUBSCRIBED\"))"),
+        );
+        if let (true, Some(items)) = (is_meant, &list.give.status) {
+            status::line(session, &login, folder, &name, items).await?;
+        }
+        session.connection.spill().await?;
+    }
+    Ok(Status::ok("that is all"))
+}
+
+fn is_selected(folder: &Folder, select: ListSelect) -> bool {
+    (!select.subscribed || folder.is_subscribed)
+        && (!select.special_use || folder.role.is_some_and(|role| special_use(role).is_some()))
+}
+
+/// What is said of a folder. A special use and whether some lie below it are said always, as RFC 6154 §2 and RFC 3348 allow: clients that do
+/// not ask know what to do with it.
+fn attributes(folders: &Folders, folder: &Folder, list: &List) -> Vec<&'static str> {
+    let mut attributes = Vec::new();
+    if folder.is_subscribed && (list.select.subscribed || list.give.subscribed) {
+        attributes.push("\\Subscribed");
+    }
+    attributes.push(if folders.has_children(folder.id) { "\\HasChildren" } else { "\\HasNoChildren" });
+    attributes.extend(folder.role.and_then(special_use));
+    attributes
+}
+
+/// LSUB: those that are subscribed to. `%` also tells of a folder that is not, where one below it is.
+pub(crate) async fn lsub(session: &mut Session, reference: &str, pattern: &str) -> Answer {
+    let login = session.login()?;
+    let matcher = Pattern::new(reference, pattern)?;
+    let folders = Folders::load(&login.ctx, login.mailbox_id).await?;
+    for folder in folders.all() {
+        let name = folders.name_of(folder);
+        let stands_for_one_below = || {
+            pattern.ends_with('%')
+                && folders.all().iter().any(|below| {
+                    let rest = below.path.strip_prefix(&folder.path);
+                    below.is_subscribed && rest.is_some_and(|rest| rest.starts_with(SEPARATOR))
+                })
+        };
+        if !matcher.is_of(&name) {
+            continue;
+        }
+        if folder.is_subscribed {
+            line(session, "LSUB", &[], &name, None);
+        } else if stands_for_one_below() {
+            line(session, "LSUB", &["\\Noselect"], &name, None);
+        }
+        session.connection.spill().await?;
+    }
+    Ok(Status::ok("that is all"))
+}
+
+fn line(session: &mut Session, what: &str, attributes: &[&str], name: &str, extended: Option<&str>) {
+    let out = session.connection.out();
+    out.extend_from_slice(format!("* {what} ({}) \"/\" ", attributes.join(" ")).as_bytes());
+    write::mailbox(out, name, false);
+    if let Some(extended) = extended {
+        out.extend_from_slice(format!(" {extended}").as_bytes());
+    }
+    out.extend_from_slice(b"\r\n");
+}

@@ -1,0 +1,62 @@
+//! LOGIN (RFC 9051 §6.2.3), and what AUTHENTICATE has in common with it.
+
+use secrecy::SecretString;
+use tenancy::policy::Capability;
+
+use crate::capability;
+use crate::session::{Answer, End, Session};
+use crate::status::{self, Status};
+
+pub(crate) async fn run(session: &mut Session, username: &str, password: SecretString) -> Answer {
+    may_try(session)?;
+    attempt(session, username, password).await
+}
+
+/// Whether a login may be tried now and here.
+pub(crate) fn may_try(session: &Session) -> Result<(), Status> {
+    if session.is_logged_in() {
+        return Err(Status::bad("you are logged in already"));
+    }
+    if !session.login_allowed() {
+        return Err(status::encryption_needed());
+    }
+    Ok(())
+}
+
+/// Tries a login.
+pub(crate) async fn attempt(session: &mut Session, username: &str, password: SecretString) -> Answer {
+    let auth = &session.service.auth;
+    match auth.mail_login(Capability::Imap, username, password, session.origin()).await {
+        Ok(login) => {
+            count("ok");
+            tracing::info!(tenant.id = %login.ctx.tenant_id(), mailbox.id = %login.mailbox_id, "imap login");
+            session.log_in(login);
+            let code = format!("CAPABILITY {}", capability::of(session));
+            Ok(Status::ok("logged in").with(code))
+        }
+        Err(error) if status::is_refusal(&error) => refuse(session).await,
+        Err(error) => {
+            count("failed");
+            Err(status::login_failed(&error, session.request_id).into())
+        }
+    }
+}
+
+/// Answers refused credentials, the same whatever was wrong with them, late; and ends the session when that has happened too often.
+pub(crate) async fn refuse(session: &mut Session) -> Answer {
+    count("refused");
+    session.failed_logins += 1;
+    tracing::info!(login.failed = session.failed_logins, "imap login refused");
+    tokio::select! {
+        () = session.shutdown.cancelled() => return Err(End::Shutdown.into()),
+        () = tokio::time::sleep(session.service.limits.failed_login_delay) => {}
+    }
+    if session.failed_logins >= session.service.limits.max_failed_logins {
+        return Err(End::TooManyFailedLogins.into());
+    }
+    Err(Status::no("wrong user name or password").with("AUTHENTICATIONFAILED").into())
+}
+
+fn count(outcome: &'static str) {
+    metrics::counter!("pillarbox_imap_logins_total", "outcome" => outcome).increment(1);
+}

@@ -1,0 +1,46 @@
+//! GETQUOTA and GETQUOTAROOT (RFC 9208): one root, the mailbox, with the room that it has at this moment.
+
+use tenancy::mailbox;
+
+use crate::codec::command::MailboxName;
+use crate::codec::write;
+use crate::folders::Folders;
+use crate::session::{Answer, Session, Trouble};
+use crate::status::Status;
+
+/// The one root's name.
+const ROOT: &str = "";
+
+pub(crate) async fn get(session: &mut Session, root: &str) -> Answer {
+    session.login()?;
+    if root != ROOT {
+        return Err(Status::no("there is no such quota root").with("NONEXISTENT").into());
+    }
+    tell(session).await?;
+    Ok(Status::ok("that is all"))
+}
+
+pub(crate) async fn root(session: &mut Session, name: &MailboxName) -> Answer {
+    let login = session.login()?;
+    let folders = Folders::load(&login.ctx, login.mailbox_id).await?;
+    let name = folders.name_of(folders.get(name)?);
+    let out = session.connection.out();
+    out.extend_from_slice(b"* QUOTAROOT ");
+    write::mailbox(out, &name, false);
+    out.extend_from_slice(b" \"\"\r\n");
+    tell(session).await?;
+    Ok(Status::ok("that is all"))
+}
+
+/// RFC 9208 §5.1: in units of 1,024 octets. A root without a limit has no resource.
+async fn tell(session: &mut Session) -> Result<(), Trouble> {
+    let login = session.login()?;
+    let (mailbox, effective) = mailbox::quota(&login.ctx, login.mailbox_id).await?;
+    let resources = match effective.limit_bytes {
+        // Used is rounded up and the limit down: a client never sees room where there is none.
+        Some(limit) => format!("STORAGE {} {}", (mailbox.quota.used_bytes + 1023) / 1024, limit / 1024),
+        None => String::new(),
+    };
+    session.connection.untagged(&format!("QUOTA \"\" ({resources})"));
+    Ok(())
+}

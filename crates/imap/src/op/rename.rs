@@ -1,0 +1,41 @@
+//! RENAME (RFC 9051 §6.3.6).
+
+use mailstore::folder::{self, Changed, Role};
+use mailstore::{message, view};
+
+use super::create;
+use crate::codec::command::MailboxName;
+use crate::folders::Folders;
+use crate::session::{Answer, Session};
+use crate::status::Status;
+
+/// Renames a folder with what lies below it. Of the Inbox the messages go into a new folder, and it stays.
+pub(crate) async fn run(session: &mut Session, from: &MailboxName, to: &MailboxName) -> Answer {
+    let login = session.login()?;
+    let folders = Folders::load(&login.ctx, login.mailbox_id).await?;
+    let old = folders.get(from)?;
+    if folders.find(to).is_some() {
+        return Err(Status::no("there is such a folder already").with("ALREADYEXISTS").into());
+    }
+    let path = folders.path_of(to);
+    if old.role == Some(Role::Inbox) {
+        let id = create::make(session, &login, &folders, &path, None).await?;
+        let all = [1..=u64::from(u32::MAX)];
+        let rows = view::rows(&login.ctx, login.mailbox_id, old.id, &all, None).await?;
+        let ids: Vec<_> = rows.iter().map(|row| row.id).collect();
+        message::relocate(&session.store(), &login.ctx, login.mailbox_id, &ids, id).await?;
+        session.note_change();
+        return Ok(Status::ok("moved"));
+    }
+    let (parent, name) = Folders::split(&path);
+    let parent_id = match parent {
+        None => None,
+        Some(parent) => match folders.all().iter().find(|folder| folder.path == parent) {
+            Some(folder) => Some(folder.id),
+            None => Some(create::make(session, &login, &folders, parent, None).await?),
+        },
+    };
+    let changed = Changed { name: Some(name.to_owned()), parent_id: Some(parent_id), is_subscribed: None };
+    folder::update(&session.store(), &login.ctx, login.mailbox_id, old.id, changed).await?;
+    Ok(Status::ok("renamed"))
+}

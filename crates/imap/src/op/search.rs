@@ -1,0 +1,220 @@
+//! SEARCH (RFC 9051 §6.4.4, RFC 4731, RFC 5182).
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+
+use mailstore::message::{self, State};
+use mailstore::search::{self, Day, Query};
+use tenancy::MailLogin;
+
+use super::store;
+use crate::codec::command::{FlagName, Search, SearchGive, SearchKey, Text};
+use crate::codec::write;
+use crate::selected::Selected;
+use crate::session::{Answer, Session, Trouble};
+use crate::status::Status;
+
+pub(crate) async fn run(session: &mut Session, tag: &str, command: Search) -> Answer {
+    let login = session.login()?;
+    let selected = session.selected()?;
+    if !matches!(command.charset.as_deref(), None | Some("UTF-8" | "US-ASCII")) {
+        let code = "BADCHARSET (US-ASCII UTF-8)";
+        return Err(Status::no("the text is in a charset that is not known here").with(code).into());
+    }
+    let has_modseq = asks_for_modseq(&command.key);
+    let saves = command.give.is_some_and(|give| give.save);
+    let found = async {
+        let emails = emails(&login, selected, &command.key).await?;
+        let query = query(selected, &emails, &command.key)?;
+        let (store, folder) = (session.store(), selected.folder);
+        Ok::<_, Trouble>(search::uids(&store, &login.ctx, login.mailbox_id, folder, &query).await?)
+    };
+    let found = found.await;
+    let Some(selected) = &mut session.selected else { return Err(Status::bad("open a folder first").into()) };
+    if saves && found.is_err() {
+        // RFC 5182 §2.1: a search that fails leaves nothing.
+        selected.saved.clear();
+    }
+    // What came meanwhile has no number yet.
+    let mut uids: Vec<u64> = found?;
+    uids.retain(|uid| selected.number_of(*uid).is_some());
+    session.is_condstore |= has_modseq;
+    let modseq = match has_modseq {
+        true => highest(session, &uids).await?,
+        false => None,
+    };
+    let Some(selected) = &mut session.selected else { return Err(Status::bad("open a folder first").into()) };
+    let named: Vec<u32> = uids.iter().filter_map(|uid| name(selected, *uid, command.by_uid)).collect();
+    if let Some(give) = command.give.filter(|give| give.save) {
+        selected.saved = saved(&uids, give);
+    }
+    let out = session.connection.out();
+    match command.give {
+        None => {
+            out.extend_from_slice(b"* SEARCH");
+            for number in &named {
+                out.extend_from_slice(format!(" {number}").as_bytes());
+            }
+            if let Some(modseq) = modseq {
+                out.extend_from_slice(format!(" (MODSEQ {modseq})").as_bytes());
+            }
+            out.extend_from_slice(b"\r\n");
+        }
+        Some(give) => extended(out, tag, &command, give, &named, modseq),
+    }
+    session.connection.spill().await?;
+    Ok(Status::ok("that is all"))
+}
+
+/// The ESEARCH response (RFC 4731 §3.1).
+fn extended(
+    out: &mut bytes::BytesMut,
+    tag: &str,
+    command: &Search,
+    give: SearchGive,
+    named: &[u32],
+    modseq: Option<u64>,
+) {
+    let asks = give.min || give.max || give.all || give.count;
+    if give.save && !asks {
+        // RFC 5182 §2.1: SAVE alone is answered by nothing.
+        return;
+    }
+    let all = give.all || !asks;
+    out.extend_from_slice(format!("* ESEARCH (TAG \"{tag}\")").as_bytes());
+    if command.by_uid {
+        out.extend_from_slice(b" UID");
+    }
+    for (wanted, word, number) in [(give.min, "MIN", named.first()), (give.max, "MAX", named.last())] {
+        if let (true, Some(number)) = (wanted, number) {
+            out.extend_from_slice(format!(" {word} {number}").as_bytes());
+        }
+    }
+    if give.count {
+        out.extend_from_slice(format!(" COUNT {}", named.len()).as_bytes());
+    }
+    if all && !named.is_empty() {
+        out.extend_from_slice(b" ALL ");
+        write::set(out, named.iter().map(|number| *number..=*number));
+    }
+    if let Some(modseq) = modseq {
+        out.extend_from_slice(format!(" MODSEQ {modseq}").as_bytes());
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// What `$` stands for from now on (RFC 5182 §2.1): where only the lowest or the highest was asked for, those.
+fn saved(uids: &[u64], give: SearchGive) -> Vec<u32> {
+    let narrow = |uid: &u64| u32::try_from(*uid).ok();
+    if (give.min || give.max) && !give.all && !give.count {
+        let ends = [uids.first().filter(|_| give.min), uids.last().filter(|_| give.max)];
+        let mut ends: Vec<u32> = ends.into_iter().flatten().filter_map(narrow).collect();
+        ends.dedup();
+        return ends;
+    }
+    uids.iter().filter_map(narrow).collect()
+}
+
+/// The highest modification sequence of what was found (RFC 7162 §3.1.5).
+async fn highest(session: &Session, uids: &[u64]) -> Result<Option<u64>, Trouble> {
+    let (login, selected) = (session.login()?, session.selected()?);
+    let ranges = crate::render::ranges(uids.iter().copied());
+    let rows = mailstore::view::rows(&login.ctx, login.mailbox_id, selected.folder, &ranges, None).await?;
+    Ok(rows.iter().map(|row| row.modseq).max())
+}
+
+fn name(selected: &Selected, uid: u64, by_uid: bool) -> Option<u32> {
+    match by_uid {
+        true => u32::try_from(uid).ok(),
+        false => selected.number_of(uid).and_then(|number| u32::try_from(number).ok()),
+    }
+}
+
+/// The UIDs of messages that are named by their ids (RFC 8474 §5.1).
+type Emails = BTreeMap<String, u64>;
+
+async fn emails(login: &MailLogin, selected: &Selected, key: &SearchKey) -> Result<Emails, Trouble> {
+    let mut ids = Vec::new();
+    named_ids(key, &mut ids);
+    let mut emails = Emails::new();
+    for id in ids {
+        let Ok(message_id) = id.parse() else { continue };
+        match message::get(&login.ctx, login.mailbox_id, message_id).await {
+            Ok(found) if found.folder_id == selected.folder && found.state == State::Live => {
+                emails.insert(id, found.uid);
+            }
+            Ok(_) | Err(mailstore::Error::NotFound) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(emails)
+}
+
+fn named_ids(key: &SearchKey, ids: &mut Vec<String>) {
+    match key {
+        SearchKey::EmailId(id) => ids.push(id.clone()),
+        SearchKey::And(keys) => keys.iter().for_each(|key| named_ids(key, ids)),
+        SearchKey::Or(one, other) => [one, other].into_iter().for_each(|key| named_ids(key, ids)),
+        SearchKey::Not(key) => named_ids(key, ids),
+        _ => {}
+    }
+}
+
+fn asks_for_modseq(key: &SearchKey) -> bool {
+    match key {
+        SearchKey::ModSeq(_) => true,
+        SearchKey::And(keys) => keys.iter().any(asks_for_modseq),
+        SearchKey::Or(one, other) => asks_for_modseq(one) || asks_for_modseq(other),
+        SearchKey::Not(key) => asks_for_modseq(key),
+        _ => false,
+    }
+}
+
+/// A search as the mail store has it.
+fn query(selected: &Selected, emails: &Emails, key: &SearchKey) -> Result<Query, Status> {
+    let text = |text: &Text| search::Needle::new(&String::from_utf8_lossy(text));
+    Ok(match key {
+        SearchKey::All => Query::And(Vec::new()),
+        SearchKey::And(keys) => {
+            Query::And(keys.iter().map(|key| query(selected, emails, key)).collect::<Result<_, _>>()?)
+        }
+        SearchKey::Or(one, other) => {
+            Query::Or(vec![query(selected, emails, one)?, query(selected, emails, other)?])
+        }
+        SearchKey::Not(key) => Query::Not(Box::new(query(selected, emails, key)?)),
+        SearchKey::Set(set) => Query::Uids(ranges(selected.resolve(set, false)?)),
+        SearchKey::Uid(set) => Query::Uids(ranges(selected.resolve(set, true)?)),
+        SearchKey::Flag(FlagName::System(name)) => match store::system(name) {
+            Some(flag) => Query::Flag(flag),
+            None => return Err(Status::bad(format!("there is no flag \\{name}"))),
+        },
+        SearchKey::Flag(FlagName::Keyword(word)) => match word.parse() {
+            Ok(keyword) => Query::Keyword(keyword),
+            // No message has it.
+            Err(_) => Query::Or(Vec::new()),
+        },
+        // Nothing is told to the first session alone.
+        SearchKey::Recent => Query::Or(Vec::new()),
+        SearchKey::Before(day) => Query::Received(Day::Before(*day)),
+        SearchKey::On(day) => Query::Received(Day::On(*day)),
+        SearchKey::Since(day) => Query::Received(Day::Since(*day)),
+        SearchKey::SentBefore(day) => Query::Sent(Day::Before(*day)),
+        SearchKey::SentOn(day) => Query::Sent(Day::On(*day)),
+        SearchKey::SentSince(day) => Query::Sent(Day::Since(*day)),
+        SearchKey::Header(name, says) => Query::Field { name: search::Needle::new(name), says: text(says) },
+        SearchKey::Body(says) => Query::Body(text(says)),
+        SearchKey::Text(says) => Query::Text(text(says)),
+        SearchKey::Larger(bytes) => Query::Larger(*bytes),
+        SearchKey::Smaller(bytes) => Query::Smaller(*bytes),
+        SearchKey::ModSeq(modseq) => Query::ModSeq(*modseq),
+        SearchKey::ThreadId(_) => Query::Or(Vec::new()),
+        SearchKey::EmailId(id) => Query::Uids(emails.get(id).into_iter().map(|uid| *uid..=*uid).collect()),
+        SearchKey::Older(_) | SearchKey::Younger(_) => {
+            return Err(Status::bad("searching by that is not offered"));
+        }
+    })
+}
+
+fn ranges(uids: Vec<u32>) -> Vec<RangeInclusive<u64>> {
+    crate::render::ranges(uids.into_iter().map(u64::from))
+}

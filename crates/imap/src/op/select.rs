@@ -1,0 +1,52 @@
+//! SELECT and EXAMINE (RFC 9051 §6.3.2, §6.3.3).
+
+use mailstore::{change, view};
+
+use crate::codec::command::{MailboxName, SelectParameters};
+use crate::folders::Folders;
+use crate::selected::Selected;
+use crate::session::{Answer, Session};
+use crate::status::Status;
+
+/// The flags that there are; beside them clients may make their own.
+const FLAGS: &str = "\\Answered \\Flagged \\Deleted \\Seen \\Draft $Forwarded $MDNSent $Junk $NotJunk";
+
+pub(crate) async fn run(
+    session: &mut Session,
+    name: &MailboxName,
+    is_read_only: bool,
+    parameters: &SelectParameters,
+) -> Answer {
+    let login = session.login()?;
+    // Also where the new one cannot be opened (RFC 9051 §6.3.2).
+    if session.selected.take().is_some() {
+        session.connection.untagged("OK [CLOSED] the folder that was open is closed");
+    }
+    if parameters.qresync.is_some() {
+        return Err(Status::bad("QRESYNC is not offered").into());
+    }
+    session.is_condstore |= parameters.condstore;
+    let folders = Folders::load(&login.ctx, login.mailbox_id).await?;
+    let folder = folders.get(name)?;
+    // Before the look: what changes between the two is not missed.
+    let watch = change::watch(&session.store(), &login.ctx, login.mailbox_id).await?;
+    let view = view::open(&login.ctx, login.mailbox_id, folder.id).await?;
+    let out = &mut session.connection;
+    out.untagged(&format!("FLAGS ({FLAGS})"));
+    let permanent = if is_read_only { String::new() } else { format!("{FLAGS} \\*") };
+    out.untagged(&format!("OK [PERMANENTFLAGS ({permanent})] flags that are kept"));
+    out.untagged(&format!("{} EXISTS", view.uids.len()));
+    out.untagged("0 RECENT");
+    if let Some(first) = view.first_unseen {
+        let number = view.uids.partition_point(|uid| *uid < first) + 1;
+        out.untagged(&format!("OK [UNSEEN {number}] the first that is not seen"));
+    }
+    out.untagged(&format!("OK [UIDVALIDITY {}] UIDs are valid", view.folder.uid_validity));
+    out.untagged(&format!("OK [UIDNEXT {}] the next UID", view.folder.uid_next));
+    // Changes that come meanwhile have higher ones, and are told.
+    out.untagged(&format!("OK [HIGHESTMODSEQ {}] changes so far", view.folder.highest_modseq.max(1)));
+    out.untagged(&format!("OK [MAILBOXID ({})] the folder's id", view.folder.id));
+    session.selected = Some(Selected::new(view, watch, is_read_only));
+    let code = if is_read_only { "READ-ONLY" } else { "READ-WRITE" };
+    Ok(Status::ok("opened").with(code))
+}

@@ -1,0 +1,105 @@
+//! STORE (RFC 9051 §6.4.6, RFC 7162 §3.1.3).
+
+use mailstore::message::{Flag, FlagChange, Flags};
+use mailstore::view;
+
+use crate::codec::command::{FlagName, Store, StoreHow};
+use crate::codec::write;
+use crate::render;
+use crate::session::{Answer, Session};
+use crate::status::Status;
+
+/// How many messages are marked in one transaction: their mailbox is locked meanwhile.
+const AT_ONCE: usize = 5_000;
+
+pub(crate) async fn run(session: &mut Session, command: &Store) -> Answer {
+    let login = session.login()?;
+    let selected = session.writable()?;
+    let (folder, uids) = (selected.folder, selected.resolve(&command.set, command.by_uid)?);
+    let flags = flags(&command.flags)?;
+    let change = match command.how {
+        StoreHow::Replace => FlagChange::replacing(flags),
+        StoreHow::Add => FlagChange::adding(flags),
+        StoreHow::Remove => FlagChange::removing(flags),
+    };
+    session.is_condstore |= command.unchanged_since.is_some();
+    let is_condstore = session.is_condstore;
+    let mut unmet = Vec::new();
+    for uids in uids.chunks(AT_ONCE) {
+        let wanted = render::ranges(uids.iter().copied().map(u64::from));
+        let done = view::flag(
+            &session.store(),
+            &login.ctx,
+            login.mailbox_id,
+            folder,
+            &wanted,
+            &change,
+            command.unchanged_since,
+        )
+        .await?;
+        let Some(selected) = &mut session.selected else { continue };
+        selected.note_own(done.modseq);
+        selected.is_stale = true;
+        unmet.extend(done.unmet.iter().filter_map(|uid| name(selected, *uid, command.by_uid)));
+        // RFC 7162 §3.1.3: who wants to hear of modification sequences hears of the new ones, also where the flags are no news.
+        if command.is_silent && !is_condstore {
+            continue;
+        }
+        for row in done.rows {
+            let Some(number) = selected.number_of(row.uid) else { continue };
+            let out = session.connection.out();
+            match command.is_silent {
+                true => out.extend_from_slice(
+                    format!("* {number} FETCH (UID {} MODSEQ ({}))\r\n", row.uid, row.modseq).as_bytes(),
+                ),
+                false => render::flags_line(out, number, &row, is_condstore, command.by_uid),
+            }
+            session.connection.spill().await?;
+        }
+    }
+    if unmet.is_empty() {
+        return Ok(Status::ok("done"));
+    }
+    let mut set = bytes::BytesMut::new();
+    write::set(&mut set, unmet.into_iter().map(|number| number..=number));
+    let set = String::from_utf8_lossy(&set).into_owned();
+    Ok(Status::ok("some had been changed before").with(format!("MODIFIED {set}")))
+}
+
+/// What the client calls a message, in a command by UIDs or by numbers.
+fn name(selected: &crate::selected::Selected, uid: u64, by_uid: bool) -> Option<u32> {
+    match by_uid {
+        true => u32::try_from(uid).ok(),
+        false => selected.number_of(uid).and_then(|number| u32::try_from(number).ok()),
+    }
+}
+
+/// The flags that a client names.
+///
+/// # Errors
+/// What to answer to one that is none.
+pub(super) fn flags(names: &[FlagName]) -> Result<Flags, Status> {
+    let mut flags = Flags::default();
+    for name in names {
+        match name {
+            FlagName::System(name) => match system(name) {
+                Some(flag) => drop(flags.flags.insert(flag)),
+                // Clients copy it from elsewhere; it is the server's alone (RFC 3501 §2.3.2).
+                None if name == "RECENT" => {}
+                None => return Err(Status::bad(format!("there is no flag \\{name}"))),
+            },
+            FlagName::Keyword(word) => {
+                let keyword = word.parse().map_err(|_| {
+                    Status::no("a keyword is too long, or has a character that none has").with("CANNOT")
+                })?;
+                flags.keywords.insert(keyword);
+            }
+        }
+    }
+    Ok(flags)
+}
+
+/// A flag by its name in the protocol, in upper case without its backslash.
+pub(super) fn system(name: &str) -> Option<Flag> {
+    Flag::ALL.into_iter().find(|flag| render::name(*flag)[1..].eq_ignore_ascii_case(name))
+}

@@ -1,0 +1,17 @@
+//! SUBSCRIBE and UNSUBSCRIBE (RFC 9051 §6.3.7, §6.3.8).
+
+use mailstore::folder::{self, Changed};
+
+use crate::codec::command::MailboxName;
+use crate::folders::Folders;
+use crate::session::{Answer, Session};
+use crate::status::Status;
+
+pub(crate) async fn run(session: &mut Session, name: &MailboxName, is_subscribed: bool) -> Answer {
+    let login = session.login()?;
+    let folders = Folders::load(&login.ctx, login.mailbox_id).await?;
+    let id = folders.get(name)?.id;
+    let changed = Changed { is_subscribed: Some(is_subscribed), ..Changed::default() };
+    folder::update(&session.store(), &login.ctx, login.mailbox_id, id, changed).await?;
+    Ok(Status::ok("done"))
+}

@@ -1,0 +1,378 @@
+//! One client's session: the states of RFC 9051 §3, and which command belongs to which.
+
+mod command;
+mod updates;
+
+use std::io;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use kernel::RequestId;
+use mailstore::MailStore;
+use socket::listen::Mode;
+use socket::plaintext_allowed;
+use tenancy::policy::Capability;
+use tenancy::{MailLogin, Origin};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+
+use crate::capability;
+use crate::codec::command::{Command, Tagged};
+use crate::connection::Connection;
+use crate::op;
+use crate::selected::Selected;
+use crate::server::Imap;
+use crate::status::{self, Status};
+
+/// The unit in which room for messages is given.
+pub(crate) const ROOM_UNIT_BYTES: u64 = 1 << 10;
+
+/// Why a session ended.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum End {
+    #[error("the client logged out")]
+    Logout,
+    #[error("the client hung up")]
+    Disconnected,
+    #[error("no command came in time")]
+    Idle,
+    #[error("the client did not take its response in time")]
+    Stalled,
+    #[error("too many logins were refused")]
+    TooManyFailedLogins,
+    #[error("the folder that was open is not there any more")]
+    FolderGone,
+    #[error("the login is not good any more")]
+    LoginGone,
+    #[error("the server is shutting down")]
+    Shutdown,
+    #[error("the connection broke")]
+    Io(#[source] io::Error),
+    #[error("the tls handshake failed")]
+    Tls(#[source] io::Error),
+}
+
+impl End {
+    /// As metrics and logs name it.
+    pub(crate) fn as_str(&self) -> &'static str {
+        match self {
+            Self::Logout => "logout",
+            Self::Disconnected => "disconnected",
+            Self::Idle => "idle",
+            Self::Stalled => "stalled",
+            Self::TooManyFailedLogins => "too_many_failed_logins",
+            Self::FolderGone => "folder_gone",
+            Self::LoginGone => "login_gone",
+            Self::Shutdown => "shutdown",
+            Self::Io(_) => "connection_broken",
+            Self::Tls(_) => "tls_failed",
+        }
+    }
+
+    /// What the client is told before the connection is closed (RFC 9051 §7.1.5), if there is still someone to tell.
+    fn bye(&self) -> Option<&'static str> {
+        match self {
+            Self::TooManyFailedLogins => Some("BYE too many failed logins"),
+            Self::Idle => Some("BYE no command came in time"),
+            Self::FolderGone => Some("BYE the folder is not there any more"),
+            Self::LoginGone => Some("BYE [EXPIRED] the login is not good any more"),
+            Self::Shutdown => Some("BYE [UNAVAILABLE] the server is shutting down"),
+            Self::Logout | Self::Disconnected | Self::Stalled | Self::Io(_) | Self::Tls(_) => None,
+        }
+    }
+}
+
+/// Why a command did not come to its end.
+#[derive(Debug)]
+pub(crate) enum Trouble {
+    /// The session is over.
+    End(End),
+    /// It is answered so.
+    Refused(Status),
+    /// It was answered already, well.
+    Answered,
+    /// The mail store did not do it.
+    Store(mailstore::Error),
+}
+
+impl From<End> for Trouble {
+    fn from(end: End) -> Self {
+        Self::End(end)
+    }
+}
+
+impl From<Status> for Trouble {
+    fn from(status: Status) -> Self {
+        Self::Refused(status)
+    }
+}
+
+impl From<mailstore::Error> for Trouble {
+    fn from(error: mailstore::Error) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<tenancy::Error> for Trouble {
+    fn from(error: tenancy::Error) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+/// How a command is answered.
+pub(crate) type Answer = Result<Status, Trouble>;
+
+/// What a session has in all its states.
+pub(crate) struct Session {
+    pub(crate) service: Arc<Imap>,
+    pub(crate) connection: Connection,
+    pub(crate) request_id: RequestId,
+    pub(crate) shutdown: CancellationToken,
+    /// Room for messages, in units of [`ROOM_UNIT_BYTES`], shared with the listener's other sessions.
+    room: Arc<Semaphore>,
+    /// The other end; decides whether it may log in without TLS.
+    peer: IpAddr,
+    login: Option<MailLogin>,
+    /// When the login was found to be good.
+    checked: Instant,
+    pub(crate) selected: Option<Selected>,
+    /// Whether the client wants to hear of modification sequences (RFC 7162 §3.1).
+    pub(crate) is_condstore: bool,
+    pub(crate) failed_logins: u32,
+}
+
+impl Session {
+    pub(crate) fn new(
+        service: Arc<Imap>,
+        connection: Connection,
+        peer: IpAddr,
+        room: Arc<Semaphore>,
+        shutdown: CancellationToken,
+    ) -> Self {
+        let request_id = service.auth.db().env().new_id();
+        Self {
+            service,
+            connection,
+            request_id,
+            shutdown,
+            room,
+            peer,
+            login: None,
+            checked: Instant::now(),
+            selected: None,
+            is_condstore: false,
+            failed_logins: 0,
+        }
+    }
+
+    /// Where its calls come from.
+    pub(crate) fn origin(&self) -> Origin {
+        Origin { request_id: self.request_id, network: Some(self.peer) }
+    }
+
+    /// Plays the session to its end.
+    pub(crate) async fn run(mut self, mode: Mode) {
+        let started = Instant::now();
+        let end = match self.play(mode).await {
+            Ok(never) => match never {},
+            Err(end) => end,
+        };
+        if let Some(bye) = end.bye() {
+            self.connection.untagged(bye);
+        }
+        let broken = match &end {
+            End::Io(cause) | End::Tls(cause) => Some(cause.kind()),
+            _ => None,
+        };
+        tracing::info!(
+            session.end = end.as_str(),
+            session.error = broken.map(tracing::field::debug),
+            session.duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+            session.sent_bytes = self.connection.sent_bytes(),
+            "imap session ended"
+        );
+        metrics::counter!("pillarbox_imap_sessions_ended_total", "reason" => end.as_str()).increment(1);
+        metrics::counter!("pillarbox_imap_sent_bytes_total").increment(self.connection.sent_bytes());
+        let is_orderly = end.bye().is_some() || matches!(end, End::Logout);
+        if is_orderly && let Err(end) = self.connection.close().await {
+            tracing::debug!(session.end = end.as_str(), "imap goodbye not taken");
+        }
+    }
+
+    /// Greets, and answers commands.
+    async fn play(&mut self, mode: Mode) -> Result<std::convert::Infallible, End> {
+        if matches!(mode, Mode::Implicit) {
+            self.upgrade().await?;
+        }
+        let greeting = format!("OK [CAPABILITY {}] {} ready", capability::of(self), self.service.hostname);
+        self.connection.untagged(&greeting);
+        loop {
+            let tagged = self.command().await?;
+            let (name, started) = (tagged.command.name(), Instant::now());
+            let status = self.answer(tagged).await?;
+            metrics::counter!("pillarbox_imap_replies_total", "command" => name, "result" => status)
+                .increment(1);
+            metrics::histogram!("pillarbox_imap_command_duration_seconds", "command" => name)
+                .record(started.elapsed());
+        }
+    }
+
+    /// Answers a command, after what else there is to tell.
+    async fn answer(&mut self, tagged: Tagged) -> Result<&'static str, End> {
+        let Tagged { tag, command } = tagged;
+        let may_expunge = allows_expunge(&command);
+        let answer = match self.carry_out(&tag, command).await {
+            Ok(status) => self.tell(may_expunge).await.map(|()| status),
+            Err(trouble) => Err(trouble),
+        };
+        let status = match answer {
+            Ok(status) => status,
+            Err(Trouble::End(end)) => return Err(end),
+            Err(Trouble::Answered) => return Ok("OK"),
+            Err(Trouble::Refused(status)) => status,
+            Err(Trouble::Store(error)) => status::failed(&error, self.request_id),
+        };
+        self.connection.tagged(&tag, &status).await?;
+        Ok(status.as_str())
+    }
+
+    async fn carry_out(&mut self, tag: &str, command: Command) -> Answer {
+        self.check_login().await?;
+        match command {
+            Command::Capability => Ok(op::capability(self)),
+            Command::Noop | Command::Check => Ok(Status::ok("done")),
+            Command::Logout => op::logout(self, tag).await,
+            Command::Id => Ok(op::id(self)),
+            Command::StartTls => op::starttls::run(self, tag).await,
+            Command::Authenticate { mechanism, initial } => {
+                op::authenticate::run(self, &mechanism, initial).await
+            }
+            Command::Login { username, password } => op::login::run(self, &username, password).await,
+            Command::Enable(names) => op::enable::run(self, &names),
+            Command::Select { mailbox, is_read_only, parameters } => {
+                op::select::run(self, &mailbox, is_read_only, &parameters).await
+            }
+            Command::Create { mailbox, uses } => op::create::run(self, &mailbox, &uses).await,
+            Command::Delete(mailbox) => op::delete::run(self, &mailbox).await,
+            Command::Rename { from, to } => op::rename::run(self, &from, &to).await,
+            Command::Subscribe { mailbox, is_subscribed } => {
+                op::subscribe::run(self, &mailbox, is_subscribed).await
+            }
+            Command::List(list) => op::list::run(self, &list).await,
+            Command::Lsub { reference, pattern } => op::list::lsub(self, &reference, &pattern).await,
+            Command::Namespace => op::namespace(self),
+            Command::Status { mailbox, items } => op::status::run(self, &mailbox, &items).await,
+            Command::Append { mailbox, messages } => op::append::run(self, &mailbox, messages).await,
+            Command::Idle => op::idle::run(self).await,
+            Command::Close => op::close::run(self, true).await,
+            Command::Unselect => op::close::run(self, false).await,
+            Command::Expunge(set) => op::expunge::run(self, set.as_ref()).await,
+            Command::Search(search) => op::search::run(self, tag, search).await,
+            Command::Fetch(fetch) => op::fetch::run(self, &fetch).await,
+            Command::Store(store) => op::store::run(self, &store).await,
+            Command::Copy { by_uid, set, mailbox, is_move } => {
+                op::copy::run(self, by_uid, &set, &mailbox, is_move).await
+            }
+            Command::GetQuota(root) => op::quota::get(self, &root).await,
+            Command::GetQuotaRoot(mailbox) => op::quota::root(self, &mailbox).await,
+        }
+    }
+
+    /// Asks now and then whether the session's user may still have it: who was suspended, or changed their password, has it no more.
+    pub(crate) async fn check_login(&mut self) -> Result<(), Trouble> {
+        let Some(login) = &self.login else { return Ok(()) };
+        if self.checked.elapsed() < self.service.limits.recheck {
+            return Ok(());
+        }
+        if !self.service.auth.may_go_on(Capability::Imap, login).await? {
+            return Err(End::LoginGone.into());
+        }
+        self.checked = Instant::now();
+        Ok(())
+    }
+
+    pub(crate) fn is_logged_in(&self) -> bool {
+        self.login.is_some()
+    }
+
+    /// Whose mailbox it is.
+    pub(crate) fn login(&self) -> Result<MailLogin, Status> {
+        self.login.clone().ok_or_else(|| Status::bad("log in first"))
+    }
+
+    pub(crate) fn log_in(&mut self, login: MailLogin) {
+        (self.login, self.checked) = (Some(login), Instant::now());
+    }
+
+    /// The folder that is open.
+    pub(crate) fn selected(&self) -> Result<&Selected, Status> {
+        self.selected.as_ref().ok_or_else(|| Status::bad("open a folder first"))
+    }
+
+    /// The folder that is open, to be changed.
+    pub(crate) fn writable(&self) -> Result<&Selected, Status> {
+        match self.selected()? {
+            selected if selected.is_read_only => {
+                Err(Status::no("the folder was opened to be read only").with("CANNOT"))
+            }
+            selected => Ok(selected),
+        }
+    }
+
+    /// Notes that the folder that is open may have changed.
+    pub(crate) fn note_change(&mut self) {
+        if let Some(selected) = &mut self.selected {
+            selected.is_stale = true;
+        }
+    }
+
+    pub(crate) fn store(&self) -> MailStore {
+        self.service.store.clone()
+    }
+
+    /// Whether this connection may carry a password.
+    pub(crate) fn login_allowed(&self) -> bool {
+        plaintext_allowed(self.peer, self.connection.is_tls())
+    }
+
+    /// Plays the server's part of a TLS handshake, unless the server shuts down first.
+    pub(crate) async fn upgrade(&mut self) -> Result<(), End> {
+        tokio::select! {
+            () = self.shutdown.cancelled() => Err(End::Shutdown),
+            upgraded = self.connection.upgrade(self.service.tls.clone()) => upgraded,
+        }
+    }
+
+    /// Room for a message of so many bytes, as long as it is held.
+    pub(crate) async fn room_for(&self, bytes: u64) -> Result<OwnedSemaphorePermit, Status> {
+        let all = self.service.limits.bodies_in_flight_bytes;
+        let units = u32::try_from(bytes.min(all).div_ceil(ROOM_UNIT_BYTES)).unwrap_or(u32::MAX);
+        let waiting = self.room.clone().acquire_many_owned(units);
+        match tokio::time::timeout(self.service.limits.body_wait, waiting).await {
+            Ok(Ok(room)) => Ok(room),
+            // It is never closed.
+            Ok(Err(_)) | Err(_) => {
+                Err(Status::no("too much is being read and written, try again later").with("UNAVAILABLE"))
+            }
+        }
+    }
+
+    /// How long it waits for the next command.
+    pub(crate) fn patience(&self) -> Duration {
+        match self.login {
+            Some(_) => self.service.limits.autologout,
+            None => self.service.limits.login_timeout,
+        }
+    }
+}
+
+/// RFC 9051 §7.5.1: not while message numbers are under way. What a UID command is told by number, its client takes by UID.
+fn allows_expunge(command: &Command) -> bool {
+    match command {
+        Command::Fetch(fetch) => fetch.by_uid,
+        Command::Store(store) => store.by_uid,
+        Command::Search(search) => search.by_uid,
+        _ => true,
+    }
+}

@@ -1,0 +1,63 @@
+//! What others do to the folder that is open, told at a time when the client may be told.
+
+use futures::FutureExt as _;
+use mailstore::view;
+
+use crate::render;
+use crate::selected::News;
+use crate::session::{End, Session, Trouble};
+
+impl Session {
+    /// Tells what has changed in the folder that is open; of messages that are gone only if that may be told now.
+    pub(crate) async fn tell(&mut self, may_expunge: bool) -> Result<(), Trouble> {
+        let Some(selected) = &mut self.selected else { return Ok(()) };
+        // Asked without waiting; what it says once may stand for many changes.
+        selected.is_stale |= selected.watch.changed().now_or_never().is_some();
+        if selected.is_stale {
+            self.catch_up().await?;
+        }
+        self.tell_known(may_expunge).await
+    }
+
+    /// Learns what has changed.
+    async fn catch_up(&mut self) -> Result<(), Trouble> {
+        let login = self.login()?;
+        let Some(selected) = &mut self.selected else { return Ok(()) };
+        match selected.catch_up(&login.ctx, login.mailbox_id).await {
+            Ok(()) => Ok(()),
+            // The log does not go so far back, or the folder or the mailbox is gone: the client looks at everything anew.
+            Err(
+                mailstore::Error::ChangesExpired
+                | mailstore::Error::FolderNotFound
+                | mailstore::Error::NotFound,
+            ) => Err(End::FolderGone.into()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Tells what was learnt.
+    async fn tell_known(&mut self, may_expunge: bool) -> Result<(), Trouble> {
+        let login = self.login()?;
+        let Some(selected) = &mut self.selected else { return Ok(()) };
+        let News { expunged, count, flagged } = selected.take_news(may_expunge);
+        for number in expunged {
+            self.connection.untagged(&format!("{number} EXPUNGE"));
+        }
+        if let Some(count) = count {
+            self.connection.untagged(&format!("{count} EXISTS"));
+            self.connection.untagged("0 RECENT");
+        }
+        self.connection.spill().await?;
+        if flagged.is_empty() {
+            return Ok(());
+        }
+        let uids = render::ranges(flagged.iter().copied());
+        let rows = view::rows(&login.ctx, login.mailbox_id, selected.folder, &uids, None).await?;
+        for row in rows {
+            let Some(number) = selected.number_of(row.uid) else { continue };
+            render::flags_line(self.connection.out(), number, &row, self.is_condstore, true);
+            self.connection.spill().await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,172 @@
+//! What FETCH tells.
+
+use testkit::client::imap::Imap as Client;
+
+use crate::support::{Server, message, ok, refused};
+
+const NESTED: &[u8] = b"From: \"Doe, John\" <john@example.org>\r\n\
+To: ada@acme.example, Bob <bob@acme.example>\r\n\
+Subject: =?utf-8?q?Gr=C3=BC=C3=9Fe?=\r\n\
+Date: Tue, 3 Mar 2026 10:00:00 +0100\r\n\
+Message-ID: <nested@example.org>\r\n\
+MIME-Version: 1.0\r\n\
+Content-Type: multipart/mixed; boundary=outer\r\n\
+\r\n\
+--outer\r\n\
+Content-Type: text/plain; charset=utf-8\r\n\
+\r\n\
+hello\r\n\
+--outer\r\n\
+Content-Type: message/rfc822\r\n\
+\r\n\
+Subject: inner\r\n\
+From: eve@example.net\r\n\
+\r\n\
+inside\r\n\
+--outer--\r\n";
+
+#[tokio::test]
+async fn flags_dates_sizes_envelopes_and_structures_come_without_the_body() {
+    let server = Server::start().await;
+    let ada = server.user_with("ada", &[NESTED]).await;
+    let mut client = server.inbox(&ada).await;
+    let told = ok(&mut client, "FETCH 1 (UID FLAGS INTERNALDATE RFC822.SIZE ENVELOPE)").await;
+    let size = NESTED.len();
+    assert_eq!(
+        told,
+        [format!(
+            "1 FETCH (UID 1 FLAGS () INTERNALDATE \" 2-Mar-2026 09:00:00 +0000\" RFC822.SIZE {size} ENVELOPE (\
+             \"Tue, 3 Mar 2026 10:00:00 +0100\" \"=?utf-8?q?Gr=C3=BC=C3=9Fe?=\" \
+             ((\"Doe, John\" NIL \"john\" \"example.org\")) ((\"Doe, John\" NIL \"john\" \"example.org\")) \
+             ((\"Doe, John\" NIL \"john\" \"example.org\")) \
+             ((NIL NIL \"ada\" \"acme.example\")(\"Bob\" NIL \"bob\" \"acme.example\")) NIL NIL NIL \
+             \"<nested@example.org>\"))"
+        )]
+    );
+    assert_eq!(
+        ok(&mut client, "FETCH 1 BODYSTRUCTURE").await,
+        [
+            "1 FETCH (BODYSTRUCTURE ((\"text\" \"plain\" (\"charset\" \"utf-8\") NIL NIL \"7BIT\" 5 0 NIL NIL NIL NIL)\
+          (\"message\" \"rfc822\" NIL NIL NIL \"7BIT\" 47 (NIL \"inner\" ((NIL NIL \"eve\" \"example.net\")) \
+          ((NIL NIL \"eve\" \"example.net\")) ((NIL NIL \"eve\" \"example.net\")) NIL NIL NIL NIL NIL) \
+          (\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7BIT\" 6 0 NIL NIL NIL NIL) 3 NIL NIL NIL NIL) \
+          \"mixed\" (\"boundary\" \"outer\") NIL NIL NIL))"
+        ]
+    );
+    let body = ok(&mut client, "FETCH 1 BODY").await;
+    assert!(
+        body[0]
+            .starts_with("1 FETCH (BODY ((\"text\" \"plain\" (\"charset\" \"utf-8\") NIL NIL \"7BIT\" 5 0)("),
+        "{body:?}"
+    );
+    assert!(body[0].ends_with(" 3) \"mixed\"))"), "{body:?}");
+    assert_eq!(ok(&mut client, "FETCH 1 FAST").await.len(), 1);
+    // None of it needs the body: it can be out of reach.
+    let blobs = server.store.blobs();
+    let page = blobs.list(&blob::KeyPrefix::All, None).await.unwrap();
+    for key in &page.keys {
+        blobs.delete(key).await.unwrap();
+    }
+    assert!(ok(&mut client, "FETCH 1 (ENVELOPE BODYSTRUCTURE)").await[0].contains("nested@example.org"));
+    refused(&mut client, "FETCH 1 BODY.PEEK[]", "NO").await;
+    ok(&mut client, "NOOP").await;
+}
+
+async fn section(client: &mut Client, name: &str) -> String {
+    let told = ok(client, &format!("FETCH 1 BODY.PEEK[{name}]")).await.remove(0);
+    let shown = name.split('<').next().unwrap_or_default();
+    let rest = told.split_once(&format!("BODY[{shown}")).unwrap().1;
+    let literal = rest.split_once("}\r\n");
+    literal.map_or_else(|| "NIL".to_owned(), |(_, text)| text.strip_suffix(')').unwrap().to_owned())
+}
+
+#[tokio::test]
+async fn sections_are_those_of_the_rfc() {
+    let server = Server::start().await;
+    let ada = server.user_with("ada", &[NESTED]).await;
+    let mut client = server.inbox(&ada).await;
+    let whole = String::from_utf8(NESTED.to_vec()).unwrap();
+    let (header, text) = whole.split_once("\r\n\r\n").unwrap();
+    for (name, wanted) in [
+        ("", whole.as_str()),
+        ("HEADER", &format!("{header}\r\n\r\n")),
+        ("TEXT", text),
+        ("1", "hello"),
+        ("1.MIME", "Content-Type: text/plain; charset=utf-8\r\n\r\n"),
+        ("2.HEADER", "Subject: inner\r\nFrom: eve@example.net\r\n\r\n"),
+        ("2.TEXT", "inside"),
+        ("2.1", "inside"),
+        ("3", "NIL"),
+        ("1.HEADER", "NIL"),
+        ("HEADER.FIELDS (message-id X-None)", "Message-ID: <nested@example.org>\r\n\r\n"),
+        ("2.HEADER.FIELDS.NOT (Subject)", "From: eve@example.net\r\n\r\n"),
+    ] {
+        assert_eq!(section(&mut client, name).await, wanted, "{name}");
+    }
+    for (partial, wanted) in [
+        ("BODY.PEEK[TEXT]<2.5>", "1 FETCH (BODY[TEXT]<2> {5}\r\noutte)"),
+        ("BODY.PEEK[1]<3.100>", "1 FETCH (BODY[1]<3> {2}\r\nlo)"),
+        ("BODY.PEEK[1]<9.1>", "1 FETCH (BODY[1]<9> {0}\r\n)"),
+    ] {
+        let wanted = wanted.replace("outte", "outer");
+        assert_eq!(ok(&mut client, &format!("FETCH 1 {partial}")).await, [wanted]);
+    }
+    let old = ok(&mut client, "FETCH 1 (RFC822.HEADER)").await;
+    assert_eq!(old, [format!("1 FETCH (RFC822.HEADER {{{}}}\r\n{header}\r\n\r\n)", header.len() + 4)]);
+    for bad in ["BODY[MIME]", "BODY[0]", "BODY[HEADER.FIELDS ()]", "BODY[TEXT]<1.0>", "NOTHING"] {
+        refused(&mut client, &format!("FETCH 1 {bad}"), "BAD").await;
+    }
+}
+
+#[tokio::test]
+async fn reading_marks_as_seen_and_peeking_does_not() {
+    let server = Server::start().await;
+    let ada = server.user_with("ada", &[&message("one"), &message("two")]).await;
+    let mut client = server.inbox(&ada).await;
+    ok(&mut client, "FETCH 1:2 (BODY.PEEK[] RFC822.HEADER)").await;
+    assert_eq!(ok(&mut client, "FETCH 1:2 FLAGS").await, ["1 FETCH (FLAGS ())", "2 FETCH (FLAGS ())"]);
+    let told = ok(&mut client, "UID FETCH 2 BODY[TEXT]").await;
+    assert_eq!(told, ["2 FETCH (UID 2 FLAGS (\\Seen) BODY[TEXT] {14}\r\nThis is two.\r\n)"]);
+    // Its own change is no news to it.
+    assert_eq!(ok(&mut client, "NOOP").await, [""; 0]);
+    assert_eq!(ok(&mut client, "FETCH * (FLAGS)").await, ["2 FETCH (FLAGS (\\Seen))"]);
+}
+
+#[tokio::test]
+async fn sets_name_messages_by_number_and_by_uid() {
+    let server = Server::start().await;
+    let messages: Vec<Vec<u8>> = (1..=6).map(|at| message(&at.to_string())).collect();
+    let all: Vec<&[u8]> = messages.iter().map(Vec::as_slice).collect();
+    let ada = server.user_with("ada", &all).await;
+    let mut client = server.inbox(&ada).await;
+    ok(&mut client, "STORE 1,3 +FLAGS.SILENT (\\Deleted)").await;
+    assert_eq!(ok(&mut client, "EXPUNGE").await, ["3 EXPUNGE", "1 EXPUNGE"]);
+    let uids = async |client: &mut Client, command: &str| -> Vec<String> {
+        let lines = ok(client, command).await;
+        lines.iter().map(|line| line.replace(" FETCH (UID ", "=").replace(')', "")).collect()
+    };
+    assert_eq!(uids(&mut client, "FETCH 1:* UID").await, ["1=2", "2=4", "3=5", "4=6"]);
+    assert_eq!(uids(&mut client, "UID FETCH 1:4 UID").await, ["1=2", "2=4"]);
+    assert_eq!(uids(&mut client, "UID FETCH 100:* UID").await, ["4=6"]);
+    assert_eq!(uids(&mut client, "FETCH 3:2,*,4 UID").await, ["2=4", "3=5", "4=6"]);
+    assert!(uids(&mut client, "UID FETCH 1,3 UID").await.is_empty());
+    refused(&mut client, "FETCH 5 UID", "BAD").await;
+    refused(&mut client, "FETCH 0 UID", "BAD").await;
+    ok(&mut client, "SELECT Drafts").await;
+    assert!(uids(&mut client, "FETCH 1:* UID").await.is_empty());
+    assert!(uids(&mut client, "UID FETCH 1:* UID").await.is_empty());
+}
+
+#[tokio::test]
+async fn hundreds_of_pipelined_commands_are_answered_in_their_order() {
+    let server = Server::start().await;
+    let ada = server.user_with("ada", &[&message("one"), &message("two")]).await;
+    let mut client = server.inbox(&ada).await;
+    let all: String =
+        (0..500).map(|at| format!("p{at} UID FETCH {} (FLAGS BODY.PEEK[])\r\n", 1 + at % 2)).collect();
+    client.send(all.as_bytes()).await.unwrap();
+    for at in 0..500 {
+        let answer = client.answer(&format!("p{at}")).await.unwrap();
+        assert!(answer.has(["Subject: one", "Subject: two"][at % 2]), "{answer:?}");
+    }
+}

@@ -1,0 +1,79 @@
+//! Clients that mean no good.
+
+use std::time::Duration;
+
+use testkit::client::imap::Imap as Client;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use crate::support::{Server, message, ok, quick, refused};
+
+#[tokio::test]
+async fn lines_without_end_and_nonsense_without_end_are_cut_short() {
+    let server = Server::start().await;
+    let mut client = server.connect().await;
+    let long = format!("a NOOP {}", "x".repeat(100 << 10));
+    client.send(format!("{long}\r\n").as_bytes()).await.unwrap();
+    let answer = client.answer("a").await.unwrap();
+    assert!(answer.status.starts_with("BAD [TOOBIG]"), "{answer:?}");
+    ok(&mut client, "NOOP").await;
+
+    let mut browser = server.connect().await;
+    let request = "GET / HTTP/1.1\r\nHost: imap\r\n".to_owned() + &"X-Header: x\r\n".repeat(30);
+    browser.send(request.as_bytes()).await.unwrap();
+    assert!(browser.rest().await.is_ok());
+    // Before a login nobody sends anything long.
+    let mut client = server.connect().await;
+    refused(&mut client, "LOGIN {5000}", "NO [TOOBIG]").await;
+    refused(&mut client, "APPEND INBOX {5000}", "NO [TOOBIG]").await;
+}
+
+#[tokio::test]
+async fn who_drips_and_who_never_reads_is_cut_off() {
+    let limits = imap::Limits {
+        read_timeout: Duration::from_millis(200),
+        write_timeout: Duration::from_millis(200),
+        ..quick()
+    };
+    let server = Server::with(limits).await;
+    let mut dripping = TcpStream::connect(server.address).await.unwrap();
+    dripping.write_all(b"a LOG").await.unwrap();
+    let mut all = Vec::new();
+    tokio::time::timeout(Duration::from_secs(30), dripping.read_to_end(&mut all)).await.unwrap().unwrap();
+    assert!(all.ends_with(b"* BYE no command came in time\r\n"));
+
+    let big = [message("big"), vec![b'x'; 4 << 20], b"\r\n".to_vec()].concat();
+    let ada = server.user_with("ada", &[&big]).await;
+    let mut deaf = server.inbox(&ada).await;
+    for _ in 0..20 {
+        deaf.begin("FETCH 1 BODY.PEEK[]").await.unwrap();
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    // Read at last, it ends long before what was asked for.
+    let rest = deaf.rest().await.unwrap_or_default();
+    assert!(rest.len() < 40 << 20, "{}", rest.len());
+}
+
+#[tokio::test]
+async fn only_so_many_are_let_in() {
+    let server = Server::with(imap::Limits { max_connections_per_peer: 2, ..quick() }).await;
+    let (_one, _two) = (server.connect().await, server.connect().await);
+    let error = Client::connect(server.address).await.unwrap_err();
+    assert!(format!("{error:#}").contains("BYE [UNAVAILABLE] too many connections"), "{error:#}");
+}
+
+#[tokio::test]
+async fn another_s_mailbox_is_nowhere() {
+    let server = Server::start().await;
+    let ada = server.user_with("ada", &[&message("secret")]).await;
+    let bob = server.user_with("bob", &[]).await;
+    let mut client = server.inbox(&bob).await;
+    assert_eq!(ok(&mut client, "STATUS INBOX (MESSAGES)").await, ["STATUS INBOX (MESSAGES 0)"]);
+    assert!(ok(&mut client, "UID FETCH 1:* BODY.PEEK[]").await.is_empty());
+    let folder = mailstore::folder::list(&server.world.ctx, ada.mailbox_id).await.unwrap().remove(0);
+    for name in
+        [folder.id.to_string(), format!("/{}", folder.path), ada.address.to_string(), "../INBOX".into()]
+    {
+        refused(&mut client, &format!("SELECT \"{name}\""), "NO [NONEXISTENT]").await;
+    }
+}

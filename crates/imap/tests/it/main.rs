@@ -1,0 +1,13 @@
+//! Sessions over real sockets, against a real Postgres.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail the test, as tests themselves may")]
+
+mod append;
+mod edit;
+mod fetch;
+mod folders;
+mod hostile;
+mod login;
+mod search;
+mod support;
+mod updates;

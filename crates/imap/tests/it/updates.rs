@@ -1,0 +1,98 @@
+//! What a client is told of what others do.
+
+use std::time::Duration;
+
+use testkit::client::imap::Imap as Client;
+
+use crate::support::{Server, message, ok, quick};
+
+#[tokio::test]
+async fn two_clients_see_what_each_other_does() {
+    let server = Server::start().await;
+    let ada = server.user_with("ada", &[&message("one"), &message("two"), &message("three")]).await;
+    let (mut one, mut two) = (server.inbox(&ada).await, server.inbox(&ada).await);
+    ok(&mut one, "STORE 2 +FLAGS (\\Flagged)").await;
+    assert_eq!(ok(&mut two, "NOOP").await, ["2 FETCH (UID 2 FLAGS (\\Flagged))"]);
+    assert!(ok(&mut two, "NOOP").await.is_empty());
+
+    ok(&mut one, "STORE 1 +FLAGS.SILENT (\\Deleted)").await;
+    ok(&mut one, "EXPUNGE").await;
+    server.deliver(ada.mailbox_id, &message("four")).await;
+    // No number may change while numbers are under way (RFC 9051 §7.5.1).
+    let told = ok(&mut two, "FETCH 3 UID").await;
+    assert_eq!(told, ["3 FETCH (UID 3)", "4 EXISTS", "0 RECENT"]);
+    // What is gone is not there, and has its number still.
+    assert!(ok(&mut two, "FETCH 1 UID").await.is_empty());
+    assert_eq!(ok(&mut two, "NOOP").await, ["1 EXPUNGE"]);
+    assert_eq!(ok(&mut two, "FETCH 1:* UID").await.len(), 3);
+
+    // What came and went between two looks was never there.
+    server.deliver(ada.mailbox_id, &message("five")).await;
+    ok(&mut one, "NOOP").await;
+    ok(&mut one, "UID STORE 5 +FLAGS.SILENT (\\Deleted)").await;
+    ok(&mut one, "UID EXPUNGE 5").await;
+    assert!(ok(&mut two, "NOOP").await.is_empty());
+}
+
+/// The next untagged line.
+async fn next(client: &mut Client) -> String {
+    client.read_response().await.unwrap()
+}
+
+#[tokio::test]
+async fn an_idling_client_hears_at_once() {
+    let server = Server::start().await;
+    let ada = server.user_with("ada", &[&message("one")]).await;
+    let (mut idle, mut other) = (server.inbox(&ada).await, server.inbox(&ada).await);
+    let tag = idle.begin("IDLE").await.unwrap();
+    assert!(next(&mut idle).await.starts_with("+ "));
+    server.deliver(ada.mailbox_id, &message("two")).await;
+    assert_eq!([next(&mut idle).await, next(&mut idle).await], ["* 2 EXISTS", "* 0 RECENT"]);
+    ok(&mut other, "STORE 1 +FLAGS (\\Deleted)").await;
+    assert_eq!(next(&mut idle).await, "* 1 FETCH (UID 1 FLAGS (\\Deleted))");
+    ok(&mut other, "EXPUNGE").await;
+    assert_eq!(next(&mut idle).await, "* 1 EXPUNGE");
+    idle.send(b"done\r\n").await.unwrap();
+    assert!(idle.answer(&tag).await.unwrap().status.starts_with("OK"));
+    ok(&mut idle, "NOOP").await;
+}
+
+#[tokio::test]
+async fn a_session_ends_with_its_folder_and_with_the_server() {
+    let server = Server::start().await;
+    let ada = server.user_with("ada", &[]).await;
+    let (mut one, mut two) = (server.login(&ada).await, server.login(&ada).await);
+    ok(&mut one, "CREATE Gone").await;
+    ok(&mut one, "SELECT Gone").await;
+    ok(&mut two, "SELECT Gone").await;
+    let told = ok(&mut two, "DELETE Gone").await;
+    assert!(told[0].starts_with("OK [CLOSED]"), "{told:?}");
+    ok(&mut two, "NOOP").await;
+    one.send(b"x NOOP\r\n").await.unwrap();
+    assert_eq!(one.rest().await.unwrap(), "* BYE the folder is not there any more\r\n");
+
+    two.begin("IDLE").await.unwrap();
+    assert!(next(&mut two).await.starts_with("+ "));
+    server.shutdown.cancel();
+    assert_eq!(two.rest().await.unwrap(), "* BYE [UNAVAILABLE] the server is shutting down\r\n");
+    for listener in server.listeners {
+        listener.await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn who_says_nothing_is_shown_out() {
+    let limits = imap::Limits {
+        login_timeout: Duration::from_millis(100),
+        autologout: Duration::from_millis(300),
+        ..quick()
+    };
+    let server = Server::with(limits).await;
+    let silent = server.connect().await;
+    assert_eq!(silent.rest().await.unwrap(), "* BYE no command came in time\r\n");
+    let ada = server.user_with("ada", &[]).await;
+    let mut idle = server.inbox(&ada).await;
+    idle.begin("IDLE").await.unwrap();
+    assert!(next(&mut idle).await.starts_with("+ "));
+    assert_eq!(idle.rest().await.unwrap(), "* BYE no command came in time\r\n");
+}
