@@ -150,8 +150,19 @@ impl S3Store {
             }
             (_, Some("NoSuchKey"), _) => return Error::NotFound,
             (_, Some("InvalidRange"), _) | (_, _, Some(416)) => return Error::RangeNotSatisfiable,
-            // Credentials are renewed and clocks are set while we run.
-            (_, Some("RequestTimeout" | "ExpiredToken" | "RequestTimeTooSkewed"), _)
+            // Credentials are renewed and clocks are set while we run; putting parts together fails with a 200.
+            (
+                _,
+                Some(
+                    "RequestTimeout"
+                    | "ExpiredToken"
+                    | "RequestTimeTooSkewed"
+                    | "InternalError"
+                    | "SlowDown"
+                    | "ServiceUnavailable",
+                ),
+                _,
+            )
             | (_, _, Some(429 | 500..=599)) => Error::Unavailable,
             // 301 and 400 with this code are the answers to a wrong region.
             (_, Some("NoSuchBucket" | "AuthorizationHeaderMalformed"), _)

@@ -8,7 +8,7 @@ use crate::session::Session;
 const ALWAYS: &str = "IMAP4rev1 LITERAL+ SASL-IR ID ENABLE";
 /// What is offered after a login.
 const LOGGED_IN: &str = "NAMESPACE UNSELECT UIDPLUS MOVE SPECIAL-USE CREATE-SPECIAL-USE LIST-EXTENDED LIST-STATUS CHILDREN \
-                         STATUS=SIZE IDLE ESEARCH SEARCHRES CONDSTORE QUOTA QUOTA=RES-STORAGE OBJECTID";
+                         STATUS=SIZE IDLE ESEARCH SEARCHRES WITHIN CONDSTORE QUOTA QUOTA=RES-STORAGE OBJECTID";
 
 /// What can be done in the session's state, on its connection (RFC 9051 §6.1.1).
 pub(crate) fn of(session: &Session) -> String {

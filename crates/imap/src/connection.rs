@@ -8,7 +8,7 @@ use bytes::{Bytes, BytesMut};
 use socket::stream::Socket;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::codec::frame::{Event, Framer, TooLong};
 use crate::limits::Limits;
@@ -26,8 +26,11 @@ pub(crate) struct Connection {
     out: BytesMut,
     read_timeout: Duration,
     write_timeout: Duration,
+    min_bytes_per_second: u64,
     handshake_timeout: Duration,
     sent_bytes: u64,
+    /// By when the command that has begun is to be there.
+    deadline: Option<Instant>,
 }
 
 impl Connection {
@@ -38,8 +41,10 @@ impl Connection {
             out: BytesMut::new(),
             read_timeout: limits.read_timeout,
             write_timeout: limits.write_timeout,
+            min_bytes_per_second: limits.min_bytes_per_second.max(1),
             handshake_timeout: limits.handshake_timeout,
             sent_bytes: 0,
+            deadline: None,
         }
     }
 
@@ -56,15 +61,28 @@ impl Connection {
         &mut self.out
     }
 
-    pub(crate) fn framer(&mut self) -> &mut Framer {
-        &mut self.framer
+    /// Lets the literal come that was announced.
+    pub(crate) fn accept(&mut self, bytes: u64) {
+        self.framer.accept();
+        self.deadline = Some(Instant::now() + self.read_timeout + self.at_least(bytes));
+    }
+
+    /// Does not let it come.
+    pub(crate) fn refuse(&mut self) {
+        self.framer.refuse();
+    }
+
+    /// How long so many bytes take the slowest client.
+    fn at_least(&self, bytes: u64) -> Duration {
+        Duration::from_secs(bytes / self.min_bytes_per_second)
     }
 
     /// What comes next of a command; what was answered before goes out first, unless the client has pipelined already. The wait for a command
-    /// is bounded by `patience`; once one has begun, each read of it by the read time-out. Cancel-safe.
+    /// is bounded by `patience`; one that has begun is to be there in its time. Cancel-safe.
     pub(crate) async fn event(&mut self, patience: Duration) -> Result<Event, End> {
         loop {
             if let Some(event) = self.framer.next() {
+                self.deadline = None;
                 return Ok(event);
             }
             self.read(patience).await?;
@@ -79,6 +97,7 @@ impl Connection {
     ) -> Result<Result<Bytes, TooLong>, End> {
         loop {
             if let Some(line) = self.framer.line(max_octets) {
+                self.deadline = None;
                 return Ok(line);
             }
             self.read(patience).await?;
@@ -94,8 +113,11 @@ impl Connection {
             *input = BytesMut::new();
         }
         input.reserve(READ_BYTES);
-        let limit = if has_begun { self.read_timeout } else { patience };
-        match timeout(limit, self.socket.read_buf(input)).await {
+        let until = match has_begun {
+            true => *self.deadline.get_or_insert_with(|| Instant::now() + self.read_timeout),
+            false => Instant::now() + patience,
+        };
+        match timeout_at(until, self.socket.read_buf(input)).await {
             Ok(Ok(0)) => Err(End::Disconnected),
             Ok(Ok(_)) => Ok(()),
             Ok(Err(cause)) => Err(End::Io(cause)),
@@ -123,11 +145,20 @@ impl Connection {
         self.out.extend_from_slice(b"\r\n");
     }
 
-    /// Queues a literal, which can be long.
+    /// Queues a literal, which can be long. There are no NULs in one (RFC 9051 §4.3), and clients take one for the end: they go out as
+    /// another byte that is no text.
     pub(crate) async fn literal(&mut self, bytes: &[u8]) -> Result<(), End> {
+        let limit = self.write_timeout + self.at_least(bytes.len() as u64);
+        timeout(limit, self.literal_in_time(bytes)).await.unwrap_or(Err(End::Stalled))
+    }
+
+    async fn literal_in_time(&mut self, bytes: &[u8]) -> Result<(), End> {
         self.out.extend_from_slice(format!("{{{}}}\r\n", bytes.len()).as_bytes());
         for piece in bytes.chunks(SPILL_BYTES) {
-            self.out.extend_from_slice(piece);
+            match piece.contains(&0) {
+                true => self.out.extend(piece.iter().map(|byte| if *byte == 0 { 0x80 } else { *byte })),
+                false => self.out.extend_from_slice(piece),
+            }
             self.spill().await?;
         }
         Ok(())

@@ -12,6 +12,7 @@ mod folders;
 mod limits;
 mod op;
 mod render;
+mod room;
 mod selected;
 mod server;
 mod session;

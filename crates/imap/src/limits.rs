@@ -9,14 +9,17 @@ pub struct Limits {
     pub max_connections: usize,
     /// Of these, from one IPv4 address or IPv6 /64.
     pub max_connections_per_peer: usize,
-    /// How long a session without a login waits for a command.
+    /// How long a session may go without a login.
     pub login_timeout: Duration,
     /// How long a session waits for a command, and in IDLE for its end. RFC 9051 §5.4 asks for at least 30 minutes.
     pub autologout: Duration,
-    /// How long the next bytes of a command that has begun may take.
+    /// How long a command that has begun may take to arrive; a literal has in addition what it takes at `min_bytes_per_second`.
     pub read_timeout: Duration,
-    /// How long a client may take to accept the next 32 KiB or less of a response.
+    /// How long a client may take to accept the next 32 KiB or less of a response. A literal may take so long and in addition what it takes at
+    /// `min_bytes_per_second`.
     pub write_timeout: Duration,
+    /// How fast messages come and go at least: a slower client is cut off.
+    pub min_bytes_per_second: u64,
     /// How long a TLS handshake may take.
     pub handshake_timeout: Duration,
     /// Refused logins after which the connection is closed.
@@ -38,10 +41,11 @@ impl Default for Limits {
         Self {
             max_connections: 8192,
             max_connections_per_peer: 512,
-            login_timeout: Duration::from_secs(60),
+            login_timeout: Duration::from_secs(180),
             autologout: Duration::from_secs(30 * 60),
             read_timeout: Duration::from_secs(60),
             write_timeout: Duration::from_secs(60),
+            min_bytes_per_second: 16 << 10,
             handshake_timeout: Duration::from_secs(30),
             max_failed_logins: 3,
             failed_login_delay: Duration::from_secs(2),

@@ -6,10 +6,12 @@ use std::ops::RangeInclusive;
 use kernel::{FolderId, MailboxId};
 use mailstore::change::{self, Kind, Watch};
 use mailstore::folder;
+use mailstore::message::{Flag, Flags, Keyword};
 use mailstore::view::View;
 use tenancy::Ctx;
 
 use crate::codec::set::SequenceSet;
+use crate::render;
 use crate::status::Status;
 
 /// A folder that is open.
@@ -34,6 +36,10 @@ pub(crate) struct Selected {
     flagged: BTreeSet<u32>,
     /// Changes of flags that the client has asked for, and knows the outcome of.
     own: BTreeSet<u64>,
+    /// The keywords that the client knows of.
+    keywords: BTreeSet<Keyword>,
+    /// Whether the folder itself has changed, and was not looked at since.
+    is_touched: bool,
 }
 
 /// What there is to tell.
@@ -43,9 +49,10 @@ pub(crate) struct News {
     pub(crate) expunged: Vec<usize>,
     /// How many messages there are, if there are more.
     pub(crate) count: Option<usize>,
-    /// The UIDs of those with other flags.
-    pub(crate) flagged: Vec<u64>,
 }
+
+/// The keywords that clients give a meaning.
+const KEYWORDS: [&str; 4] = ["$Forwarded", "$MDNSent", "$Junk", "$NotJunk"];
 
 /// IMAP's UIDs have 32 bits; the mail store gives out no higher ones.
 fn narrow(uid: u64) -> u32 {
@@ -53,8 +60,8 @@ fn narrow(uid: u64) -> u32 {
 }
 
 impl Selected {
-    pub(crate) fn new(view: View, watch: Watch, is_read_only: bool) -> Self {
-        let uids: Vec<u32> = view.uids.into_iter().map(narrow).collect();
+    pub(crate) fn new(view: &View, watch: Watch, is_read_only: bool) -> Self {
+        let uids: Vec<u32> = view.uids.iter().copied().map(narrow).collect();
         Self {
             folder: view.folder.id,
             is_read_only,
@@ -67,7 +74,43 @@ impl Selected {
             gone: BTreeSet::new(),
             flagged: BTreeSet::new(),
             own: BTreeSet::new(),
+            keywords: KEYWORDS
+                .iter()
+                .filter_map(|word| word.parse().ok())
+                .chain(view.keywords.iter().cloned())
+                .collect(),
+            is_touched: false,
         }
+    }
+
+    /// The flags that there are, as untagged line; beside them clients may make their own.
+    pub(crate) fn flags_line(&self) -> String {
+        format!("FLAGS ({})", self.flags())
+    }
+
+    /// The flags that there are.
+    pub(crate) fn flags(&self) -> String {
+        let system = Flag::ALL.into_iter().map(|flag| -> &str { render::name(flag) });
+        let all: Vec<&str> = system.chain(self.keywords.iter().map(Keyword::as_str)).collect();
+        all.join(" ")
+    }
+
+    /// Whether there is a keyword among flags that the client was not told of; from now on it is taken to know it.
+    pub(crate) fn learn(&mut self, flags: &Flags) -> bool {
+        let mut is_new = false;
+        for keyword in &flags.keywords {
+            if !self.keywords.contains(keyword) {
+                self.keywords.insert(keyword.clone());
+                is_new = true;
+            }
+        }
+        is_new
+    }
+
+    /// What the client calls a message, in a command by UIDs or by numbers.
+    pub(crate) fn name_of(&self, uid: u64, by_uid: bool) -> Option<u32> {
+        let number = self.number_of(uid)?;
+        if by_uid { u32::try_from(uid).ok() } else { u32::try_from(number).ok() }
     }
 
     /// The UIDs of the messages that the client knows of.
@@ -88,31 +131,39 @@ impl Selected {
     /// The UIDs of the messages that a set names, ascending.
     ///
     /// # Errors
-    /// A message number that there is not (RFC 9051 §6.4.8: not so a UID).
+    /// As [`Self::ranges`].
     pub(crate) fn resolve(&self, set: &SequenceSet, by_uid: bool) -> Result<Vec<u32>, Status> {
-        let known = self.uids();
-        if *set == SequenceSet::Saved {
-            return Ok(self.saved.iter().copied().filter(|uid| known.binary_search(uid).is_ok()).collect());
-        }
-        let last = if by_uid { known.last().copied().unwrap_or(0) } else { narrow(known.len() as u64) };
-        let mut uids = Vec::new();
-        for range in set.ranges(last) {
-            uids.extend_from_slice(match by_uid {
-                true => self.between(&range),
-                // `1:*` of none names none; clients ask for it.
-                false if known.is_empty() => &[],
-                false => known
-                    .get((*range.start() as usize).wrapping_sub(1)..*range.end() as usize)
-                    .ok_or_else(|| Status::bad("there is no message of that number"))?,
-            });
-        }
-        Ok(uids)
+        let ranges = self.ranges(set, by_uid)?;
+        Ok(ranges.iter().flat_map(|range| self.between(range)).copied().collect())
     }
 
-    fn between(&self, range: &RangeInclusive<u32>) -> &[u32] {
+    /// The UIDs that a set names, of messages that are there and of others, as ascending ranges: as many as the set has.
+    ///
+    /// # Errors
+    /// A message number that there is not (RFC 9051 §6.4.8: not so a UID).
+    pub(crate) fn ranges(&self, set: &SequenceSet, by_uid: bool) -> Result<Vec<RangeInclusive<u64>>, Status> {
         let known = self.uids();
-        let first = known.partition_point(|uid| uid < range.start());
-        let end = known.partition_point(|uid| uid <= range.end());
+        if *set == SequenceSet::Saved {
+            return Ok(render::ranges(self.saved.iter().copied().map(u64::from)));
+        }
+        if by_uid {
+            let ranges = set.ranges(known.last().copied().unwrap_or(0)).into_iter();
+            return Ok(ranges.map(|range| u64::from(*range.start())..=u64::from(*range.end())).collect());
+        }
+        if known.is_empty() {
+            // `1:*` of none names none; clients ask for it.
+            return Ok(Vec::new());
+        }
+        let uid = |number: u32| known.get((number as usize).checked_sub(1)?).copied().map(u64::from);
+        let ranges = set.ranges(narrow(known.len() as u64)).into_iter();
+        let uids = ranges.map(|range| Some(uid(*range.start())?..=uid(*range.end())?));
+        uids.collect::<Option<_>>().ok_or_else(|| Status::bad("there is no message of that number"))
+    }
+
+    fn between(&self, range: &RangeInclusive<u64>) -> &[u32] {
+        let known = self.uids();
+        let first = known.partition_point(|uid| u64::from(*uid) < *range.start());
+        let end = known.partition_point(|uid| u64::from(*uid) <= *range.end());
         known.get(first..end).unwrap_or_default()
     }
 
@@ -122,7 +173,6 @@ impl Selected {
         ctx: &Ctx,
         mailbox_id: MailboxId,
     ) -> Result<(), mailstore::Error> {
-        let mut is_touched = false;
         loop {
             let news = change::since(ctx, mailbox_id, Some(self.modseq)).await?;
             let folder = self.folder;
@@ -132,7 +182,7 @@ impl Selected {
                     Kind::Gone => self.gone.extend(change.uids.iter().map(narrow)),
                     Kind::Flagged if self.own.contains(&change.modseq) => {}
                     Kind::Flagged => self.flagged.extend(change.uids.iter().map(narrow)),
-                    Kind::Folder => is_touched = true,
+                    Kind::Folder => self.is_touched = true,
                 }
             }
             self.modseq = news.modseq;
@@ -141,10 +191,11 @@ impl Selected {
             }
         }
         self.own.clear();
-        self.is_stale = false;
-        if is_touched {
+        if self.is_touched {
             folder::get(ctx, mailbox_id, self.folder).await?;
+            self.is_touched = false;
         }
+        self.is_stale = false;
         Ok(())
     }
 
@@ -160,18 +211,30 @@ impl Selected {
         if may_expunge && !self.gone.is_empty() {
             let gone = std::mem::take(&mut self.gone);
             self.flagged.retain(|uid| !gone.contains(uid));
-            for uid in gone.into_iter().rev() {
-                let Ok(index) = self.uids.binary_search(&uid) else { continue };
-                self.uids.remove(index);
-                if index < self.announced {
-                    self.announced -= 1;
-                    expunged.push(index + 1);
+            let (mut number, announced) = (0, self.announced);
+            self.uids.retain(|uid| {
+                number += 1;
+                let is_gone = gone.contains(uid);
+                if is_gone && number <= announced {
+                    expunged.push(number);
                 }
-            }
+                !is_gone
+            });
+            self.announced -= expunged.len();
+            expunged.reverse();
         }
         let count = (self.uids.len() > self.announced).then_some(self.uids.len());
         self.announced = self.uids.len();
-        let flagged = std::mem::take(&mut self.flagged).into_iter().map(u64::from).collect();
-        News { expunged, count, flagged }
+        News { expunged, count }
+    }
+
+    /// Some of the messages whose flags are others and that the client was not told of.
+    pub(crate) fn some_flagged(&self, max: usize) -> Vec<u32> {
+        self.flagged.iter().take(max).copied().collect()
+    }
+
+    /// The client is told of these, ascending.
+    pub(crate) fn told_flagged(&mut self, uids: &[u32]) {
+        self.flagged.retain(|uid| uids.binary_search(uid).is_err());
     }
 }

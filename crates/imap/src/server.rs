@@ -7,13 +7,13 @@ use mailstore::MailStore;
 use socket::listen::{Listen, Mode};
 use tenancy::auth::Auth;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::connection::Connection;
 use crate::limits::Limits;
-use crate::session::{ROOM_UNIT_BYTES, Session};
+use crate::room::Room;
+use crate::session::Session;
 
 /// What the sessions of one or more listeners work with.
 pub struct Imap {
@@ -41,9 +41,7 @@ impl fmt::Debug for Imap {
 /// Serves IMAP on `listener` until `shutdown`. Then no connection is accepted any more, sessions finish the command they are at, and those
 /// that take longer than the grace are cut off.
 pub async fn serve(listener: TcpListener, service: Arc<Imap>, mode: Mode, shutdown: CancellationToken) {
-    let room = service.limits.bodies_in_flight_bytes.div_ceil(ROOM_UNIT_BYTES);
-    let room = usize::try_from(room).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
-    let room = Arc::new(Semaphore::new(room));
+    let room = Arc::new(Room::new(&service.limits));
     let listen = Listen {
         protocol: "imap",
         mode,

@@ -10,23 +10,21 @@ use std::time::{Duration, Instant};
 
 use kernel::RequestId;
 use mailstore::MailStore;
+use mailstore::message::Flags;
 use socket::listen::Mode;
 use socket::plaintext_allowed;
 use tenancy::policy::Capability;
 use tenancy::{MailLogin, Origin};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::capability;
 use crate::codec::command::{Command, Tagged};
 use crate::connection::Connection;
 use crate::op;
+use crate::room::{Room, Taken};
 use crate::selected::Selected;
 use crate::server::Imap;
 use crate::status::{self, Status};
-
-/// The unit in which room for messages is given.
-pub(crate) const ROOM_UNIT_BYTES: u64 = 1 << 10;
 
 /// Why a session ended.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +37,8 @@ pub(crate) enum End {
     Idle,
     #[error("the client did not take its response in time")]
     Stalled,
+    #[error("too many commands were none")]
+    Nonsense,
     #[error("too many logins were refused")]
     TooManyFailedLogins,
     #[error("the folder that was open is not there any more")]
@@ -61,6 +61,7 @@ impl End {
             Self::Disconnected => "disconnected",
             Self::Idle => "idle",
             Self::Stalled => "stalled",
+            Self::Nonsense => "nonsense",
             Self::TooManyFailedLogins => "too_many_failed_logins",
             Self::FolderGone => "folder_gone",
             Self::LoginGone => "login_gone",
@@ -73,6 +74,7 @@ impl End {
     /// What the client is told before the connection is closed (RFC 9051 §7.1.5), if there is still someone to tell.
     fn bye(&self) -> Option<&'static str> {
         match self {
+            Self::Nonsense => Some("BYE too many commands that are none"),
             Self::TooManyFailedLogins => Some("BYE too many failed logins"),
             Self::Idle => Some("BYE no command came in time"),
             Self::FolderGone => Some("BYE the folder is not there any more"),
@@ -94,6 +96,13 @@ pub(crate) enum Trouble {
     Answered,
     /// The mail store did not do it.
     Store(mailstore::Error),
+}
+
+impl Trouble {
+    /// Whether the command was none.
+    pub(crate) fn is_bad(&self) -> bool {
+        matches!(self, Self::Refused(status) if status.is_bad())
+    }
 }
 
 impl From<End> for Trouble {
@@ -129,11 +138,12 @@ pub(crate) struct Session {
     pub(crate) connection: Connection,
     pub(crate) request_id: RequestId,
     pub(crate) shutdown: CancellationToken,
-    /// Room for messages, in units of [`ROOM_UNIT_BYTES`], shared with the listener's other sessions.
-    room: Arc<Semaphore>,
+    /// Room for messages, shared with the listener's other sessions.
+    room: Arc<Room>,
     /// The other end; decides whether it may log in without TLS.
     peer: IpAddr,
     login: Option<MailLogin>,
+    began: Instant,
     /// When the login was found to be good.
     checked: Instant,
     pub(crate) selected: Option<Selected>,
@@ -147,7 +157,7 @@ impl Session {
         service: Arc<Imap>,
         connection: Connection,
         peer: IpAddr,
-        room: Arc<Semaphore>,
+        room: Arc<Room>,
         shutdown: CancellationToken,
     ) -> Self {
         let request_id = service.auth.db().env().new_id();
@@ -159,6 +169,7 @@ impl Session {
             room,
             peer,
             login: None,
+            began: Instant::now(),
             checked: Instant::now(),
             selected: None,
             is_condstore: false,
@@ -208,7 +219,8 @@ impl Session {
         let greeting = format!("OK [CAPABILITY {}] {} ready", capability::of(self), self.service.hostname);
         self.connection.untagged(&greeting);
         loop {
-            let tagged = self.command().await?;
+            // What its literals take is theirs until it is answered.
+            let (tagged, _room) = self.command().await?;
             let (name, started) = (tagged.command.name(), Instant::now());
             let status = self.answer(tagged).await?;
             metrics::counter!("pillarbox_imap_replies_total", "command" => name, "result" => status)
@@ -222,10 +234,10 @@ impl Session {
     async fn answer(&mut self, tagged: Tagged) -> Result<&'static str, End> {
         let Tagged { tag, command } = tagged;
         let may_expunge = allows_expunge(&command);
-        let answer = match self.carry_out(&tag, command).await {
-            Ok(status) => self.tell(may_expunge).await.map(|()| status),
-            Err(trouble) => Err(trouble),
-        };
+        let answer = self.carry_out(&tag, command).await;
+        if !matches!(answer, Err(Trouble::End(_) | Trouble::Answered)) {
+            self.tell_or_wait(may_expunge).await?;
+        }
         let status = match answer {
             Ok(status) => status,
             Err(Trouble::End(end)) => return Err(end),
@@ -238,7 +250,9 @@ impl Session {
     }
 
     async fn carry_out(&mut self, tag: &str, command: Command) -> Answer {
-        self.check_login().await?;
+        if !matches!(command, Command::Capability | Command::Logout | Command::Id) {
+            self.check_login().await?;
+        }
         match command {
             Command::Capability => Ok(op::capability(self)),
             Command::Noop | Command::Check => Ok(Status::ok("done")),
@@ -246,7 +260,7 @@ impl Session {
             Command::Id => Ok(op::id(self)),
             Command::StartTls => op::starttls::run(self, tag).await,
             Command::Authenticate { mechanism, initial } => {
-                op::authenticate::run(self, &mechanism, initial).await
+                op::authenticate::run(self, &mechanism, initial.as_ref()).await
             }
             Command::Login { username, password } => op::login::run(self, &username, password).await,
             Command::Enable(names) => op::enable::run(self, &names),
@@ -320,6 +334,28 @@ impl Session {
         }
     }
 
+    /// Tells what has changed. What cannot be told now is told later, and undoes nothing of what was done.
+    pub(crate) async fn tell_or_wait(&mut self, may_expunge: bool) -> Result<(), End> {
+        match self.tell(may_expunge).await {
+            Err(Trouble::End(end)) => Err(end),
+            Err(Trouble::Store(error)) => {
+                tracing::warn!(error = kernel::error::chain(&error), "imap client not told of changes yet");
+                Ok(())
+            }
+            Ok(()) | Err(Trouble::Refused(_) | Trouble::Answered) => Ok(()),
+        }
+    }
+
+    /// Tells the flags that there are, where a message has one that the client was not told of.
+    pub(crate) fn introduce(&mut self, flags: &Flags) {
+        if let Some(selected) = &mut self.selected
+            && selected.learn(flags)
+        {
+            let line = selected.flags_line();
+            self.connection.untagged(&line);
+        }
+    }
+
     /// Notes that the folder that is open may have changed.
     pub(crate) fn note_change(&mut self) {
         if let Some(selected) = &mut self.selected {
@@ -344,25 +380,16 @@ impl Session {
         }
     }
 
-    /// Room for a message of so many bytes, as long as it is held.
-    pub(crate) async fn room_for(&self, bytes: u64) -> Result<OwnedSemaphorePermit, Status> {
-        let all = self.service.limits.bodies_in_flight_bytes;
-        let units = u32::try_from(bytes.min(all).div_ceil(ROOM_UNIT_BYTES)).unwrap_or(u32::MAX);
-        let waiting = self.room.clone().acquire_many_owned(units);
-        match tokio::time::timeout(self.service.limits.body_wait, waiting).await {
-            Ok(Ok(room)) => Ok(room),
-            // It is never closed.
-            Ok(Err(_)) | Err(_) => {
-                Err(Status::no("too much is being read and written, try again later").with("UNAVAILABLE"))
-            }
-        }
+    /// Room for so many bytes of messages, as long as it is held.
+    pub(crate) async fn room_for(&self, bytes: u64) -> Result<Taken, Status> {
+        self.room.take(self.login()?.mailbox_id, bytes).await
     }
 
     /// How long it waits for the next command.
     pub(crate) fn patience(&self) -> Duration {
         match self.login {
             Some(_) => self.service.limits.autologout,
-            None => self.service.limits.login_timeout,
+            None => self.service.limits.login_timeout.saturating_sub(self.began.elapsed()),
         }
     }
 }

@@ -39,6 +39,11 @@ impl Status {
         Self { code: Some(code.into()), ..self }
     }
 
+    /// Whether the command was none.
+    pub(crate) fn is_bad(&self) -> bool {
+        self.kind == Kind::Bad
+    }
+
     /// As metrics name it.
     pub(crate) fn as_str(&self) -> &'static str {
         match self.kind {

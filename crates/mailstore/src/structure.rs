@@ -2,7 +2,7 @@
 //! sections of its body (§6.4.5.1).
 //!
 //! A [`Structure`] is made once, at ingest, from whatever a stranger sent, and kept as JSON: texts are bounded and
-//! free of NULs, so that it fits a jsonb column. A section is cut from the message itself by the same reading of it
+//! free of NULs, so that it fits a column. A section is cut from the message itself by the same reading of it
 //! (`tree`): what BODYSTRUCTURE numbers is what a section finds.
 //!
 //! Messages are expected with CRLF line ends; others are read as well as they can be.
@@ -19,7 +19,7 @@ mod tree;
 
 use serde::{Deserialize, Serialize};
 
-pub use section::{What, section};
+pub use section::{Sections, What};
 
 /// What IMAP tells of a message without its body.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +31,9 @@ pub struct Structure {
     #[serde(rename = "b")]
     pub body: Part,
 }
+
+/// What reads messages: another number where it reads one in another way than before. What was kept by another is made anew.
+pub(crate) const VERSION: i16 = 1;
 
 impl Structure {
     /// As a column holds it.

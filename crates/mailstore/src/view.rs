@@ -7,20 +7,21 @@ mod store;
 
 use std::ops::RangeInclusive;
 
+use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use futures::stream::{self, StreamExt as _, TryStreamExt as _};
+use futures::stream::{self, StreamExt as _};
 use kernel::{FolderId, MailboxId, MessageId};
 use tenancy::{Action, Ctx, quota};
 
 use crate::folder::{self, Folder};
-use crate::message::{self, Flags};
+use crate::message::{self, Flags, Keyword};
 use crate::structure::{self, Structure};
 use crate::{Error, MailStore, body, change};
 
-pub use edit::{Flagged, expunge, flag};
+pub use edit::{Flagged, copy, expunge, flag, relocate};
 
-/// How many bodies are read at a time for one caller who asks for structures that are not known yet.
-const READ_AT_ONCE: usize = 4;
+/// From so many bytes on a body is brought into CRLF form where it holds up no other session.
+const LONG_BYTES: usize = 64 << 10;
 
 /// UIDs as ranges, of which none need exist.
 pub type Uids = [RangeInclusive<u64>];
@@ -34,6 +35,8 @@ pub struct View {
     pub uids: Vec<u64>,
     /// The lowest UID of a message that nobody has seen.
     pub first_unseen: Option<u64>,
+    /// The keywords that its messages have, each once: some of them, if there are hundreds.
+    pub keywords: Vec<Keyword>,
     /// From where on to ask [`change::since`]. What it tells of may be in the view already.
     pub modseq: u64,
 }
@@ -66,7 +69,8 @@ pub async fn open(ctx: &Ctx, mailbox_id: MailboxId, folder: FolderId) -> Result<
     let folder = folder::get(ctx, mailbox_id, folder).await?;
     let mut tx = ctx.begin().await?;
     let (uids, first_unseen) = store::uids(&mut tx, mailbox_id, folder.id).await?;
-    Ok(View { folder, uids, first_unseen, modseq })
+    let keywords = store::keywords(&mut tx, mailbox_id, folder.id).await?;
+    Ok(View { folder, uids, first_unseen, keywords, modseq })
 }
 
 /// Messages of a folder in the order of their UIDs; only those changed after a modification sequence, if one is named.
@@ -88,70 +92,103 @@ pub async fn rows(
     Ok(store::rows(&mut tx, mailbox_id, folder, uids, changed_since.unwrap_or(0)).await?)
 }
 
-/// What is marked as deleted in a folder: how many messages.
+/// The highest modification sequence of some messages; `None` where there are none.
 ///
 /// # Errors
 /// As [`rows`].
-pub async fn deleted_count(ctx: &Ctx, mailbox_id: MailboxId, folder: FolderId) -> Result<u64, Error> {
+pub async fn highest_modseq(
+    ctx: &Ctx,
+    mailbox_id: MailboxId,
+    folder: FolderId,
+    uids: &Uids,
+) -> Result<Option<u64>, Error> {
     ctx.require_mail(Action::MessageRead, mailbox_id).await?;
-    Ok(store::deleted_count(&mut ctx.begin().await?, mailbox_id, folder).await?)
+    Ok(store::highest_modseq(&mut ctx.begin().await?, mailbox_id, folder, uids).await?)
 }
 
-/// The structures of messages of a folder, each with its UID, in the order of UIDs. No body is read but those of messages whose structure was
-/// not kept: what was stored by a version that kept none, and what was recovered.
+/// What of a folder is marked as deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Marked {
+    /// How many messages.
+    pub messages: u64,
+    /// Their sizes, added up.
+    pub size_bytes: u64,
+}
+
+/// What is marked as deleted in a folder.
 ///
 /// # Errors
-/// As [`rows`]; `Blob`, and `Unreadable`, of a body that is read.
+/// As [`rows`].
+pub async fn marked_as_deleted(ctx: &Ctx, mailbox_id: MailboxId, folder: FolderId) -> Result<Marked, Error> {
+    ctx.require_mail(Action::MessageRead, mailbox_id).await?;
+    Ok(store::marked_as_deleted(&mut ctx.begin().await?, mailbox_id, folder).await?)
+}
+
+/// The structures of messages of a folder, each with its UID, in the order of UIDs, or why one is not to be had. No body is read but those of
+/// messages whose structure was not kept: what was stored by another version, and what was recovered.
+///
+/// # Errors
+/// As [`rows`].
 pub async fn structures(
     mail: &MailStore,
     ctx: &Ctx,
     mailbox_id: MailboxId,
     folder: FolderId,
     uids: &Uids,
-) -> Result<Vec<(u64, Structure)>, Error> {
+) -> Result<Vec<(u64, Result<Structure, Error>)>, Error> {
     ctx.require_mail(Action::MessageRead, mailbox_id).await?;
     let found = store::structures(&mut ctx.begin().await?, mailbox_id, folder, uids).await?;
     let known = stream::iter(found).map(|found| async move {
         let kept = found.structure.and_then(|text| serde_json::from_str(&text).ok());
         let structure = match kept {
-            Some(structure) => structure,
-            None => read(mail, ctx, found.blob_id, found.place).await?,
+            Some(structure) => Ok(structure),
+            None => read(mail, ctx, found.blob_id, found.place).await,
         };
-        Ok((found.uid, structure))
+        (found.uid, structure)
     });
-    known.buffered(READ_AT_ONCE).try_collect().await
+    Ok(known.buffered(2).collect().await)
 }
 
-/// Makes the structure of a body, and keeps it.
+/// Makes the structure of a body, and keeps it if that can be.
 async fn read(
     mail: &MailStore,
     ctx: &Ctx,
     blob_id: uuid::Uuid,
     place: body::Columns,
 ) -> Result<Structure, Error> {
+    // After a recovery everybody asks for everything: so many bodies are in memory at a time, as for searches.
+    let _turn = mail.search_turns.acquire().await.map_err(|_| Error::ShuttingDown)?;
     let bytes = body::read(mail, ctx, place).await?;
     let structure = tokio::task::spawn_blocking(move || structure::parse(&kernel::crlf::normalize(&bytes)))
         .await
         .map_err(|_| Error::ShuttingDown)?;
+    if let Err(error) = keep(ctx, blob_id, &structure).await {
+        tracing::warn!(error = kernel::error::chain(&error), "a message's structure was not kept");
+    }
+    Ok(structure)
+}
+
+async fn keep(ctx: &Ctx, blob_id: uuid::Uuid, structure: &Structure) -> Result<(), db::Error> {
     let mut tx = ctx.begin().await?;
     store::keep(&mut tx, blob_id, &structure.to_column()).await?;
-    tx.commit().await?;
-    Ok(structure)
+    tx.commit().await
 }
 
 /// A message's bytes in CRLF form: as many as [`Row::wire_size_bytes`] says.
 ///
 /// # Errors
 /// As [`message::raw`].
-pub async fn wire(
-    mail: &MailStore,
-    ctx: &Ctx,
-    mailbox_id: MailboxId,
-    id: MessageId,
-) -> Result<bytes::Bytes, Error> {
+pub async fn wire(mail: &MailStore, ctx: &Ctx, mailbox_id: MailboxId, id: MessageId) -> Result<Bytes, Error> {
     let bytes = message::raw(mail, ctx, mailbox_id, id, None).await?.bytes;
-    Ok(match kernel::crlf::normalize(&bytes) {
+    if bytes.len() < LONG_BYTES {
+        return Ok(normalized(bytes));
+    }
+    tokio::task::spawn_blocking(move || normalized(bytes)).await.map_err(|_| Error::ShuttingDown)
+}
+
+fn normalized(bytes: Bytes) -> Bytes {
+    match kernel::crlf::normalize(&bytes) {
         std::borrow::Cow::Borrowed(_) => bytes,
         std::borrow::Cow::Owned(mended) => mended.into(),
-    })
+    }
 }

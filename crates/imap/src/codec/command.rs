@@ -35,7 +35,7 @@ pub enum Command {
         /// In upper case.
         mechanism: String,
         /// The initial response, if there is one.
-        initial: Option<String>,
+        initial: Option<SecretString>,
     },
     /// RFC 9051 §6.2.3.
     Login {
@@ -258,6 +258,8 @@ pub enum StatusItem {
     Unseen,
     /// How many are marked as deleted.
     Deleted,
+    /// The size of those (RFC 9208 §4.1.4).
+    DeletedStorage,
     /// The size of all (RFC 8438).
     Size,
     /// RFC 7162.

@@ -224,13 +224,18 @@ impl Framer {
             && !self.is_line_too_long
     }
 
-    /// Drops all that has been received and not been given out.
-    pub fn clear(&mut self) {
-        *self = Self::default();
-    }
-
     /// Reads a line of a command.
     fn text(&mut self) -> Step {
+        if self.is_line_too_long {
+            // The end of a line whose beginning was dropped is no command.
+            let Some(end) = self.find_end() else {
+                self.buffer.clear();
+                self.scanned = 0;
+                return Step::Wait;
+            };
+            self.take_line(end);
+            self.is_line_too_long = false;
+        }
         let left = MAX_TEXT_BYTES.saturating_sub(self.text_bytes);
         let Some(end) = self.find_end() else {
             // One byte more may be the CR of its end.

@@ -180,8 +180,11 @@ fn id(cursor: &mut Cursor) -> Result<Command> {
 fn authenticate(cursor: &mut Cursor) -> Result<Command> {
     cursor.space("a mechanism")?;
     let mechanism = cursor.atom("a mechanism")?.to_ascii_uppercase();
-    let initial =
-        if cursor.has_more() { Some(cursor.base64("an initial response in base64, or =")?) } else { None };
+    let initial = if cursor.has_more() {
+        Some(cursor.base64("an initial response in base64, or =")?.into())
+    } else {
+        None
+    };
     Ok(Command::Authenticate { mechanism, initial })
 }
 

@@ -8,7 +8,6 @@ use std::ops::RangeInclusive;
 use bytes::BytesMut;
 use chrono::{DateTime, Datelike, FixedOffset, Timelike};
 
-use super::command::FlagName;
 use super::utf7;
 
 #[cfg(test)]
@@ -84,12 +83,6 @@ pub fn literal(out: &mut BytesMut, bytes: &[u8]) {
     out.extend_from_slice(bytes);
 }
 
-/// `literal8`: any bytes (RFC 3516, RFC 9051).
-pub fn literal8(out: &mut BytesMut, bytes: &[u8]) {
-    out.extend_from_slice(b"~");
-    literal(out, bytes);
-}
-
 /// `number` and `number64`.
 pub fn number(out: &mut BytesMut, number: u64) {
     format(out, format_args!("{number}"));
@@ -144,33 +137,6 @@ fn set_range(out: &mut BytesMut, range: &RangeInclusive<u32>, is_first: &mut boo
     } else {
         format(out, format_args!("{comma}{start}:{end}"));
     }
-}
-
-/// `flag`: system flags as RFC 9051 §2.3.2 spells them (others with a capital), keywords as they are. What cannot stand in an atom is
-/// written as `_`.
-pub fn flag(out: &mut BytesMut, flag: &FlagName) {
-    let atom = |byte: u8| if is_atom_char(byte) { byte } else { b'_' };
-    match flag {
-        FlagName::System(name) => {
-            out.extend_from_slice(b"\\");
-            let mut bytes = name.bytes();
-            out.extend(bytes.next().map(|byte| atom(byte.to_ascii_uppercase())));
-            out.extend(bytes.map(|byte| atom(byte.to_ascii_lowercase())));
-        }
-        FlagName::Keyword(name) => out.extend(name.bytes().map(atom)),
-    }
-}
-
-/// `flag-list`: in parentheses.
-pub fn flags<'a>(out: &mut BytesMut, flags: impl IntoIterator<Item = &'a FlagName>) {
-    out.extend_from_slice(b"(");
-    for (index, name) in flags.into_iter().enumerate() {
-        if index > 0 {
-            out.extend_from_slice(b" ");
-        }
-        flag(out, name);
-    }
-    out.extend_from_slice(b")");
 }
 
 /// `text`, for people: line ends become spaces, and what else is not printable ASCII becomes `?`, so that no response can be split.

@@ -33,6 +33,18 @@ pub(crate) async fn run(session: &mut Session, name: &MailboxName, messages: Vec
         return Err(mailstore::Error::ShuttingDown.into());
     };
     session.note_change();
-    let uid = message::stored(&login.ctx, login.mailbox_id, id).await?.uid;
-    Ok(Status::ok("stored").with(format!("APPENDUID {} {uid}", folder.uid_validity)))
+    // It is there, whatever comes of the look at its number: told otherwise, the client would put it there again.
+    match message::stored(&login.ctx, login.mailbox_id, id).await {
+        Ok(message) => {
+            let code = format!("APPENDUID {} {}", folder.uid_validity, message.uid);
+            Ok(Status::ok("stored").with(code))
+        }
+        Err(error) => {
+            tracing::warn!(
+                error = kernel::error::chain(&error),
+                "a message was put into a folder, its UID is not known"
+            );
+            Ok(Status::ok("stored"))
+        }
+    }
 }

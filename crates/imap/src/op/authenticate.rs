@@ -1,5 +1,6 @@
 //! AUTHENTICATE (RFC 9051 §6.2.2): a login by SASL. PLAIN (RFC 4616) is the mechanism there is.
 
+use secrecy::{ExposeSecret as _, SecretString};
 use socket::sasl::{self, Plain, SaslError};
 
 use super::login;
@@ -9,7 +10,7 @@ use crate::status::Status;
 /// How long a line of an exchange may be.
 const MAX_OCTETS: usize = 4 << 10;
 
-pub(crate) async fn run(session: &mut Session, mechanism: &str, initial: Option<String>) -> Answer {
+pub(crate) async fn run(session: &mut Session, mechanism: &str, initial: Option<&SecretString>) -> Answer {
     login::may_try(session)?;
     if !sasl::MECHANISMS.contains(&mechanism) {
         return Err(Status::no("no such mechanism; CAPABILITY lists those there are").with("CANNOT").into());
@@ -27,10 +28,10 @@ pub(crate) async fn run(session: &mut Session, mechanism: &str, initial: Option<
 /// The PLAIN message: with the command (RFC 4959), or in answer to an empty challenge.
 async fn credentials(
     session: &mut Session,
-    initial: Option<String>,
+    initial: Option<&SecretString>,
 ) -> Result<Result<Plain, SaslError>, End> {
     let message = match initial {
-        Some(response) => sasl::initial_response(&response),
+        Some(response) => sasl::initial_response(response.expose_secret()),
         None => {
             session.connection.go_on("");
             let patience = session.patience();

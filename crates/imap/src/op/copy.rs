@@ -1,6 +1,6 @@
 //! COPY and MOVE (RFC 9051 §6.4.7, §6.4.8, RFC 4315, RFC 6851): all or none.
 
-use mailstore::message::{self, Placed, Target};
+use mailstore::message::{Placed, Target};
 use mailstore::view;
 
 use crate::codec::command::MailboxName;
@@ -27,14 +27,12 @@ pub(crate) async fn run(
         return Err(Status::no("the messages are there already").with("CANNOT").into());
     }
     let wanted = render::ranges(uids.into_iter().map(u64::from));
-    let rows = view::rows(&login.ctx, login.mailbox_id, folder, &wanted, None).await?;
-    let ids: Vec<_> = rows.iter().map(|row| row.id).collect();
-    let store = session.store();
+    let (store, ctx, mailbox_id) = (session.store(), &login.ctx, login.mailbox_id);
     let placed = match is_move {
-        true => message::relocate(&store, &login.ctx, login.mailbox_id, &ids, target.id).await?,
+        true => view::relocate(&store, ctx, mailbox_id, folder, &wanted, target.id).await?,
         false => {
-            let to = Target { mailbox_id: login.mailbox_id, folder: Some(target.id) };
-            message::copy(&store, &login.ctx, login.mailbox_id, &ids, to).await?
+            let to = Target { mailbox_id, folder: Some(target.id) };
+            view::copy(&store, ctx, mailbox_id, folder, &wanted, to).await?
         }
     };
     session.note_change();

@@ -3,7 +3,6 @@
 use mailstore::view;
 
 use crate::codec::set::SequenceSet;
-use crate::render;
 use crate::session::{Answer, Session};
 use crate::status::Status;
 
@@ -12,7 +11,7 @@ pub(crate) async fn run(session: &mut Session, set: Option<&SequenceSet>) -> Ans
     let login = session.login()?;
     let selected = session.writable()?;
     let uids = match set {
-        Some(set) => render::ranges(selected.resolve(set, true)?.into_iter().map(u64::from)),
+        Some(set) => selected.ranges(set, true)?,
         None => vec![1..=u64::from(u32::MAX)],
     };
     view::expunge(&session.store(), &login.ctx, login.mailbox_id, selected.folder, &uids).await?;

@@ -3,7 +3,10 @@
 mod section;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use bytes::Bytes;
+use futures::stream::{self, StreamExt as _};
 use mailstore::message::{Flag, FlagChange, Flags};
 use mailstore::structure::Structure;
 use mailstore::view::{self, Row};
@@ -15,8 +18,12 @@ use crate::render;
 use crate::session::{Answer, Session, Trouble};
 use crate::status::Status;
 
-/// Of how many messages what is told is in memory at a time.
+/// Of how many messages what is told is in memory at a time, where that is small.
 const AT_ONCE: usize = 250;
+/// How many bytes of messages are, or of messages whose structure is; a larger one goes alone. A structure has about as much at most.
+const GROUP_BYTES: u64 = 8 << 20;
+/// How many bodies are fetched at a time.
+const BODIES: usize = 4;
 
 pub(crate) async fn run(session: &mut Session, command: &Fetch) -> Answer {
     let login = session.login()?;
@@ -28,11 +35,12 @@ pub(crate) async fn run(session: &mut Session, command: &Fetch) -> Answer {
     session.is_condstore |= command.changed_since.is_some() || command.items.contains(&FetchItem::ModSeq);
     let mut telling = Telling { session, login, command, refused: None };
     for uids in uids.chunks(AT_ONCE) {
+        telling.session.check_login().await?;
         telling.some(uids).await?;
     }
     match telling.refused {
         // Which message it was the client sees by its being left out.
-        Some(error) => Err(error),
+        Some(error) => Err(error.into()),
         None => Ok(Status::ok("that is all")),
     }
 }
@@ -42,51 +50,113 @@ struct Telling<'a> {
     login: MailLogin,
     command: &'a Fetch,
     /// Why a message was left out; the others are told all the same.
-    refused: Option<Trouble>,
+    refused: Option<mailstore::Error>,
+}
+
+/// A message with what is told of it.
+struct Told {
+    row: Row,
+    structure: Structure,
+    sections: Vec<Option<Bytes>>,
 }
 
 impl Telling<'_> {
-    /// Tells of some messages.
+    /// Tells of some messages, as many at a time as may be in memory.
     async fn some(&mut self, uids: &[u32]) -> Result<(), Trouble> {
         let folder = self.session.selected()?.folder;
         let wanted = render::ranges(uids.iter().copied().map(u64::from));
-        let (ctx, mailbox_id, since) = (&self.login.ctx, self.login.mailbox_id, self.command.changed_since);
-        let mut rows = view::rows(ctx, mailbox_id, folder, &wanted, since).await?;
-        let seen = self.mark_as_seen(&mut rows).await?;
-        let needs_structure = self
-            .command
-            .items
-            .iter()
-            .any(|item| matches!(item, FetchItem::Envelope | FetchItem::Body | FetchItem::BodyStructure));
-        let mut structures: BTreeMap<u64, Structure> = BTreeMap::new();
-        if needs_structure {
+        let (ctx, since) = (&self.login.ctx, self.command.changed_since);
+        let rows = view::rows(ctx, self.login.mailbox_id, folder, &wanted, since).await?;
+        let is_small = !self.needs_structure() && !self.needs_body();
+        let mut rows = rows.into_iter().peekable();
+        while let Some(first) = rows.next() {
+            let mut bytes = first.wire_size_bytes;
+            let mut group = vec![first];
+            while let Some(row) = rows.next_if(|row| is_small || bytes + row.wire_size_bytes <= GROUP_BYTES) {
+                bytes += row.wire_size_bytes;
+                group.push(row);
+            }
+            self.group(group, bytes).await?;
+        }
+        Ok(())
+    }
+
+    fn needs_structure(&self) -> bool {
+        let needs = |item: &FetchItem| {
+            matches!(item, FetchItem::Envelope | FetchItem::Body | FetchItem::BodyStructure)
+        };
+        self.command.items.iter().any(needs)
+    }
+
+    fn needs_body(&self) -> bool {
+        self.command.items.iter().any(section::is_one)
+    }
+
+    /// Tells of messages that are in memory together. Nothing of one is written before all that can fail is there.
+    async fn group(&mut self, rows: Vec<Row>, bytes: u64) -> Result<(), Trouble> {
+        let folder = self.session.selected()?.folder;
+        let mut structures = BTreeMap::new();
+        if self.needs_structure() {
             let wanted = render::ranges(rows.iter().map(|row| row.uid));
             let (store, login) = (self.session.store(), &self.login);
-            structures = view::structures(&store, &login.ctx, login.mailbox_id, folder, &wanted)
-                .await?
-                .into_iter()
-                .collect();
+            let found = view::structures(&store, &login.ctx, login.mailbox_id, folder, &wanted).await?;
+            structures.extend(found);
         }
-        for row in rows {
-            let structure = structures.remove(&row.uid).unwrap_or_default();
-            match self.one(&row, &structure, seen.contains(&row.uid)).await {
-                Ok(()) => {}
-                Err(Trouble::End(end)) => return Err(end.into()),
-                Err(trouble) => self.refused = Some(trouble),
+        let _room = match self.needs_body() {
+            true => Some(self.session.room_for(bytes).await?),
+            false => None,
+        };
+        let sections = self.sections(&rows).await;
+        let mut told = Vec::with_capacity(rows.len());
+        for (row, sections) in rows.into_iter().zip(sections) {
+            let structure = match structures.remove(&row.uid) {
+                Some(structure) => structure,
+                // Gone meanwhile; that it is will be told.
+                None if self.needs_structure() => continue,
+                None => Ok(Structure::default()),
+            };
+            match structure.and_then(|structure| Ok((structure, sections?))) {
+                Ok((structure, sections)) => told.push(Told { row, structure, sections }),
+                Err(mailstore::Error::NotFound) => {}
+                Err(error) => self.refused = Some(error),
             }
+        }
+        let marked = self.mark_as_seen(&mut told).await?;
+        for one in told {
+            let is_marked = marked.contains(&one.row.uid);
+            self.write(one, is_marked).await?;
             self.session.connection.spill().await?;
         }
         Ok(())
     }
 
+    /// The sections that are asked for, of each message, or why they are not to be had.
+    async fn sections(&self, rows: &[Row]) -> Vec<Result<Vec<Option<Bytes>>, mailstore::Error>> {
+        if !self.needs_body() {
+            return rows.iter().map(|_| Ok(Vec::new())).collect();
+        }
+        let wanted: Arc<[FetchItem]> =
+            self.command.items.iter().filter(|item| section::is_one(item)).cloned().collect();
+        let store = self.session.store();
+        let fetched: Vec<_> = rows
+            .iter()
+            .map(|row| {
+                let (store, wanted, id) = (store.clone(), wanted.clone(), row.id);
+                let (ctx, mailbox_id) = (self.login.ctx.clone(), self.login.mailbox_id);
+                async move { section::cut(view::wire(&store, &ctx, mailbox_id, id).await?, wanted).await }
+            })
+            .collect();
+        stream::iter(fetched).buffered(BODIES).collect().await
+    }
+
     /// Marks as seen what is read and not only looked at: the UIDs of those that were not, and the rows as they are now.
-    async fn mark_as_seen(&mut self, rows: &mut [Row]) -> Result<Vec<u64>, Trouble> {
+    async fn mark_as_seen(&mut self, told: &mut [Told]) -> Result<Vec<u64>, Trouble> {
         let selected = self.session.selected()?;
         if selected.is_read_only || !self.command.items.iter().any(marks_as_seen) {
             return Ok(Vec::new());
         }
-        let unseen: Vec<u64> =
-            rows.iter().filter(|row| !row.flags.flags.contains(&Flag::Seen)).map(|row| row.uid).collect();
+        let is_unseen = |one: &&Told| !one.row.flags.flags.contains(&Flag::Seen);
+        let unseen: Vec<u64> = told.iter().filter(is_unseen).map(|one| one.row.uid).collect();
         if unseen.is_empty() {
             return Ok(unseen);
         }
@@ -101,56 +171,45 @@ impl Telling<'_> {
             None,
         )
         .await?;
-        if let Some(selected) = &mut self.session.selected {
-            selected.note_own(done.modseq);
+        if let (Some(selected), Some(modseq)) = (&mut self.session.selected, done.modseq) {
+            selected.note_own(modseq);
             selected.is_stale = true;
         }
         let mut marked: BTreeMap<u64, Row> = done.rows.into_iter().map(|row| (row.uid, row)).collect();
-        for row in rows {
-            if let Some(new) = marked.remove(&row.uid) {
-                *row = new;
+        for one in told {
+            if let Some(new) = marked.remove(&one.row.uid) {
+                one.row = new;
             }
         }
         Ok(unseen)
     }
 
-    /// Tells of one message. Nothing is written before all that can fail is there.
-    async fn one(&mut self, row: &Row, structure: &Structure, is_marked: bool) -> Result<(), Trouble> {
-        let Some(number) = self.session.selected()?.number_of(row.uid) else { return Ok(()) };
-        let needs_body = self
-            .command
-            .items
-            .iter()
-            .any(|item| matches!(item, FetchItem::Section { .. } | FetchItem::Rfc822(_)));
-        let (_room, body) = match needs_body {
-            true => {
-                let room = self.session.room_for(row.wire_size_bytes).await?;
-                let (store, login) = (self.session.store(), &self.login);
-                (Some(room), view::wire(&store, &login.ctx, login.mailbox_id, row.id).await?)
-            }
-            false => (None, bytes::Bytes::new()),
-        };
+    async fn write(&mut self, told: Told, is_marked: bool) -> Result<(), Trouble> {
+        let Told { row, structure, sections } = told;
         let items = &self.command.items;
+        if is_marked || items.contains(&FetchItem::Flags) {
+            self.session.introduce(&row.flags);
+        }
+        let Some(number) = self.session.selected()?.number_of(row.uid) else { return Ok(()) };
         let is_condstore = self.session.is_condstore;
         let connection = &mut self.session.connection;
         connection.out().extend_from_slice(format!("* {number} FETCH (").as_bytes());
         let implied = [
-            (self.command.by_uid, FetchItem::Uid),
-            (is_marked, FetchItem::Flags),
-            (self.command.changed_since.is_some() || (is_marked && is_condstore), FetchItem::ModSeq),
+            (self.command.by_uid, &FetchItem::Uid),
+            (is_marked, &FetchItem::Flags),
+            (self.command.changed_since.is_some() || (is_marked && is_condstore), &FetchItem::ModSeq),
         ];
         let implied = implied.into_iter().filter(|(is, item)| *is && !items.contains(item));
-        for (index, item) in implied.map(|(_, item)| item).chain(items.iter().cloned()).enumerate() {
+        let mut sections = sections.into_iter();
+        for (index, item) in implied.map(|(_, item)| item).chain(items).enumerate() {
             if index > 0 {
                 connection.out().extend_from_slice(b" ");
             }
-            match &item {
-                FetchItem::Section { section, partial, .. } => {
-                    section::write(connection, &body, section, *partial).await?;
-                }
-                FetchItem::Rfc822(which) => section::write_rfc822(connection, &body, *which).await?,
-                item => small(connection.out(), item, row, structure),
+            match section::is_one(item) {
+                true => section::write(connection, item, sections.next().flatten()).await?,
+                false => small(connection.out(), item, &row, &structure),
             }
+            connection.spill().await?;
         }
         connection.out().extend_from_slice(b")\r\n");
         Ok(())

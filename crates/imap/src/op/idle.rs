@@ -1,18 +1,27 @@
 //! IDLE (RFC 9051 §6.3.13).
 
+use std::time::Duration;
+
+use tokio::time::Instant;
+
 use crate::session::{Answer, End, Session};
 use crate::status::Status;
+
+/// After how long what could not be told is tried again.
+const RETRY: Duration = Duration::from_secs(5);
 
 /// Tells what changes as it changes, until the client says DONE.
 pub(crate) async fn run(session: &mut Session) -> Answer {
     session.login()?;
     session.connection.go_on("idling");
-    let until = tokio::time::Instant::now() + session.service.limits.autologout;
+    let until = Instant::now() + session.service.limits.autologout;
     loop {
-        session.tell(true).await?;
+        session.tell_or_wait(true).await?;
         session.connection.flush().await?;
-        let left = until.saturating_duration_since(tokio::time::Instant::now());
+        let left = until.saturating_duration_since(Instant::now());
+        let recheck = session.service.limits.recheck.max(Duration::from_secs(1));
         let Session { connection, selected, shutdown, .. } = session;
+        let is_stale = selected.as_ref().is_some_and(|selected| selected.is_stale);
         let changed = async {
             match selected {
                 Some(selected) => selected.watch.changed().await,
@@ -27,6 +36,8 @@ pub(crate) async fn run(session: &mut Session) -> Answer {
                 return if is_done { Ok(Status::ok("done")) } else { Err(Status::bad("IDLE ends with DONE").into()) };
             }
             () = changed => session.note_change(),
+            () = tokio::time::sleep(RETRY), if is_stale => {}
+            () = tokio::time::sleep(recheck) => {}
         }
         session.check_login().await?;
     }

@@ -9,6 +9,9 @@ use crate::folders::{Folders, Pattern, special_use};
 use crate::session::{Answer, Session};
 use crate::status::Status;
 
+/// How many patterns one command may have: each is held against every folder.
+const MAX_PATTERNS: usize = 16;
+
 pub(crate) async fn run(session: &mut Session, list: &List) -> Answer {
     let login = session.login()?;
     if !list.is_extended && list.patterns.iter().all(String::is_empty) {
@@ -16,8 +19,8 @@ pub(crate) async fn run(session: &mut Session, list: &List) -> Answer {
         session.connection.untagged("LIST (\\Noselect) \"/\" \"\"");
         return Ok(Status::ok("that is all"));
     }
-    if list.select.recursive_match && !list.select.subscribed && !list.select.special_use {
-        return Err(Status::bad("RECURSIVEMATCH goes with another selection option").into());
+    if list.patterns.len() > MAX_PATTERNS {
+        return Err(Status::bad(format!("LIST takes {MAX_PATTERNS} patterns at most")).into());
     }
     let patterns = list.patterns.iter().map(|pattern| Pattern::new(&list.reference, pattern));
     let patterns = patterns.collect::<Result<Vec<_>, _>>()?;
@@ -38,19 +41,22 @@ pub(crate) async fn run(session: &mut Session, list: &List) -> Answer {
             continue;
         }
         let attributes = attributes(&folders, folder, list);
-        line(
-            session,
-            "LIST",
-            &attributes,
-            &name,
-            has_meant_below.then_some("(\"CHILDINFO\" (\"SUBSCRIBED\"))"),
-        );
+        line(session, "LIST", &attributes, &name, has_meant_below.then(|| child_info(list.select)));
         if let (true, Some(items)) = (is_meant, &list.give.status) {
             status::line(session, &login, folder, &name, items).await?;
         }
         session.connection.spill().await?;
     }
     Ok(Status::ok("that is all"))
+}
+
+/// By which options a folder below is meant (RFC 5258 §6, RFC 6154 §2).
+fn child_info(select: ListSelect) -> &'static str {
+    match (select.subscribed, select.special_use) {
+        (true, true) => "(\"CHILDINFO\" (\"SUBSCRIBED\" \"SPECIAL-USE\"))",
+        (true, false) => "(\"CHILDINFO\" (\"SUBSCRIBED\"))",
+        (false, _) => "(\"CHILDINFO\" (\"SPECIAL-USE\"))",
+    }
 }
 
 fn is_selected(folder: &Folder, select: ListSelect) -> bool {

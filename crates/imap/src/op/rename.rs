@@ -1,7 +1,7 @@
 //! RENAME (RFC 9051 §6.3.6).
 
-use mailstore::folder::{self, Changed, Role};
-use mailstore::{message, view};
+use mailstore::folder::{self, Changed, Role, SEPARATOR};
+use mailstore::view;
 
 use super::create;
 use crate::codec::command::MailboxName;
@@ -14,16 +14,11 @@ pub(crate) async fn run(session: &mut Session, from: &MailboxName, to: &MailboxN
     let login = session.login()?;
     let folders = Folders::load(&login.ctx, login.mailbox_id).await?;
     let old = folders.get(from)?;
-    if folders.find(to).is_some() {
-        return Err(Status::no("there is such a folder already").with("ALREADYEXISTS").into());
-    }
-    let path = folders.path_of(to);
+    let path = folders.path_of(&MailboxName(to.0.trim_end_matches(SEPARATOR).to_owned()));
     if old.role == Some(Role::Inbox) {
         let id = create::make(session, &login, &folders, &path, None).await?;
         let all = [1..=u64::from(u32::MAX)];
-        let rows = view::rows(&login.ctx, login.mailbox_id, old.id, &all, None).await?;
-        let ids: Vec<_> = rows.iter().map(|row| row.id).collect();
-        message::relocate(&session.store(), &login.ctx, login.mailbox_id, &ids, id).await?;
+        view::relocate(&session.store(), &login.ctx, login.mailbox_id, old.id, &all, id).await?;
         session.note_change();
         return Ok(Status::ok("moved"));
     }

@@ -1,15 +1,17 @@
 //! SEARCH (RFC 9051 §6.4.4, RFC 4731, RFC 5182).
 
 use std::collections::BTreeMap;
-use std::ops::RangeInclusive;
 
+use chrono::{DateTime, TimeDelta, Utc};
 use mailstore::message::{self, State};
 use mailstore::search::{self, Day, Query};
+use mailstore::view;
 use tenancy::MailLogin;
 
 use super::store;
 use crate::codec::command::{FlagName, Search, SearchGive, SearchKey, Text};
 use crate::codec::write;
+use crate::render;
 use crate::selected::Selected;
 use crate::session::{Answer, Session, Trouble};
 use crate::status::Status;
@@ -17,22 +19,22 @@ use crate::status::Status;
 pub(crate) async fn run(session: &mut Session, tag: &str, command: Search) -> Answer {
     let login = session.login()?;
     let selected = session.selected()?;
-    if !matches!(command.charset.as_deref(), None | Some("UTF-8" | "US-ASCII")) {
-        let code = "BADCHARSET (US-ASCII UTF-8)";
-        return Err(Status::no("the text is in a charset that is not known here").with(code).into());
-    }
     let has_modseq = asks_for_modseq(&command.key);
     let saves = command.give.is_some_and(|give| give.save);
     let found = async {
+        if !matches!(command.charset.as_deref(), None | Some("UTF-8" | "US-ASCII")) {
+            let code = "BADCHARSET (US-ASCII UTF-8)";
+            return Err(Status::no("the text is in a charset that is not known here").with(code).into());
+        }
         let emails = emails(&login, selected, &command.key).await?;
-        let query = query(selected, &emails, &command.key)?;
+        let query = query(selected, &emails, login.ctx.env().now(), &command.key)?;
         let (store, folder) = (session.store(), selected.folder);
         Ok::<_, Trouble>(search::uids(&store, &login.ctx, login.mailbox_id, folder, &query).await?)
     };
     let found = found.await;
     let Some(selected) = &mut session.selected else { return Err(Status::bad("open a folder first").into()) };
-    if saves && found.is_err() {
-        // RFC 5182 §2.1: a search that fails leaves nothing.
+    if saves && found.as_ref().is_err_and(|trouble| !trouble.is_bad()) {
+        // RFC 5182 §2.1: a search that fails leaves nothing; one that is none leaves what was.
         selected.saved.clear();
     }
     // What came meanwhile has no number yet.
@@ -40,11 +42,11 @@ pub(crate) async fn run(session: &mut Session, tag: &str, command: Search) -> An
     uids.retain(|uid| selected.number_of(*uid).is_some());
     session.is_condstore |= has_modseq;
     let modseq = match has_modseq {
-        true => highest(session, &uids).await?,
+        true => highest(session, command.give, &uids).await?,
         false => None,
     };
     let Some(selected) = &mut session.selected else { return Err(Status::bad("open a folder first").into()) };
-    let named: Vec<u32> = uids.iter().filter_map(|uid| name(selected, *uid, command.by_uid)).collect();
+    let named: Vec<u32> = uids.iter().filter_map(|uid| selected.name_of(*uid, command.by_uid)).collect();
     if let Some(give) = command.give.filter(|give| give.save) {
         selected.saved = saved(&uids, give);
     }
@@ -53,8 +55,10 @@ pub(crate) async fn run(session: &mut Session, tag: &str, command: Search) -> An
         None => {
             out.extend_from_slice(b"* SEARCH");
             for number in &named {
-                out.extend_from_slice(format!(" {number}").as_bytes());
+                session.connection.out().extend_from_slice(format!(" {number}").as_bytes());
+                session.connection.spill().await?;
             }
+            let out = session.connection.out();
             if let Some(modseq) = modseq {
                 out.extend_from_slice(format!(" (MODSEQ {modseq})").as_bytes());
             }
@@ -115,19 +119,15 @@ fn saved(uids: &[u64], give: SearchGive) -> Vec<u32> {
     uids.iter().filter_map(narrow).collect()
 }
 
-/// The highest modification sequence of what was found (RFC 7162 §3.1.5).
-async fn highest(session: &Session, uids: &[u64]) -> Result<Option<u64>, Trouble> {
+/// The highest modification sequence of what was found (RFC 7162 §3.1.5), or of what of it is told (RFC 4731 §3.2).
+async fn highest(session: &Session, give: Option<SearchGive>, uids: &[u64]) -> Result<Option<u64>, Trouble> {
     let (login, selected) = (session.login()?, session.selected()?);
-    let ranges = crate::render::ranges(uids.iter().copied());
-    let rows = mailstore::view::rows(&login.ctx, login.mailbox_id, selected.folder, &ranges, None).await?;
-    Ok(rows.iter().map(|row| row.modseq).max())
-}
-
-fn name(selected: &Selected, uid: u64, by_uid: bool) -> Option<u32> {
-    match by_uid {
-        true => u32::try_from(uid).ok(),
-        false => selected.number_of(uid).and_then(|number| u32::try_from(number).ok()),
-    }
+    let told = match give {
+        Some(give) => saved(uids, give).into_iter().map(u64::from).collect(),
+        None => uids.to_vec(),
+    };
+    let ranges = render::ranges(told.into_iter());
+    Ok(view::highest_modseq(&login.ctx, login.mailbox_id, selected.folder, &ranges).await?)
 }
 
 /// The UIDs of messages that are named by their ids (RFC 8474 §5.1).
@@ -171,19 +171,19 @@ fn asks_for_modseq(key: &SearchKey) -> bool {
 }
 
 /// A search as the mail store has it.
-fn query(selected: &Selected, emails: &Emails, key: &SearchKey) -> Result<Query, Status> {
+fn query(selected: &Selected, emails: &Emails, now: DateTime<Utc>, key: &SearchKey) -> Result<Query, Status> {
     let text = |text: &Text| search::Needle::new(&String::from_utf8_lossy(text));
     Ok(match key {
         SearchKey::All => Query::And(Vec::new()),
         SearchKey::And(keys) => {
-            Query::And(keys.iter().map(|key| query(selected, emails, key)).collect::<Result<_, _>>()?)
+            Query::And(keys.iter().map(|key| query(selected, emails, now, key)).collect::<Result<_, _>>()?)
         }
         SearchKey::Or(one, other) => {
-            Query::Or(vec![query(selected, emails, one)?, query(selected, emails, other)?])
+            Query::Or(vec![query(selected, emails, now, one)?, query(selected, emails, now, other)?])
         }
-        SearchKey::Not(key) => Query::Not(Box::new(query(selected, emails, key)?)),
-        SearchKey::Set(set) => Query::Uids(ranges(selected.resolve(set, false)?)),
-        SearchKey::Uid(set) => Query::Uids(ranges(selected.resolve(set, true)?)),
+        SearchKey::Not(key) => Query::Not(Box::new(query(selected, emails, now, key)?)),
+        SearchKey::Set(set) => Query::Uids(selected.ranges(set, false)?),
+        SearchKey::Uid(set) => Query::Uids(selected.ranges(set, true)?),
         SearchKey::Flag(FlagName::System(name)) => match store::system(name) {
             Some(flag) => Query::Flag(flag),
             None => return Err(Status::bad(format!("there is no flag \\{name}"))),
@@ -209,12 +209,13 @@ fn query(selected: &Selected, emails: &Emails, key: &SearchKey) -> Result<Query,
         SearchKey::ModSeq(modseq) => Query::ModSeq(*modseq),
         SearchKey::ThreadId(_) => Query::Or(Vec::new()),
         SearchKey::EmailId(id) => Query::Uids(emails.get(id).into_iter().map(|uid| *uid..=*uid).collect()),
-        SearchKey::Older(_) | SearchKey::Younger(_) => {
-            return Err(Status::bad("searching by that is not offered"));
-        }
+        SearchKey::Older(seconds) => Query::Until(ago(now, *seconds)),
+        SearchKey::Younger(seconds) => Query::From(ago(now, *seconds)),
     })
 }
 
-fn ranges(uids: Vec<u32>) -> Vec<RangeInclusive<u64>> {
-    crate::render::ranges(uids.into_iter().map(u64::from))
+/// So many seconds before a moment; longer ago than there are dates is the first of them.
+fn ago(now: DateTime<Utc>, seconds: u64) -> DateTime<Utc> {
+    let interval = i64::try_from(seconds).ok().and_then(TimeDelta::try_seconds);
+    interval.and_then(|interval| now.checked_sub_signed(interval)).unwrap_or(DateTime::<Utc>::MIN_UTC)
 }

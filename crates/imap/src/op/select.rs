@@ -8,9 +8,6 @@ use crate::selected::Selected;
 use crate::session::{Answer, Session};
 use crate::status::Status;
 
-/// The flags that there are; beside them clients may make their own.
-const FLAGS: &str = "\\Answered \\Flagged \\Deleted \\Seen \\Draft $Forwarded $MDNSent $Junk $NotJunk";
-
 pub(crate) async fn run(
     session: &mut Session,
     name: &MailboxName,
@@ -31,9 +28,10 @@ pub(crate) async fn run(
     // Before the look: what changes between the two is not missed.
     let watch = change::watch(&session.store(), &login.ctx, login.mailbox_id).await?;
     let view = view::open(&login.ctx, login.mailbox_id, folder.id).await?;
+    let selected = Selected::new(&view, watch, is_read_only);
     let out = &mut session.connection;
-    out.untagged(&format!("FLAGS ({FLAGS})"));
-    let permanent = if is_read_only { String::new() } else { format!("{FLAGS} \\*") };
+    out.untagged(&selected.flags_line());
+    let permanent = if is_read_only { String::new() } else { format!("{} \\*", selected.flags()) };
     out.untagged(&format!("OK [PERMANENTFLAGS ({permanent})] flags that are kept"));
     out.untagged(&format!("{} EXISTS", view.uids.len()));
     out.untagged("0 RECENT");
@@ -46,7 +44,7 @@ pub(crate) async fn run(
     // Changes that come meanwhile have higher ones, and are told.
     out.untagged(&format!("OK [HIGHESTMODSEQ {}] changes so far", view.folder.highest_modseq.max(1)));
     out.untagged(&format!("OK [MAILBOXID ({})] the folder's id", view.folder.id));
-    session.selected = Some(Selected::new(view, watch, is_read_only));
+    session.selected = Some(selected);
     let code = if is_read_only { "READ-ONLY" } else { "READ-WRITE" };
     Ok(Status::ok("opened").with(code))
 }

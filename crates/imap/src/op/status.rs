@@ -35,8 +35,12 @@ pub(super) async fn line(
             StatusItem::UidNext => format!("UIDNEXT {}", folder.uid_next),
             StatusItem::UidValidity => format!("UIDVALIDITY {}", folder.uid_validity),
             StatusItem::Unseen => format!("UNSEEN {}", folder.unseen_count),
-            StatusItem::Deleted => {
-                format!("DELETED {}", view::deleted_count(&login.ctx, login.mailbox_id, folder.id).await?)
+            StatusItem::Deleted | StatusItem::DeletedStorage => {
+                let marked = view::marked_as_deleted(&login.ctx, login.mailbox_id, folder.id).await?;
+                match item {
+                    StatusItem::Deleted => format!("DELETED {}", marked.messages),
+                    _ => format!("DELETED-STORAGE {}", marked.size_bytes),
+                }
             }
             StatusItem::Size => format!("SIZE {}", folder.size_bytes),
             StatusItem::HighestModSeq => {

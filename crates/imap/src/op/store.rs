@@ -38,15 +38,19 @@ pub(crate) async fn run(session: &mut Session, command: &Store) -> Answer {
         )
         .await?;
         let Some(selected) = &mut session.selected else { continue };
-        selected.note_own(done.modseq);
-        selected.is_stale = true;
-        unmet.extend(done.unmet.iter().filter_map(|uid| name(selected, *uid, command.by_uid)));
+        if let Some(modseq) = done.modseq {
+            selected.note_own(modseq);
+            selected.is_stale = true;
+        }
+        unmet.extend(done.unmet.iter().filter_map(|uid| selected.name_of(*uid, command.by_uid)));
         // RFC 7162 §3.1.3: who wants to hear of modification sequences hears of the new ones, also where the flags are no news.
         if command.is_silent && !is_condstore {
             continue;
         }
         for row in done.rows {
-            let Some(number) = selected.number_of(row.uid) else { continue };
+            session.introduce(&row.flags);
+            let number = session.selected.as_ref().and_then(|selected| selected.number_of(row.uid));
+            let Some(number) = number else { continue };
             let out = session.connection.out();
             match command.is_silent {
                 true => out.extend_from_slice(
@@ -66,14 +70,6 @@ pub(crate) async fn run(session: &mut Session, command: &Store) -> Answer {
     Ok(Status::ok("some had been changed before").with(format!("MODIFIED {set}")))
 }
 
-/// What the client calls a message, in a command by UIDs or by numbers.
-fn name(selected: &crate::selected::Selected, uid: u64, by_uid: bool) -> Option<u32> {
-    match by_uid {
-        true => u32::try_from(uid).ok(),
-        false => selected.number_of(uid).and_then(|number| u32::try_from(number).ok()),
-    }
-}
-
 /// The flags that a client names.
 ///
 /// # Errors
@@ -83,7 +79,9 @@ pub(super) fn flags(names: &[FlagName]) -> Result<Flags, Status> {
     for name in names {
         match name {
             FlagName::System(name) => match system(name) {
-                Some(flag) => drop(flags.flags.insert(flag)),
+                Some(flag) => {
+                    flags.flags.insert(flag);
+                }
                 // Clients copy it from elsewhere; it is the server's alone (RFC 3501 §2.3.2).
                 None if name == "RECENT" => {}
                 None => return Err(Status::bad(format!("there is no flag \\{name}"))),

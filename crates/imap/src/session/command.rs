@@ -3,6 +3,7 @@
 use crate::codec;
 use crate::codec::command::Tagged;
 use crate::codec::frame::{Announced, Event};
+use crate::room::Taken;
 use crate::session::{End, Session};
 use crate::status::Status;
 
@@ -14,10 +15,9 @@ const MAX_LOGIN_LITERAL_BYTES: u64 = 4 << 10;
 const MAX_NONSENSE: u32 = 20;
 
 impl Session {
-    /// The next command, unless the server shuts down first.
-    pub(super) async fn command(&mut self) -> Result<Tagged, End> {
+    /// The next command, and the room that its literals take; unless the server shuts down first.
+    pub(super) async fn command(&mut self) -> Result<(Tagged, Option<Taken>), End> {
         let mut nonsense = 0;
-        // What the literals of a command take, as long as it is being read; the message itself is counted by whoever stores it.
         let mut room = None;
         loop {
             let patience = self.patience();
@@ -27,42 +27,40 @@ impl Session {
                 event = self.connection.event(patience) => event?,
             };
             let (tag, status) = match event {
-                Event::Literal(announced) => match self.may_come(&announced).await {
-                    Ok(permit) => {
-                        room = permit.or(room);
-                        self.connection.framer().accept();
+                Event::Literal(announced) => match self.may_come(&announced, &mut room).await {
+                    Ok(()) => {
+                        self.connection.accept(announced.bytes);
                         if announced.is_sync {
                             self.connection.go_on("go on");
                         }
                         continue;
                     }
                     Err(status) => {
-                        self.connection.framer().refuse();
+                        self.connection.refuse();
                         (announced.tag, status)
                     }
                 },
                 Event::TooLong { tag } => (tag, Status::bad("the command is too long").with("TOOBIG")),
                 Event::Command(input) => match codec::parse(input, false) {
-                    Ok(tagged) => return Ok(tagged),
-                    Err(error) => (error.tag.clone(), Status::bad(error.to_string())),
+                    Ok(tagged) => return Ok((tagged, room)),
+                    Err(error) => {
+                        nonsense += 1;
+                        (error.tag.clone(), Status::bad(error.to_string()))
+                    }
                 },
             };
             metrics::counter!("pillarbox_imap_replies_total", "command" => "invalid", "result" => status.as_str())
                 .increment(1);
             self.connection.tagged(tag.as_deref().unwrap_or("*"), &status).await?;
             room = None;
-            nonsense += 1;
             if nonsense >= MAX_NONSENSE {
-                return Err(End::Idle);
+                return Err(End::Nonsense);
             }
         }
     }
 
-    /// Whether a literal may come, and the room that it takes.
-    async fn may_come(
-        &self,
-        announced: &Announced,
-    ) -> Result<Option<tokio::sync::OwnedSemaphorePermit>, Status> {
+    /// Whether a literal may come; the room that it takes is there then. A command has one that is long at most.
+    async fn may_come(&self, announced: &Announced, room: &mut Option<Taken>) -> Result<(), Status> {
         let all = announced.bytes.saturating_add(announced.before as u64);
         let (is_append, is_known) = (announced.command == "APPEND", self.is_logged_in());
         let limit = match (is_known, is_append) {
@@ -73,9 +71,12 @@ impl Session {
         if all > limit {
             return Err(Status::no(format!("a literal has at most {limit} octets here")).with("TOOBIG"));
         }
-        if all <= MAX_LITERAL_BYTES {
-            return Ok(None);
+        if announced.bytes > MAX_LITERAL_BYTES {
+            if room.is_some() {
+                return Err(Status::no("a command has one long literal at most").with("TOOBIG"));
+            }
+            *room = Some(self.room_for(all).await?);
         }
-        Ok(Some(self.room_for(all).await?))
+        Ok(())
     }
 }

@@ -1,11 +1,14 @@
 //! What others do to the folder that is open, told at a time when the client may be told.
 
 use futures::FutureExt as _;
-use mailstore::view;
+use mailstore::view::{self, Row};
 
 use crate::render;
 use crate::selected::News;
 use crate::session::{End, Session, Trouble};
+
+/// Of how many messages other flags are fetched at a time.
+const AT_ONCE: usize = 250;
 
 impl Session {
     /// Tells what has changed in the folder that is open; of messages that are gone only if that may be told now.
@@ -39,25 +42,37 @@ impl Session {
     async fn tell_known(&mut self, may_expunge: bool) -> Result<(), Trouble> {
         let login = self.login()?;
         let Some(selected) = &mut self.selected else { return Ok(()) };
-        let News { expunged, count, flagged } = selected.take_news(may_expunge);
+        let News { expunged, count } = selected.take_news(may_expunge);
         for number in expunged {
             self.connection.untagged(&format!("{number} EXPUNGE"));
+            self.connection.spill().await?;
         }
         if let Some(count) = count {
             self.connection.untagged(&format!("{count} EXISTS"));
             self.connection.untagged("0 RECENT");
         }
-        self.connection.spill().await?;
-        if flagged.is_empty() {
+        loop {
+            let Some(selected) = &mut self.selected else { return Ok(()) };
+            let flagged = selected.some_flagged(AT_ONCE);
+            if flagged.is_empty() {
+                return Ok(());
+            }
+            let uids = render::ranges(flagged.iter().map(|uid| u64::from(*uid)));
+            let rows = view::rows(&login.ctx, login.mailbox_id, selected.folder, &uids, None).await?;
+            // Only now: had it failed, they would be told the next time.
+            selected.told_flagged(&flagged);
+            for row in rows {
+                self.tell_flags(&row).await?;
+            }
+        }
+    }
+
+    async fn tell_flags(&mut self, row: &Row) -> Result<(), End> {
+        self.introduce(&row.flags);
+        let Some(number) = self.selected.as_ref().and_then(|selected| selected.number_of(row.uid)) else {
             return Ok(());
-        }
-        let uids = render::ranges(flagged.iter().copied());
-        let rows = view::rows(&login.ctx, login.mailbox_id, selected.folder, &uids, None).await?;
-        for row in rows {
-            let Some(number) = selected.number_of(row.uid) else { continue };
-            render::flags_line(self.connection.out(), number, &row, self.is_condstore, true);
-            self.connection.spill().await?;
-        }
-        Ok(())
+        };
+        render::flags_line(self.connection.out(), number, row, self.is_condstore, true);
+        self.connection.spill().await
     }
 }

@@ -126,3 +126,48 @@ async fn expunging_takes_what_is_marked_and_of_a_set_no_more() {
         mailstore::message::list(&server.login_of(&ada).await.ctx, ada.mailbox_id, filter, &page).await;
     assert_eq!(gone.unwrap().items.len(), 3);
 }
+
+#[tokio::test]
+async fn what_changed_nothing_hides_nothing() {
+    let server = Server::start().await;
+    let ada = server.user_with("ada", &[&message("one"), &message("two")]).await;
+    let (mut one, mut two) = (server.inbox(&ada).await, server.inbox(&ada).await);
+    ok(&mut one, "STORE 1 +FLAGS (\\Seen)").await;
+    ok(&mut two, "NOOP").await;
+    // It changes nothing, and the next change has the number that this one would have had.
+    let tag = two.begin("STORE 1 +FLAGS (\\Seen)").await.unwrap();
+    assert!(two.answer(&tag).await.unwrap().status.starts_with("OK"));
+    ok(&mut one, "STORE 2 +FLAGS (\\Flagged)").await;
+    assert_eq!(ok(&mut two, "NOOP").await, ["2 FETCH (UID 2 FLAGS (\\Flagged))"]);
+}
+
+#[tokio::test]
+async fn what_has_left_the_folder_is_not_moved_out_of_another() {
+    let server = Server::start().await;
+    let ada = server.user_with("ada", &[&message("one"), &message("two")]).await;
+    let (mut one, mut two) = (server.inbox(&ada).await, server.inbox(&ada).await);
+    ok(&mut one, "UID MOVE 1 Archive").await;
+    let answer = say(&mut two, "UID MOVE 1:2 Trash").await;
+    assert!(answer.has("COPYUID") && answer.has(" 2 1] moved"), "{answer:?}");
+    assert_eq!(ok(&mut one, "STATUS Archive (MESSAGES)").await[0], "STATUS \"Archive\" (MESSAGES 1)");
+    let answer = say(&mut two, "UID COPY 1 Trash").await;
+    assert_eq!(answer.status, "OK copied", "{answer:?}");
+}
+
+#[tokio::test]
+async fn keywords_are_told_before_a_message_has_one() {
+    let server = Server::start().await;
+    let ada = server.user_with("ada", &[&message("one")]).await;
+    let (mut one, mut two) = (server.inbox(&ada).await, server.inbox(&ada).await);
+    let told = ok(&mut one, "STORE 1 +FLAGS (Blue)").await;
+    assert!(told[0].starts_with("FLAGS (\\Seen ") && told[0].contains("Blue"), "{told:?}");
+    assert_eq!(told[1], "1 FETCH (FLAGS (Blue))");
+    let told = ok(&mut two, "NOOP").await;
+    assert!(told[0].starts_with("FLAGS (") && told[1] == "1 FETCH (UID 1 FLAGS (Blue))", "{told:?}");
+    let told = ok(&mut two, "SELECT INBOX").await;
+    assert!(told.iter().any(|line| line.starts_with("FLAGS (") && line.contains("Blue")), "{told:?}");
+    assert_eq!(
+        ok(&mut two, "STATUS INBOX (DELETED DELETED-STORAGE)").await,
+        ["STATUS INBOX (DELETED 0 DELETED-STORAGE 0)"]
+    );
+}

@@ -170,3 +170,59 @@ async fn hundreds_of_pipelined_commands_are_answered_in_their_order() {
         assert!(answer.has(["Subject: one", "Subject: two"][at % 2]), "{answer:?}");
     }
 }
+
+#[tokio::test]
+async fn one_that_cannot_be_read_keeps_no_other_from_being_told_and_is_not_seen_for_it() {
+    let server = Server::start().await;
+    let messages = ["one", "two", "three"].map(message);
+    let ada = server.user_with("ada", &messages.each_ref().map(Vec::as_slice)).await;
+    let mut client = server.inbox(&ada).await;
+    // Each was delivered alone, into a pack of its own.
+    let blobs = server.store.blobs();
+    let keys = blobs.list(&blob::KeyPrefix::All, None).await.unwrap().keys;
+    let mut packs: Vec<_> =
+        keys.into_iter().filter(|key| matches!(key, blob::BlobKey::Pack { .. })).collect();
+    packs.sort_by_key(ToString::to_string);
+    assert_eq!(packs.len(), 3);
+    blobs.delete(&packs[1]).await.unwrap();
+    let answer = client.command("FETCH 1:3 BODY[]").await.unwrap();
+    assert!(answer.status.starts_with("NO [SERVERBUG]"), "{answer:?}");
+    assert!(
+        answer.has("Subject: one") && answer.has("Subject: three") && !answer.has("Subject: two"),
+        "{answer:?}"
+    );
+    let flags = ok(&mut client, "FETCH 1:3 FLAGS").await;
+    assert_eq!(flags, ["1 FETCH (FLAGS (\\Seen))", "2 FETCH (FLAGS ())", "3 FETCH (FLAGS (\\Seen))"]);
+}
+
+#[tokio::test]
+async fn structures_that_were_not_kept_are_made_anew() {
+    let server = Server::start().await;
+    let ada = server.user_with("ada", &[NESTED]).await;
+    let mut client = server.inbox(&ada).await;
+    let told = ok(&mut client, "FETCH 1 (ENVELOPE BODYSTRUCTURE)").await;
+    let mut tx = server.world.ctx.begin().await.unwrap();
+    let tenant = tx.tenant_id().uuid();
+    let of_another =
+        "update message_structures set version = version - 1, structure = '{}' where tenant_id = $1";
+    sqlx::query(of_another).bind(tenant).execute(tx.conn()).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(ok(&mut client, "FETCH 1 (ENVELOPE BODYSTRUCTURE)").await, told);
+    let kept =
+        "select count(*) from message_structures where tenant_id = $1 and version = 1 and structure <> '{}'";
+    let mut tx = server.world.ctx.begin().await.unwrap();
+    let kept: i64 = sqlx::query_scalar(kept).bind(tenant).fetch_one(tx.conn()).await.unwrap();
+    assert_eq!(kept, 1);
+}
+
+#[tokio::test]
+async fn each_item_is_told_once_and_nuls_go_out_as_no_text() {
+    let server = Server::start().await;
+    let ada = server.user_with("ada", &[b"Subject: nul\r\n\r\na\0b\r\n"]).await;
+    let mut client = server.inbox(&ada).await;
+    assert_eq!(ok(&mut client, "FETCH 1 (UID UID FLAGS UID)").await, ["1 FETCH (UID 1 FLAGS ())"]);
+    let many: Vec<String> = (0..101).map(|at| format!("BODY.PEEK[]<{at}.1>")).collect();
+    refused(&mut client, &format!("FETCH 1 ({})", many.join(" ")), "BAD").await;
+    let told = ok(&mut client, "FETCH 1 BODY.PEEK[TEXT]").await;
+    assert_eq!(told, ["1 FETCH (BODY[TEXT] {5}\r\na\u{fffd}b\r\n)"]);
+}

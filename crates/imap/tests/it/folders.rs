@@ -102,8 +102,7 @@ async fn opening_tells_what_is_there_and_status_without_opening() {
     let mut client = server.login(&ada).await;
     let told = say(&mut client, "SELECT inbox").await;
     assert!(told.status.starts_with("OK [READ-WRITE]"), "{told:?}");
-    for line in ["3 EXISTS", "0 RECENT", "OK [UNSEEN 1]", "OK [UIDNEXT 4]", "OK [PERMANENTFLAGS (\\Answered"]
-    {
+    for line in ["3 EXISTS", "0 RECENT", "OK [UNSEEN 1]", "OK [UIDNEXT 4]", "OK [PERMANENTFLAGS (\\Seen"] {
         assert!(told.untagged.iter().any(|told| told.starts_with(line)), "{line}: {told:?}");
     }
     assert!(told.has("OK [UIDVALIDITY ") && told.has("OK [HIGHESTMODSEQ ") && told.has("OK [MAILBOXID ("));

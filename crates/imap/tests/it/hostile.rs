@@ -77,3 +77,16 @@ async fn another_s_mailbox_is_nowhere() {
         refused(&mut client, &format!("SELECT \"{name}\""), "NO [NONEXISTENT]").await;
     }
 }
+
+#[tokio::test]
+async fn nobody_stays_without_signing_in() {
+    let server = Server::with(imap::Limits { login_timeout: Duration::from_millis(500), ..quick() }).await;
+    let mut client = server.connect().await;
+    let mut answered = 0;
+    // However much is said meanwhile.
+    while client.command("NOOP").await.is_ok() {
+        answered += 1;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(answered > 1);
+}

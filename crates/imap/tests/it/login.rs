@@ -114,3 +114,23 @@ async fn who_may_not_sign_in_any_more_is_shown_out() {
     let mut client = server.connect().await;
     refused(&mut client, &format!("LOGIN {} \"{PASSWORD}\"", ada.address), "NO [AUTHENTICATIONFAILED]").await;
 }
+
+#[tokio::test]
+async fn a_session_ends_with_the_app_password_that_began_it() {
+    let server = Server::with(quick()).await;
+    let ada = server.user_with("ada", &[]).await;
+    let new = tenancy::app_password::NewAppPassword {
+        name: "phone".to_owned(),
+        protocols: vec![tenancy::policy::Capability::Imap],
+        expires_at: None,
+    };
+    let ctx = &server.world.ctx;
+    let (password, secret) = tenancy::app_password::create(ctx, ada.id, new).await.unwrap();
+    let mut client = server.connect().await;
+    client.login(&ada.address, secrecy::ExposeSecret::expose_secret(&secret)).await.unwrap();
+    ok(&mut client, "SELECT INBOX").await;
+    client.begin("IDLE").await.unwrap();
+    assert!(client.read_response().await.unwrap().starts_with("+ "));
+    tenancy::app_password::revoke(ctx, ada.id, password.id).await.unwrap();
+    assert_eq!(client.rest().await.unwrap(), "* BYE [EXPIRED] the login is not good any more\r\n");
+}

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use blob::BlobKey;
 use chrono::TimeDelta;
 use kernel::{BlobId, FolderId, MailboxId, TenantId};
 use pack::{About, Sealed, Uidl, Writer};
@@ -91,7 +92,11 @@ async fn take_in(mail: &MailStore, batch: &mut [Pending], is_own: bool) -> Resul
     let places = open.iter().filter_map(|pending| pending.place);
     let entry_bytes = places.map(|place| u64::from(place.address.length())).sum();
     let pack = Uploaded { id: sealed.id(), entry_bytes };
-    mail.blobs.put(&key, sealed.bytes().clone()).await?;
+    if let Err(error) = mail.blobs.put(&key, sealed.bytes().clone()).await {
+        // It may have landed, or land yet.
+        forget(mail, &key).await;
+        return Err(error.into());
+    }
     for place in open.iter().filter_map(|pending| pending.place) {
         // The index reads it next, and whoever it is for.
         mail.parts.keep(&key, place.address.range(), sealed.bytes()).await;
@@ -106,14 +111,18 @@ async fn take_in(mail: &MailStore, batch: &mut [Pending], is_own: bool) -> Resul
         committed => committed,
     };
     if is_in_vain(&committed) {
-        // An upload that outlived its reservation may have landed after the sweeper deleted it and forgot its row:
-        // then nobody else knows of it. And a recovery takes what lies in a pack and nobody refers to for accepted. The key
-        // is this call's alone, and no message can come to refer to it.
-        if let Err(error) = mail.blobs.delete(&key).await {
-            tracing::warn!(blob.key = %key, error.cause = %error, "an upload in vain was not deleted");
-        }
+        forget(mail, &key).await;
     }
     committed.map(|_| ())
+}
+
+/// Deletes what was uploaded in vain. An upload that outlived its reservation may have landed after the sweeper deleted it and forgot its row:
+/// then nobody else knows of it. And a recovery takes what lies in a pack and nobody refers to for accepted. The key is one call's alone,
+/// and no message can come to refer to it.
+async fn forget(mail: &MailStore, key: &BlobKey) {
+    if let Err(error) = mail.blobs.delete(key).await {
+        tracing::warn!(blob.key = %key, error.cause = %error, "an upload in vain was not deleted");
+    }
 }
 
 /// Whether it is sure that no message refers to the pack.

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::{Delivery, ImportKey, Message};
 use crate::body::Columns;
 use crate::message::{Flag, Keyword};
-use crate::to_column;
+use crate::{structure, to_column};
 
 /// Those of the keys that are there. With the mailboxes locked, none is added meanwhile.
 pub(super) async fn imported(
@@ -101,7 +101,8 @@ pub(super) async fn insert_bodies(
                               pack_id, pack_is_own, pack_index, pack_offset, stored_bytes, key_generation)
            select $1, * from unnest($2::uuid[], $3::uuid[], $4::bigint[], $5::bytea[], $6::integer[],
                                     $7::uuid[], $8::boolean[], $9::integer[], $10::bigint[], $11::integer[], $12::integer[]))
-         insert into message_structures (tenant_id, blob_id, structure) select * from unnest($2::uuid[], $3::uuid[], $13::text[])",
+         insert into message_structures (tenant_id, blob_id, version, structure)
+         select tenant_id, blob_id, $14, structure from unnest($2::uuid[], $3::uuid[], $13::text[]) as made (tenant_id, blob_id, structure)",
         now,
         &bodies.iter().map(|body| body.tenant_id.uuid()).collect::<Vec<_>>(),
         &bodies.iter().map(|body| body.id.uuid()).collect::<Vec<_>>(),
@@ -115,6 +116,7 @@ pub(super) async fn insert_bodies(
         &places(|place| place.stored_bytes),
         &places(|place| place.key_generation),
         &bodies.iter().map(|body| body.message.structure.clone()).collect::<Vec<_>>(),
+        structure::VERSION,
     )
     .execute(tx.conn())
     .await?;

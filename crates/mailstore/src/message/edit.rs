@@ -198,7 +198,8 @@ pub(crate) async fn flag_in(
     Ok(flagged.into_iter().map(|(message, _)| message.id).collect())
 }
 
-async fn relocate_in(
+/// Moves messages in a transaction of the caller's, with the mailbox locked.
+pub(crate) async fn relocate_in(
     tx: &mut TenantTx,
     ctx: &Ctx,
     mailbox_id: MailboxId,
@@ -238,6 +239,16 @@ pub async fn copy(
     ids: &[MessageId],
     to: Target,
 ) -> Result<Vec<Placed>, Error> {
+    let (tx, modseq) = open_for_copy(ctx, mailbox_id, to).await?;
+    copy_in(mail, tx, ctx, mailbox_id, modseq, ids, to).await
+}
+
+/// A transaction with the mailboxes locked that messages are copied out of and into, and the copy's modification sequence.
+pub(crate) async fn open_for_copy(
+    ctx: &Ctx,
+    mailbox_id: MailboxId,
+    to: Target,
+) -> Result<(TenantTx, i64), Error> {
     ctx.require_mail(Action::MessageWrite, to.mailbox_id).await?;
     if to.mailbox_id != mailbox_id {
         ctx.require_mail(Action::MessageRead, mailbox_id).await?;
@@ -249,6 +260,19 @@ pub async fn copy(
         let next = lock_mailbox(&mut tx, id).await?.ok_or(Error::NotFound)?;
         modseq = if id == to.mailbox_id { next } else { modseq };
     }
+    Ok((tx, modseq))
+}
+
+/// Copies messages in a transaction of [`open_for_copy`]'s, and makes it durable.
+pub(crate) async fn copy_in(
+    mail: &MailStore,
+    mut tx: TenantTx,
+    ctx: &Ctx,
+    mailbox_id: MailboxId,
+    modseq: i64,
+    ids: &[MessageId],
+    to: Target,
+) -> Result<Vec<Placed>, Error> {
     let folder = match to.folder {
         Some(folder) => folder,
         None => folder::ensure_inbox(&mut tx, ctx, to.mailbox_id).await?,

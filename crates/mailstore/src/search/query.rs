@@ -86,7 +86,11 @@ pub enum Query {
     Larger(u64),
     /// It has fewer bytes.
     Smaller(u64),
-    /// Its UID is in one of the ranges.
+    /// It was received at that moment or before (RFC 5032).
+    Until(DateTime<Utc>),
+    /// It was received at that moment or later (RFC 5032).
+    From(DateTime<Utc>),
+    /// Its UID is in one of the ranges, which are ascending and do not overlap.
     Uids(Vec<RangeInclusive<u64>>),
     /// Its modification sequence is this or higher (RFC 7162 §3.1.5).
     ModSeq(u64),
@@ -146,7 +150,12 @@ impl Query {
             Self::Received(day) => Some(day.has(facts.internal_date.date_naive())),
             Self::Larger(bytes) => Some(facts.size_bytes > *bytes),
             Self::Smaller(bytes) => Some(facts.size_bytes < *bytes),
-            Self::Uids(ranges) => Some(ranges.iter().any(|range| range.contains(&facts.uid))),
+            Self::Until(moment) => Some(facts.internal_date <= *moment),
+            Self::From(moment) => Some(facts.internal_date >= *moment),
+            Self::Uids(ranges) => {
+                let after = ranges.partition_point(|range| *range.end() < facts.uid);
+                Some(ranges.get(after).is_some_and(|range| range.contains(&facts.uid)))
+            }
             Self::ModSeq(modseq) => Some(facts.modseq >= *modseq),
         }
     }

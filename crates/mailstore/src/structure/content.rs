@@ -59,10 +59,9 @@ impl MediaType {
         self.media_type.eq_ignore_ascii_case("multipart")
     }
 
-    /// RFC 2046 §5.2.1, RFC 6532 §3.7.
+    /// RFC 2046 §5.2.1. A `message/global` (RFC 6532 §3.7) is not looked into: IMAP4rev1 has no form for what is in one.
     pub(super) fn is_message(&self) -> bool {
-        self.media_type.eq_ignore_ascii_case("message")
-            && ["rfc822", "global"].iter().any(|subtype| self.subtype.eq_ignore_ascii_case(subtype))
+        self.media_type.eq_ignore_ascii_case("message") && self.subtype.eq_ignore_ascii_case("rfc822")
     }
 
     /// What its parts lie between if it is a multipart.

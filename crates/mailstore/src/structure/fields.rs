@@ -48,11 +48,13 @@ impl<'a> Iterator for Fields<'a> {
     }
 }
 
-/// What a field says, on one line and without NULs. What is not UTF-8 is read as Latin-1, which anything is.
+/// What a field says, on one line and without NULs, other control characters as spaces: in JSON each would take six bytes. What is not
+/// UTF-8 is read as Latin-1, which anything is.
 pub(super) fn text(value: &[u8]) -> String {
     // A line end can only be there by folding, and goes without the white space after it: RFC 5322 §2.2.3.
     let is_text = |byte: &u8| !matches!(byte, b'\r' | b'\n' | 0);
-    let bytes: Vec<u8> = value.trim_ascii().iter().copied().filter(is_text).collect();
+    let shown = |byte: u8| if byte.is_ascii_control() && byte != b'\t' { b' ' } else { byte };
+    let bytes: Vec<u8> = value.trim_ascii().iter().copied().filter(is_text).map(shown).collect();
     String::from_utf8(bytes)
         .unwrap_or_else(|error| error.into_bytes().into_iter().map(char::from).collect::<String>())
 }

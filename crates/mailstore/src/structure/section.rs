@@ -1,9 +1,10 @@
 //! The sections of a message: RFC 9051 §6.4.5.1.
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 
 use super::fields::{Field, Fields};
-use super::tree::{self, Inside};
+use super::tree::{self, Inside, Node};
 use crate::parsed::mime::split;
 
 /// What is wanted of a message or a part.
@@ -23,25 +24,43 @@ pub enum What<'a> {
     Mime,
 }
 
-/// What is wanted of a message, or of the part of a number in it; none if there is no such thing.
-///
-/// All but chosen fields is a slice of the message. The numbers are those of [`parse`](super::parse): by them a
-/// part's body is as long as it says there.
-pub fn section<'a>(message: &'a [u8], part: &[u32], what: What<'_>) -> Option<Cow<'a, [u8]>> {
-    if part.is_empty() {
-        return match what {
-            What::All => Some(Cow::Borrowed(message)),
-            What::Mime => None,
-            _ => Some(of_message(split(message), what)),
-        };
+/// A message of which sections are wanted; it is read once, whatever is asked for.
+pub struct Sections<'a> {
+    message: &'a [u8],
+    root: OnceCell<Node<'a>>,
+}
+
+impl std::fmt::Debug for Sections<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sections").field("size_bytes", &self.message.len()).finish_non_exhaustive()
     }
-    let root = tree::scan(message);
-    let node = root.part(part)?;
-    match (what, &node.inside) {
-        (What::All, _) => Some(Cow::Borrowed(node.body)),
-        (What::Mime, _) => Some(Cow::Borrowed(node.header)),
-        (_, Inside::Message(message)) => Some(of_message((message.header, message.body), what)),
-        _ => None,
+}
+
+impl<'a> Sections<'a> {
+    /// The sections of a message.
+    pub fn new(message: &'a [u8]) -> Self {
+        Self { message, root: OnceCell::new() }
+    }
+
+    /// What is wanted of the message, or of the part of a number in it; none if there is no such thing.
+    ///
+    /// All but chosen fields is a slice of the message. The numbers are those of [`parse`](super::parse): by them a
+    /// part's body is as long as it says there.
+    pub fn get(&self, part: &[u32], what: What<'_>) -> Option<Cow<'a, [u8]>> {
+        if part.is_empty() {
+            return match what {
+                What::All => Some(Cow::Borrowed(self.message)),
+                What::Mime => None,
+                _ => Some(of_message(split(self.message), what)),
+            };
+        }
+        let node = self.root.get_or_init(|| tree::scan(self.message)).part(part)?;
+        match (what, &node.inside) {
+            (What::All, _) => Some(Cow::Borrowed(node.body)),
+            (What::Mime, _) => Some(Cow::Borrowed(node.header)),
+            (_, Inside::Message(message)) => Some(of_message((message.header, message.body), what)),
+            _ => None,
+        }
     }
 }
 

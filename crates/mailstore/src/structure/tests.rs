@@ -33,7 +33,9 @@ fn leaves(body: &Part) -> Vec<(Vec<u32>, &Leaf)> {
 }
 
 fn get(message: &str, number: &[u32], what: What<'_>) -> Option<String> {
-    section(message.as_bytes(), number, what).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+    Sections::new(message.as_bytes())
+        .get(number, what)
+        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// Numbers and media types.
@@ -52,22 +54,22 @@ fn agrees(message: &[u8]) {
     assert_eq!(serde_json::from_str::<Structure>(&json).unwrap(), structure);
     let leaves = leaves(&structure.body);
     for (number, leaf) in &leaves {
-        let body = section(message, number, What::All).unwrap();
+        let body = Sections::new(message).get(number, What::All).unwrap();
         assert_eq!(body.len() as u64, leaf.size_bytes, "{number:?}");
         let lines = leaf.lines.unwrap_or_else(|| body.iter().filter(|&&byte| byte == b'\n').count() as u64);
         assert_eq!(body.split(|&byte| byte == b'\n').count() as u64, lines + 1);
-        assert!(section(message, number, What::Mime).is_some());
-        let inner = [What::Header, What::Text].map(|what| section(message, number, what));
+        assert!(Sections::new(message).get(number, What::Mime).is_some());
+        let inner = [What::Header, What::Text].map(|what| Sections::new(message).get(number, what));
         match inner {
             [Some(header), Some(text)] => assert_eq!([header, text].concat(), body.as_ref()),
             inner => assert_eq!((inner, leaf.message.is_none()), ([None, None], true)),
         }
         if leaf.message.is_none() {
-            assert_eq!(section(message, &[number.as_slice(), &[1]].concat(), What::All), None);
+            assert_eq!(Sections::new(message).get(&[number.as_slice(), &[1]].concat(), What::All), None);
         }
     }
     if let Some(([before @ .., last], _)) = leaves.last().map(|(number, leaf)| (number.as_slice(), leaf)) {
-        assert_eq!(section(message, &[before, &[last + 1]].concat(), What::All), None);
+        assert_eq!(Sections::new(message).get(&[before, &[last + 1]].concat(), What::All), None);
     }
 }
 

@@ -1,18 +1,18 @@
 //! What whoever has a folder open does to its messages, by their UIDs.
 
 use kernel::{FolderId, MailboxId, MessageId};
-use tenancy::{Action, Ctx};
+use tenancy::{Action, Ctx, TenantTx};
 
 use super::{Row, Uids, store};
-use crate::message::edit::{discard_in, flag_in, open};
-use crate::message::{Flag, FlagChange};
+use crate::message::edit::{copy_in, discard_in, flag_in, open, open_for_copy, relocate_in};
+use crate::message::{FlagChange, Placed, Target};
 use crate::{Error, MailStore, from_column, lock_mailbox};
 
 /// What became of messages whose flags were to be changed.
 #[derive(Debug, Clone)]
 pub struct Flagged {
-    /// The change's modification sequence.
-    pub modseq: u64,
+    /// The change's modification sequence; `None` if nothing was changed.
+    pub modseq: Option<u64>,
     /// Those that it was done to, as they are now: also where that is as they were.
     pub rows: Vec<Row>,
     /// The UIDs of those that had been changed before, and were left as they are.
@@ -45,10 +45,12 @@ pub async fn flag(
     };
     let unmet: Vec<u64> = unmet.iter().map(|row| row.uid).collect();
     let rows = rows.into_iter().filter(|row| unmet.binary_search(&row.uid).is_err()).collect();
-    if !changed.is_empty() {
-        mail.commit(tx, mailbox_id).await?;
+    if changed.is_empty() {
+        // The number that the change would have had is somebody else's now.
+        return Ok(Flagged { modseq: None, rows, unmet });
     }
-    Ok(Flagged { modseq: from_column(modseq), rows, unmet })
+    mail.commit(tx, mailbox_id).await?;
+    Ok(Flagged { modseq: Some(from_column(modseq)), rows, unmet })
 }
 
 /// Deletes those of the messages that are marked as deleted (RFC 9051 §6.4.3): they become recoverable. Their UIDs.
@@ -64,17 +66,65 @@ pub async fn expunge(
 ) -> Result<Vec<u64>, Error> {
     ctx.require_mail(Action::MessageDelete, mailbox_id).await?;
     let mut tx = ctx.begin().await?;
-    // Before the look: no mark is taken away between the two.
+    // Most who close a folder have marked nothing, and lock nothing.
+    if store::named(&mut tx, mailbox_id, folder, uids, false).await?.is_empty() {
+        return Ok(Vec::new());
+    }
     lock_mailbox(&mut tx, mailbox_id).await?.ok_or(Error::NotFound)?;
-    let found = store::rows(&mut tx, mailbox_id, folder, uids, 0).await?;
-    let (ids, uids): (Vec<MessageId>, Vec<u64>) = found
-        .into_iter()
-        .filter(|row| row.flags.flags.contains(&Flag::Deleted))
-        .map(|row| (row.id, row.uid))
-        .unzip();
+    // Looked for again: a mark may have been taken away before the lock.
+    let found = store::named(&mut tx, mailbox_id, folder, uids, false).await?;
+    let (ids, uids): (Vec<MessageId>, Vec<u64>) = found.into_iter().unzip();
     if !ids.is_empty() {
         discard_in(&mut tx, ctx, mailbox_id, Some(folder), &ids).await?;
         mail.commit(tx, mailbox_id).await?;
     }
     Ok(uids)
+}
+
+/// Moves messages into another folder of the mailbox (RFC 6851), as [`crate::message::relocate`].
+///
+/// # Errors
+/// As [`flag`]; [`Error::FolderNotFound`].
+pub async fn relocate(
+    mail: &MailStore,
+    ctx: &Ctx,
+    mailbox_id: MailboxId,
+    folder: FolderId,
+    uids: &Uids,
+    to: FolderId,
+) -> Result<Vec<Placed>, Error> {
+    let (mut tx, modseq) = open(ctx, mailbox_id).await?;
+    let ids = ids(&mut tx, mailbox_id, folder, uids).await?;
+    let placed = relocate_in(&mut tx, ctx, mailbox_id, modseq, &ids, to).await?;
+    if !placed.is_empty() {
+        mail.commit(tx, mailbox_id).await?;
+    }
+    Ok(placed)
+}
+
+/// Copies messages, as [`crate::message::copy`].
+///
+/// # Errors
+/// As there.
+pub async fn copy(
+    mail: &MailStore,
+    ctx: &Ctx,
+    mailbox_id: MailboxId,
+    folder: FolderId,
+    uids: &Uids,
+    to: Target,
+) -> Result<Vec<Placed>, Error> {
+    let (mut tx, modseq) = open_for_copy(ctx, mailbox_id, to).await?;
+    let ids = ids(&mut tx, mailbox_id, folder, uids).await?;
+    copy_in(mail, tx, ctx, mailbox_id, modseq, &ids, to).await
+}
+
+async fn ids(
+    tx: &mut TenantTx,
+    mailbox_id: MailboxId,
+    folder: FolderId,
+    uids: &Uids,
+) -> Result<Vec<MessageId>, Error> {
+    let named = store::named(tx, mailbox_id, folder, uids, true).await?;
+    Ok(named.into_iter().map(|(id, _)| id).collect())
 }

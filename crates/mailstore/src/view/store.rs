@@ -5,9 +5,10 @@ use kernel::{FolderId, MailboxId, MessageId};
 use tenancy::TenantTx;
 use uuid::Uuid;
 
-use super::{Row, Uids};
+use super::{Marked, Row, Uids};
 use crate::body::Columns;
 use crate::message::{Flag, Flags, Keyword};
+use crate::structure::VERSION;
 use crate::{from_column, to_column};
 
 /// The UIDs of live messages, ascending, and the lowest that is not seen.
@@ -73,14 +74,57 @@ pub(super) async fn rows(
     Ok(row.collect())
 }
 
-pub(super) async fn deleted_count(
+/// The keywords that live messages have.
+pub(super) async fn keywords(
     tx: &mut TenantTx,
     mailbox_id: MailboxId,
     folder: FolderId,
-) -> Result<u64, Error> {
+) -> Result<Vec<Keyword>, Error> {
     let tenant_id = tx.tenant_id().uuid();
-    let count = sqlx::query_scalar!(
-        r#"select count(*) as "count!" from messages
+    let words = sqlx::query_scalar!(
+        r#"select min(word) as "word!" from messages, unnest(keywords) as word
+           where tenant_id = $1 and mailbox_id = $2 and folder_id = $3 and state = 'live' and keywords <> '{}'
+           group by lower(word) order by lower(word) limit 200"#,
+        tenant_id,
+        mailbox_id.uuid(),
+        folder.uuid(),
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    Ok(words.into_iter().map(Keyword::from_column).collect())
+}
+
+pub(super) async fn highest_modseq(
+    tx: &mut TenantTx,
+    mailbox_id: MailboxId,
+    folder: FolderId,
+    uids: &Uids,
+) -> Result<Option<u64>, Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let (first, last) = bounds(uids);
+    let modseq = sqlx::query_scalar!(
+        "select max(m.modseq) from unnest($4::bigint[], $5::bigint[]) as wanted (first, last)
+         join messages m on m.tenant_id = $1 and m.mailbox_id = $2 and m.folder_id = $3 and m.uid between wanted.first and wanted.last
+         where m.state = 'live'",
+        tenant_id,
+        mailbox_id.uuid(),
+        folder.uuid(),
+        &first,
+        &last,
+    )
+    .fetch_one(tx.conn())
+    .await?;
+    Ok(modseq.map(from_column))
+}
+
+pub(super) async fn marked_as_deleted(
+    tx: &mut TenantTx,
+    mailbox_id: MailboxId,
+    folder: FolderId,
+) -> Result<Marked, Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let row = sqlx::query!(
+        r#"select count(*) as "messages!", coalesce(sum(size_bytes), 0)::bigint as "size_bytes!" from messages
            where tenant_id = $1 and mailbox_id = $2 and folder_id = $3 and state = 'live' and flags & $4::smallint <> 0"#,
         tenant_id,
         mailbox_id.uuid(),
@@ -89,7 +133,35 @@ pub(super) async fn deleted_count(
     )
     .fetch_one(tx.conn())
     .await?;
-    Ok(from_column(count))
+    Ok(Marked { messages: from_column(row.messages), size_bytes: from_column(row.size_bytes) })
+}
+
+/// The live messages under UIDs, in the order of UIDs; all of them, or those that are marked as deleted.
+pub(super) async fn named(
+    tx: &mut TenantTx,
+    mailbox_id: MailboxId,
+    folder: FolderId,
+    uids: &Uids,
+    all: bool,
+) -> Result<Vec<(MessageId, u64)>, Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let (first, last) = bounds(uids);
+    let rows = sqlx::query!(
+        "select m.id, m.uid from unnest($4::bigint[], $5::bigint[]) as wanted (first, last)
+         join messages m on m.tenant_id = $1 and m.mailbox_id = $2 and m.folder_id = $3 and m.uid between wanted.first and wanted.last
+         where m.state = 'live' and ($6 or m.flags & $7::smallint <> 0)
+         order by m.uid",
+        tenant_id,
+        mailbox_id.uuid(),
+        folder.uuid(),
+        &first,
+        &last,
+        all,
+        Flag::to_column([Flag::Deleted]),
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    Ok(rows.into_iter().map(|row| (MessageId::from_uuid(row.id), from_column(row.uid))).collect())
 }
 
 /// A message's structure if it was kept, and where its body is.
@@ -114,7 +186,7 @@ pub(super) async fn structures(
            from unnest($4::bigint[], $5::bigint[]) as wanted (first, last)
            join messages m on m.tenant_id = $1 and m.mailbox_id = $2 and m.folder_id = $3 and m.uid between wanted.first and wanted.last
            join blobs b on b.tenant_id = $1 and b.id = m.blob_id
-           left join message_structures s on s.tenant_id = $1 and s.blob_id = m.blob_id
+           left join message_structures s on s.tenant_id = $1 and s.blob_id = m.blob_id and s.version = $6
            where m.state = 'live'
            order by m.uid"#,
         tenant_id,
@@ -122,6 +194,7 @@ pub(super) async fn structures(
         folder.uuid(),
         &first,
         &last,
+        VERSION,
     )
     .fetch_all(tx.conn())
     .await?;
@@ -146,11 +219,12 @@ pub(super) async fn keep(tx: &mut TenantTx, blob_id: Uuid, structure: &str) -> R
     let tenant_id = tx.tenant_id().uuid();
     // Locked, so that it does not go meanwhile.
     sqlx::query!(
-        "insert into message_structures (tenant_id, blob_id, structure)
-         select tenant_id, id, $3 from blobs where tenant_id = $1 and id = $2 for key share
-         on conflict on constraint message_structures_once do update set structure = excluded.structure",
+        "insert into message_structures (tenant_id, blob_id, version, structure)
+         select tenant_id, id, $3, $4 from blobs where tenant_id = $1 and id = $2 for key share
+         on conflict on constraint message_structures_once do update set version = excluded.version, structure = excluded.structure",
         tenant_id,
         blob_id,
+        VERSION,
         structure,
     )
     .execute(tx.conn())

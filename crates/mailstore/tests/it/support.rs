@@ -201,7 +201,13 @@ impl Bench {
 
     /// What a signed-in user has, by the operator's hand.
     pub(crate) fn login(&self, user: &User) -> MailLogin {
-        MailLogin { ctx: self.ctx().clone(), user_id: user.id, mailbox_id: user.mailbox_id, session_epoch: 0 }
+        MailLogin {
+            ctx: self.ctx().clone(),
+            user_id: user.id,
+            mailbox_id: user.mailbox_id,
+            session_epoch: 0,
+            app_password: None,
+        }
     }
 
     /// A second tenant with a user in it.

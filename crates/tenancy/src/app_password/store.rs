@@ -1,6 +1,6 @@
 //! SQL of app passwords.
 
-use db::SystemTx;
+use db::{SystemRead, SystemTx};
 use kernel::{AppPasswordId, PageRequest, TenantId, UserId};
 use sqlx::types::chrono::{DateTime, Utc};
 
@@ -104,7 +104,7 @@ pub(crate) async fn delete_all(tx: &mut TenantTx, user_id: UserId) -> Result<u64
     Ok(done.rows_affected())
 }
 
-/// Whether there is one with this hash, in force, for the protocol; notes that it was used.
+/// The one with this hash, in force, for the protocol; notes that it was used.
 pub(super) async fn use_one(
     tx: &mut SystemTx,
     tenant_id: TenantId,
@@ -112,7 +112,7 @@ pub(super) async fn use_one(
     protocol: Capability,
     secret_hash: &[u8],
     now: DateTime<Utc>,
-) -> Result<bool, db::Error> {
+) -> Result<Option<AppPasswordId>, db::Error> {
     let found = sqlx::query!(
         "select id, last_used_at from app_passwords
          where tenant_id = $1 and user_id = $2 and secret_hash = $3 and $4 = any (protocols)
@@ -125,7 +125,7 @@ pub(super) async fn use_one(
     )
     .fetch_optional(tx.conn())
     .await?;
-    let Some(found) = found else { return Ok(false) };
+    let Some(found) = found else { return Ok(None) };
     // To the minute: a client that polls need not write each time.
     if found.last_used_at.is_none_or(|at| now - at >= chrono::TimeDelta::minutes(1)) {
         sqlx::query!(
@@ -137,5 +137,26 @@ pub(super) async fn use_one(
         .execute(tx.conn())
         .await?;
     }
-    Ok(true)
+    Ok(Some(AppPasswordId::from_uuid(found.id)))
+}
+
+/// Whether there is one, in force, for the protocol.
+pub(super) async fn is_in_force(
+    read: &mut SystemRead,
+    tenant_id: TenantId,
+    id: AppPasswordId,
+    protocol: Capability,
+    now: DateTime<Utc>,
+) -> Result<bool, db::Error> {
+    let is = sqlx::query_scalar!(
+        r#"select exists (select from app_passwords where tenant_id = $1 and id = $2 and $3 = any (protocols)
+             and (expires_at is null or expires_at > $4)) as "is!""#,
+        tenant_id.uuid(),
+        id.uuid(),
+        protocol.as_str(),
+        now
+    )
+    .fetch_one(read.conn())
+    .await?;
+    Ok(is)
 }

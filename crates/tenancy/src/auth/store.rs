@@ -32,6 +32,7 @@ impl TryFrom<Row> for Person {
             suspended: row.suspended,
             password_hash: row.password_hash,
             session_epoch: row.session_epoch,
+            app_password: None,
         })
     }
 }

@@ -4,6 +4,8 @@ use super::set::SET;
 use super::token::{Cursor, Fail, Result};
 use crate::codec::command::{Command, Fetch, FetchItem, Rfc822, Section, SectionText};
 
+/// How many items one command may ask for.
+const MAX_ITEMS: usize = 100;
 const ITEM: &str = "an item to fetch";
 const SECTION: &str = "a section";
 const PARTIAL: &str = "a partial range such as <0.1024>";
@@ -19,10 +21,21 @@ pub(super) fn fetch(cursor: &mut Cursor, by_uid: bool) -> Result<Command> {
 
 fn items(cursor: &mut Cursor) -> Result<Vec<FetchItem>> {
     if cursor.peek() == Some(b'(') {
-        return cursor.list_of_some("items to fetch", |cursor| {
+        let named = cursor.list_of_some("items to fetch", |cursor| {
             let name = cursor.item_name();
             item(cursor, &name)
-        });
+        })?;
+        // Each is told once: a client that asks twice for what is long would have it multiplied.
+        let mut items: Vec<FetchItem> = Vec::with_capacity(named.len().min(MAX_ITEMS));
+        for item in named {
+            if !items.contains(&item) {
+                items.push(item);
+            }
+            if items.len() > MAX_ITEMS {
+                return Err(Fail::TooMany("items to fetch"));
+            }
+        }
+        return Ok(items);
     }
     let name = cursor.item_name();
     let mut items = vec![FetchItem::Flags, FetchItem::InternalDate, FetchItem::Size];

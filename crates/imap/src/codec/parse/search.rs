@@ -104,10 +104,17 @@ impl Keys {
             }
             "OR" => {
                 cursor.space(KEY)?;
-                let one = self.key(cursor, depth + 1)?;
+                let mut alternatives = vec![self.key(cursor, depth + 1)?];
                 cursor.space(KEY)?;
-                let other = self.key(cursor, depth + 1)?;
-                Ok(SearchKey::Or(Box::new(one), Box::new(other)))
+                // Programs make one of many by one OR in the other: each is no deeper for that.
+                while cursor.eat_word("OR") {
+                    cursor.space(KEY)?;
+                    alternatives.push(self.key(cursor, depth + 1)?);
+                    cursor.space(KEY)?;
+                }
+                let last = self.key(cursor, depth + 1)?;
+                let or = |other, one| SearchKey::Or(Box::new(one), Box::new(other));
+                Ok(alternatives.into_iter().rev().fold(last, or))
             }
             _ => with_argument(cursor, &name),
         }

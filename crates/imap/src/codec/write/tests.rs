@@ -48,7 +48,6 @@ fn strings() {
     assert!(written(|out| string(out, &[b'x'; 1_000], false)).starts_with("{1000}\r\n"));
     assert_eq!(written(|out| nstring(out, None, false)), "NIL");
     assert_eq!(written(|out| nstring(out, Some(b"NIL"), false)), "\"NIL\"");
-    assert_eq!(written(|out| literal8(out, b"\0")), "~{1}\r\n\0");
 }
 
 #[test]
@@ -87,17 +86,6 @@ fn sets() {
     assert_eq!(written(|out| set(out, [1..=3, 5..=5])), "1:3,5");
     assert_eq!(written(|out| set(out, [1..=1, 2..=2, 3..=9, 11..=u32::MAX])), "1:9,11:4294967295");
     assert_eq!(written(|out| set(out, [])), "");
-}
-
-#[test]
-fn flag_names() {
-    let names = [
-        FlagName::System("SEEN".into()),
-        FlagName::Keyword("$Forwarded".into()),
-        FlagName::Keyword("a b\r\n".into()),
-    ];
-    assert_eq!(written(|out| flags(out, &names)), "(\\Seen $Forwarded a_b__)");
-    assert_eq!(written(|out| flags(out, [])), "()");
 }
 
 #[test]
@@ -172,16 +160,5 @@ proptest! {
         let Command::Append { messages, .. } = command else { panic!("no append") };
         let read = messages.first().and_then(|message| message.date).unwrap();
         prop_assert_eq!((read, read.offset()), (date, date.offset()));
-    }
-
-    #[test]
-    fn flags_are_read_back(names in proptest::collection::vec(("[A-Z]{1,8}", any::<bool>()), 0..8)) {
-        let names: Vec<FlagName> = names
-            .into_iter()
-            .map(|(name, is_system)| if is_system { FlagName::System(name) } else { FlagName::Keyword(name) })
-            .collect();
-        let command = read_back("a STORE 1 FLAGS ", false, |out| flags(out, &names));
-        let Command::Store(store) = command else { panic!("no store") };
-        prop_assert_eq!(store.flags, names);
     }
 }

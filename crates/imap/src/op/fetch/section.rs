@@ -1,40 +1,81 @@
 //! Sections of a message (RFC 9051 §6.4.5.1).
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
-use mailstore::structure::{self, What};
+use bytes::{Bytes, BytesMut};
+use mailstore::structure::{Sections, What};
 
-use crate::codec::command::{Rfc822, Section, SectionText};
+use crate::codec::command::{FetchItem, Rfc822, Section, SectionText};
 use crate::codec::write;
 use crate::connection::Connection;
 use crate::session::End;
 
-/// Writes a section, or the part of it that is asked for. What there is not is `NIL`.
-pub(super) async fn write(
-    connection: &mut Connection,
-    message: &[u8],
-    section: &Section,
-    partial: Option<(u64, u64)>,
-) -> Result<(), End> {
-    let out = connection.out();
-    out.extend_from_slice(b"BODY[");
-    label(out, section);
-    out.extend_from_slice(b"]");
-    if let Some((first, _)) = partial {
-        out.extend_from_slice(format!("<{first}>").as_bytes());
+/// From so many bytes on a message is read where it holds up no other session.
+const LONG_BYTES: usize = 128 << 10;
+
+/// Whether an item is a section.
+pub(super) fn is_one(item: &FetchItem) -> bool {
+    matches!(item, FetchItem::Section { .. } | FetchItem::Rfc822(_))
+}
+
+/// Cuts sections out of a message, each or the part of it that is asked for; none for what there is not.
+pub(super) async fn cut(
+    message: Bytes,
+    wanted: Arc<[FetchItem]>,
+) -> Result<Vec<Option<Bytes>>, mailstore::Error> {
+    let is_long = message.len() >= LONG_BYTES;
+    let work = move || {
+        let sections = Sections::new(&message);
+        let cut = wanted.iter().map(|item| cut_one(&message, &sections, item));
+        cut.collect::<Vec<Option<Bytes>>>()
+    };
+    match is_long {
+        true => tokio::task::spawn_blocking(work).await.map_err(|_| mailstore::Error::ShuttingDown),
+        false => Ok(work()),
     }
-    out.extend_from_slice(b" ");
-    let part: Vec<u32> = section.part.iter().map(|number| number.get()).collect();
-    let what = match &section.what {
+}
+
+fn cut_one(message: &Bytes, sections: &Sections<'_>, item: &FetchItem) -> Option<Bytes> {
+    let (part, what, partial) = match item {
+        FetchItem::Section { section, partial, .. } => {
+            let part: Vec<u32> = section.part.iter().map(|number| number.get()).collect();
+            (part, what(&section.what), *partial)
+        }
+        FetchItem::Rfc822(Rfc822::All) => (Vec::new(), What::All, None),
+        FetchItem::Rfc822(Rfc822::Header) => (Vec::new(), What::Header, None),
+        FetchItem::Rfc822(Rfc822::Text) => (Vec::new(), What::Text, None),
+        _ => return None,
+    };
+    Some(match sections.get(&part, what)? {
+        // What is empty need not be a piece of the message.
+        Cow::Borrowed([]) => Bytes::new(),
+        Cow::Borrowed(text) => message.slice_ref(range(text, partial)),
+        Cow::Owned(text) => Bytes::copy_from_slice(range(&text, partial)),
+    })
+}
+
+fn what(text: &SectionText) -> What<'_> {
+    match text {
         SectionText::All => What::All,
         SectionText::Header => What::Header,
         SectionText::HeaderFields(names) => What::HeaderFields(names),
         SectionText::HeaderFieldsNot(names) => What::HeaderFieldsNot(names),
         SectionText::Text => What::Text,
         SectionText::Mime => What::Mime,
-    };
-    match structure::section(message, &part, what) {
-        Some(text) => connection.literal(cut(&text, partial)).await,
+    }
+}
+
+/// Writes a section under the name that was asked for. What there is not is `NIL`.
+pub(super) async fn write(
+    connection: &mut Connection,
+    item: &FetchItem,
+    text: Option<Bytes>,
+) -> Result<(), End> {
+    label(connection.out(), item);
+    connection.out().extend_from_slice(b" ");
+    match text {
+        Some(text) => connection.literal(&text).await,
         None => {
             connection.out().extend_from_slice(b"NIL");
             Ok(())
@@ -42,31 +83,31 @@ pub(super) async fn write(
     }
 }
 
-/// Writes what goes by an old name.
-pub(super) async fn write_rfc822(
-    connection: &mut Connection,
-    message: &[u8],
-    which: Rfc822,
-) -> Result<(), End> {
-    let (name, what) = match which {
-        Rfc822::All => ("RFC822 ", What::All),
-        Rfc822::Header => ("RFC822.HEADER ", What::Header),
-        Rfc822::Text => ("RFC822.TEXT ", What::Text),
-    };
-    connection.out().extend_from_slice(name.as_bytes());
-    let text = structure::section(message, &[], what).unwrap_or(Cow::Borrowed(b""));
-    connection.literal(&text).await
-}
-
 /// So many bytes from one on, as far as they are there.
-fn cut(text: &[u8], partial: Option<(u64, u64)>) -> &[u8] {
+fn range(text: &[u8], partial: Option<(u64, u64)>) -> &[u8] {
     let Some((first, count)) = partial else { return text };
     let at = |place: u64| usize::try_from(place).unwrap_or(usize::MAX).min(text.len());
     &text[at(first)..at(first.saturating_add(count))]
 }
 
 /// A section as the client named it.
-fn label(out: &mut bytes::BytesMut, section: &Section) {
+fn label(out: &mut BytesMut, item: &FetchItem) {
+    match item {
+        FetchItem::Section { section, partial, .. } => {
+            out.extend_from_slice(b"BODY[");
+            path(out, section);
+            out.extend_from_slice(b"]");
+            if let Some((first, _)) = partial {
+                out.extend_from_slice(format!("<{first}>").as_bytes());
+            }
+        }
+        FetchItem::Rfc822(Rfc822::Header) => out.extend_from_slice(b"RFC822.HEADER"),
+        FetchItem::Rfc822(Rfc822::Text) => out.extend_from_slice(b"RFC822.TEXT"),
+        _ => out.extend_from_slice(b"RFC822"),
+    }
+}
+
+fn path(out: &mut BytesMut, section: &Section) {
     let numbers: Vec<String> = section.part.iter().map(ToString::to_string).collect();
     out.extend_from_slice(numbers.join(".").as_bytes());
     let (word, names) = match &section.what {
