@@ -8,6 +8,7 @@ MAKEFLAGS += --no-print-directory
 # Programs that the checks need and that cargo builds once, outside the tree.
 TOOLS := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/pillarbox/tools
 GARAGE_VERSION := 2.5.0
+CLIENTS := isync offlineimap3 getmail6 fetchmail curl python3
 export PATH := $(PATH):$(HOME)/.cargo/bin:$(TOOLS)/bin
 
 # By target, not by package: then it is built with the features that the tests are built with, and shares their builds.
@@ -59,13 +60,22 @@ release: install ## Build target/release/pillarbox
 	@ls -l target/release/pillarbox
 
 .PHONY: e2e
-e2e: install ## The S3 contract suite and the story against Garage, when its binary is there
+e2e: install ## The S3 contract and the story against Garage, and mail programs against a server, where they are installed
 	@if [ -x "$${PILLARBOX_GARAGE:-$(TOOLS)/bin/garage}" ]; then \
 		export PILLARBOX_GARAGE="$${PILLARBOX_GARAGE:-$(TOOLS)/bin/garage}" && \
 		$(XTASK) test --workspace --tests -- --ignored garage --nocapture; \
 	else \
 		echo "e2e: left out, there is no Garage in $(TOOLS)/bin; make garage builds it"; \
 	fi
+	@if command -v mbsync offlineimap getmail fetchmail curl python3 >/dev/null; then \
+		$(XTASK) test -p server --test it -- --ignored clients; \
+	else \
+		echo "e2e: left out, there are no mail programs; make clients installs them"; \
+	fi
+
+.PHONY: clients
+clients: ## Install the mail programs that make e2e drives, on Debian or Ubuntu as root
+	apt-get install -qy --no-install-recommends $(CLIENTS)
 
 .PHONY: garage
 garage: install ## Build Garage for make e2e, once (10 to 30 minutes)

@@ -3,6 +3,7 @@
 
 mod billing;
 mod blob;
+mod clients;
 mod config;
 mod disk;
 mod external;

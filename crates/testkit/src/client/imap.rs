@@ -163,11 +163,32 @@ impl Imap {
         .await
     }
 
+    /// Fetches a message that is in the folder that is open, without marking it as seen: its size as the server says, and its bytes.
+    ///
+    /// # Errors
+    /// As [`Imap::command`], and when there is no such message.
+    pub async fn fetch(&mut self, number: usize) -> Result<(u64, Vec<u8>)> {
+        let tag = self.begin(&format!("FETCH {number} (RFC822.SIZE BODY.PEEK[])")).await?;
+        let response = self.read_bytes().await?;
+        let line = response.iter().position(|byte| *byte == b'\n').context("FETCH without a literal")? + 1;
+        let text = std::str::from_utf8(&response[..line])?;
+        let size = text.split_once("RFC822.SIZE ").and_then(|(_, rest)| rest.split(' ').next());
+        let size = size.with_context(|| format!("FETCH without a size: {text}"))?.parse()?;
+        let length =
+            literal(&response[..line]).with_context(|| format!("FETCH without a literal: {text}"))?;
+        self.answer(&tag).await?.ok().context("FETCH")?;
+        Ok((size, response[line..line + length].to_vec()))
+    }
+
     /// Reads one response: its line, and where that ends in a literal what follows too, without the last line end.
     ///
     /// # Errors
     /// When the connection ends.
     pub async fn read_response(&mut self) -> Result<String> {
+        Ok(String::from_utf8_lossy(&self.read_bytes().await?).into_owned())
+    }
+
+    async fn read_bytes(&mut self) -> Result<Vec<u8>> {
         let mut response = Vec::new();
         loop {
             let read = within("reading a response", self.stream.read_until(b'\n', &mut response)).await?;
@@ -181,7 +202,7 @@ impl Imap {
                 }
                 None => {
                     response.truncate(response.len() - 2);
-                    return Ok(String::from_utf8_lossy(&response).into_owned());
+                    return Ok(response);
                 }
             }
         }

@@ -68,6 +68,7 @@ impl Story {
         );
         for (at, how) in [(0, Pop3Over::ImplicitTls), (1, Pop3Over::Stls)] {
             self.read_back_by_rest(at).await?;
+            self.read_back_by_imap(at).await?;
             self.read_back_by_pop3(at, how).await?;
         }
         Ok(())

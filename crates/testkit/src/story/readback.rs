@@ -1,10 +1,11 @@
-//! The same bytes back, by REST and by POP3, with every message compared.
+//! The same bytes back, by REST, IMAP and POP3, with every message compared.
 
 use anyhow::{Context, Result, ensure};
 
 use super::Story;
 use super::mail::{Tally, hash, without_trace};
 use super::portal::{Person, list_all, number, text};
+use crate::client::imap::Imap;
 use crate::client::pop3::Pop3;
 
 /// How a POP3 connection is protected.
@@ -70,6 +71,37 @@ impl Story {
             expected.total()
         );
         Ok(held)
+    }
+
+    pub(super) async fn read_back_by_imap(&mut self, at: usize) -> Result<()> {
+        let person = self.people[at].clone();
+        let mut imap = Imap::connect_tls(self.server.listening().imaps).await?;
+        imap.login(&person.address, &person.password).await?;
+        imap.command("SELECT INBOX").await?.ok().context("SELECT")?;
+        let found = imap.command("SEARCH ALL").await?.ok().context("SEARCH")?;
+        let count = found.iter().flat_map(|line| line.split(' ').skip(1)).count();
+        let (mut expected, mut octets) = (self.delivered.clone(), 0);
+        for number in 1..=count {
+            let (size, bytes) = imap.fetch(number).await?;
+            ensure!(bytes.len() as u64 == size, "RFC822.SIZE says {size} and BODY[] has {}", bytes.len());
+            octets += size;
+            // No NUL goes over IMAP: there is another byte in its place.
+            let with_nuls =
+                || bytes.iter().map(|byte| if *byte == 0x80 { 0 } else { *byte }).collect::<Vec<u8>>();
+            settle(&mut expected, &bytes)
+                .or_else(|error| settle(&mut expected, &with_nuls()).map_err(|_| error))
+                .with_context(|| format!("{} by IMAP, message {number}", person.address))?;
+        }
+        let missing = expected.total();
+        ensure!(missing == 0, "{}: {missing} messages are missing by IMAP", person.address);
+        imap.command("LOGOUT").await?.ok().context("LOGOUT")?;
+        self.teller.step(
+            &format!("{} by IMAP FETCH", person.address),
+            format_args!(
+                "{count} messages equal by SHA-256, each as long as RFC822.SIZE said, {octets} octets"
+            ),
+        );
+        Ok(())
     }
 
     pub(super) async fn read_back_by_pop3(&mut self, at: usize, over: Pop3Over) -> Result<()> {

@@ -1,0 +1,263 @@
+//! Mail programs that people use, against a running server, there and back and a second time: `make e2e` runs these where the programs are
+//! installed (`make clients` installs them on Debian).
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use testkit::client::imap::Imap;
+use testkit::client::lmtp::Lmtp;
+use testkit::story::server::Server;
+use testkit::{World, world};
+
+use crate::{BINARY, data_dir, pillarbox, stderr, stdout};
+
+const SHIPPED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../testkit/mail");
+/// How many messages are made beside those that are shipped.
+const MADE: usize = 200;
+
+/// A server with a user whose Inbox has hundreds of messages, and a folder for what a client keeps.
+struct Scene {
+    server: Server,
+    address: String,
+    home: tempfile::TempDir,
+    messages: usize,
+    _world: World,
+    _data: tempfile::TempDir,
+}
+
+impl Scene {
+    async fn new() -> Self {
+        let (world, data, home) = (World::new().await, data_dir(), tempfile::tempdir().unwrap());
+        let ada = world.user("ada", None).await;
+        let url = world.test_db.url();
+        let blobs = format!("file://{}", data.path().join("bodies").display());
+        let keys = testkit::kek::text();
+        let settings = [
+            ("PILLARBOX_DATABASE_URL", url.as_str()),
+            ("PILLARBOX_BLOB_URL", blobs.as_str()),
+            ("PILLARBOX_KEY_ENCRYPTION_KEYS", keys.as_str()),
+        ];
+        let imported = pillarbox(data.path(), &settings, &["import", "--mailbox", &ada.address, SHIPPED]);
+        let said = stdout(&imported);
+        let taken =
+            said.strip_prefix("taken ").and_then(|rest| rest.split(',').next()?.parse::<usize>().ok());
+        let taken = taken.unwrap_or_else(|| panic!("{said}{}", stderr(&imported)));
+        let server = Server::start(BINARY.as_ref(), data.path(), &settings).await.unwrap();
+        let mut lmtp = Lmtp::connect(server.listening().lmtp).await.unwrap();
+        for number in 0..MADE {
+            let text = format!(
+                "From: eve@example.org\r\nSubject: made {number}\r\nMessage-ID: <{number}@example.org>\r\n\r\nNumber {number}.\r\n"
+            );
+            assert!(
+                lmtp.deliver("eve@example.org", &[&ada.address], text.as_bytes())
+                    .await
+                    .unwrap()
+                    .is_complete()
+            );
+        }
+        Self {
+            server,
+            address: ada.address.to_string(),
+            home,
+            messages: taken + MADE,
+            _world: world,
+            _data: data,
+        }
+    }
+
+    fn port(&self) -> u16 {
+        self.server.listening().imap.port()
+    }
+
+    async fn imap(&self) -> Imap {
+        let mut imap = Imap::connect(self.server.listening().imap).await.unwrap();
+        imap.login(&self.address, world::PASSWORD).await.unwrap();
+        imap
+    }
+
+    /// How many messages a folder has.
+    async fn count(&self, folder: &str) -> usize {
+        let status =
+            self.imap().await.command(&format!("STATUS {folder} (MESSAGES)")).await.unwrap().ok().unwrap();
+        let count = status[0].rsplit_once("MESSAGES ").unwrap().1;
+        count.trim_end_matches(')').parse().unwrap()
+    }
+
+    fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.home.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+}
+
+/// Runs a program that must be there and succeed: what it says.
+fn run(program: &str, arguments: &[&str], home: &Path) -> String {
+    let output = Command::new(program)
+        .args(arguments)
+        .env("HOME", home)
+        .output()
+        .unwrap_or_else(|error| panic!("{program}: {error}; `make clients` installs it"));
+    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    assert!(output.status.success(), "{program} {arguments:?}: {said}");
+    said
+}
+
+/// The messages of a Maildir, by path.
+fn maildir(dir: &Path) -> BTreeSet<PathBuf> {
+    let parts = ["cur", "new"].map(|part| dir.join(part));
+    let files = parts.iter().flat_map(|part| std::fs::read_dir(part).unwrap());
+    files.map(|file| file.unwrap().path()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "clients: takes isync's mbsync"]
+async fn clients_mbsync_keeps_both_sides_the_same() {
+    let scene = Scene::new().await;
+    let home = scene.home.path().display();
+    let rc = scene.write(
+        "mbsyncrc",
+        &format!(
+            "IMAPAccount a\nHost 127.0.0.1\nPort {}\nUser {}\nPass \"{}\"\nSSLType None\nAuthMechs LOGIN\n\n\
+             IMAPStore far\nAccount a\n\nMaildirStore near\nPath {home}/near/\nInbox {home}/near/INBOX\nSubFolders Verbatim\n\n\
+             Channel c\nFar :far:\nNear :near:\nPatterns *\nCreate Both\nExpunge Both\nSyncState *\n",
+            scene.port(),
+            scene.address,
+            world::PASSWORD
+        ),
+    );
+    let near = scene.home.path().join("near");
+    std::fs::create_dir(&near).unwrap();
+    let sync = || run("mbsync", &["-c", rc.to_str().unwrap(), "-a"], scene.home.path());
+    sync();
+    let inbox = near.join("INBOX");
+    let first = maildir(&inbox);
+    // One of those that are shipped has a header that does not end: mbsync says so, and leaves it.
+    assert_eq!(first.len(), scene.messages - 1);
+    sync();
+    assert_eq!(maildir(&inbox), first, "the second time nothing is fetched");
+
+    // There: a message that was written here, and one that was read and deleted here. Back: what was done there meanwhile.
+    std::fs::write(inbox.join("new/1.here"), "Subject: from here\n\nwritten here\n").unwrap();
+    let some = first.iter().next().unwrap();
+    std::fs::remove_file(some).unwrap();
+    let mut imap = scene.imap().await;
+    imap.command("SELECT INBOX").await.unwrap().ok().unwrap();
+    imap.command("STORE * +FLAGS (\\Seen \\Flagged)").await.unwrap().ok().unwrap();
+    imap.append("Drafts", b"Subject: from there\r\n\r\nwritten there\r\n").await.unwrap().ok().unwrap();
+    sync();
+    assert_eq!(scene.count("INBOX").await, scene.messages, "one more and one less");
+    assert_eq!(maildir(&inbox).len(), first.len());
+    let flagged = maildir(&inbox).iter().filter(|path| path.to_string_lossy().ends_with("2,FS")).count();
+    assert_eq!(flagged, 1);
+    assert_eq!(maildir(&near.join("Drafts")).len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "clients: takes offlineimap3"]
+async fn clients_offlineimap_keeps_both_sides_the_same() {
+    let scene = Scene::new().await;
+    let home = scene.home.path().display();
+    let rc = scene.write(
+        "offlineimaprc",
+        &format!(
+            "[general]\naccounts = a\nmetadata = {home}/meta\nui = quiet\n[Account a]\nlocalrepository = l\nremoterepository = r\n\
+             [Repository l]\ntype = Maildir\nlocalfolders = {home}/mail\n[Repository r]\ntype = IMAP\nremotehost = 127.0.0.1\n\
+             remoteport = {}\nremoteuser = {}\nremotepass = {}\nssl = no\nstarttls = no\n",
+            scene.port(),
+            scene.address,
+            world::PASSWORD
+        ),
+    );
+    let sync = || run("offlineimap", &["-c", rc.to_str().unwrap(), "-o"], scene.home.path());
+    sync();
+    let inbox = scene.home.path().join("mail/INBOX");
+    let first = maildir(&inbox);
+    assert_eq!(first.len(), scene.messages);
+    sync();
+    assert_eq!(maildir(&inbox), first, "the second time nothing is fetched");
+    std::fs::write(inbox.join("new/1.here"), "Subject: from here\n\nwritten here\n").unwrap();
+    std::fs::remove_file(first.iter().next().unwrap()).unwrap();
+    sync();
+    assert_eq!(scene.count("INBOX").await, scene.messages, "one more and one less");
+}
+
+const IMAPLIB: &str = r#"
+import imaplib, ssl, sys
+port, user, password, wanted = int(sys.argv[1]), sys.argv[2], sys.argv[3], int(sys.argv[4])
+imap = imaplib.IMAP4('127.0.0.1', port)
+imap.starttls(ssl._create_unverified_context())
+imap.login(user, password)
+assert imap.select('INBOX')[1] == [str(wanted).encode()]
+numbers = imap.search(None, 'ALL')[1][0].split()
+assert len(numbers) == wanted
+for number in numbers:
+    data = imap.fetch(number, '(RFC822.SIZE BODY.PEEK[])')[1][0]
+    size = int(data[0].split(b'RFC822.SIZE ')[1].split()[0])
+    assert size == len(data[1]), (number, size, len(data[1]))
+assert imap.append('"Two words"', None, None, b'x')[0] == 'NO'
+imap.create('"Two words"')
+assert imap.append('"Two words"', '(\\Seen)', imaplib.Time2Internaldate(0), b'Subject: x\r\n\r\nx\r\n')[0] == 'OK'
+assert imap.uid('COPY', '1:3', '"Two words"')[0] == 'OK'
+assert imap.status('"Two words"', '(MESSAGES UNSEEN)')[1][0].endswith(b'(MESSAGES 4 UNSEEN 3)')
+assert imap.logout()[0] == 'BYE'
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "clients: takes python3"]
+async fn clients_python_s_imaplib_reads_everything() {
+    let scene = Scene::new().await;
+    let (port, messages) = (scene.port().to_string(), scene.messages.to_string());
+    let arguments = ["-c", IMAPLIB, &port, &scene.address, world::PASSWORD, &messages];
+    run("python3", &arguments, scene.home.path());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "clients: takes curl, getmail6 and fetchmail"]
+async fn clients_curl_getmail_and_fetchmail_fetch() {
+    let scene = Scene::new().await;
+    let home = scene.home.path();
+    let user = format!("{}:{}", scene.address, world::PASSWORD);
+    let inbox = format!("imaps://{}/INBOX", scene.server.listening().imaps);
+    let curl = |url: &str| run("curl", &["-sSk", "--user", &user, url], home);
+    assert_eq!(curl(&format!("{inbox}?SUBJECT%20%22made%2017%22")).split_whitespace().count(), 13);
+    assert!(curl(&format!("{inbox};MAILINDEX={}", scene.messages)).contains("Number 199."));
+
+    // Into a file by a command: as root, as in CI, getmail delivers into no Maildir.
+    let got = home.join("got");
+    let rc = scene.write(
+        "getmailrc",
+        &format!(
+            "[retriever]\ntype = SimpleIMAPRetriever\nserver = 127.0.0.1\nport = {}\nusername = {}\npassword = {}\n\
+             [destination]\ntype = MDA_external\npath = /usr/bin/tee\narguments = (\"-a\", \"{}\")\nallow_root_commands = true\n\
+             [options]\nread_all = false\n",
+            scene.port(),
+            scene.address,
+            world::PASSWORD,
+            got.display()
+        ),
+    );
+    let getmail = || {
+        let folder = format!("--getmaildir={}", home.display());
+        run("getmail", &[&folder, &format!("--rcfile={}", rc.display())], home);
+        std::fs::read_to_string(&got).unwrap()
+    };
+    let first = getmail();
+    assert_eq!(first.matches("Subject: made ").count(), MADE);
+    assert_eq!(getmail(), first, "the second time nothing is fetched");
+
+    let rc = scene.write(
+        "fetchmailrc",
+        &format!(
+            "poll 127.0.0.1 service {} protocol imap user \"{}\" password \"{}\" sslproto \"\" keep fetchall mda \"cat >> {}/fetched\"\n",
+            scene.port(),
+            scene.address,
+            world::PASSWORD,
+            home.display()
+        ),
+    );
+    std::fs::set_permissions(&rc, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    run("fetchmail", &["-f", rc.to_str().unwrap(), "--pidfile", &format!("{}/pid", home.display())], home);
+    let fetched = std::fs::read_to_string(home.join("fetched")).unwrap_or_default();
+    assert_eq!(fetched.matches("Subject: made ").count(), MADE);
+}
