@@ -8,7 +8,7 @@ MAKEFLAGS += --no-print-directory
 # Programs that the checks need and that cargo builds once, outside the tree.
 TOOLS := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/pillarbox/tools
 GARAGE_VERSION := 2.5.0
-CLIENTS := isync offlineimap3 getmail6 fetchmail curl python3
+CLIENTS := isync offlineimap3 fetchmail curl python3
 export PATH := $(PATH):$(HOME)/.cargo/bin:$(TOOLS)/bin
 
 # By target, not by package: then it is built with the features that the tests are built with, and shares their builds.
@@ -67,7 +67,7 @@ e2e: install ## The S3 contract and the story against Garage, and mail programs 
 	else \
 		echo "e2e: left out, there is no Garage in $(TOOLS)/bin; make garage builds it"; \
 	fi
-	@if command -v mbsync offlineimap getmail fetchmail curl python3 >/dev/null; then \
+	@if command -v mbsync offlineimap fetchmail curl python3 >/dev/null; then \
 		$(XTASK) test -p server --test it -- --ignored clients; \
 	else \
 		echo "e2e: left out, there are no mail programs; make clients installs them"; \
