@@ -1,6 +1,6 @@
 //! IMAP: sockets and sessions over the mail store.
 //!
-//! RFC 3501, with the extensions that [`capability`] names. [`codec`] turns bytes into values and back and knows nothing else; a session plays
+//! RFC 3501, with the extensions that CAPABILITY lists. [`codec`] turns bytes into values and back and knows nothing else; a session plays
 //! the states; each command with substance is one file under `op`; `status` alone renders domain errors; `render` writes what FETCH tells.
 //!
 //! Not offered yet: IMAP4rev2, whose BINARY is missing; QRESYNC, COMPRESS, SORT, THREAD, ACL and UTF8=ACCEPT.
