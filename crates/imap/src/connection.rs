@@ -31,6 +31,8 @@ pub(crate) struct Connection {
     sent_bytes: u64,
     /// By when the command that has begun is to be there.
     deadline: Option<Instant>,
+    /// By when somebody is to have signed in.
+    login_deadline: Option<Instant>,
 }
 
 impl Connection {
@@ -45,6 +47,7 @@ impl Connection {
             handshake_timeout: limits.handshake_timeout,
             sent_bytes: 0,
             deadline: None,
+            login_deadline: Some(Instant::now() + limits.login_timeout),
         }
     }
 
@@ -67,6 +70,11 @@ impl Connection {
         self.deadline = Some(Instant::now() + self.read_timeout + self.at_least(bytes));
     }
 
+    /// Somebody has signed in: the connection may last.
+    pub(crate) fn may_last(&mut self) {
+        self.login_deadline = None;
+    }
+
     /// Does not let it come.
     pub(crate) fn refuse(&mut self) {
         self.framer.refuse();
@@ -75,6 +83,11 @@ impl Connection {
     /// How long so many bytes take the slowest client.
     fn at_least(&self, bytes: u64) -> Duration {
         Duration::from_secs(bytes / self.min_bytes_per_second)
+    }
+
+    /// How long a client may take to accept so many bytes.
+    pub(crate) fn time_for(&self, bytes: u64) -> Duration {
+        self.write_timeout + self.at_least(bytes)
     }
 
     /// What comes next of a command; what was answered before goes out first, unless the client has pipelined already. The wait for a command
@@ -106,6 +119,10 @@ impl Connection {
 
     async fn read(&mut self, patience: Duration) -> Result<(), End> {
         self.flush().await?;
+        if self.login_deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+            // Also where there is always more to read.
+            return Err(End::Idle);
+        }
         let has_begun = !self.framer.is_empty();
         let input = self.framer.input();
         if input.is_empty() && input.capacity() > READ_BYTES {
@@ -117,6 +134,7 @@ impl Connection {
             true => *self.deadline.get_or_insert_with(|| Instant::now() + self.read_timeout),
             false => Instant::now() + patience,
         };
+        let until = self.login_deadline.map_or(until, |deadline| until.min(deadline));
         match timeout_at(until, self.socket.read_buf(input)).await {
             Ok(Ok(0)) => Err(End::Disconnected),
             Ok(Ok(_)) => Ok(()),
@@ -148,11 +166,6 @@ impl Connection {
     /// Queues a literal, which can be long. There are no NULs in one (RFC 9051 §4.3), and clients take one for the end: they go out as
     /// another byte that is no text.
     pub(crate) async fn literal(&mut self, bytes: &[u8]) -> Result<(), End> {
-        let limit = self.write_timeout + self.at_least(bytes.len() as u64);
-        timeout(limit, self.literal_in_time(bytes)).await.unwrap_or(Err(End::Stalled))
-    }
-
-    async fn literal_in_time(&mut self, bytes: &[u8]) -> Result<(), End> {
         self.out.extend_from_slice(format!("{{{}}}\r\n", bytes.len()).as_bytes());
         for piece in bytes.chunks(SPILL_BYTES) {
             match piece.contains(&0) {

@@ -15,8 +15,8 @@ pub struct Limits {
     pub autologout: Duration,
     /// How long a command that has begun may take to arrive; a literal has in addition what it takes at `min_bytes_per_second`.
     pub read_timeout: Duration,
-    /// How long a client may take to accept the next 32 KiB or less of a response. A literal may take so long and in addition what it takes at
-    /// `min_bytes_per_second`.
+    /// How long a client may take to accept the next 32 KiB or less of a response. Messages that are in memory together may take so long and in
+    /// addition what they take at `min_bytes_per_second`.
     pub write_timeout: Duration,
     /// How fast messages come and go at least: a slower client is cut off.
     pub min_bytes_per_second: u64,

@@ -228,6 +228,11 @@ impl Selected {
         News { expunged, count }
     }
 
+    /// Whether there is, or may be, something that the client was not told though it could be.
+    pub(crate) fn is_untold(&self) -> bool {
+        self.is_stale || !self.flagged.is_empty()
+    }
+
     /// Some of the messages whose flags are others and that the client was not told of.
     pub(crate) fn some_flagged(&self, max: usize) -> Vec<u32> {
         self.flagged.iter().take(max).copied().collect()

@@ -6,7 +6,7 @@ mod updates;
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use kernel::RequestId;
 use mailstore::MailStore;
@@ -143,7 +143,6 @@ pub(crate) struct Session {
     /// The other end; decides whether it may log in without TLS.
     peer: IpAddr,
     login: Option<MailLogin>,
-    began: Instant,
     /// When the login was found to be good.
     checked: Instant,
     pub(crate) selected: Option<Selected>,
@@ -169,7 +168,6 @@ impl Session {
             room,
             peer,
             login: None,
-            began: Instant::now(),
             checked: Instant::now(),
             selected: None,
             is_condstore: false,
@@ -317,6 +315,7 @@ impl Session {
 
     pub(crate) fn log_in(&mut self, login: MailLogin) {
         (self.login, self.checked) = (Some(login), Instant::now());
+        self.connection.may_last();
     }
 
     /// The folder that is open.
@@ -383,14 +382,6 @@ impl Session {
     /// Room for so many bytes of messages, as long as it is held.
     pub(crate) async fn room_for(&self, bytes: u64) -> Result<Taken, Status> {
         self.room.take(self.login()?.mailbox_id, bytes).await
-    }
-
-    /// How long it waits for the next command.
-    pub(crate) fn patience(&self) -> Duration {
-        match self.login {
-            Some(_) => self.service.limits.autologout,
-            None => self.service.limits.login_timeout.saturating_sub(self.began.elapsed()),
-        }
     }
 }
 

@@ -19,7 +19,7 @@ mod tree;
 
 use serde::{Deserialize, Serialize};
 
-pub use section::{Sections, What};
+pub use section::{Sections, What, chosen_fields};
 
 /// What IMAP tells of a message without its body.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

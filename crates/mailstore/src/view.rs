@@ -124,8 +124,22 @@ pub async fn marked_as_deleted(ctx: &Ctx, mailbox_id: MailboxId, folder: FolderI
     Ok(store::marked_as_deleted(&mut ctx.begin().await?, mailbox_id, folder).await?)
 }
 
-/// The structures of messages of a folder, each with its UID, in the order of UIDs, or why one is not to be had. No body is read but those of
-/// messages whose structure was not kept: what was stored by another version, and what was recovered.
+/// How many bytes of structures there are at a time, as they are kept; a larger one comes alone.
+const STRUCTURES_BYTES: u64 = 1 << 20;
+/// How many times as much memory a structure takes as it is kept with: most where it is of a thousand parts that say nothing.
+const IN_MEMORY: u64 = 8;
+
+/// Structures of messages.
+#[derive(Debug)]
+pub struct Structures {
+    /// Each with its UID, in the order of UIDs, or why one is not to be had.
+    pub found: Vec<(u64, Result<Structure, Error>)>,
+    /// About how much memory they take.
+    pub memory_bytes: u64,
+}
+
+/// The structures of messages of a folder: the first of them, as many as may be in memory, and one at least if there is one. No body is read but those of messages whose structure was not kept: what was stored
+/// by another version, and what was recovered.
 ///
 /// # Errors
 /// As [`rows`].
@@ -135,42 +149,48 @@ pub async fn structures(
     mailbox_id: MailboxId,
     folder: FolderId,
     uids: &Uids,
-) -> Result<Vec<(u64, Result<Structure, Error>)>, Error> {
+) -> Result<Structures, Error> {
     ctx.require_mail(Action::MessageRead, mailbox_id).await?;
     let found = store::structures(&mut ctx.begin().await?, mailbox_id, folder, uids).await?;
     let known = stream::iter(found).map(|found| async move {
-        let kept = found.structure.and_then(|text| serde_json::from_str(&text).ok());
-        let structure = match kept {
-            Some(structure) => Ok(structure),
-            None => read(mail, ctx, found.blob_id, found.place).await,
-        };
-        (found.uid, structure)
+        let kept = found.structure.and_then(|text| Some((serde_json::from_str(&text).ok()?, text.len())));
+        match kept {
+            Some((structure, bytes)) => (found.uid, Ok(structure), bytes as u64),
+            None => match read(mail, ctx, found.blob_id, found.place).await {
+                Ok((structure, bytes)) => (found.uid, Ok(structure), bytes),
+                Err(error) => (found.uid, Err(error), 0),
+            },
+        }
     });
-    Ok(known.buffered(2).collect().await)
+    let known: Vec<_> = known.buffered(2).collect().await;
+    let memory_bytes = known.iter().map(|(.., bytes)| bytes * IN_MEMORY).sum();
+    let found = known.into_iter().map(|(uid, structure, _)| (uid, structure)).collect();
+    Ok(Structures { found, memory_bytes })
 }
 
-/// Makes the structure of a body, and keeps it if that can be.
+/// Makes the structure of a body, and keeps it if that can be; with its length as it is kept.
 async fn read(
     mail: &MailStore,
     ctx: &Ctx,
     blob_id: uuid::Uuid,
     place: body::Columns,
-) -> Result<Structure, Error> {
+) -> Result<(Structure, u64), Error> {
     // After a recovery everybody asks for everything: so many bodies are in memory at a time, as for searches.
     let _turn = mail.search_turns.acquire().await.map_err(|_| Error::ShuttingDown)?;
     let bytes = body::read(mail, ctx, place).await?;
     let structure = tokio::task::spawn_blocking(move || structure::parse(&kernel::crlf::normalize(&bytes)))
         .await
         .map_err(|_| Error::ShuttingDown)?;
-    if let Err(error) = keep(ctx, blob_id, &structure).await {
+    let column = structure.to_column();
+    if let Err(error) = keep(ctx, blob_id, &column).await {
         tracing::warn!(error = kernel::error::chain(&error), "a message's structure was not kept");
     }
-    Ok(structure)
+    Ok((structure, column.len() as u64))
 }
 
-async fn keep(ctx: &Ctx, blob_id: uuid::Uuid, structure: &Structure) -> Result<(), db::Error> {
+async fn keep(ctx: &Ctx, blob_id: uuid::Uuid, column: &str) -> Result<(), db::Error> {
     let mut tx = ctx.begin().await?;
-    store::keep(&mut tx, blob_id, &structure.to_column()).await?;
+    store::keep(&mut tx, blob_id, column).await?;
     tx.commit().await
 }
 

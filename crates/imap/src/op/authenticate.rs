@@ -34,7 +34,7 @@ async fn credentials(
         Some(response) => sasl::initial_response(response.expose_secret()),
         None => {
             session.connection.go_on("");
-            let patience = session.patience();
+            let patience = session.service.limits.read_timeout;
             tokio::select! {
                 () = session.shutdown.cancelled() => return Err(End::Shutdown),
                 line = session.connection.line(MAX_OCTETS, patience) => match line? {

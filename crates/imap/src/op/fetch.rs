@@ -2,25 +2,25 @@
 
 mod section;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::stream::{self, StreamExt as _};
 use mailstore::message::{Flag, FlagChange, Flags};
 use mailstore::structure::Structure;
-use mailstore::view::{self, Row};
+use mailstore::view::{self, Row, Structures};
 use tenancy::MailLogin;
 
 use crate::codec::command::{Fetch, FetchItem, Rfc822};
 use crate::codec::write;
 use crate::render;
-use crate::session::{Answer, Session, Trouble};
+use crate::session::{Answer, End, Session, Trouble};
 use crate::status::Status;
 
 /// Of how many messages what is told is in memory at a time, where that is small.
 const AT_ONCE: usize = 250;
-/// How many bytes of messages are, or of messages whose structure is; a larger one goes alone. A structure has about as much at most.
+/// How many bytes of messages are; a larger one goes alone.
 const GROUP_BYTES: u64 = 8 << 20;
 /// How many bodies are fetched at a time.
 const BODIES: usize = 4;
@@ -67,16 +67,20 @@ impl Telling<'_> {
         let wanted = render::ranges(uids.iter().copied().map(u64::from));
         let (ctx, since) = (&self.login.ctx, self.command.changed_since);
         let rows = view::rows(ctx, self.login.mailbox_id, folder, &wanted, since).await?;
-        let is_small = !self.needs_structure() && !self.needs_body();
+        let needs_body = self.needs_body();
         let mut rows = rows.into_iter().peekable();
         while let Some(first) = rows.next() {
             let mut bytes = first.wire_size_bytes;
-            let mut group = vec![first];
-            while let Some(row) = rows.next_if(|row| is_small || bytes + row.wire_size_bytes <= GROUP_BYTES) {
+            let mut group = VecDeque::from([first]);
+            while let Some(row) =
+                rows.next_if(|row| !needs_body || bytes + row.wire_size_bytes <= GROUP_BYTES)
+            {
                 bytes += row.wire_size_bytes;
-                group.push(row);
+                group.push_back(row);
             }
-            self.group(group, bytes).await?;
+            while !group.is_empty() {
+                self.group(&mut group).await?;
+            }
         }
         Ok(())
     }
@@ -92,29 +96,36 @@ impl Telling<'_> {
         self.command.items.iter().any(section::is_one)
     }
 
-    /// Tells of messages that are in memory together. Nothing of one is written before all that can fail is there.
-    async fn group(&mut self, rows: Vec<Row>, bytes: u64) -> Result<(), Trouble> {
-        let folder = self.session.selected()?.folder;
-        let mut structures = BTreeMap::new();
+    /// Tells of the first messages of some, as many as may be in memory together. Nothing of one is written before all that can fail is there.
+    async fn group(&mut self, rows: &mut VecDeque<Row>) -> Result<(), Trouble> {
+        let (mut structures, mut bytes) = (BTreeMap::new(), 0);
+        let mut rows = match self.needs_structure() {
+            true => {
+                let found = self.structures(rows).await?;
+                bytes += found.memory_bytes;
+                // What comes after the last of them is left for the next time. If there is none, all are gone.
+                let last = found.found.last().map_or(u64::MAX, |(uid, _)| *uid);
+                structures.extend(found.found);
+                let end = rows.partition_point(|row| row.uid <= last);
+                rows.drain(..end).collect::<Vec<Row>>()
+            }
+            false => rows.drain(..).collect(),
+        };
         if self.needs_structure() {
-            let wanted = render::ranges(rows.iter().map(|row| row.uid));
-            let (store, login) = (self.session.store(), &self.login);
-            let found = view::structures(&store, &login.ctx, login.mailbox_id, folder, &wanted).await?;
-            structures.extend(found);
+            // What is gone meanwhile is told to be.
+            rows.retain(|row| structures.contains_key(&row.uid));
         }
-        let _room = match self.needs_body() {
-            true => Some(self.session.room_for(bytes).await?),
-            false => None,
+        if self.needs_body() {
+            bytes += rows.iter().map(|row| row.wire_size_bytes).sum::<u64>();
+        }
+        let _room = match bytes {
+            0 => None,
+            bytes => Some(self.session.room_for(bytes).await?),
         };
         let sections = self.sections(&rows).await;
         let mut told = Vec::with_capacity(rows.len());
         for (row, sections) in rows.into_iter().zip(sections) {
-            let structure = match structures.remove(&row.uid) {
-                Some(structure) => structure,
-                // Gone meanwhile; that it is will be told.
-                None if self.needs_structure() => continue,
-                None => Ok(Structure::default()),
-            };
+            let structure = structures.remove(&row.uid).unwrap_or_else(|| Ok(Structure::default()));
             match structure.and_then(|structure| Ok((structure, sections?))) {
                 Ok((structure, sections)) => told.push(Told { row, structure, sections }),
                 Err(mailstore::Error::NotFound) => {}
@@ -122,12 +133,24 @@ impl Telling<'_> {
             }
         }
         let marked = self.mark_as_seen(&mut told).await?;
-        for one in told {
-            let is_marked = marked.contains(&one.row.uid);
-            self.write(one, is_marked).await?;
-            self.session.connection.spill().await?;
-        }
-        Ok(())
+        // Who takes it more slowly does not keep the room from others.
+        let limit = self.session.connection.time_for(bytes * self.command.items.len() as u64);
+        let writing = async {
+            for one in told {
+                let is_marked = marked.contains(&one.row.uid);
+                self.write(one, is_marked).await?;
+                self.session.connection.spill().await?;
+            }
+            Ok(())
+        };
+        tokio::time::timeout(limit, writing).await.unwrap_or(Err(End::Stalled.into()))
+    }
+
+    async fn structures(&self, rows: &VecDeque<Row>) -> Result<Structures, Trouble> {
+        let folder = self.session.selected()?.folder;
+        let wanted = render::ranges(rows.iter().map(|row| row.uid));
+        let (store, login) = (self.session.store(), &self.login);
+        Ok(view::structures(&store, &login.ctx, login.mailbox_id, folder, &wanted).await?)
     }
 
     /// The sections that are asked for, of each message, or why they are not to be had.

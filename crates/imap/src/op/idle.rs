@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::session::{Answer, End, Session};
+use crate::selected::Selected;
+use crate::session::{Answer, End, Session, Trouble};
 use crate::status::Status;
 
 /// After how long what could not be told is tried again.
@@ -21,7 +22,7 @@ pub(crate) async fn run(session: &mut Session) -> Answer {
         let left = until.saturating_duration_since(Instant::now());
         let recheck = session.service.limits.recheck.max(Duration::from_secs(1));
         let Session { connection, selected, shutdown, .. } = session;
-        let is_stale = selected.as_ref().is_some_and(|selected| selected.is_stale);
+        let is_untold = selected.as_ref().is_some_and(Selected::is_untold);
         let changed = async {
             match selected {
                 Some(selected) => selected.watch.changed().await,
@@ -36,9 +37,15 @@ pub(crate) async fn run(session: &mut Session) -> Answer {
                 return if is_done { Ok(Status::ok("done")) } else { Err(Status::bad("IDLE ends with DONE").into()) };
             }
             () = changed => session.note_change(),
-            () = tokio::time::sleep(RETRY), if is_stale => {}
+            () = tokio::time::sleep(RETRY), if is_untold => {}
             () = tokio::time::sleep(recheck) => {}
         }
-        session.check_login().await?;
+        match session.check_login().await {
+            Err(Trouble::Store(error)) => {
+                // At the next change, or the next time.
+                tracing::warn!(error = kernel::error::chain(&error), "an imap login was not looked at again");
+            }
+            checked => checked?,
+        }
     }
 }

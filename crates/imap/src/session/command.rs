@@ -20,7 +20,7 @@ impl Session {
         let mut nonsense = 0;
         let mut room = None;
         loop {
-            let patience = self.patience();
+            let patience = self.service.limits.autologout;
             let event = tokio::select! {
                 biased;
                 () = self.shutdown.cancelled() => return Err(End::Shutdown),

@@ -226,3 +226,57 @@ async fn each_item_is_told_once_and_nuls_go_out_as_no_text() {
     let told = ok(&mut client, "FETCH 1 BODY.PEEK[TEXT]").await;
     assert_eq!(told, ["1 FETCH (BODY[TEXT] {5}\r\na\u{fffd}b\r\n)"]);
 }
+
+#[tokio::test]
+async fn fields_are_chosen_from_a_header_of_any_length() {
+    let server = Server::start().await;
+    let long = "X-Long: 0123456789\r\n".repeat(10_000);
+    let text = format!("Subject: one\r\n{long}Subject: two\r\n\r\nbody\r\n");
+    let ada = server.user_with("ada", &[text.as_bytes()]).await;
+    let mut client = server.inbox(&ada).await;
+    let told = ok(
+        &mut client,
+        "FETCH 1 (BODY.PEEK[HEADER.FIELDS (subject)] BODY.PEEK[HEADER.FIELDS.NOT (subject)])",
+    )
+    .await;
+    let wanted = format!(
+        "1 FETCH (BODY[HEADER.FIELDS (subject)] {{30}}\r\nSubject: one\r\nSubject: two\r\n\r\n \
+         BODY[HEADER.FIELDS.NOT (subject)] {{{}}}\r\n{long}\r\n)",
+        long.len() + 2
+    );
+    assert!(told == [wanted], "{}", &told[0][..200]);
+    let part = ok(&mut client, "FETCH 1 BODY.PEEK[HEADER.FIELDS (subject)]<9.3>").await;
+    assert_eq!(part, ["1 FETCH (BODY[HEADER.FIELDS (subject)]<9> {3}\r\none)"]);
+}
+
+#[tokio::test]
+async fn structures_that_are_not_in_memory_together_are_told_all_the_same() {
+    let server = Server::start().await;
+    // Each has some hundred KiB of it, so that a few are told at a time; one has more than is told at a time.
+    let wide = |parts: usize| {
+        let part = format!("--b\r\nContent-Type: text/plain; name=\"{}\"\r\n\r\n\r\n", "x".repeat(1_000));
+        format!("Content-Type: multipart/mixed; boundary=b\r\n\r\n{}--b--\r\n", part.repeat(parts))
+            .into_bytes()
+    };
+    let messages: Vec<Vec<u8>> = (0..12).map(|at| wide(if at == 5 { 990 } else { 200 })).collect();
+    let all: Vec<&[u8]> = messages.iter().map(Vec::as_slice).collect();
+    let ada = server.user_with("ada", &all).await;
+    let mut client = server.inbox(&ada).await;
+    for round in 0..2 {
+        let told = ok(&mut client, "FETCH 1:* (UID BODYSTRUCTURE)").await;
+        assert_eq!(told.len(), 12, "{round}");
+        for (at, line) in told.iter().enumerate() {
+            assert!(
+                line.starts_with(&format!("{0} FETCH (UID {0} BODYSTRUCTURE (", at + 1)),
+                "{}",
+                &line[..80]
+            );
+            assert_eq!(line.matches("\"plain\"").count(), if at == 5 { 990 } else { 200 }, "{round}: {at}");
+        }
+        let mut tx = server.world.ctx.begin().await.unwrap();
+        let tenant = tx.tenant_id().uuid();
+        let forget = sqlx::query("delete from message_structures where tenant_id = $1").bind(tenant);
+        assert_eq!(forget.execute(tx.conn()).await.unwrap().rows_affected(), 12);
+        tx.commit().await.unwrap();
+    }
+}

@@ -1,7 +1,7 @@
 //! The sections of a message: RFC 9051 §6.4.5.1.
 
-use std::borrow::Cow;
 use std::cell::OnceCell;
+use std::panic::catch_unwind;
 
 use super::fields::{Field, Fields};
 use super::tree::{self, Inside, Node};
@@ -9,15 +9,11 @@ use crate::parsed::mime::split;
 
 /// What is wanted of a message or a part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum What<'a> {
+pub enum What {
     /// Of a message all of it, of a part its body as it is encoded.
     All,
     /// A message's header with the empty line that ends it: the message's or, of a part, the one's that it is.
     Header,
-    /// The fields of these names in such a header, in its order and with their folding, and an empty line.
-    HeaderFields(&'a [String]),
-    /// The other fields, likewise.
-    HeaderFieldsNot(&'a [String]),
     /// What follows such a header.
     Text,
     /// A part's own header with the empty line that ends it.
@@ -27,7 +23,8 @@ pub enum What<'a> {
 /// A message of which sections are wanted; it is read once, whatever is asked for.
 pub struct Sections<'a> {
     message: &'a [u8],
-    root: OnceCell<Node<'a>>,
+    /// Nothing where its reader panicked, as of [`parse`](super::parse).
+    root: OnceCell<Option<Node<'a>>>,
 }
 
 impl std::fmt::Debug for Sections<'_> {
@@ -42,39 +39,32 @@ impl<'a> Sections<'a> {
         Self { message, root: OnceCell::new() }
     }
 
-    /// What is wanted of the message, or of the part of a number in it; none if there is no such thing.
-    ///
-    /// All but chosen fields is a slice of the message. The numbers are those of [`parse`](super::parse): by them a
-    /// part's body is as long as it says there.
-    pub fn get(&self, part: &[u32], what: What<'_>) -> Option<Cow<'a, [u8]>> {
+    /// What is wanted of the message, or of the part of a number in it; none if there is no such thing. What is not empty is a piece of the
+    /// message. The numbers are those of [`parse`](super::parse): by them a part's body is as long as it says there.
+    pub fn get(&self, part: &[u32], what: What) -> Option<&'a [u8]> {
         if part.is_empty() {
+            let (header, body) = split(self.message);
             return match what {
-                What::All => Some(Cow::Borrowed(self.message)),
+                What::All => Some(self.message),
+                What::Header => Some(header),
+                What::Text => Some(body),
                 What::Mime => None,
-                _ => Some(of_message(split(self.message), what)),
             };
         }
-        let node = self.root.get_or_init(|| tree::scan(self.message)).part(part)?;
+        let root = self.root.get_or_init(|| catch_unwind(|| tree::scan(self.message)).ok()).as_ref()?;
+        let node = root.part(part)?;
         match (what, &node.inside) {
-            (What::All, _) => Some(Cow::Borrowed(node.body)),
-            (What::Mime, _) => Some(Cow::Borrowed(node.header)),
-            (_, Inside::Message(message)) => Some(of_message((message.header, message.body), what)),
+            (What::All, _) => Some(node.body),
+            (What::Mime, _) => Some(node.header),
+            (What::Header, Inside::Message(message)) => Some(message.header),
+            (What::Text, Inside::Message(message)) => Some(message.body),
             _ => None,
         }
     }
 }
 
-fn of_message<'a>((header, body): (&'a [u8], &'a [u8]), what: What<'_>) -> Cow<'a, [u8]> {
-    match what {
-        What::HeaderFields(names) => Cow::Owned(chosen(header, names, true)),
-        What::HeaderFieldsNot(names) => Cow::Owned(chosen(header, names, false)),
-        What::Header | What::Mime => Cow::Borrowed(header),
-        What::Text | What::All => Cow::Borrowed(body),
-    }
-}
-
-/// The fields whose name is among the names, or those whose name is not.
-fn chosen(header: &[u8], names: &[String], is_among: bool) -> Vec<u8> {
+/// The fields of a header whose name is among the names, or those whose name is not: in its order and with their folding, and an empty line.
+pub fn chosen_fields(header: &[u8], names: &[String], is_among: bool) -> Vec<u8> {
     // Sorted, since a stranger chooses how many fields there are, and a client how many names.
     let mut names: Vec<_> = names.iter().map(|name| name.to_ascii_lowercase()).collect();
     names.sort_unstable();

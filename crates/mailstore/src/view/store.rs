@@ -5,7 +5,7 @@ use kernel::{FolderId, MailboxId, MessageId};
 use tenancy::TenantTx;
 use uuid::Uuid;
 
-use super::{Marked, Row, Uids};
+use super::{Marked, Row, STRUCTURES_BYTES, Uids};
 use crate::body::Columns;
 use crate::message::{Flag, Flags, Keyword};
 use crate::structure::VERSION;
@@ -172,6 +172,10 @@ pub(super) struct Found {
     pub(super) place: Columns,
 }
 
+/// What a structure that is not known yet is taken for.
+const UNKNOWN_BYTES: i32 = 64 << 10;
+
+/// The first messages, as far as their structures have no more than [`STRUCTURES_BYTES`] together, or one.
 pub(super) async fn structures(
     tx: &mut TenantTx,
     mailbox_id: MailboxId,
@@ -181,20 +185,26 @@ pub(super) async fn structures(
     let tenant_id = tx.tenant_id().uuid();
     let (first, last) = bounds(uids);
     let rows = sqlx::query!(
-        r#"select m.uid, m.blob_id, s.structure as "structure?",
+        r#"select uid, blob_id, structure as "structure?",
              b.pack_id, b.pack_is_own, b.pack_index, b.pack_offset, b.stored_bytes, b.key_generation
-           from unnest($4::bigint[], $5::bigint[]) as wanted (first, last)
-           join messages m on m.tenant_id = $1 and m.mailbox_id = $2 and m.folder_id = $3 and m.uid between wanted.first and wanted.last
-           join blobs b on b.tenant_id = $1 and b.id = m.blob_id
-           left join message_structures s on s.tenant_id = $1 and s.blob_id = m.blob_id and s.version = $6
-           where m.state = 'live'
-           order by m.uid"#,
+           from (select m.uid, m.blob_id, s.structure, takes.bytes,
+               sum(takes.bytes) over (order by m.uid rows between unbounded preceding and current row) as bytes_so_far
+             from unnest($4::bigint[], $5::bigint[]) as wanted (first, last)
+             join messages m on m.tenant_id = $1 and m.mailbox_id = $2 and m.folder_id = $3 and m.uid between wanted.first and wanted.last
+             left join message_structures s on s.tenant_id = $1 and s.blob_id = m.blob_id and s.version = $6
+             cross join lateral (select coalesce(octet_length(s.structure), $8) as bytes) as takes
+             where m.state = 'live') as found
+           join blobs b on b.tenant_id = $1 and b.id = blob_id
+           where bytes_so_far <= $7 or bytes_so_far = bytes
+           order by uid"#,
         tenant_id,
         mailbox_id.uuid(),
         folder.uuid(),
         &first,
         &last,
         VERSION,
+        to_column(STRUCTURES_BYTES),
+        UNKNOWN_BYTES,
     )
     .fetch_all(tx.conn())
     .await?;

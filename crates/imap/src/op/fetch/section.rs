@@ -1,10 +1,9 @@
 //! Sections of a message (RFC 9051 §6.4.5.1).
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use mailstore::structure::{Sections, What};
+use mailstore::structure::{Sections, What, chosen_fields};
 
 use crate::codec::command::{FetchItem, Rfc822, Section, SectionText};
 use crate::codec::write;
@@ -19,7 +18,8 @@ pub(super) fn is_one(item: &FetchItem) -> bool {
     matches!(item, FetchItem::Section { .. } | FetchItem::Rfc822(_))
 }
 
-/// Cuts sections out of a message, each or the part of it that is asked for; none for what there is not.
+/// Cuts sections out of a message, pieces of it; none for what there is not. Of chosen fields it is the header that they are chosen from:
+/// however often they are asked for, there is one copy of them at a time, which is made when it is written.
 pub(super) async fn cut(
     message: Bytes,
     wanted: Arc<[FetchItem]>,
@@ -37,33 +37,43 @@ pub(super) async fn cut(
 }
 
 fn cut_one(message: &Bytes, sections: &Sections<'_>, item: &FetchItem) -> Option<Bytes> {
-    let (part, what, partial) = match item {
-        FetchItem::Section { section, partial, .. } => {
-            let part: Vec<u32> = section.part.iter().map(|number| number.get()).collect();
-            (part, what(&section.what), *partial)
+    let (part, what) = match item {
+        FetchItem::Section { section, .. } => {
+            let what = match section.what {
+                SectionText::All => What::All,
+                SectionText::Text => What::Text,
+                SectionText::Mime => What::Mime,
+                SectionText::Header | SectionText::HeaderFields(_) | SectionText::HeaderFieldsNot(_) => {
+                    What::Header
+                }
+            };
+            (section.part.iter().map(|number| number.get()).collect(), what)
         }
-        FetchItem::Rfc822(Rfc822::All) => (Vec::new(), What::All, None),
-        FetchItem::Rfc822(Rfc822::Header) => (Vec::new(), What::Header, None),
-        FetchItem::Rfc822(Rfc822::Text) => (Vec::new(), What::Text, None),
+        FetchItem::Rfc822(Rfc822::All) => (Vec::new(), What::All),
+        FetchItem::Rfc822(Rfc822::Header) => (Vec::new(), What::Header),
+        FetchItem::Rfc822(Rfc822::Text) => (Vec::new(), What::Text),
         _ => return None,
     };
     Some(match sections.get(&part, what)? {
         // What is empty need not be a piece of the message.
-        Cow::Borrowed([]) => Bytes::new(),
-        Cow::Borrowed(text) => message.slice_ref(range(text, partial)),
-        Cow::Owned(text) => Bytes::copy_from_slice(range(&text, partial)),
+        [] => Bytes::new(),
+        text => message.slice_ref(text),
     })
 }
 
-fn what(text: &SectionText) -> What<'_> {
-    match text {
-        SectionText::All => What::All,
-        SectionText::Header => What::Header,
-        SectionText::HeaderFields(names) => What::HeaderFields(names),
-        SectionText::HeaderFieldsNot(names) => What::HeaderFieldsNot(names),
-        SectionText::Text => What::Text,
-        SectionText::Mime => What::Mime,
+/// The fields that an item chooses from a header; the text itself of one that chooses none.
+async fn chosen(text: Bytes, item: &FetchItem) -> Result<Bytes, End> {
+    let FetchItem::Section { section, .. } = item else { return Ok(text) };
+    let (names, is_among) = match &section.what {
+        SectionText::HeaderFields(names) => (names.clone(), true),
+        SectionText::HeaderFieldsNot(names) => (names.clone(), false),
+        _ => return Ok(text),
+    };
+    if text.len() < LONG_BYTES {
+        return Ok(chosen_fields(&text, &names, is_among).into());
     }
+    let work = move || chosen_fields(&text, &names, is_among).into();
+    tokio::task::spawn_blocking(work).await.map_err(|_| End::Shutdown)
 }
 
 /// Writes a section under the name that was asked for. What there is not is `NIL`.
@@ -75,7 +85,14 @@ pub(super) async fn write(
     label(connection.out(), item);
     connection.out().extend_from_slice(b" ");
     match text {
-        Some(text) => connection.literal(&text).await,
+        Some(text) => {
+            let text = chosen(text, item).await?;
+            let partial = match item {
+                FetchItem::Section { partial, .. } => *partial,
+                _ => None,
+            };
+            connection.literal(range(&text, partial)).await
+        }
         None => {
             connection.out().extend_from_slice(b"NIL");
             Ok(())
