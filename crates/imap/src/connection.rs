@@ -1,14 +1,12 @@
 //! One client's socket, plain or TLS: commands in, buffered responses out, each wait bounded.
 
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use socket::stream::Socket;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use socket::stream::Buffered;
 use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 use crate::codec::frame::{Event, Framer, TooLong};
 use crate::limits::Limits;
@@ -17,18 +15,16 @@ use crate::status::Status;
 
 /// How much is read at once; a session that is idle keeps so much.
 const READ_BYTES: usize = 4 << 10;
-/// In which pieces a long literal goes out, and from how much on what is queued is sent.
-const SPILL_BYTES: usize = 32 << 10;
+/// In which pieces a long literal goes out.
+const PIECE_BYTES: usize = 32 << 10;
 
 pub(crate) struct Connection {
-    socket: Socket,
+    socket: Buffered,
     framer: Framer,
-    out: BytesMut,
     read_timeout: Duration,
     write_timeout: Duration,
     min_bytes_per_second: u64,
     handshake_timeout: Duration,
-    sent_bytes: u64,
     /// By when the command that has begun is to be there.
     deadline: Option<Instant>,
     /// By when somebody is to have signed in.
@@ -38,14 +34,12 @@ pub(crate) struct Connection {
 impl Connection {
     pub(crate) fn new(stream: TcpStream, limits: &Limits) -> Self {
         Self {
-            socket: Socket::Plain(stream),
+            socket: Buffered::new(stream, limits.write_timeout),
             framer: Framer::default(),
-            out: BytesMut::new(),
             read_timeout: limits.read_timeout,
             write_timeout: limits.write_timeout,
             min_bytes_per_second: limits.min_bytes_per_second.max(1),
             handshake_timeout: limits.handshake_timeout,
-            sent_bytes: 0,
             deadline: None,
             login_deadline: Some(Instant::now() + limits.login_timeout),
         }
@@ -56,12 +50,12 @@ impl Connection {
     }
 
     pub(crate) fn sent_bytes(&self) -> u64 {
-        self.sent_bytes
+        self.socket.sent_bytes()
     }
 
     /// Where responses are queued; whoever queues much calls [`Self::spill`] now and then.
     pub(crate) fn out(&mut self) -> &mut BytesMut {
-        &mut self.out
+        self.socket.out()
     }
 
     /// Lets the literal come that was announced.
@@ -126,8 +120,11 @@ impl Connection {
         let has_begun = !self.framer.is_empty();
         let input = self.framer.input();
         if input.is_empty() && input.capacity() > READ_BYTES {
-            // What a long command took is not kept while nothing comes.
+            // What a long command or response took is not kept while nothing comes.
             *input = BytesMut::new();
+        }
+        if !has_begun {
+            self.socket.release();
         }
         input.reserve(READ_BYTES);
         let until = match has_begun {
@@ -135,7 +132,7 @@ impl Connection {
             false => Instant::now() + patience,
         };
         let until = self.login_deadline.map_or(until, |deadline| until.min(deadline));
-        match timeout_at(until, self.socket.read_buf(input)).await {
+        match timeout_at(until, self.socket.read(input)).await {
             Ok(Ok(0)) => Err(End::Disconnected),
             Ok(Ok(_)) => Ok(()),
             Ok(Err(cause)) => Err(End::Io(cause)),
@@ -145,32 +142,34 @@ impl Connection {
 
     /// Queues a tagged line.
     pub(crate) async fn tagged(&mut self, tag: &str, status: &Status) -> Result<(), End> {
-        status.write(tag, &mut self.out);
+        status.write(tag, self.socket.out());
         self.spill().await
     }
 
     /// Queues an untagged line as it stands, without its end.
     pub(crate) fn untagged(&mut self, line: &str) {
-        self.out.extend_from_slice(b"* ");
-        self.out.extend_from_slice(line.as_bytes());
-        self.out.extend_from_slice(b"\r\n");
+        self.socket.out().extend_from_slice(b"* ");
+        self.socket.out().extend_from_slice(line.as_bytes());
+        self.socket.out().extend_from_slice(b"\r\n");
     }
 
     /// Asks the client to go on (RFC 9051 §7.6).
     pub(crate) fn go_on(&mut self, text: &str) {
-        self.out.extend_from_slice(b"+ ");
-        self.out.extend_from_slice(text.as_bytes());
-        self.out.extend_from_slice(b"\r\n");
+        self.socket.out().extend_from_slice(b"+ ");
+        self.socket.out().extend_from_slice(text.as_bytes());
+        self.socket.out().extend_from_slice(b"\r\n");
     }
 
     /// Queues a literal, which can be long. There are no NULs in one (RFC 9051 §4.3), and clients take one for the end: they go out as
     /// another byte that is no text.
     pub(crate) async fn literal(&mut self, bytes: &[u8]) -> Result<(), End> {
-        self.out.extend_from_slice(format!("{{{}}}\r\n", bytes.len()).as_bytes());
-        for piece in bytes.chunks(SPILL_BYTES) {
+        self.socket.out().extend_from_slice(format!("{{{}}}\r\n", bytes.len()).as_bytes());
+        for piece in bytes.chunks(PIECE_BYTES) {
             match piece.contains(&0) {
-                true => self.out.extend(piece.iter().map(|byte| if *byte == 0 { 0x80 } else { *byte })),
-                false => self.out.extend_from_slice(piece),
+                true => {
+                    self.socket.out().extend(piece.iter().map(|byte| if *byte == 0 { 0x80 } else { *byte }))
+                }
+                false => self.socket.out().extend_from_slice(piece),
             }
             self.spill().await?;
         }
@@ -178,27 +177,12 @@ impl Connection {
     }
 
     pub(crate) async fn spill(&mut self) -> Result<(), End> {
-        if self.out.len() < SPILL_BYTES { Ok(()) } else { self.flush().await }
+        Ok(self.socket.spill().await?)
     }
 
     /// Sends what is queued. Cancel-safe: what a cancelled call has sent is no longer queued.
     pub(crate) async fn flush(&mut self) -> Result<(), End> {
-        if self.out.is_empty() {
-            return Ok(());
-        }
-        let sending = async {
-            while !self.out.is_empty() {
-                match self.socket.write_buf(&mut self.out).await? {
-                    0 => return Err(io::ErrorKind::WriteZero.into()),
-                    sent => self.sent_bytes += sent as u64,
-                }
-            }
-            self.socket.flush().await
-        };
-        bounded(self.write_timeout, sending).await?;
-        // What a long response took is not kept either.
-        self.out = BytesMut::new();
-        Ok(())
+        Ok(self.socket.flush().await?)
     }
 
     /// Makes it a TLS connection. What the client sent before the handshake, beyond the command that asked for it, is forgotten: it was not
@@ -209,15 +193,7 @@ impl Connection {
     }
 
     /// Sends what is queued and says goodbye (TLS's close_notify, TCP's FIN).
-    pub(crate) async fn close(mut self) -> Result<(), End> {
-        self.flush().await?;
-        bounded(self.write_timeout, self.socket.shutdown()).await
-    }
-}
-
-async fn bounded(limit: Duration, sending: impl Future<Output = io::Result<()>>) -> Result<(), End> {
-    match timeout(limit, sending).await {
-        Ok(sent) => sent.map_err(End::Io),
-        Err(_) => Err(End::Stalled),
+    pub(crate) async fn close(self) -> Result<(), End> {
+        Ok(self.socket.close().await?)
     }
 }

@@ -5,6 +5,7 @@ use mailstore::folder::{self, Folder, Role, SEPARATOR};
 use tenancy::Ctx;
 
 use crate::codec::command::MailboxName;
+use crate::codec::normalised;
 use crate::status::Status;
 
 /// The name of the Inbox.
@@ -109,16 +110,11 @@ impl Pattern {
     /// # Errors
     /// What to answer to one that is too much work.
     pub(crate) fn new(reference: &str, pattern: &str) -> Result<Self, Status> {
-        let text = format!("{reference}{pattern}");
+        let text = normalised(format!("{reference}{pattern}"));
         let wildcards = text.chars().filter(|char| matches!(char, '*' | '%')).count();
         if wildcards > MAX_WILDCARDS || (wildcards > 0 && text.len() > MAX_PATTERN_BYTES) {
             return Err(Status::bad("the pattern has too many wildcards, or is too long"));
         }
-        let first = text.split(SEPARATOR).next().unwrap_or_default();
-        let text = match first.eq_ignore_ascii_case(INBOX) {
-            true => format!("{INBOX}{}", &text[INBOX.len()..]),
-            false => text,
-        };
         Ok(Self(text.chars().collect()))
     }
 

@@ -1,7 +1,5 @@
 //! What FETCH tells of a message, written (RFC 9051 §7.5.2).
 
-use std::ops::RangeInclusive;
-
 use bytes::BytesMut;
 use mailstore::message::{Flag, Flags};
 use mailstore::structure::{Address, Envelope};
@@ -12,18 +10,6 @@ use crate::codec::write;
 mod structure;
 
 pub(crate) use structure::body;
-
-/// Ascending UIDs as ranges.
-pub(crate) fn ranges(uids: impl Iterator<Item = u64>) -> Vec<RangeInclusive<u64>> {
-    let mut ranges: Vec<RangeInclusive<u64>> = Vec::new();
-    for uid in uids {
-        match ranges.last_mut() {
-            Some(last) if *last.end() + 1 == uid => *last = *last.start()..=uid,
-            _ => ranges.push(uid..=uid),
-        }
-    }
-    ranges
-}
 
 /// A line that tells a message's flags without being asked.
 pub(crate) fn flags_line(out: &mut BytesMut, number: usize, row: &Row, is_condstore: bool, with_uid: bool) {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
 use kernel::{FolderId, MailboxId};
-use mailstore::change::{self, Kind, Watch};
+use mailstore::change::{self, Kind, UidSet, Watch};
 use mailstore::folder;
 use mailstore::message::{Flag, Flags, Keyword};
 use mailstore::view::View;
@@ -144,7 +144,8 @@ impl Selected {
     pub(crate) fn ranges(&self, set: &SequenceSet, by_uid: bool) -> Result<Vec<RangeInclusive<u64>>, Status> {
         let known = self.uids();
         if *set == SequenceSet::Saved {
-            return Ok(render::ranges(self.saved.iter().copied().map(u64::from)));
+            let saved: UidSet = self.saved.iter().copied().map(u64::from).collect();
+            return Ok(saved.ranges().to_vec());
         }
         if by_uid {
             let ranges = set.ranges(known.last().copied().unwrap_or(0)).into_iter();

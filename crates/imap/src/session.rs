@@ -13,6 +13,7 @@ use mailstore::MailStore;
 use mailstore::message::Flags;
 use socket::listen::Mode;
 use socket::plaintext_allowed;
+use socket::stream::Broken;
 use tenancy::policy::Capability;
 use tenancy::{MailLogin, Origin};
 use tokio_util::sync::CancellationToken;
@@ -51,6 +52,15 @@ pub(crate) enum End {
     Io(#[source] io::Error),
     #[error("the tls handshake failed")]
     Tls(#[source] io::Error),
+}
+
+impl From<Broken> for End {
+    fn from(broken: Broken) -> Self {
+        match broken {
+            Broken::Stalled => Self::Stalled,
+            Broken::Io(cause) => Self::Io(cause),
+        }
+    }
 }
 
 impl End {

@@ -1,13 +1,9 @@
 //! One client's socket, plain or TLS: lines in, buffered responses out, each wait bounded.
 
-use std::future::Future;
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::BytesMut;
-use socket::stream::Socket;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use socket::stream::Buffered;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -19,29 +15,20 @@ use crate::session::End;
 /// How much is read at once, and in which pieces a message is stuffed.
 const PIECE_BYTES: usize = 16 << 10;
 
-/// A response is sent on when this much of it has gathered.
-const SPILL_BYTES: usize = 32 << 10;
-
 pub(crate) struct Connection {
-    socket: Socket,
+    socket: Buffered,
     framer: Framer,
-    out: BytesMut,
     autologout: Duration,
-    write_timeout: Duration,
     handshake_timeout: Duration,
-    sent_bytes: u64,
 }
 
 impl Connection {
     pub(crate) fn new(stream: TcpStream, limits: &Limits) -> Self {
         Self {
-            socket: Socket::Plain(stream),
+            socket: Buffered::new(stream, limits.write_timeout),
             framer: Framer::default(),
-            out: BytesMut::new(),
             autologout: limits.autologout,
-            write_timeout: limits.write_timeout,
             handshake_timeout: limits.handshake_timeout,
-            sent_bytes: 0,
         }
     }
 
@@ -50,7 +37,7 @@ impl Connection {
     }
 
     pub(crate) fn sent_bytes(&self) -> u64 {
-        self.sent_bytes
+        self.socket.sent_bytes()
     }
 
     /// The next line; what was answered before goes out first, unless the client has pipelined already
@@ -66,7 +53,7 @@ impl Connection {
                     return Ok(frame);
                 }
                 framer.input().reserve(PIECE_BYTES);
-                if socket.read_buf(framer.input()).await.map_err(End::Io)? == 0 {
+                if socket.read(framer.input()).await.map_err(End::Io)? == 0 {
                     return Err(End::Disconnected);
                 }
             }
@@ -76,26 +63,26 @@ impl Connection {
 
     /// Queues a status line.
     pub(crate) async fn status(&mut self, status: &Status) -> Result<(), End> {
-        self.out.extend_from_slice(status.as_bytes());
+        self.socket.out().extend_from_slice(status.as_bytes());
         self.spill().await
     }
 
     /// Queues one line of a multi-line response; it must not begin with a dot.
     pub(crate) async fn item(&mut self, item: &str) -> Result<(), End> {
-        self.out.extend_from_slice(item.as_bytes());
-        self.out.extend_from_slice(b"\r\n");
+        self.socket.out().extend_from_slice(item.as_bytes());
+        self.socket.out().extend_from_slice(b"\r\n");
         self.spill().await
     }
 
     /// Queues the end of a multi-line response.
     pub(crate) async fn terminator(&mut self) -> Result<(), End> {
-        self.out.extend_from_slice(TERMINATOR);
+        self.socket.out().extend_from_slice(TERMINATOR);
         self.spill().await
     }
 
     /// Queues a SASL challenge without data (RFC 5034 §4: a plus, a space, nothing).
     pub(crate) async fn empty_challenge(&mut self) -> Result<(), End> {
-        self.out.extend_from_slice(b"+ \r\n");
+        self.socket.out().extend_from_slice(b"+ \r\n");
         self.spill().await
     }
 
@@ -103,29 +90,20 @@ impl Connection {
     pub(crate) async fn message(&mut self, message: &[u8]) -> Result<(), End> {
         let mut stuffer = Stuffer::default();
         for piece in message.chunks(PIECE_BYTES) {
-            stuffer.push(piece, &mut self.out);
+            stuffer.push(piece, self.socket.out());
             self.spill().await?;
         }
-        stuffer.finish(&mut self.out);
+        stuffer.finish(self.socket.out());
         self.spill().await
     }
 
     async fn spill(&mut self) -> Result<(), End> {
-        if self.out.len() < SPILL_BYTES { Ok(()) } else { self.flush().await }
+        Ok(self.socket.spill().await?)
     }
 
     /// Sends what is queued. Cancel-safe: what a cancelled call has sent is no longer queued.
     pub(crate) async fn flush(&mut self) -> Result<(), End> {
-        let sending = async {
-            while !self.out.is_empty() {
-                match self.socket.write_buf(&mut self.out).await? {
-                    0 => return Err(io::ErrorKind::WriteZero.into()),
-                    sent => self.sent_bytes += sent as u64,
-                }
-            }
-            self.socket.flush().await
-        };
-        bounded(self.write_timeout, sending).await
+        Ok(self.socket.flush().await?)
     }
 
     /// Makes it a TLS connection. What the client sent before the handshake, beyond the command that asked for it,
@@ -136,15 +114,7 @@ impl Connection {
     }
 
     /// Sends what is queued and says goodbye (TLS's close_notify, TCP's FIN).
-    pub(crate) async fn close(mut self) -> Result<(), End> {
-        self.flush().await?;
-        bounded(self.write_timeout, self.socket.shutdown()).await
-    }
-}
-
-async fn bounded(limit: Duration, sending: impl Future<Output = io::Result<()>>) -> Result<(), End> {
-    match timeout(limit, sending).await {
-        Ok(sent) => sent.map_err(End::Io),
-        Err(_) => Err(End::Stalled),
+    pub(crate) async fn close(self) -> Result<(), End> {
+        Ok(self.socket.close().await?)
     }
 }

@@ -12,6 +12,7 @@ use std::time::Instant;
 use kernel::RequestId;
 use socket::listen::Mode;
 use socket::plaintext_allowed;
+use socket::stream::Broken;
 use tenancy::Origin;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -44,6 +45,15 @@ pub(crate) enum End {
     Io(#[source] io::Error),
     #[error("the tls handshake failed")]
     Tls(#[source] io::Error),
+}
+
+impl From<Broken> for End {
+    fn from(broken: Broken) -> Self {
+        match broken {
+            Broken::Stalled => Self::Stalled,
+            Broken::Io(cause) => Self::Io(cause),
+        }
+    }
 }
 
 impl End {

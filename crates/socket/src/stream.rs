@@ -1,4 +1,4 @@
-//! A client's socket: plain, TLS, or between the two.
+//! A client's socket: plain, TLS, or between the two; and responses that gather before they go out.
 
 use std::io;
 use std::pin::Pin;
@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use bytes::BytesMut;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
@@ -14,7 +15,7 @@ use tokio_rustls::server::TlsStream;
 
 /// A client's socket.
 #[derive(Debug)]
-pub enum Socket {
+enum Socket {
     /// As it was accepted.
     Plain(TcpStream),
     /// After a handshake.
@@ -25,16 +26,11 @@ pub enum Socket {
 
 impl Socket {
     /// Whether a handshake has been done.
-    pub fn is_tls(&self) -> bool {
+    fn is_tls(&self) -> bool {
         matches!(self, Self::Tls(_))
     }
 
-    /// Plays the server's part of a TLS handshake, for no longer than `limit`. Whoever has read from the socket before forgets what it has
-    /// not used: it was not protected, and must not be taken for something that was (RFC 2595 §4).
-    ///
-    /// # Errors
-    /// When the handshake fails or takes too long, or was done before; the socket is closed then.
-    pub async fn upgrade(&mut self, tls: Arc<rustls::ServerConfig>, limit: Duration) -> io::Result<()> {
+    async fn upgrade(&mut self, tls: Arc<rustls::ServerConfig>, limit: Duration) -> io::Result<()> {
         let Self::Plain(stream) = std::mem::replace(self, Self::Closed) else {
             return Err(io::Error::other("already a TLS connection"));
         };
@@ -79,5 +75,118 @@ impl AsyncWrite for Socket {
             Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Closed => Poll::Ready(Ok(())),
         }
+    }
+}
+
+/// A response is sent on when this much of it has gathered.
+const SPILL_BYTES: usize = 32 << 10;
+
+/// Why nothing more goes out.
+#[derive(Debug, thiserror::Error)]
+pub enum Broken {
+    /// The client did not take it in time.
+    #[error("the client did not take its response in time")]
+    Stalled,
+    /// The connection broke.
+    #[error("the connection broke")]
+    Io(#[source] io::Error),
+}
+
+/// A client's socket with the responses that wait to go out, each wait bounded.
+#[derive(Debug)]
+pub struct Buffered {
+    socket: Socket,
+    out: BytesMut,
+    write_timeout: Duration,
+    sent_bytes: u64,
+}
+
+impl Buffered {
+    /// Over a socket as it was accepted; a client may take `write_timeout` to accept what has gathered.
+    pub fn new(stream: TcpStream, write_timeout: Duration) -> Self {
+        Self { socket: Socket::Plain(stream), out: BytesMut::new(), write_timeout, sent_bytes: 0 }
+    }
+
+    /// Whether a handshake has been done.
+    pub fn is_tls(&self) -> bool {
+        self.socket.is_tls()
+    }
+
+    /// How many bytes have gone out.
+    pub fn sent_bytes(&self) -> u64 {
+        self.sent_bytes
+    }
+
+    /// Where responses gather; whoever adds much calls [`Self::spill`] now and then.
+    pub fn out(&mut self) -> &mut BytesMut {
+        &mut self.out
+    }
+
+    /// Appends what the client has sent: how many bytes, none at the end of the connection. Cancel-safe.
+    ///
+    /// # Errors
+    /// When the connection breaks.
+    pub async fn read(&mut self, input: &mut BytesMut) -> io::Result<usize> {
+        self.socket.read_buf(input).await
+    }
+
+    /// Sends what has gathered, if it is much.
+    ///
+    /// # Errors
+    /// As [`Self::flush`].
+    pub async fn spill(&mut self) -> Result<(), Broken> {
+        if self.out.len() < SPILL_BYTES { Ok(()) } else { self.flush().await }
+    }
+
+    /// Sends what has gathered. Cancel-safe: what a cancelled call has sent does not wait any more.
+    ///
+    /// # Errors
+    /// When the client does not take it in time, or the connection breaks.
+    pub async fn flush(&mut self) -> Result<(), Broken> {
+        if self.out.is_empty() {
+            return Ok(());
+        }
+        let sending = async {
+            while !self.out.is_empty() {
+                match self.socket.write_buf(&mut self.out).await? {
+                    0 => return Err(io::ErrorKind::WriteZero.into()),
+                    sent => self.sent_bytes += sent as u64,
+                }
+            }
+            self.socket.flush().await
+        };
+        bounded(self.write_timeout, sending).await
+    }
+
+    /// Gives back the memory that a long response took; nothing waits to go out.
+    pub fn release(&mut self) {
+        if self.out.is_empty() {
+            self.out = BytesMut::new();
+        }
+    }
+
+    /// Plays the server's part of a TLS handshake, for no longer than `limit`. Whoever has read from the socket before forgets what it has
+    /// not used: it was not protected, and must not be taken for something that was (RFC 2595 §4).
+    ///
+    /// # Errors
+    /// When the handshake fails or takes too long, or was done before; the socket is closed then.
+    pub async fn upgrade(&mut self, tls: Arc<rustls::ServerConfig>, limit: Duration) -> io::Result<()> {
+        self.socket.upgrade(tls, limit).await
+    }
+
+    /// Sends what has gathered and says goodbye (TLS's close_notify, TCP's FIN).
+    ///
+    /// # Errors
+    /// As [`Self::flush`].
+    pub async fn close(mut self) -> Result<(), Broken> {
+        self.flush().await?;
+        bounded(self.write_timeout, self.socket.shutdown()).await
+    }
+}
+
+async fn bounded(limit: Duration, sending: impl Future<Output = io::Result<()>>) -> Result<(), Broken> {
+    match timeout(limit, sending).await {
+        Ok(sent) => sent.map_err(Broken::Io),
+        Err(_) => Err(Broken::Stalled),
     }
 }

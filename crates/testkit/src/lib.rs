@@ -3,6 +3,7 @@
 //! What goes wrong in here panics with what to do about it, as a test helper should; only the story, which
 //! `make demo` plays for people, answers with errors.
 
+pub mod certificate;
 pub mod client;
 mod cut;
 pub mod dns;

@@ -1,5 +1,6 @@
 //! COPY and MOVE (RFC 9051 §6.4.7, §6.4.8, RFC 4315, RFC 6851): all or none.
 
+use mailstore::change::UidSet;
 use mailstore::message::{Placed, Target};
 use mailstore::view;
 
@@ -7,7 +8,6 @@ use crate::codec::command::MailboxName;
 use crate::codec::set::SequenceSet;
 use crate::codec::write;
 use crate::folders::Folders;
-use crate::render;
 use crate::session::{Answer, Session};
 use crate::status::Status;
 
@@ -26,13 +26,13 @@ pub(crate) async fn run(
     if is_move && target.id == folder {
         return Err(Status::no("the messages are there already").with("CANNOT").into());
     }
-    let wanted = render::ranges(uids.into_iter().map(u64::from));
+    let wanted: UidSet = uids.into_iter().map(u64::from).collect();
     let (store, ctx, mailbox_id) = (session.store(), &login.ctx, login.mailbox_id);
     let placed = match is_move {
-        true => view::relocate(&store, ctx, mailbox_id, folder, &wanted, target.id).await?,
+        true => view::relocate(&store, ctx, mailbox_id, folder, wanted.ranges(), target.id).await?,
         false => {
             let to = Target { mailbox_id, folder: Some(target.id) };
-            view::copy(&store, ctx, mailbox_id, folder, &wanted, to).await?
+            view::copy(&store, ctx, mailbox_id, folder, wanted.ranges(), to).await?
         }
     };
     session.note_change();

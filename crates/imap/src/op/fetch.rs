@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::stream::{self, StreamExt as _};
+use mailstore::change::UidSet;
 use mailstore::message::{Flag, FlagChange, Flags};
 use mailstore::structure::Structure;
 use mailstore::view::{self, Row, Structures};
@@ -64,9 +65,9 @@ impl Telling<'_> {
     /// Tells of some messages, as many at a time as may be in memory.
     async fn some(&mut self, uids: &[u32]) -> Result<(), Trouble> {
         let folder = self.session.selected()?.folder;
-        let wanted = render::ranges(uids.iter().copied().map(u64::from));
+        let wanted: UidSet = uids.iter().copied().map(u64::from).collect();
         let (ctx, since) = (&self.login.ctx, self.command.changed_since);
-        let rows = view::rows(ctx, self.login.mailbox_id, folder, &wanted, since).await?;
+        let rows = view::rows(ctx, self.login.mailbox_id, folder, wanted.ranges(), since).await?;
         let needs_body = self.needs_body();
         let mut rows = rows.into_iter().peekable();
         while let Some(first) = rows.next() {
@@ -137,7 +138,7 @@ impl Telling<'_> {
         let limit = self.session.connection.time_for(bytes * self.command.items.len() as u64);
         let writing = async {
             for one in told {
-                let is_marked = marked.contains(&one.row.uid);
+                let is_marked = marked.contains(one.row.uid);
                 self.write(one, is_marked).await?;
                 self.session.connection.spill().await?;
             }
@@ -148,9 +149,9 @@ impl Telling<'_> {
 
     async fn structures(&self, rows: &VecDeque<Row>) -> Result<Structures, Trouble> {
         let folder = self.session.selected()?.folder;
-        let wanted = render::ranges(rows.iter().map(|row| row.uid));
+        let wanted: UidSet = rows.iter().map(|row| row.uid).collect();
         let (store, login) = (self.session.store(), &self.login);
-        Ok(view::structures(&store, &login.ctx, login.mailbox_id, folder, &wanted).await?)
+        Ok(view::structures(&store, &login.ctx, login.mailbox_id, folder, wanted.ranges()).await?)
     }
 
     /// The sections that are asked for, of each message, or why they are not to be had.
@@ -173,13 +174,13 @@ impl Telling<'_> {
     }
 
     /// Marks as seen what is read and not only looked at: the UIDs of those that were not, and the rows as they are now.
-    async fn mark_as_seen(&mut self, told: &mut [Told]) -> Result<Vec<u64>, Trouble> {
+    async fn mark_as_seen(&mut self, told: &mut [Told]) -> Result<UidSet, Trouble> {
         let selected = self.session.selected()?;
         if selected.is_read_only || !self.command.items.iter().any(marks_as_seen) {
-            return Ok(Vec::new());
+            return Ok(UidSet::default());
         }
         let is_unseen = |one: &&Told| !one.row.flags.flags.contains(&Flag::Seen);
-        let unseen: Vec<u64> = told.iter().filter(is_unseen).map(|one| one.row.uid).collect();
+        let unseen: UidSet = told.iter().filter(is_unseen).map(|one| one.row.uid).collect();
         if unseen.is_empty() {
             return Ok(unseen);
         }
@@ -189,7 +190,7 @@ impl Telling<'_> {
             &self.login.ctx,
             self.login.mailbox_id,
             selected.folder,
-            &render::ranges(unseen.iter().copied()),
+            unseen.ranges(),
             &FlagChange::adding(seen),
             None,
         )

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use mailstore::change::UidSet;
 use mailstore::message::{self, State};
 use mailstore::search::{self, Day, Query};
 use mailstore::view;
@@ -11,7 +12,6 @@ use tenancy::MailLogin;
 use super::store;
 use crate::codec::command::{FlagName, Search, SearchGive, SearchKey, Text};
 use crate::codec::write;
-use crate::render;
 use crate::selected::Selected;
 use crate::session::{Answer, Session, Trouble};
 use crate::status::Status;
@@ -122,12 +122,11 @@ fn saved(uids: &[u64], give: SearchGive) -> Vec<u32> {
 /// The highest modification sequence of what was found (RFC 7162 §3.1.5), or of what of it is told (RFC 4731 §3.2).
 async fn highest(session: &Session, give: Option<SearchGive>, uids: &[u64]) -> Result<Option<u64>, Trouble> {
     let (login, selected) = (session.login()?, session.selected()?);
-    let told = match give {
+    let told: UidSet = match give {
         Some(give) => saved(uids, give).into_iter().map(u64::from).collect(),
-        None => uids.to_vec(),
+        None => uids.iter().copied().collect(),
     };
-    let ranges = render::ranges(told.into_iter());
-    Ok(view::highest_modseq(&login.ctx, login.mailbox_id, selected.folder, &ranges).await?)
+    Ok(view::highest_modseq(&login.ctx, login.mailbox_id, selected.folder, told.ranges()).await?)
 }
 
 /// The UIDs of messages that are named by their ids (RFC 8474 §5.1).

@@ -1,5 +1,6 @@
 //! STORE (RFC 9051 §6.4.6, RFC 7162 §3.1.3).
 
+use mailstore::change::UidSet;
 use mailstore::message::{Flag, FlagChange, Flags};
 use mailstore::view;
 
@@ -26,13 +27,13 @@ pub(crate) async fn run(session: &mut Session, command: &Store) -> Answer {
     let is_condstore = session.is_condstore;
     let mut unmet = Vec::new();
     for uids in uids.chunks(AT_ONCE) {
-        let wanted = render::ranges(uids.iter().copied().map(u64::from));
+        let wanted: UidSet = uids.iter().copied().map(u64::from).collect();
         let done = view::flag(
             &session.store(),
             &login.ctx,
             login.mailbox_id,
             folder,
-            &wanted,
+            wanted.ranges(),
             &change,
             command.unchanged_since,
         )

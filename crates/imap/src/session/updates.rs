@@ -1,6 +1,7 @@
 //! What others do to the folder that is open, told at a time when the client may be told.
 
 use futures::FutureExt as _;
+use mailstore::change::UidSet;
 use mailstore::view::{self, Row};
 
 use crate::render;
@@ -57,8 +58,8 @@ impl Session {
             if flagged.is_empty() {
                 return Ok(());
             }
-            let uids = render::ranges(flagged.iter().map(|uid| u64::from(*uid)));
-            let rows = view::rows(&login.ctx, login.mailbox_id, selected.folder, &uids, None).await?;
+            let uids: UidSet = flagged.iter().copied().map(u64::from).collect();
+            let rows = view::rows(&login.ctx, login.mailbox_id, selected.folder, uids.ranges(), None).await?;
             // Only now: had it failed, they would be told the next time.
             selected.told_flagged(&flagged);
             for row in rows {

@@ -10,7 +10,6 @@ use kernel::MailboxId;
 use mailstore::MailStore;
 use mailstore::ingest::{self, Incoming, Target};
 use mailstore::message::Flags;
-use rustls::pki_types::PrivateKeyDer;
 use tenancy::auth::Auth;
 use tenancy::user::User;
 use testkit::World;
@@ -43,19 +42,11 @@ impl Server {
         let world = World::new().await;
         let blobs = blob::open(&"memory:".parse().unwrap()).await.unwrap();
         let store = MailStore::new(world.test_db.db(), blobs, testkit::kek::encryption());
-        let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
-        let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
-        let tls =
-            rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-                .with_safe_default_protocol_versions()
-                .unwrap()
-                .with_no_client_auth()
-                .with_single_cert(vec![made.cert.der().clone()], key)
-                .unwrap();
+        let (tls, _) = testkit::certificate::self_signed();
         let service = Arc::new(Imap {
             auth: Auth::new(world.test_db.db()).await.unwrap(),
             store: store.clone(),
-            tls: Arc::new(tls),
+            tls,
             limits,
             hostname: "imap.acme.example".to_owned(),
         });

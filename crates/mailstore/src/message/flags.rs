@@ -124,6 +124,15 @@ pub struct Flags {
     pub keywords: BTreeSet<Keyword>,
 }
 
+impl Flags {
+    pub(crate) fn from_columns(bits: i16, words: Vec<String>) -> Self {
+        Self {
+            flags: Flag::from_column(bits),
+            keywords: words.into_iter().map(Keyword::from_column).collect(),
+        }
+    }
+}
+
 /// What is to become of flags: first some or all are taken away, then some are set.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FlagChange {

@@ -9,7 +9,7 @@ use tenancy::TenantTx;
 use uuid::Uuid;
 
 use super::effect::Touched;
-use super::{Flag, FlagChange, Flags, Keyword, Located, Message, Placed, State};
+use super::{Flag, FlagChange, Flags, Located, Message, Placed, State};
 use crate::body::{self, Columns};
 use crate::{from_column, to_column};
 
@@ -41,10 +41,7 @@ impl From<Row> for Message {
             size_bytes: from_column(row.size_bytes),
             wire_size_bytes: from_column(row.wire_size_bytes),
             internal_date: row.internal_date,
-            flags: Flags {
-                flags: Flag::from_column(row.flags),
-                keywords: row.keywords.into_iter().map(Keyword::from_column).collect(),
-            },
+            flags: Flags::from_columns(row.flags, row.keywords),
             state: State::from_column(&row.state),
             discarded_at: row.discarded_at,
             // A view that an older version wrote and this one cannot read is no reason to hide the message.

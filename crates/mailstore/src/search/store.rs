@@ -10,7 +10,7 @@ use super::Candidate;
 use super::query::Facts;
 use crate::body::Columns;
 use crate::from_column;
-use crate::message::{Filter, Flag, Flags, Keyword};
+use crate::message::{Filter, Flags};
 use crate::parsed::text::Texts;
 
 /// A candidate's columns as they come.
@@ -27,10 +27,7 @@ struct Row {
 
 impl From<Row> for Candidate {
     fn from(row: Row) -> Self {
-        let flags = Flags {
-            flags: Flag::from_column(row.flags),
-            keywords: row.keywords.into_iter().map(Keyword::from_column).collect(),
-        };
+        let flags = Flags::from_columns(row.flags, row.keywords);
         let facts = Facts {
             uid: from_column(row.uid),
             modseq: from_column(row.modseq),

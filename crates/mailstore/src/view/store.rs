@@ -64,10 +64,7 @@ pub(super) async fn rows(
         uid: from_column(row.uid),
         id: MessageId::from_uuid(row.id),
         modseq: from_column(row.modseq),
-        flags: Flags {
-            flags: Flag::from_column(row.flags),
-            keywords: row.keywords.into_iter().map(Keyword::from_column).collect(),
-        },
+        flags: Flags::from_columns(row.flags, row.keywords),
         internal_date: row.internal_date,
         wire_size_bytes: from_column(row.wire_size_bytes),
     });

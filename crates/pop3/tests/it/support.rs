@@ -13,7 +13,7 @@ use mailstore::MailStore;
 use mailstore::ingest::{self, Incoming, Target};
 use mailstore::message::Flags;
 use pop3::{Limits, Mode, Pop3};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::pki_types::{CertificateDer, ServerName};
 use tenancy::auth::Auth;
 use tenancy::user::User;
 use testkit::World;
@@ -56,20 +56,11 @@ impl Server {
     pub(crate) async fn with(limits: Limits, blobs: Arc<dyn BlobStore>) -> Self {
         let world = World::new().await;
         let store = MailStore::new(world.test_db.db(), blobs, testkit::kek::encryption());
-        let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
-        let certificate = made.cert.der().clone();
-        let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
-        let tls =
-            rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-                .with_safe_default_protocol_versions()
-                .unwrap()
-                .with_no_client_auth()
-                .with_single_cert(vec![certificate.clone()], key)
-                .unwrap();
+        let (tls, certificate) = testkit::certificate::self_signed();
         let service = Arc::new(Pop3 {
             auth: Auth::new(world.test_db.db()).await.unwrap(),
             store: store.clone(),
-            tls: Arc::new(tls),
+            tls,
             limits,
             hostname: "pop.acme.example".to_owned(),
         });
