@@ -5,10 +5,11 @@ use socket::sasl;
 use crate::session::Session;
 
 /// What is offered before a login and after it.
-const ALWAYS: &str = "IMAP4rev1 LITERAL+ SASL-IR ID ENABLE";
+const ALWAYS: &str = "IMAP4rev1 IMAP4rev2 LITERAL+ SASL-IR ID ENABLE";
 /// What is offered after a login.
 const LOGGED_IN: &str = "NAMESPACE UNSELECT UIDPLUS MOVE SPECIAL-USE CREATE-SPECIAL-USE LIST-EXTENDED LIST-STATUS CHILDREN \
-                         STATUS=SIZE IDLE ESEARCH SEARCHRES WITHIN CONDSTORE QUOTA QUOTA=RES-STORAGE OBJECTID";
+                         STATUS=SIZE IDLE ESEARCH SEARCHRES WITHIN CONDSTORE QRESYNC MULTIAPPEND BINARY UTF8=ACCEPT SORT SORT=DISPLAY \
+                         THREAD=ORDEREDSUBJECT THREAD=REFERENCES ESORT QUOTA QUOTA=RES-STORAGE OBJECTID";
 
 /// What can be done in the session's state, on its connection (RFC 9051 §6.1.1).
 pub(crate) fn of(session: &Session) -> String {
@@ -17,6 +18,9 @@ pub(crate) fn of(session: &Session) -> String {
         all += " ";
         all += LOGGED_IN;
         all += &format!(" APPENDLIMIT={}", mailstore::MAX_MESSAGE_BYTES);
+        if !session.connection.is_deflated() {
+            all += " COMPRESS=DEFLATE";
+        }
         return all;
     }
     if !session.connection.is_tls() {

@@ -49,6 +49,17 @@ impl Connection {
         self.socket.is_tls()
     }
 
+    pub(crate) fn is_deflated(&self) -> bool {
+        self.socket.is_deflated()
+    }
+
+    /// Both ends compress from now on. What the client has sent beyond the command that asked for it is compressed already.
+    pub(crate) fn deflate(&mut self) {
+        let arrived = std::mem::take(self.framer.input());
+        self.framer = Framer::default();
+        self.socket.deflate(arrived);
+    }
+
     pub(crate) fn sent_bytes(&self) -> u64 {
         self.socket.sent_bytes()
     }
@@ -160,12 +171,14 @@ impl Connection {
         self.socket.out().extend_from_slice(b"\r\n");
     }
 
-    /// Queues a literal, which can be long. There are no NULs in one (RFC 9051 §4.3), and clients take one for the end: they go out as
-    /// another byte that is no text.
-    pub(crate) async fn literal(&mut self, bytes: &[u8]) -> Result<(), End> {
-        self.socket.out().extend_from_slice(format!("{{{}}}\r\n", bytes.len()).as_bytes());
+    /// Queues a literal, which can be long. There are NULs only in one that may be binary (RFC 9051 §4.3). In others they go out as another
+    /// byte that is no text: clients take one for the end.
+    pub(crate) async fn literal(&mut self, bytes: &[u8], may_be_binary: bool) -> Result<(), End> {
+        let is_binary = may_be_binary && bytes.contains(&0);
+        let mark = if is_binary { "~" } else { "" };
+        self.socket.out().extend_from_slice(format!("{mark}{{{}}}\r\n", bytes.len()).as_bytes());
         for piece in bytes.chunks(PIECE_BYTES) {
-            match piece.contains(&0) {
+            match !is_binary && piece.contains(&0) {
                 true => {
                     self.socket.out().extend(piece.iter().map(|byte| if *byte == 0 { 0x80 } else { *byte }))
                 }

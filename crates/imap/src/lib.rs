@@ -3,15 +3,18 @@
 //! RFC 3501, with the extensions that CAPABILITY lists. [`codec`] turns bytes into values and back and knows nothing else; a session plays
 //! the states; each command with substance is one file under `op`; `status` alone renders domain errors; `render` writes what FETCH tells.
 //!
-//! Not offered yet: IMAP4rev2, whose BINARY is missing; QRESYNC, COMPRESS, SORT, THREAD, ACL and UTF8=ACCEPT.
+//! Not offered: NOTIFY, METADATA, PREVIEW, and the contexts of RFC 5267.
 
 mod capability;
 pub mod codec;
 mod connection;
+mod enabled;
 mod folders;
 mod limits;
 mod op;
+mod order;
 mod render;
+mod resync;
 mod room;
 mod selected;
 mod server;

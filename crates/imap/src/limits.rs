@@ -30,6 +30,8 @@ pub struct Limits {
     pub bodies_in_flight_bytes: u64,
     /// How long a command waits for its share of them before it is answered with `UNAVAILABLE`.
     pub body_wait: Duration,
+    /// How many connections may be compressed at a time, of which each takes about 200 KiB.
+    pub max_compressed: usize,
     /// How often a session asks whether its user may still have it.
     pub recheck: Duration,
     /// How long sessions get, at shutdown, to finish the command they are at.
@@ -51,6 +53,7 @@ impl Default for Limits {
             failed_login_delay: Duration::from_secs(2),
             bodies_in_flight_bytes: 512 << 20,
             body_wait: Duration::from_secs(30),
+            max_compressed: 1024,
             recheck: Duration::from_secs(60),
             shutdown_grace: Duration::from_secs(10),
         }

@@ -1,14 +1,17 @@
 //! What the commands do, one file each; those that do next to nothing are here.
 
+pub(crate) mod acl;
 pub(crate) mod append;
 pub(crate) mod authenticate;
 pub(crate) mod close;
+pub(crate) mod compress;
 pub(crate) mod copy;
 pub(crate) mod create;
 pub(crate) mod delete;
 pub(crate) mod enable;
 pub(crate) mod expunge;
 pub(crate) mod fetch;
+mod headers;
 pub(crate) mod idle;
 pub(crate) mod list;
 pub(crate) mod login;
@@ -16,10 +19,12 @@ pub(crate) mod quota;
 pub(crate) mod rename;
 pub(crate) mod search;
 pub(crate) mod select;
+pub(crate) mod sort;
 pub(crate) mod starttls;
 pub(crate) mod status;
 pub(crate) mod store;
 pub(crate) mod subscribe;
+pub(crate) mod thread;
 
 use crate::capability;
 use crate::session::{Answer, End, Session};

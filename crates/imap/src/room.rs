@@ -1,4 +1,4 @@
-//! Room for messages that are being sent or taken in: how much of them is in memory at a time.
+//! Room for messages that are being sent or taken in: how much of them is in memory at a time; and for connections that are compressed.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -22,6 +22,7 @@ pub(crate) struct Room {
     all_units: u32,
     share_units: u32,
     patience: Duration,
+    compressors: Arc<Semaphore>,
     /// Of the mailboxes that have some.
     shares: Mutex<BTreeMap<MailboxId, Weak<Semaphore>>>,
 }
@@ -40,7 +41,15 @@ impl Room {
         // The largest message fits.
         let share_units = (all_units / SHARES as u32).max(units(mailstore::MAX_MESSAGE_BYTES)).min(all_units);
         let all = Arc::new(Semaphore::new(all_units as usize));
-        Self { all, all_units, share_units, patience: limits.body_wait, shares: Mutex::default() }
+        let compressors = Arc::new(Semaphore::new(limits.max_compressed));
+        Self {
+            all,
+            all_units,
+            share_units,
+            patience: limits.body_wait,
+            compressors,
+            shares: Mutex::default(),
+        }
     }
 
     /// Waits for room for so many bytes of a mailbox's; what is larger than all the room goes alone.
@@ -62,6 +71,11 @@ impl Room {
                 Err(Status::no("too much is being read and written, try again later").with("UNAVAILABLE"))
             }
         }
+    }
+
+    /// Leave to compress a connection as long as it is held; `None` where too many have it.
+    pub(crate) fn compressor(&self) -> Option<OwnedSemaphorePermit> {
+        self.compressors.clone().try_acquire_owned().ok()
     }
 
     fn share(&self, mailbox_id: MailboxId) -> Arc<Semaphore> {

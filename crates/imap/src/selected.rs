@@ -28,8 +28,12 @@ pub(crate) struct Selected {
     uids: Vec<u32>,
     /// How many of them the client knows of.
     announced: usize,
-    /// The changes up to here are in the other fields.
+    /// The UID that came next when it was opened.
+    uid_next: u64,
+    /// The changes of the mailbox up to here are in the other fields.
     modseq: u64,
+    /// The last of them that was one of the folder's messages.
+    highest_modseq: u64,
     /// Those that are gone and that the client was not told of.
     gone: BTreeSet<u32>,
     /// Those whose flags are others and that the client was not told of.
@@ -47,6 +51,8 @@ pub(crate) struct Selected {
 pub(crate) struct News {
     /// Numbers of messages that are gone, the highest first: each is right when it is told in this order.
     pub(crate) expunged: Vec<usize>,
+    /// Their UIDs.
+    pub(crate) vanished: UidSet,
     /// How many messages there are, if there are more.
     pub(crate) count: Option<usize>,
 }
@@ -70,7 +76,9 @@ impl Selected {
             saved: Vec::new(),
             announced: uids.len(),
             uids,
+            uid_next: view.folder.uid_next,
             modseq: view.modseq,
+            highest_modseq: view.folder.highest_modseq,
             gone: BTreeSet::new(),
             flagged: BTreeSet::new(),
             own: BTreeSet::new(),
@@ -161,6 +169,17 @@ impl Selected {
         uids.collect::<Option<_>>().ok_or_else(|| Status::bad("there is no message of that number"))
     }
 
+    /// The UIDs that a set names, of messages that are there and of those that were: `*` is the highest that there was.
+    pub(crate) fn ever(&self, set: &SequenceSet) -> UidSet {
+        match set {
+            SequenceSet::Saved => self.saved.iter().copied().map(u64::from).collect(),
+            set => {
+                let ranges = set.ranges(narrow(self.last_uid())).into_iter();
+                ranges.map(|range| u64::from(*range.start())..=u64::from(*range.end())).collect()
+            }
+        }
+    }
+
     fn between(&self, range: &RangeInclusive<u64>) -> &[u32] {
         let known = self.uids();
         let first = known.partition_point(|uid| u64::from(*uid) < *range.start());
@@ -178,6 +197,9 @@ impl Selected {
             let news = change::since(ctx, mailbox_id, Some(self.modseq)).await?;
             let folder = self.folder;
             for change in news.changes.iter().filter(|change| change.folder_id == folder) {
+                if change.kind != Kind::Folder {
+                    self.highest_modseq = self.highest_modseq.max(change.modseq);
+                }
                 match change.kind {
                     Kind::Arrived => self.arrived(change.uids.iter().map(narrow)),
                     Kind::Gone => self.gone.extend(change.uids.iter().map(narrow)),
@@ -208,7 +230,7 @@ impl Selected {
 
     /// What there is to tell, which the client is taken to know afterwards.
     pub(crate) fn take_news(&mut self, may_expunge: bool) -> News {
-        let mut expunged = Vec::new();
+        let (mut expunged, mut vanished) = (Vec::new(), Vec::new());
         if may_expunge && !self.gone.is_empty() {
             let gone = std::mem::take(&mut self.gone);
             self.flagged.retain(|uid| !gone.contains(uid));
@@ -218,6 +240,7 @@ impl Selected {
                 let is_gone = gone.contains(uid);
                 if is_gone && number <= announced {
                     expunged.push(number);
+                    vanished.push(u64::from(*uid));
                 }
                 !is_gone
             });
@@ -226,7 +249,19 @@ impl Selected {
         }
         let count = (self.uids.len() > self.announced).then_some(self.uids.len());
         self.announced = self.uids.len();
-        News { expunged, count }
+        News { expunged, vanished: vanished.into_iter().collect(), count }
+    }
+
+    /// The highest UID that there was so far.
+    pub(crate) fn last_uid(&self) -> u64 {
+        let last = self.uids.last().copied().map_or(0, u64::from);
+        last.max(self.uid_next.saturating_sub(1))
+    }
+
+    /// The modification sequence up to which the client knows the folder, if it knows all that it was to be told.
+    pub(crate) fn known_modseq(&self) -> Option<u64> {
+        let is_told = !self.is_untold() && self.gone.is_empty();
+        is_told.then_some(self.highest_modseq.max(1))
     }
 
     /// Whether there is, or may be, something that the client was not told though it could be.

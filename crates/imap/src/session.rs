@@ -16,11 +16,13 @@ use socket::plaintext_allowed;
 use socket::stream::Broken;
 use tenancy::policy::Capability;
 use tenancy::{MailLogin, Origin};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 
 use crate::capability;
 use crate::codec::command::{Command, Tagged};
 use crate::connection::Connection;
+use crate::enabled::Enabled;
 use crate::op;
 use crate::room::{Room, Taken};
 use crate::selected::Selected;
@@ -150,14 +152,15 @@ pub(crate) struct Session {
     pub(crate) shutdown: CancellationToken,
     /// Room for messages, shared with the listener's other sessions.
     room: Arc<Room>,
+    /// Held while the connection is compressed.
+    compressor: Option<OwnedSemaphorePermit>,
     /// The other end; decides whether it may log in without TLS.
     peer: IpAddr,
     login: Option<MailLogin>,
     /// When the login was found to be good.
     checked: Instant,
     pub(crate) selected: Option<Selected>,
-    /// Whether the client wants to hear of modification sequences (RFC 7162 §3.1).
-    pub(crate) is_condstore: bool,
+    pub(crate) enabled: Enabled,
     pub(crate) failed_logins: u32,
 }
 
@@ -176,11 +179,12 @@ impl Session {
             request_id,
             shutdown,
             room,
+            compressor: None,
             peer,
             login: None,
             checked: Instant::now(),
             selected: None,
-            is_condstore: false,
+            enabled: Enabled::default(),
             failed_logins: 0,
         }
     }
@@ -228,7 +232,7 @@ impl Session {
         self.connection.untagged(&greeting);
         loop {
             // What its literals take is theirs until it is answered.
-            let (tagged, _room) = self.command().await?;
+            let (tagged, _held) = self.command().await?;
             let (name, started) = (tagged.command.name(), Instant::now());
             let status = self.answer(tagged).await?;
             metrics::counter!("pillarbox_imap_replies_total", "command" => name, "result" => status)
@@ -242,11 +246,13 @@ impl Session {
     async fn answer(&mut self, tagged: Tagged) -> Result<&'static str, End> {
         let Tagged { tag, command } = tagged;
         let may_expunge = allows_expunge(&command);
+        let names_modseq = self.enabled.qresync && removes(&command);
         let answer = self.carry_out(&tag, command).await;
         if !matches!(answer, Err(Trouble::End(_) | Trouble::Answered)) {
             self.tell_or_wait(may_expunge).await?;
         }
         let status = match answer {
+            Ok(status) if names_modseq => self.with_modseq(status),
             Ok(status) => status,
             Err(Trouble::End(end)) => return Err(end),
             Err(Trouble::Answered) => return Ok("OK"),
@@ -286,16 +292,24 @@ impl Session {
             Command::Namespace => op::namespace(self),
             Command::Status { mailbox, items } => op::status::run(self, &mailbox, &items).await,
             Command::Append { mailbox, messages } => op::append::run(self, &mailbox, messages).await,
+            Command::Compress { mechanism } => op::compress::run(self, tag, &mechanism).await,
             Command::Idle => op::idle::run(self).await,
             Command::Close => op::close::run(self, true).await,
             Command::Unselect => op::close::run(self, false).await,
             Command::Expunge(set) => op::expunge::run(self, set.as_ref()).await,
             Command::Search(search) => op::search::run(self, tag, search).await,
+            Command::Sort(sort) => op::sort::run(self, tag, &sort).await,
+            Command::Thread(thread) => op::thread::run(self, &thread).await,
             Command::Fetch(fetch) => op::fetch::run(self, &fetch).await,
             Command::Store(store) => op::store::run(self, &store).await,
             Command::Copy { by_uid, set, mailbox, is_move } => {
                 op::copy::run(self, by_uid, &set, &mailbox, is_move).await
             }
+            Command::MyRights(mailbox) => op::acl::mine(self, &mailbox).await,
+            Command::GetAcl(mailbox)
+            | Command::SetAcl { mailbox, .. }
+            | Command::DeleteAcl { mailbox, .. }
+            | Command::ListRights { mailbox, .. } => op::acl::administer(self, &mailbox).await,
             Command::GetQuota(root) => op::quota::get(self, &root).await,
             Command::GetQuotaRoot(mailbox) => op::quota::root(self, &mailbox).await,
         }
@@ -365,6 +379,14 @@ impl Session {
         }
     }
 
+    /// A status with the modification sequence up to which the client knows the folder, if it knows all (RFC 7162 §3.2.9).
+    fn with_modseq(&self, status: Status) -> Status {
+        match self.selected.as_ref().and_then(Selected::known_modseq) {
+            Some(modseq) => status.with(format!("HIGHESTMODSEQ {modseq}")),
+            None => status,
+        }
+    }
+
     /// Notes that the folder that is open may have changed.
     pub(crate) fn note_change(&mut self) {
         if let Some(selected) = &mut self.selected {
@@ -389,10 +411,21 @@ impl Session {
         }
     }
 
+    /// Whether the connection may be compressed from now on.
+    pub(crate) fn take_compressor(&mut self) -> bool {
+        self.compressor = self.room.compressor();
+        self.compressor.is_some()
+    }
+
     /// Room for so many bytes of messages, as long as it is held.
     pub(crate) async fn room_for(&self, bytes: u64) -> Result<Taken, Status> {
         self.room.take(self.login()?.mailbox_id, bytes).await
     }
+}
+
+/// Whether a command takes messages out of the folder that is open, and tells that.
+fn removes(command: &Command) -> bool {
+    matches!(command, Command::Expunge(_) | Command::Copy { is_move: true, .. })
 }
 
 /// RFC 9051 §7.5.1: not while message numbers are under way. What a UID command is told by number, its client takes by UID.
@@ -401,6 +434,8 @@ fn allows_expunge(command: &Command) -> bool {
         Command::Fetch(fetch) => fetch.by_uid,
         Command::Store(store) => store.by_uid,
         Command::Search(search) => search.by_uid,
+        Command::Sort(sort) => sort.by_uid,
+        Command::Thread(thread) => thread.by_uid,
         _ => true,
     }
 }

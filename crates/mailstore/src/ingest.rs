@@ -103,6 +103,38 @@ pub async fn ingest(
     in_order.into_iter().map(|(_, result)| result).collect()
 }
 
+/// Takes several messages into one folder in their order, all of them or none. Their ids.
+///
+/// # Errors
+/// That of the first that cannot be taken in. Dropping the future stores nothing or everything.
+pub async fn ingest_all(
+    store: &MailStore,
+    target: Target,
+    incoming: Vec<Incoming>,
+) -> Result<Vec<MessageId>, Error> {
+    may_write(&target)?;
+    // For all at once: two who have half of it each would wait for each other.
+    let bytes = incoming.iter().map(|incoming| incoming.bytes.len()).sum();
+    let mut room = store.door.room_for(bytes).await;
+    let key = store.keys.sealing(&target.ctx).await?;
+    let (mut parts, mut answers) = (Vec::new(), Vec::new());
+    for incoming in incoming {
+        let message = Arc::new(prepare(incoming, room.take()).await?);
+        let (reply, answer) = oneshot::channel();
+        parts.push(Part { message, deliveries: vec![Delivery::new(&target)], key: key.clone(), reply });
+        answers.push(answer);
+    }
+    door::enter_whole(store, parts);
+    let answers = join_all(answers).await.into_iter();
+    let stored = answers.map(|answer| match answer.map(|mut results| results.pop()) {
+        Ok(Some(Ok(Outcome::Stored(id)))) => Ok(id),
+        Ok(Some(Err(error))) => Err(error),
+        // Without an import's key nothing is taken for one that is there already.
+        Ok(Some(Ok(Outcome::AlreadyImported)) | None) | Err(_) => Err(Error::ShuttingDown),
+    });
+    stored.collect()
+}
+
 /// Takes in a message of one tenant again, under ids that it had: one result for each delivery, in their order.
 pub(crate) async fn again(
     store: &MailStore,

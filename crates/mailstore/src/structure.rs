@@ -8,6 +8,7 @@
 //! Messages are expected with CRLF line ends; others are read as well as they can be.
 
 mod address;
+mod binary;
 mod content;
 mod cursor;
 mod describe;
@@ -19,6 +20,7 @@ mod tree;
 
 use serde::{Deserialize, Serialize};
 
+pub use binary::{UnknownEncoding, without_binary};
 pub use section::{Sections, What, chosen_fields};
 
 /// What IMAP tells of a message without its body.

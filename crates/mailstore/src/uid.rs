@@ -28,6 +28,37 @@ impl UidSet {
         self.0.iter().cloned().flatten()
     }
 
+    /// Those of them that are in another set too.
+    pub fn within(&self, other: &Self) -> Self {
+        let (mut common, mut others) = (Vec::new(), other.0.as_slice());
+        for range in &self.0 {
+            others = &others[others.partition_point(|other| other.end() < range.start())..];
+            let meet = others.iter().take_while(|other| other.start() <= range.end());
+            common
+                .extend(meet.map(|other| *other.start().max(range.start())..=*other.end().min(range.end())));
+        }
+        Self(common)
+    }
+
+    /// Those of them that are not in another set.
+    pub fn without(&self, other: &Self) -> Self {
+        let (mut left, mut others) = (Vec::new(), other.0.as_slice());
+        for range in &self.0 {
+            others = &others[others.partition_point(|other| other.end() < range.start())..];
+            let mut from = *range.start();
+            for other in others.iter().take_while(|other| other.start() <= range.end()) {
+                if from < *other.start() {
+                    left.push(from..=other.start() - 1);
+                }
+                from = other.end().saturating_add(1);
+            }
+            if from <= *range.end() {
+                left.push(from..=*range.end());
+            }
+        }
+        Self(left)
+    }
+
     /// As a column holds them: the first and the last of each range.
     pub(crate) fn to_column(&self) -> Vec<i64> {
         self.0.iter().flat_map(|range| [*range.start(), *range.end()]).map(crate::to_column).collect()
@@ -59,6 +90,23 @@ impl FromIterator<u64> for UidSet {
     }
 }
 
+impl FromIterator<RangeInclusive<u64>> for UidSet {
+    fn from_iter<I: IntoIterator<Item = RangeInclusive<u64>>>(ranges: I) -> Self {
+        let mut ranges: Vec<_> = ranges.into_iter().filter(|range| !range.is_empty()).collect();
+        ranges.sort_unstable_by_key(|range| *range.start());
+        let mut merged: Vec<RangeInclusive<u64>> = Vec::with_capacity(ranges.len());
+        for range in ranges {
+            match merged.last_mut() {
+                Some(last) if *range.start() <= last.end().saturating_add(1) => {
+                    *last = *last.start()..=*last.end().max(range.end());
+                }
+                _ => merged.push(range),
+            }
+        }
+        Self(merged)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -76,6 +124,26 @@ mod tests {
             prop_assert!((0..62).all(|uid| set.contains(uid) == expected.contains(&uid)));
             prop_assert!(set.ranges().windows(2).all(|pair| pair[0].end() + 1 < *pair[1].start()));
             prop_assert_eq!(UidSet::from_column(&set.to_column()), set);
+        }
+
+        #[test]
+        fn is_met_with_another(
+            one in prop::collection::vec((1_u64..60, 0_u64..9), 0..12),
+            other in prop::collection::vec((1_u64..60, 0_u64..9), 0..12),
+        ) {
+            let set = |ranges: Vec<(u64, u64)>| {
+                ranges.into_iter().map(|(first, more)| first..=first + more).collect::<UidSet>()
+            };
+            let (one, other) = (set(one), set(other));
+            let (both, left) = (one.within(&other), one.without(&other));
+            for uid in 0..80 {
+                prop_assert_eq!(both.contains(uid), one.contains(uid) && other.contains(uid));
+                prop_assert_eq!(left.contains(uid), one.contains(uid) && !other.contains(uid));
+            }
+            prop_assert_eq!(both.iter().chain(left.iter()).collect::<UidSet>(), one);
+            for set in [both, left] {
+                prop_assert!(set.ranges().windows(2).all(|pair| pair[0].end() + 1 < *pair[1].start()));
+            }
         }
     }
 }

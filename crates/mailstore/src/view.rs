@@ -15,6 +15,7 @@ use tenancy::{Action, Ctx, quota};
 
 use crate::folder::{self, Folder};
 use crate::message::{self, Flags, Keyword};
+use crate::parsed::Parsed;
 use crate::structure::{self, Structure};
 use crate::{Error, MailStore, body, change};
 
@@ -90,6 +91,33 @@ pub async fn rows(
         return Err(Error::NotFound);
     }
     Ok(store::rows(&mut tx, mailbox_id, folder, uids, changed_since.unwrap_or(0)).await?)
+}
+
+/// What a message is put in order by.
+#[derive(Debug, Clone)]
+pub struct Headers {
+    /// Its number in the folder.
+    pub uid: u64,
+    /// When it was received.
+    pub internal_date: DateTime<Utc>,
+    /// The size of its CRLF form, in bytes.
+    pub wire_size_bytes: u64,
+    /// What it says of itself; without its preview and its files.
+    pub parsed: Parsed,
+}
+
+/// What messages of a folder say of themselves, in the order of their UIDs.
+///
+/// # Errors
+/// As [`rows`].
+pub async fn headers(
+    ctx: &Ctx,
+    mailbox_id: MailboxId,
+    folder: FolderId,
+    uids: &Uids,
+) -> Result<Vec<Headers>, Error> {
+    ctx.require_mail(Action::MessageRead, mailbox_id).await?;
+    Ok(store::headers(&mut ctx.begin().await?, mailbox_id, folder, uids).await?)
 }
 
 /// The highest modification sequence of some messages; `None` where there are none.

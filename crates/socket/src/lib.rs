@@ -2,6 +2,7 @@
 //! SASL ([`sasl`]). It knows no protocol's words.
 
 mod admission;
+mod deflated;
 pub mod listen;
 pub mod sasl;
 pub mod stream;

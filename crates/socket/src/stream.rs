@@ -13,6 +13,8 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use crate::deflated::Deflated;
+
 /// A client's socket.
 #[derive(Debug)]
 enum Socket {
@@ -78,6 +80,8 @@ impl AsyncWrite for Socket {
     }
 }
 
+/// How much of what is compressed is read at once.
+const READ_BYTES: usize = 4 << 10;
 /// A response is sent on when this much of it has gathered.
 const SPILL_BYTES: usize = 32 << 10;
 
@@ -97,6 +101,8 @@ pub enum Broken {
 pub struct Buffered {
     socket: Socket,
     out: BytesMut,
+    /// Once both ends compress.
+    deflated: Option<Box<Deflated>>,
     write_timeout: Duration,
     sent_bytes: u64,
 }
@@ -104,12 +110,24 @@ pub struct Buffered {
 impl Buffered {
     /// Over a socket as it was accepted; a client may take `write_timeout` to accept what has gathered.
     pub fn new(stream: TcpStream, write_timeout: Duration) -> Self {
-        Self { socket: Socket::Plain(stream), out: BytesMut::new(), write_timeout, sent_bytes: 0 }
+        let (socket, out) = (Socket::Plain(stream), BytesMut::new());
+        Self { socket, out, deflated: None, write_timeout, sent_bytes: 0 }
     }
 
     /// Whether a handshake has been done.
     pub fn is_tls(&self) -> bool {
         self.socket.is_tls()
+    }
+
+    /// Whether both ends compress.
+    pub fn is_deflated(&self) -> bool {
+        self.deflated.is_some()
+    }
+
+    /// From now on both ends compress what they send, by DEFLATE (RFC 4978 §4). Nothing waits to go out, and `arrived` is what the client
+    /// has sent already. Takes about 200 KiB until the connection ends.
+    pub fn deflate(&mut self, arrived: BytesMut) {
+        self.deflated = Some(Box::new(Deflated::new(arrived)));
     }
 
     /// How many bytes have gone out.
@@ -125,9 +143,19 @@ impl Buffered {
     /// Appends what the client has sent: how many bytes, none at the end of the connection. Cancel-safe.
     ///
     /// # Errors
-    /// When the connection breaks.
+    /// When the connection breaks, or the client does not compress as was agreed.
     pub async fn read(&mut self, input: &mut BytesMut) -> io::Result<usize> {
-        self.socket.read_buf(input).await
+        let Some(deflated) = &mut self.deflated else { return self.socket.read_buf(input).await };
+        loop {
+            match deflated.inflate(input)? {
+                Some(0) => {}
+                came => return Ok(came.unwrap_or(0)),
+            }
+            deflated.arrived().reserve(READ_BYTES);
+            if self.socket.read_buf(deflated.arrived()).await? == 0 {
+                return Ok(0);
+            }
+        }
     }
 
     /// Sends what has gathered, if it is much.
@@ -143,12 +171,16 @@ impl Buffered {
     /// # Errors
     /// When the client does not take it in time, or the connection breaks.
     pub async fn flush(&mut self) -> Result<(), Broken> {
-        if self.out.is_empty() {
+        let out = match &mut self.deflated {
+            Some(deflated) => deflated.pack(&mut self.out).map_err(Broken::Io)?,
+            None => &mut self.out,
+        };
+        if out.is_empty() {
             return Ok(());
         }
         let sending = async {
-            while !self.out.is_empty() {
-                match self.socket.write_buf(&mut self.out).await? {
+            while !out.is_empty() {
+                match self.socket.write_buf(out).await? {
                     0 => return Err(io::ErrorKind::WriteZero.into()),
                     sent => self.sent_bytes += sent as u64,
                 }
@@ -162,6 +194,9 @@ impl Buffered {
     pub fn release(&mut self) {
         if self.out.is_empty() {
             self.out = BytesMut::new();
+        }
+        if let Some(deflated) = &mut self.deflated {
+            deflated.release();
         }
     }
 

@@ -1,12 +1,26 @@
 //! Commands as values, as clients may send them (RFC 3501, RFC 9051 and the extensions that `capability` names).
 
-use std::num::NonZeroU32;
+mod acl;
+mod append;
+mod fetch;
+mod list;
+mod search;
+mod select;
+mod sort;
+mod store;
 
-use bytes::Bytes;
-use chrono::{DateTime, FixedOffset, NaiveDate};
 use secrecy::SecretString;
 
 use super::set::SequenceSet;
+
+pub use acl::{Rights, RightsHow};
+pub use append::{Append, AppendForm};
+pub use fetch::{Fetch, FetchItem, Rfc822, Section, SectionText};
+pub use list::{List, ListGive, ListSelect, StatusItem};
+pub use search::{Search, SearchGive, SearchKey, Text};
+pub use select::{Resync, SelectParameters};
+pub use sort::{Sort, SortCriterion, SortKey, Thread, ThreadAlgorithm};
+pub use store::{Store, StoreHow};
 
 /// A command with the tag that its answer bears.
 #[derive(Debug)]
@@ -115,6 +129,10 @@ pub enum Command {
     Expunge(Option<SequenceSet>),
     /// RFC 9051 §6.4.4.
     Search(Search),
+    /// RFC 5256 §3, RFC 5267 §3.
+    Sort(Sort),
+    /// RFC 5256 §3.
+    Thread(Thread),
     /// RFC 9051 §6.4.5.
     Fetch(Fetch),
     /// RFC 9051 §6.4.6.
@@ -134,6 +152,38 @@ pub enum Command {
     GetQuota(String),
     /// RFC 9208.
     GetQuotaRoot(MailboxName),
+    /// RFC 4314 §3.1.
+    SetAcl {
+        /// The folder.
+        mailbox: MailboxName,
+        /// Whose rights: as it came, also where a `-` before it makes them such as are denied (RFC 4314 §2).
+        identifier: String,
+        /// What they are to be.
+        rights: Rights,
+    },
+    /// RFC 4314 §3.2.
+    DeleteAcl {
+        /// The folder.
+        mailbox: MailboxName,
+        /// Whose rights.
+        identifier: String,
+    },
+    /// RFC 4314 §3.3.
+    GetAcl(MailboxName),
+    /// RFC 4314 §3.4.
+    ListRights {
+        /// The folder.
+        mailbox: MailboxName,
+        /// Whose rights.
+        identifier: String,
+    },
+    /// RFC 4314 §3.5.
+    MyRights(MailboxName),
+    /// RFC 4978 §3.
+    Compress {
+        /// In upper case, such as `DEFLATE`.
+        mechanism: String,
+    },
 }
 
 impl Command {
@@ -166,12 +216,20 @@ impl Command {
             Self::Unselect => "UNSELECT",
             Self::Expunge(_) => "EXPUNGE",
             Self::Search(_) => "SEARCH",
+            Self::Sort(_) => "SORT",
+            Self::Thread(_) => "THREAD",
             Self::Fetch(_) => "FETCH",
             Self::Store(_) => "STORE",
             Self::Copy { is_move: false, .. } => "COPY",
             Self::Copy { is_move: true, .. } => "MOVE",
             Self::GetQuota(_) => "GETQUOTA",
             Self::GetQuotaRoot(_) => "GETQUOTAROOT",
+            Self::SetAcl { .. } => "SETACL",
+            Self::DeleteAcl { .. } => "DELETEACL",
+            Self::GetAcl(_) => "GETACL",
+            Self::ListRights { .. } => "LISTRIGHTS",
+            Self::MyRights(_) => "MYRIGHTS",
+            Self::Compress { .. } => "COMPRESS",
         }
     }
 }
@@ -180,107 +238,6 @@ impl Command {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MailboxName(pub String);
 
-/// The parameters of SELECT and EXAMINE.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct SelectParameters {
-    /// RFC 7162 §3.1.8.
-    pub condstore: bool,
-    /// RFC 7162 §3.2.5.
-    pub qresync: Option<Resync>,
-}
-
-/// What a client knows of a folder.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Resync {
-    /// The UIDVALIDITY that it knows.
-    pub uid_validity: NonZeroU32,
-    /// The modification sequence that it has come to.
-    pub modseq: u64,
-    /// The UIDs that it knows; `None`: all.
-    pub known_uids: Option<SequenceSet>,
-    /// Message numbers and UIDs that it takes to be each other's.
-    pub known_pairs: Option<(SequenceSet, SequenceSet)>,
-}
-
-/// LIST, extended or not.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct List {
-    /// Whether it is the extended form: options before or behind, or several patterns.
-    pub is_extended: bool,
-    /// Before the patterns.
-    pub select: ListSelect,
-    /// What the patterns are relative to.
-    pub reference: String,
-    /// One at least, with `*` and `%`, out of modified UTF-7 or UTF-8.
-    pub patterns: Vec<String>,
-    /// After the patterns.
-    pub give: ListGive,
-}
-
-/// Which folders LIST is about.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct ListSelect {
-    /// Only those that are subscribed to, also where they are no more.
-    pub subscribed: bool,
-    /// Only those with a use.
-    pub special_use: bool,
-    /// Also of other servers: there are none.
-    pub remote: bool,
-    /// Also those that have one below that is asked for.
-    pub recursive_match: bool,
-}
-
-/// What LIST says of each folder.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ListGive {
-    /// Whether it is subscribed to.
-    pub subscribed: bool,
-    /// Whether it has some below.
-    pub children: bool,
-    /// What it is used for.
-    pub special_use: bool,
-    /// What STATUS would say (RFC 5819).
-    pub status: Option<Vec<StatusItem>>,
-}
-
-/// What STATUS tells.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StatusItem {
-    /// How many messages.
-    Messages,
-    /// How many nobody has been told of (RFC 3501).
-    Recent,
-    /// The UID that comes next.
-    UidNext,
-    /// The validity of UIDs.
-    UidValidity,
-    /// How many are not seen.
-    Unseen,
-    /// How many are marked as deleted.
-    Deleted,
-    /// The size of those (RFC 9208 §4.1.4).
-    DeletedStorage,
-    /// The size of all (RFC 8438).
-    Size,
-    /// RFC 7162.
-    HighestModSeq,
-    /// RFC 7889.
-    AppendLimit,
-    /// RFC 8474.
-    MailboxId,
-}
-
-/// A message to be put into a folder.
-#[derive(Debug, Clone)]
-pub struct Append {
-    /// Its flags.
-    pub flags: Vec<FlagName>,
-    /// When it was received.
-    pub date: Option<DateTime<FixedOffset>>,
-    /// Its bytes.
-    pub bytes: Bytes,
-}
-
 /// A flag as a client names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FlagName {
@@ -288,204 +245,4 @@ pub enum FlagName {
     System(String),
     /// A keyword, as it was written.
     Keyword(String),
-}
-
-/// SEARCH.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Search {
-    /// Whether UIDs are wanted.
-    pub by_uid: bool,
-    /// RFC 4731; `None` for the SEARCH of RFC 3501. Empty stands for ALL, and is read as such.
-    pub give: Option<SearchGive>,
-    /// In upper case.
-    pub charset: Option<String>,
-    /// What is searched for.
-    pub key: SearchKey,
-}
-
-/// What an ESEARCH answer tells.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct SearchGive {
-    /// The lowest.
-    pub min: bool,
-    /// The highest.
-    pub max: bool,
-    /// All.
-    pub all: bool,
-    /// How many.
-    pub count: bool,
-    /// Kept for `$` (RFC 5182).
-    pub save: bool,
-}
-
-/// A text that is searched for, as it came.
-pub type Text = Bytes;
-
-/// What is searched for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SearchKey {
-    /// All of them; of none: every message.
-    And(Vec<SearchKey>),
-    /// One of both.
-    Or(Box<SearchKey>, Box<SearchKey>),
-    /// Not it.
-    Not(Box<SearchKey>),
-    /// Every message.
-    All,
-    /// By message number.
-    Set(SequenceSet),
-    /// By UID.
-    Uid(SequenceSet),
-    /// With a flag; `ANSWERED`, `DELETED`, `DRAFT`, `FLAGGED`, `SEEN` and, with `NOT` about it, `UN…`, as [`FlagName::System`].
-    Flag(FlagName),
-    /// `RECENT`; `NEW` is read as `RECENT UNSEEN`, `OLD` as `NOT RECENT`.
-    Recent,
-    /// `BEFORE`.
-    Before(NaiveDate),
-    /// `ON`.
-    On(NaiveDate),
-    /// `SINCE`.
-    Since(NaiveDate),
-    /// `SENTBEFORE`.
-    SentBefore(NaiveDate),
-    /// `SENTON`.
-    SentOn(NaiveDate),
-    /// `SENTSINCE`.
-    SentSince(NaiveDate),
-    /// A text in a header field. `BCC`, `CC`, `FROM`, `SUBJECT` and `TO` are read as this.
-    Header(String, Text),
-    /// In the body.
-    Body(Text),
-    /// Anywhere.
-    Text(Text),
-    /// More bytes than this.
-    Larger(u64),
-    /// Fewer.
-    Smaller(u64),
-    /// Received at least so many seconds ago (RFC 5032).
-    Older(u64),
-    /// Received at most so many seconds ago (RFC 5032).
-    Younger(u64),
-    /// RFC 7162.
-    ModSeq(u64),
-    /// RFC 8474.
-    EmailId(String),
-    /// RFC 8474; there are no threads here, and no message is in one.
-    ThreadId(String),
-}
-
-/// FETCH.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fetch {
-    /// Whether the set is of UIDs.
-    pub by_uid: bool,
-    /// Which messages.
-    pub set: SequenceSet,
-    /// What of them; `ALL`, `FAST` and `FULL` are read as what they stand for.
-    pub items: Vec<FetchItem>,
-    /// Only those changed since (RFC 7162).
-    pub changed_since: Option<u64>,
-    /// And which are gone (RFC 7162 §3.2.6).
-    pub vanished: bool,
-}
-
-/// What FETCH tells of a message.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum FetchItem {
-    /// `UID`.
-    Uid,
-    /// `FLAGS`.
-    Flags,
-    /// `INTERNALDATE`.
-    InternalDate,
-    /// `RFC822.SIZE`.
-    Size,
-    /// `ENVELOPE`.
-    Envelope,
-    /// `BODY` without a section.
-    Body,
-    /// `BODYSTRUCTURE`.
-    BodyStructure,
-    /// `MODSEQ` (RFC 7162).
-    ModSeq,
-    /// `EMAILID` (RFC 8474).
-    EmailId,
-    /// `THREADID` (RFC 8474).
-    ThreadId,
-    /// `BODY[…]`, `BODY.PEEK[…]`.
-    Section {
-        /// Whether reading marks as seen.
-        is_peek: bool,
-        /// Which section.
-        section: Section,
-        /// Where it begins and how many bytes there are of it.
-        partial: Option<(u64, u64)>,
-    },
-    /// `RFC822`, `RFC822.HEADER`, `RFC822.TEXT`: named differently, and else `BODY[]`, `BODY.PEEK[HEADER]`, `BODY[TEXT]`.
-    Rfc822(Rfc822),
-}
-
-/// The old names of sections.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Rfc822 {
-    /// `RFC822`.
-    All,
-    /// `RFC822.HEADER`.
-    Header,
-    /// `RFC822.TEXT`.
-    Text,
-}
-
-/// A section of a message (RFC 9051 §6.4.5.1).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Section {
-    /// The numbers that lead to a part; none for the message itself.
-    pub part: Vec<NonZeroU32>,
-    /// What of it.
-    pub what: SectionText,
-}
-
-/// What of a part.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SectionText {
-    /// All of it.
-    All,
-    /// `HEADER`.
-    Header,
-    /// `HEADER.FIELDS`: names as they were written.
-    HeaderFields(Vec<String>),
-    /// `HEADER.FIELDS.NOT`.
-    HeaderFieldsNot(Vec<String>),
-    /// `TEXT`.
-    Text,
-    /// `MIME`; only of a part.
-    Mime,
-}
-
-/// STORE.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Store {
-    /// Whether the set is of UIDs.
-    pub by_uid: bool,
-    /// Which messages.
-    pub set: SequenceSet,
-    /// Only those not changed since (RFC 7162).
-    pub unchanged_since: Option<u64>,
-    /// What is done with the flags.
-    pub how: StoreHow,
-    /// Whether the new flags are not to be told.
-    pub is_silent: bool,
-    /// The flags.
-    pub flags: Vec<FlagName>,
-}
-
-/// What is done with flags.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StoreHow {
-    /// `FLAGS`.
-    Replace,
-    /// `+FLAGS`.
-    Add,
-    /// `-FLAGS`.
-    Remove,
 }

@@ -3,6 +3,7 @@
 //! Read leniently where clients are known to be sloppy: more than one space between arguments, spaces at the end, old and new forms
 //! side by side. What a client may do, and whether a name or a number exists, is not decided here.
 
+mod acl;
 mod append;
 mod date;
 mod fetch;
@@ -11,6 +12,7 @@ mod mailbox;
 mod search;
 mod select;
 mod set;
+mod sort;
 mod store;
 mod token;
 
@@ -54,7 +56,7 @@ pub enum Reason {
     /// Search keys in search keys, more than 32 deep.
     #[error("nested too deeply")]
     TooDeep,
-    /// More search keys or ranges than anything needs: what there are too many of.
+    /// More search keys, ranges or sort criteria than anything needs: what there are too many of.
     #[error("too many {0}")]
     TooMany(&'static str),
 }
@@ -64,7 +66,8 @@ fn separator(command: &str) -> &'static str {
 }
 
 /// Reads a command. `is_utf8`: whether the client has enabled IMAP4rev2 or UTF8=ACCEPT, and names of folders are UTF-8; they are in
-/// modified UTF-7 otherwise (RFC 9051 appendix A, RFC 6855 §3), but plain UTF-8 is read then too.
+/// modified UTF-7 otherwise (RFC 9051 appendix A, RFC 6855 §3), but plain UTF-8 is read then too. With it quoted strings are UTF-8;
+/// without it they may have any bytes beyond ASCII where no text is needed.
 pub fn parse(input: Input, is_utf8: bool) -> std::result::Result<Tagged, ParseError> {
     let tag = input.texts.first().and_then(|line| frame::tag(line));
     let mut cursor = Cursor::new(input, is_utf8);
@@ -108,6 +111,8 @@ fn by_uid(cursor: &mut Cursor, word: &str) -> Result<Command> {
         "FETCH" => fetch::fetch(cursor, true),
         "STORE" => store::store(cursor, true),
         "SEARCH" => search::search(cursor, true),
+        "SORT" => sort::sort(cursor, true),
+        "THREAD" => sort::thread(cursor, true),
         "COPY" => mailbox::copy(cursor, true, false),
         "MOVE" => mailbox::copy(cursor, true, true),
         "EXPUNGE" => {
@@ -147,6 +152,8 @@ fn command(cursor: &mut Cursor, word: &str) -> Result<Command> {
         "UNSELECT" => Ok(Command::Unselect),
         "EXPUNGE" => Ok(Command::Expunge(None)),
         "SEARCH" => search::search(cursor, false),
+        "SORT" => sort::sort(cursor, false),
+        "THREAD" => sort::thread(cursor, false),
         "FETCH" => fetch::fetch(cursor, false),
         "STORE" => store::store(cursor, false),
         "COPY" => mailbox::copy(cursor, false, false),
@@ -156,6 +163,12 @@ fn command(cursor: &mut Cursor, word: &str) -> Result<Command> {
             Ok(Command::GetQuota(cursor.astring_text("a quota root")?))
         }
         "GETQUOTAROOT" => Ok(Command::GetQuotaRoot(cursor.mailbox_argument()?)),
+        "SETACL" => acl::set(cursor),
+        "DELETEACL" => acl::delete(cursor),
+        "GETACL" => Ok(Command::GetAcl(cursor.mailbox_argument()?)),
+        "LISTRIGHTS" => acl::list(cursor),
+        "MYRIGHTS" => Ok(Command::MyRights(cursor.mailbox_argument()?)),
+        "COMPRESS" => compress(cursor),
         "" => Err(Fail::Expected("a command")),
         _ => Err(Fail::Unknown),
     }
@@ -204,4 +217,11 @@ fn enable(cursor: &mut Cursor) -> Result<Command> {
         names.push(cursor.atom(WHAT)?.to_ascii_uppercase());
     }
     Ok(Command::Enable(names))
+}
+
+/// RFC 4978 §5. Whether there is such a mechanism is for the session to say.
+fn compress(cursor: &mut Cursor) -> Result<Command> {
+    const WHAT: &str = "a compression mechanism";
+    cursor.space(WHAT)?;
+    Ok(Command::Compress { mechanism: cursor.atom(WHAT)?.to_ascii_uppercase() })
 }

@@ -1,50 +1,90 @@
-//! APPEND (RFC 9051 §6.3.12).
+//! APPEND (RFC 9051 §6.3.12, RFC 3502).
 
-use chrono::{DateTime, Utc};
+use std::borrow::Cow;
+
+use bytes::{Bytes, BytesMut};
+use kernel::MessageId;
 use mailstore::ingest::{self, Incoming, Outcome, Target};
-use mailstore::message;
+use mailstore::{message, structure};
+use tenancy::MailLogin;
 
 use super::store;
-use crate::codec::command::{Append, MailboxName};
+use crate::codec::command::{Append, AppendForm, MailboxName};
+use crate::codec::write;
 use crate::folders::Folders;
 use crate::session::{Answer, Session};
 use crate::status::Status;
 
 pub(crate) async fn run(session: &mut Session, name: &MailboxName, messages: Vec<Append>) -> Answer {
     let login = session.login()?;
-    let [Append { flags, date, bytes }] = <[Append; 1]>::try_from(messages)
-        .map_err(|_| Status::bad("APPEND takes one message here: MULTIAPPEND is not offered"))?;
-    if bytes.is_empty() {
+    if messages.iter().any(|message| message.bytes.is_empty()) {
         // RFC 3502 §6.3.11 has this for "never mind".
         return Err(Status::no("nothing is put into the folder").into());
     }
-    let flags = store::flags(&flags)?;
+    let now = login.ctx.env().now();
+    let incoming = |append: Append| {
+        let internal_date = append.date.map_or(now, |date| date.to_utc());
+        let bytes = match append.form {
+            AppendForm::Binary => without_binary(append.bytes)?,
+            AppendForm::Plain | AppendForm::Utf8 => append.bytes,
+        };
+        Ok(Incoming { bytes, internal_date, flags: store::flags(&append.flags)?, import_key: None })
+    };
+    let mut incoming = messages.into_iter().map(incoming).collect::<Result<Vec<_>, Status>>()?;
     let folders = Folders::load(&login.ctx, login.mailbox_id).await?;
     let folder = folders.target(name)?;
-    let internal_date: DateTime<Utc> = match date {
-        Some(date) => date.to_utc(),
-        None => login.ctx.env().now(),
-    };
     let target = Target { ctx: login.ctx.clone(), mailbox_id: login.mailbox_id, folder: Some(folder.id) };
-    let incoming = Incoming { bytes, internal_date, flags, import_key: None };
-    let outcome = ingest::ingest(&session.store(), vec![target], incoming).await.pop();
-    let Outcome::Stored(id) = outcome.unwrap_or(Err(mailstore::Error::ShuttingDown))? else {
-        // Without an import's key nothing is taken for one that is there already.
-        return Err(mailstore::Error::ShuttingDown.into());
+    let ids = match (incoming.pop(), incoming.is_empty()) {
+        (Some(one), true) => vec![alone(session, target, one).await?],
+        (last, _) => {
+            incoming.extend(last);
+            ingest::ingest_all(&session.store(), target, incoming).await?
+        }
     };
     session.note_change();
-    // It is there, whatever comes of the look at its number: told otherwise, the client would put it there again.
-    match message::stored(&login.ctx, login.mailbox_id, id).await {
-        Ok(message) => {
-            let code = format!("APPENDUID {} {}", folder.uid_validity, message.uid);
-            Ok(Status::ok("stored").with(code))
-        }
-        Err(error) => {
-            tracing::warn!(
-                error = kernel::error::chain(&error),
-                "a message was put into a folder, its UID is not known"
-            );
-            Ok(Status::ok("stored"))
+    let done = Status::ok("stored");
+    Ok(match uids(&login, &ids).await {
+        Some(uids) => done.with(format!("APPENDUID {} {uids}", folder.uid_validity)),
+        None => done,
+    })
+}
+
+/// A message that came as it is, as it is kept: there are lines in it and no NULs (RFC 3516 §4.4).
+fn without_binary(bytes: Bytes) -> Result<Bytes, Status> {
+    match structure::without_binary(&bytes) {
+        Ok(Cow::Owned(mended)) => Ok(mended.into()),
+        Ok(Cow::Borrowed(_)) => Ok(bytes),
+        Err(_) => Err(Status::no("there are NULs where nothing says that it is binary").with("UNKNOWN-CTE")),
+    }
+}
+
+/// A lone message goes in with what others send at the same time.
+async fn alone(session: &Session, target: Target, incoming: Incoming) -> Result<MessageId, mailstore::Error> {
+    let outcome = ingest::ingest(&session.store(), vec![target], incoming).await.pop();
+    match outcome.unwrap_or(Err(mailstore::Error::ShuttingDown))? {
+        Outcome::Stored(id) => Ok(id),
+        // Without an import's key nothing is taken for one that is there already.
+        Outcome::AlreadyImported => Err(mailstore::Error::ShuttingDown),
+    }
+}
+
+/// The UIDs of messages that were just stored, as a set (RFC 4315 §3).
+async fn uids(login: &MailLogin, ids: &[MessageId]) -> Option<String> {
+    let mut set = BytesMut::new();
+    let mut uids = Vec::with_capacity(ids.len());
+    for id in ids {
+        match message::stored(&login.ctx, login.mailbox_id, *id).await {
+            Ok(message) => uids.push(u32::try_from(message.uid).ok()?),
+            Err(error) => {
+                // They are there, whatever comes of the look at their numbers: told otherwise, the client would put them there again.
+                tracing::warn!(
+                    error = kernel::error::chain(&error),
+                    "the UID of a message that was stored is not known"
+                );
+                return None;
+            }
         }
     }
+    write::set(&mut set, uids.into_iter().map(|uid| uid..=uid));
+    Some(String::from_utf8_lossy(&set).into_owned())
 }

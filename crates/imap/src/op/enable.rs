@@ -5,9 +5,14 @@ use crate::status::Status;
 
 pub(crate) fn run(session: &mut Session, names: &[String]) -> Answer {
     session.login()?;
-    // What is not known is passed over.
-    let enabled = names.iter().any(|name| name == "CONDSTORE");
-    session.is_condstore |= enabled;
-    session.connection.untagged(if enabled { "ENABLED CONDSTORE" } else { "ENABLED" });
+    let mut enabled = String::from("ENABLED");
+    for name in names {
+        // What is not known is passed over.
+        if session.enabled.enable(name) {
+            enabled.push(' ');
+            enabled.push_str(if name == "IMAP4REV2" { "IMAP4rev2" } else { name });
+        }
+    }
+    session.connection.untagged(&enabled);
     Ok(Status::ok("done"))
 }

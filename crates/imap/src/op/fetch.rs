@@ -15,7 +15,9 @@ use tenancy::MailLogin;
 
 use crate::codec::command::{Fetch, FetchItem, Rfc822};
 use crate::codec::write;
+use crate::enabled::Enabled;
 use crate::render;
+use crate::resync;
 use crate::session::{Answer, End, Session, Trouble};
 use crate::status::Status;
 
@@ -31,9 +33,14 @@ pub(crate) async fn run(session: &mut Session, command: &Fetch) -> Answer {
     let selected = session.selected()?;
     let uids = selected.resolve(&command.set, command.by_uid)?;
     if command.vanished {
-        return Err(Status::bad("VANISHED goes with QRESYNC, which is not offered").into());
+        let (true, Some(since)) = (session.enabled.qresync && command.by_uid, command.changed_since) else {
+            return Err(Status::bad("VANISHED goes with UID, CHANGEDSINCE and ENABLE QRESYNC").into());
+        };
+        let gone = resync::vanished(&login, selected, since, &selected.ever(&command.set)).await?;
+        resync::line(session, &gone, true);
     }
-    session.is_condstore |= command.changed_since.is_some() || command.items.contains(&FetchItem::ModSeq);
+    session.enabled.condstore |=
+        command.changed_since.is_some() || command.items.contains(&FetchItem::ModSeq);
     let mut telling = Telling { session, login, command, refused: None };
     for uids in uids.chunks(AT_ONCE) {
         telling.session.check_login().await?;
@@ -41,7 +48,7 @@ pub(crate) async fn run(session: &mut Session, command: &Fetch) -> Answer {
     }
     match telling.refused {
         // Which message it was the client sees by its being left out.
-        Some(error) => Err(error.into()),
+        Some(trouble) => Err(trouble),
         None => Ok(Status::ok("that is all")),
     }
 }
@@ -51,7 +58,7 @@ struct Telling<'a> {
     login: MailLogin,
     command: &'a Fetch,
     /// Why a message was left out; the others are told all the same.
-    refused: Option<mailstore::Error>,
+    refused: Option<Trouble>,
 }
 
 /// A message with what is told of it.
@@ -127,10 +134,10 @@ impl Telling<'_> {
         let mut told = Vec::with_capacity(rows.len());
         for (row, sections) in rows.into_iter().zip(sections) {
             let structure = structures.remove(&row.uid).unwrap_or_else(|| Ok(Structure::default()));
-            match structure.and_then(|structure| Ok((structure, sections?))) {
+            match structure.map_err(Trouble::from).and_then(|structure| Ok((structure, sections?))) {
                 Ok((structure, sections)) => told.push(Told { row, structure, sections }),
-                Err(mailstore::Error::NotFound) => {}
-                Err(error) => self.refused = Some(error),
+                Err(Trouble::Store(mailstore::Error::NotFound)) => {}
+                Err(trouble) => self.refused = Some(trouble),
             }
         }
         let marked = self.mark_as_seen(&mut told).await?;
@@ -155,7 +162,7 @@ impl Telling<'_> {
     }
 
     /// The sections that are asked for, of each message, or why they are not to be had.
-    async fn sections(&self, rows: &[Row]) -> Vec<Result<Vec<Option<Bytes>>, mailstore::Error>> {
+    async fn sections(&self, rows: &[Row]) -> Vec<Result<Vec<Option<Bytes>>, Trouble>> {
         if !self.needs_body() {
             return rows.iter().map(|_| Ok(Vec::new())).collect();
         }
@@ -215,13 +222,13 @@ impl Telling<'_> {
             self.session.introduce(&row.flags);
         }
         let Some(number) = self.session.selected()?.number_of(row.uid) else { return Ok(()) };
-        let is_condstore = self.session.is_condstore;
+        let Enabled { condstore, qresync, .. } = self.session.enabled;
         let connection = &mut self.session.connection;
         connection.out().extend_from_slice(format!("* {number} FETCH (").as_bytes());
         let implied = [
-            (self.command.by_uid, &FetchItem::Uid),
+            (self.command.by_uid || (is_marked && qresync), &FetchItem::Uid),
             (is_marked, &FetchItem::Flags),
-            (self.command.changed_since.is_some() || (is_marked && is_condstore), &FetchItem::ModSeq),
+            (self.command.changed_since.is_some() || (is_marked && condstore), &FetchItem::ModSeq),
         ];
         let implied = implied.into_iter().filter(|(is, item)| *is && !items.contains(item));
         let mut sections = sections.into_iter();
@@ -243,7 +250,7 @@ impl Telling<'_> {
 /// What reading marks as seen (RFC 9051 §6.4.5).
 fn marks_as_seen(item: &FetchItem) -> bool {
     match item {
-        FetchItem::Section { is_peek, .. } => !is_peek,
+        FetchItem::Section { is_peek, .. } | FetchItem::Binary { is_peek, .. } => !is_peek,
         FetchItem::Rfc822(which) => *which != Rfc822::Header,
         _ => false,
     }
@@ -276,6 +283,9 @@ fn small(out: &mut bytes::BytesMut, item: &FetchItem, row: &Row, structure: &Str
         // There are no threads here (RFC 8474 §5.2).
         FetchItem::ThreadId => out.extend_from_slice(b"THREADID NIL"),
         // They take the body.
-        FetchItem::Section { .. } | FetchItem::Rfc822(_) => {}
+        FetchItem::Section { .. }
+        | FetchItem::Rfc822(_)
+        | FetchItem::Binary { .. }
+        | FetchItem::BinarySize(_) => {}
     }
 }

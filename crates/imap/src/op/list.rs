@@ -71,9 +71,13 @@ fn attributes(folders: &Folders, folder: &Folder, list: &List) -> Vec<&'static s
     if folder.is_subscribed && (list.select.subscribed || list.give.subscribed) {
         attributes.push("\\Subscribed");
     }
-    attributes.push(if folders.has_children(folder.id) { "\\HasChildren" } else { "\\HasNoChildren" });
+    attributes.push(children(folders, folder));
     attributes.extend(folder.role.and_then(special_use));
     attributes
+}
+
+fn children(folders: &Folders, folder: &Folder) -> &'static str {
+    if folders.has_children(folder.id) { "\\HasChildren" } else { "\\HasNoChildren" }
 }
 
 /// LSUB: those that are subscribed to. `%` also tells of a folder that is not, where one below it is.
@@ -103,10 +107,17 @@ pub(crate) async fn lsub(session: &mut Session, reference: &str, pattern: &str) 
     Ok(Status::ok("that is all"))
 }
 
+/// Tells of the folder that was opened, as IMAP4rev2 has it (RFC 9051 §6.3.2).
+pub(super) fn selected(session: &mut Session, folders: &Folders, folder: &Folder) {
+    let children = children(folders, folder);
+    line(session, "LIST", &[children], &folders.name_of(folder), None);
+}
+
 fn line(session: &mut Session, what: &str, attributes: &[&str], name: &str, extended: Option<&str>) {
+    let is_utf8 = session.enabled.is_utf8();
     let out = session.connection.out();
     out.extend_from_slice(format!("* {what} ({}) \"/\" ", attributes.join(" ")).as_bytes());
-    write::mailbox(out, name, false);
+    write::mailbox(out, name, is_utf8);
     if let Some(extended) = extended {
         out.extend_from_slice(format!(" {extended}").as_bytes());
     }

@@ -24,9 +24,10 @@ pub(crate) async fn root(session: &mut Session, name: &MailboxName) -> Answer {
     let login = session.login()?;
     let folders = Folders::load(&login.ctx, login.mailbox_id).await?;
     let name = folders.name_of(folders.get(name)?);
+    let is_utf8 = session.enabled.is_utf8();
     let out = session.connection.out();
     out.extend_from_slice(b"* QUOTAROOT ");
-    write::mailbox(out, &name, false);
+    write::mailbox(out, &name, is_utf8);
     out.extend_from_slice(b" \"\"\r\n");
     tell(session).await?;
     Ok(Status::ok("that is all"))

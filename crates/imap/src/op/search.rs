@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use bytes::BytesMut;
 use chrono::{DateTime, TimeDelta, Utc};
 use mailstore::change::UidSet;
 use mailstore::message::{self, State};
@@ -16,31 +17,25 @@ use crate::selected::Selected;
 use crate::session::{Answer, Session, Trouble};
 use crate::status::Status;
 
-pub(crate) async fn run(session: &mut Session, tag: &str, command: Search) -> Answer {
-    let login = session.login()?;
-    let selected = session.selected()?;
+pub(crate) async fn run(session: &mut Session, tag: &str, mut command: Search) -> Answer {
+    session.selected()?;
+    if session.enabled.rev2 {
+        // RFC 9051 appendix E.
+        command.give.get_or_insert(SearchGive { all: true, ..SearchGive::default() });
+    }
+    if session.enabled.utf8 && command.charset.is_some() {
+        return Err(Status::bad("the text is UTF-8, whatever charset is named").into());
+    }
     let has_modseq = asks_for_modseq(&command.key);
     let saves = command.give.is_some_and(|give| give.save);
-    let found = async {
-        if !matches!(command.charset.as_deref(), None | Some("UTF-8" | "US-ASCII")) {
-            let code = "BADCHARSET (US-ASCII UTF-8)";
-            return Err(Status::no("the text is in a charset that is not known here").with(code).into());
-        }
-        let emails = emails(&login, selected, &command.key).await?;
-        let query = query(selected, &emails, login.ctx.env().now(), &command.key)?;
-        let (store, folder) = (session.store(), selected.folder);
-        Ok::<_, Trouble>(search::uids(&store, &login.ctx, login.mailbox_id, folder, &query).await?)
-    };
-    let found = found.await;
+    let found = find(session, command.charset.as_deref(), &command.key).await;
     let Some(selected) = &mut session.selected else { return Err(Status::bad("open a folder first").into()) };
     if saves && found.as_ref().is_err_and(|trouble| !trouble.is_bad()) {
         // RFC 5182 §2.1: a search that fails leaves nothing; one that is none leaves what was.
         selected.saved.clear();
     }
-    // What came meanwhile has no number yet.
-    let mut uids: Vec<u64> = found?;
-    uids.retain(|uid| selected.number_of(*uid).is_some());
-    session.is_condstore |= has_modseq;
+    let uids = found?;
+    session.enabled.condstore |= has_modseq;
     let modseq = match has_modseq {
         true => highest(session, command.give, &uids).await?,
         false => None,
@@ -64,17 +59,37 @@ pub(crate) async fn run(session: &mut Session, tag: &str, command: Search) -> An
             }
             out.extend_from_slice(b"\r\n");
         }
-        Some(give) => extended(out, tag, &command, give, &named, modseq),
+        Some(give) => extended(out, tag, command.by_uid, give, &named, modseq),
     }
     session.connection.spill().await?;
     Ok(Status::ok("that is all"))
 }
 
-/// The ESEARCH response (RFC 4731 §3.1).
-fn extended(
-    out: &mut bytes::BytesMut,
+/// The UIDs of the messages that the client knows of and that are searched for, ascending.
+pub(super) async fn find(
+    session: &Session,
+    charset: Option<&str>,
+    key: &SearchKey,
+) -> Result<Vec<u64>, Trouble> {
+    let (login, selected) = (session.login()?, session.selected()?);
+    if !matches!(charset, None | Some("UTF-8" | "US-ASCII")) {
+        let code = "BADCHARSET (US-ASCII UTF-8)";
+        return Err(Status::no("the text is in a charset that is not known here").with(code).into());
+    }
+    let emails = emails(&login, selected, key).await?;
+    let query = query(selected, &emails, login.ctx.env().now(), key)?;
+    let (store, folder) = (session.store(), selected.folder);
+    let mut uids = search::uids(&store, &login.ctx, login.mailbox_id, folder, &query).await?;
+    // What came meanwhile has no number yet.
+    uids.retain(|uid| selected.number_of(*uid).is_some());
+    Ok(uids)
+}
+
+/// The ESEARCH response (RFC 4731 §3.1); of what is sorted in that order (RFC 5267 §3.1).
+pub(super) fn extended(
+    out: &mut BytesMut,
     tag: &str,
-    command: &Search,
+    by_uid: bool,
     give: SearchGive,
     named: &[u32],
     modseq: Option<u64>,
@@ -86,7 +101,7 @@ fn extended(
     }
     let all = give.all || !asks;
     out.extend_from_slice(format!("* ESEARCH (TAG \"{tag}\")").as_bytes());
-    if command.by_uid {
+    if by_uid {
         out.extend_from_slice(b" UID");
     }
     for (wanted, word, number) in [(give.min, "MIN", named.first()), (give.max, "MAX", named.last())] {

@@ -2,8 +2,10 @@
 
 use mailstore::{change, view};
 
+use super::list;
 use crate::codec::command::{MailboxName, SelectParameters};
 use crate::folders::Folders;
+use crate::resync;
 use crate::selected::Selected;
 use crate::session::{Answer, Session};
 use crate::status::Status;
@@ -15,14 +17,14 @@ pub(crate) async fn run(
     parameters: &SelectParameters,
 ) -> Answer {
     let login = session.login()?;
+    if parameters.qresync.is_some() && !session.enabled.qresync {
+        return Err(Status::bad("QRESYNC is to be enabled first").into());
+    }
     // Also where the new one cannot be opened (RFC 9051 §6.3.2).
     if session.selected.take().is_some() {
         session.connection.untagged("OK [CLOSED] the folder that was open is closed");
     }
-    if parameters.qresync.is_some() {
-        return Err(Status::bad("QRESYNC is not offered").into());
-    }
-    session.is_condstore |= parameters.condstore;
+    session.enabled.condstore |= parameters.condstore;
     let folders = Folders::load(&login.ctx, login.mailbox_id).await?;
     let folder = folders.get(name)?;
     // Before the look: what changes between the two is not missed.
@@ -34,8 +36,11 @@ pub(crate) async fn run(
     let permanent = if is_read_only { String::new() } else { format!("{} \\*", selected.flags()) };
     out.untagged(&format!("OK [PERMANENTFLAGS ({permanent})] flags that are kept"));
     out.untagged(&format!("{} EXISTS", view.uids.len()));
-    out.untagged("0 RECENT");
-    if let Some(first) = view.first_unseen {
+    let is_rev2 = session.enabled.rev2;
+    if !is_rev2 {
+        out.untagged("0 RECENT");
+    }
+    if let Some(first) = view.first_unseen.filter(|_| !is_rev2) {
         let number = view.uids.partition_point(|uid| *uid < first) + 1;
         out.untagged(&format!("OK [UNSEEN {number}] the first that is not seen"));
     }
@@ -44,7 +49,17 @@ pub(crate) async fn run(
     // Changes that come meanwhile have higher ones, and are told.
     out.untagged(&format!("OK [HIGHESTMODSEQ {}] changes so far", view.folder.highest_modseq.max(1)));
     out.untagged(&format!("OK [MAILBOXID ({})] the folder's id", view.folder.id));
+    if is_rev2 {
+        list::selected(session, &folders, folder);
+    }
     session.selected = Some(selected);
+    let known = parameters.qresync.as_ref();
+    if let Some(known) = known.filter(|known| known.uid_validity.get() == view.folder.uid_validity)
+        && let Err(trouble) = resync::tell(session, &login, known).await
+    {
+        session.selected = None;
+        return Err(trouble);
+    }
     let code = if is_read_only { "READ-ONLY" } else { "READ-WRITE" };
     Ok(Status::ok("opened").with(code))
 }

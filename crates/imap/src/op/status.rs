@@ -44,16 +44,17 @@ pub(super) async fn line(
             }
             StatusItem::Size => format!("SIZE {}", folder.size_bytes),
             StatusItem::HighestModSeq => {
-                session.is_condstore = true;
+                session.enabled.condstore = true;
                 format!("HIGHESTMODSEQ {}", folder.highest_modseq.max(1))
             }
             StatusItem::AppendLimit => format!("APPENDLIMIT {}", mailstore::MAX_MESSAGE_BYTES),
             StatusItem::MailboxId => format!("MAILBOXID ({})", folder.id),
         });
     }
+    let is_utf8 = session.enabled.is_utf8();
     let out = session.connection.out();
     out.extend_from_slice(b"* STATUS ");
-    write::mailbox(out, name, false);
+    write::mailbox(out, name, is_utf8);
     out.extend_from_slice(format!(" ({})\r\n", told.join(" ")).as_bytes());
     Ok(())
 }

@@ -6,6 +6,7 @@ use mailstore::view;
 
 use crate::codec::command::{FlagName, Store, StoreHow};
 use crate::codec::write;
+use crate::enabled::Enabled;
 use crate::render;
 use crate::session::{Answer, Session};
 use crate::status::Status;
@@ -23,8 +24,8 @@ pub(crate) async fn run(session: &mut Session, command: &Store) -> Answer {
         StoreHow::Add => FlagChange::adding(flags),
         StoreHow::Remove => FlagChange::removing(flags),
     };
-    session.is_condstore |= command.unchanged_since.is_some();
-    let is_condstore = session.is_condstore;
+    session.enabled.condstore |= command.unchanged_since.is_some();
+    let Enabled { condstore, qresync, .. } = session.enabled;
     let mut unmet = Vec::new();
     for uids in uids.chunks(AT_ONCE) {
         let wanted: UidSet = uids.iter().copied().map(u64::from).collect();
@@ -45,7 +46,7 @@ pub(crate) async fn run(session: &mut Session, command: &Store) -> Answer {
         }
         unmet.extend(done.unmet.iter().filter_map(|uid| selected.name_of(*uid, command.by_uid)));
         // RFC 7162 §3.1.3: who wants to hear of modification sequences hears of the new ones, also where the flags are no news.
-        if command.is_silent && !is_condstore {
+        if command.is_silent && !condstore {
             continue;
         }
         for row in done.rows {
@@ -57,7 +58,7 @@ pub(crate) async fn run(session: &mut Session, command: &Store) -> Answer {
                 true => out.extend_from_slice(
                     format!("* {number} FETCH (UID {} MODSEQ ({}))\r\n", row.uid, row.modseq).as_bytes(),
                 ),
-                false => render::flags_line(out, number, &row, is_condstore, command.by_uid),
+                false => render::flags_line(out, number, &row, condstore, command.by_uid || qresync),
             }
             session.connection.spill().await?;
         }

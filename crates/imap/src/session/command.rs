@@ -14,11 +14,18 @@ const MAX_LOGIN_LITERAL_BYTES: u64 = 4 << 10;
 /// How many lines in a row may be no command before the session ends: it is something else that is talking.
 const MAX_NONSENSE: u32 = 20;
 
+/// The room that a command's literals take.
+#[derive(Debug, Default)]
+pub(super) struct Held {
+    taken: Vec<Taken>,
+    bytes: u64,
+}
+
 impl Session {
     /// The next command, and the room that its literals take; unless the server shuts down first.
-    pub(super) async fn command(&mut self) -> Result<(Tagged, Option<Taken>), End> {
+    pub(super) async fn command(&mut self) -> Result<(Tagged, Held), End> {
         let mut nonsense = 0;
-        let mut room = None;
+        let mut held = Held::default();
         loop {
             let patience = self.service.limits.autologout;
             let event = tokio::select! {
@@ -27,7 +34,7 @@ impl Session {
                 event = self.connection.event(patience) => event?,
             };
             let (tag, status) = match event {
-                Event::Literal(announced) => match self.may_come(&announced, &mut room).await {
+                Event::Literal(announced) => match self.may_come(&announced, &mut held).await {
                     Ok(()) => {
                         self.connection.accept(announced.bytes);
                         if announced.is_sync {
@@ -41,8 +48,8 @@ impl Session {
                     }
                 },
                 Event::TooLong { tag } => (tag, Status::bad("the command is too long").with("TOOBIG")),
-                Event::Command(input) => match codec::parse(input, false) {
-                    Ok(tagged) => return Ok((tagged, room)),
+                Event::Command(input) => match codec::parse(input, self.enabled.is_utf8()) {
+                    Ok(tagged) => return Ok((tagged, held)),
                     Err(error) => {
                         nonsense += 1;
                         (error.tag.clone(), Status::bad(error.to_string()))
@@ -52,15 +59,15 @@ impl Session {
             metrics::counter!("pillarbox_imap_replies_total", "command" => "invalid", "result" => status.as_str())
                 .increment(1);
             self.connection.tagged(tag.as_deref().unwrap_or("*"), &status).await?;
-            room = None;
+            held = Held::default();
             if nonsense >= MAX_NONSENSE {
                 return Err(End::Nonsense);
             }
         }
     }
 
-    /// Whether a literal may come; the room that it takes is there then. A command has one that is long at most.
-    async fn may_come(&self, announced: &Announced, room: &mut Option<Taken>) -> Result<(), Status> {
+    /// Whether a literal may come; the room that it takes is there then.
+    async fn may_come(&self, announced: &Announced, held: &mut Held) -> Result<(), Status> {
         let all = announced.bytes.saturating_add(announced.before as u64);
         let (is_append, is_known) = (announced.command == "APPEND", self.is_logged_in());
         let limit = match (is_known, is_append) {
@@ -69,13 +76,12 @@ impl Session {
             (false, _) => MAX_LOGIN_LITERAL_BYTES,
         };
         if all > limit {
-            return Err(Status::no(format!("a literal has at most {limit} octets here")).with("TOOBIG"));
+            let text = format!("the literals of a command have at most {limit} octets together here");
+            return Err(Status::no(text).with("TOOBIG"));
         }
-        if announced.bytes > MAX_LITERAL_BYTES {
-            if room.is_some() {
-                return Err(Status::no("a command has one long literal at most").with("TOOBIG"));
-            }
-            *room = Some(self.room_for(all).await?);
+        if all > MAX_LITERAL_BYTES {
+            held.taken.push(self.room_for(all - held.bytes).await?);
+            held.bytes = all;
         }
         Ok(())
     }

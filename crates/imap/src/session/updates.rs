@@ -5,6 +5,7 @@ use mailstore::change::UidSet;
 use mailstore::view::{self, Row};
 
 use crate::render;
+use crate::resync;
 use crate::selected::News;
 use crate::session::{End, Session, Trouble};
 
@@ -43,14 +44,20 @@ impl Session {
     async fn tell_known(&mut self, may_expunge: bool) -> Result<(), Trouble> {
         let login = self.login()?;
         let Some(selected) = &mut self.selected else { return Ok(()) };
-        let News { expunged, count } = selected.take_news(may_expunge);
-        for number in expunged {
-            self.connection.untagged(&format!("{number} EXPUNGE"));
-            self.connection.spill().await?;
+        let News { expunged, vanished, count } = selected.take_news(may_expunge);
+        if self.enabled.qresync {
+            resync::line(self, &vanished, false);
+        } else {
+            for number in expunged {
+                self.connection.untagged(&format!("{number} EXPUNGE"));
+                self.connection.spill().await?;
+            }
         }
         if let Some(count) = count {
             self.connection.untagged(&format!("{count} EXISTS"));
-            self.connection.untagged("0 RECENT");
+            if !self.enabled.rev2 {
+                self.connection.untagged("0 RECENT");
+            }
         }
         loop {
             let Some(selected) = &mut self.selected else { return Ok(()) };
@@ -73,7 +80,7 @@ impl Session {
         let Some(number) = self.selected.as_ref().and_then(|selected| selected.number_of(row.uid)) else {
             return Ok(());
         };
-        render::flags_line(self.connection.out(), number, row, self.is_condstore, true);
+        render::flags_line(self.connection.out(), number, row, self.enabled.condstore, true);
         self.connection.spill().await
     }
 }

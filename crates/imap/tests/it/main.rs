@@ -4,10 +4,12 @@
 
 mod append;
 mod edit;
+mod extensions;
 mod fetch;
 mod folders;
 mod hostile;
 mod login;
+mod resync;
 mod search;
 mod support;
 mod updates;

@@ -19,15 +19,32 @@ use crate::{Error, MailStore};
 /// How much of its pack's reservation an upload and its commit have at least.
 const UPLOAD: TimeDelta = TimeDelta::hours(1);
 
-/// Takes the parts in and answers each. `is_own`: all of it is one tenant's and goes with what else is theirs.
-pub(super) async fn run(mail: &MailStore, parts: Vec<Part>, is_own: bool) {
+/// How parts go in together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Way {
+    /// Whosever they are; each for itself.
+    Shared,
+    /// One tenant's, to what else is theirs; each for itself.
+    Own,
+    /// One tenant's, to what else is theirs; all or none.
+    Whole,
+}
+
+impl Way {
+    fn is_own(self) -> bool {
+        self != Self::Shared
+    }
+}
+
+/// Takes the parts in and answers each.
+pub(super) async fn run(mail: &MailStore, parts: Vec<Part>, way: Way) {
     // Nobody waits any more for those whose session has ended.
     let mut batch: Vec<Pending> = parts
         .into_iter()
         .filter(|part| !part.reply.is_closed())
         .map(|part| Pending::new(mail, part))
         .collect();
-    let done = take_in(mail, &mut batch, is_own).await;
+    let done = take_in(mail, &mut batch, way).await;
     let failed = done.err().unwrap_or(Error::ShuttingDown);
     for pending in batch {
         let results = pending.results.into_iter().map(|result| result.unwrap_or(Err(failed.clone())));
@@ -81,14 +98,25 @@ fn entered<'a>(batch: &'a [&mut Pending]) -> impl Iterator<Item = &'a Ctx> + Clo
     batch.iter().flat_map(|pending| pending.part.deliveries.iter().map(|delivery| &delivery.ctx))
 }
 
+/// Where all or none go in, an error of one is that of all.
+fn agree(batch: &mut [&mut Pending], way: Way) {
+    let refused =
+        |pending: &&mut Pending| pending.results.iter().flatten().find_map(|result| result.clone().err());
+    if way == Way::Whole
+        && let Some(error) = batch.iter().find_map(refused)
+    {
+        batch.iter_mut().for_each(|pending| pending.refuse(&error));
+    }
+}
+
 /// An error is the result of every delivery that has none of its own.
-async fn take_in(mail: &MailStore, batch: &mut [Pending], is_own: bool) -> Result<(), Error> {
+async fn take_in(mail: &MailStore, batch: &mut [Pending], way: Way) -> Result<(), Error> {
     let mut open: Vec<&mut Pending> = batch.iter_mut().collect();
-    let Some(writer) = look(mail, &mut open, is_own).await? else { return Ok(()) };
+    let Some(writer) = look(mail, &mut open, way).await? else { return Ok(()) };
     open.retain(|pending| pending.is_open());
     let Some(owner) = open.first().map(|pending| pending.tenant_id()) else { return Ok(()) };
-    let sealed = seal(writer, &mut open, is_own).await?;
-    let key = pack_key(owner, is_own, sealed.id());
+    let sealed = seal(writer, &mut open, way).await?;
+    let key = pack_key(owner, way.is_own(), sealed.id());
     let places = open.iter().filter_map(|pending| pending.place);
     let entry_bytes = places.map(|place| u64::from(place.address.length())).sum();
     let pack = Uploaded { id: sealed.id(), entry_bytes };
@@ -102,10 +130,14 @@ async fn take_in(mail: &MailStore, batch: &mut [Pending], is_own: bool) -> Resul
         mail.parts.keep(&key, place.address.range(), sealed.bytes()).await;
     }
     // Who has gone meanwhile was told nothing, and will send it again: it is not to be there twice.
+    let all = open.len();
     open.retain(|pending| !pending.part.reply.is_closed());
-    let committed = match commit(mail, &pack, &mut open).await {
+    if way == Way::Whole && open.len() < all {
+        open.clear();
+    }
+    let committed = match commit(mail, &pack, &mut open, way).await {
         // One that cannot be stored fails alone.
-        Err(Error::Db(cause)) if open.len() > 1 && is_worth_retrying(&cause) => {
+        Err(Error::Db(cause)) if way != Way::Whole && open.len() > 1 && is_worth_retrying(&cause) => {
             one_by_one(mail, &pack, &mut open).await
         }
         committed => committed,
@@ -150,7 +182,7 @@ async fn one_by_one(mail: &MailStore, pack: &Uploaded, open: &mut [&mut Pending]
             pending.refuse(error);
             continue;
         }
-        match commit(mail, pack, std::slice::from_mut(pending)).await {
+        match commit(mail, pack, std::slice::from_mut(pending), Way::Shared).await {
             Ok(Upload::InVain) => {}
             Ok(Upload::Kept) => upload = Upload::Kept,
             Err(error) => {
@@ -179,7 +211,7 @@ enum Upload {
 
 /// Settles what is bound to come to nothing: it saves the upload. The quota's decision falls in [`commit`]. An empty pack,
 /// reserved, for the others; `None` if there are none.
-async fn look(mail: &MailStore, batch: &mut [&mut Pending], is_own: bool) -> Result<Option<Writer>, Error> {
+async fn look(mail: &MailStore, batch: &mut [&mut Pending], way: Way) -> Result<Option<Writer>, Error> {
     let Some(owner) = batch.first().map(|pending| pending.tenant_id()) else { return Ok(None) };
     let mut tx = IngestTx::begin(&mail.db, entered(batch)).await?;
     let wanted: Vec<_> = batch
@@ -216,18 +248,20 @@ async fn look(mail: &MailStore, batch: &mut [&mut Pending], is_own: bool) -> Res
             };
         }
     }
+    agree(batch, way);
     if !batch.iter().any(|pending| pending.is_open()) {
         return Ok(None);
     }
     let now = mail.db.env().now();
-    if !is_own
+    if !way.is_own()
         && let Some(spare) = mail.door.take_spare()
         && spare.until - now >= UPLOAD
     {
         return Ok(Some(spare.writer));
     }
     let writer = Writer::new(mail.db.env());
-    body::store::reserve(tx.conn(), writer.id(), is_own.then_some(owner), now, now + RESERVATION).await?;
+    body::store::reserve(tx.conn(), writer.id(), way.is_own().then_some(owner), now, now + RESERVATION)
+        .await?;
     tx.commit().await?;
     Ok(Some(writer))
 }
@@ -243,7 +277,7 @@ fn import_keys(batch: &[&mut Pending]) -> Vec<(TenantId, MailboxId, ImportKey)> 
 }
 
 /// Each part has its place afterwards. What a pack has no room for, which no batch comes near, is told so.
-async fn seal(mut writer: Writer, batch: &mut [&mut Pending], is_own: bool) -> Result<Sealed, Error> {
+async fn seal(mut writer: Writer, batch: &mut [&mut Pending], way: Way) -> Result<Sealed, Error> {
     let entry = |pending: &&mut Pending| {
         let message = pending.part.message.clone();
         let delivery = |(_, delivery): (usize, &Delivery)| pack::Delivery {
@@ -268,10 +302,11 @@ async fn seal(mut writer: Writer, batch: &mut [&mut Pending], is_own: bool) -> R
     for (pending, address) in batch.iter_mut().zip(addresses) {
         let size_bytes = pending.message().size_bytes;
         match address {
-            Some(address) => pending.place = Some(Place { address, is_own }),
+            Some(address) => pending.place = Some(Place { address, is_own: way.is_own() }),
             None => pending.refuse(&Error::TooLarge { size_bytes, limit_bytes: pack::MAX_PACK_BYTES }),
         }
     }
+    agree(batch, way);
     Ok(sealed)
 }
 
@@ -283,7 +318,12 @@ struct Placed {
 }
 
 /// Quota, UIDs, rows and the pack's state, in one transaction. Results count once it has ended: until then an error is everybody's.
-async fn commit(mail: &MailStore, pack: &Uploaded, batch: &mut [&mut Pending]) -> Result<Upload, Error> {
+async fn commit(
+    mail: &MailStore,
+    pack: &Uploaded,
+    batch: &mut [&mut Pending],
+    way: Way,
+) -> Result<Upload, Error> {
     if batch.is_empty() {
         return Ok(Upload::InVain);
     }
@@ -332,6 +372,9 @@ async fn commit(mail: &MailStore, pack: &Uploaded, batch: &mut [&mut Pending]) -
         }
     }
 
+    if way == Way::Whole && !settled.is_empty() {
+        placed.clear();
+    }
     if placed.is_empty() {
         // Without a commit the reservation is left to the sweeper.
         drop(tx);
@@ -361,6 +404,7 @@ async fn commit(mail: &MailStore, pack: &Uploaded, batch: &mut [&mut Pending]) -
     for ((part, at), result) in settled.into_iter().chain(stored) {
         batch[part].results[at] = Some(result);
     }
+    agree(batch, way);
     Ok(upload)
 }
 

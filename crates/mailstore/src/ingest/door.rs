@@ -16,6 +16,7 @@ use futures::FutureExt as _;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
+use super::batch::Way;
 use super::{Part, batch};
 use crate::MailStore;
 
@@ -134,7 +135,7 @@ impl State {
 pub(super) fn enter(store: &MailStore, part: Part) {
     if part.message.body.stored_bytes() >= LARGE_BYTES {
         let store = store.clone();
-        tokio::spawn(async move { batch::run(&store, vec![part], true).await });
+        tokio::spawn(async move { batch::run(&store, vec![part], Way::Own).await });
         return;
     }
     let mut state = store.door.state();
@@ -149,6 +150,12 @@ pub(super) fn enter(store: &MailStore, part: Part) {
         tokio::spawn(lose_patience(store.clone()));
     }
     store.door.arrived.notify_one();
+}
+
+/// Lets parts of one tenant in, all of them or none, beside all others.
+pub(super) fn enter_whole(store: &MailStore, parts: Vec<Part>) {
+    let store = store.clone();
+    tokio::spawn(async move { batch::run(&store, parts, Way::Whole).await });
 }
 
 /// Lets all who wait in beside, if the first of them still waits after a while.
@@ -200,7 +207,7 @@ impl Turn {
 
     /// A panic is the end of its batch, whose callers are told, and of nothing else.
     async fn run(&self, parts: Vec<Part>) {
-        let ended = AssertUnwindSafe(batch::run(&self.store, parts, false)).catch_unwind().await;
+        let ended = AssertUnwindSafe(batch::run(&self.store, parts, Way::Shared)).catch_unwind().await;
         if ended.is_err() {
             tracing::error!("a batch of mail ended by a panic");
         }

@@ -1,8 +1,10 @@
 //! The sections of a message: RFC 9051 §6.4.5.1.
 
+use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::panic::catch_unwind;
 
+use super::binary::{self, UnknownEncoding};
 use super::fields::{Field, Fields};
 use super::tree::{self, Inside, Node};
 use crate::parsed::mime::split;
@@ -51,8 +53,7 @@ impl<'a> Sections<'a> {
                 What::Mime => None,
             };
         }
-        let root = self.root.get_or_init(|| catch_unwind(|| tree::scan(self.message)).ok()).as_ref()?;
-        let node = root.part(part)?;
+        let node = self.root()?.part(part)?;
         match (what, &node.inside) {
             (What::All, _) => Some(node.body),
             (What::Mime, _) => Some(node.header),
@@ -60,6 +61,21 @@ impl<'a> Sections<'a> {
             (What::Text, Inside::Message(message)) => Some(message.body),
             _ => None,
         }
+    }
+
+    /// The part of a number without its encoding (RFC 3516 §4.3); the message itself for no number; none if there is no such part.
+    ///
+    /// # Errors
+    /// When its encoding is not known.
+    pub fn decoded(&self, part: &[u32]) -> Option<Result<Cow<'a, [u8]>, UnknownEncoding>> {
+        if part.is_empty() {
+            return Some(Ok(self.message.into()));
+        }
+        self.root()?.part(part).map(binary::decoded)
+    }
+
+    fn root(&self) -> Option<&Node<'a>> {
+        self.root.get_or_init(|| catch_unwind(|| tree::scan(self.message)).ok()).as_ref()
     }
 }
 

@@ -210,6 +210,60 @@ fn parts_are_numbered_as_in_rfc_9051() {
 
 /// RFC 2046 §5.1.1.
 #[test]
+fn parts_come_without_their_encoding() {
+    let part = |encoding: &str, body: &str| format!("Content-Transfer-Encoding: {encoding}\r\n\r\n{body}");
+    let message = multipart(
+        "mixed",
+        "b",
+        &[
+            &part("BASE64", "aGVs\r\nbG8=\r\n"),
+            &part("quoted-printable", "caf=C3=A9 =\r\nau lait"),
+            &part("8bit", "caf\u{e9}"),
+            &part("x-rot13", "uryyb"),
+        ],
+    );
+    let sections = Sections::new(message.as_bytes());
+    let decoded = |part: &[u32]| {
+        sections.decoded(part).map(|bytes| bytes.map(|bytes| String::from_utf8(bytes.into_owned()).unwrap()))
+    };
+    assert_eq!(decoded(&[1]), Some(Ok("hello".to_owned())));
+    assert_eq!(decoded(&[2]), Some(Ok("caf\u{e9} au lait".to_owned())));
+    assert_eq!(decoded(&[3]), Some(Ok("caf\u{e9}".to_owned())));
+    assert_eq!(decoded(&[4]), Some(Err(UnknownEncoding)));
+    assert_eq!((decoded(&[5]), decoded(&[])), (None, Some(Ok(message.clone()))));
+    // A message without parts is its own first.
+    let alone = format!("Subject: one\r\n{}", part("base64", "aGVsbG8="));
+    assert_eq!(Sections::new(alone.as_bytes()).decoded(&[1]).unwrap().unwrap().as_ref(), b"hello");
+}
+
+#[test]
+fn binary_parts_are_put_into_base64() {
+    let body: Vec<u8> = (0..=255).collect();
+    let inner =
+        [b"Content-Type: image/x\r\ncontent-transfer-encoding: Binary\r\nX-A: b\r\n\r\n", &body[..]].concat();
+    let message = [
+        b"Subject: s\r\nContent-Transfer-Encoding: binary\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\ntext\r\n--b\r\n",
+        &inner[..],
+        b"\r\n--b--\r\nepilogue",
+    ]
+    .concat();
+    let mended = without_binary(&message).unwrap();
+    assert!(!mended.contains(&0));
+    let sections = Sections::new(&mended);
+    assert_eq!(sections.decoded(&[2]).unwrap().unwrap().as_ref(), body);
+    assert_eq!(sections.decoded(&[1]).unwrap().unwrap().as_ref(), b"text");
+    let header = sections.get(&[2], What::Mime).unwrap();
+    assert_eq!(header, b"Content-Type: image/x\r\nX-A: b\r\nContent-Transfer-Encoding: base64\r\n\r\n");
+    assert!(mended.ends_with(b"\r\n--b--\r\nepilogue"));
+    // What has none is as it was; what has NULs elsewhere cannot be helped.
+    assert_eq!(
+        without_binary(b"Subject: s\r\n\r\nhello\r\n").unwrap().as_ref(),
+        b"Subject: s\r\n\r\nhello\r\n"
+    );
+    assert_eq!(without_binary(b"Subject: s\r\n\r\n\0"), Err(UnknownEncoding));
+}
+
+#[test]
 fn the_simple_multipart_of_rfc_2046() {
     let message = "From: Nathaniel Borenstein <nsb@bellcore.com>\r\nTo: Ned Freed <ned@innosoft.com>\r\n\
         Date: Sun, 21 Mar 1993 23:56:48 -0800 (PST)\r\nSubject: Sample message\r\nMIME-Version: 1.0\r\n\

@@ -5,7 +5,7 @@ use kernel::{FolderId, MailboxId, MessageId};
 use tenancy::TenantTx;
 use uuid::Uuid;
 
-use super::{Marked, Row, STRUCTURES_BYTES, Uids};
+use super::{Headers, Marked, Row, STRUCTURES_BYTES, Uids};
 use crate::body::Columns;
 use crate::message::{Flag, Flags, Keyword};
 use crate::structure::VERSION;
@@ -69,6 +69,36 @@ pub(super) async fn rows(
         wire_size_bytes: from_column(row.wire_size_bytes),
     });
     Ok(row.collect())
+}
+
+pub(super) async fn headers(
+    tx: &mut TenantTx,
+    mailbox_id: MailboxId,
+    folder: FolderId,
+    uids: &Uids,
+) -> Result<Vec<Headers>, Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let (first, last) = bounds(uids);
+    let rows = sqlx::query!(
+        r#"select m.uid, m.internal_date, m.wire_size_bytes, m.parsed - '{preview,attachments}'::text[] as "parsed!"
+           from unnest($4::bigint[], $5::bigint[]) as wanted (first, last)
+           join messages m on m.tenant_id = $1 and m.mailbox_id = $2 and m.folder_id = $3 and m.uid between wanted.first and wanted.last
+           where m.state = 'live' order by m.uid"#,
+        tenant_id,
+        mailbox_id.uuid(),
+        folder.uuid(),
+        &first,
+        &last,
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    let headers = rows.into_iter().map(|row| Headers {
+        uid: from_column(row.uid),
+        internal_date: row.internal_date,
+        wire_size_bytes: from_column(row.wire_size_bytes),
+        parsed: serde_json::from_value(row.parsed).unwrap_or_default(),
+    });
+    Ok(headers.collect())
 }
 
 /// The keywords that live messages have.

@@ -7,7 +7,7 @@ use blob::{BlobKey, BlobStore as _};
 use chrono::TimeDelta;
 use futures::future::join_all;
 use kernel::{EmailAddress, ErrorKind, FolderId};
-use mailstore::ingest::{ImportKey, Incoming, Outcome, Target, ingest};
+use mailstore::ingest::{ImportKey, Incoming, Outcome, Target, ingest, ingest_all};
 use mailstore::message::{self, State};
 use mailstore::{Error, sweep};
 use sqlx::Connection as _;
@@ -43,6 +43,31 @@ async fn a_mailbox_named_twice_gets_the_message_once_and_answers_twice() {
     assert_eq!(id(&results[0]), id(&results[2]));
     assert_ne!(id(&results[0]), id(&results[1]));
     assert_eq!(bench.list(ada, State::Live).await.len(), 1);
+    bench.assert_exact().await;
+}
+
+#[tokio::test]
+async fn several_go_in_together_in_their_order_or_not_at_all() {
+    let bench = Bench::new().await;
+    let ada = bench.mailbox("ada", Some(2_500)).await;
+    let incoming = |many: usize| (0..many).map(|_| bench.incoming(&noise(1_000))).collect::<Vec<_>>();
+    // Each has room, all of them have not.
+    let refused = ingest_all(&bench.store, bench.target(ada), incoming(3)).await;
+    assert!(matches!(refused, Err(Error::OverQuota)), "{refused:?}");
+    assert_eq!((bench.list(ada, State::Live).await.len(), bench.used(ada).await), (0, (0, 0)));
+    assert_eq!(bench.blobs.packs().await, []);
+
+    let ids = ingest_all(&bench.store, bench.target(ada), incoming(2)).await.unwrap();
+    let mut stored = Vec::new();
+    for id in &ids {
+        stored.push(message::stored(bench.ctx(), ada, *id).await.unwrap().uid);
+    }
+    assert_eq!(stored, [1, 2]);
+    assert_eq!(bench.blobs.packs().await.len(), 1);
+    // One without a folder is none for all.
+    let nowhere = Target { folder: Some(FolderId::from_uuid(Uuid::from_u128(7))), ..bench.target(ada) };
+    let refused = ingest_all(&bench.store, nowhere, vec![bench.incoming(HELLO)]).await;
+    assert!(matches!(refused, Err(Error::FolderNotFound)), "{refused:?}");
     bench.assert_exact().await;
 }
 

@@ -86,6 +86,43 @@ fn literals_stand_between_texts() {
     );
 }
 
+/// MULTIAPPEND (RFC 3502): whether a message may come is asked for each, with what has been taken before it.
+#[test]
+fn each_literal_of_a_command_is_announced() {
+    let mut framer = Framer::default();
+    let mut step = |bytes: &[u8]| {
+        framer.input().extend_from_slice(bytes);
+        let event = framer.next().map(seen);
+        framer.accept();
+        event
+    };
+    assert_eq!(step(b"a append {1}\r\n"), Some(literal(1, true, "APPEND", 0)));
+    assert_eq!(step(b"x (\\Seen) {3}\r\n"), Some(literal(3, true, "APPEND", 1)));
+    assert_eq!(step(b"on"), None);
+    assert_eq!(step(b"e ~{4}\r\n"), Some(literal(4, true, "APPEND", 4)));
+    assert_eq!(step(b"\0two UTF8 (~{5+}\r\n"), Some(literal(5, false, "APPEND", 8)));
+    assert_eq!(step(b"thr\r\n"), None);
+    let literals = [("x", false), ("one", false), ("\0two", true), ("thr\r\n", true)];
+    assert_eq!(
+        step(b")\r\n"),
+        Some(Seen::Command(
+            ["a append ", " (\\Seen) ", " ", " UTF8 (", ")"].map(String::from).into(),
+            literals.map(|(text, is_binary)| (text.to_owned(), is_binary)).into(),
+        ))
+    );
+    // The next command's count begins anew; one that is refused takes those before it along.
+    assert_eq!(step(b"a APPEND x {2}\r\n"), Some(literal(2, true, "APPEND", 0)));
+    assert_eq!(
+        events(&[b"a APPEND x {2}\r\nhi {50}\r\na APPEND x {1}\r\n!\r\n"], 50),
+        [
+            literal(2, true, "APPEND", 0),
+            literal(50, true, "APPEND", 2),
+            literal(1, true, "APPEND", 0),
+            command(&["a APPEND x ", ""], &["!"]),
+        ]
+    );
+}
+
 #[test]
 fn what_announces_nothing() {
     for line in [

@@ -1,9 +1,8 @@
-//! APPEND (RFC 9051 §6.3.12, RFC 3502, RFC 6855 §4).
-
-use bytes::Bytes;
+//! APPEND (RFC 9051 §6.3.12, RFC 3502, RFC 3516 §4.4, RFC 6855 §4).
 
 use super::token::{Cursor, Fail, Result};
-use crate::codec::command::{Append, Command};
+use crate::codec::command::{Append, AppendForm, Command};
+use crate::codec::frame::Literal;
 
 const MESSAGE: &str = "a literal with a message";
 
@@ -33,19 +32,21 @@ fn message_after_space(cursor: &mut Cursor) -> Result<Append> {
         date = Some(cursor.date_time()?);
         cursor.space(MESSAGE)?;
     }
-    let bytes = if cursor.eat_word("UTF8") {
+    let (form, bytes) = if cursor.eat_word("UTF8") {
         cursor.space(MESSAGE)?;
         cursor.open(MESSAGE)?;
-        let bytes = data(cursor)?;
+        // It is to be a literal8; what is meant by another is as clear.
+        let bytes = data(cursor)?.bytes;
         cursor.close()?;
-        bytes
+        (AppendForm::Utf8, bytes)
     } else {
-        data(cursor)?
+        let Literal { bytes, is_binary } = data(cursor)?;
+        (if is_binary { AppendForm::Binary } else { AppendForm::Plain }, bytes)
     };
-    Ok(Append { flags, date, bytes })
+    Ok(Append { flags, date, form, bytes })
 }
 
 /// A literal or a literal8: a message with NUL in it is taken from either.
-fn data(cursor: &mut Cursor) -> Result<Bytes> {
-    cursor.literal().map(|literal| literal.bytes).ok_or(Fail::Expected(MESSAGE))
+fn data(cursor: &mut Cursor) -> Result<Literal> {
+    cursor.literal().ok_or(Fail::Expected(MESSAGE))
 }

@@ -1,4 +1,6 @@
-//! FETCH (RFC 9051 §6.4.5, RFC 7162 §3.1.4 and §3.2.6, RFC 8474 §5).
+//! FETCH (RFC 9051 §6.4.5, RFC 3516 §4.2, RFC 7162 §3.1.4 and §3.2.6, RFC 8474 §5).
+
+use std::num::NonZeroU32;
 
 use super::set::SET;
 use super::token::{Cursor, Fail, Result};
@@ -8,6 +10,7 @@ use crate::codec::command::{Command, Fetch, FetchItem, Rfc822, Section, SectionT
 const MAX_ITEMS: usize = 100;
 const ITEM: &str = "an item to fetch";
 const SECTION: &str = "a section";
+const PART: &str = "a part number";
 const PARTIAL: &str = "a partial range such as <0.1024>";
 
 pub(super) fn fetch(cursor: &mut Cursor, by_uid: bool) -> Result<Command> {
@@ -65,28 +68,55 @@ fn item(cursor: &mut Cursor, name: &str) -> Result<FetchItem> {
         "BODY" if cursor.peek() != Some(b'[') => FetchItem::Body,
         "BODY" => body(cursor, false)?,
         "BODY.PEEK" => body(cursor, true)?,
+        "BINARY" => binary(cursor, false)?,
+        "BINARY.PEEK" => binary(cursor, true)?,
+        "BINARY.SIZE" => FetchItem::BinarySize(binary_section(cursor)?),
         _ => return Err(Fail::Expected(ITEM)),
     };
     Ok(item)
 }
 
 fn body(cursor: &mut Cursor, is_peek: bool) -> Result<FetchItem> {
+    let section = in_brackets(cursor, section)?;
+    let partial = partial(cursor)?;
+    Ok(FetchItem::Section { is_peek, section, partial })
+}
+
+fn binary(cursor: &mut Cursor, is_peek: bool) -> Result<FetchItem> {
+    let part = binary_section(cursor)?;
+    let partial = partial(cursor)?;
+    Ok(FetchItem::Binary { is_peek, part, partial })
+}
+
+/// `section-binary`: numbers alone.
+fn binary_section(cursor: &mut Cursor) -> Result<Vec<NonZeroU32>> {
+    in_brackets(cursor, |cursor| {
+        let mut part = Vec::new();
+        if cursor.peek() == Some(b']') {
+            return Ok(part);
+        }
+        loop {
+            part.push(cursor.nz_number(PART)?);
+            if !cursor.eat(b'.') {
+                return Ok(part);
+            }
+        }
+    })
+}
+
+fn in_brackets<T>(cursor: &mut Cursor, inside: impl FnOnce(&mut Cursor) -> Result<T>) -> Result<T> {
     if !cursor.eat(b'[') {
         return Err(Fail::Expected(SECTION));
     }
-    let section = section(cursor)?;
-    if !cursor.eat(b']') {
-        return Err(Fail::Expected("a closing bracket"));
-    }
-    let partial = if cursor.eat(b'<') { Some(partial(cursor)?) } else { None };
-    Ok(FetchItem::Section { is_peek, section, partial })
+    let inside = inside(cursor)?;
+    if cursor.eat(b']') { Ok(inside) } else { Err(Fail::Expected("a closing bracket")) }
 }
 
 /// `section-spec`, up to the closing bracket.
 fn section(cursor: &mut Cursor) -> Result<Section> {
     let mut part = Vec::new();
     while cursor.peek().is_some_and(|byte| byte.is_ascii_digit()) {
-        part.push(cursor.nz_number("a part number")?);
+        part.push(cursor.nz_number(PART)?);
         if !cursor.eat(b'.') {
             return Ok(Section { part, what: SectionText::All });
         }
@@ -112,13 +142,16 @@ fn field_names(cursor: &mut Cursor) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// `partial`, after its opening bracket. RFC 9051 has its numbers in 63 bits.
-fn partial(cursor: &mut Cursor) -> Result<(u64, u64)> {
+/// `partial`, if it is there. RFC 9051 has its numbers in 63 bits.
+fn partial(cursor: &mut Cursor) -> Result<Option<(u64, u64)>> {
+    if !cursor.eat(b'<') {
+        return Ok(None);
+    }
     let start = cursor.number(PARTIAL)?;
     let is_separated = cursor.eat(b'.');
     let bytes = cursor.number(PARTIAL)?;
     if is_separated && bytes > 0 && cursor.eat(b'>') {
-        Ok((start, bytes))
+        Ok(Some((start, bytes)))
     } else {
         Err(Fail::Expected(PARTIAL))
     }

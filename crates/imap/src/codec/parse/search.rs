@@ -9,6 +9,9 @@ const MAX_DEPTH: usize = 32;
 /// How many keys there may be at all.
 const MAX_KEYS: usize = 1_000;
 
+/// What is expected where a charset stands.
+pub(super) const CHARSET: &str = "a charset";
+
 const KEY: &str = "a search key";
 const TEXT: &str = "a text to search for";
 
@@ -17,24 +20,43 @@ const MAX_OBJECT_ID_BYTES: usize = 255;
 
 pub(super) fn search(cursor: &mut Cursor, by_uid: bool) -> Result<Command> {
     cursor.space(KEY)?;
-    let mut give = None;
-    if cursor.eat_word("RETURN") {
-        cursor.space("return options")?;
-        give = Some(returns(cursor)?);
-        cursor.space(KEY)?;
+    let give = return_options(cursor, KEY)?;
+    let charset = if cursor.eat_word("CHARSET") {
+        cursor.space(CHARSET)?;
+        Some(charset(cursor)?)
+    } else {
+        None
+    };
+    let key = keys(cursor)?;
+    Ok(Command::Search(Search { by_uid, give, charset, key }))
+}
+
+/// `search-return-opts` and the space before what comes `next`, if they are there (RFC 4731 §4).
+pub(super) fn return_options(cursor: &mut Cursor, next: &'static str) -> Result<Option<SearchGive>> {
+    if !cursor.eat_word("RETURN") {
+        return Ok(None);
     }
-    let mut charset = None;
-    if cursor.eat_word("CHARSET") {
-        cursor.space("a charset")?;
-        charset = Some(cursor.astring_text("a charset")?.to_ascii_uppercase());
-        cursor.space(KEY)?;
-    }
+    cursor.space("return options")?;
+    let give = returns(cursor)?;
+    cursor.space(next)?;
+    Ok(Some(give))
+}
+
+/// A charset in upper case, and the space before the keys.
+pub(super) fn charset(cursor: &mut Cursor) -> Result<String> {
+    let charset = cursor.astring_text(CHARSET)?.to_ascii_uppercase();
+    cursor.space(KEY)?;
+    Ok(charset)
+}
+
+/// Keys up to the end of the command: all of them together.
+pub(super) fn keys(cursor: &mut Cursor) -> Result<SearchKey> {
     let mut keys = Keys { count: 0 };
     let mut read = vec![keys.key(cursor, 0)?];
     while cursor.has_more() {
         read.push(keys.key(cursor, 0)?);
     }
-    Ok(Command::Search(Search { by_uid, give, charset, key: all_of(read) }))
+    Ok(all_of(read))
 }
 
 fn returns(cursor: &mut Cursor) -> Result<SearchGive> {

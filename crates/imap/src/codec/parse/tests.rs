@@ -1,11 +1,13 @@
 mod messages;
+mod rights;
 mod robust;
 mod searching;
+mod sorting;
 
 use secrecy::ExposeSecret;
 
 use super::*;
-use crate::codec::command::{List, ListGive, ListSelect, MailboxName, StatusItem};
+use crate::codec::command::{List, ListGive, ListSelect, MailboxName, SearchKey, StatusItem};
 use crate::codec::frame::{Event, Framer};
 
 /// Reads one command with its literals as a client sends it, but for the last CRLF.
@@ -150,6 +152,66 @@ fn introductions() {
     assert_eq!(enable("ENABLE condstore"), ["CONDSTORE"]);
     assert_eq!(enable("ENABLE QRESYNC  UTF8=ACCEPT "), ["QRESYNC", "UTF8=ACCEPT"]);
     assert_eq!(told("ENABLE"), "ENABLE: expected a capability");
+}
+
+#[test]
+fn compression() {
+    for (line, read_as) in
+        [("COMPRESS DEFLATE", "DEFLATE"), ("compress  deflate ", "DEFLATE"), ("COMPRESS lzw", "LZW")]
+    {
+        let command = read(line);
+        assert_eq!(command.name(), "COMPRESS");
+        assert!(matches!(command, Command::Compress { mechanism } if mechanism == read_as), "{line}");
+    }
+    for line in ["COMPRESS", "COMPRESS ", "COMPRESS \"DEFLATE\""] {
+        assert_eq!(told(line), "COMPRESS: expected a compression mechanism");
+    }
+    assert_eq!(told("COMPRESS DEFLATE 9"), "COMPRESS: expected the end of the command");
+}
+
+/// A literal8 is a message of APPEND and nothing else (RFC 9051 §9, `append-message`).
+#[test]
+fn binary_where_there_is_none() {
+    for line in [
+        "LOGIN ~{3}\r\nada x",
+        "ID (~{1}\r\nx NIL)",
+        "SELECT ~{5+}\r\nINBOX",
+        "LIST \"\" ~{1}\r\n*",
+        "APPEND ~{1}\r\nx {1}\r\na",
+        "SEARCH TEXT ~{1}\r\nx",
+        "SORT (DATE) ~{5}\r\nUTF-8 ALL",
+        "FETCH 1 BODY[HEADER.FIELDS (~{2}\r\nTo)]",
+        "SETACL x ~{3}\r\nada lr",
+        "SETACL x ada ~{2}\r\nlr",
+        "GETQUOTA ~{0}\r\n",
+        "NOOP ~{0}\r\n",
+    ] {
+        let error = read_bytes(format!("a1 {line}").as_bytes(), true).expect_err(line);
+        assert!(matches!(error.reason, Reason::Syntax { .. }), "{line}");
+    }
+}
+
+#[test]
+fn quoted_utf8() {
+    let searched = |is_utf8, quoted: &[u8]| {
+        let line = [b"a SEARCH SUBJECT \"", quoted, b"\""].concat();
+        match read_bytes(&line, is_utf8).map(|tagged| tagged.command) {
+            Ok(Command::Search(search)) => Some(search.key),
+            Ok(other) => panic!("{other:?}"),
+            Err(_) => None,
+        }
+    };
+    let subject = |text: &'static [u8]| Some(SearchKey::Header("SUBJECT".into(), text.into()));
+    for is_utf8 in [false, true] {
+        assert_eq!(searched(is_utf8, "zwölf".as_bytes()), subject("zwölf".as_bytes()));
+        assert_eq!(searched(is_utf8, "\\\"ö\\ü".as_bytes()), subject("\"öü".as_bytes()));
+    }
+    // What charset it is in is not known yet: it may be any.
+    assert_eq!(searched(false, b"zw\xf6lf"), subject(b"zw\xf6lf"));
+    assert_eq!(searched(true, b"zw\xf6lf"), None);
+    assert_eq!(searched(true, b"\xc3"), None);
+    let literal = read_bytes(b"a SEARCH SUBJECT {1}\r\n\xf6", true).unwrap().command;
+    assert!(matches!(literal, Command::Search(search) if Some(&search.key) == subject(b"\xf6").as_ref()));
 }
 
 #[test]

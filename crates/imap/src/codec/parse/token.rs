@@ -31,7 +31,7 @@ pub(super) struct Cursor {
     text: Bytes,
     texts: IntoIter<Bytes>,
     literals: IntoIter<Literal>,
-    /// Whether names of folders are in UTF-8.
+    /// Whether names of folders and quoted strings are in UTF-8.
     pub(super) is_utf8: bool,
 }
 
@@ -164,7 +164,10 @@ impl Cursor {
 
     fn string_or_atom(&mut self, what: &'static str, is_wanted: impl Fn(u8) -> bool) -> Result<Bytes> {
         if self.eat(b'"') {
-            return self.quoted();
+            let text = self.quoted()?;
+            // RFC 6855 §3, RFC 9755 §3: who has enabled UTF-8 quotes nothing else.
+            let is_text = !self.is_utf8 || std::str::from_utf8(&text).is_ok();
+            return if is_text { Ok(text) } else { Err(Fail::Expected(what)) };
         }
         if let Some(literal) = self.literal() {
             let is_string = !literal.is_binary && !literal.bytes.contains(&0);

@@ -1,42 +1,74 @@
-//! Sections of a message (RFC 9051 §6.4.5.1).
+//! Sections of a message, as they are in it or without their encoding (RFC 9051 §6.4.5.1, RFC 3516 §4.3).
 
+use std::borrow::Cow;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use mailstore::structure::{Sections, What, chosen_fields};
+use mailstore::structure::{Sections, UnknownEncoding, What, chosen_fields};
 
 use crate::codec::command::{FetchItem, Rfc822, Section, SectionText};
 use crate::codec::write;
 use crate::connection::Connection;
-use crate::session::End;
+use crate::session::{End, Trouble};
+use crate::status::Status;
 
 /// From so many bytes on a message is read where it holds up no other session.
 const LONG_BYTES: usize = 128 << 10;
 
 /// Whether an item is a section.
 pub(super) fn is_one(item: &FetchItem) -> bool {
-    matches!(item, FetchItem::Section { .. } | FetchItem::Rfc822(_))
+    matches!(
+        item,
+        FetchItem::Section { .. }
+            | FetchItem::Rfc822(_)
+            | FetchItem::Binary { .. }
+            | FetchItem::BinarySize(_)
+    )
 }
 
-/// Cuts sections out of a message, pieces of it; none for what there is not. Of chosen fields it is the header that they are chosen from:
-/// however often they are asked for, there is one copy of them at a time, which is made when it is written.
-pub(super) async fn cut(
-    message: Bytes,
-    wanted: Arc<[FetchItem]>,
-) -> Result<Vec<Option<Bytes>>, mailstore::Error> {
+/// Cuts sections out of a message, pieces of it; none for what there is not. Of chosen fields it is the header that they are chosen from, of
+/// what is decoded the message: however often they are asked for, there is one copy of them at a time, which is made when it is written.
+///
+/// # Errors
+/// What to answer where a part is to be decoded that cannot be.
+pub(super) async fn cut(message: Bytes, wanted: Arc<[FetchItem]>) -> Result<Vec<Option<Bytes>>, Trouble> {
     let is_long = message.len() >= LONG_BYTES;
     let work = move || {
         let sections = Sections::new(&message);
         let cut = wanted.iter().map(|item| cut_one(&message, &sections, item));
-        cut.collect::<Vec<Option<Bytes>>>()
+        cut.collect::<Result<Vec<Option<Bytes>>, UnknownEncoding>>()
     };
-    match is_long {
-        true => tokio::task::spawn_blocking(work).await.map_err(|_| mailstore::Error::ShuttingDown),
-        false => Ok(work()),
+    let cut = match is_long {
+        true => tokio::task::spawn_blocking(work).await.map_err(|_| mailstore::Error::ShuttingDown)?,
+        false => work(),
+    };
+    Ok(cut.map_err(|error| Status::no(error.to_string()).with("UNKNOWN-CTE"))?)
+}
+
+fn cut_one(
+    message: &Bytes,
+    sections: &Sections<'_>,
+    item: &FetchItem,
+) -> Result<Option<Bytes>, UnknownEncoding> {
+    match item {
+        FetchItem::Binary { part, .. } => {
+            Ok(sections.decoded(&numbers(part)).transpose()?.map(|_| message.clone()))
+        }
+        FetchItem::BinarySize(part) => {
+            let size = sections.decoded(&numbers(part)).transpose()?.map(|decoded| decoded.len());
+            // A part that there is not has nothing in it: the grammar has a number here.
+            Ok(Some(size.unwrap_or(0).to_string().into()))
+        }
+        item => Ok(piece(message, sections, item)),
     }
 }
 
-fn cut_one(message: &Bytes, sections: &Sections<'_>, item: &FetchItem) -> Option<Bytes> {
+fn numbers(part: &[NonZeroU32]) -> Vec<u32> {
+    part.iter().map(|number| number.get()).collect()
+}
+
+fn piece(message: &Bytes, sections: &Sections<'_>, item: &FetchItem) -> Option<Bytes> {
     let (part, what) = match item {
         FetchItem::Section { section, .. } => {
             let what = match section.what {
@@ -47,7 +79,7 @@ fn cut_one(message: &Bytes, sections: &Sections<'_>, item: &FetchItem) -> Option
                     What::Header
                 }
             };
-            (section.part.iter().map(|number| number.get()).collect(), what)
+            (numbers(&section.part), what)
         }
         FetchItem::Rfc822(Rfc822::All) => (Vec::new(), What::All),
         FetchItem::Rfc822(Rfc822::Header) => (Vec::new(), What::Header),
@@ -61,9 +93,13 @@ fn cut_one(message: &Bytes, sections: &Sections<'_>, item: &FetchItem) -> Option
     })
 }
 
-/// The fields that an item chooses from a header; the text itself of one that chooses none.
-async fn chosen(text: Bytes, item: &FetchItem) -> Result<Bytes, End> {
-    let FetchItem::Section { section, .. } = item else { return Ok(text) };
+/// What an item makes of what was cut for it: the fields that it chooses from a header, a part without its encoding, or the text itself.
+async fn made(text: Bytes, item: &FetchItem) -> Result<Bytes, End> {
+    let section = match item {
+        FetchItem::Section { section, .. } => section,
+        FetchItem::Binary { part, .. } => return decoded(text, numbers(part)).await,
+        _ => return Ok(text),
+    };
     let (names, is_among) = match &section.what {
         SectionText::HeaderFields(names) => (names.clone(), true),
         SectionText::HeaderFieldsNot(names) => (names.clone(), false),
@@ -73,6 +109,16 @@ async fn chosen(text: Bytes, item: &FetchItem) -> Result<Bytes, End> {
         return Ok(chosen_fields(&text, &names, is_among).into());
     }
     let work = move || chosen_fields(&text, &names, is_among).into();
+    tokio::task::spawn_blocking(work).await.map_err(|_| End::Shutdown)
+}
+
+/// A part of a message that can be decoded.
+async fn decoded(message: Bytes, part: Vec<u32>) -> Result<Bytes, End> {
+    let work = move || match Sections::new(&message).decoded(&part) {
+        Some(Ok(Cow::Owned(bytes))) => bytes.into(),
+        Some(Ok(Cow::Borrowed(bytes))) if !bytes.is_empty() => message.slice_ref(bytes),
+        _ => Bytes::new(),
+    };
     tokio::task::spawn_blocking(work).await.map_err(|_| End::Shutdown)
 }
 
@@ -86,12 +132,16 @@ pub(super) async fn write(
     connection.out().extend_from_slice(b" ");
     match text {
         Some(text) => {
-            let text = chosen(text, item).await?;
-            let partial = match item {
-                FetchItem::Section { partial, .. } => *partial,
-                _ => None,
-            };
-            connection.literal(range(&text, partial)).await
+            let text = made(text, item).await?;
+            match item {
+                FetchItem::Section { partial, .. } => connection.literal(range(&text, *partial), false).await,
+                FetchItem::Binary { partial, .. } => connection.literal(range(&text, *partial), true).await,
+                FetchItem::BinarySize(_) => {
+                    connection.out().extend_from_slice(&text);
+                    Ok(())
+                }
+                _ => connection.literal(&text, false).await,
+            }
         }
         None => {
             connection.out().extend_from_slice(b"NIL");
@@ -113,10 +163,17 @@ fn label(out: &mut BytesMut, item: &FetchItem) {
         FetchItem::Section { section, partial, .. } => {
             out.extend_from_slice(b"BODY[");
             path(out, section);
-            out.extend_from_slice(b"]");
-            if let Some((first, _)) = partial {
-                out.extend_from_slice(format!("<{first}>").as_bytes());
-            }
+            end(out, *partial);
+        }
+        FetchItem::Binary { part, partial, .. } => {
+            out.extend_from_slice(b"BINARY[");
+            dotted(out, part);
+            end(out, *partial);
+        }
+        FetchItem::BinarySize(part) => {
+            out.extend_from_slice(b"BINARY.SIZE[");
+            dotted(out, part);
+            end(out, None);
         }
         FetchItem::Rfc822(Rfc822::Header) => out.extend_from_slice(b"RFC822.HEADER"),
         FetchItem::Rfc822(Rfc822::Text) => out.extend_from_slice(b"RFC822.TEXT"),
@@ -124,9 +181,20 @@ fn label(out: &mut BytesMut, item: &FetchItem) {
     }
 }
 
-fn path(out: &mut BytesMut, section: &Section) {
-    let numbers: Vec<String> = section.part.iter().map(ToString::to_string).collect();
+fn end(out: &mut BytesMut, partial: Option<(u64, u64)>) {
+    out.extend_from_slice(b"]");
+    if let Some((first, _)) = partial {
+        out.extend_from_slice(format!("<{first}>").as_bytes());
+    }
+}
+
+fn dotted(out: &mut BytesMut, part: &[NonZeroU32]) {
+    let numbers: Vec<String> = part.iter().map(ToString::to_string).collect();
     out.extend_from_slice(numbers.join(".").as_bytes());
+}
+
+fn path(out: &mut BytesMut, section: &Section) {
+    dotted(out, &section.part);
     let (word, names) = match &section.what {
         SectionText::All => return,
         SectionText::Header => ("HEADER", None),

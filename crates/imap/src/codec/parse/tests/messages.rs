@@ -4,9 +4,10 @@ use std::num::NonZeroU32;
 
 use super::{read, read_bytes, told};
 use crate::codec::command::{
-    Append, Command, Fetch, FetchItem, FlagName, Resync, Rfc822, Section, SectionText, SelectParameters,
-    Store, StoreHow,
+    Append, AppendForm, Command, Fetch, FetchItem, FlagName, Resync, Rfc822, Section, SectionText,
+    SelectParameters, Store, StoreHow,
 };
+use crate::codec::frame::MAX_LITERALS;
 use crate::codec::set::{Bound, SequenceSet};
 
 fn selected(line: &str) -> SelectParameters {
@@ -156,6 +157,50 @@ fn fetching_parts() {
 }
 
 #[test]
+fn fetching_decoded() {
+    let part =
+        |numbers: &[u32]| numbers.iter().filter_map(|number| NonZeroU32::new(*number)).collect::<Vec<_>>();
+    let binary = |is_peek, numbers, partial| FetchItem::Binary { is_peek, part: part(numbers), partial };
+    for (items, read) in [
+        ("BINARY[]", vec![binary(false, &[], None)]),
+        ("BINARY[1]", vec![binary(false, &[1], None)]),
+        ("binary.peek[1.2.3]", vec![binary(true, &[1, 2, 3], None)]),
+        ("BINARY.PEEK[2]<0.1024>", vec![binary(true, &[2], Some((0, 1024)))]),
+        ("(BINARY[4]<7.1> UID)", vec![binary(false, &[4], Some((7, 1))), FetchItem::Uid]),
+        ("BINARY.SIZE[]", vec![FetchItem::BinarySize(vec![])]),
+        (
+            "(BINARY.SIZE[1.2] binary.size[4294967295])",
+            vec![FetchItem::BinarySize(part(&[1, 2])), FetchItem::BinarySize(part(&[u32::MAX]))],
+        ),
+        // Each is told once.
+        ("(BINARY[1] BINARY[1] BINARY.PEEK[1])", vec![binary(false, &[1], None), binary(true, &[1], None)]),
+    ] {
+        assert_eq!(fetch(&format!("FETCH 1 {items}")).items, read, "{items}");
+    }
+    for (items, expected) in [
+        ("BINARY", "a section"),
+        ("BINARY.PEEK", "a section"),
+        ("BINARY.SIZE", "a section"),
+        ("BINARY.SIZE.PEEK[1]", "an item to fetch"),
+        ("BINARY[0]", "a part number"),
+        ("BINARY[1.]", "a part number"),
+        ("BINARY[1.MIME]", "a part number"),
+        ("BINARY[HEADER]", "a part number"),
+        ("BINARY[ 1]", "a part number"),
+        ("BINARY[4294967296]", "a part number"),
+        ("BINARY[1.2", "a closing bracket"),
+        ("BINARY[1,2]", "a closing bracket"),
+        ("BINARY[", "a part number"),
+        ("BINARY[1]<0.0>", "a partial range such as <0.1024>"),
+        ("BINARY[1]<0>", "a partial range such as <0.1024>"),
+        ("BINARY.SIZE[1]<0.1>", "the end of the command"),
+        ("(BINARY.SIZE[1]<0.1>)", "a space or a closing parenthesis"),
+    ] {
+        assert_eq!(told(&format!("FETCH 1 {items}")), format!("FETCH: expected {expected}"), "{items}");
+    }
+}
+
+#[test]
 fn what_cannot_be_fetched() {
     for (line, expected) in [
         ("FETCH", "a set of message numbers or UIDs"),
@@ -234,21 +279,16 @@ fn storing() {
 #[test]
 fn appending() {
     let messages = appended("APPEND \"x\" (\\Seen) \" 1-Jan-2026 10:00:00 +0100\" {3}\r\na\r\n");
-    let [Append { flags, date, bytes }] = messages.as_slice() else { panic!("not one") };
+    let [Append { flags, date, form, bytes }] = messages.as_slice() else { panic!("not one") };
     assert_eq!(flags.as_slice(), [system("SEEN")]);
     assert_eq!(date.map(|date| date.to_rfc3339()).as_deref(), Some("2026-01-01T10:00:00+01:00"));
+    assert_eq!(*form, AppendForm::Plain);
     assert_eq!(bytes, "a\r\n");
 
     let messages = appended("APPEND x {1+}\r\na () ~{2}\r\n\0b \"01-feb-2026 00:00:60 -0830\" {0}\r\n ");
     assert_eq!(messages.iter().map(|message| message.bytes.len()).collect::<Vec<_>>(), [1, 2, 0]);
     let dates: Vec<_> = messages.iter().map(|message| message.date.map(|date| date.to_rfc3339())).collect();
     assert_eq!(dates, [None, None, Some("2026-02-01T00:00:59-08:30".into())]);
-
-    let utf8 = b"a APPEND x (\\Seen) UTF8 (~{3+}\r\n\xff\0\n)";
-    let Command::Append { messages, .. } = read_bytes(utf8, true).unwrap().command else {
-        panic!("no append")
-    };
-    assert_eq!(messages.first().map(|message| message.bytes.as_ref()), Some(&b"\xff\0\n"[..]));
 
     const MESSAGE: &str = "APPEND: expected a literal with a message";
     const DATE: &str = "APPEND: expected a date-time such as \" 1-Jan-2026 10:00:00 +0100\"";
@@ -258,6 +298,12 @@ fn appending() {
         ("APPEND x CATENATE (TEXT {1}\r\nx)", MESSAGE),
         ("APPEND x {1}\r\na (\\Seen)", MESSAGE),
         ("APPEND x UTF8 ~{1}\r\nx", MESSAGE),
+        ("APPEND x UTF8 (\"x\")", MESSAGE),
+        ("APPEND x UTF8 ()", MESSAGE),
+        ("APPEND x UTF8(~{1}\r\nx)", MESSAGE),
+        ("APPEND x UTF8 (~{1}\r\nx", "APPEND: expected a closing parenthesis"),
+        ("APPEND x UTF8 (~{1}\r\nx ~{1}\r\nx)", "APPEND: expected a closing parenthesis"),
+        ("APPEND x ~{1}\r\nx)", "APPEND: expected the end of the command"),
         ("APPEND x{1}\r\na", MESSAGE),
         ("APPEND x {1}\r\na{1}\r\na", "APPEND: expected the end of the command"),
         ("APPEND x \"31-Feb-2026 10:00:00 +0100\" {1}\r\na", DATE),
@@ -269,4 +315,68 @@ fn appending() {
     ] {
         assert_eq!(told(line), expected, "{line}");
     }
+}
+
+#[test]
+fn forms_of_messages() {
+    use AppendForm::{Binary, Plain, Utf8};
+    for (line, form, message) in [
+        (&b"a APPEND x {3}\r\n\xff\0\n"[..], Plain, &b"\xff\0\n"[..]),
+        (b"a APPEND x ~{3}\r\n\xff\0\n", Binary, b"\xff\0\n"),
+        (b"a APPEND x (\\Seen) ~{2+}\r\n\r\n ", Binary, b"\r\n"),
+        (b"a APPEND x (\\Seen) UTF8 (~{3+}\r\n\xff\0\n)", Utf8, b"\xff\0\n"),
+        (b"a APPEND x \"1-Jan-2026 10:00:00 +0100\" utf8  ( ~{1}\r\nx ) ", Utf8, b"x"),
+        // Not what RFC 6855 has, but clear enough.
+        (b"a APPEND x UTF8 ({1}\r\nx)", Utf8, b"x"),
+    ] {
+        for is_utf8 in [false, true] {
+            let Command::Append { messages, .. } = read_bytes(line, is_utf8).unwrap().command else {
+                panic!("no append")
+            };
+            let [read] = messages.as_slice() else { panic!("not one") };
+            assert_eq!((read.form, read.bytes.as_ref()), (form, message));
+        }
+    }
+}
+
+/// RFC 3502: each message with what is said of it alone.
+#[test]
+fn appending_several() {
+    let line = "APPEND {5+}\r\nInbox (\\Seen $A) \"1-Jan-2026 10:00:00 +0100\" {3}\r\none (\\Draft) ~{4}\r\n\0two \
+                \"2-Jan-2026 10:00:00 +0000\" UTF8 (~{5+}\r\nthr\r\n) () {4+}\r\nfour  {0}\r\n";
+    let Command::Append { mailbox, messages } = read(line) else { panic!("no append") };
+    assert_eq!(mailbox.0, "INBOX");
+    let read: Vec<_> = messages
+        .iter()
+        .map(|Append { flags, date, form, bytes }| {
+            let date = date.map(|date| date.to_rfc3339());
+            (flags.as_slice(), date, *form, std::str::from_utf8(bytes).unwrap())
+        })
+        .collect();
+    let first = [system("SEEN"), FlagName::Keyword("$A".into())];
+    let second = [system("DRAFT")];
+    assert_eq!(
+        read,
+        [
+            (&first[..], Some("2026-01-01T10:00:00+01:00".into()), AppendForm::Plain, "one"),
+            (&second[..], None, AppendForm::Binary, "\0two"),
+            (&[][..], Some("2026-01-02T10:00:00+00:00".into()), AppendForm::Utf8, "thr\r\n"),
+            (&[][..], None, AppendForm::Plain, "four"),
+            // What gives the whole command up (RFC 3502 §6.3.11): it is for the session to see.
+            (&[][..], None, AppendForm::Plain, ""),
+        ]
+    );
+    assert_eq!(
+        told("APPEND x {1}\r\na (\\Seen) \"x\""),
+        "APPEND: expected a date-time such as \" 1-Jan-2026 10:00:00 +0100\""
+    );
+    assert_eq!(told("APPEND x ~{1}\r\na~{1}\r\nb"), "APPEND: expected the end of the command");
+}
+
+/// As many as the framer lets through.
+#[test]
+fn appending_many() {
+    let messages = appended(&format!("APPEND x{}", " ~{1+}\r\n\0".repeat(MAX_LITERALS)));
+    assert_eq!(messages.len(), MAX_LITERALS);
+    assert!(messages.iter().all(|message| message.form == AppendForm::Binary));
 }

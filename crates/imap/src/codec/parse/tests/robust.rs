@@ -8,7 +8,7 @@ use crate::codec::frame::{Input, Literal};
 use crate::codec::parse;
 
 /// Lines as they are in the sources and logs of clients.
-const LINES: [(&str, &[&str]); 7] = [
+const LINES: [(&str, &[&str]); 8] = [
     (
         "mbsync",
         &[
@@ -114,6 +114,19 @@ const LINES: [(&str, &[&str]); 7] = [
             "SUBSCRIBE \"Sent Items\"",
         ],
     ),
+    (
+        "Roundcube",
+        &[
+            "UID SORT (DISPLAYFROM) US-ASCII ALL",
+            "UID SORT (ARRIVAL) US-ASCII ALL UNDELETED",
+            "UID THREAD REFERENCES US-ASCII ALL",
+            "SETACL Shared \"ada@example.org\" lrswi",
+            "DELETEACL Shared ada",
+            "GETACL Shared",
+            "LISTRIGHTS Shared ada",
+            "MYRIGHTS INBOX",
+        ],
+    ),
 ];
 
 #[test]
@@ -133,7 +146,9 @@ fn piece() -> impl Strategy<Value = Vec<u8>> {
             "UID", "FETCH", "STORE", "SEARCH", "APPEND", "LIST", "SELECT", "STATUS", "CREATE", "ID", "LOGIN",
             "RETURN", "BODY", "BODY.PEEK", "HEADER.FIELDS", "FLAGS", "+FLAGS", "\\Seen", "OR", "NOT", "ALL",
             "MODSEQ", "CHANGEDSINCE", "QRESYNC", "STATUS", "MESSAGES", "\"x\"", "\" 1-Jan-2026 10:00:00 +0100\"",
-            "1-Jan-2026", "SINCE", "&AOk-", "inbox", "UTF8", "USE", "NIL",
+            "1-Jan-2026", "SINCE", "&AOk-", "inbox", "UTF8", "USE", "NIL", "SORT", "THREAD", "REVERSE", "DATE", "SUBJECT",
+            "REFERENCES", "UTF-8", "BINARY", "BINARY.PEEK", "BINARY.SIZE", ".", "SETACL", "ada", "lrs", "+", "-",
+            "COMPRESS", "DEFLATE",
         ]).prop_map(|piece| piece.as_bytes().to_vec()),
         1 => proptest::collection::vec(any::<u8>(), 0..10),
     ]
@@ -150,6 +165,12 @@ fn input() -> impl Strategy<Value = Input> {
         "a SEARCH ",
         "a APPEND x ",
         "a SELECT x ",
+        "a SORT (",
+        "a UID SORT RETURN () (DATE) ",
+        "a THREAD REFERENCES UTF-8 ",
+        "a FETCH 1 BINARY[",
+        "a APPEND x UTF8 (",
+        "a SETACL x ada ",
     ]);
     let literal = (proptest::collection::vec(any::<u8>(), 0..10), any::<bool>())
         .prop_map(|(bytes, is_binary)| Literal { bytes: bytes.into(), is_binary });

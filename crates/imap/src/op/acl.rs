@@ -1,0 +1,30 @@
+//! ACL (RFC 4314): the rights there are, by mailbox. They are given by administrators, and for a mailbox as a whole.
+
+use crate::codec::command::MailboxName;
+use crate::codec::write;
+use crate::folders::Folders;
+use crate::session::{Answer, Session};
+use crate::status::Status;
+
+/// What one may do in one's own mailbox: everything but to give rights (RFC 4314 §2.1).
+const OWN: &str = "lrswipkxte";
+
+/// MYRIGHTS (RFC 4314 §3.5).
+pub(crate) async fn mine(session: &mut Session, name: &MailboxName) -> Answer {
+    let login = session.login()?;
+    let folders = Folders::load(&login.ctx, login.mailbox_id).await?;
+    let name = folders.name_of(folders.get(name)?);
+    let is_utf8 = session.enabled.is_utf8();
+    let out = session.connection.out();
+    out.extend_from_slice(b"* MYRIGHTS ");
+    write::mailbox(out, &name, is_utf8);
+    out.extend_from_slice(format!(" {OWN}\r\n").as_bytes());
+    Ok(Status::ok("that is all"))
+}
+
+/// GETACL, SETACL, DELETEACL and LISTRIGHTS, which need the right that nobody has here (RFC 4314 §4).
+pub(crate) async fn administer(session: &mut Session, name: &MailboxName) -> Answer {
+    let login = session.login()?;
+    Folders::load(&login.ctx, login.mailbox_id).await?.get(name)?;
+    Err(Status::no("rights are given by the mailbox's administrators").with("NOPERM").into())
+}

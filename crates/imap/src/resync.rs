@@ -1,0 +1,86 @@
+//! What a client missed of a folder while it was away (RFC 7162 §3.2).
+
+use mailstore::change::{self, Kind, UidSet};
+use mailstore::view;
+use tenancy::MailLogin;
+
+use crate::codec::command::Resync;
+use crate::codec::write;
+use crate::render;
+use crate::selected::Selected;
+use crate::session::{Session, Trouble};
+
+/// Of how many messages what has changed is looked up at a time.
+const AT_ONCE: usize = 5_000;
+
+/// Tells which messages are gone since a client was here last, and of which the flags are others.
+pub(crate) async fn tell(session: &mut Session, login: &MailLogin, known: &Resync) -> Result<(), Trouble> {
+    let selected = session.selected()?;
+    let folder = selected.folder;
+    // Which numbers it takes for which UIDs would only save us from naming some that it does not know any more (§3.2.5.2).
+    let among = match &known.known_uids {
+        Some(set) => selected.ever(set),
+        None => UidSet::from_iter([1..=u64::from(u32::MAX)]),
+    };
+    let gone = vanished(login, selected, known.modseq, &among).await?;
+    let is_known = |uid: &u32| among.contains(u64::from(*uid));
+    let uids: Vec<u32> = selected.uids().iter().copied().filter(is_known).collect();
+    line(session, &gone, true);
+    for uids in uids.chunks(AT_ONCE) {
+        let wanted: UidSet = uids.iter().copied().map(u64::from).collect();
+        let rows =
+            view::rows(&login.ctx, login.mailbox_id, folder, wanted.ranges(), Some(known.modseq)).await?;
+        for row in rows {
+            session.introduce(&row.flags);
+            let Some(number) = session.selected()?.number_of(row.uid) else { continue };
+            render::flags_line(session.connection.out(), number, &row, true, true);
+            session.connection.spill().await?;
+        }
+    }
+    Ok(())
+}
+
+/// The UIDs among some that are gone since a modification sequence. Where the log does not go back so far, all that are not there: the client
+/// passes over what it does not know (RFC 7162 §3.2.5.1).
+pub(crate) async fn vanished(
+    login: &MailLogin,
+    selected: &Selected,
+    since: u64,
+    among: &UidSet,
+) -> Result<UidSet, mailstore::Error> {
+    let gone = match gone(login, selected, since).await {
+        Ok(gone) => gone,
+        Err(mailstore::Error::ChangesExpired) => std::iter::once(1..=selected.last_uid()).collect(),
+        Err(error) => return Err(error),
+    };
+    let present: UidSet = selected.uids().iter().copied().map(u64::from).collect();
+    Ok(gone.within(among).without(&present))
+}
+
+/// The UIDs that the log says are gone.
+async fn gone(login: &MailLogin, selected: &Selected, since: u64) -> Result<UidSet, mailstore::Error> {
+    let (mut gone, mut reached) = (Vec::new(), since);
+    loop {
+        let news = change::since(&login.ctx, login.mailbox_id, Some(reached)).await?;
+        let here = news.changes.iter().filter(|change| change.folder_id == selected.folder);
+        for change in here.filter(|change| change.kind == Kind::Gone) {
+            gone.extend(change.uids.ranges().iter().cloned());
+        }
+        reached = news.modseq;
+        if !news.has_more {
+            return Ok(gone.into_iter().collect());
+        }
+    }
+}
+
+/// Writes which UIDs are gone, if some are; `earlier` than the client has had the folder open (RFC 7162 §3.2.10).
+pub(crate) fn line(session: &mut Session, gone: &UidSet, earlier: bool) {
+    if gone.is_empty() {
+        return;
+    }
+    let out = session.connection.out();
+    out.extend_from_slice(if earlier { b"* VANISHED (EARLIER) ".as_slice() } else { b"* VANISHED " });
+    let narrow = |uid: &u64| u32::try_from(*uid).unwrap_or(u32::MAX);
+    write::set(out, gone.ranges().iter().map(|range| narrow(range.start())..=narrow(range.end())));
+    out.extend_from_slice(b"\r\n");
+}
