@@ -1,11 +1,14 @@
-//! The folders of a mailbox by the names that clients know them by: the Inbox and what lies below it as `INBOX` (RFC 9051 §5.1).
+//! The folders of a mailbox by the names that clients know them by: the Inbox and what lies below it as `INBOX` (RFC 9051 §5.1);
+//! and those of others that one may read.
 
 use kernel::{FolderId, MailboxId};
 use mailstore::folder::{self, Folder, Role, SEPARATOR};
-use tenancy::Ctx;
+use tenancy::mailbox::{self, Mailbox};
+use tenancy::{Ctx, MailLogin};
 
 use crate::codec::command::MailboxName;
 use crate::codec::normalised;
+use crate::session::Trouble;
 use crate::status::Status;
 
 /// The name of the Inbox.
@@ -14,20 +17,98 @@ const INBOX: &str = "INBOX";
 const MAX_PATTERN_BYTES: usize = 1_024;
 const MAX_WILDCARDS: usize = 16;
 
+/// What the mailboxes of others lie below, each by its address (RFC 2342).
+pub(crate) const OTHERS: &str = "Other Users/";
+
 /// The folders of a mailbox.
 #[derive(Debug)]
 pub(crate) struct Folders {
+    pub(crate) mailbox_id: MailboxId,
+    /// What its names begin with; nothing for one's own.
+    prefix: String,
     all: Vec<Folder>,
     /// As the mail store calls it.
     inbox: String,
 }
 
 impl Folders {
-    pub(crate) async fn load(ctx: &Ctx, mailbox_id: MailboxId) -> Result<Self, mailstore::Error> {
+    /// Those of one's own mailbox.
+    pub(crate) async fn own(login: &MailLogin) -> Result<Self, mailstore::Error> {
+        Self::load(&login.ctx, login.mailbox_id, String::new()).await
+    }
+
+    /// Those of one's own mailbox, for a command that changes something under a name.
+    ///
+    /// # Errors
+    /// What to answer where the name is another's.
+    pub(crate) async fn to_change(login: &MailLogin, name: &MailboxName) -> Result<Self, Trouble> {
+        let own = Self::own(login).await?;
+        own.may_change(name)?;
+        Ok(own)
+    }
+
+    /// Whether there may be, or is, a folder of a name in one's own mailbox.
+    ///
+    /// # Errors
+    /// What to answer where the name is another's.
+    pub(crate) fn may_change(&self, name: &MailboxName) -> Result<(), Status> {
+        let is_others = name.0.starts_with(OTHERS) || name.0 == OTHERS.trim_end_matches(SEPARATOR);
+        if is_others && self.find(name).is_none() {
+            return Err(Status::no("the mailboxes of others can be read only").with("NOPERM"));
+        }
+        Ok(())
+    }
+
+    /// Those of the mailbox that a name is in.
+    pub(crate) async fn of(login: &MailLogin, name: &MailboxName) -> Result<Self, mailstore::Error> {
+        let Some(rest) = name.0.strip_prefix(OTHERS) else { return Self::own(login).await };
+        let others = mailbox::of_others(&login.ctx).await?;
+        let is_it = |other: &&Mailbox| below(rest, other.primary_address.as_str()).is_some();
+        match others.iter().find(is_it) {
+            Some(other) => Self::of_other(login, other).await,
+            None => Self::own(login).await,
+        }
+    }
+
+    /// Those of all mailboxes that one may read, one's own before others.
+    pub(crate) async fn everyones(login: &MailLogin) -> Result<Vec<Self>, mailstore::Error> {
+        let mut everyones = vec![Self::own(login).await?];
+        for other in mailbox::of_others(&login.ctx).await? {
+            match Self::of_other(login, &other).await {
+                Ok(folders) => everyones.push(folders),
+                // It is gone meanwhile.
+                Err(mailstore::Error::NotFound) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(everyones)
+    }
+
+    /// Another's folders have no use for a client, which would take their drafts for its user's; and all count as subscribed to, since nobody can.
+    async fn of_other(login: &MailLogin, other: &Mailbox) -> Result<Self, mailstore::Error> {
+        let prefix = format!("{OTHERS}{}{SEPARATOR}", other.primary_address);
+        let mut folders = Self::load(&login.ctx, other.id, prefix).await?;
+        for folder in &mut folders.all {
+            (folder.role, folder.is_subscribed) = (None, true);
+        }
+        Ok(folders)
+    }
+
+    async fn load(ctx: &Ctx, mailbox_id: MailboxId, prefix: String) -> Result<Self, mailstore::Error> {
         let all = folder::list(ctx, mailbox_id).await?;
         let inbox = all.iter().find(|folder| folder.role == Some(Role::Inbox));
         let inbox = inbox.map(|folder| folder.path.clone()).unwrap_or_default();
-        Ok(Self { all, inbox })
+        Ok(Self { mailbox_id, prefix, all, inbox })
+    }
+
+    /// Whether it is one's own mailbox.
+    pub(crate) fn is_own(&self) -> bool {
+        self.prefix.is_empty()
+    }
+
+    /// What all its names lie below; nothing for one's own.
+    pub(crate) fn top(&self) -> Option<&str> {
+        self.prefix.strip_suffix(SEPARATOR)
     }
 
     /// All of them, each after the one that it lies in.
@@ -37,17 +118,19 @@ impl Folders {
 
     /// What clients call a folder.
     pub(crate) fn name_of(&self, folder: &Folder) -> String {
+        let prefix = &self.prefix;
         match below(&folder.path, &self.inbox) {
-            Some(rest) => format!("{INBOX}{rest}"),
-            None => folder.path.clone(),
+            Some(rest) => format!("{prefix}{INBOX}{rest}"),
+            None => format!("{prefix}{}", folder.path),
         }
     }
 
     /// What the mail store calls a folder.
     pub(crate) fn path_of(&self, name: &MailboxName) -> String {
-        match below(&name.0, INBOX) {
+        let name = name.0.strip_prefix(&self.prefix).unwrap_or(&name.0);
+        match below(name, INBOX) {
             Some(rest) => format!("{}{rest}", self.inbox),
-            None => name.0.clone(),
+            None => name.to_owned(),
         }
     }
 

@@ -27,6 +27,7 @@ pub(crate) mod subscribe;
 pub(crate) mod thread;
 
 use crate::capability;
+use crate::folders::OTHERS;
 use crate::session::{Answer, End, Session};
 use crate::status::Status;
 
@@ -50,9 +51,9 @@ pub(crate) async fn logout(session: &mut Session, tag: &str) -> Answer {
     Err(End::Logout.into())
 }
 
-/// NAMESPACE (RFC 9051 §6.3.10): there are one's own folders and no others.
+/// NAMESPACE (RFC 9051 §6.3.10): one's own folders, and those of others that one may read.
 pub(crate) fn namespace(session: &mut Session) -> Answer {
     session.login()?;
-    session.connection.untagged("NAMESPACE ((\"\" \"/\")) NIL NIL");
+    session.connection.untagged(&format!("NAMESPACE ((\"\" \"/\")) ((\"{OTHERS}\" \"/\")) NIL"));
     Ok(Status::ok("that is all"))
 }

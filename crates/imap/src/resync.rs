@@ -16,7 +16,7 @@ const AT_ONCE: usize = 5_000;
 /// Tells which messages are gone since a client was here last, and of which the flags are others.
 pub(crate) async fn tell(session: &mut Session, login: &MailLogin, known: &Resync) -> Result<(), Trouble> {
     let selected = session.selected()?;
-    let folder = selected.folder;
+    let (mailbox_id, folder) = (selected.mailbox_id, selected.folder);
     // Which numbers it takes for which UIDs would only save us from naming some that it does not know any more (§3.2.5.2).
     let among = match &known.known_uids {
         Some(set) => selected.ever(set),
@@ -28,8 +28,7 @@ pub(crate) async fn tell(session: &mut Session, login: &MailLogin, known: &Resyn
     line(session, &gone, true);
     for uids in uids.chunks(AT_ONCE) {
         let wanted: UidSet = uids.iter().copied().map(u64::from).collect();
-        let rows =
-            view::rows(&login.ctx, login.mailbox_id, folder, wanted.ranges(), Some(known.modseq)).await?;
+        let rows = view::rows(&login.ctx, mailbox_id, folder, wanted.ranges(), Some(known.modseq)).await?;
         for row in rows {
             session.introduce(&row.flags);
             let Some(number) = session.selected()?.number_of(row.uid) else { continue };
@@ -61,7 +60,7 @@ pub(crate) async fn vanished(
 async fn gone(login: &MailLogin, selected: &Selected, since: u64) -> Result<UidSet, mailstore::Error> {
     let (mut gone, mut reached) = (Vec::new(), since);
     loop {
-        let news = change::since(&login.ctx, login.mailbox_id, Some(reached)).await?;
+        let news = change::since(&login.ctx, selected.mailbox_id, Some(reached)).await?;
         let here = news.changes.iter().filter(|change| change.folder_id == selected.folder);
         for change in here.filter(|change| change.kind == Kind::Gone) {
             gone.extend(change.uids.ranges().iter().cloned());

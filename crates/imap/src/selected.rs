@@ -17,6 +17,7 @@ use crate::status::Status;
 /// A folder that is open.
 #[derive(Debug)]
 pub(crate) struct Selected {
+    pub(crate) mailbox_id: MailboxId,
     pub(crate) folder: FolderId,
     pub(crate) is_read_only: bool,
     pub(crate) watch: Watch,
@@ -66,9 +67,10 @@ fn narrow(uid: u64) -> u32 {
 }
 
 impl Selected {
-    pub(crate) fn new(view: &View, watch: Watch, is_read_only: bool) -> Self {
+    pub(crate) fn new(view: &View, mailbox_id: MailboxId, watch: Watch, is_read_only: bool) -> Self {
         let uids: Vec<u32> = view.uids.iter().copied().map(narrow).collect();
         Self {
+            mailbox_id,
             folder: view.folder.id,
             is_read_only,
             watch,
@@ -188,11 +190,8 @@ impl Selected {
     }
 
     /// Learns what has changed since it looked last.
-    pub(crate) async fn catch_up(
-        &mut self,
-        ctx: &Ctx,
-        mailbox_id: MailboxId,
-    ) -> Result<(), mailstore::Error> {
+    pub(crate) async fn catch_up(&mut self, ctx: &Ctx) -> Result<(), mailstore::Error> {
+        let mailbox_id = self.mailbox_id;
         loop {
             let news = change::since(ctx, mailbox_id, Some(self.modseq)).await?;
             let folder = self.folder;

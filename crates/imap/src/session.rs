@@ -315,15 +315,15 @@ impl Session {
         }
     }
 
-    /// Asks now and then whether the session's user may still have it: who was suspended, or changed their password, has it no more.
+    /// Asks now and then whether the session's user may still have it, and what they may read: who was suspended, or changed their password, has it
+    /// no more.
     pub(crate) async fn check_login(&mut self) -> Result<(), Trouble> {
         let Some(login) = &self.login else { return Ok(()) };
         if self.checked.elapsed() < self.service.limits.recheck {
             return Ok(());
         }
-        if !self.service.auth.may_go_on(Capability::Imap, login).await? {
-            return Err(End::LoginGone.into());
-        }
+        let renewed = self.service.auth.renewed(Capability::Imap, login, self.origin()).await?;
+        self.login = Some(renewed.ok_or(End::LoginGone)?);
         self.checked = Instant::now();
         Ok(())
     }

@@ -158,25 +158,36 @@ impl Auth {
         Ok(MailLogin { ctx, user_id, mailbox_id, session_epoch, app_password })
     }
 
-    /// Whether a session that a person has begun may go on: they are there, may still do what they do, and neither their sessions were ended
-    /// meanwhile nor the app password that they have signed in with. For sessions that last.
+    /// A session that a person has begun, with what they may do now; none if it may not go on: they are not there any more, may not do any more
+    /// what they do, or their sessions were ended meanwhile, or the app password that they have signed in with. For sessions that last.
     ///
     /// # Errors
     /// As of any statement.
-    pub async fn may_go_on(&self, capability: Capability, login: &MailLogin) -> Result<bool, Error> {
+    pub async fn renewed(
+        &self,
+        capability: Capability,
+        login: &MailLogin,
+        origin: Origin,
+    ) -> Result<Option<MailLogin>, Error> {
         let tenant_id = login.ctx.tenant_id();
         let person = match self.person_by_id(tenant_id, login.user_id).await {
             Ok(person) => person,
-            Err(Error::Unauthenticated) => return Ok(false),
+            Err(Error::Unauthenticated) => return Ok(None),
             Err(error) => return Err(error),
         };
         let is_current = person.session_epoch == login.session_epoch;
         if !is_current || !person.may(Capability::SignIn) || !person.may(capability) {
-            return Ok(false);
+            return Ok(None);
         }
-        match login.app_password {
-            Some(id) => app_password::is_in_force(&self.db, tenant_id, id, capability).await,
-            None => Ok(true),
+        if let Some(id) = login.app_password
+            && !app_password::is_in_force(&self.db, tenant_id, id, capability).await?
+        {
+            return Ok(None);
+        }
+        match person.caller(&self.db, origin).enter(tenant_id).await {
+            Ok(ctx) => Ok(Some(MailLogin { ctx, ..login.clone() })),
+            Err(Error::NotFound) => Ok(None),
+            Err(error) => Err(error),
         }
     }
 

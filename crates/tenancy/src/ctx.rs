@@ -108,6 +108,11 @@ impl Ctx {
         support_access::require(self, action, mailbox_id).await
     }
 
+    /// The mailboxes that the caller may read as their delegate.
+    pub(crate) fn readable(&self) -> &[MailboxId] {
+        &self.place.readable
+    }
+
     /// Whether the caller is a person without a role above that.
     fn sees_own_alone(&self) -> bool {
         matches!(self.caller.principal(), Principal::User(..)) && self.caller.role() == Role::User

@@ -114,6 +114,19 @@ pub async fn list(ctx: &Ctx, filter: Filter, page: PageRequest) -> Result<Page<M
     Ok(Page::cut(rows, &page, |mailbox| mailbox.id.uuid()))
 }
 
+/// The mailboxes of others that a person may read as their delegate: the first 200.
+///
+/// # Errors
+/// As of any statement.
+pub async fn of_others(ctx: &Ctx) -> Result<Vec<Mailbox>, Error> {
+    if ctx.readable().is_empty() {
+        return Ok(Vec::new());
+    }
+    let page = PageRequest::new(Some(PageRequest::MAX_LIMIT), None);
+    let rows = store::list(&mut ctx.begin().await?, Some(ctx.readable()), Filter::default(), &page).await?;
+    Ok(rows.into_iter().take(usize::from(PageRequest::MAX_LIMIT)).collect())
+}
+
 /// A mailbox with what holds for its quota, the pools above it considered.
 ///
 /// # Errors

@@ -9,22 +9,25 @@ use crate::status::Status;
 /// What one may do in one's own mailbox: everything but to give rights (RFC 4314 §2.1).
 const OWN: &str = "lrswipkxte";
 
+/// What one may do in those of others.
+const OTHERS: &str = "lr";
+
 /// MYRIGHTS (RFC 4314 §3.5).
 pub(crate) async fn mine(session: &mut Session, name: &MailboxName) -> Answer {
     let login = session.login()?;
-    let folders = Folders::load(&login.ctx, login.mailbox_id).await?;
-    let name = folders.name_of(folders.get(name)?);
+    let folders = Folders::of(&login, name).await?;
+    let (name, rights) = (folders.name_of(folders.get(name)?), if folders.is_own() { OWN } else { OTHERS });
     let is_utf8 = session.enabled.is_utf8();
     let out = session.connection.out();
     out.extend_from_slice(b"* MYRIGHTS ");
     write::mailbox(out, &name, is_utf8);
-    out.extend_from_slice(format!(" {OWN}\r\n").as_bytes());
+    out.extend_from_slice(format!(" {rights}\r\n").as_bytes());
     Ok(Status::ok("that is all"))
 }
 
 /// GETACL, SETACL, DELETEACL and LISTRIGHTS, which need the right that nobody has here (RFC 4314 §4).
 pub(crate) async fn administer(session: &mut Session, name: &MailboxName) -> Answer {
     let login = session.login()?;
-    Folders::load(&login.ctx, login.mailbox_id).await?.get(name)?;
+    Folders::of(&login, name).await?.get(name)?;
     Err(Status::no("rights are given by the mailbox's administrators").with("NOPERM").into())
 }

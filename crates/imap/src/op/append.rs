@@ -31,7 +31,7 @@ pub(crate) async fn run(session: &mut Session, name: &MailboxName, messages: Vec
         Ok(Incoming { bytes, internal_date, flags: store::flags(&append.flags)?, import_key: None })
     };
     let mut incoming = messages.into_iter().map(incoming).collect::<Result<Vec<_>, Status>>()?;
-    let folders = Folders::load(&login.ctx, login.mailbox_id).await?;
+    let folders = Folders::to_change(&login, name).await?;
     let folder = folders.target(name)?;
     let target = Target { ctx: login.ctx.clone(), mailbox_id: login.mailbox_id, folder: Some(folder.id) };
     let ids = match (incoming.pop(), incoming.is_empty()) {

@@ -20,19 +20,19 @@ pub(crate) async fn run(
 ) -> Answer {
     let login = session.login()?;
     let selected = if is_move { session.writable()? } else { session.selected()? };
-    let (folder, uids) = (selected.folder, selected.resolve(set, by_uid)?);
-    let folders = Folders::load(&login.ctx, login.mailbox_id).await?;
+    let (from, folder, uids) = (selected.mailbox_id, selected.folder, selected.resolve(set, by_uid)?);
+    let folders = Folders::to_change(&login, to).await?;
     let target = folders.target(to)?;
     if is_move && target.id == folder {
         return Err(Status::no("the messages are there already").with("CANNOT").into());
     }
     let wanted: UidSet = uids.into_iter().map(u64::from).collect();
-    let (store, ctx, mailbox_id) = (session.store(), &login.ctx, login.mailbox_id);
+    let (store, ctx) = (session.store(), &login.ctx);
     let placed = match is_move {
-        true => view::relocate(&store, ctx, mailbox_id, folder, wanted.ranges(), target.id).await?,
+        true => view::relocate(&store, ctx, from, folder, wanted.ranges(), target.id).await?,
         false => {
-            let to = Target { mailbox_id, folder: Some(target.id) };
-            view::copy(&store, ctx, mailbox_id, folder, wanted.ranges(), to).await?
+            let to = Target { mailbox_id: folders.mailbox_id, folder: Some(target.id) };
+            view::copy(&store, ctx, from, folder, wanted.ranges(), to).await?
         }
     };
     session.note_change();

@@ -13,7 +13,7 @@ pub(crate) async fn run(session: &mut Session, name: &MailboxName, uses: &[Strin
     let role = role(uses)?;
     // A separator at the end says that others are to lie below it (RFC 9051 §6.3.4): here they may below any.
     let name = MailboxName(name.0.trim_end_matches(SEPARATOR).to_owned());
-    let folders = Folders::load(&login.ctx, login.mailbox_id).await?;
+    let folders = Folders::to_change(&login, &name).await?;
     let id = make(session, &login, &folders, &folders.path_of(&name), role).await?;
     Ok(Status::ok("made").with(format!("MAILBOXID ({id})")))
 }

@@ -10,7 +10,7 @@ use crate::status::Status;
 /// Deletes a folder; its messages are recoverable for as long as others.
 pub(crate) async fn run(session: &mut Session, name: &MailboxName) -> Answer {
     let login = session.login()?;
-    let folders = Folders::load(&login.ctx, login.mailbox_id).await?;
+    let folders = Folders::to_change(&login, name).await?;
     let id = folders.get(name)?.id;
     folder::delete(&session.store(), &login.ctx, login.mailbox_id, id).await?;
     if session.selected.as_ref().is_some_and(|selected| selected.folder == id) {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::stream::{self, StreamExt as _};
+use kernel::MailboxId;
 use mailstore::change::UidSet;
 use mailstore::message::{Flag, FlagChange, Flags};
 use mailstore::structure::Structure;
@@ -31,7 +32,7 @@ const BODIES: usize = 4;
 pub(crate) async fn run(session: &mut Session, command: &Fetch) -> Answer {
     let login = session.login()?;
     let selected = session.selected()?;
-    let uids = selected.resolve(&command.set, command.by_uid)?;
+    let (mailbox_id, uids) = (selected.mailbox_id, selected.resolve(&command.set, command.by_uid)?);
     if command.vanished {
         let (true, Some(since)) = (session.enabled.qresync && command.by_uid, command.changed_since) else {
             return Err(Status::bad("VANISHED goes with UID, CHANGEDSINCE and ENABLE QRESYNC").into());
@@ -41,9 +42,10 @@ pub(crate) async fn run(session: &mut Session, command: &Fetch) -> Answer {
     }
     session.enabled.condstore |=
         command.changed_since.is_some() || command.items.contains(&FetchItem::ModSeq);
-    let mut telling = Telling { session, login, command, refused: None };
+    let mut telling = Telling { session, login, mailbox_id, command, refused: None };
     for uids in uids.chunks(AT_ONCE) {
         telling.session.check_login().await?;
+        telling.login = telling.session.login()?;
         telling.some(uids).await?;
     }
     match telling.refused {
@@ -56,6 +58,7 @@ pub(crate) async fn run(session: &mut Session, command: &Fetch) -> Answer {
 struct Telling<'a> {
     session: &'a mut Session,
     login: MailLogin,
+    mailbox_id: MailboxId,
     command: &'a Fetch,
     /// Why a message was left out; the others are told all the same.
     refused: Option<Trouble>,
@@ -71,10 +74,10 @@ struct Told {
 impl Telling<'_> {
     /// Tells of some messages, as many at a time as may be in memory.
     async fn some(&mut self, uids: &[u32]) -> Result<(), Trouble> {
-        let folder = self.session.selected()?.folder;
+        let (mailbox_id, folder) = (self.mailbox_id, self.session.selected()?.folder);
         let wanted: UidSet = uids.iter().copied().map(u64::from).collect();
         let (ctx, since) = (&self.login.ctx, self.command.changed_since);
-        let rows = view::rows(ctx, self.login.mailbox_id, folder, wanted.ranges(), since).await?;
+        let rows = view::rows(ctx, mailbox_id, folder, wanted.ranges(), since).await?;
         let needs_body = self.needs_body();
         let mut rows = rows.into_iter().peekable();
         while let Some(first) = rows.next() {
@@ -155,10 +158,10 @@ impl Telling<'_> {
     }
 
     async fn structures(&self, rows: &VecDeque<Row>) -> Result<Structures, Trouble> {
-        let folder = self.session.selected()?.folder;
+        let (mailbox_id, folder) = (self.mailbox_id, self.session.selected()?.folder);
         let wanted: UidSet = rows.iter().map(|row| row.uid).collect();
         let (store, login) = (self.session.store(), &self.login);
-        Ok(view::structures(&store, &login.ctx, login.mailbox_id, folder, wanted.ranges()).await?)
+        Ok(view::structures(&store, &login.ctx, mailbox_id, folder, wanted.ranges()).await?)
     }
 
     /// The sections that are asked for, of each message, or why they are not to be had.
@@ -168,12 +171,12 @@ impl Telling<'_> {
         }
         let wanted: Arc<[FetchItem]> =
             self.command.items.iter().filter(|item| section::is_one(item)).cloned().collect();
-        let store = self.session.store();
+        let (store, mailbox_id) = (self.session.store(), self.mailbox_id);
         let fetched: Vec<_> = rows
             .iter()
             .map(|row| {
                 let (store, wanted, id) = (store.clone(), wanted.clone(), row.id);
-                let (ctx, mailbox_id) = (self.login.ctx.clone(), self.login.mailbox_id);
+                let ctx = self.login.ctx.clone();
                 async move { section::cut(view::wire(&store, &ctx, mailbox_id, id).await?, wanted).await }
             })
             .collect();
@@ -195,7 +198,7 @@ impl Telling<'_> {
         let done = view::flag(
             &self.session.store(),
             &self.login.ctx,
-            self.login.mailbox_id,
+            self.mailbox_id,
             selected.folder,
             unseen.ranges(),
             &FlagChange::adding(seen),

@@ -16,10 +16,11 @@ pub(super) async fn each(
     uids: &[u64],
     mut take: impl FnMut(Headers) -> Result<(), Trouble>,
 ) -> Result<(), Trouble> {
-    let (login, folder) = (session.login()?, session.selected()?.folder);
+    let (login, selected) = (session.login()?, session.selected()?);
     for uids in uids.chunks(AT_ONCE) {
         let wanted: UidSet = uids.iter().copied().collect();
-        let found = view::headers(&login.ctx, login.mailbox_id, folder, wanted.ranges()).await?;
+        let (mailbox_id, folder) = (selected.mailbox_id, selected.folder);
+        let found = view::headers(&login.ctx, mailbox_id, folder, wanted.ranges()).await?;
         found.into_iter().try_for_each(&mut take)?;
     }
     Ok(())

@@ -1,12 +1,13 @@
 //! LIST (RFC 9051 §6.3.9, RFC 5258, RFC 5819, RFC 6154) and LSUB (RFC 3501 §6.3.9).
 
 use mailstore::folder::{Folder, SEPARATOR};
+use tenancy::MailLogin;
 
 use super::status;
 use crate::codec::command::{List, ListSelect};
 use crate::codec::write;
-use crate::folders::{Folders, Pattern, special_use};
-use crate::session::{Answer, Session};
+use crate::folders::{Folders, OTHERS, Pattern, special_use};
+use crate::session::{Answer, Session, Trouble};
 use crate::status::Status;
 
 /// How many patterns one command may have: each is held against every folder.
@@ -24,30 +25,64 @@ pub(crate) async fn run(session: &mut Session, list: &List) -> Answer {
     }
     let patterns = list.patterns.iter().map(|pattern| Pattern::new(&list.reference, pattern));
     let patterns = patterns.collect::<Result<Vec<_>, _>>()?;
-    let folders = Folders::load(&login.ctx, login.mailbox_id).await?;
-    for folder in folders.all() {
-        let name = folders.name_of(folder);
-        if !patterns.iter().any(|pattern| pattern.is_of(&name)) {
-            continue;
+    let everyones = Folders::everyones(&login).await?;
+    for folders in &everyones {
+        for folder in folders.all() {
+            let name = folders.name_of(folder);
+            if patterns.iter().any(|pattern| pattern.is_of(&name)) {
+                one(session, &login, list, folders, folder).await?;
+            }
         }
-        let is_meant = is_selected(folder, list.select);
-        // RFC 5258 §3.5: a folder that is not meant stands for those below it that are.
-        let has_meant_below = list.select.recursive_match
-            && folders.all().iter().any(|below| {
-                is_selected(below, list.select)
-                    && below.path.strip_prefix(&folder.path).is_some_and(|rest| rest.starts_with(SEPARATOR))
-            });
-        if !is_meant && !has_meant_below {
-            continue;
+    }
+    for name in tops(&everyones) {
+        if patterns.iter().any(|pattern| pattern.is_of(&name)) {
+            top(session, list, &name);
         }
-        let attributes = attributes(&folders, folder, list);
-        line(session, "LIST", &attributes, &name, has_meant_below.then(|| child_info(list.select)));
-        if let (true, Some(items)) = (is_meant, &list.give.status) {
-            status::line(session, &login, folder, &name, items).await?;
-        }
-        session.connection.spill().await?;
     }
     Ok(Status::ok("that is all"))
+}
+
+/// Tells of a folder, if it is meant.
+async fn one(
+    session: &mut Session,
+    login: &MailLogin,
+    list: &List,
+    folders: &Folders,
+    folder: &Folder,
+) -> Result<(), Trouble> {
+    let is_meant = is_selected(folder, list.select);
+    // RFC 5258 §3.5: a folder that is not meant stands for those below it that are.
+    let has_meant_below = list.select.recursive_match
+        && folders.all().iter().any(|below| {
+            is_selected(below, list.select)
+                && below.path.strip_prefix(&folder.path).is_some_and(|rest| rest.starts_with(SEPARATOR))
+        });
+    if !is_meant && !has_meant_below {
+        return Ok(());
+    }
+    let attributes = attributes(folders, folder, list);
+    let below = has_meant_below.then(|| child_info(list.select));
+    line(session, "LIST", &attributes, &folders.name_of(folder), below);
+    if let (true, Some(items)) = (is_meant, &list.give.status) {
+        status::line(session, login, folders, folder, items).await?;
+    }
+    Ok(session.connection.spill().await?)
+}
+
+/// The names that the mailboxes of others lie below, which are no folders.
+fn tops(everyones: &[Folders]) -> Vec<String> {
+    let tops: Vec<String> = everyones.iter().filter_map(Folders::top).map(str::to_owned).collect();
+    let all = tops.first().map(|_| OTHERS.trim_end_matches(SEPARATOR).to_owned());
+    all.into_iter().chain(tops).collect()
+}
+
+/// Tells of one of these: for all below it, which count as subscribed to and have no special use.
+fn top(session: &mut Session, list: &List, name: &str) {
+    let has_meant_below = list.select.recursive_match && !list.select.special_use;
+    if has_meant_below || !(list.select.subscribed || list.select.special_use) {
+        let below = has_meant_below.then(|| child_info(list.select));
+        line(session, "LIST", &["\\Noselect", "\\HasChildren"], name, below);
+    }
 }
 
 /// By which options a folder below is meant (RFC 5258 §6, RFC 6154 §2).
@@ -84,25 +119,32 @@ fn children(folders: &Folders, folder: &Folder) -> &'static str {
 pub(crate) async fn lsub(session: &mut Session, reference: &str, pattern: &str) -> Answer {
     let login = session.login()?;
     let matcher = Pattern::new(reference, pattern)?;
-    let folders = Folders::load(&login.ctx, login.mailbox_id).await?;
-    for folder in folders.all() {
-        let name = folders.name_of(folder);
-        let stands_for_one_below = || {
-            pattern.ends_with('%')
-                && folders.all().iter().any(|below| {
-                    let rest = below.path.strip_prefix(&folder.path);
-                    below.is_subscribed && rest.is_some_and(|rest| rest.starts_with(SEPARATOR))
-                })
-        };
-        if !matcher.is_of(&name) {
-            continue;
+    let everyones = Folders::everyones(&login).await?;
+    for folders in &everyones {
+        for folder in folders.all() {
+            let name = folders.name_of(folder);
+            let stands_for_one_below = || {
+                pattern.ends_with('%')
+                    && folders.all().iter().any(|below| {
+                        let rest = below.path.strip_prefix(&folder.path);
+                        below.is_subscribed && rest.is_some_and(|rest| rest.starts_with(SEPARATOR))
+                    })
+            };
+            if !matcher.is_of(&name) {
+                continue;
+            }
+            if folder.is_subscribed {
+                line(session, "LSUB", &[], &name, None);
+            } else if stands_for_one_below() {
+                line(session, "LSUB", &["\\Noselect"], &name, None);
+            }
+            session.connection.spill().await?;
         }
-        if folder.is_subscribed {
-            line(session, "LSUB", &[], &name, None);
-        } else if stands_for_one_below() {
+    }
+    for name in tops(&everyones) {
+        if pattern.ends_with('%') && matcher.is_of(&name) {
             line(session, "LSUB", &["\\Noselect"], &name, None);
         }
-        session.connection.spill().await?;
     }
     Ok(Status::ok("that is all"))
 }

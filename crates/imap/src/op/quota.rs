@@ -22,14 +22,17 @@ pub(crate) async fn get(session: &mut Session, root: &str) -> Answer {
 
 pub(crate) async fn root(session: &mut Session, name: &MailboxName) -> Answer {
     let login = session.login()?;
-    let folders = Folders::load(&login.ctx, login.mailbox_id).await?;
-    let name = folders.name_of(folders.get(name)?);
+    let folders = Folders::of(&login, name).await?;
+    let (name, is_own) = (folders.name_of(folders.get(name)?), folders.is_own());
     let is_utf8 = session.enabled.is_utf8();
     let out = session.connection.out();
     out.extend_from_slice(b"* QUOTAROOT ");
     write::mailbox(out, &name, is_utf8);
-    out.extend_from_slice(b" \"\"\r\n");
-    tell(session).await?;
+    // What another's mailbox has room for is theirs to know.
+    out.extend_from_slice(if is_own { b" \"\"\r\n".as_slice() } else { b"\r\n" });
+    if is_own {
+        tell(session).await?;
+    }
     Ok(Status::ok("that is all"))
 }
 

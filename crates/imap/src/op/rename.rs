@@ -12,7 +12,8 @@ use crate::status::Status;
 /// Renames a folder with what lies below it. Of the Inbox the messages go into a new folder, and it stays.
 pub(crate) async fn run(session: &mut Session, from: &MailboxName, to: &MailboxName) -> Answer {
     let login = session.login()?;
-    let folders = Folders::load(&login.ctx, login.mailbox_id).await?;
+    let folders = Folders::to_change(&login, from).await?;
+    folders.may_change(to)?;
     let old = folders.get(from)?;
     let path = folders.path_of(&MailboxName(to.0.trim_end_matches(SEPARATOR).to_owned()));
     if old.role == Some(Role::Inbox) {

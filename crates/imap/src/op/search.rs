@@ -79,7 +79,7 @@ pub(super) async fn find(
     let emails = emails(&login, selected, key).await?;
     let query = query(selected, &emails, login.ctx.env().now(), key)?;
     let (store, folder) = (session.store(), selected.folder);
-    let mut uids = search::uids(&store, &login.ctx, login.mailbox_id, folder, &query).await?;
+    let mut uids = search::uids(&store, &login.ctx, selected.mailbox_id, folder, &query).await?;
     // What came meanwhile has no number yet.
     uids.retain(|uid| selected.number_of(*uid).is_some());
     Ok(uids)
@@ -141,7 +141,7 @@ async fn highest(session: &Session, give: Option<SearchGive>, uids: &[u64]) -> R
         Some(give) => saved(uids, give).into_iter().map(u64::from).collect(),
         None => uids.iter().copied().collect(),
     };
-    Ok(view::highest_modseq(&login.ctx, login.mailbox_id, selected.folder, told.ranges()).await?)
+    Ok(view::highest_modseq(&login.ctx, selected.mailbox_id, selected.folder, told.ranges()).await?)
 }
 
 /// The UIDs of messages that are named by their ids (RFC 8474 §5.1).
@@ -153,7 +153,7 @@ async fn emails(login: &MailLogin, selected: &Selected, key: &SearchKey) -> Resu
     let mut emails = Emails::new();
     for id in ids {
         let Ok(message_id) = id.parse() else { continue };
-        match message::get(&login.ctx, login.mailbox_id, message_id).await {
+        match message::get(&login.ctx, selected.mailbox_id, message_id).await {
             Ok(found) if found.folder_id == selected.folder && found.state == State::Live => {
                 emails.insert(id, found.uid);
             }

@@ -25,12 +25,13 @@ pub(crate) async fn run(
         session.connection.untagged("OK [CLOSED] the folder that was open is closed");
     }
     session.enabled.condstore |= parameters.condstore;
-    let folders = Folders::load(&login.ctx, login.mailbox_id).await?;
+    let folders = Folders::of(&login, name).await?;
     let folder = folders.get(name)?;
+    let (mailbox_id, is_read_only) = (folders.mailbox_id, is_read_only || !folders.is_own());
     // Before the look: what changes between the two is not missed.
-    let watch = change::watch(&session.store(), &login.ctx, login.mailbox_id).await?;
-    let view = view::open(&login.ctx, login.mailbox_id, folder.id).await?;
-    let selected = Selected::new(&view, watch, is_read_only);
+    let watch = change::watch(&session.store(), &login.ctx, mailbox_id).await?;
+    let view = view::open(&login.ctx, mailbox_id, folder.id).await?;
+    let selected = Selected::new(&view, mailbox_id, watch, is_read_only);
     let out = &mut session.connection;
     out.untagged(&selected.flags_line());
     let permanent = if is_read_only { String::new() } else { format!("{} \\*", selected.flags()) };

@@ -12,9 +12,9 @@ use crate::status::Status;
 
 pub(crate) async fn run(session: &mut Session, name: &MailboxName, items: &[StatusItem]) -> Answer {
     let login = session.login()?;
-    let folders = Folders::load(&login.ctx, login.mailbox_id).await?;
+    let folders = Folders::of(&login, name).await?;
     let folder = folders.get(name)?;
-    line(session, &login, folder, &folders.name_of(folder), items).await?;
+    line(session, &login, &folders, folder, items).await?;
     Ok(Status::ok("that is all"))
 }
 
@@ -22,8 +22,8 @@ pub(crate) async fn run(session: &mut Session, name: &MailboxName, items: &[Stat
 pub(super) async fn line(
     session: &mut Session,
     login: &MailLogin,
+    folders: &Folders,
     folder: &Folder,
-    name: &str,
     items: &[StatusItem],
 ) -> Result<(), Trouble> {
     let mut told = Vec::with_capacity(items.len());
@@ -36,7 +36,7 @@ pub(super) async fn line(
             StatusItem::UidValidity => format!("UIDVALIDITY {}", folder.uid_validity),
             StatusItem::Unseen => format!("UNSEEN {}", folder.unseen_count),
             StatusItem::Deleted | StatusItem::DeletedStorage => {
-                let marked = view::marked_as_deleted(&login.ctx, login.mailbox_id, folder.id).await?;
+                let marked = view::marked_as_deleted(&login.ctx, folders.mailbox_id, folder.id).await?;
                 match item {
                     StatusItem::Deleted => format!("DELETED {}", marked.messages),
                     _ => format!("DELETED-STORAGE {}", marked.size_bytes),
@@ -54,7 +54,7 @@ pub(super) async fn line(
     let is_utf8 = session.enabled.is_utf8();
     let out = session.connection.out();
     out.extend_from_slice(b"* STATUS ");
-    write::mailbox(out, name, is_utf8);
+    write::mailbox(out, &folders.name_of(folder), is_utf8);
     out.extend_from_slice(format!(" ({})\r\n", told.join(" ")).as_bytes());
     Ok(())
 }

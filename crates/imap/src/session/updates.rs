@@ -28,7 +28,7 @@ impl Session {
     async fn catch_up(&mut self) -> Result<(), Trouble> {
         let login = self.login()?;
         let Some(selected) = &mut self.selected else { return Ok(()) };
-        match selected.catch_up(&login.ctx, login.mailbox_id).await {
+        match selected.catch_up(&login.ctx).await {
             Ok(()) => Ok(()),
             // The log does not go so far back, or the folder or the mailbox is gone: the client looks at everything anew.
             Err(
@@ -66,7 +66,8 @@ impl Session {
                 return Ok(());
             }
             let uids: UidSet = flagged.iter().copied().map(u64::from).collect();
-            let rows = view::rows(&login.ctx, login.mailbox_id, selected.folder, uids.ranges(), None).await?;
+            let rows =
+                view::rows(&login.ctx, selected.mailbox_id, selected.folder, uids.ranges(), None).await?;
             // Only now: had it failed, they would be told the next time.
             selected.told_flagged(&flagged);
             for row in rows {

@@ -11,5 +11,6 @@ mod hostile;
 mod login;
 mod resync;
 mod search;
+mod shared;
 mod support;
 mod updates;
