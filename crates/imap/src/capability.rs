@@ -1,6 +1,6 @@
 //! What the server says it can do.
 
-use socket::sasl;
+use socket::sasl::Mechanism;
 
 use crate::session::Session;
 
@@ -27,8 +27,8 @@ pub(crate) fn of(session: &Session) -> String {
         all += " STARTTLS";
     }
     if session.login_allowed() {
-        for mechanism in sasl::MECHANISMS {
-            all += &format!(" AUTH={mechanism}");
+        for mechanism in Mechanism::offered(session.connection.exported().is_some()) {
+            all += &format!(" AUTH={}", mechanism.as_str());
         }
     } else {
         all += " LOGINDISABLED";

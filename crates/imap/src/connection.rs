@@ -49,6 +49,11 @@ impl Connection {
         self.socket.is_tls()
     }
 
+    /// What its TLS exports to bind to.
+    pub(crate) fn exported(&self) -> Option<[u8; 32]> {
+        self.socket.exported()
+    }
+
     pub(crate) fn is_deflated(&self) -> bool {
         self.socket.is_deflated()
     }

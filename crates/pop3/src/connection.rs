@@ -80,10 +80,15 @@ impl Connection {
         self.spill().await
     }
 
-    /// Queues a SASL challenge without data (RFC 5034 §4: a plus, a space, nothing).
-    pub(crate) async fn empty_challenge(&mut self) -> Result<(), End> {
-        self.socket.out().extend_from_slice(b"+ \r\n");
+    /// Queues a SASL challenge (RFC 5034 §4: a plus, a space, and base64 or nothing).
+    pub(crate) async fn challenge(&mut self, base64: &str) -> Result<(), End> {
+        self.socket.out().extend_from_slice(format!("+ {base64}\r\n").as_bytes());
         self.spill().await
+    }
+
+    /// What its TLS exports to bind to.
+    pub(crate) fn exported(&self) -> Option<[u8; 32]> {
+        self.socket.exported()
     }
 
     /// Sends a message in CRLF form, byte-stuffed, with the response's end.

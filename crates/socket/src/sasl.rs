@@ -1,11 +1,64 @@
-//! The client's side of a SASL exchange (RFC 4954 §4, RFC 5034 §4, RFC 9051 §6.2.2), and the PLAIN mechanism (RFC 4616). Pure.
+//! SASL (RFC 4422) as the mail protocols play it (RFC 4954 §4, RFC 5034 §4, RFC 9051 §6.2.2): the mechanisms, pure, and what is said in which
+//! order ([`exchange`]).
+
+pub mod bearer;
+pub mod exchange;
+pub mod scram;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use secrecy::SecretString;
 
-/// The mechanisms on offer, as a protocol lists them.
-pub const MECHANISMS: &[&str] = &["PLAIN"];
+/// A way to prove who one is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mechanism {
+    /// A password (RFC 4616).
+    Plain,
+    /// The same in two messages, for clients of old.
+    Login,
+    /// A proof of an app password that does not tell it (RFC 7677).
+    ScramSha256,
+    /// The same, bound to the connection's TLS (RFC 9266): nobody stands in between.
+    ScramSha256Plus,
+    /// A token (RFC 7628).
+    OAuthBearer,
+    /// The same, as it was before there was an RFC.
+    XOAuth2,
+}
+
+impl Mechanism {
+    /// All of them, the strongest first.
+    const ALL: [Self; 6] = [
+        Self::ScramSha256Plus,
+        Self::ScramSha256,
+        Self::OAuthBearer,
+        Self::XOAuth2,
+        Self::Plain,
+        Self::Login,
+    ];
+
+    /// Its name in every protocol.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Plain => "PLAIN",
+            Self::Login => "LOGIN",
+            Self::ScramSha256 => "SCRAM-SHA-256",
+            Self::ScramSha256Plus => "SCRAM-SHA-256-PLUS",
+            Self::OAuthBearer => "OAUTHBEARER",
+            Self::XOAuth2 => "XOAUTH2",
+        }
+    }
+
+    /// Those that there are on a connection, which can be bound to or not.
+    pub fn offered(can_bind: bool) -> impl Iterator<Item = Self> {
+        Self::ALL.into_iter().filter(move |mechanism| can_bind || *mechanism != Self::ScramSha256Plus)
+    }
+
+    /// The one of a name, of those that there are.
+    pub fn named(name: &str, can_bind: bool) -> Option<Self> {
+        Self::offered(can_bind).find(|mechanism| mechanism.as_str().eq_ignore_ascii_case(name))
+    }
+}
 
 /// Why a SASL message cannot be used. The text goes to the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -22,6 +75,15 @@ pub enum SaslError {
     /// Not three UTF-8 fields separated by NUL, or no name, or no password.
     #[error("a PLAIN message is [authzid] NUL authcid NUL passwd")]
     Plain,
+    /// No name or no password, or not UTF-8.
+    #[error("LOGIN takes a name and a password")]
+    Login,
+    /// Not as RFC 5802 §7 has it, of another exchange, or bound to another connection.
+    #[error("not a message of SCRAM in this exchange")]
+    Scram,
+    /// Not as RFC 7628 §3.1 has it.
+    #[error("not a message with a bearer token")]
+    Bearer,
 }
 
 /// What PLAIN carries.

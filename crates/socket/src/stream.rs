@@ -119,6 +119,16 @@ impl Buffered {
         self.socket.is_tls()
     }
 
+    /// What the connection's TLS exports to bind to (RFC 9266 §2), if it is TLS 1.3.
+    pub fn exported(&self) -> Option<[u8; 32]> {
+        let Socket::Tls(stream) = &self.socket else { return None };
+        let (_, tls) = stream.get_ref();
+        if tls.protocol_version() != Some(rustls::ProtocolVersion::TLSv1_3) {
+            return None;
+        }
+        tls.export_keying_material([0; 32], b"EXPORTER-Channel-Binding", Some(&[])).ok()
+    }
+
     /// Whether both ends compress.
     pub fn is_deflated(&self) -> bool {
         self.deflated.is_some()

@@ -1,5 +1,6 @@
 //! App passwords: one for each program of a person's, for some protocols, so that a lost phone costs one of them.
 
+pub(crate) mod scram;
 pub(crate) mod store;
 
 use chrono::{DateTime, Utc};
@@ -8,6 +9,7 @@ use kernel::{AppPasswordId, Checks, Env, Page, PageRequest, TenantId, UserId};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 
+pub use self::scram::Keys as ScramKeys;
 use crate::policy::Capability;
 use crate::{Action, Ctx, Error, api_key, event, user};
 
@@ -84,7 +86,8 @@ pub async fn create(
     if store::count(&mut tx, user_id).await? >= MAX_PER_USER {
         return Err(Error::conflict("too_many_app_passwords", "a user may have at most 50 app passwords"));
     }
-    store::insert(&mut tx, user_id, &password, &api_key::hash(&normalized(secret.expose_secret()))).await?;
+    let hash = api_key::hash(&normalized(secret.expose_secret()));
+    store::insert(&mut tx, user_id, &password, &hash, &scram::keys(secret.expose_secret())).await?;
     let protocols: Vec<&str> = password.protocols.iter().map(|protocol| protocol.as_str()).collect();
     let data = json!({"user_id": user_id, "name": password.name, "protocols": protocols});
     event::record(&mut tx, ctx, event::Kind::AppPasswordCreated, password.id, data).await?;
@@ -135,6 +138,33 @@ pub(crate) async fn find(
         tx.commit().await?;
     }
     Ok(found)
+}
+
+/// What the user's app passwords are proven by, of those in force for the protocol.
+pub(crate) async fn keys(
+    db: &Db,
+    tenant_id: TenantId,
+    user_id: UserId,
+    protocol: Capability,
+) -> Result<Vec<(AppPasswordId, scram::Keys)>, Error> {
+    let mut read = api_key::lookup(db).await?;
+    let found = store::keys(&mut read, tenant_id, user_id, protocol, db.env().now()).await?;
+    let pairs = found.iter().flat_map(|(id, column)| scram::from_column(column).map(|keys| (*id, keys)));
+    Ok(pairs.collect())
+}
+
+/// Notes that one of a user's was used, if it is still in force for the protocol; whether it is.
+pub(crate) async fn used(
+    db: &Db,
+    tenant_id: TenantId,
+    user_id: UserId,
+    protocol: Capability,
+    id: AppPasswordId,
+) -> Result<bool, Error> {
+    let mut tx = api_key::system(db).await?;
+    let is = store::use_that(&mut tx, tenant_id, user_id, protocol, id, db.env().now()).await?;
+    tx.commit().await?;
+    Ok(is)
 }
 
 /// Whether one is still in force, for the protocol.

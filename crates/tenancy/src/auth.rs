@@ -14,6 +14,7 @@ use kernel::{ApiKeyId, AppPasswordId, EmailAddress, TenantId, UserId};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use self::desk::{Desk, Question};
+use crate::app_password::{ScramKeys, scram};
 use crate::caller::{Caller, Principal, Scope};
 use crate::policy::Capability;
 use crate::{Error, MailLogin, Origin, Role, api_key, app_password, password};
@@ -44,6 +45,17 @@ pub enum Grant {
         /// The token that the last answer gave; good once.
         refresh_token: SecretString,
     },
+}
+
+/// What a client proves one of a person's app passwords by (RFC 5802 §5).
+#[derive(Debug)]
+pub struct ScramOffer {
+    /// The salt.
+    pub salt: Vec<u8>,
+    /// How often it is hashed.
+    pub iterations: u32,
+    /// What each is proven by; several pairs of one are the ways to write it.
+    pub keys: Vec<(AppPasswordId, ScramKeys)>,
 }
 
 /// What a grant is good for.
@@ -115,17 +127,11 @@ impl Auth {
             // Looked up again: a revoked key's tokens end with it.
             return self.key(Question { key_id, tenant_id }, None, origin).await;
         }
-        match (subject.sub.parse::<UserId>(), subject.tenant.as_deref().map(str::parse::<TenantId>)) {
-            (Ok(user_id), Some(Ok(tenant_id))) => {
-                let person = self.person_by_id(tenant_id, user_id).await?;
-                let is_current = subject.epoch == Some(person.session_epoch);
-                if !is_current || !person.may(Capability::SignIn) || !person.may(Capability::Api) {
-                    return Err(Error::Unauthenticated);
-                }
-                Ok(person.caller(&self.db, origin))
-            }
-            _ => Err(Error::Unauthenticated),
+        let person = self.person_of(&subject).await?;
+        if !person.may(Capability::SignIn) || !person.may(Capability::Api) {
+            return Err(Error::Unauthenticated);
         }
+        Ok(person.caller(&self.db, origin))
     }
 
     async fn key(&self, question: Question, secret: Option<&str>, origin: Origin) -> Result<Caller, Error> {
@@ -150,12 +156,94 @@ impl Auth {
         origin: Origin,
     ) -> Result<MailLogin, Error> {
         let person = self.person(username, password, Some(capability), origin).await?;
+        self.mail_session(person, capability, origin).await
+    }
+
+    async fn mail_session(
+        &self,
+        person: Person,
+        capability: Capability,
+        origin: Origin,
+    ) -> Result<MailLogin, Error> {
         if !person.may(Capability::SignIn) || !person.may(capability) {
             return Err(Error::Unauthenticated);
         }
         let ctx = person.caller(&self.db, origin).enter(person.tenant_id).await?;
         let Person { user_id, mailbox_id, session_epoch, app_password, .. } = person;
         Ok(MailLogin { ctx, user_id, mailbox_id, session_epoch, app_password })
+    }
+
+    /// What a person's app passwords for a mail protocol are proven by. Of somebody who is not there it looks like that of somebody who has none.
+    ///
+    /// # Errors
+    /// As of any statement.
+    pub async fn scram_offer(&self, capability: Capability, username: &str) -> Result<ScramOffer, Error> {
+        let (salt, iterations) = (scram::SALT.to_vec(), scram::ITERATIONS.get());
+        let keys = match self.person_by_name(username).await? {
+            Some(person) => {
+                app_password::keys(&self.db, person.tenant_id, person.user_id, capability).await?
+            }
+            None => Vec::new(),
+        };
+        Ok(ScramOffer { salt, iterations, keys })
+    }
+
+    /// Signs a person in for a mail protocol who has proven that they know one of their app passwords, as of [`Self::scram_offer`].
+    ///
+    /// # Errors
+    /// [`Error::Unauthenticated`] when it is not in force any more or the capability is suspended.
+    pub async fn mail_login_by_proof(
+        &self,
+        capability: Capability,
+        username: &str,
+        proven: AppPasswordId,
+        origin: Origin,
+    ) -> Result<MailLogin, Error> {
+        let person = self.person_by_name(username).await?.ok_or(Error::Unauthenticated)?;
+        if !app_password::used(&self.db, person.tenant_id, person.user_id, capability, proven).await? {
+            return Err(Error::Unauthenticated);
+        }
+        self.mail_session(Person { app_password: Some(proven), ..person }, capability, origin).await
+    }
+
+    /// Signs a person in for a mail protocol by an access token of theirs; `username`, if there is one, must be theirs.
+    ///
+    /// # Errors
+    /// [`Error::Unauthenticated`] when it proves nothing, is somebody else's, or the capability is suspended.
+    pub async fn mail_login_by_token(
+        &self,
+        capability: Capability,
+        username: Option<&str>,
+        token: &SecretString,
+        origin: Origin,
+    ) -> Result<MailLogin, Error> {
+        let subject = self.signer.verify(&self.db, token.expose_secret()).await?;
+        let person = self.person_of(&subject).await?;
+        if let Some(username) = username {
+            let named = self.person_by_name(username).await?.ok_or(Error::Unauthenticated)?;
+            if (named.tenant_id, named.user_id) != (person.tenant_id, person.user_id) {
+                return Err(Error::Unauthenticated);
+            }
+        }
+        self.mail_session(person, capability, origin).await
+    }
+
+    /// The person whose access token it is, while their sessions have not been ended.
+    async fn person_of(&self, token: &token::Claims) -> Result<Person, Error> {
+        match (token.sub.parse::<UserId>(), token.tenant.as_deref().map(str::parse::<TenantId>)) {
+            (Ok(user_id), Some(Ok(tenant_id))) => {
+                let person = self.person_by_id(tenant_id, user_id).await?;
+                let is_current = token.epoch == Some(person.session_epoch);
+                if is_current { Ok(person) } else { Err(Error::Unauthenticated) }
+            }
+            _ => Err(Error::Unauthenticated),
+        }
+    }
+
+    async fn person_by_name(&self, username: &str) -> Result<Option<Person>, Error> {
+        let Ok(address) = username.parse::<EmailAddress>() else { return Ok(None) };
+        let mut read = api_key::lookup(&self.db).await?;
+        store::person_by_address(&mut read, &address).await
     }
 
     /// A session that a person has begun, with what they may do now; none if it may not go on: they are not there any more, may not do any more
@@ -249,13 +337,7 @@ impl Auth {
         protocol: Option<Capability>,
         origin: Origin,
     ) -> Result<Person, Error> {
-        let person = match username.parse::<EmailAddress>() {
-            Ok(address) => {
-                let mut read = api_key::lookup(&self.db).await?;
-                store::person_by_address(&mut read, &address).await?
-            }
-            Err(_) => None,
-        };
+        let person = self.person_by_name(username).await?;
         // Before the throttle: nobody guesses one, so nobody who has one needs to wait for those who guess.
         let person = match (person, protocol) {
             (Some(person), Some(protocol)) => {

@@ -4,6 +4,7 @@ pub mod http;
 pub mod imap;
 pub mod lmtp;
 pub mod pop3;
+pub mod scram;
 mod tls;
 
 use std::future::Future;

@@ -1,48 +1,73 @@
-//! AUTHENTICATE (RFC 9051 §6.2.2): a login by SASL. PLAIN (RFC 4616) is the mechanism there is.
+//! AUTHENTICATE (RFC 9051 §6.2.2): a login by SASL.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
 use secrecy::{ExposeSecret as _, SecretString};
-use socket::sasl::{self, Plain, SaslError};
+use socket::sasl::exchange::{self, Ask, Proof, Refusal};
+use socket::sasl::scram::Offer;
+use socket::sasl::{self, Mechanism, SaslError, bearer};
+use tenancy::auth::ScramOffer;
+use tenancy::policy::Capability;
 
 use super::login;
 use crate::session::{Answer, End, Session};
-use crate::status::Status;
+use crate::status::{self, Status};
 
-/// How long a line of an exchange may be.
-const MAX_OCTETS: usize = 4 << 10;
+/// How long a line of an exchange may be: RFC 4954 §4 has it for the same exchange in SMTP.
+const MAX_OCTETS: usize = 12_288;
 
 pub(crate) async fn run(session: &mut Session, mechanism: &str, initial: Option<&SecretString>) -> Answer {
     login::may_try(session)?;
-    if !sasl::MECHANISMS.contains(&mechanism) {
-        return Err(Status::no("no such mechanism; CAPABILITY lists those there are").with("CANNOT").into());
-    }
-    match credentials(session, initial).await? {
-        // Acting for another is not offered. The same refusal as of a wrong password tells nothing of either.
-        Ok(plain) if !plain.authzid.is_empty() && plain.authzid != plain.authcid => {
-            login::refuse(session).await
+    let channel = session.connection.exported();
+    let Some(mechanism) = Mechanism::named(mechanism, channel.is_some()) else {
+        let text = "no such mechanism; CAPABILITY lists those there are";
+        return Err(Status::no(text).with("CANNOT").into());
+    };
+    let initial = initial.map(|text| sasl::initial_response(text.expose_secret()));
+    let (auth, origin) = (session.service.auth.clone(), session.origin());
+    let nonce = STANDARD.encode(auth.db().env().random::<18>());
+    let keys = async |username: &str| {
+        let ScramOffer { salt, iterations, keys } = auth.scram_offer(Capability::Imap, username).await?;
+        Ok::<_, tenancy::Error>(Offer { salt, iterations, keys })
+    };
+    let channel = channel.as_ref().map(<[u8; 32]>::as_slice);
+    let proof = exchange::play(session, mechanism, initial, channel, &nonce, keys).await?;
+    let login = match proof {
+        Ok(Proof::Password { username, password }) => {
+            auth.mail_login(Capability::Imap, &username, password, origin).await
         }
-        Ok(plain) => login::attempt(session, &plain.authcid, plain.password).await,
-        Err(error) => Err(Status::bad(error.to_string()).into()),
-    }
+        Ok(Proof::Key { username, id }) => {
+            auth.mail_login_by_proof(Capability::Imap, &username, id, origin).await
+        }
+        Ok(Proof::Bearer(bearer)) => {
+            let username = bearer.username.as_deref();
+            let login = auth.mail_login_by_token(Capability::Imap, username, &bearer.token, origin).await;
+            if login.as_ref().is_err_and(status::is_refusal) {
+                // Whatever it answers.
+                let _ = session.ask(bearer::FAILURE).await?;
+            }
+            login
+        }
+        Err(Refusal::Sasl(error)) => return Err(Status::bad(error.to_string()).into()),
+        Err(Refusal::Wrong) => Err(tenancy::Error::Unauthenticated),
+        Err(Refusal::Keys(error)) => Err(error),
+    };
+    login::end(session, login).await
 }
 
-/// The PLAIN message: with the command (RFC 4959), or in answer to an empty challenge.
-async fn credentials(
-    session: &mut Session,
-    initial: Option<&SecretString>,
-) -> Result<Result<Plain, SaslError>, End> {
-    let message = match initial {
-        Some(response) => sasl::initial_response(response.expose_secret()),
-        None => {
-            session.connection.go_on("");
-            let patience = session.service.limits.read_timeout;
-            tokio::select! {
-                () = session.shutdown.cancelled() => return Err(End::Shutdown),
-                line = session.connection.line(MAX_OCTETS, patience) => match line? {
-                    Ok(line) => sasl::response(&line),
-                    Err(_) => Err(SaslError::TooLong),
-                },
-            }
+impl Ask for Session {
+    type End = End;
+
+    async fn ask(&mut self, challenge: &[u8]) -> Result<Result<Bytes, SaslError>, End> {
+        self.connection.go_on(&STANDARD.encode(challenge));
+        let patience = self.service.limits.read_timeout;
+        tokio::select! {
+            () = self.shutdown.cancelled() => Err(End::Shutdown),
+            line = self.connection.line(MAX_OCTETS, patience) => Ok(match line? {
+                Ok(line) => sasl::response(&line).map(Bytes::from),
+                Err(_) => Err(SaslError::TooLong),
+            }),
         }
-    };
-    Ok(message.and_then(|message| sasl::plain(&message)))
+    }
 }

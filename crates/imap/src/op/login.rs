@@ -1,6 +1,7 @@
 //! LOGIN (RFC 9051 §6.2.3), and what AUTHENTICATE has in common with it.
 
 use secrecy::SecretString;
+use tenancy::MailLogin;
 use tenancy::policy::Capability;
 
 use crate::capability;
@@ -9,7 +10,9 @@ use crate::status::{self, Status};
 
 pub(crate) async fn run(session: &mut Session, username: &str, password: SecretString) -> Answer {
     may_try(session)?;
-    attempt(session, username, password).await
+    let auth = session.service.auth.clone();
+    let login = auth.mail_login(Capability::Imap, username, password, session.origin()).await;
+    end(session, login).await
 }
 
 /// Whether a login may be tried now and here.
@@ -23,10 +26,9 @@ pub(crate) fn may_try(session: &Session) -> Result<(), Status> {
     Ok(())
 }
 
-/// Tries a login.
-pub(crate) async fn attempt(session: &mut Session, username: &str, password: SecretString) -> Answer {
-    let auth = &session.service.auth;
-    match auth.mail_login(Capability::Imap, username, password, session.origin()).await {
+/// Answers what came of a login.
+pub(crate) async fn end(session: &mut Session, login: Result<MailLogin, tenancy::Error>) -> Answer {
+    match login {
         Ok(login) => {
             count("ok");
             tracing::info!(tenant.id = %login.ctx.tenant_id(), mailbox.id = %login.mailbox_id, "imap login");
@@ -43,7 +45,7 @@ pub(crate) async fn attempt(session: &mut Session, username: &str, password: Sec
 }
 
 /// Answers refused credentials, the same whatever was wrong with them, late; and ends the session when that has happened too often.
-pub(crate) async fn refuse(session: &mut Session) -> Answer {
+async fn refuse(session: &mut Session) -> Answer {
     count("refused");
     session.failed_logins += 1;
     tracing::info!(login.failed = session.failed_logins, "imap login refused");

@@ -22,7 +22,10 @@ async fn a_new_mailbox_has_its_first_folders_with_their_uses() {
     );
     assert_eq!(ok(&mut client, "LIST \"\" \"\"").await, ["LIST (\\Noselect) \"/\" \"\""]);
     assert_eq!(ok(&mut client, "LIST \"\" inbox").await, ["LIST (\\HasNoChildren) \"/\" INBOX"]);
-    assert_eq!(ok(&mut client, "NAMESPACE").await, ["NAMESPACE ((\"\" \"/\")) ((\"Other Users/\" \"/\")) NIL"]);
+    assert_eq!(
+        ok(&mut client, "NAMESPACE").await,
+        ["NAMESPACE ((\"\" \"/\")) ((\"Other Users/\" \"/\")) NIL"]
+    );
     let sent = ok(&mut client, "LIST (SPECIAL-USE) \"\" (\"S*\" \"T*\") RETURN (STATUS (MESSAGES))").await;
     assert_eq!(sent.len(), 4, "{sent:?}");
     assert!(sent.contains(&"STATUS \"Sent\" (MESSAGES 0)".to_owned()), "{sent:?}");

@@ -2,7 +2,12 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use secrecy::ExposeSecret as _;
+use tenancy::app_password::{self, AppPassword, NewAppPassword};
+use tenancy::policy::Capability;
+use tenancy::user::User;
 use testkit::client::imap::Imap as Client;
+use testkit::client::scram::Scram;
 use testkit::world::PASSWORD;
 
 use crate::support::{Server, ok, quick, refused, say};
@@ -115,22 +120,142 @@ async fn who_may_not_sign_in_any_more_is_shown_out() {
     refused(&mut client, &format!("LOGIN {} \"{PASSWORD}\"", ada.address), "NO [AUTHENTICATIONFAILED]").await;
 }
 
+/// An app password of a user's for one protocol, and its secret.
+async fn app_password(server: &Server, user: &User, protocol: Capability) -> (AppPassword, String) {
+    let new = NewAppPassword { name: "phone".to_owned(), protocols: vec![protocol], expires_at: None };
+    let (password, secret) = app_password::create(&server.world.ctx, user.id, new).await.unwrap();
+    (password, secret.expose_secret().to_owned())
+}
+
+/// Plays SCRAM to its end: the status.
+async fn scram(client: &mut Client, mechanism: &str, mut scram: Scram) -> String {
+    let tag = client.begin(&format!("AUTHENTICATE {mechanism} {}", scram.first())).await.unwrap();
+    let challenge = client.read_response().await.unwrap();
+    let Some(challenge) = challenge.strip_prefix("+ ") else {
+        return challenge.strip_prefix(&format!("{tag} ")).unwrap().to_owned();
+    };
+    let last = scram.last(challenge).unwrap();
+    client.send(format!("{last}\r\n").as_bytes()).await.unwrap();
+    let answer = client.read_response().await.unwrap();
+    let Some(proof) = answer.strip_prefix("+ ") else {
+        return answer.strip_prefix(&format!("{tag} ")).unwrap().to_owned();
+    };
+    assert!(scram.is_known(proof), "the server does not know the password");
+    client.send(b"\r\n").await.unwrap();
+    client.answer(&tag).await.unwrap().status
+}
+
+#[tokio::test]
+async fn by_a_proof_of_an_app_password() {
+    let server = Server::start().await;
+    let ada = server.user_with("ada", &[]).await;
+    app_password(&server, &ada, Capability::Imap).await;
+    let (second, secret) = app_password(&server, &ada, Capability::Imap).await;
+    let (_, for_pop3) = app_password(&server, &ada, Capability::Pop3).await;
+    let name = ada.address.as_str();
+    for shown in [secret.clone(), secret.replace('-', "")] {
+        let mut client = server.connect().await;
+        assert!(client.greeting.contains("AUTH=SCRAM-SHA-256 ") && !client.greeting.contains("PLUS"));
+        let status = scram(&mut client, "SCRAM-SHA-256", Scram::new(name, &shown, None)).await;
+        assert!(status.starts_with("OK [CAPABILITY "), "{status}");
+        ok(&mut client, "SELECT INBOX").await;
+    }
+    // Bound to its TLS.
+    let mut client = Client::connect_tls(server.tls_address).await.unwrap();
+    assert!(client.greeting.contains("AUTH=SCRAM-SHA-256-PLUS"), "{}", client.greeting);
+    let channel = client.exported();
+    assert!(channel.is_some());
+    let status = scram(&mut client, "SCRAM-SHA-256-PLUS", Scram::new(name, &secret, channel)).await;
+    assert!(status.starts_with("OK"), "{status}");
+    // Somebody in between has another TLS to either side.
+    let mut client = Client::connect_tls(server.tls_address).await.unwrap();
+    let status = scram(&mut client, "SCRAM-SHA-256-PLUS", Scram::new(name, &secret, Some([7; 32]))).await;
+    assert!(status.starts_with("BAD"), "{status}");
+
+    // What is wrong, for another protocol, or of nobody, looks alike.
+    let wrong =
+        [(name, "wrong"), (name, for_pop3.as_str()), (name, PASSWORD), ("nobody@acme.example", "wrong")];
+    for (name, password) in wrong {
+        let mut client = server.connect().await;
+        let status = scram(&mut client, "SCRAM-SHA-256", Scram::new(name, password, None)).await;
+        assert_eq!(status, "NO [AUTHENTICATIONFAILED] wrong user name or password", "{name} {password}");
+    }
+    app_password::revoke(&server.world.ctx, ada.id, second.id).await.unwrap();
+    let mut client = server.connect().await;
+    let status = scram(&mut client, "SCRAM-SHA-256", Scram::new(name, &secret, None)).await;
+    assert!(status.starts_with("NO [AUTHENTICATIONFAILED]"), "{status}");
+}
+
+#[tokio::test]
+async fn by_a_token() {
+    let server = Server::start().await;
+    let (ada, bob) = (server.user_with("ada", &[]).await, server.user_with("bob", &[]).await);
+    let auth = tenancy::auth::Auth::new(server.world.test_db.db()).await.unwrap();
+    let grant =
+        tenancy::auth::Grant::Password { username: ada.address.to_string(), password: PASSWORD.into() };
+    let tokens = auth.token(grant, server.world.origin()).await.unwrap();
+    let token = tokens.access.token.expose_secret();
+    let xoauth2 = |user: &User, token: &str| {
+        STANDARD.encode(format!("user={}\x01auth=Bearer {token}\x01\x01", user.address))
+    };
+    let bearer = |name: &str| STANDARD.encode(format!("n,{name},\x01host=h\x01auth=Bearer {token}\x01\x01"));
+    for login in [
+        format!("XOAUTH2 {}", xoauth2(&ada, token)),
+        format!("OAUTHBEARER {}", bearer("")),
+        format!("OAUTHBEARER {}", bearer(&format!("a={}", ada.address))),
+    ] {
+        let mut client = server.connect().await;
+        ok(&mut client, &format!("AUTHENTICATE {login}")).await;
+        ok(&mut client, "SELECT INBOX").await;
+    }
+    // A token that proves nothing, or that it is somebody else: the client is told why, and then refused.
+    for login in [xoauth2(&ada, "x.y.z"), xoauth2(&bob, token)] {
+        let mut client = server.connect().await;
+        let tag = client.begin(&format!("AUTHENTICATE XOAUTH2 {login}")).await.unwrap();
+        let told = client.read_response().await.unwrap();
+        let told = STANDARD.decode(told.strip_prefix("+ ").unwrap()).unwrap();
+        assert_eq!(String::from_utf8(told).unwrap(), "{\"status\":\"invalid_token\"}");
+        client.send(b"\r\n").await.unwrap();
+        let status = client.answer(&tag).await.unwrap().status;
+        assert!(status.starts_with("NO [AUTHENTICATIONFAILED]"), "{status}");
+    }
+    // It ends with the sessions of the person, and what it began ends with them.
+    let mut client = server.connect().await;
+    ok(&mut client, &format!("AUTHENTICATE XOAUTH2 {}", xoauth2(&ada, token))).await;
+    tenancy::user::reset_password(&server.world.ctx, ada.id, "another long passphrase of hers".into())
+        .await
+        .unwrap();
+    client.send(b"x NOOP\r\n").await.unwrap();
+    assert!(client.rest().await.unwrap().contains("BYE [EXPIRED]"));
+    let mut client = server.connect().await;
+    client.begin(&format!("AUTHENTICATE XOAUTH2 {}", xoauth2(&ada, token))).await.unwrap();
+    assert!(client.read_response().await.unwrap().starts_with("+ "));
+}
+
+#[tokio::test]
+async fn by_login_of_old() {
+    let server = Server::start().await;
+    let ada = server.user_with("ada", &[]).await;
+    let mut client = server.connect().await;
+    let tag = client.begin("AUTHENTICATE LOGIN").await.unwrap();
+    for (asked, said) in [("Username:", ada.address.as_str()), ("Password:", PASSWORD)] {
+        assert_eq!(client.read_response().await.unwrap(), format!("+ {}", STANDARD.encode(asked)));
+        client.send(format!("{}\r\n", STANDARD.encode(said)).as_bytes()).await.unwrap();
+    }
+    assert!(client.answer(&tag).await.unwrap().status.starts_with("OK "));
+}
+
 #[tokio::test]
 async fn a_session_ends_with_the_app_password_that_began_it() {
     let server = Server::with(quick()).await;
     let ada = server.user_with("ada", &[]).await;
-    let new = tenancy::app_password::NewAppPassword {
-        name: "phone".to_owned(),
-        protocols: vec![tenancy::policy::Capability::Imap],
-        expires_at: None,
-    };
+    let (password, secret) = app_password(&server, &ada, Capability::Imap).await;
     let ctx = &server.world.ctx;
-    let (password, secret) = tenancy::app_password::create(ctx, ada.id, new).await.unwrap();
     let mut client = server.connect().await;
-    client.login(&ada.address, secrecy::ExposeSecret::expose_secret(&secret)).await.unwrap();
+    client.login(&ada.address, &secret).await.unwrap();
     ok(&mut client, "SELECT INBOX").await;
     client.begin("IDLE").await.unwrap();
     assert!(client.read_response().await.unwrap().starts_with("+ "));
-    tenancy::app_password::revoke(ctx, ada.id, password.id).await.unwrap();
+    app_password::revoke(ctx, ada.id, password.id).await.unwrap();
     assert_eq!(client.rest().await.unwrap(), "* BYE [EXPIRED] the login is not good any more\r\n");
 }

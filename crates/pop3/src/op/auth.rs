@@ -1,8 +1,15 @@
-//! AUTH (RFC 5034): a login by SASL. PLAIN (RFC 4616) is the mechanism there is.
+//! AUTH (RFC 5034): a login by SASL.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
 use mailstore::maildrop::Maildrop;
-use secrecy::ExposeSecret;
-use socket::sasl::{self, Plain, SaslError};
+use secrecy::ExposeSecret as _;
+use socket::sasl::exchange::{self, Ask, Proof, Refusal};
+use socket::sasl::scram::Offer;
+use socket::sasl::{self, Mechanism, SaslError, bearer};
+use tenancy::auth::ScramOffer;
+use tenancy::policy::Capability;
 
 use super::login;
 use crate::codec::command::Auth;
@@ -15,8 +22,8 @@ use crate::session::{End, Session};
 pub(crate) async fn list(session: &mut Session) -> Result<(), End> {
     session.reply(Status::ok("mechanisms follow")).await?;
     if session.login_allowed() {
-        for mechanism in sasl::MECHANISMS {
-            session.connection.item(mechanism).await?;
+        for mechanism in Mechanism::offered(session.connection.exported().is_some()) {
+            session.connection.item(mechanism.as_str()).await?;
         }
     }
     session.connection.terminator().await
@@ -24,36 +31,58 @@ pub(crate) async fn list(session: &mut Session) -> Result<(), End> {
 
 /// Plays the exchange and tries the login that comes out of it.
 pub(crate) async fn run(session: &mut Session, auth: Auth) -> Result<Option<Maildrop>, End> {
-    let refusal = if !session.login_allowed() {
-        reply::encryption_needed()
-    } else if !sasl::MECHANISMS.contains(&auth.mechanism.as_str()) {
-        Status::err("no such mechanism; AUTH alone lists those there are")
-    } else {
-        match credentials(session, &auth).await? {
-            // Acting for another is not offered. The same refusal as of a wrong password tells nothing of either.
-            Ok(plain) if !plain.authzid.is_empty() && plain.authzid != plain.authcid => {
-                login::refuse(session).await?;
-                return Ok(None);
-            }
-            Ok(plain) => return login::attempt(session, &plain.authcid, plain.password).await,
-            Err(error) => Status::err(error),
-        }
+    if !session.login_allowed() {
+        session.reply(reply::encryption_needed()).await?;
+        return Ok(None);
+    }
+    let channel = session.connection.exported();
+    let Some(mechanism) = Mechanism::named(&auth.mechanism, channel.is_some()) else {
+        session.reply(Status::err("no such mechanism; AUTH alone lists those there are")).await?;
+        return Ok(None);
     };
-    session.reply(refusal).await?;
-    Ok(None)
+    let initial = auth.initial_response.map(|text| sasl::initial_response(text.expose_secret()));
+    let (auth, origin) = (session.service.auth.clone(), session.origin());
+    let nonce = STANDARD.encode(auth.db().env().random::<18>());
+    let keys = async |username: &str| {
+        let ScramOffer { salt, iterations, keys } = auth.scram_offer(Capability::Pop3, username).await?;
+        Ok::<_, tenancy::Error>(Offer { salt, iterations, keys })
+    };
+    let channel = channel.as_ref().map(<[u8; 32]>::as_slice);
+    let proof = exchange::play(session, mechanism, initial, channel, &nonce, keys).await?;
+    let login = match proof {
+        Ok(Proof::Password { username, password }) => {
+            auth.mail_login(Capability::Pop3, &username, password, origin).await
+        }
+        Ok(Proof::Key { username, id }) => {
+            auth.mail_login_by_proof(Capability::Pop3, &username, id, origin).await
+        }
+        Ok(Proof::Bearer(bearer)) => {
+            let username = bearer.username.as_deref();
+            let login = auth.mail_login_by_token(Capability::Pop3, username, &bearer.token, origin).await;
+            if login.as_ref().is_err_and(reply::is_refusal) {
+                // Whatever it answers.
+                let _ = session.ask(bearer::FAILURE).await?;
+            }
+            login
+        }
+        Err(Refusal::Sasl(error)) => {
+            session.reply(Status::err(error)).await?;
+            return Ok(None);
+        }
+        Err(Refusal::Wrong) => Err(tenancy::Error::Unauthenticated),
+        Err(Refusal::Keys(error)) => Err(error),
+    };
+    login::end(session, login).await
 }
 
-/// The PLAIN message: with the command, or in answer to an empty challenge.
-async fn credentials(session: &mut Session, auth: &Auth) -> Result<Result<Plain, SaslError>, End> {
-    let message = match &auth.initial_response {
-        Some(response) => sasl::initial_response(response.expose_secret()),
-        None => {
-            session.connection.empty_challenge().await?;
-            match session.line(SASL_MAX_OCTETS).await? {
-                Frame::TooLong => Err(SaslError::TooLong),
-                Frame::Line(line) => sasl::response(&line),
-            }
-        }
-    };
-    Ok(message.and_then(|message| sasl::plain(&message)))
+impl Ask for Session {
+    type End = End;
+
+    async fn ask(&mut self, challenge: &[u8]) -> Result<Result<Bytes, SaslError>, End> {
+        self.connection.challenge(&STANDARD.encode(challenge)).await?;
+        Ok(match self.line(SASL_MAX_OCTETS).await? {
+            Frame::TooLong => Err(SaslError::TooLong),
+            Frame::Line(line) => sasl::response(&line).map(Bytes::from),
+        })
+    }
 }

@@ -2,20 +2,30 @@
 
 use mailstore::maildrop::{self, Maildrop};
 use secrecy::SecretString;
+use tenancy::MailLogin;
 use tenancy::policy::Capability;
 
 use crate::codec::response::{Code, Status};
 use crate::reply;
 use crate::session::{End, Session};
 
-/// Tries a login and answers it. A maildrop means that the TRANSACTION state begins.
+/// Tries a login by a password and answers it.
 pub(crate) async fn attempt(
     session: &mut Session,
     username: &str,
     password: SecretString,
 ) -> Result<Option<Maildrop>, End> {
-    let auth = &session.service.auth;
-    let login = match auth.mail_login(Capability::Pop3, username, password, session.origin()).await {
+    let auth = session.service.auth.clone();
+    let login = auth.mail_login(Capability::Pop3, username, password, session.origin()).await;
+    end(session, login).await
+}
+
+/// Answers what came of a login. A maildrop means that the TRANSACTION state begins.
+pub(crate) async fn end(
+    session: &mut Session,
+    login: Result<MailLogin, tenancy::Error>,
+) -> Result<Option<Maildrop>, End> {
+    let login = match login {
         Ok(login) => login,
         Err(tenancy::Error::Throttled { .. }) => {
             count("throttled");
@@ -55,7 +65,7 @@ pub(crate) async fn attempt(
 
 /// Answers refused credentials, the same whatever was wrong with them, late; and ends the session when that has
 /// happened too often.
-pub(crate) async fn refuse(session: &mut Session) -> Result<(), End> {
+async fn refuse(session: &mut Session) -> Result<(), End> {
     count("refused");
     session.failed_logins += 1;
     tracing::info!(login.failed = session.failed_logins, "pop3 login refused");

@@ -101,7 +101,7 @@ async fn capabilities_before_login() {
             "EXPIRE NEVER",
             "PIPELINING",
             "RESP-CODES",
-            "SASL PLAIN",
+            "SASL SCRAM-SHA-256 OAUTHBEARER XOAUTH2 PLAIN LOGIN",
             "STLS",
             "TOP",
             "UIDL",

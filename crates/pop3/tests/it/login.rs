@@ -2,9 +2,13 @@
 
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
 use pop3::Limits;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
+use tenancy::app_password::{self, NewAppPassword};
+use tenancy::policy::Capability;
 use testkit::client::pop3::Reply;
+use testkit::client::scram::Scram;
 use testkit::world::{PASSWORD, new_user};
 
 use crate::support::{Server, plain, quick};
@@ -75,9 +79,37 @@ async fn auth_plain_in_one_step_and_in_two() {
 }
 
 #[tokio::test]
+async fn auth_by_a_proof_of_an_app_password() {
+    let server = Server::start().await;
+    let user = server.user_with("ada", &[]).await;
+    let new =
+        NewAppPassword { name: "phone".to_owned(), protocols: vec![Capability::Pop3], expires_at: None };
+    let (_, secret) = app_password::create(&server.world.ctx, user.id, new).await.unwrap();
+    let mut raw = server.raw().await;
+    let mut scram = Scram::new(&user.address, secret.expose_secret(), None);
+    let challenge = raw.command(&format!("AUTH SCRAM-SHA-256 {}", scram.first())).await;
+    let proof = raw.command(&scram.last(challenge.strip_prefix("+ ").unwrap()).unwrap()).await;
+    assert!(scram.is_known(proof.strip_prefix("+ ").unwrap()));
+    assert!(raw.command("").await.starts_with("+OK"));
+    assert!(raw.command("QUIT").await.starts_with("+OK"));
+
+    let mut raw = server.raw().await;
+    let mut scram = Scram::new(&user.address, "wrong", None);
+    let challenge = raw.command(&format!("AUTH SCRAM-SHA-256 {}", scram.first())).await;
+    let refused = raw.command(&scram.last(challenge.strip_prefix("+ ").unwrap()).unwrap()).await;
+    assert_eq!(refused, "-ERR [AUTH] wrong user name or password\r\n");
+    // A token that is none: told why, and refused.
+    let token =
+        base64::engine::general_purpose::STANDARD.encode("user=ada@acme.example\x01auth=Bearer x\x01\x01");
+    assert!(raw.command(&format!("AUTH XOAUTH2 {token}")).await.starts_with("+ "));
+    assert_eq!(raw.command("").await, "-ERR [AUTH] wrong user name or password\r\n");
+}
+
+#[tokio::test]
 async fn auth_alone_lists_what_there_is() {
     let server = Server::start().await;
-    assert_eq!(server.connect().await.command_multi("AUTH").await.unwrap(), b"PLAIN\r\n");
+    let listed = server.connect().await.command_multi("AUTH").await.unwrap();
+    assert_eq!(listed, b"SCRAM-SHA-256\r\nOAUTHBEARER\r\nXOAUTH2\r\nPLAIN\r\nLOGIN\r\n");
 }
 
 #[tokio::test]

@@ -13,13 +13,14 @@ pub(super) async fn insert(
     user_id: UserId,
     password: &AppPassword,
     secret_hash: &[u8],
+    scram_keys: &[u8],
 ) -> Result<(), db::Error> {
     let tenant_id = tx.tenant_id().uuid();
     let protocols: Vec<String> =
         password.protocols.iter().map(|protocol| protocol.as_str().to_owned()).collect();
     sqlx::query!(
-        "insert into app_passwords (tenant_id, id, user_id, name, protocols, secret_hash, created_at, expires_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8)",
+        "insert into app_passwords (tenant_id, id, user_id, name, protocols, secret_hash, scram_keys, created_at, expires_at)
+         values ($1, $2, $3, $4, $5, $6, $9, $7, $8)",
         tenant_id,
         password.id.uuid(),
         user_id.uuid(),
@@ -28,6 +29,7 @@ pub(super) async fn insert(
         secret_hash,
         password.created_at,
         password.expires_at,
+        scram_keys,
     )
     .execute(tx.conn())
     .await?;
@@ -102,6 +104,51 @@ pub(crate) async fn delete_all(tx: &mut TenantTx, user_id: UserId) -> Result<u64
     .execute(tx.conn())
     .await?;
     Ok(done.rows_affected())
+}
+
+/// What those in force for the protocol are proven by.
+pub(super) async fn keys(
+    read: &mut SystemRead,
+    tenant_id: TenantId,
+    user_id: UserId,
+    protocol: Capability,
+    now: DateTime<Utc>,
+) -> Result<Vec<(AppPasswordId, Vec<u8>)>, db::Error> {
+    let rows = sqlx::query!(
+        r#"select id, scram_keys as "scram_keys!" from app_passwords
+           where tenant_id = $1 and user_id = $2 and $3 = any (protocols) and (expires_at is null or expires_at > $4)
+             and scram_keys is not null order by id"#,
+        tenant_id.uuid(),
+        user_id.uuid(),
+        protocol.as_str(),
+        now
+    )
+    .fetch_all(read.conn())
+    .await?;
+    Ok(rows.into_iter().map(|row| (AppPasswordId::from_uuid(row.id), row.scram_keys)).collect())
+}
+
+/// Notes that one was used, if it is in force for the protocol; whether it is.
+pub(super) async fn use_that(
+    tx: &mut SystemTx,
+    tenant_id: TenantId,
+    user_id: UserId,
+    protocol: Capability,
+    id: AppPasswordId,
+    now: DateTime<Utc>,
+) -> Result<bool, db::Error> {
+    let done = sqlx::query!(
+        "update app_passwords set last_used_at = $5
+         where tenant_id = $1 and user_id = $2 and id = $3 and $4 = any (protocols) and (expires_at is null or expires_at > $5)",
+        tenant_id.uuid(),
+        user_id.uuid(),
+        id.uuid(),
+        protocol.as_str(),
+        now
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(done.rows_affected() > 0)
 }
 
 /// The one with this hash, in force, for the protocol; notes that it was used.

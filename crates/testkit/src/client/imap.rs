@@ -88,6 +88,11 @@ impl Imap {
         Ok(Self { stream: BufReader::new(stream), greeting: self.greeting, commands: self.commands })
     }
 
+    /// What the connection's TLS exports to bind to (RFC 9266), if it is TLS.
+    pub fn exported(&self) -> Option<[u8; 32]> {
+        self.stream.get_ref().exported()
+    }
+
     /// Signs in with LOGIN.
     ///
     /// # Errors

@@ -8,13 +8,34 @@ use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 use super::within;
 
 /// Plain or TLS.
-pub(super) trait Socket: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Socket for T {}
+pub(super) trait Socket: AsyncRead + AsyncWrite + Send + Unpin {
+    /// What its TLS exports to bind to (RFC 9266), if it is TLS.
+    fn exported(&self) -> Option<[u8; 32]> {
+        None
+    }
+}
+
+impl Socket for TcpStream {}
+
+impl Socket for Box<dyn Socket> {
+    fn exported(&self) -> Option<[u8; 32]> {
+        (**self).exported()
+    }
+}
+
+impl<S: Socket> Socket for TlsStream<S> {
+    fn exported(&self) -> Option<[u8; 32]> {
+        let (_, tls) = self.get_ref();
+        tls.export_keying_material([0; 32], b"EXPORTER-Channel-Binding", Some(&[])).ok()
+    }
+}
 
 /// A TLS connection over `stream`.
 pub(super) async fn tls(stream: impl Socket + 'static) -> Result<Box<dyn Socket>> {
