@@ -47,6 +47,8 @@ pub(crate) struct Config {
     pub(crate) body_cache_mib: NonZeroU32,
     /// `None`: a self-signed certificate under the data directory.
     pub(crate) tls: Option<TlsFiles>,
+    /// A directory with more certificates, each in one of its own.
+    pub(crate) tls_directory: Option<PathBuf>,
     /// How many requests each credential may make of the REST API in a minute.
     pub(crate) api_requests_per_minute: NonZeroU32,
     /// Proxies whose word on a client's address is taken.
@@ -154,6 +156,7 @@ impl Config {
                 None
             }
         };
+        let tls_directory = reader.value("tls_directory", parse_path);
         let blob_url =
             reader.value("blob_url", |text| blob::Location::from_str(text).map_err(|e| e.to_string()));
         let key_encryption_keys = reader.key_encryption_keys(blob_url.is_some());
@@ -177,6 +180,7 @@ impl Config {
                 .unwrap_or(COMPACTION_MIB_PER_SECOND),
             body_cache_mib: reader.value("body_cache_mib", parse_count).unwrap_or(BODY_CACHE_MIB),
             tls,
+            tls_directory,
             api_requests_per_minute: reader
                 .value("api_requests_per_minute", parse_count)
                 .unwrap_or(api::Limits::default().requests_per_minute),

@@ -61,7 +61,8 @@ async fn serve_on(
     shutdown: CancellationToken,
 ) -> Result<()> {
     operator_key::ensure(&platform.db, data_dir).await?;
-    let tls = tls::server_config(config, data_dir)?;
+    let certificates = tls::Certificates::load(config, data_dir)?;
+    let tls = certificates.server_config()?;
     let auth = Auth::new(platform.db.clone()).await.context("loading the signing keys")?;
     let guard = webhook::Guard::new(config.webhook_allowed_networks.clone());
     let sender =
@@ -77,7 +78,7 @@ async fn serve_on(
         platform,
         config,
         listeners,
-        Services { auth, sender, payments, vat_register, tls, metrics },
+        Services { auth, sender, payments, vat_register, tls, certificates, metrics },
         &shutdown,
     );
     let (journal, all_ended) = (Journal::new(&platform.db, &platform.store), CancellationToken::new());
@@ -174,6 +175,7 @@ struct Services {
     payments: Arc<dyn billing::payment::Provider>,
     vat_register: Arc<dyn billing::vat_id::VatRegister>,
     tls: Arc<rustls::ServerConfig>,
+    certificates: Arc<tls::Certificates>,
     metrics: PrometheusHandle,
 }
 
@@ -185,7 +187,7 @@ fn start(
     services: Services,
     shutdown: &CancellationToken,
 ) -> JoinSet<&'static str> {
-    let Services { auth, sender, payments, vat_register, tls, metrics } = services;
+    let Services { auth, sender, payments, vat_register, tls, certificates, metrics } = services;
     let store: MailStore = platform.store.clone();
     let (watched, stopping) = (store.clone(), shutdown.clone());
     let upkept = metrics.clone();
@@ -237,6 +239,7 @@ fn start(
     spawn(&mut parts, "pop3s", pop3::serve(listeners.pop3s, pop3, pop3::Mode::Implicit, stop()));
     spawn(&mut parts, "worker", worker::run(worker, stop()));
     spawn(&mut parts, "changes", async move { mailstore::change::run(&watched, stopping.cancelled()).await });
+    spawn(&mut parts, "certificates", certificates.keep_up(stop()));
     spawn(&mut parts, "metrics", keep_metrics(upkept, stop()));
     parts
 }

@@ -1,32 +1,173 @@
-//! The certificate that POP3 shows: the operator's, or a self-signed one made once for local use.
+//! The certificates that IMAP and POP3 show, each to who asks for a name in it, and read again when their files change.
+//!
+//! The first one is the operator's, or a self-signed one made once for local use: it is shown to who asks for a name that no other has, or for
+//! none. The others lie in a directory, each in one of its own, as certbot leaves them.
 
-use std::path::Path;
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result};
 use rustls::ServerConfig;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, TlsFiles};
 use crate::files::{DataDir, write_private};
 
-/// Reads the configured certificate, or the self-signed one, which is made if there is none yet.
-pub(crate) fn server_config(config: &Config, data_dir: &DataDir) -> Result<Arc<ServerConfig>> {
-    let files = match &config.tls {
-        Some(files) => files.clone(),
-        None => self_signed(data_dir, &config.hostname)?,
-    };
+/// How often the files are looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// What the files in a directory of the directory are called.
+const CERTIFICATE: &str = "fullchain.pem";
+const KEY: &str = "privkey.pem";
+
+/// The certificates, and where they come from.
+#[derive(Debug)]
+pub(crate) struct Certificates {
+    first: TlsFiles,
+    directory: Option<PathBuf>,
+    shown: RwLock<Shown>,
+}
+
+/// What is shown.
+#[derive(Debug)]
+struct Shown {
+    first: Arc<CertifiedKey>,
+    /// By names in lower case; `*.` stands for any one label.
+    by_name: BTreeMap<String, Arc<CertifiedKey>>,
+    /// When the files had been written that it was read from.
+    of: Vec<(PathBuf, Option<SystemTime>)>,
+}
+
+impl Certificates {
+    /// Reads the configured certificates, or the self-signed one, which is made if there is none yet.
+    ///
+    /// # Errors
+    /// When one cannot be read or is not its key's.
+    pub(crate) fn load(config: &Config, data_dir: &DataDir) -> Result<Arc<Self>> {
+        let first = match &config.tls {
+            Some(files) => files.clone(),
+            None => self_signed(data_dir, &config.hostname)?,
+        };
+        let directory = config.tls_directory.clone();
+        let shown = RwLock::new(read(&first, directory.as_deref())?);
+        Ok(Arc::new(Self { first, directory, shown }))
+    }
+
+    /// For listeners.
+    ///
+    /// # Errors
+    /// None that is known of.
+    pub(crate) fn server_config(self: &Arc<Self>) -> Result<Arc<ServerConfig>> {
+        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()?
+            .with_no_client_auth()
+            .with_cert_resolver(self.clone());
+        Ok(Arc::new(config))
+    }
+
+    /// Looks now and then whether the files have changed, until `shutdown`. Connections that there are keep what they were shown.
+    pub(crate) async fn keep_up(self: Arc<Self>, shutdown: CancellationToken) {
+        while tokio::time::timeout(LOOK_EVERY, shutdown.cancelled()).await.is_err() {
+            let own = self.clone();
+            // A task that is cut short is so because the process ends.
+            let _ = tokio::task::spawn_blocking(move || own.look()).await;
+        }
+    }
+
+    /// Reads the files again if they have changed. What cannot be read, as while half of it is written, leaves what there was.
+    fn look(&self) {
+        let files = files(&self.first, self.directory.as_deref());
+        let is_same = |files: &[TlsFiles]| {
+            self.shown.read().unwrap_or_else(PoisonError::into_inner).of == written(files)
+        };
+        if files.as_deref().is_ok_and(is_same) {
+            return;
+        }
+        match read(&self.first, self.directory.as_deref()) {
+            Ok(shown) => {
+                tracing::info!(tls.names = shown.by_name.len(), "certificates read again");
+                *self.shown.write().unwrap_or_else(PoisonError::into_inner) = shown;
+            }
+            Err(error) => tracing::warn!(error = format!("{error:#}"), "certificates not read again"),
+        }
+    }
+
+    fn find(&self, name: Option<&str>) -> Arc<CertifiedKey> {
+        let shown = self.shown.read().unwrap_or_else(PoisonError::into_inner);
+        let by_name = |name: &str| {
+            let name = name.to_ascii_lowercase();
+            let any = || shown.by_name.get(&format!("*.{}", name.split_once('.')?.1));
+            shown.by_name.get(&name).or_else(any)
+        };
+        name.and_then(by_name).unwrap_or(&shown.first).clone()
+    }
+}
+
+impl ResolvesServerCert for Certificates {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.find(hello.server_name()))
+    }
+}
+
+/// Where the certificates are, the first one first.
+fn files(first: &TlsFiles, directory: Option<&Path>) -> Result<Vec<TlsFiles>> {
+    let mut all = vec![first.clone()];
+    if let Some(directory) = directory {
+        let context = || format!("reading the directory of certificates {}", directory.display());
+        for entry in std::fs::read_dir(directory).with_context(context)? {
+            let path = entry.with_context(context)?.path();
+            let files = TlsFiles { certificate: path.join(CERTIFICATE), key: path.join(KEY) };
+            if files.certificate.exists() {
+                all.push(files);
+            }
+        }
+        // Of two with one name it is always the same that is shown.
+        all[1..].sort_unstable_by(|one, other| one.certificate.cmp(&other.certificate));
+    }
+    Ok(all)
+}
+
+/// When files were written.
+fn written(files: &[TlsFiles]) -> Vec<(PathBuf, Option<SystemTime>)> {
+    let paths = files.iter().flat_map(|files| [&files.certificate, &files.key]);
+    let when = |path: &PathBuf| std::fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
+    paths.map(|path| (path.clone(), when(path))).collect()
+}
+
+fn read(first: &TlsFiles, directory: Option<&Path>) -> Result<Shown> {
+    let files = files(first, directory)?;
+    // Before they are read: what is written meanwhile is read again.
+    let of = written(&files);
+    let mut by_name = BTreeMap::new();
+    for files in &files[1..] {
+        let certified = Arc::new(certified(files)?);
+        for name in names(&certified)
+            .with_context(|| format!("reading the names in {}", files.certificate.display()))?
+        {
+            by_name.insert(name, certified.clone());
+        }
+    }
+    Ok(Shown { first: Arc::new(certified(first)?), by_name, of })
+}
+
+fn certified(files: &TlsFiles) -> Result<CertifiedKey> {
     let chain = certificates(&files.certificate)?;
     let key = PrivateKeyDer::from_pem_file(&files.key)
         .with_context(|| format!("reading the TLS key {}", files.key.display()))?;
-    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()?
-        .with_no_client_auth()
-        .with_single_cert(chain, key)
-        .with_context(|| format!("using {} with {}", files.certificate.display(), files.key.display()))?;
-    Ok(Arc::new(config))
+    CertifiedKey::from_der(chain, key, &ring::default_provider())
+        .with_context(|| format!("using {} with {}", files.certificate.display(), files.key.display()))
+}
+
+/// The host names that a certificate is for.
+fn names(certified: &CertifiedKey) -> Result<Vec<String>> {
+    let certificate = webpki::EndEntityCert::try_from(certified.end_entity_cert()?)?;
+    Ok(certificate.valid_dns_names().map(str::to_ascii_lowercase).collect())
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
@@ -65,6 +206,53 @@ fn make(names: Vec<String>, hostname: &str) -> Result<(String, String), rcgen::E
 mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt;
+
+    fn put(dir: &Path, names: &[&str]) -> TlsFiles {
+        std::fs::create_dir_all(dir).unwrap();
+        let files = TlsFiles { certificate: dir.join(CERTIFICATE), key: dir.join(KEY) };
+        let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+        let (certificate, key) = make(names, "test").unwrap();
+        std::fs::write(&files.certificate, certificate).unwrap();
+        std::fs::write(&files.key, key).unwrap();
+        files
+    }
+
+    #[test]
+    fn each_name_is_shown_its_certificate_also_a_new_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = put(&dir.path().join("first"), &["mx.example.org"]);
+        let live = dir.path().join("live");
+        put(&live.join("acme"), &["Mail.acme.example", "*.wild.example"]);
+        std::fs::write(live.join("README"), "what certbot says").unwrap();
+        let shown = RwLock::new(read(&first, Some(&live)).unwrap());
+        let certificates = Certificates { first, directory: Some(live.clone()), shown };
+        let one = |name| certificates.find(name).end_entity_cert().unwrap().to_vec();
+        let (default, acme) = (one(None), one(Some("mail.acme.example")));
+        assert_ne!(default, acme);
+        assert_eq!(one(Some("MAIL.ACME.EXAMPLE")), acme);
+        assert_eq!(
+            (one(Some("a.wild.example")), one(Some("a.b.wild.example"))),
+            (acme.clone(), default.clone())
+        );
+        assert_eq!((one(Some("wild.example")), one(Some("nobody.example"))), (default.clone(), default));
+        // One more, and another one for the same.
+        put(&live.join("beta"), &["mail.beta.example"]);
+        put(&live.join("acme"), &["mail.acme.example"]);
+        certificates.look();
+        let renewed = one(Some("mail.acme.example"));
+        assert_ne!(renewed, acme);
+        let beta = one(Some("mail.beta.example"));
+        assert!(beta != renewed && beta != one(None));
+        // A certificate whose key has not been written yet changes nothing, and is read when it has.
+        let key = std::fs::read(live.join("beta").join(KEY)).unwrap();
+        std::fs::write(live.join("beta").join(KEY), "half").unwrap();
+        certificates.look();
+        assert_eq!(one(Some("mail.beta.example")), beta);
+        std::fs::remove_dir_all(live.join("acme")).unwrap();
+        std::fs::write(live.join("beta").join(KEY), key).unwrap();
+        certificates.look();
+        assert_eq!((one(Some("mail.acme.example")), one(Some("mail.beta.example"))), (one(None), beta));
+    }
 
     #[test]
     fn a_self_signed_certificate_is_made_once_and_kept_private() {

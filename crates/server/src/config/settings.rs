@@ -44,6 +44,11 @@ pub(super) const SETTINGS: &[(&str, &str, &str)] = &[
     ("tls_certificate", "self-signed, made under data_dir", "PEM file of the certificate chain"),
     ("tls_key", "self-signed, made under data_dir", "PEM file of its key"),
     (
+        "tls_directory",
+        "none",
+        "directory with a directory for each further certificate: fullchain.pem and privkey.pem, as certbot leaves them",
+    ),
+    (
         "api_requests_per_minute",
         "6000",
         "requests that one credential may make of the REST API in a minute; 1 at least",
