@@ -8,7 +8,9 @@ MAKEFLAGS += --no-print-directory
 # Programs that the checks need and that cargo builds once, outside the tree.
 TOOLS := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/pillarbox/tools
 GARAGE_VERSION := 2.5.0
-CLIENTS := isync offlineimap3 fetchmail curl python3
+# The programs that make e2e drives, and the packages that they are in.
+DRIVEN := mbsync offlineimap fetchmail mpop neomutt script curl python3
+CLIENTS := isync libsasl2-modules offlineimap3 fetchmail mpop neomutt curl python3
 export PATH := $(PATH):$(HOME)/.cargo/bin:$(TOOLS)/bin
 
 # By target, not by package: then it is built with the features that the tests are built with, and shares their builds.
@@ -67,7 +69,7 @@ e2e: install ## The S3 contract and the story against Garage, and mail programs 
 	else \
 		echo "e2e: left out, there is no Garage in $(TOOLS)/bin; make garage builds it"; \
 	fi
-	@if command -v mbsync offlineimap fetchmail curl python3 >/dev/null; then \
+	@if (for program in $(DRIVEN); do command -v $$program || exit 1; done; ls /usr/lib/*/sasl2/libscram.so) >/dev/null 2>&1; then \
 		$(XTASK) test -p server --test it -- --ignored clients; \
 	else \
 		echo "e2e: left out, there are no mail programs; make clients installs them"; \

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use crate::codec::command::SortKey;
 
-/// A mail as it is sorted. Texts are keys as [`collate::key`] makes them, empty if the mail has none; of those that no
+/// A mail as it is sorted. Texts are keys as [`key`](super::collate::key) makes them, empty if the mail has none; of those that no
 /// criterion names it does not matter what they are.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Sortable {

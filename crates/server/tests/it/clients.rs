@@ -5,6 +5,9 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use secrecy::ExposeSecret as _;
+use tenancy::app_password::{self, NewAppPassword};
+use tenancy::policy::Capability;
 use testkit::client::imap::Imap;
 use testkit::client::lmtp::Lmtp;
 use testkit::story::server::Server;
@@ -22,7 +25,8 @@ struct Scene {
     address: String,
     home: tempfile::TempDir,
     messages: usize,
-    _world: World,
+    user_id: kernel::UserId,
+    world: World,
     _data: tempfile::TempDir,
 }
 
@@ -61,7 +65,8 @@ impl Scene {
             address: ada.address.to_string(),
             home,
             messages: taken + MADE,
-            _world: world,
+            user_id: ada.id,
+            world,
             _data: data,
         }
     }
@@ -82,6 +87,14 @@ impl Scene {
             self.imap().await.command(&format!("STATUS {folder} (MESSAGES)")).await.unwrap().ok().unwrap();
         let count = status[0].rsplit_once("MESSAGES ").unwrap().1;
         count.trim_end_matches(')').parse().unwrap()
+    }
+
+    /// A new app password for IMAP.
+    async fn app_password(&self) -> String {
+        let new =
+            NewAppPassword { name: "laptop".to_owned(), protocols: vec![Capability::Imap], expires_at: None };
+        let (_, secret) = app_password::create(&self.world.ctx, self.user_id, new).await.unwrap();
+        secret.expose_secret().to_owned()
     }
 
     fn write(&self, name: &str, text: &str) -> PathBuf {
@@ -156,6 +169,102 @@ async fn clients_mbsync_keeps_both_sides_the_same() {
     let flagged = maildir(&inbox).iter().filter(|path| path.to_string_lossy().ends_with("2,FS")).count();
     assert_eq!(flagged, 1);
     assert_eq!(maildir(&near.join("Drafts")).len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "clients: takes isync's mbsync and Cyrus' SCRAM"]
+async fn clients_mbsync_proves_an_app_password_and_compresses() {
+    let scene = Scene::new().await;
+    let home = scene.home.path().display();
+    let rc = scene.write(
+        "mbsyncrc",
+        &format!(
+            "IMAPAccount a\nHost 127.0.0.1\nPort {}\nUser {}\nPass \"{}\"\nSSLType None\nAuthMechs SCRAM-SHA-256\n\n\
+             IMAPStore far\nAccount a\n\nMaildirStore near\nPath {home}/near/\nInbox {home}/near/INBOX\n\n\
+             Channel c\nFar :far:INBOX\nNear :near:INBOX\nCreate Near\nSyncState *\n",
+            scene.port(),
+            scene.address,
+            scene.app_password().await
+        ),
+    );
+    std::fs::create_dir(scene.home.path().join("near")).unwrap();
+    let said = run("mbsync", &["-Dn", "-c", rc.to_str().unwrap(), "-a"], scene.home.path());
+    assert!(said.contains("AUTHENTICATE SCRAM-SHA-256") && said.contains("COMPRESS DEFLATE"), "{said:.2000}");
+    assert_eq!(maildir(&scene.home.path().join("near/INBOX")).len(), scene.messages - 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "clients: takes neomutt and script"]
+async fn clients_neomutt_comes_back_and_fetches_nothing_again() {
+    let scene = Scene::new().await;
+    let home = scene.home.path();
+    std::fs::create_dir(home.join("cache")).unwrap();
+    let rc = scene.write(
+        "neomuttrc",
+        &format!(
+            "set folder=\"imap://{user}@127.0.0.1:{port}/\"\nset spoolfile=+INBOX\nset imap_user=\"{user}\"\nset imap_pass=\"{password}\"\n\
+             set imap_condstore=yes imap_qresync=yes ssl_starttls=no ssl_force_tls=no header_cache=\"{home}/cache\"\n\
+             set quit=yes delete=yes move=no mark_old=no wait_key=no\n",
+            user = scene.address,
+            port = scene.port(),
+            password = world::PASSWORD,
+            home = home.display()
+        ),
+    );
+    let neomutt = |keys: &str| {
+        let log = home.join("log");
+        let command = format!("neomutt -F {} -d 3 -l {} -e 'push \"{keys}\"'", rc.display(), log.display());
+        run("env", &["TERM=xterm", "script", "-qefc", &command, "/dev/null"], home);
+        read(&home.join("log0"))
+    };
+    let first = neomutt("<first-entry><flag-message><next-entry><delete-message><sync-mailbox><quit>");
+    assert!(first.contains("ENABLE QRESYNC") && first.contains("BODY.PEEK[HEADER.FIELDS"));
+    assert_eq!(scene.count("INBOX").await, scene.messages - 1);
+    let mut imap = scene.imap().await;
+    imap.command("SELECT INBOX").await.unwrap().ok().unwrap();
+    assert_eq!(imap.command("SEARCH FLAGGED").await.unwrap().untagged, ["SEARCH 1"]);
+    // Gone while it was away.
+    imap.command("STORE 2:4 +FLAGS.SILENT (\\Deleted)").await.unwrap().ok().unwrap();
+    imap.command("EXPUNGE").await.unwrap().ok().unwrap();
+    let second = neomutt("<last-entry><flag-message><sync-mailbox><quit>");
+    assert!(
+        second.contains("CHANGEDSINCE") && second.contains("Handling VANISHED"),
+        "it was told what is gone"
+    );
+    assert!(!second.contains("BODY.PEEK[HEADER.FIELDS"), "the second time nothing is fetched");
+    imap.command("NOOP").await.unwrap().ok().unwrap();
+    assert_eq!(
+        imap.command("SEARCH FLAGGED").await.unwrap().untagged,
+        [format!("SEARCH 1 {}", scene.messages - 4)]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "clients: takes mpop"]
+async fn clients_mpop_fetches_each_once() {
+    let scene = Scene::new().await;
+    let home = scene.home.path();
+    let mail = home.join("mail");
+    for part in ["", "cur", "new", "tmp"] {
+        std::fs::create_dir(mail.join(part)).unwrap();
+    }
+    let rc = scene.write(
+        "mpoprc",
+        &format!(
+            "account a\nhost 127.0.0.1\nport {}\nuser {}\npassword {}\ntls off\nauth plain\nkeep on\nuidls_file {home}/uidls\ndelivery maildir {home}/mail\n",
+            scene.server.listening().pop3.port(),
+            scene.address,
+            world::PASSWORD,
+            home = home.display()
+        ),
+    );
+    std::fs::set_permissions(&rc, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let fetch = || run("mpop", &["-q", "-C", rc.to_str().unwrap(), "-a"], home);
+    fetch();
+    let first = maildir(&mail);
+    assert_eq!(first.len(), scene.messages);
+    fetch();
+    assert_eq!(maildir(&mail), first, "the second time nothing is fetched");
 }
 
 #[tokio::test(flavor = "multi_thread")]
