@@ -50,6 +50,10 @@ pub(crate) async fn run(session: &mut Session, mechanism: &str, initial: Option<
             login
         }
         Err(Refusal::Sasl(error)) => return Err(Status::bad(error.to_string()).into()),
+        Err(Refusal::Unproven(error)) => {
+            login::failed(session).await?;
+            return Err(Status::bad(error.to_string()).into());
+        }
         Err(Refusal::Wrong) => Err(tenancy::Error::Unauthenticated),
         Err(Refusal::Keys(error)) => Err(error),
     };

@@ -44,19 +44,25 @@ pub(crate) async fn end(session: &mut Session, login: Result<MailLogin, tenancy:
     }
 }
 
-/// Answers refused credentials, the same whatever was wrong with them, late; and ends the session when that has happened too often.
+/// Answers refused credentials, the same whatever was wrong with them.
 async fn refuse(session: &mut Session) -> Answer {
+    failed(session).await?;
+    Err(Status::no("wrong user name or password").with("AUTHENTICATIONFAILED").into())
+}
+
+/// Counts a login that failed, and lets time pass; ends the session when that has happened too often.
+pub(crate) async fn failed(session: &mut Session) -> Result<(), End> {
     count("refused");
     session.failed_logins += 1;
     tracing::info!(login.failed = session.failed_logins, "imap login refused");
     tokio::select! {
-        () = session.shutdown.cancelled() => return Err(End::Shutdown.into()),
+        () = session.shutdown.cancelled() => return Err(End::Shutdown),
         () = tokio::time::sleep(session.service.limits.failed_login_delay) => {}
     }
     if session.failed_logins >= session.service.limits.max_failed_logins {
-        return Err(End::TooManyFailedLogins.into());
+        return Err(End::TooManyFailedLogins);
     }
-    Err(Status::no("wrong user name or password").with("AUTHENTICATIONFAILED").into())
+    Ok(())
 }
 
 fn count(outcome: &'static str) {

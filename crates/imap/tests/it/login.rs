@@ -172,6 +172,34 @@ async fn by_a_proof_of_an_app_password() {
     let status = scram(&mut client, "SCRAM-SHA-256-PLUS", Scram::new(name, &secret, Some([7; 32]))).await;
     assert!(status.starts_with("BAD"), "{status}");
 
+    // Who is challenged and proves nothing has failed, as often as who is wrong.
+    let mut client = server.connect().await;
+    for _ in 0..2 {
+        let tag =
+            client.begin(&format!("AUTHENTICATE SCRAM-SHA-256 {}", Scram::new(name, "", None).first())).await;
+        assert!(client.read_response().await.unwrap().starts_with("+ "));
+        client.send(b"*\r\n").await.unwrap();
+        let answer = client.answer(&tag.unwrap()).await.unwrap();
+        assert!(answer.status.starts_with("BAD authentication cancelled"), "{answer:?}");
+    }
+    client
+        .begin(&format!("AUTHENTICATE SCRAM-SHA-256 {}", Scram::new(name, "", None).first()))
+        .await
+        .unwrap();
+    assert!(client.read_response().await.unwrap().starts_with("+ "));
+    client.send(b"*\r\n").await.unwrap();
+    assert_eq!(client.rest().await.unwrap(), "* BYE too many failed logins\r\n");
+    // The server's proof is to be answered by nothing.
+    let mut client = server.connect().await;
+    let mut proof = Scram::new(name, &secret, None);
+    let tag = client.begin(&format!("AUTHENTICATE SCRAM-SHA-256 {}", proof.first())).await.unwrap();
+    let challenge = client.read_response().await.unwrap();
+    let last = proof.last(challenge.strip_prefix("+ ").unwrap()).unwrap();
+    client.send(format!("{last}\r\n").as_bytes()).await.unwrap();
+    assert!(client.read_response().await.unwrap().starts_with("+ "));
+    client.send(b"eA==\r\n").await.unwrap();
+    assert!(client.answer(&tag).await.unwrap().status.starts_with("BAD"));
+
     // What is wrong, for another protocol, or of nobody, looks alike.
     let wrong =
         [(name, "wrong"), (name, for_pop3.as_str()), (name, PASSWORD), ("nobody@acme.example", "wrong")];

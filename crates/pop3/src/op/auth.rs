@@ -69,6 +69,10 @@ pub(crate) async fn run(session: &mut Session, auth: Auth) -> Result<Option<Mail
             session.reply(Status::err(error)).await?;
             return Ok(None);
         }
+        Err(Refusal::Unproven(error)) => {
+            login::refuse(session, Status::err(error)).await?;
+            return Ok(None);
+        }
         Err(Refusal::Wrong) => Err(tenancy::Error::Unauthenticated),
         Err(Refusal::Keys(error)) => Err(error),
     };

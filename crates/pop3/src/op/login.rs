@@ -33,7 +33,7 @@ pub(crate) async fn end(
             return Ok(None);
         }
         Err(error) if reply::is_refusal(&error) => {
-            refuse(session).await?;
+            refuse(session, Status::coded(Code::Auth, "wrong user name or password")).await?;
             return Ok(None);
         }
         Err(error) => {
@@ -63,9 +63,8 @@ pub(crate) async fn end(
     Ok(Some(maildrop))
 }
 
-/// Answers refused credentials, the same whatever was wrong with them, late; and ends the session when that has
-/// happened too often.
-async fn refuse(session: &mut Session) -> Result<(), End> {
+/// Answers refused credentials late, and ends the session when that has happened too often.
+pub(crate) async fn refuse(session: &mut Session, answer: Status) -> Result<(), End> {
     count("refused");
     session.failed_logins += 1;
     tracing::info!(login.failed = session.failed_logins, "pop3 login refused");
@@ -73,7 +72,7 @@ async fn refuse(session: &mut Session) -> Result<(), End> {
         () = session.shutdown.cancelled() => return Err(End::Shutdown),
         () = tokio::time::sleep(session.service.limits.failed_login_delay) => {}
     }
-    session.reply(Status::coded(Code::Auth, "wrong user name or password")).await?;
+    session.reply(answer).await?;
     if session.failed_logins < session.service.limits.max_failed_logins {
         Ok(())
     } else {

@@ -45,6 +45,8 @@ pub enum Proof<Id> {
 pub enum Refusal<E> {
     /// What the client sent is no message of the mechanism's.
     Sasl(SaslError),
+    /// The client was challenged to prove something and has not tried: it counts as a wrong proof does, or names could be tried at will.
+    Unproven(SaslError),
     /// The proof was wrong, or the client wants to act for another.
     Wrong,
     /// The keys were not to be had.
@@ -106,12 +108,12 @@ pub async fn play<A: Ask, Id: Copy, E>(
                     // The client checks that it is talking to who knows its password, and says so by an empty message.
                     match client.ask(message.as_bytes()).await? {
                         Ok(empty) if empty.is_empty() => Ok(Proof::Key { username, id }),
-                        Ok(_) => Err(SaslError::Scram.into()),
-                        Err(error) => Err(error.into()),
+                        Ok(_) => Err(Refusal::Unproven(SaslError::Scram)),
+                        Err(error) => Err(Refusal::Unproven(error)),
                     }
                 }
                 Ok(None) => Err(Refusal::Wrong),
-                Err(error) => Err(error.into()),
+                Err(error) => Err(Refusal::Unproven(error)),
             }
         }
     })
