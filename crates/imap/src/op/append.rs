@@ -12,7 +12,7 @@ use super::store;
 use crate::codec::command::{Append, AppendForm, MailboxName};
 use crate::codec::write;
 use crate::folders::Folders;
-use crate::session::{Answer, Session};
+use crate::session::{Answer, Session, Trouble};
 use crate::status::Status;
 
 pub(crate) async fn run(session: &mut Session, name: &MailboxName, messages: Vec<Append>) -> Answer {
@@ -22,15 +22,16 @@ pub(crate) async fn run(session: &mut Session, name: &MailboxName, messages: Vec
         return Err(Status::no("nothing is put into the folder").into());
     }
     let now = login.ctx.env().now();
-    let incoming = |append: Append| {
+    let mut incoming = Vec::with_capacity(messages.len());
+    for append in messages {
         let internal_date = append.date.map_or(now, |date| date.to_utc());
+        let flags = store::flags(&append.flags)?;
         let bytes = match append.form {
-            AppendForm::Binary => without_binary(append.bytes)?,
+            AppendForm::Binary => without_binary(append.bytes).await?,
             AppendForm::Plain | AppendForm::Utf8 => append.bytes,
         };
-        Ok(Incoming { bytes, internal_date, flags: store::flags(&append.flags)?, import_key: None })
-    };
-    let mut incoming = messages.into_iter().map(incoming).collect::<Result<Vec<_>, Status>>()?;
+        incoming.push(Incoming { bytes, internal_date, flags, import_key: None });
+    }
     let folders = Folders::to_change(&login, name).await?;
     let folder = folders.target(name)?;
     let target = Target { ctx: login.ctx.clone(), mailbox_id: login.mailbox_id, folder: Some(folder.id) };
@@ -50,12 +51,12 @@ pub(crate) async fn run(session: &mut Session, name: &MailboxName, messages: Vec
 }
 
 /// A message that came as it is, as it is kept: there are lines in it and no NULs (RFC 3516 §4.4).
-fn without_binary(bytes: Bytes) -> Result<Bytes, Status> {
-    match structure::without_binary(&bytes) {
-        Ok(Cow::Owned(mended)) => Ok(mended.into()),
-        Ok(Cow::Borrowed(_)) => Ok(bytes),
+async fn without_binary(bytes: Bytes) -> Result<Bytes, Trouble> {
+    let work = move || match structure::without_binary(&bytes).map(Cow::into_owned) {
+        Ok(mended) => Ok(mended.into()),
         Err(_) => Err(Status::no("there are NULs where nothing says that it is binary").with("UNKNOWN-CTE")),
-    }
+    };
+    Ok(tokio::task::spawn_blocking(work).await.map_err(|_| mailstore::Error::ShuttingDown)??)
 }
 
 /// A lone message goes in with what others send at the same time.
