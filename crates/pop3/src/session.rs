@@ -13,7 +13,7 @@ use kernel::RequestId;
 use socket::listen::Mode;
 use socket::plaintext_allowed;
 use socket::stream::Broken;
-use tenancy::Origin;
+use tenancy::{MailLogin, Origin};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
@@ -39,6 +39,8 @@ pub(crate) enum End {
     TooManyFailedLogins,
     #[error("the lease on the maildrop was lost")]
     LeaseLost,
+    #[error("the login is not good any more")]
+    LoginGone,
     #[error("the server is shutting down")]
     Shutdown,
     #[error("the connection broke")]
@@ -66,6 +68,7 @@ impl End {
             Self::Stalled => "stalled",
             Self::TooManyFailedLogins => "too_many_failed_logins",
             Self::LeaseLost => "lease_lost",
+            Self::LoginGone => "login_gone",
             Self::Shutdown => "shutdown",
             Self::Io(_) => "connection_broken",
             Self::Tls(_) => "tls_failed",
@@ -74,7 +77,10 @@ impl End {
 
     /// Whether there is still someone to take what is queued, and a goodbye.
     fn is_orderly(&self) -> bool {
-        matches!(self, Self::Quit | Self::TooManyFailedLogins | Self::LeaseLost | Self::Shutdown)
+        matches!(
+            self,
+            Self::Quit | Self::TooManyFailedLogins | Self::LeaseLost | Self::LoginGone | Self::Shutdown
+        )
     }
 }
 
@@ -90,6 +96,8 @@ pub(crate) struct Session {
     peer: IpAddr,
     /// What a USER command just before named.
     pub(crate) user: Option<String>,
+    /// Who has signed in.
+    pub(crate) login: Option<MailLogin>,
     pub(crate) failed_logins: u32,
     /// The command being answered, for metrics.
     command: &'static str,
@@ -112,6 +120,7 @@ impl Session {
             shutdown,
             peer,
             user: None,
+            login: None,
             failed_logins: 0,
             command: "none",
         }

@@ -1,7 +1,8 @@
 //! The certificates that IMAP and POP3 show, each to who asks for a name in it, and read again when their files change.
 //!
 //! The first one is the operator's, or a self-signed one made once for local use: it is shown to who asks for a name that no other has, or for
-//! none. The others lie in a directory, each in one of its own, as certbot leaves them.
+//! none. The others lie in a directory, each in one of its own, as certbot leaves them. What is wrong with one is that one's alone: what was read
+//! of it before is shown on.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -38,25 +39,38 @@ pub(crate) struct Certificates {
 #[derive(Debug)]
 struct Shown {
     first: Arc<CertifiedKey>,
+    /// By the directory that each lies in.
+    others: BTreeMap<PathBuf, Arc<CertifiedKey>>,
     /// By names in lower case; `*.` stands for any one label.
     by_name: BTreeMap<String, Arc<CertifiedKey>>,
     /// When the files had been written that it was read from.
     of: Vec<(PathBuf, Option<SystemTime>)>,
+    /// What could not be read.
+    wrong: Vec<String>,
+}
+
+impl Shown {
+    fn complain(&self) {
+        for error in &self.wrong {
+            tracing::warn!(error, "a certificate was not read");
+        }
+    }
 }
 
 impl Certificates {
     /// Reads the configured certificates, or the self-signed one, which is made if there is none yet.
     ///
     /// # Errors
-    /// When one cannot be read or is not its key's.
+    /// When the first one or the directory of the others cannot be read, or that is not its key's.
     pub(crate) fn load(config: &Config, data_dir: &DataDir) -> Result<Arc<Self>> {
         let first = match &config.tls {
             Some(files) => files.clone(),
             None => self_signed(data_dir, &config.hostname)?,
         };
         let directory = config.tls_directory.clone();
-        let shown = RwLock::new(read(&first, directory.as_deref())?);
-        Ok(Arc::new(Self { first, directory, shown }))
+        let shown = read(&first, directory.as_deref(), None)?;
+        shown.complain();
+        Ok(Arc::new(Self { first, directory, shown: RwLock::new(shown) }))
     }
 
     /// For listeners.
@@ -75,23 +89,31 @@ impl Certificates {
     pub(crate) async fn keep_up(self: Arc<Self>, shutdown: CancellationToken) {
         while tokio::time::timeout(LOOK_EVERY, shutdown.cancelled()).await.is_err() {
             let own = self.clone();
-            // A task that is cut short is so because the process ends.
-            let _ = tokio::task::spawn_blocking(move || own.look()).await;
+            if let Err(error) = tokio::task::spawn_blocking(move || own.look()).await {
+                tracing::error!(error = %error, "certificates not looked at");
+            }
         }
     }
 
-    /// Reads the files again if they have changed. What cannot be read, as while half of it is written, leaves what there was.
+    /// Reads the files again if they have changed, or some could not be read.
     fn look(&self) {
-        let files = files(&self.first, self.directory.as_deref());
-        let is_same = |files: &[TlsFiles]| {
-            self.shown.read().unwrap_or_else(PoisonError::into_inner).of == written(files)
-        };
-        if files.as_deref().is_ok_and(is_same) {
+        let shown = self.shown.read().unwrap_or_else(PoisonError::into_inner);
+        let places = places(&self.first, self.directory.as_deref());
+        if shown.wrong.is_empty() && places.as_deref().is_ok_and(|places| shown.of == written(places)) {
             return;
         }
-        match read(&self.first, self.directory.as_deref()) {
+        let read = read(&self.first, self.directory.as_deref(), Some(&shown));
+        let (of, wrong) = (shown.of.clone(), shown.wrong.clone());
+        drop(shown);
+        match read {
             Ok(shown) => {
-                tracing::info!(tls.names = shown.by_name.len(), "certificates read again");
+                // Told once, not at every look.
+                if shown.wrong != wrong {
+                    shown.complain();
+                }
+                if shown.of != of {
+                    tracing::info!(tls.names = shown.by_name.len(), "certificates read again");
+                }
                 *self.shown.write().unwrap_or_else(PoisonError::into_inner) = shown;
             }
             Err(error) => tracing::warn!(error = format!("{error:#}"), "certificates not read again"),
@@ -115,45 +137,62 @@ impl ResolvesServerCert for Certificates {
     }
 }
 
-/// Where the certificates are, the first one first.
-fn files(first: &TlsFiles, directory: Option<&Path>) -> Result<Vec<TlsFiles>> {
-    let mut all = vec![first.clone()];
+/// Where the certificates are, the first one first: the directory that it lies in, and its files.
+fn places(first: &TlsFiles, directory: Option<&Path>) -> Result<Vec<(PathBuf, TlsFiles)>> {
+    let mut all = Vec::new();
     if let Some(directory) = directory {
         let context = || format!("reading the directory of certificates {}", directory.display());
         for entry in std::fs::read_dir(directory).with_context(context)? {
             let path = entry.with_context(context)?.path();
-            let files = TlsFiles { certificate: path.join(CERTIFICATE), key: path.join(KEY) };
-            if files.certificate.exists() {
-                all.push(files);
+            // What is no directory, such as certbot's README, has none in it.
+            if path.is_dir() {
+                let files = TlsFiles { certificate: path.join(CERTIFICATE), key: path.join(KEY) };
+                all.push((path, files));
             }
         }
         // Of two with one name it is always the same that is shown.
-        all[1..].sort_unstable_by(|one, other| one.certificate.cmp(&other.certificate));
+        all.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
     }
+    all.insert(0, (PathBuf::new(), first.clone()));
     Ok(all)
 }
 
 /// When files were written.
-fn written(files: &[TlsFiles]) -> Vec<(PathBuf, Option<SystemTime>)> {
-    let paths = files.iter().flat_map(|files| [&files.certificate, &files.key]);
+fn written(places: &[(PathBuf, TlsFiles)]) -> Vec<(PathBuf, Option<SystemTime>)> {
+    let paths = places.iter().flat_map(|(_, files)| [&files.certificate, &files.key]);
     let when = |path: &PathBuf| std::fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
     paths.map(|path| (path.clone(), when(path))).collect()
 }
 
-fn read(first: &TlsFiles, directory: Option<&Path>) -> Result<Shown> {
-    let files = files(first, directory)?;
+/// Reads all of them; of one that cannot be read now what was read `before` is kept.
+fn read(first: &TlsFiles, directory: Option<&Path>, before: Option<&Shown>) -> Result<Shown> {
+    let places = places(first, directory)?;
     // Before they are read: what is written meanwhile is read again.
-    let of = written(&files);
-    let mut by_name = BTreeMap::new();
-    for files in &files[1..] {
-        let certified = Arc::new(certified(files)?);
-        for name in names(&certified)
-            .with_context(|| format!("reading the names in {}", files.certificate.display()))?
-        {
-            by_name.insert(name, certified.clone());
+    let of = written(&places);
+    let mut wrong = Vec::new();
+    let first = match (certified(first), before) {
+        (Ok(first), _) => Arc::new(first),
+        (Err(error), Some(before)) => {
+            wrong.push(format!("{error:#}"));
+            before.first.clone()
         }
+        (Err(error), None) => return Err(error),
+    };
+    let (mut others, mut by_name) = (BTreeMap::new(), BTreeMap::new());
+    for (place, files) in places.into_iter().skip(1) {
+        let read = certified(&files).and_then(|certified| Ok((names(&certified)?, Arc::new(certified))));
+        let certified = match read {
+            Ok((_, certified)) => Some(certified),
+            Err(error) => {
+                wrong.push(format!("{error:#}"));
+                before.and_then(|before| before.others.get(&place)).cloned()
+            }
+        };
+        let Some(certified) = certified else { continue };
+        by_name.extend(names(&certified)?.into_iter().map(|name| (name, certified.clone())));
+        others.insert(place, certified);
     }
-    Ok(Shown { first: Arc::new(certified(first)?), by_name, of })
+    Ok(Shown { first, others, by_name, of, wrong })
 }
 
 fn certified(files: &TlsFiles) -> Result<CertifiedKey> {
@@ -166,7 +205,8 @@ fn certified(files: &TlsFiles) -> Result<CertifiedKey> {
 
 /// The host names that a certificate is for.
 fn names(certified: &CertifiedKey) -> Result<Vec<String>> {
-    let certificate = webpki::EndEntityCert::try_from(certified.end_entity_cert()?)?;
+    let certificate = webpki::EndEntityCert::try_from(certified.end_entity_cert()?)
+        .context("reading the names in a certificate")?;
     Ok(certificate.valid_dns_names().map(str::to_ascii_lowercase).collect())
 }
 
@@ -224,7 +264,7 @@ mod tests {
         let live = dir.path().join("live");
         put(&live.join("acme"), &["Mail.acme.example", "*.wild.example"]);
         std::fs::write(live.join("README"), "what certbot says").unwrap();
-        let shown = RwLock::new(read(&first, Some(&live)).unwrap());
+        let shown = RwLock::new(read(&first, Some(&live), None).unwrap());
         let certificates = Certificates { first, directory: Some(live.clone()), shown };
         let one = |name| certificates.find(name).end_entity_cert().unwrap().to_vec();
         let (default, acme) = (one(None), one(Some("mail.acme.example")));
@@ -243,11 +283,15 @@ mod tests {
         assert_ne!(renewed, acme);
         let beta = one(Some("mail.beta.example"));
         assert!(beta != renewed && beta != one(None));
-        // A certificate whose key has not been written yet changes nothing, and is read when it has.
+        // A certificate whose key has not been written yet changes nothing of its own or another's, and is read when it has.
         let key = std::fs::read(live.join("beta").join(KEY)).unwrap();
         std::fs::write(live.join("beta").join(KEY), "half").unwrap();
+        put(&live.join("acme"), &["mail.acme.example"]);
+        std::fs::create_dir(live.join("empty")).unwrap();
         certificates.look();
         assert_eq!(one(Some("mail.beta.example")), beta);
+        assert_ne!(one(Some("mail.acme.example")), renewed);
+        assert_eq!(certificates.shown.read().unwrap().wrong.len(), 2);
         std::fs::remove_dir_all(live.join("acme")).unwrap();
         std::fs::write(live.join("beta").join(KEY), key).unwrap();
         certificates.look();

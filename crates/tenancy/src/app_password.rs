@@ -81,13 +81,17 @@ pub async fn create(
         last_used_at: None,
     };
     let secret = generate(ctx.env());
+    let hash = api_key::hash(&normalized(secret.expose_secret()));
+    let shown = secret.clone();
+    // Some milliseconds, in which no session and no other's transaction is to wait.
+    let keys = tokio::task::spawn_blocking(move || scram::keys(shown.expose_secret()));
+    let keys = keys.await.map_err(Error::internal)?;
     let mut tx = ctx.begin().await?;
     user::require_manageable(&mut tx, ctx, user_id).await?;
     if store::count(&mut tx, user_id).await? >= MAX_PER_USER {
         return Err(Error::conflict("too_many_app_passwords", "a user may have at most 50 app passwords"));
     }
-    let hash = api_key::hash(&normalized(secret.expose_secret()));
-    store::insert(&mut tx, user_id, &password, &hash, &scram::keys(secret.expose_secret())).await?;
+    store::insert(&mut tx, user_id, &password, &hash, &keys).await?;
     let protocols: Vec<&str> = password.protocols.iter().map(|protocol| protocol.as_str()).collect();
     let data = json!({"user_id": user_id, "name": password.name, "protocols": protocols});
     event::record(&mut tx, ctx, event::Kind::AppPasswordCreated, password.id, data).await?;

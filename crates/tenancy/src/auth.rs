@@ -9,6 +9,7 @@ mod token;
 
 use std::sync::Arc;
 
+use chrono::DateTime;
 use db::Db;
 use kernel::{ApiKeyId, AppPasswordId, EmailAddress, TenantId, UserId};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -49,7 +50,6 @@ pub enum Grant {
 }
 
 /// What a client proves one of a person's app passwords by (RFC 5802 §5).
-#[derive(Debug)]
 pub struct ScramOffer {
     /// The salt.
     pub salt: Vec<u8>,
@@ -59,10 +59,16 @@ pub struct ScramOffer {
     pub keys: Vec<(AppPasswordId, ScramKeys)>,
 }
 
+impl std::fmt::Debug for ScramOffer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ScramOffer").field("keys", &self.keys.len()).finish_non_exhaustive()
+    }
+}
+
 /// What a grant is good for.
 #[derive(Debug)]
 pub struct Tokens {
-    /// For the API.
+    /// For the API, and for mail protocols.
     pub access: AccessToken,
     /// For the next access token; a program with an API key gets none (RFC 6749 §4.4.3).
     pub refresh: Option<SecretString>,
@@ -171,7 +177,7 @@ impl Auth {
         }
         let ctx = person.caller(&self.db, origin).enter(person.tenant_id).await?;
         let Person { user_id, mailbox_id, session_epoch, app_password, .. } = person;
-        Ok(MailLogin { ctx, user_id, mailbox_id, session_epoch, app_password })
+        Ok(MailLogin { ctx, user_id, mailbox_id, session_epoch, app_password, good_until: None })
     }
 
     /// What a person's app passwords for a mail protocol are proven by. Of somebody who is not there it looks like that of somebody who has none.
@@ -181,11 +187,7 @@ impl Auth {
     pub async fn scram_offer(&self, capability: Capability, username: &str) -> Result<ScramOffer, Error> {
         let (salt, iterations) = (scram::SALT.to_vec(), scram::ITERATIONS.get());
         let person = self.person_by_name(username).await?;
-        // Asked for nobody's too: it is not to be told by the time that it takes.
-        let (tenant_id, user_id) = match person {
-            Some(person) => (person.tenant_id, person.user_id),
-            None => (TenantId::from_uuid(Uuid::nil()), UserId::from_uuid(Uuid::nil())),
-        };
+        let (tenant_id, user_id) = ids_of(person.as_ref());
         let keys = app_password::keys(&self.db, tenant_id, user_id, capability).await?;
         Ok(ScramOffer { salt, iterations, keys })
     }
@@ -208,7 +210,7 @@ impl Auth {
         self.mail_session(Person { app_password: Some(proven), ..person }, capability, origin).await
     }
 
-    /// Signs a person in for a mail protocol by an access token of theirs; `username`, if there is one, must be theirs.
+    /// Signs a person in for a mail protocol by an access token of theirs, for as long as that is good; `username`, if there is one, must be theirs.
     ///
     /// # Errors
     /// [`Error::Unauthenticated`] when it proves nothing, is somebody else's, or the capability is suspended.
@@ -227,7 +229,8 @@ impl Auth {
                 return Err(Error::Unauthenticated);
             }
         }
-        self.mail_session(person, capability, origin).await
+        let login = self.mail_session(person, capability, origin).await?;
+        Ok(MailLogin { good_until: DateTime::from_timestamp(subject.exp, 0), ..login })
     }
 
     /// The person whose access token it is, while their sessions have not been ended.
@@ -249,7 +252,8 @@ impl Auth {
     }
 
     /// A session that a person has begun, with what they may do now; none if it may not go on: they are not there any more, may not do any more
-    /// what they do, or their sessions were ended meanwhile, or the app password that they have signed in with. For sessions that last.
+    /// what they do, or their sessions were ended meanwhile, or the app password that they have signed in with, or their token is over. For
+    /// sessions that last.
     ///
     /// # Errors
     /// As of any statement.
@@ -260,6 +264,9 @@ impl Auth {
         origin: Origin,
     ) -> Result<Option<MailLogin>, Error> {
         let tenant_id = login.ctx.tenant_id();
+        if login.good_until.is_some_and(|until| until <= self.db.env().now()) {
+            return Ok(None);
+        }
         let person = match self.person_by_id(tenant_id, login.user_id).await {
             Ok(person) => person,
             Err(Error::Unauthenticated) => return Ok(None),
@@ -341,16 +348,13 @@ impl Auth {
     ) -> Result<Person, Error> {
         let person = self.person_by_name(username).await?;
         // Before the throttle: nobody guesses one, so nobody who has one needs to wait for those who guess.
-        let person = match (person, protocol) {
-            (Some(person), Some(protocol)) => {
-                let (tenant_id, user_id) = (person.tenant_id, person.user_id);
-                match app_password::find(&self.db, tenant_id, user_id, protocol, &password).await? {
-                    app_password @ Some(_) => return Ok(Person { app_password, ..person }),
-                    None => Some(person),
-                }
+        if let Some(protocol) = protocol {
+            let (tenant_id, user_id) = ids_of(person.as_ref());
+            let app_password = app_password::find(&self.db, tenant_id, user_id, protocol, &password).await?;
+            if let (Some(person), Some(_)) = (&person, app_password) {
+                return Ok(Person { app_password, ..person.clone() });
             }
-            (person, _) => person,
-        };
+        }
         let attempt = throttle::Attempt::new(username, origin);
         // Once before the queue, so that who is to wait does not lengthen it, and once when it is over.
         attempt.admit(&self.db).await?;
@@ -371,7 +375,14 @@ impl Auth {
     }
 }
 
+/// Whose credentials to look for; those of nobody are looked for too: who is there is not to be told by the time that it takes.
+fn ids_of(person: Option<&Person>) -> (TenantId, UserId) {
+    let nobody = || (TenantId::from_uuid(Uuid::nil()), UserId::from_uuid(Uuid::nil()));
+    person.map_or_else(nobody, |person| (person.tenant_id, person.user_id))
+}
+
 /// A user as signing in sees them.
+#[derive(Clone)]
 struct Person {
     tenant_id: TenantId,
     user_id: UserId,

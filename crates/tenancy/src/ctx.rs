@@ -166,4 +166,6 @@ pub struct MailLogin {
     pub session_epoch: i32,
     /// The app password that they have signed in with, if it was one.
     pub app_password: Option<AppPasswordId>,
+    /// Until when it is good, if it was by a token.
+    pub good_until: Option<DateTime<Utc>>,
 }

@@ -37,6 +37,10 @@ pub(crate) async fn end(session: &mut Session, login: Result<MailLogin, tenancy:
             Ok(Status::ok("logged in").with(code))
         }
         Err(error) if status::is_refusal(&error) => refuse(session).await,
+        Err(error @ tenancy::Error::Throttled { .. }) => {
+            failed(session).await?;
+            Err(status::login_failed(&error, session.request_id).into())
+        }
         Err(error) => {
             count("failed");
             Err(status::login_failed(&error, session.request_id).into())

@@ -4,6 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use secrecy::ExposeSecret as _;
 use tenancy::app_password::{self, AppPassword, NewAppPassword};
+use tenancy::auth::Grant;
 use tenancy::policy::Capability;
 use tenancy::user::User;
 use testkit::client::imap::Imap as Client;
@@ -247,6 +248,17 @@ async fn by_a_token() {
         let status = client.answer(&tag).await.unwrap().status;
         assert!(status.starts_with("NO [AUTHENTICATIONFAILED]"), "{status}");
     }
+    // What it began ends with it.
+    let mut client = server.connect().await;
+    ok(&mut client, &format!("AUTHENTICATE XOAUTH2 {}", xoauth2(&ada, token))).await;
+    server.world.test_db.clock().advance(chrono::TimeDelta::minutes(14));
+    ok(&mut client, "NOOP").await;
+    server.world.test_db.clock().advance(chrono::TimeDelta::minutes(1));
+    client.send(b"x NOOP\r\n").await.unwrap();
+    assert!(client.rest().await.unwrap().contains("BYE [EXPIRED]"));
+    let grant = Grant::Password { username: ada.address.to_string(), password: PASSWORD.into() };
+    let tokens = auth.token(grant, server.world.origin()).await.unwrap();
+    let token = tokens.access.token.expose_secret();
     // It ends with the sessions of the person, and what it began ends with them.
     let mut client = server.connect().await;
     ok(&mut client, &format!("AUTHENTICATE XOAUTH2 {}", xoauth2(&ada, token))).await;

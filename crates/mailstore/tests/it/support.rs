@@ -207,6 +207,7 @@ impl Bench {
             mailbox_id: user.mailbox_id,
             session_epoch: 0,
             app_password: None,
+            good_until: None,
         }
     }
 

@@ -28,8 +28,7 @@ pub(crate) async fn end(
     let login = match login {
         Ok(login) => login,
         Err(tenancy::Error::Throttled { .. }) => {
-            count("throttled");
-            session.reply(reply::login_throttled()).await?;
+            refuse(session, reply::login_throttled()).await?;
             return Ok(None);
         }
         Err(error) if reply::is_refusal(&error) => {
@@ -51,6 +50,7 @@ pub(crate) async fn end(
         }
     };
     count("ok");
+    session.login = Some(login.clone());
     tracing::info!(
         tenant.id = %login.ctx.tenant_id(),
         mailbox.id = %login.mailbox_id,

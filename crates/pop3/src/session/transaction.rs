@@ -21,15 +21,23 @@ pub(crate) struct Transaction<'a> {
 impl Session {
     /// Answers commands until the client quits or is lost. Only QUIT deletes what was marked (RFC 1939 §6).
     pub(super) async fn transaction(&mut self, maildrop: Maildrop) -> End {
+        // Without a login no maildrop is opened.
+        let Some(login) = self.login.clone() else { return End::LoginGone };
+        let holder = lease::Holder { auth: self.service.auth.clone(), login, origin: self.origin() };
         let mut marks = Marks::new(maildrop.entries().iter().map(|entry| entry.wire_size_bytes).collect());
         let lease_lost = CancellationToken::new();
         let renewal = self.service.limits.lease_renewal;
         let commands = Transaction { session: self, maildrop: &maildrop, marks: &mut marks }.run(&lease_lost);
         let end = tokio::select! {
             end = commands => end,
-            never = lease::keep(&maildrop, renewal, &lease_lost) => match never {},
+            end = lease::keep(&maildrop, &holder, renewal, &lease_lost) => end,
         };
         match end {
+            End::Quit if !holder.may_go_on().await => {
+                op::quit::release(maildrop).await;
+                let gone = Status::coded(Code::Auth, "the login is not good any more, nothing was deleted");
+                self.reply(gone).await.err().unwrap_or(End::LoginGone)
+            }
             End::Quit => op::quit::update(self, maildrop, &marks.deleted()).await,
             end => {
                 op::quit::release(maildrop).await;

@@ -106,6 +106,33 @@ async fn auth_by_a_proof_of_an_app_password() {
 }
 
 #[tokio::test]
+async fn a_session_ends_with_its_login_and_deletes_nothing() {
+    let renewal = Duration::from_millis(20);
+    for (limits, ends_by_itself) in [(Limits { lease_renewal: renewal, ..quick() }, true), (quick(), false)] {
+        let server = Server::with_limits(limits).await;
+        let user = server.user_with("ada", &[b"a\r\n"]).await;
+        let mut raw = server.raw().await;
+        assert!(
+            raw.command(&format!("AUTH PLAIN {}", plain("", &user.address, PASSWORD)))
+                .await
+                .starts_with("+OK")
+        );
+        assert!(raw.command("DELE 1").await.starts_with("+OK"));
+        tenancy::user::reset_password(&server.world.ctx, user.id, "another long passphrase of hers".into())
+            .await
+            .unwrap();
+        if ends_by_itself {
+            assert!(raw.rest().await.is_empty());
+        } else {
+            assert!(raw.command("QUIT").await.starts_with("-ERR [AUTH] the login is not good any more"));
+        }
+        let mut again = server.raw().await;
+        let login = plain("", &user.address, "another long passphrase of hers");
+        assert!(again.command(&format!("AUTH PLAIN {login}")).await.starts_with("+OK maildrop has 1 "));
+    }
+}
+
+#[tokio::test]
 async fn auth_alone_lists_what_there_is() {
     let server = Server::start().await;
     let listed = server.connect().await.command_multi("AUTH").await.unwrap();

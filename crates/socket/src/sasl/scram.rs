@@ -114,7 +114,7 @@ impl<Id: Copy> Challenged<Id> {
         }
         let proof: [u8; 32] = decoded(proof)?.try_into().map_err(|_| SaslError::Scram)?;
         let signed = format!("{},{},{without_proof}", self.first.bare, self.message);
-        // One that nothing proves, so that who has none takes as long.
+        // One that nothing proves, so that who has none is not told by there being nothing to check.
         let nobodys = (None, &[0; 64]);
         let mut found = None;
         for (id, keys) in self.offer.keys.iter().map(|(id, keys)| (Some(*id), keys)).chain([nobodys]) {

@@ -1,7 +1,7 @@
 //! What SCRAM-SHA-256 proves an app password by (RFC 5802 §3).
 //!
-//! An app password is 125 random bits, so its keys need no more protection than its hash has: they are the same under any salt, for nobody
-//! finds the password by trying. One salt for all of them tells nobody who is there and how many app passwords somebody has.
+//! An app password is 125 random bits, so its keys need no more protection than its hash has: nobody finds the password by trying, under
+//! whatever salt. One salt for all of them tells nobody who is there.
 
 use std::num::NonZeroU32;
 

@@ -137,8 +137,8 @@ pub(super) async fn use_that(
     id: AppPasswordId,
     now: DateTime<Utc>,
 ) -> Result<bool, db::Error> {
-    let done = sqlx::query!(
-        "update app_passwords set last_used_at = $5
+    let found = sqlx::query!(
+        "select last_used_at from app_passwords
          where tenant_id = $1 and user_id = $2 and id = $3 and $4 = any (protocols) and (expires_at is null or expires_at > $5)",
         tenant_id.uuid(),
         user_id.uuid(),
@@ -146,9 +146,33 @@ pub(super) async fn use_that(
         protocol.as_str(),
         now
     )
+    .fetch_optional(tx.conn())
+    .await?;
+    let Some(found) = found else { return Ok(false) };
+    note_use(tx, tenant_id, id, found.last_used_at, now).await?;
+    Ok(true)
+}
+
+/// To the minute: a client that polls need not write each time.
+async fn note_use(
+    tx: &mut SystemTx,
+    tenant_id: TenantId,
+    id: AppPasswordId,
+    last_used_at: Option<DateTime<Utc>>,
+    now: DateTime<Utc>,
+) -> Result<(), db::Error> {
+    if last_used_at.is_some_and(|at| now - at < chrono::TimeDelta::minutes(1)) {
+        return Ok(());
+    }
+    sqlx::query!(
+        "update app_passwords set last_used_at = $3 where tenant_id = $1 and id = $2",
+        tenant_id.uuid(),
+        id.uuid(),
+        now
+    )
     .execute(tx.conn())
     .await?;
-    Ok(done.rows_affected() > 0)
+    Ok(())
 }
 
 /// The one with this hash, in force, for the protocol; notes that it was used.
@@ -173,18 +197,9 @@ pub(super) async fn use_one(
     .fetch_optional(tx.conn())
     .await?;
     let Some(found) = found else { return Ok(None) };
-    // To the minute: a client that polls need not write each time.
-    if found.last_used_at.is_none_or(|at| now - at >= chrono::TimeDelta::minutes(1)) {
-        sqlx::query!(
-            "update app_passwords set last_used_at = $3 where tenant_id = $1 and id = $2",
-            tenant_id.uuid(),
-            found.id,
-            now
-        )
-        .execute(tx.conn())
-        .await?;
-    }
-    Ok(Some(AppPasswordId::from_uuid(found.id)))
+    let id = AppPasswordId::from_uuid(found.id);
+    note_use(tx, tenant_id, id, found.last_used_at, now).await?;
+    Ok(Some(id))
 }
 
 /// Whether there is one, in force, for the protocol.

@@ -68,7 +68,7 @@ pub(super) struct Claims {
     pub(super) sub: String,
     aud: String,
     iat: i64,
-    exp: i64,
+    pub(super) exp: i64,
     jti: String,
     /// A person's tenant.
     #[serde(skip_serializing_if = "Option::is_none")]
