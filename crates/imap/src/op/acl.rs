@@ -6,8 +6,8 @@ use crate::folders::Folders;
 use crate::session::{Answer, Session};
 use crate::status::Status;
 
-/// What one may do in one's own mailbox: everything but to give rights (RFC 4314 §2.1).
-const OWN: &str = "lrswipkxte";
+/// What one may do in one's own mailbox: everything but to give rights (RFC 4314 §2.1), with what RFC 2086 called it (§2.1.1).
+const OWN: &str = "lrswipkxtecd";
 
 /// What one may do in those of others.
 const OTHERS: &str = "lr";

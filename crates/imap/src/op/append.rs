@@ -27,8 +27,8 @@ pub(crate) async fn run(session: &mut Session, name: &MailboxName, messages: Vec
         let internal_date = append.date.map_or(now, |date| date.to_utc());
         let flags = store::flags(&append.flags)?;
         let bytes = match append.form {
-            AppendForm::Binary => without_binary(append.bytes).await?,
-            AppendForm::Plain | AppendForm::Utf8 => append.bytes,
+            AppendForm::Binary | AppendForm::Utf8 => without_binary(append.bytes).await?,
+            AppendForm::Plain => append.bytes,
         };
         incoming.push(Incoming { bytes, internal_date, flags, import_key: None });
     }

@@ -76,7 +76,7 @@ async fn a_delegate_sees_the_folders_of_the_other() {
         [format!("STATUS {name} (MESSAGES 2)")]
     );
     assert_eq!(ok(&mut client, &format!("MYRIGHTS {name}")).await, [format!("MYRIGHTS {name} lr")]);
-    assert_eq!(ok(&mut client, "MYRIGHTS INBOX").await, ["MYRIGHTS INBOX lrswipkxte"]);
+    assert_eq!(ok(&mut client, "MYRIGHTS INBOX").await, ["MYRIGHTS INBOX lrswipkxtecd"]);
     assert_eq!(ok(&mut client, &format!("GETQUOTAROOT {name}")).await, [format!("QUOTAROOT {name}")]);
     ok(&mut client, &format!("SUBSCRIBE {name}")).await;
     refused(&mut client, &format!("UNSUBSCRIBE {name}"), "NO [CANNOT]").await;

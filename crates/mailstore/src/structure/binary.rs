@@ -71,6 +71,10 @@ fn encode(part: &Node<'_>, out: &mut Vec<u8>) {
     for field in Fields::of(part.header) {
         if !field.name.eq_ignore_ascii_case(b"content-transfer-encoding") {
             out.extend_from_slice(field.raw);
+            // The last one of a header without a body may lack it.
+            if !field.raw.ends_with(b"\n") {
+                out.extend_from_slice(b"\r\n");
+            }
         }
     }
     out.extend_from_slice(b"Content-Transfer-Encoding: base64\r\n\r\n");
