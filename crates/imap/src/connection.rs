@@ -194,6 +194,15 @@ impl Connection {
         Ok(())
     }
 
+    /// Queues what can be long, in pieces.
+    pub(crate) async fn queue(&mut self, bytes: &[u8]) -> Result<(), End> {
+        for piece in bytes.chunks(PIECE_BYTES) {
+            self.socket.out().extend_from_slice(piece);
+            self.spill().await?;
+        }
+        Ok(())
+    }
+
     pub(crate) async fn spill(&mut self) -> Result<(), End> {
         Ok(self.socket.spill().await?)
     }

@@ -1,7 +1,7 @@
 //! The folders of a mailbox by the names that clients know them by: the Inbox and what lies below it as `INBOX` (RFC 9051 §5.1);
 //! and those of others that one may read.
 
-use kernel::{FolderId, MailboxId};
+use kernel::{ErrorKind, FolderId, MailboxId};
 use mailstore::folder::{self, Folder, Role, SEPARATOR};
 use tenancy::mailbox::{self, Mailbox};
 use tenancy::{Ctx, MailLogin};
@@ -61,23 +61,32 @@ impl Folders {
 
     /// Those of the mailbox that a name is in.
     pub(crate) async fn of(login: &MailLogin, name: &MailboxName) -> Result<Self, mailstore::Error> {
-        let Some(rest) = name.0.strip_prefix(OTHERS) else { return Self::own(login).await };
+        let own = Self::own(login).await?;
+        let Some(rest) = name.0.strip_prefix(OTHERS).filter(|_| own.find(name).is_none()) else {
+            return Ok(own);
+        };
         let others = mailbox::of_others(&login.ctx).await?;
         let is_it = |other: &&Mailbox| below(rest, other.primary_address.as_str()).is_some();
         match others.iter().find(is_it) {
             Some(other) => Self::of_other(login, other).await,
-            None => Self::own(login).await,
+            None => Ok(own),
         }
     }
 
-    /// Those of all mailboxes that one may read, one's own before others.
-    pub(crate) async fn everyones(login: &MailLogin) -> Result<Vec<Self>, mailstore::Error> {
+    /// Those of all mailboxes that one may read, one's own before others; of others only if a pattern may be of their names.
+    pub(crate) async fn everyones(
+        login: &MailLogin,
+        patterns: &[Pattern],
+    ) -> Result<Vec<Self>, mailstore::Error> {
         let mut everyones = vec![Self::own(login).await?];
+        if !patterns.iter().any(|pattern| pattern.may_lead_to(OTHERS)) {
+            return Ok(everyones);
+        }
         for other in mailbox::of_others(&login.ctx).await? {
             match Self::of_other(login, &other).await {
                 Ok(folders) => everyones.push(folders),
                 // It is gone meanwhile.
-                Err(mailstore::Error::NotFound) => {}
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
                 Err(error) => return Err(error),
             }
         }
@@ -199,6 +208,12 @@ impl Pattern {
             return Err(Status::bad("the pattern has too many wildcards, or is too long"));
         }
         Ok(Self(text.chars().collect()))
+    }
+
+    /// Whether the pattern may be of a name that begins so, or of what such names lie in.
+    fn may_lead_to(&self, beginning: &str) -> bool {
+        let literal: String = self.0.iter().take_while(|char| !matches!(char, '*' | '%')).collect();
+        literal.starts_with(beginning.trim_end_matches(SEPARATOR)) || beginning.starts_with(&literal)
     }
 
     /// Whether a name is of the pattern.

@@ -1,5 +1,6 @@
 //! What a client missed of a folder while it was away (RFC 7162 §3.2).
 
+use bytes::BytesMut;
 use mailstore::change::{self, Kind, UidSet};
 use mailstore::view;
 use tenancy::MailLogin;
@@ -8,7 +9,7 @@ use crate::codec::command::Resync;
 use crate::codec::write;
 use crate::render;
 use crate::selected::Selected;
-use crate::session::{Session, Trouble};
+use crate::session::{End, Session, Trouble};
 
 /// Of how many messages what has changed is looked up at a time.
 const AT_ONCE: usize = 5_000;
@@ -25,7 +26,7 @@ pub(crate) async fn tell(session: &mut Session, login: &MailLogin, known: &Resyn
     let gone = vanished(login, selected, known.modseq, &among).await?;
     let is_known = |uid: &u32| among.contains(u64::from(*uid));
     let uids: Vec<u32> = selected.uids().iter().copied().filter(is_known).collect();
-    line(session, &gone, true);
+    line(session, &gone, true).await?;
     for uids in uids.chunks(AT_ONCE) {
         let wanted: UidSet = uids.iter().copied().map(u64::from).collect();
         let rows = view::rows(&login.ctx, mailbox_id, folder, wanted.ranges(), Some(known.modseq)).await?;
@@ -73,13 +74,13 @@ async fn gone(login: &MailLogin, selected: &Selected, since: u64) -> Result<UidS
 }
 
 /// Writes which UIDs are gone, if some are; `earlier` than the client has had the folder open (RFC 7162 §3.2.10).
-pub(crate) fn line(session: &mut Session, gone: &UidSet, earlier: bool) {
+pub(crate) async fn line(session: &mut Session, gone: &UidSet, earlier: bool) -> Result<(), End> {
     if gone.is_empty() {
-        return;
+        return Ok(());
     }
-    let out = session.connection.out();
-    out.extend_from_slice(if earlier { b"* VANISHED (EARLIER) ".as_slice() } else { b"* VANISHED " });
+    let mut line = BytesMut::from(if earlier { "* VANISHED (EARLIER) " } else { "* VANISHED " });
     let narrow = |uid: &u64| u32::try_from(*uid).unwrap_or(u32::MAX);
-    write::set(out, gone.ranges().iter().map(|range| narrow(range.start())..=narrow(range.end())));
-    out.extend_from_slice(b"\r\n");
+    write::set(&mut line, gone.ranges().iter().map(|range| narrow(range.start())..=narrow(range.end())));
+    line.extend_from_slice(b"\r\n");
+    session.connection.queue(&line).await
 }

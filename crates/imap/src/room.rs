@@ -21,7 +21,6 @@ pub(crate) struct Room {
     all: Arc<Semaphore>,
     all_units: u32,
     share_units: u32,
-    patience: Duration,
     compressors: Arc<Semaphore>,
     /// Of the mailboxes that have some.
     shares: Mutex<BTreeMap<MailboxId, Weak<Semaphore>>>,
@@ -42,21 +41,19 @@ impl Room {
         let share_units = (all_units / SHARES as u32).max(units(mailstore::MAX_MESSAGE_BYTES)).min(all_units);
         let all = Arc::new(Semaphore::new(all_units as usize));
         let compressors = Arc::new(Semaphore::new(limits.max_compressed));
-        Self {
-            all,
-            all_units,
-            share_units,
-            patience: limits.body_wait,
-            compressors,
-            shares: Mutex::default(),
-        }
+        Self { all, all_units, share_units, compressors, shares: Mutex::default() }
     }
 
-    /// Waits for room for so many bytes of a mailbox's; what is larger than all the room goes alone.
+    /// Waits for room for so many bytes of a mailbox's, for so long at most; what is larger than all the room goes alone.
     ///
     /// # Errors
     /// What to answer when it takes too long.
-    pub(crate) async fn take(&self, mailbox_id: MailboxId, bytes: u64) -> Result<Taken, Status> {
+    pub(crate) async fn take(
+        &self,
+        mailbox_id: MailboxId,
+        bytes: u64,
+        patience: Duration,
+    ) -> Result<Taken, Status> {
         let wanted = u32::try_from(bytes.div_ceil(UNIT_BYTES)).unwrap_or(u32::MAX);
         let share = self.share(mailbox_id);
         let taking = async {
@@ -64,7 +61,7 @@ impl Room {
             let of_all = self.all.clone().acquire_many_owned(wanted.min(self.all_units)).await.ok()?;
             Some(Taken { _of_the_mailbox: of_the_mailbox, _of_all: of_all })
         };
-        match tokio::time::timeout(self.patience, taking).await {
+        match tokio::time::timeout(patience, taking).await {
             Ok(Some(taken)) => Ok(taken),
             // It is never closed.
             Ok(None) | Err(_) => {
@@ -97,19 +94,17 @@ mod tests {
 
     #[tokio::test]
     async fn one_mailbox_does_not_take_the_room_of_others() {
-        let limits = Limits {
-            bodies_in_flight_bytes: 16 * mailstore::MAX_MESSAGE_BYTES,
-            body_wait: Duration::from_millis(20),
-            ..Limits::default()
-        };
-        let room = Room::new(&limits);
+        let bodies_in_flight_bytes = 16 * mailstore::MAX_MESSAGE_BYTES;
+        let room = Room::new(&Limits { bodies_in_flight_bytes, ..Limits::default() });
         let (one, other) = (kernel::Env::system().new_id(), kernel::Env::system().new_id());
         let most = mailstore::MAX_MESSAGE_BYTES * 2;
-        let held = room.take(one, most).await.unwrap();
-        assert!(room.take(one, 1).await.is_err());
-        assert!(room.take(other, most).await.is_ok());
+        let patience = Duration::from_millis(20);
+        let held = room.take(one, most, patience).await.unwrap();
+        assert!(room.take(one, 1, patience).await.is_err());
+        assert!(room.take(one, 1, Duration::ZERO).await.is_err());
+        assert!(room.take(other, most, Duration::ZERO).await.is_ok());
         drop(held);
-        assert!(room.take(one, u64::MAX).await.is_ok());
+        assert!(room.take(one, u64::MAX, patience).await.is_ok());
         // Who has none any more is forgotten.
         assert_eq!(room.shares.lock().unwrap().len(), 1);
     }

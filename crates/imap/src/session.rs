@@ -6,7 +6,7 @@ mod updates;
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use kernel::RequestId;
 use mailstore::MailStore;
@@ -14,7 +14,7 @@ use mailstore::message::Flags;
 use socket::listen::Mode;
 use socket::plaintext_allowed;
 use socket::stream::Broken;
-use tenancy::policy::Capability;
+use tenancy::policy::{Action, Capability};
 use tenancy::{MailLogin, Origin};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
@@ -233,6 +233,8 @@ impl Session {
         loop {
             // What its literals take is theirs until it is answered.
             let (tagged, _held) = self.command().await?;
+            // Others have their turn too, however many commands have come at once.
+            tokio::task::consume_budget().await;
             let (name, started) = (tagged.command.name(), Instant::now());
             let status = self.answer(tagged).await?;
             metrics::counter!("pillarbox_imap_replies_total", "command" => name, "result" => status)
@@ -248,9 +250,10 @@ impl Session {
         let may_expunge = allows_expunge(&command);
         let names_modseq = self.enabled.qresync && removes(&command);
         let answer = self.carry_out(&tag, command).await;
-        if !matches!(answer, Err(Trouble::End(_) | Trouble::Answered)) {
-            self.tell_or_wait(may_expunge).await?;
-        }
+        let told = match answer {
+            Err(Trouble::End(_) | Trouble::Answered) => Ok(()),
+            _ => self.tell_or_wait(may_expunge).await,
+        };
         let status = match answer {
             Ok(status) if names_modseq => self.with_modseq(status),
             Ok(status) => status,
@@ -260,6 +263,8 @@ impl Session {
             Err(Trouble::Store(error)) => status::failed(&error, self.request_id),
         };
         self.connection.tagged(&tag, &status).await?;
+        // Only now: what was done is answered, or the client would do it again.
+        told?;
         Ok(status.as_str())
     }
 
@@ -307,9 +312,9 @@ impl Session {
             }
             Command::MyRights(mailbox) => op::acl::mine(self, &mailbox).await,
             Command::GetAcl(mailbox)
-            | Command::SetAcl { mailbox, .. }
-            | Command::DeleteAcl { mailbox, .. }
-            | Command::ListRights { mailbox, .. } => op::acl::administer(self, &mailbox).await,
+            | Command::SetAcl(mailbox)
+            | Command::DeleteAcl(mailbox)
+            | Command::ListRights(mailbox) => op::acl::administer(self, &mailbox).await,
             Command::GetQuota(root) => op::quota::get(self, &root).await,
             Command::GetQuotaRoot(mailbox) => op::quota::root(self, &mailbox).await,
         }
@@ -323,7 +328,12 @@ impl Session {
             return Ok(());
         }
         let renewed = self.service.auth.renewed(Capability::Imap, login, self.origin()).await?;
-        self.login = Some(renewed.ok_or(End::LoginGone)?);
+        let login = self.login.insert(renewed.ok_or(End::LoginGone)?);
+        let is_readable =
+            |selected: &Selected| login.ctx.require_mailbox(Action::MessageRead, selected.mailbox_id).is_ok();
+        if !self.selected.as_ref().is_none_or(is_readable) {
+            return Err(End::FolderGone.into());
+        }
         self.checked = Instant::now();
         Ok(())
     }
@@ -419,7 +429,12 @@ impl Session {
 
     /// Room for so many bytes of messages, as long as it is held.
     pub(crate) async fn room_for(&self, bytes: u64) -> Result<Taken, Status> {
-        self.room.take(self.login()?.mailbox_id, bytes).await
+        self.room.take(self.login()?.mailbox_id, bytes, self.service.limits.body_wait).await
+    }
+
+    /// As [`Self::room_for`], for whoever holds some already: they do not wait, or two could wait for each other.
+    pub(crate) async fn room_for_more(&self, bytes: u64) -> Result<Taken, Status> {
+        self.room.take(self.login()?.mailbox_id, bytes, Duration::ZERO).await
     }
 }
 

@@ -97,7 +97,6 @@ pub(crate) fn failed(error: &Error, request_id: RequestId) -> Status {
     let code = match error {
         Error::OverQuota => "OVERQUOTA",
         Error::TooLarge { .. } => "TOOBIG",
-        Error::FolderNotFound | Error::NotFound | Error::MailboxGone => "NONEXISTENT",
         Error::FolderExists => "ALREADYEXISTS",
         Error::FolderHasChildren => "HASCHILDREN",
         Error::InboxStays => "CANNOT",
@@ -106,6 +105,7 @@ pub(crate) fn failed(error: &Error, request_id: RequestId) -> Status {
         error => match error.kind() {
             ErrorKind::Forbidden | ErrorKind::Unauthenticated => "NOPERM",
             ErrorKind::Invalid => "CANNOT",
+            ErrorKind::NotFound => "NONEXISTENT",
             kind => return broken(error, kind, request_id),
         },
     };

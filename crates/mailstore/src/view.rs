@@ -102,11 +102,52 @@ pub struct Headers {
     pub internal_date: DateTime<Utc>,
     /// The size of its CRLF form, in bytes.
     pub wire_size_bytes: u64,
-    /// What it says of itself; without its preview and its files.
+    /// What it says of itself, as far as that was asked for.
     pub parsed: Parsed,
 }
 
-/// What messages of a folder say of themselves, in the order of their UIDs.
+/// What a message says of itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Said {
+    /// Its subject.
+    Subject,
+    /// Its authors.
+    From,
+    /// The recipients in `To`.
+    To,
+    /// The recipients in `Cc`.
+    Cc,
+    /// When it was sent.
+    Date,
+    /// Its id.
+    MessageId,
+    /// The ids of what it answers.
+    InReplyTo,
+    /// The ids of its thread.
+    References,
+}
+
+impl Said {
+    /// As [`Parsed`] is kept.
+    fn key(self) -> &'static str {
+        match self {
+            Self::Subject => "subject",
+            Self::From => "from",
+            Self::To => "to",
+            Self::Cc => "cc",
+            Self::Date => "date",
+            Self::MessageId => "message_id",
+            Self::InReplyTo => "in_reply_to",
+            Self::References => "references",
+        }
+    }
+}
+
+/// How many bytes of what messages say there are at a time, as it is kept; more of one comes alone.
+const HEADERS_BYTES: u64 = 1 << 20;
+
+/// What messages of a folder say of themselves, in the order of their UIDs: of the first of them, as many as may be in memory, and of one at
+/// least if there is one.
 ///
 /// # Errors
 /// As [`rows`].
@@ -115,9 +156,10 @@ pub async fn headers(
     mailbox_id: MailboxId,
     folder: FolderId,
     uids: &Uids,
+    wanted: &[Said],
 ) -> Result<Vec<Headers>, Error> {
     ctx.require_mail(Action::MessageRead, mailbox_id).await?;
-    Ok(store::headers(&mut ctx.begin().await?, mailbox_id, folder, uids).await?)
+    Ok(store::headers(&mut ctx.begin().await?, mailbox_id, folder, uids, wanted).await?)
 }
 
 /// The highest modification sequence of some messages; `None` where there are none.

@@ -157,6 +157,8 @@ impl Buffered {
     pub async fn read(&mut self, input: &mut BytesMut) -> io::Result<usize> {
         let Some(deflated) = &mut self.deflated else { return self.socket.read_buf(input).await };
         loop {
+            // What little inflates to much is there without a wait: others have their turn too.
+            tokio::task::consume_budget().await;
             match deflated.inflate(input)? {
                 Some(0) => {}
                 came => return Ok(came.unwrap_or(0)),

@@ -1,6 +1,5 @@
 //! Commands as values, as clients may send them (RFC 3501, RFC 9051 and the extensions that `capability` names).
 
-mod acl;
 mod append;
 mod fetch;
 mod list;
@@ -13,7 +12,6 @@ use secrecy::SecretString;
 
 use super::set::SequenceSet;
 
-pub use acl::{Rights, RightsHow};
 pub use append::{Append, AppendForm};
 pub use fetch::{Fetch, FetchItem, Rfc822, Section, SectionText};
 pub use list::{List, ListGive, ListSelect, StatusItem};
@@ -152,31 +150,14 @@ pub enum Command {
     GetQuota(String),
     /// RFC 9208.
     GetQuotaRoot(MailboxName),
-    /// RFC 4314 §3.1.
-    SetAcl {
-        /// The folder.
-        mailbox: MailboxName,
-        /// Whose rights: as it came, also where a `-` before it makes them such as are denied (RFC 4314 §2).
-        identifier: String,
-        /// What they are to be.
-        rights: Rights,
-    },
+    /// RFC 4314 §3.1: the folder. Whose rights, and which, is checked and not kept: nobody gives any by IMAP here.
+    SetAcl(MailboxName),
     /// RFC 4314 §3.2.
-    DeleteAcl {
-        /// The folder.
-        mailbox: MailboxName,
-        /// Whose rights.
-        identifier: String,
-    },
+    DeleteAcl(MailboxName),
     /// RFC 4314 §3.3.
     GetAcl(MailboxName),
     /// RFC 4314 §3.4.
-    ListRights {
-        /// The folder.
-        mailbox: MailboxName,
-        /// Whose rights.
-        identifier: String,
-    },
+    ListRights(MailboxName),
     /// RFC 4314 §3.5.
     MyRights(MailboxName),
     /// RFC 4978 §3.
@@ -224,10 +205,10 @@ impl Command {
             Self::Copy { is_move: true, .. } => "MOVE",
             Self::GetQuota(_) => "GETQUOTA",
             Self::GetQuotaRoot(_) => "GETQUOTAROOT",
-            Self::SetAcl { .. } => "SETACL",
-            Self::DeleteAcl { .. } => "DELETEACL",
+            Self::SetAcl(_) => "SETACL",
+            Self::DeleteAcl(_) => "DELETEACL",
             Self::GetAcl(_) => "GETACL",
-            Self::ListRights { .. } => "LISTRIGHTS",
+            Self::ListRights(_) => "LISTRIGHTS",
             Self::MyRights(_) => "MYRIGHTS",
             Self::Compress { .. } => "COMPRESS",
         }

@@ -164,9 +164,9 @@ fn command(cursor: &mut Cursor, word: &str) -> Result<Command> {
         }
         "GETQUOTAROOT" => Ok(Command::GetQuotaRoot(cursor.mailbox_argument()?)),
         "SETACL" => acl::set(cursor),
-        "DELETEACL" => acl::delete(cursor),
+        "DELETEACL" => Ok(Command::DeleteAcl(acl::about_somebody(cursor)?)),
         "GETACL" => Ok(Command::GetAcl(cursor.mailbox_argument()?)),
-        "LISTRIGHTS" => acl::list(cursor),
+        "LISTRIGHTS" => Ok(Command::ListRights(acl::about_somebody(cursor)?)),
         "MYRIGHTS" => Ok(Command::MyRights(cursor.mailbox_argument()?)),
         "COMPRESS" => compress(cursor),
         "" => Err(Fail::Expected("a command")),

@@ -38,7 +38,7 @@ pub(crate) async fn run(session: &mut Session, command: &Fetch) -> Answer {
             return Err(Status::bad("VANISHED goes with UID, CHANGEDSINCE and ENABLE QRESYNC").into());
         };
         let gone = resync::vanished(&login, selected, since, &selected.ever(&command.set)).await?;
-        resync::line(session, &gone, true);
+        resync::line(session, &gone, true).await?;
     }
     session.enabled.condstore |=
         command.changed_since.is_some() || command.items.contains(&FetchItem::ModSeq);
@@ -234,13 +234,13 @@ impl Telling<'_> {
             (self.command.changed_since.is_some() || (is_marked && condstore), &FetchItem::ModSeq),
         ];
         let implied = implied.into_iter().filter(|(is, item)| *is && !items.contains(item));
-        let mut sections = sections.into_iter();
+        let (mut sections, mut last) = (sections.into_iter(), None);
         for (index, item) in implied.map(|(_, item)| item).chain(items).enumerate() {
             if index > 0 {
                 connection.out().extend_from_slice(b" ");
             }
             match section::is_one(item) {
-                true => section::write(connection, item, sections.next().flatten()).await?,
+                true => section::write(connection, item, sections.next().flatten(), &mut last).await?,
                 false => small(connection.out(), item, &row, &structure),
             }
             connection.spill().await?;

@@ -2,26 +2,35 @@
 
 use mailstore::change::UidSet;
 use mailstore::parsed::Address;
-use mailstore::view::{self, Headers};
+use mailstore::view::{self, Headers, Said};
 
 use crate::order::collate;
+use crate::order::subject::{self, Base};
 use crate::session::{Session, Trouble};
 
 /// How many messages are looked up at a time.
 const AT_ONCE: usize = 1_000;
+/// How many characters of a subject are looked at: a stranger chooses how long it is.
+const MAX_SUBJECT_CHARS: usize = 250;
 
-/// Takes what each of some messages says of itself, in the order of their UIDs.
+/// Takes what each of some messages says of itself, in the order of their UIDs, as far as it is wanted.
 pub(super) async fn each(
     session: &Session,
     uids: &[u64],
+    said: &[Said],
     mut take: impl FnMut(Headers) -> Result<(), Trouble>,
 ) -> Result<(), Trouble> {
     let (login, selected) = (session.login()?, session.selected()?);
-    for uids in uids.chunks(AT_ONCE) {
-        let wanted: UidSet = uids.iter().copied().collect();
-        let (mailbox_id, folder) = (selected.mailbox_id, selected.folder);
-        let found = view::headers(&login.ctx, mailbox_id, folder, wanted.ranges()).await?;
-        found.into_iter().try_for_each(&mut take)?;
+    for mut uids in uids.chunks(AT_ONCE) {
+        while !uids.is_empty() {
+            let wanted: UidSet = uids.iter().copied().collect();
+            let (mailbox_id, folder) = (selected.mailbox_id, selected.folder);
+            let found = view::headers(&login.ctx, mailbox_id, folder, wanted.ranges(), said).await?;
+            // What comes after the last of them is left for the next time. If there is none, all are gone.
+            let last = found.last().map_or(u64::MAX, |found| found.uid);
+            uids = uids.get(uids.partition_point(|uid| *uid <= last)..).unwrap_or_default();
+            found.into_iter().try_for_each(&mut take)?;
+        }
     }
     Ok(())
 }
@@ -29,6 +38,12 @@ pub(super) async fn each(
 /// When a message was sent, in seconds since 1970; if it does not say, when it came (RFC 5256 §2.2).
 pub(super) fn sent_at(found: &Headers) -> i64 {
     found.parsed.date.unwrap_or(found.internal_date).timestamp()
+}
+
+/// What a message is about (RFC 5256 §2.1), by the beginning of its subject.
+pub(super) fn base_subject(found: &Headers) -> Base {
+    let subject = found.parsed.subject.as_deref().unwrap_or_default();
+    subject::base_subject(&subject.chars().take(MAX_SUBJECT_CHARS).collect::<String>())
 }
 
 /// What the first address of a list is sorted by: what is before its `@`.

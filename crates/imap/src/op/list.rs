@@ -25,7 +25,7 @@ pub(crate) async fn run(session: &mut Session, list: &List) -> Answer {
     }
     let patterns = list.patterns.iter().map(|pattern| Pattern::new(&list.reference, pattern));
     let patterns = patterns.collect::<Result<Vec<_>, _>>()?;
-    let everyones = Folders::everyones(&login).await?;
+    let everyones = Folders::everyones(&login, &patterns).await?;
     for folders in &everyones {
         for folder in folders.all() {
             let name = folders.name_of(folder);
@@ -118,8 +118,9 @@ fn children(folders: &Folders, folder: &Folder) -> &'static str {
 /// LSUB: those that are subscribed to. `%` also tells of a folder that is not, where one below it is.
 pub(crate) async fn lsub(session: &mut Session, reference: &str, pattern: &str) -> Answer {
     let login = session.login()?;
-    let matcher = Pattern::new(reference, pattern)?;
-    let everyones = Folders::everyones(&login).await?;
+    let matcher = [Pattern::new(reference, pattern)?];
+    let everyones = Folders::everyones(&login, &matcher).await?;
+    let [matcher] = matcher;
     for folders in &everyones {
         for folder in folders.all() {
             let name = folders.name_of(folder);

@@ -45,9 +45,9 @@ pub(crate) async fn run(session: &mut Session, tag: &str, mut command: Search) -
     if let Some(give) = command.give.filter(|give| give.save) {
         selected.saved = saved(&uids, give);
     }
-    let out = session.connection.out();
     match command.give {
         None => {
+            let out = session.connection.out();
             out.extend_from_slice(b"* SEARCH");
             for number in &named {
                 session.connection.out().extend_from_slice(format!(" {number}").as_bytes());
@@ -59,9 +59,11 @@ pub(crate) async fn run(session: &mut Session, tag: &str, mut command: Search) -
             }
             out.extend_from_slice(b"\r\n");
         }
-        Some(give) => extended(out, tag, command.by_uid, give, &named, modseq),
+        Some(give) => {
+            let line = extended(tag, command.by_uid, give, &named, modseq);
+            session.connection.queue(&line).await?;
+        }
     }
-    session.connection.spill().await?;
     Ok(Status::ok("that is all"))
 }
 
@@ -87,17 +89,18 @@ pub(super) async fn find(
 
 /// The ESEARCH response (RFC 4731 §3.1); of what is sorted in that order (RFC 5267 §3.1).
 pub(super) fn extended(
-    out: &mut BytesMut,
     tag: &str,
     by_uid: bool,
     give: SearchGive,
     named: &[u32],
     modseq: Option<u64>,
-) {
+) -> BytesMut {
+    let mut line = BytesMut::new();
+    let out = &mut line;
     let asks = give.min || give.max || give.all || give.count;
     if give.save && !asks {
         // RFC 5182 §2.1: SAVE alone is answered by nothing.
-        return;
+        return line;
     }
     let all = give.all || !asks;
     out.extend_from_slice(format!("* ESEARCH (TAG \"{tag}\")").as_bytes());
@@ -120,6 +123,7 @@ pub(super) fn extended(
         out.extend_from_slice(format!(" MODSEQ {modseq}").as_bytes());
     }
     out.extend_from_slice(b"\r\n");
+    line
 }
 
 /// What `$` stands for from now on (RFC 5182 §2.1): where only the lowest or the highest was asked for, those.

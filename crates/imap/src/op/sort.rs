@@ -1,24 +1,29 @@
 //! SORT (RFC 5256 §3, RFC 5957), with the return options of ESORT (RFC 5267 §3.1).
 
-use mailstore::view::Headers;
+use std::collections::BTreeSet;
+
+use mailstore::view::{Headers, Said};
 
 use super::{headers, search};
 use crate::codec::command::{Sort, SortKey};
-use crate::order::{self, collate, subject};
+use crate::order::{self, collate};
 use crate::session::{Answer, Session};
 use crate::status::Status;
 
-/// About how much memory a message takes while it is put in order.
-const MEMORY_BYTES: u64 = 512;
+/// About how much memory a message takes while it is put in order, without and with what each criterion compares.
+const MEMORY_BYTES: u64 = 256;
 
 pub(crate) async fn run(session: &mut Session, tag: &str, command: &Sort) -> Answer {
     if command.give.is_some_and(|give| give.save) {
         return Err(Status::bad("SAVE goes with SEARCH").into());
     }
     let uids = search::find(session, Some(&command.charset), &command.key).await?;
-    let _room = session.room_for(uids.len() as u64 * MEMORY_BYTES).await?;
+    let memory_bytes = uids.len() as u64 * MEMORY_BYTES * (1 + command.criteria.len() as u64);
+    let room = session.room_for(memory_bytes).await?;
+    let said: BTreeSet<Said> = command.criteria.iter().filter_map(|by| said(by.key)).collect();
+    let said: Vec<Said> = said.into_iter().collect();
     let mut items = Vec::with_capacity(uids.len());
-    headers::each(session, &uids, |found| {
+    headers::each(session, &uids, &said, |found| {
         let number = session.selected()?.name_of(found.uid, command.by_uid);
         items.extend(number.map(|number| sortable(number, &found, command)));
         Ok(())
@@ -30,8 +35,13 @@ pub(crate) async fn run(session: &mut Session, tag: &str, command: &Sort) -> Ans
         items.into_iter().map(|item| item.number).collect::<Vec<u32>>()
     };
     let sorted = tokio::task::spawn_blocking(work).await.map_err(|_| mailstore::Error::ShuttingDown)?;
+    // Who takes it slowly does not keep the room from others.
+    drop(room);
     match command.give {
-        Some(give) => search::extended(session.connection.out(), tag, command.by_uid, give, &sorted, None),
+        Some(give) => {
+            let line = search::extended(tag, command.by_uid, give, &sorted, None);
+            session.connection.queue(&line).await?;
+        }
         None => {
             session.connection.out().extend_from_slice(b"* SORT");
             for number in sorted {
@@ -41,8 +51,19 @@ pub(crate) async fn run(session: &mut Session, tag: &str, command: &Sort) -> Ans
             session.connection.out().extend_from_slice(b"\r\n");
         }
     }
-    session.connection.spill().await?;
     Ok(Status::ok("that is all"))
+}
+
+/// What of a message is compared, beside what is known of each.
+fn said(key: SortKey) -> Option<Said> {
+    match key {
+        SortKey::Arrival | SortKey::Size => None,
+        SortKey::Date => Some(Said::Date),
+        SortKey::Subject => Some(Said::Subject),
+        SortKey::From | SortKey::DisplayFrom => Some(Said::From),
+        SortKey::To | SortKey::DisplayTo => Some(Said::To),
+        SortKey::Cc => Some(Said::Cc),
+    }
 }
 
 /// A message with what it is sorted by, and nothing else.
@@ -55,8 +76,7 @@ fn sortable(number: u32, found: &Headers, command: &Sort) -> order::sort::Sortab
             SortKey::Date => item.sent_at = headers::sent_at(found),
             SortKey::Size => item.size_bytes = found.wire_size_bytes,
             SortKey::Subject => {
-                let base = subject::base_subject(parsed.subject.as_deref().unwrap_or_default());
-                item.subject = collate::key(&base.text);
+                item.subject = collate::key(&headers::base_subject(found).text);
             }
             SortKey::From => item.from = headers::mailbox_key(&parsed.from),
             SortKey::To => item.to = headers::mailbox_key(&parsed.to),

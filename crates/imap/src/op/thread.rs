@@ -1,32 +1,41 @@
 //! THREAD (RFC 5256 §3).
 
+use mailstore::view::Said;
+
 use super::{headers, search};
 use crate::codec::command::{Thread, ThreadAlgorithm};
-use crate::order::subject;
 use crate::order::thread::{self, Mail};
 use crate::session::{Answer, Session};
 use crate::status::Status;
 
 /// About how much memory a message takes while threads are made.
 const MEMORY_BYTES: u64 = 1 << 10;
+/// How many of a message's references are looked at.
+const MAX_REFERENCES: usize = 20;
+/// What threads are made of.
+const SAID: [Said; 5] = [Said::Subject, Said::Date, Said::MessageId, Said::InReplyTo, Said::References];
 
 pub(crate) async fn run(session: &mut Session, command: &Thread) -> Answer {
     let uids = search::find(session, Some(&command.charset), &command.key).await?;
-    let _room = session.room_for(uids.len() as u64 * MEMORY_BYTES).await?;
+    let room = session.room_for(uids.len() as u64 * MEMORY_BYTES).await?;
     let mut mails = Vec::with_capacity(uids.len());
-    headers::each(session, &uids, |found| {
+    headers::each(session, &uids, &SAID, |found| {
         let number = session.selected()?.name_of(found.uid, command.by_uid);
         let sent_at = headers::sent_at(&found);
+        let subject = headers::base_subject(&found);
         let parsed = found.parsed;
+        let answers = match parsed.references.as_slice() {
+            [] => parsed.in_reply_to.get(..1).unwrap_or_default(),
+            // The last of them are the nearest.
+            all => all.get(all.len().saturating_sub(MAX_REFERENCES)..).unwrap_or_default(),
+        };
+        let references = answers.iter().map(|id| thread::id(id)).collect();
         mails.extend(number.map(|number| Mail {
             number,
             sent_at,
-            subject: subject::base_subject(parsed.subject.as_deref().unwrap_or_default()),
-            message_id: parsed.message_id,
-            references: match parsed.references.is_empty() {
-                true => parsed.in_reply_to.into_iter().take(1).collect(),
-                false => parsed.references,
-            },
+            subject,
+            message_id: parsed.message_id.as_deref().map(thread::id),
+            references,
         }));
         Ok(())
     })
@@ -40,8 +49,9 @@ pub(crate) async fn run(session: &mut Session, command: &Thread) -> Answer {
         forest.to_string()
     };
     let threads = tokio::task::spawn_blocking(work).await.map_err(|_| mailstore::Error::ShuttingDown)?;
+    // Who takes it slowly does not keep the room from others.
+    drop(room);
     let space = if threads.is_empty() { "" } else { " " };
-    session.connection.untagged(&format!("THREAD{space}{threads}"));
-    session.connection.spill().await?;
+    session.connection.queue(format!("* THREAD{space}{threads}\r\n").as_bytes()).await?;
     Ok(Status::ok("that is all"))
 }

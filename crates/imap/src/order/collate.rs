@@ -2,13 +2,17 @@
 
 use unicode_normalization::UnicodeNormalization as _;
 
+/// How many characters of a text are compared.
+const MAX_KEY_CHARS: usize = 250;
+
 /// What a text is compared by, byte by byte: two texts are the same if their keys are, and ordered as their keys are.
 ///
 /// That is RFC 5051 §2: each character in title case, decomposed by compatibility. The title case is the simple one of
 /// `UnicodeData.txt`, one character for one: `ß` stays what it is, and a ligature is in small letters. Combining marks
 /// are put into canonical order besides, as §4 allows.
+/// A key has at most [`MAX_KEY_CHARS`] characters: what is the same so far is the same, for a stranger chooses how long texts are.
 pub(crate) fn key(text: &str) -> String {
-    text.chars().map(titlecase).nfkd().collect()
+    text.chars().map(titlecase).nfkd().take(MAX_KEY_CHARS).collect()
 }
 
 /// The simple title case of a character. The standard library has the upper case, which is the same but for a few, and

@@ -11,6 +11,8 @@ mod tests;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
+use sha2::{Digest as _, Sha256};
+
 pub(crate) use self::forest::Forest;
 pub(crate) use self::references::references;
 use crate::order::collate;
@@ -26,9 +28,18 @@ pub(crate) struct Mail {
     /// What it is about.
     pub(crate) subject: Base,
     /// Its own id, if it has one.
-    pub(crate) message_id: Option<String>,
+    pub(crate) message_id: Option<Id>,
     /// The ids of what it answers, the oldest first.
-    pub(crate) references: Vec<String>,
+    pub(crate) references: Vec<Id>,
+}
+
+/// A message id, as short as each: a stranger chooses how long they are.
+pub(crate) type Id = [u8; 16];
+
+/// The id of a text.
+pub(crate) fn id(text: &str) -> Id {
+    let digest: [u8; 32] = Sha256::digest(text).into();
+    digest.first_chunk().copied().unwrap_or_default()
 }
 
 /// One thread for each base subject: the first mail, and the others as its children (ORDEREDSUBJECT).

@@ -77,10 +77,16 @@ impl Session {
         };
         if all > limit {
             let text = format!("the literals of a command have at most {limit} octets together here");
-            return Err(Status::no(text).with("TOOBIG"));
+            // Alone it could come: a client is not to take it for one that never can.
+            let code = if announced.bytes > limit { "TOOBIG" } else { "LIMIT" };
+            return Err(Status::no(text).with(code));
         }
         if all > MAX_LITERAL_BYTES {
-            held.taken.push(self.room_for(all - held.bytes).await?);
+            let more = all - held.bytes;
+            held.taken.push(match held.taken.is_empty() {
+                true => self.room_for(more).await?,
+                false => self.room_for_more(more).await?,
+            });
             held.bytes = all;
         }
         Ok(())

@@ -1,6 +1,7 @@
 //! What others do to the folder that is open, told at a time when the client may be told.
 
 use futures::FutureExt as _;
+use kernel::ErrorKind;
 use mailstore::change::UidSet;
 use mailstore::view::{self, Row};
 
@@ -31,11 +32,8 @@ impl Session {
         match selected.catch_up(&login.ctx).await {
             Ok(()) => Ok(()),
             // The log does not go so far back, or the folder or the mailbox is gone: the client looks at everything anew.
-            Err(
-                mailstore::Error::ChangesExpired
-                | mailstore::Error::FolderNotFound
-                | mailstore::Error::NotFound,
-            ) => Err(End::FolderGone.into()),
+            Err(mailstore::Error::ChangesExpired) => Err(End::FolderGone.into()),
+            Err(error) if error.kind() == ErrorKind::NotFound => Err(End::FolderGone.into()),
             Err(error) => Err(error.into()),
         }
     }
@@ -46,7 +44,7 @@ impl Session {
         let Some(selected) = &mut self.selected else { return Ok(()) };
         let News { expunged, vanished, count } = selected.take_news(may_expunge);
         if self.enabled.qresync {
-            resync::line(self, &vanished, false);
+            resync::line(self, &vanished, false).await?;
         } else {
             for number in expunged {
                 self.connection.untagged(&format!("{number} EXPUNGE"));

@@ -154,6 +154,12 @@ async fn several_messages_go_in_by_one_command_or_none() {
     let many = (0..3).map(|_| format!(" {{{}+}}\r\n{long}", long.len())).collect::<String>();
     ok(&mut client, &format!("APPEND INBOX{many}")).await;
     assert_eq!(ok(&mut client, "STATUS INBOX (MESSAGES)").await.last().unwrap(), "STATUS INBOX (MESSAGES 5)");
+    // Each could come alone: no client is to take one for a message that never can.
+    let half = mailstore::MAX_MESSAGE_BYTES / 2 + 1;
+    let body = "x".repeat(half as usize);
+    let tag = client.begin(&format!("APPEND INBOX {{{half}+}}\r\n{body} {{{half}}}")).await.unwrap();
+    let answer = client.answer(&tag).await.unwrap();
+    assert!(answer.status.starts_with("NO [LIMIT]"), "{answer:?}");
 }
 
 #[tokio::test]
@@ -179,6 +185,29 @@ async fn messages_are_sorted_by_the_server() {
     assert_eq!(ok(&mut client, "SORT (SIZE) UTF-8 SUBJECT nothing").await, ["SORT"]);
     refused(&mut client, "SORT (DATE) KOI8-R ALL", "NO [BADCHARSET").await;
     refused(&mut client, "SORT RETURN (SAVE) (DATE) UTF-8 ALL", "BAD").await;
+}
+
+#[tokio::test]
+async fn long_headers_are_put_in_order_a_few_at_a_time() {
+    let server = Server::start().await;
+    let references: String = (0..100).map(|number| format!(" <{number}{}@x>\r\n", "y".repeat(900))).collect();
+    let mail = |number: usize| {
+        let subject = format!("{}{number}", "z".repeat(900));
+        format!("Message-ID: <m{number}@x>\r\nSubject: {subject}\r\nReferences:{references}\r\n\r\nhello\r\n")
+            .into_bytes()
+    };
+    // More than a page of them.
+    let messages: Vec<Vec<u8>> = (0..25).map(mail).collect();
+    let ada = server.user_with("ada", &messages.iter().map(Vec::as_slice).collect::<Vec<_>>()).await;
+    let mut client = server.inbox(&ada).await;
+    let all = (1..=25).map(|number| format!("({number})")).collect::<String>();
+    assert_eq!(ok(&mut client, "THREAD REFERENCES UTF-8 ALL").await, [format!("THREAD ({all})")]);
+    // What differs only so late is the same.
+    let all: Vec<String> = (1..=25).map(|number| number.to_string()).collect();
+    assert_eq!(
+        ok(&mut client, "SORT (REVERSE SUBJECT) UTF-8 ALL").await,
+        [format!("SORT {}", all.join(" "))]
+    );
 }
 
 #[tokio::test]

@@ -38,6 +38,10 @@ impl Way {
 
 /// Takes the parts in and answers each.
 pub(super) async fn run(mail: &MailStore, parts: Vec<Part>, way: Way) {
+    // Whoever waits for all of them has gone.
+    if way == Way::Whole && parts.iter().any(|part| part.reply.is_closed()) {
+        return;
+    }
     // Nobody waits any more for those whose session has ended.
     let mut batch: Vec<Pending> = parts
         .into_iter()

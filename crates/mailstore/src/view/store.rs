@@ -5,7 +5,7 @@ use kernel::{FolderId, MailboxId, MessageId};
 use tenancy::TenantTx;
 use uuid::Uuid;
 
-use super::{Headers, Marked, Row, STRUCTURES_BYTES, Uids};
+use super::{HEADERS_BYTES, Headers, Marked, Row, STRUCTURES_BYTES, Said, Uids};
 use crate::body::Columns;
 use crate::message::{Flag, Flags, Keyword};
 use crate::structure::VERSION;
@@ -76,19 +76,29 @@ pub(super) async fn headers(
     mailbox_id: MailboxId,
     folder: FolderId,
     uids: &Uids,
+    wanted: &[Said],
 ) -> Result<Vec<Headers>, Error> {
     let tenant_id = tx.tenant_id().uuid();
     let (first, last) = bounds(uids);
+    let keys: Vec<String> = wanted.iter().map(|said| said.key().to_owned()).collect();
     let rows = sqlx::query!(
-        r#"select m.uid, m.internal_date, m.wire_size_bytes, m.parsed - '{preview,attachments}'::text[] as "parsed!"
-           from unnest($4::bigint[], $5::bigint[]) as wanted (first, last)
-           join messages m on m.tenant_id = $1 and m.mailbox_id = $2 and m.folder_id = $3 and m.uid between wanted.first and wanted.last
-           where m.state = 'live' order by m.uid"#,
+        r#"select uid, internal_date, wire_size_bytes, parsed as "parsed!"
+           from (select m.uid, m.internal_date, m.wire_size_bytes, said.parsed, octet_length(said.parsed::text) as bytes,
+               sum(octet_length(said.parsed::text)) over (order by m.uid rows between unbounded preceding and current row) as bytes_so_far
+             from unnest($4::bigint[], $5::bigint[]) as wanted (first, last)
+             join messages m on m.tenant_id = $1 and m.mailbox_id = $2 and m.folder_id = $3 and m.uid between wanted.first and wanted.last
+             cross join lateral (
+               select coalesce(jsonb_object_agg(key, value), '{}') as parsed from jsonb_each(m.parsed) where key = any ($6)) as said
+             where m.state = 'live') as found
+           where bytes_so_far <= $7 or bytes_so_far = bytes
+           order by uid"#,
         tenant_id,
         mailbox_id.uuid(),
         folder.uuid(),
         &first,
         &last,
+        &keys,
+        to_column(HEADERS_BYTES),
     )
     .fetch_all(tx.conn())
     .await?;

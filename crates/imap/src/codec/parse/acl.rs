@@ -1,38 +1,28 @@
 //! Rights to folders (RFC 4314 §3).
 
 use super::token::{Cursor, Fail, Result};
-use crate::codec::command::{Command, Rights, RightsHow};
+use crate::codec::command::{Command, MailboxName};
 
 const IDENTIFIER: &str = "an identifier";
 const RIGHTS: &str = "rights: lower-case letters and digits, maybe with + or - before them";
 
-/// SETACL (RFC 4314 §3.1).
+/// SETACL (RFC 4314 §3.1). Rights are lower-case letters and digits (§2).
 pub(super) fn set(cursor: &mut Cursor) -> Result<Command> {
-    let mailbox = cursor.mailbox_argument()?;
-    let identifier = identifier(cursor)?;
+    let mailbox = about_somebody(cursor)?;
     cursor.space(RIGHTS)?;
     let text = cursor.astring_text(RIGHTS)?;
-    let (how, letters) = match text.split_at_checked(1) {
-        Some(("+", letters)) => (RightsHow::Add, letters),
-        Some(("-", letters)) => (RightsHow::Remove, letters),
-        _ => (RightsHow::Replace, text.as_str()),
-    };
-    let rights = Rights::new(how, letters).ok_or(Fail::Expected(RIGHTS))?;
-    Ok(Command::SetAcl { mailbox, identifier, rights })
+    let letters = text.strip_prefix(['+', '-']).unwrap_or(&text);
+    match letters.chars().all(|letter| letter.is_ascii_lowercase() || letter.is_ascii_digit()) {
+        true => Ok(Command::SetAcl(mailbox)),
+        false => Err(Fail::Expected(RIGHTS)),
+    }
 }
 
-/// DELETEACL (RFC 4314 §3.2).
-pub(super) fn delete(cursor: &mut Cursor) -> Result<Command> {
-    Ok(Command::DeleteAcl { mailbox: cursor.mailbox_argument()?, identifier: identifier(cursor)? })
-}
-
-/// LISTRIGHTS (RFC 4314 §3.4).
-pub(super) fn list(cursor: &mut Cursor) -> Result<Command> {
-    Ok(Command::ListRights { mailbox: cursor.mailbox_argument()?, identifier: identifier(cursor)? })
-}
-
-/// Identifiers are in UTF-8, whatever names of folders are in (RFC 4314 §3).
-fn identifier(cursor: &mut Cursor) -> Result<String> {
+/// The arguments of DELETEACL and LISTRIGHTS (RFC 4314 §3.2, §3.4): a folder, and whose rights. Identifiers are in UTF-8, whatever names of
+/// folders are in (§3).
+pub(super) fn about_somebody(cursor: &mut Cursor) -> Result<MailboxName> {
+    let mailbox = cursor.mailbox_argument()?;
     cursor.space(IDENTIFIER)?;
-    cursor.astring_text(IDENTIFIER)
+    cursor.astring_text(IDENTIFIER)?;
+    Ok(mailbox)
 }

@@ -1,6 +1,7 @@
 //! Sections of a message, as they are in it or without their encoding (RFC 9051 §6.4.5.1, RFC 3516 §4.3).
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
@@ -36,7 +37,8 @@ pub(super) async fn cut(message: Bytes, wanted: Arc<[FetchItem]>) -> Result<Vec<
     let is_long = message.len() >= LONG_BYTES;
     let work = move || {
         let sections = Sections::new(&message);
-        let cut = wanted.iter().map(|item| cut_one(&message, &sections, item));
+        let mut decoded = BTreeMap::new();
+        let cut = wanted.iter().map(|item| cut_one(&message, &sections, &mut decoded, item));
         cut.collect::<Result<Vec<Option<Bytes>>, UnknownEncoding>>()
     };
     let cut = match is_long {
@@ -46,20 +48,26 @@ pub(super) async fn cut(message: Bytes, wanted: Arc<[FetchItem]>) -> Result<Vec<
     Ok(cut.map_err(|error| Status::no(error.to_string()).with("UNKNOWN-CTE"))?)
 }
 
+/// How long parts are without their encoding, of those that were asked for; none of one that there is not.
+type Decoded = BTreeMap<Vec<u32>, Result<Option<usize>, UnknownEncoding>>;
+
 fn cut_one(
     message: &Bytes,
     sections: &Sections<'_>,
+    decoded: &mut Decoded,
     item: &FetchItem,
 ) -> Result<Option<Bytes>, UnknownEncoding> {
+    let mut size = |part: &[NonZeroU32]| {
+        let part = numbers(part);
+        let decode =
+            |part: &Vec<u32>| sections.decoded(part).transpose().map(|found| found.map(|bytes| bytes.len()));
+        // However many pieces of it are asked for.
+        *decoded.entry(part).or_insert_with_key(decode)
+    };
     match item {
-        FetchItem::Binary { part, .. } => {
-            Ok(sections.decoded(&numbers(part)).transpose()?.map(|_| message.clone()))
-        }
-        FetchItem::BinarySize(part) => {
-            let size = sections.decoded(&numbers(part)).transpose()?.map(|decoded| decoded.len());
-            // A part that there is not has nothing in it: the grammar has a number here.
-            Ok(Some(size.unwrap_or(0).to_string().into()))
-        }
+        FetchItem::Binary { part, .. } => Ok(size(part)?.map(|_| message.clone())),
+        // A part that there is not has nothing in it: the grammar has a number here.
+        FetchItem::BinarySize(part) => Ok(Some(size(part)?.unwrap_or(0).to_string().into())),
         item => Ok(piece(message, sections, item)),
     }
 }
@@ -94,10 +102,15 @@ fn piece(message: &Bytes, sections: &Sections<'_>, item: &FetchItem) -> Option<B
 }
 
 /// What an item makes of what was cut for it: the fields that it chooses from a header, a part without its encoding, or the text itself.
-async fn made(text: Bytes, item: &FetchItem) -> Result<Bytes, End> {
+async fn made(text: Bytes, item: &FetchItem, last: &mut LastDecoded) -> Result<Bytes, End> {
     let section = match item {
         FetchItem::Section { section, .. } => section,
-        FetchItem::Binary { part, .. } => return decoded(text, numbers(part)).await,
+        FetchItem::Binary { part, .. } => {
+            return Ok(match last {
+                Some((of, decoded)) if of == part => decoded.clone(),
+                last => last.insert((part.clone(), decoded(text, numbers(part)).await?)).1.clone(),
+            });
+        }
         _ => return Ok(text),
     };
     let (names, is_among) = match &section.what {
@@ -111,6 +124,9 @@ async fn made(text: Bytes, item: &FetchItem) -> Result<Bytes, End> {
     let work = move || chosen_fields(&text, &names, is_among).into();
     tokio::task::spawn_blocking(work).await.map_err(|_| End::Shutdown)
 }
+
+/// The part of a message that was decoded last, for other pieces of it.
+pub(super) type LastDecoded = Option<(Vec<NonZeroU32>, Bytes)>;
 
 /// A part of a message that can be decoded.
 async fn decoded(message: Bytes, part: Vec<u32>) -> Result<Bytes, End> {
@@ -127,12 +143,13 @@ pub(super) async fn write(
     connection: &mut Connection,
     item: &FetchItem,
     text: Option<Bytes>,
+    last: &mut LastDecoded,
 ) -> Result<(), End> {
     label(connection.out(), item);
     connection.out().extend_from_slice(b" ");
     match text {
         Some(text) => {
-            let text = made(text, item).await?;
+            let text = made(text, item, last).await?;
             match item {
                 FetchItem::Section { partial, .. } => connection.literal(range(&text, *partial), false).await,
                 FetchItem::Binary { partial, .. } => connection.literal(range(&text, *partial), true).await,

@@ -2,7 +2,7 @@
 
 use std::cmp::Reverse;
 
-use super::Mail;
+use super::{Id, Mail};
 use crate::order::collate;
 
 /// A thread as the tests compare it.
@@ -13,7 +13,7 @@ pub(super) struct Tree {
 }
 
 struct Message {
-    id: Option<String>,
+    id: Option<Id>,
     /// Which mail it is; none for a dummy.
     mail: Option<usize>,
     parent: Option<usize>,
@@ -44,13 +44,13 @@ pub(super) fn references(mails: &[Mail]) -> Vec<Tree> {
 }
 
 impl Oracle<'_> {
-    fn add(&mut self, id: Option<String>, mail: Option<usize>) -> usize {
+    fn add(&mut self, id: Option<Id>, mail: Option<usize>) -> usize {
         self.messages.push(Message { id, mail, parent: None, children: Vec::new() });
         self.messages.len() - 1
     }
 
-    fn find(&self, id: &str) -> Option<usize> {
-        self.messages.iter().position(|message| message.id.as_deref() == Some(id))
+    fn find(&self, id: Id) -> Option<usize> {
+        self.messages.iter().position(|message| message.id == Some(id))
     }
 
     fn is_descendant(&self, at: usize, of: usize) -> bool {
@@ -72,13 +72,13 @@ impl Oracle<'_> {
 
     fn link_all(&mut self) {
         for (at, mail) in self.mails.iter().enumerate() {
-            let id = mail.message_id.clone().filter(|id| self.find(id).is_none());
+            let id = mail.message_id.filter(|id| self.find(*id).is_none());
             self.add(id, Some(at));
         }
         for (at, mail) in self.mails.iter().enumerate() {
             let mut references = Vec::new();
             for id in &mail.references {
-                references.push(self.find(id).unwrap_or_else(|| self.add(Some(id.clone()), None)));
+                references.push(self.find(*id).unwrap_or_else(|| self.add(Some(*id), None)));
             }
             for pair in references.windows(2) {
                 if self.messages[pair[1]].parent.is_none() {

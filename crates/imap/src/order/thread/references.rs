@@ -7,7 +7,7 @@ use std::collections::hash_map::Entry;
 
 use super::ancestry::Ancestry;
 use super::forest::Forest;
-use super::{Mail, by_date, set};
+use super::{Id, Mail, by_date, set};
 use crate::order::collate;
 
 /// Threads by who answers whom, and where that is not known, by the subject (REFERENCES).
@@ -30,18 +30,18 @@ pub(crate) fn references(mails: &[Mail]) -> Forest {
 /// Step 1: who is whose parent by their references. What is referred to and is not there is a dummy.
 fn linked(mails: &[Mail]) -> Ancestry {
     let mut ancestry = Ancestry::new(mails.len());
-    let mut nodes: HashMap<&str, usize> = HashMap::with_capacity(mails.len());
+    let mut nodes: HashMap<Id, usize> = HashMap::with_capacity(mails.len());
     for (at, mail) in mails.iter().enumerate() {
         // An id is that of the first mail that has it; others have none that anyone could refer to.
         mail.message_id.iter().for_each(|id| {
-            nodes.entry(id).or_insert(at);
+            nodes.entry(*id).or_insert(at);
         });
     }
     for (at, mail) in mails.iter().enumerate() {
         // (1.A) A parent that is there stays: what is next to each other in truncated references is no parent and child.
         let mut last = None;
         for id in &mail.references {
-            let node = *nodes.entry(id).or_insert_with(|| ancestry.add());
+            let node = *nodes.entry(*id).or_insert_with(|| ancestry.add());
             if let Some(parent) = last
                 && ancestry.parent(node).is_none()
             {

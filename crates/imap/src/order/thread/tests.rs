@@ -14,8 +14,8 @@ fn mails(of: &[(&str, &str, &str)]) -> Vec<Mail> {
         number,
         sent_at: number.into(),
         subject: base_subject(subject),
-        message_id: Some(*id).filter(|id| !id.is_empty()).map(str::to_owned),
-        references: references.split_whitespace().map(str::to_owned).collect(),
+        message_id: Some(*id).filter(|id| !id.is_empty()).map(super::id),
+        references: references.split_whitespace().map(super::id).collect(),
     };
     (1..).zip(of).map(make).collect()
 }
@@ -265,8 +265,8 @@ fn subjects_bring_dummies_together() {
 fn numbered(number: usize, references: impl Iterator<Item = usize>) -> Mail {
     Mail {
         number: u32::try_from(number).unwrap(),
-        message_id: Some(number.to_string()),
-        references: references.map(|number| number.to_string()).collect(),
+        message_id: Some(super::id(&number.to_string())),
+        references: references.map(|number| super::id(&number.to_string())).collect(),
         ..Mail::default()
     }
 }
@@ -337,16 +337,15 @@ fn many_siblings_take_no_long_time() {
     let other: Vec<_> = (1..=MANY).map(|n| of(n, &format!("Re: {}", n / 2))).collect();
     quickly("many subjects", &other);
     let dummies = (1..=MANY).map(|n| Mail {
-        references: vec![format!("p{}", n / 2)],
+        references: vec![super::id(&format!("p{}", n / 2))],
         ..of(n, if n % 2 == 0 { "x" } else { "y" })
     });
     quickly("dummies of one subject", &dummies.collect::<Vec<_>>());
 }
 
 fn any_mails() -> impl Strategy<Value = Vec<Mail>> {
-    let id = || {
-        prop::sample::select(vec!["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"]).prop_map(str::to_owned)
-    };
+    let id =
+        || prop::sample::select(vec!["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"]).prop_map(super::id);
     let subject =
         prop::sample::select(vec!["", "Re:", "x", "X", "Re: x", "x (fwd)", "y", "Fw: y", "[fwd: z]", "z"]);
     let references = proptest::collection::vec(id(), 0..5);
