@@ -1,6 +1,6 @@
 //! What the server says it can do.
 
-use socket::sasl::Mechanism;
+use sasl::Mechanism;
 
 use crate::session::Session;
 

@@ -2,20 +2,16 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use bytes::Bytes;
+use sasl::exchange::{self, Ask, Proof, Refusal};
+use sasl::scram::Offer;
+use sasl::{Mechanism, SaslError, bearer};
 use secrecy::{ExposeSecret as _, SecretString};
-use socket::sasl::exchange::{self, Ask, Proof, Refusal};
-use socket::sasl::scram::Offer;
-use socket::sasl::{self, Mechanism, SaslError, bearer};
 use tenancy::auth::ScramOffer;
 use tenancy::policy::Capability;
 
 use super::login;
 use crate::session::{Answer, End, Session};
 use crate::status::{self, Status};
-
-/// How long a line of an exchange may be: RFC 4954 §4 has it for the same exchange in SMTP.
-const MAX_OCTETS: usize = 12_288;
 
 pub(crate) async fn run(session: &mut Session, mechanism: &str, initial: Option<&SecretString>) -> Answer {
     login::may_try(session)?;
@@ -63,13 +59,13 @@ pub(crate) async fn run(session: &mut Session, mechanism: &str, initial: Option<
 impl Ask for Session {
     type End = End;
 
-    async fn ask(&mut self, challenge: &[u8]) -> Result<Result<Bytes, SaslError>, End> {
+    async fn ask(&mut self, challenge: &[u8]) -> Result<Result<Vec<u8>, SaslError>, End> {
         self.connection.go_on(&STANDARD.encode(challenge));
         let patience = self.service.limits.read_timeout;
         tokio::select! {
             () = self.shutdown.cancelled() => Err(End::Shutdown),
-            line = self.connection.line(MAX_OCTETS, patience) => Ok(match line? {
-                Ok(line) => sasl::response(&line).map(Bytes::from),
+            line = self.connection.line(sasl::LINE_MAX_OCTETS, patience) => Ok(match line? {
+                Ok(line) => sasl::response(&line),
                 Err(_) => Err(SaslError::TooLong),
             }),
         }

@@ -5,10 +5,6 @@ use bytes::{Buf, BytesMut};
 /// RFC 2449 §4: a command has at most 255 octets, its CRLF included.
 pub const COMMAND_MAX_OCTETS: usize = 255;
 
-/// A SASL response may be as long as its mechanism needs, whatever the limit of commands (RFC 5034 §4). This is
-/// the bound that RFC 4954 §4 names for the same exchange in SMTP.
-pub const SASL_MAX_OCTETS: usize = 12_288;
-
 /// What stood between two line ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Frame {

@@ -2,18 +2,17 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use bytes::Bytes;
 use mailstore::maildrop::Maildrop;
+use sasl::exchange::{self, Ask, Proof, Refusal};
+use sasl::scram::Offer;
+use sasl::{Mechanism, SaslError, bearer};
 use secrecy::ExposeSecret as _;
-use socket::sasl::exchange::{self, Ask, Proof, Refusal};
-use socket::sasl::scram::Offer;
-use socket::sasl::{self, Mechanism, SaslError, bearer};
 use tenancy::auth::ScramOffer;
 use tenancy::policy::Capability;
 
 use super::login;
 use crate::codec::command::Auth;
-use crate::codec::line::{Frame, SASL_MAX_OCTETS};
+use crate::codec::line::Frame;
 use crate::codec::response::Status;
 use crate::reply;
 use crate::session::{End, Session};
@@ -82,11 +81,11 @@ pub(crate) async fn run(session: &mut Session, auth: Auth) -> Result<Option<Mail
 impl Ask for Session {
     type End = End;
 
-    async fn ask(&mut self, challenge: &[u8]) -> Result<Result<Bytes, SaslError>, End> {
+    async fn ask(&mut self, challenge: &[u8]) -> Result<Result<Vec<u8>, SaslError>, End> {
         self.connection.challenge(&STANDARD.encode(challenge)).await?;
-        Ok(match self.line(SASL_MAX_OCTETS).await? {
+        Ok(match self.line(sasl::LINE_MAX_OCTETS).await? {
             Frame::TooLong => Err(SaslError::TooLong),
-            Frame::Line(line) => sasl::response(&line).map(Bytes::from),
+            Frame::Line(line) => sasl::response(&line),
         })
     }
 }

@@ -1,6 +1,6 @@
 //! CAPA (RFC 2449 §5): what this server does, on this connection, in this state.
 
-use socket::sasl::Mechanism;
+use sasl::Mechanism;
 
 use crate::codec::response::Status;
 use crate::session::{End, Session};

@@ -1,6 +1,5 @@
 //! What is said in an exchange, by every protocol alike: who plays it has a way to ask the client, and to look a user's keys up.
 
-use bytes::Bytes;
 use secrecy::SecretString;
 
 use super::bearer::{self, Bearer};
@@ -16,7 +15,7 @@ pub trait Ask {
     fn ask(
         &mut self,
         challenge: &[u8],
-    ) -> impl Future<Output = Result<Result<Bytes, SaslError>, Self::End>> + Send;
+    ) -> impl Future<Output = Result<Result<Vec<u8>, SaslError>, Self::End>> + Send;
 }
 
 /// What the client has offered to prove who it is.
@@ -73,7 +72,7 @@ pub async fn play<A: Ask, Id: Copy, E>(
     keys: impl AsyncFnOnce(&str) -> Result<Offer<Id>, E>,
 ) -> Result<Result<Proof<Id>, Refusal<E>>, A::End> {
     let first = match initial {
-        Some(first) => first.map(Bytes::from),
+        Some(first) => first,
         None if mechanism == Mechanism::Login => client.ask(b"Username:").await?,
         None => client.ask(b"").await?,
     };

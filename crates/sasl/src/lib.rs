@@ -9,6 +9,9 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use secrecy::SecretString;
 
+/// How long a line of an exchange may be, its end included: whatever the limit of a protocol's commands, as RFC 4954 §4 has it for SMTP.
+pub const LINE_MAX_OCTETS: usize = 12_288;
+
 /// A way to prove who one is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mechanism {
