@@ -74,14 +74,6 @@ pub(crate) fn encryption_needed() -> Status {
         .with("PRIVACYREQUIRED")
 }
 
-/// Whether a login failed for what the client sent, so that it is answered alike whatever it was.
-pub(crate) fn is_refusal(error: &tenancy::Error) -> bool {
-    matches!(
-        error.kind(),
-        ErrorKind::Unauthenticated | ErrorKind::Forbidden | ErrorKind::NotFound | ErrorKind::Invalid
-    )
-}
-
 /// A login that could not be checked, or comes too early after others that failed.
 pub(crate) fn login_failed(error: &tenancy::Error, request_id: RequestId) -> Status {
     match error {

@@ -13,14 +13,6 @@ pub(crate) fn encryption_needed() -> Status {
     Status::coded(Code::Auth, "logging in needs an encrypted connection: use STLS, or the TLS port")
 }
 
-/// Whether a login failed for what the client sent, so that it is answered alike whatever it was.
-pub(crate) fn is_refusal(error: &tenancy::Error) -> bool {
-    matches!(
-        error.kind(),
-        ErrorKind::Unauthenticated | ErrorKind::Forbidden | ErrorKind::NotFound | ErrorKind::Invalid
-    )
-}
-
 /// A login that comes too early after others that failed (RFC 2449 §8.1.1).
 pub(crate) fn login_throttled() -> Status {
     Status::coded(Code::LoginDelay, "too many failed logins, try again later")

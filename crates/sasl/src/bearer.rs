@@ -17,7 +17,7 @@ pub struct Bearer {
 pub const FAILURE: &[u8] = br#"{"status":"invalid_token"}"#;
 
 /// Reads OAUTHBEARER's message (RFC 7628 §3.1): a header as SCRAM has it, and fields between bytes 1.
-pub fn oauthbearer(message: &[u8]) -> Result<Bearer, SaslError> {
+pub(crate) fn oauthbearer(message: &[u8]) -> Result<Bearer, SaslError> {
     let text = std::str::from_utf8(message).map_err(|_| SaslError::Bearer)?;
     let (header, fields) = text.split_once('\u{1}').ok_or(SaslError::Bearer)?;
     let mut header = header.splitn(3, ',');
@@ -36,7 +36,7 @@ pub fn oauthbearer(message: &[u8]) -> Result<Bearer, SaslError> {
 }
 
 /// Reads XOAUTH2's message: `user=` and `auth=`, each with a byte 1 behind it, and another one at the end.
-pub fn xoauth2(message: &[u8]) -> Result<Bearer, SaslError> {
+pub(crate) fn xoauth2(message: &[u8]) -> Result<Bearer, SaslError> {
     let text = std::str::from_utf8(message).map_err(|_| SaslError::Bearer)?;
     let (user, fields) = text.split_once('\u{1}').ok_or(SaslError::Bearer)?;
     let username = user.strip_prefix("user=").filter(|name| !name.is_empty()).ok_or(SaslError::Bearer)?;

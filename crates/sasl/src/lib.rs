@@ -58,7 +58,7 @@ impl Mechanism {
     }
 
     /// The one of a name, of those that there are.
-    pub fn named(name: &str, can_bind: bool) -> Option<Self> {
+    fn named(name: &str, can_bind: bool) -> Option<Self> {
         Self::offered(can_bind).find(|mechanism| mechanism.as_str().eq_ignore_ascii_case(name))
     }
 }
@@ -91,17 +91,17 @@ pub enum SaslError {
 
 /// What PLAIN carries.
 #[derive(Debug)]
-pub struct Plain {
+struct Plain {
     /// Whom to act as; empty for oneself.
-    pub authzid: String,
+    authzid: String,
     /// Who is signing in.
-    pub authcid: String,
+    authcid: String,
     /// With which password.
-    pub password: SecretString,
+    password: SecretString,
 }
 
 /// Decodes the initial response of an AUTH command; `=` stands for an empty one.
-pub fn initial_response(text: &str) -> Result<Vec<u8>, SaslError> {
+fn initial_response(text: &str) -> Result<Vec<u8>, SaslError> {
     if text == "=" { Ok(Vec::new()) } else { decode(text.as_bytes()) }
 }
 
@@ -115,7 +115,7 @@ fn decode(text: &[u8]) -> Result<Vec<u8>, SaslError> {
 }
 
 /// Reads the message of the PLAIN mechanism.
-pub fn plain(message: &[u8]) -> Result<Plain, SaslError> {
+fn plain(message: &[u8]) -> Result<Plain, SaslError> {
     let text = std::str::from_utf8(message).map_err(|_| SaslError::Plain)?;
     let fields = text.split('\0').collect::<Vec<_>>();
     match fields[..] {

@@ -34,11 +34,11 @@ impl<Id> std::fmt::Debug for Offer<Id> {
 
 /// The client's first message (RFC 5802 §7).
 #[derive(Debug)]
-pub struct ClientFirst {
+pub(crate) struct ClientFirst {
     /// Whom to act as; empty for oneself.
-    pub authzid: String,
+    pub(crate) authzid: String,
     /// Who is signing in.
-    pub authcid: String,
+    pub(crate) authcid: String,
     nonce: String,
     bare: String,
     /// What `c=` is to be in the end: the header, and what binds to the channel.
@@ -46,7 +46,11 @@ pub struct ClientFirst {
 }
 
 /// Reads the first message. `channel`: what the connection's TLS exports (RFC 9266), if it does; `is_plus`: whether the mechanism binds to it.
-pub fn client_first(message: &[u8], channel: Option<&[u8]>, is_plus: bool) -> Result<ClientFirst, SaslError> {
+pub(crate) fn client_first(
+    message: &[u8],
+    channel: Option<&[u8]>,
+    is_plus: bool,
+) -> Result<ClientFirst, SaslError> {
     let text = std::str::from_utf8(message).map_err(|_| SaslError::Scram)?;
     let mut parts = text.splitn(3, ',');
     let (Some(flag), Some(authzid), Some(bare)) = (parts.next(), parts.next(), parts.next()) else {
@@ -77,7 +81,7 @@ pub fn client_first(message: &[u8], channel: Option<&[u8]>, is_plus: bool) -> Re
 
 /// An exchange after the server's first message.
 #[derive(Debug)]
-pub struct Challenged<Id> {
+pub(crate) struct Challenged<Id> {
     first: ClientFirst,
     offer: Offer<Id>,
     nonce: String,
@@ -86,7 +90,7 @@ pub struct Challenged<Id> {
 
 impl ClientFirst {
     /// Challenges the client; `nonce`: random and printable, without a comma.
-    pub fn challenge<Id>(self, offer: Offer<Id>, nonce: &str) -> Challenged<Id> {
+    pub(crate) fn challenge<Id>(self, offer: Offer<Id>, nonce: &str) -> Challenged<Id> {
         let nonce = format!("{}{nonce}", self.nonce);
         let message = format!("r={nonce},s={},i={}", STANDARD.encode(&offer.salt), offer.iterations);
         Challenged { first: self, offer, nonce, message }
@@ -95,7 +99,7 @@ impl ClientFirst {
 
 impl<Id: Copy> Challenged<Id> {
     /// The server's first message.
-    pub fn message(&self) -> &str {
+    pub(crate) fn message(&self) -> &str {
         &self.message
     }
 
@@ -103,7 +107,7 @@ impl<Id: Copy> Challenged<Id> {
     ///
     /// # Errors
     /// When it is no such message, or of another exchange, or bound to another channel.
-    pub fn prove(&self, message: &[u8]) -> Result<Option<(Id, String)>, SaslError> {
+    pub(crate) fn prove(&self, message: &[u8]) -> Result<Option<(Id, String)>, SaslError> {
         let text = std::str::from_utf8(message).map_err(|_| SaslError::Scram)?;
         let (without_proof, proof) = text.rsplit_once(",p=").ok_or(SaslError::Scram)?;
         let mut attributes = without_proof.split(',');

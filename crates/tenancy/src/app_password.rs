@@ -6,10 +6,10 @@ pub(crate) mod store;
 use chrono::{DateTime, Utc};
 use db::Db;
 use kernel::{AppPasswordId, Checks, Env, Page, PageRequest, TenantId, UserId};
+use sasl::scram::Keys;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 
-pub use self::scram::Keys as ScramKeys;
 use crate::policy::Capability;
 use crate::{Action, Ctx, Error, api_key, event, user};
 
@@ -150,7 +150,7 @@ pub(crate) async fn keys(
     tenant_id: TenantId,
     user_id: UserId,
     protocol: Capability,
-) -> Result<Vec<(AppPasswordId, scram::Keys)>, Error> {
+) -> Result<Vec<(AppPasswordId, Keys)>, Error> {
     let mut read = api_key::lookup(db).await?;
     let found = store::keys(&mut read, tenant_id, user_id, protocol, db.env().now()).await?;
     let pairs = found.iter().flat_map(|(id, column)| scram::from_column(column).map(|keys| (*id, keys)));

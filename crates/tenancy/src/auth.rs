@@ -3,24 +3,24 @@
 mod desk;
 mod key;
 mod refresh;
+mod sasl;
 mod store;
 pub(crate) mod throttle;
 mod token;
 
 use std::sync::Arc;
 
-use chrono::DateTime;
 use db::Db;
 use kernel::{ApiKeyId, AppPasswordId, EmailAddress, TenantId, UserId};
 use secrecy::{ExposeSecret as _, SecretString};
 use uuid::Uuid;
 
 use self::desk::{Desk, Question};
-use crate::app_password::{ScramKeys, scram};
 use crate::caller::{Caller, Principal, Scope};
 use crate::policy::Capability;
 use crate::{Error, MailLogin, Origin, Role, api_key, app_password, password};
 
+pub use self::sasl::SaslLoginError;
 pub(crate) use refresh::end_sessions;
 pub use throttle::prune as prune_throttles;
 pub use token::{AccessToken, Jwk, Jwks, Signer};
@@ -47,22 +47,6 @@ pub enum Grant {
         /// The token that the last answer gave; good once.
         refresh_token: SecretString,
     },
-}
-
-/// What a client proves one of a person's app passwords by (RFC 5802 §5).
-pub struct ScramOffer {
-    /// The salt.
-    pub salt: Vec<u8>,
-    /// How often it is hashed.
-    pub iterations: u32,
-    /// What each is proven by; several pairs of one are the ways to write it.
-    pub keys: Vec<(AppPasswordId, ScramKeys)>,
-}
-
-impl std::fmt::Debug for ScramOffer {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ScramOffer").field("keys", &self.keys.len()).finish_non_exhaustive()
-    }
 }
 
 /// What a grant is good for.
@@ -178,59 +162,6 @@ impl Auth {
         let ctx = person.caller(&self.db, origin).enter(person.tenant_id).await?;
         let Person { user_id, mailbox_id, session_epoch, app_password, .. } = person;
         Ok(MailLogin { ctx, user_id, mailbox_id, session_epoch, app_password, good_until: None })
-    }
-
-    /// What a person's app passwords for a mail protocol are proven by. Of somebody who is not there it looks like that of somebody who has none.
-    ///
-    /// # Errors
-    /// As of any statement.
-    pub async fn scram_offer(&self, capability: Capability, username: &str) -> Result<ScramOffer, Error> {
-        let (salt, iterations) = (scram::SALT.to_vec(), scram::ITERATIONS.get());
-        let person = self.person_by_name(username).await?;
-        let (tenant_id, user_id) = ids_of(person.as_ref());
-        let keys = app_password::keys(&self.db, tenant_id, user_id, capability).await?;
-        Ok(ScramOffer { salt, iterations, keys })
-    }
-
-    /// Signs a person in for a mail protocol who has proven that they know one of their app passwords, as of [`Self::scram_offer`].
-    ///
-    /// # Errors
-    /// [`Error::Unauthenticated`] when it is not in force any more or the capability is suspended.
-    pub async fn mail_login_by_proof(
-        &self,
-        capability: Capability,
-        username: &str,
-        proven: AppPasswordId,
-        origin: Origin,
-    ) -> Result<MailLogin, Error> {
-        let person = self.person_by_name(username).await?.ok_or(Error::Unauthenticated)?;
-        if !app_password::used(&self.db, person.tenant_id, person.user_id, capability, proven).await? {
-            return Err(Error::Unauthenticated);
-        }
-        self.mail_session(Person { app_password: Some(proven), ..person }, capability, origin).await
-    }
-
-    /// Signs a person in for a mail protocol by an access token of theirs, for as long as that is good; `username`, if there is one, must be theirs.
-    ///
-    /// # Errors
-    /// [`Error::Unauthenticated`] when it proves nothing, is somebody else's, or the capability is suspended.
-    pub async fn mail_login_by_token(
-        &self,
-        capability: Capability,
-        username: Option<&str>,
-        token: &SecretString,
-        origin: Origin,
-    ) -> Result<MailLogin, Error> {
-        let subject = self.signer.verify(&self.db, token.expose_secret()).await?;
-        let person = self.person_of(&subject).await?;
-        if let Some(username) = username {
-            let named = self.person_by_name(username).await?.ok_or(Error::Unauthenticated)?;
-            if (named.tenant_id, named.user_id) != (person.tenant_id, person.user_id) {
-                return Err(Error::Unauthenticated);
-            }
-        }
-        let login = self.mail_session(person, capability, origin).await?;
-        Ok(MailLogin { good_until: DateTime::from_timestamp(subject.exp, 0), ..login })
     }
 
     /// The person whose access token it is, while their sessions have not been ended.

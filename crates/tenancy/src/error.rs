@@ -115,6 +115,14 @@ impl Error {
         }
     }
 
+    /// Whether a login failed for what the client sent, so that it is to be answered alike whatever it was.
+    pub fn refuses_login(&self) -> bool {
+        matches!(
+            self.kind(),
+            ErrorKind::Unauthenticated | ErrorKind::Forbidden | ErrorKind::NotFound | ErrorKind::Invalid
+        )
+    }
+
     /// The stable code, as the API documents it.
     pub fn code(&self) -> &'static str {
         match self {

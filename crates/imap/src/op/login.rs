@@ -36,7 +36,7 @@ pub(crate) async fn end(session: &mut Session, login: Result<MailLogin, tenancy:
             let code = format!("CAPABILITY {}", capability::of(session));
             Ok(Status::ok("logged in").with(code))
         }
-        Err(error) if status::is_refusal(&error) => refuse(session).await,
+        Err(error) if error.refuses_login() => refuse(session).await,
         Err(error @ tenancy::Error::Throttled { .. }) => {
             failed(session).await?;
             Err(status::login_failed(&error, session.request_id).into())

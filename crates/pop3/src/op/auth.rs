@@ -3,11 +3,9 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use mailstore::maildrop::Maildrop;
-use sasl::exchange::{self, Ask, Proof, Refusal};
-use sasl::scram::Offer;
-use sasl::{Mechanism, SaslError, bearer};
-use secrecy::ExposeSecret as _;
-use tenancy::auth::ScramOffer;
+use sasl::exchange::{Ask, Opening};
+use sasl::{Mechanism, SaslError};
+use tenancy::auth::SaslLoginError;
 use tenancy::policy::Capability;
 
 use super::login;
@@ -35,45 +33,22 @@ pub(crate) async fn run(session: &mut Session, auth: Auth) -> Result<Option<Mail
         return Ok(None);
     }
     let channel = session.connection.exported();
-    let Some(mechanism) = Mechanism::named(&auth.mechanism, channel.is_some()) else {
+    let Some(opening) = Opening::new(&auth.mechanism, auth.initial_response.as_ref(), channel) else {
         session.reply(Status::err("no such mechanism; AUTH alone lists those there are")).await?;
         return Ok(None);
     };
-    let initial = auth.initial_response.map(|text| sasl::initial_response(text.expose_secret()));
     let (auth, origin) = (session.service.auth.clone(), session.origin());
-    let nonce = STANDARD.encode(auth.db().env().random::<18>());
-    let keys = async |username: &str| {
-        let ScramOffer { salt, iterations, keys } = auth.scram_offer(Capability::Pop3, username).await?;
-        Ok::<_, tenancy::Error>(Offer { salt, iterations, keys })
-    };
-    let channel = channel.as_ref().map(<[u8; 32]>::as_slice);
-    let proof = exchange::play(session, mechanism, initial, channel, &nonce, keys).await?;
-    let login = match proof {
-        Ok(Proof::Password { username, password }) => {
-            auth.mail_login(Capability::Pop3, &username, password, origin).await
-        }
-        Ok(Proof::Key { username, id }) => {
-            auth.mail_login_by_proof(Capability::Pop3, &username, id, origin).await
-        }
-        Ok(Proof::Bearer(bearer)) => {
-            let username = bearer.username.as_deref();
-            let login = auth.mail_login_by_token(Capability::Pop3, username, &bearer.token, origin).await;
-            if login.as_ref().is_err_and(reply::is_refusal) {
-                // Whatever it answers.
-                let _ = session.ask(bearer::FAILURE).await?;
-            }
-            login
-        }
-        Err(Refusal::Sasl(error)) => {
+    let login = match auth.sasl(Capability::Pop3, opening, origin, session).await? {
+        Ok(login) => Ok(login),
+        Err(SaslLoginError::Broken(error)) => {
             session.reply(Status::err(error)).await?;
             return Ok(None);
         }
-        Err(Refusal::Unproven(error)) => {
+        Err(SaslLoginError::Unproven(error)) => {
             login::refuse(session, Status::err(error)).await?;
             return Ok(None);
         }
-        Err(Refusal::Wrong) => Err(tenancy::Error::Unauthenticated),
-        Err(Refusal::Keys(error)) => Err(error),
+        Err(SaslLoginError::Login(error)) => Err(error),
     };
     login::end(session, login).await
 }

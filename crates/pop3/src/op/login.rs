@@ -31,7 +31,7 @@ pub(crate) async fn end(
             refuse(session, reply::login_throttled()).await?;
             return Ok(None);
         }
-        Err(error) if reply::is_refusal(&error) => {
+        Err(error) if error.refuses_login() => {
             refuse(session, Status::coded(Code::Auth, "wrong user name or password")).await?;
             return Ok(None);
         }

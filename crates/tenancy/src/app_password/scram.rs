@@ -6,13 +6,12 @@
 use std::num::NonZeroU32;
 
 use ring::{digest, hmac, pbkdf2};
+use sasl::scram::Keys;
 
 /// The salt of all app passwords.
 pub(crate) const SALT: &[u8; 16] = b"pillarbox scram1";
 /// How often it is hashed: the least that RFC 7677 §4 allows.
 pub(crate) const ITERATIONS: NonZeroU32 = NonZeroU32::new(4096).unwrap();
-/// `StoredKey` and `ServerKey` of a way to write a password, 32 bytes each.
-pub type Keys = [u8; 64];
 
 /// `StoredKey` and `ServerKey` of a password as it is shown, and those of it without its dashes: people type it either way.
 pub(super) fn keys(shown: &str) -> Vec<u8> {

@@ -21,7 +21,7 @@ const MAY_USE: [(&str, &[&str]); 25] = [
     ("vies", &["outbound"]),
     ("sasl", &[]),
     ("socket", &[]),
-    ("tenancy", &["kernel", "db", "dns", "webhook"]),
+    ("tenancy", &["kernel", "db", "dns", "webhook", "sasl"]),
     ("billing", &["kernel", "db", "stripe", "vies", "tenancy"]),
     ("mailstore", &["kernel", "db", "blob", "pack", "tenancy"]),
     ("recovery", &["kernel", "db", "blob", "pack", "tenancy", "mailstore"]),
