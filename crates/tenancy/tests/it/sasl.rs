@@ -26,7 +26,7 @@ struct Client<F> {
 #[derive(Debug, PartialEq)]
 struct HungUp;
 
-impl<F: FnMut(&str) -> Option<Result<Vec<u8>, SaslError>> + Send> Ask for Client<F> {
+impl<F: FnMut(&str) -> Answer + Send> Ask for Client<F> {
     type End = HungUp;
 
     async fn ask(&mut self, challenge: &[u8]) -> Result<Result<Vec<u8>, SaslError>, HungUp> {
@@ -37,6 +37,8 @@ impl<F: FnMut(&str) -> Option<Result<Vec<u8>, SaslError>> + Send> Ask for Client
     }
 }
 
+/// What a client says to a challenge; nothing when it has hung up.
+type Answer = Option<Result<Vec<u8>, SaslError>>;
 /// What comes of an exchange.
 type Came = Result<Result<MailLogin, SaslLoginError>, HungUp>;
 
@@ -45,7 +47,7 @@ async fn played(
     auth: &Auth,
     origin: Origin,
     (mechanism, first): (&str, String),
-    answer: impl FnMut(&str) -> Option<Result<Vec<u8>, SaslError>> + Send,
+    answer: impl FnMut(&str) -> Answer + Send,
 ) -> (Came, Vec<String>) {
     let opening = Opening::new(mechanism, Some(&first.into()), None).unwrap();
     let mut client = Client { answer, asked: Vec::new() };
@@ -62,10 +64,7 @@ fn xoauth2(name: &str, token: &str) -> (&'static str, String) {
 }
 
 /// A client of SCRAM: its first message, and how it goes on.
-fn scram(
-    name: &str,
-    password: &str,
-) -> ((&'static str, String), impl FnMut(&str) -> Option<Result<Vec<u8>, SaslError>>) {
+fn scram(name: &str, password: &str) -> ((&'static str, String), impl FnMut(&str) -> Answer) {
     let mut scram = Scram::new(name, password, None);
     let first = scram.first();
     let answer = move |challenge: &str| {
@@ -79,7 +78,7 @@ fn scram(
     (("SCRAM-SHA-256", first), answer)
 }
 
-fn silent(_: &str) -> Option<Result<Vec<u8>, SaslError>> {
+fn silent(_: &str) -> Answer {
     None
 }
 
