@@ -97,6 +97,8 @@ ids! {
     FolderId = "fld";
     /// A message.
     MessageId = "msg";
+    /// A message that leaves, on its way to all its recipients.
+    OutgoingId = "out";
     /// A stored body; never shown to a caller.
     BlobId = "blb";
     /// A pack of bodies; never shown to a caller.

@@ -11,6 +11,7 @@ pub mod error;
 pub mod id;
 pub mod money;
 pub mod page;
+pub mod xtext;
 
 pub use address::{AddressError, DomainName, EmailAddress};
 pub use country::Country;
@@ -19,8 +20,8 @@ pub use error::{Checks, ErrorKind, FieldError};
 pub use id::{
     AliasId, ApiKeyId, AppPasswordId, BlobId, DeliveryId, DestructionRecordId, DiscountId, DisputeFeeId,
     DisputeId, DomainId, EventId, FolderId, GroupId, HoldId, Id, InvoiceId, JobId, MailboxId, MessageId,
-    OneOffItemId, OperationId, PackId, PaymentId, PriceBookId, PriceId, RefundId, RequestId, ResellerId,
-    RunId, SegmentId, SubscriptionId, SupportAccessId, TenantId, UserId, WebhookEndpointId,
+    OneOffItemId, OperationId, OutgoingId, PackId, PaymentId, PriceBookId, PriceId, RefundId, RequestId,
+    ResellerId, RunId, SegmentId, SubscriptionId, SupportAccessId, TenantId, UserId, WebhookEndpointId,
     WholesaleAgreementId, WrappedKeyId,
 };
 pub use money::{Currency, Money};
