@@ -68,6 +68,9 @@ pub(crate) const CODES: &[(&str, u16, &str)] = &[
     ("changes_expired", 409, "The changes since then are not known any more"),
     ("tenant_on_hold", 409, "Mail of the tenant is on hold"),
     ("message_not_deleted", 409, "The message is not deleted"),
+    ("outgoing_state", 409, "It does not go with what has become of the message"),
+    ("outgoing_under_way", 409, "The message is being sent at this moment"),
+    ("outgoing_body_gone", 409, "The message is not kept any more"),
     ("no_test_clock", 409, "The tenant lives in real time"),
     ("trial_over", 409, "The tenant is not on trial"),
     ("restore_expired", 409, "It was deleted too long ago"),
@@ -379,6 +382,15 @@ impl From<mailstore::Error> for Problem {
                 Self { errors, ..Self::of(error.kind(), error.code(), error) }
             }
             _ => Self::of(error.kind(), error.code(), error),
+        }
+    }
+}
+
+impl From<submission::Error> for Problem {
+    fn from(error: submission::Error) -> Self {
+        match error {
+            submission::Error::Mail(error) => error.into(),
+            error => Self::of(error.kind(), error.code(), error),
         }
     }
 }

@@ -27,6 +27,7 @@ mod mailbox_lifecycle;
 mod message;
 mod one_off_item;
 mod operation;
+mod outgoing;
 mod paper_form;
 pub(crate) mod paths;
 mod payment;
@@ -154,6 +155,7 @@ fn with_small_bodies() -> OpenApiRouter<Api> {
         .merge(hold::router())
         .merge(restore::router())
         .merge(retention::router())
+        .merge(outgoing::router())
         .merge(folder::router())
         .merge(message::router())
         .merge(change::router())

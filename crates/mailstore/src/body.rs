@@ -96,6 +96,15 @@ pub(crate) struct Uploaded {
     pub(crate) entry_bytes: u64,
 }
 
+/// Deletes what was uploaded in vain. An upload that outlived its reservation may have landed after the sweeper deleted it and forgot its row:
+/// then nobody else knows of it. And a recovery takes what lies in a pack and nobody refers to for accepted. The key is one call's alone,
+/// and nothing can come to refer to it.
+pub(crate) async fn forget(mail: &MailStore, key: &BlobKey) {
+    if let Err(error) = mail.blobs.delete(key).await {
+        tracing::warn!(blob.key = %key, error.cause = %error, "an upload in vain was not deleted");
+    }
+}
+
 /// From so many bytes on a body is opened where it holds up no other session.
 const LONG_BYTES: u64 = 64 << 10;
 

@@ -15,7 +15,7 @@ use pack::{Ending, Generation, Located, Tail};
 use tenancy::{Caller, Ctx};
 
 use crate::message::Flags;
-use crate::{Error, MailStore, body, ingest};
+use crate::{Error, MailStore, body, ingest, message};
 
 /// How far UIDs and modification sequences go on beyond the last that is known of: more than any folder is given while the journal is on
 /// its way to the bucket, and one in forty thousand of the UIDs there are (RFC 9051 §2.3.1.1: 32 bits).
@@ -109,7 +109,7 @@ async fn take_section(
     for Located { address, about } in tail.entries(&key)? {
         let ids: Vec<_> = about.deliveries().iter().map(|delivery| delivery.message).collect();
         let mut tx = ctx.begin().await?;
-        let known = store::messages(&mut tx, &ids).await?;
+        let known = message::store::existing(&mut tx, &ids).await?;
         drop(tx);
         let missing = about.deliveries().iter().filter(|delivery| !known.contains(&delivery.message));
         let missing: Vec<_> =

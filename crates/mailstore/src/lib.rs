@@ -22,6 +22,7 @@ pub mod key;
 mod maildir;
 pub mod maildrop;
 pub mod message;
+pub mod parcel;
 pub mod parsed;
 pub mod purge;
 pub mod restore;

@@ -15,7 +15,7 @@ use tenancy::purge;
 use tenancy::{Caller, Ctx, quota};
 
 use crate::sweep::store::{lock_packs, mark_empty};
-use crate::{Error, MailStore, body};
+use crate::{Error, MailStore, body, parcel};
 
 /// How many messages one transaction takes.
 const BATCH: i64 = 500;
@@ -78,6 +78,7 @@ async fn mailbox(ctx: &Ctx, id: MailboxId) -> Result<(), Error> {
         }
         let batch = store::delete_messages(&mut tx, id, BATCH).await?;
         if batch.is_empty() {
+            parcel::let_go_of_all(&mut tx, id).await?;
             store::delete_mailbox(&mut tx, id).await?;
             purge::mailbox(&mut tx, ctx, id).await?;
             tx.commit().await?;

@@ -33,6 +33,10 @@ pub(crate) struct Config {
     pub(crate) imaps_listen: SocketAddr,
     pub(crate) pop3_listen: SocketAddr,
     pub(crate) pop3s_listen: SocketAddr,
+    pub(crate) submission_listen: SocketAddr,
+    pub(crate) submissions_listen: SocketAddr,
+    /// `None`: mail stays in this installation.
+    pub(crate) smarthost: Option<relay::Smarthost>,
     /// `None`: a private cluster under the data directory.
     pub(crate) database_url: Option<SecretString>,
     /// `None`: a directory under the data directory.
@@ -169,6 +173,11 @@ impl Config {
             imaps_listen: reader.listen("imaps_listen", 2993),
             pop3_listen: reader.listen("pop3_listen", 2110),
             pop3s_listen: reader.listen("pop3s_listen", 2995),
+            submission_listen: reader.listen("submission_listen", 2587),
+            submissions_listen: reader.listen("submissions_listen", 2465),
+            smarthost: reader.value("smarthost_url", |text| {
+                relay::Smarthost::parse(text).map_err(|error| error.to_string())
+            }),
             database_url: reader.value("database_url", parse_database_url),
             blob_url,
             key_encryption_keys,

@@ -17,6 +17,8 @@ pub(crate) struct Addresses {
     pub(crate) imaps: SocketAddr,
     pub(crate) pop3: SocketAddr,
     pub(crate) pop3s: SocketAddr,
+    pub(crate) submission: SocketAddr,
+    pub(crate) submissions: SocketAddr,
 }
 
 /// The file, absent until [`ListenFile::publish`] and again after the drop.

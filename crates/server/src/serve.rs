@@ -10,6 +10,9 @@ use dns::health::Expected;
 use mailstore::MailStore;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use recovery::Journal;
+use relay::Relay;
+use smtp::msa;
+use submission::Submission;
 use tenancy::auth::Auth;
 use tenancy::recipient::Recipients;
 use tokio::net::TcpListener;
@@ -72,23 +75,26 @@ async fn serve_on(
         Some(url) => billing::vat_id::register_at(url).context("preparing to ask VIES")?,
         None => Arc::new(billing::vat_id::NoRegister),
     };
+    let relay = config.smarthost.clone().map(|smarthost| Relay::new(smarthost, config.hostname.clone()));
+    let relay = relay.transpose().context("preparing the way out")?;
+    let submission = Submission::new(platform.db.clone(), platform.store.clone(), &config.hostname, relay);
     let listeners = Listeners::bind(config).await?;
     let addresses = listeners.addresses()?;
     let mut parts = start(
         platform,
         config,
         listeners,
-        Services { auth, sender, payments, vat_register, tls, certificates, metrics },
+        Services { auth, sender, submission, payments, vat_register, tls, certificates, metrics },
         &shutdown,
     );
     let (journal, all_ended) = (Journal::new(&platform.db, &platform.store), CancellationToken::new());
     let last = all_ended.clone();
     let journal = tokio::spawn(async move { recovery::run(&journal, last.cancelled()).await });
     listen_file.publish(&addresses)?;
-    let Addresses { http, lmtp, imap, imaps, pop3, pop3s } = addresses;
+    let Addresses { http, lmtp, imap, imaps, pop3, pop3s, submission, submissions } = addresses;
     tracing::info!(
         listen.http = %http, listen.lmtp = %lmtp, listen.imap = %imap, listen.imaps = %imaps,
-        listen.pop3 = %pop3, listen.pop3s = %pop3s, "ready"
+        listen.pop3 = %pop3, listen.pop3s = %pop3s, listen.submission = %submission, listen.submissions = %submissions, "ready"
     );
     let ended_early = tokio::select! {
         // Asked first: on shutdown the parts end too, and that is not early.
@@ -138,6 +144,8 @@ struct Listeners {
     imaps: TcpListener,
     pop3: TcpListener,
     pop3s: TcpListener,
+    submission: TcpListener,
+    submissions: TcpListener,
 }
 
 impl Listeners {
@@ -149,6 +157,8 @@ impl Listeners {
             imaps: bind(config.imaps_listen, "PILLARBOX_IMAPS_LISTEN").await?,
             pop3: bind(config.pop3_listen, "PILLARBOX_POP3_LISTEN").await?,
             pop3s: bind(config.pop3s_listen, "PILLARBOX_POP3S_LISTEN").await?,
+            submission: bind(config.submission_listen, "PILLARBOX_SUBMISSION_LISTEN").await?,
+            submissions: bind(config.submissions_listen, "PILLARBOX_SUBMISSIONS_LISTEN").await?,
         })
     }
 
@@ -160,6 +170,8 @@ impl Listeners {
             imaps: self.imaps.local_addr()?,
             pop3: self.pop3.local_addr()?,
             pop3s: self.pop3s.local_addr()?,
+            submission: self.submission.local_addr()?,
+            submissions: self.submissions.local_addr()?,
         })
     }
 }
@@ -172,6 +184,7 @@ async fn bind(address: SocketAddr, setting: &str) -> Result<TcpListener> {
 struct Services {
     auth: Auth,
     sender: webhook::Sender,
+    submission: Submission,
     payments: Arc<dyn billing::payment::Provider>,
     vat_register: Arc<dyn billing::vat_id::VatRegister>,
     tls: Arc<rustls::ServerConfig>,
@@ -187,7 +200,7 @@ fn start(
     services: Services,
     shutdown: &CancellationToken,
 ) -> JoinSet<&'static str> {
-    let Services { auth, sender, payments, vat_register, tls, certificates, metrics } = services;
+    let Services { auth, sender, submission, payments, vat_register, tls, certificates, metrics } = services;
     let store: MailStore = platform.store.clone();
     let (watched, stopping) = (store.clone(), shutdown.clone());
     let upkept = metrics.clone();
@@ -219,16 +232,22 @@ fn start(
     let pop3 = Arc::new(pop3::Pop3 {
         auth: auth.clone(),
         store: store.clone(),
-        tls,
+        tls: tls.clone(),
         limits: pop3::Limits::default(),
         hostname: config.hostname.clone(),
+    });
+    let msa = Arc::new(msa::Msa {
+        auth: auth.clone(),
+        submission: submission.clone(),
+        tls,
+        limits: msa::Limits::default(),
     });
     let compaction = mailstore::compact::Pace {
         lag: chrono::TimeDelta::hours(config.compaction_lag_hours.get().into()),
         bytes_per_second: u64::from(config.compaction_mib_per_second.get()) << 20,
     };
     let db = platform.db.clone();
-    let worker = worker::Worker { db, store, compaction, auth, payments, vat_register, sender };
+    let worker = worker::Worker { db, store, compaction, auth, payments, vat_register, submission, sender };
     let stop = || shutdown.clone();
     let mut parts = JoinSet::new();
     spawn(&mut parts, "http", api::serve(listeners.http, api, stop()));
@@ -237,6 +256,12 @@ fn start(
     spawn(&mut parts, "imaps", imap::serve(listeners.imaps, imap, imap::Mode::Implicit, stop()));
     spawn(&mut parts, "pop3", pop3::serve(listeners.pop3, pop3.clone(), pop3::Mode::Starttls, stop()));
     spawn(&mut parts, "pop3s", pop3::serve(listeners.pop3s, pop3, pop3::Mode::Implicit, stop()));
+    spawn(
+        &mut parts,
+        "submission",
+        msa::serve(listeners.submission, msa.clone(), msa::Mode::Starttls, stop()),
+    );
+    spawn(&mut parts, "submissions", msa::serve(listeners.submissions, msa, msa::Mode::Implicit, stop()));
     spawn(&mut parts, "worker", worker::run(worker, stop()));
     spawn(&mut parts, "changes", async move { mailstore::change::run(&watched, stopping.cancelled()).await });
     spawn(&mut parts, "certificates", certificates.keep_up(stop()));

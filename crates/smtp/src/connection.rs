@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
-use crate::codec::command;
-use crate::codec::line::Frame;
+use crate::codec::command::{self, Dialect};
+use crate::codec::line::{Frame, LINE_LIMIT};
 use crate::lmtp::{self, Flow};
 use crate::reply::Reply;
 use crate::serve::Server;
@@ -16,7 +16,7 @@ use crate::wire::{Interruption, Wire};
 
 /// Serves a client until one of both ends it.
 pub(crate) async fn run(server: &Server, stream: TcpStream, peer: IpAddr, shutdown: &CancellationToken) {
-    let mut wire = Wire::new(stream, server.service.limits.command_timeout);
+    let mut wire = Wire::new(stream, LINE_LIMIT, server.service.limits.command_timeout);
     match talk(server, &mut wire, peer, shutdown).await {
         Ok(()) => wire.close().await,
         Err(error) if error.kind() == io::ErrorKind::TimedOut => {
@@ -41,7 +41,7 @@ async fn talk(
     wire.reply(&Reply::greeting(&server.service.hostname)).await?;
     loop {
         let command = match wire.frame(shutdown).await {
-            Ok(Frame::Line(line)) => command::parse(&line).map_err(Reply::from),
+            Ok(Frame::Line(line)) => command::parse(&line, Dialect::Lmtp).map_err(Reply::from),
             Ok(Frame::TooLong) => Err(Reply::line_too_long()),
             Ok(Frame::BareLineFeed) => Err(Reply::bare_line_feed()),
             Err(Interruption::Closed) => return Ok(()),

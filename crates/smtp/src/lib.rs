@@ -1,20 +1,21 @@
-//! LMTP in (RFC 2033): sockets and sessions over the mail store's one door.
+//! Mail by SMTP: LMTP in (RFC 2033), over the mail store's one door, and submission (RFC 6409, [`msa`]), over the queue of mail that leaves.
 //!
-//! A connection is [`codec`] (bytes ⇄ values), `session` (what may follow what), one file of `lmtp` per command
+//! A connection is [`codec`] (bytes ⇄ values), `session` (what may follow what), one file per command
 //! and `reply` (values and errors → reply lines). A `250` after DATA means that body and metadata are durable.
 //!
-//! Deliberately absent: HELO and EHLO (LMTP must refuse them), BDAT, STARTTLS and AUTH: the listener is for the
-//! operator's own MTA, on loopback or a private network.
+//! Deliberately absent: BDAT; and of LMTP, STARTTLS and AUTH: its listener is for the operator's own MTA, on loopback or a private network.
 
 pub mod codec;
 mod connection;
+mod intake;
 mod limits;
 mod lmtp;
+pub mod msa;
 mod reply;
 mod room;
 mod serve;
 mod session;
 mod wire;
 
-pub use limits::Limits;
+pub use limits::{Limits, Transfer};
 pub use serve::{Lmtp, serve};

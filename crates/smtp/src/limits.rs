@@ -2,6 +2,21 @@
 
 use std::time::Duration;
 
+/// How long a message may take to come.
+#[derive(Debug, Clone)]
+pub struct Transfer {
+    /// Its next bytes.
+    pub piece: Duration,
+    /// All of it, so that nobody holds a buffer for ever byte by byte.
+    pub whole: Duration,
+}
+
+impl Default for Transfer {
+    fn default() -> Self {
+        Self { piece: Duration::from_secs(10 * 60), whole: Duration::from_secs(60 * 60) }
+    }
+}
+
 /// The limits of an LMTP server; each has a default fit for production.
 #[derive(Debug, Clone)]
 pub struct Limits {
@@ -20,10 +35,8 @@ pub struct Limits {
     /// How long a whole command line may take to come, and replies to be read. RFC 5321 §4.5.3.2.7: at least
     /// five minutes.
     pub command_timeout: Duration,
-    /// How long the next bytes of DATA may take to come.
-    pub data_timeout: Duration,
-    /// How long all of DATA may take to come, so that nobody holds a buffer for ever byte by byte.
-    pub transfer_timeout: Duration,
+    /// How long DATA may take to come.
+    pub transfer: Transfer,
     /// How long a message waits for room in the buffers before it is put off with 451.
     pub room_timeout: Duration,
     /// How long after the shutdown a transaction in the middle of DATA may take to finish.
@@ -39,8 +52,7 @@ impl Default for Limits {
             connections: 1024,
             faults: 20,
             command_timeout: Duration::from_secs(5 * 60),
-            data_timeout: Duration::from_secs(10 * 60),
-            transfer_timeout: Duration::from_secs(60 * 60),
+            transfer: Transfer::default(),
             room_timeout: Duration::from_secs(60),
             drain_timeout: Duration::from_secs(30),
         }

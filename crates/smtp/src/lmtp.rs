@@ -7,13 +7,11 @@ mod rcpt;
 use std::io;
 use std::net::IpAddr;
 
-use crate::codec::command::Command;
+use crate::codec::command::{Command, ParseError};
 use crate::reply::Reply;
 use crate::serve::Server;
 use crate::session::Session;
 use crate::wire::Wire;
-
-pub(crate) use data::most_bytes;
 
 /// How a session goes on after a command.
 pub(crate) enum Flow {
@@ -35,12 +33,12 @@ pub(crate) async fn execute(
 ) -> io::Result<Flow> {
     let service = &*server.service;
     let reply = match command {
-        Command::Lhlo(name) => {
+        Command::Hello(name) => {
             session.greet(name);
             Reply::hello(&service.hostname, service.limits.message_bytes)
         }
         Command::Mail(mail) => mail::mail(service, session, mail),
-        Command::Rcpt(to) => rcpt::rcpt(service, session, to).await,
+        Command::Rcpt(rcpt) => rcpt::rcpt(service, session, rcpt.to).await,
         Command::Data => return data::data(server, session, wire, peer).await,
         Command::Rset => {
             session.reset();
@@ -50,6 +48,8 @@ pub(crate) async fn execute(
         // RFC 5321 §3.5.3: telling addresses to whoever asks serves harvesters only.
         Command::Vrfy => Reply::cannot_verify(),
         Command::Help => Reply::help(),
+        // No line of LMTP is one of these.
+        Command::Helo(_) | Command::Starttls | Command::Auth(_) => Reply::from(ParseError::NotOffered),
         Command::Quit => return Ok(Flow::Quit(Reply::bye())),
     };
     Ok(Flow::Reply(reply))

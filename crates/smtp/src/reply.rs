@@ -1,9 +1,10 @@
-//! The one place where outcomes and errors become reply lines: codes of RFC 5321 §4.2, enhanced codes of RFC 3463.
+//! The one place where outcomes and errors become reply lines: codes of RFC 5321 §4.2, of AUTH of RFC 4954 §6, enhanced codes of RFC 3463.
 
 use std::borrow::Cow;
 
-use kernel::{ErrorKind, RequestId};
+use kernel::{ErrorKind, OutgoingId, RequestId};
 use mailstore::ingest::Outcome;
+use sasl::SaslError;
 
 use crate::codec::command::ParseError;
 
@@ -37,12 +38,12 @@ impl Reply {
     }
 
     /// Appends the reply's lines, each with its CRLF (RFC 5321 §4.2.1).
-    pub(crate) fn render(&self, out: &mut Vec<u8>) {
+    pub(crate) fn render(&self, out: &mut impl Extend<u8>) {
         let last = self.lines.len().saturating_sub(1);
         for (at, line) in self.lines.iter().enumerate() {
             let mark = if at == last { ' ' } else { '-' };
             let gap = if self.enhanced.is_empty() { "" } else { " " };
-            out.extend_from_slice(format!("{}{mark}{}{gap}{line}\r\n", self.code, self.enhanced).as_bytes());
+            out.extend(format!("{}{mark}{}{gap}{line}\r\n", self.code, self.enhanced).into_bytes());
         }
     }
 
@@ -61,6 +62,112 @@ impl Reply {
             "SMTPUTF8".into(),
         ];
         Self { code: 250, enhanced: "", lines }
+    }
+
+    /// What is offered to who sends: `extensions` one a line (RFC 5321 §4.1.1.1).
+    pub(crate) fn ehlo(hostname: &str, extensions: Vec<String>) -> Self {
+        let lines = std::iter::once(hostname.to_owned()).chain(extensions).map(Cow::from).collect();
+        Self { code: 250, enhanced: "", lines }
+    }
+
+    pub(crate) fn helo(hostname: &str) -> Self {
+        reply(250, "", hostname.to_owned())
+    }
+
+    pub(crate) fn msa_greeting(hostname: &str) -> Self {
+        reply(220, "", format!("{hostname} ESMTP Pillarbox ready"))
+    }
+
+    pub(crate) fn msa_help() -> Self {
+        reply(214, "2.0.0", "EHLO STARTTLS AUTH MAIL RCPT DATA RSET NOOP VRFY QUIT")
+    }
+
+    pub(crate) fn begin_tls() -> Self {
+        reply(220, "2.0.0", "begin TLS")
+    }
+
+    /// RFC 3207 §4: after a first handshake, STARTTLS is no command any more.
+    pub(crate) fn tls_already() -> Self {
+        reply(503, "5.5.1", "TLS is active already")
+    }
+
+    /// RFC 4954 §4 and §6.
+    pub(crate) fn challenge(base64: &str) -> Self {
+        reply(334, "", base64.to_owned())
+    }
+
+    pub(crate) fn signed_in() -> Self {
+        reply(235, "2.7.0", "signed in")
+    }
+
+    pub(crate) fn signed_in_already() -> Self {
+        reply(503, "5.5.1", "you are signed in already")
+    }
+
+    pub(crate) fn sign_in_first() -> Self {
+        reply(530, "5.7.0", "sign in first")
+    }
+
+    pub(crate) fn encryption_needed() -> Self {
+        reply(538, "5.7.11", "passwords go over TLS alone: STARTTLS first")
+    }
+
+    pub(crate) fn no_such_mechanism() -> Self {
+        reply(504, "5.5.4", "no such mechanism")
+    }
+
+    pub(crate) fn sasl(error: SaslError) -> Self {
+        let (code, enhanced) = match error {
+            SaslError::TooLong => (500, "5.5.6"),
+            _ => (501, "5.5.2"),
+        };
+        reply(code, enhanced, error.to_string())
+    }
+
+    pub(crate) fn login_refused() -> Self {
+        reply(535, "5.7.8", "wrong user name or password, or sending is not allowed")
+    }
+
+    pub(crate) fn login_throttled() -> Self {
+        reply(454, "4.7.0", "too many sign-ins failed, try again later")
+    }
+
+    /// The login is over: it was suspended, or its sessions were ended.
+    pub(crate) fn login_over() -> Self {
+        reply(421, "4.7.0", "your sign-in is over, sign in again")
+    }
+
+    pub(crate) fn too_many_logins() -> Self {
+        reply(421, "4.7.0", "too many sign-ins failed, closing")
+    }
+
+    /// A domain of ours has no such mailbox, or there is no way out.
+    pub(crate) fn no_way_out() -> Self {
+        reply(550, "5.7.1", "this server sends to its own mailboxes alone")
+    }
+
+    pub(crate) fn bare_line_end() -> Self {
+        reply(550, "5.6.0", "the message has a CR or LF that stands alone")
+    }
+
+    pub(crate) fn nul() -> Self {
+        reply(550, "5.6.0", "the message has a NUL")
+    }
+
+    /// What became of a message that was to be sent.
+    pub(crate) fn accepted(id: OutgoingId) -> Self {
+        reply(250, "2.0.0", format!("queued as {id}"))
+    }
+
+    /// Why it may not be sent, or was not taken.
+    pub(crate) fn not_sent(error: &submission::Error, id: RequestId) -> Self {
+        match error {
+            submission::Error::NotYours(_) => reply(553, "5.7.1", clean(error)),
+            submission::Error::Malformed(_) => reply(550, "5.6.0", clean(error)),
+            submission::Error::MailboxFull => reply(552, "5.2.2", clean(error)),
+            submission::Error::Mail(mailstore::Error::TooLarge { .. }) => Self::too_large(),
+            error => Self::failure(error.kind(), id),
+        }
     }
 
     pub(crate) fn ok() -> Self {
@@ -183,6 +290,11 @@ impl Reply {
     }
 }
 
+/// An error on one line: it may name what a client sent.
+fn clean(error: &submission::Error) -> String {
+    error.to_string().chars().filter(|c| c.is_ascii_graphic() || *c == ' ').take(300).collect()
+}
+
 /// Whether a failure is for us to look into, so that its cause belongs into the log.
 pub(crate) fn is_ours(kind: ErrorKind) -> bool {
     !matches!(kind, ErrorKind::NotFound | ErrorKind::LimitExceeded)
@@ -192,7 +304,7 @@ impl From<ParseError> for Reply {
     fn from(error: ParseError) -> Self {
         let (code, enhanced) = match error {
             ParseError::Text => (500, "5.5.2"),
-            ParseError::Unknown | ParseError::NotSmtp => (500, "5.5.1"),
+            ParseError::Unknown | ParseError::NotSmtp | ParseError::NotLmtp => (500, "5.5.1"),
             ParseError::NotOffered => (502, "5.5.1"),
             ParseError::Argument | ParseError::ClientName | ParseError::ParameterValue => (501, "5.5.4"),
             ParseError::Sender => (501, "5.1.7"),

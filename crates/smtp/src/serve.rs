@@ -13,8 +13,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::connection;
+use crate::intake::most_bytes;
 use crate::limits::Limits;
-use crate::lmtp::most_bytes;
 use crate::reply::Reply;
 use crate::room::Room;
 

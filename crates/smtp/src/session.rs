@@ -3,7 +3,7 @@
 use kernel::RequestId;
 use tenancy::recipient::Recipient;
 
-use crate::codec::command::Mail;
+use crate::codec::envelope::Mail;
 use crate::codec::path::ClientName;
 use crate::reply::Reply;
 
@@ -76,7 +76,13 @@ mod tests {
     use uuid::Uuid;
 
     fn open(session: &mut Session) -> Result<(), u16> {
-        let mail = Mail { from: ReversePath::Null, size_bytes: None, is_utf8: false };
+        let mail = Mail {
+            from: ReversePath::Null,
+            size_bytes: None,
+            is_utf8: false,
+            returned: None,
+            envelope_id: None,
+        };
         session.open(RequestId::from_uuid(Uuid::nil()), mail).map_err(|reply| reply.code())
     }
 

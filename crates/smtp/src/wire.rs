@@ -1,16 +1,17 @@
 //! The socket: bytes in and replies out, each with a bound on what is held and on how long it takes.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf as _, BytesMut};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use socket::stream::{Broken, Buffered};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::codec::data::{Decoder, Progress};
-use crate::codec::line::{Frame, Framer, LINE_LIMIT};
+use crate::codec::line::{Frame, Framer};
 use crate::reply::Reply;
 
 /// How much is read at once.
@@ -21,10 +22,11 @@ const OUTPUT_BYTES: usize = 8 << 10;
 const LINGER: Duration = Duration::from_secs(1);
 
 pub(crate) struct Wire {
-    stream: TcpStream,
+    socket: Buffered,
     input: BytesMut,
-    output: Vec<u8>,
     framer: Framer,
+    /// The longest line.
+    line_limit: usize,
     command_timeout: Duration,
 }
 
@@ -40,27 +42,46 @@ pub(crate) enum Interruption {
 }
 
 impl Wire {
-    pub(crate) fn new(stream: TcpStream, command_timeout: Duration) -> Self {
-        let framer = Framer::new(LINE_LIMIT);
-        Self { stream, input: BytesMut::new(), output: Vec::new(), framer, command_timeout }
+    /// Over a socket as it was accepted, for lines of at most `line_limit` octets.
+    pub(crate) fn new(stream: TcpStream, line_limit: usize, command_timeout: Duration) -> Self {
+        let (socket, framer) = (Buffered::new(stream, command_timeout), Framer::new(line_limit));
+        Self { socket, input: BytesMut::new(), framer, line_limit, command_timeout }
+    }
+
+    /// Whether a handshake has been done.
+    pub(crate) fn is_tls(&self) -> bool {
+        self.socket.is_tls()
+    }
+
+    /// What its TLS exports to bind to (RFC 9266).
+    pub(crate) fn exported(&self) -> Option<[u8; 32]> {
+        self.socket.exported()
+    }
+
+    /// Plays the server's part of a TLS handshake. What the client has sent before is forgotten: it was not protected, and must not be taken for
+    /// something that was (RFC 3207 §4.2).
+    pub(crate) async fn upgrade(
+        &mut self,
+        tls: Arc<rustls::ServerConfig>,
+        limit: Duration,
+    ) -> io::Result<()> {
+        (self.input, self.framer) = (BytesMut::new(), Framer::new(self.line_limit));
+        self.socket.upgrade(tls, limit).await
     }
 
     /// Queues a reply; it is written at the latest before the next wait for the client.
     pub(crate) async fn reply(&mut self, reply: &Reply) -> io::Result<()> {
-        reply.render(&mut self.output);
-        if self.output.len() >= OUTPUT_BYTES { self.flush().await } else { Ok(()) }
+        reply.render(self.socket.out());
+        if self.socket.out().len() >= OUTPUT_BYTES { self.flush().await } else { Ok(()) }
     }
 
     /// Writes what is queued.
     pub(crate) async fn flush(&mut self) -> io::Result<()> {
-        if self.output.is_empty() {
-            return Ok(());
-        }
-        // Not a `TimedOut`: who does not read cannot be told about it either.
-        let written = timeout(self.command_timeout, self.stream.write_all(&self.output)).await;
-        written.unwrap_or_else(|_| Err(io::Error::other("the client does not read its replies")))?;
-        self.output.clear();
-        Ok(())
+        self.socket.flush().await.map_err(|broken| match broken {
+            // Not a `TimedOut`: who does not read cannot be told about it either.
+            Broken::Stalled => io::Error::other(broken),
+            Broken::Io(error) => error,
+        })
     }
 
     /// The next command line. The time limit is for the whole line, however its bytes trickle in.
@@ -76,7 +97,7 @@ impl Wire {
             self.flush().await.map_err(Interruption::Failed)?;
             self.input.reserve(BLOCK_BYTES);
             let read = tokio::select! {
-                read = timeout_at(deadline, self.stream.read_buf(&mut self.input)) => read,
+                read = timeout_at(deadline, self.socket.read(&mut self.input)) => read,
                 () = shutdown.cancelled() => return Err(Interruption::Shutdown),
             };
             match read {
@@ -94,7 +115,7 @@ impl Wire {
         if self.input.is_empty() {
             self.flush().await?;
             self.input.reserve(BLOCK_BYTES);
-            if timeout_at(deadline, self.stream.read_buf(&mut self.input)).await?? == 0 {
+            if timeout_at(deadline, self.socket.read(&mut self.input)).await?? == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
         }
@@ -113,15 +134,9 @@ impl Wire {
         progress
     }
 
-    /// Writes what is queued and closes. Input that lies unread at a close would make the kernel reset the
-    /// connection and the last reply be lost, so it is read away for a moment.
-    pub(crate) async fn close(mut self) {
-        if self.flush().await.is_err() || self.stream.shutdown().await.is_err() {
-            return;
-        }
-        let mut sink = [0; 4096];
-        let drain = async { while matches!(self.stream.read(&mut sink).await, Ok(read) if read > 0) {} };
+    /// Writes what is queued and closes, once the client has read it.
+    pub(crate) async fn close(self) {
         // Whether the client closed in time changes nothing.
-        let _ = timeout(LINGER, drain).await;
+        let _ = self.socket.linger(LINGER).await;
     }
 }

@@ -229,6 +229,21 @@ impl Buffered {
         self.flush().await?;
         bounded(self.write_timeout, self.socket.shutdown()).await
     }
+
+    /// The same, and reads away for as long what the client still sends: input that lies unread would have the system reset the connection, and
+    /// the last response be lost.
+    ///
+    /// # Errors
+    /// As [`Self::flush`].
+    pub async fn linger(mut self, limit: Duration) -> Result<(), Broken> {
+        self.flush().await?;
+        bounded(self.write_timeout, self.socket.shutdown()).await?;
+        let mut sink = [0; 4096];
+        let drain = async { while matches!(self.socket.read(&mut sink).await, Ok(read) if read > 0) {} };
+        // Whether it closed in time changes nothing.
+        let _ = timeout(limit, drain).await;
+        Ok(())
+    }
 }
 
 async fn bounded(limit: Duration, sending: impl Future<Output = io::Result<()>>) -> Result<(), Broken> {

@@ -128,6 +128,14 @@ impl Ctx {
         }
     }
 
+    /// The mailbox that is the caller's own, if it is a person without a role above that.
+    pub fn own_mailbox(&self) -> Option<MailboxId> {
+        match self.caller.principal() {
+            Principal::User(_, own) if self.sees_own_alone() => Some(own),
+            _ => None,
+        }
+    }
+
     /// Whether the caller is this person.
     pub(crate) fn is_user(&self, user_id: UserId) -> bool {
         matches!(self.caller.principal(), Principal::User(own, _) if own == user_id)

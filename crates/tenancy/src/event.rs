@@ -87,6 +87,14 @@ named! {
         MailboxRestoreRequested = "mailbox.restore_requested",
         /// Somebody's rights to a mailbox that is not their own were changed.
         MailboxDelegated = "mailbox.delegated",
+        /// Mail on its way out was held back.
+        OutgoingHeld = "outgoing.held",
+        /// Mail that was held back was let go on.
+        OutgoingReleased = "outgoing.released",
+        /// Mail was sent again to those whom it had not reached.
+        OutgoingRetried = "outgoing.retried",
+        /// Mail was taken out of the queue.
+        OutgoingDropped = "outgoing.dropped",
         /// An alias was created.
         AliasCreated = "alias.created",
         /// An alias was deleted.

@@ -33,6 +33,7 @@ pub mod quota;
 pub mod recipient;
 pub mod reseller;
 pub mod seats;
+pub mod sender;
 pub mod standing;
 pub mod storage_sample;
 pub mod support_access;

@@ -116,6 +116,10 @@ named! {
         MessageDelete = "messages:delete",
         /// Deliver arriving mail.
         MessageDeliver = "messages:deliver",
+        /// See mail on its way out, without what it says.
+        OutgoingRead = "outgoing:read",
+        /// Hold, release, send again and drop mail on its way out.
+        OutgoingWrite = "outgoing:write",
         /// See price books.
         PriceBookRead = "price_books:read",
         /// Publish price books.
@@ -240,6 +244,7 @@ pub fn allows(role: Role, action: Action) -> bool {
                 | SupportAccessRead
                 | SupportAccessWrite
                 | MessageRead
+                | OutgoingRead
                 | PriceBookRead
                 | SubscriptionRead
                 | BillingProfileRead
@@ -279,6 +284,8 @@ pub fn allows(role: Role, action: Action) -> bool {
                 | MessageRead
                 | MessageWrite
                 | MessageDelete
+                | OutgoingRead
+                | OutgoingWrite
                 | SubscriptionRead
                 | BillingProfileRead
                 | InvoiceRead
@@ -304,10 +311,18 @@ pub fn allows(role: Role, action: Action) -> bool {
                 | AppPasswordRead
                 | AppPasswordWrite
                 | RestoreWrite
+                | OutgoingRead
         ),
         Role::User => matches!(
             action,
-            MailboxRead | MessageRead | MessageWrite | MessageDelete | AppPasswordRead | AppPasswordWrite
+            MailboxRead
+                | MessageRead
+                | MessageWrite
+                | MessageDelete
+                | OutgoingRead
+                | OutgoingWrite
+                | AppPasswordRead
+                | AppPasswordWrite
         ),
         Role::Delivery => action == MessageDeliver,
     }

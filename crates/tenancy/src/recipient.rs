@@ -5,7 +5,7 @@
 mod store;
 
 use db::{Db, SystemRead};
-use kernel::{EmailAddress, Env, MailboxId, RequestId, TenantId};
+use kernel::{DomainName, EmailAddress, Env, MailboxId, RequestId, TenantId};
 
 use crate::caller::{Caller, Principal, Scope};
 use crate::{Ctx, Error, Origin, Role};
@@ -61,6 +61,14 @@ impl Recipients {
         );
         let ctx = server.enter(found.tenant_id).await?;
         Ok(Some(Recipient { ctx, mailbox_ids: found.mailbox_ids }))
+    }
+
+    /// Whether a tenant has proven the domain: mail for it goes nowhere else.
+    ///
+    /// # Errors
+    /// As [`Recipients::resolve`].
+    pub async fn is_ours(&self, domain: &DomainName) -> Result<bool, Error> {
+        Ok(store::is_proven(&mut lookup(&self.db).await?, domain).await?)
     }
 }
 

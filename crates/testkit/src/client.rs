@@ -4,7 +4,9 @@ pub mod http;
 pub mod imap;
 pub mod lmtp;
 pub mod pop3;
+pub mod reply;
 pub mod scram;
+pub mod smtp;
 mod tls;
 
 use std::future::Future;

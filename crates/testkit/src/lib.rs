@@ -12,6 +12,7 @@ pub mod faults;
 pub mod garage;
 pub mod kek;
 pub mod s3;
+pub mod smarthost;
 pub mod story;
 pub mod stripe;
 mod test_db;

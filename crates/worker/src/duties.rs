@@ -41,6 +41,7 @@ pub(crate) async fn run(worker: &Worker, shutdown: &CancellationToken) {
                     end_trials(worker).await;
                     sample_storage(worker).await;
                     look_after_credentials(worker).await;
+                    forget_outgoing(worker).await;
                 }
                 _ = measure.tick() => measure_queues_and_pool(worker).await,
             }
@@ -162,6 +163,16 @@ async fn look_after_credentials(worker: &Worker) {
     }
 }
 
+async fn forget_outgoing(worker: &Worker) {
+    match submission::sweep::run(&worker.db).await {
+        Ok(submission::sweep::Swept { bodies, messages }) => {
+            metrics::counter!("pillarbox_outgoing_forgotten_bodies_total").increment(bodies);
+            metrics::counter!("pillarbox_outgoing_forgotten_messages_total").increment(messages);
+        }
+        Err(error) => tracing::warn!(error.cause = ?error, "mail that has left could not be forgotten"),
+    }
+}
+
 async fn chain_events(worker: &Worker) {
     match tenancy::event::chain(&worker.db).await {
         Ok(chained) => metrics::counter!("pillarbox_events_chained_total").increment(chained),
@@ -276,6 +287,13 @@ async fn measure_queues_and_pool(worker: &Worker) {
     match mailstore::search::index::waiting(&worker.db).await {
         Ok(waiting) => metrics::gauge!("pillarbox_search_waiting").set(waiting as f64),
         Err(error) => tracing::warn!(error.cause = ?error, "what is to be indexed cannot be measured"),
+    }
+    match submission::queue::depth(&worker.db).await {
+        Ok((waiting, oldest_seconds)) => {
+            metrics::gauge!("pillarbox_outgoing_waiting").set(waiting as f64);
+            metrics::gauge!("pillarbox_outgoing_overdue_seconds").set(oldest_seconds);
+        }
+        Err(error) => tracing::warn!(error.cause = ?error, "the mail that waits cannot be measured"),
     }
     let (open, idle) = worker.db.connections();
     metrics::gauge!("pillarbox_db_connections", "state" => "open").set(f64::from(open));

@@ -5,12 +5,14 @@
 
 mod duties;
 mod jobs;
+mod outgoing;
 mod webhooks;
 
 use std::sync::Arc;
 
 use db::Db;
 use mailstore::MailStore;
+use submission::Submission;
 use tenancy::auth::Auth;
 use tokio_util::sync::CancellationToken;
 
@@ -29,6 +31,8 @@ pub struct Worker {
     pub payments: Arc<dyn billing::payment::Provider>,
     /// Knows numbers for value-added tax.
     pub vat_register: Arc<dyn billing::vat_id::VatRegister>,
+    /// Sends mail that leaves.
+    pub submission: Submission,
     /// Sends webhooks.
     pub sender: webhook::Sender,
 }
@@ -38,6 +42,7 @@ pub async fn run(worker: Worker, shutdown: CancellationToken) {
     tokio::join!(
         jobs::run(&worker, &shutdown),
         duties::run(&worker, &shutdown),
+        outgoing::run(&worker, &shutdown),
         webhooks::run(&worker, &shutdown)
     );
 }

@@ -2,7 +2,7 @@
 
 use kernel::{
     AliasId, ApiKeyId, AppPasswordId, DeliveryId, DiscountId, DomainId, FolderId, GroupId, HoldId, InvoiceId,
-    MailboxId, MessageId, OneOffItemId, OperationId, PaymentId, PriceBookId, ResellerId, RunId,
+    MailboxId, MessageId, OneOffItemId, OperationId, OutgoingId, PaymentId, PriceBookId, ResellerId, RunId,
     SupportAccessId, TenantId, UserId, WebhookEndpointId,
 };
 use serde::Deserialize;
@@ -45,6 +45,8 @@ paths! {
     FolderPath { tenant_id: TenantId, mailbox_id: MailboxId, folder_id: FolderId }
     /// A legal hold of a tenant.
     HoldPath { tenant_id: TenantId, hold_id: HoldId }
+    /// A message on its way out.
+    OutgoingPath { tenant_id: TenantId, outgoing_id: OutgoingId }
     /// A support access to a mailbox.
     SupportAccessPath { tenant_id: TenantId, mailbox_id: MailboxId, support_access_id: SupportAccessId }
     /// An operation.

@@ -44,11 +44,14 @@ pub(crate) fn is_scim(path: &str) -> bool {
 /// POSTs that say all in their path.
 const BODILESS: &[&str] = &[
     "add_member",
+    "drop_outgoing",
     "finalize_invoice",
     "pay_invoice",
     "recover_message",
+    "release_outgoing",
     "replay_webhook_delivery",
     "restore_tenant",
+    "retry_outgoing",
     "rotate_webhook_endpoint_secret",
 ];
 

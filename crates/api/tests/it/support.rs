@@ -128,6 +128,32 @@ impl App {
         Self::with_limits(Limits::default()).await
     }
 
+    /// Has somebody send a message to themselves, which nobody takes out of the queue; its id.
+    pub(crate) async fn submit(&self, address: &str, password: &str) -> Value {
+        let origin = tenancy::Origin::local(self.db.db().env().new_id());
+        let login = self
+            .api
+            .auth
+            .mail_login(tenancy::policy::Capability::Send, address, password.to_owned().into(), origin)
+            .await
+            .unwrap();
+        let submission =
+            submission::Submission::new(self.db.db(), self.api.store.clone(), "mx.example", None);
+        let to =
+            submission::Addressee { address: address.to_owned(), domain: None, notify: None, original: None };
+        let envelope = submission::Envelope {
+            sender: Some(address.parse().unwrap()),
+            is_utf8: false,
+            envelope_id: None,
+            returned: None,
+            recipients: vec![to],
+        };
+        let message = format!("From: {address}\r\n\r\nhello\r\n");
+        let secured = submission::Secured::Tls;
+        let accepted = submission.accept(&login, envelope, message.into(), secured, origin.request_id).await;
+        json!(accepted.unwrap().id)
+    }
+
     /// As if what was asked for had been done.
     pub(crate) async fn forget_restores(&self) {
         let mut connection = sqlx::PgConnection::connect(&self.db.url()).await.unwrap();

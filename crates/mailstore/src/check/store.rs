@@ -46,7 +46,9 @@ pub(super) async fn folders(tx: &mut SystemTx) -> Result<u64, Error> {
 pub(super) async fn bodies(tx: &mut SystemTx) -> Result<u64, Error> {
     let count = sqlx::query_scalar!(
         r#"select count(*) as "count!" from blobs
-           left join (select tenant_id, blob_id, count(*) as messages from messages group by tenant_id, blob_id) as sums
+           left join (
+             select tenant_id, blob_id, count(*) as messages
+             from (select tenant_id, blob_id from messages union all select tenant_id, blob_id from parcels) as named group by tenant_id, blob_id) as sums
              on sums.tenant_id = blobs.tenant_id and sums.blob_id = blobs.id
            where blobs.message_count <> coalesce(sums.messages, 0)
              and not exists (select from tenants t where t.id = blobs.tenant_id and t.status = 'deleted' and t.purged_at is null

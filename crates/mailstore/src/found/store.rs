@@ -4,8 +4,7 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 use db::{Error, SystemTx};
-use kernel::{MessageId, PackId, TenantId};
-use tenancy::TenantTx;
+use kernel::{PackId, TenantId};
 
 /// Sets the next UID of each folder and the modification sequence of each mailbox so much higher, and lets the log begin there.
 pub(super) async fn raise(tx: &mut SystemTx, gap: i64) -> Result<(), Error> {
@@ -44,18 +43,4 @@ pub(super) async fn known(
     .fetch_all(tx.conn())
     .await?;
     Ok(known.into_iter().map(PackId::from_uuid).collect())
-}
-
-/// Those of some messages that there are, deleted ones too.
-pub(super) async fn messages(tx: &mut TenantTx, ids: &[MessageId]) -> Result<BTreeSet<MessageId>, Error> {
-    let tenant_id = tx.tenant_id().uuid();
-    let ids = ids.iter().map(|id| id.uuid()).collect::<Vec<_>>();
-    let there = sqlx::query_scalar!(
-        "select id from messages where tenant_id = $1 and id = any ($2)",
-        tenant_id,
-        &ids
-    )
-    .fetch_all(tx.conn())
-    .await?;
-    Ok(there.into_iter().map(MessageId::from_uuid).collect())
 }

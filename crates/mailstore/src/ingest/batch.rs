@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use blob::BlobKey;
 use chrono::TimeDelta;
 use kernel::{BlobId, FolderId, MailboxId, TenantId};
 use pack::{About, Sealed, Uidl, Writer};
@@ -126,7 +125,7 @@ async fn take_in(mail: &MailStore, batch: &mut [Pending], way: Way) -> Result<()
     let pack = Uploaded { id: sealed.id(), entry_bytes };
     if let Err(error) = mail.blobs.put(&key, sealed.bytes().clone()).await {
         // It may have landed, or land yet.
-        forget(mail, &key).await;
+        body::forget(mail, &key).await;
         return Err(error.into());
     }
     for place in open.iter().filter_map(|pending| pending.place) {
@@ -147,18 +146,9 @@ async fn take_in(mail: &MailStore, batch: &mut [Pending], way: Way) -> Result<()
         committed => committed,
     };
     if is_in_vain(&committed) {
-        forget(mail, &key).await;
+        body::forget(mail, &key).await;
     }
     committed.map(|_| ())
-}
-
-/// Deletes what was uploaded in vain. An upload that outlived its reservation may have landed after the sweeper deleted it and forgot its row:
-/// then nobody else knows of it. And a recovery takes what lies in a pack and nobody refers to for accepted. The key is one call's alone,
-/// and no message can come to refer to it.
-async fn forget(mail: &MailStore, key: &BlobKey) {
-    if let Err(error) = mail.blobs.delete(key).await {
-        tracing::warn!(blob.key = %key, error.cause = %error, "an upload in vain was not deleted");
-    }
 }
 
 /// Whether it is sure that no message refers to the pack.

@@ -1,5 +1,7 @@
 //! SQL of messages.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
 use db::Error;
 use kernel::{FolderId, MailboxId, MessageId, PageRequest};
@@ -416,4 +418,18 @@ pub(super) async fn copy(
     .execute(tx.conn())
     .await?;
     Ok(())
+}
+
+/// Those of some messages that there are, deleted ones too.
+pub(crate) async fn existing(tx: &mut TenantTx, ids: &[MessageId]) -> Result<BTreeSet<MessageId>, Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let ids = ids.iter().map(|id| id.uuid()).collect::<Vec<_>>();
+    let there = sqlx::query_scalar!(
+        "select id from messages where tenant_id = $1 and id = any ($2)",
+        tenant_id,
+        &ids
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    Ok(there.into_iter().map(MessageId::from_uuid).collect())
 }

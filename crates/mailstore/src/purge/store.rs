@@ -106,7 +106,12 @@ pub(super) async fn packs_of(tx: &mut SystemTx, id: TenantId) -> Result<Vec<Uuid
 
 /// Deletes the bodies of a tenant without messages.
 pub(super) async fn delete_bodies_of(tx: &mut SystemTx, id: TenantId) -> Result<(), Error> {
-    sqlx::query!("delete from blobs where tenant_id = $1", id.uuid()).execute(tx.conn()).await?;
+    sqlx::query!(
+        "with parcels as (delete from parcels where tenant_id = $1) delete from blobs where tenant_id = $1",
+        id.uuid()
+    )
+    .execute(tx.conn())
+    .await?;
     Ok(())
 }
 

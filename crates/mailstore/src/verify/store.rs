@@ -271,7 +271,9 @@ pub(super) async fn counts(
                  and not exists (select from tenant_keys k where k.tenant_id = t.id))
                then b.message_count else m.counted end as "counted!"
            from (select tenant_id, id, message_count from blobs where (tenant_id, id) > ($1, $2) order by tenant_id, id limit $3) as b
-           cross join lateral (select count(*) as counted from messages where tenant_id = b.tenant_id and blob_id = b.id) as m
+           cross join lateral (
+             select (select count(*) from messages where tenant_id = b.tenant_id and blob_id = b.id)
+               + (select count(*) from parcels where tenant_id = b.tenant_id and blob_id = b.id) as counted) as m
            order by b.tenant_id, b.id"#,
         tenant,
         id,
@@ -383,7 +385,8 @@ pub(super) async fn lock_body(tx: &mut SystemTx, tenant: TenantId, id: BlobId) -
 pub(super) async fn recount_messages(tx: &mut SystemTx, tenant: TenantId, id: BlobId) -> Result<bool, Error> {
     let done = sqlx::query!(
         "update blobs set message_count = counted.messages
-         from (select count(*)::integer as messages from messages where tenant_id = $1 and blob_id = $2) as counted
+         from (select (select count(*) from messages where tenant_id = $1 and blob_id = $2)
+             + (select count(*) from parcels where tenant_id = $1 and blob_id = $2) as messages) as counted
          where tenant_id = $1 and id = $2 and counted.messages > 0",
         tenant.uuid(),
         id.uuid(),

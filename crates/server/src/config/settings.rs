@@ -22,6 +22,13 @@ pub(super) const SETTINGS: &[(&str, &str, &str)] = &[
     ("imaps_listen", "127.0.0.1:2993", "address and port of IMAP over TLS"),
     ("pop3_listen", "127.0.0.1:2110", "address and port of POP3 with STLS"),
     ("pop3s_listen", "127.0.0.1:2995", "address and port of POP3 over TLS"),
+    ("submission_listen", "127.0.0.1:2587", "address and port of submission with STARTTLS"),
+    ("submissions_listen", "127.0.0.1:2465", "address and port of submission over TLS"),
+    (
+        "smarthost_url",
+        "none: mail for others than mailboxes of this installation is refused",
+        "where mail goes out: smtps://user:password@host, or smtp:// for STARTTLS",
+    ),
     ("database_url", "a private Postgres under data_dir", "postgres://user:password@host/database"),
     (
         "blob_url",

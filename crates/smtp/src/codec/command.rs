@@ -1,16 +1,36 @@
-//! One command line (RFC 2033 §4.1, RFC 5321 §4.1.1) as a value.
+//! One command line (RFC 5321 §4.1.1) as a value, of LMTP (RFC 2033 §4.1) or of submission (RFC 6409).
 
-use crate::codec::path::{self, ClientName, ForwardPath, ReversePath};
+use std::fmt;
+
+use secrecy::SecretString;
+
+use crate::codec::envelope::{self, Mail, Rcpt};
+use crate::codec::path::ClientName;
+
+/// Which protocol is spoken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dialect {
+    /// Mail that arrives from the operator's own MTA.
+    Lmtp,
+    /// Mail that leaves.
+    Submission,
+}
 
 /// What a client asks for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub enum Command {
-    /// `LHLO name`
-    Lhlo(ClientName),
+    /// `LHLO name`, or `EHLO name`
+    Hello(ClientName),
+    /// `HELO name`: without extensions
+    Helo(ClientName),
+    /// `STARTTLS`
+    Starttls,
+    /// `AUTH mechanism [initial response]`
+    Auth(Auth),
     /// `MAIL FROM:<path> [parameters]`
     Mail(Mail),
-    /// `RCPT TO:<path>`
-    Rcpt(ForwardPath),
+    /// `RCPT TO:<path> [parameters]`
+    Rcpt(Rcpt),
     /// `DATA`
     Data,
     /// `RSET`
@@ -25,16 +45,28 @@ pub enum Command {
     Quit,
 }
 
-/// What MAIL says.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mail {
-    /// The sender.
-    pub from: ReversePath,
-    /// `SIZE=`: what the client believes the message to measure, in bytes (RFC 1870 §6.1).
-    pub size_bytes: Option<u64>,
-    /// `SMTPUTF8`: addresses and header fields may be UTF-8 (RFC 6531 §3.4).
-    pub is_utf8: bool,
+/// What AUTH says (RFC 4954 §4).
+pub struct Auth {
+    /// The mechanism, as the client has written it.
+    pub mechanism: String,
+    /// Its first message, in base64, or `=`.
+    pub initial: Option<SecretString>,
 }
+
+impl fmt::Debug for Auth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Auth").field("mechanism", &self.mechanism).finish_non_exhaustive()
+    }
+}
+
+// A secret is not compared.
+impl PartialEq for Auth {
+    fn eq(&self, other: &Self) -> bool {
+        self.mechanism == other.mechanism && self.initial.is_some() == other.initial.is_some()
+    }
+}
+
+impl Eq for Auth {}
 
 /// Why a line is no command that could be carried out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -48,13 +80,16 @@ pub enum ParseError {
     /// HELO and EHLO, which LMTP must refuse (RFC 2033 §4.1).
     #[error("this is LMTP: say LHLO")]
     NotSmtp,
+    /// LHLO, which is LMTP's.
+    #[error("this is not LMTP: say EHLO")]
+    NotLmtp,
     /// A command of SMTP that is not offered here.
     #[error("command not offered")]
     NotOffered,
     /// An argument is missing, or there is one too many.
     #[error("wrong argument")]
     Argument,
-    /// LHLO's argument is neither a host name nor an address literal.
+    /// The argument of LHLO or EHLO is neither a host name nor an address literal.
     #[error("not a host name or address literal")]
     ClientName,
     /// MAIL's path.
@@ -75,7 +110,7 @@ pub enum ParseError {
 }
 
 /// Reads a line that [`crate::codec::line::Framer`] cut, without its CRLF.
-pub fn parse(line: &[u8]) -> Result<Command, ParseError> {
+pub fn parse(line: &[u8], dialect: Dialect) -> Result<Command, ParseError> {
     let text = std::str::from_utf8(line).map_err(|_| ParseError::Text)?;
     if text.chars().any(char::is_control) {
         return Err(ParseError::Text);
@@ -84,95 +119,50 @@ pub fn parse(line: &[u8]) -> Result<Command, ParseError> {
     let text = text.trim_end_matches(' ');
     let (verb, argument) = text.split_once(' ').map_or((text, None), |(verb, rest)| (verb, Some(rest)));
     let alone = |command| if argument.is_none() { Ok(command) } else { Err(ParseError::Argument) };
-    match verb.to_ascii_uppercase().as_str() {
-        "LHLO" => {
-            let name = argument.ok_or(ParseError::Argument)?;
-            ClientName::parse(name).map(Command::Lhlo).ok_or(ParseError::ClientName)
-        }
-        "MAIL" => mail(argument.ok_or(ParseError::Sender)?).map(Command::Mail),
-        "RCPT" => rcpt(argument.ok_or(ParseError::Recipient)?).map(Command::Rcpt),
-        "DATA" => alone(Command::Data),
-        "RSET" => alone(Command::Rset),
-        "QUIT" => alone(Command::Quit),
-        "NOOP" => Ok(Command::Noop),
-        "HELP" => Ok(Command::Help),
-        "VRFY" => argument.map(|_| Command::Vrfy).ok_or(ParseError::Argument),
-        "HELO" | "EHLO" => Err(ParseError::NotSmtp),
-        "EXPN" | "BDAT" | "STARTTLS" | "AUTH" | "ETRN" | "TURN" | "SEND" | "SOML" | "SAML" => {
+    let name = || {
+        let name = argument.ok_or(ParseError::Argument)?;
+        ClientName::parse(name).ok_or(ParseError::ClientName)
+    };
+    match (verb.to_ascii_uppercase().as_str(), dialect) {
+        ("LHLO", Dialect::Lmtp) | ("EHLO", Dialect::Submission) => name().map(Command::Hello),
+        ("HELO", Dialect::Submission) => name().map(Command::Helo),
+        ("HELO" | "EHLO", Dialect::Lmtp) => Err(ParseError::NotSmtp),
+        ("LHLO", Dialect::Submission) => Err(ParseError::NotLmtp),
+        ("STARTTLS", Dialect::Submission) => alone(Command::Starttls),
+        ("AUTH", Dialect::Submission) => auth(argument.ok_or(ParseError::Argument)?).map(Command::Auth),
+        ("MAIL", _) => envelope::mail(argument.ok_or(ParseError::Sender)?, dialect).map(Command::Mail),
+        ("RCPT", _) => envelope::rcpt(argument.ok_or(ParseError::Recipient)?, dialect).map(Command::Rcpt),
+        ("DATA", _) => alone(Command::Data),
+        ("RSET", _) => alone(Command::Rset),
+        ("QUIT", _) => alone(Command::Quit),
+        ("NOOP", _) => Ok(Command::Noop),
+        ("HELP", _) => Ok(Command::Help),
+        ("VRFY", _) => argument.map(|_| Command::Vrfy).ok_or(ParseError::Argument),
+        ("EXPN" | "BDAT" | "STARTTLS" | "AUTH" | "ETRN" | "TURN" | "SEND" | "SOML" | "SAML", _) => {
             Err(ParseError::NotOffered)
         }
         _ => Err(ParseError::Unknown),
     }
 }
 
-fn mail(argument: &str) -> Result<Mail, ParseError> {
-    let rest = strip_prefix_ignore_case(argument, "FROM:").ok_or(ParseError::Sender)?;
-    let (from, rest) = path::reverse(rest).map_err(|_| ParseError::Sender)?;
-    let mut mail = Mail { from, size_bytes: None, is_utf8: false };
-    let mut has_body = false;
-    for (keyword, value) in parameters(rest).ok_or(ParseError::Sender)? {
-        match (keyword.to_ascii_uppercase().as_str(), value) {
-            ("SIZE", Some(value)) if mail.size_bytes.is_none() => mail.size_bytes = Some(size(value)?),
-            ("BODY", Some(value)) if !has_body && is_body(value) => has_body = true,
-            ("SMTPUTF8", None) if !mail.is_utf8 => mail.is_utf8 = true,
-            ("SIZE" | "BODY" | "SMTPUTF8", _) => return Err(ParseError::ParameterValue),
-            _ => return Err(ParseError::Parameter),
-        }
+fn auth(argument: &str) -> Result<Auth, ParseError> {
+    let mut words = argument.split(' ').filter(|word| !word.is_empty());
+    let mechanism = words.next().ok_or(ParseError::Argument)?.to_owned();
+    let initial = words.next().map(SecretString::from);
+    match words.next() {
+        None => Ok(Auth { mechanism, initial }),
+        Some(_) => Err(ParseError::Argument),
     }
-    match &mail.from {
-        ReversePath::Mailbox(mailbox) if !mailbox.is_ascii() && !mail.is_utf8 => {
-            Err(ParseError::SenderNeedsUtf8)
-        }
-        _ => Ok(mail),
-    }
-}
-
-fn rcpt(argument: &str) -> Result<ForwardPath, ParseError> {
-    let rest = strip_prefix_ignore_case(argument, "TO:").ok_or(ParseError::Recipient)?;
-    let (to, rest) = path::forward(rest).map_err(|_| ParseError::Recipient)?;
-    match parameters(rest).ok_or(ParseError::Recipient)?.next() {
-        None => Ok(to),
-        Some(_) => Err(ParseError::Parameter),
-    }
-}
-
-/// What follows a path: `*(SP keyword ["=" value])`. `None` when something else does.
-fn parameters(text: &str) -> Option<impl Iterator<Item = (&str, Option<&str>)>> {
-    if !(text.is_empty() || text.starts_with(' ')) {
-        return None;
-    }
-    let words = text.split(' ').filter(|word| !word.is_empty());
-    Some(
-        words
-            .map(|word| word.split_once('=').map_or((word, None), |(keyword, value)| (keyword, Some(value)))),
-    )
-}
-
-/// RFC 1870 §3: one to twenty digits. What exceeds 64 bits exceeds every limit.
-fn size(value: &str) -> Result<u64, ParseError> {
-    if value.is_empty() || value.len() > 20 || !value.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(ParseError::ParameterValue);
-    }
-    Ok(value.parse().unwrap_or(u64::MAX))
-}
-
-/// RFC 6152 §2. Both are stored as they come, so the difference ends here; BINARYMIME needs BDAT.
-fn is_body(value: &str) -> bool {
-    value.eq_ignore_ascii_case("7BIT") || value.eq_ignore_ascii_case("8BITMIME")
-}
-
-fn strip_prefix_ignore_case<'a>(text: &'a str, prefix: &str) -> Option<&'a str> {
-    let (head, rest) = text.split_at_checked(prefix.len())?;
-    head.eq_ignore_ascii_case(prefix).then_some(rest)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::codec::path::{ForwardPath, ReversePath};
     use proptest::prelude::*;
 
     fn read_mail(line: &str) -> Result<(String, Option<u64>, bool), ParseError> {
-        match parse(line.as_bytes())? {
+        match parse(line.as_bytes(), Dialect::Lmtp)? {
             Command::Mail(mail) => {
                 let from = match mail.from {
                     ReversePath::Null => String::new(),
@@ -236,9 +226,9 @@ mod tests {
             ("RCPT TO:<a@b> NOTIFY=NEVER", Parameter),
             ("RCPT FROM:<a@b>", Recipient),
         ] {
-            assert_eq!(parse(line.as_bytes()), Err(error), "{line:?}");
+            assert_eq!(parse(line.as_bytes(), Dialect::Lmtp), Err(error), "{line:?}");
         }
-        assert_eq!(parse(b"NOOP \xff"), Err(Text));
+        assert_eq!(parse(b"NOOP \xff", Dialect::Lmtp), Err(Text));
     }
 
     #[test]
@@ -251,16 +241,21 @@ mod tests {
             ("NOOP ready?", Command::Noop),
             ("HELP", Command::Help),
             ("VRFY ada", Command::Vrfy),
-            ("RCPT TO:<postmaster>", Command::Rcpt(ForwardPath::Postmaster)),
+            (
+                "RCPT TO:<postmaster>",
+                Command::Rcpt(Rcpt { to: ForwardPath::Postmaster, notify: None, original: None }),
+            ),
         ] {
-            assert_eq!(parse(line.as_bytes()), Ok(command), "{line:?}");
+            assert_eq!(parse(line.as_bytes(), Dialect::Lmtp), Ok(command), "{line:?}");
         }
     }
 
     proptest! {
         #[test]
-        fn no_line_makes_it_panic(line in proptest::collection::vec(any::<u8>(), 0..64), verb in "(MAIL FROM:|RCPT TO:|LHLO )?") {
-            let _ = parse(&[verb.as_bytes(), &line].concat());
+        fn no_line_makes_it_panic(line in proptest::collection::vec(any::<u8>(), 0..64), verb in "(MAIL FROM:|RCPT TO:<a@b> |LHLO |AUTH )?") {
+            for dialect in [Dialect::Lmtp, Dialect::Submission] {
+                let _ = parse(&[verb.as_bytes(), &line].concat(), dialect);
+            }
         }
     }
 }

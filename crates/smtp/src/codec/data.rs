@@ -17,6 +17,7 @@ pub struct Progress {
 #[derive(Debug, Default)]
 pub struct Decoder {
     state: State,
+    has_bare: bool,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -41,13 +42,20 @@ impl Decoder {
         Self::default()
     }
 
+    /// Whether a CR or LF came alone. Some servers take such a one for the end of a line, and what follows for the end of a message: the message is
+    /// to be refused (RFC 5321 §2.3.8).
+    pub fn has_bare(&self) -> bool {
+        self.has_bare
+    }
+
     /// Appends the content of `input` to `content`: at most two bytes more than `input` has.
     pub fn decode(&mut self, input: &[u8], content: &mut Vec<u8>) -> Progress {
         let mut at = 0;
         while at < input.len() && self.state != State::Done {
             if self.state == State::Inside {
-                // Nothing but a carriage return changes anything here.
-                let run = input[at..].iter().position(|&byte| byte == b'\r').unwrap_or(input.len() - at);
+                // Nothing but the bytes of a line's end changes anything here.
+                let ends = |&byte: &u8| matches!(byte, b'\r' | b'\n');
+                let run = input[at..].iter().position(ends).unwrap_or(input.len() - at);
                 content.extend_from_slice(&input[at..at + run]);
                 at += run;
                 if at == input.len() {
@@ -61,6 +69,8 @@ impl Decoder {
     }
 
     fn step(&mut self, byte: u8, content: &mut Vec<u8>) {
+        let follows_return = matches!(self.state, State::Return | State::DotReturn);
+        self.has_bare |= follows_return != (byte == b'\n');
         self.state = match (self.state, byte) {
             (State::Start, b'.') => State::Dot,
             (State::Dot, b'\r') => State::DotReturn,

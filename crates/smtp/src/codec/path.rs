@@ -28,6 +28,17 @@ impl Mailbox {
         self.local.is_ascii() && self.domain.is_ascii()
     }
 
+    /// The host, as it was named.
+    pub fn domain(&self) -> &str {
+        &self.domain
+    }
+
+    /// The same mailbox of a host that is named otherwise.
+    #[must_use]
+    pub fn at(&self, domain: &str) -> Self {
+        Self { local: self.local.clone(), domain: domain.to_owned() }
+    }
+
     /// The address, if it is one that a mailbox of ours can have. A quoted local part that is a dot-string once
     /// unquoted is that dot-string (RFC 5321 §4.1.2); any other is no mailbox here, nor is an address literal.
     pub fn address(&self) -> Option<EmailAddress> {

@@ -1,7 +1,5 @@
 //! DATA: the message, once for all its recipients, and a reply for each of them (RFC 2033 §4.2).
 
-mod intake;
-
 use std::io;
 use std::net::IpAddr;
 
@@ -14,18 +12,14 @@ use tenancy::Ctx;
 use tenancy::recipient::Recipient;
 use tokio::time::Instant;
 
-use crate::codec::data::Decoder;
 use crate::codec::trace::Trace;
-use crate::limits::Limits;
+use crate::intake::{Intake, Refusal};
 use crate::lmtp::Flow;
-use crate::lmtp::data::intake::{Intake, Refusal};
 use crate::reply::{Reply, is_ours};
 use crate::room::NoRoom;
 use crate::serve::{Lmtp, Server};
 use crate::session::Session;
 use crate::wire::{BLOCK_BYTES, Wire};
-
-pub(crate) use intake::most_bytes;
 
 /// The most room that is taken on the word of SIZE; beyond it, a message takes room as it comes.
 const DECLARED_BYTES: u64 = 1 << 20;
@@ -66,7 +60,7 @@ pub(super) async fn data(
     };
     wire.reply(&Reply::start_data()).await?;
     let mut intake = Intake::new(trace.into_bytes(), service.limits.message_bytes, share);
-    receive(wire, &mut intake, &service.limits).await?;
+    intake.receive(wire, &service.limits.transfer).await?;
 
     let size_bytes = intake.body_bytes();
     let recipients = transaction.recipients;
@@ -89,21 +83,6 @@ pub(super) async fn data(
         wire.reply(&reply).await?;
     }
     Ok(Flow::Replied)
-}
-
-/// Reads to the final dot, whether or not the message can be kept: the client goes on after it.
-async fn receive(wire: &mut Wire, intake: &mut Intake, limits: &Limits) -> io::Result<()> {
-    let end = Instant::now() + limits.transfer_timeout;
-    let mut decoder = Decoder::new();
-    loop {
-        let waiting = wire.fill(end.min(Instant::now() + limits.data_timeout)).await?;
-        let content = intake.make_room(waiting).await;
-        let is_done = wire.decode(waiting, &mut decoder, content).is_done;
-        intake.check();
-        if is_done {
-            return Ok(());
-        }
-    }
 }
 
 /// Stores the message for all recipients at once; one reply for each, in the order of their RCPT.
@@ -156,6 +135,7 @@ fn refuse(recipients: &[Recipient], refusal: Refusal) -> Vec<Reply> {
     let (outcome, reply) = match refusal {
         Refusal::TooLarge => ("too_large", Reply::too_large()),
         Refusal::NoRoom => ("no_room", Reply::no_room()),
+        Refusal::BareLineEnd => ("bare_line_end", Reply::bare_line_end()),
     };
     recipients.iter().map(|_| count(outcome)).map(|()| reply.clone()).collect()
 }

@@ -1,6 +1,6 @@
 //! MAIL: who sends, and how much.
 
-use crate::codec::command::Mail;
+use crate::codec::envelope::Mail;
 use crate::reply::Reply;
 use crate::serve::Lmtp;
 use crate::session::Session;

@@ -10,8 +10,8 @@ const MESSAGE: &[u8] = b"Subject: one\r\n\r\nhello\r\n";
 async fn what_data_carried_follows_the_trace_fields() {
     let served = Served::new().await;
     let (ada, bob) = (served.world.user("ada", None).await, served.world.user("bob", None).await);
-    // A dot at a line's start, bare line ends with dots between them, 8-bit bytes, a NUL, no final text line.
-    let message = b"Subject: x\r\n\r\n.dot\r\n..\r\nbare\n.\nfeed\r.\rreturn\n.\r\nMAIL FROM:<x@y.example>\r\n\0\xff\xc3\xbc\r\n\r\n";
+    // A dot at a line's start, 8-bit bytes, a NUL, no final text line.
+    let message = b"Subject: x\r\n\r\n.dot\r\n..\r\nMAIL FROM:<x@y.example>\r\n\0\xff\xc3\xbc\r\n\r\n";
     let mut client = served.client().await;
     let delivery =
         client.deliver("Sender@b.example", &["ada@acme.example", "bob@acme.example"], message).await.unwrap();
@@ -32,6 +32,25 @@ async fn what_data_carried_follows_the_trace_fields() {
     assert!(id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit()), "{id}");
     assert_eq!(date, "Mon, 02 Mar 2026 09:00:00 +0000\r\n");
     assert_eq!(code(&mut client, "NOOP").await, "250 2.0.0", "the session goes on");
+}
+
+/// RFC 5321 §2.3.8: what some servers take for the end of a line, and so of a message, is none and has no place in one.
+#[tokio::test]
+async fn a_message_that_hides_another_is_refused() {
+    let served = Served::new().await;
+    let ada = served.world.user("ada", None).await;
+    let mut client = served.client().await;
+    for end in ["\n.\n", "\n.\r\n", "\r.\r\n", "\r.\r", "\r\n.\n", "\r\n.\r"] {
+        let message = format!("Subject: x\r\n\r\nx{end}MAIL FROM:<x@y.example>\r\n");
+        // Not by the client's own way, which would double a dot.
+        for line in ["MAIL FROM:<a@b.example>", "RCPT TO:<ada@acme.example>", "DATA"] {
+            assert!(client.command(line).await.unwrap().code < 400, "{line}");
+        }
+        client.send(format!("{message}.\r\n").as_bytes()).await.unwrap();
+        assert_eq!(next_code(&mut client).await, "550 5.6.0", "{end:?}");
+        assert_eq!(code(&mut client, "NOOP").await, "250 2.0.0", "{end:?}");
+    }
+    assert_eq!(served.messages(&ada).await.len(), 0);
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use smtp::Limits;
+use smtp::{Limits, Transfer};
 use testkit::client::lmtp::Lmtp as Client;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
@@ -76,7 +76,11 @@ async fn who_says_nothing_is_told_and_left() {
 
 #[tokio::test]
 async fn who_stops_in_the_middle_of_data_is_told_and_left() {
-    let served = Served::with(Limits { data_timeout: Duration::from_millis(300), ..Limits::default() }).await;
+    let served = Served::with(Limits {
+        transfer: Transfer { piece: Duration::from_millis(300), ..Transfer::default() },
+        ..Limits::default()
+    })
+    .await;
     let ada = served.world.user("ada", None).await;
     let mut client = served.in_data("ada@acme.example", 10).await;
     client.send(b"half").await.unwrap();
@@ -87,8 +91,11 @@ async fn who_stops_in_the_middle_of_data_is_told_and_left() {
 
 #[tokio::test]
 async fn data_byte_by_byte_has_an_end() {
-    let served =
-        Served::with(Limits { transfer_timeout: Duration::from_millis(500), ..Limits::default() }).await;
+    let served = Served::with(Limits {
+        transfer: Transfer { whole: Duration::from_millis(500), ..Transfer::default() },
+        ..Limits::default()
+    })
+    .await;
     served.world.user("ada", None).await;
     let mut client = served.in_data("ada@acme.example", 10).await;
     let mut stalled = 0;

@@ -4,5 +4,7 @@ mod delivery;
 mod dialogue;
 mod group;
 mod limits;
+mod msa;
 mod served;
 mod shutdown;
+mod submitting;

@@ -46,6 +46,18 @@ pub(super) async fn route(
     }))
 }
 
+pub(super) async fn is_proven(read: &mut SystemRead, domain: &DomainName) -> Result<bool, Error> {
+    let is = sqlx::query_scalar!(
+        r#"select exists (
+             select from domain_names n join domains d on d.tenant_id = n.tenant_id and d.id = n.domain_id and d.status = 'active'
+             where n.name = $1) as "is!""#,
+        domain.as_str(),
+    )
+    .fetch_one(read.conn())
+    .await?;
+    Ok(is)
+}
+
 /// The mailbox, if it is there and may receive.
 pub(super) async fn receiving(
     read: &mut SystemRead,

@@ -12,7 +12,8 @@ use super::Story;
 use super::delivery::SENDER;
 use super::mail::{Hash, Message, hash, without_trace};
 use super::portal::{Person, list_all, number, text};
-use crate::client::lmtp::{Lmtp, Reply};
+use crate::client::lmtp::Lmtp;
+use crate::client::reply::Reply;
 
 const CONNECTIONS: usize = 4;
 /// The kill comes after so many messages were acknowledged.

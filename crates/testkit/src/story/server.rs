@@ -31,6 +31,10 @@ pub struct Listening {
     pub pop3: SocketAddr,
     /// POP3 over TLS.
     pub pop3s: SocketAddr,
+    /// Submission with STARTTLS.
+    pub submission: SocketAddr,
+    /// Submission over TLS.
+    pub submissions: SocketAddr,
 }
 
 /// A running `pillarbox serve`. Killed when dropped; [`Server::stop`] is the orderly end.
@@ -60,7 +64,7 @@ impl Server {
             OpenOptions::new().create(true).append(true).open(&log_path).context("opening server.log")?;
         let mut command = Command::new(binary);
         command.arg("serve").env("PILLARBOX_DATA_DIR", data_dir);
-        for listen in ["HTTP", "LMTP", "IMAP", "IMAPS", "POP3", "POP3S"] {
+        for listen in ["HTTP", "LMTP", "IMAP", "IMAPS", "POP3", "POP3S", "SUBMISSION", "SUBMISSIONS"] {
             command.env(format!("PILLARBOX_{listen}_LISTEN"), "127.0.0.1:0");
         }
         command.envs(settings.iter().copied());

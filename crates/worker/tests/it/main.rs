@@ -37,9 +37,12 @@ impl Working {
     async fn charging_at(world: World, provider: &str) -> Self {
         let blobs = blob::open(&"memory:".parse().unwrap()).await.unwrap();
         let guard = ::webhook::Guard::new(vec!["127.0.0.0/8".parse().unwrap()]);
+        let db = world.test_db.db();
+        let store = MailStore::new(db.clone(), blobs, testkit::kek::encryption());
         let worker = Worker {
-            db: world.test_db.db(),
-            store: MailStore::new(world.test_db.db(), blobs, testkit::kek::encryption()),
+            submission: submission::Submission::new(db.clone(), store.clone(), "mx.example", None),
+            db,
+            store,
             compaction: mailstore::compact::Pace {
                 lag: chrono::TimeDelta::hours(24),
                 bytes_per_second: 8 << 20,

@@ -7,7 +7,7 @@ use super::Finding;
 
 /// The table of ARCHITECTURE.md: each crate, and which of ours it may use. What it leaves out may not be used: nobody
 /// uses `server`, `worker` or an edge, and `billing` and `mailstore` do not know each other.
-const MAY_USE: [(&str, &[&str]); 25] = [
+const MAY_USE: [(&str, &[&str]); 27] = [
     ("kernel", &[]),
     ("paper", &["kernel"]),
     ("db", &["kernel"]),
@@ -20,16 +20,35 @@ const MAY_USE: [(&str, &[&str]); 25] = [
     ("stripe", &["kernel", "outbound"]),
     ("vies", &["outbound"]),
     ("sasl", &[]),
+    ("relay", &["kernel"]),
     ("socket", &[]),
     ("tenancy", &["kernel", "db", "dns", "webhook", "sasl"]),
     ("billing", &["kernel", "db", "stripe", "vies", "tenancy"]),
     ("mailstore", &["kernel", "db", "blob", "pack", "tenancy"]),
     ("recovery", &["kernel", "db", "blob", "pack", "tenancy", "mailstore"]),
-    ("api", &["kernel", "dns", "webhook", "paper", "tenancy", "billing", "mailstore", "recovery", "scim"]),
+    ("submission", &["kernel", "db", "relay", "tenancy", "mailstore"]),
+    (
+        "api",
+        &[
+            "kernel",
+            "dns",
+            "webhook",
+            "paper",
+            "tenancy",
+            "billing",
+            "mailstore",
+            "recovery",
+            "submission",
+            "scim",
+        ],
+    ),
     ("imap", &["kernel", "tenancy", "mailstore", "sasl", "socket"]),
     ("pop3", &["kernel", "tenancy", "mailstore", "sasl", "socket"]),
-    ("smtp", &["kernel", "tenancy", "mailstore"]),
-    ("worker", &["kernel", "db", "blob", "webhook", "tenancy", "billing", "mailstore", "recovery"]),
+    ("smtp", &["kernel", "tenancy", "mailstore", "sasl", "socket", "submission"]),
+    (
+        "worker",
+        &["kernel", "db", "blob", "webhook", "tenancy", "billing", "mailstore", "recovery", "submission"],
+    ),
     (
         "server",
         &[
@@ -43,6 +62,8 @@ const MAY_USE: [(&str, &[&str]); 25] = [
             "billing",
             "mailstore",
             "recovery",
+            "relay",
+            "submission",
             "api",
             "imap",
             "pop3",
@@ -59,7 +80,7 @@ const RESERVED: [(&str, &[&str]); 4] = [
     ("axum", &["api"]),
     ("utoipa", &["api"]),
     ("aws-sdk-s3", &["blob"]),
-    ("sqlx", &["db", "tenancy", "billing", "mailstore", "recovery"]),
+    ("sqlx", &["db", "tenancy", "billing", "mailstore", "recovery", "submission"]),
 ];
 
 /// What any crate's tests may use beside what its arrows allow: the kit, and the mechanism to set a scene with.

@@ -78,6 +78,8 @@ impl World {
             app.post(&admin, &format!("{mailbox}/folders"), json!({"name": "Going"})).await.expect(201);
         let hold =
             app.post(&admin, &format!("{tenant}/holds"), json!({"reason": "Case 17"})).await.expect(201);
+        let outgoing = app.submit("ada@one.example", PASSWORD).await;
+        let going_outgoing = app.submit("ada@one.example", PASSWORD).await;
         app.journal_from("2026-02-20").await;
         let access = app.open_for_support(&admin, &mailbox).await;
         let deleted = app.deliver(&admin, &mailbox, MESSAGE).await.expect(201);
@@ -129,6 +131,8 @@ impl World {
             ("mailbox_id", user["mailbox_id"].clone()),
             ("message_id", message["id"].clone()),
             ("hold_id", hold["id"].clone()),
+            ("outgoing_id", outgoing.clone()),
+            ("going_outgoing_id", going_outgoing.clone()),
             ("folder_id", folder["id"].clone()),
             ("going_folder_id", going_folder["id"].clone()),
             ("deleted_message_id", deleted["id"].clone()),
@@ -195,6 +199,7 @@ impl World {
             "scim_delete_user" | "put_delegate" | "remove_delegate" => "other_user_id",
             _ => "user_id",
         };
+        let outgoing = if id(operation) == "drop_outgoing" { "going_outgoing_id" } else { "outgoing_id" };
         let folder = if id(operation) == "delete_folder" { "going_folder_id" } else { "folder_id" };
         let group = if id(operation) == "scim_delete_group" { "going_group_id" } else { "group_id" };
         let mailbox = match id(operation) {
@@ -209,6 +214,7 @@ impl World {
             .replace("{user_id}", &self.ids[user])
             .replace("{mailbox_id}", &self.ids[mailbox])
             .replace("{folder_id}", &self.ids[folder])
+            .replace("{outgoing_id}", &self.ids[outgoing])
             .replace("{group_id}", &self.ids[group])
             .replace("{resource_type}", "User")
             .replace("{schema}", "urn:ietf:params:scim:schemas:core:2.0:User");
@@ -260,6 +266,7 @@ impl World {
             "create_billing_run" => json!({"as_of": "2026-03-02", "tenant_id": ids["tenant_id"]}),
             "create_domain" => json!({"name": "new.example"}),
             "copy_message" | "update_message" => json!({"folder_id": ids["folder_id"]}),
+            "hold_outgoing" => json!({"reason": "stolen"}),
             "create_hold" => json!({"reason": "Case 18"}),
             "create_mailbox_restore" | "create_tenant_restore" => {
                 json!({"at": "2026-03-01T00:00:00Z", "mode": "beside"})

@@ -1,11 +1,17 @@
 //! A message on its way in: held as long as it may be kept, counted and dropped from then on.
 
+use std::io;
+
+use tokio::time::Instant;
+
+use crate::codec::data::Decoder;
 use crate::codec::trace;
+use crate::limits::Transfer;
 use crate::room::Share;
-use crate::wire::BLOCK_BYTES;
+use crate::wire::{BLOCK_BYTES, Wire};
 
 /// A message as it comes in.
-pub(super) struct Intake {
+pub(crate) struct Intake {
     /// The trace fields and what has come so far; once refused, the latest block only.
     bytes: Vec<u8>,
     trace_bytes: usize,
@@ -16,11 +22,13 @@ pub(super) struct Intake {
 
 /// Why a message is not kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Refusal {
+pub(crate) enum Refusal {
     /// It exceeds the limit.
     TooLarge,
     /// It outgrew its room, and no more came free in time.
     NoRoom,
+    /// A CR or LF stood alone in it (RFC 5321 §2.3.8).
+    BareLineEnd,
 }
 
 /// The most that a message of the largest size needs while it comes in.
@@ -30,13 +38,32 @@ pub(crate) fn most_bytes(limit_bytes: u64) -> u64 {
 
 impl Intake {
     /// A message that begins with `trace` and may measure `limit_bytes` after it.
-    pub(super) fn new(trace: Vec<u8>, limit_bytes: u64, share: Share) -> Self {
+    pub(crate) fn new(trace: Vec<u8>, limit_bytes: u64, share: Share) -> Self {
         Self { trace_bytes: trace.len(), bytes: trace, limit_bytes, kept: Ok(share), dropped_bytes: 0 }
+    }
+
+    /// Reads to the final dot, whether or not the message can be kept: the client goes on after it. An error ends the session: the message never
+    /// ended, and nothing of it is kept.
+    pub(crate) async fn receive(&mut self, wire: &mut Wire, limits: &Transfer) -> io::Result<()> {
+        let end = Instant::now() + limits.whole;
+        let mut decoder = Decoder::new();
+        loop {
+            let waiting = wire.fill(end.min(Instant::now() + limits.piece)).await?;
+            let content = self.make_room(waiting).await;
+            let is_done = wire.decode(waiting, &mut decoder, content).is_done;
+            self.check();
+            if decoder.has_bare() && self.kept.is_ok() {
+                self.refuse(Refusal::BareLineEnd);
+            }
+            if is_done {
+                return Ok(());
+            }
+        }
     }
 
     /// Where the next `waiting` bytes of input go, once there is room for them. Growth is by half, up to what the
     /// largest message needs.
-    pub(super) async fn make_room(&mut self, waiting: usize) -> &mut Vec<u8> {
+    async fn make_room(&mut self, waiting: usize) -> &mut Vec<u8> {
         // A decoder gives out at most two bytes more than it is given.
         let needed = (self.bytes.len() + waiting + 2) as u64;
         if let Ok(share) = &mut self.kept {
@@ -52,7 +79,7 @@ impl Intake {
     }
 
     /// Drops what exceeds the limit and whatever comes after a refusal. To be called after each block.
-    pub(super) fn check(&mut self) {
+    fn check(&mut self) {
         if self.kept.is_ok() && self.body_bytes() > self.limit_bytes {
             self.refuse(Refusal::TooLarge);
         } else if self.kept.is_err() {
@@ -62,13 +89,13 @@ impl Intake {
     }
 
     /// How much the message measures so far, without the trace fields.
-    pub(super) fn body_bytes(&self) -> u64 {
+    pub(crate) fn body_bytes(&self) -> u64 {
         let held = if self.kept.is_ok() { self.bytes.len() - self.trace_bytes } else { self.bytes.len() };
         self.dropped_bytes + held as u64
     }
 
     /// The whole message, trace fields first, with the room that it occupies; or why it was not kept.
-    pub(super) fn finish(self) -> Result<(Vec<u8>, Share), Refusal> {
+    pub(crate) fn finish(self) -> Result<(Vec<u8>, Share), Refusal> {
         self.kept.map(|share| (self.bytes, share))
     }
 

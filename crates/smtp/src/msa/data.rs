@@ -1,0 +1,93 @@
+//! DATA: the message, and whether it was accepted for all its recipients.
+
+use bytes::Bytes;
+use submission::{Envelope, Error, Secured};
+use tokio::time::Instant;
+
+use super::session::{End, Login, Session, Transaction};
+use crate::codec::path::ReversePath;
+use crate::intake::{Intake, Refusal};
+use crate::reply::{Reply, is_ours};
+use crate::room::NoRoom;
+use crate::wire::BLOCK_BYTES;
+
+/// The most room that is taken on the word of SIZE; beyond it, a message takes room as it comes.
+const DECLARED_BYTES: u64 = 1 << 20;
+
+/// Takes the message in. An error ends the session: the message never ended, and nothing of it is kept.
+pub(super) async fn data(session: &mut Session) -> Result<Reply, End> {
+    // A transaction without recipients stays open, as RFC 5321 §4.1.4 has it for any command that fails.
+    let ready = session.transaction.take_if(|transaction| !transaction.recipients.is_empty());
+    let Some(transaction) = ready else { return Ok(Reply::out_of_sequence("no valid recipients")) };
+    session.forgive();
+    let (id, started, limits) = (transaction.id, Instant::now(), session.service.limits.clone());
+    let expected = transaction.mail.size_bytes.unwrap_or(0).min(DECLARED_BYTES) + BLOCK_BYTES as u64;
+    let share = match session.room.take(expected).await {
+        Ok(share) => share,
+        Err(NoRoom) => {
+            tracing::warn!(request.id = %id, "no room for a message");
+            return Ok(Reply::no_room());
+        }
+    };
+    session.wire.reply(&Reply::start_data()).await?;
+    let mut intake = Intake::new(Vec::new(), limits.message_bytes, share);
+    intake.receive(&mut session.wire, &limits.transfer).await?;
+    let size_bytes = intake.body_bytes();
+    let reply = match intake.finish() {
+        // The share is given back when the message is durable.
+        Ok((bytes, _share)) => accept(session, transaction, bytes.into()).await,
+        Err(refusal) => refuse(refusal),
+    };
+    metrics::histogram!("pillarbox_submission_data_duration_seconds").record(started.elapsed().as_secs_f64());
+    tracing::info!(request.id = %id, message.size_bytes = size_bytes, message.accepted = reply.is_positive(), "message submitted");
+    Ok(reply)
+}
+
+async fn accept(session: &Session, transaction: Transaction, message: Bytes) -> Reply {
+    let Transaction { id, mail, recipients } = transaction;
+    let Some(Login { login, .. }) = &session.login else { return Reply::sign_in_first() };
+    // RFC 5322 has none, and readers differ in what they make of it.
+    if message.contains(&0) {
+        count("nul");
+        return Reply::nul();
+    }
+    let sender = match &mail.from {
+        ReversePath::Null => None,
+        ReversePath::Mailbox(mailbox) => mailbox.address(),
+    };
+    let envelope = Envelope {
+        sender,
+        is_utf8: mail.is_utf8,
+        envelope_id: mail.envelope_id,
+        returned: mail.returned,
+        recipients,
+    };
+    let secured = if session.wire.is_tls() { Secured::Tls } else { Secured::Plain };
+    match session.service.submission.accept(login, envelope, message, secured, id).await {
+        Ok(accepted) => {
+            count("accepted");
+            Reply::accepted(accepted.id)
+        }
+        Err(error) => {
+            count(error.code());
+            if is_ours(error.kind()) && !matches!(error, Error::NotYours(_) | Error::Malformed(_)) {
+                tracing::error!(request.id = %id, error.cause = ?error, "a message was not accepted");
+            }
+            Reply::not_sent(&error, id)
+        }
+    }
+}
+
+fn refuse(refusal: Refusal) -> Reply {
+    let (outcome, reply) = match refusal {
+        Refusal::TooLarge => ("too_large", Reply::too_large()),
+        Refusal::NoRoom => ("no_room", Reply::no_room()),
+        Refusal::BareLineEnd => ("bare_line_end", Reply::bare_line_end()),
+    };
+    count(outcome);
+    reply
+}
+
+fn count(outcome: &'static str) {
+    metrics::counter!("pillarbox_submission_messages_total", "outcome" => outcome).increment(1);
+}

@@ -1,0 +1,62 @@
+//! How much one listener gives to its clients.
+
+use std::time::Duration;
+
+use crate::limits::Transfer;
+
+/// The bounds of one listener; each has a default fit for production.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// The largest message taken, in bytes as DATA carries it, dot-unstuffed; at most [`mailstore::MAX_MESSAGE_BYTES`]. Told by SIZE.
+    pub message_bytes: u64,
+    /// The most bytes that messages in the middle of DATA may occupy together. Who needs more waits. At least the size of one is used.
+    pub buffer_bytes: u64,
+    /// How long a message waits for room there before it is put off.
+    pub room_timeout: Duration,
+    /// The most recipients of one transaction. RFC 5321 §4.5.3.1.8: at least 100.
+    pub recipients: usize,
+    /// Connections at a time.
+    pub max_connections: usize,
+    /// Of these, from one IPv4 address or IPv6 /64.
+    pub max_connections_per_peer: usize,
+    /// How many commands may be refused as mistakes between two messages; the next ends the session.
+    pub faults: u32,
+    /// How long a whole command line may take to come, and replies to be read. RFC 5321 §4.5.3.2.7: at least five minutes.
+    pub command_timeout: Duration,
+    /// How long a client may take, from its connection on, to sign in.
+    pub login_deadline: Duration,
+    /// How long a TLS handshake may take.
+    pub handshake_timeout: Duration,
+    /// How long DATA may take to come.
+    pub transfer: Transfer,
+    /// Refused logins after which the connection is closed.
+    pub max_failed_logins: u32,
+    /// How long the answer to a refused login is held back.
+    pub failed_login_delay: Duration,
+    /// After how long it is asked again whether who has signed in may still send.
+    pub renewal: Duration,
+    /// How long sessions get, at shutdown, to finish the command they are at.
+    pub shutdown_grace: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            message_bytes: mailstore::MAX_MESSAGE_BYTES,
+            buffer_bytes: 512 << 20,
+            room_timeout: Duration::from_secs(60),
+            recipients: 100,
+            max_connections: 1024,
+            max_connections_per_peer: 128,
+            faults: 20,
+            command_timeout: Duration::from_secs(5 * 60),
+            login_deadline: Duration::from_secs(2 * 60),
+            handshake_timeout: Duration::from_secs(30),
+            transfer: Transfer::default(),
+            max_failed_logins: 3,
+            failed_login_delay: Duration::from_secs(2),
+            renewal: Duration::from_secs(60),
+            shutdown_grace: Duration::from_secs(30),
+        }
+    }
+}

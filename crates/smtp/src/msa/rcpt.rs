@@ -1,0 +1,42 @@
+//! RCPT: who receives, looked up at once where that is a mailbox of ours.
+
+use submission::{Addressee, Destination};
+
+use super::session::Session;
+use crate::codec::envelope::Rcpt;
+use crate::codec::path::ForwardPath;
+use crate::reply::{Reply, is_ours};
+
+/// Adds a recipient to the transaction; one that is there already has it once.
+pub(super) async fn rcpt(session: &mut Session, rcpt: Rcpt) -> Reply {
+    let limit = session.service.limits.recipients;
+    let Some(transaction) = &mut session.transaction else { return Reply::out_of_sequence("say MAIL first") };
+    // Whose postmaster that would be is nobody's to say here.
+    let ForwardPath::Mailbox(mailbox) = rcpt.to else { return Reply::no_such_mailbox() };
+    if !mailbox.is_ascii() && !transaction.mail.is_utf8 {
+        return Reply::recipient_needs_utf8();
+    }
+    let address = mailbox.address();
+    let submission = &session.service.submission;
+    let found = submission.destination(address.as_ref(), mailbox.domain(), transaction.id).await;
+    let (address, domain) = match found {
+        Ok(Destination::Local) => (mailbox.to_string(), None),
+        Ok(Destination::Remote(domain)) => (mailbox.at(&domain).to_string(), Some(domain)),
+        Ok(Destination::Nobody) => return Reply::no_such_mailbox(),
+        Ok(Destination::NoWayOut) => return Reply::no_way_out(),
+        Err(error) => {
+            if is_ours(error.kind()) {
+                tracing::error!(request.id = %transaction.id, error.cause = ?error, "a recipient could not be looked up");
+            }
+            return Reply::failure(error.kind(), transaction.id);
+        }
+    };
+    if transaction.recipients.iter().any(|one| one.address == address) {
+        return Reply::recipient_ok();
+    }
+    if transaction.recipients.len() >= limit {
+        return Reply::too_many_recipients();
+    }
+    transaction.recipients.push(Addressee { address, domain, notify: rcpt.notify, original: rcpt.original });
+    Reply::recipient_ok()
+}

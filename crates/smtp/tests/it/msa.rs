@@ -1,0 +1,6 @@
+//! Submission over real sockets.
+
+mod dialogue;
+mod limits;
+mod message;
+mod sender;

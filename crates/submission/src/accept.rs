@@ -1,0 +1,212 @@
+//! Taking a message in: as whom it may be sent, its header, its body and its rows; only then is it accepted.
+
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use kernel::{BlobId, EmailAddress, OutgoingId, RequestId};
+use mailstore::parcel;
+use tenancy::MailLogin;
+use tenancy::sender::{self, Sender, Standing};
+
+use crate::header::{Header, Mends, SenderMend};
+use crate::outgoing::{NewMessage, NewRecipient, Notify, Returned};
+use crate::{Error, Submission, outgoing, schedule};
+
+/// Where a recipient's mail goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Destination {
+    /// To a mailbox of this installation.
+    Local,
+    /// Out, to this domain.
+    Remote(String),
+    /// Nowhere: a domain of this installation has no such mailbox.
+    Nobody,
+    /// It would have to go out, and there is no way.
+    NoWayOut,
+}
+
+/// A recipient, as RCPT named it and [`Submission::destination`] found it.
+#[derive(Debug, Clone)]
+pub struct Addressee {
+    /// The address as in the path, without its brackets; the domain of one that goes out in its ASCII form.
+    pub address: String,
+    /// The domain that it goes out to; `None` for one of ours.
+    pub domain: Option<String>,
+    /// Of what its sender wants to be told (RFC 3461 §4.1); `None` for the default.
+    pub notify: Option<Vec<Notify>>,
+    /// The original recipient (RFC 3461 §4.2): `type;xtext`.
+    pub original: Option<String>,
+}
+
+/// What was said before DATA.
+#[derive(Debug, Clone)]
+pub struct Envelope {
+    /// The reverse path, without its brackets; `None` for the null path.
+    pub sender: Option<EmailAddress>,
+    /// Whether the client asked for SMTPUTF8 (RFC 6531 §3.4).
+    pub is_utf8: bool,
+    /// ENVID, decoded (RFC 3461 §4.4).
+    pub envelope_id: Option<String>,
+    /// RET (RFC 3461 §4.3).
+    pub returned: Option<Returned>,
+    /// One at least.
+    pub recipients: Vec<Addressee>,
+}
+
+/// By what connection a message came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Secured {
+    /// Over TLS.
+    Tls,
+    /// As it is, from this machine.
+    Plain,
+}
+
+/// A message that is the queue's from now on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Accepted {
+    /// By which it is found.
+    pub id: OutgoingId,
+}
+
+impl Submission {
+    /// Where mail for an address would go; `domain` is as its path has it, `address` what it is as one that we could have.
+    ///
+    /// # Errors
+    /// As of any statement.
+    pub async fn destination(
+        &self,
+        address: Option<&EmailAddress>,
+        domain: &str,
+        request_id: RequestId,
+    ) -> Result<Destination, Error> {
+        if let Some(address) = address {
+            if self.recipients.resolve(address, request_id).await?.is_some() {
+                return Ok(Destination::Local);
+            }
+        }
+        let ascii = domain.parse::<kernel::DomainName>().ok();
+        if let Some(domain) = &ascii
+            && self.recipients.is_ours(domain).await?
+        {
+            return Ok(Destination::Nobody);
+        }
+        if self.relay.is_none() {
+            return Ok(Destination::NoWayOut);
+        }
+        let domain = ascii.map_or_else(|| domain.to_lowercase(), |domain| domain.as_str().to_owned());
+        Ok(Destination::Remote(domain))
+    }
+
+    /// Whether somebody may send from an address at all.
+    ///
+    /// # Errors
+    /// [`Error::NotYours`]; as of any statement.
+    pub async fn may_send(&self, login: &MailLogin, address: &EmailAddress) -> Result<Standing, Error> {
+        let standing = sender::standing(&login.ctx, sender_of(login), address).await?;
+        standing.ok_or_else(|| Error::NotYours(address.to_string()))
+    }
+
+    /// Takes a message in that somebody sends: whole lines, each ended by CRLF. It is durable when this returns.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`], [`Error::NotYours`], [`Error::MailboxFull`]; as of the blob store and any statement. Nothing was accepted then, unless a commit is unresolved.
+    pub async fn accept(
+        &self,
+        login: &MailLogin,
+        envelope: Envelope,
+        message: Bytes,
+        secured: Secured,
+        request_id: RequestId,
+    ) -> Result<Accepted, Error> {
+        let ctx = &login.ctx;
+        let header = Header::read(&message)?;
+        let sender = self.sender_field(login, &header).await?;
+        let (now, env) = (ctx.env().now(), ctx.env());
+        let message_id = format!("<{}@{}>", env.new_uuid().simple(), self.hostname);
+        let mended = header.mended(&Mends {
+            trace: self.received(envelope.is_utf8, secured, request_id, now).as_bytes(),
+            date: now,
+            message_id: &message_id,
+            hostname: &self.hostname,
+            sender: sender.as_deref().map_or(SenderMend::Remove, SenderMend::Set),
+        });
+        let is_utf8 = envelope.is_utf8
+            && (header.has_utf8_header() || envelope.recipients.iter().any(|one| !one.address.is_ascii()));
+        let mut new = NewMessage {
+            id: env.new_id(),
+            mailbox_id: login.mailbox_id,
+            user_id: Some(login.user_id),
+            sender: envelope.sender.as_ref().map(ToString::to_string).unwrap_or_default(),
+            message_id: message_id_of(&mended),
+            blob_id: BlobId::from_uuid(env.new_uuid()),
+            size_bytes: mended.len() as u64,
+            is_8bit: !mended.is_ascii(),
+            is_utf8,
+            envelope_id: envelope.envelope_id,
+            returned: envelope.returned,
+            request_id,
+            created_at: now,
+            give_up_at: now + schedule::GIVE_UP_AFTER,
+            recipients: envelope.recipients.into_iter().map(NewRecipient::from).collect(),
+        };
+        let parcel = parcel::upload(&self.store, ctx, login.mailbox_id, mended.into(), now).await?;
+        new.blob_id = parcel.id();
+        let done = async {
+            let mut tx = ctx.begin().await?;
+            if !outgoing::may_send_more(&mut tx, login.mailbox_id).await? {
+                return Err(Error::MailboxFull);
+            }
+            parcel.enter(&mut tx).await?;
+            outgoing::insert(&mut tx, &new).await?;
+            Ok::<_, Error>(tx.commit().await?)
+        };
+        let done = done.await;
+        if let Err(error) = done {
+            if error.is_in_vain() {
+                parcel.forget(&self.store).await;
+            }
+            return Err(error);
+        }
+        self.woken.notify_one();
+        Ok(Accepted { id: new.id })
+    }
+
+    /// The address that Sender has to name, once it is sure that the authors are the sender's to name; `None` where they are all that is to be
+    /// said.
+    async fn sender_field(&self, login: &MailLogin, header: &Header<'_>) -> Result<Option<String>, Error> {
+        // RFC 5322 §3.6.2: several authors need somebody who sends.
+        let mut is_for_others = header.authors().len() > 1;
+        for author in header.authors() {
+            let address = author.as_str().parse().map_err(|_| Error::NotYours(author.as_str().to_owned()))?;
+            is_for_others |= self.may_send(login, &address).await? == Standing::OnBehalf;
+        }
+        Ok(match is_for_others {
+            true => Some(sender::primary_address(&login.ctx, sender_of(login)).await?),
+            false => None,
+        })
+    }
+
+    /// The trace field (RFC 5321 §4.4). Where somebody was when they sent it is nobody's business.
+    fn received(&self, is_utf8: bool, secured: Secured, id: RequestId, at: DateTime<Utc>) -> String {
+        // RFC 3848 §1 and RFC 6531 §4.3 name the protocols.
+        let protocol = match (is_utf8, secured) {
+            (false, Secured::Tls) => "ESMTPSA",
+            (false, Secured::Plain) => "ESMTPA",
+            (true, Secured::Tls) => "UTF8SMTPSA",
+            (true, Secured::Plain) => "UTF8SMTPA",
+        };
+        let at = at.format("%a, %d %b %Y %H:%M:%S +0000");
+        format!("Received: by {} with {protocol} id {id};\r\n\t{at}\r\n", self.hostname)
+    }
+}
+
+fn sender_of(login: &MailLogin) -> Sender {
+    Sender { user_id: login.user_id, mailbox_id: login.mailbox_id }
+}
+
+/// The Message-ID of a message, as lists of the queue show it.
+pub(crate) fn message_id_of(message: &[u8]) -> String {
+    let parsed = mail_parser::MessageParser::new().parse_headers(message);
+    let id = parsed.as_ref().and_then(|parsed| parsed.message_id()).unwrap_or_default();
+    id.chars().filter(|c| !c.is_control()).take(500).collect()
+}

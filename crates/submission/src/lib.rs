@@ -1,0 +1,72 @@
+//! Mail that leaves: who may send as whom, what is done to its header, the queue that keeps it, and what its senders are told.
+//!
+//! What is accepted is durable with its body before anybody is told so. From then on it is the queue's: each recipient is *queued* until the
+//! message is *delivered*, has *failed* or was *dropped*. Recipients of this installation get it by the mail store's door, all others by the
+//! operator's smarthost.
+
+mod accept;
+pub mod dsn;
+mod error;
+pub mod header;
+pub mod outgoing;
+pub mod post;
+pub mod queue;
+pub mod schedule;
+pub mod sweep;
+
+use std::sync::Arc;
+
+use db::Db;
+use mailstore::MailStore;
+use relay::Relay;
+use tenancy::recipient::Recipients;
+use tokio::sync::Notify;
+
+pub use accept::{Accepted, Addressee, Destination, Envelope, Secured};
+pub use error::Error;
+
+/// What accepts mail and sends it. Cheap to clone; clones in one process wake each other.
+#[derive(Debug, Clone)]
+pub struct Submission {
+    db: Db,
+    store: MailStore,
+    recipients: Recipients,
+    /// This server's name, in Received fields and notifications.
+    hostname: Arc<str>,
+    /// The way out; without one, mail stays in this installation.
+    relay: Option<Relay>,
+    /// Something new is due.
+    woken: Arc<Notify>,
+    route: Arc<post::Route>,
+}
+
+impl Submission {
+    /// Over a mail store, under this server's host name, with a way out if there is one.
+    pub fn new(db: Db, store: MailStore, hostname: &str, relay: Option<Relay>) -> Self {
+        let recipients = Recipients::new(db.clone());
+        Self {
+            db,
+            store,
+            recipients,
+            hostname: hostname.into(),
+            relay,
+            woken: Arc::default(),
+            route: Arc::default(),
+        }
+    }
+
+    /// Clock, randomness and connections.
+    pub fn db(&self) -> &Db {
+        &self.db
+    }
+
+    /// This server's name.
+    pub fn hostname(&self) -> &str {
+        &self.hostname
+    }
+
+    /// Returns when something was queued by this process; at once if that was since the last call.
+    pub async fn woken(&self) {
+        self.woken.notified().await;
+    }
+}

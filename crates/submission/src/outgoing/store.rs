@@ -1,0 +1,331 @@
+//! SQL of messages on their way out.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use db::Error;
+use kernel::{BlobId, MailboxId, OutgoingId, PageRequest, UserId};
+use tenancy::TenantTx;
+use uuid::Uuid;
+
+use super::{Filter, NewMessage, NewRecipient, Notify, Outgoing, Recipient, Reply, Returned, state};
+
+/// Whether a mailbox is not so full that nothing may be sent from it.
+pub(crate) async fn may_send_more(tx: &mut TenantTx, mailbox_id: MailboxId) -> Result<bool, Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let may = sqlx::query_scalar!(
+        r#"select coalesce(used_bytes < block_send_bytes, true) as "may!" from mailboxes
+           where tenant_id = $1 and id = $2 and status = 'active'"#,
+        tenant_id,
+        mailbox_id.uuid(),
+    )
+    .fetch_optional(tx.conn())
+    .await?;
+    Ok(may.unwrap_or_default())
+}
+
+pub(crate) async fn insert(tx: &mut TenantTx, new: &NewMessage) -> Result<(), Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    sqlx::query!(
+        "insert into outgoing_messages (tenant_id, id, mailbox_id, user_id, sender, message_id, blob_id, size_bytes, is_8bit, is_utf8, envelope_id,
+                                        returned, request_id, created_at, give_up_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
+        tenant_id,
+        new.id.uuid(),
+        new.mailbox_id.uuid(),
+        new.user_id.map(UserId::uuid),
+        new.sender,
+        new.message_id,
+        new.blob_id.uuid(),
+        i64::try_from(new.size_bytes).unwrap_or(i64::MAX),
+        new.is_8bit,
+        new.is_utf8,
+        new.envelope_id,
+        new.returned.map(Returned::as_str),
+        new.request_id.uuid(),
+        new.created_at,
+        new.give_up_at,
+    )
+    .execute(tx.conn())
+    .await?;
+    let words = |notify: &Vec<Notify>| notify.iter().map(|one| one.as_str()).collect::<Vec<_>>().join(",");
+    let of = |column: fn(&NewRecipient) -> String| new.recipients.iter().map(column).collect::<Vec<_>>();
+    sqlx::query!(
+        "insert into outgoing_recipients (tenant_id, outgoing_id, ordinal, address, destination, notify, original, next_attempt_at)
+         select $1, $2, ordinal - 1, address, destination, string_to_array(notify, ','), original, $3
+         from unnest($4::text[], $5::text[], $6::text[], $7::text[]) with ordinality
+           as recipient (address, destination, notify, original, ordinal)",
+        tenant_id,
+        new.id.uuid(),
+        new.created_at,
+        &of(|one| one.address.clone()),
+        &of(|one| one.destination.clone()),
+        &new.recipients.iter().map(|one| one.notify.as_ref().map(words)).collect::<Vec<_>>() as &[Option<String>],
+        &new.recipients.iter().map(|one| one.original.clone()).collect::<Vec<_>>() as &[Option<String>],
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+struct Row {
+    id: Uuid,
+    mailbox_id: Uuid,
+    user_id: Option<Uuid>,
+    sender: String,
+    message_id: String,
+    size_bytes: i64,
+    held_at: Option<DateTime<Utc>>,
+    hold_reason: Option<String>,
+    created_at: DateTime<Utc>,
+    give_up_at: DateTime<Utc>,
+    closed_at: Option<DateTime<Utc>>,
+    version: i64,
+}
+
+impl Row {
+    fn with(self, recipients: Vec<Recipient>) -> Outgoing {
+        Outgoing {
+            id: OutgoingId::from_uuid(self.id),
+            mailbox_id: MailboxId::from_uuid(self.mailbox_id),
+            user_id: self.user_id.map(UserId::from_uuid),
+            sender: self.sender,
+            message_id: self.message_id,
+            size_bytes: u64::try_from(self.size_bytes).unwrap_or(0),
+            held_at: self.held_at,
+            hold_reason: self.hold_reason,
+            created_at: self.created_at,
+            give_up_at: self.give_up_at,
+            closed_at: self.closed_at,
+            version: self.version,
+            recipients,
+        }
+    }
+}
+
+pub(super) async fn list(
+    tx: &mut TenantTx,
+    filter: &Filter,
+    page: &PageRequest,
+    now: DateTime<Utc>,
+) -> Result<Vec<Outgoing>, Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let rows = sqlx::query_as!(
+        Row,
+        "select id, mailbox_id, user_id, sender, message_id, size_bytes, held_at, hold_reason, created_at, give_up_at, closed_at, version
+         from outgoing_messages m
+         where tenant_id = $1 and id > $2 and ($3::uuid is null or mailbox_id = $3)
+           and ($4::text is null and $5::text is null or exists (
+             select from outgoing_recipients r where r.tenant_id = m.tenant_id and r.outgoing_id = m.id
+               and ($5::text is null or r.destination = $5)
+               and ($4::text is null or $4 = case when r.state <> 'queued' then r.state when r.leased_until > $6 then 'delivering'
+                 when m.held_at is not null then 'held' else 'queued' end)))
+         order by id limit $7",
+        tenant_id,
+        page.after(),
+        filter.mailbox_id.map(MailboxId::uuid),
+        filter.state.map(super::State::as_str),
+        filter.domain,
+        now,
+        page.fetch(),
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    let ids: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
+    let held: BTreeMap<Uuid, bool> = rows.iter().map(|row| (row.id, row.held_at.is_some())).collect();
+    let mut recipients = recipients(tx, &ids, &held, now).await?;
+    let with = |row: Row| {
+        let own = recipients.remove(&row.id).unwrap_or_default();
+        row.with(own)
+    };
+    Ok(rows.into_iter().map(with).collect())
+}
+
+pub(super) async fn find(
+    tx: &mut TenantTx,
+    id: OutgoingId,
+    now: DateTime<Utc>,
+) -> Result<Option<Outgoing>, Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let row = sqlx::query_as!(
+        Row,
+        "select id, mailbox_id, user_id, sender, message_id, size_bytes, held_at, hold_reason, created_at, give_up_at, closed_at, version
+         from outgoing_messages where tenant_id = $1 and id = $2",
+        tenant_id,
+        id.uuid(),
+    )
+    .fetch_optional(tx.conn())
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    let held = BTreeMap::from([(row.id, row.held_at.is_some())]);
+    let recipients = recipients(tx, &[row.id], &held, now).await?.remove(&row.id);
+    Ok(Some(row.with(recipients.unwrap_or_default())))
+}
+
+async fn recipients(
+    tx: &mut TenantTx,
+    ids: &[Uuid],
+    held: &BTreeMap<Uuid, bool>,
+    now: DateTime<Utc>,
+) -> Result<BTreeMap<Uuid, Vec<Recipient>>, Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let rows = sqlx::query!(
+        r#"select outgoing_id, ordinal, address, destination, state, attempts, next_attempt_at, coalesce(leased_until > $3, false) as "is_leased!",
+             attempted_at, reply_code, reply_status, reply_text, remote
+           from outgoing_recipients where tenant_id = $1 and outgoing_id = any ($2) order by outgoing_id, ordinal"#,
+        tenant_id,
+        ids,
+        now,
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    let mut by_message: BTreeMap<Uuid, Vec<Recipient>> = BTreeMap::new();
+    for row in rows {
+        let is_held = held.get(&row.outgoing_id).copied().unwrap_or_default();
+        let reply = row.reply_code.zip(row.reply_text).map(|(code, text)| Reply {
+            code: u16::try_from(code).unwrap_or_default(),
+            status: row.reply_status,
+            text,
+        });
+        by_message.entry(row.outgoing_id).or_default().push(Recipient {
+            ordinal: row.ordinal,
+            address: row.address,
+            domain: Some(row.destination).filter(|domain| !domain.is_empty()),
+            state: state(&row.state, row.is_leased, is_held),
+            attempts: row.attempts,
+            next_attempt_at: row.next_attempt_at,
+            attempted_at: row.attempted_at,
+            reply,
+            remote: row.remote,
+        });
+    }
+    Ok(by_message)
+}
+
+/// Locks a message, so that what becomes of its recipients is noted by one at a time.
+pub(crate) async fn lock(tx: &mut TenantTx, id: OutgoingId) -> Result<(), Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    sqlx::query_scalar!(
+        "select id from outgoing_messages where tenant_id = $1 and id = $2 for no key update",
+        tenant_id,
+        id.uuid(),
+    )
+    .fetch_optional(tx.conn())
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn set_hold(
+    tx: &mut TenantTx,
+    id: OutgoingId,
+    hold: Option<(DateTime<Utc>, &str)>,
+) -> Result<(), Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    sqlx::query!(
+        "update outgoing_messages set held_at = $3, hold_reason = $4 where tenant_id = $1 and id = $2",
+        tenant_id,
+        id.uuid(),
+        hold.map(|(at, _)| at),
+        hold.map(|(_, reason)| reason),
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn count_change(tx: &mut TenantTx, id: OutgoingId) -> Result<(), Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    sqlx::query!(
+        "update outgoing_messages set version = version + 1 where tenant_id = $1 and id = $2",
+        tenant_id,
+        id.uuid(),
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// Has what failed or waits be due now; false without a body to send.
+pub(super) async fn requeue(
+    tx: &mut TenantTx,
+    id: OutgoingId,
+    now: DateTime<Utc>,
+    give_up_at: DateTime<Utc>,
+) -> Result<bool, Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let done = sqlx::query!(
+        "update outgoing_messages set give_up_at = $3, closed_at = null where tenant_id = $1 and id = $2 and blob_id is not null",
+        tenant_id,
+        id.uuid(),
+        give_up_at,
+    )
+    .execute(tx.conn())
+    .await?;
+    if done.rows_affected() == 0 {
+        return Ok(false);
+    }
+    // Who is being sent it at this moment is left to that.
+    sqlx::query!(
+        "update outgoing_recipients set state = 'queued', attempts = case state when 'failed' then 0 else attempts end, next_attempt_at = $3
+         where tenant_id = $1 and outgoing_id = $2 and state in ('queued', 'failed') and (leased_until is null or leased_until <= $3)",
+        tenant_id,
+        id.uuid(),
+        now,
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(true)
+}
+
+/// How many were.
+pub(super) async fn drop_queued(tx: &mut TenantTx, id: OutgoingId) -> Result<u64, Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let done = sqlx::query!(
+        "update outgoing_recipients set state = 'dropped', next_attempt_at = null, leased_until = null, lease_id = null
+         where tenant_id = $1 and outgoing_id = $2 and state in ('queued', 'failed')",
+        tenant_id,
+        id.uuid(),
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(done.rows_affected())
+}
+
+/// What is left of a message that is closed.
+pub(super) struct Left {
+    pub(super) has_failed: bool,
+    pub(super) blob_id: Option<BlobId>,
+}
+
+/// Notes that nobody is left to be sent it; `None` if somebody is.
+pub(super) async fn close(
+    tx: &mut TenantTx,
+    id: OutgoingId,
+    now: DateTime<Utc>,
+) -> Result<Option<Left>, Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let row = sqlx::query!(
+        r#"update outgoing_messages m set closed_at = coalesce(closed_at, $3) where tenant_id = $1 and id = $2
+             and not exists (select from outgoing_recipients r where r.tenant_id = $1 and r.outgoing_id = $2 and r.state = 'queued')
+           returning blob_id,
+             exists (select from outgoing_recipients r where r.tenant_id = $1 and r.outgoing_id = $2 and r.state = 'failed') as "has_failed!""#,
+        tenant_id,
+        id.uuid(),
+        now,
+    )
+    .fetch_optional(tx.conn())
+    .await?;
+    Ok(row.map(|row| Left { has_failed: row.has_failed, blob_id: row.blob_id.map(BlobId::from_uuid) }))
+}
+
+pub(crate) async fn forget_body(tx: &mut TenantTx, id: OutgoingId) -> Result<(), Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    sqlx::query!(
+        "update outgoing_messages set blob_id = null where tenant_id = $1 and id = $2",
+        tenant_id,
+        id.uuid(),
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,7 @@
+//! The queue on a database and a blob store of each test's own, with a smarthost that does what it is told.
+
+mod fate;
+mod lost;
+mod notice;
+mod steer;
+mod support;

@@ -1,0 +1,125 @@
+//! What senders and administrators do with what is on its way.
+
+use chrono::TimeDelta;
+use kernel::PageRequest;
+use submission::outgoing::State::{Delivered, Dropped, Failed, Held, Queued};
+use submission::outgoing::{self, Filter, State};
+use submission::{Error, queue};
+use tenancy::policy::Capability;
+use tenancy::tenant;
+use testkit::world;
+
+use crate::support::Bench;
+
+#[tokio::test]
+async fn is_held_and_let_go() {
+    let bench = Bench::new().await;
+    let ctx = &bench.world.ctx;
+    let id = bench.accept(&["bob@b.example"]).await;
+    let held = outgoing::hold(ctx, id, "looks stolen", Some(1)).await.unwrap();
+    assert_eq!((held.version, held.hold_reason.as_deref()), (2, Some("looks stolen")));
+    assert_eq!(bench.states(id).await, [(Held, 0)]);
+    bench.advance(TimeDelta::days(6));
+    assert_eq!(bench.send_due().await.delivered, 0);
+    assert!(matches!(
+        outgoing::release(ctx, id, Some(1)).await,
+        Err(Error::Mail(mailstore::Error::Tenancy(_)))
+    ));
+    outgoing::release(ctx, id, None).await.unwrap();
+    assert_eq!(bench.states(id).await, [(Queued, 0)]);
+    assert_eq!(bench.send_due().await.delivered, 1);
+    assert!(matches!(outgoing::hold(ctx, id, "late", None).await, Err(Error::State(_))));
+    let reason = outgoing::hold(ctx, id, "", None).await.unwrap_err();
+    assert_eq!(reason.kind(), kernel::ErrorKind::Invalid);
+}
+
+#[tokio::test]
+async fn is_sent_again_after_it_failed_and_dropped_before_it_does() {
+    let bench = Bench::new().await;
+    let ctx = &bench.world.ctx;
+    bench.smarthost.answer("bob@b.example", "550 5.7.1 not from you");
+    let id = bench.accept(&["bob@b.example", "dora@b.example"]).await;
+    bench.send_due().await;
+    assert_eq!(bench.states(id).await, [(Failed, 1), (Delivered, 1)]);
+    bench.smarthost.recover();
+    bench.advance(TimeDelta::days(2));
+    outgoing::retry(ctx, id, None).await.unwrap();
+    assert_eq!(bench.states(id).await, [(Queued, 0), (Delivered, 1)]);
+    bench.send_due().await;
+    assert_eq!(bench.states(id).await, [(Delivered, 1), (Delivered, 1)]);
+    assert!(matches!(outgoing::retry(ctx, id, None).await, Err(Error::State(_))));
+    assert!(matches!(outgoing::drop(ctx, id, None).await, Err(Error::State(_))));
+
+    let id = bench.accept(&["bob@b.example"]).await;
+    let claim = queue::claim(bench.submission.db(), 64, true).await.unwrap().remove(0);
+    assert_eq!(bench.states(id).await, [(State::Delivering, 1)]);
+    assert!(matches!(outgoing::drop(ctx, id, None).await, Err(Error::UnderWay)));
+    bench.advance(queue::LEASE);
+    let dropped = outgoing::drop(ctx, id, None).await.unwrap();
+    assert_eq!(dropped.recipients[0].state, Dropped);
+    // Who had it in hand finds nothing to note.
+    bench.submission.attempt(claim).await;
+    assert_eq!(bench.states(id).await, [(Dropped, 1)]);
+    assert!(matches!(outgoing::retry(ctx, id, None).await, Err(Error::State(_))));
+}
+
+#[tokio::test]
+async fn what_failed_long_ago_cannot_be_sent_again() {
+    let bench = Bench::new().await;
+    bench.smarthost.answer("bob@b.example", "550 5.7.1 not from you");
+    let id = bench.accept(&["bob@b.example"]).await;
+    bench.send_due().await;
+    bench.send_due().await;
+    bench.advance(submission::sweep::BODIES_FOR + TimeDelta::seconds(1));
+    submission::sweep::run(bench.submission.db()).await.unwrap();
+    let again = outgoing::retry(&bench.world.ctx, id, None).await;
+    assert!(matches!(again, Err(Error::BodyGone)), "{again:?}");
+    assert_eq!(bench.states(id).await, [(Failed, 1)]);
+}
+
+#[tokio::test]
+async fn a_tenant_that_may_not_send_keeps_what_it_has_queued() {
+    let bench = Bench::new().await;
+    let (ctx, tenant) = (&bench.world.ctx, &bench.world.tenant);
+    let id = bench.accept(&["bob@b.example"]).await;
+    tenant::suspend(ctx, None, &[Capability::Send]).await.unwrap();
+    assert_eq!(bench.send_due().await.delivered, 0);
+    assert_eq!(bench.states(id).await, [(Queued, 0)]);
+    tenant::resume(ctx, None, &[]).await.unwrap();
+    assert_eq!(bench.send_due().await.delivered, 1, "{}", tenant.id);
+}
+
+#[tokio::test]
+async fn is_seen_by_those_whose_it_is() {
+    let bench = Bench::new().await;
+    let world = &bench.world;
+    let bob = world.user("bob", None).await;
+    let ids =
+        [bench.accept(&["a@b.example"]).await, bench.accept(&["bob@acme.example", "c@d.example"]).await];
+    let list = async |ctx: &tenancy::Ctx, filter: Filter| {
+        let page = outgoing::list(ctx, filter, PageRequest::new(None, None)).await?;
+        Ok::<_, Error>(page.items.iter().map(|one| one.id).collect::<Vec<_>>())
+    };
+    let (ada, of_bob) = (world.login(&bench.ada).await.ctx, world.login(&bob).await.ctx);
+    let mut sorted = ids.to_vec();
+    sorted.sort();
+    assert_eq!(list(&world.ctx, Filter::default()).await.unwrap(), sorted);
+    assert_eq!(list(&ada, Filter::default()).await.unwrap(), sorted);
+    assert_eq!(list(&of_bob, Filter::default()).await.unwrap(), []);
+    let own = Filter { mailbox_id: Some(bench.ada.mailbox_id), ..Filter::default() };
+    assert!(matches!(list(&of_bob, own).await, Err(Error::NotFound)));
+    assert!(matches!(outgoing::get(&of_bob, ids[0]).await, Err(Error::NotFound)));
+    assert!(matches!(outgoing::drop(&of_bob, ids[0], None).await, Err(Error::NotFound)));
+    let at_d = Filter { domain: Some("d.example".to_owned()), ..Filter::default() };
+    assert_eq!(list(&world.ctx, at_d).await.unwrap(), [ids[1]]);
+    bench.send_due().await;
+    let queued = Filter { state: Some(Queued), ..Filter::default() };
+    assert_eq!(list(&world.ctx, queued).await.unwrap(), []);
+    let delivered = Filter { state: Some(Delivered), ..Filter::default() };
+    assert_eq!(list(&world.ctx, delivered).await.unwrap(), sorted);
+    outgoing::get(&ada, ids[0]).await.unwrap();
+    let south = world::tenant(&world.operator, &world.reseller, "South").await;
+    let south = world.operator.enter(south.id).await.unwrap();
+    assert!(matches!(outgoing::get(&south, ids[0]).await, Err(Error::NotFound)));
+    assert_eq!(list(&south, Filter::default()).await.unwrap(), []);
+}
