@@ -79,10 +79,10 @@ impl Submission {
         domain: &str,
         request_id: RequestId,
     ) -> Result<Destination, Error> {
-        if let Some(address) = address {
-            if self.recipients.resolve(address, request_id).await?.is_some() {
-                return Ok(Destination::Local);
-            }
+        if let Some(address) = address
+            && self.recipients.resolve(address, request_id).await?.is_some()
+        {
+            return Ok(Destination::Local);
         }
         let ascii = domain.parse::<kernel::DomainName>().ok();
         if let Some(domain) = &ascii

@@ -14,8 +14,10 @@ mod load;
 mod postgres;
 mod quota;
 mod recover;
+mod sending;
 mod serve;
 mod story;
+mod submission;
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;

@@ -154,8 +154,8 @@ pub(super) async fn settle(
 pub(super) async fn depth(tx: &mut SystemTx, now: DateTime<Utc>) -> Result<(i64, f64), Error> {
     let row = sqlx::query!(
         r#"select count(*) as "waiting!",
-             coalesce(extract(epoch from $1 - min(next_attempt_at) filter (where leased_until is null))::float8, 0) as "oldest!"
-           from outgoing_recipients where state = 'queued'"#,
+             coalesce(extract(epoch from $1 - min(r.next_attempt_at) filter (where r.leased_until is null and m.held_at is null))::float8, 0) as "oldest!"
+           from outgoing_recipients r join outgoing_messages m on m.tenant_id = r.tenant_id and m.id = r.outgoing_id where r.state = 'queued'"#,
         now,
     )
     .fetch_one(tx.conn())
