@@ -4,7 +4,8 @@
 create policy own_select on packs for select to pillarbox_tenant using (tenant_id = (select current_tenant()));
 create policy own_insert on packs for insert to pillarbox_tenant with check (state = 'reserved' and tenant_id = (select current_tenant()));
 create policy own_update on packs for update to pillarbox_tenant
-  using (state in ('reserved', 'live') and tenant_id = (select current_tenant())) with check (state = 'live');
+  using (state in ('reserved', 'live') and tenant_id = (select current_tenant()))
+  with check (state = 'live' and tenant_id = (select current_tenant()));
 
 -- A body that is no message's, kept for as long as something else needs it. Counted in blobs.message_count as a message is.
 create table parcels (
@@ -13,7 +14,9 @@ create table parcels (
   -- Whose it is: it goes with the mailbox.
   mailbox_id uuid not null,
   constraint parcels_once primary key (tenant_id, blob_id),
-  constraint parcels_blob foreign key (tenant_id, blob_id) references blobs (tenant_id, id)
+  constraint parcels_blob foreign key (tenant_id, blob_id) references blobs (tenant_id, id),
+  -- What uses parcels is locked before them, and goes with the mailbox first.
+  constraint parcels_mailbox foreign key (tenant_id, mailbox_id) references mailboxes (tenant_id, id) deferrable initially deferred
 );
 create index parcels_by_mailbox on parcels (tenant_id, mailbox_id);
 select protect_tenant_table('parcels');
@@ -33,7 +36,7 @@ create table outgoing_messages (
   -- Null once nobody can be sent it any more.
   blob_id uuid,
   size_bytes bigint not null,
-  -- What a server has to offer to take it (RFC 6152, RFC 6531).
+  -- What a server has to offer to take it (RFC 6152, RFC 6531): octets beyond ASCII in it, and in its header.
   is_8bit boolean not null,
   is_utf8 boolean not null,
   -- As the client asked for notifications (RFC 3461 §4.3, §4.4).
@@ -55,8 +58,10 @@ create table outgoing_messages (
   constraint outgoing_messages_hold_whole check ((held_at is null) = (hold_reason is null))
 );
 create index outgoing_messages_by_mailbox on outgoing_messages (tenant_id, mailbox_id, id);
+create index outgoing_messages_sending on outgoing_messages (tenant_id, mailbox_id) include (size_bytes) where blob_id is not null;
 create index outgoing_messages_parcel on outgoing_messages (tenant_id, blob_id);
-create index outgoing_messages_closed on outgoing_messages (closed_at) where closed_at is not null;
+create index outgoing_messages_kept on outgoing_messages (closed_at) where closed_at is not null and blob_id is not null;
+create index outgoing_messages_closed on outgoing_messages (closed_at) where closed_at is not null and blob_id is null;
 select protect_tenant_table('outgoing_messages');
 select journal_table('outgoing_messages', 'tenant');
 
@@ -73,6 +78,7 @@ create table outgoing_recipients (
   original text,
   state text not null default 'queued' constraint outgoing_recipients_state check (state in ('queued', 'delivered', 'failed', 'dropped')),
   attempts integer not null default 0,
+  -- While it is leased, when the lease ends.
   next_attempt_at timestamptz,
   leased_until timestamptz,
   lease_id uuid,

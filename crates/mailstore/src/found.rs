@@ -107,7 +107,8 @@ async fn take_section(
 ) -> Result<(), Error> {
     let key = store.keys.opening(ctx, generation).await?;
     for Located { address, about } in tail.entries(&key)? {
-        let ids: Vec<_> = about.deliveries().iter().map(|delivery| delivery.message).collect();
+        let ids: Vec<_> =
+            about.deliveries().iter().map(|delivery| (delivery.message, delivery.mailbox)).collect();
         let mut tx = ctx.begin().await?;
         let known = message::store::existing(&mut tx, &ids).await?;
         drop(tx);

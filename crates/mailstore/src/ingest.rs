@@ -135,11 +135,11 @@ pub async fn ingest_all(
     stored.collect()
 }
 
-/// Puts a message into mailboxes of one tenant under ids that the caller has made for good: however often it is asked for, each has it once.
-/// One result for each, in their order. The caller may deliver.
+/// Puts a message into mailboxes of one tenant, each named once, under ids that the caller has made for good: however often it is asked for, each
+/// has it once for as long as it is not destroyed there. One result for each, in their order. The caller may deliver.
 ///
 /// # Errors
-/// As [`ingest`]; then none has it, or it is not known.
+/// As [`ingest`]; then it is not known who has it.
 pub async fn ingest_once(
     store: &MailStore,
     ctx: &Ctx,
@@ -147,18 +147,23 @@ pub async fn ingest_once(
     deliveries: &[(MessageId, MailboxId)],
 ) -> Result<Vec<Result<Outcome, Error>>, Error> {
     ctx.require(Action::MessageDeliver)?;
-    let ids: Vec<_> = deliveries.iter().map(|(id, _)| *id).collect();
-    let mut tx = ctx.begin().await?;
-    let there = crate::message::store::existing(&mut tx, &ids).await?;
-    drop(tx);
-    let missing = deliveries.iter().filter(|(id, _)| !there.contains(id));
-    let missing: Vec<_> = missing.map(|&(id, mailbox_id)| (id, mailbox_id, None)).collect();
-    let mut results = again(store, ctx, incoming, &missing).await?.into_iter();
-    let result = |&(id, _): &(MessageId, MailboxId)| match there.contains(&id) {
-        true => Ok(Outcome::Stored(id)),
-        false => results.next().unwrap_or(Err(Error::ShuttingDown)),
-    };
-    Ok(deliveries.iter().map(result).collect())
+    let room = store.door.room_for(incoming.bytes.len()).await;
+    let message = Arc::new(prepare(incoming, room).await?);
+    let mut results = Vec::new();
+    for some in deliveries.chunks(AT_ONCE) {
+        let mut tx = ctx.begin().await?;
+        let there = crate::message::store::existing(&mut tx, some).await?;
+        drop(tx);
+        let missing = some.iter().filter(|(id, _)| !there.contains(id));
+        let missing =
+            missing.map(|&(id, mailbox_id)| Delivery { ctx: ctx.clone(), mailbox_id, folder: None, id });
+        let mut stored = submit(store, missing.collect(), &message).await?.into_iter();
+        results.extend(some.iter().map(|&(id, _)| match there.contains(&id) {
+            true => Ok(Outcome::Stored(id)),
+            false => stored.next().unwrap_or(Err(Error::ShuttingDown)),
+        }));
+    }
+    Ok(results)
 }
 
 /// Takes in a message of one tenant again, under ids that it had: one result for each delivery, in their order.

@@ -5,7 +5,8 @@
 //! tenant with a test clock, which moves its billing only.
 //!
 //! Locks are taken in one order everywhere: the mailbox (its counters, by `tenancy::quota`), then folders, then
-//! messages, then bodies, then the pools above the mailbox, then packs, then shares in them; several of a kind by id.
+//! messages, then bodies, then the pools above the mailbox, then packs, then shares in them; several of a kind by id. What refers to a parcel is
+//! locked before it, and a parcel before its body.
 
 mod body;
 pub mod change;

@@ -78,9 +78,10 @@ async fn mailbox(ctx: &Ctx, id: MailboxId) -> Result<(), Error> {
         }
         let batch = store::delete_messages(&mut tx, id, BATCH).await?;
         if batch.is_empty() {
-            parcel::let_go_of_all(&mut tx, id).await?;
             store::delete_mailbox(&mut tx, id).await?;
             purge::mailbox(&mut tx, ctx, id).await?;
+            // What they were kept for has gone with the mailbox.
+            parcel::let_go_of_all(&mut tx, id).await?;
             tx.commit().await?;
             return Ok(());
         }

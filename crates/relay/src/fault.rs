@@ -85,6 +85,18 @@ pub enum RouteFault {
     NoAuth,
 }
 
+impl RouteFault {
+    /// Whether it came after a message's sender was taken: then it may be the message that the host does not bear.
+    pub fn is_in_message(&self) -> bool {
+        match self {
+            Self::Broken { phase, .. } | Self::TimedOut(phase) | Self::Refused { phase, .. } => {
+                matches!(phase, Phase::Rcpt | Phase::Data | Phase::Message)
+            }
+            Self::NoStartTls | Self::Injected | Self::NoAuth => false,
+        }
+    }
+}
+
 /// An answer that is none of SMTP's.
 pub(crate) fn garbled() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, "not an SMTP reply")

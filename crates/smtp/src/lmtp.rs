@@ -33,7 +33,7 @@ pub(crate) async fn execute(
 ) -> io::Result<Flow> {
     let service = &*server.service;
     let reply = match command {
-        Command::Hello(name) => {
+        Command::Lhlo(name) => {
             session.greet(name);
             Reply::hello(&service.hostname, service.limits.message_bytes)
         }
@@ -49,7 +49,9 @@ pub(crate) async fn execute(
         Command::Vrfy => Reply::cannot_verify(),
         Command::Help => Reply::help(),
         // No line of LMTP is one of these.
-        Command::Helo(_) | Command::Starttls | Command::Auth(_) => Reply::from(ParseError::NotOffered),
+        Command::Ehlo | Command::Helo | Command::Starttls | Command::Auth(_) => {
+            Reply::from(ParseError::NotOffered)
+        }
         Command::Quit => return Ok(Flow::Quit(Reply::bye())),
     };
     Ok(Flow::Reply(reply))

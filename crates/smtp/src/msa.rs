@@ -8,6 +8,7 @@ mod mail;
 mod rcpt;
 mod session;
 mod starttls;
+mod turns;
 
 use std::fmt;
 use std::sync::Arc;
@@ -26,6 +27,7 @@ pub use limits::Limits;
 pub use socket::listen::Mode;
 
 use session::Session;
+use turns::Turns;
 
 /// What the sessions of one or more listeners work with.
 pub struct Msa {
@@ -49,7 +51,8 @@ impl fmt::Debug for Msa {
 /// that take longer than the grace are cut off.
 pub async fn serve(listener: TcpListener, service: Arc<Msa>, mode: Mode, shutdown: CancellationToken) {
     let limits = &service.limits;
-    let room = Room::new(limits.buffer_bytes.max(most_bytes(limits.message_bytes)), limits.room_timeout);
+    let room = Room::new(limits.buffer_bytes.max(3 * most_bytes(limits.message_bytes)), limits.room_timeout);
+    let turns = Turns::new(limits.messages_at_once);
     let listen = Listen {
         protocol: "submission",
         mode,
@@ -59,7 +62,8 @@ pub async fn serve(listener: TcpListener, service: Arc<Msa>, mode: Mode, shutdow
         too_many: "421 4.3.2 too many connections, come back soon\r\n",
     };
     let session = |stream, peer| {
-        let session = Session::new(service.clone(), stream, peer, room.clone(), shutdown.clone());
+        let session =
+            Session::new(service.clone(), stream, peer, (room.clone(), turns.clone()), shutdown.clone());
         let span = tracing::info_span!("submission.session", request.id = %session.request_id, submission.mode = mode.as_str());
         session.run(mode).instrument(span)
     };

@@ -132,6 +132,11 @@ impl Reply {
         reply(454, "4.7.0", "too many sign-ins failed, try again later")
     }
 
+    /// Nobody knows whether it is right (RFC 4954 §6).
+    pub(crate) fn login_failed(id: RequestId) -> Self {
+        reply(454, "4.7.0", format!("the sign-in cannot be checked now, {id}"))
+    }
+
     /// The login is over: it was suspended, or its sessions were ended.
     pub(crate) fn login_over() -> Self {
         reply(421, "4.7.0", "your sign-in is over, sign in again")
@@ -141,7 +146,10 @@ impl Reply {
         reply(421, "4.7.0", "too many sign-ins failed, closing")
     }
 
-    /// A domain of ours has no such mailbox, or there is no way out.
+    pub(crate) fn no_domain() -> Self {
+        reply(550, "5.1.2", "not a domain that mail can go to")
+    }
+
     pub(crate) fn no_way_out() -> Self {
         reply(550, "5.7.1", "this server sends to its own mailboxes alone")
     }
@@ -159,12 +167,37 @@ impl Reply {
         reply(250, "2.0.0", format!("queued as {id}"))
     }
 
-    /// Why it may not be sent, or was not taken.
+    pub(crate) fn too_many_messages() -> Self {
+        reply(451, "4.3.2", "too many messages of yours at a time, try again")
+    }
+
+    pub(crate) fn pipelined_past_data() -> Self {
+        reply(421, "4.5.0", "a message was sent that was not asked for, closing")
+    }
+
+    pub(crate) fn too_many_unknown() -> Self {
+        reply(421, "4.7.0", "too many recipients that nobody is, closing")
+    }
+
+    /// Why a message was not taken after DATA, where 553 has no place (RFC 5321 §4.3.2).
+    pub(crate) fn not_accepted(error: &submission::Error, id: RequestId) -> Self {
+        match error {
+            submission::Error::NotYours(_) => reply(550, "5.7.1", clean(error)),
+            // RFC 3463 §3.5: X.4.6, routing loop detected.
+            submission::Error::Malformed(submission::header::Malformed::Loop) => {
+                reply(554, "5.4.6", clean(error))
+            }
+            error => Self::not_sent(error, id),
+        }
+    }
+
+    /// Why it may not be sent.
     pub(crate) fn not_sent(error: &submission::Error, id: RequestId) -> Self {
         match error {
             submission::Error::NotYours(_) => reply(553, "5.7.1", clean(error)),
             submission::Error::Malformed(_) => reply(550, "5.6.0", clean(error)),
             submission::Error::MailboxFull => reply(552, "5.2.2", clean(error)),
+            submission::Error::TooMuchQueued => reply(452, "4.3.1", clean(error)),
             submission::Error::Mail(mailstore::Error::TooLarge { .. }) => Self::too_large(),
             error => Self::failure(error.kind(), id),
         }

@@ -48,6 +48,11 @@ impl Wire {
         Self { socket, input: BytesMut::new(), framer, line_limit, command_timeout }
     }
 
+    /// Whether the client has sent more than was read of it.
+    pub(crate) fn has_input(&self) -> bool {
+        !self.input.is_empty()
+    }
+
     /// Whether a handshake has been done.
     pub(crate) fn is_tls(&self) -> bool {
         self.socket.is_tls()

@@ -2,14 +2,18 @@
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use kernel::{BlobId, EmailAddress, OutgoingId, RequestId};
+use kernel::{BlobId, DomainName, EmailAddress, MailboxId, OutgoingId, RequestId};
 use mailstore::parcel;
-use tenancy::MailLogin;
 use tenancy::sender::{self, Sender, Standing};
+use tenancy::{MailLogin, TenantTx};
 
 use crate::header::{Header, Mends, SenderMend};
 use crate::outgoing::{NewMessage, NewRecipient, Notify, Returned};
 use crate::{Error, Submission, outgoing, schedule};
+
+/// How much of a mailbox's the queue keeps at a time.
+const MAX_KEPT_BYTES: i64 = 2 << 30;
+const MAX_KEPT_MESSAGES: i64 = 5_000;
 
 /// Where a recipient's mail goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +24,8 @@ pub enum Destination {
     Remote(String),
     /// Nowhere: a domain of this installation has no such mailbox.
     Nobody,
+    /// Nowhere: it is no domain that mail can go to.
+    NoDomain,
     /// It would have to go out, and there is no way.
     NoWayOut,
 }
@@ -84,17 +90,15 @@ impl Submission {
         {
             return Ok(Destination::Local);
         }
-        let ascii = domain.parse::<kernel::DomainName>().ok();
-        if let Some(domain) = &ascii
-            && self.recipients.is_ours(domain).await?
-        {
+        // An address literal, or a host of the operator's own network, is none.
+        let Ok(domain) = domain.parse::<DomainName>() else { return Ok(Destination::NoDomain) };
+        if self.recipients.is_ours(&domain).await? {
             return Ok(Destination::Nobody);
         }
-        if self.relay.is_none() {
-            return Ok(Destination::NoWayOut);
-        }
-        let domain = ascii.map_or_else(|| domain.to_lowercase(), |domain| domain.as_str().to_owned());
-        Ok(Destination::Remote(domain))
+        Ok(match self.relay {
+            Some(_) => Destination::Remote(domain.as_str().to_owned()),
+            None => Destination::NoWayOut,
+        })
     }
 
     /// Whether somebody may send from an address at all.
@@ -119,6 +123,8 @@ impl Submission {
         request_id: RequestId,
     ) -> Result<Accepted, Error> {
         let ctx = &login.ctx;
+        // Asked again where it counts; this saves the upload.
+        may_send_more(&mut ctx.begin().await?, login.mailbox_id).await?;
         let header = Header::read(&message)?;
         let sender = self.sender_field(login, &header).await?;
         let (now, env) = (ctx.env().now(), ctx.env());
@@ -130,8 +136,8 @@ impl Submission {
             hostname: &self.hostname,
             sender: sender.as_deref().map_or(SenderMend::Remove, SenderMend::Set),
         });
-        let is_utf8 = envelope.is_utf8
-            && (header.has_utf8_header() || envelope.recipients.iter().any(|one| !one.address.is_ascii()));
+        let header_bytes = mended.windows(4).position(|four| four == b"\r\n\r\n").unwrap_or(mended.len());
+        let is_utf8 = envelope.is_utf8 && !mended[..header_bytes].is_ascii();
         let mut new = NewMessage {
             id: env.new_id(),
             mailbox_id: login.mailbox_id,
@@ -153,9 +159,7 @@ impl Submission {
         new.blob_id = parcel.id();
         let done = async {
             let mut tx = ctx.begin().await?;
-            if !outgoing::may_send_more(&mut tx, login.mailbox_id).await? {
-                return Err(Error::MailboxFull);
-            }
+            may_send_more(&mut tx, login.mailbox_id).await?;
             parcel.enter(&mut tx).await?;
             outgoing::insert(&mut tx, &new).await?;
             Ok::<_, Error>(tx.commit().await?)
@@ -167,7 +171,7 @@ impl Submission {
             }
             return Err(error);
         }
-        self.woken.notify_one();
+        self.woken.notify_waiters();
         Ok(Accepted { id: new.id })
     }
 
@@ -181,7 +185,7 @@ impl Submission {
             is_for_others |= self.may_send(login, &address).await? == Standing::OnBehalf;
         }
         Ok(match is_for_others {
-            true => Some(sender::primary_address(&login.ctx, sender_of(login)).await?),
+            true => Some(sender::primary_address(&login.ctx, login.mailbox_id).await?),
             false => None,
         })
     }
@@ -197,6 +201,18 @@ impl Submission {
         };
         let at = at.format("%a, %d %b %Y %H:%M:%S +0000");
         format!("Received: by {} with {protocol} id {id};\r\n\t{at}\r\n", self.hostname)
+    }
+}
+
+/// Whether a mailbox is neither too full to send, nor has too much in the queue already.
+async fn may_send_more(tx: &mut TenantTx, mailbox_id: MailboxId) -> Result<(), Error> {
+    let has = outgoing::sending(tx, mailbox_id).await?;
+    if has.is_full {
+        return Err(Error::MailboxFull);
+    }
+    match has.kept_bytes < MAX_KEPT_BYTES && has.kept_messages < MAX_KEPT_MESSAGES {
+        true => Ok(()),
+        false => Err(Error::TooMuchQueued),
     }
 }
 

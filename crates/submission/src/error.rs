@@ -19,6 +19,9 @@ pub enum Error {
     /// The mailbox is so full that nothing may be sent from it.
     #[error("the mailbox is too full to send from it")]
     MailboxFull,
+    /// As much of the mailbox's waits to be sent as may.
+    #[error("too much waits to be sent from the mailbox already")]
+    TooMuchQueued,
     /// What is asked for does not go with what has become of the message.
     #[error("the message is {0}")]
     State(&'static str),
@@ -40,7 +43,7 @@ impl Error {
             Self::NotFound => ErrorKind::NotFound,
             Self::NotYours(_) => ErrorKind::Forbidden,
             Self::Malformed(_) => ErrorKind::Invalid,
-            Self::MailboxFull => ErrorKind::LimitExceeded,
+            Self::MailboxFull | Self::TooMuchQueued => ErrorKind::LimitExceeded,
             Self::State(_) | Self::UnderWay | Self::BodyGone => ErrorKind::Conflict,
             Self::Mail(error) => error.kind(),
         }
@@ -53,6 +56,7 @@ impl Error {
             Self::NotYours(_) => "sender_not_allowed",
             Self::Malformed(_) => "message_malformed",
             Self::MailboxFull => "quota_exceeded",
+            Self::TooMuchQueued => "outgoing_limit_reached",
             Self::State(_) => "outgoing_state",
             Self::UnderWay => "outgoing_under_way",
             Self::BodyGone => "outgoing_body_gone",

@@ -20,7 +20,7 @@ use db::Db;
 use mailstore::MailStore;
 use relay::Relay;
 use tenancy::recipient::Recipients;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 pub use accept::{Accepted, Addressee, Destination, Envelope, Secured};
 pub use error::Error;
@@ -38,6 +38,8 @@ pub struct Submission {
     /// Something new is due.
     woken: Arc<Notify>,
     route: Arc<post::Route>,
+    /// For messages in memory, by the KiB.
+    room: Arc<Semaphore>,
 }
 
 impl Submission {
@@ -52,6 +54,7 @@ impl Submission {
             relay,
             woken: Arc::default(),
             route: Arc::default(),
+            room: Arc::new(Semaphore::new(post::ROOM_KIB as usize)),
         }
     }
 
@@ -65,8 +68,9 @@ impl Submission {
         &self.hostname
     }
 
-    /// Returns when something was queued by this process; at once if that was since the last call.
-    pub async fn woken(&self) {
-        self.woken.notified().await;
+    /// Returns when something is queued by this process from now on.
+    pub fn woken(&self) -> impl Future<Output = ()> + Send {
+        let woken = self.woken.clone().notified_owned();
+        async move { woken.await }
     }
 }

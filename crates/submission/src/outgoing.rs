@@ -3,14 +3,14 @@
 mod store;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use kernel::{BlobId, MailboxId, OutgoingId, Page, PageRequest, RequestId, UserId};
+use kernel::{BlobId, DomainName, MailboxId, OutgoingId, Page, PageRequest, RequestId, UserId};
 use mailstore::parcel;
 use serde_json::json;
 use tenancy::{Action, Ctx, TenantTx, event};
 
 use crate::Error;
 
-pub(crate) use store::{forget_body, insert, lock, may_send_more};
+pub(crate) use store::{forget_body, insert, lock, sending};
 
 /// How much longer a message is tried that somebody has sent again.
 const RETRIED_FOR: TimeDelta = TimeDelta::days(1);
@@ -196,7 +196,7 @@ pub struct Filter {
     pub mailbox_id: Option<MailboxId>,
     /// Those with a recipient in this state.
     pub state: Option<State>,
-    /// Those with a recipient in this domain.
+    /// Those with a recipient in this domain, in whatever form.
     pub domain: Option<String>,
 }
 
@@ -210,7 +210,11 @@ pub async fn list(ctx: &Ctx, filter: Filter, page: PageRequest) -> Result<Page<O
         (Some(own), Some(asked)) if own != asked => return Err(Error::NotFound),
         (own, asked) => own.or(asked),
     };
-    let filter = Filter { mailbox_id: mailboxes, ..filter };
+    let domain = filter.domain.map(|domain| domain.parse::<DomainName>()).transpose();
+    // What is none has no mail.
+    let Ok(domain) = domain else { return Ok(Page { items: Vec::new(), next: None }) };
+    let domain = domain.map(|domain| domain.as_str().to_owned());
+    let filter = Filter { mailbox_id: mailboxes, domain, ..filter };
     let mut tx = ctx.begin().await?;
     let rows = store::list(&mut tx, &filter, &page, ctx.env().now()).await?;
     Ok(Page::cut(rows, &page, |outgoing| outgoing.id.uuid()))
@@ -243,11 +247,21 @@ async fn open(tx: &mut TenantTx, ctx: &Ctx, id: OutgoingId, version: Option<i64>
     Ok(found)
 }
 
+/// Who may be a thief with somebody's password holds nothing, and lets nothing go that was held for that.
+fn require_administrator(ctx: &Ctx) -> Result<(), Error> {
+    match ctx.own_mailbox() {
+        None => Ok(()),
+        Some(_) => Err(tenancy::Error::Forbidden(Action::OutgoingWrite.as_str()).into()),
+    }
+}
+
 /// Holds a message back: what has not begun to be sent is not, until it is released.
 ///
 /// # Errors
-/// As [`get`]; [`Error::State`] when nobody is left to be sent it; [`tenancy::Error::Invalid`] for a reason that is none.
+/// As [`get`]; [`Error::State`] when nobody is left to be sent it; [`tenancy::Error::Invalid`] for a reason that is none;
+/// [`tenancy::Error::Forbidden`] for people without a role above `user`.
 pub async fn hold(ctx: &Ctx, id: OutgoingId, reason: &str, version: Option<i64>) -> Result<Outgoing, Error> {
+    require_administrator(ctx)?;
     let mut checks = kernel::error::Checks::default();
     checks.name(reason, 200, "/reason");
     let mut tx = ctx.begin().await?;
@@ -260,14 +274,20 @@ pub async fn hold(ctx: &Ctx, id: OutgoingId, reason: &str, version: Option<i64>)
     done(tx, ctx, event::Kind::OutgoingHeld, id, json!({"reason": reason})).await
 }
 
-/// Lets a message go on that is held back.
+/// Lets a message go on that is held back: now, and for a day more at least.
 ///
 /// # Errors
-/// As [`get`].
+/// As [`get`]; [`tenancy::Error::Forbidden`] for people without a role above `user`.
 pub async fn release(ctx: &Ctx, id: OutgoingId, version: Option<i64>) -> Result<Outgoing, Error> {
+    require_administrator(ctx)?;
     let mut tx = ctx.begin().await?;
-    open(&mut tx, ctx, id, version).await?;
+    let found = open(&mut tx, ctx, id, version).await?;
+    if found.held_at.is_none() {
+        return Ok(found);
+    }
+    let now = ctx.env().now();
     store::set_hold(&mut tx, id, None).await?;
+    store::make_due(&mut tx, id, now, found.give_up_at.max(now + RETRIED_FOR), false).await?;
     done(tx, ctx, event::Kind::OutgoingReleased, id, json!({})).await
 }
 
@@ -282,7 +302,7 @@ pub async fn retry(ctx: &Ctx, id: OutgoingId, version: Option<i64>) -> Result<Ou
         return Err(Error::State("sent to nobody any more"));
     }
     let now = ctx.env().now();
-    if !store::requeue(&mut tx, id, now, found.give_up_at.max(now + RETRIED_FOR)).await? {
+    if !store::make_due(&mut tx, id, now, found.give_up_at.max(now + RETRIED_FOR), true).await? {
         return Err(Error::BodyGone);
     }
     done(tx, ctx, event::Kind::OutgoingRetried, id, json!({})).await
@@ -298,10 +318,14 @@ pub async fn drop(ctx: &Ctx, id: OutgoingId, version: Option<i64>) -> Result<Out
     if found.recipients.iter().any(|one| one.state == State::Delivering) {
         return Err(Error::UnderWay);
     }
-    if store::drop_queued(&mut tx, id).await? == 0 {
+    let now = ctx.env().now();
+    if store::drop_queued(&mut tx, id, now).await? == 0 {
         return Err(Error::State("sent to nobody any more"));
     }
-    close(&mut tx, id, ctx.env().now()).await?;
+    // Claimed since it was looked at.
+    if !close(&mut tx, id, now).await? {
+        return Err(Error::UnderWay);
+    }
     done(tx, ctx, event::Kind::OutgoingDropped, id, json!({})).await
 }
 
@@ -319,12 +343,12 @@ async fn done(
     Ok(changed)
 }
 
-/// Closes a locked message that nobody is left to be sent; its body goes, unless somebody may ask for it to be sent again.
-pub(crate) async fn close(tx: &mut TenantTx, id: OutgoingId, now: DateTime<Utc>) -> Result<(), Error> {
-    let Some(left) = store::close(tx, id, now).await? else { return Ok(()) };
+/// Closes a locked message that nobody is left to be sent; its body goes, unless somebody may ask for it to be sent again. Whether nobody is.
+pub(crate) async fn close(tx: &mut TenantTx, id: OutgoingId, now: DateTime<Utc>) -> Result<bool, Error> {
+    let Some(left) = store::close(tx, id, now).await? else { return Ok(false) };
     if let (false, Some(blob)) = (left.has_failed, left.blob_id) {
         store::forget_body(tx, id).await?;
         parcel::let_go(tx, blob).await?;
     }
-    Ok(())
+    Ok(true)
 }

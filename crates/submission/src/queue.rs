@@ -16,11 +16,26 @@ use uuid::Uuid;
 use crate::outgoing::{self, NewMessage, Notify, Returned};
 use crate::{Error, schedule};
 
-/// For how long recipients are claimed; longer than any attempt takes.
-pub const LEASE: TimeDelta = TimeDelta::minutes(15);
+/// For how long recipients are claimed who are sent it by another server: longer than an attempt may take.
+pub const LEASE: TimeDelta = TimeDelta::minutes(20);
+/// The same of mailboxes of this installation, which have a message once however often it is tried.
+pub const LEASE_AT_HOME: TimeDelta = TimeDelta::minutes(2);
 
-/// How many messages are under way to one destination at a time.
+/// How many messages are under way to one domain at a time.
 const PER_DESTINATION: i64 = 20;
+/// When what may not be sent, being held or somebody's who is suspended, is looked at again.
+const LOOK_AGAIN: TimeDelta = TimeDelta::minutes(10);
+/// What is this much older than when it was to be given up is not sent any more.
+const STALE_AFTER: TimeDelta = TimeDelta::days(1);
+
+/// Where to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// To mailboxes of this installation.
+    Home,
+    /// To all others.
+    Out,
+}
 
 /// Recipients of a message in one destination, which nobody else sends it to before the lease ends.
 #[derive(Debug, Clone)]
@@ -57,6 +72,7 @@ pub(crate) struct Message {
     pub(crate) mailbox_id: MailboxId,
     pub(crate) sender: String,
     pub(crate) blob_id: BlobId,
+    pub(crate) size_bytes: u64,
     pub(crate) is_8bit: bool,
     pub(crate) is_utf8: bool,
     pub(crate) envelope_id: Option<String>,
@@ -119,7 +135,7 @@ pub(crate) fn note(
         Outcome::Failed(reply) => end("failed", reply),
         Outcome::Later(reply) if is_over => expired(reply.clone()),
         Outcome::Untried { .. } if is_over => {
-            expired(Reply::ours(451, (4, 4, 1), "no way out was found in time"))
+            Note { is_tried: false, ..expired(Reply::ours(451, (4, 4, 1), "no way out was found in time")) }
         }
         Outcome::Later(reply) => {
             let wait = schedule::next_attempt(one.attempts.unsigned_abs(), random);
@@ -129,20 +145,29 @@ pub(crate) fn note(
     }
 }
 
-/// Takes up to `limit` of what is due, few of any one destination; what has to go out only if `takes_remote`. Each counts as an attempt.
-/// What belongs to a tenant or user who may not send is left where it is, as is what is held.
+impl Claim {
+    /// Whether it has waited for so long that nobody wants it any more.
+    pub(crate) fn is_stale(&self, now: DateTime<Utc>) -> bool {
+        now > self.message.give_up_at + STALE_AFTER
+    }
+}
+
+/// Takes up to `limit` of what is due, few of any one domain, and of each tenant about as many. Each counts as an attempt.
+/// What belongs to a tenant or user who may not send, and what is held, is left for some minutes.
 ///
 /// # Errors
 /// As of any statement.
-pub async fn claim(db: &Db, limit: usize, takes_remote: bool) -> Result<Vec<Claim>, Error> {
+pub async fn claim(db: &Db, limit: usize, way: Way) -> Result<Vec<Claim>, Error> {
     let (now, lease) = (db.env().now(), db.env().new_uuid());
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let (leased_until, per_destination) = match way {
+        Way::Home => (now + LEASE_AT_HOME, limit),
+        Way::Out => (now + LEASE, PER_DESTINATION),
+    };
+    let again_at = now + LOOK_AGAIN;
     let mut tx = system(db).await?;
-    let claims = store::claim(
-        &mut tx,
-        store::Ask { now, lease, limit, takes_remote, per_destination: PER_DESTINATION },
-    )
-    .await?;
+    let ask = store::Ask { now, lease, leased_until, again_at, limit, way, per_destination };
+    let claims = store::claim(&mut tx, ask).await?;
     tx.commit().await?;
     Ok(claims)
 }

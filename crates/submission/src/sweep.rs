@@ -2,7 +2,7 @@
 
 mod store;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use db::{Db, SystemTx};
 use mailstore::parcel;
 use tenancy::Caller;
@@ -24,6 +24,8 @@ pub struct Swept {
     pub bodies: u64,
     /// Messages.
     pub messages: u64,
+    /// Bodies that were passed by.
+    pub failed: u64,
 }
 
 /// Forgets the bodies of messages that were given up some days ago, and after some more the messages.
@@ -33,23 +35,19 @@ pub struct Swept {
 pub async fn run(db: &Db) -> Result<Swept, Error> {
     let (now, mut swept) = (db.env().now(), Swept::default());
     let server = Caller::server(db.clone());
+    let mut after = DateTime::UNIX_EPOCH;
     loop {
-        let found = store::with_bodies(&mut system(db).await?, now - BODIES_FOR, BATCH).await?;
-        if found.is_empty() {
-            break;
-        }
-        for (tenant_id, id, blob) in found {
-            let ctx = server.enter(tenant_id).await?;
-            let mut tx = ctx.begin().await?;
-            outgoing::lock(&mut tx, id).await?;
-            // Sent again meanwhile.
-            if !store::is_closed(&mut tx, id, now - BODIES_FOR).await? {
-                continue;
+        let found = store::with_bodies(&mut system(db).await?, after, now - BODIES_FOR, BATCH).await?;
+        let Some(last) = found.last() else { break };
+        after = last.closed_at;
+        for kept in &found {
+            match let_go(&server, kept, now - BODIES_FOR).await {
+                Ok(was) => swept.bodies += u64::from(was),
+                Err(error) => {
+                    swept.failed += 1;
+                    tracing::warn!(outgoing.id = %kept.id, error.cause = ?error, "the body of mail that failed was not forgotten");
+                }
             }
-            outgoing::forget_body(&mut tx, id).await?;
-            parcel::let_go(&mut tx, blob).await?;
-            tx.commit().await?;
-            swept.bodies += 1;
         }
     }
     loop {
@@ -61,6 +59,21 @@ pub async fn run(db: &Db) -> Result<Swept, Error> {
             return Ok(swept);
         }
     }
+}
+
+/// Whether it was there to be let go of.
+async fn let_go(server: &Caller, kept: &store::Kept, before: DateTime<Utc>) -> Result<bool, Error> {
+    let ctx = server.enter(kept.tenant_id).await?;
+    let mut tx = ctx.begin().await?;
+    outgoing::lock(&mut tx, kept.id).await?;
+    // Sent again meanwhile.
+    if !store::is_closed(&mut tx, kept.id, before).await? {
+        return Ok(false);
+    }
+    outgoing::forget_body(&mut tx, kept.id).await?;
+    parcel::let_go(&mut tx, kept.blob_id).await?;
+    tx.commit().await?;
+    Ok(true)
 }
 
 #[expect(clippy::disallowed_methods, reason = "what is old is looked for across tenants")]

@@ -51,11 +51,11 @@ pub async fn standing(ctx: &Ctx, sender: Sender, address: &EmailAddress) -> Resu
     })
 }
 
-/// The address that somebody's own mailbox is known by.
+/// The address that a mailbox is known by.
 ///
 /// # Errors
 /// [`Error::NotFound`] when it is gone.
-pub async fn primary_address(ctx: &Ctx, sender: Sender) -> Result<String, Error> {
+pub async fn primary_address(ctx: &Ctx, mailbox_id: MailboxId) -> Result<String, Error> {
     let mut tx = ctx.begin().await?;
-    store::primary_address(&mut tx, sender.mailbox_id).await?.ok_or(Error::NotFound)
+    store::primary_address(&mut tx, mailbox_id).await?.ok_or(Error::NotFound)
 }

@@ -165,9 +165,10 @@ async fn look_after_credentials(worker: &Worker) {
 
 async fn forget_outgoing(worker: &Worker) {
     match submission::sweep::run(&worker.db).await {
-        Ok(submission::sweep::Swept { bodies, messages }) => {
+        Ok(submission::sweep::Swept { bodies, messages, failed }) => {
             metrics::counter!("pillarbox_outgoing_forgotten_bodies_total").increment(bodies);
             metrics::counter!("pillarbox_outgoing_forgotten_messages_total").increment(messages);
+            metrics::counter!("pillarbox_outgoing_forgetting_failures_total").increment(failed);
         }
         Err(error) => tracing::warn!(error.cause = ?error, "mail that has left could not be forgotten"),
     }

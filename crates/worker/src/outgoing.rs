@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use submission::post::Attempted;
-use submission::queue::{self, Claim};
+use submission::queue::{self, Claim, Way};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::Worker;
 
-/// How many are under way at once.
+/// How many are under way at once, to mailboxes here and to all others: who is slow out there keeps nobody at home waiting.
 const AT_ONCE: usize = 64;
 /// How often it is looked for what has come due, or was queued by another process.
 const POLL: Duration = Duration::from_secs(1);
@@ -17,16 +17,22 @@ const POLL: Duration = Duration::from_secs(1);
 const FINISH: Duration = Duration::from_secs(20);
 
 pub(crate) async fn run(worker: &Worker, shutdown: &CancellationToken) {
+    tokio::join!(send_all(worker, shutdown, Way::Home), send_all(worker, shutdown, Way::Out));
+}
+
+async fn send_all(worker: &Worker, shutdown: &CancellationToken, way: Way) {
     let mut sending = JoinSet::new();
     while !shutdown.is_cancelled() {
+        // Before it is looked: what is queued meanwhile wakes it.
+        let woken = worker.submission.woken();
         let free = AT_ONCE.saturating_sub(sending.len());
-        let found = fill(worker, free, &mut sending).await;
+        let found = fill(worker, free, way, &mut sending).await;
         // What is found may not be all there is.
         if found > 0 && sending.len() < AT_ONCE {
             continue;
         }
         tokio::select! {
-            () = worker.submission.woken() => {}
+            () = woken => {}
             () = tokio::time::sleep(POLL) => {}
             Some(_) = sending.join_next() => {}
             () = shutdown.cancelled() => {}
@@ -40,11 +46,11 @@ pub(crate) async fn run(worker: &Worker, shutdown: &CancellationToken) {
 }
 
 /// Starts up to `free` more; how many.
-async fn fill(worker: &Worker, free: usize, sending: &mut JoinSet<()>) -> usize {
+async fn fill(worker: &Worker, free: usize, way: Way, sending: &mut JoinSet<()>) -> usize {
     if free == 0 {
         return 0;
     }
-    match queue::claim(&worker.db, free, worker.submission.goes_out()).await {
+    match queue::claim(&worker.db, free, way).await {
         Ok(claims) => {
             let found = claims.len();
             for claim in claims {

@@ -153,7 +153,7 @@ struct OutgoingQuery {
     #[serde(default, deserialize_with = "state")]
     #[param(value_type = Option<schema::OutgoingState>)]
     state: Option<State>,
-    /// Those with a recipient in this domain.
+    /// Those with a recipient in this domain, to which it goes out.
     #[serde(default)]
     #[param(max_length = 255, example = "elsewhere.example")]
     domain: Option<String>,
@@ -216,7 +216,7 @@ struct Hold {
 
 /// Hold a message back
 ///
-/// Nothing of it is sent until it is released; an attempt that is under way ends. It is not given up meanwhile.
+/// Nothing of it is sent until it is released, but for an attempt that is under way. It is not given up meanwhile. An administrator's to do.
 #[utoipa::path(post, path = "/v1/tenants/{tenant_id}/outgoing/{outgoing_id}/hold", tag = "Outgoing mail", operation_id = "hold_outgoing",
     params(OutgoingPath),
     responses((status = 200, description = "The message, held.", body = Outgoing),
@@ -234,7 +234,7 @@ async fn hold(
 
 /// Release a message that is held back
 ///
-/// It goes on where it was.
+/// It is due now, and tried for a day more at least. An administrator's to do.
 #[utoipa::path(post, path = "/v1/tenants/{tenant_id}/outgoing/{outgoing_id}/release", tag = "Outgoing mail", operation_id = "release_outgoing",
     params(OutgoingPath),
     responses((status = 200, description = "The message, on its way.", body = Outgoing)),

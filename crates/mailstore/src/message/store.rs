@@ -420,14 +420,17 @@ pub(super) async fn copy(
     Ok(())
 }
 
-/// Those of some messages that there are, deleted ones too.
-pub(crate) async fn existing(tx: &mut TenantTx, ids: &[MessageId]) -> Result<BTreeSet<MessageId>, Error> {
+/// Those of some messages, each of its mailbox, that there are, deleted ones too.
+pub(crate) async fn existing(
+    tx: &mut TenantTx,
+    messages: &[(MessageId, MailboxId)],
+) -> Result<BTreeSet<MessageId>, Error> {
     let tenant_id = tx.tenant_id().uuid();
-    let ids = ids.iter().map(|id| id.uuid()).collect::<Vec<_>>();
     let there = sqlx::query_scalar!(
-        "select id from messages where tenant_id = $1 and id = any ($2)",
+        "select id from messages where tenant_id = $1 and (mailbox_id, id) in (select * from unnest($2::uuid[], $3::uuid[]))",
         tenant_id,
-        &ids
+        &messages.iter().map(|(_, mailbox_id)| mailbox_id.uuid()).collect::<Vec<_>>(),
+        &messages.iter().map(|(id, _)| id.uuid()).collect::<Vec<_>>(),
     )
     .fetch_all(tx.conn())
     .await?;

@@ -19,10 +19,12 @@ pub enum Dialect {
 /// What a client asks for.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Command {
-    /// `LHLO name`, or `EHLO name`
-    Hello(ClientName),
+    /// `LHLO name`
+    Lhlo(ClientName),
+    /// `EHLO name`, whatever the name: clients of people are called all sorts of things
+    Ehlo,
     /// `HELO name`: without extensions
-    Helo(ClientName),
+    Helo,
     /// `STARTTLS`
     Starttls,
     /// `AUTH mechanism [initial response]`
@@ -89,7 +91,7 @@ pub enum ParseError {
     /// An argument is missing, or there is one too many.
     #[error("wrong argument")]
     Argument,
-    /// The argument of LHLO or EHLO is neither a host name nor an address literal.
+    /// LHLO's argument is neither a host name nor an address literal.
     #[error("not a host name or address literal")]
     ClientName,
     /// MAIL's path.
@@ -111,6 +113,9 @@ pub enum ParseError {
 
 /// Reads a line that [`crate::codec::line::Framer`] cut, without its CRLF.
 pub fn parse(line: &[u8], dialect: Dialect) -> Result<Command, ParseError> {
+    if let (Dialect::Submission, Some(hello)) = (dialect, hello(line)) {
+        return Ok(hello);
+    }
     let text = std::str::from_utf8(line).map_err(|_| ParseError::Text)?;
     if text.chars().any(char::is_control) {
         return Err(ParseError::Text);
@@ -119,14 +124,13 @@ pub fn parse(line: &[u8], dialect: Dialect) -> Result<Command, ParseError> {
     let text = text.trim_end_matches(' ');
     let (verb, argument) = text.split_once(' ').map_or((text, None), |(verb, rest)| (verb, Some(rest)));
     let alone = |command| if argument.is_none() { Ok(command) } else { Err(ParseError::Argument) };
-    let name = || {
-        let name = argument.ok_or(ParseError::Argument)?;
-        ClientName::parse(name).ok_or(ParseError::ClientName)
-    };
     match (verb.to_ascii_uppercase().as_str(), dialect) {
-        ("LHLO", Dialect::Lmtp) | ("EHLO", Dialect::Submission) => name().map(Command::Hello),
-        ("HELO", Dialect::Submission) => name().map(Command::Helo),
+        ("LHLO", Dialect::Lmtp) => {
+            let name = argument.ok_or(ParseError::Argument)?;
+            ClientName::parse(name).map(Command::Lhlo).ok_or(ParseError::ClientName)
+        }
         ("HELO" | "EHLO", Dialect::Lmtp) => Err(ParseError::NotSmtp),
+        ("HELO" | "EHLO", Dialect::Submission) => Err(ParseError::Argument),
         ("LHLO", Dialect::Submission) => Err(ParseError::NotLmtp),
         ("STARTTLS", Dialect::Submission) => alone(Command::Starttls),
         ("AUTH", Dialect::Submission) => auth(argument.ok_or(ParseError::Argument)?).map(Command::Auth),
@@ -142,6 +146,17 @@ pub fn parse(line: &[u8], dialect: Dialect) -> Result<Command, ParseError> {
             Err(ParseError::NotOffered)
         }
         _ => Err(ParseError::Unknown),
+    }
+}
+
+/// EHLO or HELO with a name that nobody is to be shown.
+fn hello(line: &[u8]) -> Option<Command> {
+    let (verb, name) = line.split_at_checked(5)?;
+    let is_named = name.iter().any(|byte| *byte != b' ');
+    match (verb.to_ascii_uppercase().as_slice(), is_named) {
+        (b"EHLO ", true) => Some(Command::Ehlo),
+        (b"HELO ", true) => Some(Command::Helo),
+        _ => None,
     }
 }
 
@@ -229,6 +244,22 @@ mod tests {
             assert_eq!(parse(line.as_bytes(), Dialect::Lmtp), Err(error), "{line:?}");
         }
         assert_eq!(parse(b"NOOP \xff", Dialect::Lmtp), Err(Text));
+    }
+
+    #[test]
+    fn people_s_clients_are_called_what_they_are_called() {
+        for name in ["[IPv6:fe80::1%en0]", "host.example.", "J\u{fc}rgen-PC", "(none)", "Ada's MacBook", " x"]
+        {
+            let line = format!("ehlo {name}");
+            assert_eq!(parse(line.as_bytes(), Dialect::Submission), Ok(Command::Ehlo), "{name}");
+        }
+        assert_eq!(parse(b"HELO J\xfcrgen", Dialect::Submission), Ok(Command::Helo));
+        for line in ["EHLO", "EHLO ", "HELO"] {
+            assert_eq!(parse(line.as_bytes(), Dialect::Submission), Err(ParseError::Argument), "{line:?}");
+        }
+        let spaced = parse(b"MAIL FROM: <a@b.example> SIZE=1", Dialect::Submission);
+        assert!(matches!(spaced, Ok(Command::Mail(_))), "{spaced:?}");
+        assert!(matches!(parse(b"RCPT TO: <a@b.example>", Dialect::Submission), Ok(Command::Rcpt(_))));
     }
 
     #[test]

@@ -38,7 +38,7 @@ pub struct Rcpt {
 
 /// Reads what follows MAIL.
 pub(crate) fn mail(argument: &str, dialect: Dialect) -> Result<Mail, ParseError> {
-    let rest = strip_prefix_ignore_case(argument, "FROM:").ok_or(ParseError::Sender)?;
+    let rest = after_prefix(argument, "FROM:", dialect).ok_or(ParseError::Sender)?;
     let (from, rest) = path::reverse(rest).map_err(|_| ParseError::Sender)?;
     let mut mail = Mail { from, size_bytes: None, is_utf8: false, returned: None, envelope_id: None };
     let (mut has_body, mut has_auth) = (false, false);
@@ -73,7 +73,7 @@ pub(crate) fn mail(argument: &str, dialect: Dialect) -> Result<Mail, ParseError>
 
 /// Reads what follows RCPT.
 pub(crate) fn rcpt(argument: &str, dialect: Dialect) -> Result<Rcpt, ParseError> {
-    let rest = strip_prefix_ignore_case(argument, "TO:").ok_or(ParseError::Recipient)?;
+    let rest = after_prefix(argument, "TO:", dialect).ok_or(ParseError::Recipient)?;
     let (to, rest) = path::forward(rest).map_err(|_| ParseError::Recipient)?;
     let mut rcpt = Rcpt { to, notify: None, original: None };
     let is_submission = dialect == Dialect::Submission;
@@ -117,8 +117,10 @@ fn is_body(value: &str) -> bool {
     value.eq_ignore_ascii_case("7BIT") || value.eq_ignore_ascii_case("8BITMIME")
 }
 
-fn strip_prefix_ignore_case<'a>(text: &'a str, prefix: &str) -> Option<&'a str> {
+/// What follows the prefix. Old clients of people put a space there, which RFC 5321 §3.3 does not allow.
+fn after_prefix<'a>(text: &'a str, prefix: &str, dialect: Dialect) -> Option<&'a str> {
     let (head, rest) = text.split_at_checked(prefix.len())?;
+    let rest = if dialect == Dialect::Submission { rest.trim_start_matches(' ') } else { rest };
     head.eq_ignore_ascii_case(prefix).then_some(rest)
 }
 

@@ -52,7 +52,7 @@ pub(super) async fn auth(session: &mut Session, auth: Auth) -> Result<Reply, End
             if is_ours(error.kind()) {
                 tracing::error!(error.cause = ?error, "a sign-in could not be checked");
             }
-            Ok(Reply::failure(error.kind(), session.request_id))
+            Ok(Reply::login_failed(session.request_id))
         }
     }
 }

@@ -18,15 +18,19 @@ const DECLARED_BYTES: u64 = 1 << 20;
 pub(super) async fn data(session: &mut Session) -> Result<Reply, End> {
     // A transaction without recipients stays open, as RFC 5321 §4.1.4 has it for any command that fails.
     let ready = session.transaction.take_if(|transaction| !transaction.recipients.is_empty());
-    let Some(transaction) = ready else { return Ok(Reply::out_of_sequence("no valid recipients")) };
+    let Some(transaction) = ready else {
+        return refuse_early(session, Reply::out_of_sequence("no valid recipients")).await;
+    };
     session.forgive();
+    let turn = session.login.as_ref().and_then(|login| session.turns.take(login.login.mailbox_id));
+    let Some(_turn) = turn else { return refuse_early(session, Reply::too_many_messages()).await };
     let (id, started, limits) = (transaction.id, Instant::now(), session.service.limits.clone());
     let expected = transaction.mail.size_bytes.unwrap_or(0).min(DECLARED_BYTES) + BLOCK_BYTES as u64;
     let share = match session.room.take(expected).await {
         Ok(share) => share,
         Err(NoRoom) => {
             tracing::warn!(request.id = %id, "no room for a message");
-            return Ok(Reply::no_room());
+            return refuse_early(session, Reply::no_room()).await;
         }
     };
     session.wire.reply(&Reply::start_data()).await?;
@@ -34,13 +38,25 @@ pub(super) async fn data(session: &mut Session) -> Result<Reply, End> {
     intake.receive(&mut session.wire, &limits.transfer).await?;
     let size_bytes = intake.body_bytes();
     let reply = match intake.finish() {
-        // The share is given back when the message is durable.
-        Ok((bytes, _share)) => accept(session, transaction, bytes.into()).await,
+        // The share is given back when the message is durable. Meanwhile there are copies of it: mended, and sealed.
+        Ok((bytes, mut share)) => match share.grow(3 * bytes.len() as u64).await {
+            Ok(()) => accept(session, transaction, bytes.into()).await,
+            Err(NoRoom) => refuse(Refusal::NoRoom),
+        },
         Err(refusal) => refuse(refusal),
     };
     metrics::histogram!("pillarbox_submission_data_duration_seconds").record(started.elapsed().as_secs_f64());
     tracing::info!(request.id = %id, message.size_bytes = size_bytes, message.accepted = reply.is_positive(), "message submitted");
     Ok(reply)
+}
+
+/// Refuses DATA itself. A client that has sent its message before it heard of that would have it taken for commands, under its login: it has to go.
+async fn refuse_early(session: &mut Session, reply: Reply) -> Result<Reply, End> {
+    if !session.wire.has_input() {
+        return Ok(reply);
+    }
+    session.wire.reply(&reply).await?;
+    session.end("pipelined_past_data", &Reply::pipelined_past_data()).await
 }
 
 async fn accept(session: &Session, transaction: Transaction, message: Bytes) -> Reply {
@@ -73,7 +89,7 @@ async fn accept(session: &Session, transaction: Transaction, message: Bytes) -> 
             if is_ours(error.kind()) && !matches!(error, Error::NotYours(_) | Error::Malformed(_)) {
                 tracing::error!(request.id = %id, error.cause = ?error, "a message was not accepted");
             }
-            Reply::not_sent(&error, id)
+            Reply::not_accepted(&error, id)
         }
     }
 }

@@ -29,7 +29,7 @@ pub(super) fn ehlo(session: &mut Session) -> Reply {
     Reply::ehlo(session.service.submission.hostname(), extensions)
 }
 
-/// The same without extensions; nobody can sign in then.
+/// The same without saying so.
 pub(super) fn helo(session: &mut Session) -> Reply {
     greet(session);
     Reply::helo(session.service.submission.hostname())

@@ -9,8 +9,10 @@ use crate::limits::Transfer;
 pub struct Limits {
     /// The largest message taken, in bytes as DATA carries it, dot-unstuffed; at most [`mailstore::MAX_MESSAGE_BYTES`]. Told by SIZE.
     pub message_bytes: u64,
-    /// The most bytes that messages in the middle of DATA may occupy together. Who needs more waits. At least the size of one is used.
+    /// The most bytes that messages in the middle of DATA may occupy together. Who needs more waits. At least what one takes is used.
     pub buffer_bytes: u64,
+    /// How many messages of one mailbox may be in the middle of DATA.
+    pub messages_at_once: usize,
     /// How long a message waits for room there before it is put off.
     pub room_timeout: Duration,
     /// The most recipients of one transaction. RFC 5321 §4.5.3.1.8: at least 100.
@@ -19,6 +21,8 @@ pub struct Limits {
     pub max_connections: usize,
     /// Of these, from one IPv4 address or IPv6 /64.
     pub max_connections_per_peer: usize,
+    /// How many recipients that nobody is may be named; the next ends the session.
+    pub unknown_recipients: u32,
     /// How many commands may be refused as mistakes between two messages; the next ends the session.
     pub faults: u32,
     /// How long a whole command line may take to come, and replies to be read. RFC 5321 §4.5.3.2.7: at least five minutes.
@@ -44,15 +48,17 @@ impl Default for Limits {
         Self {
             message_bytes: mailstore::MAX_MESSAGE_BYTES,
             buffer_bytes: 512 << 20,
+            messages_at_once: 4,
             room_timeout: Duration::from_secs(60),
             recipients: 100,
             max_connections: 1024,
             max_connections_per_peer: 128,
+            unknown_recipients: 100,
             faults: 20,
             command_timeout: Duration::from_secs(5 * 60),
             login_deadline: Duration::from_secs(2 * 60),
             handshake_timeout: Duration::from_secs(30),
-            transfer: Transfer::default(),
+            transfer: Transfer { piece: Duration::from_secs(3 * 60), whole: Duration::from_secs(30 * 60) },
             max_failed_logins: 3,
             failed_login_delay: Duration::from_secs(2),
             renewal: Duration::from_secs(60),

@@ -2,13 +2,28 @@
 
 use submission::{Addressee, Destination};
 
-use super::session::Session;
+use super::session::{End, Session};
 use crate::codec::envelope::Rcpt;
 use crate::codec::path::ForwardPath;
 use crate::reply::{Reply, is_ours};
 
 /// Adds a recipient to the transaction; one that is there already has it once.
-pub(super) async fn rcpt(session: &mut Session, rcpt: Rcpt) -> Reply {
+///
+/// Whoever names many that nobody is tries out which there are.
+pub(super) async fn rcpt(session: &mut Session, rcpt: Rcpt) -> Result<Reply, End> {
+    let reply = add(session, rcpt).await;
+    if reply != Reply::no_such_mailbox() {
+        return Ok(reply);
+    }
+    session.unknown += 1;
+    if session.unknown <= session.service.limits.unknown_recipients {
+        return Ok(reply);
+    }
+    session.wire.reply(&reply).await?;
+    session.end("too_many_unknown", &Reply::too_many_unknown()).await
+}
+
+async fn add(session: &mut Session, rcpt: Rcpt) -> Reply {
     let limit = session.service.limits.recipients;
     let Some(transaction) = &mut session.transaction else { return Reply::out_of_sequence("say MAIL first") };
     // Whose postmaster that would be is nobody's to say here.
@@ -23,6 +38,7 @@ pub(super) async fn rcpt(session: &mut Session, rcpt: Rcpt) -> Reply {
         Ok(Destination::Local) => (mailbox.to_string(), None),
         Ok(Destination::Remote(domain)) => (mailbox.at(&domain).to_string(), Some(domain)),
         Ok(Destination::Nobody) => return Reply::no_such_mailbox(),
+        Ok(Destination::NoDomain) => return Reply::no_domain(),
         Ok(Destination::NoWayOut) => return Reply::no_way_out(),
         Err(error) => {
             if is_ours(error.kind()) {

@@ -12,6 +12,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
+use super::turns::Turns;
 use super::{Msa, auth, data, hello, mail, rcpt, starttls};
 use crate::codec::command::{self, Command, Dialect};
 use crate::codec::envelope::Mail;
@@ -25,6 +26,7 @@ pub(crate) struct Session {
     pub(super) service: Arc<Msa>,
     pub(super) wire: Wire,
     pub(super) room: Room,
+    pub(super) turns: Turns,
     pub(super) peer: IpAddr,
     pub(super) shutdown: CancellationToken,
     pub(super) request_id: RequestId,
@@ -32,6 +34,8 @@ pub(crate) struct Session {
     pub(super) is_greeted: bool,
     pub(super) login: Option<Login>,
     pub(super) failed_logins: u32,
+    /// How many recipients nobody is.
+    pub(super) unknown: u32,
     pub(super) transaction: Option<Transaction>,
     login_by: Instant,
     faults: u32,
@@ -103,7 +107,7 @@ impl Session {
         service: Arc<Msa>,
         stream: TcpStream,
         peer: IpAddr,
-        room: Room,
+        (room, turns): (Room, Turns),
         shutdown: CancellationToken,
     ) -> Self {
         let limits = &service.limits;
@@ -113,11 +117,13 @@ impl Session {
             request_id: service.auth.db().env().new_id(),
             service,
             room,
+            turns,
             peer,
             shutdown,
             is_greeted: false,
             login: None,
             failed_logins: 0,
+            unknown: 0,
             transaction: None,
             faults: 0,
         }
@@ -213,13 +219,14 @@ impl Session {
 
     async fn execute(&mut self, command: Command) -> Result<Reply, End> {
         Ok(match command {
-            Command::Hello(_) => hello::ehlo(self),
-            Command::Helo(_) => hello::helo(self),
+            // LMTP's, which is no line of this dialect.
+            Command::Lhlo(_) | Command::Ehlo => hello::ehlo(self),
+            Command::Helo => hello::helo(self),
             // It has no reply of its own.
             Command::Starttls => Reply::tls_already(),
             Command::Auth(auth) => auth::auth(self, auth).await?,
             Command::Mail(mail) => mail::mail(self, mail).await?,
-            Command::Rcpt(rcpt) => rcpt::rcpt(self, rcpt).await,
+            Command::Rcpt(rcpt) => rcpt::rcpt(self, rcpt).await?,
             Command::Data => data::data(self).await?,
             Command::Rset => {
                 self.transaction = None;
@@ -231,6 +238,14 @@ impl Session {
             Command::Help => Reply::msa_help(),
             Command::Quit => return self.end("quit", &Reply::bye()).await,
         })
+    }
+
+    /// What was said before is forgotten, whoever said it (RFC 3207 §4.2).
+    pub(super) fn start_over(&mut self) {
+        if self.login.take().is_some() {
+            self.login_by = Instant::now() + self.service.limits.login_deadline;
+        }
+        (self.is_greeted, self.transaction) = (false, None);
     }
 
     /// Mistakes are counted between two messages.

@@ -3,14 +3,14 @@
 use super::session::{End, Session};
 use crate::reply::Reply;
 
-/// After the handshake both start over: what was said before is forgotten, whoever said it (RFC 3207 §4.2).
+/// After the handshake both start over.
 pub(super) async fn starttls(session: &mut Session) -> Result<Option<Reply>, End> {
     if session.wire.is_tls() {
         return Ok(Some(Reply::tls_already()));
     }
     session.wire.reply(&Reply::begin_tls()).await?;
     session.wire.flush().await?;
-    (session.is_greeted, session.transaction, session.login) = (false, None, None);
+    session.start_over();
     handshake(session).await?;
     // The client has the next word.
     Ok(None)

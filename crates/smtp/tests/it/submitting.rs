@@ -10,7 +10,8 @@ use kernel::PageRequest;
 use mailstore::MailStore;
 use mailstore::message::{self, Filter};
 use smtp::msa::{self, Limits, Mode, Msa};
-use submission::{Submission, queue};
+use submission::Submission;
+use submission::queue::{self, Way};
 use tenancy::auth::Auth;
 use tenancy::user::User;
 use testkit::World;
@@ -76,7 +77,7 @@ impl Submitting {
     /// Sends what is due, until nothing is.
     pub(crate) async fn send_all(&self) {
         loop {
-            let claims = queue::claim(self.submission.db(), 64, self.submission.goes_out()).await.unwrap();
+            let claims = queue::claim(self.submission.db(), 64, Way::Home).await.unwrap();
             if claims.is_empty() {
                 return;
             }

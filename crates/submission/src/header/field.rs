@@ -82,7 +82,7 @@ impl<'a> Field<'a> {
 
     /// What it is to us.
     pub(super) fn kind(&self) -> Kind {
-        const KINDS: [(&str, Kind); 10] = [
+        const KINDS: [(&str, Kind); 12] = [
             ("from", Kind::From),
             ("sender", Kind::Sender),
             ("date", Kind::Date),
@@ -90,6 +90,9 @@ impl<'a> Field<'a> {
             ("subject", Kind::Subject),
             ("received", Kind::Received),
             ("bcc", Kind::Removed),
+            // Whoever sends something again would be anybody: nobody asks who may (RFC 5322 §3.6.6).
+            ("resent-from", Kind::Removed),
+            ("resent-sender", Kind::Removed),
             ("resent-bcc", Kind::Removed),
             ("return-path", Kind::Removed),
             ("authentication-results", Kind::Results),

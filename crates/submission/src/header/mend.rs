@@ -36,7 +36,7 @@ impl Header<'_> {
     ///
     /// - Date and Message-ID are added where there is none (RFC 6409 §8.2, §8.3); one without a value is none. Of
     ///   several the first stays: which one is shown would be the reader's choice, and large receivers refuse them.
-    /// - Each Bcc, Resent-Bcc and Return-Path is taken out. A message that had only Bcc is left without any
+    /// - Each Bcc, Resent-Bcc, Resent-From, Resent-Sender and Return-Path is taken out. A message that had only Bcc is left without any
     ///   recipient in its header, which RFC 5322 §3.6 allows.
     /// - Authentication-Results that claim to be ours, or do not say whose they are, are taken out (RFC 8601 §5).
     /// - Sender is as [`SenderMend`] says.

@@ -10,18 +10,33 @@ use uuid::Uuid;
 
 use super::{Filter, NewMessage, NewRecipient, Notify, Outgoing, Recipient, Reply, Returned, state};
 
-/// Whether a mailbox is not so full that nothing may be sent from it.
-pub(crate) async fn may_send_more(tx: &mut TenantTx, mailbox_id: MailboxId) -> Result<bool, Error> {
+/// What decides whether a mailbox may send more.
+pub(crate) struct Sending {
+    /// Whether it is too full to send; so is one that is not in use.
+    pub(crate) is_full: bool,
+    /// What of its messages the queue keeps.
+    pub(crate) kept_messages: i64,
+    pub(crate) kept_bytes: i64,
+}
+
+pub(crate) async fn sending(tx: &mut TenantTx, mailbox_id: MailboxId) -> Result<Sending, Error> {
     let tenant_id = tx.tenant_id().uuid();
-    let may = sqlx::query_scalar!(
-        r#"select coalesce(used_bytes < block_send_bytes, true) as "may!" from mailboxes
+    let row = sqlx::query!(
+        r#"select coalesce(used_bytes >= block_send_bytes, false) as "is_full!", kept.messages as "messages!", kept.bytes as "bytes!"
+           from mailboxes cross join (
+             select count(*) as messages, coalesce(sum(size_bytes), 0)::bigint as bytes from outgoing_messages
+             where tenant_id = $1 and mailbox_id = $2 and blob_id is not null) as kept
            where tenant_id = $1 and id = $2 and status = 'active'"#,
         tenant_id,
         mailbox_id.uuid(),
     )
     .fetch_optional(tx.conn())
     .await?;
-    Ok(may.unwrap_or_default())
+    Ok(row.map_or(Sending { is_full: true, kept_messages: 0, kept_bytes: 0 }, |row| Sending {
+        is_full: row.is_full,
+        kept_messages: row.messages,
+        kept_bytes: row.bytes,
+    }))
 }
 
 pub(crate) async fn insert(tx: &mut TenantTx, new: &NewMessage) -> Result<(), Error> {
@@ -245,12 +260,13 @@ pub(super) async fn count_change(tx: &mut TenantTx, id: OutgoingId) -> Result<()
     Ok(())
 }
 
-/// Has what failed or waits be due now; false without a body to send.
-pub(super) async fn requeue(
+/// Has what waits be due now, and also what failed if that is meant, but for what is under way; false without a body to send.
+pub(super) async fn make_due(
     tx: &mut TenantTx,
     id: OutgoingId,
     now: DateTime<Utc>,
     give_up_at: DateTime<Utc>,
+    also_failed: bool,
 ) -> Result<bool, Error> {
     let tenant_id = tx.tenant_id().uuid();
     let done = sqlx::query!(
@@ -264,27 +280,28 @@ pub(super) async fn requeue(
     if done.rows_affected() == 0 {
         return Ok(false);
     }
-    // Who is being sent it at this moment is left to that.
     sqlx::query!(
         "update outgoing_recipients set state = 'queued', attempts = case state when 'failed' then 0 else attempts end, next_attempt_at = $3
-         where tenant_id = $1 and outgoing_id = $2 and state in ('queued', 'failed') and (leased_until is null or leased_until <= $3)",
+         where tenant_id = $1 and outgoing_id = $2 and (state = 'queued' or $4 and state = 'failed') and (leased_until is null or leased_until <= $3)",
         tenant_id,
         id.uuid(),
         now,
+        also_failed,
     )
     .execute(tx.conn())
     .await?;
     Ok(true)
 }
 
-/// How many were.
-pub(super) async fn drop_queued(tx: &mut TenantTx, id: OutgoingId) -> Result<u64, Error> {
+/// Drops what is not under way; how many were.
+pub(super) async fn drop_queued(tx: &mut TenantTx, id: OutgoingId, now: DateTime<Utc>) -> Result<u64, Error> {
     let tenant_id = tx.tenant_id().uuid();
     let done = sqlx::query!(
         "update outgoing_recipients set state = 'dropped', next_attempt_at = null, leased_until = null, lease_id = null
-         where tenant_id = $1 and outgoing_id = $2 and state in ('queued', 'failed')",
+         where tenant_id = $1 and outgoing_id = $2 and state in ('queued', 'failed') and (leased_until is null or leased_until <= $3)",
         tenant_id,
         id.uuid(),
+        now,
     )
     .execute(tx.conn())
     .await?;

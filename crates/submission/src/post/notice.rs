@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use kernel::{BlobId, EmailAddress, xtext};
+use kernel::{BlobId, EmailAddress, RequestId, xtext};
 use mailstore::parcel;
 use relay::Reply;
 use tenancy::Ctx;
@@ -11,7 +11,7 @@ use crate::accept::message_id_of;
 use crate::dsn::{self, Action, Original, Report, Status};
 use crate::outgoing::{NewMessage, NewRecipient, Notify, Returned};
 use crate::queue::{Claim, Claimed, Note, Notice, Outcome};
-use crate::{Destination, Error, Submission, schedule};
+use crate::{Error, Submission, schedule};
 
 /// The most of a message that comes back with the news that it failed.
 const RETURNED_BYTES: usize = 1 << 20;
@@ -68,13 +68,7 @@ impl Submission {
             return Ok(None);
         }
         let request_id = ctx.env().new_id();
-        let destination = self.destination(Some(&sender), sender.domain().as_str(), request_id).await?;
-        let destination = match destination {
-            Destination::Local => String::new(),
-            Destination::Remote(domain) => domain,
-            // Nobody is there any more to be told.
-            Destination::Nobody | Destination::NoWayOut => return Ok(None),
-        };
+        let Some(address) = self.to_be_told(ctx, claim, &sender, request_id).await? else { return Ok(None) };
         let bytes = self.report(ctx, claim, body, &news);
         let message = NewMessage {
             id: ctx.env().new_id(),
@@ -92,8 +86,8 @@ impl Submission {
             created_at: now,
             give_up_at: now + schedule::GIVE_UP_AFTER,
             recipients: vec![NewRecipient {
-                address: claim.message.sender.clone(),
-                destination,
+                address,
+                destination: String::new(),
                 notify: Some(vec![Notify::Never]),
                 original: None,
             }],
@@ -101,6 +95,26 @@ impl Submission {
         let parcel = parcel::upload(&self.store, ctx, claim.message.mailbox_id, bytes.into(), now).await?;
         let message = NewMessage { blob_id: parcel.id(), ..message };
         Ok(Some(Notice { parcel, message }))
+    }
+
+    /// Where news of a message go: to its sender, or, where that address is not one of the tenant's any more, to the mailbox that has sent it.
+    async fn to_be_told(
+        &self,
+        ctx: &Ctx,
+        claim: &Claim,
+        sender: &EmailAddress,
+        request_id: RequestId,
+    ) -> Result<Option<String>, Error> {
+        let found = self.recipients.resolve(sender, request_id).await?;
+        if found.is_some_and(|found| found.ctx.tenant_id() == claim.tenant_id) {
+            return Ok(Some(claim.message.sender.clone()));
+        }
+        match tenancy::sender::primary_address(ctx, claim.message.mailbox_id).await {
+            Ok(address) => Ok(Some(address)),
+            // Nobody is there any more to be told.
+            Err(tenancy::Error::NotFound) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn report(&self, ctx: &Ctx, claim: &Claim, body: &Bytes, news: &[News<'_>]) -> Vec<u8> {

@@ -2,8 +2,8 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use chrono::{DateTime, Utc};
-use relay::{Envelope, Recipient, Ret};
+use chrono::{DateTime, TimeDelta, Utc};
+use relay::{Envelope, Recipient, Reply, Ret};
 
 use crate::Submission;
 use crate::outgoing::{Notify, Returned};
@@ -27,9 +27,9 @@ impl Route {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether it is time to try.
-    pub(super) fn is_open(&self, now: DateTime<Utc>) -> bool {
-        self.health().again_at.is_none_or(|at| at <= now)
+    /// For how long nothing is tried, if so.
+    fn closed_for(&self, now: DateTime<Utc>) -> Option<TimeDelta> {
+        self.health().again_at.filter(|at| *at > now).map(|at| at - now)
     }
 
     fn succeeded(&self) {
@@ -38,7 +38,7 @@ impl Route {
     }
 
     /// It has failed; how long nothing is tried. Several that fail together are one failure.
-    fn failed(&self, now: DateTime<Utc>) -> chrono::TimeDelta {
+    fn failed(&self, now: DateTime<Utc>) -> TimeDelta {
         let mut health = self.health();
         if health.again_at.is_none_or(|at| at <= now) {
             health.failures = health.failures.saturating_add(1);
@@ -50,9 +50,17 @@ impl Route {
 }
 
 impl Submission {
+    /// For how long nothing can go out, if so.
+    pub(super) fn closed_for(&self) -> Option<TimeDelta> {
+        match &self.relay {
+            Some(_) => self.route.closed_for(self.db.env().now()),
+            // There is nothing to wait for but one.
+            None => Some(schedule::route_pause(u32::MAX)),
+        }
+    }
+
     pub(super) async fn out(&self, claim: &Claim, body: &[u8]) -> Vec<Outcome> {
         let untried = |wait| claim.recipients.iter().map(|_| Outcome::Untried { wait }).collect();
-        // Without a way there is nothing to wait for but one.
         let Some(relay) = &self.relay else { return untried(schedule::route_pause(u32::MAX)) };
         let recipients: Vec<Recipient<'_>> = claim
             .recipients
@@ -63,10 +71,11 @@ impl Submission {
                 orcpt: one.original.as_deref(),
             })
             .collect();
+        let mut addresses = recipients.iter().map(|one| one.address).chain([claim.message.sender.as_str()]);
         let envelope = Envelope {
             sender: &claim.message.sender,
             is_8bit: claim.message.is_8bit,
-            is_utf8: claim.message.is_utf8,
+            is_utf8: claim.message.is_utf8 || !addresses.all(str::is_ascii),
             envelope_id: claim.message.envelope_id.as_deref(),
             ret: claim.message.returned.map(|returned| match returned {
                 Returned::Full => Ret::Full,
@@ -78,6 +87,12 @@ impl Submission {
             Ok(outcomes) => {
                 self.route.succeeded();
                 outcomes.into_iter().map(Outcome::from).collect()
+            }
+            // The host may not bear this message, and all others.
+            Err(fault) if fault.is_in_message() => {
+                self.route.succeeded();
+                let reply = Reply::ours(451, (4, 4, 2), &kernel::error::chain(&fault));
+                claim.recipients.iter().map(|_| Outcome::Later(reply.clone())).collect()
             }
             Err(fault) => {
                 tracing::warn!(relay.host = relay.remote(), error.cause = %kernel::error::chain(&fault), "the way out is closed");
@@ -110,20 +125,19 @@ fn wishes(asked: &[Notify]) -> Option<relay::Notify> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use chrono::TimeDelta;
 
     #[test]
     fn a_way_that_fails_is_tried_less_and_less_often() {
         let (route, start) = (Route::default(), DateTime::UNIX_EPOCH);
-        assert!(route.is_open(start));
+        assert_eq!(route.closed_for(start), None);
         assert_eq!(route.failed(start), TimeDelta::minutes(1));
-        assert!(!route.is_open(start));
+        assert_eq!(route.closed_for(start), Some(TimeDelta::minutes(1)));
         assert_eq!(route.failed(start + TimeDelta::seconds(20)), TimeDelta::seconds(40), "the same failure");
         let later = start + TimeDelta::minutes(1);
-        assert!(route.is_open(later));
+        assert_eq!(route.closed_for(later), None);
         assert_eq!(route.failed(later), TimeDelta::minutes(2));
         assert_eq!(route.failed(later + TimeDelta::minutes(2)), TimeDelta::minutes(4));
         route.succeeded();
-        assert!(route.is_open(later));
+        assert_eq!(route.closed_for(later), None);
     }
 }

@@ -9,63 +9,84 @@ use relay::Reply;
 use tenancy::TenantTx;
 use uuid::Uuid;
 
-use super::{Claim, Claimed, LEASE, Message, Note};
+use super::{Claim, Claimed, Message, Note, Way};
 use crate::outgoing::{Notify, Returned};
 
 /// What is claimed.
 pub(super) struct Ask {
     pub(super) now: DateTime<Utc>,
     pub(super) lease: Uuid,
+    pub(super) leased_until: DateTime<Utc>,
+    /// When what may not be sent is looked at again.
+    pub(super) again_at: DateTime<Utc>,
     pub(super) limit: i64,
-    pub(super) takes_remote: bool,
+    pub(super) way: Way,
     pub(super) per_destination: i64,
 }
+
+/// How many recipients of one destination are looked at.
+const WINDOW: i64 = 500;
 
 /// Leases what is due: of each destination the messages that have waited longest, as long as few to it are under way.
 pub(super) async fn claim(tx: &mut SystemTx, ask: Ask) -> Result<Vec<Claim>, Error> {
     // One at a time, so that two do not each find a destination half empty.
     sqlx::query!("select pg_advisory_xact_lock(hashtext('outgoing_claim'))").execute(tx.conn()).await?;
-    let leased_until = ask.now + LEASE;
     let rows = sqlx::query!(
         r#"with recursive destinations (destination) as (
-             (select destination from outgoing_recipients where state = 'queued' order by destination limit 1)
+             (select destination from outgoing_recipients where state = 'queued' and (destination = '') = $5 order by destination limit 1)
              union all
              select (select r.destination from outgoing_recipients r where r.state = 'queued' and r.destination > d.destination
                      order by r.destination limit 1)
-             from destinations d where d.destination is not null),
-           ready as (
-             select due.* from destinations d
+             from destinations d where d.destination is not null and not $5),
+           due as (
+             select first.* from destinations d
              cross join lateral (
-               select r.tenant_id, r.outgoing_id, r.destination, min(r.next_attempt_at) as due_at
-               from outgoing_recipients r
-               join outgoing_messages m on m.tenant_id = r.tenant_id and m.id = r.outgoing_id and m.held_at is null and m.blob_id is not null
-               join tenants t on t.id = r.tenant_id and t.status <> 'deleted' and not ('send' = any (t.suspended_capabilities))
-               left join users u on u.tenant_id = m.tenant_id and u.id = m.user_id
+               select r.tenant_id, r.outgoing_id, r.ordinal, r.destination, r.next_attempt_at from outgoing_recipients r
                where r.destination = d.destination and r.state = 'queued' and r.next_attempt_at <= $1
-                 and (r.leased_until is null or r.leased_until <= $1) and not ('send' = any (coalesce(u.suspended_capabilities, '{}')))
-               group by 1, 2, 3 order by due_at
-               limit greatest(0, $4::bigint - (
-                 select count(distinct l.outgoing_id) from outgoing_recipients l where l.destination = d.destination and l.leased_until > $1))
-             ) due
-             where d.destination is not null and ($5 or d.destination = '')
-             order by due.due_at limit $3),
+               order by r.next_attempt_at limit $7) first
+             where d.destination is not null),
+           seen as (
+             select due.*, m.held_at is null and m.blob_id is not null and t.status <> 'deleted' and not ('send' = any (t.suspended_capabilities))
+               and (m.user_id is null or u.status <> 'deleted' and not ('send' = any (u.suspended_capabilities))) is true as may_go
+             from due
+             join outgoing_messages m on m.tenant_id = due.tenant_id and m.id = due.outgoing_id
+             join tenants t on t.id = due.tenant_id
+             left join users u on u.tenant_id = m.tenant_id and u.id = m.user_id),
+           put_off as (
+             update outgoing_recipients r set next_attempt_at = $8 from seen
+             where not seen.may_go and r.tenant_id = seen.tenant_id and r.outgoing_id = seen.outgoing_id and r.ordinal = seen.ordinal
+               and r.state = 'queued' and r.next_attempt_at <= $1),
+           ranked as (
+             select tenant_id, outgoing_id, destination, min(next_attempt_at) as due_at,
+               row_number() over (partition by destination order by min(next_attempt_at)) as place
+             from seen where may_go group by 1, 2, 3),
+           ready as (
+             select ranked.*, row_number() over (partition by tenant_id order by due_at) as turn from ranked
+             where place <= $4::bigint - (
+               select count(distinct l.outgoing_id) from outgoing_recipients l where l.destination = ranked.destination and l.leased_until > $1)
+             order by turn, due_at limit $3),
            locked as (
-             select r.tenant_id, r.outgoing_id, r.ordinal from outgoing_recipients r join ready using (tenant_id, outgoing_id, destination)
-             where r.state = 'queued' and r.next_attempt_at <= $1 and (r.leased_until is null or r.leased_until <= $1)
-             for update of r skip locked)
-           update outgoing_recipients r set leased_until = $2, lease_id = $6, attempts = r.attempts + 1
+             select r.tenant_id, r.outgoing_id, r.ordinal from ready
+             join outgoing_recipients r using (tenant_id, outgoing_id, destination)
+             join outgoing_messages m on m.tenant_id = r.tenant_id and m.id = r.outgoing_id
+             where r.state = 'queued' and r.next_attempt_at <= $1 and m.held_at is null
+             -- Who holds it back at this moment has it so.
+             for share of m skip locked for update of r skip locked)
+           update outgoing_recipients r set leased_until = $2, next_attempt_at = $2, lease_id = $6, attempts = r.attempts + 1
            from locked, outgoing_messages m
            where r.tenant_id = locked.tenant_id and r.outgoing_id = locked.outgoing_id and r.ordinal = locked.ordinal
              and m.tenant_id = r.tenant_id and m.id = r.outgoing_id
            returning r.tenant_id, r.outgoing_id, r.ordinal, r.address, r.destination, r.notify, r.original, r.attempts,
-             r.delay_told_at is not null as "is_delay_told!", m.mailbox_id, m.sender, m.blob_id as "blob_id!", m.is_8bit, m.is_utf8,
+             r.delay_told_at is not null as "is_delay_told!", m.mailbox_id, m.sender, m.blob_id as "blob_id!", m.size_bytes, m.is_8bit, m.is_utf8,
              m.envelope_id, m.returned, m.created_at, m.give_up_at"#,
         ask.now,
-        leased_until,
+        ask.leased_until,
         ask.limit,
         ask.per_destination,
-        ask.takes_remote,
+        ask.way == Way::Home,
         ask.lease,
+        WINDOW,
+        ask.again_at,
     )
     .fetch_all(tx.conn())
     .await?;
@@ -76,6 +97,7 @@ pub(super) async fn claim(tx: &mut SystemTx, ask: Ask) -> Result<Vec<Claim>, Err
             mailbox_id: MailboxId::from_uuid(row.mailbox_id),
             sender: row.sender,
             blob_id: BlobId::from_uuid(row.blob_id),
+            size_bytes: u64::try_from(row.size_bytes).unwrap_or(0),
             is_8bit: row.is_8bit,
             is_utf8: row.is_utf8,
             envelope_id: row.envelope_id,
@@ -99,7 +121,7 @@ pub(super) async fn claim(tx: &mut SystemTx, ask: Ask) -> Result<Vec<Claim>, Err
             destination,
             recipients: Vec::new(),
             lease: ask.lease,
-            leased_until,
+            leased_until: ask.leased_until,
             message,
         });
         claim.recipients.push(one);

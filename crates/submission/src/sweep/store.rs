@@ -5,24 +5,38 @@ use db::{Error, SystemTx};
 use kernel::{BlobId, OutgoingId, TenantId};
 use tenancy::TenantTx;
 
-/// Messages that were closed before, and still have bodies. Those of a deleted tenant go with it.
+/// A message that is closed, and its body.
+pub(super) struct Kept {
+    pub(super) tenant_id: TenantId,
+    pub(super) id: OutgoingId,
+    pub(super) blob_id: BlobId,
+    pub(super) closed_at: DateTime<Utc>,
+}
+
+/// The first messages that were closed after one moment and before another, and still have bodies. Those of a deleted tenant go with it.
 pub(super) async fn with_bodies(
     tx: &mut SystemTx,
+    after: DateTime<Utc>,
     before: DateTime<Utc>,
     limit: i64,
-) -> Result<Vec<(TenantId, OutgoingId, BlobId)>, Error> {
+) -> Result<Vec<Kept>, Error> {
     let rows = sqlx::query!(
-        r#"select m.tenant_id, m.id, m.blob_id as "blob_id!" from outgoing_messages m
+        r#"select m.tenant_id, m.id, m.blob_id as "blob_id!", m.closed_at as "closed_at!" from outgoing_messages m
            join tenants t on t.id = m.tenant_id and t.status <> 'deleted'
-           where m.closed_at < $1 and m.blob_id is not null order by m.closed_at limit $2"#,
+           where m.closed_at > $1 and m.closed_at < $2 and m.blob_id is not null order by m.closed_at limit $3"#,
+        after,
         before,
         limit,
     )
     .fetch_all(tx.conn())
     .await?;
-    let row =
-        |tenant, id, blob| (TenantId::from_uuid(tenant), OutgoingId::from_uuid(id), BlobId::from_uuid(blob));
-    Ok(rows.into_iter().map(|one| row(one.tenant_id, one.id, one.blob_id)).collect())
+    let kept = rows.into_iter().map(|row| Kept {
+        tenant_id: TenantId::from_uuid(row.tenant_id),
+        id: OutgoingId::from_uuid(row.id),
+        blob_id: BlobId::from_uuid(row.blob_id),
+        closed_at: row.closed_at,
+    });
+    Ok(kept.collect())
 }
 
 pub(super) async fn is_closed(

@@ -3,7 +3,8 @@
 use chrono::TimeDelta;
 use submission::outgoing::State::{Delivered, Failed, Queued};
 use submission::post::Attempted;
-use submission::{queue, schedule, sweep};
+use submission::queue::{self, Way};
+use submission::{schedule, sweep};
 use testkit::smarthost::{Fault, Step};
 
 use crate::support::{Bench, MESSAGE};
@@ -95,23 +96,105 @@ async fn is_given_up_after_five_days() {
 async fn a_way_out_that_is_closed_is_nobody_s_fault() {
     let bench = Bench::new().await;
     let cleo = bench.world.user("cleo", None).await;
-    bench.smarthost.fail(Fault::Answer(Step::Ehlo, "554 5.7.1 who are you"), 5);
+    bench.smarthost.fail(Fault::Answer(Step::Ehlo, "554 5.7.1 who are you"), 3);
     let id = bench.accept(&["bob@b.example", "cleo@acme.example"]).await;
     assert_eq!(bench.send_due().await, came_to(1, 0, 0, 1));
     assert_eq!(bench.states(id).await, [(Queued, 0), (Delivered, 1)]);
-    assert!(!bench.submission.goes_out());
-    // Mail at home goes on, and what is new waits with the rest.
+    // Mail at home goes on, and what is new waits with the rest, without a word to the smarthost.
     let second = bench.accept(&["bob@b.example", "cleo@acme.example"]).await;
-    assert_eq!(bench.send_due().await, came_to(1, 0, 0, 0));
+    assert_eq!(bench.send_due().await, came_to(1, 0, 0, 1));
     assert_eq!(bench.states(second).await, [(Queued, 0), (Delivered, 1)]);
-    assert_eq!(bench.messages(&cleo).await.len(), 2);
-    for _ in 0..2 {
+    assert_eq!((bench.messages(&cleo).await.len(), bench.smarthost.connections()), (2, 1));
+    for connections in 2..=3 {
         bench.advance(TimeDelta::minutes(3));
-        assert_eq!(bench.send_due().await.delivered, 0);
+        assert_eq!(bench.send_due().await, came_to(0, 0, 0, 2));
+        assert_eq!(bench.smarthost.connections(), connections, "one asks for all");
     }
     bench.advance(TimeDelta::minutes(5));
     assert_eq!(bench.send_due().await, came_to(2, 0, 0, 0));
     assert_eq!(bench.smarthost.received().len(), 2);
+}
+
+#[tokio::test]
+async fn a_way_out_that_stays_closed_is_told_of() {
+    let bench = Bench::new().await;
+    bench.smarthost.fail(Fault::Cut(Step::Connect), 10_000);
+    let id = bench.accept(&["bob@b.example"]).await;
+    let mut told = Vec::new();
+    while bench.states(id).await[0].0 == Queued {
+        let due = bench.outgoing(id).await.recipients[0].next_attempt_at.unwrap();
+        bench.world.test_db.clock().set(due + TimeDelta::hours(1));
+        bench.send_due().await;
+        bench.send_due().await;
+        told.push(bench.messages(&bench.ada).await.len());
+        assert!(told.len() < 2000, "for ever");
+    }
+    bench.send_due().await;
+    assert_eq!(bench.states(id).await, [(Failed, 0)]);
+    let texts = bench.messages(&bench.ada).await;
+    assert_eq!(texts.len(), 2, "that it takes long, and that it was given up");
+    assert!(
+        texts.iter().any(|text| text.contains("Action: delayed\r\n") && text.contains("Status: 4.4.1\r\n"))
+    );
+    assert!(
+        texts.iter().any(|text| text.contains("Action: failed\r\n") && text.contains("Status: 5.4.7\r\n"))
+    );
+}
+
+#[tokio::test]
+async fn a_message_that_the_smarthost_does_not_bear_keeps_no_other_back() {
+    let bench = Bench::new().await;
+    bench.smarthost.fail(Fault::Cut(Step::Body), 1);
+    let first = bench.accept(&["bob@b.example"]).await;
+    assert_eq!(bench.send_due().await, came_to(0, 1, 0, 0));
+    let second = bench.accept(&["dora@d.example"]).await;
+    assert_eq!(bench.send_due().await, came_to(1, 0, 0, 0));
+    assert_eq!(
+        (bench.states(first).await, bench.states(second).await),
+        (vec![(Queued, 1)], vec![(Delivered, 1)])
+    );
+}
+
+#[tokio::test]
+async fn a_body_that_cannot_be_read_waits_and_keeps_no_other_back() {
+    let bench = Bench::new().await;
+    let cleo = bench.world.user("cleo", None).await;
+    let lost = bench.accept(&["cleo@acme.example"]).await;
+    let page = bench.store.blobs().list(&blob::KeyPrefix::Tenant(bench.world.tenant.id), None).await.unwrap();
+    let pack = page.keys.into_iter().find(|key| matches!(key, blob::BlobKey::Pack { .. })).unwrap();
+    bench.store.blobs().delete(&pack).await.unwrap();
+    for _ in 0..3 {
+        assert_eq!(bench.send_due().await, came_to(0, 0, 0, 1));
+        bench.advance(TimeDelta::minutes(1));
+    }
+    bench.accept(&["cleo@acme.example"]).await;
+    assert_eq!(bench.send_due().await, came_to(1, 0, 0, 1));
+    assert_eq!((bench.states(lost).await, bench.messages(&cleo).await.len()), (vec![(Queued, 0)], 1));
+}
+
+#[tokio::test]
+async fn a_mailbox_that_is_named_twice_has_it_once() {
+    let bench = Bench::new().await;
+    let (world, cleo) = (&bench.world, bench.world.user("cleo", None).await);
+    let target = tenancy::address::Target::Mailbox(cleo.mailbox_id);
+    tenancy::address::create(&world.ctx, "queen@acme.example", target).await.unwrap();
+    let members = vec![
+        tenancy::group::Member::Mailbox(cleo.mailbox_id),
+        tenancy::group::Member::Mailbox(bench.ada.mailbox_id),
+    ];
+    let group = tenancy::group::NewGroup {
+        display_name: "All".into(),
+        address: Some("all@acme.example".into()),
+        members,
+        ..Default::default()
+    };
+    tenancy::group::create(&world.ctx, group).await.unwrap();
+    let id = bench
+        .accept(&["cleo@acme.example", "queen@acme.example", "Cleo@acme.example", "all@acme.example"])
+        .await;
+    assert_eq!(bench.send_due().await, came_to(4, 0, 0, 0));
+    assert_eq!(bench.states(id).await, [(Delivered, 1); 4]);
+    assert_eq!((bench.messages(&cleo).await.len(), bench.messages(&bench.ada).await.len()), (1, 1));
 }
 
 #[tokio::test]
@@ -128,23 +211,20 @@ async fn what_broke_after_the_dot_may_come_twice_and_is_not_lost() {
 }
 
 #[tokio::test]
-async fn whoever_does_not_come_back_leaves_it_to_the_next_and_mailboxes_have_it_once() {
+async fn whoever_does_not_come_back_leaves_it_to_the_next() {
     let bench = Bench::new().await;
     let cleo = bench.world.user("cleo", None).await;
     let id = bench.accept(&["cleo@acme.example", "bob@b.example"]).await;
     let db = bench.submission.db();
-    let claims = queue::claim(db, 64, true).await.unwrap();
-    assert_eq!(claims.len(), 2);
-    assert!(queue::claim(db, 64, true).await.unwrap().is_empty(), "leased");
-    drop(claims);
-    bench.advance(queue::LEASE - TimeDelta::seconds(1));
-    assert!(queue::claim(db, 64, true).await.unwrap().is_empty(), "leased");
-    bench.advance(TimeDelta::seconds(1));
-    let late = queue::claim(db, 64, true).await.unwrap();
-    assert_eq!(late.len(), 2);
-    // Delivered, and nothing noted of it: the process was killed there.
-    for claim in late.clone() {
-        bench.submission.attempt(claim).await;
+    for (way, lease) in [(Way::Home, queue::LEASE_AT_HOME), (Way::Out, queue::LEASE)] {
+        assert_eq!(queue::claim(db, 64, way).await.unwrap().len(), 1);
+        assert!(queue::claim(db, 64, way).await.unwrap().is_empty(), "leased");
+        bench.advance(lease - TimeDelta::seconds(1));
+        assert!(queue::claim(db, 64, way).await.unwrap().is_empty(), "leased");
+        bench.advance(TimeDelta::seconds(1));
+        for claim in queue::claim(db, 64, way).await.unwrap() {
+            bench.submission.attempt(claim).await;
+        }
     }
     assert_eq!(bench.states(id).await, [(Delivered, 2), (Delivered, 2)]);
     assert_eq!(bench.messages(&cleo).await.len(), 1);
@@ -171,9 +251,9 @@ async fn a_mailbox_that_has_it_does_not_get_it_again() {
 async fn what_a_lease_was_lost_of_is_not_noted() {
     let bench = Bench::new().await;
     let id = bench.accept(&["bob@b.example"]).await;
-    let late = queue::claim(bench.submission.db(), 64, true).await.unwrap().remove(0);
+    let late = queue::claim(bench.submission.db(), 64, Way::Out).await.unwrap().remove(0);
     bench.advance(queue::LEASE);
-    let next = queue::claim(bench.submission.db(), 64, true).await.unwrap().remove(0);
+    let next = queue::claim(bench.submission.db(), 64, Way::Out).await.unwrap().remove(0);
     bench.smarthost.answer("bob@b.example", "550 5.1.1 gone");
     bench.submission.attempt(late).await;
     assert_eq!(bench.states(id).await[0].1, 2);
@@ -191,7 +271,7 @@ async fn few_are_under_way_to_one_destination_and_others_do_not_wait_for_it() {
     }
     bench.accept(&["dora@d.example"]).await;
     let db = bench.submission.db();
-    let claimers = (0..4).map(|_| queue::claim(db, 16, true));
+    let claimers = (0..4).map(|_| queue::claim(db, 16, Way::Out));
     let claims: Vec<_> =
         futures::future::join_all(claimers).await.into_iter().flat_map(|claims| claims.unwrap()).collect();
     let to_b = claims.iter().filter(|claim| claim.destination == "b.example").count();
@@ -211,9 +291,9 @@ async fn what_has_left_is_forgotten_in_the_end() {
     let db = bench.submission.db();
     assert_eq!(sweep::run(db).await.unwrap(), sweep::Swept::default());
     bench.advance(sweep::BODIES_FOR + TimeDelta::seconds(1));
-    assert_eq!(sweep::run(db).await.unwrap(), sweep::Swept { bodies: 1, messages: 0 });
+    assert_eq!(sweep::run(db).await.unwrap(), sweep::Swept { bodies: 1, ..Default::default() });
     bench.advance(sweep::ROWS_FOR - sweep::BODIES_FOR);
-    assert_eq!(sweep::run(db).await.unwrap(), sweep::Swept { bodies: 0, messages: 3 });
+    assert_eq!(sweep::run(db).await.unwrap(), sweep::Swept { messages: 3, ..Default::default() });
     for id in [failed, delivered] {
         assert!(submission::outgoing::get(&bench.world.ctx, id).await.is_err());
     }

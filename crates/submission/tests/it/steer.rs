@@ -2,11 +2,12 @@
 
 use chrono::TimeDelta;
 use kernel::PageRequest;
+use submission::Error;
 use submission::outgoing::State::{Delivered, Dropped, Failed, Held, Queued};
 use submission::outgoing::{self, Filter, State};
-use submission::{Error, queue};
+use submission::queue::{self, Way};
 use tenancy::policy::Capability;
-use tenancy::tenant;
+use tenancy::{tenant, user};
 use testkit::world;
 
 use crate::support::Bench;
@@ -51,7 +52,7 @@ async fn is_sent_again_after_it_failed_and_dropped_before_it_does() {
     assert!(matches!(outgoing::drop(ctx, id, None).await, Err(Error::State(_))));
 
     let id = bench.accept(&["bob@b.example"]).await;
-    let claim = queue::claim(bench.submission.db(), 64, true).await.unwrap().remove(0);
+    let claim = queue::claim(bench.submission.db(), 64, Way::Out).await.unwrap().remove(0);
     assert_eq!(bench.states(id).await, [(State::Delivering, 1)]);
     assert!(matches!(outgoing::drop(ctx, id, None).await, Err(Error::UnderWay)));
     bench.advance(queue::LEASE);
@@ -86,6 +87,7 @@ async fn a_tenant_that_may_not_send_keeps_what_it_has_queued() {
     assert_eq!(bench.send_due().await.delivered, 0);
     assert_eq!(bench.states(id).await, [(Queued, 0)]);
     tenant::resume(ctx, None, &[]).await.unwrap();
+    bench.advance(TimeDelta::minutes(10));
     assert_eq!(bench.send_due().await.delivered, 1, "{}", tenant.id);
 }
 
@@ -110,8 +112,10 @@ async fn is_seen_by_those_whose_it_is() {
     assert!(matches!(list(&of_bob, own).await, Err(Error::NotFound)));
     assert!(matches!(outgoing::get(&of_bob, ids[0]).await, Err(Error::NotFound)));
     assert!(matches!(outgoing::drop(&of_bob, ids[0], None).await, Err(Error::NotFound)));
-    let at_d = Filter { domain: Some("d.example".to_owned()), ..Filter::default() };
+    let at_d = Filter { domain: Some("D.Example".to_owned()), ..Filter::default() };
     assert_eq!(list(&world.ctx, at_d).await.unwrap(), [ids[1]]);
+    let at_none = Filter { domain: Some("\0".to_owned()), ..Filter::default() };
+    assert_eq!(list(&world.ctx, at_none).await.unwrap(), []);
     bench.send_due().await;
     let queued = Filter { state: Some(Queued), ..Filter::default() };
     assert_eq!(list(&world.ctx, queued).await.unwrap(), []);
@@ -122,4 +126,61 @@ async fn is_seen_by_those_whose_it_is() {
     let south = world.operator.enter(south.id).await.unwrap();
     assert!(matches!(outgoing::get(&south, ids[0]).await, Err(Error::NotFound)));
     assert_eq!(list(&south, Filter::default()).await.unwrap(), []);
+}
+
+/// Between the look and the change, somebody else may have begun to send it.
+#[tokio::test]
+async fn what_is_held_or_dropped_while_it_is_claimed_is_one_or_the_other() {
+    let bench = Bench::new().await;
+    let ctx = &bench.world.ctx;
+    for n in 0..12 {
+        let id = bench.accept(&["bob@b.example"]).await;
+        let steer = async {
+            match n % 2 {
+                0 => outgoing::hold(ctx, id, "stolen", None).await,
+                _ => outgoing::drop(ctx, id, None).await,
+            }
+        };
+        let (steered, claims) = tokio::join!(steer, queue::claim(bench.submission.db(), 64, Way::Out));
+        let claims = claims.unwrap();
+        let sent = claims.iter().any(|claim| claim.id == id);
+        match steered {
+            Ok(now) if n % 2 == 0 => {
+                assert!(!sent || now.recipients[0].state == State::Delivering, "{now:?}")
+            }
+            Ok(now) => assert!(!sent && now.recipients[0].state == Dropped, "{now:?}"),
+            Err(error) => assert!(sent && matches!(error, Error::UnderWay), "{error:?}"),
+        }
+        for claim in claims {
+            bench.submission.attempt(claim).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_was_queued_by_somebody_who_was_stopped_stays_when_they_leave() {
+    let bench = Bench::new().await;
+    let (ctx, ada) = (&bench.world.ctx, bench.ada.id);
+    let id = bench.accept(&["bob@b.example"]).await;
+    user::suspend(ctx, ada, None, &[Capability::Send]).await.unwrap();
+    bench.advance(TimeDelta::minutes(10));
+    assert_eq!(bench.send_due().await.delivered, 0);
+    bench.execute("update outgoing_messages set user_id = gen_random_uuid()").await;
+    bench.advance(TimeDelta::minutes(10));
+    assert_eq!(bench.send_due().await.delivered, 0, "nobody says that they may");
+    assert_eq!(bench.states(id).await, [(Queued, 0)]);
+}
+
+#[tokio::test]
+async fn a_hold_is_an_administrator_s() {
+    let bench = Bench::new().await;
+    let ada = bench.world.login(&bench.ada).await.ctx;
+    let id = bench.accept(&["bob@b.example"]).await;
+    let forbidden = |done: Result<_, Error>| done.unwrap_err().kind() == kernel::ErrorKind::Forbidden;
+    assert!(forbidden(outgoing::hold(&ada, id, "mine", None).await));
+    outgoing::hold(&bench.world.ctx, id, "stolen", None).await.unwrap();
+    assert!(forbidden(outgoing::release(&ada, id, None).await));
+    outgoing::retry(&ada, id, None).await.unwrap();
+    assert_eq!((bench.send_due().await.delivered, bench.states(id).await), (0, vec![(Held, 0)]));
+    outgoing::drop(&ada, id, None).await.unwrap();
 }

@@ -10,7 +10,8 @@ use relay::{Relay, Smarthost};
 use rustls::RootCertStore;
 use submission::outgoing::{self, Notify, Outgoing, Returned, State};
 use submission::post::Attempted;
-use submission::{Addressee, Destination, Envelope, Secured, Submission, queue};
+use submission::queue::{self, Way};
+use submission::{Addressee, Destination, Envelope, Secured, Submission};
 use tenancy::user::User;
 use testkit::World;
 use testkit::smarthost::{FakeSmarthost, Tls};
@@ -99,12 +100,14 @@ impl Bench {
     pub(crate) async fn send_due(&self) -> Attempted {
         let db = self.submission.db();
         let mut all = Attempted::default();
-        for claim in queue::claim(db, 64, self.submission.goes_out()).await.unwrap() {
-            let Attempted { delivered, later, failed, untried } = self.submission.attempt(claim).await;
-            all.delivered += delivered;
-            all.later += later;
-            all.failed += failed;
-            all.untried += untried;
+        for way in [Way::Home, Way::Out] {
+            for claim in queue::claim(db, 64, way).await.unwrap() {
+                let Attempted { delivered, later, failed, untried } = self.submission.attempt(claim).await;
+                all.delivered += delivered;
+                all.later += later;
+                all.failed += failed;
+                all.untried += untried;
+            }
         }
         all
     }

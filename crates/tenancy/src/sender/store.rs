@@ -43,6 +43,7 @@ pub(super) async fn primary_address(tx: &mut TenantTx, id: MailboxId) -> Result<
     let address = sqlx::query_scalar!(
         r#"select a.local_part || '@' || d.name as "address!" from addresses a
            join domains d on d.tenant_id = a.tenant_id and d.id = a.domain_id
+           join mailboxes m on m.tenant_id = a.tenant_id and m.id = a.mailbox_id and m.status = 'active'
            where a.tenant_id = $1 and a.mailbox_id = $2 and a.is_primary"#,
         tenant_id,
         id.uuid(),

@@ -51,15 +51,52 @@ async fn who_does_not_sign_in_has_to_go() {
     let mut client = Smtp::connect(server.address).await.unwrap();
     let mut signed_in = server.signed_in(&ada).await;
     // However much it says.
-    loop {
-        match client.command("NOOP").await {
-            Ok(reply) if reply.code == 250 => tokio::time::sleep(Duration::from_millis(20)).await,
-            Ok(reply) => {
-                assert_eq!(codes(&reply), "421 4.4.2");
-                break;
+    let told = async {
+        loop {
+            let reply = client.command("NOOP").await.unwrap();
+            if reply.code != 250 {
+                return reply;
             }
-            Err(_) => break,
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
-    }
+    };
+    let told = tokio::time::timeout(Duration::from_secs(30), told).await.unwrap();
+    assert_eq!(codes(&told), "421 4.4.2");
     assert_eq!(codes(&signed_in.command("NOOP").await.unwrap()), "250 2.0.0");
+}
+
+#[tokio::test]
+async fn who_tries_out_recipients_has_to_go() {
+    let server = Submitting::with(Limits { unknown_recipients: 2, ..quick() }).await;
+    let ada = server.world.user("ada", None).await;
+    let mut client = server.signed_in(&ada).await;
+    client.command("MAIL FROM:<ada@acme.example>").await.unwrap();
+    for n in 0..3 {
+        let line = format!("RCPT TO:<guess{n}@acme.example>");
+        assert_eq!(codes(&client.command(&line).await.unwrap()), "550 5.1.1");
+    }
+    assert_eq!(codes(&client.read_reply().await.unwrap()), "421 4.7.0");
+}
+
+/// What was sent past a DATA that is refused would be taken for commands.
+#[tokio::test]
+async fn a_message_that_was_not_asked_for_is_no_command() {
+    let server = Submitting::with(Limits { messages_at_once: 1, ..quick() }).await;
+    let (ada, bob) = (server.world.user("ada", None).await, server.world.user("bob", None).await);
+    let begin = "MAIL FROM:<ada@acme.example>\r\nRCPT TO:<bob@acme.example>\r\nDATA\r\n";
+    let mut slow = server.signed_in(&ada).await;
+    slow.send(begin.as_bytes()).await.unwrap();
+    for expected in ["250 2.1.0", "250 2.1.5", "354"] {
+        assert_eq!(codes(&slow.read_reply().await.unwrap()), expected);
+    }
+    let mut client = server.signed_in(&ada).await;
+    let inner = "MAIL FROM:<ada@acme.example>\r\nRCPT TO:<bob@acme.example>\r\n";
+    client.send(format!("{begin}{inner}.\r\n").as_bytes()).await.unwrap();
+    for expected in ["250 2.1.0", "250 2.1.5", "451 4.3.2", "421 4.5.0"] {
+        assert_eq!(codes(&client.read_reply().await.unwrap()), expected);
+    }
+    assert!(client.read_reply().await.is_err());
+    slow.send(b"From: ada@acme.example\r\n\r\nx\r\n.\r\n").await.unwrap();
+    assert_eq!(codes(&slow.read_reply().await.unwrap()), "250 2.0.0");
+    assert_eq!(server.messages(&bob).await.len(), 1);
 }
