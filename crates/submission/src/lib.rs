@@ -69,8 +69,7 @@ impl Submission {
     }
 
     /// Returns when something is queued by this process from now on.
-    pub fn woken(&self) -> impl Future<Output = ()> + Send {
-        let woken = self.woken.clone().notified_owned();
-        async move { woken.await }
+    pub fn woken(&self) -> impl Future<Output = ()> + Send + use<> {
+        self.woken.clone().notified_owned()
     }
 }
