@@ -61,6 +61,7 @@ fn run(program: &str, arguments: &[&str], home: &Path) {
 const SMTPLIB: &str = r#"
 import smtplib, ssl, sys
 from email.message import EmailMessage
+from email.policy import SMTP
 starttls, implicit, password = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
 context = ssl._create_unverified_context()
 def message(subject):
@@ -79,7 +80,7 @@ for smtp in (smtplib.SMTP('127.0.0.1', starttls), smtplib.SMTP_SSL('127.0.0.1', 
         raise SystemExit('sent as somebody else')
     except smtplib.SMTPSenderRefused as refused:
         assert refused.smtp_code == 553, refused
-    refused = smtp.sendmail('ada@acme.example', ['bob@acme.example', 'nobody@acme.example'], message('to two').as_bytes())
+    refused = smtp.sendmail('ada@acme.example', ['bob@acme.example', 'nobody@acme.example'], message('to two').as_bytes(policy=SMTP))
     assert list(refused) == ['nobody@acme.example'] and refused['nobody@acme.example'][0] == 550, refused
     smtp.quit()
 "#;
