@@ -27,24 +27,27 @@ pub(super) struct Ask {
 /// How many recipients of one destination are looked at.
 const WINDOW: i64 = 500;
 
-/// Leases what is due: of each destination the messages that have waited longest, as long as few to it are under way.
+/// Leases what is due: of the destinations that have waited longest the messages that have, as long as few to one are under way.
 pub(super) async fn claim(tx: &mut SystemTx, ask: Ask) -> Result<Vec<Claim>, Error> {
     // One at a time, so that two do not each find a destination half empty.
     sqlx::query!("select pg_advisory_xact_lock(hashtext('outgoing_claim'))").execute(tx.conn()).await?;
     let rows = sqlx::query!(
-        r#"with recursive destinations (destination) as (
-             (select destination from outgoing_recipients where state = 'queued' and (destination = '') = $5 order by destination limit 1)
+        r#"with recursive heads (destination, next_attempt_at) as (
+             (select destination, next_attempt_at from outgoing_recipients where state = 'queued' and (destination = '') = $5
+              order by destination, next_attempt_at limit 1)
              union all
-             select (select r.destination from outgoing_recipients r where r.state = 'queued' and r.destination > d.destination
-                     order by r.destination limit 1)
-             from destinations d where d.destination is not null and not $5),
+             select next.destination, next.next_attempt_at from heads h
+             cross join lateral (
+               select r.destination, r.next_attempt_at from outgoing_recipients r where r.state = 'queued' and r.destination > h.destination
+               order by r.destination, r.next_attempt_at limit 1) next
+             where not $5),
+           destinations as (select destination from heads where next_attempt_at <= $1 order by next_attempt_at limit 4 * $3::bigint),
            due as (
              select first.* from destinations d
              cross join lateral (
                select r.tenant_id, r.outgoing_id, r.ordinal, r.destination, r.next_attempt_at from outgoing_recipients r
                where r.destination = d.destination and r.state = 'queued' and r.next_attempt_at <= $1
-               order by r.next_attempt_at limit $7) first
-             where d.destination is not null),
+               order by r.next_attempt_at limit $7) first),
            seen as (
              select due.*, m.held_at is null and m.blob_id is not null and t.status <> 'deleted' and not ('send' = any (t.suspended_capabilities))
                and (m.user_id is null or u.status <> 'deleted' and not ('send' = any (u.suspended_capabilities))) is true as may_go
