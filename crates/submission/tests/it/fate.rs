@@ -144,7 +144,7 @@ async fn a_way_out_that_stays_closed_is_told_of() {
 #[tokio::test]
 async fn a_message_that_the_smarthost_does_not_bear_keeps_no_other_back() {
     let bench = Bench::new().await;
-    bench.smarthost.fail(Fault::Cut(Step::Body), 1);
+    bench.smarthost.fail(Fault::Cut(Step::Data), 1);
     let first = bench.accept(&["bob@b.example"]).await;
     assert_eq!(bench.send_due().await, came_to(0, 1, 0, 0));
     let second = bench.accept(&["dora@d.example"]).await;
