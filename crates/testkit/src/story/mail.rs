@@ -22,21 +22,24 @@ pub(super) fn hash(bytes: &[u8]) -> Hash {
 pub(super) struct Message {
     /// Where it came from, for messages about it.
     pub(super) label: String,
-    /// Its bytes: every line feed has its carriage return, and the last line is ended.
+    /// Its bytes: every line feed has its carriage return and every carriage return its line feed, and the last line is ended.
     pub(super) wire: Bytes,
     /// The hash of those bytes.
     pub(super) hash: Hash,
 }
 
 impl Message {
-    /// Makes line ends CRLF and ends the last line. A carriage return alone ends no line.
+    /// Makes line ends CRLF and ends the last line. A carriage return alone becomes a space, as MTAs have it (Postfix's
+    /// `cleanup_replace_stray_cr_lf`): by SMTP it would be refused.
     pub(super) fn new(label: String, raw: &[u8]) -> Self {
         let mut wire = Vec::with_capacity(raw.len() + raw.len() / 32 + 2);
-        for &byte in raw {
-            if byte == b'\n' && wire.last() != Some(&b'\r') {
-                wire.push(b'\r');
+        for (at, &byte) in raw.iter().enumerate() {
+            let next = raw.get(at + 1);
+            match byte {
+                b'\n' if wire.last() != Some(&b'\r') => wire.extend_from_slice(b"\r\n"),
+                b'\r' if next != Some(&b'\n') => wire.push(b' '),
+                byte => wire.push(byte),
             }
-            wire.push(byte);
         }
         if wire.last().is_some_and(|&last| last != b'\n') {
             wire.extend_from_slice(b"\r\n");
@@ -236,7 +239,7 @@ mod tests {
     #[test]
     fn the_hashed_form_has_crlf_at_every_line_and_at_the_end() {
         for (raw, wire) in
-            [("", ""), ("a\nb", "a\r\nb\r\n"), ("a\r\n", "a\r\n"), ("a\rb\n", "a\rb\r\n"), ("a\r", "a\r\r\n")]
+            [("", ""), ("a\nb", "a\r\nb\r\n"), ("a\r\n", "a\r\n"), ("a\rb\n", "a b\r\n"), ("a\r", "a\r\r\n")]
         {
             assert_eq!(Message::new(String::new(), raw.as_bytes()).wire, wire.as_bytes(), "{raw:?}");
         }
