@@ -239,7 +239,7 @@ mod tests {
     #[test]
     fn the_hashed_form_has_crlf_at_every_line_and_at_the_end() {
         for (raw, wire) in
-            [("", ""), ("a\nb", "a\r\nb\r\n"), ("a\r\n", "a\r\n"), ("a\rb\n", "a b\r\n"), ("a\r", "a\r\r\n")]
+            [("", ""), ("a\nb", "a\r\nb\r\n"), ("a\r\n", "a\r\n"), ("a\rb\n", "a b\r\n"), ("a\r", "a \r\n")]
         {
             assert_eq!(Message::new(String::new(), raw.as_bytes()).wire, wire.as_bytes(), "{raw:?}");
         }
