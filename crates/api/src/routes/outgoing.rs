@@ -203,7 +203,7 @@ async fn get(
 /// Why a message is held back.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Hold {
+struct OutgoingHold {
     /// Why; shown with the message.
     #[schema(
         min_length = 1,
@@ -226,7 +226,7 @@ async fn hold(
     Bearer(caller): Bearer,
     Path(at): Path<OutgoingPath>,
     IfMatch(version): IfMatch,
-    Json(body): Json<Hold>,
+    Json(body): Json<OutgoingHold>,
 ) -> Result<Tagged<Answer<Outgoing>>, Problem> {
     let ctx = caller.enter(at.tenant_id).await?;
     Ok(tagged(outgoing::hold(&ctx, at.outgoing_id, &body.reason, version).await?))
