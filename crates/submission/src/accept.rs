@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use kernel::{BlobId, DomainName, EmailAddress, MailboxId, OutgoingId, RequestId};
+use kernel::{DomainName, EmailAddress, MailboxId, OutgoingId, RequestId};
 use mailstore::parcel;
 use tenancy::sender::{self, Sender, Standing};
 use tenancy::{MailLogin, TenantTx};
@@ -67,13 +67,6 @@ pub enum Secured {
     Plain,
 }
 
-/// A message that is the queue's from now on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Accepted {
-    /// By which it is found.
-    pub id: OutgoingId,
-}
-
 impl Submission {
     /// Where mail for an address would go; `domain` is as its path has it, `address` what it is as one that we could have.
     ///
@@ -110,7 +103,7 @@ impl Submission {
         standing.ok_or_else(|| Error::NotYours(address.to_string()))
     }
 
-    /// Takes a message in that somebody sends: whole lines, each ended by CRLF. It is durable when this returns.
+    /// Takes a message in that somebody sends: whole lines, each ended by CRLF. It is durable, and the queue's under this id, when this returns.
     ///
     /// # Errors
     /// [`Error::Malformed`], [`Error::NotYours`], [`Error::MailboxFull`]; as of the blob store and any statement. Nothing was accepted then, unless a commit is unresolved.
@@ -121,7 +114,7 @@ impl Submission {
         message: Bytes,
         secured: Secured,
         request_id: RequestId,
-    ) -> Result<Accepted, Error> {
+    ) -> Result<OutgoingId, Error> {
         let ctx = &login.ctx;
         // Asked again where it counts; this saves the upload.
         may_send_more(&mut ctx.begin().await?, login.mailbox_id).await?;
@@ -138,14 +131,12 @@ impl Submission {
         });
         let header_bytes = mended.windows(4).position(|four| four == b"\r\n\r\n").unwrap_or(mended.len());
         let is_utf8 = envelope.is_utf8 && !mended[..header_bytes].is_ascii();
-        let mut new = NewMessage {
+        let new = NewMessage {
             id: env.new_id(),
             mailbox_id: login.mailbox_id,
             user_id: Some(login.user_id),
             sender: envelope.sender.as_ref().map(ToString::to_string).unwrap_or_default(),
             message_id: message_id_of(&mended),
-            blob_id: BlobId::from_uuid(env.new_uuid()),
-            size_bytes: mended.len() as u64,
             is_8bit: !mended.is_ascii(),
             is_utf8,
             envelope_id: envelope.envelope_id,
@@ -156,12 +147,11 @@ impl Submission {
             recipients: envelope.recipients.into_iter().map(NewRecipient::from).collect(),
         };
         let parcel = parcel::upload(&self.store, ctx, login.mailbox_id, mended.into(), now).await?;
-        new.blob_id = parcel.id();
         let done = async {
             let mut tx = ctx.begin().await?;
             may_send_more(&mut tx, login.mailbox_id).await?;
             parcel.enter(&mut tx).await?;
-            outgoing::insert(&mut tx, &new).await?;
+            outgoing::insert(&mut tx, &new, &parcel).await?;
             Ok::<_, Error>(tx.commit().await?)
         };
         let done = done.await;
@@ -172,7 +162,7 @@ impl Submission {
             return Err(error);
         }
         self.woken.notify_waiters();
-        Ok(Accepted { id: new.id })
+        Ok(new.id)
     }
 
     /// The address that Sender has to name, once it is sure that the authors are the sender's to name; `None` where they are all that is to be

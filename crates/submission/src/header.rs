@@ -8,8 +8,6 @@ mod field;
 mod mend;
 mod scan;
 
-use std::borrow::Cow;
-
 use crate::header::field::{Field, Kind};
 
 pub use crate::header::author::Author;
@@ -94,29 +92,6 @@ impl<'a> Header<'a> {
     /// Whom Sender names, if there is one that can be read as From has to be.
     pub fn sender(&self) -> Option<&Author> {
         self.sender.as_ref()
-    }
-
-    /// The value of the Message-ID that stays, with its angle brackets as the client wrote it, on one line.
-    pub fn message_id(&self) -> Option<Cow<'a, str>> {
-        let is_id = |field: &&Field<'a>| field.kind() == Kind::MessageId && !field.is_blank();
-        self.fields.iter().find(is_id).map(Field::text)
-    }
-
-    /// The value of Subject, folds and encoded words as they are, without the last CRLF. Of several the last, which
-    /// is the one that `mailstore` lists.
-    pub fn subject_raw(&self) -> Option<&'a [u8]> {
-        self.fields.iter().rfind(|field| field.kind() == Kind::Subject).map(Field::value)
-    }
-
-    /// Whether what is sent needs 8BITMIME (RFC 6152): it has octets beyond ASCII, in body or header.
-    pub fn is_8bit(&self) -> bool {
-        !self.rest.is_ascii() || self.has_utf8_header()
-    }
-
-    /// Whether what is sent needs SMTPUTF8 (RFC 6531 §3.6): a field has octets beyond ASCII. Not seen are the
-    /// headers of MIME parts, and a Sender that [`Self::mended`] writes.
-    pub fn has_utf8_header(&self) -> bool {
-        self.fields.iter().any(|field| field.kind() != Kind::Removed && !field.raw.is_ascii())
     }
 }
 

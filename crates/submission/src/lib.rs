@@ -22,7 +22,7 @@ use relay::Relay;
 use tenancy::recipient::Recipients;
 use tokio::sync::{Notify, Semaphore};
 
-pub use accept::{Accepted, Addressee, Destination, Envelope, Secured};
+pub use accept::{Addressee, Destination, Envelope, Secured};
 pub use error::Error;
 
 /// What accepts mail and sends it. Cheap to clone; clones in one process wake each other.

@@ -3,7 +3,7 @@
 mod store;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use kernel::{BlobId, DomainName, MailboxId, OutgoingId, Page, PageRequest, RequestId, UserId};
+use kernel::{DomainName, MailboxId, OutgoingId, Page, PageRequest, RequestId, UserId};
 use mailstore::parcel;
 use serde_json::json;
 use tenancy::{Action, Ctx, TenantTx, event};
@@ -160,8 +160,6 @@ pub(crate) struct NewMessage {
     pub(crate) user_id: Option<UserId>,
     pub(crate) sender: String,
     pub(crate) message_id: String,
-    pub(crate) blob_id: BlobId,
-    pub(crate) size_bytes: u64,
     pub(crate) is_8bit: bool,
     pub(crate) is_utf8: bool,
     pub(crate) envelope_id: Option<String>,

@@ -194,7 +194,7 @@ pub(crate) async fn settle(
     }
     if let Some(Notice { parcel, message }) = notice {
         parcel.enter(&mut tx).await?;
-        outgoing::insert(&mut tx, message).await?;
+        outgoing::insert(&mut tx, message, parcel).await?;
     }
     outgoing::close(&mut tx, claim.id, now).await?;
     tx.commit().await?;

@@ -153,9 +153,9 @@ struct OutgoingQuery {
     #[serde(default, deserialize_with = "state")]
     #[param(value_type = Option<schema::OutgoingState>)]
     state: Option<State>,
-    /// Those with a recipient in this domain, to which it goes out.
+    /// Those with a recipient in this domain, to which it goes out; what is no domain has none.
     #[serde(default)]
-    #[param(max_length = 255, example = "elsewhere.example")]
+    #[param(example = "elsewhere.example")]
     domain: Option<String>,
     /// How many items the page has at most.
     #[param(value_type = Option<u16>, minimum = 1, maximum = 200, default = 50)]

@@ -151,7 +151,7 @@ impl App {
         let message = format!("From: {address}\r\n\r\nhello\r\n");
         let secured = submission::Secured::Tls;
         let accepted = submission.accept(&login, envelope, message.into(), secured, origin.request_id).await;
-        json!(accepted.unwrap().id)
+        json!(accepted.unwrap())
     }
 
     /// As if what was asked for had been done.

@@ -80,9 +80,9 @@ async fn accept(session: &Session, transaction: Transaction, message: Bytes) -> 
     };
     let secured = if session.wire.is_tls() { Secured::Tls } else { Secured::Plain };
     match session.service.submission.accept(login, envelope, message, secured, id).await {
-        Ok(accepted) => {
+        Ok(queued) => {
             count("accepted");
-            Reply::accepted(accepted.id)
+            Reply::accepted(queued)
         }
         Err(error) => {
             count(error.code());

@@ -17,10 +17,10 @@ pub(super) enum Kind {
     Sender,
     Date,
     MessageId,
-    Subject,
     Received,
     /// `Bcc` and `Resent-Bcc`, whose names are nobody's business (RFC 5322 §3.6.3), and `Return-Path`, which only
-    /// the server of the last delivery writes (RFC 5321 §4.4). Postfix's `message_drop_headers` has these three.
+    /// the server of the last delivery writes (RFC 5321 §4.4). Postfix's `message_drop_headers` has these three. And
+    /// who sends something again, which could be anybody.
     Removed,
     /// `Authentication-Results` (RFC 8601).
     Results,
@@ -82,12 +82,11 @@ impl<'a> Field<'a> {
 
     /// What it is to us.
     pub(super) fn kind(&self) -> Kind {
-        const KINDS: [(&str, Kind); 12] = [
+        const KINDS: [(&str, Kind); 11] = [
             ("from", Kind::From),
             ("sender", Kind::Sender),
             ("date", Kind::Date),
             ("message-id", Kind::MessageId),
-            ("subject", Kind::Subject),
             ("received", Kind::Received),
             ("bcc", Kind::Removed),
             // Whoever sends something again would be anybody: nobody asks who may (RFC 5322 §3.6.6).

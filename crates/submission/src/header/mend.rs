@@ -66,7 +66,7 @@ impl Header<'_> {
                         is_same
                     }
                 },
-                Kind::From | Kind::Subject | Kind::Received | Kind::Other => true,
+                Kind::From | Kind::Received | Kind::Other => true,
             };
             if stays {
                 out.extend_from_slice(field.raw);

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use db::Error;
 use kernel::{BlobId, MailboxId, OutgoingId, PageRequest, UserId};
+use mailstore::parcel::Parcel;
 use tenancy::TenantTx;
 use uuid::Uuid;
 
@@ -39,7 +40,8 @@ pub(crate) async fn sending(tx: &mut TenantTx, mailbox_id: MailboxId) -> Result<
     }))
 }
 
-pub(crate) async fn insert(tx: &mut TenantTx, new: &NewMessage) -> Result<(), Error> {
+/// Queues a message whose body has been entered.
+pub(crate) async fn insert(tx: &mut TenantTx, new: &NewMessage, body: &Parcel) -> Result<(), Error> {
     let tenant_id = tx.tenant_id().uuid();
     sqlx::query!(
         "insert into outgoing_messages (tenant_id, id, mailbox_id, user_id, sender, message_id, blob_id, size_bytes, is_8bit, is_utf8, envelope_id,
@@ -51,8 +53,8 @@ pub(crate) async fn insert(tx: &mut TenantTx, new: &NewMessage) -> Result<(), Er
         new.user_id.map(UserId::uuid),
         new.sender,
         new.message_id,
-        new.blob_id.uuid(),
-        i64::try_from(new.size_bytes).unwrap_or(i64::MAX),
+        body.id().uuid(),
+        i64::try_from(body.size_bytes()).unwrap_or(i64::MAX),
         new.is_8bit,
         new.is_utf8,
         new.envelope_id,

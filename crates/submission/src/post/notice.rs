@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use kernel::{BlobId, EmailAddress, RequestId, xtext};
+use kernel::{EmailAddress, RequestId, xtext};
 use mailstore::parcel;
 use relay::Reply;
 use tenancy::Ctx;
@@ -76,8 +76,6 @@ impl Submission {
             user_id: None,
             sender: String::new(),
             message_id: message_id_of(&bytes),
-            blob_id: BlobId::from_uuid(ctx.env().new_uuid()),
-            size_bytes: bytes.len() as u64,
             is_8bit: !bytes.is_ascii(),
             is_utf8: claim.message.is_utf8,
             envelope_id: None,
@@ -93,7 +91,6 @@ impl Submission {
             }],
         };
         let parcel = parcel::upload(&self.store, ctx, claim.message.mailbox_id, bytes.into(), now).await?;
-        let message = NewMessage { blob_id: parcel.id(), ..message };
         Ok(Some(Notice { parcel, message }))
     }
 

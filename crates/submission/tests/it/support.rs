@@ -93,7 +93,7 @@ impl Bench {
         };
         let message = Bytes::copy_from_slice(message);
         let request_id = self.world.request_id();
-        self.submission.accept(&login, envelope, message, Secured::Tls, request_id).await.unwrap().id
+        self.submission.accept(&login, envelope, message, Secured::Tls, request_id).await.unwrap()
     }
 
     /// Makes one attempt at all that is due; what they came to.
