@@ -10,6 +10,7 @@ mod capability;
 mod change;
 mod delegate;
 mod discount;
+mod dkim_key;
 mod domain;
 mod dry_run;
 mod dunning_policy;
@@ -38,6 +39,7 @@ mod raw;
 mod reseller;
 mod restore;
 mod retention;
+mod sending_limit;
 mod statement;
 mod subscription;
 mod support_access;
@@ -155,7 +157,9 @@ fn with_small_bodies() -> OpenApiRouter<Api> {
         .merge(hold::router())
         .merge(restore::router())
         .merge(retention::router())
+        .merge(dkim_key::router())
         .merge(outgoing::router())
+        .merge(sending_limit::router())
         .merge(folder::router())
         .merge(message::router())
         .merge(change::router())

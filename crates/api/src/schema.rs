@@ -80,6 +80,7 @@ ids! {
     OperationId = "opn": "An operation's id.";
     SupportAccessId = "sac": "A support access's id.";
     HoldId = "hld": "A legal hold's id.";
+    DkimKeyId = "dkm": "The id of the keys that a domain signs its mail with.";
     OutgoingId = "out": "The id of a message on its way out.";
     FolderId = "fld": "A folder's id.";
     MessageId = "msg": "A message's id, for life.";
@@ -189,6 +190,7 @@ closed! {
     ChangeKind: "What happened to a folder or to messages in it.", change::Kind::ALL.map(change::Kind::as_str);
     MessageState: "`live`, or `recoverable` for a deleted one.",
         [message::State::Live, message::State::Recoverable].map(message::State::as_str);
+    DkimKeyState: "What is done with a DKIM key.", ["active", "pending", "retired"];
     OutgoingState: "How far a message is on its way to a recipient.",
         ["queued", "delivering", "held", "delivered", "failed", "dropped"];
     Interval: "How long a cycle is.", [CycleLength::Month, CycleLength::Year].map(CycleLength::as_str);

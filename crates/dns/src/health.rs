@@ -10,6 +10,7 @@ mod tags;
 
 use std::fmt;
 
+use futures::future::join_all;
 use kernel::DomainName;
 
 use crate::{Error, Resolver};
@@ -21,8 +22,8 @@ pub struct Expected {
     pub mx: Vec<String>,
     /// The SPF mechanism that lets our hosts send, such as `include:spf.host.example`.
     pub spf: String,
-    /// The key that our signatures are checked with.
-    pub dkim: Option<Dkim>,
+    /// The keys that our signatures are checked with.
+    pub dkim: Vec<Dkim>,
     /// Whether there should be a DMARC policy.
     pub dmarc: bool,
 }
@@ -39,7 +40,7 @@ pub struct Dkim {
 /// What [`check`] found out, in the order MX, SPF, DKIM, DMARC.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Health {
-    /// One for each record that is expected.
+    /// One for each record that is expected, of DKIM one for each key.
     pub checks: Vec<Check>,
 }
 
@@ -137,10 +138,10 @@ pub async fn check(resolver: &Resolver, domain: &DomainName, expected: &Expected
     let (mx, spf, dkim, dmarc) = tokio::join!(
         check_mx(resolver, domain, &expected.mx),
         check_spf(resolver, domain, &expected.spf),
-        check_dkim(resolver, domain, expected.dkim.as_ref()),
+        join_all(expected.dkim.iter().map(|key| check_dkim(resolver, domain, key))),
         check_dmarc(resolver, domain, expected.dmarc),
     );
-    Health { checks: [mx, spf, dkim, dmarc].into_iter().flatten().collect() }
+    Health { checks: mx.into_iter().chain(spf).chain(dkim).chain(dmarc).collect() }
 }
 
 async fn check_mx(resolver: &Resolver, domain: &DomainName, hosts: &[String]) -> Option<Check> {
@@ -163,12 +164,11 @@ async fn check_spf(resolver: &Resolver, domain: &DomainName, mechanism: &str) ->
     Some(question.answered(found, |found| spf::evaluate(found, mechanism)))
 }
 
-async fn check_dkim(resolver: &Resolver, domain: &DomainName, key: Option<&Dkim>) -> Option<Check> {
-    let key = key?;
+async fn check_dkim(resolver: &Resolver, domain: &DomainName, key: &Dkim) -> Check {
     let name = format!("{}._domainkey.{domain}", key.selector);
     let question = Question { record: RecordKind::Dkim, name, expected: key.record.clone() };
     let found = resolver.txt(&question.name).await;
-    Some(question.answered(found, |found| dkim::evaluate(found, &key.record)))
+    question.answered(found, |found| dkim::evaluate(found, &key.record))
 }
 
 async fn check_dmarc(resolver: &Resolver, domain: &DomainName, is_expected: bool) -> Option<Check> {

@@ -84,7 +84,7 @@ impl Resolver {
     }
 
     fn asking(servers: Vec<NameServerConfig>) -> Resolver {
-        // Building fails only for TLS, which is not compiled in.
+        // Building fails only for TLS, which is not asked for.
         Resolver { servers: servers.into_iter().filter_map(|server| client(server).ok()).collect() }
     }
 

@@ -99,6 +99,8 @@ ids! {
     MessageId = "msg";
     /// A message that leaves, on its way to all its recipients.
     OutgoingId = "out";
+    /// The keys that a domain signs its mail with.
+    DkimKeyId = "dkm";
     /// A stored body; never shown to a caller.
     BlobId = "blb";
     /// A pack of bodies; never shown to a caller.

@@ -36,6 +36,7 @@
 //! [`Writer::new`], an index is given out once by the writer, which is consumed when it is sealed, and there is one footer for each data key.
 //! What is written again, after a failure or by compaction, goes to a new pack under a new id. For the same reason one key
 //! seals at most [`MAX_ENTRIES`] messages and [`MAX_PACK_BYTES`], far below what GCM bears (2³² messages of 64 GiB).
+//! A small secret that a row keeps ([`DataKey::seal_secret`]) has the purpose *secret*, 16 random bytes of its own for a salt, and the nonce 0.
 
 mod about;
 mod codec;
@@ -43,6 +44,7 @@ mod compress;
 mod key;
 mod reader;
 mod seal;
+mod secret;
 pub mod segment;
 mod wrap;
 mod writer;
@@ -52,6 +54,7 @@ pub use codec::Malformed;
 pub use codec::trailer::HEADER_BYTES;
 pub use compress::{Compressed, MAX_BODY_BYTES, TooLarge};
 pub use key::{DataKey, Generation};
+pub use secret::SecretDoesNotOpen;
 pub use reader::{Ending, Located, OpenError, TAIL_BYTES, Tail, open, reopen};
 pub use wrap::{KekId, KeyEncryption, KeyError, KeyTextError, LocalKeys, WrappedKey};
 pub use writer::{Address, Full, MAX_ENTRIES, MAX_PACK_BYTES, Sealed, Writer};

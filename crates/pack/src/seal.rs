@@ -13,6 +13,7 @@ pub(crate) enum Purpose {
     Footer,
     Segment,
     Wrap,
+    Secret,
 }
 
 impl Purpose {
@@ -22,6 +23,7 @@ impl Purpose {
             Self::Footer => b"pillarbox pack 1 footer",
             Self::Segment => b"pillarbox journal 1 section",
             Self::Wrap => b"pillarbox key 1 wrap",
+            Self::Secret => b"pillarbox secret 1 sealed",
         }
     }
 }

@@ -204,13 +204,14 @@ fn start(
     let store: MailStore = platform.store.clone();
     let (watched, stopping) = (store.clone(), shutdown.clone());
     let upkept = metrics.clone();
+    let dns = config.dns_servers.as_deref().map_or_else(Resolver::system, Resolver::at);
     let api = api::Api {
         auth: auth.clone(),
         store: store.clone(),
         metrics,
         limits: api::Limits { requests_per_minute: config.api_requests_per_minute, ..api::Limits::default() },
         trusted_proxies: config.trusted_proxies.clone(),
-        dns: config.dns_servers.as_deref().map_or_else(Resolver::system, Resolver::at),
+        dns: dns.clone(),
         expected_dns: expected_dns(config),
         payments: payments.clone(),
         vat_register: vat_register.clone(),
@@ -247,7 +248,7 @@ fn start(
         bytes_per_second: u64::from(config.compaction_mib_per_second.get()) << 20,
     };
     let db = platform.db.clone();
-    let worker = worker::Worker { db, store, compaction, auth, payments, vat_register, submission, sender };
+    let worker = worker::Worker { db, store, compaction, auth, payments, vat_register, submission, dns, sender };
     let stop = || shutdown.clone();
     let mut parts = JoinSet::new();
     spawn(&mut parts, "http", api::serve(listeners.http, api, stop()));
@@ -269,10 +270,10 @@ fn start(
     parts
 }
 
-/// What customers' DNS records should say: of SPF and MX what is configured, of DMARC that there is a policy.
+/// What customers' DNS records should say: of SPF and MX what is configured, of DMARC that there is a policy. Of DKIM it is each domain's own.
 fn expected_dns(config: &Config) -> Expected {
     let spf = config.spf_include.as_deref().map(|domain| format!("include:{domain}")).unwrap_or_default();
-    Expected { mx: config.mx_hosts.clone(), spf, dkim: None, dmarc: true }
+    Expected { mx: config.mx_hosts.clone(), spf, dkim: Vec::new(), dmarc: true }
 }
 
 /// Histograms grow until somebody looks at them; where nobody scrapes, this does.

@@ -197,6 +197,7 @@ impl Reply {
             submission::Error::NotYours(_) => reply(553, "5.7.1", clean(error)),
             submission::Error::Malformed(_) => reply(550, "5.6.0", clean(error)),
             submission::Error::MailboxFull => reply(552, "5.2.2", clean(error)),
+            submission::Error::SendingLimit { .. } => reply(450, "4.7.1", clean(error)),
             submission::Error::TooMuchQueued => reply(452, "4.3.1", clean(error)),
             submission::Error::Mail(mailstore::Error::TooLarge { .. }) => Self::too_large(),
             error => Self::failure(error.kind(), id),

@@ -5,11 +5,11 @@ use chrono::{DateTime, Utc};
 use kernel::{DomainName, EmailAddress, MailboxId, OutgoingId, RequestId};
 use mailstore::parcel;
 use tenancy::sender::{self, Sender, Standing};
-use tenancy::{MailLogin, TenantTx};
+use tenancy::{Ctx, MailLogin, TenantTx};
 
 use crate::header::{Header, Mends, SenderMend};
 use crate::outgoing::{NewMessage, NewRecipient, Notify, Returned};
-use crate::{Error, Submission, outgoing, schedule};
+use crate::{Error, Submission, limit, outgoing, schedule};
 
 /// How much of a mailbox's the queue keeps at a time.
 const MAX_KEPT_BYTES: i64 = 2 << 30;
@@ -106,7 +106,7 @@ impl Submission {
     /// Takes a message in that somebody sends: whole lines, each ended by CRLF. It is durable, and the queue's under this id, when this returns.
     ///
     /// # Errors
-    /// [`Error::Malformed`], [`Error::NotYours`], [`Error::MailboxFull`]; as of the blob store and any statement. Nothing was accepted then, unless a commit is unresolved.
+    /// [`Error::Malformed`], [`Error::NotYours`], [`Error::MailboxFull`], [`Error::SendingLimit`]; as of the blob store and any statement. Nothing was accepted then, unless a commit is unresolved.
     pub async fn accept(
         &self,
         login: &MailLogin,
@@ -117,10 +117,15 @@ impl Submission {
     ) -> Result<OutgoingId, Error> {
         let ctx = &login.ctx;
         // Asked again where it counts; this saves the upload.
-        may_send_more(&mut ctx.begin().await?, login.mailbox_id).await?;
+        let (now, env) = (ctx.env().now(), ctx.env());
+        let recipients = i32::try_from(envelope.recipients.len()).unwrap_or(i32::MAX);
+        {
+            let mut tx = ctx.begin().await?;
+            may_send_more(&mut tx, login.mailbox_id).await?;
+            limit::check(&mut tx, login.mailbox_id, recipients, now).await?;
+        }
         let header = Header::read(&message)?;
         let sender = self.sender_field(login, &header).await?;
-        let (now, env) = (ctx.env().now(), ctx.env());
         let message_id = format!("<{}@{}>", env.new_uuid().simple(), self.hostname);
         let mended = header.mended(&Mends {
             trace: self.received(envelope.is_utf8, secured, request_id, now).as_bytes(),
@@ -146,12 +151,14 @@ impl Submission {
             give_up_at: now + schedule::GIVE_UP_AFTER,
             recipients: envelope.recipients.into_iter().map(NewRecipient::from).collect(),
         };
-        let parcel = parcel::upload(&self.store, ctx, login.mailbox_id, mended.into(), now).await?;
+        let signed = self.signed(ctx, &header, mended).await?;
+        let parcel = parcel::upload(&self.store, ctx, login.mailbox_id, signed, now).await?;
         let done = async {
             let mut tx = ctx.begin().await?;
             may_send_more(&mut tx, login.mailbox_id).await?;
             parcel.enter(&mut tx).await?;
             outgoing::insert(&mut tx, &new, &parcel).await?;
+            limit::count(&mut tx, login.mailbox_id, recipients, now).await?;
             Ok::<_, Error>(tx.commit().await?)
         };
         let done = done.await;
@@ -178,6 +185,22 @@ impl Submission {
             true => Some(sender::primary_address(&login.ctx, login.mailbox_id).await?),
             false => None,
         })
+    }
+
+    /// The message with the signatures of its first author's domain before it, once that has keys that sign.
+    async fn signed(&self, ctx: &Ctx, header: &Header<'_>, mended: Vec<u8>) -> Result<Bytes, Error> {
+        // Who may send as them was looked up by their address: it is one.
+        let author = header.authors().first().and_then(|author| author.as_str().parse::<EmailAddress>().ok());
+        let signer = match &author {
+            Some(author) => self.signers.of(&self.store, ctx, author.domain()).await?,
+            None => None,
+        };
+        let Some(signer) = signer else {
+            metrics::counter!("pillarbox_dkim_unsigned_total").increment(1);
+            return Ok(mended.into());
+        };
+        let signed = tokio::task::spawn_blocking(move || signer.signed(&mended)).await;
+        Ok(signed.map_err(Error::keys)?.map_err(Error::keys)?.into())
     }
 
     /// The trace field (RFC 5321 §4.4). Where somebody was when they sent it is nobody's business.

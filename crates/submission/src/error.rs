@@ -3,6 +3,7 @@
 use kernel::ErrorKind;
 
 use crate::header::Malformed;
+use crate::limit::LimitLevel;
 
 /// Why a call failed. Its text may be shown to the caller; causes are for logs.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +23,16 @@ pub enum Error {
     /// As much of the mailbox's waits to be sent as may.
     #[error("too much waits to be sent from the mailbox already")]
     TooMuchQueued,
+    /// More recipients than may be written to at this time. A bound of a reseller is its own affair: it is not named.
+    #[error("the {} may write to no more recipients in this {period}; try again later", level.as_str())]
+    SendingLimit {
+        /// Whose bound it is.
+        level: LimitLevel,
+        /// The bound.
+        limit: i32,
+        /// `hour` or `day`.
+        period: &'static str,
+    },
     /// What is asked for does not go with what has become of the message.
     #[error("the message is {0}")]
     State(&'static str),
@@ -31,6 +42,21 @@ pub enum Error {
     /// The message was let go of and can be sent no more.
     #[error("the message is not kept any more")]
     BodyGone,
+    /// A new pair of keys of the domain waits for its records already.
+    #[error("a pair of keys of the domain waits for its records already")]
+    KeyPending,
+    /// What is asked for does not go with what is done with the pair of keys.
+    #[error("the pair of keys is {0}")]
+    KeyState(&'static str),
+    /// A pair's record is not there, or not as it should be.
+    #[error("the TXT record at {0} is not there yet, or says something else; resolvers may keep its absence for a while")]
+    KeyNotPublished(String),
+    /// The domain name system does not answer.
+    #[error("the domain name system does not answer")]
+    DnsUnavailable,
+    /// Keys cannot be made or used.
+    #[error("the domain's keys cannot be used")]
+    Keys(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The mail store or the control plane refused, or failed.
     #[error(transparent)]
     Mail(mailstore::Error),
@@ -43,8 +69,15 @@ impl Error {
             Self::NotFound => ErrorKind::NotFound,
             Self::NotYours(_) => ErrorKind::Forbidden,
             Self::Malformed(_) => ErrorKind::Invalid,
-            Self::MailboxFull | Self::TooMuchQueued => ErrorKind::LimitExceeded,
-            Self::State(_) | Self::UnderWay | Self::BodyGone => ErrorKind::Conflict,
+            Self::MailboxFull | Self::TooMuchQueued | Self::SendingLimit { .. } => ErrorKind::LimitExceeded,
+            Self::State(_)
+            | Self::UnderWay
+            | Self::BodyGone
+            | Self::KeyPending
+            | Self::KeyState(_)
+            | Self::KeyNotPublished(_) => ErrorKind::Conflict,
+            Self::DnsUnavailable => ErrorKind::Unavailable,
+            Self::Keys(_) => ErrorKind::Internal,
             Self::Mail(error) => error.kind(),
         }
     }
@@ -57,9 +90,15 @@ impl Error {
             Self::Malformed(_) => "message_malformed",
             Self::MailboxFull => "quota_exceeded",
             Self::TooMuchQueued => "outgoing_limit_reached",
+            Self::SendingLimit { .. } => "sending_limit_reached",
             Self::State(_) => "outgoing_state",
             Self::UnderWay => "outgoing_under_way",
             Self::BodyGone => "outgoing_body_gone",
+            Self::KeyPending => "dkim_key_pending",
+            Self::KeyState(_) => "dkim_key_state",
+            Self::KeyNotPublished(_) => "dkim_key_not_published",
+            Self::DnsUnavailable => "unavailable",
+            Self::Keys(_) => "internal",
             Self::Mail(error) => error.code(),
         }
     }
@@ -68,6 +107,12 @@ impl Error {
     pub(crate) fn is_in_vain(&self) -> bool {
         let Self::Mail(mailstore::Error::Db(cause)) = self else { return true };
         !matches!(**cause, db::Error::Unresolved(_))
+    }
+}
+
+impl Error {
+    pub(crate) fn keys(cause: impl std::error::Error + Send + Sync + 'static) -> Self {
+        Self::Keys(cause.into())
     }
 }
 

@@ -2,12 +2,14 @@
 //!
 //! What is accepted is durable with its body before anybody is told so. From then on it is the queue's: each recipient is *queued* until the
 //! message is *delivered*, has *failed* or was *dropped*. Recipients of this installation get it by the mail store's door, all others by the
-//! operator's smarthost.
+//! operator's smarthost. What goes is signed with the keys of its author's domain ([`dkim`]).
 
 mod accept;
+pub mod dkim;
 pub mod dsn;
 mod error;
 pub mod header;
+pub mod limit;
 pub mod outgoing;
 pub mod post;
 pub mod queue;
@@ -37,6 +39,7 @@ pub struct Submission {
     relay: Option<Relay>,
     /// Something new is due.
     woken: Arc<Notify>,
+    signers: dkim::Signers,
     route: Arc<post::Route>,
     /// For messages in memory, by the KiB.
     room: Arc<Semaphore>,
@@ -53,9 +56,15 @@ impl Submission {
             hostname: hostname.into(),
             relay,
             woken: Arc::default(),
+            signers: dkim::Signers::default(),
             route: Arc::default(),
             room: Arc::new(Semaphore::new(post::ROOM_KIB as usize)),
         }
+    }
+
+    /// Whether mail leaves this installation.
+    pub fn has_way_out(&self) -> bool {
+        self.relay.is_some()
     }
 
     /// Clock, randomness and connections.

@@ -36,6 +36,8 @@ macro_rules! named {
     };
 }
 
+pub(crate) use named;
+
 named! {
     /// Of what a sender wants to be told (RFC 3461 §4.1).
     Notify {

@@ -55,6 +55,12 @@ named! {
         DomainUpdated = "domain.updated",
         /// A domain was removed.
         DomainDeleted = "domain.deleted",
+        /// Keys were made for a domain to sign its mail with.
+        DkimKeyCreated = "dkim_key.created",
+        /// A domain's mail is signed with a key from now on.
+        DkimKeyActivated = "dkim_key.activated",
+        /// Keys that sign nothing were removed.
+        DkimKeyDeleted = "dkim_key.deleted",
         /// A user was created.
         UserCreated = "user.created",
         /// A user's fields were changed.

@@ -19,6 +19,8 @@ const CHAIN_EVERY: Duration = Duration::from_millis(500);
 const INDEX_EVERY: Duration = Duration::from_secs(1);
 /// How often restores are looked for that nobody has in hand.
 const RESTORE_EVERY: Duration = Duration::from_secs(1);
+/// How often domains' keys are seen to: a look-up of the domain name system for each that waits.
+const SIGN_EVERY: Duration = Duration::from_secs(3_600);
 /// How often open payments are looked through.
 const RECONCILE_EVERY: Duration = Duration::from_secs(60);
 /// How often numbers that a register has said nothing of are looked through.
@@ -55,6 +57,7 @@ pub(crate) async fn run(worker: &Worker, shutdown: &CancellationToken) {
         () = apart(worker, COMPACT_EVERY, compact_mail) => {}
         () = apart(worker, INDEX_EVERY, index_mail) => {}
         () = apart(worker, RESTORE_EVERY, restore_mail) => {}
+        () = apart(worker, SIGN_EVERY, see_to_dkim_keys) => {}
         () = apart(worker, RECONCILE_EVERY, reconcile_payments) => {}
         () = apart(worker, ASK_EVERY, ask_about_vat_ids) => {}
         () = apart(worker, BILL_EVERY, bill_what_is_due) => {}
@@ -171,6 +174,22 @@ async fn forget_outgoing(worker: &Worker) {
             metrics::counter!("pillarbox_outgoing_forgetting_failures_total").increment(failed);
         }
         Err(error) => tracing::warn!(error.cause = ?error, "mail that has left could not be forgotten"),
+    }
+}
+
+async fn see_to_dkim_keys(worker: &Worker) {
+    // What stays in this installation is verified by nobody.
+    if !worker.submission.has_way_out() {
+        return;
+    }
+    match submission::dkim::run(&worker.db, &worker.store, &worker.dns).await {
+        Ok(submission::dkim::Done { created, activated, waiting, failed }) => {
+            metrics::counter!("pillarbox_dkim_keys_created_total").increment(created);
+            metrics::counter!("pillarbox_dkim_keys_activated_total").increment(activated);
+            metrics::gauge!("pillarbox_dkim_keys_waiting").set(waiting as f64);
+            metrics::counter!("pillarbox_dkim_failures_total").increment(failed);
+        }
+        Err(error) => tracing::warn!(error.cause = ?error, "domains' keys could not be looked up"),
     }
 }
 

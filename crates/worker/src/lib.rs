@@ -11,6 +11,7 @@ mod webhooks;
 use std::sync::Arc;
 
 use db::Db;
+use dns::Resolver;
 use mailstore::MailStore;
 use submission::Submission;
 use tenancy::auth::Auth;
@@ -33,6 +34,8 @@ pub struct Worker {
     pub vat_register: Arc<dyn billing::vat_id::VatRegister>,
     /// Sends mail that leaves.
     pub submission: Submission,
+    /// Asks the domain name system whether domains' keys are published.
+    pub dns: Resolver,
     /// Sends webhooks.
     pub sender: webhook::Sender,
 }

@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use chrono::{DateTime, Utc};
-use dns::health::{Check, Health};
+use dns::health::{Check, Expected, Health};
 use kernel::{DomainId, MailboxId};
 use serde::{Deserialize, Serialize};
 use tenancy::Caller;
@@ -218,7 +218,8 @@ impl From<Health> for DnsHealth {
 
 /// Check a domain's DNS records
 ///
-/// MX, SPF and DMARC: found beside expected. Looked up at this moment.
+/// MX, SPF, DKIM and DMARC: found beside expected. Looked up at this moment. Of DKIM there is a check for each record of each key that signs
+/// or is to.
 #[utoipa::path(get, path = "/v1/tenants/{tenant_id}/domains/{domain_id}/dns", tag = "Domains", operation_id = "get_domain_dns",
     params(DomainPath),
     responses((status = 200, description = "What there is, beside what there should be.", body = DnsHealth)),
@@ -229,7 +230,9 @@ async fn health(
     Path(at): Path<DomainPath>,
 ) -> Result<Answer<DnsHealth>, Problem> {
     let ctx = caller.enter(at.tenant_id).await?;
-    Ok(Answer(domain::health(&ctx, at.domain_id, &api.dns, &api.expected_dns).await?.into()))
+    let dkim = submission::dkim::expected(&ctx, at.domain_id).await?;
+    let expected = Expected { dkim, ..api.expected_dns.clone() };
+    Ok(Answer(domain::health(&ctx, at.domain_id, &api.dns, &expected).await?.into()))
 }
 
 /// Remove a domain

@@ -1,7 +1,7 @@
 //! The ids in paths.
 
 use kernel::{
-    AliasId, ApiKeyId, AppPasswordId, DeliveryId, DiscountId, DomainId, FolderId, GroupId, HoldId, InvoiceId,
+    AliasId, ApiKeyId, AppPasswordId, DeliveryId, DiscountId, DkimKeyId, DomainId, FolderId, GroupId, HoldId, InvoiceId,
     MailboxId, MessageId, OneOffItemId, OperationId, OutgoingId, PaymentId, PriceBookId, ResellerId, RunId,
     SupportAccessId, TenantId, UserId, WebhookEndpointId,
 };
@@ -35,6 +35,8 @@ paths! {
     TenantKeyPath { tenant_id: TenantId, key_id: ApiKeyId }
     /// A domain of a tenant.
     DomainPath { tenant_id: TenantId, domain_id: DomainId }
+    /// A DKIM key of a domain.
+    DkimKeyPath { tenant_id: TenantId, domain_id: DomainId, dkim_key_id: DkimKeyId }
     /// A user of a tenant.
     UserPath { tenant_id: TenantId, user_id: UserId }
     /// An app password of a user.

@@ -43,7 +43,9 @@ pub(crate) fn is_scim(path: &str) -> bool {
 
 /// POSTs that say all in their path.
 const BODILESS: &[&str] = &[
+    "activate_dkim_key",
     "add_member",
+    "create_dkim_key",
     "drop_outgoing",
     "finalize_invoice",
     "pay_invoice",

@@ -34,6 +34,7 @@ use Stranger::{BodyNotFound, Forbidden, MakesTheirOwn, NotFound, SeesNothing};
 
 /// Every operation that needs a credential. One that is missing here, or is here and not in the document, fails the test.
 const TABLE: &[(&str, Stranger)] = &[
+    ("activate_dkim_key", NotFound),
     ("add_member", NotFound),
     ("cancel_subscription", NotFound),
     ("copy_message", NotFound),
@@ -41,6 +42,7 @@ const TABLE: &[(&str, Stranger)] = &[
     ("create_app_password", NotFound),
     ("create_billing_run", BodyNotFound),
     ("create_discount", NotFound),
+    ("create_dkim_key", NotFound),
     ("create_domain", NotFound),
     ("create_folder", NotFound),
     ("create_group", NotFound),
@@ -65,6 +67,7 @@ const TABLE: &[(&str, Stranger)] = &[
     ("create_wholesale_payment", NotFound),
     ("delete_alias", NotFound),
     ("delete_discount", NotFound),
+    ("delete_dkim_key", NotFound),
     ("delete_domain", NotFound),
     ("delete_folder", NotFound),
     ("delete_group", NotFound),
@@ -86,6 +89,7 @@ const TABLE: &[(&str, Stranger)] = &[
     ("finalize_invoice", NotFound),
     ("get_billing_run", NotFound),
     ("get_destruction_record", NotFound),
+    ("get_dkim_key", NotFound),
     ("get_domain", NotFound),
     ("get_domain_dns", NotFound),
     ("get_dunning_policy", NotFound),
@@ -94,6 +98,7 @@ const TABLE: &[(&str, Stranger)] = &[
     ("get_hold", NotFound),
     ("get_invoice", NotFound),
     ("get_mailbox", NotFound),
+    ("get_mailbox_sending_limit", NotFound),
     ("get_message", NotFound),
     ("get_message_raw", NotFound),
     ("get_operation", NotFound),
@@ -108,12 +113,14 @@ const TABLE: &[(&str, Stranger)] = &[
     ("get_reseller", NotFound),
     ("get_reseller_billing_profile", NotFound),
     ("get_reseller_branding", NotFound),
+    ("get_reseller_sending_limit", NotFound),
     ("get_retention_policy", NotFound),
     ("get_statement", NotFound),
     ("get_subscription", NotFound),
     ("get_tenant", NotFound),
     ("get_tenant_billing_profile", NotFound),
     ("get_tenant_branding", NotFound),
+    ("get_tenant_sending_limit", NotFound),
     ("get_user", NotFound),
     ("get_webhook_endpoint", NotFound),
     ("get_wholesale_agreement", NotFound),
@@ -127,6 +134,7 @@ const TABLE: &[(&str, Stranger)] = &[
     ("list_changes", NotFound),
     ("list_delegates", NotFound),
     ("list_discounts", NotFound),
+    ("list_dkim_keys", NotFound),
     ("list_domains", NotFound),
     ("list_events", SeesNothing),
     ("list_folders", NotFound),
@@ -160,13 +168,16 @@ const TABLE: &[(&str, Stranger)] = &[
     ("preview_subscription", NotFound),
     ("put_delegate", NotFound),
     ("put_dunning_policy", NotFound),
+    ("put_mailbox_sending_limit", NotFound),
     ("put_operator_billing_profile", Forbidden),
     ("put_payment_method", NotFound),
     ("put_payment_provider", NotFound),
     ("put_reseller_billing_profile", NotFound),
+    ("put_reseller_sending_limit", NotFound),
     ("put_retention_policy", NotFound),
     ("put_subscription", NotFound),
     ("put_tenant_billing_profile", NotFound),
+    ("put_tenant_sending_limit", NotFound),
     ("put_wholesale_agreement", NotFound),
     ("put_wholesale_profile", NotFound),
     ("recover_message", NotFound),
@@ -409,7 +420,7 @@ async fn a_version_that_is_no_more_is_refused_where_the_document_says_so() {
             versioned += 1;
         }
     }
-    assert_eq!(versioned, 44);
+    assert_eq!(versioned, 48);
     nothing_has_changed(&world).await;
 }
 

@@ -14,7 +14,7 @@ fn expected() -> Expected {
     Expected {
         mx: vec!["mx1.host.example".into(), "mx2.host.example".into()],
         spf: "include:spf.host.example".into(),
-        dkim: Some(Dkim { selector: "s1".into(), record: KEY.into() }),
+        dkim: vec![Dkim { selector: "s1".into(), record: KEY.into() }],
         dmarc: true,
     }
 }

@@ -123,7 +123,9 @@ pub(super) async fn delete_rest_of(tx: &mut SystemTx, id: TenantId) -> Result<()
            changes as (delete from mail_changes where tenant_id = $1),
            floors as (delete from mail_change_floors where tenant_id = $1),
            shares as (delete from pack_shares where tenant_id = $1),
-           policies as (delete from retention_policies where tenant_id = $1)
+           policies as (delete from retention_policies where tenant_id = $1),
+           limits as (delete from tenant_sending_limits where tenant_id = $1),
+           sending as (delete from tenant_sending where tenant_id = $1)
          delete from folders where tenant_id = $1",
         id.uuid(),
     )

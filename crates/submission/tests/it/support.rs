@@ -11,7 +11,7 @@ use rustls::RootCertStore;
 use submission::outgoing::{self, Notify, Outgoing, Returned, State};
 use submission::post::Attempted;
 use submission::queue::{self, Way};
-use submission::{Addressee, Destination, Envelope, Secured, Submission};
+use submission::{Addressee, Destination, Envelope, Error, Secured, Submission};
 use tenancy::user::User;
 use testkit::World;
 use testkit::smarthost::{FakeSmarthost, Tls};
@@ -21,6 +21,7 @@ pub(crate) struct Bench {
     pub(crate) store: MailStore,
     pub(crate) submission: Submission,
     pub(crate) smarthost: FakeSmarthost,
+    relay: Relay,
     pub(crate) ada: User,
 }
 
@@ -32,6 +33,8 @@ pub(crate) struct Wish {
     pub(crate) returned: Option<Returned>,
     pub(crate) envelope_id: Option<&'static str>,
 }
+
+const HOSTNAME: &str = "mx.test.example";
 
 pub(crate) const MESSAGE: &[u8] =
     b"From: ada@acme.example\r\nTo: bob@b.example\r\nSubject: The news\r\nDate: Mon, 02 Mar 2026 08:59:00 +0000\r\n\
@@ -49,10 +52,16 @@ impl Bench {
         roots.add(certificate).unwrap();
         let way = Smarthost::parse(&smarthost.url("")).unwrap();
         let relay = Relay::with_roots(way, "mx.test.example".to_owned(), roots).unwrap();
-        let db = world.test_db.db();
-        let submission = Submission::new(db, store.clone(), "mx.test.example", Some(relay));
+        let submission = Submission::new(world.test_db.db(), store.clone(), HOSTNAME, Some(relay.clone()));
         let ada = world.user("ada", None).await;
-        Self { world, store, submission, smarthost, ada }
+        Self { world, store, submission, smarthost, relay, ada }
+    }
+
+    /// The same, with a process that remembers nothing.
+    pub(crate) fn with_new_process(mut self) -> Self {
+        let db = self.world.test_db.db();
+        self.submission = Submission::new(db, self.store.clone(), HOSTNAME, Some(self.relay.clone()));
+        self
     }
 
     pub(crate) fn advance(&self, by: TimeDelta) {
@@ -65,7 +74,32 @@ impl Bench {
     }
 
     pub(crate) async fn accept_as(&self, to: &[&str], wish: &Wish, message: &[u8]) -> OutgoingId {
-        let login = self.world.login(&self.ada).await;
+        self.try_accept_as(to, wish, message).await.unwrap()
+    }
+
+    /// As [`Self::accept`], where it may be refused.
+    pub(crate) async fn try_accept(&self, to: &[&str]) -> Result<OutgoingId, Error> {
+        self.try_accept_as(to, &Wish::default(), MESSAGE).await
+    }
+
+    /// The same of somebody else's.
+    pub(crate) async fn try_accept_of(&self, user: &User, to: &[&str]) -> Result<OutgoingId, Error> {
+        let message = format!("From: {}\r\nTo: bob@b.example\r\n\r\nhello\r\n", user.address);
+        self.try_accept_by(user, to, &Wish::default(), message.as_bytes()).await
+    }
+
+    async fn try_accept_as(&self, to: &[&str], wish: &Wish, message: &[u8]) -> Result<OutgoingId, Error> {
+        self.try_accept_by(&self.ada, to, wish, message).await
+    }
+
+    async fn try_accept_by(
+        &self,
+        user: &User,
+        to: &[&str],
+        wish: &Wish,
+        message: &[u8],
+    ) -> Result<OutgoingId, Error> {
+        let login = self.world.login(user).await;
         let mut recipients = Vec::new();
         for address in to {
             let parsed = address.parse().ok();
@@ -85,7 +119,7 @@ impl Bench {
             });
         }
         let envelope = Envelope {
-            sender: Some("ada@acme.example".parse().unwrap()),
+            sender: Some(user.address.parse().unwrap()),
             is_utf8: false,
             envelope_id: wish.envelope_id.map(str::to_owned),
             returned: wish.returned,
@@ -93,7 +127,7 @@ impl Bench {
         };
         let message = Bytes::copy_from_slice(message);
         let request_id = self.world.request_id();
-        self.submission.accept(&login, envelope, message, Secured::Tls, request_id).await.unwrap()
+        self.submission.accept(&login, envelope, message, Secured::Tls, request_id).await
     }
 
     /// Makes one attempt at all that is due; what they came to.
@@ -136,9 +170,18 @@ impl Bench {
 
     /// Runs a statement as the system.
     pub(crate) async fn execute(&self, sql: &'static str) {
+        sqlx::raw_sql(sql).execute(&mut self.system().await).await.unwrap();
+    }
+
+    /// What a statement counts, as the system.
+    pub(crate) async fn count(&self, sql: &'static str) -> i64 {
+        sqlx::query_scalar(sql).fetch_one(&mut self.system().await).await.unwrap()
+    }
+
+    async fn system(&self) -> sqlx::PgConnection {
         use sqlx::Connection as _;
         let mut connection = sqlx::PgConnection::connect(&self.world.test_db.url()).await.unwrap();
         sqlx::raw_sql("set role pillarbox_system").execute(&mut connection).await.unwrap();
-        sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
+        connection
     }
 }

@@ -50,6 +50,7 @@ impl Working {
             auth: Auth::new(world.test_db.db()).await.unwrap(),
             payments: billing::payment::provider_at(provider).unwrap(),
             vat_register: std::sync::Arc::new(billing::vat_id::NoRegister),
+            dns: dns::Resolver::at(&[]),
             sender: ::webhook::Sender::new(guard, ::webhook::Limits::default()).unwrap(),
         };
         let shutdown = CancellationToken::new();

@@ -26,7 +26,7 @@ const MAY_USE: [(&str, &[&str]); 27] = [
     ("billing", &["kernel", "db", "stripe", "vies", "tenancy"]),
     ("mailstore", &["kernel", "db", "blob", "pack", "tenancy"]),
     ("recovery", &["kernel", "db", "blob", "pack", "tenancy", "mailstore"]),
-    ("submission", &["kernel", "db", "relay", "tenancy", "mailstore"]),
+    ("submission", &["kernel", "db", "dns", "pack", "relay", "tenancy", "mailstore"]),
     (
         "api",
         &[
@@ -47,7 +47,7 @@ const MAY_USE: [(&str, &[&str]); 27] = [
     ("smtp", &["kernel", "tenancy", "mailstore", "sasl", "socket", "submission"]),
     (
         "worker",
-        &["kernel", "db", "blob", "webhook", "tenancy", "billing", "mailstore", "recovery", "submission"],
+        &["kernel", "db", "blob", "dns", "webhook", "tenancy", "billing", "mailstore", "recovery", "submission"],
     ),
     (
         "server",

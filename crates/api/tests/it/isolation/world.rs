@@ -22,6 +22,15 @@ pub(crate) struct World {
     pub(crate) ids: BTreeMap<&'static str, String>,
 }
 
+/// A DKIM key that is published and signs.
+async fn signing(app: &App, admin: &str, keys: &str) -> Value {
+    let key = app.post(admin, keys, json!({})).await.expect(201);
+    for record in key["records"].as_array().unwrap() {
+        app.dns.set_txt(&text(&record["name"]), &[&text(&record["value"])]);
+    }
+    app.post(admin, &format!("{keys}/{}/activate", text(&key["id"])), json!({})).await.expect(200)
+}
+
 impl World {
     pub(crate) async fn new() -> Self {
         let app = App::new().await;
@@ -34,6 +43,10 @@ impl World {
             .expect(201);
         let record = &domain["verification"];
         app.dns.set_txt(&text(&record["name"]), &[&text(&record["value"])]);
+        let keys = format!("{tenant}/domains/{}/dkim-keys", text(&domain["id"]));
+        // The second takes the place of the first.
+        let going_dkim_key = signing(&app, &admin, &keys).await;
+        let dkim_key = signing(&app, &admin, &keys).await;
         let user_path = format!("{tenant}/users/{}", text(&user["id"]));
         let app_password = json!({"name": "phone", "protocols": ["pop3"]});
         let app_password =
@@ -127,6 +140,8 @@ impl World {
             ("deleted_tenant_id", json!(tenant_gone.strip_prefix("/v1/tenants/"))),
             ("going_tenant_id", json!(tenant_going.strip_prefix("/v1/tenants/"))),
             ("domain_id", domain["id"].clone()),
+            ("dkim_key_id", dkim_key["id"].clone()),
+            ("going_dkim_key_id", going_dkim_key["id"].clone()),
             ("user_id", user["id"].clone()),
             ("mailbox_id", user["mailbox_id"].clone()),
             ("message_id", message["id"].clone()),
@@ -199,6 +214,7 @@ impl World {
             "scim_delete_user" | "put_delegate" | "remove_delegate" => "other_user_id",
             _ => "user_id",
         };
+        let dkim_key = if id(operation) == "delete_dkim_key" { "going_dkim_key_id" } else { "dkim_key_id" };
         let outgoing = if id(operation) == "drop_outgoing" { "going_outgoing_id" } else { "outgoing_id" };
         let folder = if id(operation) == "delete_folder" { "going_folder_id" } else { "folder_id" };
         let group = if id(operation) == "scim_delete_group" { "going_group_id" } else { "group_id" };
@@ -211,6 +227,7 @@ impl World {
         let mut path = path
             .replace("{key_id}", &self.ids[key])
             .replace("{message_id}", &self.ids[message])
+            .replace("{dkim_key_id}", &self.ids[dkim_key])
             .replace("{user_id}", &self.ids[user])
             .replace("{mailbox_id}", &self.ids[mailbox])
             .replace("{folder_id}", &self.ids[folder])
@@ -225,6 +242,10 @@ impl World {
             _ => "tenant_id",
         };
         path = path.replace("{tenant_id}", &self.ids[tenant]);
+        if id(operation) == "put_reseller_sending_limit" {
+            // Its own is not a reseller's to put.
+            path = path.replace("{reseller_id}", &self.ids["below_reseller_id"]);
+        }
         let invoice = match id(operation) {
             "get_reconciliation" => "wholesale_invoice_id",
             "void_invoice" => "voidable_invoice_id",
@@ -339,6 +360,9 @@ impl World {
             "create_webhook_endpoint" => json!({"url": "https://hooks.example/new"}),
             "update_webhook_endpoint" => json!({"description": "the portal's"}),
             "update_user" => json!({"display_name": "Ada"}),
+            "put_mailbox_sending_limit" | "put_tenant_sending_limit" | "put_reseller_sending_limit" => {
+                json!({"recipients_per_hour": 500})
+            }
             "update_reseller" => json!({"name": "North"}),
             "update_tenant" => json!({"name": "Bakery"}),
             _ => return None,
