@@ -363,6 +363,27 @@ async function credentialsAndEvents(portal: Api, customer: Customer): Promise<vo
   step(`app password ${password.id}, webhook endpoint ${endpoint.id}`);
 }
 
+/** Keys to sign mail with, of which one at a time waits for its records, and to how many may be written. */
+async function signAndBound(portal: Api, customer: Customer): Promise<void> {
+  const tenant_id = customer.tenant.id;
+  const domain = { params: { path: { tenant_id, domain_id: customer.domain.id } } };
+  const key = ok(await portal.POST("/v1/tenants/{tenant_id}/domains/{domain_id}/dkim-keys", domain), 201);
+  const names = key.records.map((record) => record.name.replace(/^pb\d{8}-[0-9a-f]{8}-/, ""));
+  assert.deepEqual(names, [`rsa._domainkey.${customer.domain.name}`, `ed25519._domainkey.${customer.domain.name}`]);
+  assert.equal(key.state, "pending");
+  refused(await portal.POST("/v1/tenants/{tenant_id}/domains/{domain_id}/dkim-keys", domain), 409, "dkim_key_pending");
+  const user = customer.users[0];
+  assert(user, "no user");
+  const mailbox = { params: { path: { tenant_id, mailbox_id: user.mailbox_id } }, body: { recipients_per_hour: 100 } };
+  const limit = ok(await portal.PUT("/v1/tenants/{tenant_id}/mailboxes/{mailbox_id}/sending-limit", mailbox), 200);
+  assert.deepEqual([limit.recipients_per_hour, limit.recipients_per_day, limit.counted_last_day], [100, 2_000, 0]);
+  const tenant = { params: { path: { tenant_id } }, body: { recipients_per_day: 10_000 } };
+  ok(await portal.PUT("/v1/tenants/{tenant_id}/sending-limit", tenant), 200);
+  const own = { params: { path: { reseller_id: customer.tenant.reseller_id } }, body: {} };
+  refused(await portal.PUT("/v1/resellers/{reseller_id}/sending-limit", own), 403, "forbidden");
+  step(`DKIM key ${key.id}, 100 recipients an hour`);
+}
+
 /** What is refused says why, and shows nothing to whom it does not concern. */
 async function refusals(portal: Api, outsider: Api, customer: Customer): Promise<void> {
   const params = { path: { tenant_id: customer.tenant.id } };
@@ -664,6 +685,7 @@ async function main(): Promise<void> {
   }
   await refusals(portal, outsider.portal, monthly);
   await credentialsAndEvents(portal, monthly);
+  await signAndBound(portal, monthly);
   await shareAndGroup(portal, monthly);
   await leaveAndReturn(portal, monthly);
   await besideSeats(portal, monthly);

@@ -1,4 +1,5 @@
-//! Mail that leaves: who may send as whom, what is done to its header, the queue that keeps it, and what its senders are told.
+//! Mail that leaves: who may send as whom and to how many, what is done to its header, the keys that sign it, the queue that keeps it, and what its
+//! senders are told.
 //!
 //! What is accepted is durable with its body before anybody is told so. From then on it is the queue's: each recipient is *queued* until the
 //! message is *delivered*, has *failed* or was *dropped*. Recipients of this installation get it by the mail store's door, all others by the
