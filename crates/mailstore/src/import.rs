@@ -157,7 +157,7 @@ async fn take(
     let import_key = Some(ImportKey { sha256: raw.sha256, occurrence: *occurrence });
     let now = ctx.env().now();
     let internal_date = raw.received_at.filter(|at| *at <= now).unwrap_or(now);
-    let target = Target { ctx: ctx.clone(), mailbox_id, folder };
+    let target = Target { ctx: ctx.clone(), mailbox_id, folder: folder.into() };
     let incoming = Incoming { bytes: raw.bytes, internal_date, flags: raw.flags, import_key };
     let results = ingest::ingest(store, vec![target], incoming).await;
     results.into_iter().next().unwrap_or(Err(Error::ShuttingDown)).map_err(Failure::Refused)

@@ -40,8 +40,36 @@ pub struct Target {
     pub ctx: Ctx,
     /// The mailbox.
     pub mailbox_id: MailboxId,
-    /// The folder; `None` is the Inbox.
-    pub folder: Option<FolderId>,
+    /// Where in it.
+    pub folder: Within,
+}
+
+/// Where in a mailbox a message is put.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Within {
+    /// Its Inbox.
+    Inbox,
+    /// Its Junk folder, which is made where there is none.
+    Junk,
+    /// A folder that has to be there.
+    Folder(FolderId),
+}
+
+impl Within {
+    /// The folder that is named by its id.
+    pub(crate) fn named(self) -> Option<FolderId> {
+        match self {
+            Self::Folder(id) => Some(id),
+            Self::Inbox | Self::Junk => None,
+        }
+    }
+}
+
+impl From<Option<FolderId>> for Within {
+    /// The folder, or the Inbox where none is named.
+    fn from(folder: Option<FolderId>) -> Self {
+        folder.map_or(Self::Inbox, Self::Folder)
+    }
 }
 
 /// A message to take in.
@@ -155,8 +183,12 @@ pub async fn ingest_once(
         let there = crate::message::store::existing(&mut tx, some).await?;
         drop(tx);
         let missing = some.iter().filter(|(id, _)| !there.contains(id));
-        let missing =
-            missing.map(|&(id, mailbox_id)| Delivery { ctx: ctx.clone(), mailbox_id, folder: None, id });
+        let missing = missing.map(|&(id, mailbox_id)| Delivery {
+            ctx: ctx.clone(),
+            mailbox_id,
+            folder: Within::Inbox,
+            id,
+        });
         let mut stored = submit(store, missing.collect(), &message).await?.into_iter();
         results.extend(some.iter().map(|&(id, _)| match there.contains(&id) {
             true => Ok(Outcome::Stored(id)),
@@ -175,7 +207,12 @@ pub(crate) async fn again(
 ) -> Result<Vec<Result<Outcome, Error>>, Error> {
     let room = store.door.room_for(incoming.bytes.len()).await;
     let message = Arc::new(prepare(incoming, room).await?);
-    let delivery = |&(id, mailbox_id, folder)| Delivery { ctx: ctx.clone(), mailbox_id, folder, id };
+    let delivery = |&(id, mailbox_id, folder): &(_, _, Option<FolderId>)| Delivery {
+        ctx: ctx.clone(),
+        mailbox_id,
+        folder: folder.into(),
+        id,
+    };
     submit(store, deliveries.iter().map(delivery).collect(), &message).await
 }
 
@@ -240,7 +277,7 @@ struct Part {
 struct Delivery {
     ctx: Ctx,
     mailbox_id: MailboxId,
-    folder: Option<FolderId>,
+    folder: Within,
     id: MessageId,
 }
 
@@ -258,7 +295,7 @@ async fn deliver(
     message: &Arc<Message>,
 ) -> Vec<Result<Outcome, Error>> {
     let mut results = BTreeMap::new();
-    let mut open: BTreeMap<(MailboxId, Option<FolderId>), Delivery> = BTreeMap::new();
+    let mut open: BTreeMap<(MailboxId, Within), Delivery> = BTreeMap::new();
     for target in targets {
         let place = (target.mailbox_id, target.folder);
         if results.contains_key(&place) || open.contains_key(&place) {

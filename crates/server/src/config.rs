@@ -11,11 +11,12 @@ use std::str::FromStr;
 
 use ipnet::IpNet;
 use secrecy::SecretString;
+use smtp::codec::mark::SpamMark;
 use tracing_subscriber::EnvFilter;
 
 use settings::{
-    BODY_CACHE_MIB, COMPACTION_LAG_HOURS, COMPACTION_MIB_PER_SECOND, DEFAULT_STRIPE_URL, OTHER_VARIABLES,
-    SETTINGS, variable,
+    BODY_CACHE_MIB, COMPACTION_LAG_HOURS, COMPACTION_MIB_PER_SECOND, DEFAULT_SPAM_HEADER, DEFAULT_STRIPE_URL,
+    OTHER_VARIABLES, SETTINGS, variable,
 };
 
 pub(crate) use settings::describe;
@@ -29,6 +30,9 @@ pub(crate) struct Config {
     pub(crate) hostname: String,
     pub(crate) http_listen: SocketAddr,
     pub(crate) lmtp_listen: SocketAddr,
+    pub(crate) lookup_listen: SocketAddr,
+    /// What marks spam in mail that comes by LMTP; `None`: nothing does.
+    pub(crate) spam_mark: Option<SpamMark>,
     pub(crate) imap_listen: SocketAddr,
     pub(crate) imaps_listen: SocketAddr,
     pub(crate) pop3_listen: SocketAddr,
@@ -169,6 +173,10 @@ impl Config {
             hostname: reader.value("hostname", parse_hostname).unwrap_or_else(|| "localhost".into()),
             http_listen: reader.listen("http_listen", 8080),
             lmtp_listen: reader.listen("lmtp_listen", 2424),
+            lookup_listen: reader.listen("lookup_listen", 2425),
+            spam_mark: reader
+                .value("spam_header", parse_spam_header)
+                .unwrap_or_else(|| DEFAULT_SPAM_HEADER.parse().ok()),
             imap_listen: reader.listen("imap_listen", 2143),
             imaps_listen: reader.listen("imaps_listen", 2993),
             pop3_listen: reader.listen("pop3_listen", 2110),
@@ -302,6 +310,14 @@ fn parse_key_encryption_keys(text: &str) -> Result<SecretString, String> {
     }
 }
 
+/// An empty variable is an unset one, so that there is a word for no field.
+fn parse_spam_header(text: &str) -> Result<Option<SpamMark>, String> {
+    if text == "none" {
+        return Ok(None);
+    }
+    text.parse().map(Some).map_err(|error| format!("{text:?}: {error}"))
+}
+
 fn parse_path(text: &str) -> Result<PathBuf, String> {
     std::path::absolute(text).map_err(|error| format!("{text:?}: {error}"))
 }
@@ -413,6 +429,8 @@ mod tests {
         assert_eq!(config.data_dir, Path::new("/var/lib/pillarbox"));
         assert_eq!(config.http_listen.to_string(), "127.0.0.1:8080");
         assert_eq!(config.lmtp_listen.to_string(), "127.0.0.1:2424");
+        assert_eq!(config.lookup_listen.to_string(), "127.0.0.1:2425");
+        assert_eq!(config.spam_mark, Some("X-Spam: Yes".parse().unwrap()));
         assert_eq!(config.imap_listen.to_string(), "127.0.0.1:2143");
         assert_eq!(config.imaps_listen.to_string(), "127.0.0.1:2993");
         assert_eq!(config.pop3_listen.to_string(), "127.0.0.1:2110");
@@ -452,6 +470,16 @@ mod tests {
             let mistake = format!("{name}: {value:?} is not a whole number from 1 to 4294967295");
             assert_eq!(requests(value), Err(vec![mistake]));
         }
+    }
+
+    #[test]
+    fn what_marks_spam_is_a_field_or_none() {
+        let mark = |value| read("", &[("PILLARBOX_SPAM_HEADER", value)]).map(|config| config.spam_mark);
+        assert_eq!(mark("X-Spam-Flag: YES"), Ok(Some("X-Spam-Flag: YES".parse().unwrap())));
+        assert_eq!(mark("none"), Ok(None));
+        assert_eq!(mark(""), Ok(Some("X-Spam: Yes".parse().unwrap())));
+        let mistake = "PILLARBOX_SPAM_HEADER: \"X-Spam\": not a header field of the form name: value";
+        assert_eq!(mark("X-Spam"), Err(vec![mistake.to_owned()]));
     }
 
     #[test]

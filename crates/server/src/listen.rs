@@ -13,6 +13,7 @@ use crate::files::{DataDir, remove_if_present, write_public};
 pub(crate) struct Addresses {
     pub(crate) http: SocketAddr,
     pub(crate) lmtp: SocketAddr,
+    pub(crate) lookup: SocketAddr,
     pub(crate) imap: SocketAddr,
     pub(crate) imaps: SocketAddr,
     pub(crate) pop3: SocketAddr,

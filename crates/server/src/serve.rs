@@ -91,9 +91,9 @@ async fn serve_on(
     let last = all_ended.clone();
     let journal = tokio::spawn(async move { recovery::run(&journal, last.cancelled()).await });
     listen_file.publish(&addresses)?;
-    let Addresses { http, lmtp, imap, imaps, pop3, pop3s, submission, submissions } = addresses;
+    let Addresses { http, lmtp, lookup, imap, imaps, pop3, pop3s, submission, submissions } = addresses;
     tracing::info!(
-        listen.http = %http, listen.lmtp = %lmtp, listen.imap = %imap, listen.imaps = %imaps,
+        listen.http = %http, listen.lmtp = %lmtp, listen.lookup = %lookup, listen.imap = %imap, listen.imaps = %imaps,
         listen.pop3 = %pop3, listen.pop3s = %pop3s, listen.submission = %submission, listen.submissions = %submissions, "ready"
     );
     let ended_early = tokio::select! {
@@ -140,6 +140,7 @@ async fn supervise(platform: &Platform) -> std::convert::Infallible {
 struct Listeners {
     http: TcpListener,
     lmtp: TcpListener,
+    lookup: TcpListener,
     imap: TcpListener,
     imaps: TcpListener,
     pop3: TcpListener,
@@ -153,6 +154,7 @@ impl Listeners {
         Ok(Self {
             http: bind(config.http_listen, "PILLARBOX_HTTP_LISTEN").await?,
             lmtp: bind(config.lmtp_listen, "PILLARBOX_LMTP_LISTEN").await?,
+            lookup: bind(config.lookup_listen, "PILLARBOX_LOOKUP_LISTEN").await?,
             imap: bind(config.imap_listen, "PILLARBOX_IMAP_LISTEN").await?,
             imaps: bind(config.imaps_listen, "PILLARBOX_IMAPS_LISTEN").await?,
             pop3: bind(config.pop3_listen, "PILLARBOX_POP3_LISTEN").await?,
@@ -166,6 +168,7 @@ impl Listeners {
         Ok(Addresses {
             http: self.http.local_addr()?,
             lmtp: self.lmtp.local_addr()?,
+            lookup: self.lookup.local_addr()?,
             imap: self.imap.local_addr()?,
             imaps: self.imaps.local_addr()?,
             pop3: self.pop3.local_addr()?,
@@ -221,7 +224,12 @@ fn start(
         recipients: Recipients::new(platform.db.clone()),
         store: store.clone(),
         hostname: config.hostname.clone(),
+        spam_mark: config.spam_mark.clone(),
         limits: smtp::Limits::default(),
+    });
+    let lookup = Arc::new(smtp::lookup::Lookup {
+        recipients: Recipients::new(platform.db.clone()),
+        limits: smtp::lookup::Limits::default(),
     });
     let imap = Arc::new(imap::Imap {
         auth: auth.clone(),
@@ -253,6 +261,7 @@ fn start(
     let mut parts = JoinSet::new();
     spawn(&mut parts, "http", api::serve(listeners.http, api, stop()));
     spawn(&mut parts, "lmtp", smtp::serve(listeners.lmtp, lmtp, stop()));
+    spawn(&mut parts, "lookup", smtp::lookup::serve(listeners.lookup, lookup, stop()));
     spawn(&mut parts, "imap", imap::serve(listeners.imap, imap.clone(), imap::Mode::Starttls, stop()));
     spawn(&mut parts, "imaps", imap::serve(listeners.imaps, imap, imap::Mode::Implicit, stop()));
     spawn(&mut parts, "pop3", pop3::serve(listeners.pop3, pop3.clone(), pop3::Mode::Starttls, stop()));

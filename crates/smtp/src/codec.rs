@@ -4,5 +4,7 @@ pub mod command;
 pub mod data;
 pub mod envelope;
 pub mod line;
+pub mod mark;
+pub mod netstring;
 pub mod path;
 pub mod trace;

@@ -1,4 +1,4 @@
-//! Mail by SMTP: LMTP in (RFC 2033), over the mail store's one door, and submission (RFC 6409, [`msa`]), over the queue of mail that leaves.
+//! Mail by SMTP: LMTP in (RFC 2033), over the mail store's one door, what an MTA before it asks ([`lookup`]), and submission (RFC 6409, [`msa`]), over the queue of mail that leaves.
 //!
 //! A connection is [`codec`] (bytes ⇄ values), `session` (what may follow what), one file per command
 //! and `reply` (values and errors → reply lines). A `250` after DATA means that body and metadata are durable.
@@ -10,6 +10,7 @@ mod connection;
 mod intake;
 mod limits;
 mod lmtp;
+pub mod lookup;
 pub mod msa;
 mod reply;
 mod room;

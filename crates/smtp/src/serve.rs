@@ -12,6 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::codec::mark::SpamMark;
 use crate::connection;
 use crate::intake::most_bytes;
 use crate::limits::Limits;
@@ -30,6 +31,8 @@ pub struct Lmtp {
     pub store: MailStore,
     /// This server's name, in greetings and Received fields: a host name.
     pub hostname: String,
+    /// The header field that makes a message go into Junk. Whoever reaches the listener is believed; `None`: nobody.
+    pub spam_mark: Option<SpamMark>,
     /// What a client may use up.
     pub limits: Limits,
 }

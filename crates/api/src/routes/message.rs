@@ -383,7 +383,7 @@ async fn create(
         flags: message::Flags::default(),
         import_key: None,
     };
-    let target = Target { ctx: ctx.clone(), mailbox_id: at.mailbox_id, folder: query.folder_id };
+    let target = Target { ctx: ctx.clone(), mailbox_id: at.mailbox_id, folder: query.folder_id.into() };
     let outcome = ingest::ingest(&api.store, vec![target], incoming).await.pop();
     let Some(Outcome::Stored(id)) = outcome.transpose()? else {
         return Err(Problem::internal("ingest answered nothing for its one target"));

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use bytes::{Bytes, BytesMut};
 use kernel::MessageId;
-use mailstore::ingest::{self, Incoming, Outcome, Target};
+use mailstore::ingest::{self, Incoming, Outcome, Target, Within};
 use mailstore::{message, structure};
 use tenancy::MailLogin;
 
@@ -34,7 +34,8 @@ pub(crate) async fn run(session: &mut Session, name: &MailboxName, messages: Vec
     }
     let folders = Folders::to_change(&login, name).await?;
     let folder = folders.target(name)?;
-    let target = Target { ctx: login.ctx.clone(), mailbox_id: login.mailbox_id, folder: Some(folder.id) };
+    let target =
+        Target { ctx: login.ctx.clone(), mailbox_id: login.mailbox_id, folder: Within::Folder(folder.id) };
     let ids = match (incoming.pop(), incoming.is_empty()) {
         (Some(one), true) => vec![alone(session, target, one).await?],
         (last, _) => {

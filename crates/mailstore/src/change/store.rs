@@ -79,6 +79,34 @@ pub(crate) async fn insert_arrived(
     Ok(())
 }
 
+/// A folder that came about with what arrived in it.
+pub(crate) struct Made {
+    pub(crate) tenant_id: Uuid,
+    pub(crate) mailbox_id: Uuid,
+    pub(crate) folder_id: Uuid,
+    pub(crate) modseq: i64,
+}
+
+pub(crate) async fn insert_made(tx: &mut IngestTx, made: &[Made], now: DateTime<Utc>) -> Result<(), Error> {
+    if made.is_empty() {
+        return Ok(());
+    }
+    let ids = |id: fn(&Made) -> Uuid| made.iter().map(id).collect::<Vec<_>>();
+    sqlx::query!(
+        "insert into mail_changes (tenant_id, mailbox_id, folder_id, modseq, kind, created_at)
+         select tenant_id, mailbox_id, folder_id, modseq, 'folder', $5
+         from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::bigint[]) as made (tenant_id, mailbox_id, folder_id, modseq)",
+        &ids(|made| made.tenant_id),
+        &ids(|made| made.mailbox_id),
+        &ids(|made| made.folder_id),
+        &made.iter().map(|made| made.modseq).collect::<Vec<_>>(),
+        now,
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
 /// The modification sequence that a mailbox has come to, unless it was deleted.
 pub(super) async fn current(tx: &mut TenantTx, mailbox_id: MailboxId) -> Result<Option<u64>, Error> {
     let tenant_id = tx.tenant_id().uuid();

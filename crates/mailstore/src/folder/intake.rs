@@ -1,19 +1,24 @@
 //! The folders that many messages arrive in at once: locked together, and given out UIDs of.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use kernel::{Env, FolderId, MailboxId, TenantId};
 use tenancy::IngestTx;
 
+use super::Role;
 use super::store::{self, Grown, Locked};
 use crate::change;
+use crate::ingest::Within;
 
 /// Folders that are locked until the transaction ends.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Folders {
     locked: BTreeMap<FolderId, Folder>,
     inboxes: BTreeMap<MailboxId, FolderId>,
+    junk: BTreeMap<MailboxId, FolderId>,
+    /// Junk folders that a mailbox has only now.
+    made: Vec<FolderId>,
 }
 
 /// One of them.
@@ -41,7 +46,8 @@ impl Folder {
     }
 }
 
-/// Locks the Inboxes of locked mailboxes, which are made where there are none, and those of the named folders that are theirs.
+/// Locks the Inboxes of locked mailboxes, the Junk folders that messages go into, both of which are made where there are none, and those of the named
+/// folders that are theirs.
 ///
 /// # Errors
 /// As of any statement.
@@ -49,34 +55,56 @@ pub(crate) async fn lock_for_intake(
     tx: &mut IngestTx,
     env: &Env,
     mailboxes: impl Iterator<Item = (TenantId, MailboxId)>,
-    named: &[FolderId],
+    places: &BTreeSet<(MailboxId, Within)>,
 ) -> Result<Folders, db::Error> {
     let mailboxes: Vec<_> = mailboxes.collect();
-    let mut folders = Folders { locked: BTreeMap::new(), inboxes: BTreeMap::new() };
-    folders.extend(store::lock_many(tx, &mailboxes, named).await?);
-    let new: Vec<_> =
-        mailboxes.into_iter().filter(|(_, mailbox)| !folders.inboxes.contains_key(mailbox)).collect();
+    let named: Vec<_> = places.iter().filter_map(|(_, place)| place.named()).collect();
+    let gets_junk = |mailbox: MailboxId| places.contains(&(mailbox, Within::Junk));
+    let junk: Vec<_> = mailboxes.iter().map(|(_, id)| *id).filter(|&id| gets_junk(id)).collect();
+    let mut folders = Folders::default();
+    folders.extend(store::lock_many(tx, &mailboxes, &named, &junk).await?);
+    let new = without(&folders.inboxes, &mailboxes);
     if !new.is_empty() {
         store::insert_first(tx, env, &new).await?;
-        folders.extend(store::lock_many(tx, &new, &[]).await?);
+        folders.extend(store::lock_many(tx, &new, &[], &junk).await?);
+    }
+    let mut cleared = without(&folders.junk, &mailboxes);
+    cleared.retain(|&(_, mailbox)| gets_junk(mailbox));
+    if !cleared.is_empty() {
+        folders.made = store::insert_junk(tx, env, &cleared).await?;
+        folders.extend(store::lock_many(tx, &cleared, &folders.made, &[]).await?);
     }
     Ok(folders)
+}
+
+/// Those of the mailboxes that have none of such folders.
+fn without(
+    folders: &BTreeMap<MailboxId, FolderId>,
+    mailboxes: &[(TenantId, MailboxId)],
+) -> Vec<(TenantId, MailboxId)> {
+    mailboxes.iter().filter(|(_, mailbox)| !folders.contains_key(mailbox)).copied().collect()
 }
 
 impl Folders {
     fn extend(&mut self, locked: Vec<Locked>) {
         for of in locked {
             let (id, mailbox_id) = (FolderId::from_uuid(of.id), MailboxId::from_uuid(of.mailbox_id));
-            if of.is_inbox {
-                self.inboxes.insert(mailbox_id, id);
+            match of.role.as_deref().and_then(Role::from_column) {
+                Some(Role::Inbox) => drop(self.inboxes.insert(mailbox_id, id)),
+                Some(Role::Junk) => drop(self.junk.insert(mailbox_id, id)),
+                _ => {}
             }
             self.locked.insert(id, Folder { of, arrived: 0, unseen: 0, size_bytes: 0, modseq: 0 });
         }
     }
 
-    /// A folder of a mailbox, if it is there; the Inbox if none is named.
-    pub(crate) fn find(&mut self, mailbox_id: MailboxId, folder: Option<FolderId>) -> Option<&mut Folder> {
-        let id = folder.or_else(|| self.inboxes.get(&mailbox_id).copied())?;
+    /// A folder of a mailbox, if it is there.
+    pub(crate) fn find(&mut self, mailbox_id: MailboxId, place: Within) -> Option<&mut Folder> {
+        let id = match place {
+            Within::Inbox => *self.inboxes.get(&mailbox_id)?,
+            Within::Junk => *self.junk.get(&mailbox_id)?,
+            Within::Folder(id) => id,
+        };
         self.locked.get_mut(&id).filter(|found| found.of.mailbox_id == mailbox_id.uuid())
     }
 
@@ -102,6 +130,14 @@ impl Folders {
             first_uid: folder.of.uid_next,
             last_uid: folder.of.uid_next + folder.arrived - 1,
         });
-        change::store::insert_arrived(tx, &noted.collect::<Vec<_>>(), now).await
+        change::store::insert_arrived(tx, &noted.collect::<Vec<_>>(), now).await?;
+        let made = grown.iter().filter(|folder| self.made.contains(&folder.id()));
+        let noted = made.map(|folder| change::store::Made {
+            tenant_id: folder.of.tenant_id,
+            mailbox_id: folder.of.mailbox_id,
+            folder_id: folder.of.id,
+            modseq: folder.modseq,
+        });
+        change::store::insert_made(tx, &noted.collect::<Vec<_>>(), now).await
     }
 }

@@ -79,6 +79,41 @@ pub(super) async fn insert_first(
     Ok(())
 }
 
+/// Gives locked mailboxes that have folders a Junk folder, at the top: the one of that name that is for nothing else, or a new one, with a number to its
+/// name where one that is for something else has it. One more than [`super::MAX_FOLDERS`] is no reason to refuse mail. Their ids.
+pub(super) async fn insert_junk(
+    tx: &mut IngestTx,
+    env: &Env,
+    mailboxes: &[(TenantId, MailboxId)],
+) -> Result<Vec<FolderId>, Error> {
+    let now = env.now();
+    let ids = sqlx::query_scalar!(
+        "insert into folders (tenant_id, mailbox_id, id, name, role, uid_validity, created_at)
+         select lacking.tenant_id, lacking.mailbox_id, lacking.id, free.name, 'junk',
+           (select greatest($4, max(uid_validity) + 1) from folders known
+            where known.tenant_id = lacking.tenant_id and known.mailbox_id = lacking.mailbox_id), $5
+         from unnest($1::uuid[], $2::uuid[], $3::uuid[]) as lacking (tenant_id, mailbox_id, id)
+         cross join lateral (
+           select name from (select number, $6 || case number when 1 then '' else ' ' || number end as name from generate_series(1, $7) as number) names
+           where not exists (select from folders other where other.tenant_id = lacking.tenant_id and other.mailbox_id = lacking.mailbox_id
+                             and other.parent_id is null and other.name = names.name and other.role is not null and other.deleted_at is null)
+           order by number limit 1) as free
+         on conflict (tenant_id, mailbox_id, parent_id, name) where deleted_at is null do update set role = excluded.role
+         returning id",
+        &mailboxes.iter().map(|(tenant, _)| tenant.uuid()).collect::<Vec<_>>(),
+        &mailboxes.iter().map(|(_, mailbox)| mailbox.uuid()).collect::<Vec<_>>(),
+        &mailboxes.iter().map(|_| env.new_uuid()).collect::<Vec<_>>(),
+        uid_validity_at(now),
+        now,
+        Role::Junk.first_name(),
+        // Each of the other roles has one name at most.
+        Role::ALL.len() as i32,
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    Ok(ids.into_iter().map(FolderId::from_uuid).collect())
+}
+
 /// RFC 9051 §2.3.1.1 proposes the time of creation; it must fit 32 bits and not be 0. Each folder of a mailbox has another, so that a name
 /// that folders have one after the other never has the same UID twice.
 fn uid_validity_at(now: DateTime<Utc>) -> i64 {
@@ -223,24 +258,27 @@ pub(super) struct Locked {
     pub(super) tenant_id: Uuid,
     pub(super) mailbox_id: Uuid,
     pub(super) id: Uuid,
-    pub(super) is_inbox: bool,
+    pub(super) role: Option<String>,
     pub(super) uid_next: i64,
 }
 
-/// Locks the Inboxes of the mailboxes, and those of the named folders that are theirs.
+/// Locks the Inboxes of the mailboxes, those of the named folders that are theirs, and the Junk folders of those that are in `junk`.
 pub(super) async fn lock_many(
     tx: &mut IngestTx,
     mailboxes: &[(TenantId, MailboxId)],
     named: &[FolderId],
+    junk: &[MailboxId],
 ) -> Result<Vec<Locked>, Error> {
     let locked = sqlx::query_as!(
         Locked,
-        r#"select tenant_id, mailbox_id, id, role is not distinct from 'inbox' as "is_inbox!", uid_next from folders
-           where (tenant_id, mailbox_id) in (select * from unnest($1::uuid[], $2::uuid[])) and (role = 'inbox' or id = any ($3)) and deleted_at is null
-           order by id for no key update"#,
+        "select tenant_id, mailbox_id, id, role, uid_next from folders
+         where (tenant_id, mailbox_id) in (select * from unnest($1::uuid[], $2::uuid[]))
+           and (role = 'inbox' or id = any ($3) or role = 'junk' and mailbox_id = any ($4)) and deleted_at is null
+         order by id for no key update",
         &mailboxes.iter().map(|(tenant, _)| tenant.uuid()).collect::<Vec<_>>(),
         &mailboxes.iter().map(|(_, mailbox)| mailbox.uuid()).collect::<Vec<_>>(),
         &named.iter().map(|id| id.uuid()).collect::<Vec<_>>(),
+        &junk.iter().map(|id| id.uuid()).collect::<Vec<_>>(),
     )
     .fetch_all(tx.conn())
     .await?;

@@ -222,7 +222,9 @@ async fn look(mail: &MailStore, batch: &mut [&mut Pending], way: Way) -> Result<
     let folders: BTreeSet<_> = batch
         .iter()
         .flat_map(|pending| pending.open())
-        .filter_map(|(_, delivery)| Some((delivery.ctx.tenant_id(), delivery.mailbox_id, delivery.folder?)))
+        .filter_map(|(_, delivery)| {
+            Some((delivery.ctx.tenant_id(), delivery.mailbox_id, delivery.folder.named()?))
+        })
         .collect();
     let folders = store::existing(&mut tx, &folders).await?;
     for pending in batch.iter_mut() {
@@ -232,7 +234,7 @@ async fn look(mail: &MailStore, batch: &mut [&mut Pending], way: Way) -> Result<
             let is_there = |folder: FolderId| folders.contains(&folder);
             *result = match room {
                 None => Some(Err(Error::MailboxGone)),
-                Some(_) if !delivery.folder.is_none_or(is_there) => Some(Err(Error::FolderNotFound)),
+                Some(_) if !delivery.folder.named().is_none_or(is_there) => Some(Err(Error::FolderNotFound)),
                 // What is there already needs no room.
                 Some(_) if key.is_some_and(|key| imported.contains(&(delivery.mailbox_id, key))) => {
                     Some(Ok(Outcome::AlreadyImported))
@@ -278,7 +280,8 @@ async fn seal(mut writer: Writer, batch: &mut [&mut Pending], way: Way) -> Resul
             message: delivery.id,
             uidl: Uidl::of(delivery.id),
             mailbox: delivery.mailbox_id,
-            folder: delivery.folder,
+            // Recovery puts what is junk into the Inbox: which folder that will be is not known before the commit.
+            folder: delivery.folder.named(),
         };
         let about = About::new(message.sha256, message.internal_date, pending.open().map(delivery).collect());
         (pending.part.key.clone(), message, about)
@@ -328,9 +331,12 @@ async fn commit(
         .map(|(_, delivery)| (delivery.ctx.tenant_id(), delivery.mailbox_id))
         .collect();
     let mailboxes = Mailboxes::lock(&mut tx, &wanted).await?;
-    let named: Vec<FolderId> =
-        batch.iter().flat_map(|pending| pending.open()).filter_map(|(_, delivery)| delivery.folder).collect();
-    let mut folders = folder::lock_for_intake(&mut tx, mail.db.env(), mailboxes.ids(), &named).await?;
+    let places: BTreeSet<_> = batch
+        .iter()
+        .flat_map(|pending| pending.open())
+        .map(|(_, delivery)| (delivery.mailbox_id, delivery.folder))
+        .collect();
+    let mut folders = folder::lock_for_intake(&mut tx, mail.db.env(), mailboxes.ids(), &places).await?;
     let mut imported = store::imported(&mut tx, &import_keys(batch)).await?;
     let mut intake = mailboxes.with_pools(&mut tx).await?;
 

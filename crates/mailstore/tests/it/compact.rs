@@ -4,7 +4,7 @@ use blob::{BlobKey, BlobStore as _};
 use chrono::TimeDelta;
 use kernel::{MailboxId, TenantId};
 use mailstore::compact::{self, Compacted, Pace};
-use mailstore::ingest::{Target, ingest};
+use mailstore::ingest::{Target, Within, ingest};
 use mailstore::message::{self, Message, State};
 use mailstore::sweep;
 
@@ -51,7 +51,7 @@ async fn what_was_shared_becomes_the_tenant_s_own() {
     let both = bench.ingest(&[ada, bob], b"Subject: both\r\n\r\n").await;
     id(&both[0]);
     let (other, eve) = bench.neighbour().await;
-    let target = Target { ctx: other.clone(), mailbox_id: eve, folder: None };
+    let target = Target { ctx: other.clone(), mailbox_id: eve, folder: Within::Inbox };
     let kept = ingest(&bench.store, vec![target], bench.incoming(&body(9))).await;
     let before = (seen(&bench, ada).await, seen(&bench, bob).await);
     assert_eq!(run(&bench).await, Compacted::default(), "not before its time");

@@ -11,7 +11,7 @@ use chrono::TimeDelta;
 use futures::future::join_all;
 use kernel::{ErrorKind, MailboxId, MessageId, PageRequest};
 use mailstore::compact::{self, Compacted, Pace};
-use mailstore::ingest::{Incoming, Outcome, Target, ingest};
+use mailstore::ingest::{Incoming, Outcome, Target, Within, ingest};
 use mailstore::message::{self, Filter, Flags};
 use mailstore::{Error, MailStore};
 use tenancy::Ctx;
@@ -65,7 +65,7 @@ impl Bad {
         let target = |(ctx, mailbox_id): &(Ctx, MailboxId)| Target {
             ctx: ctx.clone(),
             mailbox_id: *mailbox_id,
-            folder: None,
+            folder: Within::Inbox,
         };
         let internal_date = self.world.test_db.db().env().now();
         let incoming =

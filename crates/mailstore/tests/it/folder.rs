@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 use futures::future::join_all;
 use kernel::{ErrorKind, FolderId, MailboxId};
 use mailstore::folder::{self, Changed, Folder, NewFolder, Role};
-use mailstore::ingest::{Target, ingest};
+use mailstore::ingest::{Target, Within, ingest};
 use mailstore::{Error, change, message};
 
 use sqlx::Connection as _;
@@ -61,7 +61,7 @@ async fn what_lies_below_a_folder_comes_along_and_keeps_its_uids() {
     let flour = made(&bench, ada, "Flour", Some(top.id)).await;
     let rye = made(&bench, ada, "Rye", Some(flour.id)).await;
     assert_eq!(rye.path, "Suppliers/Flour/Rye");
-    let target = Target { folder: Some(rye.id), ..bench.target(ada) };
+    let target = Target { folder: Within::Folder(rye.id), ..bench.target(ada) };
     let stored = id(&ingest(&bench.store, vec![target], bench.incoming(HELLO)).await[0]);
     let before = folder::get(bench.ctx(), ada, rye.id).await.unwrap();
 
@@ -150,7 +150,7 @@ async fn a_deleted_folder_s_mail_comes_back_into_the_inbox_and_its_name_under_an
     let ada = bench.mailbox("ada", None).await;
     let size = HELLO.len() as i64;
     let old = made(&bench, ada, "Flour", None).await;
-    let target = Target { folder: Some(old.id), ..bench.target(ada) };
+    let target = Target { folder: Within::Folder(old.id), ..bench.target(ada) };
     let stored = id(&ingest(&bench.store, vec![target.clone()], bench.incoming(HELLO)).await[0]);
     let before = message::get(bench.ctx(), ada, stored).await.unwrap();
     folder::delete(&bench.store, bench.ctx(), ada, old.id).await.unwrap();

@@ -7,7 +7,7 @@ use blob::{BlobKey, BlobStore as _};
 use chrono::TimeDelta;
 use futures::future::join_all;
 use kernel::{EmailAddress, ErrorKind, FolderId};
-use mailstore::ingest::{ImportKey, Incoming, Outcome, Target, ingest, ingest_all};
+use mailstore::ingest::{ImportKey, Incoming, Outcome, Target, Within, ingest, ingest_all};
 use mailstore::message::{self, State};
 use mailstore::{Error, sweep};
 use sqlx::Connection as _;
@@ -65,7 +65,8 @@ async fn several_go_in_together_in_their_order_or_not_at_all() {
     assert_eq!(stored, [1, 2]);
     assert_eq!(bench.blobs.packs().await.len(), 1);
     // One without a folder is none for all.
-    let nowhere = Target { folder: Some(FolderId::from_uuid(Uuid::from_u128(7))), ..bench.target(ada) };
+    let nowhere =
+        Target { folder: Within::Folder(FolderId::from_uuid(Uuid::from_u128(7))), ..bench.target(ada) };
     let refused = ingest_all(&bench.store, nowhere, vec![bench.incoming(HELLO)]).await;
     assert!(matches!(refused, Err(Error::FolderNotFound)), "{refused:?}");
     bench.assert_exact().await;
@@ -77,7 +78,11 @@ async fn tenants_share_a_pack_and_not_their_fate() {
     let ada = bench.mailbox("ada", None).await;
     let (ctx, bob) = bench.neighbour().await;
     let targets = || {
-        vec![bench.target(ada), Target { ctx: ctx.clone(), mailbox_id: bob, folder: None }, bench.target(ada)]
+        vec![
+            bench.target(ada),
+            Target { ctx: ctx.clone(), mailbox_id: bob, folder: Within::Inbox },
+            bench.target(ada),
+        ]
     };
     // A tenant whose key is not in the bucket seals nothing.
     bench.store.keys().sealing(bench.ctx()).await.unwrap();
@@ -534,7 +539,7 @@ async fn refuses_what_is_too_large_and_what_is_not_there() {
     let results = bench.ingest(&[foreign], HELLO).await;
     assert!(matches!(results[0], Err(Error::MailboxGone)), "{results:?}");
 
-    let folder = Some(FolderId::from_uuid(Uuid::from_u128(7)));
+    let folder = Within::Folder(FolderId::from_uuid(Uuid::from_u128(7)));
     let targets = vec![Target { folder, ..bench.target(ada) }, bench.target(ada)];
     let results = ingest(&bench.store, targets, bench.incoming(HELLO)).await;
     assert!(matches!(results[0], Err(Error::FolderNotFound)), "{results:?}");
@@ -549,7 +554,7 @@ async fn a_delivery_may_put_mail_there_and_nothing_else() {
     let recipients = Recipients::new(bench.world.test_db.db());
     let address: EmailAddress = "ada@acme.example".parse().unwrap();
     let found = recipients.resolve(&address, bench.world.request_id()).await.unwrap().unwrap();
-    let target = Target { ctx: found.ctx.clone(), mailbox_id: found.mailbox_ids[0], folder: None };
+    let target = Target { ctx: found.ctx.clone(), mailbox_id: found.mailbox_ids[0], folder: Within::Inbox };
     let results = ingest(&bench.store, vec![target], bench.incoming(HELLO)).await;
     let message = id(&results[0]);
     let read = message::get(&found.ctx, found.mailbox_ids[0], message).await;

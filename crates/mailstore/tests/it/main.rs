@@ -12,6 +12,7 @@ mod folder;
 mod hold;
 mod import;
 mod ingest;
+mod junk;
 mod key;
 mod maildrop;
 mod message;

@@ -7,7 +7,7 @@ use blob::{BlobKey, BlobStore as _};
 use chrono::TimeDelta;
 use kernel::{MailboxId, PageRequest};
 use mailstore::folder::{self, NewFolder};
-use mailstore::ingest::{Target, ingest};
+use mailstore::ingest::{Target, Within, ingest};
 use mailstore::purge::{self, Purged};
 use mailstore::{MailStore, change, message};
 use pack::{Ending, Tail};
@@ -132,7 +132,7 @@ async fn a_deleted_tenant_is_destroyed_and_leaves_a_record() {
     bench.stored(ada, &large).await;
     // One message for both tenants: once their keys are made, it is one pack.
     let (other, bob) = bench.neighbour().await;
-    let target = || Target { ctx: other.clone(), mailbox_id: bob, folder: None };
+    let target = || Target { ctx: other.clone(), mailbox_id: bob, folder: Within::Inbox };
     bench.store.keys().sealing(&other).await.unwrap();
     let both = vec![target(), bench.target(ada)];
     let kept = ingest(&bench.store, both, bench.incoming(b"Subject: both\r\n\r\n")).await;

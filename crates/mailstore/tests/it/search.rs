@@ -313,7 +313,11 @@ async fn finds_nothing_of_anybody_else() {
     let (other, carol) = bench.neighbour().await;
     let secret = b"Subject: marmalade\r\n\r\nmarmalade\r\n";
     bench.stored(bob, secret).await;
-    let target = mailstore::ingest::Target { ctx: other.clone(), mailbox_id: carol, folder: None };
+    let target = mailstore::ingest::Target {
+        ctx: other.clone(),
+        mailbox_id: carol,
+        folder: mailstore::ingest::Within::Inbox,
+    };
     mailstore::ingest::ingest(&bench.store, vec![target], bench.incoming(secret)).await.remove(0).unwrap();
     bench.stored(ada, b"Subject: other\r\n\r\n").await;
     let page = PageRequest::new(None, None);

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use chrono::TimeDelta;
 use kernel::{MailboxId, MessageId, Page, PageRequest};
 use mailstore::folder::{self, Folder, Role};
-use mailstore::ingest::{Incoming, Outcome, Target, ingest};
+use mailstore::ingest::{Incoming, Outcome, Target, Within, ingest};
 use mailstore::message::{self, Filter, Flags, Message, State};
 use mailstore::{Error, MailStore};
 use tenancy::user::User;
@@ -232,7 +232,7 @@ impl Bench {
     }
 
     pub(crate) fn target(&self, mailbox_id: MailboxId) -> Target {
-        Target { ctx: self.ctx().clone(), mailbox_id, folder: None }
+        Target { ctx: self.ctx().clone(), mailbox_id, folder: Within::Inbox }
     }
 
     pub(crate) fn incoming(&self, bytes: &[u8]) -> Incoming {

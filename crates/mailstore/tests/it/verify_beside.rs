@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use blob::{BlobKey, BlobStore as _};
 use chrono::TimeDelta;
 use mailstore::compact::{self, Pace};
-use mailstore::ingest::{Target, ingest};
+use mailstore::ingest::{Target, Within, ingest};
 use mailstore::message::{self, State};
 use mailstore::sweep;
 use mailstore::verify::{Contents, Fault, Finding, Section, Subject};
@@ -123,7 +123,7 @@ async fn what_a_database_put_back_from_a_backup_does_not_know_is_told_and_stays(
 
     // Another tenant's whose key is not here, a stranger's, and no pack at all.
     let (other, eve) = bench.neighbour().await;
-    let target = Target { ctx: other.clone(), mailbox_id: eve, folder: None };
+    let target = Target { ctx: other.clone(), mailbox_id: eve, folder: Within::Inbox };
     id(&ingest(&bench.store, vec![target], bench.incoming(HELLO)).await[0]);
     let bytes = bench.blobs.get(&since).await.unwrap();
     let BlobKey::Pack { pack, .. } = since else { panic!("a pack") };
@@ -142,7 +142,7 @@ async fn a_tenant_that_is_being_destroyed_is_no_finding() {
     let bench = Bench::new().await;
     let (other, eve) = bench.neighbour().await;
     for _ in 0..2 {
-        let target = Target { ctx: other.clone(), mailbox_id: eve, folder: None };
+        let target = Target { ctx: other.clone(), mailbox_id: eve, folder: Within::Inbox };
         id(&ingest(&bench.store, vec![target], bench.incoming(HELLO)).await[0]);
     }
     let (db, clock) = (bench.world.test_db.db(), bench.world.test_db.clock());
@@ -151,7 +151,7 @@ async fn a_tenant_that_is_being_destroyed_is_no_finding() {
     assert_eq!(compact::run(&bench.store, &db, pace).await.unwrap().bodies, 2);
     bench.sweep_out().await;
     bench.ingest(&[], HELLO).await;
-    let target = Target { ctx: other.clone(), mailbox_id: eve, folder: None };
+    let target = Target { ctx: other.clone(), mailbox_id: eve, folder: Within::Inbox };
     id(&ingest(&bench.store, vec![target], bench.incoming(HELLO)).await[0]);
     clock.advance(TimeDelta::hours(3));
     // Half done: the keys' rows and an object are gone, the other objects and rows are there.

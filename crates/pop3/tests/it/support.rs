@@ -10,7 +10,7 @@ use blob::BlobStore;
 use bytes::Bytes;
 use kernel::MailboxId;
 use mailstore::MailStore;
-use mailstore::ingest::{self, Incoming, Target};
+use mailstore::ingest::{self, Incoming, Target, Within};
 use mailstore::message::Flags;
 use pop3::{Limits, Mode, Pop3};
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -87,7 +87,7 @@ impl Server {
     pub(crate) async fn deliver(&self, mailbox_id: MailboxId, message: &[u8]) {
         let ctx = self.world.ctx.clone();
         let internal_date = ctx.now();
-        let target = Target { ctx, mailbox_id, folder: None };
+        let target = Target { ctx, mailbox_id, folder: Within::Inbox };
         let incoming = Incoming {
             bytes: Bytes::copy_from_slice(message),
             internal_date,

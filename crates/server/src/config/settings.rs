@@ -6,6 +6,8 @@ use std::num::NonZeroU32;
 pub(super) const COMPACTION_LAG_HOURS: NonZeroU32 = NonZeroU32::new(24).expect("is not zero");
 pub(super) const COMPACTION_MIB_PER_SECOND: NonZeroU32 = NonZeroU32::new(8).expect("is not zero");
 pub(super) const BODY_CACHE_MIB: NonZeroU32 = NonZeroU32::new(64).expect("is not zero");
+/// As rspamd marks it by default.
+pub(super) const DEFAULT_SPAM_HEADER: &str = "X-Spam: Yes";
 pub(super) const DEFAULT_STRIPE_URL: &str = "https://api.stripe.com";
 
 /// Every setting: its key in the file (in the environment `PILLARBOX_` and the key in capitals), its default, its meaning.
@@ -18,6 +20,16 @@ pub(super) const SETTINGS: &[(&str, &str, &str)] = &[
     ("hostname", "localhost", "the name given in greetings and Received fields"),
     ("http_listen", "127.0.0.1:8080", "address and port of the REST API; port 0 takes a free one"),
     ("lmtp_listen", "127.0.0.1:2424", "address and port of LMTP"),
+    (
+        "lookup_listen",
+        "127.0.0.1:2425",
+        "address and port where Postfix looks domains and recipients up, by socketmap",
+    ),
+    (
+        "spam_header",
+        DEFAULT_SPAM_HEADER,
+        "the header field of mail that came by LMTP which makes it go into Junk; none: all goes into the Inbox",
+    ),
     ("imap_listen", "127.0.0.1:2143", "address and port of IMAP with STARTTLS"),
     ("imaps_listen", "127.0.0.1:2993", "address and port of IMAP over TLS"),
     ("pop3_listen", "127.0.0.1:2110", "address and port of POP3 with STLS"),

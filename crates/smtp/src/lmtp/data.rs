@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use kernel::RequestId;
-use mailstore::ingest::{self, Incoming, Outcome, Target};
+use mailstore::ingest::{self, Incoming, Outcome, Target, Within};
 use mailstore::message::Flags;
 use tenancy::Ctx;
 use tenancy::recipient::Recipient;
@@ -93,7 +93,9 @@ async fn deliver(
     bytes: Bytes,
     at: DateTime<Utc>,
 ) -> Vec<Reply> {
-    let target = |ctx: &Ctx, mailbox_id| Target { ctx: ctx.clone(), mailbox_id, folder: None };
+    let is_spam = service.spam_mark.as_ref().is_some_and(|mark| mark.is_on(&bytes));
+    let folder = if is_spam { Within::Junk } else { Within::Inbox };
+    let target = |ctx: &Ctx, mailbox_id| Target { ctx: ctx.clone(), mailbox_id, folder };
     let targets = recipients.iter().flat_map(|to| to.mailbox_ids.iter().map(|&id| target(&to.ctx, id)));
     let incoming = Incoming { bytes, internal_date: at, flags: Flags::default(), import_key: None };
     let results = ingest::ingest(&service.store, targets.collect(), incoming).await;

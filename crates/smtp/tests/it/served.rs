@@ -45,6 +45,7 @@ impl Served {
             recipients: Recipients::new(world.test_db.db()),
             store: store.clone(),
             hostname: "mx.test.example".into(),
+            spam_mark: Some("X-Spam: Yes".parse().unwrap()),
             limits,
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

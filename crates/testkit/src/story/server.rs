@@ -23,6 +23,8 @@ pub struct Listening {
     pub http: SocketAddr,
     /// LMTP.
     pub lmtp: SocketAddr,
+    /// Postfix's lookups, by socketmap.
+    pub lookup: SocketAddr,
     /// IMAP with STARTTLS.
     pub imap: SocketAddr,
     /// IMAP over TLS.
@@ -64,7 +66,9 @@ impl Server {
             OpenOptions::new().create(true).append(true).open(&log_path).context("opening server.log")?;
         let mut command = Command::new(binary);
         command.arg("serve").env("PILLARBOX_DATA_DIR", data_dir);
-        for listen in ["HTTP", "LMTP", "IMAP", "IMAPS", "POP3", "POP3S", "SUBMISSION", "SUBMISSIONS"] {
+        for listen in
+            ["HTTP", "LMTP", "LOOKUP", "IMAP", "IMAPS", "POP3", "POP3S", "SUBMISSION", "SUBMISSIONS"]
+        {
             command.env(format!("PILLARBOX_{listen}_LISTEN"), "127.0.0.1:0");
         }
         command.envs(settings.iter().copied());
