@@ -11,6 +11,8 @@ mod fault;
 mod import;
 mod kills;
 mod load;
+mod mail_in;
+mod postfix;
 mod postgres;
 mod quota;
 mod recover;
