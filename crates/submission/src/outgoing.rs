@@ -3,10 +3,11 @@
 mod store;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use kernel::{DomainName, MailboxId, OutgoingId, Page, PageRequest, RequestId, UserId};
+use db::SystemTx;
+use kernel::{DomainName, MailboxId, OutgoingId, Page, PageRequest, RequestId, TenantId, UserId};
 use mailstore::parcel;
 use serde_json::json;
-use tenancy::{Action, Ctx, TenantTx, event};
+use tenancy::{Action, Caller, Ctx, Scope, TenantTx, event};
 
 use crate::Error;
 
@@ -94,6 +95,8 @@ pub struct Reply {
 /// A message on its way out.
 #[derive(Debug, Clone)]
 pub struct Outgoing {
+    /// Whose mailbox sent it.
+    pub tenant_id: TenantId,
     /// Its id.
     pub id: OutgoingId,
     /// The mailbox that sent it, or that a notification is for.
@@ -154,6 +157,8 @@ pub(crate) fn state(stored: &str, is_leased: bool, is_held: bool) -> State {
     }
 }
 
+const NOTHING: Page<Outgoing> = Page { items: Vec::new(), next: None };
+
 /// A message to be queued.
 #[derive(Debug)]
 pub(crate) struct NewMessage {
@@ -200,6 +205,14 @@ pub struct Filter {
     pub domain: Option<String>,
 }
 
+impl Filter {
+    /// The same with its domain as rows have it; `None` for what is no domain: that has no mail.
+    fn read(self) -> Option<Self> {
+        let domain = self.domain.map(|domain| domain.parse::<DomainName>()).transpose().ok()?;
+        Some(Self { domain: domain.map(|domain| domain.as_str().to_owned()), ..self })
+    }
+}
+
 /// A tenant's messages on their way out, in the order of their ids; those of people who see their own mailbox alone are theirs.
 ///
 /// # Errors
@@ -210,13 +223,27 @@ pub async fn list(ctx: &Ctx, filter: Filter, page: PageRequest) -> Result<Page<O
         (Some(own), Some(asked)) if own != asked => return Err(Error::NotFound),
         (own, asked) => own.or(asked),
     };
-    let domain = filter.domain.map(|domain| domain.parse::<DomainName>()).transpose();
-    // What is none has no mail.
-    let Ok(domain) = domain else { return Ok(Page { items: Vec::new(), next: None }) };
-    let domain = domain.map(|domain| domain.as_str().to_owned());
-    let filter = Filter { mailbox_id: mailboxes, domain, ..filter };
+    let Some(filter) = (Filter { mailbox_id: mailboxes, ..filter }).read() else { return Ok(NOTHING) };
     let mut tx = ctx.begin().await?;
     let rows = store::list(&mut tx, &filter, &page, ctx.env().now()).await?;
+    Ok(Page::cut(rows, &page, |outgoing| outgoing.id.uuid()))
+}
+
+/// Messages on their way out of all tenants that the caller sees, as [`list`] has them.
+///
+/// # Errors
+/// As of any statement.
+pub async fn list_all(caller: &Caller, filter: Filter, page: PageRequest) -> Result<Page<Outgoing>, Error> {
+    caller.require(Action::OutgoingRead)?;
+    let reseller = match caller.scope() {
+        Scope::Operator => None,
+        Scope::Reseller(id) => Some(id),
+        Scope::Tenant(id) => return list(&caller.enter(id).await?, filter, page).await,
+    };
+    let Some(filter) = filter.read() else { return Ok(NOTHING) };
+    #[expect(clippy::disallowed_methods, reason = "the messages of all tenants below the caller are meant")]
+    let mut tx = SystemTx::begin(caller.db()).await?;
+    let rows = store::list_all(&mut tx, reseller, &filter, &page, caller.db().env().now()).await?;
     Ok(Page::cut(rows, &page, |outgoing| outgoing.id.uuid()))
 }
 

@@ -2,7 +2,7 @@
 
 use axum::Json as Answer;
 use chrono::{DateTime, Utc};
-use kernel::{MailboxId, OutgoingId, UserId};
+use kernel::{MailboxId, OutgoingId, PageRequest, TenantId, UserId};
 use serde::{Deserialize, Deserializer, Serialize};
 use submission::outgoing::{self, Filter, State};
 use utoipa::{IntoParams, ToSchema};
@@ -21,6 +21,9 @@ use crate::{Api, schema};
 struct Outgoing {
     #[schema(value_type = schema::OutgoingId)]
     id: OutgoingId,
+    /// Whose mailbox that is.
+    #[schema(value_type = schema::TenantId)]
+    tenant_id: TenantId,
     /// The mailbox that sent it, or that a notification is for.
     #[schema(value_type = schema::MailboxId)]
     mailbox_id: MailboxId,
@@ -102,6 +105,7 @@ impl From<outgoing::Outgoing> for Outgoing {
     fn from(of: outgoing::Outgoing) -> Self {
         Self {
             id: of.id,
+            tenant_id: of.tenant_id,
             mailbox_id: of.mailbox_id,
             user_id: of.user_id,
             sender: Some(of.sender).filter(|sender| !sender.is_empty()),
@@ -165,6 +169,13 @@ struct OutgoingQuery {
     cursor: Option<After>,
 }
 
+impl From<OutgoingQuery> for (Filter, PageRequest) {
+    fn from(query: OutgoingQuery) -> Self {
+        let filter = Filter { mailbox_id: query.mailbox_id, state: query.state, domain: query.domain };
+        (filter, page::request(query.limit, query.cursor))
+    }
+}
+
 fn state<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<State>, D::Error> {
     let name = String::deserialize(deserializer)?;
     State::named(&name).map(Some).ok_or_else(|| serde::de::Error::custom("is not the state of a message"))
@@ -183,8 +194,23 @@ async fn list(
     Query(query): Query<OutgoingQuery>,
 ) -> Result<Answer<List<Outgoing>>, Problem> {
     let ctx = caller.enter(at.tenant_id).await?;
-    let filter = Filter { mailbox_id: query.mailbox_id, state: query.state, domain: query.domain };
-    Ok(page::answer(outgoing::list(&ctx, filter, page::request(query.limit, query.cursor)).await?))
+    let (filter, page) = query.into();
+    Ok(page::answer(outgoing::list(&ctx, filter, page).await?))
+}
+
+/// List mail on its way out of all tenants
+///
+/// Of those that the caller sees: the operator all, a reseller its own and those below it. Otherwise as for one tenant.
+#[utoipa::path(get, path = "/v1/outgoing", tag = "Outgoing mail", operation_id = "list_all_outgoing",
+    params(OutgoingQuery),
+    responses((status = 200, description = "A page of messages.", body = List<Outgoing>)),
+    extensions(("x-required-action" = json!("outgoing:read"))))]
+async fn list_all(
+    Bearer(caller): Bearer,
+    Query(query): Query<OutgoingQuery>,
+) -> Result<Answer<List<Outgoing>>, Problem> {
+    let (filter, page) = query.into();
+    Ok(page::answer(outgoing::list_all(&caller, filter, page).await?))
 }
 
 /// Get a message on its way out
@@ -284,6 +310,7 @@ async fn drop(
 
 pub(crate) fn router() -> OpenApiRouter<Api> {
     OpenApiRouter::default()
+        .routes(routes!(list_all))
         .routes(routes!(list))
         .routes(routes!(get))
         .routes(routes!(hold))

@@ -128,6 +128,7 @@ const TABLE: &[(&str, Stranger)] = &[
     ("get_wholesale_statement", NotFound),
     ("hold_outgoing", NotFound),
     ("list_aliases", NotFound),
+    ("list_all_outgoing", SeesNothing),
     ("list_app_passwords", NotFound),
     ("list_audit_log", SeesNothing),
     ("list_billing_runs", SeesNothing),

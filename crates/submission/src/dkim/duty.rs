@@ -46,19 +46,20 @@ pub async fn run(db: &Db, store: &MailStore, resolver: &Resolver) -> Result<Done
         let due = store::due(&mut system(db).await?, after, BATCH).await?;
         let Some(last) = due.last() else { return Ok(done) };
         after = (last.tenant_id, last.domain_id);
-        let each = due.iter().map(|due| {
-            let server = &server;
-            async move { (due, see_to(server, store, resolver, due).await) }
+        let server = &server;
+        let each = due.into_iter().map(|due| async move {
+            let outcome = see_to(server, store, resolver, &due).await;
+            (due.domain_id, outcome)
         });
         let mut outcomes = stream::iter(each).buffer_unordered(AT_ONCE);
-        while let Some((due, outcome)) = outcomes.next().await {
+        while let Some((domain_id, outcome)) = outcomes.next().await {
             match outcome {
                 Ok(Outcome::Created) => done.created += 1,
                 Ok(Outcome::Activated) => done.activated += 1,
                 Ok(Outcome::Waiting) => done.waiting += 1,
                 Err(error) => {
                     done.failed += 1;
-                    tracing::warn!(domain.id = %due.domain_id, error.cause = ?error, "a domain's keys were not seen to");
+                    tracing::warn!(domain.id = %domain_id, error.cause = ?error, "a domain's keys were not seen to");
                 }
             }
         }

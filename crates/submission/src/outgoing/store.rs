@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use db::Error;
-use kernel::{BlobId, MailboxId, OutgoingId, PageRequest, UserId};
+use db::{Error, SystemTx};
+use kernel::{BlobId, MailboxId, OutgoingId, PageRequest, ResellerId, TenantId, UserId};
 use mailstore::parcel::Parcel;
+use sqlx::PgConnection;
 use tenancy::TenantTx;
 use uuid::Uuid;
 
@@ -86,6 +87,7 @@ pub(crate) async fn insert(tx: &mut TenantTx, new: &NewMessage, body: &Parcel) -
 }
 
 struct Row {
+    tenant_id: Uuid,
     id: Uuid,
     mailbox_id: Uuid,
     user_id: Option<Uuid>,
@@ -103,6 +105,7 @@ struct Row {
 impl Row {
     fn with(self, recipients: Vec<Recipient>) -> Outgoing {
         Outgoing {
+            tenant_id: TenantId::from_uuid(self.tenant_id),
             id: OutgoingId::from_uuid(self.id),
             mailbox_id: MailboxId::from_uuid(self.mailbox_id),
             user_id: self.user_id.map(UserId::from_uuid),
@@ -129,7 +132,7 @@ pub(super) async fn list(
     let tenant_id = tx.tenant_id().uuid();
     let rows = sqlx::query_as!(
         Row,
-        "select id, mailbox_id, user_id, sender, message_id, size_bytes, held_at, hold_reason, created_at, give_up_at, closed_at, version
+        "select tenant_id, id, mailbox_id, user_id, sender, message_id, size_bytes, held_at, hold_reason, created_at, give_up_at, closed_at, version
          from outgoing_messages m
          where tenant_id = $1 and id > $2 and ($3::uuid is null or mailbox_id = $3)
            and ($4::text is null and $5::text is null or exists (
@@ -148,9 +151,47 @@ pub(super) async fn list(
     )
     .fetch_all(tx.conn())
     .await?;
-    let ids: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
-    let held: BTreeMap<Uuid, bool> = rows.iter().map(|row| (row.id, row.held_at.is_some())).collect();
-    let mut recipients = recipients(tx, &ids, &held, now).await?;
+    with_recipients(tx.conn(), rows, now).await
+}
+
+/// As [`list`], of all tenants, or of those of a reseller and of those below it. Those of a deleted tenant are not sent.
+pub(super) async fn list_all(
+    tx: &mut SystemTx,
+    reseller: Option<ResellerId>,
+    filter: &Filter,
+    page: &PageRequest,
+    now: DateTime<Utc>,
+) -> Result<Vec<Outgoing>, Error> {
+    let rows = sqlx::query_as!(
+        Row,
+        "select tenant_id, m.id, mailbox_id, user_id, sender, message_id, size_bytes, held_at, hold_reason, m.created_at, give_up_at, closed_at, m.version
+         from outgoing_messages m join tenants t on t.id = m.tenant_id and t.status <> 'deleted'
+         where ($1::uuid is null or $1 = any (t.reseller_path)) and m.id > $2 and ($3::uuid is null or mailbox_id = $3)
+           and ($4::text is null and $5::text is null or exists (
+             select from outgoing_recipients r where r.tenant_id = m.tenant_id and r.outgoing_id = m.id
+               and ($5::text is null or r.destination = $5)
+               and ($4::text is null or $4 = case when r.state <> 'queued' then r.state when r.leased_until > $6 then 'delivering'
+                 when m.held_at is not null then 'held' else 'queued' end)))
+         order by m.id limit $7",
+        reseller.map(ResellerId::uuid),
+        page.after(),
+        filter.mailbox_id.map(MailboxId::uuid),
+        filter.state.map(super::State::as_str),
+        filter.domain,
+        now,
+        page.fetch(),
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    with_recipients(tx.conn(), rows, now).await
+}
+
+async fn with_recipients(
+    conn: &mut PgConnection,
+    rows: Vec<Row>,
+    now: DateTime<Utc>,
+) -> Result<Vec<Outgoing>, Error> {
+    let mut recipients = recipients(conn, &rows, now).await?;
     let with = |row: Row| {
         let own = recipients.remove(&row.id).unwrap_or_default();
         row.with(own)
@@ -166,35 +207,31 @@ pub(super) async fn find(
     let tenant_id = tx.tenant_id().uuid();
     let row = sqlx::query_as!(
         Row,
-        "select id, mailbox_id, user_id, sender, message_id, size_bytes, held_at, hold_reason, created_at, give_up_at, closed_at, version
+        "select tenant_id, id, mailbox_id, user_id, sender, message_id, size_bytes, held_at, hold_reason, created_at, give_up_at, closed_at, version
          from outgoing_messages where tenant_id = $1 and id = $2",
         tenant_id,
         id.uuid(),
     )
     .fetch_optional(tx.conn())
     .await?;
-    let Some(row) = row else { return Ok(None) };
-    let held = BTreeMap::from([(row.id, row.held_at.is_some())]);
-    let recipients = recipients(tx, &[row.id], &held, now).await?.remove(&row.id);
-    Ok(Some(row.with(recipients.unwrap_or_default())))
+    Ok(with_recipients(tx.conn(), row.into_iter().collect(), now).await?.pop())
 }
 
 async fn recipients(
-    tx: &mut TenantTx,
-    ids: &[Uuid],
-    held: &BTreeMap<Uuid, bool>,
+    conn: &mut PgConnection,
+    messages: &[Row],
     now: DateTime<Utc>,
 ) -> Result<BTreeMap<Uuid, Vec<Recipient>>, Error> {
-    let tenant_id = tx.tenant_id().uuid();
+    let held: BTreeMap<Uuid, bool> = messages.iter().map(|row| (row.id, row.held_at.is_some())).collect();
     let rows = sqlx::query!(
         r#"select outgoing_id, ordinal, address, destination, state, attempts, next_attempt_at, coalesce(leased_until > $3, false) as "is_leased!",
              attempted_at, reply_code, reply_status, reply_text, remote
-           from outgoing_recipients where tenant_id = $1 and outgoing_id = any ($2) order by outgoing_id, ordinal"#,
-        tenant_id,
-        ids,
+           from outgoing_recipients where (tenant_id, outgoing_id) in (select * from unnest($1::uuid[], $2::uuid[])) order by outgoing_id, ordinal"#,
+        &messages.iter().map(|row| row.tenant_id).collect::<Vec<_>>(),
+        &messages.iter().map(|row| row.id).collect::<Vec<_>>(),
         now,
     )
-    .fetch_all(tx.conn())
+    .fetch_all(conn)
     .await?;
     let mut by_message: BTreeMap<Uuid, Vec<Recipient>> = BTreeMap::new();
     for row in rows {

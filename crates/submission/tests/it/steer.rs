@@ -184,3 +184,31 @@ async fn a_hold_is_an_administrator_s() {
     assert_eq!((bench.send_due().await.delivered, bench.states(id).await), (0, vec![(Held, 0)]));
     outgoing::drop(&ada, id, None).await.unwrap();
 }
+
+#[tokio::test]
+async fn is_listed_over_all_tenants_that_a_caller_sees() {
+    let bench = Bench::new().await;
+    let operator = &bench.world.operator;
+    let south = world::reseller(operator, "South").await;
+    let other = world::tenant(operator, &south, "Other").await;
+    let ctx = operator.enter(other.id).await.unwrap();
+    world::domain(&ctx, "other.example").await;
+    let dora = world::user(&ctx, "dora@other.example", None).await;
+    let of_ada = bench.accept(&["bob@b.example", "ada@acme.example"]).await;
+    bench.advance(TimeDelta::seconds(1));
+    let of_dora = bench.try_accept_of(&dora, &["eve@e.example"]).await.unwrap();
+    let list = async |caller: &tenancy::Caller, filter: Filter| {
+        let page = outgoing::list_all(caller, filter, PageRequest::new(None, None)).await.unwrap();
+        page.items.iter().map(|one| (one.tenant_id, one.id, one.recipients.len())).collect::<Vec<_>>()
+    };
+    let (adas, doras) = ((bench.world.tenant.id, of_ada, 2), (other.id, of_dora, 1));
+    assert_eq!(list(operator, Filter::default()).await, [adas, doras]);
+    let to_e = Filter { domain: Some("E.example".into()), ..Filter::default() };
+    assert_eq!(list(operator, to_e).await, [doras]);
+    let dropped = Filter { state: Some(Dropped), ..Filter::default() };
+    assert_eq!(list(operator, dropped).await, []);
+    let adas_alone = list(bench.world.login(&bench.ada).await.ctx.caller(), Filter::default()).await;
+    assert_eq!(adas_alone, [adas]);
+    tenancy::tenant::delete(&ctx, None).await.unwrap();
+    assert_eq!(list(operator, Filter::default()).await, [adas], "nothing of a deleted tenant is sent");
+}

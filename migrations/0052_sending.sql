@@ -71,3 +71,6 @@ select protect_reseller_table('reseller_sending');
 drop function protect_reseller_table(regclass);
 grant select on reseller_sending_limits to pillarbox_tenant;
 grant select, insert, update on reseller_sending to pillarbox_tenant;
+
+-- The queue of all tenants is listed in this order.
+create index outgoing_messages_in_order on outgoing_messages (id);
