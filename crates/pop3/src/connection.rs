@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use socket::stream::Buffered;
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 use crate::codec::line::{Frame, Framer};
 use crate::codec::response::{Status, Stuffer, TERMINATOR};
@@ -20,6 +20,8 @@ pub(crate) struct Connection {
     framer: Framer,
     autologout: Duration,
     handshake_timeout: Duration,
+    /// By when somebody is to have signed in.
+    login_deadline: Option<Instant>,
 }
 
 impl Connection {
@@ -29,7 +31,13 @@ impl Connection {
             framer: Framer::default(),
             autologout: limits.autologout,
             handshake_timeout: limits.handshake_timeout,
+            login_deadline: Some(Instant::now() + limits.login_timeout),
         }
+    }
+
+    /// Somebody has signed in: the connection may last.
+    pub(crate) fn may_last(&mut self) {
+        self.login_deadline = None;
     }
 
     pub(crate) fn is_tls(&self) -> bool {
@@ -46,6 +54,8 @@ impl Connection {
         if !self.framer.has_frame() {
             self.flush().await?;
         }
+        let until = Instant::now() + self.autologout;
+        let until = self.login_deadline.map_or(until, |deadline| until.min(deadline));
         let Self { socket, framer, .. } = self;
         let frame = async {
             loop {
@@ -58,7 +68,7 @@ impl Connection {
                 }
             }
         };
-        timeout(self.autologout, frame).await.unwrap_or(Err(End::Idle))
+        timeout_at(until, frame).await.unwrap_or(Err(End::Idle))
     }
 
     /// Queues a status line.

@@ -9,6 +9,8 @@ pub struct Limits {
     pub max_connections: usize,
     /// Of these, from one IPv4 address or IPv6 /64.
     pub max_connections_per_peer: usize,
+    /// How long a session may go without a login.
+    pub login_timeout: Duration,
     /// How long a session waits for a complete command before it ends without deleting anything. RFC 1939 §3 asks
     /// for at least ten minutes.
     pub autologout: Duration,
@@ -35,6 +37,7 @@ impl Default for Limits {
         Self {
             max_connections: 2048,
             max_connections_per_peer: 256,
+            login_timeout: Duration::from_secs(180),
             autologout: Duration::from_secs(600),
             write_timeout: Duration::from_secs(60),
             handshake_timeout: Duration::from_secs(30),

@@ -163,7 +163,10 @@ impl Session {
 
     async fn play(&mut self, mode: Mode) -> End {
         match self.authorization(mode).await {
-            Ok(maildrop) => self.transaction(maildrop).await,
+            Ok(maildrop) => {
+                self.connection.may_last();
+                self.transaction(maildrop).await
+            }
             Err(end) => end,
         }
     }

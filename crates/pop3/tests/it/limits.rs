@@ -1,13 +1,14 @@
 //! Bounds on what clients can take.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pop3::Limits;
 use testkit::client::pop3::Pop3 as Client;
 use testkit::world::PASSWORD;
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
-use crate::support::{Raw, Server, plain, poll, quick};
+use crate::support::{PATIENCE, Raw, Server, plain, poll, quick};
 
 /// More than the sockets' buffers on both sides hold.
 fn big() -> Vec<u8> {
@@ -30,6 +31,41 @@ async fn one_peer_cannot_take_all_connections() {
     let _one = server.connect().await;
     let mut second = Raw(TcpStream::connect(server.address).await.unwrap());
     assert!(second.rest().await.starts_with(b"-ERR [SYS/TEMP] "));
+}
+
+#[tokio::test]
+async fn nobody_stays_without_signing_in() {
+    let limit = Duration::from_millis(500);
+    let server = Server::with_limits(Limits { login_timeout: limit, ..quick() }).await;
+    // However much is said meanwhile, and whether or not another command has always begun.
+    for (begin, again) in [("", "NOOP\r\n"), ("NO", "OP\r\nNO"), ("", "NOOP\r\nNOOP\r\n")] {
+        let mut raw = Raw(TcpStream::connect(server.address).await.unwrap());
+        let began = Instant::now();
+        let mut is_open = raw.0.write_all(begin.as_bytes()).await.is_ok();
+        while is_open {
+            assert!(began.elapsed() < PATIENCE, "{again:?}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            is_open = raw.0.write_all(again.as_bytes()).await.is_ok();
+        }
+        assert!(began.elapsed() >= limit, "{again:?}");
+    }
+    // Nor where the next command is always there already.
+    let (mut replies, mut commands) = TcpStream::connect(server.address).await.unwrap().into_split();
+    let drain = tokio::spawn(async move { tokio::io::copy(&mut replies, &mut tokio::io::sink()).await });
+    let many = "NOOP\r\n".repeat(500);
+    let began = Instant::now();
+    while commands.write_all(many.as_bytes()).await.is_ok() {
+        assert!(began.elapsed() < PATIENCE);
+    }
+    let _ = drain.await.unwrap();
+    // Nor by what is no command at all; and who has signed in stays.
+    let user = server.user_with("ada", &[b"Subject: a\r\n\r\nb\r\n"]).await;
+    let mut silent = Raw(TcpStream::connect(server.address).await.unwrap());
+    let mut client = server.login(&user).await;
+    silent.rest().await;
+    tokio::time::sleep(limit).await;
+    assert_eq!(client.stat().await.unwrap().0, 1);
+    client.quit().await.unwrap();
 }
 
 #[tokio::test]
