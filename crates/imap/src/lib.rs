@@ -20,6 +20,7 @@ mod selected;
 mod server;
 mod session;
 mod status;
+mod uids;
 
 pub use limits::Limits;
 pub use server::{Imap, serve};

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 use kernel::{FolderId, MailboxId};
 use mailstore::change::{self, Kind, UidSet, Watch};
@@ -13,6 +14,7 @@ use tenancy::Ctx;
 use crate::codec::set::SequenceSet;
 use crate::render;
 use crate::status::Status;
+use crate::uids::{Lists, Uids};
 
 /// A folder that is open.
 #[derive(Debug)]
@@ -26,7 +28,7 @@ pub(crate) struct Selected {
     /// What the last search with SAVE found (RFC 5182), by UID.
     pub(crate) saved: Vec<u32>,
     /// The UIDs of messages, ascending; a message's number is its place, from 1.
-    uids: Vec<u32>,
+    uids: Uids,
     /// How many of them the client knows of.
     announced: usize,
     /// The UID that came next when it was opened.
@@ -67,7 +69,13 @@ fn narrow(uid: u64) -> u32 {
 }
 
 impl Selected {
-    pub(crate) fn new(view: &View, mailbox_id: MailboxId, watch: Watch, is_read_only: bool) -> Self {
+    pub(crate) fn new(
+        view: &View,
+        mailbox_id: MailboxId,
+        watch: Watch,
+        is_read_only: bool,
+        lists: Arc<Lists>,
+    ) -> Self {
         let uids: Vec<u32> = view.uids.iter().copied().map(narrow).collect();
         Self {
             mailbox_id,
@@ -77,7 +85,7 @@ impl Selected {
             is_stale: true,
             saved: Vec::new(),
             announced: uids.len(),
-            uids,
+            uids: Uids::new(lists, view.folder.id, &uids),
             uid_next: view.folder.uid_next,
             modseq: view.modseq,
             highest_modseq: view.folder.highest_modseq,
@@ -195,18 +203,20 @@ impl Selected {
         loop {
             let news = change::since(ctx, mailbox_id, Some(self.modseq)).await?;
             let folder = self.folder;
+            let mut arrived = Vec::new();
             for change in news.changes.iter().filter(|change| change.folder_id == folder) {
                 if change.kind != Kind::Folder {
                     self.highest_modseq = self.highest_modseq.max(change.modseq);
                 }
                 match change.kind {
-                    Kind::Arrived => self.arrived(change.uids.iter().map(narrow)),
+                    Kind::Arrived => arrived.extend(change.uids.iter().map(narrow)),
                     Kind::Gone => self.gone.extend(change.uids.iter().map(narrow)),
                     Kind::Flagged if self.own.contains(&change.modseq) => {}
                     Kind::Flagged => self.flagged.extend(change.uids.iter().map(narrow)),
                     Kind::Folder => self.is_touched = true,
                 }
             }
+            self.arrived(arrived);
             self.modseq = news.modseq;
             if !news.has_more {
                 break;
@@ -221,10 +231,18 @@ impl Selected {
         Ok(())
     }
 
-    fn arrived(&mut self, uids: impl Iterator<Item = u32>) {
-        let last = self.uids.last().copied().unwrap_or(0);
+    fn arrived(&mut self, mut uids: Vec<u32>) {
+        let mut last = self.uids.last().copied().unwrap_or(0);
         // What was there when the folder was opened may be told once more. No UID comes that is lower than one that was there.
-        self.uids.extend(uids.filter(|uid| *uid > last));
+        uids.retain(|uid| {
+            let is_new = *uid > last;
+            last = last.max(*uid);
+            is_new
+        });
+        if !uids.is_empty() {
+            let all = [&*self.uids, &uids].concat();
+            self.uids.set(&all);
+        }
     }
 
     /// What there is to tell, which the client is taken to know afterwards.
@@ -234,7 +252,8 @@ impl Selected {
             let gone = std::mem::take(&mut self.gone);
             self.flagged.retain(|uid| !gone.contains(uid));
             let (mut number, announced) = (0, self.announced);
-            self.uids.retain(|uid| {
+            let mut left = self.uids.to_vec();
+            left.retain(|uid| {
                 number += 1;
                 let is_gone = gone.contains(uid);
                 if is_gone && number <= announced {
@@ -243,6 +262,7 @@ impl Selected {
                 }
                 !is_gone
             });
+            self.uids.set(&left);
             self.announced -= expunged.len();
             expunged.reverse();
         }

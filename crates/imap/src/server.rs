@@ -14,6 +14,7 @@ use crate::connection::Connection;
 use crate::limits::Limits;
 use crate::room::Room;
 use crate::session::Session;
+use crate::uids::Lists;
 
 /// What the sessions of one or more listeners work with.
 pub struct Imap {
@@ -42,6 +43,7 @@ impl fmt::Debug for Imap {
 /// that take longer than the grace are cut off.
 pub async fn serve(listener: TcpListener, service: Arc<Imap>, mode: Mode, shutdown: CancellationToken) {
     let room = Arc::new(Room::new(&service.limits));
+    let lists = Arc::new(Lists::default());
     let listen = Listen {
         protocol: "imap",
         mode,
@@ -52,7 +54,8 @@ pub async fn serve(listener: TcpListener, service: Arc<Imap>, mode: Mode, shutdo
     };
     let session = |stream, peer| {
         let connection = Connection::new(stream, &service.limits);
-        let session = Session::new(service.clone(), connection, peer, room.clone(), shutdown.clone());
+        let (room, lists) = (room.clone(), lists.clone());
+        let session = Session::new(service.clone(), connection, peer, room, lists, shutdown.clone());
         let span =
             tracing::info_span!("imap.session", request.id = %session.request_id, imap.mode = mode.as_str());
         session.run(mode).instrument(span)

@@ -28,6 +28,7 @@ use crate::room::{Room, Taken};
 use crate::selected::Selected;
 use crate::server::Imap;
 use crate::status::{self, Status};
+use crate::uids::Lists;
 
 /// Why a session ended.
 #[derive(Debug, thiserror::Error)]
@@ -152,6 +153,8 @@ pub(crate) struct Session {
     pub(crate) shutdown: CancellationToken,
     /// Room for messages, shared with the listener's other sessions.
     room: Arc<Room>,
+    /// The UIDs of folders that are open, shared with them as well.
+    lists: Arc<Lists>,
     /// Held while the connection is compressed.
     compressor: Option<OwnedSemaphorePermit>,
     /// The other end; decides whether it may log in without TLS.
@@ -170,6 +173,7 @@ impl Session {
         connection: Connection,
         peer: IpAddr,
         room: Arc<Room>,
+        lists: Arc<Lists>,
         shutdown: CancellationToken,
     ) -> Self {
         let request_id = service.auth.db().env().new_id();
@@ -179,6 +183,7 @@ impl Session {
             request_id,
             shutdown,
             room,
+            lists,
             compressor: None,
             peer,
             login: None,
@@ -406,6 +411,10 @@ impl Session {
 
     pub(crate) fn store(&self) -> MailStore {
         self.service.store.clone()
+    }
+
+    pub(crate) fn lists(&self) -> Arc<Lists> {
+        self.lists.clone()
     }
 
     /// Whether this connection may carry a password.

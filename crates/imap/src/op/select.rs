@@ -31,7 +31,7 @@ pub(crate) async fn run(
     // Before the look: what changes between the two is not missed.
     let watch = change::watch(&session.store(), &login.ctx, mailbox_id).await?;
     let view = view::open(&login.ctx, mailbox_id, folder.id).await?;
-    let selected = Selected::new(&view, mailbox_id, watch, is_read_only);
+    let selected = Selected::new(&view, mailbox_id, watch, is_read_only, session.lists());
     let out = &mut session.connection;
     out.untagged(&selected.flags_line());
     let permanent = if is_read_only { String::new() } else { format!("{} \\*", selected.flags()) };
