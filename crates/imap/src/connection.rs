@@ -13,8 +13,10 @@ use crate::limits::Limits;
 use crate::session::End;
 use crate::status::Status;
 
-/// How much is read at once; a session that is idle keeps so much.
+/// How much is read at once of a command that has begun.
 const READ_BYTES: usize = 4 << 10;
+/// How much is read at first: most commands are shorter, and a session that is idle keeps so much.
+const FIRST_BYTES: usize = 256;
 /// In which pieces a long literal goes out.
 const PIECE_BYTES: usize = 32 << 10;
 
@@ -134,15 +136,16 @@ impl Connection {
             return Err(End::Idle);
         }
         let has_begun = !self.framer.is_empty();
+        let wanted = if has_begun { READ_BYTES } else { FIRST_BYTES };
         let input = self.framer.input();
-        if input.is_empty() && input.capacity() > READ_BYTES {
+        if input.is_empty() && input.capacity() > wanted {
             // What a long command or response took is not kept while nothing comes.
             *input = BytesMut::new();
         }
         if !has_begun {
             self.socket.release();
         }
-        input.reserve(READ_BYTES);
+        input.reserve(wanted);
         let until = match has_begun {
             true => *self.deadline.get_or_insert_with(|| Instant::now() + self.read_timeout),
             false => Instant::now() + patience,

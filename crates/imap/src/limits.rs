@@ -30,7 +30,7 @@ pub struct Limits {
     pub bodies_in_flight_bytes: u64,
     /// How long a command waits for its share of them before it is answered with `UNAVAILABLE`.
     pub body_wait: Duration,
-    /// How many connections may be compressed at a time, of which each takes about 200 KiB.
+    /// How many connections may be compressed at a time, of which each takes about 250 KiB.
     pub max_compressed: usize,
     /// How often a session asks whether its user may still have it.
     pub recheck: Duration,

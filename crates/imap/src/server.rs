@@ -58,7 +58,28 @@ pub async fn serve(listener: TcpListener, service: Arc<Imap>, mode: Mode, shutdo
         let session = Session::new(service.clone(), connection, peer, room, lists, shutdown.clone());
         let span =
             tracing::info_span!("imap.session", request.id = %session.request_id, imap.mode = mode.as_str());
-        session.run(mode).instrument(span)
+        Box::new(session).run(mode).instrument(span)
     };
     listen.serve(listener, shutdown.clone(), session).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::op;
+
+    fn bytes<S, F: Future>(_: impl Fn(Box<Session>, S) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    fn bytes_of_idle<F: Future>(_: impl Fn(&'static mut Session) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    /// A server has thousands of them.
+    #[test]
+    fn a_session_that_waits_is_small() {
+        let (all, session, idle) = (bytes(Session::run), size_of::<Session>(), bytes_of_idle(op::idle::run));
+        assert!(all + session + idle <= 4 << 10, "{all} {session} {idle}");
+    }
 }

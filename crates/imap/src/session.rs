@@ -200,7 +200,7 @@ impl Session {
     }
 
     /// Plays the session to its end.
-    pub(crate) async fn run(mut self, mode: Mode) {
+    pub(crate) async fn run(mut self: Box<Self>, mode: Mode) {
         let started = Instant::now();
         let end = match self.play(mode).await {
             Ok(never) => match never {},
@@ -277,51 +277,58 @@ impl Session {
         if !matches!(command, Command::Capability | Command::Logout | Command::Id) {
             self.check_login().await?;
         }
+        // What a command needs is there while it runs and no longer: most sessions wait, in IDLE or between commands.
         match command {
             Command::Capability => Ok(op::capability(self)),
             Command::Noop | Command::Check => Ok(Status::ok("done")),
-            Command::Logout => op::logout(self, tag).await,
+            Command::Logout => Box::pin(op::logout(self, tag)).await,
             Command::Id => Ok(op::id(self)),
-            Command::StartTls => op::starttls::run(self, tag).await,
+            Command::StartTls => Box::pin(op::starttls::run(self, tag)).await,
             Command::Authenticate { mechanism, initial } => {
-                op::authenticate::run(self, &mechanism, initial.as_ref()).await
+                Box::pin(op::authenticate::run(self, &mechanism, initial.as_ref())).await
             }
-            Command::Login { username, password } => op::login::run(self, &username, password).await,
+            Command::Login { username, password } => {
+                Box::pin(op::login::run(self, &username, password)).await
+            }
             Command::Enable(names) => op::enable::run(self, &names),
             Command::Select { mailbox, is_read_only, parameters } => {
-                op::select::run(self, &mailbox, is_read_only, &parameters).await
+                Box::pin(op::select::run(self, &mailbox, is_read_only, &parameters)).await
             }
-            Command::Create { mailbox, uses } => op::create::run(self, &mailbox, &uses).await,
-            Command::Delete(mailbox) => op::delete::run(self, &mailbox).await,
-            Command::Rename { from, to } => op::rename::run(self, &from, &to).await,
+            Command::Create { mailbox, uses } => Box::pin(op::create::run(self, &mailbox, &uses)).await,
+            Command::Delete(mailbox) => Box::pin(op::delete::run(self, &mailbox)).await,
+            Command::Rename { from, to } => Box::pin(op::rename::run(self, &from, &to)).await,
             Command::Subscribe { mailbox, is_subscribed } => {
-                op::subscribe::run(self, &mailbox, is_subscribed).await
+                Box::pin(op::subscribe::run(self, &mailbox, is_subscribed)).await
             }
-            Command::List(list) => op::list::run(self, &list).await,
-            Command::Lsub { reference, pattern } => op::list::lsub(self, &reference, &pattern).await,
+            Command::List(list) => Box::pin(op::list::run(self, &list)).await,
+            Command::Lsub { reference, pattern } => {
+                Box::pin(op::list::lsub(self, &reference, &pattern)).await
+            }
             Command::Namespace => op::namespace(self),
-            Command::Status { mailbox, items } => op::status::run(self, &mailbox, &items).await,
-            Command::Append { mailbox, messages } => op::append::run(self, &mailbox, messages).await,
-            Command::Compress { mechanism } => op::compress::run(self, tag, &mechanism).await,
-            Command::Idle => op::idle::run(self).await,
-            Command::Close => op::close::run(self, true).await,
-            Command::Unselect => op::close::run(self, false).await,
-            Command::Expunge(set) => op::expunge::run(self, set.as_ref()).await,
-            Command::Search(search) => op::search::run(self, tag, search).await,
-            Command::Sort(sort) => op::sort::run(self, tag, &sort).await,
-            Command::Thread(thread) => op::thread::run(self, &thread).await,
-            Command::Fetch(fetch) => op::fetch::run(self, &fetch).await,
-            Command::Store(store) => op::store::run(self, &store).await,
-            Command::Copy { by_uid, set, mailbox, is_move } => {
-                op::copy::run(self, by_uid, &set, &mailbox, is_move).await
+            Command::Status { mailbox, items } => Box::pin(op::status::run(self, &mailbox, &items)).await,
+            Command::Append { mailbox, messages } => {
+                Box::pin(op::append::run(self, &mailbox, messages)).await
             }
-            Command::MyRights(mailbox) => op::acl::mine(self, &mailbox).await,
+            Command::Compress { mechanism } => Box::pin(op::compress::run(self, tag, &mechanism)).await,
+            Command::Idle => Box::pin(op::idle::run(self)).await,
+            Command::Close => Box::pin(op::close::run(self, true)).await,
+            Command::Unselect => Box::pin(op::close::run(self, false)).await,
+            Command::Expunge(set) => Box::pin(op::expunge::run(self, set.as_ref())).await,
+            Command::Search(search) => Box::pin(op::search::run(self, tag, search)).await,
+            Command::Sort(sort) => Box::pin(op::sort::run(self, tag, &sort)).await,
+            Command::Thread(thread) => Box::pin(op::thread::run(self, &thread)).await,
+            Command::Fetch(fetch) => Box::pin(op::fetch::run(self, &fetch)).await,
+            Command::Store(store) => Box::pin(op::store::run(self, &store)).await,
+            Command::Copy { by_uid, set, mailbox, is_move } => {
+                Box::pin(op::copy::run(self, by_uid, &set, &mailbox, is_move)).await
+            }
+            Command::MyRights(mailbox) => Box::pin(op::acl::mine(self, &mailbox)).await,
             Command::GetAcl(mailbox)
             | Command::SetAcl(mailbox)
             | Command::DeleteAcl(mailbox)
-            | Command::ListRights(mailbox) => op::acl::administer(self, &mailbox).await,
-            Command::GetQuota(root) => op::quota::get(self, &root).await,
-            Command::GetQuotaRoot(mailbox) => op::quota::root(self, &mailbox).await,
+            | Command::ListRights(mailbox) => Box::pin(op::acl::administer(self, &mailbox)).await,
+            Command::GetQuota(root) => Box::pin(op::quota::get(self, &root)).await,
+            Command::GetQuotaRoot(mailbox) => Box::pin(op::quota::root(self, &mailbox)).await,
         }
     }
 
@@ -332,7 +339,7 @@ impl Session {
         if self.checked.elapsed() < self.service.limits.recheck {
             return Ok(());
         }
-        let renewed = self.service.auth.renewed(Capability::Imap, login, self.origin()).await?;
+        let renewed = Box::pin(self.service.auth.renewed(Capability::Imap, login, self.origin())).await?;
         let login = self.login.insert(renewed.ok_or(End::LoginGone)?);
         let is_readable =
             |selected: &Selected| login.ctx.require_mailbox(Action::MessageRead, selected.mailbox_id).is_ok();
@@ -374,7 +381,7 @@ impl Session {
 
     /// Tells what has changed. What cannot be told now is told later, and undoes nothing of what was done.
     pub(crate) async fn tell_or_wait(&mut self, may_expunge: bool) -> Result<(), End> {
-        match self.tell(may_expunge).await {
+        match Box::pin(self.tell(may_expunge)).await {
             Err(Trouble::End(end)) => Err(end),
             Err(Trouble::Store(error)) => {
                 tracing::warn!(error = kernel::error::chain(&error), "imap client not told of changes yet");

@@ -73,7 +73,9 @@ impl Listen {
                             // Responses are written whole; waiting to fill a packet only delays them. A socket that refuses is
                             // slower, not wrong.
                             let _ = stream.set_nodelay(true);
-                            sessions.spawn(self.hold(admitted, session(stream, address.ip())));
+                            // A box: the task would have room for it twice, where it comes and where it is played.
+                            let session = Box::pin(session(stream, address.ip()));
+                            sessions.spawn(self.hold(admitted, session));
                         }
                         None => self.turn_away(&stream),
                     },

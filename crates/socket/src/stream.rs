@@ -36,7 +36,8 @@ impl Socket {
         let Self::Plain(stream) = std::mem::replace(self, Self::Closed) else {
             return Err(io::Error::other("already a TLS connection"));
         };
-        match timeout(limit, TlsAcceptor::from(tls).accept(stream)).await {
+        // A box: what a handshake needs is not to be kept by the connection.
+        match timeout(limit, Box::pin(TlsAcceptor::from(tls).accept(stream))).await {
             Ok(stream) => *self = Self::Tls(Box::new(stream?)),
             Err(_) => return Err(io::ErrorKind::TimedOut.into()),
         }
@@ -135,7 +136,7 @@ impl Buffered {
     }
 
     /// From now on both ends compress what they send, by DEFLATE (RFC 4978 §4). Nothing waits to go out, and `arrived` is what the client
-    /// has sent already. Takes about 200 KiB until the connection ends.
+    /// has sent already. Takes about 250 KiB until the connection ends.
     pub fn deflate(&mut self, arrived: BytesMut) {
         self.deflated = Some(Box::new(Deflated::new(arrived)));
     }

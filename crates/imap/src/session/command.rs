@@ -34,7 +34,7 @@ impl Session {
                 event = self.connection.event(patience) => event?,
             };
             let (tag, status) = match event {
-                Event::Literal(announced) => match self.may_come(&announced, &mut held).await {
+                Event::Literal(announced) => match Box::pin(self.may_come(&announced, &mut held)).await {
                     Ok(()) => {
                         self.connection.accept(announced.bytes);
                         if announced.is_sync {
