@@ -64,6 +64,11 @@ impl Bed {
         Ok(())
     }
 
+    /// Kills the server and starts it again, with nothing in its memory of what it did; its Postgres goes on.
+    pub(crate) async fn restart(&mut self) -> Result<()> {
+        self.server.kill_and_restart().await
+    }
+
     pub(crate) fn server(&self) -> &Server {
         &self.server
     }

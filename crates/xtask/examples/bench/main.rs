@@ -12,6 +12,7 @@ mod bed;
 mod billing;
 mod control_plane;
 mod dovecot;
+mod idle;
 mod lmtp;
 mod pgbench;
 mod report;
@@ -26,7 +27,7 @@ use crate::control_plane::{create, read, sign_in};
 /// How often the two sides of a measure take turns.
 const ROUNDS: usize = 3;
 /// What there is to measure.
-const GROUPS: [&str; 5] = [lmtp::NAME, read::NAME, create::NAME, sign_in::NAME, billing::NAME];
+const GROUPS: [&str; 6] = [lmtp::NAME, read::NAME, create::NAME, sign_in::NAME, billing::NAME, idle::NAME];
 
 #[tokio::main]
 async fn main() -> Result<()> {
@@ -41,12 +42,13 @@ async fn main() -> Result<()> {
             continue;
         }
         // Each on a server of its own: what one has written is not to be in the other's way.
-        let bed = Bed::start(Path::new(&binary)).await?;
-        report::heading(group, ROUNDS);
+        let mut bed = Bed::start(Path::new(&binary)).await?;
+        report::heading(group, if group == idle::NAME { 1 } else { ROUNDS });
         match group {
             read::NAME => read::run(&bed).await?,
             create::NAME => create::run(&bed).await?,
             sign_in::NAME => sign_in::run(&bed).await?,
+            idle::NAME => idle::run(&mut bed).await?,
             _ => lmtp::run(&bed).await?,
         }
         bed.stop().await?;

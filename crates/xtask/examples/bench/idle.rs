@@ -1,0 +1,143 @@
+//! What connections cost that only wait: memory of the server for each IMAP client over TLS that has a folder of thousands of messages open.
+//!
+//! The server is started anew after the messages have come: else the connections would sit in memory that deliveries have left free, and seem to
+//! cost less. They sign in with a token: hashing passwords takes memory of its own, which the allocator keeps for the next. And some come before the
+//! count: the first to sign in, to look and to wait bring code and tables into memory.
+
+use anyhow::{Context, Result, ensure};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use futures::StreamExt as _;
+use reqwest::Method;
+use serde_json::json;
+use testkit::client::http::Http;
+use testkit::client::imap::Imap;
+use testkit::client::lmtp::Lmtp;
+use testkit::story::server::{Listening, Server};
+
+use crate::bed::{Bed, DOMAIN};
+use crate::report::{Measure, Target};
+
+/// The group's name.
+pub(crate) const NAME: &str = "imap.idle";
+/// How many wait: half by each listener, which lets 512 in from one peer.
+const CONNECTIONS: usize = 1_000;
+/// How many come first and are not counted.
+const FIRST: usize = 16;
+/// How many sign in at once.
+const AT_ONCE: usize = 8;
+/// How many of them are compressed.
+const COMPRESSED: usize = 200;
+/// Messages in the folder that all have open.
+const MESSAGES: usize = 5_000;
+/// How many connections deliver them.
+const DELIVERING: usize = 32;
+const PASSWORD: &str = "correct-horse-battery";
+/// How much memory one connection may take, in KiB.
+const WANTED_KIB: f64 = 32.0;
+/// How much one may take that is compressed: DEFLATE's windows and tables come on top.
+const WANTED_COMPRESSED_KIB: f64 = 256.0 + WANTED_KIB;
+
+/// Measures it, once: each round would take a server of its own.
+pub(crate) async fn run(bed: &mut Bed) -> Result<()> {
+    let address = format!("idle@{DOMAIN}");
+    let user = json!({"address": address, "password": PASSWORD});
+    bed.http()?.post(&bed.place().users(), &user).await?.expect(201)?;
+    fill(bed.server(), &address).await?;
+    for (name, what, count, wanted) in [
+        ("imap.idle.tls", Wait::Idle, CONNECTIONS, WANTED_KIB),
+        ("imap.idle.compressed", Wait::Compressed, COMPRESSED, WANTED_COMPRESSED_KIB),
+    ] {
+        bed.restart().await?;
+        let login = login(bed, &address).await?;
+        let first = connect(bed.server(), &login, FIRST, what).await?;
+        let before = resident_kib(bed.server())?;
+        let clients = connect(bed.server(), &login, count, what).await?;
+        let taken = resident_kib(bed.server())?.saturating_sub(before);
+        drop((first, clients));
+        println!("  {name}: {before} KiB before, {taken} KiB for {count}");
+        Measure {
+            name,
+            unit: "KiB",
+            ours: vec![taken as f64 / count as f64],
+            baseline: "what one connection may take",
+            theirs: vec![wanted],
+            target: Target::AtMost(1.0),
+        }
+        .report()?;
+    }
+    Ok(())
+}
+
+/// How a client waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wait {
+    /// In IDLE.
+    Idle,
+    /// With a compressed connection and no command.
+    Compressed,
+}
+
+/// Delivers the messages.
+async fn fill(server: &Server, address: &str) -> Result<()> {
+    let message =
+        b"From: <a@example.org>\r\nTo: <idle@bench.example>\r\nSubject: a benchmark\r\n\r\nHello.\r\n";
+    let lmtp = server.listening().lmtp;
+    let deliveries = futures::stream::iter(0..DELIVERING).map(|_| async move {
+        let mut client = Lmtp::connect(lmtp).await?;
+        for _ in 0..MESSAGES.div_ceil(DELIVERING) {
+            let delivery = client.deliver("a@example.org", &[address], message).await?;
+            ensure!(delivery.is_complete(), "refused: {:?}", delivery.outcomes);
+        }
+        client.quit().await
+    });
+    deliveries.buffer_unordered(DELIVERING).collect::<Vec<_>>().await.into_iter().collect()
+}
+
+/// What AUTHENTICATE takes in place of a password.
+async fn login(bed: &Bed, address: &str) -> Result<String> {
+    let form = format!("grant_type=password&username={address}&password={PASSWORD}");
+    let request = bed.stranger()?.request(Method::POST, "/v1/auth/token").body(form);
+    let request = request.header("content-type", "application/x-www-form-urlencoded");
+    let answer = Http::send(request).await?.expect(200)?;
+    let token = answer["access_token"].as_str().context("a token")?;
+    Ok(STANDARD.encode(format!("user={address}\x01auth=Bearer {token}\x01\x01")))
+}
+
+/// Clients that wait with the Inbox open.
+async fn connect(server: &Server, login: &str, count: usize, wait: Wait) -> Result<Vec<Imap>> {
+    let listening = server.listening();
+    let clients = futures::stream::iter(0..count).map(|at| client(listening, at, login, wait));
+    clients.buffer_unordered(AT_ONCE).collect::<Vec<_>>().await.into_iter().collect()
+}
+
+async fn client(listening: Listening, at: usize, login: &str, wait: Wait) -> Result<Imap> {
+    let mut client = match at % 2 {
+        0 => Imap::connect_tls(listening.imaps).await?,
+        _ => Imap::connect(listening.imap).await?.starttls().await?,
+    };
+    client.command(&format!("AUTHENTICATE XOAUTH2 {login}")).await?.ok()?;
+    let opened = client.command("SELECT INBOX").await?;
+    let count = opened.untagged.iter().find_map(|line| line.strip_suffix(" EXISTS"));
+    ensure!(
+        count.is_some_and(|count| count.parse().is_ok_and(|count: usize| count >= MESSAGES)),
+        "{opened:?}"
+    );
+    match wait {
+        Wait::Idle => {
+            client.begin("IDLE").await?;
+            let line = client.read_response().await?;
+            ensure!(line.starts_with("+ "), "asked to wait, and got {line}");
+        }
+        Wait::Compressed => drop(client.command("COMPRESS DEFLATE").await?.ok()?),
+    }
+    Ok(client)
+}
+
+/// How much memory the server has in use, as the system counts it (`VmRSS`, proc(5)).
+fn resident_kib(server: &Server) -> Result<u64> {
+    let pid = server.pid().context("the server has ended")?;
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let kib = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.strip_suffix("kB"));
+    Ok(kib.context("VmRSS in /proc")?.trim().parse()?)
+}
