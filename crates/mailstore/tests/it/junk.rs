@@ -67,7 +67,7 @@ async fn one_that_was_deleted_is_made_anew_and_shows_as_a_change() {
     let before = change::since(bench.ctx(), ada, None).await.unwrap().modseq;
     let targets = [ada, bob].map(|mailbox| Target { folder: Within::Junk, ..bench.target(mailbox) });
     let results = ingest(&bench.store, targets.to_vec(), bench.incoming(HELLO)).await;
-    results.iter().for_each(|result| drop(id(result)));
+    assert!(results.iter().all(Result::is_ok), "{results:?}");
     let (made, others) = (junk(&bench, ada).await, junk(&bench, bob).await);
     assert_eq!((made.path.as_str(), made.message_count, made.uid_next), ("Junk", 1, 2));
     assert!(made.id != old.id && made.uid_validity > old.uid_validity, "no UID comes twice");
