@@ -140,7 +140,9 @@ impl Server {
         command.arg("serve").env("PILLARBOX_DATA_DIR", data_dir);
         // The fuzzer is one credential that calls as fast as it can.
         command.env("PILLARBOX_API_REQUESTS_PER_MINUTE", "1000000");
-        for listen in ["HTTP", "LMTP", "IMAP", "IMAPS", "POP3", "POP3S"] {
+        for listen in
+            ["HTTP", "LMTP", "LOOKUP", "IMAP", "IMAPS", "POP3", "POP3S", "SUBMISSION", "SUBMISSIONS"]
+        {
             command.env(format!("PILLARBOX_{listen}_LISTEN"), "127.0.0.1:0");
         }
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
