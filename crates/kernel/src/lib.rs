@@ -19,10 +19,10 @@ pub use env::{Clock, Env, OsRandom, Random, SystemClock};
 pub use error::{Checks, ErrorKind, FieldError};
 pub use id::{
     AliasId, ApiKeyId, AppPasswordId, BlobId, DeliveryId, DestructionRecordId, DiscountId, DisputeFeeId,
-    DisputeId, DkimKeyId, DomainId, EventId, FolderId, GroupId, HoldId, Id, InvoiceId, JobId, MailboxId, MessageId,
-    OneOffItemId, OperationId, OutgoingId, PackId, PaymentId, PriceBookId, PriceId, RefundId, RequestId,
-    ResellerId, RunId, SegmentId, SubscriptionId, SupportAccessId, TenantId, UserId, WebhookEndpointId,
-    WholesaleAgreementId, WrappedKeyId,
+    DisputeId, DkimKeyId, DomainId, EventId, FolderId, GroupId, HoldId, Id, InvoiceId, JobId, MailboxId,
+    MessageId, OneOffItemId, OperationId, OutgoingId, PackId, PaymentId, PriceBookId, PriceId, RefundId,
+    RequestId, ResellerId, RunId, SegmentId, SubscriptionId, SupportAccessId, TenantId, UserId,
+    WebhookEndpointId, WholesaleAgreementId, WrappedKeyId,
 };
 pub use money::{Currency, Money};
 pub use page::{Cursor, Page, PageRequest};

@@ -54,7 +54,7 @@ pub use codec::Malformed;
 pub use codec::trailer::HEADER_BYTES;
 pub use compress::{Compressed, MAX_BODY_BYTES, TooLarge};
 pub use key::{DataKey, Generation};
-pub use secret::SecretDoesNotOpen;
 pub use reader::{Ending, Located, OpenError, TAIL_BYTES, Tail, open, reopen};
+pub use secret::SecretDoesNotOpen;
 pub use wrap::{KekId, KeyEncryption, KeyError, KeyTextError, LocalKeys, WrappedKey};
 pub use writer::{Address, Full, MAX_ENTRIES, MAX_PACK_BYTES, Sealed, Writer};

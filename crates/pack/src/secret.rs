@@ -20,7 +20,8 @@ impl DataKey {
         let salt = env.random::<SALT_BYTES>();
         let mut sealed = [&salt, secret].concat();
         // The salt makes a key that nothing else has.
-        let tag = self.sealer(&salt, Purpose::Secret).seal(0, &self.bound_to(place), &mut sealed[SALT_BYTES..]);
+        let tag =
+            self.sealer(&salt, Purpose::Secret).seal(0, &self.bound_to(place), &mut sealed[SALT_BYTES..]);
         sealed.extend(tag);
         sealed
     }

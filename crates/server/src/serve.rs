@@ -256,7 +256,8 @@ fn start(
         bytes_per_second: u64::from(config.compaction_mib_per_second.get()) << 20,
     };
     let db = platform.db.clone();
-    let worker = worker::Worker { db, store, compaction, auth, payments, vat_register, submission, dns, sender };
+    let worker =
+        worker::Worker { db, store, compaction, auth, payments, vat_register, submission, dns, sender };
     let stop = || shutdown.clone();
     let mut parts = JoinSet::new();
     spawn(&mut parts, "http", api::serve(listeners.http, api, stop()));

@@ -49,7 +49,9 @@ pub enum Error {
     #[error("the pair of keys is {0}")]
     KeyState(&'static str),
     /// A pair's record is not there, or not as it should be.
-    #[error("the TXT record at {0} is not there yet, or says something else; resolvers may keep its absence for a while")]
+    #[error(
+        "the TXT record at {0} is not there yet, or says something else; resolvers may keep its absence for a while"
+    )]
     KeyNotPublished(String),
     /// The domain name system does not answer.
     #[error("the domain name system does not answer")]

@@ -190,7 +190,10 @@ impl Counted {
     /// Refuses what would pass a bound of this level.
     fn fits(&self, more: i32) -> Result<(), Error> {
         let level = self.level;
-        let bounds = [(self.bounds.per_hour, self.window.last_hour(), "hour"), (self.bounds.per_day, self.window.last_day(), "day")];
+        let bounds = [
+            (self.bounds.per_hour, self.window.last_hour(), "hour"),
+            (self.bounds.per_day, self.window.last_day(), "day"),
+        ];
         for (bound, counted, period) in bounds {
             if let Some(limit) = bound
                 && counted + i64::from(more) > i64::from(limit)

@@ -53,7 +53,9 @@ struct DkimRecord {
     #[schema(example = "v=DKIM1; k=rsa; p=MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEA")]
     value: String,
     /// The whole record as a zone file has it, in strings of at most 255 characters.
-    #[schema(example = "pb20261201-5f3a9c01-rsa._domainkey.bakery.example. IN TXT ( \"v=DKIM1; k=rsa; p=MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEA\" )")]
+    #[schema(
+        example = "pb20261201-5f3a9c01-rsa._domainkey.bakery.example. IN TXT ( \"v=DKIM1; k=rsa; p=MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEA\" )"
+    )]
     zone_line: String,
 }
 
@@ -166,5 +168,8 @@ async fn delete(
 }
 
 pub(crate) fn router() -> OpenApiRouter<Api> {
-    OpenApiRouter::default().routes(routes!(list, create)).routes(routes!(get, delete)).routes(routes!(activate))
+    OpenApiRouter::default()
+        .routes(routes!(list, create))
+        .routes(routes!(get, delete))
+        .routes(routes!(activate))
 }

@@ -1,9 +1,9 @@
 //! The ids in paths.
 
 use kernel::{
-    AliasId, ApiKeyId, AppPasswordId, DeliveryId, DiscountId, DkimKeyId, DomainId, FolderId, GroupId, HoldId, InvoiceId,
-    MailboxId, MessageId, OneOffItemId, OperationId, OutgoingId, PaymentId, PriceBookId, ResellerId, RunId,
-    SupportAccessId, TenantId, UserId, WebhookEndpointId,
+    AliasId, ApiKeyId, AppPasswordId, DeliveryId, DiscountId, DkimKeyId, DomainId, FolderId, GroupId, HoldId,
+    InvoiceId, MailboxId, MessageId, OneOffItemId, OperationId, OutgoingId, PaymentId, PriceBookId,
+    ResellerId, RunId, SupportAccessId, TenantId, UserId, WebhookEndpointId,
 };
 use serde::Deserialize;
 use tenancy::group::Member as MemberId;

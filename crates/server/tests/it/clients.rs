@@ -354,3 +354,59 @@ async fn clients_curl_and_fetchmail_fetch() {
     let fetched = read(&home.join("fetched"));
     assert_eq!(fetched.matches("Subject: made ").count(), MADE);
 }
+
+/// getmail forks for each message, and loses the end of a child that ends sooner than it waits for it (getmail6's issues 52, 226 and
+/// 245): it stands still for `timeout` seconds and gives up. Python reads this first, and then it waits as one waits for a child.
+const GETMAIL_WAITS: &str = "import os
+from getmailcore.baseclasses import ForkingBase
+ForkingBase._prepare_child = lambda self: None
+ForkingBase._wait_for_child = lambda self, pid: os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+";
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "clients: takes getmail6"]
+async fn clients_getmail_fetches_each_once_and_deletes_what_it_fetched() {
+    let scene = Scene::new().await;
+    let (at, messages, home) = (scene.server.listening(), scene.messages, scene.home.path());
+    scene.write("sitecustomize.py", GETMAIL_WAITS);
+    // By a command, since into a Maildir it delivers nothing as root.
+    let getmail = |retriever: &str, port: u16, more: &[&str]| {
+        let mail = home.join(retriever);
+        for part in ["", "cur", "new"] {
+            std::fs::create_dir_all(mail.join(part)).unwrap();
+        }
+        let rc = scene.write(
+            "getmailrc",
+            &format!(
+                "[retriever]\ntype = {retriever}\nserver = 127.0.0.1\nport = {port}\nusername = {}\npassword = {}\ntimeout = 60\n\
+                 [destination]\ntype = MDA_external\npath = /bin/sh\narguments = ('-c', 'cat > \"$(mktemp -p {}/new)\"')\n\
+                 allow_root_commands = true\n[options]\nread_all = false\ndelivered_to = false\nreceived = false\n",
+                scene.address,
+                world::PASSWORD,
+                mail.display()
+            ),
+        );
+        let python = format!("PYTHONPATH={}", home.display());
+        let [home_path, rc_path] = [home, &rc].map(|path| path.to_str().unwrap());
+        let arguments = [&python, "getmail", "--getmaildir", home_path, "--rcfile", rc_path];
+        let said = run("env", &[&arguments[..], more].concat(), home);
+        (maildir(&mail), said)
+    };
+    let nothing = format!("0 messages (0 bytes) retrieved, {messages} skipped");
+    let ways = [("SimplePOP3SSLRetriever", at.pop3s), ("SimpleIMAPSSLRetriever", at.imaps)];
+    for (retriever, address) in ways {
+        let (first, said) = getmail(retriever, address.port(), &[]);
+        assert_eq!(first.len(), messages, "{said}");
+        let (second, said) = getmail(retriever, address.port(), &[]);
+        assert!(second == first && said.contains(&nothing), "the second time nothing is fetched: {said}");
+    }
+    assert_eq!(scene.count("INBOX").await, messages, "it left what it fetched");
+
+    // What it knows that it fetched it deletes, and what is new it fetches and deletes.
+    for (retriever, address) in ways {
+        let new = scene.imap().await.append("INBOX", b"Subject: new\r\n\r\nnew\r\n").await.unwrap();
+        new.ok().unwrap();
+        let (third, said) = getmail(retriever, address.port(), &["--delete"]);
+        assert_eq!((third.len(), scene.count("INBOX").await), (messages + 1, 0), "{said}");
+    }
+}

@@ -55,13 +55,19 @@ mod tests {
         let strings: Vec<_> = line.split('"').skip(1).step_by(2).collect();
         assert_eq!(strings.iter().map(|string| string.len()).collect::<Vec<_>>(), [255, 155]);
         assert_eq!(strings.concat(), record.value);
-        assert!(line.starts_with("pb1-rsa._domainkey.acme.example. IN TXT ( \"v=DKIM1; k=rsa; p=AAAA"), "{line}");
+        assert!(
+            line.starts_with("pb1-rsa._domainkey.acme.example. IN TXT ( \"v=DKIM1; k=rsa; p=AAAA"),
+            "{line}"
+        );
     }
 
     #[test]
     fn a_short_one_is_one() {
         let record = Record::ed25519("pb1", &"acme.example".parse().unwrap(), &[0; 32]);
         let value = "v=DKIM1; k=ed25519; p=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
-        assert_eq!(record.zone_line(), format!("pb1-ed25519._domainkey.acme.example. IN TXT ( \"{value}\" )"));
+        assert_eq!(
+            record.zone_line(),
+            format!("pb1-ed25519._domainkey.acme.example. IN TXT ( \"{value}\" )")
+        );
     }
 }

@@ -24,8 +24,26 @@ const REMEMBERED: u64 = 10_000;
 /// The fields that are signed, those twice that a message has once: so no second one is added (RFC 6376 §8.15). What mailing lists and
 /// relays add is not among them: Sender, Received, List-*, ARC-*.
 const SIGNED: [&str; 20] = [
-    "From", "From", "To", "To", "Cc", "Cc", "Subject", "Subject", "Date", "Date", "Message-ID", "Message-ID", "Reply-To", "Reply-To",
-    "In-Reply-To", "References", "MIME-Version", "Content-Type", "Content-Type", "Content-Transfer-Encoding",
+    "From",
+    "From",
+    "To",
+    "To",
+    "Cc",
+    "Cc",
+    "Subject",
+    "Subject",
+    "Date",
+    "Date",
+    "Message-ID",
+    "Message-ID",
+    "Reply-To",
+    "Reply-To",
+    "In-Reply-To",
+    "References",
+    "MIME-Version",
+    "Content-Type",
+    "Content-Type",
+    "Content-Transfer-Encoding",
 ];
 
 /// Keys of domains that this process has signed for.

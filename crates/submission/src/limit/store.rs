@@ -104,7 +104,9 @@ pub(super) async fn lock_tenant(tx: &mut TenantTx) -> Result<(), Error> {
 }
 
 pub(super) async fn lock_reseller(tx: &mut SystemTx, id: ResellerId) -> Result<(), Error> {
-    sqlx::query!("select from resellers where id = $1 for no key update", id.uuid()).execute(tx.conn()).await?;
+    sqlx::query!("select from resellers where id = $1 for no key update", id.uuid())
+        .execute(tx.conn())
+        .await?;
     Ok(())
 }
 
@@ -129,7 +131,11 @@ pub(super) async fn put_of_mailbox(
     Ok(())
 }
 
-pub(super) async fn put_of_tenant(tx: &mut TenantTx, bounds: Bounds, now: DateTime<Utc>) -> Result<(), Error> {
+pub(super) async fn put_of_tenant(
+    tx: &mut TenantTx,
+    bounds: Bounds,
+    now: DateTime<Utc>,
+) -> Result<(), Error> {
     let tenant_id = tx.tenant_id().uuid();
     sqlx::query!(
         "insert into tenant_sending_limits as old (tenant_id, per_hour, per_day, updated_at, version) values ($1, $2, $3, $4, 1)

@@ -105,7 +105,9 @@ async fn mail_is_signed_once_the_records_are_published_and_a_reader_verifies_bot
     let second_author = text.replacen("\r\nFrom:", "\r\nFrom: eve@e.example\r\nFrom:", 1);
     let verified = signing.verified(second_author.as_bytes()).await;
     assert_eq!(verified, [("ed25519-sha256", false), ("rsa-sha256", false)]);
-    let handed_on = format!("Received: from a by b;\r\n\tMon, 2 Mar 2026 09:00:00 +0000\r\nSender: list@l.example\r\n{text}");
+    let handed_on = format!(
+        "Received: from a by b;\r\n\tMon, 2 Mar 2026 09:00:00 +0000\r\nSender: list@l.example\r\n{text}"
+    );
     let verified = signing.verified(handed_on.as_bytes()).await;
     assert_eq!(verified, [("ed25519-sha256", true), ("rsa-sha256", true)], "relays and lists add fields");
 }
@@ -130,7 +132,10 @@ async fn a_key_follows_another_and_its_private_half_is_gone() {
     let sealed = signing.bench.count("select count(*) from dkim_keys where sealed is not null").await;
     assert_eq!(sealed, 1, "what signs no more is not kept");
     assert_eq!(signing.verified(&old).await.len(), 2);
-    assert!(signing.verified(&old).await.iter().all(|(_, holds)| *holds), "mail on its way is verified still");
+    assert!(
+        signing.verified(&old).await.iter().all(|(_, holds)| *holds),
+        "mail on its way is verified still"
+    );
     assert!(matches!(signing.activate(first.id).await, Err(Error::KeyState("retired"))));
 
     let ctx = &signing.bench.world.ctx;
@@ -166,7 +171,10 @@ async fn mail_is_not_taken_unsigned_when_the_key_cannot_be_opened() {
     let key = signing.create().await.unwrap();
     signing.publish(&key);
     signing.activate(key.id).await.unwrap();
-    signing.bench.execute("update dkim_keys set sealed = set_byte(sealed, 40, 255 - get_byte(sealed, 40))").await;
+    signing
+        .bench
+        .execute("update dkim_keys set sealed = set_byte(sealed, 40, 255 - get_byte(sealed, 40))")
+        .await;
     let refused = signing.bench.try_accept(&["bob@b.example"]).await;
     assert!(matches!(refused, Err(Error::Keys(_))), "{refused:?}");
     assert_eq!(signing.bench.count("select count(*) from outgoing_messages").await, 0);

@@ -47,7 +47,18 @@ const MAY_USE: [(&str, &[&str]); 27] = [
     ("smtp", &["kernel", "tenancy", "mailstore", "sasl", "socket", "submission"]),
     (
         "worker",
-        &["kernel", "db", "blob", "dns", "webhook", "tenancy", "billing", "mailstore", "recovery", "submission"],
+        &[
+            "kernel",
+            "db",
+            "blob",
+            "dns",
+            "webhook",
+            "tenancy",
+            "billing",
+            "mailstore",
+            "recovery",
+            "submission",
+        ],
     ),
     (
         "server",
