@@ -79,11 +79,21 @@ e2e: install ## The S3 contract and the story against Garage, and mail programs 
 	else \
 		echo "e2e: left out, Postfix is not installed (make postfix) or this is not root, which it needs"; \
 	fi
+	@if [ -x /usr/lib/thunderbird/thunderbird-bin ]; then \
+		$(XTASK) test -p server --test it -- --ignored thunderbird; \
+	else \
+		echo "e2e: left out, Debian's Thunderbird is not installed (make thunderbird)"; \
+	fi
 
 .PHONY: clients
 clients: ## Install the mail programs that make e2e drives, on Debian or Ubuntu as root
 	DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $(CLIENTS)
 	@$(MAKE) postfix || echo 'clients: Postfix was not installed; the tests that need it are left out'
+
+# Large, so on its own. Ubuntu's package of this name is a snap's and of no use here.
+.PHONY: thunderbird
+thunderbird: ## Install Thunderbird for make e2e, on Debian as root
+	DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends thunderbird
 
 # Without a main.cf the package starts no service; whatever other MTA the machine has stays.
 .PHONY: postfix

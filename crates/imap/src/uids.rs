@@ -8,9 +8,20 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use kernel::FolderId;
 
-/// The lists that a listener's sessions have. One is kept for as long as somebody has it.
-#[derive(Debug, Default)]
-pub(crate) struct Lists(Mutex<HashMap<FolderId, Vec<Arc<[u32]>>>>);
+/// The lists that a listener's sessions have. One is kept for as long as somebody has it. In parts, so that who opens one big folder keeps
+/// few others waiting.
+#[derive(Debug)]
+pub(crate) struct Lists([Mutex<Part>; PARTS]);
+
+type Part = HashMap<FolderId, Vec<Arc<[u32]>>>;
+
+const PARTS: usize = 64;
+
+impl Default for Lists {
+    fn default() -> Self {
+        Self(std::array::from_fn(|_| Mutex::default()))
+    }
+}
 
 /// The UIDs of a folder's messages as one session sees them, ascending.
 pub(crate) struct Uids {
@@ -58,7 +69,7 @@ impl Lists {
             // There is nothing to share.
             return Arc::default();
         }
-        let mut all = self.lock();
+        let mut all = self.lock(folder);
         let lists = all.entry(folder).or_default();
         match lists.iter().find(|list| ***list == *uids) {
             Some(list) => list.clone(),
@@ -72,7 +83,7 @@ impl Lists {
 
     /// What nobody has any more is forgotten. All that have a list took it and give it back under the lock: nobody else counts.
     fn give_back(&self, folder: FolderId, list: Arc<[u32]>) {
-        let mut all = self.lock();
+        let mut all = self.lock(folder);
         let Some(lists) = all.get_mut(&folder) else { return };
         if let Some(at) = lists.iter().position(|kept| Arc::ptr_eq(kept, &list)) {
             drop(list);
@@ -85,8 +96,10 @@ impl Lists {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<FolderId, Vec<Arc<[u32]>>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self, folder: FolderId) -> MutexGuard<'_, Part> {
+        // The last of an id's octets are random.
+        let part = usize::from(folder.uuid().as_bytes()[15]) % PARTS;
+        self.0[part].lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -95,7 +108,7 @@ mod tests {
     use super::*;
 
     fn kept(lists: &Lists) -> usize {
-        lists.lock().values().map(Vec::len).sum()
+        lists.0.iter().flat_map(|part| part.lock().unwrap().values().map(Vec::len).collect::<Vec<_>>()).sum()
     }
 
     #[test]
@@ -125,12 +138,12 @@ mod tests {
         drop(one);
         assert_eq!((kept(&lists), &*two), (1, &[7][..]));
         two.set(&[]);
-        assert!(lists.lock().is_empty());
+        assert_eq!(kept(&lists), 0);
         two.set(&[8]);
         // What it has already is not lost when it is taken again.
         two.set(&[8]);
         assert_eq!((kept(&lists), &*two), (1, &[8][..]));
         drop(two);
-        assert!(lists.lock().is_empty());
+        assert_eq!(kept(&lists), 0);
     }
 }

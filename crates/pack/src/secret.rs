@@ -45,7 +45,6 @@ impl DataKey {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a fixture that fails is a test that fails")]
 mod tests {
     use kernel::TenantId;
     use secrecy::ExposeSecret as _;

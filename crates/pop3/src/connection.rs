@@ -51,6 +51,10 @@ impl Connection {
     /// The next line; what was answered before goes out first, unless the client has pipelined already
     /// (RFC 2449 §6.6). The wait is for the whole line, so bytes that drip do not prolong it. Cancel-safe.
     pub(crate) async fn line(&mut self, max_octets: usize) -> Result<Frame, End> {
+        // Whoever always has a line ready would never be waited for.
+        if self.login_deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            return Err(End::Idle);
+        }
         if !self.framer.has_frame() {
             self.flush().await?;
         }

@@ -1,7 +1,7 @@
 //! The keys that a domain's mail is signed with (RFC 6376).
 //!
 //! They come in pairs, of RSA and of Ed25519 (RFC 8463), as not every reader knows the younger. A new pair waits until both its records are
-//! published; from then on it signs, and the pair before it no more. The private halves of that one are gone at once: mail is signed when it is
+//! published; from then on it signs, and the pair before it no more. The private halves of that one are erased then: mail is signed when it is
 //! accepted. Its records are needed for as long as mail that it signed is on its way.
 
 mod duty;
@@ -17,6 +17,7 @@ use kernel::{DkimKeyId, DomainId, DomainName, Page, PageRequest};
 use mailstore::MailStore;
 use serde_json::json;
 use tenancy::{Action, Ctx, event};
+use tokio::sync::Semaphore;
 
 use crate::Error;
 use crate::outgoing::named;
@@ -28,6 +29,9 @@ pub(crate) use signer::Signers;
 
 /// For how long a record is needed after the last signature: mail is under way for days, and is read again by its receiver after that.
 const RECORDS_FOR: TimeDelta = GIVE_UP_AFTER.checked_add(&TimeDelta::days(2)).expect("a week is no overflow");
+
+/// Keys are made one after the other: it takes a processor's time, and whoever asks for many waits.
+static MAKING: Semaphore = Semaphore::const_new(1);
 
 named! {
     /// What is done with a pair of keys.
@@ -122,12 +126,22 @@ pub async fn expected(ctx: &Ctx, domain_id: DomainId) -> Result<Vec<Dkim>, Error
 /// [`Error::NotFound`]; [`Error::KeyPending`] while another waits for its records; as of the tenant's data key and any statement.
 pub async fn create(store: &MailStore, ctx: &Ctx, domain_id: DomainId) -> Result<DkimKey, Error> {
     ctx.require(Action::DomainWrite)?;
-    let domain = store::domain(&mut ctx.begin().await?, domain_id).await?.ok_or(Error::NotFound)?;
+    let domain = {
+        let mut tx = ctx.begin().await?;
+        // Asked again where it counts; this saves making keys.
+        if store::in_use(&mut tx, domain_id).await?.iter().any(|key| key.state == KeyState::Pending) {
+            return Err(Error::KeyPending);
+        }
+        store::domain(&mut tx, domain_id).await?.ok_or(Error::NotFound)?
+    };
     let (id, env) = (ctx.env().new_id(), ctx.env().clone());
-    let pair = tokio::task::spawn_blocking(move || pair::Pair::generate(&env)).await;
+    let pair = {
+        let _turn = MAKING.acquire().await.map_err(Error::keys)?;
+        tokio::task::spawn_blocking(move || pair::Pair::generate(&env)).await
+    };
     let pair = pair.map_err(Error::keys)?.map_err(Error::keys)?;
     let data_key = store.keys().sealing(ctx).await?;
-    let now = ctx.now();
+    let now = ctx.env().now();
     let made = DkimKey {
         id,
         domain,
@@ -181,12 +195,18 @@ pub async fn activate(
             _ => Error::KeyNotPublished(check.name.clone()),
         });
     }
-    let mut tx = ctx.begin().await?;
+    let (mut tx, now) = (ctx.begin().await?, ctx.env().now());
     store::lock_domain(&mut tx, domain_id).await?;
-    store::retire(&mut tx, domain_id, ctx.now()).await?;
-    // Deleted meanwhile, or active by another hand.
-    if !store::activate(&mut tx, domain_id, id, ctx.now()).await? {
-        return find(ctx, domain_id, id).await;
+    store::retire(&mut tx, domain_id, now).await?;
+    if !store::activate(&mut tx, domain_id, id, now).await? {
+        drop(tx);
+        // Deleted meanwhile, or by another hand active, or retired again.
+        let key = find(ctx, domain_id, id).await?;
+        return if key.state == KeyState::Active {
+            Ok(key)
+        } else {
+            Err(Error::KeyState(key.state.as_str()))
+        };
     }
     let data = json!({"domain": key.domain, "selector": key.selector});
     event::record(&mut tx, ctx, event::Kind::DkimKeyActivated, id, data).await?;

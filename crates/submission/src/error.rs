@@ -23,8 +23,8 @@ pub enum Error {
     /// As much of the mailbox's waits to be sent as may.
     #[error("too much waits to be sent from the mailbox already")]
     TooMuchQueued,
-    /// More recipients than may be written to at this time. A bound of a reseller is its own affair: it is not named.
-    #[error("the {} may write to no more recipients in this {period}; try again later", level.as_str())]
+    /// More recipients than may be written to at this time.
+    #[error("the {} may write to {limit} recipients in any {period}, and these would be more", level.as_str())]
     SendingLimit {
         /// Whose bound it is.
         level: LimitLevel,
@@ -32,6 +32,8 @@ pub enum Error {
         limit: i32,
         /// `hour` or `day`.
         period: &'static str,
+        /// Whether so many may be written to at another time.
+        is_ever: bool,
     },
     /// What is asked for does not go with what has become of the message.
     #[error("the message is {0}")]

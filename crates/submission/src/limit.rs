@@ -198,7 +198,7 @@ impl Counted {
             if let Some(limit) = bound
                 && counted + i64::from(more) > i64::from(limit)
             {
-                return Err(Error::SendingLimit { level, limit, period });
+                return Err(Error::SendingLimit { level, limit, period, is_ever: more <= limit });
             }
         }
         Ok(())
@@ -228,8 +228,11 @@ pub(crate) async fn count(
     recipients: i32,
     now: DateTime<Utc>,
 ) -> Result<(), Error> {
-    store::lock(tx, mailbox_id, now).await?;
+    let locked = store::lock(tx, mailbox_id, now).await?;
     for mut counted in store::levels(tx, mailbox_id, now).await? {
+        if counted.reseller_id.is_some_and(|id| !locked.contains(&id)) {
+            continue;
+        }
         counted.fits(recipients)?;
         counted.window.count(recipients);
         store::put_counted(tx, mailbox_id, &counted).await?;

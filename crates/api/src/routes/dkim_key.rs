@@ -131,8 +131,8 @@ async fn get(
 
 /// Have a domain's mail signed with a key
 ///
-/// Looks its records up at this moment; when both are there, it signs from now on, and the key that did so is `retired`: its private half is
-/// gone. Other servers of this installation follow within a minute. One that signs already goes on.
+/// Looks its records up at this moment; when both are there, it signs, on every server within a minute, and the key that did so is `retired`: its
+/// private half is erased. One that signs already goes on.
 #[utoipa::path(post, path = "/v1/tenants/{tenant_id}/domains/{domain_id}/dkim-keys/{dkim_key_id}/activate", tag = "DKIM keys",
     operation_id = "activate_dkim_key",
     params(DkimKeyPath),

@@ -80,7 +80,8 @@ pub(super) async fn insert_first(
 }
 
 /// Gives locked mailboxes that have folders a Junk folder, at the top: the one of that name that is for nothing else, or a new one, with a number to its
-/// name where one that is for something else has it. One more than [`super::MAX_FOLDERS`] is no reason to refuse mail. Their ids.
+/// name where one that is for something else has it. Also where there are
+/// [`super::MAX_FOLDERS`] already, since that is no reason to refuse mail. Their ids.
 pub(super) async fn insert_junk(
     tx: &mut IngestTx,
     env: &Env,

@@ -59,6 +59,8 @@ async fn nobody_stays_without_signing_in() {
     }
     let _ = drain.await.unwrap();
     // Nor by what is no command at all; and who has signed in stays.
+    let limit = Duration::from_secs(5);
+    let server = Server::with_limits(Limits { login_timeout: limit, ..quick() }).await;
     let user = server.user_with("ada", &[b"Subject: a\r\n\r\nb\r\n"]).await;
     let mut silent = Raw(TcpStream::connect(server.address).await.unwrap());
     let mut client = server.login(&user).await;

@@ -20,18 +20,18 @@ const SHIPPED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../testkit/mail");
 const MADE: usize = 200;
 
 /// A server with a user whose Inbox has hundreds of messages, and a folder for what a client keeps.
-struct Scene {
-    server: Server,
-    address: String,
-    home: tempfile::TempDir,
-    messages: usize,
+pub(crate) struct Scene {
+    pub(crate) server: Server,
+    pub(crate) address: String,
+    pub(crate) home: tempfile::TempDir,
+    pub(crate) messages: usize,
     user_id: kernel::UserId,
     world: World,
     _data: tempfile::TempDir,
 }
 
 impl Scene {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let (world, data, home) = (World::new().await, data_dir(), tempfile::tempdir().unwrap());
         let ada = world.user("ada", None).await;
         let url = world.test_db.url();
@@ -75,7 +75,7 @@ impl Scene {
         self.server.listening().imap.port()
     }
 
-    async fn imap(&self) -> Imap {
+    pub(crate) async fn imap(&self) -> Imap {
         let mut imap = Imap::connect(self.server.listening().imap).await.unwrap();
         imap.login(&self.address, world::PASSWORD).await.unwrap();
         imap
@@ -97,7 +97,7 @@ impl Scene {
         secret.expose_secret().to_owned()
     }
 
-    fn write(&self, name: &str, text: &str) -> PathBuf {
+    pub(crate) fn write(&self, name: &str, text: &str) -> PathBuf {
         let path = self.home.path().join(name);
         std::fs::write(&path, text).unwrap();
         path
@@ -105,7 +105,7 @@ impl Scene {
 }
 
 /// Runs a program that must be there and succeed: what it says.
-fn run(program: &str, arguments: &[&str], home: &Path) -> String {
+pub(crate) fn run(program: &str, arguments: &[&str], home: &Path) -> String {
     let output = Command::new(program)
         .args(arguments)
         .env("HOME", home)
@@ -117,7 +117,7 @@ fn run(program: &str, arguments: &[&str], home: &Path) -> String {
 }
 
 /// What mail a file holds, of whatever charset.
-fn read(path: &Path) -> String {
+pub(crate) fn read(path: &Path) -> String {
     String::from_utf8_lossy(&std::fs::read(path).unwrap()).into_owned()
 }
 

@@ -20,6 +20,7 @@ mod sending;
 mod serve;
 mod story;
 mod submission;
+mod thunderbird;
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;

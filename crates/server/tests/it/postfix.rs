@@ -220,6 +220,7 @@ async fn postfix_knows_the_recipients_and_hands_mail_over() {
     for (to, code, enhanced) in [
         ("nobody@acme.example", 550, "5.1.1"),
         ("ada@elsewhere.example", 554, "5.7.1"),
+        ("root@[127.0.0.1]", 550, "5.1.1"),
         ("Jürgen@acme.example", 553, "5.6.7"),
         ("bob@acme.example", 250, "2.1.5"),
     ] {

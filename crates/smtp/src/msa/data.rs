@@ -86,7 +86,7 @@ async fn accept(session: &Session, transaction: Transaction, message: Bytes) -> 
         }
         Err(error) => {
             count(error.code());
-            if let Error::SendingLimit { level, limit, period } = &error {
+            if let Error::SendingLimit { level, limit, period, .. } = &error {
                 metrics::counter!("pillarbox_sending_limited_total", "level" => level.as_str()).increment(1);
                 let (mailbox, level) = (login.mailbox_id, level.as_str());
                 tracing::warn!(request.id = %id, mailbox.id = %mailbox, limit.level = level, limit.recipients = limit, limit.period = period, "a sending limit was reached");

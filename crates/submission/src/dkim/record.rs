@@ -42,7 +42,6 @@ impl Record {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a fixture that fails is a test that fails")]
 mod tests {
     use super::*;
 

@@ -170,7 +170,13 @@ pub(super) async fn put_of_reseller(
 }
 
 /// Has a row for each level that counts and locks it: the mailbox, the tenant, then the resellers by id.
-pub(super) async fn lock(tx: &mut TenantTx, mailbox_id: MailboxId, now: DateTime<Utc>) -> Result<(), Error> {
+///
+/// Those resellers: one that gets its first limit at this moment, or the tenant, counts from the next message on.
+pub(super) async fn lock(
+    tx: &mut TenantTx,
+    mailbox_id: MailboxId,
+    now: DateTime<Utc>,
+) -> Result<Vec<ResellerId>, Error> {
     let tenant_id = tx.tenant_id().uuid();
     // Each in a statement of its own, so that they are locked in this order. A row that is there is locked by the update that changes nothing.
     sqlx::query!(
@@ -190,17 +196,18 @@ pub(super) async fn lock(tx: &mut TenantTx, mailbox_id: MailboxId, now: DateTime
     )
     .execute(tx.conn())
     .await?;
-    sqlx::query!(
+    let locked = sqlx::query_scalar!(
         "insert into reseller_sending as old (reseller_id, counted_at, slots)
          select l.reseller_id, $2, '{}' from reseller_sending_limits l join tenants t on l.reseller_id = any (t.reseller_path)
          where t.id = $1 order by l.reseller_id
-         on conflict (reseller_id) do update set counted_at = old.counted_at",
+         on conflict (reseller_id) do update set counted_at = old.counted_at
+         returning reseller_id",
         tenant_id,
         now,
     )
-    .execute(tx.conn())
+    .fetch_all(tx.conn())
     .await?;
-    Ok(())
+    Ok(locked.into_iter().map(ResellerId::from_uuid).collect())
 }
 
 /// The levels that count, as they stand now: the mailbox, the tenant, and the resellers above it that have a limit.

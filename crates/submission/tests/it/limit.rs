@@ -21,7 +21,7 @@ fn an_hour(per_hour: i32) -> Bounds {
 /// The level that refused, the bound and its time.
 fn refusal(refused: Result<kernel::OutgoingId, Error>) -> (LimitLevel, i32, &'static str) {
     match refused {
-        Err(Error::SendingLimit { level, limit, period }) => (level, limit, period),
+        Err(Error::SendingLimit { level, limit, period, .. }) => (level, limit, period),
         other => panic!("{other:?}"),
     }
 }
@@ -51,7 +51,11 @@ async fn race_at(level: LimitLevel) {
     for outcome in join_all(sent).await {
         match outcome.unwrap() {
             Ok(_) => accepted += 1,
-            Err(Error::SendingLimit { level: at, limit: 21, period: "hour" }) if at == level => refused += 1,
+            Err(Error::SendingLimit { level: at, limit: 21, period: "hour", is_ever: true })
+                if at == level =>
+            {
+                refused += 1
+            }
             Err(error) => panic!("{error:?}"),
         }
     }
@@ -117,6 +121,7 @@ async fn what_is_refused_is_not_counted_at_any_level() {
     put_at(&bench, LimitLevel::Reseller, an_hour(1)).await;
     let (ctx, id) = (&bench.world.ctx, bench.ada.mailbox_id);
     let refused = bench.try_accept(&["bob@b.example", "eve@e.example"]).await;
+    assert!(matches!(refused, Err(Error::SendingLimit { is_ever: false, .. })), "never so many at once");
     assert_eq!(refusal(refused), (LimitLevel::Reseller, 1, "hour"));
     assert_eq!(limit::of_mailbox(ctx, id).await.unwrap().last_hour, 0);
     assert_eq!(limit::of_tenant(ctx).await.unwrap().last_hour, 0);

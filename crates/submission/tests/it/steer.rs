@@ -2,6 +2,7 @@
 
 use chrono::TimeDelta;
 use kernel::PageRequest;
+use secrecy::ExposeSecret as _;
 use submission::Error;
 use submission::outgoing::State::{Delivered, Dropped, Failed, Held, Queued};
 use submission::outgoing::{self, Filter, State};
@@ -207,6 +208,15 @@ async fn is_listed_over_all_tenants_that_a_caller_sees() {
     assert_eq!(list(operator, to_e).await, [doras]);
     let dropped = Filter { state: Some(Dropped), ..Filter::default() };
     assert_eq!(list(operator, dropped).await, []);
+    let admin = async |reseller_id| {
+        let above = operator.enter_reseller(reseller_id).await.unwrap();
+        let new = tenancy::api_key::NewApiKey::full(tenancy::Role::ResellerAdmin);
+        let (_, secret) = tenancy::api_key::create_for_reseller(&above, new).await.unwrap();
+        let auth = tenancy::auth::Auth::new(bench.world.test_db.db()).await.unwrap();
+        auth.bearer(secret.expose_secret(), bench.world.origin()).await.unwrap()
+    };
+    assert_eq!(list(&admin(south.id).await, Filter::default()).await, [doras]);
+    assert_eq!(list(&admin(bench.world.reseller.id).await, Filter::default()).await, [adas]);
     let adas_alone = list(bench.world.login(&bench.ada).await.ctx.caller(), Filter::default()).await;
     assert_eq!(adas_alone, [adas]);
     tenancy::tenant::delete(&ctx, None).await.unwrap();
