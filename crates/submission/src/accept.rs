@@ -116,10 +116,10 @@ impl Submission {
         request_id: RequestId,
     ) -> Result<OutgoingId, Error> {
         let ctx = &login.ctx;
-        // Asked again where it counts; this saves the upload.
         let (now, env) = (ctx.env().now(), ctx.env());
         let recipients = i32::try_from(envelope.recipients.len()).unwrap_or(i32::MAX);
         {
+            // Asked again where it counts; this saves the upload.
             let mut tx = ctx.begin().await?;
             may_send_more(&mut tx, login.mailbox_id).await?;
             limit::check(&mut tx, login.mailbox_id, recipients, now).await?;

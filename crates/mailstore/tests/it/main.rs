@@ -17,6 +17,7 @@ mod key;
 mod maildrop;
 mod message;
 mod purge;
+mod reservation;
 mod retention;
 mod search;
 mod support;
