@@ -5,6 +5,7 @@
 //!
 //! Not offered: NOTIFY, METADATA, PREVIEW, and the contexts of RFC 5267.
 
+mod ahead;
 mod capability;
 pub mod codec;
 mod connection;

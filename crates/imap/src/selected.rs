@@ -11,6 +11,7 @@ use mailstore::message::{Flag, Flags, Keyword};
 use mailstore::view::View;
 use tenancy::Ctx;
 
+use crate::ahead::{self, Ahead};
 use crate::codec::set::SequenceSet;
 use crate::render;
 use crate::status::Status;
@@ -27,6 +28,8 @@ pub(crate) struct Selected {
     pub(crate) is_stale: bool,
     /// What the last search with SAVE found (RFC 5182), by UID.
     pub(crate) saved: Vec<u32>,
+    /// What was looked up for commands that have come already.
+    pub(crate) ahead: Ahead,
     /// The UIDs of messages, ascending; a message's number is its place, from 1.
     uids: Uids,
     /// How many of them the client knows of.
@@ -84,6 +87,7 @@ impl Selected {
             watch,
             is_stale: true,
             saved: Vec::new(),
+            ahead: Ahead::default(),
             announced: uids.len(),
             uids: Uids::new(lists, view.folder.id, &uids),
             uid_next: view.folder.uid_next,
@@ -134,6 +138,16 @@ impl Selected {
     /// The UIDs of the messages that the client knows of.
     pub(crate) fn uids(&self) -> &[u32] {
         &self.uids[..self.announced]
+    }
+
+    /// One message and, if it is the one after the message that was asked for last, those that follow it.
+    pub(crate) fn one_and_next(&mut self, uid: u32) -> &[u32] {
+        let last = self.ahead.asked_for(uid);
+        let known = self.uids();
+        let Ok(at) = known.binary_search(&uid) else { return &[] };
+        let is_next = at.checked_sub(1).is_some_and(|before| known.get(before).copied() == last);
+        let count = if is_next { ahead::COUNT } else { 1 };
+        &known[at..known.len().min(at + count)]
     }
 
     /// The number of a message that the client knows of.
@@ -202,6 +216,9 @@ impl Selected {
         let mailbox_id = self.mailbox_id;
         loop {
             let news = change::since(ctx, mailbox_id, Some(self.modseq)).await?;
+            if !news.changes.is_empty() {
+                self.ahead.clear();
+            }
             let folder = self.folder;
             let mut arrived = Vec::new();
             for change in news.changes.iter().filter(|change| change.folder_id == folder) {

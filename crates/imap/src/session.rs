@@ -277,6 +277,11 @@ impl Session {
         if !matches!(command, Command::Capability | Command::Logout | Command::Id) {
             self.check_login().await?;
         }
+        if let Some(selected) = &mut self.selected
+            && !(self.connection.is_ahead() && matches!(command, Command::Fetch(_)))
+        {
+            selected.ahead.clear();
+        }
         // What a command needs is there while it runs and no longer: most sessions wait, in IDLE or between commands.
         match command {
             Command::Capability => Ok(op::capability(self)),

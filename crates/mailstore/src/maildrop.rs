@@ -5,8 +5,11 @@
 
 mod store;
 
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
 use bytes::Bytes;
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use kernel::{FolderId, MailboxId, MessageId};
 use tenancy::{Action, Ctx, MailLogin, quota};
 use uuid::Uuid;
@@ -16,6 +19,11 @@ use crate::{MailStore, body, folder, message};
 
 /// How long a session keeps the mailbox to itself without renewing.
 pub const LEASE: TimeDelta = TimeDelta::seconds(120);
+
+/// How many messages are looked up at once for whoever reads one after the other.
+const AHEAD: usize = 64;
+/// How long what was looked up is used.
+const FRESH: TimeDelta = TimeDelta::seconds(1);
 
 /// A message in the snapshot.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +45,16 @@ pub struct Maildrop {
     inbox: FolderId,
     holder: Uuid,
     entries: Vec<Entry>,
+    ahead: Mutex<Ahead>,
+}
+
+/// Where the next messages lie, for whoever reads one after the other.
+#[derive(Debug, Default)]
+struct Ahead {
+    /// What would be the next, after the one that was read last.
+    next: Option<usize>,
+    places: BTreeMap<usize, body::Columns>,
+    looked_up_at: DateTime<Utc>,
 }
 
 /// Takes the lease and the snapshot, in the order of UIDs.
@@ -58,7 +76,8 @@ pub async fn open(store: &MailStore, login: &MailLogin) -> Result<Maildrop, Erro
     let inbox = folder::ensure_inbox(&mut tx, &ctx, mailbox_id).await?;
     let entries = store::snapshot(&mut tx, mailbox_id, inbox).await?;
     tx.commit().await?;
-    Ok(Maildrop { store: store.clone(), ctx, mailbox_id, inbox, holder, entries })
+    let ahead = Mutex::default();
+    Ok(Maildrop { store: store.clone(), ctx, mailbox_id, inbox, holder, entries, ahead })
 }
 
 impl Maildrop {
@@ -73,16 +92,39 @@ impl Maildrop {
     /// [`Error::NotFound`] for an index that is not in the snapshot and for a message that somebody else has deleted
     /// meanwhile, `Blob` when the blob store fails.
     pub async fn body(&self, index: usize) -> Result<Bytes, Error> {
-        let entry = self.entries.get(index).ok_or(Error::NotFound)?;
-        let mut tx = self.ctx.begin().await?;
-        let found = message::store::locate(&mut tx, self.mailbox_id, entry.message_id).await?;
-        drop(tx);
-        let found = found.filter(|found| found.state == message::State::Live).ok_or(Error::NotFound)?;
-        let bytes = body::read(&self.store, &self.ctx, found.place).await?;
+        let place = match self.looked_up(index) {
+            Ok(place) => place,
+            Err(count) => self.look_up(index, count).await?,
+        };
+        let bytes = body::read(&self.store, &self.ctx, place).await?;
         Ok(match kernel::crlf::normalize(&bytes) {
             std::borrow::Cow::Borrowed(_) => bytes,
             std::borrow::Cow::Owned(mended) => mended.into(),
         })
+    }
+
+    /// Where a message lies, if that was looked up a moment ago; or how many to look up from it on.
+    fn looked_up(&self, index: usize) -> Result<body::Columns, usize> {
+        let mut ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_next = ahead.next.replace(index + 1) == Some(index);
+        if self.ctx.env().now() - ahead.looked_up_at >= FRESH {
+            ahead.places.clear();
+        }
+        ahead.places.remove(&index).ok_or(if is_next { AHEAD } else { 1 })
+    }
+
+    async fn look_up(&self, index: usize, count: usize) -> Result<body::Columns, Error> {
+        let wanted = self.entries.iter().skip(index).take(count).map(|entry| entry.message_id);
+        let looked_up_at = self.ctx.env().now();
+        let mut tx = self.ctx.begin().await?;
+        let found = store::places(&mut tx, self.mailbox_id, wanted).await?;
+        drop(tx);
+        let mut places: BTreeMap<usize, body::Columns> =
+            found.into_iter().map(|(offset, place)| (index + offset, place)).collect();
+        let place = places.remove(&index).ok_or(Error::NotFound)?;
+        let mut ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
+        (ahead.places, ahead.looked_up_at) = (places, looked_up_at);
+        Ok(place)
     }
 
     /// Keeps the lease for another [`LEASE`] from now.

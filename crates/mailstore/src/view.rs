@@ -57,6 +57,8 @@ pub struct Row {
     pub internal_date: DateTime<Utc>,
     /// The size of its CRLF form, in bytes.
     pub wire_size_bytes: u64,
+    /// Where its body lies.
+    pub(crate) place: body::Columns,
 }
 
 /// Opens a folder.
@@ -87,10 +89,12 @@ pub async fn rows(
 ) -> Result<Vec<Row>, Error> {
     ctx.require_mail(Action::MessageRead, mailbox_id).await?;
     let mut tx = ctx.begin().await?;
-    if !quota::exists(&mut tx, mailbox_id).await? {
+    let rows = store::rows(&mut tx, mailbox_id, folder, uids, changed_since.unwrap_or(0)).await?;
+    // A mailbox that is not there has none.
+    if rows.is_empty() && !quota::exists(&mut tx, mailbox_id).await? {
         return Err(Error::NotFound);
     }
-    Ok(store::rows(&mut tx, mailbox_id, folder, uids, changed_since.unwrap_or(0)).await?)
+    Ok(rows)
 }
 
 /// What a message is put in order by.
@@ -264,12 +268,19 @@ async fn keep(ctx: &Ctx, blob_id: uuid::Uuid, column: &str) -> Result<(), db::Er
     tx.commit().await
 }
 
-/// A message's bytes in CRLF form: as many as [`Row::wire_size_bytes`] says.
+/// The bytes of a message in CRLF form: as many as [`Row::wire_size_bytes`] says.
 ///
 /// # Errors
 /// As [`message::raw`].
-pub async fn wire(mail: &MailStore, ctx: &Ctx, mailbox_id: MailboxId, id: MessageId) -> Result<Bytes, Error> {
-    let bytes = message::raw(mail, ctx, mailbox_id, id, None).await?.bytes;
+pub async fn wire(mail: &MailStore, ctx: &Ctx, mailbox_id: MailboxId, row: &Row) -> Result<Bytes, Error> {
+    ctx.require_mailbox(Action::MessageRead, mailbox_id)?;
+    let bytes = match body::read(mail, ctx, row.place).await {
+        // It lies elsewhere by now, or is gone.
+        Err(Error::Blob(cause)) if matches!(*cause, blob::Error::NotFound) => {
+            message::raw(mail, ctx, mailbox_id, row.id, None).await?.bytes
+        }
+        read => read?,
+    };
     if bytes.len() < LONG_BYTES {
         return Ok(normalized(bytes));
     }

@@ -74,10 +74,10 @@ struct Told {
 impl Telling<'_> {
     /// Tells of some messages, as many at a time as may be in memory.
     async fn some(&mut self, uids: &[u32]) -> Result<(), Trouble> {
-        let (mailbox_id, folder) = (self.mailbox_id, self.session.selected()?.folder);
-        let wanted: UidSet = uids.iter().copied().map(u64::from).collect();
-        let (ctx, since) = (&self.login.ctx, self.command.changed_since);
-        let rows = view::rows(ctx, mailbox_id, folder, wanted.ranges(), since).await?;
+        let rows = match (uids, self.command.changed_since) {
+            (&[uid], None) if self.session.connection.is_ahead() => self.one(uid).await?,
+            (uids, since) => self.rows(uids, since).await?,
+        };
         let needs_body = self.needs_body();
         let mut rows = rows.into_iter().peekable();
         while let Some(first) = rows.next() {
@@ -94,6 +94,28 @@ impl Telling<'_> {
             }
         }
         Ok(())
+    }
+
+    async fn rows(&self, uids: &[u32], since: Option<u64>) -> Result<Vec<Row>, Trouble> {
+        let (mailbox_id, folder) = (self.mailbox_id, self.session.selected()?.folder);
+        let wanted: UidSet = uids.iter().copied().map(u64::from).collect();
+        Ok(view::rows(&self.login.ctx, mailbox_id, folder, wanted.ranges(), since).await?)
+    }
+
+    /// The row of one message, where more commands have come already.
+    async fn one(&mut self, uid: u32) -> Result<Vec<Row>, Trouble> {
+        let reads = self.session.connection.reads();
+        let Some(selected) = &mut self.session.selected else { return Ok(Vec::new()) };
+        let uids = selected.one_and_next(uid).to_vec();
+        if let Some(row) = selected.ahead.take(uid, reads) {
+            return Ok(vec![row]);
+        }
+        let mut rows = self.rows(&uids, None).await?.into_iter().peekable();
+        let one = rows.next_if(|row| row.uid == u64::from(uid));
+        if let Some(selected) = &mut self.session.selected {
+            selected.ahead.keep(rows, reads);
+        }
+        Ok(one.into_iter().collect())
     }
 
     fn needs_structure(&self) -> bool {
@@ -175,9 +197,9 @@ impl Telling<'_> {
         let fetched: Vec<_> = rows
             .iter()
             .map(|row| {
-                let (store, wanted, id) = (store.clone(), wanted.clone(), row.id);
+                let (store, wanted, row) = (store.clone(), wanted.clone(), row.clone());
                 let ctx = self.login.ctx.clone();
-                async move { section::cut(view::wire(&store, &ctx, mailbox_id, id).await?, wanted).await }
+                async move { section::cut(view::wire(&store, &ctx, mailbox_id, &row).await?, wanted).await }
             })
             .collect();
         stream::iter(fetched).buffered(BODIES).collect().await

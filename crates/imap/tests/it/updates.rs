@@ -100,3 +100,93 @@ async fn who_says_nothing_is_shown_out() {
     assert!(next(&mut idle).await.starts_with("+ "));
     assert_eq!(idle.rest().await.unwrap(), "* BYE no command came in time\r\n");
 }
+
+/// Answers of commands that were sent together, each the line that tells of its message.
+async fn answers(client: &mut Client, tags: &[String]) -> Vec<Vec<String>> {
+    let mut answers = Vec::new();
+    for tag in tags {
+        let answer = client.answer(tag).await.unwrap();
+        assert!(answer.status.starts_with("OK"), "{answer:?}");
+        answers.push(answer.untagged);
+    }
+    answers
+}
+
+#[tokio::test]
+async fn what_is_asked_for_one_after_the_other_is_told_as_it_is() {
+    let server = Server::start().await;
+    let subjects: Vec<String> = (1..=150).map(|number| format!("s{number}")).collect();
+    let messages: Vec<Vec<u8>> = subjects.iter().map(|subject| message(subject)).collect();
+    let messages: Vec<&[u8]> = messages.iter().map(Vec::as_slice).collect();
+    let ada = server.user_with("ada", &messages).await;
+    let (mut one, mut two) = (server.inbox(&ada).await, server.inbox(&ada).await);
+    ok(&mut two, "STORE 60,61 +FLAGS.SILENT (\\Deleted)").await;
+    ok(&mut two, "EXPUNGE").await;
+
+    // All at once: with messages that are gone, with flags that the client itself changes in between, and one twice.
+    let mut commands: Vec<String> =
+        (1..=150).map(|number| format!("FETCH {number} (FLAGS BODY.PEEK[TEXT])")).collect();
+    commands.insert(100, "STORE 120 +FLAGS.SILENT (\\Flagged)".to_owned());
+    commands.insert(30, "FETCH 29 (FLAGS BODY.PEEK[TEXT])".to_owned());
+    commands.insert(10, "FETCH 11 (FLAGS BODY[TEXT])".to_owned());
+    let mut pipeline = String::new();
+    for (at, command) in commands.iter().enumerate() {
+        pipeline.push_str(&format!("t{at} {command}\r\n"));
+    }
+    one.send(pipeline.as_bytes()).await.unwrap();
+    let tags: Vec<String> = (0..commands.len()).map(|at| format!("t{at}")).collect();
+    let answers = answers(&mut one, &tags).await;
+    let mut told = 0;
+    for (command, answer) in commands.iter().zip(answers) {
+        let Some(number) = command.strip_prefix("FETCH ").and_then(|rest| rest.split(' ').next()) else {
+            continue;
+        };
+        let own: Vec<&String> =
+            answer.iter().filter(|line| line.starts_with(&format!("{number} FETCH ("))).collect();
+        let number: usize = number.parse().unwrap();
+        if number == 60 || number == 61 {
+            assert!(own.is_empty(), "{answer:?}");
+            continue;
+        }
+        let line = own
+            .iter()
+            .find(|line| line.contains("BODY[TEXT]"))
+            .unwrap_or_else(|| panic!("{command}: {answer:?}"));
+        assert!(line.contains(&format!("This is s{number}.")), "{command}: {line}");
+        let flags = if number == 11 {
+            "FLAGS (\\Seen)"
+        } else if number == 120 {
+            "FLAGS (\\Flagged)"
+        } else {
+            "FLAGS ()"
+        };
+        assert!(line.contains(flags), "{command}: {line}");
+        told += 1;
+    }
+    assert_eq!(told, 150);
+}
+
+#[tokio::test]
+async fn what_another_changes_is_told_last() {
+    let server = Server::start().await;
+    let messages: Vec<Vec<u8>> = (1..=40).map(|number| message(&format!("s{number}"))).collect();
+    let messages: Vec<&[u8]> = messages.iter().map(Vec::as_slice).collect();
+    let ada = server.user_with("ada", &messages).await;
+    let (mut one, mut two) = (server.inbox(&ada).await, server.inbox(&ada).await);
+    // Over and over, since nobody knows where in the pipeline the change falls.
+    for round in 0..20 {
+        let sign = if round % 2 == 0 { '+' } else { '-' };
+        let pipeline: String =
+            (1..=40).map(|number| format!("r{round}n{number} FETCH {number} FLAGS\r\n")).collect();
+        let tags: Vec<String> = (1..=40).map(|number| format!("r{round}n{number}")).collect();
+        let store = format!("STORE 1:40 {sign}FLAGS.SILENT (\\Flagged)");
+        one.send(pipeline.as_bytes()).await.unwrap();
+        let (answers, _) = tokio::join!(answers(&mut one, &tags), ok(&mut two, &store));
+        let after = ok(&mut one, "NOOP").await;
+        let lines: Vec<String> = answers.into_iter().flatten().chain(after).collect();
+        for number in 1..=40 {
+            let last = lines.iter().rfind(|line| line.starts_with(&format!("{number} FETCH ("))).unwrap();
+            assert_eq!(last.contains("\\Flagged"), round % 2 == 0, "{number}: {last}");
+        }
+    }
+}

@@ -7,6 +7,7 @@ use tenancy::TenantTx;
 use uuid::Uuid;
 
 use super::Entry;
+use crate::body::Columns;
 use crate::from_column;
 
 /// Whether the mailbox was free, or its last holder's lease has run out.
@@ -95,4 +96,40 @@ pub(super) async fn snapshot(
             wire_size_bytes: from_column(row.wire_size_bytes),
         })
         .collect())
+}
+
+/// Where those of some messages lie that are live, each by its place among them, unless the mailbox was deleted.
+pub(super) async fn places(
+    tx: &mut TenantTx,
+    mailbox_id: MailboxId,
+    wanted: impl Iterator<Item = MessageId>,
+) -> Result<Vec<(usize, Columns)>, Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let ids: Vec<Uuid> = wanted.map(MessageId::uuid).collect();
+    let rows = sqlx::query!(
+        r#"select wanted.at as "at!", b.pack_id, b.pack_is_own, b.pack_index, b.pack_offset, b.stored_bytes, b.key_generation
+           from unnest($3::uuid[]) with ordinality as wanted (id, at)
+           join messages m on m.tenant_id = $1 and m.mailbox_id = $2 and m.id = wanted.id
+           join blobs b on b.tenant_id = $1 and b.id = m.blob_id
+           where m.state = 'live'
+             and exists (select from mailboxes where tenant_id = $1 and id = $2 and status = 'active')"#,
+        tenant_id,
+        mailbox_id.uuid(),
+        &ids,
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    let places = rows.into_iter().map(|row| {
+        let place = Columns {
+            pack_id: row.pack_id,
+            pack_is_own: row.pack_is_own,
+            pack_index: row.pack_index,
+            pack_offset: row.pack_offset,
+            stored_bytes: row.stored_bytes,
+            key_generation: row.key_generation,
+        };
+        // Counted from 1.
+        (usize::try_from(row.at - 1).unwrap_or(usize::MAX), place)
+    });
+    Ok(places.collect())
 }

@@ -46,10 +46,13 @@ pub(super) async fn rows(
     let tenant_id = tx.tenant_id().uuid();
     let (first, last) = bounds(uids);
     let rows = sqlx::query!(
-        "select m.uid, m.id, m.modseq, m.flags, m.keywords, m.internal_date, m.wire_size_bytes
+        "select m.uid, m.id, m.modseq, m.flags, m.keywords, m.internal_date, m.wire_size_bytes,
+           b.pack_id, b.pack_is_own, b.pack_index, b.pack_offset, b.stored_bytes, b.key_generation
          from unnest($4::bigint[], $5::bigint[]) as wanted (first, last)
          join messages m on m.tenant_id = $1 and m.mailbox_id = $2 and m.folder_id = $3 and m.uid between wanted.first and wanted.last
+         join blobs b on b.tenant_id = $1 and b.id = m.blob_id
          where m.state = 'live' and m.modseq > $6
+           and exists (select from mailboxes where tenant_id = $1 and id = $2 and status = 'active')
          order by m.uid",
         tenant_id,
         mailbox_id.uuid(),
@@ -67,6 +70,14 @@ pub(super) async fn rows(
         flags: Flags::from_columns(row.flags, row.keywords),
         internal_date: row.internal_date,
         wire_size_bytes: from_column(row.wire_size_bytes),
+        place: Columns {
+            pack_id: row.pack_id,
+            pack_is_own: row.pack_is_own,
+            pack_index: row.pack_index,
+            pack_offset: row.pack_offset,
+            stored_bytes: row.stored_bytes,
+            key_generation: row.key_generation,
+        },
     });
     Ok(row.collect())
 }

@@ -107,3 +107,32 @@ async fn a_session_that_lost_its_lease_deletes_nothing() {
     assert_eq!(bench.list(ada.mailbox_id, State::Live).await.len(), 1);
     assert!(heir.body(0).await.is_ok());
 }
+
+#[tokio::test]
+async fn who_reads_one_after_the_other_gets_each_and_what_another_deleted_is_gone_a_second_later() {
+    let bench = Bench::new().await;
+    let ada = bench.user("ada", None).await;
+    let (login, mailbox) = (bench.login(&ada), ada.mailbox_id);
+    let text = |number: usize| format!("Subject: {number}\r\n\r\n{number}\r\n");
+    for number in 0..140 {
+        bench.stored(mailbox, text(number).as_bytes()).await;
+    }
+    let drop = maildrop::open(&bench.store, &login).await.unwrap();
+    for number in 0..140 {
+        assert_eq!(drop.body(number).await.unwrap(), text(number).as_bytes());
+    }
+    // Backwards, and from the middle on.
+    for number in (0..140).rev().chain(70..80) {
+        assert_eq!(drop.body(number).await.unwrap(), text(number).as_bytes());
+    }
+    let gone = drop.entries()[90].message_id;
+    message::discard(&bench.store, bench.ctx(), mailbox, gone).await.unwrap();
+    bench.world.test_db.clock().advance(TimeDelta::seconds(1));
+    for number in 80..140 {
+        match (number, drop.body(number).await) {
+            (90, body) => assert!(matches!(body, Err(Error::NotFound)), "{body:?}"),
+            (_, body) => assert_eq!(body.unwrap(), text(number).as_bytes()),
+        }
+    }
+    drop.close(&[]).await.unwrap();
+}

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -23,6 +23,7 @@ const POLL: Duration = Duration::from_millis(100);
 
 /// A running server and what was provisioned on it.
 pub(crate) struct Bed {
+    binary: PathBuf,
     server: Server,
     cluster: Cluster,
     pool: PgPool,
@@ -54,7 +55,7 @@ impl Bed {
         let cluster = Cluster::start(options).await?;
         let pool = PgPoolOptions::new().max_connections(32).connect(cluster.url()).await?;
         let place = Place::provision(&server).await?;
-        Ok(Self { server, cluster, pool, place, dir })
+        Ok(Self { binary: binary.to_owned(), server, cluster, pool, place, dir })
     }
 
     pub(crate) async fn stop(self) -> Result<()> {
@@ -67,6 +68,20 @@ impl Bed {
     /// Kills the server and starts it again, with nothing in its memory of what it did; its Postgres goes on.
     pub(crate) async fn restart(&mut self) -> Result<()> {
         self.server.kill_and_restart().await
+    }
+
+    /// Another server of the same database and the same bodies.
+    pub(crate) async fn another(&self) -> Result<Server> {
+        let (data_dir, first) = (self.dir.path().join("another"), self.server.data_dir());
+        std::fs::create_dir(&data_dir)?;
+        let bodies = format!("file://{}", first.join("blobs").display());
+        let keys = first.join("key-encryption-keys").display().to_string();
+        let settings = [
+            ("PILLARBOX_DATABASE_URL", self.cluster.url()),
+            ("PILLARBOX_BLOB_URL", &bodies),
+            ("PILLARBOX_KEY_ENCRYPTION_KEYS_FILE", &keys),
+        ];
+        Server::start(&self.binary, &data_dir, &settings).await
     }
 
     pub(crate) fn server(&self) -> &Server {
@@ -109,14 +124,19 @@ impl Bed {
     /// Waits until the server has chained all events: work that one side's turn left behind is not to fall into the
     /// other's.
     pub(crate) async fn settle(&self) -> Result<()> {
+        self.until("select not exists (select from events where position is null)").await
+    }
+
+    /// Waits until all messages are indexed.
+    pub(crate) async fn indexed(&self) -> Result<()> {
+        self.until("select not exists (select from search_queue)").await
+    }
+
+    async fn until(&self, question: &'static str) -> Result<()> {
         loop {
             let mut tx = self.pool.begin().await?;
             sqlx::query("select set_config('role', 'pillarbox_system', true)").execute(&mut *tx).await?;
-            let is_settled: bool =
-                sqlx::query_scalar("select not exists (select from events where position is null)")
-                    .fetch_one(&mut *tx)
-                    .await?;
-            if is_settled {
+            if sqlx::query_scalar::<_, bool>(question).fetch_one(&mut *tx).await? {
                 return Ok(());
             }
             drop(tx);

@@ -4,6 +4,9 @@
 //! cost less. They sign in with a token: hashing passwords takes memory of its own, which the allocator keeps for the next. And some come before the
 //! count: the first to sign in, to look and to wait bring code and tables into memory.
 
+use std::net::SocketAddr;
+use std::path::Path;
+
 use anyhow::{Context, Result, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -16,6 +19,7 @@ use testkit::client::lmtp::Lmtp;
 use testkit::story::server::{Listening, Server};
 
 use crate::bed::{Bed, DOMAIN};
+use crate::dovecot::Dovecot;
 use crate::report::{Measure, Target};
 
 /// The group's name.
@@ -32,6 +36,8 @@ const COMPRESSED: usize = 200;
 const MESSAGES: usize = 5_000;
 /// How many connections deliver them.
 const DELIVERING: usize = 32;
+/// How many wait at Dovecot, which has a process for each.
+const THERE: usize = 100;
 const PASSWORD: &str = "correct-horse-battery";
 /// How much memory one connection may take, in KiB.
 const WANTED_KIB: f64 = 32.0;
@@ -43,7 +49,8 @@ pub(crate) async fn run(bed: &mut Bed) -> Result<()> {
     let address = format!("idle@{DOMAIN}");
     let user = json!({"address": address, "password": PASSWORD});
     bed.http()?.post(&bed.place().users(), &user).await?.expect(201)?;
-    fill(bed.server(), &address).await?;
+    fill(bed.server().listening().lmtp, &address).await?;
+    let theirs = theirs(bed.dir(), &address).await?;
     for (name, what, count, wanted) in [
         ("imap.idle.tls", Wait::Idle, CONNECTIONS, WANTED_KIB),
         ("imap.idle.compressed", Wait::Compressed, COMPRESSED, WANTED_COMPRESSED_KIB),
@@ -56,17 +63,43 @@ pub(crate) async fn run(bed: &mut Bed) -> Result<()> {
         let taken = resident_kib(bed.server())?.saturating_sub(before);
         drop((first, clients));
         println!("  {name}: {before} KiB before, {taken} KiB for {count}");
-        Measure {
-            name,
-            unit: "KiB",
-            ours: vec![taken as f64 / count as f64],
-            baseline: "what one connection may take",
-            theirs: vec![wanted],
-            target: Target::AtMost(1.0),
+        let each = taken as f64 / count as f64;
+        let mut baselines = vec![("what one connection may take", wanted, Target::AtMost(1.0))];
+        if what == Wait::Idle {
+            baselines.push(("Dovecot, without TLS", theirs, Target::AtMost(0.1)));
         }
-        .report()?;
+        for (baseline, theirs, target) in baselines {
+            Measure { name, unit: "KiB", ours: vec![each], baseline, theirs: vec![theirs], target }
+                .report()?;
+        }
     }
     Ok(())
+}
+
+/// How much memory Dovecot takes for each client that waits with as many messages, in KiB: what the processes that serve them share with nobody.
+async fn theirs(dir: &Path, address: &str) -> Result<f64> {
+    let dovecot = Dovecot::start(dir).await?;
+    fill(dovecot.lmtp, address).await?;
+    let mut clients = Vec::new();
+    for _ in 0..THERE {
+        let mut client = Imap::connect(dovecot.imap).await?;
+        client.login(address, PASSWORD).await?;
+        wait(&mut client, Wait::Idle).await?;
+        clients.push(client);
+    }
+    let pids = dovecot.imap_pids()?;
+    ensure!(pids.len() == THERE, "{} processes for {THERE} clients", pids.len());
+    let mut kib = 0;
+    for pid in &pids {
+        let rollup = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
+        let own = rollup.lines().filter_map(|line| line.strip_prefix("Private_")?.split_once(':'));
+        for (_, size) in own {
+            kib += size.trim().trim_end_matches(" kB").parse::<u64>()?;
+        }
+    }
+    drop(clients);
+    dovecot.stop().await?;
+    Ok(kib as f64 / pids.len() as f64)
 }
 
 /// How a client waits.
@@ -79,10 +112,9 @@ enum Wait {
 }
 
 /// Delivers the messages.
-async fn fill(server: &Server, address: &str) -> Result<()> {
+async fn fill(lmtp: SocketAddr, address: &str) -> Result<()> {
     let message =
         b"From: <a@example.org>\r\nTo: <idle@bench.example>\r\nSubject: a benchmark\r\n\r\nHello.\r\n";
-    let lmtp = server.listening().lmtp;
     let deliveries = futures::stream::iter(0..DELIVERING).map(|_| async move {
         let mut client = Lmtp::connect(lmtp).await?;
         for _ in 0..MESSAGES.div_ceil(DELIVERING) {
@@ -111,12 +143,18 @@ async fn connect(server: &Server, login: &str, count: usize, wait: Wait) -> Resu
     clients.buffer_unordered(AT_ONCE).collect::<Vec<_>>().await.into_iter().collect()
 }
 
-async fn client(listening: Listening, at: usize, login: &str, wait: Wait) -> Result<Imap> {
+async fn client(listening: Listening, at: usize, login: &str, wait_for: Wait) -> Result<Imap> {
     let mut client = match at % 2 {
         0 => Imap::connect_tls(listening.imaps).await?,
         _ => Imap::connect(listening.imap).await?.starttls().await?,
     };
     client.command(&format!("AUTHENTICATE XOAUTH2 {login}")).await?.ok()?;
+    wait(&mut client, wait_for).await?;
+    Ok(client)
+}
+
+/// Has a client that has signed in wait with the Inbox open.
+async fn wait(client: &mut Imap, wait: Wait) -> Result<()> {
     let opened = client.command("SELECT INBOX").await?;
     let count = opened.untagged.iter().find_map(|line| line.strip_suffix(" EXISTS"));
     ensure!(
@@ -131,7 +169,7 @@ async fn client(listening: Listening, at: usize, login: &str, wait: Wait) -> Res
         }
         Wait::Compressed => drop(client.command("COMPRESS DEFLATE").await?.ok()?),
     }
-    Ok(client)
+    Ok(())
 }
 
 /// How much memory the server has in use, as the system counts it (`VmRSS`, proc(5)).

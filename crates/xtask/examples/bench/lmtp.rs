@@ -41,7 +41,7 @@ pub(crate) async fn run(bed: &Bed) -> Result<()> {
             let (mut ours, mut theirs, mut least) = (Vec::new(), Vec::new(), Vec::new());
             for _ in 0..ROUNDS {
                 ours.push(lmtp(bed.server().listening().lmtp, connections, &message).await?);
-                theirs.push(lmtp(dovecot.address, connections, &message).await?);
+                theirs.push(lmtp(dovecot.lmtp, connections, &message).await?);
                 least.push(bare.run(connections, &message).await?);
             }
             let name = format!("lmtp.deliveries.{size}.c{connections}");

@@ -10,6 +10,7 @@
 
 mod bed;
 mod billing;
+mod clients;
 mod control_plane;
 mod dovecot;
 mod idle;
@@ -27,7 +28,8 @@ use crate::control_plane::{create, read, sign_in};
 /// How often the two sides of a measure take turns.
 const ROUNDS: usize = 3;
 /// What there is to measure.
-const GROUPS: [&str; 6] = [lmtp::NAME, read::NAME, create::NAME, sign_in::NAME, billing::NAME, idle::NAME];
+const GROUPS: [&str; 7] =
+    [lmtp::NAME, clients::NAME, read::NAME, create::NAME, sign_in::NAME, billing::NAME, idle::NAME];
 
 #[tokio::main]
 async fn main() -> Result<()> {
@@ -49,6 +51,7 @@ async fn main() -> Result<()> {
             create::NAME => create::run(&bed).await?,
             sign_in::NAME => sign_in::run(&bed).await?,
             idle::NAME => idle::run(&mut bed).await?,
+            clients::NAME => clients::run(&bed).await?,
             _ => lmtp::run(&bed).await?,
         }
         bed.stop().await?;

@@ -1,0 +1,158 @@
+//! What people's clients do with a folder of thousands of messages, beside Dovecot with the same messages.
+
+mod download;
+mod mail;
+mod notify;
+mod wire;
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use futures::StreamExt as _;
+use serde_json::json;
+
+use crate::ROUNDS;
+use crate::bed::{Bed, DOMAIN};
+use crate::dovecot::Dovecot;
+use crate::report::{Measure, Target};
+use mail::MESSAGES;
+use wire::Wire;
+
+/// The group's name.
+pub(crate) const NAME: &str = "clients";
+const PASSWORD: &str = "correct-horse-battery";
+/// What the other side is.
+const DOVECOT: &str = "Dovecot, Maildir";
+/// How many connections append, and how many messages in one round.
+const APPENDING: usize = 16;
+const APPENDED: usize = 800;
+
+/// One of the two servers, with the user whose folder it is.
+pub(super) struct Side {
+    imap: SocketAddr,
+    pop3: SocketAddr,
+    lmtp: SocketAddr,
+    address: String,
+}
+
+/// What both are asked to do with the folder that is open, and how many things a second are counted.
+type Question = (&'static str, &'static str, usize, f64);
+
+/// Commands that answer the same each time, of messages a second.
+const QUESTIONS: &[Question] = &[
+    ("imap.fetch.metadata", "FETCH 1:* (FLAGS UID INTERNALDATE RFC822.SIZE ENVELOPE)", MESSAGES, 0.7),
+    ("imap.fetch.flags", "FETCH 1:* (FLAGS UID)", MESSAGES, 0.7),
+    ("imap.search.header", "SEARCH SUBJECT reconciliation", MESSAGES, 1.0),
+    ("imap.search.text.short", "SEARCH TEXT zq", MESSAGES, 1.0),
+    ("imap.search.text.indexed", "SEARCH TEXT zygomorphic", MESSAGES, 20.0),
+];
+
+/// Measures each.
+pub(crate) async fn run(bed: &Bed) -> Result<()> {
+    let address = format!("bench@{DOMAIN}");
+    let user = json!({"address": address, "password": PASSWORD});
+    bed.http()?.post(&bed.place().users(), &user).await?.expect(201)?;
+    let dovecot = Dovecot::start(bed.dir()).await?;
+    let listening = bed.server().listening();
+    let (imap, pop3, lmtp) = (listening.imap, listening.pop3, listening.lmtp);
+    let ours = Side { imap, pop3, lmtp, address: address.clone() };
+    let theirs = Side { imap: dovecot.imap, pop3: dovecot.pop3, lmtp: dovecot.lmtp, address };
+    let sides = [&ours, &theirs];
+    for side in sides {
+        mail::fill(side.lmtp, &side.address).await?;
+    }
+    bed.indexed().await?;
+    bed.settle().await?;
+    check(sides).await?;
+    for &(name, command, count, floor) in QUESTIONS {
+        measure(name, floor, sides, async |side| question(side, command, count).await).await?;
+    }
+    measure("imap.store", 1.0, sides, store).await?;
+    measure("imap.download.pipelined", 1.0, sides, download::pipelined).await?;
+    measure("imap.download.mbsync", 1.0, sides, async |side| download::mbsync(side, bed.dir()).await).await?;
+    measure("pop3.download", 1.0, sides, download::pop3).await?;
+    measure("imap.append.c16", 2.0, sides, append).await?;
+    notify::run(bed, &ours, &theirs).await?;
+    dovecot.stop().await
+}
+
+/// Takes turns.
+async fn measure(
+    name: &str,
+    floor: f64,
+    [ours, theirs]: [&Side; 2],
+    turn: impl AsyncFn(&Side) -> Result<f64>,
+) -> Result<()> {
+    let (mut our_rates, mut their_rates) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        our_rates.push(turn(ours).await?);
+        their_rates.push(turn(theirs).await?);
+    }
+    let target = Target::AtLeast(floor);
+    Measure { name, unit: "1/s", ours: our_rates, baseline: DOVECOT, theirs: their_rates, target }.report()
+}
+
+/// Both find the same of the same messages: else the searches would be no comparison.
+async fn check(sides: [&Side; 2]) -> Result<()> {
+    for side in sides {
+        let mut client = testkit::client::imap::Imap::connect(side.imap).await?;
+        client.login(&side.address, PASSWORD).await?;
+        let opened = client.command("SELECT INBOX").await?.ok()?;
+        ensure!(opened.contains(&format!("{MESSAGES} EXISTS")), "{opened:?}");
+        for word in [mail::SUBJECT_WORD, mail::TEXT_WORD, mail::SHORT_WORD] {
+            let found = client.command(&format!("SEARCH TEXT {word}")).await?.ok()?;
+            let count = found.iter().map(|line| line.split(' ').count() - 1).sum::<usize>();
+            ensure!(count == mail::FOUND, "{word} is in {count} messages and not in {}", mail::FOUND);
+        }
+    }
+    Ok(())
+}
+
+/// One command, by a client that has just come: of so many things, how many a second.
+async fn question(side: &Side, command: &str, count: usize) -> Result<f64> {
+    let mut client = Wire::imap(side.imap, &side.address, PASSWORD).await?;
+    let start = Instant::now();
+    client.command(command).await?;
+    Ok(per_second(count, start.elapsed()))
+}
+
+/// A flag on all messages, set and taken away.
+async fn store(side: &Side) -> Result<f64> {
+    let mut client = Wire::imap(side.imap, &side.address, PASSWORD).await?;
+    let start = Instant::now();
+    client.command("STORE 1:* +FLAGS.SILENT (\\Flagged)").await?;
+    client.command("STORE 1:* -FLAGS.SILENT (\\Flagged)").await?;
+    Ok(per_second(2 * MESSAGES, start.elapsed()))
+}
+
+/// Messages appended to a folder of their own by several clients, each one message after the other.
+async fn append(side: &Side) -> Result<f64> {
+    let mut clients = Vec::new();
+    for _ in 0..APPENDING {
+        clients.push(Wire::imap(side.imap, &side.address, PASSWORD).await?);
+    }
+    if let Some(first) = clients.first_mut() {
+        // From the second round on there is one.
+        let _ = first.command("CREATE Appended").await;
+    }
+    let start = Instant::now();
+    let appends = clients.into_iter().enumerate().map(|(first, mut client)| async move {
+        for number in (first..APPENDED).step_by(APPENDING) {
+            let message = mail::message(number);
+            let mut command = format!("z APPEND Appended {{{}+}}\r\n", message.len()).into_bytes();
+            command.extend_from_slice(&message);
+            command.extend_from_slice(b"\r\n");
+            client.commands(command, "z").await?;
+        }
+        anyhow::Ok(())
+    });
+    for done in futures::stream::iter(appends).buffer_unordered(APPENDING).collect::<Vec<_>>().await {
+        done?;
+    }
+    Ok(per_second(APPENDED, start.elapsed()))
+}
+
+fn per_second(count: usize, took: Duration) -> f64 {
+    count as f64 / took.as_secs_f64()
+}
