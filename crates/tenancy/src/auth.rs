@@ -1,6 +1,5 @@
 //! From a credential to a caller: API keys, access and refresh tokens, passwords, app passwords.
 
-mod desk;
 mod key;
 mod refresh;
 mod sasl;
@@ -15,8 +14,9 @@ use kernel::{ApiKeyId, AppPasswordId, EmailAddress, TenantId, UserId};
 use secrecy::{ExposeSecret as _, SecretString};
 use uuid::Uuid;
 
-use self::desk::{Desk, Question};
+use self::key::Question;
 use crate::caller::{Caller, Principal, Scope};
+use crate::desk::Desk;
 use crate::policy::Capability;
 use crate::{Error, MailLogin, Origin, Role, api_key, app_password, password};
 
@@ -63,7 +63,7 @@ pub struct Tokens {
 pub struct Auth {
     db: Db,
     signer: Arc<Signer>,
-    desk: Arc<Desk>,
+    desk: Desk<Question>,
 }
 
 impl Auth {
@@ -78,7 +78,7 @@ impl Auth {
     /// As of any statement.
     pub async fn new(db: Db) -> Result<Self, Error> {
         let signer = Arc::new(Signer::load_or_create(&db).await?);
-        Ok(Self { db, signer, desk: Arc::default() })
+        Ok(Self { db, signer, desk: Desk::default() })
     }
 
     /// The database, with clock and randomness.

@@ -14,6 +14,7 @@ mod caller;
 pub mod caps;
 mod ctx;
 pub mod delegate;
+mod desk;
 pub mod domain;
 pub mod effect;
 mod error;

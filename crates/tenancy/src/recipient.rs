@@ -5,15 +5,18 @@
 mod store;
 
 use db::{Db, SystemRead};
-use kernel::{DomainName, EmailAddress, Env, MailboxId, RequestId, TenantId};
+use kernel::{DomainName, EmailAddress, Env, GroupId, MailboxId, RequestId, TenantId};
 
 use crate::caller::{Caller, Principal, Scope};
+use crate::desk::{self, Answer, Desk, Question as _};
+use crate::tenant::Place;
 use crate::{Ctx, Error, Origin, Role};
 
 /// Looks recipients up. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Recipients {
     db: Db,
+    desk: Desk<Question>,
 }
 
 /// The addresses that have to land somewhere whether or not somebody made them (RFC 5321 §4.5.1, RFC 2142 §2).
@@ -31,7 +34,7 @@ pub struct Recipient {
 impl Recipients {
     /// A directory over a database.
     pub fn new(db: Db) -> Self {
-        Self { db }
+        Self { db, desk: Desk::default() }
     }
 
     /// Clock and randomness.
@@ -48,19 +51,57 @@ impl Recipients {
         address: &EmailAddress,
         request_id: RequestId,
     ) -> Result<Option<Recipient>, Error> {
-        let mut read = lookup(&self.db).await?;
-        let Some(found) = find(&mut read, address).await? else { return Ok(None) };
-        drop(read);
-        let scope = Scope::Tenant(found.tenant_id);
+        let Some(found) = self.route(address.domain(), address.local()).await? else { return Ok(None) };
+        let mailbox_ids = self.mailboxes(&found, address).await?;
+        if mailbox_ids.is_empty() {
+            return Ok(None);
+        }
+        let tenant_id = found.tenant_id;
         let server = Caller::new(
             self.db.clone(),
             Principal::MailServer,
             Role::Delivery,
-            scope,
+            Scope::Tenant(tenant_id),
             Origin::local(request_id),
         );
-        let ctx = server.enter(found.tenant_id).await?;
-        Ok(Some(Recipient { ctx, mailbox_ids: found.mailbox_ids }))
+        // Where the tenant is came along.
+        let ctx = server.having_seen(tenant_id, Some(found.place)).enter(tenant_id).await?;
+        Ok(Some(Recipient { ctx, mailbox_ids }))
+    }
+
+    /// Asked together with all who ask at this moment.
+    async fn route(&self, domain: &DomainName, local: &str) -> Result<Option<Route>, Error> {
+        self.desk.ask(&self.db, Question { domain: domain.clone(), local: local.to_owned() }).await
+    }
+
+    /// The mailboxes of an address in a domain that takes mail; none when mail for it is to be refused.
+    async fn mailboxes(&self, exact: &Route, address: &EmailAddress) -> Result<Vec<MailboxId>, Error> {
+        let (domain, local, tenant_id) = (address.domain(), address.local(), exact.tenant_id);
+        let mut found = self.at(exact).await?;
+        let base = local.split_once('+').map(|(base, _)| base).filter(|base| !base.is_empty());
+        if let (None, true, Some(base)) = (&found, exact.plus_addressing, base)
+            && let Some(route) = self.route(domain, base).await?
+        {
+            found = self.at(&route).await?;
+        }
+        if let (None, Some(catch_all)) = (&found, exact.catch_all) {
+            found = Some(store::receiving(&mut lookup(&self.db).await?, tenant_id, catch_all).await?);
+        }
+        if found.as_ref().is_none_or(Vec::is_empty) && RESERVED.contains(&local) {
+            found = Some(store::for_the_administrator(&mut lookup(&self.db).await?, tenant_id).await?);
+        }
+        Ok(found.unwrap_or_default())
+    }
+
+    /// The mailboxes of an address that somebody has, which are none when they may not receive; `None` when nobody has it.
+    async fn at(&self, route: &Route) -> Result<Option<Vec<MailboxId>>, Error> {
+        match (route.mailbox_id, route.group_id) {
+            (Some(mailbox_id), _) => Ok(Some(if route.receives { vec![mailbox_id] } else { Vec::new() })),
+            (None, Some(group_id)) => {
+                Ok(Some(store::members(&mut lookup(&self.db).await?, route.tenant_id, group_id).await?))
+            }
+            (None, None) => Ok(None),
+        }
     }
 
     /// Whether a tenant has proven the domain: mail for it goes nowhere else.
@@ -77,46 +118,37 @@ impl Recipients {
 /// # Errors
 /// [`Error::NotFound`] when no mailbox has the address; [`Error::Forbidden`] for another caller.
 pub async fn enter(caller: &Caller, address: &EmailAddress) -> Result<(Ctx, MailboxId), Error> {
-    let mut read = lookup(caller.db()).await?;
-    let route = store::route(&mut read, address.domain(), address.local()).await?.ok_or(Error::NotFound)?;
-    drop(read);
+    let question = Question { domain: address.domain().clone(), local: address.local().to_owned() };
+    let route = Question::look_up(caller.db(), &[question]).await?.pop().ok_or(Error::NotFound)??;
+    let route = route.ok_or(Error::NotFound)?;
     let mailbox_id = route.mailbox_id.ok_or(Error::NotFound)?;
     Ok((caller.enter(route.tenant_id).await?, mailbox_id))
 }
 
-/// Where mail for an address goes.
-struct Found {
+/// An address that a message is for.
+#[derive(Debug)]
+struct Question {
+    domain: DomainName,
+    local: String,
+}
+
+/// A domain that takes mail, where its tenant is, and who has the address in it.
+struct Route {
     tenant_id: TenantId,
-    mailbox_ids: Vec<MailboxId>,
+    place: Place,
+    plus_addressing: bool,
+    catch_all: Option<MailboxId>,
+    mailbox_id: Option<MailboxId>,
+    group_id: Option<GroupId>,
+    /// Whether the mailbox's own user may receive.
+    receives: bool,
 }
 
-async fn find(read: &mut SystemRead, address: &EmailAddress) -> Result<Option<Found>, Error> {
-    let (domain, local) = (address.domain(), address.local());
-    let Some(exact) = store::route(read, domain, local).await? else { return Ok(None) };
-    let tenant_id = exact.tenant_id;
-    let mut mailbox_ids = at(read, &exact).await?;
-    let base = local.split_once('+').map(|(base, _)| base).filter(|base| !base.is_empty());
-    if let (None, true, Some(base)) = (&mailbox_ids, exact.plus_addressing, base)
-        && let Some(route) = store::route(read, domain, base).await?
-    {
-        mailbox_ids = at(read, &route).await?;
-    }
-    if let (None, Some(catch_all)) = (&mailbox_ids, exact.catch_all) {
-        mailbox_ids = Some(store::receiving(read, tenant_id, catch_all).await?);
-    }
-    if mailbox_ids.as_ref().is_none_or(Vec::is_empty) && RESERVED.contains(&local) {
-        mailbox_ids = Some(store::for_the_administrator(read, tenant_id).await?);
-    }
-    let mailbox_ids = mailbox_ids.filter(|ids| !ids.is_empty());
-    Ok(mailbox_ids.map(|mailbox_ids| Found { tenant_id, mailbox_ids }))
-}
+impl desk::Question for Question {
+    type Found = Route;
 
-/// The mailboxes of an address that somebody has, which are none when they may not receive; `None` when nobody has it.
-async fn at(read: &mut SystemRead, route: &store::Route) -> Result<Option<Vec<MailboxId>>, Error> {
-    match (route.mailbox_id, route.group_id) {
-        (Some(mailbox_id), _) => Ok(Some(if route.receives { vec![mailbox_id] } else { Vec::new() })),
-        (None, Some(group_id)) => Ok(Some(store::members(read, route.tenant_id, group_id).await?)),
-        (None, None) => Ok(None),
+    async fn look_up(db: &Db, questions: &[Self]) -> Result<Vec<Answer<Self>>, db::Error> {
+        store::routes(&mut lookup(db).await?, questions).await
     }
 }
 

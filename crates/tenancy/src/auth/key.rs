@@ -1,16 +1,17 @@
 //! An API key shown as a credential: whether it is in force, from there, and when it was last seen.
 
-use std::sync::Arc;
-
 use chrono::TimeDelta;
 use db::Db;
 use ipnet::IpNet;
+use kernel::{ApiKeyId, TenantId};
 use serde_json::json;
 use subtle::ConstantTimeEq as _;
 
-use super::desk::{Desk, Found, Question};
+use super::store;
 use crate::api_key::{self, ApiKey};
 use crate::caller::{Caller, Principal};
+use crate::desk::{self, Answer, Desk};
+use crate::tenant::Place;
 use crate::{Error, Origin, event};
 
 /// How exactly the last use is known; every use in between is one write less.
@@ -18,11 +19,34 @@ const SEEN_EVERY: TimeDelta = TimeDelta::minutes(1);
 /// How often a use from the same address goes on the trail.
 const NOTED_EVERY: TimeDelta = TimeDelta::days(1);
 
+/// A key that was shown, and the tenant that its request is about to enter, if one is known already.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Question {
+    pub(super) key_id: ApiKeyId,
+    pub(super) tenant_id: Option<TenantId>,
+}
+
+/// A key, and where the tenant is; `None` when there is no such tenant, or none was asked for.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) key: ApiKey,
+    pub(super) secret_hash: Vec<u8>,
+    pub(super) place: Option<Place>,
+}
+
+impl desk::Question for Question {
+    type Found = Found;
+
+    async fn look_up(db: &Db, questions: &[Self]) -> Result<Vec<Answer<Self>>, db::Error> {
+        store::keys_with_places(&mut api_key::lookup(db).await?, questions).await
+    }
+}
+
 /// The caller behind a key, who has seen where the tenant is that the question names. Without a secret, something else has
 /// proven the key.
 pub(super) async fn caller(
     db: &Db,
-    desk: &Arc<Desk>,
+    desk: &Desk<Question>,
     question: Question,
     secret: Option<&str>,
     origin: Origin,

@@ -6,7 +6,7 @@ use sqlx::types::chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::Person;
-use super::desk::{Found, Question};
+use super::key::{Found, Question};
 use crate::Error;
 use crate::api_key::store::Row as KeyRow;
 use crate::tenant::store::PlaceRow;

@@ -4,46 +4,64 @@ use db::{Error, SystemRead};
 use kernel::{DomainName, GroupId, MailboxId, TenantId};
 use uuid::Uuid;
 
-/// A domain that takes mail, and who has the address in it.
-pub(super) struct Route {
-    pub(super) tenant_id: TenantId,
-    pub(super) plus_addressing: bool,
-    pub(super) catch_all: Option<MailboxId>,
-    pub(super) mailbox_id: Option<MailboxId>,
-    pub(super) group_id: Option<GroupId>,
-    /// Whether the mailbox's own user may receive.
-    pub(super) receives: bool,
-}
+use super::{Question, Route};
+use crate::tenant::store::PlaceRow;
 
-/// The way to an address; `None` when nobody has the domain, or its tenant may not receive.
-pub(super) async fn route(
+/// The ways to addresses, in their order; `None` where nobody has the domain, or its tenant may not receive.
+pub(super) async fn routes(
     read: &mut SystemRead,
-    domain: &DomainName,
-    local: &str,
-) -> Result<Option<Route>, Error> {
-    let row = sqlx::query!(
-        r#"select t.id, d.plus_addressing, d.catch_all_mailbox_id, a.mailbox_id as "mailbox_id?", a.group_id as "group_id?",
-             m.status = 'active' and m.kind <> 'archive' and not ('receive' = any (coalesce(u.suspended_capabilities, '{}'))) as receives
-           from domain_names n
+    questions: &[Question],
+) -> Result<Vec<Result<Option<Route>, crate::Error>>, Error> {
+    let (domains, locals): (Vec<_>, Vec<_>) = questions
+        .iter()
+        .map(|question| (question.domain.as_str().to_owned(), question.local.clone()))
+        .unzip();
+    let rows = sqlx::query!(
+        r#"select q.place as "place!", t.id as "tenant_id!", d.plus_addressing as "plus_addressing!", d.catch_all_mailbox_id as "catch_all?",
+             a.mailbox_id as "mailbox_id?", a.group_id as "group_id?",
+             m.status = 'active' and m.kind <> 'archive' and not ('receive' = any (coalesce(u.suspended_capabilities, '{}'))) as "receives?",
+             t.reseller_id as "reseller_id!", t.reseller_path as "reseller_path!", t.time_zone as "time_zone!", t.test_clock as "test_clock?",
+             t.suspended_capabilities as "suspended_capabilities!"
+           from unnest($1::text[], $2::text[]) with ordinality q (domain, local, place)
+           join domain_names n on n.name = q.domain
            join domains d on d.tenant_id = n.tenant_id and d.id = n.domain_id and d.status = 'active'
            join tenants t on t.id = d.tenant_id and t.status <> 'deleted' and not ('receive' = any (t.suspended_capabilities))
-           left join addresses a on a.tenant_id = d.tenant_id and a.domain_id = d.id and a.local_part = $2 and a.released_at is null
+           left join addresses a on a.tenant_id = d.tenant_id and a.domain_id = d.id and a.local_part = q.local and a.released_at is null
            left join mailboxes m on m.tenant_id = a.tenant_id and m.id = a.mailbox_id
-           left join users u on u.tenant_id = m.tenant_id and u.id = m.user_id
-           where n.name = $1"#,
-        domain.as_str(),
-        local
+           left join users u on u.tenant_id = m.tenant_id and u.id = m.user_id"#,
+        &domains,
+        &locals
     )
-    .fetch_optional(read.conn())
+    .fetch_all(read.conn())
     .await?;
-    Ok(row.map(|row| Route {
-        tenant_id: TenantId::from_uuid(row.id),
-        plus_addressing: row.plus_addressing,
-        catch_all: row.catch_all_mailbox_id.map(MailboxId::from_uuid),
-        mailbox_id: row.mailbox_id.map(MailboxId::from_uuid),
-        group_id: row.group_id.map(GroupId::from_uuid),
-        receives: row.receives.unwrap_or_default(),
-    }))
+    let mut found: Vec<_> = questions.iter().map(|_| Ok(None)).collect();
+    for row in rows {
+        let place = PlaceRow {
+            reseller_id: row.reseller_id,
+            reseller_path: row.reseller_path,
+            time_zone: row.time_zone,
+            test_clock: row.test_clock,
+            suspended_capabilities: row.suspended_capabilities,
+            is_deleted: false,
+            // Mailboxes are delegated to people.
+            readable: Vec::new(),
+        };
+        let route = |place| Route {
+            tenant_id: TenantId::from_uuid(row.tenant_id),
+            place,
+            plus_addressing: row.plus_addressing,
+            catch_all: row.catch_all.map(MailboxId::from_uuid),
+            mailbox_id: row.mailbox_id.map(MailboxId::from_uuid),
+            group_id: row.group_id.map(GroupId::from_uuid),
+            receives: row.receives.unwrap_or_default(),
+        };
+        // Ordinality counts from one.
+        let answer = usize::try_from(row.place).ok().and_then(|place| found.get_mut(place.checked_sub(1)?));
+        if let Some(answer) = answer {
+            *answer = place.try_into().map(route).map(Some);
+        }
+    }
+    Ok(found)
 }
 
 pub(super) async fn is_proven(read: &mut SystemRead, domain: &DomainName) -> Result<bool, Error> {

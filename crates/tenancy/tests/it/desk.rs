@@ -1,4 +1,4 @@
-//! Keys that are looked up together: each caller gets its own answer, as the database has it when it asks.
+//! Keys and recipients that are looked up together: each caller gets its own answer, as the database has it when it asks.
 
 use std::time::Duration;
 
@@ -7,6 +7,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::{Connection as _, PgConnection};
 use tenancy::api_key::{self, NewApiKey};
 use tenancy::auth::Auth;
+use tenancy::recipient::Recipients;
 use tenancy::{Caller, Error, Principal, Role, Scope};
 use testkit::{World, world};
 
@@ -154,4 +155,31 @@ async fn where_the_tenant_is_comes_along_and_says_no_more_than_entering_does() {
     assert!(matches!(caller.enter(foreign).await, Err(Error::Db(_))));
     let late = auth.bearer(secret.expose_secret(), world.origin()).await;
     assert!(matches!(&late, Err(error) if error.code() == "unavailable"), "{late:?}");
+}
+
+#[tokio::test]
+async fn of_many_addresses_at_once_each_leads_to_its_own_mailbox_and_tenant() {
+    let world = World::new().await;
+    let other = neighbour(&world).await;
+    world::domain(&other, "other.example").await;
+    let users = [
+        (world.tenant.id, world.user("ada", None).await),
+        (world.tenant.id, world.user("bob", None).await),
+        (other.tenant_id(), world::user(&other, "ada@other.example", None).await),
+    ];
+    let recipients = Recipients::new(world.test_db.db());
+    let asked = (0..60).map(|n| {
+        let (tenant_id, user) = &users[n % 3];
+        let address = if n % 5 == 0 { "nobody@acme.example" } else { user.address.as_str() };
+        let (recipients, address, id) = (&recipients, address.parse().unwrap(), world.request_id());
+        async move { (n, *tenant_id, user.mailbox_id, recipients.resolve(&address, id).await.unwrap()) }
+    });
+    for (n, tenant_id, mailbox_id, found) in join_all(asked).await {
+        let found = found.map(|found| (found.ctx.tenant_id(), found.mailbox_ids));
+        assert_eq!(found, (n % 5 != 0).then(|| (tenant_id, vec![mailbox_id])), "{n}");
+    }
+    // Nothing is kept: an address that was given away takes mail no more.
+    tenancy::user::delete(&world.ctx, users[0].1.id, None).await.unwrap();
+    let gone = recipients.resolve(&users[0].1.address.parse().unwrap(), world.request_id()).await.unwrap();
+    assert!(gone.is_none());
 }
