@@ -19,6 +19,9 @@ const CHANNEL: &str = "pillarbox_mail";
 /// How long it takes at most until a word that was lost is made up for.
 const POLL: Duration = Duration::from_secs(1);
 
+/// How long what changes is gathered after others were told of something: each word costs every process a round trip.
+const GATHERED: Duration = Duration::from_millis(25);
+
 /// How many wait at a time: fewer than a server has connections, each of which a wait holds.
 const MAX_WAITING: usize = 512;
 
@@ -133,6 +136,7 @@ impl Hub {
             if let Err(error) = db::notify(db, CHANNEL, &payloads).await {
                 tracing::debug!(error.cause = %error, "other processes were not told of changes; they will look");
             }
+            tokio::time::sleep(GATHERED).await;
         }
     }
 
