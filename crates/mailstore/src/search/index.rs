@@ -8,7 +8,7 @@
 mod store;
 
 use chrono::TimeDelta;
-use db::{Db, SystemTx};
+use db::{Db, SystemRead, SystemTx};
 use futures::stream::{self, StreamExt as _};
 use kernel::{MailboxId, TenantId};
 use tenancy::Caller;
@@ -25,7 +25,7 @@ pub const LEASE: TimeDelta = TimeDelta::minutes(5);
 const MAX_ATTEMPTS: i32 = 5;
 /// How many bodies are taken at a time.
 const BATCH: i64 = 64;
-/// How many of them are being indexed at a time.
+/// How many of them are being indexed at a time, at most.
 const AT_ONCE: usize = 4;
 
 /// What a run did.
@@ -81,7 +81,7 @@ pub async fn run(store: &MailStore, db: &Db) -> Result<Indexed, Error> {
             let server = &server;
             async move { (one.tenant_id, one.blob_id, index(store, db, server, one).await) }
         });
-        let mut ends = ends.buffer_unordered(AT_ONCE);
+        let mut ends = ends.buffer_unordered(at_once());
         let failed_before = done.failed;
         while let Some((tenant_id, blob_id, ended)) = ends.next().await {
             match ended {
@@ -105,8 +105,13 @@ pub async fn run(store: &MailStore, db: &Db) -> Result<Indexed, Error> {
     }
 }
 
+/// Half of the processors: who delivers and who reads comes first, and a search finds what is not indexed yet.
+fn at_once() -> usize {
+    std::thread::available_parallelism().map_or(1, |processors| processors.get() / 2).clamp(1, AT_ONCE)
+}
+
 async fn index(store: &MailStore, db: &Db, server: &Caller, one: Queued) -> Result<Ended, Error> {
-    let known = store::text(&mut system(db).await?, &one).await?;
+    let known = store::text(&mut lookup(db).await?, &one).await?;
     let (texts, is_readable) = match known {
         // Of a message in another mailbox.
         Some(texts) => (texts, true),
@@ -133,13 +138,9 @@ async fn index(store: &MailStore, db: &Db, server: &Caller, one: Queued) -> Resu
     let (texts, grams, is_whole) =
         tokio::task::spawn_blocking(grams).await.map_err(|_| Error::ShuttingDown)?;
     let mut tx = system(db).await?;
-    // What is lost is done again.
-    store::be_quick(&mut tx).await?;
-    if !store::dequeue(&mut tx, &one).await? {
+    if !store::index(&mut tx, &one, &texts, &grams, is_whole).await? {
         return Ok(Ended::Gone);
     }
-    store::insert_text(&mut tx, &one, &texts).await?;
-    store::insert_grams(&mut tx, &one, &grams, is_whole).await?;
     tx.commit().await?;
     Ok(if is_readable { Ended::Indexed } else { Ended::Unreadable })
 }
@@ -184,4 +185,9 @@ pub async fn waiting(db: &Db) -> Result<u64, Error> {
 #[expect(clippy::disallowed_methods, reason = "the queue is of every tenant")]
 async fn system(db: &Db) -> Result<SystemTx, Error> {
     Ok(SystemTx::begin(db).await?)
+}
+
+#[expect(clippy::disallowed_methods, reason = "the queue is of every tenant")]
+async fn lookup(db: &Db) -> Result<SystemRead, Error> {
+    Ok(SystemRead::open(db).await?)
 }

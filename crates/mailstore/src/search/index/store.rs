@@ -1,7 +1,7 @@
 //! SQL of indexing.
 
 use chrono::{DateTime, Utc};
-use db::{Error, SystemTx};
+use db::{Error, SystemRead, SystemTx};
 use kernel::{MailboxId, TenantId};
 
 use super::Queued;
@@ -79,76 +79,56 @@ pub(super) async fn put_off(tx: &mut SystemTx, one: &Queued) -> Result<(), Error
 }
 
 /// What the body says, if it was indexed for another mailbox.
-pub(super) async fn text(tx: &mut SystemTx, one: &Queued) -> Result<Option<Texts>, Error> {
+pub(super) async fn text(read: &mut SystemRead, one: &Queued) -> Result<Option<Texts>, Error> {
     let row = sqlx::query_as!(
         TextRow,
         "select blob_id, header, body, attachment_names, sent_on, is_whole from message_texts where tenant_id = $1 and blob_id = $2",
         one.tenant_id.uuid(),
         one.blob_id,
     )
-    .fetch_optional(tx.conn())
+    .fetch_optional(read.conn())
     .await?;
     Ok(row.map(Texts::from))
 }
 
-/// Lets a commit not wait for the disk.
-pub(super) async fn be_quick(tx: &mut SystemTx) -> Result<(), Error> {
-    sqlx::query!("set local synchronous_commit = off").execute(tx.conn()).await?;
-    Ok(())
-}
-
-/// Takes it out of the queue; whether it was there. If it was not, no message has it any more, or another process was quicker.
-pub(super) async fn dequeue(tx: &mut SystemTx, one: &Queued) -> Result<bool, Error> {
-    let done = sqlx::query!(
-        "delete from search_queue where tenant_id = $1 and mailbox_id = $2 and blob_id = $3",
+/// Takes a body out of the queue, keeps what it says, and indexes it for its mailbox, in one round trip; whether it was in the queue. If it was not, no
+/// message has it any more, or another process was quicker. The commit waits for no disk: what is lost is done again.
+pub(super) async fn index(
+    tx: &mut SystemTx,
+    one: &Queued,
+    texts: &Texts,
+    grams: &[i64],
+    is_whole: bool,
+) -> Result<bool, Error> {
+    let was_queued = sqlx::query_scalar!(
+        r#"with quick as materialized (select set_config('synchronous_commit', 'off', true)),
+           queued as (
+             delete from search_queue using quick where tenant_id = $1 and mailbox_id = $3 and blob_id = $2 returning tenant_id, blob_id, mailbox_id),
+           body as materialized (
+             select id from blobs where tenant_id = $1 and id = $2 and exists (select from queued) for key share),
+           text as (
+             insert into message_texts (tenant_id, blob_id, header, body, attachment_names, sent_on, is_whole)
+             select $1, id, $4, $5, $6, $7, $8 from body
+             on conflict on constraint message_texts_once do nothing),
+           indexed as (
+             insert into message_grams (tenant_id, blob_id, mailbox_id, grams, is_whole)
+             select $1, id, $3, $9, $10 from body
+             on conflict on constraint message_grams_once do nothing)
+           select exists (select from queued) as "was_queued!""#,
         one.tenant_id.uuid(),
+        one.blob_id,
         one.mailbox_id.uuid(),
-        one.blob_id,
-    )
-    .execute(tx.conn())
-    .await?;
-    Ok(done.rows_affected() == 1)
-}
-
-/// Keeps what a body says that is there still.
-pub(super) async fn insert_text(tx: &mut SystemTx, one: &Queued, texts: &Texts) -> Result<(), Error> {
-    sqlx::query!(
-        "insert into message_texts (tenant_id, blob_id, header, body, attachment_names, sent_on, is_whole)
-         select tenant_id, id, $3, $4, $5, $6, $7 from blobs where tenant_id = $1 and id = $2 for key share
-         on conflict on constraint message_texts_once do nothing",
-        one.tenant_id.uuid(),
-        one.blob_id,
         texts.header,
         texts.body,
         texts.attachment_names,
         texts.sent_on,
         texts.is_whole,
-    )
-    .execute(tx.conn())
-    .await?;
-    Ok(())
-}
-
-/// Indexes it for its mailbox.
-pub(super) async fn insert_grams(
-    tx: &mut SystemTx,
-    one: &Queued,
-    grams: &[i64],
-    is_whole: bool,
-) -> Result<(), Error> {
-    sqlx::query!(
-        "insert into message_grams (tenant_id, blob_id, mailbox_id, grams, is_whole)
-         select tenant_id, blob_id, $3, $4, $5 from message_texts where tenant_id = $1 and blob_id = $2 for key share
-         on conflict on constraint message_grams_once do nothing",
-        one.tenant_id.uuid(),
-        one.blob_id,
-        one.mailbox_id.uuid(),
         grams,
         is_whole,
     )
-    .execute(tx.conn())
+    .fetch_one(tx.conn())
     .await?;
-    Ok(())
+    Ok(was_queued)
 }
 
 /// Queues what is neither queued nor indexed.
