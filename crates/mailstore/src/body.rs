@@ -105,15 +105,15 @@ pub(crate) async fn forget(mail: &MailStore, key: &BlobKey) {
     }
 }
 
-/// From so many bytes on a body is opened where it holds up no other session.
-const LONG_BYTES: u64 = 64 << 10;
+/// From so many bytes on, bodies are sealed and opened where it holds up no other session.
+pub(crate) const LONG_BYTES: usize = 64 << 10;
 
 /// A body that a row says exists.
 pub(crate) async fn read(store: &MailStore, ctx: &Ctx, place: Columns) -> Result<Bytes, Error> {
     let place = Place::try_from(place)?;
     let key = key(store, ctx, &place).await?;
     let stored = store.parts.read(&place.key(ctx.tenant_id()), place.address.range()).await?;
-    let is_long = stored.len() as u64 >= LONG_BYTES;
+    let is_long = stored.len() >= LONG_BYTES;
     let open = move || pack::open(&key, &place.address, &stored);
     let opened = match is_long {
         true => tokio::task::spawn_blocking(open).await.map_err(|_| Error::ShuttingDown)?,

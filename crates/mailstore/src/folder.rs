@@ -13,7 +13,7 @@ use tenancy::{Action, Ctx, TenantTx, quota};
 use crate::Error;
 pub(crate) use edit::too_many;
 pub use edit::{Changed, NewFolder, create, delete, update};
-pub(crate) use intake::lock_for_intake;
+pub(crate) use intake::{Folders, lock_for_intake};
 pub(crate) use tree::Tree;
 
 /// What stands between the names of a path.

@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use db::{Error, SystemRead, SystemTx};
 use kernel::{FolderId, MailboxId, TenantId};
-use tenancy::{IngestTx, OfTenants as _, TenantTx};
-use uuid::Uuid;
+use tenancy::TenantTx;
 
 use super::{Change, Kind, UidSet};
 use crate::{from_column, to_column};
@@ -41,69 +40,6 @@ pub(crate) async fn insert(
         .execute(tx.conn())
         .await?;
     }
-    Ok(())
-}
-
-/// Messages that a batch puts into a folder, under UIDs without a gap.
-pub(crate) struct Arrived {
-    pub(crate) tenant_id: Uuid,
-    pub(crate) mailbox_id: Uuid,
-    pub(crate) folder_id: Uuid,
-    pub(crate) modseq: i64,
-    pub(crate) first_uid: i64,
-    pub(crate) last_uid: i64,
-}
-
-pub(crate) async fn insert_arrived(
-    tx: &mut IngestTx,
-    arrived: &[Arrived],
-    now: DateTime<Utc>,
-) -> Result<(), Error> {
-    let ids = |id: fn(&Arrived) -> Uuid| arrived.iter().map(id).collect::<Vec<_>>();
-    let numbers = |number: fn(&Arrived) -> i64| arrived.iter().map(number).collect::<Vec<_>>();
-    sqlx::query!(
-        "insert into mail_changes (tenant_id, mailbox_id, folder_id, modseq, kind, uids, created_at)
-         select tenant_id, mailbox_id, folder_id, modseq, 'arrived', array[first_uid, last_uid], $7
-         from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::bigint[], $5::bigint[], $6::bigint[])
-           as arrived (tenant_id, mailbox_id, folder_id, modseq, first_uid, last_uid)",
-        &ids(|arrived| arrived.tenant_id),
-        &ids(|arrived| arrived.mailbox_id),
-        &ids(|arrived| arrived.folder_id),
-        &numbers(|arrived| arrived.modseq),
-        &numbers(|arrived| arrived.first_uid),
-        &numbers(|arrived| arrived.last_uid),
-        now,
-    )
-    .execute(tx.conn())
-    .await?;
-    Ok(())
-}
-
-/// A folder that came about with what arrived in it.
-pub(crate) struct Made {
-    pub(crate) tenant_id: Uuid,
-    pub(crate) mailbox_id: Uuid,
-    pub(crate) folder_id: Uuid,
-    pub(crate) modseq: i64,
-}
-
-pub(crate) async fn insert_made(tx: &mut IngestTx, made: &[Made], now: DateTime<Utc>) -> Result<(), Error> {
-    if made.is_empty() {
-        return Ok(());
-    }
-    let ids = |id: fn(&Made) -> Uuid| made.iter().map(id).collect::<Vec<_>>();
-    sqlx::query!(
-        "insert into mail_changes (tenant_id, mailbox_id, folder_id, modseq, kind, created_at)
-         select tenant_id, mailbox_id, folder_id, modseq, 'folder', $5
-         from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::bigint[]) as made (tenant_id, mailbox_id, folder_id, modseq)",
-        &ids(|made| made.tenant_id),
-        &ids(|made| made.mailbox_id),
-        &ids(|made| made.folder_id),
-        &made.iter().map(|made| made.modseq).collect::<Vec<_>>(),
-        now,
-    )
-    .execute(tx.conn())
-    .await?;
     Ok(())
 }
 

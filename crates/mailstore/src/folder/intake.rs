@@ -8,7 +8,6 @@ use tenancy::IngestTx;
 
 use super::Role;
 use super::store::{self, Grown, Locked};
-use crate::change;
 use crate::ingest::Within;
 
 /// Folders that are locked until the transaction ends.
@@ -46,7 +45,7 @@ impl Folder {
     }
 }
 
-/// Locks the Inboxes of locked mailboxes, the Junk folders that messages go into, both of which are made where there are none, and those of the named
+/// Locks the Inboxes of locked mailboxes, which are made where there are none, the Junk folders that messages go into, and those of the named
 /// folders that are theirs.
 ///
 /// # Errors
@@ -67,12 +66,6 @@ pub(crate) async fn lock_for_intake(
     if !new.is_empty() {
         store::insert_first(tx, env, &new).await?;
         folders.extend(store::lock_many(tx, &new, &[], &junk).await?);
-    }
-    let mut cleared = without(&folders.junk, &mailboxes);
-    cleared.retain(|&(_, mailbox)| gets_junk(mailbox));
-    if !cleared.is_empty() {
-        folders.made = store::insert_junk(tx, env, &cleared).await?;
-        folders.extend(store::lock_many(tx, &cleared, &folders.made, &[]).await?);
     }
     Ok(folders)
 }
@@ -98,14 +91,43 @@ impl Folders {
         }
     }
 
-    /// A folder of a mailbox, if it is there.
-    pub(crate) fn find(&mut self, mailbox_id: MailboxId, place: Within) -> Option<&mut Folder> {
+    /// Whether a mailbox has such a folder, or gets it by [`Self::make_junk`].
+    pub(crate) fn has(&self, mailbox_id: MailboxId, place: Within) -> bool {
+        place == Within::Junk || self.id_of(mailbox_id, place).is_some()
+    }
+
+    /// Gives those of some locked mailboxes a Junk folder that have none: they have messages for it. Nobody else can hold a folder of theirs, so it does not matter
+    /// what is locked already.
+    ///
+    /// # Errors
+    /// As of any statement.
+    pub(crate) async fn make_junk(
+        &mut self,
+        tx: &mut IngestTx,
+        env: &Env,
+        mailboxes: BTreeSet<(TenantId, MailboxId)>,
+    ) -> Result<(), db::Error> {
+        let lacking = without(&self.junk, &mailboxes.into_iter().collect::<Vec<_>>());
+        if !lacking.is_empty() {
+            self.made = store::insert_junk(tx, env, &lacking).await?;
+            self.extend(store::lock_many(tx, &lacking, &self.made, &[]).await?);
+        }
+        Ok(())
+    }
+
+    fn id_of(&self, mailbox_id: MailboxId, place: Within) -> Option<FolderId> {
         let id = match place {
             Within::Inbox => *self.inboxes.get(&mailbox_id)?,
             Within::Junk => *self.junk.get(&mailbox_id)?,
             Within::Folder(id) => id,
         };
-        self.locked.get_mut(&id).filter(|found| found.of.mailbox_id == mailbox_id.uuid())
+        self.locked.get(&id).filter(|found| found.of.mailbox_id == mailbox_id.uuid())?;
+        Some(id)
+    }
+
+    /// A folder of a mailbox, if it is there.
+    pub(crate) fn find(&mut self, mailbox_id: MailboxId, place: Within) -> Option<&mut Folder> {
+        self.locked.get_mut(&self.id_of(mailbox_id, place)?)
     }
 
     /// Writes what was given out and counted, and notes it.
@@ -113,31 +135,14 @@ impl Folders {
     /// # Errors
     /// As of any statement.
     pub(crate) async fn write(self, tx: &mut IngestTx, now: DateTime<Utc>) -> Result<(), db::Error> {
-        let grown: Vec<_> = self.locked.into_values().filter(|folder| folder.arrived > 0).collect();
-        let counted = grown.iter().map(|folder| Grown {
+        let grown = self.locked.values().filter(|folder| folder.arrived > 0).map(|folder| Grown {
             folder: &folder.of,
             count: folder.arrived,
             unseen: folder.unseen,
             size_bytes: folder.size_bytes,
             modseq: folder.modseq,
+            is_made: self.made.contains(&folder.id()),
         });
-        store::add_arrived(tx, &counted.collect::<Vec<_>>()).await?;
-        let noted = grown.iter().map(|folder| change::store::Arrived {
-            tenant_id: folder.of.tenant_id,
-            mailbox_id: folder.of.mailbox_id,
-            folder_id: folder.of.id,
-            modseq: folder.modseq,
-            first_uid: folder.of.uid_next,
-            last_uid: folder.of.uid_next + folder.arrived - 1,
-        });
-        change::store::insert_arrived(tx, &noted.collect::<Vec<_>>(), now).await?;
-        let made = grown.iter().filter(|folder| self.made.contains(&folder.id()));
-        let noted = made.map(|folder| change::store::Made {
-            tenant_id: folder.of.tenant_id,
-            mailbox_id: folder.of.mailbox_id,
-            folder_id: folder.of.id,
-            modseq: folder.modseq,
-        });
-        change::store::insert_made(tx, &noted.collect::<Vec<_>>(), now).await
+        store::add_arrived(tx, &grown.collect::<Vec<_>>(), now).await
     }
 }

@@ -286,32 +286,48 @@ pub(super) async fn lock_many(
     Ok(locked)
 }
 
-/// What has arrived in a folder.
+/// What has arrived in a folder, under UIDs without a gap.
 pub(super) struct Grown<'a> {
     pub(super) folder: &'a Locked,
     pub(super) count: i64,
     pub(super) unseen: i64,
     pub(super) size_bytes: i64,
     pub(super) modseq: i64,
+    /// Whether it came about with that.
+    pub(super) is_made: bool,
 }
 
-/// Counts what has arrived, and gives its UIDs out.
-pub(super) async fn add_arrived(tx: &mut IngestTx, arrived: &[Grown<'_>]) -> Result<(), Error> {
+/// Counts what has arrived, gives its UIDs out, and notes both, in one round trip.
+pub(super) async fn add_arrived(
+    tx: &mut IngestTx,
+    arrived: &[Grown<'_>],
+    now: DateTime<Utc>,
+) -> Result<(), Error> {
     let ids = |id: fn(&Locked) -> Uuid| arrived.iter().map(|grown| id(grown.folder)).collect::<Vec<_>>();
     let numbers = |number: fn(&Grown<'_>) -> i64| arrived.iter().map(number).collect::<Vec<_>>();
     sqlx::query!(
-        "update folders set uid_next = uid_next + arrived.count, message_count = message_count + arrived.count,
-           unseen_count = unseen_count + arrived.unseen, size_bytes = folders.size_bytes + arrived.size_bytes, highest_modseq = arrived.modseq
-         from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[])
-           as arrived (tenant_id, mailbox_id, id, count, unseen, size_bytes, modseq)
-         where folders.tenant_id = arrived.tenant_id and folders.mailbox_id = arrived.mailbox_id and folders.id = arrived.id",
+        "with arrived as materialized (
+           select * from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::boolean[])
+             as arrived (tenant_id, mailbox_id, id, first_uid, count, unseen, size_bytes, modseq, is_made)),
+         grown as (
+           update folders set uid_next = uid_next + arrived.count, message_count = message_count + arrived.count,
+             unseen_count = unseen_count + arrived.unseen, size_bytes = folders.size_bytes + arrived.size_bytes, highest_modseq = arrived.modseq
+           from arrived
+           where folders.tenant_id = arrived.tenant_id and folders.mailbox_id = arrived.mailbox_id and folders.id = arrived.id)
+         insert into mail_changes (tenant_id, mailbox_id, folder_id, modseq, kind, uids, created_at)
+         select tenant_id, mailbox_id, id, modseq, 'arrived', array[first_uid, first_uid + count - 1], $10::timestamptz from arrived
+         union all
+         select tenant_id, mailbox_id, id, modseq, 'folder', '{}', $10 from arrived where is_made",
         &ids(|folder| folder.tenant_id),
         &ids(|folder| folder.mailbox_id),
         &ids(|folder| folder.id),
+        &numbers(|grown| grown.folder.uid_next),
         &numbers(|grown| grown.count),
         &numbers(|grown| grown.unseen),
         &numbers(|grown| grown.size_bytes),
         &numbers(|grown| grown.modseq),
+        &arrived.iter().map(|grown| grown.is_made).collect::<Vec<_>>(),
+        now,
     )
     .execute(tx.conn())
     .await?;

@@ -3,15 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::TimeDelta;
-use kernel::{BlobId, FolderId, MailboxId, TenantId};
+use kernel::{BlobId, Env, FolderId, MailboxId, TenantId};
 use pack::{About, Sealed, Uidl, Writer};
-use tenancy::quota::{self, Charge, Mailboxes};
+use tenancy::quota::{self, Charge, Intake, Mailboxes};
 use tenancy::{Ctx, IngestTx, OfTenants as _};
 
 use super::door::Spare;
-use super::{Delivery, ImportKey, Message, Outcome, Part, store};
-use crate::body::{self, Place, RESERVATION, Uploaded, pack_key};
-use crate::folder;
+use super::{Delivery, ImportKey, Message, Outcome, Part, Within, store};
+use crate::body::{self, LONG_BYTES, Place, RESERVATION, Uploaded, pack_key};
+use crate::folder::{self, Folders};
 use crate::message::Flag;
 use crate::{Error, MailStore};
 
@@ -206,27 +206,15 @@ enum Upload {
 /// Settles what is bound to come to nothing: it saves the upload. The quota's decision falls in [`commit`]. An empty pack,
 /// reserved, for the others; `None` if there are none.
 async fn look(mail: &MailStore, batch: &mut [&mut Pending], way: Way) -> Result<Option<Writer>, Error> {
-    let Some(owner) = batch.first().map(|pending| pending.tenant_id()) else { return Ok(None) };
-    let mut tx = IngestTx::begin(&mail.db, entered(batch)).await?;
     let wanted: Vec<_> = batch
         .iter()
         .flat_map(|pending| {
             let size_bytes = pending.message().size_bytes;
-            pending
-                .open()
-                .map(move |(_, delivery)| (delivery.ctx.tenant_id(), delivery.mailbox_id, size_bytes))
+            pending.open().map(move |(_, delivery)| (&delivery.ctx, delivery.mailbox_id, size_bytes))
         })
         .collect();
-    let mut rooms = quota::have_room(&mut tx, &wanted).await?.into_iter();
-    let imported = store::imported(&mut tx, &import_keys(batch)).await?;
-    let folders: BTreeSet<_> = batch
-        .iter()
-        .flat_map(|pending| pending.open())
-        .filter_map(|(_, delivery)| {
-            Some((delivery.ctx.tenant_id(), delivery.mailbox_id, delivery.folder.named()?))
-        })
-        .collect();
-    let folders = store::existing(&mut tx, &folders).await?;
+    let mut rooms = quota::have_room(&mail.db, &wanted).await?.into_iter();
+    let (imported, folders) = look_for_named(mail, batch).await?;
     for pending in batch.iter_mut() {
         let key = pending.part.message.import_key;
         for (result, delivery) in pending.results.iter_mut().zip(&pending.part.deliveries) {
@@ -248,18 +236,44 @@ async fn look(mail: &MailStore, batch: &mut [&mut Pending], way: Way) -> Result<
     if !batch.iter().any(|pending| pending.is_open()) {
         return Ok(None);
     }
+    Ok(Some(reserved(mail, batch, way).await?))
+}
+
+/// Which of the imports' keys are there already, and which of the folders that are named. What a server delivers has neither.
+async fn look_for_named(
+    mail: &MailStore,
+    batch: &[&mut Pending],
+) -> Result<(BTreeSet<(MailboxId, ImportKey)>, BTreeSet<FolderId>), Error> {
+    let keys = import_keys(batch);
+    let folders: BTreeSet<_> = batch
+        .iter()
+        .flat_map(|pending| pending.open())
+        .filter_map(|(_, delivery)| {
+            Some((delivery.ctx.tenant_id(), delivery.mailbox_id, delivery.folder.named()?))
+        })
+        .collect();
+    if keys.is_empty() && folders.is_empty() {
+        return Ok(Default::default());
+    }
+    let mut tx = IngestTx::begin(&mail.db, entered(batch)).await?;
+    Ok((store::imported(&mut tx, &keys).await?, store::existing(&mut tx, &folders).await?))
+}
+
+/// An empty pack: the one that the batch before has reserved, or else one that is reserved now.
+async fn reserved(mail: &MailStore, batch: &[&mut Pending], way: Way) -> Result<Writer, Error> {
     let now = mail.db.env().now();
     if !way.is_own()
         && let Some(spare) = mail.door.take_spare()
         && spare.until - now >= UPLOAD
     {
-        return Ok(Some(spare.writer));
+        return Ok(spare.writer);
     }
     let writer = Writer::new(mail.db.env());
-    body::store::reserve(tx.conn(), writer.id(), way.is_own().then_some(owner), now, now + RESERVATION)
-        .await?;
+    let owner = batch.first().map(|pending| pending.tenant_id()).filter(|_| way.is_own());
+    let mut tx = IngestTx::begin(&mail.db, entered(batch)).await?;
+    body::store::reserve(tx.conn(), writer.id(), owner, now, now + RESERVATION).await?;
     tx.commit().await?;
-    Ok(Some(writer))
+    Ok(writer)
 }
 
 fn import_keys(batch: &[&mut Pending]) -> Vec<(TenantId, MailboxId, ImportKey)> {
@@ -287,7 +301,8 @@ async fn seal(mut writer: Writer, batch: &mut [&mut Pending], way: Way) -> Resul
         (pending.part.key.clone(), message, about)
     };
     let entries: Vec<_> = batch.iter().map(entry).collect();
-    // Encrypting some MiB would hold up every other session of an async thread.
+    let is_long =
+        batch.iter().map(|pending| pending.message().body.stored_bytes()).sum::<usize>() >= LONG_BYTES;
     let work = move || {
         let addresses: Vec<_> = entries
             .into_iter()
@@ -295,7 +310,11 @@ async fn seal(mut writer: Writer, batch: &mut [&mut Pending], way: Way) -> Resul
             .collect();
         (writer.seal(), addresses)
     };
-    let (sealed, addresses) = tokio::task::spawn_blocking(work).await.map_err(|_| Error::ShuttingDown)?;
+    // Encrypting some MiB would hold up every other session of an async thread.
+    let (sealed, addresses) = match is_long {
+        true => tokio::task::spawn_blocking(work).await.map_err(|_| Error::ShuttingDown)?,
+        false => work(),
+    };
     for (pending, address) in batch.iter_mut().zip(addresses) {
         let size_bytes = pending.message().size_bytes;
         match address {
@@ -308,11 +327,21 @@ async fn seal(mut writer: Writer, batch: &mut [&mut Pending], way: Way) -> Resul
 }
 
 /// A delivery that has been charged for.
+struct Charged {
+    /// The part's and its own number.
+    at: (usize, usize),
+    modseq: i64,
+}
+
+/// A delivery that has been charged for, and has its UID.
 struct Placed {
     /// The part's and its own number.
     at: (usize, usize),
     row: store::NewMessage,
 }
+
+/// A delivery, by its part's and its own number, that came to something else.
+type Settled = ((usize, usize), Result<Outcome, Error>);
 
 /// Quota, UIDs, rows and the pack's state, in one transaction. Results count once it has ended: until then an error is everybody's.
 async fn commit(
@@ -324,88 +353,114 @@ async fn commit(
     if batch.is_empty() {
         return Ok(Upload::InVain);
     }
+    let env = mail.db.env();
     let mut tx = IngestTx::begin(&mail.db, entered(batch)).await?;
-    let wanted: BTreeSet<_> = batch
-        .iter()
-        .flat_map(|pending| pending.open())
-        .map(|(_, delivery)| (delivery.ctx.tenant_id(), delivery.mailbox_id))
-        .collect();
+    let (mut wanted, mut places) = (BTreeSet::new(), BTreeSet::new());
+    for (_, delivery) in batch.iter().flat_map(|pending| pending.open()) {
+        wanted.insert((delivery.ctx.tenant_id(), delivery.mailbox_id));
+        places.insert((delivery.mailbox_id, delivery.folder));
+    }
     let mailboxes = Mailboxes::lock(&mut tx, &wanted).await?;
-    let places: BTreeSet<_> = batch
-        .iter()
-        .flat_map(|pending| pending.open())
-        .map(|(_, delivery)| (delivery.mailbox_id, delivery.folder))
-        .collect();
-    let mut folders = folder::lock_for_intake(&mut tx, mail.db.env(), mailboxes.ids(), &places).await?;
-    let mut imported = store::imported(&mut tx, &import_keys(batch)).await?;
+    let mut folders = folder::lock_for_intake(&mut tx, env, mailboxes.ids(), &places).await?;
+    let imported = store::imported(&mut tx, &import_keys(batch)).await?;
     let mut intake = mailboxes.with_pools(&mut tx).await?;
 
-    let mut placed: Vec<Placed> = Vec::new();
-    let mut settled = Vec::new();
-    for (part, pending) in batch.iter().enumerate() {
-        let message = pending.message();
-        for (at, delivery) in pending.open() {
-            let key = message.import_key.map(|key| (delivery.mailbox_id, key));
-            if key.is_some_and(|key| imported.contains(&key)) {
-                settled.push(((part, at), Ok(Outcome::AlreadyImported)));
-                continue;
-            }
-            if !intake.has(delivery.mailbox_id) {
-                settled.push(((part, at), Err(Error::MailboxGone)));
-                continue;
-            }
-            let Some(folder) = folders.find(delivery.mailbox_id, delivery.folder) else {
-                settled.push(((part, at), Err(Error::FolderNotFound)));
-                continue;
-            };
-            match intake.charge(&delivery.ctx, delivery.mailbox_id, message.size_bytes) {
-                Charge::Taken { modseq } => {
-                    imported.extend(key);
-                    let is_seen = message.flags.flags.contains(&Flag::Seen);
-                    let (uid, blob) = (folder.take_uid(message.size_bytes, is_seen, modseq), pending.blob);
-                    let row = store::NewMessage::new(delivery, folder.id(), uid, modseq, blob);
-                    placed.push(Placed { at: (part, at), row });
-                }
-                Charge::OverQuota => settled.push(((part, at), Err(Error::OverQuota))),
-                Charge::Gone => settled.push(((part, at), Err(Error::MailboxGone))),
-            }
-        }
-    }
-
+    let (mut charged, settled) = charge(batch, &folders, &mut intake, imported);
     if way == Way::Whole && !settled.is_empty() {
-        placed.clear();
+        charged.clear();
     }
-    if placed.is_empty() {
+    let upload = if charged.is_empty() { Upload::InVain } else { Upload::Kept };
+    let mut placed = Vec::new();
+    if charged.is_empty() {
         // Without a commit the reservation is left to the sweeper.
-        drop(tx);
+        drop((intake, tx));
     } else {
-        let now = mail.db.env().now();
+        placed = place(&mut tx, env, batch, &mut folders, &charged).await?;
+        let next = (!mail.door.has_spare()).then(|| Spare::new(env));
+        let rows: Vec<_> = placed.iter().map(|placed| (&placed.row, batch[placed.at.0].message())).collect();
         let bodies = bodies(batch, &placed);
-        let live_bytes = bodies.iter().map(|body| u64::from(body.place.stored_bytes.unsigned_abs())).sum();
-        if !body::store::set_live(tx.conn(), pack, live_bytes, now).await? {
+        let written = store::Written { pack, bodies: &bodies, rows: &rows, next: next.as_ref() };
+        if !store::write(&mut tx, &written, env.now()).await? {
             return Err(Error::ReservationLost);
         }
-        store::add_to_shares(&mut tx, pack.id, &bodies).await?;
-        store::insert_bodies(&mut tx, &bodies, now).await?;
-        let rows: Vec<_> = placed.iter().map(|placed| (&placed.row, batch[placed.at.0].message())).collect();
-        store::insert_messages(&mut tx, &rows, &bodies).await?;
         store::insert_import_keys(&mut tx, &rows).await?;
-        folders.write(&mut tx, now).await?;
+        folders.write(&mut tx, env.now()).await?;
         intake.write(&mut tx).await?;
-        let spare = reserve_ahead(mail, &mut tx).await?;
         let committed = tx.commit().await;
         // Also where it is not known whether it was made.
         mail.hub.changed(placed.iter().map(|placed| placed.row.mailbox_id));
         committed?;
-        spare.into_iter().for_each(|spare| mail.door.put_spare(spare));
+        next.into_iter().for_each(|spare| mail.door.put_spare(spare));
     }
-    let upload = if placed.is_empty() { Upload::InVain } else { Upload::Kept };
     let stored = placed.into_iter().map(|placed| (placed.at, Ok(Outcome::Stored(placed.row.id))));
     for ((part, at), result) in settled.into_iter().chain(stored) {
         batch[part].results[at] = Some(result);
     }
     agree(batch, way);
     Ok(upload)
+}
+
+/// Decides delivery after delivery, in their order, which are taken.
+fn charge<'a>(
+    batch: &'a [&mut Pending],
+    folders: &Folders,
+    intake: &mut Intake<'a>,
+    mut imported: BTreeSet<(MailboxId, ImportKey)>,
+) -> (Vec<Charged>, Vec<Settled>) {
+    let (mut charged, mut settled) = (Vec::new(), Vec::new());
+    for (part, pending) in batch.iter().enumerate() {
+        let message = pending.message();
+        for (number, delivery) in pending.open() {
+            let (at, mailbox_id) = ((part, number), delivery.mailbox_id);
+            let key = message.import_key.map(|key| (mailbox_id, key));
+            if key.is_some_and(|key| imported.contains(&key)) {
+                settled.push((at, Ok(Outcome::AlreadyImported)));
+                continue;
+            }
+            if !intake.has(mailbox_id) {
+                settled.push((at, Err(Error::MailboxGone)));
+                continue;
+            }
+            if !folders.has(mailbox_id, delivery.folder) {
+                settled.push((at, Err(Error::FolderNotFound)));
+                continue;
+            }
+            match intake.charge(&delivery.ctx, mailbox_id, message.size_bytes) {
+                Charge::Taken { modseq } => {
+                    imported.extend(key);
+                    charged.push(Charged { at, modseq });
+                }
+                Charge::OverQuota => settled.push((at, Err(Error::OverQuota))),
+                Charge::Gone => settled.push((at, Err(Error::MailboxGone))),
+            }
+        }
+    }
+    (charged, settled)
+}
+
+/// Gives what is taken its UIDs, in the order in which it was charged for. Only what is taken has a Junk folder made for it.
+async fn place(
+    tx: &mut IngestTx,
+    env: &Env,
+    batch: &[&mut Pending],
+    folders: &mut Folders,
+    charged: &[Charged],
+) -> Result<Vec<Placed>, Error> {
+    let delivery = |at: (usize, usize)| &batch[at.0].part.deliveries[at.1];
+    let to_junk = charged.iter().map(|charged| delivery(charged.at));
+    let to_junk = to_junk.filter(|delivery| delivery.folder == Within::Junk);
+    let to_junk = to_junk.map(|delivery| (delivery.ctx.tenant_id(), delivery.mailbox_id)).collect();
+    folders.make_junk(tx, env, to_junk).await?;
+    let place = |&Charged { at, modseq }: &Charged| {
+        let (pending, delivery) = (&batch[at.0], delivery(at));
+        let message = pending.message();
+        // It is locked, or was made just now.
+        let folder = folders.find(delivery.mailbox_id, delivery.folder).ok_or(Error::FolderNotFound)?;
+        let is_seen = message.flags.flags.contains(&Flag::Seen);
+        let uid = folder.take_uid(message.size_bytes, is_seen, modseq);
+        Ok(Placed { at, row: store::NewMessage::new(delivery, folder.id(), uid, modseq, pending.blob) })
+    };
+    charged.iter().map(place).collect()
 }
 
 /// The bodies that messages were placed for.
@@ -421,15 +476,4 @@ fn bodies<'a>(batch: &'a [&mut Pending], placed: &[Placed]) -> Vec<store::NewBod
         Some(store::NewBody { tenant_id, id: pending.blob, message, message_count, place })
     };
     counts.into_iter().filter_map(body).collect()
-}
-
-/// Reserves the pack of the next batch in this one's transaction: it needs none of its own.
-async fn reserve_ahead(mail: &MailStore, tx: &mut IngestTx) -> Result<Option<Spare>, Error> {
-    if mail.door.has_spare() {
-        return Ok(None);
-    }
-    let (writer, now) = (Writer::new(mail.db.env()), mail.db.env().now());
-    let until = now + RESERVATION;
-    body::store::reserve(tx.conn(), writer.id(), None, now, until).await?;
-    Ok(Some(Spare { writer, until }))
 }

@@ -13,12 +13,14 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use futures::FutureExt as _;
+use kernel::Env;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use super::batch::Way;
 use super::{Part, batch};
 use crate::MailStore;
+use crate::body::RESERVATION;
 
 /// How long a batch waits for those who have just been answered.
 const LINGER: Duration = Duration::from_millis(2);
@@ -66,6 +68,13 @@ struct State {
 pub(super) struct Spare {
     pub(super) writer: pack::Writer,
     pub(super) until: DateTime<Utc>,
+}
+
+impl Spare {
+    /// One that is to be reserved.
+    pub(super) fn new(env: &Env) -> Self {
+        Self { writer: pack::Writer::new(env), until: env.now() + RESERVATION }
+    }
 }
 
 impl Default for Door {

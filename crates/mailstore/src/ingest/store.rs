@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 use db::Error;
-use kernel::{BlobId, FolderId, MailboxId, MessageId, PackId, TenantId};
+use kernel::{BlobId, FolderId, MailboxId, MessageId, TenantId};
 use pack::Uidl;
 use tenancy::{IngestTx, OfTenants as _};
 use uuid::Uuid;
 
+use super::door::Spare;
 use super::{Delivery, ImportKey, Message};
-use crate::body::Columns;
+use crate::body::{Columns, Uploaded};
 use crate::message::{Flag, Keyword};
 use crate::{structure, to_column};
 
@@ -68,61 +69,6 @@ pub(super) struct NewBody<'a> {
     pub(super) place: Columns,
 }
 
-/// Counts what the bodies take of their pack.
-pub(super) async fn add_to_shares(
-    tx: &mut IngestTx,
-    pack: PackId,
-    bodies: &[NewBody<'_>],
-) -> Result<(), Error> {
-    sqlx::query!(
-        "insert into pack_shares (tenant_id, pack_id, live_bytes)
-         select tenant_id, $1, sum(bytes) from unnest($2::uuid[], $3::integer[]) as body (tenant_id, bytes) group by tenant_id
-         on conflict on constraint pack_shares_once do update set live_bytes = pack_shares.live_bytes + excluded.live_bytes",
-        pack.uuid(),
-        &bodies.iter().map(|body| body.tenant_id.uuid()).collect::<Vec<_>>(),
-        &bodies.iter().map(|body| body.place.stored_bytes).collect::<Vec<_>>(),
-    )
-    .execute(tx.conn())
-    .await?;
-    Ok(())
-}
-
-/// Inserts bodies, and what their structure is.
-pub(super) async fn insert_bodies(
-    tx: &mut IngestTx,
-    bodies: &[NewBody<'_>],
-    now: DateTime<Utc>,
-) -> Result<(), Error> {
-    let places =
-        |column: fn(&Columns) -> i32| bodies.iter().map(|body| column(&body.place)).collect::<Vec<_>>();
-    sqlx::query!(
-        "with body as (
-           insert into blobs (created_at, tenant_id, id, size_bytes, sha256, message_count,
-                              pack_id, pack_is_own, pack_index, pack_offset, stored_bytes, key_generation)
-           select $1, * from unnest($2::uuid[], $3::uuid[], $4::bigint[], $5::bytea[], $6::integer[],
-                                    $7::uuid[], $8::boolean[], $9::integer[], $10::bigint[], $11::integer[], $12::integer[]))
-         insert into message_structures (tenant_id, blob_id, version, structure)
-         select tenant_id, blob_id, $14, structure from unnest($2::uuid[], $3::uuid[], $13::text[]) as made (tenant_id, blob_id, structure)",
-        now,
-        &bodies.iter().map(|body| body.tenant_id.uuid()).collect::<Vec<_>>(),
-        &bodies.iter().map(|body| body.id.uuid()).collect::<Vec<_>>(),
-        &bodies.iter().map(|body| to_column(body.message.size_bytes)).collect::<Vec<_>>(),
-        &bodies.iter().map(|body| body.message.sha256.to_vec()).collect::<Vec<_>>(),
-        &bodies.iter().map(|body| body.message_count).collect::<Vec<_>>(),
-        &bodies.iter().map(|body| body.place.pack_id).collect::<Vec<_>>(),
-        &bodies.iter().map(|body| body.place.pack_is_own).collect::<Vec<_>>(),
-        &places(|place| place.pack_index),
-        &bodies.iter().map(|body| body.place.pack_offset).collect::<Vec<_>>(),
-        &places(|place| place.stored_bytes),
-        &places(|place| place.key_generation),
-        &bodies.iter().map(|body| body.message.structure.clone()).collect::<Vec<_>>(),
-        structure::VERSION,
-    )
-    .execute(tx.conn())
-    .await?;
-    Ok(())
-}
-
 /// What a new row has that its message does not tell.
 pub(super) struct NewMessage {
     pub(super) tenant_id: TenantId,
@@ -141,45 +87,95 @@ impl NewMessage {
     }
 }
 
-/// Inserts messages, each with the view of its body.
-pub(super) async fn insert_messages(
+/// What lies in a pack, as it is written down.
+pub(super) struct Written<'a> {
+    pub(super) pack: &'a Uploaded,
+    /// One at least.
+    pub(super) bodies: &'a [NewBody<'a>],
+    pub(super) rows: &'a [(&'a NewMessage, &'a Message)],
+    /// A pack that is to be reserved.
+    pub(super) next: Option<&'a Spare>,
+}
+
+/// Makes the pack live, counts what the bodies take of it, and inserts them with their structures and their messages, in one round trip. Whether the
+/// pack's reservation still stood, or a part of its batch was committed before; otherwise nothing of it was written.
+pub(super) async fn write(
     tx: &mut IngestTx,
-    rows: &[(&NewMessage, &Message)],
-    bodies: &[NewBody<'_>],
-) -> Result<(), Error> {
+    written: &Written<'_>,
+    now: DateTime<Utc>,
+) -> Result<bool, Error> {
+    let Written { pack, bodies, rows, next } = written;
+    let numbers = |number: fn(&NewBody<'_>) -> i64| bodies.iter().map(number).collect::<Vec<_>>();
+    let places =
+        |column: fn(&Columns) -> i32| bodies.iter().map(|body| column(&body.place)).collect::<Vec<_>>();
     let ids = |id: fn(&NewMessage) -> Uuid| rows.iter().map(|(row, _)| id(row)).collect::<Vec<_>>();
-    let numbers = |number: fn(&NewMessage, &Message) -> i64| {
-        rows.iter().map(|(row, message)| number(row, message)).collect::<Vec<_>>()
-    };
-    sqlx::query!(
-        "insert into messages (tenant_id, mailbox_id, id, folder_id, uid, uidl, modseq, blob_id, size_bytes,
-                               wire_size_bytes, internal_date, flags, keywords, parsed)
-         select new.tenant_id, new.mailbox_id, new.id, new.folder_id, new.uid, new.uidl, new.modseq, new.blob_id, new.size_bytes,
-           new.wire_size_bytes, new.internal_date, new.flags, array(select jsonb_array_elements_text(new.keywords)), body.parsed
-         from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::bigint[], $6::text[], $7::bigint[], $8::uuid[],
-                     $9::bigint[], $10::bigint[], $11::timestamptz[], $12::smallint[], $13::jsonb[])
-           as new (tenant_id, mailbox_id, id, folder_id, uid, uidl, modseq, blob_id, size_bytes, wire_size_bytes, internal_date, flags, keywords)
-         join unnest($14::uuid[], $15::jsonb[]) as body (id, parsed) on body.id = new.blob_id",
-        &ids(|row| row.tenant_id.uuid()),
+    let live_bytes: u64 = bodies.iter().map(|body| u64::from(body.place.stored_bytes.unsigned_abs())).sum();
+    let is_live = sqlx::query_scalar!(
+        r#"with live as (
+             update packs set state = 'live', reserved_until = null, entry_bytes = $2, dead_since = coalesce(dead_since, $3)
+             where id = $1 and state in ('reserved', 'live') returning id as pack_id),
+           next as (
+             insert into packs (id, state, reserved_until, created_at) select $4, 'reserved', $5, $6 where $4::uuid is not null),
+           body as materialized (
+             select * from live, unnest($7::uuid[], $8::uuid[], $9::bigint[], $10::bigint[], $11::bytea[], $12::integer[], $13::integer[], $14::bigint[],
+                                        $15::integer[], $16::integer[], $17::text[], $18::jsonb[], $19::timestamptz[], $20::smallint[], $21::jsonb[])
+               as body (tenant_id, blob_id, size_bytes, wire_size_bytes, sha256, message_count, pack_index, pack_offset,
+                        stored_bytes, key_generation, structure, parsed, internal_date, flags, keywords)),
+           share as (
+             insert into pack_shares (tenant_id, pack_id, live_bytes)
+             select tenant_id, pack_id, sum(stored_bytes) from body group by tenant_id, pack_id
+             on conflict on constraint pack_shares_once do update set live_bytes = pack_shares.live_bytes + excluded.live_bytes),
+           blob as (
+             insert into blobs (tenant_id, id, size_bytes, sha256, message_count, pack_id, pack_is_own, pack_index, pack_offset,
+                                stored_bytes, key_generation, created_at)
+             select tenant_id, blob_id, size_bytes, sha256, message_count, pack_id, $22, pack_index, pack_offset, stored_bytes, key_generation, $6
+             from body),
+           structure as (
+             insert into message_structures (tenant_id, blob_id, version, structure) select tenant_id, blob_id, $23, structure from body),
+           message as (
+             insert into messages (tenant_id, mailbox_id, id, folder_id, uid, uidl, modseq, blob_id, size_bytes,
+                                   wire_size_bytes, internal_date, flags, keywords, parsed)
+             select body.tenant_id, new.mailbox_id, new.id, new.folder_id, new.uid, new.uidl, new.modseq, body.blob_id, body.size_bytes,
+               body.wire_size_bytes, body.internal_date, body.flags, array(select jsonb_array_elements_text(body.keywords)), body.parsed
+             from unnest($24::uuid[], $25::uuid[], $26::uuid[], $27::bigint[], $28::text[], $29::bigint[], $30::uuid[])
+               as new (mailbox_id, id, folder_id, uid, uidl, modseq, blob_id)
+             join body on body.blob_id = new.blob_id)
+           select exists (select from live) as "is_live!""#,
+        pack.id.uuid(),
+        to_column(pack.entry_bytes),
+        (live_bytes < pack.entry_bytes).then_some(now),
+        next.map(|next| next.writer.id().uuid()),
+        next.map(|next| next.until),
+        now,
+        &bodies.iter().map(|body| body.tenant_id.uuid()).collect::<Vec<_>>(),
+        &bodies.iter().map(|body| body.id.uuid()).collect::<Vec<_>>(),
+        &numbers(|body| to_column(body.message.size_bytes)),
+        &numbers(|body| to_column(body.message.wire_size_bytes)),
+        &bodies.iter().map(|body| body.message.sha256.to_vec()).collect::<Vec<_>>(),
+        &bodies.iter().map(|body| body.message_count).collect::<Vec<_>>(),
+        &places(|place| place.pack_index),
+        &numbers(|body| body.place.pack_offset),
+        &places(|place| place.stored_bytes),
+        &places(|place| place.key_generation),
+        &bodies.iter().map(|body| body.message.structure.clone()).collect::<Vec<_>>(),
+        &bodies.iter().map(|body| body.message.parsed.clone()).collect::<Vec<_>>(),
+        &bodies.iter().map(|body| body.message.internal_date).collect::<Vec<_>>(),
+        &bodies.iter().map(|body| Flag::to_column(body.message.flags.flags.iter().copied())).collect::<Vec<_>>(),
+        &bodies.iter().map(|body| keywords(body.message)).collect::<Vec<_>>(),
+        bodies.iter().any(|body| body.place.pack_is_own),
+        structure::VERSION,
         &ids(|row| row.mailbox_id.uuid()),
         &ids(|row| row.id.uuid()),
         &ids(|row| row.folder.uuid()),
-        &numbers(|row, _| row.uid),
+        &rows.iter().map(|(row, _)| row.uid).collect::<Vec<_>>(),
         // Stored: it stays when the form of ids changes.
         &rows.iter().map(|(row, _)| Uidl::of(row.id).as_str().to_owned()).collect::<Vec<_>>(),
-        &numbers(|row, _| row.modseq),
+        &rows.iter().map(|(row, _)| row.modseq).collect::<Vec<_>>(),
         &ids(|row| row.blob.uuid()),
-        &numbers(|_, message| to_column(message.size_bytes)),
-        &numbers(|_, message| to_column(message.wire_size_bytes)),
-        &rows.iter().map(|(_, message)| message.internal_date).collect::<Vec<_>>(),
-        &rows.iter().map(|(_, message)| Flag::to_column(message.flags.flags.iter().copied())).collect::<Vec<_>>(),
-        &rows.iter().map(|(_, message)| keywords(message)).collect::<Vec<_>>(),
-        &bodies.iter().map(|body| body.id.uuid()).collect::<Vec<_>>(),
-        &bodies.iter().map(|body| body.message.parsed.clone()).collect::<Vec<_>>(),
     )
-    .execute(tx.conn())
+    .fetch_one(tx.conn())
     .await?;
-    Ok(())
+    Ok(is_live)
 }
 
 /// In the order that a column has them in.

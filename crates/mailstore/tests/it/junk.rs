@@ -5,7 +5,7 @@ use kernel::{FolderId, MailboxId};
 use mailstore::change::{self, Kind};
 use mailstore::folder::{self, Changed, Folder, NewFolder, Role};
 use mailstore::ingest::{Target, Within, ingest};
-use mailstore::message;
+use mailstore::{Error, message};
 
 use crate::support::{Bench, HELLO, id};
 
@@ -108,5 +108,31 @@ async fn many_at_once_make_one() {
     let folders = join_all((0..24).map(|_| put(&bench, ada))).await;
     assert!(folders.iter().all(|folder| *folder == folders[0]), "{folders:?}");
     assert_eq!(junk(&bench, ada).await.message_count, 24);
+    bench.assert_exact().await;
+}
+
+#[tokio::test]
+async fn mail_that_is_refused_makes_none() {
+    let bench = Bench::new().await;
+    let ada = bench.mailbox("ada", Some(HELLO.len() as i64)).await;
+    put(&bench, ada).await;
+    let old = delete(&bench, ada).await;
+    let before = change::since(bench.ctx(), ada, None).await.unwrap().modseq;
+    let both = vec![bench.target(ada), Target { folder: Within::Junk, ..bench.target(ada) }];
+    // There is room for either of them, and so both come to the commit.
+    let results = ingest(&bench.store, both, bench.incoming(HELLO)).await;
+    assert!(matches!(results.as_slice(), [Ok(_), Err(Error::OverQuota)]), "{results:?}");
+    let folders = folder::list(bench.ctx(), ada).await.unwrap();
+    assert!(folders.iter().all(|folder| folder.role != Some(Role::Junk)), "{folders:?}");
+    let log = change::since(bench.ctx(), ada, Some(before)).await.unwrap();
+    let told: Vec<_> = log.changes.iter().map(|change| change.kind).collect();
+    assert_eq!(told, [Kind::Arrived]);
+    // Room again, and it is made with the message, as one that was not there.
+    let inbox = folders.iter().find(|folder| folder.role == Some(Role::Inbox)).unwrap();
+    let stored = bench.list(ada, message::State::Live).await;
+    assert_eq!((stored.len(), stored[0].folder_id), (1, inbox.id));
+    message::discard(&bench.store, bench.ctx(), ada, stored[0].id).await.unwrap();
+    let made = put(&bench, ada).await;
+    assert!(made != old.id && made == junk(&bench, ada).await.id);
     bench.assert_exact().await;
 }

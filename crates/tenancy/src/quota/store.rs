@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use db::Error;
+use db::{Error, SystemRead};
 use kernel::{MailboxId, TenantId};
 use uuid::Uuid;
 
 use super::Bounds;
-use crate::{IngestTx, OfTenants as _, TenantTx};
+use crate::{Ctx, IngestTx, OfTenants as _, TenantTx};
 
 /// A mailbox after its bytes were moved.
 pub(super) struct State {
@@ -126,8 +126,8 @@ pub(super) async fn exists(tx: &mut TenantTx, mailbox_id: MailboxId) -> Result<b
 }
 
 pub(super) async fn have_room(
-    tx: &mut IngestTx,
-    wanted: &[(TenantId, MailboxId, u64)],
+    read: &mut SystemRead,
+    wanted: &[(&Ctx, MailboxId, u64)],
 ) -> Result<Vec<Option<bool>>, Error> {
     let rooms = sqlx::query_scalar!(
         r#"select case when m.id is not null then
@@ -139,11 +139,11 @@ pub(super) async fn have_room(
            left join mailboxes m on m.tenant_id = wanted.tenant_id and m.id = wanted.mailbox_id and m.status = 'active'
            left join tenants t on t.id = m.tenant_id
            order by wanted.place"#,
-        &wanted.iter().map(|(tenant, ..)| tenant.uuid()).collect::<Vec<_>>(),
+        &wanted.iter().map(|(ctx, ..)| ctx.tenant_id().uuid()).collect::<Vec<_>>(),
         &wanted.iter().map(|(_, mailbox, _)| mailbox.uuid()).collect::<Vec<_>>(),
         &wanted.iter().map(|(.., bytes)| super::signed(*bytes)).collect::<Vec<_>>()
     )
-    .fetch_all(tx.conn())
+    .fetch_all(read.conn())
     .await?;
     Ok(rooms)
 }

@@ -5,7 +5,7 @@ use kernel::{MailboxId, ResellerId};
 use tenancy::quota::{self, Charge, Pools};
 use tenancy::reseller::{self, CapsChange, ResellerChange};
 use tenancy::tenant::{self, Tenant, TenantChange};
-use tenancy::{Action, Ctx, Error, IngestTx, Scope, event, mailbox, user};
+use tenancy::{Action, Ctx, Error, Scope, event, mailbox, user};
 use testkit::{World, world};
 
 use crate::neighbour;
@@ -137,9 +137,8 @@ async fn who_brings_no_bytes_is_not_refused_by_a_pool_that_is_over() {
     limit_tenant(&world.ctx, Some(50)).await;
     user::restore(&world.ctx, bob.id, None).await.unwrap();
     assert!(!put(&world.ctx, bob.mailbox_id, 1).await);
-    let mut tx = IngestTx::begin(world.ctx.db(), [&world.ctx]).await.unwrap();
-    let wanted = [(world.tenant.id, bob.mailbox_id, 1)];
-    assert_eq!(quota::have_room(&mut tx, &wanted).await.unwrap(), [Some(false)]);
+    let wanted = [(&world.ctx, bob.mailbox_id, 1)];
+    assert_eq!(quota::have_room(world.ctx.db(), &wanted).await.unwrap(), [Some(false)]);
 }
 
 async fn transfer(world: &World, to: ResellerId) -> Result<Tenant, Error> {

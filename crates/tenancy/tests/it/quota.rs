@@ -3,7 +3,7 @@
 use futures::future::join_all;
 use kernel::MailboxId;
 use tenancy::quota::{self, Bounds, Charge, Threshold};
-use tenancy::{Action, IngestTx, event};
+use tenancy::{Action, event};
 use testkit::World;
 use uuid::Uuid;
 
@@ -54,9 +54,8 @@ async fn a_quota_may_fall_below_what_is_used_and_loses_nothing() {
     assert_eq!((lowered.quota.bounds.quota_bytes, lowered.quota.used_bytes), (Some(10), 100));
     assert_eq!(lowered.quota.reached(), Some(Threshold::Quota));
     assert_eq!((effective.limit_bytes, effective.inherited_from), (Some(10), Some("mailbox")));
-    let mut tx = IngestTx::begin(world.ctx.db(), [&world.ctx]).await.unwrap();
-    let wanted = [(world.tenant.id, mailbox, 1), (world.tenant.id, MailboxId::from_uuid(Uuid::nil()), 1)];
-    assert_eq!(quota::have_room(&mut tx, &wanted).await.unwrap(), [Some(false), None]);
+    let wanted = [(&world.ctx, mailbox, 1), (&world.ctx, MailboxId::from_uuid(Uuid::nil()), 1)];
+    assert_eq!(quota::have_room(world.ctx.db(), &wanted).await.unwrap(), [Some(false), None]);
 }
 
 /// What the trail says of the thresholds that a mailbox crossed: which, and whether upwards.
