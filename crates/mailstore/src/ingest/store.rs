@@ -99,6 +99,8 @@ pub(super) struct Written<'a> {
 
 /// Makes the pack live, counts what the bodies take of it, and inserts them with their structures and their messages, in one round trip. Whether the
 /// pack's reservation still stood, or a part of its batch was committed before; otherwise nothing of it was written.
+///
+/// Foreign keys are looked at, and triggers fire, at the end of the statement, when all of its parts are there.
 pub(super) async fn write(
     tx: &mut IngestTx,
     written: &Written<'_>,
