@@ -78,14 +78,16 @@ impl FromStr for EmailAddress {
         if local.is_empty() || domain.is_empty() {
             return Err(AddressError::Shape);
         }
-        if local.len() > 64 {
-            return Err(AddressError::TooLong);
-        }
         let atoms_hold = local.split('.').all(|atom| !atom.is_empty() && atom.chars().all(is_atext));
         if !atoms_hold {
             return Err(AddressError::LocalPart);
         }
-        Ok(Self { local: local.to_lowercase(), domain: domain.parse()? })
+        // Some letters are longer in lower case: what counts is what is kept.
+        let local = local.to_lowercase();
+        if local.len() > 64 {
+            return Err(AddressError::TooLong);
+        }
+        Ok(Self { local, domain: domain.parse()? })
     }
 }
 
@@ -146,5 +148,6 @@ mod tests {
         assert_eq!(address("a@exa_mple.org"), Err(AddressError::Domain));
         assert_eq!(address("a@10.0.0.1"), Err(AddressError::Domain));
         assert_eq!(address(&format!("{}@example.org", "a".repeat(65))), Err(AddressError::TooLong));
+        assert_eq!(address(&format!("{}@example.org", "İ".repeat(32))), Err(AddressError::TooLong));
     }
 }
