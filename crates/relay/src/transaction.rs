@@ -216,33 +216,35 @@ async fn early(session: &mut Session, fault: RouteFault, timer: &Timer) -> Resul
 
 /// Doubles the dots that lines begin with (RFC 5321 §4.5.2), block by block.
 #[derive(Debug)]
-struct Stuffing {
-    /// The last octet; at first that of a line before.
-    last: u8,
+pub(crate) struct Stuffing {
+    /// The last two octets; at first those of a line before.
+    last: [u8; 2],
 }
 
 impl Default for Stuffing {
     fn default() -> Self {
-        Self { last: b'\n' }
+        Self { last: *b"\r\n" }
     }
 }
 
 impl Stuffing {
     /// Appends the next block. A dot behind a bare CR or LF, which have no place in a message of ours, is doubled too: no
     /// host on the way can take it for the end.
-    fn stuff(&mut self, block: &[u8], out: &mut Vec<u8>) {
+    pub(crate) fn stuff(&mut self, block: &[u8], out: &mut Vec<u8>) {
         for &octet in block {
-            if octet == b'.' && matches!(self.last, b'\r' | b'\n') {
+            let [_, before] = self.last;
+            if octet == b'.' && matches!(before, b'\r' | b'\n') {
                 out.push(b'.');
             }
             out.push(octet);
-            self.last = octet;
+            self.last = [before, octet];
         }
     }
 
-    /// What ends the message, which the dot's own CRLF before it is part of (RFC 5321 §4.1.1.4).
-    fn end(&self) -> &'static [u8] {
-        if self.last == b'\n' { b".\r\n" } else { b"\r\n.\r\n" }
+    /// What ends the message, which the dot's own CRLF before it is part of (RFC 5321 §4.1.1.4): behind a bare LF, a smarthost would wait
+    /// for it for ever.
+    pub(crate) fn end(&self) -> &'static [u8] {
+        if self.last == *b"\r\n" { b".\r\n" } else { b"\r\n.\r\n" }
     }
 }
 
@@ -269,6 +271,7 @@ mod tests {
         assert_eq!(sent(&[b"a\r", b"\n", b".b\r\n"]), "a\r\n..b\r\n.\r\n");
         // Without its last line end it gets one; bare CR and LF smuggle nothing.
         assert_eq!(sent(&[b"a"]), "a\r\n.\r\n");
+        assert_eq!(sent(&[b"a\n"]), "a\n\r\n.\r\n");
         assert_eq!(sent(&[b"a\n.\r\nb\r.\r\n"]), "a\n..\r\nb\r..\r\n.\r\n");
     }
 
