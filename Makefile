@@ -22,6 +22,7 @@ help: ## This list
 	@echo
 	@echo "  make demo takes MAIL=DIR-or-mbox (mail to take in) and DEMO_EXIT=1 (stop after the story);"
 	@echo "  make test takes ARGS='-p billing' and the like; make bench takes ONLY=name;"
+	@echo "  make fuzz takes TIME=seconds (for each target) and ONLY=name;"
 	@echo "  make nightly takes CASES=number (for each property) and SEED=number;"
 	@echo "  make contract takes CASES=number (for each operation) and SEED=number"
 
@@ -39,6 +40,10 @@ nightly: install ## Every test, each property with 10,000 cases and more; prints
 	echo "nightly: CASES=$$cases SEED=$$seed"; \
 	PROPTEST_CASES=$$cases PROPTEST_RNG_SEED=$$seed $(XTASK) test --workspace --no-fail-fast || \
 	{ echo "nightly: FAILED; again with make nightly CASES=$$cases SEED=$$seed"; exit 1; }
+
+.PHONY: fuzz
+fuzz: install-fuzz ## Fuzz every parser of what strangers send, TIME seconds each (60)
+	@crates/fuzz/run '$(or $(TIME),60)' $(ONLY)
 
 .PHONY: run
 run: install ## Serve on embedded defaults, without the story
@@ -121,6 +126,7 @@ advisories: install-check ## Look for known vulnerabilities in the dependencies 
 .PHONY: fmt-check tidy deny clippy doc generate-check
 fmt-check:
 	cargo fmt --all --check
+	cargo fmt --manifest-path crates/fuzz/Cargo.toml --check
 tidy:
 	@$(XTASK) tidy
 deny:
@@ -132,10 +138,12 @@ doc:
 generate-check:
 	@$(XTASK) generate --check
 
-.PHONY: install install-check install-contract
+.PHONY: install install-check install-contract install-fuzz
 install:
 	@deploy/local/install.sh
 install-check:
 	@deploy/local/install.sh check
 install-contract:
 	@deploy/local/install.sh contract
+install-fuzz:
+	@deploy/local/install.sh fuzz

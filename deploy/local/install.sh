@@ -5,11 +5,13 @@
 #
 #   deploy/local/install.sh          what `make demo`, `make test` and `make run` need
 #   deploy/local/install.sh check    also cargo-deny, which `make check` needs
+#   deploy/local/install.sh fuzz     also cargo-fuzz and a C++ compiler, for `make fuzz`
 #   deploy/local/install.sh contract also what contract/ pins: a linter, a fuzzer, Node.js with packages, for `make contract`
 set -euo pipefail
 
 readonly OLDEST_POSTGRES=15
 readonly CARGO_DENY_VERSION=0.20.2
+readonly CARGO_FUZZ_VERSION=0.13.2
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 tools="${XDG_CACHE_HOME:-$HOME/.cache}/pillarbox/tools"
 PATH="$PATH:$HOME/.cargo/bin:$tools/bin"
@@ -71,6 +73,8 @@ missing_packages() {
     have git || echo git
     [[ -e /etc/ssl/certs/ca-certificates.crt ]] || echo ca-certificates
     have_postgres || echo postgresql
+    # libFuzzer is C++.
+    [[ $1 != fuzz ]] || have c++ || echo g++
     [[ $1 != contract ]] || python3 -c 'import ensurepip' 2>/dev/null || echo python3 python3-venv
 }
 
@@ -153,6 +157,12 @@ install_cargo_deny() {
     cargo install --locked --quiet cargo-deny --version "$CARGO_DENY_VERSION" --root "$tools"
 }
 
+install_cargo_fuzz() {
+    have cargo-fuzz && return
+    say "building cargo-fuzz $CARGO_FUZZ_VERSION once, into $tools"
+    cargo install --locked --quiet cargo-fuzz --version "$CARGO_FUZZ_VERSION" --root "$tools"
+}
+
 # What contract/ pins, anew whenever a pin has changed: from PyPI into an environment of its own, Node.js with it (which
 # the linter wants newer than Debian's), and from npm with that Node.js.
 install_contract() {
@@ -179,6 +189,7 @@ main() {
     mapfile -t packages < <(missing_packages "${1:-}" | tr ' ' '\n')
     if ((${#packages[@]} > 0)); then install_packages "${packages[@]}"; fi
     if [[ ${1:-} == check ]]; then install_cargo_deny; fi
+    if [[ ${1:-} == fuzz ]]; then install_cargo_fuzz; fi
     if [[ ${1:-} == contract ]]; then install_contract; fi
 }
 

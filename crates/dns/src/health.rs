@@ -4,6 +4,8 @@
 
 mod dkim;
 mod dmarc;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod mx;
 mod spf;
 mod tags;

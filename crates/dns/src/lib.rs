@@ -6,6 +6,9 @@
 pub mod health;
 mod ownership;
 mod resolver;
+#[cfg(test)]
+#[path = "../../fuzz/seeds.rs"]
+mod seeds;
 
 pub use ownership::{ownership_name, ownership_value, owns};
 pub use resolver::{Error, Mx, Resolver};

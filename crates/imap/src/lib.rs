@@ -11,12 +11,17 @@ pub mod codec;
 mod connection;
 mod enabled;
 mod folders;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod limits;
 mod op;
 mod order;
 mod render;
 mod resync;
 mod room;
+#[cfg(test)]
+#[path = "../../fuzz/seeds.rs"]
+mod seeds;
 mod selected;
 mod server;
 mod session;

@@ -8,9 +8,14 @@ pub mod country;
 pub mod crlf;
 pub mod env;
 pub mod error;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod id;
 pub mod money;
 pub mod page;
+#[cfg(test)]
+#[path = "../../fuzz/seeds.rs"]
+mod seeds;
 pub mod xtext;
 
 pub use address::{AddressError, DomainName, EmailAddress};

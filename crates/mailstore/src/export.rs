@@ -9,7 +9,7 @@
 //! keywords the first 26 are written.
 
 mod archive;
-mod mbox;
+pub(crate) mod mbox;
 mod tree;
 
 use std::io;

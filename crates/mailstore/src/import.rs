@@ -22,6 +22,8 @@
 mod archive;
 mod filing;
 mod from_line;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod mbox;
 mod reader;
 mod source;

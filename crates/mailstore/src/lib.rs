@@ -29,6 +29,9 @@ pub mod purge;
 pub mod restore;
 pub mod retention;
 pub mod search;
+#[cfg(test)]
+#[path = "../../fuzz/seeds.rs"]
+mod seeds;
 pub mod structure;
 pub mod sweep;
 mod uid;

@@ -3,6 +3,8 @@
 //! Made once, at ingest, from whatever a stranger sent. Everything in it is bounded and free of NULs, so that it
 //! fits a jsonb column; a message that cannot be parsed has an empty view and is stored all the same.
 
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub(crate) mod mime;
 pub(crate) mod text;
 

@@ -13,6 +13,8 @@ mod content;
 mod cursor;
 mod describe;
 mod fields;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod section;
 #[cfg(test)]
 mod tests;

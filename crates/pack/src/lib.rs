@@ -41,10 +41,15 @@
 mod about;
 mod codec;
 mod compress;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod key;
 mod reader;
 mod seal;
 mod secret;
+#[cfg(test)]
+#[path = "../../fuzz/seeds.rs"]
+mod seeds;
 pub mod segment;
 mod wrap;
 mod writer;

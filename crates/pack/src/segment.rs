@@ -42,7 +42,7 @@ use crate::reader::OpenError;
 use crate::seal::{Purpose, TAG_BYTES};
 
 /// Magic and version.
-const MARK: [u8; 8] = *b"PBJRNL\x00\x01";
+pub(crate) const MARK: [u8; 8] = *b"PBJRNL\x00\x01";
 const IS_BASE: u8 = 1;
 const IS_LAST: u8 = 2;
 const IS_DELETED: u8 = 1;
@@ -92,7 +92,7 @@ impl Name {
         Ok(Self { number, part, is_base: flags & IS_BASE != 0, is_last: flags & IS_LAST != 0 })
     }
 
-    fn id(self, random: [u8; 6]) -> SegmentId {
+    pub(crate) fn id(self, random: [u8; 6]) -> SegmentId {
         let flags = if self.is_base { IS_BASE } else { 0 } | if self.is_last { IS_LAST } else { 0 };
         let random = random.iter().fold(0, |all, &byte| all << 8 | u128::from(byte));
         let number = u128::from(self.number.min(MAX_NUMBER)) << 80;
@@ -173,7 +173,7 @@ impl Writer {
     }
 }
 
-fn put(out: &mut Vec<u8>, record: &Record) {
+pub(crate) fn put(out: &mut Vec<u8>, record: &Record) {
     put_varint(out, record.seq);
     out.extend(record.at.timestamp_micros().to_be_bytes());
     out.push(if record.is_deleted { IS_DELETED } else { 0 });
@@ -278,7 +278,7 @@ fn moment(input: &mut Input<'_>) -> Result<DateTime<Utc>, Malformed> {
     DateTime::from_timestamp_micros(micros).ok_or(Malformed("a moment that no calendar has"))
 }
 
-fn record(input: &mut Input<'_>) -> Result<Record, Malformed> {
+pub(crate) fn record(input: &mut Input<'_>) -> Result<Record, Malformed> {
     let (seq, at, flags) = (input.varint()?, moment(input)?, input.byte()?);
     if flags & !IS_DELETED != 0 {
         return Err(Malformed("a record's flags that are not known here"));

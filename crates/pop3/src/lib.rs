@@ -9,10 +9,15 @@
 
 pub mod codec;
 mod connection;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod limits;
 mod marks;
 mod op;
 mod reply;
+#[cfg(test)]
+#[path = "../../fuzz/seeds.rs"]
+mod seeds;
 mod server;
 mod session;
 

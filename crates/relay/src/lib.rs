@@ -7,8 +7,13 @@
 mod deadlines;
 mod envelope;
 mod fault;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod pool;
 mod reply;
+#[cfg(test)]
+#[path = "../../fuzz/seeds.rs"]
+mod seeds;
 mod session;
 mod smarthost;
 mod transaction;

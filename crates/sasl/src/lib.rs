@@ -3,7 +3,12 @@
 
 pub mod bearer;
 pub mod exchange;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod scram;
+#[cfg(test)]
+#[path = "../../fuzz/seeds.rs"]
+mod seeds;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;

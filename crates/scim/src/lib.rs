@@ -9,12 +9,17 @@ mod date_time;
 pub mod discovery;
 pub mod error;
 pub mod filter;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod message;
 pub mod patch;
 pub mod path;
 pub mod projection;
 pub mod resource;
 pub mod schema;
+#[cfg(test)]
+#[path = "../../fuzz/seeds.rs"]
+mod seeds;
 
 pub use error::{Error, ScimType};
 pub use filter::Filter;

@@ -7,6 +7,8 @@
 
 pub mod codec;
 mod connection;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod intake;
 mod limits;
 mod lmtp;
@@ -14,6 +16,9 @@ pub mod lookup;
 pub mod msa;
 mod reply;
 mod room;
+#[cfg(test)]
+#[path = "../../fuzz/seeds.rs"]
+mod seeds;
 mod serve;
 mod session;
 mod wire;

@@ -10,7 +10,12 @@ mod amount;
 mod client;
 mod dispute;
 mod event;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod intent;
+#[cfg(test)]
+#[path = "../../fuzz/seeds.rs"]
+mod seeds;
 mod signature;
 
 pub use amount::AmountError;

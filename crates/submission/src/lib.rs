@@ -9,12 +9,17 @@ mod accept;
 pub mod dkim;
 pub mod dsn;
 mod error;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod header;
 pub mod limit;
 pub mod outgoing;
 pub mod post;
 pub mod queue;
 pub mod schedule;
+#[cfg(test)]
+#[path = "../../fuzz/seeds.rs"]
+mod seeds;
 pub mod sweep;
 
 use std::sync::Arc;

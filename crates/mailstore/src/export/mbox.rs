@@ -70,7 +70,8 @@ pub(super) fn write(folder: &Path, out: &mut impl Write) -> Result<(), Failure> 
     Ok(())
 }
 
-fn entry(out: &mut impl Write, seconds: u64, flags: &Flags, bytes: &[u8]) -> io::Result<()> {
+/// Writes a message, whose lines end in CRLF.
+pub(crate) fn entry(out: &mut impl Write, seconds: u64, flags: &Flags, bytes: &[u8]) -> io::Result<()> {
     let date = i64::try_from(seconds).ok().and_then(|seconds| DateTime::from_timestamp(seconds, 0));
     let date = date.unwrap_or_default().format("%a %b %e %H:%M:%S %Y");
     writeln!(out, "From MAILER-DAEMON {date}")?;

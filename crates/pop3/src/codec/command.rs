@@ -170,28 +170,8 @@ fn number(text: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fuzz::render;
     use proptest::prelude::*;
-    use secrecy::ExposeSecret;
-
-    /// The line a client would send for a command: the inverse of [`parse`].
-    fn render(command: &Command) -> String {
-        let number = |message: &Option<u64>| message.map_or(String::new(), |n| format!(" {n}"));
-        match command {
-            Command::User(name) => format!("USER {name}"),
-            Command::Pass(password) => format!("PASS {}", password.expose_secret()),
-            Command::Auth(None) => "AUTH".into(),
-            Command::Auth(Some(Auth { mechanism, initial_response })) => match initial_response {
-                Some(response) => format!("AUTH {mechanism} {}", response.expose_secret()),
-                None => format!("AUTH {mechanism}"),
-            },
-            Command::List(message) => format!("LIST{}", number(message)),
-            Command::Uidl(message) => format!("UIDL{}", number(message)),
-            Command::Retr(message) => format!("RETR {message}"),
-            Command::Top { message, lines } => format!("TOP {message} {lines}"),
-            Command::Dele(message) => format!("DELE {message}"),
-            plain => plain.keyword().to_uppercase(),
-        }
-    }
 
     fn read_and_rendered(line: &str) -> Result<String, CommandError> {
         parse(line.as_bytes()).map(|command| render(&command))
