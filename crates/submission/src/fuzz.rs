@@ -59,14 +59,18 @@ fn shown(message: &[u8], authors: &[Author]) {
 /// begins a field of its own.
 pub fn report(bytes: &[u8]) {
     let (first, rest) = bytes.split_first().unwrap_or((&0, &[]));
-    let mut texts = rest.splitn(8, |byte| *byte == 0);
-    let original = texts.next_back().unwrap_or_default();
-    let texts = texts.map(|text| String::from_utf8_lossy(text).into_owned()).collect::<Vec<_>>();
+    let mut pieces = rest.splitn(8, |byte| *byte == 0);
+    let texts =
+        pieces.by_ref().take(7).map(|text| String::from_utf8_lossy(text).into_owned()).collect::<Vec<_>>();
+    let original = pieces.next().unwrap_or_default();
     let text = |at: usize| texts.get(at).filter(|text| !text.is_empty()).map(String::as_str);
     let benign = made(*first, &|at| text(at).map(|_| "a@b.example"), b"A: b\r\n\r\nc\r\n");
     let report = made(*first, &text, original);
-    assert_eq!(fields(&report, &[], What::Header), fields(&benign, &[], What::Header));
-    assert_eq!(fields(&report, &[2], What::All), fields(&benign, &[2], What::All));
+    for (part, what) in [(&[][..], What::Header), (&[2], What::All)] {
+        let mut expected = fields(&benign, part, what).into_iter();
+        // What comes to nothing once it is made safe is left out.
+        assert!(fields(&report, part, what).iter().all(|name| expected.any(|other| other == *name)));
+    }
     for line in report.split(|byte| *byte == b'\n').rev().skip(1) {
         let line = line.strip_suffix(b"\r").expect("it ends in CRLF");
         assert!(line.len() <= 998 && !line.contains(&b'\r') && !line.contains(&0));

@@ -9,15 +9,13 @@ pub fn message(bytes: &[u8]) {
     assert!(!kept.contains("\\u0000"));
     assert_eq!(serde_json::from_str::<Structure>(&kept).ok().as_ref(), Some(&structure));
 
-    let sections = Sections::new(bytes);
-    let whole = |what| sections.get(&[], what).unwrap_or_default();
-    assert_eq!([whole(What::Header), whole(What::Text)].concat(), bytes);
-    let found = Found { message: bytes, sections };
+    let found = Found { message: bytes, sections: Sections::new(bytes) };
+    let [header, text] = [What::Header, What::Text].map(|what| found.get(&[], what).unwrap_or_default());
+    assert_eq!([header, text].concat(), bytes);
     found.parts(&structure.body, &[]);
 
     let names = ["from".to_owned(), "content-type".to_owned()];
-    let (among, others) =
-        (chosen_fields(whole(What::Header), &names, true), chosen_fields(whole(What::Header), &names, false));
+    let [among, others] = [true, false].map(|is_among| chosen_fields(header, &names, is_among));
     assert!(among.ends_with(b"\r\n") && chosen_fields(&among, &names, false) == b"\r\n");
     assert!(others.ends_with(b"\r\n") && chosen_fields(&others, &names, true) == b"\r\n");
 }
