@@ -20,7 +20,7 @@ const CHANNEL: &str = "pillarbox_mail";
 const POLL: Duration = Duration::from_secs(1);
 
 /// How long what changes is gathered after others were told of something: each word costs every process a round trip.
-const GATHERED: Duration = Duration::from_millis(25);
+const GATHERED: Duration = Duration::from_millis(5);
 
 /// How many wait at a time: fewer than a server has connections, each of which a wait holds.
 const MAX_WAITING: usize = 512;
