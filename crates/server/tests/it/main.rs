@@ -11,6 +11,7 @@ mod fault;
 mod import;
 mod kills;
 mod load;
+mod lost_queue;
 mod mail_in;
 mod postfix;
 mod postgres;

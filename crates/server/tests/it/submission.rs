@@ -10,7 +10,7 @@ use testkit::client::smtp::Smtp;
 use testkit::smarthost::{FakeSmarthost, Tls};
 use testkit::story::server::Server;
 use testkit::world::PASSWORD;
-use testkit::{SeededRandom, World};
+use testkit::{SeededRandom, TestDb, World};
 
 use crate::{BINARY, data_dir};
 
@@ -18,7 +18,7 @@ use crate::{BINARY, data_dir};
 const KILLS: u32 = 6;
 const KILLS_AT_NIGHT: u32 = 50;
 /// Longer than anything here takes.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 struct Scene {
     world: World,
@@ -35,47 +35,53 @@ impl Scene {
         for local in ["ada", "bob"] {
             world.user(local, None).await;
         }
-        let server = Self::start(dir.path(), &world, &smarthost).await;
+        let server = start(dir.path(), &world.test_db, &smarthost).await;
         Self { world, smarthost, server, _dir: dir }
     }
 
-    async fn start(dir: &Path, world: &World, smarthost: &FakeSmarthost) -> Server {
-        let (database, out) = (world.test_db.url(), smarthost.url(""));
-        let settings = [
-            ("PILLARBOX_DATABASE_URL", database.as_str()),
-            ("PILLARBOX_SMARTHOST_URL", out.as_str()),
-            ("PILLARBOX_HOSTNAME", "mx.test.example"),
-        ];
-        Server::start(BINARY.as_ref(), dir, &settings).await.unwrap()
-    }
-
     async fn signed_in(&self) -> anyhow::Result<Smtp> {
-        let mut client = Smtp::connect_tls(self.server.listening().submissions).await?;
-        client.ehlo().await?;
-        anyhow::ensure!(client.auth("ada@acme.example", PASSWORD).await?.code == 235);
-        Ok(client)
+        signed_in(&self.server).await
     }
 
-    /// The subjects in Bob's Inbox, and how often each is there.
     async fn subjects_at_home(&self) -> BTreeMap<String, usize> {
-        let mut imap = Imap::connect(self.server.listening().imap).await.unwrap();
-        imap.login("bob@acme.example", PASSWORD).await.unwrap();
-        imap.command("SELECT INBOX").await.unwrap().ok().unwrap();
-        let fetched = imap.command("FETCH 1:* (BODY.PEEK[HEADER.FIELDS (SUBJECT)])").await.unwrap();
-        let text = format!("{fetched:?}");
-        count(text.split("Subject: ").skip(1).filter_map(|rest| rest.split(['\\', '\r']).next()))
+        inbox(&self.server, "bob@acme.example").await
     }
+}
 
-    /// The same of what the smarthost got.
-    fn subjects_out(&self) -> BTreeMap<String, usize> {
-        let texts: Vec<String> = self
-            .smarthost
-            .received()
-            .iter()
-            .map(|one| String::from_utf8_lossy(&one.octets).into_owned())
-            .collect();
-        count(texts.iter().filter_map(|text| text.split("Subject: ").nth(1)?.split("\r\n").next()))
-    }
+/// A server over a database, with a way out.
+pub(crate) async fn start(dir: &Path, database: &TestDb, smarthost: &FakeSmarthost) -> Server {
+    let (database, out) = (database.url(), smarthost.url(""));
+    let settings = [
+        ("PILLARBOX_DATABASE_URL", database.as_str()),
+        ("PILLARBOX_SMARTHOST_URL", out.as_str()),
+        ("PILLARBOX_HOSTNAME", "mx.test.example"),
+    ];
+    Server::start(BINARY.as_ref(), dir, &settings).await.unwrap()
+}
+
+/// A connection of Ada's.
+pub(crate) async fn signed_in(server: &Server) -> anyhow::Result<Smtp> {
+    let mut client = Smtp::connect_tls(server.listening().submissions).await?;
+    client.ehlo().await?;
+    anyhow::ensure!(client.auth("ada@acme.example", PASSWORD).await?.code == 235);
+    Ok(client)
+}
+
+/// The subjects in somebody's Inbox, and how often each is there.
+pub(crate) async fn inbox(server: &Server, address: &str) -> BTreeMap<String, usize> {
+    let mut imap = Imap::connect(server.listening().imap).await.unwrap();
+    imap.login(address, PASSWORD).await.unwrap();
+    imap.command("SELECT INBOX").await.unwrap().ok().unwrap();
+    let fetched = imap.command("FETCH 1:* (BODY.PEEK[HEADER.FIELDS (SUBJECT)])").await.unwrap();
+    let text = format!("{fetched:?}");
+    count(text.split("Subject: ").skip(1).filter_map(|rest| rest.split(['\\', '\r']).next()))
+}
+
+/// The same of what a smarthost got.
+pub(crate) fn received(smarthost: &FakeSmarthost) -> BTreeMap<String, usize> {
+    let received = smarthost.received();
+    let texts: Vec<_> = received.iter().map(|one| String::from_utf8_lossy(&one.octets)).collect();
+    count(texts.iter().filter_map(|text| text.split("Subject: ").nth(1)?.split("\r\n").next()))
 }
 
 fn count<'a>(subjects: impl Iterator<Item = &'a str>) -> BTreeMap<String, usize> {
@@ -84,11 +90,11 @@ fn count<'a>(subjects: impl Iterator<Item = &'a str>) -> BTreeMap<String, usize>
     counts
 }
 
-fn message(subject: &str) -> Vec<u8> {
+pub(crate) fn message(subject: &str) -> Vec<u8> {
     format!("From: Ada <ada@acme.example>\r\nTo: bob@acme.example, cleo@c.example\r\nSubject: {subject}\r\n\r\nhello\r\n").into_bytes()
 }
 
-const BOTH: &[&str] = &["bob@acme.example", "cleo@c.example"];
+pub(crate) const BOTH: &[&str] = &["bob@acme.example", "cleo@c.example"];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn arrives_at_home_and_out_there_within_moments() {
@@ -98,7 +104,7 @@ async fn arrives_at_home_and_out_there_within_moments() {
     let mut client = scene.signed_in().await.unwrap();
     let sent = Instant::now();
     assert_eq!(client.submit("ada@acme.example", BOTH, &message("one")).await.unwrap().code, 250);
-    while scene.subjects_at_home().await.is_empty() || scene.subjects_out().is_empty() {
+    while scene.subjects_at_home().await.is_empty() || received(&scene.smarthost).is_empty() {
         assert!(sent.elapsed() < PATIENCE, "{}", scene.server.log_end());
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
@@ -144,7 +150,7 @@ async fn nothing_accepted_is_lost_and_mailboxes_have_it_once_over_kills_at_rando
     }
     let deadline = Instant::now() + PATIENCE;
     loop {
-        let (home, out) = (scene.subjects_at_home().await, scene.subjects_out());
+        let (home, out) = (scene.subjects_at_home().await, received(&scene.smarthost));
         let is_there = |subject: &&String| home.contains_key(*subject) && out.contains_key(*subject);
         let missing: Vec<_> = accepted.iter().filter(|subject| !is_there(subject)).collect();
         if missing.is_empty() {
