@@ -1,10 +1,13 @@
 // The main job of `make demo`, over REST alone, by a client whose every path, body and answer has the type that
 // openapi.json gives it. It runs against PILLARBOX_URL with PILLARBOX_KEY, an operator's, and can run again and again.
+// Mail that leaves is the one thing that REST cannot begin: it is submitted at PILLARBOX_SUBMISSIONS, an address and port.
 //
 // What it makes stays: hooks.py takes its ids for real ones. So each new kind of object gets a line here.
 
 import assert from "node:assert/strict";
+import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
+import { connect } from "node:tls";
 import createClient, { type Client } from "openapi-fetch";
 import type { components, paths } from "./schema.ts";
 
@@ -17,6 +20,7 @@ type Customer = { tenant: Schemas["Tenant"]; domain: Schemas["Domain"]; users: S
 const MONTH_MINOR = 499;
 const YEAR_MINOR = 4790;
 const RUN_PATIENCE_MS = 60_000;
+const QUEUE_PATIENCE_MS = 30_000;
 
 const url = setting("PILLARBOX_URL");
 const suffix = Date.now().toString(36);
@@ -140,7 +144,7 @@ async function openTenant(portal: Api, book: Schemas["PriceBook"], interval: Int
 
 async function hire(portal: Api, customer: Customer, name: string): Promise<Schemas["User"]> {
   const params = { path: { tenant_id: customer.tenant.id }, header: { "Idempotency-Key": `${name}-${customer.domain.name}` } };
-  const body = { address: `${name}@${customer.domain.name}`, display_name: name, password: `correct horse ${name} staple`, quota_bytes: 1_000_000 };
+  const body = { address: `${name}@${customer.domain.name}`, display_name: name, password: passwordOf(name), quota_bytes: 1_000_000 };
   const dry = { path: params.path, query: { dry_run: true } };
   const effect = ok(await portal.POST("/v1/tenants/{tenant_id}/users", { params: dry, body }), 200);
   assert("seats" in effect && effect.seats.after === effect.seats.before + 1, "a dry run tells of the seat");
@@ -151,6 +155,10 @@ async function hire(portal: Api, customer: Customer, name: string): Promise<Sche
   assert.equal(again.response.headers.get("idempotency-replayed"), "true");
   assert.equal(user.address, body.address);
   return user;
+}
+
+function passwordOf(name: string): string {
+  return `correct horse ${name} staple`;
 }
 
 async function setClock(portal: Api, tenant_id: string, now: Date): Promise<void> {
@@ -382,6 +390,61 @@ async function signAndBound(portal: Api, customer: Customer): Promise<void> {
   const own = { params: { path: { reseller_id: customer.tenant.reseller_id } }, body: {} };
   refused(await portal.PUT("/v1/resellers/{reseller_id}/sending-limit", own), 403, "forbidden");
   step(`DKIM key ${key.id}, 100 recipients an hour`);
+}
+
+/** Submits a message to each of some addresses over TLS (RFC 8314). */
+async function submit(user: Schemas["User"], to: string[]): Promise<void> {
+  const [host = "", port] = setting("PILLARBOX_SUBMISSIONS").split(":");
+  const socket = connect({ host, port: Number(port), rejectUnauthorized: false });
+  const lines = createInterface({ input: socket })[Symbol.asyncIterator]();
+  const say = async (line: string, code: string) => {
+    if (line) socket.write(`${line}\r\n`);
+    let reply = "";
+    do reply = (await lines.next()).value ?? "the end"; while (reply.startsWith(`${code}-`));
+    assert(reply.startsWith(`${code} `), `${line}: ${reply}`);
+  };
+  const name = user.address.slice(0, user.address.indexOf("@"));
+  await say("", "220");
+  await say("EHLO story.example", "250");
+  await say(`AUTH PLAIN ${Buffer.from(`\0${user.address}\0${passwordOf(name)}`).toString("base64")}`, "235");
+  for (const address of to) {
+    await say(`MAIL FROM:<${user.address}>`, "250");
+    await say(`RCPT TO:<${address}>`, "250");
+    await say("DATA", "354");
+    await say(`From: ${user.address}\r\nTo: ${address}\r\nSubject: To ${address}\r\n\r\nHello.\r\n.`, "250");
+  }
+  await say("QUIT", "221");
+  socket.destroy();
+}
+
+/** Mail to others, which nobody takes: it is held, let go, sent again and dropped. The rest stays in the queue. */
+async function sendAndSteer(portal: Api, customer: Customer): Promise<void> {
+  const [user, colleague] = customer.users;
+  assert(user && colleague, "no users");
+  await submit(user, [colleague.address, ...["a", "b", "c", "d", "e", "f"].map((name) => `${name}@elsewhere.example`)]);
+  const tenant_id = customer.tenant.id;
+  const query = { state: "queued", limit: 50 } as const;
+  const queued = async () => ok(await portal.GET("/v1/tenants/{tenant_id}/outgoing", { params: { path: { tenant_id }, query } }), 200).data;
+  // Until nobody is there to take any: what is tried at this moment cannot be dropped.
+  const isPutOff = ({ recipients }: Schemas["Outgoing"]) => recipients.every((one) => Date.parse(one.next_attempt_at ?? "") > Date.now() + 5_000);
+  const deadline = Date.now() + QUEUE_PATIENCE_MS;
+  let waiting = await queued();
+  for (; waiting.length < 6 || !waiting.every(isPutOff); waiting = await queued()) {
+    assert(Date.now() < deadline, `${waiting.length} of 6 messages are queued`);
+    await sleep(50);
+  }
+  const [first, second] = waiting;
+  assert(first && second, "nothing is queued");
+  const at = ({ id }: Schemas["Outgoing"]) => ({ params: { path: { tenant_id, outgoing_id: id } } });
+  const of = ({ recipients }: Schemas["Outgoing"]) => recipients.map(({ state }) => state);
+  const held = ok(await portal.POST("/v1/tenants/{tenant_id}/outgoing/{outgoing_id}/hold", { ...at(first), body: { reason: "To be looked at" } }), 200);
+  assert.deepEqual([of(held), held.hold_reason], [["held"], "To be looked at"]);
+  ok(await portal.POST("/v1/tenants/{tenant_id}/outgoing/{outgoing_id}/release", at(first)), 200);
+  ok(await portal.POST("/v1/tenants/{tenant_id}/outgoing/{outgoing_id}/retry", at(first)), 200);
+  const dropped = ok(await portal.POST("/v1/tenants/{tenant_id}/outgoing/{outgoing_id}/drop", at(second)), 200);
+  assert.deepEqual(of(dropped), ["dropped"]);
+  refused(await portal.POST("/v1/tenants/{tenant_id}/outgoing/{outgoing_id}/retry", at(second)), 409, "outgoing_state");
+  step(`mail to seven addresses, of which ${first.id} was held and ${second.id} dropped`);
 }
 
 /** What is refused says why, and shows nothing to whom it does not concern. */
@@ -686,6 +749,7 @@ async function main(): Promise<void> {
   await refusals(portal, outsider.portal, monthly);
   await credentialsAndEvents(portal, monthly);
   await signAndBound(portal, monthly);
+  await sendAndSteer(portal, monthly);
   await shareAndGroup(portal, monthly);
   await leaveAndReturn(portal, monthly);
   await besideSeats(portal, monthly);

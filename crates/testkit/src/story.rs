@@ -1,6 +1,6 @@
-//! The main job, as a reseller's portal would drive it: provision, take in, read back, bill, survive.
+//! The main job, as a reseller's portal would drive it: provision, take in, read back, send, bill, survive.
 //!
-//! It talks to the program only as anybody could, over HTTP, LMTP and POP3, and computes what it expects by itself.
+//! It talks to the program only as anybody could, over HTTP, LMTP, IMAP, POP3 and SMTP, and computes what it expects by itself.
 
 mod crash;
 mod delivery;
@@ -8,6 +8,7 @@ mod mail;
 mod money;
 mod portal;
 mod readback;
+mod sending;
 pub mod server;
 mod teller;
 
@@ -121,6 +122,7 @@ impl Story {
     async fn play_all(&mut self) -> Result<()> {
         self.provision().await?;
         self.take_in_and_read_back().await?;
+        self.send_to_a_colleague().await?;
         self.fill_the_small_mailbox().await?;
         self.fill_the_seats().await?;
         self.ask_as_an_outsider().await?;
@@ -152,6 +154,7 @@ impl Story {
         println!("  API          {base}/v1        description {base}/docs");
         println!("  LMTP {}   IMAP {} (STARTTLS)   IMAPS {}", at.lmtp, at.imap, at.imaps);
         println!("  POP3 {} (STLS)   POP3S {}", at.pop3, at.pop3s);
+        println!("  submission {} (STARTTLS)   submissions {}", at.submission, at.submissions);
         println!("  operator key {}", self.server.data_dir().join("operator.key").display());
         println!("  reseller key {key}");
         for person in &self.people {

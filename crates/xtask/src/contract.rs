@@ -128,6 +128,7 @@ impl Tools {
 struct Server {
     child: Child,
     http: SocketAddr,
+    submissions: SocketAddr,
     operator_key: String,
 }
 
@@ -140,6 +141,8 @@ impl Server {
         command.arg("serve").env("PILLARBOX_DATA_DIR", data_dir);
         // The fuzzer is one credential that calls as fast as it can.
         command.env("PILLARBOX_API_REQUESTS_PER_MINUTE", "1000000");
+        // Nobody listens there: what is to leave stays in the queue.
+        command.env("PILLARBOX_SMARTHOST_URL", "smtp://127.0.0.1:1");
         for listen in
             ["HTTP", "LMTP", "LOOKUP", "IMAP", "IMAPS", "POP3", "POP3S", "SUBMISSION", "SUBMISSIONS"]
         {
@@ -159,19 +162,23 @@ impl Server {
             tokio::time::sleep(POLL).await;
         };
         // Its strings hold no quotes: they are names and addresses.
-        let http = listening.split('"').skip_while(|part| *part != "http").nth(2);
-        let http = http.context("no http in listen.json")?.parse().context("http in listen.json")?;
+        let at = |name: &str| {
+            let address = listening.split('"').skip_while(|part| *part != name).nth(2);
+            address.and_then(|address| address.parse().ok()).with_context(|| format!("{name} in listen.json"))
+        };
+        let (http, submissions) = (at("http")?, at("submissions")?);
         let operator_key = std::fs::read_to_string(data_dir.join("operator.key")).context("operator.key")?;
-        Ok(Self { child, http, operator_key: operator_key.trim().to_owned() })
+        Ok(Self { child, http, submissions, operator_key: operator_key.trim().to_owned() })
     }
 
     fn url(&self) -> String {
         format!("http://{}", self.http)
     }
 
-    /// The command with the server's address and the operator's key.
+    /// The command with the server's addresses and the operator's key.
     fn known_to(&self, mut command: Command) -> Command {
         command.env("PILLARBOX_URL", self.url()).env("PILLARBOX_KEY", &self.operator_key);
+        command.env("PILLARBOX_SUBMISSIONS", self.submissions.to_string());
         command
     }
 
