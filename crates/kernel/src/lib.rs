@@ -12,6 +12,7 @@ pub mod error;
 pub mod fuzz;
 pub mod id;
 pub mod money;
+mod names;
 pub mod page;
 #[cfg(test)]
 #[path = "../../fuzz/seeds.rs"]
@@ -30,4 +31,5 @@ pub use id::{
     WebhookEndpointId, WholesaleAgreementId, WrappedKeyId,
 };
 pub use money::{Currency, Money};
+pub use names::UnknownName;
 pub use page::{Cursor, Page, PageRequest};

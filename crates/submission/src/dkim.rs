@@ -13,14 +13,13 @@ mod store;
 use chrono::{DateTime, TimeDelta, Utc};
 use dns::Resolver;
 use dns::health::{Dkim, Expected, Status};
-use kernel::{DkimKeyId, DomainId, DomainName, Page, PageRequest};
+use kernel::{DkimKeyId, DomainId, DomainName, Page, PageRequest, named};
 use mailstore::MailStore;
 use serde_json::json;
 use tenancy::{Action, Ctx, event};
 use tokio::sync::Semaphore;
 
 use crate::Error;
-use crate::outgoing::named;
 use crate::schedule::GIVE_UP_AFTER;
 
 pub use duty::{Done, run};

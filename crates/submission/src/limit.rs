@@ -7,12 +7,11 @@ mod store;
 mod window;
 
 use chrono::{DateTime, Utc};
-use kernel::{Checks, MailboxId, ResellerId};
+use kernel::{Checks, MailboxId, ResellerId, named};
 use serde_json::json;
 use tenancy::{Action, Ctx, ResellerCtx, Scope, TenantTx, event, require_version};
 
 use crate::Error;
-use crate::outgoing::named;
 
 /// To how many recipients a mailbox may write in an hour where nothing else is said.
 pub const MAILBOX_PER_HOUR: i32 = 500;

@@ -4,7 +4,7 @@ mod store;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use db::SystemTx;
-use kernel::{DomainName, MailboxId, OutgoingId, Page, PageRequest, RequestId, TenantId, UserId};
+use kernel::{DomainName, MailboxId, OutgoingId, Page, PageRequest, RequestId, TenantId, UserId, named};
 use mailstore::parcel;
 use serde_json::json;
 use tenancy::{Action, Caller, Ctx, Scope, TenantTx, event};
@@ -15,29 +15,6 @@ pub(crate) use store::{forget_body, insert, lock, sending};
 
 /// How much longer a message is tried that somebody has sent again.
 const RETRIED_FOR: TimeDelta = TimeDelta::days(1);
-
-/// Names that rows and callers use for the values of an enum.
-macro_rules! named {
-    ($(#[$doc:meta])* $name:ident { $($(#[$each:meta])* $value:ident = $text:literal,)+ }) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-        pub enum $name { $($(#[$each])* $value,)+ }
-
-        impl $name {
-            /// Its name.
-            pub fn as_str(self) -> &'static str {
-                match self { $(Self::$value => $text,)+ }
-            }
-
-            /// The value of a name.
-            pub fn named(text: &str) -> Option<Self> {
-                match text { $($text => Some(Self::$value),)+ _ => None }
-            }
-        }
-    };
-}
-
-pub(crate) use named;
 
 named! {
     /// Of what a sender wants to be told (RFC 3461 §4.1).
@@ -150,7 +127,7 @@ pub struct Recipient {
 
 /// How far a message is to one recipient, by what its rows say.
 pub(crate) fn state(stored: &str, is_leased: bool, is_held: bool) -> State {
-    match State::named(stored).unwrap_or(State::Failed) {
+    match stored.parse().unwrap_or(State::Failed) {
         State::Queued if is_leased => State::Delivering,
         State::Queued if is_held => State::Held,
         state => state,

@@ -8,8 +8,8 @@ use db::SystemTx;
 use kernel::{Checks, EmailAddress, ResellerId};
 use serde_json::{Map, Value};
 
-use crate::named::named;
 use crate::{Scope, TenantTx};
+use kernel::named;
 
 named! {
     /// What can be said about a product's looks.

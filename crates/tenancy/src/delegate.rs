@@ -6,8 +6,8 @@ use chrono::{DateTime, Utc};
 use kernel::{MailboxId, Page, PageRequest, UserId};
 use serde_json::json;
 
-use crate::named::named;
 use crate::{Action, Ctx, Error, event, mailbox, user};
+use kernel::named;
 
 named! {
     /// What a delegate may do.

@@ -15,8 +15,8 @@ use db::{Db, SystemTx};
 use kernel::{EventId, Page, PageRequest, RequestId, TenantId};
 use serde_json::Value;
 
-use crate::named::named;
 use crate::{Action, Caller, Ctx, Error, OfTenants, Scope, TenantTx};
+use kernel::named;
 
 pub use chain::{Chained, Fault, Verdict, chain, hash, verify};
 

@@ -23,7 +23,6 @@ pub mod group;
 pub mod hold;
 pub mod idempotency;
 pub mod mailbox;
-mod named;
 pub mod operation;
 mod origin;
 mod password;

@@ -8,9 +8,9 @@ use chrono::{DateTime, Utc};
 use kernel::{Checks, MailboxId, Page, PageRequest, UserId};
 use serde_json::json;
 
-use crate::named::named;
 use crate::quota::{self, Bounds, Threshold};
 use crate::{Action, Ctx, Error, TenantTx, event, require_version};
+use kernel::named;
 
 pub(crate) use lifecycle::require_manageable;
 pub use lifecycle::{MailboxChange, NewMailbox, create, delete, restore, update};

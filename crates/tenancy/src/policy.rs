@@ -1,8 +1,6 @@
 //! Who may do what: one pure table, printed as a golden file that reviewers read.
 
-use crate::named::named;
-
-pub use crate::named::UnknownName;
+use kernel::named;
 
 named! {
     /// What a caller is to the objects in its scope.

@@ -178,7 +178,7 @@ impl From<OutgoingQuery> for (Filter, PageRequest) {
 
 fn state<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<State>, D::Error> {
     let name = String::deserialize(deserializer)?;
-    State::named(&name).map(Some).ok_or_else(|| serde::de::Error::custom("is not the state of a message"))
+    name.parse().map(Some).map_err(|_| serde::de::Error::custom("is not the state of a message"))
 }
 
 /// List mail on its way out

@@ -142,7 +142,7 @@ fn envelope_id(value: &str) -> Result<String, ParseError> {
 fn notify(value: &str) -> Result<Vec<Notify>, ParseError> {
     let mut wishes = Vec::new();
     for word in value.split(',') {
-        let wish = Notify::named(&word.to_ascii_lowercase()).ok_or(ParseError::ParameterValue)?;
+        let wish = word.to_ascii_lowercase().parse().map_err(|_| ParseError::ParameterValue)?;
         if !wishes.contains(&wish) {
             wishes.push(wish);
         }

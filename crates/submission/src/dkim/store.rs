@@ -31,7 +31,7 @@ impl TryFrom<Row> for DkimKey {
             id: DkimKeyId::from_uuid(row.id),
             domain: row.domain.parse().map_err(Error::keys)?,
             selector: row.selector,
-            state: KeyState::named(&row.state).unwrap_or(KeyState::Retired),
+            state: row.state.parse().unwrap_or(KeyState::Retired),
             rsa_public: row.rsa_public,
             ed25519_public: row.ed25519_public,
             created_at: row.created_at,

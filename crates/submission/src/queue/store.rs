@@ -104,11 +104,12 @@ pub(super) async fn claim(tx: &mut SystemTx, ask: Ask) -> Result<Vec<Claim>, Err
             is_8bit: row.is_8bit,
             is_utf8: row.is_utf8,
             envelope_id: row.envelope_id,
-            returned: row.returned.as_deref().and_then(Returned::named),
+            returned: row.returned.and_then(|word| word.parse::<Returned>().ok()),
             created_at: row.created_at,
             give_up_at: row.give_up_at,
         };
-        let words = |words: Vec<String>| words.iter().filter_map(|word| Notify::named(word)).collect();
+        let words =
+            |words: Vec<String>| words.iter().filter_map(|word| word.parse::<Notify>().ok()).collect();
         let one = Claimed {
             address: row.address,
             ordinal: row.ordinal,

@@ -1,6 +1,6 @@
 //! The bounds of a mailbox: one that warns, one that stops sending, and the quota, which stops receiving.
 
-use crate::named::named;
+use kernel::named;
 
 named! {
     /// A bound that a mailbox's bytes reach or leave.

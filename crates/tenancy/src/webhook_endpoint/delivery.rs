@@ -10,8 +10,8 @@ use webhook::{Outcome, Verdict, schedule};
 
 use super::{owner, system};
 use crate::event::{Chained, Event, Kind};
-use crate::named::named;
 use crate::{Action, Caller, Error, Scope, event};
+use kernel::named;
 
 /// How many deliveries of one endpoint are under way at once, so that a slow one does not hold up the others.
 const PER_ENDPOINT: i64 = 4;

@@ -1,5 +1,7 @@
 //! Closed sets of names that stand on the wire and in tables.
 
+/// An enum of them: `named! { /// What it is. Name { /// Each. Value = "value", } }`. It has `ALL` and `as_str`, and is read by `parse`.
+#[macro_export]
 macro_rules! named {
     ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $text:literal),* $(,)? }) => {
         $(#[$doc])*
@@ -21,17 +23,15 @@ macro_rules! named {
         }
 
         impl std::str::FromStr for $name {
-            type Err = crate::named::UnknownName;
-            fn from_str(text: &str) -> Result<Self, crate::named::UnknownName> {
-                Self::ALL.iter().copied().find(|item| item.as_str() == text).ok_or(crate::named::UnknownName)
+            type Err = $crate::UnknownName;
+            fn from_str(text: &str) -> Result<Self, $crate::UnknownName> {
+                Self::ALL.iter().copied().find(|item| item.as_str() == text).ok_or($crate::UnknownName)
             }
         }
     };
 }
 
-pub(crate) use named;
-
-/// A text that names no role, action or capability.
+/// A text that is none of the names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a known name")]
 pub struct UnknownName;
