@@ -58,6 +58,13 @@ named! {
     }
 }
 
+impl State {
+    /// Whether only a message that somebody is still to be sent has a recipient in this state.
+    fn is_open(self) -> bool {
+        matches!(self, Self::Queued | Self::Delivering | Self::Held)
+    }
+}
+
 /// What a server said.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reply {

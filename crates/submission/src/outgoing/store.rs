@@ -10,7 +10,7 @@ use sqlx::PgConnection;
 use tenancy::TenantTx;
 use uuid::Uuid;
 
-use super::{Filter, NewMessage, NewRecipient, Notify, Outgoing, Recipient, Reply, Returned, state};
+use super::{Filter, NewMessage, NewRecipient, Notify, Outgoing, Recipient, Reply, Returned, State, state};
 
 /// What decides whether a mailbox may send more.
 pub(crate) struct Sending {
@@ -123,6 +123,42 @@ impl Row {
     }
 }
 
+/// A page of the messages that a clause and a filter leave.
+///
+/// What is still to be sent is little beside what is kept of what has left, and has indexes of its own. A plan that is made once for all filters
+/// finds those by the statement's words alone, so there are two statements.
+macro_rules! page {
+    ($conn:expr, $of:literal, $owner:expr, $filter:expr, $page:expr, $now:expr) => {
+        match $filter.state.is_some_and(State::is_open) {
+            true => page!(@of "and m.closed_at is null", $conn, $of, $owner, $filter, $page, $now),
+            false => page!(@of "", $conn, $of, $owner, $filter, $page, $now),
+        }
+    };
+    (@of $which:literal, $conn:expr, $of:literal, $owner:expr, $filter:expr, $page:expr, $now:expr) => {
+        sqlx::query_as!(
+            Row,
+            "select m.tenant_id, m.id, m.mailbox_id, m.user_id, m.sender, m.message_id, m.size_bytes, m.held_at, m.hold_reason, m.created_at,
+               m.give_up_at, m.closed_at, m.version
+             from outgoing_messages m " + $of + " and m.id > $2 and ($3::uuid is null or m.mailbox_id = $3) " + $which + "
+               and ($4::text is null and $5::text is null or exists (
+                 select from outgoing_recipients r where r.tenant_id = m.tenant_id and r.outgoing_id = m.id
+                   and ($5::text is null or r.destination = $5)
+                   and ($4::text is null or $4 = case when r.state <> 'queued' then r.state when r.leased_until > $6 then 'delivering'
+                     when m.held_at is not null then 'held' else 'queued' end)))
+             order by m.id limit $7",
+            $owner,
+            $page.after(),
+            $filter.mailbox_id.map(MailboxId::uuid),
+            $filter.state.map(State::as_str),
+            $filter.domain,
+            $now,
+            $page.fetch(),
+        )
+        .fetch_all($conn)
+        .await?
+    };
+}
+
 pub(super) async fn list(
     tx: &mut TenantTx,
     filter: &Filter,
@@ -130,27 +166,7 @@ pub(super) async fn list(
     now: DateTime<Utc>,
 ) -> Result<Vec<Outgoing>, Error> {
     let tenant_id = tx.tenant_id().uuid();
-    let rows = sqlx::query_as!(
-        Row,
-        "select tenant_id, id, mailbox_id, user_id, sender, message_id, size_bytes, held_at, hold_reason, created_at, give_up_at, closed_at, version
-         from outgoing_messages m
-         where tenant_id = $1 and id > $2 and ($3::uuid is null or mailbox_id = $3)
-           and ($4::text is null and $5::text is null or exists (
-             select from outgoing_recipients r where r.tenant_id = m.tenant_id and r.outgoing_id = m.id
-               and ($5::text is null or r.destination = $5)
-               and ($4::text is null or $4 = case when r.state <> 'queued' then r.state when r.leased_until > $6 then 'delivering'
-                 when m.held_at is not null then 'held' else 'queued' end)))
-         order by id limit $7",
-        tenant_id,
-        page.after(),
-        filter.mailbox_id.map(MailboxId::uuid),
-        filter.state.map(super::State::as_str),
-        filter.domain,
-        now,
-        page.fetch(),
-    )
-    .fetch_all(tx.conn())
-    .await?;
+    let rows = page!(tx.conn(), "where m.tenant_id = $1", tenant_id, filter, page, now);
     with_recipients(tx.conn(), rows, now).await
 }
 
@@ -162,27 +178,15 @@ pub(super) async fn list_all(
     page: &PageRequest,
     now: DateTime<Utc>,
 ) -> Result<Vec<Outgoing>, Error> {
-    let rows = sqlx::query_as!(
-        Row,
-        "select tenant_id, m.id, mailbox_id, user_id, sender, message_id, size_bytes, held_at, hold_reason, m.created_at, give_up_at, closed_at, m.version
-         from outgoing_messages m join tenants t on t.id = m.tenant_id and t.status <> 'deleted'
-         where ($1::uuid is null or $1 = any (t.reseller_path)) and m.id > $2 and ($3::uuid is null or mailbox_id = $3)
-           and ($4::text is null and $5::text is null or exists (
-             select from outgoing_recipients r where r.tenant_id = m.tenant_id and r.outgoing_id = m.id
-               and ($5::text is null or r.destination = $5)
-               and ($4::text is null or $4 = case when r.state <> 'queued' then r.state when r.leased_until > $6 then 'delivering'
-                 when m.held_at is not null then 'held' else 'queued' end)))
-         order by m.id limit $7",
-        reseller.map(ResellerId::uuid),
-        page.after(),
-        filter.mailbox_id.map(MailboxId::uuid),
-        filter.state.map(super::State::as_str),
-        filter.domain,
-        now,
-        page.fetch(),
-    )
-    .fetch_all(tx.conn())
-    .await?;
+    let reseller = reseller.map(ResellerId::uuid);
+    let rows = page!(
+        tx.conn(),
+        "join tenants t on t.id = m.tenant_id and t.status <> 'deleted' where ($1::uuid is null or $1 = any (t.reseller_path))",
+        reseller,
+        filter,
+        page,
+        now
+    );
     with_recipients(tx.conn(), rows, now).await
 }
 

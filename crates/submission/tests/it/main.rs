@@ -3,6 +3,7 @@
 mod dkim;
 mod fate;
 mod limit;
+mod listed;
 mod lost;
 mod notice;
 mod steer;
