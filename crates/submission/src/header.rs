@@ -16,6 +16,21 @@ pub use crate::header::mend::{Mends, SenderMend};
 /// How many hosts a message may have come through; Postfix's `hopcount_limit` is the same.
 const HOP_LIMIT: usize = 50;
 
+/// What a message is refused for if it has it twice.
+const ONCE: [&str; 11] = [
+    "From",
+    "Sender",
+    "Reply-To",
+    "To",
+    "Cc",
+    "In-Reply-To",
+    "References",
+    "Subject",
+    "MIME-Version",
+    "Content-Type",
+    "Content-Transfer-Encoding",
+];
+
 /// Why a message is refused. The texts are for the reply to the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Malformed {
@@ -31,15 +46,12 @@ pub enum Malformed {
     /// There is no From field.
     #[error("the message has no From field")]
     NoFrom,
-    /// There is more than one (RFC 5322 §3.6), and readers do not agree on which to show.
-    #[error("the message has more than one From field")]
-    SeveralFrom,
+    /// There is more than one of a field that a message has once: readers do not agree on which to show, and large receivers refuse it.
+    #[error("the message has more than one {0} field")]
+    Several(&'static str),
     /// The From field names nobody, or cannot be read in one way only.
     #[error("the From field is not a plain list of addresses")]
     From,
-    /// There is more than one Sender field.
-    #[error("the message has more than one Sender field")]
-    SeveralSender,
     /// More than 50 Received fields.
     #[error("too many Received fields: the message is in a loop")]
     Loop,
@@ -58,25 +70,22 @@ pub struct Header<'a> {
 impl<'a> Header<'a> {
     /// Reads the header of `message`, in which a line ends with CRLF.
     ///
-    /// What RFC 5322 §3.6 wants once and is there more often is refused only in From and Sender, which say who
-    /// wrote. A second Date or Message-ID is for [`Self::mended`]; all others stay, though Gmail refuses some.
+    /// What a message has once (RFC 5322 §3.6, RFC 2045 §3) and is there more often is refused, as Gmail refuses it; so a signature over all of
+    /// them is bounded too. A second Date, Message-ID or Bcc is for [`Self::mended`].
     pub fn read(message: &'a [u8]) -> Result<Self, Malformed> {
         let (fields, rest) = field::split(message)?;
         let of = |kind: Kind| fields.iter().filter(move |field| field.kind() == kind);
         if of(Kind::Received).count() > HOP_LIMIT {
             return Err(Malformed::Loop);
         }
-        let mut from = of(Kind::From);
-        let (first, second) = (from.next().ok_or(Malformed::NoFrom)?, from.next());
-        if second.is_some() {
-            return Err(Malformed::SeveralFrom);
+        for name in ONCE {
+            if fields.iter().filter(|field| field.is_named(name)).nth(1).is_some() {
+                return Err(Malformed::Several(name));
+            }
         }
-        let authors = author::authors(first).ok_or(Malformed::From)?;
-        let mut senders = of(Kind::Sender);
-        let (sender, second) = (senders.next(), senders.next());
-        if second.is_some() {
-            return Err(Malformed::SeveralSender);
-        }
+        let from = of(Kind::From).next().ok_or(Malformed::NoFrom)?;
+        let authors = author::authors(from).ok_or(Malformed::From)?;
+        let sender = of(Kind::Sender).next();
         let sender = match sender.and_then(author::authors).as_deref() {
             Some([only]) => Some(only.clone()),
             _ => None,

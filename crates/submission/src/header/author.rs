@@ -56,8 +56,8 @@ struct Named<'t> {
 pub(super) fn authors(field: &Field<'_>) -> Option<Vec<Author>> {
     let value = field.value();
     let is_plain = |line: &[u8]| line.len() <= LINE_LIMIT && !line.trim_ascii().is_empty();
-    // `mail-auth` does not see `From :` and would not sign it. A blank line is to some the end of the header.
-    if value.len() > VALUE_LIMIT || field.has_space_before_colon() || !lines(field.raw).all(is_plain) {
+    // A blank line is to some the end of the header.
+    if value.len() > VALUE_LIMIT || !lines(field.raw).all(is_plain) {
         return None;
     }
     let text = str::from_utf8(value).ok()?.replace("\r\n", "");
@@ -159,21 +159,27 @@ fn is_read_alike(value: &[u8], named: &[Named<'_>]) -> bool {
         Address::List(_) => &[],
     };
     let is_encoded = value.windows(2).any(|two| two == b"=?");
-    let group_names = groups.iter().filter_map(|group| group.name.as_deref());
-    let mut names = list.iter().filter_map(|addr| addr.name.as_deref()).chain(group_names);
+    let group_names = groups.iter().filter_map(|group| Some((group.name.as_deref()?, None)));
+    let addr_names = list.iter().filter_map(|addr| Some((addr.name.as_deref()?, addr.address.as_deref())));
     list.iter().count() == named.len()
         && list.iter().zip(named).all(is_same)
-        && names.all(|name| is_harmless(name, is_encoded))
+        && addr_names.chain(group_names).all(|(name, own)| is_harmless(name, own, is_encoded))
 }
 
 /// Whether a display name or comment, decoded, does not give an address to those who read carelessly: who cut at
 /// control characters, who look for the first `<` or split at each comma, or who decode encoded words before they
 /// parse (against RFC 2047 §6.2; many scripts do). An encoded word that is still one, as it does not stand alone
 /// (RFC 2047 §5) or is broken, may be decoded by others.
-fn is_harmless(name: &str, is_encoded: bool) -> bool {
+///
+/// To those who decode first, what is around an `@` is the address. It may be the very one that the name is of, as
+/// some clients have it; or none, where no domain follows: `Jürgen @ Acme`.
+fn is_harmless(name: &str, own: Option<&str>, is_encoded: bool) -> bool {
     let has = |wanted: &[char]| name.contains(wanted);
     let passes_for_address = if is_encoded {
-        has(&['@', '<', '>']) || name.contains("=?")
+        let is_own = own.is_some_and(|own| name.eq_ignore_ascii_case(own));
+        let may_be_domain = |after: &str| after.contains(['.', '。', '．', '｡', '[', '@']);
+        let names_address = name.split_once('@').is_some_and(|(_, after)| may_be_domain(after));
+        names_address && !is_own || has(&['<', '>']) || name.contains("=?")
     } else {
         has(&['@']) && has(&['<', '>', ',', ';'])
     };
@@ -247,6 +253,9 @@ mod tests {
             (" Ada (evil) <own@d.example> (x)", "own@d.example"),
             (" =?utf-8?q?M=C3=BCller=2C_J=C3=BCrgen?= <own@d.example>", "own@d.example"),
             (" =?utf-8?b?SsO8?=\r\n =?utf-8?q?rgen_=22x=22?= <own@d.example>", "own@d.example"),
+            (" =?utf-8?q?J=C3=BCrgen_=40_Acme?= <own@d.example>", "own@d.example"),
+            (" =?utf-8?q?J=C3=BCrgen_=40_Acme=2C_Inc?= <own@d.example>", "own@d.example"),
+            (" =?utf-8?b?T3duQGQuZXhhbXBsZQ==?= <own@d.example>", "own@d.example"),
             (" Jürgen <jürgen@müller.example>", "jürgen@müller.example"),
             (" Ada <\"o.wn\"@d.example>", "o.wn@d.example"),
             (" Ada <own@[192.0.2.1]>, b@c.example", "own@[192.0.2.1] b@c.example"),
@@ -350,8 +359,6 @@ mod tests {
         ] {
             assert_eq!(read(value), None, "{value:?}");
         }
-        let (fields, _) = split(b"From : own@d.example\r\n").unwrap();
-        assert_eq!(authors(&fields[0]), None);
         let (fields, _) = split(b"From: J\xfcrgen <own@d.example>\r\n").unwrap();
         assert_eq!(authors(&fields[0]), None);
     }

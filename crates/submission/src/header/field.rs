@@ -18,9 +18,8 @@ pub(super) enum Kind {
     Date,
     MessageId,
     Received,
-    /// `Bcc` and `Resent-Bcc`, whose names are nobody's business (RFC 5322 §3.6.3), and `Return-Path`, which only
-    /// the server of the last delivery writes (RFC 5321 §4.4). Postfix's `message_drop_headers` has these three. And
-    /// who sends something again, which could be anybody.
+    /// `Bcc`, whose names are nobody's business (RFC 5322 §3.6.3), and `Return-Path`, which only the server of the last
+    /// delivery writes (RFC 5321 §4.4). And all that says of a message that it was sent again (§3.6.6).
     Removed,
     /// `Authentication-Results` (RFC 8601).
     Results,
@@ -56,9 +55,15 @@ impl<'a> Field<'a> {
         &before[..end]
     }
 
-    /// Whether there is such white space.
-    pub(super) fn has_space_before_colon(&self) -> bool {
-        self.name().len() < self.colon
+    /// Whether this is its name, in whatever case.
+    pub(super) fn is_named(&self, name: &str) -> bool {
+        self.name().eq_ignore_ascii_case(name.as_bytes())
+    }
+
+    /// What it is sent as: as it stands, but for that white space, which some do not know (RFC 5322 §4.5), and with a last CRLF.
+    pub(super) fn sent(&self) -> [&'a [u8]; 3] {
+        let last = if self.raw.ends_with(CRLF) { &[][..] } else { CRLF };
+        [self.name(), &self.raw[self.colon..], last]
     }
 
     /// What follows the colon, folds and all, without the last CRLF.
@@ -82,22 +87,21 @@ impl<'a> Field<'a> {
 
     /// What it is to us.
     pub(super) fn kind(&self) -> Kind {
-        const KINDS: [(&str, Kind); 11] = [
+        const KINDS: [(&str, Kind); 8] = [
             ("from", Kind::From),
             ("sender", Kind::Sender),
             ("date", Kind::Date),
             ("message-id", Kind::MessageId),
             ("received", Kind::Received),
             ("bcc", Kind::Removed),
-            // Whoever sends something again would be anybody: nobody asks who may (RFC 5322 §3.6.6).
-            ("resent-from", Kind::Removed),
-            ("resent-sender", Kind::Removed),
-            ("resent-bcc", Kind::Removed),
             ("return-path", Kind::Removed),
             ("authentication-results", Kind::Results),
         ];
-        let is_this = |&&(name, _): &&(&str, Kind)| self.name().eq_ignore_ascii_case(name.as_bytes());
-        KINDS.iter().find(is_this).map_or(Kind::Other, |&(_, kind)| kind)
+        const RESENT: &[u8] = b"resent-";
+        if self.name().get(..RESENT.len()).is_some_and(|start| start.eq_ignore_ascii_case(RESENT)) {
+            return Kind::Removed;
+        }
+        KINDS.iter().find(|(name, _)| self.is_named(name)).map_or(Kind::Other, |&(_, kind)| kind)
     }
 }
 

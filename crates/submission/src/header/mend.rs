@@ -36,14 +36,16 @@ impl Header<'_> {
     ///
     /// - Date and Message-ID are added where there is none (RFC 6409 §8.2, §8.3); one without a value is none. Of
     ///   several the first stays: which one is shown would be the reader's choice, and large receivers refuse them.
-    /// - Each Bcc, Resent-Bcc, Resent-From, Resent-Sender and Return-Path is taken out. A message that had only Bcc is left without any
-    ///   recipient in its header, which RFC 5322 §3.6 allows.
+    /// - Each Bcc and Return-Path is taken out. A message that had only Bcc is left without any recipient in its header, which RFC 5322 §3.6 allows.
+    /// - So is each Resent field (RFC 5322 §3.6.6): who sends something again could be anybody, as nobody asks who may, and a block without
+    ///   its Resent-From would be none. What its author sends once more is their message as it was; what is another's they may not send.
+    /// - White space between a name and its colon is taken out (RFC 5322 §4.5): readers do not agree whether that is a field, nor do signers and
+    ///   those who verify. To a relaxed signature of the client's it is the same (RFC 6376 §3.4.2).
     /// - Authentication-Results that claim to be ours, or do not say whose they are, are taken out (RFC 8601 §5).
     /// - Sender is as [`SenderMend`] says.
     ///
-    /// What is added goes to the header's end: in front it would part the blocks of trace and Resent fields, whose
-    /// order says what belongs together (RFC 5322 §3.6), and come between the client's ARC and DKIM fields and what
-    /// they sign. A signature of ours goes in front of it all. Mending twice is mending once.
+    /// What is added goes to the header's end: in front it would part the blocks of trace fields, whose order says what belongs together
+    /// (RFC 5322 §3.6), and come between the client's ARC and DKIM fields and what they sign. A signature of ours goes in front of it all. Mending twice is mending once.
     pub fn mended(&self, mends: &Mends<'_>) -> Vec<u8> {
         let header_bytes = self.fields.iter().map(|field| field.raw.len()).sum::<usize>();
         let mut out = Vec::with_capacity(mends.trace.len() + header_bytes + self.rest.len() + 512);
@@ -69,11 +71,7 @@ impl Header<'_> {
                 Kind::From | Kind::Received | Kind::Other => true,
             };
             if stays {
-                out.extend_from_slice(field.raw);
-                // The last line of a message that is a header only may lack it.
-                if !field.raw.ends_with(b"\r\n") {
-                    out.extend_from_slice(b"\r\n");
-                }
+                out.extend_from_slice(&field.sent().concat());
             }
         }
         if !has_date {

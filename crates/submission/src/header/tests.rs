@@ -50,8 +50,8 @@ fn adds_what_is_missing_at_the_end_of_the_header() {
 
 #[test]
 fn leaves_what_is_there() {
-    let message = "Received: a\r\nARC-Seal: i=1;\r\n b=\r\nDKIM-Signature: v=1;\r\n\tbh=x\r\nX-Odd :  y \r\n \r\nTo: a\r\n\
-                   To: b\r\nSubject:\r\n =?utf-8?q?x?=\r\n y\r\nfrom: own@own.example\r\nDate: not a date\r\n\
+    let message = "Received: a\r\nARC-Seal: i=1;\r\n b=\r\nDKIM-Signature: v=1;\r\n\tbh=x\r\nX-Odd:  y \r\n \r\nTo: a\r\n\
+                   Subject:\r\n =?utf-8?q?x?=\r\n y\r\nfrom: own@own.example\r\nDate: not a date\r\n\
                    Message-Id: no brackets\r\nDelivered-To: x\r\nX-Original-To: y\r\n\r\n\r\nBcc: z\r\n";
     assert_mended(message, message);
     let header = Header::read(message.as_bytes()).unwrap();
@@ -62,7 +62,13 @@ fn leaves_what_is_there() {
 fn takes_out_what_is_not_to_be_sent() {
     assert_mended(
         "Return-Path: <x@y>\r\nFrom: own@own.example\r\nBCC: a@b,\r\n c@d\r\nDate: x\r\nBcc : e\r\nResent-Bcc: f\r\n\
-         return-path\t: g\r\nMessage-ID: <1@a>\r\nBcc:\r\n\r\nbody",
+         return-path\t: g\r\nMessage-ID: <1@a>\r\nBcc:\r\nResent: x\r\n\r\nbody",
+        "From: own@own.example\r\nDate: x\r\nMessage-ID: <1@a>\r\nResent: x\r\n\r\nbody",
+    );
+    // Who sends it again would be anybody, and half a block is none.
+    assert_mended(
+        "Resent-Date: x\r\nRESENT-FROM : evil@x\r\nResent-To: a@b\r\nResent-Cc: c\r\nResent-Sender: d\r\nResent-Message-ID: <2@a>\r\n\
+         From: own@own.example\r\nDate: x\r\nMessage-ID: <1@a>\r\n\r\nbody",
         "From: own@own.example\r\nDate: x\r\nMessage-ID: <1@a>\r\n\r\nbody",
     );
     assert_mended(
@@ -71,6 +77,14 @@ fn takes_out_what_is_not_to_be_sent() {
          From: own@own.example\r\nDate: x\r\nMessage-ID: <1@a>\r\n\r\n",
         "Authentication-Results: mx.other; none\r\nARC-Authentication-Results: i=1; mx.example; none\r\n\
          From: own@own.example\r\nDate: x\r\nMessage-ID: <1@a>\r\n\r\n",
+    );
+}
+
+#[test]
+fn takes_out_white_space_before_a_colon() {
+    assert_mended(
+        "X \t : y\r\nSubject : a\r\n : b\r\nFrom\t: own@own.example\r\nDate : x\r\nMessage-ID\t: <1@a>\r\nTo : c",
+        "X: y\r\nSubject: a\r\n : b\r\nFrom: own@own.example\r\nDate: x\r\nMessage-ID: <1@a>\r\nTo: c\r\n",
     );
 }
 
@@ -112,14 +126,13 @@ fn refuses_what_is_dangerous() {
         ("To: a@b\r\n\r\nFrom: own@own.example\r\n", Malformed::NoFrom),
         ("Resent-From: a@b\r\nX-From: a@b\r\n\r\n", Malformed::NoFrom),
         ("From: undisclosed:;\r\n\r\n", Malformed::From),
-        ("From : own@own.example\r\n\r\n", Malformed::From),
         ("From own@own.example Sat Feb  3 04:05:06 2024\r\nFrom: own@own.example\r\n\r\n", Malformed::Mbox),
     ] {
         assert_eq!(error(message), Some(wanted), "{message:?}");
     }
     for line in ["From: evil@x", "FROM:evil@x", "From : evil@x", "fRom \t:\r\n\tevil@x", "From:"] {
         for message in with_line(line) {
-            assert_eq!(error(&message), Some(Malformed::SeveralFrom), "{message:?}");
+            assert_eq!(error(&message), Some(Malformed::Several("From")), "{message:?}");
         }
     }
     for line in [
@@ -134,8 +147,11 @@ fn refuses_what_is_dangerous() {
             assert_eq!(error(&message), Some(Malformed::Line), "{message:?}");
         }
     }
-    for message in with_line("Sender: own@own.example\r\nsender : own@own.example") {
-        assert_eq!(error(&message), Some(Malformed::SeveralSender));
+    for name in ONCE.into_iter().filter(|name| *name != "From") {
+        let twice = format!("{name}: a@b\r\n{} : a@b", name.to_ascii_lowercase());
+        for message in with_line(&twice) {
+            assert_eq!(error(&message), Some(Malformed::Several(name)));
+        }
     }
     let hops = |count: usize| with_line("Received: x\r\n".repeat(count).trim_end());
     assert_eq!(hops(50).map(|message| error(&message)), [None, None]);

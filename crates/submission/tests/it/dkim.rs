@@ -11,7 +11,7 @@ use submission::Error;
 use submission::dkim::{self, DkimKey, Done, KeyState};
 use testkit::dns::DnsServer;
 
-use crate::support::Bench;
+use crate::support::{Bench, Wish};
 
 struct Signing {
     bench: Bench,
@@ -107,6 +107,15 @@ async fn mail_is_signed_once_the_records_are_published_and_a_reader_verifies_bot
         let verified = signing.verified(forged.as_bytes()).await;
         assert_eq!(verified, [("ed25519-sha256", false), ("rsa-sha256", false)], "{to}");
     }
+    // Old syntax, which readers do not find by its name.
+    let spaced =
+        [&b"Subject : The news\r\nTo\t: bob@b.example\r\n"[..], b"From: ada@acme.example\r\n\r\nhello\r\n"]
+            .concat();
+    signing.bench.accept_as(&["bob@b.example"], &Wish::default(), &spaced).await;
+    signing.bench.send_due().await;
+    let spaced = signing.bench.smarthost.received().pop().unwrap().octets;
+    assert!(String::from_utf8_lossy(&spaced).contains("\r\nSubject: The news\r\nTo: bob@b.example\r\n"));
+    assert_eq!(signing.verified(&spaced).await, [("ed25519-sha256", true), ("rsa-sha256", true)]);
     let second_author = text.replacen("\r\nFrom:", "\r\nFrom: eve@e.example\r\nFrom:", 1);
     let verified = signing.verified(second_author.as_bytes()).await;
     assert_eq!(verified, [("ed25519-sha256", false), ("rsa-sha256", false)]);
