@@ -115,9 +115,27 @@ impl Submission {
         secured: Secured,
         request_id: RequestId,
     ) -> Result<OutgoingId, Error> {
+        let recipients = count(&envelope);
+        let done = self.take_in(login, envelope, message, secured, request_id).await;
+        if let Err(Error::SendingLimit { .. }) = done
+            && let Err(error) = limit::tell(&login.ctx, login.mailbox_id, recipients).await
+        {
+            tracing::warn!(mailbox.id = %login.mailbox_id, error.cause = ?error, "nobody was told that a sending limit is reached");
+        }
+        done
+    }
+
+    async fn take_in(
+        &self,
+        login: &MailLogin,
+        envelope: Envelope,
+        message: Bytes,
+        secured: Secured,
+        request_id: RequestId,
+    ) -> Result<OutgoingId, Error> {
         let ctx = &login.ctx;
         let (now, env) = (ctx.env().now(), ctx.env());
-        let recipients = i32::try_from(envelope.recipients.len()).unwrap_or(i32::MAX);
+        let recipients = count(&envelope);
         {
             // Asked again where it counts; this saves the upload.
             let mut tx = ctx.begin().await?;
@@ -227,6 +245,11 @@ async fn may_send_more(tx: &mut TenantTx, mailbox_id: MailboxId) -> Result<(), E
         true => Ok(()),
         false => Err(Error::TooMuchQueued),
     }
+}
+
+/// How many recipients there are.
+fn count(envelope: &Envelope) -> i32 {
+    i32::try_from(envelope.recipients.len()).unwrap_or(i32::MAX)
 }
 
 fn sender_of(login: &MailLogin) -> Sender {

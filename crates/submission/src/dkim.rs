@@ -12,7 +12,7 @@ mod store;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use dns::Resolver;
-use dns::health::{Dkim, Expected, Status};
+use dns::health::{Dkim, Expected, Health, Status};
 use kernel::{DkimKeyId, DomainId, DomainName, Page, PageRequest, named};
 use mailstore::MailStore;
 use serde_json::json;
@@ -83,6 +83,12 @@ impl DkimKey {
 
     fn expected(&self) -> impl Iterator<Item = Dkim> {
         self.records().into_iter().map(|record| Dkim { selector: record.selector, record: record.value })
+    }
+
+    /// What the domain name system says of its records. No transaction is to be open meanwhile.
+    async fn health(&self, resolver: &Resolver) -> Health {
+        let expected = Expected { dkim: self.expected().collect(), ..Expected::default() };
+        dns::health::check(resolver, &self.domain, &expected).await
     }
 }
 
@@ -185,9 +191,7 @@ pub async fn activate(
         KeyState::Active => return Ok(key),
         KeyState::Retired => return Err(Error::KeyState("retired")),
     }
-    let expected = Expected { dkim: key.expected().collect(), ..Expected::default() };
-    // No transaction is open while the DNS is asked.
-    let health = dns::health::check(resolver, &key.domain, &expected).await;
+    let health = key.health(resolver).await;
     if let Some(check) = health.checks.iter().find(|check| check.status != Status::Ok) {
         return Err(match check.status {
             Status::Unavailable => Error::DnsUnavailable,
@@ -212,6 +216,26 @@ pub async fn activate(
     let key = store::find(&mut tx, domain_id, id).await?.ok_or(Error::NotFound)?;
     tx.commit().await?;
     Ok(key)
+}
+
+/// Looks whether the records of a pair that signs are published still, and tells of it when that changes: whether they are, as far as is known.
+async fn watch(ctx: &Ctx, resolver: &Resolver, domain_id: DomainId, id: DkimKeyId) -> Result<bool, Error> {
+    let key = find(ctx, domain_id, id).await?;
+    let health = key.health(resolver).await;
+    let is_gone = |status| !matches!(status, Status::Ok | Status::Unavailable);
+    let gone: Vec<_> =
+        health.checks.iter().filter(|check| is_gone(check.status)).map(|check| &check.name).collect();
+    if gone.is_empty() && !health.is_ok() {
+        return Ok(true);
+    }
+    let (mut tx, now) = (ctx.begin().await?, ctx.env().now());
+    let is_published = gone.is_empty();
+    if store::put_unpublished(&mut tx, domain_id, id, (!is_published).then_some(now)).await? {
+        let data = json!({"domain": key.domain, "selector": key.selector, "published": is_published, "missing": gone});
+        event::record(&mut tx, ctx, event::Kind::DkimKeyUnpublished, id, data).await?;
+        tx.commit().await?;
+    }
+    Ok(is_published)
 }
 
 /// Removes a pair that does not sign.

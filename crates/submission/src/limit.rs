@@ -6,7 +6,7 @@
 mod store;
 mod window;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use kernel::{Checks, MailboxId, ResellerId, named};
 use serde_json::json;
 use tenancy::{Action, Ctx, ResellerCtx, Scope, TenantTx, event, require_version};
@@ -183,24 +183,34 @@ pub(crate) struct Counted {
     reseller_id: Option<ResellerId>,
     bounds: Bounds,
     window: window::Window,
+    /// When it was last told that it is reached.
+    limited_at: Option<DateTime<Utc>>,
+}
+
+/// A bound that more recipients would pass.
+struct Passed {
+    limit: i32,
+    /// `hour` or `day`.
+    period: &'static str,
+    span: TimeDelta,
 }
 
 impl Counted {
+    fn passed_by(&self, more: i32) -> Option<Passed> {
+        let bounds = [
+            (self.bounds.per_hour, self.window.last_hour(), "hour", TimeDelta::hours(1)),
+            (self.bounds.per_day, self.window.last_day(), "day", TimeDelta::days(1)),
+        ];
+        bounds.into_iter().find_map(|(bound, counted, period, span)| {
+            let limit = bound.filter(|limit| counted + i64::from(more) > i64::from(*limit))?;
+            Some(Passed { limit, period, span })
+        })
+    }
+
     /// Refuses what would pass a bound of this level.
     fn fits(&self, more: i32) -> Result<(), Error> {
-        let level = self.level;
-        let bounds = [
-            (self.bounds.per_hour, self.window.last_hour(), "hour"),
-            (self.bounds.per_day, self.window.last_day(), "day"),
-        ];
-        for (bound, counted, period) in bounds {
-            if let Some(limit) = bound
-                && counted + i64::from(more) > i64::from(limit)
-            {
-                return Err(Error::SendingLimit { level, limit, period, is_ever: more <= limit });
-            }
-        }
-        Ok(())
+        let Some(Passed { limit, period, .. }) = self.passed_by(more) else { return Ok(()) };
+        Err(Error::SendingLimit { level: self.level, limit, period, is_ever: more <= limit })
     }
 }
 
@@ -237,4 +247,43 @@ pub(crate) async fn count(
         store::put_counted(tx, mailbox_id, &counted).await?;
     }
     Ok(())
+}
+
+/// Tells of the limit that has refused a message to so many, whose it is: once in an hour of one by the hour, once in a day of one by the day.
+///
+/// # Errors
+/// As of any statement.
+pub(crate) async fn tell(ctx: &Ctx, mailbox_id: MailboxId, recipients: i32) -> Result<(), Error> {
+    let (mut tx, now) = (ctx.begin().await?, ctx.env().now());
+    let levels = store::levels(&mut tx, mailbox_id, now).await?;
+    let refusing = levels.iter().find_map(|counted| Some((counted, counted.passed_by(recipients)?)));
+    let Some((counted, Passed { limit, period, span })) = refusing else { return Ok(()) };
+    let told_before = now - span;
+    if counted.limited_at.is_some_and(|at| at > told_before) {
+        return Ok(());
+    }
+    let data = json!({"period": period, "limit": limit});
+    let told = store::Told { now, before: told_before };
+    match (counted.level, counted.reseller_id) {
+        (LimitLevel::Mailbox, _) => {
+            if store::tell_of_mailbox(&mut tx, mailbox_id, told).await? {
+                event::record(&mut tx, ctx, event::Kind::MailboxSendingLimited, mailbox_id, data).await?;
+            }
+        }
+        (LimitLevel::Reseller, Some(id)) => {
+            drop(tx);
+            let mut tx = store::system(ctx.caller().db()).await?;
+            if store::tell_of_reseller(&mut tx, id, told).await? {
+                let kind = event::Kind::ResellerSendingLimited;
+                event::record_on(&mut tx, ctx.caller(), Scope::Reseller(id), kind, id, data).await?;
+            }
+            return Ok(tx.commit().await?);
+        }
+        _ => {
+            if store::tell_of_tenant(&mut tx, told).await? {
+                event::record(&mut tx, ctx, event::Kind::TenantSendingLimited, ctx.tenant_id(), data).await?;
+            }
+        }
+    }
+    Ok(tx.commit().await?)
 }

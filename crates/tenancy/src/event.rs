@@ -29,6 +29,8 @@ named! {
         ResellerCreated = "reseller.created",
         /// A reseller's fields were changed.
         ResellerUpdated = "reseller.updated",
+        /// A reseller's tenants have written to as many recipients as they may; told once for the hour or day of the limit.
+        ResellerSendingLimited = "reseller.sending_limited",
         /// A tenant was created.
         TenantCreated = "tenant.created",
         /// A tenant's fields were changed.
@@ -45,6 +47,8 @@ named! {
         TenantRestoreRequested = "tenant.restore_requested",
         /// A deleted tenant was destroyed for good.
         TenantPurged = "tenant.purged",
+        /// A tenant's mailboxes have written to as many recipients as they may; told once for the hour or day of the limit.
+        TenantSendingLimited = "tenant.sending_limited",
         /// A tenant went to another reseller.
         TenantTransferred = "tenant.transferred",
         /// A domain was added.
@@ -59,6 +63,8 @@ named! {
         DkimKeyCreated = "dkim_key.created",
         /// A domain's mail is signed with a key from now on.
         DkimKeyActivated = "dkim_key.activated",
+        /// Records of a key that signs are not published any more, or are again.
+        DkimKeyUnpublished = "dkim_key.unpublished",
         /// Keys that sign nothing were removed.
         DkimKeyDeleted = "dkim_key.deleted",
         /// A user was created.
@@ -91,6 +97,8 @@ named! {
         MailboxPurged = "mailbox.purged",
         /// A mailbox, or a part of it, is to be put back as it was at a moment.
         MailboxRestoreRequested = "mailbox.restore_requested",
+        /// A mailbox has written to as many recipients as it may; told once for the hour or day of the limit.
+        MailboxSendingLimited = "mailbox.sending_limited",
         /// Somebody's rights to a mailbox that is not their own were changed.
         MailboxDelegated = "mailbox.delegated",
         /// Mail on its way out was held back.

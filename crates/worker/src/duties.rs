@@ -183,10 +183,11 @@ async fn see_to_dkim_keys(worker: &Worker) {
         return;
     }
     match submission::dkim::run(&worker.db, &worker.store, &worker.dns).await {
-        Ok(submission::dkim::Done { created, activated, waiting, failed }) => {
+        Ok(submission::dkim::Done { created, activated, waiting, unpublished, failed }) => {
             metrics::counter!("pillarbox_dkim_keys_created_total").increment(created);
             metrics::counter!("pillarbox_dkim_keys_activated_total").increment(activated);
             metrics::gauge!("pillarbox_dkim_keys_waiting").set(waiting as f64);
+            metrics::gauge!("pillarbox_dkim_keys_unpublished").set(unpublished as f64);
             metrics::counter!("pillarbox_dkim_failures_total").increment(failed);
         }
         Err(error) => tracing::warn!(error.cause = ?error, "domains' keys could not be looked up"),

@@ -1,4 +1,4 @@
-//! Seeing to it that domains sign: keys for those that have none, and signing once their records are published.
+//! Seeing to it that domains sign: keys for those that have none, signing once their records are published, and a word where those vanish.
 
 use db::{Db, SystemTx};
 use dns::Resolver;
@@ -8,7 +8,7 @@ use mailstore::MailStore;
 use tenancy::Caller;
 use uuid::Uuid;
 
-use super::{activate, create, store};
+use super::{activate, create, store, watch};
 use crate::Error;
 
 /// How many domains one look finds.
@@ -25,17 +25,13 @@ pub struct Done {
     pub activated: u64,
     /// Pairs whose records are not published, or not as they should be, or cannot be looked up.
     pub waiting: u64,
+    /// Pairs that sign, and of which records are not published any more.
+    pub unpublished: u64,
     /// Domains that were passed by.
     pub failed: u64,
 }
 
-enum Outcome {
-    Created,
-    Activated,
-    Waiting,
-}
-
-/// Makes keys for every proven domain that has none, and has those sign whose records are there.
+/// Makes keys for every proven domain that has none, has those sign whose records are there, and looks whether those that sign can be verified.
 ///
 /// # Errors
 /// As of the look-up of what is due; the next run does what this one has not.
@@ -54,9 +50,7 @@ pub async fn run(db: &Db, store: &MailStore, resolver: &Resolver) -> Result<Done
         let mut outcomes = stream::iter(each).buffer_unordered(AT_ONCE);
         while let Some((domain_id, outcome)) = outcomes.next().await {
             match outcome {
-                Ok(Outcome::Created) => done.created += 1,
-                Ok(Outcome::Activated) => done.activated += 1,
-                Ok(Outcome::Waiting) => done.waiting += 1,
+                Ok(of_one) => done.add(of_one),
                 Err(error) => {
                     done.failed += 1;
                     tracing::warn!(domain.id = %domain_id, error.cause = ?error, "a domain's keys were not seen to");
@@ -71,20 +65,35 @@ async fn see_to(
     store: &MailStore,
     resolver: &Resolver,
     due: &store::Due,
-) -> Result<Outcome, Error> {
-    let ctx = server.enter(due.tenant_id).await?;
-    let Some(pending) = due.pending else {
-        return match create(store, &ctx, due.domain_id).await {
-            Ok(_) => Ok(Outcome::Created),
+) -> Result<Done, Error> {
+    let (ctx, mut done) = (server.enter(due.tenant_id).await?, Done::default());
+    if let Some(active) = due.active {
+        done.unpublished += u64::from(!watch(&ctx, resolver, due.domain_id, active).await?);
+    }
+    if let Some(pending) = due.pending {
+        match activate(&ctx, resolver, due.domain_id, pending).await {
+            Ok(_) => done.activated += 1,
+            Err(Error::KeyNotPublished(_) | Error::DnsUnavailable) => done.waiting += 1,
+            Err(error) => return Err(error),
+        }
+    } else if due.active.is_none() {
+        match create(store, &ctx, due.domain_id).await {
+            Ok(_) => done.created += 1,
             // By another process, or by hand.
-            Err(Error::KeyPending) => Ok(Outcome::Waiting),
-            Err(error) => Err(error),
-        };
-    };
-    match activate(&ctx, resolver, due.domain_id, pending).await {
-        Ok(_) => Ok(Outcome::Activated),
-        Err(Error::KeyNotPublished(_) | Error::DnsUnavailable) => Ok(Outcome::Waiting),
-        Err(error) => Err(error),
+            Err(Error::KeyPending) => done.waiting += 1,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(done)
+}
+
+impl Done {
+    fn add(&mut self, other: Self) {
+        self.created += other.created;
+        self.activated += other.activated;
+        self.waiting += other.waiting;
+        self.unpublished += other.unpublished;
+        self.failed += other.failed;
     }
 }
 

@@ -242,14 +242,37 @@ pub(super) async fn signing(tx: &mut TenantTx, domain: &DomainName) -> Result<Op
     }))
 }
 
-/// A domain, and the pair of it that waits, if one does.
+/// Notes that records of a pair that signs are not published, since a moment, or that they are; whether that is news.
+pub(super) async fn put_unpublished(
+    tx: &mut TenantTx,
+    domain_id: DomainId,
+    id: DkimKeyId,
+    since: Option<DateTime<Utc>>,
+) -> Result<bool, Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let done = sqlx::query!(
+        "update dkim_keys set unpublished_since = $4
+         where tenant_id = $1 and domain_id = $2 and id = $3 and state = 'active' and (unpublished_since is null) <> ($4::timestamptz is null)",
+        tenant_id,
+        domain_id.uuid(),
+        id.uuid(),
+        since,
+    )
+    .execute(tx.conn())
+    .await
+    .map_err(db::Error::from)?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// A domain, the pair of it that waits, and the one that signs.
 pub(super) struct Due {
     pub(super) tenant_id: TenantId,
     pub(super) domain_id: DomainId,
     pub(super) pending: Option<DkimKeyId>,
+    pub(super) active: Option<DkimKeyId>,
 }
 
-/// The next proven domains that have no keys in use, or a pair that waits for its records, by tenant and id. Those of tenants that are deleted rest.
+/// The next proven domains, by tenant and id. Those of tenants that are deleted rest.
 pub(super) async fn due(
     tx: &mut SystemTx,
     after: (TenantId, DomainId),
@@ -257,12 +280,11 @@ pub(super) async fn due(
 ) -> Result<Vec<Due>, Error> {
     let (after_tenant, after_domain) = after;
     let rows = sqlx::query!(
-        r#"select d.tenant_id, d.id, p.id as "pending?" from domains d
+        r#"select d.tenant_id, d.id, p.id as "pending?", a.id as "active?" from domains d
            join tenants t on t.id = d.tenant_id and t.status <> 'deleted'
            left join dkim_keys p on p.tenant_id = d.tenant_id and p.domain_id = d.id and p.state = 'pending'
+           left join dkim_keys a on a.tenant_id = d.tenant_id and a.domain_id = d.id and a.state = 'active'
            where (d.tenant_id, d.id) > ($1, $2) and d.status = 'active'
-             and (p.id is not null or not exists (
-               select from dkim_keys a where a.tenant_id = d.tenant_id and a.domain_id = d.id and a.state = 'active'))
            order by d.tenant_id, d.id limit $3"#,
         after_tenant.uuid(),
         after_domain.uuid(),
@@ -275,6 +297,7 @@ pub(super) async fn due(
         tenant_id: TenantId::from_uuid(row.tenant_id),
         domain_id: DomainId::from_uuid(row.id),
         pending: row.pending.map(DkimKeyId::from_uuid),
+        active: row.active.map(DkimKeyId::from_uuid),
     });
     Ok(due.collect())
 }

@@ -218,14 +218,14 @@ pub(super) async fn levels(
 ) -> Result<Vec<Counted>, Error> {
     let tenant_id = tx.tenant_id().uuid();
     let rows = sqlx::query!(
-        r#"select 1 as "rank!", null::uuid as reseller_id, l.per_hour, l.per_day, s.counted_at, s.slots
+        r#"select 1 as "rank!", null::uuid as reseller_id, l.per_hour, l.per_day, s.counted_at, s.slots, s.limited_at
            from mailboxes m left join mailbox_sending_limits l on l.tenant_id = m.tenant_id and l.mailbox_id = m.id
            left join mailbox_sending s on s.tenant_id = m.tenant_id and s.mailbox_id = m.id where m.tenant_id = $1 and m.id = $2
            union all
-           select 2, null, l.per_hour, l.per_day, s.counted_at, s.slots
+           select 2, null, l.per_hour, l.per_day, s.counted_at, s.slots, s.limited_at
            from tenants t left join tenant_sending_limits l on l.tenant_id = t.id left join tenant_sending s on s.tenant_id = t.id where t.id = $1
            union all
-           select 3, l.reseller_id, l.per_hour, l.per_day, s.counted_at, s.slots
+           select 3, l.reseller_id, l.per_hour, l.per_day, s.counted_at, s.slots, s.limited_at
            from tenants t join reseller_sending_limits l on l.reseller_id = any (t.reseller_path)
            left join reseller_sending s on s.reseller_id = l.reseller_id where t.id = $1
            order by 1, 2"#,
@@ -245,6 +245,7 @@ pub(super) async fn levels(
             reseller_id: row.reseller_id.map(ResellerId::from_uuid),
             bounds: Bounds { per_hour: row.per_hour, per_day: row.per_day }.or(level.default()),
             window: window(row.counted_at, row.slots, now),
+            limited_at: row.limited_at,
         }
     });
     Ok(counted.collect())
@@ -281,6 +282,58 @@ pub(super) async fn put_counted(
     };
     update.execute(tx.conn()).await?;
     Ok(())
+}
+
+/// When it is told, and what was told before which is told again.
+#[derive(Clone, Copy)]
+pub(super) struct Told {
+    pub(super) now: DateTime<Utc>,
+    pub(super) before: DateTime<Utc>,
+}
+
+/// Notes that it is told that a mailbox's limit is reached, unless somebody was faster.
+pub(super) async fn tell_of_mailbox(tx: &mut TenantTx, id: MailboxId, told: Told) -> Result<bool, Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let done = sqlx::query!(
+        "insert into mailbox_sending as old (tenant_id, mailbox_id, counted_at, slots, limited_at) values ($1, $2, $3, '{}', $3)
+         on conflict (tenant_id, mailbox_id) do update set limited_at = $3 where old.limited_at is null or old.limited_at <= $4",
+        tenant_id,
+        id.uuid(),
+        told.now,
+        told.before,
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// The same of a tenant's.
+pub(super) async fn tell_of_tenant(tx: &mut TenantTx, told: Told) -> Result<bool, Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let done = sqlx::query!(
+        "insert into tenant_sending as old (tenant_id, counted_at, slots, limited_at) values ($1, $2, '{}', $2)
+         on conflict (tenant_id) do update set limited_at = $2 where old.limited_at is null or old.limited_at <= $3",
+        tenant_id,
+        told.now,
+        told.before,
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// The same of a reseller's.
+pub(super) async fn tell_of_reseller(tx: &mut SystemTx, id: ResellerId, told: Told) -> Result<bool, Error> {
+    let done = sqlx::query!(
+        "insert into reseller_sending as old (reseller_id, counted_at, slots, limited_at) values ($1, $2, '{}', $2)
+         on conflict (reseller_id) do update set limited_at = $2 where old.limited_at is null or old.limited_at <= $3",
+        id.uuid(),
+        told.now,
+        told.before,
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(done.rows_affected() == 1)
 }
 
 #[expect(clippy::disallowed_methods, reason = "a reseller is above all tenants")]

@@ -7,8 +7,10 @@ use kernel::{DkimKeyId, DomainId, PageRequest};
 use mail_auth::common::verify::VerifySignature as _;
 use mail_auth::hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverConfig, ResolverOpts};
 use mail_auth::{AuthenticatedMessage, DkimResult, MessageAuthenticator};
+use serde_json::json;
 use submission::Error;
 use submission::dkim::{self, DkimKey, Done, KeyState};
+use tenancy::event::Kind;
 use testkit::dns::DnsServer;
 
 use crate::support::{Bench, Wish};
@@ -177,6 +179,34 @@ async fn the_duty_makes_keys_and_has_them_sign_when_they_are_published() {
     assert_eq!(run().await, Done::default(), "there is one that signs");
     signing.create().await.unwrap();
     assert_eq!(run().await, Done { waiting: 1, ..Done::default() }, "its successor waits");
+}
+
+#[tokio::test]
+async fn it_is_told_once_that_records_of_a_key_that_signs_vanish_and_once_that_they_are_back() {
+    let signing = Signing::new().await;
+    let (db, store) = (signing.bench.world.test_db.db(), &signing.bench.store);
+    let run = async || dkim::run(&db, store, &signing.resolver).await.unwrap();
+    let key = signing.create().await.unwrap();
+    signing.publish(&key);
+    signing.activate(key.id).await.unwrap();
+    let told = async || {
+        let events = signing.bench.events(Kind::DkimKeyUnpublished).await;
+        events.into_iter().map(|event| (event.subject, event.data)).collect::<Vec<_>>()
+    };
+    assert_eq!(run().await, Done::default());
+    let [rsa, ed25519] = key.records();
+    signing.dns.fail(&rsa.name);
+    assert_eq!((run().await, told().await), (Done::default(), vec![]), "nobody knows");
+    signing.dns.set_txt(&rsa.name, &["v=DKIM1; k=rsa; p="]);
+    signing.dns.remove(&ed25519.name);
+    let missing = Done { unpublished: 1, ..Done::default() };
+    assert_eq!((run().await, run().await), (missing, missing));
+    let data = |is_published: bool, missing: &[&str]| json!({"domain": "acme.example", "selector": key.selector, "published": is_published, "missing": missing});
+    let vanished = (key.id.to_string(), data(false, &[&rsa.name, &ed25519.name]));
+    assert_eq!(told().await, std::slice::from_ref(&vanished));
+    signing.publish(&key);
+    assert_eq!((run().await, run().await), (Done::default(), Done::default()));
+    assert_eq!(told().await, [vanished, (key.id.to_string(), data(true, &[]))]);
 }
 
 #[tokio::test]

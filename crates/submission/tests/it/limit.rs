@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use chrono::TimeDelta;
 use futures::future::join_all;
+use serde_json::json;
 use submission::Error;
 use submission::limit::{self, Bounds, LimitLevel};
+use tenancy::event::Kind;
 use tenancy::user::User;
 use testkit::world;
 
@@ -146,4 +148,50 @@ async fn a_reseller_s_limit_is_over_its_tenants_and_those_below_and_not_its_own_
     assert_eq!(refusal(bench.try_accept(&["bob@b.example"]).await).0, LimitLevel::Reseller);
     let above = operator.enter_reseller(reseller.id).await.unwrap();
     assert_eq!(limit::of_reseller(&above).await.unwrap().last_hour, 2);
+}
+
+/// Nobody reads an event for each message that a script has refused.
+#[tokio::test]
+async fn it_is_told_once_in_an_hour_or_day_that_a_limit_is_reached() {
+    let bench = Bench::new().await;
+    let ids = [
+        bench.ada.mailbox_id.to_string(),
+        bench.world.tenant.id.to_string(),
+        bench.world.reseller.id.to_string(),
+    ];
+    let kinds = [Kind::MailboxSendingLimited, Kind::TenantSendingLimited, Kind::ResellerSendingLimited];
+    let levels = [LimitLevel::Mailbox, LimitLevel::Tenant, LimitLevel::Reseller];
+    for ((level, kind), id) in levels.into_iter().zip(kinds).zip(ids) {
+        let told = async || {
+            bench.events(kind).await.into_iter().map(|event| (event.subject, event.data)).collect::<Vec<_>>()
+        };
+        put_at(&bench, level, an_hour(2)).await;
+        for _ in 0..2 {
+            bench.try_accept(&["bob@b.example"]).await.unwrap();
+        }
+        assert_eq!(told().await, []);
+        let by_the_hour = (id.clone(), json!({"period": "hour", "limit": 2}));
+        for _ in 0..3 {
+            assert_eq!(refusal(bench.try_accept(&["bob@b.example"]).await), (level, 2, "hour"));
+            bench.advance(TimeDelta::minutes(15));
+        }
+        assert_eq!(told().await, std::slice::from_ref(&by_the_hour), "{level:?}");
+        // More at once than ever, and a bound of another time.
+        bench.advance(TimeDelta::hours(1));
+        refusal(bench.try_accept(&["a@b.example", "b@b.example", "c@b.example"]).await);
+        assert_eq!(told().await, [by_the_hour.clone(), by_the_hour.clone()], "{level:?}");
+        put_at(&bench, level, Bounds { per_hour: Some(i32::MAX), per_day: Some(1) }).await;
+        for _ in 0..3 {
+            bench.advance(TimeDelta::hours(2));
+            assert_eq!(refusal(bench.try_accept(&["bob@b.example"]).await), (level, 1, "day"));
+        }
+        // As an hour has been told of so shortly, the day is not.
+        assert_eq!(told().await.len(), 2, "{level:?}");
+        bench.advance(TimeDelta::days(1));
+        bench.try_accept(&["bob@b.example"]).await.unwrap();
+        refusal(bench.try_accept(&["bob@b.example"]).await);
+        assert_eq!(told().await[2], (id, json!({"period": "day", "limit": 1})), "{level:?}");
+        put_at(&bench, level, Bounds { per_hour: Some(i32::MAX), per_day: Some(i32::MAX) }).await;
+        bench.advance(TimeDelta::days(2));
+    }
 }

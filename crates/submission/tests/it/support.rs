@@ -13,6 +13,7 @@ use submission::post::Attempted;
 use submission::queue::{self, Way};
 use submission::{Addressee, Destination, Envelope, Error, Secured, Submission};
 use tenancy::user::User;
+use tenancy::{Action, event};
 use testkit::World;
 use testkit::smarthost::{FakeSmarthost, Tls};
 
@@ -166,6 +167,15 @@ impl Bench {
             texts.push(String::from_utf8(raw.bytes.to_vec()).unwrap());
         }
         texts
+    }
+
+    /// The events of a kind, as the operator sees them.
+    pub(crate) async fn events(&self, kind: event::Kind) -> Vec<event::Event> {
+        event::chain(self.submission.db()).await.unwrap();
+        let filter = event::Filter { kinds: [kind].into(), tenant_id: None };
+        let page = PageRequest::new(Some(200), None);
+        let page = event::list(&self.world.operator, Action::EventRead, &filter, page).await.unwrap();
+        page.items.into_iter().map(|chained| chained.event).collect()
     }
 
     /// Runs a statement as the system.
