@@ -64,8 +64,8 @@ async fn list(
 
 /// Let a user use a mailbox
 ///
-/// With these rights and no others. Who may `read` sees the mailbox, its folders and its messages. `send_as` and `send_on_behalf`
-/// are kept for when mail is sent.
+/// With these rights and no others. Who may `read` sees the mailbox, its folders and its messages. Who may `send_as` or `send_on_behalf`
+/// submits mail from its addresses; on behalf, the message says by Sender who did.
 #[utoipa::path(put, path = "/v1/tenants/{tenant_id}/mailboxes/{mailbox_id}/delegates/{user_id}", tag = "Mailboxes",
     operation_id = "put_delegate",
     params(DelegatePath, DryRun),

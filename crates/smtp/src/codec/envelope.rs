@@ -32,7 +32,7 @@ pub struct Rcpt {
     pub to: ForwardPath,
     /// `NOTIFY=`: of what its sender is told (RFC 3461 §4.1).
     pub notify: Option<Vec<Notify>>,
-    /// `ORCPT=`: the original recipient, as it is written (RFC 3461 §4.2).
+    /// `ORCPT=`: the original recipient, in seven bits (RFC 3461 §4.2, RFC 6533 §3).
     pub original: Option<String>,
 }
 
@@ -153,17 +153,16 @@ fn notify(value: &str) -> Result<Vec<Notify>, ParseError> {
     }
 }
 
-/// `address type;xtext`. Of RFC 6533 §3's forms for addresses beyond ASCII, that in xtext.
+/// `address type;xtext`, as it is; an address of type `utf-8`, in whichever form (RFC 6533 §3), in that for seven bits, which every server takes.
 fn original(value: &str) -> Result<String, ParseError> {
     let (kind, address) = value.split_once(';').ok_or(ParseError::ParameterValue)?;
     let is_atom = !kind.is_empty() && kind.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-    let is_text = |address: &str| {
-        xtext::decode(address).is_some_and(|text| !text.is_empty() && !text.chars().any(char::is_control))
-    };
-    match is_atom && value.len() <= ORIGINAL_LIMIT && is_text(address) {
-        true => Ok(value.to_owned()),
-        false => Err(ParseError::ParameterValue),
-    }
+    let is_utf8 = kind.eq_ignore_ascii_case("utf-8");
+    let decoded = if is_utf8 { xtext::decode_utf8(address) } else { xtext::decode(address) };
+    let text = decoded.filter(|text| !text.is_empty() && !text.chars().any(char::is_control));
+    let text = text.filter(|_| is_atom).ok_or(ParseError::ParameterValue)?;
+    let written = if is_utf8 { format!("utf-8;{}", xtext::encode_utf8(&text)) } else { value.to_owned() };
+    if written.len() > ORIGINAL_LIMIT { Err(ParseError::ParameterValue) } else { Ok(written) }
 }
 
 #[cfg(test)]
@@ -202,10 +201,24 @@ mod tests {
             "ORCPT=;bob",
             "ORCPT=rfc822;",
             "ORCPT=rfc822;a+0Db",
+            "ORCPT=rfc822;jürgen@b.example",
+            "ORCPT=utf-8;",
+            r"ORCPT=utf-8;a\x{0D}b",
+            r"ORCPT=utf-8;a\b",
         ] {
             let line = format!("TO:<a@b.example> {broken}");
             assert_eq!(read(&line), Err(ParseError::ParameterValue), "{broken}");
         }
+    }
+
+    #[test]
+    fn an_original_beyond_ascii_is_kept_in_seven_bits() {
+        for form in ["jürgen@b.example", r"j\x{FC}rgen@b.example", "j+C3+BCrgen@b.example"] {
+            let rcpt = rcpt(&format!("TO:<a@b.example> ORCPT=UTF-8;{form}"), Dialect::Submission).unwrap();
+            assert_eq!(rcpt.original.as_deref(), Some(r"utf-8;j\x{FC}rgen@b.example"), "{form}");
+        }
+        let long = format!("TO:<a@b.example> ORCPT=utf-8;{}@b.example", "ü".repeat(100));
+        assert_eq!(rcpt(&long, Dialect::Submission), Err(ParseError::ParameterValue));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Values from outside, made fit for one line of a header or of a report.
 
 use chrono::{DateTime, Utc};
+use kernel::xtext;
 
 /// The most octets that are kept of a value. Far above what SMTP lets through (RFC 5321 §4.5.3.1: 256 for a path, 512
 /// for a reply line), and low enough that with the field's name a line stays within the 998 of RFC 5322 §2.1.1.
@@ -45,11 +46,7 @@ fn atom(value: &str) -> String {
 fn utf8_xtext(value: &str) -> String {
     let mut text = String::new();
     for c in value.chars() {
-        let token = if c.is_ascii_graphic() && !matches!(c, '\\' | '+' | '=') {
-            c.to_string()
-        } else {
-            format!("\\x{{{:02X}}}", u32::from(c))
-        };
+        let token = xtext::encode_utf8(c.encode_utf8(&mut [0; 4]));
         // Cut between characters: half an escape would be read as another address.
         if text.len() + token.len() > LIMIT_OCTETS {
             break;

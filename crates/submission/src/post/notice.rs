@@ -58,7 +58,9 @@ impl Submission {
                 note.tells_delay = action == Action::Delayed;
                 let original = one.original.as_deref().and_then(|original| {
                     let (kind, address) = original.split_once(';')?;
-                    Some((kind.to_owned(), xtext::decode(address)?))
+                    let is_utf8 = kind.eq_ignore_ascii_case("utf-8");
+                    let decode = if is_utf8 { xtext::decode_utf8 } else { xtext::decode };
+                    Some((kind.to_owned(), decode(address)?))
                 });
                 let said = note.reply.as_ref().map(ToString::to_string);
                 news.push(News { one, note, action, said, original });
