@@ -39,6 +39,12 @@ impl Mailbox {
         Self { local: self.local.clone(), domain: domain.to_owned() }
     }
 
+    /// Who looks after mail at that host (RFC 5321 §4.5.1).
+    #[must_use]
+    pub fn postmaster(&self) -> Self {
+        Self { local: "postmaster".to_owned(), domain: self.domain.clone() }
+    }
+
     /// The address, if it is one that a mailbox of ours can have. A quoted local part that is a dot-string once
     /// unquoted is that dot-string (RFC 5321 §4.1.2); any other is no mailbox here, nor is an address literal.
     pub fn address(&self) -> Option<EmailAddress> {

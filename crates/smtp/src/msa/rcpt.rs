@@ -4,7 +4,7 @@ use submission::{Addressee, Destination};
 
 use super::session::{End, Session};
 use crate::codec::envelope::Rcpt;
-use crate::codec::path::ForwardPath;
+use crate::codec::path::{ForwardPath, ReversePath};
 use crate::reply::{Reply, is_ours};
 
 /// Adds a recipient to the transaction; one that is there already has it once.
@@ -26,8 +26,12 @@ pub(super) async fn rcpt(session: &mut Session, rcpt: Rcpt) -> Result<Reply, End
 async fn add(session: &mut Session, rcpt: Rcpt) -> Reply {
     let limit = session.service.limits.recipients;
     let Some(transaction) = &mut session.transaction else { return Reply::out_of_sequence("say MAIL first") };
-    // Whose postmaster that would be is nobody's to say here.
-    let ForwardPath::Mailbox(mailbox) = rcpt.to else { return Reply::no_such_mailbox() };
+    let mailbox = match (rcpt.to, &transaction.mail.from) {
+        (ForwardPath::Mailbox(mailbox), _) => mailbox,
+        // RFC 5321 §4.5.1. This server is that of many domains: theirs is the sender's.
+        (ForwardPath::Postmaster, ReversePath::Mailbox(sender)) => sender.postmaster(),
+        (ForwardPath::Postmaster, ReversePath::Null) => return Reply::no_such_mailbox(),
+    };
     if !mailbox.is_ascii() && !transaction.mail.is_utf8 {
         return Reply::recipient_needs_utf8();
     }

@@ -46,7 +46,6 @@ async fn goes_to_each_recipient_once_and_to_none_that_is_not_there() {
     assert_eq!(code(&mut client, "MAIL FROM:<ada@acme.example> RET=HDRS ENVID=1").await, "250 2.1.0");
     for (line, expected) in [
         ("RCPT TO:<nobody@acme.example>", "550 5.1.1"),
-        ("RCPT TO:<postmaster>", "550 5.1.1"),
         ("RCPT TO:<ada@elsewhere.example>", "550 5.7.1"),
         ("RCPT TO:<ada@[192.0.2.1]>", "550 5.1.2"),
         ("RCPT TO:<ada@localhost>", "550 5.1.2"),
@@ -55,6 +54,7 @@ async fn goes_to_each_recipient_once_and_to_none_that_is_not_there() {
         ("RCPT TO:<bob@acme.example> NOTIFY=NEVER ORCPT=rfc822;bob@acme.example", "250 2.1.5"),
         ("RCPT TO:<bob@acme.example>", "250 2.1.5"),
         ("RCPT TO:<bob+x@acme.example>", "250 2.1.5"),
+        ("RCPT TO:<PostMaster>", "250 2.1.5"),
         ("RCPT TO:<postmaster@acme.example>", "250 2.1.5"),
     ] {
         assert_eq!(code(&mut client, line).await, expected, "{line}");
@@ -62,6 +62,13 @@ async fn goes_to_each_recipient_once_and_to_none_that_is_not_there() {
     let message = b"From: ada@acme.example\r\nMessage-ID: <own@acme.example>\r\n\r\nx\r\n";
     assert_eq!(codes(&client.data(message).await.unwrap()), "250 2.0.0");
     assert_eq!(server.messages(&bob).await.len(), 1, "one mailbox has one message");
+    assert_eq!(server.messages(&ada).await.len(), 1, "the oldest mailbox is the domain's postmaster's");
+    assert_eq!(code(&mut client, "MAIL FROM:<>").await, "250 2.1.0");
+    assert_eq!(
+        code(&mut client, "RCPT TO:<postmaster>").await,
+        "550 5.1.1",
+        "of which domain is nobody's to say"
+    );
     let text = String::from_utf8(server.messages(&bob).await[0].to_vec()).unwrap();
     assert!(text.contains("\r\nMessage-ID: <own@acme.example>\r\n"), "{text}");
 }
