@@ -42,7 +42,6 @@ type Question = (&'static str, &'static str, usize, f64);
 /// Commands that answer the same each time, of messages a second.
 const QUESTIONS: &[Question] = &[
     ("imap.fetch.metadata", "FETCH 1:* (FLAGS UID INTERNALDATE RFC822.SIZE ENVELOPE)", MESSAGES, 0.7),
-    ("imap.fetch.flags", "FETCH 1:* (FLAGS UID)", MESSAGES, 0.7),
     ("imap.search.header", "SEARCH SUBJECT reconciliation", MESSAGES, 1.0),
     ("imap.search.text.short", "SEARCH TEXT zq", MESSAGES, 1.0),
     ("imap.search.text.indexed", "SEARCH TEXT zygomorphic", MESSAGES, 20.0),
