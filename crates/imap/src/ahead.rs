@@ -28,6 +28,7 @@ impl Ahead {
         }
         while let Some(row) = self.rows.pop_front() {
             if row.uid == u64::from(uid) {
+                self.last = Some(uid);
                 return Some(row);
             }
         }

@@ -90,7 +90,7 @@ impl Maildrop {
     ///
     /// # Errors
     /// [`Error::NotFound`] for an index that is not in the snapshot and for a message that somebody else has deleted
-    /// meanwhile, `Blob` when the blob store fails.
+    /// meanwhile, a second ago or longer; `Blob` when the blob store fails.
     pub async fn body(&self, index: usize) -> Result<Bytes, Error> {
         let place = match self.looked_up(index) {
             Ok(place) => place,

@@ -106,10 +106,10 @@ impl Telling<'_> {
     async fn one(&mut self, uid: u32) -> Result<Vec<Row>, Trouble> {
         let reads = self.session.connection.reads();
         let Some(selected) = &mut self.session.selected else { return Ok(Vec::new()) };
-        let uids = selected.one_and_next(uid).to_vec();
         if let Some(row) = selected.ahead.take(uid, reads) {
             return Ok(vec![row]);
         }
+        let uids = selected.one_and_next(uid).to_vec();
         let mut rows = self.rows(&uids, None).await?.into_iter().peekable();
         let one = rows.next_if(|row| row.uid == u64::from(uid));
         if let Some(selected) = &mut self.session.selected {

@@ -4,7 +4,6 @@
 //! cost less. They sign in with a token: hashing passwords takes memory of its own, which the allocator keeps for the next. And some come before the
 //! count: the first to sign in, to look and to wait bring code and tables into memory.
 
-use std::net::SocketAddr;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
@@ -15,10 +14,10 @@ use reqwest::Method;
 use serde_json::json;
 use testkit::client::http::Http;
 use testkit::client::imap::Imap;
-use testkit::client::lmtp::Lmtp;
 use testkit::story::server::{Listening, Server};
 
 use crate::bed::{Bed, DOMAIN};
+use crate::delivery;
 use crate::dovecot::Dovecot;
 use crate::report::{Measure, Target};
 
@@ -34,8 +33,8 @@ const AT_ONCE: usize = 8;
 const COMPRESSED: usize = 200;
 /// Messages in the folder that all have open.
 const MESSAGES: usize = 5_000;
-/// How many connections deliver them.
-const DELIVERING: usize = 32;
+const MESSAGE: &[u8] =
+    b"From: <a@example.org>\r\nTo: <idle@bench.example>\r\nSubject: a benchmark\r\n\r\nHello.\r\n";
 /// How many wait at Dovecot, which has a process for each.
 const THERE: usize = 100;
 const PASSWORD: &str = "correct-horse-battery";
@@ -49,7 +48,7 @@ pub(crate) async fn run(bed: &mut Bed) -> Result<()> {
     let address = format!("idle@{DOMAIN}");
     let user = json!({"address": address, "password": PASSWORD});
     bed.http()?.post(&bed.place().users(), &user).await?.expect(201)?;
-    fill(bed.server().listening().lmtp, &address).await?;
+    delivery::fill(bed.server().listening().lmtp, &address, MESSAGES, |_| MESSAGE.to_vec()).await?;
     let theirs = theirs(bed.dir(), &address).await?;
     for (name, what, count, wanted) in [
         ("imap.idle.tls", Wait::Idle, CONNECTIONS, WANTED_KIB),
@@ -79,7 +78,7 @@ pub(crate) async fn run(bed: &mut Bed) -> Result<()> {
 /// How much memory Dovecot takes for each client that waits with as many messages, in KiB: what the processes that serve them share with nobody.
 async fn theirs(dir: &Path, address: &str) -> Result<f64> {
     let dovecot = Dovecot::start(dir).await?;
-    fill(dovecot.lmtp, address).await?;
+    delivery::fill(dovecot.lmtp, address, MESSAGES, |_| MESSAGE.to_vec()).await?;
     let mut clients = Vec::new();
     for _ in 0..THERE {
         let mut client = Imap::connect(dovecot.imap).await?;
@@ -109,21 +108,6 @@ enum Wait {
     Idle,
     /// With a compressed connection and no command.
     Compressed,
-}
-
-/// Delivers the messages.
-async fn fill(lmtp: SocketAddr, address: &str) -> Result<()> {
-    let message =
-        b"From: <a@example.org>\r\nTo: <idle@bench.example>\r\nSubject: a benchmark\r\n\r\nHello.\r\n";
-    let deliveries = futures::stream::iter(0..DELIVERING).map(|_| async move {
-        let mut client = Lmtp::connect(lmtp).await?;
-        for _ in 0..MESSAGES.div_ceil(DELIVERING) {
-            let delivery = client.deliver("a@example.org", &[address], message).await?;
-            ensure!(delivery.is_complete(), "refused: {:?}", delivery.outcomes);
-        }
-        client.quit().await
-    });
-    deliveries.buffer_unordered(DELIVERING).collect::<Vec<_>>().await.into_iter().collect()
 }
 
 /// What AUTHENTICATE takes in place of a password.

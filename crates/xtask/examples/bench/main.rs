@@ -12,6 +12,7 @@ mod bed;
 mod billing;
 mod clients;
 mod control_plane;
+mod delivery;
 mod dovecot;
 mod idle;
 mod lmtp;

@@ -1,15 +1,7 @@
 //! The mail that clients are measured with: a folder as people have them, the same on both sides.
 
-use std::net::SocketAddr;
-
-use anyhow::{Result, ensure};
-use futures::StreamExt as _;
-use testkit::client::lmtp::Lmtp;
-
 /// How many messages the folder has.
 pub(super) const MESSAGES: usize = 5_000;
-/// How many connections deliver them.
-const DELIVERING: usize = 16;
 /// A word that is in the subject of every fiftieth message, and nowhere else.
 pub(super) const SUBJECT_WORD: &str = "reconciliation";
 /// A word that is in the text of every fiftieth message, and nowhere else.
@@ -77,17 +69,4 @@ pub(super) fn message(number: usize) -> Vec<u8> {
         }
     };
     whole.into_bytes()
-}
-
-/// Delivers them all.
-pub(super) async fn fill(lmtp: SocketAddr, address: &str) -> Result<()> {
-    let deliveries = futures::stream::iter(0..DELIVERING).map(|first| async move {
-        let mut client = Lmtp::connect(lmtp).await?;
-        for number in (first..MESSAGES).step_by(DELIVERING) {
-            let delivery = client.deliver("a@example.org", &[address], &message(number)).await?;
-            ensure!(delivery.is_complete(), "refused: {:?}", delivery.outcomes);
-        }
-        client.quit().await
-    });
-    deliveries.buffer_unordered(DELIVERING).collect::<Vec<_>>().await.into_iter().collect()
 }
