@@ -99,7 +99,7 @@ fn again_name(MailboxName(name): &MailboxName, is_utf8: bool) {
 }
 
 /// The command that has a written piece as its argument. Literals of a server are read as synchronising ones.
-fn read_back(before: &str, is_utf8: bool, write: impl FnOnce(&mut BytesMut)) -> Command {
+pub(crate) fn read_back(before: &str, is_utf8: bool, write: impl FnOnce(&mut BytesMut)) -> Command {
     let mut framer = Framer::default();
     framer.input().extend_from_slice(before.as_bytes());
     write(framer.input());

@@ -34,6 +34,21 @@ pub(crate) struct Columns {
     pub(crate) key_generation: i32,
 }
 
+/// The columns of a place among those of a row.
+macro_rules! columns {
+    ($row:expr) => {
+        $crate::body::Columns {
+            pack_id: $row.pack_id,
+            pack_is_own: $row.pack_is_own,
+            pack_index: $row.pack_index,
+            pack_offset: $row.pack_offset,
+            stored_bytes: $row.stored_bytes,
+            key_generation: $row.key_generation,
+        }
+    };
+}
+pub(crate) use columns;
+
 impl Place {
     /// The columns of it. What a pack's place is made of fits them.
     pub(crate) fn columns(&self) -> Columns {

@@ -8,7 +8,7 @@ use pack::Uidl;
 use uuid::Uuid;
 
 use super::{Due, Moving};
-use crate::body::{Columns, Place};
+use crate::body::{Columns, Place, columns};
 use crate::to_column;
 
 /// The first tenants after one, in the order of their ids, that have something that is due.
@@ -60,14 +60,7 @@ pub(super) async fn bodies(
     .fetch_all(tx.conn())
     .await?;
     let moving = rows.into_iter().filter_map(|row| {
-        let place = Columns {
-            pack_id: row.pack_id,
-            pack_is_own: row.pack_is_own,
-            pack_index: row.pack_index,
-            pack_offset: row.pack_offset,
-            stored_bytes: row.stored_bytes,
-            key_generation: row.key_generation,
-        };
+        let place = columns!(row);
         Some(Moving {
             id: BlobId::from_uuid(row.id),
             sha256: row.sha256.try_into().ok()?,

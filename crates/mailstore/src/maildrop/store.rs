@@ -7,7 +7,7 @@ use tenancy::TenantTx;
 use uuid::Uuid;
 
 use super::Entry;
-use crate::body::Columns;
+use crate::body::{Columns, columns};
 use crate::from_column;
 
 /// Whether the mailbox was free, or its last holder's lease has run out.
@@ -120,14 +120,7 @@ pub(super) async fn places(
     .fetch_all(tx.conn())
     .await?;
     let places = rows.into_iter().map(|row| {
-        let place = Columns {
-            pack_id: row.pack_id,
-            pack_is_own: row.pack_is_own,
-            pack_index: row.pack_index,
-            pack_offset: row.pack_offset,
-            stored_bytes: row.stored_bytes,
-            key_generation: row.key_generation,
-        };
+        let place = columns!(row);
         // Counted from 1.
         (usize::try_from(row.at - 1).unwrap_or(usize::MAX), place)
     });

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::effect::Touched;
 use super::{Flag, FlagChange, Flags, Located, Message, Placed, State};
-use crate::body::{self, Columns};
+use crate::body::{self, columns};
 use crate::{from_column, to_column};
 
 /// A message's columns as they come.
@@ -164,14 +164,7 @@ pub(crate) async fn locate(
     .fetch_optional(tx.conn())
     .await?;
     Ok(row.map(|row| Located {
-        place: Columns {
-            pack_id: row.pack_id,
-            pack_is_own: row.pack_is_own,
-            pack_index: row.pack_index,
-            pack_offset: row.pack_offset,
-            stored_bytes: row.stored_bytes,
-            key_generation: row.key_generation,
-        },
+        place: columns!(row),
         folder: FolderId::from_uuid(row.folder_id),
         size_bytes: from_column(row.size_bytes),
         state: State::from_column(&row.state),

@@ -8,7 +8,7 @@ use kernel::{BlobId, PackId, TenantId, WrappedKeyId};
 use pack::Generation;
 use uuid::Uuid;
 
-use crate::body::Columns;
+use crate::body::{Columns, columns};
 
 fn generation(column: i32) -> Generation {
     // A check keeps the column from being less than one.
@@ -315,14 +315,7 @@ pub(super) async fn bodies(session: &mut SystemRead, pack: PackId) -> Result<Vec
         id: BlobId::from_uuid(row.id),
         size_bytes: row.size_bytes,
         sha256: row.sha256,
-        place: Columns {
-            pack_id: row.pack_id,
-            pack_is_own: row.pack_is_own,
-            pack_index: row.pack_index,
-            pack_offset: row.pack_offset,
-            stored_bytes: row.stored_bytes,
-            key_generation: row.key_generation,
-        },
+        place: columns!(row),
     });
     Ok(rows.collect())
 }

@@ -6,7 +6,7 @@ use tenancy::TenantTx;
 use uuid::Uuid;
 
 use super::{HEADERS_BYTES, Headers, Marked, Row, STRUCTURES_BYTES, Said, Uids};
-use crate::body::Columns;
+use crate::body::{Columns, columns};
 use crate::message::{Flag, Flags, Keyword};
 use crate::structure::VERSION;
 use crate::{from_column, to_column};
@@ -70,14 +70,7 @@ pub(super) async fn rows(
         flags: Flags::from_columns(row.flags, row.keywords),
         internal_date: row.internal_date,
         wire_size_bytes: from_column(row.wire_size_bytes),
-        place: Columns {
-            pack_id: row.pack_id,
-            pack_is_own: row.pack_is_own,
-            pack_index: row.pack_index,
-            pack_offset: row.pack_offset,
-            stored_bytes: row.stored_bytes,
-            key_generation: row.key_generation,
-        },
+        place: columns!(row),
     });
     Ok(row.collect())
 }
@@ -260,14 +253,7 @@ pub(super) async fn structures(
         uid: from_column(row.uid),
         blob_id: row.blob_id,
         structure: row.structure,
-        place: Columns {
-            pack_id: row.pack_id,
-            pack_is_own: row.pack_is_own,
-            pack_index: row.pack_index,
-            pack_offset: row.pack_offset,
-            stored_bytes: row.stored_bytes,
-            key_generation: row.key_generation,
-        },
+        place: columns!(row),
     });
     Ok(found.collect())
 }

@@ -8,12 +8,12 @@ use reqwest::Method;
 use serde_json::Value;
 use tempfile::TempDir;
 use testkit::client::http::Http;
-use testkit::smarthost::{FakeSmarthost, Fault, Step, Tls};
+use testkit::smarthost::{FakeSmarthost, Fault, Step};
 use testkit::story::server::Server;
 use testkit::{TestDb, World};
 
-use crate::submission::{BOTH, PATIENCE, inbox, message, received, signed_in, start};
-use crate::{data_dir, pillarbox, stderr, stdout};
+use crate::submission::{BOTH, PATIENCE, inbox, message, place, received, signed_in, start};
+use crate::{pillarbox, stderr, stdout};
 
 /// Ada, who sends, and Bob; what they are in, which is lost in the end; and what is not.
 struct Scene {
@@ -25,12 +25,7 @@ struct Scene {
 
 impl Scene {
     async fn new() -> Self {
-        let (world, dir) = (World::new().await, data_dir());
-        let smarthost = FakeSmarthost::start(Tls::Never).await;
-        smarthost.offer(&["PIPELINING", "SIZE 100000000", "8BITMIME", "ENHANCEDSTATUSCODES"]);
-        for local in ["ada", "bob"] {
-            world.user(local, None).await;
-        }
+        let (world, smarthost, dir) = place().await;
         let operator = world.operator_key().await;
         Self { world, smarthost, dir, operator }
     }

@@ -29,12 +29,7 @@ struct Scene {
 
 impl Scene {
     async fn new() -> Self {
-        let (world, dir) = (World::new().await, data_dir());
-        let smarthost = FakeSmarthost::start(Tls::Never).await;
-        smarthost.offer(&["PIPELINING", "SIZE 100000000", "8BITMIME", "ENHANCEDSTATUSCODES"]);
-        for local in ["ada", "bob"] {
-            world.user(local, None).await;
-        }
+        let (world, smarthost, dir) = place().await;
         let server = start(dir.path(), &world.test_db, &smarthost).await;
         Self { world, smarthost, server, _dir: dir }
     }
@@ -46,6 +41,17 @@ impl Scene {
     async fn subjects_at_home(&self) -> BTreeMap<String, usize> {
         inbox(&self.server, "bob@acme.example").await
     }
+}
+
+/// Ada, who sends, and Bob; a way out; and a directory for a server.
+pub(crate) async fn place() -> (World, FakeSmarthost, TempDir) {
+    let (world, dir) = (World::new().await, data_dir());
+    let smarthost = FakeSmarthost::start(Tls::Never).await;
+    smarthost.offer(&["PIPELINING", "SIZE 100000000", "8BITMIME", "ENHANCEDSTATUSCODES"]);
+    for local in ["ada", "bob"] {
+        world.user(local, None).await;
+    }
+    (world, smarthost, dir)
 }
 
 /// A server over a database, with a way out.

@@ -3,29 +3,14 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::codec::command::{Command, MailboxName, SearchKey};
-use crate::codec::frame::{Event, Framer};
 use crate::codec::parse;
 use crate::codec::set::SequenceSet;
+use crate::fuzz::read_back;
 
 fn written(write: impl FnOnce(&mut BytesMut)) -> String {
     let mut out = BytesMut::new();
     write(&mut out);
     String::from_utf8_lossy(&out).into_owned()
-}
-
-/// What a command reads as that has a written piece as its argument. Literals of a server are read as synchronising ones.
-fn read_back(before: &str, is_utf8: bool, write: impl FnOnce(&mut BytesMut)) -> Command {
-    let mut framer = Framer::default();
-    framer.input().extend_from_slice(before.as_bytes());
-    write(framer.input());
-    framer.input().extend_from_slice(b"\r\n");
-    loop {
-        match framer.next() {
-            Some(Event::Literal(_)) => framer.accept(),
-            Some(Event::Command(input)) => break parse(input, is_utf8).unwrap().command,
-            other => panic!("{other:?}"),
-        }
-    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ use db::{Error, SystemRead, SystemTx};
 use kernel::{MailboxId, TenantId};
 
 use super::Queued;
-use crate::body::Columns;
+use crate::body::columns;
 use crate::from_column;
 use crate::parsed::text::Texts;
 use crate::search::store::TextRow;
@@ -53,14 +53,7 @@ pub(super) async fn claim(
         mailbox_id: MailboxId::from_uuid(row.mailbox_id),
         blob_id: row.blob_id,
         attempts: row.attempts,
-        place: Columns {
-            pack_id: row.pack_id,
-            pack_is_own: row.pack_is_own,
-            pack_index: row.pack_index,
-            pack_offset: row.pack_offset,
-            stored_bytes: row.stored_bytes,
-            key_generation: row.key_generation,
-        },
+        place: columns!(row),
     });
     Ok(queued.collect())
 }
