@@ -35,11 +35,7 @@ pub fn normalize(bytes: &[u8]) -> Cow<'_, [u8]> {
 }
 
 fn bare_line_feeds(bytes: &[u8]) -> impl Iterator<Item = usize> + '_ {
-    bytes
-        .iter()
-        .enumerate()
-        .filter(|&(at, &byte)| byte == b'\n' && (at == 0 || bytes[at - 1] != b'\r'))
-        .map(|(at, _)| at)
+    memchr::memchr_iter(b'\n', bytes).filter(|&at| at == 0 || bytes[at - 1] != b'\r')
 }
 
 /// Whether the last line is ended once bare line feeds have been mended. No bytes are no line; a final bare CR

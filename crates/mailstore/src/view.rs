@@ -9,9 +9,9 @@ use std::ops::RangeInclusive;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use futures::stream::{self, StreamExt as _};
 use kernel::{FolderId, MailboxId, MessageId};
 use tenancy::{Action, Ctx, quota};
+use uuid::Uuid;
 
 use crate::folder::{self, Folder};
 use crate::message::{self, Flags, Keyword};
@@ -202,67 +202,70 @@ pub async fn marked_as_deleted(ctx: &Ctx, mailbox_id: MailboxId, folder: FolderI
 const STRUCTURES_BYTES: u64 = 1 << 20;
 /// How many times as much memory a structure takes as it is kept with: most where it is of a thousand parts that say nothing.
 const IN_MEMORY: u64 = 8;
+/// What a structure that is not known yet is taken for.
+const UNKNOWN_BYTES: i32 = 64 << 10;
 
-/// Structures of messages.
-#[derive(Debug)]
-pub struct Structures {
-    /// Each with its UID, in the order of UIDs, or why one is not to be had.
-    pub found: Vec<(u64, Result<Structure, Error>)>,
-    /// About how much memory they take.
-    pub memory_bytes: u64,
+/// A message's structure as it is kept, if it is: not so of what was stored by another version, and of what was recovered.
+#[derive(Debug, Clone)]
+pub struct Kept {
+    blob_id: Uuid,
+    structure: Option<String>,
 }
 
-/// The structures of messages of a folder: the first of them, as many as may be in memory, and one at least if there is one. No body is read but those of messages whose structure was not kept: what was stored
-/// by another version, and what was recovered.
+impl Kept {
+    /// About how much memory [`structure`] takes.
+    pub fn memory_bytes(&self) -> u64 {
+        self.structure.as_ref().map_or(UNKNOWN_BYTES as u64, |kept| kept.len() as u64) * IN_MEMORY
+    }
+}
+
+/// As [`rows`], with what is kept of the messages' structures: the first of them, as many as may be in memory, and one at least if there is
+/// one.
 ///
 /// # Errors
 /// As [`rows`].
-pub async fn structures(
-    mail: &MailStore,
+pub async fn described(
     ctx: &Ctx,
     mailbox_id: MailboxId,
     folder: FolderId,
     uids: &Uids,
-) -> Result<Structures, Error> {
+    changed_since: Option<u64>,
+) -> Result<Vec<(Row, Kept)>, Error> {
     ctx.require_mail(Action::MessageRead, mailbox_id).await?;
-    let found = store::structures(&mut ctx.begin().await?, mailbox_id, folder, uids).await?;
-    let known = stream::iter(found).map(|found| async move {
-        let kept = found.structure.and_then(|text| Some((serde_json::from_str(&text).ok()?, text.len())));
-        match kept {
-            Some((structure, bytes)) => (found.uid, Ok(structure), bytes as u64),
-            None => match read(mail, ctx, found.blob_id, found.place).await {
-                Ok((structure, bytes)) => (found.uid, Ok(structure), bytes),
-                Err(error) => (found.uid, Err(error), 0),
-            },
-        }
-    });
-    let known: Vec<_> = known.buffered(2).collect().await;
-    let memory_bytes = known.iter().map(|(.., bytes)| bytes * IN_MEMORY).sum();
-    let found = known.into_iter().map(|(uid, structure, _)| (uid, structure)).collect();
-    Ok(Structures { found, memory_bytes })
+    let mut tx = ctx.begin().await?;
+    let found = store::described(&mut tx, mailbox_id, folder, uids, changed_since.unwrap_or(0)).await?;
+    if found.is_empty() && !quota::exists(&mut tx, mailbox_id).await? {
+        return Err(Error::NotFound);
+    }
+    Ok(found)
 }
 
-/// Makes the structure of a body, and keeps it if that can be; with its length as it is kept.
-async fn read(
-    mail: &MailStore,
-    ctx: &Ctx,
-    blob_id: uuid::Uuid,
-    place: body::Columns,
-) -> Result<(Structure, u64), Error> {
+/// A message's structure. Its body is read if none is kept.
+///
+/// # Errors
+/// As [`message::raw`].
+pub async fn structure(mail: &MailStore, ctx: &Ctx, row: &Row, kept: &Kept) -> Result<Structure, Error> {
+    match kept.structure.as_ref().and_then(|text| serde_json::from_str(text).ok()) {
+        Some(structure) => Ok(structure),
+        None => read(mail, ctx, kept.blob_id, row.place).await,
+    }
+}
+
+/// Makes the structure of a body, and keeps it if that can be.
+async fn read(mail: &MailStore, ctx: &Ctx, blob_id: Uuid, place: body::Columns) -> Result<Structure, Error> {
     // After a recovery everybody asks for everything: so many bodies are in memory at a time, as for searches.
     let _turn = mail.search_turns.acquire().await.map_err(|_| Error::ShuttingDown)?;
     let bytes = body::read(mail, ctx, place).await?;
     let structure = tokio::task::spawn_blocking(move || structure::parse(&kernel::crlf::normalize(&bytes)))
         .await
         .map_err(|_| Error::ShuttingDown)?;
-    let column = structure.to_column();
-    if let Err(error) = keep(ctx, blob_id, &column).await {
+    if let Err(error) = keep(ctx, blob_id, &structure.to_column()).await {
         tracing::warn!(error = kernel::error::chain(&error), "a message's structure was not kept");
     }
-    Ok((structure, column.len() as u64))
+    Ok(structure)
 }
 
-async fn keep(ctx: &Ctx, blob_id: uuid::Uuid, column: &str) -> Result<(), db::Error> {
+async fn keep(ctx: &Ctx, blob_id: Uuid, column: &str) -> Result<(), db::Error> {
     let mut tx = ctx.begin().await?;
     store::keep(&mut tx, blob_id, column).await?;
     tx.commit().await

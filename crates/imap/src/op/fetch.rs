@@ -2,7 +2,7 @@
 
 mod section;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -11,8 +11,10 @@ use kernel::MailboxId;
 use mailstore::change::UidSet;
 use mailstore::message::{Flag, FlagChange, Flags};
 use mailstore::structure::Structure;
-use mailstore::view::{self, Row, Structures};
+use mailstore::view::{self, Kept, Row};
 use tenancy::MailLogin;
+use tokio_util::task::AbortOnDropHandle;
+use tracing::Instrument as _;
 
 use crate::codec::command::{Fetch, FetchItem, Rfc822};
 use crate::codec::write;
@@ -23,7 +25,7 @@ use crate::session::{Answer, End, Session, Trouble};
 use crate::status::Status;
 
 /// Of how many messages what is told is in memory at a time, where that is small.
-const AT_ONCE: usize = 250;
+const AT_ONCE: usize = 500;
 /// How many bytes of messages are; a larger one goes alone.
 const GROUP_BYTES: u64 = 8 << 20;
 /// How many bodies are fetched at a time.
@@ -43,11 +45,7 @@ pub(crate) async fn run(session: &mut Session, command: &Fetch) -> Answer {
     session.enabled.condstore |=
         command.changed_since.is_some() || command.items.contains(&FetchItem::ModSeq);
     let mut telling = Telling { session, login, mailbox_id, command, refused: None };
-    for uids in uids.chunks(AT_ONCE) {
-        telling.session.check_login().await?;
-        telling.login = telling.session.login()?;
-        telling.some(uids).await?;
-    }
+    telling.all(&uids).await?;
     match telling.refused {
         // Which message it was the client sees by its being left out.
         Some(trouble) => Err(trouble),
@@ -64,6 +62,12 @@ struct Telling<'a> {
     refused: Option<Trouble>,
 }
 
+/// A message, with its structure as it is kept if that is asked for.
+type Found = (Row, Option<Kept>);
+
+/// Messages that are being looked up.
+type Coming = AbortOnDropHandle<Result<Vec<Found>, mailstore::Error>>;
+
 /// A message with what is told of it.
 struct Told {
     row: Row,
@@ -72,50 +76,90 @@ struct Told {
 }
 
 impl Telling<'_> {
-    /// Tells of some messages, as many at a time as may be in memory.
-    async fn some(&mut self, uids: &[u32]) -> Result<(), Trouble> {
-        let rows = match (uids, self.command.changed_since) {
-            (&[uid], None) if self.session.connection.is_ahead() => self.one(uid).await?,
-            (uids, since) => self.rows(uids, since).await?,
-        };
-        let needs_body = self.needs_body();
-        let mut rows = rows.into_iter().peekable();
-        while let Some(first) = rows.next() {
-            let mut bytes = first.wire_size_bytes;
-            let mut group = VecDeque::from([first]);
-            while let Some(row) =
-                rows.next_if(|row| !needs_body || bytes + row.wire_size_bytes <= GROUP_BYTES)
-            {
-                bytes += row.wire_size_bytes;
-                group.push_back(row);
-            }
-            while !group.is_empty() {
-                self.group(&mut group).await?;
-            }
+    /// Tells of messages, some at a time; while some are told, the next ones are looked up.
+    async fn all(&mut self, mut uids: &[u32]) -> Result<(), Trouble> {
+        if let (&[uid], None) = (uids, self.command.changed_since)
+            && self.session.connection.is_ahead()
+            && !self.needs_structure()
+        {
+            let row = self.one(uid).await?;
+            return self.some(row.into_iter().map(|row| (row, None)).collect()).await;
+        }
+        let mut coming = self.look_up(uids)?;
+        while let Some(some) = coming {
+            let found = some.await.map_err(|_| mailstore::Error::ShuttingDown)??;
+            uids = match found.last() {
+                // Those after it may have had no room beside it.
+                Some((last, Some(_))) => &uids[uids.partition_point(|uid| u64::from(*uid) <= last.uid)..],
+                _ => uids.get(AT_ONCE..).unwrap_or_default(),
+            };
+            self.session.check_login().await?;
+            self.login = self.session.login()?;
+            coming = self.look_up(uids)?;
+            self.some(found).await?;
         }
         Ok(())
     }
 
-    async fn rows(&self, uids: &[u32], since: Option<u64>) -> Result<Vec<Row>, Trouble> {
+    /// Begins to look up the first of some messages; nothing where there is none.
+    fn look_up(&self, uids: &[u32]) -> Result<Option<Coming>, Trouble> {
+        if uids.is_empty() {
+            return Ok(None);
+        }
+        let wanted: UidSet = uids.iter().take(AT_ONCE).copied().map(u64::from).collect();
         let (mailbox_id, folder) = (self.mailbox_id, self.session.selected()?.folder);
-        let wanted: UidSet = uids.iter().copied().map(u64::from).collect();
-        Ok(view::rows(&self.login.ctx, mailbox_id, folder, wanted.ranges(), since).await?)
+        let (ctx, since) = (self.login.ctx.clone(), self.command.changed_since);
+        let needs_structure = self.needs_structure();
+        let work = async move {
+            let uids = wanted.ranges();
+            Ok(match needs_structure {
+                true => view::described(&ctx, mailbox_id, folder, uids, since)
+                    .await?
+                    .into_iter()
+                    .map(|(row, kept)| (row, Some(kept)))
+                    .collect(),
+                false => view::rows(&ctx, mailbox_id, folder, uids, since)
+                    .await?
+                    .into_iter()
+                    .map(|row| (row, None))
+                    .collect(),
+            })
+        };
+        Ok(Some(AbortOnDropHandle::new(tokio::spawn(work.in_current_span()))))
+    }
+
+    /// Tells of some messages, as many at a time as may be in memory.
+    async fn some(&mut self, found: Vec<Found>) -> Result<(), Trouble> {
+        let needs_body = self.needs_body();
+        let mut found = found.into_iter().peekable();
+        while let Some(first) = found.next() {
+            let mut bytes = first.0.wire_size_bytes;
+            let mut group = vec![first];
+            while let Some(next) =
+                found.next_if(|(row, _)| !needs_body || bytes + row.wire_size_bytes <= GROUP_BYTES)
+            {
+                bytes += next.0.wire_size_bytes;
+                group.push(next);
+            }
+            self.group(group).await?;
+        }
+        Ok(())
     }
 
     /// The row of one message, where more commands have come already.
-    async fn one(&mut self, uid: u32) -> Result<Vec<Row>, Trouble> {
+    async fn one(&mut self, uid: u32) -> Result<Option<Row>, Trouble> {
         let reads = self.session.connection.reads();
-        let Some(selected) = &mut self.session.selected else { return Ok(Vec::new()) };
+        let Some(selected) = &mut self.session.selected else { return Ok(None) };
         if let Some(row) = selected.ahead.take(uid, reads) {
-            return Ok(vec![row]);
+            return Ok(Some(row));
         }
-        let uids = selected.one_and_next(uid).to_vec();
-        let mut rows = self.rows(&uids, None).await?.into_iter().peekable();
+        let uids: UidSet = selected.one_and_next(uid).iter().copied().map(u64::from).collect();
+        let folder = selected.folder;
+        let rows = view::rows(&self.login.ctx, self.mailbox_id, folder, uids.ranges(), None).await?;
+        let mut rows = rows.into_iter().peekable();
         let one = rows.next_if(|row| row.uid == u64::from(uid));
-        if let Some(selected) = &mut self.session.selected {
-            selected.ahead.keep(rows, reads);
-        }
-        Ok(one.into_iter().collect())
+        selected.ahead.keep(rows, reads);
+        Ok(one)
     }
 
     fn needs_structure(&self) -> bool {
@@ -129,38 +173,26 @@ impl Telling<'_> {
         self.command.items.iter().any(section::is_one)
     }
 
-    /// Tells of the first messages of some, as many as may be in memory together. Nothing of one is written before all that can fail is there.
-    async fn group(&mut self, rows: &mut VecDeque<Row>) -> Result<(), Trouble> {
-        let (mut structures, mut bytes) = (BTreeMap::new(), 0);
-        let mut rows = match self.needs_structure() {
-            true => {
-                let found = self.structures(rows).await?;
-                bytes += found.memory_bytes;
-                // What comes after the last of them is left for the next time. If there is none, all are gone.
-                let last = found.found.last().map_or(u64::MAX, |(uid, _)| *uid);
-                structures.extend(found.found);
-                let end = rows.partition_point(|row| row.uid <= last);
-                rows.drain(..end).collect::<Vec<Row>>()
-            }
-            false => rows.drain(..).collect(),
+    /// Tells of messages that may be in memory together. Nothing of one is written before all that can fail is there.
+    async fn group(&mut self, found: Vec<Found>) -> Result<(), Trouble> {
+        let needs_body = self.needs_body();
+        let takes = |(row, kept): &Found| {
+            let body = if needs_body { row.wire_size_bytes } else { 0 };
+            body + kept.as_ref().map_or(0, Kept::memory_bytes)
         };
-        if self.needs_structure() {
-            // What is gone meanwhile is told to be.
-            rows.retain(|row| structures.contains_key(&row.uid));
-        }
-        if self.needs_body() {
-            bytes += rows.iter().map(|row| row.wire_size_bytes).sum::<u64>();
-        }
+        let bytes: u64 = found.iter().map(takes).sum();
         let _room = match bytes {
             0 => None,
             bytes => Some(self.session.room_for(bytes).await?),
         };
+        let structures = self.structures(&found).await;
+        let rows: Vec<Row> = found.into_iter().map(|(row, _)| row).collect();
         let sections = self.sections(&rows).await;
         let mut told = Vec::with_capacity(rows.len());
-        for (row, sections) in rows.into_iter().zip(sections) {
-            let structure = structures.remove(&row.uid).unwrap_or_else(|| Ok(Structure::default()));
+        for ((row, structure), sections) in rows.into_iter().zip(structures).zip(sections) {
             match structure.map_err(Trouble::from).and_then(|structure| Ok((structure, sections?))) {
                 Ok((structure, sections)) => told.push(Told { row, structure, sections }),
+                // What is gone meanwhile is told to be.
                 Err(Trouble::Store(mailstore::Error::NotFound)) => {}
                 Err(trouble) => self.refused = Some(trouble),
             }
@@ -179,11 +211,17 @@ impl Telling<'_> {
         tokio::time::timeout(limit, writing).await.unwrap_or(Err(End::Stalled.into()))
     }
 
-    async fn structures(&self, rows: &VecDeque<Row>) -> Result<Structures, Trouble> {
-        let (mailbox_id, folder) = (self.mailbox_id, self.session.selected()?.folder);
-        let wanted: UidSet = rows.iter().map(|row| row.uid).collect();
-        let (store, login) = (self.session.store(), &self.login);
-        Ok(view::structures(&store, &login.ctx, mailbox_id, folder, wanted.ranges()).await?)
+    /// The structure of each message, or why it is not to be had; an empty one where none is asked for.
+    async fn structures(&self, found: &[Found]) -> Vec<Result<Structure, mailstore::Error>> {
+        let (store, ctx) = (self.session.store(), &self.login.ctx);
+        let mut structures = Vec::with_capacity(found.len());
+        for (row, kept) in found {
+            structures.push(match kept {
+                Some(kept) => view::structure(&store, ctx, row, kept).await,
+                None => Ok(Structure::default()),
+            });
+        }
+        structures
     }
 
     /// The sections that are asked for, of each message, or why they are not to be had.
@@ -225,6 +263,7 @@ impl Telling<'_> {
             unseen.ranges(),
             &FlagChange::adding(seen),
             None,
+            true,
         )
         .await?;
         if let (Some(selected), Some(modseq)) = (&mut self.session.selected, done.modseq) {

@@ -26,6 +26,8 @@ pub(crate) async fn run(session: &mut Session, command: &Store) -> Answer {
     };
     session.enabled.condstore |= command.unchanged_since.is_some();
     let Enabled { condstore, qresync, .. } = session.enabled;
+    // RFC 7162 §3.1.3: who wants to hear of modification sequences hears of the new ones, also where the flags are no news.
+    let tells = !command.is_silent || condstore;
     let mut unmet = Vec::new();
     for uids in uids.chunks(AT_ONCE) {
         let wanted: UidSet = uids.iter().copied().map(u64::from).collect();
@@ -37,6 +39,7 @@ pub(crate) async fn run(session: &mut Session, command: &Store) -> Answer {
             wanted.ranges(),
             &change,
             command.unchanged_since,
+            tells,
         )
         .await?;
         let Some(selected) = &mut session.selected else { continue };
@@ -45,10 +48,6 @@ pub(crate) async fn run(session: &mut Session, command: &Store) -> Answer {
             selected.is_stale = true;
         }
         unmet.extend(done.unmet.iter().filter_map(|uid| selected.name_of(*uid, command.by_uid)));
-        // RFC 7162 §3.1.3: who wants to hear of modification sequences hears of the new ones, also where the flags are no news.
-        if command.is_silent && !condstore {
-            continue;
-        }
         for row in done.rows {
             session.introduce(&row.flags);
             let number = session.selected.as_ref().and_then(|selected| selected.number_of(row.uid));

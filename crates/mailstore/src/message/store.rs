@@ -309,16 +309,18 @@ pub(super) async fn flag(
     let words =
         |of: &Flags| of.keywords.iter().map(|keyword| keyword.as_str().to_owned()).collect::<Vec<_>>();
     let kept = if change.clears_flags { 0 } else { Flag::to_column(Flag::ALL) & !bits(&change.remove) };
+    let keeps_keywords =
+        !change.clears_keywords && change.remove.keywords.is_empty() && change.add.keywords.is_empty();
     let lost: Vec<_> = words(&change.remove).into_iter().map(|word| word.to_ascii_lowercase()).collect();
     let rows = sqlx::query!(
         r#"update messages set flags = new.flags, keywords = new.keywords, modseq = $4
            from (select old.id, old.flags as old_flags, (old.flags & $5::smallint) | $6::smallint as flags,
-                   array(select word from (
+                   case when $10 then old.keywords else array(select word from (
                        select distinct on (lower(word)) word, lower(word) as folded
                        from unnest(case when $7 then '{}' else array(select word from unnest(old.keywords) as word where lower(word) <> all ($8::text[])) end
                                    || $9::text[]) with ordinality as words (word, place)
                        order by lower(word), place) as one
-                     order by folded) as keywords
+                     order by folded) end as keywords
                  from messages old where tenant_id = $1 and mailbox_id = $2 and id = any ($3) and state = 'live') as new
            where messages.tenant_id = $1 and messages.mailbox_id = $2 and messages.id = new.id
              and (messages.flags, messages.keywords) is distinct from (new.flags, new.keywords)
@@ -332,6 +334,7 @@ pub(super) async fn flag(
         change.clears_keywords,
         &lost,
         &words(&change.add),
+        keeps_keywords,
     )
     .fetch_all(tx.conn())
     .await?;

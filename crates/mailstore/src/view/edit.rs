@@ -13,13 +13,14 @@ use crate::{Error, MailStore, from_column, lock_mailbox};
 pub struct Flagged {
     /// The change's modification sequence; `None` if nothing was changed.
     pub modseq: Option<u64>,
-    /// Those that it was done to, as they are now: also where that is as they were.
+    /// Those that it was done to, as they are now: also where that is as they were. None if nobody is to be told.
     pub rows: Vec<Row>,
     /// The UIDs of those that had been changed before, and were left as they are.
     pub unmet: Vec<u64>,
 }
 
-/// Changes the flags of messages; only of those not changed after a modification sequence, if one is named (RFC 7162 §3.1.3).
+/// Changes the flags of messages; only of those not changed after a modification sequence, if one is named (RFC 7162 §3.1.3). Whoever
+/// `tells` of them gets them back.
 ///
 /// # Errors
 /// [`Error::NotFound`] for a mailbox that is not this tenant's or not the caller's, `Forbidden` by role, `SupportAccessRequired` for a caller
@@ -32,6 +33,7 @@ pub async fn flag(
     uids: &Uids,
     change: &FlagChange,
     unchanged_since: Option<u64>,
+    tells: bool,
 ) -> Result<Flagged, Error> {
     let (mut tx, modseq) = open(ctx, mailbox_id).await?;
     let found = store::rows(&mut tx, mailbox_id, folder, uids, 0).await?;
@@ -39,9 +41,10 @@ pub async fn flag(
         found.into_iter().partition(|row| unchanged_since.is_none_or(|since| row.modseq <= since));
     let ids: Vec<MessageId> = met.iter().map(|row| row.id).collect();
     let changed = flag_in(&mut tx, ctx, mailbox_id, modseq, &ids, change).await?;
-    let rows = match changed.is_empty() {
-        true => met,
-        false => store::rows(&mut tx, mailbox_id, folder, uids, 0).await?,
+    let rows = match (tells, changed.is_empty()) {
+        (false, _) => Vec::new(),
+        (true, true) => met,
+        (true, false) => store::rows(&mut tx, mailbox_id, folder, uids, 0).await?,
     };
     let unmet: Vec<u64> = unmet.iter().map(|row| row.uid).collect();
     let rows = rows.into_iter().filter(|row| unmet.binary_search(&row.uid).is_err()).collect();

@@ -5,8 +5,8 @@ use kernel::{FolderId, MailboxId, MessageId};
 use tenancy::TenantTx;
 use uuid::Uuid;
 
-use super::{HEADERS_BYTES, Headers, Marked, Row, STRUCTURES_BYTES, Said, Uids};
-use crate::body::{Columns, columns};
+use super::{HEADERS_BYTES, Headers, Kept, Marked, Row, STRUCTURES_BYTES, Said, UNKNOWN_BYTES, Uids};
+use crate::body::columns;
 use crate::message::{Flag, Flags, Keyword};
 use crate::structure::VERSION;
 use crate::{from_column, to_column};
@@ -205,36 +205,27 @@ pub(super) async fn named(
     Ok(rows.into_iter().map(|row| (MessageId::from_uuid(row.id), from_column(row.uid))).collect())
 }
 
-/// A message's structure if it was kept, and where its body is.
-pub(super) struct Found {
-    pub(super) uid: u64,
-    pub(super) blob_id: Uuid,
-    pub(super) structure: Option<String>,
-    pub(super) place: Columns,
-}
-
-/// What a structure that is not known yet is taken for.
-const UNKNOWN_BYTES: i32 = 64 << 10;
-
-/// The first messages, as far as their structures have no more than [`STRUCTURES_BYTES`] together, or one.
-pub(super) async fn structures(
+/// The first messages with their structures as kept, as far as those have no more than [`STRUCTURES_BYTES`] together, or one.
+pub(super) async fn described(
     tx: &mut TenantTx,
     mailbox_id: MailboxId,
     folder: FolderId,
     uids: &Uids,
-) -> Result<Vec<Found>, Error> {
+    changed_since: u64,
+) -> Result<Vec<(Row, Kept)>, Error> {
     let tenant_id = tx.tenant_id().uuid();
     let (first, last) = bounds(uids);
     let rows = sqlx::query!(
-        r#"select uid, blob_id, structure as "structure?",
+        r#"select uid, found.id, modseq, flags, keywords, internal_date, wire_size_bytes, blob_id, structure as "structure?",
              b.pack_id, b.pack_is_own, b.pack_index, b.pack_offset, b.stored_bytes, b.key_generation
-           from (select m.uid, m.blob_id, s.structure, takes.bytes,
+           from (select m.uid, m.id, m.modseq, m.flags, m.keywords, m.internal_date, m.wire_size_bytes, m.blob_id, s.structure, takes.bytes,
                sum(takes.bytes) over (order by m.uid rows between unbounded preceding and current row) as bytes_so_far
              from unnest($4::bigint[], $5::bigint[]) as wanted (first, last)
              join messages m on m.tenant_id = $1 and m.mailbox_id = $2 and m.folder_id = $3 and m.uid between wanted.first and wanted.last
              left join message_structures s on s.tenant_id = $1 and s.blob_id = m.blob_id and s.version = $6
              cross join lateral (select coalesce(octet_length(s.structure), $8) as bytes) as takes
-             where m.state = 'live') as found
+             where m.state = 'live' and m.modseq > $9
+               and exists (select from mailboxes where tenant_id = $1 and id = $2 and status = 'active')) as found
            join blobs b on b.tenant_id = $1 and b.id = blob_id
            where bytes_so_far <= $7 or bytes_so_far = bytes
            order by uid"#,
@@ -246,14 +237,25 @@ pub(super) async fn structures(
         VERSION,
         to_column(STRUCTURES_BYTES),
         UNKNOWN_BYTES,
+        to_column(changed_since),
     )
     .fetch_all(tx.conn())
     .await?;
-    let found = rows.into_iter().map(|row| Found {
-        uid: from_column(row.uid),
-        blob_id: row.blob_id,
-        structure: row.structure,
-        place: columns!(row),
+    let found = rows.into_iter().map(|row| {
+        let kept = Kept { blob_id: row.blob_id, structure: row.structure };
+        let place = columns!(row);
+        (
+            Row {
+                uid: from_column(row.uid),
+                id: MessageId::from_uuid(row.id),
+                modseq: from_column(row.modseq),
+                flags: Flags::from_columns(row.flags, row.keywords),
+                internal_date: row.internal_date,
+                wire_size_bytes: from_column(row.wire_size_bytes),
+                place,
+            },
+            kept,
+        )
     });
     Ok(found.collect())
 }

@@ -99,13 +99,18 @@ impl Default for Stuffer {
 impl Stuffer {
     /// Appends `piece`, stuffed, to `out`.
     pub fn push(&mut self, piece: &[u8], out: &mut BytesMut) {
-        for line in piece.split_inclusive(|&byte| byte == b'\n') {
-            if self.last == b'\n' && line.first() == Some(&b'.') {
-                out.put_u8(b'.');
-            }
-            out.extend_from_slice(line);
-            self.last = line.last().copied().unwrap_or(self.last);
+        let Some(&last) = piece.last() else { return };
+        if self.last == b'\n' && piece.starts_with(b".") {
+            out.put_u8(b'.');
         }
+        let mut from = 0;
+        for feed in memchr::memmem::find_iter(piece, b"\n.") {
+            out.extend_from_slice(&piece[from..=feed]);
+            out.put_u8(b'.');
+            from = feed + 1;
+        }
+        out.extend_from_slice(&piece[from..]);
+        self.last = last;
     }
 
     /// Appends the end of the response. A last line without an end gets one, or the terminator would be lost
