@@ -19,7 +19,7 @@ use crate::parsed::Parsed;
 use crate::structure::{self, Structure};
 use crate::{Error, MailStore, body, change};
 
-pub use edit::{Flagged, copy, expunge, flag, relocate};
+pub use edit::{Flagged, Marking, copy, expunge, flag, relocate};
 
 /// From so many bytes on a body is brought into CRLF form where it holds up no other session.
 const LONG_BYTES: usize = 64 << 10;

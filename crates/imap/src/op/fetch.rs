@@ -11,7 +11,7 @@ use kernel::MailboxId;
 use mailstore::change::UidSet;
 use mailstore::message::{Flag, FlagChange, Flags};
 use mailstore::structure::Structure;
-use mailstore::view::{self, Kept, Row};
+use mailstore::view::{self, Kept, Marking, Row};
 use tenancy::MailLogin;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument as _;
@@ -261,9 +261,7 @@ impl Telling<'_> {
             self.mailbox_id,
             selected.folder,
             unseen.ranges(),
-            &FlagChange::adding(seen),
-            None,
-            true,
+            &Marking { change: FlagChange::adding(seen), tells: true, ..Marking::default() },
         )
         .await?;
         if let (Some(selected), Some(modseq)) = (&mut self.session.selected, done.modseq) {

@@ -2,7 +2,7 @@
 
 use mailstore::change::UidSet;
 use mailstore::message::{Flag, FlagChange, Flags};
-use mailstore::view;
+use mailstore::view::{self, Marking};
 
 use crate::codec::command::{FlagName, Store, StoreHow};
 use crate::codec::write;
@@ -28,20 +28,12 @@ pub(crate) async fn run(session: &mut Session, command: &Store) -> Answer {
     let Enabled { condstore, qresync, .. } = session.enabled;
     // RFC 7162 §3.1.3: who wants to hear of modification sequences hears of the new ones, also where the flags are no news.
     let tells = !command.is_silent || condstore;
+    let marking = Marking { change, unchanged_since: command.unchanged_since, tells };
     let mut unmet = Vec::new();
     for uids in uids.chunks(AT_ONCE) {
         let wanted: UidSet = uids.iter().copied().map(u64::from).collect();
-        let done = view::flag(
-            &session.store(),
-            &login.ctx,
-            login.mailbox_id,
-            folder,
-            wanted.ranges(),
-            &change,
-            command.unchanged_since,
-            tells,
-        )
-        .await?;
+        let (store, mailbox_id) = (session.store(), login.mailbox_id);
+        let done = view::flag(&store, &login.ctx, mailbox_id, folder, wanted.ranges(), &marking).await?;
         let Some(selected) = &mut session.selected else { continue };
         if let Some(modseq) = done.modseq {
             selected.note_own(modseq);

@@ -8,6 +8,17 @@ use crate::message::edit::{copy_in, discard_in, flag_in, open, open_for_copy, re
 use crate::message::{FlagChange, Placed, Target};
 use crate::{Error, MailStore, from_column, lock_mailbox};
 
+/// How messages are to be marked.
+#[derive(Debug, Clone, Default)]
+pub struct Marking {
+    /// What becomes of their flags.
+    pub change: FlagChange,
+    /// Only of those not changed after this modification sequence (RFC 7162 §3.1.3).
+    pub unchanged_since: Option<u64>,
+    /// Whether somebody is told of them, and wants them back.
+    pub tells: bool,
+}
+
 /// What became of messages whose flags were to be changed.
 #[derive(Debug, Clone)]
 pub struct Flagged {
@@ -19,8 +30,7 @@ pub struct Flagged {
     pub unmet: Vec<u64>,
 }
 
-/// Changes the flags of messages; only of those not changed after a modification sequence, if one is named (RFC 7162 §3.1.3). Whoever
-/// `tells` of them gets them back.
+/// Changes the flags of messages.
 ///
 /// # Errors
 /// [`Error::NotFound`] for a mailbox that is not this tenant's or not the caller's, `Forbidden` by role, `SupportAccessRequired` for a caller
@@ -31,17 +41,15 @@ pub async fn flag(
     mailbox_id: MailboxId,
     folder: FolderId,
     uids: &Uids,
-    change: &FlagChange,
-    unchanged_since: Option<u64>,
-    tells: bool,
+    marking: &Marking,
 ) -> Result<Flagged, Error> {
     let (mut tx, modseq) = open(ctx, mailbox_id).await?;
     let found = store::rows(&mut tx, mailbox_id, folder, uids, 0).await?;
     let (met, unmet): (Vec<Row>, Vec<Row>) =
-        found.into_iter().partition(|row| unchanged_since.is_none_or(|since| row.modseq <= since));
+        found.into_iter().partition(|row| marking.unchanged_since.is_none_or(|since| row.modseq <= since));
     let ids: Vec<MessageId> = met.iter().map(|row| row.id).collect();
-    let changed = flag_in(&mut tx, ctx, mailbox_id, modseq, &ids, change).await?;
-    let rows = match (tells, changed.is_empty()) {
+    let changed = flag_in(&mut tx, ctx, mailbox_id, modseq, &ids, &marking.change).await?;
+    let rows = match (marking.tells, changed.is_empty()) {
         (false, _) => Vec::new(),
         (true, true) => met,
         (true, false) => store::rows(&mut tx, mailbox_id, folder, uids, 0).await?,
