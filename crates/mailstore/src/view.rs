@@ -213,7 +213,7 @@ pub struct Kept {
 }
 
 impl Kept {
-    /// About how much memory [`structure`] takes.
+    /// About how much memory [`structure()`] takes.
     pub fn memory_bytes(&self) -> u64 {
         self.structure.as_ref().map_or(UNKNOWN_BYTES as u64, |kept| kept.len() as u64) * IN_MEMORY
     }
