@@ -65,8 +65,7 @@ pub(super) async fn all(
     Ok(rows.into_iter().map(Candidate::from).collect())
 }
 
-/// The first messages after an id that have one of the bodies. They are found by their bodies, whatever the planner makes of a table that
-/// has no statistics yet: all of a mailbox may be hundreds of times as many.
+/// The first messages after an id that have one of the bodies.
 pub(super) async fn among(
     tx: &mut TenantTx,
     mailbox_id: MailboxId,
@@ -78,13 +77,10 @@ pub(super) async fn among(
     let tenant_id = tx.tenant_id().uuid();
     let rows = sqlx::query_as!(
         Row,
-        r#"select found.id as "id!", blob_id as "blob_id!", uid as "uid!", modseq as "modseq!", size_bytes as "size_bytes!",
-             internal_date as "internal_date!", flags as "flags!", keywords as "keywords!"
-         from unnest($6::uuid[]) as body (wanted)
-         cross join lateral (
-           select m.* from messages m where m.tenant_id = $1 and m.blob_id = body.wanted
-             and m.mailbox_id = $2 and m.state = $3 and m.id > $4 and ($5::uuid is null or m.folder_id = $5) offset 0) as found
-         order by id limit $7"#,
+        "select id, blob_id, uid, modseq, size_bytes, internal_date, flags, keywords from messages
+         where tenant_id = $1 and mailbox_id = $2 and state = $3 and id > $4 and ($5::uuid is null or folder_id = $5)
+           and blob_id = any ($6)
+         order by id limit $7",
         tenant_id,
         mailbox_id.uuid(),
         filter.state.as_str(),
