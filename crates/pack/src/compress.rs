@@ -62,11 +62,8 @@ static LF: LazyLock<Ready> = LazyLock::new(|| Ready::new(DICTIONARY));
 
 thread_local! {
     /// Made once a thread: each takes about 100 KiB, and longer to make than most bodies take to expand.
-    static READS_CRLF: RefCell<io::Result<Decompressor<'static>>> =
-        RefCell::new(Decompressor::with_prepared_dictionary(&CRLF.decoder));
-    static READS_LF: RefCell<io::Result<Decompressor<'static>>> =
-        RefCell::new(Decompressor::with_prepared_dictionary(&LF.decoder));
-    static READS_PLAIN: RefCell<io::Result<Decompressor<'static>>> = RefCell::new(Decompressor::new());
+    /// One that could not be made is made the next time.
+    static READS: [RefCell<Option<Decompressor<'static>>>; 3] = const { [const { RefCell::new(None) }; 3] };
 }
 
 /// A body of more than [`MAX_BODY_BYTES`].
@@ -128,15 +125,23 @@ fn encode(codec: Codec, compressor: io::Result<Compressor<'_>>, bytes: &[u8]) ->
 /// What was compressed.
 pub(crate) fn expand(plaintext: Vec<u8>) -> Result<Vec<u8>, Malformed> {
     let (&first, payload) = plaintext.split_first().ok_or(Malformed("an empty entry"))?;
-    let reads = match Codec::from_byte(first).ok_or(Malformed("an unknown codec"))? {
-        Codec::AsIs => return Ok(payload.to_vec()),
-        Codec::Crlf => &READS_CRLF,
-        Codec::Lf => &READS_LF,
-        Codec::Plain => &READS_PLAIN,
-    };
+    let (at, make): (usize, fn() -> io::Result<Decompressor<'static>>) =
+        match Codec::from_byte(first).ok_or(Malformed("an unknown codec"))? {
+            Codec::AsIs => return Ok(payload.to_vec()),
+            Codec::Crlf => (0, || Decompressor::with_prepared_dictionary(&CRLF.decoder)),
+            Codec::Lf => (1, || Decompressor::with_prepared_dictionary(&LF.decoder)),
+            Codec::Plain => (2, Decompressor::new),
+        };
     let size = get_frame_content_size(payload).ok().flatten().and_then(|size| usize::try_from(size).ok());
     let size = size.filter(|&size| size <= MAX_BODY_BYTES).ok_or(Malformed("a compressed size"))?;
-    let bytes = reads.with_borrow_mut(|reads| reads.as_mut().ok()?.decompress(payload, size).ok());
+    let bytes = READS.with(|reads| {
+        let mut kept = reads[at].borrow_mut();
+        let reads = match kept.take() {
+            Some(reads) => reads,
+            None => make().ok()?,
+        };
+        kept.insert(reads).decompress(payload, size).ok()
+    });
     bytes.filter(|bytes| bytes.len() == size).ok_or(Malformed("a compressed entry"))
 }
 
