@@ -243,22 +243,33 @@ pub async fn described(
 /// A message's structure. Its body is read if none is kept.
 ///
 /// # Errors
-/// As [`message::raw`].
-pub async fn structure(mail: &MailStore, ctx: &Ctx, row: &Row, kept: &Kept) -> Result<Structure, Error> {
+/// As [`wire`].
+pub async fn structure(
+    mail: &MailStore,
+    ctx: &Ctx,
+    mailbox_id: MailboxId,
+    row: &Row,
+    kept: &Kept,
+) -> Result<Structure, Error> {
     match kept.structure.as_ref().and_then(|text| serde_json::from_str(text).ok()) {
         Some(structure) => Ok(structure),
-        None => read(mail, ctx, kept.blob_id, row.place).await,
+        None => read(mail, ctx, mailbox_id, row, kept.blob_id).await,
     }
 }
 
 /// Makes the structure of a body, and keeps it if that can be.
-async fn read(mail: &MailStore, ctx: &Ctx, blob_id: Uuid, place: body::Columns) -> Result<Structure, Error> {
+async fn read(
+    mail: &MailStore,
+    ctx: &Ctx,
+    mailbox_id: MailboxId,
+    row: &Row,
+    blob_id: Uuid,
+) -> Result<Structure, Error> {
     // After a recovery everybody asks for everything: so many bodies are in memory at a time, as for searches.
     let _turn = mail.search_turns.acquire().await.map_err(|_| Error::ShuttingDown)?;
-    let bytes = body::read(mail, ctx, place).await?;
-    let structure = tokio::task::spawn_blocking(move || structure::parse(&kernel::crlf::normalize(&bytes)))
-        .await
-        .map_err(|_| Error::ShuttingDown)?;
+    let bytes = wire(mail, ctx, mailbox_id, row).await?;
+    let parsed = tokio::task::spawn_blocking(move || structure::parse(&bytes));
+    let structure = parsed.await.map_err(|_| Error::ShuttingDown)?;
     if let Err(error) = keep(ctx, blob_id, &structure.to_column()).await {
         tracing::warn!(error = kernel::error::chain(&error), "a message's structure was not kept");
     }

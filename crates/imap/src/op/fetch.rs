@@ -217,7 +217,7 @@ impl Telling<'_> {
         let mut structures = Vec::with_capacity(found.len());
         for (row, kept) in found {
             structures.push(match kept {
-                Some(kept) => view::structure(&store, ctx, row, kept).await,
+                Some(kept) => view::structure(&store, ctx, self.mailbox_id, row, kept).await,
                 None => Ok(Structure::default()),
             });
         }
