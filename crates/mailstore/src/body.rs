@@ -24,7 +24,7 @@ pub(crate) struct Place {
 }
 
 /// A place as its row has it.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Columns {
     pub(crate) pack_id: Uuid,
     pub(crate) pack_is_own: bool,
@@ -135,6 +135,27 @@ pub(crate) async fn read(store: &MailStore, ctx: &Ctx, place: Columns) -> Result
         false => open(),
     };
     Ok(opened?.into())
+}
+
+/// A body, wherever it lies by now.
+///
+/// # Errors
+/// [`Error::NotFound`] when nothing refers to it any more, and as [`read`].
+pub(crate) async fn find(store: &MailStore, ctx: &Ctx, id: Uuid) -> Result<Bytes, Error> {
+    let mut looked_in = None;
+    loop {
+        let mut places = store::places(&mut ctx.begin().await?, &[id]).await?;
+        let (_, place) = places.pop().ok_or(Error::NotFound)?;
+        match read(store, ctx, place).await {
+            // It was moved meanwhile.
+            Err(Error::Blob(cause))
+                if matches!(*cause, blob::Error::NotFound) && looked_in != Some(place) =>
+            {
+                looked_in = Some(place);
+            }
+            read => return read,
+        }
+    }
 }
 
 /// As [`read`], and as it was compressed; for what is moved, once.

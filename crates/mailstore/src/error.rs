@@ -96,6 +96,15 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether a body is not to be had any more: it is gone, damaged, or without its key.
+    pub(crate) fn is_for_good(&self) -> bool {
+        match self {
+            Self::NotFound | Self::Unreadable(_) => true,
+            Self::Blob(cause) => matches!(**cause, blob::Error::NotFound | blob::Error::RangeNotSatisfiable),
+            _ => false,
+        }
+    }
+
     /// How an edge is to understand it.
     pub fn kind(&self) -> ErrorKind {
         match self {

@@ -24,8 +24,8 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 pub use crate::Error;
 pub(crate) use crate::ingest::door::Door;
 use crate::message::Flags;
+use crate::outline::{self, Outline};
 use crate::{MAX_MESSAGE_BYTES, MailStore};
-use crate::{parsed, structure};
 
 /// What an edge may put before the message it took in (RFC 5321 §4.4), on top of [`MAX_MESSAGE_BYTES`].
 const MAX_TRACE_BYTES: u64 = 64 * 1024;
@@ -223,10 +223,7 @@ struct Message {
     size_bytes: u64,
     wire_size_bytes: u64,
     sha256: [u8; 32],
-    /// [`parsed::Parsed`], as a row has it.
-    parsed: serde_json::Value,
-    /// [`structure::Structure`], as a row has it.
-    structure: String,
+    outline: outline::Columns,
     internal_date: DateTime<Utc>,
     flags: Flags,
     import_key: Option<ImportKey>,
@@ -248,9 +245,7 @@ async fn prepare(incoming: Incoming, room: Option<OwnedSemaphorePermit>) -> Resu
             size_bytes,
             wire_size_bytes: kernel::crlf::len(&bytes),
             sha256: Sha256::digest(&bytes).into(),
-            // A struct of texts, numbers and lists of them has no way to fail.
-            parsed: serde_json::to_value(parsed::parse(&bytes)).unwrap_or_default(),
-            structure: structure::parse(&kernel::crlf::normalize(&bytes)).to_column(),
+            outline: Outline::of(&bytes).columns(),
             internal_date,
             flags,
             import_key,

@@ -23,6 +23,7 @@ pub mod key;
 mod maildir;
 pub mod maildrop;
 pub mod message;
+pub mod outline;
 pub mod parcel;
 pub mod parsed;
 pub mod purge;

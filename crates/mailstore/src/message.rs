@@ -9,10 +9,9 @@ use std::ops::Range;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use kernel::{FolderId, MailboxId, MessageId, Page, PageRequest};
+use kernel::{BlobId, FolderId, MailboxId, MessageId, Page, PageRequest};
 use tenancy::{Action, Ctx, quota};
 
-use crate::parsed::Parsed;
 use crate::{Error, MailStore, body, folder};
 
 pub use edit::{Placed, Target, Update, copy, discard, flag, recover, relocate, update};
@@ -42,7 +41,7 @@ impl State {
     }
 }
 
-/// A message without its body.
+/// A message without its body. What it says of itself is an [outline](crate::outline).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
     /// Its id, for life.
@@ -67,8 +66,8 @@ pub struct Message {
     pub state: State,
     /// When it was deleted, if it was.
     pub discarded_at: Option<DateTime<Utc>>,
-    /// What it says about itself.
-    pub parsed: Parsed,
+    /// Its body, which its copies share.
+    pub blob_id: BlobId,
 }
 
 /// Which messages of a mailbox a list shows.

@@ -11,6 +11,7 @@ mod store;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use bytes::Bytes;
 use db::SystemRead;
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use kernel::{Cursor, FolderId, MailboxId, MessageId, Page, PageRequest};
@@ -200,7 +201,7 @@ impl Search<'_> {
             taken.texts += open.len() as u64;
             let ids: Vec<Uuid> = open.into_iter().collect();
             let mut tx = self.ctx.begin().await?;
-            texts.extend(store::texts(&mut tx, &ids).await?);
+            texts.extend(store::texts(&mut tx, &ids, self.query.reads_body()).await?);
         }
         let (mut found, mut undecided) = (Vec::new(), BTreeMap::<Uuid, Vec<Candidate>>::new());
         for candidate in some {
@@ -230,9 +231,6 @@ impl Search<'_> {
     async fn read(&self, id: Uuid, candidates: Vec<Candidate>) -> Result<Vec<Candidate>, Error> {
         // Held until nothing of it is in memory.
         let _turn = self.store.search_turns.acquire().await.map_err(|_| Error::ShuttingDown)?;
-        let mut tx = self.ctx.begin().await?;
-        let place = store::place(&mut tx, id).await?;
-        drop(tx);
         let (query, facts) = (
             self.query.clone(),
             candidates.iter().map(|candidate| candidate.facts.clone()).collect::<Vec<_>>(),
@@ -240,19 +238,11 @@ impl Search<'_> {
         let which = move |texts: Texts| {
             facts.iter().map(|facts| query.is(facts, Some(&texts)) == Some(true)).collect::<Vec<_>>()
         };
-        let are = match place {
-            // No message has it any more.
-            None => which(Texts::of_nothing()),
-            Some(place) => match read(self.store, self.ctx, place, ALL_BYTES, which.clone()).await {
-                // Nobody can read it, and no search fails for it: it says nothing for as long as that is so.
-                Err(Error::Unreadable(_)) => which(Texts::of_nothing()),
-                Err(Error::Blob(cause))
-                    if matches!(*cause, blob::Error::NotFound | blob::Error::RangeNotSatisfiable) =>
-                {
-                    which(Texts::of_nothing())
-                }
-                are => are?,
-            },
+        let are = match body::find(self.store, self.ctx, id).await {
+            Ok(bytes) => read(bytes, ALL_BYTES, which).await?,
+            // Nobody can read it, and no search fails for it: it says nothing for as long as that is so.
+            Err(error) if error.is_for_good() => which(Texts::of_nothing()),
+            Err(error) => return Err(error),
         };
         let are = candidates.into_iter().zip(are).filter_map(|(candidate, is)| is.then_some(candidate));
         Ok(are.collect())
@@ -261,13 +251,10 @@ impl Search<'_> {
 
 /// What comes of what a body says, up to so many bytes.
 async fn read<T: Send + 'static>(
-    store: &MailStore,
-    ctx: &Ctx,
-    place: body::Columns,
+    bytes: Bytes,
     max_bytes: usize,
     of: impl FnOnce(Texts) -> T + Send + 'static,
 ) -> Result<T, Error> {
-    let bytes = body::read(store, ctx, place).await?;
     let texts = move || of(Texts::read(&bytes, max_bytes));
     tokio::task::spawn_blocking(texts).await.map_err(|_| Error::ShuttingDown)
 }

@@ -36,9 +36,6 @@ pub struct Structure {
     pub body: Part,
 }
 
-/// What reads messages: another number where it reads one in another way than before. What was kept by another is made anew.
-pub(crate) const VERSION: i16 = 1;
-
 impl Structure {
     /// As a column holds it.
     pub(crate) fn to_column(&self) -> String {

@@ -5,19 +5,21 @@
 mod edit;
 mod store;
 
+use std::collections::HashMap;
 use std::ops::RangeInclusive;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
+use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use kernel::{FolderId, MailboxId, MessageId};
 use tenancy::{Action, Ctx, quota};
 use uuid::Uuid;
 
 use crate::folder::{self, Folder};
-use crate::message::{self, Flags, Keyword};
+use crate::message::{Flags, Keyword};
 use crate::parsed::Parsed;
-use crate::structure::{self, Structure};
-use crate::{Error, MailStore, body, change};
+use crate::structure::Structure;
+use crate::{Error, MailStore, body, change, outline, search};
 
 pub use edit::{Flagged, Marking, copy, expunge, flag, relocate};
 
@@ -57,8 +59,9 @@ pub struct Row {
     pub internal_date: DateTime<Utc>,
     /// The size of its CRLF form, in bytes.
     pub wire_size_bytes: u64,
-    /// Where its body lies.
-    pub(crate) place: body::Columns,
+    pub(crate) blob_id: Uuid,
+    /// Where its body lies, where that has been asked for.
+    pub(crate) place: Option<body::Columns>,
 }
 
 /// Opens a folder.
@@ -154,8 +157,9 @@ const HEADERS_BYTES: u64 = 1 << 20;
 /// least if there is one.
 ///
 /// # Errors
-/// As [`rows`].
+/// As [`rows`]; `Blob` when what is not known has to be read and the blob store does not answer.
 pub async fn headers(
+    mail: &MailStore,
     ctx: &Ctx,
     mailbox_id: MailboxId,
     folder: FolderId,
@@ -163,7 +167,17 @@ pub async fn headers(
     wanted: &[Said],
 ) -> Result<Vec<Headers>, Error> {
     ctx.require_mail(Action::MessageRead, mailbox_id).await?;
-    Ok(store::headers(&mut ctx.begin().await?, mailbox_id, folder, uids, wanted).await?)
+    let mut tx = ctx.begin().await?;
+    let found = store::headers(&mut tx, mailbox_id, folder, uids, wanted).await?;
+    drop(tx);
+    let complete = |(mut headers, unknown): (Headers, Option<Uuid>)| async move {
+        if let Some(blob_id) = unknown {
+            headers.parsed = outline::read_parsed(mail, ctx, blob_id).await?;
+        }
+        Ok(headers)
+    };
+    let complete: Vec<_> = found.into_iter().map(complete).collect();
+    stream::iter(complete).buffered(search::READ_AT_ONCE).try_collect().await
 }
 
 /// The highest modification sequence of some messages; `None` where there are none.
@@ -202,7 +216,7 @@ pub async fn marked_as_deleted(ctx: &Ctx, mailbox_id: MailboxId, folder: FolderI
 const STRUCTURES_BYTES: u64 = 1 << 20;
 /// How many times as much memory a structure takes as it is kept with: most where it is of a thousand parts that say nothing.
 const IN_MEMORY: u64 = 8;
-/// What a structure that is not known yet is taken for.
+/// What is taken for what is not known yet of a message, its structure or what it says.
 const UNKNOWN_BYTES: i32 = 64 << 10;
 
 /// A message's structure as it is kept, if it is: not so of what was stored by another version, and of what was recovered.
@@ -248,52 +262,48 @@ pub async fn structure(
     mail: &MailStore,
     ctx: &Ctx,
     mailbox_id: MailboxId,
-    row: &Row,
     kept: &Kept,
 ) -> Result<Structure, Error> {
+    ctx.require_mailbox(Action::MessageRead, mailbox_id)?;
     match kept.structure.as_ref().and_then(|text| serde_json::from_str(text).ok()) {
         Some(structure) => Ok(structure),
-        None => read(mail, ctx, mailbox_id, row, kept.blob_id).await,
+        None => Ok(outline::read(mail, ctx, kept.blob_id).await?.structure),
     }
 }
 
-/// Makes the structure of a body, and keeps it if that can be.
-async fn read(
-    mail: &MailStore,
-    ctx: &Ctx,
-    mailbox_id: MailboxId,
-    row: &Row,
-    blob_id: Uuid,
-) -> Result<Structure, Error> {
-    // After a recovery everybody asks for everything: so many bodies are in memory at a time, as for searches.
-    let _turn = mail.search_turns.acquire().await.map_err(|_| Error::ShuttingDown)?;
-    let bytes = wire(mail, ctx, mailbox_id, row).await?;
-    let parsed = tokio::task::spawn_blocking(move || structure::parse(&bytes));
-    let structure = parsed.await.map_err(|_| Error::ShuttingDown)?;
-    if let Err(error) = keep(ctx, blob_id, &structure.to_column()).await {
-        tracing::warn!(error = kernel::error::chain(&error), "a message's structure was not kept");
+/// Notes where the bodies of messages lie whose bytes are wanted: for all of them at once what [`wire`] would ask for one by one.
+///
+/// # Errors
+/// `Forbidden` by role, and as of a statement.
+pub async fn locate(ctx: &Ctx, mailbox_id: MailboxId, rows: &mut [Row]) -> Result<(), Error> {
+    ctx.require_mailbox(Action::MessageRead, mailbox_id)?;
+    let bodies: Vec<Uuid> = rows.iter().filter(|row| row.place.is_none()).map(|row| row.blob_id).collect();
+    if bodies.is_empty() {
+        return Ok(());
     }
-    Ok(structure)
-}
-
-async fn keep(ctx: &Ctx, blob_id: Uuid, column: &str) -> Result<(), db::Error> {
-    let mut tx = ctx.begin().await?;
-    store::keep(&mut tx, blob_id, column).await?;
-    tx.commit().await
+    let places = body::store::places(&mut ctx.begin().await?, &bodies).await?;
+    let places: HashMap<Uuid, body::Columns> = places.into_iter().collect();
+    for row in rows {
+        row.place = row.place.or_else(|| places.get(&row.blob_id).copied());
+    }
+    Ok(())
 }
 
 /// The bytes of a message in CRLF form: as many as [`Row::wire_size_bytes`] says.
 ///
 /// # Errors
-/// As [`message::raw`].
+/// As [`message::raw`](crate::message::raw).
 pub async fn wire(mail: &MailStore, ctx: &Ctx, mailbox_id: MailboxId, row: &Row) -> Result<Bytes, Error> {
     ctx.require_mailbox(Action::MessageRead, mailbox_id)?;
-    let bytes = match body::read(mail, ctx, row.place).await {
-        // It lies elsewhere by now, or is gone.
-        Err(Error::Blob(cause)) if matches!(*cause, blob::Error::NotFound) => {
-            message::raw(mail, ctx, mailbox_id, row.id, None).await?.bytes
-        }
-        read => read?,
+    let bytes = match row.place {
+        Some(place) => match body::read(mail, ctx, place).await {
+            // It lies elsewhere by now, or is gone.
+            Err(Error::Blob(cause)) if matches!(*cause, blob::Error::NotFound) => {
+                body::find(mail, ctx, row.blob_id).await?
+            }
+            read => read?,
+        },
+        None => body::find(mail, ctx, row.blob_id).await?,
     };
     if bytes.len() < LONG_BYTES {
         return Ok(normalized(bytes));

@@ -6,10 +6,10 @@ use axum::Json as Answer;
 use axum::extract::State;
 use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
-use kernel::{ErrorKind, FieldError, FolderId, MailboxId, MessageId};
+use kernel::{ErrorKind, FieldError, FolderId, MailboxId, MessageId, Page};
 use mailstore::ingest::{self, Incoming, Outcome, Target};
 use mailstore::message::{self, Filter, Flag, FlagChange, Keyword};
-use mailstore::{parsed, search};
+use mailstore::{outline, parsed, search};
 use serde::{Deserialize, Deserializer, Serialize};
 use tenancy::Ctx;
 use utoipa::{IntoParams, ToSchema};
@@ -246,8 +246,7 @@ struct Message {
 }
 
 impl Message {
-    fn new(mailbox_id: MailboxId, of: message::Message) -> Self {
-        let parsed = of.parsed;
+    fn new(mailbox_id: MailboxId, of: message::Message, parsed: parsed::Parsed) -> Self {
         Self {
             id: of.id,
             mailbox_id,
@@ -273,6 +272,18 @@ impl Message {
             attachments: parsed.attachments.into_iter().map(Attachment::from).collect(),
         }
     }
+}
+
+/// Messages as they are shown, in their order.
+async fn shown(
+    api: &Api,
+    ctx: &Ctx,
+    mailbox_id: MailboxId,
+    messages: Vec<message::Message>,
+) -> Result<Vec<Message>, mailstore::Error> {
+    let parsed = outline::parsed(&api.store, ctx, &messages).await?;
+    let both = messages.into_iter().zip(parsed);
+    Ok(both.map(|(message, parsed)| Message::new(mailbox_id, message, parsed)).collect())
 }
 
 fn addresses(of: Vec<parsed::Address>) -> Vec<Address> {
@@ -356,7 +367,8 @@ async fn list(
             search::messages(&api.store, &ctx, at.mailbox_id, filter, &words, &page).await?
         }
     };
-    Ok(page::answer(page::map(messages, |message| Message::new(at.mailbox_id, message))))
+    let items = shown(&api, &ctx, at.mailbox_id, messages.items).await?;
+    Ok(page::answer(Page { items, next: messages.next }))
 }
 
 /// Put a message into a mailbox
@@ -389,7 +401,7 @@ async fn create(
         return Err(Problem::internal("ingest answered nothing for its one target"));
     };
     let stored = read_back(&ctx, at.mailbox_id, id).await?;
-    Ok((StatusCode::CREATED, Answer(Message::new(at.mailbox_id, stored))))
+    Ok((StatusCode::CREATED, done(&api, &ctx, at.mailbox_id, stored).await?))
 }
 
 /// What was just stored. It is durable, so no failure here may ask for it to be sent again, as a 503 does.
@@ -402,6 +414,21 @@ async fn read_back(ctx: &Ctx, mailbox_id: MailboxId, id: MessageId) -> Result<me
     read.map_err(Problem::internal)
 }
 
+/// A message that something was done to. It is durable, so no failure here may ask for it to be done again, as a 503 does.
+async fn done(
+    api: &Api,
+    ctx: &Ctx,
+    mailbox_id: MailboxId,
+    message: message::Message,
+) -> Result<Answer<Message>, Problem> {
+    let mut read = shown(api, ctx, mailbox_id, vec![message.clone()]).await;
+    if read.as_ref().is_err_and(|error| error.kind() == ErrorKind::Unavailable) {
+        read = shown(api, ctx, mailbox_id, vec![message]).await;
+    }
+    let one = read.map_err(Problem::internal)?.pop();
+    one.map(Answer).ok_or_else(|| Problem::internal("no message was shown"))
+}
+
 /// Get a message
 #[utoipa::path(get, path = "/v1/tenants/{tenant_id}/mailboxes/{mailbox_id}/messages/{message_id}", tag = "Messages",
     operation_id = "get_message",
@@ -409,10 +436,15 @@ async fn read_back(ctx: &Ctx, mailbox_id: MailboxId, id: MessageId) -> Result<me
     responses((status = 200, description = "The message, live or recoverable.", body = Message),
         (status = 403, description = "The caller is from above the tenant and has no support access to the mailbox: `support_access_required`.")),
     extensions(("x-required-action" = json!("messages:read"))))]
-async fn get(Bearer(caller): Bearer, Path(at): Path<MessagePath>) -> Result<Answer<Message>, Problem> {
+async fn get(
+    Bearer(caller): Bearer,
+    State(api): State<Api>,
+    Path(at): Path<MessagePath>,
+) -> Result<Answer<Message>, Problem> {
     let ctx = caller.enter(at.tenant_id).await?;
     let message = message::get(&ctx, at.mailbox_id, at.message_id).await?;
-    Ok(Answer(Message::new(at.mailbox_id, message)))
+    let shown = shown(&api, &ctx, at.mailbox_id, vec![message]).await?.pop();
+    Ok(Answer(shown.ok_or(mailstore::Error::NotFound)?))
 }
 
 /// Change a message
@@ -433,7 +465,7 @@ async fn update(
 ) -> Result<Answer<Message>, Problem> {
     let ctx = caller.enter(at.tenant_id).await?;
     let message = message::update(&api.store, &ctx, at.mailbox_id, at.message_id, &body.update()?).await?;
-    Ok(Answer(Message::new(at.mailbox_id, message)))
+    done(&api, &ctx, at.mailbox_id, message).await
 }
 
 /// Copy a message
@@ -459,7 +491,7 @@ async fn copy(
     let placed = message::copy(&api.store, &ctx, at.mailbox_id, &[at.message_id], to).await?;
     let id = placed.first().ok_or(mailstore::Error::NotFound)?.id;
     let copy = read_back(&ctx, mailbox_id, id).await?;
-    Ok((StatusCode::CREATED, Answer(Message::new(mailbox_id, copy))))
+    Ok((StatusCode::CREATED, done(&api, &ctx, mailbox_id, copy).await?))
 }
 
 /// Delete a message
@@ -499,7 +531,7 @@ async fn recover(
 ) -> Result<Answer<Message>, Problem> {
     let ctx = caller.enter(at.tenant_id).await?;
     let message = message::recover(&api.store, &ctx, at.mailbox_id, at.message_id).await?;
-    Ok(Answer(Message::new(at.mailbox_id, message)))
+    done(&api, &ctx, at.mailbox_id, message).await
 }
 
 pub(crate) fn router() -> OpenApiRouter<Api> {

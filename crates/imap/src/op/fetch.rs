@@ -148,14 +148,18 @@ impl Telling<'_> {
 
     /// The row of one message, where more commands have come already.
     async fn one(&mut self, uid: u32) -> Result<Option<Row>, Trouble> {
-        let reads = self.session.connection.reads();
+        let (reads, needs_body) = (self.session.connection.reads(), self.needs_body());
         let Some(selected) = &mut self.session.selected else { return Ok(None) };
         if let Some(row) = selected.ahead.take(uid, reads) {
             return Ok(Some(row));
         }
         let uids: UidSet = selected.one_and_next(uid).iter().copied().map(u64::from).collect();
         let folder = selected.folder;
-        let rows = view::rows(&self.login.ctx, self.mailbox_id, folder, uids.ranges(), None).await?;
+        let (ctx, mailbox_id) = (&self.login.ctx, self.mailbox_id);
+        let mut rows = view::rows(ctx, mailbox_id, folder, uids.ranges(), None).await?;
+        if needs_body {
+            view::locate(ctx, mailbox_id, &mut rows).await?;
+        }
         let mut rows = rows.into_iter().peekable();
         let one = rows.next_if(|row| row.uid == u64::from(uid));
         selected.ahead.keep(rows, reads);
@@ -186,7 +190,10 @@ impl Telling<'_> {
             bytes => Some(self.session.room_for(bytes).await?),
         };
         let structures = self.structures(&found).await;
-        let rows: Vec<Row> = found.into_iter().map(|(row, _)| row).collect();
+        let mut rows: Vec<Row> = found.into_iter().map(|(row, _)| row).collect();
+        if needs_body {
+            view::locate(&self.login.ctx, self.mailbox_id, &mut rows).await?;
+        }
         let sections = self.sections(&rows).await;
         let mut told = Vec::with_capacity(rows.len());
         for ((row, structure), sections) in rows.into_iter().zip(structures).zip(sections) {
@@ -214,14 +221,20 @@ impl Telling<'_> {
     /// The structure of each message, or why it is not to be had; an empty one where none is asked for.
     async fn structures(&self, found: &[Found]) -> Vec<Result<Structure, mailstore::Error>> {
         let (store, ctx) = (self.session.store(), &self.login.ctx);
-        let mut structures = Vec::with_capacity(found.len());
-        for (row, kept) in found {
-            structures.push(match kept {
-                Some(kept) => view::structure(&store, ctx, self.mailbox_id, row, kept).await,
-                None => Ok(Structure::default()),
-            });
-        }
-        structures
+        let mailbox_id = self.mailbox_id;
+        let structures: Vec<_> = found
+            .iter()
+            .map(|(_, kept)| {
+                let store = &store;
+                async move {
+                    match kept {
+                        Some(kept) => view::structure(store, ctx, mailbox_id, kept).await,
+                        None => Ok(Structure::default()),
+                    }
+                }
+            })
+            .collect();
+        stream::iter(structures).buffered(BODIES).collect().await
     }
 
     /// The sections that are asked for, of each message, or why they are not to be had.

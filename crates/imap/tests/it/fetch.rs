@@ -204,12 +204,12 @@ async fn structures_that_were_not_kept_are_made_anew() {
     let mut tx = server.world.ctx.begin().await.unwrap();
     let tenant = tx.tenant_id().uuid();
     let of_another =
-        "update message_structures set version = version - 1, structure = '{}' where tenant_id = $1";
+        "update message_outlines set version = version - 1, structure = '{}' where tenant_id = $1";
     sqlx::query(of_another).bind(tenant).execute(tx.conn()).await.unwrap();
     tx.commit().await.unwrap();
     assert_eq!(ok(&mut client, "FETCH 1 (ENVELOPE BODYSTRUCTURE)").await, told);
     let kept =
-        "select count(*) from message_structures where tenant_id = $1 and version = 1 and structure <> '{}'";
+        "select count(*) from message_outlines where tenant_id = $1 and version = 1 and structure <> '{}'";
     let mut tx = server.world.ctx.begin().await.unwrap();
     let kept: i64 = sqlx::query_scalar(kept).bind(tenant).fetch_one(tx.conn()).await.unwrap();
     assert_eq!(kept, 1);
@@ -275,7 +275,7 @@ async fn structures_that_are_not_in_memory_together_are_told_all_the_same() {
         }
         let mut tx = server.world.ctx.begin().await.unwrap();
         let tenant = tx.tenant_id().uuid();
-        let forget = sqlx::query("delete from message_structures where tenant_id = $1").bind(tenant);
+        let forget = sqlx::query("delete from message_outlines where tenant_id = $1").bind(tenant);
         assert_eq!(forget.execute(tx.conn()).await.unwrap().rows_affected(), 12);
         tx.commit().await.unwrap();
     }

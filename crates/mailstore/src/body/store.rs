@@ -7,7 +7,7 @@ use sqlx::PgConnection;
 use tenancy::TenantTx;
 use uuid::Uuid;
 
-use super::Uploaded;
+use super::{Columns, Uploaded, columns};
 use crate::to_column;
 
 pub(crate) async fn reserve(
@@ -71,4 +71,17 @@ pub(crate) async fn count_messages(tx: &mut TenantTx, blobs: &[Uuid], each: i32)
     .execute(tx.conn())
     .await?;
     Ok(())
+}
+
+/// Where bodies lie, those of them that there are.
+pub(crate) async fn places(tx: &mut TenantTx, ids: &[Uuid]) -> Result<Vec<(Uuid, Columns)>, Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let rows = sqlx::query!(
+        "select id, pack_id, pack_is_own, pack_index, pack_offset, stored_bytes, key_generation from blobs where tenant_id = $1 and id = any ($2)",
+        tenant_id,
+        ids,
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.id, columns!(row))).collect())
 }

@@ -13,7 +13,7 @@ use super::door::Spare;
 use super::{Delivery, ImportKey, Message};
 use crate::body::{Columns, Uploaded};
 use crate::message::{Flag, Keyword};
-use crate::{structure, to_column};
+use crate::{outline, to_column};
 
 /// Those of the keys that are there. With the mailboxes locked, none is added meanwhile.
 pub(super) async fn imported(
@@ -97,7 +97,7 @@ pub(super) struct Written<'a> {
     pub(super) next: Option<&'a Spare>,
 }
 
-/// Makes the pack live, counts what the bodies take of it, and inserts them with their structures and their messages, in one round trip. Whether the
+/// Makes the pack live, counts what the bodies take of it, and inserts them with their outlines and their messages, in one round trip. Whether the
 /// pack's reservation still stood, or a part of its batch was committed before; otherwise nothing of it was written.
 ///
 /// Foreign keys are looked at, and triggers fire, at the end of the statement, when all of its parts are there.
@@ -132,13 +132,13 @@ pub(super) async fn write(
                                 stored_bytes, key_generation, created_at)
              select tenant_id, blob_id, size_bytes, sha256, message_count, pack_id, $22, pack_index, pack_offset, stored_bytes, key_generation, $6
              from body),
-           structure as (
-             insert into message_structures (tenant_id, blob_id, version, structure) select tenant_id, blob_id, $23, structure from body),
+           outline as (
+             insert into message_outlines (tenant_id, blob_id, version, structure, parsed) select tenant_id, blob_id, $23, structure, parsed from body),
            message as (
              insert into messages (tenant_id, mailbox_id, id, folder_id, uid, uidl, modseq, blob_id, size_bytes,
-                                   wire_size_bytes, internal_date, flags, keywords, parsed)
+                                   wire_size_bytes, internal_date, flags, keywords)
              select body.tenant_id, new.mailbox_id, new.id, new.folder_id, new.uid, new.uidl, new.modseq, body.blob_id, body.size_bytes,
-               body.wire_size_bytes, body.internal_date, body.flags, array(select jsonb_array_elements_text(body.keywords)), body.parsed
+               body.wire_size_bytes, body.internal_date, body.flags, array(select jsonb_array_elements_text(body.keywords))
              from unnest($24::uuid[], $25::uuid[], $26::uuid[], $27::bigint[], $28::text[], $29::bigint[], $30::uuid[])
                as new (mailbox_id, id, folder_id, uid, uidl, modseq, blob_id)
              join body on body.blob_id = new.blob_id)
@@ -159,13 +159,13 @@ pub(super) async fn write(
         &numbers(|body| body.place.pack_offset),
         &places(|place| place.stored_bytes),
         &places(|place| place.key_generation),
-        &bodies.iter().map(|body| body.message.structure.clone()).collect::<Vec<_>>(),
-        &bodies.iter().map(|body| body.message.parsed.clone()).collect::<Vec<_>>(),
+        &bodies.iter().map(|body| body.message.outline.structure.clone()).collect::<Vec<_>>(),
+        &bodies.iter().map(|body| body.message.outline.parsed.clone()).collect::<Vec<_>>(),
         &bodies.iter().map(|body| body.message.internal_date).collect::<Vec<_>>(),
         &bodies.iter().map(|body| Flag::to_column(body.message.flags.flags.iter().copied())).collect::<Vec<_>>(),
         &bodies.iter().map(|body| keywords(body.message)).collect::<Vec<_>>(),
         bodies.iter().any(|body| body.place.pack_is_own),
-        structure::VERSION,
+        outline::VERSION,
         &ids(|row| row.mailbox_id.uuid()),
         &ids(|row| row.id.uuid()),
         &ids(|row| row.folder.uuid()),

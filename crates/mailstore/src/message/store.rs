@@ -4,9 +4,8 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 use db::Error;
-use kernel::{FolderId, MailboxId, MessageId, PageRequest};
+use kernel::{BlobId, FolderId, MailboxId, MessageId, PageRequest};
 use pack::Uidl;
-use serde_json::Value;
 use tenancy::TenantTx;
 use uuid::Uuid;
 
@@ -29,7 +28,7 @@ struct Row {
     keywords: Vec<String>,
     state: String,
     discarded_at: Option<DateTime<Utc>>,
-    parsed: Value,
+    blob_id: Uuid,
 }
 
 impl From<Row> for Message {
@@ -46,8 +45,7 @@ impl From<Row> for Message {
             flags: Flags::from_columns(row.flags, row.keywords),
             state: State::from_column(&row.state),
             discarded_at: row.discarded_at,
-            // A view that an older version wrote and this one cannot read is no reason to hide the message.
-            parsed: serde_json::from_value(row.parsed).unwrap_or_default(),
+            blob_id: BlobId::from_uuid(row.blob_id),
         }
     }
 }
@@ -61,7 +59,7 @@ pub(super) async fn list(
     let tenant_id = tx.tenant_id().uuid();
     let rows = sqlx::query_as!(
         Row,
-        "select id, folder_id, uid, uidl, modseq, size_bytes, wire_size_bytes, internal_date, flags, keywords, state, discarded_at, parsed
+        "select id, folder_id, uid, uidl, modseq, size_bytes, wire_size_bytes, internal_date, flags, keywords, state, discarded_at, blob_id
          from messages where tenant_id = $1 and mailbox_id = $2 and state = $3 and id > $4
          order by id limit $5",
         tenant_id,
@@ -85,7 +83,7 @@ pub(super) async fn list_folder(
     let tenant_id = tx.tenant_id().uuid();
     let rows = sqlx::query_as!(
         Row,
-        "select id, folder_id, uid, uidl, modseq, size_bytes, wire_size_bytes, internal_date, flags, keywords, state, discarded_at, parsed
+        "select id, folder_id, uid, uidl, modseq, size_bytes, wire_size_bytes, internal_date, flags, keywords, state, discarded_at, blob_id
          from messages where tenant_id = $1 and mailbox_id = $2 and folder_id = $3 and state = $4 and id > $5
          order by id limit $6",
         tenant_id,
@@ -110,7 +108,7 @@ pub(crate) async fn named(
     let tenant_id = tx.tenant_id().uuid();
     let rows = sqlx::query_as!(
         Row,
-        "select id, folder_id, uid, uidl, modseq, size_bytes, wire_size_bytes, internal_date, flags, keywords, state, discarded_at, parsed
+        "select id, folder_id, uid, uidl, modseq, size_bytes, wire_size_bytes, internal_date, flags, keywords, state, discarded_at, blob_id
          from messages where tenant_id = $1 and mailbox_id = $2 and state = $3 and id = any ($4)
          order by id",
         tenant_id,
@@ -132,7 +130,7 @@ pub(super) async fn find(
     let tenant_id = tx.tenant_id().uuid();
     let row = sqlx::query_as!(
         Row,
-        "select id, folder_id, uid, uidl, modseq, size_bytes, wire_size_bytes, internal_date, flags, keywords, state, discarded_at, parsed
+        "select id, folder_id, uid, uidl, modseq, size_bytes, wire_size_bytes, internal_date, flags, keywords, state, discarded_at, blob_id
          from messages where tenant_id = $1 and mailbox_id = $2 and id = $3
            and exists (select from mailboxes where tenant_id = $1 and id = $2 and status = 'active')",
         tenant_id,
@@ -396,9 +394,9 @@ pub(super) async fn copy(
     body::store::count_messages(tx, &bodies, 1).await?;
     sqlx::query!(
         "insert into messages (tenant_id, mailbox_id, id, folder_id, uid, uidl, modseq, blob_id, size_bytes, wire_size_bytes,
-                               internal_date, parsed, flags, keywords)
+                               internal_date, flags, keywords)
          select $1, $4, placed.id, $5, placed.uid, placed.uidl, $6, old.blob_id, old.size_bytes, old.wire_size_bytes,
-                old.internal_date, old.parsed, old.flags, old.keywords
+                old.internal_date, old.flags, old.keywords
          from unnest($3::uuid[], $7::uuid[], $8::bigint[], $9::text[]) as placed (of, id, uid, uidl)
          join messages old on old.tenant_id = $1 and old.mailbox_id = $2 and old.id = placed.of",
         tenant_id,

@@ -390,9 +390,9 @@ pub(super) async fn copy(
     let tenant_id = tx.tenant_id().uuid();
     sqlx::query!(
         r#"insert into messages (tenant_id, mailbox_id, id, folder_id, uid, uidl, modseq, blob_id, size_bytes, wire_size_bytes,
-                                internal_date, parsed, flags, keywords)
+                                internal_date, flags, keywords)
            select $1, $2, put.id, put.folder_id, put.uid, put.uidl, $3, old.blob_id, old.size_bytes, old.wire_size_bytes,
-                  old.internal_date, old.parsed, put.flags, put.keywords
+                  old.internal_date, put.flags, put.keywords
            from jsonb_to_recordset($4) as put ("of" uuid, id uuid, folder_id uuid, uid bigint, uidl text, flags smallint, keywords text[])
            join messages old on old.tenant_id = $1 and old.mailbox_id = $2 and old.id = put."of""#,
         tenant_id,

@@ -152,7 +152,8 @@ async fn read(store: &MailStore, server: &Caller, one: &Queued) -> Result<Option
         Err(tenancy::Error::NotFound) => return Ok(None),
         Err(error) => return Err(error.into()),
     };
-    super::read(store, &ctx, one.place, KEPT_BYTES, |texts| texts).await.map(Some)
+    let bytes = body::read(store, &ctx, one.place).await?;
+    super::read(bytes, KEPT_BYTES, |texts| texts).await.map(Some)
 }
 
 /// Lets one rest, as if it had not been tried.

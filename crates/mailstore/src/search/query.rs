@@ -122,6 +122,16 @@ impl Query {
         Ok(Self::And(words))
     }
 
+    /// Whether more than a message's header is looked at.
+    pub(super) fn reads_body(&self) -> bool {
+        match self {
+            Self::And(some) | Self::Or(some) => some.iter().any(Self::reads_body),
+            Self::Not(query) => query.reads_body(),
+            Self::Body(_) | Self::Text(_) | Self::Word(_) => true,
+            _ => false,
+        }
+    }
+
     /// Whether a message is it; `None` when that takes its texts, or more of them.
     pub(super) fn is(&self, facts: &Facts, texts: Option<&Texts>) -> Option<bool> {
         let says = |found: &dyn Fn(&Texts) -> bool| {

@@ -8,7 +8,6 @@ use uuid::Uuid;
 
 use super::Candidate;
 use super::query::Facts;
-use crate::body::Columns;
 use crate::from_column;
 use crate::message::{Filter, Flags};
 use crate::parsed::text::Texts;
@@ -157,31 +156,23 @@ impl From<TextRow> for Texts {
     }
 }
 
-/// What those of the bodies say that are indexed.
-pub(super) async fn texts(tx: &mut TenantTx, bodies: &[Uuid]) -> Result<Vec<(Uuid, Texts)>, Error> {
+/// What those of the bodies say that are indexed; of nothing but their headers, unless more is asked for.
+pub(super) async fn texts(
+    tx: &mut TenantTx,
+    bodies: &[Uuid],
+    reads_body: bool,
+) -> Result<Vec<(Uuid, Texts)>, Error> {
     let tenant_id = tx.tenant_id().uuid();
     let rows = sqlx::query_as!(
         TextRow,
-        "select blob_id, header, body, attachment_names, sent_on, is_whole from message_texts
-         where tenant_id = $1 and blob_id = any ($2)",
+        r#"select blob_id, header, case when $3 then body else '' end as "body!",
+             case when $3 then attachment_names else '' end as "attachment_names!", sent_on, is_whole
+           from message_texts where tenant_id = $1 and blob_id = any ($2)"#,
         tenant_id,
         bodies,
+        reads_body,
     )
     .fetch_all(tx.conn())
     .await?;
     Ok(rows.into_iter().map(|row| (row.blob_id, row.into())).collect())
-}
-
-/// Where a body lies, if there is one.
-pub(super) async fn place(tx: &mut TenantTx, id: Uuid) -> Result<Option<Columns>, Error> {
-    let tenant_id = tx.tenant_id().uuid();
-    let place = sqlx::query_as!(
-        Columns,
-        "select pack_id, pack_is_own, pack_index, pack_offset, stored_bytes, key_generation from blobs where tenant_id = $1 and id = $2",
-        tenant_id,
-        id,
-    )
-    .fetch_optional(tx.conn())
-    .await?;
-    Ok(place)
 }

@@ -6,9 +6,8 @@ use tenancy::TenantTx;
 use uuid::Uuid;
 
 use super::{HEADERS_BYTES, Headers, Kept, Marked, Row, STRUCTURES_BYTES, Said, UNKNOWN_BYTES, Uids};
-use crate::body::columns;
 use crate::message::{Flag, Flags, Keyword};
-use crate::structure::VERSION;
+use crate::outline::VERSION;
 use crate::{from_column, to_column};
 
 /// The UIDs of live messages, ascending, and the lowest that is not seen.
@@ -31,6 +30,22 @@ pub(super) async fn uids(
     Ok((row.uids.into_iter().map(from_column).collect(), row.first_unseen.map(from_column)))
 }
 
+/// A message out of the columns of a row.
+macro_rules! message {
+    ($row:expr) => {
+        Row {
+            uid: from_column($row.uid),
+            id: MessageId::from_uuid($row.id),
+            modseq: from_column($row.modseq),
+            flags: Flags::from_columns($row.flags, $row.keywords),
+            internal_date: $row.internal_date,
+            wire_size_bytes: from_column($row.wire_size_bytes),
+            blob_id: $row.blob_id,
+            place: None,
+        }
+    };
+}
+
 /// The first and the last UIDs of ranges, as two columns.
 fn bounds(uids: &Uids) -> (Vec<i64>, Vec<i64>) {
     uids.iter().map(|range| (to_column(*range.start()), to_column(*range.end()))).unzip()
@@ -46,11 +61,9 @@ pub(super) async fn rows(
     let tenant_id = tx.tenant_id().uuid();
     let (first, last) = bounds(uids);
     let rows = sqlx::query!(
-        "select m.uid, m.id, m.modseq, m.flags, m.keywords, m.internal_date, m.wire_size_bytes,
-           b.pack_id, b.pack_is_own, b.pack_index, b.pack_offset, b.stored_bytes, b.key_generation
+        "select m.uid, m.id, m.modseq, m.flags, m.keywords, m.internal_date, m.wire_size_bytes, m.blob_id
          from unnest($4::bigint[], $5::bigint[]) as wanted (first, last)
          join messages m on m.tenant_id = $1 and m.mailbox_id = $2 and m.folder_id = $3 and m.uid between wanted.first and wanted.last
-         join blobs b on b.tenant_id = $1 and b.id = m.blob_id
          where m.state = 'live' and m.modseq > $6
            and exists (select from mailboxes where tenant_id = $1 and id = $2 and status = 'active')
          order by m.uid",
@@ -63,36 +76,32 @@ pub(super) async fn rows(
     )
     .fetch_all(tx.conn())
     .await?;
-    let row = rows.into_iter().map(|row| Row {
-        uid: from_column(row.uid),
-        id: MessageId::from_uuid(row.id),
-        modseq: from_column(row.modseq),
-        flags: Flags::from_columns(row.flags, row.keywords),
-        internal_date: row.internal_date,
-        wire_size_bytes: from_column(row.wire_size_bytes),
-        place: columns!(row),
-    });
-    Ok(row.collect())
+    Ok(rows.into_iter().map(|row| message!(row)).collect())
 }
 
+/// The first messages as far as what is wanted of them has no more than [`HEADERS_BYTES`] together, or one; and the body of each to read where
+/// that is not known.
 pub(super) async fn headers(
     tx: &mut TenantTx,
     mailbox_id: MailboxId,
     folder: FolderId,
     uids: &Uids,
     wanted: &[Said],
-) -> Result<Vec<Headers>, Error> {
+) -> Result<Vec<(Headers, Option<Uuid>)>, Error> {
     let tenant_id = tx.tenant_id().uuid();
     let (first, last) = bounds(uids);
     let keys: Vec<String> = wanted.iter().map(|said| said.key().to_owned()).collect();
     let rows = sqlx::query!(
-        r#"select uid, internal_date, wire_size_bytes, parsed as "parsed!"
-           from (select m.uid, m.internal_date, m.wire_size_bytes, said.parsed, octet_length(said.parsed::text) as bytes,
-               sum(octet_length(said.parsed::text)) over (order by m.uid rows between unbounded preceding and current row) as bytes_so_far
+        r#"select uid, internal_date, wire_size_bytes, parsed as "parsed!", unknown as "unknown?"
+           from (select m.uid, m.internal_date, m.wire_size_bytes, said.parsed, takes.bytes, case when o.parsed is null then m.blob_id end as unknown,
+               sum(takes.bytes) over (order by m.uid rows between unbounded preceding and current row) as bytes_so_far
              from unnest($4::bigint[], $5::bigint[]) as wanted (first, last)
              join messages m on m.tenant_id = $1 and m.mailbox_id = $2 and m.folder_id = $3 and m.uid between wanted.first and wanted.last
+             left join message_outlines o on o.tenant_id = $1 and o.blob_id = m.blob_id and o.version = $8
              cross join lateral (
-               select coalesce(jsonb_object_agg(key, value), '{}') as parsed from jsonb_each(m.parsed) where key = any ($6)) as said
+               select coalesce(jsonb_object_agg(key, value), '{}') as parsed from jsonb_each(o.parsed) where key = any ($6)) as said
+             cross join lateral (
+               select case when o.parsed is null then $9 else octet_length(said.parsed::text) end as bytes) as takes
              where m.state = 'live') as found
            where bytes_so_far <= $7 or bytes_so_far = bytes
            order by uid"#,
@@ -103,14 +112,19 @@ pub(super) async fn headers(
         &last,
         &keys,
         to_column(HEADERS_BYTES),
+        VERSION,
+        UNKNOWN_BYTES,
     )
     .fetch_all(tx.conn())
     .await?;
-    let headers = rows.into_iter().map(|row| Headers {
-        uid: from_column(row.uid),
-        internal_date: row.internal_date,
-        wire_size_bytes: from_column(row.wire_size_bytes),
-        parsed: serde_json::from_value(row.parsed).unwrap_or_default(),
+    let headers = rows.into_iter().map(|row| {
+        let headers = Headers {
+            uid: from_column(row.uid),
+            internal_date: row.internal_date,
+            wire_size_bytes: from_column(row.wire_size_bytes),
+            parsed: serde_json::from_value(row.parsed).unwrap_or_default(),
+        };
+        (headers, row.unknown)
     });
     Ok(headers.collect())
 }
@@ -216,17 +230,15 @@ pub(super) async fn described(
     let tenant_id = tx.tenant_id().uuid();
     let (first, last) = bounds(uids);
     let rows = sqlx::query!(
-        r#"select uid, found.id, modseq, flags, keywords, internal_date, wire_size_bytes, blob_id, structure as "structure?",
-             b.pack_id, b.pack_is_own, b.pack_index, b.pack_offset, b.stored_bytes, b.key_generation
-           from (select m.uid, m.id, m.modseq, m.flags, m.keywords, m.internal_date, m.wire_size_bytes, m.blob_id, s.structure, takes.bytes,
+        r#"select uid, id, modseq, flags, keywords, internal_date, wire_size_bytes, blob_id, structure as "structure?"
+           from (select m.uid, m.id, m.modseq, m.flags, m.keywords, m.internal_date, m.wire_size_bytes, m.blob_id, o.structure, takes.bytes,
                sum(takes.bytes) over (order by m.uid rows between unbounded preceding and current row) as bytes_so_far
              from unnest($4::bigint[], $5::bigint[]) as wanted (first, last)
              join messages m on m.tenant_id = $1 and m.mailbox_id = $2 and m.folder_id = $3 and m.uid between wanted.first and wanted.last
-             left join message_structures s on s.tenant_id = $1 and s.blob_id = m.blob_id and s.version = $6
-             cross join lateral (select coalesce(octet_length(s.structure), $8) as bytes) as takes
+             left join message_outlines o on o.tenant_id = $1 and o.blob_id = m.blob_id and o.version = $6
+             cross join lateral (select coalesce(octet_length(o.structure), $8) as bytes) as takes
              where m.state = 'live' and m.modseq > $9
                and exists (select from mailboxes where tenant_id = $1 and id = $2 and status = 'active')) as found
-           join blobs b on b.tenant_id = $1 and b.id = blob_id
            where bytes_so_far <= $7 or bytes_so_far = bytes
            order by uid"#,
         tenant_id,
@@ -243,37 +255,7 @@ pub(super) async fn described(
     .await?;
     let found = rows.into_iter().map(|row| {
         let kept = Kept { blob_id: row.blob_id, structure: row.structure };
-        let place = columns!(row);
-        (
-            Row {
-                uid: from_column(row.uid),
-                id: MessageId::from_uuid(row.id),
-                modseq: from_column(row.modseq),
-                flags: Flags::from_columns(row.flags, row.keywords),
-                internal_date: row.internal_date,
-                wire_size_bytes: from_column(row.wire_size_bytes),
-                place,
-            },
-            kept,
-        )
+        (message!(row), kept)
     });
     Ok(found.collect())
-}
-
-/// Keeps the structure of a body, if the body is still there.
-pub(super) async fn keep(tx: &mut TenantTx, blob_id: Uuid, structure: &str) -> Result<(), Error> {
-    let tenant_id = tx.tenant_id().uuid();
-    // Locked, so that it does not go meanwhile.
-    sqlx::query!(
-        "insert into message_structures (tenant_id, blob_id, version, structure)
-         select tenant_id, id, $3, $4 from blobs where tenant_id = $1 and id = $2 for key share
-         on conflict on constraint message_structures_once do update set version = excluded.version, structure = excluded.structure",
-        tenant_id,
-        blob_id,
-        VERSION,
-        structure,
-    )
-    .execute(tx.conn())
-    .await?;
-    Ok(())
 }

@@ -16,6 +16,7 @@ mod junk;
 mod key;
 mod maildrop;
 mod message;
+mod outline;
 mod purge;
 mod reservation;
 mod retention;

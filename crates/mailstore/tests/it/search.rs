@@ -221,8 +221,8 @@ async fn found(bench: &Bench, mailbox: MailboxId, query: &Query) -> Vec<MessageI
 async fn subjects(bench: &Bench, mailbox: MailboxId, query: &Query) -> Vec<String> {
     let mut subjects = Vec::new();
     for id in found(bench, mailbox, query).await {
-        subjects
-            .push(message::get(bench.ctx(), mailbox, id).await.unwrap().parsed.subject.unwrap_or_default());
+        let message = message::get(bench.ctx(), mailbox, id).await.unwrap();
+        subjects.push(bench.parsed(&message).await.subject.unwrap_or_default());
     }
     subjects
 }

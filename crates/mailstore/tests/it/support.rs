@@ -13,7 +13,8 @@ use kernel::{MailboxId, MessageId, Page, PageRequest};
 use mailstore::folder::{self, Folder, Role};
 use mailstore::ingest::{Incoming, Outcome, Target, Within, ingest};
 use mailstore::message::{self, Filter, Flags, Message, State};
-use mailstore::{Error, MailStore};
+use mailstore::parsed::Parsed;
+use mailstore::{Error, MailStore, outline};
 use tenancy::user::User;
 use tenancy::{Ctx, MailLogin};
 use testkit::World;
@@ -258,6 +259,14 @@ impl Bench {
                 .unwrap();
         assert!(next.is_none());
         items
+    }
+
+    /// What a message says of itself.
+    pub(crate) async fn parsed(&self, message: &Message) -> Parsed {
+        let mut parsed =
+            outline::parsed(&self.store, self.ctx(), std::slice::from_ref(message)).await.unwrap();
+        assert_eq!(parsed.len(), 1);
+        parsed.remove(0)
     }
 
     pub(crate) async fn used(&self, mailbox: MailboxId) -> (i64, i64) {

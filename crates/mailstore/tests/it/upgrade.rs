@@ -6,12 +6,14 @@ use std::path::Path;
 use mailstore::change;
 use mailstore::check::{Drift, drift};
 use mailstore::folder;
-use sqlx::Connection as _;
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use sqlx::migrate::Migrator;
 use testkit::{TestDb, world};
 
 /// The last step before folders were a tree.
-const EARLIER: i64 = 41;
+const BEFORE_FOLDERS: i64 = 41;
+/// The last step before what a message says left its row.
+const BEFORE_OUTLINES: i64 = 53;
 
 /// As the version of then left them, in the role that its statements ran as.
 const ROWS: &str = "
@@ -41,20 +43,44 @@ const ROWS: &str = "
        '01900000-0000-7000-8000-000000000004', 1, 'u', 2, '01900000-0000-7000-8000-000000000007', 5, 5, now(), '{}');
     commit";
 
-#[tokio::test]
-async fn folders_get_their_counters_and_validities_and_the_log_begins_with_what_is_there() {
-    let test_db = TestDb::new().await;
-    let mut conn = sqlx::PgConnection::connect(&test_db.url()).await.unwrap();
+/// Whether row-level security binds the tables' owner too.
+async fn force(conn: &mut PgConnection, forced: bool) {
+    let tables: Vec<String> =
+        sqlx::query_scalar("select oid::regclass::text from pg_class where relrowsecurity")
+            .fetch_all(&mut *conn)
+            .await
+            .unwrap();
+    let force = if forced { "force" } else { "no force" };
+    for table in tables {
+        let alter = format!("alter table {table} {force} row level security");
+        sqlx::query(AssertSqlSafe(alter)).execute(&mut *conn).await.unwrap();
+    }
+}
+
+/// Makes a database of earlier versions, with the rows that each left, one of this version.
+async fn upgrade(test_db: &TestDb, left: &[(i64, &'static str)]) {
+    let mut conn = PgConnection::connect(&test_db.url()).await.unwrap();
     let empty = "drop schema public cascade; create schema public; grant usage on schema public to public";
     sqlx::raw_sql(empty).execute(&mut conn).await.unwrap();
     let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/../../migrations");
-    let mut earlier = Migrator::new(Path::new(directory)).await.unwrap();
-    earlier.migrations.to_mut().retain(|migration| migration.version <= EARLIER);
-    earlier.run(&mut conn).await.unwrap();
-    sqlx::raw_sql(ROWS).execute(&mut conn).await.unwrap();
+    for (version, rows) in left {
+        let mut earlier = Migrator::new(Path::new(directory)).await.unwrap();
+        earlier.migrations.to_mut().retain(|migration| migration.version <= *version);
+        earlier.set_ignore_missing(true);
+        // As `Db::migrate` does, which knows all steps.
+        force(&mut conn, false).await;
+        earlier.run(&mut conn).await.unwrap();
+        force(&mut conn, true).await;
+        sqlx::raw_sql(*rows).execute(&mut conn).await.unwrap();
+    }
+    test_db.db().migrate().await.unwrap();
+}
 
+#[tokio::test]
+async fn folders_get_their_counters_and_validities_and_the_log_begins_with_what_is_there() {
+    let test_db = TestDb::new().await;
+    upgrade(&test_db, &[(BEFORE_FOLDERS, ROWS)]).await;
     let db = test_db.db();
-    db.migrate().await.unwrap();
     assert_eq!(drift(&db).await.unwrap(), Drift::default());
     let operator = world::operator(&test_db);
     let ctx = operator.enter("ten_01900000000070008000000000000002".parse().unwrap()).await.unwrap();
@@ -69,4 +95,29 @@ async fn folders_get_their_counters_and_validities_and_the_log_begins_with_what_
     assert_eq!(validities.len(), folders.len());
     assert!(change::since(&ctx, mailbox, Some(1)).await.is_err(), "what was before is in no log");
     assert!(change::since(&ctx, mailbox, Some(2)).await.unwrap().changes.is_empty());
+}
+
+#[tokio::test]
+async fn what_messages_say_lies_beside_their_structures() {
+    let test_db = TestDb::new().await;
+    // A structure of the message that is there, and one of a body that no message has any more.
+    let rows = "
+        begin;
+        set local role pillarbox_system;
+        update messages set parsed = '{\"subject\": \"as it was read\"}';
+        insert into blobs (tenant_id, id, size_bytes, sha256, message_count, created_at, pack_id, pack_is_own, pack_index, pack_offset,
+                           stored_bytes, key_generation)
+          select tenant_id, '01900000-0000-7000-8000-000000000009', size_bytes, sha256, 0, created_at, pack_id, pack_is_own, 1, 9, 9, 1 from blobs;
+        insert into message_structures (tenant_id, blob_id, version, structure) select tenant_id, id, 1, '{\"b\": {}}' from blobs;
+        commit";
+    upgrade(&test_db, &[(BEFORE_FOLDERS, ROWS), (BEFORE_OUTLINES, rows)]).await;
+    let mut conn = PgConnection::connect(&test_db.url()).await.unwrap();
+    let kept = "begin; set local role pillarbox_system";
+    sqlx::raw_sql(kept).execute(&mut conn).await.unwrap();
+    let kept: Vec<(i16, String, Option<String>)> =
+        sqlx::query_as("select version, structure, parsed ->> 'subject' from message_outlines")
+            .fetch_all(&mut conn)
+            .await
+            .unwrap();
+    assert_eq!(kept, [(1, "{\"b\": {}}".to_owned(), Some("as it was read".to_owned()))]);
 }

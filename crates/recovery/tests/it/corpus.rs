@@ -10,7 +10,8 @@ use mailstore::folder::{self, Changed, Folder, NewFolder};
 use mailstore::import::{self, Filing};
 use mailstore::message::{self, Filter, Flag, FlagChange, Flags, Message, State, Target};
 use mailstore::restore::{Extent, Place, Wanted};
-use mailstore::{MailStore, check};
+use mailstore::parsed::Parsed;
+use mailstore::{MailStore, check, outline};
 use recovery::restore;
 use tenancy::{Ctx, operation};
 
@@ -22,19 +23,22 @@ struct View {
     folders: Vec<Folder>,
     messages: BTreeMap<MessageId, Message>,
     bodies: BTreeMap<MessageId, bytes::Bytes>,
+    parsed: BTreeMap<MessageId, Parsed>,
 }
 
 impl View {
     async fn of(ctx: &Ctx, store: &MailStore, mailbox_id: MailboxId) -> Self {
         let mut folders = folder::list(ctx, mailbox_id).await.unwrap();
         folders.iter_mut().for_each(|folder| folder.uid_next = 0);
-        let (mut messages, mut bodies) = (BTreeMap::new(), BTreeMap::new());
+        let (mut messages, mut bodies, mut parsed) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         for state in [State::Live, State::Recoverable] {
             let mut after = None;
             loop {
                 let page = PageRequest::new(Some(200), after);
                 let filter = Filter { folder_id: None, state };
                 let page = message::list(ctx, mailbox_id, filter, &page).await.unwrap();
+                let ids = page.items.iter().map(|message| message.id);
+                parsed.extend(ids.zip(outline::parsed(store, ctx, &page.items).await.unwrap()));
                 messages.extend(page.items.into_iter().map(|message| (message.id, message)));
                 match page.next {
                     Some(next) => after = Some(next),
@@ -45,7 +49,7 @@ impl View {
         for id in messages.keys() {
             bodies.insert(*id, message::raw(store, ctx, mailbox_id, *id, None).await.unwrap().bytes);
         }
-        Self { folders, messages, bodies }
+        Self { folders, messages, bodies, parsed }
     }
 
     fn live(&self) -> Vec<MessageId> {

@@ -9,7 +9,7 @@ use kernel::{FolderId, MailboxId, MessageId, PageRequest};
 use mailstore::folder::{self, Changed, NewFolder};
 use mailstore::message::{self, Filter, Flag, FlagChange, Flags, Message};
 use mailstore::restore::{Extent, Place, Wanted};
-use mailstore::{MailStore, change, check, sweep};
+use mailstore::{MailStore, change, check, outline, sweep};
 use recovery::{base, restore};
 use sqlx::Connection as _;
 use tenancy::operation::{self, Operation};
@@ -223,16 +223,18 @@ async fn beside_all_of_it_is_copied_and_nothing_else_is_touched() {
     for (at, count) in [("", 0), ("/Inbox", 6), ("/Work", 3), ("/Work/Deep", 3), ("/Empty", 0)] {
         assert_eq!((path(at).message_count, path(at).role), (count, None), "{at}");
     }
-    let subjects = |folder: FolderId, of: &BTreeMap<MessageId, Message>| {
-        let of = of.values().filter(|message| message.folder_id == folder);
-        let mut of: Vec<_> =
-            of.map(|message| (message.uid, message.parsed.subject.clone(), message.flags.clone())).collect();
-        of.sort_by_key(|(uid, ..)| *uid);
-        of
+    let subjects = async |folder: FolderId, of: &BTreeMap<MessageId, Message>| {
+        let of: Vec<Message> =
+            of.values().filter(|message| message.folder_id == folder).cloned().collect();
+        let parsed = outline::parsed(&scene.bench.store, ctx, &of).await.unwrap();
+        let told = of.into_iter().zip(parsed).map(|(message, parsed)| (message.uid, parsed.subject, message.flags));
+        let mut told: Vec<_> = told.collect();
+        told.sort_by_key(|(uid, ..)| *uid);
+        told
     };
     let inbox = folders["Inbox"].id;
-    assert_eq!(subjects(path("/Inbox").id, &is), subjects(inbox, &scene.was));
-    assert_eq!(subjects(path("/Work/Deep").id, &is), subjects(scene.deep, &scene.was));
+    assert_eq!(subjects(path("/Inbox").id, &is).await, subjects(inbox, &scene.was).await);
+    assert_eq!(subjects(path("/Work/Deep").id, &is).await, subjects(scene.deep, &scene.was).await);
     let grown = used(ctx, ada).await - was_used;
     assert_eq!(grown, is.values().map(|message| message.size_bytes as i64).sum::<i64>());
     assert_eq!(self::packs(&scene.bench).await, packs, "no body is copied");

@@ -20,7 +20,7 @@ async fn every_table_is_written_down_or_the_journal_s_own() {
         "journal_head",
         "mailbox_sending",
         "message_grams",
-        "message_structures",
+        "message_outlines",
         "message_texts",
         "reseller_sending",
         "search_queue",

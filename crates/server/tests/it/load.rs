@@ -152,7 +152,8 @@ async fn held(db: &Db, recipients: &[User]) -> BTreeMap<(usize, String), i64> {
     let mut held = BTreeMap::new();
     for (place, recipient) in recipients.iter().enumerate() {
         let rows: Vec<(String, i64)> = sqlx::query_as(
-            "select parsed ->> 'subject', count(*) from messages where mailbox_id = $1 group by 1",
+            "select o.parsed ->> 'subject', count(*) from messages m join message_outlines o on o.tenant_id = m.tenant_id and o.blob_id = m.blob_id
+             where mailbox_id = $1 group by 1",
         )
         .bind(recipient.mailbox_id.uuid())
         .fetch_all(tx.conn())
