@@ -36,10 +36,7 @@ pub(crate) struct Columns {
 impl Outline {
     /// Reads a message as it is stored.
     pub(crate) fn of(bytes: &[u8]) -> Self {
-        Self {
-            structure: structure::parse(&kernel::crlf::normalize(bytes)),
-            parsed: parsed::parse(bytes),
-        }
+        Self { structure: structure::parse(&kernel::crlf::normalize(bytes)), parsed: parsed::parse(bytes) }
     }
 
     pub(crate) fn columns(&self) -> Columns {
@@ -88,10 +85,12 @@ pub async fn parsed(mail: &MailStore, ctx: &Ctx, messages: &[Message]) -> Result
     drop(tx);
     let read = |id: Uuid| async move { Ok::<_, Error>((id, read_parsed(mail, ctx, id).await?)) };
     let unknown: Vec<_> = bodies.into_iter().filter(|id| !known.contains_key(id)).map(read).collect();
-    let read: Vec<_> =
-        stream::iter(unknown).buffer_unordered(search::READ_AT_ONCE).try_collect().await?;
+    let read: Vec<_> = stream::iter(unknown).buffer_unordered(search::READ_AT_ONCE).try_collect().await?;
     known.extend(read);
-    Ok(messages.iter().map(|message| known.get(&message.blob_id.uuid()).cloned().unwrap_or_default()).collect())
+    Ok(messages
+        .iter()
+        .map(|message| known.get(&message.blob_id.uuid()).cloned().unwrap_or_default())
+        .collect())
 }
 
 /// What a message says of itself of which that is not kept.

@@ -227,7 +227,8 @@ fn settings(socket_dir: &Path, profile: Profile) -> String {
     );
     let special = match profile {
         Profile::Durable => {
-            "fsync = on\nsynchronous_commit = on\nfull_page_writes = on\nmax_connections = 100\n"
+            // Until it has come by, nothing is known of a table that was just filled, and plans are bad.
+            "fsync = on\nsynchronous_commit = on\nfull_page_writes = on\nmax_connections = 100\nautovacuum_naptime = '15s'\n"
         }
         Profile::Test => {
             "fsync = off\nsynchronous_commit = off\nfull_page_writes = off\nmax_connections = 200\n\

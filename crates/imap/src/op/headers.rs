@@ -25,7 +25,9 @@ pub(super) async fn each(
         while !uids.is_empty() {
             let wanted: UidSet = uids.iter().copied().collect();
             let (mailbox_id, folder) = (selected.mailbox_id, selected.folder);
-            let found = view::headers(&session.store(), &login.ctx, mailbox_id, folder, wanted.ranges(), said).await?;
+            let found =
+                view::headers(&session.store(), &login.ctx, mailbox_id, folder, wanted.ranges(), said)
+                    .await?;
             // What comes after the last of them is left for the next time. If there is none, all are gone.
             let last = found.last().map_or(u64::MAX, |found| found.uid);
             uids = uids.get(uids.partition_point(|uid| *uid <= last)..).unwrap_or_default();

@@ -23,7 +23,10 @@ pub(super) async fn parsed(
     )
     .fetch_all(tx.conn())
     .await?;
-    Ok(rows.into_iter().map(|row| (row.blob_id, serde_json::from_value(row.parsed).unwrap_or_default())).collect())
+    Ok(rows
+        .into_iter()
+        .map(|row| (row.blob_id, serde_json::from_value(row.parsed).unwrap_or_default()))
+        .collect())
 }
 
 /// Keeps what is told of a body's messages, if the body is still there.

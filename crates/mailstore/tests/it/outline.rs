@@ -56,7 +56,10 @@ async fn what_messages_say_is_made_anew_where_it_is_not_kept() {
     ] {
         assert!(execute(&bench, unmake).await >= 3);
         assert_eq!(all(&bench, ada).await.1, was, "{unmake}");
-        let kept = execute(&bench, "update message_outlines set version = version where version = 1 and parsed ? 'preview'");
+        let kept = execute(
+            &bench,
+            "update message_outlines set version = version where version = 1 and parsed ? 'preview'",
+        );
         assert_eq!(kept.await, 21, "{unmake}");
     }
 }
@@ -94,8 +97,7 @@ async fn a_body_that_moves_while_it_is_looked_for_is_found() {
     let ada = bench.mailbox("ada", None).await;
     bench.stored(ada, LETTER).await;
     let (messages, was) = all(&bench, ada).await;
-    let mut rows =
-        view::rows(bench.ctx(), ada, messages[0].folder_id, &[1..=1], None).await.unwrap();
+    let mut rows = view::rows(bench.ctx(), ada, messages[0].folder_id, &[1..=1], None).await.unwrap();
     view::locate(bench.ctx(), ada, &mut rows).await.unwrap();
     forget(&bench).await;
     let hold = bench.blobs.hold_look(0);

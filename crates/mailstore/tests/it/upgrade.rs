@@ -6,8 +6,8 @@ use std::path::Path;
 use mailstore::change;
 use mailstore::check::{Drift, drift};
 use mailstore::folder;
-use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use sqlx::migrate::Migrator;
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use testkit::{TestDb, world};
 
 /// The last step before folders were a tree.

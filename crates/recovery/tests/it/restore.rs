@@ -224,10 +224,10 @@ async fn beside_all_of_it_is_copied_and_nothing_else_is_touched() {
         assert_eq!((path(at).message_count, path(at).role), (count, None), "{at}");
     }
     let subjects = async |folder: FolderId, of: &BTreeMap<MessageId, Message>| {
-        let of: Vec<Message> =
-            of.values().filter(|message| message.folder_id == folder).cloned().collect();
+        let of: Vec<Message> = of.values().filter(|message| message.folder_id == folder).cloned().collect();
         let parsed = outline::parsed(&scene.bench.store, ctx, &of).await.unwrap();
-        let told = of.into_iter().zip(parsed).map(|(message, parsed)| (message.uid, parsed.subject, message.flags));
+        let told =
+            of.into_iter().zip(parsed).map(|(message, parsed)| (message.uid, parsed.subject, message.flags));
         let mut told: Vec<_> = told.collect();
         told.sort_by_key(|(uid, ..)| *uid);
         told

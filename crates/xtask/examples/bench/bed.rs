@@ -132,6 +132,15 @@ impl Bed {
         self.until("select not exists (select from search_queue)").await
     }
 
+    /// Waits until Postgres knows what is in its tables, as it does of all that were not filled within the last minute.
+    pub(crate) async fn analyzed(&self) -> Result<()> {
+        self.until(
+            "select not exists (select from pg_stat_user_tables
+               where n_mod_since_analyze > 1000 and coalesce(last_autoanalyze, last_analyze) is null)",
+        )
+        .await
+    }
+
     async fn until(&self, question: &'static str) -> Result<()> {
         loop {
             let mut tx = self.pool.begin().await?;

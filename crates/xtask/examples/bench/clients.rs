@@ -63,6 +63,7 @@ pub(crate) async fn run(bed: &Bed) -> Result<()> {
     }
     bed.indexed().await?;
     bed.settle().await?;
+    bed.analyzed().await?;
     check(sides).await?;
     for (name, command, floor) in questions() {
         measure(name, floor, sides, async |side| question(side, &command).await).await?;
