@@ -1,6 +1,8 @@
 -- What a message says of itself leaves its row and lies beside its structure: both follow from the body, are the same for all who have it, and are
 -- in no journal. A message is marked and moved all the time, and each time its whole row is written anew, here and into the journal.
 -- Owned by crates/mailstore.
+-- Both at once: a server of before that had the one and waited for the other would have this step undone, after all of its work.
+lock table messages, message_structures in access exclusive mode;
 alter table message_structures rename to message_outlines;
 alter table message_outlines rename constraint message_structures_once to message_outlines_once;
 alter table message_outlines rename constraint message_structures_blob to message_outlines_blob;
