@@ -1,7 +1,7 @@
 //! The schema, brought up to date.
 
 use sqlx::migrate::Migrator;
-use sqlx::{AssertSqlSafe, PgPool};
+use sqlx::{AssertSqlSafe, PgConnection, PgPool};
 
 use crate::Error;
 
@@ -19,40 +19,55 @@ pub fn migration_checksums() -> impl Iterator<Item = &'static [u8]> {
 /// of them. While steps are made it is not forced. It binds everybody else all the time: each transaction of a server
 /// that is at work takes a role that is no owner.
 pub(crate) async fn migrate(pool: &PgPool) -> Result<(), Error> {
-    if is_behind(pool).await? {
-        set_forced(pool, false).await?;
-    }
-    let made = MIGRATIONS.run(pool).await;
+    let mut conn = pool.acquire().await?;
+    let made = steps(&mut conn, None).await;
     // Also what a migrator that was killed left behind, and after a step that failed.
-    set_forced(pool, true).await?;
-    Ok(made?)
+    bind_owner(&mut conn, true).await?;
+    made
 }
 
-/// Whether the schema exists and lacks a step.
-async fn is_behind(pool: &PgPool) -> Result<bool, Error> {
-    let exists: bool =
-        sqlx::query_scalar("select to_regclass('_sqlx_migrations') is not null").fetch_one(pool).await?;
+/// Makes the steps that are missing up to a version, or all. Tables may not bind their owner afterwards.
+pub(crate) async fn steps(conn: &mut PgConnection, to: Option<i64>) -> Result<(), Error> {
+    for version in missing(conn).await? {
+        if to.is_some_and(|to| version > to) {
+            break;
+        }
+        // Each time: tables that the step before has made do.
+        bind_owner(conn, false).await?;
+        MIGRATIONS.run_direct(Some(version), conn, false).await?;
+    }
+    // All of a schema that begins, of which there are no rows; and of another, that what was made is what is compiled in.
+    Ok(MIGRATIONS.run_direct(to, conn, false).await?)
+}
+
+/// The steps that the schema lacks; none if there is no schema.
+async fn missing(conn: &mut PgConnection) -> Result<Vec<i64>, Error> {
+    let exists: bool = sqlx::query_scalar("select to_regclass('_sqlx_migrations') is not null")
+        .fetch_one(&mut *conn)
+        .await?;
     if !exists {
-        return Ok(false);
+        return Ok(Vec::new());
     }
     let last: Option<i64> =
-        sqlx::query_scalar("select max(version) from _sqlx_migrations").fetch_one(pool).await?;
-    Ok(MIGRATIONS.iter().any(|migration| last.is_none_or(|last| migration.version > last)))
+        sqlx::query_scalar("select max(version) from _sqlx_migrations").fetch_one(&mut *conn).await?;
+    let versions = MIGRATIONS.iter().map(|migration| migration.version);
+    Ok(versions.filter(|version| last.is_none_or(|last| *version > last)).collect())
 }
 
-/// One statement a table, so that no two are locked at a time. Those that are so already are not touched.
-async fn set_forced(pool: &PgPool, forced: bool) -> Result<(), Error> {
+/// Has row-level security bind the tables' owner as well, or not. One statement a table, so that no two are locked at a time. Those that are so
+/// already are not touched.
+pub(crate) async fn bind_owner(conn: &mut PgConnection, bind: bool) -> Result<(), Error> {
     let tables: Vec<String> = sqlx::query_scalar(
         "select oid::regclass::text from pg_class
-         where relrowsecurity and relforcerowsecurity <> $1 and relowner = (select oid from pg_roles where rolname = current_user)",
+         where relrowsecurity and relforcerowsecurity <> $1 and relowner = (select oid from pg_roles where rolname = current_user) order by 1",
     )
-    .bind(forced)
-    .fetch_all(pool)
+    .bind(bind)
+    .fetch_all(&mut *conn)
     .await?;
-    let force = if forced { "force" } else { "no force" };
+    let force = if bind { "force" } else { "no force" };
     for table in tables {
         let alter = format!("alter table {table} {force} row level security");
-        sqlx::query(AssertSqlSafe(alter)).execute(pool).await?;
+        sqlx::query(AssertSqlSafe(alter)).execute(&mut *conn).await?;
     }
     Ok(())
 }

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection};
 
-use crate::migrate::MIGRATIONS;
+use crate::migrate::{MIGRATIONS, bind_owner, steps};
 use crate::{Db, Error};
 use table::Table;
 
@@ -104,7 +104,7 @@ impl Rebuild {
         }
         self.advance_sequences().await?;
         self.migrate(None).await?;
-        self.bind_owner(true).await?;
+        bind_owner(&mut self.connection, true).await?;
         self.run("analyze").await?;
         self.connection.close().await?;
         Ok(self.broken)
@@ -139,9 +139,7 @@ impl Rebuild {
                 PutBack::ForeignKey(statement) => self.add_foreign_key(statement).await?,
             }
         }
-        // A step changes rows as the owner.
-        self.bind_owner(false).await?;
-        MIGRATIONS.run_direct(version, &mut self.connection, false).await?;
+        steps(&mut self.connection, version).await?;
         self.schema = version.unwrap_or(i64::MAX);
         self.tables.clear();
         Ok(())
@@ -156,22 +154,6 @@ impl Rebuild {
             }
             done => done,
         }
-    }
-
-    /// Whether row-level security binds the owner as well.
-    async fn bind_owner(&mut self, bind: bool) -> Result<(), Error> {
-        let secured: Vec<String> = sqlx::query_scalar(
-            "select oid::regclass::text from pg_class
-             where relrowsecurity and relforcerowsecurity <> $1 and relnamespace = current_schema()::regnamespace order by 1",
-        )
-        .bind(bind)
-        .fetch_all(&mut self.connection)
-        .await?;
-        let force = if bind { "force" } else { "no force" };
-        for table in secured {
-            self.run(&format!("alter table {table} {force} row level security")).await?;
-        }
-        Ok(())
     }
 
     /// Images of one table, all of rows that are there or all of deleted ones.
@@ -210,7 +192,7 @@ impl Rebuild {
         for statement in lift {
             self.run(&statement).await?;
         }
-        self.bind_owner(false).await?;
+        bind_owner(&mut self.connection, false).await?;
         self.lifted = Some(put_back);
         Ok(())
     }

@@ -137,23 +137,30 @@ pub(crate) async fn read(store: &MailStore, ctx: &Ctx, place: Columns) -> Result
     Ok(opened?.into())
 }
 
-/// A body, wherever it lies by now.
+/// A body, wherever it lies by now: first where it was known to lie, if it was.
 ///
 /// # Errors
 /// [`Error::NotFound`] when nothing refers to it any more, and as [`read`].
-pub(crate) async fn find(store: &MailStore, ctx: &Ctx, id: Uuid) -> Result<Bytes, Error> {
-    let mut looked_in = None;
+pub(crate) async fn find(
+    store: &MailStore,
+    ctx: &Ctx,
+    id: Uuid,
+    mut known: Option<Columns>,
+) -> Result<Bytes, Error> {
     loop {
+        let missing = match known {
+            None => None,
+            Some(place) => match read(store, ctx, place).await {
+                Err(Error::Blob(cause)) if matches!(*cause, blob::Error::NotFound) => Some(cause),
+                read => return read,
+            },
+        };
         let mut places = store::places(&mut ctx.begin().await?, &[id]).await?;
         let (_, place) = places.pop().ok_or(Error::NotFound)?;
-        match read(store, ctx, place).await {
-            // It was moved meanwhile.
-            Err(Error::Blob(cause))
-                if matches!(*cause, blob::Error::NotFound) && looked_in != Some(place) =>
-            {
-                looked_in = Some(place);
-            }
-            read => return read,
+        match missing {
+            // It was not moved meanwhile.
+            Some(cause) if known == Some(place) => return Err(Error::Blob(cause)),
+            _ => known = Some(place),
         }
     }
 }

@@ -100,6 +100,7 @@ impl Error {
     pub(crate) fn is_for_good(&self) -> bool {
         match self {
             Self::NotFound | Self::Unreadable(_) => true,
+            Self::Key(cause) => !matches!(**cause, pack::KeyError::Unavailable(_)),
             Self::Blob(cause) => matches!(**cause, blob::Error::NotFound | blob::Error::RangeNotSatisfiable),
             _ => false,
         }

@@ -20,7 +20,7 @@ use crate::{Error, MailStore, body, search};
 pub(crate) const VERSION: i16 = 1;
 
 /// What is told of one message.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Outline {
     pub(crate) structure: Structure,
     pub(crate) parsed: Parsed,
@@ -55,7 +55,7 @@ impl Outline {
 pub(crate) async fn read(mail: &MailStore, ctx: &Ctx, blob_id: Uuid) -> Result<Outline, Error> {
     // After a recovery everybody asks for everything: so many bodies are in memory at a time, as for searches.
     let _turn = mail.search_turns.acquire().await.map_err(|_| Error::ShuttingDown)?;
-    let bytes = body::find(mail, ctx, blob_id).await?;
+    let bytes = body::find(mail, ctx, blob_id, None).await?;
     let work = move || {
         let outline = Outline::of(&bytes);
         let columns = outline.columns();

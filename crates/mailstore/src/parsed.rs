@@ -1,6 +1,6 @@
-//! The parsed view of a message: what a listing and a reader show without touching the body.
+//! The parsed view of a message: what a listing and a reader show without the body ([`outline`](crate::outline)).
 //!
-//! Made once, at ingest, from whatever a stranger sent. Everything in it is bounded and free of NULs, so that it
+//! Made from whatever a stranger sent. Everything in it is bounded and free of NULs, so that it
 //! fits a jsonb column; a message that cannot be parsed has an empty view and is stored all the same.
 
 #[cfg(any(test, fuzzing))]

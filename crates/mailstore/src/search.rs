@@ -238,7 +238,7 @@ impl Search<'_> {
         let which = move |texts: Texts| {
             facts.iter().map(|facts| query.is(facts, Some(&texts)) == Some(true)).collect::<Vec<_>>()
         };
-        let are = match body::find(self.store, self.ctx, id).await {
+        let are = match body::find(self.store, self.ctx, id, None).await {
             Ok(bytes) => read(bytes, ALL_BYTES, which).await?,
             // Nobody can read it, and no search fails for it: it says nothing for as long as that is so.
             Err(error) if error.is_for_good() => which(Texts::of_nothing()),

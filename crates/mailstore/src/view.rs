@@ -172,12 +172,21 @@ pub async fn headers(
     drop(tx);
     let complete = |(mut headers, unknown): (Headers, Option<Uuid>)| async move {
         if let Some(blob_id) = unknown {
-            headers.parsed = outline::read_parsed(mail, ctx, blob_id).await?;
+            headers.parsed = only(&outline::read_parsed(mail, ctx, blob_id).await?, wanted);
         }
         Ok(headers)
     };
     let complete: Vec<_> = found.into_iter().map(complete).collect();
     stream::iter(complete).buffered(search::READ_AT_ONCE).try_collect().await
+}
+
+/// What is wanted of what a message says of itself, as the database tells it of what is kept.
+fn only(parsed: &Parsed, wanted: &[Said]) -> Parsed {
+    let mut said = serde_json::to_value(parsed).unwrap_or_default();
+    if let Some(said) = said.as_object_mut() {
+        said.retain(|key, _| wanted.iter().any(|wanted| wanted.key() == key));
+    }
+    serde_json::from_value(said).unwrap_or_default()
 }
 
 /// The highest modification sequence of some messages; `None` where there are none.
@@ -221,15 +230,12 @@ const UNKNOWN_BYTES: i32 = 64 << 10;
 
 /// A message's structure as it is kept, if it is: not so of what was stored by another version, and of what was recovered.
 #[derive(Debug, Clone)]
-pub struct Kept {
-    blob_id: Uuid,
-    structure: Option<String>,
-}
+pub struct Kept(Option<String>);
 
 impl Kept {
     /// About how much memory [`structure()`] takes.
     pub fn memory_bytes(&self) -> u64 {
-        self.structure.as_ref().map_or(UNKNOWN_BYTES as u64, |kept| kept.len() as u64) * IN_MEMORY
+        self.0.as_ref().map_or(UNKNOWN_BYTES as u64, |kept| kept.len() as u64) * IN_MEMORY
     }
 }
 
@@ -262,12 +268,13 @@ pub async fn structure(
     mail: &MailStore,
     ctx: &Ctx,
     mailbox_id: MailboxId,
+    row: &Row,
     kept: &Kept,
 ) -> Result<Structure, Error> {
     ctx.require_mailbox(Action::MessageRead, mailbox_id)?;
-    match kept.structure.as_ref().and_then(|text| serde_json::from_str(text).ok()) {
+    match kept.0.as_ref().and_then(|text| serde_json::from_str(text).ok()) {
         Some(structure) => Ok(structure),
-        None => Ok(outline::read(mail, ctx, kept.blob_id).await?.structure),
+        None => Ok(outline::read(mail, ctx, row.blob_id).await?.structure),
     }
 }
 
@@ -295,16 +302,7 @@ pub async fn locate(ctx: &Ctx, mailbox_id: MailboxId, rows: &mut [Row]) -> Resul
 /// As [`message::raw`](crate::message::raw).
 pub async fn wire(mail: &MailStore, ctx: &Ctx, mailbox_id: MailboxId, row: &Row) -> Result<Bytes, Error> {
     ctx.require_mailbox(Action::MessageRead, mailbox_id)?;
-    let bytes = match row.place {
-        Some(place) => match body::read(mail, ctx, place).await {
-            // It lies elsewhere by now, or is gone.
-            Err(Error::Blob(cause)) if matches!(*cause, blob::Error::NotFound) => {
-                body::find(mail, ctx, row.blob_id).await?
-            }
-            read => read?,
-        },
-        None => body::find(mail, ctx, row.blob_id).await?,
-    };
+    let bytes = body::find(mail, ctx, row.blob_id, row.place).await?;
     if bytes.len() < LONG_BYTES {
         return Ok(normalized(bytes));
     }

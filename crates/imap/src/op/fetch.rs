@@ -224,11 +224,11 @@ impl Telling<'_> {
         let mailbox_id = self.mailbox_id;
         let structures: Vec<_> = found
             .iter()
-            .map(|(_, kept)| {
+            .map(|(row, kept)| {
                 let store = &store;
                 async move {
                     match kept {
-                        Some(kept) => view::structure(store, ctx, mailbox_id, kept).await,
+                        Some(kept) => view::structure(store, ctx, mailbox_id, row, kept).await,
                         None => Ok(Structure::default()),
                     }
                 }

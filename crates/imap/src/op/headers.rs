@@ -1,4 +1,4 @@
-//! What SORT and THREAD put messages in order by, as they were read when they came.
+//! What SORT and THREAD put messages in order by: what they say of themselves.
 
 use mailstore::change::UidSet;
 use mailstore::parsed::Address;
@@ -15,14 +15,16 @@ const MAX_SUBJECT_CHARS: usize = 250;
 
 /// Takes what each of some messages says of itself, in the order of their UIDs, as far as it is wanted.
 pub(super) async fn each(
-    session: &Session,
+    session: &mut Session,
     uids: &[u64],
     said: &[Said],
-    mut take: impl FnMut(Headers) -> Result<(), Trouble>,
+    mut take: impl FnMut(&Session, Headers) -> Result<(), Trouble>,
 ) -> Result<(), Trouble> {
-    let (login, selected) = (session.login()?, session.selected()?);
     for mut uids in uids.chunks(AT_ONCE) {
         while !uids.is_empty() {
+            // Where nothing is kept bodies are read, and that takes long.
+            session.check_login().await?;
+            let (login, selected) = (session.login()?, session.selected()?);
             let wanted: UidSet = uids.iter().copied().collect();
             let (mailbox_id, folder) = (selected.mailbox_id, selected.folder);
             let found =
@@ -31,7 +33,7 @@ pub(super) async fn each(
             // What comes after the last of them is left for the next time. If there is none, all are gone.
             let last = found.last().map_or(u64::MAX, |found| found.uid);
             uids = uids.get(uids.partition_point(|uid| *uid <= last)..).unwrap_or_default();
-            found.into_iter().try_for_each(&mut take)?;
+            found.into_iter().try_for_each(|found| take(session, found))?;
         }
     }
     Ok(())

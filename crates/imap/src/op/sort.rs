@@ -23,7 +23,7 @@ pub(crate) async fn run(session: &mut Session, tag: &str, command: &Sort) -> Ans
     let said: BTreeSet<Said> = command.criteria.iter().filter_map(|by| said(by.key)).collect();
     let said: Vec<Said> = said.into_iter().collect();
     let mut items = Vec::with_capacity(uids.len());
-    headers::each(session, &uids, &said, |found| {
+    headers::each(session, &uids, &said, |session, found| {
         let number = session.selected()?.name_of(found.uid, command.by_uid);
         items.extend(number.map(|number| sortable(number, &found, command)));
         Ok(())

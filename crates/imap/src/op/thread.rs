@@ -19,7 +19,7 @@ pub(crate) async fn run(session: &mut Session, command: &Thread) -> Answer {
     let uids = search::find(session, Some(&command.charset), &command.key).await?;
     let room = session.room_for(uids.len() as u64 * MEMORY_BYTES).await?;
     let mut mails = Vec::with_capacity(uids.len());
-    headers::each(session, &uids, &SAID, |found| {
+    headers::each(session, &uids, &SAID, |session, found| {
         let number = session.selected()?.name_of(found.uid, command.by_uid);
         let sent_at = headers::sent_at(&found);
         let subject = headers::base_subject(&found);

@@ -253,9 +253,5 @@ pub(super) async fn described(
     )
     .fetch_all(tx.conn())
     .await?;
-    let found = rows.into_iter().map(|row| {
-        let kept = Kept { blob_id: row.blob_id, structure: row.structure };
-        (message!(row), kept)
-    });
-    Ok(found.collect())
+    Ok(rows.into_iter().map(|row| (message!(row), Kept(row.structure))).collect())
 }

@@ -100,24 +100,30 @@ async fn folders_get_their_counters_and_validities_and_the_log_begins_with_what_
 #[tokio::test]
 async fn what_messages_say_lies_beside_their_structures() {
     let test_db = TestDb::new().await;
-    // A structure of the message that is there, and one of a body that no message has any more.
+    // A structure of the message that is there, none of another, and one of a body that no message has any more.
     let rows = "
         begin;
         set local role pillarbox_system;
-        update messages set parsed = '{\"subject\": \"as it was read\"}';
         insert into blobs (tenant_id, id, size_bytes, sha256, message_count, created_at, pack_id, pack_is_own, pack_index, pack_offset,
                            stored_bytes, key_generation)
-          select tenant_id, '01900000-0000-7000-8000-000000000009', size_bytes, sha256, 0, created_at, pack_id, pack_is_own, 1, 9, 9, 1 from blobs;
-        insert into message_structures (tenant_id, blob_id, version, structure) select tenant_id, id, 1, '{\"b\": {}}' from blobs;
+          select tenant_id, new.id, size_bytes, sha256, new.count, created_at, pack_id, pack_is_own, new.place, 9 * new.place, 9, 1
+          from blobs, (values ('01900000-0000-7000-8000-000000000009'::uuid, 0, 1), ('01900000-0000-7000-8000-00000000000a', 1, 2)) as new (id, count, place);
+        insert into messages (tenant_id, mailbox_id, id, folder_id, uid, uidl, modseq, blob_id, size_bytes, wire_size_bytes, internal_date, parsed)
+          select tenant_id, mailbox_id, '01900000-0000-7000-8000-00000000000b', folder_id, 2, 'v', 2, '01900000-0000-7000-8000-00000000000a',
+                 size_bytes, wire_size_bytes, internal_date, '{}' from messages;
+        update messages set parsed = jsonb_build_object('subject', 'as it was read of ' || uid);
+        insert into message_structures (tenant_id, blob_id, version, structure)
+          select tenant_id, id, 1, '{\"b\": {}}' from blobs where id <> '01900000-0000-7000-8000-00000000000a';
         commit";
     upgrade(&test_db, &[(BEFORE_FOLDERS, ROWS), (BEFORE_OUTLINES, rows)]).await;
     let mut conn = PgConnection::connect(&test_db.url()).await.unwrap();
-    let kept = "begin; set local role pillarbox_system";
-    sqlx::raw_sql(kept).execute(&mut conn).await.unwrap();
-    let kept: Vec<(i16, String, Option<String>)> =
-        sqlx::query_as("select version, structure, parsed ->> 'subject' from message_outlines")
-            .fetch_all(&mut conn)
-            .await
-            .unwrap();
-    assert_eq!(kept, [(1, "{\"b\": {}}".to_owned(), Some("as it was read".to_owned()))]);
+    sqlx::raw_sql("begin; set local role pillarbox_system").execute(&mut conn).await.unwrap();
+    let kept: Vec<(i16, Option<String>, String)> = sqlx::query_as(
+        "select version, structure, parsed ->> 'subject' from message_outlines order by blob_id",
+    )
+    .fetch_all(&mut conn)
+    .await
+    .unwrap();
+    let said = |uid| format!("as it was read of {uid}");
+    assert_eq!(kept, [(1, Some("{\"b\": {}}".to_owned()), said(1)), (1, None, said(2))]);
 }
