@@ -19,6 +19,10 @@ pub fn migration_checksums() -> impl Iterator<Item = &'static [u8]> {
 /// of them. While steps are made it is not forced. It binds everybody else all the time: each transaction of a server
 /// that is at work takes a role that is no owner.
 pub(crate) async fn migrate(pool: &PgPool) -> Result<(), Error> {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the owner migrates, in no transaction of a tenant or of the system"
+    )]
     let mut conn = pool.acquire().await?;
     let made = steps(&mut conn, None).await;
     // Also what a migrator that was killed left behind, and after a step that failed.
