@@ -166,8 +166,9 @@ impl Db {
     /// A session of the system role, for [`SystemRead`].
     async fn lookup(&self) -> Result<PoolConnection<Postgres>, Error> {
         #[expect(clippy::disallowed_methods, reason = "the one place where such a session is taken")]
-        let connection = self.lookups.acquire().await?;
-        Ok(connection)
+        let acquiring = self.lookups.acquire();
+        // A box: what a new connection needs has 4 KiB, and would be part of every future that may come to look something up.
+        Ok(Box::pin(acquiring).await?)
     }
 
     /// Begins as a role, and whatever else the transaction is to have: in one round trip. All of it is local to the

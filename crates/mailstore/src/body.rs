@@ -120,7 +120,7 @@ pub(crate) async fn forget(mail: &MailStore, key: &BlobKey) {
     }
 }
 
-/// From so many bytes on, bodies are sealed and opened where it holds up no other session.
+/// From so many bytes on, bodies are sealed, opened and mended where it holds up no other session.
 pub(crate) const LONG_BYTES: usize = 64 << 10;
 
 /// A body that a row says exists.
@@ -162,6 +162,22 @@ pub(crate) async fn find(
             Some(cause) if known == Some(place) => return Err(Error::Blob(cause)),
             _ => known = Some(place),
         }
+    }
+}
+
+/// A body in its CRLF form, of which it is known how many bytes that has: a body of as many is in it already, as most mail is.
+pub(crate) async fn in_crlf(bytes: Bytes, wire_size_bytes: u64) -> Result<Bytes, Error> {
+    if bytes.len() as u64 == wire_size_bytes {
+        return Ok(bytes);
+    }
+    let is_long = bytes.len() >= LONG_BYTES;
+    let mend = move || match kernel::crlf::normalize(&bytes) {
+        std::borrow::Cow::Borrowed(_) => bytes,
+        std::borrow::Cow::Owned(mended) => mended.into(),
+    };
+    match is_long {
+        true => tokio::task::spawn_blocking(mend).await.map_err(|_| Error::ShuttingDown),
+        false => Ok(mend()),
     }
 }
 

@@ -119,8 +119,8 @@ impl Keys {
     }
 
     async fn sealing_of(&self, tenant: TenantId) -> Result<Arc<DataKey>, Error> {
-        let found = self.sealing.try_get_with(tenant, async { self.newest(tenant).await.map(Arc::new) });
-        found.await.map_err(|error| Error::clone(&error))
+        let newest = Box::pin(async { self.newest(tenant).await.map(Arc::new) });
+        self.sealing.try_get_with(tenant, newest).await.map_err(|error| Error::clone(&error))
     }
 
     async fn newest(&self, tenant: TenantId) -> Result<DataKey, Error> {
@@ -158,11 +158,12 @@ impl Keys {
         tenant: TenantId,
         generation: Generation,
     ) -> Result<Arc<DataKey>, Error> {
-        let found = self.opening.try_get_with((tenant, generation), async {
+        // A box: seldom there, and otherwise part of every future that may come to read a body, several times over.
+        let unwrapped = Box::pin(async {
             let row = self.row(tenant, Some(generation)).await?.ok_or(Error::NotFound)?;
             self.unwrap(&row).await.map(Arc::new)
         });
-        found.await.map_err(|error| Error::clone(&error))
+        self.opening.try_get_with((tenant, generation), unwrapped).await.map_err(|error| Error::clone(&error))
     }
 
     /// Gives a tenant a new key for what is sealed from now on, and within a minute by other processes; the older ones go on opening

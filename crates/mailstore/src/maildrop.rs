@@ -97,10 +97,8 @@ impl Maildrop {
             Err(count) => self.look_up(index, count).await?,
         };
         let bytes = body::read(&self.store, &self.ctx, place).await?;
-        Ok(match kernel::crlf::normalize(&bytes) {
-            std::borrow::Cow::Borrowed(_) => bytes,
-            std::borrow::Cow::Owned(mended) => mended.into(),
-        })
+        let wire_size_bytes = self.entries.get(index).map_or(0, |entry| entry.wire_size_bytes);
+        body::in_crlf(bytes, wire_size_bytes).await
     }
 
     /// Where a message lies, if that was looked up a moment ago; or how many to look up from it on.

@@ -23,9 +23,6 @@ use crate::{Error, MailStore, body, change, outline, search};
 
 pub use edit::{Flagged, Marking, copy, expunge, flag, relocate};
 
-/// From so many bytes on a body is brought into CRLF form where it holds up no other session.
-const LONG_BYTES: usize = 64 << 10;
-
 /// UIDs as ranges, of which none need exist.
 pub type Uids = [RangeInclusive<u64>];
 
@@ -303,15 +300,5 @@ pub async fn locate(ctx: &Ctx, mailbox_id: MailboxId, rows: &mut [Row]) -> Resul
 pub async fn wire(mail: &MailStore, ctx: &Ctx, mailbox_id: MailboxId, row: &Row) -> Result<Bytes, Error> {
     ctx.require_mailbox(Action::MessageRead, mailbox_id)?;
     let bytes = body::find(mail, ctx, row.blob_id, row.place).await?;
-    if bytes.len() < LONG_BYTES {
-        return Ok(normalized(bytes));
-    }
-    tokio::task::spawn_blocking(move || normalized(bytes)).await.map_err(|_| Error::ShuttingDown)
-}
-
-fn normalized(bytes: Bytes) -> Bytes {
-    match kernel::crlf::normalize(&bytes) {
-        std::borrow::Cow::Borrowed(_) => bytes,
-        std::borrow::Cow::Owned(mended) => mended.into(),
-    }
+    body::in_crlf(bytes, row.wire_size_bytes).await
 }

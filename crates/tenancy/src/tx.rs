@@ -71,7 +71,8 @@ impl TenantTx {
     /// [`db::Error::Unresolved`] when it is not known whether they are; any other error means that they are not.
     pub async fn commit(mut self) -> Result<(), db::Error> {
         if let Some(trial) = self.trial.take() {
-            trial.look_at(&mut self).await?;
+            // A box, since it is seldom there and would be part of every future that commits.
+            Box::pin(trial.look_at(&mut self)).await?;
             return Ok(self.tx.rollback().await?);
         }
         self.tx.commit().await.map_err(db::Error::of_commit)

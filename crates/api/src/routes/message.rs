@@ -185,7 +185,8 @@ struct CopyBody {
     folder_id: Option<FolderId>,
 }
 
-/// A message without its bytes. What the message says about itself may be cut, and is empty where it cannot be read.
+/// A message without its bytes. What the message says about itself may be cut, and is empty where it cannot be read; in the answer to a
+/// change also where it cannot be read just now.
 #[derive(Debug, Serialize, ToSchema)]
 struct Message {
     #[schema(value_type = schema::MessageId)]
@@ -401,7 +402,7 @@ async fn create(
         return Err(Problem::internal("ingest answered nothing for its one target"));
     };
     let stored = read_back(&ctx, at.mailbox_id, id).await?;
-    Ok((StatusCode::CREATED, done(&api, &ctx, at.mailbox_id, stored).await?))
+    Ok((StatusCode::CREATED, done(&api, &ctx, at.mailbox_id, stored).await))
 }
 
 /// What was just stored. It is durable, so no failure here may ask for it to be sent again, as a 503 does.
@@ -414,19 +415,19 @@ async fn read_back(ctx: &Ctx, mailbox_id: MailboxId, id: MessageId) -> Result<me
     read.map_err(Problem::internal)
 }
 
-/// A message that something was done to. It is durable, so no failure here may ask for it to be done again, as a 503 does.
-async fn done(
-    api: &Api,
-    ctx: &Ctx,
-    mailbox_id: MailboxId,
-    message: message::Message,
-) -> Result<Answer<Message>, Problem> {
-    let mut read = shown(api, ctx, mailbox_id, vec![message.clone()]).await;
+/// A message that something was done to. That is durable and is answered as done, also where what the message says of itself cannot be read now:
+/// an error would have it done again.
+async fn done(api: &Api, ctx: &Ctx, mailbox_id: MailboxId, message: message::Message) -> Answer<Message> {
+    let one = std::slice::from_ref(&message);
+    let mut read = outline::parsed(&api.store, ctx, one).await;
     if read.as_ref().is_err_and(|error| error.kind() == ErrorKind::Unavailable) {
-        read = shown(api, ctx, mailbox_id, vec![message]).await;
+        read = outline::parsed(&api.store, ctx, one).await;
     }
-    let one = read.map_err(Problem::internal)?.pop();
-    one.map(Answer).ok_or_else(|| Problem::internal("no message was shown"))
+    let parsed = read.map(|mut one| one.pop().unwrap_or_default()).unwrap_or_else(|error| {
+        tracing::warn!(error = kernel::error::chain(&error), "what a message says was not answered");
+        parsed::Parsed::default()
+    });
+    Answer(Message::new(mailbox_id, message, parsed))
 }
 
 /// Get a message
@@ -465,7 +466,7 @@ async fn update(
 ) -> Result<Answer<Message>, Problem> {
     let ctx = caller.enter(at.tenant_id).await?;
     let message = message::update(&api.store, &ctx, at.mailbox_id, at.message_id, &body.update()?).await?;
-    done(&api, &ctx, at.mailbox_id, message).await
+    Ok(done(&api, &ctx, at.mailbox_id, message).await)
 }
 
 /// Copy a message
@@ -491,7 +492,7 @@ async fn copy(
     let placed = message::copy(&api.store, &ctx, at.mailbox_id, &[at.message_id], to).await?;
     let id = placed.first().ok_or(mailstore::Error::NotFound)?.id;
     let copy = read_back(&ctx, mailbox_id, id).await?;
-    Ok((StatusCode::CREATED, done(&api, &ctx, mailbox_id, copy).await?))
+    Ok((StatusCode::CREATED, done(&api, &ctx, mailbox_id, copy).await))
 }
 
 /// Delete a message
@@ -531,7 +532,7 @@ async fn recover(
 ) -> Result<Answer<Message>, Problem> {
     let ctx = caller.enter(at.tenant_id).await?;
     let message = message::recover(&api.store, &ctx, at.mailbox_id, at.message_id).await?;
-    done(&api, &ctx, at.mailbox_id, message).await
+    Ok(done(&api, &ctx, at.mailbox_id, message).await)
 }
 
 pub(crate) fn router() -> OpenApiRouter<Api> {

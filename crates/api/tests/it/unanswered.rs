@@ -25,7 +25,7 @@ const DEADLINE: Duration = Duration::from_secs(20);
 /// How long something is watched that is not to happen.
 const A_WHILE: Duration = Duration::from_millis(300);
 
-/// A blob store in memory whose puts of packs wait at a gate, and may fail behind it.
+/// A blob store in memory whose puts of packs wait at a gate, and may fail behind it, as reads may.
 #[derive(Debug)]
 struct Held {
     inner: Arc<dyn BlobStore>,
@@ -70,6 +70,9 @@ impl BlobStore for Held {
     }
 
     async fn get_range(&self, key: &BlobKey, range: Range<u64>) -> Result<Bytes, blob::Error> {
+        if self.failing.load(Ordering::SeqCst) {
+            return Err(blob::Error::Unavailable(blob::Cause::new("reading", "away")));
+        }
         self.inner.get_range(key, range).await
     }
 
@@ -213,6 +216,37 @@ async fn what_cannot_be_done_now_gives_the_key_back() {
     let answer = here.put("a").await;
     assert_eq!(answer.header("idempotency-replayed"), None);
     assert_eq!(here.stored().await, [answer.expect(201)]);
+}
+
+#[tokio::test]
+async fn what_was_done_is_answered_though_its_message_cannot_be_read_now() {
+    let mut here = Fixture::new(Limits::default()).await;
+    here.blobs.gate.add_permits(1);
+    let message = here.put("a").await.expect(201);
+    assert!(message["subject"].is_string());
+    // As after a recovery, in a process that has read nothing yet.
+    here.run_sql("set role pillarbox_system; delete from message_outlines").await;
+    let store = MailStore::new(here.app.db.db(), here.blobs.clone(), testkit::kek::encryption());
+    here.app = here.app.with_store(store.with_cache(0));
+    here.blobs.failing.store(true, Ordering::SeqCst);
+
+    let path = format!("{}/{}", here.messages, message["id"].as_str().unwrap());
+    here.app.get(&here.token, &path).await.expect_problem(503, "unavailable");
+    let seen = json!({"flags": {"seen": true}});
+    let marked = here.app.patch(&here.token, &path, seen).await.expect(200);
+    assert_eq!((&marked["flags"]["seen"], &marked["subject"]), (&json!(true), &json!(null)));
+    // Ids are in the order of the clock.
+    here.app.db.clock().advance(chrono::TimeDelta::milliseconds(1));
+    let copy = here.app.post(&here.token, &format!("{path}/copy"), json!({})).await.expect(201);
+    assert_eq!(copy["subject"], json!(null));
+
+    here.blobs.failing.store(false, Ordering::SeqCst);
+    let stored = here.stored().await;
+    assert_eq!(stored.len(), 2);
+    for (one, id) in stored.iter().zip([&message["id"], &copy["id"]]) {
+        assert_eq!((&one["id"], &one["subject"]), (id, &message["subject"]));
+        assert_eq!(one["flags"]["seen"], true);
+    }
 }
 
 #[tokio::test]

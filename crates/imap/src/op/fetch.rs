@@ -215,11 +215,15 @@ impl Telling<'_> {
             }
             Ok(())
         };
+        let writing = std::pin::pin!(writing);
         tokio::time::timeout(limit, writing).await.unwrap_or(Err(End::Stalled.into()))
     }
 
     /// The structure of each message, or why it is not to be had; an empty one where none is asked for.
     async fn structures(&self, found: &[Found]) -> Vec<Result<Structure, mailstore::Error>> {
+        if !self.needs_structure() {
+            return found.iter().map(|_| Ok(Structure::default())).collect();
+        }
         let (store, ctx) = (self.session.store(), &self.login.ctx);
         let mailbox_id = self.mailbox_id;
         let structures: Vec<_> = found

@@ -5,9 +5,10 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use blob::{BlobKey, BlobStore};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use moka::future::Cache;
 use tokio::sync::Semaphore;
 
@@ -23,6 +24,8 @@ const SHARE: u64 = 8;
 const OVERHEAD: u64 = 256;
 /// Of how many packs it is known where they were read last.
 const PACKS: u64 = 10_000;
+/// Where a pack ends whose bodies nobody has read.
+const NEVER: u64 = u64::MAX;
 /// How many blocks are being fetched that nobody waits for yet.
 const AHEAD: usize = 8;
 
@@ -46,7 +49,7 @@ pub(crate) struct Parts {
     blobs: Arc<dyn BlobStore>,
     parts: Cache<Part, Bytes>,
     /// Where in a pack the last body ended that was read of it.
-    ends: Cache<BlobKey, u64>,
+    ends: Cache<BlobKey, Arc<AtomicU64>>,
     max_bytes: u64,
     ahead: Arc<Semaphore>,
 }
@@ -69,8 +72,8 @@ impl Parts {
         if !self.takes(range.end - range.start) {
             return Ok(self.blobs.get_range(key, range).await?);
         }
-        let last = self.ends.get(key).await;
-        self.ends.insert(key.clone(), range.end).await;
+        let end = self.ends.get_with_by_ref(key, async { Arc::new(AtomicU64::new(NEVER)) }).await;
+        let last = Some(end.swap(range.end, Ordering::Relaxed)).filter(|last| *last != NEVER);
         let exact = Part { key: key.clone(), begin: range.start, end: range.end };
         let is_next = last.is_some_and(|last| (last..last + GAP).contains(&range.start));
         let is_short = range.end - range.start <= BLOCK && self.takes(BLOCK);
@@ -113,17 +116,21 @@ impl Parts {
         last_block: u64,
     ) -> Result<Option<Bytes>, Error> {
         let (first, end) = (range.start / BLOCK, range.end.saturating_sub(1) / BLOCK);
-        let (mut read, mut is_last) = (BytesMut::new(), false);
+        let (mut pieces, mut is_last) = (Vec::with_capacity(1), false);
         for at in first..=end {
             let block = self.fetch(Part::block(key, at)).await?;
             let within = |offset: u64| (offset.saturating_sub(at * BLOCK) as usize).min(block.len());
-            read.extend_from_slice(&block[within(range.start)..within(range.end)]);
+            pieces.push(block.slice(within(range.start)..within(range.end)));
             is_last = (block.len() as u64) < BLOCK;
         }
+        let read = match &mut pieces[..] {
+            [piece] => std::mem::take(piece),
+            pieces => pieces.concat().into(),
+        };
         if end > last_block && !is_last {
             self.read_ahead(Part::block(key, end + 1));
         }
-        Ok((read.len() as u64 == range.end - range.start).then(|| read.freeze()))
+        Ok((read.len() as u64 == range.end - range.start).then_some(read))
     }
 
     fn read_ahead(&self, part: Part) {

@@ -45,11 +45,10 @@ impl<'a> Sections<'a> {
     /// message. The numbers are those of [`parse`](super::parse): by them a part's body is as long as it says there.
     pub fn get(&self, part: &[u32], what: What) -> Option<&'a [u8]> {
         if part.is_empty() {
-            let (header, body) = split(self.message);
             return match what {
                 What::All => Some(self.message),
-                What::Header => Some(header),
-                What::Text => Some(body),
+                What::Header => Some(split(self.message).0),
+                What::Text => Some(split(self.message).1),
                 What::Mime => None,
             };
         }
