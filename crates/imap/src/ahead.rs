@@ -1,33 +1,29 @@
-//! Rows of the next messages, for clients that ask for one message after the other, as mbsync does.
+//! Rows of the next messages, for clients that ask for one message after the other without waiting for answers, as mbsync does.
 //!
-//! They are forgotten when the mailbox is known to have changed, by any other command, and soon in any case: another process's word of a change
-//! takes a moment.
+//! They are for commands that had come when they were looked up, so they are as new as an answer has to be. They are forgotten when more is
+//! read, when something has changed and by any other command.
 
 use std::collections::VecDeque;
-use std::time::Duration;
 
 use mailstore::view::Row;
-use tokio::time::Instant;
 
 /// How many are looked up at once.
 pub(crate) const COUNT: usize = 64;
-/// For how long they are taken for what they were: as long as it may take to learn of another process's changes.
-const FRESH: Duration = Duration::from_millis(100);
 
 /// Rows that were looked up beforehand.
 #[derive(Debug, Default)]
 pub(crate) struct Ahead {
     rows: VecDeque<Row>,
-    /// When they were looked up.
-    since: Option<Instant>,
+    /// How often the client had been read from.
+    reads: u64,
     /// The message that was asked for last.
     last: Option<u32>,
 }
 
 impl Ahead {
-    /// The row of a message, if it was looked up a moment ago.
-    pub(crate) fn take(&mut self, uid: u32) -> Option<Row> {
-        if self.since.is_none_or(|since| since.elapsed() >= FRESH) {
+    /// The row of a message, if it was looked up since the client was read from last.
+    pub(crate) fn take(&mut self, uid: u32, reads: u64) -> Option<Row> {
+        if self.reads != reads {
             self.rows.clear();
         }
         while let Some(row) = self.rows.pop_front() {
@@ -44,10 +40,10 @@ impl Ahead {
         self.last.replace(uid)
     }
 
-    /// Keeps rows, ascending, that were not looked up before `since`.
-    pub(crate) fn keep(&mut self, rows: impl Iterator<Item = Row>, since: Instant) {
+    /// Keeps rows that were looked up just now, ascending.
+    pub(crate) fn keep(&mut self, rows: impl Iterator<Item = Row>, reads: u64) {
         self.rows = rows.collect();
-        self.since = Some(since);
+        self.reads = reads;
     }
 
     /// Forgets them.

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use futures::FutureExt as _;
 use kernel::{FolderId, MailboxId};
 use mailstore::change::{self, Kind, UidSet, Watch};
 use mailstore::folder;
@@ -29,7 +28,7 @@ pub(crate) struct Selected {
     pub(crate) is_stale: bool,
     /// What the last search with SAVE found (RFC 5182), by UID.
     pub(crate) saved: Vec<u32>,
-    /// What was looked up for the next commands.
+    /// What was looked up for commands that have come already.
     pub(crate) ahead: Ahead,
     /// The UIDs of messages, ascending; a message's number is its place, from 1.
     uids: Uids,
@@ -212,21 +211,14 @@ impl Selected {
         known.get(first..end).unwrap_or_default()
     }
 
-    /// Whether something is known to have changed that was not looked at; then nothing that was looked up before counts any more.
-    pub(crate) fn look_for_news(&mut self) -> bool {
-        // Asked without waiting; what it says once may stand for many changes.
-        self.is_stale |= self.watch.changed().now_or_never().is_some();
-        if self.is_stale {
-            self.ahead.clear();
-        }
-        self.is_stale
-    }
-
     /// Learns what has changed since it looked last.
     pub(crate) async fn catch_up(&mut self, ctx: &Ctx) -> Result<(), mailstore::Error> {
         let mailbox_id = self.mailbox_id;
         loop {
             let news = change::since(ctx, mailbox_id, Some(self.modseq)).await?;
+            if !news.changes.is_empty() {
+                self.ahead.clear();
+            }
             let folder = self.folder;
             let mut arrived = Vec::new();
             for change in news.changes.iter().filter(|change| change.folder_id == folder) {

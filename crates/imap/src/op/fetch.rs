@@ -13,7 +13,6 @@ use mailstore::message::{Flag, FlagChange, Flags};
 use mailstore::structure::Structure;
 use mailstore::view::{self, Kept, Marking, Row};
 use tenancy::MailLogin;
-use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument as _;
 
@@ -80,6 +79,7 @@ impl Telling<'_> {
     /// Tells of messages, some at a time; while some are told, the next ones are looked up.
     async fn all(&mut self, mut uids: &[u32]) -> Result<(), Trouble> {
         if let (&[uid], None) = (uids, self.command.changed_since)
+            && self.session.connection.is_ahead()
             && !self.needs_structure()
         {
             let row = self.one(uid).await?;
@@ -146,15 +146,13 @@ impl Telling<'_> {
         Ok(())
     }
 
-    /// The row of one message, and with it those of the next ones where the one before was asked for before.
+    /// The row of one message, where more commands have come already.
     async fn one(&mut self, uid: u32) -> Result<Option<Row>, Trouble> {
-        let needs_body = self.needs_body();
+        let (reads, needs_body) = (self.session.connection.reads(), self.needs_body());
         let Some(selected) = &mut self.session.selected else { return Ok(None) };
-        selected.look_for_news();
-        if let Some(row) = selected.ahead.take(uid) {
+        if let Some(row) = selected.ahead.take(uid, reads) {
             return Ok(Some(row));
         }
-        let since = Instant::now();
         let uids: UidSet = selected.one_and_next(uid).iter().copied().map(u64::from).collect();
         let folder = selected.folder;
         let (ctx, mailbox_id) = (&self.login.ctx, self.mailbox_id);
@@ -164,7 +162,7 @@ impl Telling<'_> {
         }
         let mut rows = rows.into_iter().peekable();
         let one = rows.next_if(|row| row.uid == u64::from(uid));
-        selected.ahead.keep(rows, since);
+        selected.ahead.keep(rows, reads);
         Ok(one)
     }
 
