@@ -1,53 +1,127 @@
-//! Rows of the next messages, for clients that ask for one message after the other without waiting for answers, as mbsync does.
+//! Rows of the next messages, for clients that ask for one message after the other, as mbsync does.
 //!
-//! They are for commands that had come when they were looked up, so they are as new as an answer has to be. They are forgotten when more is
-//! read, when something has changed and by any other command.
+//! They are forgotten when others are known to have changed the mailbox, by any other command, and soon in any case: another process's word of
+//! a change takes a moment, and a session that waits keeps nothing.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use mailstore::view::Row;
+use tokio::time::{Instant, timeout};
 
+/// For how long they are taken for what they were: as long as it may take to learn of another process's changes.
+const FRESH: Duration = Duration::from_millis(100);
 /// How many are looked up at once.
-pub(crate) const COUNT: usize = 64;
+const MAX: usize = 64;
 
 /// Rows that were looked up beforehand.
-#[derive(Debug, Default)]
-pub(crate) struct Ahead {
-    rows: VecDeque<Row>,
-    /// How often the client had been read from.
-    reads: u64,
-    /// The message that was asked for last.
-    last: Option<u32>,
+#[derive(Debug)]
+pub(crate) struct Ahead<R = Row> {
+    /// With their UIDs, ascending.
+    rows: VecDeque<(u64, R)>,
+    /// When they were looked up.
+    since: Option<Instant>,
+    /// The message that was asked for last, and when.
+    last: Option<(u32, Instant)>,
 }
 
-impl Ahead {
-    /// The row of a message, if it was looked up since the client was read from last.
-    pub(crate) fn take(&mut self, uid: u32, reads: u64) -> Option<Row> {
-        if self.reads != reads {
-            self.rows.clear();
+impl<R> Default for Ahead<R> {
+    fn default() -> Self {
+        Self { rows: VecDeque::new(), since: None, last: None }
+    }
+}
+
+impl<R> Ahead<R> {
+    /// How many messages to look up, the one that is asked for with those that follow it: as many as its client asks for while what is known of
+    /// them is fresh, if the one before it is the one that was asked for last.
+    pub(crate) fn count(&self, before: Option<u32>, now: Instant) -> usize {
+        match self.last {
+            Some((uid, at)) if Some(uid) == before => {
+                let pause = now.saturating_duration_since(at).as_micros().max(1);
+                usize::try_from(FRESH.as_micros() / pause).map_or(MAX, |count| count.clamp(1, MAX))
+            }
+            _ => 1,
         }
-        while let Some(row) = self.rows.pop_front() {
-            if row.uid == u64::from(uid) {
-                self.last = Some(uid);
+    }
+
+    /// Notes which message is asked for; its row, if it was looked up a moment ago.
+    pub(crate) fn take(&mut self, uid: u32, now: Instant) -> Option<R> {
+        self.last = Some((uid, now));
+        if self.since.is_none_or(|since| now.saturating_duration_since(since) >= FRESH) {
+            self.clear();
+        }
+        while let Some((one, row)) = self.rows.pop_front() {
+            if one == u64::from(uid) {
                 return Some(row);
             }
         }
         None
     }
 
-    /// Notes which message is asked for: the one before.
-    pub(crate) fn asked_for(&mut self, uid: u32) -> Option<u32> {
-        self.last.replace(uid)
+    /// Keeps rows, ascending by UID, that were not looked up before `since`.
+    pub(crate) fn keep(&mut self, rows: impl Iterator<Item = (u64, R)>, since: Instant) {
+        self.rows = rows.collect();
+        self.since = Some(since);
     }
 
-    /// Keeps rows that were looked up just now, ascending.
-    pub(crate) fn keep(&mut self, rows: impl Iterator<Item = Row>, reads: u64) {
-        self.rows = rows.collect();
-        self.reads = reads;
+    /// What comes next of a command, where rows wait for it. If it does not come soon they are forgotten.
+    pub(crate) async fn wait<E>(&mut self, next: impl Future<Output = E>) -> Option<E> {
+        if self.rows.is_empty() {
+            return None;
+        }
+        let event = timeout(FRESH, next).await.ok();
+        if event.is_none() {
+            self.clear();
+        }
+        event
     }
 
     /// Forgets them.
     pub(crate) fn clear(&mut self) {
         self.rows = VecDeque::new();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+
+    use super::*;
+
+    fn ms(count: u64) -> Duration {
+        Duration::from_millis(count)
+    }
+
+    #[test]
+    fn as_many_are_looked_up_as_are_asked_for_while_they_are_fresh() {
+        let (mut ahead, start) = (Ahead::<()>::default(), Instant::now());
+        assert_eq!(ahead.count(None, start), 1);
+        ahead.take(7, start);
+        let counts = [0, 1, 2, 10, 60, 100, 5000].map(|after| ahead.count(Some(7), start + ms(after)));
+        assert_eq!(counts, [64, 64, 50, 10, 1, 1, 1]);
+        assert_eq!(ahead.count(Some(6), start), 1);
+        assert_eq!(ahead.count(None, start), 1);
+    }
+
+    #[test]
+    fn a_row_is_taken_once_in_its_turn_and_while_it_is_fresh() {
+        let (mut ahead, start) = (Ahead::default(), Instant::now());
+        ahead.keep([(3, "three"), (4, "four"), (6, "six"), (7, "seven")].into_iter(), start);
+        assert_eq!(ahead.take(4, start), Some("four"));
+        assert_eq!(ahead.take(6, start + ms(99)), Some("six"));
+        assert_eq!(ahead.take(7, start + ms(100)), None);
+        ahead.keep([(8, "eight")].into_iter(), start);
+        assert_eq!(ahead.take(3, start), None);
+    }
+
+    #[tokio::test]
+    async fn rows_wait_for_the_next_command_and_not_with_the_session() {
+        let (mut ahead, start) = (Ahead::default(), Instant::now());
+        assert_eq!(ahead.wait(pending::<()>()).await, None);
+        ahead.keep([(3, "three"), (4, "four")].into_iter(), start);
+        assert_eq!(ahead.wait(ready("FETCH")).await, Some("FETCH"));
+        assert_eq!(ahead.take(3, start), Some("three"));
+        assert_eq!(ahead.wait(pending::<()>()).await, None);
+        assert_eq!(ahead.take(4, start), None);
     }
 }

@@ -27,7 +27,6 @@ pub(crate) struct Connection {
     write_timeout: Duration,
     min_bytes_per_second: u64,
     handshake_timeout: Duration,
-    reads: u64,
     /// By when the command that has begun is to be there.
     deadline: Option<Instant>,
     /// By when somebody is to have signed in.
@@ -43,7 +42,6 @@ impl Connection {
             write_timeout: limits.write_timeout,
             min_bytes_per_second: limits.min_bytes_per_second.max(1),
             handshake_timeout: limits.handshake_timeout,
-            reads: 0,
             deadline: None,
             login_deadline: Some(Instant::now() + limits.login_timeout),
         }
@@ -67,16 +65,6 @@ impl Connection {
         let arrived = std::mem::take(self.framer.input());
         self.framer = Framer::default();
         self.socket.deflate(arrived);
-    }
-
-    /// Whether more has come than was answered.
-    pub(crate) fn is_ahead(&self) -> bool {
-        !self.framer.is_empty()
-    }
-
-    /// How often something has come.
-    pub(crate) fn reads(&self) -> u64 {
-        self.reads
     }
 
     pub(crate) fn sent_bytes(&self) -> u64 {
@@ -165,10 +153,7 @@ impl Connection {
         let until = self.login_deadline.map_or(until, |deadline| until.min(deadline));
         match timeout_at(until, self.socket.read(input)).await {
             Ok(Ok(0)) => Err(End::Disconnected),
-            Ok(Ok(_)) => {
-                self.reads += 1;
-                Ok(())
-            }
+            Ok(Ok(_)) => Ok(()),
             Ok(Err(cause)) => Err(End::Io(cause)),
             Err(_) => Err(End::Idle),
         }

@@ -4,14 +4,16 @@ use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
+use futures::FutureExt as _;
 use kernel::{FolderId, MailboxId};
 use mailstore::change::{self, Kind, UidSet, Watch};
 use mailstore::folder;
 use mailstore::message::{Flag, Flags, Keyword};
 use mailstore::view::View;
 use tenancy::Ctx;
+use tokio::time::Instant;
 
-use crate::ahead::{self, Ahead};
+use crate::ahead::Ahead;
 use crate::codec::set::SequenceSet;
 use crate::render;
 use crate::status::Status;
@@ -28,7 +30,7 @@ pub(crate) struct Selected {
     pub(crate) is_stale: bool,
     /// What the last search with SAVE found (RFC 5182), by UID.
     pub(crate) saved: Vec<u32>,
-    /// What was looked up for commands that have come already.
+    /// What was looked up for the next commands.
     pub(crate) ahead: Ahead,
     /// The UIDs of messages, ascending; a message's number is its place, from 1.
     uids: Uids,
@@ -140,13 +142,18 @@ impl Selected {
         &self.uids[..self.announced]
     }
 
-    /// One message and, if it is the one after the message that was asked for last, those that follow it.
-    pub(crate) fn one_and_next(&mut self, uid: u32) -> &[u32] {
-        let last = self.ahead.asked_for(uid);
+    /// How many messages to look up for a client that asks for one; noted is that it does with [`Ahead::take`].
+    pub(crate) fn count_ahead(&self, uid: u32, now: Instant) -> usize {
         let known = self.uids();
-        let Ok(at) = known.binary_search(&uid) else { return &[] };
-        let is_next = at.checked_sub(1).is_some_and(|before| known.get(before).copied() == last);
-        let count = if is_next { ahead::COUNT } else { 1 };
+        let at = known.binary_search(&uid).ok();
+        let before = at.and_then(|at| known.get(at.checked_sub(1)?)).copied();
+        self.ahead.count(before, now)
+    }
+
+    /// A message that the client knows of and some that follow it, as many as there are.
+    pub(crate) fn from(&self, uid: u32, count: usize) -> &[u32] {
+        let known = self.uids();
+        let at = known.partition_point(|one| *one < uid);
         &known[at..known.len().min(at + count)]
     }
 
@@ -211,12 +218,19 @@ impl Selected {
         known.get(first..end).unwrap_or_default()
     }
 
+    /// Whether something is known to have changed that was not looked at.
+    pub(crate) fn look_for_news(&mut self) -> bool {
+        // Asked without waiting; what it says once may stand for many changes.
+        self.is_stale |= self.watch.changed().now_or_never().is_some();
+        self.is_stale
+    }
+
     /// Learns what has changed since it looked last.
     pub(crate) async fn catch_up(&mut self, ctx: &Ctx) -> Result<(), mailstore::Error> {
         let mailbox_id = self.mailbox_id;
         loop {
             let news = change::since(ctx, mailbox_id, Some(self.modseq)).await?;
-            if !news.changes.is_empty() {
+            if news.changes.iter().any(|change| !self.own.contains(&change.modseq)) {
                 self.ahead.clear();
             }
             let folder = self.folder;

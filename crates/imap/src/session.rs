@@ -278,7 +278,7 @@ impl Session {
             self.check_login().await?;
         }
         if let Some(selected) = &mut self.selected
-            && !(self.connection.is_ahead() && matches!(command, Command::Fetch(_)))
+            && !matches!(command, Command::Fetch(_))
         {
             selected.ahead.clear();
         }

@@ -158,7 +158,8 @@ impl Keys {
         tenant: TenantId,
         generation: Generation,
     ) -> Result<Arc<DataKey>, Error> {
-        // A box: seldom there, and otherwise part of every future that may come to read a body, several times over.
+        // In a box, which each call makes, however seldom it is run: else it were part of every future that may come to read a body, several
+        // times over.
         let unwrapped = Box::pin(async {
             let row = self.row(tenant, Some(generation)).await?.ok_or(Error::NotFound)?;
             self.unwrap(&row).await.map(Arc::new)

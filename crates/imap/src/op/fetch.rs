@@ -1,6 +1,6 @@
 //! FETCH (RFC 9051 §6.4.5, RFC 7162 §3.1.4).
 
-mod section;
+pub(crate) mod section;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,6 +13,7 @@ use mailstore::message::{Flag, FlagChange, Flags};
 use mailstore::structure::Structure;
 use mailstore::view::{self, Kept, Marking, Row};
 use tenancy::MailLogin;
+use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument as _;
 
@@ -79,11 +80,14 @@ impl Telling<'_> {
     /// Tells of messages, some at a time; while some are told, the next ones are looked up.
     async fn all(&mut self, mut uids: &[u32]) -> Result<(), Trouble> {
         if let (&[uid], None) = (uids, self.command.changed_since)
-            && self.session.connection.is_ahead()
             && !self.needs_structure()
         {
             let row = self.one(uid).await?;
             return self.some(row.into_iter().map(|row| (row, None)).collect()).await;
+        }
+        // It may mark as seen what was looked up for commands of one message.
+        if let Some(selected) = &mut self.session.selected {
+            selected.ahead.clear();
         }
         let mut coming = self.look_up(uids)?;
         while let Some(some) = coming {
@@ -146,14 +150,19 @@ impl Telling<'_> {
         Ok(())
     }
 
-    /// The row of one message, where more commands have come already.
+    /// The row of one message; with it those of the next ones are looked up, if they are asked for one after the other.
     async fn one(&mut self, uid: u32) -> Result<Option<Row>, Trouble> {
-        let (reads, needs_body) = (self.session.connection.reads(), self.needs_body());
+        let needs_body = self.needs_body();
         let Some(selected) = &mut self.session.selected else { return Ok(None) };
-        if let Some(row) = selected.ahead.take(uid, reads) {
+        if selected.look_for_news() {
+            selected.ahead.clear();
+        }
+        let now = Instant::now();
+        let count = selected.count_ahead(uid, now);
+        if let Some(row) = selected.ahead.take(uid, now) {
             return Ok(Some(row));
         }
-        let uids: UidSet = selected.one_and_next(uid).iter().copied().map(u64::from).collect();
+        let uids: UidSet = selected.from(uid, count).iter().copied().map(u64::from).collect();
         let folder = selected.folder;
         let (ctx, mailbox_id) = (&self.login.ctx, self.mailbox_id);
         let mut rows = view::rows(ctx, mailbox_id, folder, uids.ranges(), None).await?;
@@ -162,7 +171,7 @@ impl Telling<'_> {
         }
         let mut rows = rows.into_iter().peekable();
         let one = rows.next_if(|row| row.uid == u64::from(uid));
-        selected.ahead.keep(rows, reads);
+        selected.ahead.keep(rows.map(|row| (row.uid, row)), now);
         Ok(one)
     }
 

@@ -27,11 +27,11 @@ impl Session {
         let mut nonsense = 0;
         let mut held = Held::default();
         loop {
-            let patience = self.service.limits.autologout;
+            let shutdown = self.shutdown.clone();
             let event = tokio::select! {
                 biased;
-                () = self.shutdown.cancelled() => return Err(End::Shutdown),
-                event = self.connection.event(patience) => event?,
+                () = shutdown.cancelled() => return Err(End::Shutdown),
+                event = self.event() => event?,
             };
             let (tag, status) = match event {
                 Event::Literal(announced) => match Box::pin(self.may_come(&announced, &mut held)).await {
@@ -64,6 +64,17 @@ impl Session {
                 return Err(End::Nonsense);
             }
         }
+    }
+
+    /// What comes next of a command. Rows that were looked up for it do not wait for it.
+    async fn event(&mut self) -> Result<Event, End> {
+        let patience = self.service.limits.autologout;
+        if let Some(selected) = &mut self.selected
+            && let Some(event) = selected.ahead.wait(self.connection.event(patience)).await
+        {
+            return event;
+        }
+        self.connection.event(patience).await
     }
 
     /// Whether a literal may come; the room that it takes is there then.

@@ -1,6 +1,5 @@
 //! What others do to the folder that is open, told at a time when the client may be told.
 
-use futures::FutureExt as _;
 use kernel::ErrorKind;
 use mailstore::change::UidSet;
 use mailstore::view::{self, Row};
@@ -17,9 +16,7 @@ impl Session {
     /// Tells what has changed in the folder that is open; of messages that are gone only if that may be told now.
     pub(crate) async fn tell(&mut self, may_expunge: bool) -> Result<(), Trouble> {
         let Some(selected) = &mut self.selected else { return Ok(()) };
-        // Asked without waiting; what it says once may stand for many changes.
-        selected.is_stale |= selected.watch.changed().now_or_never().is_some();
-        if selected.is_stale {
+        if selected.look_for_news() {
             self.catch_up().await?;
         }
         self.tell_known(may_expunge).await

@@ -196,6 +196,48 @@ async fn one_that_cannot_be_read_keeps_no_other_from_being_told_and_is_not_seen_
 }
 
 #[tokio::test]
+async fn what_is_looked_up_for_the_next_messages_is_no_older_than_what_is_known() {
+    let server = Server::start().await;
+    let ada = server.user_with("ada", &[b"Subject: hello\r\n\r\nbody\r\n".as_slice(); 7]).await;
+    let (mut client, mut other) = (server.inbox(&ada).await, server.inbox(&ada).await);
+    for number in 1..=2 {
+        let told = ok(&mut client, &format!("FETCH {number} (UID FLAGS)")).await;
+        assert_eq!(told, [format!("{number} FETCH (UID {number} FLAGS ())")]);
+    }
+    ok(&mut other, "STORE 3 +FLAGS.SILENT (\\Flagged)").await;
+    let told = ok(&mut client, "FETCH 3 (UID FLAGS)").await;
+    assert_eq!(told[0], "3 FETCH (UID 3 FLAGS (\\Flagged))");
+    assert_eq!(ok(&mut client, "FETCH 4 (UID)").await, ["4 FETCH (UID 4)"]);
+    ok(&mut other, "STORE 5 +FLAGS.SILENT (\\Deleted)").await;
+    ok(&mut other, "EXPUNGE").await;
+    assert_eq!(ok(&mut client, "FETCH 5 (UID)").await, [""; 0]);
+    assert_eq!(ok(&mut client, "FETCH 6 (UID)").await, ["6 FETCH (UID 6)"]);
+    assert_eq!(ok(&mut client, "NOOP").await, ["5 EXPUNGE"]);
+    for number in 4..=5 {
+        ok(&mut client, &format!("FETCH {number} (UID)")).await;
+    }
+    let told = ok(&mut client, "FETCH 1:6 BODY[1]<0.1>").await;
+    assert_eq!(told.len(), 6);
+    let told = ok(&mut client, "FETCH 6 (UID FLAGS)").await;
+    assert_eq!(told, ["6 FETCH (UID 7 FLAGS (\\Seen))"]);
+}
+
+#[tokio::test]
+async fn messages_that_are_read_one_after_the_other_are_seen_each() {
+    let server = Server::start().await;
+    let ada = server.user_with("ada", &[b"Subject: hello\r\n\r\nbody\r\n".as_slice(); 6]).await;
+    let (mut client, mut other) = (server.inbox(&ada).await, server.inbox(&ada).await);
+    for number in 1..=5 {
+        let told = ok(&mut client, &format!("FETCH {number} (FLAGS BODY[TEXT])")).await;
+        assert_eq!(told, [format!("{number} FETCH (FLAGS (\\Seen) BODY[TEXT] {{6}}\r\nbody\r\n)")]);
+        let told = ok(&mut client, &format!("FETCH {number} (FLAGS)")).await;
+        assert_eq!(told, [format!("{number} FETCH (FLAGS (\\Seen))")]);
+    }
+    let seen = ok(&mut other, "SEARCH SEEN").await;
+    assert!(seen.iter().any(|line| line == "SEARCH 1 2 3 4 5"), "{seen:?}");
+}
+
+#[tokio::test]
 async fn structures_that_were_not_kept_are_made_anew() {
     let server = Server::start().await;
     let ada = server.user_with("ada", &[NESTED]).await;
