@@ -7,6 +7,7 @@ use crate::codec::command::{Command, MailboxName, SearchKey, Tagged};
 use crate::codec::frame::MAX_TEXT_BYTES;
 use crate::codec::set::SequenceSet;
 use crate::codec::{Event, Framer, Input, normalised, parse, utf7, write};
+pub use crate::op::fetch::section::fuzz::sections;
 use crate::order::collate;
 use crate::order::subject::base_subject;
 use crate::order::thread::{self, Forest, Mail, ordered_subject, references};

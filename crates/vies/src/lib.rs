@@ -5,6 +5,12 @@
 //! VIES passes a question on to the member state's own register, which often is not there. Only a plain yes or no is an
 //! answer about the number: all else, whatever it says beside, means that nobody knows, and the same is to be asked again.
 
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
+#[cfg(test)]
+#[path = "../../fuzz/seeds.rs"]
+mod seeds;
+
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{Method, Request, StatusCode, header};
@@ -117,7 +123,8 @@ fn read(status: StatusCode, body: &[u8]) -> Outcome {
     let beside = raw.user_error.filter(|code| !matches!(code.as_str(), "" | "VALID" | "INVALID"));
     let code = raw.error_wrappers.into_iter().next().map(|wrapper| wrapper.error).or(beside);
     if let Some(code) = code {
-        let is_code = code.len() <= 64 && code.bytes().all(|b| b.is_ascii_uppercase() || b == b'_');
+        let is_code =
+            (1..=64).contains(&code.len()) && code.bytes().all(|b| b.is_ascii_uppercase() || b == b'_');
         return unknown(if is_code { &code } else { "an error without a code" });
     }
     match raw.valid {

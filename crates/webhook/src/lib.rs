@@ -6,10 +6,15 @@
 //! [`Outcome`], and [`schedule`] says when the next one is due. Nothing here remembers anything: endpoints, deliveries
 //! and attempts are rows of the caller's.
 
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod guard;
 mod outcome;
 pub mod schedule;
 mod secret;
+#[cfg(test)]
+#[path = "../../fuzz/seeds.rs"]
+mod seeds;
 mod sender;
 mod signature;
 mod target;

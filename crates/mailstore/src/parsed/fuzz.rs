@@ -7,7 +7,8 @@ use super::{MAX_LIST, MAX_PREVIEW_CHARS, MAX_SUBJECT_CHARS, Parsed, view};
 pub fn message(bytes: &[u8]) {
     let view = view(bytes);
     let kept = serde_json::to_string(&view).expect("texts, numbers and lists of them");
-    assert!(!kept.contains("\\u0000"));
+    // Postgres takes no NUL in JSON. What a message writes as a backslash and what looks like one is none.
+    assert!(!kept.replace(r"\\", "").contains(r"\u0000"));
     assert_eq!(serde_json::from_str::<Parsed>(&kept).ok().as_ref(), Some(&view));
     let is_within = |text: &Option<String>, max| {
         text.as_ref().is_none_or(|text| text.chars().count() <= max && !text.contains(char::is_control))

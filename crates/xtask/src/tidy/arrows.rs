@@ -99,6 +99,8 @@ const MAY_USE: [(&str, &[&str]); 28] = [
             "smtp",
             "stripe",
             "submission",
+            "vies",
+            "webhook",
         ],
     ),
 ];

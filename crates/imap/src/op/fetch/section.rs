@@ -1,5 +1,8 @@
 //! Sections of a message, as they are in it or without their encoding (RFC 9051 §6.4.5.1, RFC 3516 §4.3).
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
