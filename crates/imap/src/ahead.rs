@@ -1,4 +1,4 @@
-//! Rows of the next messages, for clients that ask for one message after the other, as mbsync does.
+//! Rows of the next messages and the body of the very next, for clients that ask for one message after the other, as mbsync does.
 //!
 //! They are forgotten when others are known to have changed the mailbox, by any other command, and soon in any case: another process's word of
 //! a change takes a moment, and a session that waits keeps nothing.
@@ -6,8 +6,12 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use bytes::Bytes;
 use mailstore::view::Row;
 use tokio::time::{Instant, timeout};
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::room::Taken;
 
 /// For how long they are taken for what they were: as long as it may take to learn of another process's changes.
 const FRESH: Duration = Duration::from_millis(100);
@@ -19,15 +23,26 @@ const MAX: usize = 64;
 pub(crate) struct Ahead<R = Row> {
     /// With their UIDs, ascending.
     rows: VecDeque<(u64, R)>,
+    /// The body of the first of them.
+    reading: Option<Reading>,
     /// When they were looked up.
     since: Option<Instant>,
     /// The message that was asked for last, and when.
     last: Option<(u32, Instant)>,
 }
 
+/// A message's body that is being read while another message is told.
+#[derive(Debug)]
+pub(crate) struct Reading {
+    /// The room that it takes.
+    pub(crate) room: Taken,
+    /// In CRLF form; none where it could not be read.
+    pub(crate) bytes: AbortOnDropHandle<Option<Bytes>>,
+}
+
 impl<R> Default for Ahead<R> {
     fn default() -> Self {
-        Self { rows: VecDeque::new(), since: None, last: None }
+        Self { rows: VecDeque::new(), reading: None, since: None, last: None }
     }
 }
 
@@ -44,23 +59,35 @@ impl<R> Ahead<R> {
         }
     }
 
-    /// Notes which message is asked for; its row, if it was looked up a moment ago.
-    pub(crate) fn take(&mut self, uid: u32, now: Instant) -> Option<R> {
+    /// Notes which message is asked for; its row, if it was looked up a moment ago, and its body, if that is being read.
+    pub(crate) fn take(&mut self, uid: u32, now: Instant) -> Option<(R, Option<Reading>)> {
         self.last = Some((uid, now));
         if self.since.is_none_or(|since| now.saturating_duration_since(since) >= FRESH) {
             self.clear();
         }
         while let Some((one, row)) = self.rows.pop_front() {
+            let reading = self.reading.take();
             if one == u64::from(uid) {
-                return Some(row);
+                return Some((row, reading));
             }
         }
         None
     }
 
+    /// The row of the very next message, whose body is not being read.
+    pub(crate) fn next(&self) -> Option<&R> {
+        self.rows.front().map(|(_, row)| row).filter(|_| self.reading.is_none())
+    }
+
+    /// Keeps the body of the very next message.
+    pub(crate) fn read(&mut self, reading: Reading) {
+        self.reading = Some(reading);
+    }
+
     /// Keeps rows, ascending by UID, that were not looked up before `since`.
     pub(crate) fn keep(&mut self, rows: impl Iterator<Item = (u64, R)>, since: Instant) {
-        self.rows = rows.collect();
+        self.clear();
+        self.rows.extend(rows);
         self.since = Some(since);
     }
 
@@ -79,6 +106,7 @@ impl<R> Ahead<R> {
     /// Forgets them.
     pub(crate) fn clear(&mut self) {
         self.rows = VecDeque::new();
+        self.reading = None;
     }
 }
 
@@ -87,6 +115,8 @@ mod tests {
     use std::future::{pending, ready};
 
     use super::*;
+    use crate::limits::Limits;
+    use crate::room::Room;
 
     fn ms(count: u64) -> Duration {
         Duration::from_millis(count)
@@ -106,12 +136,31 @@ mod tests {
     #[test]
     fn a_row_is_taken_once_in_its_turn_and_while_it_is_fresh() {
         let (mut ahead, start) = (Ahead::default(), Instant::now());
+        let row = |ahead: &mut Ahead<_>, uid, now| ahead.take(uid, now).map(|(row, _)| row);
         ahead.keep([(3, "three"), (4, "four"), (6, "six"), (7, "seven")].into_iter(), start);
-        assert_eq!(ahead.take(4, start), Some("four"));
-        assert_eq!(ahead.take(6, start + ms(99)), Some("six"));
-        assert_eq!(ahead.take(7, start + ms(100)), None);
+        assert_eq!(row(&mut ahead, 4, start), Some("four"));
+        assert_eq!(row(&mut ahead, 6, start + ms(99)), Some("six"));
+        assert_eq!(row(&mut ahead, 7, start + ms(100)), None);
         ahead.keep([(8, "eight")].into_iter(), start);
-        assert_eq!(ahead.take(3, start), None);
+        assert_eq!(row(&mut ahead, 3, start), None);
+    }
+
+    #[tokio::test]
+    async fn a_body_is_that_of_the_very_next_message() {
+        let (mut ahead, start) = (Ahead::default(), Instant::now());
+        let room = Room::new(&Limits::default());
+        let mailbox_id = kernel::Env::system().new_id();
+        for (uid, is_next) in [(3, true), (4, false)] {
+            ahead.keep([(3, "three"), (4, "four"), (6, "six")].into_iter(), start);
+            assert_eq!(ahead.next(), Some(&"three"));
+            let room = room.take(mailbox_id, 1, ms(0)).await.unwrap();
+            let bytes = AbortOnDropHandle::new(tokio::spawn(ready(Some(Bytes::from("body of three")))));
+            ahead.read(Reading { room, bytes });
+            assert_eq!(ahead.next(), None);
+            let (_, reading) = ahead.take(uid, start).unwrap();
+            assert_eq!(reading.is_some(), is_next);
+            assert_eq!(ahead.next(), Some(if is_next { &"four" } else { &"six" }));
+        }
     }
 
     #[tokio::test]
@@ -120,8 +169,8 @@ mod tests {
         assert_eq!(ahead.wait(pending::<()>()).await, None);
         ahead.keep([(3, "three"), (4, "four")].into_iter(), start);
         assert_eq!(ahead.wait(ready("FETCH")).await, Some("FETCH"));
-        assert_eq!(ahead.take(3, start), Some("three"));
+        assert!(ahead.take(3, start).is_some());
         assert_eq!(ahead.wait(pending::<()>()).await, None);
-        assert_eq!(ahead.take(4, start), None);
+        assert!(ahead.take(4, start).is_none());
     }
 }

@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument as _;
 
+use crate::ahead::Reading;
 use crate::codec::command::{Fetch, FetchItem, Rfc822};
 use crate::codec::write;
 use crate::enabled::Enabled;
@@ -29,6 +30,8 @@ use crate::status::Status;
 const AT_ONCE: usize = 500;
 /// How many bytes of messages are; a larger one goes alone.
 const GROUP_BYTES: u64 = 8 << 20;
+/// The largest body that is read before it is asked for.
+const AHEAD_BYTES: u64 = 1 << 20;
 /// How many bodies are fetched at a time.
 const BODIES: usize = 4;
 
@@ -45,7 +48,7 @@ pub(crate) async fn run(session: &mut Session, command: &Fetch) -> Answer {
     }
     session.enabled.condstore |=
         command.changed_since.is_some() || command.items.contains(&FetchItem::ModSeq);
-    let mut telling = Telling { session, login, mailbox_id, command, refused: None };
+    let mut telling = Telling { session, login, mailbox_id, command, reading: None, refused: None };
     telling.all(&uids).await?;
     match telling.refused {
         // Which message it was the client sees by its being left out.
@@ -59,6 +62,8 @@ struct Telling<'a> {
     login: MailLogin,
     mailbox_id: MailboxId,
     command: &'a Fetch,
+    /// The body of the one message that is told, if that was begun to be read before.
+    reading: Option<Reading>,
     /// Why a message was left out; the others are told all the same.
     refused: Option<Trouble>,
 }
@@ -82,8 +87,8 @@ impl Telling<'_> {
         if let (&[uid], None) = (uids, self.command.changed_since)
             && !self.needs_structure()
         {
-            let row = self.one(uid).await?;
-            return self.some(row.into_iter().map(|row| (row, None)).collect()).await;
+            let Some(row) = self.one(uid).await? else { return Ok(()) };
+            return self.some(vec![(row, None)]).await;
         }
         // It may mark as seen what was looked up for commands of one message.
         if let Some(selected) = &mut self.session.selected {
@@ -159,7 +164,8 @@ impl Telling<'_> {
         }
         let now = Instant::now();
         let count = selected.count_ahead(uid, now);
-        if let Some(row) = selected.ahead.take(uid, now) {
+        if let Some((row, reading)) = selected.ahead.take(uid, now) {
+            self.reading = reading.filter(|_| needs_body);
             return Ok(Some(row));
         }
         let uids: UidSet = selected.from(uid, count).iter().copied().map(u64::from).collect();
@@ -173,6 +179,20 @@ impl Telling<'_> {
         let one = rows.next_if(|row| row.uid == u64::from(uid));
         selected.ahead.keep(rows.map(|row| (row.uid, row)), now);
         Ok(one)
+    }
+
+    /// Begins to read the body of the next message where there is room for it.
+    async fn read_next(&mut self) {
+        let next = self.session.selected.as_ref().and_then(|selected| selected.ahead.next());
+        let next = next.filter(|row| self.needs_body() && row.wire_size_bytes <= AHEAD_BYTES);
+        let Some(row) = next.cloned() else { return };
+        let Ok(room) = self.session.room_for_more(row.wire_size_bytes).await else { return };
+        let (store, ctx, mailbox_id) = (self.session.store(), self.login.ctx.clone(), self.mailbox_id);
+        let work = async move { view::wire(&store, &ctx, mailbox_id, &row).await.ok() };
+        let bytes = AbortOnDropHandle::new(tokio::spawn(work.in_current_span()));
+        if let Some(selected) = &mut self.session.selected {
+            selected.ahead.read(Reading { room, bytes });
+        }
     }
 
     fn needs_structure(&self) -> bool {
@@ -194,16 +214,23 @@ impl Telling<'_> {
             body + kept.as_ref().map_or(0, Kept::memory_bytes)
         };
         let bytes: u64 = found.iter().map(takes).sum();
-        let _room = match bytes {
-            0 => None,
-            bytes => Some(self.session.room_for(bytes).await?),
+        let (_room, coming) = match (self.reading.take(), bytes) {
+            (Some(Reading { room, bytes }), _) => (Some(room), Some(bytes)),
+            (None, 0) => (None, None),
+            (None, bytes) => (Some(self.session.room_for(bytes).await?), None),
+        };
+        // Only now: who waits for room holds none.
+        self.read_next().await;
+        let read = match coming {
+            Some(bytes) => bytes.await.ok().flatten(),
+            None => None,
         };
         let structures = self.structures(&found).await;
         let mut rows: Vec<Row> = found.into_iter().map(|(row, _)| row).collect();
         if needs_body {
             view::locate(&self.login.ctx, self.mailbox_id, &mut rows).await?;
         }
-        let sections = self.sections(&rows).await;
+        let sections = self.sections(&rows, read).await;
         let mut told = Vec::with_capacity(rows.len());
         for ((row, structure), sections) in rows.into_iter().zip(structures).zip(sections) {
             match structure.map_err(Trouble::from).and_then(|structure| Ok((structure, sections?))) {
@@ -250,8 +277,12 @@ impl Telling<'_> {
         stream::iter(structures).buffered(BODIES).collect().await
     }
 
-    /// The sections that are asked for, of each message, or why they are not to be had.
-    async fn sections(&self, rows: &[Row]) -> Vec<Result<Vec<Option<Bytes>>, Trouble>> {
+    /// The sections that are asked for, of each message, or why they are not to be had. The first one's body may have been read before.
+    async fn sections(
+        &self,
+        rows: &[Row],
+        mut read: Option<Bytes>,
+    ) -> Vec<Result<Vec<Option<Bytes>>, Trouble>> {
         if !self.needs_body() {
             return rows.iter().map(|_| Ok(Vec::new())).collect();
         }
@@ -262,8 +293,14 @@ impl Telling<'_> {
             .iter()
             .map(|row| {
                 let (store, wanted, row) = (store.clone(), wanted.clone(), row.clone());
-                let ctx = self.login.ctx.clone();
-                async move { section::cut(view::wire(&store, &ctx, mailbox_id, &row).await?, wanted).await }
+                let (ctx, read) = (self.login.ctx.clone(), read.take());
+                async move {
+                    let bytes = match read {
+                        Some(bytes) => bytes,
+                        None => view::wire(&store, &ctx, mailbox_id, &row).await?,
+                    };
+                    section::cut(bytes, wanted).await
+                }
             })
             .collect();
         stream::iter(fetched).buffered(BODIES).collect().await

@@ -78,7 +78,11 @@ impl Session {
     }
 
     /// Whether a literal may come; the room that it takes is there then.
-    async fn may_come(&self, announced: &Announced, held: &mut Held) -> Result<(), Status> {
+    async fn may_come(&mut self, announced: &Announced, held: &mut Held) -> Result<(), Status> {
+        // Who waits for room holds none.
+        if let Some(selected) = &mut self.selected {
+            selected.ahead.clear();
+        }
         let all = announced.bytes.saturating_add(announced.before as u64);
         let (is_append, is_known) = (announced.command == "APPEND", self.is_logged_in());
         let limit = match (is_known, is_append) {

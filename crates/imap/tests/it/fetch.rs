@@ -225,16 +225,40 @@ async fn what_is_looked_up_for_the_next_messages_is_no_older_than_what_is_known(
 #[tokio::test]
 async fn messages_that_are_read_one_after_the_other_are_seen_each() {
     let server = Server::start().await;
-    let ada = server.user_with("ada", &[b"Subject: hello\r\n\r\nbody\r\n".as_slice(); 6]).await;
+    let mails: Vec<Vec<u8>> = (1..=8)
+        .map(|number| {
+            let body = format!("body {number}\r\n").repeat(if number == 4 { 200_000 } else { number });
+            format!("Subject: mail {number}\r\n\r\n{body}").into_bytes()
+        })
+        .collect();
+    let mails: Vec<&[u8]> = mails.iter().map(Vec::as_slice).collect();
+    let ada = server.user_with("ada", &mails).await;
     let (mut client, mut other) = (server.inbox(&ada).await, server.inbox(&ada).await);
-    for number in 1..=5 {
-        let told = ok(&mut client, &format!("FETCH {number} (FLAGS BODY[TEXT])")).await;
-        assert_eq!(told, [format!("{number} FETCH (FLAGS (\\Seen) BODY[TEXT] {{6}}\r\nbody\r\n)")]);
-        let told = ok(&mut client, &format!("FETCH {number} (FLAGS)")).await;
-        assert_eq!(told, [format!("{number} FETCH (FLAGS (\\Seen))")]);
+    for (number, mail) in (1..=8).zip(&mails) {
+        if number == 6 {
+            ok(&mut other, "STORE 6 +FLAGS.SILENT (\\Deleted)").await;
+            ok(&mut other, "EXPUNGE").await;
+            assert_eq!(ok(&mut client, "FETCH 6 (BODY[])").await, [""; 0]);
+            continue;
+        }
+        let (header, text) = mail.split_at(19);
+        let header = std::str::from_utf8(header).unwrap();
+        let told = ok(&mut client, &format!("FETCH {number} (FLAGS BODY[TEXT]<0.40>)")).await;
+        let text = std::str::from_utf8(&text[..text.len().min(40)]).unwrap();
+        let size = text.len();
+        assert_eq!(told[0], format!("{number} FETCH (FLAGS (\\Seen) BODY[TEXT]<0> {{{size}}}\r\n{text})"));
+        let told = ok(&mut client, &format!("FETCH {number} (FLAGS BODY.PEEK[HEADER])")).await;
+        assert_eq!(told, [format!("{number} FETCH (FLAGS (\\Seen) BODY[HEADER] {{19}}\r\n{header})")]);
+    }
+    ok(&mut client, "NOOP").await;
+    for number in 1..=7 {
+        let told = ok(&mut client, &format!("FETCH {number} (BODY.PEEK[])")).await;
+        let mail = mails[if number < 6 { number - 1 } else { number }];
+        let (size, mail) = (mail.len(), std::str::from_utf8(mail).unwrap());
+        assert_eq!(told, [format!("{number} FETCH (BODY[] {{{size}}}\r\n{mail})")]);
     }
     let seen = ok(&mut other, "SEARCH SEEN").await;
-    assert!(seen.iter().any(|line| line == "SEARCH 1 2 3 4 5"), "{seen:?}");
+    assert!(seen.iter().any(|line| line == "SEARCH 1 2 3 4 5 6 7"), "{seen:?}");
 }
 
 #[tokio::test]
