@@ -117,7 +117,9 @@ fn unknown(why: &str) -> Outcome {
 
 /// An error stands in a body of its own, or beside a `valid` that says nothing then.
 fn read(status: StatusCode, body: &[u8]) -> Outcome {
-    let Ok(raw) = serde_json::from_slice::<Raw>(body) else {
+    // A list of values would be read as well, each for the field of its place.
+    let is_object = body.trim_ascii_start().starts_with(b"{");
+    let Some(raw) = serde_json::from_slice::<Raw>(body).ok().filter(|_| is_object) else {
         return Outcome::Unknown(format!("answered {} with what is no answer", status.as_u16()));
     };
     let beside = raw.user_error.filter(|code| !matches!(code.as_str(), "" | "VALID" | "INVALID"));

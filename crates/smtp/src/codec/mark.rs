@@ -23,7 +23,7 @@ impl FromStr for SpamMark {
 
     fn from_str(text: &str) -> Result<Self, NoField> {
         let (name, value) = text.split_once(':').ok_or(NoField)?;
-        let value = value.trim();
+        let value = value.trim_matches([' ', '\t']);
         let is_value = !value.is_empty() && value.chars().all(|c| matches!(c, ' '..='~'));
         // RFC 5322 §3.6.8.
         if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_graphic()) || !is_value {
@@ -124,6 +124,7 @@ mod tests {
             ": Yes",
             "X Spam: Yes",
             "X-Spam: Yes\r\nA: b",
+            "X-Spam: Yes\u{b}",
             "X-Späm: Yes",
         ] {
             assert_eq!(text.parse::<SpamMark>(), Err(NoField), "{text:?}");

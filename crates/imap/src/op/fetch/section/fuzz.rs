@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::codec::command::Command;
+use crate::codec::frame::MAX_LITERALS;
 use crate::fuzz::read_back;
 
 /// What a client asks for, which is the first line, of a message, which is the rest: what is cut is in the message, as long as was asked for at
@@ -46,6 +47,13 @@ fn asked(line: &str) -> Option<Vec<FetchItem>> {
 
 /// A section's name is read again as the section.
 fn again(item: &FetchItem) {
+    if let FetchItem::Section { section, .. } = item
+        && let SectionText::HeaderFields(names) | SectionText::HeaderFieldsNot(names) = &section.what
+        && names.len() > MAX_LITERALS
+    {
+        // Each may be a literal when it is written.
+        return;
+    }
     let mut whole = item.clone();
     match &mut whole {
         // They are not in the name, or only where it begins.
