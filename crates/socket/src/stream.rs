@@ -104,6 +104,8 @@ pub struct Buffered {
     out: BytesMut,
     /// Once both ends compress.
     deflated: Option<Box<Deflated>>,
+    /// Whether TLS has taken something that the system may not have taken from it yet.
+    is_unsent: bool,
     write_timeout: Duration,
     sent_bytes: u64,
 }
@@ -112,7 +114,7 @@ impl Buffered {
     /// Over a socket as it was accepted; a client may take `write_timeout` to accept what has gathered.
     pub fn new(stream: TcpStream, write_timeout: Duration) -> Self {
         let (socket, out) = (Socket::Plain(stream), BytesMut::new());
-        Self { socket, out, deflated: None, write_timeout, sent_bytes: 0 }
+        Self { socket, out, deflated: None, is_unsent: false, write_timeout, sent_bytes: 0 }
     }
 
     /// Whether a handshake has been done.
@@ -179,7 +181,7 @@ impl Buffered {
         if self.out.len() < SPILL_BYTES { Ok(()) } else { self.flush().await }
     }
 
-    /// Sends what has gathered. Cancel-safe: what a cancelled call has sent does not wait any more.
+    /// Sends what has gathered. Cancel-safe: what a cancelled call has sent does not wait any more, and the next call sends the rest.
     ///
     /// # Errors
     /// When the client does not take it in time, or the connection breaks.
@@ -188,9 +190,10 @@ impl Buffered {
             Some(deflated) => deflated.pack(&mut self.out).map_err(Broken::Io)?,
             None => &mut self.out,
         };
-        if out.is_empty() {
+        if out.is_empty() && !self.is_unsent {
             return Ok(());
         }
+        self.is_unsent = true;
         let sending = async {
             while !out.is_empty() {
                 match self.socket.write_buf(out).await? {
@@ -198,7 +201,9 @@ impl Buffered {
                     sent => self.sent_bytes += sent as u64,
                 }
             }
-            self.socket.flush().await
+            self.socket.flush().await?;
+            self.is_unsent = false;
+            Ok(())
         };
         bounded(self.write_timeout, sending).await
     }
@@ -251,5 +256,60 @@ async fn bounded(limit: Duration, sending: impl Future<Output = io::Result<()>>)
     match timeout(limit, sending).await {
         Ok(sent) => sent.map_err(Broken::Io),
         Err(_) => Err(Broken::Stalled),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpSocket;
+    use tokio_rustls::TlsConnector;
+    use tokio_rustls::client;
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(10);
+
+    /// Both ends of a connection over TLS that has little room on the way.
+    async fn narrow() -> (Buffered, client::TlsStream<TcpStream>) {
+        let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+        let certificate = made.cert.der().clone();
+        let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(certificate.clone()).unwrap();
+        let theirs = rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+        let ours = rustls::ServerConfig::builder().with_no_client_auth();
+        let ours = ours.with_single_cert(vec![certificate], key).unwrap();
+
+        // An accepted socket has the size of the one that listens.
+        let (listening, calling) = (TcpSocket::new_v4().unwrap(), TcpSocket::new_v4().unwrap());
+        listening.set_send_buffer_size(4 << 10).unwrap();
+        calling.set_recv_buffer_size(4 << 10).unwrap();
+        listening.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = listening.listen(1).unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stream, accepted) = tokio::join!(calling.connect(address), listener.accept());
+        let mut server = Buffered::new(accepted.unwrap().0, PATIENCE);
+        let name = "localhost".try_into().unwrap();
+        let connecting = TlsConnector::from(Arc::new(theirs)).connect(name, stream.unwrap());
+        let (upgraded, client) = tokio::join!(server.upgrade(Arc::new(ours), PATIENCE), connecting);
+        upgraded.unwrap();
+        (server, client.unwrap())
+    }
+
+    #[tokio::test]
+    async fn what_a_cancelled_flush_has_left_goes_out_with_the_next() {
+        let (mut server, mut client) = narrow().await;
+        // As much as TLS takes at once, and more than there is room for on the way.
+        let response = b"* 1 FETCH (FLAGS ())\r\n".repeat(2_000);
+        server.out().extend_from_slice(&response);
+        assert!(
+            timeout(Duration::from_millis(50), server.flush()).await.is_err(),
+            "there was room for all of it"
+        );
+        let mut came = vec![0; response.len()];
+        let (flushed, read) = tokio::join!(server.flush(), timeout(PATIENCE, client.read_exact(&mut came)));
+        flushed.unwrap();
+        read.expect("the rest goes out").unwrap();
+        assert_eq!(came, response);
     }
 }
