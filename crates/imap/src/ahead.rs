@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use mailstore::view::Row;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::room::Taken;
@@ -23,8 +23,8 @@ const MAX: usize = 64;
 pub(crate) struct Ahead<R = Row> {
     /// With their UIDs, ascending.
     rows: VecDeque<(u64, R)>,
-    /// The body of the first of them.
-    reading: Option<Reading>,
+    /// The body of the first of them, or of the message that was asked for last, if that was without its body.
+    reading: Option<(u64, Reading)>,
     /// When they were looked up.
     since: Option<Instant>,
     /// The message that was asked for last, and when.
@@ -59,29 +59,30 @@ impl<R> Ahead<R> {
         }
     }
 
-    /// Notes which message is asked for; its row, if it was looked up a moment ago, and its body, if that is being read.
-    pub(crate) fn take(&mut self, uid: u32, now: Instant) -> Option<(R, Option<Reading>)> {
+    /// Notes which message is asked for; its row, if it was looked up a moment ago. Rows of those before it are passed over.
+    pub(crate) fn take(&mut self, uid: u32, now: Instant) -> Option<R> {
         self.last = Some((uid, now));
         if self.since.is_none_or(|since| now.saturating_duration_since(since) >= FRESH) {
             self.clear();
         }
-        while let Some((one, row)) = self.rows.pop_front() {
-            let reading = self.reading.take();
-            if one == u64::from(uid) {
-                return Some((row, reading));
-            }
-        }
-        None
+        let uid = u64::from(uid);
+        while self.rows.pop_front_if(|(one, _)| *one < uid).is_some() {}
+        self.rows.pop_front_if(|(one, _)| *one == uid).map(|(_, row)| row)
     }
 
-    /// The row of the very next message, whose body is not being read.
+    /// The body of a message, if that is being read; else none is any more.
+    pub(crate) fn take_reading(&mut self, uid: u32) -> Option<Reading> {
+        self.reading.take().filter(|(one, _)| *one == u64::from(uid)).map(|(_, reading)| reading)
+    }
+
+    /// The row of the very next message, while no body is being read.
     pub(crate) fn next(&self) -> Option<&R> {
         self.rows.front().map(|(_, row)| row).filter(|_| self.reading.is_none())
     }
 
     /// Keeps the body of the very next message.
     pub(crate) fn read(&mut self, reading: Reading) {
-        self.reading = Some(reading);
+        self.reading = self.rows.front().map(|(uid, _)| (*uid, reading));
     }
 
     /// Keeps rows, ascending by UID, that were not looked up before `since`.
@@ -91,12 +92,10 @@ impl<R> Ahead<R> {
         self.since = Some(since);
     }
 
-    /// What comes next of a command, where rows wait for it. If it does not come soon they are forgotten.
+    /// What comes next of a command, where rows wait for it. If it does not come while they are fresh they are forgotten.
     pub(crate) async fn wait<E>(&mut self, next: impl Future<Output = E>) -> Option<E> {
-        if self.rows.is_empty() {
-            return None;
-        }
-        let event = timeout(FRESH, next).await.ok();
+        let since = self.since.filter(|_| !self.rows.is_empty() || self.reading.is_some())?;
+        let event = timeout_at(since + FRESH, next).await.ok();
         if event.is_none() {
             self.clear();
         }
@@ -136,13 +135,14 @@ mod tests {
     #[test]
     fn a_row_is_taken_once_in_its_turn_and_while_it_is_fresh() {
         let (mut ahead, start) = (Ahead::default(), Instant::now());
-        let row = |ahead: &mut Ahead<_>, uid, now| ahead.take(uid, now).map(|(row, _)| row);
         ahead.keep([(3, "three"), (4, "four"), (6, "six"), (7, "seven")].into_iter(), start);
-        assert_eq!(row(&mut ahead, 4, start), Some("four"));
-        assert_eq!(row(&mut ahead, 6, start + ms(99)), Some("six"));
-        assert_eq!(row(&mut ahead, 7, start + ms(100)), None);
+        assert_eq!(ahead.take(4, start), Some("four"));
+        assert_eq!(ahead.take(6, start + ms(99)), Some("six"));
+        assert_eq!(ahead.take(7, start + ms(100)), None);
         ahead.keep([(8, "eight")].into_iter(), start);
-        assert_eq!(row(&mut ahead, 3, start), None);
+        assert_eq!(ahead.take(3, start), None);
+        assert_eq!(ahead.take(8, start), Some("eight"), "one that was asked for in between takes none away");
+        assert_eq!(ahead.take(8, start), None);
     }
 
     #[tokio::test]
@@ -150,16 +150,17 @@ mod tests {
         let (mut ahead, start) = (Ahead::default(), Instant::now());
         let room = Room::new(&Limits::default());
         let mailbox_id = kernel::Env::system().new_id();
-        for (uid, is_next) in [(3, true), (4, false)] {
+        for (uid, is_it) in [(3, true), (4, false)] {
             ahead.keep([(3, "three"), (4, "four"), (6, "six")].into_iter(), start);
             assert_eq!(ahead.next(), Some(&"three"));
             let room = room.take(mailbox_id, 1, ms(0)).await.unwrap();
             let bytes = AbortOnDropHandle::new(tokio::spawn(ready(Some(Bytes::from("body of three")))));
             ahead.read(Reading { room, bytes });
+            assert!(ahead.take(uid, start).is_some());
+            // A command without the body leaves it for the next one.
             assert_eq!(ahead.next(), None);
-            let (_, reading) = ahead.take(uid, start).unwrap();
-            assert_eq!(reading.is_some(), is_next);
-            assert_eq!(ahead.next(), Some(if is_next { &"four" } else { &"six" }));
+            assert_eq!(ahead.take_reading(uid).is_some(), is_it);
+            assert_eq!(ahead.next(), Some(if is_it { &"four" } else { &"six" }));
         }
     }
 

@@ -164,9 +164,12 @@ impl Telling<'_> {
         }
         let now = Instant::now();
         let count = selected.count_ahead(uid, now);
-        if let Some((row, reading)) = selected.ahead.take(uid, now) {
-            self.reading = reading.filter(|_| needs_body);
-            return Ok(Some(row));
+        let row = selected.ahead.take(uid, now);
+        if needs_body {
+            self.reading = selected.ahead.take_reading(uid);
+        }
+        if row.is_some() {
+            return Ok(row);
         }
         let uids: UidSet = selected.from(uid, count).iter().copied().map(u64::from).collect();
         let folder = selected.folder;
@@ -177,7 +180,9 @@ impl Telling<'_> {
         }
         let mut rows = rows.into_iter().peekable();
         let one = rows.next_if(|row| row.uid == u64::from(uid));
-        selected.ahead.keep(rows.map(|row| (row.uid, row)), now);
+        if count > 1 {
+            selected.ahead.keep(rows.map(|row| (row.uid, row)), now);
+        }
         Ok(one)
     }
 

