@@ -91,9 +91,10 @@ impl FromStr for EmailAddress {
     }
 }
 
-/// RFC 5322 §3.2.3 atext, widened by RFC 6531 §3.3 to all of UTF-8 beyond ASCII.
+/// RFC 5322 §3.2.3 atext, widened by RFC 6531 §3.3 to UTF-8 beyond ASCII, without what would be taken for white space or a line's end.
 fn is_atext(c: char) -> bool {
-    c.is_ascii_alphanumeric() || "!#$%&'*+-/=?^_`{|}~".contains(c) || (!c.is_ascii() && !c.is_control())
+    let is_beyond_ascii = !c.is_ascii() && !c.is_control() && !c.is_whitespace();
+    c.is_ascii_alphanumeric() || "!#$%&'*+-/=?^_`{|}~".contains(c) || is_beyond_ascii
 }
 
 macro_rules! text_on_the_wire {
@@ -144,6 +145,8 @@ mod tests {
         assert_eq!(address("a..b@example.org"), Err(AddressError::LocalPart));
         assert_eq!(address("a b@example.org"), Err(AddressError::LocalPart));
         assert_eq!(address("a\r\n@example.org"), Err(AddressError::LocalPart));
+        assert_eq!(address("a\u{a0}b@example.org"), Err(AddressError::LocalPart));
+        assert_eq!(address("a\u{2028}b@example.org"), Err(AddressError::LocalPart));
         assert_eq!(address("a@localhost"), Err(AddressError::Domain));
         assert_eq!(address("a@exa_mple.org"), Err(AddressError::Domain));
         assert_eq!(address("a@10.0.0.1"), Err(AddressError::Domain));
