@@ -96,9 +96,30 @@ impl Maildrop {
             Ok(place) => place,
             Err(count) => self.look_up(index, count).await?,
         };
-        let bytes = body::read(&self.store, &self.ctx, place).await?;
+        self.read(index, place).await
+    }
+
+    /// As [`Self::body`], to be run beside other work; `None` unless it is the message after the one that was read last, and was looked up with it.
+    /// Until it is asked for it may be deleted.
+    pub fn body_ahead(
+        &self,
+        index: usize,
+    ) -> Option<impl Future<Output = Result<Bytes, Error>> + Send + use<>> {
+        let mut ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_fresh = self.ctx.env().now() - ahead.looked_up_at < FRESH;
+        let place = ahead.places.remove(&index).filter(|_| is_fresh && ahead.next == Some(index))?;
+        ahead.next = Some(index + 1);
+        Some(self.read(index, place))
+    }
+
+    fn read(
+        &self,
+        index: usize,
+        place: body::Columns,
+    ) -> impl Future<Output = Result<Bytes, Error>> + Send + use<> {
+        let (store, ctx) = (self.store.clone(), self.ctx.clone());
         let wire_size_bytes = self.entries.get(index).map_or(0, |entry| entry.wire_size_bytes);
-        body::in_crlf(bytes, wire_size_bytes).await
+        async move { body::in_crlf(body::read(&store, &ctx, place).await?, wire_size_bytes).await }
     }
 
     /// Where a message lies, if that was looked up a moment ago; or how many to look up from it on.

@@ -201,7 +201,7 @@ impl Session {
         }
     }
 
-    /// The next command. Lines that are no command are answered here, and the session goes on.
+    /// The next command. Lines that are no command are answered here, and the session goes on. Cancel-safe.
     async fn command(&mut self) -> Result<Command, End> {
         loop {
             let status = match self.line(COMMAND_MAX_OCTETS).await? {

@@ -18,7 +18,7 @@ pub(super) async fn scan(
     heading: String,
     of: impl Fn(&Entry) -> String,
 ) -> Result<(), End> {
-    let Transaction { session, maildrop, marks } = transaction;
+    let Transaction { session, maildrop, marks, .. } = transaction;
     let item = |index: usize| format!("{} {}", index + 1, of(&maildrop.entries()[index]));
     if let Some(number) = message {
         let status = marks.index(number).map_or_else(Status::err, |index| Status::ok(item(index)));

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use mailstore::maildrop::Maildrop;
+use tokio::time::timeout_at;
 use tokio_util::sync::CancellationToken;
 
 use super::{End, Session, lease};
@@ -10,12 +11,15 @@ use crate::codec::command::Command;
 use crate::codec::response::{Code, Status};
 use crate::marks::Marks;
 use crate::op;
+use crate::op::retr::Ahead;
 
 /// A session with an open maildrop.
 pub(crate) struct Transaction<'a> {
     pub(crate) session: &'a mut Session,
     pub(crate) maildrop: &'a Maildrop,
     pub(crate) marks: &'a mut Marks,
+    /// The next message, for a client that asks for one after the other.
+    pub(crate) ahead: Ahead,
 }
 
 impl Session {
@@ -27,7 +31,9 @@ impl Session {
         let mut marks = Marks::new(maildrop.entries().iter().map(|entry| entry.wire_size_bytes).collect());
         let lease_lost = CancellationToken::new();
         let renewal = self.service.limits.lease_renewal;
-        let commands = Transaction { session: self, maildrop: &maildrop, marks: &mut marks }.run(&lease_lost);
+        let ahead = Ahead::default();
+        let transaction = Transaction { session: self, maildrop: &maildrop, marks: &mut marks, ahead };
+        let commands = transaction.run(&lease_lost);
         let end = tokio::select! {
             end = commands => end,
             end = lease::keep(&maildrop, &holder, renewal, &lease_lost) => end,
@@ -50,7 +56,7 @@ impl Session {
 impl Transaction<'_> {
     async fn run(mut self, lease_lost: &CancellationToken) -> End {
         loop {
-            let command = match self.session.command().await {
+            let command = match self.command().await {
                 Ok(command) => command,
                 Err(end) => return end,
             };
@@ -67,6 +73,24 @@ impl Transaction<'_> {
                 return end;
             }
         }
+    }
+
+    /// The next command. A session that waits for it keeps no message.
+    async fn command(&mut self) -> Result<Command, End> {
+        let since = Instant::now();
+        let in_time = match self.ahead.waits_until() {
+            Some(until) => timeout_at(until, self.session.command()).await.ok(),
+            None => None,
+        };
+        let command = match in_time {
+            Some(command) => command,
+            None => {
+                self.ahead.let_go();
+                self.session.command().await
+            }
+        };
+        self.ahead.note_pause(since.elapsed());
+        command
     }
 
     async fn answer(&mut self, command: Command) -> Result<(), End> {

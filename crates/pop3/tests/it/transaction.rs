@@ -1,5 +1,7 @@
 //! The TRANSACTION and UPDATE states: what a client sees of a maildrop, and what it leaves behind.
 
+use std::time::Duration;
+
 use testkit::client::pop3::Reply;
 
 use crate::support::Server;
@@ -60,6 +62,34 @@ async fn serves_every_message_in_its_crlf_form() {
     assert_eq!(huge, PLAIN);
     assert_eq!(client.top(1, 2).await.unwrap(), b"Subject: plain\r\n\r\none\r\ntwo\r\n");
     client.quit().await.unwrap();
+}
+
+#[tokio::test]
+async fn serves_them_one_after_the_other_however_the_client_goes_on() {
+    let server = Server::start().await;
+    let larger_than_is_read_ahead =
+        [b"Subject: large\r\n\r\n".to_vec(), b"text\r\n".repeat(200_000)].concat();
+    let messages = [awkward(), vec![larger_than_is_read_ahead], awkward()].concat();
+    let user = server.user_with("ada", &messages.iter().map(Vec::as_slice).collect::<Vec<_>>()).await;
+    let expected =
+        messages.iter().map(|bytes| kernel::crlf::normalize(bytes).into_owned()).collect::<Vec<_>>();
+    for between in ["", "NOOP", "DELE", "TOP", "pause"] {
+        let mut client = server.login_when_free(&user).await;
+        for (bytes, number) in expected.iter().zip(1..) {
+            assert_eq!(&client.retr(number).await.unwrap(), bytes, "message {number}, {between}");
+            match between {
+                "NOOP" => drop(client.command("NOOP").await.unwrap()),
+                "DELE" => client.dele(number).await.unwrap(),
+                "TOP" if number < expected.len() => {
+                    let next = &expected[number];
+                    assert!(next.starts_with(&client.top(number + 1, 0).await.unwrap()));
+                }
+                "pause" if number % 5 == 3 => tokio::time::sleep(Duration::from_millis(150)).await,
+                _ => {}
+            }
+        }
+        // Without QUIT nothing is deleted.
+    }
 }
 
 #[tokio::test]
