@@ -7,7 +7,6 @@ pub mod command;
 pub mod frame;
 mod parse;
 pub mod set;
-pub mod utf7;
 pub mod write;
 
 pub use frame::{Announced, Event, Framer, Input, Literal};

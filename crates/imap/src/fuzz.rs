@@ -1,12 +1,13 @@
 //! What cargo fuzz gives bytes to; `crates/fuzz` has a target for each.
 
 use bytes::{Bytes, BytesMut};
+use kernel::utf7;
 use mailstore::structure;
 
 use crate::codec::command::{Command, MailboxName, SearchKey, Tagged};
 use crate::codec::frame::MAX_TEXT_BYTES;
 use crate::codec::set::SequenceSet;
-use crate::codec::{Event, Framer, Input, normalised, parse, utf7, write};
+use crate::codec::{Event, Framer, Input, normalised, parse, write};
 pub use crate::op::fetch::section::fuzz::sections;
 use crate::order::collate;
 use crate::order::subject::base_subject;

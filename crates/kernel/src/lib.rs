@@ -17,6 +17,7 @@ pub mod page;
 #[cfg(test)]
 #[path = "../../fuzz/seeds.rs"]
 mod seeds;
+pub mod utf7;
 pub mod xtext;
 
 pub use address::{AddressError, DomainName, EmailAddress};

@@ -1,10 +1,11 @@
 //! The form of a Maildir on disk, as imports read it and exports write it.
 //!
-//! Maildir++: subfolders are folders beside `cur` whose names begin with a dot, the parts of a path with dots between them. A `%`, a dot or a slash
-//! within a name, and what a file system would not take, is written as `%` and two hexadecimal digits for each byte.
+//! Maildir++: subfolders are folders beside `cur` whose names begin with a dot, the parts of a path with dots between them, each in modified UTF-7. A
+//! `%`, a dot or a slash within a name, and what a file system would not take, is written as `%` and two hexadecimal digits for each byte.
 
 use std::collections::BTreeSet;
 
+use kernel::utf7;
 use sha2::{Digest as _, Sha256};
 
 use crate::message::{Flag, Flags, Keyword};
@@ -96,6 +97,17 @@ pub(crate) fn add_keywords(keywords: &mut Vec<String>, of: &BTreeSet<Keyword>) {
     }
 }
 
+/// A folder's name as a part of a subfolder's.
+pub(crate) fn part(name: &str) -> String {
+    escaped(&utf7::encode(name))
+}
+
+/// The name that a part of a subfolder's name stands for. What is not in modified UTF-7, as with programs that write UTF-8, is the name itself.
+pub(crate) fn name(part: &str) -> String {
+    let name = unescaped(part);
+    utf7::decode(name.as_bytes()).unwrap_or(name)
+}
+
 /// A folder's name as a part of a path of files.
 pub(crate) fn escaped(name: &str) -> String {
     let mut escaped = String::new();
@@ -164,10 +176,18 @@ mod tests {
 
     #[test]
     fn names_come_back_from_paths() {
-        for name in ["Work", "a.b/c%", "Späße ☃", "..", "%2E", "a:b"] {
-            let part = escaped(name);
-            assert!(!part.contains(['.', '/', ':']), "{part}");
-            assert_eq!(unescaped(&part), name);
+        for own in ["Work", "a.b/c%", "Späße ☃", "..", "%2E", "a:b", "R&D", "a &- b", "&AOk-"] {
+            let (escaped, part) = (escaped(own), part(own));
+            assert!(!escaped.contains(['.', '/', ':']), "{escaped}");
+            assert_eq!(unescaped(&escaped), own);
+            assert!(part.is_ascii() && !part.contains(['.', '/', ':']), "{part}");
+            assert_eq!(name(&part), own);
+        }
+        // As Dovecot and Courier write them, and as those that write UTF-8.
+        for (written, own) in
+            [("Entw&APw-rfe", "Entwürfe"), ("Entwürfe", "Entwürfe"), ("R&D", "R&D"), ("a&-b", "a&b")]
+        {
+            assert_eq!(name(written), own);
         }
         let long = "\u{436}".repeat(200);
         assert!(fitting(&long).len() <= MAX_NAME_BYTES && fitting(&long) != fitting(&format!("{long}x")));

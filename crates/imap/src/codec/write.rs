@@ -7,8 +7,7 @@ use std::ops::RangeInclusive;
 
 use bytes::BytesMut;
 use chrono::{DateTime, Datelike, FixedOffset, Timelike};
-
-use super::utf7;
+use kernel::utf7;
 
 #[cfg(test)]
 mod tests;

@@ -10,7 +10,7 @@ use super::Failure;
 use crate::maildir;
 use crate::message::{Flag, Flags};
 
-/// The folders of a Maildir, the Inbox first: the parts of each one's path as they are written, and where it is.
+/// The folders of a Maildir, the Inbox first: the parts of each one's path as files are called, and where it is.
 pub(super) fn folders(at: &Path) -> Result<Vec<(Vec<String>, PathBuf)>, Failure> {
     let mut folders = vec![(vec!["Inbox".to_owned()], at.to_owned())];
     let mut names = Vec::new();
@@ -24,7 +24,8 @@ pub(super) fn folders(at: &Path) -> Result<Vec<(Vec<String>, PathBuf)>, Failure>
             continue;
         }
         let whole = fs::read_to_string(folder.join(maildir::FOLDER_FILE)).unwrap_or(name);
-        let parts = whole.trim_start_matches('.').split('.').map(maildir::fitting);
+        let parts = whole.strip_prefix('.').unwrap_or(&whole).split('.');
+        let parts = parts.map(|part| maildir::fitting(&maildir::escaped(&maildir::name(part))));
         folders.push((parts.collect(), folder));
     }
     Ok(folders)

@@ -30,7 +30,7 @@ const MARK: &str = ".pillarbox-export";
 /// What a folder's own is called in a Maildir: at first as it would be, then as it fits.
 fn name(folder: &Folder) -> Option<(String, String)> {
     let is_inbox = folder.role == Some(Role::Inbox);
-    let parts: Vec<_> = folder.path.split(SEPARATOR).map(maildir::escaped).collect();
+    let parts: Vec<_> = folder.path.split(SEPARATOR).map(maildir::part).collect();
     let whole = format!(".{}", parts.join("."));
     (!is_inbox).then(|| (whole.clone(), maildir::fitting(&whole)))
 }

@@ -61,7 +61,10 @@ pub fn names(bytes: &[u8]) {
     let escaped = maildir::escaped(&text);
     assert!(!escaped.contains(['/', '.', '\0']));
     assert_eq!(maildir::unescaped(&escaped), text);
-    maildir::unescaped(&text);
+    let part = maildir::part(&text);
+    assert!(part.is_ascii() && !part.contains(['/', '.', '\0']));
+    assert_eq!(maildir::name(&part), text);
+    maildir::name(&text);
     let fitting = maildir::fitting(&text);
     assert!(fitting.len() <= 200 && maildir::fitting(&fitting) == fitting);
 

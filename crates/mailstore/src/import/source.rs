@@ -155,7 +155,7 @@ impl Found {
             {
                 let (written, name) = (read_own(&path, maildir::FOLDER_FILE), name.to_string_lossy());
                 let name = if written.is_empty() { &*name } else { written.trim_end() };
-                let parts = name.strip_prefix('.').unwrap_or(name).split('.').map(maildir::unescaped);
+                let parts = name.strip_prefix('.').unwrap_or(name).split('.').map(maildir::name);
                 let folder = of.iter().cloned().chain(parts).collect();
                 self.search(&path, &Place { in_maildir: true, folder, ..place.clone() });
             }
@@ -252,10 +252,12 @@ mod tests {
             "box/new/2",
             "box/sieve/rule",
             "box/Work/Deep/cur/3",
+            "box/.Entw&APw-rfe.A%2EB/cur/4",
         ] {
             write(root.path(), name);
         }
-        for name in ["box/Work/Deep/new", "box/Work/cur", "box/Work/new", "box/.Odd/new"] {
+        let empty = ["box/Work/Deep/new", "box/Work/cur", "box/Work/new", "box/.Odd/new"];
+        for name in empty.into_iter().chain(["box/.Entw&APw-rfe.A%2EB/new"]) {
             fs::create_dir_all(root.path().join(name)).unwrap();
         }
         let link =
@@ -267,7 +269,8 @@ mod tests {
         let seen: Vec<_> =
             found.files.iter().map(|file| (file.folder.join("/"), file.path.file_name())).collect();
         let named = |name: &'static str| Some(std::ffi::OsStr::new(name));
-        let wanted = [("", named("1")), ("", named("2")), ("Work/Deep", named("3"))];
+        let wanted =
+            [("", named("1")), ("", named("2")), ("Entwürfe/A.B", named("4")), ("Work/Deep", named("3"))];
         assert_eq!(seen, wanted.map(|(folder, name)| (folder.to_owned(), name)));
         assert!(found.unreadable.is_empty(), "{:?}", found.unreadable);
     }

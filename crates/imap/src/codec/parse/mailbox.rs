@@ -1,11 +1,11 @@
 //! Names of folders, and the commands that have little else.
 
 use bytes::Bytes;
+use kernel::utf7;
 
 use super::set::SET;
 use super::token::{Cursor, Fail, Result};
 use crate::codec::command::{Command, MailboxName};
-use crate::codec::utf7;
 
 const MAILBOX: &str = "a mailbox name";
 const INBOX: &str = "INBOX";
