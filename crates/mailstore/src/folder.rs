@@ -11,8 +11,8 @@ use kernel::{FolderId, MailboxId};
 use tenancy::{Action, Ctx, TenantTx, quota};
 
 use crate::Error;
-pub(crate) use edit::too_many;
 pub use edit::{Changed, NewFolder, create, delete, update};
+pub(crate) use edit::{check_name, too_many};
 pub(crate) use intake::{Folders, lock_for_intake};
 pub(crate) use tree::Tree;
 

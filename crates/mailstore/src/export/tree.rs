@@ -31,7 +31,10 @@ const MARK: &str = ".pillarbox-export";
 fn name(folder: &Folder) -> Option<(String, String)> {
     let is_inbox = folder.role == Some(Role::Inbox);
     let parts: Vec<_> = folder.path.split(SEPARATOR).map(maildir::part).collect();
-    let whole = format!(".{}", parts.join("."));
+    let mut whole = format!(".{}", parts.join("."));
+    if whole == MARK {
+        whole = whole.replacen('p', "%70", 1);
+    }
     (!is_inbox).then(|| (whole.clone(), maildir::fitting(&whole)))
 }
 

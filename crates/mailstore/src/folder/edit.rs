@@ -177,7 +177,7 @@ fn place(tree: &Tree, parent_id: Option<FolderId>, name: &str) -> Result<usize, 
     Ok(tree.way_up(parent_id).count() + 1)
 }
 
-fn check_name(name: &str) -> Result<(), Error> {
+pub(crate) fn check_name(name: &str) -> Result<(), Error> {
     let mut checks = Checks::default();
     checks.name(name, MAX_NAME_CHARS, "/name");
     checks.require(!name.contains(SEPARATOR), "/name", format_args!("must not contain {SEPARATOR}"));

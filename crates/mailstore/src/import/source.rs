@@ -7,7 +7,7 @@ use std::{fs, io};
 use tempfile::TempDir;
 
 use super::archive;
-use crate::maildir;
+use crate::{folder, maildir};
 
 /// What a file is taken for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,6 +77,12 @@ fn has_extension(path: &Path, wanted: &str) -> bool {
 /// The folder's name that a file or folder stands for.
 fn stands_for(part: Option<&std::ffi::OsStr>) -> String {
     maildir::unescaped(&part.unwrap_or_default().to_string_lossy())
+}
+
+/// The folder's name that a part of a subfolder's name stands for; the part as it is written, where no folder can be called so.
+fn stands_for_subfolder(part: &str) -> String {
+    let name = maildir::name(part);
+    if folder::check_name(&name).is_ok() { name } else { maildir::unescaped(part) }
 }
 
 /// Whether it is a folder, and no link to one: what lies behind a link was not named by whoever imports.
@@ -155,7 +161,7 @@ impl Found {
             {
                 let (written, name) = (read_own(&path, maildir::FOLDER_FILE), name.to_string_lossy());
                 let name = if written.is_empty() { &*name } else { written.trim_end() };
-                let parts = name.strip_prefix('.').unwrap_or(name).split('.').map(maildir::name);
+                let parts = name.strip_prefix('.').unwrap_or(name).split('.').map(stands_for_subfolder);
                 let folder = of.iter().cloned().chain(parts).collect();
                 self.search(&path, &Place { in_maildir: true, folder, ..place.clone() });
             }
@@ -253,11 +259,12 @@ mod tests {
             "box/sieve/rule",
             "box/Work/Deep/cur/3",
             "box/.Entw&APw-rfe.A%2EB/cur/4",
+            "box/.No&AC8-folder/cur/5",
         ] {
             write(root.path(), name);
         }
         let empty = ["box/Work/Deep/new", "box/Work/cur", "box/Work/new", "box/.Odd/new"];
-        for name in empty.into_iter().chain(["box/.Entw&APw-rfe.A%2EB/new"]) {
+        for name in empty.into_iter().chain(["box/.Entw&APw-rfe.A%2EB/new", "box/.No&AC8-folder/new"]) {
             fs::create_dir_all(root.path().join(name)).unwrap();
         }
         let link =
@@ -269,8 +276,14 @@ mod tests {
         let seen: Vec<_> =
             found.files.iter().map(|file| (file.folder.join("/"), file.path.file_name())).collect();
         let named = |name: &'static str| Some(std::ffi::OsStr::new(name));
-        let wanted =
-            [("", named("1")), ("", named("2")), ("Entwürfe/A.B", named("4")), ("Work/Deep", named("3"))];
+        let wanted = [
+            ("", named("1")),
+            ("", named("2")),
+            ("Entwürfe/A.B", named("4")),
+            // What it stands for would be two folders.
+            ("No&AC8-folder", named("5")),
+            ("Work/Deep", named("3")),
+        ];
         assert_eq!(seen, wanted.map(|(folder, name)| (folder.to_owned(), name)));
         assert!(found.unreadable.is_empty(), "{:?}", found.unreadable);
     }

@@ -55,6 +55,8 @@ async fn filled(bench: &Bench) -> MailboxId {
     let work = make(bench, ada, "Work & play: 50%", None).await;
     let deep = make(bench, ada, "a.b", Some(work)).await;
     make(bench, ada, "Empty", None).await;
+    // As the file that says whose export it is.
+    make(bench, ada, "pillarbox-export", None).await;
     // Longer than a file's name may be.
     let long = make(bench, ada, &"\u{436}".repeat(120), None).await;
     let long = make(bench, ada, &"\u{444}".repeat(60), Some(long)).await;

@@ -45,7 +45,13 @@ pub(crate) async fn fetch(transaction: &mut Transaction<'_>, message: u64) -> Re
     let (room, bytes) = match ahead.take(index) {
         Some(Reading { room, bytes, .. }) => {
             ahead.begin(session, maildrop, index + 1);
-            (room, bytes.await.unwrap_or(Err(mailstore::Error::ShuttingDown)))
+            let read = bytes.await.ok().and_then(Result::ok);
+            let bytes = match read {
+                Some(bytes) => Ok(bytes),
+                // What failed a while ago may be there now.
+                None => maildrop.body(index).await,
+            };
+            (room, bytes)
         }
         None => {
             // Who waits for room holds none.

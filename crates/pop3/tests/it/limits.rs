@@ -119,6 +119,23 @@ async fn messages_being_sent_share_a_bounded_memory() {
 }
 
 #[tokio::test]
+async fn a_session_that_waits_keeps_no_message() {
+    let limits = Limits { bodies_in_flight_bytes: 1 << 20, body_wait: Duration::from_millis(10), ..quick() };
+    let server = Server::with_limits(limits).await;
+    let large = [b"Subject: large\r\n\r\n".to_vec(), b"text\r\n".repeat(100_000)].concat();
+    let ada = server.user_with("ada", &[b"a\r\n", b"b\r\n", b"c\r\n", &large]).await;
+    let bob = server.user_with("bob", &[&large]).await;
+    let (mut waiting, mut other) = (server.login(&ada).await, server.login(&bob).await);
+    for (number, message) in [(1, b"a\r\n"), (2, b"b\r\n"), (3, b"c\r\n")] {
+        assert_eq!(waiting.retr(number).await.unwrap(), message);
+    }
+    // The fourth is there before it is asked for, and takes more than half of the room for a moment.
+    let sent = poll("there is room again", async || other.retr(1).await.ok()).await;
+    assert_eq!(sent, large);
+    assert_eq!(waiting.retr(4).await.unwrap(), large);
+}
+
+#[tokio::test]
 async fn a_session_that_outlasts_the_grace_is_cut_off() {
     let server = Server::with_limits(Limits { shutdown_grace: Duration::from_millis(200), ..quick() }).await;
     let user = server.user_with("ada", &[&big()]).await;
