@@ -52,6 +52,11 @@ impl Error {
         }
     }
 
+    /// Whether nothing was committed, and nothing says that the next statement would fail as well.
+    pub fn is_of_the_statement(&self) -> bool {
+        !matches!(self, Self::Unresolved(_) | Self::Unavailable(_))
+    }
+
     /// Nothing was answered in time.
     pub fn timed_out() -> Self {
         Self::Unavailable(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()))

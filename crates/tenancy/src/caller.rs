@@ -216,6 +216,16 @@ impl Caller {
         Ok(places.into_iter().filter_map(|(id, place)| self.admit(id, place).ok()).collect())
     }
 
+    /// As [`Caller::enter`], several at once, without those that cannot be entered.
+    ///
+    /// # Errors
+    /// As of any statement.
+    pub async fn enter_all(&self, tenants: &[TenantId]) -> Result<Vec<Ctx>, Error> {
+        let mut entered = self.enter_all_deleted_too(tenants).await?;
+        entered.retain(|ctx| !ctx.is_deleted());
+        Ok(entered)
+    }
+
     /// Those of some tenants that there are and that are in scope. This is the one place that decides whether one is visible.
     async fn places(&self, tenants: &[TenantId]) -> Result<Vec<(TenantId, Place)>, Error> {
         let is_in_scope = |id: TenantId, place: &Place| match self.scope {

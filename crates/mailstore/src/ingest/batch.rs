@@ -140,7 +140,7 @@ async fn take_in(mail: &MailStore, batch: &mut [Pending], way: Way) -> Result<()
     }
     let committed = match commit(mail, &pack, &mut open, way).await {
         // One that cannot be stored fails alone.
-        Err(Error::Db(cause)) if way != Way::Whole && open.len() > 1 && is_worth_retrying(&cause) => {
+        Err(Error::Db(cause)) if way != Way::Whole && open.len() > 1 && cause.is_of_the_statement() => {
             one_by_one(mail, &pack, &mut open).await
         }
         committed => committed,
@@ -160,11 +160,6 @@ fn is_in_vain(committed: &Result<Upload, Error>) -> bool {
     }
 }
 
-/// Nothing was committed, and nothing says that the next statement would fail as well.
-fn is_worth_retrying(cause: &db::Error) -> bool {
-    !matches!(cause, db::Error::Unresolved(_) | db::Error::Unavailable(_))
-}
-
 async fn one_by_one(mail: &MailStore, pack: &Uploaded, open: &mut [&mut Pending]) -> Result<Upload, Error> {
     let mut upload = Upload::InVain;
     let mut is_away = None;
@@ -182,7 +177,7 @@ async fn one_by_one(mail: &MailStore, pack: &Uploaded, open: &mut [&mut Pending]
             Err(error) => {
                 pending.refuse(&error);
                 if let Error::Db(cause) = &error
-                    && !is_worth_retrying(cause)
+                    && !cause.is_of_the_statement()
                 {
                     // It may have been committed.
                     upload = Upload::Kept;

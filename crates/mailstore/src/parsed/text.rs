@@ -108,11 +108,20 @@ pub(crate) fn fold(text: &str) -> String {
 
 /// The beginning of a text as [`fold`] makes it: all of it, or just more than so many bytes. One character can become eighteen.
 fn fold_beyond(text: &str, bytes: usize) -> String {
-    let mut folded = String::with_capacity(text.len().min(bytes));
-    let mut was_space = false;
+    let capacity = text.len().min(bytes);
+    if text.is_ascii() {
+        return one_space(text.bytes().map(|byte| char::from(byte.to_ascii_lowercase())), capacity, bytes);
+    }
     // By way of the upper case: `ß` is `ss`, and a sigma the same at the end of a word. Of the upper case of `ß` only the lower one has it.
     let lower = text.nfkd().flat_map(char::to_lowercase);
-    for char in lower.flat_map(char::to_uppercase).flat_map(char::to_lowercase) {
+    one_space(lower.flat_map(char::to_uppercase).flat_map(char::to_lowercase), capacity, bytes)
+}
+
+/// What is white or a control character as one space, up to just more than so many bytes.
+fn one_space(chars: impl Iterator<Item = char>, capacity: usize, bytes: usize) -> String {
+    let mut folded = String::with_capacity(capacity);
+    let mut was_space = false;
+    for char in chars {
         let is_space = char.is_whitespace() || char.is_control();
         if !is_space {
             folded.push(char);
@@ -138,6 +147,13 @@ mod tests {
         assert_eq!(fold("ΟΔΟΣ"), fold("οδος"));
         assert_eq!(fold("a\r\n\t b\0c\u{a0}d"), "a b c d");
         assert_eq!(fold("ﬁne"), "fine");
+    }
+
+    #[test]
+    fn ascii_is_folded_as_everything_is() {
+        let ascii: String = (0..=127_u8).map(char::from).collect();
+        // What is beyond ASCII at the end makes it go the long way.
+        assert_eq!(fold(&ascii) + "é".nfkd().collect::<String>().as_str(), fold(&format!("{ascii}é")));
     }
 
     #[test]

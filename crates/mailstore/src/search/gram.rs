@@ -59,18 +59,23 @@ impl Hasher {
     }
 
     fn grams(self, text: &str) -> impl Iterator<Item = i64> {
-        let starts = text.char_indices().map(|(at, _)| &text[at..]);
-        starts.filter_map(move |rest| {
-            let end = rest.char_indices().nth(2).map(|(at, char)| at + char.len_utf8())?;
-            let gram = &rest[..end];
-            (!gram.contains([' ', '\n'])).then(|| self.with(gram.as_bytes()).finish())
+        // Where the last two characters began.
+        let mut began = [None; 2];
+        let ends = text.char_indices().map(|(at, char)| (at, char, at + char.len_utf8()));
+        ends.filter_map(move |(at, char, end)| {
+            if char == ' ' || char == '\n' {
+                began = [None; 2];
+                return None;
+            }
+            let [start, last] = began;
+            began = [last, Some(at)];
+            Some(self.with(&text.as_bytes()[start?..end]).finish())
         })
     }
 }
 
 /// The grams of a message in a mailbox, each once, and whether these are all.
 pub(super) fn of(mailbox: MailboxId, texts: &Texts) -> (Vec<i64>, bool) {
-    let mut grams = BTreeSet::new();
     let fields = FIELDS.iter().flat_map(|name| {
         let hasher = Hasher::new(mailbox, Within::Field(name));
         texts.fields(name).flat_map(move |says| hasher.grams(says))
@@ -79,13 +84,24 @@ pub(super) fn of(mailbox: MailboxId, texts: &Texts) -> (Vec<i64>, bool) {
     let all = [&texts.header, &texts.body, &texts.attachment_names]
         .into_iter()
         .flat_map(|text| anywhere.grams(text));
+    let mut grams = Vec::new();
     for gram in fields.chain(all) {
-        if grams.len() == MAX_GRAMS && !grams.contains(&gram) {
-            return (grams.into_iter().collect(), false);
+        grams.push(gram);
+        // A text of a megabyte has a million, most of them again and again.
+        if grams.len() == 4 * MAX_GRAMS && distinct(&mut grams) > MAX_GRAMS {
+            break;
         }
-        grams.insert(gram);
     }
-    (grams.into_iter().collect(), texts.is_whole)
+    let are_all = distinct(&mut grams) <= MAX_GRAMS;
+    grams.truncate(MAX_GRAMS);
+    (grams, are_all && texts.is_whole)
+}
+
+/// Leaves each once; how many there are then.
+fn distinct(grams: &mut Vec<i64>) -> usize {
+    grams.sort_unstable();
+    grams.dedup();
+    grams.len()
 }
 
 /// Sets of grams, of which every message that the query asks for has all of at least one; `None` when nothing is known of it.
@@ -142,6 +158,14 @@ mod tests {
 
     /// In every table since there was one.
     const GOLDEN: i64 = -4_454_575_913_695_613_847;
+
+    #[test]
+    fn three_in_a_row_are_what_lies_between_spaces() {
+        let of = |text: &str| Hasher::new(mailbox(7), Within::Message).grams(text).collect::<Vec<_>>();
+        let each = |grams: &[&str]| grams.iter().flat_map(|gram| of(gram)).collect::<Vec<_>>();
+        assert_eq!(of("ab cdé\nfgh東i  jkl"), each(&["cdé", "fgh", "gh東", "h東i", "jkl"]));
+        assert_eq!(of("ab c"), [0; 0]);
+    }
 
     #[test]
     fn a_message_has_what_is_asked_for_in_its_mailbox_alone() {

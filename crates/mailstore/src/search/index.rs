@@ -7,11 +7,15 @@
 
 mod store;
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::AddAssign;
+use std::sync::Arc;
+
 use chrono::TimeDelta;
 use db::{Db, SystemRead, SystemTx};
 use futures::stream::{self, StreamExt as _};
 use kernel::{MailboxId, TenantId};
-use tenancy::Caller;
+use tenancy::{Caller, Ctx};
 use uuid::Uuid;
 
 pub use crate::Error;
@@ -25,8 +29,11 @@ pub const LEASE: TimeDelta = TimeDelta::minutes(5);
 const MAX_ATTEMPTS: i32 = 5;
 /// How many bodies are taken at a time.
 const BATCH: i64 = 64;
-/// How many of them are being indexed at a time, at most.
+/// How many are being read at a time, at most.
 const AT_ONCE: usize = 4;
+/// How many are written together, and from how many bytes of texts and grams on no more are.
+const TOGETHER: usize = 16;
+const TOGETHER_BYTES: usize = 1 << 20;
 
 /// What a run did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -39,22 +46,63 @@ pub struct Indexed {
     pub failed: u64,
 }
 
-/// A body that is to be indexed.
+impl AddAssign for Indexed {
+    fn add_assign(&mut self, other: Self) {
+        self.bodies += other.bodies;
+        self.unreadable += other.unreadable;
+        self.failed += other.failed;
+    }
+}
+
+/// A body in a mailbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Entry {
+    tenant_id: TenantId,
+    blob_id: Uuid,
+    mailbox_id: MailboxId,
+}
+
+impl Entry {
+    fn is_of_one_body(self, other: Self) -> bool {
+        (self.tenant_id, self.blob_id) == (other.tenant_id, other.blob_id)
+    }
+}
+
+/// An entry that is to be indexed.
 #[derive(Debug)]
 struct Queued {
-    tenant_id: TenantId,
-    mailbox_id: MailboxId,
-    blob_id: Uuid,
+    entry: Entry,
     attempts: i32,
+    /// Whether what it says is kept, of another mailbox.
+    is_known: bool,
     place: body::Columns,
 }
 
-/// How one ended.
-enum Ended {
-    Indexed,
-    Unreadable,
-    /// Its message is gone, or its tenant was deleted.
-    Gone,
+/// What a body says.
+struct Said {
+    texts: Arc<Texts>,
+    is_new: bool,
+    is_readable: bool,
+}
+
+/// An entry that is ready to be written.
+struct Ready {
+    entry: Entry,
+    /// What it says, unless that is kept already.
+    new_texts: Option<Arc<Texts>>,
+    is_readable: bool,
+    grams: Vec<i64>,
+    is_whole: bool,
+}
+
+impl Ready {
+    fn bytes(&self) -> usize {
+        let texts = self
+            .new_texts
+            .as_ref()
+            .map_or(0, |texts| texts.header.len() + texts.body.len() + texts.attachment_names.len());
+        texts + size_of_val(self.grams.as_slice())
+    }
 }
 
 /// Indexes what is queued until nothing is due, or something fails. Several processes may do so at once.
@@ -62,47 +110,66 @@ enum Ended {
 /// # Errors
 /// When what is due cannot be looked up.
 pub async fn run(store: &MailStore, db: &Db) -> Result<Indexed, Error> {
-    let server = Caller::server(db.clone());
     let mut done = Indexed::default();
     loop {
-        let now = db.env().now();
-        let mut tx = system(db).await?;
-        store::forget_bodiless(&mut tx, now, BATCH).await?;
-        let mut queued = store::claim(&mut tx, now, now + LEASE, false, BATCH).await?;
-        if queued.is_empty() {
-            // Whose process did not come back, it or another of its batch: no other is to go with it again.
-            queued = store::claim(&mut tx, now, now + LEASE, true, 1).await?;
-        }
-        tx.commit().await?;
+        let queued = claim(db).await?;
         if queued.is_empty() {
             return Ok(done);
         }
-        let ends = stream::iter(queued).map(|one| {
-            let server = &server;
-            async move { (one.tenant_id, one.blob_id, index(store, db, server, one).await) }
-        });
-        let mut ends = ends.buffer_unordered(at_once());
-        let failed_before = done.failed;
-        while let Some((tenant_id, blob_id, ended)) = ends.next().await {
-            match ended {
-                Ok(Ended::Indexed) => done.bodies += 1,
-                Ok(Ended::Unreadable) => {
-                    done.bodies += 1;
-                    done.unreadable += 1;
-                    tracing::warn!(tenant.id = %tenant_id, blob.id = %blob_id, "a body cannot be read and was indexed as empty");
-                }
-                Ok(Ended::Gone) => {}
-                Err(error) => {
-                    done.failed += 1;
-                    tracing::warn!(tenant.id = %tenant_id, blob.id = %blob_id, error.cause = ?error, "a body was not indexed");
-                }
-            }
-        }
-        if done.failed > failed_before {
+        let some = index(store, db, queued).await;
+        done += some;
+        if some.failed > 0 {
             // Nothing may answer at this moment. The next run goes on.
             return Ok(done);
         }
     }
+}
+
+async fn claim(db: &Db) -> Result<Vec<Queued>, Error> {
+    let now = db.env().now();
+    let mut tx = system(db).await?;
+    store::forget_bodiless(&mut tx, now, BATCH).await?;
+    let mut queued = store::claim(&mut tx, now, now + LEASE, false, BATCH).await?;
+    if queued.is_empty() {
+        // Whose process did not come back, it or another of its batch: no other is to go with it again.
+        queued = store::claim(&mut tx, now, now + LEASE, true, 1).await?;
+    }
+    tx.commit().await?;
+    Ok(queued)
+}
+
+/// Indexes what was taken. Entries of one body are together: it is read once for all of them.
+async fn index(store: &MailStore, db: &Db, mut queued: Vec<Queued>) -> Indexed {
+    let tenants: BTreeSet<TenantId> = queued.iter().map(|one| one.entry.tenant_id).collect();
+    let server = Caller::server(db.clone());
+    let entered = server.enter_all(&Vec::from_iter(tenants)).await.map_err(Error::from);
+    queued.sort_unstable_by_key(|one| one.entry);
+    let entered = match entered {
+        Ok(entered) => entered,
+        Err(error) => {
+            let mut done = Indexed::default();
+            for one in queued {
+                done += put_off_failed(db, one.entry, &error).await;
+            }
+            return done;
+        }
+    };
+    let tenants = entered.into_iter().map(|ctx| (ctx.tenant_id(), ctx)).collect();
+    let work = Work { store, db, tenants };
+    let share = queued.len().div_ceil(at_once());
+    let mut queued = queued.into_iter();
+    let shares: Vec<Vec<Queued>> = std::iter::from_fn(|| {
+        let some: Vec<Queued> = queued.by_ref().take(share).collect();
+        (!some.is_empty()).then_some(some)
+    })
+    .collect();
+    let running = shares.into_iter().map(|some| work.run(some)).collect::<Vec<_>>();
+    let all = stream::iter(running).buffer_unordered(at_once());
+    all.fold(Indexed::default(), async |mut done, some| {
+        done += some;
+        done
+    })
+    .await
 }
 
 /// Half of the processors: who delivers and who reads comes first, and a search finds what is not indexed yet.
@@ -110,57 +177,148 @@ fn at_once() -> usize {
     std::thread::available_parallelism().map_or(1, |processors| processors.get() / 2).clamp(1, AT_ONCE)
 }
 
-async fn index(store: &MailStore, db: &Db, server: &Caller, one: Queued) -> Result<Ended, Error> {
-    let known = store::text(&mut lookup(db).await?, &one).await?;
-    let (texts, is_readable) = match known {
-        // Of a message in another mailbox.
-        Some(texts) => (texts, true),
-        None if one.attempts > MAX_ATTEMPTS => (Texts::of_nothing(), false),
-        None => match read(store, server, &one).await {
-            Ok(Some(texts)) => (texts, true),
-            // A deleted tenant's: it comes back whole or goes whole.
-            Ok(None) => {
-                put_off(db, &one).await?;
-                return Ok(Ended::Gone);
+/// What one share of a batch is worked on with.
+struct Work<'a> {
+    store: &'a MailStore,
+    db: &'a Db,
+    tenants: BTreeMap<TenantId, Ctx>,
+}
+
+impl Work<'_> {
+    async fn run(&self, queued: Vec<Queued>) -> Indexed {
+        let (mut done, mut ready, mut bytes) = (Indexed::default(), Vec::new(), 0);
+        let mut last: Option<(Entry, Said)> = None;
+        for one in queued {
+            let entry = one.entry;
+            let prepared = match self.said(&one, last.take()).await {
+                Ok(Some(said)) => {
+                    let said = &last.insert((entry, said)).1;
+                    prepare(entry, said).await
+                }
+                Ok(None) => {
+                    put_off(self.db, entry).await;
+                    continue;
+                }
+                Err(error) => Err(error),
+            };
+            match prepared {
+                Ok(one) => {
+                    bytes += one.bytes();
+                    ready.push(one);
+                }
+                Err(error) => done += put_off_failed(self.db, entry, &error).await,
             }
-            Err(Error::Unreadable(_)) => (Texts::of_nothing(), false),
-            Err(error) => {
-                put_off(db, &one).await?;
-                return Err(error);
+            if ready.len() == TOGETHER || bytes >= TOGETHER_BYTES {
+                done += self.keep(&std::mem::take(&mut ready)).await;
+                bytes = 0;
             }
-        },
-    };
-    let mailbox_id = one.mailbox_id;
-    let grams = move || {
-        let (grams, is_whole) = gram::of(mailbox_id, &texts);
-        (texts, grams, is_whole)
-    };
-    let (texts, grams, is_whole) =
-        tokio::task::spawn_blocking(grams).await.map_err(|_| Error::ShuttingDown)?;
-    let mut tx = system(db).await?;
-    if !store::index(&mut tx, &one, &texts, &grams, is_whole).await? {
-        return Ok(Ended::Gone);
+        }
+        done += self.keep(&ready).await;
+        done
     }
-    tx.commit().await?;
-    Ok(if is_readable { Ended::Indexed } else { Ended::Unreadable })
+
+    /// What a body says, which may be the one that was looked at last; `None` when its tenant was deleted: it comes back whole or goes whole.
+    async fn said(&self, one: &Queued, last: Option<(Entry, Said)>) -> Result<Option<Said>, Error> {
+        let Some(ctx) = self.tenants.get(&one.entry.tenant_id) else { return Ok(None) };
+        if let Some((of, said)) = last
+            && of.is_of_one_body(one.entry)
+        {
+            return Ok(Some(said));
+        }
+        if one.is_known
+            && let Some(texts) =
+                store::text(&mut lookup(self.db).await?, one.entry.tenant_id, one.entry.blob_id).await?
+        {
+            return Ok(Some(Said { texts: Arc::new(texts), is_new: false, is_readable: true }));
+        }
+        let unreadable = || Said { texts: Arc::new(Texts::of_nothing()), is_new: true, is_readable: false };
+        if one.attempts > MAX_ATTEMPTS {
+            return Ok(Some(unreadable()));
+        }
+        let texts = match body::read(self.store, ctx, one.place).await {
+            Ok(bytes) => super::read(bytes, KEPT_BYTES, Arc::new).await?,
+            Err(Error::Unreadable(_)) => return Ok(Some(unreadable())),
+            Err(error) => return Err(error),
+        };
+        Ok(Some(Said { texts, is_new: true, is_readable: true }))
+    }
+
+    /// Writes what is ready, all at once; where that fails for what one of them is, one by one.
+    async fn keep(&self, ready: &[Ready]) -> Indexed {
+        if ready.is_empty() {
+            return Indexed::default();
+        }
+        let written = self.write(ready).await;
+        if let Err(Error::Db(cause)) = &written
+            && ready.len() > 1
+            && cause.is_of_the_statement()
+        {
+            let mut done = Indexed::default();
+            for one in ready.chunks(1) {
+                done += self.settle(one, self.write(one).await).await;
+            }
+            return done;
+        }
+        self.settle(ready, written).await
+    }
+
+    async fn write(&self, ready: &[Ready]) -> Result<BTreeSet<Entry>, Error> {
+        let mut tx = system(self.db).await?;
+        let written = store::index(&mut tx, ready).await?;
+        tx.commit().await?;
+        Ok(written)
+    }
+
+    async fn settle(&self, ready: &[Ready], written: Result<BTreeSet<Entry>, Error>) -> Indexed {
+        let mut done = Indexed::default();
+        for &Ready { entry, is_readable, .. } in ready {
+            match &written {
+                Ok(written) if written.contains(&entry) => {
+                    done.bodies += 1;
+                    if !is_readable {
+                        done.unreadable += 1;
+                        tracing::warn!(tenant.id = %entry.tenant_id, blob.id = %entry.blob_id, "a body cannot be read and was indexed as empty");
+                    }
+                }
+                // Its message is gone, or about to go.
+                Ok(_) => put_off(self.db, entry).await,
+                Err(error) => done += failed(entry, error),
+            }
+        }
+        done
+    }
 }
 
-/// What a body says; `None` when its tenant was deleted.
-async fn read(store: &MailStore, server: &Caller, one: &Queued) -> Result<Option<Texts>, Error> {
-    let ctx = match server.enter(one.tenant_id).await {
-        Ok(ctx) => ctx,
-        Err(tenancy::Error::NotFound) => return Ok(None),
-        Err(error) => return Err(error.into()),
+/// An entry with its grams, made where nobody waits.
+async fn prepare(entry: Entry, said: &Said) -> Result<Ready, Error> {
+    let texts = said.texts.clone();
+    let grams = move || gram::of(entry.mailbox_id, &texts);
+    let (grams, is_whole) = tokio::task::spawn_blocking(grams).await.map_err(|_| Error::ShuttingDown)?;
+    let new_texts = said.is_new.then(|| said.texts.clone());
+    Ok(Ready { entry, new_texts, is_readable: said.is_readable, grams, is_whole })
+}
+
+fn failed(entry: Entry, error: &Error) -> Indexed {
+    tracing::warn!(tenant.id = %entry.tenant_id, blob.id = %entry.blob_id, error.cause = ?error, "a body was not indexed");
+    Indexed { failed: 1, ..Indexed::default() }
+}
+
+/// One that failed for what others are, and rests.
+async fn put_off_failed(db: &Db, entry: Entry, error: &Error) -> Indexed {
+    put_off(db, entry).await;
+    failed(entry, error)
+}
+
+/// Lets one rest, as if it had not been tried. If that fails, it is tried alone next time.
+async fn put_off(db: &Db, entry: Entry) {
+    let done = async {
+        let mut tx = system(db).await?;
+        store::put_off(&mut tx, entry).await?;
+        Ok::<_, Error>(tx.commit().await?)
     };
-    let bytes = body::read(store, &ctx, one.place).await?;
-    super::read(bytes, KEPT_BYTES, |texts| texts).await.map(Some)
-}
-
-/// Lets one rest, as if it had not been tried.
-async fn put_off(db: &Db, one: &Queued) -> Result<(), Error> {
-    let mut tx = system(db).await?;
-    store::put_off(&mut tx, one).await?;
-    Ok(tx.commit().await?)
+    if let Err(error) = done.await {
+        tracing::warn!(tenant.id = %entry.tenant_id, blob.id = %entry.blob_id, error.cause = ?error, "a body that was not indexed could not be put off");
+    }
 }
 
 /// Queues every body of every mailbox that is not indexed, behind what is new: for a database that was made anew, where neither the index nor the

@@ -337,8 +337,7 @@ async fn finds_nothing_of_anybody_else() {
 
 /// How many rows each table of the index has.
 async fn rows(bench: &Bench) -> (i64, i64, i64) {
-    let mut connection = sqlx::PgConnection::connect(&bench.world.test_db.url()).await.unwrap();
-    sqlx::raw_sql("set role pillarbox_system").execute(&mut connection).await.unwrap();
+    let mut connection = elsewhere(bench).await;
     sqlx::query_as("select (select count(*) from search_queue), (select count(*) from message_texts), (select count(*) from message_grams)")
         .fetch_one(&mut connection)
         .await
@@ -452,6 +451,70 @@ async fn what_has_no_body_any_more_holds_up_nothing() {
         index(&bench).await;
     }
     assert_eq!(rows(&bench).await, (0, 1, 1));
+}
+
+/// The database as whoever has come to it by another way: its owner, as the system.
+async fn elsewhere(bench: &Bench) -> sqlx::PgConnection {
+    let mut connection = sqlx::PgConnection::connect(&bench.world.test_db.url()).await.unwrap();
+    sqlx::raw_sql("set role pillarbox_system").execute(&mut connection).await.unwrap();
+    connection
+}
+
+#[tokio::test]
+async fn a_body_of_several_mailboxes_is_indexed_for_each_of_them() {
+    let bench = Bench::new().await;
+    let ada = bench.mailbox("ada", None).await;
+    let id = bench.stored(ada, b"Subject: marmalade\r\n\r\n").await;
+    let mut others = Vec::new();
+    for number in 0..20 {
+        let mailbox_id = bench.mailbox(&format!("other{number}"), None).await;
+        let target = message::Target { mailbox_id, folder: None };
+        message::copy(&bench.store, bench.ctx(), ada, &[id], target).await.unwrap();
+        others.push(mailbox_id);
+    }
+    bench.stored(ada, b"Subject: jam\r\n\r\n").await;
+    assert_eq!(index(&bench).await, Indexed { bodies: 22, ..Indexed::default() });
+    assert_eq!(rows(&bench).await, (0, 2, 22));
+    for mailbox in others {
+        assert_eq!(subjects(&bench, mailbox, &text("marmalade")).await, ["marmalade"]);
+        assert!(found(&bench, mailbox, &text("jam")).await.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn one_that_cannot_be_written_fails_alone() {
+    let bench = Bench::new().await;
+    let ada = bench.mailbox("ada", None).await;
+    let mut owner = sqlx::PgConnection::connect(&bench.world.test_db.url()).await.unwrap();
+    let refuse = "alter table message_texts add constraint refused check (header not like '%poison%')";
+    sqlx::raw_sql(refuse).execute(&mut owner).await.unwrap();
+    for subject in ["one", "poison", "two"] {
+        bench.stored(ada, format!("Subject: {subject}\r\n\r\n").as_bytes()).await;
+    }
+    assert_eq!(index(&bench).await, Indexed { bodies: 2, unreadable: 0, failed: 1 });
+    assert_eq!(rows(&bench).await, (1, 2, 2));
+    assert_eq!(subjects(&bench, ada, &text("poison")).await, ["poison"], "it is looked for in its body");
+}
+
+#[tokio::test]
+async fn nobody_is_waited_for_who_deletes_what_is_to_be_indexed() {
+    let bench = Bench::new().await;
+    let ada = bench.mailbox("ada", None).await;
+    for subject in ["one", "two", "three"] {
+        bench.stored(ada, format!("Subject: {subject}\r\n\r\n").as_bytes()).await;
+    }
+    let mut other = elsewhere(&bench).await;
+    // As whoever is about to delete the first body, and has not come to the queue yet.
+    let lock = "begin; select from blobs where id = (select min(id::text)::uuid from blobs) for update";
+    sqlx::raw_sql(lock).execute(&mut other).await.unwrap();
+    assert_eq!(index(&bench).await, Indexed { bodies: 2, unreadable: 0, failed: 0 });
+    assert_eq!(rows(&bench).await, (1, 2, 2));
+    sqlx::raw_sql("rollback").execute(&mut other).await.unwrap();
+    bench.world.test_db.clock().advance(LEASE + TimeDelta::seconds(1));
+    let attempts: i32 =
+        sqlx::query_scalar("select attempts from search_queue").fetch_one(&mut other).await.unwrap();
+    assert_eq!(attempts, 0, "as if it had not been tried");
+    assert_eq!(index(&bench).await, Indexed { bodies: 1, unreadable: 0, failed: 0 });
 }
 
 #[tokio::test]
