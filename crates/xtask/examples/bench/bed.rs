@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use sqlx::postgres::{PgPool, PgPoolOptions};
 use tempfile::TempDir;
 use testkit::client::http::Http;
+use testkit::s3;
 use testkit::story::server::Server;
 
 use crate::pgbench::Pgbench;
@@ -41,6 +42,16 @@ pub(crate) struct Place {
 
 impl Bed {
     pub(crate) async fn start(binary: &Path) -> Result<Self> {
+        Self::with(binary, &[]).await
+    }
+
+    /// A server whose bodies are in an S3 bucket.
+    pub(crate) async fn on_s3(binary: &Path, url: &str) -> Result<Self> {
+        let [id, secret] = s3::env();
+        Self::with(binary, &[("PILLARBOX_BLOB_URL", url), id, secret]).await
+    }
+
+    async fn with(binary: &Path, settings: &[(&str, &str)]) -> Result<Self> {
         // Postgres' user has to be able to reach it, so not below a home directory.
         let dir = tempfile::Builder::new().prefix("pillarbox-bench-").tempdir_in("/var/tmp")?;
         let data_dir = dir.path().join("data");
@@ -49,7 +60,7 @@ impl Bed {
             std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o711))?;
         }
         // One credential makes all requests here, more of them than the limit is there to let through.
-        let settings = [("PILLARBOX_API_REQUESTS_PER_MINUTE", "4000000000")];
+        let settings = [settings, &[("PILLARBOX_API_REQUESTS_PER_MINUTE", "4000000000")]].concat();
         let server = Server::start(binary, &data_dir, &settings).await?;
         let options = cluster::Options { dir: data_dir.join("postgres"), profile: cluster::Profile::Durable };
         let cluster = Cluster::start(options).await?;
@@ -74,7 +85,7 @@ impl Bed {
     pub(crate) async fn another(&self) -> Result<Server> {
         let (data_dir, first) = (self.dir.path().join("another"), self.server.data_dir());
         std::fs::create_dir(&data_dir)?;
-        let bodies = format!("file://{}", first.join("blobs").display());
+        let bodies = self.blob_url();
         let keys = first.join("key-encryption-keys").display().to_string();
         let settings = [
             ("PILLARBOX_DATABASE_URL", self.cluster.url()),
@@ -95,6 +106,11 @@ impl Bed {
 
     pub(crate) fn place(&self) -> &Place {
         &self.place
+    }
+
+    /// Where the server keeps bodies, unless that is a bucket.
+    pub(crate) fn blob_url(&self) -> String {
+        format!("file://{}", self.server.data_dir().join("blobs").display())
     }
 
     /// A directory on the same file system as the server's.

@@ -1,9 +1,9 @@
 //! What people's clients do with a folder of thousands of messages, beside Dovecot with the same messages.
 
 mod download;
-mod mail;
+pub(crate) mod mail;
 mod notify;
-mod wire;
+pub(crate) mod wire;
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};

@@ -12,27 +12,74 @@ use anyhow::{Result, ensure};
 use serde_json::json;
 use sqlx::postgres::PgPool;
 use testkit::client::lmtp::Lmtp;
+use testkit::faults::Faults;
+use testkit::s3::S3Server;
 
 use crate::ROUNDS;
 use crate::bed::Bed;
 use crate::dovecot::Dovecot;
 use crate::report::{Measure, Target};
 
-/// The group's name.
+/// The groups' names: with bodies in a directory, and in a bucket.
 pub(crate) const NAME: &str = "lmtp";
+pub(crate) const S3_NAME: &str = "s3.lmtp";
 /// How many connections, and how many times Dovecot's rate is wanted over them, with bodies in a directory.
 const CONNECTIONS: &[(usize, f64)] = &[(1, 1.0), (8, 2.0), (32, 4.0)];
 /// How long messages are, and what part of that rate is wanted of them.
 const SIZES: &[(&str, usize, f64)] = &[("4KiB", 4 << 10, 1.0), ("75KiB", 75 << 10, 0.5)];
+/// What part of that rate is wanted with bodies in a bucket.
+const S3_PART: f64 = 0.5;
 /// Messages of one round, by connection count: long enough to even out, short enough for `make bench`.
 const MESSAGES_PER_ROUND: usize = 400;
+/// How many PUTs so many messages may take over so many connections, packs and journal together.
+const PUTS: f64 = 50.0;
+const PUTS_MESSAGES: usize = 1_000;
+const PUTS_CONNECTIONS: usize = 32;
 const RECIPIENT: &str = "bench@bench.example";
 
 /// Measures each size over each number of connections.
 pub(crate) async fn run(bed: &Bed) -> Result<()> {
-    // One mailbox without a quota.
+    deliveries(bed, NAME, 1.0).await
+}
+
+/// The same with bodies in a bucket over HTTP, and how many PUTs that takes.
+pub(crate) async fn run_s3(binary: &Path) -> Result<()> {
+    let bucket = S3Server::start().await;
+    let bed = Bed::on_s3(binary, &bucket.url("bench")).await?;
+    deliveries(&bed, S3_NAME, S3_PART).await?;
+    bed.stop().await?;
+    let counting = Faults::before(bucket.address()).await;
+    let bed = Bed::on_s3(binary, &counting.url("puts")).await?;
+    make_user(&bed).await?;
+    let message: Arc<[u8]> = message(SIZES[0].1).into();
+    let puts = || counting.seen().iter().filter(|request| request.method == "PUT").count();
+    let mut counts = Vec::new();
+    for _ in 0..ROUNDS {
+        let before = puts();
+        deliver(bed.server().listening().lmtp, PUTS_CONNECTIONS, PUTS_MESSAGES, &message).await?;
+        counts.push((puts() - before) as f64);
+    }
+    Measure {
+        name: "s3.puts.c32",
+        unit: "PUTs",
+        theirs: vec![PUTS_MESSAGES as f64; ROUNDS],
+        ours: counts,
+        baseline: "a PUT for each message",
+        target: Target::AtMost(PUTS / PUTS_MESSAGES as f64),
+    }
+    .report()?;
+    bed.stop().await
+}
+
+/// One mailbox without a quota.
+async fn make_user(bed: &Bed) -> Result<()> {
     let user = json!({"address": RECIPIENT});
     bed.http()?.post(&bed.place().users(), &user).await?.expect(201)?;
+    Ok(())
+}
+
+async fn deliveries(bed: &Bed, group: &str, of_all: f64) -> Result<()> {
+    make_user(bed).await?;
     let bare = Bare::open(bed).await?;
     let dovecot = Dovecot::start(bed.dir()).await?;
     for &(size, bytes, part) in SIZES {
@@ -40,13 +87,14 @@ pub(crate) async fn run(bed: &Bed) -> Result<()> {
             let message: Arc<[u8]> = message(bytes).into();
             let (mut ours, mut theirs, mut least) = (Vec::new(), Vec::new(), Vec::new());
             for _ in 0..ROUNDS {
-                ours.push(lmtp(bed.server().listening().lmtp, connections, &message).await?);
-                theirs.push(lmtp(dovecot.lmtp, connections, &message).await?);
+                let round = async |server| deliver(server, connections, MESSAGES_PER_ROUND, &message).await;
+                ours.push(round(bed.server().listening().lmtp).await?);
+                theirs.push(round(dovecot.lmtp).await?);
                 least.push(bare.run(connections, &message).await?);
             }
-            let name = format!("lmtp.deliveries.{size}.c{connections}");
+            let name = format!("{group}.deliveries.{size}.c{connections}");
             for (baseline, theirs, target) in [
-                ("Dovecot, Maildir, mail_fsync=always", theirs, Target::AtLeast(times * part)),
+                ("Dovecot, Maildir, mail_fsync=always", theirs, Target::AtLeast(times * part * of_all)),
                 ("INSERT and file write, both durable", least, Target::None),
             ] {
                 Measure { name: &name, unit: "1/s", ours: ours.clone(), baseline, theirs, target }
@@ -70,12 +118,17 @@ fn message(bytes: usize) -> Vec<u8> {
 }
 
 /// Deliveries per second over `connections` connections.
-async fn lmtp(server: SocketAddr, connections: usize, message: &Arc<[u8]>) -> Result<f64> {
+async fn deliver(
+    server: SocketAddr,
+    connections: usize,
+    count: usize,
+    message: &Arc<[u8]>,
+) -> Result<f64> {
     let mut clients = Vec::new();
     for _ in 0..connections {
         clients.push(Lmtp::connect(server).await?);
     }
-    let left = Arc::new(AtomicUsize::new(MESSAGES_PER_ROUND));
+    let left = Arc::new(AtomicUsize::new(count));
     let start = Instant::now();
     let tasks = clients.into_iter().map(|mut client| {
         let (left, message) = (left.clone(), message.clone());
@@ -90,7 +143,7 @@ async fn lmtp(server: SocketAddr, connections: usize, message: &Arc<[u8]>) -> Re
     for task in tasks.collect::<Vec<_>>() {
         task.await??;
     }
-    Ok(MESSAGES_PER_ROUND as f64 / start.elapsed().as_secs_f64())
+    Ok(count as f64 / start.elapsed().as_secs_f64())
 }
 
 fn take(left: &AtomicUsize) -> bool {

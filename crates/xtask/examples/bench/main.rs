@@ -13,9 +13,11 @@ mod billing;
 mod clients;
 mod control_plane;
 mod delivery;
+mod depth;
 mod dovecot;
 mod idle;
 mod lmtp;
+mod order;
 mod pgbench;
 mod report;
 
@@ -29,8 +31,18 @@ use crate::control_plane::{create, read, sign_in};
 /// How often the two sides of a measure take turns.
 const ROUNDS: usize = 3;
 /// What there is to measure.
-const GROUPS: [&str; 7] =
-    [lmtp::NAME, clients::NAME, read::NAME, create::NAME, sign_in::NAME, billing::NAME, idle::NAME];
+const GROUPS: [&str; 10] = [
+    lmtp::NAME,
+    lmtp::S3_NAME,
+    order::NAME,
+    depth::NAME,
+    clients::NAME,
+    read::NAME,
+    create::NAME,
+    sign_in::NAME,
+    billing::NAME,
+    idle::NAME,
+];
 
 #[tokio::main]
 async fn main() -> Result<()> {
@@ -44,15 +56,24 @@ async fn main() -> Result<()> {
             billing::run(Path::new(&binary)).await?;
             continue;
         }
+        report::heading(group, if group == idle::NAME { 1 } else { ROUNDS });
+        if group == lmtp::S3_NAME {
+            lmtp::run_s3(Path::new(&binary)).await?;
+            continue;
+        }
+        if group == order::NAME {
+            order::run(Path::new(&binary)).await?;
+            continue;
+        }
         // Each on a server of its own: what one has written is not to be in the other's way.
         let mut bed = Bed::start(Path::new(&binary)).await?;
-        report::heading(group, if group == idle::NAME { 1 } else { ROUNDS });
         match group {
             read::NAME => read::run(&bed).await?,
             create::NAME => create::run(&bed).await?,
             sign_in::NAME => sign_in::run(&bed).await?,
             idle::NAME => idle::run(&mut bed).await?,
             clients::NAME => clients::run(&bed).await?,
+            depth::NAME => depth::run(&bed).await?,
             _ => lmtp::run(&bed).await?,
         }
         bed.stop().await?;

@@ -1,15 +1,15 @@
 //! The mail that clients are measured with: a folder as people have them, the same on both sides.
 
 /// How many messages the folder has.
-pub(super) const MESSAGES: usize = 5_000;
+pub(crate) const MESSAGES: usize = 5_000;
 /// A word that is in the subject of every fiftieth message, and nowhere else.
-pub(super) const SUBJECT_WORD: &str = "reconciliation";
+pub(crate) const SUBJECT_WORD: &str = "reconciliation";
 /// A word that is in the text of every fiftieth message, and nowhere else.
-pub(super) const TEXT_WORD: &str = "zygomorphic";
+pub(crate) const TEXT_WORD: &str = "zygomorphic";
 /// What is in the text of every fiftieth message, and nowhere else: too short for an index of three characters in a row.
-pub(super) const SHORT_WORD: &str = "zq";
+pub(crate) const SHORT_WORD: &str = "zq";
 /// How many messages have each of them.
-pub(super) const FOUND: usize = MESSAGES / 50;
+pub(crate) const FOUND: usize = MESSAGES / 50;
 
 const WORDS: [&str; 40] = [
     "account", "agenda", "budget", "calendar", "contract", "customer", "deadline", "delivery", "design",
@@ -20,7 +20,7 @@ const WORDS: [&str; 40] = [
 ];
 
 /// A message: half of them of plain text, half with HTML beside it, from 2 to 20 KiB.
-pub(super) fn message(number: usize) -> Vec<u8> {
+pub(crate) fn message(number: usize) -> Vec<u8> {
     let word = |at: usize| WORDS[(number * 31 + at * 17 + at * at % 13) % WORDS.len()];
     let mark = |word, at| if number % 50 == at { word } else { "plain" };
     let (subject, text, short) = (mark(SUBJECT_WORD, 7), mark(TEXT_WORD, 11), mark(SHORT_WORD, 13));

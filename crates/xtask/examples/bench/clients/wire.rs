@@ -10,14 +10,14 @@ use tokio::net::TcpStream;
 const END_BYTES: usize = 1 << 10;
 const READ_BYTES: usize = 256 << 10;
 
-pub(super) struct Wire {
+pub(crate) struct Wire {
     stream: TcpStream,
     end: Vec<u8>,
 }
 
 impl Wire {
     /// Connects, reads the greeting and signs in by IMAP, with the Inbox open.
-    pub(super) async fn imap(address: SocketAddr, username: &str, password: &str) -> Result<Self> {
+    pub(crate) async fn imap(address: SocketAddr, username: &str, password: &str) -> Result<Self> {
         let mut wire = Self::connect(address).await?;
         wire.line().await?;
         wire.command(&format!("LOGIN {username} {password}")).await?;
@@ -26,7 +26,7 @@ impl Wire {
     }
 
     /// Connects and reads the greeting.
-    pub(super) async fn pop3(address: SocketAddr, username: &str, password: &str) -> Result<Self> {
+    pub(crate) async fn pop3(address: SocketAddr, username: &str, password: &str) -> Result<Self> {
         let mut wire = Self::connect(address).await?;
         wire.line().await?;
         for command in [format!("USER {username}\r\n"), format!("PASS {password}\r\n")] {
@@ -52,12 +52,12 @@ impl Wire {
     }
 
     /// Makes an IMAP command and takes its answer: how many bytes it had.
-    pub(super) async fn command(&mut self, command: &str) -> Result<u64> {
+    pub(crate) async fn command(&mut self, command: &str) -> Result<u64> {
         self.commands(format!("z {command}\r\n").into_bytes(), "z").await
     }
 
     /// Writes IMAP commands, and reads up to the tagged response of the last of them, both at once: how many bytes came.
-    pub(super) async fn commands(&mut self, commands: Vec<u8>, last_tag: &str) -> Result<u64> {
+    pub(crate) async fn commands(&mut self, commands: Vec<u8>, last_tag: &str) -> Result<u64> {
         let (mut read, mut write) = self.stream.split();
         let (end, mark) = (&mut self.end, format!("\r\n{last_tag} "));
         end.clear();
@@ -90,7 +90,7 @@ impl Wire {
     }
 
     /// Writes commands of which the last ends the connection, and reads up to its end, both at once: how many bytes came.
-    pub(super) async fn rest(mut self, commands: Vec<u8>) -> Result<u64> {
+    pub(crate) async fn rest(mut self, commands: Vec<u8>) -> Result<u64> {
         let (mut read, mut write) = self.stream.split();
         let end = &mut self.end;
         let reading = async {
