@@ -68,9 +68,8 @@ impl Db {
         let pool = Self::pool(Self::MAX_CONNECTIONS).connect_with(options.clone()).await?;
         let lookups = Self::pool(Self::MAX_LOOKUPS).after_connect(|connection, _| {
             Box::pin(async move {
-                // Each is of few rows by their keys: to plan it anew for what is asked takes longer than to do it.
-                let statements = "set session characteristics as transaction read only; set role pillarbox_system; \
-                                  set plan_cache_mode = force_generic_plan";
+                let statements =
+                    "set session characteristics as transaction read only; set role pillarbox_system";
                 connection.execute(statements).await?;
                 Ok(())
             })

@@ -12,7 +12,7 @@ mod store;
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use db::SystemRead;
+use db::SystemTx;
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use kernel::{Cursor, FolderId, MailboxId, MessageId, Page, PageRequest};
 use tenancy::{Action, Ctx, quota};
@@ -181,7 +181,8 @@ impl Search<'_> {
             reason = "what a tenant's role may see of the index, it sees without it; \
             what is found is looked up as the tenant"
         )]
-        let mut index = SystemRead::open(self.ctx.db()).await?;
+        let mut index = SystemTx::begin(self.ctx.db()).await?;
+        store::by_index(&mut index).await?;
         for set in &sets {
             bodies.extend(store::with_grams(&mut index, self.ctx.tenant_id(), self.mailbox_id, set).await?);
         }

@@ -94,6 +94,7 @@ pub(super) fn of(mailbox: MailboxId, texts: &Texts) -> (Vec<i64>, bool) {
     }
     let are_all = distinct(&mut grams) <= MAX_GRAMS;
     grams.truncate(MAX_GRAMS);
+    grams.shrink_to_fit();
     (grams, are_all && texts.is_whole)
 }
 

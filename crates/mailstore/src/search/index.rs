@@ -147,11 +147,9 @@ async fn index(store: &MailStore, db: &Db, mut queued: Vec<Queued>) -> Indexed {
     let entered = match entered {
         Ok(entered) => entered,
         Err(error) => {
-            let mut done = Indexed::default();
-            for one in queued {
-                done += put_off_failed(db, one.entry, &error).await;
-            }
-            return done;
+            let entries: Vec<Entry> = queued.iter().map(|one| one.entry).collect();
+            put_off(db, &entries).await;
+            return failed(&entries, &error);
         }
     };
     let tenants = entered.into_iter().map(|ctx| (ctx.tenant_id(), ctx)).collect();
@@ -190,23 +188,25 @@ impl Work<'_> {
         let mut last: Option<(Entry, Said)> = None;
         for one in queued {
             let entry = one.entry;
-            let prepared = match self.said(&one, last.take()).await {
-                Ok(Some(said)) => {
-                    let said = &last.insert((entry, said)).1;
-                    prepare(entry, said).await
-                }
+            let said = match self.said(&one, last.take()).await {
+                Ok(Some(said)) => &last.insert((entry, said)).1,
                 Ok(None) => {
-                    put_off(self.db, entry).await;
+                    put_off(self.db, &[entry]).await;
                     continue;
                 }
-                Err(error) => Err(error),
+                Err(error) => {
+                    put_off(self.db, &[entry]).await;
+                    done += failed(&[entry], &error);
+                    continue;
+                }
             };
-            match prepared {
+            match prepare(entry, said).await {
                 Ok(one) => {
                     bytes += one.bytes();
                     ready.push(one);
                 }
-                Err(error) => done += put_off_failed(self.db, entry, &error).await,
+                // It was tried: what ends its thread each time is not to be tried for ever.
+                Err(error) => done += failed(&[entry], &error),
             }
             if ready.len() == TOGETHER || bytes >= TOGETHER_BYTES {
                 done += self.keep(&std::mem::take(&mut ready)).await;
@@ -270,20 +270,27 @@ impl Work<'_> {
     }
 
     async fn settle(&self, ready: &[Ready], written: Result<BTreeSet<Entry>, Error>) -> Indexed {
-        let mut done = Indexed::default();
-        for &Ready { entry, is_readable, .. } in ready {
-            match &written {
-                Ok(written) if written.contains(&entry) => {
-                    done.bodies += 1;
-                    if !is_readable {
-                        done.unreadable += 1;
-                        tracing::warn!(tenant.id = %entry.tenant_id, blob.id = %entry.blob_id, "a body cannot be read and was indexed as empty");
-                    }
+        let entries: Vec<Entry> = ready.iter().map(|one| one.entry).collect();
+        let written = match written {
+            Ok(written) => written,
+            Err(error) => {
+                if !matches!(&error, Error::Db(cause) if cause.is_of_the_statement()) {
+                    put_off(self.db, &entries).await;
                 }
-                // Its message is gone, or about to go.
-                Ok(_) => put_off(self.db, entry).await,
-                Err(error) => done += failed(entry, error),
+                return failed(&entries, &error);
             }
+        };
+        let left: Vec<Entry> = entries.into_iter().filter(|entry| !written.contains(entry)).collect();
+        if !left.is_empty() {
+            // Their messages are gone, or about to go.
+            put_off(self.db, &left).await;
+        }
+        let mut done = Indexed { bodies: written.len() as u64, ..Indexed::default() };
+        for &Ready { entry, .. } in
+            ready.iter().filter(|one| !one.is_readable && written.contains(&one.entry))
+        {
+            done.unreadable += 1;
+            tracing::warn!(tenant.id = %entry.tenant_id, blob.id = %entry.blob_id, "a body cannot be read and was indexed as empty");
         }
         done
     }
@@ -298,26 +305,22 @@ async fn prepare(entry: Entry, said: &Said) -> Result<Ready, Error> {
     Ok(Ready { entry, new_texts, is_readable: said.is_readable, grams, is_whole })
 }
 
-fn failed(entry: Entry, error: &Error) -> Indexed {
-    tracing::warn!(tenant.id = %entry.tenant_id, blob.id = %entry.blob_id, error.cause = ?error, "a body was not indexed");
-    Indexed { failed: 1, ..Indexed::default() }
+fn failed(entries: &[Entry], error: &Error) -> Indexed {
+    for entry in entries {
+        tracing::warn!(tenant.id = %entry.tenant_id, blob.id = %entry.blob_id, error.cause = ?error, "a body was not indexed");
+    }
+    Indexed { failed: entries.len() as u64, ..Indexed::default() }
 }
 
-/// One that failed for what others are, and rests.
-async fn put_off_failed(db: &Db, entry: Entry, error: &Error) -> Indexed {
-    put_off(db, entry).await;
-    failed(entry, error)
-}
-
-/// Lets one rest, as if it had not been tried. If that fails, it is tried alone next time.
-async fn put_off(db: &Db, entry: Entry) {
+/// Lets some rest, as if they had not been tried. If that fails, each is tried alone next time.
+async fn put_off(db: &Db, entries: &[Entry]) {
     let done = async {
         let mut tx = system(db).await?;
-        store::put_off(&mut tx, entry).await?;
+        store::put_off(&mut tx, entries).await?;
         Ok::<_, Error>(tx.commit().await?)
     };
     if let Err(error) = done.await {
-        tracing::warn!(tenant.id = %entry.tenant_id, blob.id = %entry.blob_id, error.cause = ?error, "a body that was not indexed could not be put off");
+        tracing::warn!(bodies = entries.len(), error.cause = ?error, "bodies that were not indexed could not be put off");
     }
 }
 

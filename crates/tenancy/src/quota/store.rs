@@ -125,6 +125,8 @@ pub(super) async fn exists(tx: &mut TenantTx, mailbox_id: MailboxId) -> Result<b
     Ok(exists)
 }
 
+/// Whether each mailbox is there and has room. By way of subqueries, the arrays are the same to the planner whatever is in them: it would plan anew for each
+/// delivery otherwise, which takes ten times as long as the statement.
 pub(super) async fn have_room(
     read: &mut SystemRead,
     wanted: &[(&Ctx, MailboxId, u64)],
@@ -135,7 +137,7 @@ pub(super) async fn have_room(
              and (t.storage_limit_bytes is null or t.used_bytes <= t.storage_limit_bytes - wanted.bytes)
              and not exists (select from resellers r where r.id = any (t.reseller_path) and r.used_bytes > r.storage_limit_bytes - wanted.bytes)
            end as room
-           from unnest($1::uuid[], $2::uuid[], $3::bigint[]) with ordinality as wanted (tenant_id, mailbox_id, bytes, place)
+           from unnest((select $1::uuid[]), (select $2::uuid[]), (select $3::bigint[])) with ordinality as wanted (tenant_id, mailbox_id, bytes, place)
            left join mailboxes m on m.tenant_id = wanted.tenant_id and m.id = wanted.mailbox_id and m.status = 'active'
            left join tenants t on t.id = m.tenant_id
            order by wanted.place"#,

@@ -47,8 +47,12 @@ impl Bed {
 
     /// A server whose bodies are in an S3 bucket.
     pub(crate) async fn on_s3(binary: &Path, url: &str) -> Result<Self> {
-        let [id, secret] = s3::env();
-        Self::with(binary, &[("PILLARBOX_BLOB_URL", url), id, secret]).await
+        let settings = [
+            ("PILLARBOX_BLOB_URL", url),
+            ("AWS_ACCESS_KEY_ID", s3::ACCESS_KEY_ID),
+            ("AWS_SECRET_ACCESS_KEY", s3::SECRET_ACCESS_KEY),
+        ];
+        Self::with(binary, &settings).await
     }
 
     async fn with(binary: &Path, settings: &[(&str, &str)]) -> Result<Self> {

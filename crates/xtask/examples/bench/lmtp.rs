@@ -118,12 +118,7 @@ fn message(bytes: usize) -> Vec<u8> {
 }
 
 /// Deliveries per second over `connections` connections.
-async fn deliver(
-    server: SocketAddr,
-    connections: usize,
-    count: usize,
-    message: &Arc<[u8]>,
-) -> Result<f64> {
+async fn deliver(server: SocketAddr, connections: usize, count: usize, message: &Arc<[u8]>) -> Result<f64> {
     let mut clients = Vec::new();
     for _ in 0..connections {
         clients.push(Lmtp::connect(server).await?);

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use blob::{BlobKey, BlobStore};
 use kernel::{PackId, TenantId};
 use serde_json::json;
-use testkit::s3::S3Server;
+use testkit::s3::{self, S3Server};
 use uuid::Uuid;
 
 use crate::ROUNDS;
@@ -71,8 +71,10 @@ async fn pop3(bed: &Bed, address: &str) -> Result<f64> {
 
 /// The same bodies' bytes as they are stored, in the same order, one read after the other.
 async fn bare(url: &str, places: &[Place]) -> Result<f64> {
-    let [(_, id), (_, secret)] = testkit::s3::env();
-    let credentials = blob::Credentials { access_key_id: id.to_owned(), secret_access_key: secret.into() };
+    let credentials = blob::Credentials {
+        access_key_id: s3::ACCESS_KEY_ID.to_owned(),
+        secret_access_key: s3::SECRET_ACCESS_KEY.into(),
+    };
     let options = blob::S3Options { credentials: Some(credentials), ..blob::S3Options::default() };
     let store = blob::open_with(&url.parse()?, options).await?;
     let store: &dyn BlobStore = store.as_ref();

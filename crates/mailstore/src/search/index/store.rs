@@ -65,13 +65,18 @@ pub(super) async fn claim(
     Ok(queued.collect())
 }
 
-/// Takes an attempt back.
-pub(super) async fn put_off(tx: &mut SystemTx, entry: Entry) -> Result<(), Error> {
+/// Takes an attempt at each back, but for those that somebody is about to delete.
+pub(super) async fn put_off(tx: &mut SystemTx, entries: &[Entry]) -> Result<(), Error> {
     sqlx::query!(
-        "update search_queue set attempts = greatest(attempts - 1, 0) where tenant_id = $1 and mailbox_id = $2 and blob_id = $3",
-        entry.tenant_id.uuid(),
-        entry.mailbox_id.uuid(),
-        entry.blob_id,
+        "with put_off as materialized (
+           select q.place from unnest($1::uuid[], $2::uuid[], $3::uuid[]) as asked (tenant_id, mailbox_id, blob_id) cross join lateral (
+             select ctid as place from search_queue
+             where tenant_id = asked.tenant_id and mailbox_id = asked.mailbox_id and blob_id = asked.blob_id
+             for update skip locked) q)
+         update search_queue set attempts = greatest(attempts - 1, 0) where ctid = any (array(select place from put_off))",
+        &entries.iter().map(|entry| entry.tenant_id.uuid()).collect::<Vec<_>>(),
+        &entries.iter().map(|entry| entry.mailbox_id.uuid()).collect::<Vec<_>>(),
+        &entries.iter().map(|entry| entry.blob_id).collect::<Vec<_>>(),
     )
     .execute(tx.conn())
     .await?;
