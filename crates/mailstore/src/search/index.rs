@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use chrono::TimeDelta;
 use db::{Db, SystemRead, SystemTx};
-use futures::stream::{self, StreamExt as _};
+use futures::future::join_all;
 use kernel::{MailboxId, TenantId};
 use tenancy::{Caller, Ctx};
 use uuid::Uuid;
@@ -154,20 +154,12 @@ async fn index(store: &MailStore, db: &Db, mut queued: Vec<Queued>) -> Indexed {
     };
     let tenants = entered.into_iter().map(|ctx| (ctx.tenant_id(), ctx)).collect();
     let work = Work { store, db, tenants };
-    let share = queued.len().div_ceil(at_once());
-    let mut queued = queued.into_iter();
-    let shares: Vec<Vec<Queued>> = std::iter::from_fn(|| {
-        let some: Vec<Queued> = queued.by_ref().take(share).collect();
-        (!some.is_empty()).then_some(some)
-    })
-    .collect();
-    let running = shares.into_iter().map(|some| work.run(some)).collect::<Vec<_>>();
-    let all = stream::iter(running).buffer_unordered(at_once());
-    all.fold(Indexed::default(), async |mut done, some| {
+    let shares = queued.chunks(queued.len().div_ceil(at_once()));
+    let mut done = Indexed::default();
+    for some in join_all(shares.map(|share| work.run(share))).await {
         done += some;
-        done
-    })
-    .await
+    }
+    done
 }
 
 /// Half of the processors: who delivers and who reads comes first, and a search finds what is not indexed yet.
@@ -183,12 +175,12 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    async fn run(&self, queued: Vec<Queued>) -> Indexed {
+    async fn run(&self, queued: &[Queued]) -> Indexed {
         let (mut done, mut ready, mut bytes) = (Indexed::default(), Vec::new(), 0);
         let mut last: Option<(Entry, Said)> = None;
         for one in queued {
             let entry = one.entry;
-            let said = match self.said(&one, last.take()).await {
+            let said = match self.said(one, last.take()).await {
                 Ok(Some(said)) => &last.insert((entry, said)).1,
                 Ok(None) => {
                     put_off(self.db, &[entry]).await;

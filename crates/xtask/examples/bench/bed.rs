@@ -8,12 +8,13 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use db::cluster::{self, Cluster};
 use kernel::{ApiKeyId, ResellerId, TenantId};
+use reqwest::Method;
 use serde_json::{Value, json};
 use sqlx::postgres::{PgPool, PgPoolOptions};
 use tempfile::TempDir;
 use testkit::client::http::Http;
-use testkit::s3;
 use testkit::story::server::Server;
+use testkit::{kek, s3};
 
 use crate::pgbench::Pgbench;
 
@@ -42,20 +43,15 @@ pub(crate) struct Place {
 
 impl Bed {
     pub(crate) async fn start(binary: &Path) -> Result<Self> {
-        Self::with(binary, &[]).await
+        Self::with(binary, None).await
     }
 
     /// A server whose bodies are in an S3 bucket.
     pub(crate) async fn on_s3(binary: &Path, url: &str) -> Result<Self> {
-        let settings = [
-            ("PILLARBOX_BLOB_URL", url),
-            ("AWS_ACCESS_KEY_ID", s3::ACCESS_KEY_ID),
-            ("AWS_SECRET_ACCESS_KEY", s3::SECRET_ACCESS_KEY),
-        ];
-        Self::with(binary, &settings).await
+        Self::with(binary, Some(url)).await
     }
 
-    async fn with(binary: &Path, settings: &[(&str, &str)]) -> Result<Self> {
+    async fn with(binary: &Path, bucket: Option<&str>) -> Result<Self> {
         // Postgres' user has to be able to reach it, so not below a home directory.
         let dir = tempfile::Builder::new().prefix("pillarbox-bench-").tempdir_in("/var/tmp")?;
         let data_dir = dir.path().join("data");
@@ -64,7 +60,17 @@ impl Bed {
             std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o711))?;
         }
         // One credential makes all requests here, more of them than the limit is there to let through.
-        let settings = [settings, &[("PILLARBOX_API_REQUESTS_PER_MINUTE", "4000000000")]].concat();
+        let mut settings = vec![("PILLARBOX_API_REQUESTS_PER_MINUTE", "4000000000")];
+        let keys = dir.path().join("key-encryption-keys").display().to_string();
+        if let Some(url) = bucket {
+            std::fs::write(&keys, kek::text())?;
+            settings.extend([
+                ("PILLARBOX_BLOB_URL", url),
+                ("PILLARBOX_KEY_ENCRYPTION_KEYS_FILE", &keys),
+                ("AWS_ACCESS_KEY_ID", s3::ACCESS_KEY_ID),
+                ("AWS_SECRET_ACCESS_KEY", s3::SECRET_ACCESS_KEY),
+            ]);
+        }
         let server = Server::start(binary, &data_dir, &settings).await?;
         let options = cluster::Options { dir: data_dir.join("postgres"), profile: cluster::Profile::Durable };
         let cluster = Cluster::start(options).await?;
@@ -135,6 +141,14 @@ impl Bed {
     /// The same without a credential.
     pub(crate) fn stranger(&self) -> Result<Http> {
         Http::new(self.server.listening().http)
+    }
+
+    /// An access token of a user's.
+    pub(crate) async fn token(&self, address: &str, password: &str) -> Result<String> {
+        let form = format!("grant_type=password&username={address}&password={password}");
+        let request = self.stranger()?.request(Method::POST, "/v1/auth/token").body(form);
+        let request = request.header("content-type", "application/x-www-form-urlencoded");
+        Ok(text(&Http::send(request).await?.expect(200)?, "access_token")?.to_owned())
     }
 
     pub(crate) fn pgbench(&self) -> Result<Pgbench> {

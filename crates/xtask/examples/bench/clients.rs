@@ -1,6 +1,6 @@
 //! What people's clients do with a folder of thousands of messages, beside Dovecot with the same messages.
 
-mod download;
+pub(crate) mod download;
 pub(crate) mod mail;
 mod notify;
 pub(crate) mod wire;
@@ -11,12 +11,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 use futures::StreamExt as _;
 use serde_json::json;
+use testkit::story::server::Listening;
 
-use crate::ROUNDS;
 use crate::bed::{Bed, DOMAIN};
 use crate::delivery;
 use crate::dovecot::Dovecot;
-use crate::report::{Measure, Target};
+use crate::report::{self, Measure, Target};
 use mail::MESSAGES;
 use wire::Wire;
 
@@ -30,11 +30,36 @@ const APPENDING: usize = 16;
 const APPENDED: usize = 800;
 
 /// One of the two servers, with the user whose folder it is.
-pub(super) struct Side {
+pub(crate) struct Side {
     imap: SocketAddr,
     pop3: SocketAddr,
     lmtp: SocketAddr,
     address: String,
+}
+
+impl Side {
+    /// A server with a user whose Inbox has all the messages, indexed.
+    pub(crate) async fn filled(bed: &Bed) -> Result<Self> {
+        let address = format!("bench@{DOMAIN}");
+        let user = json!({"address": address, "password": PASSWORD});
+        bed.http()?.post(&bed.place().users(), &user).await?.expect(201)?;
+        let side = Self::of(bed, address);
+        delivery::fill(side.lmtp, &side.address, MESSAGES, mail::message).await?;
+        bed.indexed().await?;
+        bed.settle().await?;
+        bed.analyzed().await?;
+        Ok(side)
+    }
+
+    /// The same user of a server that listens elsewhere now.
+    pub(crate) fn again(self, bed: &Bed) -> Self {
+        Self::of(bed, self.address)
+    }
+
+    fn of(bed: &Bed, address: String) -> Self {
+        let Listening { imap, pop3, lmtp, .. } = bed.server().listening();
+        Self { imap, pop3, lmtp, address }
+    }
 }
 
 /// Commands that are answered the same each time, of all messages: their names, and how many times Dovecot's rate is wanted.
@@ -49,21 +74,12 @@ fn questions() -> [(&'static str, String, f64); 4] {
 
 /// Measures each.
 pub(crate) async fn run(bed: &Bed) -> Result<()> {
-    let address = format!("bench@{DOMAIN}");
-    let user = json!({"address": address, "password": PASSWORD});
-    bed.http()?.post(&bed.place().users(), &user).await?.expect(201)?;
     let dovecot = Dovecot::start(bed.dir()).await?;
-    let listening = bed.server().listening();
-    let (imap, pop3, lmtp) = (listening.imap, listening.pop3, listening.lmtp);
-    let ours = Side { imap, pop3, lmtp, address: address.clone() };
-    let theirs = Side { imap: dovecot.imap, pop3: dovecot.pop3, lmtp: dovecot.lmtp, address };
+    let (imap, pop3, lmtp) = (dovecot.imap, dovecot.pop3, dovecot.lmtp);
+    let theirs = Side { imap, pop3, lmtp, address: format!("bench@{DOMAIN}") };
+    delivery::fill(theirs.lmtp, &theirs.address, MESSAGES, mail::message).await?;
+    let ours = Side::filled(bed).await?;
     let sides = [&ours, &theirs];
-    for side in sides {
-        delivery::fill(side.lmtp, &side.address, MESSAGES, mail::message).await?;
-    }
-    bed.indexed().await?;
-    bed.settle().await?;
-    bed.analyzed().await?;
     check(sides).await?;
     for (name, command, floor) in questions() {
         measure(name, floor, sides, async |side| question(side, &command).await).await?;
@@ -77,20 +93,15 @@ pub(crate) async fn run(bed: &Bed) -> Result<()> {
     dovecot.stop().await
 }
 
-/// Takes turns.
 async fn measure(
     name: &str,
     floor: f64,
-    [ours, theirs]: [&Side; 2],
+    sides: [&Side; 2],
     turn: impl AsyncFn(&Side) -> Result<f64>,
 ) -> Result<()> {
-    let (mut our_rates, mut their_rates) = (Vec::new(), Vec::new());
-    for _ in 0..ROUNDS {
-        our_rates.push(turn(ours).await?);
-        their_rates.push(turn(theirs).await?);
-    }
+    let [ours, theirs] = report::turns(sides, turn).await?;
     let target = Target::AtLeast(floor);
-    Measure { name, unit: "1/s", ours: our_rates, baseline: DOVECOT, theirs: their_rates, target }.report()
+    Measure { name, unit: "1/s", ours, baseline: DOVECOT, theirs, target }.report()
 }
 
 /// Both find the same of the same messages: else the searches would be no comparison.
@@ -153,6 +164,6 @@ async fn append(side: &Side) -> Result<f64> {
     Ok(per_second(APPENDED, start.elapsed()))
 }
 
-fn per_second(count: usize, took: Duration) -> f64 {
+pub(crate) fn per_second(count: usize, took: Duration) -> f64 {
     count as f64 / took.as_secs_f64()
 }

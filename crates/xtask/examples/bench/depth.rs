@@ -10,11 +10,10 @@ use serde_json::{Value, json};
 use testkit::client::http::Http;
 use testkit::client::lmtp::Lmtp;
 
-use crate::ROUNDS;
 use crate::bed::{Bed, DOMAIN};
 use crate::clients::mail;
 use crate::clients::wire::Wire;
-use crate::report::{Measure, Target};
+use crate::report::{self, Measure, Target};
 
 /// The group's name.
 pub(crate) const NAME: &str = "depth";
@@ -30,6 +29,8 @@ const TURNS: usize = 200;
 struct Mailbox {
     address: String,
     id: String,
+    /// Whoever's it is: nobody above them may read it.
+    owner: Http,
     /// The path of its messages.
     messages: String,
     /// A message in the middle of it.
@@ -43,26 +44,18 @@ pub(crate) async fn run(bed: &Bed) -> Result<()> {
     sqlx::query("vacuum analyze messages").execute(bed.pool()).await?;
     bed.indexed().await?;
     bed.settle().await?;
-    measure("depth.deliver", [&deep, &shallow], TIMES, async |mailbox| deliver(bed, mailbox).await).await?;
-    measure("depth.list", [&deep, &shallow], TIMES, async |mailbox| list(bed, mailbox).await).await?;
-    measure("depth.get", [&deep, &shallow], TIMES, async |mailbox| get(bed, mailbox).await).await?;
-    measure("depth.fetch", [&deep, &shallow], TIMES, async |mailbox| fetch(bed, mailbox).await).await
+    let both = [&deep, &shallow];
+    measure("depth.deliver", both, async |mailbox| deliver(bed, mailbox).await).await?;
+    measure("depth.list", both, list).await?;
+    measure("depth.get", both, get).await?;
+    measure("depth.fetch", both, async |mailbox| fetch(bed, mailbox).await).await
 }
 
-/// Takes turns; milliseconds each.
-async fn measure(
-    name: &str,
-    [deep, shallow]: [&Mailbox; 2],
-    times: f64,
-    turn: impl AsyncFn(&Mailbox) -> Result<f64>,
-) -> Result<()> {
-    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
-    for _ in 0..ROUNDS {
-        ours.push(turn(deep).await?);
-        theirs.push(turn(shallow).await?);
-    }
+/// Milliseconds each.
+async fn measure(name: &str, both: [&Mailbox; 2], turn: impl AsyncFn(&Mailbox) -> Result<f64>) -> Result<()> {
+    let [ours, theirs] = report::turns(both, turn).await?;
     let baseline = "in a mailbox of 1,000";
-    Measure { name, unit: "ms", ours, baseline, theirs, target: Target::AtMost(times) }.report()
+    Measure { name, unit: "ms", ours, baseline, theirs, target: Target::AtMost(TIMES) }.report()
 }
 
 /// A mailbox with so many messages, of which one came by LMTP.
@@ -73,12 +66,13 @@ async fn make(bed: &Bed, name: &str, count: usize) -> Result<Mailbox> {
     let user = http.post(&bed.place().users(), &user).await?.expect(201)?;
     let id = text(&user, "mailbox_id")?.to_owned();
     let messages = format!("/v1/tenants/{}/mailboxes/{id}/messages", bed.place().tenant_id);
-    let mut mailbox = Mailbox { address, id, messages, some: String::new() };
+    let owner = bed.stranger()?.with_token(bed.token(&address, PASSWORD).await?);
+    let mut mailbox = Mailbox { address, id, owner, messages, some: String::new() };
     let mut client = Lmtp::connect(bed.server().listening().lmtp).await?;
     put(&mut client, &mailbox, 0).await?;
     bed.indexed().await?;
     fill(bed, &mailbox, count).await?;
-    let page = page(&http, &mailbox).await?;
+    let page = page(&mailbox).await?;
     let some = page["data"].get(25).context("a message in the middle of a page")?;
     text(some, "id")?.clone_into(&mut mailbox.some);
     Ok(mailbox)
@@ -121,8 +115,8 @@ async fn put(client: &mut Lmtp, mailbox: &Mailbox, number: usize) -> Result<()> 
     Ok(())
 }
 
-async fn page(http: &Http, mailbox: &Mailbox) -> Result<Value> {
-    http.get(&format!("{}?limit=50", mailbox.messages)).await?.expect(200)
+async fn page(mailbox: &Mailbox) -> Result<Value> {
+    mailbox.owner.get(&format!("{}?limit=50", mailbox.messages)).await?.expect(200)
 }
 
 /// By LMTP over one connection.
@@ -139,21 +133,20 @@ async fn deliver(bed: &Bed, mailbox: &Mailbox) -> Result<f64> {
 }
 
 /// A page of 50 by REST.
-async fn list(bed: &Bed, mailbox: &Mailbox) -> Result<f64> {
-    let http = bed.http()?;
+async fn list(mailbox: &Mailbox) -> Result<f64> {
     let start = Instant::now();
     for _ in 0..TURNS {
-        page(&http, mailbox).await?;
+        page(mailbox).await?;
     }
     Ok(each(start))
 }
 
 /// One message by REST.
-async fn get(bed: &Bed, mailbox: &Mailbox) -> Result<f64> {
-    let (http, path) = (bed.http()?, format!("{}/{}", mailbox.messages, mailbox.some));
+async fn get(mailbox: &Mailbox) -> Result<f64> {
+    let path = format!("{}/{}", mailbox.messages, mailbox.some);
     let start = Instant::now();
     for _ in 0..TURNS {
-        http.get(&path).await?.expect(200)?;
+        mailbox.owner.get(&path).await?.expect(200)?;
     }
     Ok(each(start))
 }

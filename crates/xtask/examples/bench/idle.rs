@@ -10,9 +10,7 @@ use anyhow::{Context, Result, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use futures::StreamExt as _;
-use reqwest::Method;
 use serde_json::json;
-use testkit::client::http::Http;
 use testkit::client::imap::Imap;
 use testkit::story::server::{Listening, Server};
 
@@ -112,11 +110,7 @@ enum Wait {
 
 /// What AUTHENTICATE takes in place of a password.
 async fn login(bed: &Bed, address: &str) -> Result<String> {
-    let form = format!("grant_type=password&username={address}&password={PASSWORD}");
-    let request = bed.stranger()?.request(Method::POST, "/v1/auth/token").body(form);
-    let request = request.header("content-type", "application/x-www-form-urlencoded");
-    let answer = Http::send(request).await?.expect(200)?;
-    let token = answer["access_token"].as_str().context("a token")?;
+    let token = bed.token(address, PASSWORD).await?;
     Ok(STANDARD.encode(format!("user={address}\x01auth=Bearer {token}\x01\x01")))
 }
 

@@ -52,31 +52,31 @@ async fn main() -> Result<()> {
     let wanted: Vec<_> = GROUPS.into_iter().filter(|group| group.contains(&only)).collect();
     ensure!(!wanted.is_empty(), "no group is called {only:?}; there are {}", GROUPS.join(", "));
     for group in wanted {
-        if group == billing::NAME {
-            billing::run(Path::new(&binary)).await?;
-            continue;
+        if group != billing::NAME {
+            report::heading(group, if group == idle::NAME { 1 } else { ROUNDS });
         }
-        report::heading(group, if group == idle::NAME { 1 } else { ROUNDS });
-        if group == lmtp::S3_NAME {
-            lmtp::run_s3(Path::new(&binary)).await?;
-            continue;
-        }
-        if group == order::NAME {
-            order::run(Path::new(&binary)).await?;
-            continue;
-        }
-        // Each on a server of its own: what one has written is not to be in the other's way.
-        let mut bed = Bed::start(Path::new(&binary)).await?;
+        let binary = Path::new(&binary);
         match group {
-            read::NAME => read::run(&bed).await?,
-            create::NAME => create::run(&bed).await?,
-            sign_in::NAME => sign_in::run(&bed).await?,
-            idle::NAME => idle::run(&mut bed).await?,
-            clients::NAME => clients::run(&bed).await?,
-            depth::NAME => depth::run(&bed).await?,
-            _ => lmtp::run(&bed).await?,
+            billing::NAME => billing::run(binary).await?,
+            lmtp::S3_NAME => lmtp::run_s3(binary).await?,
+            order::NAME => order::run(binary).await?,
+            _ => on_a_bed(group, binary).await?,
         }
-        bed.stop().await?;
     }
     Ok(())
+}
+
+/// Each on a server of its own: what one has written is not to be in the other's way.
+async fn on_a_bed(group: &str, binary: &Path) -> Result<()> {
+    let mut bed = Bed::start(binary).await?;
+    match group {
+        read::NAME => read::run(&bed).await?,
+        create::NAME => create::run(&bed).await?,
+        sign_in::NAME => sign_in::run(&bed).await?,
+        idle::NAME => idle::run(&mut bed).await?,
+        clients::NAME => clients::run(&bed).await?,
+        depth::NAME => depth::run(&bed).await?,
+        _ => lmtp::run(&bed).await?,
+    }
+    bed.stop().await
 }

@@ -1,25 +1,21 @@
 //! Reading a whole mailbox in order, beside reading the same bytes of the same packs, body by body, without a mail store.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context, Result};
 use blob::{BlobKey, BlobStore};
 use kernel::{PackId, TenantId};
-use serde_json::json;
 use testkit::s3::{self, S3Server};
 use uuid::Uuid;
 
 use crate::ROUNDS;
-use crate::bed::{Bed, DOMAIN};
-use crate::clients::mail::{self, MESSAGES};
-use crate::clients::wire::Wire;
-use crate::delivery;
+use crate::bed::Bed;
+use crate::clients::{Side, download, per_second};
 use crate::report::{Measure, Target};
 
 /// The group's name.
 pub(crate) const NAME: &str = "order";
-const PASSWORD: &str = "correct-horse-battery";
 
 /// Measures both kinds of stores.
 pub(crate) async fn run(binary: &Path) -> Result<()> {
@@ -40,33 +36,19 @@ struct Place {
 }
 
 async fn measure(mut bed: Bed, name: &str, url: &str) -> Result<()> {
-    let address = format!("bench@{DOMAIN}");
-    let user = json!({"address": address, "password": PASSWORD});
-    bed.http()?.post(&bed.place().users(), &user).await?.expect(201)?;
-    delivery::fill(bed.server().listening().lmtp, &address, MESSAGES, mail::message).await?;
-    bed.indexed().await?;
-    bed.settle().await?;
-    bed.analyzed().await?;
+    let mut side = Side::filled(&bed).await?;
     let places = places(&bed).await?;
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         // Nothing of it is in the server's memory.
         bed.restart().await?;
-        ours.push(pop3(&bed, &address).await?);
+        side = side.again(&bed);
+        ours.push(download::pop3(&side).await?);
         theirs.push(bare(url, &places).await?);
     }
     let baseline = "a read of each body's bytes";
     Measure { name, unit: "1/s", ours, baseline, theirs, target: Target::AtLeast(0.5) }.report()?;
     bed.stop().await
-}
-
-/// All messages by one client, all asked for at once.
-async fn pop3(bed: &Bed, address: &str) -> Result<f64> {
-    let client = Wire::pop3(bed.server().listening().pop3, address, PASSWORD).await?;
-    let commands: String = (1..=MESSAGES).map(|number| format!("RETR {number}\r\n")).collect();
-    let start = Instant::now();
-    client.rest(format!("{commands}QUIT\r\n").into_bytes()).await?;
-    Ok(per_second(start.elapsed()))
 }
 
 /// The same bodies' bytes as they are stored, in the same order, one read after the other.
@@ -82,7 +64,7 @@ async fn bare(url: &str, places: &[Place]) -> Result<f64> {
     for place in places {
         store.get_range(&place.key, place.start..place.end).await?;
     }
-    Ok(per_second(start.elapsed()))
+    Ok(per_second(places.len(), start.elapsed()))
 }
 
 async fn places(bed: &Bed) -> Result<Vec<Place>> {
@@ -101,8 +83,4 @@ async fn places(bed: &Bed) -> Result<Vec<Place>> {
         Some(Place { key: BlobKey::Pack { owner, pack: PackId::from_uuid(pack) }, start, end })
     };
     rows.into_iter().map(place).collect::<Option<_>>().context("a place's numbers")
-}
-
-fn per_second(took: Duration) -> f64 {
-    MESSAGES as f64 / took.as_secs_f64()
 }

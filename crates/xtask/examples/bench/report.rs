@@ -6,6 +6,8 @@ use std::path::Path;
 use anyhow::Result;
 use serde_json::json;
 
+use crate::ROUNDS;
+
 /// What a ratio is to be.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Target {
@@ -58,6 +60,19 @@ impl Measure<'_> {
         writeln!(log, "{line}")?;
         Ok(())
     }
+}
+
+/// A value for each round of each side: the two take turns.
+pub(crate) async fn turns<T>(
+    [ours, theirs]: [&T; 2],
+    turn: impl AsyncFn(&T) -> Result<f64>,
+) -> Result<[Vec<f64>; 2]> {
+    let mut values = [Vec::new(), Vec::new()];
+    for _ in 0..ROUNDS {
+        values[0].push(turn(ours).await?);
+        values[1].push(turn(theirs).await?);
+    }
+    Ok(values)
 }
 
 /// Says what the columns of the lines to come are, of so many rounds.

@@ -24,7 +24,7 @@ pub(super) async fn pipelined(side: &Side) -> Result<f64> {
 }
 
 /// By POP3, all sent without waiting, from the login on.
-pub(super) async fn pop3(side: &Side) -> Result<f64> {
+pub(crate) async fn pop3(side: &Side) -> Result<f64> {
     let mut commands = String::new();
     for number in 1..=MESSAGES {
         write!(commands, "RETR {number}\r\n")?;
