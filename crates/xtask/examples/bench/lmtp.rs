@@ -22,7 +22,7 @@ use crate::report::{Measure, Target};
 
 /// The groups' names: with bodies in a directory, and in a bucket.
 pub(crate) const NAME: &str = "lmtp";
-pub(crate) const S3_NAME: &str = "s3.lmtp";
+pub(crate) const S3_NAME: &str = "s3";
 /// How many connections, and how many times Dovecot's rate is wanted over them, with bodies in a directory.
 const CONNECTIONS: &[(usize, f64)] = &[(1, 1.0), (8, 2.0), (32, 4.0)];
 /// How long messages are, and what part of that rate is wanted of them.
