@@ -16,7 +16,7 @@ use crate::room::Taken;
 /// For how long they are taken for what they were: as long as it may take to learn of another process's changes.
 const FRESH: Duration = Duration::from_millis(100);
 /// How many are looked up at once.
-const MAX: usize = 64;
+const MAX: usize = 256;
 
 /// Rows that were looked up beforehand.
 #[derive(Debug)]
@@ -127,7 +127,7 @@ mod tests {
         assert_eq!(ahead.count(None, start), 1);
         ahead.take(7, start);
         let counts = [0, 1, 2, 10, 60, 100, 5000].map(|after| ahead.count(Some(7), start + ms(after)));
-        assert_eq!(counts, [64, 64, 50, 10, 1, 1, 1]);
+        assert_eq!(counts, [256, 100, 50, 10, 1, 1, 1]);
         assert_eq!(ahead.count(Some(6), start), 1);
         assert_eq!(ahead.count(None, start), 1);
     }

@@ -20,8 +20,10 @@ use crate::{MailStore, body, folder, message};
 /// How long a session keeps the mailbox to itself without renewing.
 pub const LEASE: TimeDelta = TimeDelta::seconds(120);
 
-/// How many messages are looked up at once for whoever reads one after the other.
-const AHEAD: usize = 64;
+/// How many messages are looked up at once for whoever reads one after the other; twice as many each time that all of them were read while that was
+/// fresh, up to the most.
+const AHEAD: usize = 16;
+const MOST_AHEAD: usize = 512;
 /// How long what was looked up is used.
 const FRESH: TimeDelta = TimeDelta::seconds(1);
 
@@ -55,6 +57,8 @@ struct Ahead {
     next: Option<usize>,
     places: BTreeMap<usize, body::Columns>,
     looked_up_at: DateTime<Utc>,
+    /// How many were looked up then.
+    count: usize,
 }
 
 /// Takes the lease and the snapshot, in the order of UIDs.
@@ -126,10 +130,12 @@ impl Maildrop {
     fn looked_up(&self, index: usize) -> Result<body::Columns, usize> {
         let mut ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
         let is_next = ahead.next.replace(index + 1) == Some(index);
-        if self.ctx.env().now() - ahead.looked_up_at >= FRESH {
+        let is_fresh = self.ctx.env().now() - ahead.looked_up_at < FRESH;
+        if !is_fresh {
             ahead.places.clear();
         }
-        ahead.places.remove(&index).ok_or(if is_next { AHEAD } else { 1 })
+        let more = if is_fresh { (ahead.count * 2).clamp(AHEAD, MOST_AHEAD) } else { AHEAD };
+        ahead.places.remove(&index).ok_or(if is_next { more } else { 1 })
     }
 
     async fn look_up(&self, index: usize, count: usize) -> Result<body::Columns, Error> {
@@ -140,9 +146,12 @@ impl Maildrop {
         drop(tx);
         let mut places: BTreeMap<usize, body::Columns> =
             found.into_iter().map(|(offset, place)| (index + offset, place)).collect();
+        if count > 1 {
+            body::expect(&self.store, self.ctx.tenant_id(), places.values().copied().collect()).await;
+        }
         let place = places.remove(&index).ok_or(Error::NotFound)?;
         let mut ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
-        (ahead.places, ahead.looked_up_at) = (places, looked_up_at);
+        (ahead.places, ahead.looked_up_at, ahead.count) = (places, looked_up_at, count);
         Ok(place)
     }
 

@@ -275,11 +275,17 @@ pub async fn structure(
     }
 }
 
-/// Notes where the bodies of messages lie whose bytes are wanted: for all of them at once what [`wire`] would ask for one by one.
+/// Notes where the bodies of messages lie whose bytes are wanted, and begins to fetch them, in this order: for all of them at once what [`wire`] would
+/// do one by one.
 ///
 /// # Errors
 /// `Forbidden` by role, and as of a statement.
-pub async fn locate(ctx: &Ctx, mailbox_id: MailboxId, rows: &mut [Row]) -> Result<(), Error> {
+pub async fn locate(
+    mail: &MailStore,
+    ctx: &Ctx,
+    mailbox_id: MailboxId,
+    rows: &mut [Row],
+) -> Result<(), Error> {
     ctx.require_mailbox(Action::MessageRead, mailbox_id)?;
     let bodies: Vec<Uuid> = rows.iter().filter(|row| row.place.is_none()).map(|row| row.blob_id).collect();
     if bodies.is_empty() {
@@ -287,9 +293,10 @@ pub async fn locate(ctx: &Ctx, mailbox_id: MailboxId, rows: &mut [Row]) -> Resul
     }
     let places = body::store::places(&mut ctx.begin().await?, &bodies).await?;
     let places: HashMap<Uuid, body::Columns> = places.into_iter().collect();
-    for row in rows {
+    for row in rows.iter_mut() {
         row.place = row.place.or_else(|| places.get(&row.blob_id).copied());
     }
+    body::expect(mail, ctx.tenant_id(), rows.iter().filter_map(|row| row.place).collect()).await;
     Ok(())
 }
 

@@ -157,7 +157,7 @@ impl Telling<'_> {
 
     /// The row of one message; with it those of the next ones are looked up, if they are asked for one after the other.
     async fn one(&mut self, uid: u32) -> Result<Option<Row>, Trouble> {
-        let needs_body = self.needs_body();
+        let (needs_body, store) = (self.needs_body(), self.session.store());
         let Some(selected) = &mut self.session.selected else { return Ok(None) };
         if selected.look_for_news() {
             selected.ahead.clear();
@@ -176,7 +176,7 @@ impl Telling<'_> {
         let (ctx, mailbox_id) = (&self.login.ctx, self.mailbox_id);
         let mut rows = view::rows(ctx, mailbox_id, folder, uids.ranges(), None).await?;
         if needs_body {
-            view::locate(ctx, mailbox_id, &mut rows).await?;
+            view::locate(&store, ctx, mailbox_id, &mut rows).await?;
         }
         let mut rows = rows.into_iter().peekable();
         let one = rows.next_if(|row| row.uid == u64::from(uid));
@@ -233,7 +233,7 @@ impl Telling<'_> {
         let structures = self.structures(&found).await;
         let mut rows: Vec<Row> = found.into_iter().map(|(row, _)| row).collect();
         if needs_body {
-            view::locate(&self.login.ctx, self.mailbox_id, &mut rows).await?;
+            view::locate(&self.session.store(), &self.login.ctx, self.mailbox_id, &mut rows).await?;
         }
         let sections = self.sections(&rows, read).await;
         let mut told = Vec::with_capacity(rows.len());

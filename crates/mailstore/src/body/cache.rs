@@ -1,7 +1,8 @@
 //! Parts of packs in memory, as they lie in the blob store: sealed.
 //!
 //! What was read or written a moment ago is not fetched again, and what several read at once is fetched once. Whoever reads a pack from one
-//! body to the next gets it in blocks, the next one while the one before is being read.
+//! body to the next gets it in blocks, the next one while the one before is being read; and whoever says what will be read next gets it fetched
+//! meanwhile, whatever packs it lies in.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use blob::{BlobKey, BlobStore};
 use bytes::Bytes;
+use futures::stream::{self, StreamExt as _};
 use moka::future::Cache;
 use tokio::sync::Semaphore;
 
@@ -26,8 +28,12 @@ const OVERHEAD: u64 = 256;
 const PACKS: u64 = 10_000;
 /// Where a pack ends whose bodies nobody has read.
 const NEVER: u64 = u64::MAX;
-/// How many blocks are being fetched that nobody waits for yet.
+/// How many fetch what nobody waits for yet.
 const AHEAD: usize = 8;
+/// How many parts one of them fetches at once.
+const AT_ONCE: usize = 4;
+/// The share of the cache that one of them fills at most.
+const EXPECTED_SHARE: u64 = 4;
 
 /// A part of an object.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -38,9 +44,18 @@ struct Part {
 }
 
 impl Part {
+    fn exact(key: &BlobKey, range: &Range<u64>) -> Self {
+        Self { key: key.clone(), begin: range.start, end: range.end }
+    }
+
     fn block(key: &BlobKey, at: u64) -> Self {
         Self { key: key.clone(), begin: at * BLOCK, end: (at + 1) * BLOCK }
     }
+}
+
+/// Whether a body is the next one in its pack, after one that ends there.
+fn follows(range: &Range<u64>, end: u64) -> bool {
+    (end..end + GAP).contains(&range.start)
 }
 
 /// A cache before a blob store. Cheap to clone; all clones share what is in it.
@@ -72,10 +87,10 @@ impl Parts {
         if !self.takes(range.end - range.start) {
             return Ok(self.blobs.get_range(key, range).await?);
         }
-        let end = self.ends.get_with_by_ref(key, async { Arc::new(AtomicU64::new(NEVER)) }).await;
+        let end = self.last_end(key).await;
         let last = Some(end.swap(range.end, Ordering::Relaxed)).filter(|last| *last != NEVER);
-        let exact = Part { key: key.clone(), begin: range.start, end: range.end };
-        let is_next = last.is_some_and(|last| (last..last + GAP).contains(&range.start));
+        let exact = Part::exact(key, &range);
+        let is_next = last.is_some_and(|last| follows(&range, last));
         let is_short = range.end - range.start <= BLOCK && self.takes(BLOCK);
         if is_short && !self.parts.contains_key(&exact) && (is_next || self.has_blocks(key, &range)) {
             let last_block = last.filter(|_| is_next).map_or(u64::MAX, |last| last / BLOCK);
@@ -84,6 +99,54 @@ impl Parts {
             }
         }
         self.fetch(exact).await
+    }
+
+    /// Begins to fetch bodies that will be read next, in this order: those that follow one another in a pack in its blocks, others alone. Where others
+    /// fetch enough already, they are fetched when they are read.
+    pub(crate) async fn expect(&self, bodies: Vec<(BlobKey, Range<u64>)>) {
+        let (true, Ok(turn)) = (self.takes(BLOCK), self.ahead.clone().try_acquire_owned()) else { return };
+        let parts = self.expected(bodies).await;
+        // The first of them is asked for now.
+        if parts.len() < 2 {
+            return;
+        }
+        let (this, mut room) = (self.clone(), self.max_bytes / EXPECTED_SHARE);
+        tokio::spawn(async move {
+            let fetches: Vec<_> = parts.into_iter().map(|part| this.fetch(part)).collect();
+            let mut fetched = stream::iter(fetches).buffered(AT_ONCE);
+            while let Some(Ok(bytes)) = fetched.next().await {
+                room = room.saturating_sub(bytes.len() as u64);
+                if room == 0 {
+                    break;
+                }
+            }
+            drop(turn);
+        });
+    }
+
+    /// The parts that bodies lie in which are not there yet.
+    async fn expected(&self, mut bodies: Vec<(BlobKey, Range<u64>)>) -> Vec<Part> {
+        bodies.retain(|(key, range)| {
+            range.end - range.start <= BLOCK
+                && !self.parts.contains_key(&Part::exact(key, range))
+                && !self.has_blocks(key, range)
+        });
+        let mut parts = Vec::new();
+        let mut bodies = bodies.into_iter().peekable();
+        while let Some((key, first)) = bodies.next() {
+            let mut end = first.end;
+            while let Some((_, next)) = bodies.next_if(|(other, next)| *other == key && follows(next, end)) {
+                end = next.end;
+            }
+            if end == first.end {
+                parts.push(Part::exact(&key, &first));
+            } else {
+                // Whoever reads the first of them is to go by blocks as well.
+                self.last_end(&key).await.store(first.start, Ordering::Relaxed);
+                parts.extend((first.start / BLOCK..=(end - 1) / BLOCK).map(|at| Part::block(&key, at)));
+            }
+        }
+        parts
     }
 
     /// Keeps a body that was just put.
@@ -96,6 +159,11 @@ impl Parts {
             let part = Part { key: key.clone(), begin, end };
             self.parts.insert(part, Bytes::copy_from_slice(bytes)).await;
         }
+    }
+
+    /// Where the last body ends that was read of a pack.
+    async fn last_end(&self, key: &BlobKey) -> Arc<AtomicU64> {
+        self.ends.get_with_by_ref(key, async { Arc::new(AtomicU64::new(NEVER)) }).await
     }
 
     /// Whether all blocks that a range lies in are there.

@@ -10,15 +10,24 @@ use bytes::Bytes;
 use futures::future::join_all;
 use kernel::{MailboxId, MessageId};
 use mailstore::message::{self, State};
-use mailstore::{Error, MailStore};
+use mailstore::{Error, MailStore, maildrop, view};
 
-use crate::support::Bench;
+use crate::support::{Bench, inbox};
 
 /// Counts what is read of what lies behind it.
 #[derive(Debug)]
 struct Counted {
     inner: Arc<dyn BlobStore>,
     reads: AtomicU64,
+    /// How many reads are under way, and were at most.
+    under_way: AtomicU64,
+    at_once: AtomicU64,
+}
+
+impl Counted {
+    fn new(inner: Arc<dyn BlobStore>) -> Arc<Self> {
+        Arc::new(Self { inner, reads: 0.into(), under_way: 0.into(), at_once: 0.into() })
+    }
 }
 
 #[async_trait]
@@ -33,8 +42,11 @@ impl BlobStore for Counted {
 
     async fn get_range(&self, key: &BlobKey, range: std::ops::Range<u64>) -> Result<Bytes, blob::Error> {
         self.reads.fetch_add(1, Ordering::SeqCst);
+        self.at_once.fetch_max(self.under_way.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
         tokio::time::sleep(Duration::from_millis(1)).await;
-        self.inner.get_range(key, range).await
+        let read = self.inner.get_range(key, range).await;
+        self.under_way.fetch_sub(1, Ordering::SeqCst);
+        read
     }
 
     async fn delete(&self, key: &BlobKey) -> Result<(), blob::Error> {
@@ -58,7 +70,7 @@ impl Scene {
     async fn with_cache(max_bytes: u64) -> Self {
         let bench = Bench::new().await;
         let ada = bench.mailbox("ada", None).await;
-        let counted = Arc::new(Counted { inner: bench.blobs.clone(), reads: 0.into() });
+        let counted = Counted::new(bench.blobs.clone());
         let store = MailStore::new(bench.world.test_db.db(), counted.clone(), testkit::kek::encryption());
         Self { store: store.with_cache(max_bytes), bench, counted, ada }
     }
@@ -69,6 +81,30 @@ impl Scene {
 
     fn reads(&self) -> u64 {
         self.counted.reads.load(Ordering::SeqCst)
+    }
+
+    /// Messages in packs of several and in packs of one, in a mailbox: what they are, in the order of their UIDs.
+    async fn scattered(&self, mailbox_id: MailboxId) -> Vec<Vec<u8>> {
+        let all: Vec<_> = (0..120).map(|number| mail(number, 4_000)).collect();
+        for together in all.chunks(8) {
+            join_all(together.iter().map(|bytes| self.bench.stored(mailbox_id, bytes))).await;
+        }
+        let mut messages = self.bench.list(mailbox_id, State::Live).await;
+        messages.sort_by_key(|message| message.uid);
+        let mut bodies = Vec::new();
+        for message in messages {
+            let raw = message::raw(&self.bench.store, self.bench.ctx(), mailbox_id, message.id, None).await;
+            bodies.push(raw.unwrap().bytes.into());
+        }
+        bodies
+    }
+
+    /// Whether each pack was fetched as a whole, some of them twice where places were looked up in two goes, and several at once while messages were
+    /// read one after the other.
+    async fn assert_fetched_ahead(&self, twice: u64) {
+        let (packs, reads) = (self.bench.blobs.packs().await.len() as u64, self.reads());
+        assert!(packs > 20 && (packs..=packs + twice).contains(&reads), "{packs} packs, {reads} reads");
+        assert!(self.counted.at_once.load(Ordering::SeqCst) > 1);
     }
 }
 
@@ -129,6 +165,47 @@ async fn a_pack_that_is_read_in_order_comes_in_blocks() {
         scene.read(*id).await;
     }
     assert_eq!(scene.reads(), reads, "all of it is in memory");
+}
+
+#[tokio::test]
+async fn what_pop3_will_ask_for_next_is_fetched_meanwhile() {
+    let scene = Scene::with_cache(64 << 20).await;
+    let bob = scene.bench.user("bob", None).await;
+    let bodies = scene.scattered(bob.mailbox_id).await;
+    let maildrop = maildrop::open(&scene.store, &scene.bench.login(&bob)).await.unwrap();
+    for (index, body) in bodies.iter().enumerate() {
+        assert_eq!(maildrop.body(index).await.unwrap(), body);
+    }
+    // 1, 16, 32, 64, 128.
+    scene.assert_fetched_ahead(5).await;
+}
+
+#[tokio::test]
+async fn what_imap_was_asked_for_is_fetched_together() {
+    let scene = Scene::with_cache(64 << 20).await;
+    let (ctx, bodies) = (scene.bench.ctx(), scene.scattered(scene.ada).await);
+    let inbox = inbox(&scene.bench, scene.ada).await.id;
+    let mut rows = view::rows(ctx, scene.ada, inbox, &[1..=u64::MAX], None).await.unwrap();
+    view::locate(&scene.store, ctx, scene.ada, &mut rows).await.unwrap();
+    for (row, body) in rows.iter().zip(&bodies) {
+        assert_eq!(view::wire(&scene.store, ctx, scene.ada, row).await.unwrap(), body);
+    }
+    scene.assert_fetched_ahead(0).await;
+}
+
+#[tokio::test]
+async fn no_more_is_fetched_ahead_than_the_cache_has_room_for() {
+    let scene = Scene::with_cache(4 << 20).await;
+    let ctx = scene.bench.ctx();
+    for number in 0..10 {
+        scene.bench.stored(scene.ada, &mail(number, 400_000)).await;
+    }
+    let inbox = inbox(&scene.bench, scene.ada).await.id;
+    let mut rows = view::rows(ctx, scene.ada, inbox, &[1..=u64::MAX], None).await.unwrap();
+    view::locate(&scene.store, ctx, scene.ada, &mut rows).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    // A quarter of it, and what was under way then.
+    assert!((4..=8).contains(&scene.reads()), "{} reads", scene.reads());
 }
 
 #[tokio::test]
