@@ -23,14 +23,13 @@ use crate::report::{Measure, Target};
 /// The groups' names: with bodies in a directory, and in a bucket.
 pub(crate) const NAME: &str = "lmtp";
 pub(crate) const S3_NAME: &str = "s3";
-/// How many connections, and how many times Dovecot's rate is wanted over them, with bodies in a directory.
-const CONNECTIONS: &[(usize, f64)] = &[(1, 1.0), (8, 2.0), (32, 4.0)];
+/// How many connections, how many messages a round has over them, which are to take longer than what has arrived waits to be indexed, and how many times
+/// Dovecot's rate is wanted, with bodies in a directory.
+const CONNECTIONS: &[(usize, usize, f64)] = &[(1, 500, 1.0), (8, 2_000, 2.0), (32, 4_000, 4.0)];
 /// How long messages are, and what part of that rate is wanted of them.
 const SIZES: &[(&str, usize, f64)] = &[("4KiB", 4 << 10, 1.0), ("75KiB", 75 << 10, 0.5)];
 /// What part of that rate is wanted with bodies in a bucket.
 const S3_PART: f64 = 0.5;
-/// Messages of one round, by connection count: long enough to even out, short enough for `make bench`.
-const MESSAGES_PER_ROUND: usize = 400;
 /// How many PUTs so many messages may take over so many connections, packs and journal together.
 const PUTS: f64 = 50.0;
 const PUTS_MESSAGES: usize = 1_000;
@@ -83,14 +82,16 @@ async fn deliveries(bed: &Bed, group: &str, of_all: f64) -> Result<()> {
     let bare = Bare::open(bed).await?;
     let dovecot = Dovecot::start(bed.dir()).await?;
     for &(size, bytes, part) in SIZES {
-        for &(connections, times) in CONNECTIONS {
+        for &(connections, count, times) in CONNECTIONS {
             let message: Arc<[u8]> = message(bytes).into();
             let (mut ours, mut theirs, mut least) = (Vec::new(), Vec::new(), Vec::new());
             for _ in 0..ROUNDS {
-                let round = async |server| deliver(server, connections, MESSAGES_PER_ROUND, &message).await;
+                let round = async |server| deliver(server, connections, count, &message).await;
                 ours.push(round(bed.server().listening().lmtp).await?);
+                // It is not to fall into the others' turns.
+                bed.indexed().await?;
                 theirs.push(round(dovecot.lmtp).await?);
-                least.push(bare.run(connections, &message).await?);
+                least.push(bare.run(connections, count, &message).await?);
             }
             let name = format!("{group}.deliveries.{size}.c{connections}");
             for (baseline, theirs, target) in [
@@ -162,8 +163,8 @@ impl Bare {
         Ok(Self { pool, dir })
     }
 
-    async fn run(&self, connections: usize, message: &Arc<[u8]>) -> Result<f64> {
-        let left = Arc::new(AtomicUsize::new(MESSAGES_PER_ROUND));
+    async fn run(&self, connections: usize, count: usize, message: &Arc<[u8]>) -> Result<f64> {
+        let left = Arc::new(AtomicUsize::new(count));
         let start = Instant::now();
         let tasks = (0..connections).map(|_| {
             let (left, message, pool, dir) =
@@ -184,7 +185,7 @@ impl Bare {
         for task in tasks.collect::<Vec<_>>() {
             task.await??;
         }
-        Ok(MESSAGES_PER_ROUND as f64 / start.elapsed().as_secs_f64())
+        Ok(count as f64 / start.elapsed().as_secs_f64())
     }
 }
 
