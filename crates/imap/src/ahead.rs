@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::Bytes;
-use mailstore::view::Row;
+use mailstore::view::{Coming, Row};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 
@@ -15,7 +15,8 @@ use crate::room::Taken;
 
 /// For how long they are taken for what they were: as long as it may take to learn of another process's changes.
 const FRESH: Duration = Duration::from_millis(100);
-/// How many are looked up at once.
+/// How many are looked up at once: at first, then twice as many each time, and at most.
+const FIRST: usize = 16;
 const MAX: usize = 256;
 
 /// Rows that were looked up beforehand.
@@ -25,8 +26,11 @@ pub(crate) struct Ahead<R = Row> {
     rows: VecDeque<(u64, R)>,
     /// The body of the first of them, or of the message that was asked for last, if that was without its body.
     reading: Option<(u64, Reading)>,
-    /// When they were looked up.
+    /// The bodies of the rows, which are being fetched.
+    coming: Coming,
+    /// When they were looked up, and how many.
     since: Option<Instant>,
+    count: usize,
     /// The message that was asked for last, and when.
     last: Option<(u32, Instant)>,
 }
@@ -42,20 +46,25 @@ pub(crate) struct Reading {
 
 impl<R> Default for Ahead<R> {
     fn default() -> Self {
-        Self { rows: VecDeque::new(), reading: None, since: None, last: None }
+        let (rows, coming) = (VecDeque::new(), Coming::default());
+        Self { rows, reading: None, coming, since: None, count: 0, last: None }
     }
 }
 
 impl<R> Ahead<R> {
     /// How many messages to look up, the one that is asked for with those that follow it: as many as its client asks for while what is known of
     /// them is fresh, if the one before it is the one that was asked for last.
-    pub(crate) fn count(&self, before: Option<u32>, now: Instant) -> usize {
+    pub(crate) fn count(&mut self, before: Option<u32>, now: Instant) -> usize {
         match self.last {
             Some((uid, at)) if Some(uid) == before => {
                 let pause = now.saturating_duration_since(at).as_micros().max(1);
-                usize::try_from(FRESH.as_micros() / pause).map_or(MAX, |count| count.clamp(1, MAX))
+                let most = (self.count * 2).clamp(FIRST, MAX);
+                usize::try_from(FRESH.as_micros() / pause).map_or(most, |count| count.clamp(1, most))
             }
-            _ => 1,
+            _ => {
+                self.count = 0;
+                1
+            }
         }
     }
 
@@ -85,11 +94,11 @@ impl<R> Ahead<R> {
         self.reading = self.rows.front().map(|(uid, _)| (*uid, reading));
     }
 
-    /// Keeps rows, ascending by UID, that were not looked up before `since`.
-    pub(crate) fn keep(&mut self, rows: impl Iterator<Item = (u64, R)>, since: Instant) {
+    /// Keeps rows, ascending by UID, that were not looked up before `since`, and what is being fetched of them.
+    pub(crate) fn keep(&mut self, rows: impl Iterator<Item = (u64, R)>, coming: Coming, since: Instant) {
         self.clear();
         self.rows.extend(rows);
-        self.since = Some(since);
+        (self.coming, self.since, self.count) = (coming, Some(since), self.rows.len());
     }
 
     /// What comes next of a command, where rows wait for it. If it does not come while they are fresh they are forgotten.
@@ -106,6 +115,7 @@ impl<R> Ahead<R> {
     pub(crate) fn clear(&mut self) {
         self.rows = VecDeque::new();
         self.reading = None;
+        self.coming = Coming::default();
     }
 }
 
@@ -126,8 +136,14 @@ mod tests {
         let (mut ahead, start) = (Ahead::<()>::default(), Instant::now());
         assert_eq!(ahead.count(None, start), 1);
         ahead.take(7, start);
-        let counts = [0, 1, 2, 10, 60, 100, 5000].map(|after| ahead.count(Some(7), start + ms(after)));
-        assert_eq!(counts, [256, 100, 50, 10, 1, 1, 1]);
+        let counts = |ahead: &mut Ahead<()>| {
+            [0, 1, 2, 10, 60, 100, 5000].map(|after| ahead.count(Some(7), start + ms(after)))
+        };
+        assert_eq!(counts(&mut ahead), [16, 16, 16, 10, 1, 1, 1]);
+        for (kept, most) in [(15, 30), (31, 62), (255, 256)] {
+            ahead.keep((8..8 + kept).map(|uid| (uid, ())), Coming::default(), start);
+            assert_eq!(counts(&mut ahead), [most, most.min(100), most.min(50), 10, 1, 1, 1]);
+        }
         assert_eq!(ahead.count(Some(6), start), 1);
         assert_eq!(ahead.count(None, start), 1);
     }
@@ -135,11 +151,15 @@ mod tests {
     #[test]
     fn a_row_is_taken_once_in_its_turn_and_while_it_is_fresh() {
         let (mut ahead, start) = (Ahead::default(), Instant::now());
-        ahead.keep([(3, "three"), (4, "four"), (6, "six"), (7, "seven")].into_iter(), start);
+        ahead.keep(
+            [(3, "three"), (4, "four"), (6, "six"), (7, "seven")].into_iter(),
+            Coming::default(),
+            start,
+        );
         assert_eq!(ahead.take(4, start), Some("four"));
         assert_eq!(ahead.take(6, start + ms(99)), Some("six"));
         assert_eq!(ahead.take(7, start + ms(100)), None);
-        ahead.keep([(8, "eight")].into_iter(), start);
+        ahead.keep([(8, "eight")].into_iter(), Coming::default(), start);
         assert_eq!(ahead.take(3, start), None);
         assert_eq!(ahead.take(8, start), Some("eight"), "one that was asked for in between takes none away");
         assert_eq!(ahead.take(8, start), None);
@@ -151,7 +171,7 @@ mod tests {
         let room = Room::new(&Limits::default());
         let mailbox_id = kernel::Env::system().new_id();
         for (uid, is_it) in [(3, true), (4, false)] {
-            ahead.keep([(3, "three"), (4, "four"), (6, "six")].into_iter(), start);
+            ahead.keep([(3, "three"), (4, "four"), (6, "six")].into_iter(), Coming::default(), start);
             assert_eq!(ahead.next(), Some(&"three"));
             let room = room.take(mailbox_id, 1, ms(0)).await.unwrap();
             let bytes = AbortOnDropHandle::new(tokio::spawn(ready(Some(Bytes::from("body of three")))));
@@ -168,7 +188,7 @@ mod tests {
     async fn rows_wait_for_the_next_command_and_not_with_the_session() {
         let (mut ahead, start) = (Ahead::default(), Instant::now());
         assert_eq!(ahead.wait(pending::<()>()).await, None);
-        ahead.keep([(3, "three"), (4, "four")].into_iter(), start);
+        ahead.keep([(3, "three"), (4, "four")].into_iter(), Coming::default(), start);
         assert_eq!(ahead.wait(ready("FETCH")).await, Some("FETCH"));
         assert!(ahead.take(3, start).is_some());
         assert_eq!(ahead.wait(pending::<()>()).await, None);

@@ -143,7 +143,7 @@ impl Selected {
     }
 
     /// How many messages to look up for a client that asks for one; noted is that it does with [`Ahead::take`].
-    pub(crate) fn count_ahead(&self, uid: u32, now: Instant) -> usize {
+    pub(crate) fn count_ahead(&mut self, uid: u32, now: Instant) -> usize {
         let known = self.uids();
         let at = known.binary_search(&uid).ok();
         let before = at.and_then(|at| known.get(at.checked_sub(1)?)).copied();

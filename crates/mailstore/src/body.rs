@@ -138,9 +138,13 @@ pub(crate) async fn read(store: &MailStore, ctx: &Ctx, place: Columns) -> Result
 }
 
 /// Begins to fetch bodies that will be read next, in this order.
-pub(crate) async fn expect(store: &MailStore, tenant: TenantId, places: Vec<Columns>) {
+pub(crate) async fn expect(
+    store: &MailStore,
+    tenant: TenantId,
+    places: Vec<Columns>,
+) -> Option<cache::Expected> {
     let places = places.into_iter().filter_map(|place| Place::try_from(place).ok());
-    store.parts.expect(places.map(|place| (place.key(tenant), place.address.range())).collect()).await;
+    store.parts.expect(places.map(|place| (place.key(tenant), place.address.range())).collect()).await
 }
 
 /// A body, wherever it lies by now: first where it was known to lie, if it was.

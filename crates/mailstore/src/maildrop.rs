@@ -59,6 +59,8 @@ struct Ahead {
     looked_up_at: DateTime<Utc>,
     /// How many were looked up then.
     count: usize,
+    /// Their bodies, which are being fetched.
+    expected: Option<body::cache::Expected>,
 }
 
 /// Takes the lease and the snapshot, in the order of UIDs.
@@ -146,12 +148,12 @@ impl Maildrop {
         drop(tx);
         let mut places: BTreeMap<usize, body::Columns> =
             found.into_iter().map(|(offset, place)| (index + offset, place)).collect();
-        if count > 1 {
+        let expected =
             body::expect(&self.store, self.ctx.tenant_id(), places.values().copied().collect()).await;
-        }
         let place = places.remove(&index).ok_or(Error::NotFound)?;
         let mut ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
         (ahead.places, ahead.looked_up_at, ahead.count) = (places, looked_up_at, count);
+        ahead.expected = expected;
         Ok(place)
     }
 

@@ -275,6 +275,12 @@ pub async fn structure(
     }
 }
 
+/// Bodies that are being fetched as long as this is kept.
+#[derive(Debug, Default)]
+pub struct Coming {
+    _expected: Option<body::cache::Expected>,
+}
+
 /// Notes where the bodies of messages lie whose bytes are wanted, and begins to fetch them, in this order: for all of them at once what [`wire`] would
 /// do one by one.
 ///
@@ -285,19 +291,19 @@ pub async fn locate(
     ctx: &Ctx,
     mailbox_id: MailboxId,
     rows: &mut [Row],
-) -> Result<(), Error> {
+) -> Result<Coming, Error> {
     ctx.require_mailbox(Action::MessageRead, mailbox_id)?;
     let bodies: Vec<Uuid> = rows.iter().filter(|row| row.place.is_none()).map(|row| row.blob_id).collect();
     if bodies.is_empty() {
-        return Ok(());
+        return Ok(Coming::default());
     }
     let places = body::store::places(&mut ctx.begin().await?, &bodies).await?;
     let places: HashMap<Uuid, body::Columns> = places.into_iter().collect();
     for row in rows.iter_mut() {
         row.place = row.place.or_else(|| places.get(&row.blob_id).copied());
     }
-    body::expect(mail, ctx.tenant_id(), rows.iter().filter_map(|row| row.place).collect()).await;
-    Ok(())
+    let places = rows.iter().filter_map(|row| row.place).collect();
+    Ok(Coming { _expected: body::expect(mail, ctx.tenant_id(), places).await })
 }
 
 /// The bytes of a message in CRLF form: as many as [`Row::wire_size_bytes`] says.

@@ -175,13 +175,14 @@ impl Telling<'_> {
         let folder = selected.folder;
         let (ctx, mailbox_id) = (&self.login.ctx, self.mailbox_id);
         let mut rows = view::rows(ctx, mailbox_id, folder, uids.ranges(), None).await?;
-        if needs_body {
-            view::locate(&store, ctx, mailbox_id, &mut rows).await?;
-        }
+        let coming = match needs_body {
+            true => view::locate(&store, ctx, mailbox_id, &mut rows).await?,
+            false => view::Coming::default(),
+        };
         let mut rows = rows.into_iter().peekable();
         let one = rows.next_if(|row| row.uid == u64::from(uid));
         if count > 1 {
-            selected.ahead.keep(rows.map(|row| (row.uid, row)), now);
+            selected.ahead.keep(rows.map(|row| (row.uid, row)), coming, now);
         }
         Ok(one)
     }
@@ -232,9 +233,10 @@ impl Telling<'_> {
         };
         let structures = self.structures(&found).await;
         let mut rows: Vec<Row> = found.into_iter().map(|(row, _)| row).collect();
-        if needs_body {
-            view::locate(&self.session.store(), &self.login.ctx, self.mailbox_id, &mut rows).await?;
-        }
+        let _coming = match needs_body {
+            true => view::locate(&self.session.store(), &self.login.ctx, self.mailbox_id, &mut rows).await?,
+            false => view::Coming::default(),
+        };
         let sections = self.sections(&rows, read).await;
         let mut told = Vec::with_capacity(rows.len());
         for ((row, structure), sections) in rows.into_iter().zip(structures).zip(sections) {

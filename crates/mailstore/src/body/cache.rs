@@ -4,6 +4,7 @@
 //! body to the next gets it in blocks, the next one while the one before is being read; and whoever says what will be read next gets it fetched
 //! meanwhile, whatever packs it lies in.
 
+use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,7 +13,9 @@ use blob::{BlobKey, BlobStore};
 use bytes::Bytes;
 use futures::stream::{self, StreamExt as _};
 use moka::future::Cache;
+use moka::policy::EvictionPolicy;
 use tokio::sync::Semaphore;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::Error;
 
@@ -28,12 +31,12 @@ const OVERHEAD: u64 = 256;
 const PACKS: u64 = 10_000;
 /// Where a pack ends whose bodies nobody has read.
 const NEVER: u64 = u64::MAX;
-/// How many fetch what nobody waits for yet.
+/// How many blocks are being fetched that nobody waits for yet.
 const AHEAD: usize = 8;
-/// How many parts one of them fetches at once.
+/// How many readers have what they will ask for next fetched, how many parts of it at once, and the share of the cache that it fills at most.
+const EXPECTING: usize = 8;
 const AT_ONCE: usize = 4;
-/// The share of the cache that one of them fills at most.
-const EXPECTED_SHARE: u64 = 4;
+const EXPECTED_SHARE: u64 = 16;
 
 /// A part of an object.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -67,16 +70,22 @@ pub(crate) struct Parts {
     ends: Cache<BlobKey, Arc<AtomicU64>>,
     max_bytes: u64,
     ahead: Arc<Semaphore>,
+    expecting: Arc<Semaphore>,
 }
+
+/// What a reader will ask for next, which is being fetched as long as this is kept.
+pub(crate) type Expected = AbortOnDropHandle<()>;
 
 impl Parts {
     /// A cache of so many bytes; of none, it fetches everything each time.
     pub(crate) fn new(blobs: Arc<dyn BlobStore>, max_bytes: u64) -> Self {
         let weight =
             |_: &Part, bytes: &Bytes| u32::try_from(bytes.len() as u64 + OVERHEAD).unwrap_or(u32::MAX);
-        let parts = Cache::builder().max_capacity(max_bytes).weigher(weight).build();
-        let ahead = Arc::new(Semaphore::new(AHEAD));
-        Self { blobs, parts, ends: Cache::new(PACKS), max_bytes, ahead }
+        // By default something new would have to be asked for more often than what it takes the place of: what is fetched ahead never is.
+        let policy = EvictionPolicy::lru();
+        let parts = Cache::builder().max_capacity(max_bytes).weigher(weight).eviction_policy(policy).build();
+        let [ahead, expecting] = [AHEAD, EXPECTING].map(|count| Arc::new(Semaphore::new(count)));
+        Self { blobs, parts, ends: Cache::new(PACKS), max_bytes, ahead, expecting }
     }
 
     /// A body's bytes in an object.
@@ -101,27 +110,38 @@ impl Parts {
         self.fetch(exact).await
     }
 
-    /// Begins to fetch bodies that will be read next, in this order: those that follow one another in a pack in its blocks, others alone. Where others
-    /// fetch enough already, they are fetched when they are read.
-    pub(crate) async fn expect(&self, bodies: Vec<(BlobKey, Range<u64>)>) {
-        let (true, Ok(turn)) = (self.takes(BLOCK), self.ahead.clone().try_acquire_owned()) else { return };
+    /// Begins to fetch bodies that will be read next, in this order: those that follow one another in a pack in its blocks, others alone. Nothing where
+    /// enough others do; then they are fetched when they are read, as all are that there is no more room for.
+    pub(crate) async fn expect(&self, bodies: Vec<(BlobKey, Range<u64>)>) -> Option<Expected> {
+        let turn = self.takes(BLOCK).then(|| self.expecting.clone().try_acquire_owned().ok())??;
         let parts = self.expected(bodies).await;
         // The first of them is asked for now.
         if parts.len() < 2 {
-            return;
+            return None;
         }
-        let (this, mut room) = (self.clone(), self.max_bytes / EXPECTED_SHARE);
-        tokio::spawn(async move {
-            let fetches: Vec<_> = parts.into_iter().map(|part| this.fetch(part)).collect();
-            let mut fetched = stream::iter(fetches).buffered(AT_ONCE);
-            while let Some(Ok(bytes)) = fetched.next().await {
-                room = room.saturating_sub(bytes.len() as u64);
-                if room == 0 {
-                    break;
+        let this = self.clone();
+        Some(AbortOnDropHandle::new(tokio::spawn(async move {
+            let room = &AtomicU64::new(this.max_bytes / EXPECTED_SHARE);
+            let fetch = |part| {
+                let this = &this;
+                async move {
+                    if room.load(Ordering::Relaxed) > 0 {
+                        let taken = match this.fetch(part).await {
+                            Ok(bytes) => bytes.len() as u64,
+                            // One that was moved meanwhile is no reason to leave the others.
+                            Err(Error::Blob(cause)) if matches!(*cause, blob::Error::NotFound) => 0,
+                            Err(_) => u64::MAX,
+                        };
+                        let _ = room.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |room| {
+                            Some(room.saturating_sub(taken))
+                        });
+                    }
                 }
-            }
+            };
+            let fetches: Vec<_> = parts.into_iter().map(fetch).collect();
+            stream::iter(fetches).buffered(AT_ONCE).collect::<()>().await;
             drop(turn);
-        });
+        })))
     }
 
     /// The parts that bodies lie in which are not there yet.
@@ -131,7 +151,7 @@ impl Parts {
                 && !self.parts.contains_key(&Part::exact(key, range))
                 && !self.has_blocks(key, range)
         });
-        let mut parts = Vec::new();
+        let (mut parts, mut begun) = (Vec::new(), HashSet::new());
         let mut bodies = bodies.into_iter().peekable();
         while let Some((key, first)) = bodies.next() {
             let mut end = first.end;
@@ -142,7 +162,9 @@ impl Parts {
                 parts.push(Part::exact(&key, &first));
             } else {
                 // Whoever reads the first of them is to go by blocks as well.
-                self.last_end(&key).await.store(first.start, Ordering::Relaxed);
+                if begun.insert(key.clone()) {
+                    self.last_end(&key).await.store(first.start, Ordering::Relaxed);
+                }
                 parts.extend((first.start / BLOCK..=(end - 1) / BLOCK).map(|at| Part::block(&key, at)));
             }
         }

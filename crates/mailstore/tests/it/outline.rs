@@ -102,7 +102,7 @@ async fn a_body_that_moves_while_it_is_looked_for_is_found() {
     bench.stored(ada, LETTER).await;
     let (messages, was) = all(&bench, ada).await;
     let mut rows = view::rows(bench.ctx(), ada, messages[0].folder_id, &[1..=1], None).await.unwrap();
-    view::locate(&bench.store, bench.ctx(), ada, &mut rows).await.unwrap();
+    let _coming = view::locate(&bench.store, bench.ctx(), ada, &mut rows).await.unwrap();
     forget(&bench).await;
     let hold = bench.blobs.hold_look(0);
     let looking = outline::parsed(&bench.store, bench.ctx(), &messages);
