@@ -30,6 +30,8 @@ pub struct Db {
     pool: PgPool,
     /// Sessions that hold the system role for good, and cannot write.
     lookups: PgPool,
+    /// For batches of mail: a pool goes from one connection to the next, and a backend that has just done the same is quicker at it.
+    batches: PgPool,
     env: Env,
     url: Arc<str>,
     /// Whether what would be committed is taken back.
@@ -39,6 +41,8 @@ pub struct Db {
 impl Db {
     /// The most connections one process opens for transactions.
     const MAX_CONNECTIONS: u32 = 24;
+    /// The most connections it opens for batches of mail: as many as go in beside each other.
+    const MAX_BATCHES: u32 = 4;
     /// The most connections it opens for lookups, each of which takes one for one statement.
     const MAX_LOOKUPS: u32 = 8;
     /// How long a caller waits for a free connection before the call fails as unavailable.
@@ -74,8 +78,10 @@ impl Db {
                 Ok(())
             })
         });
+        let batches = Self::pool(Self::MAX_BATCHES).connect_lazy_with(options.clone());
         // Lazily: before the first migration there is no such role.
-        Ok(Self { pool, lookups: lookups.connect_lazy_with(options), env, url: url.into(), is_trial: false })
+        let lookups = lookups.connect_lazy_with(options);
+        Ok(Self { pool, lookups, batches, env, url: url.into(), is_trial: false })
     }
 
     fn pool(max_connections: u32) -> PgPoolOptions {
@@ -129,12 +135,14 @@ impl Db {
 
     /// How many connections are open and how many of them are idle.
     pub fn connections(&self) -> (u32, usize) {
-        (self.pool.size() + self.lookups.size(), self.pool.num_idle() + self.lookups.num_idle())
+        let pools = [&self.pool, &self.lookups, &self.batches];
+        (pools.iter().map(|pool| pool.size()).sum(), pools.iter().map(|pool| pool.num_idle()).sum())
     }
 
     /// Closes every connection once it is free.
     pub async fn close(&self) {
         self.lookups.close().await;
+        self.batches.close().await;
         self.pool.close().await;
     }
 
@@ -147,20 +155,24 @@ impl Db {
         &self,
         tenant_id: uuid::Uuid,
     ) -> Result<sqlx::Transaction<'static, sqlx::Postgres>, Error> {
-        self.begin(format!("{BEGIN} pillarbox_tenant; set local app.tenant_id = '{tenant_id}'")).await
+        let statements = format!("{BEGIN} pillarbox_tenant; set local app.tenant_id = '{tenant_id}'");
+        Self::begin_in(&self.pool, statements).await
     }
 
-    /// As [`Self::begin_tenant`], bound to several tenants: it reaches what mail is made of, and nothing else of theirs.
+    /// As [`Self::begin_tenant`], bound to several tenants: it reaches what mail is made of, and nothing else of theirs. A batch of whoever sends
+    /// has connections of its own.
     ///
     /// # Errors
     /// As of any statement.
     pub async fn begin_tenants(
         &self,
         tenant_ids: &[uuid::Uuid],
+        is_batch: bool,
     ) -> Result<sqlx::Transaction<'static, sqlx::Postgres>, Error> {
         let ids: Vec<String> = tenant_ids.iter().map(uuid::Uuid::to_string).collect();
         let ids = ids.join(",");
-        self.begin(format!("{BEGIN} pillarbox_tenant; set local app.tenant_ids = '{{{ids}}}'")).await
+        let statements = format!("{BEGIN} pillarbox_tenant; set local app.tenant_ids = '{{{ids}}}'");
+        Self::begin_in(if is_batch { &self.batches } else { &self.pool }, statements).await
     }
 
     /// A session of the system role, for [`SystemRead`].
@@ -173,8 +185,11 @@ impl Db {
 
     /// Begins as a role, and whatever else the transaction is to have: in one round trip. All of it is local to the
     /// transaction: a session's setting would leak to the connection's next user.
-    async fn begin(&self, statements: String) -> Result<sqlx::Transaction<'static, sqlx::Postgres>, Error> {
-        let pool = self.pool.clone();
+    async fn begin_in(
+        pool: &PgPool,
+        statements: String,
+    ) -> Result<sqlx::Transaction<'static, sqlx::Postgres>, Error> {
+        let pool = pool.clone();
         #[expect(
             clippy::disallowed_methods,
             reason = "the one place where a transaction begins; its callers set its role"

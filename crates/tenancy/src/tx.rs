@@ -147,6 +147,25 @@ impl IngestTx {
     /// # Errors
     /// As of any statement.
     pub async fn begin<'a>(db: &Db, entered: impl IntoIterator<Item = &'a Ctx>) -> Result<Self, db::Error> {
+        Self::begin_as(db, entered, false).await
+    }
+
+    /// As [`Self::begin`], for a batch of whoever sends, of which few are under way at a time.
+    ///
+    /// # Errors
+    /// As of any statement.
+    pub async fn begin_batch<'a>(
+        db: &Db,
+        entered: impl IntoIterator<Item = &'a Ctx>,
+    ) -> Result<Self, db::Error> {
+        Self::begin_as(db, entered, true).await
+    }
+
+    async fn begin_as<'a>(
+        db: &Db,
+        entered: impl IntoIterator<Item = &'a Ctx>,
+        is_batch: bool,
+    ) -> Result<Self, db::Error> {
         let tenant_ids: BTreeSet<TenantId> = entered.into_iter().map(Ctx::tenant_id).collect();
         let tenant_ids: Vec<TenantId> = tenant_ids.into_iter().collect();
         let bound: Vec<Uuid> = tenant_ids.iter().map(|id| id.uuid()).collect();
@@ -154,7 +173,7 @@ impl IngestTx {
             clippy::disallowed_methods,
             reason = "the one place where such a transaction begins, with tenants that are each proven by a Ctx"
         )]
-        let tx = db.begin_tenants(&bound).await?;
+        let tx = db.begin_tenants(&bound, is_batch).await?;
         Ok(Self { tx, tenant_ids })
     }
 

@@ -33,6 +33,14 @@ impl Way {
     fn is_own(self) -> bool {
         self != Self::Shared
     }
+
+    /// Begins a transaction. Of parts that do not wait for their turn any number may wait for a mailbox, without keeping batches from a connection.
+    async fn begin(self, mail: &MailStore, batch: &[&mut Pending]) -> Result<IngestTx, db::Error> {
+        match self {
+            Self::Shared => IngestTx::begin_batch(&mail.db, entered(batch)).await,
+            Self::Own | Self::Whole => IngestTx::begin(&mail.db, entered(batch)).await,
+        }
+    }
 }
 
 /// Takes the parts in and answers each.
@@ -209,7 +217,7 @@ async fn look(mail: &MailStore, batch: &mut [&mut Pending], way: Way) -> Result<
         })
         .collect();
     let mut rooms = quota::have_room(&mail.db, &wanted).await?.into_iter();
-    let (imported, folders) = look_for_named(mail, batch).await?;
+    let (imported, folders) = look_for_named(mail, batch, way).await?;
     for pending in batch.iter_mut() {
         let key = pending.part.message.import_key;
         for (result, delivery) in pending.results.iter_mut().zip(&pending.part.deliveries) {
@@ -238,6 +246,7 @@ async fn look(mail: &MailStore, batch: &mut [&mut Pending], way: Way) -> Result<
 async fn look_for_named(
     mail: &MailStore,
     batch: &[&mut Pending],
+    way: Way,
 ) -> Result<(BTreeSet<(MailboxId, ImportKey)>, BTreeSet<FolderId>), Error> {
     let keys = import_keys(batch);
     let folders: BTreeSet<_> = batch
@@ -250,7 +259,7 @@ async fn look_for_named(
     if keys.is_empty() && folders.is_empty() {
         return Ok(Default::default());
     }
-    let mut tx = IngestTx::begin(&mail.db, entered(batch)).await?;
+    let mut tx = way.begin(mail, batch).await?;
     Ok((store::imported(&mut tx, &keys).await?, store::existing(&mut tx, &folders).await?))
 }
 
@@ -265,7 +274,7 @@ async fn reserved(mail: &MailStore, batch: &[&mut Pending], way: Way) -> Result<
     }
     let writer = Writer::new(mail.db.env());
     let owner = batch.first().map(|pending| pending.tenant_id()).filter(|_| way.is_own());
-    let mut tx = IngestTx::begin(&mail.db, entered(batch)).await?;
+    let mut tx = way.begin(mail, batch).await?;
     body::store::reserve(tx.conn(), writer.id(), owner, now, now + RESERVATION).await?;
     tx.commit().await?;
     Ok(writer)
@@ -349,7 +358,7 @@ async fn commit(
         return Ok(Upload::InVain);
     }
     let env = mail.db.env();
-    let mut tx = IngestTx::begin(&mail.db, entered(batch)).await?;
+    let mut tx = way.begin(mail, batch).await?;
     let (mut wanted, mut places) = (BTreeSet::new(), BTreeSet::new());
     for (_, delivery) in batch.iter().flat_map(|pending| pending.open()) {
         wanted.insert((delivery.ctx.tenant_id(), delivery.mailbox_id));

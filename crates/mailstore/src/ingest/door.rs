@@ -1,7 +1,7 @@
 //! Who waits at the door, and when the next batch of them goes in.
 //!
 //! A part that finds nobody under way goes in at once. What arrives meanwhile goes in together, as soon as that is done. After a
-//! batch of more than one the next lingers, up to [`LINGER`] or until as many wait as came in the last two: those who have just been
+//! batch of more than one the next lingers, up to a share of what that one took or until as many more wait as were in it: those who have just been
 //! answered send their next message now, and without it batches of n and of all the others would take turns for ever. Who has waited
 //! [`PATIENCE`], behind an upload that is slow or a mailbox that is locked, goes in with all who wait, beside; so does what a full batch leaves.
 
@@ -22,8 +22,12 @@ use super::{Part, batch};
 use crate::MailStore;
 use crate::body::RESERVATION;
 
-/// How long a batch waits for those who have just been answered.
-const LINGER: Duration = Duration::from_millis(2);
+/// The share of the time that a batch took for which the next one waits for those who have just been answered: the more they are, and the slower
+/// everything is, the longer it takes until they are back.
+const LINGER_SHARE: u32 = 4;
+/// How long it waits at least, if it is to wait, and at most.
+const MIN_LINGER: Duration = Duration::from_millis(2);
+const MAX_LINGER: Duration = Duration::from_millis(10);
 /// How long a part waits behind others that are under way.
 const PATIENCE: Duration = Duration::from_millis(50);
 /// How many batches go in beside the one whose turn it is.
@@ -57,8 +61,6 @@ struct State {
     is_served: bool,
     /// How many batches are under way beside.
     beside: usize,
-    /// The sizes of the last two batches.
-    last: [usize; 2],
     /// A pack that is reserved and was not used yet.
     spare: Option<Spare>,
 }
@@ -123,13 +125,7 @@ impl State {
             deliveries += part.deliveries.len();
             batch.push(part);
         }
-        self.last = [batch.len(), self.last[0]];
         batch
-    }
-
-    /// Whether as many wait as came in the last two batches.
-    fn is_enough(&self) -> bool {
-        self.waiting.len() >= self.last.iter().sum::<usize>().min(MAX_PARTS)
     }
 
     /// Whether a batch is to go in beside; it is counted then.
@@ -196,13 +192,14 @@ impl Turn {
     async fn serve(mut self) {
         loop {
             let parts = self.take();
-            let was_shared = parts.len() > 1;
+            let count = parts.len();
             if parts.is_empty() {
                 return;
             }
+            let begun = Instant::now();
             self.run(parts).await;
-            if was_shared {
-                self.linger().await;
+            if count > 1 {
+                self.linger(count, (begun.elapsed() / LINGER_SHARE).clamp(MIN_LINGER, MAX_LINGER)).await;
             }
         }
     }
@@ -238,19 +235,21 @@ impl Turn {
         parts
     }
 
-    async fn linger(&self) {
+    /// Waits until as many more wait as have just been answered.
+    async fn linger(&self, answered: usize, limit: Duration) {
         let door = &self.store.door;
+        let all = (door.state().waiting.len() + answered).min(MAX_PARTS);
         let enough = async {
             loop {
                 let arrived = door.arrived.notified();
-                if door.state().is_enough() {
+                if door.state().waiting.len() >= all {
                     return;
                 }
                 arrived.await;
             }
         };
         // Whether it is enough or too late, what waits goes in.
-        let _ = tokio::time::timeout(LINGER, enough).await;
+        let _ = tokio::time::timeout(limit, enough).await;
     }
 }
 
