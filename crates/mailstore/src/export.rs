@@ -91,18 +91,28 @@ pub async fn run(
     let is_staged = is_zip || format == Format::Mbox;
     let at = if is_staged { beside(to) } else { to.to_owned() };
     let progress = gather(store, ctx, mailbox_id, at.clone(), &mut tell).await?;
-    if is_staged {
-        let to = to.to_owned();
-        let finish = move || {
-            match (is_zip, format) {
-                (true, _) => archive::write(&at, &to, format)?,
-                (false, _) => mbox::write_all(&at, &to)?,
-            }
-            std::fs::remove_dir_all(&at).map_err(Failure::of(&at))
-        };
-        tokio::task::spawn_blocking(finish).await.map_err(|_| Error::ShuttingDown)??;
-    }
+    let to = to.to_owned();
+    let finish = move || {
+        match (is_zip, format) {
+            (true, _) => archive::write(&at, &to, format)?,
+            (false, Format::Mbox) => mbox::write_all(&at, &to)?,
+            (false, Format::Maildir) => {}
+        }
+        make_durable(&to)?;
+        if is_staged {
+            std::fs::remove_dir_all(&at).map_err(Failure::of(&at))?;
+        }
+        Ok::<_, Failure>(())
+    };
+    tokio::task::spawn_blocking(finish).await.map_err(|_| Error::ShuttingDown)??;
     Ok(progress)
+}
+
+/// Whoever is told that an export is done may delete the mailbox: all that was written is on the disk then, with the file system that it is on. To ask for
+/// each of a hundred thousand files would take minutes.
+fn make_durable(to: &Path) -> Result<(), Failure> {
+    let file = std::fs::File::open(to).map_err(Failure::of(to))?;
+    rustix::fs::syncfs(file).map_err(|error| Failure::of(to)(error.into()))
 }
 
 /// Where something is gathered.

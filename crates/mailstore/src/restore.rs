@@ -225,8 +225,20 @@ pub async fn keep(ctx: &Ctx, restore: &Restore) -> Result<(), Error> {
 /// # Errors
 /// As of any statement.
 pub async fn put_off(db: &Db, restore: &Restore) -> Result<(), Error> {
+    put_off_until(db, restore, db.env().now() + LEASE).await
+}
+
+/// Lets go of a restore that is to be gone on with elsewhere: whoever looks for one next takes it in hand.
+///
+/// # Errors
+/// As of any statement.
+pub async fn hand_over(db: &Db, restore: &Restore) -> Result<(), Error> {
+    put_off_until(db, restore, db.env().now()).await
+}
+
+async fn put_off_until(db: &Db, restore: &Restore, until: DateTime<Utc>) -> Result<(), Error> {
     let mut tx = system(db).await?;
-    store::put_off(&mut tx, restore).await?;
+    store::put_off(&mut tx, restore, until).await?;
     Ok(tx.commit().await?)
 }
 

@@ -15,6 +15,7 @@ use mailstore::restore::{self, Past, Pasts, Restore, Wanted};
 use pack::segment::{Record, Segment};
 use tenancy::operation::Operation;
 use tenancy::{Caller, Ctx};
+use tokio_util::sync::CancellationToken;
 
 use crate::Error;
 use crate::recover::bucket::{self, Listing, Numbered};
@@ -37,11 +38,12 @@ pub async fn request(ctx: &Ctx, wanted: Wanted) -> Result<Operation, mailstore::
     restore::request(ctx, wanted, earliest).await
 }
 
-/// Does a restore that nobody has in hand, whole or up to what stops it; whether there was one. Several processes may do so at once.
+/// Does a restore that nobody has in hand, whole or up to what stops it; whether there was one. Several processes may do so at once. At the word to stop
+/// it is broken off, and another process goes on with it at once.
 ///
 /// # Errors
 /// When the queue does not answer. What stops a restore is noted in its operation, if it will not pass.
-pub async fn run_next(db: &Db, mail: &MailStore) -> Result<bool, Error> {
+pub async fn run_next(db: &Db, mail: &MailStore, stop: &CancellationToken) -> Result<bool, Error> {
     let Some(restore) = restore::claim(db).await? else { return Ok(false) };
     let ctx = match Caller::server(db.clone()).enter(restore.tenant_id).await {
         Ok(ctx) => ctx,
@@ -55,9 +57,10 @@ pub async fn run_next(db: &Db, mail: &MailStore) -> Result<bool, Error> {
         restore::stop(&ctx, &restore, "internal", false).await?;
         return Ok(true);
     }
-    match work(&ctx, mail, &restore).await {
-        Ok(()) => restore::finish(&ctx, &restore).await?,
-        Err(error) => {
+    match stop.run_until_cancelled(work(&ctx, mail, &restore)).await {
+        None => restore::hand_over(db, &restore).await?,
+        Some(Ok(())) => restore::finish(&ctx, &restore).await?,
+        Some(Err(error)) => {
             tracing::warn!(operation.id = %restore.id, error.cause = %kernel::error::chain(&error), "a restore was stopped");
             let (code, may_pass) = outcome(&error);
             restore::stop(&ctx, &restore, code, may_pass).await?;

@@ -33,6 +33,10 @@ const COLLECT_EVERY: Duration = Duration::from_secs(3_600);
 const MEASURE_EVERY: Duration = Duration::from_secs(15);
 
 pub(crate) async fn run(worker: &Worker, shutdown: &CancellationToken) {
+    tokio::join!(cut_off(worker, shutdown), restore_mail(worker, shutdown));
+}
+
+async fn cut_off(worker: &Worker, shutdown: &CancellationToken) {
     let (mut sweep, mut prune, mut measure) = (every(SWEEP_EVERY), every(PRUNE_EVERY), every(MEASURE_EVERY));
     let duties = async {
         loop {
@@ -56,7 +60,6 @@ pub(crate) async fn run(worker: &Worker, shutdown: &CancellationToken) {
         () = apart(worker, PRUNE_EVERY, purge) => {}
         () = apart(worker, COMPACT_EVERY, compact_mail) => {}
         () = apart(worker, INDEX_EVERY, index_mail) => {}
-        () = apart(worker, RESTORE_EVERY, restore_mail) => {}
         () = apart(worker, SIGN_EVERY, see_to_dkim_keys) => {}
         () = apart(worker, RECONCILE_EVERY, reconcile_payments) => {}
         () = apart(worker, ASK_EVERY, ask_about_vat_ids) => {}
@@ -124,14 +127,18 @@ async fn compact_mail(worker: &Worker) {
     }
 }
 
-async fn restore_mail(worker: &Worker) {
-    loop {
-        match recovery::restore::run_next(&worker.db, &worker.store).await {
-            Ok(true) => metrics::counter!("pillarbox_restores_total").increment(1),
-            Ok(false) => return,
-            Err(error) => {
-                tracing::warn!(error.cause = ?error, "restores that are due could not be looked up");
-                return;
+/// What is in hand at shutdown is handed over, so that nobody waits until it is taken for abandoned.
+async fn restore_mail(worker: &Worker, shutdown: &CancellationToken) {
+    let mut due = every(RESTORE_EVERY);
+    while shutdown.run_until_cancelled(due.tick()).await.is_some() {
+        while !shutdown.is_cancelled() {
+            match recovery::restore::run_next(&worker.db, &worker.store, shutdown).await {
+                Ok(true) => metrics::counter!("pillarbox_restores_total").increment(1),
+                Ok(false) => break,
+                Err(error) => {
+                    tracing::warn!(error.cause = ?error, "restores that are due could not be looked up");
+                    break;
+                }
             }
         }
     }

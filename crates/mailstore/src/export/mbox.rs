@@ -52,7 +52,11 @@ pub(super) fn write_all(at: &Path, to: &Path) -> Result<(), Failure> {
         fs::create_dir_all(parent).map_err(Failure::of(parent))?;
         let mut file = BufWriter::new(fs::File::create(&part).map_err(Failure::of(&part))?);
         write(&folder, &mut file)?;
-        file.flush().map_err(Failure::of(&part))?;
+        // What is there already is not to give way to less.
+        file.into_inner()
+            .map_err(io::Error::from)
+            .and_then(|file| file.sync_all())
+            .map_err(Failure::of(&part))?;
         fs::rename(&part, &mbox).map_err(Failure::of(&mbox))?;
     }
     Ok(())

@@ -6,9 +6,9 @@ use crate::message::{Flag, Flags, MAX_KEYWORDS};
 pub(super) fn take(bytes: &mut Vec<u8>) -> Flags {
     let mut flags = Flags::default();
     let (mut end, mut known) = (0, Vec::new());
-    while let Some(length) = bytes[end..].iter().position(|byte| *byte == b'\n') {
-        let Ok(line) = std::str::from_utf8(&bytes[end..end + length]) else { break };
-        let Some((name, says)) = line.split_once(':') else { break };
+    while let Some(length) = field(&bytes[end..]) {
+        let Ok(field) = std::str::from_utf8(&bytes[end..end + length]) else { break };
+        let Some((name, says)) = field.split_once(':') else { break };
         let name = name.to_ascii_lowercase();
         if known.contains(&name) {
             break;
@@ -23,10 +23,16 @@ pub(super) fn take(bytes: &mut Vec<u8>) -> Flags {
             _ => break,
         }
         known.push(name);
-        end += length + 1;
+        end += length;
     }
     bytes.drain(..end);
     flags
+}
+
+/// How long a field is with the lines that it is folded into (RFC 5322 §2.2.3).
+fn field(bytes: &[u8]) -> Option<usize> {
+    let is_end = |at: &usize| bytes[*at] == b'\n' && !matches!(bytes.get(at + 1), Some(b' ' | b'\t'));
+    (0..bytes.len()).find(is_end).map(|at| at + 1)
 }
 
 fn mark(letter: char) -> Option<Flag> {
@@ -51,6 +57,11 @@ mod tests {
         assert_eq!(bytes, b"Subject: x\nStatus: O\n\ny");
         assert_eq!(flags.flags, [Flag::Seen, Flag::Answered, Flag::Flagged].into());
         assert_eq!(flags.keywords, ["$Work", "later"].map(|keyword| keyword.parse().unwrap()).into());
+        let mut folded = b"X-Keywords: one\r\n\ttwo\n three\nX-Status: \n A\n\n y".to_vec();
+        let flags = take(&mut folded);
+        assert_eq!(folded, b"\n y");
+        assert_eq!(flags.flags, [Flag::Answered].into());
+        assert_eq!(flags.keywords, ["one", "two", "three"].map(|keyword| keyword.parse().unwrap()).into());
         let mut twice = b"Status: O\nStatus: RO\n\n".to_vec();
         assert_eq!(take(&mut twice), Flags::default());
         assert_eq!(twice, b"Status: RO\n\n");

@@ -65,13 +65,16 @@ pub(super) async fn is_under_way(
     Ok(is_under_way.fetch_one(tx.conn()).await?)
 }
 
-/// Lets one rest that was taken in hand and not tried.
-pub(super) async fn put_off(tx: &mut SystemTx, restore: &Restore) -> Result<(), Error> {
+/// Lets one rest until a moment that was taken in hand, as if it had not been; not what somebody else has taken since.
+pub(super) async fn put_off(tx: &mut SystemTx, restore: &Restore, until: DateTime<Utc>) -> Result<(), Error> {
     let tenant_id = restore.tenant_id.uuid();
     sqlx::query!(
-        "update restores set attempts = attempts - 1 where tenant_id = $1 and id = $2 and attempts > 0",
+        "update restores set attempts = greatest(attempts - 1, 0), due_at = $3
+         where tenant_id = $1 and id = $2 and attempts <= $4",
         tenant_id,
         restore.id.uuid(),
+        until,
+        restore.attempts,
     )
     .execute(tx.conn())
     .await?;

@@ -14,6 +14,7 @@ use mailstore::restore::{Extent, Place, Wanted};
 use mailstore::{MailStore, check, outline};
 use recovery::restore;
 use tenancy::{Ctx, operation};
+use tokio_util::sync::CancellationToken;
 
 use crate::support::Bench;
 
@@ -129,7 +130,7 @@ async fn act(bench: &Bench, ada: MailboxId, bob: MailboxId) {
         [(Place::InPlace, Extent::Mailbox(ada)), (Place::Beside, Extent::Folder(ada, deep))]
     {
         let begun = restore::request(ctx, Wanted { at, place, extent }).await.unwrap();
-        while restore::run_next(ctx.db(), store).await.unwrap() {}
+        while restore::run_next(ctx.db(), store, &CancellationToken::new()).await.unwrap() {}
         let done = operation::get(ctx.caller(), begun.id).await.unwrap();
         assert_eq!((done.status.as_str(), done.done), ("succeeded", done.total), "{done:?}");
     }

@@ -15,6 +15,7 @@ use sqlx::Connection as _;
 use tenancy::operation::{self, Operation};
 use tenancy::{Ctx, mailbox};
 use testkit::TestDb;
+use tokio_util::sync::CancellationToken;
 
 use crate::support::Bench;
 
@@ -70,7 +71,7 @@ async fn restored(bench: &Bench, at: DateTime<Utc>, place: Place, extent: Extent
 }
 
 async fn work(ctx: &Ctx, store: &MailStore) {
-    while restore::run_next(ctx.db(), store).await.unwrap() {}
+    while restore::run_next(ctx.db(), store, &CancellationToken::new()).await.unwrap() {}
 }
 
 /// What came of it, of what came of anything.
@@ -342,17 +343,57 @@ async fn what_has_no_room_or_was_destroyed_is_told_and_the_rest_comes_back() {
     assert_eq!((done.status.as_str(), outcome(&done)), ("succeeded", vec![("messages_lost", "9")]));
 }
 
+/// As many messages as several batches have, cheaply; the first of them.
+async fn many(bench: &Bench, mailbox_id: MailboxId) -> Vec<MessageId> {
+    let (ctx, first) = (bench.ctx(), deliver(bench, mailbox_id, None, 0..12).await);
+    for _ in 0..8 {
+        let ids: Vec<_> = live(ctx, mailbox_id).await.into_keys().collect();
+        let to = message::Target { mailbox_id, folder: None };
+        message::copy(&bench.store, ctx, mailbox_id, &ids, to).await.unwrap();
+    }
+    first
+}
+
+#[tokio::test]
+async fn at_the_word_to_stop_a_restore_is_handed_over() {
+    let bench = Bench::new().await;
+    let (ctx, ada) = (bench.ctx(), bench.mailbox("ada").await);
+    many(&bench, ada).await;
+    let count = live(ctx, ada).await.len();
+    let at = ctx.env().now();
+    bench.ship().await;
+    let wanted = Wanted { at, place: Place::Beside, extent: Extent::Mailbox(ada) };
+    let id = restore::request(ctx, wanted).await.unwrap().id;
+    let stopped = CancellationToken::new();
+    stopped.cancel();
+    // It is nobody's fault, and no reason to give it up.
+    for _ in 0..30 {
+        assert!(restore::run_next(ctx.db(), &bench.store, &stopped).await.unwrap());
+    }
+    let stop = CancellationToken::new();
+    let in_the_middle = async {
+        while operation::get(ctx.caller(), id).await.unwrap().done == 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        stop.cancel();
+    };
+    let (done, ()) = tokio::join!(restore::run_next(ctx.db(), &bench.store, &stop), in_the_middle);
+    assert!(done.unwrap());
+    let done = operation::get(ctx.caller(), id).await.unwrap();
+    assert!(done.finished_at.is_none() && done.done < done.total, "{done:?}");
+    // At once.
+    work(ctx, &bench.store).await;
+    let done = operation::get(ctx.caller(), id).await.unwrap();
+    assert_eq!((done.status.as_str(), done.done), ("succeeded", done.total));
+    assert_eq!(live(ctx, ada).await.len(), 2 * count);
+    assert_exact(&bench.world.test_db).await;
+}
+
 #[tokio::test]
 async fn whoever_goes_on_after_a_stop_does_nothing_twice() {
     let bench = Bench::new().await;
     let (ctx, ada) = (bench.ctx(), bench.mailbox("ada").await);
-    let first = deliver(&bench, ada, None, 0..12).await;
-    // As many as several batches have, cheaply.
-    for _ in 0..8 {
-        let ids: Vec<_> = live(ctx, ada).await.into_keys().collect();
-        let to = message::Target { mailbox_id: ada, folder: None };
-        message::copy(&bench.store, ctx, ada, &ids, to).await.unwrap();
-    }
+    let first = many(&bench, ada).await;
     let count = live(ctx, ada).await.len();
     assert_eq!(count, first.len() << 8);
     let at = ctx.env().now();
@@ -374,11 +415,12 @@ async fn whoever_goes_on_after_a_stop_does_nothing_twice() {
         in_the_middle += u32::from(before.done > 0 && before.done < before.total);
         // Two who both take it for theirs, and are stopped once something more of it is done.
         sqlx::raw_sql(lapse).execute(&mut connection).await.unwrap();
-        let one = restore::run_next(ctx.db(), &bench.store);
+        let on = CancellationToken::new();
+        let one = restore::run_next(ctx.db(), &bench.store, &on);
         let other = async {
             tokio::time::sleep(Duration::from_millis(5)).await;
             sqlx::raw_sql(lapse).execute(&mut connection).await.unwrap();
-            restore::run_next(ctx.db(), &bench.store).await
+            restore::run_next(ctx.db(), &bench.store, &on).await
         };
         let more = async {
             while operation::get(ctx.caller(), begun.id).await.unwrap().done <= before.done {
@@ -412,7 +454,7 @@ async fn a_moment_that_nothing_is_known_of_is_refused() {
         assert_eq!(refused.code(), "invalid_request", "{refused}");
     }
     assert!(matches!(ask(now, ctx.env().new_id()).await, Err(mailstore::Error::NotFound)));
-    assert!(!restore::run_next(ctx.db(), &bench.store).await.unwrap());
+    assert!(!restore::run_next(ctx.db(), &bench.store, &CancellationToken::new()).await.unwrap());
 }
 
 #[tokio::test]
