@@ -1,6 +1,7 @@
 //! Bodies: where they lie, and reading them.
 
 pub(crate) mod cache;
+mod disk;
 pub(crate) mod store;
 
 use std::sync::Arc;

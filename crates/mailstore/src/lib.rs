@@ -39,6 +39,8 @@ mod uid;
 pub mod verify;
 pub mod view;
 
+use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use blob::BlobStore;
@@ -85,6 +87,14 @@ impl MailStore {
     #[must_use]
     pub fn with_cache(self, max_bytes: u64) -> Self {
         Self { parts: Parts::new(self.blobs.clone(), max_bytes), ..self }
+    }
+
+    /// The same, with so many bytes of what is fetched from `blobs` in a folder besides, sealed as well: one that is there and that no other process uses.
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    pub async fn with_disk_cache(self, dir: PathBuf, max_bytes: u64) -> io::Result<Self> {
+        Ok(Self { parts: self.parts.with_disk(dir, max_bytes).await?, ..self })
     }
 
     /// Tenants' keys.

@@ -53,6 +53,7 @@ pub(crate) struct Config {
     pub(crate) compaction_mib_per_second: NonZeroU32,
     /// How much of the mail that was read or taken in stays in memory, in MiB.
     pub(crate) body_cache_mib: NonZeroU32,
+    pub(crate) body_cache_disk_mib: Option<NonZeroU32>,
     /// `None`: a self-signed certificate under the data directory.
     pub(crate) tls: Option<TlsFiles>,
     /// A directory with more certificates, each in one of its own.
@@ -196,6 +197,7 @@ impl Config {
                 .value("compaction_mib_per_second", parse_count)
                 .unwrap_or(COMPACTION_MIB_PER_SECOND),
             body_cache_mib: reader.value("body_cache_mib", parse_count).unwrap_or(BODY_CACHE_MIB),
+            body_cache_disk_mib: reader.value("body_cache_disk_mib", parse_count),
             tls,
             tls_directory,
             api_requests_per_minute: reader

@@ -39,6 +39,17 @@ impl DataDir {
         Ok(path)
     }
 
+    /// Removes a directory in it with all that is in there, if there is one.
+    pub(crate) async fn remove_dir(&self, name: &str) -> Result<()> {
+        let path = self.join(name);
+        match tokio::fs::remove_dir_all(&path).await {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(error).with_context(|| format!("removing {}", path.display()))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The right to be the server of this directory, until dropped. The kernel takes it back from a process that is killed.
     pub(crate) fn lock_for_serving(&self) -> Result<File> {
         let path = self.join("serve.lock");

@@ -18,6 +18,9 @@ use crate::kek;
 /// How long the connections to the database may take to close.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// The folder of the data directory in which a server keeps parts of packs.
+const BODY_CACHE: &str = "body-cache";
+
 /// Database and blob store, open and up to date.
 #[derive(Debug)]
 pub(crate) struct Platform {
@@ -47,6 +50,17 @@ impl Platform {
         let encryption = kek::open(&config.key_encryption_keys, data_dir, db).await?;
         let cache_bytes = u64::from(config.body_cache_mib.get()) << 20;
         Ok(MailStore::new(db.clone(), blobs, encryption).with_cache(cache_bytes))
+    }
+
+    /// Has what is fetched of bodies kept on the disk besides, as is configured: for the one process that serves the directory.
+    pub(crate) async fn keep_on_disk(&mut self, config: &Config, data_dir: &DataDir) -> Result<()> {
+        let Some(mib) = config.body_cache_disk_mib else {
+            return data_dir.remove_dir(BODY_CACHE).await;
+        };
+        let dir = data_dir.private_dir(BODY_CACHE)?;
+        let store = self.store.clone().with_disk_cache(dir.clone(), u64::from(mib.get()) << 20).await;
+        self.store = store.with_context(|| format!("looking through {}", dir.display()))?;
+        Ok(())
     }
 
     /// Closes the pool, and stops the private cluster unless another process uses it.

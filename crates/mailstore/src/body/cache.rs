@@ -1,11 +1,13 @@
-//! Parts of packs in memory, as they lie in the blob store: sealed.
+//! Parts of packs in memory, as they lie in the blob store: sealed. A disk may be behind it.
 //!
 //! What was read or written a moment ago is not fetched again, and what several read at once is fetched once. Whoever reads a pack from one
 //! body to the next gets it in blocks, the next one while the one before is being read; and whoever says what will be read next gets it fetched
 //! meanwhile, whatever packs it lies in.
 
 use std::collections::HashSet;
+use std::io;
 use std::ops::Range;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -17,6 +19,7 @@ use moka::policy::EvictionPolicy;
 use tokio::sync::Semaphore;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::disk::Disk;
 use crate::Error;
 
 /// How many bytes a block has, at a multiple of them.
@@ -40,7 +43,7 @@ const EXPECTED_SHARE: u64 = 16;
 
 /// A part of an object.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Part {
+pub(super) struct Part {
     key: BlobKey,
     begin: u64,
     end: u64,
@@ -54,6 +57,20 @@ impl Part {
     fn block(key: &BlobKey, at: u64) -> Self {
         Self { key: key.clone(), begin: at * BLOCK, end: (at + 1) * BLOCK }
     }
+
+    /// What a file of it is called.
+    pub(super) fn name(&self) -> String {
+        format!("{}.{}-{}", self.key.to_string().replace('/', "."), self.begin, self.end)
+    }
+
+    /// The part whose file is called so.
+    pub(super) fn named(name: &str) -> Option<Self> {
+        let (key, range) = name.rsplit_once('.')?;
+        let (begin, end) = range.split_once('-')?;
+        let key = key.replace('.', "/").parse().ok()?;
+        let part = Self { key, begin: begin.parse().ok()?, end: end.parse().ok()? };
+        (part.name() == name).then_some(part)
+    }
 }
 
 /// Whether a body is the next one in its pack, after one that ends there.
@@ -65,6 +82,7 @@ fn follows(range: &Range<u64>, end: u64) -> bool {
 #[derive(Debug, Clone)]
 pub(crate) struct Parts {
     blobs: Arc<dyn BlobStore>,
+    disk: Option<Disk>,
     parts: Cache<Part, Bytes>,
     /// Where in a pack the last body ended that was read of it.
     ends: Cache<BlobKey, Arc<AtomicU64>>,
@@ -85,7 +103,12 @@ impl Parts {
         let policy = EvictionPolicy::lru();
         let parts = Cache::builder().max_capacity(max_bytes).weigher(weight).eviction_policy(policy).build();
         let [ahead, expecting] = [AHEAD, EXPECTING].map(|count| Arc::new(Semaphore::new(count)));
-        Self { blobs, parts, ends: Cache::new(PACKS), max_bytes, ahead, expecting }
+        Self { blobs, disk: None, parts, ends: Cache::new(PACKS), max_bytes, ahead, expecting }
+    }
+
+    /// The same, with so many bytes of what was fetched in a folder besides.
+    pub(crate) async fn with_disk(self, dir: PathBuf, max_bytes: u64) -> io::Result<Self> {
+        Ok(Self { disk: Some(Disk::open(dir, max_bytes).await?), ..self })
     }
 
     /// A body's bytes in an object.
@@ -236,11 +259,32 @@ impl Parts {
 
     /// A part that is in the cache afterwards; those who want it at once wait for one of them.
     async fn fetch(&self, part: Part) -> Result<Bytes, Error> {
-        let (key, range) = (part.key.clone(), part.begin..part.end);
-        let entry = self.parts.entry(part).or_try_insert_with(self.blobs.get_range(&key, range)).await;
+        let wanted = part.clone();
+        let entry = self.parts.entry(part).or_try_insert_with(self.load(&wanted)).await;
         let entry = entry.map_err(Error::Blob)?;
-        let outcome = if entry.is_fresh() { "fetched" } else { "hit" };
-        metrics::counter!("pillarbox_body_cache_reads_total", "outcome" => outcome).increment(1);
+        if !entry.is_fresh() {
+            count("hit");
+        }
         Ok(entry.into_value())
     }
+
+    /// A part from the disk, if it is there, or else from the blob store.
+    async fn load(&self, part: &Part) -> Result<Bytes, blob::Error> {
+        if let Some(disk) = &self.disk
+            && let Some(bytes) = disk.get(part).await
+        {
+            count("disk");
+            return Ok(bytes);
+        }
+        let bytes = self.blobs.get_range(&part.key, part.begin..part.end).await?;
+        count("fetched");
+        if let Some(disk) = &self.disk {
+            disk.keep(part, &bytes);
+        }
+        Ok(bytes)
+    }
+}
+
+fn count(outcome: &'static str) {
+    metrics::counter!("pillarbox_body_cache_reads_total", "outcome" => outcome).increment(1);
 }

@@ -1,5 +1,6 @@
 //! Bodies that are in memory are not fetched again, and those that are read in order not one by one.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -273,6 +274,89 @@ async fn what_is_away_is_told_and_found_once_it_is_back() {
     }
     scene.bench.blobs.put(&key, bytes).await.unwrap();
     assert_eq!(scene.read(id).await, mail(1, 4_000));
+}
+
+/// A process with a folder of so many bytes, and little memory.
+async fn with_disk(scene: &Scene, dir: &Path, max_bytes: u64) -> MailStore {
+    let db = scene.bench.world.test_db.db();
+    let store = MailStore::new(db, scene.counted.clone(), testkit::kek::encryption());
+    store.with_cache(1 << 20).with_disk_cache(dir.to_owned(), max_bytes).await.unwrap()
+}
+
+/// The files of a folder, once there are so many.
+async fn files(dir: &Path, is_enough: impl Fn(usize) -> bool) -> Vec<PathBuf> {
+    loop {
+        let files: Vec<_> = dir.read_dir().unwrap().map(|entry| entry.unwrap().path()).collect();
+        let is_whole = |file: &PathBuf| !file.file_name().unwrap().to_str().unwrap().starts_with("put-");
+        if is_enough(files.len()) && files.iter().all(is_whole) {
+            return files;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_on_the_disk_is_not_fetched_again_by_the_next_process_unless_it_is_broken() {
+    let (scene, dir) = (Scene::with_cache(0).await, tempfile::tempdir().unwrap());
+    let mut ids = Vec::new();
+    for number in 0..6 {
+        ids.push(scene.bench.stored(scene.ada, &mail(number, 4_000)).await);
+    }
+    let read = async |store: &MailStore| {
+        for (number, id) in ids.iter().enumerate() {
+            let raw = message::raw(store, scene.bench.ctx(), scene.ada, *id, None).await.unwrap();
+            assert_eq!(raw.bytes, mail(number as u64, 4_000));
+            // One is written while the next is read: not so many at once that some are left out.
+            files(dir.path(), |count| count > number + 1).await;
+        }
+    };
+    std::fs::write(dir.path().join("README"), "somebody's").unwrap();
+    read(&with_disk(&scene, dir.path(), 1 << 20).await).await;
+    assert_eq!(scene.reads(), 6);
+    // What was being written when the process was killed.
+    std::fs::write(dir.path().join("put-1234"), "half").unwrap();
+    read(&with_disk(&scene, dir.path(), 1 << 20).await).await;
+    assert_eq!(scene.reads(), 6, "all of it was there");
+    let mut kept = files(dir.path(), |count| count == 7).await;
+    kept.retain(|file| !file.ends_with("README"));
+    for (file, is_cut) in kept.iter().zip([true, false]) {
+        let mut bytes = std::fs::read(file).unwrap();
+        if is_cut {
+            bytes.truncate(1_000)
+        } else {
+            bytes[1_000] ^= 1
+        }
+        std::fs::write(file, bytes).unwrap();
+    }
+    std::fs::remove_file(&kept[2]).unwrap();
+    let store = with_disk(&scene, dir.path(), 1 << 20).await;
+    std::fs::remove_file(&kept[3]).unwrap();
+    read(&store).await;
+    assert_eq!(scene.reads(), 6 + 4, "what is broken or gone is fetched");
+}
+
+#[tokio::test]
+async fn no_more_is_on_the_disk_than_it_is_to_have() {
+    let (scene, dir) = (Scene::with_cache(0).await, tempfile::tempdir().unwrap());
+    let store = with_disk(&scene, dir.path(), 400 << 10).await;
+    for number in 0..30 {
+        let id = scene.bench.stored(scene.ada, &mail(number, 100_000)).await;
+        let raw = message::raw(&store, scene.bench.ctx(), scene.ada, id, None).await.unwrap();
+        assert_eq!(raw.bytes, mail(number, 100_000));
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let fits = async |bytes| {
+        let size = |file: &PathBuf| file.metadata().map_or(0, |about| about.len());
+        while files(dir.path(), |_| true).await.iter().map(size).sum::<u64>() > bytes {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    fits(400 << 10).await;
+    assert!(files(dir.path(), |_| true).await.len() > 3);
+    // A smaller one takes over what it has room for.
+    with_disk(&scene, dir.path(), 200 << 10).await;
+    fits(200 << 10).await;
+    assert!(!files(dir.path(), |_| true).await.is_empty());
 }
 
 #[tokio::test]

@@ -60,6 +60,11 @@ pub(super) const SETTINGS: &[(&str, &str, &str)] = &[
     ),
     ("compaction_mib_per_second", "8", "how many MiB of mail are moved so in a second at most; 1 at least"),
     ("body_cache_mib", "64", "how many MiB of mail, sealed, a server keeps in memory; 1 at least"),
+    (
+        "body_cache_disk_mib",
+        "none",
+        "how many MiB of mail, sealed, a server keeps on its own disk besides, under data_dir: where bodies are in a bucket",
+    ),
     ("tls_certificate", "self-signed, made under data_dir", "PEM file of the certificate chain"),
     ("tls_key", "self-signed, made under data_dir", "PEM file of its key"),
     (
