@@ -138,7 +138,7 @@ impl Parts {
     pub(crate) async fn expect(&self, bodies: Vec<(BlobKey, Range<u64>)>) -> Option<Expected> {
         let turn = self.takes(BLOCK).then(|| self.expecting.clone().try_acquire_owned().ok())??;
         let parts = self.expected(bodies).await;
-        // The first of them is asked for now.
+        // One alone is being asked for now.
         if parts.len() < 2 {
             return None;
         }
@@ -196,13 +196,11 @@ impl Parts {
 
     /// Keeps a body that was just put.
     pub(crate) async fn keep(&self, key: &BlobKey, range: Range<u64>, pack: &Bytes) {
-        let (begin, end) = (range.start, range.end);
-        if self.takes(end - begin)
-            && let Some(bytes) = pack.get(begin as usize..end as usize)
+        if self.takes(range.end - range.start)
+            && let Some(bytes) = pack.get(range.start as usize..range.end as usize)
         {
             // Apart from the pack, all of which would be held with it.
-            let part = Part { key: key.clone(), begin, end };
-            self.parts.insert(part, Bytes::copy_from_slice(bytes)).await;
+            self.parts.insert(Part::exact(key, &range), Bytes::copy_from_slice(bytes)).await;
         }
     }
 
