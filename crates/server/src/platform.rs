@@ -52,8 +52,15 @@ impl Platform {
         Ok(MailStore::new(db.clone(), blobs, encryption).with_cache(cache_bytes))
     }
 
-    /// Has what is fetched of bodies kept on the disk besides, as is configured: for the one process that serves the directory.
-    pub(crate) async fn keep_on_disk(&mut self, config: &Config, data_dir: &DataDir) -> Result<()> {
+    /// Has what is fetched of bodies kept on the disk besides, as is configured: for the one process that serves the directory. It goes without where the
+    /// disk does not let it.
+    pub(crate) async fn keep_on_disk(&mut self, config: &Config, data_dir: &DataDir) {
+        if let Err(error) = self.try_to_keep_on_disk(config, data_dir).await {
+            tracing::warn!(error.cause = ?error, "mail that is fetched is not kept on the disk");
+        }
+    }
+
+    async fn try_to_keep_on_disk(&mut self, config: &Config, data_dir: &DataDir) -> Result<()> {
         let Some(mib) = config.body_cache_disk_mib else {
             return data_dir.remove_dir(BODY_CACHE).await;
         };

@@ -48,10 +48,8 @@ pub(crate) async fn run(config: &Config) -> Result<()> {
         .install_recorder()
         .context("installing the metrics recorder")?;
     let mut platform = Platform::open(config, &data_dir).await?;
-    let served = match platform.keep_on_disk(config, &data_dir).await {
-        Ok(()) => serve_on(&platform, config, &data_dir, &listen_file, metrics, shutdown).await,
-        Err(error) => Err(error),
-    };
+    platform.keep_on_disk(config, &data_dir).await;
+    let served = serve_on(&platform, config, &data_dir, &listen_file, metrics, shutdown).await;
     drop(listen_file);
     platform.close().await;
     tracing::info!("stopped");

@@ -10,6 +10,7 @@ use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::FutureExt as _;
@@ -22,6 +23,10 @@ use tokio::task::spawn_blocking;
 
 use super::cache::Part;
 
+/// For how long a part is kept at most, and once more if the process is another one then: what was deleted in the blob store is gone here within a week.
+const KEPT: Duration = Duration::from_secs(3 * 24 * 60 * 60);
+/// What a file counts for at least: it takes whole blocks of the disk, and its entry some memory.
+const MIN_BYTES: u32 = 16 << 10;
 const TEMP_PREFIX: &str = "put-";
 const SUM_BYTES: usize = 32;
 /// How many parts are being written at once; what comes meanwhile is not kept.
@@ -54,8 +59,9 @@ impl Disk {
         };
         let files = Cache::builder()
             .max_capacity(max_bytes)
-            .weigher(|_, bytes| *bytes)
+            .weigher(|_, bytes| (*bytes).max(MIN_BYTES))
             .eviction_policy(EvictionPolicy::lru())
+            .time_to_live(KEPT)
             .async_eviction_listener(remove)
             .build();
         for (part, bytes) in found {
@@ -104,7 +110,7 @@ impl Disk {
     }
 }
 
-/// What an earlier process has kept, the oldest first. What it left half written is removed; what is not ours stays.
+/// What an earlier process has kept, the oldest first. What is too old is removed, and what it left half written; what is not ours stays.
 fn found(dir: &Path) -> io::Result<Vec<(Part, u32)>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(dir)? {
@@ -114,7 +120,12 @@ fn found(dir: &Path) -> io::Result<Vec<(Part, u32)>> {
             fs::remove_file(entry.path())?;
         } else if let Some(part) = Part::named(&name) {
             let about = entry.metadata()?;
-            found.push((about.modified()?, part, u32::try_from(about.len()).unwrap_or(u32::MAX)));
+            let kept_at = about.modified()?;
+            if kept_at.elapsed().is_ok_and(|age| age > KEPT) {
+                fs::remove_file(entry.path())?;
+            } else {
+                found.push((kept_at, part, u32::try_from(about.len()).unwrap_or(u32::MAX)));
+            }
         }
     }
     found.sort_by_key(|(kept_at, ..)| *kept_at);

@@ -372,10 +372,13 @@ async fn at_the_word_to_stop_a_restore_is_handed_over() {
     }
     let stop = CancellationToken::new();
     let in_the_middle = async {
-        while operation::get(ctx.caller(), id).await.unwrap().done == 0 {
+        loop {
+            let now = operation::get(ctx.caller(), id).await.unwrap();
+            if now.done > 0 || now.finished_at.is_some() {
+                return stop.cancel();
+            }
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        stop.cancel();
     };
     let (done, ()) = tokio::join!(restore::run_next(ctx.db(), &bench.store, &stop), in_the_middle);
     assert!(done.unwrap());
