@@ -59,7 +59,7 @@ impl Disk {
         };
         let files = Cache::builder()
             .max_capacity(max_bytes)
-            .weigher(|_, bytes| (*bytes).max(MIN_BYTES))
+            .weigher(|_, bytes: &u32| (*bytes).max(MIN_BYTES))
             .eviction_policy(EvictionPolicy::lru())
             .time_to_live(KEPT)
             .async_eviction_listener(remove)
