@@ -317,7 +317,7 @@ async fn what_is_on_the_disk_is_not_fetched_again_by_the_next_process_unless_it_
     std::fs::write(dir.path().join("put-1234"), "half").unwrap();
     let old = dir.path().join(format!("packs.{}.0-524288", uuid::Uuid::nil()));
     let file = std::fs::File::create(&old).unwrap();
-    file.set_modified(std::time::SystemTime::now() - Duration::from_secs(4 * 24 * 60 * 60)).unwrap();
+    file.set_modified(std::time::UNIX_EPOCH).unwrap();
     read(&with_disk(&scene, dir.path(), 1 << 20).await).await;
     assert_eq!(scene.reads(), 6, "all of it was there");
     let mut kept = files(dir.path(), |count| count == 7).await;
