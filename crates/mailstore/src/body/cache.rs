@@ -138,7 +138,7 @@ impl Parts {
     pub(crate) async fn expect(&self, bodies: Vec<(BlobKey, Range<u64>)>) -> Option<Expected> {
         let turn = self.takes(BLOCK).then(|| self.expecting.clone().try_acquire_owned().ok())??;
         let parts = self.expected(bodies).await;
-        // One alone is being asked for now.
+        // A single part is what its reader asks for itself, now.
         if parts.len() < 2 {
             return None;
         }
