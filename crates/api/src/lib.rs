@@ -26,6 +26,7 @@ mod strict;
 mod tasks;
 mod version;
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use dns::Resolver;
@@ -40,9 +41,9 @@ pub use limits::Limits;
 pub use routes::router;
 pub use serve::serve;
 
-/// What the handlers work with. Cheap to clone.
+/// What the API works with.
 #[derive(Clone)]
-pub struct Api {
+pub struct Means {
     /// Proves who calls; brings the database with it.
     pub auth: Auth,
     /// Where mail is kept.
@@ -65,8 +66,20 @@ pub struct Api {
     pub expected_dns: Expected,
 }
 
-impl std::fmt::Debug for Api {
+/// The same for the layers and handlers, each of which takes a clone of it for each request.
+#[derive(Clone)]
+struct Api(Arc<Means>);
+
+impl Deref for Api {
+    type Target = Means;
+
+    fn deref(&self) -> &Means {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Means {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Api").field("limits", &self.limits).finish_non_exhaustive()
+        f.debug_struct("Means").field("limits", &self.limits).finish_non_exhaustive()
     }
 }

@@ -72,15 +72,16 @@ use crate::bare::Bare;
 use crate::file::Downloads;
 use crate::rate::{self, Rates};
 use crate::tasks::Tasks;
-use crate::{Api, around, bare, document, idempotency, scim};
+use crate::{Api, Means, around, bare, document, idempotency, scim};
 
 /// All of the API.
-pub fn router(api: Api) -> Router {
-    tracked(api, Tasks::default())
+pub fn router(means: Means) -> Router {
+    tracked(means, Tasks::default())
 }
 
 /// The same, with the work that outlives its connection among `tasks`.
-pub(crate) fn tracked(api: Api, tasks: Tasks) -> Router {
+pub(crate) fn tracked(means: Means, tasks: Tasks) -> Router {
+    let api = Api(Arc::new(means));
     around::describe_measures();
     let limits = &api.limits;
     let document: Arc<str> = document::openapi().into();

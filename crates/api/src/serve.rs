@@ -16,7 +16,7 @@ use tower_http::add_extension::AddExtension;
 
 use crate::client::Peer;
 use crate::tasks::Tasks;
-use crate::{Api, Limits};
+use crate::{Limits, Means};
 
 /// How much of a request's header is buffered; a longer one is refused with 431.
 const MAX_HEADER_BYTES: usize = 64 * 1024;
@@ -25,10 +25,10 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves the API until `shutdown`: then no connection is accepted any more, requests under way come to their end
 /// (with their connections or without), and what is not done after [`Limits::shutdown_grace`] is cut.
-pub async fn serve(listener: TcpListener, api: Api, shutdown: CancellationToken) {
-    let limits = api.limits.clone();
+pub async fn serve(listener: TcpListener, means: Means, shutdown: CancellationToken) {
+    let limits = means.limits.clone();
     let tasks = Tasks::default();
-    let router = crate::routes::tracked(api, tasks.clone());
+    let router = crate::routes::tracked(means, tasks.clone());
     let room = Arc::new(Semaphore::new(limits.max_connections));
     let (connections, cut) = (TaskTracker::new(), CancellationToken::new());
     loop {

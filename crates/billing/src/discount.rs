@@ -125,7 +125,7 @@ pub async fn create(ctx: &Ctx, new: NewDiscount) -> Result<Discount, Error> {
 /// [`Error::NotFound`] without a subscription; [`Error::Tenancy`] without the right to see it.
 pub async fn list(ctx: &Ctx) -> Result<Page<Discount>, Error> {
     ctx.require(Action::SubscriptionRead)?;
-    let mut tx = ctx.begin().await?;
+    let mut tx = ctx.read().await?;
     let subscription = subscription::store::find(&mut tx).await?.ok_or(Error::NotFound)?;
     Ok(Page { items: subscription.agreed.discounts().cloned().collect(), next: None })
 }

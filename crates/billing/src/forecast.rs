@@ -30,7 +30,7 @@ pub async fn of(ctx: &Ctx, more: &BTreeMap<Item, i64>) -> Result<Option<PriceDif
     if !ctx.caller().may(Action::SubscriptionRead) {
         return Ok(None);
     }
-    let mut tx = ctx.begin().await?;
+    let mut tx = ctx.read().await?;
     let Some(subscription) = subscription::store::find(&mut tx).await? else { return Ok(None) };
     let last_billed = subscription::store::last_boundary(&mut tx).await?;
     let cycles = opened(&mut tx, None).await?;

@@ -251,7 +251,7 @@ pub async fn corrected(caller: &Caller, of: &Found) -> Result<Vec<(String, Naive
         Found::Retail(invoice) if invoice.corrects.is_empty() => Ok(Vec::new()),
         Found::Retail(invoice) => {
             let ctx = caller.enter_deleted_too(invoice.customer.id).await?;
-            store::names(&mut ctx.begin().await?, &invoice.corrects).await
+            store::names(&mut *ctx.read().await?, &invoice.corrects).await
         }
         Found::Wholesale(invoice) => wholesale::invoice::names(caller, &invoice.corrects).await,
     }
@@ -264,7 +264,7 @@ pub async fn corrected(caller: &Caller, of: &Found) -> Result<Vec<(String, Naive
 pub async fn get(caller: &Caller, id: InvoiceId) -> Result<Invoice, Error> {
     let ctx = enter(caller, id).await?;
     ctx.require(Action::InvoiceRead)?;
-    let mut tx = ctx.begin().await?;
+    let mut tx = ctx.read().await?;
     store::find(&mut tx, id).await?.ok_or(Error::NotFound)
 }
 
@@ -290,7 +290,7 @@ async fn find_tenant(caller: &Caller, id: InvoiceId) -> Result<Option<TenantId>,
 /// [`Error::Tenancy`] without the right to see them.
 pub async fn list(ctx: &Ctx, page: PageRequest) -> Result<Page<Invoice>, Error> {
     ctx.require(Action::InvoiceRead)?;
-    let mut tx = ctx.begin().await?;
+    let mut tx = ctx.read().await?;
     let rows = store::list(&mut tx, &page, false).await?;
     Ok(Page::cut(rows, &page, |invoice| invoice.id.uuid()))
 }

@@ -118,7 +118,7 @@ pub async fn create(ctx: &Ctx, new: NewOneOffItem) -> Result<OneOffItem, Error> 
 /// [`Error::Tenancy`] without the right to see them.
 pub async fn list(ctx: &Ctx, page: PageRequest) -> Result<Page<OneOffItem>, Error> {
     ctx.require(Action::SubscriptionRead)?;
-    let rows = store::list(&mut ctx.begin().await?, &page).await?;
+    let rows = store::list(&mut *ctx.read().await?, &page).await?;
     Ok(Page::cut(rows, &page, |item| item.id.uuid()))
 }
 

@@ -169,7 +169,7 @@ pub(crate) fn meant_for<'a>(
 async fn issuers(ctx: &Ctx) -> Result<BTreeSet<ResellerId>, Error> {
     let mut all = BTreeSet::from([ctx.reseller_id()]);
     let of_invoices = {
-        let mut tx = ctx.begin().await?;
+        let mut tx = ctx.read().await?;
         store::issuers(&mut tx).await?
     };
     for issuer in of_invoices.difference(&all.clone()) {
@@ -245,7 +245,7 @@ fn check_text(checks: &mut Checks, text: &str, pointer: &str) {
 /// [`Error::Tenancy`] without the right to see them.
 pub async fn list(ctx: &Ctx, page: PageRequest) -> Result<Page<Payment>, Error> {
     ctx.require(Action::PaymentRead)?;
-    let mut tx = ctx.begin().await?;
+    let mut tx = ctx.read().await?;
     let rows = store::list(&mut tx, &page).await?;
     Ok(Page::cut(rows, &page, |payment| payment.id.uuid()))
 }
@@ -270,7 +270,7 @@ pub async fn get(caller: &Caller, id: PaymentId) -> Result<Payment, Error> {
         return wholesale::payment::get(caller, id).await;
     };
     ctx.require(Action::PaymentRead)?;
-    let mut tx = ctx.begin().await?;
+    let mut tx = ctx.read().await?;
     store::find(&mut tx, id).await?.ok_or(Error::NotFound)
 }
 

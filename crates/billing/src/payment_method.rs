@@ -45,7 +45,7 @@ pub struct PutPaymentMethod {
 /// [`Error::NotFound`] when there is none; [`Error::Tenancy`] without the right to see it.
 pub async fn get(ctx: &Ctx) -> Result<PaymentMethod, Error> {
     ctx.require(Action::PaymentRead)?;
-    let mut tx = ctx.begin().await?;
+    let mut tx = ctx.read().await?;
     find(&mut tx, ctx.reseller_id()).await?.ok_or(Error::NotFound)
 }
 

@@ -264,7 +264,7 @@ pub async fn put_issuer(
 /// [`Error::NotFound`] when it has none.
 pub async fn of_customer(ctx: &Ctx) -> Result<Versioned<CustomerProfile>, Error> {
     ctx.require(Action::BillingProfileRead)?;
-    let mut tx = ctx.begin().await?;
+    let mut tx = ctx.read().await?;
     store::customer(&mut tx).await?.ok_or(Error::NotFound)
 }
 

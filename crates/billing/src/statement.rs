@@ -172,7 +172,7 @@ struct Movement {
 pub async fn of_tenant(ctx: &Ctx, issuer_id: Option<ResellerId>, days: Window) -> Result<Statement, Error> {
     ctx.require(Action::InvoiceRead)?;
     let issuer_id = issuer_id.unwrap_or(ctx.reseller_id());
-    let mut tx = ctx.begin().await?;
+    let mut tx = ctx.read().await?;
     let is_known = issuer_id == ctx.reseller_id() || store::is_issuer(&mut tx, issuer_id).await?;
     if !is_known {
         return Err(Error::NotFound);

@@ -148,7 +148,7 @@ const MAX_TRIAL: Days = Days::new(366);
 /// [`Error::NotFound`] when it has none.
 pub async fn get(ctx: &Ctx) -> Result<Subscription, Error> {
     ctx.require(Action::SubscriptionRead)?;
-    let mut tx = ctx.begin().await?;
+    let mut tx = ctx.read().await?;
     store::find(&mut tx).await?.ok_or(Error::NotFound)
 }
 

@@ -63,7 +63,7 @@ impl Logs {
 /// [`Error::Tenancy`] without the right to see subscriptions; [`Error::Rating`] for a log that cannot be.
 pub async fn of_tenant(ctx: &Ctx, window: Window) -> Result<Vec<UsageDay>, Error> {
     ctx.require(Action::SubscriptionRead)?;
-    let mut tx = ctx.begin().await?;
+    let mut tx = ctx.read().await?;
     let changes = seats::changes(&mut tx, ctx.now()).await?;
     let logs = Logs {
         seats: changes.iter().map(|change| (change.at, change.delta.into())).collect(),

@@ -24,25 +24,35 @@ pub use notify::{Listener, notify};
 pub use tx::{SystemRead, SystemTx};
 use whole::Whole;
 
-/// A pool of connections, with the environment that goes with it. Cheap to clone.
+/// Pools of connections, with the environment that goes with them. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Db {
-    pool: PgPool,
-    /// Sessions that hold the system role for good, and cannot write.
-    lookups: PgPool,
-    /// For batches of mail: a pool goes from one connection to the next, and a backend that has just done the same is quicker at it.
-    batches: PgPool,
+    pools: Arc<Pools>,
     env: Env,
-    url: Arc<str>,
     /// Whether what would be committed is taken back.
     is_trial: bool,
 }
 
+#[derive(Debug)]
+struct Pools {
+    /// For transactions.
+    transactions: PgPool,
+    /// For batches of mail: a pool goes from one connection to the next, and a backend that has just done the same is quicker at it.
+    batches: PgPool,
+    /// Sessions that hold a tenant's role for good, and cannot write.
+    reads: PgPool,
+    /// Sessions that hold the system role for good, and cannot write.
+    lookups: PgPool,
+    url: String,
+}
+
 impl Db {
     /// The most connections one process opens for transactions.
-    const MAX_CONNECTIONS: u32 = 24;
+    pub const MAX_TRANSACTIONS: u32 = 20;
     /// The most connections it opens for batches of mail: as many as go in beside each other.
     const MAX_BATCHES: u32 = 4;
+    /// The most connections it opens for tenants that only read.
+    const MAX_READS: u32 = 12;
     /// The most connections it opens for lookups, each of which takes one for one statement.
     const MAX_LOOKUPS: u32 = 8;
     /// How long a caller waits for a free connection before the call fails as unavailable.
@@ -69,19 +79,32 @@ impl Db {
         if above {
             return Err(Error::AboveTheRules);
         }
-        let pool = Self::pool(Self::MAX_CONNECTIONS).connect_with(options.clone()).await?;
-        let lookups = Self::pool(Self::MAX_LOOKUPS).after_connect(|connection, _| {
+        let pools = Pools {
+            transactions: Self::pool(Self::MAX_TRANSACTIONS).connect_with(options.clone()).await?,
+            batches: Self::pool(Self::MAX_BATCHES).connect_lazy_with(options.clone()),
+            reads: Self::reading(
+                Self::MAX_READS,
+                "set session characteristics as transaction read only; set role pillarbox_tenant",
+            )
+            .connect_lazy_with(options.clone()),
+            lookups: Self::reading(
+                Self::MAX_LOOKUPS,
+                "set session characteristics as transaction read only; set role pillarbox_system",
+            )
+            .connect_lazy_with(options),
+            url: url.to_owned(),
+        };
+        Ok(Self { pools: Arc::new(pools), env, is_trial: false })
+    }
+
+    /// Of sessions that are told once what they are. To be connected lazily: before the first migration there are no such roles.
+    fn reading(max_connections: u32, statements: &'static str) -> PgPoolOptions {
+        Self::pool(max_connections).after_connect(move |connection, _| {
             Box::pin(async move {
-                let statements =
-                    "set session characteristics as transaction read only; set role pillarbox_system";
                 connection.execute(statements).await?;
                 Ok(())
             })
-        });
-        let batches = Self::pool(Self::MAX_BATCHES).connect_lazy_with(options.clone());
-        // Lazily: before the first migration there is no such role.
-        let lookups = lookups.connect_lazy_with(options);
-        Ok(Self { pool, lookups, batches, env, url: url.into(), is_trial: false })
+        })
     }
 
     fn pool(max_connections: u32) -> PgPoolOptions {
@@ -111,15 +134,17 @@ impl Db {
     /// # Errors
     /// [`Error::Migration`] when a step fails or the database is newer than this program.
     pub async fn migrate(&self) -> Result<(), Error> {
-        migrate::migrate(&self.pool).await
+        migrate::migrate(&self.pools.transactions).await
     }
 
-    /// Asks the database for a sign of life.
+    /// Asks the database for a sign of life, by a connection of each kind.
     ///
     /// # Errors
     /// As of any statement.
     pub async fn ping(&self) -> Result<(), Error> {
-        sqlx::query("select 1").execute(&self.pool).await?;
+        for pool in self.pools.all() {
+            sqlx::query("select 1").execute(pool).await?;
+        }
         Ok(())
     }
 
@@ -130,20 +155,20 @@ impl Db {
 
     /// The URL it was connected with; carries a password if that did.
     pub fn url(&self) -> &str {
-        &self.url
+        &self.pools.url
     }
 
     /// How many connections are open and how many of them are idle.
     pub fn connections(&self) -> (u32, usize) {
-        let pools = [&self.pool, &self.lookups, &self.batches];
+        let pools = self.pools.all();
         (pools.iter().map(|pool| pool.size()).sum(), pools.iter().map(|pool| pool.num_idle()).sum())
     }
 
     /// Closes every connection once it is free.
     pub async fn close(&self) {
-        self.lookups.close().await;
-        self.batches.close().await;
-        self.pool.close().await;
+        for pool in self.pools.all() {
+            pool.close().await;
+        }
     }
 
     /// Begins a transaction as the tenant role, bound to one tenant until it ends. Only `tenancy::tx` may call
@@ -156,7 +181,7 @@ impl Db {
         tenant_id: uuid::Uuid,
     ) -> Result<sqlx::Transaction<'static, sqlx::Postgres>, Error> {
         let statements = format!("{BEGIN} pillarbox_tenant; set local app.tenant_id = '{tenant_id}'");
-        Self::begin_in(&self.pool, statements).await
+        Self::begin_in(&self.pools.transactions, statements).await
     }
 
     /// As [`Self::begin_tenant`], bound to several tenants: it reaches what mail is made of, and nothing else of theirs. A batch of whoever sends
@@ -172,13 +197,31 @@ impl Db {
         let ids: Vec<String> = tenant_ids.iter().map(uuid::Uuid::to_string).collect();
         let ids = ids.join(",");
         let statements = format!("{BEGIN} pillarbox_tenant; set local app.tenant_ids = '{{{ids}}}'");
-        Self::begin_in(if is_batch { &self.batches } else { &self.pool }, statements).await
+        Self::begin_in(if is_batch { &self.pools.batches } else { &self.pools.transactions }, statements)
+            .await
+    }
+
+    /// Takes a session of the tenant role that can only read, and binds it to one tenant: each of its statements is a
+    /// transaction of its own. Only `tenancy::tx` may call it: there, the tenant has been proven.
+    ///
+    /// # Errors
+    /// As of any statement.
+    pub async fn read_tenant(&self, tenant_id: uuid::Uuid) -> Result<PoolConnection<Postgres>, Error> {
+        #[expect(clippy::disallowed_methods, reason = "the one place where such a session is taken")]
+        let acquiring = self.pools.reads.acquire();
+        let mut session = Box::pin(acquiring).await?;
+        // It is still bound to the tenant that had it before: it is handed out after this and not without.
+        sqlx::query("select set_config('app.tenant_id', $1, false)")
+            .bind(tenant_id.to_string())
+            .execute(&mut *session)
+            .await?;
+        Ok(session)
     }
 
     /// A session of the system role, for [`SystemRead`].
     async fn lookup(&self) -> Result<PoolConnection<Postgres>, Error> {
         #[expect(clippy::disallowed_methods, reason = "the one place where such a session is taken")]
-        let acquiring = self.lookups.acquire();
+        let acquiring = self.pools.lookups.acquire();
         // A box: what a new connection needs has 4 KiB, and would be part of every future that may come to look something up.
         Ok(Box::pin(acquiring).await?)
     }
@@ -196,6 +239,13 @@ impl Db {
         )]
         let begun = Whole::new(async move { pool.begin_with(sqlx::AssertSqlSafe(statements)).await });
         Ok(begun.await?)
+    }
+}
+
+impl Pools {
+    /// In the order in which they are closed.
+    fn all(&self) -> [&PgPool; 4] {
+        [&self.reads, &self.lookups, &self.batches, &self.transactions]
     }
 }
 

@@ -19,7 +19,7 @@ impl SystemTx {
     /// # Errors
     /// As of any statement.
     pub async fn begin(db: &Db) -> Result<Self, Error> {
-        let tx = Db::begin_in(&db.pool, format!("{} pillarbox_system", crate::BEGIN)).await?;
+        let tx = Db::begin_in(&db.pools.transactions, format!("{} pillarbox_system", crate::BEGIN)).await?;
         Ok(Self { tx, is_trial: db.is_trial })
     }
 
@@ -28,7 +28,8 @@ impl SystemTx {
     /// # Errors
     /// As of any statement.
     pub async fn snapshot(db: &Db) -> Result<Self, Error> {
-        let tx = Db::begin_in(&db.pool, format!("{} pillarbox_system", crate::BEGIN_SNAPSHOT)).await?;
+        let tx = Db::begin_in(&db.pools.transactions, format!("{} pillarbox_system", crate::BEGIN_SNAPSHOT))
+            .await?;
         Ok(Self { tx, is_trial: db.is_trial })
     }
 

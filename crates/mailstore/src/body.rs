@@ -166,7 +166,7 @@ pub(crate) async fn find(
                 read => return read,
             },
         };
-        let mut places = store::places(&mut ctx.begin().await?, &[id]).await?;
+        let mut places = store::places(&mut *ctx.read().await?, &[id]).await?;
         let (_, place) = places.pop().ok_or(Error::NotFound)?;
         match missing {
             // It was not moved meanwhile.

@@ -93,15 +93,10 @@ pub async fn since(ctx: &Ctx, mailbox_id: MailboxId, modseq: Option<u64>) -> Res
 
 /// As [`since`], by whoever was proven.
 async fn look(ctx: &Ctx, mailbox_id: MailboxId, modseq: Option<u64>) -> Result<Changes, Error> {
-    let mut tx = ctx.begin().await?;
+    let Some(modseq) = modseq else { return beginning(ctx, mailbox_id).await };
+    let mut tx = ctx.read().await?;
     // Before the changes: what is committed between the two is seen now and again the next time, never left out.
     let current = store::current(&mut tx, mailbox_id).await?.ok_or(Error::NotFound)?;
-    let Some(modseq) = modseq else {
-        // The first folders are there from here on: nobody is told of them otherwise.
-        folder::ensure_inbox(&mut tx, ctx, mailbox_id).await?;
-        tx.commit().await?;
-        return Ok(Changes { changes: Vec::new(), modseq: current, has_more: false });
-    };
     let changes = store::since(&mut tx, mailbox_id, modseq, MAX_CHANGES).await?;
     // After them: some may have expired meanwhile.
     if modseq < store::floor(&mut tx, mailbox_id).await? || modseq > current {
@@ -112,13 +107,23 @@ async fn look(ctx: &Ctx, mailbox_id: MailboxId, modseq: Option<u64>) -> Result<C
     Ok(Changes { changes, modseq: if has_more { reached } else { reached.max(current) }, has_more })
 }
 
+/// From where on to ask.
+async fn beginning(ctx: &Ctx, mailbox_id: MailboxId) -> Result<Changes, Error> {
+    let mut tx = ctx.begin().await?;
+    let modseq = store::current(&mut tx, mailbox_id).await?.ok_or(Error::NotFound)?;
+    // The first folders are there from here on: nobody is told of them otherwise.
+    folder::ensure_inbox(&mut tx, ctx, mailbox_id).await?;
+    tx.commit().await?;
+    Ok(Changes { changes: Vec::new(), modseq, has_more: false })
+}
+
 /// Watches a mailbox that the caller may read: for whoever asks [`since`] again when it may have changed.
 ///
 /// # Errors
 /// As [`since`], but [`Error::ChangesExpired`].
 pub async fn watch(store: &MailStore, ctx: &Ctx, mailbox_id: MailboxId) -> Result<Watch, Error> {
     ctx.require_mail(Action::MessageRead, mailbox_id).await?;
-    if !quota::exists(&mut ctx.begin().await?, mailbox_id).await? {
+    if !quota::exists(&mut *ctx.read().await?, mailbox_id).await? {
         return Err(Error::NotFound);
     }
     Ok(store.hub.watch(ctx.tenant_id(), mailbox_id))

@@ -109,7 +109,7 @@ async fn take_section(
     for Located { address, about } in tail.entries(&key)? {
         let ids: Vec<_> =
             about.deliveries().iter().map(|delivery| (delivery.message, delivery.mailbox)).collect();
-        let mut tx = ctx.begin().await?;
+        let mut tx = ctx.read().await?;
         let known = message::store::existing(&mut tx, &ids).await?;
         drop(tx);
         let missing = about.deliveries().iter().filter(|delivery| !known.contains(&delivery.message));

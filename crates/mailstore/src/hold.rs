@@ -27,7 +27,7 @@ pub async fn get(ctx: &Ctx, id: HoldId) -> Result<Held, Error> {
     let held_bytes = match hold.released_at {
         Some(_) => 0,
         None => {
-            let mut tx = ctx.begin().await?;
+            let mut tx = ctx.read().await?;
             let before = retention::store::find(&mut tx).await?.policy.cutoff(ctx.env().now());
             store::held_bytes(&mut tx, hold.mailbox_id, before).await?
         }

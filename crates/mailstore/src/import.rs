@@ -105,7 +105,7 @@ pub async fn run(
     mut tell: impl FnMut(Event<'_>),
 ) -> Result<Progress, Error> {
     ctx.require_mailbox(Action::MessageWrite, mailbox_id)?;
-    let mut tx = ctx.begin().await?;
+    let mut tx = ctx.read().await?;
     if !quota::exists(&mut tx, mailbox_id).await? {
         return Err(Error::NotFound);
     }

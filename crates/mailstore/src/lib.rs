@@ -97,6 +97,11 @@ impl MailStore {
         Ok(Self { parts: self.parts.with_disk(dir, max_bytes).await?, ..self })
     }
 
+    /// Removes from that folder what has been there for long enough: to be called now and then, also where nobody reads mail.
+    pub async fn tidy_disk_cache(&self) {
+        self.parts.tidy().await;
+    }
+
     /// Tenants' keys.
     pub fn keys(&self) -> &Keys {
         &self.keys

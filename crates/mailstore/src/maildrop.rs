@@ -143,7 +143,7 @@ impl Maildrop {
     async fn look_up(&self, index: usize, count: usize) -> Result<body::Columns, Error> {
         let wanted = self.entries.iter().skip(index).take(count).map(|entry| entry.message_id);
         let looked_up_at = self.ctx.env().now();
-        let mut tx = self.ctx.begin().await?;
+        let mut tx = self.ctx.read().await?;
         let found = store::places(&mut tx, self.mailbox_id, wanted).await?;
         drop(tx);
         let mut places: BTreeMap<usize, body::Columns> =

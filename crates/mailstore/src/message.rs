@@ -101,7 +101,7 @@ pub async fn list(
     page: &PageRequest,
 ) -> Result<Page<Message>, Error> {
     ctx.require_mail(Action::MessageRead, mailbox_id).await?;
-    let mut tx = ctx.begin().await?;
+    let mut tx = ctx.read().await?;
     if !quota::exists(&mut tx, mailbox_id).await? {
         return Err(Error::NotFound);
     }
@@ -122,7 +122,7 @@ pub async fn list(
 /// `SupportAccessRequired` for a caller from above the tenant.
 pub async fn get(ctx: &Ctx, mailbox_id: MailboxId, id: MessageId) -> Result<Message, Error> {
     ctx.require_mail(Action::MessageRead, mailbox_id).await?;
-    let mut tx = ctx.begin().await?;
+    let mut tx = ctx.read().await?;
     store::find(&mut tx, mailbox_id, id).await?.ok_or(Error::NotFound)
 }
 
@@ -132,7 +132,7 @@ pub async fn get(ctx: &Ctx, mailbox_id: MailboxId, id: MessageId) -> Result<Mess
 /// As [`get`].
 pub async fn stored(ctx: &Ctx, mailbox_id: MailboxId, id: MessageId) -> Result<Message, Error> {
     ctx.require_mailbox(Action::MessageWrite, mailbox_id)?;
-    let mut tx = ctx.begin().await?;
+    let mut tx = ctx.read().await?;
     store::find(&mut tx, mailbox_id, id).await?.ok_or(Error::NotFound)
 }
 
@@ -172,6 +172,6 @@ pub(crate) struct Located {
 }
 
 async fn locate(ctx: &Ctx, mailbox_id: MailboxId, id: MessageId) -> Result<Located, Error> {
-    let mut tx = ctx.begin().await?;
+    let mut tx = ctx.read().await?;
     store::locate(&mut tx, mailbox_id, id).await?.ok_or(Error::NotFound)
 }

@@ -80,7 +80,7 @@ async fn keep(ctx: &Ctx, blob_id: Uuid, columns: &Columns) -> Result<(), db::Err
 /// `Blob` when what is not known has to be read and the blob store does not answer.
 pub async fn parsed(mail: &MailStore, ctx: &Ctx, messages: &[Message]) -> Result<Vec<Parsed>, Error> {
     let bodies: BTreeSet<Uuid> = messages.iter().map(|message| message.blob_id.uuid()).collect();
-    let mut tx = ctx.begin().await?;
+    let mut tx = ctx.read().await?;
     let mut known = store::parsed(&mut tx, &bodies).await?;
     drop(tx);
     let read = |id: Uuid| async move { Ok::<_, Error>((id, read_parsed(mail, ctx, id).await?)) };

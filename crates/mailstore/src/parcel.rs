@@ -108,7 +108,7 @@ impl Parcel {
 /// # Errors
 /// [`Error::NotFound`] when it was let go of.
 pub async fn read(store: &MailStore, ctx: &Ctx, id: BlobId) -> Result<Bytes, Error> {
-    let mut tx = ctx.begin().await?;
+    let mut tx = ctx.read().await?;
     let place = store::place(&mut tx, id).await?.ok_or(Error::NotFound)?;
     drop(tx);
     body::read(store, ctx, place).await

@@ -207,7 +207,7 @@ pub async fn claim(db: &Db) -> Result<Option<Restore>, Error> {
 /// # Errors
 /// As of any statement.
 pub async fn mailboxes(ctx: &Ctx, restore: &Restore) -> Result<Vec<(MailboxId, u64)>, Error> {
-    Ok(store::mailboxes(&mut ctx.begin().await?, restore.id).await?)
+    Ok(store::mailboxes(&mut *ctx.read().await?, restore.id).await?)
 }
 
 /// Goes on having a restore in hand.

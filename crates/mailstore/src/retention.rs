@@ -55,7 +55,7 @@ pub struct Retention {
 /// `Forbidden` by role.
 pub async fn get(ctx: &Ctx) -> Result<Retention, Error> {
     ctx.require(Action::RetentionRead)?;
-    Ok(store::find(&mut ctx.begin().await?).await?)
+    Ok(store::find(&mut *ctx.read().await?).await?)
 }
 
 /// Puts a tenant's policy. It holds for what was deleted before as well: what a shorter one no longer keeps is destroyed within minutes.

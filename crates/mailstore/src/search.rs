@@ -81,7 +81,7 @@ pub async fn messages(
     let wanted = usize::try_from(page.fetch()).unwrap_or(usize::MAX);
     let (found, looked_at) = search.find(page.after(), wanted, true).await?;
     let ids: Vec<MessageId> = found.iter().map(|candidate| candidate.id).collect();
-    let mut tx = ctx.begin().await?;
+    let mut tx = ctx.read().await?;
     let messages = message::store::named(&mut tx, mailbox_id, filter.state, &ids).await?;
     let mut cut = Page::cut(messages, page, |message| message.id.uuid());
     if found.len() < wanted {
@@ -115,7 +115,7 @@ pub async fn uids(
 impl Search<'_> {
     async fn permit(&self) -> Result<(), Error> {
         self.ctx.require_mail(Action::MessageRead, self.mailbox_id).await?;
-        let mut tx = self.ctx.begin().await?;
+        let mut tx = self.ctx.read().await?;
         if !quota::exists(&mut tx, self.mailbox_id).await? {
             return Err(Error::NotFound);
         }
@@ -137,7 +137,7 @@ impl Search<'_> {
         let bodies = self.candidates().await?;
         let (mut after, mut found, mut taken) = (after, Vec::new(), Taken::default());
         loop {
-            let mut tx = self.ctx.begin().await?;
+            let mut tx = self.ctx.read().await?;
             let some = match &bodies {
                 Some(bodies) => {
                     store::among(&mut tx, self.mailbox_id, self.filter, bodies, after, SCANNED).await?
@@ -171,7 +171,7 @@ impl Search<'_> {
     async fn candidates(&self) -> Result<Option<Vec<Uuid>>, Error> {
         let Some(sets) = gram::asked(self.mailbox_id, self.query) else { return Ok(None) };
         // What is not indexed yet comes first: what is indexed meanwhile is seen twice, and not at all the other way round.
-        let mut tx = self.ctx.begin().await?;
+        let mut tx = self.ctx.read().await?;
         let mut bodies: BTreeSet<Uuid> =
             store::not_indexed(&mut tx, self.mailbox_id).await?.into_iter().collect();
         bodies.extend(store::in_part(&mut tx, self.mailbox_id).await?);
@@ -201,7 +201,7 @@ impl Search<'_> {
         if !open.is_empty() {
             taken.texts += open.len() as u64;
             let ids: Vec<Uuid> = open.into_iter().collect();
-            let mut tx = self.ctx.begin().await?;
+            let mut tx = self.ctx.read().await?;
             texts.extend(store::texts(&mut tx, &ids, self.query.reads_body()).await?);
         }
         let (mut found, mut undecided) = (Vec::new(), BTreeMap::<Uuid, Vec<Candidate>>::new());

@@ -70,7 +70,7 @@ pub async fn open(ctx: &Ctx, mailbox_id: MailboxId, folder: FolderId) -> Result<
     // Before the rest: what changes meanwhile is told again, never left out.
     let modseq = change::since(ctx, mailbox_id, None).await?.modseq;
     let folder = folder::get(ctx, mailbox_id, folder).await?;
-    let mut tx = ctx.begin().await?;
+    let mut tx = ctx.read().await?;
     let (uids, first_unseen) = store::uids(&mut tx, mailbox_id, folder.id).await?;
     let keywords = store::keywords(&mut tx, mailbox_id, folder.id).await?;
     Ok(View { folder, uids, first_unseen, keywords, modseq })
@@ -88,7 +88,7 @@ pub async fn rows(
     changed_since: Option<u64>,
 ) -> Result<Vec<Row>, Error> {
     ctx.require_mail(Action::MessageRead, mailbox_id).await?;
-    let mut tx = ctx.begin().await?;
+    let mut tx = ctx.read().await?;
     let rows = store::rows(&mut tx, mailbox_id, folder, uids, changed_since.unwrap_or(0)).await?;
     // A mailbox that is not there has none.
     if rows.is_empty() && !quota::exists(&mut tx, mailbox_id).await? {
@@ -164,7 +164,7 @@ pub async fn headers(
     wanted: &[Said],
 ) -> Result<Vec<Headers>, Error> {
     ctx.require_mail(Action::MessageRead, mailbox_id).await?;
-    let mut tx = ctx.begin().await?;
+    let mut tx = ctx.read().await?;
     let found = store::headers(&mut tx, mailbox_id, folder, uids, wanted).await?;
     drop(tx);
     let complete = |(mut headers, unknown): (Headers, Option<Uuid>)| async move {
@@ -197,7 +197,7 @@ pub async fn highest_modseq(
     uids: &Uids,
 ) -> Result<Option<u64>, Error> {
     ctx.require_mail(Action::MessageRead, mailbox_id).await?;
-    Ok(store::highest_modseq(&mut ctx.begin().await?, mailbox_id, folder, uids).await?)
+    Ok(store::highest_modseq(&mut *ctx.read().await?, mailbox_id, folder, uids).await?)
 }
 
 /// What of a folder is marked as deleted.
@@ -215,7 +215,7 @@ pub struct Marked {
 /// As [`rows`].
 pub async fn marked_as_deleted(ctx: &Ctx, mailbox_id: MailboxId, folder: FolderId) -> Result<Marked, Error> {
     ctx.require_mail(Action::MessageRead, mailbox_id).await?;
-    Ok(store::marked_as_deleted(&mut ctx.begin().await?, mailbox_id, folder).await?)
+    Ok(store::marked_as_deleted(&mut *ctx.read().await?, mailbox_id, folder).await?)
 }
 
 /// How many bytes of structures there are at a time, as they are kept; a larger one comes alone.
@@ -249,7 +249,7 @@ pub async fn described(
     changed_since: Option<u64>,
 ) -> Result<Vec<(Row, Kept)>, Error> {
     ctx.require_mail(Action::MessageRead, mailbox_id).await?;
-    let mut tx = ctx.begin().await?;
+    let mut tx = ctx.read().await?;
     let found = store::described(&mut tx, mailbox_id, folder, uids, changed_since.unwrap_or(0)).await?;
     if found.is_empty() && !quota::exists(&mut tx, mailbox_id).await? {
         return Err(Error::NotFound);
@@ -297,7 +297,7 @@ pub async fn locate(
     if bodies.is_empty() {
         return Ok(Coming::default());
     }
-    let places = body::store::places(&mut ctx.begin().await?, &bodies).await?;
+    let places = body::store::places(&mut *ctx.read().await?, &bodies).await?;
     let places: HashMap<Uuid, body::Columns> = places.into_iter().collect();
     for row in rows.iter_mut() {
         row.place = row.place.or_else(|| places.get(&row.blob_id).copied());

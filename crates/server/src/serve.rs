@@ -29,7 +29,7 @@ use crate::{operator_key, signals, tls};
 const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(45);
 /// How long the end of the journal gets after that.
 const JOURNAL_DEADLINE: Duration = Duration::from_secs(20);
-const METRICS_UPKEEP: Duration = Duration::from_secs(5);
+const UPKEEP: Duration = Duration::from_secs(5);
 /// Bounds of the histograms of durations, in seconds.
 const DURATION_BUCKETS: &[f64] =
     &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
@@ -207,9 +207,9 @@ fn start(
     let Services { auth, sender, submission, payments, vat_register, tls, certificates, metrics } = services;
     let store: MailStore = platform.store.clone();
     let (watched, stopping) = (store.clone(), shutdown.clone());
-    let upkept = metrics.clone();
+    let upkeep = keep_up(metrics.clone(), store.clone(), shutdown.clone());
     let dns = config.dns_servers.as_deref().map_or_else(Resolver::system, Resolver::at);
-    let api = api::Api {
+    let api = api::Means {
         auth: auth.clone(),
         store: store.clone(),
         metrics,
@@ -277,7 +277,7 @@ fn start(
     spawn(&mut parts, "worker", worker::run(worker, stop()));
     spawn(&mut parts, "changes", async move { mailstore::change::run(&watched, stopping.cancelled()).await });
     spawn(&mut parts, "certificates", certificates.keep_up(stop()));
-    spawn(&mut parts, "metrics", keep_metrics(upkept, stop()));
+    spawn(&mut parts, "upkeep", upkeep);
     parts
 }
 
@@ -287,10 +287,11 @@ fn expected_dns(config: &Config) -> Expected {
     Expected { mx: config.mx_hosts.clone(), spf, dkim: Vec::new(), dmarc: true }
 }
 
-/// Histograms grow until somebody looks at them; where nobody scrapes, this does.
-async fn keep_metrics(metrics: PrometheusHandle, shutdown: CancellationToken) {
-    while tokio::time::timeout(METRICS_UPKEEP, shutdown.cancelled()).await.is_err() {
+/// Histograms grow until somebody looks at them, and what is kept on the disk stays until somebody reads: where nobody does, this does.
+async fn keep_up(metrics: PrometheusHandle, store: MailStore, shutdown: CancellationToken) {
+    while tokio::time::timeout(UPKEEP, shutdown.cancelled()).await.is_err() {
         metrics.run_upkeep();
+        store.tidy_disk_cache().await;
     }
 }
 

@@ -98,7 +98,7 @@ impl DkimKey {
 /// [`Error::NotFound`] when the tenant has no such domain; as of any statement.
 pub async fn list(ctx: &Ctx, domain_id: DomainId, page: PageRequest) -> Result<Page<DkimKey>, Error> {
     tenancy::domain::get(ctx, domain_id).await?;
-    let rows = store::list(&mut ctx.begin().await?, domain_id, &page).await?;
+    let rows = store::list(&mut *ctx.read().await?, domain_id, &page).await?;
     Ok(Page::cut(rows, &page, |key| key.id.uuid()))
 }
 
@@ -112,7 +112,7 @@ pub async fn get(ctx: &Ctx, domain_id: DomainId, id: DkimKeyId) -> Result<DkimKe
 }
 
 async fn find(ctx: &Ctx, domain_id: DomainId, id: DkimKeyId) -> Result<DkimKey, Error> {
-    store::find(&mut ctx.begin().await?, domain_id, id).await?.ok_or(Error::NotFound)
+    store::find(&mut *ctx.read().await?, domain_id, id).await?.ok_or(Error::NotFound)
 }
 
 /// What the domain name system should say of the keys of a domain that sign, or are to.
@@ -121,7 +121,7 @@ async fn find(ctx: &Ctx, domain_id: DomainId, id: DkimKeyId) -> Result<DkimKey, 
 /// As of any statement.
 pub async fn expected(ctx: &Ctx, domain_id: DomainId) -> Result<Vec<Dkim>, Error> {
     ctx.require(Action::DomainRead)?;
-    let keys = store::in_use(&mut ctx.begin().await?, domain_id).await?;
+    let keys = store::in_use(&mut *ctx.read().await?, domain_id).await?;
     Ok(keys.iter().flat_map(DkimKey::expected).collect())
 }
 

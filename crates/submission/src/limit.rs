@@ -83,7 +83,7 @@ pub struct Limit {
 /// `Forbidden` by role; [`Error::NotFound`].
 pub async fn of_mailbox(ctx: &Ctx, mailbox_id: MailboxId) -> Result<Limit, Error> {
     ctx.require_mailbox(Action::MailboxRead, mailbox_id)?;
-    let row = store::of_mailbox(&mut ctx.begin().await?, mailbox_id).await?.ok_or(Error::NotFound)?;
+    let row = store::of_mailbox(&mut *ctx.read().await?, mailbox_id).await?.ok_or(Error::NotFound)?;
     Ok(row.shown(LimitLevel::Mailbox, ctx.env().now()))
 }
 
@@ -116,7 +116,7 @@ pub async fn put_of_mailbox(
 /// `Forbidden` by role.
 pub async fn of_tenant(ctx: &Ctx) -> Result<Limit, Error> {
     ctx.require(Action::TenantRead)?;
-    let row = store::of_tenant(&mut ctx.begin().await?).await?;
+    let row = store::of_tenant(&mut *ctx.read().await?).await?;
     Ok(row.shown(LimitLevel::Tenant, ctx.env().now()))
 }
 

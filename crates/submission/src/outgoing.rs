@@ -208,7 +208,7 @@ pub async fn list(ctx: &Ctx, filter: Filter, page: PageRequest) -> Result<Page<O
         (own, asked) => own.or(asked),
     };
     let Some(filter) = (Filter { mailbox_id: mailboxes, ..filter }).read() else { return Ok(NOTHING) };
-    let mut tx = ctx.begin().await?;
+    let mut tx = ctx.read().await?;
     let rows = store::list(&mut tx, &filter, &page, ctx.env().now()).await?;
     Ok(Page::cut(rows, &page, |outgoing| outgoing.id.uuid()))
 }
@@ -237,7 +237,7 @@ pub async fn list_all(caller: &Caller, filter: Filter, page: PageRequest) -> Res
 /// [`Error::NotFound`]; it is forgotten some days after nobody is left to be sent it.
 pub async fn get(ctx: &Ctx, id: OutgoingId) -> Result<Outgoing, Error> {
     ctx.require(Action::OutgoingRead)?;
-    let mut tx = ctx.begin().await?;
+    let mut tx = ctx.read().await?;
     find(&mut tx, ctx, id).await
 }
 

@@ -64,7 +64,7 @@ pub async fn create(ctx: &Ctx, address: &str, target: Target) -> Result<Alias, E
 /// [`Error::Forbidden`] without the right to see them.
 pub async fn list(ctx: &Ctx, page: PageRequest) -> Result<Page<Alias>, Error> {
     ctx.require(Action::AliasRead)?;
-    let mut tx = ctx.begin().await?;
+    let mut tx = ctx.read().await?;
     let rows = store::list(&mut tx, &page).await?;
     Ok(Page::cut(rows, &page, |alias| alias.id.uuid()))
 }

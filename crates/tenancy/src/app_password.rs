@@ -105,7 +105,7 @@ pub async fn create(
 /// [`Error::NotFound`] for no such user.
 pub async fn list(ctx: &Ctx, user_id: UserId, page: PageRequest) -> Result<Page<AppPassword>, Error> {
     ctx.require_of_user(Action::AppPasswordRead, user_id)?;
-    let mut tx = ctx.begin().await?;
+    let mut tx = ctx.read().await?;
     user::require_exists(&mut tx, user_id).await?;
     let rows = store::list(&mut tx, user_id, &page).await?;
     Ok(Page::cut(rows, &page, |password| password.id.uuid()))

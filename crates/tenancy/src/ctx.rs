@@ -8,7 +8,7 @@ use kernel::{AppPasswordId, Env, MailboxId, RequestId, ResellerId, TenantId, Use
 use crate::caller::{Caller, Principal};
 use crate::policy::{self, Action};
 use crate::tenant::Place;
-use crate::{Error, Role, TenantTx, support_access};
+use crate::{Error, Role, TenantRead, TenantTx, support_access};
 
 /// Who calls, and the tenant they were found to be allowed to see. Made only by this crate: of a bearer token, a
 /// mail login or a recipient lookup.
@@ -158,6 +158,14 @@ impl Ctx {
     /// As of any statement.
     pub async fn begin(&self) -> Result<TenantTx, db::Error> {
         TenantTx::begin(self).await
+    }
+
+    /// As [`Self::begin`], for what only reads, and is not to be looked at as of one moment.
+    ///
+    /// # Errors
+    /// As of any statement.
+    pub async fn read(&self) -> Result<TenantRead, db::Error> {
+        TenantRead::open(self).await
     }
 }
 

@@ -71,7 +71,7 @@ pub async fn put(
 /// [`Error::NotFound`] when the tenant has no such mailbox, or it is another person's.
 pub async fn list(ctx: &Ctx, mailbox_id: MailboxId, page: PageRequest) -> Result<Page<Delegate>, Error> {
     ctx.require_mailbox(Action::MailboxRead, mailbox_id)?;
-    let mut tx = ctx.begin().await?;
+    let mut tx = ctx.read().await?;
     mailbox::require_exists(&mut tx, mailbox_id).await?;
     let rows = store::list(&mut tx, mailbox_id, &page).await?;
     Ok(Page::cut(rows, &page, |delegate| delegate.user_id.uuid()))

@@ -89,7 +89,7 @@ fn taken(error: db::Error) -> Error {
 /// [`Error::NotFound`] when the tenant has no such domain.
 pub async fn get(ctx: &Ctx, id: DomainId) -> Result<Domain, Error> {
     ctx.require(Action::DomainRead)?;
-    let mut tx = ctx.begin().await?;
+    let mut tx = ctx.read().await?;
     store::find(&mut tx, id).await?.ok_or(Error::NotFound)
 }
 
@@ -99,7 +99,7 @@ pub async fn get(ctx: &Ctx, id: DomainId) -> Result<Domain, Error> {
 /// [`Error::Forbidden`] without the right to see domains.
 pub async fn list(ctx: &Ctx, page: PageRequest) -> Result<Page<Domain>, Error> {
     ctx.require(Action::DomainRead)?;
-    let mut tx = ctx.begin().await?;
+    let mut tx = ctx.read().await?;
     let rows = store::list(&mut tx, &page).await?;
     Ok(Page::cut(rows, &page, |domain| domain.id.uuid()))
 }
@@ -197,7 +197,7 @@ pub async fn health(
 }
 
 async fn read(ctx: &Ctx, id: DomainId) -> Result<Domain, Error> {
-    let mut tx = ctx.begin().await?;
+    let mut tx = ctx.read().await?;
     store::find(&mut tx, id).await?.ok_or(Error::NotFound)
 }
 

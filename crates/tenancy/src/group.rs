@@ -120,7 +120,7 @@ async fn insert(tx: &mut TenantTx, ctx: &Ctx, new: NewGroup, addresses: Addresse
 /// [`Error::NotFound`] when the tenant has no such group.
 pub async fn get(ctx: &Ctx, id: GroupId) -> Result<Group, Error> {
     ctx.require(Action::GroupRead)?;
-    let mut tx = ctx.begin().await?;
+    let mut tx = ctx.read().await?;
     store::find(&mut tx, id).await?.ok_or(Error::NotFound)
 }
 
@@ -130,7 +130,7 @@ pub async fn get(ctx: &Ctx, id: GroupId) -> Result<Group, Error> {
 /// [`Error::Forbidden`] without the right to see groups.
 pub async fn list(ctx: &Ctx, page: PageRequest) -> Result<Page<Group>, Error> {
     ctx.require(Action::GroupRead)?;
-    let mut tx = ctx.begin().await?;
+    let mut tx = ctx.read().await?;
     let rows = store::list(&mut tx, &directory::Lookup::default(), &page).await?;
     Ok(Page::cut(rows, &page, |group| group.id.uuid()))
 }

@@ -56,7 +56,7 @@ pub async fn place(ctx: &Ctx, mailbox_id: Option<MailboxId>, reason: String) -> 
 /// [`Error::Forbidden`] by role.
 pub async fn list(ctx: &Ctx, page: &PageRequest) -> Result<Page<Hold>, Error> {
     ctx.require(Action::HoldRead)?;
-    let mut tx = ctx.begin().await?;
+    let mut tx = ctx.read().await?;
     Ok(Page::cut(store::list(&mut tx, page).await?, page, |hold| hold.id.uuid()))
 }
 
@@ -66,7 +66,7 @@ pub async fn list(ctx: &Ctx, page: &PageRequest) -> Result<Page<Hold>, Error> {
 /// [`Error::Forbidden`] by role; [`Error::NotFound`].
 pub async fn get(ctx: &Ctx, id: HoldId) -> Result<Hold, Error> {
     ctx.require(Action::HoldRead)?;
-    let mut tx = ctx.begin().await?;
+    let mut tx = ctx.read().await?;
     store::find(&mut tx, id).await?.ok_or(Error::NotFound)
 }
 

@@ -47,7 +47,7 @@ pub use ctx::{Ctx, MailLogin};
 pub use error::Error;
 pub use origin::Origin;
 pub use policy::{Action, Role};
-pub use tx::{IngestTx, OfTenants, TenantTx, TenantsTx};
+pub use tx::{IngestTx, OfTenants, TenantRead, TenantTx, TenantsTx};
 
 /// What `If-Match` asks: that the object is still the one that the caller has seen. `None` asks nothing.
 ///

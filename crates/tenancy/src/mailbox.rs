@@ -90,7 +90,7 @@ pub struct Effective {
 /// [`Error::NotFound`] when the tenant has no such mailbox, or it is another person's.
 pub async fn get(ctx: &Ctx, id: MailboxId) -> Result<Mailbox, Error> {
     ctx.require_mailbox(Action::MailboxRead, id)?;
-    let mut tx = ctx.begin().await?;
+    let mut tx = ctx.read().await?;
     store::find(&mut tx, id).await?.ok_or(Error::NotFound)
 }
 
@@ -109,7 +109,7 @@ pub struct Filter {
 /// [`Error::Forbidden`] without the right to see mailboxes.
 pub async fn list(ctx: &Ctx, filter: Filter, page: PageRequest) -> Result<Page<Mailbox>, Error> {
     ctx.require(Action::MailboxRead)?;
-    let mut tx = ctx.begin().await?;
+    let mut tx = ctx.read().await?;
     let rows = store::list(&mut tx, ctx.only_mailboxes().as_deref(), filter, &page).await?;
     Ok(Page::cut(rows, &page, |mailbox| mailbox.id.uuid()))
 }
@@ -123,7 +123,7 @@ pub async fn of_others(ctx: &Ctx) -> Result<Vec<Mailbox>, Error> {
         return Ok(Vec::new());
     }
     let page = PageRequest::new(Some(PageRequest::MAX_LIMIT), None);
-    let rows = store::list(&mut ctx.begin().await?, Some(ctx.readable()), Filter::default(), &page).await?;
+    let rows = store::list(&mut *ctx.read().await?, Some(ctx.readable()), Filter::default(), &page).await?;
     Ok(rows.into_iter().take(usize::from(PageRequest::MAX_LIMIT)).collect())
 }
 
@@ -133,7 +133,7 @@ pub async fn of_others(ctx: &Ctx) -> Result<Vec<Mailbox>, Error> {
 /// As [`get`].
 pub async fn quota(ctx: &Ctx, id: MailboxId) -> Result<(Mailbox, Effective), Error> {
     ctx.require_mailbox(Action::MailboxRead, id)?;
-    let mut tx = ctx.begin().await?;
+    let mut tx = ctx.read().await?;
     let mailbox = store::find(&mut tx, id).await?.ok_or(Error::NotFound)?;
     let effective = effective(&mut tx, &mailbox).await?;
     Ok((mailbox, effective))

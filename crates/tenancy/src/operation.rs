@@ -134,7 +134,7 @@ pub async fn get(caller: &Caller, id: OperationId) -> Result<Operation, Error> {
     drop(tx);
     let ctx = caller.enter(tenant_id.ok_or(Error::NotFound)?).await?;
     ctx.require(Action::OperationRead)?;
-    let mut tx = ctx.begin().await?;
+    let mut tx = ctx.read().await?;
     store::find(&mut tx, id).await?.ok_or(Error::NotFound)
 }
 

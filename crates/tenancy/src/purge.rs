@@ -128,7 +128,7 @@ pub struct Record {
 /// [`Error::NotFound`] for a tenant that is not destroyed; [`Error::Forbidden`] without the right to see tenants.
 pub async fn record(ctx: &Ctx) -> Result<Record, Error> {
     ctx.require(Action::TenantRead)?;
-    let mut tx = ctx.begin().await?;
+    let mut tx = ctx.read().await?;
     store::record(&mut tx).await?.ok_or(Error::NotFound)
 }
 

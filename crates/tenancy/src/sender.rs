@@ -40,7 +40,7 @@ struct Found {
 /// # Errors
 /// As of any statement.
 pub async fn standing(ctx: &Ctx, sender: Sender, address: &EmailAddress) -> Result<Option<Standing>, Error> {
-    let mut tx = ctx.begin().await?;
+    let mut tx = ctx.read().await?;
     let Some(found) = store::find(&mut tx, sender.user_id, address).await? else { return Ok(None) };
     let may = |right| found.rights.contains(&right);
     Ok(match found.mailbox_id == sender.mailbox_id {
@@ -56,6 +56,6 @@ pub async fn standing(ctx: &Ctx, sender: Sender, address: &EmailAddress) -> Resu
 /// # Errors
 /// [`Error::NotFound`] when it is gone.
 pub async fn primary_address(ctx: &Ctx, mailbox_id: MailboxId) -> Result<String, Error> {
-    let mut tx = ctx.begin().await?;
+    let mut tx = ctx.read().await?;
     store::primary_address(&mut tx, mailbox_id).await?.ok_or(Error::NotFound)
 }

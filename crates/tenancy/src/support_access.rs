@@ -76,7 +76,7 @@ pub async fn open(
 /// [`Error::Forbidden`] by role; [`Error::NotFound`] when the tenant has no such mailbox.
 pub async fn list(ctx: &Ctx, mailbox_id: MailboxId, page: PageRequest) -> Result<Page<SupportAccess>, Error> {
     ctx.require_mailbox(Action::SupportAccessRead, mailbox_id)?;
-    let mut tx = ctx.begin().await?;
+    let mut tx = ctx.read().await?;
     mailbox::require_exists(&mut tx, mailbox_id).await?;
     let rows = store::list(&mut tx, mailbox_id, &page).await?;
     Ok(Page::cut(rows, &page, |access| access.id.uuid()))

@@ -206,7 +206,7 @@ fn check_limits(checks: &mut Checks, seats: Option<i32>, domains: Option<i32>, s
 /// [`Error::Forbidden`] without the right to see tenants.
 pub async fn get(ctx: &Ctx) -> Result<Tenant, Error> {
     ctx.require(Action::TenantRead)?;
-    let mut tx = ctx.begin().await?;
+    let mut tx = ctx.read().await?;
     store::find(&mut tx).await?.ok_or(Error::NotFound)
 }
 
@@ -278,7 +278,7 @@ fn shown(tenant: &Tenant) -> serde_json::Value {
 /// [`Error::Forbidden`] without the right to see tenants.
 pub async fn branding(ctx: &Ctx) -> Result<Effective, Error> {
     ctx.require(Action::TenantRead)?;
-    let mut tx = ctx.begin().await?;
+    let mut tx = ctx.read().await?;
     Ok(branding::effective(branding::of_tenant(&mut tx).await?))
 }
 

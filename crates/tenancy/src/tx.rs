@@ -1,9 +1,11 @@
 //! The transactions that are for certain tenants: for one, or for several whom one caller has entered.
 
 use std::collections::BTreeSet;
+use std::ops::{Deref, DerefMut};
 
 use db::{Db, SystemTx};
 use kernel::TenantId;
+use sqlx::pool::PoolConnection;
 use sqlx::{PgConnection, Postgres, Transaction};
 use uuid::Uuid;
 
@@ -24,10 +26,38 @@ pub trait OfTenants: Send {
 /// besides. Rolled back when dropped.
 #[derive(Debug)]
 pub struct TenantTx {
-    tx: Transaction<'static, Postgres>,
+    held: Held,
     tenant_id: TenantId,
     /// What is only tried in it.
     trial: Option<Trial>,
+}
+
+/// What a tenant's statements go by.
+#[derive(Debug)]
+enum Held {
+    Transaction(Transaction<'static, Postgres>),
+    /// That of a [`TenantRead`].
+    Session(PoolConnection<Postgres>),
+}
+
+impl Held {
+    fn conn(&mut self) -> &mut PgConnection {
+        match self {
+            Self::Transaction(tx) => tx,
+            Self::Session(session) => session,
+        }
+    }
+
+    /// # Errors
+    /// [`db::Error::Internal`] for a session, which a [`TenantRead`] gives to nobody who could end it.
+    fn into_transaction(self) -> Result<Transaction<'static, Postgres>, db::Error> {
+        match self {
+            Self::Transaction(tx) => Ok(tx),
+            Self::Session(_) => {
+                Err(sqlx::Error::Protocol("a session that reads is no transaction".to_owned()).into())
+            }
+        }
+    }
 }
 
 impl TenantTx {
@@ -42,12 +72,12 @@ impl TenantTx {
         if let Some(trial) = &trial {
             trial.begun(tenant_id);
         }
-        Ok(Self { tx, tenant_id, trial })
+        Ok(Self { held: Held::Transaction(tx), tenant_id, trial })
     }
 
     /// The connection, for a store's statements.
     pub fn conn(&mut self) -> &mut PgConnection {
-        &mut self.tx
+        self.held.conn()
     }
 
     /// Goes on as the system, which sees every tenant: for a move from one reseller to another, which the levels above the
@@ -57,7 +87,7 @@ impl TenantTx {
         reason = "who has begun it has proven the tenant, and what follows is the system's to do"
     )]
     pub(crate) async fn into_system(self, ctx: &Ctx) -> Result<db::SystemTx, db::Error> {
-        db::SystemTx::go_on(ctx.db(), self.tx).await
+        db::SystemTx::go_on(ctx.db(), self.held.into_transaction()?).await
     }
 
     /// The tenant it is bound to; stores bind it first.
@@ -73,19 +103,51 @@ impl TenantTx {
         if let Some(trial) = self.trial.take() {
             // A box, since it is seldom there and would be part of every future that commits.
             Box::pin(trial.look_at(&mut self)).await?;
-            return Ok(self.tx.rollback().await?);
+            return Ok(self.held.into_transaction()?.rollback().await?);
         }
-        self.tx.commit().await.map_err(db::Error::of_commit)
+        self.held.into_transaction()?.commit().await.map_err(db::Error::of_commit)
     }
 }
 
 impl OfTenants for TenantTx {
     fn conn(&mut self) -> &mut PgConnection {
-        &mut self.tx
+        self.held.conn()
     }
 
     fn tenant_ids(&self) -> Vec<Uuid> {
         vec![self.tenant_id.uuid()]
+    }
+}
+
+/// What only reads of a tenant: each statement sees what is committed when it begins, as it would in a [`TenantTx`], and
+/// costs no beginning and no end of one. Postgres refuses what would change or lock rows; what is local to a transaction (an
+/// advisory lock, a setting) would end with its own statement.
+#[derive(Debug)]
+pub struct TenantRead(TenantTx);
+
+impl TenantRead {
+    pub(crate) async fn open(ctx: &Ctx) -> Result<Self, db::Error> {
+        let tenant_id = ctx.tenant_id();
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the one place where a tenant's session is taken, with a proven tenant"
+        )]
+        let session = ctx.db().read_tenant(tenant_id.uuid()).await?;
+        Ok(Self(TenantTx { held: Held::Session(session), tenant_id, trial: None }))
+    }
+}
+
+impl Deref for TenantRead {
+    type Target = TenantTx;
+
+    fn deref(&self) -> &TenantTx {
+        &self.0
+    }
+}
+
+impl DerefMut for TenantRead {
+    fn deref_mut(&mut self) -> &mut TenantTx {
+        &mut self.0
     }
 }
 

@@ -323,7 +323,7 @@ fn check_password(checks: &mut Checks, password: &SecretString) {
 /// [`Error::NotFound`] when the tenant has no such user.
 pub async fn get(ctx: &Ctx, id: UserId) -> Result<User, Error> {
     ctx.require(Action::UserRead)?;
-    let mut tx = ctx.begin().await?;
+    let mut tx = ctx.read().await?;
     store::find(&mut tx, id).await?.ok_or(Error::NotFound)
 }
 
@@ -352,7 +352,7 @@ pub async fn list(ctx: &Ctx, filter: &Filter, page: PageRequest) -> Result<Page<
             Err(_) => return Ok(Page { items: Vec::new(), next: None }),
         },
     };
-    let mut tx = ctx.begin().await?;
+    let mut tx = ctx.read().await?;
     let rows = store::list(&mut tx, filter, address.as_ref(), &page).await?;
     Ok(Page::cut(rows, &page, |user| user.id.uuid()))
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use api::{Api, Limits};
+use api::{Limits, Means};
 use axum::http::Method;
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
@@ -98,7 +98,7 @@ async fn cut_at(
 ) -> (bool, Result<String, Option<u16>>) {
     let cut = Cut::new(&app.db.url(), side).await;
     let db = db::Db::connect(cut.url(), app.db.db().env().clone()).await.unwrap();
-    let api = Api { auth: Auth::new(db).await.unwrap(), ..app.api.clone() };
+    let api = Means { auth: Auth::new(db).await.unwrap(), ..app.api.clone() };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let http = Http::new(listener.local_addr().unwrap()).unwrap().with_token(token);
     let shutdown = CancellationToken::new();

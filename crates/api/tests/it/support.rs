@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use api::{Api, Limits};
+use api::{Limits, Means};
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, Method, Request, Response, StatusCode};
@@ -25,7 +25,7 @@ pub(crate) const MESSAGE: &str = "From: Ada <ada@example.org>\r\nTo: bob@example
 /// The API in this process.
 pub(crate) struct App {
     pub(crate) db: TestDb,
-    pub(crate) api: Api,
+    pub(crate) api: Means,
     pub(crate) operator: String,
     pub(crate) dns: DnsServer,
     /// Where charges are taken; it ends with the test.
@@ -178,7 +178,7 @@ impl App {
         let (_, secret) = tenancy::api_key::create_for_operator(&caller).await.unwrap();
         let dns_server = DnsServer::start().await;
         let payments = FakeStripe::start().await;
-        let api = Api {
+        let api = Means {
             auth,
             store: MailStore::new(db.db(), blobs, testkit::kek::encryption()),
             metrics: recorder(),
@@ -203,7 +203,7 @@ impl App {
 
     /// The same, with its bodies elsewhere.
     pub(crate) fn with_store(self, store: MailStore) -> Self {
-        let api = Api { store, ..self.api };
+        let api = Means { store, ..self.api };
         Self { router: api::router(api.clone()), api, ..self }
     }
 

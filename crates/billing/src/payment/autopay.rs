@@ -111,7 +111,7 @@ async fn one(
 /// The tenant's invoices whose turn it is, the oldest first.
 async fn turns(ctx: &Ctx) -> Result<Vec<(ResellerId, InvoiceId, Attempt)>, Error> {
     let today = local_day(ctx.now(), ctx.time_zone());
-    let mut tx = ctx.begin().await?;
+    let mut tx = ctx.read().await?;
     let by = payment_method::autopaid_issuers(&mut tx).await?;
     let receivables = Receivables::read(&mut tx).await?;
     let mut turns = Vec::new();

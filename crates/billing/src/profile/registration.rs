@@ -69,7 +69,7 @@ pub(super) async fn ask(
 
 /// The profile of who issues the tenant's documents.
 pub(super) async fn issuer_of(ctx: &Ctx) -> Result<Option<IssuerProfile>, Error> {
-    let mut tx = ctx.begin().await?;
+    let mut tx = ctx.read().await?;
     Ok(store::issuer(tx.conn(), ctx.reseller_id()).await?.map(|versioned| versioned.profile))
 }
 

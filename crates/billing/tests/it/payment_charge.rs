@@ -421,7 +421,7 @@ async fn who_pays_holds_one_connection_at_a_time() {
     let scene = Scene::new().await;
     let mut held = Vec::new();
     // All but one.
-    for _ in 1..24 {
+    for _ in 1..db::Db::MAX_TRANSACTIONS {
         held.push(scene.world.ctx.begin().await.unwrap());
     }
     let one = scene.pay().await.unwrap();

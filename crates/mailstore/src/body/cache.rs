@@ -19,7 +19,7 @@ use moka::policy::EvictionPolicy;
 use tokio::sync::Semaphore;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::disk::Disk;
+use super::disk::{self, Disk};
 use crate::Error;
 
 /// How many bytes a block has, at a multiple of them.
@@ -50,7 +50,7 @@ pub(super) struct Part {
 }
 
 impl Part {
-    fn exact(key: &BlobKey, range: &Range<u64>) -> Self {
+    pub(super) fn exact(key: &BlobKey, range: &Range<u64>) -> Self {
         Self { key: key.clone(), begin: range.start, end: range.end }
     }
 
@@ -108,7 +108,14 @@ impl Parts {
 
     /// The same, with so many bytes of what was fetched in a folder besides.
     pub(crate) async fn with_disk(self, dir: PathBuf, max_bytes: u64) -> io::Result<Self> {
-        Ok(Self { disk: Some(Disk::open(dir, max_bytes).await?), ..self })
+        Ok(Self { disk: Some(Disk::open(dir, max_bytes, disk::KEPT).await?), ..self })
+    }
+
+    /// Removes from the disk what has been there for long enough.
+    pub(crate) async fn tidy(&self) {
+        if let Some(disk) = &self.disk {
+            disk.tidy().await;
+        }
     }
 
     /// A body's bytes in an object.

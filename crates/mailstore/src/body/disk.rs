@@ -24,7 +24,7 @@ use tokio::task::spawn_blocking;
 use super::cache::Part;
 
 /// For how long a part is kept at most, and once more if the process is another one then: what was deleted in the blob store is gone here within a week.
-const KEPT: Duration = Duration::from_secs(3 * 24 * 60 * 60);
+pub(super) const KEPT: Duration = Duration::from_secs(3 * 24 * 60 * 60);
 /// What a file counts for at least: it takes whole blocks of the disk, and its entry some memory.
 const MIN_BYTES: u32 = 16 << 10;
 const TEMP_PREFIX: &str = "put-";
@@ -42,11 +42,11 @@ pub(super) struct Disk {
 }
 
 impl Disk {
-    /// One of so many bytes at most, in a folder that is there and that no other process uses.
-    pub(super) async fn open(dir: PathBuf, max_bytes: u64) -> io::Result<Self> {
+    /// One of so many bytes at most, in a folder that is there and that no other process uses; each part is kept for so long.
+    pub(super) async fn open(dir: PathBuf, max_bytes: u64, kept: Duration) -> io::Result<Self> {
         let dir: Arc<Path> = dir.into();
         let (looked_at, emptied) = (dir.clone(), dir.clone());
-        let found = spawn_blocking(move || found(&looked_at)).await.map_err(io::Error::other)??;
+        let found = spawn_blocking(move || found(&looked_at, kept)).await.map_err(io::Error::other)??;
         let remove = move |part: Arc<Part>, _: u32, cause: RemovalCause| {
             let path = emptied.join(part.name());
             async move {
@@ -61,7 +61,7 @@ impl Disk {
             .max_capacity(max_bytes)
             .weigher(|_, bytes: &u32| (*bytes).max(MIN_BYTES))
             .eviction_policy(EvictionPolicy::lru())
-            .time_to_live(KEPT)
+            .time_to_live(kept)
             .async_eviction_listener(remove)
             .build();
         for (part, bytes) in found {
@@ -69,6 +69,11 @@ impl Disk {
         }
         files.run_pending_tasks().await;
         Ok(Self { dir, files, writing: Arc::new(Semaphore::new(WRITING)) })
+    }
+
+    /// Removes what has been there for long enough.
+    pub(super) async fn tidy(&self) {
+        self.files.run_pending_tasks().await;
     }
 
     /// A part, if it is there whole.
@@ -111,7 +116,7 @@ impl Disk {
 }
 
 /// What an earlier process has kept, the oldest first. What is too old is removed, and what it left half written; what is not ours stays.
-fn found(dir: &Path) -> io::Result<Vec<(Part, u32)>> {
+fn found(dir: &Path, kept: Duration) -> io::Result<Vec<(Part, u32)>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
@@ -121,7 +126,7 @@ fn found(dir: &Path) -> io::Result<Vec<(Part, u32)>> {
         } else if let Some(part) = Part::named(&name) {
             let about = entry.metadata()?;
             let kept_at = about.modified()?;
-            if kept_at.elapsed().is_ok_and(|age| age > KEPT) {
+            if kept_at.elapsed().is_ok_and(|age| age > kept) {
                 fs::remove_file(entry.path())?;
             } else {
                 found.push((kept_at, part, u32::try_from(about.len()).unwrap_or(u32::MAX)));
@@ -144,4 +149,29 @@ fn write(dir: &Path, path: &Path, bytes: &Bytes) -> io::Result<()> {
     file.write_all(bytes)?;
     file.persist(path)?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_nobody_reads_goes_when_its_time_is_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let count = || fs::read_dir(dir.path()).unwrap().count();
+        let disk = Disk::open(dir.path().to_owned(), 1 << 20, Duration::from_millis(300)).await.unwrap();
+        let key = "a/b".parse().unwrap();
+        disk.keep(&Part::exact(&key, &(0..3)), &Bytes::from_static(b"abc"));
+        while count() == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        disk.tidy().await;
+        assert_eq!(count(), 1);
+        tokio::time::sleep(Duration::from_millis(400)).await;
+        assert_eq!(count(), 1, "nothing has looked");
+        while count() > 0 {
+            disk.tidy().await;
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
 }

@@ -77,7 +77,7 @@ impl Signers {
 }
 
 async fn find(store: &MailStore, ctx: &Ctx, domain: &DomainName) -> Result<Option<Signer>, Error> {
-    let Some(kept) = store::signing(&mut ctx.begin().await?, domain).await? else { return Ok(None) };
+    let Some(kept) = store::signing(&mut *ctx.read().await?, domain).await? else { return Ok(None) };
     let data_key = store.keys().opening(ctx, kept.generation).await?;
     let pair = Pair::open(&data_key, &place(kept.domain_id, kept.id), &kept.sealed);
     Ok(Some(Signer::new(&pair.map_err(Error::keys)?, domain, &kept.selector)?))

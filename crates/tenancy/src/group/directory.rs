@@ -70,7 +70,7 @@ pub async fn create(ctx: &Ctx, new: NewGroup, entries: &BTreeSet<Entry>) -> Resu
 /// [`Error::NotFound`] when the tenant has no such group.
 pub async fn get(ctx: &Ctx, id: GroupId) -> Result<Roster, Error> {
     ctx.require(Action::GroupRead)?;
-    let mut tx = ctx.begin().await?;
+    let mut tx = ctx.read().await?;
     find(&mut tx, id).await?.ok_or(Error::NotFound)
 }
 

@@ -72,7 +72,7 @@ impl<'de> serde::Deserialize<'de> for Member {
 /// [`Error::NotFound`] when the tenant has no such group.
 pub async fn members(ctx: &Ctx, id: GroupId, page: PageRequest) -> Result<Page<Member>, Error> {
     ctx.require(Action::GroupRead)?;
-    let mut tx = ctx.begin().await?;
+    let mut tx = ctx.read().await?;
     store::find(&mut tx, id).await?.ok_or(Error::NotFound)?;
     let rows = store::members(&mut tx, id, &page).await?;
     Ok(Page::cut(rows, &page, |member| member.uuid()))

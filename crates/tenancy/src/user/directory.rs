@@ -65,7 +65,7 @@ pub async fn create(ctx: &Ctx, new: NewUser, may_sign_in: bool) -> Result<Accoun
 /// [`Error::NotFound`] when the tenant has no such user, or none any more.
 pub async fn get(ctx: &Ctx, id: UserId) -> Result<Account, Error> {
     ctx.require(Action::UserRead)?;
-    let mut tx = ctx.begin().await?;
+    let mut tx = ctx.read().await?;
     find(&mut tx, id).await?.ok_or(Error::NotFound)
 }
 
@@ -188,7 +188,7 @@ pub async fn list(
     window: Window,
 ) -> Result<Option<Found>, Error> {
     ctx.require(Action::UserRead)?;
-    let mut tx = ctx.begin().await?;
+    let mut tx = ctx.read().await?;
     let found = match (lookup, keep) {
         (Lookup::Everyone, None) => count(&mut tx, window).await?,
         (Lookup::Everyone, Some(_)) if store::count(&mut tx).await?.unsigned_abs() > MAX_SCANNED => {

@@ -67,7 +67,7 @@ pub async fn list(
     keep: Option<impl Fn(&Roster) -> bool + Send>,
 ) -> Result<Option<Found>, Error> {
     ctx.require(Action::GroupRead)?;
-    let mut tx = ctx.begin().await?;
+    let mut tx = ctx.read().await?;
     let mut found = match keep {
         None if search.lookup == Lookup::default() => count(&mut tx, search.window).await?,
         // Of an external id there is one.
