@@ -160,18 +160,20 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let count = || fs::read_dir(dir.path()).unwrap().count();
         let disk = Disk::open(dir.path().to_owned(), 1 << 20, Duration::from_millis(300)).await.unwrap();
-        let key = "a/b".parse().unwrap();
+        let key = "packs/00000000-0000-0000-0000-000000000001".parse().unwrap();
         disk.keep(&Part::exact(&key, &(0..3)), &Bytes::from_static(b"abc"));
-        while count() == 0 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        disk.tidy().await;
-        assert_eq!(count(), 1);
+        let comes_to = async |wanted, tidies: bool| {
+            while count() != wanted {
+                if tidies {
+                    disk.tidy().await;
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let patience = Duration::from_secs(20);
+        tokio::time::timeout(patience, comes_to(1, false)).await.unwrap();
         tokio::time::sleep(Duration::from_millis(400)).await;
-        assert_eq!(count(), 1, "nothing has looked");
-        while count() > 0 {
-            disk.tidy().await;
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        assert_eq!(count(), 1, "nobody has looked");
+        tokio::time::timeout(patience, comes_to(0, true)).await.unwrap();
     }
 }
