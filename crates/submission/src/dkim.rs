@@ -25,6 +25,8 @@ use crate::schedule::GIVE_UP_AFTER;
 pub use duty::{Done, run};
 pub use record::Record;
 pub(crate) use signer::Signers;
+#[cfg(any(test, fuzzing))]
+pub(crate) use signer::fuzz;
 
 /// For how long a record is needed after the last signature: mail is under way for days, and is read again by its receiver after that.
 const RECORDS_FOR: TimeDelta = GIVE_UP_AFTER.checked_add(&TimeDelta::days(2)).expect("a week is no overflow");

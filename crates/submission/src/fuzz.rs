@@ -40,6 +40,15 @@ pub fn message(bytes: &[u8]) {
     }
 }
 
+/// A message that is signed once it is mended: whoever reads RFC 6376 to the letter finds both signatures good.
+pub fn signed(bytes: &[u8]) {
+    // Over SMTP come no others.
+    let bytes: Vec<u8> = bytes.iter().copied().filter(|byte| *byte != b'\r').collect();
+    let message = kernel::crlf::normalize(&bytes);
+    let Ok(header) = Header::read(&message) else { return };
+    crate::dkim::fuzz::signed(&mended(&header, SenderMend::Remove));
+}
+
 /// The value of a From field.
 pub fn author(bytes: &[u8]) {
     message(&[b"From: ", bytes, b"\r\n\r\n"].concat());
@@ -126,5 +135,6 @@ mod tests {
         crate::seeds::play("submission_message", super::message);
         crate::seeds::play("submission_author", super::author);
         crate::seeds::play("submission_report", super::report);
+        crate::seeds::play("submission_signed", super::signed);
     }
 }

@@ -1,5 +1,8 @@
 //! Signing a message with both keys of its author's domain.
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
+
 use std::sync::Arc;
 use std::time::Duration;
 
