@@ -43,15 +43,26 @@ impl Story {
         let got = String::from_utf8(bytes).context("a message in ASCII")?;
         ensure!(got.contains(&head) && got.ends_with("\r\n\r\nAt noon?\r\n"), "it came as {got}");
         ensure!(got.contains(" with ESMTPSA ") && got.contains("\r\nMessage-ID: <"), "it came as {got}");
-        let queue = format!("/v1/tenants/{}/outgoing", self.monthly.id);
-        let queue = self.portal()?.get(&queue).await?.expect(200)?;
-        let state = text(&queue["data"][0]["recipients"][0], "state")?;
-        ensure!(state == "delivered", "it is {state}: {queue}");
+        let state = self.sent_state(sent).await?;
         let came_back = format!(
             "message {number} by IMAP, {} ms later; the queue says {state}",
             sent.elapsed().as_millis()
         );
         self.teller.step(&format!("{} has it", to.address), came_back);
         Ok(())
+    }
+
+    /// What the queue says of the message once it has noted its delivery, which comes after whoever gets it has it.
+    async fn sent_state(&self, sent: Instant) -> Result<String> {
+        let path = format!("/v1/tenants/{}/outgoing", self.monthly.id);
+        loop {
+            let queue = self.portal()?.get(&path).await?.expect(200)?;
+            let state = text(&queue["data"][0]["recipients"][0], "state")?;
+            if state == "delivered" {
+                return Ok(state);
+            }
+            ensure!(state == "delivering" && sent.elapsed() < PATIENCE, "it is {state}: {queue}");
+            tokio::time::sleep(POLL).await;
+        }
     }
 }
