@@ -10,7 +10,7 @@ TOOLS := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/pillarbox/tools
 GARAGE_VERSION := 2.5.0
 # The programs that make e2e drives, and the packages that they are in.
 DRIVEN := mbsync offlineimap fetchmail getmail mpop neomutt script curl python3 swaks msmtp
-CLIENTS := isync libsasl2-modules offlineimap3 fetchmail getmail6 mpop neomutt curl python3 swaks msmtp
+CLIENTS := isync libsasl2-modules offlineimap3 fetchmail getmail6 mpop neomutt curl python3 swaks libnet-ssleay-perl msmtp
 export PATH := $(PATH):$(HOME)/.cargo/bin:$(TOOLS)/bin
 
 # By target, not by package: then it is built with the features that the tests are built with, and shares their builds.
