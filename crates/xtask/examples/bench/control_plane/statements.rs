@@ -1,6 +1,9 @@
 //! What the server sends to Postgres for a request, as scripts of pgbench: the same statements in the same
 //! transactions as the same roles. They are copies; the functions they are copied from are named.
 //!
+//! Reads are an exception: the server has sessions for them that begin no transaction (`db::Db::read_tenant`), and the scripts take role and
+//! tenant in one, as the server did before, so that figures stay comparable.
+//!
 //! Where the server binds a parameter, a script names a variable, or makes the value in the statement: pgbench has
 //! neither uuids nor times nor nulls to bind. Ids are in the order of time, as the server's are.
 
