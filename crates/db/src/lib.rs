@@ -7,6 +7,7 @@ pub mod jobs;
 mod migrate;
 mod notify;
 pub mod rebuild;
+mod session;
 mod tx;
 mod whole;
 
@@ -14,13 +15,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kernel::Env;
-use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{ConnectOptions as _, Connection as _, Executor as _, PgPool, Postgres};
+use sqlx::{ConnectOptions as _, Connection as _, PgPool};
 
 pub use error::Error;
 pub use migrate::migration_checksums;
 pub use notify::{Listener, notify};
+pub use session::Session;
+use session::Sessions;
 pub use tx::{SystemRead, SystemTx};
 use whole::Whole;
 
@@ -40,9 +42,9 @@ struct Pools {
     /// For batches of mail: a pool goes from one connection to the next, and a backend that has just done the same is quicker at it.
     batches: PgPool,
     /// Sessions that hold a tenant's role for good, and cannot write.
-    reads: PgPool,
+    reads: Sessions,
     /// Sessions that hold the system role for good, and cannot write.
-    lookups: PgPool,
+    lookups: Sessions,
     url: String,
 }
 
@@ -57,8 +59,7 @@ impl Db {
     const MAX_LOOKUPS: u32 = 8;
     /// How long a caller waits for a free connection before the call fails as unavailable.
     const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
-    /// How long a connection is taken to be alive after its last use: asking costs a round trip, and whoever gave it back
-    /// has just asked.
+    /// How long a connection is taken to be alive after it was given back: asking costs a round trip.
     const FRESH: Duration = Duration::from_secs(1);
 
     /// Connects to the database at `url` (`postgres://…`), failing when it does not answer.
@@ -82,29 +83,19 @@ impl Db {
         let pools = Pools {
             transactions: Self::pool(Self::MAX_TRANSACTIONS).connect_with(options.clone()).await?,
             batches: Self::pool(Self::MAX_BATCHES).connect_lazy_with(options.clone()),
-            reads: Self::reading(
+            reads: Sessions::new(
+                options.clone(),
                 Self::MAX_READS,
                 "set session characteristics as transaction read only; set role pillarbox_tenant",
-            )
-            .connect_lazy_with(options.clone()),
-            lookups: Self::reading(
+            ),
+            lookups: Sessions::new(
+                options,
                 Self::MAX_LOOKUPS,
                 "set session characteristics as transaction read only; set role pillarbox_system",
-            )
-            .connect_lazy_with(options),
+            ),
             url: url.to_owned(),
         };
         Ok(Self { pools: Arc::new(pools), env, is_trial: false })
-    }
-
-    /// Of sessions that are told once what they are. To be connected lazily: before the first migration there are no such roles.
-    fn reading(max_connections: u32, statements: &'static str) -> PgPoolOptions {
-        Self::pool(max_connections).after_connect(move |connection, _| {
-            Box::pin(async move {
-                connection.execute(statements).await?;
-                Ok(())
-            })
-        })
     }
 
     fn pool(max_connections: u32) -> PgPoolOptions {
@@ -142,8 +133,11 @@ impl Db {
     /// # Errors
     /// As of any statement.
     pub async fn ping(&self) -> Result<(), Error> {
-        for pool in self.pools.all() {
+        for pool in [&self.pools.transactions, &self.pools.batches] {
             sqlx::query("select 1").execute(pool).await?;
+        }
+        for sessions in [&self.pools.reads, &self.pools.lookups] {
+            sqlx::query("select 1").execute(sessions.take(None).await?.conn()).await?;
         }
         Ok(())
     }
@@ -160,15 +154,19 @@ impl Db {
 
     /// How many connections are open and how many of them are idle.
     pub fn connections(&self) -> (u32, usize) {
-        let pools = self.pools.all();
-        (pools.iter().map(|pool| pool.size()).sum(), pools.iter().map(|pool| pool.num_idle()).sum())
+        let Pools { transactions, batches, reads, lookups, .. } = &*self.pools;
+        let pools = [transactions, batches].map(|pool| (pool.size(), pool.num_idle()));
+        let all = pools.into_iter().chain([reads, lookups].map(Sessions::count));
+        all.fold((0, 0), |(open, idle), (more, more_idle)| (open + more, idle + more_idle))
     }
 
     /// Closes every connection once it is free.
     pub async fn close(&self) {
-        for pool in self.pools.all() {
-            pool.close().await;
-        }
+        let Pools { transactions, batches, reads, lookups, .. } = &*self.pools;
+        reads.close().await;
+        lookups.close().await;
+        batches.close().await;
+        transactions.close().await;
     }
 
     /// Begins a transaction as the tenant role, bound to one tenant until it ends. Only `tenancy::tx` may call
@@ -201,29 +199,13 @@ impl Db {
             .await
     }
 
-    /// Takes a session of the tenant role that can only read, and binds it to one tenant: each of its statements is a
+    /// Takes a session of the tenant role that can only read and is bound to one tenant: each of its statements is a
     /// transaction of its own. Only `tenancy::tx` may call it: there, the tenant has been proven.
     ///
     /// # Errors
     /// As of any statement.
-    pub async fn read_tenant(&self, tenant_id: uuid::Uuid) -> Result<PoolConnection<Postgres>, Error> {
-        #[expect(clippy::disallowed_methods, reason = "the one place where such a session is taken")]
-        let acquiring = self.pools.reads.acquire();
-        let mut session = Box::pin(acquiring).await?;
-        // It is still bound to the tenant that had it before: it is handed out after this and not without.
-        sqlx::query("select set_config('app.tenant_id', $1, false)")
-            .bind(tenant_id.to_string())
-            .execute(&mut *session)
-            .await?;
-        Ok(session)
-    }
-
-    /// A session of the system role, for [`SystemRead`].
-    async fn lookup(&self) -> Result<PoolConnection<Postgres>, Error> {
-        #[expect(clippy::disallowed_methods, reason = "the one place where such a session is taken")]
-        let acquiring = self.pools.lookups.acquire();
-        // A box: what a new connection needs has 4 KiB, and would be part of every future that may come to look something up.
-        Ok(Box::pin(acquiring).await?)
+    pub async fn read_tenant(&self, tenant_id: uuid::Uuid) -> Result<Session, Error> {
+        self.pools.reads.take(Some(tenant_id)).await
     }
 
     /// Begins as a role, and whatever else the transaction is to have: in one round trip. All of it is local to the
@@ -239,13 +221,6 @@ impl Db {
         )]
         let begun = Whole::new(async move { pool.begin_with(sqlx::AssertSqlSafe(statements)).await });
         Ok(begun.await?)
-    }
-}
-
-impl Pools {
-    /// In the order in which they are closed.
-    fn all(&self) -> [&PgPool; 4] {
-        [&self.reads, &self.lookups, &self.batches, &self.transactions]
     }
 }
 

@@ -1,9 +1,8 @@
 //! The transaction that sees every tenant, and the session that only looks.
 
-use sqlx::pool::PoolConnection;
 use sqlx::{PgConnection, Postgres, Transaction};
 
-use crate::{Db, Error};
+use crate::{Db, Error, Session};
 
 /// A transaction as the system role, which sees every tenant's rows. The named exception to the rule that a
 /// tenant's table is reached by a proven tenant: sign-in, recipient lookup, resellers, workers.
@@ -62,7 +61,7 @@ impl SystemTx {
 /// A session of the system role that can only read: for lookups of one statement, which need no transaction around
 /// them. The same exception as [`SystemTx`].
 #[derive(Debug)]
-pub struct SystemRead(PoolConnection<Postgres>);
+pub struct SystemRead(Session);
 
 impl SystemRead {
     /// Takes one.
@@ -70,11 +69,11 @@ impl SystemRead {
     /// # Errors
     /// As of any statement.
     pub async fn open(db: &Db) -> Result<Self, Error> {
-        Ok(Self(db.lookup().await?))
+        Ok(Self(db.pools.lookups.take(None).await?))
     }
 
     /// The connection, for a store's statements.
     pub fn conn(&mut self) -> &mut PgConnection {
-        &mut self.0
+        self.0.conn()
     }
 }

@@ -7,7 +7,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use db::{Db, SystemRead};
+use db::Db;
 use tokio::sync::oneshot;
 
 use crate::Error;
@@ -17,12 +17,9 @@ pub(crate) trait Question: Send + Sync + Sized + 'static {
     /// What there is to be found.
     type Found: Send;
 
-    /// What they are looked up by.
-    fn session(db: &Db) -> impl Future<Output = Result<SystemRead, db::Error>> + Send;
-
     /// The answers, in the order of the questions.
     fn look_up(
-        session: &mut SystemRead,
+        db: &Db,
         questions: &[Self],
     ) -> impl Future<Output = Result<Vec<Answer<Self>>, db::Error>> + Send;
 }
@@ -89,26 +86,14 @@ impl<Q: Question> Desk<Q> {
 
     async fn serve(&self, db: &Db) {
         let mut serving = Serving { desk: self, is_over: false };
-        // Kept while there is somebody to serve: to give it back and take it anew costs Postgres a round trip each time.
-        let mut session = None;
         while let Some(waiting) = serving.next() {
             let (questions, askers): (Vec<Q>, Vec<_>) = waiting.into_iter().unzip();
             // All wait for this one: a connection that says nothing is not to stop everybody for longer.
-            let looking = async {
-                let session = match &mut session {
-                    Some(session) => session,
-                    none => none.insert(Q::session(db).await?),
-                };
-                Q::look_up(session, &questions).await
-            };
-            let answered = tokio::time::timeout(LONGEST, looking).await;
+            let answered = tokio::time::timeout(LONGEST, Q::look_up(db, &questions)).await;
             let (mut found, fault) = match answered.unwrap_or_else(|_| Err(db::Error::timed_out())) {
                 Ok(found) => (found, None),
                 Err(error) => (Vec::new(), Some(error)),
             };
-            if fault.is_some() {
-                session = None;
-            }
             found.resize_with(askers.len(), || Ok(None));
             for (asker, found) in askers.into_iter().zip(found) {
                 let answer = fault.as_ref().map_or(found, |error| Err(error.shared().into()));

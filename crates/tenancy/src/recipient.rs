@@ -8,7 +8,7 @@ use db::{Db, SystemRead};
 use kernel::{DomainName, EmailAddress, Env, GroupId, MailboxId, RequestId, TenantId};
 
 use crate::caller::{Caller, Principal, Scope};
-use crate::desk::{self, Answer, Desk};
+use crate::desk::{self, Answer, Desk, Question as _};
 use crate::tenant::Place;
 use crate::{Ctx, Error, Origin, Role};
 
@@ -119,8 +119,7 @@ impl Recipients {
 /// [`Error::NotFound`] when no mailbox has the address; [`Error::Forbidden`] for another caller.
 pub async fn enter(caller: &Caller, address: &EmailAddress) -> Result<(Ctx, MailboxId), Error> {
     let question = Question { domain: address.domain().clone(), local: address.local().to_owned() };
-    let route =
-        store::routes(&mut lookup(caller.db()).await?, &[question]).await?.pop().ok_or(Error::NotFound)??;
+    let route = Question::look_up(caller.db(), &[question]).await?.pop().ok_or(Error::NotFound)??;
     let route = route.ok_or(Error::NotFound)?;
     let mailbox_id = route.mailbox_id.ok_or(Error::NotFound)?;
     Ok((caller.enter(route.tenant_id).await?, mailbox_id))
@@ -148,12 +147,8 @@ struct Route {
 impl desk::Question for Question {
     type Found = Route;
 
-    async fn session(db: &Db) -> Result<SystemRead, db::Error> {
-        lookup(db).await
-    }
-
-    async fn look_up(session: &mut SystemRead, questions: &[Self]) -> Result<Vec<Answer<Self>>, db::Error> {
-        store::routes(session, questions).await
+    async fn look_up(db: &Db, questions: &[Self]) -> Result<Vec<Answer<Self>>, db::Error> {
+        store::routes(&mut lookup(db).await?, questions).await
     }
 }
 

@@ -5,7 +5,6 @@ use std::ops::{Deref, DerefMut};
 
 use db::{Db, SystemTx};
 use kernel::TenantId;
-use sqlx::pool::PoolConnection;
 use sqlx::{PgConnection, Postgres, Transaction};
 use uuid::Uuid;
 
@@ -37,14 +36,14 @@ pub struct TenantTx {
 enum Held {
     Transaction(Transaction<'static, Postgres>),
     /// That of a [`TenantRead`].
-    Session(PoolConnection<Postgres>),
+    Session(db::Session),
 }
 
 impl Held {
     fn conn(&mut self) -> &mut PgConnection {
         match self {
             Self::Transaction(tx) => tx,
-            Self::Session(session) => session,
+            Self::Session(session) => session.conn(),
         }
     }
 

@@ -1,7 +1,7 @@
 //! An API key shown as a credential: whether it is in force, from there, and when it was last seen.
 
 use chrono::TimeDelta;
-use db::{Db, SystemRead};
+use db::Db;
 use ipnet::IpNet;
 use kernel::{ApiKeyId, TenantId};
 use serde_json::json;
@@ -37,12 +37,8 @@ pub(super) struct Found {
 impl desk::Question for Question {
     type Found = Found;
 
-    async fn session(db: &Db) -> Result<SystemRead, db::Error> {
-        api_key::lookup(db).await
-    }
-
-    async fn look_up(session: &mut SystemRead, questions: &[Self]) -> Result<Vec<Answer<Self>>, db::Error> {
-        store::keys_with_places(session, questions).await
+    async fn look_up(db: &Db, questions: &[Self]) -> Result<Vec<Answer<Self>>, db::Error> {
+        store::keys_with_places(&mut api_key::lookup(db).await?, questions).await
     }
 }
 

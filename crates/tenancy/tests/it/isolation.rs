@@ -3,7 +3,7 @@
 use db::SystemTx;
 use kernel::{MailboxId, TenantId, UserId};
 use sqlx::Row as _;
-use tenancy::{Action, Ctx, Error, Role};
+use tenancy::{Action, Error, Role};
 use testkit::{TestDb, World, world};
 
 use crate::neighbour;
@@ -256,53 +256,4 @@ async fn a_transaction_that_was_given_up_leaves_nothing_to_the_next() {
         assert_eq!(isolation, "read committed", "after {times}");
     }
     assert!(given_up > 10, "{given_up}");
-}
-
-#[tokio::test]
-async fn a_session_that_reads_sees_its_own_tenant_whoever_had_it_before() {
-    let world = World::new().await;
-    let other = neighbour(&world).await;
-    world::domain(&other, "neighbour.example").await;
-    let (ada, eve) =
-        (world.user("ada", None).await, world::user(&other, "eve@neighbour.example", None).await);
-    let look = async |ctx: &Ctx| {
-        let mut read = ctx.read().await.unwrap();
-        // What row-level security alone leaves.
-        let seen = sqlx::query_scalar("select id from users").fetch_all(read.conn()).await.unwrap();
-        seen.into_iter().map(UserId::from_uuid).collect::<Vec<_>>()
-    };
-    let mut given_up = 0;
-    for times in (0..8).cycle().take(400) {
-        let yields = async || {
-            for _ in 0..times {
-                tokio::task::yield_now().await;
-            }
-        };
-        // As for a caller who does not wait any longer.
-        tokio::select! {
-            biased;
-            seen = look(&other) => assert_eq!(seen, [eve.id]),
-            () = yields() => given_up += 1,
-        }
-        // More than there are sessions, so that each is handed on.
-        let seen =
-            futures::future::join_all((0..16).map(|n| look(if n % 2 == 0 { &world.ctx } else { &other })))
-                .await;
-        for (n, seen) in seen.into_iter().enumerate() {
-            assert_eq!(seen, [if n % 2 == 0 { ada.id } else { eve.id }], "after {times}");
-        }
-    }
-    assert!(given_up > 10, "{given_up}");
-}
-
-#[tokio::test]
-async fn a_session_that_reads_does_nothing_else() {
-    let world = World::new().await;
-    let mut read = world.ctx.read().await.unwrap();
-    for statement in
-        ["update users set display_name = ''", "select from users for update", "delete from users"]
-    {
-        let refusal = sqlx::query(statement).execute(read.conn()).await.unwrap_err().to_string();
-        assert!(refusal.contains("read-only transaction"), "{statement}: {refusal}");
-    }
 }

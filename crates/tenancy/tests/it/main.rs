@@ -18,6 +18,7 @@ mod operator_key;
 mod policy;
 mod pool;
 mod quota;
+mod reading;
 mod sasl;
 mod seats;
 mod tenant;

@@ -29,38 +29,54 @@ struct Comparison<'a> {
     name: &'a str,
     /// What one call, and one run of a script, counts for.
     per_run: f64,
-    /// The operation's own transaction, as a script.
-    own: Script,
-    /// What the ratio to that is to be.
-    own_target: Target,
-    /// The same with the transactions before it that prove the caller and find the tenant.
-    whole: Script,
-    whole_target: Target,
+    baselines: Vec<Baseline>,
     variables: &'a [(&'a str, String)],
 }
 
+/// What REST is held against.
+struct Baseline {
+    suffix: &'static str,
+    what: &'static str,
+    script: Script,
+    /// What the ratio to it is to be.
+    target: Target,
+}
+
+impl Baseline {
+    /// The operation's own transaction.
+    fn own(script: Script) -> Self {
+        Self { suffix: "own", what: "pgbench: the operation's own transaction", script, target: Target::None }
+    }
+
+    /// The same, with what proves the caller and finds the tenant before it.
+    fn request(script: Script, target: Target) -> Self {
+        Self { suffix: "request", what: "pgbench: all statements of the request", script, target }
+    }
+
+    /// The query alone, on a connection that has taken role and tenant once.
+    fn bare(script: Script, target: Target) -> Self {
+        Self { suffix: "bare", what: "pgbench: the query and nothing else", script, target }
+    }
+}
+
 impl Comparison<'_> {
-    /// Lets the REST API, by what `call` makes, and both scripts take turns.
+    /// Lets the REST API, by what `call` makes, and all scripts take turns.
     async fn measure(&self, bed: &Bed, call: impl Fn() -> load::Call + Clone + Send + 'static) -> Result<()> {
         let pgbench = bed.pgbench()?;
         load::per_second(bed, call.clone(), WARM_UP).await?;
-        let (mut ours, mut own, mut whole) = (Vec::new(), Vec::new(), Vec::new());
+        let mut ours = Vec::new();
+        let mut theirs: Vec<Vec<f64>> = self.baselines.iter().map(|_| Vec::new()).collect();
         for _ in 0..ROUNDS {
             bed.settle().await?;
             ours.push(load::per_second(bed, call.clone(), TURN).await? * self.per_run);
-            bed.settle().await?;
-            whole.push(self.script(bed, &pgbench, &self.whole).await?);
-            bed.settle().await?;
-            own.push(self.script(bed, &pgbench, &self.own).await?);
+            for (baseline, theirs) in self.baselines.iter().zip(&mut theirs) {
+                bed.settle().await?;
+                theirs.push(self.script(bed, &pgbench, &baseline.script).await?);
+            }
         }
-        let sides = [
-            ("own", "pgbench: the operation's own transaction", own, self.own_target),
-            ("request", "pgbench: all statements of the request", whole, self.whole_target),
-        ];
-        for (suffix, baseline, theirs, target) in sides {
+        for (Baseline { suffix, what: baseline, target, .. }, theirs) in self.baselines.iter().zip(theirs) {
             let name = &format!("{}.{suffix}", self.name);
-            let ours = ours.clone();
-            Measure { name, unit: "1/s", ours, baseline, theirs, target }.report()?;
+            Measure { name, unit: "1/s", ours: ours.clone(), baseline, theirs, target: *target }.report()?;
         }
         Ok(())
     }

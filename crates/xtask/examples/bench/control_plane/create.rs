@@ -4,7 +4,7 @@ use anyhow::Result;
 use serde_json::{Value, json};
 
 use super::load::Call;
-use super::{Comparison, statements};
+use super::{Baseline, Comparison, statements};
 use crate::bed::{Bed, DOMAIN};
 use crate::pgbench::Script;
 use crate::report::Target;
@@ -19,10 +19,13 @@ pub(crate) async fn run(bed: &Bed) -> Result<()> {
     let single = Comparison {
         name: "users.create",
         per_run: 1.0,
-        own: Script::prepared(statements::create_users(1)),
-        own_target: Target::None,
-        whole: Script::prepared(statements::writing(&statements::create_users(1))),
-        whole_target: Target::AtLeast(0.5),
+        baselines: vec![
+            Baseline::request(
+                Script::prepared(statements::writing(&statements::create_users(1))),
+                Target::AtLeast(0.5),
+            ),
+            Baseline::own(Script::prepared(statements::create_users(1))),
+        ],
         variables: &[("seats", "1".to_owned())],
     };
     let path = bed.place().users();
@@ -30,11 +33,14 @@ pub(crate) async fn run(bed: &Bed) -> Result<()> {
     let batch = Comparison {
         name: "users.create_batch",
         per_run: f64::from(BATCH),
-        own: Script::executed(&statements::create_users(BATCH)),
-        whole: Script::executed(&statements::writing(&statements::create_users(BATCH))),
-        whole_target: Target::AtLeast(0.8),
+        baselines: vec![
+            Baseline::request(
+                Script::executed(&statements::writing(&statements::create_users(BATCH))),
+                Target::AtLeast(0.8),
+            ),
+            Baseline::own(Script::executed(&statements::create_users(BATCH))),
+        ],
         variables: &[("seats", BATCH.to_string())],
-        ..single
     };
     let path = format!("{}/batch", bed.place().users());
     let users = || json!({"users": (0..BATCH).map(|_| user()).collect::<Vec<_>>()});

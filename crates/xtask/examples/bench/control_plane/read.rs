@@ -5,7 +5,7 @@ use kernel::UserId;
 use serde_json::json;
 
 use super::load::Call;
-use super::{Comparison, statements};
+use super::{Baseline, Comparison, statements};
 use crate::bed::{Bed, DOMAIN};
 use crate::pgbench::Script;
 use crate::report::Target;
@@ -28,17 +28,14 @@ pub(crate) async fn run(bed: &Bed) -> Result<()> {
     let one = Comparison {
         name: "users.get",
         per_run: 1.0,
-        own: Script::prepared(statements::get_user()),
-        own_target: Target::AtLeast(0.5),
-        whole: Script::prepared(statements::reading(&statements::get_user())),
-        whole_target: Target::None,
+        baselines: baselines(statements::GET_USER),
         variables: &[("user_id", last.uuid().to_string())],
     };
     one.measure(bed, get(format!("{path}/{last}"))).await?;
     let page = Comparison {
         name: "users.list",
-        own: Script::prepared(statements::list_users()),
-        whole: Script::prepared(statements::reading(&statements::list_users())),
+        per_run: 1.0,
+        baselines: baselines(statements::LIST_USERS),
         variables: &[
             ("after", last.uuid().to_string()),
             // The page and one more, which tells whether there is another.
@@ -46,9 +43,16 @@ pub(crate) async fn run(bed: &Bed) -> Result<()> {
             ("deleted", "false".to_owned()),
             ("none", "none".to_owned()),
         ],
-        ..one
     };
     page.measure(bed, get(format!("{path}?limit={PAGE}&cursor={cursor}"))).await
+}
+
+fn baselines(query: &str) -> Vec<Baseline> {
+    vec![
+        Baseline::request(Script::prepared(statements::reading(query)), Target::None),
+        Baseline::own(Script::prepared(statements::in_transaction(query))),
+        Baseline::bare(Script::prepared(statements::bare(query)), Target::AtLeast(0.5)),
+    ]
 }
 
 fn get(path: String) -> impl Fn() -> Call + Clone + Send + 'static {

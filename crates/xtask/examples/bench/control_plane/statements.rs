@@ -1,8 +1,8 @@
 //! What the server sends to Postgres for a request, as scripts of pgbench: the same statements in the same
 //! transactions as the same roles. They are copies; the functions they are copied from are named.
 //!
-//! Reads are an exception: the server has sessions for them that begin no transaction (`db::Db::read_tenant`), and the scripts take role and
-//! tenant in one, as the server did before, so that figures stay comparable.
+//! Reads are there twice: bare, as the server sends them by a session that was bound to their tenant before (`db::Db::read_tenant`), and in a
+//! transaction that takes role and tenant, as everybody does who has no such sessions.
 //!
 //! Where the server binds a parameter, a script names a variable, or makes the value in the statement: pgbench has
 //! neither uuids nor times nor nulls to bind. Ids are in the order of time, as the server's are.
@@ -13,8 +13,24 @@ pub(super) fn writing(own: &str) -> String {
 }
 
 /// The same for one that only reads: where the tenant is comes along with the key.
-pub(super) fn reading(own: &str) -> String {
-    format!("{}{own}", look_up(":tenant_id"))
+pub(super) fn reading(query: &str) -> String {
+    format!("{}{}", look_up(":tenant_id"), in_transaction(query))
+}
+
+/// One that only reads, in a transaction of its own.
+pub(super) fn in_transaction(query: &str) -> String {
+    format!("{BEGIN}{USERS}{query}rollback;\n")
+}
+
+/// The same alone, on a connection that takes role and tenant once.
+pub(super) fn bare(query: &str) -> String {
+    format!(
+        "\\if :is_ready = 0
+select set_config('role', 'pillarbox_tenant', false), set_config('app.tenant_id', :tenant_id::text, false);
+\\set is_ready 1
+\\endif
+{USERS}{query}"
+    )
 }
 
 /// `auth::store::keys_with_places` by a `db::SystemRead`, whose role the session has, for one request.
@@ -40,25 +56,19 @@ pub(super) fn create_users(count: u32) -> String {
     script
 }
 
-/// `user::get`.
-pub(super) fn get_user() -> String {
-    format!(
-        "{BEGIN}{USERS}where u.tenant_id = :tenant_id and u.id = :user_id group by u.tenant_id, u.id, m.id;\nrollback;\n"
-    )
-}
+/// `user::get`, after [`USERS`].
+pub(super) const GET_USER: &str =
+    "where u.tenant_id = :tenant_id and u.id = :user_id group by u.tenant_id, u.id, m.id;\n";
 
-/// `user::list`.
-pub(super) fn list_users() -> String {
-    format!(
-        "{BEGIN}{USERS}where u.tenant_id = :tenant_id and u.id > :after and (u.status = 'deleted') = :deleted
+/// `user::list`, after [`USERS`].
+pub(super) const LIST_USERS: &str =
+    "where u.tenant_id = :tenant_id and u.id > :after and (u.status = 'deleted') = :deleted
           and (nullif(:none::text, 'none') is null or u.external_id = nullif(:none::text, 'none'))
           and (nullif(:none::text, 'none') is null or exists (
             select from addresses o join domains n on n.tenant_id = o.tenant_id and n.id = o.domain_id
             where o.tenant_id = m.tenant_id and o.mailbox_id = m.id
               and o.local_part = nullif(:none::text, 'none') and n.name = nullif(:none::text, 'none')))
-        group by u.tenant_id, u.id, m.id order by u.id limit :fetch;\nrollback;\n"
-    )
-}
+        group by u.tenant_id, u.id, m.id order by u.id limit :fetch;\n";
 
 /// `db::Db::begin_tenant`.
 const BEGIN: &str = "begin;
