@@ -87,7 +87,8 @@ async fn find(store: &MailStore, ctx: &Ctx, domain: &DomainName) -> Result<Optio
 }
 
 /// Signs for a domain, by `c=relaxed/simple`: fields may be folded anew on the way, bodies are not touched. (Of a body that ends in lines of white
-/// space the library makes by `relaxed` what RFC 6376 §3.4.4 does not.)
+/// space the library makes by `relaxed` what RFC 6376 §3.4.4 does not; and in a field it takes a form feed for white space, which §3.4.2 does not, so
+/// that the signature of a header with one, which is obsolete by RFC 5322 §4.1, holds for few.)
 pub(crate) struct Signer {
     rsa: DkimSigner<RsaKey<Sha256>, Done>,
     ed25519: DkimSigner<Ed25519Key, Done>,
