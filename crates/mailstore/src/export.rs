@@ -5,7 +5,7 @@
 //! What becomes a zip or mboxes is gathered as a Maildir beside it first, in a folder whose name ends in `.part`.
 //!
 //! A file of the Maildir is named by the second in which its message was received, which is also its modification time, and by the message's id; flags and
-//! keywords are in the name as Maildir has them. An mbox has them as `Status`, `X-Status` and `X-Keywords` before all other fields. Of a folder's
+//! keywords are in the name as Maildir has them. An mbox has them as `X-Keywords`, `X-Status` and `Status` before all other fields. Of a folder's
 //! keywords the first 26 are written.
 
 mod archive;

@@ -81,13 +81,14 @@ pub(crate) fn entry(out: &mut impl Write, seconds: u64, flags: &Flags, bytes: &[
     let date = date.unwrap_or_default().format("%a %b %e %H:%M:%S %Y");
     writeln!(out, "From MAILER-DAEMON {date}")?;
     let has = |flag| flags.flags.contains(&flag);
-    writeln!(out, "Status: {}O", if has(Flag::Seen) { "R" } else { "" })?;
+    let keywords: Vec<_> = flags.keywords.iter().map(|keyword| keyword.as_str()).collect();
+    // Also where they say nothing: what follows is the message's own.
+    writeln!(out, "X-Keywords: {}", keywords.join(" "))?;
     let marks = [(Flag::Answered, 'A'), (Flag::Flagged, 'F'), (Flag::Draft, 'T'), (Flag::Deleted, 'D')];
     let marks: String = marks.iter().filter(|(flag, _)| has(*flag)).map(|(_, mark)| *mark).collect();
-    // Also where they say nothing: what follows is the message's own.
     writeln!(out, "X-Status: {marks}")?;
-    let keywords: Vec<_> = flags.keywords.iter().map(|keyword| keyword.as_str()).collect();
-    writeln!(out, "X-Keywords: {}", keywords.join(" "))?;
+    // Last, since nobody folds it: a message may begin with a space.
+    writeln!(out, "Status: {}O", if has(Flag::Seen) { "R" } else { "" })?;
     for line in bytes.split_inclusive(|byte| *byte == b'\n') {
         let line = line.strip_suffix(b"\n").unwrap_or(line);
         let line = line.strip_suffix(b"\r").unwrap_or(line);

@@ -2,6 +2,9 @@
 
 use crate::message::{Flag, Flags, MAX_KEYWORDS};
 
+/// The one that is long enough to be folded.
+const KEYWORDS: &[u8] = b"x-keywords:";
+
 /// Takes them off a message, and reads them. Further down they are the message's own.
 pub(super) fn take(bytes: &mut Vec<u8>) -> Flags {
     let mut flags = Flags::default();
@@ -29,9 +32,12 @@ pub(super) fn take(bytes: &mut Vec<u8>) -> Flags {
     flags
 }
 
-/// How long a field is with the lines that it is folded into (RFC 5322 §2.2.3).
+/// How long a field is: keywords with the lines that they are folded into (RFC 5322 §2.2.3). Some letters are folded by nobody; a line that begins with a
+/// space after them is the message's first.
 fn field(bytes: &[u8]) -> Option<usize> {
-    let is_end = |at: &usize| bytes[*at] == b'\n' && !matches!(bytes.get(at + 1), Some(b' ' | b'\t'));
+    let is_folded = bytes.get(..KEYWORDS.len()).is_some_and(|name| name.eq_ignore_ascii_case(KEYWORDS));
+    let goes_on = |at: usize| is_folded && matches!(bytes.get(at), Some(b' ' | b'\t'));
+    let is_end = |at: &usize| bytes[*at] == b'\n' && !goes_on(at + 1);
     (0..bytes.len()).find(is_end).map(|at| at + 1)
 }
 
@@ -57,9 +63,9 @@ mod tests {
         assert_eq!(bytes, b"Subject: x\nStatus: O\n\ny");
         assert_eq!(flags.flags, [Flag::Seen, Flag::Answered, Flag::Flagged].into());
         assert_eq!(flags.keywords, ["$Work", "later"].map(|keyword| keyword.parse().unwrap()).into());
-        let mut folded = b"X-Keywords: one\r\n\ttwo\n three\nX-Status: \n A\n\n y".to_vec();
+        let mut folded = b"X-Keywords: one\r\n\ttwo\n three\nX-Status: A\n y\n".to_vec();
         let flags = take(&mut folded);
-        assert_eq!(folded, b"\n y");
+        assert_eq!(folded, b" y\n");
         assert_eq!(flags.flags, [Flag::Answered].into());
         assert_eq!(flags.keywords, ["one", "two", "three"].map(|keyword| keyword.parse().unwrap()).into());
         let mut twice = b"Status: O\nStatus: RO\n\n".to_vec();
