@@ -145,7 +145,9 @@ impl Folders {
 
     pub(crate) fn find(&self, name: &MailboxName) -> Option<&Folder> {
         let path = self.path_of(name);
-        self.all.iter().find(|folder| folder.path == path)
+        let named = || self.all.iter().find(|folder| folder.path == path);
+        // From before names were kept in one form.
+        named().or_else(|| self.all.iter().find(|folder| folder::in_one_form(&folder.path) == path))
     }
 
     /// The folder of a name.
@@ -202,7 +204,7 @@ impl Pattern {
     /// # Errors
     /// What to answer to one that is too much work.
     pub(crate) fn new(reference: &str, pattern: &str) -> Result<Self, Status> {
-        let text = normalised(format!("{reference}{pattern}"));
+        let text = normalised(&format!("{reference}{pattern}"));
         let wildcards = text.chars().filter(|char| matches!(char, '*' | '%')).count();
         if wildcards > MAX_WILDCARDS || (wildcards > 0 && text.len() > MAX_PATTERN_BYTES) {
             return Err(Status::bad("the pattern has too many wildcards, or is too long"));

@@ -140,7 +140,7 @@ pub fn texts(bytes: &[u8]) {
             Command::GetQuota(again) => assert_eq!(again, text),
             other => panic!("{other:?}"),
         }
-        again_name(&MailboxName(normalised(text.clone().into_owned())), is_utf8);
+        again_name(&MailboxName(normalised(&text)), is_utf8);
     }
     let mut line = BytesMut::new();
     write::text(&mut line, &text);
@@ -157,7 +157,7 @@ pub fn names(bytes: &[u8]) {
     let form = utf7::encode(&name);
     assert!(form.bytes().all(|byte| matches!(byte, b' '..=b'~')));
     assert_eq!(utf7::decode(form.as_bytes()).as_deref(), Some(name.as_ref()));
-    assert_eq!(normalised(normalised(name.clone().into_owned())), normalised(name.into_owned()));
+    assert_eq!(normalised(&normalised(&name)), normalised(&name));
 }
 
 /// What FETCH tells of a message is one value of the grammar, whatever the message says.

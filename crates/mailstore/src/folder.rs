@@ -9,10 +9,11 @@ mod tree;
 
 use kernel::{FolderId, MailboxId};
 use tenancy::{Action, Ctx, TenantTx, quota};
+use unicode_normalization::UnicodeNormalization as _;
 
 use crate::Error;
-pub use edit::{Changed, NewFolder, create, delete, update};
-pub(crate) use edit::{check_name, too_many};
+pub(crate) use edit::too_many;
+pub use edit::{Changed, NewFolder, create, delete, named, update};
 pub(crate) use intake::{Folders, lock_for_intake};
 pub(crate) use tree::Tree;
 
@@ -86,7 +87,7 @@ pub struct Folder {
     pub id: FolderId,
     /// The folder that it lies in; `None` at the top.
     pub parent_id: Option<FolderId>,
-    /// Its name, 1 to 255 characters without `/`, once in its place.
+    /// Its name, 1 to 255 characters without `/`, in [one form](in_one_form), once in its place.
     pub name: String,
     /// The names on the way to it and its own, with `/` between them.
     pub path: String,
@@ -106,6 +107,11 @@ pub struct Folder {
     pub size_bytes: u64,
     /// The mailbox's modification sequence at the last change of it or of what is or was in it.
     pub highest_modseq: u64,
+}
+
+/// A name or path as it is kept and looked for: composed (NFC), so that what looks alike is one (RFC 9051 §5.1, RFC 5198 §2).
+pub fn in_one_form(name: &str) -> String {
+    name.nfc().collect()
 }
 
 /// The folders of a mailbox in the order of their paths, each after the one it lies in. A mailbox nobody has looked at yet gets its

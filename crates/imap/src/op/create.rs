@@ -34,12 +34,14 @@ pub(super) async fn make(
         }
     }
     let store = session.store();
-    let mut names = rest.split(SEPARATOR).peekable();
+    // All of them first: where one is none, nothing is made.
+    let names: Vec<String> = rest.split(SEPARATOR).map(folder::named).collect::<Result<_, _>>()?;
+    let mut names = names.into_iter().peekable();
     while let Some(name) = names.next() {
         let is_last = names.peek().is_none();
         let new = NewFolder {
             parent_id,
-            name: name.to_owned(),
+            name,
             role: role.filter(|_| is_last),
             // Whoever makes a folder wants to see it; clients that do not subscribe to it would have lost it.
             is_subscribed: true,

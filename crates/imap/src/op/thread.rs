@@ -24,10 +24,14 @@ pub(crate) async fn run(session: &mut Session, command: &Thread) -> Answer {
         let sent_at = headers::sent_at(&found);
         let subject = headers::base_subject(&found);
         let parsed = found.parsed;
-        let answers = match parsed.references.as_slice() {
-            [] => parsed.in_reply_to.get(..1).unwrap_or_default(),
+        // RFC 5256 §3, step 1: where no reference is an id, the first that it is in reply to. Without an @ it is none, but some make such ids.
+        let are_ids = |ids: &[String]| ids.iter().any(|id| id.contains('@'));
+        let (references, first) = (&parsed.references, parsed.in_reply_to.get(..1).unwrap_or_default());
+        let answers = if references.is_empty() || (are_ids(first) && !are_ids(references)) {
+            first
+        } else {
             // The last of them are the nearest.
-            all => all.get(all.len().saturating_sub(MAX_REFERENCES)..).unwrap_or_default(),
+            references.get(references.len().saturating_sub(MAX_REFERENCES)..).unwrap_or_default()
         };
         let references = answers.iter().map(|id| thread::id(id)).collect();
         mails.extend(number.map(|number| Mail {

@@ -233,4 +233,13 @@ async fn messages_are_threaded_by_the_server() {
     assert_eq!(ok(&mut client, "UID THREAD REFERENCES UTF-8 SUBJECT else").await, ["THREAD (4)"]);
     assert_eq!(ok(&mut client, "THREAD REFERENCES UTF-8 SUBJECT none").await, ["THREAD"]);
     refused(&mut client, "THREAD JWZ UTF-8 ALL", "BAD").await;
+    // RFC 5256 §3: what is no id refers to nothing, and what it is in reply to counts.
+    let messages = [
+        mail("a", "", "one", 1),
+        mail("b", "References: junk\r\nIn-Reply-To: <a@x>\r\n", "two", 2),
+        mail("c", "References: junk\r\nIn-Reply-To: your mail\r\n", "three", 3),
+    ];
+    let eve = server.user_with("eve", &messages.each_ref().map(Vec::as_slice)).await;
+    let mut client = server.inbox(&eve).await;
+    assert_eq!(ok(&mut client, "THREAD REFERENCES UTF-8 ALL").await, ["THREAD (1 2)(3)"]);
 }

@@ -139,4 +139,50 @@ async fn the_quota_is_told_in_units_of_1024() {
         ["QUOTAROOT INBOX \"\"", "QUOTA \"\" (STORAGE 1 10)"]
     );
     refused(&mut client, "GETQUOTA other", "NO [NONEXISTENT]").await;
+    // RFC 9208 §7: a root has a resource, so where nothing is limited there is none.
+    let eve = server.world.user("eve", None).await;
+    let mut client = server.login(&eve).await;
+    assert_eq!(ok(&mut client, "GETQUOTAROOT INBOX").await, ["QUOTAROOT INBOX"]);
+    refused(&mut client, "GETQUOTA \"\"", "NO [NONEXISTENT]").await;
+}
+
+#[tokio::test]
+async fn a_name_is_one_however_its_letters_are_composed() {
+    let server = Server::start().await;
+    let ada = server.world.user("ada", None).await;
+    let mut client = server.login(&ada).await;
+    // `a` and U+0301, and U+00E1.
+    ok(&mut client, "CREATE \"a&AwE-\"").await;
+    refused(&mut client, "CREATE \"&AOE-\"", "NO [ALREADYEXISTS]").await;
+    for name in ["a&AwE-", "&AOE-"] {
+        assert_eq!(
+            ok(&mut client, &format!("LIST \"\" \"{name}\"")).await,
+            ["LIST (\\HasNoChildren) \"/\" \"&AOE-\""]
+        );
+        ok(&mut client, &format!("SELECT \"{name}\"")).await;
+    }
+    ok(&mut client, "RENAME \"a&AwE-\" \"o&Awg-/below\"").await;
+    ok(&mut client, "STATUS \"&APY-/below\" (MESSAGES)").await;
+    // One of before.
+    let mut tx = server.world.ctx.begin().await.unwrap();
+    sqlx::query("update folders set name = $1 where name = 'below'")
+        .bind("u\u{308}x")
+        .execute(tx.conn())
+        .await
+        .unwrap();
+    tx.commit().await.unwrap();
+    for name in ["&APY-/u&Awg-x", "&APY-/&APw-x"] {
+        ok(&mut client, &format!("SELECT \"{name}\"")).await;
+    }
+}
+
+#[tokio::test]
+async fn a_name_that_is_none_is_refused_with_its_rule() {
+    let server = Server::start().await;
+    let ada = server.world.user("ada", None).await;
+    let mut client = server.login(&ada).await;
+    refused(&mut client, "CREATE \" lead\"", "NO [CANNOT] name must not begin or end with a space").await;
+    refused(&mut client, "CREATE x//y", "NO [CANNOT] name must have 1 to 255 characters").await;
+    ok(&mut client, "CREATE x").await;
+    refused(&mut client, "RENAME x x/y", "NO [CANNOT] parent id must not lie below the folder itself").await;
 }

@@ -4,7 +4,9 @@ use kernel::{Checks, FolderId, MailboxId};
 use tenancy::{Action, Ctx, TenantTx, quota};
 
 use super::tree::Tree;
-use super::{Folder, MAX_DEPTH, MAX_FOLDERS, MAX_NAME_CHARS, Role, SEPARATOR, ensure_inbox, store};
+use super::{
+    Folder, MAX_DEPTH, MAX_FOLDERS, MAX_NAME_CHARS, Role, SEPARATOR, ensure_inbox, in_one_form, store,
+};
 use crate::change::{self, Kind, UidSet};
 use crate::message::effect::{self, Touched};
 use crate::{Error, MailStore, lock_mailbox, message};
@@ -14,7 +16,7 @@ use crate::{Error, MailStore, lock_mailbox, message};
 pub struct NewFolder {
     /// The one it is to lie in; `None` at the top.
     pub parent_id: Option<FolderId>,
-    /// Its name.
+    /// Its name, in whatever form.
     pub name: String,
     /// What it is for.
     pub role: Option<Role>,
@@ -43,10 +45,10 @@ pub async fn create(
     mail: &MailStore,
     ctx: &Ctx,
     mailbox_id: MailboxId,
-    new: NewFolder,
+    mut new: NewFolder,
 ) -> Result<Folder, Error> {
     ctx.require_mail(Action::MessageWrite, mailbox_id).await?;
-    check_name(&new.name)?;
+    new.name = named(&new.name)?;
     // Every mailbox has its Inbox.
     if new.role == Some(Role::Inbox) {
         return Err(Error::FolderExists);
@@ -77,12 +79,10 @@ pub async fn update(
     changed: Changed,
 ) -> Result<Folder, Error> {
     ctx.require_mail(Action::MessageWrite, mailbox_id).await?;
-    if let Some(name) = &changed.name {
-        check_name(name)?;
-    }
+    let name = changed.name.as_deref().map(named).transpose()?;
     let (mut tx, tree, modseq) = open(ctx, mailbox_id).await?;
     let old = tree.get(id).ok_or(Error::FolderNotFound)?;
-    let name = changed.name.unwrap_or_else(|| old.name.clone());
+    let name = name.unwrap_or_else(|| old.name.clone());
     let parent_id = changed.parent_id.unwrap_or(old.parent_id);
     let is_subscribed = changed.is_subscribed.unwrap_or(old.is_subscribed);
     let stays = name == old.name && parent_id == old.parent_id;
@@ -177,12 +177,18 @@ fn place(tree: &Tree, parent_id: Option<FolderId>, name: &str) -> Result<usize, 
     Ok(tree.way_up(parent_id).count() + 1)
 }
 
-pub(crate) fn check_name(name: &str) -> Result<(), Error> {
+/// A folder's name in the form that it is kept in.
+///
+/// # Errors
+/// `Invalid` for one that is none.
+pub fn named(name: &str) -> Result<String, Error> {
+    let name = in_one_form(name);
     let mut checks = Checks::default();
-    checks.name(name, MAX_NAME_CHARS, "/name");
+    checks.name(&name, MAX_NAME_CHARS, "/name");
     checks.require(!name.contains(SEPARATOR), "/name", format_args!("must not contain {SEPARATOR}"));
     checks.require(name.trim() == name, "/name", "must not begin or end with a space");
-    checks.done().map_err(|fields| tenancy::Error::Invalid(fields).into())
+    checks.done().map_err(tenancy::Error::Invalid)?;
+    Ok(name)
 }
 
 pub(crate) fn too_many() -> Error {

@@ -82,7 +82,7 @@ fn stands_for(part: Option<&std::ffi::OsStr>) -> String {
 /// The folder's name that a part of a subfolder's name stands for; the part as it is written, where no folder can be called so.
 fn stands_for_subfolder(part: &str) -> String {
     let name = maildir::name(part);
-    if folder::check_name(&name).is_ok() { name } else { maildir::unescaped(part) }
+    if folder::named(&name).is_ok() { name } else { maildir::unescaped(part) }
 }
 
 /// Whether it is a folder, and no link to one: what lies behind a link was not named by whoever imports.

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use kernel::utf7;
+use mailstore::folder::in_one_form;
 
 use super::set::SET;
 use super::token::{Cursor, Fail, Result};
@@ -10,9 +11,10 @@ use crate::codec::command::{Command, MailboxName};
 const MAILBOX: &str = "a mailbox name";
 const INBOX: &str = "INBOX";
 
-/// A folder's name with `INBOX` in upper case, if that is its first component, in whatever case it came (RFC 9051 §5.1). Patterns and
-/// references of LIST come as they were written; what is made of them both is a name.
-pub fn normalised(name: String) -> String {
+/// A folder's name in the form that names are kept in, and with `INBOX` in upper case, if that is its first component, in whatever case it came (RFC 9051
+/// §5.1). Patterns and references of LIST come as they were written; what is made of them both is a name.
+pub fn normalised(name: &str) -> String {
+    let name = in_one_form(name);
     let is_inbox = name.get(..INBOX.len()).is_some_and(|first| first.eq_ignore_ascii_case(INBOX));
     match name.get(INBOX.len()..) {
         Some(rest) if is_inbox && (rest.is_empty() || rest.starts_with('/')) => format!("{INBOX}{rest}"),
@@ -25,7 +27,7 @@ impl Cursor {
     pub(super) fn mailbox_argument(&mut self) -> Result<MailboxName> {
         self.space(MAILBOX)?;
         let bytes = self.astring(MAILBOX)?;
-        self.decode(bytes, MAILBOX).map(|name| MailboxName(normalised(name)))
+        self.decode(bytes, MAILBOX).map(|name| MailboxName(normalised(&name)))
     }
 
     /// Text of a name, or of a pattern for names. What is not in modified UTF-7 is taken as it stands, as it comes from clients and

@@ -106,7 +106,7 @@ proptest! {
 
     #[test]
     fn names_are_read_back(name in any::<String>(), is_utf8: bool) {
-        let name = parse::normalised(name.replace('\0', ""));
+        let name = parse::normalised(&name.replace('\0', ""));
         let Command::Delete(MailboxName(read)) =
             read_back("a DELETE ", is_utf8, |out| mailbox(out, &name, is_utf8))
         else { panic!("no name") };
