@@ -12,7 +12,7 @@ use crate::rating::{Log, local_day, steps_of_changes, steps_of_levels};
 use crate::run::opened;
 use crate::subscription::{self, Cycles, Subscription, Used};
 
-/// What the next invoice comes to more, or less.
+/// What the next invoice comes to more, or less: the first that a change makes a difference to. That may be one which is due by now and was not made yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PriceDifference {
     /// When that invoice is made.
@@ -20,6 +20,9 @@ pub struct PriceDifference {
     /// The difference: what is added for the days up to then and, if a cycle opens on it, for that cycle. Negative is less.
     pub amount: Money,
 }
+
+/// An invoice that is still to be made: its day, and its net in minor units.
+type Outstanding = (NaiveDate, i64);
 
 /// What so many more units of what is counted (fewer, when negative), taken at this moment, make of the next invoice. `None` without
 /// a subscription, when it cannot be rated, or when the caller may not see subscriptions.
@@ -37,11 +40,13 @@ pub async fn of(ctx: &Ctx, more: &BTreeMap<Item, i64>) -> Result<Option<PriceDif
     let used = used(ctx, &mut tx, &subscription, &cycles, last_billed).await?;
     drop(tx);
     let changed = more.iter().fold(used.clone(), |used, (item, more)| used.with(*item, ctx.now(), *more));
-    let without = next_invoice(ctx, &subscription, last_billed, cycles.clone(), &used);
-    let with = next_invoice(ctx, &subscription, last_billed, cycles, &changed);
-    let (Ok(Some((next_invoice_on, with))), Ok(Some((_, without)))) = (with, without) else {
-        return Ok(None);
-    };
+    let without = outstanding(ctx, &subscription, last_billed, cycles.clone(), &used);
+    let with = outstanding(ctx, &subscription, last_billed, cycles, &changed);
+    let (Ok(with), Ok(without)) = (with, without) else { return Ok(None) };
+    // Of the same days: a change of what is counted moves none.
+    let both: Vec<_> = with.into_iter().zip(without).collect();
+    let first = both.iter().find(|(with, without)| with != without).or(both.last());
+    let Some(&((next_invoice_on, with), (_, without))) = first else { return Ok(None) };
     let amount_minor = with.checked_sub(without).ok_or(Error::Stored("amount"))?;
     let amount = Money::new(amount_minor, subscription.terms.price.currency);
     Ok(Some(PriceDifference { next_invoice_on, amount }))
@@ -74,29 +79,30 @@ async fn used(
     Ok(Used::new(seats, &mailboxes, &samples))
 }
 
-/// The first boundary that is still to come, and the net of everything outstanding up to it, in minor units. `None` if there
-/// is none.
-fn next_invoice(
+/// The invoices that are due and not made yet, and the first that is still to come. Empty if there is none to come.
+fn outstanding(
     ctx: &Ctx,
     subscription: &Subscription,
     last_billed: Option<NaiveDate>,
     mut cycles: Cycles,
     used: &Used,
-) -> Result<Option<(NaiveDate, i64)>, Error> {
+) -> Result<Vec<Outstanding>, Error> {
     let timelines = subscription.agreed.timelines()?;
     let today = local_day(ctx.now(), ctx.time_zone());
-    let (mut next, mut settled, mut net) =
-        (subscription.agreed.next_boundary(last_billed)?, last_billed, 0_i64);
+    let (mut next, mut settled, mut all) =
+        (subscription.agreed.next_boundary(last_billed)?, last_billed, Vec::new());
     while let Some(boundary) = next {
         let at = (boundary, ctx.time_zone());
+        let mut net = 0_i64;
         for rated in subscription.agreed.rate(&timelines, at, settled, &mut cycles, used)? {
             net = net.checked_add(rated.line.charge.amount_minor).ok_or(Error::Stored("amount"))?;
         }
+        all.push((boundary, net));
         if boundary > today {
-            return Ok(Some((boundary, net)));
+            return Ok(all);
         }
         settled = next;
         next = subscription.agreed.next_boundary(Some(boundary))?;
     }
-    Ok(None)
+    Ok(Vec::new())
 }

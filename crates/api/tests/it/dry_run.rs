@@ -118,15 +118,18 @@ async fn what_is_sold_beside_seats_has_its_price_told_too() {
     let before = total_until(&fixture, day).await;
     fixture.post("mailboxes", room).await.expect(201);
     let with_room = total_until(&fixture, day).await;
-    // Of the cycle that opens at once, and of the next.
-    assert_eq!((before, with_room), (2_000, 2_620));
-    assert_eq!(told["amount"]["amount_minor"], 620, "{told}");
+    // Of the cycle that opens at once: the next is on an invoice of its own.
+    assert_eq!((before, with_room), (1_000, 1_310));
+    assert_eq!(told["amount"]["amount_minor"], 310, "{told}");
 
     let leaves = json!({"mailbox": "archive"});
     let path = format!("users/{}/offboard", text(&ada["id"]));
     let left = fixture.post(&format!("{path}?dry_run=true"), leaves.clone()).await.expect(200);
+    let day = &left["price_difference"]["next_invoice_on"];
+    let before = total_until(&fixture, day).await;
     fixture.post(&path, leaves).await.expect(202);
-    let difference = total_until(&fixture, day).await - with_room;
+    let difference = total_until(&fixture, day).await - before;
+    assert_ne!(difference, 0);
     assert_eq!(left["price_difference"]["amount"]["amount_minor"], difference, "{left}");
 }
 
