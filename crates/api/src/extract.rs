@@ -95,9 +95,14 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
                 return Err(Problem::parameter(&name, "is given twice"));
             }
         }
-        serde_path_to_error::deserialize(serde_json::Value::Object(fields))
-            .map(Self)
-            .map_err(|error| Problem::parameter(&error.path().to_string(), error.inner()))
+        serde_path_to_error::deserialize(serde_json::Value::Object(fields)).map(Self).map_err(|error| {
+            let text = error.inner().to_string();
+            // One that is missing is at no path: serde's text alone names it.
+            match text.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`')) {
+                Some(name) => Problem::parameter(name, "is missing"),
+                None => Problem::parameter(&error.path().to_string(), text),
+            }
+        })
     }
 }
 

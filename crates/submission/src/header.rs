@@ -50,7 +50,7 @@ pub enum Malformed {
     #[error("the message has more than one {0} field")]
     Several(&'static str),
     /// The From field names nobody, or cannot be read in one way only.
-    #[error("the From field is not a plain list of addresses")]
+    #[error("the From field is not a plain list of addresses, or a name in it is an address as well")]
     From,
     /// More than 50 Received fields.
     #[error("too many Received fields: the message is in a loop")]

@@ -153,8 +153,8 @@ impl EventQuery {
 
 /// List events
 ///
-/// What happened in the caller's scope, the oldest first, in an order that does not change: to follow, go on with the last cursor. An
-/// event shows within about a second of its commit.
+/// What happened in the caller's scope, the oldest first, in an order that does not change. Each page with an event has a `next_cursor`, the last one too; one
+/// without has none. To follow, keep the last cursor that there was, and go on with it. An event shows within about a second of its commit.
 #[utoipa::path(get, path = "/v1/events", tag = "Events", operation_id = "list_events",
     params(EventQuery),
     responses((status = 200, description = "A page of events.", body = List<Event>)),

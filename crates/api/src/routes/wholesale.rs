@@ -349,7 +349,11 @@ async fn margins(
     Query(query): Query<DuringQuery>,
 ) -> Result<Answer<List<Margin>>, Problem> {
     let ctx = caller.enter_reseller(at.reseller_id).await?;
-    let items = margin::list(&ctx, query.from.0, query.to.0).await?;
+    let (from, to) = (query.from.0, query.to.0);
+    if to < from {
+        return Err(Problem::parameter("to", "must not be earlier than from"));
+    }
+    let items = margin::list(&ctx, from, to).await?;
     Ok(page::answer(Page { items, next: None }))
 }
 

@@ -37,6 +37,32 @@ async fn what_happened_is_fed_in_order_and_can_be_verified_by_who_reads_it() {
     assert_eq!(refused["errors"][0]["parameter"], "kind");
 }
 
+#[tokio::test]
+async fn whoever_follows_the_feed_sees_each_event_once() {
+    let app = App::new().await;
+    let (_, key) = app.reseller("North").await;
+    let tenant = app.tenant(&key, "one.example", json!({})).await;
+    let id = tenant.strip_prefix("/v1/tenants/").unwrap();
+    let (mut seen, mut cursor) = (Vec::new(), String::new());
+    for name in ["ada", "eve"] {
+        app.user(&key, &tenant, json!({"address": format!("{name}@one.example")})).await;
+        tenancy::event::chain(&app.db.db()).await.unwrap();
+        loop {
+            let page = format!("/v1/events?tenant_id={id}&limit=3{cursor}");
+            let page = app.get(&key, &page).await.expect(200);
+            let kinds = page["data"].as_array().unwrap().iter().map(|event| text(&event["kind"]).to_owned());
+            seen.extend(kinds);
+            // There is one also where the page is not full.
+            match page["next_cursor"].as_str() {
+                Some(next) => cursor = format!("&cursor={next}"),
+                None => break,
+            }
+        }
+    }
+    let all = ["tenant.created", "domain.created", "domain.verified", "user.created", "user.created"];
+    assert_eq!(seen, all);
+}
+
 fn bytes(hex: &str) -> Vec<u8> {
     (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
 }

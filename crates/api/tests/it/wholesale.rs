@@ -58,6 +58,14 @@ async fn the_operator_bills_a_reseller_for_its_tenants() {
 
     let margins = format!("{path}/margins?from=2026-03-01&to=2026-03-31");
     let seen = app.get(&north, &margins).await.expect(200);
+    for (query, parameter, detail) in [
+        ("from=2026-03-31&to=2026-03-01", "to", "must not be earlier than from"),
+        ("from=2026-03-31", "to", "is missing"),
+    ] {
+        let refused = app.get(&north, &format!("{path}/margins?{query}")).await;
+        let refused = refused.expect_problem(422, "invalid_request");
+        assert_eq!(refused["errors"], json!([{"parameter": parameter, "detail": detail}]));
+    }
     assert_eq!(seen["data"][1]["margin"], json!({"amount_minor": -450, "currency": "EUR"}), "{seen}");
     app.get(&app.operator, &margins).await.expect_problem(403, "forbidden");
     let (_, south) = app.reseller("South").await;
