@@ -106,8 +106,13 @@ async fn contents(store: &MailStore, key: &BlobKey) -> Result<Contents, Error> {
         let is_key = WrappedKey::decode(&bytes).is_ok();
         return Ok(told(if is_key { "a wrapped key" } else { "no wrapped key" }));
     };
-    let Some(tail) = tail_of(store.blobs.as_ref(), key, *pack).await? else {
-        return Ok(told("it does not end as a pack does"));
+    let tail = match tail_of(store.blobs.as_ref(), key, *pack).await {
+        Ok(Some(tail)) => tail,
+        Ok(None) => return Ok(told("it does not end as a pack does")),
+        Err(Error::Blob(cause)) if matches!(*cause, blob::Error::Internal(_)) => {
+            return Ok(told("the blob store cannot read it"));
+        }
+        Err(error) => return Err(error),
     };
     let mut by_tenant: BTreeMap<TenantId, Section> = BTreeMap::new();
     for (tenant, generation) in tail.sections() {

@@ -88,6 +88,8 @@ pub enum Fault {
     OtherFooter,
     /// A body does not open.
     Unreadable,
+    /// The blob store has an object and cannot read it, for this cause.
+    Failing(String),
     /// A body is not the one that its row says: its hash or its size is another.
     OtherBody,
 }
@@ -143,6 +145,7 @@ impl fmt::Display for Fault {
             Self::Drift(rows) => {
                 return write!(f, "{rows} have counters that are not the sums of what they count");
             }
+            Self::Failing(cause) => return write!(f, "UNREADABLE: {cause}"),
             Self::Missing => "MISSING: a row says that it is there",
             Self::Short => "SHORT: it ends before what lies in it does",
             Self::End => "its end is not as it was sealed, or not where its row says",

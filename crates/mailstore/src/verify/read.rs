@@ -30,6 +30,8 @@ pub(super) enum End {
     Short,
     /// Something else.
     Other,
+    /// The store is there and cannot read it.
+    Failing(String),
 }
 
 pub(super) fn object(pack: &PackRow) -> BlobKey {
@@ -52,6 +54,8 @@ pub(super) async fn end(blobs: &dyn BlobStore, pack: &PackRow) -> Result<End, Er
             }
             Err(blob::Error::NotFound) => return Ok(End::Missing),
             Err(blob::Error::RangeNotSatisfiable) => break,
+            // All others are to be looked at nevertheless.
+            Err(error @ blob::Error::Internal(_)) => return Ok(End::Failing(kernel::error::chain(&error))),
             Err(error) => return Err(error.into()),
         }
     }
@@ -84,8 +88,11 @@ pub(super) async fn pack(run: &mut Run<'_>, pack: &PackRow, tail: &Tail) -> Resu
     while !rest.is_empty() {
         let (window, range) = window(rest);
         rest = rest.get(window.len()..).unwrap_or_default();
-        let bytes = present(run.store.blobs.get_range(&object(pack), range.clone()).await)?;
-        let bytes = bytes.unwrap_or_default();
+        let bytes = match run.store.blobs.get_range(&object(pack), range.clone()).await {
+            // Of each body that is in there it is told that it does not open.
+            Err(blob::Error::Internal(_)) => Bytes::new(),
+            read => present(read)?.unwrap_or_default(),
+        };
         for body in window {
             run.verified.read += 1;
             let Some(fault) = opened(body, &sections, &bytes, range.start).await? else { continue };

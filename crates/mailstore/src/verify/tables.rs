@@ -88,6 +88,7 @@ async fn whole(run: &mut Run<'_>, pack: &PackRow, end: End) -> Result<(), Error>
         End::Missing => Fault::Missing,
         End::Short => Fault::Short,
         End::Other => Fault::End,
+        End::Failing(cause) => Fault::Failing(cause),
     };
     // An object is deleted only after its row has been live no more.
     if store::is_live(&mut run.look().await?, pack).await? {

@@ -41,6 +41,8 @@ pub(crate) struct Watched {
     pub(crate) keeping: AtomicBool,
     /// Deletes of this object fail.
     pub(crate) undeletable: Mutex<Option<BlobKey>>,
+    /// Ranges of this object cannot be read.
+    pub(crate) unreadable: Mutex<Option<BlobKey>>,
     /// Puts of packs wait for a permit after storing, if there is one to wait for.
     hold: Mutex<Option<Arc<Semaphore>>>,
     /// One permit for each pack that was stored.
@@ -142,6 +144,9 @@ impl BlobStore for Watched {
 
     async fn get_range(&self, key: &BlobKey, range: Range<u64>) -> Result<Bytes, blob::Error> {
         self.look().await;
+        if self.unreadable.lock().unwrap().as_ref() == Some(key) {
+            return Err(blob::Error::Internal(blob::Cause::new("reading", "a bad sector")));
+        }
         self.inner.get_range(key, range).await
     }
 
@@ -175,6 +180,7 @@ impl Bench {
             keyless: AtomicBool::new(false),
             keeping: AtomicBool::new(false),
             undeletable: Mutex::new(None),
+            unreadable: Mutex::new(None),
             hold: Mutex::new(None),
             stored: Semaphore::new(0),
             look: Mutex::new(None),

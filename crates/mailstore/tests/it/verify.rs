@@ -69,6 +69,20 @@ async fn what_is_whole_comes_out_even() {
 }
 
 #[tokio::test]
+async fn what_the_store_cannot_read_is_a_finding_and_the_rest_is_looked_at() {
+    let (bench, _) = filled().await;
+    let packs = bench.blobs.packs().await;
+    for pack in &packs {
+        *bench.blobs.unreadable.lock().unwrap() = Some(pack.clone());
+        let (findings, verified) = run(&bench, READING).await;
+        let Fault::Failing(cause) = &findings[0].fault else { panic!("{findings:?}") };
+        assert_eq!((findings.len(), &findings[0].subject), (1, &Subject::Object(pack.clone())));
+        assert!(cause.ends_with("reading: a bad sector"), "{cause}");
+        assert_eq!((verified.packs, verified.bodies), (3, 5));
+    }
+}
+
+#[tokio::test]
 async fn rows_that_are_off_are_found_and_left_where_that_is_all_there_is() {
     let (bench, _) = filled().await;
     for (spoil, mend, expected) in [
