@@ -63,8 +63,7 @@ impl Rebuild {
     /// # Errors
     /// [`Error::NotEmpty`] for one that has, and as of any statement.
     pub async fn begin(db: &Db) -> Result<Self, Error> {
-        let options = db.url().parse::<PgConnectOptions>()?.application_name("pillarbox recover");
-        let mut connection = options.disable_statement_logging().connect().await?;
+        let mut connection = connect(db).await?;
         if !tables(&mut connection).await?.is_empty() {
             return Err(Error::NotEmpty);
         }
@@ -258,6 +257,22 @@ impl Rebuild {
         sqlx::query(AssertSqlSafe(statement.to_owned())).execute(&mut self.connection).await?;
         Ok(())
     }
+}
+
+/// Whether a database has no table.
+///
+/// # Errors
+/// As of any statement.
+pub async fn is_blank(db: &Db) -> Result<bool, Error> {
+    let mut connection = connect(db).await?;
+    let is_blank = tables(&mut connection).await?.is_empty();
+    connection.close().await?;
+    Ok(is_blank)
+}
+
+async fn connect(db: &Db) -> Result<PgConnection, Error> {
+    let options = db.url().parse::<PgConnectOptions>()?.application_name("pillarbox recover");
+    Ok(options.disable_statement_logging().connect().await?)
 }
 
 /// The schema's tables.

@@ -27,7 +27,7 @@ use uuid::Uuid;
 
 pub use error::Error;
 pub use recover::{Late, Recovered, Step, recover};
-pub use turn::check;
+pub use turn::{check, check_blank};
 
 /// How often what was committed goes to the bucket: so much is lost at most with the database.
 pub const EVERY: Duration = Duration::from_secs(1);

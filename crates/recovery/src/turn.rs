@@ -80,6 +80,18 @@ pub(crate) fn last_of(number: u64) -> BlobKey {
     BlobKey::Segment(SegmentId::from_uuid(Uuid::from_u128(last)))
 }
 
+/// Whether a database that has no table may be given its tables, beside a bucket: not beside the journal of another. It stays as it is then, as
+/// [`recover`](crate::recover()) needs it.
+///
+/// # Errors
+/// [`Error::NotOurs`]; and when database or bucket fail.
+pub async fn check_blank(db: &Db, blobs: &dyn BlobStore) -> Result<(), Error> {
+    if db::rebuild::is_blank(db).await? && highest(blobs, 0).await?.is_some() {
+        return Err(Error::NotOurs);
+    }
+    Ok(())
+}
+
 /// Whether a database may be worked on, beside a bucket: not one that a recovery was begun in and not finished, and not a new one beside
 /// the journal of another, which a base of nothing would bury.
 ///

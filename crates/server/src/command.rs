@@ -18,11 +18,20 @@ use tenancy::{Caller, api_key};
 
 use crate::config::Config;
 use crate::files::DataDir;
-use crate::platform::Platform;
+use crate::platform::{Platform, require_installation};
 use crate::signals;
 
-/// Runs `work` on the opened platform, and closes that afterwards, also when a signal cuts the work short.
+/// Runs `work` on the opened platform of an installation that is there, and closes that afterwards, also when a signal cuts the work short.
 async fn with_platform<T>(
+    config: &Config,
+    work: impl AsyncFnOnce(&Platform, Caller) -> Result<T>,
+) -> Result<T> {
+    require_installation(config)?;
+    with_any_platform(config, work).await
+}
+
+/// As [`with_platform`], of one that is made where there is none.
+async fn with_any_platform<T>(
     config: &Config,
     work: impl AsyncFnOnce(&Platform, Caller) -> Result<T>,
 ) -> Result<T> {
@@ -39,7 +48,7 @@ async fn with_platform<T>(
 
 /// Opening has migrated already.
 pub(crate) async fn migrate(config: &Config) -> Result<ExitCode> {
-    with_platform(config, async |_, _| Ok(())).await?;
+    with_any_platform(config, async |_, _| Ok(())).await?;
     println!("the schema is up to date");
     Ok(ExitCode::SUCCESS)
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use blob::BlobStore;
 use db::Db;
 use db::cluster::{self, Cluster, Profile};
@@ -44,9 +44,11 @@ impl Platform {
     }
 
     async fn connect(config: &Config, data_dir: &DataDir, db: &Db) -> Result<MailStore> {
-        db.migrate().await.context("migrating the database")?;
+        const BELONG: &str = "looking whether database and bucket belong together";
         let blobs = open_blobs(config, data_dir).await?;
-        recovery::check(db, &*blobs).await.context("looking whether database and bucket belong together")?;
+        recovery::check_blank(db, &*blobs).await.context(BELONG)?;
+        db.migrate().await.context("migrating the database")?;
+        recovery::check(db, &*blobs).await.context(BELONG)?;
         let encryption = kek::open(&config.key_encryption_keys, data_dir, db).await?;
         let cache_bytes = u64::from(config.body_cache_mib.get()) << 20;
         Ok(MailStore::new(db.clone(), blobs, encryption).with_cache(cache_bytes))
@@ -83,11 +85,28 @@ pub(crate) struct Database {
     cluster: Option<Cluster>,
 }
 
+/// The private cluster's place in the data directory.
+const CLUSTER: &str = "postgres";
+
+/// Whether there is a database, or one is named: a data directory that is named by mistake is not to pass for an installation that is in order.
+///
+/// # Errors
+/// There is none.
+pub(crate) fn require_installation(config: &Config) -> Result<()> {
+    let is_there = config.database_url.is_some() || config.data_dir.join(CLUSTER).exists();
+    ensure!(
+        is_there,
+        "there is no installation in {} (PILLARBOX_DATA_DIR): `pillarbox serve` makes one",
+        config.data_dir.display()
+    );
+    Ok(())
+}
+
 impl Database {
     /// The one that is configured, or the private one.
     pub(crate) async fn open(config: &Config, data_dir: &DataDir) -> Result<Self> {
         let Some(url) = &config.database_url else {
-            let options = cluster::Options { dir: data_dir.join("postgres"), profile: Profile::Durable };
+            let options = cluster::Options { dir: data_dir.join(CLUSTER), profile: Profile::Durable };
             return Self::private(options).await;
         };
         let db = Db::connect(url.expose_secret(), Env::system()).await;

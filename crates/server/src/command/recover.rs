@@ -12,7 +12,7 @@ use recovery::{Late, Recovered, Step};
 
 use crate::config::Config;
 use crate::files::DataDir;
-use crate::platform::{Database, open_blobs};
+use crate::platform::{Database, open_blobs, require_installation};
 use crate::{kek, signals};
 
 /// How often at most it is said how far it has come.
@@ -32,6 +32,7 @@ pub(crate) async fn recover(config: &Config) -> Result<ExitCode> {
 
 /// A recovery into a database that is thrown away: how much would be lost, and how long it takes.
 pub(crate) async fn drill(config: &Config) -> Result<ExitCode> {
+    require_installation(config)?;
     let data_dir = DataDir::prepare(&config.data_dir)?;
     let live = Database::open(config, &data_dir).await?;
     let lag = recovery::ship::lag(&live.db).await;

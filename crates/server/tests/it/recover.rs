@@ -29,18 +29,17 @@ async fn a_server_goes_on_after_its_database_was_lost() {
     assert!(!refused.status.success() && stderr(&refused).contains("not empty"), "{}", stderr(&refused));
 
     // As it would be started again by itself.
-    let new = TestDb::blank().await;
-    let url = new.url();
-    let served = pillarbox(dir.path(), &[("PILLARBOX_DATABASE_URL", url.as_str())], &["serve"]);
+    let blank = TestDb::blank().await;
+    let url = blank.url();
+    let settings = [("PILLARBOX_DATABASE_URL", url.as_str())];
+    let served = pillarbox(dir.path(), &settings, &["serve"]);
     assert!(
         !served.status.success() && stderr(&served).contains("another one's journal"),
         "{}",
         stderr(&served)
     );
 
-    let blank = TestDb::blank().await;
-    let url = blank.url();
-    let settings = [("PILLARBOX_DATABASE_URL", url.as_str())];
+    // It has left the database as it was.
     let recovered = pillarbox(dir.path(), &settings, &["recover"]);
     let said = stdout(&recovered);
     assert!(recovered.status.success(), "{said}{}", stderr(&recovered));

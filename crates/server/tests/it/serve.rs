@@ -67,6 +67,29 @@ async fn a_key_whose_database_never_heard_of_it_is_installed() {
     server.stop().await.unwrap();
 }
 
+#[test]
+fn a_directory_that_is_named_by_mistake_is_no_installation() {
+    let dir = data_dir();
+    let place = dir.path().join("typo");
+    for command in [
+        &["audit", "verify"][..],
+        &["billing", "verify"],
+        &["blob", "verify"],
+        &["drill"],
+        &["keys", "rewrap"],
+        &["operator-key"],
+    ] {
+        let refused = pillarbox(&place, &[], command);
+        assert!(!refused.status.success(), "{command:?}");
+        assert!(
+            stderr(&refused).contains("there is no installation in"),
+            "{command:?}: {}",
+            stderr(&refused)
+        );
+    }
+    assert!(!place.exists());
+}
+
 #[tokio::test]
 async fn one_server_a_data_directory_and_commands_beside_it() {
     let dir = data_dir();
