@@ -133,7 +133,7 @@ schemas! {
         |days| days.schema_type(Type::Integer).minimum(Some(1)).maximum(Some(365)).examples([7]);
     Name: "What people call it.",
         |text| text.min_length(Some(1)).max_length(Some(200)).pattern(Some(PRINTABLE)).examples(["North Hosting"]);
-    FolderName: "What people call it: without `/` and without spaces around it.",
+    FolderName: "What people call it: without `/` and without spaces around it, kept in Unicode's form NFC.",
         |text| text.min_length(Some(1)).max_length(Some(255)).pattern(Some(FOLDER_NAME)).examples(["Suppliers"]);
     Keyword: "A mark of a client's own (RFC 9051 §2.3.2); it is the same in capitals.",
         |text| text.min_length(Some(1)).max_length(Some(100)).pattern(Some(KEYWORD)).examples(["$Forwarded"]);

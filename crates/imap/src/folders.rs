@@ -2,7 +2,7 @@
 //! and those of others that one may read.
 
 use kernel::{ErrorKind, FolderId, MailboxId};
-use mailstore::folder::{self, Folder, Role, SEPARATOR};
+use mailstore::folder::{self, Folder, Role, SEPARATOR, in_one_form};
 use tenancy::mailbox::{self, Mailbox};
 use tenancy::{Ctx, MailLogin};
 
@@ -66,7 +66,7 @@ impl Folders {
             return Ok(own);
         };
         let others = mailbox::of_others(&login.ctx).await?;
-        let is_it = |other: &&Mailbox| below(rest, other.primary_address.as_str()).is_some();
+        let is_it = |other: &&Mailbox| below(rest, &in_one_form(other.primary_address.as_str())).is_some();
         match others.iter().find(is_it) {
             Some(other) => Self::of_other(login, other).await,
             None => Ok(own),
@@ -95,7 +95,7 @@ impl Folders {
 
     /// Another's folders have no use for a client, which would take their drafts for its user's; and all count as subscribed to, since nobody can.
     async fn of_other(login: &MailLogin, other: &Mailbox) -> Result<Self, mailstore::Error> {
-        let prefix = format!("{OTHERS}{}{SEPARATOR}", other.primary_address);
+        let prefix = in_one_form(&format!("{OTHERS}{}{SEPARATOR}", other.primary_address));
         let mut folders = Self::load(&login.ctx, other.id, prefix).await?;
         for folder in &mut folders.all {
             (folder.role, folder.is_subscribed) = (None, true);
@@ -145,9 +145,7 @@ impl Folders {
 
     pub(crate) fn find(&self, name: &MailboxName) -> Option<&Folder> {
         let path = self.path_of(name);
-        let named = || self.all.iter().find(|folder| folder.path == path);
-        // From before names were kept in one form.
-        named().or_else(|| self.all.iter().find(|folder| folder::in_one_form(&folder.path) == path))
+        self.all.iter().find(|folder| folder.path == path)
     }
 
     /// The folder of a name.
@@ -177,7 +175,7 @@ impl Folders {
 }
 
 /// What follows a path's beginning: nothing, or a separator and more.
-fn below<'a>(path: &'a str, top: &str) -> Option<&'a str> {
+pub(crate) fn below<'a>(path: &'a str, top: &str) -> Option<&'a str> {
     let rest = path.strip_prefix(top)?;
     (rest.is_empty() || rest.starts_with(SEPARATOR)).then_some(rest)
 }

@@ -5,7 +5,7 @@ use mailstore::view;
 
 use super::create;
 use crate::codec::command::MailboxName;
-use crate::folders::Folders;
+use crate::folders::{Folders, below};
 use crate::session::{Answer, Session};
 use crate::status::Status;
 
@@ -16,12 +16,19 @@ pub(crate) async fn run(session: &mut Session, from: &MailboxName, to: &MailboxN
     folders.may_change(to)?;
     let old = folders.get(from)?;
     let path = folders.path_of(&MailboxName(to.0.trim_end_matches(SEPARATOR).to_owned()));
+    // Before anything is made on the way.
+    for name in path.split(SEPARATOR) {
+        folder::named(name)?;
+    }
     if old.role == Some(Role::Inbox) {
         let id = create::make(session, &login, &folders, &path, None).await?;
         let all = [1..=u64::from(u32::MAX)];
         view::relocate(&session.store(), &login.ctx, login.mailbox_id, old.id, &all, id).await?;
         session.note_change();
         return Ok(Status::ok("moved"));
+    }
+    if below(&path, &old.path).is_some_and(|rest| !rest.is_empty()) {
+        return Err(Status::no("a folder cannot lie below itself").with("CANNOT").into());
     }
     let (parent, name) = Folders::split(&path);
     let parent_id = match parent {

@@ -63,7 +63,7 @@ impl<'a> Folders<'a> {
     }
 
     async fn make(&mut self, parts: &[String]) -> Result<FolderId, Error> {
-        let mut parts: Vec<String> = parts.iter().map(|part| folder::in_one_form(part)).collect();
+        let mut parts = parts.to_vec();
         if self.known.is_empty() {
             let folders = folder::list(self.ctx, self.mailbox_id).await?;
             self.known = folders.into_iter().map(|folder| (folder.path, folder.id)).collect();

@@ -76,13 +76,12 @@ fn has_extension(path: &Path, wanted: &str) -> bool {
 
 /// The folder's name that a file or folder stands for.
 fn stands_for(part: Option<&std::ffi::OsStr>) -> String {
-    maildir::unescaped(&part.unwrap_or_default().to_string_lossy())
+    folder::in_one_form(&maildir::unescaped(&part.unwrap_or_default().to_string_lossy()))
 }
 
 /// The folder's name that a part of a subfolder's name stands for; the part as it is written, where no folder can be called so.
 fn stands_for_subfolder(part: &str) -> String {
-    let name = maildir::name(part);
-    if folder::named(&name).is_ok() { name } else { maildir::unescaped(part) }
+    folder::named(&maildir::name(part)).unwrap_or_else(|_| folder::in_one_form(&maildir::unescaped(part)))
 }
 
 /// Whether it is a folder, and no link to one: what lies behind a link was not named by whoever imports.

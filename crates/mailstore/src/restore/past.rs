@@ -7,7 +7,7 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use super::Restore;
-use crate::Error;
+use crate::{Error, folder};
 
 /// What there was in some mailboxes. Images come in the order of the journal; a later one of a row is what the row was from then on.
 #[derive(Debug, Default)]
@@ -106,6 +106,7 @@ impl Past {
         }
         let Image { parent_id, name, role, is_subscribed, .. } = image;
         let parent_id = parent_id.map(FolderId::from_uuid);
+        let name = folder::in_one_form(&name);
         self.folders.insert(id, PastFolder { parent_id, name, role, is_subscribed });
     }
 

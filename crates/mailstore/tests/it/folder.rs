@@ -12,6 +12,7 @@ use mailstore::{Error, change, message};
 use sqlx::Connection as _;
 
 use crate::support::{Bench, HELLO, id, inbox};
+use crate::verify::execute;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn first_looks_at_once_make_one_set_of_folders() {
@@ -224,4 +225,24 @@ async fn a_neighbour_s_folders_are_not_there() {
         );
     }
     assert_eq!(folder::get(bench.ctx(), ada, own.id).await.unwrap(), own);
+}
+
+/// What the step of the schema makes of names that were kept as they came.
+#[tokio::test]
+async fn names_of_before_come_into_one_form() {
+    let bench = Bench::new().await;
+    let ada = bench.mailbox("ada", None).await;
+    let new =
+        |name: &str| NewFolder { parent_id: None, name: name.to_owned(), role: None, is_subscribed: true };
+    let mut ids = Vec::new();
+    for name in ["one", "two", "\u{fc}"] {
+        ids.push(folder::create(&bench.store, bench.ctx(), ada, new(name)).await.unwrap().id);
+    }
+    execute(&bench, "update folders set name = U&'a\\0301' where name = 'one'; update folders set name = U&'u\\0308' where name = 'two'").await;
+    execute(&bench, include_str!("../../../../migrations/0056_folder_names.sql")).await;
+    let mut names = Vec::new();
+    for id in &ids {
+        names.push(folder::get(bench.ctx(), ada, *id).await.unwrap().name);
+    }
+    assert_eq!(names, ["\u{e1}".to_owned(), format!("\u{fc} ({})", ids[1].uuid()), "\u{fc}".to_owned()]);
 }
