@@ -58,7 +58,7 @@ pub(crate) fn request(limit: Option<Limit>, cursor: Option<After>) -> PageReques
 pub(crate) struct List<T> {
     /// The items.
     data: Vec<T>,
-    /// The `cursor` of the next page; null on the last.
+    /// The `cursor` of the next page; null on the last. What is there to be followed has one on each page with an item.
     #[schema(required, example = "AZovPF1-erze-N7wEjRWeJA")]
     next_cursor: Option<String>,
 }

@@ -140,9 +140,10 @@ impl Sessions {
 
     /// Closes them, once none is in use. From then on, none is taken any more.
     pub(crate) async fn close(&self) {
-        // Refused only where somebody else has closed them.
-        drop(self.0.turns.acquire_many(self.0.most).await);
+        // Refused only where somebody else has closed them. Whoever waits is not to have them first.
+        let turns = self.0.turns.acquire_many(self.0.most).await;
         self.0.turns.close();
+        drop(turns);
         let idle = std::mem::take(&mut *self.idle());
         for Idle { opened, .. } in idle {
             // Whatever is said about it, it is gone.

@@ -169,7 +169,7 @@ async fn list(
 
 /// Read the audit trail
 ///
-/// As the feed of events, with who did it, by which role, from where, and the hash chain of each trail: whoever keeps a `hash` can
+/// As the feed of events, with its cursors, and with who did it, by which role, from where, and the hash chain of each trail: whoever keeps a `hash` can
 /// prove later that nothing before it was changed.
 #[utoipa::path(get, path = "/v1/audit-log", tag = "Events", operation_id = "list_audit_log",
     params(EventQuery),

@@ -209,8 +209,12 @@ async fn none_is_taken_after_they_were_closed() {
     // Whoever has one has it until it is given back.
     assert_eq!(sqlx::query_scalar("select 1").fetch_one(held.conn()).await.ok(), Some(1));
     assert!(!closing.is_finished());
+    // Nor has one who came meanwhile.
+    let mut late = Box::pin(two.world.ctx.read());
+    assert!(futures::poll!(&mut late).is_pending());
     drop(held);
     closing.await.unwrap();
+    assert!(late.await.is_err());
     let refused = two.world.ctx.read().await.unwrap_err();
     assert!(matches!(refused, db::Error::Unavailable(sqlx::Error::PoolClosed)), "{refused:?}");
     assert_eq!(two.world.test_db.db().connections(), (0, 0));
