@@ -93,10 +93,11 @@ const CLUSTER: &str = "postgres";
 /// # Errors
 /// There is none.
 pub(crate) fn require_installation(config: &Config) -> Result<()> {
-    let is_there = config.database_url.is_some() || config.data_dir.join(CLUSTER).exists();
+    let place = config.data_dir.join(CLUSTER);
+    let looked = place.try_exists().with_context(|| format!("looking for {}", place.display()));
     ensure!(
-        is_there,
-        "there is no installation in {} (PILLARBOX_DATA_DIR): `pillarbox serve` makes one",
+        config.database_url.is_some() || looked?,
+        "there is no installation in {} (PILLARBOX_DATA_DIR): `pillarbox serve` makes one, and `pillarbox recover` brings one back",
         config.data_dir.display()
     );
     Ok(())

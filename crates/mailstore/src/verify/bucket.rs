@@ -98,20 +98,24 @@ async fn is_unclaimed(run: &Run<'_>, key: &BlobKey) -> Result<bool, Error> {
     }
 }
 
+/// What one says that the store has and cannot read.
+const UNREAD: &str = "the blob store cannot read it";
+
 /// What an object says of itself.
 async fn contents(store: &MailStore, key: &BlobKey) -> Result<Contents, Error> {
     let told = |unknown| Contents { sections: Vec::new(), unknown: Some(unknown) };
     let BlobKey::Pack { pack, .. } = key else {
-        let bytes = present(store.blobs.get(key).await)?.unwrap_or_default();
+        let bytes = match store.blobs.get(key).await {
+            Err(blob::Error::Internal(_)) => return Ok(told(UNREAD)),
+            got => present(got)?.unwrap_or_default(),
+        };
         let is_key = WrappedKey::decode(&bytes).is_ok();
         return Ok(told(if is_key { "a wrapped key" } else { "no wrapped key" }));
     };
     let tail = match tail_of(store.blobs.as_ref(), key, *pack).await {
         Ok(Some(tail)) => tail,
         Ok(None) => return Ok(told("it does not end as a pack does")),
-        Err(Error::Blob(cause)) if matches!(*cause, blob::Error::Internal(_)) => {
-            return Ok(told("the blob store cannot read it"));
-        }
+        Err(Error::Blob(cause)) if matches!(*cause, blob::Error::Internal(_)) => return Ok(told(UNREAD)),
         Err(error) => return Err(error),
     };
     let mut by_tenant: BTreeMap<TenantId, Section> = BTreeMap::new();

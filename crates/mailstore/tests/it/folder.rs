@@ -234,6 +234,8 @@ async fn names_of_before_come_into_one_form() {
     let ada = bench.mailbox("ada", None).await;
     let new =
         |name: &str| NewFolder { parent_id: None, name: name.to_owned(), role: None, is_subscribed: true };
+    let gone = folder::create(&bench.store, bench.ctx(), ada, new("\u{e1}")).await.unwrap();
+    folder::delete(&bench.store, bench.ctx(), ada, gone.id).await.unwrap();
     let mut ids = Vec::new();
     for name in ["one", "two", "\u{fc}"] {
         ids.push(folder::create(&bench.store, bench.ctx(), ada, new(name)).await.unwrap().id);
