@@ -56,6 +56,14 @@ impl SystemTx {
         }
         self.tx.commit().await.map_err(Error::of_commit)
     }
+
+    /// Takes its changes back, and has given its locks back when it returns. Dropped, it gives them back at some time after.
+    ///
+    /// # Errors
+    /// As of any statement.
+    pub async fn roll_back(self) -> Result<(), Error> {
+        Ok(self.tx.rollback().await?)
+    }
 }
 
 /// A session of the system role that can only read: for lookups of one statement, which need no transaction around

@@ -256,9 +256,14 @@ impl Work<'_> {
 
     async fn write(&self, ready: &[Ready]) -> Result<BTreeSet<Entry>, Error> {
         let mut tx = system(self.db).await?;
-        let written = store::index(&mut tx, ready).await?;
-        tx.commit().await?;
-        Ok(written)
+        let written = store::index(&mut tx, ready).await;
+        if written.is_err() {
+            // Each is tried alone next, and passes by what is locked.
+            tx.roll_back().await?;
+        } else {
+            tx.commit().await?;
+        }
+        Ok(written?)
     }
 
     async fn settle(&self, ready: &[Ready], written: Result<BTreeSet<Entry>, Error>) -> Indexed {
