@@ -41,8 +41,8 @@ pub(crate) struct Watched {
     pub(crate) keeping: AtomicBool,
     /// Deletes of this object fail.
     pub(crate) undeletable: Mutex<Option<BlobKey>>,
-    /// Ranges of this object cannot be read.
-    pub(crate) unreadable: Mutex<Option<BlobKey>>,
+    /// What is read of this object from one of these places on cannot be read.
+    pub(crate) unreadable: Mutex<Option<(BlobKey, Range<u64>)>>,
     /// Puts of packs wait for a permit after storing, if there is one to wait for.
     hold: Mutex<Option<Arc<Semaphore>>>,
     /// One permit for each pack that was stored.
@@ -100,6 +100,15 @@ impl Watched {
         tokio::time::timeout(std::time::Duration::from_secs(20), wait).await.unwrap().unwrap().forget();
     }
 
+    fn fails_at(&self, key: &BlobKey, start: u64) -> Result<(), blob::Error> {
+        match &*self.unreadable.lock().unwrap() {
+            Some((of, bad)) if of == key && bad.contains(&start) => {
+                Err(blob::Error::Internal(blob::Cause::new("reading", "a bad sector")))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// What a slow put does when it lands at last.
     pub(crate) async fn land(&self, key: &BlobKey, bytes: Vec<u8>) {
         self.inner.put(key, bytes.into()).await.unwrap();
@@ -139,14 +148,13 @@ impl BlobStore for Watched {
     }
 
     async fn get(&self, key: &BlobKey) -> Result<Bytes, blob::Error> {
+        self.fails_at(key, 0)?;
         self.inner.get(key).await
     }
 
     async fn get_range(&self, key: &BlobKey, range: Range<u64>) -> Result<Bytes, blob::Error> {
         self.look().await;
-        if self.unreadable.lock().unwrap().as_ref() == Some(key) {
-            return Err(blob::Error::Internal(blob::Cause::new("reading", "a bad sector")));
-        }
+        self.fails_at(key, range.start)?;
         self.inner.get_range(key, range).await
     }
 

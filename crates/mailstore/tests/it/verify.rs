@@ -7,7 +7,7 @@ use kernel::{Env, MailboxId};
 use mailstore::compact::{self, Pace};
 use mailstore::message::{self, State};
 use mailstore::verify::{self, Fault, Finding, Options, Subject, Verified};
-use pack::{DataKey, Generation};
+use pack::{DataKey, Generation, HEADER_BYTES};
 
 use crate::support::{Bench, noise};
 
@@ -71,15 +71,21 @@ async fn what_is_whole_comes_out_even() {
 #[tokio::test]
 async fn what_the_store_cannot_read_is_a_finding_and_the_rest_is_looked_at() {
     let (bench, _) = filled().await;
-    let packs = bench.blobs.packs().await;
-    for pack in &packs {
-        *bench.blobs.unreadable.lock().unwrap() = Some(pack.clone());
+    let mut bodies = 0;
+    for pack in bench.blobs.packs().await {
+        *bench.blobs.unreadable.lock().unwrap() = Some((pack.clone(), 0..u64::MAX));
         let (findings, verified) = run(&bench, READING).await;
         let Fault::Failing(cause) = &findings[0].fault else { panic!("{findings:?}") };
         assert_eq!((findings.len(), &findings[0].subject), (1, &Subject::Object(pack.clone())));
         assert!(cause.ends_with("reading: a bad sector"), "{cause}");
         assert_eq!((verified.packs, verified.bodies), (3, 5));
+        // Its end can be read, and what lies in it cannot.
+        *bench.blobs.unreadable.lock().unwrap() = Some((pack, 0..HEADER_BYTES + 1));
+        let faults = faults(&bench, READING).await;
+        bodies += faults.len();
+        assert!(faults.iter().all(|fault| *fault == (Fault::Unreadable, false)), "{faults:?}");
     }
+    assert_eq!(bodies, 5);
 }
 
 #[tokio::test]

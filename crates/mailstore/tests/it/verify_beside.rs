@@ -118,6 +118,11 @@ async fn what_a_database_put_back_from_a_backup_does_not_know_is_told_and_stays(
     let expected =
         format!("{since}: unclaimed: no row names it; it has 1 bodies of {tenant} from {day} to {day}");
     assert_eq!(said, expected);
+    *bench.blobs.unreadable.lock().unwrap() = Some((since.clone(), 0..u64::MAX));
+    let (findings, _) = unclaimed(READING).await;
+    let unread = Contents { sections: vec![], unknown: Some("the blob store cannot read it") };
+    assert_eq!(findings[0].fault, Fault::Unclaimed(unread));
+    *bench.blobs.unreadable.lock().unwrap() = None;
     bench.sweep_out().await;
     assert_eq!(bench.blobs.packs().await, all, "it is acknowledged mail");
 
