@@ -83,28 +83,37 @@ async fn bill_due(
 
 /// Takes account of what has become of tenants since: it may make boundaries.
 async fn take_account(caller: &Caller, reach: Reach, limit: i64) -> Result<(), Error> {
-    let mut after = None;
+    let (mut held, mut after) = (Vec::new(), None);
     loop {
         let mut tx = system(caller.db()).await?;
         let tenants = store::standing_otherwise(&mut tx, reach, after, limit).await?;
         tx.commit().await?;
-        let Some(last) = tenants.last() else { return Ok(()) };
+        let Some(last) = tenants.last() else { break };
         after = Some(*last);
         for tenant_id in tenants {
-            let taken = match caller.enter_deleted_too(tenant_id).await {
-                Ok(ctx) => subscription::take_account(&ctx).await,
-                Err(error) => Err(error.into()),
-            };
-            match taken {
-                Err(error) if error.kind() == ErrorKind::Unavailable && !gave_way(&error) => {
-                    return Err(error);
-                }
-                Err(error) => {
-                    tracing::error!(tenant.id = %tenant_id, error = %error, "a tenant's standing was not taken account of");
-                }
-                Ok(()) => {}
-            }
+            held.extend((!take_account_of(caller, tenant_id, false).await?).then_some(tenant_id));
         }
+    }
+    // Somebody may only have looked at it, and this run is to bill what has become of it.
+    for tenant_id in held {
+        take_account_of(caller, tenant_id, true).await?;
+    }
+    Ok(())
+}
+
+/// `false`: somebody holds it, and nobody waits; only a database that is gone stops the others.
+async fn take_account_of(caller: &Caller, tenant_id: TenantId, waits: bool) -> Result<bool, Error> {
+    let taken = match caller.enter_deleted_too(tenant_id).await {
+        Ok(ctx) => subscription::take_account(&ctx, waits).await,
+        Err(error) => Err(error.into()),
+    };
+    match taken {
+        Err(error) if error.kind() == ErrorKind::Unavailable && !gave_way(&error) => Err(error),
+        Err(error) => {
+            tracing::error!(tenant.id = %tenant_id, error = %error, "a tenant's standing was not taken account of");
+            Ok(true)
+        }
+        Ok(taken) => Ok(taken),
     }
 }
 

@@ -5,19 +5,22 @@ use tenancy::{Ctx, TenantTx};
 use super::{Subscription, store};
 use crate::Error;
 
-/// Finds the next boundary anew after the tenant has come to stand otherwise, which may have made one. Leaves a subscription that
-/// somebody holds to the next run.
+/// Finds the next boundary anew after the tenant has come to stand otherwise, which may have made one. `false`: somebody holds the
+/// subscription, and it `waits` for nobody.
 ///
 /// # Errors
-/// As of any statement.
-pub(crate) async fn take_account(ctx: &Ctx) -> Result<(), Error> {
+/// As of any statement; of one that was waited for for half a minute.
+pub(crate) async fn take_account(ctx: &Ctx, waits: bool) -> Result<bool, Error> {
     let mut tx = ctx.begin().await?;
-    let Some(old) = store::find_if_free(&mut tx).await? else { return Ok(()) };
+    let found =
+        if waits { store::find_waiting(&mut tx).await? } else { store::find_if_free(&mut tx).await? };
+    // One that was waited for is gone with its tenant.
+    let Some(old) = found else { return Ok(waits) };
     let last_billed = store::last_boundary(&mut tx).await?;
     let new = Subscription { version: old.version + 1, ..old }.looking_ahead(last_billed)?;
     store::put(&mut tx, &new).await?;
     tx.commit().await?;
-    Ok(())
+    Ok(true)
 }
 
 /// Finds the next boundary anew after something beside the terms has changed. The subscription's row has to be locked.

@@ -226,6 +226,12 @@ pub(super) async fn find_if_free(tx: &mut TenantTx) -> Result<Option<Subscriptio
     find(tx).await
 }
 
+/// As [`find_locked`], but waits for whoever holds it no longer than half a minute, after which it is an error.
+pub(super) async fn find_waiting(tx: &mut TenantTx) -> Result<Option<Subscription>, Error> {
+    sqlx::query!("set local lock_timeout = '30s'").execute(tx.conn()).await.map_err(db::Error::from)?;
+    find_locked(tx).await
+}
+
 pub(super) async fn tenant_currency(tx: &mut TenantTx) -> Result<Currency, Error> {
     let tenant_id = tx.tenant_id().uuid();
     let code = sqlx::query_scalar!("select currency from tenants where id = $1", tenant_id)

@@ -170,7 +170,7 @@ async fn a_bad_account_is_parked_and_stops_nobody() {
 /// Two tenants with something due, and a connection of the database's owner.
 async fn two_and_an_owner() -> (World, Ctx, Ctx, PgConnection) {
     let world = world_on("2026-01-01").await;
-    let book = book(&world, RemovalPolicy::default()).await;
+    let book = book(&world, RemovalPolicy::CreditToBalance).await;
     let one = subscribed_tenant(&world, &book, "One", 1).await;
     let other = subscribed_tenant(&world, &book, "Other", 1).await;
     let owner = PgConnection::connect(&world.test_db.url()).await.unwrap();
@@ -336,6 +336,25 @@ async fn somebody_waits(owner: &mut PgConnection) {
         }
     };
     tokio::time::timeout(Duration::from_secs(20), waits).await.expect("nobody waits for the row");
+}
+
+#[tokio::test]
+async fn a_run_waits_for_a_held_subscription_to_take_account_of_its_tenant() {
+    let (world, first, second, mut owner) = two_and_an_owner().await;
+    run(&world, "2026-01-01").await;
+    at(&world, "2026-01-10T12:00");
+    for ctx in [&first, &second] {
+        tenancy::tenant::delete(ctx, None).await.unwrap();
+    }
+    at(&world, "2026-01-11T10:00");
+    let mut looking = first.begin().await.unwrap();
+    sqlx::query("select id from subscriptions for share").execute(looking.conn()).await.unwrap();
+    let db = world.test_db.db();
+    let run = tokio::spawn(async move { billing::run::run(&db, date("2026-01-11"), None).await.unwrap() });
+    somebody_waits(&mut owner).await;
+    drop(looking);
+    let summary = run.await.unwrap();
+    assert_eq!((summary.accounts_due, summary.accounts_billed, summary.credit_notes), (2, 2, 2));
 }
 
 #[tokio::test]
