@@ -76,6 +76,18 @@ async function foundReseller(operator: Api, name: string): Promise<{ id: string;
   return { id: reseller.id, portal };
 }
 
+/** A reseller that has sold nothing goes, and with it its key. */
+async function closeReseller(operator: Api): Promise<void> {
+  const { id, portal } = await foundReseller(operator, "Leaving");
+  const params = { path: { reseller_id: id } };
+  refused(await portal.DELETE("/v1/resellers/{reseller_id}", { params }), 403, "forbidden");
+  const gone = await operator.DELETE("/v1/resellers/{reseller_id}", { params });
+  assert.equal(gone.response.status, 204);
+  refused(await portal.GET("/v1/resellers/{reseller_id}", { params }), 401, "unauthenticated");
+  assert.equal(ok(await operator.GET("/v1/resellers/{reseller_id}", { params }), 200).status, "deleted");
+  step(`reseller ${id} is gone`);
+}
+
 /** The reseller's billing profile and a rate; it charges no tax, so that the amounts of this story are those of its prices. */
 async function sayWhoBills(portal: Api, reseller_id: string): Promise<void> {
   const params = { path: { reseller_id } };
@@ -768,6 +780,7 @@ async function main(): Promise<void> {
     await comeAndGo(portal, customer);
   }
   await sellWholesale(operator, portal, reseller_id, day(today));
+  await closeReseller(operator);
 }
 
 await main();

@@ -33,6 +33,7 @@ const VERSIONED: &[&str] = &[
     "delete_mailbox",
     "delete_payment_method",
     "delete_payment_provider",
+    "delete_reseller",
     "delete_tenant",
     "delete_user",
     "delete_webhook_endpoint",

@@ -66,6 +66,8 @@ pub(crate) const CODES: &[(&str, u16, &str)] = &[
     ("inbox_stays", 409, "The Inbox cannot be renamed, moved or deleted"),
     ("restore_under_way", 409, "The mailbox is being restored already, or too many of the tenant's are"),
     ("changes_expired", 409, "The changes since then are not known any more"),
+    ("reseller_not_empty", 409, "There is something below the reseller"),
+    ("reseller_not_billed", 409, "What was used below the reseller is not billed yet"),
     ("tenant_on_hold", 409, "Mail of the tenant is on hold"),
     ("message_not_deleted", 409, "The message is not deleted"),
     ("outgoing_state", 409, "It does not go with what has become of the message"),

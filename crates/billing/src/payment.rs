@@ -173,7 +173,7 @@ async fn issuers(ctx: &Ctx) -> Result<BTreeSet<ResellerId>, Error> {
         store::issuers(&mut tx).await?
     };
     for issuer in of_invoices.difference(&all.clone()) {
-        match ctx.caller().enter_reseller(*issuer).await {
+        match ctx.caller().enter_reseller_deleted_too(*issuer).await {
             Ok(_) => _ = all.insert(*issuer),
             Err(tenancy::Error::NotFound) => {}
             Err(error) => return Err(error.into()),

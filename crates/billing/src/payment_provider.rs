@@ -113,11 +113,24 @@ pub async fn delete(ctx: &ResellerCtx, if_version: Option<i64>) -> Result<(), Er
     let mut tx = system(ctx.db()).await?;
     let old = store::find_locked(&mut tx, ctx.reseller_id()).await?.ok_or(Error::NotFound)?;
     require_version(if_version, old.version)?;
-    let detail = "payments are under way by this provider; disable it, and delete it when they have ended";
-    require_none_open(&mut tx, ctx.reseller_id(), detail).await?;
-    store::delete(&mut tx, ctx.reseller_id()).await?;
-    tell(&mut tx, ctx, json!({"has_payment_provider": false})).await?;
+    forget(&mut tx, ctx).await?;
     tx.commit().await?;
+    Ok(())
+}
+
+/// As [`delete`], for a reseller that goes itself and may have none.
+pub(crate) async fn delete_in(tx: &mut SystemTx, ctx: &ResellerCtx) -> Result<(), Error> {
+    if store::find_locked(tx, ctx.reseller_id()).await?.is_some() {
+        forget(tx, ctx).await?;
+    }
+    Ok(())
+}
+
+async fn forget(tx: &mut SystemTx, ctx: &ResellerCtx) -> Result<(), Error> {
+    let detail = "payments are under way by this provider; disable it, and delete it when they have ended";
+    require_none_open(tx, ctx.reseller_id(), detail).await?;
+    store::delete(tx, ctx.reseller_id()).await?;
+    tell(tx, ctx, json!({"has_payment_provider": false})).await?;
     Ok(())
 }
 

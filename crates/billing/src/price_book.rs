@@ -224,7 +224,7 @@ pub async fn get(caller: &Caller, id: PriceBookId) -> Result<PriceBook, Error> {
     let is_seen = match (book.reseller_id, caller.scope()) {
         (Some(issuer), _) => {
             tx.commit().await?;
-            caller.enter_reseller(issuer).await.is_ok()
+            caller.enter_reseller_deleted_too(issuer).await.is_ok()
         }
         (None, Scope::Operator) => true,
         (None, Scope::Reseller(buyer)) => store::buys_by(&mut tx, buyer, id).await?,

@@ -10,6 +10,7 @@
 
 pub mod agreement;
 pub(crate) mod bill;
+pub mod closing;
 pub(crate) mod counted;
 pub mod invoice;
 pub(crate) mod logs;

@@ -15,7 +15,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use crate::{Action, Caller, Ctx, Error, ResellerCtx, Role, Scope, event};
+use crate::{Action, Caller, Ctx, Error, ResellerCtx, Role, Scope, event, reseller};
 
 /// What every secret starts with, so that a bearer token is told from a JWT and found by secret scanners.
 const SECRET_PREFIX: &str = "pillarbox_";
@@ -155,6 +155,9 @@ async fn create(caller: &Caller, scope: Scope, new: NewApiKey) -> Result<(ApiKey
     };
     let secret = secret_for(env, key.id);
     let mut tx = system(caller.db()).await?;
+    if let Scope::Reseller(id) = scope {
+        reseller::require_there(&mut tx, id).await?;
+    }
     store::insert(&mut tx, &key, &hash(secret.expose_secret())).await?;
     event::record_on(&mut tx, caller, scope, event::Kind::ApiKeyCreated, key.id, shown(&key)).await?;
     tx.commit().await?;
@@ -275,6 +278,11 @@ async fn revoke(caller: &Caller, scope: Scope, id: ApiKeyId) -> Result<(), Error
     event::record_on(&mut tx, caller, scope, event::Kind::ApiKeyRevoked, id, json!({})).await?;
     tx.commit().await?;
     Ok(())
+}
+
+/// Revokes all keys of a scope.
+pub(crate) async fn revoke_all(tx: &mut SystemTx, scope: Scope, now: DateTime<Utc>) -> Result<(), db::Error> {
+    store::revoke_all(tx, scope, now).await
 }
 
 /// What the trail says of a new key.

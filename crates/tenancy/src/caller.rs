@@ -255,21 +255,32 @@ impl Caller {
         Ok(Ctx::new(self.clone(), tenant_id, place))
     }
 
-    /// Enters a reseller. This is the one place that decides whether a reseller is visible.
+    /// Enters a reseller.
     ///
     /// # Errors
-    /// [`Error::NotFound`], the same for a reseller out of scope and for one that does not exist.
+    /// [`Error::NotFound`], the same for a reseller out of scope and for one that does not exist or was deleted.
     pub async fn enter_reseller(&self, reseller_id: ResellerId) -> Result<ResellerCtx, Error> {
+        let ctx = self.enter_reseller_deleted_too(reseller_id).await?;
+        if ctx.is_deleted { Err(Error::NotFound) } else { Ok(ctx) }
+    }
+
+    /// As [`Caller::enter_reseller`], and a deleted reseller as well for whoever is above it: to see it, and what is left to be
+    /// paid. This is the one place that decides whether a reseller is visible.
+    ///
+    /// # Errors
+    /// As `enter_reseller`.
+    pub async fn enter_reseller_deleted_too(&self, reseller_id: ResellerId) -> Result<ResellerCtx, Error> {
         if matches!(self.scope, Scope::Tenant(_)) {
             return Err(Error::NotFound);
         }
-        let path = reseller::path(&self.db, reseller_id).await?.ok_or(Error::NotFound)?;
+        let place = reseller::place(&self.db, reseller_id).await?.ok_or(Error::NotFound)?;
         if let Scope::Reseller(root) = self.scope
-            && !path.contains(&root)
+            && (!place.path.contains(&root) || (place.is_deleted && root == reseller_id))
         {
             return Err(Error::NotFound);
         }
-        Ok(ResellerCtx { caller: self.clone(), reseller_id, path })
+        let reseller::Place { path, is_deleted } = place;
+        Ok(ResellerCtx { caller: self.clone(), reseller_id, path, is_deleted })
     }
 
     /// The reseller that a call means which names none: the caller's own.
@@ -293,6 +304,7 @@ pub struct ResellerCtx {
     caller: Caller,
     reseller_id: ResellerId,
     path: Vec<ResellerId>,
+    is_deleted: bool,
 }
 
 impl ResellerCtx {

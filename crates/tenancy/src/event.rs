@@ -29,6 +29,8 @@ named! {
         ResellerCreated = "reseller.created",
         /// A reseller's fields were changed.
         ResellerUpdated = "reseller.updated",
+        /// A reseller was deleted, with nothing below it.
+        ResellerDeleted = "reseller.deleted",
         /// A reseller's tenants have written to as many recipients as they may; told once for the hour or day of the limit.
         ResellerSendingLimited = "reseller.sending_limited",
         /// A tenant was created.

@@ -9,7 +9,9 @@ use serde_json::json;
 
 use crate::branding::{self, Branding, BrandingChange, Effective};
 use crate::effect::{self, Level};
-use crate::{Action, Caller, Error, ResellerCtx, Scope, event, quota, require_version};
+use crate::{
+    Action, Caller, Error, ResellerCtx, Scope, api_key, event, quota, require_version, webhook_endpoint,
+};
 
 /// How many levels of resellers there may be.
 const MAX_DEPTH: usize = 5;
@@ -169,6 +171,9 @@ pub async fn create(caller: &Caller, new: NewReseller) -> Result<Reseller, Error
         version: 1,
     };
     let mut tx = system(caller.db()).await?;
+    if let Some(parent) = reseller.parent_id {
+        require_there(&mut tx, parent).await?;
+    }
     store::insert(&mut tx, &reseller, &path).await?;
     let trail = Scope::Reseller(reseller.id);
     event::record_on(&mut tx, caller, trail, event::Kind::ResellerCreated, reseller.id, shown(&reseller))
@@ -188,11 +193,11 @@ pub async fn get(ctx: &ResellerCtx) -> Result<Reseller, Error> {
     store::find(&mut tx, ctx).await?.ok_or(Error::NotFound)
 }
 
-/// The resellers that the caller sees.
+/// The resellers that the caller sees: those that are there, or those that were deleted.
 ///
 /// # Errors
 /// [`Error::Forbidden`] without the right to see resellers.
-pub async fn list(caller: &Caller, page: PageRequest) -> Result<Page<Reseller>, Error> {
+pub async fn list(caller: &Caller, deleted: bool, page: PageRequest) -> Result<Page<Reseller>, Error> {
     caller.require(Action::ResellerRead)?;
     let root = match caller.scope() {
         Scope::Operator => None,
@@ -200,7 +205,7 @@ pub async fn list(caller: &Caller, page: PageRequest) -> Result<Page<Reseller>, 
         Scope::Tenant(_) => return Err(Error::Forbidden(Action::ResellerRead.as_str())),
     };
     let mut tx = system(caller.db()).await?;
-    let rows = store::list(&mut tx, root, &page).await?;
+    let rows = store::list(&mut tx, root, deleted, &page).await?;
     Ok(Page::cut(rows, &page, |reseller| reseller.id.uuid()))
 }
 
@@ -253,6 +258,43 @@ pub async fn update(
     Ok(reseller)
 }
 
+/// Deletes a reseller for good, in the caller's transaction: its keys prove nothing from then on, and its endpoints are told nothing
+/// more. What it was and what became of it stays to be seen from above.
+///
+/// # Errors
+/// [`Error::Forbidden`] when a reseller means itself; [`Error::Conflict`] `reseller_not_empty` while a reseller or a tenant is below it,
+/// be it one that could be restored; [`Error::VersionMismatch`] when `if_version` is not the reseller's.
+pub async fn delete(tx: &mut SystemTx, ctx: &ResellerCtx, if_version: Option<i64>) -> Result<(), Error> {
+    ctx.require(Action::ResellerWrite)?;
+    let id = ctx.reseller_id();
+    if ctx.caller().scope() == Scope::Reseller(id) {
+        return Err(Error::Forbidden("deleting oneself"));
+    }
+    let old = store::find_alone(tx, ctx).await?.ok_or(Error::NotFound)?;
+    require_version(if_version, old.version)?;
+    if store::has_any_below(tx, id).await? {
+        return Err(Error::conflict(
+            "reseller_not_empty",
+            "there are resellers or tenants below it, or deleted tenants that can still be restored",
+        ));
+    }
+    let trail = Scope::Reseller(id);
+    api_key::revoke_all(tx, trail, ctx.db().env().now()).await?;
+    webhook_endpoint::delete_all(tx, trail).await?;
+    store::set_deleted(tx, id).await?;
+    event::record_on(tx, ctx.caller(), trail, event::Kind::ResellerDeleted, id, shown(&old)).await?;
+    effect::note(tx, ctx.caller(), Level::Reseller(id)).await?;
+    Ok(())
+}
+
+/// Has nobody delete a reseller until the transaction ends, for who puts something below it.
+///
+/// # Errors
+/// [`Error::NotFound`] when it was deleted since it was entered.
+pub(crate) async fn require_there(tx: &mut SystemTx, id: ResellerId) -> Result<(), Error> {
+    if store::keep(tx, id).await? { Ok(()) } else { Err(Error::NotFound) }
+}
+
 /// What the trail says of a reseller.
 fn shown(reseller: &Reseller) -> serde_json::Value {
     let caps = reseller.caps;
@@ -270,10 +312,17 @@ pub async fn branding(ctx: &ResellerCtx) -> Result<Effective, Error> {
     Ok(branding::effective(branding::of_resellers(&mut tx, ctx.path()).await?))
 }
 
-/// A reseller and those above it, the topmost first; `None` when there is no such reseller.
-pub(crate) async fn path(db: &Db, id: ResellerId) -> Result<Option<Vec<ResellerId>>, db::Error> {
+/// Where a reseller stands.
+pub(crate) struct Place {
+    /// It and those above it, the topmost first.
+    pub(crate) path: Vec<ResellerId>,
+    pub(crate) is_deleted: bool,
+}
+
+/// `None` when there never was such a reseller.
+pub(crate) async fn place(db: &Db, id: ResellerId) -> Result<Option<Place>, db::Error> {
     let mut tx = system(db).await?;
-    store::path(&mut tx, id).await
+    store::place(&mut tx, id).await
 }
 
 #[expect(

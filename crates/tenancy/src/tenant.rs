@@ -17,7 +17,8 @@ use crate::effect::{self, Level};
 use crate::policy::Capability;
 use crate::standing::{self, Standing};
 use crate::{
-    Action, Caller, Ctx, Error, Scope, event, mailbox, placement, quota, require_version, storage_sample,
+    Action, Caller, Ctx, Error, Scope, event, mailbox, placement, quota, require_version, reseller,
+    storage_sample,
 };
 
 pub use lifecycle::{RESTORABLE, delete, end_trials, restore};
@@ -142,7 +143,7 @@ pub async fn create(caller: &Caller, new: NewTenant) -> Result<Tenant, Error> {
     caller.require(Action::TenantWrite)?;
     let time_zone = check(&new, caller.db().env().now())?;
     let reseller_id = new.reseller_id.map_or_else(|| caller.own_reseller(), Ok)?;
-    let reseller = caller.enter_reseller(reseller_id).await?;
+    let above = caller.enter_reseller(reseller_id).await?;
     let env = caller.db().env();
     let tenant = Tenant {
         id: env.new_id(),
@@ -169,11 +170,13 @@ pub async fn create(caller: &Caller, new: NewTenant) -> Result<Tenant, Error> {
         version: 1,
     };
     let mut tx = system(caller.db()).await?;
-    store::insert(&mut tx, &tenant, reseller.path()).await?;
+    // First, since it locks every level above as strongly as any of this needs it.
+    caps::count_above(&mut tx, above.path(), Delta { tenants: 1, ..Delta::default() }).await?;
+    reseller::require_there(&mut tx, reseller_id).await?;
+    store::insert(&mut tx, &tenant, above.path()).await?;
     placement::record(&mut tx, tenant.id, Some(reseller_id), env.now()).await?;
     let trail = Scope::Tenant(tenant.id);
     event::record_on(&mut tx, caller, trail, event::Kind::TenantCreated, tenant.id, shown(&tenant)).await?;
-    caps::count_above(&mut tx, reseller.path(), Delta { tenants: 1, ..Delta::default() }).await?;
     effect::note(&mut tx, caller, Level::Tenant(tenant.id)).await?;
     tx.commit().await?;
     Ok(tenant)

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use webhook::{Guard, Secret};
 
 use crate::event::Kind;
-use crate::{Action, Caller, Error, Scope, event, require_version};
+use crate::{Action, Caller, Error, Scope, event, require_version, reseller};
 
 pub(crate) use delivery::queue;
 pub use delivery::{Delivery, DeliveryStatus, Due, claim, deliveries, delivery, replay, settle};
@@ -140,6 +140,9 @@ pub async fn create(
     };
     let secret = Secret::generate(env).expose();
     let mut tx = system(caller.db()).await?;
+    if let Scope::Reseller(id) = owner {
+        reseller::require_there(&mut tx, id).await?;
+    }
     store::insert(&mut tx, &endpoint, secret.expose_secret()).await?;
     let (kind, shown) = (Kind::WebhookEndpointCreated, endpoint.shown());
     event::record_on(&mut tx, caller, owner, kind, endpoint.id, shown).await?;
@@ -252,6 +255,15 @@ pub async fn delete(caller: &Caller, id: WebhookEndpointId, if_version: Option<i
     delivery::end(&mut tx, id, "the endpoint was deleted").await?;
     event::record_on(&mut tx, caller, owner, Kind::WebhookEndpointDeleted, id, endpoint.shown()).await?;
     tx.commit().await?;
+    Ok(())
+}
+
+/// Deletes all endpoints of an owner that goes itself; nobody is told of each.
+pub(crate) async fn delete_all(tx: &mut SystemTx, owner: Scope) -> Result<(), Error> {
+    for id in store::lock_all(tx, owner).await? {
+        store::delete(tx, id).await?;
+        delivery::end(tx, id, "the endpoint was deleted").await?;
+    }
     Ok(())
 }
 

@@ -45,7 +45,7 @@ async fn send(
     downloads: &Downloads,
     (kind, name): (Kind, &str),
 ) -> Result<Response, Problem> {
-    let ctx = caller.enter_reseller(reseller.reseller_id).await?;
+    let ctx = caller.enter_reseller_deleted_too(reseller.reseller_id).await?;
     let (from, to) = (query.from.0, query.to.0);
     let days = Window::new(from, to).ok_or_else(|| Problem::parameter("to", Window::RULE))?;
     let format = file::format(headers);

@@ -3,19 +3,21 @@
 use axum::Json as Answer;
 use axum::http::StatusCode;
 use axum::response::Response;
+use billing::wholesale::closing;
 use chrono::{DateTime, Utc};
 use kernel::ResellerId;
 use serde::{Deserialize, Serialize};
 use tenancy::{Caller, reseller};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::branding::{Branding, BrandingPatch, EffectiveBranding};
 use super::dry_run::{DryRun, Effect, OrEffect};
 use super::paths::ResellerPath;
+use super::user::Deleted;
 use crate::extract::{Bearer, Json, Path, Query, not_null, nullable};
-use crate::page::{self, List, PageQuery};
+use crate::page::{self, After, Limit, List};
 use crate::problem::Problem;
 use crate::version::{IfMatch, Tagged};
 use crate::{Api, schema};
@@ -208,21 +210,41 @@ async fn create(
     query.carry_out_unpriced(caller, create).await
 }
 
+/// Which resellers are asked for.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+struct ResellerQuery {
+    /// How many items the page has at most.
+    #[param(value_type = Option<u16>, minimum = 1, maximum = 200, default = 50)]
+    limit: Option<Limit>,
+    /// The `next_cursor` of the page before; absent for the first page.
+    #[param(value_type = Option<String>)]
+    cursor: Option<After>,
+    /// `deleted`: those that were deleted, instead of all others.
+    #[serde(default)]
+    #[param(inline)]
+    status: Option<Deleted>,
+}
+
 /// List resellers
 ///
-/// Those in the caller's scope: a reseller sees itself and what is below it.
+/// Those in the caller's scope: a reseller sees itself and what is below it. Without the deleted, unless they are asked for.
 #[utoipa::path(get, path = "/v1/resellers", tag = "Resellers", operation_id = "list_resellers",
-    params(PageQuery),
+    params(ResellerQuery),
     responses((status = 200, description = "A page of resellers.", body = List<Reseller>)),
     extensions(("x-required-action" = json!("resellers:read"))))]
 async fn list(
     Bearer(caller): Bearer,
-    Query(query): Query<PageQuery>,
+    Query(query): Query<ResellerQuery>,
 ) -> Result<Answer<List<Reseller>>, Problem> {
-    Ok(page::answer(reseller::list(&caller, query.request()).await?))
+    let page = page::request(query.limit, query.cursor);
+    Ok(page::answer(reseller::list(&caller, query.status.is_some(), page).await?))
 }
 
 /// Get a reseller
+///
+/// A deleted one too, for those above it.
 #[utoipa::path(get, path = "/v1/resellers/{reseller_id}", tag = "Resellers", operation_id = "get_reseller",
     params(ResellerPath),
     responses((status = 200, description = "The reseller.", body = Reseller)),
@@ -231,7 +253,7 @@ async fn get(
     Bearer(caller): Bearer,
     Path(at): Path<ResellerPath>,
 ) -> Result<Tagged<Answer<Reseller>>, Problem> {
-    let ctx = caller.enter_reseller(at.reseller_id).await?;
+    let ctx = caller.enter_reseller_deleted_too(at.reseller_id).await?;
     Ok(tagged(reseller::get(&ctx).await?))
 }
 
@@ -259,6 +281,31 @@ async fn update(
     query.carry_out_unpriced(caller, update).await
 }
 
+/// Delete a reseller
+///
+/// For good, and only from above it: its keys prove nothing any more, its webhook endpoints and its payment provider are forgotten, and
+/// the operator bills it nothing more. That takes that there is no reseller below it and no tenant, but for those that were destroyed: transfer them,
+/// or delete them and wait 30 days. What has been billed stays, with what is owed; those above it see it as before.
+#[utoipa::path(delete, path = "/v1/resellers/{reseller_id}", tag = "Resellers", operation_id = "delete_reseller",
+    params(ResellerPath, DryRun),
+    responses((status = 200, description = "With `dry_run`: what it would come to. Nothing was deleted.", body = Effect),
+        (status = 204, description = "Deleted."),
+        (status = 409, description = "Something is below it (`reseller_not_empty`), was used below it and is not billed yet (`reseller_not_billed`), or payments or refunds are under way by its provider (`payments_under_way`).")),
+    extensions(("x-required-action" = json!("resellers:write"))))]
+async fn delete(
+    Bearer(caller): Bearer,
+    Path(at): Path<ResellerPath>,
+    IfMatch(version): IfMatch,
+    Query(query): Query<DryRun>,
+) -> Result<Response, Problem> {
+    let delete = async move |caller: Caller| {
+        let ctx = caller.enter_reseller(at.reseller_id).await?;
+        closing::delete(&ctx, version).await?;
+        Ok(StatusCode::NO_CONTENT)
+    };
+    query.carry_out_unpriced(caller, delete).await
+}
+
 /// Get a reseller's effective branding
 ///
 /// Its own, and where it says nothing, that of the nearest reseller above it.
@@ -277,6 +324,6 @@ async fn branding(
 pub(crate) fn router() -> OpenApiRouter<Api> {
     OpenApiRouter::default()
         .routes(routes!(create, list))
-        .routes(routes!(get, update))
+        .routes(routes!(get, update, delete))
         .routes(routes!(branding))
 }

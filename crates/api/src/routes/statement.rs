@@ -252,7 +252,7 @@ async fn get_wholesale(
     Query(query): Query<WholesaleStatementQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let ctx = caller.enter_reseller(at.reseller_id).await?;
+    let ctx = caller.enter_reseller_deleted_too(at.reseller_id).await?;
     let (from, to) = (query.from.0, query.to.0);
     let days = window(from, to)?;
     let statement = statement::of_reseller(&ctx, days).await?;

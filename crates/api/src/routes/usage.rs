@@ -98,7 +98,7 @@ async fn export(
     headers: HeaderMap,
     Extension(downloads): Extension<Downloads>,
 ) -> Result<Response, Problem> {
-    let ctx = caller.enter_reseller(at.reseller_id).await?;
+    let ctx = caller.enter_reseller_deleted_too(at.reseller_id).await?;
     let (from, to) = (query.from.0, query.to.0);
     let days = Window::new(from, to).ok_or_else(|| Problem::parameter("to", Window::RULE))?;
     let format = file::format(&headers);

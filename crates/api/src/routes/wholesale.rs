@@ -189,7 +189,7 @@ async fn get(
     Bearer(caller): Bearer,
     Path(at): Path<ResellerPath>,
 ) -> Result<Tagged<Answer<WholesaleAgreement>>, Problem> {
-    let ctx = caller.enter_reseller(at.reseller_id).await?;
+    let ctx = caller.enter_reseller_deleted_too(at.reseller_id).await?;
     Ok(tagged(agreement::get(&ctx).await?))
 }
 
@@ -228,7 +228,7 @@ async fn get_profile(
     Bearer(caller): Bearer,
     Path(at): Path<ResellerPath>,
 ) -> Result<Tagged<Answer<CustomerBillingProfile>>, Problem> {
-    let ctx = caller.enter_reseller(at.reseller_id).await?;
+    let ctx = caller.enter_reseller_deleted_too(at.reseller_id).await?;
     Ok(billing_profile::tagged(profile::get(&ctx).await?))
 }
 
@@ -264,7 +264,7 @@ async fn list(
     Path(at): Path<ResellerPath>,
     Query(query): Query<PageQuery>,
 ) -> Result<Answer<List<Invoice>>, Problem> {
-    let ctx = caller.enter_reseller(at.reseller_id).await?;
+    let ctx = caller.enter_reseller_deleted_too(at.reseller_id).await?;
     Ok(page::answer(invoice::list(&ctx, query.request()).await?))
 }
 
@@ -282,7 +282,7 @@ async fn reconciliation(
     Path(at): Path<ResellerInvoicePath>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let ctx = caller.enter_reseller(at.reseller_id).await?;
+    let ctx = caller.enter_reseller_deleted_too(at.reseller_id).await?;
     let format = file::format(&headers);
     let file = reconciliation::file(&ctx, at.invoice_id, format).await?;
     Ok(file::answer(format, &at.invoice_id.to_string(), file))
@@ -300,7 +300,7 @@ async fn list_payments(
     Path(at): Path<ResellerPath>,
     Query(query): Query<PageQuery>,
 ) -> Result<Answer<List<Payment>>, Problem> {
-    let ctx = caller.enter_reseller(at.reseller_id).await?;
+    let ctx = caller.enter_reseller_deleted_too(at.reseller_id).await?;
     Ok(page::answer(payment::list(&ctx, query.request()).await?))
 }
 
@@ -318,7 +318,7 @@ async fn create_payment(
     Path(at): Path<ResellerPath>,
     Json(body): Json<NewPayment>,
 ) -> Result<(StatusCode, Answer<Payment>), Problem> {
-    let ctx = caller.enter_reseller(at.reseller_id).await?;
+    let ctx = caller.enter_reseller_deleted_too(at.reseller_id).await?;
     Ok((StatusCode::CREATED, Answer(payment::record(&ctx, body.into()).await?.into())))
 }
 
@@ -348,7 +348,7 @@ async fn margins(
     Path(at): Path<ResellerPath>,
     Query(query): Query<DuringQuery>,
 ) -> Result<Answer<List<Margin>>, Problem> {
-    let ctx = caller.enter_reseller(at.reseller_id).await?;
+    let ctx = caller.enter_reseller_deleted_too(at.reseller_id).await?;
     let (from, to) = (query.from.0, query.to.0);
     if to < from {
         return Err(Problem::parameter("to", "must not be earlier than from"));

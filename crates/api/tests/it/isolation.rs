@@ -76,6 +76,7 @@ const TABLE: &[(&str, Stranger)] = &[
     ("delete_one_off_item", NotFound),
     ("delete_payment_method", NotFound),
     ("delete_payment_provider", NotFound),
+    ("delete_reseller", NotFound),
     ("delete_tenant", NotFound),
     ("delete_user", NotFound),
     ("delete_webhook_endpoint", NotFound),
@@ -421,7 +422,7 @@ async fn a_version_that_is_no_more_is_refused_where_the_document_says_so() {
             versioned += 1;
         }
     }
-    assert_eq!(versioned, 48);
+    assert_eq!(versioned, 49);
     nothing_has_changed(&world).await;
 }
 

@@ -1,4 +1,6 @@
+use axum::http::Method;
 use serde_json::json;
+use sqlx::Connection as _;
 
 use crate::support::{App, text};
 
@@ -80,4 +82,59 @@ async fn a_page_ends_where_the_next_begins() {
             .expect_problem(422, "invalid_request");
         assert_eq!(problem["errors"][0]["parameter"], parameter, "{problem}");
     }
+}
+
+#[tokio::test]
+async fn is_deleted_for_good_from_above() {
+    let app = App::new().await;
+    let (north, north_key) = app.reseller("North").await;
+    let below = app.post(&north_key, "/v1/resellers", json!({"name": "North-East"})).await.expect(201);
+    let path = format!("/v1/resellers/{}", text(&below["id"]));
+    let key = json!({"role": "reseller_admin"});
+    let own_key =
+        text(&app.post(&north_key, &format!("{path}/api-keys"), key.clone()).await.expect(201)["secret"]);
+    let endpoint = json!({"url": "https://hooks.example/in", "kinds": ["reseller.updated"]});
+    app.post(&own_key, "/v1/webhook-endpoints", endpoint).await.expect(201);
+    let tenant = app.tenant(&own_key, "one.example", json!({})).await;
+
+    app.delete(&own_key, &path).await.expect_problem(403, "forbidden");
+    app.delete(&north_key, &path).await.expect_problem(409, "reseller_not_empty");
+    let tried = format!("{path}?dry_run=true");
+    app.delete(&north_key, &tried).await.expect_problem(409, "reseller_not_empty");
+    app.post(&north_key, &format!("{tenant}/transfer"), json!({"reseller_id": north})).await.expect(200);
+    let effect = app.delete(&north_key, &tried).await.expect(200);
+    assert_eq!(effect["seats"]["after"], 0, "{effect}");
+    let seen = app.call(Method::GET, &path).token(&own_key).send().await;
+    assert_eq!(seen.expect(200)["status"], "active");
+    app.call(Method::DELETE, &path)
+        .token(&north_key)
+        .header("if-match", "\"77\"")
+        .send()
+        .await
+        .expect_problem(412, "version_mismatch");
+    let tag = seen.header("etag").unwrap();
+    app.call(Method::DELETE, &path).token(&north_key).header("if-match", tag).send().await.expect(204);
+
+    app.get(&own_key, &path).await.expect_problem(401, "unauthenticated");
+    let gone = app.get(&north_key, &path).await.expect(200);
+    assert_eq!(gone["status"], "deleted");
+    assert_eq!(app.get(&north_key, "/v1/resellers?status=deleted").await.expect(200)["data"], json!([gone]));
+    let there = app.get(&north_key, "/v1/resellers").await.expect(200);
+    assert_eq!(there["data"].as_array().unwrap().len(), 1, "{there}");
+    app.delete(&north_key, &path).await.expect_problem(404, "not_found");
+    app.patch(&north_key, &path, json!({"name": "X"})).await.expect_problem(404, "not_found");
+    app.post(&north_key, &format!("{path}/api-keys"), key).await.expect_problem(404, "not_found");
+    let lower = json!({"name": "Lower", "parent_id": below["id"]});
+    app.post(&north_key, "/v1/resellers", lower).await.expect_problem(404, "not_found");
+    app.post(&north_key, &format!("{tenant}/transfer"), json!({"reseller_id": below["id"]}))
+        .await
+        .expect_problem(404, "not_found");
+    tenancy::event::chain(&app.db.db()).await.unwrap();
+    let told = app.get(&north_key, "/v1/events?kind=reseller.deleted").await.expect(200);
+    assert_eq!(told["data"][0]["subject"], below["id"], "{told}");
+    let mut connection = sqlx::PgConnection::connect(&app.db.url()).await.unwrap();
+    sqlx::raw_sql("set role pillarbox_system").execute(&mut connection).await.unwrap();
+    let status = "select status || secret from webhook_endpoints";
+    let left: String = sqlx::query_scalar(status).fetch_one(&mut connection).await.unwrap();
+    assert_eq!(left, "deleted", "without its secret");
 }

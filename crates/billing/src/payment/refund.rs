@@ -73,7 +73,7 @@ pub async fn refund(
         return wholesale::payment::refund(caller, id, amount, reason).await;
     };
     ctx.require(Action::PaymentWrite)?;
-    caller.enter_reseller(issuer).await?;
+    caller.enter_reseller_deleted_too(issuer).await?;
     let has_provider = payment_provider::secrets(ctx.db(), issuer).await?.is_some();
     let mut tx = ctx.begin().await?;
     // Nobody else refunds of it until this is written.

@@ -122,9 +122,9 @@ pub(super) async fn due_agreements(
 ) -> Result<Vec<DueAccount>, db::Error> {
     let (after_day, after_reseller) = after.unwrap_or_default();
     let rows = sqlx::query!(
-        "select next_invoice_on, reseller_id, time_zone from wholesale_agreements
-         where next_invoice_on <= $1 and (next_invoice_on, reseller_id) > ($2::date, $3::uuid)
-         order by next_invoice_on, reseller_id limit $4",
+        "select a.next_invoice_on, a.reseller_id, a.time_zone from wholesale_agreements a join resellers r on r.id = a.reseller_id
+         where a.next_invoice_on <= $1 and (a.next_invoice_on, a.reseller_id) > ($2::date, $3::uuid) and r.status <> 'deleted'
+         order by a.next_invoice_on, a.reseller_id limit $4",
         as_of,
         after_day,
         after_reseller,

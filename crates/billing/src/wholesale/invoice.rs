@@ -146,7 +146,7 @@ pub async fn find(caller: &Caller, id: InvoiceId) -> Result<WholesaleInvoice, Er
     let mut tx = system(caller.db()).await?;
     let reseller_id = store::reseller_of(&mut tx, id).await?.ok_or(Error::NotFound)?;
     tx.commit().await?;
-    get(&caller.enter_reseller(reseller_id).await?, id).await
+    get(&caller.enter_reseller_deleted_too(reseller_id).await?, id).await
 }
 
 /// Numbers and days of invoices that the caller has found by a document of the same reseller.

@@ -125,7 +125,7 @@ async fn enter(caller: &Caller, id: PaymentId) -> Result<ResellerCtx, Error> {
         let mut tx = system(caller.db()).await?;
         store::reseller_of(&mut tx, id).await?
     };
-    let ctx = caller.enter_reseller(found.ok_or(Error::NotFound)?).await?;
+    let ctx = caller.enter_reseller_deleted_too(found.ok_or(Error::NotFound)?).await?;
     must_be_party(&ctx)?;
     Ok(ctx)
 }

@@ -1,5 +1,6 @@
 //! The operator bills resellers for all their tenants' seats.
 
+mod closing;
 pub(super) mod items;
 mod payment;
 pub(super) mod tax;

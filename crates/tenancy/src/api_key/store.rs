@@ -136,6 +136,21 @@ pub(super) async fn list(tx: &mut SystemTx, scope: Scope, page: &PageRequest) ->
     rows.into_iter().map(ApiKey::try_from).collect()
 }
 
+pub(super) async fn revoke_all(tx: &mut SystemTx, scope: Scope, now: DateTime<Utc>) -> Result<(), db::Error> {
+    let (scope, reseller_id, tenant_id) = columns(scope);
+    sqlx::query!(
+        "update api_keys set revoked_at = $4
+         where scope = $1 and reseller_id is not distinct from $2 and tenant_id is not distinct from $3 and revoked_at is null",
+        scope,
+        reseller_id,
+        tenant_id,
+        now
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
 pub(super) async fn revoke(
     tx: &mut SystemTx,
     scope: Scope,

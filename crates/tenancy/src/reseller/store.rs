@@ -5,7 +5,7 @@ use kernel::{PageRequest, ResellerId};
 use sqlx::types::chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::{Caps, Reseller, Used};
+use super::{Caps, Place, Reseller, Used};
 use crate::ResellerCtx;
 use crate::branding::{self, Branding};
 
@@ -90,29 +90,32 @@ pub(super) async fn find(tx: &mut SystemTx, ctx: &ResellerCtx) -> Result<Option<
 pub(super) async fn list(
     tx: &mut SystemTx,
     root: Option<ResellerId>,
+    deleted: bool,
     page: &PageRequest,
 ) -> Result<Vec<Reseller>, Error> {
     let rows = sqlx::query_as!(
         Row,
         "select id, parent_id, name, status, tenants_limit, tenants_used, domains_limit, domains_used, seats_limit, seats_used,
            storage_limit_bytes, used_bytes, branding, created_at, version from resellers
-         where ($1::uuid is null or $1 = any (path)) and id > $2 order by id limit $3",
+         where ($1::uuid is null or $1 = any (path)) and id > $2 and (status = 'deleted') = $4 order by id limit $3",
         root.map(ResellerId::uuid),
         page.after(),
-        page.fetch()
+        page.fetch(),
+        deleted
     )
     .fetch_all(tx.conn())
     .await?;
     Ok(rows.into_iter().map(Reseller::from).collect())
 }
 
-/// As [`find`], keeping others from changing the row until the transaction ends.
+/// As [`find`], keeping others from changing the row until the transaction ends; `None` for one that was deleted.
 pub(super) async fn find_locked(tx: &mut SystemTx, ctx: &ResellerCtx) -> Result<Option<Reseller>, Error> {
     let id = ctx.reseller_id().uuid();
-    sqlx::query!("select id from resellers where id = $1 for no key update", id)
-        .fetch_optional(tx.conn())
-        .await?;
-    find(tx, ctx).await
+    let locked =
+        sqlx::query!("select id from resellers where id = $1 and status <> 'deleted' for no key update", id)
+            .fetch_optional(tx.conn())
+            .await?;
+    if locked.is_some() { find(tx, ctx).await } else { Ok(None) }
 }
 
 /// What a reseller becomes.
@@ -150,10 +153,55 @@ pub(super) async fn update(
     Ok(row.map(Reseller::from))
 }
 
-pub(super) async fn path(tx: &mut SystemTx, id: ResellerId) -> Result<Option<Vec<ResellerId>>, Error> {
-    let path =
-        sqlx::query_scalar!("select path from resellers where id = $1 and status <> 'deleted'", id.uuid())
+pub(super) async fn place(tx: &mut SystemTx, id: ResellerId) -> Result<Option<Place>, Error> {
+    let row = sqlx::query!(
+        r#"select path, status = 'deleted' as "is_deleted!" from resellers where id = $1"#,
+        id.uuid()
+    )
+    .fetch_optional(tx.conn())
+    .await?;
+    Ok(row.map(|row| Place {
+        path: row.path.into_iter().map(ResellerId::from_uuid).collect(),
+        is_deleted: row.is_deleted,
+    }))
+}
+
+/// As [`find_locked`], and nobody puts anything below it either.
+pub(super) async fn find_alone(tx: &mut SystemTx, ctx: &ResellerCtx) -> Result<Option<Reseller>, Error> {
+    let id = ctx.reseller_id().uuid();
+    let locked =
+        sqlx::query!("select id from resellers where id = $1 and status <> 'deleted' for update", id)
             .fetch_optional(tx.conn())
             .await?;
-    Ok(path.map(|path| path.into_iter().map(ResellerId::from_uuid).collect()))
+    if locked.is_some() { find(tx, ctx).await } else { Ok(None) }
+}
+
+/// Keeps one that is not deleted from being so until the transaction ends.
+pub(super) async fn keep(tx: &mut SystemTx, id: ResellerId) -> Result<bool, Error> {
+    let kept = sqlx::query!(
+        "select id from resellers where id = $1 and status <> 'deleted' for key share",
+        id.uuid()
+    )
+    .fetch_optional(tx.conn())
+    .await?;
+    Ok(kept.is_some())
+}
+
+/// Whether there is a reseller below it, or a tenant that was not destroyed. What is further below is below these.
+pub(super) async fn has_any_below(tx: &mut SystemTx, id: ResellerId) -> Result<bool, Error> {
+    let any = sqlx::query_scalar!(
+        r#"select exists (select from resellers where parent_id = $1 and status <> 'deleted')
+             or exists (select from tenants where reseller_id = $1 and purged_at is null) as "any!""#,
+        id.uuid()
+    )
+    .fetch_one(tx.conn())
+    .await?;
+    Ok(any)
+}
+
+pub(super) async fn set_deleted(tx: &mut SystemTx, id: ResellerId) -> Result<(), Error> {
+    sqlx::query!("update resellers set status = 'deleted', version = version + 1 where id = $1", id.uuid())
+        .execute(tx.conn())
+        .await?;
+    Ok(())
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{Tenant, store};
 use crate::caps::{self, Delta};
 use crate::effect::{self, Level};
-use crate::{Action, Ctx, Error, Scope, TenantTx, event, placement, quota, require_version};
+use crate::{Action, Ctx, Error, Scope, TenantTx, event, placement, quota, require_version, reseller};
 
 /// A tenant that is about to leave its reseller, in the transaction in which it does.
 #[derive(Debug)]
@@ -74,6 +74,7 @@ impl Leaving<'_> {
         let delta = Delta { tenants: 1, domains: moving.domains, seats: moving.seats };
         // First, since it locks every level that is left or entered.
         caps::shift(&mut tx, &left, &entered, delta).await?;
+        reseller::require_there(&mut tx, to.reseller_id()).await?;
         let bytes = quota::count_moving(&mut tx, id).await?;
         if !quota::shift(&mut tx, &left, &entered, bytes).await? {
             return Err(Error::OverQuota);

@@ -197,6 +197,20 @@ pub(super) async fn rotate(
 }
 
 /// A deleted endpoint signs nothing, so no secret is kept of it.
+/// Keeps anybody else from changing an owner's endpoints: their ids.
+pub(super) async fn lock_all(tx: &mut SystemTx, owner: Scope) -> Result<Vec<WebhookEndpointId>, db::Error> {
+    let (reseller_id, tenant_id) = columns(owner);
+    let ids = sqlx::query_scalar!(
+        "select id from webhook_endpoints
+         where reseller_id is not distinct from $1 and tenant_id is not distinct from $2 and status <> 'deleted' order by id for update",
+        reseller_id,
+        tenant_id
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    Ok(ids.into_iter().map(WebhookEndpointId::from_uuid).collect())
+}
+
 pub(super) async fn delete(tx: &mut SystemTx, id: WebhookEndpointId) -> Result<(), db::Error> {
     sqlx::query!(
         "update webhook_endpoints set status = 'deleted', secret = '', previous_secret = null, previous_secret_until = null,

@@ -132,8 +132,10 @@ impl World {
         let tenant_key =
             app.post(&admin, &format!("{tenant}/api-keys"), json!({"role": "helpdesk"})).await.expect(201);
         let below = app.post(&admin, "/v1/resellers", json!({"name": "North-East"})).await.expect(201);
+        let leaving = app.post(&admin, "/v1/resellers", json!({"name": "North-West"})).await.expect(201);
         let ids = [
             ("below_reseller_id", below["id"].clone()),
+            ("going_reseller_id", leaving["id"].clone()),
             ("reseller_id", json!(reseller)),
             ("tenant_id", json!(tenant.strip_prefix("/v1/tenants/"))),
             ("purged_tenant_id", json!(tenant_purged.strip_prefix("/v1/tenants/"))),
@@ -242,10 +244,13 @@ impl World {
             _ => "tenant_id",
         };
         path = path.replace("{tenant_id}", &self.ids[tenant]);
-        if id(operation) == "put_reseller_sending_limit" {
-            // Its own is not a reseller's to put.
-            path = path.replace("{reseller_id}", &self.ids["below_reseller_id"]);
-        }
+        // What is not a reseller's own to do.
+        let reseller = match id(operation) {
+            "put_reseller_sending_limit" => "below_reseller_id",
+            "delete_reseller" => "going_reseller_id",
+            _ => "reseller_id",
+        };
+        path = path.replace("{reseller_id}", &self.ids[reseller]);
         let invoice = match id(operation) {
             "get_reconciliation" => "wholesale_invoice_id",
             "void_invoice" => "voidable_invoice_id",

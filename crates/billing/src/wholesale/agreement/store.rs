@@ -89,7 +89,7 @@ async fn terms(tx: &mut SystemTx, reseller_id: ResellerId) -> Result<Vec<AgreedT
 }
 
 /// As [`held`]; two that agree for the first time meet at the reseller's row.
-pub(super) async fn find_locked(
+pub(crate) async fn find_locked(
     tx: &mut SystemTx,
     reseller_id: ResellerId,
 ) -> Result<Option<Agreement>, Error> {

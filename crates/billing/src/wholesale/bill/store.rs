@@ -147,7 +147,7 @@ pub(super) async fn billed_lines(
 }
 
 /// The last boundary that was billed, if one was, and on which days each tenant counted then.
-pub(super) async fn last_billed(
+pub(crate) async fn last_billed(
     tx: &mut SystemTx,
     reseller_id: ResellerId,
 ) -> Result<Option<CountedAt>, db::Error> {
