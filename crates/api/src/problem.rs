@@ -66,6 +66,7 @@ pub(crate) const CODES: &[(&str, u16, &str)] = &[
     ("inbox_stays", 409, "The Inbox cannot be renamed, moved or deleted"),
     ("restore_under_way", 409, "The mailbox is being restored already, or too many of the tenant's are"),
     ("changes_expired", 409, "The changes since then are not known any more"),
+    ("reseller_has_drafts", 409, "The reseller has drafts"),
     ("reseller_not_empty", 409, "There is something below the reseller"),
     ("reseller_not_billed", 409, "What was used below the reseller is not billed yet"),
     ("tenant_on_hold", 409, "Mail of the tenant is on hold"),
@@ -364,7 +365,7 @@ impl From<tenancy::Error> for Problem {
 fn fields(error: &tenancy::Error) -> Vec<FieldProblem> {
     match error {
         tenancy::Error::Invalid(fields) => fields.iter().cloned().map(FieldProblem::from).collect(),
-        tenancy::Error::Row { pointer, cause } => vec![FieldError::new(pointer.as_str(), cause).into()],
+        tenancy::Error::At { pointer, cause } => vec![FieldError::new(pointer.as_str(), cause).into()],
         _ => Vec::new(),
     }
 }

@@ -7,7 +7,7 @@ use db::{Db, SystemRead, SystemTx};
 use kernel::{Checks, ResellerId};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
-use tenancy::{Action, Caller, ResellerCtx, Scope, event, require_version};
+use tenancy::{Action, Caller, ResellerCtx, Scope, event, require_version, reseller};
 
 use crate::Error;
 
@@ -91,6 +91,7 @@ pub async fn put(
     }
     checks.done().map_err(Error::Invalid)?;
     let mut tx = system(ctx.db()).await?;
+    reseller::require_there(&mut tx, ctx.reseller_id()).await?;
     let old = store::find_locked(&mut tx, ctx.reseller_id()).await?;
     require_version(if_version, old.map_or(0, |old| old.version))?;
     let old_key = store::secrets(tx.conn(), ctx.reseller_id()).await?.map(|old| old.secret_key);

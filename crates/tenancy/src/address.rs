@@ -106,7 +106,7 @@ async fn require_target(tx: &mut TenantTx, ctx: &Ctx, target: Target) -> Result<
 /// Gives a mailbox or group an address.
 ///
 /// # Errors
-/// [`Error::Conflict`] `address_taken`; [`Error::Invalid`] at `pointer` when the tenant has no such domain.
+/// [`Error::Conflict`] `address_taken` at `pointer`; [`Error::Invalid`] there when the tenant has no such domain.
 pub(crate) async fn add(
     tx: &mut TenantTx,
     ctx: &Ctx,
@@ -116,7 +116,8 @@ pub(crate) async fn add(
     pointer: &str,
 ) -> Result<AliasId, Error> {
     let id = ctx.env().new_id();
-    if store::insert(tx, id, target, address, is_primary).await.map_err(taken)? {
+    let inserted = store::insert(tx, id, target, address, is_primary).await;
+    if inserted.map_err(|error| taken(error, pointer))? {
         return Ok(id);
     }
     Err(Error::invalid(pointer, "the tenant has no such domain, or it is not verified"))
@@ -176,11 +177,12 @@ pub(crate) async fn change(
 }
 
 /// An address in use is a conflict.
-pub(crate) fn taken(error: db::Error) -> Error {
+fn taken(error: db::Error, pointer: &str) -> Error {
     match error.constraint() {
-        Some("addresses_once" | "addresses_once_a_mailbox") => {
-            Error::conflict("address_taken", "an address of the request is in use already")
-        }
+        Some("addresses_once" | "addresses_once_a_mailbox") => Error::At {
+            pointer: pointer.to_owned(),
+            cause: Box::new(Error::conflict("address_taken", "the address is in use already")),
+        },
         _ => error.into(),
     }
 }

@@ -61,8 +61,9 @@ impl Delta {
             (Counted::Seats, self.seats, at.seats_limit, at.seats_used),
         ];
         let full = counts.into_iter().find_map(|(counted, more, limit, used)| {
-            let limit = limit.filter(|&limit| more > 0 && limit.saturating_sub(used) < more)?;
-            Some(Error::Exhausted { counted, level, limit })
+            let limit = limit?;
+            let left = limit.saturating_sub(used).max(0);
+            (more > left).then_some(Error::Exhausted { counted, level, limit, left })
         });
         full.map_or(Ok(()), Err)
     }

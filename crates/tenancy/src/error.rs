@@ -20,7 +20,7 @@ pub enum Error {
     #[error("the request breaks {} rule(s)", .0.len())]
     Invalid(Vec<FieldError>),
     /// A cap is reached, at the level named (`tenant` or `reseller`).
-    #[error("all {limit} {} of the {level} are taken", .counted.as_str())]
+    #[error("{}", exhausted(*.counted, .level, *.limit, *.left))]
     Exhausted {
         /// What is capped.
         counted: Counted,
@@ -28,11 +28,13 @@ pub enum Error {
         level: &'static str,
         /// That cap.
         limit: i32,
+        /// How many are left of it, which are fewer than were asked for.
+        left: i32,
     },
-    /// One of several objects that are made together was refused, and so none was made.
+    /// A part of the request cannot be, and so nothing was changed.
     #[error("{pointer}: {cause}")]
-    Row {
-        /// Which one: a JSON pointer into the request.
+    At {
+        /// Which part: a JSON pointer into the request.
         pointer: String,
         /// Why.
         cause: Box<Error>,
@@ -108,7 +110,7 @@ impl Error {
             Self::Exhausted { .. } | Self::VersionMismatch { .. } | Self::Conflict { .. } => {
                 ErrorKind::Conflict
             }
-            Self::Row { cause, .. } => cause.kind(),
+            Self::At { cause, .. } => cause.kind(),
             Self::Unavailable(_) => ErrorKind::Unavailable,
             Self::Db(cause) => cause.kind(),
             Self::Internal(_) => ErrorKind::Internal,
@@ -131,7 +133,7 @@ impl Error {
             Self::Forbidden(_) => "forbidden",
             Self::Invalid(_) => "invalid_request",
             Self::Exhausted { counted, .. } => counted.code(),
-            Self::Row { cause, .. } => cause.code(),
+            Self::At { cause, .. } => cause.code(),
             Self::OverQuota => "quota_exceeded",
             Self::VersionMismatch { .. } => "version_mismatch",
             Self::Throttled { .. } => "too_many_sign_ins",
@@ -142,5 +144,13 @@ impl Error {
             Self::Db(cause) if cause.kind() == ErrorKind::Unavailable => "unavailable",
             Self::Db(_) | Self::Internal(_) => "internal",
         }
+    }
+}
+
+fn exhausted(counted: Counted, level: &str, limit: i32, left: i32) -> String {
+    let what = counted.as_str();
+    match left {
+        ..=0 => format!("all {limit} {what} of the {level} are taken"),
+        _ => format!("only {left} of the {limit} {what} of the {level} are left"),
     }
 }

@@ -222,7 +222,7 @@ fn taken(error: db::Error) -> Error {
         Some("groups_external_id_once") => {
             Error::conflict("external_id_taken", "another group has this external_id")
         }
-        _ => address::taken(error),
+        _ => error.into(),
     }
 }
 

@@ -226,6 +226,19 @@ pub(crate) async fn require_allocation(tx: &mut TenantTx) -> Result<(), Error> {
     Ok(())
 }
 
+/// Which of some new mailboxes, in their order, is the first whose quota the pool of a tenant that forbids more has no room for.
+pub(crate) async fn first_over(
+    tx: &mut TenantTx,
+    new: &[(MailboxId, Option<i64>)],
+) -> Result<Option<usize>, db::Error> {
+    let ids: Vec<MailboxId> = new.iter().map(|(id, _)| *id).collect();
+    let Some(mut left) = store::unallocated(tx, &ids).await? else { return Ok(None) };
+    Ok(new.iter().position(|(_, quota)| {
+        left = quota.map_or(-1, |quota| left.saturating_sub(quota));
+        left < 0
+    }))
+}
+
 /// Gives a locked mailbox other bounds.
 async fn put_bounds(tx: &mut TenantTx, ctx: &Ctx, old: &Mailbox, bounds: Bounds) -> Result<Mailbox, Error> {
     store::set_bounds(tx, old.id, &bounds).await?;

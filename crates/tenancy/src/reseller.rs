@@ -265,19 +265,9 @@ pub async fn update(
 /// [`Error::Forbidden`] when a reseller means itself; [`Error::Conflict`] `reseller_not_empty` while a reseller or a tenant is below it,
 /// be it one that could be restored; [`Error::VersionMismatch`] when `if_version` is not the reseller's.
 pub async fn delete(tx: &mut SystemTx, ctx: &ResellerCtx, if_version: Option<i64>) -> Result<(), Error> {
-    ctx.require(Action::ResellerWrite)?;
     let id = ctx.reseller_id();
-    if ctx.caller().scope() == Scope::Reseller(id) {
-        return Err(Error::Forbidden("deleting oneself"));
-    }
     let old = store::find_alone(tx, ctx).await?.ok_or(Error::NotFound)?;
-    require_version(if_version, old.version)?;
-    if store::has_any_below(tx, id).await? {
-        return Err(Error::conflict(
-            "reseller_not_empty",
-            "there are resellers or tenants below it, or deleted tenants that can still be restored",
-        ));
-    }
+    require_deletable(tx, ctx, &old, if_version).await?;
     let trail = Scope::Reseller(id);
     api_key::revoke_all(tx, trail, ctx.db().env().now()).await?;
     webhook_endpoint::delete_all(tx, trail).await?;
@@ -287,11 +277,44 @@ pub async fn delete(tx: &mut SystemTx, ctx: &ResellerCtx, if_version: Option<i64
     Ok(())
 }
 
-/// Has nobody delete a reseller until the transaction ends, for who puts something below it.
+/// Refuses what [`delete`] would refuse at this moment, without holding the reseller: in one that is in use, all would wait for that.
+///
+/// # Errors
+/// As [`delete`].
+pub async fn look_at_deletion(
+    tx: &mut SystemTx,
+    ctx: &ResellerCtx,
+    if_version: Option<i64>,
+) -> Result<(), Error> {
+    let reseller = store::find(tx, ctx).await?.ok_or(Error::NotFound)?;
+    require_deletable(tx, ctx, &reseller, if_version).await
+}
+
+async fn require_deletable(
+    tx: &mut SystemTx,
+    ctx: &ResellerCtx,
+    reseller: &Reseller,
+    if_version: Option<i64>,
+) -> Result<(), Error> {
+    ctx.require(Action::ResellerWrite)?;
+    if ctx.caller().scope() == Scope::Reseller(reseller.id) {
+        return Err(Error::Forbidden("deleting oneself"));
+    }
+    require_version(if_version, reseller.version)?;
+    if store::has_any_below(tx, reseller.id).await? {
+        return Err(Error::conflict(
+            "reseller_not_empty",
+            "there are resellers or tenants below it, or deleted tenants that can still be restored",
+        ));
+    }
+    Ok(())
+}
+
+/// Has nobody delete a reseller until the transaction ends, for who makes something that is its own or below it.
 ///
 /// # Errors
 /// [`Error::NotFound`] when it was deleted since it was entered.
-pub(crate) async fn require_there(tx: &mut SystemTx, id: ResellerId) -> Result<(), Error> {
+pub async fn require_there(tx: &mut SystemTx, id: ResellerId) -> Result<(), Error> {
     if store::keep(tx, id).await? { Ok(()) } else { Err(Error::NotFound) }
 }
 

@@ -110,7 +110,7 @@ pub async fn create(ctx: &Ctx, new: NewUser) -> Result<User, Error> {
     let prepared = prepare(ctx, new).await?;
     let mut tx = ctx.begin().await?;
     let user = insert(&mut tx, ctx, prepared).await?;
-    seat(&mut tx, ctx, &[user.id]).await?;
+    seat(&mut tx, ctx, user.id).await?;
     tx.commit().await?;
     Ok(user)
 }
@@ -161,10 +161,9 @@ async fn insert(tx: &mut TenantTx, ctx: &Ctx, new: Prepared) -> Result<User, Err
     Ok(user)
 }
 
-/// Takes the seats of users that were inserted. Last, since its locks are shared by all of the tenant's and the
-/// reseller's users.
-async fn seat(tx: &mut TenantTx, ctx: &Ctx, users: &[UserId]) -> Result<(), Error> {
-    seats::take(tx, ctx, users).await?;
+/// Takes the seat of a user that was inserted. Last, since its locks are shared by all of the tenant's and the reseller's users.
+async fn seat(tx: &mut TenantTx, ctx: &Ctx, user: UserId) -> Result<(), Error> {
+    seats::take(tx, ctx, &[user]).await?;
     mailbox::require_allocation(tx).await
 }
 
@@ -214,7 +213,7 @@ fn taken(error: db::Error) -> Error {
         Some("users_external_id_once") => {
             Error::conflict("external_id_taken", "another user has this external_id")
         }
-        _ => address::taken(error),
+        _ => error.into(),
     }
 }
 

@@ -285,12 +285,12 @@ async fn update(
 ///
 /// For good, and only from above it: its keys prove nothing any more, its webhook endpoints and its payment provider are forgotten, and
 /// the operator bills it nothing more. That takes that there is no reseller below it and no tenant, but for those that were destroyed: transfer them,
-/// or delete them and wait 30 days. What has been billed stays, with what is owed; those above it see it as before.
+/// or delete them and wait 30 days. One with which the operator has an agreement only the operator deletes. What has been billed stays, with what is owed; those above it see it as before.
 #[utoipa::path(delete, path = "/v1/resellers/{reseller_id}", tag = "Resellers", operation_id = "delete_reseller",
     params(ResellerPath, DryRun),
     responses((status = 200, description = "With `dry_run`: what it would come to. Nothing was deleted.", body = Effect),
         (status = 204, description = "Deleted."),
-        (status = 409, description = "Something is below it (`reseller_not_empty`), was used below it and is not billed yet (`reseller_not_billed`), or payments or refunds are under way by its provider (`payments_under_way`).")),
+        (status = 409, description = "Something is below it (`reseller_not_empty`), the operator has not billed all of it (`reseller_not_billed`), documents of its own are drafts (`reseller_has_drafts`), or payments or refunds are under way by its provider (`payments_under_way`).")),
     extensions(("x-required-action" = json!("resellers:write"))))]
 async fn delete(
     Bearer(caller): Bearer,

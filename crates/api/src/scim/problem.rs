@@ -22,7 +22,7 @@ pub(crate) fn translate(problem: &Problem) -> (StatusCode, Value) {
             (StatusCode::FORBIDDEN, None, format!("{}; nothing was created", problem.detail))
         }
         "address_taken" | "external_id_taken" => {
-            (problem.status, Some(ScimType::Uniqueness), problem.detail.clone())
+            (problem.status, Some(ScimType::Uniqueness), mistakes(problem))
         }
         // RFC 7644 §3.12 has no 422.
         "invalid_request" => (StatusCode::BAD_REQUEST, Some(ScimType::InvalidValue), mistakes(problem)),

@@ -186,9 +186,13 @@ async fn a_batch_is_all_or_nothing_and_names_the_row() {
         problem["errors"].as_array().unwrap().iter().map(|error| text(&error["pointer"])).collect()
     };
     let taken = app.post(&key, &batch, rows(&["new", "ada"])).await.expect_problem(409, "address_taken");
-    assert_eq!(pointers(&taken), ["/users/1"]);
+    assert_eq!(pointers(&taken), ["/users/1/address"]);
     let twice = app.post(&key, &batch, rows(&["new", "new"])).await.expect_problem(409, "address_taken");
-    assert_eq!(pointers(&twice), ["/users/1"]);
+    assert_eq!(pointers(&twice), ["/users/1/address"]);
+    let alias =
+        json!({"users": [{"address": "new@one.example", "aliases": ["x@one.example", "bob@one.example"]}]});
+    let alias = app.post(&key, &batch, alias).await.expect_problem(409, "address_taken");
+    assert_eq!(pointers(&alias), ["/users/0/aliases/1"]);
     let body = json!({"users": [{"address": "new@one.example"}, {"address": "@"}, {"address": "x@one.example", "role": "user", "quota_bytes": -1}]});
     let wrong = app.post(&key, &batch, body).await.expect_problem(422, "invalid_request");
     assert_eq!(pointers(&wrong), ["/users/1/address", "/users/2/quota_bytes"]);
@@ -198,7 +202,12 @@ async fn a_batch_is_all_or_nothing_and_names_the_row() {
     let elsewhere = json!({"users": [{"address": "new@one.example"}, {"address": "new@other.example"}]});
     let elsewhere = app.post(&key, &batch, elsewhere).await.expect_problem(422, "invalid_request");
     assert_eq!(pointers(&elsewhere), ["/users/1/address"]);
-    app.post(&key, &batch, rows(&["new", "newer"])).await.expect_problem(409, "seats_exhausted");
+    let full = app
+        .post(&key, &batch, rows(&["new", "newer", "newest"]))
+        .await
+        .expect_problem(409, "seats_exhausted");
+    assert_eq!(pointers(&full), ["/users/1"]);
+    assert_eq!(full["detail"], "/users/1: only 1 of the 4 seats of the tenant are left");
     let many: Vec<_> = (0..1001).map(|n| format!("u{n}")).collect();
     let many: Vec<_> = many.iter().map(String::as_str).collect();
     let many = app.post(&key, &batch, rows(&many)).await.expect_problem(422, "invalid_request");
@@ -208,6 +217,31 @@ async fn a_batch_is_all_or_nothing_and_names_the_row() {
     assert_eq!(app.get(&key, &format!("{tenant}/users")).await.expect(200), listed);
     assert_eq!(app.get(&key, &tenant).await.expect(200)["seats"]["used"], 3);
     app.post(&key, &batch, rows(&["new"])).await.expect(201);
+}
+
+#[tokio::test]
+async fn a_batch_names_the_first_whose_quota_is_too_much() {
+    let app = App::new().await;
+    let (_, key) = app.reseller("North").await;
+    let storage = json!({"storage": {"limit_bytes": 1_000, "allow_overallocation": false}});
+    let tenant = app.tenant(&key, "one.example", storage).await;
+    app.user(&key, &tenant, json!({"address": "ada@one.example", "quota_bytes": 400})).await;
+    let batch = format!("{tenant}/users/batch");
+    let rows = |quotas: &[Option<i64>]| {
+        let users = quotas.iter().enumerate();
+        let users =
+            users.map(|(n, quota)| json!({"address": format!("u{n}@one.example"), "quota_bytes": quota}));
+        json!({"users": users.collect::<Vec<_>>()})
+    };
+    for (quotas, row) in [
+        (&[Some(300), Some(300), Some(1), Some(1)][..], "/users/2"),
+        (&[Some(300), None, Some(1)], "/users/1"),
+        (&[Some(601)], "/users/0"),
+    ] {
+        let refused = app.post(&key, &batch, rows(quotas)).await.expect_problem(409, "pool_overallocated");
+        assert_eq!(refused["errors"][0]["pointer"], row, "{refused}");
+    }
+    app.post(&key, &batch, rows(&[Some(300), Some(300)])).await.expect(201);
 }
 
 #[tokio::test]

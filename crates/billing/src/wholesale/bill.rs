@@ -70,6 +70,10 @@ async fn claim_and_bill(
     if is_parked && !treatment.retries_parked {
         return Ok(Outcome::Parked);
     }
+    if store::is_deleted(&mut tx, reseller_id).await? {
+        // Since it was found to be due.
+        return Ok(Outcome::Elsewhere);
+    }
     let agreement = agreement::store::find(&mut tx, reseller_id).await?.ok_or(Error::Stored("agreement"))?;
     let now = caller.db().env().now();
     let until = as_of.min(local_day(now, agreement.time_zone));
@@ -108,6 +112,18 @@ async fn claim_and_bill(
     store::advance(&mut tx, reseller_id, boundary).await?;
     tx.commit().await?;
     Ok(Outcome::Billed { invoices, credit_notes, drafts: 0 })
+}
+
+/// On which days each tenant that ever used anything counts, as far as is known today.
+pub(super) async fn counted_today(
+    tx: &mut db::SystemTx,
+    agreement: &Agreement,
+    last: &CountedAt,
+    now: DateTime<Utc>,
+) -> Result<CountedAt, Error> {
+    let today = local_day(now, agreement.time_zone);
+    let tenants = Tenants::of(tx, agreement, Some(last), (today, now)).await?;
+    Ok(tenants.counted(agreement, today))
 }
 
 /// What is known of the tenants that were ever the reseller's.

@@ -212,3 +212,21 @@ pub(super) async fn is_overallocated(tx: &mut TenantTx) -> Result<bool, db::Erro
     .await?;
     Ok(is_over)
 }
+
+/// What of a tenant's pool the quotas of its mailboxes but some leave: less than nothing if one is unlimited. `None` if the tenant
+/// allows them to add up to more.
+pub(super) async fn unallocated(tx: &mut TenantTx, without: &[MailboxId]) -> Result<Option<i64>, db::Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let without: Vec<Uuid> = without.iter().map(|id| id.uuid()).collect();
+    let left = sqlx::query_scalar!(
+        r#"select case when coalesce(bool_or(m.id is not null and m.quota_bytes is null), false) then -1
+             else t.storage_limit_bytes - coalesce(sum(m.quota_bytes), 0)::bigint end
+           from tenants t left join mailboxes m on m.tenant_id = t.id and m.status = 'active' and m.id <> all ($2)
+           where t.id = $1 and not t.allow_overallocation group by t.id"#,
+        tenant_id,
+        &without
+    )
+    .fetch_optional(tx.conn())
+    .await?;
+    Ok(left.flatten())
+}

@@ -2,8 +2,8 @@
 
 use kernel::FieldError;
 
-use super::{NewUser, Prepared, User, insert, prepare, seat};
-use crate::{Action, Ctx, Error, TenantTx};
+use super::{NewUser, Prepared, User, insert, prepare};
+use crate::{Action, Ctx, Error, TenantTx, mailbox, seats};
 
 /// The most users of one batch.
 pub const MAX_BATCH: usize = 1_000;
@@ -11,7 +11,7 @@ pub const MAX_BATCH: usize = 1_000;
 /// Creates up to [`MAX_BATCH`] users, each with a personal mailbox and a seat: all or none.
 ///
 /// # Errors
-/// [`Error::Invalid`] with every mistake of every row, at `/users/{row}/…`; [`Error::Row`] with the first row that cannot be,
+/// [`Error::Invalid`] with every mistake of every row, at `/users/{row}/…`; [`Error::At`] with the first row that cannot be,
 /// for a reason as [`super::create`] has it; [`Error::Exhausted`] when there are not seats for all.
 pub async fn create_batch(ctx: &Ctx, rows: Vec<NewUser>) -> Result<Vec<User>, Error> {
     ctx.require(Action::UserWrite)?;
@@ -40,24 +40,36 @@ async fn prepare_all(ctx: &Ctx, rows: Vec<NewUser>) -> Result<Vec<Prepared>, Err
 }
 
 async fn insert_all(tx: &mut TenantTx, ctx: &Ctx, prepared: Vec<Prepared>) -> Result<Vec<User>, Error> {
-    let mut users = Vec::with_capacity(prepared.len());
+    let (mut users, mut quotas) = (Vec::with_capacity(prepared.len()), Vec::with_capacity(prepared.len()));
     for (row, new) in prepared.into_iter().enumerate() {
+        quotas.push((new.user.mailbox_id, new.quota_bytes));
         users.push(insert(tx, ctx, new).await.map_err(|cause| at(row, cause))?);
     }
     let ids: Vec<_> = users.iter().map(|user| user.id).collect();
-    seat(tx, ctx, &ids).await?;
+    // As for one, last and of all together: their locks are shared by all of the tenant's and the reseller's users.
+    seats::take(tx, ctx, &ids).await.map_err(|cause| match cause {
+        Error::Exhausted { left, .. } => at(usize::try_from(left).unwrap_or_default(), cause),
+        cause => cause,
+    })?;
+    if let Err(cause) = mailbox::require_allocation(tx).await {
+        return Err(match mailbox::first_over(tx, &quotas).await? {
+            Some(row) => at(row, cause),
+            None => cause,
+        });
+    }
     Ok(users)
 }
 
 /// What went wrong with one row, with its place.
 fn at(row: usize, cause: Error) -> Error {
+    let placed = |pointer: &str| format!("/users/{row}{pointer}");
     match cause {
         Error::Invalid(fields) => {
-            let placed =
-                |field: FieldError| FieldError::new(format!("/users/{row}{}", field.pointer), field.detail);
+            let placed = |field: FieldError| FieldError::new(placed(&field.pointer), field.detail);
             Error::Invalid(fields.into_iter().map(placed).collect())
         }
         Error::Db(cause) => cause.into(),
-        cause => Error::Row { pointer: format!("/users/{row}"), cause: Box::new(cause) },
+        Error::At { pointer, cause } => Error::At { pointer: placed(&pointer), cause },
+        cause => Error::At { pointer: placed(""), cause: Box::new(cause) },
     }
 }

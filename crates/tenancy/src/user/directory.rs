@@ -53,7 +53,7 @@ pub async fn create(ctx: &Ctx, new: NewUser, may_sign_in: bool) -> Result<Accoun
     let user = super::insert(&mut tx, ctx, prepared).await?;
     let id = user.id;
     set_sign_in(&mut tx, ctx, &user, may_sign_in).await?;
-    super::seat(&mut tx, ctx, &[id]).await?;
+    super::seat(&mut tx, ctx, id).await?;
     let account = find(&mut tx, id).await?.ok_or(Error::NotFound)?;
     tx.commit().await?;
     Ok(account)

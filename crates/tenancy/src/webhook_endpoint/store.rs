@@ -196,7 +196,6 @@ pub(super) async fn rotate(
     Ok(())
 }
 
-/// A deleted endpoint signs nothing, so no secret is kept of it.
 /// Keeps anybody else from changing an owner's endpoints: their ids.
 pub(super) async fn lock_all(tx: &mut SystemTx, owner: Scope) -> Result<Vec<WebhookEndpointId>, db::Error> {
     let (reseller_id, tenant_id) = columns(owner);
@@ -211,6 +210,7 @@ pub(super) async fn lock_all(tx: &mut SystemTx, owner: Scope) -> Result<Vec<Webh
     Ok(ids.into_iter().map(WebhookEndpointId::from_uuid).collect())
 }
 
+/// A deleted endpoint signs nothing, so no secret is kept of it.
 pub(super) async fn delete(tx: &mut SystemTx, id: WebhookEndpointId) -> Result<(), db::Error> {
     sqlx::query!(
         "update webhook_endpoints set status = 'deleted', secret = '', previous_secret = null, previous_secret_until = null,

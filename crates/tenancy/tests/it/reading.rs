@@ -1,5 +1,6 @@
 //! Sessions that only read, which go from one tenant to the next.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use kernel::UserId;
@@ -148,8 +149,10 @@ async fn a_statement_that_was_given_up_holds_up_nobody() {
 async fn one_whose_process_is_gone_is_replaced() {
     let two = Two::new().await;
     let together = (0..5).map(|n| look(two.turn(n).0));
-    let before: Vec<i32> =
+    // One that has answered may be had by the next.
+    let before: BTreeSet<i32> =
         futures::future::join_all(together).await.into_iter().map(|(_, pid)| pid).collect();
+    let before = Vec::from_iter(before);
     let mut tx = as_login_role(&two.world.ctx).await;
     let ended: Vec<bool> =
         sqlx::query_scalar("select pg_terminate_backend(pid, 5000) from unnest($1::int[]) pid")
@@ -157,7 +160,7 @@ async fn one_whose_process_is_gone_is_replaced() {
             .fetch_all(tx.conn())
             .await
             .unwrap();
-    assert_eq!(ended, [true; 5]);
+    assert!(ended.iter().all(|ended| *ended), "{ended:?}");
     // Longer than one is taken to be alive without being asked.
     tokio::time::sleep(Duration::from_millis(1_100)).await;
     for n in 0..10 {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use db::SystemTx;
-use kernel::{InvoiceId, TenantId};
+use kernel::{InvoiceId, ResellerId, TenantId};
 use sqlx::types::chrono::{DateTime, NaiveDate, Utc};
 use tenancy::{OfTenants, TenantTx};
 
@@ -48,6 +48,19 @@ pub(crate) async fn with_drafts_due(
     .fetch_all(tx.conn())
     .await?;
     Ok(ids.into_iter().map(TenantId::from_uuid).collect())
+}
+
+/// Whether a reseller's own documents are drafts; of a tenant that was destroyed none ever becomes final.
+pub(crate) async fn has_drafts_of(tx: &mut SystemTx, issuer: ResellerId) -> Result<bool, db::Error> {
+    let has = sqlx::query_scalar!(
+        r#"select exists (select from invoices i join tenants t on t.id = i.tenant_id
+             where i.issuer_id = $1 and i.status = 'draft' and t.purged_at is null
+               and not exists (select from unbilled_documents u where u.tenant_id = i.tenant_id and u.invoice_id = i.id)) as "has!""#,
+        issuer.uuid()
+    )
+    .fetch_one(tx.conn())
+    .await?;
+    Ok(has)
 }
 
 /// The tenant's oldest draft.

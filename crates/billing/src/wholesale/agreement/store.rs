@@ -88,15 +88,21 @@ async fn terms(tx: &mut SystemTx, reseller_id: ResellerId) -> Result<Vec<AgreedT
     terms.collect()
 }
 
-/// As [`held`]; two that agree for the first time meet at the reseller's row.
+/// As [`held`]; two that agree for the first time meet at the reseller's row, which is there unless it was deleted.
 pub(crate) async fn find_locked(
     tx: &mut SystemTx,
     reseller_id: ResellerId,
 ) -> Result<Option<Agreement>, Error> {
-    sqlx::query!("select id from resellers where id = $1 for no key update", reseller_id.uuid())
-        .fetch_optional(tx.conn())
-        .await
-        .map_err(db::Error::from)?;
+    let reseller = sqlx::query!(
+        "select id from resellers where id = $1 and status <> 'deleted' for no key update",
+        reseller_id.uuid()
+    )
+    .fetch_optional(tx.conn())
+    .await
+    .map_err(db::Error::from)?;
+    if reseller.is_none() {
+        return Err(Error::NotFound);
+    }
     held(tx, reseller_id).await
 }
 

@@ -44,6 +44,17 @@ pub(super) async fn claim(
     Ok(claim)
 }
 
+/// Whether the reseller is deleted; once its agreement is held, that stays so.
+pub(super) async fn is_deleted(tx: &mut SystemTx, reseller_id: ResellerId) -> Result<bool, db::Error> {
+    let is_deleted = sqlx::query_scalar!(
+        r#"select status = 'deleted' as "is_deleted!" from resellers where id = $1"#,
+        reseller_id.uuid()
+    )
+    .fetch_one(tx.conn())
+    .await?;
+    Ok(is_deleted)
+}
+
 /// Moves the agreement on to its next boundary; it is parked no more.
 pub(super) async fn advance(
     tx: &mut SystemTx,
