@@ -11,6 +11,7 @@ use axum::http::header::{
     CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
 };
 use axum::response::{IntoResponse, Response};
+use kernel::error::mistakes;
 use kernel::{ErrorKind, FieldError, RequestId};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -155,7 +156,7 @@ pub(crate) struct Body {
     #[schema(example = 422)]
     status: u16,
     /// What happened this time; for people.
-    #[schema(example = "the request breaks 1 rule(s)")]
+    #[schema(example = "seats limit: must not be negative")]
     detail: String,
     /// The stable name of the kind of problem; for programs.
     #[schema(value_type = schema::ProblemCode)]
@@ -197,15 +198,17 @@ impl Problem {
 
     /// A mistake in a query parameter or header.
     pub(crate) fn parameter(name: &str, detail: impl std::fmt::Display) -> Self {
+        let text = format!("{name}: {detail}");
         let error =
             FieldProblem { pointer: None, parameter: Some(name.to_owned()), detail: detail.to_string() };
-        Self { errors: vec![error], ..Self::invalid("the request breaks 1 rule(s)") }
+        Self { errors: vec![error], ..Self::invalid(&text) }
     }
 
     /// A mistake in the body.
     pub(crate) fn field(pointer: impl Into<String>, detail: impl std::fmt::Display) -> Self {
-        let error = FieldError::new(pointer, detail).into();
-        Self { errors: vec![error], ..Self::invalid("the request breaks 1 rule(s)") }
+        let error = FieldError::new(pointer, detail);
+        let text = mistakes(std::slice::from_ref(&error));
+        Self { errors: vec![error.into()], ..Self::invalid(&text) }
     }
 
     fn invalid(detail: &str) -> Self {

@@ -13,7 +13,7 @@ pub enum Error {
     #[error("no such object")]
     NotFound,
     /// The input breaks a rule; nothing was changed.
-    #[error("the request breaks {} rule(s)", .0.len())]
+    #[error("{}", kernel::error::mistakes(.0))]
     Invalid(Vec<FieldError>),
     /// The object's present state does not allow it.
     #[error("{detail}")]

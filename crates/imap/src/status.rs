@@ -1,7 +1,7 @@
 //! How a command ended, and the one renderer of domain errors: what went wrong below, as a client may read it.
 
 use bytes::BytesMut;
-use kernel::{ErrorKind, FieldError, RequestId};
+use kernel::{ErrorKind, RequestId};
 use mailstore::Error;
 
 use crate::codec::write;
@@ -101,24 +101,7 @@ pub(crate) fn failed(error: &Error, request_id: RequestId) -> Status {
             kind => return broken(error, kind, request_id),
         },
     };
-    Status::no(text(error)).with(code)
-}
-
-/// What a person is to read of it.
-fn text(error: &Error) -> String {
-    match error {
-        Error::Tenancy(cause) => match &**cause {
-            // A pointer is to the field of a body, which a command does not have: `/parent_id`.
-            tenancy::Error::Invalid(fields) => {
-                let rule = |field: &FieldError| {
-                    format!("{} {}", field.pointer.trim_start_matches('/').replace('_', " "), field.detail)
-                };
-                fields.iter().map(rule).collect::<Vec<_>>().join("; ")
-            }
-            cause => cause.to_string(),
-        },
-        error => error.to_string(),
-    }
+    Status::no(error.to_string()).with(code)
 }
 
 fn broken(error: &(dyn std::error::Error + 'static), kind: ErrorKind, request_id: RequestId) -> Status {

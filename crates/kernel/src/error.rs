@@ -37,6 +37,25 @@ impl FieldError {
     }
 }
 
+/// A JSON pointer in words: `seats limit` for `/seats/limit`.
+pub fn place(pointer: &str) -> String {
+    pointer.trim_start_matches('/').replace(['/', '_'], " ")
+}
+
+/// What is wrong, for people: the first mistakes, and how many there are besides.
+pub fn mistakes(errors: &[FieldError]) -> String {
+    const SHOWN: usize = 3;
+    let one = |error: &FieldError| match place(&error.pointer).as_str() {
+        "" => error.detail.clone(),
+        place => format!("{place}: {}", error.detail),
+    };
+    let shown = errors.iter().take(SHOWN).map(one).collect::<Vec<_>>().join("; ");
+    match errors.len().saturating_sub(SHOWN) {
+        0 => shown,
+        more => format!("{shown}; and {more} more"),
+    }
+}
+
 /// Collects the mistakes of one input, so that a caller learns of all of them at once.
 #[derive(Debug, Default)]
 pub struct Checks(Vec<FieldError>);
@@ -79,4 +98,19 @@ pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
         cause = error.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mistakes_are_told_in_words_and_not_all_of_many() {
+        let one = |pointer: &str| FieldError::new(pointer, "must be so");
+        assert_eq!(mistakes(&[one("/seats/limit")]), "seats limit: must be so");
+        assert_eq!(mistakes(&[one(""), one("/given_name")]), "must be so; given name: must be so");
+        let many: Vec<FieldError> = (0..5).map(|n| one(&format!("/users/{n}"))).collect();
+        let told = "users 0: must be so; users 1: must be so; users 2: must be so; and 2 more";
+        assert_eq!(mistakes(&many), told);
+    }
 }

@@ -17,7 +17,7 @@ pub enum Error {
     #[error("this credential does not allow {0}")]
     Forbidden(&'static str),
     /// The input breaks a rule; nothing was changed.
-    #[error("the request breaks {} rule(s)", .0.len())]
+    #[error("{}", kernel::error::mistakes(.0))]
     Invalid(Vec<FieldError>),
     /// A cap is reached, at the level named (`tenant` or `reseller`).
     #[error("{}", exhausted(*.counted, .level, *.limit, *.left))]
@@ -32,7 +32,7 @@ pub enum Error {
         left: i32,
     },
     /// A part of the request cannot be, and so nothing was changed.
-    #[error("{pointer}: {cause}")]
+    #[error("{}: {cause}", kernel::error::place(.pointer))]
     At {
         /// Which part: a JSON pointer into the request.
         pointer: String,

@@ -170,12 +170,12 @@ async fn a_name_that_is_none_is_refused_with_its_rule() {
     let server = Server::start().await;
     let ada = server.world.user("ada", None).await;
     let mut client = server.login(&ada).await;
-    refused(&mut client, "CREATE \" lead\"", "NO [CANNOT] name must not begin or end with a space").await;
-    refused(&mut client, "CREATE x//y", "NO [CANNOT] name must have 1 to 255 characters").await;
+    refused(&mut client, "CREATE \" lead\"", "NO [CANNOT] name: must not begin or end with a space").await;
+    refused(&mut client, "CREATE x//y", "NO [CANNOT] name: must have 1 to 255 characters").await;
     ok(&mut client, "CREATE x").await;
     // Nothing is made on the way to what cannot be.
     refused(&mut client, "RENAME x x/y/z", "NO [CANNOT] a folder cannot lie below itself").await;
-    refused(&mut client, "RENAME x \"new/ lead\"", "NO [CANNOT] name must not begin or end with a space")
+    refused(&mut client, "RENAME x \"new/ lead\"", "NO [CANNOT] name: must not begin or end with a space")
         .await;
     let all = ok(&mut client, "LIST \"\" (\"x*\" \"new*\")").await;
     assert_eq!(all, ["LIST (\\HasNoChildren) \"/\" \"x\""]);
