@@ -13,7 +13,7 @@ use crate::caps::{self, Delta};
 use crate::{Action, Ctx, Error, Scope, event, quota, require_version};
 
 /// A mail domain.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Domain {
     /// Its id.
     pub id: DomainId,
@@ -134,6 +134,9 @@ pub async fn update(
     }
     store::update(&mut tx, id, &change).await?;
     let domain = store::find(&mut tx, id).await?.ok_or(Error::NotFound)?;
+    if domain == (Domain { version: domain.version, ..old.clone() }) {
+        return Ok(old);
+    }
     let data = json!({"name": domain.name, "plus_addressing": domain.plus_addressing,
         "catch_all_mailbox_id": domain.catch_all_mailbox_id});
     event::record(&mut tx, ctx, event::Kind::DomainUpdated, id, data).await?;

@@ -15,7 +15,7 @@ use member::MAX_AT_ONCE;
 pub use member::{Member, add_member, members, remove_member};
 
 /// A distribution list.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Group {
     /// Its id.
     pub id: GroupId,
@@ -151,6 +151,9 @@ pub async fn update(
     let old = require(&mut tx, id).await?;
     require_version(if_version, old.version)?;
     let group = apply(&mut tx, ctx, &old, &change, wanted).await?;
+    if group == (Group { version: group.version, ..old.clone() }) {
+        return Ok(old);
+    }
     tx.commit().await?;
     Ok(group)
 }

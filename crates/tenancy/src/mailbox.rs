@@ -33,7 +33,7 @@ named! {
 }
 
 /// A store of messages with a quota.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mailbox {
     /// Its id.
     pub id: MailboxId,

@@ -17,7 +17,7 @@ use crate::{
 const MAX_DEPTH: usize = 5;
 
 /// A partner who sells mailboxes.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reseller {
     /// Its id.
     pub id: ResellerId,
@@ -244,16 +244,19 @@ pub async fn update(
         _ => None,
     };
     let new = store::New {
-        name: change.name.unwrap_or(old.name),
+        name: change.name.unwrap_or_else(|| old.name.clone()),
         caps,
         used_bytes,
         branding: branding::changed(&old.branding, &change.branding),
     };
     let reseller = store::update(&mut tx, ctx, &new).await?.ok_or(Error::NotFound)?;
+    effect::note(&mut tx, ctx.caller(), Level::Reseller(reseller.id)).await?;
+    if reseller == (Reseller { version: reseller.version, ..old.clone() }) {
+        return Ok(old);
+    }
     let trail = Scope::Reseller(reseller.id);
     let kind = event::Kind::ResellerUpdated;
     event::record_on(&mut tx, ctx.caller(), trail, kind, reseller.id, shown(&reseller)).await?;
-    effect::note(&mut tx, ctx.caller(), Level::Reseller(reseller.id)).await?;
     tx.commit().await?;
     Ok(reseller)
 }

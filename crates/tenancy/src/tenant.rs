@@ -26,7 +26,7 @@ pub use nonpayment::{Taken, hold_unpaid, resume_paid, suspend_unpaid};
 pub use transfer::{Leaving, Left, leave};
 
 /// A customer organisation.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tenant {
     /// Its id.
     pub id: TenantId,
@@ -262,6 +262,9 @@ pub async fn update(ctx: &Ctx, if_version: Option<i64>, change: TenantChange) ->
     }
     mailbox::require_allocation(&mut tx).await?;
     let tenant = store::find(&mut tx).await?.ok_or(Error::NotFound)?;
+    if tenant == (Tenant { version: tenant.version, ..old.clone() }) {
+        return Ok(old);
+    }
     event::record(&mut tx, ctx, event::Kind::TenantUpdated, tenant.id, shown(&tenant)).await?;
     tx.commit().await?;
     Ok(tenant)

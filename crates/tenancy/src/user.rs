@@ -26,7 +26,7 @@ const MIN_PASSWORD_CHARS: usize = 8;
 const MAX_PASSWORD_CHARS: usize = 1_024;
 
 /// A person who signs in.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct User {
     /// Their id.
     pub id: UserId,
@@ -167,7 +167,7 @@ async fn seat(tx: &mut TenantTx, ctx: &Ctx, user: UserId) -> Result<(), Error> {
     mailbox::require_allocation(tx).await
 }
 
-/// Changes a user.
+/// Changes a user; what they are already leaves no trace.
 ///
 /// # Errors
 /// [`Error::NotFound`]; [`Error::VersionMismatch`] when `if_version` is not the user's; [`Error::Conflict`] as
@@ -184,6 +184,9 @@ pub async fn update(
     let old = require_manageable(&mut tx, ctx, id).await?;
     require_version(if_version, old.version)?;
     let user = apply(&mut tx, ctx, &old, &change, wanted).await?;
+    if user == (User { version: user.version, ..old.clone() }) {
+        return Ok(old);
+    }
     tx.commit().await?;
     Ok(user)
 }

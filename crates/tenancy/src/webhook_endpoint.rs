@@ -27,7 +27,7 @@ const ROTATION: TimeDelta = TimeDelta::hours(24);
 const MAX_DESCRIPTION: usize = 200;
 
 /// A webhook endpoint, without its secret.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WebhookEndpoint {
     /// Its id.
     pub id: WebhookEndpointId,
@@ -186,8 +186,9 @@ pub async fn update(
     let description = change.description.as_ref().and_then(Option::as_deref);
     let url = check(guard, change.url.as_deref(), description)?;
     let mut tx = system(caller.db()).await?;
-    let mut endpoint = store::find_locked(&mut tx, owner, id).await?.ok_or(Error::NotFound)?;
-    require_version(if_version, endpoint.version)?;
+    let old = store::find_locked(&mut tx, owner, id).await?.ok_or(Error::NotFound)?;
+    require_version(if_version, old.version)?;
+    let mut endpoint = old.clone();
     let ends = endpoint.is_enabled() && change.enabled == Some(false);
     endpoint.url = url.unwrap_or(endpoint.url);
     endpoint.kinds = change.kinds.unwrap_or(endpoint.kinds);
@@ -205,6 +206,9 @@ pub async fn update(
     }
     if change.enabled == Some(true) || ends {
         endpoint.failing_since = None;
+    }
+    if endpoint == old {
+        return Ok(old);
     }
     endpoint.version += 1;
     store::update(&mut tx, &endpoint).await?;

@@ -86,12 +86,15 @@ pub async fn update(
     let aliases = change.aliases.as_deref().map(|texts| address::check_aliases(&mut checks, texts));
     checks.done().map_err(Error::Invalid)?;
     let mut tx = ctx.begin().await?;
-    require_nobodys(&mut tx, id, if_version).await?;
+    let old = require_nobodys(&mut tx, id, if_version).await?;
     store::update(&mut tx, id, change.display_name.as_deref()).await?;
     if primary.is_some() || aliases.is_some() {
         address::change(&mut tx, ctx, Target::Mailbox(id), Wanted { primary, aliases }).await?;
     }
     let mailbox = store::find(&mut tx, id).await?.ok_or(Error::NotFound)?;
+    if mailbox == (Mailbox { version: mailbox.version, ..old.clone() }) {
+        return Ok(old);
+    }
     event::record(&mut tx, ctx, event::Kind::MailboxUpdated, id, shown(&mailbox)).await?;
     tx.commit().await?;
     Ok(mailbox)
