@@ -2,13 +2,19 @@
 -- The login role owns the schema and is no superuser; it reads nothing until a transaction has taken one of them.
 
 do $$
+declare taking text;
 begin
-  -- Roles belong to the cluster: another database's migration may be making them at this moment.
-  begin create role pillarbox_tenant nologin; exception when duplicate_object or unique_violation then null; end;
-  begin create role pillarbox_system nologin; exception when duplicate_object or unique_violation then null; end;
+  -- Roles belong to the cluster: another database's migration may be making them at this moment. Whoever may not make any is refused before it is
+  -- looked whether they are there.
+  if not exists (select from pg_roles where rolname = 'pillarbox_tenant') then
+    begin create role pillarbox_tenant nologin; exception when duplicate_object or unique_violation then null; end;
+  end if;
+  if not exists (select from pg_roles where rolname = 'pillarbox_system') then
+    begin create role pillarbox_system nologin; exception when duplicate_object or unique_violation then null; end;
+  end if;
   -- From PostgreSQL 16 on, making a role makes one a member who may not yet take it.
-  if current_setting('server_version_num')::int >= 160000
-     or not pg_has_role(current_user, 'pillarbox_tenant', 'member') or not pg_has_role(current_user, 'pillarbox_system', 'member') then
+  taking := case when current_setting('server_version_num')::int >= 160000 then 'set' else 'member' end;
+  if not pg_has_role(current_user, 'pillarbox_tenant', taking) or not pg_has_role(current_user, 'pillarbox_system', taking) then
     execute format('grant pillarbox_tenant, pillarbox_system to %I', current_user);
   end if;
 end $$;

@@ -1,6 +1,6 @@
 //! Which client a request comes from, also behind a proxy.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use axum::extract::Request;
 use ipnet::IpNet;
@@ -21,14 +21,22 @@ pub(crate) fn address(request: &Request, trusted: &[IpNet]) -> Option<IpAddr> {
     let listed: Vec<&str> =
         headers.filter_map(|value| value.to_str().ok()).flat_map(|text| text.split(',')).collect();
     for entry in listed.iter().rev() {
-        match entry.trim().parse::<IpAddr>().map(|address| address.to_canonical()) {
-            Ok(address) if is_trusted(&address) => {}
-            Ok(address) => return Some(address),
+        match named(entry.trim()) {
+            Some(address) if is_trusted(&address) => {}
+            Some(address) => return Some(address),
             // What is no address names nobody; nor does what stands before it.
-            Err(_) => return Some(peer),
+            None => return Some(peer),
         }
     }
     Some(peer)
+}
+
+/// Some proxies name the port as well, as `198.51.100.7:5555` or `[2001:db8::7]:5555`.
+fn named(entry: &str) -> Option<IpAddr> {
+    let with_port = || entry.parse::<SocketAddr>().map(|of| of.ip()).ok();
+    let in_brackets = || entry.strip_prefix('[')?.strip_suffix(']')?.parse().ok();
+    let address: Option<IpAddr> = entry.parse().ok();
+    address.or_else(with_port).or_else(in_brackets).map(|address| address.to_canonical())
 }
 
 #[cfg(test)]
@@ -51,7 +59,11 @@ mod tests {
         assert_eq!(seen("10.0.0.1", &["198.51.100.7"]), "198.51.100.7");
         assert_eq!(seen("10.0.0.1", &["203.0.113.9, 198.51.100.7, 10.0.0.2"]), "198.51.100.7");
         assert_eq!(seen("10.0.0.1", &["203.0.113.9", "198.51.100.7"]), "198.51.100.7");
+        assert_eq!(seen("10.0.0.1", &["198.51.100.7:5555, 10.0.0.2:80"]), "198.51.100.7");
+        assert_eq!(seen("10.0.0.1", &["[2001:db8::7]:5555"]), "2001:db8::7");
+        assert_eq!(seen("10.0.0.1", &["[2001:db8::7]"]), "2001:db8::7");
         assert_eq!(seen("10.0.0.1", &["nonsense"]), "10.0.0.1");
+        assert_eq!(seen("10.0.0.1", &["198.51.100.7:port"]), "10.0.0.1");
         assert_eq!(seen("10.0.0.1", &[]), "10.0.0.1");
         assert_eq!(seen("::ffff:10.0.0.1", &["::ffff:198.51.100.7"]), "198.51.100.7");
     }

@@ -106,7 +106,10 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
     }
 }
 
-/// A JSON body (`application/json`, or a type ending in `+json` such as `application/merge-patch+json`).
+/// What JSON bodies may be said to be; a merge patch (RFC 7396) and what SCIM says (RFC 7644 §8.1) besides.
+const JSON: [&str; 3] = ["application/json", "application/merge-patch+json", "application/scim+json"];
+
+/// A JSON body.
 #[derive(Debug)]
 pub(crate) struct Json<T>(pub(crate) T);
 
@@ -115,8 +118,8 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
         let media_type = media_type(request.headers());
-        if !media_type.as_deref().is_some_and(|text| text == "application/json" || text.ends_with("+json")) {
-            return Err(unsupported("application/json"));
+        if !media_type.as_deref().is_some_and(|text| JSON.contains(&text)) {
+            return Err(unsupported("application/json, and be there, if only as {}"));
         }
         parse(&body(request).await?).map(Self)
     }
@@ -127,7 +130,35 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let value = serde_json::from_slice::<Unique>(bytes)
         .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, "malformed_body", error))?;
     serde_path_to_error::deserialize(Strict(value.0))
-        .map_err(|error| Problem::field(pointer(error.path()), error.inner()))
+        .map_err(|error| Problem::field(pointer(error.path()), in_words(&error.inner().to_string())))
+}
+
+/// What serde says is wrong, without the names of our types.
+fn in_words(text: &str) -> String {
+    let ends = [
+        "input contains invalid characters",
+        "premature end of input",
+        "trailing input",
+        "input is out of range",
+    ];
+    if ends.contains(&text) {
+        return "must be a time that exists, such as 2026-02-01T09:00:00Z".into();
+    }
+    let said = |prefix: &str| text.strip_prefix(prefix)?.rsplit_once(", expected ");
+    let wanted = |what: &str| match what {
+        "i16" | "i32" | "i64" | "u8" | "u16" | "u32" | "u64" => "a whole number".to_owned(),
+        "a sequence" => "an array".to_owned(),
+        _ if what.starts_with("struct ") || what == "a map" => "an object".to_owned(),
+        _ => what.to_owned(),
+    };
+    match (said("invalid type: "), said("invalid value: "), said("unknown variant ")) {
+        (Some((found, what)), ..) => format!("must be {}, and is {found}", wanted(what)),
+        (_, Some((found, what)), _) if wanted(what) == "a whole number" => {
+            format!("is out of range: {}", found.trim_start_matches("integer "))
+        }
+        (.., Some((found, what))) => format!("must be {what}, and is {found}"),
+        _ => text.to_owned(),
+    }
 }
 
 /// A JSON value whose objects name each member once (RFC 8259 §4 leaves it open what a second one means).

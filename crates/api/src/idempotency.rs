@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes, HttpBody as _};
 use axum::extract::{FromRequestParts as _, Request, State};
-use axum::http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use axum::http::header::{CONTENT_TYPE, ETAG, HeaderName, HeaderValue, LOCATION};
 use axum::http::request::Parts;
 use axum::http::{Method, StatusCode};
 use axum::middleware::Next;
@@ -128,6 +128,11 @@ fn replayed(answer: Answer) -> Response {
             response.headers_mut().remove(CONTENT_TYPE);
         }
     }
+    for (name, value) in [(LOCATION, answer.location), (ETAG, answer.etag)] {
+        if let Some(Ok(value)) = value.map(|text| HeaderValue::from_str(&text)) {
+            response.headers_mut().insert(name, value);
+        }
+    }
     response
 }
 
@@ -240,11 +245,12 @@ async fn taken_down(response: Response) -> Result<(Response, Answer), Problem> {
     let (parts, body) = response.into_parts();
     let limit = usize::try_from(body.size_hint().upper().unwrap_or(u64::MAX)).unwrap_or(usize::MAX);
     let bytes = axum::body::to_bytes(body, limit).await.map_err(Problem::internal)?;
-    let content_type =
-        parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let header = |name: HeaderName| Some(parts.headers.get(name)?.to_str().ok()?.to_owned());
     let answer = Answer {
         status: parts.status.as_u16(),
-        content_type: content_type.to_owned(),
+        content_type: header(CONTENT_TYPE).unwrap_or_default(),
+        location: header(LOCATION),
+        etag: header(ETAG),
         body: match shown_once {
             Some(ShownOnce(member)) => without(&bytes, member)?,
             None => bytes.to_vec(),

@@ -21,14 +21,31 @@ impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
         if text == "*" {
             return Ok(Self(None));
         }
-        // A weak tag never matches here (RFC 9110 §13.1.1), and a list would say that several versions are the same.
-        let tag = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
-        let version = tag.filter(|tag| tag.bytes().all(|byte| byte.is_ascii_digit())).map(str::parse);
-        match version {
-            Some(Ok(version)) => Ok(Self(Some(version))),
-            _ => Err(Problem::parameter("If-Match", "must be * or one ETag as an answer gave it")),
+        let wrong = || Problem::parameter("If-Match", "must be * or one ETag as an answer gave it");
+        // RFC 9110 §13.1.1: a weak tag never matches, and no more does one that was never given. Two that may would be of one object.
+        let tags = text.split(',').map(|one| version(one.trim()).ok_or_else(wrong));
+        let tags = tags.collect::<Result<Vec<_>, _>>()?;
+        let mut given = tags.into_iter().flatten();
+        match (given.next(), given.next()) {
+            (version, None) => Ok(Self(version.or(Some(NEVER)))),
+            _ => Err(wrong()),
         }
     }
+}
+
+/// What no object's version is.
+const NEVER: i64 = -1;
+
+/// The version that a tag names, if it may be one's; `None` for what is no tag.
+fn version(tag: &str) -> Option<Option<i64>> {
+    let opaque = |tag: &str| {
+        tag.strip_prefix('"')?.strip_suffix('"').filter(|tag| !tag.contains('"')).map(str::to_owned)
+    };
+    if let Some(weak) = tag.strip_prefix("W/") {
+        return opaque(weak).map(|_| None);
+    }
+    let tag = opaque(tag)?;
+    Some(tag.bytes().all(|byte| byte.is_ascii_digit()).then(|| tag.parse().ok()).flatten())
 }
 
 /// An answer with its resource's version as `ETag`.
@@ -58,7 +75,11 @@ mod tests {
     async fn one_strong_tag_or_a_star() {
         assert_eq!(read("\"7\"").await.unwrap(), Some(7));
         assert_eq!(read("*").await.unwrap(), None);
-        for wrong in ["7", "W/\"7\"", "\"7\", \"8\"", "\"\"", "\"-1\"", "\"99999999999999999999\""] {
+        for other in ["W/\"7\"", "\"\"", "\"-1\"", "\"x\"", "\"99999999999999999999\"", "W/\"7\", \"x\""] {
+            assert_eq!(read(other).await.unwrap(), Some(NEVER), "{other}");
+        }
+        assert_eq!(read("W/\"7\", \"8\"").await.unwrap(), Some(8));
+        for wrong in ["7", "", "\"7\", \"8\"", "\"7", "\"7\" \"8\"", "W/7", "\"7\", *"] {
             assert!(read(wrong).await.is_err(), "{wrong}");
         }
     }

@@ -104,7 +104,9 @@ impl Rebuild {
         self.advance_sequences().await?;
         self.migrate(None).await?;
         bind_owner(&mut self.connection, true).await?;
-        self.run("analyze").await?;
+        // Of the catalog, only a superuser may.
+        let tables = tables(&mut self.connection).await?;
+        self.run(&format!("analyze {}", tables.join(", "))).await?;
         self.connection.close().await?;
         Ok(self.broken)
     }

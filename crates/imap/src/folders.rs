@@ -18,7 +18,7 @@ const MAX_PATTERN_BYTES: usize = 1_024;
 const MAX_WILDCARDS: usize = 16;
 
 /// What the mailboxes of others lie below, each by its address (RFC 2342).
-pub(crate) const OTHERS: &str = "Other Users/";
+pub(crate) use mailstore::folder::OTHERS;
 
 /// The folders of a mailbox.
 #[derive(Debug)]

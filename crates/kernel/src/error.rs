@@ -88,13 +88,16 @@ impl Checks {
     }
 }
 
-/// An error and what it came from, in one line, for logs.
+/// An error and what it came from, in one line, for logs; without a cause that the text before it has said.
 pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
+        let said = error.to_string();
+        if !text.ends_with(&said) {
+            text.push_str(": ");
+            text.push_str(&said);
+        }
         cause = error.source();
     }
     text
@@ -103,6 +106,17 @@ pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("{0}")]
+    struct Told(&'static str, #[source] Option<Box<Told>>);
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let last = Told("refused", None);
+        let told = Told("connecting", Some(Box::new(Told("it failed: refused", Some(Box::new(last))))));
+        assert_eq!(chain(&told), "connecting: it failed: refused");
+    }
 
     #[test]
     fn mistakes_are_told_in_words_and_not_all_of_many() {

@@ -80,6 +80,9 @@ impl Role {
     }
 }
 
+/// Where mailboxes of others are shown to whoever may read them (RFC 2342): nobody has a folder of that name at the top.
+pub const OTHERS: &str = "Other Users/";
+
 /// A folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Folder {

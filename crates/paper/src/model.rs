@@ -17,7 +17,7 @@ pub struct Document {
     pub number: Option<String>,
     /// The day it bears; of a draft, the one that it is to bear.
     pub issued_on: NaiveDate,
-    /// The last day to pay, if one is set.
+    /// The last day to pay, if one is set; nobody pays a credit note.
     pub due_on: Option<NaiveDate>,
     /// The days it is for.
     pub period: Option<Period>,

@@ -107,7 +107,7 @@ impl Xml<'_> {
         self.head(credit)?;
         self.party("cac:AccountingSupplierParty", &document.issuer)?;
         self.party("cac:AccountingCustomerParty", &document.customer)?;
-        self.payment(credit)?;
+        self.payment()?;
         self.taxes()?;
         self.totals()?;
         for (at, line) in document.lines.iter().enumerate() {
@@ -184,16 +184,13 @@ impl Xml<'_> {
         })
     }
 
-    /// A transfer within SEPA (58) in euros, any other transfer (30) else. A credit note's due date has its place here,
-    /// for `CreditNote` has no element of that name.
-    fn payment(&mut self, credit: bool) -> Written {
+    /// A transfer within SEPA (58) in euros, any other transfer (30) else.
+    fn payment(&mut self) -> Written {
         let document = self.document;
-        let due = document.due_on.filter(|_| credit);
         if let Some(bank) = &document.bank {
             self.within("cac:PaymentMeans", |xml| {
                 let code = if document.currency.code() == "EUR" { "58" } else { "30" };
                 xml.text("cbc:PaymentMeansCode", code)?;
-                xml.date("cbc:PaymentDueDate", due)?;
                 xml.text("cbc:PaymentID", document.number.as_deref().unwrap_or_default())?;
                 xml.within("cac:PayeeFinancialAccount", |xml| {
                     let iban: String = bank.iban.chars().filter(|c| !c.is_whitespace()).collect();
@@ -204,12 +201,6 @@ impl Xml<'_> {
                     };
                     xml.within("cac:FinancialInstitutionBranch", |xml| xml.text("cbc:ID", bic))
                 })
-            })?;
-        } else if due.is_some() {
-            self.within("cac:PaymentMeans", |xml| {
-                // 1: the means is not defined.
-                xml.text("cbc:PaymentMeansCode", "1")?;
-                xml.date("cbc:PaymentDueDate", due)
             })?;
         }
         match document.payment_terms.as_ref().filter(|terms| !clean(terms).is_empty()) {

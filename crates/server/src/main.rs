@@ -59,7 +59,7 @@ fn main() -> ExitCode {
     match runtime.block_on(run(cli.command, &config)) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("pillarbox: {error:#}");
+            eprintln!("pillarbox: {}", kernel::error::chain(error.as_ref()));
             ExitCode::FAILURE
         }
     }

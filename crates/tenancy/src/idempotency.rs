@@ -22,6 +22,10 @@ pub struct Answer {
     pub status: u16,
     /// The content type.
     pub content_type: String,
+    /// Where what was made is.
+    pub location: Option<String>,
+    /// The version of what was made.
+    pub etag: Option<String>,
     /// The body.
     pub body: Vec<u8>,
 }

@@ -205,7 +205,7 @@ fn check(bounds: &Bounds) -> Result<(), Error> {
         checks.require(
             bytes < 0 || bytes >= lowest,
             pointer,
-            "warn, block_send and quota must not fall in this order",
+            "must not be above what follows it: warn, then block_send, then quota",
         );
         lowest = lowest.max(bytes);
     }

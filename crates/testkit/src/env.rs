@@ -7,21 +7,27 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use chrono::{DateTime, TimeDelta, Utc};
 use kernel::{Clock, Env, Random};
 
-/// A clock that stands still until [`ManualClock::set`] or [`ManualClock::advance`] moves it.
+/// A clock that stands still until [`ManualClock::set`] or [`ManualClock::advance`] moves it, unless it is to [tick](ManualClock::tick).
 #[derive(Debug)]
 pub struct ManualClock {
     micros: AtomicI64,
+    step: AtomicI64,
 }
 
 impl ManualClock {
     /// A clock that shows `at`, to the microsecond.
     pub fn new(at: DateTime<Utc>) -> Self {
-        Self { micros: AtomicI64::new(at.timestamp_micros()) }
+        Self { micros: AtomicI64::new(at.timestamp_micros()), step: AtomicI64::new(0) }
     }
 
     /// Shows `at` from now on.
     pub fn set(&self, at: DateTime<Utc>) {
         self.micros.store(at.timestamp_micros(), Ordering::SeqCst);
+    }
+
+    /// Moves on by `by` each time that somebody looks, from now on.
+    pub fn tick(&self, by: TimeDelta) {
+        self.step.store(by.num_microseconds().unwrap_or(0), Ordering::SeqCst);
     }
 
     /// Moves on by `by`.
@@ -32,7 +38,8 @@ impl ManualClock {
 
 impl Clock for ManualClock {
     fn now(&self) -> DateTime<Utc> {
-        DateTime::from_timestamp_micros(self.micros.load(Ordering::SeqCst)).unwrap_or(DateTime::UNIX_EPOCH)
+        let micros = self.micros.fetch_add(self.step.load(Ordering::SeqCst), Ordering::SeqCst);
+        DateTime::from_timestamp_micros(micros).unwrap_or(DateTime::UNIX_EPOCH)
     }
 }
 

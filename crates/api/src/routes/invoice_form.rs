@@ -46,6 +46,9 @@ fn set(document: &Document, form: Form) -> Result<Vec<u8>, Problem> {
     }
 }
 
+/// What becomes of a credit note's amount.
+const CREDITED: &str = "This amount is set off against what is due, or paid back.";
+
 /// What documents of both levels say.
 struct Said<Id> {
     kind: invoice::DocumentKind,
@@ -74,9 +77,11 @@ impl<Id> Said<Id> {
         let profile = self.issuer.profile.as_ref();
         let bank = profile.and_then(bank);
         let note = profile.and_then(|profile| profile.note.clone());
-        // Nobody pays a credit note.
-        let asks = self.kind == invoice::DocumentKind::Invoice;
-        let payment_terms = profile.filter(|_| asks).and_then(|profile| profile.payment_terms.clone());
+        let payment_terms = match self.kind {
+            invoice::DocumentKind::Invoice => profile.and_then(|profile| profile.payment_terms.clone()),
+            // Nobody pays one.
+            invoice::DocumentKind::CreditNote => Some(CREDITED.to_owned()),
+        };
         let customer_reference = self.customer.profile.as_ref().and_then(|profile| profile.reference.clone());
         Ok(Document {
             kind: kind(self.kind),

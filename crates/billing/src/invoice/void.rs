@@ -38,7 +38,7 @@ pub async fn void(caller: &Caller, id: InvoiceId, reason: &str) -> Result<Invoic
     let [invoice, ..] = family.as_slice() else { return Err(Error::Stored("invoice")) };
     let totals = opposite(&family)?;
     must_be_unpaid(&mut tx, invoice, totals.total_minor).await?;
-    let today = local_day(ctx.now(), ctx.time_zone());
+    let (today, now) = (local_day(ctx.now(), ctx.time_zone()), ctx.env().now());
     let number = series::store::take(tx.conn(), invoice.issuer.id, DocumentKind::CreditNote.series()).await?;
     let new = NewInvoice {
         id: ctx.env().new_id(),
@@ -53,7 +53,7 @@ pub async fn void(caller: &Caller, id: InvoiceId, reason: &str) -> Result<Invoic
         totals: &totals,
         tax_behavior: invoice.tax_behavior,
         tax_rates_known: invoice.tax_rates_known,
-        finalized: Some((number, ctx.env().now())),
+        finalized: Some((number, now)),
     };
     store::insert(&mut tx, std::slice::from_ref(&new)).await?;
     let ids: Vec<InvoiceId> = family.iter().map(|document| document.id).collect();
@@ -64,7 +64,7 @@ pub async fn void(caller: &Caller, id: InvoiceId, reason: &str) -> Result<Invoic
         &[Reference { tenant_id, credit_note: new.id, invoice: id, amount_minor }],
     )
     .await?;
-    let posting = new.posting(ctx.env().now());
+    let posting = new.posting(now);
     ledger::post(&mut tx, &[(tenant_id, posting)]).await?;
     let note = store::find(&mut tx, new.id).await?.ok_or(Error::Stored("credit note"))?;
     let all: Vec<&Invoice> = family.iter().chain([&note]).collect();

@@ -74,7 +74,7 @@ fn one(checks: &mut Checks, env: &Env, new: &NewPrice, at: &dyn Fn(&str) -> Stri
     }
     let is_storage = item == Item::Storage;
     if is_storage {
-        let no_bytes = "are gone when they are gone: storage has no such policy";
+        let no_bytes = "is for what is counted: what is stored no more is charged no more";
         checks.require(new.removal_policy.is_none(), &at("removal_policy"), no_bytes);
         let as_seats = "is for what is counted: storage is paused where its mailboxes are";
         checks.require(new.suspension_policy.is_none(), &at("suspension_policy"), as_seats);

@@ -308,3 +308,22 @@ async fn the_tax_of_a_voided_invoice_is_taken_back_and_put_right() {
     assert_eq!((last.tax.amount_minor, last.taxes[0].group.category().code()), (0, "AE"));
     assert_clean(&world, 4).await;
 }
+
+/// A clock does not stand still while something is written.
+#[tokio::test]
+async fn what_is_made_final_is_posted_at_that_moment() {
+    let world = world_on("2026-01-01").await;
+    let book = book(&world, RemovalPolicy::CreditToBalance).await;
+    subscribe(&world.ctx, &book, "month").await;
+    seat(&world.ctx, "ada").await;
+    seat(&world.ctx, "bob").await;
+    world.test_db.clock().tick(chrono::TimeDelta::seconds(2));
+    run(&world, "2026-01-01").await;
+    let first = invoices(&world.ctx).await[0].clone();
+    invoice::void(&world.operator, first.id, "x").await.unwrap();
+    run(&world, "2026-01-01").await;
+    let payment = super::payment::paid(&world.ctx, 1000, "").await;
+    let nobody = super::payment::nobody();
+    billing::payment::refund(&world.operator, &nobody, payment.id, None, "x".into()).await.unwrap();
+    assert_clean(&world, 3).await;
+}

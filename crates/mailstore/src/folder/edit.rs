@@ -5,7 +5,7 @@ use tenancy::{Action, Ctx, TenantTx, quota};
 
 use super::tree::Tree;
 use super::{
-    Folder, MAX_DEPTH, MAX_FOLDERS, MAX_NAME_CHARS, Role, SEPARATOR, ensure_inbox, in_one_form, store,
+    Folder, MAX_DEPTH, MAX_FOLDERS, MAX_NAME_CHARS, OTHERS, Role, SEPARATOR, ensure_inbox, in_one_form, store,
 };
 use crate::change::{self, Kind, UidSet};
 use crate::message::effect::{self, Touched};
@@ -168,6 +168,10 @@ async fn note(
 /// How deep a folder of that name would lie in a place, from 1.
 fn place(tree: &Tree, parent_id: Option<FolderId>, name: &str) -> Result<usize, Error> {
     let Some(parent_id) = parent_id else {
+        if OTHERS.strip_suffix(SEPARATOR) == Some(name) {
+            let detail = "is where the mailboxes of others are shown";
+            return Err(tenancy::Error::invalid("/name", detail).into());
+        }
         // RFC 9051 §5.1: INBOX is the Inbox, however it is written.
         return if name.eq_ignore_ascii_case("inbox") { Err(Error::FolderExists) } else { Ok(1) };
     };

@@ -2,7 +2,7 @@
 
 use crate::country;
 use crate::decimal;
-use crate::model::{Category, Document, Party, Period, Rate, TaxGroup};
+use crate::model::{Category, Document, Kind, Party, Period, Rate, TaxGroup};
 use crate::text::clean;
 use crate::{Decimal, UblError};
 
@@ -26,11 +26,9 @@ pub(super) fn check(document: &Document) -> Checked {
     }
     let terms = document.payment_terms.as_deref().is_some_and(|terms| !clean(terms).is_empty());
     let asks = super::sign(document) * i128::from(document.totals.gross) > 0;
-    need(
-        "BR-CO-25",
-        "an amount is due and there is neither a due date nor a term",
-        !asks || document.due_on.is_some() || terms,
-    )?;
+    // A credit note's due date is within its means of payment, where the rule's own test does not look for it.
+    let due = document.due_on.is_some() && document.kind == Kind::Invoice;
+    need("BR-CO-25", "an amount is due and there is neither a due date nor a term", !asks || due || terms)?;
     decimals(document)?;
     taxes(document)?;
     sums(document)

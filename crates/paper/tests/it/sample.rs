@@ -109,6 +109,8 @@ pub(crate) fn many(count: i64) -> Vec<Line> {
 pub(crate) fn credit_note() -> Document {
     let mut document = invoice("EUR", many(2));
     document.kind = Kind::CreditNote;
+    document.due_on = None;
+    document.payment_terms = Some("Set off against what is due.".to_owned());
     document.corrects =
         vec![Corrected { number: "PB-2026-000041".to_owned(), issued_on: date("2026-01-31") }];
     document.lines.iter_mut().for_each(|line| line.net = -line.net);

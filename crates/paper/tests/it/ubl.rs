@@ -151,7 +151,9 @@ fn a_credit_note_states_positive_what_it_gives_back() {
     assert_eq!(root.text("CreditNoteTypeCode"), "381");
     assert_eq!(root.text("LegalMonetaryTotal/PayableAmount"), "16.07");
     assert_eq!(root.text("BillingReference/InvoiceDocumentReference/ID"), "PB-2026-000041");
-    assert_eq!(root.text("PaymentMeans/PaymentDueDate"), "2026-02-15");
+    assert_eq!(root.text("PaymentTerms/Note"), "Set off against what is due.");
+    let silent = Document { payment_terms: None, ..credit_note() };
+    assert_eq!(ubl(&silent).unwrap_err().rule, "BR-CO-25");
 }
 
 #[test]

@@ -140,7 +140,7 @@ pub(super) async fn head(tx: &mut SystemTx, trail: Scope) -> Result<Option<Vec<u
     Ok(head)
 }
 
-/// Gives events their places, and lets the resellers above each trail read them.
+/// Gives events their places, and lets those resellers read them that were above their trails when they happened.
 pub(super) async fn set_places(tx: &mut SystemTx, places: &[Chained]) -> Result<(), db::Error> {
     let ids: Vec<Uuid> = places.iter().map(|place| place.event.id.uuid()).collect();
     let positions: Vec<i64> = places.iter().map(|place| place.position).collect();
@@ -159,9 +159,7 @@ pub(super) async fn set_places(tx: &mut SystemTx, places: &[Chained]) -> Result<
     .await?;
     sqlx::query!(
         "insert into event_readers (reseller_id, position)
-         select unnest(coalesce(t.reseller_path, r.path)), e.position
-         from events e left join tenants t on t.id = e.tenant_id left join resellers r on r.id = e.reseller_id
-         where e.id = any ($1) and (t.id is not null or r.id is not null)",
+         select unnest(readers), position from events where id = any ($1)",
         &ids,
     )
     .execute(tx.conn())

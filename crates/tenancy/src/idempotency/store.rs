@@ -51,7 +51,7 @@ pub(super) async fn insert(
 
 pub(super) async fn find(tx: &mut SystemTx, principal: &str, key: &str) -> Result<Option<Kept>, Error> {
     let row = sqlx::query!(
-        "select request_hash, response_status, response_body, response_content_type, created_at
+        "select request_hash, response_status, response_body, response_content_type, location, etag, created_at
          from idempotency_keys where principal = $1 and key = $2",
         principal,
         key
@@ -63,6 +63,8 @@ pub(super) async fn find(tx: &mut SystemTx, principal: &str, key: &str) -> Resul
         answer: row.response_status.map(|status| Answer {
             status: u16::try_from(status).unwrap_or(500),
             content_type: row.response_content_type.unwrap_or_default(),
+            location: row.location,
+            etag: row.etag,
             body: row.response_body.unwrap_or_default(),
         }),
         created_at: row.created_at,
@@ -76,13 +78,15 @@ pub(super) async fn answer(
     answer: &Answer,
 ) -> Result<(), Error> {
     sqlx::query!(
-        "update idempotency_keys set response_status = $3, response_body = $4, response_content_type = $5
+        "update idempotency_keys set response_status = $3, response_body = $4, response_content_type = $5, location = $6, etag = $7
          where principal = $1 and key = $2",
         principal,
         key,
         i32::from(answer.status),
         answer.body,
-        answer.content_type
+        answer.content_type,
+        answer.location,
+        answer.etag
     )
     .execute(tx.conn())
     .await?;

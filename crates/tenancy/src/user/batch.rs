@@ -25,7 +25,7 @@ pub async fn create_batch(ctx: &Ctx, rows: Vec<NewUser>) -> Result<Vec<User>, Er
 /// Checks every row before it gives any mistake back.
 async fn prepare_all(ctx: &Ctx, rows: Vec<NewUser>) -> Result<Vec<Prepared>, Error> {
     if rows.is_empty() || rows.len() > MAX_BATCH {
-        return Err(Error::invalid("/users", format_args!("must be 1 to {MAX_BATCH}")));
+        return Err(Error::invalid("/users", format_args!("must have 1 to {MAX_BATCH} entries")));
     }
     let mut prepared = Vec::with_capacity(rows.len());
     let mut mistakes = Vec::new();

@@ -118,7 +118,8 @@ pub(super) async fn remove(tx: &mut TenantTx, ctx: &Ctx, user: &User) -> Result<
 }
 
 /// Restores a deleted user by the same id, with their mailbox, and takes a seat. Of their addresses they get back those
-/// that nobody has taken meanwhile; `address` is their primary one from now on, and has to be given when the old one is gone.
+/// that nobody has taken meanwhile, and so their external id; `address` is their primary one from now on, and has to be given when the
+/// old one is gone.
 ///
 /// # Errors
 /// [`Error::NotFound`] when there is no such user, or none that is deleted; [`Error::Conflict`] `restore_expired` after

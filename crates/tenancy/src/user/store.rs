@@ -238,6 +238,8 @@ pub(super) async fn restore(tx: &mut TenantTx, id: UserId) -> Result<u64, db::Er
     let tenant_id = tx.tenant_id().uuid();
     sqlx::query!(
         "update users set deleted_at = null, version = version + 1,
+           external_id = case when not exists (select from users o
+             where o.tenant_id = users.tenant_id and o.external_id = users.external_id and o.deleted_at is null) then external_id end,
            status = case when suspended_capabilities = '{}'::text[] then 'active' else 'suspended' end
          where tenant_id = $1 and id = $2",
         tenant_id,

@@ -1,6 +1,7 @@
 //! What happened is on its trail exactly when it was committed, in an order that stays, and cannot be changed unseen.
 
 use kernel::PageRequest;
+use secrecy::ExposeSecret as _;
 use tenancy::event::{self, Chained, Filter, Kind};
 use tenancy::{Action, Caller, Error, Scope, user};
 use testkit::{World, world};
@@ -154,4 +155,31 @@ async fn many_chain_at_once_and_every_event_has_one_place() {
         verdicts.len() >= 2 && verdicts.iter().all(|(_, verdict)| verdict.fault.is_none()),
         "{verdicts:?}"
     );
+}
+
+#[tokio::test]
+async fn what_happened_below_one_reseller_is_not_the_next_one_s_to_read() {
+    let world = World::new().await;
+    let south = world::reseller(&world.operator, "South").await;
+    let mut callers = Vec::new();
+    for reseller in [&world.reseller, &south] {
+        let ctx = world.operator.enter_reseller(reseller.id).await.unwrap();
+        let new = tenancy::api_key::NewApiKey::full(tenancy::Role::ResellerAdmin);
+        let (_, secret) = tenancy::api_key::create_for_reseller(&ctx, new).await.unwrap();
+        let auth = tenancy::auth::Auth::new(world.test_db.db()).await.unwrap();
+        callers.push(auth.bearer(secret.expose_secret(), world.origin()).await.unwrap());
+    }
+    let before = world.user("before", None).await;
+    let leaving = tenancy::tenant::leave(&world.ctx).await.unwrap();
+    leaving.move_to(None, south.id, Vec::new()).await.unwrap();
+    let after = world.user("after", None).await;
+    // Only now: whose it is was decided when it happened.
+    event::chain(&world.test_db.db()).await.unwrap();
+    let filter = Filter { tenant_id: Some(world.tenant.id), ..Filter::default() };
+    for (caller, made) in callers.iter().zip([before, after]) {
+        let all = seen(caller, &Filter { tenant_id: None, ..filter.clone() }).await;
+        let users = all.iter().filter(|one| one.event.kind == "user.created");
+        let subjects: Vec<_> = users.map(|one| one.event.subject.clone()).collect();
+        assert_eq!(subjects, [made.id.to_string()]);
+    }
 }

@@ -7,7 +7,8 @@ use tenancy::idempotency::{self, Answer, Claim};
 use testkit::World;
 
 fn created() -> Answer {
-    Answer { status: 201, content_type: "application/json".into(), body: b"{}".to_vec() }
+    let (location, etag) = (Some("/v1/tenants/x".into()), Some("\"1\"".into()));
+    Answer { status: 201, content_type: "application/json".into(), location, etag, body: b"{}".to_vec() }
 }
 
 fn code(outcome: Result<Claim, Error>) -> &'static str {

@@ -154,6 +154,17 @@ async fn an_external_id_is_one_user_s() {
     let filter = user::Filter { external_id: Some("7".into()), ..Default::default() };
     let page = kernel::PageRequest::new(None, None);
     assert_eq!(user::list(&world.ctx, &filter, page).await.unwrap().items[0].id, ada.id);
+
+    // As an address: whoever comes back has it again, unless somebody has it now.
+    for is_taken in [false, true] {
+        user::delete(&world.ctx, ada.id, None).await.unwrap();
+        if is_taken {
+            user::update(&world.ctx, bob.id, None, with("7")).await.unwrap();
+        }
+        let back = user::restore(&world.ctx, ada.id, None).await.unwrap();
+        assert_eq!(back.external_id.as_deref(), (!is_taken).then_some("7"));
+    }
+    assert_eq!(user::get(&world.ctx, bob.id).await.unwrap().external_id.as_deref(), Some("7"));
 }
 
 #[tokio::test]

@@ -1,9 +1,11 @@
 //! A database of an earlier version, with rows in it, becomes one of this version.
 
 use std::path::Path;
+use std::str::FromStr as _;
 
-use sqlx::Connection as _;
 use sqlx::migrate::Migrator;
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{ConnectOptions as _, Connection as _};
 use tenancy::{domain, quota};
 use testkit::{TestDb, world};
 
@@ -84,4 +86,37 @@ async fn what_was_there_is_filled_in_and_row_level_security_is_forced_again() {
     assert_eq!(unforced, Vec::<String>::new());
     let seen: i64 = sqlx::query_scalar("select count(*) from tenants").fetch_one(&mut conn).await.unwrap();
     assert_eq!(seen, 0, "the login role sees rows without having taken a role");
+}
+
+/// As `docs/operating.md` says that an installation may have it.
+#[tokio::test]
+async fn whoever_may_make_no_roles_and_has_been_granted_them_migrates() {
+    let test_db = TestDb::blank().await;
+    let mut conn = sqlx::PgConnection::connect(&test_db.url()).await.unwrap();
+    let roles = "do $$ begin
+           begin create role pillarbox_t_granted login password 'granted'; exception when duplicate_object then null; end;
+           grant pillarbox_tenant, pillarbox_system to pillarbox_t_granted;
+           execute format('grant pillarbox_t_granted to %I', current_user);
+           execute format('alter database %I owner to pillarbox_t_granted', current_database());
+         end $$";
+    sqlx::raw_sql(roles).execute(&mut conn).await.unwrap();
+    let granted = PgConnectOptions::from_str(&test_db.url()).unwrap();
+    let granted = granted.username("pillarbox_t_granted").password("granted").to_url_lossy();
+    let db = db::Db::connect(granted.as_str(), kernel::Env::system()).await.unwrap();
+    db.migrate().await.unwrap();
+    assert_eq!(quota::drift(&db).await.unwrap(), 0);
+    // The first step as it was before counts as this one; any other does not.
+    for (checksum, is_known) in [
+        (
+            "1f7450e63ebf3b5dd10cf66055ce3b52bb3d3917bc6353bd08bd74bf5089fa63e155f6a44538d707e24199c9d2023501",
+            true,
+        ),
+        ("00", false),
+    ] {
+        let sql = "update _sqlx_migrations set checksum = decode($1, 'hex') where version = 1";
+        let as_owner = "set role pillarbox_t_granted";
+        sqlx::raw_sql(as_owner).execute(&mut conn).await.unwrap();
+        sqlx::query(sql).bind(checksum).execute(&mut conn).await.unwrap();
+        assert_eq!(db.migrate().await.is_ok(), is_known, "{checksum}");
+    }
 }

@@ -26,10 +26,8 @@ pub(super) async fn queue(
              || substr(replace(gen_random_uuid()::text, '-', ''), 17))::uuid,
            w.id, e.id, $2, $2
          from events e
-         left join tenants t on t.id = e.tenant_id
-         left join resellers r on r.id = e.reseller_id
          join webhook_endpoints w on w.status = 'enabled' and (w.kinds = '{}' or e.kind = any (w.kinds))
-           and (w.tenant_id = e.tenant_id or w.reseller_id = any (coalesce(t.reseller_path, r.path))
+           and (w.tenant_id = e.tenant_id or w.reseller_id = any (e.readers)
              or (w.tenant_id is null and w.reseller_id is null))
          where e.id = any ($1)
          for share of w",
