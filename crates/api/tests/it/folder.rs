@@ -74,6 +74,7 @@ async fn what_cannot_be_is_refused_with_its_reason() {
     for (body, status, code) in [
         (json!({"name": "A"}), 409, "folder_exists"),
         (json!({"name": "inbox"}), 409, "folder_exists"),
+        (json!({"name": "Other Users"}), 422, "invalid_request"),
         (json!({"name": "Other", "role": "trash"}), 409, "folder_exists"),
         (json!({"name": "a/b"}), 422, "invalid_request"),
         (json!({"name": "../etc"}), 422, "invalid_request"),
