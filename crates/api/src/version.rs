@@ -1,5 +1,7 @@
 //! `ETag` out and `If-Match` in: the version of a resource, so that nobody overwrites a change they have not seen.
 
+use std::collections::BTreeSet;
+
 use axum::extract::FromRequestParts;
 use axum::http::HeaderValue;
 use axum::http::header::{ETAG, IF_MATCH};
@@ -23,11 +25,13 @@ impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
         }
         let wrong = || Problem::parameter("If-Match", "must be * or one ETag as an answer gave it");
         // RFC 9110 §13.1.1: a weak tag never matches, and no more does one that was never given. Two that may would be of one object.
-        let tags = text.split(',').map(|one| version(one.trim()).ok_or_else(wrong));
-        let tags = tags.collect::<Result<Vec<_>, _>>()?;
-        let mut given = tags.into_iter().flatten();
-        match (given.next(), given.next()) {
-            (version, None) => Ok(Self(version.or(Some(NEVER)))),
+        let tags = text.split(',').map(str::trim).filter(|one| !one.is_empty());
+        let tags = tags.map(|one| version(one).ok_or_else(wrong)).collect::<Result<BTreeSet<_>, _>>()?;
+        let given: Vec<i64> = tags.iter().copied().flatten().collect();
+        match given.as_slice() {
+            [] if tags.is_empty() => Err(wrong()),
+            [] => Ok(Self(Some(NEVER))),
+            [version] => Ok(Self(Some(*version))),
             _ => Err(wrong()),
         }
     }
@@ -78,8 +82,10 @@ mod tests {
         for other in ["W/\"7\"", "\"\"", "\"-1\"", "\"x\"", "\"99999999999999999999\"", "W/\"7\", \"x\""] {
             assert_eq!(read(other).await.unwrap(), Some(NEVER), "{other}");
         }
-        assert_eq!(read("W/\"7\", \"8\"").await.unwrap(), Some(8));
-        for wrong in ["7", "", "\"7\", \"8\"", "\"7", "\"7\" \"8\"", "W/7", "\"7\", *"] {
+        for list in ["W/\"7\", \"8\"", "\"8\", \"8\"", "\"8\",, "] {
+            assert_eq!(read(list).await.unwrap(), Some(8), "{list}");
+        }
+        for wrong in ["7", "", ",", "\"7\", \"8\"", "\"7", "\"7\" \"8\"", "W/7", "\"7\", *"] {
             assert!(read(wrong).await.is_err(), "{wrong}");
         }
     }

@@ -53,37 +53,42 @@ impl Delta {
         Self { seats: -self.seats, domains: -self.domains, tenants: -self.tenants }
     }
 
-    /// Refuses at the first cap of a level that this would pass.
-    fn fits(self, level: &'static str, at: &store::Level) -> Result<(), Error> {
+    /// The refusal of the first cap of a level that this would pass.
+    fn passes(self, level: &'static str, at: &store::Level) -> Option<Error> {
         let counts = [
             (Counted::Tenants, self.tenants, at.tenants_limit, at.tenants_used),
             (Counted::Domains, self.domains, at.domains_limit, at.domains_used),
             (Counted::Seats, self.seats, at.seats_limit, at.seats_used),
         ];
-        let full = counts.into_iter().find_map(|(counted, more, limit, used)| {
+        counts.into_iter().find_map(|(counted, more, limit, used)| {
             let limit = limit?;
             let left = limit.saturating_sub(used).max(0);
             (more > left).then_some(Error::Exhausted { counted, level, limit, left })
-        });
-        full.map_or(Ok(()), Err)
+        })
     }
 
-    fn above(self, levels: &[store::Level]) -> Result<(), Error> {
-        levels.iter().try_for_each(|level| self.fits("reseller", level))
+    /// Refuses where least is left, of a level that was found to be full and of the resellers above it.
+    fn above(self, found: Option<Error>, levels: &[store::Level]) -> Result<(), Error> {
+        let left = |error: &Error| if let Error::Exhausted { left, .. } = error { *left } else { 0 };
+        let above = levels.iter().filter_map(|level| self.passes("reseller", level));
+        found.into_iter().chain(above).min_by_key(left).map_or(Ok(()), Err)
     }
 }
 
-/// Counts at the tenant and at every reseller above it, or refuses at the first level whose cap would be passed. Locks
-/// the tenant, then the resellers by id; fewer are never refused.
+/// Counts at the tenant and at every reseller above it, or refuses at the level that has least left of a cap that would be passed.
+/// Locks the tenant, then the resellers by id; fewer are never refused.
 pub(crate) async fn count(tx: &mut TenantTx, delta: Delta) -> Result<(), Error> {
     let path = loop {
         if let Some(path) = store::add_to_tenant(tx, delta).await? {
             break path;
         }
+        let (level, path) = store::tenant(tx).await?.ok_or(Error::NotFound)?;
         // Unless somebody has made room since: then once more.
-        delta.fits("tenant", &store::tenant(tx).await?.ok_or(Error::NotFound)?)?;
+        if let Some(full) = delta.passes("tenant", &level) {
+            return delta.above(Some(full), &store::lock_resellers(tx.conn(), &path).await?);
+        }
     };
-    delta.above(&store::lock_resellers(tx.conn(), &path).await?)?;
+    delta.above(None, &store::lock_resellers(tx.conn(), &path).await?)?;
     store::add_to_resellers(tx.conn(), &path, delta).await?;
     Ok(())
 }
@@ -91,7 +96,7 @@ pub(crate) async fn count(tx: &mut TenantTx, delta: Delta) -> Result<(), Error> 
 /// As [`count`], at resellers alone.
 pub(crate) async fn count_above(tx: &mut SystemTx, path: &[ResellerId], delta: Delta) -> Result<(), Error> {
     let path: Vec<_> = path.iter().map(|id| id.uuid()).collect();
-    delta.above(&store::lock_resellers(tx.conn(), &path).await?)?;
+    delta.above(None, &store::lock_resellers(tx.conn(), &path).await?)?;
     store::add_to_resellers(tx.conn(), &path, delta).await?;
     Ok(())
 }

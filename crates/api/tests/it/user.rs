@@ -166,7 +166,8 @@ async fn is_suspended_deleted_and_restored() {
 #[tokio::test]
 async fn a_batch_is_all_or_nothing_and_names_the_row() {
     let app = App::new().await;
-    let (_, key) = app.reseller("North").await;
+    let (reseller, key) = app.reseller("North").await;
+    let above = format!("/v1/resellers/{reseller}");
     let tenant = app.tenant(&key, "one.example", json!({"seats": {"limit": 4}})).await;
     let batch = format!("{tenant}/users/batch");
     let rows = |locals: &[&str]| {
@@ -209,6 +210,18 @@ async fn a_batch_is_all_or_nothing_and_names_the_row() {
         .expect_problem(409, "seats_exhausted");
     assert_eq!(pointers(&full), ["/users/1"]);
     assert_eq!(full["detail"], "users 1: only 1 of the 4 seats of the tenant are left");
+    // The level that has least left counts.
+    let above = |seats: Option<u32>| app.patch(&app.operator, &above, json!({"caps": {"seats": seats}}));
+    above(Some(3)).await.expect(200);
+    let full = app
+        .post(&key, &batch, rows(&["new", "newer", "newest"]))
+        .await
+        .expect_problem(409, "seats_exhausted");
+    assert_eq!(
+        (pointers(&full), &full["detail"]),
+        (vec!["/users/0".to_owned()], &json!("users 0: all 3 seats of the reseller are taken"))
+    );
+    above(None).await.expect(200);
     let many: Vec<_> = (0..1001).map(|n| format!("u{n}")).collect();
     let many: Vec<_> = many.iter().map(String::as_str).collect();
     let many = app.post(&key, &batch, rows(&many)).await.expect_problem(422, "invalid_request");

@@ -38,8 +38,10 @@ pub async fn void(caller: &Caller, id: InvoiceId, reason: &str) -> Result<Invoic
     let [invoice, ..] = family.as_slice() else { return Err(Error::Stored("invoice")) };
     let totals = opposite(&family)?;
     must_be_unpaid(&mut tx, invoice, totals.total_minor).await?;
-    let (today, now) = (local_day(ctx.now(), ctx.time_zone()), ctx.env().now());
+    let today = local_day(ctx.now(), ctx.time_zone());
     let number = series::store::take(tx.conn(), invoice.issuer.id, DocumentKind::CreditNote.series()).await?;
+    // After whoever had the number before it.
+    let now = ctx.env().now();
     let new = NewInvoice {
         id: ctx.env().new_id(),
         kind: DocumentKind::CreditNote,

@@ -134,8 +134,8 @@ pub(super) async fn transfer_faults(tx: &mut TenantTx) -> Result<Vec<Difference>
              select reference, code, issuer_id, debit_account, credit_account, currency, amount_minor, effective_on, posted_at
              from transfers where tenant_id = $1),
            timed as (
-             -- The credit notes of voids were once posted some milliseconds after they became final.
-             select leg.*, case when abs(extract(epoch from posted.posted_at - leg.posted_at)) < 1
+             -- The credit notes of voids were once posted a moment after they became final.
+             select leg.*, case when code like 'credit\_note\_%' and posted.posted_at - leg.posted_at between interval '0' and interval '1 minute'
                then posted.posted_at else leg.posted_at end as known_at
              from leg left join posted using (reference, code))
            select reference as "reference!", code as "code!", timed.issuer_id is null as "is_unfounded!",

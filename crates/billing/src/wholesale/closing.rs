@@ -21,14 +21,11 @@ use crate::{Error, payment_provider};
 pub async fn delete(ctx: &ResellerCtx, if_version: Option<i64>) -> Result<(), Error> {
     let mut tx = system(ctx.db()).await?;
     reseller::look_at_deletion(&mut tx, ctx, if_version).await?;
+    require_operator(ctx, agreement::store::find(&mut tx, ctx.reseller_id()).await?.as_ref())?;
     let agreement = agreement::store::find_locked(&mut tx, ctx.reseller_id()).await?;
+    require_operator(ctx, agreement.as_ref())?;
     reseller::delete(&mut tx, ctx, if_version).await?;
     if let Some(agreement) = agreement {
-        if ctx.caller().scope() != Scope::Operator {
-            return Err(
-                tenancy::Error::Forbidden("ending what the operator has agreed with a reseller").into()
-            );
-        }
         require_billed(&mut tx, ctx, &agreement).await?;
     }
     if unbilled::has_drafts_of(&mut tx, ctx.reseller_id()).await? {
@@ -37,6 +34,14 @@ pub async fn delete(ctx: &ResellerCtx, if_version: Option<i64>) -> Result<(), Er
     }
     payment_provider::delete_in(&mut tx, ctx).await?;
     tx.commit().await?;
+    Ok(())
+}
+
+/// What the operator has agreed is the operator's to end.
+fn require_operator(ctx: &ResellerCtx, agreement: Option<&Agreement>) -> Result<(), Error> {
+    if agreement.is_some() && ctx.caller().scope() != Scope::Operator {
+        return Err(tenancy::Error::Forbidden("ending what the operator has agreed with a reseller").into());
+    }
     Ok(())
 }
 

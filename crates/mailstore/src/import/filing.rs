@@ -6,7 +6,7 @@ use kernel::{FolderId, MailboxId};
 use sha2::{Digest as _, Sha256};
 use tenancy::Ctx;
 
-use crate::folder::{self, NewFolder, SEPARATOR};
+use crate::folder::{self, NewFolder, OTHERS, SEPARATOR};
 use crate::{Error, MailStore};
 
 /// Where messages go.
@@ -74,6 +74,12 @@ impl<'a> Folders<'a> {
             && let Some(inbox) = self.known.keys().find(|path| path.eq_ignore_ascii_case("inbox"))
         {
             first.clone_from(inbox);
+        }
+        // A folder of others at another server is no folder of others here.
+        if let Some(first) = parts.first_mut().filter(|first| OTHERS.strip_suffix(SEPARATOR) == Some(first))
+            && !self.known.contains_key(first)
+        {
+            first.push_str(" (imported)");
         }
         let path = parts.join(&SEPARATOR.to_string());
         if let Some(known) = self.known.get(&path) {

@@ -246,3 +246,21 @@ async fn what_cannot_be_written_is_named_and_a_zip_that_is_none_is_told() {
     import::run(&bench.store, bench.ctx(), ada, Filing::AsFound, vec![zip], tell).await.unwrap();
     assert!(failures.len() == 1 && failures[0].contains("no.zip"), "{failures:?}");
 }
+
+#[tokio::test]
+async fn folders_of_others_elsewhere_come_beside_where_those_of_others_are_here() {
+    let bench = Bench::new().await;
+    let ada = bench.mailbox("ada", None).await;
+    let dir = tempfile::tempdir().unwrap();
+    for folder in [".", ".Other Users.bob"] {
+        for part in ["cur", "new", "tmp"] {
+            fs::create_dir_all(dir.path().join(folder).join(part)).unwrap();
+        }
+    }
+    fs::write(dir.path().join(".Other Users.bob/cur/1:2,S"), "Subject: x\n\ny\n").unwrap();
+    assert_eq!(imported(&bench, ada, dir.path()).await.done, 1);
+    let folders = mailstore::folder::list(bench.ctx(), ada).await.unwrap();
+    let paths: Vec<_> = folders.iter().map(|folder| folder.path.as_str()).collect();
+    assert!(paths.contains(&"Other Users (imported)/bob"), "{paths:?}");
+    assert_eq!(imported(&bench, ada, dir.path()).await.skipped, 1);
+}

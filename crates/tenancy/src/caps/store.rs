@@ -35,21 +35,24 @@ pub(super) async fn add_to_tenant(tx: &mut TenantTx, delta: Delta) -> Result<Opt
     Ok(path)
 }
 
-/// `None` when the tenant was deleted meanwhile.
-pub(super) async fn tenant(tx: &mut TenantTx) -> Result<Option<Level>, Error> {
+/// With the resellers above it; `None` when the tenant was deleted meanwhile.
+pub(super) async fn tenant(tx: &mut TenantTx) -> Result<Option<(Level, Vec<Uuid>)>, Error> {
     let tenant_id = tx.tenant_id().uuid();
     let row = sqlx::query!(
-        "select domains_limit, domains_used, seats_limit, seats_used from tenants where id = $1 and status <> 'deleted'",
+        "select domains_limit, domains_used, seats_limit, seats_used, reseller_path from tenants where id = $1 and status <> 'deleted'",
         tenant_id
     )
     .fetch_optional(tx.conn())
     .await?;
-    Ok(row.map(|row| Level {
-        domains_limit: row.domains_limit,
-        domains_used: row.domains_used,
-        seats_limit: row.seats_limit,
-        seats_used: row.seats_used,
-        ..Default::default()
+    Ok(row.map(|row| {
+        let level = Level {
+            domains_limit: row.domains_limit,
+            domains_used: row.domains_used,
+            seats_limit: row.seats_limit,
+            seats_used: row.seats_used,
+            ..Default::default()
+        };
+        (level, row.reseller_path)
     }))
 }
 
