@@ -135,13 +135,13 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
 
 /// What serde says is wrong, without the names of our types.
 fn in_words(text: &str) -> String {
-    let ends = [
+    let of_times = [
         "input contains invalid characters",
         "premature end of input",
         "trailing input",
         "input is out of range",
     ];
-    if ends.contains(&text) {
+    if of_times.contains(&text) {
         return "must be a time that exists, such as 2026-02-01T09:00:00Z".into();
     }
     let said = |prefix: &str| text.strip_prefix(prefix)?.rsplit_once(", expected ");
@@ -327,6 +327,28 @@ mod tests {
             let fault = fault(text);
             assert!(fault.contains(&format!("pointer: Some({expected:?})")), "{text}: {fault}");
         }
+    }
+
+    #[test]
+    fn mistakes_are_told_without_the_names_of_types() {
+        let words = [
+            ("invalid type: null, expected struct CapsPatch", "must be an object, and is null"),
+            ("invalid type: null, expected a sequence", "must be an array, and is null"),
+            (
+                "invalid type: floating point `1.5`, expected i64",
+                "must be a whole number, and is floating point `1.5`",
+            ),
+            ("invalid value: integer `999999`, expected i16", "is out of range: `999999`"),
+            ("unknown variant `foo`, expected `a` or `b`", "must be `a` or `b`, and is `foo`"),
+            ("unknown field `x`, expected `y`", "unknown field `x`, expected `y`"),
+        ];
+        for (text, expected) in words {
+            assert_eq!(in_words(text), expected);
+        }
+        let day = serde_json::from_str::<chrono::DateTime<chrono::Utc>>("\"tomorrow\"").unwrap_err();
+        let said = day.to_string();
+        let said = said.split(" at line").next().unwrap();
+        assert_eq!(in_words(said), "must be a time that exists, such as 2026-02-01T09:00:00Z");
     }
 
     #[test]

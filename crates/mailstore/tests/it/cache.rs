@@ -207,7 +207,8 @@ async fn what_is_fetched_ahead_has_room_in_a_cache_that_is_full_of_what_was_read
     let before = scene.counts().await;
     let bodies = scene.scattered(bob.mailbox_id).await;
     scene.read_by_pop3(&bob, &bodies).await;
-    scene.assert_fetched_ahead(before, GOES).await;
+    // One that several goes ask for may have had to go in between. Without room, each message would be a read, all 120.
+    scene.assert_fetched_ahead(before, 3 * GOES).await;
 }
 
 #[tokio::test]
