@@ -74,14 +74,21 @@ pub async fn run(journal: &Journal, stop: impl Future<Output = ()>) {
         _ = keep => {}
         () = stop => {}
     }
-    if has_followed.load(Ordering::Relaxed)
-        && let Err(error) = ship::ship(journal).await
-    {
+    if let Err(error) = ship_last(journal, has_followed.into_inner()).await {
         tracing::warn!(error.cause = %kernel::error::chain(&error), "the end of the journal was not put into the bucket");
     }
     if let Err(error) = turn::leave(journal).await {
         tracing::debug!(error.cause = %kernel::error::chain(&error), "the next to keep the journal has to wait for its turn");
     }
+}
+
+/// One that is stopped in its first moments has not followed the bucket yet.
+async fn ship_last(journal: &Journal, has_followed: bool) -> Result<(), Error> {
+    if !has_followed {
+        turn::follow(journal).await?;
+    }
+    ship::ship(journal).await?;
+    Ok(())
 }
 
 /// Follows the bucket first, and again after whatever failed: another database, older by a moment, may answer since.

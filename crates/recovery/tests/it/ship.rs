@@ -53,6 +53,15 @@ async fn one_process_has_the_turn_and_another_takes_it_over() {
 }
 
 #[tokio::test]
+async fn one_that_is_stopped_in_its_first_moments_puts_all_there_is() {
+    let bench = Bench::new().await;
+    bench.mailbox("ada").await;
+    recovery::run(&bench.journal, std::future::ready(())).await;
+    assert_eq!(ship::lag(&bench.world.test_db.db()).await.unwrap(), chrono::TimeDelta::zero());
+    assert!(!bench.objects(KeyPrefix::Journal).await.is_empty());
+}
+
+#[tokio::test]
 async fn what_the_bucket_did_not_take_is_put_again() {
     let bench = Bench::new().await;
     bench.mailbox("ada").await;
