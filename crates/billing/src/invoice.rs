@@ -1,6 +1,7 @@
 //! Invoices and credit notes: once they are final, never changed.
 
 pub(crate) mod draft;
+pub(crate) mod issued;
 mod kind;
 pub(crate) mod store;
 pub(crate) mod tax;

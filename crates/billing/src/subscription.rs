@@ -9,15 +9,17 @@ mod standing;
 pub(crate) mod store;
 mod window;
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Days, NaiveDate, Utc};
 use kernel::{Checks, PriceBookId, SubscriptionId};
 use serde_json::json;
-use tenancy::{Action, Ctx, TenantTx, event, seats, standing as tenant_standing};
+use tenancy::{Action, Ctx, TenantTx, event, mailbox, seats, standing as tenant_standing};
 
 use crate::Error;
 use crate::error::{NOT_A_DATE, date};
 use crate::price_book::{CycleLength, Item};
-use crate::rating::{Share, Step, local_day};
+use crate::rating::{Amount, Log, Share, Step, local_day, steps_of_changes};
 use crate::run::opened;
 
 pub use agreements::AgreedTerms;
@@ -189,8 +191,10 @@ pub(crate) async fn put_in(
     let last_billed = store::last_boundary(tx).await?;
     let agreed = match &old {
         Some(old) if last_billed.is_some() || old.status(ctx) == Status::Ended => {
-            let units = units(ctx, tx).await?.max(asked.seats_committed.into());
-            changed(&old.agreed, terms, &asked, units, last_billed)?
+            let mut units = units(ctx, tx).await?;
+            let seats = units.entry(Item::Mailbox).or_default();
+            *seats = (*seats).max(asked.seats_committed.into());
+            changed(&old.agreed, terms, &asked, &units, last_billed)?
         }
         Some(old) => superseded(old, terms, &asked)?,
         None => {
@@ -293,16 +297,30 @@ async fn terms_from_today(
     })
 }
 
-/// How many units a change of the price is to be judged by: those in use and those that are charged on the present day though
-/// they are used no more; at least one. Otherwise who removes everybody for a moment would escape what was agreed.
-async fn units(ctx: &Ctx, tx: &mut TenantTx) -> Result<i64, Error> {
-    let used: i64 = seats::changes(tx, ctx.now()).await?.iter().map(|change| i64::from(change.delta)).sum();
+/// How many units of what is counted a change of prices is to be judged by: those in use and those that are charged on the present day
+/// though they are used no more; of seats at least one. Otherwise who removes everybody for a moment would escape what was agreed.
+async fn units(ctx: &Ctx, tx: &mut TenantTx) -> Result<Units, Error> {
+    let now = ctx.now();
+    let seats = seats::changes(tx, now).await?;
+    let seats = steps_of_changes(seats.iter().map(|change| (change.at, i64::from(change.delta))));
+    let mailboxes = mailbox::count::changes_of_each(tx, &[(ctx.tenant_id(), now)]).await?;
+    let mailboxes: Vec<_> = mailboxes.into_iter().map(|(_, change)| change).collect();
+    let used = Used::new(Log { seats, committed: Vec::new() }, &mailboxes, &[]);
+    let cycles = opened(tx, None).await?;
     let today = today(ctx);
-    let seats = opened(tx, None).await?.remove(&Item::Mailbox).unwrap_or_default();
-    let charged = seats.iter().filter(|state| state.cycle.charged.contains(today));
-    let held = charged.map(|state| state.quantity_on(today)).max();
-    Ok(used.max(held.unwrap_or(0)).max(1))
+    let of_item = |item: Item| {
+        let used = used.log(item).and_then(|log| log.seats.last()).map_or(0, |last| last.level);
+        let charged = cycles.get(&item).into_iter().flatten();
+        let charged = charged.filter(|state| state.cycle.charged.contains(today));
+        let held = charged.map(|state| state.quantity_on(today)).max().unwrap_or(0);
+        let least = if item == Item::Mailbox { 1 } else { 0 };
+        (item, used.max(held).max(least))
+    };
+    Ok(Item::COUNTED.into_iter().map(of_item).collect())
 }
+
+/// How many of each item.
+type Units = BTreeMap<Item, i64>;
 
 /// What becomes of a subscription that has not been billed: new terms from the day on that its terms held from.
 fn superseded(old: &Subscription, terms: AgreedTerms, asked: &Asked) -> Result<Agreements, Error> {
@@ -336,7 +354,7 @@ fn changed(
     old: &Agreements,
     terms: AgreedTerms,
     asked: &Asked,
-    units: i64,
+    units: &Units,
     last_billed: Option<NaiveDate>,
 ) -> Result<Agreements, Error> {
     const FIXED: Error = Error::Conflict {
@@ -397,9 +415,14 @@ fn changed(
     Ok(agreed)
 }
 
-/// Whether new terms come to less by their seats, are shorter, or lift a lock of any item: they wait for the end of the present ones.
-fn is_less(new: &AgreedTerms, present: &AgreedTerms, units: i64) -> Result<bool, Error> {
-    let cost = |terms: &AgreedTerms| terms.price.tariff.cost(Share::from(i128::from(units)));
+/// Whether new terms come to less for all that is counted, are shorter, or lift a lock of any item: they wait for the end of the present
+/// ones.
+fn is_less(new: &AgreedTerms, present: &AgreedTerms, units: &Units) -> Result<bool, Error> {
+    let cost = |terms: &AgreedTerms| {
+        let sold = units.iter().filter_map(|(item, units)| Some((terms.price_of(*item)?, *units)));
+        let costs = sold.map(|(price, units)| price.tariff.cost(Share::from(i128::from(units))));
+        costs.into_iter().try_fold(Amount::ZERO, |sum, cost| sum.plus(cost?))
+    };
     let is_cheaper = new.interval == present.interval && cost(new)? < cost(present)?;
     let is_shorter = new.term_months < present.term_months || new.interval < present.interval;
     let unlocks = Item::COUNTED.into_iter().any(|item| {

@@ -175,13 +175,14 @@ async fn recomputed(tx: &mut TenantTx) -> Result<Recomputed, Error> {
     let unbilled = unbilled_documents(tx).await?;
     let not_taken_back = unbilled::check(&documents, &voids, &unbilled);
     let Some(subscription) = subscription::store::find(tx).await? else {
-        let unfounded = documents.into_values().map(|document| recompute::unfounded(&document));
+        let unfounded = documents.into_values().flatten().map(|document| recompute::unfounded(&document));
         let differences = unfounded.chain(not_taken_back).collect();
         return Ok(Recomputed { differences, unrecorded: 0 });
     };
     let boundaries = store::boundaries(tx).await?;
     let Some(first) = boundaries.first().map(|first| first.billing.boundary) else {
-        return Ok(Recomputed { differences: not_taken_back, unrecorded: documents.len() as u64 });
+        let unrecorded = documents.values().flatten().count() as u64;
+        return Ok(Recomputed { differences: not_taken_back, unrecorded });
     };
     // All of them, not those up to now: the clock of the server that billed may be ahead of this one's.
     let seat_changes = seats::changes(tx, DateTime::<Utc>::MAX_UTC).await?;
@@ -213,10 +214,10 @@ async fn recomputed(tx: &mut TenantTx) -> Result<Recomputed, Error> {
 /// The rates of tax of everybody who issued one of these.
 async fn rates_of(
     tx: &mut TenantTx,
-    documents: &BTreeMap<Billing, Invoice>,
+    documents: &BTreeMap<Billing, Vec<Invoice>>,
 ) -> Result<BTreeMap<ResellerId, Vec<TaxRate>>, Error> {
     let mut rates = BTreeMap::new();
-    for document in documents.values() {
+    for document in documents.values().flatten() {
         if let Entry::Vacant(entry) = rates.entry(document.issuer.id) {
             entry.insert(tax_rate::store::rates(tx.conn(), document.issuer.id).await?);
         }
@@ -226,8 +227,8 @@ async fn rates_of(
 
 /// A tenant's documents.
 struct Documents {
-    /// By what they were made by.
-    billed: BTreeMap<Billing, Invoice>,
+    /// By what they were made by: one of each issuer.
+    billed: BTreeMap<Billing, Vec<Invoice>>,
     /// The credit notes that void an invoice.
     voids: Vec<Invoice>,
 }
@@ -241,7 +242,7 @@ async fn documents(tx: &mut TenantTx) -> Result<Documents, Error> {
         let page = Page::cut(rows, &request, |invoice| invoice.id.uuid());
         for document in page.items {
             match document.billing {
-                Some(billing) => _ = all.billed.insert(billing, document),
+                Some(billing) => all.billed.entry(billing).or_default().push(document),
                 None => all.voids.push(document),
             }
         }

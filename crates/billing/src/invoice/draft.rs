@@ -147,10 +147,12 @@ async fn credits(tx: &mut impl OfTenants, completed: &[Completed<'_>]) -> Result
         let mut left = posting.total_minor().saturating_neg();
         if left < 0 {
             let before = invoices.partition_point(|one| one.issued_on > posting.effective_on);
-            let (invoice, issued_on) = (posting.document, posting.effective_on);
-            invoices.insert(before, Creditable { invoice, issued_on, left_minor: left.saturating_neg() });
+            let (invoice, issuer) = (posting.document, posting.issuer);
+            let (issued_on, left_minor) = (posting.effective_on, left.saturating_neg());
+            invoices.insert(before, Creditable { invoice, issuer, issued_on, left_minor });
         }
-        for one in invoices.iter_mut().filter(|one| one.left_minor > 0) {
+        let is_its = |one: &&mut Creditable| one.issuer == posting.issuer && one.left_minor > 0;
+        for one in invoices.iter_mut().filter(is_its) {
             let amount_minor = one.left_minor.min(left);
             if amount_minor > 0 {
                 let (credit_note, invoice) = (posting.document, one.invoice);
@@ -160,7 +162,7 @@ async fn credits(tx: &mut impl OfTenants, completed: &[Completed<'_>]) -> Result
             }
         }
         if left > 0 {
-            // What was credited never exceeds what was invoiced.
+            // What an issuer has credited never exceeds what it has invoiced.
             return Err(Error::Stored("sum of credits"));
         }
     }
@@ -198,10 +200,12 @@ pub(super) async fn unbill(ctx: &Ctx, tx: &mut TenantTx, documents: &[&Invoice])
     cycles.sort_unstable();
     cycles.dedup();
     let cycles: Vec<_> = cycles.into_iter().map(|day| (ctx.tenant_id(), day)).collect();
-    let past = store::past(tx, &cycles).await?.remove(&ctx.tenant_id()).unwrap_or_default();
-    if past.history.stands_alone()? {
-        return Ok(());
+    let issued = store::past(tx, &cycles).await?.remove(&ctx.tenant_id()).unwrap_or_default();
+    for past in issued.pasts.values() {
+        if !past.history.stands_alone()? {
+            let detail = "a later document takes back what it charges, and is to be voided or discarded first";
+            return Err(Error::Conflict { code: "credited_since", detail });
+        }
     }
-    let detail = "a later document takes back what it charges, and is to be voided or discarded first";
-    Err(Error::Conflict { code: "credited_since", detail })
+    Ok(())
 }

@@ -11,7 +11,8 @@ use sqlx::types::chrono::NaiveDate;
 use tenancy::{OfTenants, TenantTx};
 use uuid::Uuid;
 
-use super::tax::{OfCycle, Past};
+use super::issued::{Issued, IssuedLine};
+use super::tax::OfCycle;
 use super::{Billing, Customer, DocumentKind, Invoice, InvoiceLine, InvoiceLineKind, InvoiceTax, Issuer};
 use crate::Error;
 use crate::price_book::store::tax_behavior;
@@ -24,17 +25,19 @@ pub(crate) use new::{
     insert_taxes,
 };
 
-/// How some cycles of tenants were taxed so far, and what the documents of each of these come to by group: of those that count as
-/// billed.
+/// What was billed of some cycles of tenants so far and how each issuer taxed it, and what the documents of each of these come to by
+/// group: of those that count as billed.
 pub(crate) async fn past(
     tx: &mut impl OfTenants,
     cycles: &[(TenantId, NaiveDate)],
-) -> Result<BTreeMap<TenantId, Past>, Error> {
-    let mut all = BTreeMap::<TenantId, Past>::new();
+) -> Result<BTreeMap<TenantId, Issued>, Error> {
+    let mut all = BTreeMap::<TenantId, Issued>::new();
     let (tenants, days): (Vec<Uuid>, Vec<NaiveDate>) =
         cycles.iter().map(|(id, day)| (id.uuid(), *day)).unzip();
     let lines = sqlx::query!(
-        r#"select l.tenant_id, l.item, lower(l.cycle) as "cycle!", l.tax_category, l.tax_rate::text as "tax_rate!", l.rated_minor
+        r#"select l.tenant_id, l.item, lower(l.cycle) as "cycle!", l.tax_category, l.tax_rate::text as "tax_rate!", l.rated_minor,
+             lower(l.period) as "starts_on!", upper(l.period) as "ends_on!", l.quantity, l.price_id,
+             l.discount_percentage::text as "discount_percentage!", l.discount_off::text as "discount_off!", i.issuer_id
            from invoice_lines l join invoices i on i.tenant_id = l.tenant_id and i.id = l.invoice_id
            where l.tenant_id = any ($1) and exists (
                select from unnest($1::uuid[], $2::date[]) asked (tenant_id, day)
@@ -49,17 +52,30 @@ pub(crate) async fn past(
     .map_err(db::Error::from)?;
     for row in lines {
         let line = TaxLine { group: group(&row.tax_category, &row.tax_rate)?, amount_minor: row.rated_minor };
-        let past = all.entry(TenantId::from_uuid(row.tenant_id)).or_default();
-        past.history.cycles.entry(OfCycle { item: row.item, starts_on: row.cycle }).or_default().push(line);
+        let issued = all.entry(TenantId::from_uuid(row.tenant_id)).or_default();
+        let (issuer, cycle) =
+            (ResellerId::from_uuid(row.issuer_id), OfCycle { item: row.item, starts_on: row.cycle });
+        let issued_line = IssuedLine {
+            issuer,
+            rate: (
+                row.price_id.map(PriceId::from_uuid),
+                discount(&row.discount_percentage, &row.discount_off)?,
+            ),
+            period: Span::new(row.starts_on, row.ends_on).ok_or(Error::Stored("period"))?,
+            quantity: row.quantity,
+            rated_minor: row.rated_minor,
+        };
+        issued.take(cycle.clone(), issued_line);
+        issued.pasts.entry(issuer).or_default().history.cycles.entry(cycle).or_default().push(line);
     }
     let groups = sqlx::query!(
-        r#"select t.tenant_id, t.category, t.rate::text as "rate!", sum(t.taxable_minor)::bigint as "taxable!",
+        r#"select t.tenant_id, i.issuer_id, t.category, t.rate::text as "rate!", sum(t.taxable_minor)::bigint as "taxable!",
              sum(t.tax_minor)::bigint as "tax!",
              (array_agg(t.reason order by i.boundary desc, i.revision desc))[1] as reason
            from invoice_taxes t join invoices i on i.tenant_id = t.tenant_id and i.id = t.invoice_id
            where t.tenant_id = any ($1)
              and not exists (select from unbilled_documents u where u.tenant_id = i.tenant_id and u.invoice_id = i.id)
-           group by t.tenant_id, t.category, t.rate order by t.tenant_id, max(i.boundary)"#,
+           group by t.tenant_id, i.issuer_id, t.category, t.rate order by t.tenant_id, max(i.boundary)"#,
         &tenants
     )
     .fetch_all(tx.conn())
@@ -67,7 +83,8 @@ pub(crate) async fn past(
     .map_err(db::Error::from)?;
     for row in groups {
         let group = group(&row.category, &row.rate)?;
-        let past = all.entry(TenantId::from_uuid(row.tenant_id)).or_default();
+        let issued = all.entry(TenantId::from_uuid(row.tenant_id)).or_default();
+        let past = issued.pasts.entry(ResellerId::from_uuid(row.issuer_id)).or_default();
         past.add(GroupTotal { group, taxable_minor: row.taxable, tax_minor: row.tax }, row.reason);
     }
     Ok(all)
@@ -111,6 +128,26 @@ pub(super) async fn tenant_of(tx: &mut SystemTx, id: InvoiceId) -> Result<Option
     .fetch_optional(tx.conn())
     .await?;
     Ok(found.map(TenantId::from_uuid))
+}
+
+/// An issuer as it was on its last document for the tenant.
+pub(crate) async fn last_issuer(
+    tx: &mut impl OfTenants,
+    tenant_id: TenantId,
+    id: ResellerId,
+) -> Result<Option<Issuer>, Error> {
+    let row = sqlx::query!(
+        "select issuer_name, issuer_profile from invoices where tenant_id = $1 and issuer_id = $2
+         order by id desc limit 1",
+        tenant_id.uuid(),
+        id.uuid()
+    )
+    .fetch_optional(tx.conn())
+    .await
+    .map_err(db::Error::from)?;
+    let Some(row) = row else { return Ok(None) };
+    let profile = row.issuer_profile.map(read).transpose()?;
+    Ok(Some(Issuer { id, name: row.issuer_name, profile }))
 }
 
 struct Row {

@@ -71,7 +71,7 @@ impl OfCycle {
 }
 
 /// How an account was taxed, and for which reasons it was not.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Past {
     pub(crate) history: TaxHistory<OfCycle>,
     /// The last of each group, as it stands beside others.

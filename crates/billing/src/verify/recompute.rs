@@ -11,7 +11,7 @@ use super::tax;
 use crate::Error;
 use crate::invoice::{Billing, Invoice, InvoiceLine, InvoiceLineKind};
 use crate::price_book::Item;
-use crate::rating::{Billed, CycleState, Log, Rate, Span, Step, steps_of_changes, steps_of_levels};
+use crate::rating::{Billed, CycleState, Log, PriceBasis, Rate, Span, Step, steps_of_changes, steps_of_levels};
 use crate::subscription::{Agreements, Cycles, OwedLine, Used, Windows};
 use tenancy::mailbox::count::CountChange;
 use tenancy::storage_sample::StorageSample;
@@ -79,8 +79,8 @@ pub(super) struct Account {
     pub(super) before: Cycles,
     /// The cycles as they are stored now.
     pub(super) stored: Cycles,
-    /// The documents, by what they were made by.
-    pub(super) documents: BTreeMap<Billing, Invoice>,
+    /// The documents, by what they were made by: one of each issuer.
+    pub(super) documents: BTreeMap<Billing, Vec<Invoice>>,
 }
 
 /// What came of it.
@@ -97,14 +97,15 @@ impl Account {
     pub(super) fn recompute(mut self, first: NaiveDate) -> Recomputed {
         let recorded = self.documents.split_off(&Billing { boundary: first, revision: 0 });
         let before = std::mem::replace(&mut self.documents, recorded);
+        let before: Vec<Invoice> = before.into_values().flatten().collect();
         let unrecorded = before.len() as u64;
-        before.into_values().for_each(|document| self.tax.keep(document));
+        before.into_iter().for_each(|document| self.tax.keep(document));
         let mut differences = Vec::new();
         if let Err(stop) = self.replay(&mut differences) {
             differences.push(*stop);
             return Recomputed { differences, unrecorded };
         }
-        differences.extend(self.documents.values().map(unfounded));
+        differences.extend(self.documents.values().flatten().map(unfounded));
         // Beside a wrong line it would say the same again.
         if differences.is_empty() {
             let (computed, stored) = (states(&self.before), states(&self.stored));
@@ -140,18 +141,9 @@ impl Account {
                 .map_err(|error| unowable(boundary, &error))?;
             let terms = agreed.terms().map_err(|_| Difference::Unreadable("terms"))?;
             let (basis, currency) = (terms.price.basis, terms.price.currency);
-            let computed: Vec<_> = lines.iter().map(|line| computed(line, currency)).collect();
-            let stored = self.documents.remove(&recorded.billing);
-            let before = differences.len();
-            compare(boundary, &computed, stored.as_ref(), differences);
-            let are_as_rated = differences.len() == before;
-            let taxes = self.tax.compare(basis, &lines, stored.as_ref());
-            // Beside a wrong line they would say the same again.
-            differences.extend(taxes.into_iter().filter(|_| are_as_rated));
+            let stored = self.documents.remove(&recorded.billing).unwrap_or_default();
+            self.compare(boundary, (basis, currency), &lines, stored, differences)?;
             last = Some(Some(boundary));
-            if let Some(stored) = stored {
-                self.tax.keep(stored);
-            }
             for (_, id) in self.unbilled.iter().filter(|(after, _)| *after == recorded.billing) {
                 if let Some(document) = self.tax.let_go(*id) {
                     take_out(&mut self.before, &document);
@@ -166,6 +158,41 @@ impl Account {
             }
         } else if let Some(last) = last.filter(|_| self.standings_are_known) {
             due(&self.log.agreed, last, self.next_invoice_on, differences)?;
+        }
+        Ok(())
+    }
+}
+
+impl Account {
+    /// Compares what a boundary owes with its documents, each issuer's, and goes on from these.
+    fn compare(
+        &mut self,
+        boundary: NaiveDate,
+        (basis, currency): (PriceBasis, Currency),
+        lines: &[OwedLine],
+        mut stored: Vec<Invoice>,
+        differences: &mut Vec<Difference>,
+    ) -> Result<(), Box<Difference>> {
+        let is_as_stored = |lines: &[OwedLine], stored: Option<&Invoice>| {
+            let mut apart = Vec::new();
+            compare(boundary, &figures(lines, currency), stored, &mut apart);
+            apart.is_empty()
+        };
+        let by_issuer = self.tax.apportion(lines, &stored, is_as_stored);
+        for (issuer, lines) in by_issuer.map_err(|error| unowable(boundary, &error))? {
+            let at = stored.iter().position(|document| document.issuer.id == issuer);
+            let stored = at.map(|at| stored.remove(at));
+            let before = differences.len();
+            compare(boundary, &figures(&lines, currency), stored.as_ref(), differences);
+            let are_as_rated = differences.len() == before;
+            let taxes = self.tax.compare(basis, &lines, stored.as_ref());
+            // Beside a wrong line they would say the same again.
+            differences.extend(taxes.into_iter().filter(|_| are_as_rated));
+            stored.into_iter().for_each(|stored| self.tax.keep(stored));
+        }
+        for unowed in stored {
+            compare(boundary, &[], Some(&unowed), differences);
+            self.tax.keep(unowed);
         }
         Ok(())
     }
@@ -289,6 +316,10 @@ fn whole(first: &InvoiceLine, others: &[InvoiceLine]) -> LineFigures {
         ),
         ..sum
     })
+}
+
+fn figures(lines: &[OwedLine], currency: Currency) -> Vec<LineFigures> {
+    lines.iter().map(|line| computed(line, currency)).collect()
 }
 
 fn computed(line: &OwedLine, currency: Currency) -> LineFigures {

@@ -1,13 +1,15 @@
 //! Taxing the documents again, by the profiles that they keep and the rates that were known.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::NaiveDate;
 use kernel::{Currency, InvoiceId, Money, ResellerId};
 
 use super::difference::{Difference, TaxedAmount};
+use crate::invoice::issued::{Issued, IssuedLine};
 use crate::invoice::tax::{InvoiceTax, OfCycle, Past, Shown, shown, treatment_on};
 use crate::invoice::{Invoice, InvoiceLineKind};
+use crate::{Error, OPERATOR};
 use crate::profile::{CustomerProfile, IssuerProfile};
 use crate::rating::{PriceBasis, RatingError, TaxGroup, TaxLine, TaxedDocument, Treatment};
 use crate::subscription::OwedLine;
@@ -119,19 +121,19 @@ pub(super) struct Account {
     rates: BTreeMap<ResellerId, Vec<TaxRate>>,
     /// The documents that count as billed so far, in their order, and what they come to.
     documents: Vec<Invoice>,
-    past: Past,
+    issued: Issued,
     /// Whether a document is missing: nobody can say how it was taxed, nor what is credited of it.
     is_broken: bool,
 }
 
 impl Account {
     pub(super) fn new(rates: BTreeMap<ResellerId, Vec<TaxRate>>) -> Self {
-        Self { rates, documents: Vec::new(), past: Past::default(), is_broken: false }
+        Self { rates, documents: Vec::new(), issued: Issued::default(), is_broken: false }
     }
 
     /// Takes a document as it is stored, after it was compared or because it cannot be.
     pub(super) fn keep(&mut self, document: Invoice) {
-        Stored::from(&document).take_into(&mut self.past);
+        take_into(&document, &mut self.issued);
         self.documents.push(document);
     }
 
@@ -139,12 +141,38 @@ impl Account {
     pub(super) fn let_go(&mut self, id: InvoiceId) -> Option<Invoice> {
         let at = self.documents.iter().position(|document| document.id == id)?;
         let gone = self.documents.remove(at);
-        self.past = Past::default();
-        self.documents.iter().for_each(|document| Stored::from(document).take_into(&mut self.past));
+        self.issued = Issued::default();
+        self.documents.iter().for_each(|document| take_into(document, &mut self.issued));
         Some(gone)
     }
 
-    /// Taxes the lines that a boundary owes, and compares with its document.
+    /// The lines that a boundary owes by who is to issue them. Nobody has noted who the tenant's reseller was then: it is whoever makes
+    /// its documents what they are; if nobody does, one of those who issue any.
+    pub(super) fn apportion(
+        &self,
+        lines: &[OwedLine],
+        stored: &[Invoice],
+        is_as_stored: impl Fn(&[OwedLine], Option<&Invoice>) -> bool,
+    ) -> Result<BTreeMap<ResellerId, Vec<OwedLine>>, Error> {
+        let issuers = stored.iter().map(|document| document.issuer.id).chain(self.issued.issuers());
+        let mut issuers: BTreeSet<ResellerId> = issuers.collect();
+        if issuers.is_empty() {
+            issuers.insert(OPERATOR);
+        }
+        let mut by_any = BTreeMap::new();
+        for present in issuers {
+            let by_issuer = self.issued.clone().apportion(present, lines.to_vec())?;
+            let of = |id: &ResellerId| stored.iter().find(|document| document.issuer.id == *id);
+            let fits = by_issuer.iter().all(|(id, lines)| is_as_stored(lines, of(id)));
+            if fits && stored.iter().all(|document| by_issuer.contains_key(&document.issuer.id)) {
+                return Ok(by_issuer);
+            }
+            by_any = by_issuer;
+        }
+        Ok(by_any)
+    }
+
+    /// Taxes the lines of a boundary that one issuer owes, and compares with its document.
     pub(super) fn compare(
         &mut self,
         basis: PriceBasis,
@@ -154,26 +182,39 @@ impl Account {
         self.is_broken |= stored.is_none() && !lines.is_empty();
         let Some(stored) = stored.filter(|_| !self.is_broken) else { return Vec::new() };
         let rates = self.rates.get(&stored.issuer.id).map(Vec::as_slice).unwrap_or_default();
+        let past = self.issued.pasts.get(&stored.issuer.id);
         let stored = Stored::from(stored);
-        match self.taxed(basis, lines, &stored, rates) {
+        match taxed(basis, lines, &stored, (past, rates)) {
             Ok((computed, lines)) => stored.compare(&computed, &lines),
             Err(difference) => vec![*difference],
         }
     }
+}
 
-    fn taxed(
-        &self,
-        basis: PriceBasis,
-        lines: &[OwedLine],
-        stored: &Stored<'_>,
-        rates: &[TaxRate],
-    ) -> Result<(TaxedDocument, Vec<Shown>), Box<Difference>> {
-        let treatment = stored.treatment(rates)?;
-        let amounts: Vec<(OfCycle, i64)> =
-            lines.iter().map(|line| (OfCycle::of(line), line.charge.amount_minor)).collect();
-        let taxed = self.past.history.clone().tax(basis, treatment.group, &amounts);
-        let shown = taxed.and_then(|taxed| shown(&taxed, basis, lines).map(|lines| (taxed, lines)));
-        shown.map_err(|error| stored.not_taxable(error))
+fn taxed(
+    basis: PriceBasis,
+    lines: &[OwedLine],
+    stored: &Stored<'_>,
+    (past, rates): (Option<&Past>, &[TaxRate]),
+) -> Result<(TaxedDocument, Vec<Shown>), Box<Difference>> {
+    let treatment = stored.treatment(rates)?;
+    let amounts: Vec<(OfCycle, i64)> =
+        lines.iter().map(|line| (OfCycle::of(line), line.charge.amount_minor)).collect();
+    let mut history = past.map(|past| past.history.clone()).unwrap_or_default();
+    let taxed = history.tax(basis, treatment.group, &amounts);
+    let shown = taxed.and_then(|taxed| shown(&taxed, basis, lines).map(|lines| (taxed, lines)));
+    shown.map_err(|error| stored.not_taxable(error))
+}
+
+/// Adds what a document says to what was billed before.
+fn take_into(document: &Invoice, issued: &mut Issued) {
+    let issuer = document.issuer.id;
+    Stored::from(document).take_into(issued.pasts.entry(issuer).or_default());
+    for line in &document.lines {
+        let cycle = OfCycle { item: line.item.clone(), starts_on: line.cycle_starts_on };
+        let (period, quantity, rated_minor) = (line.period, line.quantity, line.rated.amount_minor);
+        let rate = (line.price_id, line.discount);
+        issued.take(cycle, IssuedLine { issuer, rate, period, quantity, rated_minor });
     }
 }
 

@@ -10,7 +10,7 @@ use crate::invoice::{Billing, Invoice};
 /// Whether each credit note that voids an invoice takes it back to nothing, together with those that credited it before,
 /// and whether nothing else but drafts counts as billed no more.
 pub(super) fn check(
-    billed: &BTreeMap<Billing, Invoice>,
+    billed: &BTreeMap<Billing, Vec<Invoice>>,
     voids: &[Invoice],
     unbilled: &[(Billing, InvoiceId)],
 ) -> Vec<Difference> {
@@ -18,7 +18,7 @@ pub(super) fn check(
     let mut taken_back = BTreeSet::new();
     let mut differences = Vec::new();
     for void in voids {
-        let of_it = billed.values().filter(|document| {
+        let of_it = billed.values().flatten().filter(|document| {
             void.corrects == [document.id]
                 || (document.corrects == void.corrects && gone.contains(&document.id))
         });
@@ -28,7 +28,8 @@ pub(super) fn check(
             taken_back.extend(family.iter().map(|document| document.id));
         }
     }
-    let drafts = billed.values().filter(|document| document.number.is_none()).map(|document| document.id);
+    let drafts = billed.values().flatten().filter(|document| document.number.is_none());
+    let drafts = drafts.map(|document| document.id);
     taken_back.extend(drafts);
     let must_be: BTreeSet<InvoiceId> = gone.into_iter().chain(voids.iter().map(|void| void.id)).collect();
     differences.extend(

@@ -198,6 +198,7 @@ pub(crate) async fn insert_taxes(tx: &mut impl OfTenants, new: &[NewTax<'_>]) ->
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Creditable {
     pub(crate) invoice: InvoiceId,
+    pub(crate) issuer: ResellerId,
     pub(crate) issued_on: NaiveDate,
     pub(crate) left_minor: i64,
 }
@@ -210,8 +211,8 @@ pub(crate) async fn creditable(
     let asked: Vec<Uuid> = of.iter().map(|id| id.uuid()).collect();
     let tenants = tx.tenant_ids();
     let rows = sqlx::query!(
-        r#"select tenant_id, id, issued_on, "left" as "left!" from (
-             select i.tenant_id, i.id, i.issued_on, i.total_minor - coalesce((
+        r#"select tenant_id, id, issuer_id, issued_on, "left" as "left!" from (
+             select i.tenant_id, i.id, i.issuer_id, i.issued_on, i.total_minor - coalesce((
                select sum(r.amount_minor) from credit_note_references r
                where r.tenant_id = i.tenant_id and r.invoice_id = i.id), 0)::bigint as "left"
              from invoices i
@@ -222,15 +223,11 @@ pub(crate) async fn creditable(
     )
     .fetch_all(tx.conn())
     .await?;
-    let creditable = |row_id, issued_on, left_minor| Creditable {
-        invoice: InvoiceId::from_uuid(row_id),
-        issued_on,
-        left_minor,
-    };
-    Ok(by_tenant(
-        rows.into_iter()
-            .map(|row| (TenantId::from_uuid(row.tenant_id), creditable(row.id, row.issued_on, row.left))),
-    ))
+    Ok(by_tenant(rows.into_iter().map(|row| {
+        let (invoice, issuer) = (InvoiceId::from_uuid(row.id), ResellerId::from_uuid(row.issuer_id));
+        let (issued_on, left_minor) = (row.issued_on, row.left);
+        (TenantId::from_uuid(row.tenant_id), Creditable { invoice, issuer, issued_on, left_minor })
+    })))
 }
 
 /// How much of an invoice a credit note takes back.

@@ -178,22 +178,38 @@ pub(crate) async fn unbilled(tx: &mut TenantTx) -> Result<Vec<(Billing, InvoiceI
     Ok(rows.collect())
 }
 
-/// The credit notes that correct an invoice, each with how many it corrects.
+/// A credit note that corrects an invoice.
+pub(crate) struct Correction {
+    pub(crate) credit_note: InvoiceId,
+    /// How many invoices it corrects.
+    pub(crate) corrects: i64,
+    /// Whether it was made together with another issuer's document.
+    pub(crate) is_beside: bool,
+}
+
+/// The credit notes that correct an invoice.
 pub(crate) async fn corrections(
     tx: &mut TenantTx,
     invoice: InvoiceId,
-) -> Result<Vec<(InvoiceId, i64)>, db::Error> {
+) -> Result<Vec<Correction>, db::Error> {
     let tenant_id = tx.tenant_id().uuid();
     let rows = sqlx::query!(
         r#"select r.credit_note_id, (select count(*) from credit_note_references o
-             where o.tenant_id = r.tenant_id and o.credit_note_id = r.credit_note_id) as "corrects!"
+             where o.tenant_id = r.tenant_id and o.credit_note_id = r.credit_note_id) as "corrects!",
+             exists (select from invoices n join invoices o using (tenant_id, boundary, revision)
+               where n.tenant_id = r.tenant_id and n.id = r.credit_note_id and o.id <> n.id) as "is_beside!"
            from credit_note_references r where r.tenant_id = $1 and r.invoice_id = $2"#,
         tenant_id,
         invoice.uuid()
     )
     .fetch_all(tx.conn())
     .await?;
-    Ok(rows.into_iter().map(|row| (InvoiceId::from_uuid(row.credit_note_id), row.corrects)).collect())
+    let correction = |id, corrects, is_beside| Correction {
+        credit_note: InvoiceId::from_uuid(id),
+        corrects,
+        is_beside,
+    };
+    Ok(rows.into_iter().map(|row| correction(row.credit_note_id, row.corrects, row.is_beside)).collect())
 }
 
 /// Whether a payment of an invoice is under way. Keeps others from beginning one until the transaction ends: a payment's row

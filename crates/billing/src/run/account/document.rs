@@ -1,7 +1,7 @@
 //! Making documents: what is outstanding at each boundary, taxed and written; and numbered and posted, unless the issuer
 //! looks at drafts first.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::collections::btree_map::Entry;
 
 use chrono::{Days, NaiveDate};
@@ -12,8 +12,9 @@ use super::books::Rated;
 use super::{Finality, Written, store};
 use crate::Error;
 use crate::invoice::draft::{Completed, complete};
+use crate::invoice::issued::Issued;
 use crate::invoice::store::{NewInvoice, NewLine, NewTax, unbilled};
-use crate::invoice::tax::{OfCycle, Past, Shown, shown, treatment_on};
+use crate::invoice::tax::{OfCycle, Shown, shown, treatment_on};
 use crate::invoice::{
     Billing, Customer, DocumentKind, InvoiceLine, InvoiceLineKind, Issuer, store as invoices,
 };
@@ -23,9 +24,15 @@ use crate::series;
 use crate::subscription::OwedLine;
 use crate::tax_rate::{self, TaxRate};
 
-/// Who documents of several tenants are from and for, and by which rates they are taxed.
+/// Who issues documents, and by which rates they are taxed.
+struct IssuedBy {
+    issuer: Issuer,
+    rates: Vec<TaxRate>,
+}
+
+/// Who documents of several tenants are from and for.
 struct Parties {
-    issuers: BTreeMap<ResellerId, (Issuer, Vec<TaxRate>)>,
+    issuers: BTreeMap<ResellerId, IssuedBy>,
     /// Or why one's profile cannot be read.
     customers: BTreeMap<TenantId, Result<Customer, Error>>,
 }
@@ -33,15 +40,19 @@ struct Parties {
 /// An account whose documents are taxed.
 pub(super) struct Drafted<'a> {
     pub(super) rated: Rated<'a>,
-    issuer: Issuer,
     customer: Customer,
-    /// How many rates of tax the issuer has.
-    tax_rates_known: i64,
     drafts: Vec<Draft>,
+    /// For how many days the present issuer looks at drafts.
+    draft_days: u32,
 }
 
-/// A document to be written, of the same place among the rated ones.
+/// A document to be written.
 struct Draft {
+    billing: Billing,
+    issuer: Issuer,
+    /// How many rates of tax the issuer has.
+    tax_rates_known: i64,
+    lines: Vec<OwedLine>,
     taxed: TaxedDocument,
     shown: Vec<Shown>,
     /// Of each of its groups, in their order.
@@ -75,7 +86,7 @@ impl Parties {
                 let name = profile::store::reseller_name(tx.conn(), id).await?.ok_or(Error::NotFound)?;
                 let profile = profile::store::issuer(tx.conn(), id).await?.map(|issuer| issuer.profile);
                 let rates = tax_rate::store::rates(tx.conn(), id).await?;
-                entry.insert((Issuer::now(id, name, profile), rates));
+                entry.insert(IssuedBy { issuer: Issuer::now(id, name, profile), rates });
             }
         }
         Ok(parties)
@@ -93,14 +104,20 @@ pub(super) async fn draft_all<'a>(
     let mut parties = Parties::read(tx, &accounts).await?;
     // Only a credit asks what there was before.
     let credited: Vec<_> = accounts.iter().flat_map(credited).collect();
-    let mut pasts = if credited.is_empty() { BTreeMap::new() } else { invoices::past(tx, &credited).await? };
+    let mut issued = if credited.is_empty() { BTreeMap::new() } else { invoices::past(tx, &credited).await? };
     let mut drafted = Vec::new();
     for rated in accounts {
         let tenant_id = rated.due.ctx.tenant_id();
         let customer = parties.customers.remove(&tenant_id).ok_or(Error::Stored("tenant"))?;
-        let issuer = parties.issuers.get(&rated.due.ctx.reseller_id()).ok_or(Error::Stored("reseller"))?;
-        let past = pasts.remove(&tenant_id).unwrap_or_default();
-        drafted.push((tenant_id, customer.and_then(|customer| draft(rated, issuer, customer, past))));
+        let present = rated.due.ctx.reseller_id();
+        let issued = issued.remove(&tenant_id).unwrap_or_default();
+        let mut formers = BTreeMap::new();
+        for id in issued.issuers().filter(|id| *id != present).collect::<BTreeSet<_>>() {
+            formers.insert(id, former(tx, tenant_id, id).await?);
+        }
+        let mut issuers: BTreeMap<_, _> = formers.iter().map(|(id, former)| (*id, former)).collect();
+        issuers.insert(present, parties.issuers.get(&present).ok_or(Error::Stored("reseller"))?);
+        drafted.push((tenant_id, customer.and_then(|customer| draft(rated, &issuers, customer, issued))));
     }
     Ok(drafted)
 }
@@ -113,33 +130,54 @@ fn credited(account: &Rated<'_>) -> impl Iterator<Item = (TenantId, NaiveDate)> 
     credits.map(move |line| (tenant_id, line.cycle.charged.start()))
 }
 
+/// A reseller whose tenant has moved to another, as it was on its last document for the tenant.
+async fn former(tx: &mut impl OfTenants, tenant_id: TenantId, id: ResellerId) -> Result<IssuedBy, Error> {
+    let issuer = invoices::last_issuer(tx, tenant_id, id).await?.ok_or(Error::Stored("issuer"))?;
+    Ok(IssuedBy { issuer, rates: tax_rate::store::rates(tx.conn(), id).await? })
+}
+
 fn draft<'a>(
-    rated: Rated<'a>,
-    (issuer, rates): &(Issuer, Vec<TaxRate>),
+    mut rated: Rated<'a>,
+    issuers: &BTreeMap<ResellerId, &IssuedBy>,
     customer: Customer,
-    mut past: Past,
+    mut issued: Issued,
 ) -> Result<Drafted<'a>, Error> {
     let basis = rated.subscription.terms.price.basis;
+    let present = rated.due.ctx.reseller_id();
     let mut drafts = Vec::new();
-    for (billing, lines) in &rated.documents {
-        let profiles = (issuer.profile.as_ref(), customer.profile.as_ref());
-        let treatment = treatment_on(profiles.0, profiles.1, rates, billing.boundary)?;
-        let amounts: Vec<(OfCycle, i64)> =
-            lines.iter().map(|line| (OfCycle::of(line), line.charge.amount_minor)).collect();
-        let (taxed, reasons) = past.tax(basis, &treatment, &amounts)?;
-        let shown = shown(&taxed, basis, lines)?;
-        drafts.push(Draft { taxed, shown, reasons });
+    for (billing, lines) in std::mem::take(&mut rated.documents) {
+        for (id, lines) in issued.apportion(present, lines)? {
+            let IssuedBy { issuer, rates } = issuers.get(&id).ok_or(Error::Stored("reseller"))?;
+            let profiles = (issuer.profile.as_ref(), customer.profile.as_ref());
+            let treatment = treatment_on(profiles.0, profiles.1, rates, billing.boundary)?;
+            let amounts: Vec<(OfCycle, i64)> =
+                lines.iter().map(|line| (OfCycle::of(line), line.charge.amount_minor)).collect();
+            let (taxed, reasons) =
+                issued.pasts.entry(id).or_default().tax(basis, &treatment, &amounts)?;
+            let shown = shown(&taxed, basis, &lines)?;
+            let tax_rates_known = i64::try_from(rates.len()).map_err(|_| Error::Stored("rates of tax"))?;
+            drafts.push(Draft {
+                billing,
+                issuer: issuer.clone(),
+                tax_rates_known,
+                lines,
+                taxed,
+                shown,
+                reasons,
+            });
+        }
     }
-    let tax_rates_known = i64::try_from(rates.len()).map_err(|_| Error::Stored("rates of tax"))?;
-    Ok(Drafted { rated, issuer: issuer.clone(), customer, tax_rates_known, drafts })
+    let profile = issuers.get(&present).and_then(|from| from.issuer.profile.as_ref());
+    let draft_days = profile.map_or(0, |profile| profile.draft_days);
+    Ok(Drafted { rated, customer, drafts, draft_days })
 }
 
 /// A document with its place.
 struct Placed<'a> {
     of: &'a Drafted<'a>,
     draft: &'a Draft,
-    billing: Billing,
-    lines: &'a [OwedLine],
+    /// Whether somebody looks at it first, or at one before it.
+    waits: bool,
     /// Whether it becomes final at once.
     is_final: bool,
 }
@@ -149,27 +187,28 @@ impl Placed<'_> {
         self.of.rated.due.ctx
     }
 
+    /// Nobody looks any more at drafts of a reseller whose tenant has moved.
+    fn draft_days(&self) -> u32 {
+        if self.draft.issuer.id == self.ctx().reseller_id() { self.of.draft_days } else { 0 }
+    }
+
     fn series(&self) -> (DocumentKind, ResellerId) {
-        (self.draft.kind(), self.of.issuer.id)
+        (self.draft.kind(), self.draft.issuer.id)
     }
 
     /// A boundary's document is issued on it; one that is billed again, on the run's day; and a draft is to be issued so many
     /// days after that.
-    fn issued_on(&self, waits: bool) -> Result<NaiveDate, Error> {
-        let Billing { boundary, revision } = self.billing;
-        if !waits && revision == 1 {
+    fn issued_on(&self) -> Result<NaiveDate, Error> {
+        let Billing { boundary, revision } = self.draft.billing;
+        if !self.waits && revision == 1 {
             return Ok(boundary);
         }
         let today = self.of.rated.due.until.min(local_day(self.ctx().now(), self.ctx().time_zone()));
-        after(today.max(boundary), self.of.draft_days())
+        after(today.max(boundary), self.draft_days())
     }
 }
 
 impl Drafted<'_> {
-    fn draft_days(&self) -> u32 {
-        self.issuer.profile.as_ref().map_or(0, |profile| profile.draft_days)
-    }
-
     fn currency(&self) -> Currency {
         self.rated.subscription.terms.price.currency
     }
@@ -189,22 +228,21 @@ pub(super) async fn write_all(
 ) -> Result<BTreeMap<TenantId, Vec<Written>>, Error> {
     // Documents become final in the order of their boundaries: a credit note after what it corrects.
     let with_drafts = unbilled::have_drafts(tx).await?;
-    let waits = |of: &Drafted<'_>| {
+    let is_after_drafts = |of: &Drafted<'_>| {
         // A run has made those final before whose day has come; one that only looks has not.
         let is_left = |until: &NaiveDate| finality == Finality::AtOnce || *until > of.rated.due.until;
-        of.draft_days() > 0 || with_drafts.get(&of.customer.id).is_some_and(is_left)
+        with_drafts.get(&of.customer.id).is_some_and(is_left)
     };
-    let placed = accounts.iter().flat_map(|of| {
-        let is_final = finality == Finality::AtOnce && !waits(of);
-        of.rated.documents.iter().zip(&of.drafts).map(move |((billing, lines), draft)| Placed {
-            of,
-            draft,
-            billing: *billing,
-            lines,
-            is_final,
-        })
-    });
-    let placed: Vec<Placed<'_>> = placed.collect();
+    let mut placed: Vec<Placed<'_>> = Vec::new();
+    for of in accounts {
+        let is_after_drafts = is_after_drafts(of);
+        placed.extend(of.drafts.iter().map(|draft| {
+            let mut placed = Placed { of, draft, waits: is_after_drafts, is_final: false };
+            placed.waits |= placed.draft_days() > 0;
+            placed.is_final = finality == Finality::AtOnce && !placed.waits;
+            placed
+        }));
+    }
     let Some(first) = placed.first() else { return Ok(BTreeMap::new()) };
     let env = first.ctx().env();
     let numbers = take_numbers(tx, &placed).await?;
@@ -213,21 +251,21 @@ pub(super) async fn write_all(
     ids.sort_unstable();
     let mut new = Vec::new();
     for ((one, id), number) in placed.iter().zip(ids).zip(numbers) {
-        let issued_on = one.issued_on(waits(one.of))?;
-        let days_to_pay = one.of.issuer.profile.as_ref().map_or(DAYS_TO_PAY, |profile| profile.days_to_pay);
+        let issued_on = one.issued_on()?;
+        let days_to_pay = one.draft.issuer.profile.as_ref().map_or(DAYS_TO_PAY, |profile| profile.days_to_pay);
         new.push(NewInvoice {
             id,
             kind: one.draft.kind(),
-            issuer: &one.of.issuer,
+            issuer: &one.draft.issuer,
             customer: &one.of.customer,
             currency: one.of.currency(),
-            billing: Some(one.billing),
+            billing: Some(one.draft.billing),
             reason: None,
             issued_on,
             due_on: after(issued_on, days_to_pay)?,
             totals: &one.draft.taxed.totals,
             tax_behavior: one.of.rated.subscription.terms.price.basis,
-            tax_rates_known: one.of.tax_rates_known,
+            tax_rates_known: one.draft.tax_rates_known,
             finalized: number.map(|number| (number, env.now())),
         });
     }
@@ -288,7 +326,7 @@ fn lines_of(one: &Placed<'_>, new: &NewInvoice<'_>) -> Result<Vec<NewLine>, Erro
     let mut before = None;
     let mut lines = Vec::new();
     for (position, Shown { part, is_discount }) in (1..).zip(&one.draft.shown) {
-        let line = one.lines.get(part.line).ok_or(Error::Stored("line"))?;
+        let line = one.draft.lines.get(part.line).ok_or(Error::Stored("line"))?;
         // The parts of a line share its days, which the first one counts.
         let is_first = before.replace(part.line) != Some(part.line);
         let counted = |count: i64| if is_first { count } else { 0 };
