@@ -188,6 +188,53 @@ async fn messages_are_sorted_by_the_server() {
 }
 
 #[tokio::test]
+async fn what_is_sorted_by_modification_sequence_tells_the_highest_of_what_it_tells() {
+    let server = Server::start().await;
+    let messages = ["gone", "b", "c", "a"].map(message);
+    let ada = server.user_with("ada", &messages.each_ref().map(Vec::as_slice)).await;
+    let mut other = server.inbox(&ada).await;
+    ok(&mut other, "STORE 1 +FLAGS.SILENT (\\Deleted)").await;
+    ok(&mut other, "EXPUNGE").await;
+    // The numbers are not the UIDs, and the first has the highest modification sequence.
+    let mut client = server.inbox(&ada).await;
+    ok(&mut other, "STORE 1 +FLAGS.SILENT (\\Flagged)").await;
+    assert_eq!(ok(&mut client, "NOOP").await, ["1 FETCH (UID 2 FLAGS (\\Flagged))"]);
+    let mut modseqs = Vec::new();
+    for number in 1..=3 {
+        let told = ok(&mut other, &format!("FETCH {number} MODSEQ")).await.remove(0);
+        modseqs.push(told.split(['(', ')']).nth(2).unwrap().parse::<u64>().unwrap());
+    }
+    let [first, second, third] = modseqs[..] else { panic!("{modseqs:?}") };
+    assert!(second < third && third < first, "{modseqs:?}");
+
+    for (command, told) in [
+        ("SORT (SUBJECT) UTF-8 MODSEQ 1", format!("SORT 3 1 2 (MODSEQ {first})")),
+        ("UID SORT (SUBJECT) UTF-8 OR MODSEQ 1 ALL NOT UID 2", format!("SORT 4 3 (MODSEQ {third})")),
+        ("SORT (SUBJECT) UTF-8 MODSEQ 4000000000", "SORT".to_owned()),
+        ("SORT (SUBJECT) UTF-8 ALL", "SORT 3 1 2".to_owned()),
+    ] {
+        assert_eq!(ok(&mut client, command).await, [told], "{command}");
+    }
+    for (command, told) in [
+        ("SORT RETURN (MIN)", format!(") MIN 3 MODSEQ {third}")),
+        ("SORT RETURN (MAX)", format!(") MAX 2 MODSEQ {second}")),
+        ("SORT RETURN (MIN MAX)", format!(") MIN 3 MAX 2 MODSEQ {third}")),
+        ("SORT RETURN (MIN COUNT)", format!(") MIN 3 COUNT 3 MODSEQ {first}")),
+        ("UID SORT RETURN ()", format!(") UID ALL 4,2:3 MODSEQ {first}")),
+    ] {
+        let line = ok(&mut client, &format!("{command} (SUBJECT) UTF-8 MODSEQ 1")).await.remove(0);
+        assert!(line.starts_with("ESEARCH (TAG ") && line.ends_with(&told), "{command}: {line}");
+    }
+    // Who has asked for one hears of them from then on.
+    ok(&mut other, "STORE 2 +FLAGS.SILENT (\\Seen)").await;
+    let told = ok(&mut client, "NOOP").await;
+    assert!(told[0].starts_with("2 FETCH (UID 3 FLAGS (\\Seen) MODSEQ ("), "{told:?}");
+    let told = ok(&mut client, "THREAD ORDEREDSUBJECT UTF-8 MODSEQ 1").await;
+    assert!(told[0].starts_with("THREAD (") && told[0].ends_with(')'), "{told:?}");
+    assert!(!told[0].contains("MODSEQ"), "{told:?}");
+}
+
+#[tokio::test]
 async fn long_headers_are_put_in_order_a_few_at_a_time() {
     let server = Server::start().await;
     let references: String = (0..100).map(|number| format!(" <{number}{}@x>\r\n", "y".repeat(900))).collect();
