@@ -246,6 +246,9 @@ impl Session {
                 .increment(1);
             metrics::histogram!("pillarbox_imap_command_duration_seconds", "command" => name)
                 .record(started.elapsed());
+            if self.failed_logins >= self.service.limits.max_failed_logins {
+                return Err(End::TooManyFailedLogins);
+            }
         }
     }
 
