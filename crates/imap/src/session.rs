@@ -288,7 +288,8 @@ impl Session {
         // What a command needs is there while it runs and no longer: most sessions wait, in IDLE or between commands.
         match command {
             Command::Capability => Ok(op::capability(self)),
-            Command::Noop | Command::Check => Ok(Status::ok("done")),
+            Command::Noop => Ok(Status::ok("done")),
+            Command::Check => op::check(self),
             Command::Logout => Box::pin(op::logout(self, tag)).await,
             Command::Id => Ok(op::id(self)),
             Command::StartTls => Box::pin(op::starttls::run(self, tag)).await,
