@@ -71,6 +71,53 @@ async fn a_connection_is_compressed_from_the_answer_on() {
     }
 }
 
+/// A connection of a user's, signed in, of which nothing is left to be read.
+async fn signed_in(server: &Server, user: &tenancy::user::User) -> TcpStream {
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    assert!(line(&mut stream).await.starts_with("* OK "));
+    let login = format!("a LOGIN {} \"{}\"\r\n", user.address, testkit::world::PASSWORD);
+    stream.write_all(login.as_bytes()).await.unwrap();
+    assert!(line(&mut stream).await.starts_with("a OK "));
+    stream
+}
+
+/// A line, and nothing of what comes after it.
+async fn line(stream: &mut TcpStream) -> String {
+    let mut line = Vec::new();
+    while !line.ends_with(b"\r\n") {
+        line.push(stream.read_u8().await.unwrap());
+    }
+    String::from_utf8(line).unwrap()
+}
+
+#[tokio::test]
+async fn what_comes_at_once_with_the_wish_to_compress_is_compressed_or_ends_the_session() {
+    let server = Server::start().await;
+    let ada = server.user_with("ada", &[]).await;
+    let mut stream = signed_in(&server, &ada).await;
+    let mut deflate = Compress::new(Compression::default(), false);
+    let mut wish = b"b COMPRESS DEFLATE\r\n".to_vec();
+    let mut noop = Vec::with_capacity(100);
+    deflate.compress_vec(b"c NOOP\r\n", &mut noop, FlushCompress::Sync).unwrap();
+    wish.extend(noop);
+    stream.write_all(&wish).await.unwrap();
+    assert_eq!(line(&mut stream).await, "b OK what follows is compressed\r\n");
+    let mut packed = Packed { stream, deflate, inflate: Decompress::new(false) };
+    assert_eq!(packed.until("c OK done\r\n").await, "c OK done\r\n");
+    packed.send("d NOOP\r\n").await;
+    packed.until("d OK done\r\n").await;
+
+    // Plain text is no DEFLATE: an f begins a block of the type that there is not (RFC 1951 §3.2.3). It is never carried out.
+    let mut stream = signed_in(&server, &ada).await;
+    stream.write_all(b"b COMPRESS DEFLATE\r\nf CREATE Smuggled\r\n").await.unwrap();
+    assert_eq!(line(&mut stream).await, "b OK what follows is compressed\r\n");
+    let mut rest = Vec::new();
+    let end = tokio::time::timeout(std::time::Duration::from_secs(30), stream.read_to_end(&mut rest)).await;
+    assert_eq!((end.unwrap().unwrap(), rest), (0, Vec::new()));
+    packed.send("g LIST \"\" Smuggled\r\n").await;
+    assert_eq!(packed.until("g OK that is all\r\n").await, "g OK that is all\r\n");
+}
+
 #[tokio::test]
 async fn parts_come_decoded_and_go_in_as_they_are() {
     let server = Server::start().await;

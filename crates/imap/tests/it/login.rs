@@ -305,3 +305,16 @@ async fn a_session_ends_with_the_app_password_that_began_it() {
     app_password::revoke(ctx, ada.id, password.id).await.unwrap();
     assert_eq!(client.rest().await.unwrap(), "* BYE [EXPIRED] the login is not good any more\r\n");
 }
+
+#[tokio::test]
+async fn whoever_introduces_themselves_is_told_the_name_and_no_more() {
+    let server = Server::start().await;
+    let ada = server.user_with("ada", &[]).await;
+    let (mut stranger, mut known) = (server.connect().await, server.login(&ada).await);
+    for client in [&mut stranger, &mut known] {
+        for command in ["ID NIL", "ID ()", "ID (\"name\" \"Thunderbird\" \"version\" NIL)"] {
+            assert_eq!(ok(client, command).await, ["ID (\"name\" \"Pillarbox\")"], "{command}");
+        }
+        refused(client, "ID Thunderbird", "BAD").await;
+    }
+}
