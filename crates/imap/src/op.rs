@@ -44,6 +44,13 @@ pub(crate) fn id(session: &mut Session) -> Status {
     Status::ok("pleased to meet you")
 }
 
+/// CHECK (RFC 3501 §6.4.1), for a folder that is open: what was done in it is durable when it is answered.
+pub(crate) fn check(session: &Session) -> Answer {
+    session.login()?;
+    session.selected()?;
+    Ok(Status::ok("done"))
+}
+
 /// LOGOUT (RFC 9051 §6.1.3).
 pub(crate) async fn logout(session: &mut Session, tag: &str) -> Answer {
     session.connection.untagged("BYE goodbye");

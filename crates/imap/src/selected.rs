@@ -137,6 +137,12 @@ impl Selected {
         if by_uid { u32::try_from(uid).ok() } else { u32::try_from(number).ok() }
     }
 
+    /// The UID of a message by what the client calls it: [`Self::name_of`] the other way round.
+    pub(crate) fn uid_of(&self, name: u32, by_uid: bool) -> Option<u64> {
+        let uid = if by_uid { name } else { *self.uids().get((name as usize).checked_sub(1)?)? };
+        Some(u64::from(uid))
+    }
+
     /// The UIDs of the messages that the client knows of.
     pub(crate) fn uids(&self) -> &[u32] {
         &self.uids[..self.announced]

@@ -246,6 +246,9 @@ impl Session {
                 .increment(1);
             metrics::histogram!("pillarbox_imap_command_duration_seconds", "command" => name)
                 .record(started.elapsed());
+            if self.failed_logins >= self.service.limits.max_failed_logins {
+                return Err(End::TooManyFailedLogins);
+            }
         }
     }
 
@@ -285,7 +288,8 @@ impl Session {
         // What a command needs is there while it runs and no longer: most sessions wait, in IDLE or between commands.
         match command {
             Command::Capability => Ok(op::capability(self)),
-            Command::Noop | Command::Check => Ok(Status::ok("done")),
+            Command::Noop => Ok(Status::ok("done")),
+            Command::Check => op::check(self),
             Command::Logout => Box::pin(op::logout(self, tag)).await,
             Command::Id => Ok(op::id(self)),
             Command::StartTls => Box::pin(op::starttls::run(self, tag)).await,

@@ -23,9 +23,6 @@ pub(crate) async fn run(
     let (from, folder, uids) = (selected.mailbox_id, selected.folder, selected.resolve(set, by_uid)?);
     let folders = Folders::to_change(&login, to).await?;
     let target = folders.target(to)?;
-    if is_move && target.id == folder {
-        return Err(Status::no("the messages are there already").with("CANNOT").into());
-    }
     let wanted: UidSet = uids.into_iter().map(u64::from).collect();
     let (store, ctx) = (session.store(), &login.ctx);
     let placed = match is_move {

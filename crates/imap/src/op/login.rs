@@ -54,19 +54,15 @@ async fn refuse(session: &mut Session) -> Answer {
     Err(Status::no("wrong user name or password").with("AUTHENTICATIONFAILED").into())
 }
 
-/// Counts a login that failed, and lets time pass; ends the session when that has happened too often.
+/// Counts a login that failed, and lets time pass. The session ends after the answer when that has happened too often.
 pub(crate) async fn failed(session: &mut Session) -> Result<(), End> {
     count("refused");
     session.failed_logins += 1;
     tracing::info!(login.failed = session.failed_logins, "imap login refused");
     tokio::select! {
-        () = session.shutdown.cancelled() => return Err(End::Shutdown),
-        () = tokio::time::sleep(session.service.limits.failed_login_delay) => {}
+        () = session.shutdown.cancelled() => Err(End::Shutdown),
+        () = tokio::time::sleep(session.service.limits.failed_login_delay) => Ok(()),
     }
-    if session.failed_logins >= session.service.limits.max_failed_logins {
-        return Err(End::TooManyFailedLogins);
-    }
-    Ok(())
 }
 
 fn count(outcome: &'static str) {

@@ -138,8 +138,12 @@ fn saved(uids: &[u64], give: SearchGive) -> Vec<u32> {
     uids.iter().filter_map(narrow).collect()
 }
 
-/// The highest modification sequence of what was found (RFC 7162 §3.1.5), or of what of it is told (RFC 4731 §3.2).
-async fn highest(session: &Session, give: Option<SearchGive>, uids: &[u64]) -> Result<Option<u64>, Trouble> {
+/// The highest modification sequence of what was found (RFC 7162 §3.1.5), or of what of it is told (RFC 4731 §3.2): of what is sorted in that order.
+pub(super) async fn highest(
+    session: &Session,
+    give: Option<SearchGive>,
+    uids: &[u64],
+) -> Result<Option<u64>, Trouble> {
     let (login, selected) = (session.login()?, session.selected()?);
     let told: UidSet = match give {
         Some(give) => saved(uids, give).into_iter().map(u64::from).collect(),
@@ -178,7 +182,8 @@ fn named_ids(key: &SearchKey, ids: &mut Vec<String>) {
     }
 }
 
-fn asks_for_modseq(key: &SearchKey) -> bool {
+/// Whether what is searched for is said by modification sequence, and the highest is to be told (RFC 7162 §3.1.5).
+pub(super) fn asks_for_modseq(key: &SearchKey) -> bool {
     match key {
         SearchKey::ModSeq(_) => true,
         SearchKey::And(keys) => keys.iter().any(asks_for_modseq),

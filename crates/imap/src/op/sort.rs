@@ -17,7 +17,9 @@ pub(crate) async fn run(session: &mut Session, tag: &str, command: &Sort) -> Ans
     if command.give.is_some_and(|give| give.save) {
         return Err(Status::bad("SAVE goes with SEARCH").into());
     }
+    let has_modseq = search::asks_for_modseq(&command.key);
     let uids = search::find(session, Some(&command.charset), &command.key).await?;
+    session.enabled.condstore |= has_modseq;
     let memory_bytes = uids.len() as u64 * MEMORY_BYTES * (1 + command.criteria.len() as u64);
     let room = session.room_for(memory_bytes).await?;
     let said: BTreeSet<Said> = command.criteria.iter().filter_map(|by| said(by.key)).collect();
@@ -35,11 +37,21 @@ pub(crate) async fn run(session: &mut Session, tag: &str, command: &Sort) -> Ans
         items.into_iter().map(|item| item.number).collect::<Vec<u32>>()
     };
     let sorted = tokio::task::spawn_blocking(work).await.map_err(|_| mailstore::Error::ShuttingDown)?;
+    // RFC 7162 §3.1.9, §3.1.10.
+    let modseq = match has_modseq {
+        true => {
+            let selected = session.selected()?;
+            let uids: Vec<u64> =
+                sorted.iter().filter_map(|name| selected.uid_of(*name, command.by_uid)).collect();
+            search::highest(session, command.give, &uids).await?
+        }
+        false => None,
+    };
     // Who takes it slowly does not keep the room from others.
     drop(room);
     match command.give {
         Some(give) => {
-            let line = search::extended(tag, command.by_uid, give, &sorted, None);
+            let line = search::extended(tag, command.by_uid, give, &sorted, modseq);
             session.connection.queue(&line).await?;
         }
         None => {
@@ -48,7 +60,11 @@ pub(crate) async fn run(session: &mut Session, tag: &str, command: &Sort) -> Ans
                 session.connection.out().extend_from_slice(format!(" {number}").as_bytes());
                 session.connection.spill().await?;
             }
-            session.connection.out().extend_from_slice(b"\r\n");
+            let out = session.connection.out();
+            if let Some(modseq) = modseq {
+                out.extend_from_slice(format!(" (MODSEQ {modseq})").as_bytes());
+            }
+            out.extend_from_slice(b"\r\n");
         }
     }
     Ok(Status::ok("that is all"))

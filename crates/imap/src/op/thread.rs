@@ -56,6 +56,7 @@ pub(crate) async fn run(session: &mut Session, command: &Thread) -> Answer {
     // Who takes it slowly does not keep the room from others.
     drop(room);
     let space = if threads.is_empty() { "" } else { " " };
+    // Also of what is searched for by modification sequence none is told (RFC 7162 §3.1.9).
     session.connection.queue(format!("* THREAD{space}{threads}\r\n").as_bytes()).await?;
     Ok(Status::ok("that is all"))
 }

@@ -60,3 +60,17 @@ async fn what_cannot_be_put_is_refused_and_leaves_nothing() {
     let answer = say(&mut client, "APPEND INBOX {5+}\r\nhello").await;
     assert!(answer.status.starts_with("OK [APPENDUID "), "{answer:?}");
 }
+
+#[tokio::test]
+async fn how_long_a_message_may_be_is_told_before_one_is_sent() {
+    let server = Server::start().await;
+    let ada = server.world.user("ada", None).await;
+    let limit = mailstore::MAX_MESSAGE_BYTES;
+    let mut client = server.login(&ada).await;
+    let told = ok(&mut client, "CAPABILITY").await.remove(0);
+    assert!(told.split(' ').any(|word| word == format!("APPENDLIMIT={limit}")), "{told}");
+    assert_eq!(
+        ok(&mut client, "STATUS INBOX (APPENDLIMIT MESSAGES)").await,
+        [format!("STATUS INBOX (APPENDLIMIT {limit} MESSAGES 0)")]
+    );
+}

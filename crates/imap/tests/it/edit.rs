@@ -69,7 +69,6 @@ async fn moves_and_copies_tell_which_is_which() {
         [format!("OK [COPYUID {validity} 2:3 3:4] moved"), "3 EXPUNGE".into(), "2 EXPUNGE".into()]
     );
     refused(&mut client, "COPY 1 Nowhere", "NO [TRYCREATE]").await;
-    refused(&mut client, "MOVE 1 INBOX", "NO [CANNOT]").await;
     assert!(ok(&mut client, "UID COPY 77 Archive").await.is_empty());
     assert_eq!(
         ok(&mut client, "STATUS Archive (MESSAGES UNSEEN)").await,
@@ -78,6 +77,55 @@ async fn moves_and_copies_tell_which_is_which() {
     ok(&mut client, "SELECT Archive").await;
     let flags = ok(&mut client, "FETCH 1:* FLAGS").await;
     assert_eq!(flags.iter().filter(|line| line.contains("\\Flagged")).count(), 2, "{flags:?}");
+}
+
+#[tokio::test]
+async fn what_is_moved_to_where_it_is_gets_a_new_uid_there() {
+    let server = Server::start().await;
+    let messages = ["one", "two", "three"].map(message);
+    let ada = server.user_with("ada", &messages.each_ref().map(Vec::as_slice)).await;
+    let (mut one, mut two) = (server.inbox(&ada).await, server.inbox(&ada).await);
+    ok(&mut one, "STORE 2 +FLAGS.SILENT (\\Flagged)").await;
+    ok(&mut two, "ENABLE QRESYNC").await;
+    ok(&mut two, "NOOP").await;
+    let moved = say(&mut one, "MOVE 1:2 INBOX").await;
+    assert_eq!(moved.status, "OK moved");
+    let validity = moved.untagged[0].split(' ').nth(2).unwrap().to_owned();
+    assert_eq!(
+        moved.untagged,
+        [
+            format!("OK [COPYUID {validity} 1:2 4:5] moved"),
+            "2 EXPUNGE".into(),
+            "1 EXPUNGE".into(),
+            "3 EXISTS".into(),
+            "0 RECENT".into()
+        ]
+    );
+    assert_eq!(
+        ok(&mut one, "FETCH 1:* (UID FLAGS)").await,
+        ["1 FETCH (UID 3 FLAGS ())", "2 FETCH (UID 4 FLAGS ())", "3 FETCH (UID 5 FLAGS (\\Flagged))"]
+    );
+    assert!(ok(&mut one, "FETCH 3 BODY.PEEK[TEXT]").await[0].contains("This is two."));
+    assert_eq!(ok(&mut two, "NOOP").await, ["VANISHED 1:2", "3 EXISTS", "0 RECENT"]);
+
+    let moved = say(&mut two, "UID MOVE 3,77 INBOX").await;
+    assert!(moved.status.starts_with("OK [HIGHESTMODSEQ "), "{moved:?}");
+    assert_eq!(
+        moved.untagged,
+        [
+            format!("OK [COPYUID {validity} 3 6] moved"),
+            "VANISHED 3".into(),
+            "3 EXISTS".into(),
+            "0 RECENT".into()
+        ]
+    );
+    let mut other = server.login(&ada).await;
+    assert_eq!(
+        ok(&mut other, "STATUS INBOX (MESSAGES UNSEEN UIDNEXT)").await,
+        ["STATUS INBOX (MESSAGES 3 UNSEEN 3 UIDNEXT 7)"]
+    );
+    ok(&mut other, "EXAMINE INBOX").await;
+    refused(&mut other, "MOVE 1 INBOX", "NO [CANNOT]").await;
 }
 
 #[tokio::test]

@@ -71,6 +71,53 @@ async fn a_connection_is_compressed_from_the_answer_on() {
     }
 }
 
+/// A connection of a user's, signed in, of which nothing is left to be read.
+async fn signed_in(server: &Server, user: &tenancy::user::User) -> TcpStream {
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    assert!(line(&mut stream).await.starts_with("* OK "));
+    let login = format!("a LOGIN {} \"{}\"\r\n", user.address, testkit::world::PASSWORD);
+    stream.write_all(login.as_bytes()).await.unwrap();
+    assert!(line(&mut stream).await.starts_with("a OK "));
+    stream
+}
+
+/// A line, and nothing of what comes after it.
+async fn line(stream: &mut TcpStream) -> String {
+    let mut line = Vec::new();
+    while !line.ends_with(b"\r\n") {
+        line.push(stream.read_u8().await.unwrap());
+    }
+    String::from_utf8(line).unwrap()
+}
+
+#[tokio::test]
+async fn what_comes_at_once_with_the_wish_to_compress_is_compressed_or_ends_the_session() {
+    let server = Server::start().await;
+    let ada = server.user_with("ada", &[]).await;
+    let mut stream = signed_in(&server, &ada).await;
+    let mut deflate = Compress::new(Compression::default(), false);
+    let mut wish = b"b COMPRESS DEFLATE\r\n".to_vec();
+    let mut noop = Vec::with_capacity(100);
+    deflate.compress_vec(b"c NOOP\r\n", &mut noop, FlushCompress::Sync).unwrap();
+    wish.extend(noop);
+    stream.write_all(&wish).await.unwrap();
+    assert_eq!(line(&mut stream).await, "b OK what follows is compressed\r\n");
+    let mut packed = Packed { stream, deflate, inflate: Decompress::new(false) };
+    assert_eq!(packed.until("c OK done\r\n").await, "c OK done\r\n");
+    packed.send("d NOOP\r\n").await;
+    packed.until("d OK done\r\n").await;
+
+    // Plain text is no DEFLATE: an f begins a block of the type that there is not (RFC 1951 §3.2.3). It is never carried out.
+    let mut stream = signed_in(&server, &ada).await;
+    stream.write_all(b"b COMPRESS DEFLATE\r\nf CREATE Smuggled\r\n").await.unwrap();
+    assert_eq!(line(&mut stream).await, "b OK what follows is compressed\r\n");
+    let mut rest = Vec::new();
+    let end = tokio::time::timeout(std::time::Duration::from_secs(30), stream.read_to_end(&mut rest)).await;
+    assert_eq!((end.unwrap().unwrap(), rest), (0, Vec::new()));
+    packed.send("g LIST \"\" Smuggled\r\n").await;
+    assert_eq!(packed.until("g OK that is all\r\n").await, "g OK that is all\r\n");
+}
+
 #[tokio::test]
 async fn parts_come_decoded_and_go_in_as_they_are() {
     let server = Server::start().await;
@@ -185,6 +232,53 @@ async fn messages_are_sorted_by_the_server() {
     assert_eq!(ok(&mut client, "SORT (SIZE) UTF-8 SUBJECT nothing").await, ["SORT"]);
     refused(&mut client, "SORT (DATE) KOI8-R ALL", "NO [BADCHARSET").await;
     refused(&mut client, "SORT RETURN (SAVE) (DATE) UTF-8 ALL", "BAD").await;
+}
+
+#[tokio::test]
+async fn what_is_sorted_by_modification_sequence_tells_the_highest_of_what_it_tells() {
+    let server = Server::start().await;
+    let messages = ["gone", "b", "c", "a"].map(message);
+    let ada = server.user_with("ada", &messages.each_ref().map(Vec::as_slice)).await;
+    let mut other = server.inbox(&ada).await;
+    ok(&mut other, "STORE 1 +FLAGS.SILENT (\\Deleted)").await;
+    ok(&mut other, "EXPUNGE").await;
+    // The numbers are not the UIDs, and the first has the highest modification sequence.
+    let mut client = server.inbox(&ada).await;
+    ok(&mut other, "STORE 1 +FLAGS.SILENT (\\Flagged)").await;
+    assert_eq!(ok(&mut client, "NOOP").await, ["1 FETCH (UID 2 FLAGS (\\Flagged))"]);
+    let mut modseqs = Vec::new();
+    for number in 1..=3 {
+        let told = ok(&mut other, &format!("FETCH {number} MODSEQ")).await.remove(0);
+        modseqs.push(told.split(['(', ')']).nth(2).unwrap().parse::<u64>().unwrap());
+    }
+    let [first, second, third] = modseqs[..] else { panic!("{modseqs:?}") };
+    assert!(second < third && third < first, "{modseqs:?}");
+
+    for (command, told) in [
+        ("SORT (SUBJECT) UTF-8 MODSEQ 1", format!("SORT 3 1 2 (MODSEQ {first})")),
+        ("UID SORT (SUBJECT) UTF-8 OR MODSEQ 1 ALL NOT UID 2", format!("SORT 4 3 (MODSEQ {third})")),
+        ("SORT (SUBJECT) UTF-8 MODSEQ 4000000000", "SORT".to_owned()),
+        ("SORT (SUBJECT) UTF-8 ALL", "SORT 3 1 2".to_owned()),
+    ] {
+        assert_eq!(ok(&mut client, command).await, [told], "{command}");
+    }
+    for (command, told) in [
+        ("SORT RETURN (MIN)", format!(") MIN 3 MODSEQ {third}")),
+        ("SORT RETURN (MAX)", format!(") MAX 2 MODSEQ {second}")),
+        ("SORT RETURN (MIN MAX)", format!(") MIN 3 MAX 2 MODSEQ {third}")),
+        ("SORT RETURN (MIN COUNT)", format!(") MIN 3 COUNT 3 MODSEQ {first}")),
+        ("UID SORT RETURN ()", format!(") UID ALL 4,2:3 MODSEQ {first}")),
+    ] {
+        let line = ok(&mut client, &format!("{command} (SUBJECT) UTF-8 MODSEQ 1")).await.remove(0);
+        assert!(line.starts_with("ESEARCH (TAG ") && line.ends_with(&told), "{command}: {line}");
+    }
+    // Who has asked for one hears of them from then on.
+    ok(&mut other, "STORE 2 +FLAGS.SILENT (\\Seen)").await;
+    let told = ok(&mut client, "NOOP").await;
+    assert!(told[0].starts_with("2 FETCH (UID 3 FLAGS (\\Seen) MODSEQ ("), "{told:?}");
+    let told = ok(&mut client, "THREAD ORDEREDSUBJECT UTF-8 MODSEQ 1").await;
+    assert!(told[0].starts_with("THREAD (") && told[0].ends_with(')'), "{told:?}");
+    assert!(!told[0].contains("MODSEQ"), "{told:?}");
 }
 
 #[tokio::test]

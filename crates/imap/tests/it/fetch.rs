@@ -349,3 +349,14 @@ async fn structures_that_are_not_in_memory_together_are_told_all_the_same() {
         tx.commit().await.unwrap();
     }
 }
+
+#[tokio::test]
+async fn messages_have_ids_of_their_own_and_of_no_thread() {
+    let server = Server::start().await;
+    let ada = server.user_with("ada", &[&message("one")]).await;
+    let mut client = server.inbox(&ada).await;
+    assert_eq!(ok(&mut client, "FETCH 1 THREADID").await, ["1 FETCH (THREADID NIL)"]);
+    let told = ok(&mut client, "UID FETCH 1 (THREADID EMAILID)").await;
+    assert!(told[0].starts_with("1 FETCH (UID 1 THREADID NIL EMAILID ("), "{told:?}");
+    assert_eq!(ok(&mut client, "SEARCH THREADID T1").await, ["SEARCH"]);
+}

@@ -60,8 +60,12 @@ async fn what_is_wrong_is_refused_alike_and_then_the_session_ends() {
     ];
     assert_eq!(refusals[0].status, "NO [AUTHENTICATIONFAILED] wrong user name or password");
     assert_eq!(refusals[0], refusals[1]);
-    client.send(format!("x LOGIN {} wrong\r\n", ada.address).as_bytes()).await.unwrap();
-    assert_eq!(client.rest().await.unwrap(), "* BYE too many failed logins\r\n");
+    // The last one is answered as well, and what comes after it is not.
+    client.send(format!("x LOGIN {} wrong\r\ny NOOP\r\n", ada.address).as_bytes()).await.unwrap();
+    assert_eq!(
+        client.rest().await.unwrap(),
+        format!("x {}\r\n* BYE too many failed logins\r\n", refusals[0].status)
+    );
 
     let mut client = server.connect().await;
     for (command, status) in [
@@ -183,13 +187,15 @@ async fn by_a_proof_of_an_app_password() {
         let answer = client.answer(&tag.unwrap()).await.unwrap();
         assert!(answer.status.starts_with("BAD authentication cancelled"), "{answer:?}");
     }
-    client
+    let tag = client
         .begin(&format!("AUTHENTICATE SCRAM-SHA-256 {}", Scram::new(name, "", None).first()))
         .await
         .unwrap();
     assert!(client.read_response().await.unwrap().starts_with("+ "));
     client.send(b"*\r\n").await.unwrap();
-    assert_eq!(client.rest().await.unwrap(), "* BYE too many failed logins\r\n");
+    let rest = client.rest().await.unwrap();
+    assert!(rest.starts_with(&format!("{tag} BAD authentication cancelled")), "{rest}");
+    assert!(rest.ends_with("\r\n* BYE too many failed logins\r\n"), "{rest}");
     // The server's proof is to be answered by nothing.
     let mut client = server.connect().await;
     let mut proof = Scram::new(name, &secret, None);
@@ -298,4 +304,17 @@ async fn a_session_ends_with_the_app_password_that_began_it() {
     assert!(client.read_response().await.unwrap().starts_with("+ "));
     app_password::revoke(ctx, ada.id, password.id).await.unwrap();
     assert_eq!(client.rest().await.unwrap(), "* BYE [EXPIRED] the login is not good any more\r\n");
+}
+
+#[tokio::test]
+async fn whoever_introduces_themselves_is_told_the_name_and_no_more() {
+    let server = Server::start().await;
+    let ada = server.user_with("ada", &[]).await;
+    let (mut stranger, mut known) = (server.connect().await, server.login(&ada).await);
+    for client in [&mut stranger, &mut known] {
+        for command in ["ID NIL", "ID ()", "ID (\"name\" \"Thunderbird\" \"version\" NIL)"] {
+            assert_eq!(ok(client, command).await, ["ID (\"name\" \"Pillarbox\")"], "{command}");
+        }
+        refused(client, "ID Thunderbird", "BAD").await;
+    }
 }

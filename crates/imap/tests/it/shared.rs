@@ -133,3 +133,23 @@ async fn who_is_a_delegate_no_more_sees_nothing_more() {
     delegate::put(&server.world.ctx, bob.mailbox_id, ada.id, &[Right::Read]).await.unwrap();
     ok(&mut client, &format!("SELECT {name}")).await;
 }
+
+#[tokio::test]
+async fn rights_are_told_and_taken_by_nobody_here() {
+    let server = Server::start().await;
+    let (mut client, ..) = ada_and_bob(&server).await;
+    let others = "\"Other Users/bob@acme.example/INBOX\"";
+    for name in ["INBOX", others] {
+        for command in ["LISTRIGHTS", "DELETEACL"] {
+            let command = format!("{command} {name} ada@acme.example");
+            let status = "NO [NOPERM] rights are given by the mailbox's administrators";
+            refused(&mut client, &command, status).await;
+        }
+        refused(&mut client, &format!("LISTRIGHTS {name}"), "BAD").await;
+        refused(&mut client, &format!("DELETEACL {name}"), "BAD").await;
+    }
+    for command in ["LISTRIGHTS", "DELETEACL"] {
+        refused(&mut client, &format!("{command} Nowhere ada@acme.example"), "NO [NONEXISTENT]").await;
+    }
+    assert_eq!(ok(&mut client, &format!("MYRIGHTS {others}")).await, [format!("MYRIGHTS {others} lr")]);
+}

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use testkit::client::imap::Imap as Client;
 
-use crate::support::{Server, message, ok, quick};
+use crate::support::{Server, message, ok, quick, refused, say};
 
 #[tokio::test]
 async fn two_clients_see_what_each_other_does() {
@@ -188,5 +188,35 @@ async fn what_another_changes_is_told_last() {
             let last = lines.iter().rfind(|line| line.starts_with(&format!("{number} FETCH ("))).unwrap();
             assert_eq!(last.contains("\\Flagged"), round % 2 == 0, "{number}: {last}");
         }
+    }
+}
+
+#[tokio::test]
+async fn check_is_for_a_folder_that_is_open_and_tells_what_is_new() {
+    let server = Server::start().await;
+    let ada = server.user_with("ada", &[&message("one")]).await;
+    let mut client = server.connect().await;
+    refused(&mut client, "CHECK", "BAD log in first").await;
+    let mut client = server.login(&ada).await;
+    refused(&mut client, "CHECK", "BAD open a folder first").await;
+    ok(&mut client, "SELECT INBOX").await;
+    assert!(ok(&mut client, "CHECK").await.is_empty());
+    server.deliver(ada.mailbox_id, &message("two")).await;
+    assert_eq!(ok(&mut client, "CHECK").await, ["2 EXISTS", "0 RECENT"]);
+}
+
+#[tokio::test]
+async fn any_line_ends_idling_and_none_but_done_does_so_well() {
+    let server = Server::start().await;
+    let ada = server.user_with("ada", &[&message("one")]).await;
+    let mut client = server.inbox(&ada).await;
+    let long = "x".repeat(100);
+    for line in ["NOOP", "x NOOP", "DONE DONE", "", long.as_str()] {
+        let tag = client.begin("IDLE").await.unwrap();
+        assert!(next(&mut client).await.starts_with("+ "));
+        client.send(format!("{line}\r\n").as_bytes()).await.unwrap();
+        assert_eq!(client.answer(&tag).await.unwrap().status, "BAD IDLE ends with DONE", "{line:?}");
+        // It was taken for the end of IDLE, not for a command, and what follows is one again.
+        assert_eq!(say(&mut client, "NOOP").await.status, "OK done", "{line:?}");
     }
 }

@@ -132,7 +132,7 @@ pub async fn relocate(
     to: FolderId,
 ) -> Result<Vec<Placed>, Error> {
     let (mut tx, modseq) = open(ctx, mailbox_id).await?;
-    let placed = relocate_in(&mut tx, ctx, mailbox_id, modseq, ids, to).await?;
+    let placed = gather_in(&mut tx, ctx, mailbox_id, modseq, ids, to).await?;
     if !placed.is_empty() {
         mail.commit(tx, mailbox_id).await?;
     }
@@ -165,7 +165,7 @@ pub async fn update(
     }
     let flagged = flag_in(&mut tx, ctx, mailbox_id, modseq, &[id], &update.flags).await?;
     let moved = match update.folder {
-        Some(to) => relocate_in(&mut tx, ctx, mailbox_id, modseq, &[id], to).await?,
+        Some(to) => gather_in(&mut tx, ctx, mailbox_id, modseq, &[id], to).await?,
         None => Vec::new(),
     };
     let message = store::find(&mut tx, mailbox_id, id).await?.ok_or(Error::NotFound)?;
@@ -198,8 +198,21 @@ pub(crate) async fn flag_in(
     Ok(flagged.into_iter().map(|(message, _)| message.id).collect())
 }
 
-/// Moves messages in a transaction of the caller's, with the mailbox locked.
+/// Moves messages in a transaction of the caller's, with the mailbox locked. What is in the folder already gets a new UID there too.
 pub(crate) async fn relocate_in(
+    tx: &mut TenantTx,
+    ctx: &Ctx,
+    mailbox_id: MailboxId,
+    modseq: i64,
+    ids: &[MessageId],
+    to: FolderId,
+) -> Result<Vec<Placed>, Error> {
+    let moving = store::live(tx, mailbox_id, ids).await?;
+    put(tx, ctx, mailbox_id, modseq, &moving, to).await
+}
+
+/// As [`relocate_in`], but what is in the folder already stays as it is.
+async fn gather_in(
     tx: &mut TenantTx,
     ctx: &Ctx,
     mailbox_id: MailboxId,
@@ -209,8 +222,20 @@ pub(crate) async fn relocate_in(
 ) -> Result<Vec<Placed>, Error> {
     let mut moving = store::live(tx, mailbox_id, ids).await?;
     moving.retain(|message| message.folder != to);
+    put(tx, ctx, mailbox_id, modseq, &moving, to).await
+}
+
+/// Puts messages into a folder under new UIDs, in the order that they are in.
+async fn put(
+    tx: &mut TenantTx,
+    ctx: &Ctx,
+    mailbox_id: MailboxId,
+    modseq: i64,
+    moving: &[Touched],
+    to: FolderId,
+) -> Result<Vec<Placed>, Error> {
     let first = folder::store::take_uids(tx, mailbox_id, to, moving.len()).await?;
-    let placed = place(&moving, first.ok_or(Error::FolderNotFound)?);
+    let placed = place(moving, first.ok_or(Error::FolderNotFound)?);
     store::relocate(tx, mailbox_id, &placed, to, modseq).await?;
     let arrivals = moving.iter().zip(&placed).map(|(message, placed)| message.arrived(to, placed.uid));
     let effects = moving.iter().map(Touched::gone).chain(arrivals);

@@ -92,7 +92,8 @@ pub async fn expunge(
     Ok(uids)
 }
 
-/// Moves messages into another folder of the mailbox (RFC 6851), as [`crate::message::relocate`].
+/// Moves messages into a folder of the mailbox, as [`crate::message::relocate`]. Into the one that they are in they go too, under new UIDs
+/// (RFC 6851 §3.3).
 ///
 /// # Errors
 /// As [`flag`]; [`Error::FolderNotFound`].
