@@ -1,6 +1,7 @@
 //! Bodies move, and nothing that a client sees does.
 
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use blob::{BlobKey, BlobStore as _};
 use chrono::TimeDelta;
@@ -9,8 +10,9 @@ use mailstore::compact::{self, Compacted, Pace};
 use mailstore::ingest::{Target, Within, ingest};
 use mailstore::message::{self, Message, State};
 use mailstore::sweep;
+use tokio::time::Instant;
 
-use crate::support::{Bench, id};
+use crate::support::{Bench, id, noise};
 
 const PACE: Pace = Pace { lag: TimeDelta::hours(24), bytes_per_second: u64::MAX };
 
@@ -113,8 +115,7 @@ async fn what_cannot_be_read_stays_where_it_is_and_the_rest_moves() {
     let ada = bench.mailbox("ada", None).await;
     fill(&bench, ada, 5).await;
     let packs = bench.blobs.packs().await;
-    let (one, two) =
-        (bench.blobs.get(&packs[0]).await.unwrap(), bench.blobs.get(&packs[2]).await.unwrap());
+    let (one, two) = (bench.blobs.get(&packs[0]).await.unwrap(), bench.blobs.get(&packs[2]).await.unwrap());
     let mut rotten = one.to_vec();
     rotten[12] ^= 1;
     bench.blobs.land(&packs[0], rotten).await;
@@ -164,6 +165,47 @@ async fn a_body_that_has_rotted_keeps_no_other_in_a_pack_of_mostly_dead() {
     bench.sweep_out().await;
     assert_eq!(bench.blobs.packs().await.len(), 2);
     bench.assert_exact().await;
+}
+
+#[tokio::test]
+async fn in_a_pack_of_the_tenant_s_own_bodies_lie_by_mailbox_and_time() {
+    let bench = Bench::new().await;
+    let mut mailboxes = Vec::new();
+    for local in ["ada", "bob", "eve"] {
+        mailboxes.push(bench.mailbox(local, None).await);
+    }
+    let clock = bench.world.test_db.clock();
+    // By turns, and the latest first: else they would come out in order by chance.
+    for at in 0..12 {
+        bench.stored(mailboxes[at % 3], &body(at)).await;
+        clock.advance(TimeDelta::minutes(-1));
+    }
+    clock.advance(TimeDelta::hours(25));
+    assert_eq!(run(&bench).await, Compacted { bodies: 12, packs: 1, ..Compacted::default() });
+    bench.sweep_out().await;
+    let packs = bench.blobs.packs().await;
+    assert_eq!(packs.len(), 1);
+    let entries = entries(&bench, &packs[0]).await;
+    let places: Vec<_> = entries
+        .iter()
+        .map(|entry| (entry.about.deliveries()[0].mailbox, entry.about.internal_date()))
+        .collect();
+    assert!(places.len() == 12 && places.is_sorted(), "{places:?}");
+}
+
+#[tokio::test]
+async fn no_more_is_moved_in_a_second_than_may_be() {
+    let bench = Bench::new().await;
+    let ada = bench.mailbox("ada", None).await;
+    for length in [700, 701] {
+        bench.stored(ada, &noise(length)).await;
+    }
+    bench.world.test_db.clock().advance(TimeDelta::hours(25));
+    let begun = Instant::now();
+    let pace = Pace { bytes_per_second: 1_000, ..PACE };
+    let moved = compact::run(&bench.store, &bench.world.test_db.db(), pace).await.unwrap();
+    assert_eq!(moved, Compacted { bodies: 2, packs: 1, ..Compacted::default() });
+    assert!(begun.elapsed() >= Duration::from_millis(1_401), "{:?}", begun.elapsed());
 }
 
 #[tokio::test]
