@@ -50,7 +50,7 @@ postgres_in() {
     ((major >= OLDEST_POSTGRES)) || return 1
     # Debian keeps the share directory elsewhere than next to the programs.
     for share in "/usr/share/postgresql/$major" "$bin/../share" "$bin/../share/postgresql"; do
-        [[ -f "$share/extension/btree_gist.control" && -f "$share/extension/pg_trgm.control" ]] && return 0
+        [[ -f "$share/extension/btree_gist.control" ]] && return 0
     done
     return 1
 }

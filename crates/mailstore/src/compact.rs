@@ -2,19 +2,21 @@
 //! that hold more dead than alive.
 //!
 //! A body is opened and sealed anew, under the key that its tenant has now, and its row comes to say where it lies; nothing that a client sees changes. Who has looked up
-//! the old place still finds it there: the old pack stays for [`crate::sweep::GRACE`].
+//! the old place still finds it there: the old pack stays for [`crate::sweep::GRACE`]. A body that cannot be read stays where it is, and its pack with it.
 
 mod store;
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use db::{Db, SystemTx};
 use futures::future::try_join_all;
 use kernel::{BlobId, TenantId};
-use pack::{About, Compressed, MAX_DELIVERIES, Writer};
+use pack::{About, Compressed, DataKey, MAX_DELIVERIES, Writer};
 use tenancy::{Caller, Ctx};
+use uuid::Uuid;
 
 pub use crate::Error;
 use crate::body::{self, Place, RESERVATION, Uploaded, pack_key};
@@ -47,6 +49,8 @@ pub struct Compacted {
     pub bodies: u64,
     /// Packs that were made for them.
     pub packs: u64,
+    /// Bodies that stay where they are, since they cannot be read: they are damaged, or gone, or their key is.
+    pub unreadable: u64,
     /// Tenants that failed and were passed by.
     pub failed: u64,
 }
@@ -61,7 +65,7 @@ struct Due {
 }
 
 /// Moves what is due, of every tenant. Several processes may do so at once: who comes second finds the bodies moved, and deletes what it
-/// uploaded in vain. What fails is logged, counted and tried again by the next run.
+/// uploaded in vain. What fails or cannot be read is logged, counted and tried again by the next run.
 ///
 /// # Errors
 /// When what is due cannot be looked up.
@@ -110,25 +114,35 @@ async fn tenant(
     pace: Pace,
     done: &mut Compacted,
 ) -> Result<(), Error> {
+    // Else they came first again, and nothing else ever moved.
+    let mut passed_by: Vec<Uuid> = Vec::new();
     loop {
         let mut tx = system(db).await?;
-        let mut moving = store::bodies(&mut tx, ctx.tenant_id(), due, PACK_BODIES).await?;
+        let mut moving = store::bodies(&mut tx, ctx.tenant_id(), due, &passed_by, PACK_BODIES).await?;
         cut(&mut moving);
         store::add_deliveries(&mut tx, ctx.tenant_id(), &mut moving).await?;
         drop(tx);
         // What has lost its last message meanwhile is the sweeper's.
         moving.retain(|body| !body.deliveries.is_empty());
         let bytes: u64 = moving.iter().map(|body| u64::from(body.place.address.length())).sum();
-        let moved = match moving.is_empty() {
+        if moving.is_empty() {
+            return Ok(());
+        }
+        // Before they are read: where no key of the tenant's is to be had, that is not the fault of each body.
+        let key = store.keys.sealing(ctx).await?;
+        let (read, unreadable) = read(store, ctx, moving).await?;
+        let moved = match read.is_empty() {
             true => 0,
-            false => pack(store, db, ctx, moving).await?,
+            false => pack(store, db, ctx.tenant_id(), key, read).await?,
         };
-        if moved == 0 {
-            // Nothing is due, or another process has been first.
+        if moved == 0 && unreadable.is_empty() {
+            // Another process has been first.
             return Ok(());
         }
         done.bodies += moved;
-        done.packs += 1;
+        done.packs += u64::from(moved > 0);
+        done.unreadable += unreadable.len() as u64;
+        passed_by.extend(unreadable.into_iter().map(BlobId::uuid));
         tokio::time::sleep(Duration::from_millis(bytes.saturating_mul(1_000) / pace.bytes_per_second.max(1)))
             .await;
     }
@@ -149,15 +163,55 @@ fn cut(moving: &mut Vec<Moving>) {
     moving.truncate(count);
 }
 
-/// Seals bodies into a new pack of their tenant's own; how many have moved there.
-async fn pack(store: &MailStore, db: &Db, ctx: &Ctx, moving: Vec<Moving>) -> Result<u64, Error> {
-    let tenant = ctx.tenant_id();
-    let mut bodies: Vec<Compressed> = Vec::with_capacity(moving.len());
-    for some in moving.chunks(AT_ONCE) {
-        let reading = some.iter().map(|one| body::reopen(store, ctx, &one.place));
-        bodies.extend(try_join_all(reading).await?);
+/// Reads bodies, in their order; and which of them cannot be read.
+async fn read(
+    store: &MailStore,
+    ctx: &Ctx,
+    moving: Vec<Moving>,
+) -> Result<(Vec<(Moving, Compressed)>, Vec<BlobId>), Error> {
+    let (mut read, mut unreadable) = (Vec::with_capacity(moving.len()), Vec::new());
+    let mut rest = moving.into_iter();
+    loop {
+        let some: Vec<Moving> = rest.by_ref().take(AT_ONCE).collect();
+        if some.is_empty() {
+            return Ok((read, unreadable));
+        }
+        let bodies = try_join_all(some.iter().map(|one| reopen(store, ctx, one))).await?;
+        for (one, body) in some.into_iter().zip(bodies) {
+            match body {
+                Some(body) => read.push((one, body)),
+                None => unreadable.push(one.id),
+            }
+        }
     }
-    let key = store.keys.sealing(ctx).await?;
+}
+
+/// A body, unless it cannot be read while the blob store answers.
+async fn reopen(store: &MailStore, ctx: &Ctx, one: &Moving) -> Result<Option<Compressed>, Error> {
+    let error = match body::reopen(store, ctx, &one.place).await {
+        Ok(body) => return Ok(Some(body)),
+        Err(error) => error,
+    };
+    let is_its_own = match &error {
+        // As where the disk is bad under this one object.
+        Error::Blob(cause) if matches!(**cause, blob::Error::Internal(_)) => store.ping().await.is_ok(),
+        error => error.is_for_good(),
+    };
+    if !is_its_own {
+        return Err(error);
+    }
+    tracing::warn!(tenant.id = %ctx.tenant_id(), blob.id = %one.id, error.cause = ?error, "a body cannot be read and was not compacted");
+    Ok(None)
+}
+
+/// Seals bodies into a new pack of their tenant's own; how many have moved there.
+async fn pack(
+    store: &MailStore,
+    db: &Db,
+    tenant: TenantId,
+    key: Arc<DataKey>,
+    moving: Vec<(Moving, Compressed)>,
+) -> Result<u64, Error> {
     let mut writer = Writer::new(db.env());
     let mut tx = system(db).await?;
     let now = db.env().now();
@@ -166,11 +220,11 @@ async fn pack(store: &MailStore, db: &Db, ctx: &Ctx, moving: Vec<Moving>) -> Res
     // Encrypting some MiB would hold up every session of an async thread.
     let work = move || {
         let mut moved = Vec::with_capacity(moving.len());
-        for (one, body) in moving.into_iter().zip(&bodies) {
+        for (one, body) in moving {
             let mut deliveries = one.deliveries;
             deliveries.truncate(MAX_DELIVERIES);
             let about = About::new(one.sha256, one.internal_date, deliveries);
-            let address = about.and_then(|about| writer.add(&key, body, about).ok());
+            let address = about.and_then(|about| writer.add(&key, &body, about).ok());
             moved.extend(address.map(|address| (one.id, one.place, Place { address, is_own: true })));
         }
         (writer.seal(), moved)
@@ -201,7 +255,7 @@ async fn commit(
     if moved.is_empty() {
         return Ok(0);
     }
-    let mut packs: Vec<uuid::Uuid> = moved.iter().map(|(_, from, _)| from.address.pack().uuid()).collect();
+    let mut packs: Vec<Uuid> = moved.iter().map(|(_, from, _)| from.address.pack().uuid()).collect();
     packs.push(pack.id.uuid());
     sweep::store::lock_packs(&mut tx, &packs).await?;
     let live_bytes = moved.iter().map(|(.., to)| u64::from(to.address.length())).sum();
@@ -234,11 +288,11 @@ mod tests {
     use super::*;
 
     fn of_lengths(lengths: &[u32]) -> Vec<Moving> {
-        let pack = kernel::PackId::from_uuid(uuid::Uuid::nil());
+        let pack = kernel::PackId::from_uuid(Uuid::nil());
         let body = |&length: &u32| {
             let address = pack::Address::new(pack, 0, 8, length, pack::Generation::FIRST).unwrap();
             let place = Place { address, is_own: false };
-            let (id, internal_date) = (BlobId::from_uuid(uuid::Uuid::nil()), DateTime::UNIX_EPOCH);
+            let (id, internal_date) = (BlobId::from_uuid(Uuid::nil()), DateTime::UNIX_EPOCH);
             Moving { id, sha256: [0; 32], place, deliveries: Vec::new(), internal_date }
         };
         lengths.iter().map(body).collect()

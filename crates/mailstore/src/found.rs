@@ -35,7 +35,8 @@ pub struct Found {
     pub left: Vec<String>,
 }
 
-/// Takes in what lies in the packs of a bucket and was accepted after the moment that the rows are of.
+/// Takes in what lies in the packs of a bucket and was accepted after the moment that the rows are of. First numbers go on by 100,000, and
+/// every message counts as changed: what else was done after that moment nobody knows, nor which clients were told of it.
 ///
 /// # Errors
 /// When the database or the bucket do not answer.

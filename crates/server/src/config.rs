@@ -16,7 +16,7 @@ use tracing_subscriber::EnvFilter;
 
 use settings::{
     BODY_CACHE_MIB, COMPACTION_LAG_HOURS, COMPACTION_MIB_PER_SECOND, DEFAULT_SPAM_HEADER, DEFAULT_STRIPE_URL,
-    OTHER_VARIABLES, SETTINGS, variable,
+    MAX_COMPACTION_LAG_HOURS, OTHER_VARIABLES, SETTINGS, variable,
 };
 
 pub(crate) use settings::describe;
@@ -191,7 +191,7 @@ impl Config {
             blob_url,
             key_encryption_keys,
             compaction_lag_hours: reader
-                .value("compaction_lag_hours", parse_count)
+                .value("compaction_lag_hours", parse_compaction_lag)
                 .unwrap_or(COMPACTION_LAG_HOURS),
             compaction_mib_per_second: reader
                 .value("compaction_mib_per_second", parse_count)
@@ -349,6 +349,11 @@ fn parse_count(text: &str) -> Result<NonZeroU32, String> {
     text.parse().map_err(|_| format!("{text:?} is not a whole number from 1 to {}", u32::MAX))
 }
 
+fn parse_compaction_lag(text: &str) -> Result<NonZeroU32, String> {
+    let hours = text.parse::<NonZeroU32>().ok().filter(|hours| hours.get() <= MAX_COMPACTION_LAG_HOURS);
+    hours.ok_or_else(|| format!("{text:?} is not a whole number from 1 to {MAX_COMPACTION_LAG_HOURS}"))
+}
+
 fn parse_provider(text: &str) -> Result<String, String> {
     billing::payment::provider_at(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
 }
@@ -471,6 +476,19 @@ mod tests {
         for value in ["0", "-1", "many", "4294967296"] {
             let mistake = format!("{name}: {value:?} is not a whole number from 1 to 4294967295");
             assert_eq!(requests(value), Err(vec![mistake]));
+        }
+    }
+
+    #[test]
+    fn mail_lies_in_shared_packs_for_six_days_at_most() {
+        let name = "PILLARBOX_COMPACTION_LAG_HOURS";
+        let hours = |value| read("", &[(name, value)]).map(|config| config.compaction_lag_hours.get());
+        assert_eq!([hours(""), hours("1"), hours("144")], [Ok(24), Ok(1), Ok(144)]);
+        for value in ["0", "145", "4294967296", "a day"] {
+            assert_eq!(
+                hours(value),
+                Err(vec![format!("{name}: {value:?} is not a whole number from 1 to 144")])
+            );
         }
     }
 

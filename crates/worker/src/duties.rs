@@ -108,13 +108,15 @@ async fn sweep_mail(worker: &Worker) {
 
 async fn compact_mail(worker: &Worker) {
     match mailstore::compact::run(&worker.store, &worker.db, worker.compaction).await {
-        Ok(mailstore::compact::Compacted { bodies, packs, failed }) => {
+        Ok(mailstore::compact::Compacted { bodies, packs, unreadable, failed }) => {
             metrics::counter!("pillarbox_compacted_bodies_total").increment(bodies);
+            metrics::counter!("pillarbox_compaction_unreadable_bodies_total").increment(unreadable);
             metrics::counter!("pillarbox_compaction_failures_total").increment(failed);
             if bodies + failed > 0 {
                 tracing::info!(
                     compact.bodies = bodies,
                     compact.packs = packs,
+                    compact.unreadable = unreadable,
                     compact.failed = failed,
                     "compacted"
                 );

@@ -8,8 +8,8 @@ use super::account::Account;
 
 /// The oldest major version that Pillarbox runs on.
 pub(super) const OLDEST_MAJOR: u32 = 15;
-/// Extensions that the migrations create; both come with Postgres' contrib modules.
-const EXTENSIONS: [&str; 2] = ["btree_gist", "pg_trgm"];
+/// Extensions that the migrations create; they come with Postgres' contrib modules.
+const EXTENSIONS: [&str; 1] = ["btree_gist"];
 const PROGRAMS: [&str; 3] = ["initdb", "pg_ctl", "postgres"];
 /// Where Debian and Ubuntu keep each version's programs, which they leave out of PATH.
 const DEBIAN_ROOT: &str = "/usr/lib/postgresql";
@@ -136,6 +136,17 @@ mod tests {
         assert_eq!(parse_major("postgres (PostgreSQL) 9.6.24\n"), Some(9));
         assert_eq!(parse_major("postgres (PostgreSQL) devel"), None);
         assert_eq!(parse_major("mysqld 8.0"), None);
+    }
+
+    #[test]
+    fn what_is_asked_of_the_programs_is_what_the_migrations_create() {
+        let mut created = Vec::new();
+        for migration in crate::migrate::MIGRATIONS.iter() {
+            let lines = migration.sql.as_str().lines();
+            let names = lines.filter_map(|line| line.strip_prefix("create extension if not exists "));
+            created.extend(names.map(|name| name.trim_end_matches(';').to_owned()));
+        }
+        assert_eq!(created, EXTENSIONS);
     }
 
     #[test]

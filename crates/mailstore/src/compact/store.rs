@@ -34,11 +34,12 @@ pub(super) async fn tenants(
     Ok(ids.into_iter().map(TenantId::from_uuid).collect())
 }
 
-/// A tenant's bodies that are due, by mailbox and time; without their deliveries.
+/// A tenant's bodies that are due, by mailbox and time, but those that were passed by; without their deliveries.
 pub(super) async fn bodies(
     tx: &mut SystemTx,
     tenant: TenantId,
     due: Due,
+    passed_by: &[Uuid],
     limit: i64,
 ) -> Result<Vec<Moving>, Error> {
     let rows = sqlx::query!(
@@ -46,7 +47,7 @@ pub(super) async fn bodies(
          from pack_shares s
          join packs p on p.id = s.pack_id
          join blobs b on b.tenant_id = s.tenant_id and b.pack_id = s.pack_id
-         where s.tenant_id = $1 and p.state = 'live' and b.message_count > 0
+         where s.tenant_id = $1 and p.state = 'live' and b.message_count > 0 and b.id <> all ($5)
            and (p.tenant_id is null and p.created_at < $2
                 or p.tenant_id is not null and p.dead_since is not null and (p.dead_since < $3 or s.live_bytes < p.entry_bytes / 2))
          order by (select m.mailbox_id from messages m where m.tenant_id = b.tenant_id and m.blob_id = b.id order by m.mailbox_id limit 1),
@@ -56,6 +57,7 @@ pub(super) async fn bodies(
         due.shared_before,
         due.dead_before,
         limit,
+        passed_by,
     )
     .fetch_all(tx.conn())
     .await?;

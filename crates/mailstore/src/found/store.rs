@@ -6,10 +6,25 @@ use chrono::{DateTime, Utc};
 use db::{Error, SystemTx};
 use kernel::{PackId, TenantId};
 
-/// Sets the next UID of each folder and the modification sequence of each mailbox so much higher, and lets the log begin there.
+/// Sets the next UID of each folder and the modification sequence of each mailbox so much higher, gives the latter to all that the mailbox
+/// has, and lets the log begin there.
 pub(super) async fn raise(tx: &mut SystemTx, gap: i64) -> Result<(), Error> {
-    sqlx::query!("update folders set uid_next = uid_next + $1", gap).execute(tx.conn()).await?;
     sqlx::query!("update mailboxes set modseq = modseq + $1", gap).execute(tx.conn()).await?;
+    // HIGHESTMODSEQ (RFC 7162 §3.1.2.1) never falls, and a client may have been told one that was lost.
+    sqlx::query!(
+        "update folders set uid_next = folders.uid_next + $1, highest_modseq = mailboxes.modseq from mailboxes
+         where mailboxes.tenant_id = folders.tenant_id and mailboxes.id = folders.mailbox_id",
+        gap,
+    )
+    .execute(tx.conn())
+    .await?;
+    // Which flags it was told of with that is not known either: whoever asks for what has changed is told all of them once.
+    sqlx::query!(
+        "update messages set modseq = mailboxes.modseq from mailboxes
+         where mailboxes.tenant_id = messages.tenant_id and mailboxes.id = messages.mailbox_id",
+    )
+    .execute(tx.conn())
+    .await?;
     // Whoever has seen what was lost looks at everything again.
     sqlx::query!(
         "insert into mail_change_floors (tenant_id, mailbox_id, modseq) select tenant_id, id, modseq from mailboxes

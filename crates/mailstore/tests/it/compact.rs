@@ -1,5 +1,8 @@
 //! Bodies move, and nothing that a client sees does.
 
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
 use blob::{BlobKey, BlobStore as _};
 use chrono::TimeDelta;
 use kernel::{MailboxId, TenantId};
@@ -7,8 +10,9 @@ use mailstore::compact::{self, Compacted, Pace};
 use mailstore::ingest::{Target, Within, ingest};
 use mailstore::message::{self, Message, State};
 use mailstore::sweep;
+use tokio::time::Instant;
 
-use crate::support::{Bench, id};
+use crate::support::{Bench, id, noise};
 
 const PACE: Pace = Pace { lag: TimeDelta::hours(24), bytes_per_second: u64::MAX };
 
@@ -39,6 +43,17 @@ async fn seen(bench: &Bench, mailbox: MailboxId) -> Vec<(Message, Vec<u8>)> {
     seen
 }
 
+/// What the footer of one of the tenant's own packs tells, in the order in which it lies there.
+async fn entries(bench: &Bench, key: &BlobKey) -> Vec<pack::Located> {
+    let object = bench.blobs.get(key).await.unwrap();
+    let pack::Ending::Whole(tail) = pack::Tail::parse(object.len() as u64, &object).unwrap() else {
+        panic!("it is all there")
+    };
+    let mut entries = tail.entries(&bench.store.keys().sealing(bench.ctx()).await.unwrap()).unwrap();
+    entries.sort_by_key(|entry| entry.address.index());
+    entries
+}
+
 fn are_of(packs: &[BlobKey], tenant: TenantId) -> bool {
     packs.iter().all(|key| matches!(key, BlobKey::Pack { owner: Some(owner), .. } if *owner == tenant))
 }
@@ -58,7 +73,7 @@ async fn what_was_shared_becomes_the_tenant_s_own() {
     assert_eq!(bench.blobs.packs().await.len(), 7);
 
     bench.world.test_db.clock().advance(TimeDelta::hours(25));
-    assert_eq!(run(&bench).await, Compacted { bodies: 7, packs: 2, failed: 0 });
+    assert_eq!(run(&bench).await, Compacted { bodies: 7, packs: 2, ..Compacted::default() });
     assert_eq!(run(&bench).await, Compacted::default());
     assert_eq!(bench.blobs.packs().await.len(), 9, "somebody may be reading what lay in the old ones");
     assert_eq!((seen(&bench, ada).await, seen(&bench, bob).await), before);
@@ -73,12 +88,8 @@ async fn what_was_shared_becomes_the_tenant_s_own() {
     let raw = message::raw(&bench.store, &other, eve, id(&kept[0]), None).await.unwrap();
     assert_eq!(raw.bytes, body(9));
     // The footer tells the same as the rows.
-    let object = bench.blobs.get(&own[0]).await.unwrap();
-    let pack::Ending::Whole(tail) = pack::Tail::parse(object.len() as u64, &object).unwrap() else {
-        panic!("it is all there")
-    };
-    let entries = tail.entries(&bench.store.keys().sealing(bench.ctx()).await.unwrap()).unwrap();
-    let mut told: Vec<_> = entries
+    let mut told: Vec<_> = entries(&bench, &own[0])
+        .await
         .iter()
         .flat_map(|entry| entry.about.deliveries())
         .map(|delivery| {
@@ -99,6 +110,105 @@ async fn what_was_shared_becomes_the_tenant_s_own() {
 }
 
 #[tokio::test]
+async fn what_cannot_be_read_stays_where_it_is_and_the_rest_moves() {
+    let bench = Bench::new().await;
+    let ada = bench.mailbox("ada", None).await;
+    fill(&bench, ada, 5).await;
+    let packs = bench.blobs.packs().await;
+    let (one, two) = (bench.blobs.get(&packs[0]).await.unwrap(), bench.blobs.get(&packs[2]).await.unwrap());
+    let mut rotten = one.to_vec();
+    rotten[12] ^= 1;
+    bench.blobs.land(&packs[0], rotten).await;
+    bench.blobs.delete(&packs[2]).await.unwrap();
+    *bench.blobs.unreadable.lock().unwrap() = Some((packs[4].clone(), 0..u64::MAX));
+    bench.world.test_db.clock().advance(TimeDelta::hours(25));
+    bench.blobs.away.store(true, Ordering::SeqCst);
+    let stopped = Compacted { failed: 1, ..Compacted::default() };
+    assert_eq!(run(&bench).await, stopped, "where nobody answers, no body is to blame");
+    bench.blobs.away.store(false, Ordering::SeqCst);
+
+    let left = Compacted { unreadable: 3, ..Compacted::default() };
+    assert_eq!(run(&bench).await, Compacted { bodies: 2, packs: 1, ..left });
+    assert_eq!(run(&bench).await, left, "each once in a run");
+    bench.assert_exact().await;
+    bench.blobs.land(&packs[0], one.to_vec()).await;
+    bench.blobs.land(&packs[2], two.to_vec()).await;
+    *bench.blobs.unreadable.lock().unwrap() = None;
+    assert_eq!(run(&bench).await, Compacted { bodies: 3, packs: 1, ..Compacted::default() });
+    bench.sweep_out().await;
+    assert!(are_of(&bench.blobs.packs().await, bench.ctx().tenant_id()));
+    let bodies: Vec<_> = seen(&bench, ada).await.into_iter().map(|(_, body)| body).collect();
+    assert_eq!(bodies, (0..5).map(body).collect::<Vec<_>>());
+    bench.assert_exact().await;
+}
+
+#[tokio::test]
+async fn a_body_that_has_rotted_keeps_no_other_in_a_pack_of_mostly_dead() {
+    let bench = Bench::new().await;
+    let ada = bench.mailbox("ada", None).await;
+    fill(&bench, ada, 10).await;
+    bench.world.test_db.clock().advance(TimeDelta::hours(25));
+    assert_eq!(run(&bench).await.bodies, 10);
+    for (message, _) in seen(&bench, ada).await.split_off(3) {
+        message::discard(&bench.store, bench.ctx(), ada, message.id).await.unwrap();
+    }
+    bench.world.test_db.clock().advance(TimeDelta::days(31));
+    bench.sweep_out().await;
+    let [key] = &bench.blobs.packs().await[..] else { panic!("not one pack") };
+    let one = bench.list(ada, State::Live).await[0].id;
+    let entries = entries(&bench, key).await;
+    let entry = entries.iter().find(|entry| entry.about.deliveries()[0].message == one).unwrap();
+    let mut object = bench.blobs.get(key).await.unwrap().to_vec();
+    object[usize::try_from(entry.address.offset()).unwrap()] ^= 1;
+    bench.blobs.land(key, object).await;
+    assert_eq!(run(&bench).await, Compacted { bodies: 2, packs: 1, unreadable: 1, failed: 0 });
+    bench.sweep_out().await;
+    assert_eq!(bench.blobs.packs().await.len(), 2);
+    bench.assert_exact().await;
+}
+
+#[tokio::test]
+async fn in_a_pack_of_the_tenant_s_own_bodies_lie_by_mailbox_and_time() {
+    let bench = Bench::new().await;
+    let mut mailboxes = Vec::new();
+    for local in ["ada", "bob", "eve"] {
+        mailboxes.push(bench.mailbox(local, None).await);
+    }
+    let clock = bench.world.test_db.clock();
+    // By turns, and the latest first: else they would come out in order by chance.
+    for at in 0..12 {
+        bench.stored(mailboxes[at % 3], &body(at)).await;
+        clock.advance(TimeDelta::minutes(-1));
+    }
+    clock.advance(TimeDelta::hours(25));
+    assert_eq!(run(&bench).await, Compacted { bodies: 12, packs: 1, ..Compacted::default() });
+    bench.sweep_out().await;
+    let packs = bench.blobs.packs().await;
+    assert_eq!(packs.len(), 1);
+    let entries = entries(&bench, &packs[0]).await;
+    let places: Vec<_> = entries
+        .iter()
+        .map(|entry| (entry.about.deliveries()[0].mailbox, entry.about.internal_date()))
+        .collect();
+    assert!(places.len() == 12 && places.is_sorted(), "{places:?}");
+}
+
+#[tokio::test]
+async fn no_more_is_moved_in_a_second_than_may_be() {
+    let bench = Bench::new().await;
+    let ada = bench.mailbox("ada", None).await;
+    for length in [700, 701] {
+        bench.stored(ada, &noise(length)).await;
+    }
+    bench.world.test_db.clock().advance(TimeDelta::hours(25));
+    let begun = Instant::now();
+    let pace = Pace { bytes_per_second: 1_000, ..PACE };
+    let moved = compact::run(&bench.store, &bench.world.test_db.db(), pace).await.unwrap();
+    assert_eq!(moved, Compacted { bodies: 2, packs: 1, ..Compacted::default() });
+    assert!(begun.elapsed() >= Duration::from_millis(1_401), "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
 async fn a_pack_that_is_more_dead_than_alive_is_written_anew_and_any_other_within_a_week() {
     for (deleted, at_once) in [(7, true), (1, false)] {
         let bench = Bench::new().await;
@@ -116,7 +226,7 @@ async fn a_pack_that_is_more_dead_than_alive_is_written_anew_and_any_other_withi
         let (before, packs) = (seen(&bench, ada).await, bench.blobs.packs().await);
         assert_eq!((before.len(), packs.len()), (10 - deleted, 1));
 
-        let moved = Compacted { bodies: 10 - deleted as u64, packs: 1, failed: 0 };
+        let moved = Compacted { bodies: 10 - deleted as u64, packs: 1, ..Compacted::default() };
         let untouched = Compacted::default();
         assert_eq!(run(&bench).await, if at_once { moved } else { untouched }, "{deleted}");
         clock.advance(TimeDelta::days(6));

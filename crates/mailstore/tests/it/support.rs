@@ -43,6 +43,8 @@ pub(crate) struct Watched {
     pub(crate) undeletable: Mutex<Option<BlobKey>>,
     /// What is read of this object from one of these places on cannot be read.
     pub(crate) unreadable: Mutex<Option<(BlobKey, Range<u64>)>>,
+    /// Nothing can be read, since nobody answers.
+    pub(crate) away: AtomicBool,
     /// Puts of packs wait for a permit after storing, if there is one to wait for.
     hold: Mutex<Option<Arc<Semaphore>>>,
     /// One permit for each pack that was stored.
@@ -101,6 +103,9 @@ impl Watched {
     }
 
     fn fails_at(&self, key: &BlobKey, start: u64) -> Result<(), blob::Error> {
+        if self.away.load(Ordering::SeqCst) {
+            return Err(blob::Error::Unavailable(blob::Cause::new("reading", "nobody answers")));
+        }
         match &*self.unreadable.lock().unwrap() {
             Some((of, bad)) if of == key && bad.contains(&start) => {
                 Err(blob::Error::Internal(blob::Cause::new("reading", "a bad sector")))
@@ -189,6 +194,7 @@ impl Bench {
             keeping: AtomicBool::new(false),
             undeletable: Mutex::new(None),
             unreadable: Mutex::new(None),
+            away: AtomicBool::new(false),
             hold: Mutex::new(None),
             stored: Semaphore::new(0),
             look: Mutex::new(None),

@@ -11,14 +11,14 @@ use mailstore::import::{self, Filing};
 use mailstore::message::{self, Filter, Flag, FlagChange, Flags, Message, State, Target};
 use mailstore::parsed::Parsed;
 use mailstore::restore::{Extent, Place, Wanted};
-use mailstore::{MailStore, check, outline};
+use mailstore::{MailStore, check, outline, view};
 use recovery::restore;
 use tenancy::{Ctx, operation};
 use tokio_util::sync::CancellationToken;
 
 use crate::support::Bench;
 
-/// A mailbox as clients see it. Numbers that nobody was given yet go on higher after a recovery.
+/// A mailbox as clients see it, without modification sequences and the numbers that nobody was given yet: a recovery sets them on.
 #[derive(Debug, PartialEq)]
 struct View {
     folders: Vec<Folder>,
@@ -30,7 +30,7 @@ struct View {
 impl View {
     async fn of(ctx: &Ctx, store: &MailStore, mailbox_id: MailboxId) -> Self {
         let mut folders = folder::list(ctx, mailbox_id).await.unwrap();
-        folders.iter_mut().for_each(|folder| folder.uid_next = 0);
+        folders.iter_mut().for_each(|folder| (folder.uid_next, folder.highest_modseq) = (0, 0));
         let (mut messages, mut bodies, mut parsed) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         for state in [State::Live, State::Recoverable] {
             let mut after = None;
@@ -40,7 +40,8 @@ impl View {
                 let page = message::list(ctx, mailbox_id, filter, &page).await.unwrap();
                 let ids = page.items.iter().map(|message| message.id);
                 parsed.extend(ids.zip(outline::parsed(store, ctx, &page.items).await.unwrap()));
-                messages.extend(page.items.into_iter().map(|message| (message.id, message)));
+                let items = page.items.into_iter().map(|message| Message { modseq: 0, ..message });
+                messages.extend(items.map(|message| (message.id, message)));
                 match page.next {
                     Some(next) => after = Some(next),
                     None => break,
@@ -57,6 +58,27 @@ impl View {
         let live = self.messages.values().filter(|message| message.state == State::Live);
         live.map(|message| message.id).collect()
     }
+}
+
+/// The highest modification sequence that clients are told of each folder.
+async fn highest(ctx: &Ctx, mailbox_id: MailboxId) -> BTreeMap<FolderId, u64> {
+    let folders = folder::list(ctx, mailbox_id).await.unwrap();
+    folders.into_iter().map(|folder| (folder.id, folder.highest_modseq)).collect()
+}
+
+/// The flags of what has changed since those, as a client asks for it that comes back.
+async fn changed(
+    ctx: &Ctx,
+    mailbox_id: MailboxId,
+    since: &BTreeMap<FolderId, u64>,
+) -> BTreeMap<MessageId, Flags> {
+    let all = [1..=u64::from(u32::MAX)];
+    let mut changed = BTreeMap::new();
+    for (folder, since) in since {
+        let rows = view::rows(ctx, mailbox_id, *folder, &all, Some(*since)).await.unwrap();
+        changed.extend(rows.into_iter().map(|row| (row.id, row.flags)));
+    }
+    changed
 }
 
 /// All files below a folder.
@@ -156,14 +178,27 @@ async fn mail_that_was_worked_on_is_there_again_as_every_client_had_seen_it() {
 
     // And with the last second not flushed: what was there is, and so is what was accepted in it.
     let late = bench.deliver(bob, None, b"Subject: late\r\n\r\n").await;
-    discard(&bench, ada, &was[0].live()[..3]).await;
+    let live = was[0].live();
+    discard(&bench, ada, &live[..3]).await;
+    let is_plain = |id: &&MessageId| !was[0].messages[*id].flags.flags.contains(&Flag::Flagged);
+    let marked = *live[3..].iter().find(is_plain).unwrap();
+    let marking = FlagChange::adding(Flags { flags: [Flag::Flagged].into(), ..Flags::default() });
+    let flagged = message::flag(&bench.store, bench.ctx(), ada, &[marked], &marking).await.unwrap();
+    assert_eq!(flagged, [marked]);
+    let told = highest(bench.ctx(), ada).await;
+    assert!(changed(bench.ctx(), ada, &told).await.is_empty(), "who was told of it need not ask");
     let again = bench.recovered().await;
     assert_eq!(again.recovered.found.messages, 1);
     assert_eq!(
         was[0],
         View::of(&again.ctx, &again.store, ada).await,
-        "deleting is not accepting: it is lost"
+        "deleting and marking are not accepting: they are lost"
     );
+    let now = highest(&again.ctx, ada).await;
+    assert!(told.iter().all(|(folder, told)| now[folder] >= *told), "told {told:?}, and now {now:?}");
+    let kept: BTreeMap<_, _> = live.iter().map(|id| (*id, was[0].messages[id].flags.clone())).collect();
+    assert_eq!(changed(&again.ctx, ada, &told).await, kept, "a client learns that the mark is lost");
+    assert!(changed(&again.ctx, ada, &now).await.is_empty(), "and once");
     let mut of_bob = View::of(&again.ctx, &again.store, bob).await;
     let found = of_bob.messages.remove(&late).unwrap();
     assert!(found.uid > was[1].messages.values().map(|message| message.uid).max().unwrap());

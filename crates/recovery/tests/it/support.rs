@@ -123,7 +123,9 @@ pub(crate) async fn rows(test_db: &TestDb) -> BTreeMap<String, Vec<Value>> {
     });
     for (table, column) in [
         ("folders", "uid_next"),
+        ("folders", "highest_modseq"),
         ("mailboxes", "modseq"),
+        ("messages", "modseq"),
         ("_sqlx_migrations", "installed_on"),
         ("_sqlx_migrations", "execution_time"),
     ] {

@@ -4,6 +4,8 @@ use std::num::NonZeroU32;
 
 /// A day.
 pub(super) const COMPACTION_LAG_HOURS: NonZeroU32 = NonZeroU32::new(24).expect("is not zero");
+/// Six days: what was purged is to be rewritten away within seven.
+pub(super) const MAX_COMPACTION_LAG_HOURS: u32 = 144;
 pub(super) const COMPACTION_MIB_PER_SECOND: NonZeroU32 = NonZeroU32::new(8).expect("is not zero");
 pub(super) const BODY_CACHE_MIB: NonZeroU32 = NonZeroU32::new(64).expect("is not zero");
 /// As rspamd marks it by default.
@@ -56,7 +58,7 @@ pub(super) const SETTINGS: &[(&str, &str, &str)] = &[
     (
         "compaction_lag_hours",
         "24",
-        "how long mail stays in packs that tenants share before it moves into its tenant's own; 1 at least",
+        "how long mail stays in packs that tenants share before it moves into its tenant's own; 1 to 144",
     ),
     ("compaction_mib_per_second", "8", "how many MiB of mail are moved so in a second at most; 1 at least"),
     ("body_cache_mib", "64", "how many MiB of mail, sealed, a server keeps in memory; 1 at least"),

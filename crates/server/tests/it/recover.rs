@@ -46,7 +46,11 @@ async fn a_server_goes_on_after_its_database_was_lost() {
     assert!(said.contains("up to segment") && said.contains("0 messages that were accepted after"), "{said}");
     assert!(stderr(&recovered).contains("the newest base is "), "{}", stderr(&recovered));
 
-    let (was, is) = (world.test_db.rows().await, blank.rows().await);
+    let (mut was, mut is) = (world.test_db.rows().await, blank.rows().await);
+    // A recovery sets them on.
+    for row in [&mut was, &mut is].into_iter().flat_map(|rows| rows.get_mut("messages").unwrap()) {
+        row.as_object_mut().unwrap().remove("modseq").unwrap();
+    }
     for table in ["tenants", "users", "messages", "blobs", "events", "addresses", "imported_messages"] {
         assert!(!was[table].is_empty(), "{table}");
         assert_eq!(was[table], is[table], "{table}");
