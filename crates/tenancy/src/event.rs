@@ -161,6 +161,8 @@ named! {
         RefreshTokenReused = "auth.refresh_token_reused",
         /// A subscription was put or changed.
         SubscriptionChanged = "subscription.changed",
+        /// A subscription cannot be billed, for a reason that somebody has to look at; told once for each reason.
+        SubscriptionParked = "subscription.parked",
         /// A charge that comes once was added to a tenant's.
         OneOffItemCreated = "one_off_item.created",
         /// A charge that comes once was deleted before it was billed.
@@ -183,6 +185,8 @@ named! {
         DunningPolicyChanged = "dunning_policy.changed",
         /// What a reseller buys by was agreed or changed.
         WholesaleAgreementChanged = "wholesale_agreement.changed",
+        /// What a reseller buys cannot be billed, for a reason that the operator has to look at; told once for each reason.
+        WholesaleAgreementParked = "wholesale_agreement.parked",
         /// A wholesale invoice or credit note was made final.
         WholesaleInvoiceFinalized = "wholesale_invoice.finalized",
         /// A payment of a reseller's has arrived at the operator.

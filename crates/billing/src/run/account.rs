@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 
 use chrono::NaiveDate;
 use kernel::{InvoiceId, TenantId};
-use tenancy::{Caller, Ctx, OfTenants, TenantsTx};
+use serde_json::json;
+use tenancy::{Caller, Ctx, OfTenants, TenantsTx, event};
 
 use crate::Error;
 use crate::invoice::DocumentKind;
@@ -65,13 +66,13 @@ pub(super) async fn bill(
         billed = one().await;
     }
     let reason = match billed {
-        Err(error) if is_done_elsewhere(&error) => Error::Stored("record of what was billed"),
+        Err(error) if is_done_elsewhere(&error) => Error::Stored(RECORD_OF_BILLED),
         Err(error) if is_of_account(&error) => error,
         other => return other,
     };
     let Ok(ctx) = caller.enter_deleted_too(tenant_id).await else { return Ok(Outcome::Elsewhere) };
     let mut tx = ctx.begin().await?;
-    park(&mut tx, caller, &[(tenant_id, reason)]).await?;
+    park(&mut tx, &[(&ctx, reason)]).await?;
     tx.commit().await?;
     Ok(Outcome::Parked)
 }
@@ -89,22 +90,29 @@ fn is_done_elsewhere(error: &Error) -> bool {
     )
 }
 
+/// What is wrong where the database goes on refusing what nobody else has billed.
+pub(crate) const RECORD_OF_BILLED: &str = "record of what was billed";
+
 /// Whether an error is of an account, which somebody has to look at, and not of the database.
-fn is_of_account(error: &Error) -> bool {
+pub(crate) fn is_of_account(error: &Error) -> bool {
     matches!(error, Error::Rating(_) | Error::Untaxable(_) | Error::Stored(_))
 }
 
-async fn park(
-    tx: &mut impl OfTenants,
-    caller: &Caller,
-    unbillable: &[(TenantId, Error)],
-) -> Result<(), Error> {
-    let reason = |(tenant_id, error): &(TenantId, Error)| {
-        tracing::warn!(tenant.id = %tenant_id, error = %error, "an account is parked");
-        (*tenant_id, error.to_string())
+async fn park(tx: &mut impl OfTenants, unbillable: &[(&Ctx, Error)]) -> Result<(), Error> {
+    let Some((first, _)) = unbillable.first() else { return Ok(()) };
+    let reason = |(ctx, error): &(&Ctx, Error)| {
+        tracing::warn!(tenant.id = %ctx.tenant_id(), error = %error, "an account is parked");
+        (ctx.tenant_id(), error.to_string())
     };
     let reasons: Vec<_> = unbillable.iter().map(reason).collect();
-    store::park(tx, &reasons, caller.db().env().now()).await
+    let news = store::park(tx, &reasons, first.env().now()).await?;
+    let told = unbillable.iter().zip(&reasons).filter_map(|((ctx, _), (id, reason))| {
+        let subject = news.get(id)?.to_string();
+        let kind = event::Kind::SubscriptionParked;
+        Some(event::Happened { ctx, kind, subject, data: json!({"reason": reason}) })
+    });
+    event::record_all(tx, told.collect()).await?;
+    Ok(())
 }
 
 /// Bills accounts as [`bill`] does, all in one transaction, and says how each came out; nothing of one whose tenant is gone.
@@ -155,13 +163,13 @@ pub(super) async fn bill_all(
                 outcomes.push((tenant_id, made.outcome()));
             }
             Err(error) => {
-                unbillable.push((tenant_id, error));
+                unbillable.extend(by_id.get(&tenant_id).map(|ctx| (*ctx, error)));
                 outcomes.push((tenant_id, Outcome::Parked));
             }
         }
     }
     store::advance(&mut tx, &next).await?;
-    park(&mut tx, caller, &unbillable).await?;
+    park(&mut tx, &unbillable).await?;
     tx.commit().await?;
     Ok(outcomes)
 }

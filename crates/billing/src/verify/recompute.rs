@@ -142,7 +142,8 @@ impl Account {
             let terms = agreed.terms().map_err(|_| Difference::Unreadable("terms"))?;
             let (basis, currency) = (terms.price.basis, terms.price.currency);
             let stored = self.documents.remove(&recorded.billing).unwrap_or_default();
-            self.compare(boundary, (basis, currency), &lines, stored, differences)?;
+            let priced = (basis, currency);
+            compare_documents(&mut self.tax, boundary, priced, &lines, stored, differences)?;
             last = Some(Some(boundary));
             for (_, id) in self.unbilled.iter().filter(|(after, _)| *after == recorded.billing) {
                 if let Some(document) = self.tax.let_go(*id) {
@@ -163,39 +164,37 @@ impl Account {
     }
 }
 
-impl Account {
-    /// Compares what a boundary owes with its documents, each issuer's, and goes on from these.
-    fn compare(
-        &mut self,
-        boundary: NaiveDate,
-        (basis, currency): (PriceBasis, Currency),
-        lines: &[OwedLine],
-        mut stored: Vec<Invoice>,
-        differences: &mut Vec<Difference>,
-    ) -> Result<(), Box<Difference>> {
-        let is_as_stored = |lines: &[OwedLine], stored: Option<&Invoice>| {
-            let mut apart = Vec::new();
-            compare(boundary, &figures(lines, currency), stored, &mut apart);
-            apart.is_empty()
-        };
-        let by_issuer = self.tax.apportion(lines, &stored, is_as_stored);
-        for (issuer, lines) in by_issuer.map_err(|error| unowable(boundary, &error))? {
-            let at = stored.iter().position(|document| document.issuer.id == issuer);
-            let stored = at.map(|at| stored.remove(at));
-            let before = differences.len();
-            compare(boundary, &figures(&lines, currency), stored.as_ref(), differences);
-            let are_as_rated = differences.len() == before;
-            let taxes = self.tax.compare(basis, &lines, stored.as_ref());
-            // Beside a wrong line they would say the same again.
-            differences.extend(taxes.into_iter().filter(|_| are_as_rated));
-            stored.into_iter().for_each(|stored| self.tax.keep(stored));
-        }
-        for unowed in stored {
-            compare(boundary, &[], Some(&unowed), differences);
-            self.tax.keep(unowed);
-        }
-        Ok(())
+/// Compares what a boundary owes with its documents, each issuer's, and goes on from these.
+fn compare_documents(
+    tax: &mut tax::Account,
+    boundary: NaiveDate,
+    (basis, currency): (PriceBasis, Currency),
+    lines: &[OwedLine],
+    mut stored: Vec<Invoice>,
+    differences: &mut Vec<Difference>,
+) -> Result<(), Box<Difference>> {
+    let is_as_stored = |lines: &[OwedLine], stored: Option<&Invoice>| {
+        let mut apart = Vec::new();
+        compare(boundary, &figures(lines, currency), stored, &mut apart);
+        apart.is_empty()
+    };
+    let by_issuer = tax.apportion(lines, &stored, is_as_stored);
+    for (issuer, lines) in by_issuer.map_err(|error| unowable(boundary, &error))? {
+        let at = stored.iter().position(|document| document.issuer.id == issuer);
+        let stored = at.map(|at| stored.remove(at));
+        let before = differences.len();
+        compare(boundary, &figures(&lines, currency), stored.as_ref(), differences);
+        let are_as_rated = differences.len() == before;
+        let taxes = tax.compare(basis, &lines, stored.as_ref());
+        // Beside a wrong line they would say the same again.
+        differences.extend(taxes.into_iter().filter(|_| are_as_rated));
+        stored.into_iter().for_each(|stored| tax.keep(stored));
     }
+    for unowed in stored {
+        compare(boundary, &[], Some(&unowed), differences);
+        tax.keep(unowed);
+    }
+    Ok(())
 }
 
 /// Takes out of what was billed the lines of a document.

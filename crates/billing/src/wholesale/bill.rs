@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use kernel::{ResellerId, TenantId};
-use tenancy::Caller;
+use serde_json::json;
+use tenancy::{Caller, Scope, event};
 use tenancy::placement::{self, Placement};
 
 use super::agreement::{self, Agreement};
@@ -19,7 +20,7 @@ use super::system;
 use crate::Error;
 use crate::price_book::Item;
 use crate::rating::{Span, local_day, sampled_from};
-use crate::run::account::{Outcome, Treatment};
+use crate::run::account::{Outcome, RECORD_OF_BILLED, Treatment, is_of_account};
 use crate::subscription::Cycles;
 
 /// Bills every boundary of an agreement up to a day, or up to the present day in its calendar if that is earlier.
@@ -31,17 +32,26 @@ pub(crate) async fn bill(
     as_of: NaiveDate,
     treatment: Treatment,
 ) -> Result<Outcome, Error> {
-    match claim_and_bill(caller, reseller_id, as_of, treatment).await {
-        Err(error) if is_done_elsewhere(&error) => Ok(Outcome::Elsewhere),
-        Err(error @ (Error::Rating(_) | Error::Untaxable(_) | Error::Stored(_))) => {
-            tracing::warn!(reseller.id = %reseller_id, error = %error, "an agreement is parked");
-            let mut tx = system(caller.db()).await?;
-            store::park(&mut tx, reseller_id, &error.to_string(), caller.db().env().now()).await?;
-            tx.commit().await?;
-            Ok(Outcome::Parked)
-        }
-        other => other,
+    let mut billed = claim_and_bill(caller, reseller_id, as_of, treatment).await;
+    if billed.as_ref().is_err_and(is_done_elsewhere) {
+        // Somebody was faster; if the same is still due, it is not that.
+        billed = claim_and_bill(caller, reseller_id, as_of, treatment).await;
     }
+    let error = match billed {
+        Err(error) if is_done_elsewhere(&error) => Error::Stored(RECORD_OF_BILLED),
+        Err(error) if is_of_account(&error) => error,
+        other => return other,
+    };
+    tracing::warn!(reseller.id = %reseller_id, error = %error, "an agreement is parked");
+    let mut tx = system(caller.db()).await?;
+    let reason = error.to_string();
+    if let Some(id) = store::park(&mut tx, reseller_id, &reason, caller.db().env().now()).await? {
+        let (trail, kind) = (Scope::Operator, event::Kind::WholesaleAgreementParked);
+        let data = json!({"reseller_id": reseller_id, "reason": reason});
+        event::record_on(&mut tx, caller, trail, kind, id, data).await?;
+    }
+    tx.commit().await?;
+    Ok(Outcome::Parked)
 }
 
 /// The database refuses what has been billed before.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use kernel::{Currency, InvoiceId, OneOffItemId, PriceId, TenantId};
+use kernel::{Currency, InvoiceId, OneOffItemId, PriceId, ResellerId, TenantId};
 use serde::Serialize;
 use sqlx::types::chrono::{DateTime, NaiveDate, Utc};
 use tenancy::OfTenants;

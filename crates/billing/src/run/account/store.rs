@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono_tz::Tz;
-use kernel::TenantId;
+use kernel::{SubscriptionId, TenantId};
 use sqlx::types::chrono::{DateTime, NaiveDate, Utc};
 use tenancy::OfTenants;
 use uuid::Uuid;
@@ -119,24 +119,30 @@ pub(super) async fn advance(
     Ok(all_changed(done.rows_affected(), tenants.len())?)
 }
 
+/// Parks accounts. Returns the subscriptions that were not, or for another reason.
 pub(super) async fn park(
     tx: &mut impl OfTenants,
     reasons: &[(TenantId, String)],
     now: DateTime<Utc>,
-) -> Result<(), Error> {
+) -> Result<BTreeMap<TenantId, SubscriptionId>, Error> {
     let tenants = own(tx, reasons.iter().map(|(id, _)| *id))?;
     let reasons: Vec<_> = reasons.iter().map(|(_, reason)| reason.clone()).collect();
-    let done = sqlx::query!(
-        "update subscriptions s set parked_at = $3, parked_reason = parked.reason, version = version + 1
-         from unnest($1::uuid[], $2::text[]) parked (tenant_id, reason) where s.tenant_id = parked.tenant_id",
+    let rows = sqlx::query!(
+        r#"update subscriptions s set parked_at = $3, parked_reason = parked.reason, version = s.version + 1
+         from unnest($1::uuid[], $2::text[]) parked (tenant_id, reason)
+         join subscriptions before on before.tenant_id = parked.tenant_id where s.tenant_id = parked.tenant_id
+         returning s.tenant_id, s.id, before.parked_reason is distinct from parked.reason as "is_news!""#,
         &tenants,
         &reasons,
         now
     )
-    .execute(tx.conn())
+    .fetch_all(tx.conn())
     .await
     .map_err(db::Error::from)?;
-    Ok(all_changed(done.rows_affected(), tenants.len())?)
+    all_changed(rows.len() as u64, tenants.len())?;
+    let news = rows.into_iter().filter(|row| row.is_news);
+    let ids = news.map(|row| (TenantId::from_uuid(row.tenant_id), SubscriptionId::from_uuid(row.id)));
+    Ok(ids.collect())
 }
 
 /// The cycles opened so far of each tenant, oldest first.

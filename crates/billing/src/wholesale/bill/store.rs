@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use db::SystemTx;
-use kernel::{ResellerId, TenantId};
+use kernel::{ResellerId, TenantId, WholesaleAgreementId};
 use sqlx::types::chrono::{DateTime, NaiveDate, Utc};
 use uuid::Uuid;
 
@@ -72,21 +72,24 @@ pub(super) async fn advance(
     Ok(())
 }
 
+/// Parks an agreement. Returns it if it was not parked, or for another reason.
 pub(super) async fn park(
     tx: &mut SystemTx,
     reseller_id: ResellerId,
     reason: &str,
     now: DateTime<Utc>,
-) -> Result<(), db::Error> {
-    sqlx::query!(
-        "update wholesale_agreements set parked_at = $3, parked_reason = $2, version = version + 1 where reseller_id = $1",
+) -> Result<Option<WholesaleAgreementId>, db::Error> {
+    let row = sqlx::query!(
+        r#"update wholesale_agreements a set parked_at = $3, parked_reason = $2, version = a.version + 1
+         from wholesale_agreements before where before.reseller_id = a.reseller_id and a.reseller_id = $1
+         returning a.id, before.parked_reason is distinct from $2 as "is_news!""#,
         reseller_id.uuid(),
         reason,
         now
     )
-    .execute(tx.conn())
+    .fetch_optional(tx.conn())
     .await?;
-    Ok(())
+    Ok(row.filter(|row| row.is_news).map(|row| WholesaleAgreementId::from_uuid(row.id)))
 }
 
 /// The agreements of the resellers below one.
