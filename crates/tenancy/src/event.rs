@@ -143,7 +143,7 @@ named! {
         ApiKeyCreated = "api_key.created",
         /// An API key was revoked.
         ApiKeyRevoked = "api_key.revoked",
-        /// An API key was used for the first time, from another network, or for the first time in a day.
+        /// An API key was used for the first time in a day (UTC), or from another address than the last time.
         ApiKeyUsed = "api_key.used",
         /// An app password was created.
         AppPasswordCreated = "app_password.created",

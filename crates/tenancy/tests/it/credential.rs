@@ -52,6 +52,33 @@ async fn a_key_bound_to_networks_is_good_from_there_alone_and_its_use_is_on_the_
 }
 
 #[tokio::test]
+async fn a_key_in_steady_use_is_noted_once_each_day_and_at_each_change_of_address() {
+    let world = World::new().await;
+    let auth = auth(&world).await;
+    let (_, secret) =
+        api_key::create_for_tenant(&world.ctx, NewApiKey::full(Role::TenantAdmin)).await.unwrap();
+    let (home, away) = ("192.0.2.7", "198.51.100.1");
+    let begun = world.test_db.db().env().now();
+    // Counted from 09:00 of the first day: never a day without a use, and in the end from elsewhere.
+    for hours in [0, 6, 14, 16, 26, 38, 40, 41, 42] {
+        world.test_db.clock().set(begun + TimeDelta::hours(hours));
+        let address = if hours < 41 { home } else { away };
+        auth.bearer(secret.expose_secret(), from(&world, address)).await.unwrap();
+    }
+    event::chain(&world.test_db.db()).await.unwrap();
+    let filter = event::Filter { kinds: [event::Kind::ApiKeyUsed].into(), ..Default::default() };
+    let page = kernel::PageRequest::new(None, None);
+    let used = event::list(&world.operator, tenancy::Action::AuditRead, &filter, page).await.unwrap().items;
+    let noted = |chained: &event::Chained| {
+        let address = chained.event.data["network"].as_str().unwrap().to_owned();
+        (address, (chained.event.at - begun).num_hours())
+    };
+    let noted: Vec<_> = used.iter().map(noted).collect();
+    let expected = [(home, 0), (home, 16), (home, 40), (away, 41)];
+    assert_eq!(noted, expected.map(|(address, hours)| (address.to_owned(), hours)));
+}
+
+#[tokio::test]
 async fn a_refresh_token_is_good_once_and_a_second_use_ends_its_family() {
     let world = World::new().await;
     let auth = auth(&world).await;
