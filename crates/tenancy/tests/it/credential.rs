@@ -8,7 +8,7 @@ use tenancy::api_key::{self, NewApiKey};
 use tenancy::app_password::{self, NewAppPassword};
 use tenancy::auth::{Auth, Grant, Tokens};
 use tenancy::policy::Capability;
-use tenancy::{Error, MailLogin, Origin, Role, event, user};
+use tenancy::{Error, MailLogin, Origin, Role, Scope, event, user};
 use testkit::{World, world};
 
 async fn auth(world: &World) -> Auth {
@@ -244,11 +244,31 @@ async fn signing_keys_rotate_without_a_token_failing() {
     // For a key that leaked: another process learns of the new one by its token, and of the old one's end with time.
     let leaked = one.token(password_grant(world::PASSWORD), world.origin()).await.unwrap().access.token;
     two.bearer(leaked.expose_secret(), world.origin()).await.unwrap();
-    one.signer().replace(&db).await.unwrap();
+    one.signer().replace(&world.operator).await.unwrap();
     assert!(matches!(one.bearer(leaked.expose_secret(), world.origin()).await, Err(Error::Unauthenticated)));
     let token = one.token(password_grant(world::PASSWORD), world.origin()).await.unwrap().access.token;
     world.test_db.clock().advance(TimeDelta::seconds(6));
     two.bearer(token.expose_secret(), world.origin()).await.unwrap();
     world.test_db.clock().advance(TimeDelta::minutes(5));
     assert!(matches!(two.bearer(leaked.expose_secret(), world.origin()).await, Err(Error::Unauthenticated)));
+}
+
+#[tokio::test]
+async fn a_signing_key_is_replaced_by_the_operator_alone_and_that_is_on_the_trail() {
+    let world = World::new().await;
+    let auth = auth(&world).await;
+    let (_, secret) =
+        api_key::create_for_tenant(&world.ctx, NewApiKey::full(Role::TenantAdmin)).await.unwrap();
+    let admin = auth.bearer(secret.expose_secret(), world.origin()).await.unwrap();
+    let refused = auth.signer().replace(&admin).await;
+    assert!(matches!(refused, Err(Error::Forbidden(_))), "{refused:?}");
+    auth.signer().replace(&world.operator).await.unwrap();
+    event::chain(&world.test_db.db()).await.unwrap();
+    let filter = event::Filter { kinds: [event::Kind::SigningKeyReplaced].into(), ..Default::default() };
+    let page = kernel::PageRequest::new(None, None);
+    let replaced =
+        event::list(&world.operator, tenancy::Action::AuditRead, &filter, page).await.unwrap().items;
+    assert_eq!(replaced.len(), 1);
+    assert_eq!(replaced[0].event.trail, Scope::Operator);
+    assert_eq!(replaced[0].event.subject, auth.jwks().await.unwrap().keys[0].kid);
 }
