@@ -135,6 +135,8 @@ named! {
         SupportAccessUsed = "support_access.used",
         /// A mailbox is no longer open for somebody above the tenant.
         SupportAccessEnded = "support_access.ended",
+        /// The operator wrote a mailbox's mail into files at the machine's own command line, for a reason.
+        MailboxExported = "mailbox.exported",
         /// A legal hold was placed.
         HoldPlaced = "hold.placed",
         /// A legal hold was released.
