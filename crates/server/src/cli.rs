@@ -50,6 +50,9 @@ pub(crate) enum Command {
         /// The mailbox, by one of its addresses.
         #[arg(long, value_name = "ADDRESS")]
         mailbox: EmailAddress,
+        /// Why, for the tenant to read on its audit trail.
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
         /// In what form.
         #[arg(long, value_enum, default_value_t = ExportFormat::Maildir)]
         format: ExportFormat,

@@ -73,9 +73,9 @@ pub(crate) async fn revoke_operator_key(config: &Config, id: ApiKeyId) -> Result
 }
 
 pub(crate) async fn replace_signing_key(config: &Config) -> Result<ExitCode> {
-    let replaced = with_platform(config, async |platform, _| {
+    let replaced = with_platform(config, async |platform, operator| {
         let auth = Auth::new(platform.db.clone()).await?;
-        Ok(auth.signer().replace(&platform.db).await?)
+        Ok(auth.signer().replace(&operator).await?)
     });
     replaced.await.context("replacing the signing key")?;
     println!(

@@ -53,6 +53,8 @@ named! {
         TenantSendingLimited = "tenant.sending_limited",
         /// A tenant went to another reseller.
         TenantTransferred = "tenant.transferred",
+        /// A sandbox tenant's time was moved forward.
+        TenantTestClockSet = "tenant.test_clock_set",
         /// A domain was added.
         DomainCreated = "domain.created",
         /// A domain's ownership was proven: it routes mail.
@@ -133,6 +135,8 @@ named! {
         SupportAccessUsed = "support_access.used",
         /// A mailbox is no longer open for somebody above the tenant.
         SupportAccessEnded = "support_access.ended",
+        /// The operator wrote a mailbox's mail into files at the machine's own command line, for a reason.
+        MailboxExported = "mailbox.exported",
         /// A legal hold was placed.
         HoldPlaced = "hold.placed",
         /// A legal hold was released.
@@ -143,8 +147,10 @@ named! {
         ApiKeyCreated = "api_key.created",
         /// An API key was revoked.
         ApiKeyRevoked = "api_key.revoked",
-        /// An API key was used for the first time, from another network, or for the first time in a day.
+        /// An API key was used for the first time in a day (UTC), or from another address than the last time.
         ApiKeyUsed = "api_key.used",
+        /// Access tokens are signed with a new key, and those in force ended.
+        SigningKeyReplaced = "signing_key.replaced",
         /// An app password was created.
         AppPasswordCreated = "app_password.created",
         /// An app password was revoked.
@@ -157,6 +163,8 @@ named! {
         WebhookEndpointDeleted = "webhook_endpoint.deleted",
         /// A webhook endpoint said that it is gone, and gets nothing any more.
         WebhookEndpointDisabled = "webhook_endpoint.disabled",
+        /// A delivery is sent to a webhook endpoint again.
+        WebhookDeliveryReplayed = "webhook_delivery.replayed",
         /// A refresh token was used a second time; its whole family is worth nothing now.
         RefreshTokenReused = "auth.refresh_token_reused",
         /// A subscription was put or changed.

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use kernel::{Checks, HoldId, MailboxId, Page, PageRequest};
 use serde_json::json;
 
-use crate::{Action, Ctx, Error, event};
+use crate::{Action, Ctx, Error, TenantTx, event};
 
 /// A hold, in force until it is released.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,23 +30,39 @@ pub struct Hold {
 /// # Errors
 /// [`Error::Forbidden`] by role; [`Error::NotFound`] when the tenant has no such mailbox, also no deleted one; [`Error::Invalid`].
 pub async fn place(ctx: &Ctx, mailbox_id: Option<MailboxId>, reason: String) -> Result<Hold, Error> {
+    check(ctx, &reason, "/reason")?;
+    let mut tx = ctx.begin().await?;
+    let hold = place_in(&mut tx, ctx, mailbox_id, reason).await?;
+    tx.commit().await?;
+    Ok(hold)
+}
+
+/// What can be said of a hold without looking at what it covers; `pointer` is where the reason came from.
+pub(crate) fn check(ctx: &Ctx, reason: &str, pointer: &str) -> Result<(), Error> {
     ctx.require(Action::HoldWrite)?;
     let mut checks = Checks::default();
-    checks.name(&reason, 500, "/reason");
-    checks.done().map_err(Error::Invalid)?;
+    checks.name(reason, 500, pointer);
+    checks.done().map_err(Error::Invalid)
+}
+
+/// As [`place`], of what was checked, in the transaction of something larger.
+pub(crate) async fn place_in(
+    tx: &mut TenantTx,
+    ctx: &Ctx,
+    mailbox_id: Option<MailboxId>,
+    reason: String,
+) -> Result<Hold, Error> {
     let hold =
         Hold { id: ctx.env().new_id(), mailbox_id, reason, created_at: ctx.env().now(), released_at: None };
-    let mut tx = ctx.begin().await?;
     // Whoever destroys mail holds its mailbox, and looks for holds only then.
-    if !store::lock_mailboxes(&mut tx, mailbox_id).await? && mailbox_id.is_some() {
+    if !store::lock_mailboxes(tx, mailbox_id).await? && mailbox_id.is_some() {
         return Err(Error::NotFound);
     }
-    if !store::lock_tenant(&mut tx).await? {
+    if !store::lock_tenant(tx).await? {
         return Err(Error::NotFound);
     }
-    store::insert(&mut tx, &hold).await?;
-    event::record(&mut tx, ctx, event::Kind::HoldPlaced, hold.id, shown(&hold)).await?;
-    tx.commit().await?;
+    store::insert(tx, &hold).await?;
+    event::record(tx, ctx, event::Kind::HoldPlaced, hold.id, shown(&hold)).await?;
     Ok(hold)
 }
 

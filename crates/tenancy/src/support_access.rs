@@ -116,6 +116,23 @@ pub(crate) async fn require(ctx: &Ctx, action: Action, mailbox_id: MailboxId) ->
     Ok(())
 }
 
+/// Notes on the tenant's trail that a mailbox's mail is about to be written into files at the machine's own command line, where no
+/// access has to be opened, and why.
+///
+/// # Errors
+/// [`Error::Forbidden`] by role; [`Error::NotFound`] when the tenant has no such mailbox; [`Error::Invalid`].
+pub async fn note_export(ctx: &Ctx, mailbox_id: MailboxId, reason: &str) -> Result<(), Error> {
+    ctx.require_mailbox(Action::MessageRead, mailbox_id)?;
+    let mut checks = Checks::default();
+    checks.name(reason, 500, "/reason");
+    checks.done().map_err(Error::Invalid)?;
+    let mut tx = ctx.begin().await?;
+    mailbox::require_exists(&mut tx, mailbox_id).await?;
+    event::record(&mut tx, ctx, event::Kind::MailboxExported, mailbox_id, json!({"reason": reason})).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
 /// Whose accesses count, for a caller who needs one: a key whose scope is wider than a tenant. The tenant's own callers
 /// need none, and neither does the operator's hand on the machine, which holds the database.
 fn from_above(ctx: &Ctx) -> Option<String> {

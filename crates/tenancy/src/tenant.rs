@@ -372,6 +372,9 @@ pub async fn set_test_clock(ctx: &Ctx, now: DateTime<Utc>) -> Result<Tenant, Err
     // What came and went while it stood here counts from here on, not from the next instant.
     storage_sample::record_one(&mut tx, clock).await?;
     store::set_test_clock(&mut tx, now).await?;
+    // The event itself is of the real time.
+    let data = json!({"test_clock": now, "previous_test_clock": clock});
+    event::record(&mut tx, ctx, event::Kind::TenantTestClockSet, tenant.id, data).await?;
     tx.commit().await?;
     Ok(Tenant { test_clock: Some(now), ..tenant })
 }

@@ -98,6 +98,23 @@ struct Offboard {
     #[serde(default = "yes")]
     #[schema(default = true, example = true)]
     release_seat: bool,
+    /// A hold to place on the mailbox, whatever becomes of it; needs `holds:write` as well. Absent or null: none.
+    #[serde(default)]
+    hold: Option<LeaversHold>,
+}
+
+/// A hold on the mailbox of somebody who leaves.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct LeaversHold {
+    /// Why.
+    #[schema(
+        min_length = 1,
+        max_length = 500,
+        pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$",
+        example = "Case 17/2026"
+    )]
+    reason: String,
 }
 
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
@@ -117,7 +134,8 @@ fn yes() -> bool {
 ///
 /// Ends their sessions, revokes their app passwords and takes every way in. A mailbox that is kept: they stay suspended, or, when the
 /// seat is released, are deleted and can be restored for 30 days. One that becomes `shared` or an `archive` keeps its id, mail and
-/// addresses, and its user is gone for good. All of it is done, or nothing.
+/// addresses, and its user is gone for good. With `hold` a legal hold is placed on the mailbox, whose id is the outcome of the step
+/// `hold`. All of it is done, or nothing.
 #[utoipa::path(post, path = "/v1/tenants/{tenant_id}/users/{user_id}/offboard", tag = "Users", operation_id = "offboard_user",
     params(UserPath, DryRun),
     responses((status = 200, description = "With `dry_run`: what it would come to. Nobody was offboarded.", body = Effect),
@@ -139,7 +157,10 @@ async fn offboard(
     let leaving = Leaving { mailbox, release_seat: body.release_seat };
     let offboard = async move |caller: Caller| {
         let ctx = caller.enter(at.tenant_id).await?;
-        let operation = user::offboard(&ctx, at.user_id, version, leaving).await?;
+        let operation = match body.hold {
+            Some(hold) => user::offboard_on_hold(&ctx, at.user_id, version, leaving, hold.reason).await?,
+            None => user::offboard(&ctx, at.user_id, version, leaving).await?,
+        };
         let location = format!("/v1/operations/{}", operation.id);
         Ok((StatusCode::ACCEPTED, [(LOCATION, location)], Answer(Operation::from(operation))))
     };

@@ -144,7 +144,7 @@ async fn a_leaving_is_tried_and_nobody_leaves() {
     let before = fixture.state().await;
     let path = format!("{user}/offboard?dry_run=true");
     for (how, after, after_bytes) in [
-        (json!({"mailbox": "shared"}), 0, 1),
+        (json!({"mailbox": "shared", "hold": {"reason": "Case 17"}}), 0, 1),
         (json!({"mailbox": "keep", "release_seat": false}), 1, 1),
         (json!({}), 0, 0),
     ] {
@@ -155,6 +155,7 @@ async fn a_leaving_is_tried_and_nobody_leaves() {
     let neither = app.post(key, &path, json!({"mailbox": "archive", "release_seat": false})).await;
     neither.expect_problem(422, "invalid_request");
     assert_eq!(fixture.state().await, before);
+    assert_eq!(app.get(key, &format!("{tenant}/holds")).await.expect(200)["data"], json!([]));
     // Their session goes on.
     app.get(&session, &format!("{tenant}/mailboxes")).await.expect(200);
 }

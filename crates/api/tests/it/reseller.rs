@@ -47,6 +47,36 @@ async fn sees_itself_and_what_is_below_it() {
 }
 
 #[tokio::test]
+async fn resellers_nest_five_levels_deep_and_no_deeper() {
+    let app = App::new().await;
+    let (top, top_key) = app.reseller("Level 1").await;
+    let (mut chain, mut key) = (vec![top], top_key.clone());
+    for level in 2..=5 {
+        app.db.clock().advance(chrono::TimeDelta::milliseconds(1));
+        let body = json!({"name": format!("Level {level}")});
+        let made = app.post(&key, "/v1/resellers", body).await.expect(201);
+        assert_eq!(made["parent_id"], json!(chain.last()));
+        let path = format!("/v1/resellers/{}/api-keys", text(&made["id"]));
+        chain.push(text(&made["id"]));
+        key = text(&app.post(&key, &path, json!({"role": "reseller_admin"})).await.expect(201)["secret"]);
+    }
+    // Neither by the fifth's own hand nor by that of those above it.
+    let sixth = json!({"name": "Level 6", "parent_id": chain[4]});
+    for (token, body) in
+        [(&key, json!({"name": "Level 6"})), (&top_key, sixth.clone()), (&app.operator, sixth)]
+    {
+        let refused = app.post(token, "/v1/resellers", body).await.expect_problem(422, "invalid_request");
+        assert_eq!(refused["errors"][0]["pointer"], "/parent_id", "{refused}");
+    }
+    let listed = app.get(&top_key, "/v1/resellers").await.expect(200);
+    let ids: Vec<_> = listed["data"].as_array().unwrap().iter().map(|one| text(&one["id"])).collect();
+    assert_eq!(ids, chain);
+    // What the fifth has belongs to all above it.
+    let tenant = app.tenant(&key, "deep.example", json!({})).await;
+    assert_eq!(app.get(&top_key, &tenant).await.expect(200)["reseller_id"], json!(chain[4]));
+}
+
+#[tokio::test]
 async fn a_page_ends_where_the_next_begins() {
     let app = App::new().await;
     let mut made = Vec::new();

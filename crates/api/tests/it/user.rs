@@ -355,3 +355,20 @@ async fn the_price_difference_is_what_the_next_invoice_shows() {
     assert_eq!(told["amount"]["amount_minor"], totals[0] - totals[1]);
     assert!(totals[0] > totals[1]);
 }
+
+#[tokio::test]
+async fn who_leaves_may_leave_a_mailbox_on_hold() {
+    let app = App::new().await;
+    let (_, key) = app.reseller("North").await;
+    let tenant = app.tenant(&key, "one.example", json!({})).await;
+    let (ada, _) = app.user(&key, &tenant, json!({"address": "ada@one.example"})).await;
+    let path = format!("{tenant}/users/{}/offboard", text(&ada["id"]));
+    let without = app.post(&key, &path, json!({"hold": {"reason": ""}})).await;
+    assert_eq!(without.expect_problem(422, "invalid_request")["errors"][0]["pointer"], "/hold/reason");
+    let done = app.post(&key, &path, json!({"hold": {"reason": "Case 17/2026"}})).await.expect(202);
+    assert_eq!((&done["steps"][4]["name"], &done["total"]), (&json!("hold"), &json!(5)));
+    let hold = format!("{tenant}/holds/{}", text(&done["steps"][4]["outcome"]));
+    let hold = app.get(&key, &hold).await.expect(200);
+    assert_eq!((&hold["mailbox_id"], &hold["reason"]), (&ada["mailbox_id"], &json!("Case 17/2026")));
+    assert_eq!(hold["released_at"], json!(null));
+}

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressStyle};
 use kernel::EmailAddress;
 use mailstore::export::{self, Format, Progress};
-use tenancy::recipient;
+use tenancy::{recipient, support_access};
 
 use super::with_platform;
 use crate::cli::ExportFormat;
@@ -16,6 +16,7 @@ use crate::config::Config;
 pub(crate) async fn run(
     config: &Config,
     mailbox: EmailAddress,
+    reason: String,
     format: ExportFormat,
     to: PathBuf,
 ) -> Result<ExitCode> {
@@ -29,6 +30,9 @@ pub(crate) async fn run(
     let progress = with_platform(config, async move |platform, operator| {
         let found = recipient::enter(&operator, &mailbox).await;
         let (ctx, mailbox_id) = found.with_context(|| format!("looking up the mailbox {mailbox}"))?;
+        // Before the first byte of it is written, so that no mail is out that the tenant does not read of.
+        let noted = support_access::note_export(&ctx, mailbox_id, &reason).await;
+        noted.context("noting the export and its reason on the tenant's trail")?;
         let tell = |Progress { done, skipped, total, .. }: Progress| {
             told.set_length(total);
             told.set_position(done + skipped);

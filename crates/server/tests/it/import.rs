@@ -1,6 +1,8 @@
 use std::path::Path;
 
+use kernel::PageRequest;
 use serde_json::{Value, json};
+use tenancy::{Action, event};
 use testkit::World;
 use testkit::client::http::Http;
 use testkit::client::pop3::Pop3;
@@ -40,16 +42,44 @@ async fn a_mailbox_is_written_into_a_zip_and_taken_back_by_another() {
         let output = pillarbox(dir.path(), &[("PILLARBOX_DATABASE_URL", url.as_str())], arguments);
         (output.status.code(), stdout(&output).trim().to_owned(), stderr(&output))
     };
-    let written = export(&["export", "--mailbox", &ada.address, path]);
+    let of = |address| ["export", "--mailbox", address, "--reason", "Ticket 4711"];
+    let written = export(&[&of(&ada.address)[..], &[path]].concat());
     assert_eq!(written, (Some(0), "written 12, skipped 0 written before, failed 0".into(), String::new()));
     let (code, out, err) = import(&world, dir.path(), &bob.address, &["--folders", path]);
     assert_eq!((code, out.as_str()), (Some(0), "taken 12, skipped 0 taken before, failed 0"), "{err}");
     let used = async |id| tenancy::mailbox::get(&world.ctx, id).await.unwrap().quota.used_bytes;
     assert_eq!(used(bob.mailbox_id).await, used(ada.mailbox_id).await);
-    let (code, _, err) = export(&["export", "--mailbox", "nobody@acme.example", path]);
+    let (code, _, err) = export(&[&of("nobody@acme.example")[..], &[path]].concat());
     assert!(code == Some(1) && err.contains("nobody@acme.example"), "{err}");
-    let (code, _, err) = export(&["export", "--mailbox", &ada.address, "--format", "mbox", "/proc/no"]);
+    let (code, _, err) = export(&[&of(&ada.address)[..], &["--format", "mbox", "/proc/no"]].concat());
     assert!(code == Some(1) && err.contains("/proc/no"), "{err}");
+}
+
+#[tokio::test]
+async fn an_export_says_why_and_the_tenant_reads_it_on_its_own_trail() {
+    let (world, dir) = (World::new().await, data_dir());
+    let ada = world.user("ada", None).await;
+    let (at, url) = (dir.path().join("ada"), world.test_db.url());
+    let path = at.to_str().unwrap();
+    let export = |reason: &[&str]| {
+        let arguments = [&["export", "--mailbox", ada.address.as_str(), path], reason].concat();
+        let output = pillarbox(dir.path(), &[("PILLARBOX_DATABASE_URL", url.as_str())], &arguments);
+        (output.status.code(), stderr(&output))
+    };
+    let (code, err) = export(&[]);
+    assert!(code == Some(2) && err.contains("--reason"), "{err}");
+    let (code, err) = export(&["--reason", ""]);
+    assert!(code == Some(1) && !at.exists(), "{err}");
+    let (code, err) = export(&["--reason", "Ticket 4711"]);
+    assert!(code == Some(0) && at.exists(), "{err}");
+    event::chain(&world.test_db.db()).await.unwrap();
+    let filter =
+        event::Filter { kinds: [event::Kind::MailboxExported].into(), tenant_id: Some(world.tenant.id) };
+    let page = PageRequest::new(None, None);
+    let noted = event::list(&world.operator, Action::AuditRead, &filter, page).await.unwrap().items;
+    assert_eq!(noted.len(), 1);
+    assert_eq!(noted[0].event.subject, ada.mailbox_id.to_string());
+    assert_eq!(noted[0].event.data, json!({"reason": "Ticket 4711"}));
 }
 
 /// On embedded defaults: beside a running server, then with none, where the command starts the cluster itself.

@@ -16,8 +16,6 @@ use crate::{Error, Origin, event};
 
 /// How exactly the last use is known; every use in between is one write less.
 const SEEN_EVERY: TimeDelta = TimeDelta::minutes(1);
-/// How often a use from the same address goes on the trail.
-const NOTED_EVERY: TimeDelta = TimeDelta::days(1);
 
 /// A key that was shown, and the tenant that its request is about to enter, if one is known already.
 #[derive(Debug, Clone, Copy)]
@@ -61,12 +59,13 @@ pub(super) async fn caller(
     }
     let caller =
         Caller::new(db.clone(), Principal::ApiKey(id), key.role, key.scope, origin).until(key.expires_at);
-    let since = key.last_used_at.map(|at| now - at);
-    let moved = key.last_used_from != origin.network;
-    if moved || since.is_none_or(|since| since >= SEEN_EVERY) {
+    // By the calendar: the last use moves on with each, so that the time since then says nothing of when one was noted.
+    let is_first_of_day = key.last_used_at.is_none_or(|at| at.date_naive() != now.date_naive());
+    let is_noted = is_first_of_day || key.last_used_from != origin.network;
+    if is_noted || key.last_used_at.is_none_or(|at| now - at >= SEEN_EVERY) {
         let mut tx = api_key::system(db).await?;
         api_key::store::set_last_used(&mut tx, id, now, origin.network).await?;
-        if moved || since.is_none_or(|since| since >= NOTED_EVERY) {
+        if is_noted {
             let data = json!({"network": origin.network});
             event::record_on(&mut tx, &caller, key.scope, event::Kind::ApiKeyUsed, id, data).await?;
         }

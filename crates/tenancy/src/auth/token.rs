@@ -13,7 +13,7 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
 use super::store::{self, SigningKey};
-use crate::{Error, api_key};
+use crate::{Caller, Error, Scope, api_key, event};
 
 /// How long a token is good for.
 const LIFETIME: TimeDelta = TimeDelta::minutes(15);
@@ -145,14 +145,20 @@ impl Signer {
     /// Signs with a new key from now on and forgets all others, with the tokens that they signed: for a key that leaked.
     ///
     /// # Errors
-    /// As of any statement.
-    pub async fn replace(&self, db: &Db) -> Result<(), Error> {
+    /// [`Error::Forbidden`] for anybody but the operator.
+    pub async fn replace(&self, caller: &Caller) -> Result<(), Error> {
+        if caller.scope() != Scope::Operator {
+            return Err(Error::Forbidden("replacing the signing key"));
+        }
+        let db = caller.db();
         let now = db.env().now();
         let mut tx = api_key::system(db).await?;
         store::lock_signing_keys(&mut tx).await?;
         let key = generate(db.env(), now)?;
         store::insert_signing_key(&mut tx, &key, now).await?;
         store::delete_other_signing_keys(&mut tx, key.id).await?;
+        let (kind, data) = (event::Kind::SigningKeyReplaced, serde_json::json!({}));
+        event::record_on(&mut tx, caller, Scope::Operator, kind, kid(&key), data).await?;
         tx.commit().await?;
         self.read(db).await
     }

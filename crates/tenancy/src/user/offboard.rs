@@ -7,7 +7,7 @@ use super::{User, lifecycle, require_manageable, store};
 use crate::mailbox::{Kind, count};
 use crate::operation::{self, Operation, Step};
 use crate::policy::Capability;
-use crate::{Action, Ctx, Error, TenantTx, app_password, auth, event, purge, require_version, seats};
+use crate::{Action, Ctx, Error, TenantTx, app_password, auth, event, hold, purge, require_version, seats};
 
 /// What becomes of the mailbox of somebody who leaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,9 +45,32 @@ pub async fn offboard(
     ctx.require(Action::UserWrite)?;
     check(ctx, leaving)?;
     let mut tx = ctx.begin().await?;
-    let operation = offboard_in(&mut tx, ctx, id, if_version, leaving).await?;
-    tx.commit().await?;
-    Ok(operation)
+    let user = find(&mut tx, ctx, id, if_version).await?;
+    let steps = leave(&mut tx, ctx, &user, leaving).await?;
+    finish(tx, ctx, id, steps).await
+}
+
+/// As [`offboard`], and places a hold on the mailbox, for `reason`, whatever becomes of it; the last step has the hold's id.
+///
+/// # Errors
+/// As of [`offboard`] and of [`hold::place`].
+pub async fn offboard_on_hold(
+    ctx: &Ctx,
+    id: UserId,
+    if_version: Option<i64>,
+    leaving: Leaving,
+    reason: String,
+) -> Result<Operation, Error> {
+    ctx.require(Action::UserWrite)?;
+    check(ctx, leaving)?;
+    hold::check(ctx, &reason, "/hold/reason")?;
+    let mut tx = ctx.begin().await?;
+    let user = find(&mut tx, ctx, id, if_version).await?;
+    let mut steps = leave(&mut tx, ctx, &user, leaving).await?;
+    // Last, since it locks the tenant; with the leaving it is there at one moment all the same.
+    let hold = hold::place_in(&mut tx, ctx, Some(user.mailbox_id), reason).await?;
+    steps.push(step("hold", hold.id.to_string()));
+    finish(tx, ctx, id, steps).await
 }
 
 /// What can be said of a leaving without looking at who leaves.
@@ -62,18 +85,27 @@ fn check(ctx: &Ctx, leaving: Leaving) -> Result<(), Error> {
     Ok(())
 }
 
-async fn offboard_in(
-    tx: &mut TenantTx,
-    ctx: &Ctx,
-    id: UserId,
-    if_version: Option<i64>,
-    leaving: Leaving,
-) -> Result<Operation, Error> {
+async fn find(tx: &mut TenantTx, ctx: &Ctx, id: UserId, if_version: Option<i64>) -> Result<User, Error> {
     let user = require_manageable(tx, ctx, id).await?;
     require_version(if_version, user.version)?;
+    Ok(user)
+}
+
+async fn finish(mut tx: TenantTx, ctx: &Ctx, id: UserId, steps: Vec<Step>) -> Result<Operation, Error> {
+    let operation = operation::succeeded(&mut tx, ctx, "user.offboard", id, steps).await?;
+    tx.commit().await?;
+    Ok(operation)
+}
+
+fn step(name: &str, outcome: String) -> Step {
+    Step { name: name.into(), outcome }
+}
+
+/// Takes every way in from a locked user, and has mailbox and seat go where they are to go.
+async fn leave(tx: &mut TenantTx, ctx: &Ctx, user: &User, leaving: Leaving) -> Result<Vec<Step>, Error> {
+    let id = user.id;
     auth::end_sessions(tx, id, ctx.env().now()).await?;
     let revoked = app_password::store::delete_all(tx, id).await?;
-    let step = |name: &str, outcome: String| Step { name: name.into(), outcome };
     let mut steps =
         vec![step("sessions", "ended".into()), step("app_passwords", format!("{revoked} revoked"))];
     // Before the changes that follow, whose events tell the rest.
@@ -86,14 +118,14 @@ async fn offboard_in(
         "seat_released": leaving.release_seat});
     event::record(tx, ctx, event::Kind::UserOffboarded, id, data).await?;
     match leaving.mailbox {
-        Fate::Keep if leaving.release_seat => lifecycle::remove(tx, ctx, &user).await?,
-        Fate::Keep => suspend_but_receive(tx, ctx, &user).await?,
-        Fate::Shared => hand_over(tx, ctx, &user, Kind::Shared).await?,
-        Fate::Archive => hand_over(tx, ctx, &user, Kind::Archive).await?,
+        Fate::Keep if leaving.release_seat => lifecycle::remove(tx, ctx, user).await?,
+        Fate::Keep => suspend_but_receive(tx, ctx, user).await?,
+        Fate::Shared => hand_over(tx, ctx, user, Kind::Shared).await?,
+        Fate::Archive => hand_over(tx, ctx, user, Kind::Archive).await?,
     }
     steps.push(step("mailbox", fate.into()));
     steps.push(step("seat", if leaving.release_seat { "released" } else { "kept" }.into()));
-    operation::succeeded(tx, ctx, "user.offboard", id, steps).await
+    Ok(steps)
 }
 
 async fn suspend_but_receive(tx: &mut TenantTx, ctx: &Ctx, user: &User) -> Result<(), Error> {

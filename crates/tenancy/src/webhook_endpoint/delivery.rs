@@ -210,6 +210,8 @@ pub async fn replay(
     }
     store::requeue(&mut tx, endpoint_id, id, now).await?;
     let delivery = store::find(&mut tx, endpoint_id, id).await?.ok_or(Error::NotFound)?;
+    let data = json!({"endpoint_id": endpoint_id, "event_id": delivery.event_id, "kind": delivery.kind});
+    event::record_on(&mut tx, caller, owner, Kind::WebhookDeliveryReplayed, id, data).await?;
     tx.commit().await?;
     Ok(delivery)
 }

@@ -8,7 +8,7 @@ use tenancy::api_key::{self, NewApiKey};
 use tenancy::app_password::{self, NewAppPassword};
 use tenancy::auth::{Auth, Grant, Tokens};
 use tenancy::policy::Capability;
-use tenancy::{Error, MailLogin, Origin, Role, event, user};
+use tenancy::{Error, MailLogin, Origin, Role, Scope, event, user};
 use testkit::{World, world};
 
 async fn auth(world: &World) -> Auth {
@@ -49,6 +49,33 @@ async fn a_key_bound_to_networks_is_good_from_there_alone_and_its_use_is_on_the_
     let used = event::list(&world.operator, tenancy::Action::AuditRead, &filter, page).await.unwrap().items;
     assert_eq!(used.len(), 1, "the first use is noted, the next within a day is not");
     assert_eq!(used[0].event.principal, key.id.to_string());
+}
+
+#[tokio::test]
+async fn a_key_in_steady_use_is_noted_once_each_day_and_at_each_change_of_address() {
+    let world = World::new().await;
+    let auth = auth(&world).await;
+    let (_, secret) =
+        api_key::create_for_tenant(&world.ctx, NewApiKey::full(Role::TenantAdmin)).await.unwrap();
+    let (home, away) = ("192.0.2.7", "198.51.100.1");
+    let begun = world.test_db.db().env().now();
+    // Counted from 09:00 of the first day: never a day without a use, and in the end from elsewhere.
+    for hours in [0, 6, 14, 16, 26, 38, 40, 41, 42] {
+        world.test_db.clock().set(begun + TimeDelta::hours(hours));
+        let address = if hours < 41 { home } else { away };
+        auth.bearer(secret.expose_secret(), from(&world, address)).await.unwrap();
+    }
+    event::chain(&world.test_db.db()).await.unwrap();
+    let filter = event::Filter { kinds: [event::Kind::ApiKeyUsed].into(), ..Default::default() };
+    let page = kernel::PageRequest::new(None, None);
+    let used = event::list(&world.operator, tenancy::Action::AuditRead, &filter, page).await.unwrap().items;
+    let noted = |chained: &event::Chained| {
+        let address = chained.event.data["network"].as_str().unwrap().to_owned();
+        (address, (chained.event.at - begun).num_hours())
+    };
+    let noted: Vec<_> = used.iter().map(noted).collect();
+    let expected = [(home, 0), (home, 16), (home, 40), (away, 41)];
+    assert_eq!(noted, expected.map(|(address, hours)| (address.to_owned(), hours)));
 }
 
 #[tokio::test]
@@ -217,11 +244,31 @@ async fn signing_keys_rotate_without_a_token_failing() {
     // For a key that leaked: another process learns of the new one by its token, and of the old one's end with time.
     let leaked = one.token(password_grant(world::PASSWORD), world.origin()).await.unwrap().access.token;
     two.bearer(leaked.expose_secret(), world.origin()).await.unwrap();
-    one.signer().replace(&db).await.unwrap();
+    one.signer().replace(&world.operator).await.unwrap();
     assert!(matches!(one.bearer(leaked.expose_secret(), world.origin()).await, Err(Error::Unauthenticated)));
     let token = one.token(password_grant(world::PASSWORD), world.origin()).await.unwrap().access.token;
     world.test_db.clock().advance(TimeDelta::seconds(6));
     two.bearer(token.expose_secret(), world.origin()).await.unwrap();
     world.test_db.clock().advance(TimeDelta::minutes(5));
     assert!(matches!(two.bearer(leaked.expose_secret(), world.origin()).await, Err(Error::Unauthenticated)));
+}
+
+#[tokio::test]
+async fn a_signing_key_is_replaced_by_the_operator_alone_and_that_is_on_the_trail() {
+    let world = World::new().await;
+    let auth = auth(&world).await;
+    let (_, secret) =
+        api_key::create_for_tenant(&world.ctx, NewApiKey::full(Role::TenantAdmin)).await.unwrap();
+    let admin = auth.bearer(secret.expose_secret(), world.origin()).await.unwrap();
+    let refused = auth.signer().replace(&admin).await;
+    assert!(matches!(refused, Err(Error::Forbidden(_))), "{refused:?}");
+    auth.signer().replace(&world.operator).await.unwrap();
+    event::chain(&world.test_db.db()).await.unwrap();
+    let filter = event::Filter { kinds: [event::Kind::SigningKeyReplaced].into(), ..Default::default() };
+    let page = kernel::PageRequest::new(None, None);
+    let replaced =
+        event::list(&world.operator, tenancy::Action::AuditRead, &filter, page).await.unwrap().items;
+    assert_eq!(replaced.len(), 1);
+    assert_eq!(replaced[0].event.trail, Scope::Operator);
+    assert_eq!(replaced[0].event.subject, auth.jwks().await.unwrap().keys[0].kid);
 }

@@ -4,7 +4,7 @@ use tenancy::mailbox::{self, Kind};
 use tenancy::policy::Capability;
 use tenancy::quota::drift;
 use tenancy::user::{self, Fate, Leaving, User};
-use tenancy::{Error, operation, tenant};
+use tenancy::{Ctx, Error, Role, hold, operation, tenant};
 use testkit::World;
 
 use crate::lands;
@@ -84,4 +84,41 @@ async fn all_of_it_or_nothing() {
     assert!(matches!(operation::get(&world.operator, unknown).await, Err(Error::NotFound)));
     let page = mailbox::list(&world.ctx, Default::default(), PageRequest::new(None, None)).await.unwrap();
     assert_eq!(page.items.len(), 1);
+}
+
+#[tokio::test]
+async fn a_leaver_s_mailbox_is_on_hold_from_the_moment_they_are_gone() {
+    let world = World::new().await;
+    let (ada, bob) = (world.user("ada", None).await, world.user("bob", None).await);
+    let mut desk = testkit::world::new_user("desk@acme.example", None);
+    desk.role = Role::Helpdesk;
+    let desk = user::create(&world.ctx, desk).await.unwrap();
+    let helpdesk = world.login(&desk).await.ctx;
+    let leave = async |ctx: &Ctx, who: &User, mailbox: Fate, reason: &str| {
+        let leaving = Leaving { mailbox, release_seat: true };
+        user::offboard_on_hold(ctx, who.id, None, leaving, reason.into()).await
+    };
+    let holds = async || hold::list(&world.ctx, &PageRequest::new(None, None)).await.unwrap().items;
+    // Who may not place a hold, or says no reason, offboards nobody.
+    let forbidden = leave(&helpdesk, &ada, Fate::Keep, "Case 17").await;
+    assert!(matches!(forbidden, Err(Error::Forbidden(_))), "{forbidden:?}");
+    let without = leave(&world.ctx, &ada, Fate::Keep, "").await;
+    assert!(
+        matches!(&without, Err(Error::Invalid(errors)) if errors[0].pointer == "/hold/reason"),
+        "{without:?}"
+    );
+    assert!(holds().await.is_empty());
+    world.login(&ada).await;
+
+    for (who, fate, nth) in [(&ada, Fate::Keep, 0), (&bob, Fate::Shared, 1)] {
+        let done = leave(&world.ctx, who, fate, "Case 17").await.unwrap();
+        let placed = holds().await.remove(nth);
+        assert_eq!(placed.mailbox_id, Some(who.mailbox_id));
+        assert_eq!((placed.reason.as_str(), placed.released_at), ("Case 17", None));
+        let last = done.steps.last().unwrap();
+        assert_eq!((last.name.as_str(), last.outcome.clone()), ("hold", placed.id.to_string()));
+        assert_eq!((done.steps.len(), done.total), (5, 5));
+        world.test_db.clock().advance(chrono::TimeDelta::milliseconds(1));
+    }
+    assert_eq!(seats(&world).await, 1);
 }

@@ -92,3 +92,27 @@ async fn a_threshold_that_is_crossed_is_an_event_either_way() {
     let all = [warned(true), warned(false), warned(true), ("quota".to_owned(), true)];
     assert_eq!(crossed(&world).await, all);
 }
+
+#[tokio::test]
+async fn a_mailbox_that_may_send_no_more_and_one_that_may_again_are_events() {
+    let world = World::new().await;
+    let mailbox = world.user("ada", None).await.mailbox_id;
+    let bounds = Bounds { quota_bytes: Some(100), warn_bytes: Some(50), block_send_bytes: Some(70) };
+    tenancy::mailbox::set_quota(&world.ctx, mailbox, None, bounds).await.unwrap();
+    let charge = async |bytes| {
+        let mut tx = world.ctx.begin().await.unwrap();
+        let charge = quota::charge(&mut tx, &world.ctx, mailbox, bytes).await.unwrap();
+        assert!(matches!(charge, Charge::Taken { .. }), "{charge:?}");
+        tx.commit().await.unwrap();
+    };
+    let (warned, blocked) = (("warn".to_owned(), true), |reached| ("block_send".to_owned(), reached));
+    charge(69).await;
+    assert_eq!(crossed(&world).await, std::slice::from_ref(&warned));
+    charge(1).await;
+    assert_eq!(crossed(&world).await, [warned.clone(), blocked(true)]);
+    charge(1).await;
+    let mut tx = world.ctx.begin().await.unwrap();
+    quota::discard(&mut tx, &world.ctx, mailbox, 2).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(crossed(&world).await, [warned, blocked(true), blocked(false)]);
+}

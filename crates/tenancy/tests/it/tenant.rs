@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 use kernel::PageRequest;
 use tenancy::tenant::{self, NewTenant};
-use tenancy::{Ctx, Error, storage_sample};
+use tenancy::{Action, Ctx, Error, Scope, event, storage_sample};
 use testkit::{World, world};
 
 async fn sandbox(world: &World) -> Ctx {
@@ -26,6 +26,13 @@ async fn a_test_clock_moves_forward_only_and_times_what_happens() {
     tenant::set_test_clock(&ctx, later).await.unwrap();
     let ctx = world.operator.enter(ctx.tenant_id()).await.unwrap();
     assert_eq!(ctx.now(), later);
+    event::chain(&world.test_db.db()).await.unwrap();
+    let filter = event::Filter { kinds: [event::Kind::TenantTestClockSet].into(), ..Default::default() };
+    let page = PageRequest::new(None, None);
+    let set = event::list(&world.operator, Action::AuditRead, &filter, page).await.unwrap().items;
+    assert_eq!(set.len(), 1);
+    assert_eq!((set[0].event.trail, set[0].event.at), (Scope::Tenant(ctx.tenant_id()), start));
+    assert_eq!(set[0].event.data, serde_json::json!({"test_clock": later, "previous_test_clock": start}));
     assert!(matches!(tenant::set_test_clock(&ctx, start).await, Err(Error::Invalid(_))));
     world::domain(&ctx, "sandbox.example").await;
     let user = world::user(&ctx, "ada@sandbox.example", None).await;

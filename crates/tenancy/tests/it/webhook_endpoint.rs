@@ -6,10 +6,10 @@ use chrono::TimeDelta;
 use kernel::PageRequest;
 use secrecy::ExposeSecret as _;
 use tenancy::api_key::{self, NewApiKey};
-use tenancy::event::Kind;
+use tenancy::event::{self, Filter, Kind};
 use tenancy::webhook_endpoint::WebhookEndpointChange;
 use tenancy::webhook_endpoint::{self, DeliveryStatus, Due, NewWebhookEndpoint, WebhookEndpoint};
-use tenancy::{Caller, Error, Origin, Role};
+use tenancy::{Action, Caller, Error, Origin, Role, Scope};
 use testkit::{World, world};
 use webhook::{Guard, Outcome, Received, Secret};
 
@@ -179,6 +179,16 @@ async fn a_failure_is_tried_ten_times_and_can_be_replayed() {
     assert!(webhook_endpoint::get(&world.operator, mine.id).await.unwrap().failing_since.is_some());
     let failed = deliveries(&world.operator, &mine).await.remove(0);
     webhook_endpoint::replay(&world.operator, mine.id, failed.id).await.unwrap();
+    chain(&world).await;
+    let filter = Filter { kinds: [Kind::WebhookDeliveryReplayed].into(), ..Default::default() };
+    let page = PageRequest::new(None, None);
+    let noted = event::list(&world.operator, Action::AuditRead, &filter, page).await.unwrap().items;
+    assert_eq!(noted.len(), 1);
+    assert_eq!(
+        (noted[0].event.subject.clone(), noted[0].event.trail),
+        (failed.id.to_string(), Scope::Operator)
+    );
+    assert_eq!(noted[0].event.data["event_id"], failed.event_id.to_string());
     let due = claim(&world).await.remove(0);
     assert_eq!(due.message.id, failed.event_id.to_string());
     settle(&world, &due, 204).await;
