@@ -2,9 +2,10 @@
 
 mod store;
 
-use kernel::HoldId;
+use kernel::{HoldId, MailboxId};
 use tenancy::Ctx;
 use tenancy::hold::{self, Hold};
+use tenancy::mailbox::Mailbox;
 
 use crate::{Error, retention};
 
@@ -13,8 +14,8 @@ use crate::{Error, retention};
 pub struct Held {
     /// The hold.
     pub hold: Hold,
-    /// The bytes of messages in its mailboxes that were deleted longer ago than they can be recovered; 0 once it is released. They are
-    /// in no quota.
+    /// The bytes of deleted messages in its mailboxes that the tenant's retention policy would not keep, for their age or for being too many; 0 once
+    /// it is released. They are in no quota.
     pub held_bytes: u64,
 }
 
@@ -26,11 +27,23 @@ pub async fn get(ctx: &Ctx, id: HoldId) -> Result<Held, Error> {
     let hold = hold::get(ctx, id).await?;
     let held_bytes = match hold.released_at {
         Some(_) => 0,
-        None => {
-            let mut tx = ctx.read().await?;
-            let before = retention::store::find(&mut tx).await?.policy.cutoff(ctx.env().now());
-            store::held_bytes(&mut tx, hold.mailbox_id, before).await?
-        }
+        None => held_bytes(ctx, hold.mailbox_id).await?,
     };
     Ok(Held { hold, held_bytes })
+}
+
+/// The bytes of a mailbox's deleted messages that only holds keep, on it or on the whole tenant; 0 when none is in force. They are part of what it has that
+/// is recoverable. Who was given the mailbox may know them.
+///
+/// # Errors
+/// As of any statement.
+pub async fn bytes_of(ctx: &Ctx, mailbox: &Mailbox) -> Result<u64, Error> {
+    held_bytes(ctx, Some(mailbox.id)).await
+}
+
+async fn held_bytes(ctx: &Ctx, mailbox_id: Option<MailboxId>) -> Result<u64, Error> {
+    let mut tx = ctx.read().await?;
+    let policy = retention::store::find(&mut tx).await?.policy;
+    let cutoff = policy.cutoff(ctx.env().now());
+    Ok(store::held_bytes(&mut tx, mailbox_id, cutoff, policy.recoverable_limit_bytes).await?)
 }

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::{Ctx, TenantTx, event};
 
 pub use intake::{Intake, Mailboxes};
-pub use pool::{Pools, charge_pools, drift, release_pools};
+pub use pool::{Off, Pools, charge_pools, drift, release_pools, resellers_off, tenants_off};
 pub(crate) use pool::{count_moving, count_reseller, count_tenant, shift, tightest};
 pub(crate) use threshold::crossings;
 pub use threshold::{Bounds, Threshold};

@@ -29,6 +29,8 @@ const ASK_EVERY: Duration = Duration::from_secs(60);
 const BILL_EVERY: Duration = Duration::from_secs(900);
 /// How often what is due and overdue is looked through.
 const COLLECT_EVERY: Duration = Duration::from_secs(3_600);
+/// How often a slice of the counters is compared, while a round over them is under way.
+const COMPARE_EVERY: Duration = Duration::from_secs(1);
 /// How often the gauges of the queue and the pool are set.
 const MEASURE_EVERY: Duration = Duration::from_secs(15);
 
@@ -58,6 +60,7 @@ async fn cut_off(worker: &Worker, shutdown: &CancellationToken) {
         () = duties => {}
         () = apart(worker, CHAIN_EVERY, chain_events) => {}
         () = apart(worker, PRUNE_EVERY, purge) => {}
+        () = compare_counters(worker) => {}
         () = apart(worker, COMPACT_EVERY, compact_mail) => {}
         () = apart(worker, INDEX_EVERY, index_mail) => {}
         () = apart(worker, SIGN_EVERY, see_to_dkim_keys) => {}
@@ -103,6 +106,21 @@ async fn sweep_mail(worker: &Worker) {
             sweep.failed = failed,
             "swept"
         );
+    }
+}
+
+/// Knows where its round is: what is compared in one is a slice at each tick.
+async fn compare_counters(worker: &Worker) {
+    let (mut rounds, mut due) = (mailstore::check::Rounds::default(), every(COMPARE_EVERY));
+    loop {
+        due.tick().await;
+        match rounds.step(&worker.db).await {
+            Ok(mailstore::check::Found { drift_bytes, counters }) => {
+                metrics::gauge!("pillarbox_quota_drift_bytes").set(drift_bytes as f64);
+                metrics::gauge!("pillarbox_counters_off").set(counters as f64);
+            }
+            Err(error) => tracing::warn!(error.cause = ?error, "counters cannot be compared"),
+        }
     }
 }
 

@@ -1,7 +1,8 @@
 //! Claims jobs and calls the domain function each names; keeps the periodic duties.
 //!
 //! Any number of processes may work on one database: a job is claimed under a lease, and every duty bears being done
-//! by several at once, so nothing here needs a leader.
+//! by several at once, so nothing here needs a leader. Those that one at a time is enough for, scheduled billing and the comparison of counters,
+//! are led by whoever takes their lock.
 
 mod duties;
 mod jobs;

@@ -53,7 +53,7 @@ struct HoldWithBytes {
     #[serde(flatten)]
     #[schema(inline)]
     hold: Hold,
-    /// The bytes of messages that would have been destroyed without a hold; in no quota.
+    /// The bytes of deleted messages that would have been destroyed without a hold, for their age or for being too many; in no quota.
     #[schema(example = 1_048_576)]
     held_bytes: u64,
 }

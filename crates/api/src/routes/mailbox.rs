@@ -5,9 +5,9 @@ use axum::response::Response;
 use chrono::{DateTime, Utc};
 use kernel::{MailboxId, UserId};
 use serde::{Deserialize, Deserializer, Serialize};
-use tenancy::Caller;
 use tenancy::mailbox::{self, Kind};
 use tenancy::quota::{Bounds, Threshold};
+use tenancy::{Caller, Ctx};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -63,6 +63,10 @@ impl From<mailbox::Quota> for Quota {
 struct ExplainedQuota {
     #[serde(flatten)]
     quota: Quota,
+    /// Those of `recoverable_bytes` that only legal holds keep: without a hold they would be destroyed, for their age or for being too many;
+    /// 0 when no hold is in force.
+    #[schema(example = 0)]
+    held_bytes: u64,
     /// Up to where the mailbox can grow at this moment, the pools of its tenant and resellers considered; null is unlimited.
     #[schema(required, example = 1_073_741_824)]
     effective_limit_bytes: Option<i64>,
@@ -72,12 +76,18 @@ struct ExplainedQuota {
 }
 
 impl ExplainedQuota {
-    fn new(mailbox: &mailbox::Mailbox, effective: mailbox::Effective) -> Self {
-        Self {
+    /// A mailbox's, with what holds keep in it, of which the mail store knows.
+    async fn of(
+        ctx: &Ctx,
+        mailbox: &mailbox::Mailbox,
+        effective: mailbox::Effective,
+    ) -> Result<Self, Problem> {
+        Ok(Self {
             quota: mailbox.quota.into(),
+            held_bytes: mailstore::hold::bytes_of(ctx, mailbox).await?,
             effective_limit_bytes: effective.limit_bytes,
             inherited_from: effective.inherited_from,
-        }
+        })
     }
 }
 
@@ -109,9 +119,9 @@ impl From<NewQuota> for Bounds {
     }
 }
 
-/// A store of messages with a quota.
+/// What there is to say of a mailbox apart from its quota.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct Mailbox {
+struct AboutMailbox {
     #[schema(value_type = schema::MailboxId)]
     id: MailboxId,
     /// `personal`, `shared`, `room`, `equipment` or `archive`.
@@ -129,14 +139,13 @@ pub(super) struct Mailbox {
     /// Its further addresses.
     #[schema(value_type = Vec<schema::EmailAddress>)]
     aliases: Vec<String>,
-    quota: Quota,
     created_at: DateTime<Utc>,
     /// When it was deleted; it can be restored for 30 days.
     #[schema(required)]
     deleted_at: Option<DateTime<Utc>>,
 }
 
-impl From<mailbox::Mailbox> for Mailbox {
+impl From<mailbox::Mailbox> for AboutMailbox {
     fn from(of: mailbox::Mailbox) -> Self {
         Self {
             id: of.id,
@@ -145,11 +154,33 @@ impl From<mailbox::Mailbox> for Mailbox {
             display_name: of.display_name,
             primary_address: of.primary_address,
             aliases: of.aliases,
-            quota: of.quota.into(),
             created_at: of.created_at,
             deleted_at: of.deleted_at,
         }
     }
+}
+
+/// A store of messages with a quota. What legal holds keep in it, and where its effective limit comes from, is told where one mailbox is asked for.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Mailbox {
+    #[serde(flatten)]
+    about: AboutMailbox,
+    quota: Quota,
+}
+
+impl From<mailbox::Mailbox> for Mailbox {
+    fn from(of: mailbox::Mailbox) -> Self {
+        let quota = of.quota.into();
+        Self { about: of.into(), quota }
+    }
+}
+
+/// A store of messages, and its quota explained.
+#[derive(Debug, Serialize, ToSchema)]
+struct ExplainedMailbox {
+    #[serde(flatten)]
+    about: AboutMailbox,
+    quota: ExplainedQuota,
 }
 
 pub(super) fn tagged(of: mailbox::Mailbox) -> Tagged<Answer<Mailbox>> {
@@ -183,7 +214,8 @@ fn kind<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Kind>, D::E
 
 /// List a tenant's mailboxes
 ///
-/// Without the deleted, unless they are asked for. A person without a role in the tenant sees their own and those that they may read.
+/// Without the deleted, unless they are asked for. A person without a role in the tenant sees their own and those that they may read. What legal holds
+/// keep in one, and where its effective limit comes from, is not told here but by `GET` of that one.
 #[utoipa::path(get, path = "/v1/tenants/{tenant_id}/mailboxes", tag = "Mailboxes", operation_id = "list_mailboxes",
     params(TenantPath, MailboxQuery),
     responses((status = 200, description = "A page of mailboxes.", body = List<Mailbox>)),
@@ -201,14 +233,16 @@ async fn list(
 /// Get a mailbox
 #[utoipa::path(get, path = "/v1/tenants/{tenant_id}/mailboxes/{mailbox_id}", tag = "Mailboxes", operation_id = "get_mailbox",
     params(MailboxPath),
-    responses((status = 200, description = "The mailbox.", body = Mailbox)),
+    responses((status = 200, description = "The mailbox.", body = ExplainedMailbox)),
     extensions(("x-required-action" = json!("mailboxes:read"))))]
 async fn get(
     Bearer(caller): Bearer,
     Path(at): Path<MailboxPath>,
-) -> Result<Tagged<Answer<Mailbox>>, Problem> {
+) -> Result<Tagged<Answer<ExplainedMailbox>>, Problem> {
     let ctx = caller.enter(at.tenant_id).await?;
-    Ok(tagged(mailbox::get(&ctx, at.mailbox_id).await?))
+    let (mailbox, effective) = mailbox::quota(&ctx, at.mailbox_id).await?;
+    let quota = ExplainedQuota::of(&ctx, &mailbox, effective).await?;
+    Ok(Tagged(mailbox.version, Answer(ExplainedMailbox { about: mailbox.into(), quota })))
 }
 
 /// Get a mailbox's quota
@@ -222,7 +256,7 @@ async fn get_quota(
 ) -> Result<Tagged<Answer<ExplainedQuota>>, Problem> {
     let ctx = caller.enter(at.tenant_id).await?;
     let (mailbox, effective) = mailbox::quota(&ctx, at.mailbox_id).await?;
-    Ok(Tagged(mailbox.version, Answer(ExplainedQuota::new(&mailbox, effective))))
+    Ok(Tagged(mailbox.version, Answer(ExplainedQuota::of(&ctx, &mailbox, effective).await?)))
 }
 
 /// Set a mailbox's quota
@@ -244,7 +278,7 @@ async fn set_quota(
     let set = async move |caller: Caller| {
         let ctx = caller.enter(at.tenant_id).await?;
         let (mailbox, effective) = mailbox::set_quota(&ctx, at.mailbox_id, version, body.into()).await?;
-        Ok(Tagged(mailbox.version, Answer(ExplainedQuota::new(&mailbox, effective))))
+        Ok(Tagged(mailbox.version, Answer(ExplainedQuota::of(&ctx, &mailbox, effective).await?)))
     };
     query.carry_out(caller, set).await
 }

@@ -10,13 +10,18 @@ async fn is_listed_with_its_quota_and_folders() {
     let (ada, path) =
         app.user(&key, &tenant, json!({"address": "ada@one.example", "quota_bytes": 5000})).await;
     let mailbox = app.get(&key, &path).await.expect(200);
-    let expected = json!({
+    let quota = json!({"quota_bytes": 5000, "warn_bytes": null, "block_send_bytes": null, "used_bytes": 0, "recoverable_bytes": 0,
+        "threshold_reached": null});
+    let mut expected = json!({
         "id": ada["mailbox_id"], "kind": "personal", "user_id": ada["id"], "primary_address": "ada@one.example",
-        "quota": {"quota_bytes": 5000, "warn_bytes": null, "block_send_bytes": null, "used_bytes": 0, "recoverable_bytes": 0,
-            "threshold_reached": null}, "created_at": "2026-03-02T09:00:00Z", "deleted_at": null, "aliases": [], "display_name": "ada@one.example",
+        "quota": quota, "created_at": "2026-03-02T09:00:00Z", "deleted_at": null, "aliases": [], "display_name": "ada@one.example",
     });
+    let listed = app.get(&key, &format!("{tenant}/mailboxes")).await.expect(200);
+    assert_eq!(listed["data"], json!([expected]));
+    // One alone says also what a query for each would find out.
+    let explained = json!({"held_bytes": 0, "effective_limit_bytes": 5000, "inherited_from": "mailbox"});
+    expected["quota"].as_object_mut().unwrap().extend(explained.as_object().unwrap().clone());
     assert_eq!(mailbox, expected);
-    assert_eq!(app.get(&key, &format!("{tenant}/mailboxes")).await.expect(200)["data"], json!([mailbox]));
     let folders = app.get(&key, &format!("{path}/folders")).await.expect(200);
     let inbox = folders["data"].as_array().unwrap().iter().find(|folder| folder["role"] == "inbox").unwrap();
     assert_eq!(
@@ -53,6 +58,40 @@ async fn a_quota_is_set_and_lifted() {
         let problem = app.put(&key, &quota, body).await.expect_problem(422, "invalid_request");
         assert_eq!(problem["errors"][0]["pointer"], pointer, "{problem}");
     }
+}
+
+#[tokio::test]
+async fn what_legal_holds_alone_keep_is_told_apart() {
+    let app = App::new().await;
+    let (_, key) = app.reseller("North").await;
+    let tenant = app.tenant(&key, "one.example", json!({})).await;
+    let (ada, path) = app.user(&key, &tenant, json!({"address": "ada@one.example"})).await;
+    app.open_for_support(&key, &path).await;
+    for _ in 0..2 {
+        let message = app.deliver(&key, &path, MESSAGE).await.expect(201);
+        app.delete(&key, &format!("{path}/messages/{}", text(&message["id"]))).await.expect(204);
+        app.db.clock().advance(chrono::TimeDelta::seconds(1));
+    }
+    let size = MESSAGE.len();
+    let policy = json!({"recoverable_days": 30, "recoverable_limit_bytes": size});
+    app.put(&key, &format!("{tenant}/retention-policy"), policy).await.expect(200);
+    let told = async || {
+        let quota = app.get(&key, &format!("{path}/quota")).await.expect(200);
+        assert_eq!(app.get(&key, &path).await.expect(200)["quota"], quota);
+        [quota["recoverable_bytes"].clone(), quota["held_bytes"].clone()]
+    };
+    assert_eq!(told().await, [json!(2 * size), json!(0)], "nothing is on hold");
+    let hold = json!({"mailbox_id": ada["mailbox_id"], "reason": "Case 17"});
+    let hold = app.post(&key, &format!("{tenant}/holds"), hold).await.expect(201);
+    let hold = format!("{tenant}/holds/{}", text(&hold["id"]));
+    assert_eq!(told().await, [json!(2 * size), json!(size)], "the older one is more than is kept");
+    assert_eq!(app.get(&key, &hold).await.expect(200)["held_bytes"], size);
+    let set = app.put(&key, &format!("{path}/quota"), json!({"quota_bytes": 5000})).await.expect(200);
+    assert_eq!((&set["held_bytes"], &set["inherited_from"]), (&json!(size), &json!("mailbox")));
+    let listed = app.get(&key, &format!("{tenant}/mailboxes")).await.expect(200);
+    assert_eq!(listed["data"][0]["quota"].get("held_bytes"), None, "a query for each");
+    app.delete(&key, &hold).await.expect(204);
+    assert_eq!(told().await, [json!(2 * size), json!(0)]);
 }
 
 #[tokio::test]

@@ -455,6 +455,39 @@ async fn an_invoice_whose_item_was_credited_since_is_not_voided() {
     assert_eq!(all_shown(&world.ctx).await, shown);
 }
 
+/// Downgrades wait, whichever item they are of; more of one may make up for less of another.
+#[tokio::test]
+async fn what_comes_to_less_for_all_items_together_waits() {
+    let world = world_on("2026-01-01").await;
+    let selling = async |shared: &[&str]| {
+        let prices = shared.iter().map(|unit_price| of("shared_mailbox", unit_price));
+        selling(&world, prices.collect()).await
+    };
+    let (dear, cheap, without) = (selling(&["9"]).await, selling(&["3"]).await, selling(&[]).await);
+    let for_months = |book: &PriceBook| billing::subscription::PutSubscription {
+        term_months: Some(4),
+        ..terms(book, "month")
+    };
+    put(&world.ctx, for_months(&dear), None).await.unwrap();
+    seat(&world.ctx, "ada").await;
+    let info = make(&world.ctx, Kind::Shared, "info").await.unwrap();
+    run_and_verify(&world, "2026-01-01").await;
+    at(&world, "2026-02-10T12:00");
+    for less in [&cheap, &without] {
+        let later = put(&world.ctx, for_months(less), None).await.unwrap();
+        assert_eq!(later.terms.starts_on.to_string(), "2026-05-01");
+        put(&world.ctx, for_months(&dear), None).await.unwrap();
+    }
+    // Nobody pays less by it who has none.
+    run_and_verify(&world, "2026-02-01").await;
+    mailbox::delete(&world.ctx, info.id, None).await.unwrap();
+    at(&world, "2026-03-10T12:00");
+    run_and_verify(&world, "2026-03-01").await;
+    let now = put(&world.ctx, for_months(&without), None).await.unwrap();
+    assert_eq!(now.terms.starts_on.to_string(), "2026-03-10");
+    run_and_verify(&world, "2026-04-01").await;
+}
+
 #[tokio::test]
 async fn a_change_of_prices_does_not_lift_the_lock_of_another_item() {
     let world = world_on("2026-01-01").await;

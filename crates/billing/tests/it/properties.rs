@@ -8,7 +8,7 @@ pub(crate) mod rough;
 
 use std::collections::BTreeMap;
 
-use billing::payment::{self, NewTransfer, PaymentStatus};
+use billing::payment::{self, NewTransfer, Payment, PaymentStatus};
 use billing::rating::RemovalPolicy;
 use billing::subscription::{PutSubscription, cancel, put};
 use chrono::TimeDelta;
@@ -185,19 +185,29 @@ fn moves() -> impl Strategy<Value = Move> {
 async fn is_charged_once(world: World, (code, moves): (&str, Vec<Move>)) {
     let scene = Scene::within(in_currency(world, code).await).await;
     let (mut transferred, mut patience) = (0, 0);
-    let charged = async || {
+    let charges = async || {
         let payments = scene.payments().await;
-        let charged = payments.iter().filter(|one| one.provider.as_str() == "stripe");
-        let succeeded = charged.clone().filter(|one| one.status == PaymentStatus::Succeeded);
-        let open =
-            charged.filter(|one| !matches!(one.status, PaymentStatus::Succeeded | PaymentStatus::Failed));
-        (succeeded.map(|one| one.amount.amount_minor).sum::<i64>(), open.count())
+        payments.into_iter().filter(|one| one.provider.as_str() == "stripe").collect::<Vec<_>>()
+    };
+    let charged = async || {
+        let charges = charges().await;
+        let succeeded = charges.iter().filter(|one| one.status == PaymentStatus::Succeeded);
+        let is_open =
+            |one: &&Payment| !matches!(one.status, PaymentStatus::Succeeded | PaymentStatus::Failed);
+        let open = charges.iter().filter(is_open).count();
+        (succeeded.map(|one| one.amount.amount_minor).sum::<i64>(), open)
     };
     for step in moves {
         match step {
             Move::Pay { faults } => {
+                let (before, (succeeded, _)) = (charges().await, charged().await);
                 scene.fake.fail(&faults);
                 let _ = scene.pay().await;
+                let is_new = |one: &&Payment| before.iter().all(|other| other.id != one.id);
+                for new in charges().await.iter().filter(is_new) {
+                    let due = (2500 - succeeded - transferred).max(0);
+                    assert!(new.amount.amount_minor <= due, "{} of {due} is charged", new.amount);
+                }
             }
             Move::Transfer { amount } => {
                 let new = NewTransfer {

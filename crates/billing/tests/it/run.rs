@@ -10,8 +10,9 @@ use billing::run::{JOB, NewRun, RunSummary, create, get, list, work};
 use chrono::TimeDelta;
 use db::SystemTx;
 use kernel::{ErrorKind, PageRequest};
+use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection};
-use tenancy::{Ctx, user};
+use tenancy::{Action, Ctx, Scope, event, user};
 use testkit::{World, world};
 
 use super::{admin_of, all_shown, at, book, date, invoices, run, seat, subscribed_tenant, world_on};
@@ -137,6 +138,17 @@ async fn fail_rating(world: &World, bad: &Ctx) {
     tx.commit().await.unwrap();
 }
 
+/// What is told of parked accounts on a trail.
+pub(crate) async fn parked_on(world: &World, trail: Scope) -> Vec<(String, Value)> {
+    event::chain(&world.test_db.db()).await.unwrap();
+    let kinds = [event::Kind::SubscriptionParked, event::Kind::WholesaleAgreementParked].into();
+    let page = PageRequest::new(Some(200), None);
+    let filter = event::Filter { kinds, tenant_id: None };
+    let all = event::list(&world.operator, Action::EventRead, &filter, page).await.unwrap().items;
+    let on_it = all.into_iter().filter(|one| one.event.trail == trail);
+    on_it.map(|one| (one.event.subject, one.event.data)).collect()
+}
+
 #[tokio::test]
 async fn a_bad_account_is_parked_and_stops_nobody() {
     let world = world_on("2026-01-01").await;
@@ -151,6 +163,9 @@ async fn a_bad_account_is_parked_and_stops_nobody() {
     let subscription = billing::subscription::get(&bad).await.unwrap();
     assert_eq!(subscription.parked_reason.as_deref(), Some("the event log frees more seats than were taken"));
     assert_eq!(run(&world, "2026-01-01").await.accounts_parked, 1, "it is still told");
+    let told = parked_on(&world, Scope::Tenant(bad.tenant_id())).await;
+    let reason = json!({"reason": "the event log frees more seats than were taken"});
+    assert_eq!(told, [(subscription.id.to_string(), reason)], "once");
 
     // What is put again may be billed again: the next run tries.
     let put = super::subscribe(&bad, &book, "month").await;

@@ -10,7 +10,7 @@ use kernel::PageRequest;
 use serde_json::{Value, json};
 use tenancy::event::{self, Kind};
 use tenancy::reseller::Reseller;
-use tenancy::{Action, Ctx, Scope};
+use tenancy::{Action, Ctx, Scope, user};
 use testkit::{World, world};
 
 use super::courses::run_and_verify;
@@ -142,6 +142,76 @@ async fn a_move_that_fails_leaves_everything_where_it_was() {
     assert_eq!(refused.code(), "version_mismatch");
     assert_eq!((list(&world.ctx).await, discounts(&world.ctx).await), (vec![item], vec![open]));
     assert_eq!(told_on(&world, Scope::Tenant(world.tenant.id), Kind::OneOffItemDeleted).await, []);
+}
+
+/// Who issued each document, its number, what it comes to and what it corrects.
+async fn issued(ctx: &Ctx) -> Vec<(String, String, i64, Vec<String>)> {
+    let all = invoices(ctx).await;
+    let number = |id| all.iter().find(|one| one.id == id).and_then(|one| one.number.clone()).unwrap();
+    let of = |one: &billing::invoice::Invoice| {
+        let corrects = one.corrects.iter().map(|id| number(*id)).collect();
+        (one.issuer.name.clone(), one.number.clone().unwrap(), one.total.amount_minor, corrects)
+    };
+    all.iter().map(of).collect()
+}
+
+#[tokio::test]
+async fn what_the_former_reseller_charged_it_takes_back_itself() {
+    let world = subscribed().await;
+    let ben = seat(&world.ctx, "ben").await;
+    run_and_verify(&world, "2026-01-01").await;
+    at(&world, "2026-01-11T12:00");
+    let (other, ctx) = moved(&world).await;
+    user::delete(&ctx, ben.id, None).await.unwrap();
+    run_and_verify(&world, "2026-02-01").await;
+    let (mine, its) = (world.reseller.name.clone(), other.name.clone());
+    let none = Vec::new;
+    // 20 of 31 days at 12.50.
+    let expected = [
+        (mine.clone(), "INV-000001".to_owned(), 2500, none()),
+        (mine.clone(), "CRN-000001".to_owned(), -806, vec!["INV-000001".to_owned()]),
+        (its.clone(), "INV-000001".to_owned(), 1250, none()),
+    ];
+    let mut documents = issued(&ctx).await;
+    documents[1..].sort_by_key(|one| one.2);
+    assert_eq!(documents, expected);
+    // It is what the tenant owes each that changes.
+    let due: Vec<_> = invoices(&ctx).await.iter().map(|one| (one.issuer.id, one.due.amount_minor)).collect();
+    assert!(due.contains(&(world.reseller.id, 1694)) && due.contains(&(other.id, 1250)), "{due:?}");
+    let shared = billing::invoice::void(&world.operator, invoices(&ctx).await[0].id, "x").await.unwrap_err();
+    assert_eq!(shared.code(), "not_voidable");
+}
+
+/// By units, where both have charged some of the same days; and what was charged by daily discounts, too.
+#[tokio::test]
+async fn what_both_have_charged_each_takes_back_in_its_part() {
+    let world = world_on("2026-01-01").await;
+    let book = book(&world, RemovalPolicy::CreditToBalance).await;
+    subscribe(&world.ctx, &book, "year").await;
+    let ada = seat(&world.ctx, "ada").await;
+    give(&world.ctx, percent("10", "2026-01-01", None)).await;
+    run_and_verify(&world, "2026-01-01").await;
+    at(&world, "2026-01-15T12:00");
+    let (other, ctx) = moved(&world).await;
+    at(&world, "2026-02-10T12:00");
+    let ben = seat(&ctx, "ben").await;
+    seat(&ctx, "cyd").await;
+    run_and_verify(&world, "2026-03-01").await;
+    at(&world, "2026-06-14T12:00");
+    user::delete(&ctx, ada.id, None).await.unwrap();
+    user::delete(&ctx, ben.id, None).await.unwrap();
+    run_and_verify(&world, "2026-07-01").await;
+    // 108.00, and twice 325 of 365 days of it; of these, 200 of 365 days back from who added last, one after the other.
+    let documents: Vec<_> =
+        issued(&ctx).await.into_iter().map(|(issuer, _, total, _)| (issuer, total)).collect();
+    let (mine, its) = (world.reseller.name.clone(), other.name.clone());
+    assert_eq!(documents, [(mine, 10_800), (its.clone(), 19_233), (its, -11_836)]);
+    at(&world, "2026-08-01T12:00");
+    tenancy::tenant::delete(&ctx, None).await.unwrap();
+    run_and_verify(&world, "2026-09-01").await;
+    let documents = invoices(&ctx).await;
+    println!("{:#?}", all_shown(&ctx).await);
+    assert!(documents.len() > 3);
 }
 
 #[tokio::test]

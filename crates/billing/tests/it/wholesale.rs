@@ -18,9 +18,10 @@ use billing::{Error, OPERATOR, ledger};
 use chrono::TimeDelta;
 use kernel::ErrorKind;
 use tenancy::mailbox::Kind;
-use tenancy::tenant;
+use tenancy::{Scope, tenant};
 
 use super::items::make;
+use super::run::{behind_and_commit, parked_on};
 use super::*;
 
 pub(super) async fn wholesale_book(world: &World, unit_price: &str, policy: RemovalPolicy) -> PriceBook {
@@ -43,6 +44,26 @@ pub(super) fn agreed(book: &PriceBook, seats_committed: i64) -> PutAgreement {
 pub(super) async fn agree(world: &World, reseller: &Reseller, new: PutAgreement) -> Agreement {
     let ctx = world.operator.enter_reseller(reseller.id).await.unwrap();
     agreement::put(&ctx, new, None).await.unwrap()
+}
+
+/// Somebody else has billed what a run is refused, unless the same is refused again.
+#[tokio::test]
+async fn an_agreement_that_the_database_goes_on_refusing_is_parked() {
+    let world = world_on("2026-01-01").await;
+    let book = wholesale_book(&world, "31", CreditToBalance).await;
+    agree(&world, &world.reseller, agreed(&book, 0)).await;
+    tenant_of(&world, &world.reseller, "One", 1).await;
+    behind_and_commit(
+        &world,
+        "insert into wholesale_coverage (reseller_id, item, kind, days, whole, time_zone)
+         select reseller_id, 'mailbox', 'cycle', '[2026-01-01,2026-02-01)', '[2026-01-01,2026-02-01)', 'UTC'
+         from wholesale_agreements",
+    )
+    .await;
+    let summary = run(&world, "2026-01-01").await;
+    assert_eq!((summary.accounts_parked, summary.wholesale_invoices), (1, 0));
+    let [(_, told)] = &parked_on(&world, Scope::Operator).await[..] else { panic!() };
+    assert!(told["reason"].as_str().unwrap().contains("record of what was billed"), "{told}");
 }
 
 /// A reseller below the world's.

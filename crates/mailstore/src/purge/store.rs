@@ -38,7 +38,7 @@ pub(super) async fn count(tx: &mut SystemTx, id: TenantId) -> Result<Destroyed, 
     })
 }
 
-/// Deletes some of a mailbox's messages, in whatever state; the body of each.
+/// Deletes some of a locked mailbox's messages, in whatever state, and counts them out of it and its folders; the body of each.
 pub(super) async fn delete_messages(
     tx: &mut TenantTx,
     mailbox_id: MailboxId,
@@ -46,9 +46,22 @@ pub(super) async fn delete_messages(
 ) -> Result<Vec<Uuid>, Error> {
     let tenant_id = tx.tenant_id().uuid();
     let blobs = sqlx::query_scalar!(
-        "delete from messages where tenant_id = $1 and mailbox_id = $2 and id in (
-           select id from messages where tenant_id = $1 and mailbox_id = $2 limit $3)
-         returning blob_id",
+        r#"with gone as (
+             delete from messages where tenant_id = $1 and mailbox_id = $2 and id in (
+               select id from messages where tenant_id = $1 and mailbox_id = $2 limit $3)
+             returning blob_id, folder_id, state, flags, size_bytes),
+           bytes as (
+             update mailboxes set used_bytes = used_bytes - went.live, recoverable_bytes = recoverable_bytes - went.recoverable
+             from (select coalesce(sum(size_bytes) filter (where state = 'live'), 0)::bigint as live,
+                     coalesce(sum(size_bytes) filter (where state = 'recoverable'), 0)::bigint as recoverable from gone) as went
+             where mailboxes.tenant_id = $1 and mailboxes.id = $2),
+           counts as (
+             update folders set message_count = message_count - went.live, unseen_count = unseen_count - went.unseen,
+               size_bytes = folders.size_bytes - went.bytes
+             from (select folder_id, count(*) as live, count(*) filter (where flags & 1 = 0) as unseen, sum(size_bytes)::bigint as bytes
+                   from gone where state = 'live' group by folder_id) as went
+             where folders.tenant_id = $1 and folders.mailbox_id = $2 and folders.id = went.folder_id)
+         select blob_id as "blob_id!" from gone"#,
         tenant_id,
         mailbox_id.uuid(),
         limit,

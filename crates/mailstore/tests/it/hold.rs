@@ -5,6 +5,7 @@ use futures::future::join_all;
 use kernel::{ErrorKind, MailboxId};
 use mailstore::message::{self, State};
 use mailstore::purge::{self, Purged};
+use mailstore::retention::{self, Policy};
 use mailstore::{hold, sweep};
 use tenancy::auth::Auth;
 use tenancy::hold::{list, place, release};
@@ -51,6 +52,55 @@ async fn deleted_mail_of_a_mailbox_on_hold_stays_until_the_hold_is_released() {
     assert_eq!(kept().await, 0);
     destroy_what_is_due(&bench).await;
     assert_eq!(recoverable(&bench, ada).await, 0);
+    bench.assert_exact().await;
+}
+
+async fn put_limit(bench: &Bench, recoverable_limit_bytes: u64) {
+    let recoverable_limit_bytes = recoverable_limit_bytes.try_into().unwrap();
+    let policy = Policy { recoverable_limit_bytes, ..Policy::default() };
+    retention::put(bench.ctx(), policy, None).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_a_hold_keeps_beyond_the_bytes_that_a_policy_keeps_is_told_as_what_is_too_old() {
+    let bench = Bench::new().await;
+    let (ada, bob) = (bench.mailbox("ada", None).await, bench.mailbox("bob", None).await);
+    let clock = bench.world.test_db.clock();
+    for mailbox in [ada, bob] {
+        for _ in 0..4 {
+            discarded(&bench, mailbox).await;
+            clock.advance(TimeDelta::hours(1));
+        }
+    }
+    let held_in = async |mailbox: MailboxId| {
+        let mailbox = tenancy::mailbox::get(bench.ctx(), mailbox).await.unwrap();
+        hold::bytes_of(bench.ctx(), &mailbox).await.unwrap()
+    };
+    // The last of each is what fits: a message is not kept in half.
+    put_limit(&bench, 2 * SIZE - 1).await;
+    assert_eq!((held_in(ada).await, held_in(bob).await), (0, 0), "nothing is on hold");
+    let of_ada = place(bench.ctx(), Some(ada), "Case 17".to_owned()).await.unwrap();
+    assert_eq!((held_in(ada).await, held_in(bob).await), (3 * SIZE, 0));
+    let of_all = place(bench.ctx(), None, "Case 18".to_owned()).await.unwrap();
+    assert_eq!((held_in(ada).await, held_in(bob).await), (3 * SIZE, 3 * SIZE));
+    let kept = async |id| hold::get(bench.ctx(), id).await.unwrap().held_bytes;
+    assert_eq!((kept(of_ada.id).await, kept(of_all.id).await), (3 * SIZE, 6 * SIZE));
+    put_limit(&bench, 4 * SIZE).await;
+    assert_eq!(held_in(ada).await, 0, "all of it is kept without a hold");
+    put_limit(&bench, 2 * SIZE - 1).await;
+
+    // It is what the sweeper takes.
+    release(bench.ctx(), of_ada.id).await.unwrap();
+    release(bench.ctx(), of_all.id).await.unwrap();
+    assert_eq!(held_in(ada).await, 0);
+    destroy_what_is_due(&bench).await;
+    assert_eq!((bench.used(ada).await, bench.used(bob).await), ((0, SIZE as i64), (0, SIZE as i64)));
+
+    // What is both too old and too much is held once.
+    place(bench.ctx(), Some(ada), "Case 19".to_owned()).await.unwrap();
+    clock.advance(RECOVERABLE);
+    put_limit(&bench, 0).await;
+    assert_eq!(held_in(ada).await, SIZE);
     bench.assert_exact().await;
 }
 

@@ -117,6 +117,32 @@ async fn a_deleted_shared_mailbox_is_destroyed_and_one_that_came_back_is_not() {
 }
 
 #[tokio::test]
+async fn a_mailbox_whose_destruction_is_interrupted_counts_what_is_left_of_it() {
+    let bench = Bench::new().await;
+    let ada = bench.user("ada", None).await;
+    bench.stored(ada.mailbox_id, HELLO).await;
+    let discarded = bench.stored(ada.mailbox_id, b"Subject: discarded\r\n\r\n").await;
+    message::discard(&bench.store, bench.ctx(), ada.mailbox_id, discarded).await.unwrap();
+    user::delete(bench.ctx(), ada.id, None).await.unwrap();
+    bench.world.test_db.clock().advance(TimeDelta::days(40));
+    // Messages go in transactions of their own, before the folders that they were in.
+    let mut owner = sqlx::PgConnection::connect(&bench.world.test_db.url()).await.unwrap();
+    sqlx::raw_sql(
+        "create function refuse() returns trigger language plpgsql as $$ begin raise exception 'refused'; end $$;
+         create trigger refused before delete on folders for each row execute function refuse()",
+    )
+    .execute(&mut owner)
+    .await
+    .unwrap();
+    assert_eq!(run(&bench).await, Purged { mailboxes: 0, tenants: 0, failed: 1 });
+    bench.assert_exact().await;
+    sqlx::raw_sql("drop trigger refused on folders").execute(&mut owner).await.unwrap();
+    assert_eq!(run(&bench).await, Purged { mailboxes: 1, tenants: 0, failed: 0 });
+    bench.assert_exact().await;
+    owner.close().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_deleted_tenant_is_destroyed_and_leaves_a_record() {
     let bench = Bench::new().await;
     let world = &bench.world;

@@ -161,6 +161,51 @@ pub(crate) async fn tightest(tx: &mut TenantTx) -> Result<Option<(&'static str, 
     store::tightest(tx).await
 }
 
+/// A counter of a tenant or a reseller that is not the sum of what it counts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Off {
+    /// Whose.
+    pub id: Uuid,
+    /// Its column: `seats_used`, `domains_used`, `tenants_used`, or `used_bytes` where there is a limit.
+    pub counter: String,
+    /// What it says.
+    pub says: i64,
+    /// What there is to count.
+    pub counts: i64,
+}
+
+/// The counters that are off of the first so many tenants after one, in the order of their ids; and where to go on, unless these were the last.
+/// All are compared within one statement, so writers at work do not show.
+///
+/// # Errors
+/// As of any statement.
+pub async fn tenants_off(
+    tx: &mut SystemTx,
+    after: Uuid,
+    limit: i64,
+) -> Result<(Vec<Off>, Option<Uuid>), db::Error> {
+    let ids = store::tenants_after(tx, after, limit).await?;
+    Ok((store::tenants_off(tx, &ids).await?, last_of_full(&ids, limit)))
+}
+
+/// As [`tenants_off`], of resellers: each costs the sum of all mailboxes below it, where it has a limit.
+///
+/// # Errors
+/// As of any statement.
+pub async fn resellers_off(
+    tx: &mut SystemTx,
+    after: Uuid,
+    limit: i64,
+) -> Result<(Vec<Off>, Option<Uuid>), db::Error> {
+    let ids = store::resellers_after(tx, after, limit).await?;
+    Ok((store::resellers_off(tx, &ids).await?, last_of_full(&ids, limit)))
+}
+
+fn last_of_full(ids: &[Uuid], limit: i64) -> Option<Uuid> {
+    let is_full = i64::try_from(ids.len()).is_ok_and(|count| count >= limit);
+    ids.last().copied().filter(|_| is_full)
+}
+
 /// How many tenants and resellers have a counter that is not the sum of what it counts: seats, domains, tenants and, where
 /// there is a limit, bytes. Each level is compared within one statement, so writers at work do not show.
 ///
@@ -169,6 +214,8 @@ pub(crate) async fn tightest(tx: &mut TenantTx) -> Result<Option<(&'static str, 
 #[expect(clippy::disallowed_methods, reason = "the counters of all tenants are compared")]
 pub async fn drift(db: &Db) -> Result<u64, db::Error> {
     let mut tx = SystemTx::begin(db).await?;
-    let off = store::tenants_off(&mut tx).await? + store::resellers_off(&mut tx).await?;
-    Ok(off.unsigned_abs())
+    let (tenants, _) = tenants_off(&mut tx, Uuid::nil(), i64::MAX).await?;
+    let (resellers, _) = resellers_off(&mut tx, Uuid::nil(), i64::MAX).await?;
+    let levels: BTreeSet<Uuid> = tenants.iter().chain(&resellers).map(|off| off.id).collect();
+    Ok(levels.len() as u64)
 }

@@ -8,9 +8,12 @@ use billing::tax_rate::{self, NewTaxRate};
 use billing::vat_id::{NoRegister, Registration, register_at};
 use billing::verify::{Difference, Finding, verify};
 use billing::wholesale::profile;
+use serde_json::json;
+use tenancy::Scope;
 use testkit::vies::{FakeVies, Fault};
 
 use super::*;
+use crate::run::parked_on;
 use crate::tax::customer;
 
 pub(crate) fn issuer() -> PutIssuer {
@@ -117,6 +120,10 @@ async fn an_agreement_waits_for_the_profile_and_credits_are_taxed_as_what_they_t
     let ctx = world.operator.enter_reseller(world.reseller.id).await.unwrap();
     let reason = agreement::get(&ctx).await.unwrap().parked_reason;
     assert_eq!(reason.as_deref(), Some("the issuer charges tax and the customer has no billing profile"));
+    run(&world, "2026-01-01").await;
+    let told = parked_on(&world, Scope::Operator).await;
+    assert_eq!(told.len(), 1, "once: {told:?}");
+    assert_eq!(told[0].1, json!({"reseller_id": world.reseller.id, "reason": reason}));
     is(&world, &world.reseller, customer("DE", None)).await;
     assert_eq!(agreement::get(&ctx).await.unwrap().parked_reason, None);
     run(&world, "2026-01-01").await;

@@ -5,6 +5,7 @@ use kernel::{ResellerId, TenantId};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use super::Off;
 use crate::{OfTenants, TenantTx};
 
 /// Which levels above a tenant's mailboxes have a limit.
@@ -154,30 +155,60 @@ pub(super) async fn tightest(tx: &mut TenantTx) -> Result<Option<(&'static str, 
     Ok(levels.into_iter().filter_map(|(level, free)| Some((level, free?))).min_by_key(|&(_, free)| free))
 }
 
-pub(super) async fn tenants_off(tx: &mut SystemTx) -> Result<i64, Error> {
-    let off = sqlx::query_scalar!(
-        r#"select count(*) as "off!" from tenants t where
-             t.seats_used <> (select count(*) from users u where u.tenant_id = t.id and u.status <> 'deleted')
-             or t.domains_used <> (select count(*) from domains d where d.tenant_id = t.id)
-             or t.storage_limit_bytes is not null and t.used_bytes <>
-               (select coalesce(sum(m.used_bytes), 0) from mailboxes m where m.tenant_id = t.id and m.status = 'active')"#,
+/// The first so many tenants after one, in the order of their ids.
+pub(super) async fn tenants_after(tx: &mut SystemTx, after: Uuid, limit: i64) -> Result<Vec<Uuid>, Error> {
+    let ids = sqlx::query_scalar!("select id from tenants where id > $1 order by id limit $2", after, limit)
+        .fetch_all(tx.conn())
+        .await?;
+    Ok(ids)
+}
+
+pub(super) async fn tenants_off(tx: &mut SystemTx, ids: &[Uuid]) -> Result<Vec<Off>, Error> {
+    let off = sqlx::query_as!(
+        Off,
+        r#"select t.id as "id!", counter.name as "counter!", counter.says as "says!", counter.counts as "counts!" from tenants t
+           cross join lateral (values
+             ('seats_used', t.seats_used::bigint, (select count(*) from users u where u.tenant_id = t.id and u.status <> 'deleted')),
+             ('domains_used', t.domains_used::bigint, (select count(*) from domains d where d.tenant_id = t.id)),
+             ('used_bytes', t.used_bytes, case when t.storage_limit_bytes is null then t.used_bytes else
+               (select coalesce(sum(m.used_bytes), 0)::bigint from mailboxes m where m.tenant_id = t.id and m.status = 'active') end)
+           ) as counter (name, says, counts)
+           where t.id = any ($1) and counter.says <> counter.counts"#,
+        ids
     )
-    .fetch_one(tx.conn())
+    .fetch_all(tx.conn())
     .await?;
     Ok(off)
 }
 
-pub(super) async fn resellers_off(tx: &mut SystemTx) -> Result<i64, Error> {
-    let off = sqlx::query_scalar!(
-        r#"select count(*) as "off!" from resellers r where
-             (r.tenants_used::bigint, r.domains_used::bigint, r.seats_used::bigint) <>
-               (select count(*), coalesce(sum(t.domains_used), 0), coalesce(sum(t.seats_used), 0) from tenants t
-                where r.id = any (t.reseller_path) and t.status <> 'deleted')
-             or r.storage_limit_bytes is not null and r.used_bytes <>
-               (select coalesce(sum(m.used_bytes), 0) from mailboxes m join tenants t on t.id = m.tenant_id
-                where r.id = any (t.reseller_path) and t.status <> 'deleted' and m.status = 'active')"#,
+/// The first so many resellers after one, in the order of their ids.
+pub(super) async fn resellers_after(tx: &mut SystemTx, after: Uuid, limit: i64) -> Result<Vec<Uuid>, Error> {
+    let ids =
+        sqlx::query_scalar!("select id from resellers where id > $1 order by id limit $2", after, limit)
+            .fetch_all(tx.conn())
+            .await?;
+    Ok(ids)
+}
+
+pub(super) async fn resellers_off(tx: &mut SystemTx, ids: &[Uuid]) -> Result<Vec<Off>, Error> {
+    let off = sqlx::query_as!(
+        Off,
+        r#"select r.id as "id!", counter.name as "counter!", counter.says as "says!", counter.counts as "counts!" from resellers r
+           cross join lateral (
+             select count(*) as tenants, coalesce(sum(t.domains_used), 0)::bigint as domains, coalesce(sum(t.seats_used), 0)::bigint as seats
+             from tenants t where r.id = any (t.reseller_path) and t.status <> 'deleted') as below
+           cross join lateral (values
+             ('tenants_used', r.tenants_used::bigint, below.tenants),
+             ('domains_used', r.domains_used::bigint, below.domains),
+             ('seats_used', r.seats_used::bigint, below.seats),
+             ('used_bytes', r.used_bytes, case when r.storage_limit_bytes is null then r.used_bytes else
+               (select coalesce(sum(m.used_bytes), 0)::bigint from mailboxes m join tenants t on t.id = m.tenant_id
+                where r.id = any (t.reseller_path) and t.status <> 'deleted' and m.status = 'active') end)
+           ) as counter (name, says, counts)
+           where r.id = any ($1) and counter.says <> counter.counts"#,
+        ids
     )
-    .fetch_one(tx.conn())
+    .fetch_all(tx.conn())
     .await?;
     Ok(off)
 }
