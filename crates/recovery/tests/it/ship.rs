@@ -281,3 +281,24 @@ async fn one_that_lost_its_turn_while_it_hung_forgets_nothing_when_it_goes_on() 
     assert!(is_all_put(&bench).await);
     assert_recovered(&bench).await;
 }
+
+#[tokio::test]
+async fn a_base_that_was_cut_short_is_taken_anew_at_once() {
+    let bench = Bench::new().await;
+    let gate = Gate::before(&bench);
+    let killed = gate.journal(&bench);
+    let mut connection = sqlx::PgConnection::connect(&bench.world.test_db.url()).await.unwrap();
+    let due = "set role pillarbox_system; update journal_head set base_number = null";
+    sqlx::raw_sql(due).execute(&mut connection).await.unwrap();
+    let taking = tokio::spawn(async move { base::take_if_due(&killed).await });
+    gate.until_one_came().await;
+    assert!(base::take_if_due(&bench.journal).await.unwrap().is_none(), "one is being taken");
+    taking.abort();
+    assert!(taking.await.unwrap_err().is_cancelled());
+    let taken = async {
+        while base::take_if_due(&bench.journal).await.unwrap().is_none() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(AT_ONCE, taken).await.unwrap();
+}
