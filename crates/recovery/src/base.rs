@@ -26,8 +26,19 @@ pub struct Taken {
 /// # Errors
 /// When database or bucket fail; then there is no base, and the next call takes one.
 pub async fn take_if_due(journal: &Journal) -> Result<Option<Taken>, Error> {
+    // Held for as long as the base takes: who was killed or stopped meanwhile holds it no more.
+    let mut lock = journal.system().await?;
+    let is_alone = store::lock(&mut lock).await?;
+    let taken = take_in_turn(journal, is_alone).await;
+    if let Err(error) = lock.roll_back().await {
+        tracing::debug!(error.cause = %kernel::error::chain(&error), "the lock of the base went with its connection");
+    }
+    taken
+}
+
+async fn take_in_turn(journal: &Journal, is_alone: bool) -> Result<Option<Taken>, Error> {
     let mut tx = journal.system().await?;
-    let Some(number) = store::take_if_due(&mut tx).await? else { return Ok(None) };
+    let Some(number) = store::take_if_due(&mut tx, is_alone).await? else { return Ok(None) };
     let state = State::open(journal).await?;
     tx.commit().await?;
     let taken = state.put(journal, number).await;

@@ -22,11 +22,13 @@ use blob::BlobStore;
 use db::{Db, SystemTx};
 use mailstore::MailStore;
 use mailstore::key::Keys;
-use tokio::time::MissedTickBehavior;
+use tokio::time::{Instant, MissedTickBehavior};
 use uuid::Uuid;
 
 pub use error::Error;
 pub use recover::{Late, Recovered, Step, recover};
+use ship::Attempt;
+use turn::Claim;
 pub use turn::{check, check_blank};
 
 /// How often what was committed goes to the bucket: so much is lost at most with the database.
@@ -36,6 +38,11 @@ const BASE_EVERY: Duration = Duration::from_secs(60);
 
 /// How often it is looked whether numbers go on beyond the bucket's.
 const FOLLOWED: Duration = Duration::from_millis(50);
+
+/// How long one that is stopped waits for another process to have put what that is putting. Less than a server that stops gives it.
+const WAITS: Duration = Duration::from_secs(15);
+/// How often it looks.
+const WAITS_EVERY: Duration = Duration::from_millis(50);
 
 /// What keeps the journal of a database in a bucket. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -82,18 +89,37 @@ pub async fn run(journal: &Journal, stop: impl Future<Output = ()>) {
     }
 }
 
-/// One that is stopped in its first moments has not followed the bucket yet.
+/// One that is stopped in its first moments has not followed the bucket yet. What another process is putting need not have the last of
+/// what this one did: the rest goes after it, whoever has the turn.
 async fn ship_last(journal: &Journal, has_followed: bool) -> Result<(), Error> {
     if !has_followed {
         turn::follow(journal).await?;
     }
-    ship::ship(journal).await?;
+    let waits_until = Instant::now() + WAITS;
+    let why = loop {
+        match ship::attempt(journal, Claim::AtOnce).await? {
+            Attempt::Put(_) => return Ok(()),
+            Attempt::NoBase => break "no base of the journal has been taken yet",
+            Attempt::Others if Instant::now() >= waits_until => break "another server is putting them there",
+            Attempt::Others => tokio::time::sleep(WAITS_EVERY).await,
+        }
+    };
+    let changes = ship::waiting(journal).await?;
+    if changes > 0 {
+        tracing::warn!(
+            journal.changes = changes,
+            journal.why = why,
+            "the last changes are not in the bucket"
+        );
+    }
     Ok(())
 }
 
 /// Follows the bucket first, and again after whatever failed: another database, older by a moment, may answer since.
 async fn keep_shipping(journal: &Journal, has_followed: &AtomicBool) {
     let mut due = tokio::time::interval(EVERY);
+    // Whoever had the turn before may have been killed.
+    let mut claim = Claim::AtOnce;
     due.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         due.tick().await;
@@ -104,11 +130,15 @@ async fn keep_shipping(journal: &Journal, has_followed: &AtomicBool) {
             }
             has_followed.store(true, Ordering::Relaxed);
         }
-        match ship::ship(journal).await {
-            Ok(shipped) => {
+        match ship::attempt(journal, claim).await {
+            Ok(Attempt::Put(shipped)) => {
+                if shipped.segments > 0 {
+                    claim = Claim::Patient;
+                }
                 metrics::counter!("pillarbox_journal_records_total").increment(shipped.records);
                 metrics::counter!("pillarbox_journal_segments_total").increment(shipped.segments);
             }
+            Ok(Attempt::NoBase | Attempt::Others) => {}
             Err(error) => {
                 has_followed.store(false, Ordering::Relaxed);
                 tracing::warn!(error.cause = %kernel::error::chain(&error), "the journal was not put into the bucket");

@@ -13,6 +13,7 @@ use kernel::TenantId;
 use pack::DataKey;
 use pack::segment::{Head, Name, Record, Writer};
 
+use crate::turn::{Asked, Claim};
 use crate::{Error, Journal, turn};
 
 /// What came of shipping.
@@ -24,12 +25,43 @@ pub struct Shipped {
     pub segments: u64,
 }
 
-/// Puts all that has been committed and is not in the bucket yet there, and forgets it here. Nothing where another process has the turn.
+/// What came of trying to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Attempt {
+    /// All that had been committed is in the bucket; this much of it was not before.
+    Put(Shipped),
+    /// There is something, and no base yet that it could follow.
+    NoBase,
+    /// There is something, and another process has the turn, or has overtaken this one.
+    Others,
+}
+
+/// Puts all that has been committed and is not in the bucket yet there, and forgets it here. Nothing where another process has the turn,
+/// or has taken it over before all was put.
 ///
 /// # Errors
 /// When database or bucket fail; then it is still here, and the next call puts it again.
 pub async fn ship(journal: &Journal) -> Result<Shipped, Error> {
-    let Some((number, after)) = turn::take(journal).await? else { return Ok(Shipped::default()) };
+    match attempt(journal, Claim::Patient).await? {
+        Attempt::Put(shipped) => Ok(shipped),
+        Attempt::NoBase | Attempt::Others => Ok(Shipped::default()),
+    }
+}
+
+/// As [`ship`], and says why nothing was put.
+pub(crate) async fn attempt(journal: &Journal, claim: Claim) -> Result<Attempt, Error> {
+    let turn = match turn::take(journal, claim).await? {
+        Asked::Taken(turn) => turn,
+        Asked::Nothing => return Ok(Attempt::Put(Shipped::default())),
+        Asked::NoBase => return Ok(Attempt::NoBase),
+        Asked::Others => return Ok(Attempt::Others),
+    };
+    let put = put_all(journal, turn.number, turn.after).await;
+    turn.end().await;
+    put
+}
+
+async fn put_all(journal: &Journal, number: u64, after: u64) -> Result<Attempt, Error> {
     let mut tx = journal.snapshot().await?;
     let head = Head { after, read_at: store::began_at(&mut tx).await? };
     let mut segments = Segments::new(journal, number, head, false);
@@ -51,10 +83,16 @@ pub async fn ship(journal: &Journal) -> Result<Shipped, Error> {
     let shipped = segments.finish().await?;
     let mut tx = journal.system().await?;
     // Otherwise somebody else has a higher number by now, and puts it again.
-    if store::forget(&mut tx, number, &seqs).await? {
-        tx.commit().await?;
+    if !store::forget(&mut tx, number, &seqs).await? {
+        return Ok(Attempt::Others);
     }
-    Ok(shipped)
+    tx.commit().await?;
+    Ok(Attempt::Put(shipped))
+}
+
+/// How many changes are not in the bucket.
+pub(crate) async fn waiting(journal: &Journal) -> Result<i64, Error> {
+    Ok(store::count(&mut journal.system().await?).await?)
 }
 
 /// How long the oldest change has been waiting to be put into the bucket.

@@ -2,24 +2,87 @@
 //!
 //! The turn only saves work. What makes two at a time harmless is the number: each who puts something takes a higher one, and only who has
 //! the highest may forget what it has put. Whoever was overtaken forgets nothing, and it is put again under a higher number.
+//!
+//! While something is being put, a lock of Postgres is held, which goes with the connection of whoever holds it: a process that was killed is
+//! followed at once. One that lives, or whose host is gone without a word, and of which nothing is heard, is followed after half a minute.
 
 mod store;
 
 use blob::{BlobKey, BlobStore, KeyPrefix};
-use db::Db;
+use db::{Db, SystemTx};
 use kernel::SegmentId;
 use pack::segment::{MAX_NUMBER, MAX_PART, Name};
 use uuid::Uuid;
 
 use crate::{Error, Journal};
 
-/// Takes a turn to put what was committed: a number, and the one that the journal here begins after. `None` if there is nothing, or
-/// another process has the turn.
-pub(crate) async fn take(journal: &Journal) -> Result<Option<(u64, u64)>, Error> {
+/// When a process wants the turn that another one had last, and that nobody is making use of at the moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Claim {
+    /// Once something has been waiting for longer than that one would let it.
+    Patient,
+    /// At once. That one may be gone, or the process that asks is about to go.
+    AtOnce,
+}
+
+/// What came of asking for the turn.
+#[derive(Debug)]
+pub(crate) enum Asked {
+    /// It is this process's.
+    Taken(Turn),
+    /// All that had been committed is in the bucket.
+    Nothing,
+    /// There is no base to go on from.
+    NoBase,
+    /// It is another one's.
+    Others,
+}
+
+/// A turn to put what was committed.
+#[derive(Debug)]
+pub(crate) struct Turn {
+    pub(crate) number: u64,
+    /// The number that the journal here begins after.
+    pub(crate) after: u64,
+    /// Holds the lock. `None` where another one still has it, of which nothing was heard for too long.
+    lock: Option<SystemTx>,
+}
+
+impl Turn {
+    /// Ends it. Dropped, it ends at some time after.
+    pub(crate) async fn end(self) {
+        let Some(lock) = self.lock else { return };
+        if let Err(error) = lock.roll_back().await {
+            tracing::debug!(error.cause = %kernel::error::chain(&error), "the lock of the turn went with its connection");
+        }
+    }
+}
+
+/// Asks for a turn.
+pub(crate) async fn take(journal: &Journal, claim: Claim) -> Result<Asked, Error> {
+    let mut lock = journal.system().await?;
+    let found = store::ask(&mut lock).await?;
+    if !found.is_waiting || !found.has_base {
+        lock.roll_back().await?;
+        return Ok(if found.is_waiting { Asked::NoBase } else { Asked::Nothing });
+    }
+    let lock = if found.is_free {
+        Some(lock)
+    } else {
+        lock.roll_back().await?;
+        None
+    };
+    // Not in the transaction of the lock, which stays open: others are to see the number.
     let mut tx = journal.system().await?;
-    let taken = store::take(&mut tx, journal.process).await?;
+    let taken = store::take(&mut tx, journal.process, lock.is_some(), claim == Claim::AtOnce).await?;
     tx.commit().await?;
-    Ok(taken)
+    if let Some((number, after)) = taken {
+        return Ok(Asked::Taken(Turn { number, after, lock }));
+    }
+    if let Some(lock) = lock {
+        lock.roll_back().await?;
+    }
+    Ok(Asked::Others)
 }
 
 /// Goes on having the turn.

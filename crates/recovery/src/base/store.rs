@@ -20,14 +20,24 @@ pub(super) struct Table {
     is_tenants: bool,
 }
 
-/// A number for a base if one is due. Ten minutes without a word, and another process may take one as well.
-pub(super) async fn take_if_due(tx: &mut SystemTx) -> Result<Option<u64>, Error> {
+/// Whether nobody else is taking a base; nobody will until the transaction ends.
+pub(super) async fn lock(tx: &mut SystemTx) -> Result<bool, Error> {
+    let is_alone =
+        sqlx::query_scalar!(r#"select pg_try_advisory_xact_lock(hashtext('journal_base')) as "is_alone!""#)
+            .fetch_one(tx.conn())
+            .await?;
+    Ok(is_alone)
+}
+
+/// A number for a base if one is due. Ten minutes without a word of another process that is taking one, and this one takes one as well.
+pub(super) async fn take_if_due(tx: &mut SystemTx, is_alone: bool) -> Result<Option<u64>, Error> {
     let number = sqlx::query_scalar!(
         "update journal_head set number = number + 1, base_held_until = now() + interval '10 minutes'
          where (base_number is null or based_at < now() - interval '1 day'
              or base_schema is distinct from (select max(version) from _sqlx_migrations))
-           and (base_held_until is null or base_held_until < now())
+           and ($1::bool or base_held_until < now())
          returning number",
+        is_alone,
     )
     .fetch_optional(tx.conn())
     .await?;

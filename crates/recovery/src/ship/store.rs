@@ -48,6 +48,12 @@ pub(super) async fn forget(tx: &mut SystemTx, number: u64, seqs: &[i64]) -> Resu
     Ok(true)
 }
 
+/// How many rows the journal has.
+pub(super) async fn count(tx: &mut SystemTx) -> Result<i64, Error> {
+    let count = sqlx::query_scalar!(r#"select count(*) as "count!" from journal"#);
+    Ok(count.fetch_one(tx.conn()).await?)
+}
+
 pub(super) async fn lag(tx: &mut SystemTx) -> Result<TimeDelta, Error> {
     let milliseconds = sqlx::query_scalar!(
         r#"select coalesce(extract(epoch from clock_timestamp() - (select at from journal order by seq limit 1)) * 1000, 0)::bigint as "lag!""#,

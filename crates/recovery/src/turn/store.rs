@@ -12,14 +12,46 @@ fn from_column(number: i64) -> u64 {
     u64::try_from(number).unwrap_or(0)
 }
 
+/// How things stand for whoever wants a turn.
+pub(super) struct Found {
+    /// Whether nobody else was making use of a turn; nobody will until the transaction ends.
+    pub(super) is_free: bool,
+    /// Whether anything is to be put.
+    pub(super) is_waiting: bool,
+    /// Whether there is a base to go on from.
+    pub(super) has_base: bool,
+}
+
+/// Takes the lock, if it is free.
+pub(super) async fn ask(tx: &mut SystemTx) -> Result<Found, Error> {
+    let found = sqlx::query_as!(
+        Found,
+        r#"select pg_try_advisory_xact_lock(hashtext('journal_turn')) as "is_free!", exists (select from journal) as "is_waiting!",
+             exists (select from journal_head where base_number is not null) as "has_base!""#,
+    )
+    .fetch_one(tx.conn())
+    .await?;
+    Ok(found)
+}
+
 /// Not before there is a base to go on from. A turn of which nothing was heard for half a minute, longer than an upload takes in good
-/// times, is anybody's.
-pub(super) async fn take(tx: &mut SystemTx, process: Uuid) -> Result<Option<(u64, u64)>, Error> {
+/// times, is anybody's. Whoever has the lock takes that of another one at once, or when something has waited for two seconds: who lives and has
+/// the turn looks each second. Whoever took it from one that hangs, and still has the lock, waits as long, lest two that begin overtake each other.
+pub(super) async fn take(
+    tx: &mut SystemTx,
+    process: Uuid,
+    has_lock: bool,
+    at_once: bool,
+) -> Result<Option<(u64, u64)>, Error> {
     let row = sqlx::query!(
         "update journal_head set number = number + 1, held_by = $1, held_until = now() + interval '30 seconds'
-         where base_number is not null and (held_by is null or held_by = $1 or held_until < now()) and exists (select from journal)
+         where base_number is not null and exists (select from journal)
+           and (held_until < now() or ($2::bool and (held_by is null or held_by = $1 or $3::bool))
+             or (($2::bool or held_by = $1) and (select at from journal order by seq limit 1) < now() - interval '2 seconds'))
          returning number, shipped",
         process,
+        has_lock,
+        at_once,
     )
     .fetch_optional(tx.conn())
     .await?;
@@ -37,7 +69,8 @@ pub(super) async fn keep(tx: &mut SystemTx, number: u64) -> Result<(), Error> {
 }
 
 pub(super) async fn leave(tx: &mut SystemTx, process: Uuid) -> Result<(), Error> {
-    sqlx::query!("update journal_head set held_by = null, held_until = null where held_by = $1", process)
+    // Until when it was held stays: it is what frees the next one, if that hangs before it has said anything.
+    sqlx::query!("update journal_head set held_by = null where held_by = $1", process)
         .execute(tx.conn())
         .await?;
     Ok(())

@@ -1,10 +1,101 @@
 //! The journal on its way into the bucket.
 
-use blob::{BlobKey, KeyPrefix};
+use std::collections::BTreeSet;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use blob::{BlobKey, BlobStore, KeyPage, KeyPrefix};
+use bytes::Bytes;
+use chrono::TimeDelta;
+use mailstore::MailStore;
+use pack::segment::{Name, Segment};
 use recovery::{Journal, base, ship};
 use sqlx::Connection as _;
+use tokio::sync::Semaphore;
 
-use crate::support::Bench;
+use crate::support::{Bench, assert_same, rows};
+
+/// Much less than the half minute after which a turn is anybody's.
+const AT_ONCE: Duration = Duration::from_secs(5);
+/// How long something is watched that is not to happen.
+const A_WHILE: Duration = Duration::from_millis(300);
+
+/// A bucket whose puts of segments wait at a gate.
+#[derive(Debug)]
+struct Gate {
+    bucket: Arc<dyn BlobStore>,
+    /// One permit for each put that has come to it.
+    came: Semaphore,
+    open: Semaphore,
+}
+
+impl Gate {
+    fn before(bench: &Bench) -> Arc<Self> {
+        Arc::new(Self { bucket: bench.blobs.clone(), came: Semaphore::new(0), open: Semaphore::new(0) })
+    }
+
+    /// Another process' journal, behind it.
+    fn journal(self: &Arc<Self>, bench: &Bench) -> Journal {
+        let db = bench.world.test_db.db();
+        let store = MailStore::new(db.clone(), self.clone(), testkit::kek::encryption());
+        Journal::new(&db, &store)
+    }
+
+    /// Waits until a put has come to it.
+    async fn until_one_came(&self) {
+        tokio::time::timeout(AT_ONCE, self.came.acquire()).await.unwrap().unwrap().forget();
+    }
+
+    fn let_one_through(&self) {
+        self.open.add_permits(1);
+    }
+}
+
+#[async_trait]
+impl BlobStore for Gate {
+    async fn put(&self, key: &BlobKey, bytes: Bytes) -> Result<(), blob::Error> {
+        if matches!(key, BlobKey::Segment(_)) {
+            self.came.add_permits(1);
+            self.open.acquire().await.unwrap().forget();
+        }
+        self.bucket.put(key, bytes).await
+    }
+
+    async fn get(&self, key: &BlobKey) -> Result<Bytes, blob::Error> {
+        self.bucket.get(key).await
+    }
+
+    async fn get_range(&self, key: &BlobKey, range: Range<u64>) -> Result<Bytes, blob::Error> {
+        self.bucket.get_range(key, range).await
+    }
+
+    async fn delete(&self, key: &BlobKey) -> Result<(), blob::Error> {
+        self.bucket.delete(key).await
+    }
+
+    async fn list(&self, prefix: &KeyPrefix, after: Option<&str>) -> Result<KeyPage, blob::Error> {
+        self.bucket.list(prefix, after).await
+    }
+}
+
+async fn is_all_put(bench: &Bench) -> bool {
+    ship::lag(&bench.world.test_db.db()).await.unwrap() == TimeDelta::zero()
+}
+
+async fn until_all_is_put(bench: &Bench) {
+    while !is_all_put(bench).await {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// What a recovery makes of the bucket, which fails where a segment is missing.
+async fn assert_recovered(bench: &Bench) {
+    let was = rows(&bench.world.test_db).await;
+    let again = bench.recovered().await;
+    assert_same(&was, &rows(&again.test_db).await);
+}
 
 #[tokio::test]
 async fn every_table_is_written_down_or_the_journal_s_own() {
@@ -74,4 +165,140 @@ async fn what_the_bucket_did_not_take_is_put_again() {
     assert!(base::take_if_due(&bench.journal).await.unwrap().is_none(), "one a day");
     assert_eq!(base::let_go(&bench.journal).await.unwrap(), 0);
     assert!(bench.objects(KeyPrefix::Journal).await.iter().all(|key| matches!(key, BlobKey::Segment(_))));
+}
+
+#[tokio::test]
+async fn one_that_was_killed_between_two_puts_is_followed_at_once() {
+    let bench = Bench::new().await;
+    let next = Journal::new(&bench.world.test_db.db(), &bench.store);
+    bench.mailbox("ada").await;
+    // It has the turn, and is not heard of again.
+    assert!(bench.ship().await.records > 0);
+    bench.mailbox("bob").await;
+    let run = recovery::run(&next, until_all_is_put(&bench));
+    tokio::time::timeout(AT_ONCE, run).await.unwrap();
+    assert_recovered(&bench).await;
+}
+
+#[tokio::test]
+async fn one_that_was_killed_while_it_put_something_is_followed_at_once() {
+    let bench = Bench::new().await;
+    let gate = Gate::before(&bench);
+    let killed = gate.journal(&bench);
+    bench.mailbox("ada").await;
+    let putting = tokio::spawn(async move { ship::ship(&killed).await });
+    gate.until_one_came().await;
+    // Its connections end with it.
+    putting.abort();
+    assert!(putting.await.unwrap_err().is_cancelled());
+    let run = recovery::run(&bench.journal, until_all_is_put(&bench));
+    tokio::time::timeout(AT_ONCE, run).await.unwrap();
+    assert_recovered(&bench).await;
+}
+
+#[tokio::test]
+async fn a_stop_right_after_another_was_killed_takes_everything_with_it() {
+    let bench = Bench::new().await;
+    let next = Journal::new(&bench.world.test_db.db(), &bench.store);
+    bench.mailbox("ada").await;
+    assert!(bench.ship().await.records > 0);
+    bench.mailbox("bob").await;
+    tokio::time::timeout(AT_ONCE, recovery::run(&next, std::future::ready(()))).await.unwrap();
+    assert!(is_all_put(&bench).await);
+    assert_recovered(&bench).await;
+}
+
+#[tokio::test]
+async fn a_stop_while_another_is_putting_waits_and_puts_the_rest() {
+    let bench = Bench::new().await;
+    let gate = Gate::before(&bench);
+    let other = gate.journal(&bench);
+    bench.mailbox("ada").await;
+    let putting = tokio::spawn(async move { ship::ship(&other).await });
+    gate.until_one_came().await;
+    // Not in what that one has read.
+    bench.mailbox("bob").await;
+    let mut stopping = std::pin::pin!(recovery::run(&bench.journal, std::future::ready(())));
+    assert!(tokio::time::timeout(A_WHILE, &mut stopping).await.is_err(), "it leaves bob behind");
+    gate.let_one_through();
+    assert!(putting.await.unwrap().unwrap().records > 0, "it was not overtaken");
+    tokio::time::timeout(AT_ONCE, stopping).await.unwrap();
+    assert!(is_all_put(&bench).await);
+    assert_recovered(&bench).await;
+}
+
+#[tokio::test]
+async fn two_that_run_beside_each_other_leave_no_gap_and_put_nothing_twice() {
+    let bench = Bench::new().await;
+    let other = Journal::new(&bench.world.test_db.db(), &bench.store);
+    let work = async {
+        for local in ["ada", "bob", "carol", "dora"] {
+            bench.mailbox(local).await;
+            tokio::time::sleep(Duration::from_millis(400)).await;
+        }
+        until_all_is_put(&bench).await;
+    };
+    let stop = tokio::sync::watch::Sender::new(false);
+    let stopped = async || {
+        stop.subscribe().wait_for(|is_stopped| *is_stopped).await.unwrap();
+    };
+    let work = async {
+        work.await;
+        stop.send_replace(true);
+    };
+    tokio::join!(recovery::run(&bench.journal, stopped()), recovery::run(&other, stopped()), work);
+    // Two that hold the same changes would follow the same one.
+    let mut followed = BTreeSet::new();
+    for key in bench.objects(KeyPrefix::Journal).await {
+        let BlobKey::Segment(id) = key else { continue };
+        if !Name::of(id).unwrap().is_base {
+            let segment = Segment::parse(bench.blobs.get(&key).await.unwrap()).unwrap();
+            assert!(followed.insert(segment.head().after), "{followed:?}");
+        }
+    }
+    assert!(!followed.is_empty());
+    assert_recovered(&bench).await;
+}
+
+#[tokio::test]
+async fn one_that_lost_its_turn_while_it_hung_forgets_nothing_when_it_goes_on() {
+    let bench = Bench::new().await;
+    let gate = Gate::before(&bench);
+    let hung = gate.journal(&bench);
+    bench.mailbox("ada").await;
+    let putting = tokio::spawn(async move { ship::ship(&hung).await });
+    gate.until_one_came().await;
+    assert_eq!(bench.ship().await, ship::Shipped::default(), "it is only slow");
+    let mut connection = sqlx::PgConnection::connect(&bench.world.test_db.url()).await.unwrap();
+    let later = "set role pillarbox_system; update journal_head set held_until = now() - interval '1 second'";
+    sqlx::raw_sql(later).execute(&mut connection).await.unwrap();
+    assert!(bench.ship().await.records > 0);
+    bench.mailbox("bob").await;
+    gate.let_one_through();
+    assert_eq!(putting.await.unwrap().unwrap(), ship::Shipped::default(), "it was overtaken");
+    assert!(!is_all_put(&bench).await, "bob is still here");
+    assert!(bench.ship().await.records > 0);
+    assert!(is_all_put(&bench).await);
+    assert_recovered(&bench).await;
+}
+
+#[tokio::test]
+async fn a_base_that_was_cut_short_is_taken_anew_at_once() {
+    let bench = Bench::new().await;
+    let gate = Gate::before(&bench);
+    let killed = gate.journal(&bench);
+    let mut connection = sqlx::PgConnection::connect(&bench.world.test_db.url()).await.unwrap();
+    let due = "set role pillarbox_system; update journal_head set base_number = null";
+    sqlx::raw_sql(due).execute(&mut connection).await.unwrap();
+    let taking = tokio::spawn(async move { base::take_if_due(&killed).await });
+    gate.until_one_came().await;
+    assert!(base::take_if_due(&bench.journal).await.unwrap().is_none(), "one is being taken");
+    taking.abort();
+    assert!(taking.await.unwrap_err().is_cancelled());
+    let taken = async {
+        while base::take_if_due(&bench.journal).await.unwrap().is_none() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(AT_ONCE, taken).await.unwrap();
 }
