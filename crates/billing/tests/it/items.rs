@@ -481,8 +481,8 @@ async fn what_comes_to_less_for_all_items_together_waits() {
     // Nobody pays less by it who has none.
     run_and_verify(&world, "2026-02-01").await;
     mailbox::delete(&world.ctx, info.id, None).await.unwrap();
-    at(&world, "2026-03-10T12:00");
     run_and_verify(&world, "2026-03-01").await;
+    at(&world, "2026-03-10T12:00");
     let now = put(&world.ctx, for_months(&without), None).await.unwrap();
     assert_eq!(now.terms.starts_on.to_string(), "2026-03-10");
     run_and_verify(&world, "2026-04-01").await;

@@ -56,7 +56,7 @@ async fn an_agreement_that_the_database_goes_on_refusing_is_parked() {
     behind_and_commit(
         &world,
         "insert into wholesale_coverage (reseller_id, item, kind, days, whole, time_zone)
-         select reseller_id, 'mailbox', 'cycle', '[2026-01-01,2026-02-01)', '[2026-01-01,2026-02-01)', 'UTC'
+         select reseller_id, 'mailbox', 'cycle', '[2026-01-20,2026-02-10)', '[2026-01-20,2026-02-20)', 'UTC'
          from wholesale_agreements",
     )
     .await;
