@@ -6,7 +6,7 @@
 //!   its other files are not taken, and Maildirs beside `cur` are its subfolders (Maildir++).
 //! - A file whose name ends in `.zip` is what is in it, unless it lies in a Maildir or in another zip.
 //! - Any other folder is searched through; symbolic links in it are not followed.
-//! - Any other regular file is a message.
+//! - Any other regular file is a message, but the one that says whose export a folder is.
 //!
 //! Messages go into one folder, or into those that they were in: a Maildir's subfolders by their names, mboxes by theirs and those of the folders they
 //! lie in. A message of an mbox is marked as `Status`, `X-Status` and `X-Keywords` say if they come before all other fields, which are taken off it.

@@ -89,6 +89,10 @@ fn is_folder(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok_and(|of| of.is_dir())
 }
 
+fn is_mark(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name == maildir::EXPORT_MARK)
+}
+
 fn holds_maildir(path: &Path) -> bool {
     is_folder(&path.join("cur")) && is_folder(&path.join("new"))
 }
@@ -174,6 +178,7 @@ impl Found {
                 place.folder.push(stands_for(path.file_name()));
                 self.search(&path, &place);
             }
+            Ok(of) if of.is_file() && is_mark(&path) => {}
             Ok(of) if of.is_file() => self.take(path, of.len(), place),
             Ok(_) => {}
             Err(error) => self.unreadable.push((path, error)),
