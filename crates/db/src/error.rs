@@ -23,7 +23,7 @@ pub enum Error {
     )]
     AboveTheRules,
     /// A database that was to be made anew has tables already.
-    #[error("the database is not empty")]
+    #[error("the database is not empty: if a recovery that was cut short left it, empty it and begin again")]
     NotEmpty,
     /// A migration could not be applied.
     #[error("the schema could not be brought up to date")]

@@ -1,7 +1,8 @@
 //! Writes a mailbox's live mail into files: a Maildir with subfolders (Maildir++), or an mbox for each folder (mboxrd), in a folder or as one zip.
 //!
 //! Each message is fetched once however often an export is run: what is in the folder already is not written again, what is not in the mailbox any more is taken
-//! away, and what is broken off is run again as it was. Whose export it is stands in the folder, which takes no other.
+//! away, and what is broken off is run again as it was. Whose export it is stands in the folder, which takes no other, and in the comment of a zip, which gives
+//! way to none but a newer one of the same mailbox.
 //! What becomes a zip or mboxes is gathered as a Maildir beside it first, in a folder whose name ends in `.part`.
 //!
 //! A file of the Maildir is named by the second in which its message was received, which is also its modification time, and by the message's id; flags and
@@ -60,8 +61,8 @@ pub enum Failure {
         /// Why.
         cause: Arc<io::Error>,
     },
-    /// The folder holds something that is not an earlier export of this mailbox.
-    #[error("{}: it holds something other than an export of this mailbox", .0.display())]
+    /// The folder, or the file, holds something that is not an earlier export of this mailbox. It is as it was.
+    #[error("{}: it holds something other than an export of this mailbox, and is left as it is", .0.display())]
     Occupied(PathBuf),
     /// The mail store refused it.
     #[error(transparent)]
@@ -90,11 +91,18 @@ pub async fn run(
     let is_zip = to.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("zip"));
     let is_staged = is_zip || format == Format::Mbox;
     let at = if is_staged { beside(to) } else { to.to_owned() };
-    let progress = gather(store, ctx, mailbox_id, at.clone(), &mut tell).await?;
     let to = to.to_owned();
+    let place = to.clone();
+    let claim = move || match (is_zip, format) {
+        (true, _) => archive::look(&place, mailbox_id),
+        (false, Format::Mbox) => tree::occupy(&place, &format!("{mailbox_id} mbox\n")).map(drop),
+        (false, Format::Maildir) => Ok(()),
+    };
+    tokio::task::spawn_blocking(claim).await.map_err(|_| Error::ShuttingDown)??;
+    let progress = gather(store, ctx, mailbox_id, at.clone(), &mut tell).await?;
     let finish = move || {
         match (is_zip, format) {
-            (true, _) => archive::write(&at, &to, format)?,
+            (true, _) => archive::write(&at, &to, format, mailbox_id)?,
             (false, Format::Mbox) => mbox::write_all(&at, &to)?,
             (false, Format::Maildir) => {}
         }

@@ -5,8 +5,8 @@
 //! - A folder with `cur` and `new` in it is a Maildir: the files in those two are its messages, marked as their names and `dovecot-keywords` say;
 //!   its other files are not taken, and Maildirs beside `cur` are its subfolders (Maildir++).
 //! - A file whose name ends in `.zip` is what is in it, unless it lies in a Maildir or in another zip.
-//! - Any other folder is searched through; symbolic links in it are not followed.
-//! - Any other regular file is a message.
+//! - Any other folder is searched through; symbolic links in it are not followed, but told, as is all else that is no file.
+//! - Any other regular file is a message, but the one that says whose export a folder is.
 //!
 //! Messages go into one folder, or into those that they were in: a Maildir's subfolders by their names, mboxes by theirs and those of the folders they
 //! lie in. A message of an mbox is marked as `Status`, `X-Status` and `X-Keywords` say if they come before all other fields, which are taken off it.
@@ -29,7 +29,7 @@ mod reader;
 mod source;
 mod status;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -56,6 +56,8 @@ pub struct Progress {
     pub skipped: u64,
     /// Messages and files that could not be taken.
     pub failed: u64,
+    /// Links, pipes, sockets and devices among the files: they are not followed or read.
+    pub passed_over: u64,
     /// Bytes of files that have been dealt with.
     pub read_bytes: u64,
     /// Bytes of all the files found.
@@ -74,6 +76,13 @@ pub enum Event<'a> {
         /// Why.
         reason: &'a Failure,
     },
+    /// One is no file of mail, and there is nothing to take.
+    PassedOver {
+        /// Its path.
+        origin: &'a str,
+        /// What it is.
+        reason: &'a Failure,
+    },
 }
 
 /// Why one message, or one file, was not taken.
@@ -85,6 +94,17 @@ pub enum Failure {
     /// It begins with text before the first `From ` line, or has no such line.
     #[error("the text before the first From line belongs to no message")]
     NoFromLine,
+    /// It is neither a file nor a folder, but what is said.
+    #[error("passed over: {0}")]
+    PassedOver(&'static str),
+    /// The folder that it was in cannot be made. Told once for all that were in it.
+    #[error("no folder {path:?} can be made, and nothing that was in it is taken: {cause}")]
+    Folder {
+        /// The folder's path.
+        path: String,
+        /// Why.
+        cause: Error,
+    },
     /// The mail store refused it.
     #[error(transparent)]
     Refused(Error),
@@ -117,6 +137,7 @@ pub async fn run(
     });
     let mut progress = Progress::default();
     let mut occurrences = HashMap::new();
+    let mut refused = HashSet::new();
     let mut folders = Folders::new(store, ctx, mailbox_id, filing);
     while let Some(item) = items.recv().await {
         let Item { origin, folder, message, read_bytes, total_bytes } = item;
@@ -127,7 +148,8 @@ pub async fn run(
                     let sha256 = folders.key(&folder, raw.sha256);
                     take(store, ctx, mailbox_id, place, Raw { sha256, ..raw }, &mut occurrences).await
                 }
-                Err(error) => Err(Failure::Refused(error)),
+                Err(error) if is_everybodys(&error) => return Err(error),
+                Err(cause) => Err(Failure::Folder { path: folder.join("/"), cause }),
             },
             Ok(None) => continue,
             Err(reason) => Err(reason),
@@ -136,9 +158,19 @@ pub async fn run(
             Ok(Outcome::Stored(_)) => progress.done += 1,
             Ok(Outcome::AlreadyImported) => progress.skipped += 1,
             Err(Failure::Refused(error)) if is_everybodys(&error) => return Err(error),
+            Err(reason @ Failure::PassedOver(_)) => {
+                progress.passed_over += 1;
+                tell(Event::PassedOver { origin: &origin, reason: &reason });
+            }
             Err(reason) => {
                 progress.failed += 1;
-                tell(Event::Failed { origin: &origin, reason: &reason });
+                let is_new = match &reason {
+                    Failure::Folder { path, .. } => refused.insert(path.clone()),
+                    _ => true,
+                };
+                if is_new {
+                    tell(Event::Failed { origin: &origin, reason: &reason });
+                }
             }
         }
         tell(Event::Progress(progress));

@@ -10,6 +10,8 @@ use sha2::{Digest as _, Sha256};
 
 use crate::message::{Flag, Flags, Keyword};
 
+/// The file that says whose export a folder is.
+pub(crate) const EXPORT_MARK: &str = ".pillarbox-export";
 /// The file that says which letters stand for which keywords, as Dovecot has it.
 pub(crate) const KEYWORDS_FILE: &str = "dovecot-keywords";
 /// The file that says which folder a subfolder is whose name would be too long for a file system: what the name would be.

@@ -14,7 +14,8 @@ pub enum Error {
     /// The database is new, and the bucket has the journal of another.
     #[error(
         "the database is new, and the bucket holds another one's journal: if that database was lost, `pillarbox recover` makes it anew in \
-         an empty one; if not, name the database that belongs to the bucket, or an empty bucket"
+         an empty one (what a recovery that was cut short left is emptied first); if not, name the database that belongs to the bucket, or \
+         an empty bucket"
     )]
     NotOurs,
     /// The bucket does not have the journal up to a moment yet.

@@ -81,7 +81,7 @@ pub(crate) enum Command {
     /// Makes a lost database anew out of the bucket alone: the journal and the packs that lie in it, and the key-encryption keys.
     ///
     /// The database must be there and have no table. What was committed up to about a second before the loss is there again; mail that
-    /// was accepted after that is found in its packs and delivered. Run it while no server runs on the bucket.
+    /// may have been accepted after that is found in its packs and delivered. Run it while no server runs on the bucket.
     Recover,
     /// Makes the database anew out of the bucket for trial, in a private Postgres that is thrown away, and says how much would be lost
     /// (RPO) and how long it took (RTO).

@@ -65,7 +65,7 @@ async fn serve_on(
     shutdown: CancellationToken,
 ) -> Result<()> {
     operator_key::ensure(&platform.db, data_dir).await?;
-    let certificates = tls::Certificates::load(config, data_dir)?;
+    let certificates = tls::Certificates::load(config, data_dir, platform.db.env())?;
     let tls = certificates.server_config()?;
     let auth = Auth::new(platform.db.clone()).await.context("loading the signing keys")?;
     let guard = webhook::Guard::new(config.webhook_allowed_networks.clone());

@@ -10,10 +10,12 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result};
+use chrono::{DateTime, TimeDelta, Utc};
+use kernel::Env;
 use rustls::ServerConfig;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use tokio_util::sync::CancellationToken;
@@ -26,12 +28,15 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// What the files in a directory of the directory are called.
 const CERTIFICATE: &str = "fullchain.pem";
 const KEY: &str = "privkey.pem";
+/// How many days before its end a certificate that is read is told of.
+const SOON_DAYS: i64 = 14;
 
 /// The certificates, and where they come from.
 #[derive(Debug)]
 pub(crate) struct Certificates {
     first: TlsFiles,
     directory: Option<PathBuf>,
+    env: Env,
     shown: RwLock<Shown>,
 }
 
@@ -55,6 +60,37 @@ impl Shown {
             tracing::warn!(error, "a certificate was not read");
         }
     }
+
+    /// What is to be said of the validity of all that is shown.
+    fn terms(&self, now: DateTime<Utc>) -> Vec<Term> {
+        let all = std::iter::once(&self.first).chain(self.others.values());
+        all.flat_map(|certified| terms(certified, now)).collect()
+    }
+}
+
+/// That a certificate is not valid, or not for much longer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Term {
+    /// The host names that its chain is for.
+    names: String,
+    /// Its place in the chain; 0 is the one that has the names.
+    place: usize,
+    not_before: DateTime<Utc>,
+    not_after: DateTime<Utc>,
+    is: &'static str,
+}
+
+impl Term {
+    fn warn(&self) {
+        let Self { names, place, not_before, not_after, is } = self;
+        tracing::warn!(
+            tls.names = names,
+            tls.place = place,
+            tls.not_before = %not_before,
+            tls.not_after = %not_after,
+            "a certificate is shown that {is}"
+        );
+    }
 }
 
 impl Certificates {
@@ -62,7 +98,7 @@ impl Certificates {
     ///
     /// # Errors
     /// When the first one or the directory of the others cannot be read, or that is not its key's.
-    pub(crate) fn load(config: &Config, data_dir: &DataDir) -> Result<Arc<Self>> {
+    pub(crate) fn load(config: &Config, data_dir: &DataDir, env: &Env) -> Result<Arc<Self>> {
         let first = match &config.tls {
             Some(files) => files.clone(),
             None => self_signed(data_dir, &config.hostname)?,
@@ -70,7 +106,8 @@ impl Certificates {
         let directory = config.tls_directory.clone();
         let shown = read(&first, directory.as_deref(), None)?;
         shown.complain();
-        Ok(Arc::new(Self { first, directory, shown: RwLock::new(shown) }))
+        shown.terms(env.now()).iter().for_each(Term::warn);
+        Ok(Arc::new(Self { first, directory, env: env.clone(), shown: RwLock::new(shown) }))
     }
 
     /// For listeners.
@@ -112,6 +149,7 @@ impl Certificates {
                     shown.complain();
                 }
                 if shown.of != of {
+                    shown.terms(self.env.now()).iter().for_each(Term::warn);
                     tracing::info!(tls.names = shown.by_name.len(), "certificates read again");
                 }
                 *self.shown.write().unwrap_or_else(PoisonError::into_inner) = shown;
@@ -210,6 +248,44 @@ fn names(certified: &CertifiedKey) -> Result<Vec<String>> {
     Ok(certificate.valid_dns_names().map(str::to_ascii_lowercase).collect())
 }
 
+/// What is to be said of the validity of a chain's certificates.
+fn terms(certified: &CertifiedKey, now: DateTime<Utc>) -> Vec<Term> {
+    let names = names(certified).unwrap_or_default().join(", ");
+    let mut terms = Vec::new();
+    for (place, certificate) in certified.cert.iter().enumerate() {
+        let Some((not_before, not_after)) = validity(certificate) else { continue };
+        let is = if now < not_before {
+            "is not valid yet"
+        } else if now > not_after {
+            "has expired"
+        } else if now > not_after - TimeDelta::days(SOON_DAYS) {
+            "expires soon"
+        } else {
+            continue;
+        };
+        terms.push(Term { names: names.clone(), place, not_before, not_after, is });
+    }
+    terms
+}
+
+/// From when and until when a certificate is valid; `None` for one that cannot be read.
+fn validity(certificate: &CertificateDer<'_>) -> Option<(DateTime<Utc>, DateTime<Utc>)> {
+    let certificate = webpki::EndEntityCert::try_from(certificate).ok()?;
+    // The time is looked at before everything else: who asks for its two ends is told the certificate's.
+    let refused = |seconds| {
+        let time = UnixTime::since_unix_epoch(Duration::from_secs(seconds));
+        let usage = webpki::KeyUsage::server_auth();
+        certificate.verify_for_usage(&[], &[], &[], time, usage, None, None).err()
+    };
+    let not_before = match refused(0) {
+        Some(webpki::Error::CertNotValidYet { not_before, .. }) => not_before.as_secs(),
+        _ => 0,
+    };
+    let Some(webpki::Error::CertExpired { not_after, .. }) = refused(u64::MAX) else { return None };
+    let at = |seconds: u64| DateTime::from_timestamp(i64::try_from(seconds).ok()?, 0);
+    Some((at(not_before)?, at(not_after.as_secs())?))
+}
+
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
     let context = || format!("reading the TLS certificate {}", path.display());
     let chain = CertificateDer::pem_file_iter(path).with_context(context)?;
@@ -265,7 +341,8 @@ mod tests {
         put(&live.join("acme"), &["Mail.acme.example", "*.wild.example"]);
         std::fs::write(live.join("README"), "what certbot says").unwrap();
         let shown = RwLock::new(read(&first, Some(&live), None).unwrap());
-        let certificates = Certificates { first, directory: Some(live.clone()), shown };
+        let env = Env::system();
+        let certificates = Certificates { first, directory: Some(live.clone()), env, shown };
         let one = |name| certificates.find(name).end_entity_cert().unwrap().to_vec();
         let (default, acme) = (one(None), one(Some("mail.acme.example")));
         assert_ne!(default, acme);
@@ -296,6 +373,33 @@ mod tests {
         std::fs::write(live.join("beta").join(KEY), key).unwrap();
         certificates.look();
         assert_eq!((one(Some("mail.acme.example")), one(Some("mail.beta.example"))), (one(None), beta));
+    }
+
+    #[test]
+    fn a_chain_that_is_not_valid_or_not_for_long_is_told_by_its_names_and_its_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let (from, until) = (rcgen::date_time_ymd(2026, 3, 1), rcgen::date_time_ymd(2026, 6, 1));
+        let mut parameters = rcgen::CertificateParams::new(vec!["mx.example.org".to_owned()]).unwrap();
+        (parameters.not_before, parameters.not_after) = (from, until);
+        let key = rcgen::KeyPair::generate().unwrap();
+        let certificate = parameters.self_signed(&key).unwrap().pem();
+        // With one more behind it that is valid.
+        let (issuer, _) = make(vec!["issuer.example.org".to_owned()], "issuer").unwrap();
+        let files = TlsFiles { certificate: dir.path().join(CERTIFICATE), key: dir.path().join(KEY) };
+        std::fs::write(&files.certificate, format!("{certificate}{issuer}")).unwrap();
+        std::fs::write(&files.key, key.serialize_pem()).unwrap();
+        let shown = read(&files, None, None).unwrap();
+        let told = |day: &str| {
+            let now: DateTime<Utc> = format!("{day}T12:00:00Z").parse().unwrap();
+            let told = shown.terms(now).into_iter();
+            told.map(|term| (term.names, term.place, term.not_after.to_rfc3339(), term.is)).collect::<Vec<_>>()
+        };
+        let one = |is| vec![("mx.example.org".to_owned(), 0, "2026-06-01T00:00:00+00:00".to_owned(), is)];
+        assert_eq!(told("2026-02-28"), one("is not valid yet"));
+        assert!(told("2026-03-01").is_empty());
+        assert!(told("2026-05-17").is_empty());
+        assert_eq!(told("2026-05-18"), one("expires soon"));
+        assert_eq!(told("2026-06-01"), one("has expired"));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -24,15 +25,15 @@ pub(super) struct Tree {
     live: HashSet<String>,
 }
 
-/// The file that says whose export a folder is.
-const MARK: &str = ".pillarbox-export";
+/// What the mark is called until all of it is written; no folder of a mailbox is called so, whose names begin with a dot.
+const MARK_BEGUN: &str = "pillarbox-export.tmp";
 
 /// What a folder's own is called in a Maildir: at first as it would be, then as it fits.
 fn name(folder: &Folder) -> Option<(String, String)> {
     let is_inbox = folder.role == Some(Role::Inbox);
     let parts: Vec<_> = folder.path.split(SEPARATOR).map(maildir::part).collect();
     let mut whole = format!(".{}", parts.join("."));
-    if whole == MARK {
+    if whole == maildir::EXPORT_MARK {
         whole = whole.replacen('p', "%70", 1);
     }
     (!is_inbox).then(|| (whole.clone(), maildir::fitting(&whole)))
@@ -40,31 +41,47 @@ fn name(folder: &Folder) -> Option<(String, String)> {
 
 /// Sees to it that a folder is this mailbox's export or empty, and has no subfolders of folders that are not there any more.
 pub(super) fn claim(at: &Path, mailbox_id: MailboxId, folders: &[Folder]) -> Result<(), Failure> {
-    fs::create_dir_all(at).map_err(Failure::of(at))?;
-    let (mark, wanted) = (at.join(MARK), format!("{mailbox_id}\n"));
-    let mut names = Vec::new();
-    for entry in fs::read_dir(at).map_err(Failure::of(at))? {
-        names.push(entry.map_err(Failure::of(at))?.file_name().to_string_lossy().into_owned());
-    }
-    match fs::read_to_string(&mark) {
-        Ok(marked) if marked == wanted => {}
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound && names.is_empty() => {
-            fs::write(&mark, wanted).map_err(Failure::of(&mark))?;
-        }
-        Ok(_) => return Err(Failure::Occupied(at.to_owned())),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            return Err(Failure::Occupied(at.to_owned()));
-        }
-        Err(error) => return Err(Failure::of(&mark)(error)),
-    }
+    let names = occupy(at, &format!("{mailbox_id}\n"))?;
     let live: HashSet<String> = folders.iter().filter_map(|folder| Some(name(folder)?.1)).collect();
-    for name in names.into_iter().filter(|name| name.starts_with('.') && name != MARK) {
+    for name in names.into_iter().filter(|name| name.starts_with('.') && name != maildir::EXPORT_MARK) {
         let gone = at.join(&name);
         if !live.contains(&name) && gone.join("cur").is_dir() {
             fs::remove_dir_all(&gone).map_err(Failure::of(&gone))?;
         }
     }
     Ok(())
+}
+
+/// Sees to it that a folder is marked as wanted, or was empty and is so marked now; what it holds.
+pub(super) fn occupy(at: &Path, wanted: &str) -> Result<Vec<String>, Failure> {
+    fs::create_dir_all(at).map_err(Failure::of(at))?;
+    let mark = at.join(maildir::EXPORT_MARK);
+    let mut names = Vec::new();
+    for entry in fs::read_dir(at).map_err(Failure::of(at))? {
+        names.push(entry.map_err(Failure::of(at))?.file_name().to_string_lossy().into_owned());
+    }
+    let marked = match fs::read_to_string(&mark) {
+        Ok(marked) => Some(marked),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => return Err(Failure::of(&mark)(error)),
+    };
+    if marked.as_deref() == Some(wanted) {
+        return Ok(names);
+    }
+    // Where the disk was full at the very beginning, there is a part of a mark and nothing else.
+    let is_ours = |name: &String| name == maildir::EXPORT_MARK || name == MARK_BEGUN;
+    if !names.iter().all(is_ours) || marked.is_some_and(|marked| !wanted.starts_with(&marked)) {
+        return Err(Failure::Occupied(at.to_owned()));
+    }
+    let begun = at.join(MARK_BEGUN);
+    let write = || -> io::Result<()> {
+        let mut file = fs::File::create(&begun)?;
+        file.write_all(wanted.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&begun, &mark)
+    };
+    write().map_err(Failure::of(&mark))?;
+    Ok(names)
 }
 
 /// What a message's file is called, flags aside.

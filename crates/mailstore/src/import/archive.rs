@@ -14,17 +14,27 @@ use crate::maildir;
 const MAX_RATIO: u64 = 100;
 const MAX_MORE_BYTES: u64 = 1 << 30;
 
+/// What was in a zip.
+pub(super) struct Extracted {
+    pub(super) dir: TempDir,
+    /// The names of links, and of what would lie elsewhere: they are left out.
+    pub(super) left_out: Vec<String>,
+}
+
 /// Takes a zip apart, beside itself if that can be written to.
-pub(super) fn extract(path: &Path) -> io::Result<TempDir> {
+pub(super) fn extract(path: &Path) -> io::Result<Extracted> {
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let dir = tempfile::tempdir_in(parent).or_else(|_| tempfile::tempdir())?;
     let zip = File::open(path)?;
     let mut left = zip.metadata()?.len().saturating_mul(MAX_RATIO).saturating_add(MAX_MORE_BYTES);
     let mut archive = ZipArchive::new(io::BufReader::new(zip))?;
+    let mut left_out = Vec::new();
     for at in 0..archive.len() {
         let mut entry = archive.by_index(at)?;
-        // Whatever would lie elsewhere is left out.
-        let Some(name) = entry.enclosed_name() else { continue };
+        let Some(name) = entry.enclosed_name().filter(|_| !entry.is_symlink()) else {
+            left_out.push(entry.name().map_or_else(|_| "?".to_owned(), |name| name.into_owned()));
+            continue;
+        };
         let to = dir.path().join(&name);
         if entry.is_dir() {
             fs::create_dir_all(&to)?;
@@ -46,5 +56,5 @@ pub(super) fn extract(path: &Path) -> io::Result<TempDir> {
             }
         }
     }
-    Ok(dir)
+    Ok(Extracted { dir, left_out })
 }

@@ -43,8 +43,11 @@ pub(super) fn read(paths: &[PathBuf], limit_bytes: u64, emit: &mut dyn FnMut(Ite
     let found = source::find(paths);
     let total_bytes = found.files.iter().map(|file| file.size_bytes).sum();
     let mut done_bytes = 0;
-    for (path, error) in found.unreadable {
-        let message = Err(Failure::Unreadable(Arc::new(error)));
+    let unreadable =
+        found.unreadable.into_iter().map(|(path, error)| (path, Failure::Unreadable(Arc::new(error))));
+    let passed_over = found.passed_over.into_iter().map(|(path, what)| (path, Failure::PassedOver(what)));
+    for (path, reason) in unreadable.chain(passed_over) {
+        let message = Err(reason);
         let (origin, folder) = (path.display().to_string(), Vec::new());
         if !emit(Item { origin, folder, message, read_bytes: 0, total_bytes }) {
             return;

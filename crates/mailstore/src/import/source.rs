@@ -1,5 +1,6 @@
 //! Finds the files to import.
 
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::{fs, io};
@@ -39,6 +40,8 @@ pub(super) struct Found {
     pub(super) files: Vec<File>,
     /// Files and folders that could not be looked at.
     pub(super) unreadable: Vec<(PathBuf, io::Error)>,
+    /// What is neither a file nor a folder, and what it is.
+    pub(super) passed_over: Vec<(PathBuf, &'static str)>,
     /// What zips had in them, until it has been read.
     _extracted: Vec<TempDir>,
 }
@@ -84,20 +87,40 @@ fn stands_for_subfolder(part: &str) -> String {
     folder::named(&maildir::name(part)).unwrap_or_else(|_| folder::in_one_form(&maildir::unescaped(part)))
 }
 
-/// Whether it is a folder, and no link to one: what lies behind a link was not named by whoever imports.
-fn is_folder(path: &Path) -> bool {
-    fs::symlink_metadata(path).is_ok_and(|of| of.is_dir())
+/// What is there itself, not what lies behind a link: that was not named by whoever imports.
+fn look(path: &Path) -> io::Result<Option<fs::FileType>> {
+    match fs::symlink_metadata(path) {
+        Ok(of) => Ok(Some(of.file_type())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
-fn holds_maildir(path: &Path) -> bool {
-    is_folder(&path.join("cur")) && is_folder(&path.join("new"))
+fn is_folder(path: &Path) -> io::Result<bool> {
+    Ok(look(path)?.is_some_and(|of| of.is_dir()))
 }
 
-/// What a small file of a Maildir says, if it is there.
-fn read_own(folder: &Path, name: &str) -> String {
-    let path = folder.join(name);
-    let is_file = fs::symlink_metadata(&path).is_ok_and(|of| of.is_file());
-    is_file.then(|| fs::read_to_string(&path).ok()).flatten().unwrap_or_default()
+const LINK: &str = "a symbolic link";
+
+/// What a thing is that is neither a file nor a folder.
+fn kind(of: fs::FileType) -> &'static str {
+    if of.is_symlink() {
+        LINK
+    } else if of.is_fifo() {
+        "a named pipe"
+    } else if of.is_socket() {
+        "a socket"
+    } else {
+        "a device"
+    }
+}
+
+fn is_mark(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name == maildir::EXPORT_MARK)
+}
+
+fn holds_maildir(path: &Path) -> io::Result<bool> {
+    Ok(is_folder(&path.join("cur"))? && is_folder(&path.join("new"))?)
 }
 
 impl Found {
@@ -114,8 +137,12 @@ impl Found {
         match extracted {
             Ok(extracted) => {
                 let place = Place { in_zip: true, ..place.clone() };
-                self.search(extracted.path(), &place);
-                self._extracted.push(extracted);
+                self.search(extracted.dir.path(), &place);
+                for name in extracted.left_out {
+                    let name = PathBuf::from(format!("{}/{name}", path.display()));
+                    self.passed_over.push((name, "a link, or outside of the zip"));
+                }
+                self._extracted.push(extracted.dir);
             }
             Err(error) => self.unreadable.push((path, error)),
         }
@@ -137,14 +164,15 @@ impl Found {
     }
 
     fn search(&mut self, folder: &Path, place: &Place) {
-        let is_maildir = holds_maildir(folder);
+        // What cannot be looked into is told by its entries.
+        let is_maildir = holds_maildir(folder).unwrap_or(false);
         // Of a Maildir itself that is the Inbox, wherever it lies.
         let of = if place.in_maildir { place.folder.clone() } else { Vec::new() };
         if is_maildir {
             let mut entries = [self.entries(&folder.join("new")), self.entries(&folder.join("cur"))].concat();
             // By name whether read or not: names begin with the time of arrival.
             entries.sort_by(|a, b| a.file_name().cmp(&b.file_name()));
-            let keywords = Arc::new(maildir::read_keywords(&read_own(folder, maildir::KEYWORDS_FILE)));
+            let keywords = Arc::new(maildir::read_keywords(&self.read_own(folder, maildir::KEYWORDS_FILE)));
             let place = Place { in_maildir: true, folder: of.clone(), keywords, ..place.clone() };
             for path in entries {
                 self.visit(path, &place);
@@ -154,15 +182,59 @@ impl Found {
             let name = path.file_name().unwrap_or_default();
             if !is_maildir {
                 self.visit(path.clone(), place);
-            } else if !["cur", "new", "tmp"].iter().any(|own| name == *own)
-                && is_folder(&path)
-                && holds_maildir(&path)
-            {
-                let (written, name) = (read_own(&path, maildir::FOLDER_FILE), name.to_string_lossy());
+            } else if !["cur", "new", "tmp"].iter().any(|own| name == *own) && self.is_subfolder(&path) {
+                let (written, name) = (self.read_own(&path, maildir::FOLDER_FILE), name.to_string_lossy());
                 let name = if written.is_empty() { &*name } else { written.trim_end() };
                 let parts = name.strip_prefix('.').unwrap_or(name).split('.').map(stands_for_subfolder);
                 let folder = of.iter().cloned().chain(parts).collect();
                 self.search(&path, &Place { in_maildir: true, folder, ..place.clone() });
+            }
+        }
+    }
+
+    /// Whether what lies in a Maildir is a subfolder of it. One that may be and cannot be looked into is told, and a link where one would be passed over.
+    fn is_subfolder(&mut self, path: &Path) -> bool {
+        let is_one = match look(path) {
+            Ok(Some(of)) if of.is_dir() => holds_maildir(path),
+            // A Maildir's other files are not taken whatever they are.
+            Ok(Some(of)) if of.is_symlink() && path.is_dir() => {
+                self.passed_over.push((path.to_owned(), LINK));
+                return false;
+            }
+            Ok(_) => return false,
+            Err(error) => Err(error),
+        };
+        match is_one {
+            Ok(true) => return true,
+            Ok(false) => {
+                for own in ["cur", "new"].map(|own| path.join(own)) {
+                    if look(&own).is_ok_and(|of| of.is_some_and(|of| of.is_symlink())) {
+                        self.passed_over.push((own, LINK));
+                    }
+                }
+            }
+            Err(error) => self.unreadable.push((path.to_owned(), error)),
+        }
+        false
+    }
+
+    /// What a small file of a Maildir says, if it is there.
+    fn read_own(&mut self, folder: &Path, name: &str) -> String {
+        let path = folder.join(name);
+        let read = match look(&path) {
+            Ok(Some(of)) if of.is_file() => fs::read(&path),
+            Ok(Some(of)) if !of.is_dir() => {
+                self.passed_over.push((path, kind(of)));
+                return String::new();
+            }
+            Ok(_) => return String::new(),
+            Err(error) => Err(error),
+        };
+        match read {
+            Ok(bytes) => String::from_utf8(bytes).unwrap_or_default(),
+            Err(error) => {
+                self.unreadable.push((path, error));
+                String::new()
             }
         }
     }
@@ -174,8 +246,9 @@ impl Found {
                 place.folder.push(stands_for(path.file_name()));
                 self.search(&path, &place);
             }
+            Ok(of) if of.is_file() && is_mark(&path) => {}
             Ok(of) if of.is_file() => self.take(path, of.len(), place),
-            Ok(_) => {}
+            Ok(of) => self.passed_over.push((path, kind(of.file_type()))),
             Err(error) => self.unreadable.push((path, error)),
         }
     }
@@ -244,6 +317,7 @@ mod tests {
             ]
         );
         assert!(found.unreadable.is_empty(), "{:?}", found.unreadable);
+        assert_eq!(found.passed_over, [(root.path().join("b/loop"), LINK)]);
         assert_eq!(found.files[0].size_bytes, 6);
     }
 
@@ -285,6 +359,48 @@ mod tests {
         ];
         assert_eq!(seen, wanted.map(|(folder, name)| (folder.to_owned(), name)));
         assert!(found.unreadable.is_empty(), "{:?}", found.unreadable);
+        let links = ["box/.Odd/cur", "box/.loop", "box/.x"];
+        assert_eq!(found.passed_over, links.map(|name| (root.path().join(name), LINK)));
+    }
+
+    #[test]
+    fn what_is_no_file_is_named_with_what_it_is_also_in_a_zip() {
+        let root = tempfile::tempdir().unwrap();
+        write(root.path(), "mail/1.eml");
+        let at = |name: &str| root.path().join("mail").join(name);
+        std::os::unix::fs::symlink("nowhere", at("2.eml")).unwrap();
+        let _socket = std::os::unix::net::UnixListener::bind(at("3.eml")).unwrap();
+        let mut zip = zip::ZipWriter::new(fs::File::create(at("4.zip")).unwrap());
+        let options = zip::write::SimpleFileOptions::default();
+        zip.add_symlink("in/link", "/etc/passwd", options).unwrap();
+        zip.finish().unwrap();
+        let found = find(&[root.path().to_owned()]);
+        assert_eq!((found.files.len(), found.unreadable.len()), (1, 0));
+        let wanted = [(at("2.eml"), LINK), (at("3.eml"), "a socket")];
+        assert_eq!(found.passed_over[..2], wanted);
+        assert_eq!(found.passed_over[2..].len(), 1);
+        assert_eq!(found.passed_over[2].0, at("4.zip/in/link"));
+    }
+
+    #[test]
+    fn a_subfolder_that_cannot_be_looked_into_is_told() {
+        let root = tempfile::tempdir().unwrap();
+        let mut maildir = root.path().to_owned();
+        while maildir.as_os_str().len() < 3_900 {
+            maildir.push("x".repeat(100));
+        }
+        for part in ["cur", "new"] {
+            fs::create_dir_all(maildir.join(part)).unwrap();
+        }
+        // Nobody, not root either, is let into it: a path has 4,095 bytes at most.
+        let left = 4_093 - maildir.as_os_str().len() - 1;
+        let shut = maildir.join(format!(".{}", "y".repeat(left - 1)));
+        fs::create_dir(&shut).unwrap();
+        fs::write(maildir.join("cur/1"), "x").unwrap();
+        let found = find(&[root.path().to_owned()]);
+        assert_eq!(found.files.len(), 1);
+        let [(path, error)] = &found.unreadable[..] else { panic!("{:?}", found.unreadable) };
+        assert_eq!((path, error.raw_os_error()), (&shut, Some(36)));
     }
 
     #[test]

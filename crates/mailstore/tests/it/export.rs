@@ -194,6 +194,73 @@ async fn what_is_not_in_the_mailbox_any_more_goes_and_no_other_s_export_is_touch
 }
 
 #[tokio::test]
+async fn an_export_that_a_full_disk_ended_at_its_beginning_goes_on_and_takes_nothing_of_others() {
+    let bench = Bench::new().await;
+    let ada = filled(&bench).await;
+    let dir = tempfile::tempdir().unwrap();
+    for (left, to, format) in [
+        ("mail/.pillarbox-export", "mail", Format::Maildir),
+        ("later/pillarbox-export.tmp", "later", Format::Maildir),
+        ("ada.zip.part/.pillarbox-export", "ada.zip", Format::Maildir),
+        ("mboxes/.pillarbox-export", "mboxes", Format::Mbox),
+    ] {
+        let left = dir.path().join(left);
+        fs::create_dir_all(left.parent().unwrap()).unwrap();
+        fs::write(&left, "").unwrap();
+        let done = exported(&bench, ada, &dir.path().join(to), format).await;
+        assert_eq!((done.done, done.failed), (7, 0), "{to}");
+    }
+    assert!(!dir.path().join("later/pillarbox-export.tmp").exists());
+    // What lies beside such a mark was not written by what broke off before it had one.
+    let other = dir.path().join("other");
+    fs::create_dir(&other).unwrap();
+    fs::write(other.join(".pillarbox-export"), "").unwrap();
+    fs::write(other.join("mine"), "x").unwrap();
+    let refused = export::run(&bench.store, bench.ctx(), ada, &other, Format::Maildir, |_| {}).await;
+    assert!(matches!(refused, Err(export::Failure::Occupied(_))), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_zip_or_a_folder_of_mboxes_gives_way_to_an_export_of_its_own_mailbox_alone() {
+    let bench = Bench::new().await;
+    let (ada, bob) = (filled(&bench).await, bench.mailbox("bob", None).await);
+    put(&bench, bob, None, "Subject: bob's\r\n\r\n", Flags::default()).await;
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    exported(&bench, bob, &at("bob.zip"), Format::Maildir).await;
+    exported(&bench, bob, &at("bob"), Format::Mbox).await;
+    fs::write(at("mine.zip"), "PK mine").unwrap();
+    fs::write(at("empty.zip"), "").unwrap();
+    fs::create_dir(at("mine")).unwrap();
+    fs::write(at("mine/Inbox.mbox"), "mine").unwrap();
+    let kept = ["bob.zip", "bob/Inbox.mbox", "mine.zip", "empty.zip", "mine/Inbox.mbox"];
+    let read = || kept.map(|name| fs::read(at(name)).unwrap());
+    let before = read();
+    for (name, format) in [
+        ("bob.zip", Format::Maildir),
+        ("bob.zip", Format::Mbox),
+        ("bob", Format::Mbox),
+        ("bob", Format::Maildir),
+        ("mine.zip", Format::Maildir),
+        ("empty.zip", Format::Maildir),
+        ("mine", Format::Mbox),
+    ] {
+        let refused = export::run(&bench.store, bench.ctx(), ada, &at(name), format, |_| {}).await;
+        assert!(matches!(refused, Err(export::Failure::Occupied(_))), "{name}: {refused:?}");
+    }
+    assert_eq!(read(), before);
+    assert!(!at("bob.zip.part").exists(), "nothing was gathered for nothing");
+
+    put(&bench, bob, None, "Subject: another\r\n\r\n", Flags::default()).await;
+    for (name, format) in [("bob.zip", Format::Maildir), ("bob", Format::Mbox), ("bob.zip", Format::Mbox)] {
+        assert_eq!(exported(&bench, bob, &at(name), format).await.done, 2, "{name}");
+        let other = format!("of-{}-{format:?}", name.replace('.', "-")).to_lowercase();
+        let other = bench.mailbox(&other, None).await;
+        assert_eq!(imported(&bench, other, &at(name)).await.done, 2, "{name}");
+    }
+}
+
+#[tokio::test]
 async fn what_cannot_be_read_is_counted_and_the_rest_is_there() {
     let bench = Bench::new().await;
     let ada = filled(&bench).await;

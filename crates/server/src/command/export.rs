@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressStyle};
 use kernel::EmailAddress;
-use mailstore::export::{self, Format, Progress};
+use mailstore::export::{self, Failure, Format, Progress};
 use tenancy::{recipient, support_access};
 
 use super::with_platform;
@@ -38,7 +38,11 @@ pub(crate) async fn run(
             told.set_position(done + skipped);
         };
         let exported = export::run(&platform.store, &ctx, mailbox_id, &to, format, tell).await;
-        exported.context("exporting; the same command goes on from there")
+        exported.map_err(|failure| {
+            let goes_on = !matches!(failure, Failure::Occupied(_));
+            let says = if goes_on { "exporting; the same command goes on from there" } else { "exporting" };
+            anyhow::Error::new(failure).context(says)
+        })
     })
     .await;
     bar.finish_and_clear();

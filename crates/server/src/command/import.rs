@@ -30,8 +30,9 @@ pub(crate) async fn run(
     })
     .await;
     bar.finish_and_clear();
-    let Progress { done, skipped, failed, .. } = progress?;
-    println!("taken {done}, skipped {skipped} taken before, failed {failed}");
+    let Progress { done, skipped, failed, passed_over, .. } = progress?;
+    let over = if passed_over > 0 { format!(" and {passed_over} that are no files") } else { String::new() };
+    println!("taken {done}, skipped {skipped} taken before{over}, failed {failed}");
     Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -43,11 +44,13 @@ fn progress_bar() -> Result<ProgressBar> {
 
 fn tell(bar: &ProgressBar, event: Event<'_>) {
     match event {
-        Event::Progress(Progress { done, skipped, failed, read_bytes, total_bytes }) => {
+        Event::Progress(Progress { done, skipped, failed, read_bytes, total_bytes, .. }) => {
             bar.set_length(total_bytes);
             bar.set_position(read_bytes);
             bar.set_message(format!("taken {done} skipped {skipped} failed {failed}"));
         }
-        Event::Failed { origin, reason } => bar.suspend(|| eprintln!("{origin}: {reason}")),
+        Event::Failed { origin, reason } | Event::PassedOver { origin, reason } => {
+            bar.suspend(|| eprintln!("{origin}: {reason}"));
+        }
     }
 }

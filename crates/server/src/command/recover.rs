@@ -27,6 +27,7 @@ pub(crate) async fn recover(config: &Config) -> Result<ExitCode> {
     database.close().await;
     let made = made.context("recovering the database")?;
     report(&made);
+    println!("what rows name in packs was not read: `pillarbox blob verify` tells what is missing");
     Ok(made.status())
 }
 
@@ -103,7 +104,7 @@ fn report(made: &Made) {
     println!("the base {base} and what came after it, up to segment {last}: {records} rows in {took:.1} s");
     println!("all that was committed before {} is there", read_at.format("%Y-%m-%d %H:%M:%S%.3f UTC"));
     println!(
-        "{} messages that were accepted after that were found in their packs and delivered",
+        "{} messages that may have been accepted after that were found in their packs and delivered",
         found.messages
     );
     if !destroyed.is_empty() {

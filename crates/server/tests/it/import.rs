@@ -47,6 +47,8 @@ async fn a_mailbox_is_written_into_a_zip_and_taken_back_by_another() {
     assert_eq!(written, (Some(0), "written 12, skipped 0 written before, failed 0".into(), String::new()));
     let (code, out, err) = import(&world, dir.path(), &bob.address, &["--folders", path]);
     assert_eq!((code, out.as_str()), (Some(0), "taken 12, skipped 0 taken before, failed 0"), "{err}");
+    let (code, _, err) = export(&["export", "--mailbox", &bob.address, path]);
+    assert!(code == Some(1) && err.contains("is left as it is") && !err.contains("goes on"), "{err}");
     let used = async |id| tenancy::mailbox::get(&world.ctx, id).await.unwrap().quota.used_bytes;
     assert_eq!(used(bob.mailbox_id).await, used(ada.mailbox_id).await);
     let (code, _, err) = export(&[&of("nobody@acme.example")[..], &[path]].concat());
@@ -123,6 +125,39 @@ async fn what_cannot_be_taken_is_named_and_makes_the_status_one() {
     let (code, out, err) = import(&world, dir.path(), &tiny.address, &[SHIPPED, "/no/such/folder"]);
     assert_eq!((code, out.as_str()), (Some(1), "taken 11, skipped 0 taken before, failed 2"), "{err}");
     assert!(err.contains("07-long-lines.eml: ") && err.contains("/no/such/folder: "), "{err}");
+}
+
+#[tokio::test]
+async fn what_is_no_file_is_named_and_counted_and_a_folder_that_cannot_be_is_named_once() {
+    let (world, dir) = (World::new().await, data_dir());
+    let ada = world.user("ada", None).await;
+    let mail = dir.path().join("mail");
+    std::fs::create_dir(&mail).unwrap();
+    std::fs::write(mail.join("a.eml"), "A: 1
+
+x
+").unwrap();
+    std::os::unix::fs::symlink(SHIPPED, mail.join("link")).unwrap();
+    let _socket = std::os::unix::net::UnixListener::bind(mail.join("socket")).unwrap();
+    let (code, out, err) = import(&world, dir.path(), &ada.address, &[mail.to_str().unwrap()]);
+    let counted = "taken 1, skipped 0 taken before and 2 that are no files, failed 0";
+    assert_eq!((code, out.as_str()), (Some(0), counted), "{err}");
+    let named = |name: &str, what: &str| err.contains(&format!("mail/{name}: passed over: a {what}
+"));
+    assert!(named("link", "symbolic link") && named("socket", "socket"), "{err}");
+
+    let odd = dir.path().join("odd");
+    for part in ["cur", "new", ".a..b/cur", ".a..b/new"] {
+        std::fs::create_dir_all(odd.join(part)).unwrap();
+    }
+    for name in ["1", "2"] {
+        std::fs::write(odd.join(".a..b/cur").join(name), format!("B: {name}
+
+")).unwrap();
+    }
+    let (code, out, err) = import(&world, dir.path(), &ada.address, &["--folders", odd.to_str().unwrap()]);
+    assert_eq!((code, out.as_str()), (Some(1), "taken 0, skipped 0 taken before, failed 2"), "{err}");
+    assert_eq!(err.matches("no folder "a//b" can be made").count(), 1, "{err}");
 }
 
 #[tokio::test]
