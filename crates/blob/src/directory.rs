@@ -10,6 +10,8 @@
 //! ```
 //! A listing's page reads the names of whole folders; everything else costs its own object only.
 
+mod stray;
+
 use std::collections::HashSet;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, ErrorKind, Write};
@@ -23,7 +25,7 @@ use bytes::Bytes;
 use kernel::TenantId;
 use uuid::Uuid;
 
-use crate::key::{Folder, parse_uuid};
+use crate::key::{Folder, TMP, parse_uuid};
 use crate::{BlobKey, BlobStore, Cause, Error, KeyPage, KeyPrefix, PAGE_KEYS};
 
 const TEMP_PREFIX: &str = "put-";
@@ -97,7 +99,7 @@ impl BlobStore for DirectoryStore {
 
 impl Inner {
     fn open(root: PathBuf) -> Result<Self, Error> {
-        let temp = root.join("tmp");
+        let temp = root.join(TMP);
         create_folders(&temp).map_err(|error| io_error("creating", &temp, error))?;
         let lock = temp.join(LOCK_FILE);
         let file = File::options()
@@ -134,7 +136,7 @@ impl Inner {
         let doing = |error| io_error("writing", path, error);
         let folder = path.parent().unwrap_or(&self.root);
         let mut temp =
-            tempfile::Builder::new().prefix(TEMP_PREFIX).tempfile_in(self.root.join("tmp")).map_err(doing)?;
+            tempfile::Builder::new().prefix(TEMP_PREFIX).tempfile_in(self.root.join(TMP)).map_err(doing)?;
         temp.write_all(bytes).map_err(doing)?;
         temp.as_file().sync_all().map_err(doing)?;
         if !self.durable_folders().contains(folder) {
@@ -203,6 +205,12 @@ impl Inner {
 
     fn list(&self, prefix: KeyPrefix, after: Option<&str>) -> Result<KeyPage, Error> {
         self.check_present()?;
+        let strays = match (prefix, after) {
+            (KeyPrefix::All, None) => {
+                stray::find(&self.root).map_err(|error| io_error("listing", &self.root, error))?
+            }
+            _ => Vec::new(),
+        };
         let folders = match prefix {
             KeyPrefix::All => {
                 let tenants = self.ids_in(&self.root.join("tenants"))?.into_iter().map(TenantId::from_uuid);
@@ -226,10 +234,10 @@ impl Inner {
             if keys.len() > PAGE_KEYS {
                 keys.truncate(PAGE_KEYS);
                 let next = keys.last().map(ToString::to_string);
-                return Ok(KeyPage { keys, next });
+                return Ok(KeyPage { keys, next, strays });
             }
         }
-        Ok(KeyPage { keys, next: None })
+        Ok(KeyPage { keys, next: None, strays })
     }
 
     /// The ids that a folder's names are, in order; none if there is no such folder. An id's order is its text's.
@@ -258,7 +266,7 @@ impl Inner {
 
     /// Tells an object that is missing from a store that is: an unmounted disk must not look like lost mail.
     fn check_present(&self) -> Result<(), Error> {
-        let lock = self.root.join("tmp").join(LOCK_FILE);
+        let lock = self.root.join(TMP).join(LOCK_FILE);
         fs::metadata(&lock).map(drop).map_err(|error| io_error("looking for", &lock, error))
     }
 }

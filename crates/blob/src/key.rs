@@ -41,6 +41,7 @@ pub(crate) enum Folder {
 const JOURNAL: &str = "journal";
 const KEYS: &str = "keys";
 const PACKS: &str = "packs";
+const TENANTS: &str = "tenants";
 
 impl Folder {
     /// The folders of what is no tenant's own, in the order of their texts.
@@ -104,7 +105,7 @@ impl FromStr for BlobKey {
         let (folder, id) = match *parts.as_slice() {
             [JOURNAL, id] => (Folder::Journal, id),
             [PACKS, id] => (Folder::Packs(None), id),
-            ["tenants", tenant, folder, id] => {
+            [TENANTS, tenant, folder, id] => {
                 let tenant = TenantId::from_uuid(parse_uuid(tenant)?);
                 match folder {
                     KEYS => (Folder::Keys(tenant), id),
@@ -115,6 +116,30 @@ impl FromStr for BlobKey {
             _ => return Err(KeyError),
         };
         Ok(folder.key(parse_uuid(id)?))
+    }
+}
+
+/// The folder of what is being written, and what else a directory needs: nothing in it is an object.
+pub(crate) const TMP: &str = "tmp";
+
+/// Whether something of that name is no object of ours, nor anything else that we make. A name that ends in a slash is how consoles mark a folder.
+pub(crate) fn is_stray(name: &str) -> bool {
+    let is_tmp = name.split_once('/').is_some_and(|(first, _)| first == TMP);
+    !is_tmp && !name.is_empty() && !name.ends_with('/') && name.parse::<BlobKey>().is_err()
+}
+
+/// Whether something of that name lies in a folder of ours, whatever it is.
+pub(crate) fn is_within(name: &str) -> bool {
+    name.split_once('/').is_some_and(|(first, _)| [JOURNAL, PACKS, TENANTS].contains(&first))
+}
+
+/// Whether a name, empty or with a slash at its end, is one of the folders that hold objects or such folders.
+pub(crate) fn is_folder(name: &str) -> bool {
+    let parts: Vec<&str> = name.split('/').collect();
+    match *parts.as_slice() {
+        [""] | [JOURNAL | PACKS | TENANTS, ""] => true,
+        [TENANTS, tenant, ""] | [TENANTS, tenant, KEYS | PACKS, ""] => parse_uuid(tenant).is_ok(),
+        _ => false,
     }
 }
 
@@ -141,7 +166,7 @@ impl fmt::Display for KeyPrefix {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::All => Ok(()),
-            Self::Tenant(tenant) => write!(f, "tenants/{}/", tenant.uuid()),
+            Self::Tenant(tenant) => write!(f, "{TENANTS}/{}/", tenant.uuid()),
             Self::Journal => Folder::Journal.fmt(f),
         }
     }
@@ -154,6 +179,10 @@ pub struct KeyPage {
     pub keys: Vec<BlobKey>,
     /// What to pass as `after` for the page that follows; `None` on the last.
     pub next: Option<String>,
+    /// Of [`KeyPrefix::All`], the names of what is there and is no object of ours: each once in all pages together, not always in that of its
+    /// neighbours. One that is a key's is a link that leads nowhere. In a bucket that we have no prefix of our own in, of what is in our folders alone: the
+    /// rest may be another's.
+    pub strays: Vec<String>,
 }
 
 #[cfg(test)]
@@ -184,6 +213,24 @@ mod tests {
             if let Ok(key) = text.parse::<BlobKey>() {
                 prop_assert_eq!(key.to_string(), text);
             }
+        }
+    }
+
+    #[test]
+    fn what_is_ours_is_no_stray() {
+        let uuid = "0193a1b2-0000-7000-8000-0123456789ab";
+        for name in [format!("packs/{uuid}"), "tmp/lock".to_owned(), "packs/".to_owned(), String::new()] {
+            assert!(!is_stray(&name), "{name}");
+        }
+        for name in ["packs/stray", "foo/bar", "tmp", "tmpx/a", "journal/1", "tenants/x"] {
+            assert!(is_stray(name), "{name}");
+        }
+        let tenant = format!("tenants/{uuid}/");
+        for name in ["", "packs/", "journal/", "tenants/", &tenant, &format!("{tenant}keys/")] {
+            assert!(is_folder(name), "{name}");
+        }
+        for name in ["tmp/", "foo/", "packs", "tenants/x/", "packs/x/", &format!("{tenant}foo/")] {
+            assert!(!is_folder(name), "{name}");
         }
     }
 

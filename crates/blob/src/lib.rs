@@ -68,7 +68,8 @@ pub trait BlobStore: Send + Sync + Debug + 'static {
     /// The keys under `prefix` in the byte order of their texts, at most [`PAGE_KEYS`] of them.
     ///
     /// Start with `after: None` and go on with [`KeyPage::next`] until that is `None`. Each page shows the store as it is when the
-    /// page is made: a key put behind the cursor in the meantime is missed. Objects whose names are not keys are left out.
+    /// page is made: a key put behind the cursor in the meantime is missed. Objects whose names are not keys are
+    /// not among the keys, but [`KeyPage::strays`].
     async fn list(&self, prefix: &KeyPrefix, after: Option<&str>) -> Result<KeyPage, Error>;
 }
 

@@ -20,6 +20,7 @@ use aws_smithy_http_client::tls;
 use bytes::Bytes;
 use secrecy::ExposeSecret;
 
+use crate::key::{is_stray, is_within};
 use crate::{
     BlobKey, BlobStore, Cause, Credentials, Error, KeyPage, KeyPrefix, Location, PAGE_KEYS, S3Location,
     S3Options,
@@ -238,7 +239,13 @@ impl BlobStore for S3Store {
             Some(name) if response.is_truncated() == Some(true) => Some((*name).to_owned()),
             _ => None,
         };
-        Ok(KeyPage { keys: names.iter().filter_map(|name| name.parse().ok()).collect(), next })
+        // Where all of the bucket is under our prefix, others may have theirs in it.
+        let is_ours = |name: &&&str| is_stray(name) && (!self.prefix.is_empty() || is_within(name));
+        let strays = match prefix {
+            KeyPrefix::All => names.iter().filter(is_ours).map(|name| (*name).to_owned()).collect(),
+            KeyPrefix::Tenant(_) | KeyPrefix::Journal => Vec::new(),
+        };
+        Ok(KeyPage { keys: names.iter().filter_map(|name| name.parse().ok()).collect(), next, strays })
     }
 }
 

@@ -35,7 +35,7 @@ pub struct Options {
 /// What was looked at.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Verified {
-    /// Objects in the blob store, the journal's too.
+    /// Objects in the blob store, and what else lies there.
     pub objects: u64,
     /// Objects without a row that are too young to tell: they may be being uploaded.
     pub young: u64,

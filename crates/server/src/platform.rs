@@ -47,7 +47,13 @@ impl Platform {
         const BELONG: &str = "looking whether database and bucket belong together";
         let blobs = open_blobs(config, data_dir).await?;
         recovery::check_blank(db, &*blobs).await.context(BELONG)?;
-        db.migrate().await.context("migrating the database")?;
+        if let Err(error) = db.migrate().await {
+            // What a recovery left half done may lack what a step of the schema expects: that is not what is wrong with it.
+            if let Err(unfinished @ recovery::Error::Unfinished) = recovery::check(db, &*blobs).await {
+                return Err(unfinished).context(BELONG);
+            }
+            return Err(error).context("migrating the database");
+        }
         recovery::check(db, &*blobs).await.context(BELONG)?;
         let encryption = kek::open(&config.key_encryption_keys, data_dir, db).await?;
         let cache_bytes = u64::from(config.body_cache_mib.get()) << 20;

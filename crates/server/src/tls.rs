@@ -392,7 +392,8 @@ mod tests {
         let told = |day: &str| {
             let now: DateTime<Utc> = format!("{day}T12:00:00Z").parse().unwrap();
             let told = shown.terms(now).into_iter();
-            told.map(|term| (term.names, term.place, term.not_after.to_rfc3339(), term.is)).collect::<Vec<_>>()
+            told.map(|term| (term.names, term.place, term.not_after.to_rfc3339(), term.is))
+                .collect::<Vec<_>>()
         };
         let one = |is| vec![("mx.example.org".to_owned(), 0, "2026-06-01T00:00:00+00:00".to_owned(), is)];
         assert_eq!(told("2026-02-28"), one("is not valid yet"));

@@ -71,6 +71,36 @@ async fn foreign_files_are_not_listed() {
     }
 }
 
+#[tokio::test]
+async fn what_is_no_object_is_told_by_its_name() {
+    let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let store = open(&url(folder.path())).await;
+    let tenant = new_tenant();
+    let key = new_key(tenant);
+    store.put(&key, Bytes::from_static(b"x")).await.unwrap();
+    let at = |name: &str| folder.path().join(name);
+    for name in ["packs/stray", "foo/bar/baz", "top", "tenants/x/packs/y", "lost+found/1", "tmp/z"] {
+        fs::create_dir_all(at(name).parent().unwrap()).unwrap();
+        fs::write(at(name), b"y").unwrap();
+    }
+    let nowhere = "packs/0193a1b2-0000-7000-8000-0123456789ab";
+    std::os::unix::fs::symlink("nowhere", at(nowhere)).unwrap();
+    std::os::unix::fs::symlink(folder.path(), at("foo/loop")).unwrap();
+    let strays = ["foo/bar/baz", "foo/loop", nowhere, "packs/stray", "tenants/x/packs/y", "top"];
+    assert_eq!(store.list(&KeyPrefix::All, None).await.unwrap().strays, strays);
+    assert!(store.list(&KeyPrefix::Tenant(tenant), None).await.unwrap().strays.is_empty());
+    // A folder of ours that lies on another disk is ours.
+    let packs = at(&key.to_string()).parent().unwrap().to_owned();
+    let moved = other.path().join("packs");
+    fs::create_dir(&moved).unwrap();
+    fs::rename(at(&key.to_string()), moved.join("elsewhere")).unwrap();
+    fs::remove_dir(&packs).unwrap();
+    std::os::unix::fs::symlink(&moved, &packs).unwrap();
+    let found = store.list(&KeyPrefix::All, None).await.unwrap().strays;
+    let elsewhere = format!("tenants/{}/packs/elsewhere", tenant.uuid());
+    assert!(found.contains(&elsewhere) && found.len() == strays.len() + 1, "{found:?}");
+}
+
 const CHILD: &str = "PILLARBOX_TEST_BLOB_DIRECTORY";
 
 /// The process that is killed: it writes until then, and says each key once it is acknowledged.

@@ -52,6 +52,20 @@ async fn prefixes_are_apart_even_when_one_begins_the_other() {
 }
 
 #[tokio::test]
+async fn what_is_no_object_is_told_where_nobody_else_has_theirs() {
+    let server = S3Server::start().await;
+    let key = new_key(new_tenant());
+    for prefix in ["", "foo", "packs", "mail", "mail/foo", "mail/packs"] {
+        open(&server.url(prefix)).await.put(&key, Bytes::from_static(b"x")).await.unwrap();
+    }
+    let (foo, packs) = (format!("foo/{key}"), format!("packs/{key}"));
+    for (prefix, strays) in [("", vec![packs.clone()]), ("mail", vec![foo, packs])] {
+        let page = open(&server.url(prefix)).await.list(&blob::KeyPrefix::All, None).await.unwrap();
+        assert_eq!((page.keys, page.strays), (vec![key.clone()], strays), "{prefix:?}");
+    }
+}
+
+#[tokio::test]
 async fn connection_refused_is_unavailable() {
     // Bound and dropped: nobody listens there.
     let address = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap();

@@ -21,7 +21,8 @@ pub(super) async fn walk(run: &mut Run<'_>) -> Result<(), Error> {
         let mut page = run.store.blobs.list(&KeyPrefix::All, after.as_deref()).await?;
         // The journal's segments name each other.
         page.keys.retain(|key| !matches!(key, BlobKey::Segment(_)));
-        run.verified.objects += page.keys.len() as u64;
+        run.verified.objects += (page.keys.len() + page.strays.len()) as u64;
+        strays(run, page.strays).await?;
         let named = named(run, &page.keys).await?;
         for key in page.keys {
             if is_named(&named, &key) {
@@ -39,6 +40,21 @@ pub(super) async fn walk(run: &mut Run<'_>) -> Result<(), Error> {
             return Ok(());
         }
     }
+}
+
+/// Tells what no object of ours is called. Where a link is that leads nowhere and rows name its object, that one is told as missing.
+async fn strays(run: &mut Run<'_>, names: Vec<String>) -> Result<(), Error> {
+    for name in names {
+        if let Ok(key) = name.parse::<BlobKey>()
+            && !matches!(key, BlobKey::Segment(_))
+            && is_named(&named(run, std::slice::from_ref(&key)).await?, &key)
+        {
+            continue;
+        }
+        let contents = Contents { sections: Vec::new(), unknown: Some("it is no object of Pillarbox's") };
+        run.report(Subject::Stray(name), Fault::Unclaimed(contents), false);
+    }
+    Ok(())
 }
 
 /// The ids of objects, each with whose it is.

@@ -23,6 +23,8 @@ pub struct Finding {
 pub enum Subject {
     /// An object in the blob store.
     Object(BlobKey),
+    /// Something in the blob store that is called as no object is.
+    Stray(String),
     /// A pack's row.
     Pack(PackId),
     /// What a tenant has in a pack.
@@ -123,6 +125,8 @@ impl fmt::Display for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Object(key) => write!(f, "{key}"),
+            // Whoever gave it that name may have put a line's end into it.
+            Self::Stray(name) => write!(f, "{}", name.escape_debug()),
             Self::Pack(pack) => write!(f, "{pack}"),
             Self::Share(tenant, pack) => write!(f, "{pack} of {tenant}"),
             Self::Body(tenant, body) => write!(f, "{body} of {tenant}"),

@@ -69,6 +69,22 @@ async fn verifying_beside_a_server_tells_what_is_missing_and_what_nobody_knows()
     assert!(lines.contains("unclaimed: ") && lines.ends_with(": 1 FINDINGS\n"), "{lines}");
     assert!(stranger.exists());
     std::fs::remove_file(&stranger).unwrap();
+
+    let strays = ["foo/bar", "packs/01930000-0000-7000-8000-000000000002", "packs/stray"];
+    std::fs::create_dir(blobs.join("foo")).unwrap();
+    for (at, name) in strays.iter().enumerate() {
+        let path = blobs.join(name);
+        match at {
+            1 => std::os::unix::fs::symlink("nowhere", path).unwrap(),
+            _ => std::fs::write(path, "x").unwrap(),
+        }
+    }
+    let (status, lines) = verify(&["--repair"]);
+    assert!(status == Some(1) && lines.ends_with(": 3 FINDINGS\n"), "{lines}");
+    for name in strays {
+        assert!(lines.contains(&format!("{name}: unclaimed: ")), "{lines}");
+        std::fs::remove_file(blobs.join(name)).unwrap();
+    }
     assert_eq!(verify(&["--read"]), (Some(0), whole));
     assert!(server.stop().await.unwrap().success());
 }

@@ -133,17 +133,13 @@ async fn what_is_no_file_is_named_and_counted_and_a_folder_that_cannot_be_is_nam
     let ada = world.user("ada", None).await;
     let mail = dir.path().join("mail");
     std::fs::create_dir(&mail).unwrap();
-    std::fs::write(mail.join("a.eml"), "A: 1
-
-x
-").unwrap();
+    std::fs::write(mail.join("a.eml"), "A: 1\n\nx\n").unwrap();
     std::os::unix::fs::symlink(SHIPPED, mail.join("link")).unwrap();
     let _socket = std::os::unix::net::UnixListener::bind(mail.join("socket")).unwrap();
     let (code, out, err) = import(&world, dir.path(), &ada.address, &[mail.to_str().unwrap()]);
     let counted = "taken 1, skipped 0 taken before and 2 that are no files, failed 0";
     assert_eq!((code, out.as_str()), (Some(0), counted), "{err}");
-    let named = |name: &str, what: &str| err.contains(&format!("mail/{name}: passed over: a {what}
-"));
+    let named = |name: &str, what: &str| err.contains(&format!("mail/{name}: passed over: a {what}\n"));
     assert!(named("link", "symbolic link") && named("socket", "socket"), "{err}");
 
     let odd = dir.path().join("odd");
@@ -151,13 +147,11 @@ x
         std::fs::create_dir_all(odd.join(part)).unwrap();
     }
     for name in ["1", "2"] {
-        std::fs::write(odd.join(".a..b/cur").join(name), format!("B: {name}
-
-")).unwrap();
+        std::fs::write(odd.join(".a..b/cur").join(name), format!("B: {name}\n\n")).unwrap();
     }
     let (code, out, err) = import(&world, dir.path(), &ada.address, &["--folders", odd.to_str().unwrap()]);
     assert_eq!((code, out.as_str()), (Some(1), "taken 0, skipped 0 taken before, failed 2"), "{err}");
-    assert_eq!(err.matches("no folder "a//b" can be made").count(), 1, "{err}");
+    assert_eq!(err.matches("no folder \"a//b\" can be made").count(), 1, "{err}");
 }
 
 #[tokio::test]

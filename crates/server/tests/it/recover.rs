@@ -90,4 +90,8 @@ async fn what_a_recovery_left_half_done_is_not_served() {
         .unwrap();
     let refused = pillarbox(dir.path(), &settings, &["migrate"]);
     assert!(!refused.status.success() && stderr(&refused).contains("not finished"), "{}", stderr(&refused));
+    // Also where no step of the schema can be made.
+    sqlx::raw_sql("update _sqlx_migrations set checksum = '\\x00'").execute(&mut connection).await.unwrap();
+    let refused = pillarbox(dir.path(), &settings, &["serve"]);
+    assert!(!refused.status.success() && stderr(&refused).contains("not finished"), "{}", stderr(&refused));
 }
