@@ -17,7 +17,7 @@ use crate::{Action, Ctx, Error, Role, TenantTx, event, mailbox, password, requir
 
 pub use batch::{MAX_BATCH, create_batch};
 pub use lifecycle::{RESTORABLE, delete, reset_password, restore, resume, suspend};
-pub use offboard::{Fate, Leaving, offboard, offboard_on_hold};
+pub use offboard::{Fate, Leaving, offboard};
 pub(crate) use store::lock;
 
 /// The fewest characters a password may have (NIST SP 800-63B §3.1.1).

@@ -154,13 +154,11 @@ async fn offboard(
         MailboxFate::Shared => Fate::Shared,
         MailboxFate::Archive => Fate::Archive,
     };
-    let leaving = Leaving { mailbox, release_seat: body.release_seat };
+    let hold = body.hold.map(|hold| hold.reason);
+    let leaving = Leaving { mailbox, release_seat: body.release_seat, hold };
     let offboard = async move |caller: Caller| {
         let ctx = caller.enter(at.tenant_id).await?;
-        let operation = match body.hold {
-            Some(hold) => user::offboard_on_hold(&ctx, at.user_id, version, leaving, hold.reason).await?,
-            None => user::offboard(&ctx, at.user_id, version, leaving).await?,
-        };
+        let operation = user::offboard(&ctx, at.user_id, version, leaving).await?;
         let location = format!("/v1/operations/{}", operation.id);
         Ok((StatusCode::ACCEPTED, [(LOCATION, location)], Answer(Operation::from(operation))))
     };

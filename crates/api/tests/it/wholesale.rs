@@ -180,7 +180,7 @@ async fn uses_everything(app: &App, token: &str, tenant: &str, domain: &str) {
         if local == "leaves" {
             let id = tenant.trim_start_matches("/v1/tenants/").parse().unwrap();
             let ctx = testkit::world::operator(&app.db).enter(id).await.unwrap();
-            let leaving = Leaving { mailbox: Fate::Archive, release_seat: true };
+            let leaving = Leaving { mailbox: Fate::Archive, release_seat: true, hold: None };
             user::offboard(&ctx, text(&user["id"]).parse().unwrap(), None, leaving).await.unwrap();
             let mut tx = ctx.begin().await.unwrap();
             let stored = "update mailboxes set used_bytes = 53687091200 where kind = 'archive'";

@@ -80,7 +80,7 @@ async fn mailboxes_that_are_nobody_s_own_are_charged_by_day_beside_the_seats() {
     make(&world.ctx, Kind::Room, "attic").await.unwrap();
     let van = make(&world.ctx, Kind::Equipment, "van").await.unwrap();
     at(&world, "2026-01-21T12:00");
-    let leaving = Leaving { mailbox: Fate::Archive, release_seat: true };
+    let leaving = Leaving { mailbox: Fate::Archive, release_seat: true, hold: None };
     user::offboard(&world.ctx, ben.id, None, leaving).await.unwrap();
     run_and_verify(&world, "2026-02-01").await;
     at(&world, "2026-02-10T12:00");

@@ -21,21 +21,24 @@ pub enum Fate {
 }
 
 /// How a user leaves.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Leaving {
     /// What becomes of their mailbox.
     pub mailbox: Fate,
     /// Whether their seat is free for somebody else.
     pub release_seat: bool,
+    /// Why their mailbox is put on hold, whatever becomes of it.
+    pub hold: Option<String>,
 }
 
 /// Offboards a user: ends their sessions, revokes their app passwords, and takes every way in. With their mailbox kept
 /// they stay suspended, or, when the seat is released, are deleted and can be restored for 30 days. A mailbox that becomes
-/// shared or an archive keeps its id, mail and addresses, and its user is gone for good.
+/// shared or an archive keeps its id, mail and addresses, and its user is gone for good. Where it is put on hold, the last step has
+/// the hold's id.
 ///
 /// # Errors
 /// [`Error::NotFound`]; [`Error::VersionMismatch`]; [`Error::Invalid`] for a seat that is to be kept without a mailbox of its
-/// own; [`Error::Forbidden`] when the user's role is beyond the caller's.
+/// own; [`Error::Forbidden`] when the user's role is beyond the caller's; as of [`hold::place`].
 pub async fn offboard(
     ctx: &Ctx,
     id: UserId,
@@ -43,38 +46,23 @@ pub async fn offboard(
     leaving: Leaving,
 ) -> Result<Operation, Error> {
     ctx.require(Action::UserWrite)?;
-    check(ctx, leaving)?;
+    check(ctx, &leaving)?;
     let mut tx = ctx.begin().await?;
-    let user = find(&mut tx, ctx, id, if_version).await?;
-    let steps = leave(&mut tx, ctx, &user, leaving).await?;
-    finish(tx, ctx, id, steps).await
-}
-
-/// As [`offboard`], and places a hold on the mailbox, for `reason`, whatever becomes of it; the last step has the hold's id.
-///
-/// # Errors
-/// As of [`offboard`] and of [`hold::place`].
-pub async fn offboard_on_hold(
-    ctx: &Ctx,
-    id: UserId,
-    if_version: Option<i64>,
-    leaving: Leaving,
-    reason: String,
-) -> Result<Operation, Error> {
-    ctx.require(Action::UserWrite)?;
-    check(ctx, leaving)?;
-    hold::check(ctx, &reason, "/hold/reason")?;
-    let mut tx = ctx.begin().await?;
-    let user = find(&mut tx, ctx, id, if_version).await?;
-    let mut steps = leave(&mut tx, ctx, &user, leaving).await?;
-    // Last, since it locks the tenant; with the leaving it is there at one moment all the same.
-    let hold = hold::place_in(&mut tx, ctx, Some(user.mailbox_id), reason).await?;
-    steps.push(step("hold", hold.id.to_string()));
-    finish(tx, ctx, id, steps).await
+    let user = require_manageable(&mut tx, ctx, id).await?;
+    require_version(if_version, user.version)?;
+    let mut steps = leave(&mut tx, ctx, &user, &leaving).await?;
+    if let Some(reason) = leaving.hold {
+        // Last, since it locks the tenant; with the leaving it is there at one moment all the same.
+        let hold = hold::place_in(&mut tx, ctx, Some(user.mailbox_id), reason).await?;
+        steps.push(step("hold", hold.id.to_string()));
+    }
+    let operation = operation::succeeded(&mut tx, ctx, "user.offboard", id, steps).await?;
+    tx.commit().await?;
+    Ok(operation)
 }
 
 /// What can be said of a leaving without looking at who leaves.
-fn check(ctx: &Ctx, leaving: Leaving) -> Result<(), Error> {
+fn check(ctx: &Ctx, leaving: &Leaving) -> Result<(), Error> {
     if leaving.mailbox != Fate::Keep {
         ctx.require(Action::MailboxWrite)?;
         if !leaving.release_seat {
@@ -82,19 +70,7 @@ fn check(ctx: &Ctx, leaving: Leaving) -> Result<(), Error> {
             return Err(Error::invalid("/release_seat", detail));
         }
     }
-    Ok(())
-}
-
-async fn find(tx: &mut TenantTx, ctx: &Ctx, id: UserId, if_version: Option<i64>) -> Result<User, Error> {
-    let user = require_manageable(tx, ctx, id).await?;
-    require_version(if_version, user.version)?;
-    Ok(user)
-}
-
-async fn finish(mut tx: TenantTx, ctx: &Ctx, id: UserId, steps: Vec<Step>) -> Result<Operation, Error> {
-    let operation = operation::succeeded(&mut tx, ctx, "user.offboard", id, steps).await?;
-    tx.commit().await?;
-    Ok(operation)
+    leaving.hold.as_ref().map_or(Ok(()), |reason| hold::check(ctx, reason, "/hold/reason"))
 }
 
 fn step(name: &str, outcome: String) -> Step {
@@ -102,7 +78,7 @@ fn step(name: &str, outcome: String) -> Step {
 }
 
 /// Takes every way in from a locked user, and has mailbox and seat go where they are to go.
-async fn leave(tx: &mut TenantTx, ctx: &Ctx, user: &User, leaving: Leaving) -> Result<Vec<Step>, Error> {
+async fn leave(tx: &mut TenantTx, ctx: &Ctx, user: &User, leaving: &Leaving) -> Result<Vec<Step>, Error> {
     let id = user.id;
     auth::end_sessions(tx, id, ctx.env().now()).await?;
     let revoked = app_password::store::delete_all(tx, id).await?;

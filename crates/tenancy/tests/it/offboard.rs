@@ -10,7 +10,8 @@ use testkit::World;
 use crate::lands;
 
 async fn leave(world: &World, user: &User, mailbox: Fate, release_seat: bool) -> operation::Operation {
-    user::offboard(&world.ctx, user.id, None, Leaving { mailbox, release_seat }).await.unwrap()
+    let leaving = Leaving { mailbox, release_seat, hold: None };
+    user::offboard(&world.ctx, user.id, None, leaving).await.unwrap()
 }
 
 async fn seats(world: &World) -> i32 {
@@ -73,8 +74,8 @@ async fn whose_mailbox_is_kept_is_suspended_or_deleted() {
 async fn all_of_it_or_nothing() {
     let world = World::new().await;
     let ada = world.user("ada", None).await;
-    let leaving = Leaving { mailbox: Fate::Archive, release_seat: false };
-    let refused = user::offboard(&world.ctx, ada.id, None, leaving).await;
+    let leaving = Leaving { mailbox: Fate::Archive, release_seat: false, hold: None };
+    let refused = user::offboard(&world.ctx, ada.id, None, leaving.clone()).await;
     assert!(matches!(refused, Err(Error::Invalid(_))), "{refused:?}");
     let late = user::offboard(&world.ctx, ada.id, Some(99), Leaving { release_seat: true, ..leaving }).await;
     assert!(matches!(late, Err(Error::VersionMismatch { .. })), "{late:?}");
@@ -95,8 +96,8 @@ async fn a_leaver_s_mailbox_is_on_hold_from_the_moment_they_are_gone() {
     let desk = user::create(&world.ctx, desk).await.unwrap();
     let helpdesk = world.login(&desk).await.ctx;
     let leave = async |ctx: &Ctx, who: &User, mailbox: Fate, reason: &str| {
-        let leaving = Leaving { mailbox, release_seat: true };
-        user::offboard_on_hold(ctx, who.id, None, leaving, reason.into()).await
+        let leaving = Leaving { mailbox, release_seat: true, hold: Some(reason.into()) };
+        user::offboard(ctx, who.id, None, leaving).await
     };
     let holds = async || hold::list(&world.ctx, &PageRequest::new(None, None)).await.unwrap().items;
     // Who may not place a hold, or says no reason, offboards nobody.

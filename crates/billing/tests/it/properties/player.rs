@@ -280,7 +280,7 @@ impl Player {
             }
             Change::Archive => {
                 if let Some(user) = first_user(ctx).await {
-                    let leaving = Leaving { mailbox: Fate::Archive, release_seat: true };
+                    let leaving = Leaving { mailbox: Fate::Archive, release_seat: true, hold: None };
                     settled(user::offboard(ctx, user.id, None, leaving).await);
                 }
             }

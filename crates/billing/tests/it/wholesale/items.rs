@@ -83,7 +83,7 @@ async fn two_months(days: &[&str]) -> (World, [Reseller; 2]) {
         make(&two, Kind::Room, name).await.unwrap();
     }
     stores(&world, &two, "2026-01-21T00:00", 62 * GIB).await;
-    let leaving = Leaving { mailbox: Fate::Archive, release_seat: true };
+    let leaving = Leaving { mailbox: Fate::Archive, release_seat: true, hold: None };
     user::offboard(&two, leaves.id, None, leaving).await.unwrap();
     at(&world, "2026-02-01T12:00");
     run("2026-02-01").await;
