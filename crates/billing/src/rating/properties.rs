@@ -17,7 +17,8 @@ use proptest::prelude::*;
 
 use super::{Tariff, Tier, Tiers, UnitPrice};
 
-const ZONES: [Tz; 7] = [
+/// Of both sides of the date line, of half an hour, and such that turn their clocks at midnight, on and back.
+const ZONES: [Tz; 9] = [
     Tz::UTC,
     Tz::America__Los_Angeles,
     Tz::Europe__Berlin,
@@ -25,6 +26,8 @@ const ZONES: [Tz; 7] = [
     Tz::Pacific__Kiritimati,
     Tz::Pacific__Kwajalein,
     Tz::Australia__Lord_Howe,
+    Tz::America__Havana,
+    Tz::Asia__Beirut,
 ];
 
 fn days_of_years() -> impl Strategy<Value = NaiveDate> {

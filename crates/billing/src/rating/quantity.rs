@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use chrono_tz::Tz;
 
 use super::RatingError;
@@ -71,8 +71,11 @@ impl DayLevels {
             if step.level < 0 {
                 return Err(RatingError::NegativeQuantity);
             }
-            let day =
-                days.entry(local_day(step.at, zone)).or_insert(DayLevel { peak: before, close: before });
+            let day = local_day(step.at, zone);
+            // What ends with a day is not in force on the next.
+            let begins_day = local_day(step.at - TimeDelta::nanoseconds(1), zone) != day;
+            let peak = if begins_day { step.level } else { before };
+            let day = days.entry(day).or_insert(DayLevel { peak, close: before });
             day.peak = day.peak.max(step.level);
             day.close = step.level;
             before = step.level;
@@ -118,6 +121,24 @@ mod tests {
         assert_eq!([day(9), day(10), day(20), day(21)].map(|d| utc.peak(d)), [5, 6, 6, 5]);
         assert_eq!([day(9), day(10), day(20), day(21)].map(|d| utc.close(d)), [5, 6, 5, 5]);
         assert_eq!(utc.peak(day(1).pred_opt().unwrap()), 0);
+    }
+
+    #[test]
+    fn what_ends_at_midnight_is_not_in_force_on_the_day_that_begins() {
+        let day = |d| NaiveDate::from_ymd_opt(2026, 3, d).unwrap();
+        // Clocks in Havana go from midnight to one o'clock on the 8th.
+        for (zone, midnight) in
+            [(Tz::UTC, "2026-03-08T00:00:00Z"), (Tz::America__Havana, "2026-03-08T05:00:00Z")]
+        {
+            let peaks = |at: DateTime<Utc>| {
+                let steps = steps_of_changes([("2026-03-01T09:00:00Z".parse().unwrap(), 2), (at, -1)]);
+                let levels = DayLevels::new(&steps, zone).unwrap();
+                [day(7), day(8), day(9)].map(|day| levels.peak(day))
+            };
+            assert_eq!(peaks(at(midnight)), [2, 1, 1], "{zone}");
+            assert_eq!(peaks(at(midnight) + TimeDelta::nanoseconds(1)), [2, 2, 1], "{zone}");
+            assert_eq!(peaks(at(midnight) - TimeDelta::nanoseconds(1)), [2, 1, 1], "{zone}");
+        }
     }
 
     #[test]

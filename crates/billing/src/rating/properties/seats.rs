@@ -108,7 +108,7 @@ proptest! {
         let mut story = story;
         story.terms.removal = RemovalPolicy::CreditToBalance;
         story.terms.tariff = Tariff::Flat(price);
-        story.committed = 0;
+        story.committed.clear();
         let day = story.starts_on + Days::new(day);
         let at = |hour| day.and_hms_opt(hour, 30, 30).unwrap();
         let with = |extra: [Event; 2]| {
@@ -139,7 +139,7 @@ proptest! {
     #[test]
     fn i10_credits_never_exceed_charges(story in stories()) {
         let mut story = story;
-        story.committed = 0;
+        story.committed.clear();
         let mut account = Account::late(&story, Tz::UTC);
         let mut sums = std::collections::BTreeMap::<Cycle, i64>::new();
         for line in account.lines() {
@@ -162,6 +162,24 @@ proptest! {
     ) {
         let amount = |n| tariff.amount_minor(Share::new(n, days), currency).unwrap();
         prop_assert!(amount(seat_days) <= amount(seat_days + more));
+    }
+
+    /// I12: nor does one seat more for some days, whatever else happens in them.
+    #[test]
+    fn i12_a_seat_more_never_costs_less(
+        story in stories(),
+        tariff in prop_oneof![prices().prop_map(Tariff::Flat), tiers().prop_map(Tariff::Graduated)],
+        (from, until) in (0..=LAST_DAY, 0..=LAST_DAY),
+    ) {
+        let mut story = story;
+        story.terms.tariff = tariff;
+        let plain = Account::late(&story, Tz::UTC);
+        let on = |offset| noon(story.starts_on + Days::new(offset));
+        let extra = [Event { at: on(from.min(until)), delta: 1 }, Event { at: on(from.max(until)), delta: -1 }];
+        story.events.extend(extra);
+        for ((cycle, before), (_, after)) in plain.totals().into_iter().zip(Account::late(&story, Tz::UTC).totals()) {
+            prop_assert!(before <= after, "{before} became {after} in {cycle:?}");
+        }
     }
 
     /// I13: the same local story in another zone makes the same documents; a day on which clocks turn is one day.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{Days, NaiveDate, NaiveDateTime, NaiveTime, TimeZone};
+use chrono::{Days, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, TimeZone};
 use chrono_tz::Tz;
 use kernel::Currency;
 use proptest::prelude::*;
@@ -23,7 +23,8 @@ pub(super) struct Story {
     pub(super) starts_on: NaiveDate,
     pub(super) terms: Terms,
     pub(super) events: Vec<Event>,
-    pub(super) committed: i64,
+    /// Levels from a local time on, of which the first is there from the start.
+    pub(super) committed: Vec<(NaiveDateTime, i64)>,
 }
 
 impl Story {
@@ -34,11 +35,16 @@ impl Story {
     }
 
     pub(super) fn log(&self, zone: Tz, known_until: NaiveDateTime) -> Log {
-        let instant = |at: NaiveDateTime| zone.from_local_datetime(&at).earliest().unwrap().to_utc();
+        let instant = |at: NaiveDateTime| {
+            let begins = zone.from_local_datetime(&at).earliest();
+            // Midnight, where clocks skip it: the day begins an hour later by them.
+            begins.or_else(|| zone.from_local_datetime(&(at + TimeDelta::hours(1))).earliest()).unwrap().to_utc()
+        };
         let known = self.events.iter().filter(|event| event.at <= known_until);
         let seats = steps_of_changes(known.map(|event| (instant(event.at), event.delta)));
-        let committed = Step { at: instant(noon(self.starts_on)), level: self.committed };
-        Log { seats, committed: vec![committed] }
+        let known = self.committed.iter().filter(|(at, _)| *at <= known_until);
+        let committed = steps_of_levels(known.map(|(at, level)| Step { at: instant(*at), level: *level }));
+        Log { seats, committed }
     }
 
     /// The same, that many days earlier or later.
@@ -47,6 +53,7 @@ impl Story {
         self.starts_on = starts_on;
         self.terms.anchor += by;
         self.events.iter_mut().for_each(|event| event.at += by);
+        self.committed.iter_mut().for_each(|(at, _)| *at += by);
         self
     }
 
@@ -54,16 +61,20 @@ impl Story {
     pub(super) fn without(mut self, day: NaiveDate) -> Self {
         let end = end_of(day - Days::new(1));
         self.events.iter_mut().filter(|event| event.at.date() == day).for_each(|event| event.at = end);
+        self.committed.iter_mut().filter(|(at, _)| at.date() == day).for_each(|(at, _)| *at = end);
         self
     }
 
-    /// The quantity of a day, by looking at every event: the largest of the levels that the day saw.
+    /// The quantity of a day, by looking at everything: the largest of the levels that the day saw, from its first instant on.
     pub(super) fn quantity(&self, day: NaiveDate) -> i64 {
-        let mut instants: Vec<NaiveDateTime> =
-            self.events.iter().map(|e| e.at).filter(|at| at.date() == day).collect();
-        instants.push(day.pred_opt().unwrap().and_hms_opt(23, 59, 59).unwrap());
-        let level = |at: NaiveDateTime| self.events.iter().filter(|e| e.at <= at).map(|e| e.delta).sum();
-        instants.into_iter().map(level).max().unwrap_or(0).max(self.committed)
+        let changes = self.events.iter().map(|event| event.at).chain(self.committed.iter().map(|(at, _)| *at));
+        let instants = changes.filter(|at| at.date() == day).chain([day.and_time(NaiveTime::MIN)]);
+        let level = |at: NaiveDateTime| {
+            let seats: i64 = self.events.iter().filter(|e| e.at <= at).map(|e| e.delta).sum();
+            let committed = self.committed.iter().filter(|(from, _)| *from <= at).max_by_key(|(from, _)| *from);
+            seats.max(committed.map_or(0, |(_, level)| *level))
+        };
+        instants.map(level).max().unwrap_or(0)
     }
 
     /// As many days after the start as all events need, and then to a boundary.
@@ -153,21 +164,39 @@ pub(super) fn end_of(day: NaiveDate) -> NaiveDateTime {
     day.and_time(NaiveTime::from_hms_opt(23, 59, 59).unwrap())
 }
 
-/// At times of day at which no zone here turns its clocks, so that local order is the order of instants.
+/// Local order is the order of instants: at midnight, and at times of day at which no zone here turns its clocks.
+fn times() -> impl Strategy<Value = (u64, u32)> {
+    // Often on few days and at few times, so that much happens at one instant, and as a day begins.
+    let days = prop_oneof![2 => 0..=LAST_DAY, 1 => 30..33_u64];
+    let minutes = prop_oneof![2 => 4 * 60..23 * 60_u32, 1 => Just(0), 1 => Just(12 * 60)];
+    (days, minutes)
+}
+
 pub(super) fn raw_events() -> impl Strategy<Value = Vec<(u64, u32, bool)>> {
-    prop::collection::vec((0..=LAST_DAY, 4 * 60..24 * 60_u32, any::<bool>()), 0..14)
+    prop::collection::vec(
+        (times(), any::<bool>()).prop_map(|((day, minute), adds)| (day, minute, adds)),
+        0..14,
+    )
+}
+
+fn local((day, minute): (u64, u32), start: NaiveDate) -> NaiveDateTime {
+    (start + Days::new(day)).and_time(NaiveTime::from_hms_opt(minute / 60, minute % 60, 0).unwrap())
 }
 
 pub(super) fn stories() -> impl Strategy<Value = Story> {
     let interval = prop::sample::select(vec![Interval::MONTH, Interval::YEAR]);
     let removal = prop::sample::select(vec![RemovalPolicy::AtCycleEnd, RemovalPolicy::CreditToBalance]);
     let dates = (days_of_years(), -400_i64..400);
-    (tariffs(), interval, removal, dates, currencies(), raw_events(), 0_i64..4).prop_map(
-        |(tariff, interval, removal, (starts_on, offset), currency, raw, committed)| {
+    let committed = prop::collection::btree_map(times(), 0_i64..4, 0..3);
+    (tariffs(), interval, removal, dates, currencies(), raw_events(), (0_i64..4, committed)).prop_map(
+        |(tariff, interval, removal, (starts_on, offset), currency, raw, (committed, changes))| {
             let anchor = starts_on + chrono::TimeDelta::days(offset);
             let (term, suspension) = (Interval::YEAR, SuspensionPolicy::Continue);
             let terms = Terms { tariff, interval, anchor, term, removal, suspension };
-            Story { currency, starts_on, terms, events: possible(starts_on, raw), committed }
+            let changes = changes.into_iter().map(|(at, level)| (local(at, starts_on), level));
+            let committed = [(starts_on.and_time(NaiveTime::MIN), committed)].into_iter().chain(changes);
+            let events = possible(starts_on, raw);
+            Story { currency, starts_on, terms, events, committed: committed.collect() }
         },
     )
 }
@@ -180,8 +209,7 @@ pub(super) fn possible(start: NaiveDate, mut raw: Vec<(u64, u32, bool)>) -> Vec<
         .map(|(day, minute, adds)| {
             let delta = if adds || level == 0 { 1 } else { -1 };
             level += delta;
-            let time = NaiveTime::from_hms_opt(minute / 60, minute % 60, 0).unwrap();
-            Event { at: (start + Days::new(day)).and_time(time), delta }
+            Event { at: local((day, minute), start), delta }
         })
         .collect()
 }
