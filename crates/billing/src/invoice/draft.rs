@@ -26,7 +26,8 @@ pub async fn finalize(caller: &Caller, id: InvoiceId) -> Result<Invoice, Error> 
     ctx.require(Action::InvoiceWrite)?;
     let mut tx = ctx.begin().await?;
     let draft = held_draft(&mut tx, id).await?;
-    if unbilled::oldest_draft(&mut tx).await? != Some(id) {
+    let billing = draft.billing.ok_or(Error::Stored("draft"))?;
+    if unbilled::has_earlier_draft(&mut tx, billing).await? {
         let detail = "a draft of an earlier boundary becomes final before it";
         return Err(Error::Conflict { code: "earlier_draft", detail });
     }
@@ -201,7 +202,8 @@ pub(super) async fn unbill(ctx: &Ctx, tx: &mut TenantTx, documents: &[&Invoice])
     cycles.dedup();
     let cycles: Vec<_> = cycles.into_iter().map(|day| (ctx.tenant_id(), day)).collect();
     let issued = store::past(tx, &cycles).await?.remove(&ctx.tenant_id()).unwrap_or_default();
-    for past in issued.pasts.values() {
+    let issuers: BTreeSet<_> = documents.iter().map(|document| document.issuer.id).collect();
+    for past in issuers.iter().filter_map(|issuer| issued.pasts.get(issuer)) {
         if !past.history.stands_alone()? {
             let detail = "a later document takes back what it charges, and is to be voided or discarded first";
             return Err(Error::Conflict { code: "credited_since", detail });

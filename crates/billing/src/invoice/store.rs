@@ -43,7 +43,7 @@ pub(crate) async fn past(
                select from unnest($1::uuid[], $2::date[]) asked (tenant_id, day)
                where asked.tenant_id = l.tenant_id and asked.day = lower(l.cycle))
              and not exists (select from unbilled_documents u where u.tenant_id = i.tenant_id and u.invoice_id = i.id)
-           order by i.tenant_id, i.boundary, i.revision, l.position"#,
+           order by i.tenant_id, i.boundary, i.revision, i.id, l.position"#,
         &tenants,
         &days
     )

@@ -91,6 +91,12 @@ impl Past {
         Ok((taxed, reasons))
     }
 
+    /// How what was charged last was treated.
+    pub(crate) fn treatment(&self) -> Option<Treatment> {
+        let group = self.history.groups.last()?.group;
+        Some(Treatment { group, reason: self.reasons.get(&group.beside_others()).cloned() })
+    }
+
     /// Takes what a document, or several, come to by a group, and the last reason why that is not taxed.
     pub(crate) fn add(&mut self, total: GroupTotal, reason: Option<String>) {
         if let Some(reason) = reason {

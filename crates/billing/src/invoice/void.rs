@@ -6,7 +6,6 @@ use serde_json::json;
 use tenancy::{Action, Caller, TenantTx, event};
 
 use super::draft::Completed;
-use super::store::unbilled::Correction;
 use super::store::{NewInvoice, Reference, unbilled};
 use super::{DocumentKind, Invoice, draft, enter, store};
 use crate::ledger;
@@ -91,12 +90,9 @@ async fn family(tx: &mut TenantTx, invoice: Invoice) -> Result<Vec<Invoice>, Err
     }
     let mut family = vec![invoice];
     let Some(id) = family.first().map(|invoice| invoice.id) else { return Ok(family) };
-    for Correction { credit_note, corrects, is_beside } in unbilled::corrections(tx, id).await? {
+    for (credit_note, corrects) in unbilled::corrections(tx, id).await? {
         if corrects > 1 {
             return Err(not_voidable("a credit note corrects it and other invoices"));
-        }
-        if is_beside {
-            return Err(not_voidable("a credit note that corrects it came with a document of another reseller"));
         }
         family.push(store::find(tx, credit_note).await?.ok_or(Error::Stored("credit note"))?);
     }

@@ -11,7 +11,7 @@ use super::tax;
 use crate::Error;
 use crate::invoice::{Billing, Invoice, InvoiceLine, InvoiceLineKind};
 use crate::price_book::Item;
-use crate::rating::{Billed, CycleState, Log, PriceBasis, Rate, Span, Step, steps_of_changes, steps_of_levels};
+use crate::rating::{Billed, CycleState, LineKind, Log, PriceBasis, Rate, Span, Step, steps_of_changes, steps_of_levels};
 use crate::subscription::{Agreements, Cycles, OwedLine, Used, Windows};
 use tenancy::mailbox::count::CountChange;
 use tenancy::storage_sample::StorageSample;
@@ -143,12 +143,17 @@ impl Account {
             let (basis, currency) = (terms.price.basis, terms.price.currency);
             let stored = self.documents.remove(&recorded.billing).unwrap_or_default();
             let priced = (basis, currency);
-            compare_documents(&mut self.tax, boundary, priced, &lines, stored, differences)?;
+            let parts = compare_documents(&mut self.tax, boundary, priced, &lines, stored, differences)?;
+            part(&mut self.before, &lines, &parts);
             last = Some(Some(boundary));
             for (_, id) in self.unbilled.iter().filter(|(after, _)| *after == recorded.billing) {
                 if let Some(document) = self.tax.let_go(*id) {
                     take_out(&mut self.before, &document);
-                    document.billing.into_iter().for_each(|billing| windows.let_go(billing));
+                    let is_charge = |line: &InvoiceLine| {
+                        !matches!(line.kind, InvoiceLineKind::Rated(LineKind::Credit) | InvoiceLineKind::Discount)
+                    };
+                    let charges = document.lines.iter().any(is_charge);
+                    document.billing.filter(|_| charges).into_iter().for_each(|billing| windows.let_go(billing));
                 }
             }
         }
@@ -172,14 +177,16 @@ fn compare_documents(
     lines: &[OwedLine],
     mut stored: Vec<Invoice>,
     differences: &mut Vec<Difference>,
-) -> Result<(), Box<Difference>> {
+) -> Result<Vec<OwedLine>, Box<Difference>> {
     let is_as_stored = |lines: &[OwedLine], stored: Option<&Invoice>| {
         let mut apart = Vec::new();
         compare(boundary, &figures(lines, currency), stored, &mut apart);
         apart.is_empty()
     };
     let by_issuer = tax.apportion(lines, &stored, is_as_stored);
-    for (issuer, lines) in by_issuer.map_err(|error| unowable(boundary, &error))? {
+    let by_issuer = by_issuer.map_err(|error| unowable(boundary, &error))?;
+    let parts = by_issuer.values().flatten().cloned().collect();
+    for (issuer, lines) in by_issuer {
         let at = stored.iter().position(|document| document.issuer.id == issuer);
         let stored = at.map(|at| stored.remove(at));
         let before = differences.len();
@@ -194,7 +201,26 @@ fn compare_documents(
         compare(boundary, &[], Some(&unowed), differences);
         tax.keep(unowed);
     }
-    Ok(())
+    Ok(parts)
+}
+
+/// Puts the parts that several issuers have of a line in its place among what was billed.
+fn part(cycles: &mut Cycles, lines: &[OwedLine], parts: &[OwedLine]) {
+    for line in lines.iter().filter(|line| line.charge.amount_minor < 0) {
+        let is_of_line = |part: &&OwedLine| {
+            let of = |line: &OwedLine| (line.item, line.cycle, line.charge.period, line.price_id, line.discount);
+            of(part) == of(line)
+        };
+        let parts: Vec<&OwedLine> = parts.iter().filter(is_of_line).collect();
+        let states = Item::from_name(line.item).and_then(|item| cycles.get_mut(&item));
+        let state = states.and_then(|states| states.iter_mut().find(|state| state.cycle == line.cycle));
+        let Some(state) = state.filter(|_| parts.len() > 1) else { continue };
+        let is_it = |billed: &Billed| line.charge.billed_at(billed.rate.clone()) == *billed;
+        if let Some(at) = state.billed.iter().rposition(is_it) {
+            let rate = state.billed.remove(at).rate;
+            state.billed.extend(parts.iter().map(|part| part.charge.billed_at(rate.clone())));
+        }
+    }
 }
 
 /// Takes out of what was billed the lines of a document.

@@ -1,10 +1,12 @@
 //! A tenant that goes to another reseller: what stays behind, what goes along, and who charges what.
 
 use billing::discount::{self, Discount};
+use billing::invoice::Invoice;
 use billing::one_off_item;
 use billing::payment::{Autopaid, autopay};
 use billing::payment_method::{self, PutPaymentMethod};
 use billing::payment_provider;
+use billing::profile::{NewAddress, PutIssuer, put_issuer};
 use billing::rating::RemovalPolicy;
 use kernel::PageRequest;
 use serde_json::{Value, json};
@@ -19,6 +21,8 @@ use super::one_off_item::{add, list};
 use super::payment::{assert_clean, states};
 use super::payment_charge::Scene;
 use super::payment_provider::settings;
+use super::tax::{customer, is, taxing};
+use super::verify::assert_clean;
 use super::{all_shown, at, book, ctx_of, date, invoices, run, seat, subscribe, world_on};
 
 /// Moves the world's tenant to another reseller, which is made, and enters it there.
@@ -144,11 +148,22 @@ async fn a_move_that_fails_leaves_everything_where_it_was() {
     assert_eq!(told_on(&world, Scope::Tenant(world.tenant.id), Kind::OneOffItemDeleted).await, []);
 }
 
+/// An issuer that charges no tax.
+fn untaxed() -> PutIssuer {
+    let address = NewAddress {
+        street: "Kai 9".into(),
+        city: "Hamburg".into(),
+        country: "DE".into(),
+        ..NewAddress::default()
+    };
+    PutIssuer { legal_name: "South".into(), address, ..PutIssuer::default() }
+}
+
 /// Who issued each document, its number, what it comes to and what it corrects.
 async fn issued(ctx: &Ctx) -> Vec<(String, String, i64, Vec<String>)> {
     let all = invoices(ctx).await;
     let number = |id| all.iter().find(|one| one.id == id).and_then(|one| one.number.clone()).unwrap();
-    let of = |one: &billing::invoice::Invoice| {
+    let of = |one: &Invoice| {
         let corrects = one.corrects.iter().map(|id| number(*id)).collect();
         (one.issuer.name.clone(), one.number.clone().unwrap(), one.total.amount_minor, corrects)
     };
@@ -178,8 +193,6 @@ async fn what_the_former_reseller_charged_it_takes_back_itself() {
     // It is what the tenant owes each that changes.
     let due: Vec<_> = invoices(&ctx).await.iter().map(|one| (one.issuer.id, one.due.amount_minor)).collect();
     assert!(due.contains(&(world.reseller.id, 1694)) && due.contains(&(other.id, 1250)), "{due:?}");
-    let shared = billing::invoice::void(&world.operator, invoices(&ctx).await[0].id, "x").await.unwrap_err();
-    assert_eq!(shared.code(), "not_voidable");
 }
 
 /// By units, where both have charged some of the same days, and with what was off them.
@@ -211,6 +224,74 @@ async fn what_both_have_charged_each_takes_back_in_its_part() {
     let shown = all_shown(&ctx).await;
     let of_both = ["x-2 = -400 seat-days, -131.50 EUR; discount", "x-1 = -200 seat-days, -65.76 EUR; discount"];
     assert!(of_both.iter().all(|part| shown.iter().any(|one| one.contains(part))), "{shown:#?}");
+}
+
+/// The new one's part lies in a draft, which is discarded and made anew; the former one's is final all the while.
+#[tokio::test]
+async fn a_part_of_a_credit_can_be_a_draft_and_is_made_anew() {
+    let world = world_on("2026-01-01").await;
+    let book = book(&world, RemovalPolicy::CreditToBalance).await;
+    subscribe(&world.ctx, &book, "year").await;
+    seat(&world.ctx, "ada").await;
+    run_and_verify(&world, "2026-01-01").await;
+    at(&world, "2026-01-15T12:00");
+    let (other, ctx) = moved(&world).await;
+    seat(&ctx, "ben").await;
+    run_and_verify(&world, "2026-02-01").await;
+    let profile = PutIssuer { draft_days: 5, days_to_pay: Some(14), ..untaxed() };
+    put_issuer(&world.operator, other.id, profile, Some(0)).await.unwrap();
+    at(&world, "2026-06-14T12:00");
+    tenancy::tenant::delete(&ctx, None).await.unwrap();
+    run_and_verify(&world, "2026-07-01").await;
+    let ctx = world.operator.enter_deleted_too(world.tenant.id).await.unwrap();
+    let states = async || {
+        let all = invoices(&ctx).await;
+        let state = |one: &Invoice| (one.issuer.id, one.status.clone(), one.total.amount_minor);
+        let mut states: Vec<_> = all.iter().map(state).filter(|(.., total)| *total < 0).collect();
+        states.sort_unstable();
+        states
+    };
+    // 201 of 365 days of 120.00 each.
+    let mut both = [
+        (world.reseller.id, "final".to_owned(), -6608),
+        (other.id, "draft".to_owned(), -6608),
+    ];
+    both.sort_unstable();
+    assert_eq!(states().await, both);
+    let draft = invoices(&ctx).await.into_iter().find(|one| one.status == "draft").unwrap();
+    billing::invoice::discard(&world.operator, draft.id).await.unwrap();
+    assert_eq!(states().await.len(), 1);
+    run(&world, "2026-07-02").await;
+    assert_eq!(states().await, both);
+    assert_clean(&world, 5).await;
+}
+
+/// The former one's rates and profile, as they were on its documents: it need not be able to tax a charge today.
+#[tokio::test]
+async fn what_the_former_reseller_takes_back_is_taxed_as_it_charged() {
+    let world = world_on("2026-01-01").await;
+    let book = book(&world, RemovalPolicy::CreditToBalance).await;
+    taxing(&world).await;
+    is(&world.ctx, customer("FR", Some("FR40303265045"))).await;
+    subscribe(&world.ctx, &book, "month").await;
+    let ada = seat(&world.ctx, "ada").await;
+    run_and_verify(&world, "2026-01-01").await;
+    is(&world.ctx, customer("DE", None)).await;
+    seat(&world.ctx, "ben").await;
+    run_and_verify(&world, "2026-02-01").await;
+    at(&world, "2026-02-10T12:00");
+    let (_, ctx) = moved(&world).await;
+    // A charge of the former one's to Italy could not be taxed.
+    is(&ctx, customer("IT", None)).await;
+    user::delete(&ctx, ada.id, None).await.unwrap();
+    run_and_verify(&world, "2026-03-01").await;
+    let notes: Vec<_> = invoices(&ctx).await.into_iter().filter(|one| one.total.amount_minor < 0).collect();
+    let [note] = &notes[..] else { panic!("{:#?}", all_shown(&ctx).await) };
+    assert_eq!(note.issuer.id, world.reseller.id);
+    // 18 of 28 days of 12.50, at 19 %.
+    assert_eq!((note.net.amount_minor, note.tax.amount_minor), (-804, -153));
+    let tax = &note.taxes[0];
+    assert_eq!((tax.group.category().code(), tax.reason.as_deref()), ("S", None));
 }
 
 #[tokio::test]

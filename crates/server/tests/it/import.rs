@@ -47,7 +47,7 @@ async fn a_mailbox_is_written_into_a_zip_and_taken_back_by_another() {
     assert_eq!(written, (Some(0), "written 12, skipped 0 written before, failed 0".into(), String::new()));
     let (code, out, err) = import(&world, dir.path(), &bob.address, &["--folders", path]);
     assert_eq!((code, out.as_str()), (Some(0), "taken 12, skipped 0 taken before, failed 0"), "{err}");
-    let (code, _, err) = export(&["export", "--mailbox", &bob.address, path]);
+    let (code, _, err) = export(&[&of(&bob.address)[..], &[path]].concat());
     assert!(code == Some(1) && err.contains("is left as it is") && !err.contains("goes on"), "{err}");
     let used = async |id| tenancy::mailbox::get(&world.ctx, id).await.unwrap().quota.used_bytes;
     assert_eq!(used(bob.mailbox_id).await, used(ada.mailbox_id).await);

@@ -69,12 +69,27 @@ pub(crate) async fn oldest_draft(tx: &mut TenantTx) -> Result<Option<InvoiceId>,
     let found = sqlx::query_scalar!(
         "select id from invoices i where tenant_id = $1 and status = 'draft'
            and not exists (select from unbilled_documents u where u.tenant_id = i.tenant_id and u.invoice_id = i.id)
-         order by boundary, revision limit 1",
+         order by boundary, revision, issued_on, id limit 1",
         tenant_id
     )
     .fetch_optional(tx.conn())
     .await?;
     Ok(found.map(InvoiceId::from_uuid))
+}
+
+/// Whether the tenant has a draft of an earlier boundary than a document's.
+pub(crate) async fn has_earlier_draft(tx: &mut TenantTx, than: Billing) -> Result<bool, db::Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let has = sqlx::query_scalar!(
+        r#"select exists (select from invoices i where tenant_id = $1 and status = 'draft' and (boundary, revision) < ($2, $3)
+           and not exists (select from unbilled_documents u where u.tenant_id = i.tenant_id and u.invoice_id = i.id)) as "has!""#,
+        tenant_id,
+        than.boundary,
+        than.revision
+    )
+    .fetch_one(tx.conn())
+    .await?;
+    Ok(has)
 }
 
 /// Of each tenant that has drafts, when the last of them is to become final.
@@ -178,38 +193,22 @@ pub(crate) async fn unbilled(tx: &mut TenantTx) -> Result<Vec<(Billing, InvoiceI
     Ok(rows.collect())
 }
 
-/// A credit note that corrects an invoice.
-pub(crate) struct Correction {
-    pub(crate) credit_note: InvoiceId,
-    /// How many invoices it corrects.
-    pub(crate) corrects: i64,
-    /// Whether it was made together with another issuer's document.
-    pub(crate) is_beside: bool,
-}
-
-/// The credit notes that correct an invoice.
+/// The credit notes that correct an invoice, each with how many it corrects.
 pub(crate) async fn corrections(
     tx: &mut TenantTx,
     invoice: InvoiceId,
-) -> Result<Vec<Correction>, db::Error> {
+) -> Result<Vec<(InvoiceId, i64)>, db::Error> {
     let tenant_id = tx.tenant_id().uuid();
     let rows = sqlx::query!(
         r#"select r.credit_note_id, (select count(*) from credit_note_references o
-             where o.tenant_id = r.tenant_id and o.credit_note_id = r.credit_note_id) as "corrects!",
-             exists (select from invoices n join invoices o using (tenant_id, boundary, revision)
-               where n.tenant_id = r.tenant_id and n.id = r.credit_note_id and o.id <> n.id) as "is_beside!"
+             where o.tenant_id = r.tenant_id and o.credit_note_id = r.credit_note_id) as "corrects!"
            from credit_note_references r where r.tenant_id = $1 and r.invoice_id = $2"#,
         tenant_id,
         invoice.uuid()
     )
     .fetch_all(tx.conn())
     .await?;
-    let correction = |id, corrects, is_beside| Correction {
-        credit_note: InvoiceId::from_uuid(id),
-        corrects,
-        is_beside,
-    };
-    Ok(rows.into_iter().map(|row| correction(row.credit_note_id, row.corrects, row.is_beside)).collect())
+    Ok(rows.into_iter().map(|row| (InvoiceId::from_uuid(row.credit_note_id), row.corrects)).collect())
 }
 
 /// Whether a payment of an invoice is under way. Keeps others from beginning one until the transaction ends: a payment's row

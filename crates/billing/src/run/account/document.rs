@@ -149,11 +149,13 @@ fn draft<'a>(
         for (id, lines) in issued.apportion(present, lines)? {
             let IssuedBy { issuer, rates } = issuers.get(&id).ok_or(Error::Stored("reseller"))?;
             let profiles = (issuer.profile.as_ref(), customer.profile.as_ref());
-            let treatment = treatment_on(profiles.0, profiles.1, rates, billing.boundary)?;
+            let past = issued.pasts.entry(id).or_default();
+            let treatment = treatment_on(profiles.0, profiles.1, rates, billing.boundary);
+            // Credits are taxed as what they take back was, whether or not a charge could be taxed today.
+            let treatment = if id == present { treatment? } else { past.treatment().map_or(treatment, Ok)? };
             let amounts: Vec<(OfCycle, i64)> =
                 lines.iter().map(|line| (OfCycle::of(line), line.charge.amount_minor)).collect();
-            let (taxed, reasons) =
-                issued.pasts.entry(id).or_default().tax(basis, &treatment, &amounts)?;
+            let (taxed, reasons) = past.tax(basis, &treatment, &amounts)?;
             let shown = shown(&taxed, basis, &lines)?;
             let tax_rates_known = i64::try_from(rates.len()).map_err(|_| Error::Stored("rates of tax"))?;
             drafts.push(Draft {

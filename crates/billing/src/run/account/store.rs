@@ -380,7 +380,8 @@ pub(super) async fn record_boundaries(
     Ok(())
 }
 
-/// The days that were billed so far, with those that are to be billed again, and the last billing: of each tenant whose last
+/// The days that were billed so far, with those that are to be billed again: of documents that charged something,
+/// for one that only credits may be a former issuer's, beside the one that has what comes once. With them comes the last billing. Of each tenant whose last
 /// boundary is to be billed again.
 pub(super) async fn windows(
     tx: &mut impl OfTenants,
@@ -392,7 +393,8 @@ pub(super) async fn windows(
            join billed_boundaries b on b.tenant_id = s.tenant_id
            left join unbilled_documents u on u.tenant_id = b.tenant_id
              and (u.after_boundary, u.after_revision) = (b.boundary, b.revision)
-           left join invoices i on i.tenant_id = u.tenant_id and i.id = u.invoice_id
+           left join invoices i on i.tenant_id = u.tenant_id and i.id = u.invoice_id and exists (
+             select from invoice_lines l where l.tenant_id = i.tenant_id and l.invoice_id = i.id and l.kind not in ('credit', 'discount'))
            where s.tenant_id = any ($1) and s.bills_again order by b.tenant_id, b.boundary, b.revision"#,
         &tenants
     )
