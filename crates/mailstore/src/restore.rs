@@ -18,9 +18,9 @@ use db::{Db, SystemTx};
 use kernel::{FolderId, MailboxId, MessageId, OperationId, TenantId};
 use serde_json::json;
 use tenancy::operation::{self, Operation, Step};
-use tenancy::{Action, Ctx, event, quota};
+use tenancy::{Action, Ctx, event, quota, tenant};
 
-use crate::{Error, retention};
+use crate::Error;
 
 pub use batch::put_back;
 pub use past::{Past, Pasts};
@@ -152,7 +152,7 @@ pub async fn request(ctx: &Ctx, wanted: Wanted, earliest: Option<DateTime<Utc>>)
         None => ("tenant.restore", event::Kind::TenantRestoreRequested, ctx.tenant_id().to_string()),
     };
     // Of two at once one is first.
-    retention::store::lock(&mut tx).await?;
+    tenant::lock(&mut tx).await?;
     if store::is_under_way(&mut tx, wanted.extent.mailbox(), MAX_UNDER_WAY).await? {
         return Err(Error::RestoreUnderWay);
     }

@@ -9,7 +9,7 @@ mod window;
 use chrono::{DateTime, TimeDelta, Utc};
 use kernel::{Checks, MailboxId, ResellerId, named};
 use serde_json::json;
-use tenancy::{Action, Ctx, ResellerCtx, Scope, TenantTx, event, require_version};
+use tenancy::{Action, Ctx, ResellerCtx, Scope, TenantTx, event, require_version, tenant};
 
 use crate::Error;
 
@@ -128,7 +128,7 @@ pub async fn put_of_tenant(ctx: &Ctx, bounds: Bounds, if_version: Option<i64>) -
     ctx.require(Action::TenantWrite)?;
     bounds.check()?;
     let (mut tx, now) = (ctx.begin().await?, ctx.env().now());
-    store::lock_tenant(&mut tx).await?;
+    tenant::lock(&mut tx).await?;
     require_version(if_version, store::of_tenant(&mut tx).await?.version)?;
     store::put_of_tenant(&mut tx, bounds, now).await?;
     event::record(&mut tx, ctx, event::Kind::TenantUpdated, ctx.tenant_id(), shown(bounds)).await?;

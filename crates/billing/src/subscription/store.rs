@@ -201,10 +201,7 @@ pub(crate) async fn sold(
 /// time meet at the tenant's row.
 pub(crate) async fn find_locked(tx: &mut TenantTx) -> Result<Option<Subscription>, Error> {
     let tenant_id = tx.tenant_id().uuid();
-    sqlx::query!("select id from tenants where id = $1 for no key update", tenant_id)
-        .fetch_optional(tx.conn())
-        .await
-        .map_err(db::Error::from)?;
+    tenancy::tenant::lock(tx).await?;
     sqlx::query!("select id from subscriptions where tenant_id = $1 for update", tenant_id)
         .fetch_optional(tx.conn())
         .await
