@@ -113,7 +113,7 @@ async fn entries(tx: &mut impl OfTenants) -> Result<BTreeMap<TenantId, Vec<Entry
     let mut entries = Vec::new();
     for row in rows {
         let price_book_id = PriceBookId::from_uuid(row.book_id);
-        let interval = CycleLength::from_name(&row.interval).ok_or(Error::Stored("interval"))?;
+        let interval = row.interval.parse::<CycleLength>().map_err(|_| Error::Stored("interval"))?;
         let sold = sold.get(&(price_book_id, interval)).cloned().ok_or(Error::Stored("price"))?;
         let terms = AgreedTerms {
             starts_on: row.starts_on,
@@ -179,7 +179,7 @@ pub(crate) async fn sold(
             suspension_policy: &row.suspension_policy,
             included_bytes: row.included_bytes,
         })?;
-        let interval = CycleLength::from_name(&row.interval).ok_or(Error::Stored("interval"))?;
+        let interval = row.interval.parse::<CycleLength>().map_err(|_| Error::Stored("interval"))?;
         let key = (PriceBookId::from_uuid(row.book_id), interval);
         match item(&row.item)? {
             Item::Mailbox => {

@@ -202,7 +202,7 @@ fn take_out(cycles: &mut Cycles, document: &Invoice) {
     let parts = document.lines.chunk_by(|one, next| one.rated_position == next.rated_position);
     for parts in parts {
         let Some((first, others)) = parts.split_first() else { continue };
-        let of_item = Item::from_name(&first.item).and_then(|item| cycles.get_mut(&item));
+        let of_item = first.item.parse().ok().and_then(|item: Item| cycles.get_mut(&item));
         let Some(of_item) = of_item else { continue };
         let line = whole(first, others);
         let off = others.iter().filter(|part| part.kind == InvoiceLineKind::Discount);

@@ -176,7 +176,7 @@ pub(super) async fn billed_lines(
     before: Option<NaiveDate>,
 ) -> Result<BTreeMap<TenantId, Vec<BilledLine>>, Error> {
     let tenants = tx.tenant_ids();
-    let items = Item::ALL.map(|item| item.as_str().to_owned());
+    let items: Vec<_> = Item::ALL.iter().map(|item| item.as_str().to_owned()).collect();
     let rows = sqlx::query!(
         r#"select l.tenant_id, l.item, lower(l.cycle) as "cycle!", lower(l.whole) as "whole_start!", upper(l.whole) as "whole_end!",
              lower(l.period) as "start!", upper(l.period) as "end!", sum(l.quantity)::bigint as "quantity!",
