@@ -4,6 +4,7 @@
 pub mod cluster;
 pub mod error;
 pub mod jobs;
+mod lock;
 mod migrate;
 mod notify;
 pub mod rebuild;
@@ -19,6 +20,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions as _, Connection as _, PgPool};
 
 pub use error::Error;
+pub use lock::{wait_half_a_minute, wait_without_end};
 pub use migrate::migration_checksums;
 pub use notify::{Listener, notify};
 pub use session::Session;

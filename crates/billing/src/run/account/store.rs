@@ -45,7 +45,7 @@ pub(super) async fn claim(tx: &mut impl OfTenants) -> Result<BTreeMap<TenantId, 
 /// As [`claim`], but waits for whoever holds them: at most half a minute, after which it is an error.
 pub(super) async fn claim_waiting(tx: &mut impl OfTenants) -> Result<BTreeMap<TenantId, Claim>, db::Error> {
     let tenants = tx.tenant_ids();
-    sqlx::query!("set local lock_timeout = '30s'").execute(tx.conn()).await?;
+    db::wait_half_a_minute(tx.conn()).await?;
     let rows = sqlx::query_as!(
         Row,
         r#"select s.tenant_id, s.next_invoice_on, s.parked_at is not null as "is_parked!"
@@ -55,7 +55,7 @@ pub(super) async fn claim_waiting(tx: &mut impl OfTenants) -> Result<BTreeMap<Te
     )
     .fetch_all(tx.conn())
     .await?;
-    sqlx::query!("set local lock_timeout to default").execute(tx.conn()).await?;
+    db::wait_without_end(tx.conn()).await?;
     Ok(rows.into_iter().map(Row::claim).collect())
 }
 
