@@ -372,11 +372,19 @@ pub(crate) async fn commitments_of(
     tx: &mut impl OfTenants,
 ) -> Result<BTreeMap<TenantId, Vec<Step>>, db::Error> {
     let tenants = tx.tenant_ids();
+    commitments_among(tx.conn(), &tenants).await
+}
+
+/// As [`commitments`], of each of some tenants that the connection's role sees.
+pub(crate) async fn commitments_among(
+    conn: &mut PgConnection,
+    tenants: &[Uuid],
+) -> Result<BTreeMap<TenantId, Vec<Step>>, db::Error> {
     let rows = sqlx::query!(
         "select tenant_id, at, seats_committed from seat_commitments where tenant_id = any ($1) order by tenant_id, ordinal",
-        &tenants
+        tenants
     )
-    .fetch_all(tx.conn())
+    .fetch_all(conn)
     .await?;
     let step = |at, seats: i32| Step { at, level: seats.into() };
     Ok(by_tenant(
