@@ -252,7 +252,7 @@ pub(crate) async fn count(
 /// Tells of the limit that has refused a message to so many, whose it is: once in an hour of one by the hour, once in a day of one by the day.
 ///
 /// # Errors
-/// As of any statement.
+/// When the database fails.
 pub(crate) async fn tell(ctx: &Ctx, mailbox_id: MailboxId, recipients: i32) -> Result<(), Error> {
     let (mut tx, now) = (ctx.begin().await?, ctx.env().now());
     let levels = store::levels(&mut tx, mailbox_id, now).await?;
