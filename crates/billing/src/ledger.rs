@@ -9,8 +9,7 @@ pub(crate) mod store;
 use chrono::{DateTime, NaiveDate, Utc};
 use db::SystemTx;
 use kernel::{
-    Currency, DisputeFeeId, DisputeId, InvoiceId, Money, PaymentId, RefundId, ResellerId, TenantId,
-    named,
+    Currency, DisputeFeeId, DisputeId, InvoiceId, Money, PaymentId, RefundId, ResellerId, TenantId, named,
 };
 use tenancy::{Action, Caller, OfTenants, Scope, TenantTx};
 use uuid::Uuid;

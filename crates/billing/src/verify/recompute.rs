@@ -11,7 +11,9 @@ use super::tax;
 use crate::Error;
 use crate::invoice::{Billing, Invoice, InvoiceLine, InvoiceLineKind};
 use crate::price_book::Item;
-use crate::rating::{Billed, CycleState, Log, PriceBasis, Rate, Span, Step, steps_of_changes, steps_of_levels};
+use crate::rating::{
+    Billed, CycleState, Log, PriceBasis, Rate, Span, Step, steps_of_changes, steps_of_levels,
+};
 use crate::subscription::{Agreements, Cycles, OwedLine, Used, Windows};
 use tenancy::mailbox::count::CountChange;
 use tenancy::storage_sample::StorageSample;
