@@ -212,11 +212,11 @@ closed! {
         [Registration::Unchecked, Registration::Valid, Registration::Void].map(Registration::as_str);
     SubscriptionStatus: "Whether it is charged.", ["active", "trialing", "ended"];
     RunStatus: "How far a billing run is.", ["succeeded", "queued", "running", "failed"];
-    ExportLevel: "Whose documents.", billing::export::Level::ALL.map(billing::export::Level::as_str);
+    ExportLevel: "Whose documents.", billing::export::Level::ALL.iter().map(|level| level.as_str());
     InvoiceKind: "What a document is.", ["invoice", "credit_note"];
     InvoiceStatus: "A `draft` is owed by nobody yet; of a `paid` invoice nothing is due; a `void` one was taken back.",
         ["draft", "final", "paid", "void"];
-    StatementEntryKind: "What changed what a tenant owes.", EntryKind::ALL.map(EntryKind::as_str);
+    StatementEntryKind: "What changed what a tenant owes.", EntryKind::ALL.iter().map(|kind| kind.as_str());
     PaymentStatus: "Where a payment is.", ["succeeded", "pending", "unknown", "requires_action", "processing", "failed"];
     RefundStatus: "Where a refund is.", ["succeeded", "pending", "unknown", "failed", "returned"];
     DisputeStatus: "Where a dispute is.", ["open", "won", "lost"];

@@ -210,7 +210,7 @@ fn check(ctx: &Ctx, new: NewDiscount) -> Result<Discount, Error> {
     let mut checks = Checks::default();
     checks.name(&new.description, 200, "/description");
     let off = off(&mut checks, &new);
-    let item = new.item.as_deref().map(Item::from_name);
+    let item = new.item.as_deref().map(|name| name.parse::<Item>().ok());
     let names = "must be mailbox, shared_mailbox, archive or storage, or absent";
     checks.require(item != Some(None), "/item", names);
     let starts_on = checks.value(date(&new.starts_on), "/starts_on", NOT_A_DATE);

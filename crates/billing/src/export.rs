@@ -11,7 +11,7 @@ mod usage;
 
 use chrono::{Days, Months, NaiveDate};
 use db::{Db, SystemTx};
-use kernel::ResellerId;
+use kernel::{ResellerId, named};
 use tenancy::{Action, ResellerCtx};
 
 use crate::Error;
@@ -34,31 +34,15 @@ pub enum Kind {
     Usage,
 }
 
-/// Whose documents.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Level {
-    /// Those that the reseller issued to its tenants.
-    #[default]
-    Retail,
-    /// Those that the operator issued to the reseller.
-    Wholesale,
-}
-
-impl Level {
-    /// All there are.
-    pub const ALL: [Self; 2] = [Self::Retail, Self::Wholesale];
-
-    /// `retail` or `wholesale`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Retail => "retail",
-            Self::Wholesale => "wholesale",
-        }
-    }
-
-    /// The one with that name.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|level| level.as_str() == name)
+named! {
+    /// Whose documents.
+    #[derive(Default)]
+    Level {
+        /// Those that the reseller issued to its tenants.
+        #[default]
+        Retail = "retail",
+        /// Those that the operator issued to the reseller.
+        Wholesale = "wholesale",
     }
 }
 

@@ -28,7 +28,7 @@ type Outstanding = (NaiveDate, i64);
 /// a subscription, when it cannot be rated, or when the caller may not see subscriptions.
 ///
 /// # Errors
-/// As of any statement.
+/// When the database fails.
 pub async fn of(ctx: &Ctx, more: &BTreeMap<Item, i64>) -> Result<Option<PriceDifference>, Error> {
     if !ctx.caller().may(Action::SubscriptionRead) {
         return Ok(None);

@@ -9,7 +9,7 @@ pub(crate) mod store;
 use chrono::{DateTime, NaiveDate, Utc};
 use db::SystemTx;
 use kernel::{
-    Currency, DisputeFeeId, DisputeId, InvoiceId, Money, PaymentId, RefundId, ResellerId, TenantId,
+    Currency, DisputeFeeId, DisputeId, InvoiceId, Money, PaymentId, RefundId, ResellerId, TenantId, named,
 };
 use tenancy::{Action, Caller, OfTenants, Scope, TenantTx};
 use uuid::Uuid;
@@ -18,38 +18,19 @@ use crate::Error;
 use crate::invoice::DocumentKind;
 use crate::series::OPERATOR;
 
-/// What an account is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Account {
-    /// What the customer owes the issuer.
-    Receivable,
-    /// What the issuer has earned.
-    Revenue,
-    /// What the issuer owes the tax office.
-    TaxPayable,
-    /// What the issuer has been paid.
-    Cash,
-    /// What the issuer's payment provider has charged it, in the currency in which it did.
-    ProviderFees,
-}
-
-impl Account {
-    /// `receivable`, `revenue`, `tax_payable`, `cash` or `provider_fees`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Receivable => "receivable",
-            Self::Revenue => "revenue",
-            Self::TaxPayable => "tax_payable",
-            Self::Cash => "cash",
-            Self::ProviderFees => "provider_fees",
-        }
-    }
-
-    /// The one with that name.
-    pub(crate) fn from_name(name: &str) -> Option<Self> {
-        [Self::Receivable, Self::Revenue, Self::TaxPayable, Self::Cash, Self::ProviderFees]
-            .into_iter()
-            .find(|account| account.as_str() == name)
+named! {
+    /// What an account is for.
+    Account {
+        /// What the customer owes the issuer.
+        Receivable = "receivable",
+        /// What the issuer has earned.
+        Revenue = "revenue",
+        /// What the issuer owes the tax office.
+        TaxPayable = "tax_payable",
+        /// What the issuer has been paid.
+        Cash = "cash",
+        /// What the issuer's payment provider has charged it, in the currency in which it did.
+        ProviderFees = "provider_fees",
     }
 }
 

@@ -8,7 +8,7 @@ mod tariff;
 
 use chrono::{DateTime, Utc};
 use db::SystemTx;
-use kernel::{Currency, Page, PageRequest, PriceBookId, PriceId, ResellerId};
+use kernel::{Currency, Page, PageRequest, PriceBookId, PriceId, ResellerId, named};
 use tenancy::{Action, Caller, Scope};
 
 use crate::Error;
@@ -62,29 +62,17 @@ pub struct Price {
     pub included_bytes: Option<i64>,
 }
 
-/// How long a cycle is, as it is offered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum CycleLength {
-    /// A month.
-    Month,
-    /// A year.
-    Year,
+named! {
+    /// How long a cycle is, as it is offered.
+    CycleLength {
+        /// A month.
+        Month = "month",
+        /// A year.
+        Year = "year",
+    }
 }
 
 impl CycleLength {
-    /// `month` or `year`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Month => "month",
-            Self::Year => "year",
-        }
-    }
-
-    /// The one with that name.
-    pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Month, Self::Year].into_iter().find(|length| length.as_str() == name)
-    }
-
     /// As the rating core counts it.
     pub fn interval(self) -> Interval {
         match self {
@@ -178,8 +166,11 @@ pub async fn publish(
     caller.require(Action::PriceBookWrite)?;
     let env = caller.db().env();
     let NewPriceBook { tax_behavior, prices } = new.into();
-    let tax_behavior = PriceBasis::from_name(tax_behavior.as_deref().unwrap_or("exclusive"))
-        .ok_or_else(|| Error::invalid("/tax_behavior", "must be exclusive or inclusive"))?;
+    let tax_behavior = tax_behavior
+        .as_deref()
+        .unwrap_or("exclusive")
+        .parse::<PriceBasis>()
+        .map_err(|_| Error::invalid("/tax_behavior", "must be exclusive or inclusive"))?;
     let checked = check::all(env, &prices)?;
     let reseller_id = match (reseller_id, caller.scope()) {
         (None, Scope::Operator) => {

@@ -12,7 +12,7 @@ use db::SystemTx;
 use kernel::{Country, ResellerId};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use tenancy::{Action, Caller, Ctx, Scope, TenantTx, event};
+use tenancy::{Action, Caller, Ctx, Scope, TenantTx, event, tenant};
 
 use crate::Error;
 use crate::series::OPERATOR;
@@ -287,7 +287,7 @@ pub async fn put_customer(
     let issuer = registration::issuer_of(ctx).await?;
     let profile = profile.asked_of(register, issuer.as_ref(), ctx.env().now()).await;
     let mut tx = ctx.begin().await?;
-    store::lock_tenant(&mut tx).await?;
+    tenant::lock(&mut tx).await?;
     let old = store::customer(&mut tx).await?;
     let version = old.as_ref().map_or(0, |old| old.version);
     tenancy::require_version(if_version, version)?;

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 use chrono::NaiveDate;
 use db::{Db, SystemRead};
-use kernel::{Currency, InvoiceId, Money, PaymentId, ResellerId, TenantId};
+use kernel::{Currency, InvoiceId, Money, PaymentId, ResellerId, TenantId, named};
 use tenancy::{Action, Ctx, ResellerCtx};
 
 use crate::Error;
@@ -71,54 +71,27 @@ pub struct Entry {
     pub balance: Money,
 }
 
-/// What a movement is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum EntryKind {
-    /// An invoice.
-    Invoice,
-    /// A credit note.
-    CreditNote,
-    /// Money that came.
-    Payment,
-    /// Money that was paid back.
-    Refund,
-    /// A refund that came back.
-    RefundReturned,
-    /// Money that the customer's bank took back.
-    Dispute,
-    /// What it gave back of that.
-    DisputeReinstated,
+named! {
+    /// What a movement is. Its name begins the codes of its transfers.
+    EntryKind {
+        /// An invoice.
+        Invoice = "invoice",
+        /// A credit note.
+        CreditNote = "credit_note",
+        /// Money that came.
+        Payment = "payment",
+        /// Money that was paid back.
+        Refund = "refund",
+        /// A refund that came back.
+        RefundReturned = "refund_returned",
+        /// Money that the customer's bank took back.
+        Dispute = "dispute",
+        /// What it gave back of that.
+        DisputeReinstated = "dispute_reinstated",
+    }
 }
 
 impl EntryKind {
-    /// All there are.
-    pub const ALL: [Self; 7] = [
-        Self::Invoice,
-        Self::CreditNote,
-        Self::Payment,
-        Self::Refund,
-        Self::RefundReturned,
-        Self::Dispute,
-        Self::DisputeReinstated,
-    ];
-
-    /// Its name, which begins the codes of its transfers.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Invoice => "invoice",
-            Self::CreditNote => "credit_note",
-            Self::Payment => "payment",
-            Self::Refund => "refund",
-            Self::RefundReturned => "refund_returned",
-            Self::Dispute => "dispute",
-            Self::DisputeReinstated => "dispute_reinstated",
-        }
-    }
-
-    fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.as_str() == name)
-    }
-
     fn document(self) -> Option<DocumentKind> {
         match self {
             Self::Invoice => Some(DocumentKind::Invoice),

@@ -12,7 +12,7 @@ mod window;
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Days, NaiveDate, Utc};
-use kernel::{Checks, PriceBookId, SubscriptionId};
+use kernel::{Checks, PriceBookId, SubscriptionId, named};
 use serde_json::json;
 use tenancy::{Action, Ctx, TenantTx, event, mailbox, seats, standing as tenant_standing};
 
@@ -54,25 +54,15 @@ pub struct Subscription {
     created_at: DateTime<Utc>,
 }
 
-/// How a subscription stands on a day.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Status {
-    /// In its trial: nothing is charged yet.
-    Trialing,
-    /// In force.
-    Active,
-    /// At its end, or after it.
-    Ended,
-}
-
-impl Status {
-    /// `trialing`, `active` or `ended`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Trialing => "trialing",
-            Self::Active => "active",
-            Self::Ended => "ended",
-        }
+named! {
+    /// How a subscription stands on a day.
+    Status {
+        /// In its trial: nothing is charged yet.
+        Trialing = "trialing",
+        /// In force.
+        Active = "active",
+        /// At its end, or after it.
+        Ended = "ended",
     }
 }
 
@@ -442,7 +432,8 @@ struct Asked {
 
 fn check(new: &PutSubscription) -> Result<Asked, Error> {
     let mut checks = Checks::default();
-    let interval = checks.value(CycleLength::from_name(&new.interval), "/interval", "must be month or year");
+    let interval = new.interval.parse::<CycleLength>().ok();
+    let interval = checks.value(interval, "/interval", "must be month or year");
     let months = interval.map_or(1, CycleLength::months);
     let term_months = new.term_months.map_or(Some(months), |term| i32::try_from(term).ok());
     let term_months = term_months.filter(|term| (1..=MAX_TERM_MONTHS).contains(term) && term % months == 0);

@@ -11,7 +11,7 @@ use std::fmt;
 
 pub(crate) use checksum::mod_97;
 use chrono::{DateTime, Utc};
-use kernel::Country;
+use kernel::{Country, named};
 pub use register::{NoRegister, VatRegister, register_at};
 use serde::{Deserialize, Serialize};
 use vies::Number;
@@ -58,26 +58,17 @@ fn prefix(country: Country) -> &'static str {
     }
 }
 
-/// Whether a register has a number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Registration {
-    /// Nobody asked, or nobody answered.
-    Unchecked,
-    /// It has.
-    Valid,
-    /// It has not.
-    Void,
-}
-
-impl Registration {
-    /// `unchecked`, `valid` or `void`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Unchecked => "unchecked",
-            Self::Valid => "valid",
-            Self::Void => "void",
-        }
+named! {
+    /// Whether a register has a number.
+    #[derive(Serialize, Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    Registration {
+        /// Nobody asked, or nobody answered.
+        Unchecked = "unchecked",
+        /// It has.
+        Valid = "valid",
+        /// It has not.
+        Void = "void",
     }
 }
 

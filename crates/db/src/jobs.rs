@@ -30,7 +30,7 @@ pub struct Job {
 /// Queues a job in the caller's transaction, to run at `run_at` or soon after.
 ///
 /// # Errors
-/// As of any statement.
+/// [`Error`] when the database fails.
 pub async fn enqueue(
     tx: &mut SystemTx,
     env: &kernel::Env,
@@ -46,7 +46,7 @@ pub async fn enqueue(
 /// Claims the oldest due job, for `lease`; `None` when nothing is due. Nobody else gets it before that has passed.
 ///
 /// # Errors
-/// As of any statement.
+/// [`Error`] when the database fails.
 pub async fn claim(db: &Db, lease: TimeDelta) -> Result<Option<Job>, Error> {
     let now = db.env().now();
     let mut tx = system(db).await?;
@@ -58,7 +58,7 @@ pub async fn claim(db: &Db, lease: TimeDelta) -> Result<Option<Job>, Error> {
 /// Takes a finished job out of the queue.
 ///
 /// # Errors
-/// As of any statement.
+/// [`Error`] when the database fails.
 pub async fn complete(db: &Db, id: JobId) -> Result<(), Error> {
     let mut tx = system(db).await?;
     store::delete(&mut tx, id).await?;
@@ -68,7 +68,7 @@ pub async fn complete(db: &Db, id: JobId) -> Result<(), Error> {
 /// Puts a failed job back for a later attempt, the pause doubling each time; after the last it stays, marked failed.
 ///
 /// # Errors
-/// As of any statement.
+/// [`Error`] when the database fails.
 pub async fn fail(db: &Db, job: &Job, error: &str) -> Result<(), Error> {
     let now = db.env().now();
     let backoff = 2_i64.saturating_pow(u32::try_from(job.attempts).unwrap_or(0)).min(MAX_BACKOFF_SECS);
@@ -81,7 +81,7 @@ pub async fn fail(db: &Db, job: &Job, error: &str) -> Result<(), Error> {
 /// How many jobs wait, and how many have been given up.
 ///
 /// # Errors
-/// As of any statement.
+/// [`Error`] when the database fails.
 pub async fn depth(db: &Db) -> Result<Depth, Error> {
     let mut tx = system(db).await?;
     store::depth(&mut tx).await

@@ -4,6 +4,7 @@
 pub mod cluster;
 pub mod error;
 pub mod jobs;
+mod lock;
 mod migrate;
 mod notify;
 pub mod rebuild;
@@ -19,6 +20,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions as _, Connection as _, PgPool};
 
 pub use error::Error;
+pub use lock::{wait_half_a_minute, wait_without_end};
 pub use migrate::migration_checksums;
 pub use notify::{Listener, notify};
 pub use session::Session;
@@ -131,7 +133,7 @@ impl Db {
     /// Asks the database for a sign of life, by a connection of each kind.
     ///
     /// # Errors
-    /// As of any statement.
+    /// [`Error`] when the database fails.
     pub async fn ping(&self) -> Result<(), Error> {
         for pool in [&self.pools.transactions, &self.pools.batches] {
             sqlx::query("select 1").execute(pool).await?;
@@ -173,7 +175,7 @@ impl Db {
     /// it: there, the tenant has been proven.
     ///
     /// # Errors
-    /// As of any statement.
+    /// [`Error`] when the database fails.
     pub async fn begin_tenant(
         &self,
         tenant_id: uuid::Uuid,
@@ -186,7 +188,7 @@ impl Db {
     /// has connections of its own.
     ///
     /// # Errors
-    /// As of any statement.
+    /// [`Error`] when the database fails.
     pub async fn begin_tenants(
         &self,
         tenant_ids: &[uuid::Uuid],
@@ -203,7 +205,7 @@ impl Db {
     /// transaction of its own. Only `tenancy::tx` may call it: there, the tenant has been proven.
     ///
     /// # Errors
-    /// As of any statement.
+    /// [`Error`] when the database fails.
     pub async fn read_tenant(&self, tenant_id: uuid::Uuid) -> Result<Session, Error> {
         self.pools.reads.take(Some(tenant_id)).await
     }

@@ -8,7 +8,7 @@ use crate::{Db, Error};
 /// `NOTIFY` in another's would make commits wait for each other.
 ///
 /// # Errors
-/// As of any statement; then nobody was told.
+/// [`Error`] when the database fails; then nobody was told.
 pub async fn notify(db: &Db, channel: &str, payloads: &[String]) -> Result<(), Error> {
     // The statement is the transaction: in one round trip.
     sqlx::query(
@@ -30,7 +30,7 @@ impl Listener {
     /// Begins to listen on a channel.
     ///
     /// # Errors
-    /// As of any statement.
+    /// [`Error`] when the database fails.
     pub async fn open(db: &Db, channel: &str) -> Result<Self, Error> {
         let mut listener = PgListener::connect(db.url()).await?;
         listener.listen(channel).await?;

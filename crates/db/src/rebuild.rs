@@ -264,7 +264,7 @@ impl Rebuild {
 /// Whether a database has no table.
 ///
 /// # Errors
-/// As of any statement.
+/// [`Error`] when the database fails.
 pub async fn is_blank(db: &Db) -> Result<bool, Error> {
     let mut connection = connect(db).await?;
     let is_blank = tables(&mut connection).await?.is_empty();

@@ -16,7 +16,7 @@ impl SystemTx {
     /// Begins one. Rolled back when dropped.
     ///
     /// # Errors
-    /// As of any statement.
+    /// [`Error`] when the database fails.
     pub async fn begin(db: &Db) -> Result<Self, Error> {
         let tx = Db::begin_in(&db.pools.transactions, format!("{} pillarbox_system", crate::BEGIN)).await?;
         Ok(Self { tx, is_trial: db.is_trial })
@@ -25,7 +25,7 @@ impl SystemTx {
     /// Begins one that only reads, and sees the database as it was at its first statement however long it goes on.
     ///
     /// # Errors
-    /// As of any statement.
+    /// [`Error`] when the database fails.
     pub async fn snapshot(db: &Db) -> Result<Self, Error> {
         let tx = Db::begin_in(&db.pools.transactions, format!("{} pillarbox_system", crate::BEGIN_SNAPSHOT))
             .await?;
@@ -35,7 +35,7 @@ impl SystemTx {
     /// Goes on in a transaction that another role has begun by `db`, for a change that is more than that one may do.
     ///
     /// # Errors
-    /// As of any statement.
+    /// [`Error`] when the database fails.
     pub async fn go_on(db: &Db, mut tx: Transaction<'static, Postgres>) -> Result<Self, Error> {
         sqlx::query("set local role pillarbox_system").execute(&mut *tx).await?;
         Ok(Self { tx, is_trial: db.is_trial })
@@ -60,7 +60,7 @@ impl SystemTx {
     /// Takes its changes back, and has given its locks back when it returns. Dropped, it gives them back at some time after.
     ///
     /// # Errors
-    /// As of any statement.
+    /// [`Error`] when the database fails.
     pub async fn roll_back(self) -> Result<(), Error> {
         Ok(self.tx.rollback().await?)
     }
@@ -75,7 +75,7 @@ impl SystemRead {
     /// Takes one.
     ///
     /// # Errors
-    /// As of any statement.
+    /// [`Error`] when the database fails.
     pub async fn open(db: &Db) -> Result<Self, Error> {
         Ok(Self(db.pools.lookups.take(None).await?))
     }

@@ -13,7 +13,7 @@ mod tags;
 use std::fmt;
 
 use futures::future::join_all;
-use kernel::DomainName;
+use kernel::{DomainName, named};
 
 use crate::{Error, Resolver};
 
@@ -70,68 +70,33 @@ pub struct Check {
     pub detail: String,
 }
 
-/// A kind of record that is checked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum RecordKind {
-    /// Where mail to the domain goes (RFC 5321 §5).
-    Mx,
-    /// Who may send for the domain (RFC 7208).
-    Spf,
-    /// The key of the domain's signatures (RFC 6376).
-    Dkim,
-    /// What receivers do with mail that neither covers (RFC 7489).
-    Dmarc,
-}
-
-impl RecordKind {
-    /// `mx`, `spf`, `dkim` or `dmarc`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Mx => "mx",
-            Self::Spf => "spf",
-            Self::Dkim => "dkim",
-            Self::Dmarc => "dmarc",
-        }
+named! {
+    /// A kind of record that is checked.
+    RecordKind {
+        /// Where mail to the domain goes (RFC 5321 §5).
+        Mx = "mx",
+        /// Who may send for the domain (RFC 7208).
+        Spf = "spf",
+        /// The key of the domain's signatures (RFC 6376).
+        Dkim = "dkim",
+        /// What receivers do with mail that neither covers (RFC 7489).
+        Dmarc = "dmarc",
     }
 }
 
-impl fmt::Display for RecordKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-/// How what is there compares with what should be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Status {
-    /// As it should be.
-    Ok,
-    /// There is no such record.
-    Missing,
-    /// There is one, and it says something else.
-    Different,
-    /// There are several where the standard allows one; receivers then use none.
-    Conflicting,
-    /// The domain name system did not answer: nothing is known.
-    Unavailable,
-}
-
-impl Status {
-    /// `ok`, `missing`, `different`, `conflicting` or `unavailable`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Ok => "ok",
-            Self::Missing => "missing",
-            Self::Different => "different",
-            Self::Conflicting => "conflicting",
-            Self::Unavailable => "unavailable",
-        }
-    }
-}
-
-impl fmt::Display for Status {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+named! {
+    /// How what is there compares with what should be.
+    Status {
+        /// As it should be.
+        Ok = "ok",
+        /// There is no such record.
+        Missing = "missing",
+        /// There is one, and it says something else.
+        Different = "different",
+        /// There are several where the standard allows one; receivers then use none.
+        Conflicting = "conflicting",
+        /// The domain name system did not answer: nothing is known.
+        Unavailable = "unavailable",
     }
 }
 

@@ -10,6 +10,7 @@ pub mod env;
 pub mod error;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
+mod hex;
 pub mod id;
 pub mod money;
 mod names;
@@ -24,6 +25,7 @@ pub use address::{AddressError, DomainName, EmailAddress};
 pub use country::Country;
 pub use env::{Clock, Env, OsRandom, Random, SystemClock};
 pub use error::{Checks, ErrorKind, FieldError};
+pub use hex::hex;
 pub use id::{
     AliasId, ApiKeyId, AppPasswordId, BlobId, DeliveryId, DestructionRecordId, DiscountId, DisputeFeeId,
     DisputeId, DkimKeyId, DomainId, EventId, FolderId, GroupId, HoldId, Id, InvoiceId, JobId, MailboxId,

@@ -169,7 +169,7 @@ const BATCH: i64 = 1000;
 /// Forgets what is older than [`KEPT`], of all tenants, and the deleted folders that nothing refers to any more; how many rows.
 ///
 /// # Errors
-/// As of any statement.
+/// When the database fails.
 #[expect(clippy::disallowed_methods, reason = "the logs of all tenants are gone through")]
 pub async fn expire(db: &Db) -> Result<u64, Error> {
     let before = db.env().now() - KEPT;

@@ -30,7 +30,7 @@ pub struct Drift {
 /// show as drift. Reads every message row in one go: for tests, and for a database that was recovered and has no users yet.
 ///
 /// # Errors
-/// As of any statement.
+/// When the database fails.
 #[expect(clippy::disallowed_methods, reason = "the counters of all tenants are compared")]
 pub async fn drift(db: &Db) -> Result<Drift, Error> {
     let mut tx = SystemTx::begin(db).await?;

@@ -36,7 +36,7 @@ pub async fn get(ctx: &Ctx, id: HoldId) -> Result<Held, Error> {
 /// is recoverable. Who was given the mailbox may know them.
 ///
 /// # Errors
-/// As of any statement.
+/// When the database fails.
 pub async fn bytes_of(ctx: &Ctx, mailbox: &Mailbox) -> Result<u64, Error> {
     held_bytes(ctx, Some(mailbox.id)).await
 }

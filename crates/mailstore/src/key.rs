@@ -76,7 +76,7 @@ pub async fn one_of_each(db: &Db) -> Result<Vec<WrappedKey>, Error> {
 /// Those of some tenants who are not destroyed: without a key, what they have cannot be read.
 ///
 /// # Errors
-/// As of any statement.
+/// When the database fails.
 #[expect(clippy::disallowed_methods, reason = "tenants are meant that cannot be entered")]
 pub async fn kept_of(db: &Db, tenants: &BTreeSet<TenantId>) -> Result<BTreeSet<TenantId>, Error> {
     Ok(store::kept_of(&mut SystemTx::begin(db).await?, tenants).await?)

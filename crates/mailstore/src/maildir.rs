@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use kernel::utf7;
+use kernel::{hex, utf7};
 use sha2::{Digest as _, Sha256};
 
 use crate::message::{Flag, Flags, Keyword};
@@ -134,8 +134,7 @@ pub(crate) fn fitting(name: &str) -> String {
         return name.to_owned();
     }
     let hash = Sha256::digest(name);
-    let hash: String = hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-    format!("{}~{hash}", &name[..name.floor_char_boundary(MAX_NAME_BYTES - 20)])
+    format!("{}~{}", &name[..name.floor_char_boundary(MAX_NAME_BYTES - 20)], hex(&hash[..8]))
 }
 
 /// The name that was [`escaped`], or as it is if it was not.

@@ -117,7 +117,7 @@ pub async fn read(store: &MailStore, ctx: &Ctx, id: BlobId) -> Result<Bytes, Err
 /// Has the sweeper take it, from this transaction's commit on; nothing names it any more.
 ///
 /// # Errors
-/// As of any statement.
+/// When the database fails.
 pub async fn let_go(tx: &mut TenantTx, id: BlobId) -> Result<(), Error> {
     if store::delete(tx, id).await? {
         body::store::count_messages(tx, &[id.uuid()], -1).await?;

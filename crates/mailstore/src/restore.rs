@@ -18,9 +18,9 @@ use db::{Db, SystemTx};
 use kernel::{FolderId, MailboxId, MessageId, OperationId, TenantId};
 use serde_json::json;
 use tenancy::operation::{self, Operation, Step};
-use tenancy::{Action, Ctx, event, quota};
+use tenancy::{Action, Ctx, event, quota, tenant};
 
-use crate::{Error, retention};
+use crate::Error;
 
 pub use batch::put_back;
 pub use past::{Past, Pasts};
@@ -152,7 +152,7 @@ pub async fn request(ctx: &Ctx, wanted: Wanted, earliest: Option<DateTime<Utc>>)
         None => ("tenant.restore", event::Kind::TenantRestoreRequested, ctx.tenant_id().to_string()),
     };
     // Of two at once one is first.
-    retention::store::lock(&mut tx).await?;
+    tenant::lock(&mut tx).await?;
     if store::is_under_way(&mut tx, wanted.extent.mailbox(), MAX_UNDER_WAY).await? {
         return Err(Error::RestoreUnderWay);
     }
@@ -193,7 +193,7 @@ fn check_moment(
 /// Takes a restore in hand that nobody has; `None` when there is none.
 ///
 /// # Errors
-/// As of any statement.
+/// When the database fails.
 pub async fn claim(db: &Db) -> Result<Option<Restore>, Error> {
     let now = db.env().now();
     let mut tx = system(db).await?;
@@ -205,7 +205,7 @@ pub async fn claim(db: &Db) -> Result<Option<Restore>, Error> {
 /// The mailboxes of a restore that are not finished, with about how many messages each has.
 ///
 /// # Errors
-/// As of any statement.
+/// When the database fails.
 pub async fn mailboxes(ctx: &Ctx, restore: &Restore) -> Result<Vec<(MailboxId, u64)>, Error> {
     Ok(store::mailboxes(&mut *ctx.read().await?, restore.id).await?)
 }
@@ -213,7 +213,7 @@ pub async fn mailboxes(ctx: &Ctx, restore: &Restore) -> Result<Vec<(MailboxId, u
 /// Goes on having a restore in hand.
 ///
 /// # Errors
-/// As of any statement.
+/// When the database fails.
 pub async fn keep(ctx: &Ctx, restore: &Restore) -> Result<(), Error> {
     let mut tx = ctx.begin().await?;
     store::rest(&mut tx, restore.id, ctx.env().now() + LEASE).await?;
@@ -223,7 +223,7 @@ pub async fn keep(ctx: &Ctx, restore: &Restore) -> Result<(), Error> {
 /// Lets a restore rest that could not be begun, as if nobody had tried.
 ///
 /// # Errors
-/// As of any statement.
+/// When the database fails.
 pub async fn put_off(db: &Db, restore: &Restore) -> Result<(), Error> {
     put_off_until(db, restore, db.env().now() + LEASE).await
 }
@@ -231,7 +231,7 @@ pub async fn put_off(db: &Db, restore: &Restore) -> Result<(), Error> {
 /// Lets go of a restore that is to be gone on with elsewhere: whoever looks for one next takes it in hand.
 ///
 /// # Errors
-/// As of any statement.
+/// When the database fails.
 pub async fn hand_over(db: &Db, restore: &Restore) -> Result<(), Error> {
     put_off_until(db, restore, db.env().now()).await
 }
@@ -245,7 +245,7 @@ async fn put_off_until(db: &Db, restore: &Restore, until: DateTime<Utc>) -> Resu
 /// Notes that a mailbox cannot be restored further, and why. What was done stays.
 ///
 /// # Errors
-/// As of any statement.
+/// When the database fails.
 pub async fn give_up_mailbox(
     ctx: &Ctx,
     restore: &Restore,
@@ -260,7 +260,7 @@ pub async fn give_up_mailbox(
 /// Notes that a restore is done, or has failed if it was given up in a mailbox.
 ///
 /// # Errors
-/// As of any statement.
+/// When the database fails.
 pub async fn finish(ctx: &Ctx, restore: &Restore) -> Result<(), Error> {
     end(ctx, restore, None).await
 }
@@ -268,7 +268,7 @@ pub async fn finish(ctx: &Ctx, restore: &Restore) -> Result<(), Error> {
 /// What becomes of a restore that something went wrong with: it rests, if that may pass, or has failed; what was done stays.
 ///
 /// # Errors
-/// As of any statement.
+/// When the database fails.
 pub async fn stop(ctx: &Ctx, restore: &Restore, code: &str, may_pass: bool) -> Result<(), Error> {
     let mut tx = ctx.begin().await?;
     // Since something of it was done.

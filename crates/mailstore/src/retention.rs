@@ -5,7 +5,7 @@ pub(crate) mod store;
 use chrono::{DateTime, TimeDelta, Utc};
 use kernel::Checks;
 use serde_json::json;
-use tenancy::{Action, Ctx, event, require_version};
+use tenancy::{Action, Ctx, event, require_version, tenant};
 
 use crate::Error;
 
@@ -71,7 +71,8 @@ pub async fn put(ctx: &Ctx, policy: Policy, if_version: Option<i64>) -> Result<R
     checks.require(is_limit, "/recoverable_limit_bytes", "must not be negative");
     checks.done().map_err(tenancy::Error::Invalid)?;
     let mut tx = ctx.begin().await?;
-    store::lock(&mut tx).await?;
+    // Also where there is no row of the policy yet.
+    tenant::lock(&mut tx).await?;
     require_version(if_version, store::find(&mut tx).await?.version)?;
     let put = store::put(&mut tx, policy, ctx.env().now()).await?;
     let data = json!({"recoverable_days": policy.recoverable_days,

@@ -98,7 +98,7 @@ pub(crate) async fn waiting(journal: &Journal) -> Result<i64, Error> {
 /// How long the oldest change has been waiting to be put into the bucket.
 ///
 /// # Errors
-/// As of any statement.
+/// When the database fails.
 #[expect(clippy::disallowed_methods, reason = "the journal is of all tenants' rows")]
 pub async fn lag(db: &Db) -> Result<TimeDelta, Error> {
     Ok(store::lag(&mut SystemTx::begin(db).await?).await?)

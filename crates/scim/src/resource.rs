@@ -225,16 +225,6 @@ impl User {
         }
         shown(json!(self), &schemas, id, meta.to_value(USER.name))
     }
-
-    /// The primary address, or the one for work, or the first.
-    #[must_use]
-    pub fn primary_email(&self) -> Option<&str> {
-        let is_work =
-            |email: &&Email| email.kind.as_deref().is_some_and(|kind| kind.eq_ignore_ascii_case("work"));
-        let chosen = self.emails.iter().find(|email| email.primary);
-        let chosen = chosen.or_else(|| self.emails.iter().find(is_work)).or_else(|| self.emails.first());
-        chosen.map(|email| email.value.as_str())
-    }
 }
 
 impl Group {

@@ -2,7 +2,7 @@
 
 mod settings;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
@@ -148,6 +148,13 @@ impl Config {
         mistakes: Vec<String>,
     ) -> Result<Self, Mistakes> {
         let mut reader = Reader::new(file, environment, mistakes);
+        let config = Self::take(&mut reader, is_root);
+        if reader.mistakes.is_empty() { Ok(config) } else { Err(Mistakes(reader.mistakes)) }
+    }
+
+    /// Asks for every setting. Where there are mistakes, what it returns is not to be used.
+    fn take(reader: &mut Reader<'_>, is_root: bool) -> Self {
+        let environment = reader.environment;
         let data_dir =
             reader.value("data_dir", parse_path).or_else(|| default_data_dir(environment, is_root));
         if data_dir.is_none() {
@@ -169,7 +176,7 @@ impl Config {
         let blob_url =
             reader.value("blob_url", |text| blob::Location::from_str(text).map_err(|e| e.to_string()));
         let key_encryption_keys = reader.key_encryption_keys(blob_url.is_some());
-        let config = Self {
+        Self {
             data_dir: data_dir.unwrap_or_default(),
             hostname: reader.value("hostname", parse_hostname).unwrap_or_else(|| "localhost".into()),
             http_listen: reader.listen("http_listen", 8080),
@@ -216,8 +223,7 @@ impl Config {
             spf_include: reader.value("spf_include", parse_hostname),
             log: reader.value("log", parse_log),
             unknown_variables: unknown_variables(environment),
-        };
-        if reader.mistakes.is_empty() { Ok(config) } else { Err(Mistakes(reader.mistakes)) }
+        }
     }
 }
 
@@ -226,6 +232,8 @@ struct Reader<'a> {
     file_name: String,
     file: toml::Table,
     environment: &'a BTreeMap<String, String>,
+    /// The keys that were asked for.
+    asked: BTreeSet<&'static str>,
     mistakes: Vec<String>,
 }
 
@@ -246,10 +254,11 @@ impl<'a> Reader<'a> {
             let known = SETTINGS.iter().map(|(known, ..)| *known).collect::<Vec<_>>().join(", ");
             mistakes.push(format!("{file_name}: unknown key {key:?}; known are {known}"));
         }
-        Self { file_name, file, environment, mistakes }
+        Self { file_name, file, environment, asked: BTreeSet::new(), mistakes }
     }
 
-    fn value<T>(&mut self, key: &str, parse: impl Fn(&str) -> Result<T, String>) -> Option<T> {
+    fn value<T>(&mut self, key: &'static str, parse: impl Fn(&str) -> Result<T, String>) -> Option<T> {
+        self.asked.insert(key);
         let name = variable(key);
         // An empty variable is one that a wrapper script passed on unset.
         let (place, text) = match self.environment.get(&name).filter(|value| !value.is_empty()) {
@@ -294,7 +303,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn listen(&mut self, key: &str, port: u16) -> SocketAddr {
+    fn listen(&mut self, key: &'static str, port: u16) -> SocketAddr {
         let parse = |text: &str| {
             text.parse()
                 .map_err(|_| format!("{text:?} is not an address and a port, such as 127.0.0.1:{port}"))
@@ -580,11 +589,5 @@ mod tests {
             read("", &[("PILLARBOX_HTPP_LISTEN", "x"), ("PILLARBOX_CONFIG", "p.toml"), ("HOME", "/")])
                 .unwrap();
         assert_eq!(config.unknown_variables, ["PILLARBOX_HTPP_LISTEN"]);
-    }
-
-    #[test]
-    fn help_names_every_setting() {
-        let help = describe();
-        assert!(SETTINGS.iter().all(|(key, ..)| help.contains(key) && help.contains(&variable(key))));
     }
 }

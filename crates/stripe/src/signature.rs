@@ -1,8 +1,6 @@
 //! Whether an event is the provider's: `Stripe-Signature: t=<seconds>,v1=<hex>[,v1=<hex>…]`, where a `v1` is HMAC-SHA256
 //! over `{t}.{body}` by the endpoint's secret, whole as it is shown, `whsec_` and all.
 
-use std::fmt::Write as _;
-
 use chrono::{DateTime, TimeDelta, Utc};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -66,10 +64,7 @@ fn mac(secret: &SecretString, seconds: &str, body: &[u8]) -> String {
     mac.update(seconds.as_bytes());
     mac.update(b".");
     mac.update(body);
-    mac.finalize().into_bytes().iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    kernel::hex(&mac.finalize().into_bytes())
 }
 
 #[cfg(test)]

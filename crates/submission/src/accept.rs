@@ -71,7 +71,7 @@ impl Submission {
     /// Where mail for an address would go; `domain` is as its path has it, `address` what it is as one that we could have.
     ///
     /// # Errors
-    /// As of any statement.
+    /// When the database fails.
     pub async fn destination(
         &self,
         address: Option<&EmailAddress>,

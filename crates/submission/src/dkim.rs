@@ -120,7 +120,7 @@ async fn find(ctx: &Ctx, domain_id: DomainId, id: DkimKeyId) -> Result<DkimKey, 
 /// What the domain name system should say of the keys of a domain that sign, or are to.
 ///
 /// # Errors
-/// As of any statement.
+/// `Forbidden` by role; else when the database fails.
 pub async fn expected(ctx: &Ctx, domain_id: DomainId) -> Result<Vec<Dkim>, Error> {
     ctx.require(Action::DomainRead)?;
     let keys = store::in_use(&mut *ctx.read().await?, domain_id).await?;

@@ -9,7 +9,7 @@ mod window;
 use chrono::{DateTime, TimeDelta, Utc};
 use kernel::{Checks, MailboxId, ResellerId, named};
 use serde_json::json;
-use tenancy::{Action, Ctx, ResellerCtx, Scope, TenantTx, event, require_version};
+use tenancy::{Action, Ctx, ResellerCtx, Scope, TenantTx, event, require_version, tenant};
 
 use crate::Error;
 
@@ -128,7 +128,7 @@ pub async fn put_of_tenant(ctx: &Ctx, bounds: Bounds, if_version: Option<i64>) -
     ctx.require(Action::TenantWrite)?;
     bounds.check()?;
     let (mut tx, now) = (ctx.begin().await?, ctx.env().now());
-    store::lock_tenant(&mut tx).await?;
+    tenant::lock(&mut tx).await?;
     require_version(if_version, store::of_tenant(&mut tx).await?.version)?;
     store::put_of_tenant(&mut tx, bounds, now).await?;
     event::record(&mut tx, ctx, event::Kind::TenantUpdated, ctx.tenant_id(), shown(bounds)).await?;
@@ -252,7 +252,7 @@ pub(crate) async fn count(
 /// Tells of the limit that has refused a message to so many, whose it is: once in an hour of one by the hour, once in a day of one by the day.
 ///
 /// # Errors
-/// As of any statement.
+/// When the database fails.
 pub(crate) async fn tell(ctx: &Ctx, mailbox_id: MailboxId, recipients: i32) -> Result<(), Error> {
     let (mut tx, now) = (ctx.begin().await?, ctx.env().now());
     let levels = store::levels(&mut tx, mailbox_id, now).await?;

@@ -216,7 +216,7 @@ pub async fn list(ctx: &Ctx, filter: Filter, page: PageRequest) -> Result<Page<O
 /// Messages on their way out of all tenants that the caller sees, as [`list`] has them.
 ///
 /// # Errors
-/// As of any statement.
+/// `Forbidden` by role; else when the database fails.
 pub async fn list_all(caller: &Caller, filter: Filter, page: PageRequest) -> Result<Page<Outgoing>, Error> {
     caller.require(Action::OutgoingRead)?;
     let reseller = match caller.scope() {

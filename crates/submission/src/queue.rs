@@ -156,7 +156,7 @@ impl Claim {
 /// What belongs to a tenant or user who may not send, and what is held, is left for some minutes.
 ///
 /// # Errors
-/// As of any statement.
+/// When the database fails.
 pub async fn claim(db: &Db, limit: usize, way: Way) -> Result<Vec<Claim>, Error> {
     let (now, lease) = (db.env().now(), db.env().new_uuid());
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
@@ -204,7 +204,7 @@ pub(crate) async fn settle(
 /// How much waits, for the metrics: how many recipients, and for how many seconds the first of those that are due.
 ///
 /// # Errors
-/// As of any statement.
+/// When the database fails.
 pub async fn depth(db: &Db) -> Result<(i64, f64), Error> {
     Ok(store::depth(&mut system(db).await?, db.env().now()).await?)
 }

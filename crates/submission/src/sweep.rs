@@ -31,7 +31,7 @@ pub struct Swept {
 /// Forgets the bodies of messages that were given up some days ago, and after some more the messages.
 ///
 /// # Errors
-/// As of any statement; the next run goes on from there.
+/// When the database fails; the next run goes on from there.
 pub async fn run(db: &Db) -> Result<Swept, Error> {
     let (now, mut swept) = (db.env().now(), Swept::default());
     let server = Caller::server(db.clone());

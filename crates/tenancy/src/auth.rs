@@ -75,7 +75,7 @@ impl Auth {
     /// An authenticator over a database; makes the installation's signing key when there is none.
     ///
     /// # Errors
-    /// As of any statement.
+    /// When the database fails.
     pub async fn new(db: Db) -> Result<Self, Error> {
         let signer = Arc::new(Signer::load_or_create(&db).await?);
         Ok(Self { db, signer, desk: Desk::default() })
@@ -187,7 +187,7 @@ impl Auth {
     /// sessions that last.
     ///
     /// # Errors
-    /// As of any statement.
+    /// When the database fails.
     pub async fn renewed(
         &self,
         capability: Capability,
@@ -264,7 +264,7 @@ impl Auth {
     /// The public keys that our access tokens can be checked with (RFC 7517).
     ///
     /// # Errors
-    /// As of any statement.
+    /// When the database fails.
     pub async fn jwks(&self) -> Result<Jwks, Error> {
         let mut tx = api_key::system(&self.db).await?;
         token::jwks(&mut tx).await

@@ -111,7 +111,7 @@ pub(crate) async fn of_resellers(
 /// What holds for a reseller on the documents that it issues, whoever reads them.
 ///
 /// # Errors
-/// As of any statement.
+/// [`db::Error`] when the database fails.
 pub async fn of_issuer(tx: &mut SystemTx, id: ResellerId) -> Result<Effective, db::Error> {
     let path = store::path_of(tx.conn(), id).await?;
     Ok(effective(store::of_resellers(tx.conn(), &path).await?))

@@ -210,7 +210,7 @@ impl Caller {
     /// As [`Caller::enter_deleted_too`], several at once, without those that cannot be entered.
     ///
     /// # Errors
-    /// As of any statement.
+    /// When the database fails.
     pub async fn enter_all_deleted_too(&self, tenants: &[TenantId]) -> Result<Vec<Ctx>, Error> {
         let places = self.places(tenants).await?;
         Ok(places.into_iter().filter_map(|(id, place)| self.admit(id, place).ok()).collect())
@@ -219,7 +219,7 @@ impl Caller {
     /// As [`Caller::enter`], several at once, without those that cannot be entered.
     ///
     /// # Errors
-    /// As of any statement.
+    /// When the database fails.
     pub async fn enter_all(&self, tenants: &[TenantId]) -> Result<Vec<Ctx>, Error> {
         let mut entered = self.enter_all_deleted_too(tenants).await?;
         entered.retain(|ctx| !ctx.is_deleted());

@@ -155,7 +155,7 @@ impl Ctx {
     /// Begins a transaction that sees this tenant and no other.
     ///
     /// # Errors
-    /// As of any statement.
+    /// [`db::Error`] when the database fails.
     pub async fn begin(&self) -> Result<TenantTx, db::Error> {
         TenantTx::begin(self).await
     }
@@ -163,7 +163,7 @@ impl Ctx {
     /// As [`Self::begin`], for what only reads, and is not to be looked at as of one moment.
     ///
     /// # Errors
-    /// As of any statement.
+    /// [`db::Error`] when the database fails.
     pub async fn read(&self) -> Result<TenantRead, db::Error> {
         TenantRead::open(self).await
     }

@@ -6,7 +6,7 @@ mod store;
 use chrono::{DateTime, Utc};
 use dns::Resolver;
 use dns::health::{Expected, Health};
-use kernel::{DomainId, DomainName, MailboxId, Page, PageRequest};
+use kernel::{DomainId, DomainName, MailboxId, Page, PageRequest, hex};
 use serde_json::json;
 
 use crate::caps::{self, Delta};
@@ -68,10 +68,6 @@ pub async fn create(ctx: &Ctx, name: &str) -> Result<Domain, Error> {
     caps::count(&mut tx, Delta { domains: 1, ..Delta::default() }).await?;
     tx.commit().await?;
     Ok(domain)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn taken(error: db::Error) -> Error {

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use db::{Db, SystemRead, SystemTx};
 use kernel::{ResellerId, TenantId};
 
-use crate::{Caller, Error, TenantTx};
+use crate::{Caller, Error, TenantTx, tenant};
 
 /// What a tenant, or all tenants of a reseller, have taken up at one moment. What is deleted takes up nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,7 +107,7 @@ impl Trial {
     pub(crate) async fn look_at(&self, tx: &mut TenantTx) -> Result<(), db::Error> {
         // Whoever changes what is counted holds the tenant when they are done: from here on nobody does. It comes after all
         // that the change has locked, or was locked by it.
-        store::lock(tx).await?;
+        tenant::lock(tx).await?;
         let level = Level::Tenant(tx.tenant_id());
         let after = store::totals(tx.conn(), level).await?;
         self.note(level, after).await

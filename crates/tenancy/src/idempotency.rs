@@ -78,7 +78,7 @@ const UNDER_WAY_CONFLICT: Error = Error::Conflict {
 /// Keeps what a claimed key's request answered.
 ///
 /// # Errors
-/// As of any statement.
+/// When the database fails.
 pub async fn answer(caller: &Caller, key: &str, answer: &Answer) -> Result<(), Error> {
     let mut tx = system(caller.db()).await?;
     store::answer(&mut tx, &caller.principal().to_string(), key, answer).await?;
@@ -89,7 +89,7 @@ pub async fn answer(caller: &Caller, key: &str, answer: &Answer) -> Result<(), E
 /// Gives a claimed key back: its request was refused before it did anything.
 ///
 /// # Errors
-/// As of any statement.
+/// When the database fails.
 pub async fn release(caller: &Caller, key: &str) -> Result<(), Error> {
     let mut tx = system(caller.db()).await?;
     store::release(&mut tx, &caller.principal().to_string(), key).await?;
@@ -100,7 +100,7 @@ pub async fn release(caller: &Caller, key: &str) -> Result<(), Error> {
 /// Forgets the answers that were kept long enough; how many.
 ///
 /// # Errors
-/// As of any statement.
+/// When the database fails.
 pub async fn prune(db: &Db) -> Result<u64, Error> {
     let mut tx = system(db).await?;
     let forgotten = store::prune(&mut tx, db.env().now() - KEPT).await?;

@@ -117,7 +117,7 @@ pub async fn list(ctx: &Ctx, filter: Filter, page: PageRequest) -> Result<Page<M
 /// The mailboxes of others that a person may read as their delegate: the first 200.
 ///
 /// # Errors
-/// As of any statement.
+/// When the database fails.
 pub async fn of_others(ctx: &Ctx) -> Result<Vec<Mailbox>, Error> {
     if ctx.readable().is_empty() {
         return Ok(Vec::new());

@@ -45,7 +45,7 @@ pub struct Operation {
 /// Notes an operation that is yet to be done, in the transaction that has it done; of how much it is will be known.
 ///
 /// # Errors
-/// As of any statement.
+/// [`db::Error`] when the database fails.
 pub async fn begin(
     tx: &mut TenantTx,
     ctx: &Ctx,
@@ -70,7 +70,7 @@ pub async fn begin(
 /// Notes that there is so much more to do of an operation than was known.
 ///
 /// # Errors
-/// As of any statement.
+/// [`db::Error`] when the database fails.
 pub async fn grow(tx: &mut TenantTx, id: OperationId, by: i32) -> Result<(), db::Error> {
     store::advance(tx, id, 0, by).await
 }
@@ -78,7 +78,7 @@ pub async fn grow(tx: &mut TenantTx, id: OperationId, by: i32) -> Result<(), db:
 /// Notes that so much more of an operation is done.
 ///
 /// # Errors
-/// As of any statement.
+/// [`db::Error`] when the database fails.
 pub async fn advance(tx: &mut TenantTx, id: OperationId, by: i32) -> Result<(), db::Error> {
     store::advance(tx, id, by, 0).await
 }
@@ -86,7 +86,7 @@ pub async fn advance(tx: &mut TenantTx, id: OperationId, by: i32) -> Result<(), 
 /// Notes that an operation is over, and what came of it.
 ///
 /// # Errors
-/// As of any statement.
+/// [`db::Error`] when the database fails.
 pub async fn finish(
     tx: &mut TenantTx,
     ctx: &Ctx,

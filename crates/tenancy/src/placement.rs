@@ -21,7 +21,7 @@ pub struct Placement {
 /// All placements of every tenant that ever belonged to a reseller or to one below it, by tenant and in their order.
 ///
 /// # Errors
-/// As of any statement.
+/// [`db::Error`] when the database fails.
 pub async fn of_reseller(tx: &mut SystemTx, reseller_id: ResellerId) -> Result<Vec<Placement>, db::Error> {
     store::of_reseller(tx, reseller_id).await
 }

@@ -32,7 +32,7 @@ pub struct Destroyed {
 /// The mailboxes, deleted with their user or by themselves, whose time has come.
 ///
 /// # Errors
-/// As of any statement.
+/// When the database fails.
 pub async fn due_mailboxes(db: &Db) -> Result<Vec<(TenantId, MailboxId)>, Error> {
     let mut tx = system(db).await?;
     Ok(store::due_mailboxes(&mut tx, db.env().now(), AFTER).await?)
@@ -41,7 +41,7 @@ pub async fn due_mailboxes(db: &Db) -> Result<Vec<(TenantId, MailboxId)>, Error>
 /// The tenants whose time has come.
 ///
 /// # Errors
-/// As of any statement.
+/// When the database fails.
 pub async fn due_tenants(db: &Db) -> Result<Vec<TenantId>, Error> {
     let mut tx = system(db).await?;
     Ok(store::due_tenants(&mut tx, db.env().now(), AFTER).await?)
@@ -50,7 +50,7 @@ pub async fn due_tenants(db: &Db) -> Result<Vec<TenantId>, Error> {
 /// Removes a deleted mailbox without content, and the user whose own it was, with all that leads to them.
 ///
 /// # Errors
-/// As of any statement.
+/// When the database fails.
 pub async fn mailbox(tx: &mut TenantTx, ctx: &Ctx, id: MailboxId) -> Result<(), Error> {
     let Some(user_id) = store::remove_mailbox(tx, id).await? else { return Ok(()) };
     let data = json!({"mailbox_id": id});
@@ -68,7 +68,7 @@ pub async fn mailbox(tx: &mut TenantTx, ctx: &Ctx, id: MailboxId) -> Result<(), 
 /// anew; what was noted first.
 ///
 /// # Errors
-/// As of any statement.
+/// When the database fails.
 pub async fn begin(tx: &mut SystemTx, id: TenantId, counted: Destroyed) -> Result<Destroyed, Error> {
     let noted = serde_json::to_value(counted).map_err(Error::internal)?;
     let noted = store::begin(tx, id, &noted).await?;
@@ -78,7 +78,7 @@ pub async fn begin(tx: &mut SystemTx, id: TenantId, counted: Destroyed) -> Resul
 /// Removes what is left of a deleted tenant whose mail is destroyed, and writes the record.
 ///
 /// # Errors
-/// As of any statement.
+/// When the database fails.
 pub async fn tenant(db: &Db, auth: &Auth, id: TenantId, destroyed: Destroyed) -> Result<(), Error> {
     let server = Caller::server(db.clone());
     let mut tx = system(db).await?;

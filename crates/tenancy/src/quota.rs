@@ -35,7 +35,7 @@ pub enum Charge {
 /// caller then takes what it needs of the folders, and last calls [`charge_pools`]. For mail that comes in there is [`Intake`].
 ///
 /// # Errors
-/// As of any statement.
+/// [`db::Error`] when the database fails.
 pub async fn charge(
     tx: &mut TenantTx,
     ctx: &Ctx,
@@ -56,7 +56,7 @@ pub async fn charge(
 /// bytes were taken.
 ///
 /// # Errors
-/// As of any statement.
+/// [`db::Error`] when the database fails.
 pub async fn take(
     tx: &mut TenantTx,
     ctx: &Ctx,
@@ -75,7 +75,7 @@ pub async fn take(
 /// Moves `bytes` from used to recoverable, as their message moves, and out of the pools above. Last in its transaction.
 ///
 /// # Errors
-/// As of any statement.
+/// [`db::Error`] when the database fails.
 pub async fn discard(
     tx: &mut TenantTx,
     ctx: &Ctx,
@@ -93,7 +93,7 @@ pub async fn discard(
 /// next modification sequence, or `None` when there is no such mailbox.
 ///
 /// # Errors
-/// As of any statement.
+/// [`db::Error`] when the database fails.
 pub async fn lock(tx: &mut TenantTx, mailbox_id: MailboxId) -> Result<Option<i64>, db::Error> {
     Ok(store::discard(tx, mailbox_id, 0).await?.map(|state| state.modseq))
 }
@@ -102,7 +102,7 @@ pub async fn lock(tx: &mut TenantTx, mailbox_id: MailboxId) -> Result<Option<i64
 /// to be dropped unless the bytes were taken.
 ///
 /// # Errors
-/// As of any statement.
+/// [`db::Error`] when the database fails.
 pub async fn recover(
     tx: &mut TenantTx,
     ctx: &Ctx,
@@ -142,7 +142,7 @@ fn warnings(old: (&Bounds, i64), new: (&Bounds, i64)) -> Vec<Value> {
 /// Takes `bytes` out of recoverable, as their message is destroyed.
 ///
 /// # Errors
-/// As of any statement.
+/// [`db::Error`] when the database fails.
 pub async fn forget(tx: &mut TenantTx, mailbox_id: MailboxId, bytes: u64) -> Result<(), db::Error> {
     store::forget(tx, mailbox_id, signed(bytes)).await
 }
@@ -151,7 +151,7 @@ pub async fn forget(tx: &mut TenantTx, mailbox_id: MailboxId, bytes: u64) -> Res
 /// such mailbox, or none that takes messages. Only saves an upload that is bound to fail: [`Intake::charge`] decides.
 ///
 /// # Errors
-/// As of any statement.
+/// [`db::Error`] when the database fails.
 #[expect(
     clippy::disallowed_methods,
     reason = "mail comes for several tenants, each proven by a Ctx; one look needs no transaction"
@@ -163,7 +163,7 @@ pub async fn have_room(db: &Db, wanted: &[(&Ctx, MailboxId, u64)]) -> Result<Vec
 /// Whether there is such a mailbox, and it takes messages.
 ///
 /// # Errors
-/// As of any statement.
+/// [`db::Error`] when the database fails.
 pub async fn exists(tx: &mut TenantTx, mailbox_id: MailboxId) -> Result<bool, db::Error> {
     store::exists(tx, mailbox_id).await
 }

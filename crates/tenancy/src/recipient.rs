@@ -45,7 +45,7 @@ impl Recipients {
     /// The mailboxes behind an address; `None` when mail for it is to be refused for good.
     ///
     /// # Errors
-    /// As of any statement; then mail is to be refused for the time being.
+    /// When the database fails; then mail is to be refused for the time being.
     pub async fn resolve(
         &self,
         address: &EmailAddress,

@@ -23,7 +23,7 @@ pub struct SeatChange {
 /// The tenant's seat changes up to and including `until`, oldest first.
 ///
 /// # Errors
-/// As of any statement.
+/// [`db::Error`] when the database fails.
 pub async fn changes(tx: &mut TenantTx, until: DateTime<Utc>) -> Result<Vec<SeatChange>, db::Error> {
     let until = [(tx.tenant_id(), until)];
     let changes = store::changes(tx.conn(), &until).await?;
@@ -34,7 +34,7 @@ pub async fn changes(tx: &mut TenantTx, until: DateTime<Utc>) -> Result<Vec<Seat
 /// first. Those of other tenants than the transaction's are left out.
 ///
 /// # Errors
-/// As of any statement.
+/// [`db::Error`] when the database fails.
 pub async fn changes_of_each(
     tx: &mut impl OfTenants,
     until: &[(TenantId, DateTime<Utc>)],
@@ -47,7 +47,7 @@ pub async fn changes_of_each(
 /// The seat changes of any tenants up to and including `until`, as [`changes_of_each`] has them.
 ///
 /// # Errors
-/// As of any statement.
+/// [`db::Error`] when the database fails.
 pub async fn changes_of(
     tx: &mut SystemTx,
     tenants: &[TenantId],

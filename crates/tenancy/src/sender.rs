@@ -38,7 +38,7 @@ struct Found {
 /// for mail that arrives, but that neither a group nor a catch-all is anybody's to send from.
 ///
 /// # Errors
-/// As of any statement.
+/// When the database fails.
 pub async fn standing(ctx: &Ctx, sender: Sender, address: &EmailAddress) -> Result<Option<Standing>, Error> {
     let mut tx = ctx.read().await?;
     let Some(found) = store::find(&mut tx, sender.user_id, address).await? else { return Ok(None) };

@@ -59,7 +59,7 @@ pub struct StandingChange {
 /// The changes of a tenant, the oldest first; before them it is active.
 ///
 /// # Errors
-/// As of any statement.
+/// When the database fails.
 pub async fn changes(tx: &mut TenantTx) -> Result<Vec<StandingChange>, Error> {
     Ok(changes_of(tx).await?.into_iter().map(|(_, change)| change).collect())
 }
@@ -67,7 +67,7 @@ pub async fn changes(tx: &mut TenantTx) -> Result<Vec<StandingChange>, Error> {
 /// As [`changes`], of each of the tenants that a transaction is for: by tenant.
 ///
 /// # Errors
-/// As of any statement.
+/// When the database fails.
 pub async fn changes_of(tx: &mut impl OfTenants) -> Result<Vec<(TenantId, StandingChange)>, Error> {
     store::changes(tx).await
 }

@@ -22,7 +22,7 @@ pub struct StorageSample {
 /// Samples every tenant whose bytes are not what its last sample says; how many those are. Several processes may do it at once.
 ///
 /// # Errors
-/// As of any statement.
+/// [`db::Error`] when the database fails.
 pub async fn record(db: &Db) -> Result<u64, db::Error> {
     let mut tx = begin(db).await?;
     let recorded = store::record(tx.conn(), db.env().now(), None).await?;
@@ -40,7 +40,7 @@ pub(crate) async fn record_one(tx: &mut TenantTx, now: DateTime<Utc>) -> Result<
 /// The tenant's samples, oldest first.
 ///
 /// # Errors
-/// As of any statement.
+/// [`db::Error`] when the database fails.
 pub async fn of(tx: &mut TenantTx) -> Result<Vec<StorageSample>, db::Error> {
     store::of(tx).await
 }
@@ -77,7 +77,7 @@ impl Wanted {
 /// The samples that are wanted of each of the transaction's tenants: by tenant, oldest first.
 ///
 /// # Errors
-/// As of any statement.
+/// [`db::Error`] when the database fails.
 pub async fn of_each(
     tx: &mut impl OfTenants,
     wanted: &[Wanted],
@@ -90,7 +90,7 @@ pub async fn of_each(
 /// The samples that are wanted of any tenants, as [`of_each`] has them.
 ///
 /// # Errors
-/// As of any statement.
+/// [`db::Error`] when the database fails.
 pub async fn of_tenants(
     tx: &mut SystemTx,
     wanted: &[Wanted],

@@ -23,6 +23,7 @@ use crate::{
 
 pub use lifecycle::{RESTORABLE, delete, end_trials, restore};
 pub use nonpayment::{Taken, hold_unpaid, resume_paid, suspend_unpaid};
+pub use store::lock;
 pub use transfer::{Leaving, Left, leave};
 
 /// A customer organisation.

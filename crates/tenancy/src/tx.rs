@@ -162,7 +162,7 @@ impl TenantsTx {
     /// Begins one for tenants that were entered.
     ///
     /// # Errors
-    /// As of any statement.
+    /// [`db::Error`] when the database fails.
     pub async fn begin(db: &Db, entered: &[Ctx]) -> Result<Self, db::Error> {
         #[expect(clippy::disallowed_methods, reason = "every tenant that it is for is proven by a Ctx")]
         let tx = SystemTx::begin(db).await?;
@@ -206,7 +206,7 @@ impl IngestTx {
     /// Begins one for tenants that were entered; the same one may be named several times.
     ///
     /// # Errors
-    /// As of any statement.
+    /// [`db::Error`] when the database fails.
     pub async fn begin<'a>(db: &Db, entered: impl IntoIterator<Item = &'a Ctx>) -> Result<Self, db::Error> {
         Self::begin_as(db, entered, false).await
     }
@@ -214,7 +214,7 @@ impl IngestTx {
     /// As [`Self::begin`], for a batch of whoever sends, of which few are under way at a time.
     ///
     /// # Errors
-    /// As of any statement.
+    /// [`db::Error`] when the database fails.
     pub async fn begin_batch<'a>(
         db: &Db,
         entered: impl IntoIterator<Item = &'a Ctx>,

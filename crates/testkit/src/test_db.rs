@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use db::Db;
-use kernel::{Env, OsRandom, Random};
+use kernel::{Env, OsRandom, Random, hex};
 use sha2::{Digest, Sha256};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor};
@@ -197,8 +197,4 @@ fn random_hex() -> String {
     let mut bytes = [0; 8];
     OsRandom.fill(&mut bytes);
     hex(&bytes)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

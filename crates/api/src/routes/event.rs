@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use axum::Json as Answer;
 use chrono::{DateTime, Utc};
-use kernel::{EventId, RequestId, TenantId};
+use kernel::{EventId, RequestId, TenantId, hex};
 use serde::{Deserialize, Serialize};
 use tenancy::event::{self, Chained, Kind};
 use tenancy::{Action, Scope};
@@ -118,10 +118,6 @@ impl From<Chained> for AuditEntry {
             hash: hex(&of.hash),
         }
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Which events are asked for.

@@ -35,7 +35,7 @@ struct ExportQuery {
 
 fn level<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Level, D::Error> {
     let name = String::deserialize(deserializer)?;
-    Level::from_name(&name).ok_or_else(|| serde::de::Error::custom("must be retail or wholesale"))
+    name.parse().map_err(|_| serde::de::Error::custom("must be retail or wholesale"))
 }
 
 async fn send(

@@ -30,7 +30,7 @@ async fn what_happened_is_fed_in_order_and_can_be_verified_by_who_reads_it() {
         hash.update(bytes(&previous));
         // serde_json keeps members sorted, and none of these needs more of RFC 8785.
         hash.update(serde_json::to_vec(&said).unwrap());
-        previous = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        previous = kernel::hex(&hash.finalize());
         assert_eq!(entry["hash"], previous);
     }
     let refused = app.get(&key, "/v1/events?kind=nonsense").await.expect_problem(422, "invalid_request");

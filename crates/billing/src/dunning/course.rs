@@ -92,7 +92,7 @@ async fn one(server: &Caller, id: TenantId, done: &mut Dunned) -> Result<(), Err
 /// Ends and lifts what a payment that was just written ends and lifts.
 ///
 /// # Errors
-/// As of any statement.
+/// When the database fails.
 pub(crate) async fn lift(tx: &mut TenantTx, ctx: &Ctx) -> Result<(), Error> {
     // Waits for whoever is just taking a step, who does not know of the payment yet.
     let Some(taken) = tenant::hold_unpaid(tx, true).await? else { return Ok(()) };

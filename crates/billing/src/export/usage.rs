@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::{Scope, Window};
 use crate::Error;
+use crate::subscription;
 use crate::table::{Cell, Format, Table};
 use crate::usage::store::{self, Tenant};
 use crate::usage::{Logs, UsageDay};
@@ -56,8 +57,9 @@ impl Pages {
         for (id, change) in seats::changes_of(tx, &ids, latest.unwrap_or(self.now)).await? {
             logs.entry(id).or_default().seats.push((change.at, change.delta.into()));
         }
-        for (id, step) in store::commitments_of(tx, &ids).await? {
-            logs.entry(id).or_default().commitments.push(step);
+        let uuids: Vec<Uuid> = tenants.iter().map(|tenant| tenant.id).collect();
+        for (id, steps) in subscription::store::commitments_among(tx.conn(), &uuids).await? {
+            logs.entry(id).or_default().commitments = steps;
         }
         let wanted: Vec<_> = ids.iter().map(|id| storage_sample::Wanted::all(*id)).collect();
         for (id, sample) in storage_sample::of_tenants(tx, &wanted).await? {

@@ -4,7 +4,7 @@ use db::SystemTx;
 use kernel::{ResellerId, TenantId};
 use tenancy::OfTenants;
 
-use super::{Account, AsOf, Sums, Transfer};
+use super::{AsOf, Sums, Transfer};
 use crate::Error;
 
 pub(super) async fn insert(
@@ -95,7 +95,7 @@ pub(super) async fn of_issuer(
 
 fn sums(account: &str, currency: &str, debits_minor: i64, credits_minor: i64) -> Result<Sums, Error> {
     Ok(Sums {
-        account: Account::from_name(account).ok_or(Error::Stored("account"))?,
+        account: account.parse().map_err(|_| Error::Stored("account"))?,
         currency: currency.parse().map_err(|_| Error::Stored("currency"))?,
         debits_minor,
         credits_minor,

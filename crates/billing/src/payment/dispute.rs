@@ -4,7 +4,7 @@
 
 use chrono::{DateTime, NaiveDate, Utc};
 use db::Db;
-use kernel::{DisputeId, Money, PaymentId, TenantId};
+use kernel::{DisputeId, Money, PaymentId, TenantId, named};
 use serde_json::json;
 use tenancy::{Caller, Ctx, TenantTx, event};
 
@@ -39,30 +39,15 @@ impl Dispute {
     }
 }
 
-/// Where a dispute is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DisputeStatus {
-    /// It is not decided.
-    Open,
-    /// It ended for the issuer, or came to nothing.
-    Won,
-    /// It ended for the customer.
-    Lost,
-}
-
-impl DisputeStatus {
-    /// `open`, `won` or `lost`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Open => "open",
-            Self::Won => "won",
-            Self::Lost => "lost",
-        }
-    }
-
-    /// The one with that name.
-    pub(crate) fn from_name(name: &str) -> Option<Self> {
-        [Self::Open, Self::Won, Self::Lost].into_iter().find(|status| status.as_str() == name)
+named! {
+    /// Where a dispute is.
+    DisputeStatus {
+        /// It is not decided.
+        Open = "open",
+        /// It ended for the issuer, or came to nothing.
+        Won = "won",
+        /// It ended for the customer.
+        Lost = "lost",
     }
 }
 

@@ -1,72 +1,56 @@
 //! Where payments and refunds are. They only move forward, so that what is told late, twice or in another order does no
 //! harm.
 
+use kernel::named;
 use stripe::{IntentStatus, Outcome, RefundOutcome};
 
-macro_rules! statuses {
-    ($(#[$doc:meta])* $name:ident { $($(#[$what:meta])* $variant:ident = $text:literal, rank $rank:literal;)* }) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        pub enum $name { $($(#[$what])* $variant),* }
-
-        impl $name {
-            /// All of them.
-            pub const ALL: &[Self] = &[$(Self::$variant),*];
-
-            /// As it is stored and shown.
-            pub fn as_str(self) -> &'static str {
-                match self { $(Self::$variant => $text),* }
-            }
-
-            /// The one with that name.
-            pub(crate) fn from_name(name: &str) -> Option<Self> {
-                Self::ALL.iter().copied().find(|one| one.as_str() == name)
-            }
-
-            /// Whether what was seen is news to one that is here.
-            pub(super) fn moves_to(self, seen: Self) -> bool {
-                let rank = |one| match one { $(Self::$variant => $rank),* };
-                rank(seen) > rank(self)
-            }
-        }
-    };
-}
-
-statuses! {
-    /// Where a payment is.
+named! {
+    /// Where a payment is. They stand in the order in which they move.
     PaymentStatus {
         /// It is written down, and asked for.
-        Pending = "pending", rank 0;
+        Pending = "pending",
         /// Nobody knows whether it was charged; it is being found out.
-        Unknown = "unknown", rank 1;
+        Unknown = "unknown",
         /// The customer has to do something first.
-        RequiresAction = "requires_action", rank 2;
+        RequiresAction = "requires_action",
         /// The money is on its way.
-        Processing = "processing", rank 3;
+        Processing = "processing",
         /// It is not coming. If it comes all the same, it has come.
-        Failed = "failed", rank 4;
+        Failed = "failed",
         /// It has arrived.
-        Succeeded = "succeeded", rank 5;
+        Succeeded = "succeeded",
     }
 }
 
-statuses! {
-    /// Where a refund is.
+named! {
+    /// Where a refund is. They stand in the order in which they move.
     RefundStatus {
         /// It is written down, and asked for.
-        Pending = "pending", rank 0;
+        Pending = "pending",
         /// Nobody knows whether it was made; it is being found out.
-        Unknown = "unknown", rank 1;
+        Unknown = "unknown",
         /// It is not made. If it is made all the same, it is made.
-        Failed = "failed", rank 2;
+        Failed = "failed",
         /// It is paid back.
-        Succeeded = "succeeded", rank 3;
+        Succeeded = "succeeded",
         /// It was paid back, and the bank has sent it back.
-        Returned = "returned", rank 4;
+        Returned = "returned",
+    }
+}
+
+impl PaymentStatus {
+    /// Whether what was seen is news to one that is here.
+    pub(super) fn moves_to(self, seen: Self) -> bool {
+        seen > self
     }
 }
 
 impl RefundStatus {
+    /// Whether what was seen is news to one that is here.
+    pub(super) fn moves_to(self, seen: Self) -> bool {
+        seen > self
+    }
+
     /// What one becomes by what was seen, `None` when that is no news. `was_told` and `is_told`: whether the provider has it,
     /// then and now. Its word that one has failed is its last: what it told before may come after it. One that failed here and
     /// that the provider has all the same is under way again.

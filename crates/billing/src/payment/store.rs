@@ -50,7 +50,7 @@ impl Row {
             issuer_id: ResellerId::from_uuid(row.issuer_id),
             invoice_id: row.invoice_id.map(InvoiceId::from_uuid),
             provider: row.provider,
-            status: PaymentStatus::from_name(&row.status).ok_or(Error::Stored("payment status"))?,
+            status: row.status.parse().map_err(|_| Error::Stored("payment status"))?,
             amount: Money::new(row.amount_minor, currency),
             refunded: Money::new(refunded_minor, currency),
             refunds,

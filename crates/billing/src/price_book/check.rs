@@ -30,10 +30,10 @@ pub(super) fn all(env: &Env, prices: &[NewPrice]) -> Result<Vec<Price>, Error> {
     }
     // Nobody could subscribe by it.
     let is_alone = |new: &NewPrice| {
-        let is_beside = Item::from_name(&new.item).is_some_and(|item| item != Item::Mailbox);
+        let is_beside = new.item.parse().is_ok_and(|item: Item| item != Item::Mailbox);
         let is_seat =
             |other: &NewPrice| other.item == Item::Mailbox.as_str() && other.interval == new.interval;
-        is_beside && CycleLength::from_name(&new.interval).is_some() && !prices.iter().any(is_seat)
+        is_beside && new.interval.parse::<CycleLength>().is_ok() && !prices.iter().any(is_seat)
     };
     for (index, _) in prices.iter().enumerate().filter(|(_, new)| is_alone(new)) {
         let pointer = format!("/prices/{index}/interval");
@@ -50,19 +50,19 @@ pub(super) fn all(env: &Env, prices: &[NewPrice]) -> Result<Vec<Price>, Error> {
 }
 
 fn one(checks: &mut Checks, env: &Env, new: &NewPrice, at: &dyn Fn(&str) -> String) -> Option<Price> {
-    let item = Item::from_name(&new.item);
+    let item = new.item.parse::<Item>().ok();
     let item = checks.value(item, &at("item"), "must be mailbox, shared_mailbox, archive or storage");
-    let interval = CycleLength::from_name(&new.interval);
+    let interval = new.interval.parse::<CycleLength>().ok();
     let interval = checks.value(interval, &at("interval"), "must be month or year");
     let tariff = tariff::check(checks, new, at);
     let currency = new.currency.parse::<Currency>().ok();
     let currency = checks.value(currency, &at("currency"), "must be an ISO 4217 code that has minor units");
     let removal_policy = removal_policy(checks, new, at);
     let suspension = new.suspension_policy.as_deref();
-    let suspension = suspension.map_or(Some(SuspensionPolicy::default()), SuspensionPolicy::from_name);
+    let suspension = suspension.map_or(Some(SuspensionPolicy::default()), |name| name.parse().ok());
     let suspension_policy = checks.value(suspension, &at("suspension_policy"), "must be continue or pause");
     let changes_billed = new.changes_billed.as_deref();
-    let changes_billed = changes_billed.map_or(Some(ChangesBilled::default()), ChangesBilled::from_name);
+    let changes_billed = changes_billed.map_or(Some(ChangesBilled::default()), |name| name.parse().ok());
     let changes_billed = checks.value(changes_billed, &at("changes_billed"), "must be monthly or daily");
     let setup_price = new.setup_price.as_deref();
     let setup_price = setup_price.and_then(|text| tariff::unit_price(checks, text, &at("setup_price")));

@@ -7,7 +7,7 @@ use kernel::{PageRequest, PriceBookId, PriceId, ResellerId};
 use sqlx::types::chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::{ChangesBilled, CycleLength, Item, Price, PriceBook};
+use super::{ChangesBilled, Item, Price, PriceBook};
 use crate::Error;
 use crate::rating::{PriceBasis, RemovalPolicy, SuspensionPolicy, Tariff, Tier, Tiers, UnitPrice};
 
@@ -145,7 +145,7 @@ async fn with_prices(tx: &mut SystemTx, rows: Vec<Row>) -> Result<Vec<PriceBook>
         book.prices.push(Price {
             id: PriceId::from_uuid(row.id),
             item: item(&row.item)?,
-            interval: CycleLength::from_name(&row.interval).ok_or(Error::Stored("interval"))?,
+            interval: row.interval.parse().map_err(|_| Error::Stored("interval"))?,
             tariff: tariff(&row.model, row.unit_price.as_deref(), &row.tier_limits, &row.tier_prices)?,
             currency: book.currency,
             removal_policy: removal_policy(&row.removal_policy, row.grace_days)?,
@@ -181,7 +181,7 @@ pub(crate) fn tariff(
 
 /// What is sold, as a column holds it.
 pub(crate) fn item(name: &str) -> Result<Item, Error> {
-    Item::from_name(name).ok_or(Error::Stored("item"))
+    name.parse().map_err(|_| Error::Stored("item"))
 }
 
 /// What a start is charged once, as a price's column holds it.
@@ -191,12 +191,12 @@ pub(crate) fn setup_price(text: Option<&str>) -> Result<Option<UnitPrice>, Error
 
 /// When changes are billed, as a price's column holds it.
 pub(crate) fn changes_billed(name: &str) -> Result<ChangesBilled, Error> {
-    ChangesBilled::from_name(name).ok_or(Error::Stored("changes billed"))
+    name.parse().map_err(|_| Error::Stored("changes billed"))
 }
 
 /// Whether prices include tax, as a column holds it.
 pub(crate) fn tax_behavior(name: &str) -> Result<PriceBasis, Error> {
-    PriceBasis::from_name(name).ok_or(Error::Stored("tax behavior"))
+    name.parse().map_err(|_| Error::Stored("tax behavior"))
 }
 
 /// A removal policy as a price's columns hold it.
@@ -213,5 +213,5 @@ pub(crate) fn removal_policy(name: &str, grace_days: Option<i32>) -> Result<Remo
 
 /// A suspension policy as a price's column holds it.
 pub(crate) fn suspension_policy(name: &str) -> Result<SuspensionPolicy, Error> {
-    SuspensionPolicy::from_name(name).ok_or(Error::Stored("suspension policy"))
+    name.parse().map_err(|_| Error::Stored("suspension policy"))
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use db::{Db, SystemRead};
 use kernel::TenantId;
-use tenancy::{Caller, Ctx};
+use tenancy::{Caller, Ctx, tenant};
 use vies::Outcome;
 
 use super::{CustomerProfile, IssuerProfile, Versioned, store, tell};
@@ -122,7 +122,7 @@ async fn one(server: &Caller, register: &dyn VatRegister, id: TenantId) -> Resul
     let now = ctx.env().now();
     // Claimed before it is asked: nobody else asks meanwhile, and one that is cut off is asked again in its time.
     let mut tx = ctx.begin().await?;
-    store::lock_tenant(&mut tx).await?;
+    tenant::lock(&mut tx).await?;
     let (before, asked) = (store::customer(&mut tx).await?, store::times_asked(&mut tx, now).await?);
     let (Some(before), Some(asked)) = (before, asked) else { return Ok(None) };
     let is_open = is_open(&before.profile);
@@ -136,7 +136,7 @@ async fn one(server: &Caller, register: &dyn VatRegister, id: TenantId) -> Resul
     let said = answer.filter(|answer| answer.registration != Registration::Unchecked);
     let Some(said) = said else { return Ok(Some(false)) };
     let mut tx = ctx.begin().await?;
-    store::lock_tenant(&mut tx).await?;
+    tenant::lock(&mut tx).await?;
     let found = store::customer(&mut tx).await?.filter(|found| found.version == before.version);
     let Some(Versioned { profile, version }) = found else { return Ok(None) };
     let profile = CustomerProfile { vat_register: Some(said), ..profile };

@@ -153,15 +153,6 @@ pub(crate) async fn customers(
     Ok(all.collect())
 }
 
-/// As [`lock_issuer`], of the tenant.
-pub(super) async fn lock_tenant(tx: &mut TenantTx) -> Result<(), db::Error> {
-    let tenant_id = tx.tenant_id().uuid();
-    sqlx::query!("select id from tenants where id = $1 for no key update", tenant_id)
-        .fetch_optional(tx.conn())
-        .await?;
-    Ok(())
-}
-
 /// Its subscription is parked no more. `vat_ask_at`: when a register is to be asked about its number.
 pub(super) async fn put_customer(
     tx: &mut TenantTx,

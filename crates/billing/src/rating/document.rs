@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use chrono::NaiveDate;
 use chrono_tz::Tz;
+use kernel::named;
 
 use super::RatingError;
 use super::calendar::Cycle;
@@ -47,35 +48,17 @@ impl CycleState {
     }
 }
 
-/// Why a line is there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LineKind {
-    /// A cycle, in advance.
-    Recurring,
-    /// What was used in a cycle, in arrears.
-    Usage,
-    /// Units, or days at a rate, added in a cycle that was billed before; or units that have come to cost more.
-    Proration,
-    /// Units, or days at a rate, removed from a cycle that was billed before; or units that have come to cost less.
-    Credit,
-}
-
-impl LineKind {
-    /// `recurring`, `usage`, `proration` or `credit`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Recurring => "recurring",
-            Self::Usage => "usage",
-            Self::Proration => "proration",
-            Self::Credit => "credit",
-        }
-    }
-
-    /// The one with that name.
-    pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Recurring, Self::Usage, Self::Proration, Self::Credit]
-            .into_iter()
-            .find(|kind| kind.as_str() == name)
+named! {
+    /// Why a line is there.
+    LineKind {
+        /// A cycle, in advance.
+        Recurring = "recurring",
+        /// What was used in a cycle, in arrears.
+        Usage = "usage",
+        /// Units, or days at a rate, added in a cycle that was billed before; or units that have come to cost more.
+        Proration = "proration",
+        /// Units, or days at a rate, removed from a cycle that was billed before; or units that have come to cost less.
+        Credit = "credit",
     }
 }
 

@@ -16,6 +16,7 @@ mod treatment;
 use std::collections::BTreeMap;
 use std::fmt;
 
+use kernel::named;
 use num_traits::CheckedDiv as _;
 
 use super::RatingError;
@@ -132,27 +133,13 @@ impl fmt::Display for TaxGroup {
     }
 }
 
-/// Whether prices include tax.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PriceBasis {
-    /// Lines are net; tax is added.
-    Exclusive,
-    /// Lines are gross; tax is part of them.
-    Inclusive,
-}
-
-impl PriceBasis {
-    /// `exclusive` or `inclusive`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Exclusive => "exclusive",
-            Self::Inclusive => "inclusive",
-        }
-    }
-
-    /// The one with that name.
-    pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Exclusive, Self::Inclusive].into_iter().find(|basis| basis.as_str() == name)
+named! {
+    /// Whether prices include tax.
+    PriceBasis {
+        /// Lines are net; tax is added.
+        Exclusive = "exclusive",
+        /// Lines are gross; tax is part of them.
+        Inclusive = "inclusive",
     }
 }
 

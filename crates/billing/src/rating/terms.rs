@@ -1,6 +1,7 @@
 //! What an item is charged by.
 
 use chrono::NaiveDate;
+use kernel::named;
 
 use super::RatingError;
 use super::calendar::{Interval, Schedule};
@@ -25,28 +26,15 @@ pub struct Terms {
     pub suspension: SuspensionPolicy,
 }
 
-/// Whether something is charged while the account is suspended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum SuspensionPolicy {
-    /// As ever.
-    #[default]
-    Continue,
-    /// No: nothing is charged for the days of the suspension, and cycles go on as if they had been.
-    Pause,
-}
-
-impl SuspensionPolicy {
-    /// `continue` or `pause`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Continue => "continue",
-            Self::Pause => "pause",
-        }
-    }
-
-    /// The one with that name.
-    pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Continue, Self::Pause].into_iter().find(|policy| policy.as_str() == name)
+named! {
+    /// Whether something is charged while the account is suspended.
+    #[derive(Default)]
+    SuspensionPolicy {
+        /// As ever.
+        #[default]
+        Continue = "continue",
+        /// No: nothing is charged for the days of the suspension, and cycles go on as if they had been.
+        Pause = "pause",
     }
 }
 

@@ -6,7 +6,7 @@ use sqlx::types::chrono::NaiveDate;
 use tenancy::TenantTx;
 use uuid::Uuid;
 
-use super::{EntryKind, Movement};
+use super::Movement;
 use crate::Error;
 
 /// Whether the tenant has an account with an issuer.
@@ -58,7 +58,7 @@ impl Row {
     fn movement(self) -> Result<(Currency, Movement), Error> {
         let corrects = self.corrects.into_iter().map(InvoiceId::from_uuid).zip(self.corrects_minor);
         let movement = Movement {
-            kind: EntryKind::from_name(&self.kind).ok_or(Error::Stored("transfer"))?,
+            kind: self.kind.parse().map_err(|_| Error::Stored("transfer"))?,
             effective_on: self.effective_on,
             amount_minor: self.amount_minor,
             invoice_id: self.invoice_id.map(InvoiceId::from_uuid),

@@ -9,7 +9,7 @@ use crate::Error;
 /// subscription, and it `waits` for nobody.
 ///
 /// # Errors
-/// As of any statement; of one that was waited for for half a minute.
+/// When the database fails, also by a lock that was waited for for half a minute.
 pub(crate) async fn take_account(ctx: &Ctx, waits: bool) -> Result<bool, Error> {
     let mut tx = ctx.begin().await?;
     let found =

@@ -113,7 +113,7 @@ async fn entries(tx: &mut impl OfTenants) -> Result<BTreeMap<TenantId, Vec<Entry
     let mut entries = Vec::new();
     for row in rows {
         let price_book_id = PriceBookId::from_uuid(row.book_id);
-        let interval = CycleLength::from_name(&row.interval).ok_or(Error::Stored("interval"))?;
+        let interval = row.interval.parse::<CycleLength>().map_err(|_| Error::Stored("interval"))?;
         let sold = sold.get(&(price_book_id, interval)).cloned().ok_or(Error::Stored("price"))?;
         let terms = AgreedTerms {
             starts_on: row.starts_on,
@@ -179,7 +179,7 @@ pub(crate) async fn sold(
             suspension_policy: &row.suspension_policy,
             included_bytes: row.included_bytes,
         })?;
-        let interval = CycleLength::from_name(&row.interval).ok_or(Error::Stored("interval"))?;
+        let interval = row.interval.parse::<CycleLength>().map_err(|_| Error::Stored("interval"))?;
         let key = (PriceBookId::from_uuid(row.book_id), interval);
         match item(&row.item)? {
             Item::Mailbox => {
@@ -201,10 +201,7 @@ pub(crate) async fn sold(
 /// time meet at the tenant's row.
 pub(crate) async fn find_locked(tx: &mut TenantTx) -> Result<Option<Subscription>, Error> {
     let tenant_id = tx.tenant_id().uuid();
-    sqlx::query!("select id from tenants where id = $1 for no key update", tenant_id)
-        .fetch_optional(tx.conn())
-        .await
-        .map_err(db::Error::from)?;
+    tenancy::tenant::lock(tx).await?;
     sqlx::query!("select id from subscriptions where tenant_id = $1 for update", tenant_id)
         .fetch_optional(tx.conn())
         .await
@@ -229,12 +226,12 @@ pub(super) async fn find_if_free(tx: &mut TenantTx) -> Result<Option<Subscriptio
 /// As [`find_if_free`], but waits for whoever holds it: no longer than half a minute, after which it is an error.
 pub(super) async fn find_waiting(tx: &mut TenantTx) -> Result<Option<Subscription>, Error> {
     let tenant_id = tx.tenant_id().uuid();
-    sqlx::query!("set local lock_timeout = '30s'").execute(tx.conn()).await.map_err(db::Error::from)?;
+    db::wait_half_a_minute(tx.conn()).await?;
     sqlx::query!("select id from subscriptions where tenant_id = $1 for update", tenant_id)
         .fetch_optional(tx.conn())
         .await
         .map_err(db::Error::from)?;
-    sqlx::query!("set local lock_timeout to default").execute(tx.conn()).await.map_err(db::Error::from)?;
+    db::wait_without_end(tx.conn()).await?;
     find(tx).await
 }
 
@@ -375,11 +372,19 @@ pub(crate) async fn commitments_of(
     tx: &mut impl OfTenants,
 ) -> Result<BTreeMap<TenantId, Vec<Step>>, db::Error> {
     let tenants = tx.tenant_ids();
+    commitments_among(tx.conn(), &tenants).await
+}
+
+/// As [`commitments`], of each of some tenants that the connection's role sees.
+pub(crate) async fn commitments_among(
+    conn: &mut PgConnection,
+    tenants: &[Uuid],
+) -> Result<BTreeMap<TenantId, Vec<Step>>, db::Error> {
     let rows = sqlx::query!(
         "select tenant_id, at, seats_committed from seat_commitments where tenant_id = any ($1) order by tenant_id, ordinal",
-        &tenants
+        tenants
     )
-    .fetch_all(tx.conn())
+    .fetch_all(conn)
     .await?;
     let step = |at, seats: i32| Step { at, level: seats.into() };
     Ok(by_tenant(

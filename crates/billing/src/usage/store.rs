@@ -1,11 +1,9 @@
 //! SQL of usage: of the tenants of a reseller.
 
 use db::SystemTx;
-use kernel::{ResellerId, TenantId};
+use kernel::ResellerId;
 use sqlx::types::chrono::{DateTime, Utc};
 use uuid::Uuid;
-
-use crate::rating::Step;
 
 /// A tenant as its rows name it.
 #[derive(Debug)]
@@ -36,23 +34,4 @@ pub(crate) async fn tenants(
     .fetch_all(tx.conn())
     .await?;
     Ok(tenants)
-}
-
-/// The committed minima of several tenants: by tenant, in the order in which they were set.
-pub(crate) async fn commitments_of(
-    tx: &mut SystemTx,
-    tenants: &[TenantId],
-) -> Result<Vec<(TenantId, Step)>, db::Error> {
-    let tenants: Vec<Uuid> = tenants.iter().map(|id| id.uuid()).collect();
-    let rows = sqlx::query!(
-        "select tenant_id, at, seats_committed from seat_commitments where tenant_id = any ($1) order by tenant_id, ordinal",
-        &tenants
-    )
-    .fetch_all(tx.conn())
-    .await?;
-    let step = |at, level: i32| Step { at, level: level.into() };
-    Ok(rows
-        .into_iter()
-        .map(|row| (TenantId::from_uuid(row.tenant_id), step(row.at, row.seats_committed)))
-        .collect())
 }

@@ -11,7 +11,9 @@ use super::tax;
 use crate::Error;
 use crate::invoice::{Billing, Invoice, InvoiceLine, InvoiceLineKind};
 use crate::price_book::Item;
-use crate::rating::{Billed, CycleState, LineKind, Log, PriceBasis, Rate, Span, Step, steps_of_changes, steps_of_levels};
+use crate::rating::{
+    Billed, CycleState, LineKind, Log, PriceBasis, Rate, Span, Step, steps_of_changes, steps_of_levels,
+};
 use crate::subscription::{Agreements, Cycles, OwedLine, Used, Windows};
 use tenancy::mailbox::count::CountChange;
 use tenancy::storage_sample::StorageSample;
@@ -228,7 +230,7 @@ fn take_out(cycles: &mut Cycles, document: &Invoice) {
     let parts = document.lines.chunk_by(|one, next| one.rated_position == next.rated_position);
     for parts in parts {
         let Some((first, others)) = parts.split_first() else { continue };
-        let of_item = Item::from_name(&first.item).and_then(|item| cycles.get_mut(&item));
+        let of_item = first.item.parse().ok().and_then(|item: Item| cycles.get_mut(&item));
         let Some(of_item) = of_item else { continue };
         let line = whole(first, others);
         let off = others.iter().filter(|part| part.kind == InvoiceLineKind::Discount);

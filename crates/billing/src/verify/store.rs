@@ -11,7 +11,6 @@ use super::difference::{Difference, Fault, Gap, GapKind, Posted};
 use super::recompute::Recorded;
 use crate::Error;
 use crate::invoice::Billing;
-use crate::ledger::Account;
 
 /// The next tenants in the order of their ids, deleted ones too: what they were billed is kept.
 pub(super) async fn tenants(
@@ -185,7 +184,7 @@ impl TwoBalances {
         let currency = self.currency.parse().map_err(|_| Error::Stored("currency"))?;
         Ok(Difference::Balance {
             issuer: ResellerId::from_uuid(self.issuer_id),
-            account: Account::from_name(&self.account).ok_or(Error::Stored("account"))?,
+            account: self.account.parse().map_err(|_| Error::Stored("account"))?,
             by_ledger: Money::new(self.by_ledger, currency),
             by_documents: Money::new(self.by_documents, currency),
         })

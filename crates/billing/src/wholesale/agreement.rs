@@ -328,7 +328,8 @@ struct Asked {
 fn check(new: &PutAgreement) -> Result<Asked, Error> {
     let mut checks = Checks::default();
     checks.name(&new.operator_name, 200, "/operator_name");
-    let interval = checks.value(CycleLength::from_name(&new.interval), "/interval", "must be month or year");
+    let interval = new.interval.parse::<CycleLength>().ok();
+    let interval = checks.value(interval, "/interval", "must be month or year");
     let months = interval.map_or(1, CycleLength::months);
     let term_months = new.term_months.map_or(Some(months), |term| i32::try_from(term).ok());
     let term_months = term_months.filter(|term| (1..=MAX_TERM_MONTHS).contains(term) && term % months == 0);

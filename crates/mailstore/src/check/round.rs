@@ -72,7 +72,7 @@ impl Rounds {
     /// writers at work do not show, and a slice costs what is in it however much is written meanwhile.
     ///
     /// # Errors
-    /// As of any statement: the same slice is then the next once more.
+    /// When the database fails: the same slice is then the next once more.
     pub async fn step(&mut self, db: &Db) -> Result<Found, Error> {
         let now = db.env().now();
         if self.place.is_none() && self.begun_at.is_some_and(|begun_at| now < begun_at + EVERY) {

@@ -23,13 +23,6 @@ pub(crate) async fn find(tx: &mut TenantTx) -> Result<Retention, Error> {
     }))
 }
 
-/// Lets one at a time change what is a tenant's as a whole, also where there is none yet.
-pub(crate) async fn lock(tx: &mut TenantTx) -> Result<(), Error> {
-    let tenant_id = tx.tenant_id().uuid();
-    sqlx::query!("select from tenants where id = $1 for no key update", tenant_id).execute(tx.conn()).await?;
-    Ok(())
-}
-
 pub(super) async fn put(tx: &mut TenantTx, policy: Policy, now: DateTime<Utc>) -> Result<Retention, Error> {
     let tenant_id = tx.tenant_id().uuid();
     let version = sqlx::query_scalar!(

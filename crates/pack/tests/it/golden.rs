@@ -4,7 +4,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use kernel::{Env, FolderId};
+use kernel::{Env, FolderId, hex};
 use pack::{Delivery, Ending, KeyEncryption as _, LocalKeys, Tail, WrappedKey, open};
 use secrecy::SecretString;
 use sha2::{Digest as _, Sha256};
@@ -55,6 +55,5 @@ async fn version_1_stays_readable() {
 #[test]
 fn the_dictionary_of_version_1_never_changes() {
     let hash = Sha256::digest(include_bytes!("../../src/dictionary-1.txt"));
-    let hex: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
-    assert_eq!(hex, "71e9f554c9b715d3897a04f84a51179203b0d71fad0724fdc16ca234c221dcdd");
+    assert_eq!(hex(&hash), "71e9f554c9b715d3897a04f84a51179203b0d71fad0724fdc16ca234c221dcdd");
 }

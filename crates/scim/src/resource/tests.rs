@@ -23,7 +23,9 @@ fn entras_user_is_read() {
     .unwrap();
     assert_eq!(user.external_id.as_deref(), Some("0a21f0f2-8d2a-4f8e-bf98-7363c4aed4ef"));
     assert_eq!(user.active, Some(true));
-    assert_eq!(user.primary_email(), Some("Test_User_fd0ea19b-0777-472c-9f96-4f70d2226f2e@testuser.com"));
+    let [email] = user.emails.as_slice() else { panic!("{:?}", user.emails) };
+    assert_eq!(email.value, "Test_User_fd0ea19b-0777-472c-9f96-4f70d2226f2e@testuser.com");
+    assert_eq!((email.kind.as_deref(), email.primary), (Some("work"), true));
     assert_eq!(user.name.unwrap().family_name.as_deref(), Some("familyName"));
     assert!(user.roles.is_empty() && user.mailbox.is_none());
 }

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
-use kernel::TenantId;
+use kernel::{TenantId, hex};
 use tenancy::event;
 
 use super::with_platform;
@@ -20,8 +20,7 @@ pub(crate) async fn verify(config: &Config, tenant: Option<TenantId>) -> Result<
     .context("verifying the audit trail")?;
     let mut is_whole = true;
     for (trail, verdict) in &verdicts {
-        let head: String = verdict.head.iter().map(|byte| format!("{byte:02x}")).collect();
-        println!("{trail}: {} events, last hash {head}", verdict.events);
+        println!("{trail}: {} events, last hash {}", verdict.events, hex(&verdict.head));
         if let Some(fault) = &verdict.fault {
             is_whole = false;
             println!("{trail}: {} at position {} {}", fault.event, fault.position, fault.what);

@@ -121,3 +121,30 @@ pub(crate) fn describe() -> String {
 pub(super) fn variable(key: &str) -> String {
     format!("PILLARBOX_{}", key.to_uppercase())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use super::super::{Config, Reader};
+    use super::*;
+
+    fn keys() -> BTreeSet<&'static str> {
+        SETTINGS.iter().map(|(key, ..)| *key).collect()
+    }
+
+    #[test]
+    fn the_settings_are_those_that_are_read() {
+        let environment = BTreeMap::new();
+        let mut reader = Reader::new(None, &environment, Vec::new());
+        Config::take(&mut reader, true);
+        assert_eq!(reader.asked, keys());
+    }
+
+    #[test]
+    fn the_example_file_names_every_setting_and_no_other() {
+        let lines = include_str!("../../../../deploy/pillarbox.toml").lines();
+        let named = lines.filter_map(|line| line.trim_start_matches("# ").split_once(" = \""));
+        assert_eq!(named.map(|(key, _)| key).collect::<BTreeSet<_>>(), keys());
+    }
+}

@@ -97,12 +97,6 @@ pub(super) async fn lock_mailbox(tx: &mut TenantTx, id: MailboxId) -> Result<(),
     Ok(())
 }
 
-pub(super) async fn lock_tenant(tx: &mut TenantTx) -> Result<(), Error> {
-    let tenant_id = tx.tenant_id().uuid();
-    sqlx::query!("select from tenants where id = $1 for no key update", tenant_id).execute(tx.conn()).await?;
-    Ok(())
-}
-
 pub(super) async fn lock_reseller(tx: &mut SystemTx, id: ResellerId) -> Result<(), Error> {
     sqlx::query!("select from resellers where id = $1 for no key update", id.uuid())
         .execute(tx.conn())

@@ -30,7 +30,7 @@ const WINDOW: i64 = 500;
 /// Leases what is due: of the destinations that have waited longest the messages that have, as long as few to one are under way.
 pub(super) async fn claim(tx: &mut SystemTx, ask: Ask) -> Result<Vec<Claim>, Error> {
     // One at a time, so that two do not each find a destination half empty; who waits for one that hangs tries again.
-    sqlx::query!("set local lock_timeout = '30s'").execute(tx.conn()).await?;
+    db::wait_half_a_minute(tx.conn()).await?;
     sqlx::query!("select pg_advisory_xact_lock(hashtext('outgoing_claim'))").execute(tx.conn()).await?;
     let rows = sqlx::query!(
         r#"with recursive heads (destination, next_attempt_at) as (

@@ -131,7 +131,7 @@ fn prefix(address: IpAddr) -> String {
 /// Forgets what no longer counts, and refresh tokens that are over.
 ///
 /// # Errors
-/// As of any statement.
+/// When the database fails.
 pub async fn prune(db: &Db) -> Result<(), Error> {
     let now = db.env().now();
     let mut tx = api_key::system(db).await?;

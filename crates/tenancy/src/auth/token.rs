@@ -128,7 +128,7 @@ impl Signer {
     /// in force was signed with.
     ///
     /// # Errors
-    /// As of any statement.
+    /// When the database fails.
     pub async fn rotate(&self, db: &Db) -> Result<(), Error> {
         let now = db.env().now();
         let mut tx = api_key::system(db).await?;

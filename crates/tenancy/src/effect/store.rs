@@ -3,7 +3,6 @@
 use sqlx::PgConnection;
 
 use super::{Level, Totals};
-use crate::TenantTx;
 
 /// `None` when there is no such tenant or reseller, as far as the connection's role sees.
 pub(super) async fn totals(conn: &mut PgConnection, level: Level) -> Result<Option<Totals>, db::Error> {
@@ -41,13 +40,4 @@ pub(super) async fn totals(conn: &mut PgConnection, level: Level) -> Result<Opti
         .await?,
     };
     Ok(totals)
-}
-
-/// Keeps others from changing what is counted of the tenant.
-pub(super) async fn lock(tx: &mut TenantTx) -> Result<(), db::Error> {
-    let tenant_id = tx.tenant_id().uuid();
-    sqlx::query!("select id from tenants where id = $1 for no key update", tenant_id)
-        .fetch_optional(tx.conn())
-        .await?;
-    Ok(())
 }

@@ -5,7 +5,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::{require, store};
-use crate::{Action, Ctx, Error, TenantTx, event, quota};
+use crate::{Action, Ctx, Error, TenantTx, event, quota, tenant};
 
 /// How many members a group may have, those of its member groups not counted.
 pub(super) const MAX_MEMBERS: usize = 10_000;
@@ -121,7 +121,7 @@ pub(super) async fn add(tx: &mut TenantTx, ctx: &Ctx, id: GroupId, member: Membe
     }
     if let Member::Group(inner) = member {
         // Whoever nests groups does so one after the other: of two who would close a loop together, the second sees it.
-        store::lock_nesting(tx).await?;
+        tenant::lock(tx).await?;
         if store::reaches(tx, inner, id).await? {
             return Err(Error::conflict("group_loop", "the group would come to be a member of itself"));
         }

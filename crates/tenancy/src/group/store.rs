@@ -120,15 +120,6 @@ pub(super) async fn lock(tx: &mut TenantTx, id: GroupId) -> Result<(), Error> {
     Ok(())
 }
 
-/// Keeps others of the tenant from nesting groups until the transaction ends.
-pub(super) async fn lock_nesting(tx: &mut TenantTx) -> Result<(), Error> {
-    let tenant_id = tx.tenant_id().uuid();
-    sqlx::query!("select id from tenants where id = $1 for no key update", tenant_id)
-        .fetch_one(tx.conn())
-        .await?;
-    Ok(())
-}
-
 /// Counts a group as changed; whether there is one.
 pub(super) async fn touch(tx: &mut TenantTx, id: GroupId) -> Result<bool, Error> {
     let tenant_id = tx.tenant_id().uuid();

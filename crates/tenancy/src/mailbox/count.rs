@@ -24,7 +24,7 @@ pub struct CountChange {
 /// The changes of each of the transaction's tenants up to and including the time given for it: by tenant, oldest first.
 ///
 /// # Errors
-/// As of any statement.
+/// When the database fails.
 pub async fn changes_of_each(
     tx: &mut impl OfTenants,
     until: &[(TenantId, DateTime<Utc>)],
@@ -37,7 +37,7 @@ pub async fn changes_of_each(
 /// The changes of any tenants up to and including `until`, as [`changes_of_each`] has them.
 ///
 /// # Errors
-/// As of any statement.
+/// When the database fails.
 pub async fn changes_of(
     tx: &mut SystemTx,
     tenants: &[TenantId],

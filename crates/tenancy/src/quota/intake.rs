@@ -26,7 +26,7 @@ impl Mailboxes {
     /// Locks them in the order of their ids; those that are not there, or take no messages, are left out.
     ///
     /// # Errors
-    /// As of any statement.
+    /// [`db::Error`] when the database fails.
     pub async fn lock(
         tx: &mut IngestTx,
         mailboxes: &BTreeSet<(TenantId, MailboxId)>,
@@ -54,7 +54,7 @@ impl Mailboxes {
     /// Goes on to the pools above the transaction's tenants. Folders are locked before.
     ///
     /// # Errors
-    /// As of any statement.
+    /// [`db::Error`] when the database fails.
     pub async fn with_pools<'a>(self, tx: &mut IngestTx) -> Result<Intake<'a>, db::Error> {
         Ok(Intake { mailboxes: self.0, pools: Held::lock(tx).await?, crossed: Vec::new() })
     }
@@ -99,7 +99,7 @@ impl<'a> Intake<'a> {
     /// Writes what was counted, and notes each threshold that a mailbox crossed, as done by whoever made it.
     ///
     /// # Errors
-    /// As of any statement.
+    /// [`db::Error`] when the database fails.
     pub async fn write(self, tx: &mut IngestTx) -> Result<(), db::Error> {
         let changed = self.mailboxes.iter().filter(|(_, mailbox)| mailbox.added_modseq > 0);
         let rows = changed.map(|(id, mailbox)| store::Added {

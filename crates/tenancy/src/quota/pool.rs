@@ -28,7 +28,7 @@ pub enum Pools {
 /// mailbox's row locked, after its folders: pools are locked last, the tenant's and then the resellers' by id.
 ///
 /// # Errors
-/// As of any statement.
+/// [`db::Error`] when the database fails.
 pub async fn charge_pools(tx: &mut TenantTx, bytes: u64) -> Result<Pools, db::Error> {
     let (tenant_id, bytes) = (tx.tenant_id(), signed(bytes));
     let mut held = Held::lock_for(tx, bytes).await?;
@@ -43,7 +43,7 @@ pub async fn charge_pools(tx: &mut TenantTx, bytes: u64) -> Result<Pools, db::Er
 /// Takes `bytes` out of every pool that counts them. As [`charge_pools`], last in the transaction.
 ///
 /// # Errors
-/// As of any statement.
+/// [`db::Error`] when the database fails.
 pub async fn release_pools(tx: &mut TenantTx, bytes: u64) -> Result<(), db::Error> {
     let (tenant_id, bytes) = (tx.tenant_id(), -signed(bytes));
     let mut held = Held::lock_for(tx, bytes).await?;
@@ -178,7 +178,7 @@ pub struct Off {
 /// All are compared within one statement, so writers at work do not show.
 ///
 /// # Errors
-/// As of any statement.
+/// [`db::Error`] when the database fails.
 pub async fn tenants_off(
     tx: &mut SystemTx,
     after: Uuid,
@@ -191,7 +191,7 @@ pub async fn tenants_off(
 /// As [`tenants_off`], of resellers: each costs the sum of all mailboxes below it, where it has a limit.
 ///
 /// # Errors
-/// As of any statement.
+/// [`db::Error`] when the database fails.
 pub async fn resellers_off(
     tx: &mut SystemTx,
     after: Uuid,
@@ -210,7 +210,7 @@ fn last_of_full(ids: &[Uuid], limit: i64) -> Option<Uuid> {
 /// there is a limit, bytes. Each level is compared within one statement, so writers at work do not show.
 ///
 /// # Errors
-/// As of any statement.
+/// [`db::Error`] when the database fails.
 #[expect(clippy::disallowed_methods, reason = "the counters of all tenants are compared")]
 pub async fn drift(db: &Db) -> Result<u64, db::Error> {
     let mut tx = SystemTx::begin(db).await?;

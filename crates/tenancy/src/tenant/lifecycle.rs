@@ -100,7 +100,7 @@ async fn record(
 /// Suspends the tenants whose trial has ended, as a whole; how many. `resume` makes them customers.
 ///
 /// # Errors
-/// As of any statement.
+/// When the database fails.
 pub async fn end_trials(db: &Db) -> Result<u64, Error> {
     let mut tx = system(db).await?;
     let over = store::trials_that_are_over(&mut tx, db.env().now()).await?;

@@ -25,7 +25,7 @@ pub struct Taken {
 /// rows of the tenant's: they do not stand in the way of one another.
 ///
 /// # Errors
-/// As of any statement.
+/// When the database fails.
 pub async fn hold_unpaid(tx: &mut TenantTx, waits: bool) -> Result<Option<Taken>, Error> {
     store::hold_suspended(tx, waits).await
 }
@@ -33,7 +33,7 @@ pub async fn hold_unpaid(tx: &mut TenantTx, waits: bool) -> Result<Option<Taken>
 /// Takes capabilities from a tenant that is held, as far as they are not taken yet, because of an overdue invoice.
 ///
 /// # Errors
-/// As of any statement.
+/// When the database fails.
 pub async fn suspend_unpaid(
     tx: &mut TenantTx,
     ctx: &Ctx,
@@ -62,7 +62,7 @@ pub async fn suspend_unpaid(
 /// Gives a tenant that is held capabilities back, as far as they were taken for nonpayment and by nobody else.
 ///
 /// # Errors
-/// As of any statement.
+/// When the database fails.
 pub async fn resume_paid(tx: &mut TenantTx, ctx: &Ctx, capabilities: &[Capability]) -> Result<(), Error> {
     let Some(Taken { suspended, unpaid, .. }) = store::hold_suspended(tx, true).await? else { return Ok(()) };
     let (given, kept): (Vec<_>, Vec<_>) = unpaid.iter().copied().partition(|one| capabilities.contains(one));

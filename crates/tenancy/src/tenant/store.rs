@@ -120,6 +120,17 @@ pub(super) async fn find_locked(tx: &mut TenantTx) -> Result<Option<Tenant>, Err
     find(tx).await
 }
 
+/// Keeps others from changing what is the tenant's as a whole until the transaction ends. Does not stand in the way of
+/// rows that refer to the tenant.
+///
+/// # Errors
+/// [`db::Error`] when the database fails.
+pub async fn lock(tx: &mut TenantTx) -> Result<(), db::Error> {
+    let id = tx.tenant_id().uuid();
+    sqlx::query!("select from tenants where id = $1 for no key update", id).execute(tx.conn()).await?;
+    Ok(())
+}
+
 pub(super) async fn list(
     tx: &mut SystemTx,
     reseller: Option<ResellerId>,
@@ -387,10 +398,7 @@ pub(super) async fn spare(
 pub(super) async fn hold_suspended(tx: &mut TenantTx, waits: bool) -> Result<Option<Taken>, Error> {
     let id = tx.tenant_id().uuid();
     if waits {
-        sqlx::query!("select id from tenants where id = $1 for no key update", id)
-            .fetch_optional(tx.conn())
-            .await
-            .map_err(db::Error::from)?;
+        lock(tx).await?;
     } else {
         let held = sqlx::query!("select id from tenants where id = $1 for no key update skip locked", id)
             .fetch_optional(tx.conn())

@@ -45,21 +45,7 @@ const MAY_USE: [(&str, &[&str]); 28] = [
     ("imap", &["kernel", "tenancy", "mailstore", "sasl", "socket"]),
     ("pop3", &["kernel", "tenancy", "mailstore", "sasl", "socket"]),
     ("smtp", &["kernel", "tenancy", "mailstore", "sasl", "socket", "submission"]),
-    (
-        "worker",
-        &[
-            "kernel",
-            "db",
-            "blob",
-            "dns",
-            "webhook",
-            "tenancy",
-            "billing",
-            "mailstore",
-            "recovery",
-            "submission",
-        ],
-    ),
+    ("worker", &["db", "dns", "webhook", "tenancy", "billing", "mailstore", "recovery", "submission"]),
     (
         "server",
         &[
@@ -82,7 +68,7 @@ const MAY_USE: [(&str, &[&str]); 28] = [
             "worker",
         ],
     ),
-    ("testkit", &["kernel", "db", "blob", "pack", "dns", "tenancy"]),
+    ("testkit", &["kernel", "db", "pack", "dns", "tenancy"]),
     ("xtask", &["kernel", "db"]),
     (
         "fuzz",
@@ -121,17 +107,30 @@ pub(super) fn check(manifests: &[(String, String)]) -> anyhow::Result<Vec<Findin
     let mut findings = Vec::new();
     for (path, text) in manifests {
         let manifest: Table = text.parse().with_context(|| format!("reading {path}"))?;
-        findings.extend(check_one(path, &manifest).into_iter().map(|what| Finding {
-            path: path.clone(),
-            line: 0,
-            what,
-        }));
+        let name =
+            manifest.get("package").and_then(|p| p.get("name")).and_then(Value::as_str).unwrap_or(path);
+        let wrong = check_one(name, &manifest).into_iter().chain(unused(name, &manifest));
+        findings.extend(wrong.map(|what| Finding { path: path.clone(), line: 0, what }));
     }
     Ok(findings)
 }
 
-fn check_one(path: &str, manifest: &Table) -> Vec<String> {
-    let name = manifest.get("package").and_then(|p| p.get("name")).and_then(Value::as_str).unwrap_or(path);
+/// The arrows of the table that the crate does not take. What any crate's tests may use needs none.
+fn unused(name: &str, manifest: &Table) -> Vec<String> {
+    let dependencies = dependencies(manifest);
+    let is_used = |arrow: &str| {
+        dependencies.iter().any(|(dependency, kind)| {
+            dependency == arrow && (*kind == Kind::Normal || !FOR_TESTS.contains(&arrow))
+        })
+    };
+    let arrows = MAY_USE.iter().filter(|(known, _)| *known == name).flat_map(|(_, allowed)| *allowed);
+    arrows
+        .filter(|arrow| !is_used(arrow))
+        .map(|arrow| format!("{name} does not use {arrow}: that arrow goes"))
+        .collect()
+}
+
+fn check_one(name: &str, manifest: &Table) -> Vec<String> {
     let Some((_, allowed)) = MAY_USE.iter().find(|(known, _)| *known == name) else {
         return vec![format!(
             "crate {name} is not in the table of arrows (xtask/src/tidy/arrows.rs, ARCHITECTURE.md)"
@@ -202,8 +201,7 @@ mod tests {
 
     fn findings(name: &str, rest: &str) -> Vec<String> {
         let text = format!("[package]\nname = \"{name}\"\n[lints]\nworkspace = true\n{rest}");
-        let found = check(&[(format!("crates/{name}/Cargo.toml"), text)]).unwrap();
-        found.into_iter().map(|finding| finding.what).collect()
+        check_one(name, &text.parse().unwrap())
     }
 
     #[test]
@@ -213,6 +211,20 @@ mod tests {
             findings("api", "[dependencies]\naxum = \"0.8\"\n[dev-dependencies]\ntestkit.workspace = true"),
             [""; 0]
         );
+    }
+
+    #[test]
+    fn an_arrow_that_no_manifest_takes_is_found() {
+        let unused = |rest: &str| {
+            let text = format!("[package]\nname = \"recovery\"\n[lints]\nworkspace = true\n{rest}");
+            let found = check(&[("crates/recovery/Cargo.toml".to_owned(), text)]).unwrap();
+            found.into_iter().map(|finding| finding.what).collect::<Vec<_>>()
+        };
+        let all_but_blob = "[dependencies]\nkernel = {}\ndb = {}\npack = {}\ntenancy = {}\nmailstore = {}\n";
+        let found = "recovery does not use blob: that arrow goes";
+        assert_eq!(unused(all_but_blob), [found]);
+        assert_eq!(unused(&format!("{all_but_blob}[dev-dependencies]\nblob = {{}}")), [found]);
+        assert_eq!(unused(&format!("{all_but_blob}blob = {{}}")), [""; 0]);
     }
 
     #[test]
@@ -278,9 +290,7 @@ mod tests {
 
     #[test]
     fn a_crate_without_the_lints_is_found() {
-        let found = check(&[("crates/db/Cargo.toml".into(), "[package]\nname = \"db\"".into())]).unwrap();
-        assert_eq!(found[0].what, "does not take the workspace's lints");
-        let apart = "[workspace]\n[package]\nname = \"fuzz\"".to_owned();
-        assert_eq!(check(&[("crates/fuzz/Cargo.toml".into(), apart)]).unwrap(), []);
+        assert_eq!(check_one("db", &Table::new()), ["does not take the workspace's lints"]);
+        assert_eq!(check_one("fuzz", &"[workspace]".parse().unwrap()), [""; 0]);
     }
 }

@@ -50,7 +50,7 @@ pub(in crate::payment) async fn charges(tx: &mut TenantTx, invoice: InvoiceId) -
     .map_err(db::Error::from)?;
     let mut charges = Charges::default();
     for row in rows {
-        let status = PaymentStatus::from_name(&row.status).ok_or(Error::Stored("payment status"))?;
+        let status = row.status.parse::<PaymentStatus>().map_err(|_| Error::Stored("payment status"))?;
         charges.has_arrived |= status == PaymentStatus::Succeeded;
         if let (Some(ordinal), Some(day)) = (row.autopay_ordinal, row.autopay_on) {
             charges.by_itself.push((Attempt { ordinal, day }, status));

@@ -9,7 +9,7 @@ use tenancy::TenantTx;
 use uuid::Uuid;
 
 use crate::Error;
-use crate::payment::dispute::{Dispute, DisputeStatus};
+use crate::payment::dispute::Dispute;
 use crate::payment::dispute_fee::DisputeFee;
 
 struct Row {
@@ -31,7 +31,7 @@ impl TryFrom<Row> for Dispute {
         let currency = row.currency.parse().map_err(|_| Error::Stored("currency"))?;
         Ok(Self {
             id: DisputeId::from_uuid(row.id),
-            status: DisputeStatus::from_name(&row.status).ok_or(Error::Stored("dispute status"))?,
+            status: row.status.parse().map_err(|_| Error::Stored("dispute status"))?,
             amount: Money::new(row.amount_minor, currency),
             reason: row.reason,
             withdrawn_on: row.withdrawn_on,

@@ -33,7 +33,7 @@ impl TryFrom<Row> for Refund {
         Ok(Self {
             id: RefundId::from_uuid(row.id),
             payment_id: PaymentId::from_uuid(row.payment_id),
-            status: RefundStatus::from_name(&row.status).ok_or(Error::Stored("refund status"))?,
+            status: row.status.parse().map_err(|_| Error::Stored("refund status"))?,
             amount: Money::new(row.amount_minor, currency),
             reason: row.reason,
             refunded_on: row.refunded_on,

@@ -45,7 +45,7 @@ pub(super) async fn claim(tx: &mut impl OfTenants) -> Result<BTreeMap<TenantId, 
 /// As [`claim`], but waits for whoever holds them: at most half a minute, after which it is an error.
 pub(super) async fn claim_waiting(tx: &mut impl OfTenants) -> Result<BTreeMap<TenantId, Claim>, db::Error> {
     let tenants = tx.tenant_ids();
-    sqlx::query!("set local lock_timeout = '30s'").execute(tx.conn()).await?;
+    db::wait_half_a_minute(tx.conn()).await?;
     let rows = sqlx::query_as!(
         Row,
         r#"select s.tenant_id, s.next_invoice_on, s.parked_at is not null as "is_parked!"
@@ -55,7 +55,7 @@ pub(super) async fn claim_waiting(tx: &mut impl OfTenants) -> Result<BTreeMap<Te
     )
     .fetch_all(tx.conn())
     .await?;
-    sqlx::query!("set local lock_timeout to default").execute(tx.conn()).await?;
+    db::wait_without_end(tx.conn()).await?;
     Ok(rows.into_iter().map(Row::claim).collect())
 }
 
@@ -176,7 +176,7 @@ pub(super) async fn billed_lines(
     before: Option<NaiveDate>,
 ) -> Result<BTreeMap<TenantId, Vec<BilledLine>>, Error> {
     let tenants = tx.tenant_ids();
-    let items = Item::ALL.map(|item| item.as_str().to_owned());
+    let items: Vec<_> = Item::ALL.iter().map(|item| item.as_str().to_owned()).collect();
     let rows = sqlx::query!(
         r#"select l.tenant_id, l.item, lower(l.cycle) as "cycle!", lower(l.whole) as "whole_start!", upper(l.whole) as "whole_end!",
              lower(l.period) as "start!", upper(l.period) as "end!", sum(l.quantity)::bigint as "quantity!",

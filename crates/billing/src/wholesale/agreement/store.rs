@@ -45,7 +45,7 @@ pub(crate) async fn find(tx: &mut SystemTx, reseller_id: ResellerId) -> Result<O
         reseller_id,
         operator_name: row.operator_name,
         terms,
-        interval: CycleLength::from_name(&row.interval).ok_or(Error::Stored("interval"))?,
+        interval: row.interval.parse().map_err(|_| Error::Stored("interval"))?,
         currency: row.currency.parse().map_err(|_| Error::Stored("currency"))?,
         time_zone: row.time_zone.parse().map_err(|_| Error::Stored("time zone"))?,
         anchor_date: row.anchor_date,
@@ -73,7 +73,7 @@ async fn terms(tx: &mut SystemTx, reseller_id: ResellerId) -> Result<Vec<AgreedT
     let sold = subscription::store::sold(tx.conn(), &books.into_iter().collect::<Vec<_>>()).await?;
     let terms = rows.into_iter().map(|row| {
         let price_book_id = PriceBookId::from_uuid(row.price_book_id);
-        let interval = CycleLength::from_name(&row.interval).ok_or(Error::Stored("interval"))?;
+        let interval = row.interval.parse::<CycleLength>().map_err(|_| Error::Stored("interval"))?;
         let sold = sold.get(&(price_book_id, interval)).cloned().ok_or(Error::Stored("price"))?;
         Ok(AgreedTerms {
             starts_on: row.starts_on,

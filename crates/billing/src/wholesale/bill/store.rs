@@ -33,14 +33,14 @@ pub(super) async fn claim(
         );
         return Ok(claim.fetch_optional(tx.conn()).await?);
     }
-    sqlx::query!("set local lock_timeout = '30s'").execute(tx.conn()).await?;
+    db::wait_half_a_minute(tx.conn()).await?;
     let claim = sqlx::query_scalar!(
         r#"select parked_at is not null as "is_parked!" from wholesale_agreements where reseller_id = $1 for update"#,
         id
     )
     .fetch_optional(tx.conn())
     .await?;
-    sqlx::query!("set local lock_timeout to default").execute(tx.conn()).await?;
+    db::wait_without_end(tx.conn()).await?;
     Ok(claim)
 }
 

@@ -14,7 +14,7 @@ use crate::invoice::store::group;
 use crate::invoice::tax::{OfCycle, Past};
 use crate::invoice::{Customer, DocumentKind, InvoiceTax, Issuer};
 use crate::profile::store::read;
-use crate::rating::{Cycle, GroupTotal, LineKind, Span, TaxLine, UnitPrice};
+use crate::rating::{Cycle, GroupTotal, Span, TaxLine, UnitPrice};
 use crate::receivable::Receivables;
 use crate::series::OPERATOR;
 
@@ -316,7 +316,7 @@ async fn with_lines(
             tenant: tenant.map(|(id, name)| Named { id: TenantId::from_uuid(id), name }),
             description: row.description,
             item: row.item,
-            kind: LineKind::from_name(&row.kind).ok_or(Error::Stored("line kind"))?,
+            kind: row.kind.parse().map_err(|_| Error::Stored("line kind"))?,
             period: Span::new(row.start, row.end).ok_or(Error::Stored("period"))?,
             quantity: row.quantity,
             seat_days: row.seat_days,

@@ -48,8 +48,8 @@ fn entra_builds_a_value_piece_by_piece() {
     )
     .unwrap();
     let user = User::read(&after).unwrap();
-    assert_eq!(user.emails.len(), 2);
-    assert_eq!(user.primary_email(), Some("angelita@mante.us"));
+    let emails: Vec<_> = user.emails.iter().map(|email| (email.value.as_str(), email.primary)).collect();
+    assert_eq!(emails, [("oren.collins@white.com", false), ("angelita@mante.us", true)]);
     assert_eq!(after["roles"], json!([{"primary": true, "display": "Role", "value": "admin"}]));
 }
 
