@@ -20,8 +20,8 @@ use crate::{Action, Caller, Error, Scope, event, require_version, reseller};
 
 pub(crate) use delivery::queue;
 pub use delivery::{
-    Delivery, DeliveryStatus, Due, MessageDelivered, claim, deliveries, delivery, expire, queue_messages, replay,
-    settle,
+    Delivery, DeliveryStatus, Due, MessageDelivered, claim, deliveries, delivery, expire, queue_messages,
+    replay, settle,
 };
 
 /// How long a secret that was replaced signs beside the new one.

@@ -226,10 +226,12 @@ pub(super) async fn delete(tx: &mut SystemTx, id: WebhookEndpointId) -> Result<(
 /// Keeps anybody else from changing the endpoint; what it is now. The lock goes before that of its deliveries, and holds up no mail that is
 /// queued for it.
 pub(super) async fn lock(tx: &mut SystemTx, id: WebhookEndpointId) -> Result<Option<String>, db::Error> {
-    let status =
-        sqlx::query_scalar!("select status from webhook_endpoints where id = $1 for no key update", id.uuid())
-            .fetch_optional(tx.conn())
-            .await?;
+    let status = sqlx::query_scalar!(
+        "select status from webhook_endpoints where id = $1 for no key update",
+        id.uuid()
+    )
+    .fetch_optional(tx.conn())
+    .await?;
     Ok(status)
 }
 
