@@ -99,7 +99,7 @@ pub struct MessageDelivered {
     pub message_id: MessageId,
     /// When it was received.
     pub received_at: DateTime<Utc>,
-    /// Its size as it was sent.
+    /// Its size as stored, in bytes.
     pub size_bytes: u64,
 }
 
