@@ -188,6 +188,7 @@ pub async fn ingest_once(
             mailbox_id,
             folder: Within::Inbox,
             id,
+            is_told: true,
         });
         let mut stored = submit(store, missing.collect(), &message).await?.into_iter();
         results.extend(some.iter().map(|&(id, _)| match there.contains(&id) {
@@ -212,6 +213,7 @@ pub(crate) async fn again(
         mailbox_id,
         folder: folder.into(),
         id,
+        is_told: false,
     };
     submit(store, deliveries.iter().map(delivery).collect(), &message).await
 }
@@ -274,12 +276,15 @@ struct Delivery {
     mailbox_id: MailboxId,
     folder: Within,
     id: MessageId,
+    /// Whether webhooks are told: it arrives, and is not put there by somebody who writes into the mailbox, or put back.
+    is_told: bool,
 }
 
 impl Delivery {
     fn new(target: &Target) -> Self {
         let Target { ctx, mailbox_id, folder } = target;
-        Self { ctx: ctx.clone(), mailbox_id: *mailbox_id, folder: *folder, id: ctx.env().new_id() }
+        let is_told = ctx.require(Action::MessageDeliver).is_ok();
+        Self { ctx: ctx.clone(), mailbox_id: *mailbox_id, folder: *folder, id: ctx.env().new_id(), is_told }
     }
 }
 

@@ -135,6 +135,8 @@ named! {
         SupportAccessUsed = "support_access.used",
         /// A mailbox is no longer open for somebody above the tenant.
         SupportAccessEnded = "support_access.ended",
+        /// A message was delivered to a mailbox. Told to the webhook endpoints that name it, and to no others; it is on no trail and in no feed.
+        MessageDelivered = "message.delivered",
         /// The operator wrote a mailbox's mail into files at the machine's own command line, for a reason.
         MailboxExported = "mailbox.exported",
         /// A legal hold was placed.

@@ -1,7 +1,7 @@
 //! Webhook endpoints: where the events of a tenant, of a reseller and all below it, or of everybody are sent to.
 //!
-//! [`crate::event::chain`] queues a delivery for each endpoint that gets an event; a worker claims what is due
-//! ([`claim`]), sends it without a transaction, and notes what came of it ([`settle`]).
+//! [`crate::event::chain`] queues a delivery for each endpoint that gets an event, and whoever takes mail in one for each that asks to be told
+//! of it ([`queue_messages`]); a worker claims what is due ([`claim`]), sends it without a transaction, and notes what came of it ([`settle`]).
 
 mod delivery;
 mod store;
@@ -19,7 +19,10 @@ use crate::event::Kind;
 use crate::{Action, Caller, Error, Scope, event, require_version, reseller};
 
 pub(crate) use delivery::queue;
-pub use delivery::{Delivery, DeliveryStatus, Due, claim, deliveries, delivery, replay, settle};
+pub use delivery::{
+    Delivery, DeliveryStatus, Due, MessageDelivered, claim, deliveries, delivery, expire, queue_messages,
+    replay, settle,
+};
 
 /// How long a secret that was replaced signs beside the new one.
 const ROTATION: TimeDelta = TimeDelta::hours(24);
@@ -37,7 +40,7 @@ pub struct WebhookEndpoint {
     pub url: String,
     /// What it is for, as whoever made it said.
     pub description: Option<String>,
-    /// Only of these kinds; empty: of all.
+    /// Only of these kinds; empty: of all but [`Kind::MessageDelivered`].
     pub kinds: BTreeSet<Kind>,
     /// `enabled` or `disabled`.
     pub status: String,
@@ -71,7 +74,7 @@ impl WebhookEndpoint {
 pub struct NewWebhookEndpoint {
     /// Where events are to be sent to.
     pub url: String,
-    /// Only of these kinds; empty: of all.
+    /// Only of these kinds; empty: of all but [`Kind::MessageDelivered`].
     pub kinds: BTreeSet<Kind>,
     /// What it is for.
     pub description: Option<String>,
@@ -82,7 +85,7 @@ pub struct NewWebhookEndpoint {
 pub struct WebhookEndpointChange {
     /// Where events are to be sent to.
     pub url: Option<String>,
-    /// Only of these kinds; empty: of all.
+    /// Only of these kinds; empty: of all but [`Kind::MessageDelivered`].
     pub kinds: Option<BTreeSet<Kind>>,
     /// What it is for; `Some(None)` removes it.
     pub description: Option<Option<String>>,
@@ -190,6 +193,7 @@ pub async fn update(
     require_version(if_version, old.version)?;
     let mut endpoint = old.clone();
     let ends = endpoint.is_enabled() && change.enabled == Some(false);
+    let begins = !endpoint.is_enabled() && change.enabled == Some(true);
     endpoint.url = url.unwrap_or(endpoint.url);
     endpoint.kinds = change.kinds.unwrap_or(endpoint.kinds);
     endpoint.description = change.description.unwrap_or(endpoint.description);
@@ -212,7 +216,8 @@ pub async fn update(
     }
     endpoint.version += 1;
     store::update(&mut tx, &endpoint).await?;
-    if ends {
+    // Mail that was being taken in when it was disabled may have queued some after that.
+    if ends || begins {
         delivery::end(&mut tx, id, "the endpoint was disabled").await?;
     }
     let (kind, shown) = (Kind::WebhookEndpointUpdated, endpoint.shown());

@@ -50,6 +50,7 @@ async fn cut_off(worker: &Worker, shutdown: &CancellationToken) {
                     sample_storage(worker).await;
                     look_after_credentials(worker).await;
                     forget_outgoing(worker).await;
+                    forget_webhooks(worker).await;
                 }
                 _ = measure.tick() => measure_queues_and_pool(worker).await,
             }
@@ -201,6 +202,12 @@ async fn forget_outgoing(worker: &Worker) {
             metrics::counter!("pillarbox_outgoing_forgetting_failures_total").increment(failed);
         }
         Err(error) => tracing::warn!(error.cause = ?error, "mail that has left could not be forgotten"),
+    }
+}
+
+async fn forget_webhooks(worker: &Worker) {
+    if let Err(error) = tenancy::webhook_endpoint::expire(&worker.db).await {
+        tracing::warn!(error.cause = ?error, "webhooks about old mail could not be forgotten");
     }
 }
 

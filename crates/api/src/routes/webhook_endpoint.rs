@@ -35,7 +35,7 @@ struct WebhookEndpoint {
     /// What it is for.
     #[schema(required, example = "Provisioning")]
     description: Option<String>,
-    /// Only of these kinds; empty: of all.
+    /// Only of these kinds; empty: of all but `message.delivered`.
     #[schema(value_type = Vec<schema::EventKind>, example = json!(["user.created"]))]
     kinds: Vec<&'static str>,
     /// `enabled` or `disabled`.
@@ -88,7 +88,7 @@ struct NewWebhookEndpoint {
     /// Where to send events: https, and no private address.
     #[schema(value_type = schema::WebhookUrl)]
     url: String,
-    /// Only of these kinds; empty: of all.
+    /// Only of these kinds; empty: of all but `message.delivered`.
     #[serde(default)]
     #[schema(value_type = Vec<schema::EventKind>, required = false, example = json!(["user.created"]))]
     kinds: Vec<String>,
@@ -111,7 +111,7 @@ struct WebhookEndpointPatch {
     #[serde(default, deserialize_with = "not_null")]
     #[schema(value_type = schema::WebhookUrl, required = false)]
     url: Option<String>,
-    /// Only of these kinds; empty: of all.
+    /// Only of these kinds; empty: of all but `message.delivered`.
     #[serde(default, deserialize_with = "not_null")]
     #[schema(value_type = Vec<schema::EventKind>, required = false, example = json!(["user.created"]))]
     kinds: Option<Vec<String>>,
@@ -125,14 +125,15 @@ struct WebhookEndpointPatch {
     status: Option<String>,
 }
 
-/// One event on its way to one endpoint.
+/// One event, or word of one message, on its way to one endpoint.
 #[derive(Debug, Serialize, ToSchema)]
 struct WebhookDelivery {
+    /// For `message.delivered`, also the `webhook-id`.
     #[schema(value_type = schema::DeliveryId)]
     id: DeliveryId,
-    /// What is sent; also its `webhook-id`.
-    #[schema(value_type = String, example = "evt_019a2f3c5d7e7abc8def0123456789ab")]
-    event_id: EventId,
+    /// The event that is sent, also the `webhook-id`; null for `message.delivered`, which is no event of the feed.
+    #[schema(value_type = Option<String>, required, example = "evt_019a2f3c5d7e7abc8def0123456789ab")]
+    event_id: Option<EventId>,
     /// What kind of event it is.
     #[schema(value_type = schema::EventKind)]
     kind: String,
@@ -222,7 +223,8 @@ fn once(status: StatusCode, (endpoint, secret): (webhook_endpoint::WebhookEndpoi
 
 /// Create a webhook endpoint
 ///
-/// It gets the events of the caller's own scope: a tenant's those of the tenant, a reseller's its own and those of all below it.
+/// It gets the events of the caller's own scope: a tenant's those of the tenant, a reseller's its own and those of all below it. Mail that is
+/// delivered there (`message.delivered`) is told to those alone whose `kinds` name it.
 #[utoipa::path(post, path = "/v1/webhook-endpoints", tag = "Webhooks", operation_id = "create_webhook_endpoint",
     responses((status = 201, description = "The endpoint and, this once, its secret.", body = WebhookEndpointWithSecret)),
     extensions(("x-required-action" = json!("webhooks:write"))))]

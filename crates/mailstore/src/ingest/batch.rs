@@ -6,6 +6,7 @@ use chrono::TimeDelta;
 use kernel::{BlobId, Env, FolderId, MailboxId, TenantId};
 use pack::{About, Sealed, Uidl, Writer};
 use tenancy::quota::{self, Charge, Intake, Mailboxes};
+use tenancy::webhook_endpoint::{self, MessageDelivered};
 use tenancy::{Ctx, IngestTx, OfTenants as _};
 
 use super::door::Spare;
@@ -388,6 +389,7 @@ async fn commit(
             return Err(Error::ReservationLost);
         }
         store::insert_import_keys(&mut tx, &rows).await?;
+        webhook_endpoint::queue_messages(&mut tx, env, &delivered(batch, &placed)).await?;
         folders.write(&mut tx, env.now()).await?;
         intake.write(&mut tx).await?;
         let committed = tx.commit().await;
@@ -465,6 +467,23 @@ async fn place(
         Ok(Placed { at, row: store::NewMessage::new(delivery, folder.id(), uid, modseq, pending.blob) })
     };
     charged.iter().map(place).collect()
+}
+
+/// What webhooks are told of.
+fn delivered(batch: &[&mut Pending], placed: &[Placed]) -> Vec<MessageDelivered> {
+    let is_told = |placed: &&Placed| batch[placed.at.0].part.deliveries[placed.at.1].is_told;
+    let told = placed.iter().filter(is_told).map(|Placed { at, row }| {
+        let message = batch[at.0].message();
+        MessageDelivered {
+            tenant_id: row.tenant_id,
+            mailbox_id: row.mailbox_id,
+            folder_id: row.folder,
+            message_id: row.id,
+            received_at: message.internal_date,
+            size_bytes: message.size_bytes,
+        }
+    });
+    told.collect()
 }
 
 /// The bodies that messages were placed for.

@@ -156,7 +156,8 @@ pub(super) async fn remove_all(tx: &mut SystemTx, id: TenantId) -> Result<[(&'st
            methods as (delete from payment_methods where tenant_id = $1),
            tokens as (delete from refresh_tokens where tenant_id = $1),
            keys as (delete from api_keys where tenant_id = $1),
-           deliveries as (delete from webhook_deliveries where endpoint_id in (select id from webhook_endpoints where tenant_id = $1))
+           deliveries as (delete from webhook_deliveries
+             where tenant_id = $1 or endpoint_id = any (array(select id from webhook_endpoints where tenant_id = $1)))
          delete from addresses where tenant_id = $1",
         id
     )

@@ -1,20 +1,26 @@
-//! Deliveries: one event on its way to one endpoint.
+//! Deliveries: one event, or word of one message, on its way to one endpoint.
 
 mod store;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use db::{Db, SystemTx};
-use kernel::{DeliveryId, EventId, Page, PageRequest, WebhookEndpointId};
+use kernel::{
+    DeliveryId, Env, EventId, FolderId, MailboxId, MessageId, Page, PageRequest, TenantId, WebhookEndpointId,
+};
 use serde_json::{Value, json};
 use webhook::{Outcome, Verdict, schedule};
 
 use super::{owner, system};
-use crate::event::{Chained, Event, Kind};
-use crate::{Action, Caller, Error, Scope, event};
+use crate::event::{Chained, Kind};
+use crate::{Action, Caller, Error, IngestTx, Scope, event};
 use kernel::named;
 
 /// How many deliveries of one endpoint are under way at once, so that a slow one does not hold up the others.
 const PER_ENDPOINT: i64 = 4;
+/// How long it is known what became of word of a message.
+const KEPT: TimeDelta = TimeDelta::days(30);
+/// How many of these one transaction forgets.
+const BATCH: i64 = 1000;
 
 named! {
     /// What has become of a delivery.
@@ -28,16 +34,16 @@ named! {
     }
 }
 
-/// One event on its way to one endpoint.
+/// One event, or word of one message, on its way to one endpoint.
 #[derive(Debug, Clone)]
 pub struct Delivery {
-    /// Its id.
+    /// Its id; of word of a message also its `webhook-id`.
     pub id: DeliveryId,
     /// Where to.
     pub endpoint_id: WebhookEndpointId,
-    /// What is sent; also its `webhook-id`.
-    pub event_id: EventId,
-    /// The event's kind.
+    /// The event that is sent, also its `webhook-id`; none for [`Kind::MessageDelivered`].
+    pub event_id: Option<EventId>,
+    /// The event's kind, or [`Kind::MessageDelivered`].
     pub kind: String,
     /// What has become of it.
     pub status: DeliveryStatus,
@@ -80,6 +86,89 @@ pub(crate) async fn queue(tx: &mut SystemTx, events: &[Chained], now: DateTime<U
     Ok(())
 }
 
+/// A message that is delivered to a mailbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MessageDelivered {
+    /// The mailbox's tenant, one of the transaction's.
+    pub tenant_id: TenantId,
+    /// The mailbox.
+    pub mailbox_id: MailboxId,
+    /// The folder that it is put into.
+    pub folder_id: FolderId,
+    /// The message, in this mailbox.
+    pub message_id: MessageId,
+    /// When it was received.
+    pub received_at: DateTime<Utc>,
+    /// Its size as stored, in bytes.
+    pub size_bytes: u64,
+}
+
+impl MessageDelivered {
+    /// What is told of it: nothing that it says.
+    fn data(&self) -> Value {
+        json!({
+            "tenant_id": self.tenant_id,
+            "mailbox_id": self.mailbox_id,
+            "folder_id": self.folder_id,
+            "message_id": self.message_id,
+            "received_at": time(self.received_at),
+            "size_bytes": self.size_bytes,
+        })
+    }
+}
+
+/// A message and an endpoint that is told of it.
+struct Told {
+    id: DeliveryId,
+    endpoint_id: WebhookEndpointId,
+    tenant_id: TenantId,
+    data: Value,
+}
+
+/// Queues word of messages for the endpoints that ask for it, in the transaction that puts them there: it is told exactly when that commits. One look,
+/// where nobody asks.
+///
+/// # Errors
+/// As of any statement.
+pub async fn queue_messages(
+    tx: &mut IngestTx,
+    env: &Env,
+    messages: &[MessageDelivered],
+) -> Result<(), db::Error> {
+    if messages.is_empty() {
+        return Ok(());
+    }
+    let mut told = Vec::new();
+    for (tenant_id, endpoint_id) in store::asking(tx).await? {
+        let theirs = messages.iter().filter(|message| message.tenant_id == tenant_id);
+        told.extend(theirs.map(|message| Told {
+            id: env.new_id(),
+            endpoint_id,
+            tenant_id,
+            data: message.data(),
+        }));
+    }
+    if told.is_empty() { Ok(()) } else { store::queue_messages(tx, &told, env.now()).await }
+}
+
+/// Forgets what became of word of messages after 30 days, but not what is still on its way; how many.
+///
+/// # Errors
+/// As of any statement.
+pub async fn expire(db: &Db) -> Result<u64, Error> {
+    let before = db.env().now() - KEPT;
+    let mut all = 0;
+    loop {
+        let mut tx = system(db).await?;
+        let gone = store::expire(&mut tx, before, BATCH).await?;
+        tx.commit().await?;
+        all += gone;
+        if gone == 0 {
+            return Ok(all);
+        }
+    }
+}
+
 /// Ends what is on its way to an endpoint. The endpoint is locked by the caller.
 pub(super) async fn end(tx: &mut SystemTx, id: WebhookEndpointId, why: &str) -> Result<(), Error> {
     store::end(tx, id, why).await?;
@@ -100,16 +189,24 @@ pub async fn claim(db: &Db, limit: usize, lease: TimeDelta) -> Result<Vec<Due>, 
     Ok(due)
 }
 
-/// What is sent of an event: `type`, `timestamp` and `data`, by Standard Webhooks.
-fn body(event: &Event) -> Value {
-    let mut data = json!({"id": event.id, "subject": event.subject, "object": event.data});
-    match event.trail {
+/// What is told of an event.
+fn of_event(id: EventId, trail: Scope, subject: &str, object: &Value) -> Value {
+    let mut data = json!({"id": id, "subject": subject, "object": object});
+    match trail {
         Scope::Tenant(id) => data["tenant_id"] = json!(id),
         Scope::Reseller(id) => data["reseller_id"] = json!(id),
         Scope::Operator => {}
     }
-    let at = event.at.to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true);
-    json!({"type": event.kind, "timestamp": at, "data": data})
+    data
+}
+
+/// What is sent: `type`, `timestamp` and `data`, by Standard Webhooks.
+fn body(kind: &str, at: DateTime<Utc>, data: &Value) -> Value {
+    json!({"type": kind, "timestamp": time(at), "data": data})
+}
+
+fn time(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true)
 }
 
 /// Notes what an attempt came to: it is done, or is due again later, or is given up; an endpoint that answers 410 is

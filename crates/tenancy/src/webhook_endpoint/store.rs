@@ -124,7 +124,7 @@ pub(super) async fn find_locked(
            previous_secret_until, version, created_at
          from webhook_endpoints
          where id = $1 and reseller_id is not distinct from $2 and tenant_id is not distinct from $3 and status <> 'deleted'
-         for update",
+         for no key update",
         id.uuid(),
         reseller_id,
         tenant_id,
@@ -201,7 +201,7 @@ pub(super) async fn lock_all(tx: &mut SystemTx, owner: Scope) -> Result<Vec<Webh
     let (reseller_id, tenant_id) = columns(owner);
     let ids = sqlx::query_scalar!(
         "select id from webhook_endpoints
-         where reseller_id is not distinct from $1 and tenant_id is not distinct from $2 and status <> 'deleted' order by id for update",
+         where reseller_id is not distinct from $1 and tenant_id is not distinct from $2 and status <> 'deleted' order by id for no key update",
         reseller_id,
         tenant_id
     )
@@ -223,12 +223,15 @@ pub(super) async fn delete(tx: &mut SystemTx, id: WebhookEndpointId) -> Result<(
     Ok(())
 }
 
-/// Keeps anybody else from changing the endpoint; what it is now. The lock goes before that of its deliveries.
+/// Keeps anybody else from changing the endpoint; what it is now. The lock goes before that of its deliveries, and holds up no mail that is
+/// queued for it.
 pub(super) async fn lock(tx: &mut SystemTx, id: WebhookEndpointId) -> Result<Option<String>, db::Error> {
-    let status =
-        sqlx::query_scalar!("select status from webhook_endpoints where id = $1 for update", id.uuid())
-            .fetch_optional(tx.conn())
-            .await?;
+    let status = sqlx::query_scalar!(
+        "select status from webhook_endpoints where id = $1 for no key update",
+        id.uuid()
+    )
+    .fetch_optional(tx.conn())
+    .await?;
     Ok(status)
 }
 

@@ -188,9 +188,9 @@ async fn a_failure_is_tried_ten_times_and_can_be_replayed() {
         (noted[0].event.subject.clone(), noted[0].event.trail),
         (failed.id.to_string(), Scope::Operator)
     );
-    assert_eq!(noted[0].event.data["event_id"], failed.event_id.to_string());
+    assert_eq!(noted[0].event.data["event_id"], failed.event_id.unwrap().to_string());
     let due = claim(&world).await.remove(0);
-    assert_eq!(due.message.id, failed.event_id.to_string());
+    assert_eq!(due.message.id, failed.event_id.unwrap().to_string());
     settle(&world, &due, 204).await;
     let done = webhook_endpoint::delivery(&world.operator, mine.id, failed.id).await.unwrap();
     assert_eq!((done.status, done.attempts), (DeliveryStatus::Delivered, 1));

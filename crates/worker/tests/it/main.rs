@@ -3,6 +3,7 @@
 
 mod collecting;
 mod comparing;
+mod delivered;
 mod webhook;
 
 use std::time::Duration;
@@ -25,6 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 struct Working {
     world: World,
+    store: MailStore,
     shutdown: CancellationToken,
     task: JoinHandle<()>,
 }
@@ -43,7 +45,7 @@ impl Working {
         let worker = Worker {
             submission: submission::Submission::new(db.clone(), store.clone(), "mx.example", None),
             db,
-            store,
+            store: store.clone(),
             compaction: mailstore::compact::Pace {
                 lag: chrono::TimeDelta::hours(24),
                 bytes_per_second: 8 << 20,
@@ -56,7 +58,7 @@ impl Working {
         };
         let shutdown = CancellationToken::new();
         let task = tokio::spawn(worker::run(worker, shutdown.clone()));
-        Self { world, shutdown, task }
+        Self { world, store, shutdown, task }
     }
 
     /// Waits until the queue is as expected.

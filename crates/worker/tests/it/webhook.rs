@@ -15,19 +15,19 @@ use tokio::time::Instant;
 use crate::{PATIENCE, Working};
 
 /// A request as it came in: its header fields, by lower-case names, and its body.
-struct Request {
+pub(crate) struct Request {
     fields: Vec<(String, String)>,
-    body: Vec<u8>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Request {
-    fn field(&self, name: &str) -> &str {
+    pub(crate) fn field(&self, name: &str) -> &str {
         self.fields.iter().find(|(field, _)| field == name).map(|(_, value)| value.as_str()).unwrap()
     }
 }
 
 /// Takes one request and answers it with `status`.
-async fn receive(listener: &TcpListener, status: &str) -> Request {
+pub(crate) async fn receive(listener: &TcpListener, status: &str) -> Request {
     let (mut stream, _) = tokio::time::timeout(PATIENCE, listener.accept()).await.unwrap().unwrap();
     let (mut bytes, mut block) = (Vec::new(), [0; 4096]);
     loop {

@@ -1,15 +1,15 @@
 //! SQL of deliveries.
 
 use db::SystemTx;
-use kernel::{DeliveryId, EventId, PageRequest, RequestId, WebhookEndpointId};
+use kernel::{DeliveryId, EventId, PageRequest, TenantId, WebhookEndpointId};
 use sqlx::types::chrono::{DateTime, Utc};
 use uuid::Uuid;
 use webhook::{Outcome, Secret};
 
 use super::super::store::scope;
-use super::{Delivery, DeliveryStatus, Due, body};
-use crate::Error;
-use crate::event::{Chained, Event};
+use super::{Delivery, DeliveryStatus, Due, Told, body, of_event};
+use crate::event::Chained;
+use crate::{Error, IngestTx, OfTenants as _};
 
 /// One delivery for each enabled endpoint and each event it gets. The endpoints stay as they are until the commit, so
 /// that none is disabled and given more at the same time. Ids are UUIDv7 with the event's turn after the time.
@@ -41,6 +41,61 @@ pub(super) async fn queue(
     Ok(())
 }
 
+/// The endpoints that ask to be told of the mail of the transaction's tenants, each with the tenant. No lock is taken: one that is disabled meanwhile
+/// gets nothing all the same, as what is queued for it is not claimed, and is ended when it is enabled.
+pub(super) async fn asking(tx: &mut IngestTx) -> Result<Vec<(TenantId, WebhookEndpointId)>, db::Error> {
+    let tenants = tx.tenant_ids();
+    // The kind stands there as in the index over those who ask, of whom there are few.
+    let rows = sqlx::query!(
+        "select t.id as tenant_id, w.id as endpoint_id from tenants t
+         join webhook_endpoints w on w.status = 'enabled' and 'message.delivered' = any (w.kinds)
+           and (w.tenant_id = t.id or w.reseller_id = any (t.reseller_path)
+             or (w.tenant_id is null and w.reseller_id is null))
+         where t.id = any ($1) order by t.id, w.id",
+        &tenants
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    let pair = |tenant, endpoint| (TenantId::from_uuid(tenant), WebhookEndpointId::from_uuid(endpoint));
+    Ok(rows.into_iter().map(|row| pair(row.tenant_id, row.endpoint_id)).collect())
+}
+
+pub(super) async fn queue_messages(
+    tx: &mut IngestTx,
+    told: &[Told],
+    now: DateTime<Utc>,
+) -> Result<(), db::Error> {
+    sqlx::query!(
+        "insert into webhook_deliveries (id, endpoint_id, tenant_id, message, next_attempt_at, created_at)
+         select new.*, $5::timestamptz, $5::timestamptz
+         from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::jsonb[]) as new (id, endpoint_id, tenant_id, message)",
+        &told.iter().map(|told| told.id.uuid()).collect::<Vec<_>>(),
+        &told.iter().map(|told| told.endpoint_id.uuid()).collect::<Vec<_>>(),
+        &told.iter().map(|told| told.tenant_id.uuid()).collect::<Vec<_>>(),
+        &told.iter().map(|told| told.data.clone()).collect::<Vec<_>>(),
+        now,
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// Forgets some of what was queued of messages before; how many. What is on its way to an endpoint that gets something stays.
+pub(super) async fn expire(tx: &mut SystemTx, before: DateTime<Utc>, limit: i64) -> Result<u64, db::Error> {
+    let done = sqlx::query!(
+        "delete from webhook_deliveries where id in (
+           select d.id from webhook_deliveries d
+           where d.tenant_id is not null and d.created_at < $1
+             and (d.status <> 'pending' or d.endpoint_id in (select id from webhook_endpoints where status <> 'enabled'))
+           order by d.created_at limit $2 for update skip locked)",
+        before,
+        limit
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(done.rows_affected())
+}
+
 struct DueRow {
     id: Uuid,
     attempts: i32,
@@ -51,13 +106,13 @@ struct DueRow {
     secret: String,
     previous_secret: Option<String>,
     previous_secret_until: Option<DateTime<Utc>>,
-    event_id: Uuid,
+    /// None: word of a message.
+    event_id: Option<Uuid>,
     reseller_id: Option<Uuid>,
     tenant_id: Option<Uuid>,
     kind: String,
     subject: String,
     data: serde_json::Value,
-    request_id: Uuid,
     at: DateTime<Utc>,
 }
 
@@ -65,27 +120,23 @@ impl DueRow {
     fn into_due(self, now: DateTime<Utc>, leased_until: DateTime<Utc>) -> Result<Due, Error> {
         let previous = self.previous_secret.filter(|_| self.previous_secret_until.is_some_and(|at| at > now));
         let secrets = std::iter::once(self.secret).chain(previous).map(|text| Secret::parse(&text));
-        let event = Event {
-            id: EventId::from_uuid(self.event_id),
-            trail: scope(self.reseller_id, self.tenant_id),
-            kind: self.kind,
-            subject: self.subject,
-            data: self.data,
-            principal: String::new(),
-            role: String::new(),
-            network: None,
-            request_id: RequestId::from_uuid(self.request_id),
-            at: self.at,
+        let id = DeliveryId::from_uuid(self.id);
+        let (webhook_id, data) = match self.event_id.map(EventId::from_uuid) {
+            Some(event) => {
+                let trail = scope(self.reseller_id, self.tenant_id);
+                (event.to_string(), of_event(event, trail, &self.subject, &self.data))
+            }
+            None => (id.to_string(), self.data),
         };
         Ok(Due {
-            id: DeliveryId::from_uuid(self.id),
+            id,
             endpoint_id: WebhookEndpointId::from_uuid(self.endpoint_id),
             message: webhook::Delivery {
                 url: self.url,
-                id: event.id.to_string(),
+                id: webhook_id,
                 timestamp: now,
                 secrets: secrets.collect::<Result<_, _>>().map_err(Error::internal)?,
-                body: body(&event).to_string().into(),
+                body: body(&self.kind, self.at, &data).to_string().into(),
             },
             owner: scope(self.endpoint_reseller_id, self.endpoint_tenant_id),
             attempts: self.attempts,
@@ -116,16 +167,18 @@ pub(super) async fn claim(
              ) due
              where w.status = 'enabled' order by due.next_attempt_at, due.id limit $3),
            locked as (
-             select d.id from webhook_deliveries d
+             select d.id, d.endpoint_id, d.event_id from webhook_deliveries d
              where d.id in (select id from ready) and d.status = 'pending' and d.next_attempt_at <= $1
                and (d.leased_until is null or d.leased_until <= $1)
              for update skip locked)
            update webhook_deliveries d set leased_until = $2, attempts = d.attempts + 1
-           from locked, webhook_endpoints w, events e
-           where d.id = locked.id and w.id = d.endpoint_id and e.id = d.event_id
+           from locked join webhook_endpoints w on w.id = locked.endpoint_id left join events e on e.id = locked.event_id
+           where d.id = locked.id
            returning d.id, d.attempts, w.id as endpoint_id, w.reseller_id as endpoint_reseller_id,
              w.tenant_id as endpoint_tenant_id, w.url, w.secret, w.previous_secret, w.previous_secret_until,
-             e.id as event_id, e.reseller_id, e.tenant_id, e.kind, e.subject, e.data, e.request_id, e.at"#,
+             e.id as "event_id?", e.reseller_id as "reseller_id?", e.tenant_id as "tenant_id?",
+             coalesce(e.kind, 'message.delivered') as "kind!", coalesce(e.subject, '') as "subject!",
+             coalesce(e.data, d.message) as "data!", coalesce(e.at, d.created_at) as "at!""#,
         now,
         leased_until,
         limit,
@@ -200,7 +253,7 @@ pub(super) async fn requeue(
 struct Row {
     id: Uuid,
     endpoint_id: Uuid,
-    event_id: Uuid,
+    event_id: Option<Uuid>,
     kind: String,
     status: String,
     attempts: i32,
@@ -219,7 +272,7 @@ impl TryFrom<Row> for Delivery {
         Ok(Self {
             id: DeliveryId::from_uuid(row.id),
             endpoint_id: WebhookEndpointId::from_uuid(row.endpoint_id),
-            event_id: EventId::from_uuid(row.event_id),
+            event_id: row.event_id.map(EventId::from_uuid),
             kind: row.kind,
             status: row.status.parse().map_err(Error::internal)?,
             attempts: row.attempts,
@@ -241,9 +294,10 @@ pub(super) async fn find(
 ) -> Result<Option<Delivery>, Error> {
     let row = sqlx::query_as!(
         Row,
-        "select d.id, d.endpoint_id, d.event_id, e.kind, d.status, d.attempts, d.next_attempt_at, d.attempted_at,
-           d.response_status, d.response_excerpt, d.error, d.duration_ms, d.created_at
-         from webhook_deliveries d join events e on e.id = d.event_id where d.endpoint_id = $1 and d.id = $2",
+        r#"select d.id as "id!", d.endpoint_id as "endpoint_id!", d.event_id, coalesce(e.kind, 'message.delivered') as "kind!",
+           d.status as "status!", d.attempts as "attempts!", d.next_attempt_at, d.attempted_at, d.response_status, d.response_excerpt,
+           d.error, d.duration_ms, d.created_at as "created_at!"
+         from webhook_deliveries d left join events e on e.id = d.event_id where d.endpoint_id = $1 and d.id = $2"#,
         endpoint_id.uuid(),
         id.uuid()
     )
@@ -261,11 +315,12 @@ pub(super) async fn list(
 ) -> Result<Vec<Delivery>, Error> {
     let rows = sqlx::query_as!(
         Row,
-        "select d.id, d.endpoint_id, d.event_id, e.kind, d.status, d.attempts, d.next_attempt_at, d.attempted_at,
-           d.response_status, d.response_excerpt, d.error, d.duration_ms, d.created_at
-         from webhook_deliveries d join events e on e.id = d.event_id
+        r#"select d.id as "id!", d.endpoint_id as "endpoint_id!", d.event_id, coalesce(e.kind, 'message.delivered') as "kind!",
+           d.status as "status!", d.attempts as "attempts!", d.next_attempt_at, d.attempted_at, d.response_status, d.response_excerpt,
+           d.error, d.duration_ms, d.created_at as "created_at!"
+         from webhook_deliveries d left join events e on e.id = d.event_id
          where d.endpoint_id = $1 and d.id > $2 and ($3::text is null or d.status = $3)
-         order by d.id limit $4",
+         order by d.id limit $4"#,
         endpoint_id.uuid(),
         page.after(),
         status.map(DeliveryStatus::as_str),

@@ -1,0 +1,303 @@
+//! Mail that is delivered, told to the webhook endpoints that ask for it and to no others.
+
+use std::time::Duration;
+
+use ::webhook::{Guard, Outcome as Attempt, Received, Secret};
+use chrono::TimeDelta;
+use kernel::{EmailAddress, MailboxId, MessageId, PageRequest};
+use mailstore::MailStore;
+use mailstore::ingest::{self, ImportKey, Incoming, Outcome, Target, Within};
+use mailstore::message::{self, Flags};
+use secrecy::{ExposeSecret as _, SecretString};
+use tenancy::api_key::{self, NewApiKey};
+use tenancy::auth::Auth;
+use tenancy::event::{self, Filter, Kind};
+use tenancy::recipient::Recipients;
+use tenancy::webhook_endpoint::{
+    self, Delivery, DeliveryStatus, Due, NewWebhookEndpoint, WebhookEndpoint, WebhookEndpointChange,
+};
+use tenancy::{Action, Caller, Ctx, Role};
+use testkit::{World, world};
+use tokio::net::TcpListener;
+use tokio::time::Instant;
+
+use crate::webhook::receive;
+use crate::{PATIENCE, Working};
+
+const HELLO: &[u8] = b"Subject: between us\r\n\r\nHello you\r\n";
+const LEASE: TimeDelta = TimeDelta::minutes(2);
+
+async fn store(world: &World) -> MailStore {
+    let blobs = blob::open(&"memory:".parse().unwrap()).await.unwrap();
+    MailStore::new(world.test_db.db(), blobs, testkit::kek::encryption())
+}
+
+fn guard() -> Guard {
+    Guard::new(vec!["127.0.0.0/8".parse().unwrap()])
+}
+
+async fn endpoint(caller: &Caller, url: &str, kinds: &[Kind]) -> (WebhookEndpoint, Secret) {
+    let new =
+        NewWebhookEndpoint { url: url.into(), kinds: kinds.iter().copied().collect(), description: None };
+    let (endpoint, secret) = webhook_endpoint::create(caller, &guard(), new).await.unwrap();
+    (endpoint, Secret::parse(secret.expose_secret()).unwrap())
+}
+
+async fn asking(caller: &Caller) -> WebhookEndpoint {
+    endpoint(caller, "https://hooks.example/in", &[Kind::MessageDelivered]).await.0
+}
+
+async fn caller(world: &World, secret: SecretString) -> Caller {
+    let auth = Auth::new(world.test_db.db()).await.unwrap();
+    auth.bearer(secret.expose_secret(), world.origin()).await.unwrap()
+}
+
+async fn tenant_admin(world: &World, ctx: &Ctx) -> Caller {
+    let (_, secret) = api_key::create_for_tenant(ctx, NewApiKey::full(Role::TenantAdmin)).await.unwrap();
+    caller(world, secret).await
+}
+
+async fn reseller_admin(world: &World, id: kernel::ResellerId) -> Caller {
+    let ctx = world.operator.enter_reseller(id).await.unwrap();
+    let (_, secret) = api_key::create_for_reseller(&ctx, NewApiKey::full(Role::ResellerAdmin)).await.unwrap();
+    caller(world, secret).await
+}
+
+async fn told(caller: &Caller, endpoint: &WebhookEndpoint) -> Vec<Delivery> {
+    let page = PageRequest::new(Some(200), None);
+    webhook_endpoint::deliveries(caller, endpoint.id, None, page).await.unwrap().items
+}
+
+async fn claim(world: &World) -> Vec<Due> {
+    webhook_endpoint::claim(&world.test_db.db(), 16, LEASE).await.unwrap()
+}
+
+/// As mail arrives for an address, by LMTP and by what is submitted here alike.
+async fn arriving(world: &World, address: &str) -> (Ctx, MailboxId) {
+    let address: EmailAddress = address.parse().unwrap();
+    let recipients = Recipients::new(world.test_db.db());
+    let found = recipients.resolve(&address, world.request_id()).await.unwrap().unwrap();
+    (found.ctx, found.mailbox_ids[0])
+}
+
+fn target((ctx, mailbox_id): &(Ctx, MailboxId)) -> Target {
+    Target { ctx: ctx.clone(), mailbox_id: *mailbox_id, folder: Within::Inbox }
+}
+
+fn incoming(world: &World) -> Incoming {
+    Incoming {
+        bytes: HELLO.into(),
+        internal_date: world.test_db.db().env().now(),
+        flags: Flags::default(),
+        import_key: None,
+    }
+}
+
+async fn put(store: &MailStore, world: &World, to: &[(Ctx, MailboxId)]) -> Vec<Option<MessageId>> {
+    let results = ingest::ingest(store, to.iter().map(target).collect(), incoming(world)).await;
+    let id = |result: Result<Outcome, mailstore::Error>| match result {
+        Ok(Outcome::Stored(id)) => Some(id),
+        Ok(Outcome::AlreadyImported) | Err(_) => None,
+    };
+    results.into_iter().map(id).collect()
+}
+
+/// The one delivery, once it is as asked.
+async fn until(caller: &Caller, endpoint: &WebhookEndpoint, is_so: impl Fn(&Delivery) -> bool) -> Delivery {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let found = told(caller, endpoint).await;
+        if let [delivery] = found.as_slice()
+            && is_so(delivery)
+        {
+            return delivery.clone();
+        }
+        assert!(Instant::now() < deadline, "{found:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn delivered_mail_is_told_once_and_again_under_the_same_id_where_it_was_not_taken() {
+    let world = World::new().await;
+    world.user("ada", None).await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/in", listener.local_addr().unwrap());
+    let (endpoint, secret) = endpoint(&world.operator, &url, &[Kind::MessageDelivered]).await;
+    let working = Working::new(world).await;
+    let world = &working.world;
+    let to = arriving(world, "ada@acme.example").await;
+    let received_at = world.test_db.db().env().now();
+    let id = put(&working.store, world, std::slice::from_ref(&to)).await[0].unwrap();
+
+    let first = receive(&listener, "500 Oops").await;
+    let now = world.test_db.db().env().now();
+    let received = Received {
+        id: first.field("webhook-id"),
+        timestamp: first.field("webhook-timestamp"),
+        signature: first.field("webhook-signature"),
+        body: &first.body,
+    };
+    ::webhook::verify(std::slice::from_ref(&secret), &received, now).unwrap();
+    let body: serde_json::Value = serde_json::from_slice(&first.body).unwrap();
+    let message = message::get(&world.ctx, to.1, id).await.unwrap();
+    let at = received_at.to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true);
+    let expected = serde_json::json!({"tenant_id": world.tenant.id, "mailbox_id": to.1, "folder_id": message.folder_id,
+        "message_id": id, "received_at": at, "size_bytes": HELLO.len()});
+    assert_eq!((&body["type"], &body["data"]), (&"message.delivered".into(), &expected));
+
+    until(&world.operator, &endpoint, |delivery| {
+        delivery.attempts == 1 && delivery.response_status == Some(500)
+    })
+    .await;
+    world.test_db.clock().advance(TimeDelta::seconds(10));
+    let second = receive(&listener, "204 No Content").await;
+    assert_eq!(second.field("webhook-id"), first.field("webhook-id"));
+    let done = until(&world.operator, &endpoint, |one| one.status == DeliveryStatus::Delivered).await;
+    assert_eq!((done.attempts, done.kind.as_str(), done.event_id), (2, "message.delivered", None));
+    assert_eq!(done.id.to_string(), first.field("webhook-id"));
+
+    webhook_endpoint::replay(&world.operator, endpoint.id, done.id).await.unwrap();
+    let third = receive(&listener, "204 No Content").await;
+    assert_eq!((third.field("webhook-id"), &third.body), (first.field("webhook-id"), &first.body));
+    working.stop().await;
+}
+
+#[tokio::test]
+async fn only_what_is_delivered_is_told_and_only_to_those_who_ask() {
+    let world = World::new().await;
+    let store = store(&world).await;
+    let (ada, carol) = (world.user("ada", None).await, world.user("carol", None).await);
+    world.user("bob", Some(1)).await;
+    let operator = &world.operator;
+    let asks = asking(operator).await;
+    let (all, _) = endpoint(operator, "https://hooks.example/all", &[]).await;
+    let (users, _) = endpoint(operator, "https://hooks.example/users", &[Kind::UserCreated]).await;
+
+    // By APPEND and as of several at once, by an import, by a copy, and refused.
+    let own = (world.login(&ada).await.ctx, ada.mailbox_id);
+    let id = put(&store, &world, std::slice::from_ref(&own)).await[0].unwrap();
+    ingest::ingest_all(&store, target(&own), vec![incoming(&world), incoming(&world)]).await.unwrap();
+    let key = ImportKey { sha256: [7; 32], occurrence: 1 };
+    let imported = Incoming { import_key: Some(key), ..incoming(&world) };
+    let by_admin = target(&(world.ctx.clone(), ada.mailbox_id));
+    assert!(ingest::ingest(&store, vec![by_admin], imported).await[0].is_ok());
+    let to = message::Target { mailbox_id: carol.mailbox_id, folder: None };
+    message::copy(&store, &world.ctx, ada.mailbox_id, &[id], to).await.unwrap();
+    let full = arriving(&world, "bob@acme.example").await;
+    assert_eq!(put(&store, &world, &[full]).await, [None]);
+    assert_eq!(told(operator, &asks).await.len(), 0);
+
+    let to = arriving(&world, "ada@acme.example").await;
+    put(&store, &world, std::slice::from_ref(&to)).await[0].unwrap();
+    event::chain(&world.test_db.db()).await.unwrap();
+    assert_eq!(told(operator, &asks).await.len(), 1);
+    for other in [&all, &users] {
+        let others = told(operator, other).await;
+        assert!(others.iter().all(|one| one.kind != "message.delivered"), "{others:?}");
+    }
+    // It is on no trail.
+    let filter = Filter { kinds: [Kind::MessageDelivered].into(), ..Default::default() };
+    let page = PageRequest::new(None, None);
+    assert!(event::list(operator, Action::AuditRead, &filter, page).await.unwrap().items.is_empty());
+}
+
+#[tokio::test]
+async fn what_is_rolled_back_is_told_to_nobody_and_what_is_tried_again_is_told_once() {
+    let world = World::new().await;
+    let store = store(&world).await;
+    world.user("ada", None).await;
+    let asks = asking(&world.operator).await;
+    let (ctx, mailbox_id) = arriving(&world, "ada@acme.example").await;
+    let deliveries = [(world.test_db.db().env().new_id::<MessageId>(), mailbox_id)];
+    let deliver = async || {
+        let results = ingest::ingest_once(&store, &ctx, incoming(&world), &deliveries).await;
+        results.is_ok_and(|results| results.iter().all(Result::is_ok))
+    };
+    let pool = sqlx::PgPool::connect(&world.test_db.url()).await.unwrap();
+    // Counted last in the transaction.
+    let refuse = "create function refuse() returns trigger language plpgsql as $$ begin raise exception 'not now'; end $$;
+        create trigger refuse before update on mailboxes for each statement execute function refuse()";
+    sqlx::raw_sql(refuse).execute(&pool).await.unwrap();
+    assert!(!deliver().await);
+    assert_eq!(told(&world.operator, &asks).await.len(), 0);
+    sqlx::raw_sql("drop trigger refuse on mailboxes").execute(&pool).await.unwrap();
+    assert!(deliver().await);
+    assert!(deliver().await);
+    assert_eq!(told(&world.operator, &asks).await.len(), 1);
+}
+
+#[tokio::test]
+async fn each_hears_of_the_mail_of_its_own_part_of_the_tree() {
+    let world = World::new().await;
+    let store = store(&world).await;
+    world.user("ada", None).await;
+    let neighbour = world::tenant(&world.operator, &world.reseller, "Neighbour").await;
+    let next_door = world.operator.enter(neighbour.id).await.unwrap();
+    world::domain(&next_door, "neighbour.example").await;
+    world::user(&next_door, "eve@neighbour.example", None).await;
+    let stranger = world::reseller(&world.operator, "Foreign").await;
+    let owners = [
+        world.operator.clone(),
+        reseller_admin(&world, world.reseller.id).await,
+        tenant_admin(&world, &world.ctx).await,
+        tenant_admin(&world, &next_door).await,
+        reseller_admin(&world, stranger.id).await,
+    ];
+    let mut endpoints = Vec::new();
+    for owner in &owners {
+        endpoints.push(asking(owner).await);
+    }
+    let ada = arriving(&world, "ada@acme.example").await;
+    let eve = arriving(&world, "eve@neighbour.example").await;
+    assert!(put(&store, &world, &[ada, eve]).await.iter().all(Option::is_some));
+
+    let mut counts = Vec::new();
+    for (owner, endpoint) in owners.iter().zip(&endpoints) {
+        counts.push(told(owner, endpoint).await.len());
+    }
+    assert_eq!(counts, [2, 2, 1, 1, 0]);
+    let due = claim(&world).await;
+    assert_eq!(due.len(), 6);
+    for (endpoint, tenant_id) in [(&endpoints[2], world.tenant.id), (&endpoints[3], neighbour.id)] {
+        let one = due.iter().find(|due| due.endpoint_id == endpoint.id).unwrap();
+        let body: serde_json::Value = serde_json::from_slice(&one.message.body).unwrap();
+        assert_eq!(body["data"]["tenant_id"], tenant_id.to_string());
+    }
+    let ids: std::collections::BTreeSet<_> = due.iter().map(|due| due.message.id.clone()).collect();
+    assert_eq!(ids.len(), 6, "one for each message and endpoint");
+}
+
+#[tokio::test]
+async fn an_endpoint_that_is_disabled_hears_of_nothing_and_what_is_over_is_forgotten() {
+    let world = World::new().await;
+    let store = store(&world).await;
+    world.user("ada", None).await;
+    let operator = &world.operator;
+    let asks = asking(operator).await;
+    let to = arriving(&world, "ada@acme.example").await;
+    let arrives = async || put(&store, &world, std::slice::from_ref(&to)).await[0].unwrap();
+    let enable = async |enabled| {
+        let change = WebhookEndpointChange { enabled: Some(enabled), ..Default::default() };
+        webhook_endpoint::update(operator, &guard(), asks.id, change, None).await.unwrap();
+    };
+    enable(false).await;
+    arrives().await;
+    assert_eq!(told(operator, &asks).await.len(), 0);
+    enable(true).await;
+    arrives().await;
+    let due = claim(&world).await.remove(0);
+    let taken = Attempt {
+        status: Some(204),
+        excerpt: String::new(),
+        duration: Duration::from_millis(7),
+        retry_after: None,
+        error: None,
+    };
+    webhook_endpoint::settle(&world.test_db.db(), &due, &taken).await.unwrap();
+    arrives().await;
+    world.test_db.clock().advance(TimeDelta::days(31));
+    assert_eq!(webhook_endpoint::expire(&world.test_db.db()).await.unwrap(), 1);
+    let left = told(operator, &asks).await;
+    assert_eq!(left.iter().map(|one| one.status).collect::<Vec<_>>(), [DeliveryStatus::Pending]);
+}
