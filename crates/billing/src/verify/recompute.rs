@@ -214,7 +214,7 @@ fn part(cycles: &mut Cycles, lines: &[OwedLine], parts: &[OwedLine]) {
             of(part) == of(line)
         };
         let parts: Vec<&OwedLine> = parts.iter().filter(is_of_line).collect();
-        let states = Item::from_name(line.item).and_then(|item| cycles.get_mut(&item));
+        let states = line.item.parse().ok().and_then(|item: Item| cycles.get_mut(&item));
         let state = states.and_then(|states| states.iter_mut().find(|state| state.cycle == line.cycle));
         let Some(state) = state.filter(|_| parts.len() > 1) else { continue };
         let is_it = |billed: &Billed| line.charge.billed_at(billed.rate.clone()) == *billed;

@@ -212,7 +212,7 @@ async fn is_charged_once(world: World, (code, moves): (&str, Vec<Move>)) {
             Move::Transfer { amount } => {
                 let new = NewTransfer {
                     amount: Money::new(amount, code.parse().unwrap()),
-                    reference: "INV-000002".into(),
+                    reference: "INV-000001".into(),
                     received_on: scene.world.ctx.now().date_naive().to_string(),
                     invoice_id: None,
                 };
