@@ -249,6 +249,14 @@ async fn a_zip_or_a_folder_of_mboxes_gives_way_to_an_export_of_its_own_mailbox_a
         assert!(matches!(refused, Err(export::Failure::Occupied(_))), "{name}: {refused:?}");
     }
     assert_eq!(read(), before);
+    // As an earlier version made it, which did not say whose it is.
+    fs::remove_file(at("bob/.pillarbox-export")).unwrap();
+    let refused = export::run(&bench.store, bench.ctx(), bob, &at("bob"), Format::Mbox, |_| {}).await;
+    let refused = refused.unwrap_err().to_string();
+    assert!(refused.contains("or one that an earlier version made"), "{refused}");
+    assert_eq!(read(), before);
+    fs::rename(at("bob"), at("bob.old")).unwrap();
+    exported(&bench, bob, &at("bob"), Format::Mbox).await;
     assert!(!at("bob.zip.part").exists(), "nothing was gathered for nothing");
 
     put(&bench, bob, None, "Subject: another\r\n\r\n", Flags::default()).await;
