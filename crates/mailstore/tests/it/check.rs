@@ -210,7 +210,10 @@ async fn one_process_at_a_time_goes_about_a_round_and_another_leaves_it_to_that_
 }
 
 #[tokio::test]
-#[expect(clippy::disallowed_methods, reason = "the test holds the lock in the place of a connection that was lost")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the test holds the lock in place of a connection that was lost"
+)]
 async fn a_round_whose_connection_is_lost_goes_on_where_it_was_once_the_lock_is_free() {
     let bench = Bench::new().await;
     let ada = bench.mailbox("ada", None).await;
