@@ -193,8 +193,10 @@ async fn reopen(store: &MailStore, ctx: &Ctx, one: &Moving) -> Result<Option<Com
         Err(error) => error,
     };
     let is_its_own = match &error {
-        // As where the disk is bad under this one object.
-        Error::Blob(cause) if matches!(**cause, blob::Error::Internal(_)) => store.ping().await.is_ok(),
+        // As where the disk is bad under this one object, or it alone is moved to an archive or has its own rules of who may read it.
+        Error::Blob(cause) if matches!(**cause, blob::Error::Internal(_) | blob::Error::Misconfigured(_)) => {
+            store.ping().await.is_ok()
+        }
         error => error.is_for_good(),
     };
     if !is_its_own {

@@ -61,8 +61,12 @@ pub enum Failure {
         /// Why.
         cause: Arc<io::Error>,
     },
-    /// The folder, or the file, holds something that is not an earlier export of this mailbox. It is as it was.
-    #[error("{}: it holds something other than an export of this mailbox, and is left as it is", .0.display())]
+    /// The folder, or the file, holds something that is not an earlier export of this mailbox, or does not say that it is: versions before this did not
+    /// write that into zips and folders of mboxes. It is as it was.
+    #[error(
+        "{}: it holds something other than an export of this mailbox, or one that an earlier version made, and is left as it is",
+        .0.display()
+    )]
     Occupied(PathBuf),
     /// The mail store refused it.
     #[error(transparent)]

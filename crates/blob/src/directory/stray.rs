@@ -34,7 +34,13 @@ fn walk(folder: &Path, within: &str, strays: &mut Vec<String>) -> io::Result<()>
     };
     for entry in entries {
         let entry = entry?;
-        let (path, of) = (entry.path(), entry.file_type()?);
+        let of = match entry.file_type() {
+            Ok(of) => of,
+            // Some file systems do not say it in the listing, and it is gone meanwhile.
+            Err(error) if error.kind() == ErrorKind::NotFound => continue,
+            Err(error) => return Err(error),
+        };
+        let path = entry.path();
         if within.is_empty() && entry.file_name() == OsStr::new(LOST_AND_FOUND) {
             continue;
         }

@@ -45,7 +45,8 @@ impl Found {
 }
 
 /// One process's rounds over all mailboxes with their folders, then tenants, then resellers. One begins each [`EVERY`]; of processes of one
-/// database, one at a time goes about one, and who finds another at it leaves it to that one until the next day.
+/// database, one at a time goes about one, and who finds another at it leaves it to that one until the next day, or waits until that one is done where
+/// its own is under way already.
 #[derive(Debug, Default)]
 pub struct Rounds {
     /// Holds the lock of those who go about a round, while there is one.
@@ -68,7 +69,7 @@ enum Place {
 
 impl Rounds {
     /// Compares the next slice, if a round is under way or due, and warns of each counter that is off. What the last round found, or what this
-    /// one has found so far if that is more; nothing while rounds are another process's. Each object is compared as it was at one moment, so
+    /// one has found so far if that is more; nothing while rounds are another process's and none is under way here. Each object is compared as it was at one moment, so
     /// writers at work do not show, and a slice costs what is in it however much is written meanwhile.
     ///
     /// # Errors
@@ -79,6 +80,10 @@ impl Rounds {
             return Ok(self.found());
         }
         if !self.leads(db).await? {
+            if self.place.is_some() {
+                // Where the connection was lost, Postgres may not know it yet: the lock that is in the way is our own then.
+                return Ok(self.found());
+            }
             *self = Self { begun_at: Some(now), ..Self::default() };
             return Ok(Found::default());
         }

@@ -1,15 +1,20 @@
 //! A zip out of a Maildir.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::io::{self, BufReader, BufWriter};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use kernel::MailboxId;
+use tempfile::NamedTempFile;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipArchive, ZipWriter};
 
 use super::{Failure, Format, mbox};
 use crate::maildir;
+
+/// A zip that takes its place when it is whole, and is gone if it does not come to that.
+type Unfinished = ZipWriter<BufWriter<NamedTempFile>>;
 
 /// The comment of a zip, which says whose export it is.
 fn comment(mailbox_id: MailboxId) -> String {
@@ -34,36 +39,44 @@ pub(super) fn look(to: &Path, mailbox_id: MailboxId) -> Result<(), Failure> {
 pub(super) fn write(at: &Path, to: &Path, format: Format, mailbox_id: MailboxId) -> Result<(), Failure> {
     // Somebody may have put something there since.
     look(to, mailbox_id)?;
-    let mut name = to.as_os_str().to_owned();
-    name.push(".tmp");
-    let part = Path::new(&name);
-    let file = BufWriter::new(File::create(part).map_err(Failure::of(part))?);
-    let mut zip = ZipWriter::new(file);
-    zip.set_comment(comment(mailbox_id)).map_err(io::Error::from).map_err(Failure::of(part))?;
+    let part = begin(to).map_err(Failure::of(to))?;
+    let mut zip = ZipWriter::new(BufWriter::new(part));
+    zip.set_comment(comment(mailbox_id)).map_err(io::Error::from).map_err(Failure::of(to))?;
     for (path, folder) in mbox::folders(at)? {
         match format {
             Format::Mbox => {
                 let name = format!("{}.mbox", path.join("/"));
-                start(&mut zip, &name).map_err(Failure::of(part))?;
+                start(&mut zip, &name).map_err(Failure::of(to))?;
                 mbox::write(&folder, &mut zip)?;
             }
             Format::Maildir => maildir_folder(&mut zip, at, &folder).map_err(Failure::of(&folder))?,
         }
     }
     let finish = || -> io::Result<()> {
-        zip.finish()?.into_inner()?.sync_all()?;
-        fs::rename(part, to)
+        let part = zip.finish()?.into_inner()?;
+        part.as_file().sync_all()?;
+        part.persist(to)?;
+        Ok(())
     };
     finish().map_err(Failure::of(to))
 }
 
-fn start(zip: &mut ZipWriter<BufWriter<File>>, name: &str) -> io::Result<()> {
+/// A new file in the folder of another. No name that can be foreseen is safe: a file of somebody's may have it, or a link to one.
+fn begin(to: &Path) -> io::Result<NamedTempFile> {
+    let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    // As of any file that is made without a wish; the umask takes its share.
+    let permissions = Permissions::from_mode(0o666);
+    let mut named = tempfile::Builder::new();
+    named.prefix("pillarbox-export-").suffix(".tmp").permissions(permissions).tempfile_in(folder)
+}
+
+fn start(zip: &mut Unfinished, name: &str) -> io::Result<()> {
     let options = SimpleFileOptions::default();
     let options = options.compression_method(CompressionMethod::Deflated).large_file(true);
     Ok(zip.start_file(name, options)?)
 }
 
-fn maildir_folder(zip: &mut ZipWriter<BufWriter<File>>, at: &Path, folder: &Path) -> io::Result<()> {
+fn maildir_folder(zip: &mut Unfinished, at: &Path, folder: &Path) -> io::Result<()> {
     let inside = folder.strip_prefix(at).unwrap_or(folder).to_string_lossy().into_owned();
     let named = |name: &str| if inside.is_empty() { name.to_owned() } else { format!("{inside}/{name}") };
     for part in ["cur", "new", "tmp"] {

@@ -70,18 +70,32 @@ pub(super) fn occupy(at: &Path, wanted: &str) -> Result<Vec<String>, Failure> {
     }
     // Where the disk was full at the very beginning, there is a part of a mark and nothing else.
     let is_ours = |name: &String| name == maildir::EXPORT_MARK || name == MARK_BEGUN;
-    if !names.iter().all(is_ours) || marked.is_some_and(|marked| !wanted.starts_with(&marked)) {
+    let begun = at.join(MARK_BEGUN);
+    let is_begun = names.iter().any(|name| name == MARK_BEGUN);
+    if !names.iter().all(is_ours)
+        || marked.is_some_and(|marked| !wanted.starts_with(&marked))
+        || (is_begun && !is_part_of(&begun, wanted).map_err(Failure::of(&begun))?)
+    {
         return Err(Failure::Occupied(at.to_owned()));
     }
-    let begun = at.join(MARK_BEGUN);
     let write = || -> io::Result<()> {
-        let mut file = fs::File::create(&begun)?;
+        if is_begun {
+            fs::remove_file(&begun)?;
+        }
+        // What has come there since is neither written over nor followed.
+        let mut file = fs::File::create_new(&begun)?;
         file.write_all(wanted.as_bytes())?;
         file.sync_all()?;
         fs::rename(&begun, &mark)
     };
     write().map_err(Failure::of(&mark))?;
     Ok(names)
+}
+
+/// Whether a file, which is no link, has no more in it than the beginning of a text.
+fn is_part_of(path: &Path, text: &str) -> io::Result<bool> {
+    let of = fs::symlink_metadata(path)?;
+    Ok(of.is_file() && of.len() <= text.len() as u64 && text.as_bytes().starts_with(&fs::read(path)?))
 }
 
 /// What a message's file is called, flags aside.

@@ -38,7 +38,8 @@ pub(super) async fn count(tx: &mut SystemTx, id: TenantId) -> Result<Destroyed, 
     })
 }
 
-/// Deletes some of a locked mailbox's messages, in whatever state, and counts them out of it and its folders; the body of each.
+/// Deletes some of a locked mailbox's messages, in whatever state, and counts them out of it and its folders; the body of each. A counter that is
+/// off keeps nothing from being destroyed.
 pub(super) async fn delete_messages(
     tx: &mut TenantTx,
     mailbox_id: MailboxId,
@@ -51,13 +52,15 @@ pub(super) async fn delete_messages(
                select id from messages where tenant_id = $1 and mailbox_id = $2 limit $3)
              returning blob_id, folder_id, state, flags, size_bytes),
            bytes as (
-             update mailboxes set used_bytes = used_bytes - went.live, recoverable_bytes = recoverable_bytes - went.recoverable
+             update mailboxes set used_bytes = greatest(used_bytes - went.live, 0),
+               recoverable_bytes = greatest(recoverable_bytes - went.recoverable, 0)
              from (select coalesce(sum(size_bytes) filter (where state = 'live'), 0)::bigint as live,
                      coalesce(sum(size_bytes) filter (where state = 'recoverable'), 0)::bigint as recoverable from gone) as went
              where mailboxes.tenant_id = $1 and mailboxes.id = $2),
            counts as (
-             update folders set message_count = message_count - went.live, unseen_count = unseen_count - went.unseen,
-               size_bytes = folders.size_bytes - went.bytes
+             update folders set message_count = greatest(message_count - went.live, 0),
+               unseen_count = least(greatest(unseen_count - went.unseen, 0), greatest(message_count - went.live, 0)),
+               size_bytes = greatest(folders.size_bytes - went.bytes, 0)
              from (select folder_id, count(*) as live, count(*) filter (where flags & 1 = 0) as unseen, sum(size_bytes)::bigint as bytes
                    from gone where state = 'live' group by folder_id) as went
              where folders.tenant_id = $1 and folders.mailbox_id = $2 and folders.id = went.folder_id)

@@ -209,6 +209,47 @@ async fn one_process_at_a_time_goes_about_a_round_and_another_leaves_it_to_that_
     panic!("the lock of who has stopped is held still");
 }
 
+#[tokio::test]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the test holds the lock in place of a connection that was lost"
+)]
+async fn a_round_whose_connection_is_lost_goes_on_where_it_was_once_the_lock_is_free() {
+    let bench = Bench::new().await;
+    let ada = bench.mailbox("ada", None).await;
+    bench.stored(ada, HELLO).await;
+    let db = bench.world.test_db.db();
+    change(&db, "update mailboxes set used_bytes = used_bytes + 1").await;
+    let mut rounds = Rounds::default();
+    let off = Found { drift_bytes: 1, counters: 1 };
+    assert_eq!(rounds.step(&db).await.unwrap(), off);
+    let mut stale = SystemTx::begin(&db).await.unwrap();
+    // Only the login role may end its connections.
+    sqlx::query("reset role").execute(stale.conn()).await.unwrap();
+    let ended: Vec<bool> = sqlx::query_scalar(
+        "select pg_terminate_backend(pid, 5000) from pg_locks
+         where locktype = 'advisory' and objid::bigint = hashtext('counters_compared')::bigint & 4294967295
+           and database = (select oid from pg_database where datname = current_database())",
+    )
+    .fetch_all(stale.conn())
+    .await
+    .unwrap();
+    assert_eq!(ended, [true]);
+    sqlx::query("select pg_advisory_xact_lock(hashtext('counters_compared'))")
+        .execute(stale.conn())
+        .await
+        .unwrap();
+    for _ in 0..2 {
+        assert_eq!(rounds.step(&db).await.unwrap(), off, "what was found is not forgotten");
+    }
+    stale.roll_back().await.unwrap();
+    // Mended, it would not be found by a round that began anew.
+    change(&db, "update mailboxes set used_bytes = used_bytes - 1").await;
+    assert_eq!(stepped(&mut rounds, &db, STEPS - 1).await, off, "it goes on after the mailboxes");
+    bench.world.test_db.clock().advance(check::EVERY);
+    assert_eq!(stepped(&mut rounds, &db, STEPS).await, Found::default());
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn mail_that_comes_in_and_goes_meanwhile_does_not_show() {
     let bench = Bench::new().await;

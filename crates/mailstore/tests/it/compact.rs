@@ -113,7 +113,7 @@ async fn what_was_shared_becomes_the_tenant_s_own() {
 async fn what_cannot_be_read_stays_where_it_is_and_the_rest_moves() {
     let bench = Bench::new().await;
     let ada = bench.mailbox("ada", None).await;
-    fill(&bench, ada, 5).await;
+    fill(&bench, ada, 6).await;
     let packs = bench.blobs.packs().await;
     let (one, two) = (bench.blobs.get(&packs[0]).await.unwrap(), bench.blobs.get(&packs[2]).await.unwrap());
     let mut rotten = one.to_vec();
@@ -126,19 +126,25 @@ async fn what_cannot_be_read_stays_where_it_is_and_the_rest_moves() {
     let stopped = Compacted { failed: 1, ..Compacted::default() };
     assert_eq!(run(&bench).await, stopped, "where nobody answers, no body is to blame");
     bench.blobs.away.store(false, Ordering::SeqCst);
+    // With what is asked for to see whether the bucket lets us in.
+    let nothing = BlobKey::Pack { owner: None, pack: kernel::PackId::from_uuid(uuid::Uuid::nil()) };
+    *bench.blobs.barred.lock().unwrap() = packs.iter().cloned().chain([nothing]).collect();
+    assert_eq!(run(&bench).await, stopped, "where we are not let in, no body is to blame");
 
-    let left = Compacted { unreadable: 3, ..Compacted::default() };
+    *bench.blobs.barred.lock().unwrap() = vec![packs[5].clone()];
+    let left = Compacted { unreadable: 4, ..Compacted::default() };
     assert_eq!(run(&bench).await, Compacted { bodies: 2, packs: 1, ..left });
     assert_eq!(run(&bench).await, left, "each once in a run");
     bench.assert_exact().await;
     bench.blobs.land(&packs[0], one.to_vec()).await;
     bench.blobs.land(&packs[2], two.to_vec()).await;
     *bench.blobs.unreadable.lock().unwrap() = None;
-    assert_eq!(run(&bench).await, Compacted { bodies: 3, packs: 1, ..Compacted::default() });
+    bench.blobs.barred.lock().unwrap().clear();
+    assert_eq!(run(&bench).await, Compacted { bodies: 4, packs: 1, ..Compacted::default() });
     bench.sweep_out().await;
     assert!(are_of(&bench.blobs.packs().await, bench.ctx().tenant_id()));
     let bodies: Vec<_> = seen(&bench, ada).await.into_iter().map(|(_, body)| body).collect();
-    assert_eq!(bodies, (0..5).map(body).collect::<Vec<_>>());
+    assert_eq!(bodies, (0..6).map(body).collect::<Vec<_>>());
     bench.assert_exact().await;
 }
 

@@ -249,6 +249,14 @@ async fn a_zip_or_a_folder_of_mboxes_gives_way_to_an_export_of_its_own_mailbox_a
         assert!(matches!(refused, Err(export::Failure::Occupied(_))), "{name}: {refused:?}");
     }
     assert_eq!(read(), before);
+    // As an earlier version made it, which did not say whose it is.
+    fs::remove_file(at("bob/.pillarbox-export")).unwrap();
+    let refused = export::run(&bench.store, bench.ctx(), bob, &at("bob"), Format::Mbox, |_| {}).await;
+    let refused = refused.unwrap_err().to_string();
+    assert!(refused.contains("or one that an earlier version made"), "{refused}");
+    assert_eq!(read(), before);
+    fs::rename(at("bob"), at("bob.old")).unwrap();
+    exported(&bench, bob, &at("bob"), Format::Mbox).await;
     assert!(!at("bob.zip.part").exists(), "nothing was gathered for nothing");
 
     put(&bench, bob, None, "Subject: another\r\n\r\n", Flags::default()).await;
@@ -258,6 +266,44 @@ async fn a_zip_or_a_folder_of_mboxes_gives_way_to_an_export_of_its_own_mailbox_a
         let other = bench.mailbox(&other, None).await;
         assert_eq!(imported(&bench, other, &at(name)).await.done, 2, "{name}");
     }
+}
+
+#[tokio::test]
+async fn what_has_the_name_of_a_passing_file_of_an_export_is_neither_written_over_nor_followed() {
+    let bench = Bench::new().await;
+    let ada = filled(&bench).await;
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    let link = |name: &str| std::os::unix::fs::symlink(at("precious"), at(name)).unwrap();
+    fs::write(at("precious"), "mine").unwrap();
+    fs::write(at("one.zip.tmp"), "mine").unwrap();
+    link("two.zip.tmp");
+    for name in ["one.zip", "two.zip"] {
+        assert_eq!(exported(&bench, ada, &at(name), Format::Maildir).await.done, 7, "{name}");
+        assert!(fs::symlink_metadata(at(name)).unwrap().is_file(), "{name}");
+    }
+    assert_eq!(fs::read_to_string(at("one.zip.tmp")).unwrap(), "mine");
+    assert!(fs::symlink_metadata(at("two.zip.tmp")).unwrap().is_symlink());
+
+    for name in ["file", "linked", "nowhere"] {
+        fs::create_dir(at(name)).unwrap();
+    }
+    fs::write(at("file/pillarbox-export.tmp"), "mine").unwrap();
+    link("linked/pillarbox-export.tmp");
+    std::os::unix::fs::symlink(at("new"), at("nowhere/pillarbox-export.tmp")).unwrap();
+    for name in ["file", "linked", "nowhere"] {
+        let refused = export::run(&bench.store, bench.ctx(), ada, &at(name), Format::Maildir, |_| {}).await;
+        assert!(matches!(refused, Err(export::Failure::Occupied(_))), "{name}: {refused:?}");
+    }
+    assert_eq!(fs::read_to_string(at("file/pillarbox-export.tmp")).unwrap(), "mine");
+    assert!(!at("new").exists());
+    assert_eq!(fs::read_to_string(at("precious")).unwrap(), "mine");
+    let mut left: Vec<_> =
+        fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    left.sort();
+    let expected =
+        ["file", "linked", "nowhere", "one.zip", "one.zip.tmp", "precious", "two.zip", "two.zip.tmp"];
+    assert_eq!(left, expected, "nothing is left of the making");
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 
 use blob::{BlobKey, BlobStore as _};
 use chrono::TimeDelta;
+use db::SystemTx;
 use kernel::{MailboxId, PageRequest};
 use mailstore::folder::{self, NewFolder};
 use mailstore::ingest::{Target, Within, ingest};
@@ -140,6 +141,45 @@ async fn a_mailbox_whose_destruction_is_interrupted_counts_what_is_left_of_it() 
     assert_eq!(run(&bench).await, Purged { mailboxes: 1, tenants: 0, failed: 0 });
     bench.assert_exact().await;
     owner.close().await.unwrap();
+}
+
+#[tokio::test]
+#[expect(clippy::disallowed_methods, reason = "the test spoils counters that no lawful transaction would")]
+async fn a_counter_that_is_off_keeps_no_mailbox_from_being_destroyed() {
+    let bench = Bench::new().await;
+    let db = bench.world.test_db.db();
+    for (at, spoil) in [
+        "update mailboxes set used_bytes = used_bytes - 1 where used_bytes > 0",
+        "update mailboxes set recoverable_bytes = recoverable_bytes - 1 where recoverable_bytes > 0",
+        "update folders set message_count = message_count - 1 where message_count > 0",
+        "update folders set unseen_count = 0 where unseen_count > 0",
+        "update folders set unseen_count = message_count where message_count > 0",
+        "update folders set size_bytes = size_bytes - 1 where size_bytes > 0",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let ada = bench.user(&format!("ada{at}"), None).await;
+        bench.stored(ada.mailbox_id, HELLO).await;
+        let seen = bench.stored(ada.mailbox_id, b"Subject: seen\r\n\r\n").await;
+        let flags = message::Flags { flags: [message::Flag::Seen].into(), ..message::Flags::default() };
+        let flags = message::FlagChange::replacing(flags);
+        message::flag(&bench.store, bench.ctx(), ada.mailbox_id, &[seen], &flags).await.unwrap();
+        let discarded = bench.stored(ada.mailbox_id, b"Subject: discarded\r\n\r\n").await;
+        message::discard(&bench.store, bench.ctx(), ada.mailbox_id, discarded).await.unwrap();
+        user::delete(bench.ctx(), ada.id, None).await.unwrap();
+        bench.world.test_db.clock().advance(TimeDelta::days(40));
+        let mut tx = SystemTx::begin(&db).await.unwrap();
+        let spoilt = sqlx::query(spoil).execute(tx.conn()).await.unwrap();
+        assert_eq!(spoilt.rows_affected(), 1, "{spoil}");
+        tx.commit().await.unwrap();
+        assert_eq!(run(&bench).await, Purged { mailboxes: 1, tenants: 0, failed: 0 }, "{spoil}");
+        let mut tx = SystemTx::begin(&db).await.unwrap();
+        let left = sqlx::query_scalar("select count(*) from messages").fetch_one(tx.conn()).await;
+        let left: i64 = left.unwrap();
+        assert_eq!(left, 0, "{spoil}");
+    }
+    bench.assert_exact().await;
 }
 
 #[tokio::test]

@@ -43,6 +43,8 @@ pub(crate) struct Watched {
     pub(crate) undeletable: Mutex<Option<BlobKey>>,
     /// What is read of this object from one of these places on cannot be read.
     pub(crate) unreadable: Mutex<Option<(BlobKey, Range<u64>)>>,
+    /// Whoever reads these objects is turned away.
+    pub(crate) barred: Mutex<Vec<BlobKey>>,
     /// Nothing can be read, since nobody answers.
     pub(crate) away: AtomicBool,
     /// Puts of packs wait for a permit after storing, if there is one to wait for.
@@ -105,6 +107,9 @@ impl Watched {
     fn fails_at(&self, key: &BlobKey, start: u64) -> Result<(), blob::Error> {
         if self.away.load(Ordering::SeqCst) {
             return Err(blob::Error::Unavailable(blob::Cause::new("reading", "nobody answers")));
+        }
+        if self.barred.lock().unwrap().contains(key) {
+            return Err(blob::Error::Misconfigured(blob::Cause::new("reading", "turned away")));
         }
         match &*self.unreadable.lock().unwrap() {
             Some((of, bad)) if of == key && bad.contains(&start) => {
@@ -194,6 +199,7 @@ impl Bench {
             keeping: AtomicBool::new(false),
             undeletable: Mutex::new(None),
             unreadable: Mutex::new(None),
+            barred: Mutex::new(Vec::new()),
             away: AtomicBool::new(false),
             hold: Mutex::new(None),
             stored: Semaphore::new(0),
