@@ -22,7 +22,6 @@ use super::payment::{assert_clean, states};
 use super::payment_charge::Scene;
 use super::payment_provider::settings;
 use super::tax::{customer, is, taxing};
-use super::verify::assert_clean;
 use super::{all_shown, at, book, ctx_of, date, invoices, run, seat, subscribe, world_on};
 
 /// Moves the world's tenant to another reseller, which is made, and enters it there.
@@ -263,7 +262,7 @@ async fn a_part_of_a_credit_can_be_a_draft_and_is_made_anew() {
     assert_eq!(states().await.len(), 1);
     run(&world, "2026-07-02").await;
     assert_eq!(states().await, both);
-    assert_clean(&world, 5).await;
+    super::verify::assert_clean(&world, 5).await;
 }
 
 /// The former one's rates and profile, as they were on its documents: it need not be able to tax a charge today.
