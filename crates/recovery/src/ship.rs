@@ -56,7 +56,10 @@ pub(crate) async fn attempt(journal: &Journal, claim: Claim) -> Result<Attempt, 
         Asked::NoBase => return Ok(Attempt::NoBase),
         Asked::Others => return Ok(Attempt::Others),
     };
-    let put = put_all(journal, turn.number, turn.after).await;
+    let put = tokio::select! {
+        put = put_all(journal, turn.number, turn.after) => put,
+        () = turn::hold(journal, turn.number) => Ok(Attempt::Others),
+    };
     turn.end().await;
     put
 }
@@ -127,7 +130,6 @@ impl<'a> Segments<'a> {
     pub(crate) async fn add(&mut self, owner: Option<TenantId>, record: &Record) -> Result<(), Error> {
         if self.writer.is_full() {
             self.put(false).await?;
-            turn::keep(self.journal, self.number).await?;
         }
         let key = match self.keys.get(&owner) {
             Some(key) => key.clone(),

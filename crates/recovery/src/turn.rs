@@ -3,10 +3,21 @@
 //! The turn only saves work. What makes two at a time harmless is the number: each who puts something takes a higher one, and only who has
 //! the highest may forget what it has put. Whoever was overtaken forgets nothing, and it is put again under a higher number.
 //!
-//! While something is being put, a lock of Postgres is held, which goes with the connection of whoever holds it: a process that was killed is
-//! followed at once. One that lives, or whose host is gone without a word, and of which nothing is heard, is followed after half a minute.
+//! A row names who put last. For as long as it puts, it holds a lock of Postgres that bears its name, which goes with its connection, and
+//! says every ten seconds that it will be there for half a minute more. Who may put next:
+//!
+//! | who put last | its half minute | its lock | what that one does | who may |
+//! |---|---|---|---|---|
+//! | none since a stop | | | | anybody |
+//! | another | is over | | nothing, or it hangs, or its host is gone without a word | anybody |
+//! | another | goes on | held | it puts, however long that takes | nobody else |
+//! | another | goes on | free | it was killed, or rests between two puts | others once something has waited for two seconds, or in a hurry |
+//!
+//! Whoever put last may go on at any time. One that hangs holds its own lock alone, so nobody after it is taken for it.
 
 mod store;
+
+use std::time::Duration;
 
 use blob::{BlobKey, BlobStore, KeyPrefix};
 use db::{Db, SystemTx};
@@ -15,6 +26,9 @@ use pack::segment::{MAX_NUMBER, MAX_PART, Name};
 use uuid::Uuid;
 
 use crate::{Error, Journal};
+
+/// How often whoever puts something says that it does: some times within the half minute that it is believed.
+const HELD_EVERY: Duration = Duration::from_secs(10);
 
 /// When a process wants the turn that another one had last, and that nobody is making use of at the moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,52 +58,66 @@ pub(crate) struct Turn {
     pub(crate) number: u64,
     /// The number that the journal here begins after.
     pub(crate) after: u64,
-    /// Holds the lock. `None` where another one still has it, of which nothing was heard for too long.
-    lock: Option<SystemTx>,
+    /// Holds this process's lock.
+    lock: SystemTx,
 }
 
 impl Turn {
     /// Ends it. Dropped, it ends at some time after.
     pub(crate) async fn end(self) {
-        let Some(lock) = self.lock else { return };
-        if let Err(error) = lock.roll_back().await {
+        if let Err(error) = self.lock.roll_back().await {
             tracing::debug!(error.cause = %kernel::error::chain(&error), "the lock of the turn went with its connection");
         }
     }
 }
 
-/// Asks for a turn.
+/// Asks for a turn. Nothing is locked where the answer is no: others would take that for somebody who puts.
 pub(crate) async fn take(journal: &Journal, claim: Claim) -> Result<Asked, Error> {
     let mut lock = journal.system().await?;
-    let found = store::ask(&mut lock).await?;
-    if !found.is_waiting || !found.has_base {
-        lock.roll_back().await?;
-        return Ok(if found.is_waiting { Asked::NoBase } else { Asked::Nothing });
+    let Some(found) = store::ask(&mut lock, journal.process).await? else { return Ok(Asked::NoBase) };
+    if !found.is_waiting {
+        return Ok(Asked::Nothing);
     }
-    let lock = if found.is_free {
-        Some(lock)
-    } else {
-        lock.roll_back().await?;
-        None
-    };
-    // Not in the transaction of the lock, which stays open: others are to see the number.
-    let mut tx = journal.system().await?;
-    let taken = store::take(&mut tx, journal.process, lock.is_some(), claim == Claim::AtOnce).await?;
-    tx.commit().await?;
-    if let Some((number, after)) = taken {
-        return Ok(Asked::Taken(Turn { number, after, lock }));
+    if !found.has_base {
+        return Ok(Asked::NoBase);
     }
-    if let Some(lock) = lock {
-        lock.roll_back().await?;
+    let is_free = found.is_free
+        || (claim == Claim::AtOnce || found.is_late) && store::is_idle(&mut lock, found.held_by).await?;
+    if !is_free {
+        return Ok(Asked::Others);
     }
+    if store::lock(&mut lock, journal.process).await? {
+        // Not in the transaction of the lock, which stays open: others are to see the number.
+        let mut tx = journal.system().await?;
+        let taken = store::take(&mut tx, journal.process, &found).await?;
+        tx.commit().await?;
+        if let Some((number, after)) = taken {
+            return Ok(Asked::Taken(Turn { number, after, lock }));
+        }
+    }
+    lock.roll_back().await?;
     Ok(Asked::Others)
 }
 
-/// Goes on having the turn.
-pub(crate) async fn keep(journal: &Journal, number: u64) -> Result<(), Error> {
+/// Goes on having the turn; ends once another number was given out.
+pub(crate) async fn hold(journal: &Journal, number: u64) {
+    loop {
+        tokio::time::sleep(HELD_EVERY).await;
+        match keep(journal, number).await {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(error) => {
+                tracing::debug!(error.cause = %kernel::error::chain(&error), "whether the turn is still this process's is not known");
+            }
+        }
+    }
+}
+
+async fn keep(journal: &Journal, number: u64) -> Result<bool, Error> {
     let mut tx = journal.system().await?;
-    store::keep(&mut tx, number).await?;
-    Ok(tx.commit().await?)
+    let is_kept = store::keep(&mut tx, number).await?;
+    tx.commit().await?;
+    Ok(is_kept)
 }
 
 /// Lets another process have the turn.

@@ -14,62 +14,89 @@ fn from_column(number: i64) -> u64 {
 
 /// How things stand for whoever wants a turn.
 pub(super) struct Found {
-    /// Whether nobody else was making use of a turn; nobody will until the transaction ends.
+    number: i64,
+    shipped: i64,
+    /// Who put last.
+    pub(super) held_by: Option<Uuid>,
+    /// Whether it is anybody's, or the asking process's.
     pub(super) is_free: bool,
     /// Whether anything is to be put.
     pub(super) is_waiting: bool,
+    /// Whether something has waited for so long that whoever put last should have put it: that one looks each second.
+    pub(super) is_late: bool,
     /// Whether there is a base to go on from.
     pub(super) has_base: bool,
 }
 
-/// Takes the lock, if it is free.
-pub(super) async fn ask(tx: &mut SystemTx) -> Result<Found, Error> {
+/// `None` while a recovery is under way.
+pub(super) async fn ask(tx: &mut SystemTx, process: Uuid) -> Result<Option<Found>, Error> {
     let found = sqlx::query_as!(
         Found,
-        r#"select pg_try_advisory_xact_lock(hashtext('journal_turn')) as "is_free!", exists (select from journal) as "is_waiting!",
-             exists (select from journal_head where base_number is not null) as "has_base!""#,
+        r#"select number, shipped, held_by, held_by is null or held_by = $1 or held_until < now() as "is_free!",
+             exists (select from journal) as "is_waiting!",
+             coalesce((select at from journal order by seq limit 1) < now() - interval '2 seconds', false) as "is_late!",
+             base_number is not null as "has_base!"
+           from journal_head"#,
+        process,
     )
-    .fetch_one(tx.conn())
+    .fetch_optional(tx.conn())
     .await?;
     Ok(found)
 }
 
-/// Not before there is a base to go on from. A turn of which nothing was heard for half a minute, longer than an upload takes in good
-/// times, is anybody's. Whoever has the lock takes that of another one at once, or when something has waited for two seconds: who lives and has
-/// the turn looks each second. Whoever took it from one that hangs, and still has the lock, waits as long, lest two that begin overtake each other.
+/// Whether a process puts nothing at the moment. Its lock is not kept, lest one that hangs with it keep that process from going on.
+pub(super) async fn is_idle(tx: &mut SystemTx, process: Option<Uuid>) -> Result<bool, Error> {
+    let is_idle = sqlx::query_scalar!(
+        r#"select case when pg_try_advisory_lock(key) then pg_advisory_unlock(key) else false end as "is_idle!"
+           from hashtextextended('journal_turn ' || $1::uuid::text, 0) key"#,
+        process,
+    )
+    .fetch_one(tx.conn())
+    .await?;
+    Ok(is_idle)
+}
+
+/// Takes a process's own lock until the transaction ends; whether it was free.
+pub(super) async fn lock(tx: &mut SystemTx, process: Uuid) -> Result<bool, Error> {
+    let is_locked = sqlx::query_scalar!(
+        r#"select pg_try_advisory_xact_lock(hashtextextended('journal_turn ' || $1::uuid::text, 0)) as "is_locked!""#,
+        process,
+    )
+    .fetch_one(tx.conn())
+    .await?;
+    Ok(is_locked)
+}
+
+/// Takes the next number, unless somebody else took one or forgot what it had put; that, and the one that the journal here begins after.
 pub(super) async fn take(
     tx: &mut SystemTx,
     process: Uuid,
-    has_lock: bool,
-    at_once: bool,
+    found: &Found,
 ) -> Result<Option<(u64, u64)>, Error> {
     let row = sqlx::query!(
         "update journal_head set number = number + 1, held_by = $1, held_until = now() + interval '30 seconds'
-         where base_number is not null and exists (select from journal)
-           and (held_until < now() or ($2::bool and (held_by is null or held_by = $1 or $3::bool))
-             or (($2::bool or held_by = $1) and (select at from journal order by seq limit 1) < now() - interval '2 seconds'))
-         returning number, shipped",
+         where number = $2 and shipped = $3 returning number, shipped",
         process,
-        has_lock,
-        at_once,
+        found.number,
+        found.shipped,
     )
     .fetch_optional(tx.conn())
     .await?;
     Ok(row.map(|row| (from_column(row.number), from_column(row.shipped))))
 }
 
-pub(super) async fn keep(tx: &mut SystemTx, number: u64) -> Result<(), Error> {
-    sqlx::query!(
+/// Whether the number is still the last.
+pub(super) async fn keep(tx: &mut SystemTx, number: u64) -> Result<bool, Error> {
+    let done = sqlx::query!(
         "update journal_head set held_until = now() + interval '30 seconds' where number = $1",
         to_column(number),
     )
     .execute(tx.conn())
     .await?;
-    Ok(())
+    Ok(done.rows_affected() == 1)
 }
 
 pub(super) async fn leave(tx: &mut SystemTx, process: Uuid) -> Result<(), Error> {
-    // Until when it was held stays: it is what frees the next one, if that hangs before it has said anything.
     sqlx::query!("update journal_head set held_by = null where held_by = $1", process)
         .execute(tx.conn())
         .await?;
