@@ -14,7 +14,7 @@ use tenancy::{Action, Ctx, quota};
 
 use crate::{Error, MailStore, body, folder};
 
-pub use edit::{Placed, Target, Update, copy, discard, flag, recover, relocate, update};
+pub use edit::{Placed, Target, Update, copy, discard, discard_if, flag, recover, relocate, update};
 pub use flags::{Flag, FlagChange, Flags, Keyword, MAX_KEYWORD_CHARS, MAX_KEYWORDS};
 
 /// Whether a message is in its folder or deleted and still to be had back.

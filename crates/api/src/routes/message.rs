@@ -20,6 +20,7 @@ use super::paths::{MailboxPath, MessagePath};
 use crate::extract::{Bearer, Json, Path, Query, Rfc822, not_null};
 use crate::page::{self, After, Limit, List};
 use crate::problem::Problem;
+use crate::version::{IfMatch, Tagged};
 use crate::{Api, schema};
 
 /// A sender or recipient as the message names it; unproven.
@@ -273,6 +274,11 @@ impl Message {
             attachments: parsed.attachments.into_iter().map(Attachment::from).collect(),
         }
     }
+
+    /// With its version, which changes with each change of it.
+    fn tagged(self) -> Tagged<Answer<Self>> {
+        Tagged(i64::try_from(self.modseq).unwrap_or(i64::MAX), Answer(self))
+    }
 }
 
 /// Messages as they are shown, in their order.
@@ -388,7 +394,7 @@ async fn create(
     Path(at): Path<MailboxPath>,
     Query(query): Query<UploadQuery>,
     Rfc822(bytes): Rfc822,
-) -> Result<(StatusCode, Answer<Message>), Problem> {
+) -> Result<(StatusCode, Tagged<Answer<Message>>), Problem> {
     let ctx = caller.enter(at.tenant_id).await?;
     let incoming = Incoming {
         bytes,
@@ -417,7 +423,12 @@ async fn read_back(ctx: &Ctx, mailbox_id: MailboxId, id: MessageId) -> Result<me
 
 /// A message that something was done to. That is durable and is answered as done, also where what the message says of itself cannot be read now:
 /// an error would have it done again.
-async fn done(api: &Api, ctx: &Ctx, mailbox_id: MailboxId, message: message::Message) -> Answer<Message> {
+async fn done(
+    api: &Api,
+    ctx: &Ctx,
+    mailbox_id: MailboxId,
+    message: message::Message,
+) -> Tagged<Answer<Message>> {
     let one = std::slice::from_ref(&message);
     let mut read = outline::parsed(&api.store, ctx, one).await;
     if read.as_ref().is_err_and(|error| error.kind() == ErrorKind::Unavailable) {
@@ -427,7 +438,7 @@ async fn done(api: &Api, ctx: &Ctx, mailbox_id: MailboxId, message: message::Mes
         tracing::warn!(error = kernel::error::chain(&error), "what a message says was not answered");
         parsed::Parsed::default()
     });
-    Answer(Message::new(mailbox_id, message, parsed))
+    Message::new(mailbox_id, message, parsed).tagged()
 }
 
 /// Get a message
@@ -441,11 +452,11 @@ async fn get(
     Bearer(caller): Bearer,
     State(api): State<Api>,
     Path(at): Path<MessagePath>,
-) -> Result<Answer<Message>, Problem> {
+) -> Result<Tagged<Answer<Message>>, Problem> {
     let ctx = caller.enter(at.tenant_id).await?;
     let message = message::get(&ctx, at.mailbox_id, at.message_id).await?;
     let shown = shown(&api, &ctx, at.mailbox_id, vec![message]).await?.pop();
-    Ok(Answer(shown.ok_or(mailstore::Error::NotFound)?))
+    Ok(shown.ok_or(mailstore::Error::NotFound)?.tagged())
 }
 
 /// Change a message
@@ -462,10 +473,12 @@ async fn update(
     Bearer(caller): Bearer,
     State(api): State<Api>,
     Path(at): Path<MessagePath>,
+    IfMatch(version): IfMatch,
     Json(body): Json<MessagePatch>,
-) -> Result<Answer<Message>, Problem> {
+) -> Result<Tagged<Answer<Message>>, Problem> {
     let ctx = caller.enter(at.tenant_id).await?;
-    let message = message::update(&api.store, &ctx, at.mailbox_id, at.message_id, &body.update()?).await?;
+    let update = body.update()?;
+    let message = message::update(&api.store, &ctx, at.mailbox_id, at.message_id, &update, version).await?;
     Ok(done(&api, &ctx, at.mailbox_id, message).await)
 }
 
@@ -485,7 +498,7 @@ async fn copy(
     State(api): State<Api>,
     Path(at): Path<MessagePath>,
     Json(body): Json<CopyBody>,
-) -> Result<(StatusCode, Answer<Message>), Problem> {
+) -> Result<(StatusCode, Tagged<Answer<Message>>), Problem> {
     let ctx = caller.enter(at.tenant_id).await?;
     let mailbox_id = body.mailbox_id.unwrap_or(at.mailbox_id);
     let to = message::Target { mailbox_id, folder: body.folder_id };
@@ -508,9 +521,10 @@ async fn delete(
     Bearer(caller): Bearer,
     State(api): State<Api>,
     Path(at): Path<MessagePath>,
+    IfMatch(version): IfMatch,
 ) -> Result<StatusCode, Problem> {
     let ctx = caller.enter(at.tenant_id).await?;
-    message::discard(&api.store, &ctx, at.mailbox_id, at.message_id).await?;
+    message::discard_if(&api.store, &ctx, at.mailbox_id, at.message_id, version).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -529,7 +543,7 @@ async fn recover(
     Bearer(caller): Bearer,
     State(api): State<Api>,
     Path(at): Path<MessagePath>,
-) -> Result<Answer<Message>, Problem> {
+) -> Result<Tagged<Answer<Message>>, Problem> {
     let ctx = caller.enter(at.tenant_id).await?;
     let message = message::recover(&api.store, &ctx, at.mailbox_id, at.message_id).await?;
     Ok(done(&api, &ctx, at.mailbox_id, message).await)

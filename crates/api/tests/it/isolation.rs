@@ -423,7 +423,7 @@ async fn a_version_that_is_no_more_is_refused_where_the_document_says_so() {
             versioned += 1;
         }
     }
-    assert_eq!(versioned, 49);
+    assert_eq!(versioned, 53);
     nothing_has_changed(&world).await;
 }
 

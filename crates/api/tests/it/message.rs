@@ -242,3 +242,37 @@ async fn are_found_by_their_words() {
         refused.expect_problem(422, "invalid_request");
     }
 }
+
+#[tokio::test]
+async fn change_and_go_only_in_the_version_that_was_seen() {
+    let here = Fixture::new(json!(null)).await;
+    let put = here.deliver(MESSAGE).await;
+    let message = put.expect(201);
+    let path = format!("{}/messages/{}", here.mailbox, text(&message["id"]));
+    let first = format!("\"{}\"", message["modseq"]);
+    assert_eq!(put.header("etag"), Some(&*first));
+    assert_eq!(here.app.get(&here.key, &path).await.header("etag"), Some(&*first));
+    let call =
+        |method: Method, tag: &str| here.app.call(method, &path).token(&here.key).header("if-match", tag);
+
+    let seen = json!({"flags": {"seen": true}});
+    let marked = call(Method::PATCH, &first).json(seen.clone()).send().await;
+    let second = format!("\"{}\"", marked.expect(200)["modseq"]);
+    assert_eq!(marked.header("etag"), Some(&*second));
+    assert_ne!(second, first);
+    let unseen = json!({"flags": {"seen": false}});
+    let late = call(Method::PATCH, &first).json(unseen).send().await;
+    late.expect_problem(412, "version_mismatch");
+    call(Method::DELETE, &first).send().await.expect_problem(412, "version_mismatch");
+    let same = call(Method::PATCH, &second).json(seen).send().await;
+    assert_eq!(
+        (same.expect(200)["flags"]["seen"].as_bool(), same.header("etag")),
+        (Some(true), Some(&*second))
+    );
+    call(Method::DELETE, &second).send().await.expect(204);
+
+    let recovered = here.app.call(Method::POST, &format!("{path}/recover")).token(&here.key).send().await;
+    let third = format!("\"{}\"", recovered.expect(200)["modseq"]);
+    assert_eq!(recovered.header("etag"), Some(&*third));
+    assert_ne!(third, second);
+}
