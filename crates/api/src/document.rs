@@ -1,5 +1,7 @@
 //! The OpenAPI document: what the handlers declare, completed with what holds for all of them.
 
+mod tagged;
+
 use std::fmt::Write as _;
 
 use axum::http::Method;
@@ -279,6 +281,7 @@ fn complete(operation: &mut Operation, method: &Method, form: Form) {
             Some(format!("{about}\n\nNeeds the action `{action}`.").trim_start().to_owned());
     }
     describe_ids(operation);
+    tagged::declare(operation);
     let takes_key = method == Method::POST && !is_public;
     let is_versioned = operation.operation_id.as_deref().is_some_and(|id| VERSIONED.contains(&id));
     if is_versioned {

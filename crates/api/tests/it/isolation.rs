@@ -400,6 +400,8 @@ async fn without_the_action_it_is_forbidden_and_with_it_alone_it_is_done() {
         };
         let answer = world.send(&method, &path, &operation, Some(&with)).await;
         assert!(answer.status.is_success(), "{method} {path}: {answer:?}");
+        let declared = &operation["responses"][answer.status.as_str()]["headers"]["ETag"];
+        assert_eq!(answer.header("etag").is_some(), declared.is_object(), "{method} {path}: {answer:?}");
     }
 }
 
