@@ -244,6 +244,7 @@ BEYOND = {
     "/logo": "a PNG or SVG of at most 32 KiB, in base64",
     "/contact_email": "an address, as users have it",
     "/starts_on": "in the years 2000 to 2200",
+    "messagessince": "in the years 0 to 9999 of UTC",
     "q": "with a word in it, and not too many",
     "from": "in the years 2000 to 2200",
     "to": "in the years 2000 to 2200",

@@ -14,6 +14,7 @@ mod document;
 mod extract;
 mod file;
 mod idempotency;
+mod instant;
 mod limits;
 mod page;
 mod problem;

@@ -77,6 +77,8 @@ pub struct Filter {
     pub folder_id: Option<FolderId>,
     /// Live ones unless said otherwise.
     pub state: State,
+    /// Only those with an internal date at or after this one.
+    pub since: Option<DateTime<Utc>>,
 }
 
 /// A message's bytes, or a range of them.
@@ -106,9 +108,9 @@ pub async fn list(
         return Err(Error::NotFound);
     }
     let messages = match filter.folder_id {
-        None => store::list(&mut tx, mailbox_id, filter.state, page).await?,
+        None => store::list(&mut tx, mailbox_id, filter, page).await?,
         Some(folder) if folder::store::exists(&mut tx, mailbox_id, folder).await? => {
-            store::list_folder(&mut tx, mailbox_id, folder, filter.state, page).await?
+            store::list_folder(&mut tx, mailbox_id, folder, filter, page).await?
         }
         Some(_) => return Err(Error::FolderNotFound),
     };

@@ -18,6 +18,7 @@ use utoipa_axum::routes;
 
 use super::paths::{MailboxPath, MessagePath};
 use crate::extract::{Bearer, Json, Path, Query, Rfc822, not_null};
+use crate::instant::Instant;
 use crate::page::{self, After, Limit, List};
 use crate::problem::Problem;
 use crate::version::{IfMatch, Tagged};
@@ -315,6 +316,10 @@ struct MessagesQuery {
     #[serde(default, deserialize_with = "state")]
     #[param(value_type = Option<schema::MessageState>, default = "live")]
     state: message::State,
+    /// Only those whose `internal_date` is this time or a later one. What was imported, copied or put here with a time of its own keeps that one, while the
+    /// page is in the order in which messages came into the mailbox.
+    #[param(value_type = Option<DateTime<Utc>>, example = "2026-12-01T09:00:00Z")]
+    since: Option<Instant>,
     /// Only those that say every one of these words, at most 16: each as a whole word, in upper or lower case, in the subject, in a sender or
     /// recipient, in the text, or in the name of an attachment.
     #[param(value_type = Option<String>, min_length = 1, max_length = 256, example = "flour monday")]
@@ -366,7 +371,8 @@ async fn list(
     Query(query): Query<MessagesQuery>,
 ) -> Result<Answer<List<Message>>, Problem> {
     let ctx = caller.enter(at.tenant_id).await?;
-    let filter = Filter { folder_id: query.folder_id, state: query.state };
+    let since = query.since.map(|Instant(at)| at);
+    let filter = Filter { folder_id: query.folder_id, state: query.state, since };
     let page = page::request(query.limit, query.cursor);
     let messages = match query.q {
         None => message::list(&ctx, at.mailbox_id, filter, &page).await?,

@@ -139,9 +139,13 @@ async fn lists_go_by_folder_and_state_in_pages() {
     assert_eq!((rest, end), (vec![ids[2].clone(), text(&filed["id"])], None));
     assert_eq!(list(&format!("?folder_id={junk}")).await.0, [text(&filed["id"])]);
     assert_eq!(list("?state=recoverable").await.0, Vec::<String>::new());
-    for (query, parameter) in
-        [("state=gone", "state"), ("folder_id=x", "folder_id"), ("q=%21", "q"), ("z=x", "z")]
-    {
+    for (query, parameter) in [
+        ("state=gone", "state"),
+        ("folder_id=x", "folder_id"),
+        ("q=%21", "q"),
+        ("since=2026-03-01", "since"),
+        ("z=x", "z"),
+    ] {
         let problem = here
             .app
             .get(&here.key, &format!("{messages}?{query}"))
@@ -275,4 +279,32 @@ async fn change_and_go_only_in_the_version_that_was_seen() {
     let third = format!("\"{}\"", recovered.expect(200)["modseq"]);
     assert_eq!(recovered.header("etag"), Some(&*third));
     assert_ne!(third, second);
+}
+
+#[tokio::test]
+async fn are_listed_from_an_instant_on() {
+    let here = Fixture::new(json!(null)).await;
+    let mut messages = Vec::new();
+    for _ in 0..3 {
+        messages.push(here.delivered(MESSAGE).await.0);
+    }
+    let ids: Vec<_> = messages.iter().map(|message| text(&message["id"])).collect();
+    let second = text(&messages[1]["internal_date"]);
+    let list = async |query: &str| {
+        let path = format!("{}/messages?since={query}", here.mailbox);
+        let page = here.app.get(&here.key, &path).await.expect(200);
+        let ids: Vec<_> = page["data"].as_array().unwrap().iter().map(|one| text(&one["id"])).collect();
+        (ids, page["next_cursor"].as_str().map(str::to_owned))
+    };
+    let (of_all, none) = (messages[0]["folder_id"].as_str().unwrap(), Vec::<String>::new());
+    for more in ["", "&q=hello", &format!("&folder_id={of_all}"), &format!("&folder_id={of_all}&q=hello")] {
+        assert_eq!(list(&format!("{second}{more}")).await.0, ids[1..], "{more}");
+        assert_eq!(list(&format!("2000-01-01T00:00:00%2B01:00{more}")).await.0, ids, "{more}");
+        assert_eq!(list(&format!("2100-01-01T00:00:00Z{more}")).await.0, none, "{more}");
+        let (first, cursor) = list(&format!("{second}{more}&limit=1")).await;
+        assert_eq!(first, ids[1..2], "{more}");
+        let (rest, _) = list(&format!("{second}{more}&limit=1&cursor={}", cursor.unwrap())).await;
+        assert_eq!(rest, ids[2..], "{more}");
+    }
+    assert_eq!(list(&format!("{second}&state=recoverable")).await.0, none);
 }
