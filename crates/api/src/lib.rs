@@ -13,6 +13,7 @@ mod day;
 mod document;
 mod extract;
 mod file;
+mod form;
 mod idempotency;
 mod instant;
 mod limits;

@@ -1,4 +1,5 @@
-//! Messages: their parsed view, taking in, marking, filing, copying, deleting and bringing back. Their bytes are in [`super::raw`].
+//! Messages: their parsed view, marking, filing, copying, deleting and bringing back. They are taken in by [`super::upload`], and their bytes are in
+//! [`super::raw`].
 
 use std::collections::BTreeSet;
 
@@ -7,7 +8,6 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
 use kernel::{ErrorKind, FieldError, FolderId, MailboxId, MessageId, Page};
-use mailstore::ingest::{self, Incoming, Outcome, Target};
 use mailstore::message::{self, Filter, Flag, FlagChange, Keyword};
 use mailstore::{outline, parsed, search};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -17,7 +17,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::paths::{MailboxPath, MessagePath};
-use crate::extract::{Bearer, Json, Path, Query, Rfc822, not_null};
+use crate::extract::{Bearer, Json, Path, Query, not_null};
 use crate::instant::Instant;
 use crate::page::{self, After, Limit, List};
 use crate::problem::Problem;
@@ -156,13 +156,7 @@ impl MessagePatch {
         let clears_keywords = keywords.is_some();
         let keywords = keywords.unwrap_or_default();
         let mut wrong = Vec::new();
-        let mut set = BTreeSet::new();
-        for (at, text) in keywords.iter().enumerate() {
-            match text.parse::<Keyword>() {
-                Ok(keyword) => drop(set.insert(keyword)),
-                Err(error) => wrong.push(FieldError::new(format!("/keywords/{at}"), error.detail)),
-            }
-        }
+        let set = keywords_of(&keywords, "/keywords", &mut wrong);
         if !wrong.is_empty() {
             return Err(tenancy::Error::Invalid(wrong).into());
         }
@@ -171,6 +165,18 @@ impl MessagePatch {
         let flags = FlagChange { clears_keywords, remove, add, ..FlagChange::default() };
         Ok(message::Update { folder: folder_id, flags })
     }
+}
+
+/// The keywords among some texts at a pointer, and what is wrong with the others.
+pub(super) fn keywords_of(texts: &[String], at: &str, wrong: &mut Vec<FieldError>) -> BTreeSet<Keyword> {
+    let mut set = BTreeSet::new();
+    for (place, text) in texts.iter().enumerate() {
+        match text.parse::<Keyword>() {
+            Ok(keyword) => drop(set.insert(keyword)),
+            Err(error) => wrong.push(FieldError::new(format!("{at}/{place}"), error.detail)),
+        }
+    }
+    set
 }
 
 /// Where a copy is to go.
@@ -190,7 +196,7 @@ struct CopyBody {
 /// A message without its bytes. What the message says about itself may be cut, and is empty where it cannot be read; in the answer to a
 /// change also where it cannot be read just now.
 #[derive(Debug, Serialize, ToSchema)]
-struct Message {
+pub(super) struct Message {
     #[schema(value_type = schema::MessageId)]
     id: MessageId,
     #[schema(value_type = schema::MailboxId)]
@@ -345,16 +351,6 @@ fn state<'de, D: Deserializer<'de>>(deserializer: D) -> Result<message::State, D
     }
 }
 
-/// Where to put a message.
-#[derive(Debug, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
-struct UploadQuery {
-    /// The folder; the Inbox when absent.
-    #[param(value_type = Option<schema::FolderId>)]
-    folder_id: Option<FolderId>,
-}
-
 /// List a mailbox's messages
 ///
 /// In the order of their arrival. With `q` so much mail is looked at for one page that it may have fewer items than `limit`, or none, though
@@ -384,41 +380,12 @@ async fn list(
     Ok(page::answer(Page { items, next: messages.next }))
 }
 
-/// Put a message into a mailbox
-///
-/// It is stored as sent, byte for byte, and is durable when this answers.
-#[utoipa::path(post, path = "/v1/tenants/{tenant_id}/mailboxes/{mailbox_id}/messages", tag = "Messages", operation_id = "create_message",
-    request_body(content = schema::MessageBytes, content_type = "message/rfc822", description = "The message, at most 50 MiB."),
-    params(MailboxPath, UploadQuery),
-    responses((status = 201, description = "The message.", body = Message),
-        (status = 413, description = "The message is too large: `message_too_large`."),
-        (status = 422, description = "The mailbox has no room for it: `quota_exceeded`.")),
-    extensions(("x-required-action" = json!("messages:write"))))]
-async fn create(
-    Bearer(caller): Bearer,
-    State(api): State<Api>,
-    Path(at): Path<MailboxPath>,
-    Query(query): Query<UploadQuery>,
-    Rfc822(bytes): Rfc822,
-) -> Result<(StatusCode, Tagged<Answer<Message>>), Problem> {
-    let ctx = caller.enter(at.tenant_id).await?;
-    let incoming = Incoming {
-        bytes,
-        internal_date: ctx.env().now(),
-        flags: message::Flags::default(),
-        import_key: None,
-    };
-    let target = Target { ctx: ctx.clone(), mailbox_id: at.mailbox_id, folder: query.folder_id.into() };
-    let outcome = ingest::ingest(&api.store, vec![target], incoming).await.pop();
-    let Some(Outcome::Stored(id)) = outcome.transpose()? else {
-        return Err(Problem::internal("ingest answered nothing for its one target"));
-    };
-    let stored = read_back(&ctx, at.mailbox_id, id).await?;
-    Ok((StatusCode::CREATED, done(&api, &ctx, at.mailbox_id, stored).await))
-}
-
 /// What was just stored. It is durable, so no failure here may ask for it to be sent again, as a 503 does.
-async fn read_back(ctx: &Ctx, mailbox_id: MailboxId, id: MessageId) -> Result<message::Message, Problem> {
+pub(super) async fn read_back(
+    ctx: &Ctx,
+    mailbox_id: MailboxId,
+    id: MessageId,
+) -> Result<message::Message, Problem> {
     let mut read = message::stored(ctx, mailbox_id, id).await;
     // A lost connection is noticed by using it, and the next one is a new one.
     if read.as_ref().is_err_and(|error| error.kind() == ErrorKind::Unavailable) {
@@ -429,7 +396,7 @@ async fn read_back(ctx: &Ctx, mailbox_id: MailboxId, id: MessageId) -> Result<me
 
 /// A message that something was done to. That is durable and is answered as done, also where what the message says of itself cannot be read now:
 /// an error would have it done again.
-async fn done(
+pub(super) async fn done(
     api: &Api,
     ctx: &Ctx,
     mailbox_id: MailboxId,
@@ -561,9 +528,4 @@ pub(crate) fn router() -> OpenApiRouter<Api> {
         .routes(routes!(get, update, delete))
         .routes(routes!(copy))
         .routes(routes!(recover))
-}
-
-/// Apart, since its bodies are larger.
-pub(crate) fn upload_router() -> OpenApiRouter<Api> {
-    OpenApiRouter::default().routes(routes!(create))
 }

@@ -308,3 +308,113 @@ async fn are_listed_from_an_instant_on() {
     }
     assert_eq!(list(&format!("{second}&state=recoverable")).await.0, none);
 }
+
+/// A form of some parts: name, media type, bytes.
+fn form(parts: &[(&str, &str, &str)]) -> String {
+    let part = |(name, media_type, bytes): &(&str, &str, &str)| {
+        format!(
+            "--b0undary\r\nContent-Disposition: form-data; name=\"{name}\"\r\nContent-Type: {media_type}\r\n\r\n{bytes}\r\n"
+        )
+    };
+    parts.iter().map(part).collect::<String>() + "--b0undary--\r\n"
+}
+
+const FORM: &str = "multipart/form-data; boundary=b0undary";
+
+#[tokio::test]
+async fn are_put_in_with_their_marks_and_date() {
+    let here = Fixture::new(json!(null)).await;
+    let start = here.app.get(&here.key, &format!("{}/changes", here.mailbox)).await.expect(200);
+    let folders = here.app.get(&here.key, &format!("{}/folders", here.mailbox)).await.expect(200);
+    let sent = folders["data"].as_array().unwrap().iter().find(|folder| folder["role"] == "sent").unwrap();
+    let metadata = json!({
+        "folder_id": sent["id"],
+        "flags": ["seen", "flagged", "seen"],
+        "keywords": ["$Forwarded", "$forwarded"],
+        "received_at": "2020-02-01T10:00:00+01:00",
+    });
+    let messages = format!("{}/messages", here.mailbox);
+    let post = |path: &str, parts: &[(&str, &str, &str)]| {
+        here.app.call(Method::POST, path).token(&here.key).bytes(FORM, form(parts)).send()
+    };
+    let metadata = metadata.to_string();
+    let both = [("metadata", "application/json", &*metadata), ("message", "message/rfc822", MESSAGE)];
+    let message = post(&messages, &both).await.expect(201);
+    let flags = json!({"seen": true, "answered": false, "flagged": true, "deleted": false, "draft": false});
+    assert_eq!((&message["flags"], &message["keywords"]), (&flags, &json!(["$Forwarded"])));
+    assert_eq!(
+        (&message["internal_date"], &message["folder_id"], &message["size_bytes"]),
+        (&json!("2020-02-01T09:00:00Z"), &sent["id"], &json!(MESSAGE.len()))
+    );
+    let raw = here.app.get(&here.key, &format!("{messages}/{}/raw", text(&message["id"]))).await;
+    assert_eq!(raw.body, MESSAGE);
+    let folder = format!("{}/folders/{}", here.mailbox, text(&sent["id"]));
+    let folder = here.app.get(&here.key, &folder).await.expect(200);
+    assert_eq!((&folder["message_count"], &folder["unseen_count"]), (&json!(1), &json!(0)));
+    // It was never there without them.
+    let told = format!("{}/changes?since={}", here.mailbox, start["modseq"]);
+    let told = here.app.get(&here.key, &told).await.expect(200);
+    let kinds: Vec<_> = told["changes"].as_array().unwrap().iter().map(|one| text(&one["kind"])).collect();
+    assert_eq!(kinds, ["arrived"], "{told}");
+
+    let plain = [("metadata", "application/json; charset=utf-8", "{}"), both[1]];
+    let plain = post(&format!("{messages}?folder_id={}", text(&sent["id"])), &plain).await.expect(201);
+    assert_eq!((&plain["folder_id"], &plain["flags"]["seen"]), (&sent["id"], &json!(false)));
+}
+
+#[tokio::test]
+async fn forms_are_refused_by_the_place_of_the_mistake() {
+    let here = Fixture::new(json!(null)).await;
+    let messages = format!("{}/messages", here.mailbox);
+    let post = |content_type: &str, body: String| {
+        here.app.call(Method::POST, &messages).token(&here.key).bytes(content_type, body).send()
+    };
+    for (metadata, pointer) in [
+        (json!({"flags": ["seen", "recent"]}), "/metadata/flags/1"),
+        (json!({"flags": {"seen": true}}), "/metadata/flags"),
+        (json!({"keywords": ["a b"]}), "/metadata/keywords/0"),
+        (json!({"received_at": "yesterday"}), "/metadata/received_at"),
+        (json!({"received_at": null}), "/metadata/received_at"),
+        (json!({"folder_id": "x"}), "/metadata/folder_id"),
+        (json!({"marks": []}), "/metadata/marks"),
+        (json!([]), "/metadata"),
+    ] {
+        let metadata = metadata.to_string();
+        let parts = [("metadata", "application/json", &*metadata), ("message", "message/rfc822", MESSAGE)];
+        let problem = post(FORM, form(&parts)).await.expect_problem(422, "invalid_request");
+        assert_eq!(problem["errors"][0]["pointer"], pointer, "{problem}");
+    }
+    let metadata = ("metadata", "application/json", "{}");
+    let message = ("message", "message/rfc822", MESSAGE);
+    for (parts, pointer) in [
+        (vec![], "/metadata"),
+        (vec![metadata], "/message"),
+        (vec![message, metadata], "/metadata"),
+        (vec![metadata, metadata], "/metadata"),
+        (vec![metadata, message, ("a/b", "text/plain", "")], "/a~1b"),
+        (vec![metadata, message, message], "/message"),
+        (vec![("meta", "application/json", "{}"), message], "/meta"),
+        (vec![("metadata", "text/plain", "{}"), message], "/metadata"),
+        (vec![metadata, ("message", "text/plain", MESSAGE)], "/message"),
+        (vec![metadata, ("message", "message/rfc822", "")], "/message"),
+    ] {
+        let problem = post(FORM, form(&parts)).await.expect_problem(422, "invalid_request");
+        assert_eq!(problem["errors"][0]["pointer"], pointer, "{parts:?}: {problem}");
+    }
+    let many: Vec<_> = (0..101).map(|number| format!("k{number}")).collect();
+    let many = json!({"keywords": many}).to_string();
+    let many = form(&[("metadata", "application/json", &many), message]);
+    post(FORM, many).await.expect_problem(422, "keyword_limit_reached");
+    let broken = form(&[("metadata", "application/json", "{"), message]);
+    post(FORM, broken).await.expect_problem(400, "malformed_body");
+    let cut = form(&[metadata, message]).replace("--b0undary--", "");
+    post(FORM, cut).await.expect_problem(400, "malformed_body");
+    let whole = form(&[metadata, message]);
+    post("multipart/form-data", whole.clone()).await.expect_problem(400, "malformed_body");
+    post("multipart/mixed; boundary=b0undary", whole).await.expect_problem(415, "unsupported_media_type");
+    let long = format!("{{{}}}", " ".repeat(1 << 20));
+    let long = form(&[("metadata", "application/json", &long), message]);
+    post(FORM, long).await.expect_problem(413, "body_too_large");
+    let listed = here.app.get(&here.key, &messages).await.expect(200);
+    assert_eq!(listed["data"], json!([]));
+}
