@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
 use kernel::{FieldError, FolderId};
 use mailstore::ingest::{self, Incoming, Outcome, Target};
-use mailstore::message::{self, Flag, Flags};
+use mailstore::message::{Flag, Flags};
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
@@ -57,7 +57,7 @@ impl MessageMetadata {
     /// How the message is to be marked.
     ///
     /// # Errors
-    /// A flag or keyword that is none, or too many.
+    /// Flags and keywords that are none.
     fn marks(&self) -> Result<Flags, Problem> {
         let mut wrong = Vec::new();
         let mut marks = Flags::default();
@@ -73,9 +73,6 @@ impl MessageMetadata {
         marks.keywords = keywords_of(&self.keywords, "/metadata/keywords", &mut wrong);
         if !wrong.is_empty() {
             return Err(tenancy::Error::Invalid(wrong).into());
-        }
-        if marks.keywords.len() > message::MAX_KEYWORDS {
-            return Err(mailstore::Error::TooManyKeywords { max: message::MAX_KEYWORDS as u64 }.into());
         }
         Ok(marks)
     }
