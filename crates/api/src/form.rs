@@ -19,6 +19,9 @@ use crate::problem::Problem;
 const METADATA: (&str, &str) = ("metadata", "application/json");
 const MESSAGE: (&str, &str) = ("message", "message/rfc822");
 
+/// One more than the form has, which is enough to refuse it.
+const MAX_PARTS: usize = 3;
+
 /// The longest header of a part.
 const MAX_HEADER_BYTES: usize = 8 << 10;
 
@@ -111,7 +114,7 @@ impl Part {
     }
 }
 
-/// The parts of a form in their order (RFC 2046 §5.1.1), which begins with the first and ends with the last.
+/// The parts of a form in their order (RFC 2046 §5.1.1), [`MAX_PARTS`] at most; it begins with the first and ends with the last.
 fn parts(body: &Bytes, boundary: &str) -> Result<Vec<Part>, Problem> {
     let delimiter = format!("\r\n--{boundary}");
     let finder = memmem::Finder::new(delimiter.as_bytes());
@@ -125,6 +128,9 @@ fn parts(body: &Bytes, boundary: &str) -> Result<Vec<Part>, Problem> {
         let end = finder.find(part).ok_or_else(|| malformed("a part of the form has no end"))?;
         let (part, after) = (rest.slice_ref(&part[..end]), rest.slice_ref(&part[end + delimiter.len()..]));
         parts.push(read_part(&part)?);
+        if parts.len() == MAX_PARTS {
+            return Ok(parts);
+        }
         rest = after;
     }
     match &rest[..] {
