@@ -226,6 +226,23 @@ async function mailInAndOut(portal: Api, customer: Customer, user: Schemas["User
   }
   const back = ok(await portal.POST("/v1/tenants/{tenant_id}/mailboxes/{mailbox_id}/messages/{message_id}/recover", { params: { path } }), 200);
   assert(back.id === message.id && back.state === "live" && back.uid > message.uid, JSON.stringify(back));
+  const metadata: Schemas["MessageMetadata"] = { flags: ["seen"], keywords: ["$Forwarded"], received_at: "2026-01-02T03:04:05Z" };
+  const told = ok(
+    await portal.POST("/v1/tenants/{tenant_id}/mailboxes/{mailbox_id}/messages", {
+      params: { path: mailbox },
+      body: { metadata, message: "" },
+      bodySerializer: () => {
+        const form = new FormData();
+        form.append("metadata", new Blob([JSON.stringify(metadata)], { type: "application/json" }));
+        form.append("message", new Blob(["Subject: from a form\r\n\r\nread already\r\n"], { type: "message/rfc822" }));
+        return form;
+      },
+    }),
+    201,
+  );
+  assert.deepEqual([told.subject, told.flags.seen, told.keywords, told.internal_date], ["from a form", true, metadata.keywords, metadata.received_at]);
+  const read = { params: { path: { ...mailbox, message_id: told.id }, header: { "If-Match": `"${told.modseq}"` } } };
+  assert.equal((await portal.DELETE("/v1/tenants/{tenant_id}/mailboxes/{mailbox_id}/messages/{message_id}", read)).response.status, 204);
   step(`${sent.length} bytes in and out, one message too many for the quota, two deleted and one recovered`);
 }
 

@@ -1,5 +1,7 @@
 //! The OpenAPI document: what the handlers declare, completed with what holds for all of them.
 
+mod tagged;
+
 use std::fmt::Write as _;
 
 use axum::http::Method;
@@ -29,8 +31,10 @@ const VERSIONED: &[&str] = &[
     "cancel_subscription",
     "delete_dkim_key",
     "delete_domain",
+    "delete_folder",
     "delete_group",
     "delete_mailbox",
+    "delete_message",
     "delete_payment_method",
     "delete_payment_provider",
     "delete_reseller",
@@ -69,8 +73,10 @@ const VERSIONED: &[&str] = &[
     "suspend_user",
     "transfer_tenant",
     "update_domain",
+    "update_folder",
     "update_group",
     "update_mailbox",
+    "update_message",
     "update_reseller",
     "update_tenant",
     "update_user",
@@ -275,6 +281,7 @@ fn complete(operation: &mut Operation, method: &Method, form: Form) {
             Some(format!("{about}\n\nNeeds the action `{action}`.").trim_start().to_owned());
     }
     describe_ids(operation);
+    tagged::declare(operation);
     let takes_key = method == Method::POST && !is_public;
     let is_versioned = operation.operation_id.as_deref().is_some_and(|id| VERSIONED.contains(&id));
     if is_versioned {

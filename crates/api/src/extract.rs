@@ -126,11 +126,18 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    parse_at(bytes, "")
+}
+
+/// JSON that is at this pointer of the body.
+pub(crate) fn parse_at<T: DeserializeOwned>(bytes: &[u8], at: &str) -> Result<T, Problem> {
     // First the syntax, so that a broken text is never taken for a mistake in a field.
     let value = serde_json::from_slice::<Unique>(bytes)
         .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, "malformed_body", error))?;
-    serde_path_to_error::deserialize(Strict(value.0))
-        .map_err(|error| Problem::field(pointer(error.path()), in_words(&error.inner().to_string())))
+    serde_path_to_error::deserialize(Strict(value.0)).map_err(|error| {
+        let pointer = format!("{at}{}", pointer(error.path()));
+        Problem::field(pointer, in_words(&error.inner().to_string()))
+    })
 }
 
 /// What serde says is wrong, without the names of our types.
@@ -230,25 +237,6 @@ fn pointer(path: &serde_path_to_error::Path) -> String {
     segments.collect()
 }
 
-/// A message, as `message/rfc822`.
-#[derive(Debug)]
-pub(crate) struct Rfc822(pub(crate) Bytes);
-
-impl<S: Send + Sync> FromRequest<S> for Rfc822 {
-    type Rejection = Problem;
-
-    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
-        if media_type(request.headers()).as_deref() != Some("message/rfc822") {
-            return Err(unsupported("message/rfc822"));
-        }
-        let bytes = body(request).await?;
-        if bytes.is_empty() {
-            return Err(Problem::field("", "the message is empty"));
-        }
-        Ok(Self(bytes))
-    }
-}
-
 /// The whole body, within the route's limit.
 pub(crate) async fn body(request: Request) -> Result<Bytes, Problem> {
     request.extract::<Bytes, _>().await.map_err(|rejection| match rejection {
@@ -261,14 +249,18 @@ pub(crate) async fn body(request: Request) -> Result<Bytes, Problem> {
     })
 }
 
-fn unsupported(wanted: &str) -> Problem {
+pub(crate) fn unsupported(wanted: &str) -> Problem {
     let detail = format_args!("the body has to be {wanted}");
     Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail)
 }
 
 fn media_type(headers: &HeaderMap) -> Option<String> {
-    let text = headers.get(CONTENT_TYPE)?.to_str().ok()?;
-    Some(text.split(';').next()?.trim().to_ascii_lowercase())
+    Some(media_type_of(headers.get(CONTENT_TYPE)?.to_str().ok()?))
+}
+
+/// A header field's value without its parameters, in lower case.
+pub(crate) fn media_type_of(value: &str) -> String {
+    value.split_once(';').map_or(value, |(text, _)| text).trim().to_ascii_lowercase()
 }
 
 /// For a field of a merge patch (RFC 7396): `None` when it is absent, `Some(None)` when it is null.

@@ -47,6 +47,7 @@ mod tax_rate;
 mod tenant;
 mod tenant_lifecycle;
 pub(crate) mod token;
+mod upload;
 mod usage;
 mod user;
 mod user_batch;
@@ -195,7 +196,7 @@ fn public() -> OpenApiRouter<Api> {
 }
 
 fn with_messages() -> OpenApiRouter<Api> {
-    message::upload_router()
+    upload::router()
 }
 
 /// A message's place in memory, taken until the last holder drops it. It goes along in the request's extensions, for

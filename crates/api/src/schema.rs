@@ -190,6 +190,7 @@ closed! {
     ChangeKind: "What happened to a folder or to messages in it.", change::Kind::ALL.map(change::Kind::as_str);
     MessageState: "`live`, or `recoverable` for a deleted one.",
         [message::State::Live, message::State::Recoverable].map(message::State::as_str);
+    MessageFlag: "What is marked of a message (RFC 9051 §2.3.2).", message::Flag::ALL.map(message::Flag::as_str);
     DkimKeyState: "What is done with a DKIM key.", ["active", "pending", "retired"];
     OutgoingState: "How far a message is on its way to a recipient.",
         ["queued", "delivering", "held", "delivered", "failed", "dropped"];

@@ -13,7 +13,7 @@ use unicode_normalization::UnicodeNormalization as _;
 
 use crate::Error;
 pub(crate) use edit::too_many;
-pub use edit::{Changed, NewFolder, create, delete, named, update};
+pub use edit::{Changed, NewFolder, create, delete, delete_if, named, update, update_if};
 pub(crate) use intake::{Folders, lock_for_intake};
 pub(crate) use tree::Tree;
 
@@ -110,6 +110,9 @@ pub struct Folder {
     pub size_bytes: u64,
     /// The mailbox's modification sequence at the last change of it or of what is or was in it.
     pub highest_modseq: u64,
+    /// Counted on with each change of its own name, place, purpose or subscription; from 1. Mail in it does not change it, and neither does what is done
+    /// to a folder that it lies in.
+    pub version: i64,
 }
 
 /// A name or path as it is kept and looked for: composed (NFC), so that what looks alike is one (RFC 9051 §5.1, RFC 5198 §2).

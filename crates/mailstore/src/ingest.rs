@@ -23,7 +23,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 pub use crate::Error;
 pub(crate) use crate::ingest::door::Door;
-use crate::message::Flags;
+use crate::message::{Flags, MAX_KEYWORDS};
 use crate::outline::{self, Outline};
 use crate::{MAX_MESSAGE_BYTES, MailStore};
 
@@ -239,6 +239,10 @@ async fn prepare(incoming: Incoming, room: Option<OwnedSemaphorePermit>) -> Resu
     let too_large = Error::TooLarge { size_bytes, limit_bytes };
     if size_bytes > limit_bytes {
         return Err(too_large);
+    }
+    // The table would refuse it too, and with it all that goes in together.
+    if flags.keywords.len() > MAX_KEYWORDS {
+        return Err(Error::TooManyKeywords { max: MAX_KEYWORDS as u64 });
     }
     // Hashing, parsing and compressing 50 MiB would hold up every other session of an async thread.
     let work = move || {

@@ -14,7 +14,7 @@ use tenancy::{Action, Ctx, quota};
 
 use crate::{Error, MailStore, body, folder};
 
-pub use edit::{Placed, Target, Update, copy, discard, flag, recover, relocate, update};
+pub use edit::{Placed, Target, Update, copy, discard, discard_if, flag, recover, relocate, update};
 pub use flags::{Flag, FlagChange, Flags, Keyword, MAX_KEYWORD_CHARS, MAX_KEYWORDS};
 
 /// Whether a message is in its folder or deleted and still to be had back.
@@ -77,6 +77,8 @@ pub struct Filter {
     pub folder_id: Option<FolderId>,
     /// Live ones unless said otherwise.
     pub state: State,
+    /// Only those with an internal date at or after this one.
+    pub since: Option<DateTime<Utc>>,
 }
 
 /// A message's bytes, or a range of them.
@@ -106,9 +108,9 @@ pub async fn list(
         return Err(Error::NotFound);
     }
     let messages = match filter.folder_id {
-        None => store::list(&mut tx, mailbox_id, filter.state, page).await?,
+        None => store::list(&mut tx, mailbox_id, filter, page).await?,
         Some(folder) if folder::store::exists(&mut tx, mailbox_id, folder).await? => {
-            store::list_folder(&mut tx, mailbox_id, folder, filter.state, page).await?
+            store::list_folder(&mut tx, mailbox_id, folder, filter, page).await?
         }
         Some(_) => return Err(Error::FolderNotFound),
     };

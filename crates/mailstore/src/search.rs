@@ -18,7 +18,7 @@ use kernel::{Cursor, FolderId, MailboxId, MessageId, Page, PageRequest};
 use tenancy::{Action, Ctx, quota};
 use uuid::Uuid;
 
-use crate::message::{Filter, Message, State};
+use crate::message::{Filter, Message};
 use crate::parsed::text::{ALL_BYTES, Texts};
 use crate::{Error, MailStore, body, folder, message};
 
@@ -104,7 +104,7 @@ pub async fn uids(
     folder: FolderId,
     query: &Query,
 ) -> Result<Vec<u64>, Error> {
-    let filter = Filter { folder_id: Some(folder), state: State::Live };
+    let filter = Filter { folder_id: Some(folder), ..Filter::default() };
     let search = Search { store, ctx, mailbox_id, filter, query };
     search.permit().await?;
     let (found, _) = search.find(Uuid::nil(), usize::MAX, false).await?;

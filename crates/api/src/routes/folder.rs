@@ -14,6 +14,7 @@ use super::paths::{FolderPath, MailboxPath};
 use crate::extract::{Bearer, Json, Path, not_null, nullable};
 use crate::page::{self, List};
 use crate::problem::Problem;
+use crate::version::{IfMatch, Tagged};
 use crate::{Api, schema};
 
 /// A folder of a mailbox.
@@ -73,6 +74,10 @@ impl From<folder::Folder> for Folder {
             highest_modseq: of.highest_modseq,
         }
     }
+}
+
+fn tagged(of: folder::Folder) -> Tagged<Answer<Folder>> {
+    Tagged(of.version, Answer(of.into()))
 }
 
 /// A folder to make.
@@ -152,22 +157,24 @@ async fn create(
     State(api): State<Api>,
     Path(at): Path<MailboxPath>,
     Json(body): Json<FolderBody>,
-) -> Result<(StatusCode, Answer<Folder>), Problem> {
+) -> Result<(StatusCode, Tagged<Answer<Folder>>), Problem> {
     let ctx = caller.enter(at.tenant_id).await?;
     let FolderBody { name, parent_id, role, is_subscribed } = body;
     let new = NewFolder { parent_id, name, role, is_subscribed };
     let folder = folder::create(&api.store, &ctx, at.mailbox_id, new).await?;
-    Ok((StatusCode::CREATED, Answer(folder.into())))
+    Ok((StatusCode::CREATED, tagged(folder)))
 }
 
 /// Get a folder
+///
+/// Its `ETag` changes with its own name, place, purpose and subscription: neither mail in it nor a new name of a folder that it lies in changes it.
 #[utoipa::path(get, path = "/v1/tenants/{tenant_id}/mailboxes/{mailbox_id}/folders/{folder_id}", tag = "Folders", operation_id = "get_folder",
     params(FolderPath),
     responses((status = 200, description = "The folder.", body = Folder)),
     extensions(("x-required-action" = json!("mailboxes:read"))))]
-async fn get(Bearer(caller): Bearer, Path(at): Path<FolderPath>) -> Result<Answer<Folder>, Problem> {
+async fn get(Bearer(caller): Bearer, Path(at): Path<FolderPath>) -> Result<Tagged<Answer<Folder>>, Problem> {
     let ctx = caller.enter(at.tenant_id).await?;
-    Ok(Answer(folder::get(&ctx, at.mailbox_id, at.folder_id).await?.into()))
+    Ok(tagged(folder::get(&ctx, at.mailbox_id, at.folder_id).await?))
 }
 
 /// Change a folder
@@ -185,12 +192,13 @@ async fn update(
     Bearer(caller): Bearer,
     State(api): State<Api>,
     Path(at): Path<FolderPath>,
+    IfMatch(version): IfMatch,
     Json(body): Json<FolderPatch>,
-) -> Result<Answer<Folder>, Problem> {
+) -> Result<Tagged<Answer<Folder>>, Problem> {
     let ctx = caller.enter(at.tenant_id).await?;
     let FolderPatch { name, parent_id, is_subscribed } = body;
     let changed = Changed { name, parent_id, is_subscribed };
-    Ok(Answer(folder::update(&api.store, &ctx, at.mailbox_id, at.folder_id, changed).await?.into()))
+    Ok(tagged(folder::update_if(&api.store, &ctx, at.mailbox_id, at.folder_id, changed, version).await?))
 }
 
 /// Delete a folder
@@ -207,9 +215,10 @@ async fn delete(
     Bearer(caller): Bearer,
     State(api): State<Api>,
     Path(at): Path<FolderPath>,
+    IfMatch(version): IfMatch,
 ) -> Result<StatusCode, Problem> {
     let ctx = caller.enter(at.tenant_id).await?;
-    folder::delete(&api.store, &ctx, at.mailbox_id, at.folder_id).await?;
+    folder::delete_if(&api.store, &ctx, at.mailbox_id, at.folder_id, version).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -1,4 +1,5 @@
-//! Messages: their parsed view, taking in, marking, filing, copying, deleting and bringing back. Their bytes are in [`super::raw`].
+//! Messages: their parsed view, marking, filing, copying, deleting and bringing back. They are taken in by [`super::upload`], and their bytes are in
+//! [`super::raw`].
 
 use std::collections::BTreeSet;
 
@@ -7,7 +8,6 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
 use kernel::{ErrorKind, FieldError, FolderId, MailboxId, MessageId, Page};
-use mailstore::ingest::{self, Incoming, Outcome, Target};
 use mailstore::message::{self, Filter, Flag, FlagChange, Keyword};
 use mailstore::{outline, parsed, search};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -17,9 +17,11 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::paths::{MailboxPath, MessagePath};
-use crate::extract::{Bearer, Json, Path, Query, Rfc822, not_null};
+use crate::extract::{Bearer, Json, Path, Query, not_null};
+use crate::instant::Instant;
 use crate::page::{self, After, Limit, List};
 use crate::problem::Problem;
+use crate::version::{IfMatch, Tagged};
 use crate::{Api, schema};
 
 /// A sender or recipient as the message names it; unproven.
@@ -154,13 +156,7 @@ impl MessagePatch {
         let clears_keywords = keywords.is_some();
         let keywords = keywords.unwrap_or_default();
         let mut wrong = Vec::new();
-        let mut set = BTreeSet::new();
-        for (at, text) in keywords.iter().enumerate() {
-            match text.parse::<Keyword>() {
-                Ok(keyword) => drop(set.insert(keyword)),
-                Err(error) => wrong.push(FieldError::new(format!("/keywords/{at}"), error.detail)),
-            }
-        }
+        let set = keywords_of(&keywords, "/keywords", &mut wrong);
         if !wrong.is_empty() {
             return Err(tenancy::Error::Invalid(wrong).into());
         }
@@ -169,6 +165,18 @@ impl MessagePatch {
         let flags = FlagChange { clears_keywords, remove, add, ..FlagChange::default() };
         Ok(message::Update { folder: folder_id, flags })
     }
+}
+
+/// The keywords among some texts at a pointer, and what is wrong with the others.
+pub(super) fn keywords_of(texts: &[String], at: &str, wrong: &mut Vec<FieldError>) -> BTreeSet<Keyword> {
+    let mut set = BTreeSet::new();
+    for (place, text) in texts.iter().enumerate() {
+        match text.parse::<Keyword>() {
+            Ok(keyword) => drop(set.insert(keyword)),
+            Err(error) => wrong.push(FieldError::new(format!("{at}/{place}"), error.detail)),
+        }
+    }
+    set
 }
 
 /// Where a copy is to go.
@@ -188,7 +196,7 @@ struct CopyBody {
 /// A message without its bytes. What the message says about itself may be cut, and is empty where it cannot be read; in the answer to a
 /// change also where it cannot be read just now.
 #[derive(Debug, Serialize, ToSchema)]
-struct Message {
+pub(super) struct Message {
     #[schema(value_type = schema::MessageId)]
     id: MessageId,
     #[schema(value_type = schema::MailboxId)]
@@ -273,6 +281,11 @@ impl Message {
             attachments: parsed.attachments.into_iter().map(Attachment::from).collect(),
         }
     }
+
+    /// With its version, which changes with each change of it.
+    fn tagged(self) -> Tagged<Answer<Self>> {
+        Tagged(i64::try_from(self.modseq).unwrap_or(i64::MAX), Answer(self))
+    }
 }
 
 /// Messages as they are shown, in their order.
@@ -309,6 +322,10 @@ struct MessagesQuery {
     #[serde(default, deserialize_with = "state")]
     #[param(value_type = Option<schema::MessageState>, default = "live")]
     state: message::State,
+    /// Only those whose `internal_date` is this time or a later one. What was imported, copied or put here with a time of its own keeps that one, while the
+    /// page is in the order in which messages came into the mailbox.
+    #[param(value_type = Option<DateTime<Utc>>, example = "2026-12-01T09:00:00Z")]
+    since: Option<Instant>,
     /// Only those that say every one of these words, at most 16: each as a whole word, in upper or lower case, in the subject, in a sender or
     /// recipient, in the text, or in the name of an attachment.
     #[param(value_type = Option<String>, min_length = 1, max_length = 256, example = "flour monday")]
@@ -334,16 +351,6 @@ fn state<'de, D: Deserializer<'de>>(deserializer: D) -> Result<message::State, D
     }
 }
 
-/// Where to put a message.
-#[derive(Debug, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
-struct UploadQuery {
-    /// The folder; the Inbox when absent.
-    #[param(value_type = Option<schema::FolderId>)]
-    folder_id: Option<FolderId>,
-}
-
 /// List a mailbox's messages
 ///
 /// In the order of their arrival. With `q` so much mail is looked at for one page that it may have fewer items than `limit`, or none, though
@@ -360,7 +367,8 @@ async fn list(
     Query(query): Query<MessagesQuery>,
 ) -> Result<Answer<List<Message>>, Problem> {
     let ctx = caller.enter(at.tenant_id).await?;
-    let filter = Filter { folder_id: query.folder_id, state: query.state };
+    let since = query.since.map(|Instant(at)| at);
+    let filter = Filter { folder_id: query.folder_id, state: query.state, since };
     let page = page::request(query.limit, query.cursor);
     let messages = match query.q {
         None => message::list(&ctx, at.mailbox_id, filter, &page).await?,
@@ -372,41 +380,12 @@ async fn list(
     Ok(page::answer(Page { items, next: messages.next }))
 }
 
-/// Put a message into a mailbox
-///
-/// It is stored as sent, byte for byte, and is durable when this answers.
-#[utoipa::path(post, path = "/v1/tenants/{tenant_id}/mailboxes/{mailbox_id}/messages", tag = "Messages", operation_id = "create_message",
-    request_body(content = schema::MessageBytes, content_type = "message/rfc822", description = "The message, at most 50 MiB."),
-    params(MailboxPath, UploadQuery),
-    responses((status = 201, description = "The message.", body = Message),
-        (status = 413, description = "The message is too large: `message_too_large`."),
-        (status = 422, description = "The mailbox has no room for it: `quota_exceeded`.")),
-    extensions(("x-required-action" = json!("messages:write"))))]
-async fn create(
-    Bearer(caller): Bearer,
-    State(api): State<Api>,
-    Path(at): Path<MailboxPath>,
-    Query(query): Query<UploadQuery>,
-    Rfc822(bytes): Rfc822,
-) -> Result<(StatusCode, Answer<Message>), Problem> {
-    let ctx = caller.enter(at.tenant_id).await?;
-    let incoming = Incoming {
-        bytes,
-        internal_date: ctx.env().now(),
-        flags: message::Flags::default(),
-        import_key: None,
-    };
-    let target = Target { ctx: ctx.clone(), mailbox_id: at.mailbox_id, folder: query.folder_id.into() };
-    let outcome = ingest::ingest(&api.store, vec![target], incoming).await.pop();
-    let Some(Outcome::Stored(id)) = outcome.transpose()? else {
-        return Err(Problem::internal("ingest answered nothing for its one target"));
-    };
-    let stored = read_back(&ctx, at.mailbox_id, id).await?;
-    Ok((StatusCode::CREATED, done(&api, &ctx, at.mailbox_id, stored).await))
-}
-
 /// What was just stored. It is durable, so no failure here may ask for it to be sent again, as a 503 does.
-async fn read_back(ctx: &Ctx, mailbox_id: MailboxId, id: MessageId) -> Result<message::Message, Problem> {
+pub(super) async fn read_back(
+    ctx: &Ctx,
+    mailbox_id: MailboxId,
+    id: MessageId,
+) -> Result<message::Message, Problem> {
     let mut read = message::stored(ctx, mailbox_id, id).await;
     // A lost connection is noticed by using it, and the next one is a new one.
     if read.as_ref().is_err_and(|error| error.kind() == ErrorKind::Unavailable) {
@@ -417,7 +396,12 @@ async fn read_back(ctx: &Ctx, mailbox_id: MailboxId, id: MessageId) -> Result<me
 
 /// A message that something was done to. That is durable and is answered as done, also where what the message says of itself cannot be read now:
 /// an error would have it done again.
-async fn done(api: &Api, ctx: &Ctx, mailbox_id: MailboxId, message: message::Message) -> Answer<Message> {
+pub(super) async fn done(
+    api: &Api,
+    ctx: &Ctx,
+    mailbox_id: MailboxId,
+    message: message::Message,
+) -> Tagged<Answer<Message>> {
     let one = std::slice::from_ref(&message);
     let mut read = outline::parsed(&api.store, ctx, one).await;
     if read.as_ref().is_err_and(|error| error.kind() == ErrorKind::Unavailable) {
@@ -427,7 +411,7 @@ async fn done(api: &Api, ctx: &Ctx, mailbox_id: MailboxId, message: message::Mes
         tracing::warn!(error = kernel::error::chain(&error), "what a message says was not answered");
         parsed::Parsed::default()
     });
-    Answer(Message::new(mailbox_id, message, parsed))
+    Message::new(mailbox_id, message, parsed).tagged()
 }
 
 /// Get a message
@@ -441,11 +425,11 @@ async fn get(
     Bearer(caller): Bearer,
     State(api): State<Api>,
     Path(at): Path<MessagePath>,
-) -> Result<Answer<Message>, Problem> {
+) -> Result<Tagged<Answer<Message>>, Problem> {
     let ctx = caller.enter(at.tenant_id).await?;
     let message = message::get(&ctx, at.mailbox_id, at.message_id).await?;
     let shown = shown(&api, &ctx, at.mailbox_id, vec![message]).await?.pop();
-    Ok(Answer(shown.ok_or(mailstore::Error::NotFound)?))
+    Ok(shown.ok_or(mailstore::Error::NotFound)?.tagged())
 }
 
 /// Change a message
@@ -462,10 +446,12 @@ async fn update(
     Bearer(caller): Bearer,
     State(api): State<Api>,
     Path(at): Path<MessagePath>,
+    IfMatch(version): IfMatch,
     Json(body): Json<MessagePatch>,
-) -> Result<Answer<Message>, Problem> {
+) -> Result<Tagged<Answer<Message>>, Problem> {
     let ctx = caller.enter(at.tenant_id).await?;
-    let message = message::update(&api.store, &ctx, at.mailbox_id, at.message_id, &body.update()?).await?;
+    let update = body.update()?;
+    let message = message::update(&api.store, &ctx, at.mailbox_id, at.message_id, &update, version).await?;
     Ok(done(&api, &ctx, at.mailbox_id, message).await)
 }
 
@@ -485,7 +471,7 @@ async fn copy(
     State(api): State<Api>,
     Path(at): Path<MessagePath>,
     Json(body): Json<CopyBody>,
-) -> Result<(StatusCode, Answer<Message>), Problem> {
+) -> Result<(StatusCode, Tagged<Answer<Message>>), Problem> {
     let ctx = caller.enter(at.tenant_id).await?;
     let mailbox_id = body.mailbox_id.unwrap_or(at.mailbox_id);
     let to = message::Target { mailbox_id, folder: body.folder_id };
@@ -508,9 +494,10 @@ async fn delete(
     Bearer(caller): Bearer,
     State(api): State<Api>,
     Path(at): Path<MessagePath>,
+    IfMatch(version): IfMatch,
 ) -> Result<StatusCode, Problem> {
     let ctx = caller.enter(at.tenant_id).await?;
-    message::discard(&api.store, &ctx, at.mailbox_id, at.message_id).await?;
+    message::discard_if(&api.store, &ctx, at.mailbox_id, at.message_id, version).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -529,7 +516,7 @@ async fn recover(
     Bearer(caller): Bearer,
     State(api): State<Api>,
     Path(at): Path<MessagePath>,
-) -> Result<Answer<Message>, Problem> {
+) -> Result<Tagged<Answer<Message>>, Problem> {
     let ctx = caller.enter(at.tenant_id).await?;
     let message = message::recover(&api.store, &ctx, at.mailbox_id, at.message_id).await?;
     Ok(done(&api, &ctx, at.mailbox_id, message).await)
@@ -541,9 +528,4 @@ pub(crate) fn router() -> OpenApiRouter<Api> {
         .routes(routes!(get, update, delete))
         .routes(routes!(copy))
         .routes(routes!(recover))
-}
-
-/// Apart, since its bodies are larger.
-pub(crate) fn upload_router() -> OpenApiRouter<Api> {
-    OpenApiRouter::default().routes(routes!(create))
 }

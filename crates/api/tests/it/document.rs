@@ -123,3 +123,30 @@ fn every_schema_that_is_named_is_there() {
         assert!(named.contains(name.as_str()), "{name} is used nowhere");
     }
 }
+
+#[test]
+fn what_asks_for_a_version_is_about_something_that_shows_one() {
+    let operations = operations();
+    let mut asking = 0;
+    for (_, path, operation) in &operations {
+        let parameters = operation["parameters"].as_array().cloned().unwrap_or_default();
+        if !parameters.iter().any(|parameter| parameter["name"] == "If-Match") {
+            continue;
+        }
+        asking += 1;
+        // What is done to a resource has a path below it.
+        let above: Vec<&str> =
+            std::iter::successors(Some(path.as_str()), |at| at.rsplit_once('/').map(|(above, _)| above))
+                .collect();
+        let sibling = above
+            .iter()
+            .find_map(|at| operations.iter().find(|(method, other, _)| method == "GET" && other == at));
+        let (_, shown, get) = sibling.unwrap_or_else(|| panic!("{path} is about nothing"));
+        let tag = &get["responses"]["200"]["headers"]["ETag"];
+        assert!(
+            tag["description"].as_str().is_some_and(|text| !text.is_empty()),
+            "{shown} shows none for {path}"
+        );
+    }
+    assert!(asking > 50, "{asking}");
+}

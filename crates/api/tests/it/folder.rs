@@ -155,3 +155,36 @@ async fn who_waits_for_a_change_is_answered_when_it_comes() {
     assert_eq!(told.expect(200)["changes"][0]["kind"], "arrived");
     assert!(begun.elapsed() < std::time::Duration::from_secs(29), "it waited to the end");
 }
+
+#[tokio::test]
+async fn change_and_go_only_in_the_version_that_was_seen() {
+    let here = Fixture::new().await;
+    let made = here.post("/folders", json!({"name": "Suppliers"})).await;
+    let path = format!("/folders/{}", text(&made.expect(201)["id"]));
+    let at = format!("{}{path}", here.mailbox);
+    let first = made.header("etag").unwrap().to_owned();
+    let call =
+        |method: Method, tag: &str| here.app.call(method, &at).token(&here.key).header("if-match", tag);
+
+    let renamed = call(Method::PATCH, &first).json(json!({"name": "Millers"})).send().await;
+    renamed.expect(200);
+    let second = renamed.header("etag").unwrap().to_owned();
+    assert_ne!(second, first);
+    let refused = call(Method::PATCH, &first).json(json!({"name": "Mills"})).send().await;
+    refused.expect_problem(412, "version_mismatch");
+    // What is there already is no change, and mail in it is none of the folder.
+    let same = call(Method::PATCH, &second).json(json!({"name": "Millers"})).send().await;
+    assert_eq!((same.expect(200)["name"].as_str(), same.header("etag")), (Some("Millers"), Some(&*second)));
+    let put = here.app.call(Method::POST, &format!("{}/messages?folder_id={}", here.mailbox, &path[9..]));
+    put.token(&here.key).bytes("message/rfc822", MESSAGE).send().await.expect(201);
+    let seen = here.get(&path).await;
+    assert_eq!((seen.expect(200)["message_count"].as_u64(), seen.header("etag")), (Some(1), Some(&*second)));
+
+    let hidden = call(Method::PATCH, "*").json(json!({"is_subscribed": false})).send().await;
+    hidden.expect(200);
+    let third = hidden.header("etag").unwrap().to_owned();
+    call(Method::DELETE, &second).send().await.expect_problem(412, "version_mismatch");
+    assert_eq!(here.get(&path).await.expect(200)["is_subscribed"], false);
+    call(Method::DELETE, &third).send().await.expect(204);
+    here.get(&path).await.expect_problem(404, "not_found");
+}

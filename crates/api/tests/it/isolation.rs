@@ -400,6 +400,8 @@ async fn without_the_action_it_is_forbidden_and_with_it_alone_it_is_done() {
         };
         let answer = world.send(&method, &path, &operation, Some(&with)).await;
         assert!(answer.status.is_success(), "{method} {path}: {answer:?}");
+        let declared = &operation["responses"][answer.status.as_str()]["headers"]["ETag"];
+        assert_eq!(answer.header("etag").is_some(), declared.is_object(), "{method} {path}: {answer:?}");
     }
 }
 
@@ -423,7 +425,7 @@ async fn a_version_that_is_no_more_is_refused_where_the_document_says_so() {
             versioned += 1;
         }
     }
-    assert_eq!(versioned, 49);
+    assert_eq!(versioned, 53);
     nothing_has_changed(&world).await;
 }
 

@@ -139,9 +139,13 @@ async fn lists_go_by_folder_and_state_in_pages() {
     assert_eq!((rest, end), (vec![ids[2].clone(), text(&filed["id"])], None));
     assert_eq!(list(&format!("?folder_id={junk}")).await.0, [text(&filed["id"])]);
     assert_eq!(list("?state=recoverable").await.0, Vec::<String>::new());
-    for (query, parameter) in
-        [("state=gone", "state"), ("folder_id=x", "folder_id"), ("q=%21", "q"), ("z=x", "z")]
-    {
+    for (query, parameter) in [
+        ("state=gone", "state"),
+        ("folder_id=x", "folder_id"),
+        ("q=%21", "q"),
+        ("since=2026-03-01", "since"),
+        ("z=x", "z"),
+    ] {
         let problem = here
             .app
             .get(&here.key, &format!("{messages}?{query}"))
@@ -241,4 +245,176 @@ async fn are_found_by_their_words() {
         let refused = here.app.get(&here.key, &format!("{list}?q={wrong}")).await;
         refused.expect_problem(422, "invalid_request");
     }
+}
+
+#[tokio::test]
+async fn change_and_go_only_in_the_version_that_was_seen() {
+    let here = Fixture::new(json!(null)).await;
+    let put = here.deliver(MESSAGE).await;
+    let message = put.expect(201);
+    let path = format!("{}/messages/{}", here.mailbox, text(&message["id"]));
+    let first = format!("\"{}\"", message["modseq"]);
+    assert_eq!(put.header("etag"), Some(&*first));
+    assert_eq!(here.app.get(&here.key, &path).await.header("etag"), Some(&*first));
+    let call =
+        |method: Method, tag: &str| here.app.call(method, &path).token(&here.key).header("if-match", tag);
+
+    let seen = json!({"flags": {"seen": true}});
+    let marked = call(Method::PATCH, &first).json(seen.clone()).send().await;
+    let second = format!("\"{}\"", marked.expect(200)["modseq"]);
+    assert_eq!(marked.header("etag"), Some(&*second));
+    assert_ne!(second, first);
+    let unseen = json!({"flags": {"seen": false}});
+    let late = call(Method::PATCH, &first).json(unseen).send().await;
+    late.expect_problem(412, "version_mismatch");
+    call(Method::DELETE, &first).send().await.expect_problem(412, "version_mismatch");
+    let same = call(Method::PATCH, &second).json(seen).send().await;
+    assert_eq!(
+        (same.expect(200)["flags"]["seen"].as_bool(), same.header("etag")),
+        (Some(true), Some(&*second))
+    );
+    call(Method::DELETE, &second).send().await.expect(204);
+
+    let recovered = here.app.call(Method::POST, &format!("{path}/recover")).token(&here.key).send().await;
+    let third = format!("\"{}\"", recovered.expect(200)["modseq"]);
+    assert_eq!(recovered.header("etag"), Some(&*third));
+    assert_ne!(third, second);
+}
+
+#[tokio::test]
+async fn are_listed_from_an_instant_on() {
+    let here = Fixture::new(json!(null)).await;
+    let mut messages = Vec::new();
+    for _ in 0..3 {
+        messages.push(here.delivered(MESSAGE).await.0);
+    }
+    let ids: Vec<_> = messages.iter().map(|message| text(&message["id"])).collect();
+    let second = text(&messages[1]["internal_date"]);
+    let list = async |query: &str| {
+        let path = format!("{}/messages?since={query}", here.mailbox);
+        let page = here.app.get(&here.key, &path).await.expect(200);
+        let ids: Vec<_> = page["data"].as_array().unwrap().iter().map(|one| text(&one["id"])).collect();
+        (ids, page["next_cursor"].as_str().map(str::to_owned))
+    };
+    let (of_all, none) = (messages[0]["folder_id"].as_str().unwrap(), Vec::<String>::new());
+    for more in ["", "&q=hello", &format!("&folder_id={of_all}"), &format!("&folder_id={of_all}&q=hello")] {
+        assert_eq!(list(&format!("{second}{more}")).await.0, ids[1..], "{more}");
+        assert_eq!(list(&format!("2000-01-01T00:00:00%2B01:00{more}")).await.0, ids, "{more}");
+        assert_eq!(list(&format!("2100-01-01T00:00:00Z{more}")).await.0, none, "{more}");
+        let (first, cursor) = list(&format!("{second}{more}&limit=1")).await;
+        assert_eq!(first, ids[1..2], "{more}");
+        let (rest, _) = list(&format!("{second}{more}&limit=1&cursor={}", cursor.unwrap())).await;
+        assert_eq!(rest, ids[2..], "{more}");
+    }
+    assert_eq!(list(&format!("{second}&state=recoverable")).await.0, none);
+}
+
+/// A form of some parts: name, media type, bytes.
+fn form(parts: &[(&str, &str, &str)]) -> String {
+    let part = |(name, media_type, bytes): &(&str, &str, &str)| {
+        format!(
+            "--b0undary\r\nContent-Disposition: form-data; name=\"{name}\"\r\nContent-Type: {media_type}\r\n\r\n{bytes}\r\n"
+        )
+    };
+    parts.iter().map(part).collect::<String>() + "--b0undary--\r\n"
+}
+
+const FORM: &str = "multipart/form-data; boundary=b0undary";
+
+#[tokio::test]
+async fn are_put_in_with_their_marks_and_date() {
+    let here = Fixture::new(json!(null)).await;
+    let start = here.app.get(&here.key, &format!("{}/changes", here.mailbox)).await.expect(200);
+    let folders = here.app.get(&here.key, &format!("{}/folders", here.mailbox)).await.expect(200);
+    let sent = folders["data"].as_array().unwrap().iter().find(|folder| folder["role"] == "sent").unwrap();
+    let metadata = json!({
+        "folder_id": sent["id"],
+        "flags": ["seen", "flagged", "seen"],
+        "keywords": ["$Forwarded", "$forwarded"],
+        "received_at": "2020-02-01T10:00:00+01:00",
+    });
+    let messages = format!("{}/messages", here.mailbox);
+    let post = |path: &str, parts: &[(&str, &str, &str)]| {
+        here.app.call(Method::POST, path).token(&here.key).bytes(FORM, form(parts)).send()
+    };
+    let metadata = metadata.to_string();
+    let both = [("metadata", "application/json", &*metadata), ("message", "message/rfc822", MESSAGE)];
+    let message = post(&messages, &both).await.expect(201);
+    let flags = json!({"seen": true, "answered": false, "flagged": true, "deleted": false, "draft": false});
+    assert_eq!((&message["flags"], &message["keywords"]), (&flags, &json!(["$Forwarded"])));
+    assert_eq!(
+        (&message["internal_date"], &message["folder_id"], &message["size_bytes"]),
+        (&json!("2020-02-01T09:00:00Z"), &sent["id"], &json!(MESSAGE.len()))
+    );
+    let raw = here.app.get(&here.key, &format!("{messages}/{}/raw", text(&message["id"]))).await;
+    assert_eq!(raw.body, MESSAGE);
+    let folder = format!("{}/folders/{}", here.mailbox, text(&sent["id"]));
+    let folder = here.app.get(&here.key, &folder).await.expect(200);
+    assert_eq!((&folder["message_count"], &folder["unseen_count"]), (&json!(1), &json!(0)));
+    // It was never there without them.
+    let told = format!("{}/changes?since={}", here.mailbox, start["modseq"]);
+    let told = here.app.get(&here.key, &told).await.expect(200);
+    let kinds: Vec<_> = told["changes"].as_array().unwrap().iter().map(|one| text(&one["kind"])).collect();
+    assert_eq!(kinds, ["arrived"], "{told}");
+
+    let plain = [("metadata", "application/json; charset=utf-8", "{}"), both[1]];
+    let plain = post(&format!("{messages}?folder_id={}", text(&sent["id"])), &plain).await.expect(201);
+    assert_eq!((&plain["folder_id"], &plain["flags"]["seen"]), (&sent["id"], &json!(false)));
+}
+
+#[tokio::test]
+async fn forms_are_refused_by_the_place_of_the_mistake() {
+    let here = Fixture::new(json!(null)).await;
+    let messages = format!("{}/messages", here.mailbox);
+    let post = |content_type: &str, body: String| {
+        here.app.call(Method::POST, &messages).token(&here.key).bytes(content_type, body).send()
+    };
+    for (metadata, pointer) in [
+        (json!({"flags": ["seen", "recent"]}), "/metadata/flags/1"),
+        (json!({"flags": {"seen": true}}), "/metadata/flags"),
+        (json!({"keywords": ["a b"]}), "/metadata/keywords/0"),
+        (json!({"received_at": "yesterday"}), "/metadata/received_at"),
+        (json!({"received_at": null}), "/metadata/received_at"),
+        (json!({"folder_id": "x"}), "/metadata/folder_id"),
+        (json!({"marks": []}), "/metadata/marks"),
+        (json!([]), "/metadata"),
+    ] {
+        let metadata = metadata.to_string();
+        let parts = [("metadata", "application/json", &*metadata), ("message", "message/rfc822", MESSAGE)];
+        let problem = post(FORM, form(&parts)).await.expect_problem(422, "invalid_request");
+        assert_eq!(problem["errors"][0]["pointer"], pointer, "{problem}");
+    }
+    let metadata = ("metadata", "application/json", "{}");
+    let message = ("message", "message/rfc822", MESSAGE);
+    for (parts, pointer) in [
+        (vec![], "/metadata"),
+        (vec![metadata], "/message"),
+        (vec![message, metadata], "/metadata"),
+        (vec![metadata, metadata], "/metadata"),
+        (vec![metadata, message, ("a/b", "text/plain", "")], "/a~1b"),
+        (vec![metadata, message, message], "/message"),
+        (vec![("meta", "application/json", "{}"), message], "/meta"),
+        (vec![("metadata", "text/plain", "{}"), message], "/metadata"),
+        (vec![metadata, ("message", "text/plain", MESSAGE)], "/message"),
+        (vec![metadata, ("message", "message/rfc822", "")], "/message"),
+    ] {
+        let problem = post(FORM, form(&parts)).await.expect_problem(422, "invalid_request");
+        assert_eq!(problem["errors"][0]["pointer"], pointer, "{parts:?}: {problem}");
+    }
+    let many: Vec<_> = (0..101).map(|number| format!("k{number}")).collect();
+    let many = json!({"keywords": many}).to_string();
+    let many = form(&[("metadata", "application/json", &many), message]);
+    post(FORM, many).await.expect_problem(422, "keyword_limit_reached");
+    let broken = form(&[("metadata", "application/json", "{"), message]);
+    post(FORM, broken).await.expect_problem(400, "malformed_body");
+    let cut = form(&[metadata, message]).replace("--b0undary--", "");
+    post(FORM, cut).await.expect_problem(400, "malformed_body");
+    let whole = form(&[metadata, message]);
+    post("multipart/form-data", whole.clone()).await.expect_problem(400, "malformed_body");
+    post("multipart/mixed; boundary=b0undary", whole).await.expect_problem(415, "unsupported_media_type");
+    let long = format!("{{{}}}", " ".repeat(1 << 20));
+    let long = form(&[("metadata", "application/json", &long), message]);
+    post(FORM, long).await.expect_problem(413, "body_too_large");
+    let listed = here.app.get(&here.key, &messages).await.expect(200);
+    assert_eq!(listed["data"], json!([]));
 }

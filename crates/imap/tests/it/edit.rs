@@ -168,7 +168,7 @@ async fn expunging_takes_what_is_marked_and_of_a_set_no_more() {
     assert_eq!(ok(&mut client, "STATUS INBOX (MESSAGES)").await, ["STATUS INBOX (MESSAGES 2)"]);
     // They are recoverable as whatever else is deleted.
     let filter =
-        mailstore::message::Filter { state: mailstore::message::State::Recoverable, folder_id: None };
+        mailstore::message::Filter { state: mailstore::message::State::Recoverable, ..Default::default() };
     let page = kernel::PageRequest::new(None, None);
     let gone =
         mailstore::message::list(&server.login_of(&ada).await.ctx, ada.mailbox_id, filter, &page).await;

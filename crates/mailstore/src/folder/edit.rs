@@ -1,7 +1,7 @@
 //! Making, changing and deleting folders.
 
 use kernel::{Checks, FolderId, MailboxId};
-use tenancy::{Action, Ctx, TenantTx, quota};
+use tenancy::{Action, Ctx, TenantTx, quota, require_version};
 
 use super::tree::Tree;
 use super::{
@@ -78,10 +78,26 @@ pub async fn update(
     id: FolderId,
     changed: Changed,
 ) -> Result<Folder, Error> {
+    update_if(mail, ctx, mailbox_id, id, changed, None).await
+}
+
+/// As [`update`], of a folder that is still in a version, if one is named.
+///
+/// # Errors
+/// As [`update`]; `VersionMismatch`.
+pub async fn update_if(
+    mail: &MailStore,
+    ctx: &Ctx,
+    mailbox_id: MailboxId,
+    id: FolderId,
+    changed: Changed,
+    if_version: Option<i64>,
+) -> Result<Folder, Error> {
     ctx.require_mail(Action::MessageWrite, mailbox_id).await?;
     let name = changed.name.as_deref().map(named).transpose()?;
     let (mut tx, tree, modseq) = open(ctx, mailbox_id).await?;
     let old = tree.get(id).ok_or(Error::FolderNotFound)?;
+    require_version(if_version, old.version)?;
     let name = name.unwrap_or_else(|| old.name.clone());
     let parent_id = changed.parent_id.unwrap_or(old.parent_id);
     let is_subscribed = changed.is_subscribed.unwrap_or(old.is_subscribed);
@@ -110,9 +126,24 @@ pub async fn update(
 /// [`Error::FolderHasChildren`] (RFC 9051 §7.1, `HASCHILDREN`), [`Error::InboxStays`], [`Error::FolderNotFound`]; [`Error::NotFound`] for a
 /// mailbox that is not this tenant's or not the caller's, `Forbidden` by role, `SupportAccessRequired` for a caller from above the tenant.
 pub async fn delete(mail: &MailStore, ctx: &Ctx, mailbox_id: MailboxId, id: FolderId) -> Result<(), Error> {
+    delete_if(mail, ctx, mailbox_id, id, None).await
+}
+
+/// As [`delete`], of a folder that is still in a version, if one is named.
+///
+/// # Errors
+/// As [`delete`]; `VersionMismatch`.
+pub async fn delete_if(
+    mail: &MailStore,
+    ctx: &Ctx,
+    mailbox_id: MailboxId,
+    id: FolderId,
+    if_version: Option<i64>,
+) -> Result<(), Error> {
     ctx.require_mail(Action::MessageDelete, mailbox_id).await?;
     let (mut tx, tree, modseq) = open(ctx, mailbox_id).await?;
     let folder = tree.get(id).ok_or(Error::FolderNotFound)?;
+    require_version(if_version, folder.version)?;
     if folder.role == Some(Role::Inbox) {
         return Err(Error::InboxStays);
     }

@@ -99,7 +99,8 @@ pub(super) async fn insert_junk(
            where not exists (select from folders other where other.tenant_id = lacking.tenant_id and other.mailbox_id = lacking.mailbox_id
                              and other.parent_id is null and other.name = names.name and other.role is not null and other.deleted_at is null)
            order by number limit 1) as free
-         on conflict (tenant_id, mailbox_id, parent_id, name) where deleted_at is null do update set role = excluded.role
+         on conflict (tenant_id, mailbox_id, parent_id, name) where deleted_at is null do update
+           set role = excluded.role, version = folders.version + 1
          returning id",
         &mailboxes.iter().map(|(tenant, _)| tenant.uuid()).collect::<Vec<_>>(),
         &mailboxes.iter().map(|(_, mailbox)| mailbox.uuid()).collect::<Vec<_>>(),
@@ -186,7 +187,7 @@ pub(crate) async fn put_back(
 ) -> Result<bool, Error> {
     let tenant_id = tx.tenant_id().uuid();
     let done = sqlx::query!(
-        "update folders set deleted_at = null, parent_id = $4, name = $5, role = $6, is_subscribed = $7, highest_modseq = $9,
+        "update folders set deleted_at = null, parent_id = $4, name = $5, role = $6, is_subscribed = $7, highest_modseq = $9, version = version + 1,
            uid_validity = case when exists (
              select from folders later where later.tenant_id = $1 and later.mailbox_id = $2 and later.parent_id is not distinct from $4
                and later.name = $5 and later.uid_validity > folders.uid_validity) then $8 else uid_validity end
@@ -217,7 +218,7 @@ pub(super) async fn update(
 ) -> Result<(), Error> {
     let tenant_id = tx.tenant_id().uuid();
     sqlx::query!(
-        "update folders set name = $4, parent_id = $5, is_subscribed = $6, highest_modseq = $7
+        "update folders set name = $4, parent_id = $5, is_subscribed = $6, highest_modseq = $7, version = version + 1
          where tenant_id = $1 and mailbox_id = $2 and id = $3",
         tenant_id,
         mailbox_id.uuid(),
@@ -395,7 +396,7 @@ pub(crate) async fn count(
 pub(crate) async fn list(tx: &mut TenantTx, mailbox_id: MailboxId) -> Result<Vec<Folder>, Error> {
     let tenant_id = tx.tenant_id().uuid();
     let rows = sqlx::query!(
-        "select id, parent_id, name, role, is_subscribed, uid_validity, uid_next, message_count, unseen_count, size_bytes, highest_modseq
+        "select id, parent_id, name, role, is_subscribed, uid_validity, uid_next, message_count, unseen_count, size_bytes, highest_modseq, version
          from folders where tenant_id = $1 and mailbox_id = $2 and deleted_at is null",
         tenant_id,
         mailbox_id.uuid(),
@@ -417,6 +418,7 @@ pub(crate) async fn list(tx: &mut TenantTx, mailbox_id: MailboxId) -> Result<Vec
             unseen_count: from_column(row.unseen_count),
             size_bytes: from_column(row.size_bytes),
             highest_modseq: from_column(row.highest_modseq),
+            version: row.version,
         })
         .collect())
 }

@@ -42,6 +42,7 @@ impl Tree {
             unseen_count: 0,
             size_bytes: 0,
             highest_modseq: 0,
+            version: 1,
         };
         self.0.insert(id, folder);
     }

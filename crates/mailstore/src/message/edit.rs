@@ -6,12 +6,12 @@ use std::collections::BTreeSet;
 
 use kernel::{FolderId, MailboxId, MessageId};
 use tenancy::quota::{self, Charge};
-use tenancy::{Action, Ctx, TenantTx};
+use tenancy::{Action, Ctx, TenantTx, require_version};
 
 use super::effect::{self, Touched};
 use super::flags::{FlagChange, MAX_KEYWORDS};
 use super::{Message, State, store};
-use crate::{Error, MailStore, folder, lock_mailbox};
+use crate::{Error, MailStore, folder, lock_mailbox, to_column};
 
 /// Where a message that was moved or copied is now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,13 +32,41 @@ pub struct Placed {
 /// [`Error::NotFound`] for what is not in this tenant's mailbox or was deleted before, `Forbidden` by role,
 /// `SupportAccessRequired` for a caller from above the tenant.
 pub async fn discard(mail: &MailStore, ctx: &Ctx, mailbox_id: MailboxId, id: MessageId) -> Result<(), Error> {
+    discard_if(mail, ctx, mailbox_id, id, None).await
+}
+
+/// As [`discard`], of a message whose last change is still the one with a modification sequence, if one is named.
+///
+/// # Errors
+/// As [`discard`]; `VersionMismatch`.
+pub async fn discard_if(
+    mail: &MailStore,
+    ctx: &Ctx,
+    mailbox_id: MailboxId,
+    id: MessageId,
+    if_version: Option<i64>,
+) -> Result<(), Error> {
     ctx.require_mail(Action::MessageDelete, mailbox_id).await?;
     let mut tx = ctx.begin().await?;
-    if discard_in(&mut tx, ctx, mailbox_id, None, &[id]).await? == 0 {
+    let modseq = lock_mailbox(&mut tx, mailbox_id).await?.ok_or(Error::NotFound)?;
+    require_live(&mut tx, mailbox_id, id, if_version).await?;
+    if discard_locked(&mut tx, ctx, mailbox_id, modseq, None, &[id]).await? == 0 {
         return Err(Error::NotFound);
     }
     mail.commit(tx, mailbox_id).await?;
     Ok(())
+}
+
+/// Refuses what is not a live message of a locked mailbox, or not in the version.
+async fn require_live(
+    tx: &mut TenantTx,
+    mailbox_id: MailboxId,
+    id: MessageId,
+    if_version: Option<i64>,
+) -> Result<(), Error> {
+    let found = store::find(tx, mailbox_id, id).await?;
+    let message = found.filter(|message| message.state == State::Live).ok_or(Error::NotFound)?;
+    Ok(require_version(if_version, to_column(message.modseq))?)
 }
 
 /// As [`discard`], in a transaction of the caller's, which it is the last in, and only those in a folder, if one is named: how many.
@@ -50,6 +78,18 @@ pub(crate) async fn discard_in(
     ids: &[MessageId],
 ) -> Result<usize, Error> {
     let modseq = lock_mailbox(tx, mailbox_id).await?.ok_or(Error::NotFound)?;
+    discard_locked(tx, ctx, mailbox_id, modseq, within, ids).await
+}
+
+/// As [`discard_in`], with the mailbox locked already.
+async fn discard_locked(
+    tx: &mut TenantTx,
+    ctx: &Ctx,
+    mailbox_id: MailboxId,
+    modseq: i64,
+    within: Option<FolderId>,
+    ids: &[MessageId],
+) -> Result<usize, Error> {
     let now = ctx.env().now();
     let gone = store::discard(tx, mailbox_id, within, ids, modseq, now).await?;
     effect::settle(tx, mailbox_id, modseq, gone.iter().map(Touched::gone), now).await?;
@@ -148,21 +188,20 @@ pub struct Update {
     pub flags: FlagChange,
 }
 
-/// Changes a live message's flags and moves it, both or neither.
+/// Changes a live message's flags and moves it, both or neither; if a modification sequence is named, only while its last change is the one with that.
 ///
 /// # Errors
-/// As [`relocate`]; [`Error::NotFound`] for what is not in the mailbox or was deleted.
+/// As [`relocate`]; [`Error::NotFound`] for what is not in the mailbox or was deleted; `VersionMismatch`.
 pub async fn update(
     mail: &MailStore,
     ctx: &Ctx,
     mailbox_id: MailboxId,
     id: MessageId,
     update: &Update,
+    if_version: Option<i64>,
 ) -> Result<Message, Error> {
     let (mut tx, modseq) = open(ctx, mailbox_id).await?;
-    if store::live(&mut tx, mailbox_id, &[id]).await?.is_empty() {
-        return Err(Error::NotFound);
-    }
+    require_live(&mut tx, mailbox_id, id, if_version).await?;
     let flagged = flag_in(&mut tx, ctx, mailbox_id, modseq, &[id], &update.flags).await?;
     let moved = match update.folder {
         Some(to) => gather_in(&mut tx, ctx, mailbox_id, modseq, &[id], to).await?,

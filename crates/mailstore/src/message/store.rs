@@ -10,7 +10,7 @@ use tenancy::TenantTx;
 use uuid::Uuid;
 
 use super::effect::Touched;
-use super::{Flag, FlagChange, Flags, Located, Message, Placed, State};
+use super::{Filter, Flag, FlagChange, Flags, Located, Message, Placed, State};
 use crate::body::{self, columns};
 use crate::{from_column, to_column};
 
@@ -53,19 +53,20 @@ impl From<Row> for Message {
 pub(super) async fn list(
     tx: &mut TenantTx,
     mailbox_id: MailboxId,
-    state: State,
+    filter: Filter,
     page: &PageRequest,
 ) -> Result<Vec<Message>, Error> {
     let tenant_id = tx.tenant_id().uuid();
     let rows = sqlx::query_as!(
         Row,
         "select id, folder_id, uid, uidl, modseq, size_bytes, wire_size_bytes, internal_date, flags, keywords, state, discarded_at, blob_id
-         from messages where tenant_id = $1 and mailbox_id = $2 and state = $3 and id > $4
-         order by id limit $5",
+         from messages where tenant_id = $1 and mailbox_id = $2 and state = $3 and id > $4 and ($5::timestamptz is null or internal_date >= $5)
+         order by id limit $6",
         tenant_id,
         mailbox_id.uuid(),
-        state.as_str(),
+        filter.state.as_str(),
         page.after(),
+        filter.since,
         page.fetch(),
     )
     .fetch_all(tx.conn())
@@ -77,7 +78,7 @@ pub(super) async fn list_folder(
     tx: &mut TenantTx,
     mailbox_id: MailboxId,
     folder: FolderId,
-    state: State,
+    filter: Filter,
     page: &PageRequest,
 ) -> Result<Vec<Message>, Error> {
     let tenant_id = tx.tenant_id().uuid();
@@ -85,12 +86,14 @@ pub(super) async fn list_folder(
         Row,
         "select id, folder_id, uid, uidl, modseq, size_bytes, wire_size_bytes, internal_date, flags, keywords, state, discarded_at, blob_id
          from messages where tenant_id = $1 and mailbox_id = $2 and folder_id = $3 and state = $4 and id > $5
-         order by id limit $6",
+           and ($6::timestamptz is null or internal_date >= $6)
+         order by id limit $7",
         tenant_id,
         mailbox_id.uuid(),
         folder.uuid(),
-        state.as_str(),
+        filter.state.as_str(),
         page.after(),
+        filter.since,
         page.fetch(),
     )
     .fetch_all(tx.conn())

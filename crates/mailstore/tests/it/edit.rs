@@ -137,7 +137,7 @@ async fn moved_messages_stay_themselves_under_new_uids_and_no_body_is_touched() 
     assert_eq!(message::relocate(&bench.store, bench.ctx(), ada, &[ids[2]], sent).await.unwrap(), []);
     let inbox = inbox(&bench, ada).await.id;
     let update = Update { folder: Some(inbox), flags: FlagChange::adding(flags(&[Flag::Flagged], &[])) };
-    let back = message::update(&bench.store, bench.ctx(), ada, ids[2], &update).await.unwrap();
+    let back = message::update(&bench.store, bench.ctx(), ada, ids[2], &update, None).await.unwrap();
     assert_eq!((back.uid, back.folder_id, &back.uidl), (4, inbox, &was.uidl));
     assert!(back.flags.flags.contains(&Flag::Flagged));
     let drop = maildrop::open(&bench.store, &bench.login(&user)).await.unwrap();
@@ -229,7 +229,7 @@ async fn what_is_not_there_is_passed_over_and_nobody_else_s_is_touched() {
     let change = FlagChange::adding(flags(&[Flag::Seen], &[]));
     let (ids, store) = ([live, deleted], &bench.store);
     assert_eq!(message::flag(store, bench.ctx(), ada, &[deleted], &change).await.unwrap(), []);
-    let gone = message::update(store, bench.ctx(), ada, deleted, &Update::default()).await;
+    let gone = message::update(store, bench.ctx(), ada, deleted, &Update::default(), None).await;
     assert!(matches!(gone, Err(Error::NotFound)));
 
     for (ctx, mailbox) in [(bench.ctx(), eve), (&other, bob)] {

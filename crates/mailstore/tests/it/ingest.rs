@@ -421,6 +421,22 @@ async fn whatever_the_bytes_they_are_stored_as_they_are() {
 }
 
 #[tokio::test]
+async fn too_many_keywords_are_their_own_messages_fault() {
+    let bench = Bench::new().await;
+    let ada = bench.mailbox("ada", None).await;
+    let marked = |count: usize| {
+        let mut incoming = bench.incoming(HELLO);
+        incoming.flags.keywords = (0..count).map(|number| format!("k{number}").parse().unwrap()).collect();
+        ingest(&bench.store, vec![bench.target(ada)], incoming)
+    };
+    let (many, most, none) = tokio::join!(marked(101), marked(100), bench.ingest(&[ada], HELLO));
+    assert!(matches!(many[0], Err(Error::TooManyKeywords { max: 100 })), "{many:?}");
+    assert!(most[0].is_ok() && none[0].is_ok(), "{most:?} {none:?}");
+    assert_eq!(bench.list(ada, State::Live).await.len(), 2);
+    bench.assert_exact().await;
+}
+
+#[tokio::test]
 async fn refuses_what_is_too_large_and_what_is_not_there() {
     let bench = Bench::new().await;
     let ada = bench.mailbox("ada", None).await;

@@ -36,7 +36,7 @@ impl View {
             let mut after = None;
             loop {
                 let page = PageRequest::new(Some(200), after);
-                let filter = Filter { folder_id: None, state };
+                let filter = Filter { state, ..Filter::default() };
                 let page = message::list(ctx, mailbox_id, filter, &page).await.unwrap();
                 let ids = page.items.iter().map(|message| message.id);
                 parsed.extend(ids.zip(outline::parsed(store, ctx, &page.items).await.unwrap()));
