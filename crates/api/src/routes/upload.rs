@@ -3,7 +3,6 @@
 use axum::Json as Answer;
 use axum::extract::State;
 use axum::http::StatusCode;
-use chrono::{DateTime, Utc};
 use kernel::{FieldError, FolderId};
 use mailstore::ingest::{self, Incoming, Outcome, Target};
 use mailstore::message::{Flag, Flags};
