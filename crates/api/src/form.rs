@@ -79,10 +79,7 @@ async fn told_and_sent(
 }
 
 /// The bytes of the part whose turn it is.
-async fn expected(
-    form: &mut Multipart<'static>,
-    (name, media_type): (&str, &str),
-) -> Result<Bytes, Problem> {
+async fn expected(form: &mut Multipart<'static>, (name, media_type): (&str, &str)) -> Result<Bytes, Problem> {
     let wanted = format!("/{name}");
     let Some(part) = form.next_field().await.map_err(malformed)? else {
         return Err(Problem::field(wanted, "is missing"));

@@ -205,7 +205,8 @@ pub(super) async fn unbill(ctx: &Ctx, tx: &mut TenantTx, documents: &[&Invoice])
     let issuers: BTreeSet<_> = documents.iter().map(|document| document.issuer.id).collect();
     for past in issuers.iter().filter_map(|issuer| issued.pasts.get(issuer)) {
         if !past.history.stands_alone()? {
-            let detail = "a later document takes back what it charges, and is to be voided or discarded first";
+            let detail =
+                "a later document takes back what it charges, and is to be voided or discarded first";
             return Err(Error::Conflict { code: "credited_since", detail });
         }
     }

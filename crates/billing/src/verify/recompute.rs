@@ -152,10 +152,17 @@ impl Account {
                 if let Some(document) = self.tax.let_go(*id) {
                     take_out(&mut self.before, &document);
                     let is_charge = |line: &InvoiceLine| {
-                        !matches!(line.kind, InvoiceLineKind::Rated(LineKind::Credit) | InvoiceLineKind::Discount)
+                        !matches!(
+                            line.kind,
+                            InvoiceLineKind::Rated(LineKind::Credit) | InvoiceLineKind::Discount
+                        )
                     };
                     let charges = document.lines.iter().any(is_charge);
-                    document.billing.filter(|_| charges).into_iter().for_each(|billing| windows.let_go(billing));
+                    document
+                        .billing
+                        .filter(|_| charges)
+                        .into_iter()
+                        .for_each(|billing| windows.let_go(billing));
                 }
             }
         }
@@ -210,7 +217,8 @@ fn compare_documents(
 fn part(cycles: &mut Cycles, lines: &[OwedLine], parts: &[OwedLine]) {
     for line in lines.iter().filter(|line| line.charge.amount_minor < 0) {
         let is_of_line = |part: &&OwedLine| {
-            let of = |line: &OwedLine| (line.item, line.cycle, line.charge.period, line.price_id, line.discount);
+            let of =
+                |line: &OwedLine| (line.item, line.cycle, line.charge.period, line.price_id, line.discount);
             of(part) == of(line)
         };
         let parts: Vec<&OwedLine> = parts.iter().filter(is_of_line).collect();

@@ -9,12 +9,12 @@ use super::difference::{Difference, TaxedAmount};
 use crate::invoice::issued::{Issued, IssuedLine};
 use crate::invoice::tax::{InvoiceTax, OfCycle, Past, Shown, shown, treatment_on};
 use crate::invoice::{Invoice, InvoiceLineKind};
-use crate::{Error, OPERATOR};
 use crate::profile::{CustomerProfile, IssuerProfile};
 use crate::rating::{PriceBasis, RatingError, TaxGroup, TaxLine, TaxedDocument, Treatment};
 use crate::subscription::OwedLine;
 use crate::tax_rate::TaxRate;
 use crate::wholesale::invoice::WholesaleInvoice;
+use crate::{Error, OPERATOR};
 
 /// A document as it is stored, of either level.
 pub(super) struct Stored<'a> {
@@ -199,7 +199,8 @@ fn taxed(
 ) -> Result<(TaxedDocument, Vec<Shown>), Box<Difference>> {
     let treatment = stored.treatment(rates);
     // As the run did: of credits alone nobody asks how a charge would be taxed.
-    let before = past.and_then(Past::treatment).filter(|_| lines.iter().all(|line| line.charge.amount_minor < 0));
+    let before =
+        past.and_then(Past::treatment).filter(|_| lines.iter().all(|line| line.charge.amount_minor < 0));
     let treatment = treatment.or_else(|error| before.ok_or(error))?;
     let amounts: Vec<(OfCycle, i64)> =
         lines.iter().map(|line| (OfCycle::of(line), line.charge.amount_minor)).collect();

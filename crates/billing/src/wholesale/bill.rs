@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, NaiveDate, Utc};
 use kernel::{ResellerId, TenantId};
 use serde_json::json;
-use tenancy::{Caller, Scope, event};
 use tenancy::placement::{self, Placement};
+use tenancy::{Caller, Scope, event};
 
 use super::agreement::{self, Agreement};
 use super::counted::{Below, CountedAt, counted};

@@ -221,7 +221,8 @@ async fn what_both_have_charged_each_takes_back_in_its_part() {
     let expected = [(its.clone(), -11_836), (mine.clone(), -5_918), (mine, 10_800), (its, 19_233)];
     assert_eq!(documents, expected);
     let shown = all_shown(&ctx).await;
-    let of_both = ["x-2 = -400 seat-days, -131.51 EUR; discount", "x-1 = -200 seat-days, -65.76 EUR; discount"];
+    let of_both =
+        ["x-2 = -400 seat-days, -131.51 EUR; discount", "x-1 = -200 seat-days, -65.76 EUR; discount"];
     assert!(of_both.iter().all(|part| shown.iter().any(|one| one.contains(part))), "{shown:#?}");
 }
 
@@ -251,10 +252,7 @@ async fn a_part_of_a_credit_can_be_a_draft_and_is_made_anew() {
         states
     };
     // 200 of 365 days of 120.00 each: 131.51 together, of which the new one's is rounded first.
-    let mut both = [
-        (world.reseller.id, "final".to_owned(), -6575),
-        (other.id, "draft".to_owned(), -6576),
-    ];
+    let mut both = [(world.reseller.id, "final".to_owned(), -6575), (other.id, "draft".to_owned(), -6576)];
     both.sort_unstable();
     assert_eq!(states().await, both);
     let draft = invoices(&ctx).await.into_iter().find(|one| one.status == "draft").unwrap();

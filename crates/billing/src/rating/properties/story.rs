@@ -38,7 +38,10 @@ impl Story {
         let instant = |at: NaiveDateTime| {
             let begins = zone.from_local_datetime(&at).earliest();
             // Midnight, where clocks skip it: the day begins an hour later by them.
-            begins.or_else(|| zone.from_local_datetime(&(at + TimeDelta::hours(1))).earliest()).unwrap().to_utc()
+            begins
+                .or_else(|| zone.from_local_datetime(&(at + TimeDelta::hours(1))).earliest())
+                .unwrap()
+                .to_utc()
         };
         let known = self.events.iter().filter(|event| event.at <= known_until);
         let seats = steps_of_changes(known.map(|event| (instant(event.at), event.delta)));
@@ -67,11 +70,13 @@ impl Story {
 
     /// The quantity of a day, by looking at everything: the largest of the levels that the day saw, from its first instant on.
     pub(super) fn quantity(&self, day: NaiveDate) -> i64 {
-        let changes = self.events.iter().map(|event| event.at).chain(self.committed.iter().map(|(at, _)| *at));
+        let changes =
+            self.events.iter().map(|event| event.at).chain(self.committed.iter().map(|(at, _)| *at));
         let instants = changes.filter(|at| at.date() == day).chain([day.and_time(NaiveTime::MIN)]);
         let level = |at: NaiveDateTime| {
             let seats: i64 = self.events.iter().filter(|e| e.at <= at).map(|e| e.delta).sum();
-            let committed = self.committed.iter().filter(|(from, _)| *from <= at).max_by_key(|(from, _)| *from);
+            let committed =
+                self.committed.iter().filter(|(from, _)| *from <= at).max_by_key(|(from, _)| *from);
             seats.max(committed.map_or(0, |(_, level)| *level))
         };
         instants.map(level).max().unwrap_or(0)

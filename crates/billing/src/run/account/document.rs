@@ -1,8 +1,8 @@
 //! Making documents: what is outstanding at each boundary, taxed and written; and numbered and posted, unless the issuer
 //! looks at drafts first.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{Days, NaiveDate};
 use kernel::{Currency, InvoiceId, Money, ResellerId, TenantId};
@@ -104,7 +104,8 @@ pub(super) async fn draft_all<'a>(
     let mut parties = Parties::read(tx, &accounts).await?;
     // Only a credit asks what there was before.
     let credited: Vec<_> = accounts.iter().flat_map(credited).collect();
-    let mut issued = if credited.is_empty() { BTreeMap::new() } else { invoices::past(tx, &credited).await? };
+    let mut issued =
+        if credited.is_empty() { BTreeMap::new() } else { invoices::past(tx, &credited).await? };
     let mut drafted = Vec::new();
     for rated in accounts {
         let tenant_id = rated.due.ctx.tenant_id();
@@ -152,7 +153,8 @@ fn draft<'a>(
             let past = issued.pasts.entry(id).or_default();
             let treatment = treatment_on(profiles.0, profiles.1, rates, billing.boundary);
             // Credits are taxed as what they take back was, whether or not a charge could be taxed today.
-            let treatment = if id == present { treatment? } else { past.treatment().map_or(treatment, Ok)? };
+            let treatment =
+                if id == present { treatment? } else { past.treatment().map_or(treatment, Ok)? };
             let amounts: Vec<(OfCycle, i64)> =
                 lines.iter().map(|line| (OfCycle::of(line), line.charge.amount_minor)).collect();
             let (taxed, reasons) = past.tax(basis, &treatment, &amounts)?;
@@ -254,7 +256,8 @@ pub(super) async fn write_all(
     let mut new = Vec::new();
     for ((one, id), number) in placed.iter().zip(ids).zip(numbers) {
         let issued_on = one.issued_on()?;
-        let days_to_pay = one.draft.issuer.profile.as_ref().map_or(DAYS_TO_PAY, |profile| profile.days_to_pay);
+        let days_to_pay =
+            one.draft.issuer.profile.as_ref().map_or(DAYS_TO_PAY, |profile| profile.days_to_pay);
         new.push(NewInvoice {
             id,
             kind: one.draft.kind(),
