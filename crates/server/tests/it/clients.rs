@@ -11,7 +11,7 @@ use tenancy::policy::Capability;
 use testkit::client::imap::Imap;
 use testkit::client::lmtp::Lmtp;
 use testkit::story::server::Server;
-use testkit::{World, world};
+use testkit::{TestDb, World, world};
 
 use crate::{BINARY, data_dir, pillarbox, stderr, stdout};
 
@@ -27,21 +27,15 @@ pub(crate) struct Scene {
     pub(crate) messages: usize,
     user_id: kernel::UserId,
     world: World,
-    _data: tempfile::TempDir,
+    data: tempfile::TempDir,
 }
 
 impl Scene {
     pub(crate) async fn new() -> Self {
         let (world, data, home) = (World::new().await, data_dir(), tempfile::tempdir().unwrap());
         let ada = world.user("ada", None).await;
-        let url = world.test_db.url();
-        let blobs = format!("file://{}", data.path().join("bodies").display());
-        let keys = testkit::kek::text();
-        let settings = [
-            ("PILLARBOX_DATABASE_URL", url.as_str()),
-            ("PILLARBOX_BLOB_URL", blobs.as_str()),
-            ("PILLARBOX_KEY_ENCRYPTION_KEYS", keys.as_str()),
-        ];
+        let settings = settings(&world, data.path());
+        let settings = settings.each_ref().map(|(name, value)| (*name, value.as_str()));
         let imported = pillarbox(data.path(), &settings, &["import", "--mailbox", &ada.address, SHIPPED]);
         let said = stdout(&imported);
         let taken =
@@ -67,8 +61,20 @@ impl Scene {
             messages: taken + MADE,
             user_id: ada.id,
             world,
-            _data: data,
+            data,
         }
+    }
+
+    /// The same after its database was lost and made anew out of the bucket.
+    async fn recovered(mut self) -> Self {
+        assert!(self.server.stop().await.unwrap().success());
+        self.world.test_db = TestDb::blank().await;
+        let settings = settings(&self.world, self.data.path());
+        let settings = settings.each_ref().map(|(name, value)| (*name, value.as_str()));
+        let recovered = pillarbox(self.data.path(), &settings, &["recover"]);
+        assert!(recovered.status.success(), "{}{}", stdout(&recovered), stderr(&recovered));
+        self.server = Server::start(BINARY.as_ref(), self.data.path(), &settings).await.unwrap();
+        self
     }
 
     fn port(&self) -> u16 {
@@ -102,6 +108,14 @@ impl Scene {
         std::fs::write(&path, text).unwrap();
         path
     }
+}
+
+fn settings(world: &World, data: &Path) -> [(&'static str, String); 3] {
+    [
+        ("PILLARBOX_DATABASE_URL", world.test_db.url()),
+        ("PILLARBOX_BLOB_URL", format!("file://{}", data.join("bodies").display())),
+        ("PILLARBOX_KEY_ENCRYPTION_KEYS", testkit::kek::text()),
+    ]
 }
 
 /// Runs a program that must be there and succeed: what it says.
@@ -169,6 +183,55 @@ async fn clients_mbsync_keeps_both_sides_the_same() {
     let flagged = maildir(&inbox).iter().filter(|path| path.to_string_lossy().ends_with("2,FS")).count();
     assert_eq!(flagged, 1);
     assert_eq!(maildir(&near.join("Drafts")).len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "clients: takes isync's mbsync and mpop"]
+async fn clients_fetch_nothing_anew_after_a_recovery() {
+    let mut scene = Scene::new().await;
+    let (inbox, mail) = (scene.home.path().join("INBOX"), scene.home.path().join("mail"));
+    for part in ["", "cur", "new", "tmp"] {
+        std::fs::create_dir(mail.join(part)).unwrap();
+    }
+    let sync = |scene: &Scene| {
+        let (home, address) = (scene.home.path(), &scene.address);
+        let (at, password) = (scene.server.listening(), world::PASSWORD);
+        let by_imap = scene.write(
+            "mbsyncrc",
+            &format!(
+                "IMAPAccount a\nHost 127.0.0.1\nPort {}\nUser {address}\nPass \"{password}\"\nSSLType None\nAuthMechs LOGIN\n\n\
+                 IMAPStore far\nAccount a\n\nMaildirStore near\nInbox {}\n\n\
+                 Channel c\nFar :far:INBOX\nNear :near:INBOX\nCreate Near\nSyncState *\n",
+                at.imap.port(),
+                inbox.display()
+            ),
+        );
+        run("mbsync", &["-c", by_imap.to_str().unwrap(), "-a"], home);
+        let by_pop3 = scene.write(
+            "mpoprc",
+            &format!(
+                "account a\nhost 127.0.0.1\nport {}\nuser {address}\npassword {password}\ntls off\nauth plain\nkeep on\n\
+                 uidls_file {home}/uidls\ndelivery maildir {home}/mail\n",
+                at.pop3.port(),
+                home = home.display()
+            ),
+        );
+        std::fs::set_permissions(&by_pop3, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+        run("mpop", &["-q", "-C", by_pop3.to_str().unwrap(), "-a"], home);
+        (maildir(&inbox), maildir(&mail))
+    };
+    sync(&scene);
+    let mut imap = scene.imap().await;
+    imap.command("SELECT INBOX").await.unwrap().ok().unwrap();
+    imap.command("STORE 2:4 +FLAGS (\\Seen \\Flagged)").await.unwrap().ok().unwrap();
+    let before = sync(&scene);
+    assert_eq!((before.0.len(), before.1.len()), (scene.messages - 1, scene.messages));
+    scene = scene.recovered().await;
+    assert_eq!(sync(&scene), before);
+    // And goes on from there.
+    scene.imap().await.append("INBOX", b"Subject: new\r\n\r\nnew\r\n").await.unwrap().ok().unwrap();
+    let after = sync(&scene);
+    assert_eq!((after.0.len(), after.1.len()), (before.0.len() + 1, before.1.len() + 1));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -339,20 +402,67 @@ async fn clients_curl_and_fetchmail_fetch() {
     assert_eq!(curl(&format!("{inbox}?SUBJECT%20%22made%2017%22")).split_whitespace().count(), 13);
     assert!(curl(&format!("{inbox};MAILINDEX={}", scene.messages)).contains("Number 199."));
 
-    let rc = scene.write(
-        "fetchmailrc",
-        &format!(
-            "poll 127.0.0.1 service {} protocol imap user \"{}\" password \"{}\" sslproto \"\" keep fetchall mda \"cat >> {}/fetched\"\n",
-            scene.port(),
-            scene.address,
-            world::PASSWORD,
-            home.display()
-        ),
-    );
-    std::fs::set_permissions(&rc, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
-    run("fetchmail", &["-f", rc.to_str().unwrap(), "--pidfile", &format!("{}/pid", home.display())], home);
-    let fetched = read(&home.join("fetched"));
-    assert_eq!(fetched.matches("Subject: made ").count(), MADE);
+    let pop3 = scene.server.listening().pop3.port();
+    for (how, port) in [("imap", scene.port()), ("pop3 uidl", pop3)] {
+        let to = home.join(how.replace(' ', "-"));
+        let rc = scene.write(
+            "fetchmailrc",
+            &format!(
+                "poll 127.0.0.1 service {port} protocol {how} user \"{}\" password \"{}\" sslproto \"\" keep mda \"cat >> {}\"\n",
+                scene.address,
+                world::PASSWORD,
+                to.display()
+            ),
+        );
+        std::fs::set_permissions(&rc, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+        let program = format!(
+            "fetchmail -f {} --pidfile {home}/pid --idfile {home}/ids",
+            rc.display(),
+            home = home.display()
+        );
+        run("sh", &["-c", &program], home);
+        let fetched = read(&to);
+        assert_eq!(fetched.matches("Subject: made ").count(), MADE, "by {how}");
+        // Its status says that there was none.
+        run("sh", &["-c", &format!("{program}; test $? = 1")], home);
+        assert_eq!(read(&to), fetched, "the second time nothing is fetched");
+    }
+}
+
+const POPLIB: &str = r#"
+import poplib, ssl, sys
+port, user, password, wanted = int(sys.argv[1]), sys.argv[2], sys.argv[3], int(sys.argv[4])
+# Some are longer than it takes by itself.
+poplib._MAXLINE = 1 << 20
+known = None
+for turn in range(2):
+    pop = poplib.POP3('127.0.0.1', port)
+    pop.stls(ssl._create_unverified_context())
+    pop.user(user)
+    pop.pass_(password)
+    assert pop.stat()[0] == wanted
+    sizes = [int(line.split()[1]) for line in pop.list()[1]]
+    uidls = [line.split()[1] for line in pop.uidl()[1]]
+    assert len(set(uidls)) == wanted and uidls == (known or uidls)
+    known = uidls
+    assert sum(sizes) == pop.stat()[1]
+    for number in range(1, wanted + 1):
+        lines = pop.retr(number)[1]
+        assert sum(len(line) + 2 for line in lines) == sizes[number - 1], number
+        head = pop.top(number, 0)[1]
+        assert lines[:len(head)] == head
+    pop.dele(1)
+    pop.rset()
+    pop.quit()
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "clients: takes python3"]
+async fn clients_python_s_poplib_reads_everything_twice() {
+    let scene = Scene::new().await;
+    let (port, messages) = (scene.server.listening().pop3.port().to_string(), scene.messages.to_string());
+    let arguments = ["-c", POPLIB, &port, &scene.address, world::PASSWORD, &messages];
+    run("python3", &arguments, scene.home.path());
 }
 
 /// getmail forks for each message, and loses the end of a child that ends sooner than it waits for it (getmail6's issues 52, 226 and
