@@ -185,6 +185,7 @@ closed! {
     DeliveryStatus: "How far a delivery is.", ["delivered", "pending", "failed"];
     DomainStatus: "`pending`: to be verified; `active`: mail is routed.", ["active", "pending"];
     Status: "Whether it can be used.", ["active", "suspended", "deleted"];
+    ListedTenantStatus: "How tenants stand that are listed.", tenancy::tenant::Status::ALL.iter().map(|one| one.as_str());
     TenantStatus: "Whether the tenant's people can work.", ["active", "trial", "suspended", "deleted", "purged"];
     FolderRole: "What a folder is for.", folder::Role::ALL.map(folder::Role::as_str);
     ChangeKind: "What happened to a folder or to messages in it.", change::Kind::ALL.map(change::Kind::as_str);

@@ -9,7 +9,8 @@ mod tariff;
 use chrono::{DateTime, Utc};
 use db::SystemTx;
 use kernel::{Currency, Page, PageRequest, PriceBookId, PriceId, ResellerId, named};
-use tenancy::{Action, Caller, Scope};
+use serde_json::json;
+use tenancy::{Action, Caller, Scope, event};
 
 use crate::Error;
 use crate::rating::{Interval, PriceBasis, RemovalPolicy, SuspensionPolicy, Tariff, UnitPrice};
@@ -200,6 +201,9 @@ pub async fn publish(
     let number = series::store::take(tx.conn(), reseller_id.unwrap_or(OPERATOR), Series::PriceBook).await?;
     book.version = i32::try_from(number).map_err(|_| Error::Stored("number series"))?;
     store::insert(&mut tx, &book).await?;
+    let trail = reseller_id.map_or(Scope::Operator, Scope::Reseller);
+    let data = json!({"version": book.version, "currency": book.currency.code()});
+    event::record_on(&mut tx, caller, trail, event::Kind::PriceBookPublished, book.id, data).await?;
     tx.commit().await?;
     Ok(book)
 }

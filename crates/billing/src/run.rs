@@ -16,7 +16,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use db::{Db, SystemTx};
 use kernel::{Page, PageRequest, RequestId, ResellerId, RunId, TenantId};
 use serde::{Deserialize, Serialize};
-use tenancy::{Action, Caller, Ctx, Scope};
+use tenancy::{Action, Caller, Ctx, Scope, event};
 
 use crate::Error;
 use crate::error::{NOT_A_DATE, date};
@@ -131,6 +131,8 @@ pub async fn create(caller: &Caller, new: NewRun) -> Result<Run, Error> {
     store::insert(&mut tx, &run, owner).await?;
     let payload = serde_json::json!(Payload { run_id: run.id });
     db::jobs::enqueue(&mut tx, env, JOB, payload, run.created_at).await?;
+    let data = serde_json::json!({"as_of": run.as_of, "tenant_id": run.tenant_id});
+    event::record_on(&mut tx, caller, caller.scope(), event::Kind::BillingRunRequested, run.id, data).await?;
     tx.commit().await?;
     Ok(run)
 }

@@ -14,7 +14,8 @@ use db::{Db, SystemTx};
 use kernel::{TenantId, WrappedKeyId};
 use moka::future::Cache;
 use pack::{DataKey, Generation, KeyEncryption, WrappedKey};
-use tenancy::Ctx;
+use serde_json::json;
+use tenancy::{Ctx, Scope, event};
 use uuid::Uuid;
 
 use crate::Error;
@@ -128,7 +129,7 @@ impl Keys {
             let row = match self.row(tenant, None).await? {
                 Some(row) => row,
                 None => {
-                    self.add(tenant, Generation::FIRST).await?;
+                    self.add(tenant, Generation::FIRST).await?.commit().await?;
                     self.row(tenant, None).await?.ok_or(Error::NotFound)?
                 }
             };
@@ -173,11 +174,16 @@ impl Keys {
     /// # Errors
     /// As [`Self::sealing`].
     pub async fn rotate(&self, ctx: &Ctx) -> Result<Generation, Error> {
-        let current = self.newest(ctx.tenant_id()).await?.generation();
+        let tenant = ctx.tenant_id();
+        let current = self.newest(tenant).await?.generation();
         if let Some(next) = current.next() {
-            self.add(ctx.tenant_id(), next).await?;
+            let mut tx = self.add(tenant, next).await?;
+            let (trail, data) = (Scope::Tenant(tenant), json!({"generation": next.number()}));
+            event::record_on(&mut tx, ctx.caller(), trail, event::Kind::TenantKeyRotated, tenant, data)
+                .await?;
+            tx.commit().await?;
         }
-        self.sealing.invalidate(&ctx.tenant_id()).await;
+        self.sealing.invalidate(&tenant).await;
         Ok(self.sealing(ctx).await?.generation())
     }
 
@@ -213,13 +219,14 @@ impl Keys {
         Ok(())
     }
 
-    /// Makes a key of a generation, unless another process has made it meanwhile or the tenant is being destroyed.
-    async fn add(&self, tenant: TenantId, generation: Generation) -> Result<(), Error> {
+    /// Makes a key of a generation, unless another process has made it meanwhile or the tenant is being destroyed: in a transaction
+    /// that the caller commits.
+    async fn add(&self, tenant: TenantId, generation: Generation) -> Result<SystemTx, Error> {
         let env = self.db.env();
         let wrapped = self.encryption.wrap(&DataKey::generate(env, tenant, generation)).await?;
         let mut tx = self.system().await?;
         store::insert(&mut tx, env.new_id(), &wrapped, env.now()).await?;
-        Ok(tx.commit().await?)
+        Ok(tx)
     }
 
     async fn unwrap(&self, row: &Row) -> Result<DataKey, Error> {

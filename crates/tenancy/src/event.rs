@@ -51,6 +51,8 @@ named! {
         TenantPurged = "tenant.purged",
         /// A tenant's mailboxes have written to as many recipients as they may; told once for the hour or day of the limit.
         TenantSendingLimited = "tenant.sending_limited",
+        /// A tenant was given a new key for what is stored from now on.
+        TenantKeyRotated = "tenant.key_rotated",
         /// A tenant went to another reseller.
         TenantTransferred = "tenant.transferred",
         /// A sandbox tenant's time was moved forward.
@@ -171,6 +173,10 @@ named! {
         RefreshTokenReused = "auth.refresh_token_reused",
         /// A subscription was put or changed.
         SubscriptionChanged = "subscription.changed",
+        /// The next version of a reseller's prices, or of the operator's, was published.
+        PriceBookPublished = "price_book.published",
+        /// A billing run was asked for.
+        BillingRunRequested = "billing_run.requested",
         /// A subscription cannot be billed, for a reason that somebody has to look at; told once for each reason.
         SubscriptionParked = "subscription.parked",
         /// A charge that comes once was added to a tenant's.

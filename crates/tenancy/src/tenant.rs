@@ -8,7 +8,7 @@ mod transfer;
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 use db::{Db, SystemRead, SystemTx};
-use kernel::{Checks, Currency, MailboxId, Page, PageRequest, ResellerId, TenantId, UserId};
+use kernel::{Checks, Currency, MailboxId, Page, PageRequest, ResellerId, TenantId, UserId, named};
 use serde_json::json;
 
 use crate::branding::{self, Branding, BrandingChange, Effective};
@@ -214,11 +214,34 @@ pub async fn get(ctx: &Ctx) -> Result<Tenant, Error> {
     store::find(&mut tx).await?.ok_or(Error::NotFound)
 }
 
-/// The tenants that the caller sees: those that are there, or those that were deleted.
+named! {
+    /// How a tenant that is listed stands.
+    Status {
+        /// On trial.
+        Trial = "trial",
+        /// Everything works.
+        Active = "active",
+        /// Capabilities are suspended.
+        Suspended = "suspended",
+        /// It can be restored.
+        Deleted = "deleted",
+    }
+}
+
+/// Which of the tenants that a caller sees are listed.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Filter {
+    /// Those that stand so; all but the deleted, if it does not matter.
+    pub status: Option<Status>,
+    /// Those of this reseller itself.
+    pub reseller_id: Option<ResellerId>,
+}
+
+/// The tenants that the caller sees.
 ///
 /// # Errors
 /// [`Error::Forbidden`] without the right to see tenants.
-pub async fn list(caller: &Caller, deleted: bool, page: PageRequest) -> Result<Page<Tenant>, Error> {
+pub async fn list(caller: &Caller, filter: Filter, page: PageRequest) -> Result<Page<Tenant>, Error> {
     caller.require(Action::TenantRead)?;
     let (reseller, tenant) = match caller.scope() {
         Scope::Operator => (None, None),
@@ -226,7 +249,7 @@ pub async fn list(caller: &Caller, deleted: bool, page: PageRequest) -> Result<P
         Scope::Tenant(id) => (None, Some(caller.enter(id).await?.tenant_id())),
     };
     let mut tx = system(caller.db()).await?;
-    let rows = store::list(&mut tx, reseller, tenant, deleted, &page).await?;
+    let rows = store::list(&mut tx, reseller, tenant, filter, &page).await?;
     Ok(Page::cut(rows, &page, |tenant| tenant.id.uuid()))
 }
 

@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use chrono::{DateTime, Utc};
 use kernel::{Currency, ResellerId, TenantId};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use tenancy::{Caller, tenant};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
@@ -15,7 +15,6 @@ use super::branding::{Branding, BrandingPatch, EffectiveBranding};
 use super::capability;
 use super::dry_run::{DryRun, Effect, OrEffect};
 use super::paths::TenantPath;
-use super::user::Deleted;
 use crate::extract::{Bearer, Json, Path, Query, not_null, nullable};
 use crate::page::{self, After, Limit, List};
 use crate::problem::Problem;
@@ -347,15 +346,22 @@ struct TenantQuery {
     /// The `next_cursor` of the page before; absent for the first page.
     #[param(value_type = Option<String>)]
     cursor: Option<After>,
-    /// `deleted`: those that were deleted, instead of all others.
-    #[serde(default)]
-    #[param(inline)]
-    status: Option<Deleted>,
+    /// Only those that stand so; all but the deleted when absent.
+    #[serde(default, deserialize_with = "status")]
+    #[param(value_type = Option<schema::ListedTenantStatus>)]
+    status: Option<tenant::Status>,
+    /// Only those of this reseller itself, without those of resellers below it.
+    #[param(value_type = Option<schema::ResellerId>)]
+    reseller_id: Option<ResellerId>,
+}
+
+fn status<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<tenant::Status>, D::Error> {
+    String::deserialize(deserializer)?.parse().map(Some).map_err(serde::de::Error::custom)
 }
 
 /// List tenants
 ///
-/// Those in the caller's scope; without the deleted, unless they are asked for.
+/// Those in the caller's scope, oldest first; without the deleted, unless they are asked for.
 #[utoipa::path(get, path = "/v1/tenants", tag = "Tenants", operation_id = "list_tenants",
     params(TenantQuery),
     responses((status = 200, description = "A page of tenants.", body = List<Tenant>)),
@@ -365,7 +371,8 @@ async fn list(
     Query(query): Query<TenantQuery>,
 ) -> Result<Answer<List<Tenant>>, Problem> {
     let page = page::request(query.limit, query.cursor);
-    Ok(page::answer(tenant::list(&caller, query.status.is_some(), page).await?))
+    let filter = tenant::Filter { status: query.status, reseller_id: query.reseller_id };
+    Ok(page::answer(tenant::list(&caller, filter, page).await?))
 }
 
 /// Get a tenant

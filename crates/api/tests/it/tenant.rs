@@ -37,6 +37,37 @@ async fn is_created_read_changed_and_listed() {
 }
 
 #[tokio::test]
+async fn are_listed_by_how_they_stand_and_by_whose_they_are() {
+    let app = App::new().await;
+    let ((north, key), (south, other)) = (app.reseller("North").await, app.reseller("South").await);
+    let one = app.tenant(&key, "one.example", json!({})).await;
+    let two = app.tenant(&key, "two.example", json!({"trial_ends_at": "2026-03-20T00:00:00Z"})).await;
+    let three = app.tenant(&other, "three.example", json!({})).await;
+    app.post(&key, &format!("{one}/suspend"), json!({"capabilities": ["send"]})).await.expect(200);
+    app.delete(&other, &three).await.expect(204);
+    let listed = async |key: &str, query: &str| {
+        let page = app.get(key, &format!("/v1/tenants?{query}")).await.expect(200);
+        let path = |tenant: &Value| format!("/v1/tenants/{}", text(&tenant["id"]));
+        page["data"].as_array().unwrap().iter().map(path).collect::<Vec<_>>()
+    };
+    let operator = &app.operator;
+    assert_eq!(listed(operator, "").await, [one.as_str(), two.as_str()]);
+    assert_eq!(listed(operator, "status=suspended").await, [one.as_str()]);
+    assert_eq!(listed(operator, "status=trial").await, [two.as_str()]);
+    assert!(listed(operator, "status=active").await.is_empty());
+    assert_eq!(listed(operator, &format!("reseller_id={south}&status=deleted")).await, [three.as_str()]);
+    assert!(listed(operator, &format!("reseller_id={south}")).await.is_empty());
+    assert_eq!(listed(operator, &format!("reseller_id={north}&status=trial")).await, [two.as_str()]);
+    // Whoever does not see a reseller sees nothing of it.
+    assert!(listed(&other, &format!("reseller_id={north}")).await.is_empty());
+    for (query, field) in [("status=purged", "status"), ("reseller_id=ten_1", "reseller_id")] {
+        let refused = app.get(operator, &format!("/v1/tenants?{query}")).await;
+        let refused = refused.expect_problem(422, "invalid_request");
+        assert!(refused["errors"].to_string().contains(field), "{refused}");
+    }
+}
+
+#[tokio::test]
 async fn every_mistake_is_named_at_once() {
     let app = App::new().await;
     let (_, key) = app.reseller("North").await;

@@ -3,8 +3,11 @@
 use billing::price_book::{CycleLength, NewPrice, NewTier, Price, get, list, publish};
 use billing::rating::RemovalPolicy;
 use kernel::{ErrorKind, PageRequest};
+use serde_json::json;
+use tenancy::{Scope, event};
 use testkit::{World, world};
 
+use super::run::told_on;
 use super::{admin_of, book, price};
 
 #[tokio::test]
@@ -40,6 +43,8 @@ async fn tiers_and_days_of_grace_are_read_as_they_were_given() {
     };
     let given = vec![tiered("month", "graduated", None), tiered("year", "volume", Some(30))];
     let published = publish(&world.operator, Some(world.reseller.id), given).await.unwrap();
+    let told = told_on(&world, Scope::Reseller(world.reseller.id), event::Kind::PriceBookPublished).await;
+    assert_eq!(told, [(published.id.to_string(), json!({"version": 1, "currency": "EUR"}))]);
     let read = get(&world.operator, published.id).await.unwrap();
     for (price, published) in read.prices.iter().zip(&published.prices) {
         assert_eq!((&price.tariff, price.removal_policy), (&published.tariff, published.removal_policy));

@@ -138,12 +138,11 @@ async fn fail_rating(world: &World, bad: &Ctx) {
     tx.commit().await.unwrap();
 }
 
-/// What is told of parked accounts on a trail.
-pub(crate) async fn parked_on(world: &World, trail: Scope) -> Vec<(String, Value)> {
+/// What events of a kind say on a trail.
+pub(crate) async fn told_on(world: &World, trail: Scope, kind: event::Kind) -> Vec<(String, Value)> {
     event::chain(&world.test_db.db()).await.unwrap();
-    let kinds = [event::Kind::SubscriptionParked, event::Kind::WholesaleAgreementParked].into();
+    let filter = event::Filter { kinds: [kind].into(), tenant_id: None };
     let page = PageRequest::new(Some(200), None);
-    let filter = event::Filter { kinds, tenant_id: None };
     let all = event::list(&world.operator, Action::EventRead, &filter, page).await.unwrap().items;
     let on_it = all.into_iter().filter(|one| one.event.trail == trail);
     on_it.map(|one| (one.event.subject, one.event.data)).collect()
@@ -163,7 +162,7 @@ async fn a_bad_account_is_parked_and_stops_nobody() {
     let subscription = billing::subscription::get(&bad).await.unwrap();
     assert_eq!(subscription.parked_reason.as_deref(), Some("the event log frees more seats than were taken"));
     assert_eq!(run(&world, "2026-01-01").await.accounts_parked, 1, "it is still told");
-    let told = parked_on(&world, Scope::Tenant(bad.tenant_id())).await;
+    let told = told_on(&world, Scope::Tenant(bad.tenant_id()), event::Kind::SubscriptionParked).await;
     let reason = json!({"reason": "the event log frees more seats than were taken"});
     assert_eq!(told, [(subscription.id.to_string(), reason)], "once");
 
@@ -458,6 +457,11 @@ async fn a_run_is_asked_for_and_done_by_a_job() {
     let asked = NewRun { as_of: "2026-01-01".into(), tenant_id: None };
     let elsewhere = create(&other, asked.clone()).await.unwrap();
     let here = create(&admin, asked).await.unwrap();
+    let trail = Scope::Reseller(world.reseller.id);
+    let [(subject, data)] = &told_on(&world, trail, event::Kind::BillingRunRequested).await[..] else {
+        panic!()
+    };
+    assert_eq!((subject, &data["as_of"]), (&here.id.to_string(), &json!("2026-01-01")));
     assert_eq!((here.status.as_str(), here.summary), ("queued", None));
     let db = world.test_db.db();
     while let Some(job) = db::jobs::claim(&db, TimeDelta::minutes(1)).await.unwrap() {

@@ -8,11 +8,10 @@ use billing::payment_method::{self, PutPaymentMethod};
 use billing::payment_provider;
 use billing::profile::{NewAddress, PutIssuer, put_issuer};
 use billing::rating::RemovalPolicy;
-use kernel::PageRequest;
-use serde_json::{Value, json};
-use tenancy::event::{self, Kind};
+use serde_json::json;
+use tenancy::event::Kind;
 use tenancy::reseller::Reseller;
-use tenancy::{Action, Ctx, Scope, user};
+use tenancy::{Ctx, Scope, user};
 use testkit::{World, world};
 
 use super::courses::run_and_verify;
@@ -21,6 +20,7 @@ use super::one_off_item::{add, list};
 use super::payment::{assert_clean, states};
 use super::payment_charge::Scene;
 use super::payment_provider::settings;
+use super::run::told_on;
 use super::tax::{customer, is, taxing};
 use super::{all_shown, at, book, ctx_of, date, invoices, run, seat, subscribe, world_on};
 
@@ -29,16 +29,6 @@ async fn moved(world: &World) -> (Reseller, Ctx) {
     let other = world::reseller(&world.operator, "Other").await;
     billing::transfer::transfer(&world.ctx, None, other.id).await.unwrap();
     (other, ctx_of(world, world.tenant.id).await)
-}
-
-/// What events of a kind say on a trail.
-async fn told_on(world: &World, trail: Scope, kind: Kind) -> Vec<(String, Value)> {
-    event::chain(&world.test_db.db()).await.unwrap();
-    let filter = event::Filter { kinds: [kind].into(), tenant_id: None };
-    let page = PageRequest::new(Some(200), None);
-    let all = event::list(&world.operator, Action::EventRead, &filter, page).await.unwrap().items;
-    let on_it = all.into_iter().filter(|one| one.event.trail == trail);
-    on_it.map(|one| (one.event.subject, one.event.data)).collect()
 }
 
 async fn discounts(ctx: &Ctx) -> Vec<Discount> {

@@ -18,10 +18,10 @@ use billing::{Error, OPERATOR, ledger};
 use chrono::TimeDelta;
 use kernel::ErrorKind;
 use tenancy::mailbox::Kind;
-use tenancy::{Scope, tenant};
+use tenancy::{Scope, event, tenant};
 
 use super::items::make;
-use super::run::{behind_and_commit, parked_on};
+use super::run::{behind_and_commit, told_on};
 use super::*;
 
 pub(super) async fn wholesale_book(world: &World, unit_price: &str, policy: RemovalPolicy) -> PriceBook {
@@ -62,7 +62,10 @@ async fn an_agreement_that_the_database_goes_on_refusing_is_parked() {
     .await;
     let summary = run(&world, "2026-01-01").await;
     assert_eq!((summary.accounts_parked, summary.wholesale_invoices), (1, 0));
-    let [(_, told)] = &parked_on(&world, Scope::Operator).await[..] else { panic!() };
+    let [(_, told)] = &told_on(&world, Scope::Operator, event::Kind::WholesaleAgreementParked).await[..]
+    else {
+        panic!()
+    };
     assert!(told["reason"].as_str().unwrap().contains("record of what was billed"), "{told}");
 }
 

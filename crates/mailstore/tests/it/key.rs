@@ -6,14 +6,14 @@ use std::sync::atomic::Ordering;
 use blob::{BlobKey, BlobStore as _};
 use chrono::TimeDelta;
 use futures::future::join_all;
-use kernel::{Env, TenantId};
+use kernel::{Env, PageRequest, TenantId};
 use mailstore::ingest::ingest;
 use mailstore::key::{Keys, Rewrapped};
 use mailstore::{Error, MailStore, message, purge};
 use pack::{DataKey, Generation, KeyEncryption as _, LocalKeys, WrappedKey};
 use secrecy::{ExposeSecret as _, SecretString};
 use tenancy::auth::Auth;
-use tenancy::tenant;
+use tenancy::{Action, event, tenant};
 
 use crate::support::{Bench, HELLO, id};
 
@@ -103,6 +103,12 @@ async fn a_tenant_gets_a_new_key_and_keeps_the_old() {
     let first = keys.sealing(bench.ctx()).await.unwrap();
     let second = keys.rotate(bench.ctx()).await.unwrap();
     assert_eq!(second.number(), 2);
+    event::chain(&bench.world.test_db.db()).await.unwrap();
+    let filter = event::Filter { kinds: [event::Kind::TenantKeyRotated].into(), tenant_id: None };
+    let page = PageRequest::new(None, None);
+    let told = event::list(&bench.world.operator, Action::EventRead, &filter, page).await.unwrap().items;
+    let generations: Vec<_> = told.iter().map(|one| one.event.data["generation"].as_u64()).collect();
+    assert_eq!(generations, [Some(2)]);
     let sealing = keys.sealing(bench.ctx()).await.unwrap();
     assert_eq!(sealing.generation(), second);
     assert!(same(&first, &keys.opening(bench.ctx(), Generation::FIRST).await.unwrap()).await);

@@ -5,7 +5,7 @@ use kernel::{MailboxId, PageRequest, ResellerId, TenantId, UserId};
 use sqlx::types::chrono::{DateTime, NaiveDate, Utc};
 use uuid::Uuid;
 
-use super::{Place, Taken, Tenant, TenantChange};
+use super::{Filter, Place, Status, Taken, Tenant, TenantChange};
 use crate::branding::{self, Branding};
 use crate::policy::{Capability, capabilities};
 use crate::{Error, TenantTx};
@@ -135,7 +135,7 @@ pub(super) async fn list(
     tx: &mut SystemTx,
     reseller: Option<ResellerId>,
     tenant: Option<TenantId>,
-    deleted: bool,
+    filter: Filter,
     page: &PageRequest,
 ) -> Result<Vec<Tenant>, Error> {
     let rows = sqlx::query_as!(
@@ -146,13 +146,15 @@ pub(super) async fn list(
              (select coalesce(sum(m.used_bytes), 0)::bigint from mailboxes m where m.tenant_id = tenants.id and m.status = 'active') as "used_bytes!"
            from tenants
            where ($1::uuid is null or $1 = any (reseller_path)) and ($2::uuid is null or id = $2) and id > $3
-             and (status = 'deleted') = $5 and purged_at is null
+             and case when $5::text is null then status <> 'deleted' else status = $5 end and purged_at is null
+             and ($6::uuid is null or reseller_id = $6)
            order by id limit $4"#,
         reseller.map(ResellerId::uuid),
         tenant.map(TenantId::uuid),
         page.after(),
         page.fetch(),
-        deleted
+        filter.status.map(Status::as_str),
+        filter.reseller_id.map(ResellerId::uuid)
     )
     .fetch_all(tx.conn())
     .await

@@ -91,7 +91,8 @@ async fn pages_follow_each_other_without_gap_or_repeat() {
     }
     let (mut seen, mut cursor) = (Vec::new(), None);
     loop {
-        let page = tenant::list(&world.operator, false, PageRequest::new(Some(2), cursor)).await.unwrap();
+        let request = PageRequest::new(Some(2), cursor);
+        let page = tenant::list(&world.operator, Default::default(), request).await.unwrap();
         seen.extend(page.items.into_iter().map(|tenant| tenant.id));
         cursor = page.next;
         if cursor.is_none() {

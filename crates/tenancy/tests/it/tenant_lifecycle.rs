@@ -34,9 +34,12 @@ async fn a_deleted_tenant_is_gone_for_all_and_comes_back_whole() {
     assert_eq!(drift_of(&world).await, 0);
     assert!(lands(&world, "ada@acme.example").await.is_empty());
     assert!(matches!(world.operator.enter(world.tenant.id).await, Err(Error::NotFound)));
-    let listed = |deleted| tenant::list(&world.operator, deleted, PageRequest::new(None, None));
-    assert_eq!(listed(false).await.unwrap().items.len(), 0);
-    assert_eq!(listed(true).await.unwrap().items[0].status, "deleted");
+    let listed = |status| {
+        let filter = tenant::Filter { status, ..Default::default() };
+        tenant::list(&world.operator, filter, PageRequest::new(None, None))
+    };
+    assert_eq!(listed(None).await.unwrap().items.len(), 0);
+    assert_eq!(listed(Some(tenant::Status::Deleted)).await.unwrap().items[0].status, "deleted");
     // Whoever came in before finds that it is gone.
     assert!(matches!(tenant::delete(&world.ctx, None).await, Err(Error::NotFound)));
     let hired = user::create(&world.ctx, world::new_user("bob@acme.example", None)).await;

@@ -9,11 +9,11 @@ use billing::vat_id::{NoRegister, Registration, register_at};
 use billing::verify::{Difference, Finding, verify};
 use billing::wholesale::profile;
 use serde_json::json;
-use tenancy::Scope;
+use tenancy::{Scope, event};
 use testkit::vies::{FakeVies, Fault};
 
 use super::*;
-use crate::run::parked_on;
+use crate::run::told_on;
 use crate::tax::customer;
 
 pub(crate) fn issuer() -> PutIssuer {
@@ -121,7 +121,7 @@ async fn an_agreement_waits_for_the_profile_and_credits_are_taxed_as_what_they_t
     let reason = agreement::get(&ctx).await.unwrap().parked_reason;
     assert_eq!(reason.as_deref(), Some("the issuer charges tax and the customer has no billing profile"));
     run(&world, "2026-01-01").await;
-    let told = parked_on(&world, Scope::Operator).await;
+    let told = told_on(&world, Scope::Operator, event::Kind::WholesaleAgreementParked).await;
     assert_eq!(told.len(), 1, "once: {told:?}");
     assert_eq!(told[0].1, json!({"reseller_id": world.reseller.id, "reason": reason}));
     is(&world, &world.reseller, customer("DE", None)).await;
