@@ -201,7 +201,10 @@ fn taxed(
     // As the run did: of credits alone nobody asks how a charge would be taxed.
     let before =
         past.and_then(Past::treatment).filter(|_| lines.iter().all(|line| line.charge.amount_minor < 0));
-    let treatment = treatment.or_else(|error| before.ok_or(error))?;
+    let treatment = treatment.or_else(|error| match *error {
+        Difference::Untaxable { .. } => before.ok_or(error),
+        _ => Err(error),
+    })?;
     let amounts: Vec<(OfCycle, i64)> =
         lines.iter().map(|line| (OfCycle::of(line), line.charge.amount_minor)).collect();
     let mut history = past.map(|past| past.history.clone()).unwrap_or_default();
