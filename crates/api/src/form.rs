@@ -6,13 +6,14 @@ use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
-use futures::stream;
+use futures::{FutureExt as _, stream};
 use multer::{Field, Multipart};
 use serde::de::DeserializeOwned;
 
 use crate::Api;
 use crate::extract::{body, media_type_of, parse_at, unsupported};
 use crate::problem::Problem;
+use crate::routes::Turn;
 
 /// The parts of the form, in their order, and what each is.
 const METADATA: (&str, &str) = ("metadata", "application/json");
@@ -40,9 +41,20 @@ impl<T: DeserializeOwned> FromRequest<Api> for Upload<T> {
             }
             "multipart/form-data" => {
                 let boundary = multer::parse_boundary(&content_type).map_err(malformed)?;
+                let turn: Option<Turn> = request.extensions().get().cloned();
                 let bytes = body(request).await?;
-                let form = Multipart::new(stream::iter([Ok::<_, Infallible>(bytes)]), boundary);
-                let (metadata, bytes) = told_and_sent(form, api.limits.body_bytes).await?;
+                let metadata_limit = api.limits.body_bytes;
+                // Looking through 50 MiB would hold up every other request of an async thread.
+                let split = move || {
+                    // Whoever waits for it may go away, and it is in memory until it is done.
+                    let _turn = turn;
+                    let form = Multipart::new(stream::iter([Ok::<_, Infallible>(bytes)]), boundary);
+                    told_and_sent(form, metadata_limit).now_or_never()
+                };
+                let split = tokio::task::spawn_blocking(split).await.map_err(Problem::internal)?;
+                // All of it is there, so it waits for nothing.
+                let (metadata, bytes) =
+                    split.ok_or_else(|| Problem::internal("a form in memory was waited for"))??;
                 Ok(Self { metadata: Some(parse_at(&metadata, "/metadata")?), bytes })
             }
             _ => Err(unsupported("message/rfc822, or multipart/form-data with metadata and message")),
@@ -93,7 +105,16 @@ async fn expected(form: &mut Multipart<'static>, (name, media_type): (&str, &str
     if part.content_type().map(|is| is.essence_str()) != Some(media_type) {
         return Err(Problem::field(wanted, format_args!("must be {media_type}")));
     }
-    part.bytes().await.map_err(malformed)
+    whole(part).await
+}
+
+/// A part's bytes: in one piece, and so without a copy, when the form came in one.
+async fn whole(mut part: Field<'static>) -> Result<Bytes, Problem> {
+    let mut whole = part.chunk().await.map_err(malformed)?.unwrap_or_default();
+    while let Some(more) = part.chunk().await.map_err(malformed)? {
+        whole = [&whole[..], &more[..]].concat().into();
+    }
+    Ok(whole)
 }
 
 /// An RFC 6901 pointer to a part.
