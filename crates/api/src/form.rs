@@ -19,6 +19,9 @@ use crate::routes::Turn;
 const METADATA: (&str, &str) = ("metadata", "application/json");
 const MESSAGE: (&str, &str) = ("message", "message/rfc822");
 
+/// How much longer a form may be than its two parts, by its delimiters and their header fields.
+pub(crate) const FRAME_BYTES: usize = 16 << 10;
+
 /// A message, and what the form says of it, if it came in one.
 #[derive(Debug)]
 pub(crate) struct Upload<T> {
@@ -37,7 +40,7 @@ impl<T: DeserializeOwned> FromRequest<Api> for Upload<T> {
                 if bytes.is_empty() {
                     return Err(Problem::field("", "the message is empty"));
                 }
-                Ok(Self { metadata: None, bytes })
+                Ok(Self { metadata: None, bytes: fitting(bytes, api)? })
             }
             "multipart/form-data" => {
                 let boundary = multer::parse_boundary(&content_type).map_err(malformed)?;
@@ -55,6 +58,7 @@ impl<T: DeserializeOwned> FromRequest<Api> for Upload<T> {
                 // All of it is there, so it waits for nothing.
                 let (metadata, bytes) =
                     split.ok_or_else(|| Problem::internal("a form in memory was waited for"))??;
+                let bytes = fitting(bytes, api)?;
                 Ok(Self { metadata: Some(parse_at(&metadata, "/metadata")?), bytes })
             }
             _ => Err(unsupported("message/rfc822, or multipart/form-data with metadata and message")),
@@ -64,6 +68,15 @@ impl<T: DeserializeOwned> FromRequest<Api> for Upload<T> {
 
 fn content_type(headers: &HeaderMap) -> Option<&str> {
     headers.get(CONTENT_TYPE)?.to_str().ok()
+}
+
+/// The message, unless it is longer than is taken; the route's limit has room for a form around it.
+fn fitting(message: Bytes, api: &Api) -> Result<Bytes, Problem> {
+    let (size_bytes, limit_bytes) = (message.len() as u64, api.limits.message_bytes as u64);
+    if size_bytes > limit_bytes {
+        return Err(mailstore::Error::TooLarge { size_bytes, limit_bytes }.into());
+    }
+    Ok(message)
 }
 
 fn malformed(error: multer::Error) -> Problem {
