@@ -7,6 +7,7 @@ use axum::extract::{FromRequest, Request};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
 use futures::{FutureExt as _, stream};
+use memchr::memmem::Finder;
 use multer::{Field, Multipart};
 use serde::de::DeserializeOwned;
 
@@ -79,6 +80,28 @@ fn fitting(message: Bytes, api: &Api) -> Result<Bytes, Problem> {
     Ok(message)
 }
 
+/// What delimits the parts of a request's body, if that is a form.
+pub(crate) fn boundary(headers: &HeaderMap) -> Option<String> {
+    multer::parse_boundary(content_type(headers)?).ok()
+}
+
+/// What lies before, between and after a form's delimiters (RFC 2046 §5.1.1): the same whatever they are. What only looks like one, because no
+/// line begins with it, stays.
+pub(crate) fn between<'a>(form: &'a [u8], boundary: &str) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+    let delimiter = format!("\r\n--{boundary}");
+    let finder = Finder::new(&delimiter).into_owned();
+    // A form begins with a line of its own, which nothing comes before.
+    let opened = form.strip_prefix(&delimiter.as_bytes()[2..]);
+    let before = opened.map(|_| &form[..0]);
+    let mut rest = Some(opened.unwrap_or(form));
+    before.into_iter().chain(std::iter::from_fn(move || {
+        let text = rest?;
+        let found = finder.find(text);
+        rest = found.map(|at| &text[at + delimiter.len()..]);
+        Some(&text[..found.unwrap_or(text.len())])
+    }))
+}
+
 fn malformed(error: multer::Error) -> Problem {
     Problem::new(StatusCode::BAD_REQUEST, "malformed_body", error.to_string())
 }
@@ -133,4 +156,29 @@ async fn whole(mut part: Field<'static>) -> Result<Bytes, Problem> {
 /// An RFC 6901 pointer to a part.
 fn pointer(part: &Field<'static>) -> String {
     format!("/{}", part.name().unwrap_or_default().replace('~', "~0").replace('/', "~1"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn forms_differ_by_what_they_say_and_not_by_their_boundaries() {
+        let of = |form: &str, boundary: &str| -> Vec<String> {
+            between(form.as_bytes(), boundary).map(|text| String::from_utf8_lossy(text).into_owned()).collect()
+        };
+        let one = of("--a\r\n\r\nx\r\n--a\r\n\r\ny\r\n--a--\r\n", "a");
+        assert_eq!(one, ["", "\r\n\r\nx", "\r\n\r\ny", "--\r\n"]);
+        assert_eq!(of("--bcd\r\n\r\nx\r\n--bcd\r\n\r\ny\r\n--bcd--\r\n", "bcd"), one);
+        for (form, boundary) in [
+            ("--a\r\n\r\nx\r\n--a\r\n\r\nz\r\n--a--\r\n", "a"),
+            ("--a\r\n\r\nx\r\n--b\r\n\r\ny\r\n--a--\r\n", "a"),
+            ("\r\n\r\nx\r\n--a\r\n\r\ny\r\n--a--\r\n", "a"),
+            ("--a\r\n\r\nx\r\n--a\r\n\r\ny", "a"),
+            ("", "a"),
+        ] {
+            assert_ne!(of(form, boundary), one, "{form}");
+        }
+        assert_ne!(of("--a\r\nx --a\r\n--a--", "a"), of("--b\r\nx --b\r\n--b--", "b"));
+    }
 }
