@@ -165,7 +165,9 @@ mod tests {
     #[test]
     fn forms_differ_by_what_they_say_and_not_by_their_boundaries() {
         let of = |form: &str, boundary: &str| -> Vec<String> {
-            between(form.as_bytes(), boundary).map(|text| String::from_utf8_lossy(text).into_owned()).collect()
+            between(form.as_bytes(), boundary)
+                .map(|text| String::from_utf8_lossy(text).into_owned())
+                .collect()
         };
         let one = of("--a\r\n\r\nx\r\n--a\r\n\r\ny\r\n--a--\r\n", "a");
         assert_eq!(one, ["", "\r\n\r\nx", "\r\n\r\ny", "--\r\n"]);

@@ -285,7 +285,7 @@ mod tests {
         assert_eq!(key("k").hash(&parts, &body), hash);
         assert_ne!(key("l").hash(&parts, &body), hash);
         assert_ne!(key("k").name(), key("l").name());
-        let plain = [Sha256::digest(&body).into(), digest(&[b"POST", b"/v1/x?y", &body])];
+        let plain = [Sha256::digest(&body).into(), digest([&b"POST"[..], &b"/v1/x?y"[..], &body[..]])];
         assert!(!plain.contains(&hash));
         assert!(!key("a-key-of-some-length").name().contains("a-key"));
     }
