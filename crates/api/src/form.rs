@@ -6,17 +6,22 @@ use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
-use futures::stream;
+use futures::{FutureExt as _, stream};
+use memchr::memmem::Finder;
 use multer::{Field, Multipart};
 use serde::de::DeserializeOwned;
 
 use crate::Api;
 use crate::extract::{body, media_type_of, parse_at, unsupported};
 use crate::problem::Problem;
+use crate::routes::Turn;
 
 /// The parts of the form, in their order, and what each is.
 const METADATA: (&str, &str) = ("metadata", "application/json");
 const MESSAGE: (&str, &str) = ("message", "message/rfc822");
+
+/// How much longer a form may be than its two parts, by its delimiters and their header fields.
+pub(crate) const FRAME_BYTES: usize = 16 << 10;
 
 /// A message, and what the form says of it, if it came in one.
 #[derive(Debug)]
@@ -36,13 +41,25 @@ impl<T: DeserializeOwned> FromRequest<Api> for Upload<T> {
                 if bytes.is_empty() {
                     return Err(Problem::field("", "the message is empty"));
                 }
-                Ok(Self { metadata: None, bytes })
+                Ok(Self { metadata: None, bytes: fitting(bytes, api)? })
             }
             "multipart/form-data" => {
                 let boundary = multer::parse_boundary(&content_type).map_err(malformed)?;
+                let turn: Option<Turn> = request.extensions().get().cloned();
                 let bytes = body(request).await?;
-                let form = Multipart::new(stream::iter([Ok::<_, Infallible>(bytes)]), boundary);
-                let (metadata, bytes) = told_and_sent(form, api.limits.body_bytes).await?;
+                let metadata_limit = api.limits.body_bytes;
+                // Looking through 50 MiB would hold up every other request of an async thread.
+                let split = move || {
+                    // Whoever waits for it may go away, and it is in memory until it is done.
+                    let _turn = turn;
+                    let form = Multipart::new(stream::iter([Ok::<_, Infallible>(bytes)]), boundary);
+                    told_and_sent(form, metadata_limit).now_or_never()
+                };
+                let split = tokio::task::spawn_blocking(split).await.map_err(Problem::internal)?;
+                // All of it is there, so it waits for nothing.
+                let (metadata, bytes) =
+                    split.ok_or_else(|| Problem::internal("a form in memory was waited for"))??;
+                let bytes = fitting(bytes, api)?;
                 Ok(Self { metadata: Some(parse_at(&metadata, "/metadata")?), bytes })
             }
             _ => Err(unsupported("message/rfc822, or multipart/form-data with metadata and message")),
@@ -52,6 +69,37 @@ impl<T: DeserializeOwned> FromRequest<Api> for Upload<T> {
 
 fn content_type(headers: &HeaderMap) -> Option<&str> {
     headers.get(CONTENT_TYPE)?.to_str().ok()
+}
+
+/// The message, unless it is longer than is taken; the route's limit has room for a form around it.
+fn fitting(message: Bytes, api: &Api) -> Result<Bytes, Problem> {
+    let (size_bytes, limit_bytes) = (message.len() as u64, api.limits.message_bytes as u64);
+    if size_bytes > limit_bytes {
+        return Err(mailstore::Error::TooLarge { size_bytes, limit_bytes }.into());
+    }
+    Ok(message)
+}
+
+/// What delimits the parts of a request's body, if that is a form.
+pub(crate) fn boundary(headers: &HeaderMap) -> Option<String> {
+    multer::parse_boundary(content_type(headers)?).ok()
+}
+
+/// What lies before, between and after a form's delimiters (RFC 2046 §5.1.1): the same whatever they are. What only looks like one, because no
+/// line begins with it, stays.
+pub(crate) fn between<'a>(form: &'a [u8], boundary: &str) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+    let delimiter = format!("\r\n--{boundary}");
+    let finder = Finder::new(&delimiter).into_owned();
+    // A form begins with a line of its own, which nothing comes before.
+    let opened = form.strip_prefix(&delimiter.as_bytes()[2..]);
+    let before = opened.map(|_| &form[..0]);
+    let mut rest = Some(opened.unwrap_or(form));
+    before.into_iter().chain(std::iter::from_fn(move || {
+        let text = rest?;
+        let found = finder.find(text);
+        rest = found.map(|at| &text[at + delimiter.len()..]);
+        Some(&text[..found.unwrap_or(text.len())])
+    }))
 }
 
 fn malformed(error: multer::Error) -> Problem {
@@ -93,10 +141,46 @@ async fn expected(form: &mut Multipart<'static>, (name, media_type): (&str, &str
     if part.content_type().map(|is| is.essence_str()) != Some(media_type) {
         return Err(Problem::field(wanted, format_args!("must be {media_type}")));
     }
-    part.bytes().await.map_err(malformed)
+    whole(part).await
+}
+
+/// A part's bytes: in one piece, and so without a copy, when the form came in one.
+async fn whole(mut part: Field<'static>) -> Result<Bytes, Problem> {
+    let mut whole = part.chunk().await.map_err(malformed)?.unwrap_or_default();
+    while let Some(more) = part.chunk().await.map_err(malformed)? {
+        whole = [&whole[..], &more[..]].concat().into();
+    }
+    Ok(whole)
 }
 
 /// An RFC 6901 pointer to a part.
 fn pointer(part: &Field<'static>) -> String {
     format!("/{}", part.name().unwrap_or_default().replace('~', "~0").replace('/', "~1"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn forms_differ_by_what_they_say_and_not_by_their_boundaries() {
+        let of = |form: &str, boundary: &str| -> Vec<String> {
+            between(form.as_bytes(), boundary)
+                .map(|text| String::from_utf8_lossy(text).into_owned())
+                .collect()
+        };
+        let one = of("--a\r\n\r\nx\r\n--a\r\n\r\ny\r\n--a--\r\n", "a");
+        assert_eq!(one, ["", "\r\n\r\nx", "\r\n\r\ny", "--\r\n"]);
+        assert_eq!(of("--bcd\r\n\r\nx\r\n--bcd\r\n\r\ny\r\n--bcd--\r\n", "bcd"), one);
+        for (form, boundary) in [
+            ("--a\r\n\r\nx\r\n--a\r\n\r\nz\r\n--a--\r\n", "a"),
+            ("--a\r\n\r\nx\r\n--b\r\n\r\ny\r\n--a--\r\n", "a"),
+            ("\r\n\r\nx\r\n--a\r\n\r\ny\r\n--a--\r\n", "a"),
+            ("--a\r\n\r\nx\r\n--a\r\n\r\ny", "a"),
+            ("", "a"),
+        ] {
+            assert_ne!(of(form, boundary), one, "{form}");
+        }
+        assert_ne!(of("--a\r\nx --a\r\n--a--", "a"), of("--b\r\nx --b\r\n--b--", "b"));
+    }
 }

@@ -27,7 +27,7 @@ use crate::extract::{self, Bearer};
 use crate::problem::{self, Form, Problem};
 use crate::routes::Turn;
 use crate::tasks::Tasks;
-use crate::{Api, limits};
+use crate::{Api, form, limits};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
@@ -96,18 +96,22 @@ impl Key {
 
     /// What it is stored under.
     fn name(&self) -> String {
-        URL_SAFE_NO_PAD.encode(digest(&[self.0.as_bytes()]))
+        URL_SAFE_NO_PAD.encode(digest([self.0.as_bytes()]))
     }
 
-    /// Over the key, method, path, query and body.
+    /// Over the key, method, path, query and body; of a form over what its delimiters part, since clients make up others for each try.
     fn hash(&self, parts: &Parts, body: &Bytes) -> [u8; 32] {
         let uri = parts.uri.path_and_query().map_or("", |uri| uri.as_str());
-        digest(&[self.0.as_bytes(), parts.method.as_str().as_bytes(), uri.as_bytes(), body])
+        let head = [self.0.as_bytes(), parts.method.as_str().as_bytes(), uri.as_bytes()].into_iter();
+        match form::boundary(&parts.headers) {
+            Some(boundary) => digest(head.chain(form::between(body, &boundary))),
+            None => digest(head.chain([&body[..]])),
+        }
     }
 }
 
 /// Each part with its length before it: no two lists of parts have one digest.
-fn digest(parts: &[&[u8]]) -> [u8; 32] {
+fn digest<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> [u8; 32] {
     let mut hash = Sha256::new();
     for part in parts {
         hash.update((part.len() as u64).to_be_bytes());
@@ -281,7 +285,7 @@ mod tests {
         assert_eq!(key("k").hash(&parts, &body), hash);
         assert_ne!(key("l").hash(&parts, &body), hash);
         assert_ne!(key("k").name(), key("l").name());
-        let plain = [Sha256::digest(&body).into(), digest(&[b"POST", b"/v1/x?y", &body])];
+        let plain = [Sha256::digest(&body).into(), digest([&b"POST"[..], &b"/v1/x?y"[..], &body[..]])];
         assert!(!plain.contains(&hash));
         assert!(!key("a-key-of-some-length").name().contains("a-key"));
     }

@@ -73,7 +73,7 @@ use crate::bare::Bare;
 use crate::file::Downloads;
 use crate::rate::{self, Rates};
 use crate::tasks::Tasks;
-use crate::{Api, Means, around, bare, document, idempotency, scim};
+use crate::{Api, Means, around, bare, document, form, idempotency, scim};
 
 /// All of the API.
 pub fn router(means: Means) -> Router {
@@ -110,7 +110,7 @@ pub(crate) fn tracked(means: Means, tasks: Tasks) -> Router {
     let large = large
         .layer(replay)
         .layer(bare(&declared))
-        .layer(DefaultBodyLimit::max(limits.message_bytes))
+        .layer(DefaultBodyLimit::max(limits.message_bytes + limits.body_bytes + form::FRAME_BYTES))
         .layer(from_fn_with_state(turns, take_a_turn))
         .layer(rate);
     Router::new()

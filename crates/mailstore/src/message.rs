@@ -9,13 +9,17 @@ use std::ops::Range;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use kernel::{BlobId, FolderId, MailboxId, MessageId, Page, PageRequest};
+use kernel::{BlobId, Cursor, FolderId, MailboxId, MessageId, Page, PageRequest};
 use tenancy::{Action, Ctx, quota};
+use uuid::Uuid;
 
 use crate::{Error, MailStore, body, folder};
 
 pub use edit::{Placed, Target, Update, copy, discard, discard_if, flag, recover, relocate, update};
 pub use flags::{Flag, FlagChange, Flags, Keyword, MAX_KEYWORD_CHARS, MAX_KEYWORDS};
+
+/// How many messages are looked at for one page of those from an instant on: no index knows their dates, which would make taking in slower.
+pub(crate) const PAGE_MESSAGES: u32 = 5_000;
 
 /// Whether a message is in its folder or deleted and still to be had back.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -90,7 +94,8 @@ pub struct Raw {
     pub bytes: Bytes,
 }
 
-/// A page of a mailbox's messages in the order of their ids: the order of their arrival.
+/// A page of a mailbox's messages in the order of their ids: the order of their arrival. With `since` so many are looked at for one page that it
+/// may have fewer than asked for, or none, and another follows all the same.
 ///
 /// # Errors
 /// [`Error::NotFound`] for a mailbox that is not this tenant's or not the caller's, [`Error::FolderNotFound`] for a
@@ -107,14 +112,21 @@ pub async fn list(
     if !quota::exists(&mut tx, mailbox_id).await? {
         return Err(Error::NotFound);
     }
+    let reached = match filter.since {
+        Some(_) => store::reach(&mut tx, mailbox_id, filter, page.after(), PAGE_MESSAGES).await?,
+        None => None,
+    };
+    let until = reached.unwrap_or(Uuid::max());
     let messages = match filter.folder_id {
-        None => store::list(&mut tx, mailbox_id, filter, page).await?,
+        None => store::list(&mut tx, mailbox_id, filter, page, until).await?,
         Some(folder) if folder::store::exists(&mut tx, mailbox_id, folder).await? => {
-            store::list_folder(&mut tx, mailbox_id, folder, filter, page).await?
+            store::list_folder(&mut tx, mailbox_id, folder, filter, page, until).await?
         }
         Some(_) => return Err(Error::FolderNotFound),
     };
-    Ok(Page::cut(messages, page, |message| message.id.uuid()))
+    let mut cut = Page::cut(messages, page, |message| message.id.uuid());
+    cut.next = cut.next.or(reached.map(Cursor::after));
+    Ok(cut)
 }
 
 /// One message, live or recoverable.

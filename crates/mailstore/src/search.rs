@@ -18,7 +18,7 @@ use kernel::{Cursor, FolderId, MailboxId, MessageId, Page, PageRequest};
 use tenancy::{Action, Ctx, quota};
 use uuid::Uuid;
 
-use crate::message::{Filter, Message};
+use crate::message::{Filter, Message, PAGE_MESSAGES};
 use crate::parsed::text::{ALL_BYTES, Texts};
 use crate::{Error, MailStore, body, folder, message};
 
@@ -49,6 +49,7 @@ struct Candidate {
 /// What a search has taken so far.
 #[derive(Debug, Default)]
 struct Taken {
+    messages: u64,
     texts: u64,
     bodies: u64,
     bytes: u64,
@@ -153,7 +154,8 @@ impl Search<'_> {
                 after = last.id.uuid();
                 found.extend(self.sift(chunk, &mut taken).await?);
                 let is_spent = is_page
-                    && (taken.texts >= PAGE_TEXTS
+                    && (taken.messages >= u64::from(PAGE_MESSAGES)
+                        || taken.texts >= PAGE_TEXTS
                         || taken.bodies >= PAGE_BODIES
                         || taken.bytes >= PAGE_BYTES);
                 if found.len() >= wanted || (is_spent && !(is_last && some.len() == 0)) {
@@ -190,7 +192,11 @@ impl Search<'_> {
     }
 
     /// Those of some candidates that are it.
-    async fn sift(&self, some: Vec<Candidate>, taken: &mut Taken) -> Result<Vec<Candidate>, Error> {
+    async fn sift(&self, mut some: Vec<Candidate>, taken: &mut Taken) -> Result<Vec<Candidate>, Error> {
+        taken.messages += some.len() as u64;
+        if let Some(since) = self.filter.since {
+            some.retain(|candidate| candidate.facts.internal_date >= since);
+        }
         let mut open = BTreeSet::new();
         for candidate in &some {
             if self.query.is(&candidate.facts, None).is_none() {

@@ -353,7 +353,7 @@ fn state<'de, D: Deserializer<'de>>(deserializer: D) -> Result<message::State, D
 
 /// List a mailbox's messages
 ///
-/// In the order of their arrival. With `q` so much mail is looked at for one page that it may have fewer items than `limit`, or none, though
+/// In the order of their arrival. With `q` or `since` so much mail is looked at for one page that it may have fewer items than `limit`, or none, though
 /// more follow: go on until `next_cursor` is null.
 #[utoipa::path(get, path = "/v1/tenants/{tenant_id}/mailboxes/{mailbox_id}/messages", tag = "Messages", operation_id = "list_messages",
     params(MailboxPath, MessagesQuery),

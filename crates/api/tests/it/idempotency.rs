@@ -1,6 +1,7 @@
 use axum::http::Method;
 use serde_json::{Value, json};
 
+use crate::message::{FORM, form};
 use crate::support::{Answer, App, MESSAGE, text};
 
 async fn keyed(app: &App, token: &str, key: &str, path: &str, body: Value) -> Answer {
@@ -142,6 +143,26 @@ async fn messages_are_put_once() {
     app.open_for_support(&north, &mailbox).await;
     let listed = app.get(&north, &messages).await.expect(200);
     assert_eq!(listed["data"], json!([first]));
+}
+
+#[tokio::test]
+async fn a_form_is_the_same_request_whatever_its_boundary() {
+    let app = App::new().await;
+    let (_, north) = app.reseller("North").await;
+    let tenant = app.tenant(&north, "one.example", json!({})).await;
+    let (_, mailbox) = app.user(&north, &tenant, json!({"address": "ada@one.example"})).await;
+    let messages = format!("{mailbox}/messages");
+    let put = |boundary: &str, metadata: &str| {
+        let parts = [("metadata", "application/json", metadata), ("message", "message/rfc822", MESSAGE)];
+        let call = app.call(Method::POST, &messages).token(&north).header("idempotency-key", "f");
+        call.bytes(&FORM.replace("b0undary", boundary), form(&parts).replace("b0undary", boundary)).send()
+    };
+    let seen = r#"{"flags": ["seen"]}"#;
+    let first = put("one", seen).await.expect(201);
+    let again = put("another", seen).await;
+    assert_eq!((again.expect(201), again.header("idempotency-replayed")), (first, Some("true")));
+    put("one", "{}").await.expect_problem(422, "idempotency_key_reuse");
+    put("another", "{}").await.expect_problem(422, "idempotency_key_reuse");
 }
 
 #[tokio::test]

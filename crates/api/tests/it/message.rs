@@ -310,7 +310,7 @@ async fn are_listed_from_an_instant_on() {
 }
 
 /// A form of some parts: name, media type, bytes.
-fn form(parts: &[(&str, &str, &str)]) -> String {
+pub(crate) fn form(parts: &[(&str, &str, &str)]) -> String {
     let part = |(name, media_type, bytes): &(&str, &str, &str)| {
         format!(
             "--b0undary\r\nContent-Disposition: form-data; name=\"{name}\"\r\nContent-Type: {media_type}\r\n\r\n{bytes}\r\n"
@@ -319,7 +319,7 @@ fn form(parts: &[(&str, &str, &str)]) -> String {
     parts.iter().map(part).collect::<String>() + "--b0undary--\r\n"
 }
 
-const FORM: &str = "multipart/form-data; boundary=b0undary";
+pub(crate) const FORM: &str = "multipart/form-data; boundary=b0undary";
 
 #[tokio::test]
 async fn are_put_in_with_their_marks_and_date() {

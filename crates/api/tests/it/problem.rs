@@ -4,6 +4,7 @@ use api::Limits;
 use axum::http::Method;
 use serde_json::{Value, json};
 
+use crate::message::{FORM, form};
 use crate::support::{Answer, App, text};
 
 fn shown(answer: &Answer) -> Value {
@@ -90,7 +91,26 @@ async fn too_much_is_refused_before_it_is_read() {
     let keyed =
         app.call(Method::POST, &format!("{mailbox}/messages")).token(&north).header("idempotency-key", "m");
     keyed.bytes("message/rfc822", "y".repeat(1999)).send().await.expect(201);
-    app.deliver(&north, &mailbox, &"x".repeat(2001)).await.expect_problem(413, "body_too_large");
+    app.deliver(&north, &mailbox, &"x".repeat(2001)).await.expect_problem(413, "message_too_large");
+    app.deliver(&north, &mailbox, &"x".repeat(20_000)).await.expect_problem(413, "body_too_large");
+}
+
+#[tokio::test]
+async fn a_message_in_a_form_may_be_as_long_as_one_alone() {
+    let app = App::with_limits(Limits { body_bytes: 1000, message_bytes: 2000, ..Limits::default() }).await;
+    let (_, north) = app.reseller("North").await;
+    let tenant = app.tenant(&north, "one.example", json!({})).await;
+    let (_, mailbox) = app.user(&north, &tenant, json!({"address": "ada@one.example"})).await;
+    let messages = format!("{mailbox}/messages");
+    let post = |metadata_bytes: usize, message_bytes: usize| {
+        let (metadata, message) = (format!("{:metadata_bytes$}", "{}"), "x".repeat(message_bytes));
+        let parts = [("metadata", "application/json", &*metadata), ("message", "message/rfc822", &*message)];
+        app.call(Method::POST, &messages).token(&north).bytes(FORM, form(&parts)).send()
+    };
+    post(1000, 2000).await.expect(201);
+    post(2, 2001).await.expect_problem(413, "message_too_large");
+    post(1001, 2000).await.expect_problem(413, "body_too_large");
+    post(2, 20_000).await.expect_problem(413, "body_too_large");
 }
 
 #[tokio::test]

@@ -50,22 +50,68 @@ impl From<Row> for Message {
     }
 }
 
+/// The message that is so many after an id, whatever its date; `None` when fewer are left.
+pub(super) async fn reach(
+    tx: &mut TenantTx,
+    mailbox_id: MailboxId,
+    filter: Filter,
+    after: Uuid,
+    messages: u32,
+) -> Result<Option<Uuid>, Error> {
+    let tenant_id = tx.tenant_id().uuid();
+    let before = i64::from(messages) - 1;
+    let id = match filter.folder_id {
+        None => {
+            sqlx::query_scalar!(
+                "select id from messages where tenant_id = $1 and mailbox_id = $2 and state = $3 and id > $4
+                 order by id offset $5 limit 1",
+                tenant_id,
+                mailbox_id.uuid(),
+                filter.state.as_str(),
+                after,
+                before,
+            )
+            .fetch_optional(tx.conn())
+            .await?
+        }
+        Some(folder) => {
+            sqlx::query_scalar!(
+                "select id from messages where tenant_id = $1 and mailbox_id = $2 and folder_id = $3 and state = $4 and id > $5
+                 order by id offset $6 limit 1",
+                tenant_id,
+                mailbox_id.uuid(),
+                folder.uuid(),
+                filter.state.as_str(),
+                after,
+                before,
+            )
+            .fetch_optional(tx.conn())
+            .await?
+        }
+    };
+    Ok(id)
+}
+
+/// Those of a page whose ids are not above `until`.
 pub(super) async fn list(
     tx: &mut TenantTx,
     mailbox_id: MailboxId,
     filter: Filter,
     page: &PageRequest,
+    until: Uuid,
 ) -> Result<Vec<Message>, Error> {
     let tenant_id = tx.tenant_id().uuid();
     let rows = sqlx::query_as!(
         Row,
         "select id, folder_id, uid, uidl, modseq, size_bytes, wire_size_bytes, internal_date, flags, keywords, state, discarded_at, blob_id
-         from messages where tenant_id = $1 and mailbox_id = $2 and state = $3 and id > $4 and ($5::timestamptz is null or internal_date >= $5)
-         order by id limit $6",
+         from messages where tenant_id = $1 and mailbox_id = $2 and state = $3 and id > $4 and id <= $5
+           and ($6::timestamptz is null or internal_date >= $6)
+         order by id limit $7",
         tenant_id,
         mailbox_id.uuid(),
         filter.state.as_str(),
         page.after(),
+        until,
         filter.since,
         page.fetch(),
     )
@@ -74,25 +120,28 @@ pub(super) async fn list(
     Ok(rows.into_iter().map(Message::from).collect())
 }
 
+/// Those of a page of a folder whose ids are not above `until`.
 pub(super) async fn list_folder(
     tx: &mut TenantTx,
     mailbox_id: MailboxId,
     folder: FolderId,
     filter: Filter,
     page: &PageRequest,
+    until: Uuid,
 ) -> Result<Vec<Message>, Error> {
     let tenant_id = tx.tenant_id().uuid();
     let rows = sqlx::query_as!(
         Row,
         "select id, folder_id, uid, uidl, modseq, size_bytes, wire_size_bytes, internal_date, flags, keywords, state, discarded_at, blob_id
-         from messages where tenant_id = $1 and mailbox_id = $2 and folder_id = $3 and state = $4 and id > $5
-           and ($6::timestamptz is null or internal_date >= $6)
-         order by id limit $7",
+         from messages where tenant_id = $1 and mailbox_id = $2 and folder_id = $3 and state = $4 and id > $5 and id <= $6
+           and ($7::timestamptz is null or internal_date >= $7)
+         order by id limit $8",
         tenant_id,
         mailbox_id.uuid(),
         folder.uuid(),
         filter.state.as_str(),
         page.after(),
+        until,
         filter.since,
         page.fetch(),
     )

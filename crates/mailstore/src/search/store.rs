@@ -38,7 +38,7 @@ impl From<Row> for Candidate {
     }
 }
 
-/// The first messages after an id.
+/// The first messages after an id, whatever their dates.
 pub(super) async fn all(
     tx: &mut TenantTx,
     mailbox_id: MailboxId,
@@ -51,14 +51,12 @@ pub(super) async fn all(
         Row,
         "select id, blob_id, uid, modseq, size_bytes, internal_date, flags, keywords from messages
          where tenant_id = $1 and mailbox_id = $2 and state = $3 and id > $4 and ($5::uuid is null or folder_id = $5)
-           and ($6::timestamptz is null or internal_date >= $6)
-         order by id limit $7",
+         order by id limit $6",
         tenant_id,
         mailbox_id.uuid(),
         filter.state.as_str(),
         after,
         filter.folder_id.map(FolderId::uuid),
-        filter.since,
         limit,
     )
     .fetch_all(tx.conn())
@@ -66,7 +64,7 @@ pub(super) async fn all(
     Ok(rows.into_iter().map(Candidate::from).collect())
 }
 
-/// The first messages after an id that have one of the bodies.
+/// The first messages after an id that have one of the bodies, whatever their dates.
 pub(super) async fn among(
     tx: &mut TenantTx,
     mailbox_id: MailboxId,
@@ -80,15 +78,14 @@ pub(super) async fn among(
         Row,
         "select id, blob_id, uid, modseq, size_bytes, internal_date, flags, keywords from messages
          where tenant_id = $1 and mailbox_id = $2 and state = $3 and id > $4 and ($5::uuid is null or folder_id = $5)
-           and blob_id = any ($6) and ($7::timestamptz is null or internal_date >= $7)
-         order by id limit $8",
+           and blob_id = any ($6)
+         order by id limit $7",
         tenant_id,
         mailbox_id.uuid(),
         filter.state.as_str(),
         after,
         filter.folder_id.map(FolderId::uuid),
         bodies,
-        filter.since,
         limit,
     )
     .fetch_all(tx.conn())

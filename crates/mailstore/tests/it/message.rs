@@ -6,12 +6,13 @@ use futures::future::join_all;
 use kernel::{ErrorKind, FolderId, MessageId, PageRequest};
 use mailstore::ingest::{Target, ingest};
 use mailstore::message::{self, Filter, State};
+use mailstore::search::{self, Query};
 use mailstore::{Error, folder, maildrop};
 use tenancy::Role;
 use tenancy::user::NewUser;
 use uuid::Uuid;
 
-use crate::support::{Bench, HELLO, id};
+use crate::support::{Bench, HELLO, id, inbox};
 
 #[tokio::test]
 async fn a_deleted_message_comes_back_as_itself_with_a_higher_uid() {
@@ -99,6 +100,43 @@ async fn pages_cover_every_message_once() {
     let filter = Filter { folder_id: Some(FolderId::from_uuid(Uuid::from_u128(1))), ..Filter::default() };
     let missing = message::list(bench.ctx(), ada, filter, &PageRequest::new(None, None)).await;
     assert!(matches!(missing, Err(Error::FolderNotFound)));
+}
+
+#[tokio::test]
+async fn a_page_from_an_instant_on_looks_at_so_many_messages_and_says_where_to_go_on() {
+    let bench = Bench::new().await;
+    let ada = bench.mailbox("ada", None).await;
+    let inbox = inbox(&bench, ada).await.id;
+    let mut old = vec![bench.stored(ada, HELLO).await];
+    let to = message::Target { mailbox_id: ada, folder: None };
+    // Copies keep the date: more of them than are looked at for one page, and not twice as many.
+    for round in 0..18 {
+        let many = if round < 9 { old.len() } else { 512 };
+        let copies = message::copy(&bench.store, bench.ctx(), ada, &old[..many], to).await.unwrap();
+        old.extend(copies.iter().map(|copy| copy.id));
+    }
+    assert_eq!(old.len(), 5_120);
+    bench.world.test_db.clock().advance(chrono::TimeDelta::hours(1));
+    let new = bench.stored(ada, HELLO).await;
+    let since = Some(bench.ctx().env().now());
+    let query = Query::words("hello").unwrap();
+    for folder_id in [None, Some(inbox)] {
+        let filter = Filter { folder_id, since, ..Filter::default() };
+        for is_search in [false, true] {
+            let list = async |cursor| {
+                let page = PageRequest::new(None, cursor);
+                let page = match is_search {
+                    true => search::messages(&bench.store, bench.ctx(), ada, filter, &query, &page).await,
+                    false => message::list(bench.ctx(), ada, filter, &page).await,
+                };
+                let page = page.unwrap();
+                (page.items.iter().map(|message| message.id).collect::<Vec<_>>(), page.next)
+            };
+            let (first, cursor) = list(None).await;
+            assert_eq!((first, cursor.is_some()), (vec![], true), "{folder_id:?} {is_search}");
+            assert_eq!(list(cursor).await, (vec![new], None), "{folder_id:?} {is_search}");
+        }
+    }
 }
 
 #[tokio::test]
