@@ -20,8 +20,8 @@ use crate::{Action, Caller, Error, Scope, event, require_version, reseller};
 
 pub(crate) use delivery::queue;
 pub use delivery::{
-    Delivery, DeliveryStatus, Due, MessageDelivered, claim, deliveries, delivery, expire, queue_messages,
-    replay, settle,
+    Delivery, DeliveryStatus, Due, Free, MessageDelivered, claim, deliveries, delivery, expire,
+    queue_messages, replay, settle,
 };
 
 /// How long a secret that was replaced signs beside the new one.
@@ -59,6 +59,11 @@ pub struct WebhookEndpoint {
 impl WebhookEndpoint {
     fn is_enabled(&self) -> bool {
         self.status == "enabled"
+    }
+
+    /// Whether it is to be told of mail, once it is enabled.
+    fn asks(&self) -> bool {
+        self.kinds.contains(&Kind::MessageDelivered)
     }
 
     /// What the trail says of it. The query of a URL may hold a token, so it is left out.
@@ -174,7 +179,8 @@ pub async fn list(caller: &Caller, page: PageRequest) -> Result<Page<WebhookEndp
     Ok(Page::cut(rows, &page, |endpoint| endpoint.id.uuid()))
 }
 
-/// Changes an endpoint. Disabling it ends the deliveries on their way; enabling it starts with what happens from then on.
+/// Changes an endpoint. Disabling it ends the deliveries on their way; enabling it starts with what happens from then on. So do taking
+/// [`Kind::MessageDelivered`] out of its kinds, and putting it there.
 ///
 /// # Errors
 /// [`Error::NotFound`]; [`Error::VersionMismatch`]; [`Error::Invalid`] as [`create`].
@@ -193,7 +199,6 @@ pub async fn update(
     require_version(if_version, old.version)?;
     let mut endpoint = old.clone();
     let ends = endpoint.is_enabled() && change.enabled == Some(false);
-    let begins = !endpoint.is_enabled() && change.enabled == Some(true);
     endpoint.url = url.unwrap_or(endpoint.url);
     endpoint.kinds = change.kinds.unwrap_or(endpoint.kinds);
     endpoint.description = change.description.unwrap_or(endpoint.description);
@@ -215,9 +220,10 @@ pub async fn update(
         return Ok(old);
     }
     endpoint.version += 1;
-    store::update(&mut tx, &endpoint).await?;
-    // Mail that was being taken in when it was disabled may have queued some after that.
-    if ends || begins {
+    let hears = |endpoint: &WebhookEndpoint| endpoint.is_enabled() && endpoint.asks();
+    let asks_since = (hears(&endpoint) && !hears(&old)).then(|| caller.db().env().now());
+    store::update(&mut tx, &endpoint, asks_since).await?;
+    if ends {
         delivery::end(&mut tx, id, "the endpoint was disabled").await?;
     }
     let (kind, shown) = (Kind::WebhookEndpointUpdated, endpoint.shown());

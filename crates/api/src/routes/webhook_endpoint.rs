@@ -346,7 +346,7 @@ async fn deliveries(
     operation_id = "replay_webhook_delivery",
     params(DeliveryPath),
     responses((status = 200, description = "The delivery, queued again.", body = WebhookDelivery),
-        (status = 409, description = "The endpoint is disabled: `webhook_endpoint_disabled`.")),
+        (status = 409, description = "The endpoint is disabled (`webhook_endpoint_disabled`), or does not ask for `message.delivered` any more, which this is (`webhook_kind_not_asked`).")),
     extensions(("x-required-action" = json!("webhooks:write"))))]
 async fn replay(
     Bearer(caller): Bearer,

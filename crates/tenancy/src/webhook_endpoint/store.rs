@@ -159,10 +159,15 @@ pub(super) async fn list(
     rows.into_iter().map(WebhookEndpoint::try_from).collect()
 }
 
-pub(super) async fn update(tx: &mut SystemTx, endpoint: &WebhookEndpoint) -> Result<(), db::Error> {
+/// `asks_since` is when it begins to be told of mail, if it does now.
+pub(super) async fn update(
+    tx: &mut SystemTx,
+    endpoint: &WebhookEndpoint,
+    asks_since: Option<DateTime<Utc>>,
+) -> Result<(), db::Error> {
     sqlx::query!(
         "update webhook_endpoints set url = $2, description = $3, kinds = $4, status = $5, disabled_reason = $6,
-           failing_since = $7, version = $8
+           failing_since = $7, version = $8, asks_since = coalesce($9, asks_since)
          where id = $1",
         endpoint.id.uuid(),
         endpoint.url,
@@ -172,6 +177,7 @@ pub(super) async fn update(tx: &mut SystemTx, endpoint: &WebhookEndpoint) -> Res
         endpoint.disabled_reason,
         endpoint.failing_since,
         endpoint.version,
+        asks_since,
     )
     .execute(tx.conn())
     .await?;

@@ -8,7 +8,7 @@ use secrecy::ExposeSecret as _;
 use tenancy::api_key::{self, NewApiKey};
 use tenancy::event::{self, Filter, Kind};
 use tenancy::webhook_endpoint::WebhookEndpointChange;
-use tenancy::webhook_endpoint::{self, DeliveryStatus, Due, NewWebhookEndpoint, WebhookEndpoint};
+use tenancy::webhook_endpoint::{self, DeliveryStatus, Due, Free, NewWebhookEndpoint, WebhookEndpoint};
 use tenancy::{Action, Caller, Error, Origin, Role, Scope};
 use testkit::{World, world};
 use webhook::{Guard, Outcome, Received, Secret};
@@ -47,7 +47,8 @@ async fn deliveries(caller: &Caller, endpoint: &WebhookEndpoint) -> Vec<webhook_
 }
 
 async fn claim(world: &World) -> Vec<Due> {
-    webhook_endpoint::claim(&world.test_db.db(), 16, LEASE).await.unwrap()
+    let free = Free { all: 16, of_mail: 16 };
+    webhook_endpoint::claim(&world.test_db.db(), free, LEASE).await.unwrap()
 }
 
 async fn settle(world: &World, due: &Due, status: u16) {
