@@ -14,8 +14,8 @@ create index webhook_deliveries_tenant on webhook_deliveries (tenant_id) where t
 create index webhook_deliveries_old on webhook_deliveries (created_at) where tenant_id is not null;
 -- Events are found without passing over the mail before them.
 drop index webhook_deliveries_due;
-create index webhook_deliveries_due_events on webhook_deliveries (endpoint_id, next_attempt_at) where status = 'pending' and event_id is not null;
-create index webhook_deliveries_due_messages on webhook_deliveries (endpoint_id, next_attempt_at) where status = 'pending' and event_id is null;
+create index webhook_deliveries_due_events on webhook_deliveries (endpoint_id, next_attempt_at, id) where status = 'pending' and event_id is not null;
+create index webhook_deliveries_due_messages on webhook_deliveries (endpoint_id, next_attempt_at, id) where status = 'pending' and event_id is null;
 
 -- Since when an endpoint is enabled and asks to be told of mail, of which it gets none from before; null: since it was made.
 alter table webhook_endpoints add column asks_since timestamptz;

@@ -483,6 +483,7 @@ async fn mail_waits_for_no_endpoint_that_is_being_disabled_and_is_not_sent_once_
         assert_eq!(held.rows_affected(), 1);
     };
     let mut holder = sqlx::PgConnection::connect(&world.test_db.url()).await.unwrap();
+    sqlx::raw_sql("set role pillarbox_system").execute(&mut holder).await.unwrap();
 
     hold(&mut holder).await;
     let settling = db.clone();

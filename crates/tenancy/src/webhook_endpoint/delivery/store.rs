@@ -208,13 +208,13 @@ pub(super) async fn claim(
                (select d.id, d.next_attempt_at, false as is_of_mail from webhook_deliveries d
                 where d.endpoint_id = w.id and d.status = 'pending' and d.event_id is not null and d.next_attempt_at <= $1
                   and (d.leased_until is null or d.leased_until <= $1)
-                order by d.next_attempt_at, d.id limit greatest(0, $4::bigint - w.leases))
+                order by d.next_attempt_at, d.id limit $4::bigint)
                union all
                (select d.id, d.next_attempt_at, true from webhook_deliveries d
                 where d.endpoint_id = w.id and d.status = 'pending' and d.event_id is null and d.next_attempt_at <= $1
                   and (d.leased_until is null or d.leased_until <= $1) and 'message.delivered' = any (w.kinds)
                   and (w.asks_since is null or coalesce(d.replayed_at, d.created_at) >= w.asks_since)
-                order by d.next_attempt_at, d.id limit greatest(0, $4::bigint - w.leases))
+                order by d.next_attempt_at, d.id limit $4::bigint)
              ) one),
            numbered as (
              select due.*, row_number() over (partition by is_of_mail order by turn, next_attempt_at, id) as number
