@@ -34,6 +34,8 @@ pub(crate) const CODES: &[(&str, u16, &str)] = &[
     ("address_taken", 409, "An address is in use"),
     ("domain_not_verified", 409, "The domain's ownership is not shown yet"),
     ("webhook_endpoint_disabled", 409, "The webhook endpoint is disabled"),
+    ("webhook_endpoints_exhausted", 409, "There are as many webhook endpoints as there may be"),
+    ("webhook_kind_not_asked", 409, "The webhook endpoint does not ask for this kind"),
     ("customer_taken", 409, "Another tenant pays by the customer"),
     ("domain_in_use", 409, "The domain has addresses"),
     ("domain_taken", 409, "The domain is in use"),

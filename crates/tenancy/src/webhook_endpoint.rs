@@ -20,12 +20,16 @@ use crate::{Action, Caller, Error, Scope, event, require_version, reseller};
 
 pub(crate) use delivery::queue;
 pub use delivery::{
-    Delivery, DeliveryStatus, Due, MessageDelivered, claim, deliveries, delivery, expire, queue_messages,
-    replay, settle,
+    Delivery, DeliveryStatus, Due, Free, MessageDelivered, claim, deliveries, delivery, expire,
+    queue_messages, replay, settle,
 };
 
 /// How long a secret that was replaced signs beside the new one.
 const ROTATION: TimeDelta = TimeDelta::hours(24);
+/// How many endpoints an owner may have.
+const MAX_ENDPOINTS: i64 = 20;
+/// How many of these may ask to be told of mail: whoever takes a message in queues a row for each.
+const MAX_ASKING: i64 = 3;
 /// How long a description may be, in characters.
 const MAX_DESCRIPTION: usize = 200;
 
@@ -59,6 +63,11 @@ pub struct WebhookEndpoint {
 impl WebhookEndpoint {
     fn is_enabled(&self) -> bool {
         self.status == "enabled"
+    }
+
+    /// Whether it is to be told of mail, once it is enabled.
+    fn asks(&self) -> bool {
+        self.kinds.contains(&Kind::MessageDelivered)
     }
 
     /// What the trail says of it. The query of a URL may hold a token, so it is left out.
@@ -116,10 +125,20 @@ fn check(guard: &Guard, url: Option<&str>, description: Option<&str>) -> Result<
     Ok(url)
 }
 
+/// Refuses where the owner, whose endpoints are locked, has as many of these as there may be.
+fn require_room(there: i64, limit: i64, detail: &'static str) -> Result<(), Error> {
+    if there < limit { Ok(()) } else { Err(Error::conflict("webhook_endpoints_exhausted", detail)) }
+}
+
+fn require_room_to_ask(there: i64) -> Result<(), Error> {
+    require_room(there, MAX_ASKING, "at most 3 endpoints may ask for message.delivered")
+}
+
 /// Creates an endpoint of the caller's own scope. The secret is returned here and never again.
 ///
 /// # Errors
-/// [`Error::Invalid`] for a URL that `guard` refuses, among others.
+/// [`Error::Invalid`] for a URL that `guard` refuses, among others; [`Error::Conflict`] `webhook_endpoints_exhausted` where the owner has 20
+/// already, or 3 that ask for [`Kind::MessageDelivered`] as this one does.
 pub async fn create(
     caller: &Caller,
     guard: &Guard,
@@ -145,6 +164,12 @@ pub async fn create(
     let mut tx = system(caller.db()).await?;
     if let Scope::Reseller(id) = owner {
         reseller::require_there(&mut tx, id).await?;
+    }
+    store::lock_owner(&mut tx, owner).await?;
+    let there = store::count(&mut tx, owner).await?;
+    require_room(there.endpoints, MAX_ENDPOINTS, "there may be at most 20 endpoints")?;
+    if endpoint.asks() {
+        require_room_to_ask(there.asking)?;
     }
     store::insert(&mut tx, &endpoint, secret.expose_secret()).await?;
     let (kind, shown) = (Kind::WebhookEndpointCreated, endpoint.shown());
@@ -174,10 +199,11 @@ pub async fn list(caller: &Caller, page: PageRequest) -> Result<Page<WebhookEndp
     Ok(Page::cut(rows, &page, |endpoint| endpoint.id.uuid()))
 }
 
-/// Changes an endpoint. Disabling it ends the deliveries on their way; enabling it starts with what happens from then on.
+/// Changes an endpoint. Disabling it ends the deliveries on their way; enabling it starts with what happens from then on. So do taking
+/// [`Kind::MessageDelivered`] out of its kinds, and putting it there.
 ///
 /// # Errors
-/// [`Error::NotFound`]; [`Error::VersionMismatch`]; [`Error::Invalid`] as [`create`].
+/// [`Error::NotFound`]; [`Error::VersionMismatch`]; [`Error::Invalid`] and [`Error::Conflict`] as [`create`].
 pub async fn update(
     caller: &Caller,
     guard: &Guard,
@@ -189,11 +215,13 @@ pub async fn update(
     let description = change.description.as_ref().and_then(Option::as_deref);
     let url = check(guard, change.url.as_deref(), description)?;
     let mut tx = system(caller.db()).await?;
+    if change.kinds.is_some() {
+        store::lock_owner(&mut tx, owner).await?;
+    }
     let old = store::find_locked(&mut tx, owner, id).await?.ok_or(Error::NotFound)?;
     require_version(if_version, old.version)?;
     let mut endpoint = old.clone();
     let ends = endpoint.is_enabled() && change.enabled == Some(false);
-    let begins = !endpoint.is_enabled() && change.enabled == Some(true);
     endpoint.url = url.unwrap_or(endpoint.url);
     endpoint.kinds = change.kinds.unwrap_or(endpoint.kinds);
     endpoint.description = change.description.unwrap_or(endpoint.description);
@@ -214,10 +242,14 @@ pub async fn update(
     if endpoint == old {
         return Ok(old);
     }
+    if endpoint.asks() && !old.asks() {
+        require_room_to_ask(store::count(&mut tx, owner).await?.asking)?;
+    }
     endpoint.version += 1;
-    store::update(&mut tx, &endpoint).await?;
-    // Mail that was being taken in when it was disabled may have queued some after that.
-    if ends || begins {
+    let hears = |endpoint: &WebhookEndpoint| endpoint.is_enabled() && endpoint.asks();
+    let asks_since = (hears(&endpoint) && !hears(&old)).then(|| caller.db().env().now());
+    store::update(&mut tx, &endpoint, asks_since).await?;
+    if ends {
         delivery::end(&mut tx, id, "the endpoint was disabled").await?;
     }
     let (kind, shown) = (Kind::WebhookEndpointUpdated, endpoint.shown());

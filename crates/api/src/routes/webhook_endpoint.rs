@@ -226,7 +226,9 @@ fn once(status: StatusCode, (endpoint, secret): (webhook_endpoint::WebhookEndpoi
 /// It gets the events of the caller's own scope: a tenant's those of the tenant, a reseller's its own and those of all below it. Mail that is
 /// delivered there (`message.delivered`) is told to those alone whose `kinds` name it.
 #[utoipa::path(post, path = "/v1/webhook-endpoints", tag = "Webhooks", operation_id = "create_webhook_endpoint",
-    responses((status = 201, description = "The endpoint and, this once, its secret.", body = WebhookEndpointWithSecret)),
+    responses((status = 201, description = "The endpoint and, this once, its secret.", body = WebhookEndpointWithSecret),
+        (status = 409, description = "The caller's scope has 20 endpoints already, or 3 that ask for `message.delivered` as this one does: \
+            `webhook_endpoints_exhausted`.")),
     extensions(("x-required-action" = json!("webhooks:write"))))]
 async fn create(
     State(api): State<Api>,
@@ -265,7 +267,8 @@ async fn get(Bearer(caller): Bearer, Path(at): Path<WebhookEndpointPath>) -> Res
 /// Change a webhook endpoint
 #[utoipa::path(patch, path = "/v1/webhook-endpoints/{endpoint_id}", tag = "Webhooks", operation_id = "update_webhook_endpoint",
     params(WebhookEndpointPath),
-    responses((status = 200, description = "The endpoint as it is now.", body = WebhookEndpoint)),
+    responses((status = 200, description = "The endpoint as it is now.", body = WebhookEndpoint),
+        (status = 409, description = "Three endpoints ask for `message.delivered` already: `webhook_endpoints_exhausted`.")),
     extensions(("x-required-action" = json!("webhooks:write"))))]
 async fn update(
     State(api): State<Api>,
@@ -346,7 +349,7 @@ async fn deliveries(
     operation_id = "replay_webhook_delivery",
     params(DeliveryPath),
     responses((status = 200, description = "The delivery, queued again.", body = WebhookDelivery),
-        (status = 409, description = "The endpoint is disabled: `webhook_endpoint_disabled`.")),
+        (status = 409, description = "The endpoint is disabled (`webhook_endpoint_disabled`), or does not ask for `message.delivered` any more, which this is (`webhook_kind_not_asked`).")),
     extensions(("x-required-action" = json!("webhooks:write"))))]
 async fn replay(
     Bearer(caller): Bearer,

@@ -19,7 +19,9 @@ use kernel::named;
 const PER_ENDPOINT: i64 = 4;
 /// How long it is known what became of word of a message.
 const KEPT: TimeDelta = TimeDelta::days(30);
-/// How many of these one transaction forgets.
+/// How long word of a message is tried, or waits to be: an endpoint that is down, or too slow, has no more than this of it waiting.
+const GIVEN_UP: TimeDelta = TimeDelta::days(3);
+/// How many of these one transaction gives up, and how many it forgets.
 const BATCH: i64 = 1000;
 
 named! {
@@ -75,9 +77,17 @@ pub struct Due {
     /// What to send.
     pub message: webhook::Delivery,
     owner: Scope,
+    is_of_mail: bool,
     /// This attempt included.
     attempts: i32,
     leased_until: DateTime<Utc>,
+}
+
+impl Due {
+    /// Whether it is word of a message, and no event.
+    pub fn is_of_mail(&self) -> bool {
+        self.is_of_mail
+    }
 }
 
 /// Queues what was chained just now, once for each endpoint that gets it, in the chaining's own transaction.
@@ -151,40 +161,53 @@ pub async fn queue_messages(
     if told.is_empty() { Ok(()) } else { store::queue_messages(tx, &told, env.now()).await }
 }
 
-/// Forgets what became of word of messages after 30 days, but not what is still on its way; how many.
+/// Gives up word of messages that has waited for three days; forgets what became of it after 30 days, and what waits for an endpoint that does
+/// not get it any more. How many were given up or forgotten.
 ///
 /// # Errors
 /// As of any statement.
 pub async fn expire(db: &Db) -> Result<u64, Error> {
-    let before = db.env().now() - KEPT;
+    let now = db.env().now();
+    let (late, old) = (now - GIVEN_UP, now - KEPT);
     let mut all = 0;
     loop {
         let mut tx = system(db).await?;
-        let gone = store::expire(&mut tx, before, BATCH).await?;
+        let mut done = store::forget_unwanted(&mut tx, BATCH).await?;
+        done += store::give_up(&mut tx, late, now, BATCH).await?;
+        done += store::forget(&mut tx, old, BATCH).await?;
         tx.commit().await?;
-        all += gone;
-        if gone == 0 {
+        all += done;
+        if done == 0 {
             return Ok(all);
         }
     }
 }
 
-/// Ends what is on its way to an endpoint. The endpoint is locked by the caller.
+/// Ends the events that are on their way to an endpoint. The endpoint is locked by the caller. Of mail there may be far more than one
+/// transaction should touch: it is not claimed any more, and [`expire`] forgets it.
 pub(super) async fn end(tx: &mut SystemTx, id: WebhookEndpointId, why: &str) -> Result<(), Error> {
     store::end(tx, id, why).await?;
     Ok(())
 }
 
-/// Takes up to `limit` deliveries that are due, for as long as `lease`; few of any one endpoint. Each counts as an
-/// attempt from now on.
+/// How many deliveries may be claimed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Free {
+    /// In all.
+    pub all: usize,
+    /// At most so many of these may be word of a message.
+    pub of_mail: usize,
+}
+
+/// Takes deliveries that are due, for as long as `lease`; few of any one endpoint, those first of which the fewest are under way, and events before
+/// mail. Each counts as an attempt from now on.
 ///
 /// # Errors
 /// As of any statement.
-pub async fn claim(db: &Db, limit: usize, lease: TimeDelta) -> Result<Vec<Due>, Error> {
+pub async fn claim(db: &Db, free: Free, lease: TimeDelta) -> Result<Vec<Due>, Error> {
     let now = db.env().now();
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let mut tx = system(db).await?;
-    let due = store::claim(&mut tx, now, now + lease, limit, PER_ENDPOINT).await?;
+    let due = store::claim(&mut tx, now, now + lease, free, PER_ENDPOINT).await?;
     tx.commit().await?;
     Ok(due)
 }
@@ -235,11 +258,13 @@ pub async fn settle(db: &Db, due: &Due, outcome: &Outcome) -> Result<(), Error> 
     if !store::settle(&mut tx, due, outcome, status, next, now).await? {
         return Ok(());
     }
-    match verdict {
-        Verdict::Gone if endpoint.as_deref() == Some("enabled") => gone(db, &mut tx, due).await?,
-        Verdict::Gone => {}
-        Verdict::Delivered => super::store::set_failing(&mut tx, due.endpoint_id, None).await?,
-        Verdict::Failed => super::store::set_failing(&mut tx, due.endpoint_id, Some(now)).await?,
+    // Mail that was under way when the endpoint was disabled says nothing of it.
+    if endpoint.as_deref() == Some("enabled") {
+        match verdict {
+            Verdict::Gone => gone(db, &mut tx, due).await?,
+            Verdict::Delivered => super::store::set_failing(&mut tx, due.endpoint_id, None).await?,
+            Verdict::Failed => super::store::set_failing(&mut tx, due.endpoint_id, Some(now)).await?,
+        }
     }
     tx.commit().await?;
     Ok(())
@@ -289,7 +314,8 @@ pub async fn delivery(
 /// Sends a delivery again, whatever became of it: it is due now, with every attempt before it.
 ///
 /// # Errors
-/// [`Error::NotFound`]; [`Error::Conflict`] `webhook_endpoint_disabled`.
+/// [`Error::NotFound`]; [`Error::Conflict`] `webhook_endpoint_disabled`, and `webhook_kind_not_asked` for word of a message where the endpoint does
+/// not ask for it any more.
 pub async fn replay(
     caller: &Caller,
     endpoint_id: WebhookEndpointId,
@@ -305,9 +331,16 @@ pub async fn replay(
             Error::conflict("webhook_endpoint_disabled", "the endpoint is disabled; enable it first")
         }));
     }
-    store::requeue(&mut tx, endpoint_id, id, now).await?;
+    let message_id = store::requeue(&mut tx, endpoint_id, id, now).await?;
     let delivery = store::find(&mut tx, endpoint_id, id).await?.ok_or(Error::NotFound)?;
-    let data = json!({"endpoint_id": endpoint_id, "event_id": delivery.event_id, "kind": delivery.kind});
+    if delivery.event_id.is_none() && !endpoint.asks() {
+        let detail = "the endpoint does not ask for message.delivered; add it to its kinds first";
+        return Err(Error::conflict("webhook_kind_not_asked", detail));
+    }
+    let mut data = json!({"endpoint_id": endpoint_id, "event_id": delivery.event_id, "kind": delivery.kind});
+    if let Some(message_id) = message_id {
+        data["message_id"] = json!(message_id);
+    }
     event::record_on(&mut tx, caller, owner, Kind::WebhookDeliveryReplayed, id, data).await?;
     tx.commit().await?;
     Ok(delivery)

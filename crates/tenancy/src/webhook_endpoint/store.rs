@@ -89,6 +89,43 @@ pub(super) async fn insert(
     Ok(())
 }
 
+/// Keeps others from giving an owner more endpoints, or having more of them ask for mail, until the transaction ends. Goes before the lock of
+/// any one. The operator has no row of its own.
+pub(super) async fn lock_owner(tx: &mut SystemTx, owner: Scope) -> Result<(), db::Error> {
+    let (reseller_id, tenant_id) = columns(owner);
+    sqlx::query!(
+        "select pg_advisory_xact_lock(hashtextextended('webhook_endpoints ' || coalesce($1::uuid::text, $2::uuid::text, ''), 0))",
+        reseller_id,
+        tenant_id
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// How many endpoints an owner has.
+pub(super) struct Count {
+    /// All of them.
+    pub(super) endpoints: i64,
+    /// Those that ask to be told of mail, enabled or not.
+    pub(super) asking: i64,
+}
+
+pub(super) async fn count(tx: &mut SystemTx, owner: Scope) -> Result<Count, db::Error> {
+    let (reseller_id, tenant_id) = columns(owner);
+    let count = sqlx::query_as!(
+        Count,
+        r#"select count(*) as "endpoints!", count(*) filter (where 'message.delivered' = any (kinds)) as "asking!"
+           from webhook_endpoints
+           where reseller_id is not distinct from $1 and tenant_id is not distinct from $2 and status <> 'deleted'"#,
+        reseller_id,
+        tenant_id
+    )
+    .fetch_one(tx.conn())
+    .await?;
+    Ok(count)
+}
+
 pub(super) async fn find(
     tx: &mut SystemTx,
     owner: Scope,
@@ -159,10 +196,15 @@ pub(super) async fn list(
     rows.into_iter().map(WebhookEndpoint::try_from).collect()
 }
 
-pub(super) async fn update(tx: &mut SystemTx, endpoint: &WebhookEndpoint) -> Result<(), db::Error> {
+/// `asks_since` is when it begins to be told of mail, if it does now.
+pub(super) async fn update(
+    tx: &mut SystemTx,
+    endpoint: &WebhookEndpoint,
+    asks_since: Option<DateTime<Utc>>,
+) -> Result<(), db::Error> {
     sqlx::query!(
         "update webhook_endpoints set url = $2, description = $3, kinds = $4, status = $5, disabled_reason = $6,
-           failing_since = $7, version = $8
+           failing_since = $7, version = $8, asks_since = coalesce($9, asks_since)
          where id = $1",
         endpoint.id.uuid(),
         endpoint.url,
@@ -172,6 +214,7 @@ pub(super) async fn update(tx: &mut SystemTx, endpoint: &WebhookEndpoint) -> Res
         endpoint.disabled_reason,
         endpoint.failing_since,
         endpoint.version,
+        asks_since,
     )
     .execute(tx.conn())
     .await?;

@@ -8,7 +8,7 @@ use secrecy::ExposeSecret as _;
 use tenancy::api_key::{self, NewApiKey};
 use tenancy::event::{self, Filter, Kind};
 use tenancy::webhook_endpoint::WebhookEndpointChange;
-use tenancy::webhook_endpoint::{self, DeliveryStatus, Due, NewWebhookEndpoint, WebhookEndpoint};
+use tenancy::webhook_endpoint::{self, DeliveryStatus, Due, Free, NewWebhookEndpoint, WebhookEndpoint};
 use tenancy::{Action, Caller, Error, Origin, Role, Scope};
 use testkit::{World, world};
 use webhook::{Guard, Outcome, Received, Secret};
@@ -47,7 +47,8 @@ async fn deliveries(caller: &Caller, endpoint: &WebhookEndpoint) -> Vec<webhook_
 }
 
 async fn claim(world: &World) -> Vec<Due> {
-    webhook_endpoint::claim(&world.test_db.db(), 16, LEASE).await.unwrap()
+    let free = Free { all: 16, of_mail: 16 };
+    webhook_endpoint::claim(&world.test_db.db(), free, LEASE).await.unwrap()
 }
 
 async fn settle(world: &World, due: &Due, status: u16) {
@@ -219,4 +220,49 @@ async fn gone_disables_the_endpoint_and_ends_what_is_on_its_way() {
     webhook_endpoint::update(&world.operator, &guard, mine.id, change, Some(2)).await.unwrap();
     webhook_endpoint::replay(&world.operator, mine.id, states[0].id).await.unwrap();
     assert_eq!(claim(&world).await.len(), 1);
+}
+
+fn codes<T>(results: Vec<Result<T, Error>>) -> Vec<&'static str> {
+    results.into_iter().filter_map(Result::err).map(|error| error.code()).collect()
+}
+
+#[tokio::test]
+async fn an_owner_has_twenty_endpoints_and_no_more_by_making_them_at_once() {
+    let world = World::new().await;
+    let (operator, guard) = (&world.operator, Guard::default());
+    let new = || NewWebhookEndpoint { url: URL.into(), ..Default::default() };
+    let made = (0..22).map(|_| webhook_endpoint::create(operator, &guard, new()));
+    let refused = codes(futures::future::join_all(made).await);
+    assert_eq!(refused, ["webhook_endpoints_exhausted"; 2]);
+    // Another's do not count, nor does one that is deleted.
+    endpoint(&tenant_admin(&world, &world.ctx).await, &[]).await;
+    let page = PageRequest::new(Some(200), None);
+    let there = webhook_endpoint::list(operator, page).await.unwrap().items;
+    assert_eq!(there.len(), 20);
+    webhook_endpoint::delete(operator, there[0].id, None).await.unwrap();
+    endpoint(operator, &[]).await;
+}
+
+#[tokio::test]
+async fn three_of_an_owner_s_endpoints_may_ask_for_mail() {
+    let world = World::new().await;
+    let (operator, guard) = (&world.operator, Guard::default());
+    let asks = || WebhookEndpointChange {
+        kinds: Some([Kind::MessageDelivered, Kind::UserCreated].into()),
+        ..Default::default()
+    };
+    let (first, _) = endpoint(operator, &[Kind::MessageDelivered]).await;
+    endpoint(operator, &[Kind::MessageDelivered]).await;
+    let others = [endpoint(operator, &[]).await.0, endpoint(operator, &[Kind::UserCreated]).await.0];
+    let changes = others.iter().map(|one| webhook_endpoint::update(operator, &guard, one.id, asks(), None));
+    let refused = codes(futures::future::join_all(changes).await);
+    assert_eq!(refused, ["webhook_endpoints_exhausted"]);
+    let kinds = [Kind::MessageDelivered].into();
+    let new = NewWebhookEndpoint { url: URL.into(), kinds, description: None };
+    let refused = webhook_endpoint::create(operator, &guard, new).await;
+    assert!(matches!(refused, Err(Error::Conflict { code: "webhook_endpoints_exhausted", .. })));
+    // One that asks goes on asking; others may be made, and others have their own three.
+    webhook_endpoint::update(operator, &guard, first.id, asks(), None).await.unwrap();
+    endpoint(operator, &[Kind::UserCreated]).await;
+    endpoint(&tenant_admin(&world, &world.ctx).await, &[Kind::MessageDelivered]).await;
 }

@@ -9,12 +9,13 @@ use mailstore::MailStore;
 use mailstore::ingest::{self, ImportKey, Incoming, Outcome, Target, Within};
 use mailstore::message::{self, Flags};
 use secrecy::{ExposeSecret as _, SecretString};
+use sqlx::Connection as _;
 use tenancy::api_key::{self, NewApiKey};
 use tenancy::auth::Auth;
 use tenancy::event::{self, Filter, Kind};
 use tenancy::recipient::Recipients;
 use tenancy::webhook_endpoint::{
-    self, Delivery, DeliveryStatus, Due, NewWebhookEndpoint, WebhookEndpoint, WebhookEndpointChange,
+    self, Delivery, DeliveryStatus, Due, Free, NewWebhookEndpoint, WebhookEndpoint, WebhookEndpointChange,
 };
 use tenancy::{Action, Caller, Ctx, Role};
 use testkit::{World, world};
@@ -69,7 +70,36 @@ async fn told(caller: &Caller, endpoint: &WebhookEndpoint) -> Vec<Delivery> {
 }
 
 async fn claim(world: &World) -> Vec<Due> {
-    webhook_endpoint::claim(&world.test_db.db(), 16, LEASE).await.unwrap()
+    claim_of(world, 16, 16).await
+}
+
+async fn claim_of(world: &World, all: usize, of_mail: usize) -> Vec<Due> {
+    webhook_endpoint::claim(&world.test_db.db(), Free { all, of_mail }, LEASE).await.unwrap()
+}
+
+/// Until nothing is left to chain.
+async fn chain(world: &World) {
+    for _ in 0..2 {
+        event::chain(&world.test_db.db()).await.unwrap();
+    }
+}
+
+fn answered(status: u16) -> Attempt {
+    Attempt {
+        status: Some(status),
+        excerpt: String::new(),
+        duration: Duration::from_millis(7),
+        retry_after: None,
+        error: None,
+    }
+}
+
+async fn change(caller: &Caller, endpoint: &WebhookEndpoint, change: WebhookEndpointChange) {
+    webhook_endpoint::update(caller, &guard(), endpoint.id, change, None).await.unwrap();
+}
+
+fn enabled(enabled: bool) -> WebhookEndpointChange {
+    WebhookEndpointChange { enabled: Some(enabled), ..Default::default() }
 }
 
 /// As mail arrives for an address, by LMTP and by what is submitted here alike.
@@ -277,27 +307,200 @@ async fn an_endpoint_that_is_disabled_hears_of_nothing_and_what_is_over_is_forgo
     let asks = asking(operator).await;
     let to = arriving(&world, "ada@acme.example").await;
     let arrives = async || put(&store, &world, std::slice::from_ref(&to)).await[0].unwrap();
-    let enable = async |enabled| {
-        let change = WebhookEndpointChange { enabled: Some(enabled), ..Default::default() };
-        webhook_endpoint::update(operator, &guard(), asks.id, change, None).await.unwrap();
-    };
-    enable(false).await;
+    change(operator, &asks, enabled(false)).await;
     arrives().await;
     assert_eq!(told(operator, &asks).await.len(), 0);
-    enable(true).await;
+    change(operator, &asks, enabled(true)).await;
     arrives().await;
     let due = claim(&world).await.remove(0);
-    let taken = Attempt {
-        status: Some(204),
-        excerpt: String::new(),
-        duration: Duration::from_millis(7),
-        retry_after: None,
-        error: None,
-    };
-    webhook_endpoint::settle(&world.test_db.db(), &due, &taken).await.unwrap();
+    webhook_endpoint::settle(&world.test_db.db(), &due, &answered(204)).await.unwrap();
     arrives().await;
-    world.test_db.clock().advance(TimeDelta::days(31));
-    assert_eq!(webhook_endpoint::expire(&world.test_db.db()).await.unwrap(), 1);
+    let expires_after = async |days| {
+        world.test_db.clock().advance(TimeDelta::days(days));
+        webhook_endpoint::expire(&world.test_db.db()).await.unwrap()
+    };
+    assert_eq!(expires_after(2).await, 0);
+    assert_eq!(expires_after(2).await, 1, "what waits for three days is given up");
+    let count =
+        |found: &[Delivery], status: DeliveryStatus| found.iter().filter(|one| one.status == status).count();
     let left = told(operator, &asks).await;
-    assert_eq!(left.iter().map(|one| one.status).collect::<Vec<_>>(), [DeliveryStatus::Pending]);
+    assert_eq!(
+        [DeliveryStatus::Delivered, DeliveryStatus::Failed].map(|status| count(&left, status)),
+        [1, 1]
+    );
+    assert!(claim(&world).await.is_empty());
+    assert_eq!(expires_after(27).await, 2);
+    assert_eq!(told(operator, &asks).await.len(), 0);
+}
+
+#[tokio::test]
+async fn a_backlog_of_mail_holds_up_neither_events_nor_who_has_less_under_way() {
+    let world = World::new().await;
+    let store = store(&world).await;
+    world.user("ada", None).await;
+    chain(&world).await;
+    let (operator, admin) = (&world.operator, tenant_admin(&world, &world.ctx).await);
+    let mut others = std::collections::BTreeSet::new();
+    for owner in [operator, operator, &admin] {
+        others.insert(asking(owner).await.id);
+    }
+    let kinds = [Kind::MessageDelivered, Kind::UserCreated];
+    let (both, _) = endpoint(operator, "https://hooks.example/both", &kinds).await;
+    let to = arriving(&world, "ada@acme.example").await;
+    for _ in 0..6 {
+        put(&store, &world, std::slice::from_ref(&to)).await[0].unwrap();
+    }
+    world.test_db.clock().advance(TimeDelta::seconds(1));
+    world.user("bob", None).await;
+    chain(&world).await;
+
+    let first = claim_of(&world, 1, 1).await;
+    assert_eq!(
+        first.iter().map(|due| (due.endpoint_id, due.is_of_mail())).collect::<Vec<_>>(),
+        [(both.id, false)]
+    );
+    let next = claim_of(&world, 3, 3).await;
+    assert_eq!(next.iter().map(|due| due.endpoint_id).collect::<std::collections::BTreeSet<_>>(), others);
+    assert_eq!(claim_of(&world, 16, 0).await.len(), 0);
+    let half = claim_of(&world, 16, 4).await;
+    let ids: std::collections::BTreeSet<_> = half.iter().map(|due| due.endpoint_id).collect();
+    assert_eq!((half.len(), ids.len()), (4, 4));
+    assert_eq!(claim(&world).await.len(), 8, "four of each");
+    assert_eq!(claim(&world).await.len(), 0);
+}
+
+#[tokio::test]
+async fn endpoints_that_do_not_answer_leave_half_of_the_turns_to_events() {
+    let world = World::new().await;
+    world.user("ada", None).await;
+    chain(&world).await;
+    let [silent, listener] =
+        [TcpListener::bind("127.0.0.1:0").await.unwrap(), TcpListener::bind("127.0.0.1:0").await.unwrap()];
+    let url = |listener: &TcpListener| format!("http://{}/in", listener.local_addr().unwrap());
+    let (operator, admin) = (world.operator.clone(), tenant_admin(&world, &world.ctx).await);
+    let mut slow = Vec::new();
+    for owner in [&operator, &operator, &operator, &admin] {
+        slow.push((owner, endpoint(owner, &url(&silent), &[Kind::MessageDelivered]).await.0));
+    }
+    endpoint(&operator, &url(&listener), &[Kind::UserCreated]).await;
+    let working = Working::new(world).await;
+    let world = &working.world;
+    let to = arriving(world, "ada@acme.example").await;
+    for _ in 0..4 {
+        put(&working.store, world, std::slice::from_ref(&to)).await[0].unwrap();
+    }
+    let under_way = async || {
+        let mut begun = 0;
+        for (owner, endpoint) in &slow {
+            begun += told(owner, endpoint).await.iter().filter(|one| one.attempts > 0).count();
+        }
+        begun
+    };
+    let deadline = Instant::now() + PATIENCE;
+    while under_way().await < 8 {
+        assert!(Instant::now() < deadline);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    world.user("bob", None).await;
+    receive(&listener, "204 No Content").await;
+    assert_eq!(under_way().await, 8);
+    drop(silent);
+    working.stop().await;
+}
+
+#[tokio::test]
+async fn what_was_queued_before_an_endpoint_asks_again_is_sent_when_it_is_replayed_alone() {
+    let world = World::new().await;
+    let store = store(&world).await;
+    world.user("ada", None).await;
+    let (operator, db) = (&world.operator, world.test_db.db());
+    let asks = asking(operator).await;
+    let to = arriving(&world, "ada@acme.example").await;
+    let arrives = async || put(&store, &world, std::slice::from_ref(&to)).await[0].unwrap();
+    let kinds = |kind| WebhookEndpointChange { kinds: Some([kind].into()), ..Default::default() };
+    let message_id = arrives().await;
+    let before = told(operator, &asks).await.remove(0);
+    change(operator, &asks, kinds(Kind::UserCreated)).await;
+    assert!(claim(&world).await.is_empty());
+    let refused = webhook_endpoint::replay(operator, asks.id, before.id).await.unwrap_err();
+    assert_eq!(refused.code(), "webhook_kind_not_asked");
+
+    world.test_db.clock().advance(TimeDelta::seconds(1));
+    change(operator, &asks, kinds(Kind::MessageDelivered)).await;
+    assert!(claim(&world).await.is_empty());
+    arrives().await;
+    let due = claim(&world).await;
+    assert!(due.len() == 1 && due[0].id != before.id);
+    webhook_endpoint::replay(operator, asks.id, before.id).await.unwrap();
+    assert_eq!(webhook_endpoint::expire(&db).await.unwrap(), 0);
+    assert_eq!(claim(&world).await.iter().map(|due| due.id).collect::<Vec<_>>(), [before.id]);
+    chain(&world).await;
+    let filter = Filter { kinds: [Kind::WebhookDeliveryReplayed].into(), ..Default::default() };
+    let page = PageRequest::new(None, None);
+    let noted = event::list(operator, Action::AuditRead, &filter, page).await.unwrap().items;
+    assert_eq!(noted.len(), 1);
+    assert_eq!(noted[0].event.data["message_id"], serde_json::json!(message_id));
+
+    change(operator, &asks, kinds(Kind::UserCreated)).await;
+    assert_eq!(webhook_endpoint::expire(&db).await.unwrap(), 2);
+    assert_eq!(told(operator, &asks).await.len(), 0);
+}
+
+#[tokio::test]
+async fn mail_waits_for_no_endpoint_that_is_being_disabled_and_is_not_sent_once_it_is_enabled() {
+    let world = World::new().await;
+    let store = store(&world).await;
+    world.user("ada", None).await;
+    chain(&world).await;
+    let (operator, db) = (world.operator.clone(), world.test_db.db());
+    let kinds = [Kind::MessageDelivered, Kind::UserCreated];
+    let (asks, _) = endpoint(&operator, "https://hooks.example/in", &kinds).await;
+    world.user("bob", None).await;
+    chain(&world).await;
+    let due = claim(&world).await.remove(0);
+    let to = arriving(&world, "ada@acme.example").await;
+    let pool = sqlx::PgPool::connect(&world.test_db.url()).await.unwrap();
+    // Whoever has locked the endpoint waits for the event that is on its way there.
+    let arrives_while = async |work: tokio::task::JoinHandle<()>, holder: &mut sqlx::PgConnection| {
+        let waits = "select exists (select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock')";
+        let deadline = Instant::now() + PATIENCE;
+        while !sqlx::query_scalar::<_, bool>(waits).fetch_one(&pool).await.unwrap() {
+            assert!(Instant::now() < deadline);
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let arrival = put(&store, &world, std::slice::from_ref(&to));
+        let arrived = tokio::time::timeout(Duration::from_secs(10), arrival).await;
+        assert!(arrived.expect("it waits for the endpoint")[0].is_some());
+        assert!(!work.is_finished());
+        sqlx::raw_sql("rollback").execute(&mut *holder).await.unwrap();
+        work.await.unwrap();
+    };
+    let hold = async |holder: &mut sqlx::PgConnection| {
+        sqlx::raw_sql("begin").execute(&mut *holder).await.unwrap();
+        let lock =
+            "select id from webhook_deliveries where endpoint_id = $1 and event_id is not null for update";
+        let held = sqlx::query(lock).bind(asks.id.uuid()).execute(&mut *holder).await.unwrap();
+        assert_eq!(held.rows_affected(), 1);
+    };
+    let mut holder = sqlx::PgConnection::connect(&world.test_db.url()).await.unwrap();
+    sqlx::raw_sql("set role pillarbox_system").execute(&mut holder).await.unwrap();
+
+    hold(&mut holder).await;
+    let settling = db.clone();
+    let settle = async move { webhook_endpoint::settle(&settling, &due, &answered(500)).await.unwrap() };
+    arrives_while(tokio::spawn(settle), &mut holder).await;
+    hold(&mut holder).await;
+    let (owner, of) = (operator.clone(), asks.clone());
+    let disable = async move { change(&owner, &of, enabled(false)).await };
+    arrives_while(tokio::spawn(disable), &mut holder).await;
+
+    assert_eq!(told(&operator, &asks).await.len(), 3);
+    world.test_db.clock().advance(TimeDelta::hours(1));
+    assert!(claim(&world).await.is_empty());
+    change(&operator, &asks, enabled(true)).await;
+    assert!(claim(&world).await.is_empty());
+    put(&store, &world, std::slice::from_ref(&to)).await[0].unwrap();
+    assert_eq!(claim(&world).await.len(), 1);
+    assert_eq!(webhook_endpoint::expire(&db).await.unwrap(), 2);
+    assert_eq!(told(&operator, &asks).await.len(), 2);
 }

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use webhook::{Outcome, Secret};
 
 use super::super::store::scope;
-use super::{Delivery, DeliveryStatus, Due, Told, body, of_event};
+use super::{Delivery, DeliveryStatus, Due, Free, Told, body, of_event};
 use crate::event::Chained;
 use crate::{Error, IngestTx, OfTenants as _};
 
@@ -42,7 +42,7 @@ pub(super) async fn queue(
 }
 
 /// The endpoints that ask to be told of the mail of the transaction's tenants, each with the tenant. No lock is taken: one that is disabled meanwhile
-/// gets nothing all the same, as what is queued for it is not claimed, and is ended when it is enabled.
+/// gets nothing all the same, as what is queued for it is not claimed, nor when it is enabled again.
 pub(super) async fn asking(tx: &mut IngestTx) -> Result<Vec<(TenantId, WebhookEndpointId)>, db::Error> {
     let tenants = tx.tenant_ids();
     // The kind stands there as in the index over those who ask, of whom there are few.
@@ -80,15 +80,55 @@ pub(super) async fn queue_messages(
     Ok(())
 }
 
-/// Forgets some of what was queued of messages before; how many. What is on its way to an endpoint that gets something stays.
-pub(super) async fn expire(tx: &mut SystemTx, before: DateTime<Utc>, limit: i64) -> Result<u64, db::Error> {
+/// Forgets some of what became of messages that were queued before; how many. What is still on its way stays.
+pub(super) async fn forget(tx: &mut SystemTx, before: DateTime<Utc>, limit: i64) -> Result<u64, db::Error> {
     let done = sqlx::query!(
         "delete from webhook_deliveries where id in (
            select d.id from webhook_deliveries d
-           where d.tenant_id is not null and d.created_at < $1
-             and (d.status <> 'pending' or d.endpoint_id in (select id from webhook_endpoints where status <> 'enabled'))
+           where d.tenant_id is not null and d.created_at < $1 and d.status <> 'pending'
            order by d.created_at limit $2 for update skip locked)",
         before,
+        limit
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(done.rows_affected())
+}
+
+/// Gives up some of the messages that were queued, or asked for again, before and are not under way; how many.
+pub(super) async fn give_up(
+    tx: &mut SystemTx,
+    before: DateTime<Utc>,
+    now: DateTime<Utc>,
+    limit: i64,
+) -> Result<u64, db::Error> {
+    let done = sqlx::query!(
+        "update webhook_deliveries set status = 'failed', next_attempt_at = null, leased_until = null,
+           error = 'it was given up after three days'
+         where id in (
+           select d.id from webhook_deliveries d
+           where d.status = 'pending' and d.event_id is null and coalesce(d.replayed_at, d.created_at) < $1
+             and (d.leased_until is null or d.leased_until <= $2)
+           limit $3 for update skip locked)",
+        before,
+        now,
+        limit
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(done.rows_affected())
+}
+
+/// Forgets some of the messages that no endpoint gets any more: it is disabled or gone, does not ask for them, or did not when they were queued;
+/// how many.
+pub(super) async fn forget_unwanted(tx: &mut SystemTx, limit: i64) -> Result<u64, db::Error> {
+    let done = sqlx::query!(
+        "delete from webhook_deliveries where id in (
+           select d.id from webhook_endpoints w
+           join webhook_deliveries d on d.endpoint_id = w.id and d.status = 'pending' and d.event_id is null
+           where w.status <> 'enabled' or 'message.delivered' <> all (w.kinds)
+             or coalesce(d.replayed_at, d.created_at) < w.asks_since
+           limit $1 for update of d skip locked)",
         limit
     )
     .execute(tx.conn())
@@ -139,33 +179,49 @@ impl DueRow {
                 body: body(&self.kind, self.at, &data).to_string().into(),
             },
             owner: scope(self.endpoint_reseller_id, self.endpoint_tenant_id),
+            is_of_mail: self.event_id.is_none(),
             attempts: self.attempts,
             leased_until,
         })
     }
 }
 
-/// Leases what is due: of each endpoint the oldest, as long as few of its deliveries are under way.
+/// Leases what is due: of each endpoint the oldest, events before mail, as long as few of its deliveries are under way; and whoever has the fewest
+/// of them first.
 pub(super) async fn claim(
     tx: &mut SystemTx,
     now: DateTime<Utc>,
     leased_until: DateTime<Utc>,
-    limit: i64,
+    free: Free,
     per_endpoint: i64,
 ) -> Result<Vec<Due>, Error> {
     let rows = sqlx::query_as!(
         DueRow,
-        r#"with ready as (
-             select due.id from webhook_endpoints w
+        r#"with due as (
+             select one.*, w.leases + row_number() over (partition by w.id order by one.is_of_mail, one.next_attempt_at, one.id) as turn
+             from (
+               select e.id, e.kinds, e.asks_since, (select count(*) from webhook_deliveries l
+                 where l.endpoint_id = e.id and l.leased_until > $1) as leases
+               from webhook_endpoints e where e.status = 'enabled'
+             ) w
              cross join lateral (
-               select d.id, d.next_attempt_at from webhook_deliveries d
-               where d.endpoint_id = w.id and d.status = 'pending' and d.next_attempt_at <= $1
-                 and (d.leased_until is null or d.leased_until <= $1)
-               order by d.next_attempt_at, d.id
-               limit greatest(0, $4::bigint - (select count(*) from webhook_deliveries l
-                 where l.endpoint_id = w.id and l.leased_until > $1))
-             ) due
-             where w.status = 'enabled' order by due.next_attempt_at, due.id limit $3),
+               (select d.id, d.next_attempt_at, false as is_of_mail from webhook_deliveries d
+                where d.endpoint_id = w.id and d.status = 'pending' and d.event_id is not null and d.next_attempt_at <= $1
+                  and (d.leased_until is null or d.leased_until <= $1)
+                order by d.next_attempt_at, d.id limit $4::bigint)
+               union all
+               (select d.id, d.next_attempt_at, true from webhook_deliveries d
+                where d.endpoint_id = w.id and d.status = 'pending' and d.event_id is null and d.next_attempt_at <= $1
+                  and (d.leased_until is null or d.leased_until <= $1) and 'message.delivered' = any (w.kinds)
+                  and (w.asks_since is null or coalesce(d.replayed_at, d.created_at) >= w.asks_since)
+                order by d.next_attempt_at, d.id limit $4::bigint)
+             ) one),
+           numbered as (
+             select due.*, row_number() over (partition by is_of_mail order by turn, next_attempt_at, id) as number
+             from due where turn <= $4),
+           ready as (
+             select id from numbered where not is_of_mail or number <= $5
+             order by turn, is_of_mail, next_attempt_at, id limit $3),
            locked as (
              select d.id, d.endpoint_id, d.event_id from webhook_deliveries d
              where d.id in (select id from ready) and d.status = 'pending' and d.next_attempt_at <= $1
@@ -174,15 +230,16 @@ pub(super) async fn claim(
            update webhook_deliveries d set leased_until = $2, attempts = d.attempts + 1
            from locked join webhook_endpoints w on w.id = locked.endpoint_id left join events e on e.id = locked.event_id
            where d.id = locked.id
-           returning d.id, d.attempts, w.id as endpoint_id, w.reseller_id as endpoint_reseller_id,
-             w.tenant_id as endpoint_tenant_id, w.url, w.secret, w.previous_secret, w.previous_secret_until,
+           returning d.id as "id!", d.attempts as "attempts!", w.id as "endpoint_id!", w.reseller_id as endpoint_reseller_id,
+             w.tenant_id as endpoint_tenant_id, w.url as "url!", w.secret as "secret!", w.previous_secret, w.previous_secret_until,
              e.id as "event_id?", e.reseller_id as "reseller_id?", e.tenant_id as "tenant_id?",
              coalesce(e.kind, 'message.delivered') as "kind!", coalesce(e.subject, '') as "subject!",
              coalesce(e.data, d.message) as "data!", coalesce(e.at, d.created_at) as "at!""#,
         now,
         leased_until,
-        limit,
+        i64::try_from(free.all).unwrap_or(i64::MAX),
         per_endpoint,
+        i64::try_from(free.of_mail).unwrap_or(i64::MAX),
     )
     .fetch_all(tx.conn())
     .await
@@ -222,7 +279,7 @@ pub(super) async fn settle(
 pub(super) async fn end(tx: &mut SystemTx, id: WebhookEndpointId, why: &str) -> Result<(), db::Error> {
     sqlx::query!(
         "update webhook_deliveries set status = 'failed', next_attempt_at = null, leased_until = null, error = $2
-         where endpoint_id = $1 and status = 'pending'",
+         where endpoint_id = $1 and status = 'pending' and event_id is not null",
         id.uuid(),
         why
     )
@@ -231,23 +288,23 @@ pub(super) async fn end(tx: &mut SystemTx, id: WebhookEndpointId, why: &str) -> 
     Ok(())
 }
 
-/// Due now, as if it had never been tried. What the last attempt came to stays until the next.
+/// Due now, as if it had never been tried; the message it is word of, if it is. What the last attempt came to stays until the next.
 pub(super) async fn requeue(
     tx: &mut SystemTx,
     endpoint_id: WebhookEndpointId,
     id: DeliveryId,
     now: DateTime<Utc>,
-) -> Result<(), db::Error> {
-    sqlx::query!(
-        "update webhook_deliveries set status = 'pending', attempts = 0, next_attempt_at = $3, leased_until = null
-         where endpoint_id = $1 and id = $2",
+) -> Result<Option<String>, db::Error> {
+    let message_id = sqlx::query_scalar!(
+        r#"update webhook_deliveries set status = 'pending', attempts = 0, next_attempt_at = $3, leased_until = null, replayed_at = $3
+           where endpoint_id = $1 and id = $2 returning message ->> 'message_id' as "message_id?""#,
         endpoint_id.uuid(),
         id.uuid(),
         now
     )
-    .execute(tx.conn())
+    .fetch_optional(tx.conn())
     .await?;
-    Ok(())
+    Ok(message_id.flatten())
 }
 
 struct Row {
