@@ -212,7 +212,7 @@ async fn what_both_have_charged_each_takes_back_in_its_part() {
     assert_eq!(documents, expected);
     let shown = all_shown(&ctx).await;
     let of_both =
-        ["x-2 = -400 seat-days, -131.51 EUR; discount", "x-1 = -200 seat-days, -65.76 EUR; discount"];
+        ["x-2 = -400 seat-days, -131.51 EUR; discount", "x-1 = -200 seat-days, -65.75 EUR; discount"];
     assert!(of_both.iter().all(|part| shown.iter().any(|one| one.contains(part))), "{shown:#?}");
 }
 

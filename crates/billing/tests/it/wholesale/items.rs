@@ -112,17 +112,17 @@ async fn each_item_is_counted_over_all_tenants_and_what_they_store_pools_over_al
         // Four cost 10.85, of which One has a half: on 21 of 31 days 3.675 for what was 4.20.
         "One shared_mailbox: credit 2026-01-11..2026-02-01 x0, -0.52 EUR",
         "One shared_mailbox: recurring 2026-02-01..2026-03-01 x2, 5.43 EUR",
-        // 93 GiB on 21 days and 62 on 11 are 85 on average; five seats, used or not, have 50 of them. Of 3.50, One has 1643 of 1805
-        // parts: 93 times 21 less ten times 31; and Two 62 times 11 less ten times 52.
-        "One storage: usage 2026-01-01..2026-02-01 x31, 3.18 EUR",
+        // 93 GiB on 21 days and 62 on 11 are 85 on average; five seats, used or not, have 50 of them. Of 3.50, One has 1643 of 1815
+        // parts: 93 times 21 less ten times 31; and Two 62 times 11 less ten times 51.
+        "One storage: usage 2026-01-01..2026-02-01 x31, 3.16 EUR",
         "Two archive: proration 2026-01-21..2026-02-01 x1, 0.11 EUR",
         "Two archive: recurring 2026-02-01..2026-03-01 x1, 0.31 EUR",
-        "Two mailbox: credit 2026-01-22..2026-02-01 x-1, -1.29 EUR",
+        "Two mailbox: credit 2026-01-21..2026-02-01 x-1, -1.42 EUR",
         "Two mailbox: recurring 2026-02-01..2026-03-01 x1, 4.00 EUR",
         "Two shared_mailbox: proration 2026-01-11..2026-02-01 x2, 3.67 EUR",
         "Two shared_mailbox: recurring 2026-02-01..2026-03-01 x2, 5.42 EUR",
-        "Two storage: usage 2026-01-01..2026-02-01 x4, 0.32 EUR",
-        "nobody mailbox: proration 2026-01-22..2026-02-01 x1, 1.29 EUR",
+        "Two storage: usage 2026-01-01..2026-02-01 x4, 0.34 EUR",
+        "nobody mailbox: proration 2026-01-21..2026-02-01 x1, 1.42 EUR",
         "nobody mailbox: recurring 2026-02-01..2026-03-01 x3, 12.00 EUR",
     ];
     assert_eq!(*second, sorted(expected));
