@@ -348,7 +348,7 @@ struct TenantQuery {
     cursor: Option<After>,
     /// Only those that stand so; all but the deleted when absent.
     #[serde(default, deserialize_with = "status")]
-    #[param(value_type = Option<schema::ListedTenantStatus>)]
+    #[param(inline, value_type = Option<schema::ListedTenantStatus>)]
     status: Option<tenant::Status>,
     /// Only those of this reseller itself, without those of resellers below it.
     #[param(value_type = Option<schema::ResellerId>)]

@@ -167,8 +167,8 @@ async fn each_item_is_counted_over_all_tenants_and_what_they_store_pools_over_al
     assert_eq!(
         [said("One", "storage"), said("Two", "storage")].concat(),
         [
-            "storage beyond what is included, 31.858 GiB on average, 2026-01-01 to 2026-01-31",
-            "storage beyond what is included, 3.142 GiB on average, 2026-01-01 to 2026-01-31",
+            "storage beyond what is included, 31.683 GiB on average, 2026-01-01 to 2026-01-31",
+            "storage beyond what is included, 3.317 GiB on average, 2026-01-01 to 2026-01-31",
         ]
     );
     assert_eq!(said("One", "mailbox"), ["mailboxes, per month, 2026-02-01 to 2026-02-28"]);
@@ -189,12 +189,12 @@ async fn each_item_is_counted_over_all_tenants_and_what_they_store_pools_over_al
     let expected = [
         "One mailbox 4.00 EUR",
         "One shared_mailbox 4.91 EUR",
-        "One storage 3.18 EUR",
+        "One storage 3.16 EUR",
         "Two archive 0.42 EUR",
-        "Two mailbox 2.71 EUR",
+        "Two mailbox 2.58 EUR",
         "Two shared_mailbox 9.09 EUR",
-        "Two storage 0.32 EUR",
-        "nobody mailbox 13.29 EUR",
+        "Two storage 0.34 EUR",
+        "nobody mailbox 13.42 EUR",
     ];
     assert_eq!(sorted(margins.iter().map(shown)), expected);
 }
