@@ -129,7 +129,7 @@ impl Keys {
             let row = match self.row(tenant, None).await? {
                 Some(row) => row,
                 None => {
-                    self.add(tenant, Generation::FIRST).await?.commit().await?;
+                    self.add(tenant, Generation::FIRST).await?.0.commit().await?;
                     self.row(tenant, None).await?.ok_or(Error::NotFound)?
                 }
             };
@@ -219,14 +219,14 @@ impl Keys {
         Ok(())
     }
 
-    /// Makes a key of a generation, unless another process has made it meanwhile or the tenant is being destroyed: in a transaction
-    /// that the caller commits.
-    async fn add(&self, tenant: TenantId, generation: Generation) -> Result<SystemTx, Error> {
+    /// Makes a key of a generation, unless another process has made it meanwhile or the tenant is being destroyed, in a transaction
+    /// that the caller commits; whether it did.
+    async fn add(&self, tenant: TenantId, generation: Generation) -> Result<(SystemTx, bool), Error> {
         let env = self.db.env();
         let wrapped = self.encryption.wrap(&DataKey::generate(env, tenant, generation)).await?;
         let mut tx = self.system().await?;
-        store::insert(&mut tx, env.new_id(), &wrapped, env.now()).await?;
-        Ok(tx)
+        let is_new = store::insert(&mut tx, env.new_id(), &wrapped, env.now()).await?;
+        Ok((tx, is_new))
     }
 
     async fn unwrap(&self, row: &Row) -> Result<DataKey, Error> {

@@ -81,8 +81,8 @@ pub(super) async fn insert(
     id: WrappedKeyId,
     wrapped: &WrappedKey,
     now: DateTime<Utc>,
-) -> Result<(), Error> {
-    sqlx::query!(
+) -> Result<bool, Error> {
+    let done = sqlx::query!(
         "insert into tenant_keys (tenant_id, generation, id, kek, wrapped, created_at)
          select $1::uuid, $2::integer, $3::uuid, $4::text, $5::bytea, $6::timestamptz
          where $1 = $7 or exists (select from tenants where id = $1 and destroying is null and purged_at is null)
@@ -97,7 +97,7 @@ pub(super) async fn insert(
     )
     .execute(tx.conn())
     .await?;
-    Ok(())
+    Ok(done.rows_affected() == 1)
 }
 
 /// Notes that the object is there; whether the row is still this one.

@@ -108,6 +108,7 @@ pub(super) async fn give_up(
          where id in (
            select d.id from webhook_deliveries d
            where d.status = 'pending' and d.event_id is null and coalesce(d.replayed_at, d.created_at) < $1
+             and d.created_at < $1
              and (d.leased_until is null or d.leased_until <= $2)
            limit $3 for update skip locked)",
         before,
@@ -128,7 +129,7 @@ pub(super) async fn forget_unwanted(tx: &mut SystemTx, limit: i64) -> Result<u64
            join webhook_deliveries d on d.endpoint_id = w.id and d.status = 'pending' and d.event_id is null
            where w.status <> 'enabled' or 'message.delivered' <> all (w.kinds)
              or coalesce(d.replayed_at, d.created_at) < w.asks_since
-           limit $1 for update of d skip locked)",
+           limit $1 for update of d skip locked for share of w skip locked)",
         limit
     )
     .execute(tx.conn())
@@ -187,7 +188,7 @@ impl DueRow {
 }
 
 /// Leases what is due: of each endpoint the oldest, events before mail, as long as few of its deliveries are under way; and whoever has the fewest
-/// of them first.
+/// of them first. Of those that have as many chance decides: whoever has the oldest backlog would have every place that comes free.
 pub(super) async fn claim(
     tx: &mut SystemTx,
     now: DateTime<Utc>,
@@ -198,9 +199,9 @@ pub(super) async fn claim(
     let rows = sqlx::query_as!(
         DueRow,
         r#"with due as (
-             select one.*, w.leases + row_number() over (partition by w.id order by one.is_of_mail, one.next_attempt_at, one.id) as turn
+             select one.*, w.chance, w.leases + row_number() over (partition by w.id order by one.is_of_mail, one.next_attempt_at, one.id) as turn
              from (
-               select e.id, e.kinds, e.asks_since, (select count(*) from webhook_deliveries l
+               select e.id, e.kinds, e.asks_since, random() as chance, (select count(*) from webhook_deliveries l
                  where l.endpoint_id = e.id and l.leased_until > $1) as leases
                from webhook_endpoints e where e.status = 'enabled'
              ) w
@@ -214,14 +215,16 @@ pub(super) async fn claim(
                 where d.endpoint_id = w.id and d.status = 'pending' and d.event_id is null and d.next_attempt_at <= $1
                   and (d.leased_until is null or d.leased_until <= $1) and 'message.delivered' = any (w.kinds)
                   and (w.asks_since is null or coalesce(d.replayed_at, d.created_at) >= w.asks_since)
+                  -- Nothing that was queued since is due before: the index passes over what waited when the endpoint was disabled.
+                  and d.next_attempt_at >= coalesce(w.asks_since, '-infinity')
                 order by d.next_attempt_at, d.id limit $4::bigint)
              ) one),
            numbered as (
-             select due.*, row_number() over (partition by is_of_mail order by turn, next_attempt_at, id) as number
+             select due.*, row_number() over (partition by is_of_mail order by turn, chance, next_attempt_at, id) as number
              from due where turn <= $4),
            ready as (
              select id from numbered where not is_of_mail or number <= $5
-             order by turn, is_of_mail, next_attempt_at, id limit $3),
+             order by turn, is_of_mail, chance, next_attempt_at, id limit $3),
            locked as (
              select d.id, d.endpoint_id, d.event_id from webhook_deliveries d
              where d.id in (select id from ready) and d.status = 'pending' and d.next_attempt_at <= $1
