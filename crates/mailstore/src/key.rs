@@ -177,10 +177,12 @@ impl Keys {
         let tenant = ctx.tenant_id();
         let current = self.newest(tenant).await?.generation();
         if let Some(next) = current.next() {
-            let mut tx = self.add(tenant, next).await?;
-            let (trail, data) = (Scope::Tenant(tenant), json!({"generation": next.number()}));
-            event::record_on(&mut tx, ctx.caller(), trail, event::Kind::TenantKeyRotated, tenant, data)
-                .await?;
+            let (mut tx, is_new) = self.add(tenant, next).await?;
+            if is_new {
+                let (trail, data) = (Scope::Tenant(tenant), json!({"generation": next.number()}));
+                let kind = event::Kind::TenantKeyRotated;
+                event::record_on(&mut tx, ctx.caller(), trail, kind, tenant, data).await?;
+            }
             tx.commit().await?;
         }
         self.sealing.invalidate(&tenant).await;
