@@ -440,6 +440,8 @@ async fn a_charge_is_paid_back_by_its_provider_once() {
     };
     assert_eq!(back(500).await.unwrap().status, RefundStatus::Succeeded);
     assert_eq!(scene.fake.balance(), 2000);
+    // Of one instant, ids are in no order, by which lists go.
+    scene.world.test_db.clock().advance(TimeDelta::seconds(1));
     scene.fake.fail(&[Fault::CutAfter]);
     let second = back(700).await.unwrap();
     assert_eq!(second.status, RefundStatus::Unknown);
