@@ -1,5 +1,6 @@
 //! The journal on its way into the bucket.
 
+use std::fmt::Debug;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,6 +14,7 @@ use pack::segment::Name;
 use recovery::{Journal, base, ship};
 use sqlx::{Connection as _, PgConnection};
 use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
 
 use crate::support::{Bench, assert_same, rows};
 
@@ -42,6 +44,14 @@ impl Gate {
         let db = bench.world.test_db.db();
         let store = MailStore::new(db.clone(), self.clone(), testkit::kek::encryption());
         Journal::new(&db, &store)
+    }
+
+    /// A process whose put has come to it.
+    async fn putting(self: &Arc<Self>, bench: &Bench) -> JoinHandle<Result<ship::Shipped, recovery::Error>> {
+        let journal = self.journal(bench);
+        let putting = tokio::spawn(async move { ship::ship(&journal).await });
+        self.until_one_came().await;
+        putting
     }
 
     /// Waits until a put has come to it.
@@ -79,6 +89,12 @@ impl BlobStore for Gate {
     async fn list(&self, prefix: &KeyPrefix, after: Option<&str>) -> Result<KeyPage, blob::Error> {
         self.bucket.list(prefix, after).await
     }
+}
+
+/// Ends a process' work at once, and its connections with it.
+async fn kill<T: Debug>(work: JoinHandle<T>) {
+    work.abort();
+    assert!(work.await.unwrap_err().is_cancelled());
 }
 
 async fn system(bench: &Bench) -> PgConnection {
@@ -201,13 +217,9 @@ async fn one_that_was_killed_between_two_puts_is_followed_at_once() {
 async fn one_that_was_killed_while_it_put_something_is_followed_at_once() {
     let bench = Bench::new().await;
     let gate = Gate::before(&bench);
-    let killed = gate.journal(&bench);
     bench.mailbox("ada").await;
-    let putting = tokio::spawn(async move { ship::ship(&killed).await });
-    gate.until_one_came().await;
-    // Its connections end with it.
-    putting.abort();
-    assert!(putting.await.unwrap_err().is_cancelled());
+    let putting = gate.putting(&bench).await;
+    kill(putting).await;
     let run = recovery::run(&bench.journal, until_all_is_put(&bench));
     tokio::time::timeout(AT_ONCE, run).await.unwrap();
     assert_recovered(&bench).await;
@@ -217,14 +229,11 @@ async fn one_that_was_killed_while_it_put_something_is_followed_at_once() {
 async fn one_that_was_killed_is_followed_by_one_that_runs_once_something_has_waited() {
     let bench = Bench::new().await;
     let gate = Gate::before(&bench);
-    let killed = gate.journal(&bench);
     bench.mailbox("ada").await;
-    let putting = tokio::spawn(async move { ship::ship(&killed).await });
-    gate.until_one_came().await;
+    let putting = gate.putting(&bench).await;
     tokio::time::sleep(RESTS).await;
     assert_eq!(bench.ship().await, ship::Shipped::default(), "it puts it still");
-    putting.abort();
-    assert!(putting.await.unwrap_err().is_cancelled());
+    kill(putting).await;
     let following = async {
         while bench.ship().await.records == 0 {
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -251,10 +260,8 @@ async fn a_stop_right_after_another_was_killed_takes_everything_with_it() {
 async fn a_stop_while_another_is_putting_waits_and_puts_the_rest() {
     let bench = Bench::new().await;
     let gate = Gate::before(&bench);
-    let other = gate.journal(&bench);
     bench.mailbox("ada").await;
-    let putting = tokio::spawn(async move { ship::ship(&other).await });
-    gate.until_one_came().await;
+    let putting = gate.putting(&bench).await;
     // Not in what that one has read.
     bench.mailbox("bob").await;
     let mut stopping = std::pin::pin!(recovery::run(&bench.journal, std::future::ready(())));
@@ -297,10 +304,8 @@ async fn two_that_run_beside_each_other_leave_no_gap() {
 async fn one_that_lost_its_turn_while_it_hung_forgets_nothing_when_it_goes_on() {
     let bench = Bench::new().await;
     let gate = Gate::before(&bench);
-    let hung = gate.journal(&bench);
     bench.mailbox("ada").await;
-    let putting = tokio::spawn(async move { ship::ship(&hung).await });
-    gate.until_one_came().await;
+    let putting = gate.putting(&bench).await;
     assert_eq!(bench.ship().await, ship::Shipped::default(), "it is only slow");
     let_the_turn_be_over(&mut system(&bench).await).await;
     assert!(bench.ship().await.records > 0);
@@ -317,7 +322,7 @@ async fn one_that_lost_its_turn_while_it_hung_forgets_nothing_when_it_goes_on() 
 async fn a_slow_put_is_overtaken_by_nobody_not_even_by_one_that_hung_before_it() {
     let bench = Bench::new().await;
     let (first, second) = (Gate::before(&bench), Gate::before(&bench));
-    let (hung, slow) = (first.journal(&bench), second.journal(&bench));
+    let hung = first.journal(&bench);
     let mut connection = system(&bench).await;
     bench.mailbox("ada").await;
     let putting = tokio::spawn({
@@ -326,8 +331,7 @@ async fn a_slow_put_is_overtaken_by_nobody_not_even_by_one_that_hung_before_it()
     });
     first.until_one_came().await;
     let_the_turn_be_over(&mut connection).await;
-    let slowly = tokio::spawn(async move { ship::ship(&slow).await });
-    second.until_one_came().await;
+    let slowly = second.putting(&bench).await;
     first.let_one_through();
     assert_eq!(putting.await.unwrap().unwrap(), ship::Shipped::default(), "it was overtaken");
     // Longer than half a minute, for all that the database knows; it goes on saying that it puts.
@@ -361,8 +365,7 @@ async fn a_base_that_was_cut_short_is_taken_anew_at_once() {
     let taking = tokio::spawn(async move { base::take_if_due(&killed).await });
     gate.until_one_came().await;
     assert!(base::take_if_due(&bench.journal).await.unwrap().is_none(), "one is being taken");
-    taking.abort();
-    assert!(taking.await.unwrap_err().is_cancelled());
+    kill(taking).await;
     let taken = async {
         while base::take_if_due(&bench.journal).await.unwrap().is_none() {
             tokio::time::sleep(Duration::from_millis(20)).await;

@@ -133,7 +133,11 @@ async fn put(store: &MailStore, world: &World, to: &[(Ctx, MailboxId)]) -> Vec<O
 }
 
 /// The one delivery, once it is as asked.
-async fn until(caller: &Caller, endpoint: &WebhookEndpoint, is_so: impl Fn(&Delivery) -> bool) -> Delivery {
+pub(super) async fn until(
+    caller: &Caller,
+    endpoint: &WebhookEndpoint,
+    is_so: impl Fn(&Delivery) -> bool,
+) -> Delivery {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let found = told(caller, endpoint).await;

@@ -1,17 +1,14 @@
 //! Events on their way to a receiver on loopback.
 
-use std::time::Duration;
-
 use ::webhook::{Guard, Received, Secret};
-use kernel::PageRequest;
 use secrecy::ExposeSecret as _;
 use tenancy::event::Kind;
 use tenancy::webhook_endpoint::{self, Delivery, DeliveryStatus, NewWebhookEndpoint, WebhookEndpoint};
 use testkit::World;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
-use tokio::time::Instant;
 
+use crate::delivered::until;
 use crate::{PATIENCE, Working};
 
 /// A request as it came in: its header fields, by lower-case names, and its body.
@@ -78,20 +75,7 @@ async fn scene() -> Scene {
 impl Scene {
     /// The one delivery, once it is as asked.
     async fn delivery(&self, is_so: impl Fn(&Delivery) -> bool) -> Delivery {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let page = PageRequest::new(None, None);
-            let operator = &self.working.world.operator;
-            let found =
-                webhook_endpoint::deliveries(operator, self.endpoint.id, None, page).await.unwrap().items;
-            if let [delivery] = found.as_slice()
-                && is_so(delivery)
-            {
-                return delivery.clone();
-            }
-            assert!(Instant::now() < deadline, "{found:?}");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        until(&self.working.world.operator, &self.endpoint, is_so).await
     }
 }
 
