@@ -6,7 +6,9 @@ use std::sync::LazyLock;
 use billing::invoice::InvoiceLineKind;
 use billing::price_book::ChangesBilled as Changes;
 use billing::price_book::CycleLength;
-use billing::rating::{PriceBasis, RemovalPolicy as Removal, TaxCategory as Category};
+use billing::rating::{
+    PaymentSchedule as PaymentTimes, PriceBasis, RemovalPolicy as Removal, TaxCategory as Category,
+};
 use billing::statement::EntryKind;
 use billing::vat_id::Registration;
 use mailstore::{change, folder, message};
@@ -116,7 +118,7 @@ texts! {
     MemberId: "The id of a mailbox or of a group.", "^(mbx|grp)_[0-9a-f]{32}$", "mbx_019a2f3c5d7e7abc8def0123456789ab";
     CustomerId: "The id of the tenant, or of a wholesale invoice the reseller, that a document is for.",
         "^(ten|rsl)_[0-9a-f]{32}$", "ten_019a2f3c5d7e7abc8def0123456789ab";
-    UnitPrice: "A price for one unit and one whole cycle, in major units of the currency.",
+    UnitPrice: "A price for one unit and one whole interval, in major units of the currency.",
         r"^[0-9]{1,12}(\.[0-9]{1,8})?$", "4.50000000";
     SetupPrice: "A price for a setup, in major units of the currency.", r"^[0-9]{1,12}(\.[0-9]{1,8})?$", "25.00000000";
     DiscountPercentage: "More than 0 per cent, and at most 100.", r"^(100(\.0{1,4})?|[0-9]{1,2}(\.[0-9]{1,4})?)$", "12.5000";
@@ -212,6 +214,8 @@ closed! {
         Category::ALL.map(Category::code);
     VatRegistration: "Whether a register has a number.",
         [Registration::Unchecked, Registration::Valid, Registration::Void].map(Registration::as_str);
+    PaymentSchedule: "How the price of a year is paid: `at_once`, or `monthly` in twelve instalments.",
+        PaymentTimes::ALL.iter().map(|times| times.as_str());
     SubscriptionStatus: "Whether it is charged.", ["active", "trialing", "ended"];
     RunStatus: "How far a billing run is.", ["succeeded", "queued", "running", "failed"];
     ExportLevel: "Whose documents.", billing::export::Level::ALL.iter().map(|level| level.as_str());

@@ -177,7 +177,7 @@ pub struct InvoiceLine {
     pub seat_days: i64,
     /// The published price that it was billed at; `None` of a one-off item.
     pub price_id: Option<PriceId>,
-    /// For one unit and one whole cycle, or once; `None` when that depends on the quantity.
+    /// For one unit and one whole interval, or once; `None` when that depends on the quantity.
     pub unit_price: Option<UnitPrice>,
     /// What it comes to, net.
     pub amount: Money,

@@ -38,7 +38,7 @@ pub struct PriceBook {
     pub published_at: DateTime<Utc>,
 }
 
-/// What one unit costs for one whole cycle.
+/// What one unit costs for one whole interval.
 #[derive(Debug, Clone)]
 pub struct Price {
     /// Its id.

@@ -5,7 +5,7 @@
 //! its lines so far, and a document carries the difference ([`document()`]). Billing twice therefore adds nothing.
 //!
 //! Beside the cycles of seats stand charges that come once ([`OneOff`]), stored bytes in arrears ([`storage()`]),
-//! amounts off ([`split`], [`AmountOff`]), plans of payment ([`instalment()`]), and the tax of a whole document
+//! amounts off ([`split`], [`AmountOff`]), prices that are paid in parts ([`Instalment`]), and the tax of a whole document
 //! ([`totals`], [`treatment`], [`TaxHistory`]).
 
 mod calendar;
@@ -32,7 +32,7 @@ pub use calendar::{Cycle, Interval, Span, local_day};
 pub use discount::{AmountOff, Discount, Off, Rate, split};
 pub use document::{Boundary, CycleState, Line, LineKind, document};
 pub use in_force::Log;
-pub use instalment::instalment;
+pub use instalment::Instalment;
 pub use one_off::OneOff;
 pub use percentage::{Percentage, PercentageError};
 pub use price::{Amount, Share, UnitPrice, UnitPriceError};
@@ -47,7 +47,7 @@ pub use tax::{
     GroupTotal, PriceBasis, TaxCategory, TaxGroup, TaxHistory, TaxLine, TaxParty, TaxedDocument, TaxedPart,
     Totals, Treatment, TreatmentError, totals, treatment,
 };
-pub use terms::{SuspensionPolicy, Terms};
+pub use terms::{PaymentSchedule, SuspensionPolicy, Terms};
 pub use timeline::{Segment, Suspension, Timeline};
 
 /// Why something cannot be rated. Each of them parks the account it happens to.

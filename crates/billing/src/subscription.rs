@@ -19,7 +19,7 @@ use tenancy::{Action, Ctx, TenantTx, event, mailbox, seats, standing as tenant_s
 use crate::Error;
 use crate::error::{NOT_A_DATE, date};
 use crate::price_book::{CycleLength, Item};
-use crate::rating::{Amount, Log, Share, Step, local_day, steps_of_changes};
+use crate::rating::{Amount, Log, PaymentSchedule, Share, Step, local_day, steps_of_changes};
 use crate::run::opened;
 
 pub use agreements::AgreedTerms;
@@ -119,6 +119,8 @@ pub struct PutSubscription {
     pub price_book_id: PriceBookId,
     /// `month` or `year`.
     pub interval: String,
+    /// Of a year: `at_once` if not given, or `monthly`, in twelve instalments.
+    pub payment_schedule: Option<String>,
     /// A multiple of the interval, at most 120; one interval if not given.
     pub term_months: Option<i64>,
     /// The least number of seats to charge; 0 if not given.
@@ -148,8 +150,8 @@ pub async fn get(ctx: &Ctx) -> Result<Subscription, Error> {
 ///
 /// Until something has been billed, everything may change but the first day: what is put last holds from that day
 /// on, as if it had been put then, so that no day is lost and none is charged by what was superseded. Afterwards the
-/// committed seats may change, from the present on; and price, interval and term: at once when the seats come to no
-/// less, neither term nor interval is shorter and no lock is lifted, else from the end of the term on. A change of the
+/// committed seats may change, from the present on; and price, interval and term: at once when all that is counted comes to
+/// no less, neither term nor interval is shorter, no lock is lifted and payment goes by the same schedule, else from the end of the term on. A change of the
 /// interval begins new cycles, from the present day on or, when that has been billed, from the next. What is put before the
 /// end of a cancelled subscription takes the cancellation back; after it, it begins anew. Putting the same again changes
 /// nothing. A parked subscription is tried again by the next run.
@@ -231,7 +233,7 @@ async fn write(
     }
     let terms = &new.terms;
     let data = json!({"price_book_id": terms.price_book_id, "interval": terms.interval.as_str(),
-        "term_months": terms.term_months, "terms_start_on": terms.starts_on, "ends_on": new.ends_on(),
+        "payment_schedule": terms.payment_schedule.as_str(), "term_months": terms.term_months, "terms_start_on": terms.starts_on, "ends_on": new.ends_on(),
         "seats_committed": new.seats_committed});
     event::record(tx, ctx, event::Kind::SubscriptionChanged, new.id, data).await?;
     Ok(new)
@@ -278,6 +280,7 @@ async fn terms_from_today(
         price_book_id,
         price_book_version: version,
         interval: asked.interval,
+        payment_schedule: asked.payment_schedule,
         term_months: asked.term_months,
         anchor_date: asked.anchor_date.or(asked.trial_ends_on).unwrap_or(today),
         price,
@@ -386,7 +389,8 @@ fn changed(
     }
     if !terms.says(planned) {
         let waits = is_less(&terms, present, units)? && !terms.says(present);
-        let cuts = terms.interval != present.interval;
+        let cycles = |terms: &AgreedTerms| (terms.interval, terms.payment_schedule);
+        let cuts = cycles(&terms) != cycles(present);
         let starts_on = match (waits, cuts) {
             (true, _) => present.term_end(today)?,
             (false, true) => unbilled,
@@ -394,7 +398,7 @@ fn changed(
         };
         let anchored = AgreedTerms { starts_on, anchor_date: present.anchor_date, ..terms };
         // An anchor on the 31st is not lost where the cycles go on from it.
-        let goes_on = !cuts || anchored.begins_cycle_on(starts_on)?;
+        let goes_on = !cuts || anchored.begins_interval_on(starts_on)?;
         let anchor_date = if goes_on { present.anchor_date } else { starts_on };
         agreed.append(Entry::Terms(AgreedTerms { anchor_date, ..anchored }))?;
     }
@@ -405,8 +409,8 @@ fn changed(
     Ok(agreed)
 }
 
-/// Whether new terms come to less for all that is counted, are shorter, or lift a lock of any item: they wait for the end of the present
-/// ones.
+/// Whether new terms come to less for all that is counted, are shorter, are paid by another schedule, or lift a lock of any item: they
+/// wait for the end of the present ones.
 fn is_less(new: &AgreedTerms, present: &AgreedTerms, units: &Units) -> Result<bool, Error> {
     let cost = |terms: &AgreedTerms| {
         let sold = units.iter().filter_map(|(item, units)| Some((terms.price_of(*item)?, *units)));
@@ -419,11 +423,14 @@ fn is_less(new: &AgreedTerms, present: &AgreedTerms, units: &Units) -> Result<bo
         let locked = present.price_of(item).filter(|price| price.removal.grace_days().is_some());
         locked.is_some_and(|locked| new.price_of(item).is_none_or(|new| new.removal != locked.removal))
     });
-    Ok(is_cheaper || is_shorter || unlocks)
+    let is_paid_otherwise =
+        new.interval == present.interval && new.payment_schedule != present.payment_schedule;
+    Ok(is_cheaper || is_shorter || is_paid_otherwise || unlocks)
 }
 
 struct Asked {
     interval: CycleLength,
+    payment_schedule: PaymentSchedule,
     term_months: i32,
     seats_committed: i32,
     anchor_date: Option<NaiveDate>,
@@ -434,6 +441,12 @@ fn check(new: &PutSubscription) -> Result<Asked, Error> {
     let mut checks = Checks::default();
     let interval = new.interval.parse::<CycleLength>().ok();
     let interval = checks.value(interval, "/interval", "must be month or year");
+    let payment_schedule =
+        new.payment_schedule.as_deref().map_or(Some(PaymentSchedule::AtOnce), |name| name.parse().ok());
+    let payment_schedule = checks.value(payment_schedule, "/payment_schedule", "must be at_once or monthly");
+    let is_payable =
+        payment_schedule != Some(PaymentSchedule::Monthly) || interval != Some(CycleLength::Month);
+    checks.require(is_payable, "/payment_schedule", "monthly is for the interval year");
     let months = interval.map_or(1, CycleLength::months);
     let term_months = new.term_months.map_or(Some(months), |term| i32::try_from(term).ok());
     let term_months = term_months.filter(|term| (1..=MAX_TERM_MONTHS).contains(term) && term % months == 0);
@@ -449,11 +462,14 @@ fn check(new: &PutSubscription) -> Result<Asked, Error> {
     let trial_ends_on = new.trial_ends_on.as_deref().map(date);
     checks.require(trial_ends_on != Some(None), "/trial_ends_on", NOT_A_DATE);
     checks.done().map_err(Error::Invalid)?;
-    let (Some(interval), Some(term_months), Some(seats_committed)) = (interval, term_months, seats) else {
+    let (Some(interval), Some(payment_schedule)) = (interval, payment_schedule) else {
+        return Err(Error::Invalid(Vec::new()));
+    };
+    let (Some(term_months), Some(seats_committed)) = (term_months, seats) else {
         return Err(Error::Invalid(Vec::new()));
     };
     let (anchor_date, trial_ends_on) = (anchor_date.flatten(), trial_ends_on.flatten());
-    Ok(Asked { interval, term_months, seats_committed, anchor_date, trial_ends_on })
+    Ok(Asked { interval, payment_schedule, term_months, seats_committed, anchor_date, trial_ends_on })
 }
 
 #[cfg(test)]
@@ -464,6 +480,7 @@ mod tests {
         PutSubscription {
             price_book_id: PriceBookId::from_uuid(uuid::Uuid::nil()),
             interval: "year".into(),
+            payment_schedule: None,
             term_months: None,
             seats_committed: None,
             anchor_date: None,
@@ -490,5 +507,14 @@ mod tests {
             assert!(check(&bad).is_err(), "{text:?}");
         }
         assert!(check(&PutSubscription { seats_committed: Some(i64::MAX), ..asked() }).is_err());
+        let paid = |interval: &str, schedule: &str| {
+            let payment_schedule = Some(schedule.into());
+            check(&PutSubscription { interval: interval.into(), payment_schedule, ..asked() })
+        };
+        assert_eq!(paid("year", "monthly").unwrap().payment_schedule, PaymentSchedule::Monthly);
+        assert!(paid("month", "at_once").is_ok());
+        for (interval, schedule) in [("month", "monthly"), ("year", "yearly"), ("year", "")] {
+            assert!(paid(interval, schedule).is_err(), "{interval} {schedule}");
+        }
     }
 }

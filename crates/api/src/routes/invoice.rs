@@ -194,7 +194,7 @@ pub(super) struct InvoiceLine {
     /// The published price that it was billed at; `null` of a one-off item.
     #[schema(value_type = Option<schema::PriceId>, required)]
     price_id: Option<PriceId>,
-    /// Of a flat price: for one unit and one whole cycle, or once, in major units of the currency. Else `null`: see the price's tiers.
+    /// Of a flat price: for one unit and one whole interval, or once, in major units of the currency. Else `null`: see the price's tiers.
     #[schema(value_type = Option<schema::UnitPrice>, required)]
     unit_price: Option<String>,
     /// Net.

@@ -16,7 +16,7 @@ use crate::page::{self, List, PageQuery};
 use crate::problem::Problem;
 use crate::{Api, schema};
 
-/// What one unit costs for one whole cycle.
+/// What one unit costs for one whole interval.
 #[derive(Debug, Serialize, ToSchema)]
 struct Price {
     #[schema(value_type = schema::PriceId)]
@@ -70,7 +70,7 @@ struct Tier {
     #[serde(default)]
     #[schema(required = false, minimum = 1, maximum = 10_000_000, example = 10)]
     up_to: Option<u32>,
-    /// For one unit and one whole cycle, in major units of the currency.
+    /// For one unit and one whole interval, in major units of the currency.
     #[schema(value_type = schema::UnitPrice)]
     unit_price: String,
 }

@@ -27,9 +27,12 @@ struct Subscription {
     /// Their version.
     #[schema(example = 1)]
     price_book_version: i32,
-    /// How long a cycle is: `month` or `year`.
+    /// For how long its prices are: `month` or `year`.
     #[schema(value_type = schema::Interval)]
     interval: &'static str,
+    /// `at_once`: a cycle is an interval. `monthly`: a cycle is a month, which pays one of the twelve instalments of a year.
+    #[schema(value_type = schema::PaymentSchedule)]
+    payment_schedule: &'static str,
     /// For how long it is agreed.
     #[schema(example = 12)]
     term_months: i32,
@@ -70,6 +73,7 @@ impl Subscription {
             price_book_id: of.terms.price_book_id,
             price_book_version: of.terms.price_book_version,
             interval: of.terms.interval.as_str(),
+            payment_schedule: of.terms.payment_schedule.as_str(),
             term_months: of.terms.term_months,
             terms_start_on: of.terms.starts_on,
             seats_committed: of.seats_committed,
@@ -95,6 +99,11 @@ pub(super) struct NewSubscription {
     /// `month` or `year`; the book has a mailbox price for it.
     #[schema(value_type = schema::Interval)]
     interval: String,
+    /// Of a year: `at_once`, as when absent, or `monthly`, in twelve instalments. What seats, shared mailboxes and archives are held for
+    /// stays a year, and storage is settled once a year.
+    #[serde(default)]
+    #[schema(value_type = Option<schema::PaymentSchedule>)]
+    payment_schedule: Option<String>,
     /// A multiple of the interval, at most 120; one interval when absent.
     #[serde(default)]
     #[schema(minimum = 1, maximum = 120, example = 12)]
@@ -120,6 +129,7 @@ impl From<NewSubscription> for PutSubscription {
         Self {
             price_book_id: body.price_book_id,
             interval: body.interval,
+            payment_schedule: body.payment_schedule,
             term_months: body.term_months,
             seats_committed: body.seats_committed,
             anchor_date: body.anchor_date,
@@ -145,8 +155,8 @@ async fn get(
 ///
 /// A new one starts on the tenant's present day. Until something was billed everything may change, and what is agreed last
 /// holds from the first day. Afterwards the committed seats may change, from now on; and price book, interval and term: at once when
-/// the seats come to no less, neither interval nor term is shorter and no lock is lifted, else from the end of the present term on. A
-/// change of the interval begins new cycles on the present day or, when that was billed, on the next. The same again changes nothing;
+/// seats, shared mailboxes and archives come to no less, neither interval nor term is shorter, no lock is lifted and the same interval is paid by the same schedule,
+/// else from the end of the present term on. A change of the interval begins new cycles on the present day or, when that was billed, on the next. The same again changes nothing;
 /// what holds now, put again, takes back a change that was to come, and what is put before an end takes the cancellation back.
 #[utoipa::path(put, path = "/v1/tenants/{tenant_id}/subscription", tag = "Subscriptions", operation_id = "put_subscription",
     params(TenantPath),

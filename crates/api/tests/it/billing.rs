@@ -137,10 +137,12 @@ async fn a_subscription_is_put_and_read() {
     let path = format!("{tenant}/subscription");
     app.get(&north, &path).await.expect_problem(404, "not_found");
     let book = app.post(&north, "/v1/price-books", json!({"prices": prices()})).await.expect(201);
-    let body = json!({"price_book_id": book["id"], "interval": "year", "term_months": 24, "seats_committed": 3, "anchor_date": "2026-03-01"});
+    let body = json!({"price_book_id": book["id"], "interval": "year", "payment_schedule": "monthly",
+        "term_months": 24, "seats_committed": 3, "anchor_date": "2026-03-01"});
     let put = app.put(&north, &path, body).await.expect(200);
     let expected = json!({
-        "id": put["id"], "price_book_id": book["id"], "price_book_version": 1, "interval": "year", "term_months": 24,
+        "id": put["id"], "price_book_id": book["id"], "price_book_version": 1, "interval": "year",
+        "payment_schedule": "monthly", "term_months": 24,
         "seats_committed": 3, "anchor_date": "2026-03-01", "starts_on": "2026-03-02", "terms_start_on": "2026-03-02", "status": "active",
         "trial_ends_on": null, "ends_on": null,
         "next_invoice_on": put["next_invoice_on"], "parked_reason": null,
@@ -152,6 +154,9 @@ async fn a_subscription_is_put_and_read() {
     let refused =
         app.put(&north, &path, json!({"price_book_id": elsewhere["id"], "interval": "month"})).await;
     assert_eq!(refused.expect_problem(422, "invalid_request")["errors"][0]["pointer"], "/price_book_id");
+    let monthly = json!({"price_book_id": book["id"], "interval": "month", "payment_schedule": "monthly"});
+    let refused = app.put(&north, &path, monthly).await.expect_problem(422, "invalid_request");
+    assert_eq!(refused["errors"][0]["pointer"], "/payment_schedule");
 }
 
 #[tokio::test]

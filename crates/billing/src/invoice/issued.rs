@@ -195,7 +195,7 @@ mod tests {
             item: "mailbox",
             kind: InvoiceLineKind::Rated(LineKind::Credit),
             description: String::new(),
-            cycle: Cycle { charged: whole, whole },
+            cycle: Cycle::new(whole, whole),
             charge,
             price_id: None,
             unit_price: None,

@@ -4,6 +4,7 @@ use chrono::{DateTime, Datelike, Days, Months, NaiveDate, Utc};
 use chrono_tz::Tz;
 
 use super::RatingError;
+use super::instalment::Instalment;
 
 /// The local calendar day of an instant in a zone.
 pub fn local_day(at: DateTime<Utc>, zone: Tz) -> NaiveDate {
@@ -72,6 +73,15 @@ pub struct Cycle {
     pub charged: Span,
     /// The anchor-aligned cycle.
     pub whole: Span,
+    /// Which part of the price it pays.
+    pub instalment: Instalment,
+}
+
+impl Cycle {
+    /// One that pays its price at once.
+    pub fn new(charged: Span, whole: Span) -> Self {
+        Self { charged, whole, instalment: Instalment::WHOLE }
+    }
 }
 
 /// The boundaries that an anchor and an interval make, in both directions.
@@ -82,6 +92,8 @@ pub(super) struct Schedule {
     origin: NaiveDate,
     day: u32,
     interval: Interval,
+    /// So many of its cycles pay a price together.
+    instalments: u16,
 }
 
 impl Schedule {
@@ -92,7 +104,17 @@ impl Schedule {
             Interval::Months(_) => anchor.with_day(1),
             Interval::Days(_) => Some(anchor),
         };
-        Ok(Self { origin: origin.ok_or(RatingError::DateRange)?, day: anchor.day(), interval })
+        Ok(Self {
+            origin: origin.ok_or(RatingError::DateRange)?,
+            day: anchor.day(),
+            interval,
+            instalments: 1,
+        })
+    }
+
+    /// With cycles of which so many pay a price together, from the anchor on.
+    pub(super) fn paying_in(self, instalments: u16) -> Self {
+        Self { instalments, ..self }
     }
 
     /// Boundary `n`: `clamp(first_of_month(anchor) + n × interval, anchor_day)`.
@@ -137,6 +159,13 @@ impl Schedule {
     pub(super) fn cycle_at(&self, day: NaiveDate) -> Result<Span, RatingError> {
         let n = self.index_at(day)?;
         Span::new(self.boundary(n)?, self.boundary(n + 1)?).ok_or(RatingError::DateRange)
+    }
+
+    /// Which part of the price the cycle pays that has a day.
+    pub(super) fn instalment_at(&self, day: NaiveDate) -> Result<Instalment, RatingError> {
+        let before = self.index_at(day)?.rem_euclid(i64::from(self.instalments));
+        let before = u16::try_from(before).map_err(|_| RatingError::DateRange)?;
+        Instalment::new(before + 1, self.instalments)
     }
 
     /// The first boundary after a day.

@@ -17,7 +17,7 @@ use super::tariff::Tariff;
 pub enum Off {
     /// Of what is charged. Of several on one day the largest counts.
     Percentage(Percentage),
-    /// For each whole cycle, in major units of the currency, after the percentage. Several on one day add up.
+    /// For each whole interval, in major units of the currency, after the percentage. Several on one day add up.
     Amount(UnitPrice),
 }
 
@@ -45,7 +45,7 @@ pub struct Rate {
     pub tariff: Tariff,
     /// What is taken off first; 0 for nothing.
     pub discount: Percentage,
-    /// What is taken off the rest for a whole cycle, as far as there is any; 0 for nothing.
+    /// What is taken off the rest for a whole interval, as far as there is any; 0 for nothing.
     pub off: UnitPrice,
 }
 
@@ -56,7 +56,7 @@ impl From<Tariff> for Rate {
 }
 
 impl Rate {
-    /// The exact cost of a quantity for a whole cycle, net of the discounts.
+    /// The exact cost of a quantity for a whole interval, net of the discounts.
     pub fn cost(&self, units: Share) -> Result<Amount, RatingError> {
         let charged = self.tariff.cost(units)?.times(Share::from(1) - self.discount.share())?;
         Ok(charged.minus(self.off.cost(Share::from(1))?)?.max(Amount::ZERO))

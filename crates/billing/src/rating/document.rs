@@ -95,7 +95,7 @@ pub fn document(
         let in_force = at.in_force(state)?;
         let is_new = at.is_new(state);
         for (rate, levels) in in_force {
-            let charges = reconcile(&rate, timeline.currency(), state.cycle.whole, &levels, &state.billed)?;
+            let charges = reconcile(&rate, timeline.currency(), &state.cycle, &levels, &state.billed)?;
             lines.extend(charges.into_iter().map(|charge| state.bill(is_new, &rate, charge)));
         }
     }

@@ -44,11 +44,12 @@ pub(super) fn in_force(
     };
     let mut held = Held::default();
     let mut days = Vec::new();
+    let interval_start = course.interval_start(cycle)?;
     let counted = Span::new(course.counts_from(cycle)?, cycle.charged.end()).ok_or(RatingError::DateRange)?;
     for day in counted.each_day() {
         let Some(terms) = course.terms_on(day) else { continue };
-        if day == cycle.charged.start() {
-            held.begin_cycle();
+        if day == interval_start {
+            held.begin_interval();
         }
         if timeline.is_paused(course, day) {
             continue;
@@ -63,7 +64,9 @@ pub(super) fn in_force(
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Interval, RemovalPolicy, Segment, SuspensionPolicy, Tariff, Terms, steps_of_changes};
+    use super::super::{
+        Interval, PaymentSchedule, RemovalPolicy, Segment, SuspensionPolicy, Tariff, Terms, steps_of_changes,
+    };
     use super::*;
 
     /// From the first to the last day, so many.
@@ -79,6 +82,7 @@ mod tests {
         let terms = |removal, price: &str| Terms {
             tariff: Tariff::Flat(price.parse().unwrap()),
             interval: Interval::MONTH,
+            payment: PaymentSchedule::AtOnce,
             anchor: day("2026-01-01"),
             term: Interval::YEAR,
             removal,

@@ -16,7 +16,7 @@ const SCALE: u32 = 8;
 /// How many digits may stand before the point.
 const INTEGER_DIGITS: u32 = 12;
 
-/// The price of one unit for one whole cycle, in major units of a currency that is kept beside it.
+/// The price of one unit for one whole interval, in major units of a currency that is kept beside it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct UnitPrice {
     /// In units of 10⁻⁸.

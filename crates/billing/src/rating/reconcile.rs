@@ -4,7 +4,7 @@ use chrono::NaiveDate;
 use kernel::Currency;
 
 use super::RatingError;
-use super::calendar::Span;
+use super::calendar::{Cycle, Span};
 use super::discount::Rate;
 use super::price::{Amount, Share};
 
@@ -48,7 +48,8 @@ impl Charge {
 
 /// `owed − billed` of a cycle at one rate, one charge for each stretch of days with the same difference.
 ///
-/// Owed is the sum of what each day's quantity costs for a whole cycle, divided by the days of the whole cycle.
+/// Owed is the sum of what each day's quantity costs for a whole interval, divided by the days of the whole cycle, and of
+/// that, rounded, the part that the cycle pays.
 /// Telescoping: after each charge the cycle's lines add up to the rounded cost so far, of the days up to its end as
 /// they are in force and of the days after as they were billed; so segments add up to the full price and a credit is
 /// what was billed less what is kept. What is taken off is what the lines would add up to without discounts, less that.
@@ -58,11 +59,11 @@ impl Charge {
 pub fn reconcile(
     rate: &Rate,
     currency: Currency,
-    whole: Span,
+    cycle: &Cycle,
     in_force: &[i64],
     billed: &[Billed],
 ) -> Result<Vec<Charge>, RatingError> {
-    let mut parts = reconcile_parts(rate, currency, whole, &[Portion { in_force, billed }])?;
+    let mut parts = reconcile_parts(rate, currency, cycle, &[Portion { in_force, billed }])?;
     Ok(parts.pop().unwrap_or_default())
 }
 
@@ -85,11 +86,12 @@ pub struct Portion<'a> {
 pub fn reconcile_parts(
     rate: &Rate,
     currency: Currency,
-    whole: Span,
+    cycle: &Cycle,
     portions: &[Portion<'_>],
 ) -> Result<Vec<Vec<Charge>>, RatingError> {
+    let whole = cycle.whole;
     let days = usize::try_from(whole.days()).map_err(|_| RatingError::DateRange)?;
-    let mut pricing = Pricing::new(rate, currency, whole);
+    let mut pricing = Pricing::new(rate, currency, cycle);
     let (mut before, mut sums) = (Vec::with_capacity(portions.len()), Sums::none(days));
     for portion in portions {
         let levels = pricing.billed_levels(portion.billed, days)?;
@@ -131,7 +133,7 @@ pub fn reconcile_parts(
 /// What is billed at one rate in one cycle.
 struct Pricing<'a> {
     currency: Currency,
-    whole: Span,
+    cycle: &'a Cycle,
     rate: &'a Rate,
     net: Telescope<'a>,
     /// Without what is taken off; followed only where something is.
@@ -139,16 +141,16 @@ struct Pricing<'a> {
 }
 
 impl<'a> Pricing<'a> {
-    fn new(rate: &'a Rate, currency: Currency, whole: Span) -> Self {
+    fn new(rate: &'a Rate, currency: Currency, cycle: &'a Cycle) -> Self {
         let (net, list) = (Telescope::new(rate, Rate::cost), Telescope::new(rate, Rate::list_cost));
-        Self { currency, whole, rate, net, list }
+        Self { currency, cycle, rate, net, list }
     }
 
     /// Takes what was billed, and returns how many units of each day.
     fn billed_levels(&mut self, billed: &[Billed], days: usize) -> Result<Vec<i64>, RatingError> {
         let mut levels = vec![0_i64; days];
         for line in billed.iter().filter(|line| line.rate == *self.rate) {
-            let of_line = offsets(self.whole, line.period).ok_or(RatingError::BilledOutsideCycle)?;
+            let of_line = offsets(self.cycle.whole, line.period).ok_or(RatingError::BilledOutsideCycle)?;
             for level in levels.get_mut(of_line).ok_or(RatingError::BilledOutsideCycle)? {
                 *level += line.quantity;
             }
@@ -173,9 +175,9 @@ impl<'a> Pricing<'a> {
         before: Held<'_>,
         now: Held<'_>,
     ) -> Result<Charge, RatingError> {
-        let amount_minor = self.net.step(before, now, self.whole, self.currency)?;
+        let amount_minor = self.net.step(before, now, self.cycle, self.currency)?;
         let list_minor = match self.rate.is_discounted() {
-            true => self.list.step(before, now, self.whole, self.currency)?,
+            true => self.list.step(before, now, self.cycle, self.currency)?,
             false => amount_minor,
         };
         let discount_minor = list_minor.checked_sub(amount_minor).ok_or(RatingError::AmountRange)?;
@@ -185,9 +187,9 @@ impl<'a> Pricing<'a> {
 
     /// Has the last charge bring the lines to what the sum of all is owed.
     fn finish(&mut self, sums: &Sums, last: &mut Charge) -> Result<(), RatingError> {
-        let amount_minor = self.net.left(&sums.now, self.whole, self.currency)?;
+        let amount_minor = self.net.left(&sums.now, self.cycle, self.currency)?;
         let list_minor = match self.rate.is_discounted() {
-            true => self.list.left(&sums.now, self.whole, self.currency)?,
+            true => self.list.left(&sums.now, self.cycle, self.currency)?,
             false => amount_minor,
         };
         last.amount_minor = sum(last.amount_minor, amount_minor)?;
@@ -291,7 +293,7 @@ impl<'a> Telescope<'a> {
         Ok(())
     }
 
-    /// The sum of what the quantity of each day costs for a whole cycle, as part of what all cost.
+    /// The sum of what the quantity of each day costs for a whole interval, as part of what all cost.
     fn cost_of(&self, held: Held<'_>) -> Result<Amount, RatingError> {
         held.runs().try_fold(Amount::ZERO, |sum, (level, all, days)| {
             let of_all = (self.cost_of_cycle)(self.rate, Share::from(i128::from(all)))?;
@@ -310,21 +312,22 @@ impl<'a> Telescope<'a> {
         &mut self,
         before: Held<'_>,
         now: Held<'_>,
-        whole: Span,
+        cycle: &Cycle,
         currency: Currency,
     ) -> Result<i64, RatingError> {
         self.cost = self.cost.plus(self.cost_of(now)?.minus(self.cost_of(before)?)?)?;
-        self.bill(whole, currency)
+        self.bill(cycle, currency)
     }
 
     /// What is still to be billed of what all have in the end.
-    fn left(&mut self, sums: &[i64], whole: Span, currency: Currency) -> Result<i64, RatingError> {
+    fn left(&mut self, sums: &[i64], cycle: &Cycle, currency: Currency) -> Result<i64, RatingError> {
         self.cost = self.cost_of(Held::all(sums))?;
-        self.bill(whole, currency)
+        self.bill(cycle, currency)
     }
 
-    fn bill(&mut self, whole: Span, currency: Currency) -> Result<i64, RatingError> {
-        let owed_minor = self.cost.times(Share::new(1, whole.days().into()))?.minor(currency)?;
+    fn bill(&mut self, cycle: &Cycle, currency: Currency) -> Result<i64, RatingError> {
+        let of_interval = self.cost.times(Share::new(1, cycle.whole.days().into()))?.minor(currency)?;
+        let owed_minor = cycle.instalment.of(of_interval)?;
         let amount_minor = owed_minor.checked_sub(self.billed_minor).ok_or(RatingError::AmountRange)?;
         self.billed_minor = owed_minor;
         Ok(amount_minor)

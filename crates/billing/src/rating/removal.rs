@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 /// an account is suspended and not charged neither hold nor lock anything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum RemovalPolicy {
-    /// It stays in force until the cycle ends.
+    /// It stays in force until the interval ends that is paid for, which is the cycle where it is paid at once.
     #[default]
     AtCycleEnd,
     /// It is charged to the end of its last day; the rest of the cycle is credited.
@@ -51,24 +51,24 @@ impl RemovalPolicy {
 /// What is in force in a term, day after day: what is used, and what is held though it is used no more.
 #[derive(Debug, Default)]
 pub(super) struct Held {
-    in_cycle: i64,
+    in_interval: i64,
     in_term: i64,
     /// What was used on the days before, as many as there are of grace, the oldest first.
     recent: VecDeque<i64>,
 }
 
 impl Held {
-    /// A cycle begins.
-    pub(super) fn begin_cycle(&mut self) {
-        self.in_cycle = 0;
+    /// An interval begins.
+    pub(super) fn begin_interval(&mut self) {
+        self.in_interval = 0;
     }
 
     /// What is in force on the next day, on which so many are used.
     pub(super) fn in_force(&mut self, policy: RemovalPolicy, used: i64) -> i64 {
-        self.in_cycle = self.in_cycle.max(used);
+        self.in_interval = self.in_interval.max(used);
         match policy {
             RemovalPolicy::CreditToBalance => used,
-            RemovalPolicy::AtCycleEnd => self.in_cycle,
+            RemovalPolicy::AtCycleEnd => self.in_interval,
             RemovalPolicy::LockedUntilTermEnd { grace_days } => {
                 let in_force = self.in_term.max(used);
                 self.recent.push_back(used);

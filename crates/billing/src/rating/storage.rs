@@ -366,7 +366,7 @@ mod tests {
         let april = Span::new(date("2026-04-01"), date("2026-05-01")).unwrap();
         let (days, rate) =
             (april.each_day().collect::<Vec<_>>(), Rate::from(Tariff::Flat("0.10".parse().unwrap())));
-        let cycle = Cycle { charged: april, whole: april };
+        let cycle = Cycle::new(april, april);
         let mut states = vec![CycleState { cycle, zone: Tz::UTC, billed: Vec::new() }; 4];
         let mut billed = |stored: [i64; 4]| {
             let samples = stored.map(|gib| [Step { at: instant("2026-01-01T00:00:00Z"), level: gib << 30 }]);

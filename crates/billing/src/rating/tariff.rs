@@ -1,4 +1,4 @@
-//! What a quantity costs for a whole cycle: every unit the same, or by tiers.
+//! What a quantity costs for a whole interval: every unit the same, or by tiers.
 
 use std::sync::Arc;
 
@@ -28,7 +28,7 @@ pub struct Tiers(Arc<[Tier]>);
 pub struct Tier {
     /// The last unit that belongs to it; `None` in the last tier.
     pub up_to: Option<u32>,
-    /// For one unit and one whole cycle.
+    /// For one unit and one whole interval.
     pub unit_price: UnitPrice,
 }
 
@@ -95,7 +95,7 @@ impl Tariff {
         }
     }
 
-    /// The exact cost of a quantity for a whole cycle.
+    /// The exact cost of a quantity for a whole interval.
     ///
     /// [`RatingError::NegativeQuantity`] below 0.
     pub fn cost(&self, units: Share) -> Result<Amount, RatingError> {
@@ -109,7 +109,7 @@ impl Tariff {
         }
     }
 
-    /// The cost of a quantity for a whole cycle, rounded, in minor units.
+    /// The cost of a quantity for a whole interval, rounded, in minor units.
     pub fn amount_minor(&self, units: Share, currency: Currency) -> Result<i64, RatingError> {
         self.cost(units)?.minor(currency)
     }

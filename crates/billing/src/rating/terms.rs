@@ -11,10 +11,12 @@ use super::tariff::Tariff;
 /// What a subscription item is charged by, from one day to another.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Terms {
-    /// What a quantity costs for one whole cycle.
+    /// What a quantity costs for one whole interval.
     pub tariff: Tariff,
-    /// How long a cycle is.
+    /// For how long the tariff's prices are: a cycle, where it is paid at once.
     pub interval: Interval,
+    /// Whether it is paid at once.
+    pub payment: PaymentSchedule,
     /// Where cycles and terms are counted from; before, on or after the first day that is charged.
     pub anchor: NaiveDate,
     /// For how long it is agreed: a multiple of the interval, so that no cycle is in two terms, which [`RemovalPolicy::LockedUntilTermEnd`] looks at.
@@ -24,6 +26,19 @@ pub struct Terms {
     pub removal: RemovalPolicy,
     /// Whether it is charged while the account is suspended.
     pub suspension: SuspensionPolicy,
+}
+
+named! {
+    /// In how many parts the price of an interval is paid.
+    #[derive(Default)]
+    PaymentSchedule {
+        /// All of it, at the interval's start.
+        #[default]
+        AtOnce = "at_once",
+        /// A part each month, whose cycle is that month: of a year, a twelfth of what the month's units cost for a year.
+        /// What is agreed for the interval stays so.
+        Monthly = "monthly",
+    }
 }
 
 named! {
@@ -39,7 +54,19 @@ named! {
 }
 
 impl Terms {
+    /// Of what is charged.
     pub(super) fn cycles(&self) -> Result<Schedule, RatingError> {
+        match (self.payment, self.interval) {
+            (PaymentSchedule::Monthly, Interval::Months(months)) => {
+                let parts = u16::try_from(months).map_err(|_| RatingError::DateRange)?;
+                Ok(Schedule::anchored_on(self.anchor, Interval::MONTH)?.paying_in(parts))
+            }
+            (PaymentSchedule::Monthly | PaymentSchedule::AtOnce, _) => self.intervals(),
+        }
+    }
+
+    /// Of what the tariff's prices are for.
+    pub(super) fn intervals(&self) -> Result<Schedule, RatingError> {
         Schedule::anchored_on(self.anchor, self.interval)
     }
 
@@ -52,12 +79,12 @@ impl Terms {
     pub(super) fn documents(&self) -> Result<Schedule, RatingError> {
         match self.interval {
             Interval::Months(_) => Schedule::anchored_on(self.anchor, Interval::MONTH),
-            Interval::Days(_) => self.cycles(),
+            Interval::Days(_) => self.intervals(),
         }
     }
 
     /// Whether the cycles of both are the same.
     pub(super) fn makes_cycles_of(&self, other: &Self) -> bool {
-        (self.anchor, self.interval) == (other.anchor, other.interval)
+        (self.anchor, self.interval, self.payment) == (other.anchor, other.interval, other.payment)
     }
 }

@@ -69,6 +69,7 @@ pub struct Timeline {
 pub(super) struct Course<'a> {
     segments: Vec<&'a Segment>,
     schedule: Schedule,
+    intervals: Schedule,
     documents: Schedule,
     pub(super) start: NaiveDate,
     /// The day after the last that can be charged.
@@ -184,6 +185,7 @@ impl Timeline {
                 _ => courses.push(Course {
                     segments: vec![segment],
                     schedule: terms.cycles()?,
+                    intervals: terms.intervals()?,
                     documents: terms.documents()?,
                     start: segment.from,
                     until,
@@ -238,7 +240,7 @@ impl Course<'_> {
         let whole = self.schedule.cycle_at(day)?;
         let end = self.until.map_or(whole.end(), |until| until.min(whole.end()));
         let charged = Span::new(whole.start().max(self.start), end).ok_or(RatingError::DateRange)?;
-        Ok(Cycle { charged, whole })
+        Ok(Cycle { charged, whole, instalment: self.schedule.instalment_at(day)? })
     }
 
     fn is_continued_by(&self, next: &Segment) -> bool {
@@ -254,19 +256,24 @@ impl Course<'_> {
         let Some(terms) = segment.and_then(|segment| segment.terms.as_ref()) else { return Ok(end) };
         let held = match terms.removal {
             RemovalPolicy::CreditToBalance => return Ok(end),
-            RemovalPolicy::AtCycleEnd => terms.cycles()?.cycle_at(last_day)?,
+            RemovalPolicy::AtCycleEnd => terms.intervals()?.cycle_at(last_day)?,
             RemovalPolicy::LockedUntilTermEnd { .. } => terms.terms()?.cycle_at(last_day)?,
         };
         Ok(held.end())
     }
 
-    /// The first day that counts for what is in force in a cycle: its own, or under a lock that of its
-    /// term, which may be before the course.
+    /// The first day of the whole interval of the price that a cycle belongs to; it may be before the course.
+    pub(super) fn interval_start(&self, cycle: &Cycle) -> Result<NaiveDate, RatingError> {
+        Ok(self.intervals.cycle_at(cycle.charged.start())?.start())
+    }
+
+    /// The first day that counts for what is in force in a cycle: that of its interval, or under a lock that of its
+    /// term; either may be before the course.
     pub(super) fn counts_from(&self, cycle: &Cycle) -> Result<NaiveDate, RatingError> {
         let first = cycle.charged.start();
         let is_locked = |terms: &&Terms| matches!(terms.removal, RemovalPolicy::LockedUntilTermEnd { .. });
         let mut in_cycle = cycle.charged.each_day().filter_map(|day| self.terms_on(day));
-        let Some(terms) = in_cycle.find(is_locked) else { return Ok(first) };
+        let Some(terms) = in_cycle.find(is_locked) else { return self.interval_start(cycle) };
         Ok(terms.terms()?.cycle_at(first)?.start())
     }
 }
@@ -285,7 +292,7 @@ pub(super) fn course_of<'a, 'b>(courses: &'a [Course<'b>], cycle: &Cycle) -> Opt
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Interval, Tariff};
+    use super::super::{Interval, PaymentSchedule, Tariff};
     use super::*;
 
     fn date(text: &str) -> NaiveDate {
@@ -297,6 +304,7 @@ mod tests {
             tariff: Tariff::Flat("12".parse().unwrap()),
             interval,
             anchor: date(anchor),
+            payment: PaymentSchedule::AtOnce,
             term: Interval::YEAR,
             removal: RemovalPolicy::AtCycleEnd,
             suspension: SuspensionPolicy::Pause,

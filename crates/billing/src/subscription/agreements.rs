@@ -16,8 +16,8 @@ use crate::one_off_item::{Added, OneOffItem};
 use crate::price_book::store::{removal_policy, suspension_policy, tariff, tax_behavior};
 use crate::price_book::{ChangesBilled, CycleLength, Item};
 use crate::rating::{
-    Interval, PriceBasis, RemovalPolicy, Segment, Span, Suspension, SuspensionPolicy, Tariff, Terms,
-    Timeline, UnitPrice,
+    Interval, PaymentSchedule, PriceBasis, RemovalPolicy, Segment, Span, Suspension, SuspensionPolicy,
+    Tariff, Terms, Timeline, UnitPrice,
 };
 
 /// What is agreed from a day on.
@@ -29,8 +29,10 @@ pub struct AgreedTerms {
     pub price_book_id: PriceBookId,
     /// Their version.
     pub price_book_version: i32,
-    /// How long a cycle is.
+    /// For how long the prices are: a cycle, where they are paid at once.
     pub interval: CycleLength,
+    /// Whether they are paid at once; what is stored always is, in arrears.
+    pub payment_schedule: PaymentSchedule,
     /// For how long it is agreed.
     pub term_months: i32,
     /// Where cycles and terms are counted from.
@@ -57,7 +59,8 @@ impl AgreedTerms {
 
     /// Whether it says the same, from whichever day on.
     pub(super) fn says(&self, other: &Self) -> bool {
-        (self.price.id, self.term_months) == (other.price.id, other.term_months)
+        let said = |terms: &Self| (terms.price.id, terms.payment_schedule, terms.term_months);
+        said(self) == said(other)
     }
 
     /// How an item is rated; `None` if it is not sold. Storage is paused where seats are: those pool what may be stored.
@@ -67,6 +70,7 @@ impl AgreedTerms {
         Some(Terms {
             tariff: price.tariff.clone(),
             interval: self.interval.interval(),
+            payment: if item == Item::Storage { PaymentSchedule::AtOnce } else { self.payment_schedule },
             anchor: self.anchor_date,
             term: self.term(),
             removal: price.removal,
@@ -74,29 +78,27 @@ impl AgreedTerms {
         })
     }
 
-    /// How seats are rated.
+    /// How seats are rated, at once for whole intervals.
     fn of_seats(&self) -> Result<Terms, Error> {
-        self.rated(Item::Mailbox).ok_or(Error::Stored("price"))
+        let terms = self.rated(Item::Mailbox).ok_or(Error::Stored("price"))?;
+        Ok(Terms { payment: PaymentSchedule::AtOnce, ..terms })
     }
 
     /// The end of the term that a day belongs to: terms follow each other from the anchor on, as cycles do.
     pub(super) fn term_end(&self, day: NaiveDate) -> Result<NaiveDate, Error> {
-        let whole_terms = Terms { interval: self.term(), ..self.of_seats()? };
-        let segment = Segment { from: day, terms: Some(whole_terms) };
-        let of_terms = Timeline::new(self.price.currency, vec![segment]);
-        Ok(of_terms.cycle_at(day)?.ok_or(Error::Stored("term"))?.charged.end())
+        Ok(self.whole_cycle(Terms { interval: self.term(), ..self.of_seats()? }, day)?.end())
     }
 
-    /// The whole cycle of these terms that a day belongs to.
-    fn whole_cycle(&self, day: NaiveDate) -> Result<Span, Error> {
-        let segment = Segment { from: day, terms: Some(self.of_seats()?) };
+    /// The whole cycle of terms like these that a day belongs to.
+    fn whole_cycle(&self, terms: Terms, day: NaiveDate) -> Result<Span, Error> {
+        let segment = Segment { from: day, terms: Some(terms) };
         let cycle = Timeline::new(self.price.currency, vec![segment]).cycle_at(day)?;
         Ok(cycle.ok_or(Error::Stored("cycle"))?.whole)
     }
 
-    /// Whether one of its cycles begins on a day.
-    pub(super) fn begins_cycle_on(&self, day: NaiveDate) -> Result<bool, Error> {
-        Ok(self.whole_cycle(day)?.start() == day)
+    /// Whether one of its intervals begins on a day.
+    pub(super) fn begins_interval_on(&self, day: NaiveDate) -> Result<bool, Error> {
+        Ok(self.whole_cycle(self.of_seats()?, day)?.start() == day)
     }
 }
 
@@ -420,7 +422,10 @@ impl Agreements {
     pub(crate) fn terms_of(&self, item: Item, whole: Span, tariff: &Tariff) -> Option<&AgreedTerms> {
         let charged_it =
             |terms: &&AgreedTerms| terms.price_of(item).is_some_and(|price| price.tariff == *tariff);
-        let made_it = |terms: &&AgreedTerms| terms.whole_cycle(whole.start()).is_ok_and(|made| made == whole);
+        let made_it = |terms: &&AgreedTerms| {
+            let made = terms.rated(item).map(|of_item| terms.whole_cycle(of_item, whole.start()));
+            made.is_some_and(|made| made.is_ok_and(|made| made == whole))
+        };
         self.all_terms().rev().filter(charged_it).find(made_it)
     }
 }

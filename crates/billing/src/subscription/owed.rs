@@ -115,7 +115,7 @@ fn once(of: &OneOff, boundary: NaiveDate, currency: Currency) -> Result<OwedLine
         item: SETUP,
         kind: InvoiceLineKind::OneOff,
         description: SETUP.to_owned(),
-        cycle: Cycle { charged: day, whole: day },
+        cycle: Cycle::new(day, day),
         charge: Charge {
             period: day,
             quantity: of.quantity.into(),
@@ -146,7 +146,14 @@ fn describe(rated: &RatedLine, all: &[RatedLine], interval: CycleLength) -> Stri
             && period.start() < other.charge.period.end()
     });
     let what = match (line.kind, is_repriced) {
-        (LineKind::Recurring | LineKind::Usage, _) => format!("{items}, per {}", interval.as_str()),
+        (LineKind::Recurring | LineKind::Usage, _) => {
+            let of = line.cycle.instalment;
+            let part = match of.count() {
+                1 => String::new(),
+                count => format!(", instalment {} of {count}", of.number()),
+            };
+            format!("{items}, per {}{part}", interval.as_str())
+        }
         (LineKind::Proration, false) => format!("{items} added"),
         (LineKind::Credit, false) => format!("{items} removed"),
         (LineKind::Proration, true) => format!("{items} at the new price"),

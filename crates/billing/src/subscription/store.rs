@@ -100,7 +100,7 @@ async fn entries(tx: &mut impl OfTenants) -> Result<BTreeMap<TenantId, Vec<Entry
     .map_err(db::Error::from)?;
     let rows = sqlx::query!(
         r#"select s.tenant_id, s.ordinal, s.starts_on, s.term_months as "term_months!", s.anchor_date as "anchor_date!",
-             s.price_book_id as "book_id!", p."interval"
+             s.price_book_id as "book_id!", s.payment_schedule, p."interval"
            from subscription_terms s join prices p on p.price_book_id = s.price_book_id and p.id = s.price_id
            where s.tenant_id = any ($1)"#,
         &tenants
@@ -120,6 +120,7 @@ async fn entries(tx: &mut impl OfTenants) -> Result<BTreeMap<TenantId, Vec<Entry
             price_book_id,
             price_book_version: sold.version,
             interval,
+            payment_schedule: row.payment_schedule.parse().map_err(|_| Error::Stored("payment schedule"))?,
             term_months: row.term_months,
             anchor_date: row.anchor_date,
             price: sold.price,
@@ -329,16 +330,19 @@ pub(super) async fn append_entry(
         Entry::Terms(terms) => (terms.starts_on, Some(terms)),
         Entry::End(day) => (*day, None),
     };
+    let payment_schedule = terms.map(|terms| terms.payment_schedule).unwrap_or_default();
     sqlx::query!(
-        "insert into subscription_terms (tenant_id, ordinal, starts_on, price_book_id, price_id, term_months, anchor_date, set_at)
-         select $1, coalesce(max(ordinal), 0) + 1, $2, $3, $4, $5, $6, $7 from subscription_terms where tenant_id = $1",
+        "insert into subscription_terms (tenant_id, ordinal, starts_on, price_book_id, price_id, term_months, anchor_date, set_at,
+           payment_schedule)
+         select $1, coalesce(max(ordinal), 0) + 1, $2, $3, $4, $5, $6, $7, $8 from subscription_terms where tenant_id = $1",
         tenant_id,
         starts_on,
         terms.map(|terms| terms.price_book_id.uuid()),
         terms.map(|terms| terms.price.id.uuid()),
         terms.map(|terms| terms.term_months),
         terms.map(|terms| terms.anchor_date),
-        now
+        now,
+        payment_schedule.as_str()
     )
     .execute(tx.conn())
     .await?;

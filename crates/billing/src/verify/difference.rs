@@ -189,7 +189,7 @@ pub struct LineFigures {
     pub price_id: Option<PriceId>,
     /// The one-off item.
     pub one_off_item_id: Option<OneOffItemId>,
-    /// For one unit and one whole cycle, or once; `None` when that depends on the quantity.
+    /// For one unit and one whole interval, or once; `None` when that depends on the quantity.
     pub unit_price: Option<UnitPrice>,
     /// What it comes to.
     pub amount: Money,

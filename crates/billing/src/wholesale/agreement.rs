@@ -15,7 +15,9 @@ use super::{must_be_party, system};
 use crate::Error;
 use crate::error::{NOT_A_DATE, date};
 use crate::price_book::{CycleLength, Item};
-use crate::rating::{Interval, Segment, SuspensionPolicy, Tariff, Terms, Timeline, local_day};
+use crate::rating::{
+    Interval, PaymentSchedule, Segment, SuspensionPolicy, Tariff, Terms, Timeline, local_day,
+};
 use crate::subscription::SubscribedPrice;
 use crate::subscription::store::Sold;
 
@@ -134,6 +136,7 @@ impl Agreement {
         Some(Terms {
             tariff: price.tariff.clone(),
             interval: self.interval.interval(),
+            payment: PaymentSchedule::AtOnce,
             anchor: self.anchor_date,
             term: Interval::Months(terms.term_months.unsigned_abs()),
             removal: price.removal,

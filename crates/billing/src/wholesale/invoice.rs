@@ -83,7 +83,7 @@ pub struct WholesaleLine {
     pub seat_days: i64,
     /// The published price that it was billed at.
     pub price_id: PriceId,
-    /// For one unit and one whole cycle; `None` when that depends on how many there are.
+    /// For one unit and one whole interval; `None` when that depends on how many there are.
     pub unit_price: Option<UnitPrice>,
     /// What it comes to, net.
     pub amount: Money,

@@ -216,7 +216,7 @@ fn bill_cycle(
             portions.push(Portion { in_force, billed: &tenant.state.billed });
         }
         portions.push(Portion { in_force: unused.get(&rate).unwrap_or(&nothing), billed: &of.billed });
-        let mut charges = reconcile_parts(&rate, agreement.currency, of.cycle.whole, &portions)?;
+        let mut charges = reconcile_parts(&rate, agreement.currency, &of.cycle, &portions)?;
         for charge in charges.pop().unwrap_or_default() {
             of_nobody.push(of.bill(is_new, &rate, charge));
         }

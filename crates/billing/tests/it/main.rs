@@ -10,6 +10,7 @@ mod dunning;
 mod export;
 mod faults;
 mod ground;
+mod instalments;
 mod items;
 mod ledger;
 mod one_off_item;
@@ -92,6 +93,7 @@ fn terms(book: &PriceBook, interval: &str) -> PutSubscription {
     PutSubscription {
         price_book_id: book.id,
         interval: interval.into(),
+        payment_schedule: None,
         term_months: None,
         seats_committed: None,
         anchor_date: None,

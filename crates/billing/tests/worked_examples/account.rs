@@ -1,8 +1,8 @@
 //! An account as the product keeps it: terms, an event log, and a document at each boundary.
 
 use billing::rating::{
-    CycleState, Interval, Line, Log, RemovalPolicy, Segment, Share, Span, SuspensionPolicy, Tariff, Terms,
-    Timeline, UnitPrice, document,
+    CycleState, Interval, Line, Log, PaymentSchedule, RemovalPolicy, Segment, Share, Span, SuspensionPolicy,
+    Tariff, Terms, Timeline, UnitPrice, document,
 };
 use billing::rating::{Step, steps_of_changes};
 use chrono::{DateTime, Months, NaiveDate, NaiveTime, TimeDelta, Utc};
@@ -24,7 +24,8 @@ impl Account {
         let tariff = Tariff::Flat("1".parse().map_err(|e| format!("{e}"))?);
         let currency = "EUR".parse().map_err(|e| format!("{e}"))?;
         let (removal, suspension) = (RemovalPolicy::CreditToBalance, SuspensionPolicy::Pause);
-        let terms = Terms { tariff, interval, anchor, term: interval, removal, suspension };
+        let payment = PaymentSchedule::AtOnce;
+        let terms = Terms { tariff, interval, payment, anchor, term: interval, removal, suspension };
         let segments = vec![Segment { from: starts_on, terms: Some(terms) }];
         Ok(Self { currency, segments, cycles: Vec::new(), last: None })
     }

@@ -116,11 +116,11 @@ fn split(case: &Case) -> Result<Outcome, String> {
     case.needs_enclosing_cycle()?;
     let (currency, price, whole, at) =
         (case.currency()?, price(case)?, case.span("period")?, case.date("split")?);
-    let (cycle, rate) = (Cycle { charged: whole, whole }, undiscounted(price));
+    let (cycle, rate) = (Cycle::new(whole, whole), undiscounted(price));
     let first = Span::new(whole.start(), at).ok_or("the split is not inside the period")?;
     // In advance a product bills the whole; that a part of it was billed is where this account resumes.
     let in_force: Vec<i64> = whole.each_day().map(|day| i64::from(first.contains(day))).collect();
-    let charges = reconcile(&rate, currency, whole, &in_force, &[]).map_err(|e| e.to_string())?;
+    let charges = reconcile(&rate, currency, &cycle, &in_force, &[]).map_err(|e| e.to_string())?;
     let billed = charges.iter().map(|charge| charge.billed_at(rate.clone()));
     let state = CycleState { cycle, zone: Tz::UTC, billed: billed.collect() };
     let of = |line: &Billed| ComputedLine { period: Some(line.period), amount_minor: line.amount_minor };

@@ -19,6 +19,7 @@ async fn subscribed() -> World {
     let put = PutSubscription {
         price_book_id: book.id,
         interval: "month".into(),
+        payment_schedule: None,
         term_months: None,
         seats_committed: None,
         anchor_date: None,

@@ -102,6 +102,7 @@ async fn subscribe(ctx: &Ctx, book: &PriceBook) {
     let put = PutSubscription {
         price_book_id: book.id,
         interval: "month".into(),
+        payment_schedule: None,
         term_months: None,
         seats_committed: None,
         anchor_date: None,

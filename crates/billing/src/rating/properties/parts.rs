@@ -47,7 +47,8 @@ fn billed(story: &Story, known: &[Vec<Vec<i64>>]) -> Vec<Vec<Vec<Billed>>> {
     for levels in known {
         let portions: Vec<_> =
             levels.iter().zip(&lines).map(|(in_force, billed)| Portion { in_force, billed }).collect();
-        let charges = reconcile_parts(&rate, story.currency, story.whole, &portions).unwrap();
+        let charges =
+            reconcile_parts(&rate, story.currency, &Cycle::new(story.whole, story.whole), &portions).unwrap();
         for (lines, charges) in lines.iter_mut().zip(charges) {
             lines.extend(charges.iter().map(|charge| charge.billed_at(rate.clone())));
         }

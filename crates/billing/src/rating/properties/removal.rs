@@ -36,6 +36,7 @@ fn follow(lots: &mut Vec<Lot>, day: NaiveDate, used: i64, grace_days: u32) {
 fn locked(mut story: Story, grace_days: u32, months: u32) -> Story {
     story.terms.removal = RemovalPolicy::LockedUntilTermEnd { grace_days };
     story.terms.interval = Interval::MONTH;
+    story.terms.payment = PaymentSchedule::AtOnce;
     story.terms.term = Interval::Months(months);
     story
 }
@@ -71,6 +72,7 @@ proptest! {
         let terms = Terms {
             tariff: Tariff::Flat(price),
             interval: Interval::YEAR,
+            payment: PaymentSchedule::AtOnce,
             anchor: start,
             term: Interval::YEAR,
             removal: RemovalPolicy::LockedUntilTermEnd { grace_days },

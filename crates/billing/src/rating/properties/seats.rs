@@ -29,11 +29,14 @@ proptest! {
     fn i5_every_active_day_is_charged_once(story in stories(), zone in prop::sample::select(ZONES.to_vec())) {
         let account = Account::late(&story, zone);
         let mut expected_start = story.starts_on;
+        let (intervals, mut held) = (story.terms.intervals().unwrap(), 0);
         for state in &account.cycles {
             prop_assert_eq!(state.cycle.charged.start(), expected_start);
             expected_start = state.cycle.charged.end();
-            let mut held = 0;
             for day in state.cycle.charged.each_day() {
+                if intervals.cycle_at(day).unwrap().start() == day {
+                    held = 0;
+                }
                 let quantity = story.quantity(day.min(story.horizon()));
                 held = if story.terms.removal == RemovalPolicy::AtCycleEnd { quantity.max(held) } else { quantity };
                 let charged: i64 =
@@ -55,10 +58,11 @@ proptest! {
         let (plain, split) = (Account::late(&story, Tz::UTC), Account::late(&split, Tz::UTC));
         prop_assert_eq!(&plain.documents, &split.documents);
         for (state, (_, total)) in plain.cycles.iter().zip(plain.totals()) {
-            let quantities: Vec<i64> = state.cycle.charged.each_day().map(|day| story.quantity(day)).collect();
-            if state.cycle.charged == state.cycle.whole && quantities.iter().all(|q| *q == quantities[0]) {
-                let full = story.terms.tariff.amount_minor(Share::from(i128::from(quantities[0])), story.currency);
-                prop_assert_eq!(Ok(total), full);
+            let quantities = state.quantities();
+            let quantity = quantities[0].1;
+            if state.cycle.charged == state.cycle.whole && quantities.iter().all(|(_, q)| *q == quantity) {
+                let full = story.terms.tariff.amount_minor(Share::from(i128::from(quantity)), story.currency);
+                prop_assert_eq!(Ok(total), state.cycle.instalment.of(full.unwrap()));
             }
         }
     }
@@ -119,16 +123,16 @@ proptest! {
         let plain = Account::late(&story, Tz::UTC);
         let added = with([Event { at: at(hours.0), delta: 1 }, Event { at: at(hours.1), delta: -1 }]);
         let cycle = plain.cycles.iter().find(|state| state.cycle.charged.contains(day)).unwrap().cycle;
-        let share = Share::new(1, cycle.whole.days().into());
+        let share = Share::new(1, i128::from(cycle.whole.days()) * i128::from(cycle.instalment.count()));
         let one_day = story.terms.tariff.amount_minor(share, story.currency).unwrap();
-        let more = added - plain.total();
-        prop_assert!((0..=one_day + 1).contains(&more), "a day costs {more} of {one_day}");
+        let (more, slack) = (added - plain.total(), story.slack_minor());
+        prop_assert!((-slack..=one_day + 1 + slack).contains(&more), "a day costs {more} of {one_day}");
 
         let level = |at: NaiveDateTime| story.events.iter().filter(|e| e.at <= at).map(|e| e.delta).sum::<i64>();
         let between = story.events.iter().map(|e| e.at).filter(|e| (at(hours.0)..at(hours.1)).contains(e));
         if between.chain([at(hours.0)]).map(level).min() > Some(0) {
             let swapped = with([Event { at: at(hours.0), delta: -1 }, Event { at: at(hours.1), delta: 1 }]);
-            prop_assert!(swapped <= plain.total());
+            prop_assert!(swapped <= plain.total() + slack);
         }
         let same_instant = with([Event { at: at(hours.0), delta: -1 }, Event { at: at(hours.0), delta: 1 }]);
         prop_assert_eq!(same_instant, plain.total());
@@ -150,6 +154,25 @@ proptest! {
         story.events.clear();
         account.run(account.next.unwrap(), &story.log(Tz::UTC, NaiveDateTime::MAX));
         prop_assert!(account.totals().iter().all(|(_, total)| *total == 0), "{:?}", account.totals());
+    }
+
+    /// I11: what is paid in instalments adds up to what the year costs at once, and they differ by at most one minor unit.
+    #[test]
+    fn i11_instalments_of_a_year_sum_to_its_price(story in stories(), seats in 0_i64..50) {
+        let mut story = story;
+        let start = story.terms.anchor;
+        let at = start.and_hms_opt(0, 0, 0).unwrap();
+        (story.starts_on, story.events) = (start, vec![Event { at, delta: seats }]);
+        story.committed.clear();
+        (story.terms.interval, story.terms.payment) = (Interval::YEAR, PaymentSchedule::Monthly);
+        let year = story.terms.intervals().unwrap().cycle_at(start).unwrap();
+        let mut account = Account::new(story.timeline(), Tz::UTC);
+        account.run(year.end().pred_opt().unwrap(), &story.log(Tz::UTC, NaiveDateTime::MAX));
+        let parts: Vec<i64> = account.totals().into_iter().map(|(_, total)| total).collect();
+        prop_assert_eq!(parts.len(), 12);
+        let price = story.terms.tariff.amount_minor(Share::from(i128::from(seats)), story.currency);
+        prop_assert_eq!(Ok(parts.iter().sum()), price);
+        prop_assert!(parts.iter().max().unwrap() - parts.iter().min().unwrap() <= 1, "{:?}", parts);
     }
 
     /// I12: more seat-days never cost less, at a flat and at a graduated price.
@@ -178,7 +201,7 @@ proptest! {
         let extra = [Event { at: on(from.min(until)), delta: 1 }, Event { at: on(from.max(until)), delta: -1 }];
         story.events.extend(extra);
         for ((cycle, before), (_, after)) in plain.totals().into_iter().zip(Account::late(&story, Tz::UTC).totals()) {
-            prop_assert!(before <= after, "{before} became {after} in {cycle:?}");
+            prop_assert!(before <= after + story.slack_minor(), "{before} became {after} in {cycle:?}");
         }
     }
 

@@ -17,7 +17,7 @@ fn cycles() -> impl Strategy<Value = Cycle> {
         let day = |n: usize| start + Days::new(n as u64);
         let length = usize::try_from(length).unwrap();
         let whole = Span::new(start, day(length)).unwrap();
-        Cycle { charged: Span::new(day(cut.index(length)), whole.end()).unwrap(), whole }
+        Cycle::new(Span::new(day(cut.index(length)), whole.end()).unwrap(), whole)
     })
 }
 
@@ -94,6 +94,7 @@ proptest! {
         let terms = Terms {
             tariff: tariff.clone(),
             interval: Interval::MONTH,
+            payment: PaymentSchedule::AtOnce,
             anchor: start,
             term: Interval::MONTH,
             removal: RemovalPolicy::CreditToBalance,

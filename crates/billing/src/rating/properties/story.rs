@@ -82,6 +82,11 @@ impl Story {
         instants.map(level).max().unwrap_or(0)
     }
 
+    /// By what more seats may cost less in a cycle: parts of a price that is a little higher can each be a unit less.
+    pub(super) fn slack_minor(&self) -> i64 {
+        i64::from(self.terms.payment == PaymentSchedule::Monthly)
+    }
+
     /// As many days after the start as all events need, and then to a boundary.
     pub(super) fn horizon(&self) -> NaiveDate {
         let last = self.starts_on + Days::new(LAST_DAY + 1);
@@ -189,15 +194,19 @@ fn local((day, minute): (u64, u32), start: NaiveDate) -> NaiveDateTime {
 }
 
 pub(super) fn stories() -> impl Strategy<Value = Story> {
-    let interval = prop::sample::select(vec![Interval::MONTH, Interval::YEAR]);
+    let interval = prop::sample::select(vec![
+        (Interval::MONTH, PaymentSchedule::AtOnce),
+        (Interval::YEAR, PaymentSchedule::AtOnce),
+        (Interval::YEAR, PaymentSchedule::Monthly),
+    ]);
     let removal = prop::sample::select(vec![RemovalPolicy::AtCycleEnd, RemovalPolicy::CreditToBalance]);
     let dates = (days_of_years(), -400_i64..400);
     let committed = prop::collection::btree_map(times(), 0_i64..4, 0..3);
     (tariffs(), interval, removal, dates, currencies(), raw_events(), (0_i64..4, committed)).prop_map(
-        |(tariff, interval, removal, (starts_on, offset), currency, raw, (committed, changes))| {
+        |(tariff, (interval, payment), removal, (starts_on, offset), currency, raw, (committed, changes))| {
             let anchor = starts_on + chrono::TimeDelta::days(offset);
             let (term, suspension) = (Interval::YEAR, SuspensionPolicy::Continue);
-            let terms = Terms { tariff, interval, anchor, term, removal, suspension };
+            let terms = Terms { tariff, interval, payment, anchor, term, removal, suspension };
             let changes = changes.into_iter().map(|(at, level)| (local(at, starts_on), level));
             let committed = [(starts_on.and_time(NaiveTime::MIN), committed)].into_iter().chain(changes);
             let events = possible(starts_on, raw);

@@ -71,16 +71,17 @@ fn policies() -> impl Strategy<Value = RemovalPolicy> {
 
 fn some_terms(start: NaiveDate) -> impl Strategy<Value = Terms> {
     let intervals = prop::sample::select(vec![
-        (Interval::MONTH, Interval::Months(6)),
-        (Interval::MONTH, Interval::MONTH),
-        (Interval::YEAR, Interval::YEAR),
-        (Interval::Days(10), Interval::Days(20)),
+        (Interval::MONTH, PaymentSchedule::AtOnce, Interval::Months(6)),
+        (Interval::MONTH, PaymentSchedule::AtOnce, Interval::MONTH),
+        (Interval::YEAR, PaymentSchedule::AtOnce, Interval::YEAR),
+        (Interval::YEAR, PaymentSchedule::Monthly, Interval::YEAR),
+        (Interval::Days(10), PaymentSchedule::AtOnce, Interval::Days(20)),
     ]);
     let suspension = prop::sample::select(vec![SuspensionPolicy::Continue, SuspensionPolicy::Pause]);
     (tariffs(), intervals, policies(), suspension, -40_i64..160).prop_map(
-        move |(tariff, (interval, term), removal, suspension, anchor)| {
+        move |(tariff, (interval, payment, term), removal, suspension, anchor)| {
             let anchor = start + chrono::TimeDelta::days(anchor);
-            Terms { tariff, interval, anchor, term, removal, suspension }
+            Terms { tariff, interval, payment, anchor, term, removal, suspension }
         },
     )
 }

@@ -13,7 +13,9 @@ use crate::Error;
 use crate::by_tenant::by_tenant;
 use crate::invoice::Billing;
 use crate::price_book::Item;
-use crate::rating::{Billed, Cycle, CycleState, Log, Span, Timeline, steps_of_changes, steps_of_levels};
+use crate::rating::{
+    Billed, Cycle, CycleState, Instalment, Log, Span, Timeline, steps_of_changes, steps_of_levels,
+};
 use crate::subscription::{self, Cycles, OwedLine, Subscription, Used, Windows};
 
 /// What is known of an account.
@@ -32,7 +34,7 @@ pub(super) struct Books {
 pub(super) type BilledLine = (Item, CycleKey, Billed);
 
 /// The days that an item's cycle charges, if any, by its calendar.
-type CycleDays = (Item, CycleKey, Option<Span>, Tz);
+type CycleDays = (Item, Cycle, Option<Span>, Tz);
 
 /// What is outstanding of an account by boundary, where the next run goes on, and the days that are billed by it.
 pub(super) struct Rated<'a> {
@@ -175,7 +177,7 @@ impl Rated<'_> {
             let mut covered = covered.iter().filter(|covered| covered.item == item);
             for state in states {
                 let days = timeline.makes(&state.cycle)?.then_some(state.cycle.charged);
-                let now = (item, CycleKey::of(&state.cycle), days, state.zone);
+                let now = (item, state.cycle, days, state.zone);
                 match covered.next() {
                     Some(before) if before.days == days => {}
                     Some(_) => self.changed.push(now),
@@ -197,10 +199,10 @@ impl Rated<'_> {
 
     fn covered(&self, days: fn(&Self) -> &Vec<CycleDays>) -> impl Iterator<Item = CoveredDays> {
         let tenant_id = self.tenant_id();
-        days(self).iter().map(move |&(item, key, days, zone)| CoveredDays {
+        days(self).iter().map(move |&(item, cycle, days, zone)| CoveredDays {
             tenant_id,
             item,
-            key,
+            cycle,
             days,
             zone,
         })
@@ -257,6 +259,7 @@ fn with_lines(covered: &[Covered], lines: Vec<BilledLine>) -> Result<Cycles, Err
 pub(super) struct Covered {
     pub(super) item: Item,
     pub(super) key: CycleKey,
+    pub(super) instalment: Instalment,
     /// Its charged days; `None` where other cycles have taken its place.
     pub(super) days: Option<Span>,
     /// Of its calendar.
@@ -269,7 +272,7 @@ impl Covered {
         let CycleKey { starts_on, whole } = self.key;
         let charged =
             self.days.or_else(|| Span::new(starts_on, whole.end())).ok_or(Error::Stored("cycle"))?;
-        Ok(Cycle { charged, whole })
+        Ok(Cycle { charged, whole, instalment: self.instalment })
     }
 }
 
@@ -278,10 +281,4 @@ impl Covered {
 pub(super) struct CycleKey {
     pub(super) starts_on: NaiveDate,
     pub(super) whole: Span,
-}
-
-impl CycleKey {
-    fn of(cycle: &Cycle) -> Self {
-        Self { starts_on: cycle.charged.start(), whole: cycle.whole }
-    }
 }

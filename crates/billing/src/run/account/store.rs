@@ -14,7 +14,7 @@ use crate::invoice::Billing;
 use crate::invoice::store::discount;
 use crate::price_book::Item;
 use crate::price_book::store::{item, tariff};
-use crate::rating::{Billed, Rate, Span};
+use crate::rating::{Billed, Cycle, Instalment, Rate, Span};
 use crate::subscription::Windows;
 
 use super::books::{BilledLine, Covered, CycleKey};
@@ -150,7 +150,7 @@ pub(super) async fn cycles(tx: &mut impl OfTenants) -> Result<BTreeMap<TenantId,
     let tenants = tx.tenant_ids();
     let rows = sqlx::query!(
         r#"select tenant_id, item, starts_on, upper(days) as "end?", lower(whole) as "whole_start!", upper(whole) as "whole_end!",
-             time_zone as "time_zone!"
+             time_zone as "time_zone!", instalment, instalments
            from billing_coverage where tenant_id = any ($1) and kind = 'cycle' order by tenant_id, item, starts_on, whole"#,
         &tenants
     )
@@ -164,7 +164,10 @@ pub(super) async fn cycles(tx: &mut impl OfTenants) -> Result<BTreeMap<TenantId,
         let zone = row.time_zone.parse().map_err(|_| Error::Stored("time zone"))?;
         let days = row.end.and_then(|end| Span::new(starts_on, end));
         let (item, key) = (item(&row.item)?, CycleKey { starts_on, whole });
-        let covered = Covered { item, key, days, zone };
+        let part = u16::try_from(row.instalment).ok().zip(u16::try_from(row.instalments).ok());
+        let instalment = part.and_then(|(number, count)| Instalment::new(number, count).ok());
+        let instalment = instalment.ok_or(Error::Stored("instalment"))?;
+        let covered = Covered { item, key, instalment, days, zone };
         all.push((TenantId::from_uuid(row.tenant_id), covered));
     }
     Ok(by_tenant(all))
@@ -216,7 +219,7 @@ pub(super) async fn billed_lines(
 pub(super) struct CoveredDays {
     pub(super) tenant_id: TenantId,
     pub(super) item: Item,
-    pub(super) key: CycleKey,
+    pub(super) cycle: Cycle,
     /// Its charged days; `None` for none of them.
     pub(super) days: Option<Span>,
     pub(super) zone: Tz,
@@ -231,6 +234,8 @@ struct Columns {
     whole_ends: Vec<NaiveDate>,
     ends: Vec<NaiveDate>,
     zones: Vec<String>,
+    instalments: Vec<i32>,
+    of: Vec<i32>,
 }
 
 impl Columns {
@@ -239,12 +244,14 @@ impl Columns {
         Ok(Self {
             tenants: own(tx, all.iter().map(|covered| covered.tenant_id))?,
             items: all.iter().map(|covered| covered.item.as_str().to_owned()).collect(),
-            starts: days(|covered| covered.key.starts_on),
-            whole_starts: days(|covered| covered.key.whole.start()),
-            whole_ends: days(|covered| covered.key.whole.end()),
+            starts: days(|covered| covered.cycle.charged.start()),
+            whole_starts: days(|covered| covered.cycle.whole.start()),
+            whole_ends: days(|covered| covered.cycle.whole.end()),
             // None of them is none from its first on.
-            ends: days(|covered| covered.days.map_or(covered.key.starts_on, Span::end)),
+            ends: days(|covered| covered.days.map_or(covered.cycle.charged.start(), Span::end)),
             zones: all.iter().map(|covered| covered.zone.name().to_owned()).collect(),
+            instalments: all.iter().map(|covered| covered.cycle.instalment.number().into()).collect(),
+            of: all.iter().map(|covered| covered.cycle.instalment.count().into()).collect(),
         })
     }
 }
@@ -255,11 +262,11 @@ pub(super) async fn cover_cycles(tx: &mut impl OfTenants, new: &[CoveredDays]) -
     }
     let new = Columns::of(tx, new)?;
     sqlx::query!(
-        "insert into billing_coverage (tenant_id, item, kind, starts_on, whole, days, time_zone)
+        "insert into billing_coverage (tenant_id, item, kind, starts_on, whole, days, time_zone, instalment, instalments)
          select new.tenant_id, new.item, 'cycle', new.starts_on, daterange(new.whole_start, new.whole_end),
-           daterange(new.starts_on, new.ends_on), new.time_zone
-         from unnest($1::uuid[], $2::text[], $3::date[], $4::date[], $5::date[], $6::date[], $7::text[])
-           new (tenant_id, item, starts_on, whole_start, whole_end, ends_on, time_zone)",
+           daterange(new.starts_on, new.ends_on), new.time_zone, new.instalment, new.instalments
+         from unnest($1::uuid[], $2::text[], $3::date[], $4::date[], $5::date[], $6::date[], $7::text[], $8::int[], $9::int[])
+           new (tenant_id, item, starts_on, whole_start, whole_end, ends_on, time_zone, instalment, instalments)",
         &new.tenants,
         &new.items,
         &new.starts,
@@ -267,6 +274,8 @@ pub(super) async fn cover_cycles(tx: &mut impl OfTenants, new: &[CoveredDays]) -
         &new.whole_ends,
         &new.ends,
         &new.zones,
+        &new.instalments,
+        &new.of,
     )
     .execute(tx.conn())
     .await?;

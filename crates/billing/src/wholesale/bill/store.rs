@@ -125,7 +125,7 @@ pub(crate) async fn cycles(tx: &mut SystemTx, reseller_id: ResellerId) -> Result
         let charged = Span::new(row.start, row.end).ok_or(Error::Stored("cycle"))?;
         let whole = Span::new(row.whole_start, row.whole_end).ok_or(Error::Stored("cycle"))?;
         let zone = row.time_zone.parse().map_err(|_| Error::Stored("time zone"))?;
-        let state = CycleState { cycle: Cycle { charged, whole }, zone, billed: Vec::new() };
+        let state = CycleState { cycle: Cycle::new(charged, whole), zone, billed: Vec::new() };
         cycles.entry(item(&row.item)?).or_default().push(state);
     }
     Ok(cycles)
@@ -192,7 +192,7 @@ pub(super) async fn cover_cycle(
     item: Item,
     state: &CycleState,
 ) -> Result<(), db::Error> {
-    let Cycle { charged, whole } = state.cycle;
+    let Cycle { charged, whole, .. } = state.cycle;
     sqlx::query!(
         "insert into wholesale_coverage (reseller_id, item, kind, days, whole, time_zone)
          values ($1, $2, 'cycle', daterange($3, $4), daterange($5, $6), $7)",

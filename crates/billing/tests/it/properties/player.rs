@@ -47,6 +47,8 @@ pub(super) struct Account {
 #[derive(Debug, Clone)]
 pub(super) struct Terms {
     yearly: bool,
+    /// Of a year: in instalments.
+    by_month: bool,
     terms: Option<i64>,
     seats_committed: i64,
     trial_days: Option<u64>,
@@ -59,7 +61,8 @@ impl Account {
             let price = crate::price(interval, unit_price, RemovalPolicy::CreditToBalance);
             NewPrice { currency: currency.into(), ..price }
         };
-        let first = Terms { yearly: false, terms: None, seats_committed: 0, trial_days: None };
+        let first =
+            Terms { yearly: false, by_month: false, terms: None, seats_committed: 0, trial_days: None };
         let prices = ["month", "year"].map(price);
         Self { currency, zone, prices, beside: Vec::new(), inclusive: false, first }
     }
@@ -72,6 +75,7 @@ impl Terms {
         PutSubscription {
             price_book_id: book.id,
             interval: if self.yearly { "year" } else { "month" }.into(),
+            payment_schedule: (self.yearly && self.by_month).then(|| "monthly".into()),
             term_months: self.terms.map(|terms| terms * months),
             seats_committed: Some(self.seats_committed),
             anchor_date: None,
@@ -164,8 +168,15 @@ pub(super) fn price(interval: &'static str) -> impl Strategy<Value = NewPrice> {
 
 pub(super) fn some_terms() -> impl Strategy<Value = Terms> {
     let trial_days = prop::option::weighted(0.2, 1_u64..40);
-    (any::<bool>(), prop::option::weighted(0.3, 1_i64..4), 0_i64..5, trial_days).prop_map(
-        |(yearly, terms, seats_committed, trial_days)| Terms { yearly, terms, seats_committed, trial_days },
+    let paid = (any::<bool>(), any::<bool>());
+    (paid, prop::option::weighted(0.3, 1_i64..4), 0_i64..5, trial_days).prop_map(
+        |((yearly, by_month), terms, seats_committed, trial_days)| Terms {
+            yearly,
+            by_month,
+            terms,
+            seats_committed,
+            trial_days,
+        },
     )
 }
 

@@ -1,0 +1,148 @@
+//! Prices of a year that are paid by the month.
+
+use billing::price_book::{PriceBook, publish};
+use billing::rating::{PaymentSchedule, RemovalPolicy};
+use billing::subscription::{PutSubscription, cancel, get, put};
+use tenancy::user;
+use testkit::World;
+
+use super::courses::run_and_verify;
+use super::{all_shown, at, date, invoices, price, seat, subscribe, terms, world_on};
+
+/// 100.00 a year.
+async fn book(world: &World, policy: RemovalPolicy) -> PriceBook {
+    let prices = vec![price("year", "100.00", policy), price("month", "10.00", policy)];
+    publish(&world.operator, Some(world.reseller.id), prices).await.unwrap()
+}
+
+fn by_the_month(book: &PriceBook) -> PutSubscription {
+    PutSubscription { payment_schedule: Some("monthly".into()), ..terms(book, "year") }
+}
+
+#[tokio::test]
+async fn a_year_is_paid_in_twelve_parts_that_add_up_to_its_price() {
+    let world = world_on("2026-01-31").await;
+    let book = book(&world, RemovalPolicy::default()).await;
+    let subscription = put(&world.ctx, by_the_month(&book), None).await.unwrap();
+    assert_eq!(
+        (subscription.terms.term_months, subscription.terms.payment_schedule),
+        (12, PaymentSchedule::Monthly)
+    );
+    seat(&world.ctx, "ada").await;
+    run_and_verify(&world, "2026-01-31").await;
+    run_and_verify(&world, "2027-01-31").await;
+    let documents = invoices(&world.ctx).await;
+    let amounts: Vec<i64> = documents.iter().map(|document| document.lines[0].amount.amount_minor).collect();
+    assert_eq!(amounts, [833, 834, 833, 833, 834, 833, 833, 834, 833, 833, 834, 833, 833]);
+    assert_eq!(amounts[..12].iter().sum::<i64>(), 10_000);
+    let says = |nth: usize| documents[nth].lines[0].description.as_str();
+    assert_eq!(says(0), "mailboxes, per year, instalment 1 of 12, 2026-01-31 to 2026-02-27");
+    assert_eq!(says(11), "mailboxes, per year, instalment 12 of 12, 2026-12-31 to 2027-01-30");
+    assert_eq!(says(12), "mailboxes, per year, instalment 1 of 12, 2027-01-31 to 2027-02-27");
+}
+
+#[tokio::test]
+async fn what_is_taken_in_mid_year_is_paid_by_the_month_and_kept_for_the_year() {
+    let world = world_on("2026-01-01").await;
+    let book = book(&world, RemovalPolicy::AtCycleEnd).await;
+    put(&world.ctx, by_the_month(&book), None).await.unwrap();
+    seat(&world.ctx, "ada").await;
+    run_and_verify(&world, "2026-01-01").await;
+    at(&world, "2026-06-16T09:00");
+    let bob = seat(&world.ctx, "bob").await;
+    run_and_verify(&world, "2026-07-01").await;
+    // Half of June's part, and from then on the parts of two.
+    let july = all_shown(&world.ctx).await.pop().unwrap();
+    assert_eq!(
+        july,
+        "invoice 2026-07-01 20.84 EUR; recurring 2026-07-01..2026-08-01 x2 = 62 seat-days, 16.67 EUR; \
+         proration 2026-06-16..2026-07-01 x1 = 15 seat-days, 4.17 EUR"
+    );
+    at(&world, "2026-08-10T09:00");
+    user::delete(&world.ctx, bob.id, None).await.unwrap();
+    run_and_verify(&world, "2027-01-01").await;
+    let shown = all_shown(&world.ctx).await;
+    assert!(
+        shown[11].starts_with("invoice 2026-12-01 16.67 EUR; recurring 2026-12-01..2027-01-01 x2"),
+        "{shown:#?}"
+    );
+    assert!(
+        shown[12].starts_with("invoice 2027-01-01 8.33 EUR; recurring 2027-01-01..2027-02-01 x1"),
+        "{shown:#?}"
+    );
+}
+
+#[tokio::test]
+async fn a_seat_that_goes_is_credited_with_its_days_of_the_month() {
+    let world = world_on("2026-01-01").await;
+    let book = book(&world, RemovalPolicy::CreditToBalance).await;
+    put(&world.ctx, by_the_month(&book), None).await.unwrap();
+    seat(&world.ctx, "ada").await;
+    let bob = seat(&world.ctx, "bob").await;
+    run_and_verify(&world, "2026-01-01").await;
+    at(&world, "2026-01-31T09:00");
+    user::delete(&world.ctx, bob.id, None).await.unwrap();
+    run_and_verify(&world, "2026-02-01").await;
+    // Nothing is left to give back of January, and February is the second part of one.
+    assert_eq!(
+        all_shown(&world.ctx).await,
+        [
+            "invoice 2026-01-01 16.67 EUR; recurring 2026-01-01..2026-02-01 x2 = 62 seat-days, 16.67 EUR",
+            "invoice 2026-02-01 8.34 EUR; recurring 2026-02-01..2026-03-01 x1 = 28 seat-days, 8.34 EUR",
+        ]
+    );
+}
+
+#[tokio::test]
+async fn another_schedule_waits_for_the_end_of_the_term_and_so_does_an_end() {
+    let world = world_on("2026-01-01").await;
+    let book = book(&world, RemovalPolicy::AtCycleEnd).await;
+    put(&world.ctx, by_the_month(&book), None).await.unwrap();
+    seat(&world.ctx, "ada").await;
+    run_and_verify(&world, "2026-03-01").await;
+    let at_once = subscribe(&world.ctx, &book, "year").await;
+    assert_eq!(at_once.terms.starts_on, date("2027-01-01"));
+    run_and_verify(&world, "2027-02-01").await;
+    let shown = all_shown(&world.ctx).await;
+    assert_eq!(shown.len(), 13);
+    let whole =
+        "invoice 2027-01-01 100.00 EUR; recurring 2027-01-01..2028-01-01 x1 = 365 seat-days, 100.00 EUR";
+    assert_eq!(shown[12], whole);
+    put(&world.ctx, by_the_month(&book), None).await.unwrap();
+    run_and_verify(&world, "2028-02-01").await;
+    let shown = all_shown(&world.ctx).await;
+    assert!(
+        shown[13].starts_with("invoice 2028-01-01 8.33 EUR; recurring 2028-01-01..2028-02-01 x1"),
+        "{shown:#?}"
+    );
+    // Who leaves in spring has agreed for the year, and goes on paying its parts.
+    cancel(&world.ctx, Some("2028-04-10"), None).await.unwrap();
+    run_and_verify(&world, "2029-06-01").await;
+    let shown = all_shown(&world.ctx).await;
+    assert_eq!(shown.len(), 25);
+    assert!(
+        shown[24].starts_with("invoice 2028-12-01 8.33 EUR; recurring 2028-12-01..2029-01-01 x1"),
+        "{shown:#?}"
+    );
+    assert_eq!(get(&world.ctx).await.unwrap().next_invoice_on, None);
+}
+
+#[tokio::test]
+async fn by_the_month_becomes_a_year_by_the_month_at_once_and_not_back() {
+    let world = world_on("2026-01-31").await;
+    let book = book(&world, RemovalPolicy::AtCycleEnd).await;
+    subscribe(&world.ctx, &book, "month").await;
+    seat(&world.ctx, "ada").await;
+    run_and_verify(&world, "2026-01-31").await;
+    at(&world, "2026-02-14T12:00");
+    let yearly = put(&world.ctx, by_the_month(&book), None).await.unwrap();
+    assert_eq!((yearly.terms.starts_on, yearly.terms.anchor_date), (date("2026-02-14"), date("2026-02-14")));
+    run_and_verify(&world, "2026-02-14").await;
+    assert_eq!(
+        all_shown(&world.ctx).await[1],
+        "invoice 2026-02-14 3.33 EUR; recurring 2026-02-14..2026-03-14 x1 = 28 seat-days, 8.33 EUR; \
+         credit 2026-02-14..2026-02-28 x-1 = -14 seat-days, -5.00 EUR"
+    );
+    let monthly = subscribe(&world.ctx, &book, "month").await;
+    assert_eq!(monthly.terms.starts_on, date("2027-02-14"));
+}
