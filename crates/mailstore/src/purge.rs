@@ -6,7 +6,7 @@
 
 mod store;
 
-use blob::KeyPrefix;
+use blob::{BlobKey, BlobStore, KeyPrefix};
 use db::{Db, SystemTx};
 use futures::future::try_join_all;
 use kernel::{MailboxId, TenantId};
@@ -101,7 +101,7 @@ async fn tenant(store: &MailStore, db: &Db, auth: &Auth, id: TenantId) -> Result
     loop {
         let page = store.blobs.list(&KeyPrefix::Tenant(id), after.as_deref()).await?;
         for some in page.keys.chunks(OBJECTS_AT_ONCE) {
-            try_join_all(some.iter().map(|key| store.blobs.delete(key))).await?;
+            try_join_all(some.iter().map(|key| remove(&*store.blobs, key))).await?;
         }
         after = page.next;
         if after.is_none() {
@@ -126,6 +126,15 @@ async fn tenant(store: &MailStore, db: &Db, auth: &Auth, id: TenantId) -> Result
         }
     }
     Ok(purge::tenant(db, auth, id, destroyed).await?)
+}
+
+/// Older versions of what was sealed stay as long as the bucket keeps them: nothing opens them once no version of a key is left.
+async fn remove(blobs: &dyn BlobStore, key: &BlobKey) -> Result<(), blob::Error> {
+    match key {
+        // Another process has put it since the others were erased.
+        BlobKey::WrappedKey { .. } => blobs.erase(key).await,
+        BlobKey::Pack { .. } | BlobKey::Segment(_) => blobs.delete(key).await,
+    }
 }
 
 #[expect(clippy::disallowed_methods, reason = "a deleted tenant cannot be entered")]
