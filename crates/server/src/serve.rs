@@ -256,9 +256,20 @@ fn start(
         lag: chrono::TimeDelta::hours(config.compaction_lag_hours.get().into()),
         bytes_per_second: u64::from(config.compaction_mib_per_second.get()) << 20,
     };
+    let backups_kept = chrono::TimeDelta::days(config.backup_days.get().into());
     let db = platform.db.clone();
-    let worker =
-        worker::Worker { db, store, compaction, auth, payments, vat_register, submission, dns, sender };
+    let worker = worker::Worker {
+        db,
+        store,
+        compaction,
+        backups_kept,
+        auth,
+        payments,
+        vat_register,
+        submission,
+        dns,
+        sender,
+    };
     let stop = || shutdown.clone();
     let mut parts = JoinSet::new();
     spawn(&mut parts, "http", api::serve(listeners.http, api, stop()));

@@ -200,7 +200,7 @@ async fn a_destroyed_tenant_leaves_no_key() {
     bench.world.test_db.clock().advance(TimeDelta::days(32));
     let db = bench.world.test_db.db();
     let auth = Auth::new(db.clone()).await.unwrap();
-    assert_eq!(purge::run(&bench.store, &db, &auth).await.unwrap().tenants, 1);
+    assert_eq!(purge::run(&bench.store, &db, &auth, TimeDelta::days(30)).await.unwrap().tenants, 1);
 
     // Neither rows nor objects: packs that hold a part of their mail are noise from now on.
     let [left] = &from_the_bucket(&bench, &kek).await[..] else { panic!("not one object") };
