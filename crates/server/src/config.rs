@@ -55,6 +55,8 @@ pub(crate) struct Config {
     pub(crate) compaction_lag_hours: NonZeroU32,
     /// How fast it is moved out of them, in MiB a second at most.
     pub(crate) compaction_mib_per_second: NonZeroU32,
+    /// How many seconds lie between two puts of the journal at most.
+    pub(crate) journal_seconds: NonZeroU32,
     /// For how many days the operator keeps backups of the database.
     pub(crate) backup_days: NonZeroU32,
     /// How much of the mail that was read or taken in stays in memory, in MiB.
@@ -209,6 +211,9 @@ impl Config {
             compaction_mib_per_second: reader
                 .value("compaction_mib_per_second", parse_count)
                 .unwrap_or(COMPACTION_MIB_PER_SECOND),
+            journal_seconds: reader
+                .value("journal_seconds", parse_up_to(recovery::MOST_SECONDS.get()))
+                .unwrap_or(recovery::SECONDS),
             backup_days: reader.value("backup_days", parse_up_to(MAX_BACKUP_DAYS)).unwrap_or(BACKUP_DAYS),
             body_cache_mib: reader.value("body_cache_mib", parse_count).unwrap_or(BODY_CACHE_MIB),
             body_cache_disk_mib: reader.value("body_cache_disk_mib", parse_count),
@@ -412,6 +417,18 @@ mod tests {
                 hours(value),
                 Err(vec![format!("{name}: {value:?} is not a whole number from 1 to 144")])
             );
+        }
+    }
+
+    #[test]
+    fn the_journal_is_put_once_a_minute_at_least() {
+        let seconds = |value| {
+            read("", &[("PILLARBOX_JOURNAL_SECONDS", value)]).map(|config| config.journal_seconds.get())
+        };
+        assert_eq!([seconds(""), seconds("1"), seconds("60")], [Ok(1), Ok(1), Ok(60)]);
+        for value in ["0", "61", "0.5", "a second"] {
+            let mistake = format!("PILLARBOX_JOURNAL_SECONDS: {value:?} is not a whole number from 1 to 60");
+            assert_eq!(seconds(value), Err(vec![mistake]));
         }
     }
 

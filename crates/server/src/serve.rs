@@ -88,7 +88,8 @@ async fn serve_on(
         Services { auth, sender, submission, payments, vat_register, tls, certificates, metrics },
         &shutdown,
     );
-    let (journal, all_ended) = (Journal::new(&platform.db, &platform.store), CancellationToken::new());
+    let journal = Journal::new(&platform.db, &platform.store).putting_every(config.journal_seconds);
+    let all_ended = CancellationToken::new();
     let last = all_ended.clone();
     let journal = tokio::spawn(async move { recovery::run(&journal, last.cancelled()).await });
     listen_file.publish(&addresses)?;

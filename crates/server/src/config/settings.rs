@@ -66,6 +66,11 @@ pub(super) const SETTINGS: &[(&str, &str, &str)] = &[
     ),
     ("compaction_mib_per_second", "8", "how many MiB of mail are moved so in a second at most; 1 at least"),
     (
+        "journal_seconds",
+        "1",
+        "how many seconds lie at most between two puts of what was committed into the blob store, where a lost database is made anew; 1 to 60",
+    ),
+    (
         "backup_days",
         "30",
         "for how many days at most you keep backups of the database, which the records of destroyed tenants name; 1 to 3650",
